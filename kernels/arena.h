@@ -1,0 +1,31 @@
+// Arena: owns device memory of one category and hands out tensors. Everything is taken at start; nothing is
+// allocated in the training loop.
+#pragma once
+
+#include <initializer_list>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace rowan {
+
+class Arena {
+ public:
+  Arena(Backend& backend, Category category) : backend_(backend), category_(category) {}
+  ~Arena();
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+  // Zeroed; valid until the arena dies.
+  Tensor take(DType dtype, std::initializer_list<int64_t> shape);
+  // Bytes handed out.
+  size_t bytes() const { return bytes_; }
+
+ private:
+  Backend& backend_;
+  Category category_;
+  std::vector<void*> blocks_;
+  size_t bytes_ = 0;
+};
+
+}  // namespace rowan

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs what Rowan needs on Debian or Ubuntu: quiet when everything is there, sudo when not root.
+set -euo pipefail
+
+packages=(g++ cmake make ninja-build ccache pkg-config git python3
+  libdnnl-dev libopenmpi-dev openmpi-bin nlohmann-json3-dev libsentencepiece-dev libpcre2-dev libcli11-dev libfmt-dev
+  libzstd-dev zlib1g-dev)
+[ "${1:-}" = test ] && packages+=(libgtest-dev libbenchmark-dev)
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+done
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if ! command -v apt-get >/dev/null; then
+  echo "setup: missing ${missing[*]}; this script knows apt-get only: install them by hand" >&2
+  exit 2
+fi
+sudo=
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "setup: missing ${missing[*]}; run as root or install sudo" >&2; exit 2; }
+  sudo=sudo
+fi
+echo "setup: installing ${missing[*]}" >&2
+$sudo apt-get update -qq
+DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

@@ -1,0 +1,37 @@
+// Element types of tensors. C++17: CUDA sources include this header.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace rowan {
+
+enum class DType : uint8_t { f32, bf16, i32 };
+
+inline size_t size_of(DType dtype) { return dtype == DType::bf16 ? 2 : 4; }
+inline const char* name_of(DType dtype) {
+  return dtype == DType::f32 ? "f32" : dtype == DType::bf16 ? "bf16" : "i32";
+}
+
+// bfloat16 as stored: the upper half of an IEEE float.
+struct bf16 {
+  uint16_t bits;
+};
+
+inline float to_float(bf16 value) {
+  uint32_t wide = static_cast<uint32_t>(value.bits) << 16;
+  float result;
+  std::memcpy(&result, &wide, sizeof result);
+  return result;
+}
+
+// Rounds to nearest, ties to even; a NaN stays a NaN.
+inline bf16 to_bf16(float value) {
+  uint32_t wide;
+  std::memcpy(&wide, &value, sizeof wide);
+  if ((wide & 0x7fffffffu) > 0x7f800000u) return bf16{static_cast<uint16_t>((wide >> 16) | 0x40u)};
+  return bf16{static_cast<uint16_t>((wide + 0x7fffu + ((wide >> 16) & 1u)) >> 16)};
+}
+
+}  // namespace rowan

@@ -1,0 +1,24 @@
+// Errors a user can cause or must know of. Every message is one line that names the place (file, field, byte),
+// what was found and what is allowed. `rowan` prints it to stderr and exits with 2.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace rowan {
+
+class Error : public std::runtime_error {
+ public:
+  explicit Error(const std::string& message) : std::runtime_error(message) {}
+};
+
+// Throws Error with a message formatted by fmt.
+template <typename... Args>
+[[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
+  throw Error(fmt::format(format, std::forward<Args>(args)...));
+}
+
+}  // namespace rowan

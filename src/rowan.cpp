@@ -1,0 +1,6 @@
+#include <fmt/format.h>
+
+int main() {
+  fmt::print(stderr, "rowan: no command\n");
+  return 2;
+}
