@@ -1,0 +1,215 @@
+#include "base/files.h"
+
+#include <fcntl.h>
+#include <glob.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+
+namespace rowan {
+namespace {
+
+[[noreturn]] void fail_errno(const char* action, const std::filesystem::path& path) {
+  int code = errno;
+  fail("cannot {} {}: {}", action, path.string(), std::strerror(code));
+}
+
+// A file descriptor open for reading, with the size of the regular file behind it.
+struct OpenFile {
+  int fd;
+  size_t size;
+
+  explicit OpenFile(const std::filesystem::path& path) : fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+    if (fd < 0) fail_errno("open", path);
+    struct stat info;
+    if (::fstat(fd, &info) != 0 || S_ISDIR(info.st_mode)) {
+      if (S_ISDIR(info.st_mode)) errno = EISDIR;
+      ::close(fd);
+      fail_errno("read", path);
+    }
+    size = static_cast<size_t>(info.st_size);
+  }
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  ~OpenFile() { ::close(fd); }
+};
+
+void sync_directory(const std::filesystem::path& file) {
+  std::filesystem::path directory = file.has_parent_path() ? file.parent_path() : ".";
+  int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) fail_errno("open directory", directory);
+  int result = ::fsync(fd);
+  ::close(fd);
+  // Some network file systems cannot sync a directory; the rename is then as durable as they make it.
+  if (result != 0 && errno != EINVAL && errno != ENOTSUP) fail_errno("sync directory", directory);
+}
+
+}  // namespace
+
+std::string read_file(const std::filesystem::path& path) {
+  OpenFile file(path);
+  std::string content(file.size, '\0');
+  size_t used = 0;
+  // A pipe or a file in /proc has size 0, so the end is where read() says.
+  while (true) {
+    if (used == content.size()) content.resize(content.size() + 65536);
+    ssize_t got = ::read(file.fd, content.data() + used, content.size() - used);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_errno("read", path);
+    if (got == 0) break;
+    used += static_cast<size_t>(got);
+  }
+  content.resize(used);
+  return content;
+}
+
+MappedFile::MappedFile(const std::filesystem::path& path) {
+  OpenFile file(path);
+  size_ = file.size;
+  if (size_ == 0) return;
+  void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
+  if (address == MAP_FAILED) fail_errno("map", path);
+  data_ = static_cast<const std::byte*>(address);
+}
+
+MappedFile::~MappedFile() {
+  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), part_(path_.string() + ".part") {
+  fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  if (fd_ < 0) fail_errno("create", part_);
+}
+
+AtomicFile::~AtomicFile() {
+  if (fd_ < 0) return;
+  ::close(fd_);
+  ::unlink(part_.c_str());
+}
+
+void AtomicFile::write(const void* data, size_t bytes) {
+  write_at(size_, data, bytes);
+  size_ += bytes;
+}
+
+void AtomicFile::write_at(uint64_t offset, const void* data, size_t bytes) {
+  const char* from = static_cast<const char*>(data);
+  while (bytes > 0) {
+    ssize_t done = ::pwrite(fd_, from, bytes, static_cast<off_t>(offset));
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) fail_errno("write", path_);
+    from += done;
+    offset += static_cast<uint64_t>(done);
+    bytes -= static_cast<size_t>(done);
+  }
+}
+
+void AtomicFile::commit() {
+  if (::fsync(fd_) != 0) fail_errno("sync", path_);
+  int closed = ::close(std::exchange(fd_, -1));
+  if (closed != 0 || ::rename(part_.c_str(), path_.c_str()) != 0) {
+    int code = errno;
+    ::unlink(part_.c_str());
+    errno = code;
+    fail_errno("write", path_);
+  }
+  sync_directory(path_);
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
+  AtomicFile file(path);
+  file.write(content);
+  file.commit();
+}
+
+std::vector<std::filesystem::path> expand_glob(const std::string& pattern) {
+  glob_t found;
+  int code = ::glob(pattern.c_str(), 0, nullptr, &found);
+  std::vector<std::filesystem::path> paths(found.gl_pathv, found.gl_pathv + (code == 0 ? found.gl_pathc : 0));
+  ::globfree(&found);
+  if (paths.empty()) fail("{}: no such file", pattern);
+  // glob() sorts by locale; results must not depend on it.
+  std::sort(paths.begin(), paths.end(), [](const auto& a, const auto& b) { return a.native() < b.native(); });
+  return paths;
+}
+
+namespace {
+
+constexpr uint64_t prime1 = 0x9e3779b185ebca87ull, prime2 = 0xc2b2ae3d27d4eb4full, prime3 = 0x165667b19e3779f9ull,
+                   prime4 = 0x85ebca77c2b2ae63ull, prime5 = 0x27d4eb2f165667c5ull;
+
+uint64_t rotate(uint64_t x, int bits) { return x << bits | x >> (64 - bits); }
+
+template <typename T>
+uint64_t load(const unsigned char* from) {
+  T value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+
+uint64_t mix(uint64_t lane, uint64_t word) { return rotate(lane + word * prime2, 31) * prime1; }
+
+void mix_block(uint64_t* lane, const unsigned char* block) {
+  for (int i = 0; i < 4; ++i) lane[i] = mix(lane[i], load<uint64_t>(block + 8 * i));
+}
+
+}  // namespace
+
+void Hash64::add(const void* data, size_t bytes) {
+  const unsigned char* from = static_cast<const unsigned char*>(data);
+  size_t filled = size_ % sizeof tail_;
+  size_ += bytes;
+  if (filled != 0) {
+    size_t take = std::min(bytes, sizeof tail_ - filled);
+    if (take > 0) std::memcpy(tail_ + filled, from, take);
+    if (filled + take < sizeof tail_) return;
+    mix_block(lane_, tail_);
+    from += take;
+    bytes -= take;
+  }
+  for (; bytes >= sizeof tail_; from += sizeof tail_, bytes -= sizeof tail_) mix_block(lane_, from);
+  if (bytes > 0) std::memcpy(tail_, from, bytes);
+}
+
+uint64_t Hash64::value() const {
+  uint64_t hash = prime5;
+  if (size_ >= sizeof tail_) {
+    hash = rotate(lane_[0], 1) + rotate(lane_[1], 7) + rotate(lane_[2], 12) + rotate(lane_[3], 18);
+    for (uint64_t lane : lane_) hash = (hash ^ mix(0, lane)) * prime1 + prime4;
+  }
+  hash += size_;
+  const unsigned char *from = tail_, *end = tail_ + size_ % sizeof tail_;
+  for (; end - from >= 8; from += 8) hash = rotate(hash ^ mix(0, load<uint64_t>(from)), 27) * prime1 + prime4;
+  if (end - from >= 4) {
+    hash = rotate(hash ^ load<uint32_t>(from) * prime1, 23) * prime2 + prime3;
+    from += 4;
+  }
+  for (; from != end; ++from) hash = rotate(hash ^ *from * prime5, 11) * prime1;
+  hash = (hash ^ hash >> 33) * prime2;
+  hash = (hash ^ hash >> 29) * prime3;
+  return hash ^ hash >> 32;
+}
+
+uint64_t hash64(std::string_view bytes) {
+  Hash64 hash;
+  hash.add(bytes);
+  return hash.value();
+}
+
+}  // namespace rowan

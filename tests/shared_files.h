@@ -1,0 +1,22 @@
+// Real data for tests that is not part of the repository: $ROWAN_SHARED, or the folder `shared` beside the checkout.
+#pragma once
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+namespace rowan {
+
+// The path of a file or folder there, or "" when this machine does not have it (then skip the test).
+inline std::filesystem::path shared_file(const std::string& relative) {
+  const char* root = std::getenv("ROWAN_SHARED");
+  std::filesystem::path path = std::filesystem::path(root ? root : ROWAN_SOURCE_DIR "/../shared") / relative;
+  return std::filesystem::exists(path) ? path : std::filesystem::path();
+}
+
+}  // namespace rowan
+
+// The first line of a test that needs such a file: defines `name`, or skips saying what is missing.
+#define ROWAN_SHARED_OR_SKIP(name, relative)                         \
+  const std::filesystem::path name = ::rowan::shared_file(relative); \
+  if (name.empty()) GTEST_SKIP() << "needs " << relative << " from the folder named by ROWAN_SHARED"

@@ -1,0 +1,116 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <string>
+#include <utility>
+
+#include "base/error.h"
+#include "base/files.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Files : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = fs::path(testing::TempDir()) / ("rowan_files_" + std::to_string(::getpid()));
+    fs::create_directories(dir_);
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+  fs::path dir_;
+};
+
+TEST_F(Files, AtomicFileAppearsOnlyWhenCommitted) {
+  fs::path path = dir_ / "a.bin";
+  {
+    AtomicFile file(path);
+    file.write("lost");
+    EXPECT_FALSE(fs::exists(path));
+  }
+  EXPECT_FALSE(fs::exists(path.string() + ".part"));
+  AtomicFile file(path);
+  file.write("....");
+  file.write("tail");
+  file.write_at(0, "head", 4);
+  EXPECT_EQ(file.size(), 8u);
+  file.commit();
+  EXPECT_EQ(read_file(path), "headtail");
+  EXPECT_FALSE(fs::exists(path.string() + ".part"));
+}
+
+TEST_F(Files, UncommittedWriteKeepsTheOldFile) {
+  fs::path path = dir_ / "a.bin";
+  write_file_atomically(path, "old");
+  { AtomicFile(path).write("new"); }
+  EXPECT_EQ(read_file(path), "old");
+}
+
+TEST_F(Files, FailuresNameTheFile) {
+  auto message = [](auto action) {
+    try {
+      action();
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("nothing thrown");
+  };
+  EXPECT_EQ(message([] { read_file("/no/such"); }), "cannot open /no/such: No such file or directory");
+  EXPECT_EQ(message([] { MappedFile("/no/such"); }), "cannot open /no/such: No such file or directory");
+  EXPECT_EQ(message([] { expand_glob("/no/such*"); }), "/no/such*: no such file");
+  EXPECT_NE(message([&] { read_file(dir_); }).find("Is a directory"), std::string::npos);
+  EXPECT_NE(message([] { write_file_atomically("/no/such", "x"); }).find("/no/such.part"), std::string::npos);
+}
+
+TEST_F(Files, FullDiskIsAnError) {
+  if (!fs::exists("/dev/full")) GTEST_SKIP() << "needs /dev/full";
+  fs::create_symlink("/dev/full", dir_ / "full.part");
+  try {
+    write_file_atomically(dir_ / "full", "x");
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("No space left"), std::string::npos);
+  }
+}
+
+TEST_F(Files, MappingShowsTheContent) {
+  write_file_atomically(dir_ / "a", "content");
+  write_file_atomically(dir_ / "empty", "");
+  MappedFile file(dir_ / "a");
+  EXPECT_EQ(file.text(), "content");
+  MappedFile moved = std::move(file);
+  EXPECT_EQ(moved.text(), "content");
+  EXPECT_EQ(MappedFile(dir_ / "empty").size(), 0u);
+}
+
+TEST_F(Files, GlobIsSortedByBytes) {
+  for (const char* name : {"b.txt", "B.txt", "a.txt", "c.json"}) write_file_atomically(dir_ / name, "");
+  auto found = expand_glob((dir_ / "*.txt").string());
+  ASSERT_EQ(found.size(), 3u);
+  EXPECT_EQ(found[0].filename(), "B.txt");
+  EXPECT_EQ(found[1].filename(), "a.txt");
+  EXPECT_EQ(found[2].filename(), "b.txt");
+}
+
+// Values of the reference implementation (python-xxhash) for bytes 3, 10, 17, ... of each length.
+TEST(Hash64, MatchesTheReferenceInPiecesOfAnySize) {
+  const std::pair<size_t, uint64_t> expected[] = {
+      {0, 0xef46db3751d8e999ull},  {1, 0x1f25c8d0bc1f4bb6ull},   {3, 0x31d2363f52e564c9ull},
+      {4, 0x9bb64b7d66ee9fdaull},  {8, 0xdab99d95c6f90092ull},   {31, 0xa2aa5f33cc4a6119ull},
+      {32, 0x23c3c17ef790fd97ull}, {33, 0x50a7cfc7ba588784ull},  {63, 0x5e3e54b431c7493cull},
+      {64, 0x0eb64b3ef6eeb01full}, {100, 0xa61f8d4c170fe531ull}, {1000, 0x5f235fa033f1a3fbull}};
+  for (auto [size, value] : expected) {
+    std::string bytes(size, '\0');
+    for (size_t i = 0; i < size; ++i) bytes[i] = static_cast<char>(i * 7 + 3);
+    EXPECT_EQ(hash64(bytes), value) << size;
+    for (size_t piece : {1, 5, 31, 33}) {
+      Hash64 hash;
+      for (size_t at = 0; at < size; at += piece) hash.add(std::string_view(bytes).substr(at, piece));
+      EXPECT_EQ(hash.value(), value) << size << " in pieces of " << piece;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace rowan
