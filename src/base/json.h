@@ -1,0 +1,77 @@
+// Strict reading of JSON: every key is checked, and every mistake names the file, the line, the path of the field,
+// what was found and what is allowed.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <limits>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace rowan {
+
+using Json = nlohmann::ordered_json;
+
+// A JSON text with its origin. Comments and trailing commas are errors; so are duplicate keys.
+struct JsonSource {
+  std::string name;  // file name, for messages
+  std::string text;  // as read, to find line numbers
+};
+
+// Parses `text`; throws Error "NAME:LINE: ..." on a syntax error or a duplicate key.
+Json parse_json(const JsonSource& source);
+
+// A view of one object which remembers what was read. finish() reports the keys nobody asked for.
+class JsonObject {
+ public:
+  // `path` is "" at the top. Throws Error when `value` is not an object.
+  JsonObject(std::shared_ptr<const JsonSource> source, const Json& value, std::string path = "");
+
+  bool has(const std::string& key) const { return value_->contains(key); }
+  const std::string& path() const { return path_; }
+
+  // Required when no fallback is given.
+  std::string string(const std::string& key, std::optional<std::string> fallback = {});
+  bool boolean(const std::string& key, std::optional<bool> fallback = {});
+  int64_t integer(const std::string& key, std::optional<int64_t> fallback = {},
+                  int64_t min = std::numeric_limits<int64_t>::min(), int64_t max = std::numeric_limits<int64_t>::max());
+  // Finite; a string, NaN or infinity is an error.
+  double number(const std::string& key, std::optional<double> fallback = {},
+                double min = std::numeric_limits<double>::lowest(), double max = std::numeric_limits<double>::max());
+  // One of `allowed`.
+  std::string choice(const std::string& key, const std::vector<std::string>& allowed,
+                     std::optional<std::string> fallback = {});
+  std::vector<double> numbers(const std::string& key, std::optional<std::vector<double>> fallback = {});
+  // A nested object; an absent one reads as {} unless required.
+  JsonObject object(const std::string& key, bool required = false);
+  // The raw value, counted as read.
+  const Json& raw(const std::string& key);
+  std::vector<std::string> keys() const;
+
+  // Throws Error for the first key that was never read, naming the nearest that could be.
+  void finish() const;
+  // Throws Error about the field `key`: "FILE:LINE: PATH: message".
+  [[noreturn]] void fail(const std::string& key, const std::string& message) const;
+
+ private:
+  const Json* find(const std::string& key, bool required);
+  std::string where(const std::string& key) const;
+
+  std::shared_ptr<const JsonSource> source_;
+  const Json* value_;
+  std::string path_;
+  std::set<std::string> known_;
+};
+
+// Line (from 1) of the value at a dotted path ("run.steps") in a JSON text, or 0 when it is not there.
+int line_of(const std::string& text, const std::string& path);
+
+// The edit `path=value` of --set: value is read as JSON, and as a plain string when it is not JSON. Missing objects
+// on the way are made.
+void apply_override(Json& root, const std::string& assignment);
+
+}  // namespace rowan

@@ -1,0 +1,53 @@
+// The parameter table: what a model's weights are called, how they are shaped, and where they lie in the flat buffers
+// of weights, gradients and (when the weights are bf16) fp32 masters, which share one layout.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/tensor.h"
+
+namespace rowan {
+
+// What optimizers route by. Position tables are embeddings; a tied head is the embedding.
+enum class Role : uint8_t { matrix, embedding, head, norm, bias };
+inline constexpr int role_count = 5;
+const char* name_of(Role role);
+
+struct Parameter {
+  std::string name;  // as Hugging Face names it
+  Role role = Role::matrix;
+  std::vector<int64_t> shape;  // [out, in], or [n] for vectors
+  int64_t offset = 0;          // elements from the start of the flat buffers
+  double init_mean = 0;        // initial values are normal(init_mean, init_std)
+  double init_std = 0;
+
+  int64_t numel() const;
+  int64_t rows() const { return shape[0]; }
+  int64_t cols() const { return shape.size() > 1 ? shape[1] : 1; }
+  // The parameter's part of a flat buffer, in its own shape.
+  Tensor in(Tensor flat) const;
+};
+
+class ParameterTable {
+ public:
+  // Appends a parameter right behind the last one; `aligned` first rounds the offset up to a cache line. Parameters
+  // added without it lie back to back, so that q, k, v (or gate, up) can be multiplied as one matrix.
+  void add(Parameter parameter, bool aligned = true);
+
+  const std::vector<Parameter>& parameters() const { return parameters_; }
+  // Throws Error naming the nearest parameter.
+  const Parameter& find(const std::string& name) const;
+  // Length of the flat buffers, with padding.
+  int64_t elements() const { return elements_; }
+  // Number of parameters proper.
+  int64_t count() const;
+  int64_t count(Role role) const;
+
+ private:
+  std::vector<Parameter> parameters_;
+  int64_t elements_ = 0;
+};
+
+}  // namespace rowan

@@ -1,0 +1,20 @@
+// Share: the part of one parameter that this process updates. One process owns whole parameters; many ranks own
+// elements (AdamW), rows (RMNP, Nora) or whole matrices (Newton-Schulz), as the optimizer's atom says.
+#pragma once
+
+#include "model/parameters.h"
+
+namespace rowan {
+
+struct Share {
+  const Parameter* parameter = nullptr;
+  int64_t begin = 0;  // elements from the start of the parameter
+  int64_t count = 0;  // elements
+  Tensor weight;  // what the forward reads: f32 or bf16; [rows, in] when whole rows of a matrix are owned, else [count]
+  Tensor master;  // f32 copy of a bf16 weight, empty when the weight itself is updated
+  Tensor gradient;  // f32 or bf16, the gradient of the mean loss before clipping
+
+  bool whole() const { return begin == 0 && count == parameter->numel(); }
+};
+
+}  // namespace rowan
