@@ -1,0 +1,62 @@
+// Tokenizers: text to ids and back, all behind one interface. Every member is const and safe to call from many threads.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rowan {
+
+// What to do with bytes that are not UTF-8. They are never changed silently.
+enum class InvalidUtf8 {
+  keep,    // encode them byte by byte, so decode(encode(x)) == x; tokenizers without bytes refuse
+  refuse,  // Error naming the byte offset
+};
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  // Appends the ids of `text`, which is one whole document. Special tokens are never recognised inside text.
+  virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
+  // The bytes of the ids; the end id gives nothing. Throws Error for an id outside the vocabulary.
+  virtual std::string decode(std::span<const int32_t> ids) const = 0;
+
+  // Number of ids, the end id included.
+  int32_t vocab_size() const { return vocab_size_; }
+  // The token that separates documents: bytes 256, GPT-2 50256, sentencepiece </s> (T5 1, LLaMA 2).
+  int32_t end_id() const { return end_id_; }
+  // Of everything the ids depend on: the kind and the content of the vocabulary files.
+  uint64_t hash() const { return hash_; }
+  // What make_tokenizer was given.
+  const std::string& spec() const { return spec_; }
+
+  std::vector<int32_t> encode(std::string_view text) const {
+    std::vector<int32_t> ids;
+    encode(text, ids);
+    return ids;
+  }
+
+ protected:
+  int32_t vocab_size_ = 0, end_id_ = -1;
+  uint64_t hash_ = 0;
+  std::string spec_;
+
+  void check_id(int32_t id) const;
+
+  friend std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec, InvalidUtf8 invalid);
+};
+
+// `bytes`: ids 0 to 255 are the bytes themselves, 256 is the end token.
+// `gpt2:FILE`: byte-level BPE from a .tiktoken file, or from the folder that holds vocab.bpe and encoder.json.
+// `sentencepiece:FILE`: a sentencepiece model (T5's spiece.model, LLaMA's tokenizer.model).
+// Throws Error for an unknown kind, an unreadable or damaged file, or a kind left out of this build.
+std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec, InvalidUtf8 invalid = InvalidUtf8::keep);
+
+// The offset of the first byte that is not part of well-formed UTF-8, or text.size().
+size_t first_invalid_utf8(std::string_view text);
+
+}  // namespace rowan
