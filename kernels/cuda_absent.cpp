@@ -1,0 +1,13 @@
+// What `make_cuda_backend` is in a build without CUDA; kernels/cuda/backend.cu takes its place in a build with it.
+#include "base/error.h"
+#include "kernels/backend.h"
+
+namespace rowan {
+
+std::unique_ptr<Backend> make_cuda_backend(int) {
+  fail(
+      "device: this rowan was built without CUDA; use \"cpu\", or install the CUDA toolkit and build again with "
+      "-DROWAN_CUDA=ON");
+}
+
+}  // namespace rowan
