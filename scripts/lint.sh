@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# House rules that a machine can check: formatting, file length, words and paths that do not belong in a repository.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+max_lines=500
+formatter=14  # Debian 12's; other versions of clang-format disagree in details
+bad=0
+complain() { echo "lint: $*" >&2; bad=1; }
+
+sources=() texts=()
+while IFS= read -r file; do
+  case $file in
+    *.h | *.cpp | *.cu | *.cuh) sources+=("$file") texts+=("$file") ;;
+    *.py | *.sh | *.txt | *.cmake | *.md | Makefile | .ci/*) texts+=("$file") ;;
+  esac
+done < <(find Makefile CMakeLists.txt *.md .ci configs data kernels papers scripts src tests -type f 2>/dev/null | sort)
+
+for file in "${sources[@]}"; do
+  lines=$(wc -l <"$file")
+  [ "$lines" -le $max_lines ] || complain "$file has $lines lines; the limit is $max_lines: split it by job"
+done
+
+# A word is listed here with its letters bracketed so that this file does not match itself.
+if found=$(grep -nEw 'TO[D]O|FIX[M]E|X[X]X|HA[C]K' "${texts[@]}"); then
+  complain "finish it or leave it out:"$'\n'"$found"
+fi
+if found=$(grep -nE '(^|[^A-Za-z0-9_.}/-])/(wor[k]|hom[e]|roo[t]|User[s])/' "${texts[@]}"); then
+  complain "paths of one machine:"$'\n'"$found"
+fi
+
+if clang-format --version 2>/dev/null | grep -q "version $formatter\."; then
+  clang-format --dry-run --Werror "${sources[@]}" || complain "formatting differs: run make format"
+else
+  echo "lint: no clang-format $formatter here: formatting NOT checked" >&2
+fi
+
+[ $bad -eq 0 ] || exit 1
+echo "lint: ${#sources[@]} sources in order"
