@@ -109,6 +109,8 @@ Json parse_json(const JsonSource& source) {
     if (size_t at = reason.find("syntax error"); at != std::string::npos) reason = reason.substr(at);
     std::replace(reason.begin(), reason.end(), '\n', ' ');
     fail("{}:{}: not valid JSON: {}", source.name, line_at(source.text, error.byte), reason);
+  } catch (const Json::out_of_range& error) {
+    fail("{}: not valid JSON: {}", source.name, error.what());  // a number like 1e999
   }
 }
 

@@ -1,0 +1,119 @@
+// The safetensors format (github.com/huggingface/safetensors): an 8-byte little-endian header length, a JSON header
+// naming each tensor's dtype, shape and byte range, then the bytes of all tensors without gaps.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/dtype.h"
+#include "base/files.h"
+
+namespace rowan {
+
+// Bytes of one element of a safetensors dtype ("F32", "BF16", "I64" ...), 0 when there is no such dtype.
+size_t safetensors_element_bytes(std::string_view dtype);
+// "F32", "BF16" or "I32".
+const char* safetensors_dtype(DType dtype);
+
+struct TensorInfo {
+  std::string name;
+  std::string dtype;  // as the format spells it: "F32"
+  std::vector<int64_t> shape;
+
+  // Throws Error when the dtype is unknown or the count does not fit 63 bits.
+  size_t bytes() const;
+  int64_t numel() const;
+  std::string describe() const;  // "F32[512, 768]"
+};
+
+struct StoredTensor : TensorInfo {
+  const std::byte* data = nullptr;  // aligned to the element size
+};
+
+// A mapped file, checked when it is opened: the header must be complete and well formed, and the byte ranges must
+// match the shapes, be aligned and tile the rest of the file exactly. Throws Error naming the file and the tensor.
+class SafeTensors {
+ public:
+  explicit SafeTensors(const std::filesystem::path& path);
+
+  const std::filesystem::path& path() const { return path_; }
+  // In the order of the bytes in the file.
+  const std::vector<StoredTensor>& tensors() const { return tensors_; }
+  std::vector<std::string> names() const;
+  bool has(const std::string& name) const { return by_name_.contains(name); }
+  // Throws Error naming the nearest tensor.
+  const StoredTensor& find(const std::string& name) const;
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+  // The length field and the JSON, as stored.
+  std::string_view header() const { return file_.text().substr(0, header_bytes_); }
+
+ private:
+  std::filesystem::path path_;
+  MappedFile file_;
+  size_t header_bytes_ = 0;
+  std::vector<StoredTensor> tensors_;
+  std::map<std::string, size_t> by_name_;
+  std::map<std::string, std::string> metadata_;
+};
+
+// Converts to fp32 from F32, F64, F16 or BF16; `out` holds tensor.numel() values. Throws Error for other dtypes.
+void read_floats(const StoredTensor& tensor, float* out);
+std::vector<float> read_floats(const StoredTensor& tensor);
+
+// Writes a file whose tensors are declared first and filled in any order, each once. Nothing is at `path` before
+// commit(), which throws Error when a tensor was left out.
+class SafeTensorsWriter {
+ public:
+  SafeTensorsWriter(const std::filesystem::path& path, std::vector<TensorInfo> tensors,
+                    const std::map<std::string, std::string>& metadata = {});
+
+  void write(const std::string& name, const void* data);
+  void commit();
+  // The length field and the JSON, as written.
+  std::string_view header() const { return header_; }
+
+ private:
+  struct Slot {
+    uint64_t offset;
+    size_t bytes;
+    bool written;
+  };
+  AtomicFile file_;
+  std::filesystem::path path_;
+  std::string header_;
+  std::map<std::string, Slot> slots_;
+};
+
+// One or several files read as one: `<folder>/<stem>.safetensors`, or the files that `<stem>.safetensors.index.json`
+// lists (Hugging Face's layout of sharded models).
+class TensorFiles {
+ public:
+  TensorFiles(const std::filesystem::path& folder, const std::string& stem);
+
+  const std::vector<SafeTensors>& files() const { return files_; }
+  // Sorted.
+  std::vector<std::string> names() const;
+  bool has(const std::string& name) const { return file_of_.contains(name); }
+  // Throws Error naming the file (the folder for a tensor in none of several) and the nearest tensor.
+  const StoredTensor& find(const std::string& name) const;
+  // The file that holds a tensor, for messages.
+  const std::filesystem::path& file_of(const std::string& name) const;
+
+ private:
+  std::filesystem::path place_;
+  std::vector<SafeTensors> files_;
+  std::map<std::string, size_t> file_of_;
+};
+
+// "model.safetensors", or "model-00002-of-00004.safetensors" for part 1 (from 0) of 4.
+std::string safetensors_file_name(const std::string& stem, int part, int parts);
+// Writes `<folder>/<stem>.safetensors.index.json`: which file holds each tensor, and their bytes together.
+void write_safetensors_index(const std::filesystem::path& folder, const std::string& stem,
+                             const std::map<std::string, std::string>& file_of_tensor, uint64_t total_bytes);
+
+}  // namespace rowan

@@ -1,0 +1,216 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "base/safetensors.h"
+#include "shared_files.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+class SafeTensorsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = fs::path(testing::TempDir()) / ("rowan_safetensors_" + std::to_string(::getpid()));
+    fs::create_directories(dir_);
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+
+  // A file with this JSON header and `data` behind it.
+  fs::path raw(const std::string& json, const std::string& data) {
+    uint64_t size = json.size();
+    std::ofstream(dir_ / "raw", std::ios::binary)
+        << std::string(reinterpret_cast<const char*>(&size), 8) << json << data;
+    return dir_ / "raw";
+  }
+  std::string error_of(const std::string& json, const std::string& data) {
+    try {
+      SafeTensors file(raw(json, data));
+    } catch (const Error& error) {
+      std::string message = error.what();
+      EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+      return message;
+    }
+    return "";
+  }
+  fs::path dir_;
+};
+
+TEST_F(SafeTensorsTest, WhatIsWrittenIsRead) {
+  const float a[6] = {1, 2, 3, 4, 5, -6.5f};
+  const bf16 b[3] = {to_bf16(0.5f), to_bf16(-2.0f), to_bf16(3.0f)};
+  SafeTensorsWriter writer(dir_ / "x.safetensors",
+                           {{"half", "BF16", {3}}, {"none", "F32", {0, 4}}, {"a \"b\"", "F32", {2, 3}}},
+                           {{"format", "pt"}});
+  writer.write("a \"b\"", a);
+  writer.write("half", b);
+  EXPECT_FALSE(fs::exists(dir_ / "x.safetensors"));
+  writer.commit();
+
+  SafeTensors file(dir_ / "x.safetensors");
+  EXPECT_EQ(file.header(), writer.header());
+  EXPECT_EQ(file.header().size() % 64, 0u);
+  EXPECT_EQ(file.metadata().at("format"), "pt");
+  ASSERT_EQ(file.tensors().size(), 3u);
+  EXPECT_EQ(file.find("a \"b\"").describe(), "F32[2, 3]");
+  EXPECT_EQ(read_floats(file.find("a \"b\"")), std::vector<float>(a, a + 6));
+  EXPECT_EQ(read_floats(file.find("half")), (std::vector<float>{0.5f, -2.0f, 3.0f}));
+  EXPECT_EQ(file.find("none").numel(), 0);
+  try {
+    file.find("halve");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("no tensor 'halve'; did you mean 'half'?"), std::string::npos);
+  }
+}
+
+TEST_F(SafeTensorsTest, WriterRefusesGapsAndStrangers) {
+  SafeTensorsWriter writer(dir_ / "x", {{"a", "F32", {1}}});
+  EXPECT_THROW(writer.write("b", ""), Error);
+  EXPECT_THROW(writer.commit(), Error);
+  EXPECT_THROW(SafeTensorsWriter(dir_ / "y", {{"a", "F32", {1}}, {"a", "F32", {1}}}), Error);
+  EXPECT_THROW(SafeTensorsWriter(dir_ / "y", {{"a", "F33", {1}}}), Error);
+}
+
+TEST_F(SafeTensorsTest, ReadsOtherFloats) {
+  const uint16_t half[6] = {0x3c00, 0xc000, 0x0001, 0x7c00, 0x8000, 0x3555};
+  EXPECT_EQ(error_of(R"({"h":{"dtype":"F16","shape":[6],"data_offsets":[0,12]}}         )",
+                     std::string(reinterpret_cast<const char*>(half), sizeof half)),
+            "");
+  SafeTensors file(dir_ / "raw");
+  std::vector<float> values = read_floats(file.find("h"));
+  EXPECT_EQ(values[0], 1.0f);
+  EXPECT_EQ(values[1], -2.0f);
+  EXPECT_EQ(values[2], 5.9604644775390625e-8f);
+  EXPECT_EQ(values[3], INFINITY);
+  EXPECT_EQ(values[4], 0.0f);
+  EXPECT_EQ(values[5], 0.333251953125f);
+}
+
+TEST_F(SafeTensorsTest, DamageIsNamed) {
+  const std::string eight(8, 'x');
+  auto contains = [&](const std::string& json, const std::string& data, const std::string& part) {
+    std::string message = error_of(json, data);
+    EXPECT_NE(message.find(part), std::string::npos) << json << " gave: " << message;
+  };
+  const char* good = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}  )";
+  EXPECT_EQ(error_of(good, eight), "");
+  contains(good, "xxxx", "raw: tensor 'a': its bytes end at 8, the file's at 4");
+  contains(good, eight + "x", "1 bytes behind the last tensor");
+  contains(R"({"a":{"dtype":"F3","shape":[2],"data_offsets":[0,8]}})", eight, "tensor 'a': unknown dtype 'F3'");
+  contains(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", eight, "F32[3] takes 12 bytes");
+  contains(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", eight, "'shape' holds -2, expected a count");
+  contains(R"({"a":{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,8]}})", eight, "too many elements");
+  contains(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", eight, "data_offsets is not [begin, end]");
+  contains(R"({"a":{"dtype":"F32","shape":[2]}})", eight, "no list 'data_offsets'");
+  contains(R"({"a":7})", eight, "not an object");
+  contains(R"([1])", eight, "the header is not a JSON object");
+  contains(R"({"a":)", eight, "not valid JSON");
+  contains(R"({"a":1e999})", eight, "not valid JSON");
+  contains(R"({"a":{},"a":{}})", eight, "stands twice");
+  contains(R"({"__metadata__":{"k":1}})", "", "__metadata__ 'k' is not a string");
+  contains(
+      R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}})",
+      "xxx", "tensor 'b' leaves a gap");
+  contains(
+      R"({"a":{"dtype":"U8","shape":[2],"data_offsets":[0,2]},"b":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})",
+      "xxx", "tensor 'b' overlaps");
+  contains(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", eight, "is not aligned for F32");
+  std::ofstream(dir_ / "short") << "1234";
+  EXPECT_THROW(SafeTensors(dir_ / "short"), Error);
+  std::ofstream(dir_ / "long") << "12345678 not a safetensors file";
+  EXPECT_THROW(SafeTensors(dir_ / "long"), Error);
+}
+
+// Whatever is done to a file, opening it gives tensors that lie inside it, or an Error.
+TEST_F(SafeTensorsTest, MutatedFilesNeverLeadOutside) {
+  {
+    SafeTensorsWriter writer(dir_ / "good", {{"model.a", "F32", {3, 5}}, {"model.b", "BF16", {7}}, {"c", "I64", {1}}},
+                             {{"format", "pt"}});
+    const std::string zeros(60, '\0');
+    for (const char* name : {"model.a", "model.b", "c"}) writer.write(name, zeros.data());
+    writer.commit();
+  }
+  const std::string good = read_file(dir_ / "good");
+  Random random(1, 0);
+  const std::string alphabet = "0123456789[]{}\",:-eE.\\ \xff\x80";
+  int opened = 0;
+  for (int round = 0; round < 4000; ++round) {
+    std::string bytes = good;
+    for (uint64_t edits = 1 + random.below(3); edits > 0; --edits) {
+      size_t at = random.below(bytes.size());
+      switch (random.below(4)) {
+        case 0:
+          bytes[at] = static_cast<char>(random.below(256));
+          break;
+        case 1:
+          bytes[at] = alphabet[random.below(alphabet.size())];
+          break;
+        case 2:
+          bytes.erase(at, 1 + random.below(9));
+          break;
+        case 3:
+          bytes.insert(at, 1 + random.below(9), alphabet[random.below(alphabet.size())]);
+          break;
+      }
+    }
+    std::ofstream(dir_ / "mutant", std::ios::binary) << bytes;
+    try {
+      SafeTensors file(dir_ / "mutant");
+      ++opened;
+      const std::byte* begin = reinterpret_cast<const std::byte*>(file.header().data());
+      for (const StoredTensor& tensor : file.tensors()) {
+        EXPECT_GE(tensor.data, begin + file.header().size());
+        EXPECT_LE(tensor.data + tensor.bytes(), begin + bytes.size());
+      }
+    } catch (const Error& error) {
+      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
+    }
+  }
+  EXPECT_GT(opened, 0);
+}
+
+TEST_F(SafeTensorsTest, SeveralFilesReadAsOne) {
+  const float value[2] = {1, 2};
+  std::map<std::string, std::string> file_of;
+  for (int part = 0; part < 2; ++part) {
+    std::string tensor = part ? "b" : "a", name = safetensors_file_name("model", part, 2);
+    SafeTensorsWriter writer(dir_ / name, {{tensor, "F32", {2}}});
+    writer.write(tensor, value);
+    writer.commit();
+    file_of[tensor] = name;
+  }
+  EXPECT_EQ(file_of["b"], "model-00002-of-00002.safetensors");
+  write_safetensors_index(dir_, "model", file_of, 16);
+  TensorFiles files(dir_, "model");
+  EXPECT_EQ(files.names(), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(read_floats(files.find("b")), (std::vector<float>{1, 2}));
+  EXPECT_EQ(files.file_of("a").filename(), file_of["a"]);
+  EXPECT_THROW(files.find("c"), Error);
+
+  file_of.erase("b");
+  write_safetensors_index(dir_, "model", file_of, 8);
+  EXPECT_NO_THROW(TensorFiles(dir_, "model"));  // the second file is not named at all
+  file_of["b"] = file_of["a"];
+  write_safetensors_index(dir_, "model", file_of, 8);
+  EXPECT_THROW(TensorFiles(dir_, "model"), Error);
+  file_of["b"] = "../b";
+  write_safetensors_index(dir_, "model", file_of, 8);
+  EXPECT_THROW(TensorFiles(dir_, "model"), Error);
+  EXPECT_THROW(TensorFiles(dir_, "absent"), Error);
+}
+
+TEST(SafeTensors, ReadsGoldenModels) {
+  ROWAN_SHARED_OR_SKIP(path, "golden/models/gpt2/model.safetensors");
+  SafeTensors file(path);
+  EXPECT_TRUE(file.has("transformer.wte.weight")) << file.names()[0];
+}
+
+}  // namespace
+}  // namespace rowan
