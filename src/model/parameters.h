@@ -20,6 +20,7 @@ struct Parameter {
   Role role = Role::matrix;
   std::vector<int64_t> shape;  // [out, in], or [n] for vectors
   int64_t offset = 0;          // elements from the start of the flat buffers
+  int block = 0;               // 0 embeddings (and a tied head), 1 .. layers, layers + 1 final norm and head
   double init_mean = 0;        // initial values are normal(init_mean, init_std)
   double init_std = 0;
 

@@ -1,0 +1,191 @@
+// Binding a model to memory: flat parameter buffers, views of them, activations.
+#include "model/model.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "model/block.h"
+
+namespace rowan {
+namespace {
+
+// Logits are made in pieces of at most this size: the largest tensor of a training step by far.
+constexpr int64_t logit_bytes = int64_t{128} << 20;
+
+int64_t logit_chunk(const ModelConfig& config, int64_t tokens, DType dtype) {
+  int64_t rows =
+      std::clamp<int64_t>(logit_bytes / (config.vocabulary * static_cast<int64_t>(size_of(dtype))), 1, tokens);
+  int64_t pieces = (tokens + rows - 1) / rows;
+  return (tokens + pieces - 1) / pieces;
+}
+
+}  // namespace
+
+Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& options)
+    : backend_(backend),
+      config_(config),
+      options_(options),
+      table_(parameter_table(config)),
+      weight_memory_(backend, Category::weights),
+      gradient_memory_(backend, Category::gradients),
+      activation_memory_(backend, Category::activations),
+      workspace_(backend, Category::workspace) {
+  if (options.seq > config.positions)
+    fail("model: sequence length {} is longer than the {} positions of the model", options.seq, config.positions);
+  weights_ = weight_memory_.take(options.compute, {table_.elements()});
+  if (options.training) gradients_ = gradient_memory_.take(options.gradient, {table_.elements()});
+  bind();
+  take_activations();
+}
+
+Model::~Model() = default;
+
+void Model::bind() {
+  const ModelConfig& c = config_;
+  const bool llama = c.family == Family::llama;
+  const std::string model = llama ? "model." : "transformer.";
+  auto find = [&](Tensor flat, const std::string& name) {
+    return flat.empty() ? Tensor() : table_.find(name).in(flat);
+  };
+  // `rows` of a parameter and of those that lie behind it, as one tensor.
+  auto joined = [&](Tensor flat, const std::string& name, int64_t rows) {
+    if (flat.empty()) return Tensor();
+    const Parameter& first = table_.find(name);
+    Tensor part = flat.slice(first.offset, rows * first.cols());
+    return first.shape.size() > 1 ? part.view({rows, first.cols()}) : part;
+  };
+  auto block = [&](Tensor flat, int64_t l) {
+    const int64_t width = c.attention(1, 1, 0).qkv_width();
+    Block::Parameters p;
+    const std::string layer = llama ? fmt::format("model.layers.{}.", l) : fmt::format("transformer.h.{}.", l);
+    auto both = [&](Tensor& weight, Tensor& bias, const std::string& name, int64_t rows) {
+      weight = joined(flat, layer + name + ".weight", rows);
+      if (c.bias) bias = joined(flat, layer + name + ".bias", rows);
+    };
+    both(p.norm1, p.norm1_bias, llama ? "input_layernorm" : "ln_1", c.hidden);
+    both(p.qkv, p.qkv_bias, llama ? "self_attn.q_proj" : c.split_qkv ? "attn.q_attn" : "attn.c_attn", width);
+    both(p.out, p.out_bias, llama ? "self_attn.o_proj" : "attn.c_proj", c.hidden);
+    both(p.norm2, p.norm2_bias, llama ? "post_attention_layernorm" : "ln_2", c.hidden);
+    both(p.up, p.up_bias, llama ? "mlp.gate_proj" : "mlp.c_fc", c.mlp_in_width());
+    both(p.down, p.down_bias, llama ? "mlp.down_proj" : "mlp.c_proj", c.hidden);
+    return p;
+  };
+  auto ends = [&](Tensor flat) {
+    Ends e;
+    e.tokens = find(flat, model + (llama ? "embed_tokens.weight" : "wte.weight"));
+    if (!c.rope) e.positions = find(flat, model + "wpe.weight");
+    e.norm = find(flat, model + (llama ? "norm.weight" : "ln_f.weight"));
+    if (c.bias) e.norm_bias = find(flat, model + "ln_f.bias");
+    e.head = c.tied ? e.tokens : find(flat, "lm_head.weight");
+    return e;
+  };
+  blocks_.resize(static_cast<size_t>(c.layers));
+  for (int64_t l = 0; l < c.layers; ++l) {
+    blocks_[l].weight = block(weights_, l);
+    blocks_[l].d = block(gradients_, l);
+  }
+  weight_ = ends(weights_);
+  d_ = ends(gradients_);
+}
+
+void Model::take_activations() {
+  const ModelConfig& c = config_;
+  const int64_t n = options_.batch * options_.seq;
+  const DType type = options_.compute;
+  const AttentionShape shape = c.attention(options_.batch, options_.seq, 0);
+  // A forward-only pass needs two residual streams in turn: a block reads one and leaves its middle in the other.
+  const bool keep_block = options_.training && options_.recompute != Recompute::block;
+  const bool keep_mlp = keep_block && options_.recompute == Recompute::none;
+  Arena& memory = activation_memory_;
+
+  auto statistics = [&](Tensor& mean, Tensor& rstd) {
+    if (c.norm == Norm::layer) mean = memory.take(DType::f32, {n});
+    rstd = memory.take(DType::f32, {n});
+  };
+  for (size_t l = 0; l < blocks_.size(); ++l) {
+    Block& b = blocks_[l];
+    const Block& first = blocks_[0];
+    if (l == 0 || options_.training)
+      b.x = memory.take(type, {n, c.hidden});
+    else
+      b.x = first.x;
+    if (l == 0 || keep_block) {
+      b.normed1 = memory.take(type, {n, c.hidden});
+      statistics(b.mean1, b.rstd1);
+      b.qkv = memory.take(type, {n, shape.qkv_width()});
+      b.attention = memory.take(type, {n, shape.out_width()});
+      b.log_sum_exp = memory.take(DType::f32, {shape.batch, shape.heads, shape.seq});
+      b.middle = memory.take(type, {n, c.hidden});
+      b.normed2 = memory.take(type, {n, c.hidden});
+      statistics(b.mean2, b.rstd2);
+    } else {
+      b.normed1 = first.normed1, b.mean1 = first.mean1, b.rstd1 = first.rstd1;
+      b.qkv = first.qkv, b.attention = first.attention, b.log_sum_exp = first.log_sum_exp;
+      b.middle = first.middle;
+      b.normed2 = first.normed2, b.mean2 = first.mean2, b.rstd2 = first.rstd2;
+    }
+    if (l == 0 || keep_mlp) {
+      b.up = memory.take(type, {n, c.mlp_in_width()});
+      b.inner = memory.take(type, {n, c.intermediate});
+    } else {
+      b.up = first.up, b.inner = first.inner;
+    }
+  }
+  final_sum_ = memory.take(type, {n, c.hidden});
+  final_out_ = memory.take(type, {n, c.hidden});
+  statistics(final_mean_, final_rstd_);
+  losses_ = memory.take(DType::f32, {n});
+
+  branch_ = workspace_.take(type, {n, c.hidden});
+  logits_ = workspace_.take(type, {logit_chunk(c, n, type), c.vocabulary});
+  if (options_.training) {
+    d_residual_ = workspace_.take(type, {n, c.hidden});
+    d_normed_ = workspace_.take(type, {n, c.hidden});
+    d_attention_ = workspace_.take(type, {n, shape.out_width()});
+    d_inner_ = workspace_.take(type, {n, c.intermediate});
+    d_wide_ = workspace_.take(type, {n * std::max(c.mlp_in_width(), shape.qkv_width())});
+  }
+  if (c.rope) {
+    const int64_t half = c.head_dim / 2;
+    std::vector<float> table(static_cast<size_t>(options_.seq * c.head_dim));
+    for (int64_t t = 0; t < options_.seq; ++t)
+      for (int64_t i = 0; i < half; ++i) {
+        double angle = static_cast<double>(t) *
+                       std::pow(c.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(c.head_dim));
+        table[t * c.head_dim + i] = static_cast<float>(std::cos(angle));
+        table[t * c.head_dim + half + i] = static_cast<float>(std::sin(angle));
+      }
+    rope_table_ = workspace_.take(DType::f32, {options_.seq, c.head_dim});
+    backend_.upload(rope_table_, table.data());
+  }
+}
+
+void Model::set(const Parameter& parameter, const float* values) {
+  Tensor place = parameter.in(weights_);
+  if (options_.compute == DType::f32) return backend_.upload(place, values);
+  std::vector<bf16> rounded(static_cast<size_t>(parameter.numel()));
+#pragma omp parallel for
+  for (size_t i = 0; i < rounded.size(); ++i) rounded[i] = to_bf16(values[i]);
+  backend_.upload(place, rounded.data());
+}
+
+void Model::get(const Parameter& parameter, float* values) const {
+  Tensor place = parameter.in(weights_);
+  if (options_.compute == DType::f32) return backend_.download(values, place);
+  std::vector<bf16> stored(static_cast<size_t>(parameter.numel()));
+  backend_.download(stored.data(), place);
+  for (size_t i = 0; i < stored.size(); ++i) values[i] = to_float(stored[i]);
+}
+
+void Model::initialize(uint64_t seed) {
+  for (const Parameter& parameter : table_.parameters()) {
+    std::vector<float> values(static_cast<size_t>(parameter.numel()));
+    initial_values(parameter, seed, 0, parameter.numel(), values.data());
+    set(parameter, values.data());
+  }
+}
+
+void Model::zero_gradients() { backend_.zero(gradients_); }
+
+}  // namespace rowan

@@ -1,0 +1,106 @@
+// Model: the transformer's forward and backward for one micro-batch on one Backend. Pre-norm blocks
+//   x = x + attention(norm(x));  x = x + mlp(norm(x))
+// between an embedding and a final norm and head. Gradients accumulate over calls until zero_gradients().
+#pragma once
+
+#include "kernels/arena.h"
+#include "model/layout.h"
+
+namespace rowan {
+
+enum class Recompute : uint8_t {
+  none,   // every activation is kept
+  mlp,    // the wide activations of the MLP are computed again in the backward
+  block,  // only each block's input is kept
+};
+
+struct ModelOptions {
+  int64_t batch = 1, seq = 1;  // the micro-batch
+  DType compute = DType::f32;  // weights and activations
+  DType gradient = DType::f32;
+  Recompute recompute = Recompute::none;
+  bool training = true;  // false: no gradients, activations of one block only
+};
+
+// Told as the passes reach each block (Parameter::block), so that weights can be brought in and gradients sent away.
+class BlockObserver {
+ public:
+  virtual ~BlockObserver() = default;
+  virtual void before_forward(int /*block*/) {}
+  virtual void after_forward(int /*block*/) {}
+  virtual void before_backward(int /*block*/) {}
+  // The gradients of the block are complete for this micro-batch.
+  virtual void after_backward(int /*block*/) {}
+};
+
+class Model {
+ public:
+  // Throws Error when the sequence is longer than the position table.
+  Model(Backend& backend, const ModelConfig& config, const ModelOptions& options);
+  ~Model();
+
+  const ModelConfig& config() const { return config_; }
+  const ModelOptions& options() const { return options_; }
+  const ParameterTable& parameters() const { return table_; }
+  // Flat buffers, see Parameter::in().
+  Tensor weights() const { return weights_; }
+  Tensor gradients() const { return gradients_; }
+
+  // Sets a whole parameter from f32 host values, rounding to the compute dtype; reads it back as f32.
+  void set(const Parameter& parameter, const float* values);
+  void get(const Parameter& parameter, float* values) const;
+  // initial_values() of every parameter.
+  void initialize(uint64_t seed);
+
+  void observe(BlockObserver* observer) { observer_ = observer; }
+  void zero_gradients();
+
+  // Forward and loss. tokens and targets: i32 device tensors of batch * seq. Returns f32[batch * seq] losses in nats,
+  // 0 where the target is -100.
+  Tensor loss(Tensor tokens, Tensor targets);
+  // The same, then the backward of grad_scale * (sum of losses), added to the gradients.
+  Tensor loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale);
+  // The forward alone, up to the final norm.
+  void forward(Tensor tokens);
+  // Logits of rows [begin, begin + count) of the micro-batch of the last forward; count <= logit_rows(). The tensor
+  // is valid until the next call.
+  Tensor logits(int64_t begin, int64_t count);
+  int64_t logit_rows() const { return logits_.dim(0); }
+
+ private:
+  struct Block;
+
+  void bind();
+  void take_activations();
+  void forward_attention(int64_t layer);
+  void forward_mlp(int64_t layer);
+  Tensor head_loss(Tensor targets, float grad_scale, bool gradient);
+  void backward(Tensor tokens);
+  void backward_mlp(int64_t layer);
+  void backward_attention(int64_t layer);
+  void activation_forward(const Block& block);
+  void norm(Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual, Tensor branch, Tensor weight,
+            Tensor bias);
+  int last_block() const { return static_cast<int>(config_.layers) + 1; }
+
+  Backend& backend_;
+  ModelConfig config_;
+  ModelOptions options_;
+  ParameterTable table_;
+  Arena weight_memory_, gradient_memory_, activation_memory_, workspace_;
+  Tensor weights_, gradients_;
+  std::vector<Block> blocks_;
+  BlockObserver none_;
+  BlockObserver* observer_ = &none_;
+
+  Tensor rope_table_;
+  Tensor embedded_, branch_;                                       // [N, C]
+  Tensor final_sum_, final_out_, final_mean_, final_rstd_;         // [N, C], f32[N]
+  Tensor logits_, losses_;                                         // [rows, V], f32[N]
+  Tensor d_residual_, d_normed_, d_attention_, d_wide_, d_inner_;  // gradients of activations
+  struct Ends {
+    Tensor tokens, positions, norm, norm_bias, head;
+  } weight_, d_;
+};
+
+}  // namespace rowan

@@ -1,0 +1,159 @@
+// The forward and the backward pass.
+#include "base/error.h"
+#include "model/block.h"
+#include "model/model.h"
+
+namespace rowan {
+
+void Model::norm(Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual, Tensor branch, Tensor weight,
+                 Tensor bias) {
+  backend_.norm_forward(config_.norm, out, sum, mean, rstd, residual, branch, weight, bias,
+                        static_cast<float>(config_.norm_eps));
+}
+
+// Each sub-layer leaves its output in branch_; the residual add is fused into the norm that follows it.
+void Model::forward(Tensor tokens) {
+  observer_->before_forward(0);
+  backend_.embedding_forward(blocks_[0].x, tokens, weight_.tokens, weight_.positions, options_.seq);
+  observer_->after_forward(0);
+  for (int64_t l = 0; l < config_.layers; ++l) {
+    observer_->before_forward(static_cast<int>(l) + 1);
+    Block& b = blocks_[l];
+    if (l == 0)
+      norm(b.normed1, Tensor(), b.mean1, b.rstd1, b.x, Tensor(), b.weight.norm1, b.weight.norm1_bias);
+    else
+      norm(b.normed1, b.x, b.mean1, b.rstd1, blocks_[l - 1].middle, branch_, b.weight.norm1, b.weight.norm1_bias);
+    forward_attention(l);
+    forward_mlp(l);
+    observer_->after_forward(static_cast<int>(l) + 1);
+  }
+  observer_->before_forward(last_block());
+  norm(final_out_, final_sum_, final_mean_, final_rstd_, blocks_.back().middle, branch_, weight_.norm,
+       weight_.norm_bias);
+}
+
+// From normed1 to middle and normed2.
+void Model::forward_attention(int64_t layer) {
+  Block& b = blocks_[layer];
+  const AttentionShape shape = config_.attention(options_.batch, options_.seq, layer);
+  backend_.linear_forward(b.qkv, b.normed1, b.weight.qkv, b.weight.qkv_bias);
+  if (config_.rope) backend_.rope(b.qkv, rope_table_, shape, false);
+  if (config_.qk_clip > 0)
+    backend_.clamp_forward(b.qkv, 0, (shape.heads + shape.kv_heads) * shape.head_dim,
+                           static_cast<float>(config_.qk_clip));
+  backend_.attention_forward(b.attention, b.log_sum_exp, b.qkv, shape);
+  backend_.linear_forward(branch_, b.attention, b.weight.out, b.weight.out_bias);
+  norm(b.normed2, b.middle, b.mean2, b.rstd2, b.x, branch_, b.weight.norm2, b.weight.norm2_bias);
+}
+
+void Model::activation_forward(const Block& b) {
+  backend_.linear_forward(b.up, b.normed2, b.weight.up, b.weight.up_bias);
+  if (config_.swiglu)
+    backend_.swiglu_forward(b.inner, b.up);
+  else
+    backend_.gelu_forward(config_.gelu, b.inner, b.up);
+}
+
+void Model::forward_mlp(int64_t layer) {
+  Block& b = blocks_[layer];
+  activation_forward(b);
+  backend_.linear_forward(branch_, b.inner, b.weight.down, b.weight.down_bias);
+}
+
+Tensor Model::logits(int64_t begin, int64_t count) {
+  Tensor rows = logits_.slice(0, count);
+  backend_.linear_forward(rows, final_out_.slice(begin, count), weight_.head, Tensor());
+  return rows;
+}
+
+// Logits exist only in pieces; each piece is turned into its own gradient and consumed at once.
+Tensor Model::head_loss(Tensor targets, float grad_scale, bool gradient) {
+  const int64_t n = options_.batch * options_.seq;
+  for (int64_t begin = 0; begin < n; begin += logit_rows()) {
+    const int64_t count = std::min(logit_rows(), n - begin);
+    Tensor logits = logits_.slice(0, count);
+    Tensor normed = final_out_.slice(begin, count);
+    backend_.linear_forward(logits, normed, weight_.head, Tensor());
+    backend_.cross_entropy(losses_.slice(begin, count), logits, targets.view({n}).slice(begin, count), grad_scale,
+                           gradient);
+    if (gradient) {
+      backend_.linear_backward_input(d_normed_.slice(begin, count), logits, weight_.head, false);
+      backend_.linear_backward_weight(d_.head, Tensor(), logits, normed);
+    }
+  }
+  return losses_;
+}
+
+Tensor Model::loss(Tensor tokens, Tensor targets) {
+  forward(tokens);
+  Tensor losses = head_loss(targets, 0, false);
+  observer_->after_forward(last_block());
+  return losses;
+}
+
+Tensor Model::loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale) {
+  if (!options_.training) fail("model: gradients were asked of a model made without them");
+  forward(tokens);
+  Tensor losses = head_loss(targets, grad_scale, true);
+  observer_->after_forward(last_block());
+  backward(tokens);
+  return losses;
+}
+
+// d_residual_ carries the gradient of the residual stream from the end to the start; d_normed_ enters holding the
+// gradient of the final norm's output.
+void Model::backward(Tensor tokens) {
+  observer_->before_backward(last_block());
+  backend_.norm_backward(config_.norm, d_residual_, d_.norm, d_.norm_bias, d_normed_, final_sum_, weight_.norm,
+                         final_mean_, final_rstd_, false);
+  observer_->after_backward(last_block());
+  for (int64_t l = config_.layers - 1; l >= 0; --l) {
+    observer_->before_backward(static_cast<int>(l) + 1);
+    Block& b = blocks_[l];
+    if (options_.recompute == Recompute::block) {
+      norm(b.normed1, Tensor(), b.mean1, b.rstd1, b.x, Tensor(), b.weight.norm1, b.weight.norm1_bias);
+      forward_attention(l);
+    }
+    if (options_.recompute != Recompute::none) activation_forward(b);
+    backward_mlp(l);
+    backward_attention(l);
+    observer_->after_backward(static_cast<int>(l) + 1);
+  }
+  observer_->before_backward(0);
+  backend_.embedding_backward(d_.tokens, d_.positions, d_residual_, tokens, options_.seq);
+  observer_->after_backward(0);
+}
+
+void Model::backward_mlp(int64_t layer) {
+  Block& b = blocks_[layer];
+  Tensor d_up = d_wide_.slice(0, b.up.numel()).view({b.up.dim(0), b.up.dim(1)});
+  backend_.linear_backward_input(d_inner_, d_residual_, b.weight.down, false);
+  backend_.linear_backward_weight(b.d.down, b.d.down_bias, d_residual_, b.inner);
+  if (config_.swiglu)
+    backend_.swiglu_backward(d_up, d_inner_, b.up);
+  else
+    backend_.gelu_backward(config_.gelu, d_up, d_inner_, b.up);
+  backend_.linear_backward_input(d_normed_, d_up, b.weight.up, false);
+  backend_.linear_backward_weight(b.d.up, b.d.up_bias, d_up, b.normed2);
+  backend_.norm_backward(config_.norm, d_residual_, b.d.norm2, b.d.norm2_bias, d_normed_, b.middle, b.weight.norm2,
+                         b.mean2, b.rstd2, true);
+}
+
+void Model::backward_attention(int64_t layer) {
+  Block& b = blocks_[layer];
+  const AttentionShape shape = config_.attention(options_.batch, options_.seq, layer);
+  Tensor d_qkv = d_wide_.slice(0, b.qkv.numel()).view({b.qkv.dim(0), b.qkv.dim(1)});
+  backend_.linear_backward_input(d_attention_, d_residual_, b.weight.out, false);
+  backend_.linear_backward_weight(b.d.out, b.d.out_bias, d_residual_, b.attention);
+  backend_.attention_backward(d_qkv, d_attention_, b.attention, b.log_sum_exp, b.qkv, shape);
+  if (config_.qk_clip > 0)
+    backend_.clamp_backward(d_qkv, b.qkv, 0, (shape.heads + shape.kv_heads) * shape.head_dim,
+                            static_cast<float>(config_.qk_clip));
+  if (config_.rope) backend_.rope(d_qkv, rope_table_, shape, true);
+  backend_.linear_backward_input(d_normed_, d_qkv, b.weight.qkv, false);
+  backend_.linear_backward_weight(b.d.qkv, b.d.qkv_bias, d_qkv, b.normed1);
+  backend_.norm_backward(config_.norm, d_residual_, b.d.norm1, b.d.norm1_bias, d_normed_, b.x, b.weight.norm1, b.mean1,
+                         b.rstd1, true);
+}
+
+}  // namespace rowan
