@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "base/tensor.h"
+#include "kernels/optimizer_rules.h"
 
 namespace rowan {
 
@@ -132,6 +133,30 @@ class Backend {
   // losses f32[N] = -log softmax(logits[n])[targets[n]] in nats, 0 where targets[n] is -100. With `gradient`,
   // logits [N, V] are overwritten by grad_scale * (softmax - onehot), rows with target -100 by 0.
   virtual void cross_entropy(Tensor losses, Tensor logits, Tensor targets, float grad_scale, bool gradient) = 0;
+
+  // --- optimizers -----------------------------------------------------------------------------------------------
+  // Formulas stand beside the rules in kernels/optimizer_rules.h. All slots of one call share their dtypes, and
+  // either all have a master or none. Sums are taken in fp32 or better; zero rows and matrices give zero updates.
+  // Slots of any size and shape.
+  virtual void adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule);
+  // Slots [out, in] of any shapes, each with its momentum buffer in `first`.
+  virtual void normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule);
+  // update [n, out, in]: written from the gradients and buffers (`first`) of n slots of out * in elements.
+  virtual void momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule);
+  // update -= its part along the weights (masters where present).
+  virtual void project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule);
+  virtual void normalize(Tensor update, const NormalizeRule& rule);
+  // update = -1, 0 or 1.
+  virtual void sign(Tensor update);
+  // out f32[n, k] = scale^2 * sums of squares of n matrices [out, in]: k = out (row), in (column) or 1 (matrix).
+  virtual void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale);
+  // factors, update_sums, gradient_sums f32[n, k]; gradient_sums is empty for normuon.
+  virtual void adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
+                                Tensor gradient_sums, const AdaptRule& rule);
+  // v = beta v + (1 - beta) u^2, u /= sqrt(v) + eps, element by element; v is the slot's `second`.
+  virtual void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps);
+  // The step itself. factors f32[n, k] along rule.along, or empty.
+  virtual void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule);
 };
 
 // The CPU backend; threads = 0 takes OMP_NUM_THREADS or every core of the process's affinity mask.

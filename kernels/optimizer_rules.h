@@ -1,0 +1,116 @@
+// What the optimizer operations of Backend work on, and the numbers of one call of each. C++17: CUDA sources include
+// this header.
+//
+// A slot is one matrix (or a range of elements, or of rows) with its state; operations take lists of slots so that
+// all matrices go in one launch. An `update` tensor [n, out, in] (f32 or bf16) holds one matrix for each of n slots.
+#pragma once
+
+#include <cstdint>
+
+#include "base/tensor.h"
+
+namespace rowan {
+
+struct OptimizerSlot {
+  Tensor weight;      // f32 or bf16: what the forward reads
+  Tensor master;      // f32 copy that is updated instead, and rounded into the weight; empty: the weight is updated
+  Tensor gradient;    // f32 or bf16
+  Tensor first;       // f32 or bf16, of the weight's size: momentum
+  Tensor second;      // adamw: like first; adaptive_factors: f32 [k]; second_moment: f32 or bf16 of the weight's size
+  float scale = 1;    // shape factor: multiplies the step, never the decay
+  int64_t index = 0;  // of its first element among all parameters: the counter of stochastic rounding
+
+  // What is read and updated.
+  const Tensor& value() const { return master.empty() ? weight : master; }
+};
+
+// How a bf16 weight without a master is stored: the decayed weight and the result are each rounded to nearest, as a
+// framework that runs decay and step as two operations does; or the result once, up with the probability of the
+// part cut off: bits (element % 8) of philox(seed, element / 8, step), 16 each, low halves first.
+struct Rounding {
+  bool stochastic = false;
+  uint64_t seed = 0, step = 0;
+};
+
+// g = grad_scale * gradient; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
+// w = (1 - decay) w - step * m / (root_scale * sqrt(v) + eps).
+struct AdamWRule {
+  float beta1, beta2;
+  float root_scale, eps;
+  float step, decay;
+  float grad_scale = 1;
+  Rounding rounding;
+};
+
+// g = grad_scale * gradient; b' = keep b + take g; u = from_buffer * (previous ? b : b') + from_gradient * g.
+struct MomentumRule {
+  float keep, take;
+  float from_buffer, from_gradient;
+  bool previous = false;
+  float grad_scale = 1;
+};
+
+// One value per row (sums over in), per column (sums over out), or per matrix.
+enum class Along : uint8_t { row, column, matrix };
+
+// Where eps goes when a norm divides: 1 / sqrt(sum + eps), 1 / (norm + eps), 1 / max(norm, eps).
+enum class Eps : uint8_t { inside, add, clamp };
+
+// u -= <u, t> t over each row or column, t = w / max(|w|, eps), or w itself when raw.
+struct ProjectRule {
+  Along along = Along::row;  // row or column
+  bool raw = false;
+  float eps = 1e-10f;
+};
+
+// Multiplies by target * clip(divisor(sum of squares) ^ (-2 exponent)) for each axis named; all sums are those of the
+// unscaled update. exponent -1/2 divides by the norm; clip k > 0 limits each factor to [1/k, k].
+struct NormalizeRule {
+  bool rows = false, columns = false, matrix = false;
+  float exponent = -0.5f;
+  float eps = 0;
+  Eps eps_mode = Eps::add;
+  float clip = 0;
+  float target = 1;
+};
+
+// factors[n, k] of adaptive_factors; v is the slot's second.
+// namo: v = beta v + (1 - beta) gradient_sums; q = sqrt(update_sums) / (sqrt(v) + eps), or / sqrt(v + eps) with
+//   eps_inside; with 0 < clamp <= 1, q = min(max(q, clamp * mean q), mean q / clamp); factor = bias * q.
+// normuon: v = beta v + (1 - beta) update_sums / width; r = 1 / (sqrt(v) + eps); factor = r * sqrt(sum update_sums) /
+//   (sqrt(sum r^2 update_sums) + eps), which keeps the Frobenius norm of the update.
+struct AdaptRule {
+  bool normuon = false;
+  float beta = 0.99f;
+  float eps = 1e-8f;
+  bool eps_inside = false;
+  float clamp = 0;
+  float bias = 1;
+  float width = 1;
+};
+
+// f = factors[n, k] along the axis, or 1; s = min(lr * f * slot.scale, cap);
+// d = weight_decay * (adaptive_decay ? min(lr * f, cap) : lr), at most 1; w = (1 - d) w - s u.
+struct ApplyRule {
+  float lr;
+  float weight_decay = 0;
+  bool adaptive_decay = false;
+  float cap = 3.4e38f;
+  Along along = Along::matrix;
+  Rounding rounding;
+};
+
+// Momentum, projection, normalization and update in one pass: u by `momentum`, projected when `project` as by
+// project(), divided by its norm along the axis (add or clamp), w = (1 - decay) w - step * slot.scale * u.
+struct NormalizedStepRule {
+  MomentumRule momentum;
+  Along along = Along::row;  // row or column
+  bool project = false;
+  bool raw = false;
+  float eps = 1e-12f;
+  Eps eps_mode = Eps::clamp;
+  float step, decay;
+  Rounding rounding;
+};
+
+}  // namespace rowan
