@@ -58,5 +58,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec, InvalidUtf8 i
 
 // The offset of the first byte that is not part of well-formed UTF-8, or text.size().
 size_t first_invalid_utf8(std::string_view text);
+// Throws Error naming that offset when there is one.
+void refuse_invalid_utf8(std::string_view text);
 
 }  // namespace rowan
