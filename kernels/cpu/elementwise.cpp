@@ -1,0 +1,114 @@
+#include <vector>
+
+#include "kernels/check.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/vector.h"
+
+namespace rowan {
+namespace {
+
+constexpr int64_t piece = 32768;
+
+template <typename T>
+double sum_of_squares(const T* x, int64_t count) {
+  double total = 0;
+#pragma omp simd reduction(+ : total)
+  for (int64_t i = 0; i < count; ++i) {
+    double value = cpu::load(x[i]);
+    total += value * value;
+  }
+  return total;
+}
+
+}  // namespace
+
+void CpuBackend::scale(Tensor x, float factor) {
+  check::scale(x);
+  cpu::with_dtype(x.dtype, [&](auto type) {
+    auto* values = x.as<decltype(type)>();
+    cpu::parallel_ranges(threads_, x.numel(), piece, [&](int64_t begin, int64_t end) {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) cpu::store(values[i], cpu::load(values[i]) * factor);
+    });
+  });
+}
+
+void CpuBackend::add(Tensor y, Tensor x) {
+  check::add(y, x);
+  cpu::with_dtype(y.dtype, [&](auto to) {
+    cpu::with_dtype(x.dtype, [&](auto from) {
+      auto* sums = y.as<decltype(to)>();
+      auto* values = x.as<decltype(from)>();
+      cpu::parallel_ranges(threads_, y.numel(), piece, [&](int64_t begin, int64_t end) {
+#pragma omp simd
+        for (int64_t i = begin; i < end; ++i) cpu::store(sums[i], cpu::load(sums[i]) + cpu::load(values[i]));
+      });
+    });
+  });
+}
+
+void CpuBackend::clamp_forward(Tensor x, int64_t begin, int64_t end, float limit) {
+  check::clamp_forward(x, begin, end, limit);
+  cpu::with_dtype(x.dtype, [&](auto type) {
+    cpu::parallel_for(threads_, x.rows(), [&](int64_t n) {
+      auto* row = x.as<decltype(type)>() + n * x.cols();
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) {
+        float value = cpu::load(row[i]);
+        value = value > limit ? limit : value;
+        cpu::store(row[i], value < -limit ? -limit : value);
+      }
+    });
+  });
+}
+
+void CpuBackend::clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit) {
+  check::clamp_backward(dx, x, begin, end, limit);
+  cpu::with_dtype(x.dtype, [&](auto type) {
+    // The clamped values were rounded to their dtype, and the limit with them.
+    decltype(type) rounded;
+    cpu::store(rounded, limit);
+    float bound = cpu::load(rounded);
+    cpu::parallel_for(threads_, x.rows(), [&](int64_t n) {
+      auto* row = x.as<decltype(type)>() + n * x.cols();
+      auto* gradient = dx.as<decltype(type)>() + n * x.cols();
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i)
+        cpu::store(gradient[i], std::fabs(cpu::load(row[i])) >= bound ? 0.0f : cpu::load(gradient[i]));
+    });
+  });
+}
+
+void CpuBackend::sum(Tensor out, Tensor x, bool accumulate) {
+  check::sum(out, x);
+  const float* values = x.as<float>();
+  std::vector<double> partial(static_cast<size_t>((x.numel() + piece - 1) / piece));
+  cpu::parallel_ranges(threads_, x.numel(), piece, [&](int64_t begin, int64_t end) {
+    double total = 0;
+#pragma omp simd reduction(+ : total)
+    for (int64_t i = begin; i < end; ++i) total += static_cast<double>(values[i]);
+    partial[static_cast<size_t>(begin / piece)] = total;
+  });
+  double total = accumulate ? static_cast<double>(*out.as<float>()) : 0.0;
+  for (double p : partial) total += p;
+  *out.as<float>() = static_cast<float>(total);
+}
+
+void CpuBackend::sum_squares(Tensor out, const std::vector<Tensor>& xs) {
+  check::sum_squares(out, xs);
+  double total = 0;
+  std::vector<double> partial;
+  for (const Tensor& x : xs) {
+    partial.assign(static_cast<size_t>((x.numel() + piece - 1) / piece), 0.0);
+    cpu::with_dtype(x.dtype, [&](auto type) {
+      cpu::parallel_ranges(threads_, x.numel(), piece, [&](int64_t begin, int64_t end) {
+        partial[static_cast<size_t>(begin / piece)] = sum_of_squares(x.as<decltype(type)>() + begin, end - begin);
+      });
+    });
+    for (double p : partial) total += p;
+  }
+  *out.as<float>() = static_cast<float>(total);
+}
+
+}  // namespace rowan

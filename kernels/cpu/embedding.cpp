@@ -1,0 +1,87 @@
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+#include "kernels/check.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/vector.h"
+
+namespace rowan {
+namespace {
+
+// to[0, width) += the rows of `from` named by rows[0, count), summed in fp32 in the order given.
+template <typename T, typename F>
+void add_rows(T* to, const F* from, int64_t width, const int64_t* rows, int64_t count) {
+  constexpr int64_t block = 256;
+  float sums[block];
+  for (int64_t begin = 0; begin < width; begin += block) {
+    int64_t size = std::min(block, width - begin);
+    std::fill(sums, sums + size, 0.0f);
+    for (int64_t r = 0; r < count; ++r) {
+      const F* row = from + rows[r] * width + begin;
+#pragma omp simd
+      for (int64_t i = 0; i < size; ++i) sums[i] += cpu::load(row[i]);
+    }
+#pragma omp simd
+    for (int64_t i = 0; i < size; ++i) cpu::store(to[begin + i], cpu::load(to[begin + i]) + sums[i]);
+  }
+}
+
+// d_table[ids[n]] += dout[n]: rows are grouped by id, so that every row of the table has one writer.
+void scatter_rows(Tensor d_table, Tensor dout, const std::vector<int64_t>& ids, int threads) {
+  std::vector<int64_t> order(ids.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return ids[a] < ids[b]; });
+  std::vector<int64_t> starts;
+  for (size_t i = 0; i < order.size(); ++i)
+    if (i == 0 || ids[order[i]] != ids[order[i - 1]]) starts.push_back(static_cast<int64_t>(i));
+  int64_t groups = static_cast<int64_t>(starts.size()), width = d_table.cols();
+  starts.push_back(static_cast<int64_t>(order.size()));
+  cpu::with_dtype(d_table.dtype, [&](auto to) {
+    cpu::with_dtype(dout.dtype, [&](auto from) {
+      auto* table = d_table.as<decltype(to)>();
+      cpu::parallel_for(threads, groups, [&](int64_t g) {
+        const int64_t* rows = order.data() + starts[g];
+        add_rows(table + ids[rows[0]] * width, dout.as<decltype(from)>(), width, rows, starts[g + 1] - starts[g]);
+      });
+    });
+  });
+}
+
+}  // namespace
+
+void CpuBackend::embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq) {
+  check::embedding_forward(out, tokens, table, positions, seq);
+  const int32_t* ids = tokens.as<int32_t>();
+  check::token_ids("embedding_forward", ids, tokens.numel(), table.dim(0), false);
+  int64_t width = table.cols();
+  cpu::with_dtype(table.dtype, [&](auto type) {
+    using T = decltype(type);
+    cpu::parallel_ranges(threads_, tokens.numel(), cpu::rows_per_piece(width), [&](int64_t begin, int64_t end) {
+      for (int64_t n = begin; n < end; ++n) {
+        T* to = out.as<T>() + n * width;
+        const T* word = table.as<T>() + ids[n] * width;
+        if (positions.empty()) {
+          std::copy(word, word + width, to);
+          continue;
+        }
+        const T* position = positions.as<T>() + n % seq * width;
+#pragma omp simd
+        for (int64_t i = 0; i < width; ++i) cpu::store(to[i], cpu::load(word[i]) + cpu::load(position[i]));
+      }
+    });
+  });
+}
+
+void CpuBackend::embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq) {
+  check::embedding_backward(d_table, d_positions, dout, tokens, seq);
+  check::token_ids("embedding_backward", tokens.as<int32_t>(), tokens.numel(), d_table.dim(0), false);
+  std::vector<int64_t> ids(tokens.as<int32_t>(), tokens.as<int32_t>() + tokens.numel());
+  scatter_rows(d_table, dout, ids, threads_);
+  if (d_positions.empty()) return;
+  for (int64_t n = 0; n < tokens.numel(); ++n) ids[static_cast<size_t>(n)] = n % seq;
+  scatter_rows(d_positions, dout, ids, threads_);
+}
+
+}  // namespace rowan

@@ -1,0 +1,72 @@
+#include <algorithm>
+
+#include "kernels/check.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/vector.h"
+
+namespace rowan {
+namespace {
+
+// A NaN loses every comparison, so it does not show here; the sum below carries it.
+template <typename T>
+float largest(const T* x, int64_t count) {
+  float result = cpu::load(x[0]);
+#pragma omp simd reduction(max : result)
+  for (int64_t i = 0; i < count; ++i) {
+    float value = cpu::load(x[i]);
+    result = value > result ? value : result;
+  }
+  return result;
+}
+
+// Short sums in float, their total in double.
+template <typename T>
+double sum_of_exponentials(const T* x, float shift, int64_t count) {
+  constexpr int64_t block = 1024;
+  double total = 0;
+  for (int64_t begin = 0; begin < count; begin += block) {
+    float part = 0;
+#pragma omp simd reduction(+ : part)
+    for (int64_t i = begin; i < std::min(count, begin + block); ++i) part += cpu::exp(cpu::load(x[i]) - shift);
+    total += static_cast<double>(part);
+  }
+  return total;
+}
+
+template <typename T>
+float row_loss(T* logits, int64_t vocabulary, int32_t target, float grad_scale, bool gradient) {
+  if (target == -100) {
+    if (gradient) std::fill(logits, logits + vocabulary, T{});
+    return 0.0f;
+  }
+  float shift = largest(logits, vocabulary), chosen = cpu::load(logits[target]);
+  double total = sum_of_exponentials(logits, shift, vocabulary);
+  if (gradient) {
+    float factor = static_cast<float>(static_cast<double>(grad_scale) / total);
+    float probability = static_cast<float>(static_cast<double>(cpu::exp(chosen - shift)) / total);
+#pragma omp simd
+    for (int64_t i = 0; i < vocabulary; ++i) cpu::store(logits[i], factor * cpu::exp(cpu::load(logits[i]) - shift));
+    cpu::store(logits[target], grad_scale * (probability - 1.0f));
+  }
+  return static_cast<float>(std::log(total) + static_cast<double>(shift) - static_cast<double>(chosen));
+}
+
+}  // namespace
+
+void CpuBackend::cross_entropy(Tensor losses, Tensor logits, Tensor targets, float grad_scale, bool gradient) {
+  check::cross_entropy(losses, logits, targets);
+  const int32_t* ids = targets.as<int32_t>();
+  int64_t vocabulary = logits.cols();
+  check::token_ids("cross_entropy", ids, targets.numel(), vocabulary, true);
+  cpu::with_dtype(logits.dtype, [&](auto type) {
+    using T = decltype(type);
+    int64_t grain = cpu::rows_per_piece(vocabulary);
+    cpu::parallel_ranges(threads_, logits.rows(), grain, [&](int64_t begin, int64_t end) {
+      for (int64_t n = begin; n < end; ++n)
+        losses.as<float>()[n] = row_loss(logits.as<T>() + n * vocabulary, vocabulary, ids[n], grad_scale, gradient);
+    });
+  });
+}
+
+}  // namespace rowan

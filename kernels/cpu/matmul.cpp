@@ -1,0 +1,84 @@
+#include <algorithm>
+
+#include "kernels/check.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/vector.h"
+
+namespace rowan {
+namespace {
+
+// d_bias[O] += column sums of dout[N, O]. Rows are summed in blocks, which loses fewer bits than one long sum.
+template <typename B, typename T>
+void add_column_sums(B* d_bias, const T* dout, int64_t rows, int64_t width, int threads) {
+  constexpr int64_t columns = 256, block = 64;
+  cpu::parallel_ranges(threads, width, columns, [&](int64_t begin, int64_t end) {
+    float total[columns] = {}, part[columns];
+    int64_t size = end - begin;
+    for (int64_t first = 0; first < rows; first += block) {
+      std::fill(part, part + size, 0.0f);
+      for (int64_t n = first; n < std::min(rows, first + block); ++n) {
+        const T* row = dout + n * width + begin;
+#pragma omp simd
+        for (int64_t i = 0; i < size; ++i) part[i] += cpu::load(row[i]);
+      }
+#pragma omp simd
+      for (int64_t i = 0; i < size; ++i) total[i] += part[i];
+    }
+    for (int64_t i = 0; i < size; ++i) cpu::store(d_bias[begin + i], cpu::load(d_bias[begin + i]) + total[i]);
+  });
+}
+
+}  // namespace
+
+void CpuBackend::linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
+  check::linear_forward(out, in, weight, bias);
+  Product p;
+  p.m = in.dim(0), p.n = weight.dim(0), p.k = in.dim(1);
+  p.transpose_b = true;
+  p.operands = in.dtype, p.result = out.dtype;
+  p.a = in.data, p.b = weight.data, p.bias = bias.data, p.c = out.data;
+  products_.run(p);
+}
+
+void CpuBackend::linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) {
+  check::linear_backward_input(din, dout, weight);
+  Product p;
+  p.m = dout.dim(0), p.n = weight.dim(1), p.k = dout.dim(1);
+  p.operands = dout.dtype, p.result = din.dtype;
+  p.a = dout.data, p.b = weight.data, p.c = din.data;
+  p.beta = accumulate ? 1.0f : 0.0f;
+  products_.run(p);
+}
+
+void CpuBackend::linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
+  check::linear_backward_weight(d_weight, d_bias, dout, in);
+  Product p;
+  p.m = dout.dim(1), p.n = in.dim(1), p.k = dout.dim(0);
+  p.transpose_a = true;
+  p.operands = dout.dtype, p.result = d_weight.dtype;
+  p.a = dout.data, p.b = in.data, p.c = d_weight.data;
+  p.beta = 1;
+  products_.run(p);
+  if (d_bias.empty()) return;
+  cpu::with_dtype(d_bias.dtype, [&](auto b) {
+    cpu::with_dtype(dout.dtype, [&](auto t) {
+      add_column_sums(d_bias.as<decltype(b)>(), dout.as<decltype(t)>(), dout.dim(0), dout.dim(1), threads_);
+    });
+  });
+}
+
+void CpuBackend::matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) {
+  check::matmul(c, a, transpose_a, b, transpose_b);
+  int last = c.rank - 1;
+  Product p;
+  p.batch = c.rank == 3 ? c.dim(0) : 1;
+  p.m = c.dim(last - 1), p.n = c.dim(last), p.k = a.dim(transpose_a ? last - 1 : last);
+  p.transpose_a = transpose_a, p.transpose_b = transpose_b;
+  p.operands = a.dtype, p.result = c.dtype;
+  p.a = a.data, p.b = b.data, p.c = c.data;
+  p.alpha = alpha, p.beta = beta;
+  products_.run(p);
+}
+
+}  // namespace rowan

@@ -1,0 +1,141 @@
+#include <omp.h>
+#include <sched.h>
+#include <sys/mman.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <new>
+
+#include "base/error.h"
+#include "kernels/check.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/vector.h"
+
+namespace rowan {
+namespace {
+
+constexpr size_t huge_page = size_t{2} << 20;
+
+// OMP_NUM_THREADS where it is set, else every core this process may run on.
+int default_threads() {
+  if (const char* text = std::getenv("OMP_NUM_THREADS")) {
+    int threads = std::atoi(text);
+    if (threads > 0) return threads;
+    fail("OMP_NUM_THREADS is '{}', must be a positive number", text);
+  }
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  return omp_get_num_procs();
+}
+
+std::string cpu_model() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);)
+    if (line.rfind("model name", 0) == 0 && line.find(": ") != std::string::npos)
+      return line.substr(line.find(": ") + 2);
+  return "CPU";
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend(int threads) : threads_(threads > 0 ? threads : default_threads()), products_(threads_) {}
+
+CpuBackend::~CpuBackend() {
+  std::free(scratch_);
+  while (!blocks_.empty()) release(blocks_.begin()->first);
+}
+
+std::string CpuBackend::describe() const {
+  return fmt::format("{}, {} thread{}, {}{}", cpu_model(), threads_, threads_ == 1 ? "" : "s", Products::library(),
+                     Products::fast_bf16() ? " with bf16 instructions" : "");
+}
+
+bool CpuBackend::fast(DType dtype) const { return dtype != DType::bf16 || Products::fast_bf16(); }
+
+// Large blocks are mapped, which gives zeroed memory without touching it, and ask for huge pages.
+void* CpuBackend::allocate(size_t bytes, Category category) {
+  Block block{nullptr, 0};
+  void* memory = nullptr;
+  if (bytes >= 2 * huge_page) {
+    block.length = bytes + huge_page;
+    block.base = mmap(nullptr, block.length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block.base != MAP_FAILED) {
+      uintptr_t start = (reinterpret_cast<uintptr_t>(block.base) + huge_page - 1) / huge_page * huge_page;
+      memory = reinterpret_cast<void*>(start);
+      madvise(memory, bytes, MADV_HUGEPAGE);
+    }
+  } else {
+    size_t rounded = (std::max<size_t>(bytes, 1) + 63) / 64 * 64;
+    memory = block.base = std::aligned_alloc(64, rounded);
+    if (memory) std::memset(memory, 0, rounded);
+  }
+  if (!memory) fail("out of memory: {} bytes for {}", bytes, name_of(category));
+  blocks_.emplace(memory, block);
+  return memory;
+}
+
+void CpuBackend::release(void* memory) {
+  auto found = blocks_.find(memory);
+  if (found == blocks_.end()) return;
+  if (found->second.length > 0)
+    munmap(found->second.base, found->second.length);
+  else
+    std::free(found->second.base);
+  blocks_.erase(found);
+}
+
+float* CpuBackend::scratch(size_t floats) {
+  if (floats > scratch_floats_) {
+    std::free(scratch_);
+    scratch_floats_ = 0;
+    size_t rounded = (floats + 15) / 16 * 16;
+    scratch_ = std::aligned_alloc(64, rounded * sizeof(float));
+    if (!scratch_) fail("out of memory: {} bytes for {}", rounded * sizeof(float), name_of(Category::workspace));
+    scratch_floats_ = rounded;
+  }
+  return static_cast<float*>(scratch_);
+}
+
+void CpuBackend::upload(Tensor to, const void* host) {
+  check::upload(to);
+  std::memcpy(to.data, host, to.bytes());
+}
+
+void CpuBackend::download(void* host, Tensor from) {
+  check::download(from);
+  std::memcpy(host, from.data, from.bytes());
+}
+
+void CpuBackend::copy(Tensor to, Tensor from) {
+  check::copy(to, from);
+  if (to.dtype == from.dtype) {
+    char *target = to.as<char>(), *source = from.as<char>();
+    cpu::parallel_ranges(threads_, static_cast<int64_t>(to.bytes()), 1 << 20, [&](int64_t begin, int64_t end) {
+      std::memmove(target + begin, source + begin, static_cast<size_t>(end - begin));
+    });
+    return;
+  }
+  cpu::with_dtype(to.dtype, [&](auto t) {
+    cpu::with_dtype(from.dtype, [&](auto f) {
+      auto* target = to.as<decltype(t)>();
+      auto* source = from.as<decltype(f)>();
+      cpu::parallel_ranges(threads_, to.numel(), 65536, [&](int64_t begin, int64_t end) {
+#pragma omp simd
+        for (int64_t i = begin; i < end; ++i) cpu::store(target[i], cpu::load(source[i]));
+      });
+    });
+  });
+}
+
+void CpuBackend::zero(Tensor x) {
+  check::zero(x);
+  cpu::parallel_ranges(threads_, static_cast<int64_t>(x.bytes()), 1 << 20, [&](int64_t begin, int64_t end) {
+    std::memset(x.as<char>() + begin, 0, static_cast<size_t>(end - begin));
+  });
+}
+
+std::unique_ptr<Backend> make_cpu_backend(int threads) { return std::make_unique<CpuBackend>(threads); }
+
+}  // namespace rowan

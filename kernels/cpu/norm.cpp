@@ -1,0 +1,145 @@
+#include <algorithm>
+
+#include "kernels/check.h"
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/vector.h"
+
+namespace rowan {
+namespace {
+
+template <typename T>
+void add_branch(T* sum, const T* residual, const T* branch, int64_t width) {
+#pragma omp simd
+  for (int64_t i = 0; i < width; ++i) cpu::store(sum[i], cpu::load(residual[i]) + cpu::load(branch[i]));
+}
+
+template <typename T>
+float mean_of(const T* r, int64_t width) {
+  float total = 0;
+#pragma omp simd reduction(+ : total)
+  for (int64_t i = 0; i < width; ++i) total += cpu::load(r[i]);
+  return total / static_cast<float>(width);
+}
+
+// Mean of (r - mean)^2.
+template <typename T>
+float spread_of(const T* r, float mean, int64_t width) {
+  float total = 0;
+#pragma omp simd reduction(+ : total)
+  for (int64_t i = 0; i < width; ++i) {
+    float centred = cpu::load(r[i]) - mean;
+    total += centred * centred;
+  }
+  return total / static_cast<float>(width);
+}
+
+template <typename T>
+void normalize(T* out, const T* r, const T* weight, const T* bias, float mean, float rstd, int64_t width) {
+  if (bias) {
+#pragma omp simd
+    for (int64_t i = 0; i < width; ++i)
+      cpu::store(out[i], (cpu::load(r[i]) - mean) * rstd * cpu::load(weight[i]) + cpu::load(bias[i]));
+  } else {
+#pragma omp simd
+    for (int64_t i = 0; i < width; ++i) cpu::store(out[i], (cpu::load(r[i]) - mean) * rstd * cpu::load(weight[i]));
+  }
+}
+
+struct Moments {
+  float g, gx;  // means of g = dout * weight and of g * x
+};
+
+// Adds one row to the gradients of weight and bias; x is the normalized row.
+template <typename T>
+Moments parameter_gradients(float* d_weight, float* d_bias, const T* dout, const T* r, const T* weight, float mean,
+                            float rstd, int64_t width) {
+  float g_total = 0, gx_total = 0;
+#pragma omp simd reduction(+ : g_total, gx_total)
+  for (int64_t i = 0; i < width; ++i) {
+    float x = (cpu::load(r[i]) - mean) * rstd, d = cpu::load(dout[i]), g = d * cpu::load(weight[i]);
+    g_total += g;
+    gx_total += g * x;
+    d_weight[i] += d * x;
+    d_bias[i] += d;
+  }
+  return {g_total / static_cast<float>(width), gx_total / static_cast<float>(width)};
+}
+
+template <typename T>
+void input_gradient(T* d_residual, const T* dout, const T* r, const T* weight, float mean, float rstd, float g_mean,
+                    float gx_mean, bool accumulate, int64_t width) {
+#pragma omp simd
+  for (int64_t i = 0; i < width; ++i) {
+    float x = (cpu::load(r[i]) - mean) * rstd, g = cpu::load(dout[i]) * cpu::load(weight[i]);
+    float before = accumulate ? cpu::load(d_residual[i]) : 0.0f;
+    cpu::store(d_residual[i], before + rstd * (g - g_mean - x * gx_mean));
+  }
+}
+
+// to += the sum over `count` of the rows of `partial`, `stride` floats apart.
+void add_partials(Tensor to, const float* partial, int64_t count, int64_t stride, int threads) {
+  cpu::with_dtype(to.dtype, [&](auto type) {
+    auto* values = to.as<decltype(type)>();
+    cpu::parallel_ranges(threads, to.numel(), 256, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        float total = 0;
+        for (int64_t p = 0; p < count; ++p) total += partial[p * stride + i];
+        cpu::store(values[i], cpu::load(values[i]) + total);
+      }
+    });
+  });
+}
+
+}  // namespace
+
+void CpuBackend::norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual,
+                              Tensor branch, Tensor weight, Tensor bias, float eps) {
+  check::norm_forward(kind, out, sum, mean, rstd, residual, branch, weight, bias);
+  int64_t width = residual.cols();
+  cpu::with_dtype(residual.dtype, [&](auto type) {
+    using T = decltype(type);
+    cpu::parallel_ranges(threads_, residual.rows(), cpu::rows_per_piece(width), [&](int64_t begin, int64_t end) {
+      for (int64_t n = begin; n < end; ++n) {
+        const T* r = residual.as<T>() + n * width;
+        if (!branch.empty()) {
+          T* total = sum.as<T>() + n * width;
+          add_branch(total, r, branch.as<T>() + n * width, width);
+          r = total;
+        }
+        float centre = kind == Norm::layer ? mean_of(r, width) : 0.0f;
+        float scale = 1.0f / std::sqrt(spread_of(r, centre, width) + eps);
+        if (kind == Norm::layer) mean.as<float>()[n] = centre;
+        rstd.as<float>()[n] = scale;
+        normalize(out.as<T>() + n * width, r, weight.as<T>(), bias.as<T>(), centre, scale, width);
+      }
+    });
+  });
+}
+
+void CpuBackend::norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r,
+                               Tensor weight, Tensor mean, Tensor rstd, bool accumulate) {
+  check::norm_backward(kind, d_residual, d_weight, d_bias, dout, r, weight, mean, rstd);
+  constexpr int64_t pieces = 32;  // fixed: the order of summation does not depend on the number of threads
+  int64_t rows = r.rows(), width = r.cols(), stride = 2 * width;
+  int64_t grain = std::max<int64_t>(1, (rows + pieces - 1) / pieces), used = (rows + grain - 1) / grain;
+  float* partial = scratch(static_cast<size_t>(used * stride));
+  cpu::with_dtype(r.dtype, [&](auto type) {
+    using T = decltype(type);
+    cpu::parallel_ranges(threads_, rows, grain, [&](int64_t begin, int64_t end) {
+      float* gradients = partial + begin / grain * stride;
+      std::fill(gradients, gradients + stride, 0.0f);
+      for (int64_t n = begin; n < end; ++n) {
+        const T *d = dout.as<T>() + n * width, *x = r.as<T>() + n * width;
+        float centre = kind == Norm::layer ? mean.as<float>()[n] : 0.0f, scale = rstd.as<float>()[n];
+        Moments m = parameter_gradients(gradients, gradients + width, d, x, weight.as<T>(), centre, scale, width);
+        input_gradient(d_residual.as<T>() + n * width, d, x, weight.as<T>(), centre, scale,
+                       kind == Norm::layer ? m.g : 0.0f, m.gx, accumulate, width);
+      }
+    });
+  });
+  add_partials(d_weight, partial, used, stride, threads_);
+  if (!d_bias.empty()) add_partials(d_bias, partial + width, used, stride, threads_);
+}
+
+}  // namespace rowan
