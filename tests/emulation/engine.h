@@ -1,0 +1,71 @@
+// Runs CUDA kernels on the CPU: every thread of a block is a fiber, blocks run one after another, and what a GPU
+// would leave undefined becomes an exception. Kernels see it through language.h and kernels/cuda/device.cuh.
+//
+// Checked beyond what a GPU checks: shared memory starts as NaN; every thread of a block must meet each barrier at
+// the same line of code; every lane named in a mask must meet the warp operation; copies by cp.async arrive only at
+// their wait; device memory is unreachable while host code runs (cudart.cpp). ThreadSanitizer sees every CUDA thread
+// as a thread, ordered with others by barriers, __syncwarp and launches alone, so that it finds races.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <functional>
+#include <stdexcept>
+#include <string>
+
+namespace emulation {
+
+// A kernel did what no kernel may; the message names the kernel, the block and the thread.
+class DeviceError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// The order in which the threads of a block (and the blocks of a grid) get their turns. The environment variable
+// EMULATION_SCHEDULE chooses: forward (the default), reverse, or random.
+enum class Schedule { forward, reverse, random };
+void set_schedule(Schedule schedule, uint64_t seed = 1);
+
+// What a kernel may ask about its own thread.
+struct Thread {
+  uint3 thread, block;
+  dim3 block_dim, grid_dim;
+  unsigned lane, warp;
+};
+extern Thread* self;
+
+// Ends the kernel with a DeviceError about the calling thread.
+[[noreturn]] void report(const std::string& what);
+
+// Runs `body` once for every thread of the grid.
+void run(const char* kernel, dim3 grid, dim3 block, size_t dynamic_shared_bytes, const std::function<void()>& body);
+
+void barrier(const char* file, int line);
+void sync_warp(unsigned mask);
+
+// Every lane of the mask passes a record; the last to arrive runs `function` over the 32 records (null for lanes
+// outside the mask), then all go on. Orders no memory accesses.
+void warp_collective(const char* name, unsigned mask, void* record,
+                     const std::function<void(void** records, unsigned mask)>& function);
+
+// Shared memory of the running block, filled with NaN; `key` tells one array from another.
+void* dynamic_shared();
+void* static_shared(const void* key, size_t bytes);
+
+// cp.async: the destination is NaN until the wait that covers its group.
+void copy_async(void* to, const void* from, size_t bytes, bool valid);
+void copy_commit();
+void copy_wait(int groups_left);
+
+// While an object of this class lives, host code may touch device memory (cudart.cpp).
+class DeviceMemoryOpen {
+ public:
+  DeviceMemoryOpen();
+  ~DeviceMemoryOpen();
+};
+
+// True when [begin, begin + bytes) lies within one live device allocation.
+bool is_device_range(const void* begin, size_t bytes);
+
+}  // namespace emulation

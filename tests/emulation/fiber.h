@@ -1,0 +1,48 @@
+// Fiber: a stack of its own that runs until it suspends itself; one for every emulated CUDA thread. Switches tell
+// AddressSanitizer and ThreadSanitizer, whose hooks are weak symbols: one object serves every build.
+#pragma once
+
+#include <cstddef>
+
+namespace emulation {
+
+class Fiber {
+ public:
+  Fiber() = default;
+  Fiber(const Fiber&) = delete;
+  Fiber& operator=(const Fiber&) = delete;
+
+  // Makes the fiber ready to run `entry` from its start; entry must end in finish().
+  void prepare(void (*entry)());
+  // Scheduler side: runs the fiber until it suspends or finishes.
+  void resume();
+  // Fiber side: the first statement of entry, and the two ways back to the scheduler.
+  static void entered();
+  void suspend() { leave(false); }
+  void finish() { leave(true); }
+
+ private:
+  void leave(bool finished);
+
+  void* stack_pointer_ = nullptr;
+  char* stack_ = nullptr;
+  void* fake_stack_ = nullptr;  // AddressSanitizer's
+  void* tsan_ = nullptr;        // ThreadSanitizer's
+};
+
+// Happens-before edges for ThreadSanitizer; nothing in other builds.
+void release_token(void* token);
+void acquire_token(void* token);
+
+// The engine's own memory traffic is none of ThreadSanitizer's business inside this scope.
+class Unobserved {
+ public:
+  Unobserved();
+  ~Unobserved();
+};
+
+// Tells AddressSanitizer what may be touched; nothing in other builds.
+void poison(const void* begin, size_t bytes);
+void unpoison(const void* begin, size_t bytes);
+
+}  // namespace emulation
