@@ -35,7 +35,7 @@ float spread_of(const T* r, float mean, int64_t width) {
 }
 
 template <typename T>
-void normalize(T* out, const T* r, const T* weight, const T* bias, float mean, float rstd, int64_t width) {
+void normalize_row(T* out, const T* r, const T* weight, const T* bias, float mean, float rstd, int64_t width) {
   if (bias) {
 #pragma omp simd
     for (int64_t i = 0; i < width; ++i)
@@ -111,7 +111,7 @@ void CpuBackend::norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Te
         float scale = 1.0f / std::sqrt(spread_of(r, centre, width) + eps);
         if (kind == Norm::layer) mean.as<float>()[n] = centre;
         rstd.as<float>()[n] = scale;
-        normalize(out.as<T>() + n * width, r, weight.as<T>(), bias.as<T>(), centre, scale, width);
+        normalize_row(out.as<T>() + n * width, r, weight.as<T>(), bias.as<T>(), centre, scale, width);
       }
     });
   });

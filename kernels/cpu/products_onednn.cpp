@@ -76,6 +76,8 @@ struct Products::State {
   // Bounds the cache when alpha or beta change from call to call.
   static constexpr size_t max_primitives = 1024;
 
+  explicit State(int threads) : threads(threads) {}
+
   int threads;
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
@@ -139,7 +141,7 @@ struct Products::State {
   }
 };
 
-Products::Products(int threads) : state_(new State{threads, {}, {}, {}, {}}) {}
+Products::Products(int threads) : state_(new State(threads)) {}
 Products::~Products() = default;
 
 void Products::run(const Product& product) {
