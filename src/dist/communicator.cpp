@@ -1,0 +1,101 @@
+#include "dist/communicator.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/error.h"
+#include "kernels/backend.h"
+
+namespace rowan {
+
+namespace {
+
+constexpr double default_timeout_seconds = 300;
+
+double timeout_from_environment() {
+  const char* text = std::getenv("ROWAN_TIMEOUT");
+  if (!text || !*text) return default_timeout_seconds;
+  char* end = nullptr;
+  double seconds = std::strtod(text, &end);
+  if (*end || !(seconds > 0)) fail("ROWAN_TIMEOUT is '{}'; a number of seconds above 0 is wanted", text);
+  return seconds;
+}
+
+class SingleCommunicator : public Communicator {
+ public:
+  SingleCommunicator() : Communicator(0, 1, 0) {}
+  std::string describe() const override { return "one process"; }
+  void attach(Backend&) override {}
+  void wait(Ticket) override {}
+  void abort(int exit_code) override { std::_Exit(exit_code); }
+
+ protected:
+  Ticket start_reduce(const std::vector<Piece>&) override { return 0; }
+  Ticket start_broadcast(const std::vector<Piece>&) override { return 0; }
+  Ticket start_all_reduce(Tensor) override { return 0; }
+  std::vector<std::string> gather_bytes(const std::string& mine) override { return {mine}; }
+};
+
+}  // namespace
+
+uint64_t Traffic::tensor_bytes() const {
+  return bytes_of(Message::reduce) + bytes_of(Message::broadcast) + bytes_of(Message::all_reduce);
+}
+
+Communicator::Communicator(int rank, int size, int local_rank)
+    : rank_(rank), size_(size), local_rank_(local_rank), timeout_seconds_(timeout_from_environment()) {}
+
+void Communicator::count(Message kind, uint64_t bytes) {
+  traffic_.calls[static_cast<int>(kind)] += 1;
+  traffic_.bytes[static_cast<int>(kind)] += bytes;
+}
+
+Ticket Communicator::reduce(const std::vector<Piece>& pieces) {
+  uint64_t bytes = 0;
+  for (const Piece& piece : pieces) {
+    if (piece.owner != rank_) bytes += piece.tensor.bytes();
+  }
+  count(Message::reduce, bytes);
+  return start_reduce(pieces);
+}
+
+Ticket Communicator::broadcast(const std::vector<Piece>& pieces) {
+  uint64_t bytes = 0;
+  for (const Piece& piece : pieces) {
+    if (piece.owner == rank_) bytes += piece.tensor.bytes() * (size_ - 1);
+  }
+  count(Message::broadcast, bytes);
+  return start_broadcast(pieces);
+}
+
+Ticket Communicator::all_reduce(Tensor x) {
+  Range own = equal_part(x.numel(), size_, rank_);
+  uint64_t mine = (own.end - own.begin) * size_of(x.dtype);
+  count(Message::all_reduce, x.bytes() - mine + mine * (size_ - 1));
+  return start_all_reduce(x);
+}
+
+std::vector<std::string> Communicator::gather(const std::string& mine) {
+  count(Message::control, mine.size() * (size_ - 1));
+  return gather_bytes(mine);
+}
+
+std::vector<double> Communicator::sum(const std::vector<double>& mine) {
+  std::string bytes(mine.size() * sizeof(double), '\0');
+  std::memcpy(bytes.data(), mine.data(), bytes.size());
+  std::vector<double> total(mine.size(), 0.0), theirs(mine.size());
+  for (const std::string& part : gather(bytes)) {
+    if (part.size() != bytes.size()) throw std::logic_error("sum: ranks gave different numbers of values");
+    std::memcpy(theirs.data(), part.data(), part.size());
+    for (size_t i = 0; i < total.size(); ++i) total[i] += theirs[i];
+  }
+  return total;
+}
+
+std::unique_ptr<Communicator> make_single_communicator() { return std::make_unique<SingleCommunicator>(); }
+
+Range equal_part(int64_t elements, int parts, int index) {
+  return {elements * index / parts, elements * (index + 1) / parts};
+}
+
+}  // namespace rowan
