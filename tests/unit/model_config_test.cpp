@@ -34,7 +34,9 @@ TEST_P(PublishedSizes, AreMatchedExactly) {
   ModelConfig config = parse(read_file(std::string(ROWAN_SOURCE_DIR "/configs/models/") + GetParam().name + ".json"));
   ParameterTable table = parameter_table(config);
   EXPECT_EQ(table.count(), GetParam().parameters);
-  if (GetParam().matrices) EXPECT_EQ(table.count(Role::matrix), GetParam().matrices);
+  if (GetParam().matrices) {
+    EXPECT_EQ(table.count(Role::matrix), GetParam().matrices);
+  }
 }
 
 // GaLore's configs, RMNP's "350m", SmolLM2's and GPT-2's released configs.
