@@ -1,6 +1,29 @@
 #include <fmt/format.h>
 
-int main() {
-  fmt::print(stderr, "rowan: no command\n");
-  return 2;
+#include <CLI/CLI.hpp>
+#include <exception>
+
+#include "base/error.h"
+#include "tools/commands.h"
+
+// Exit codes: 0 done, 2 the user's mistake or a missing thing, 1 a defect of ours.
+int main(int argc, char** argv) {
+  CLI::App app{"Pretrains language models: LLaMA and GPT-2, from one JSON file.", "rowan"};
+  app.require_subcommand(1);
+  rowan::add_tales(app);
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::Success& help) {
+    return app.exit(help);
+  } catch (const CLI::ParseError& error) {
+    fmt::print(stderr, "rowan: {}; try --help\n", error.what());
+    return 2;
+  } catch (const rowan::Error& error) {
+    fmt::print(stderr, "rowan: {}\n", error.what());
+    return 2;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "rowan: internal error: {}\n", error.what());
+    return 1;
+  }
 }

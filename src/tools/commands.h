@@ -1,0 +1,11 @@
+// The subcommands of `rowan`. Each function registers one command whose callback does the work and throws Error on a
+// user's mistake; main() turns that into one line and exit code 2.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace rowan {
+
+CLI::App* add_tales(CLI::App& app);
+
+}  // namespace rowan

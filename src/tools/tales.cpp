@@ -1,0 +1,105 @@
+#include "data/tales.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/json.h"
+#include "data/shard_format.h"
+#include "data/tokenizer.h"
+#include "tools/commands.h"
+
+namespace rowan {
+namespace {
+
+struct Options {
+  std::string out;
+  uint64_t stories = 6000, validation_stories = 320, seed = 1;
+};
+
+// Validation takes the stories from here on, so that it does not change with the number of training stories.
+constexpr uint64_t first_validation_story = uint64_t{1} << 40;
+
+// One shard of byte tokens, an end token before each story; returns what entropy.json says of it.
+Json write_shard(const std::filesystem::path& path, const Tales& tales, uint64_t seed, uint64_t first, uint64_t count) {
+  std::unique_ptr<Tokenizer> tokenizer = make_tokenizer("bytes");
+  std::vector<int32_t> ids;
+  double nats = 0;
+  for (uint64_t i = 0; i < count; ++i) {
+    std::string story = tales.story(seed, first + i);
+    nats += tales.surprise(story);
+    ids.push_back(tokenizer->end_id());
+    tokenizer->encode(story, ids);
+    if (ids.size() > INT32_MAX) fail("tales: --stories {}: a shard holds {} tokens at most", count, INT32_MAX);
+  }
+  std::vector<uint16_t> tokens(ids.begin(), ids.end());
+  Hash64 checksum;
+  checksum.add(tokens.data(), tokens.size() * sizeof(uint16_t));
+  std::vector<int32_t> header(shard::header_words);
+  header[shard::word_magic] = shard::magic_u16;
+  header[shard::word_version] = shard::version_u16;
+  header[shard::word_tokens] = static_cast<int32_t>(tokens.size());
+  header[shard::word_mark] = shard::rowan_mark;
+  header[shard::word_vocab] = tokenizer->vocab_size();
+  header[shard::word_end_id] = tokenizer->end_id();
+  header[shard::word_end_place] = static_cast<int32_t>(shard::EndPlace::before);
+  auto put_u64 = [&](size_t word, uint64_t value) {
+    header[word] = static_cast<int32_t>(value);
+    header[word + 1] = static_cast<int32_t>(value >> 32);
+  };
+  put_u64(shard::word_tokenizer_hash, tokenizer->hash());
+  put_u64(shard::word_checksum, checksum.value());
+  AtomicFile file(path);
+  file.write(header.data(), shard::header_bytes);
+  file.write(tokens.data(), tokens.size() * sizeof(uint16_t));
+  file.commit();
+  double per_token = nats / static_cast<double>(tokens.size());
+  fmt::print(stderr, "{}: {} stories, {} tokens, {:.4f} nats per token\n", path.string(), count, tokens.size(),
+             per_token);
+  return {{"stories", count}, {"tokens", tokens.size()}, {"nats_per_token", per_token}};
+}
+
+void run(const Options& options) {
+  std::filesystem::path out = options.out;
+  std::error_code failure;
+  std::filesystem::create_directories(out, failure);
+  if (failure) fail("--out {}: {}", options.out, failure.message());
+  Tales tales;
+  Tales::Expectation expectation = tales.expectation();
+  Json shards;
+  shards["train.bin"] = write_shard(out / "train.bin", tales, options.seed, 0, options.stories);
+  shards["validation.bin"] =
+      write_shard(out / "validation.bin", tales, options.seed, first_validation_story, options.validation_stories);
+  Json json = {{"entropy", expectation.nats_per_token()},
+               {"nats_per_story", expectation.nats},
+               {"bytes_per_story", expectation.bytes},
+               {"seed", options.seed},
+               {"shards", shards}};
+  write_file_atomically(out / "entropy.json", json.dump(2) + "\n");
+  fmt::print(stderr, "exact entropy of the source: {:.4f} nats per token ({:.1f} nats in {:.1f} bytes a story)\n",
+             expectation.nats_per_token(), expectation.nats, expectation.bytes);
+}
+
+}  // namespace
+
+CLI::App* add_tales(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("tales", "write the embedded corpus of stories, with its exact entropy");
+  command->add_option("--out", options->out, "folder for train.bin, validation.bin and entropy.json")->required();
+  command->add_option("--stories", options->stories, "stories to train on")
+      ->capture_default_str()
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 30));
+  command->add_option("--validation-stories", options->validation_stories, "stories to validate on")
+      ->capture_default_str()
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 30));
+  command->add_option("--seed", options->seed, "which collection")->capture_default_str();
+  command->callback([options] { run(*options); });
+  return command;
+}
+
+}  // namespace rowan
