@@ -39,6 +39,18 @@ void gelu_forward(Tensor out, Tensor in);
 void gelu_backward(Tensor din, Tensor dout, Tensor in);
 void cross_entropy(Tensor losses, Tensor logits, Tensor targets);
 
+void adamw(const std::vector<OptimizerSlot>& slots);
+void normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule);
+void momentum(Tensor update, const std::vector<OptimizerSlot>& slots);
+void project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule);
+void normalize(Tensor update);
+void sign(Tensor update);
+void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along);
+void adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums, Tensor gradient_sums,
+                      bool normuon);
+void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots);
+void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, Along along);
+
 // Every id must be in [0, vocabulary), or -100 where `ignore` allows it; for backends whose memory the host reads.
 void token_ids(const char* operation, const int32_t* ids, int64_t count, int64_t vocabulary, bool ignore);
 

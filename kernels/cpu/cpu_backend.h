@@ -61,6 +61,18 @@ class CpuBackend final : public Backend {
 
   void cross_entropy(Tensor losses, Tensor logits, Tensor targets, float grad_scale, bool gradient) override;
 
+  void adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule) override;
+  void normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule) override;
+  void momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule) override;
+  void project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule) override;
+  void normalize(Tensor update, const NormalizeRule& rule) override;
+  void sign(Tensor update) override;
+  void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale) override;
+  void adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
+                        Tensor gradient_sums, const AdaptRule& rule) override;
+  void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps) override;
+  void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule) override;
+
  private:
   // Scratch memory of one operation, 64-byte aligned, not initialized; grows to the largest request.
   float* scratch(size_t floats);

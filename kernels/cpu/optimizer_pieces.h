@@ -1,0 +1,108 @@
+// What the optimizer operations of the CPU backend share: cutting slots into pieces of work, elements as floats, and
+// the one place where weights are stored.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "base/random.h"
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/vector.h"
+#include "kernels/optimizer_rules.h"
+
+namespace rowan::cpu {
+
+// Units [begin, begin + count) of one slot: elements, rows or columns.
+struct Piece {
+  int64_t slot, begin, count;
+};
+
+// Cuts `units(slot)` units of each slot into pieces of at most grain(slot).
+template <typename Units, typename Grain>
+std::vector<Piece> cut(size_t slots, Units units, Grain grain) {
+  std::vector<Piece> pieces;
+  for (size_t s = 0; s < slots; ++s)
+    for (int64_t begin = 0, end = units(s), step = grain(s); begin < end; begin += step)
+      pieces.push_back({static_cast<int64_t>(s), begin, std::min(step, end - begin)});
+  return pieces;
+}
+
+// Elements of a piece of an elementwise pass.
+inline constexpr int64_t element_grain = 32768;
+// Elements converted at once: a few such buffers stay in the first-level cache.
+inline constexpr int64_t block = 1024;
+// Columns that are worked on together, so that `rows` of them stay in the second-level cache.
+inline int64_t stripe(int64_t rows) {
+  return std::clamp<int64_t>(65536 / std::max<int64_t>(1, rows) / 32 * 32, 32, 256);
+}
+
+// A thread's own scratch memory, kept between calls.
+inline float* lines(int64_t count) {
+  thread_local std::vector<float> memory;
+  if (static_cast<int64_t>(memory.size()) < count) memory.resize(static_cast<size_t>(count));
+  return memory.data();
+}
+
+// Elements [begin, begin + count) as floats: the tensor's own memory when it is f32, else converted into `buffer`.
+inline float* open(const Tensor& x, int64_t begin, int64_t count, float* buffer) {
+  if (x.dtype == DType::f32) return x.as<float>() + begin;
+  const bf16* from = x.as<bf16>() + begin;
+#pragma omp simd
+  for (int64_t j = 0; j < count; ++j) buffer[j] = to_float(from[j]);
+  return buffer;
+}
+
+// Stores what open() gave.
+inline void close(const Tensor& x, int64_t begin, int64_t count, const float* values) {
+  if (x.dtype == DType::f32) {
+    float* to = x.as<float>() + begin;
+    if (to != values) std::copy(values, values + count, to);
+    return;
+  }
+  bf16* to = x.as<bf16>() + begin;
+#pragma omp simd
+  for (int64_t j = 0; j < count; ++j) store(to[j], values[j]);
+}
+
+inline float rounded(float x) {
+  bf16 narrow;
+  store(narrow, x);
+  return to_float(narrow);
+}
+
+// The bf16 below or above x, with the probabilities that make x the mean; `bits` are 16 random bits.
+inline bf16 round_stochastic(float x, uint32_t bits) {
+  uint32_t wide;
+  std::memcpy(&wide, &x, sizeof wide);
+  if ((wide & 0x7f800000u) == 0x7f800000u) return to_bf16(x);
+  return bf16{static_cast<uint16_t>((wide + bits) >> 16)};
+}
+
+inline uint32_t random_bits(const Rounding& rounding, int64_t element) {
+  Philox draw = philox(rounding.seed, static_cast<uint64_t>(element) / 8, rounding.step);
+  uint32_t word = draw.word[element % 8 / 2];
+  return element % 2 ? word >> 16 : word & 0xffffu;
+}
+
+// w = keep(j) w - step(j) for elements [begin, begin + count) of a slot.
+template <typename Keep, typename Step>
+void update(const OptimizerSlot& slot, int64_t begin, int64_t count, const Rounding& rounding, Keep keep, Step step) {
+  if (slot.value().dtype == DType::f32) {
+    float* w = slot.value().as<float>() + begin;
+#pragma omp simd
+    for (int64_t j = 0; j < count; ++j) w[j] = keep(j) * w[j] - step(j);
+    if (!slot.master.empty()) close(slot.weight, begin, count, w);
+    return;
+  }
+  bf16* w = slot.weight.as<bf16>() + begin;
+  if (rounding.stochastic) {
+    for (int64_t j = 0; j < count; ++j)
+      w[j] = round_stochastic(keep(j) * to_float(w[j]) - step(j), random_bits(rounding, slot.index + begin + j));
+    return;
+  }
+#pragma omp simd
+  for (int64_t j = 0; j < count; ++j) store(w[j], rounded(keep(j) * to_float(w[j])) - step(j));
+}
+
+}  // namespace rowan::cpu

@@ -1,0 +1,33 @@
+// Where golden files are read from: $ROWAN_GOLDEN, else the folder shared/golden beside the checkout, and always the
+// project's own small set. Every case found is run.
+#pragma once
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace rowan {
+
+inline std::vector<std::filesystem::path> golden_roots() {
+  std::vector<std::filesystem::path> roots;
+  const char* given = std::getenv("ROWAN_GOLDEN");
+  std::filesystem::path outside = given ? given : ROWAN_SOURCE_DIR "/../shared/golden";
+  if (given || std::filesystem::exists(outside)) roots.push_back(outside);
+  roots.push_back(ROWAN_SOURCE_DIR "/tests/golden/data");
+  return roots;
+}
+
+// The sub-folders of `room` ("models", "trajectories") in every root that hold `file`.
+inline std::vector<std::filesystem::path> golden_cases(const std::string& room, const std::string& file) {
+  std::vector<std::filesystem::path> cases;
+  for (const auto& root : golden_roots())
+    if (std::filesystem::is_directory(root / room))
+      for (const auto& entry : std::filesystem::directory_iterator(root / room))
+        if (std::filesystem::exists(entry.path() / file)) cases.push_back(entry.path());
+  std::sort(cases.begin(), cases.end());
+  return cases;
+}
+
+}  // namespace rowan

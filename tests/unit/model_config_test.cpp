@@ -1,0 +1,88 @@
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "model/layout.h"
+
+namespace rowan {
+namespace {
+
+ModelConfig parse(const std::string& text) {
+  auto source = std::make_shared<JsonSource>(JsonSource{"model.json", text});
+  Json json = parse_json(*source);
+  return parse_model(JsonObject(source, json));
+}
+
+std::string error_of(const std::string& text) {
+  try {
+    parse(text);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+struct Published {
+  const char* name;
+  int64_t parameters;  // all of them
+  int64_t matrices;    // two-dimensional ones inside the blocks; 0: not published
+};
+
+class PublishedSizes : public testing::TestWithParam<Published> {};
+
+TEST_P(PublishedSizes, AreMatchedExactly) {
+  ModelConfig config = parse(read_file(std::string(ROWAN_SOURCE_DIR "/configs/models/") + GetParam().name + ".json"));
+  ParameterTable table = parameter_table(config);
+  EXPECT_EQ(table.count(), GetParam().parameters);
+  if (GetParam().matrices) {
+    EXPECT_EQ(table.count(Role::matrix), GetParam().matrices);
+  }
+}
+
+// GaLore's configs, RMNP's "350m", SmolLM2's and GPT-2's released configs.
+INSTANTIATE_TEST_SUITE_P(Models, PublishedSizes,
+                         testing::Values(Published{"llama_60m", 58'073'600, 25'296'896},
+                                         Published{"llama_130m", 134'105'856, 84'934'656},
+                                         Published{"llama_350m", 367'969'280, 302'383'104},
+                                         Published{"llama_1b", 1'339'082'752, 1'207'910'400},
+                                         Published{"llama_350m_rmnp", 271'090'688, 205'520'896},
+                                         Published{"smollm2_135m", 134'515'008, 106'168'320},
+                                         Published{"smollm2_360m", 361'821'120, 0},
+                                         Published{"gpt2_124m", 124'439'808, 0}, Published{"gpt2_355m", 354'823'168, 0},
+                                         Published{"gpt2_774m", 774'030'080, 0}),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+const char* const tiny = R"({"model_type": "llama", "hidden_size": 32, "intermediate_size": 64,
+  "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100)";
+
+TEST(ModelConfigErrors, NameTheFieldAndTheNearestKey) {
+  EXPECT_EQ(error_of(std::string(tiny) + ",\n \"rms_norm_esp\": 1e-5}").substr(0, 64),
+            "model.json:3: rms_norm_esp: unknown key 'rms_norm_esp'; did you ");
+  EXPECT_NE(error_of(std::string(tiny) + R"(, "num_key_value_heads": 3})").find("3 key/value heads do not divide 4"),
+            std::string::npos);
+  EXPECT_NE(error_of(std::string(tiny) + R"(, "rope_scaling": {"type": "linear"}})").find("rope_scaling"),
+            std::string::npos);
+  EXPECT_NE(error_of(std::string(tiny) + R"(, "hidden_act": "gelu"})").find("allowed: silu"), std::string::npos);
+  EXPECT_NE(
+      error_of(R"({"model_type": "gpt2", "n_embd": 33, "n_layer": 2, "n_head": 4})").find("4 heads do not divide"),
+      std::string::npos);
+  EXPECT_NE(error_of(R"({"model_type": "gpt3"})").find("did you mean 'gpt2'"), std::string::npos);
+}
+
+TEST(Initialization, IsAPureFunctionOfSeedNameAndElement) {
+  ParameterTable table = parameter_table(parse(std::string(tiny) + "}"));
+  const Parameter& q = table.find("model.layers.0.self_attn.q_proj.weight");
+  std::vector<float> whole(q.numel()), part(100);
+  initial_values(q, 7, 0, q.numel(), whole.data());
+  initial_values(q, 7, 333, 100, part.data());
+  double square = 0;
+  for (float v : whole) square += double{v} * v;
+  EXPECT_NEAR(std::sqrt(square / static_cast<double>(q.numel())), 0.02, 0.002);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(part[i], whole[333 + i]);
+  const Parameter& norm = table.find("model.norm.weight");
+  initial_values(norm, 7, 0, 32, part.data());
+  EXPECT_EQ(part[5], 1.0f);
+}
+
+}  // namespace
+}  // namespace rowan
