@@ -82,7 +82,7 @@ struct Products::State {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
   std::map<Key, Compiled> primitives;
-  std::vector<float> wide;  // fp32 copies of bf16 operands on a CPU whose oneDNN has no bf16 products
+  std::vector<float> wide;  // fp32 copies where oneDNN has no product of these dtypes on this CPU
 
   const Compiled& compile(const Product& p) {
     Key key = key_of(p);
@@ -120,24 +120,27 @@ struct Products::State {
     stream.wait();
   }
 
+  // Through fp32 copies of whatever is bf16.
   void multiply_wide(const Product& p) {
-    int64_t a = p.batch * p.m * p.k, b = p.batch * p.k * p.n, c = p.batch * p.m * p.n, bias = p.bias ? p.n : 0;
-    bool narrow = p.result == DType::bf16;
-    wide.resize(static_cast<size_t>(a + b + bias + (narrow ? c : 0)));
     Product q = p;
     q.operands = q.result = DType::f32;
+    bool narrow = p.operands == DType::bf16, narrow_result = p.result == DType::bf16;
+    int64_t a = p.batch * p.m * p.k, b = p.batch * p.k * p.n, c = p.batch * p.m * p.n, bias = p.bias ? p.n : 0;
+    wide.resize(static_cast<size_t>((narrow ? a + b + bias : 0) + (narrow_result ? c : 0)));
     float* next = wide.data();
     auto widen = [&](const void* from, int64_t count) {
       convert(next, from, count, false, threads);
       next += count;
       return next - count;
     };
-    q.a = widen(p.a, a);
-    q.b = widen(p.b, b);
-    if (p.bias) q.bias = widen(p.bias, bias);
-    if (narrow) q.c = p.beta != 0 ? widen(p.c, c) : next;
+    if (narrow) {
+      q.a = widen(p.a, a);
+      q.b = widen(p.b, b);
+      if (p.bias) q.bias = widen(p.bias, bias);
+    }
+    if (narrow_result) q.c = p.beta != 0 ? widen(p.c, c) : next;
     multiply(q);
-    if (narrow) convert(p.c, q.c, c, true, threads);
+    if (narrow_result) convert(p.c, q.c, c, true, threads);
   }
 };
 
@@ -149,7 +152,9 @@ void Products::run(const Product& product) {
   ThreadCount count(state_->threads);
   static const bool native_bf16 = cpu_has(dnnl::cpu_isa::avx512_core);
   try {
-    if (product.operands == DType::bf16 && !native_bf16)
+    // oneDNN multiplies bf16 into bf16 or fp32, but not fp32 into bf16.
+    bool mixed = product.operands == DType::f32 && product.result == DType::bf16;
+    if (mixed || (product.operands == DType::bf16 && !native_bf16))
       state_->multiply_wide(product);
     else
       state_->multiply(product);

@@ -1,0 +1,7 @@
+#include "suite.h"
+
+namespace rowan::test {
+
+std::unique_ptr<Backend> make_backend_under_test() { return make_cpu_backend(2); }
+
+}  // namespace rowan::test

@@ -1,0 +1,75 @@
+// The suite every Backend must pass: each operation, forward and backward, against float64 references written here from
+// the formulas of kernels/backend.h. Nothing reads device memory but through the Backend. A program that compiles
+// test_*.cpp of this folder gives its own make_backend_under_test().
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace rowan::test {
+
+std::unique_ptr<Backend> make_backend_under_test();
+
+using Doubles = std::vector<double>;
+
+// One backend for the whole program.
+Backend& backend();
+
+// A tensor on the device and, as doubles, the values it was given after rounding to its dtype.
+class Buffer {
+ public:
+  // Zeros.
+  Buffer(DType dtype, std::initializer_list<int64_t> shape);
+  // Normal values times `scale`, from the stream `seed`.
+  Buffer(DType dtype, std::initializer_list<int64_t> shape, uint64_t seed, double scale = 1.0);
+  Buffer(DType dtype, std::initializer_list<int64_t> shape, const Doubles& values);
+  ~Buffer();
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+
+  operator Tensor() const { return tensor_; }
+  const Tensor& tensor() const { return tensor_; }
+  const Doubles& given() const { return given_; }
+  Doubles read() const;
+
+ private:
+  void write(const Doubles& values);
+
+  Tensor tensor_;
+  Doubles given_;
+};
+
+Doubles random_values(int64_t count, uint64_t seed, double scale = 1.0);
+double rounded(double value, DType dtype);
+
+// |got - want| <= tolerance * (|want| + the largest |want|). The default tolerance suits one rounding of the result and
+// sums in fp32: 1e-5, or 1e-2 for bf16.
+void expect_close(const Doubles& got, const Doubles& want, DType dtype, const std::string& what, double tolerance = 0);
+
+// d sum(weights * f(x)) / dx by central differences in float64.
+Doubles numeric_gradient(const std::function<Doubles(const Doubles&)>& f, const Doubles& x, const Doubles& weights);
+
+// a + b, element by element.
+Doubles plus(const Doubles& a, const Doubles& b);
+
+// The message of the Error that `fn` throws; a failure of the test when it throws none.
+std::string error_of(const std::function<void()>& fn);
+
+// Tests over f32 and bf16.
+class Ops : public testing::TestWithParam<DType> {
+ protected:
+  DType dtype() const { return GetParam(); }
+};
+
+#define ROWAN_OVER_DTYPES(suite)                                                    \
+  INSTANTIATE_TEST_SUITE_P(dtypes, suite, testing::Values(DType::f32, DType::bf16), \
+                           [](const testing::TestParamInfo<DType>& info) { return std::string(name_of(info.param)); })
+
+}  // namespace rowan::test

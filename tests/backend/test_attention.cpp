@@ -1,0 +1,201 @@
+#include <cmath>
+
+#include "suite.h"
+
+namespace rowan::test {
+namespace {
+
+const AttentionShape shapes[] = {
+    {1, 1, 1, 1, 1, 1.0f},   {2, 3, 2, 1, 5, 0.5f},    {1, 63, 1, 1, 16, 0.25f}, {1, 64, 2, 2, 8, 0.3f},
+    {1, 65, 3, 1, 24, 0.2f}, {2, 130, 4, 2, 20, 0.2f}, {1, 33, 1, 1, 64, 0.1f},  {1, 17, 2, 1, 100, 0.1f},
+};
+
+std::string name(const AttentionShape& s) {
+  return "batch " + std::to_string(s.batch) + " seq " + std::to_string(s.seq) + " heads " + std::to_string(s.heads) +
+         "/" + std::to_string(s.kv_heads) + " dim " + std::to_string(s.head_dim);
+}
+
+// Offsets into a row of qkv.
+struct Columns {
+  int64_t q, k, v;
+  Columns(const AttentionShape& s, int64_t h) {
+    int64_t kv = h / (s.heads / s.kv_heads);
+    q = h * s.head_dim, k = (s.heads + kv) * s.head_dim, v = (s.heads + s.kv_heads + kv) * s.head_dim;
+  }
+};
+
+double dot(const double* a, const double* b, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += a[i] * b[i];
+  return sum;
+}
+
+// The softmax weights of query t on keys 0..t, and log sum exp.
+Doubles weights(const AttentionShape& s, const double* rows, const Columns& at, int64_t t, double& log_sum_exp) {
+  Doubles p;
+  double top = -1e300, total = 0;
+  for (int64_t u = 0; u <= t; ++u) {
+    p.push_back(static_cast<double>(s.scale) *
+                dot(rows + t * s.qkv_width() + at.q, rows + u * s.qkv_width() + at.k, s.head_dim));
+    top = std::max(top, p.back());
+  }
+  for (double& v : p) total += v = std::exp(v - top);
+  for (double& v : p) v /= total;
+  log_sum_exp = top + std::log(total);
+  return p;
+}
+
+struct Result {
+  Doubles out, log_sum_exp;
+};
+
+Result forward(const AttentionShape& s, const Doubles& qkv) {
+  Result f{Doubles(static_cast<size_t>(s.tokens() * s.out_width())),
+           Doubles(static_cast<size_t>(s.tokens() * s.heads))};
+  for (int64_t b = 0; b < s.batch; ++b)
+    for (int64_t h = 0; h < s.heads; ++h) {
+      Columns at(s, h);
+      const double* rows = qkv.data() + b * s.seq * s.qkv_width();
+      for (int64_t t = 0; t < s.seq; ++t) {
+        Doubles p = weights(s, rows, at, t, f.log_sum_exp[(b * s.heads + h) * s.seq + t]);
+        double* out = f.out.data() + (b * s.seq + t) * s.out_width() + h * s.head_dim;
+        for (int64_t u = 0; u <= t; ++u)
+          for (int64_t d = 0; d < s.head_dim; ++d) out[d] += p[u] * rows[u * s.qkv_width() + at.v + d];
+      }
+    }
+  return f;
+}
+
+Doubles backward(const AttentionShape& s, const Doubles& qkv, const Doubles& out, const Doubles& dout) {
+  Doubles dqkv(qkv.size());
+  double scale = static_cast<double>(s.scale);
+  for (int64_t b = 0; b < s.batch; ++b)
+    for (int64_t h = 0; h < s.heads; ++h) {
+      Columns at(s, h);
+      const double* rows = qkv.data() + b * s.seq * s.qkv_width();
+      double* d_rows = dqkv.data() + b * s.seq * s.qkv_width();
+      for (int64_t t = 0; t < s.seq; ++t) {
+        double unused;
+        Doubles p = weights(s, rows, at, t, unused);
+        int64_t o = (b * s.seq + t) * s.out_width() + h * s.head_dim;
+        double delta = dot(dout.data() + o, out.data() + o, s.head_dim);
+        for (int64_t u = 0; u <= t; ++u) {
+          const double *q = rows + t * s.qkv_width() + at.q, *k = rows + u * s.qkv_width() + at.k;
+          double *dq = d_rows + t * s.qkv_width() + at.q, *dk = d_rows + u * s.qkv_width() + at.k;
+          double* dv = d_rows + u * s.qkv_width() + at.v;
+          double ds = scale * p[u] * (dot(dout.data() + o, rows + u * s.qkv_width() + at.v, s.head_dim) - delta);
+          for (int64_t d = 0; d < s.head_dim; ++d) {
+            dq[d] += ds * k[d];
+            dk[d] += ds * q[d];
+            dv[d] += p[u] * dout[o + d];
+          }
+        }
+      }
+    }
+  return dqkv;
+}
+
+TEST(AttentionReference, BackwardIsTheDerivativeOfForward) {
+  AttentionShape s{2, 5, 4, 2, 3, 0.7f};
+  Doubles qkv = random_values(s.tokens() * s.qkv_width(), 1), dout = random_values(s.tokens() * s.out_width(), 2);
+  Doubles numeric = numeric_gradient([&](const Doubles& x) { return forward(s, x).out; }, qkv, dout);
+  expect_close(backward(s, qkv, forward(s, qkv).out, dout), numeric, DType::f32, "dqkv", 1e-8);
+}
+
+class Attention : public Ops {};
+
+TEST_P(Attention, Forward) {
+  for (const AttentionShape& s : shapes) {
+    Buffer qkv(dtype(), {s.tokens(), s.qkv_width()}, 1, 1.5), out(dtype(), {s.tokens(), s.out_width()});
+    Buffer log_sum_exp(DType::f32, {s.batch, s.heads, s.seq});
+    backend().attention_forward(out, log_sum_exp, qkv, s);
+    Result want = forward(s, qkv.given());
+    expect_close(out.read(), want.out, dtype(), "out, " + name(s));
+    expect_close(log_sum_exp.read(), want.log_sum_exp, DType::f32, "log_sum_exp, " + name(s),
+                 dtype() == DType::f32 ? 0 : 1e-4);
+  }
+}
+
+TEST_P(Attention, Backward) {
+  for (const AttentionShape& s : shapes) {
+    Buffer qkv(dtype(), {s.tokens(), s.qkv_width()}, 1, 1.5), dout(dtype(), {s.tokens(), s.out_width()}, 2);
+    Result f = forward(s, qkv.given());
+    Buffer out(dtype(), {s.tokens(), s.out_width()}, f.out), dqkv(dtype(), {s.tokens(), s.qkv_width()}, 3);
+    Buffer log_sum_exp(DType::f32, {s.batch, s.heads, s.seq}, f.log_sum_exp);
+    backend().attention_backward(dqkv, dout, out, log_sum_exp, qkv, s);
+    expect_close(dqkv.read(), backward(s, qkv.given(), out.given(), dout.given()), dtype(), "dqkv, " + name(s));
+  }
+}
+
+// The first key outweighs every later one by e^200, then the other way round: sums must be rescaled, not overflow.
+TEST_P(Attention, SurvivesLargeScores) {
+  AttentionShape s{1, 200, 1, 1, 2, 1.0f};
+  for (bool falling : {true, false}) {
+    Doubles values(static_cast<size_t>(s.tokens() * s.qkv_width()));
+    for (int64_t t = 0; t < s.seq; ++t) {
+      double* row = values.data() + t * s.qkv_width();
+      row[0] = 16;
+      row[2] = static_cast<double>(falling ? s.seq - t : t) * 2;
+      row[4] = static_cast<double>(t % 7) - 3;
+      row[5] = 1;
+    }
+    Buffer qkv(dtype(), {s.tokens(), s.qkv_width()}, values), out(dtype(), {s.tokens(), s.out_width()});
+    Buffer log_sum_exp(DType::f32, {s.batch, s.heads, s.seq});
+    backend().attention_forward(out, log_sum_exp, qkv, s);
+    expect_close(out.read(), forward(s, qkv.given()).out, dtype(), "out");
+  }
+}
+
+TEST_P(Attention, NeverLooksAhead) {
+  AttentionShape s{1, 70, 2, 1, 8, 0.3f};
+  Doubles values = random_values(s.tokens() * s.qkv_width(), 1);
+  Buffer before(dtype(), {s.tokens(), s.qkv_width()}, values);
+  for (size_t i = static_cast<size_t>(50 * s.qkv_width()); i < values.size(); ++i) values[i] = 3 - values[i];
+  Buffer after(dtype(), {s.tokens(), s.qkv_width()}, values), out(dtype(), {s.tokens(), s.out_width()});
+  Buffer log_sum_exp(DType::f32, {s.batch, s.heads, s.seq});
+  backend().attention_forward(out, log_sum_exp, before, s);
+  Doubles first = out.read();
+  backend().attention_forward(out, log_sum_exp, after, s);
+  Doubles second = out.read();
+  for (int64_t i = 0; i < 50 * s.out_width(); ++i) ASSERT_EQ(first[i], second[i]) << i;
+}
+
+ROWAN_OVER_DTYPES(Attention);
+
+class Rope : public Ops {};
+
+TEST_P(Rope, RotatesQueriesAndKeys) {
+  for (const AttentionShape& s : {AttentionShape{1, 1, 1, 1, 2, 1}, AttentionShape{2, 5, 3, 1, 6, 1},
+                                  AttentionShape{1, 19, 4, 2, 34, 1}, AttentionShape{2, 3, 1, 1, 64, 1}}) {
+    int64_t half = s.head_dim / 2;
+    Doubles angles(static_cast<size_t>(s.seq * s.head_dim));
+    for (int64_t t = 0; t < s.seq; ++t)
+      for (int64_t i = 0; i < half; ++i) {
+        double angle =
+            static_cast<double>(t) * std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(s.head_dim));
+        angles[t * s.head_dim + i] = std::cos(angle);
+        angles[t * s.head_dim + half + i] = std::sin(angle);
+      }
+    Buffer table(DType::f32, {s.seq, s.head_dim}, angles);
+    for (bool inverse : {false, true}) {
+      Buffer qkv(dtype(), {s.tokens(), s.qkv_width()}, 1);
+      backend().rope(qkv, table, s, inverse);
+      Doubles want = qkv.given();
+      for (int64_t n = 0; n < s.tokens(); ++n)
+        for (int64_t h = 0; h < s.heads + s.kv_heads; ++h)
+          for (int64_t i = 0; i < half; ++i) {
+            double *a = want.data() + n * s.qkv_width() + h * s.head_dim + i, *b = a + half, x = *a, y = *b;
+            double c = table.given()[n % s.seq * s.head_dim + i], d = table.given()[n % s.seq * s.head_dim + half + i];
+            if (inverse) d = -d;
+            *a = x * c - y * d;
+            *b = y * c + x * d;
+          }
+      expect_close(qkv.read(), want, dtype(), "qkv, " + name(s));
+    }
+  }
+}
+
+ROWAN_OVER_DTYPES(Rope);
+
+}  // namespace
+}  // namespace rowan::test

@@ -1,0 +1,68 @@
+#include "suite.h"
+
+namespace rowan::test {
+namespace {
+
+// Every message names the operation, the argument, what it got and what it wants.
+void expect_error(const std::string& want, const std::function<void()>& fn) { EXPECT_EQ(error_of(fn), want); }
+
+TEST(Checks, NameTheOperationAndTheArgument) {
+  Backend& b = backend();
+  Buffer x(DType::f32, {4, 6}), narrow(DType::bf16, {4, 6}), ids(DType::i32, {4}), vector(DType::f32, {6}),
+      rows(DType::f32, {4});
+  Buffer one(DType::f32, {1}), square(DType::f32, {6, 6});
+  expect_error("add: x is f32[6], must have the shape of y, f32[4, 6]", [&] { b.add(x, vector); });
+  expect_error("scale: x is i32[4], must be f32 or bf16", [&] { b.scale(ids, 2.0f); });
+  expect_error("copy: to is f32[6], must have the 24 elements of from, bf16[4, 6]", [&] { b.copy(vector, narrow); });
+  expect_error("copy: to is i32[4], which from, f32[4], does not convert to", [&] { b.copy(ids, rows); });
+  expect_error("sum: out is f32[4], must be f32[1]", [&] { b.sum(rows, x, false); });
+  expect_error("sum_squares: xs is i32[4], must be f32 or bf16", [&] { b.sum_squares(one, {x, ids}); });
+  expect_error("clamp_forward: columns [2, 7) of x, which is f32[4, 6]", [&] { b.clamp_forward(x, 2, 7, 1.0f); });
+  expect_error("clamp_backward: limit is -1, must be positive", [&] { b.clamp_backward(x, x, 2, 6, -1.0f); });
+  expect_error("embedding_forward: tokens is f32[4], must be i32[4]",
+               [&] { b.embedding_forward(x, rows, square, Tensor(), 4); });
+  expect_error("embedding_forward: positions is f32[4, 6], must have at least 5 rows (seq)",
+               [&] { b.embedding_forward(x, ids, square, x, 5); });
+  expect_error("embedding_backward: dout is f32[6, 6], must be f32[4, 6]",
+               [&] { b.embedding_backward(x, Tensor(), square, ids, 4); });
+  expect_error("norm_forward: weight is f32[4], must be f32[6]",
+               [&] { b.norm_forward(Norm::rms, x, Tensor(), Tensor(), rows, x, Tensor(), rows, Tensor(), 1e-5f); });
+  expect_error("norm_forward: sum is f32[4, 6], must be absent without a branch",
+               [&] { b.norm_forward(Norm::rms, x, x, Tensor(), rows, x, Tensor(), vector, Tensor(), 1e-5f); });
+  expect_error("norm_backward: mean is missing",
+               [&] { b.norm_backward(Norm::layer, x, vector, vector, x, x, vector, Tensor(), rows, false); });
+  expect_error("linear_forward: weight is bf16[4, 6], must be f32[4, 6]",
+               [&] { b.linear_forward(x, x, narrow, Tensor()); });
+  expect_error("linear_backward_input: din is f32[4, 6], must be f32[6, 6]",
+               [&] { b.linear_backward_input(x, square, square, false); });
+  expect_error("linear_backward_weight: d_weight is f32[4, 6], must be f32[6, 6]",
+               [&] { b.linear_backward_weight(x, Tensor(), x, x); });
+  expect_error("matmul: b is f32[4, 6], must be f32[6, 6]", [&] { b.matmul(x, x, false, x, false, 1, 0); });
+}
+
+TEST(Checks, OfAttentionActivationsAndLoss) {
+  Backend& b = backend();
+  Buffer qkv(DType::f32, {4, 12}), out(DType::f32, {4, 4}), sums(DType::f32, {2, 1, 2}), x(DType::f32, {4, 6});
+  Buffer ids(DType::i32, {4}), losses(DType::f32, {4}), narrow(DType::bf16, {4, 6});
+  expect_error("attention_forward: heads is 3, must be a multiple of kv_heads, 2", [&] {
+    b.attention_forward(out, sums, qkv, {2, 2, 3, 2, 2, 1});
+  });
+  expect_error("attention_forward: qkv is f32[4, 6], must be f32[4, 12]", [&] {
+    b.attention_forward(out, sums, x, {2, 2, 1, 1, 4, 1});
+  });
+  expect_error("attention_backward: log_sum_exp is f32[4], must be f32[2, 1, 2]", [&] {
+    b.attention_backward(qkv, out, out, losses, qkv, {2, 2, 1, 1, 4, 1});
+  });
+  expect_error("rope: head_dim is 3, must be even", [&] { b.rope(qkv, x, {2, 2, 2, 1, 3, 1}, false); });
+  expect_error("swiglu_forward: gate_up is f32[4, 6], must be f32[4, 8]", [&] { b.swiglu_forward(out, x); });
+  expect_error("swiglu_backward: d_gate_up is f32[4, 12], must be f32[4, 8]", [&] {
+    Buffer pair(DType::f32, {4, 8});
+    b.swiglu_backward(qkv, out, pair);
+  });
+  expect_error("gelu_forward: out is bf16[4, 6], must be f32[4, 6]", [&] { b.gelu_forward(Gelu::erf, narrow, x); });
+  expect_error("gelu_backward: dout is missing", [&] { b.gelu_backward(Gelu::erf, x, Tensor(), x); });
+  expect_error("cross_entropy: losses is f32[4, 6], must be f32[4]", [&] { b.cross_entropy(x, x, ids, 1, false); });
+}
+
+}  // namespace
+}  // namespace rowan::test

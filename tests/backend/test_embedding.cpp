@@ -1,0 +1,61 @@
+#include "suite.h"
+
+namespace rowan::test {
+namespace {
+
+class Embedding : public Ops {};
+
+// Repeated, unused and extreme ids; a sequence that does not divide the tokens.
+const Doubles ids = {3, 0, 3, 10, 3, 7, 0, 10, 10, 3, 5};
+constexpr int64_t tokens = 11, vocabulary = 11, seq = 4;
+
+TEST_P(Embedding, Forward) {
+  for (int64_t width : {1, 15, 16, 67})
+    for (bool positioned : {false, true}) {
+      Buffer table(dtype(), {vocabulary, width}, 1), positions(dtype(), {seq + 1, width}, 2);
+      Buffer out(dtype(), {tokens, width}), id(DType::i32, {tokens}, ids);
+      backend().embedding_forward(out, id, table, positioned ? positions.tensor() : Tensor(), seq);
+      Doubles want(static_cast<size_t>(tokens * width));
+      for (int64_t n = 0; n < tokens; ++n)
+        for (int64_t c = 0; c < width; ++c)
+          want[n * width + c] = table.given()[static_cast<int64_t>(ids[n]) * width + c] +
+                                (positioned ? positions.given()[n % seq * width + c] : 0.0);
+      expect_close(out.read(), want, dtype(), "out");
+    }
+}
+
+TEST_P(Embedding, BackwardAccumulates) {
+  for (DType gradient : {DType::f32, DType::bf16})
+    for (int64_t width : {1, 15, 16, 300})
+      for (bool positioned : {false, true}) {
+        Buffer d_table(gradient, {vocabulary, width}, 1), d_positions(gradient, {seq + 1, width}, 2);
+        Buffer dout(dtype(), {tokens, width}, 3), id(DType::i32, {tokens}, ids);
+        backend().embedding_backward(d_table, positioned ? d_positions.tensor() : Tensor(), dout, id, seq);
+        Doubles table = d_table.given(), positions = d_positions.given();
+        for (int64_t n = 0; n < tokens; ++n)
+          for (int64_t c = 0; c < width; ++c) {
+            double d = dout.given()[n * width + c];
+            table[static_cast<int64_t>(ids[n]) * width + c] += d;
+            if (positioned) positions[n % seq * width + c] += d;
+          }
+        expect_close(d_table.read(), table, gradient, "d_table");
+        expect_close(d_positions.read(), positions, gradient, "d_positions");
+      }
+}
+
+TEST(EmbeddingIds, NamesTokensOutsideTheVocabulary) {
+  if (!backend().host_memory()) GTEST_SKIP() << "ids are checked where the host can read them";
+  for (double bad : {11.0, -1.0, -100.0}) {
+    Buffer table(DType::f32, {vocabulary, 4}, 1), out(DType::f32, {2, 4}), id(DType::i32, {2}, Doubles{1, bad});
+    std::string message = error_of([&] { backend().embedding_forward(out, id, table, Tensor(), 2); });
+    EXPECT_NE(message.find("embedding_forward: token id " + std::to_string(static_cast<int>(bad)) + " at 1"),
+              std::string::npos)
+        << message;
+    EXPECT_NE(error_of([&] { backend().embedding_backward(table, Tensor(), out, id, 2); }), "");
+  }
+}
+
+ROWAN_OVER_DTYPES(Embedding);
+
+}  // namespace
+}  // namespace rowan::test

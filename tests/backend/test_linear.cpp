@@ -1,0 +1,110 @@
+#include <cmath>
+
+#include "suite.h"
+
+namespace rowan::test {
+namespace {
+
+// op(a)[m, k] op(b)[k, n].
+Doubles product(const Doubles& a, bool transpose_a, const Doubles& b, bool transpose_b, int64_t m, int64_t n,
+                int64_t k) {
+  Doubles c(static_cast<size_t>(m * n));
+  for (int64_t i = 0; i < m; ++i)
+    for (int64_t j = 0; j < n; ++j)
+      for (int64_t x = 0; x < k; ++x)
+        c[i * n + j] += a[transpose_a ? x * m + i : i * k + x] * b[transpose_b ? j * k + x : x * n + j];
+  return c;
+}
+
+struct Size {
+  int64_t n, o, i;
+};
+const Size sizes[] = {{1, 1, 1}, {3, 1, 5}, {1, 17, 16}, {5, 33, 15}, {64, 48, 32}, {37, 67, 129}};
+
+class Linear : public Ops {};
+
+TEST_P(Linear, Forward) {
+  for (auto [n, o, i] : sizes)
+    for (bool biased : {false, true}) {
+      Buffer in(dtype(), {n, i}, 1), weight(dtype(), {o, i}, 2), bias(dtype(), {o}, 3), out(dtype(), {n, o}, 4);
+      backend().linear_forward(out, in, weight, biased ? bias.tensor() : Tensor());
+      Doubles want = product(in.given(), false, weight.given(), true, n, o, i);
+      for (size_t x = 0; biased && x < want.size(); ++x) want[x] += bias.given()[x % o];
+      expect_close(out.read(), want, dtype(), "out");
+    }
+}
+
+TEST_P(Linear, BackwardInput) {
+  for (auto [n, o, i] : sizes)
+    for (bool accumulate : {false, true}) {
+      Buffer dout(dtype(), {n, o}, 1), weight(dtype(), {o, i}, 2), din(dtype(), {n, i}, 3);
+      backend().linear_backward_input(din, dout, weight, accumulate);
+      Doubles want = product(dout.given(), false, weight.given(), false, n, i, o);
+      expect_close(din.read(), accumulate ? plus(want, din.given()) : want, dtype(), "din");
+    }
+}
+
+TEST_P(Linear, BackwardWeightAccumulates) {
+  for (auto [n, o, i] : sizes)
+    for (bool biased : {false, true})
+      for (DType gradient : {DType::f32, DType::bf16}) {
+        Buffer dout(dtype(), {n, o}, 1), in(dtype(), {n, i}, 2), d_weight(gradient, {o, i}, 3),
+            d_bias(gradient, {o}, 4);
+        backend().linear_backward_weight(d_weight, biased ? d_bias.tensor() : Tensor(), dout, in);
+        Doubles want = product(dout.given(), true, in.given(), false, o, i, n);
+        expect_close(d_weight.read(), plus(want, d_weight.given()), gradient, "d_weight");
+        Doubles sums = d_bias.given();
+        for (size_t x = 0; biased && x < dout.given().size(); ++x) sums[x % o] += dout.given()[x];
+        expect_close(d_bias.read(), sums, gradient, "d_bias");
+      }
+}
+
+// Sums of bf16 operands into fp32 keep fp32's digits: a small step added to a large gradient is not lost.
+TEST(LinearGradients, OfBf16OperandsKeepFp32) {
+  Buffer dout(DType::bf16, {1, 1}, Doubles{1.0}), in(DType::bf16, {1, 2}, Doubles{1.0, 0.0009765625});
+  Buffer d_weight(DType::f32, {1, 2}, Doubles{1000.0, 1000.0});
+  backend().linear_backward_weight(d_weight, Tensor(), dout, in);
+  EXPECT_EQ(d_weight.read(), (Doubles{1001.0, 1000.0009765625}));
+}
+
+TEST_P(Linear, NothingIsReadFromWhatIsOverwritten) {
+  Buffer in(dtype(), {3, 20}, 1), weight(dtype(), {9, 20}, 2), out(dtype(), {3, 9}, Doubles(27, std::nan("")));
+  backend().linear_forward(out, in, weight, Tensor());
+  expect_close(out.read(), product(in.given(), false, weight.given(), true, 3, 9, 20), dtype(), "out");
+}
+
+TEST_P(Linear, MatmulInEveryOrientation) {
+  for (int64_t batch : {0, 1, 3})  // 0: rank 2
+    for (auto [m, n, k] : sizes)
+      for (int transposes = 0; transposes < 4; ++transposes)
+        for (auto [alpha, beta] : {std::pair<float, float>{1, 0}, {-1.5f, 0.25f}}) {
+          bool ta = transposes & 1, tb = transposes & 2;
+          int64_t count = std::max<int64_t>(1, batch);
+          Doubles a = random_values(count * m * k, 1), b = random_values(count * k * n, 2),
+                  c = random_values(count * m * n, 3);
+          int64_t a_rows = ta ? k : m, a_cols = ta ? m : k, b_rows = tb ? n : k, b_cols = tb ? k : n;
+          Buffer left(dtype(), {count * a_rows, a_cols}, a), right(dtype(), {count * b_rows, b_cols}, b);
+          Buffer result(dtype(), {count * m, n}, c);
+          if (batch == 0)
+            backend().matmul(result, left, ta, right, tb, alpha, beta);
+          else
+            backend().matmul(result.tensor().view({batch, m, n}), left.tensor().view({batch, a_rows, a_cols}), ta,
+                             right.tensor().view({batch, b_rows, b_cols}), tb, alpha, beta);
+          Doubles want;
+          for (int64_t x = 0; x < count; ++x) {
+            auto part = [&](const Doubles& all, int64_t size) {
+              return Doubles(all.begin() + x * size, all.begin() + (x + 1) * size);
+            };
+            Doubles one = product(part(left.given(), m * k), ta, part(right.given(), k * n), tb, m, n, k);
+            want.insert(want.end(), one.begin(), one.end());
+          }
+          for (size_t x = 0; x < want.size(); ++x)
+            want[x] = static_cast<double>(alpha) * want[x] + static_cast<double>(beta) * result.given()[x];
+          expect_close(result.read(), want, dtype(), "c");
+        }
+}
+
+ROWAN_OVER_DTYPES(Linear);
+
+}  // namespace
+}  // namespace rowan::test

@@ -1,0 +1,115 @@
+#include <cmath>
+#include <tuple>
+
+#include "suite.h"
+
+namespace rowan::test {
+namespace {
+
+constexpr double eps = 1e-5;
+
+struct Statistics {
+  Doubles mean, rstd;
+};
+
+Statistics statistics(Norm kind, const Doubles& r, int64_t width) {
+  Statistics result;
+  for (size_t row = 0; row < r.size(); row += static_cast<size_t>(width)) {
+    double mean = 0, square = 0;
+    if (kind == Norm::layer)
+      for (int64_t i = 0; i < width; ++i) mean += r[row + i] / static_cast<double>(width);
+    for (int64_t i = 0; i < width; ++i)
+      square += (r[row + i] - mean) * (r[row + i] - mean) / static_cast<double>(width);
+    result.mean.push_back(mean);
+    result.rstd.push_back(1 / std::sqrt(square + static_cast<double>(static_cast<float>(eps))));
+  }
+  return result;
+}
+
+Doubles normalized(Norm kind, const Doubles& r, const Doubles& weight, const Doubles& bias) {
+  int64_t width = static_cast<int64_t>(weight.size());
+  Statistics s = statistics(kind, r, width);
+  Doubles out = r;
+  for (size_t i = 0; i < out.size(); ++i) {
+    size_t row = i / weight.size(), c = i % weight.size();
+    out[i] = (r[i] - s.mean[row]) * s.rstd[row] * weight[c] + (bias.empty() ? 0.0 : bias[c]);
+  }
+  return out;
+}
+
+class Norms : public testing::TestWithParam<std::tuple<DType, Norm>> {
+ protected:
+  DType dtype() const { return std::get<0>(GetParam()); }
+  Norm kind() const { return std::get<1>(GetParam()); }
+};
+
+TEST_P(Norms, Forward) {
+  for (auto [rows, width] : {std::pair<int64_t, int64_t>{1, 1}, {3, 15}, {5, 16}, {2, 67}, {7, 300}})
+    for (bool branched : {false, true})
+      for (bool biased : {false, true}) {
+        Buffer residual(dtype(), {rows, width}, 1, 2.0), branch(dtype(), {rows, width}, 2), sum(dtype(), {rows, width});
+        Buffer weight(dtype(), {width}, 3), bias(dtype(), {width}, 4), out(dtype(), {rows, width});
+        Buffer mean(DType::f32, {rows}), rstd(DType::f32, {rows});
+        backend().norm_forward(kind(), out, branched ? sum.tensor() : Tensor(),
+                               kind() == Norm::layer ? mean.tensor() : Tensor(), rstd, residual,
+                               branched ? branch.tensor() : Tensor(), weight, biased ? bias.tensor() : Tensor(),
+                               static_cast<float>(eps));
+        Doubles r = residual.given();
+        if (branched) {
+          r = plus(r, branch.given());
+          expect_close(sum.read(), r, dtype(), "sum");
+          r = sum.read();  // what was rounded is what is normalized
+        }
+        Statistics s = statistics(kind(), r, width);
+        expect_close(rstd.read(), s.rstd, DType::f32, "rstd");
+        if (kind() == Norm::layer) expect_close(mean.read(), s.mean, DType::f32, "mean");
+        expect_close(out.read(), normalized(kind(), r, weight.given(), biased ? bias.given() : Doubles()), dtype(),
+                     "out");
+      }
+}
+
+TEST_P(Norms, Backward) {
+  for (auto [rows, width] : {std::pair<int64_t, int64_t>{1, 3}, {3, 15}, {5, 16}, {70, 19}})
+    for (bool biased : {false, true})
+      for (bool accumulate : {false, true})
+        for (DType gradient : {DType::f32, DType::bf16}) {
+          Buffer r(dtype(), {rows, width}, 1, 2.0), weight(dtype(), {width}, 3), dout(dtype(), {rows, width}, 5);
+          Buffer d_residual(dtype(), {rows, width}, 6), d_weight(gradient, {width}, 7), d_bias(gradient, {width}, 8);
+          Statistics s = statistics(kind(), r.given(), width);
+          Buffer mean(DType::f32, {rows}, s.mean), rstd(DType::f32, {rows}, s.rstd);
+          backend().norm_backward(kind(), d_residual, d_weight, biased ? d_bias.tensor() : Tensor(), dout, r, weight,
+                                  kind() == Norm::layer ? mean.tensor() : Tensor(), rstd, accumulate);
+          Doubles none,
+              want = numeric_gradient([&](const Doubles&x) { return normalized(kind(), x, weight.given(), none); },
+                                      r.given(), dout.given());
+          if (accumulate) want = plus(want, d_residual.given());
+          expect_close(d_residual.read(), want, dtype(), "d_residual", dtype() == DType::f32 ? 2e-5 : 0);
+          Doubles d_w = numeric_gradient([&](const Doubles& w) { return normalized(kind(), r.given(), w, none); },
+                                         weight.given(), dout.given());
+          expect_close(d_weight.read(), plus(d_w, d_weight.given()), gradient, "d_weight");
+          Doubles d_b = d_bias.given();
+          for (size_t i = 0; biased && i < dout.given().size(); ++i) d_b[i % d_b.size()] += dout.given()[i];
+          expect_close(d_bias.read(), d_b, gradient, "d_bias");
+        }
+}
+
+TEST_P(Norms, NanStaysInItsRow) {
+  Doubles values(60, 0.5);
+  values[25] = std::nan("");
+  values[3] = -1;
+  Buffer residual(dtype(), {3, 20}, values), weight(dtype(), {20}, Doubles(20, 1.0)), out(dtype(), {3, 20});
+  Buffer mean(DType::f32, {3}), rstd(DType::f32, {3});
+  backend().norm_forward(kind(), out, Tensor(), kind() == Norm::layer ? mean.tensor() : Tensor(), rstd, residual,
+                         Tensor(), weight, Tensor(), 1e-5f);
+  Doubles got = out.read();
+  for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(std::isnan(got[i]), i / 20 == 1) << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    all, Norms, testing::Combine(testing::Values(DType::f32, DType::bf16), testing::Values(Norm::rms, Norm::layer)),
+    [](const auto& info) {
+      return std::string(name_of(std::get<0>(info.param))) + (std::get<1>(info.param) == Norm::rms ? "_rms" : "_layer");
+    });
+
+}  // namespace
+}  // namespace rowan::test
