@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <utility>
 
@@ -41,17 +42,32 @@ struct OpenFile {
   ~OpenFile() { ::close(fd); }
 };
 
-void sync_directory(const std::filesystem::path& file) {
-  std::filesystem::path directory = file.has_parent_path() ? file.parent_path() : ".";
+std::filesystem::path parent_of(const std::filesystem::path& file) {
+  return file.has_parent_path() ? file.parent_path() : ".";
+}
+
+}  // namespace
+
+void sync_directory(const std::filesystem::path& directory) {
   int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) fail_errno("open directory", directory);
-  int result = ::fsync(fd);
+  int result = ::fsync(fd), code = errno;
   ::close(fd);
+  errno = code;
   // Some network file systems cannot sync a directory; the rename is then as durable as they make it.
   if (result != 0 && errno != EINVAL && errno != ENOTSUP) fail_errno("sync directory", directory);
 }
 
-}  // namespace
+void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
+  const bool replaces = std::filesystem::is_directory(to);
+  if (replaces) {
+    if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) != 0) fail_errno("replace", to);
+  } else if (::rename(from.c_str(), to.c_str()) != 0) {
+    fail_errno("rename to", to);
+  }
+  sync_directory(parent_of(to));
+  if (replaces) std::filesystem::remove_all(from);
+}
 
 std::string read_file(const std::filesystem::path& path) {
   OpenFile file(path);
@@ -129,7 +145,7 @@ void AtomicFile::commit() {
     errno = code;
     fail_errno("write", path_);
   }
-  sync_directory(path_);
+  sync_directory(parent_of(path_));
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view content) {

@@ -58,6 +58,13 @@ class AtomicFile {
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
+// Makes the names in a directory durable.
+void sync_directory(const std::filesystem::path& directory);
+
+// Renames a file or folder and makes that durable. A folder that is already at `to` is replaced in one step and
+// removed.
+void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
+
 // Paths matching a shell pattern (*, ?, [..]), sorted by name; a path without such characters must exist.
 // Throws Error when nothing matches.
 std::vector<std::filesystem::path> expand_glob(const std::string& pattern);

@@ -170,6 +170,19 @@ std::vector<float> read_floats(const StoredTensor& tensor) {
   return result;
 }
 
+void read_values(const StoredTensor& tensor, DType dtype, void* out) {
+  if (tensor.dtype == safetensors_dtype(dtype)) {
+    if (tensor.bytes() > 0) std::memcpy(out, tensor.data, tensor.bytes());
+  } else if (dtype == DType::f32) {
+    read_floats(tensor, static_cast<float*>(out));
+  } else if (dtype == DType::bf16) {
+    std::vector<float> values = read_floats(tensor);
+    std::transform(values.begin(), values.end(), static_cast<bf16*>(out), to_bf16);
+  } else {
+    fail("tensor '{}' is {}, expected I32", tensor.name, tensor.describe());
+  }
+}
+
 SafeTensorsWriter::SafeTensorsWriter(const std::filesystem::path& path, std::vector<TensorInfo> tensors,
                                      const std::map<std::string, std::string>& metadata)
     : file_(path), path_(path) {

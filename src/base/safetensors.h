@@ -64,6 +64,8 @@ class SafeTensors {
 // Converts to fp32 from F32, F64, F16 or BF16; `out` holds tensor.numel() values. Throws Error for other dtypes.
 void read_floats(const StoredTensor& tensor, float* out);
 std::vector<float> read_floats(const StoredTensor& tensor);
+// The values as f32 or bf16 (any of those floats, rounded to nearest even) or i32 (from I32 only).
+void read_values(const StoredTensor& tensor, DType dtype, void* out);
 
 // Writes a file whose tensors are declared first and filled in any order, each once. Nothing is at `path` before
 // commit(), which throws Error when a tensor was left out.
