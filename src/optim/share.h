@@ -6,6 +6,9 @@
 
 namespace rowan {
 
+// The smallest part of a parameter that its optimizer can update without seeing the rest.
+enum class Atom : uint8_t { element, row, matrix };
+
 struct Share {
   const Parameter* parameter = nullptr;
   int64_t begin = 0;  // elements from the start of the parameter
