@@ -27,14 +27,16 @@ Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& op
       config_(config),
       options_(options),
       table_(parameter_table(config)),
+      weight_placement_(table_, options.resident_weights),
+      gradient_placement_(table_, options.resident_gradients),
       weight_memory_(backend, Category::weights),
       gradient_memory_(backend, Category::gradients),
       activation_memory_(backend, Category::activations),
       workspace_(backend, Category::workspace) {
   if (options.seq > config.positions)
     fail("model: sequence length {} is longer than the {} positions of the model", options.seq, config.positions);
-  weights_ = weight_memory_.take(options.compute, {table_.elements()});
-  if (options.training) gradients_ = gradient_memory_.take(options.gradient, {table_.elements()});
+  weights_ = weight_memory_.take(options.compute, {weight_placement_.elements()});
+  if (options.training) gradients_ = gradient_memory_.take(options.gradient, {gradient_placement_.elements()});
   bind();
   take_activations();
 }
@@ -45,23 +47,23 @@ void Model::bind() {
   const ModelConfig& c = config_;
   const bool llama = c.family == Family::llama;
   const std::string model = llama ? "model." : "transformer.";
-  auto find = [&](Tensor flat, const std::string& name) {
-    return flat.empty() ? Tensor() : table_.find(name).in(flat);
+  auto find = [&](const Placement& place, Tensor flat, const std::string& name) {
+    return flat.empty() ? Tensor() : place.in(flat, table_.find(name));
   };
   // `rows` of a parameter and of those that lie behind it, as one tensor.
-  auto joined = [&](Tensor flat, const std::string& name, int64_t rows) {
+  auto joined = [&](const Placement& place, Tensor flat, const std::string& name, int64_t rows) {
     if (flat.empty()) return Tensor();
-    const Parameter& first = table_.find(name);
-    Tensor part = flat.slice(first.offset, rows * first.cols());
-    return first.shape.size() > 1 ? part.view({rows, first.cols()}) : part;
+    Parameter all = table_.find(name);
+    all.shape[0] = rows;
+    return place.in(flat, all);
   };
-  auto block = [&](Tensor flat, int64_t l) {
+  auto block = [&](const Placement& place, Tensor flat, int64_t l) {
     const int64_t width = c.attention(1, 1, 0).qkv_width();
     Block::Parameters p;
     const std::string layer = llama ? fmt::format("model.layers.{}.", l) : fmt::format("transformer.h.{}.", l);
     auto both = [&](Tensor& weight, Tensor& bias, const std::string& name, int64_t rows) {
-      weight = joined(flat, layer + name + ".weight", rows);
-      if (c.bias) bias = joined(flat, layer + name + ".bias", rows);
+      weight = joined(place, flat, layer + name + ".weight", rows);
+      if (c.bias) bias = joined(place, flat, layer + name + ".bias", rows);
     };
     both(p.norm1, p.norm1_bias, llama ? "input_layernorm" : "ln_1", c.hidden);
     both(p.qkv, p.qkv_bias, llama ? "self_attn.q_proj" : c.split_qkv ? "attn.q_attn" : "attn.c_attn", width);
@@ -71,22 +73,22 @@ void Model::bind() {
     both(p.down, p.down_bias, llama ? "mlp.down_proj" : "mlp.c_proj", c.hidden);
     return p;
   };
-  auto ends = [&](Tensor flat) {
+  auto ends = [&](const Placement& place, Tensor flat) {
     Ends e;
-    e.tokens = find(flat, model + (llama ? "embed_tokens.weight" : "wte.weight"));
-    if (!c.rope) e.positions = find(flat, model + "wpe.weight");
-    e.norm = find(flat, model + (llama ? "norm.weight" : "ln_f.weight"));
-    if (c.bias) e.norm_bias = find(flat, model + "ln_f.bias");
-    e.head = c.tied ? e.tokens : find(flat, "lm_head.weight");
+    e.tokens = find(place, flat, model + (llama ? "embed_tokens.weight" : "wte.weight"));
+    if (!c.rope) e.positions = find(place, flat, model + "wpe.weight");
+    e.norm = find(place, flat, model + (llama ? "norm.weight" : "ln_f.weight"));
+    if (c.bias) e.norm_bias = find(place, flat, model + "ln_f.bias");
+    e.head = c.tied ? e.tokens : find(place, flat, "lm_head.weight");
     return e;
   };
   blocks_.resize(static_cast<size_t>(c.layers));
   for (int64_t l = 0; l < c.layers; ++l) {
-    blocks_[l].weight = block(weights_, l);
-    blocks_[l].d = block(gradients_, l);
+    blocks_[l].weight = block(weight_placement_, weights_, l);
+    blocks_[l].d = block(gradient_placement_, gradients_, l);
   }
-  weight_ = ends(weights_);
-  d_ = ends(gradients_);
+  weight_ = ends(weight_placement_, weights_);
+  d_ = ends(gradient_placement_, gradients_);
 }
 
 void Model::take_activations() {
@@ -162,7 +164,7 @@ void Model::take_activations() {
 }
 
 void Model::set(const Parameter& parameter, const float* values) {
-  Tensor place = parameter.in(weights_);
+  Tensor place = weight(parameter);
   if (options_.compute == DType::f32) return backend_.upload(place, values);
   std::vector<bf16> rounded(static_cast<size_t>(parameter.numel()));
 #pragma omp parallel for
@@ -171,7 +173,7 @@ void Model::set(const Parameter& parameter, const float* values) {
 }
 
 void Model::get(const Parameter& parameter, float* values) const {
-  Tensor place = parameter.in(weights_);
+  Tensor place = weight(parameter);
   if (options_.compute == DType::f32) return backend_.download(values, place);
   std::vector<bf16> stored(static_cast<size_t>(parameter.numel()));
   backend_.download(stored.data(), place);

@@ -20,6 +20,8 @@ struct ModelOptions {
   DType gradient = DType::f32;
   Recompute recompute = Recompute::none;
   bool training = true;  // false: no gradients, activations of one block only
+  // Layers whose weights, or gradients, have memory at a time; 0: all. An observer brings them in and out.
+  int resident_weights = 0, resident_gradients = 0;
 };
 
 // Told as the passes reach each block (Parameter::block), so that weights can be brought in and gradients sent away.
@@ -42,9 +44,14 @@ class Model {
   const ModelConfig& config() const { return config_; }
   const ModelOptions& options() const { return options_; }
   const ParameterTable& parameters() const { return table_; }
-  // Flat buffers, see Parameter::in().
+  // Flat buffers, in which the placements find parameters and blocks.
   Tensor weights() const { return weights_; }
   Tensor gradients() const { return gradients_; }
+  const Placement& weight_placement() const { return weight_placement_; }
+  const Placement& gradient_placement() const { return gradient_placement_; }
+  // In its own shape.
+  Tensor weight(const Parameter& parameter) const { return weight_placement_.in(weights_, parameter); }
+  Tensor gradient(const Parameter& parameter) const { return gradient_placement_.in(gradients_, parameter); }
 
   // Sets a whole parameter from f32 host values, rounding to the compute dtype; reads it back as f32.
   void set(const Parameter& parameter, const float* values);
@@ -87,6 +94,7 @@ class Model {
   ModelConfig config_;
   ModelOptions options_;
   ParameterTable table_;
+  Placement weight_placement_, gradient_placement_;
   Arena weight_memory_, gradient_memory_, activation_memory_, workspace_;
   Tensor weights_, gradients_;
   std::vector<Block> blocks_;

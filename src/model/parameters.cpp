@@ -1,5 +1,7 @@
 #include "model/parameters.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/names.h"
 
@@ -49,6 +51,33 @@ int64_t ParameterTable::count(Role role) const {
   for (const Parameter& parameter : parameters_)
     if (parameter.role == role) n += parameter.numel();
   return n;
+}
+
+Placement::Placement(const ParameterTable& table, int resident) {
+  for (const Parameter& parameter : table.parameters()) {
+    while (static_cast<int>(begins_.size()) <= parameter.block) begins_.push_back(parameter.offset);
+  }
+  layers_ = static_cast<int>(begins_.size()) - 2;
+  begins_.push_back(table.elements());
+  resident_ = resident > 0 ? std::min(resident, layers_) : layers_;
+  elements_ = table.elements() - shift(layers_ + 1);
+}
+
+// How far before its place in the table a block lies. Layers are alike, so a step from one to the next is constant.
+int64_t Placement::shift(int block) const {
+  if (block == 0 || layers_ == resident_) return 0;
+  int64_t step = begins_[2] - begins_[1];
+  return is_layer(block) ? (block - 1 - slot(block)) * step : (layers_ - resident_) * step;
+}
+
+Tensor Placement::in(Tensor flat, const Parameter& parameter) const {
+  Parameter moved = parameter;
+  moved.offset -= shift(parameter.block);
+  return moved.in(flat);
+}
+
+Tensor Placement::block(Tensor flat, int block) const {
+  return flat.slice(begins_[block] - shift(block), begins_[block + 1] - begins_[block]);
 }
 
 }  // namespace rowan

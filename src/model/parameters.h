@@ -51,4 +51,28 @@ class ParameterTable {
   int64_t elements_ = 0;
 };
 
+// Where parameters lie in a flat buffer that holds `resident` layers at a time (0: all of them): layer blocks b and
+// b + resident share a place. Blocks 0 and layers + 1 always have their own.
+class Placement {
+ public:
+  Placement() = default;
+  explicit Placement(const ParameterTable& table, int resident = 0);
+
+  int64_t elements() const { return elements_; }
+  int blocks() const { return layers_ + 2; }
+  bool is_layer(int block) const { return block >= 1 && block <= layers_; }
+  // Which of the places a layer block has.
+  int slot(int block) const { return (block - 1) % resident_; }
+  Tensor in(Tensor flat, const Parameter& parameter) const;
+  // All of a block's place.
+  Tensor block(Tensor flat, int block) const;
+
+ private:
+  int64_t shift(int block) const;
+
+  std::vector<int64_t> begins_;  // of each block in the table, and the end
+  int layers_ = 0, resident_ = 0;
+  int64_t elements_ = 0;
+};
+
 }  // namespace rowan

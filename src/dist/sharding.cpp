@@ -1,0 +1,192 @@
+#include "dist/sharding.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/names.h"
+
+namespace rowan {
+
+namespace {
+
+// Layers in memory when they come and go: one in use, one on its way.
+constexpr int resident_layers = 2;
+
+// Elements [begin, begin + count) of a tensor; whole rows of a matrix keep its columns.
+Tensor part_of(Tensor whole, int64_t begin, int64_t count) {
+  Tensor part = whole.view({whole.numel()}).slice(begin, count);
+  if (whole.rank == 2 && begin % whole.cols() == 0 && count % whole.cols() == 0) {
+    return part.view({count / whole.cols(), whole.cols()});
+  }
+  return part;
+}
+
+// New memory of the same shape.
+Tensor take_like(Arena& arena, Tensor x, DType dtype) {
+  return x.rank == 2 ? arena.take(dtype, {x.dim(0), x.dim(1)}) : arena.take(dtype, {x.dim(0)});
+}
+
+}  // namespace
+
+const std::vector<std::string>& shard_names() {
+  static const std::vector<std::string> names = {"none", "optimizer", "gradients", "weights"};
+  return names;
+}
+
+Shard parse_shard(const std::string& name) {
+  const auto& names = shard_names();
+  auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) fail("shard is '{}'; one of {}{}", name, join(names), did_you_mean(name, names));
+  return static_cast<Shard>(found - names.begin());
+}
+
+void apply_shard(Shard shard, int ranks, ModelOptions& options) {
+  if (ranks == 1) return;
+  if (shard >= Shard::gradients) options.resident_gradients = resident_layers;
+  if (shard >= Shard::weights) options.resident_weights = resident_layers;
+}
+
+Sharding::Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
+                   Shard shard)
+    : communicator_(communicator),
+      backend_(backend),
+      model_(model),
+      shard_(communicator.size() == 1 ? Shard::none : shard),
+      masters_(backend, Category::masters),
+      owned_gradients_(backend, Category::gradients),
+      owned_weights_(backend, Category::weights),
+      workspace_(backend, Category::workspace),
+      blocks_(model.weight_placement().blocks()),
+      weight_slots_(resident_layers, 0),
+      gradient_slots_(resident_layers, 0),
+      squares_(workspace_.take(DType::f32, {1})) {
+  const auto& parameters = model.parameters().parameters();
+  if (shard_ == Shard::none) {
+    for (const Parameter& parameter : parameters) add_share(parameter, {0, 0, parameter.numel(), communicator.rank()});
+  } else {
+    ownership_ = std::make_unique<Ownership>(model.parameters(), costs, communicator.size());
+    for (const OwnedPiece& piece : ownership_->pieces()) add_share(parameters[piece.parameter], piece);
+  }
+  communicator.attach(backend);
+  model.observe(this);
+}
+
+void Sharding::add_share(const Parameter& parameter, const OwnedPiece& piece) {
+  Block& block = blocks_[parameter.block];
+  Tensor weight = part_of(model_.weight(parameter), piece.begin, piece.count);
+  Tensor gradient = part_of(model_.gradient(parameter), piece.begin, piece.count);
+  block.weights.push_back({weight, piece.owner});
+  block.gradients.push_back({gradient, piece.owner});
+  if (piece.owner != communicator_.rank()) return;
+  block.shares.push_back(static_cast<int>(shares_.size()));
+  block.at.push_back(block.weights.size() - 1);
+  Share share;
+  share.parameter = &parameter, share.begin = piece.begin, share.count = piece.count;
+  share.weight = away(parameter.block, Shard::weights) ? take_like(owned_weights_, weight, weight.dtype) : weight;
+  share.gradient = away(parameter.block, Shard::gradients) ? take_like(owned_gradients_, weight, DType::f32) : gradient;
+  if (weight.dtype != DType::f32) share.master = take_like(masters_, weight, DType::f32);
+  shares_.push_back(share);
+}
+
+void Sharding::initialize(uint64_t seed) {
+  std::vector<float> values;
+  for (const Share& share : shares_) {
+    values.resize(static_cast<size_t>(share.count));
+    initial_values(*share.parameter, seed, share.begin, share.count, values.data());
+    Tensor wide = share.master.empty() ? share.weight : share.master;
+    backend_.upload(wide, values.data());
+    if (!share.master.empty()) backend_.copy(share.weight, share.master);
+  }
+  weights_changed();
+}
+
+void Sharding::weights_changed() {
+  if (shard_ == Shard::none) return;
+  std::fill(weight_slots_.begin(), weight_slots_.end(), 0);
+  for (size_t b = 0; b < blocks_.size(); ++b) {
+    if (!away(static_cast<int>(b), Shard::weights))
+      blocks_[b].weight_ticket = communicator_.broadcast(blocks_[b].weights);
+  }
+}
+
+// Starts to bring a layer's weights into its place, unless they are there or under way.
+void Sharding::fetch(int block) {
+  if (!away(block, Shard::weights)) return;
+  int& held = weight_slots_[model_.weight_placement().slot(block)];
+  if (held == block) return;
+  held = block;
+  Block& b = blocks_[block];
+  for (size_t i = 0; i < b.shares.size(); ++i) backend_.copy(b.weights[b.at[i]].tensor, shares_[b.shares[i]].weight);
+  b.weight_ticket = communicator_.broadcast(b.weights);
+}
+
+void Sharding::before_forward(int block) {
+  fetch(block);
+  communicator_.wait(blocks_[block].weight_ticket);
+  fetch(block + 1);
+}
+
+void Sharding::before_backward(int block) {
+  if (away(block, Shard::weights)) {
+    fetch(block);
+    communicator_.wait(blocks_[block].weight_ticket);
+    fetch(block - 1);
+  }
+  if (away(block, Shard::gradients)) {
+    int& held = gradient_slots_[model_.gradient_placement().slot(block)];
+    if (held) settle(held);
+    held = block;
+    backend_.zero(model_.gradient_placement().block(model_.gradients(), block));
+  }
+}
+
+void Sharding::after_backward(int block) {
+  Block& b = blocks_[block];
+  if (communicator_.size() == 1) return;
+  if (away(block, Shard::gradients)) {
+    b.gradient_ticket = communicator_.reduce(b.gradients);
+  } else if (last_micro_step_) {
+    b.gradient_ticket = shard_ == Shard::none
+                            ? communicator_.all_reduce(model_.gradient_placement().block(model_.gradients(), block))
+                            : communicator_.reduce(b.gradients);
+  }
+}
+
+// Adds a layer's reduced gradients to this rank's shares of them.
+void Sharding::settle(int block) {
+  Block& b = blocks_[block];
+  communicator_.wait(b.gradient_ticket);
+  for (size_t i = 0; i < b.shares.size(); ++i) backend_.add(shares_[b.shares[i]].gradient, b.gradients[b.at[i]].tensor);
+}
+
+void Sharding::begin_step() {
+  model_.zero_gradients();
+  for (const Share& share : shares_) {
+    if (away(share.parameter->block, Shard::gradients)) backend_.zero(share.gradient);
+  }
+}
+
+void Sharding::finish_gradients() {
+  for (int& held : gradient_slots_) {
+    if (held) settle(held);
+    held = 0;
+  }
+  for (const Block& block : blocks_) communicator_.wait(block.gradient_ticket);
+}
+
+StepTotals Sharding::add_up(StepTotals mine) {
+  // With `none` every rank holds the same gradients, and they count once.
+  mine.gradient_squares = 0;
+  if (shard_ != Shard::none || communicator_.rank() == 0) {
+    std::vector<Tensor> gradients;
+    for (const Share& share : shares_) gradients.push_back(share.gradient);
+    float squares = 0;
+    backend_.sum_squares(squares_, gradients);
+    backend_.download(&squares, squares_);
+    mine.gradient_squares = squares;
+  }
+  std::vector<double> sums = communicator_.sum({mine.loss, mine.targets, mine.gradient_squares, mine.stop});
+  return {sums[0], sums[1], sums[2], sums[3]};
+}
+
+}  // namespace rowan

@@ -1,0 +1,97 @@
+// Sharding: which part of the weights, gradients and optimizer state this rank holds, and the messages that keep the
+// ranks together. It watches the model's passes: gradients leave for their owners as soon as a block's backward is
+// done, and updated weights arrive in the order in which the forward needs them.
+//
+//   none       every rank holds and updates everything; gradients are all-reduced
+//   optimizer  state and master weights are held by owners (ZeRO 1)
+//   gradients  and gradients of blocks too: they exist for a few blocks at a time and are reduced every micro-step
+//   (ZeRO 2) weights    and weights of blocks: gathered ahead of each pass and released behind it (ZeRO 3)
+//
+// The stages are those of Rajbhandari et al., "ZeRO: memory optimizations toward training trillion parameter models"
+// (2020); embeddings, final norm and head stay whole in memory in all of them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dist/communicator.h"
+#include "dist/ownership.h"
+#include "kernels/arena.h"
+#include "model/model.h"
+#include "optim/share.h"
+
+namespace rowan {
+
+enum class Shard : uint8_t { none, optimizer, gradients, weights };
+const std::vector<std::string>& shard_names();
+// Throws Error for an unknown name.
+Shard parse_shard(const std::string& name);
+// Sets how many layers' weights and gradients a model keeps in memory.
+void apply_shard(Shard shard, int ranks, ModelOptions& options);
+
+// What ranks add up once a step, in one message.
+struct StepTotals {
+  double loss = 0;              // sum over targets, in nats
+  double targets = 0;           // targets that are not -100
+  double gradient_squares = 0;  // not finite when any gradient is not
+  double stop = 0;              // ranks that were asked to stop
+};
+
+class Sharding : public BlockObserver {
+ public:
+  // `costs`: one a parameter. The model's options went through apply_shard(). Becomes the model's observer.
+  Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
+           Shard shard);
+
+  // The parts this rank updates, with masters (of weights that are not f32) allocated and not yet filled.
+  const std::vector<Share>& shares() const { return shares_; }
+  // Null for `none`.
+  const Ownership* ownership() const { return ownership_.get(); }
+
+  // Fills the shares' weights and masters with the initial values, then weights_changed().
+  void initialize(uint64_t seed);
+  // The optimizer (or a checkpoint) has written the shares' weights: sends them to all ranks.
+  void weights_changed();
+
+  // Zeroes gradients.
+  void begin_step();
+  // Gradients of the last micro-step of a step are sent during its backward.
+  void begin_micro_step(bool last) { last_micro_step_ = last; }
+  // Returns when the shares' gradients are complete sums over ranks and micro-steps.
+  void finish_gradients();
+  // Sums over ranks, with gradient_squares of all shares filled in: everywhere the same bits.
+  StepTotals add_up(StepTotals mine);
+
+  void before_forward(int block) override;
+  void before_backward(int block) override;
+  void after_backward(int block) override;
+
+ private:
+  struct Block {
+    std::vector<Piece> gradients, weights;  // in the model's memory, with their owners
+    std::vector<int> shares;                // this rank's, and where they are in the lists above
+    std::vector<size_t> at;
+    Ticket gradient_ticket = 0, weight_ticket = 0;
+  };
+
+  bool away(int block, Shard from) const { return shard_ >= from && model_.weight_placement().is_layer(block); }
+  void add_share(const Parameter& parameter, const OwnedPiece& piece);
+  void settle(int block);
+  void fetch(int block);
+
+  Communicator& communicator_;
+  Backend& backend_;
+  Model& model_;
+  Shard shard_;
+  std::unique_ptr<Ownership> ownership_;
+  Arena masters_, owned_gradients_, owned_weights_, workspace_;
+  std::vector<Share> shares_;
+  std::vector<Block> blocks_;
+  std::vector<int> weight_slots_,
+      gradient_slots_;  // which layer's weights, or unsettled gradients, a place holds; 0: none
+  Tensor squares_;
+  bool last_micro_step_ = true;
+};
+
+}  // namespace rowan

@@ -1,0 +1,235 @@
+// A small model trained under every shard setting gives what one process gives, with the traffic the plan promises.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <map>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "dist/sharding.h"
+#include "ranks.h"
+
+namespace rowan {
+namespace {
+
+constexpr int64_t sequences = 12, length = 8;
+constexpr int steps = 6;
+
+ModelConfig tiny_model(bool tied) {
+  std::string text = R"({"model_type": "llama", "hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2,
+    "intermediate_size": 24, "vocab_size": 80, "max_position_embeddings": 16, "rms_norm_eps": 1e-6,
+    "initializer_range": 0.2, "tie_word_embeddings": )" +
+                     std::string(tied ? "true}" : "false}");
+  auto source = std::make_shared<JsonSource>(JsonSource{"tiny", text});
+  Json json = parse_json(*source);
+  return parse_model(JsonObject(source, json));
+}
+
+std::vector<UpdateCost> costs_of(const ParameterTable& table, Atom matrices) {
+  std::vector<UpdateCost> costs;
+  for (const Parameter& p : table.parameters()) {
+    double n = static_cast<double>(p.numel());
+    costs.push_back({p.role == Role::matrix ? matrices : Atom::element, n, 4 * n});
+  }
+  return costs;
+}
+
+struct Result {
+  std::vector<double> losses, squares;
+  std::map<std::string, std::vector<float>> weights;
+  double bytes_per_step = 0;  // of all ranks
+};
+
+// Every rank's shares, put together.
+std::map<std::string, std::vector<float>> whole_weights(Communicator& communicator, Backend& backend,
+                                                        const Sharding& sharding, const ParameterTable& table) {
+  std::string mine;
+  for (const Share& share : sharding.shares()) {
+    std::vector<float> values(static_cast<size_t>(share.count));
+    backend.download(values.data(), share.master.empty() ? share.weight : share.master);
+    int64_t head[] = {share.parameter - table.parameters().data(), share.begin, share.count};
+    mine.append(reinterpret_cast<char*>(head), sizeof head);
+    mine.append(reinterpret_cast<char*>(values.data()), values.size() * sizeof(float));
+  }
+  std::map<std::string, std::vector<float>> all;
+  for (const std::string& part : communicator.gather(mine)) {
+    for (const char* p = part.data(); p < part.data() + part.size();) {
+      int64_t head[3];
+      std::memcpy(head, p, sizeof head);
+      const Parameter& parameter = table.parameters()[head[0]];
+      auto& values = all[parameter.name];
+      values.resize(static_cast<size_t>(parameter.numel()));
+      std::memcpy(values.data() + head[1], p + sizeof head, head[2] * sizeof(float));
+      p += sizeof head + head[2] * sizeof(float);
+    }
+  }
+  return all;
+}
+
+// Momentum descent, which is all a share needs here.
+void update(const Share& share, std::vector<float>& momentum, Backend& backend) {
+  momentum.resize(static_cast<size_t>(share.count));
+  std::vector<float> gradient(momentum.size()), weight(momentum.size());
+  Tensor wide = share.master.empty() ? share.weight : share.master;
+  if (share.gradient.dtype == DType::f32) {
+    backend.download(gradient.data(), share.gradient);
+  } else {
+    for (size_t i = 0; i < gradient.size(); ++i) gradient[i] = to_float(share.gradient.as<bf16>()[i]);
+  }
+  backend.download(weight.data(), wide);
+  for (size_t i = 0; i < weight.size(); ++i) {
+    momentum[i] = 0.9f * momentum[i] + gradient[i];
+    weight[i] -= 0.05f * momentum[i];
+  }
+  backend.upload(wide, weight.data());
+  if (!share.master.empty()) backend.copy(share.weight, share.master);
+}
+
+Result train(Communicator& communicator, Shard shard, Atom matrices, bool tied, DType compute = DType::f32,
+             int64_t micro_batch = 1) {
+  auto backend = make_cpu_backend(1);
+  ModelOptions options;
+  options.batch = micro_batch;
+  options.seq = length;
+  options.compute = compute;
+  apply_shard(shard, communicator.size(), options);
+  Model model(*backend, tiny_model(tied), options);
+  Sharding sharding(communicator, *backend, model, costs_of(model.parameters(), matrices), shard);
+  sharding.initialize(7);
+  std::vector<std::vector<float>> momentum(sharding.shares().size());
+  Arena memory(*backend, Category::data);
+  Tensor tokens = memory.take(DType::i32, {micro_batch * length}),
+         targets = memory.take(DType::i32, {micro_batch * length});
+
+  Result result;
+  uint64_t before = communicator.traffic().tensor_bytes();
+  for (int step = 0; step < steps; ++step) {
+    sharding.begin_step();
+    StepTotals mine;
+    int64_t micro_steps = sequences / micro_batch / communicator.size();
+    for (int64_t m = 0; m < micro_steps; ++m) {
+      int64_t first = (communicator.rank() * micro_steps + m) * micro_batch;
+      for (int64_t i = 0; i < micro_batch * length; ++i) {
+        auto draw = [&](int64_t j) {
+          return static_cast<int32_t>(
+              philox(1, static_cast<uint64_t>((step * sequences + first) * length + j)).word[0] % 80);
+        };
+        tokens.as<int32_t>()[i] = draw(i);
+        targets.as<int32_t>()[i] = draw(i + 1);
+      }
+      sharding.begin_micro_step(m == micro_steps - 1);
+      Tensor losses = model.loss_and_gradients(tokens, targets, 1.0f / (sequences * length));
+      for (int64_t i = 0; i < losses.numel(); ++i) mine.loss += losses.as<float>()[i];
+      mine.targets += static_cast<double>(losses.numel());
+    }
+    sharding.finish_gradients();
+    StepTotals totals = sharding.add_up(mine);
+    result.losses.push_back(totals.loss / totals.targets);
+    result.squares.push_back(totals.gradient_squares);
+    for (size_t i = 0; i < momentum.size(); ++i) update(sharding.shares()[i], momentum[i], *backend);
+    sharding.weights_changed();
+  }
+  model.loss(tokens, targets);  // takes part in the last gathers
+  result.bytes_per_step =
+      communicator.sum({static_cast<double>(communicator.traffic().tensor_bytes() - before)})[0] / steps;
+  result.weights = whole_weights(communicator, *backend, sharding, model.parameters());
+  return result;
+}
+
+double difference(const std::vector<float>& a, const std::vector<float>& b) {
+  double worst = a.size() == b.size() ? 0 : 1e9;
+  for (size_t i = 0; i < a.size() && i < b.size(); ++i) worst = std::max(worst, std::abs(double{a[i]} - b[i]));
+  return worst;
+}
+
+struct Setting {
+  Shard shard;
+  Atom atom;
+  bool tied;
+};
+
+class EverySetting : public testing::TestWithParam<Setting> {};
+
+TEST_P(EverySetting, TrainsAsOneProcessDoes) {
+  auto [shard, atom, tied] = GetParam();
+  auto alone = make_single_communicator();
+  Result want = train(*alone, Shard::none, atom, tied);
+  Result got = train(ranks(), shard, atom, tied);
+  for (int step = 0; step < steps; ++step) {
+    EXPECT_NEAR(got.losses[step], want.losses[step], 1e-5) << "step " << step;
+    EXPECT_NEAR(got.squares[step], want.squares[step], 1e-4 * want.squares[step]) << "step " << step;
+  }
+  ASSERT_EQ(got.weights.size(), want.weights.size());
+  for (const auto& [name, values] : want.weights) EXPECT_LT(difference(got.weights[name], values), 1e-4) << name;
+  EXPECT_LT(want.losses.back(), want.losses.front());
+}
+
+TEST_P(EverySetting, TwoRunsGiveTheSameBits) {
+  auto [shard, atom, tied] = GetParam();
+  Result a = train(ranks(), shard, atom, tied), b = train(ranks(), shard, atom, tied);
+  EXPECT_EQ(a.losses, b.losses);
+  EXPECT_EQ(a.squares, b.squares);
+  for (const auto& [name, values] : a.weights) EXPECT_EQ(difference(b.weights[name], values), 0) << name;
+}
+
+std::vector<Setting> every_setting() {
+  std::vector<Setting> all;
+  for (Shard shard : {Shard::none, Shard::optimizer, Shard::gradients, Shard::weights}) {
+    for (Atom atom : {Atom::element, Atom::row, Atom::matrix}) all.push_back({shard, atom, false});
+    all.push_back({shard, Atom::matrix, true});
+  }
+  return all;
+}
+
+std::string name_of_setting(const testing::TestParamInfo<Setting>& info) {
+  static const char* const atoms[] = {"element", "row", "matrix"};
+  return shard_names()[static_cast<int>(info.param.shard)] + "_" + atoms[static_cast<int>(info.param.atom)] +
+         (info.param.tied ? "_tied" : "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Sharding, EverySetting, testing::ValuesIn(every_setting()), name_of_setting);
+
+TEST(Sharding, Bf16WeightsWithMastersTrainAlike) {
+  Result want = train(ranks(), Shard::none, Atom::matrix, false, DType::bf16);
+  for (Shard shard : {Shard::optimizer, Shard::gradients, Shard::weights}) {
+    Result got = train(ranks(), shard, Atom::matrix, false, DType::bf16);
+    for (int step = 0; step < steps; ++step) EXPECT_NEAR(got.losses[step], want.losses[step], 2e-3);
+  }
+}
+
+TEST(Sharding, TrafficIsThatOfOneAllReduce) {
+  const int n = ranks().size();
+  const int64_t micro_batch = sequences / n;  // one micro-step
+  double parameters = static_cast<double>(parameter_table(tiny_model(false)).count()) * sizeof(float);
+  for (Shard shard : {Shard::optimizer, Shard::gradients}) {
+    Result result = train(ranks(), shard, Atom::matrix, false, DType::f32, micro_batch);
+    EXPECT_DOUBLE_EQ(result.bytes_per_step / n, 2.0 * (n - 1) / n * parameters);
+  }
+  Result none = train(ranks(), Shard::none, Atom::matrix, false, DType::f32, micro_batch);
+  double padded = static_cast<double>(parameter_table(tiny_model(false)).elements()) * sizeof(float);
+  EXPECT_DOUBLE_EQ(none.bytes_per_step / n, 2.0 * (n - 1) / n * padded);
+}
+
+TEST(Sharding, AGradientThatIsNotFiniteIsSeenEverywhere) {
+  auto backend = make_cpu_backend(1);
+  ModelOptions options;
+  options.seq = length;
+  Model model(*backend, tiny_model(false), options);
+  Sharding sharding(ranks(), *backend, model, costs_of(model.parameters(), Atom::matrix), Shard::optimizer);
+  sharding.initialize(7);
+  sharding.begin_step();
+  if (ranks().rank() == ranks().size() - 1) sharding.shares().back().gradient.as<float>()[0] = NAN;
+  EXPECT_FALSE(std::isfinite(sharding.add_up({}).gradient_squares));
+  Arena memory(*backend, Category::data);
+  Tensor tokens = memory.take(DType::i32, {length});
+  model.loss(tokens, tokens);  // takes part in the gathers
+}
+
+TEST(Sharding, NamesItsSettings) {
+  EXPECT_EQ(parse_shard("gradients"), Shard::gradients);
+  EXPECT_THROW(parse_shard("gradient"), Error);
+}
+
+}  // namespace
+}  // namespace rowan
