@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "data/utf8.h"
 
 namespace rowan {
 namespace {

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "data/utf8.h"
 
 #ifdef ROWAN_SENTENCEPIECE
 #include <sentencepiece_processor.h>

@@ -5,6 +5,7 @@
 #include "base/names.h"
 #include "data/gpt2.h"
 #include "data/sentencepiece.h"
+#include "data/utf8.h"
 
 namespace rowan {
 namespace {
@@ -40,11 +41,6 @@ class ByteTokenizer : public Tokenizer {
 
 void Tokenizer::check_id(int32_t id) const {
   if (id < 0 || id >= vocab_size_) fail("decode: token id {}; {} has ids 0 to {}", id, spec_, vocab_size_ - 1);
-}
-
-void refuse_invalid_utf8(std::string_view text) {
-  size_t at = first_invalid_utf8(text);
-  if (at < text.size()) fail("text is not UTF-8: byte 0x{:02x} at offset {}", static_cast<unsigned char>(text[at]), at);
 }
 
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec, InvalidUtf8 invalid) {

@@ -56,9 +56,4 @@ class Tokenizer {
 // Throws Error for an unknown kind, an unreadable or damaged file, or a kind left out of this build.
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec, InvalidUtf8 invalid = InvalidUtf8::keep);
 
-// The offset of the first byte that is not part of well-formed UTF-8, or text.size().
-size_t first_invalid_utf8(std::string_view text);
-// Throws Error naming that offset when there is one.
-void refuse_invalid_utf8(std::string_view text);
-
 }  // namespace rowan

@@ -35,7 +35,9 @@ class Expression {
     std::vector<size_t> found;
     const PCRE2_SIZE* range = pcre2_get_ovector_pointer(match_);
     for (size_t at = 0; at < text.size(); at = range[1]) {
-      if (pcre2_match(code_, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at, 0, match_, nullptr) < 1) break;
+      if (pcre2_match(code_, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at, PCRE2_NO_UTF_CHECK, match_,
+                      nullptr) < 1)
+        break;
       found.push_back(range[1]);
     }
     return found;

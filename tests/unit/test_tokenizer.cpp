@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "data/tokenizer.h"
+#include "data/utf8.h"
 #include "random_text.h"
 #include "shared_files.h"
 
