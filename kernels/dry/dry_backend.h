@@ -1,0 +1,129 @@
+// A Backend that computes nothing and counts everything: memory by category, FLOPs and bytes moved by family of
+// operations. It checks its arguments as the others do, so the real model, optimizer and plan code run over it.
+// Addresses are made up and never touched; download() gives zeros.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.h"
+
+namespace rowan {
+
+enum class Family : uint8_t {
+  transfer,  // upload, download, copy, zero
+  elementwise,
+  embedding,
+  norm,
+  product,  // linear layers and matmul
+  rope,
+  attention,
+  activation,
+  loss,
+  optimizer,
+};
+inline constexpr int family_count = 10;
+const char* name_of(Family family);
+
+struct Work {
+  int64_t calls = 0;
+  // Of matrix products: 2mnk each; other arithmetic is not counted. Attention counts what its mask leaves
+  // (seq (seq + 1) / 2 scores a head) and, in the backward, four products: recomputing the scores is the method's
+  // price.
+  double flops = 0;
+  // The same with every score counted, masked or not: the convention of published MFU figures.
+  double flops_full = 0;
+  // Bytes that must be read or written when every argument is touched once each way.
+  double bytes = 0;
+};
+
+class DryBackend final : public Backend {
+ public:
+  // Bytes held now, and the most held at one time.
+  size_t bytes(Category category) const { return current_[static_cast<size_t>(category)]; }
+  size_t peak_bytes(Category category) const { return peak_[static_cast<size_t>(category)]; }
+  // Of all categories together.
+  size_t bytes() const { return total_; }
+  size_t peak_bytes() const { return total_peak_; }
+  const Work& work(Family family) const { return work_[static_cast<size_t>(family)]; }
+  // Sum over the families.
+  Work work() const;
+  // Forgets the work done so far, not the memory.
+  void reset_work() { work_ = {}; }
+
+  std::string name() const override { return "dry"; }
+  std::string describe() const override { return "nothing: counts memory and work"; }
+  bool fast(DType) const override { return true; }
+  bool host_memory() const override { return false; }
+
+  void* allocate(size_t bytes, Category category) override;
+  void release(void* memory) override;
+  void upload(Tensor to, const void* host) override;
+  void download(void* host, Tensor from) override;
+  void copy(Tensor to, Tensor from) override;
+  void zero(Tensor x) override;
+  void synchronize() override {}
+
+  void scale(Tensor x, float factor) override;
+  void add(Tensor y, Tensor x) override;
+  void clamp_forward(Tensor x, int64_t begin, int64_t end, float limit) override;
+  void clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit) override;
+  void sum(Tensor out, Tensor x, bool accumulate) override;
+  void sum_squares(Tensor out, const std::vector<Tensor>& xs) override;
+  void embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq) override;
+  void embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq) override;
+  void norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual, Tensor branch,
+                    Tensor weight, Tensor bias, float eps) override;
+  void norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r, Tensor weight,
+                     Tensor mean, Tensor rstd, bool accumulate) override;
+  void linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) override;
+  void linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) override;
+  void linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) override;
+  void matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) override;
+  void rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse) override;
+  void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) override;
+  void attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
+                          const AttentionShape& shape) override;
+  void swiglu_forward(Tensor out, Tensor gate_up) override;
+  void swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up) override;
+  void gelu_forward(Gelu kind, Tensor out, Tensor in) override;
+  void gelu_backward(Gelu kind, Tensor din, Tensor dout, Tensor in) override;
+  void cross_entropy(Tensor losses, Tensor logits, Tensor targets, float grad_scale, bool gradient) override;
+
+  void adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule) override;
+  void normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule) override;
+  void momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule) override;
+  void project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule) override;
+  void normalize(Tensor update, const NormalizeRule& rule) override;
+  void sign(Tensor update) override;
+  void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale) override;
+  void adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
+                        Tensor gradient_sums, const AdaptRule& rule) override;
+  void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps) override;
+  void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule) override;
+
+ private:
+  using Tensors = std::initializer_list<Tensor>;
+  // One call that reads and writes these; a tensor updated in place is in both.
+  Work& count(Family family, Tensors reads, Tensors writes);
+  void count_products(Family family, double full, double causal);
+
+  struct Block {
+    size_t bytes;
+    Category category;
+  };
+  std::map<uintptr_t, Block> blocks_;
+  uintptr_t next_address_ = uintptr_t{1} << 46;
+  std::array<size_t, category_count> current_{}, peak_{};
+  size_t total_ = 0, total_peak_ = 0;
+  std::array<Work, family_count> work_{};
+};
+
+std::unique_ptr<DryBackend> make_dry_backend();
+
+}  // namespace rowan

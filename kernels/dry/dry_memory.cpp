@@ -1,0 +1,83 @@
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/check.h"
+#include "kernels/dry/dry_backend.h"
+
+namespace rowan {
+
+const char* name_of(Family family) {
+  static const char* const names[family_count] = {"transfer", "elementwise", "embedding",  "norm", "product",
+                                                  "rope",     "attention",   "activation", "loss", "optimizer"};
+  return names[static_cast<int>(family)];
+}
+
+Work DryBackend::work() const {
+  Work total;
+  for (const Work& w : work_) {
+    total.calls += w.calls;
+    total.flops += w.flops;
+    total.flops_full += w.flops_full;
+    total.bytes += w.bytes;
+  }
+  return total;
+}
+
+void* DryBackend::allocate(size_t bytes, Category category) {
+  uintptr_t address = next_address_;
+  next_address_ += (bytes / 64 + 1) * 64;
+  blocks_.emplace(address, Block{bytes, category});
+  size_t i = static_cast<size_t>(category);
+  current_[i] += bytes;
+  peak_[i] = std::max(peak_[i], current_[i]);
+  total_ += bytes;
+  total_peak_ = std::max(total_peak_, total_);
+  return reinterpret_cast<void*>(address);
+}
+
+void DryBackend::release(void* memory) {
+  auto found = blocks_.find(reinterpret_cast<uintptr_t>(memory));
+  if (found == blocks_.end()) return;
+  current_[static_cast<size_t>(found->second.category)] -= found->second.bytes;
+  total_ -= found->second.bytes;
+  blocks_.erase(found);
+}
+
+Work& DryBackend::count(Family family, Tensors reads, Tensors writes) {
+  Work& work = work_[static_cast<size_t>(family)];
+  ++work.calls;
+  for (const Tensor& x : reads) work.bytes += static_cast<double>(x.bytes());
+  for (const Tensor& x : writes) work.bytes += static_cast<double>(x.bytes());
+  return work;
+}
+
+void DryBackend::count_products(Family family, double full, double causal) {
+  Work& work = work_[static_cast<size_t>(family)];
+  work.flops += causal;
+  work.flops_full += full;
+}
+
+void DryBackend::upload(Tensor to, const void*) {
+  check::upload(to);
+  count(Family::transfer, {}, {to});
+}
+
+void DryBackend::download(void* host, Tensor from) {
+  check::download(from);
+  count(Family::transfer, {from}, {});
+  std::memset(host, 0, from.bytes());
+}
+
+void DryBackend::copy(Tensor to, Tensor from) {
+  check::copy(to, from);
+  count(Family::transfer, {from}, {to});
+}
+
+void DryBackend::zero(Tensor x) {
+  check::zero(x);
+  count(Family::transfer, {}, {x});
+}
+
+std::unique_ptr<DryBackend> make_dry_backend() { return std::make_unique<DryBackend>(); }
+
+}  // namespace rowan

@@ -1,0 +1,77 @@
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "kernels/arena.h"
+#include "kernels/dry/dry_backend.h"
+
+namespace rowan {
+namespace {
+
+TEST(DryBackend, CountsMemoryByCategoryAndItsPeak) {
+  auto dry = make_dry_backend();
+  {
+    Arena weights(*dry, Category::weights), activations(*dry, Category::activations);
+    weights.take(DType::f32, {10, 3});
+    activations.take(DType::bf16, {100});
+    EXPECT_EQ(dry->bytes(Category::weights), 120u);
+    EXPECT_EQ(dry->bytes(), 320u);
+  }
+  void* block = dry->allocate(240, Category::activations);
+  EXPECT_EQ(dry->bytes(Category::weights), 0u);
+  EXPECT_EQ(dry->peak_bytes(Category::weights), 120u);
+  EXPECT_EQ(dry->peak_bytes(Category::activations), 240u);
+  EXPECT_EQ(dry->peak_bytes(), 320u);
+  dry->release(block);
+  EXPECT_EQ(dry->bytes(), 0u);
+}
+
+// More than any machine has, none of it touched.
+TEST(DryBackend, TouchesNoMemory) {
+  auto dry = make_dry_backend();
+  Arena arena(*dry, Category::activations);
+  Tensor big = arena.take(DType::f32, {int64_t{1} << 20, int64_t{1} << 20}), one = arena.take(DType::f32, {1});
+  Tensor next = arena.take(DType::f32, {1});
+  EXPECT_GE(reinterpret_cast<uintptr_t>(one.data), reinterpret_cast<uintptr_t>(big.data) + big.bytes());
+  EXPECT_NE(one.data, next.data);
+  dry->zero(big);
+  dry->scale(big, 2.0f);
+  dry->gelu_forward(Gelu::erf, big, big);
+  dry->sum_squares(one, {big});
+  float got = 3;
+  dry->download(&got, one);
+  EXPECT_EQ(got, 0.0f);
+}
+
+TEST(DryBackend, CountsProductsAndAttention) {
+  auto dry = make_dry_backend();
+  Arena arena(*dry, Category::activations);
+  Tensor in = arena.take(DType::bf16, {6, 5}), weight = arena.take(DType::bf16, {7, 5});
+  Tensor out = arena.take(DType::bf16, {6, 7}), d_weight = arena.take(DType::f32, {7, 5});
+  dry->linear_forward(out, in, weight, Tensor());
+  EXPECT_EQ(dry->work(Family::product).flops, 2.0 * 6 * 7 * 5);
+  EXPECT_EQ(dry->work(Family::product).bytes, 2.0 * (30 + 35 + 42));
+  dry->linear_backward_input(in, out, weight, false);
+  dry->linear_backward_weight(d_weight, Tensor(), out, in);
+  EXPECT_EQ(dry->work(Family::product).flops, 3 * 2.0 * 6 * 7 * 5);
+  AttentionShape s{2, 4, 3, 1, 8, 1.0f};
+  Tensor qkv = arena.take(DType::f32, {8, 40}), mixed = arena.take(DType::f32, {8, 24});
+  Tensor sums = arena.take(DType::f32, {2, 3, 4});
+  dry->attention_forward(mixed, sums, qkv, s);
+  EXPECT_EQ(dry->work(Family::attention).flops_full, 4.0 * 2 * 3 * 4 * 4 * 8);
+  EXPECT_EQ(dry->work(Family::attention).flops, 4.0 * 2 * 3 * 10 * 8);
+  dry->attention_backward(qkv, mixed, mixed, sums, qkv, s);
+  EXPECT_EQ(dry->work(Family::attention).flops, 3 * 4.0 * 2 * 3 * 10 * 8);
+  EXPECT_EQ(dry->work().calls, 5);
+  dry->reset_work();
+  EXPECT_EQ(dry->work().bytes, 0.0);
+}
+
+TEST(DryBackend, ChecksItsArguments) {
+  auto dry = make_dry_backend();
+  Arena arena(*dry, Category::activations);
+  Tensor in = arena.take(DType::bf16, {6, 5}), weight = arena.take(DType::bf16, {7, 4});
+  EXPECT_THROW(dry->linear_forward(in, in, weight, Tensor()), Error);
+}
+
+}  // namespace
+}  // namespace rowan
