@@ -1,0 +1,62 @@
+#include "train/metrics.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/json.h"
+
+namespace rowan {
+namespace {
+
+// The complete lines of steps up to `last`.
+std::string rows_until(const std::string& text, int64_t last) {
+  std::string kept;
+  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    const std::string line = text.substr(begin, end + 1 - begin);
+    const Json row = Json::parse(line, nullptr, false);
+    if (row.is_object() && row.contains("step") && row["step"].is_number_integer() && row["step"] <= last) kept += line;
+  }
+  return kept;
+}
+
+}  // namespace
+
+MetricsLog::MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step)
+    : path_(run_dir / "metrics.jsonl") {
+  std::string kept;
+  if (resumed_step && std::filesystem::exists(path_)) kept = rows_until(read_file(path_), *resumed_step);
+  write_file_atomically(path_, kept);
+  fd_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+  if (fd_ < 0) fail("cannot open {}: {}", path_.string(), std::strerror(errno));
+}
+
+MetricsLog::~MetricsLog() { ::close(fd_); }
+
+void MetricsLog::train_row(const TrainRow& row) {
+  const Json json = {{"step", row.step},     {"loss", row.loss},
+                     {"lr", row.lr},         {"grad_norm", row.grad_norm},
+                     {"tokens", row.tokens}, {"tokens_per_second", row.tokens_per_second},
+                     {"mfu", row.mfu},       {"seconds", row.seconds}};
+  append(json.dump());
+}
+
+void MetricsLog::validation_row(const ValidationRow& row) {
+  Json json = {{"step", row.step}, {"val_loss", row.val_loss}};
+  for (const auto& [key, value] : row.extra) json[key] = value;
+  append(json.dump());
+}
+
+void MetricsLog::append(const std::string& line) {
+  // One write of one line: a reader, or a kill, never sees half of it.
+  const std::string text = line + "\n";
+  ssize_t done = ::write(fd_, text.data(), text.size());
+  if (done < 0) fail("cannot write {}: {}", path_.string(), std::strerror(errno));
+  if (done != static_cast<ssize_t>(text.size())) fail("cannot write {}: No space left on device", path_.string());
+}
+
+}  // namespace rowan

@@ -1,0 +1,52 @@
+// What a run leaves to plot: RUN/metrics.jsonl, one JSON object a line, and TensorBoard events of the same numbers.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace rowan {
+
+// One training step. `step` counts finished optimizer updates, from 1.
+struct TrainRow {
+  int64_t step = 0;
+  double loss = 0;       // mean over the step's targets, nats
+  double lr = 0;         // of this update
+  double grad_norm = 0;  // global, before clipping
+  int64_t tokens = 0;    // consumed since step 0
+  double tokens_per_second = 0;
+  double mfu = 0;      // model FLOP/s over the device's peak, 0 to 1; not finite when the peak is unknown
+  double seconds = 0;  // of training since step 0, over all resumes
+};
+
+// An evaluation after `step` updates.
+struct ValidationRow {
+  int64_t step = 0;
+  double val_loss = 0;                                // nats a token
+  std::vector<std::pair<std::string, double>> extra;  // more numbers, such as nats a byte
+};
+
+// Appends whole lines to metrics.jsonl. A number that is not finite is written as null.
+class MetricsLog {
+ public:
+  // Starts afresh, or, given the step a run resumes from, drops the rows behind it and a line cut short, so that no
+  // step stands twice. Throws Error when the file cannot be written.
+  MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step);
+  ~MetricsLog();
+  MetricsLog(const MetricsLog&) = delete;
+  MetricsLog& operator=(const MetricsLog&) = delete;
+
+  void train_row(const TrainRow& row);
+  void validation_row(const ValidationRow& row);
+
+ private:
+  void append(const std::string& line);
+
+  std::filesystem::path path_;
+  int fd_ = -1;
+};
+
+}  // namespace rowan
