@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "base/files.h"
+
 namespace rowan {
 namespace {
 
@@ -125,6 +127,12 @@ ModelConfig parse_model(JsonObject object) {
   config.source = Json::object();
   for (const std::string& key : object.keys()) config.source[key] = object.raw(key);
   return config;
+}
+
+ModelConfig load_model(const std::string& path) {
+  auto source = std::make_shared<const JsonSource>(JsonSource{path, read_file(path)});
+  Json json = parse_json(*source);
+  return parse_model(JsonObject(source, json));
 }
 
 Json hugging_face_config(const ModelConfig& config) {

@@ -37,6 +37,9 @@ struct ModelConfig {
 // attention_bias of LLaMA) and impossible sizes throw Error.
 ModelConfig parse_model(JsonObject object);
 
+// Reads a config file.
+ModelConfig load_model(const std::string& path);
+
 // A config.json that transformers opens.
 Json hugging_face_config(const ModelConfig& config);
 

@@ -8,19 +8,13 @@
 #include "model/block.h"
 
 namespace rowan {
-namespace {
 
-// Logits are made in pieces of at most this size: the largest tensor of a training step by far.
-constexpr int64_t logit_bytes = int64_t{128} << 20;
-
-int64_t logit_chunk(const ModelConfig& config, int64_t tokens, DType dtype) {
-  int64_t rows =
-      std::clamp<int64_t>(logit_bytes / (config.vocabulary * static_cast<int64_t>(size_of(dtype))), 1, tokens);
+int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype) {
+  constexpr int64_t bytes = int64_t{128} << 20;
+  int64_t rows = std::clamp<int64_t>(bytes / (config.vocabulary * static_cast<int64_t>(size_of(dtype))), 1, tokens);
   int64_t pieces = (tokens + rows - 1) / rows;
   return (tokens + pieces - 1) / pieces;
 }
-
-}  // namespace
 
 Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& options)
     : backend_(backend),
@@ -140,7 +134,7 @@ void Model::take_activations() {
   losses_ = memory.take(DType::f32, {n});
 
   branch_ = workspace_.take(type, {n, c.hidden});
-  logits_ = workspace_.take(type, {logit_chunk(c, n, type), c.vocabulary});
+  logits_ = workspace_.take(type, {logit_chunk_rows(c, n, type), c.vocabulary});
   if (options_.training) {
     d_residual_ = workspace_.take(type, {n, c.hidden});
     d_normed_ = workspace_.take(type, {n, c.hidden});

@@ -35,6 +35,9 @@ class BlockObserver {
   virtual void after_backward(int /*block*/) {}
 };
 
+// Logits are made in pieces of this many rows: whole, they would be by far the largest tensor of a step.
+int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype);
+
 class Model {
  public:
   // Throws Error when the sequence is longer than the position table.

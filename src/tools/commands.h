@@ -6,6 +6,10 @@
 
 namespace rowan {
 
+CLI::App* add_bench(CLI::App& app);
 CLI::App* add_tales(CLI::App& app);
+
+// The parts of `rowan bench`.
+void add_bench_step(CLI::App& bench);
 
 }  // namespace rowan

@@ -1,0 +1,13 @@
+// rowan bench: one room for every measurement.
+#include "tools/commands.h"
+
+namespace rowan {
+
+CLI::App* add_bench(CLI::App& app) {
+  CLI::App* bench = app.add_subcommand("bench", "measures speed against ceilings measured in the same run");
+  bench->require_subcommand(1);
+  add_bench_step(*bench);
+  return bench;
+}
+
+}  // namespace rowan
