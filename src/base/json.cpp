@@ -209,6 +209,30 @@ JsonObject JsonObject::object(const std::string& key, bool required) {
   return JsonObject(source_, value ? *value : nothing, path_.empty() ? key : path_ + "." + key);
 }
 
+std::vector<std::string> JsonObject::strings(const std::string& key, std::optional<std::vector<std::string>> fallback) {
+  const Json* value = find(key, !fallback);
+  if (!value) return *fallback;
+  if (value->is_string()) return {value->get<std::string>()};
+  if (!value->is_array())
+    fail(key, fmt::format("found {} ({}), expected a string or a list of them", type_name(*value), value->dump()));
+  std::vector<std::string> result;
+  for (const Json& item : *value) {
+    if (!item.is_string()) fail(key, fmt::format("found {} in the list, expected strings", item.dump()));
+    result.push_back(item.get<std::string>());
+  }
+  return result;
+}
+
+std::vector<JsonObject> JsonObject::objects(const std::string& key) {
+  const Json* value = find(key, true);
+  if (!value->is_array())
+    fail(key, fmt::format("found {} ({}), expected a list of objects", type_name(*value), value->dump()));
+  std::vector<JsonObject> result;
+  for (size_t i = 0; i < value->size(); ++i)
+    result.emplace_back(source_, (*value)[i], fmt::format("{}.{}", path_.empty() ? key : path_ + "." + key, i));
+  return result;
+}
+
 const Json& JsonObject::raw(const std::string& key) { return *find(key, true); }
 
 std::vector<std::string> JsonObject::keys() const {

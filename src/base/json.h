@@ -46,8 +46,12 @@ class JsonObject {
   std::string choice(const std::string& key, const std::vector<std::string>& allowed,
                      std::optional<std::string> fallback = {});
   std::vector<double> numbers(const std::string& key, std::optional<std::vector<double>> fallback = {});
+  // A list of strings; a string alone reads as a list of one.
+  std::vector<std::string> strings(const std::string& key, std::optional<std::vector<std::string>> fallback = {});
   // A nested object; an absent one reads as {} unless required.
   JsonObject object(const std::string& key, bool required = false);
+  // A list of objects.
+  std::vector<JsonObject> objects(const std::string& key);
   // The raw value, counted as read.
   const Json& raw(const std::string& key);
   std::vector<std::string> keys() const;

@@ -1,0 +1,136 @@
+#include "data/batch_source.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "data/permutation.h"
+
+namespace rowan {
+namespace {
+
+// A mixture goes in rounds of this many rows, all alike: each corpus has its share of the places, drawn by lot once.
+constexpr int64_t round_rows = 10000;
+
+Json describe(const Dataset& corpus, double weight) {
+  Json shards = Json::array();
+  for (const Shard& shard : corpus.shards())
+    shards.push_back({{"name", shard.path().filename().string()},
+                      {"bytes", shard.file_bytes()},
+                      {"tokens", shard.tokens()},
+                      {"hash", fmt::format("{:016x}", shard.head_hash())}});
+  return {{"weight", weight}, {"rows", corpus.rows()}, {"shards", shards}};
+}
+
+}  // namespace
+
+BatchSource::BatchSource(const DataConfig& config, int64_t sequence_length, uint64_t seed, int64_t vocab_size)
+    : sequence_length_(sequence_length), order_(config.order) {
+  fingerprint_ = {{"seed", seed},
+                  {"sequence_length", sequence_length},
+                  {"reading", name_of(config.reading)},
+                  {"order", name_of(config.order)},
+                  {"corpora", Json::array()}};
+  for (const Corpus& part : config.train) {
+    const Dataset& corpus =
+        corpora_.emplace_back(part.files, config.shards, config.reading, sequence_length, vocab_size);
+    samples_per_epoch_ += corpus.rows();
+    Json description = describe(corpus, part.weight);
+    Hash64 key;
+    key.add(description["shards"].dump());
+    key.add(&seed, sizeof seed);
+    keys_.push_back(key.value());
+    fingerprint_["corpora"].push_back(description);
+    if (corpus.shards().front().tokenizer_hash() != tokenizer_hash())
+      fail("{}: made with another tokenizer than the first corpus of the mixture",
+           corpus.shards().front().path().string());
+  }
+  draw_round(config.train);
+}
+
+void BatchSource::draw_round(const std::vector<Corpus>& parts) {
+  double total = 0, sum = 0;
+  for (const Corpus& part : parts) total += part.weight;
+  std::vector<int64_t> corpus_at;  // in order; the lot then moves every place
+  for (const Corpus& part : parts) {
+    sum += part.weight;
+    const int64_t share = std::llround(round_rows * (sum / total)) - static_cast<int64_t>(corpus_at.size());
+    if (share == 0)
+      fail("data.mixture: weight {} of {} is less than one row in {}", part.weight, part.files.front(), round_rows);
+    corpus_at.insert(corpus_at.end(), static_cast<size_t>(share), static_cast<int64_t>(shares_.size()));
+    shares_.push_back(share);
+  }
+  const Permutation lot(keys_.front(), UINT64_MAX, round_rows);
+  std::vector<int64_t> before(parts.size());
+  for (uint64_t place = 0; place < round_rows; ++place) {
+    const int64_t corpus = corpus_at[lot(place)];
+    round_.push_back({corpus, before[static_cast<size_t>(corpus)]++});
+  }
+}
+
+BatchSource::Row BatchSource::row_of(int64_t sample) const {
+  size_t part = 0;
+  if (corpora_.size() > 1) {
+    const Place& place = round_[static_cast<size_t>(sample % round_rows)];
+    part = static_cast<size_t>(place.corpus);
+    sample = sample / round_rows * shares_[part] + place.before;
+  }
+  const Dataset& corpus = corpora_[part];
+  const int64_t epoch = sample / corpus.rows(), row = sample % corpus.rows();
+  if (order_ == Order::sequential) return {&corpus, row};
+  const Permutation shuffle(keys_[part], static_cast<uint64_t>(epoch), static_cast<uint64_t>(corpus.rows()));
+  return {&corpus, static_cast<int64_t>(shuffle(static_cast<uint64_t>(row)))};
+}
+
+void BatchSource::fill(int64_t first, int64_t count, int32_t* inputs, int32_t* targets) const {
+  for (int64_t i = 0; i < count; ++i) {
+    const Row row = row_of(first + i);
+    row.corpus->read(row.row, inputs + i * sequence_length_, targets + i * sequence_length_);
+  }
+}
+
+int64_t BatchSource::targets_in(int64_t first, int64_t count) const {
+  int64_t targets = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const Row row = row_of(first + i);
+    targets += row.corpus->targets(row.row);
+  }
+  return targets;
+}
+
+int64_t BatchSource::tokens() const {
+  int64_t tokens = 0;
+  for (const Dataset& corpus : corpora_) tokens += corpus.tokens();
+  return tokens;
+}
+
+void check_fingerprint(const Json& saved, const Json& current) {
+  auto compare = [](const Json& was, const Json& is, const std::string& key, const std::string& place) {
+    const Json before = was.is_object() && was.contains(key) ? was[key] : Json();
+    if (before != is.at(key))
+      fail("{}: {} was {} when the checkpoint was written and is {} now; the run cannot continue on other data", place,
+           key, before.dump(), is.at(key).dump());
+  };
+  auto length = [](const Json& of, const char* key) {
+    return of.is_object() && of.contains(key) && of[key].is_array() ? of[key].size() : 0;
+  };
+  for (const char* key : {"seed", "sequence_length", "reading", "order"}) compare(saved, current, key, "data");
+  const size_t corpora = current["corpora"].size();
+  if (length(saved, "corpora") != corpora)
+    fail("data: {} corpora when the checkpoint was written, {} now", length(saved, "corpora"), corpora);
+  for (size_t c = 0; c < corpora; ++c) {
+    const Json &was = saved["corpora"][c], &is = current["corpora"][c];
+    const std::string place = corpora == 1 ? "data.train" : fmt::format("data.mixture.{}", c);
+    const size_t shards_before = length(was, "shards"), shards = is["shards"].size();
+    for (size_t s = 0; s < std::min(shards_before, shards); ++s)
+      for (const char* key : {"name", "bytes", "tokens", "hash"})
+        compare(was["shards"][s], is["shards"][s], key,
+                fmt::format("shard {}", is["shards"][s]["name"].get<std::string>()));
+    if (shards_before != shards)
+      fail("{}: {} shards when the checkpoint was written, {} now", place, shards_before, shards);
+    compare(was, is, "weight", place);
+    compare(was, is, "rows", place);
+  }
+}
+
+}  // namespace rowan

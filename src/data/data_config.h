@@ -1,0 +1,39 @@
+// What the section "data" of a configuration says.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "data/shard.h"
+
+namespace rowan {
+
+// packed     the stream of all tokens in windows: a row is T + 1 tokens, the next row starts T tokens later
+// documents  one document a row, cut to T - 1 tokens, its end token after it, then padding
+enum class Reading { packed, documents };
+// Of the rows within an epoch.
+enum class Order { shuffled, sequential };
+
+const char* name_of(Reading reading);
+const char* name_of(Order order);
+
+struct Corpus {
+  std::vector<std::string> files;  // names or globs
+  double weight = 1;               // share of the rows of a mixture, in any unit
+};
+
+struct DataConfig {
+  std::vector<Corpus> train;            // more than one: a mixture
+  std::vector<std::string> validation;  // may be empty
+  Reading reading = Reading::packed;
+  Order order = Order::shuffled;
+  ShardOptions shards;
+};
+
+// Keys: train (a glob or a list of them) or mixture (a list of {"glob": glob or list, "weight": number}), validation,
+// reading (packed | documents), order (shuffled | sequential), and for foreign shards format (auto | llmc | nanogpt |
+// datatrove | megatron), width (2 | 4) and end_id. Throws Error naming the field.
+DataConfig parse_data(JsonObject data);
+
+}  // namespace rowan

@@ -1,0 +1,123 @@
+#include "data/dataset.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace rowan {
+namespace {
+
+// Index of the last entry <= value in an ascending list whose last entry is the end.
+size_t find_part(const std::vector<int64_t>& bounds, int64_t value) {
+  return static_cast<size_t>(std::upper_bound(bounds.begin(), bounds.end() - 1, value) - bounds.begin()) - 1;
+}
+
+}  // namespace
+
+Dataset::Dataset(const std::vector<std::string>& files, const ShardOptions& options, Reading reading,
+                 int64_t sequence_length, int64_t vocab_size)
+    : reading_(reading), sequence_length_(sequence_length), vocab_size_(vocab_size), end_id_(options.end_id) {
+  for (const std::string& pattern : files)
+    for (const std::filesystem::path& path : expand_glob(pattern)) {
+      const Shard& shard = shards_.emplace_back(path, options);
+      const Shard& first = shards_.front();
+      const std::string name = path.string();
+      if (shard.vocab_size() > vocab_size)
+        fail("{}: made with a vocabulary of {}, but the model's has {}", name, shard.vocab_size(), vocab_size);
+      if (shard.tokenizer_hash() != first.tokenizer_hash())
+        fail("{}: made with another tokenizer than {}", name, first.path().string());
+      if (shard.end_id() != first.end_id())
+        fail("{}: end id {}, but {} in {}", name, shard.end_id(), first.end_id(), first.path().string());
+      offsets_.push_back(offsets_.back() + shard.tokens());
+    }
+  end_id_ = shards_.front().end_id();
+  if (reading == Reading::packed)
+    rows_ = std::max<int64_t>(0, (tokens() - 1 + sequence_length - 1) / sequence_length);
+  else
+    open_documents();
+  if (rows_ == 0)
+    fail("{}: an empty data set: {} tokens in {} shard{}, no row to read as {}", shards_.front().path().string(),
+         tokens(), shards_.size(), shards_.size() == 1 ? "" : "s", name_of(reading));
+}
+
+void Dataset::open_documents() {
+  if (sequence_length_ < 2) fail("data.reading: documents need a sequence length of at least 2");
+  if (end_id_ < 0 || end_id_ >= vocab_size_)
+    fail("{}: reading documents needs an end token inside the vocabulary of {}: found {}; give data.end_id",
+         shards_.front().path().string(), vocab_size_, end_id_);
+  bool fresh = true;
+  for (const Shard& shard : shards_) {
+    documents_.push_back(shard.documents(fresh));
+    first_document_.push_back(first_document_.back() + documents_.back().size());
+    if (shard.tokens() > 0) fresh = shard.token(shard.tokens() - 1) == end_id_;
+  }
+  rows_ = first_document_.back();
+}
+
+size_t Dataset::shard_of(int64_t position) const { return find_part(offsets_, position); }
+
+int32_t Dataset::token(int64_t position) const {
+  const size_t s = shard_of(position);
+  return shards_[s].token(position - offsets_[s]);
+}
+
+void Dataset::copy(Range range, int32_t* out) const {
+  for (size_t s = shard_of(range.begin); range.count > 0; ++s) {
+    const Shard& shard = shards_[s];
+    const int64_t begin = range.begin - offsets_[s], count = std::min(range.count, shard.tokens() - begin);
+    shard.copy_tokens(begin, count, out);
+    uint32_t largest = 0;
+    for (int64_t i = 0; i < count; ++i) largest = std::max(largest, static_cast<uint32_t>(out[i]));
+    if (largest >= static_cast<uint64_t>(vocab_size_)) {
+      const int64_t at = std::find(out, out + count, static_cast<int32_t>(largest)) - out;
+      fail("{}: token {}: id {} is outside the vocabulary of {}", shard.path().string(), begin + at, largest,
+           vocab_size_);
+    }
+    range = {range.begin + count, range.count - count};
+    out += count;
+  }
+}
+
+Dataset::Range Dataset::content(int64_t document) const {
+  size_t s = find_part(first_document_, document);
+  int64_t begin = offsets_[s] + documents_[s].start(document - first_document_[s]);
+  // A document ends where the next one starts, be it in a later shard.
+  int64_t end = tokens();
+  if (++document < rows_) {
+    s = find_part(first_document_, document);
+    end = offsets_[s] + documents_[s].start(document - first_document_[s]);
+  }
+  if (begin < end && token(begin) == end_id_) ++begin;
+  if (begin < end && token(end - 1) == end_id_) --end;
+  return {begin, std::min(end - begin, sequence_length_ - 1)};
+}
+
+int64_t Dataset::read(int64_t row, int32_t* inputs, int32_t* targets) const {
+  const int64_t T = sequence_length_;
+  int64_t used, counted;  // inputs and targets that are real
+  if (reading_ == Reading::packed) {
+    const int64_t begin = row * T;
+    used = std::min(T, tokens() - begin);
+    counted = std::min(T, tokens() - 1 - begin);
+    copy({begin, used}, inputs);
+    if (counted == used) copy({begin + used, 1}, targets + used - 1);
+  } else {
+    const Range range = content(row);
+    counted = range.count;
+    used = counted + 1;
+    copy(range, inputs);
+    inputs[counted] = end_id_;
+  }
+  std::copy(inputs + 1, inputs + used, targets);
+  std::fill(inputs + used, inputs + T, 0);
+  std::fill(targets + counted, targets + T, ignored_target);
+  return counted;
+}
+
+int64_t Dataset::targets(int64_t row) const {
+  if (reading_ == Reading::packed) return std::min(sequence_length_, tokens() - 1 - row * sequence_length_);
+  return content(row).count;
+}
+
+}  // namespace rowan

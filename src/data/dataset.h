@@ -1,0 +1,60 @@
+// Dataset: the rows of one corpus, by number. The shards are one stream, in the order of their names; a row may cross
+// from one to the next.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "data/data_config.h"
+#include "data/shard.h"
+
+namespace rowan {
+
+// A target that does not count.
+constexpr int32_t ignored_target = -100;
+
+class Dataset {
+ public:
+  // Opens what the names and globs match. `sequence_length` is T; ids must be below `vocab_size`. Throws Error when a
+  // shard is damaged, when shards come from different tokenizers or a larger vocabulary, and when there is no row.
+  Dataset(const std::vector<std::string>& files, const ShardOptions& options, Reading reading, int64_t sequence_length,
+          int64_t vocab_size);
+
+  const std::vector<Shard>& shards() const { return shards_; }
+  int64_t tokens() const { return offsets_.back(); }
+  // Rows of an epoch.
+  //   packed     ceil((tokens - 1) / T): every token but the very first is a target exactly once; the last row may be
+  //              short, its missing targets are ignored_target
+  //   documents  the number of documents that start in these shards
+  int64_t rows() const { return rows_; }
+
+  // Writes inputs[T] and targets[T] of a row and returns the number of targets that count. Padding inputs are id 0.
+  // Throws Error naming shard, position and id for an id outside the vocabulary.
+  //   documents  n tokens of content become min(n, T - 1) inputs and the end token; each but the first is a target
+  int64_t read(int64_t row, int32_t* inputs, int32_t* targets) const;
+  // That number alone.
+  int64_t targets(int64_t row) const;
+
+ private:
+  struct Range {
+    int64_t begin, count;
+  };
+  // The shard that holds a position of the stream.
+  size_t shard_of(int64_t position) const;
+  void copy(Range range, int32_t* out) const;
+  int32_t token(int64_t position) const;
+  // What a document holds, without end tokens around it, cut to T - 1.
+  Range content(int64_t document) const;
+  void open_documents();
+
+  Reading reading_;
+  int64_t sequence_length_, vocab_size_, rows_ = 0;
+  int32_t end_id_ = -1;
+  std::vector<Shard> shards_;
+  std::vector<int64_t> offsets_{0};  // position of each shard's first token in the stream; then the end
+  std::vector<DocumentIndex> documents_;
+  std::vector<int64_t> first_document_{0};  // number of each shard's first document; then the end
+};
+
+}  // namespace rowan

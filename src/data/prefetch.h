@@ -1,0 +1,52 @@
+// Prefetcher: batches one ahead of their use, filled by a thread of its own.
+#pragma once
+
+#include <array>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace rowan {
+
+class Prefetcher {
+ public:
+  // Writes batch number `item`. Called by one thread at a time, with item, item + 1, ...
+  using Fill = std::function<void(int64_t item, int32_t* inputs, int32_t* targets)>;
+  struct Batch {
+    int32_t* inputs;
+    int32_t* targets;
+  };
+
+  // Batches `first_item`, `first_item` + 1, ... of `elements` inputs and as many targets. `memory` may name two buffers
+  // of that size (pinned, say) that outlive the Prefetcher; otherwise it has its own. Without a thread next() fills:
+  // the batches are the same.
+  Prefetcher(Fill fill, int64_t first_item, int64_t elements, bool use_thread = true,
+             std::array<Batch, 2> memory = {{{nullptr, nullptr}, {nullptr, nullptr}}});
+  ~Prefetcher();
+  Prefetcher(const Prefetcher&) = delete;
+  Prefetcher& operator=(const Prefetcher&) = delete;
+
+  // The next batch, to be used until next() is called again. What `fill` threw for it is thrown here, and again by
+  // every later call.
+  Batch next();
+
+ private:
+  void run();
+
+  Fill fill_;
+  int64_t item_;
+  std::array<Batch, 2> memory_;
+  std::vector<int32_t> own_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int64_t filled_ = 0, taken_ = 0;  // batches ready, and batches handed out
+  bool stop_ = false;
+  std::exception_ptr failure_;
+  std::thread thread_;
+};
+
+}  // namespace rowan
