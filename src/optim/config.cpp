@@ -1,0 +1,192 @@
+#include "optim/config.h"
+
+#include <fnmatch.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/names.h"
+
+namespace rowan {
+namespace {
+
+using Names = std::vector<std::string>;
+const std::vector<Role> two_dimensional = {Role::matrix, Role::embedding, Role::head};
+const std::vector<Role> vectors = {Role::norm, Role::bias};
+
+// The AdamW that takes what the recipe does not, and the decay of its vectors.
+struct Half {
+  Recipe recipe;
+  double vector_decay = 0;
+  bool decay_set = false;
+
+  void read(JsonObject object) {
+    read_recipe(object, recipe);
+    decay_set = decay_set || object.has("vector_weight_decay");
+    vector_decay = object.number("vector_weight_decay", decay_set ? vector_decay : recipe.weight_decay, 0, 1e6);
+    if (recipe.mars_gamma > 0) object.fail("mars_gamma", "belongs to the recipe mars-adamw");
+    object.finish();
+  }
+};
+
+Half adamw_half(const std::string& name, const Recipe& main, JsonObject object) {
+  Half half;
+  half.recipe = named_recipe("adamw");
+  half.recipe.lr = main.lr;
+  half.recipe.weight_decay = main.weight_decay;
+  if (name != "recipe") {
+    auto source = std::make_shared<JsonSource>(JsonSource{"the AdamW half of " + name, find_recipe(name).adamw});
+    Json json = parse_json(*source);
+    half.read(JsonObject(source, json));
+  }
+  half.read(std::move(object));
+  return half;
+}
+
+Group given_group(JsonObject object, const Recipe& main, const Recipe& adamw) {
+  Group group;
+  group.name = object.path().substr(object.path().rfind("groups"));
+  std::vector<std::string> role_names;
+  for (int role = 0; role < role_count; ++role) role_names.push_back(name_of(static_cast<Role>(role)));
+  for (const std::string& name : object.strings("roles", Names{})) {
+    auto at = std::find(role_names.begin(), role_names.end(), name);
+    if (at == role_names.end())
+      object.fail("roles",
+                  fmt::format("found '{}', allowed: {}{}", name, join(role_names), did_you_mean(name, role_names)));
+    group.roles.push_back(static_cast<Role>(at - role_names.begin()));
+  }
+  group.names = object.strings("names", Names{});
+  if (group.roles.empty() && group.names.empty())
+    object.fail("names", "a group needs roles or names to say which parameters it takes");
+  const std::string name = object.string("name", main.name), variant = object.string("variant", std::string("code"));
+  group.recipe = name == main.name && !object.has("variant") ? main
+                 : name == "adamw"                           ? adamw
+                                                             : named_recipe(name, variant);
+  read_recipe(object, group.recipe);
+  check_recipe(object, group.recipe);
+  object.finish();
+  return group;
+}
+
+std::string patterns(const Group& group) {
+  std::vector<std::string> parts = group.names;
+  for (Role role : group.roles) parts.push_back(name_of(role));
+  return join(parts);
+}
+
+}  // namespace
+
+OptimizerConfig parse_optimizer(JsonObject object) {
+  std::vector<std::string> names = recipe_names();
+  names.push_back("recipe");
+  const std::string name = object.choice("name", names);
+  const std::string variant = object.choice("variant", {"code", "paper"}, std::string("code"));
+  if (variant == "paper" && (name == "recipe" || !find_recipe(name).paper))
+    object.fail("variant", fmt::format("{} has no variant 'paper'", name));
+  Recipe main = named_recipe(name, variant);
+  read_recipe(object, main);
+  check_recipe(object, main);
+
+  OptimizerConfig config;
+  config.routing = object.choice("routing", {"hidden", "two_dimensional", "everything"},
+                                 name == "recipe" ? std::string("hidden") : find_recipe(name).routing);
+  Half half;
+  if (name == "adamw") {
+    half.recipe = main;
+    half.vector_decay = object.number("vector_weight_decay", 0.0, 0, 1e6);
+  } else {
+    half = adamw_half(name, main, object.object("adamw"));
+  }
+  if (object.has("groups"))
+    for (JsonObject& item : object.objects("groups"))
+      config.groups.push_back(given_group(std::move(item), main, half.recipe));
+  config.given = config.groups.size();
+  Recipe vector_half = half.recipe;
+  vector_half.weight_decay = half.vector_decay;
+  if (config.routing == "hidden") {
+    config.groups.push_back({"matrices", {Role::matrix}, {}, main});
+    config.groups.push_back({"embeddings and head", {Role::embedding, Role::head}, {}, half.recipe});
+    config.groups.push_back({"vectors", {}, {}, vector_half});
+  } else if (config.routing == "two_dimensional" || name == "adamw") {
+    config.groups.push_back({"matrices", two_dimensional, {}, main});
+    config.groups.push_back({"vectors", {}, {}, vector_half});
+  } else {
+    config.groups.push_back({"everything", {}, {}, main});
+  }
+
+  config.stochastic = object.choice("rounding", {"nearest", "stochastic"}, std::string("nearest")) == "stochastic";
+  const std::string state = object.choice("state", {"auto", "f32", "bf16"}, std::string("auto"));
+  config.state = state == "auto" ? Precision::automatic : state == "f32" ? Precision::f32 : Precision::bf16;
+  config.telemetry_every = object.integer("telemetry_every", 0, 0);
+  object.finish();
+  return config;
+}
+
+Json to_json(const OptimizerConfig& config) {
+  const Recipe& main = config.main();
+  Json json = to_json(main);
+  json["routing"] = config.routing;
+  const Recipe& last = config.groups.back().recipe;
+  if (main.name == "adamw") {
+    json["vector_weight_decay"] = last.weight_decay;
+  } else if (last.adamw) {
+    const Recipe& half = config.routing == "hidden" ? config.groups[config.given + 1].recipe : last;
+    Json adamw = to_json(half);
+    adamw.erase("name");
+    adamw["vector_weight_decay"] = last.weight_decay;
+    json["adamw"] = adamw;
+  }
+  for (size_t i = 0; i < config.given; ++i) {
+    Json group = to_json(config.groups[i].recipe);
+    for (Role role : config.groups[i].roles) group["roles"].push_back(name_of(role));
+    for (const std::string& name : config.groups[i].names) group["names"].push_back(name);
+    json["groups"].push_back(group);
+  }
+  json["rounding"] = config.stochastic ? "stochastic" : "nearest";
+  json["state"] = config.state == Precision::f32 ? "f32" : config.state == Precision::bf16 ? "bf16" : "auto";
+  json["telemetry_every"] = config.telemetry_every;
+  return json;
+}
+
+size_t group_of(const OptimizerConfig& config, const Parameter& parameter) {
+  for (size_t i = 0; i < config.groups.size(); ++i) {
+    const Group& group = config.groups[i];
+    if (!group.roles.empty() && std::find(group.roles.begin(), group.roles.end(), parameter.role) == group.roles.end())
+      continue;
+    if (!group.names.empty() && std::none_of(group.names.begin(), group.names.end(), [&](const std::string& pattern) {
+          return fnmatch(pattern.c_str(), parameter.name.c_str(), 0) == 0;
+        }))
+      continue;
+    if (parameter.shape.size() != 2 && !group.recipe.adamw && group.recipe.atom() != Atom::element)
+      fail("optimizer: {} goes to {} by group '{}', but it is no matrix", parameter.name, group.recipe.name,
+           group.name);
+    return i;
+  }
+  fail("optimizer: no group takes {}", parameter.name);
+}
+
+Atom atom_of(const OptimizerConfig& config, const Parameter& parameter) {
+  const Atom atom = config.groups[group_of(config, parameter)].recipe.atom();
+  return parameter.shape.size() == 2 ? atom : Atom::element;
+}
+
+std::string describe_groups(const OptimizerConfig& config, const ParameterTable& table) {
+  std::vector<int64_t> tensors(config.groups.size()), elements(config.groups.size());
+  for (const Parameter& parameter : table.parameters()) {
+    const size_t group = group_of(config, parameter);
+    ++tensors[group];
+    elements[group] += parameter.numel();
+  }
+  std::string text;
+  for (size_t i = 0; i < config.groups.size(); ++i) {
+    const Group& group = config.groups[i];
+    if (tensors[i] == 0 && i >= config.given) continue;
+    const std::string which = patterns(group);
+    text += fmt::format("{}{}: {} tensors, {} elements, lr {}, weight decay {}, {} ({})\n", group.name,
+                        which.empty() ? "" : fmt::format(" [{}]", which), tensors[i], elements[i], group.recipe.lr,
+                        group.recipe.weight_decay, group.recipe.name, describe(group.recipe));
+  }
+  return text;
+}
+
+}  // namespace rowan

@@ -1,0 +1,47 @@
+// The "optimizer" section of a config: recipes, and which parameter goes to which.
+//
+// "optimizer": {"name": RECIPE, "variant": "code"|"paper", any switch of the recipe,
+//   "routing": "hidden"|"two_dimensional"|"everything",   what the recipe takes; AdamW has the rest
+//   "adamw": {lr, weight_decay, vector_weight_decay, betas, eps, corrected_eps, corrected_decay},
+//   "groups": [{"roles": [...], "names": ["*.q_proj.*"], "name": RECIPE, switches}],   before the routing, first match
+//   "rounding": "nearest"|"stochastic", "state": "auto"|"f32"|"bf16", "telemetry_every": STEPS}
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "optim/recipe.h"
+
+namespace rowan {
+
+struct Group {
+  std::string name;
+  std::vector<Role> roles;         // empty: every role
+  std::vector<std::string> names;  // patterns with * and ?; empty: every name
+  Recipe recipe;
+};
+
+struct OptimizerConfig {
+  std::string routing;
+  std::vector<Group> groups;               // a parameter goes to the first that matches; the last ones match everything
+  size_t given = 0;                        // how many of them "groups" listed
+  bool stochastic = false;                 // rounding of bf16 weights that have no fp32 master
+  Precision state = Precision::automatic;  // automatic: bf16 for bf16 weights without a master, else f32
+  int64_t telemetry_every = 0;             // steps; 0: off
+
+  const Recipe& main() const { return groups[given].recipe; }
+};
+
+// Throws Error naming the field.
+OptimizerConfig parse_optimizer(JsonObject object);
+// Everything resolved; parses to the same config.
+Json to_json(const OptimizerConfig& config);
+
+// The group that updates a parameter. Throws Error when its recipe needs a matrix and the parameter is none.
+size_t group_of(const OptimizerConfig& config, const Parameter& parameter);
+// What an ownership plan must not cut.
+Atom atom_of(const OptimizerConfig& config, const Parameter& parameter);
+// One line for each group: its parameters, elements, learning rate, decay and stages.
+std::string describe_groups(const OptimizerConfig& config, const ParameterTable& table);
+
+}  // namespace rowan

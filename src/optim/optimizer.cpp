@@ -1,0 +1,199 @@
+#include "optim/optimizer.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace rowan {
+namespace {
+
+// Elements of a batch's update: bounds the workspace. Results do not depend on it.
+constexpr int64_t batch_elements = 32 << 20;
+
+DType state_dtype(const OptimizerConfig& config, const Share& share) {
+  if (config.state != Precision::automatic) return config.state == Precision::bf16 ? DType::bf16 : DType::f32;
+  return share.weight.dtype == DType::bf16 && share.master.empty() ? DType::bf16 : DType::f32;
+}
+
+// Of the update and its products.
+DType update_dtype(const Recipe& recipe, const Slots& slots) {
+  if (recipe.direction != Direction::newton_schulz) return DType::f32;
+  if (recipe.ns_precision != Precision::automatic)
+    return recipe.ns_precision == Precision::bf16 ? DType::bf16 : DType::f32;
+  return slots[0].weight.dtype;
+}
+
+// A vector or a range of elements seen as a matrix.
+int64_t width(int64_t count) {
+  for (int64_t cols = 4096; cols > 1; cols /= 2)
+    if (count % cols == 0) return cols;
+  return 1;
+}
+
+void check_share(const Recipe& recipe, const Share& share) {
+  const Parameter& p = *share.parameter;
+  if (share.weight.empty() || share.gradient.empty())
+    fail("optimizer: {} has no {}", p.name, share.weight.empty() ? "weight" : "gradient");
+  if (share.weight.numel() != share.count || share.gradient.numel() != share.count ||
+      (!share.master.empty() && share.master.numel() != share.count))
+    fail("optimizer: {}: {} elements are owned, but the weight is {}, the gradient {}, the master {}", p.name,
+         share.count, share.weight.describe(), share.gradient.describe(), share.master.describe());
+  if (p.shape.size() != 2) return;
+  if (recipe.atom() == Atom::row && (share.begin % p.cols() || share.count % p.cols()))
+    fail("optimizer: {} works on whole rows of {}, but elements [{}, {}) of it are owned", recipe.name, p.name,
+         share.begin, share.begin + share.count);
+  if (recipe.atom() == Atom::matrix && !share.whole())
+    fail("optimizer: {} works on the whole of {}, but elements [{}, {}) of it are owned", recipe.name, p.name,
+         share.begin, share.begin + share.count);
+}
+
+}  // namespace
+
+Optimizer::Optimizer(Backend& backend, const OptimizerConfig& config, std::vector<Share> shares, uint64_t seed)
+    : backend_(backend),
+      config_(config),
+      seed_(seed),
+      shares_(std::move(shares)),
+      state_memory_(backend, Category::optimizer_state),
+      workspace_memory_(backend, Category::workspace) {
+  for (const Share& share : shares_)
+    if (share.count > 0) add(share);
+  take_workspace();
+}
+
+Tensor Optimizer::new_state(const Share& share, const char* kind, DType dtype, int64_t auxiliary) {
+  StateTensor state;
+  state.name = share.parameter->name + "." + kind;
+  state.kind = kind;
+  state.parameter = share.parameter;
+  state.begin = auxiliary ? 0 : share.begin;
+  state.count = auxiliary ? 0 : share.count;
+  state.tensor = state_memory_.take(dtype, {auxiliary ? auxiliary : share.count});
+  state_.push_back(state);
+  return state.tensor;
+}
+
+Optimizer::Batch& Optimizer::batch_for(const Recipe& recipe, int64_t rows, int64_t cols, const Share& share) {
+  const std::string key = fmt::format("{} {} {} {} {} {}", static_cast<const void*>(&recipe), rows, cols,
+                                      name_of(share.weight.dtype), share.master.empty(), name_of(share.gradient.dtype));
+  auto at = open_.find(key);
+  if (at != open_.end()) {
+    Batch& batch = batches_[at->second];
+    if ((static_cast<int64_t>(batch.slots.size()) + 1) * rows * cols <= batch_elements) return batch;
+  }
+  open_[key] = batches_.size();
+  batches_.push_back({&recipe, rows, cols, {}, {}, {}});
+  return batches_.back();
+}
+
+void Optimizer::add(const Share& share) {
+  const Parameter& p = *share.parameter;
+  const Recipe& recipe = config_.groups[group_of(config_, p)].recipe;
+  check_share(recipe, share);
+  const DType dtype = state_dtype(config_, share);
+  OptimizerSlot slot;
+  slot.weight = share.weight;
+  slot.master = share.master;
+  slot.gradient = share.gradient;
+  slot.index = p.offset + share.begin;
+
+  const bool matrix = p.shape.size() == 2;
+  if (recipe.adamw) {
+    const bool mars = recipe.mars_gamma > 0 && matrix;
+    slot.first = new_state(share, "exp_avg", dtype);
+    slot.second = new_state(share, "exp_avg_sq", dtype);
+    if (!mars) {
+      batch_for(recipe, 0, 0, share).slots.push_back(slot);
+      return;
+    }
+    Batch& batch = batch_for(recipe, p.rows(), p.cols(), share);
+    batch.corrected.push_back(slot);
+    slot.first = new_state(share, "previous_gradient", dtype);
+    batch.slots.push_back(slot);
+    return;
+  }
+  slot.first = new_state(share, "momentum", dtype);
+  if (recipe.fused()) {
+    const int64_t rows = share.count / p.cols();
+    slot.weight = slot.weight.view({rows, p.cols()});
+    Batch& batch = batch_for(recipe, 0, 0, share);
+    batch.slots.push_back(slot);
+    batch.parameters.push_back(&p);
+    return;
+  }
+  const bool shaped = matrix && recipe.atom() != Atom::element;
+  const int64_t cols = shaped ? p.cols() : width(share.count), rows = share.count / cols;
+  if (recipe.adapt == Adapt::element_moment) slot.second = new_state(share, "second_moment", dtype);
+  if (recipe.adapt == Adapt::matrix) slot.second = new_state(share, "second_moment", DType::f32, 1);
+  if (recipe.adapt == Adapt::column) slot.second = new_state(share, "second_moment", DType::f32, cols);
+  if (recipe.adapt == Adapt::row_moment) slot.second = new_state(share, "second_moment", DType::f32, rows);
+  Batch& batch = batch_for(recipe, rows, cols, share);
+  batch.slots.push_back(slot);
+  batch.parameters.push_back(&p);
+}
+
+void Optimizer::take_workspace() {
+  std::map<DType, WorkspaceSize> sizes;
+  for (const Batch& batch : batches_) {
+    if (batch.rows == 0) continue;
+    WorkspaceSize& size = sizes[update_dtype(*batch.recipe, batch.slots)];
+    const WorkspaceSize needed =
+        workspace_size(*batch.recipe, static_cast<int64_t>(batch.slots.size()), batch.rows, batch.cols);
+    size.update = std::max(size.update, needed.update);
+    size.other = std::max(size.other, needed.other);
+    size.gram = std::max(size.gram, needed.gram);
+    size.sums = std::max(size.sums, needed.sums);
+  }
+  for (const auto& [dtype, size] : sizes) {
+    Workspace& workspace = workspaces_[dtype];
+    workspace.update = workspace_memory_.take(dtype, {size.update});
+    if (size.other) workspace.other = workspace_memory_.take(dtype, {size.other});
+    if (size.gram) workspace.gram = workspace_memory_.take(dtype, {size.gram});
+    if (size.gram) workspace.gram_squared = workspace_memory_.take(dtype, {size.gram});
+    if (size.sums) workspace.sums = workspace_memory_.take(DType::f32, {size.sums});
+  }
+}
+
+// c = g + k (g - previous), clipped to norm 1, takes the gradient's place in AdamW.
+void Optimizer::mars_step(const Batch& batch, const Moment& now) {
+  const Recipe& recipe = *batch.recipe;
+  const int64_t n = static_cast<int64_t>(batch.slots.size());
+  Tensor update =
+      workspaces_[DType::f32].update.slice(0, n * batch.rows * batch.cols).view({n, batch.rows, batch.cols});
+  const float k = static_cast<float>(recipe.mars_gamma * recipe.beta1 / (1 - recipe.beta1));
+  backend_.momentum(update, batch.slots, MomentumRule{0, 1, -k, 1 + k, true, now.grad_scale});
+  NormalizeRule clip;
+  clip.matrix = true;
+  clip.eps = 1;
+  clip.eps_mode = Eps::clamp;
+  backend_.normalize(update, clip);
+  Slots slots = batch.corrected;
+  for (int64_t i = 0; i < n; ++i) slots[i].gradient = update.at(i);
+  AdamWRule rule = adamw_rule(recipe, now);
+  rule.grad_scale = 1;
+  backend_.adamw(slots, rule);
+}
+
+void Optimizer::step(int64_t step, double lr_multiplier, float grad_scale) {
+  for (Batch& batch : batches_) {
+    const Recipe& recipe = *batch.recipe;
+    Moment now;
+    now.t = step + 1;
+    now.lr = static_cast<float>(recipe.lr * lr_multiplier);
+    now.grad_scale = grad_scale;
+    now.rounding = {config_.stochastic, seed_, static_cast<uint64_t>(step)};
+    for (size_t i = 0; i < batch.parameters.size(); ++i)
+      batch.slots[i].scale = shape_factor(recipe, batch.parameters[i]->rows(), batch.parameters[i]->cols(), now.t);
+    if (recipe.adamw && batch.rows == 0)
+      backend_.adamw(batch.slots, adamw_rule(recipe, now));
+    else if (recipe.adamw)
+      mars_step(batch, now);
+    else if (recipe.fused())
+      backend_.normalized_step(batch.slots, fused_rule(recipe, now));
+    else
+      run_stages(backend_, recipe, now, batch.slots, batch.rows, batch.cols,
+                 workspaces_[update_dtype(recipe, batch.slots)]);
+  }
+}
+
+}  // namespace rowan

@@ -1,0 +1,66 @@
+// Optimizer: one step of every recipe of a config on the shares of the parameters that this process owns.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kernels/arena.h"
+#include "optim/config.h"
+#include "optim/share.h"
+#include "optim/stages.h"
+
+namespace rowan {
+
+// A tensor of the optimizer's state, for checkpoints.
+struct StateTensor {
+  std::string name;  // "<parameter>.<kind>"
+  std::string kind;  // momentum, exp_avg, exp_avg_sq, previous_gradient, second_moment
+  const Parameter* parameter = nullptr;
+  // Elements of the parameter that the tensor belongs to. count 0: the tensor goes with the whole parameter and has a
+  // shape of its own (a value per matrix, column or row), so that the owner of the parameter has all of it.
+  int64_t begin = 0, count = 0;
+  Tensor tensor;
+};
+
+class Optimizer {
+ public:
+  // Takes all its memory here. Throws Error when a share is no multiple of its recipe's atom, or lacks a gradient.
+  Optimizer(Backend& backend, const OptimizerConfig& config, std::vector<Share> shares, uint64_t seed = 0);
+
+  // One update. `step` counts from 0; lr_multiplier is the schedule's; grad_scale multiplies every gradient (the
+  // clipping coefficient).
+  void step(int64_t step, double lr_multiplier, float grad_scale);
+
+  // In the order of the shares. The state is zero before the first step, and `step` carries the rest.
+  const std::vector<StateTensor>& state() const { return state_; }
+
+ private:
+  // Slots of one group that go through the backend together; rows x cols is 0 x 0 when shapes may differ.
+  struct Batch {
+    const Recipe* recipe;
+    int64_t rows = 0, cols = 0;
+    Slots slots;
+    Slots corrected;  // MARS: AdamW's slots, whose gradients are the corrected ones
+    std::vector<const Parameter*> parameters;
+  };
+
+  void add(const Share& share);
+  Batch& batch_for(const Recipe& recipe, int64_t rows, int64_t cols, const Share& share);
+  Tensor new_state(const Share& share, const char* kind, DType dtype, int64_t auxiliary = 0);
+  void take_workspace();
+  void mars_step(const Batch& batch, const Moment& now);
+
+  Backend& backend_;
+  OptimizerConfig config_;
+  uint64_t seed_;
+  std::vector<Share> shares_;
+  std::vector<StateTensor> state_;
+  std::vector<Batch> batches_;
+  std::map<std::string, size_t> open_;  // the batch that still takes slots, by what its slots have in common
+  std::map<DType, Workspace> workspaces_;
+  Arena state_memory_, workspace_memory_;
+};
+
+}  // namespace rowan

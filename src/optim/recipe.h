@@ -1,0 +1,120 @@
+// Recipe: one update rule, resolved to its stages' switches. Every optimizer of the papers is a value of this type;
+// the named ones are data in recipes.cpp, written in the same JSON keys a config overrides them with.
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "model/parameters.h"
+
+namespace rowan {
+
+// What an ownership plan must not cut: a single value, a row of a matrix, or a whole matrix.
+enum class Atom : uint8_t { element, row, matrix };
+
+enum class Form : uint8_t { ema, heavy_ball, lion };
+enum class Project : uint8_t { none, rows, columns, alternate };
+enum class Equilibrate : uint8_t { none, row, column, row_column, sign };
+enum class Direction : uint8_t { newton_schulz, polar, row_normalize, column_normalize, alternate_axis, sign, none };
+enum class Renormalize : uint8_t { none, row, column, column_row };
+enum class Adapt : uint8_t { none, matrix, column, row_moment, element_moment };
+enum class ShapeScale : uint8_t { none, keller, moonlight, axis, ratio };
+enum class Decay : uint8_t { plain, adaptive };
+enum class Divide : uint8_t { add, clamp };
+enum class Precision : uint8_t { automatic, f32, bf16 };
+
+// One iteration of X <- a X + (b A + c A^2) X, A = X X^T.
+using Quintic = std::array<double, 3>;
+
+struct Recipe {
+  std::string name = "recipe";
+  std::string variant = "code";  // or "paper": the printed rule
+  bool adamw = false;            // AdamW; else the stages below
+  double lr = 1e-3;              // peak; a schedule multiplies it
+  double weight_decay = 0;
+
+  // AdamW.
+  double beta1 = 0.9, beta2 = 0.95;  // beta2 is also that of `adapt`
+  double eps = 1e-8;                 // also of the norms of project and direction
+  bool corrected_eps = true;         // eps beside the root of the bias-corrected v (torch), else of v itself
+  bool corrected_decay = false;      // decay multiplies the bias-corrected step instead of lr
+  double mars_gamma = 0;             // > 0: MARS's corrected and clipped gradient
+
+  // Stages, in order.
+  Form form = Form::ema;
+  double momentum = 0.95;
+  double beta = 0.95;  // of the buffer, for ema and lion
+  bool nesterov = true;
+  Project project = Project::none;
+  bool raw_weights = false;  // project along w itself (Mano v2), not w / |w|
+  Equilibrate equilibrate = Equilibrate::none;
+  double equilibrate_exponent = -0.5, equilibrate_eps = 1e-8;
+  double equilibrate_clip = 0;  // 0: off
+  int64_t phase = 0;            // row_column before this step (from 1), row from then on; 0: off
+  Direction direction = Direction::none;
+  Divide eps_mode = Divide::clamp;
+  std::string ns_coefficients = "keller";  // a named set, or "list"
+  std::vector<Quintic> ns_list;
+  int64_t ns_steps = 5;
+  double ns_eps = 1e-7;
+  Divide ns_eps_mode = Divide::add;
+  bool ns_transpose = true;  // Gram matrix on the short side
+  Precision ns_precision = Precision::automatic;
+  Renormalize renormalize = Renormalize::none;
+  Adapt adapt = Adapt::none;
+  double adapt_eps = 1e-8;
+  bool adapt_eps_inside = false;
+  double clamp = 0;     // NAMO-D's c; 0: off
+  double step_cap = 0;  // NAMO's cap on step and decay; 0: off
+  ShapeScale shape_scale = ShapeScale::none;
+  double scale = 0.2;  // of moonlight, axis and AdaMuon's rescaling
+  Decay decay = Decay::plain;
+
+  Atom atom() const;
+  // Direction by the norms of rows or columns.
+  bool normalizes_axis() const;
+  // Nothing but momentum, projection and such norms: runs as one pass over memory.
+  bool fused() const;
+  bool orthogonalizes() const { return direction == Direction::newton_schulz || direction == Direction::polar; }
+};
+
+// A named recipe, for people and as data.
+struct RecipeInfo {
+  const char* name;
+  const char* source;      // paper and code
+  const char* routing;     // what it takes by default: hidden, two_dimensional or everything
+  const char* rule;        // formulas
+  const char* deviations;  // paper against code, and ours
+  const char* settings;    // JSON
+  const char* paper;       // JSON of the overrides of "variant": "paper", or nullptr when it prints no other rule
+  const char* adamw;       // JSON of the AdamW half: lr, weight_decay, ... ; absent keys are those of the matrices
+};
+
+const std::vector<RecipeInfo>& recipes();
+std::vector<std::string> recipe_names();
+// Throws Error naming the nearest recipe.
+const RecipeInfo& find_recipe(const std::string& name);
+// The recipe as named; "recipe" is the one to compose from, with every stage off.
+Recipe named_recipe(const std::string& name, const std::string& variant = "code");
+
+// Overrides `recipe` with the keys of `object` that name its switches; leaves other keys unread.
+void read_recipe(JsonObject& object, Recipe& recipe);
+// Throws Error, through `object`, when the switches contradict each other; says why.
+void check_recipe(const JsonObject& object, const Recipe& recipe);
+// Every switch that matters for the recipe, in the keys that read_recipe reads.
+Json to_json(const Recipe& recipe);
+// The stages in words: "heavy-ball momentum 0.95 with Nesterov -> row equilibration -> ...".
+std::string describe(const Recipe& recipe);
+
+// Coefficient sets of Newton-Schulz by name; a recipe takes the first ns_steps and repeats the last.
+std::vector<std::string> coefficient_sets();
+// The iterations of a recipe that orthogonalizes.
+std::vector<Quintic> iterations(const Recipe& recipe);
+// What the norm is multiplied by before it divides: the safety factor that comes with some sets.
+double norm_safety(const Recipe& recipe);
+
+const char* name_of(Atom atom);
+
+}  // namespace rowan

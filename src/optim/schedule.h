@@ -1,0 +1,29 @@
+// The learning rate's course: a multiplier of every group's peak.
+//
+// "schedule": {"name": "constant"|"cosine"|"linear"|"wsd", "warmup_steps": N, "min_lr_ratio": R,
+//   and for wsd "decay_steps": N, "decay": "linear"|"cosine"}
+#pragma once
+
+#include "base/json.h"
+
+namespace rowan {
+
+struct Schedule {
+  enum class Shape : uint8_t { constant, cosine, linear, wsd };
+  Shape shape = Shape::cosine;
+  int64_t steps = 0;  // of the whole run
+  int64_t warmup_steps = 0;
+  double min_lr_ratio = 0.1;
+  int64_t decay_steps = 0;    // wsd: the last steps, over which the peak falls to min_lr_ratio
+  bool cosine_decay = false;  // wsd: along a cosine instead of a line
+
+  // At 0-based step t: t / warmup while warming up (0 at the first step), then the shape over
+  // (t - warmup) / (steps - warmup), which would reach min_lr_ratio at t = steps.
+  double multiplier(int64_t t) const;
+};
+
+// `steps` is that of the run. Throws Error naming the field.
+Schedule parse_schedule(JsonObject object, int64_t steps);
+Json to_json(const Schedule& schedule);
+
+}  // namespace rowan

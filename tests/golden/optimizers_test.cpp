@@ -1,0 +1,112 @@
+// Every case of every index of optimizer goldens (optimizers.json of each golden root): weights after each step
+// against float64.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/safetensors.h"
+#include "golden_files.h"
+#include "optim/optimizer.h"
+
+namespace rowan {
+namespace {
+
+// A case's hyperparameters in the keys of a config. A rule or key that Rowan does not know is an Error.
+Json config_of(const std::string& rule, Json hyper) {
+  auto take = [&](const std::string& key, Json fallback) {
+    Json value = hyper.contains(key) ? hyper[key] : fallback;
+    hyper.erase(key);
+    return value;
+  };
+  std::string name = rule;
+  std::replace(name.begin(), name.end(), '_', '-');
+  std::map<std::string, std::string> renamed = {{"gamma", "mars_gamma"}};
+  Json config;
+  if (name == "adamw" || name == "mars" || name == "mars-adamw") {
+    if (name == "mars") name = "mars-adamw";
+    config["betas"] = {take("beta1", 0.9), take("beta2", 0.95)};
+  } else if (name == "muoneq") {
+    const std::string mode = take("mode", "r");
+    name = "muoneq-" + mode;
+    renamed = {{"eps", "equilibrate_eps"}, {"exponent", "equilibrate_exponent"}, {"clip", "equilibrate_clip"}};
+  } else if (name == "namo" || name == "namo-d") {
+    renamed = {{"mu2", "beta2"}, {"eps", "adapt_eps"}};
+  } else if (name == "normuon" || name == "adamuon") {
+    renamed = {{"eps", "adapt_eps"}};
+  } else if (name == "lion") {
+    renamed = {{"beta1", "momentum"}, {"beta2", "beta"}};
+  } else if (name == "mano" && take("version", 1) == 2) {
+    name = "mano-v2";
+  } else if (name == "muonplus") {
+    name = "muon-plus";
+  }
+  config["name"] = name;
+  for (const auto& [key, value] : hyper.items()) config[renamed.count(key) ? renamed[key] : key] = value;
+  return config;
+}
+
+OptimizerConfig parse(const Json& json) {
+  auto source = std::make_shared<JsonSource>(JsonSource{"case", json.dump(1)});
+  return parse_optimizer(JsonObject(source, json));
+}
+
+// Largest |a - b| over the largest |b|.
+double distance(const std::vector<float>& a, const float* b) {
+  double difference = 0, largest = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    difference = std::max(difference, std::fabs(double{a[i]} - b[i]));
+    largest = std::max(largest, std::fabs(double{b[i]}));
+  }
+  return difference / largest;
+}
+
+void run_case(const Json& entry, const SafeTensors& data, Backend& backend) {
+  const std::string name = entry["case"];
+  SCOPED_TRACE(name);
+  const int64_t rows = entry["shape"][0], cols = entry["shape"][1], steps = entry["steps"], size = rows * cols;
+  const OptimizerConfig config = parse(config_of(entry["rule"], entry["hyperparameters"]));
+  std::vector<float> weights = read_floats(data.find(name + "/w0")),
+                     gradients = read_floats(data.find(name + "/grads")),
+                     expected = read_floats(data.find(name + "/w"));
+  ASSERT_EQ(expected.size(), static_cast<size_t>(steps * size));
+
+  ParameterTable table;
+  table.add({"matrix.weight", Role::matrix, {rows, cols}, 0, 0, 0});
+  Arena arena(backend, Category::weights);
+  Share share;
+  share.parameter = &table.parameters()[0];
+  share.count = size;
+  share.weight = arena.take(DType::f32, {rows, cols});
+  share.gradient = arena.take(DType::f32, {rows, cols});
+  backend.upload(share.weight, weights.data());
+  Optimizer optimizer(backend, config, {share});
+  for (int64_t step = 0; step < steps; ++step) {
+    backend.upload(share.gradient, gradients.data() + step * size);
+    optimizer.step(step, 1, 1);
+    backend.download(weights.data(), share.weight);
+    EXPECT_LT(distance(weights, expected.data() + step * size), 2e-5) << "after step " << step + 1;
+  }
+}
+
+void run_index(const std::filesystem::path& index) {
+  const Json cases = parse_json({index.string(), read_file(index)});
+  SafeTensors data(std::filesystem::path(index).replace_extension(".safetensors"));
+  auto backend = make_cpu_backend(1);
+  ASSERT_GT(cases.size(), 0u);
+  for (const Json& entry : cases) run_case(entry, data, *backend);
+}
+
+TEST(OptimizerGoldens, every_index) {
+  int found = 0;
+  for (const std::filesystem::path& root : golden_roots()) {
+    if (!std::filesystem::exists(root / "optimizers.json")) continue;
+    ++found;
+    run_index(root / "optimizers.json");
+  }
+  if (found == 0) GTEST_SKIP() << "needs optimizers.json in the folder named by ROWAN_GOLDEN";
+}
+
+}  // namespace
+}  // namespace rowan
