@@ -1,0 +1,35 @@
+// TensorBoard event files: scalars only, in the record format that TensorBoard reads (TFRecord framing around the
+// protocol buffers of tensorboard/compat/proto/event.proto and summary.proto, encoded by hand).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <string_view>
+
+namespace rowan {
+
+class TensorBoardWriter {
+ public:
+  // Starts a new events.out.tfevents.* file in `folder`, which is made when absent; a resumed run adds a file and
+  // TensorBoard reads all of them. Throws Error naming the file when it cannot be written.
+  explicit TensorBoardWriter(const std::filesystem::path& folder);
+
+  // One point of the curve `tag` ("train/loss"); wall_time in seconds since 1970. On disk when it returns.
+  void scalar(std::string_view tag, int64_t step, float value, double wall_time);
+  void scalar(std::string_view tag, int64_t step, float value);  // now
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  void write_record(const std::string& event);
+
+  std::filesystem::path path_;
+  std::ofstream file_;
+};
+
+// CRC-32C (Castagnoli) as in RFC 3720.
+uint32_t crc32c(std::string_view bytes);
+
+}  // namespace rowan
