@@ -8,11 +8,9 @@
 
 #include "base/json.h"
 #include "model/parameters.h"
+#include "optim/share.h"
 
 namespace rowan {
-
-// What an ownership plan must not cut: a single value, a row of a matrix, or a whole matrix.
-enum class Atom : uint8_t { element, row, matrix };
 
 enum class Form : uint8_t { ema, heavy_ball, lion };
 enum class Project : uint8_t { none, rows, columns, alternate };
