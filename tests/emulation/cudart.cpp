@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -16,6 +17,7 @@ namespace emulation {
 namespace {
 
 constexpr size_t page = 4096, gap = 256, reserved_bytes = size_t(16) << 30;
+constexpr size_t filled_bytes = size_t(4) << 20;  // what is filled of a large allocation: touching memory costs time
 
 struct DeviceMemory {
   char* base = nullptr;
@@ -40,7 +42,7 @@ struct DeviceMemory {
     live[memory] = bytes;
     DeviceMemoryOpen scope;
     unpoison(memory, bytes);
-    std::memset(memory, 0xFF, bytes);
+    std::memset(memory, 0xFF, std::min(bytes, filled_bytes));
     poison(memory + bytes, gap);
     return memory;
   }

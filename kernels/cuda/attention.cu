@@ -1,0 +1,105 @@
+// Attention: which kernels run, and the row products that the backward starts with.
+#include "base/error.h"
+#include "kernels/check.h"
+#include "kernels/cuda/attention.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/vector.cuh"
+
+namespace rowan {
+namespace {
+
+using namespace cuda;
+
+constexpr int delta_warps = 4;
+
+// delta[batch, head, seq] = dout . out; a warp takes a (token, head).
+template <typename T>
+__global__ void delta_kernel(AttentionArguments<T> a, int64_t tokens) {
+  int64_t item = int64_t{blockIdx.x} * delta_warps + threadIdx.x / warp_size;
+  if (item >= tokens * a.heads) return;
+  int64_t n = item / a.heads;
+  int head = static_cast<int>(item % a.heads);
+  const T *dout = a.dout + n * a.out_row() + head * a.head_dim, *out = a.out + n * a.out_row() + head * a.head_dim;
+  float total = 0.0f;
+  for (int d = threadIdx.x % warp_size; d < a.head_dim; d += warp_size) total += to_float(dout[d]) * to_float(out[d]);
+  total = warp_sum(total);
+  if (threadIdx.x % warp_size == 0) a.delta[a.row_values(static_cast<int>(n / a.seq), head) + n % a.seq] = total;
+}
+
+void check_head_dim(const char* operation, const AttentionShape& shape) {
+  if (shape.head_dim > largest_head_dim)
+    fail("{}: head_dim is {}, must be at most {} on a GPU", operation, shape.head_dim, largest_head_dim);
+}
+
+template <typename T>
+bool on_tensor_cores(const AttentionArguments<T>& a) {
+  return std::is_same_v<T, bfloat16> && a.head_dim % 8 == 0 && a.head_dim <= largest_tensor_core_head_dim &&
+         vector_width({a.qkv, a.out, a.dout, a.result, a.dqkv}) > 1;
+}
+
+template <typename T>
+AttentionArguments<T> arguments(const AttentionShape& s) {
+  AttentionArguments<T> a{};
+  a.seq = static_cast<int>(s.seq);
+  a.heads = static_cast<int>(s.heads);
+  a.kv_heads = static_cast<int>(s.kv_heads);
+  a.head_dim = static_cast<int>(s.head_dim);
+  a.scale = s.scale;
+  return a;
+}
+
+}  // namespace
+
+void CudaBackend::attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) {
+  check::attention_forward(out, log_sum_exp, qkv, shape);
+  check_head_dim("attention_forward", shape);
+  Operation operation(*this, "attention_forward", qkv);
+  with_dtype(qkv.dtype, [&](auto type) {
+    using T = decltype(type);
+    AttentionArguments<T> a = arguments<T>(shape);
+    a.qkv = qkv.as<T>();
+    a.result = out.as<T>();
+    a.log_sum_exp = log_sum_exp.as<float>();
+    AttentionKernel<T> forward = plain_forward<T>();
+    if constexpr (std::is_same_v<T, bfloat16>)
+      if (on_tensor_cores(a)) forward = tensor_core_forward(shape.head_dim);
+    launch(forward.kernel,
+           dim3(unsigned(ceil_div(shape.seq, forward.rows_per_block)), unsigned(shape.heads), unsigned(shape.batch)),
+           forward.threads, forward.shared_bytes, a);
+  });
+}
+
+void CudaBackend::attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
+                                     const AttentionShape& shape) {
+  check::attention_backward(dqkv, dout, out, log_sum_exp, qkv, shape);
+  check_head_dim("attention_backward", shape);
+  Operation operation(*this, "attention_backward", qkv);
+  with_dtype(qkv.dtype, [&](auto type) {
+    using T = decltype(type);
+    AttentionArguments<T> a = arguments<T>(shape);
+    a.qkv = qkv.as<T>();
+    a.out = out.as<T>();
+    a.dout = dout.as<T>();
+    a.dqkv = dqkv.as<T>();
+    a.log_sum_exp = log_sum_exp.as<float>();
+    a.delta = workspace<float>(shape.tokens() * shape.heads);
+    launch(delta_kernel<T>, unsigned(ceil_div(shape.tokens() * shape.heads, delta_warps)), delta_warps * warp_size, 0,
+           a, shape.tokens());
+    AttentionKernel<T> query = plain_backward_query<T>();
+    AttentionKernel<T> key_value = plain_backward_key_value<T>();
+    if constexpr (std::is_same_v<T, bfloat16>)
+      if (on_tensor_cores(a)) {
+        query = tensor_core_backward_query(shape.head_dim);
+        key_value = tensor_core_backward_key_value(shape.head_dim);
+      }
+    launch(query.kernel,
+           dim3(unsigned(ceil_div(shape.seq, query.rows_per_block)), unsigned(shape.heads), unsigned(shape.batch)),
+           query.threads, query.shared_bytes, a);
+    launch(
+        key_value.kernel,
+        dim3(unsigned(ceil_div(shape.seq, key_value.rows_per_block)), unsigned(shape.kv_heads), unsigned(shape.batch)),
+        key_value.threads, key_value.shared_bytes, a);
+  });
+}
+
+}  // namespace rowan

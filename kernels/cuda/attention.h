@@ -1,0 +1,58 @@
+// What the attention kernels agree on. Two implementations: on tensor cores for bf16 and head sizes that are
+// multiples of 8 up to 128 (attention_forward.cu, attention_backward.cu), and a plain one for the rest up to 256
+// (attention_plain.cu).
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include "kernels/backend.h"
+
+namespace rowan::cuda {
+
+constexpr int64_t largest_head_dim = 256, largest_tensor_core_head_dim = 128;
+
+template <typename T>
+struct AttentionArguments {
+  const T *qkv, *out, *dout;  // out and dout are read by the backward
+  T *result, *dqkv;           // result is the forward's out
+  float* log_sum_exp;         // [batch, heads, seq]
+  float* delta;               // [batch, heads, seq]: the products of rows of dout and out
+  int seq, heads, kv_heads, head_dim;
+  float scale;
+
+  __host__ __device__ int64_t qkv_row() const { return int64_t{heads + 2 * kv_heads} * head_dim; }
+  __host__ __device__ int64_t out_row() const { return int64_t{heads} * head_dim; }
+  // Offsets in elements of a head's first row.
+  __host__ __device__ int64_t query(int batch, int head) const {
+    return batch * seq * qkv_row() + int64_t{head} * head_dim;
+  }
+  __host__ __device__ int64_t key(int batch, int kv_head) const { return query(batch, heads + kv_head); }
+  __host__ __device__ int64_t value(int batch, int kv_head) const { return query(batch, heads + kv_heads + kv_head); }
+  __host__ __device__ int64_t output(int batch, int head) const {
+    return batch * seq * out_row() + int64_t{head} * head_dim;
+  }
+  __host__ __device__ int64_t row_values(int batch, int head) const { return (int64_t{batch} * heads + head) * seq; }
+};
+
+// A kernel with its launch: grid (x, heads or kv_heads, batch) and dynamic shared memory.
+template <typename T>
+struct AttentionKernel {
+  void (*kernel)(AttentionArguments<T>);
+  unsigned rows_per_block, threads;
+  size_t shared_bytes;
+};
+
+// By head size, rounded up to 32, 64, 96 or 128.
+AttentionKernel<__nv_bfloat16> tensor_core_forward(int64_t head_dim);
+AttentionKernel<__nv_bfloat16> tensor_core_backward_query(int64_t head_dim);
+AttentionKernel<__nv_bfloat16> tensor_core_backward_key_value(int64_t head_dim);
+
+template <typename T>
+AttentionKernel<T> plain_forward();
+template <typename T>
+AttentionKernel<T> plain_backward_query();
+template <typename T>
+AttentionKernel<T> plain_backward_key_value();
+
+}  // namespace rowan::cuda

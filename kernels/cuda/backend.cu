@@ -1,0 +1,207 @@
+// The device, its memory and its messages.
+#include <nvtx3/nvToolsExt.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "kernels/check.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/vector.cuh"
+
+namespace rowan {
+namespace {
+
+constexpr size_t staging_bytes = size_t{4} << 20, blas_workspace_bytes = size_t{32} << 20;
+
+std::string gigabytes(size_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) * 1e-9); }
+
+template <typename To, typename From, int width>
+__global__ void convert_kernel(To* to, const From* from, int64_t count) {
+  cuda::for_elements<width>(count, [&](int64_t i, auto w) {
+    float values[decltype(w)::value];
+    cuda::load(values, from + i);
+    cuda::store(to + i, values);
+  });
+}
+
+}  // namespace
+
+CudaBackend::Operation::Operation(CudaBackend& backend, const char* name, const Tensor& subject) {
+  backend.operation_ = name;
+  backend.subject_ = subject;
+  nvtxRangePushA(name);
+}
+
+CudaBackend::Operation::~Operation() { nvtxRangePop(); }
+
+CudaBackend::CudaBackend(int index) : index_(index) {
+  check(cudaSetDevice(index));
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, index));
+  if (properties.major < 8)
+    fail("device: GPU {} is {} of compute capability {}.{}; rowan needs 8.0 (Ampere) or later", index, properties.name,
+         properties.major, properties.minor);
+  multiprocessors_ = properties.multiProcessorCount;
+  size_t free_bytes, total_bytes;
+  check(cudaMemGetInfo(&free_bytes, &total_bytes));
+  description_ = fmt::format("GPU {}: {} (compute capability {}.{}), {} of {} free", index, properties.name,
+                             properties.major, properties.minor, gigabytes(free_bytes), gigabytes(total_bytes));
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+  for (Staging& staging : staging_) {
+    check(cudaMallocHost(&staging.memory, staging_bytes));
+    check(cudaEventCreateWithFlags(&staging.free, cudaEventDisableTiming));
+  }
+  bad_id_ = static_cast<int*>(allocate(2 * sizeof(int), Category::workspace));
+  check(cublasLtCreate(&blas_));
+  blas_workspace_ = reserve(blas_workspace_bytes, Category::workspace);
+}
+
+CudaBackend::~CudaBackend() {
+  cudaStreamSynchronize(stream_);
+  for (auto& [product, plan] : plans_) {
+    cublasLtMatmulDescDestroy(plan.description);
+    for (cublasLtMatrixLayout_t layout : {plan.a, plan.b, plan.d}) cublasLtMatrixLayoutDestroy(layout);
+  }
+  if (blas_) cublasLtDestroy(blas_);
+  for (Staging& staging : staging_) {
+    cudaEventDestroy(staging.free);
+    cudaFreeHost(staging.memory);
+  }
+  for (auto& [memory, block] : blocks_) cudaFree(memory);
+  cudaStreamDestroy(stream_);
+}
+
+void CudaBackend::check(cudaError_t error) {
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // so that the next operation is not blamed
+  fail("{} on {}: CUDA says: {}; with CUDA_LAUNCH_BLOCKING=1 the operation named here is the one that failed",
+       operation_, subject_.describe(), cudaGetErrorString(error));
+}
+
+unsigned CudaBackend::grid_for(int64_t work, int block) const {
+  constexpr int64_t blocks_per_multiprocessor = 16;
+  return static_cast<unsigned>(
+      std::clamp<int64_t>(cuda::ceil_div(work, block), 1, multiprocessors_ * blocks_per_multiprocessor));
+}
+
+void* CudaBackend::reserve(size_t bytes, Category category) {
+  void* memory = nullptr;
+  cudaError_t error = cudaMalloc(&memory, std::max<size_t>(bytes, 1));
+  if (error == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    size_t free_bytes = 0, total_bytes = 0;
+    cudaMemGetInfo(&free_bytes, &total_bytes);
+    std::string taken;
+    for (int i = 0; i < category_count; ++i)
+      if (taken_[i] > 0)
+        taken +=
+            fmt::format("{}{} {}", taken.empty() ? "" : ", ", name_of(static_cast<Category>(i)), gigabytes(taken_[i]));
+    fail(
+        "out of memory: {} bytes ({}) for {} on GPU {}, which has {} of {} free (taken so far: {}); `rowan plan "
+        "CONFIG` says what "
+        "a run needs",
+        bytes, gigabytes(bytes), name_of(category), index_, gigabytes(free_bytes), gigabytes(total_bytes), taken);
+  }
+  check(error);
+  blocks_.emplace(memory, std::make_pair(bytes, category));
+  taken_[static_cast<size_t>(category)] += bytes;
+  return memory;
+}
+
+void* CudaBackend::allocate(size_t bytes, Category category) {
+  void* memory = reserve(bytes, category);
+  check(cudaMemsetAsync(memory, 0, bytes, stream_));
+  return memory;
+}
+
+void CudaBackend::release(void* memory) {
+  auto found = blocks_.find(memory);
+  if (found == blocks_.end()) return;
+  taken_[static_cast<size_t>(found->second.second)] -= found->second.first;
+  blocks_.erase(found);
+  cudaStreamSynchronize(stream_);
+  cudaFree(memory);
+}
+
+void* CudaBackend::workspace(size_t bytes) {
+  if (bytes > workspace_bytes_) {
+    release(workspace_);
+    workspace_bytes_ = 0;
+    workspace_ = reserve(bytes, Category::workspace);
+    workspace_bytes_ = bytes;
+  }
+  return workspace_;
+}
+
+void CudaBackend::upload(Tensor to, const void* host) {
+  check::upload(to);
+  Operation operation(*this, "upload", to);
+  for (size_t done = 0; done < to.bytes(); done += staging_bytes) {
+    size_t bytes = std::min(staging_bytes, to.bytes() - done);
+    Staging& staging = staging_[next_staging_];
+    next_staging_ ^= 1;
+    check(cudaEventSynchronize(staging.free));
+    std::memcpy(staging.memory, static_cast<const char*>(host) + done, bytes);
+    check(cudaMemcpyAsync(to.as<char>() + done, staging.memory, bytes, cudaMemcpyHostToDevice, stream_));
+    check(cudaEventRecord(staging.free, stream_));
+  }
+}
+
+void CudaBackend::download(void* host, Tensor from) {
+  check::download(from);
+  Operation operation(*this, "download", from);
+  check(cudaMemcpyAsync(host, from.data, from.bytes(), cudaMemcpyDeviceToHost, stream_));
+  check_ids();
+}
+
+void CudaBackend::synchronize() {
+  Operation operation(*this, "synchronize", Tensor());
+  check_ids();
+}
+
+void CudaBackend::check_ids() {
+  int bad[2];
+  check(cudaMemcpyAsync(bad, bad_id_, sizeof bad, cudaMemcpyDeviceToHost, stream_));
+  check(cudaStreamSynchronize(stream_));
+  if (bad[0] == 0) return;
+  check(cudaMemsetAsync(bad_id_, 0, sizeof bad, stream_));
+  fail("{}: id {} is outside the vocabulary", bad[0] == 1 ? "embedding: token" : "cross_entropy: target", bad[1]);
+}
+
+void CudaBackend::copy(Tensor to, Tensor from) {
+  check::copy(to, from);
+  Operation operation(*this, "copy", to);
+  if (to.dtype == from.dtype) {
+    check(cudaMemcpyAsync(to.data, from.data, to.bytes(), cudaMemcpyDeviceToDevice, stream_));
+    return;
+  }
+  cuda::with_width(cuda::vector_width({to.data, from.data}), [&](auto w) {
+    constexpr int width = decltype(w)::value;
+    unsigned grid = grid_for(cuda::ceil_div(to.numel(), width), 256);
+    if (to.dtype == DType::bf16)
+      launch(convert_kernel<cuda::bfloat16, float, width>, grid, 256, 0, to.as<cuda::bfloat16>(), from.as<float>(),
+             to.numel());
+    else
+      launch(convert_kernel<float, cuda::bfloat16, width>, grid, 256, 0, to.as<float>(), from.as<cuda::bfloat16>(),
+             to.numel());
+  });
+}
+
+void CudaBackend::zero(Tensor x) {
+  check::zero(x);
+  Operation operation(*this, "zero", x);
+  check(cudaMemsetAsync(x.data, 0, x.bytes(), stream_));
+}
+
+std::unique_ptr<Backend> make_cuda_backend(int index) {
+  int count = 0, driver = 0;
+  cudaDriverGetVersion(&driver);
+  cudaError_t error = cudaGetDeviceCount(&count);
+  if (driver == 0) fail("device: no NVIDIA driver is installed; use \"cpu\"");
+  if (error != cudaSuccess) fail("device: CUDA says: {}; use \"cpu\"", cudaGetErrorString(error));
+  if (index < 0 || index >= count) fail("device: GPU {} of {}; the first is 0", index, count);
+  return std::make_unique<CudaBackend>(index);
+}
+
+}  // namespace rowan

@@ -1,0 +1,150 @@
+// The CUDA backend: every operation of kernels/backend.h on one GPU. One file per family of operations; kernels see
+// the machine through device.cuh alone, so that the same sources run on the CPU in tests/emulation. C++17.
+#pragma once
+
+#include <cublasLt.h>
+
+#include <array>
+#include <map>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/device.cuh"
+
+namespace rowan {
+
+class CudaBackend final : public Backend {
+ public:
+  explicit CudaBackend(int index);
+  ~CudaBackend() override;
+  CudaBackend(const CudaBackend&) = delete;
+  CudaBackend& operator=(const CudaBackend&) = delete;
+
+  std::string name() const override { return "cuda"; }
+  std::string describe() const override { return description_; }
+  bool fast(DType) const override { return true; }
+  bool host_memory() const override { return false; }
+
+  void* allocate(size_t bytes, Category category) override;
+  void release(void* memory) override;
+  void upload(Tensor to, const void* host) override;
+  void download(void* host, Tensor from) override;
+  void copy(Tensor to, Tensor from) override;
+  void zero(Tensor x) override;
+  void synchronize() override;
+
+  void scale(Tensor x, float factor) override;
+  void add(Tensor y, Tensor x) override;
+  void clamp_forward(Tensor x, int64_t begin, int64_t end, float limit) override;
+  void clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit) override;
+  void sum(Tensor out, Tensor x, bool accumulate) override;
+  void sum_squares(Tensor out, const std::vector<Tensor>& xs) override;
+
+  void embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq) override;
+  void embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq) override;
+
+  void norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual, Tensor branch,
+                    Tensor weight, Tensor bias, float eps) override;
+  void norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r, Tensor weight,
+                     Tensor mean, Tensor rstd, bool accumulate) override;
+
+  void linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) override;
+  void linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) override;
+  void linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) override;
+  void matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) override;
+
+  void rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse) override;
+  void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) override;
+  void attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
+                          const AttentionShape& shape) override;
+
+  void swiglu_forward(Tensor out, Tensor gate_up) override;
+  void swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up) override;
+  void gelu_forward(Gelu kind, Tensor out, Tensor in) override;
+  void gelu_backward(Gelu kind, Tensor din, Tensor dout, Tensor in) override;
+
+  void cross_entropy(Tensor losses, Tensor logits, Tensor targets, float grad_scale, bool gradient) override;
+
+ private:
+  // The operation that is running: an NVTX range for profilers, and what messages name.
+  class Operation {
+   public:
+    Operation(CudaBackend& backend, const char* name, const Tensor& subject);
+    ~Operation();
+    Operation(const Operation&) = delete;
+    Operation& operator=(const Operation&) = delete;
+  };
+
+  // One matrix product as cuBLASLt sees it: column-major d[m, n] = alpha op(a) op(b) + beta d (+ bias[m]).
+  struct Product {
+    int64_t m, n, k, lda, ldb, ldd, batch, stride_a, stride_b, stride_d;
+    bool transpose_a, transpose_b, bias;
+    DType in, out;
+    int alignment;  // in bytes, of every pointer
+
+    bool operator<(const Product& other) const;
+  };
+  struct Plan {
+    cublasLtMatmulDesc_t description;
+    cublasLtMatrixLayout_t a, b, d;
+    cublasLtMatmulAlgo_t algorithm;
+  };
+
+  // Throws Error naming the operation and its subject when CUDA reports one.
+  void check(cudaError_t error);
+  void check(cublasStatus_t status);
+  // Starts a kernel on the stream.
+  template <typename... Parameters>
+  void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+              const std::common_type_t<Parameters>&... arguments) {
+    check(cuda::launch(operation_, kernel, grid, block, shared_bytes, stream_, arguments...));
+  }
+  // Blocks for `work` items when a block's threads take one each and stride over the rest.
+  unsigned grid_for(int64_t work, int block) const;
+  // allocate() without the zeros.
+  void* reserve(size_t bytes, Category category);
+  // Scratch memory of one operation; grows to the largest request.
+  template <typename T>
+  T* workspace(int64_t count) {
+    return static_cast<T*>(workspace(static_cast<size_t>(count) * sizeof(T)));
+  }
+  void* workspace(size_t bytes);
+  // Throws Error when a kernel has met a token or target id outside the vocabulary since the last look.
+  void check_ids();
+  // to[cols] += the column sums of partial[count, cols].
+  void add_partials(Tensor to, const float* partial, int64_t count);
+
+  // The product that computes c = op(a) op(b) on row-major tensors; its a is this b, and the other way round.
+  static Product row_major(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b);
+  const Plan& plan_for(const Product& product);
+  void multiply(Product product, void* d, const void* a, const void* b, const void* bias, float alpha, float beta);
+
+  int index_;
+  int multiprocessors_ = 0;
+  std::string description_;
+  cudaStream_t stream_ = nullptr;
+  const char* operation_ = "cuda";
+  Tensor subject_;
+
+  std::unordered_map<void*, std::pair<size_t, Category>> blocks_;
+  std::array<size_t, category_count> taken_{};
+  void* workspace_ = nullptr;
+  size_t workspace_bytes_ = 0;
+  int* bad_id_ = nullptr;  // device: {which operation, the id}
+
+  // Uploads go through two pinned buffers in turn, so that the host never waits for the copy it just started.
+  struct Staging {
+    void* memory = nullptr;
+    cudaEvent_t free = nullptr;
+  };
+  Staging staging_[2];
+  int next_staging_ = 0;
+
+  cublasLtHandle_t blas_ = nullptr;
+  void* blas_workspace_ = nullptr;
+  std::map<Product, Plan> plans_;
+};
+
+}  // namespace rowan

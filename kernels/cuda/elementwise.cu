@@ -1,0 +1,108 @@
+// Scale, add, clamp: one pass over the elements.
+#include "kernels/check.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/vector.cuh"
+
+namespace rowan {
+namespace {
+
+using namespace cuda;
+
+constexpr int block = 256;
+
+template <typename T, int width>
+__global__ void scale_kernel(T* x, float factor, int64_t count) {
+  for_elements<width>(count, [&](int64_t i, auto w) {
+    float values[decltype(w)::value];
+    load(values, x + i);
+    for (float& value : values) value *= factor;
+    store(x + i, values);
+  });
+}
+
+template <typename Y, typename X, int width>
+__global__ void add_kernel(Y* y, const X* x, int64_t count) {
+  for_elements<width>(count, [&](int64_t i, auto w) {
+    constexpr int n = decltype(w)::value;
+    float sums[n], values[n];
+    load(sums, y + i);
+    load(values, x + i);
+#pragma unroll
+    for (int j = 0; j < n; ++j) sums[j] += values[j];
+    store(y + i, sums);
+  });
+}
+
+// fminf and fmaxf would turn a NaN into the limit.
+template <typename T>
+__global__ void clamp_forward_kernel(T* x, int64_t rows, int64_t cols, int64_t begin, int64_t end, float limit) {
+  for (int64_t i = thread_index(); i < rows * (end - begin); i += thread_count()) {
+    T* at = x + i / (end - begin) * cols + begin + i % (end - begin);
+    float value = to_float(*at);
+    value = value > limit ? limit : value;
+    *at = from_float<T>(value < -limit ? -limit : value);
+  }
+}
+
+// The clamped values were rounded to their dtype, and the limit with them.
+template <typename T>
+__global__ void clamp_backward_kernel(T* dx, const T* x, int64_t rows, int64_t cols, int64_t begin, int64_t end,
+                                      float limit) {
+  for (int64_t i = thread_index(); i < rows * (end - begin); i += thread_count()) {
+    int64_t at = i / (end - begin) * cols + begin + i % (end - begin);
+    if (fabsf(to_float(x[at])) >= rounded<T>(limit)) dx[at] = from_float<T>(0.0f);
+  }
+}
+
+}  // namespace
+
+void CudaBackend::scale(Tensor x, float factor) {
+  check::scale(x);
+  Operation operation(*this, "scale", x);
+  with_dtype(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    with_width(vector_width({x.data}), [&](auto w) {
+      constexpr int width = decltype(w)::value;
+      launch(scale_kernel<T, width>, grid_for(ceil_div(x.numel(), width), block), block, 0, x.as<T>(), factor,
+             x.numel());
+    });
+  });
+}
+
+void CudaBackend::add(Tensor y, Tensor x) {
+  check::add(y, x);
+  Operation operation(*this, "add", y);
+  with_dtype(y.dtype, [&](auto to) {
+    with_dtype(x.dtype, [&](auto from) {
+      using Y = decltype(to);
+      using X = decltype(from);
+      with_width(vector_width({y.data, x.data}), [&](auto w) {
+        constexpr int width = decltype(w)::value;
+        launch(add_kernel<Y, X, width>, grid_for(ceil_div(y.numel(), width), block), block, 0, y.as<Y>(), x.as<X>(),
+               y.numel());
+      });
+    });
+  });
+}
+
+void CudaBackend::clamp_forward(Tensor x, int64_t begin, int64_t end, float limit) {
+  check::clamp_forward(x, begin, end, limit);
+  Operation operation(*this, "clamp_forward", x);
+  with_dtype(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    launch(clamp_forward_kernel<T>, grid_for(x.rows() * (end - begin), block), block, 0, x.as<T>(), x.rows(), x.cols(),
+           begin, end, limit);
+  });
+}
+
+void CudaBackend::clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit) {
+  check::clamp_backward(dx, x, begin, end, limit);
+  Operation operation(*this, "clamp_backward", x);
+  with_dtype(x.dtype, [&](auto type) {
+    using T = decltype(type);
+    launch(clamp_backward_kernel<T>, grid_for(x.rows() * (end - begin), block), block, 0, dx.as<T>(), x.as<T>(),
+           x.rows(), x.cols(), begin, end, limit);
+  });
+}
+
+}  // namespace rowan

@@ -1,0 +1,158 @@
+// Token and position embeddings. The backward sorts the tokens by id, so that every row of the table has one writer
+// and a fixed order of summation: no float atomics.
+#include <algorithm>
+
+#include "kernels/check.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/vector.cuh"
+
+namespace rowan {
+namespace {
+
+using namespace cuda;
+
+constexpr int block = 128, rank_block = 256;
+constexpr int64_t tokens_per_chunk = 4096;
+
+template <typename T, int width>
+__global__ void embedding_forward_kernel(T* out, const int* tokens, const T* table, const T* positions, int64_t count,
+                                         int64_t cols, int64_t vocabulary, int64_t seq, int* bad_id) {
+  int64_t vectors = cols / width;
+  for (int64_t i = thread_index(); i < count * vectors; i += thread_count()) {
+    int64_t n = i / vectors, column = i % vectors * width;
+    int token = tokens[n];
+    float values[width] = {}, position[width];
+    if (token >= 0 && token < vocabulary) {
+      load(values, table + token * cols + column);
+    } else if (column == 0) {
+      bad_id[0] = 1;
+      bad_id[1] = token;
+    }
+    if (positions) {
+      load(position, positions + n % seq * cols + column);
+#pragma unroll
+      for (int j = 0; j < width; ++j) values[j] += position[j];
+    }
+    store(out + n * cols + column, values);
+  }
+}
+
+// ranks[chunk, n] = how many tokens of the chunk come before token n when sorted by (id, place): count^2 comparisons
+// in all, 0.1 ms of an H200's arithmetic for 32768 tokens, and nothing to synchronize.
+__global__ void rank_kernel(int* ranks, const int* tokens, int64_t count) {
+  SHARED_ARRAY(int, others, rank_block);
+  int64_t n = thread_index();
+  int mine = n < count ? tokens[n] : 0, before = 0;
+  int64_t begin = blockIdx.y * tokens_per_chunk, end = min(begin + tokens_per_chunk, count);
+  for (int64_t tile = begin; tile < end; tile += rank_block) {
+    int size = static_cast<int>(min(end - tile, int64_t{rank_block}));
+    if (int i = static_cast<int>(threadIdx.x); i < size) others[i] = tokens[tile + i];
+    __syncthreads();
+    for (int m = 0; m < size; ++m) before += others[m] < mine || (others[m] == mine && tile + m < n);
+    __syncthreads();
+  }
+  if (n < count) ranks[blockIdx.y * count + n] = before;
+}
+
+__global__ void order_kernel(int* order, const int* ranks, int64_t count, int chunks) {
+  int64_t n = thread_index();
+  if (n >= count) return;
+  int rank = 0;
+  for (int chunk = 0; chunk < chunks; ++chunk) rank += ranks[chunk * count + n];
+  order[rank] = static_cast<int>(n);
+}
+
+// A block per token; the first of each id in sorted order adds up the rows of all with that id.
+template <typename T, typename D, int width>
+__global__ void add_rows_kernel(T* d_table, const D* dout, const int* tokens, const int* order, int64_t count,
+                                int64_t cols, int64_t vocabulary, int* bad_id) {
+  int64_t first = blockIdx.x;
+  int token = tokens[order[first]];
+  if (first > 0 && tokens[order[first - 1]] == token) return;
+  if (token < 0 || token >= vocabulary) {
+    if (threadIdx.x == 0) {
+      bad_id[0] = 1;
+      bad_id[1] = token;
+    }
+    return;
+  }
+  for (int64_t column = threadIdx.x * width; column < cols; column += blockDim.x * width) {
+    float sums[width], values[width];
+    load(sums, d_table + token * cols + column);
+    for (int64_t i = first; i < count && tokens[order[i]] == token; ++i) {
+      load(values, dout + order[i] * cols + column);
+#pragma unroll
+      for (int j = 0; j < width; ++j) sums[j] += values[j];
+    }
+    store(d_table + token * cols + column, sums);
+  }
+}
+
+template <typename T, typename D, int width>
+__global__ void add_positions_kernel(T* d_positions, const D* dout, int64_t count, int64_t cols, int64_t seq) {
+  int64_t vectors = cols / width;
+  for (int64_t i = thread_index(); i < min(seq, count) * vectors; i += thread_count()) {
+    int64_t position = i / vectors, column = i % vectors * width;
+    float sums[width], values[width];
+    load(sums, d_positions + position * cols + column);
+    for (int64_t n = position; n < count; n += seq) {
+      load(values, dout + n * cols + column);
+#pragma unroll
+      for (int j = 0; j < width; ++j) sums[j] += values[j];
+    }
+    store(d_positions + position * cols + column, sums);
+  }
+}
+
+}  // namespace
+
+void CudaBackend::embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq) {
+  check::embedding_forward(out, tokens, table, positions, seq);
+  Operation operation(*this, "embedding_forward", out);
+  int64_t count = tokens.numel(), cols = table.cols();
+  with_dtype(table.dtype, [&](auto type) {
+    using T = decltype(type);
+    with_width(vector_width({out.data, table.data, positions.data}, cols), [&](auto w) {
+      constexpr int width = decltype(w)::value;
+      launch(embedding_forward_kernel<T, width>, grid_for(count * cols / width, block), block, 0, out.as<T>(),
+             tokens.as<int>(), table.as<T>(), positions.as<T>(), count, cols, table.dim(0), seq, bad_id_);
+    });
+  });
+}
+
+void CudaBackend::embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq) {
+  check::embedding_backward(d_table, d_positions, dout, tokens, seq);
+  Operation operation(*this, "embedding_backward", dout);
+  int64_t count = tokens.numel(), cols = d_table.cols(), chunks = ceil_div(count, tokens_per_chunk);
+  if (count == 0) return;
+  int* ranks = workspace<int>((chunks + 1) * count);
+  int* order = ranks + chunks * count;
+  unsigned blocks = unsigned(ceil_div(count, rank_block));
+  launch(rank_kernel, dim3(blocks, unsigned(chunks)), rank_block, 0, ranks, tokens.as<int>(), count);
+  launch(order_kernel, blocks, rank_block, 0, order, ranks, count, int(chunks));
+  with_dtype(d_table.dtype, [&](auto to) {
+    with_dtype(dout.dtype, [&](auto from) {
+      using T = decltype(to);
+      using D = decltype(from);
+      with_width(vector_width({d_table.data, dout.data}, cols), [&](auto w) {
+        constexpr int width = decltype(w)::value;
+        launch(add_rows_kernel<T, D, width>, unsigned(count), block, 0, d_table.as<T>(), dout.as<D>(), tokens.as<int>(),
+               order, count, cols, d_table.dim(0), bad_id_);
+      });
+    });
+  });
+  if (d_positions.empty()) return;
+  with_dtype(d_positions.dtype, [&](auto to) {
+    with_dtype(dout.dtype, [&](auto from) {
+      using T = decltype(to);
+      using D = decltype(from);
+      with_width(vector_width({d_positions.data, dout.data}, cols), [&](auto w) {
+        constexpr int width = decltype(w)::value;
+        launch(add_positions_kernel<T, D, width>, grid_for(std::min(seq, count) * cols / width, block), block, 0,
+               d_positions.as<T>(), dout.as<D>(), count, cols, seq);
+      });
+    });
+  });
+}
+
+}  // namespace rowan

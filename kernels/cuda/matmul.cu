@@ -1,0 +1,191 @@
+// Matrix products through cuBLASLt. The heuristic is asked once for each shape; its answer is kept as a plan.
+#include <algorithm>
+#include <tuple>
+
+#include "base/error.h"
+#include "kernels/check.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/vector.cuh"
+
+namespace rowan {
+namespace {
+
+using namespace cuda;
+
+constexpr size_t workspace_limit = size_t{32} << 20;
+
+cudaDataType_t blas_type(DType dtype) { return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
+
+// The largest power of two up to 256 that divides every address.
+int alignment_of(std::initializer_list<const void*> pointers) {
+  uintptr_t bits = 256;
+  for (const void* pointer : pointers) bits |= reinterpret_cast<uintptr_t>(pointer);
+  return static_cast<int>(bits & -bits);
+}
+
+// Column sums of x[rows, cols]: a block takes 32 * width columns and every gridDim.y-th group of 8 rows.
+constexpr int column_warps = 8;
+template <typename T, int width>
+__global__ void column_sums_kernel(float* partial, const T* x, int64_t rows, int64_t cols) {
+  SHARED_ARRAY(float, sums, column_warps* warp_size* width);
+  int warp = threadIdx.x / warp_size;
+  int64_t column = (int64_t{blockIdx.x} * warp_size + threadIdx.x % warp_size) * width;
+  float mine[width] = {}, values[width];
+  if (column < cols)
+    for (int64_t n = int64_t{blockIdx.y} * column_warps + warp; n < rows; n += int64_t{gridDim.y} * column_warps) {
+      load(values, x + n * cols + column);
+#pragma unroll
+      for (int i = 0; i < width; ++i) mine[i] += values[i];
+    }
+#pragma unroll
+  for (int i = 0; i < width; ++i) sums[threadIdx.x * width + i] = mine[i];
+  __syncthreads();
+  if (warp > 0 || column >= cols) return;
+  for (int w = 1; w < column_warps; ++w)
+#pragma unroll
+    for (int i = 0; i < width; ++i) mine[i] += sums[(w * warp_size + threadIdx.x) * width + i];
+#pragma unroll
+  for (int i = 0; i < width; ++i) partial[blockIdx.y * cols + column + i] = mine[i];
+}
+
+}  // namespace
+
+bool CudaBackend::Product::operator<(const Product& other) const {
+  auto key = [](const Product& p) {
+    return std::make_tuple(p.m, p.n, p.k, p.lda, p.ldb, p.ldd, p.batch, p.stride_a, p.stride_b, p.stride_d,
+                           p.transpose_a, p.transpose_b, p.bias, p.in, p.out, p.alignment);
+  };
+  return key(*this) < key(other);
+}
+
+void CudaBackend::check(cublasStatus_t status) {
+  if (status != CUBLAS_STATUS_SUCCESS)
+    fail("{} on {}: cuBLASLt says: {}", operation_, subject_.describe(), cublasLtGetStatusString(status));
+}
+
+const CudaBackend::Plan& CudaBackend::plan_for(const Product& p) {
+  auto found = plans_.find(p);
+  if (found != plans_.end()) return found->second;
+  Plan plan{};
+  check(cublasLtMatmulDescCreate(&plan.description, CUBLAS_COMPUTE_32F, CUDA_R_32F));
+  auto describe = [&](cublasLtMatmulDescAttributes_t attribute, const auto& value) {
+    check(cublasLtMatmulDescSetAttribute(plan.description, attribute, &value, sizeof value));
+  };
+  describe(CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
+  describe(CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
+  if (p.bias) {
+    describe(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+    describe(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, blas_type(p.out));
+  }
+  auto layout = [&](cublasLtMatrixLayout_t* to, DType dtype, int64_t rows, int64_t cols, int64_t ld, int64_t stride) {
+    check(cublasLtMatrixLayoutCreate(to, blas_type(dtype), uint64_t(rows), uint64_t(cols), ld));
+    if (p.batch == 1) return;
+    int32_t batch = static_cast<int32_t>(p.batch);
+    check(cublasLtMatrixLayoutSetAttribute(*to, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &batch, sizeof batch));
+    check(cublasLtMatrixLayoutSetAttribute(*to, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &stride, sizeof stride));
+  };
+  layout(&plan.a, p.in, p.transpose_a ? p.k : p.m, p.transpose_a ? p.m : p.k, p.lda, p.stride_a);
+  layout(&plan.b, p.in, p.transpose_b ? p.n : p.k, p.transpose_b ? p.k : p.n, p.ldb, p.stride_b);
+  layout(&plan.d, p.out, p.m, p.n, p.ldd, p.stride_d);
+
+  cublasLtMatmulPreference_t preference;
+  check(cublasLtMatmulPreferenceCreate(&preference));
+  auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
+    check(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value));
+  };
+  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{workspace_limit});
+  for (auto side : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                    CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
+    prefer(side, static_cast<uint32_t>(p.alignment));
+  cublasLtMatmulHeuristicResult_t best;
+  int count = 0;
+  check(cublasLtMatmulAlgoGetHeuristic(blas_, plan.description, plan.a, plan.b, plan.d, plan.d, preference, 1, &best,
+                                       &count));
+  check(cublasLtMatmulPreferenceDestroy(preference));
+  if (count == 0)
+    fail("{} on {}: cuBLASLt has no algorithm for {} x {} x {}", operation_, subject_.describe(), p.n, p.m, p.k);
+  plan.algorithm = best.algo;
+  return plans_.emplace(p, plan).first->second;
+}
+
+void CudaBackend::multiply(Product p, void* d, const void* a, const void* b, const void* bias, float alpha,
+                           float beta) {
+  if (p.m == 0 || p.n == 0 || p.batch == 0) return;
+  p.bias = bias != nullptr;
+  p.alignment = alignment_of({d, a, b});
+  const Plan& plan = plan_for(p);
+  if (bias)
+    check(cublasLtMatmulDescSetAttribute(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
+  check(cublasLtMatmul(blas_, plan.description, &alpha, a, plan.a, b, plan.b, &beta, d, plan.d, d, plan.d,
+                       &plan.algorithm, blas_workspace_, workspace_limit, stream_));
+}
+
+// A row-major c[rows, cols] = op(a) op(b) is the column-major c^T = op(b)^T op(a)^T of the same memory: the operands
+// change places and keep their transposition.
+CudaBackend::Product CudaBackend::row_major(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b,
+                                            bool transpose_b) {
+  int last = c.rank - 1;
+  Product p{};
+  p.m = c.dim(last);
+  p.n = c.dim(last - 1);
+  p.k = a.dim(transpose_a ? last - 1 : last);
+  p.lda = b.dim(last);
+  p.ldb = a.dim(last);
+  p.ldd = c.dim(last);
+  p.batch = c.rank == 3 ? c.dim(0) : 1;
+  p.stride_a = b.dim(last - 1) * b.dim(last);
+  p.stride_b = a.dim(last - 1) * a.dim(last);
+  p.stride_d = p.m * p.n;
+  p.transpose_a = transpose_b;
+  p.transpose_b = transpose_a;
+  p.in = a.dtype;
+  p.out = c.dtype;
+  return p;
+}
+
+void CudaBackend::linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
+  check::linear_forward(out, in, weight, bias);
+  Operation operation(*this, "linear_forward", weight);
+  multiply(row_major(out, in, false, weight, true), out.data, weight.data, in.data, bias.data, 1.0f, 0.0f);
+}
+
+void CudaBackend::linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) {
+  check::linear_backward_input(din, dout, weight);
+  Operation operation(*this, "linear_backward_input", weight);
+  multiply(row_major(din, dout, false, weight, false), din.data, weight.data, dout.data, nullptr, 1.0f,
+           accumulate ? 1.0f : 0.0f);
+}
+
+void CudaBackend::linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
+  check::linear_backward_weight(d_weight, d_bias, dout, in);
+  Operation operation(*this, "linear_backward_weight", d_weight);
+  if (dout.dtype == DType::f32 && d_weight.dtype == DType::bf16) {  // which cuBLASLt does not offer
+    Tensor wide(workspace<float>(d_weight.numel()), DType::f32, {d_weight.dim(0), d_weight.dim(1)});
+    multiply(row_major(wide, dout, true, in, false), wide.data, in.data, dout.data, nullptr, 1.0f, 0.0f);
+    add(d_weight, wide);
+  } else {
+    multiply(row_major(d_weight, dout, true, in, false), d_weight.data, in.data, dout.data, nullptr, 1.0f, 1.0f);
+  }
+  if (d_bias.empty()) return;
+  int64_t rows = dout.rows(), cols = dout.cols();
+  with_dtype(dout.dtype, [&](auto type) {
+    using T = decltype(type);
+    with_width(vector_width({dout.data}, cols), [&](auto w) {
+      constexpr int width = decltype(w)::value;
+      int64_t columns = ceil_div(cols, warp_size * width);
+      int64_t groups = std::clamp<int64_t>(multiprocessors_ * 4 / columns, 1, ceil_div(rows, column_warps));
+      float* partial = workspace<float>(groups * cols);
+      launch(column_sums_kernel<T, width>, dim3(unsigned(columns), unsigned(groups)), column_warps * warp_size, 0,
+             partial, dout.as<T>(), rows, cols);
+      add_partials(d_bias, partial, groups);
+    });
+  });
+}
+
+void CudaBackend::matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) {
+  check::matmul(c, a, transpose_a, b, transpose_b);
+  Operation operation(*this, "matmul", c);
+  multiply(row_major(c, a, transpose_a, b, transpose_b), c.data, b.data, a.data, nullptr, alpha, beta);
+}
+
+}  // namespace rowan

@@ -1,0 +1,206 @@
+// Residual add fused with RMSNorm or LayerNorm, and the backward. A warp takes a row; its lanes come back to the same
+// elements in every pass, so later passes read the first-level cache and no synchronization is needed.
+#include <algorithm>
+
+#include "base/error.h"
+#include "kernels/check.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/vector.cuh"
+
+namespace rowan {
+namespace {
+
+using namespace cuda;
+
+constexpr int warps = 4, block = warps * warp_size;
+
+// Calls f(column) for the vectors of a row that belong to the calling lane.
+template <int width, typename F>
+__device__ __forceinline__ void for_lane(int64_t cols, F f) {
+  for (int64_t column = threadIdx.x % warp_size * width; column < cols; column += warp_size * width) f(column);
+}
+
+// mean is null for rms; branch and sum, and bias, may be null.
+template <typename T>
+struct ForwardArguments {
+  T *out, *sum;
+  float *mean, *rstd;
+  const T *residual, *branch, *weight, *bias;
+  int64_t rows, cols;
+  float eps;
+};
+
+template <typename T, int width>
+__global__ void norm_forward_kernel(ForwardArguments<T> a) {
+  int64_t n = int64_t{blockIdx.x} * warps + threadIdx.x / warp_size;
+  if (n >= a.rows) return;
+  const T* r = (a.branch ? a.sum : a.residual) + n * a.cols;
+  float total = 0.0f, squares = 0.0f;
+  for_lane<width>(a.cols, [&](int64_t c) {
+    float x[width], y[width];
+    load(x, a.residual + n * a.cols + c);
+    if (a.branch) {
+      load(y, a.branch + n * a.cols + c);
+#pragma unroll
+      for (int i = 0; i < width; ++i) x[i] = rounded<T>(x[i] + y[i]);
+      store(a.sum + n * a.cols + c, x);
+    }
+#pragma unroll
+    for (int i = 0; i < width; ++i) {
+      total += x[i];
+      squares += x[i] * x[i];
+    }
+  });
+  float count = static_cast<float>(a.cols), mean = 0.0f;
+  if (a.mean) {  // the variance about the mean needs a second pass
+    mean = warp_sum(total) / count;
+    squares = 0.0f;
+    for_lane<width>(a.cols, [&](int64_t c) {
+      float x[width];
+      load(x, r + c);
+#pragma unroll
+      for (int i = 0; i < width; ++i) squares += (x[i] - mean) * (x[i] - mean);
+    });
+  }
+  float rstd = 1.0f / sqrtf(warp_sum(squares) / count + a.eps);
+  if (threadIdx.x % warp_size == 0) {
+    if (a.mean) a.mean[n] = mean;
+    a.rstd[n] = rstd;
+  }
+  for_lane<width>(a.cols, [&](int64_t c) {
+    float x[width], weight[width], bias[width] = {};
+    load(x, r + c);
+    load(weight, a.weight + c);
+    if (a.bias) load(bias, a.bias + c);
+#pragma unroll
+    for (int i = 0; i < width; ++i) x[i] = (x[i] - mean) * rstd * weight[i] + bias[i];
+    store(a.out + n * a.cols + c, x);
+  });
+}
+
+// partial_weight and partial_bias f32[blocks, cols]; mean and partial_bias may be null.
+template <typename T>
+struct BackwardArguments {
+  T* d_residual;
+  float *partial_weight, *partial_bias;
+  const T *dout, *r, *weight;
+  const float *mean, *rstd;
+  int64_t rows, cols;
+  bool accumulate;
+};
+
+// Each warp adds the parameter gradients of its rows in shared memory (one row of `cols` sums a warp for the weight,
+// then for the bias); at the end the block adds up its warps.
+template <typename T, int width>
+__global__ void norm_backward_kernel(BackwardArguments<T> a) {
+  DYN_SHARED(float, sums);
+  int warp = threadIdx.x / warp_size, used_warps = blockDim.x / warp_size;
+  float* d_weight = sums + warp * a.cols;
+  float* d_bias = sums + (used_warps + warp) * a.cols;
+  for_lane<width>(a.cols, [&](int64_t c) {
+    for (int i = 0; i < width; ++i) {
+      d_weight[c + i] = 0.0f;
+      if (a.partial_bias) d_bias[c + i] = 0.0f;
+    }
+  });
+  for (int64_t n = int64_t{blockIdx.x} * used_warps + warp; n < a.rows; n += int64_t{gridDim.x} * used_warps) {
+    float mean = a.mean ? a.mean[n] : 0.0f, rstd = a.rstd[n], g_total = 0.0f, gx_total = 0.0f;
+    for_lane<width>(a.cols, [&](int64_t c) {
+      float d[width], x[width], weight[width];
+      load(d, a.dout + n * a.cols + c);
+      load(x, a.r + n * a.cols + c);
+      load(weight, a.weight + c);
+#pragma unroll
+      for (int i = 0; i < width; ++i) {
+        x[i] = (x[i] - mean) * rstd;
+        g_total += d[i] * weight[i];
+        gx_total += d[i] * weight[i] * x[i];
+        d_weight[c + i] += d[i] * x[i];
+        if (a.partial_bias) d_bias[c + i] += d[i];
+      }
+    });
+    float g_mean = warp_sum(g_total) / static_cast<float>(a.cols);
+    float gx_mean = warp_sum(gx_total) / static_cast<float>(a.cols);
+    if (!a.mean) g_mean = 0.0f;
+    for_lane<width>(a.cols, [&](int64_t c) {
+      float d[width], x[width], weight[width], result[width] = {};
+      load(d, a.dout + n * a.cols + c);
+      load(x, a.r + n * a.cols + c);
+      load(weight, a.weight + c);
+      if (a.accumulate) load(result, a.d_residual + n * a.cols + c);
+#pragma unroll
+      for (int i = 0; i < width; ++i) result[i] += rstd * (d[i] * weight[i] - g_mean - (x[i] - mean) * rstd * gx_mean);
+      store(a.d_residual + n * a.cols + c, result);
+    });
+  }
+  __syncthreads();
+  for (int64_t c = threadIdx.x; c < a.cols; c += blockDim.x) {
+    float weight = 0.0f, bias = 0.0f;
+    for (int w = 0; w < used_warps; ++w) {
+      weight += sums[w * a.cols + c];
+      if (a.partial_bias) bias += sums[(used_warps + w) * a.cols + c];
+    }
+    a.partial_weight[blockIdx.x * a.cols + c] = weight;
+    if (a.partial_bias) a.partial_bias[blockIdx.x * a.cols + c] = bias;
+  }
+}
+
+}  // namespace
+
+void CudaBackend::norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual,
+                               Tensor branch, Tensor weight, Tensor bias, float eps) {
+  check::norm_forward(kind, out, sum, mean, rstd, residual, branch, weight, bias);
+  Operation operation(*this, "norm_forward", residual);
+  with_dtype(residual.dtype, [&](auto type) {
+    using T = decltype(type);
+    ForwardArguments<T> a{out.as<T>(),
+                          sum.as<T>(),
+                          mean.as<float>(),
+                          rstd.as<float>(),
+                          residual.as<T>(),
+                          branch.as<T>(),
+                          weight.as<T>(),
+                          bias.as<T>(),
+                          residual.rows(),
+                          residual.cols(),
+                          eps};
+    with_width(vector_width({a.out, a.sum, a.residual, a.branch, a.weight, a.bias}, a.cols), [&](auto w) {
+      launch(norm_forward_kernel<T, decltype(w)::value>, unsigned(ceil_div(a.rows, warps)), block, 0, a);
+    });
+  });
+}
+
+void CudaBackend::norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r,
+                                Tensor weight, Tensor mean, Tensor rstd, bool accumulate) {
+  check::norm_backward(kind, d_residual, d_weight, d_bias, dout, r, weight, mean, rstd);
+  Operation operation(*this, "norm_backward", r);
+  int64_t sums = d_bias.empty() ? 1 : 2, cols = r.cols();
+  // Wide rows leave room for fewer warps: 200 KB of shared memory hold one warp's sums up to 25600 columns of both.
+  constexpr int64_t shared_limit = 200 * 1024;
+  int64_t used_warps = std::min<int64_t>(warps, shared_limit / (sums * cols * int64_t{sizeof(float)}));
+  if (used_warps == 0) fail("norm_backward: r is {}; rows of more than {} values do not fit", r.describe(), 25600);
+  int64_t blocks = std::min<int64_t>(ceil_div(r.rows(), used_warps), multiprocessors_ * 4);
+  float* partial = workspace<float>(2 * blocks * cols);
+  with_dtype(r.dtype, [&](auto type) {
+    using T = decltype(type);
+    BackwardArguments<T> a{d_residual.as<T>(),
+                           partial,
+                           d_bias.empty() ? nullptr : partial + blocks * cols,
+                           dout.as<T>(),
+                           r.as<T>(),
+                           weight.as<T>(),
+                           mean.as<float>(),
+                           rstd.as<float>(),
+                           r.rows(),
+                           cols,
+                           accumulate};
+    with_width(vector_width({a.d_residual, a.dout, a.r, a.weight}, cols), [&](auto w) {
+      launch(norm_backward_kernel<T, decltype(w)::value>, unsigned(blocks), unsigned(used_warps * warp_size),
+             static_cast<size_t>(used_warps * sums * cols) * sizeof(float), a);
+    });
+  });
+  add_partials(d_weight, partial, blocks);
+  if (!d_bias.empty()) add_partials(d_bias, partial + blocks * cols, blocks);
+}
+
+}  // namespace rowan

@@ -1,0 +1,241 @@
+// A stand-in for the cuBLASLt calls of kernels/cuda/matmul.cu, with cuBLASLt's column-major conventions: it refuses
+// leading dimensions too small, layouts that do not fit each other and pointers outside device memory or less aligned
+// than was said, and computes the product with fp32 sums.
+#include <cublasLt.h>
+#include <cuda_bf16.h>
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "engine.h"
+
+struct cublasLtContext {
+  int unused;
+};
+
+namespace {
+
+struct Layout {
+  cudaDataType type;
+  uint64_t rows, cols;
+  int64_t ld, stride;
+  int32_t batch;
+
+  size_t element() const { return type == CUDA_R_16BF ? 2 : 4; }
+  bool valid() const {
+    return (type == CUDA_R_16BF || type == CUDA_R_32F) && rows > 0 && cols > 0 && ld >= int64_t(rows) && batch > 0;
+  }
+  // What the matrices take, from the first element to the last.
+  size_t bytes() const { return (size_t(batch - 1) * size_t(stride) + (cols - 1) * size_t(ld) + rows) * element(); }
+  float get(const void* base, size_t i) const {
+    return type == CUDA_R_16BF ? __bfloat162float(static_cast<const __nv_bfloat16*>(base)[i])
+                               : static_cast<const float*>(base)[i];
+  }
+  void set(void* base, size_t i, float value) const {
+    if (type == CUDA_R_16BF)
+      static_cast<__nv_bfloat16*>(base)[i] = __float2bfloat16(value);
+    else
+      static_cast<float*>(base)[i] = value;
+  }
+};
+
+struct Description {
+  cublasOperation_t transpose_a, transpose_b;
+  cublasLtEpilogue_t epilogue;
+  cudaDataType bias_type;
+  const void* bias;
+};
+
+struct Preference {
+  uint64_t workspace;
+  uint32_t alignment[4];
+};
+
+// What the heuristic was asked, kept in the algorithm's opaque bytes: a plan used for another shape is refused.
+struct Asked {
+  uint64_t m, n, k;
+  uint32_t alignment;
+};
+static_assert(sizeof(Asked) <= sizeof(cublasLtMatmulAlgo_t));
+
+template <typename Opaque>
+Layout& layout_of(Opaque handle) {
+  return *reinterpret_cast<Layout*>(handle);
+}
+template <typename Opaque>
+Description& description_of(Opaque handle) {
+  return *reinterpret_cast<Description*>(handle);
+}
+
+template <typename T>
+cublasStatus_t assign(T& to, const void* from, size_t bytes) {
+  if (bytes != sizeof(T)) return CUBLAS_STATUS_INVALID_VALUE;
+  std::memcpy(&to, from, bytes);
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+// Copies op(x) of one batch entry as rows of `length` consecutive values: rows of op(a), columns of op(b).
+std::vector<float> gather(const Layout& x, const void* base, int64_t entry, bool outer_is_column) {
+  uint64_t outer = outer_is_column ? x.cols : x.rows, inner = outer_is_column ? x.rows : x.cols;
+  std::vector<float> values(outer * inner);
+  for (uint64_t o = 0; o < outer; ++o)
+    for (uint64_t i = 0; i < inner; ++i) {
+      uint64_t row = outer_is_column ? i : o, col = outer_is_column ? o : i;
+      values[o * inner + i] = x.get(base, size_t(entry * x.stride) + col * size_t(x.ld) + row);
+    }
+  return values;
+}
+
+}  // namespace
+
+extern "C" {
+
+cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
+  *handle = new cublasLtContext{};
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
+  delete handle;
+  return CUBLAS_STATUS_SUCCESS;
+}
+const char* cublasLtGetStatusString(cublasStatus_t status) {
+  return status == CUBLAS_STATUS_INVALID_VALUE ? "CUBLAS_STATUS_INVALID_VALUE" : "CUBLAS_STATUS_NOT_SUPPORTED";
+}
+
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* handle, cublasComputeType_t compute,
+                                        cudaDataType_t scale) {
+  if (compute != CUBLAS_COMPUTE_32F || scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
+  *handle = reinterpret_cast<cublasLtMatmulDesc_t>(
+      new Description{CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT, CUDA_R_32F, nullptr});
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t handle) {
+  delete &description_of(handle);
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t handle, cublasLtMatmulDescAttributes_t attribute,
+                                              const void* value, size_t bytes) {
+  Description& d = description_of(handle);
+  switch (attribute) {
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+      return assign(d.transpose_a, value, bytes);
+    case CUBLASLT_MATMUL_DESC_TRANSB:
+      return assign(d.transpose_b, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE:
+      return assign(d.epilogue, value, bytes);
+    case CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE:
+      return assign(d.bias_type, value, bytes);
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
+      return assign(d.bias, value, bytes);
+    default:
+      return CUBLAS_STATUS_NOT_SUPPORTED;
+  }
+}
+
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* handle, cudaDataType type, uint64_t rows,
+                                          uint64_t cols, int64_t ld) {
+  *handle = reinterpret_cast<cublasLtMatrixLayout_t>(new Layout{type, rows, cols, ld, 0, 1});
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t handle) {
+  delete &layout_of(handle);
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t handle,
+                                                cublasLtMatrixLayoutAttribute_t attribute, const void* value,
+                                                size_t bytes) {
+  if (attribute == CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT) return assign(layout_of(handle).batch, value, bytes);
+  if (attribute == CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET) return assign(layout_of(handle).stride, value, bytes);
+  return CUBLAS_STATUS_NOT_SUPPORTED;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* handle) {
+  *handle = reinterpret_cast<cublasLtMatmulPreference_t>(new Preference{0, {256, 256, 256, 256}});
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t handle) {
+  delete reinterpret_cast<Preference*>(handle);
+  return CUBLAS_STATUS_SUCCESS;
+}
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t handle,
+                                                    cublasLtMatmulPreferenceAttributes_t attribute, const void* value,
+                                                    size_t bytes) {
+  Preference& p = *reinterpret_cast<Preference*>(handle);
+  switch (attribute) {
+    case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES:
+      return assign(p.workspace, value, bytes);
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES:
+      return assign(p.alignment[0], value, bytes);
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES:
+      return assign(p.alignment[1], value, bytes);
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES:
+      return assign(p.alignment[2], value, bytes);
+    case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES:
+      return assign(p.alignment[3], value, bytes);
+    default:
+      return CUBLAS_STATUS_NOT_SUPPORTED;
+  }
+}
+
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t description,
+                                              cublasLtMatrixLayout_t a_handle, cublasLtMatrixLayout_t b_handle,
+                                              cublasLtMatrixLayout_t c_handle, cublasLtMatrixLayout_t d_handle,
+                                              cublasLtMatmulPreference_t preference, int,
+                                              cublasLtMatmulHeuristicResult_t results[], int* count) {
+  const Description& m = description_of(description);
+  const Layout &a = layout_of(a_handle), &b = layout_of(b_handle), &d = layout_of(d_handle);
+  bool ta = m.transpose_a != CUBLAS_OP_N, tb = m.transpose_b != CUBLAS_OP_N;
+  uint64_t k = ta ? a.rows : a.cols;
+  *count = 0;
+  if (!a.valid() || !b.valid() || !d.valid() || c_handle != d_handle) return CUBLAS_STATUS_INVALID_VALUE;
+  if ((ta ? a.cols : a.rows) != d.rows || (tb ? b.rows : b.cols) != d.cols || (tb ? b.cols : b.rows) != k)
+    return CUBLAS_STATUS_INVALID_VALUE;
+  if (a.batch != d.batch || b.batch != d.batch || a.type != b.type) return CUBLAS_STATUS_INVALID_VALUE;
+  if (a.type == CUDA_R_32F && d.type != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
+  std::memset(results, 0, sizeof *results);
+  const Preference& p = *reinterpret_cast<Preference*>(preference);
+  Asked asked{d.rows, d.cols, k, *std::min_element(p.alignment, p.alignment + 4)};
+  std::memcpy(&results->algo, &asked, sizeof asked);
+  *count = 1;
+  return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description, const void* alpha, const void* A,
+                              cublasLtMatrixLayout_t a_handle, const void* B, cublasLtMatrixLayout_t b_handle,
+                              const void* beta, const void* C, cublasLtMatrixLayout_t c_handle, void* D,
+                              cublasLtMatrixLayout_t d_handle, const cublasLtMatmulAlgo_t* algorithm, void* workspace,
+                              size_t workspace_bytes, cudaStream_t) {
+  const Description& m = description_of(description);
+  const Layout &a = layout_of(a_handle), &b = layout_of(b_handle), &d = layout_of(d_handle);
+  bool ta = m.transpose_a != CUBLAS_OP_N, tb = m.transpose_b != CUBLAS_OP_N;
+  uint64_t k = ta ? a.rows : a.cols;
+  Asked asked;
+  std::memcpy(&asked, algorithm, sizeof asked);
+  uintptr_t addresses =
+      reinterpret_cast<uintptr_t>(A) | reinterpret_cast<uintptr_t>(B) | reinterpret_cast<uintptr_t>(D);
+  using emulation::is_device_range;
+  if (asked.m != d.rows || asked.n != d.cols || asked.k != k || addresses % asked.alignment || C != D ||
+      c_handle != d_handle || !is_device_range(A, a.bytes()) || !is_device_range(B, b.bytes()) ||
+      !is_device_range(D, d.bytes()) || !is_device_range(workspace, workspace_bytes))
+    return CUBLAS_STATUS_INVALID_VALUE;
+  bool bias = m.epilogue == CUBLASLT_EPILOGUE_BIAS;
+  Layout bias_layout{m.bias_type, d.rows, 1, int64_t(d.rows), 0, 1};
+  if (bias && !is_device_range(m.bias, bias_layout.bytes())) return CUBLAS_STATUS_INVALID_VALUE;
+
+  emulation::DeviceMemoryOpen open;
+  float scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
+  for (int64_t entry = 0; entry < d.batch; ++entry) {
+    std::vector<float> left = gather(a, A, entry, ta), right = gather(b, B, entry, !tb);
+    for (uint64_t col = 0; col < d.cols; ++col)
+      for (uint64_t row = 0; row < d.rows; ++row) {
+        float sum = 0.0f;
+        for (uint64_t i = 0; i < k; ++i) sum += left[row * k + i] * right[col * k + i];
+        size_t at = size_t(entry * d.stride) + col * size_t(d.ld) + row;
+        float value = scale * sum + (keep != 0.0f ? keep * d.get(D, at) : 0.0f);  // beta 0 never reads
+        d.set(D, at, bias ? value + bias_layout.get(m.bias, row) : value);
+      }
+  }
+  return CUBLAS_STATUS_SUCCESS;
+}
+}
