@@ -7,6 +7,9 @@
 namespace rowan {
 
 CLI::App* add_bench(CLI::App& app);
+CLI::App* add_eval(CLI::App& app);
+CLI::App* add_export(CLI::App& app);
+CLI::App* add_generate(CLI::App& app);
 CLI::App* add_tales(CLI::App& app);
 
 // The parts of `rowan bench`.

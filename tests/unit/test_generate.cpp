@@ -1,0 +1,226 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <map>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "train/evaluate.h"
+#include "train/export.h"
+#include "train/generate.h"
+#include "train/run_folder.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(Sampling, FollowsTheDistribution) {
+  const std::vector<float> logits = {0.0f, std::log(2.0f), std::log(5.0f), -INFINITY};
+  std::map<int32_t, int> count;
+  const int draws = 20000;
+  for (uint64_t i = 0; i < draws; ++i) ++count[sample_token(logits, {.temperature = 1, .seed = 3}, i)];
+  EXPECT_NEAR(count[0] / double{draws}, 1.0 / 8, 0.01);
+  EXPECT_NEAR(count[1] / double{draws}, 2.0 / 8, 0.012);
+  EXPECT_NEAR(count[2] / double{draws}, 5.0 / 8, 0.014);
+  EXPECT_EQ(count[3], 0);
+
+  count.clear();
+  for (uint64_t i = 0; i < draws; ++i) ++count[sample_token(logits, {.temperature = 0.5, .top_k = 2, .seed = 3}, i)];
+  EXPECT_EQ(count[0], 0);
+  EXPECT_NEAR(count[1] / double{draws}, 4.0 / 29, 0.01);
+}
+
+TEST(Sampling, TemperatureZeroTakesTheLikeliest) {
+  const std::vector<float> logits = {1, 3, 3, 2};
+  EXPECT_EQ(sample_token(logits, {.temperature = 0}, 7), 1);
+  EXPECT_EQ(sample_token(logits, {.temperature = 1, .top_k = 1}, 7), 1);
+  EXPECT_THROW(sample_token(std::vector<float>{1, NAN}, {}, 0), Error);
+}
+
+TEST(Sampling, SameSeedSameText) {
+  auto next = [](std::span<const int32_t> tokens) {
+    std::vector<float> logits(50);
+    for (size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>((i * tokens.back()) % 7);
+    return logits;
+  };
+  auto text = [&](uint64_t seed) {
+    std::vector<int32_t> tokens = {3};
+    int calls = 0;
+    generate(tokens, 20, 49, {.temperature = 1, .seed = seed}, next, [&] { ++calls; });
+    EXPECT_EQ(calls, static_cast<int>(tokens.size()) - 1);
+    return tokens;
+  };
+  EXPECT_EQ(text(1), text(1));
+  EXPECT_NE(text(1), text(2));
+  std::vector<int32_t> tokens = {1};
+  auto end = [](std::span<const int32_t>) { return std::vector<float>{0, 0, 1}; };
+  generate(tokens, 5, 2, {.temperature = 0}, end, [] {});
+  EXPECT_EQ(tokens.size(), 1u);
+}
+
+// A run directory with one checkpoint of an untrained model.
+class RunFolderTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = fs::path(testing::TempDir()) / ("rowan_run_" + std::to_string(::getpid()));
+    fs::create_directories(dir_);
+    backend_ = make_cpu_backend(1);
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+
+  void make_run(const Json& model) {
+    const Json config = {{"model", model}, {"tokenizer", "bytes"}};
+    write_file_atomically(dir_ / "config.json", config.dump());
+    auto source = std::make_shared<JsonSource>(JsonSource{"model", model.dump()});
+    config_ = parse_model(JsonObject(source, model));
+    model_ = std::make_unique<Model>(*backend_, config_, ModelOptions{.batch = 1, .seq = 16, .training = false});
+    std::vector<std::vector<float>> values;
+    std::vector<TensorSource> sources;
+    for (const Parameter& parameter : model_->parameters().parameters()) {
+      // Biases and norms too, so that an export that loses or swaps any is noticed.
+      std::vector<float>& v = values.emplace_back(parameter.numel());
+      Parameter noisy = parameter;
+      noisy.init_std = 0.2;
+      initial_values(noisy, 5, 0, parameter.numel(), v.data());
+      model_->set(parameter, v.data());
+    }
+    for (size_t i = 0; i < values.size(); ++i) {
+      const Parameter& parameter = model_->parameters().parameters()[i];
+      sources.push_back({{parameter.name, "F32", parameter.shape}, [&v = values[i]] { return v.data(); }});
+    }
+    CheckpointWriter writer(dir_ / "checkpoints", 1);
+    writer.write(sources, {});
+    writer.commit({{"step", 1}}, 1);
+  }
+
+  RunFolder open() {
+    return RunFolder(dir_, [](const std::string& text) { ADD_FAILURE() << text; });
+  }
+
+  const Json llama_ = {{"model_type", "llama"},    {"hidden_size", 16},
+                       {"intermediate_size", 24},  {"num_hidden_layers", 2},
+                       {"num_attention_heads", 4}, {"num_key_value_heads", 2},
+                       {"vocab_size", 257},        {"max_position_embeddings", 32}};
+  const Json gpt2_ = {{"model_type", "gpt2"}, {"n_embd", 16},      {"n_layer", 2},  {"n_head", 2},
+                      {"n_positions", 32},    {"vocab_size", 300}, {"bias", false}, {"split_qkv", true}};
+  fs::path dir_;
+  std::unique_ptr<Backend> backend_;
+  ModelConfig config_;
+  std::unique_ptr<Model> model_;
+};
+
+TEST_F(RunFolderTest, PredictorSeesTheLastWindow) {
+  make_run(llama_);
+  Predictor predict(*backend_, open(), 16);
+  std::vector<int32_t> tokens = {1, 2, 3, 4, 5};
+  std::vector<float> logits = predict(tokens);
+  ASSERT_EQ(logits.size(), 257u);
+
+  std::vector<int32_t> padded(16, 9);
+  std::copy(tokens.begin(), tokens.end(), padded.begin());
+  Arena memory(*backend_, Category::data);
+  Tensor input = memory.take(DType::i32, {16});
+  backend_->upload(input, padded.data());
+  model_->forward(input);
+  std::vector<float> expected(257);
+  backend_->download(expected.data(), model_->logits(4, 1));
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_FLOAT_EQ(logits[i], expected[i]);
+
+  std::vector<int32_t> longer(40, 7);
+  EXPECT_EQ(predict(longer), predict(std::span(longer).last(16)));
+  longer.back() = 257;
+  EXPECT_THROW(predict(longer), Error);
+}
+
+TEST_F(RunFolderTest, MistakesAreNamed) {
+  auto message = [&](const fs::path& folder) {
+    try {
+      RunFolder(folder, [](const std::string&) {});
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_EQ(message(dir_ / "absent"),
+            (dir_ / "absent").string() + ": not the directory of a run: it has no config.json");
+  make_run(llama_);
+  fs::remove_all(dir_ / "checkpoints" / "step_00000001");
+  EXPECT_EQ(message(dir_), (dir_ / "checkpoints").string() + ": no checkpoint yet");
+  make_run(llama_);
+  Json other = llama_;
+  other["hidden_size"] = 32;
+  write_file_atomically(dir_ / "config.json", Json({{"model", other}, {"tokenizer", "bytes"}}).dump());
+  EXPECT_THROW(Predictor(*backend_, open(), 8), Error);
+}
+
+TEST_F(RunFolderTest, EvaluationCountsEveryTargetOnce) {
+  make_run(llama_);
+  std::vector<int32_t> header(256);
+  header[0] = 20240520, header[1] = 1, header[2] = 101;
+  std::string shard(reinterpret_cast<const char*>(header.data()), 1024);
+  for (uint16_t i = 0; i < 101; ++i) shard += std::string(reinterpret_cast<const char*>(&i), 2);
+  write_file_atomically(dir_ / "data.bin", shard);
+  Dataset data({(dir_ / "data.bin").string()}, {}, Reading::packed, 16, 257);
+
+  auto loss = [&](int64_t batch, int64_t tokens, int ranks) {
+    Model model(*backend_, config_, {.batch = batch, .seq = 16, .training = false});
+    load_weights(model, open().checkpoint().model());
+    LossSum sum;
+    for (int rank = 0; rank < ranks; ++rank) {
+      LossSum part = evaluate(*backend_, model, data, tokens, rank, ranks);
+      sum.nats += part.nats;
+      sum.targets += part.targets;
+    }
+    return sum;
+  };
+  LossSum one = loss(1, 1000, 1);
+  EXPECT_EQ(one.targets, 100);
+  EXPECT_GT(one.mean(), 0);
+  for (auto [batch, ranks] : {std::pair(3, 1), std::pair(2, 3), std::pair(4, 2)}) {
+    LossSum sum = loss(batch, INT64_MAX, ranks);
+    EXPECT_EQ(sum.targets, 100);
+    EXPECT_NEAR(sum.nats, one.nats, 1e-4 * one.nats);
+  }
+  EXPECT_EQ(loss(2, 17, 1).targets, 32);
+}
+
+TEST_F(RunFolderTest, ExportsLlamaAsItIs) {
+  make_run(llama_);
+  RunFolder run = open();
+  export_model(run.model(), run.checkpoint().model(), DType::f32, nullptr, dir_ / "hf");
+  SafeTensors exported(dir_ / "hf" / "model.safetensors");
+  EXPECT_EQ(exported.metadata().at("format"), "pt");
+  for (const StoredTensor& tensor : exported.tensors())
+    EXPECT_EQ(read_floats(tensor), read_floats(run.checkpoint().model().find(tensor.name)));
+  Json config = Json::parse(read_file(dir_ / "hf" / "config.json"));
+  EXPECT_EQ(config["architectures"][0], "LlamaForCausalLM");
+  EXPECT_EQ(config["tie_word_embeddings"], false);
+}
+
+TEST_F(RunFolderTest, ExportsGpt2AsTransformersKeepsIt) {
+  make_run(gpt2_);
+  RunFolder run = open();
+  export_model(run.model(), run.checkpoint().model(), DType::f32, nullptr, dir_ / "hf");
+  SafeTensors exported(dir_ / "hf" / "model.safetensors");
+  const StoredTensor& fused = exported.find("transformer.h.1.attn.c_attn.weight");
+  ASSERT_EQ(fused.shape, (std::vector<int64_t>{16, 48}));
+  std::vector<float> values = read_floats(fused);
+  std::vector<float> k = read_floats(run.checkpoint().model().find("transformer.h.1.attn.k_attn.weight"));
+  for (int out = 0; out < 16; ++out)
+    for (int in = 0; in < 16; ++in) EXPECT_EQ(values[in * 48 + 16 + out], k[out * 16 + in]);
+  EXPECT_EQ(exported.find("transformer.h.0.mlp.c_fc.weight").shape, (std::vector<int64_t>{16, 64}));
+  EXPECT_EQ(read_floats(exported.find("transformer.h.0.mlp.c_fc.bias")), std::vector<float>(64));
+  EXPECT_EQ(exported.find("transformer.wte.weight").shape, (std::vector<int64_t>{300, 16}));
+  EXPECT_FALSE(exported.has("lm_head.weight"));
+  Json config = Json::parse(read_file(dir_ / "hf" / "config.json"));
+  EXPECT_FALSE(config.contains("bias") || config.contains("split_qkv"));
+
+  ModelConfig clipped = run.model();
+  clipped.qk_clip = 8;
+  EXPECT_THROW(export_model(clipped, run.checkpoint().model(), DType::f32, nullptr, dir_ / "hf"), Error);
+}
+
+}  // namespace
+}  // namespace rowan
