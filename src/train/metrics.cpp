@@ -33,6 +33,8 @@ MetricsLog::MetricsLog(const std::filesystem::path& run_dir, std::optional<int64
   write_file_atomically(path_, kept);
   fd_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
   if (fd_ < 0) fail("cannot open {}: {}", path_.string(), std::strerror(errno));
+  if (!resumed_step) std::filesystem::remove_all(run_dir / "tensorboard");
+  events_.emplace(run_dir / "tensorboard");
 }
 
 MetricsLog::~MetricsLog() { ::close(fd_); }
@@ -43,12 +45,16 @@ void MetricsLog::train_row(const TrainRow& row) {
                      {"tokens", row.tokens}, {"tokens_per_second", row.tokens_per_second},
                      {"mfu", row.mfu},       {"seconds", row.seconds}};
   append(json.dump());
+  for (const char* key : {"loss", "lr", "grad_norm", "tokens_per_second", "mfu"})
+    events_->scalar(fmt::format("train/{}", key), row.step, json[key].get<float>());
 }
 
 void MetricsLog::validation_row(const ValidationRow& row) {
   Json json = {{"step", row.step}, {"val_loss", row.val_loss}};
   for (const auto& [key, value] : row.extra) json[key] = value;
   append(json.dump());
+  events_->scalar("validation/loss", row.step, static_cast<float>(row.val_loss));
+  for (const auto& [key, value] : row.extra) events_->scalar("validation/" + key, row.step, static_cast<float>(value));
 }
 
 void MetricsLog::append(const std::string& line) {

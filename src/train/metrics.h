@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "train/tensorboard.h"
+
 namespace rowan {
 
 // One training step. `step` counts finished optimizer updates, from 1.
@@ -29,11 +31,13 @@ struct ValidationRow {
   std::vector<std::pair<std::string, double>> extra;  // more numbers, such as nats a byte
 };
 
-// Appends whole lines to metrics.jsonl. A number that is not finite is written as null.
+// Appends whole lines to metrics.jsonl, and the same numbers to events in RUN/tensorboard. In the lines a number that
+// is not finite is null.
 class MetricsLog {
  public:
   // Starts afresh, or, given the step a run resumes from, drops the rows behind it and a line cut short, so that no
-  // step stands twice. Throws Error when the file cannot be written.
+  // step stands twice. Events are never taken back: TensorBoard shows repeated steps twice. Throws Error when a file
+  // cannot be written.
   MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step);
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;
@@ -47,6 +51,7 @@ class MetricsLog {
 
   std::filesystem::path path_;
   int fd_ = -1;
+  std::optional<TensorBoardWriter> events_;
 };
 
 }  // namespace rowan

@@ -59,6 +59,7 @@ TEST_F(MetricsTest, ResumingDropsRowsBehindTheCheckpoint) {
   EXPECT_EQ(content(), first_two + "{\"step\":2,\"val_loss\":1.0}\n");
   MetricsLog fresh(dir_, {});
   EXPECT_EQ(content(), "");
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir_ / "tensorboard"), fs::directory_iterator()), 1);
   EXPECT_THROW(MetricsLog(dir_ / "absent", {}), Error);
 }
 
