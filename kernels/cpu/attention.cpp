@@ -198,7 +198,7 @@ void backward_head(const BackwardScratch& s, const Sizes& size, const float* log
 void CpuBackend::attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) {
   check::attention_forward(out, log_sum_exp, qkv, shape);
   int64_t floats = round_up(forward_floats(Sizes(shape)), lanes);
-  float* memory = scratch(static_cast<size_t>(floats * threads_));
+  float* memory = scratch_.take(floats * threads_);
   cpu::with_dtype(qkv.dtype, [&](auto type) {
     using T = decltype(type);
     cpu::parallel_units(threads_, shape.batch * shape.heads, [&](int64_t unit, int thread) {
@@ -218,7 +218,7 @@ void CpuBackend::attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor
   Sizes size(shape);
   int64_t floats = round_up(BackwardScratch::floats(size), lanes), group = shape.heads / shape.kv_heads;
   int64_t stride = shape.qkv_width(), out_stride = shape.out_width();
-  float* memory = scratch(static_cast<size_t>(floats * threads_));
+  float* memory = scratch_.take(floats * threads_);
   cpu::with_dtype(qkv.dtype, [&](auto type) {
     using T = decltype(type);
     cpu::parallel_units(threads_, shape.batch * shape.kv_heads, [&](int64_t unit, int thread) {

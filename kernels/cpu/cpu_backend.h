@@ -8,6 +8,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cpu/products.h"
+#include "kernels/cpu/scratch.h"
 
 namespace rowan {
 
@@ -74,9 +75,6 @@ class CpuBackend final : public Backend {
   void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule) override;
 
  private:
-  // Scratch memory of one operation, 64-byte aligned, not initialized; grows to the largest request.
-  float* scratch(size_t floats);
-
   struct Block {
     void* base;     // what the system gave
     size_t length;  // of a mapping; 0 for memory of aligned_alloc
@@ -85,8 +83,7 @@ class CpuBackend final : public Backend {
   int threads_;
   Products products_;
   std::unordered_map<void*, Block> blocks_;
-  void* scratch_ = nullptr;
-  size_t scratch_floats_ = 0;
+  cpu::Scratch scratch_;
 };
 
 }  // namespace rowan

@@ -43,7 +43,6 @@ std::string cpu_model() {
 CpuBackend::CpuBackend(int threads) : threads_(threads > 0 ? threads : default_threads()), products_(threads_) {}
 
 CpuBackend::~CpuBackend() {
-  std::free(scratch_);
   while (!blocks_.empty()) release(blocks_.begin()->first);
 }
 
@@ -84,18 +83,6 @@ void CpuBackend::release(void* memory) {
   else
     std::free(found->second.base);
   blocks_.erase(found);
-}
-
-float* CpuBackend::scratch(size_t floats) {
-  if (floats > scratch_floats_) {
-    std::free(scratch_);
-    scratch_floats_ = 0;
-    size_t rounded = (floats + 15) / 16 * 16;
-    scratch_ = std::aligned_alloc(64, rounded * sizeof(float));
-    if (!scratch_) fail("out of memory: {} bytes for {}", rounded * sizeof(float), name_of(Category::workspace));
-    scratch_floats_ = rounded;
-  }
-  return static_cast<float*>(scratch_);
 }
 
 void CpuBackend::upload(Tensor to, const void* host) {

@@ -123,7 +123,7 @@ void CpuBackend::norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Te
   constexpr int64_t pieces = 32;  // fixed: the order of summation does not depend on the number of threads
   int64_t rows = r.rows(), width = r.cols(), stride = 2 * width;
   int64_t grain = std::max<int64_t>(1, (rows + pieces - 1) / pieces), used = (rows + grain - 1) / grain;
-  float* partial = scratch(static_cast<size_t>(used * stride));
+  float* partial = scratch_.take(used * stride);
   cpu::with_dtype(r.dtype, [&](auto type) {
     using T = decltype(type);
     cpu::parallel_ranges(threads_, rows, grain, [&](int64_t begin, int64_t end) {

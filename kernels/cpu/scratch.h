@@ -1,0 +1,37 @@
+// Memory that operations reuse from call to call.
+#pragma once
+
+#include <cstdint>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "kernels/backend.h"
+
+namespace rowan::cpu {
+
+class Scratch {
+ public:
+  Scratch() = default;
+  ~Scratch() { std::free(memory_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+
+  // 64-byte aligned, not initialized, valid until the next call; grows to the largest request.
+  float* take(int64_t floats) {
+    if (floats > floats_) {
+      std::free(memory_);
+      floats_ = 0;
+      size_t bytes = (static_cast<size_t>(floats) * sizeof(float) + 63) / 64 * 64;
+      memory_ = std::aligned_alloc(64, bytes);
+      if (!memory_) fail("out of memory: {} bytes for {}", bytes, name_of(Category::workspace));
+      floats_ = floats;
+    }
+    return static_cast<float*>(memory_);
+  }
+
+ private:
+  void* memory_ = nullptr;
+  int64_t floats_ = 0;
+};
+
+}  // namespace rowan::cpu
