@@ -1,0 +1,431 @@
+#include <cmath>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "suite.h"
+
+namespace rowan::test {
+namespace {
+
+constexpr double huge = 1e300;
+
+// n slots of [rows, cols] with everything an operation can ask for, and the same as doubles.
+struct Matrices {
+  int64_t n, rows, cols;
+  std::vector<std::unique_ptr<Buffer>> weights, masters, gradients, first, second;
+  std::vector<OptimizerSlot> slots;
+
+  // `mode`: f32 weights, bf16 weights with masters, or bf16 weights alone with bf16 state.
+  Matrices(int64_t n, int64_t rows, int64_t cols, int mode, DType gradient) : n(n), rows(rows), cols(cols) {
+    const DType state = mode == 2 ? DType::bf16 : DType::f32;
+    for (int64_t i = 0; i < n; ++i) {
+      const uint64_t seed = 10 * static_cast<uint64_t>(i);
+      weights.push_back(std::make_unique<Buffer>(mode ? DType::bf16 : DType::f32,
+                                                 std::initializer_list<int64_t>{rows, cols}, seed + 1));
+      masters.push_back(std::make_unique<Buffer>(DType::f32, std::initializer_list<int64_t>{rows, cols}, seed + 2));
+      gradients.push_back(std::make_unique<Buffer>(gradient, std::initializer_list<int64_t>{rows, cols}, seed + 3));
+      first.push_back(std::make_unique<Buffer>(state, std::initializer_list<int64_t>{rows, cols}, seed + 4));
+      Doubles squares = random_values(rows * cols, seed + 5);
+      for (double& x : squares) x *= x;
+      second.push_back(std::make_unique<Buffer>(state, std::initializer_list<int64_t>{rows, cols}, squares));
+      OptimizerSlot slot;
+      slot.weight = *weights[i];
+      if (mode == 1) slot.master = *masters[i];
+      slot.gradient = *gradients[i];
+      slot.first = *first[i];
+      slot.second = *second[i];
+      slot.scale = 1.0f + 0.5f * static_cast<float>(i);
+      slot.index = i * rows * cols;
+      slots.push_back(slot);
+    }
+  }
+
+  DType state() const { return first[0]->tensor().dtype; }
+  const Buffer& value(int64_t i) const { return slots[i].master.empty() ? *weights[i] : *masters[i]; }
+
+  // w = keep w - step, both by element, against what the backend stored.
+  void expect_updated(int64_t i, const std::function<double(size_t)>& keep, const std::function<double(size_t)>& step) {
+    const DType dtype = value(i).tensor().dtype;
+    Doubles want = value(i).given();
+    for (size_t j = 0; j < want.size(); ++j) want[j] = rounded(keep(j) * want[j], dtype) - step(j);
+    expect_close(value(i).read(), want, dtype, "weight");
+    if (slots[i].master.empty()) return;
+    Doubles copy = value(i).read();
+    for (double& x : copy) x = rounded(x, DType::bf16);
+    EXPECT_EQ(weights[i]->read(), copy) << "the weight must be the rounded master";
+  }
+};
+
+// A backend may come to these operations later than to the others.
+bool missing() {
+  Buffer one(DType::f32, {1});
+  try {
+    backend().sign(one);
+  } catch (const Error& error) {
+    return std::string(error.what()).find("has no such operation") != std::string::npos;
+  }
+  return false;
+}
+
+class Optimizers : public testing::TestWithParam<std::tuple<int, DType>> {
+ protected:
+  void SetUp() override {
+    if (missing()) GTEST_SKIP() << backend().name() << " has no optimizer operations";
+  }
+  Matrices make(int64_t n, int64_t rows, int64_t cols) {
+    return Matrices(n, rows, cols, std::get<0>(GetParam()), std::get<1>(GetParam()));
+  }
+  DType dtype() const { return std::get<1>(GetParam()); }
+};
+
+// Sums of x * y along an axis, given back for every element.
+Doubles sums_along(const Doubles& x, const Doubles& y, int64_t cols, Along along) {
+  std::vector<double> sums(x.size() + 1);
+  auto at = [&](size_t i) {
+    const size_t width = static_cast<size_t>(cols);
+    return along == Along::row ? i / width : along == Along::column ? i % width : 0;
+  };
+  for (size_t i = 0; i < x.size(); ++i) sums[at(i)] += x[i] * y[i];
+  Doubles result(x.size());
+  for (size_t i = 0; i < x.size(); ++i) result[i] = sums[at(i)];
+  return result;
+}
+
+double divisor(double square, double eps, Eps mode) {
+  return mode == Eps::inside ? std::sqrt(square + eps)
+         : mode == Eps::add  ? std::sqrt(square) + eps
+                             : std::max(std::sqrt(square), eps);
+}
+
+constexpr int64_t shapes[][3] = {{1, 1, 1}, {2, 1, 37}, {3, 19, 1}, {2, 33, 70}, {1, 40, 300}};
+
+TEST_P(Optimizers, AdamW) {
+  for (auto [n, rows, cols] : shapes) {
+    Matrices x = make(n, rows, cols);
+    AdamWRule rule{0.9f, 0.95f, 1.7f, 1e-3f, 0.02f, 0.03f, 0.5f, {}};
+    backend().adamw(x.slots, rule);
+    for (int64_t i = 0; i < n; ++i) {
+      Doubles m = x.first[i]->given(), v = x.second[i]->given();
+      for (size_t j = 0; j < m.size(); ++j) {
+        const double g = 0.5 * x.gradients[i]->given()[j];
+        m[j] = double{rule.beta1} * m[j] + (1 - double{rule.beta1}) * g;
+        v[j] = double{rule.beta2} * v[j] + (1 - double{rule.beta2}) * g * g;
+      }
+      expect_close(x.first[i]->read(), m, x.state(), "first");
+      expect_close(x.second[i]->read(), v, x.state(), "second");
+      x.expect_updated(
+          i, [&](size_t) { return 1 - double{rule.decay}; },
+          [&](size_t j) {
+            return double{x.slots[i].scale} * rule.step * m[j] / (rule.root_scale * std::sqrt(v[j]) + double{rule.eps});
+          });
+    }
+  }
+}
+
+// The buffer and the update of a momentum rule.
+void mix(const MomentumRule& rule, const Doubles& g, Doubles& b, Doubles& u) {
+  u.resize(b.size());
+  for (size_t j = 0; j < b.size(); ++j) {
+    const double gradient = double{rule.grad_scale} * g[j],
+                 after = double{rule.keep} * b[j] + double{rule.take} * gradient;
+    u[j] = double{rule.from_buffer} * (rule.previous ? b[j] : after) + double{rule.from_gradient} * gradient;
+    b[j] = after;
+  }
+}
+
+void project(Doubles& u, const Doubles& w, int64_t cols, Along along, bool raw, double eps) {
+  const Doubles uw = sums_along(u, w, cols, along), ww = sums_along(w, w, cols, along);
+  for (size_t j = 0; j < u.size(); ++j) {
+    const double norm = std::max(std::sqrt(ww[j]), eps);
+    u[j] -= uw[j] * w[j] / (raw ? 1 : norm * norm);
+  }
+}
+
+TEST_P(Optimizers, Momentum) {
+  for (auto [n, rows, cols] : shapes)
+    for (bool previous : {false, true}) {
+      Matrices x = make(n, rows, cols);
+      Buffer update(dtype(), {n, rows, cols});
+      MomentumRule rule{0.9f, 0.2f, 0.8f, 0.3f, previous, 0.5f};
+      backend().momentum(update, x.slots, rule);
+      Doubles all;
+      for (int64_t i = 0; i < n; ++i) {
+        Doubles b = x.first[i]->given(), u;
+        mix(rule, x.gradients[i]->given(), b, u);
+        expect_close(x.first[i]->read(), b, x.state(), "first");
+        all.insert(all.end(), u.begin(), u.end());
+      }
+      expect_close(update.read(), all, dtype(), "update");
+    }
+}
+
+TEST_P(Optimizers, Project) {
+  for (auto [n, rows, cols] : shapes)
+    for (Along along : {Along::row, Along::column})
+      for (bool raw : {false, true}) {
+        if ((along == Along::row ? cols : rows) == 1) continue;  // what is left is rounding
+        Matrices x = make(n, rows, cols);
+        Buffer update(dtype(), {n, rows, cols}, 7);
+        backend().project(update, x.slots, {along, raw, 1e-10f});
+        Doubles all;
+        const int64_t size = rows * cols;
+        for (int64_t i = 0; i < n; ++i) {
+          Doubles u(update.given().begin() + i * size, update.given().begin() + (i + 1) * size);
+          project(u, x.value(i).given(), cols, along, raw, 1e-10);
+          all.insert(all.end(), u.begin(), u.end());
+        }
+        expect_close(update.read(), all, dtype(), "update", dtype() == DType::bf16 ? 2e-2 : raw ? 3e-5 : 1e-5);
+      }
+}
+
+TEST_P(Optimizers, NormalizedStep) {
+  for (auto [n, rows, cols] : shapes)
+    for (Along along : {Along::row, Along::column})
+      for (int projection : {0, 1, 2})
+        for (Eps mode : {Eps::add, Eps::clamp}) {
+          // A projected row or column of one element is zero but for rounding, which normalizing would blow up.
+          if (projection == 1 && (along == Along::row ? cols : rows) == 1) continue;
+          Matrices x = make(n, rows, cols);
+          NormalizedStepRule rule;
+          rule.momentum = {0.9f, 0.2f, 0.8f, 0.3f, false, 0.5f};
+          rule.along = along;
+          rule.project = projection > 0;
+          rule.raw = projection == 2;
+          rule.eps = 1e-2f;
+          rule.eps_mode = mode;
+          rule.step = 0.3f;
+          rule.decay = 0.05f;
+          backend().normalized_step(x.slots, rule);
+          for (int64_t i = 0; i < n; ++i) {
+            Doubles b = x.first[i]->given(), u;
+            mix(rule.momentum, x.gradients[i]->given(), b, u);
+            expect_close(x.first[i]->read(), b, x.state(), "first");
+            if (projection) project(u, x.value(i).given(), cols, along, rule.raw, double{rule.eps});
+            const Doubles squares = sums_along(u, u, cols, along);
+            x.expect_updated(
+                i, [&](size_t) { return 1 - double{rule.decay}; },
+                [&](size_t j) {
+                  return double{rule.step} * x.slots[i].scale * u[j] / divisor(squares[j], double{rule.eps}, mode);
+                });
+          }
+        }
+}
+
+TEST_P(Optimizers, Normalize) {
+  for (auto [n, rows, cols] : shapes)
+    for (int axes = 1; axes < 8; ++axes)
+      for (Eps mode : {Eps::inside, Eps::add, Eps::clamp}) {
+        Buffer update(dtype(), {n, rows, cols}, 7);
+        NormalizeRule rule{(axes & 1) != 0,
+                           (axes & 2) != 0,
+                           (axes & 4) != 0,
+                           axes == 3 ? -0.25f : -0.5f,
+                           0.5f,
+                           mode,
+                           axes == 2 ? 3.0f : 0.0f,
+                           1.5f};
+        backend().normalize(update, rule);
+        Doubles all;
+        const int64_t size = rows * cols;
+        for (int64_t i = 0; i < n; ++i) {
+          const Doubles u(update.given().begin() + i * size, update.given().begin() + (i + 1) * size);
+          const Doubles squares[] = {sums_along(u, u, cols, Along::row), sums_along(u, u, cols, Along::column),
+                                     sums_along(u, u, cols, Along::matrix)};
+          for (size_t j = 0; j < u.size(); ++j) {
+            double factor = rule.target;
+            auto axis = [&](bool wanted, Along along) {
+              if (!wanted) return;
+              double f =
+                  std::pow(divisor(squares[static_cast<int>(along)][j], double{rule.eps}, mode), 2.0 * rule.exponent);
+              if (rule.clip > 0) f = std::min(std::max(f, 1.0 / rule.clip), double{rule.clip});
+              factor *= f;
+            };
+            axis(rule.rows, Along::row);
+            axis(rule.columns, Along::column);
+            axis(rule.matrix, Along::matrix);
+            all.push_back(factor * u[j]);
+          }
+        }
+        expect_close(update.read(), all, dtype(), "update");
+      }
+}
+
+TEST_P(Optimizers, Sign) {
+  Buffer update(dtype(), {2, 3, 2}, {0, -0.0, 1e-30, -1e-30, 5, -5, 1e30, -1e30, 0, 1, -1, 2});
+  backend().sign(update);
+  EXPECT_EQ(update.read(), (Doubles{0, 0, 1, -1, 1, -1, 1, -1, 0, 1, -1, 1}));
+}
+
+TEST_P(Optimizers, SumsOfSquares) {
+  for (auto [n, rows, cols] : shapes)
+    for (Along along : {Along::row, Along::column, Along::matrix}) {
+      Matrices x = make(n, rows, cols);
+      const int64_t k = along == Along::row ? rows : along == Along::column ? cols : 1;
+      Buffer out(DType::f32, {n, k});
+      std::vector<Tensor> gradients;
+      Doubles want;
+      for (int64_t i = 0; i < n; ++i) {
+        gradients.push_back(x.slots[i].gradient);
+        const Doubles& g = x.gradients[i]->given();
+        const Doubles squares = sums_along(g, g, cols, along);
+        for (int64_t j = 0; j < k; ++j)
+          want.push_back(0.25 * squares[static_cast<size_t>(along == Along::row ? j * cols : j)]);
+      }
+      backend().sums_of_squares(out, gradients, along, 0.5f);
+      expect_close(out.read(), want, DType::f32, "out");
+    }
+}
+
+TEST_P(Optimizers, AdaptiveFactors) {
+  for (int64_t k : {1, 5, 130})
+    for (int kind = 0; kind < 4; ++kind) {
+      const int64_t n = 3;
+      Matrices x(n, 1, k, 0, DType::f32);
+      auto squares = [&](uint64_t seed) {
+        Doubles values = random_values(n * k, seed);
+        for (double& value : values) value *= value;
+        return values;
+      };
+      Buffer factors(DType::f32, {n, k}), update_sums(DType::f32, {n, k}, squares(8)),
+          gradient_sums(DType::f32, {n, k}, squares(9));
+      AdaptRule rule;
+      rule.normuon = kind == 3;
+      rule.beta = 0.9f;
+      rule.eps = 1e-3f;
+      rule.eps_inside = kind == 1;
+      rule.clamp = kind == 2 ? 0.6f : 0;
+      rule.bias = 1.3f;
+      rule.width = 11;
+      backend().adaptive_factors(factors, x.slots, update_sums, rule.normuon ? Tensor() : gradient_sums.tensor(), rule);
+      Doubles want;
+      for (int64_t i = 0; i < n; ++i) {
+        Doubles v = x.second[i]->given(), f(static_cast<size_t>(k));
+        const double* u = update_sums.given().data() + i * k;
+        const double* g = gradient_sums.given().data() + i * k;
+        double mean = 0, before = 0, after = 0;
+        for (int64_t j = 0; j < k; ++j) {
+          v[j] = double{rule.beta} * v[j] + (1 - double{rule.beta}) * (rule.normuon ? u[j] / rule.width : g[j]);
+          const double root = rule.eps_inside ? std::sqrt(v[j] + rule.eps) : std::sqrt(v[j]) + rule.eps;
+          f[j] = rule.normuon ? 1 / root : std::sqrt(u[j]) / root;
+          mean += f[j] / static_cast<double>(k);
+          before += u[j];
+          after += f[j] * f[j] * u[j];
+        }
+        for (double& value : f) {
+          if (rule.clamp > 0) value = std::min(std::max(value, rule.clamp * mean), mean / rule.clamp);
+          value *= rule.normuon ? std::sqrt(before) / (std::sqrt(after) + rule.eps) : double{rule.bias};
+        }
+        expect_close(x.second[i]->read(), v, DType::f32, "second");
+        want.insert(want.end(), f.begin(), f.end());
+      }
+      expect_close(factors.read(), want, DType::f32, "factors");
+    }
+}
+
+TEST_P(Optimizers, SecondMoment) {
+  for (auto [n, rows, cols] : shapes) {
+    Matrices x = make(n, rows, cols);
+    Buffer update(dtype(), {n, rows, cols}, 7);
+    backend().second_moment(update, x.slots, 0.9f, 1e-2f);
+    Doubles all = update.given();
+    for (int64_t i = 0; i < n; ++i) {
+      Doubles v = x.second[i]->given();
+      for (size_t j = 0; j < v.size(); ++j) {
+        double& u = all[static_cast<size_t>(i) * v.size() + j];
+        v[j] = double{0.9f} * v[j] + (1 - double{0.9f}) * u * u;
+        u /= std::sqrt(v[j]) + double{1e-2f};
+      }
+      expect_close(x.second[i]->read(), v, x.state(), "second");
+    }
+    expect_close(update.read(), all, dtype(), "update");
+  }
+}
+
+TEST_P(Optimizers, Apply) {
+  for (auto [n, rows, cols] : shapes)
+    for (int kind = 0; kind < 5; ++kind) {
+      Matrices x = make(n, rows, cols);
+      Buffer update(dtype(), {n, rows, cols}, 7);
+      ApplyRule rule;
+      rule.lr = 0.3f;
+      rule.weight_decay = 0.2f;
+      rule.along = kind == 1 ? Along::row : kind == 2 ? Along::column : Along::matrix;
+      rule.adaptive_decay = kind >= 2;
+      if (kind == 4) rule.cap = 0.4f;
+      const int64_t k = rule.along == Along::row ? rows : rule.along == Along::column ? cols : 1;
+      Doubles given = random_values(n * k, 9);
+      for (double& value : given) value = std::fabs(value);
+      Buffer factors(DType::f32, {n, k}, given);
+      backend().apply(update, x.slots, kind == 0 ? Tensor() : factors.tensor(), rule);
+      for (int64_t i = 0; i < n; ++i) {
+        auto factor = [&](size_t j) {
+          if (kind == 0) return 1.0;
+          const size_t at = rule.along == Along::row ? j / cols : rule.along == Along::column ? j % cols : 0;
+          return factors.given()[static_cast<size_t>(i * k) + at];
+        };
+        const double cap = kind == 4 ? double{rule.cap} : huge;
+        x.expect_updated(
+            i,
+            [&](size_t j) {
+              const double by = rule.adaptive_decay ? std::min(rule.lr * factor(j), cap) : double{rule.lr};
+              return 1 - std::min(1.0, rule.weight_decay * by);
+            },
+            [&](size_t j) {
+              return std::min(rule.lr * factor(j) * x.slots[i].scale, cap) *
+                     update.given()[static_cast<size_t>(i * rows * cols) + j];
+            });
+      }
+    }
+}
+
+std::string mode_name(const testing::TestParamInfo<std::tuple<int, DType>>& info) {
+  static const char* const modes[] = {"f32", "masters", "bf16"};
+  return std::string(modes[std::get<0>(info.param)]) + "_" + name_of(std::get<1>(info.param));
+}
+
+INSTANTIATE_TEST_SUITE_P(all, Optimizers,
+                         testing::Combine(testing::Values(0, 1, 2), testing::Values(DType::f32, DType::bf16)),
+                         mode_name);
+
+// Stochastic rounding is the published function of (seed, element, step), and right on average.
+TEST(OptimizerRounding, Stochastic) {
+  if (missing()) GTEST_SKIP() << backend().name() << " has no optimizer operations";
+  const int64_t cols = 40;
+  Matrices x(2, 3, cols, 2, DType::f32);
+  AdamWRule rule{0.9f, 0.95f, 1, 1e-3f, 1e-4f, 0, 1, {true, 42, 7}};
+  backend().adamw(x.slots, rule);
+  for (int64_t i = 0; i < 2; ++i)
+    for (size_t j = 0; j < static_cast<size_t>(3 * cols); ++j) {
+      const double g = x.gradients[i]->given()[j];
+      const double m = 0.9f * x.first[i]->given()[j] + 0.1f * g, v = 0.95f * x.second[i]->given()[j] + 0.05f * g * g;
+      const double exact = x.weights[i]->given()[j] - 1e-4 * x.slots[i].scale * m / (std::sqrt(v) + 1e-3);
+      const float wide = static_cast<float>(exact);
+      uint32_t bits;
+      std::memcpy(&bits, &wide, sizeof bits);
+      const uint64_t element = static_cast<uint64_t>(i * 3 * cols) + j;
+      const uint32_t word = philox(42, element / 8, 7).word[element % 8 / 2];
+      const uint32_t draw = element % 2 ? word >> 16 : word & 0xffffu;
+      // Both neighbours where the last bits of fp32 arithmetic decide.
+      const double got = x.weights[i]->read()[j];
+      const auto stored = [&](uint32_t sum) { return double{to_float(bf16{static_cast<uint16_t>(sum >> 16)})}; };
+      const int slack = 64;
+      EXPECT_TRUE(got == stored(bits + draw) || got == stored(bits + draw - slack) ||
+                  got == stored(bits + draw + slack))
+          << "element " << element << " of " << exact << " is " << got;
+    }
+}
+
+TEST(OptimizerChecks, NameTheArgument) {
+  if (missing()) GTEST_SKIP() << backend().name() << " has no optimizer operations";
+  Matrices x(2, 3, 4, 0, DType::f32);
+  Buffer narrow(DType::f32, {2, 3, 5}), one(DType::f32, {1, 3, 4}), flat(DType::f32, {24});
+  EXPECT_NE(error_of([&] { backend().momentum(one, x.slots, {}); }).find("there are 2 slots"), std::string::npos);
+  EXPECT_NE(error_of([&] { backend().momentum(narrow, x.slots, {}); }).find("gradient of slot 0"), std::string::npos);
+  EXPECT_NE(error_of([&] { backend().normalize(flat, {}); }).find("must be [n, out, in]"), std::string::npos);
+  x.slots[1].second = Tensor();
+  EXPECT_NE(error_of([&] { backend().adamw(x.slots, {}); }).find("second of slot 1 is missing"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace rowan::test
