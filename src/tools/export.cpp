@@ -20,7 +20,7 @@ void run(const Options& options) {
   RunFolder source(options.run, tell);
   std::unique_ptr<Tokenizer> tokenizer;
   try {
-    tokenizer = make_tokenizer(source.tokenizer());
+    if (!source.tokenizer().empty()) tokenizer = make_tokenizer(source.tokenizer());
   } catch (const Error& error) {
     tell(fmt::format("exporting without a tokenizer: {}", error.what()));
   }

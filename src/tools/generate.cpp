@@ -23,6 +23,7 @@ struct Options {
 
 void run(const Options& options) {
   RunFolder folder(options.run, [](const std::string& text) { fmt::print(stderr, "rowan: {}\n", text); });
+  if (folder.tokenizer().empty()) fail("{}: the run names no tokenizer to read and write text with", options.run);
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
   std::vector<int32_t> tokens = tokenizer->encode(options.prompt);
   // Without a prompt a document begins: behind the token that ends the one before.

@@ -1,20 +1,27 @@
-// The loss of a model on validation data.
+// Losses of a model outside training.
 #pragma once
 
-#include "data/dataset.h"
+#include "data/validation.h"
 #include "model/model.h"
 
 namespace rowan {
 
-struct LossSum {
-  double nats = 0;
-  int64_t targets = 0;
+// Losses of one batch of rows given in host memory.
+class BatchEvaluator {
+ public:
+  BatchEvaluator(Backend& backend, Model& model);
 
-  double mean() const { return targets ? nats / static_cast<double>(targets) : 0; }
+  // losses[batch * T] in nats of targets[batch * T], 0 where the target is -100.
+  void operator()(const int32_t* inputs, const int32_t* targets, float* losses);
+
+ private:
+  Backend& backend_;
+  Model& model_;
+  Arena memory_;
+  Tensor inputs_, targets_;  // i32[batch * T]
 };
 
-// Sum over the first rows of `data`, as many as hold `tokens` tokens (all when there are fewer). Of several ranks each
-// sums its own micro-batches; add their results. The model's weights are used, its gradients are not touched.
-LossSum evaluate(Backend& backend, Model& model, const Dataset& data, int64_t tokens, int rank = 0, int ranks = 1);
+// Over all rows of the set, in batches of the model.
+LossMeter evaluate(Backend& backend, Model& model, const ValidationSet& data);
 
 }  // namespace rowan

@@ -14,7 +14,7 @@ RunFolder::RunFolder(const std::filesystem::path& folder, const std::function<vo
   config_ = parse_json(*source_);
   JsonObject object = config();
   model_ = parse_model(object.object("model", true));
-  tokenizer_ = object.string("tokenizer");
+  tokenizer_ = object.string("tokenizer", "");
   auto newest = newest_checkpoint(folder / "checkpoints", warn);
   if (!newest) fail("{}: no checkpoint yet", (folder / "checkpoints").string());
   checkpoint_ = std::make_unique<Checkpoint>(*newest);

@@ -22,6 +22,7 @@ class RunFolder {
   // RUN/config.json; other sections are read from it by name.
   JsonObject config() const { return JsonObject(source_, config_); }
   const ModelConfig& model() const { return model_; }
+  // "" when the run names none.
   const std::string& tokenizer() const { return tokenizer_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
 

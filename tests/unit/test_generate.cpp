@@ -162,28 +162,22 @@ TEST_F(RunFolderTest, EvaluationCountsEveryTargetOnce) {
   std::string shard(reinterpret_cast<const char*>(header.data()), 1024);
   for (uint16_t i = 0; i < 101; ++i) shard += std::string(reinterpret_cast<const char*>(&i), 2);
   write_file_atomically(dir_ / "data.bin", shard);
-  Dataset data({(dir_ / "data.bin").string()}, {}, Reading::packed, 16, 257);
+  DataConfig data;
+  data.validation = {(dir_ / "data.bin").string()};
 
-  auto loss = [&](int64_t batch, int64_t tokens, int ranks) {
+  auto loss = [&](int64_t batch, int64_t tokens) {
     Model model(*backend_, config_, {.batch = batch, .seq = 16, .training = false});
     load_weights(model, open().checkpoint().model());
-    LossSum sum;
-    for (int rank = 0; rank < ranks; ++rank) {
-      LossSum part = evaluate(*backend_, model, data, tokens, rank, ranks);
-      sum.nats += part.nats;
-      sum.targets += part.targets;
-    }
-    return sum;
+    return evaluate(*backend_, model, ValidationSet(data, 16, 257, tokens));
   };
-  LossSum one = loss(1, 1000, 1);
-  EXPECT_EQ(one.targets, 100);
-  EXPECT_GT(one.mean(), 0);
-  for (auto [batch, ranks] : {std::pair(3, 1), std::pair(2, 3), std::pair(4, 2)}) {
-    LossSum sum = loss(batch, INT64_MAX, ranks);
-    EXPECT_EQ(sum.targets, 100);
-    EXPECT_NEAR(sum.nats, one.nats, 1e-4 * one.nats);
+  LossMeter one = loss(1, INT64_MAX);
+  EXPECT_EQ(one.targets(), 100);
+  for (int64_t batch : {3, 4, 16}) {
+    LossMeter other = loss(batch, INT64_MAX);
+    EXPECT_EQ(other.targets(), 100);
+    EXPECT_NEAR(other.mean(), one.mean(), 1e-5 * one.mean());
   }
-  EXPECT_EQ(loss(2, 17, 1).targets, 32);
+  EXPECT_EQ(loss(2, 17).targets(), 32);
 }
 
 TEST_F(RunFolderTest, ExportsLlamaAsItIs) {
