@@ -108,15 +108,37 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
-AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), part_(path_.string() + ".part") {
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), part_(part_of(path_)) {
   fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   if (fd_ < 0) fail_errno("create", part_);
+}
+
+AtomicFile::AtomicFile(std::filesystem::path path, uint64_t keep_bytes)
+    : path_(std::move(path)), part_(part_of(path_)), keep_part_(true), size_(keep_bytes) {
+  fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  if (fd_ < 0) fail_errno("create", part_);
+  struct stat info;
+  bool found = ::fstat(fd_, &info) == 0;
+  if (found && static_cast<uint64_t>(info.st_size) < keep_bytes) {
+    ::close(fd_);
+    fail("{}: {} bytes are left of the {} written before", part_.string(), info.st_size, keep_bytes);
+  }
+  if (!found || ::ftruncate(fd_, static_cast<off_t>(keep_bytes)) != 0) {
+    int code = errno;
+    ::close(fd_);
+    errno = code;
+    fail_errno("cut", part_);
+  }
 }
 
 AtomicFile::~AtomicFile() {
   if (fd_ < 0) return;
   ::close(fd_);
-  ::unlink(part_.c_str());
+  if (!keep_part_) ::unlink(part_.c_str());
+}
+
+void AtomicFile::sync() {
+  if (::fsync(fd_) != 0) fail_errno("sync", part_);
 }
 
 void AtomicFile::write(const void* data, size_t bytes) {
@@ -147,6 +169,8 @@ void AtomicFile::commit() {
   }
   sync_directory(parent_of(path_));
 }
+
+std::filesystem::path part_of(const std::filesystem::path& path) { return path.string() + ".part"; }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
   AtomicFile file(path);

@@ -37,6 +37,9 @@ class MappedFile {
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
+  // Continues the part that an earlier process left, cut to its first `keep_bytes` (0 begins anew); throws Error when
+  // it is shorter. Such a part outlives a destruction without commit, so that the next attempt can continue it.
+  AtomicFile(std::filesystem::path path, uint64_t keep_bytes);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
@@ -45,6 +48,8 @@ class AtomicFile {
   void write(std::string_view text) { write(text.data(), text.size()); }
   // Overwrites bytes already written (a header whose counts are known at the end).
   void write_at(uint64_t offset, const void* data, size_t bytes);
+  // Makes what was written so far durable, still as a part.
+  void sync();
   // Bytes written so far.
   uint64_t size() const { return size_; }
   // fsync, rename, fsync of the directory.
@@ -52,6 +57,7 @@ class AtomicFile {
 
  private:
   std::filesystem::path path_, part_;
+  bool keep_part_ = false;
   int fd_ = -1;
   uint64_t size_ = 0;
 };
@@ -64,6 +70,9 @@ void sync_directory(const std::filesystem::path& directory);
 // Renames a file or folder and makes that durable. A folder that is already at `to` is replaced in one step and
 // removed.
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
+
+// The name that holds the bytes of `path` until they are committed.
+std::filesystem::path part_of(const std::filesystem::path& path);
 
 // Paths matching a shell pattern (*, ?, [..]), sorted by name; a path without such characters must exist.
 // Throws Error when nothing matches.

@@ -47,6 +47,22 @@ TEST_F(Files, UncommittedWriteKeepsTheOldFile) {
   EXPECT_EQ(read_file(path), "old");
 }
 
+TEST_F(Files, APartCanBeContinued) {
+  fs::path path = dir_ / "a.bin";
+  {
+    AtomicFile file(path, 0);
+    file.write("abcdef");
+    file.sync();
+  }
+  EXPECT_EQ(read_file(part_of(path)), "abcdef");
+  EXPECT_THROW(AtomicFile(path, 7), Error);
+  AtomicFile file(path, 4);
+  file.write("XY");
+  EXPECT_EQ(file.size(), 6u);
+  file.commit();
+  EXPECT_EQ(read_file(path), "abcdXY");
+}
+
 TEST_F(Files, FailuresNameTheFile) {
   auto message = [](auto action) {
     try {
