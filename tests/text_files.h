@@ -1,0 +1,78 @@
+// Files for tests of raw text: a folder that goes away, compressed files, JSON lines.
+#pragma once
+
+#include <unistd.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "base/files.h"
+#include "base/random.h"
+
+namespace rowan {
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "rowan_test_XXXXXX").string();
+    path_ = ::mkdtemp(name.data());
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+  std::string write(const std::string& name, std::string_view content) const {
+    write_file_atomically(path_ / name, content);
+    return *this / name;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+// One gzip member.
+inline std::string gzip(std::string_view text) {
+  z_stream stream{};
+  deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY);
+  std::string out(deflateBound(&stream, text.size()) + 32, '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  stream.avail_in = static_cast<uInt>(text.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  deflate(&stream, Z_FINISH);
+  out.resize(out.size() - stream.avail_out);
+  deflateEnd(&stream);
+  return out;
+}
+
+// One zstd frame.
+inline std::string zstd(std::string_view text) {
+  std::string out(ZSTD_compressBound(text.size()), '\0');
+  out.resize(ZSTD_compress(out.data(), out.size(), text.data(), text.size(), 3));
+  return out;
+}
+
+inline std::string json_line(const std::string& text) { return nlohmann::json({{"text", text}}).dump() + "\n"; }
+
+// English-like documents as JSON lines, the same for the same seed.
+inline std::string random_json_lines(uint64_t seed, size_t documents) {
+  Random random(seed, 0);
+  std::string lines;
+  for (size_t i = 0; i < documents; ++i) {
+    std::string text;
+    for (uint64_t words = 1 + random.below(120); words > 0; --words) {
+      for (uint64_t letters = 1 + random.below(9); letters > 0; --letters)
+        text.push_back(static_cast<char>('a' + random.below(26)));
+      text.append(random.below(20) == 0 ? ".\n" : random.below(15) == 0 ? " é " : " ");
+    }
+    lines += json_line(text);
+  }
+  return lines;
+}
+
+}  // namespace rowan
