@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <exception>
+#include <filesystem>
 
 #include "base/error.h"
 #include "tools/commands.h"
@@ -25,6 +26,9 @@ int main(int argc, char** argv) {
     fmt::print(stderr, "rowan: {}; try --help\n", error.what());
     return 2;
   } catch (const rowan::Error& error) {
+    fmt::print(stderr, "rowan: {}\n", error.what());
+    return 2;
+  } catch (const std::filesystem::filesystem_error& error) {
     fmt::print(stderr, "rowan: {}\n", error.what());
     return 2;
   } catch (const std::exception& error) {

@@ -23,12 +23,17 @@ struct Options {
   int64_t tokens = std::numeric_limits<int64_t>::max(), micro_batch = 0;
 };
 
+void print_checkpoint(const RunFolder& folder) {
+  fmt::print("checkpoint   {}\n", folder.checkpoint().folder().filename().string());
+}
+
 void print_validation(const Options& options, const RunFolder& folder, Backend& backend, Model& model) {
   DataConfig data = parse_data(folder.config().object("data", true));
   if (!options.data.empty()) data.validation = options.data;
   if (data.validation.empty()) fail("{}: the run has no validation data; name some with --data", options.run);
   ValidationSet rows(data, model.options().seq, folder.model().vocabulary, options.tokens);
   LossMeter meter = evaluate(backend, model, rows);
+  print_checkpoint(folder);
   fmt::print("loss         {:.6f} nats a token\nperplexity   {:.4f}\ntargets      {}\n", meter.mean(),
              std::exp(meter.mean()), meter.targets());
   fmt::print("as GaLore    {:.6f} (the mean of {} batch means times n / (n + 1))\n", meter.galore_mean(),
@@ -45,6 +50,7 @@ void print_hellaswag(const std::string& file, const RunFolder& folder, Backend& 
   BatchEvaluator losses(backend, model);
   HellaSwagScore score =
       score_hellaswag(items, model.options().batch, model.options().seq, folder.model().vocabulary, std::ref(losses));
+  print_checkpoint(folder);
   fmt::print("hellaswag    acc_norm {:.4f}  acc {:.4f}  ({} items, llm.c's way of scoring)\n", score.acc_norm(),
              score.acc(), score.items);
 }
@@ -59,7 +65,6 @@ void run(const Options& options) {
   std::unique_ptr<Backend> backend = make_backend(options.device, 0, 0);
   Model model(*backend, folder.model(), {.batch = micro_batch, .seq = seq, .training = false});
   load_weights(model, folder.checkpoint().model());
-  fmt::print("checkpoint   {}\n", folder.checkpoint().folder().filename().string());
   if (options.task.empty())
     print_validation(options, folder, *backend, model);
   else

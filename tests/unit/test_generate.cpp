@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "small_run.h"
 #include "train/evaluate.h"
 #include "train/export.h"
 #include "train/generate.h"
@@ -60,59 +61,26 @@ TEST(Sampling, SameSeedSameText) {
   EXPECT_EQ(tokens.size(), 1u);
 }
 
-// A run directory with one checkpoint of an untrained model.
 class RunFolderTest : public ::testing::Test {
  protected:
   void SetUp() override {
     dir_ = fs::path(testing::TempDir()) / ("rowan_run_" + std::to_string(::getpid()));
-    fs::create_directories(dir_);
     backend_ = make_cpu_backend(1);
   }
   void TearDown() override { fs::remove_all(dir_); }
-
-  void make_run(const Json& model) {
-    const Json config = {{"model", model}, {"tokenizer", "bytes"}};
-    write_file_atomically(dir_ / "config.json", config.dump());
-    auto source = std::make_shared<JsonSource>(JsonSource{"model", model.dump()});
-    config_ = parse_model(JsonObject(source, model));
-    model_ = std::make_unique<Model>(*backend_, config_, ModelOptions{.batch = 1, .seq = 16, .training = false});
-    std::vector<std::vector<float>> values;
-    std::vector<TensorSource> sources;
-    for (const Parameter& parameter : model_->parameters().parameters()) {
-      // Biases and norms too, so that an export that loses or swaps any is noticed.
-      std::vector<float>& v = values.emplace_back(parameter.numel());
-      Parameter noisy = parameter;
-      noisy.init_std = 0.2;
-      initial_values(noisy, 5, 0, parameter.numel(), v.data());
-      model_->set(parameter, v.data());
-    }
-    for (size_t i = 0; i < values.size(); ++i) {
-      const Parameter& parameter = model_->parameters().parameters()[i];
-      sources.push_back({{parameter.name, "F32", parameter.shape}, [&v = values[i]] { return v.data(); }});
-    }
-    CheckpointWriter writer(dir_ / "checkpoints", 1);
-    writer.write(sources, {});
-    writer.commit({{"step", 1}}, 1);
-  }
 
   RunFolder open() {
     return RunFolder(dir_, [](const std::string& text) { ADD_FAILURE() << text; });
   }
 
-  const Json llama_ = {{"model_type", "llama"},    {"hidden_size", 16},
-                       {"intermediate_size", 24},  {"num_hidden_layers", 2},
-                       {"num_attention_heads", 4}, {"num_key_value_heads", 2},
-                       {"vocab_size", 257},        {"max_position_embeddings", 32}};
-  const Json gpt2_ = {{"model_type", "gpt2"}, {"n_embd", 16},      {"n_layer", 2},  {"n_head", 2},
-                      {"n_positions", 32},    {"vocab_size", 300}, {"bias", false}, {"split_qkv", true}};
   fs::path dir_;
   std::unique_ptr<Backend> backend_;
-  ModelConfig config_;
-  std::unique_ptr<Model> model_;
 };
 
 TEST_F(RunFolderTest, PredictorSeesTheLastWindow) {
-  make_run(llama_);
+  write_small_run(dir_, small_llama());
+  Model model(*backend_, model_from(small_llama()), {.batch = 1, .seq = 16, .training = false});
+  load_weights(model, open().checkpoint().model());
   Predictor predict(*backend_, open(), 16);
   std::vector<int32_t> tokens = {1, 2, 3, 4, 5};
   std::vector<float> logits = predict(tokens);
@@ -123,9 +91,9 @@ TEST_F(RunFolderTest, PredictorSeesTheLastWindow) {
   Arena memory(*backend_, Category::data);
   Tensor input = memory.take(DType::i32, {16});
   backend_->upload(input, padded.data());
-  model_->forward(input);
+  model.forward(input);
   std::vector<float> expected(257);
-  backend_->download(expected.data(), model_->logits(4, 1));
+  backend_->download(expected.data(), model.logits(4, 1));
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_FLOAT_EQ(logits[i], expected[i]);
 
   std::vector<int32_t> longer(40, 7);
@@ -145,28 +113,23 @@ TEST_F(RunFolderTest, MistakesAreNamed) {
   };
   EXPECT_EQ(message(dir_ / "absent"),
             (dir_ / "absent").string() + ": not the directory of a run: it has no config.json");
-  make_run(llama_);
+  write_small_run(dir_, small_llama());
   fs::remove_all(dir_ / "checkpoints" / "step_00000001");
   EXPECT_EQ(message(dir_), (dir_ / "checkpoints").string() + ": no checkpoint yet");
-  make_run(llama_);
-  Json other = llama_;
+  write_small_run(dir_, small_llama());
+  Json other = small_llama();
   other["hidden_size"] = 32;
   write_file_atomically(dir_ / "config.json", Json({{"model", other}, {"tokenizer", "bytes"}}).dump());
   EXPECT_THROW(Predictor(*backend_, open(), 8), Error);
 }
 
 TEST_F(RunFolderTest, EvaluationCountsEveryTargetOnce) {
-  make_run(llama_);
-  std::vector<int32_t> header(256);
-  header[0] = 20240520, header[1] = 1, header[2] = 101;
-  std::string shard(reinterpret_cast<const char*>(header.data()), 1024);
-  for (uint16_t i = 0; i < 101; ++i) shard += std::string(reinterpret_cast<const char*>(&i), 2);
-  write_file_atomically(dir_ / "data.bin", shard);
+  write_small_run(dir_, small_llama());
+  const ModelConfig config = model_from(small_llama());
   DataConfig data;
-  data.validation = {(dir_ / "data.bin").string()};
-
+  data.validation = {(dir_ / "validation.bin").string()};
   auto loss = [&](int64_t batch, int64_t tokens) {
-    Model model(*backend_, config_, {.batch = batch, .seq = 16, .training = false});
+    Model model(*backend_, config, {.batch = batch, .seq = 16, .training = false});
     load_weights(model, open().checkpoint().model());
     return evaluate(*backend_, model, ValidationSet(data, 16, 257, tokens));
   };
@@ -181,7 +144,7 @@ TEST_F(RunFolderTest, EvaluationCountsEveryTargetOnce) {
 }
 
 TEST_F(RunFolderTest, ExportsLlamaAsItIs) {
-  make_run(llama_);
+  write_small_run(dir_, small_llama());
   RunFolder run = open();
   export_model(run.model(), run.checkpoint().model(), DType::f32, nullptr, dir_ / "hf");
   SafeTensors exported(dir_ / "hf" / "model.safetensors");
@@ -194,7 +157,7 @@ TEST_F(RunFolderTest, ExportsLlamaAsItIs) {
 }
 
 TEST_F(RunFolderTest, ExportsGpt2AsTransformersKeepsIt) {
-  make_run(gpt2_);
+  write_small_run(dir_, small_gpt2());
   RunFolder run = open();
   export_model(run.model(), run.checkpoint().model(), DType::f32, nullptr, dir_ / "hf");
   SafeTensors exported(dir_ / "hf" / "model.safetensors");
