@@ -4,11 +4,13 @@
 #include <cpuid.h>
 #endif
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <map>
 #include <oneapi/dnnl/dnnl.hpp>
-#include <vector>
+#include <type_traits>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "kernels/cpu/parallel.h"
@@ -21,18 +23,58 @@ namespace {
 
 using Dims = dnnl::memory::dims;
 
+// A product, or a piece of one: strides from row to row as the matrices lie in memory. Several matrices are contiguous.
 struct Job : Product {
-  int64_t b_stride;  // from row to row of b as it lies in memory; contiguous matrices when there are several
+  int64_t a_stride, b_stride, c_stride;
 
-  explicit Job(const Product& p) : Product(p), b_stride(p.transpose_b ? p.k : p.n) {}
+  explicit Job(const Product& p)
+      : Product(p), a_stride(p.transpose_a ? p.m : p.k), b_stride(p.transpose_b ? p.k : p.n), c_stride(p.n) {}
+  int64_t a_rows() const { return transpose_a ? k : m; }
+  int64_t a_cols() const { return transpose_a ? m : k; }
+  int64_t b_rows() const { return transpose_b ? n : k; }
+  int64_t b_cols() const { return transpose_b ? k : n; }
 };
+
+template <typename T>
+T* advance(T* data, int64_t elements, DType dtype) {
+  using Byte = std::conditional_t<std::is_const_v<T>, const char, char>;
+  return static_cast<Byte*>(data) + elements * static_cast<int64_t>(size_of(dtype));
+}
+
+// Entries [begin, begin + count) along m, n or k; the pieces along k are added in order.
+Job piece(Job q, char dimension, int64_t begin, int64_t count) {
+  if (dimension == 'm') {
+    q.m = count;
+    q.a = advance(q.a, begin * (q.transpose_a ? 1 : q.a_stride), q.operands);
+    q.c = advance(q.c, begin * q.c_stride, q.result);
+  } else if (dimension == 'n') {
+    q.n = count;
+    q.b = advance(q.b, begin * (q.transpose_b ? q.b_stride : 1), q.operands);
+    q.c = advance(q.c, begin, q.result);
+    if (q.bias) q.bias = advance(q.bias, begin, q.operands);
+  } else {
+    q.k = count;
+    q.a = advance(q.a, begin * (q.transpose_a ? q.a_stride : 1), q.operands);
+    q.b = advance(q.b, begin * (q.transpose_b ? 1 : q.b_stride), q.operands);
+    if (begin > 0) q.beta = 1, q.bias = nullptr;
+  }
+  return q;
+}
+
+// fn(piece) over `dimension` cut into at least `pieces`.
+template <typename F>
+void in_pieces(const Job& q, char dimension, int64_t pieces, F&& fn) {
+  const int64_t size = dimension == 'm' ? q.m : dimension == 'n' ? q.n : q.k;
+  const int64_t step = std::max<int64_t>(64, size / pieces / 64 * 64);
+  for (int64_t begin = 0; begin < size; begin += step) fn(piece(q, dimension, begin, std::min(step, size - begin)));
+}
 
 dnnl::memory::data_type data_type(DType dtype) {
   return dtype == DType::bf16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32;
 }
 
 // Everything a primitive is built from.
-using Key = std::array<int64_t, 8>;
+using Key = std::array<int64_t, 10>;
 
 Key key_of(const Job& p) {
   int32_t alpha, beta;
@@ -40,7 +82,7 @@ Key key_of(const Job& p) {
   std::memcpy(&beta, &p.beta, sizeof beta);
   int64_t flags = p.transpose_a | p.transpose_b << 1 | (p.bias != nullptr) << 2 | (p.operands == DType::bf16) << 3 |
                   (p.result == DType::bf16) << 4;
-  return {p.batch, p.m, p.n, p.k, flags, alpha, beta, p.b_stride};
+  return {p.batch, p.m, p.n, p.k, flags, alpha, beta, p.a_stride, p.b_stride, p.c_stride};
 }
 
 // `stride`: from row to row in memory, where a transposed matrix has its columns as rows.
@@ -84,14 +126,20 @@ bool has_fast_bf16() {
   return cpu_has(dnnl::cpu_isa::avx512_core_bf16) && !slow;
 }
 
-// Rows of `cols` elements, copied as fp32 to rows `stride` apart.
-const float* stage(float* to, int64_t stride, const void* from, DType dtype, int64_t rows, int64_t cols, int threads) {
+// Rows of `cols` elements copied, and converted where the dtypes differ; strides from row to row.
+template <typename To, typename From>
+void copy_rows(To* to, int64_t to_stride, const From* from, int64_t from_stride, int64_t rows, int64_t cols,
+               int threads) {
+  cpu::parallel_ranges(threads, rows, cpu::rows_per_piece(cols), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      for (int64_t j = 0; j < cols; ++j) cpu::store(to[i * to_stride + j], cpu::load(from[i * from_stride + j]));
+  });
+}
+
+const float* stage(float* to, int64_t to_stride, const void* from, int64_t from_stride, DType dtype, int64_t rows,
+                   int64_t cols, int threads) {
   cpu::with_dtype(dtype, [&](auto type) {
-    auto* source = static_cast<const decltype(type)*>(from);
-    cpu::parallel_ranges(threads, rows, cpu::rows_per_piece(cols), [&](int64_t begin, int64_t end) {
-      for (int64_t i = begin; i < end; ++i)
-        for (int64_t j = 0; j < cols; ++j) to[i * stride + j] = cpu::load(source[i * cols + j]);
-    });
+    copy_rows(to, to_stride, static_cast<const decltype(type)*>(from), from_stride, rows, cols, threads);
   });
   return to;
 }
@@ -106,15 +154,11 @@ bool worth_moving(const Product& p) {
   return !p.transpose_b && p.batch == 1 && p.k > 1 && p.m >= (same_sets ? 128 : 512);
 }
 
-void narrow(bf16* to, const float* from, int64_t count, int threads) {
-  cpu::parallel_ranges(threads, count, 16384, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) cpu::store(to[i], from[i]);
-  });
-}
-
 }  // namespace
 
 struct Products::State {
+  // Floats of one copy: 32 MiB.
+  static constexpr int64_t max_copy = int64_t{8} << 20;
   // Bounds the cache when alpha or beta change from call to call.
   static constexpr size_t max_primitives = 1024;
 
@@ -124,7 +168,7 @@ struct Products::State {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
   dnnl::stream stream{engine};
   std::map<Key, Compiled> primitives;
-  cpu::Scratch copies;
+  cpu::Scratch copies, result_copy;
 
   const Compiled& compile(const Job& p) {
     Key key = key_of(p);
@@ -132,9 +176,9 @@ struct Products::State {
     if (found != primitives.end()) return found->second;
     if (primitives.size() >= max_primitives) primitives.clear();
     Compiled compiled;
-    compiled.a = describe(p.batch, p.m, p.k, p.transpose_a, p.transpose_a ? p.m : p.k, p.operands);
+    compiled.a = describe(p.batch, p.m, p.k, p.transpose_a, p.a_stride, p.operands);
     compiled.b = describe(p.batch, p.k, p.n, p.transpose_b, p.b_stride, p.operands);
-    compiled.c = describe(p.batch, p.m, p.n, false, p.n, p.result);
+    compiled.c = describe(p.batch, p.m, p.n, false, p.c_stride, p.result);
     if (p.bias) compiled.bias = describe(1, 1, p.n, false, p.n, p.operands);
     dnnl::primitive_attr attributes;
     if (p.alpha != 1) attributes.set_output_scales(0, {p.alpha});
@@ -162,24 +206,44 @@ struct Products::State {
     stream.wait();
   }
 
-  // In fp32: what is bf16 is copied, and so is a b worth moving.
-  void multiply_wide(const Product& p) {
-    Job q(p);
-    q.operands = q.result = DType::f32;
-    const bool wide = p.operands == DType::bf16, wide_result = p.result == DType::bf16, apart = worth_moving(p);
-    if (apart) q.b_stride = line(p.n) + 16;
-    const int64_t b_cols = p.transpose_b ? p.k : p.n, b_rows = p.batch * (p.transpose_b ? p.n : p.k);
-    const int64_t a = wide ? line(p.batch * p.m * p.k) : 0, b = wide || apart ? line(b_rows * q.b_stride) : 0;
-    const int64_t bias = wide && p.bias ? line(p.n) : 0, c = wide_result ? line(p.batch * p.m * p.n) : 0;
-    float *a_copy = copies.take(a + b + bias + c), *b_copy = a_copy + a, *bias_copy = b_copy + b;
-    float* c_copy = bias_copy + bias;
-    if (a) q.a = stage(a_copy, p.k, p.a, p.operands, p.batch * p.m, p.k, threads);
-    if (b) q.b = stage(b_copy, q.b_stride, p.b, p.operands, b_rows, b_cols, threads);
-    if (bias) q.bias = stage(bias_copy, p.n, p.bias, p.operands, 1, p.n, threads);
-    if (c && p.beta != 0) stage(c_copy, p.n, p.c, p.result, p.batch * p.m, p.n, threads);
-    if (c) q.c = c_copy;
+  // Into bf16 through an fp32 copy of c.
+  void multiply_narrow(const Job& p) {
+    if (p.batch == 1 && p.m * p.n > max_copy) {
+      in_pieces(p, p.m > p.n ? 'm' : 'n', p.m * p.n / max_copy + 1, [&](const Job& q) { multiply_narrow(q); });
+      return;
+    }
+    Job q = p;
+    q.result = DType::f32;
+    q.c_stride = p.n;
+    float* sums = result_copy.take(p.batch * p.m * p.n);
+    auto* c = static_cast<bf16*>(p.c);
+    if (p.beta != 0) copy_rows(sums, p.n, c, p.c_stride, p.batch * p.m, p.n, threads);
+    q.c = sums;
+    multiply_staged(q);
+    copy_rows(c, p.c_stride, sums, p.n, p.batch * p.m, p.n, threads);
+  }
+
+  // In fp32: operands that are bf16 are copied, and so is a b worth moving. Large ones are taken piece by piece.
+  void multiply_staged(const Job& p) {
+    const bool wide = p.operands == DType::bf16, apart = worth_moving(p);
+    Job q = p;
+    q.operands = DType::f32;
+    if (wide) q.a_stride = p.batch == 1 ? line(p.a_cols()) : p.a_cols();
+    if (wide || apart) q.b_stride = p.batch == 1 ? line(p.b_cols()) + (apart ? 16 : 0) : p.b_cols();
+    const int64_t a_rows = p.batch * p.a_rows(), b_rows = p.batch * p.b_rows();
+    const int64_t a = wide ? line(a_rows * q.a_stride) : 0, b = wide || apart ? line(b_rows * q.b_stride) : 0;
+    const int64_t bias = wide && p.bias ? line(p.n) : 0;
+    const int64_t longest = std::max({p.m, p.n, p.k});
+    if (p.batch == 1 && a + b > max_copy && longest > 64) {
+      const char dimension = longest == p.k ? 'k' : longest == p.n ? 'n' : 'm';
+      in_pieces(p, dimension, (a + b) / max_copy + 1, [&](const Job& part) { multiply_staged(part); });
+      return;
+    }
+    float *a_copy = copies.take(a + b + bias), *b_copy = a_copy + a, *bias_copy = b_copy + b;
+    if (a) q.a = stage(a_copy, q.a_stride, p.a, p.a_stride, p.operands, a_rows, p.a_cols(), threads);
+    if (b) q.b = stage(b_copy, q.b_stride, p.b, p.b_stride, p.operands, b_rows, p.b_cols(), threads);
+    if (bias) q.bias = stage(bias_copy, p.n, p.bias, p.n, p.operands, 1, p.n, threads);
     multiply(q);
-    if (c) narrow(static_cast<bf16*>(p.c), c_copy, p.batch * p.m * p.n, threads);
   }
 };
 
@@ -194,8 +258,10 @@ void Products::run(const Product& product) {
     bool direct = product.operands == DType::f32 && product.result == DType::f32 && !worth_moving(product);
     if (native || direct)
       state_->multiply(Job(product));
+    else if (product.result == DType::bf16)
+      state_->multiply_narrow(Job(product));
     else
-      state_->multiply_wide(product);
+      state_->multiply_staged(Job(product));
   } catch (const dnnl::error& error) {
     fail("matrix product [{}, {}] x [{}, {}], batch {}: oneDNN says {}", product.m, product.k, product.k, product.n,
          product.batch, error.message);
