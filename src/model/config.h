@@ -40,6 +40,13 @@ ModelConfig parse_model(JsonObject object);
 // Reads a config file.
 ModelConfig load_model(const std::string& path);
 
+// Floating point operations of training on one token, without recomputation: 6 for each weight that multiplies it (the
+// head's included), and attention as 12 layers * width * seq (full, as PaLM counts) or half of it (causal, as llm.c).
+struct TrainingFlops {
+  double full, causal;
+};
+TrainingFlops flops_per_token(const ModelConfig& config, int64_t seq);
+
 // A config.json that transformers opens.
 Json hugging_face_config(const ModelConfig& config);
 

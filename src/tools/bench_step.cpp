@@ -1,7 +1,8 @@
 // rowan bench step, rowan bench gemm: training speed beside what the device's products alone reach in the same run.
 #include "base/error.h"
 #include "base/random.h"
-#include "tools/ceiling.h"
+#include "kernels/ceiling.h"
+#include "model/model.h"
 #include "tools/commands.h"
 #include "train/device.h"
 
@@ -14,16 +15,31 @@ struct StepOptions {
   int steps = 5, threads = 0;
 };
 
-// FLOPs of one training step without recomputation: products (6 per weight and token, the head's included) and
-// attention, causal (half of the full square).
-double step_flops(const ModelConfig& config, const ModelOptions& options) {
-  const double tokens = static_cast<double>(options.batch * options.seq);
+// FLOP/s over every product of a training step and nothing else: forward, input and weight gradients of each linear
+// layer and of the head (in the model's pieces), on plain operands.
+double model_product_rate(Backend& backend, const ModelConfig& config, const ModelOptions& options) {
+  const int64_t tokens = options.batch * options.seq;
+  double flops = 0, seconds = 0;
+  auto measure = [&](int64_t n, int64_t in, int64_t out, int64_t times) {
+    Arena arena(backend, Category::workspace);
+    Tensor x = arena.take(options.compute, {n, in}), y = arena.take(options.compute, {n, out});
+    Tensor w = arena.take(options.compute, {out, in}), dw = arena.take(options.gradient, {out, in});
+    const double count = static_cast<double>(times);
+    seconds += count * median_seconds(backend, 3, [&] {
+                 backend.linear_forward(y, x, w, Tensor());
+                 backend.linear_backward_input(x, y, w, false);
+                 backend.linear_backward_weight(dw, Tensor(), y, x);
+               });
+    flops += count * 6.0 * static_cast<double>(n) * static_cast<double>(in * out);
+  };
   const AttentionShape shape = config.attention(options.batch, options.seq, 0);
-  double weights = static_cast<double>(config.vocabulary * config.hidden);
-  weights += static_cast<double>(config.layers * (config.hidden * (shape.qkv_width() + shape.out_width()) +
-                                                  config.hidden * (config.mlp_in_width() + config.intermediate)));
-  const double attention = 6.0 * static_cast<double>(config.layers * shape.out_width() * options.seq);
-  return tokens * (6 * weights + attention);
+  measure(tokens, config.hidden, shape.qkv_width(), config.layers);
+  measure(tokens, shape.out_width(), config.hidden, config.layers);
+  measure(tokens, config.hidden, config.mlp_in_width(), config.layers);
+  measure(tokens, config.intermediate, config.hidden, config.layers);
+  const int64_t rows = logit_chunk_rows(config, tokens, options.compute);
+  measure(rows, config.hidden, config.vocabulary, (tokens + rows - 1) / rows);
+  return flops / seconds;
 }
 
 void bench_step(const StepOptions& o) {
@@ -65,7 +81,7 @@ void bench_step(const StepOptions& o) {
     backend->adamw({slot}, rule);
   });
   const double after = model_product_rate(*backend, config, options);
-  const double ceiling = (before + after) / 2, flops = step_flops(config, options);
+  const double ceiling = (before + after) / 2, flops = static_cast<double>(n) * flops_per_token(config, o.seq).causal;
   fmt::print("{} {} B={} T={} on {}\n", o.model, o.precision, o.batch, o.seq, backend->describe());
   fmt::print("  step               {:>10.1f} ms (forward, backward, AdamW; median of {})\n", seconds * 1e3, o.steps);
   fmt::print("  tokens/s           {:>10.1f}\n", static_cast<double>(n) / seconds);

@@ -69,6 +69,17 @@ TEST(ModelConfigErrors, NameTheFieldAndTheNearestKey) {
   EXPECT_NE(error_of(R"({"model_type": "gpt3"})").find("did you mean 'gpt2'"), std::string::npos);
 }
 
+TEST(TrainingFlops, MatchThePublishedArithmetic) {
+  // Billions of operations a token at T = 1024, attention counted fully and causally.
+  auto flops = [](const char* name) {
+    return flops_per_token(load_model(std::string(ROWAN_SOURCE_DIR "/configs/models/") + name + ".json"), 1024);
+  };
+  EXPECT_NEAR(flops("gpt2_124m").full / 1e9, 0.854, 0.0005);
+  EXPECT_NEAR(flops("gpt2_124m").causal / 1e9, 0.798, 0.0005);
+  EXPECT_NEAR(flops("llama_350m").full / 1e9, 2.313, 0.0005);
+  EXPECT_NEAR(flops("smollm2_135m").causal / 1e9, 0.913, 0.0005);
+}
+
 TEST(Initialization, IsAPureFunctionOfSeedNameAndElement) {
   ParameterTable table = parameter_table(parse(std::string(tiny) + "}"));
   const Parameter& q = table.find("model.layers.0.self_attn.q_proj.weight");

@@ -3,7 +3,7 @@
 
 #include <functional>
 
-#include "model/model.h"
+#include "kernels/backend.h"
 
 namespace rowan {
 
@@ -12,10 +12,6 @@ double median_seconds(Backend& backend, int repeats, const std::function<void()>
 
 // FLOP/s of the square product of size n: c = a b.
 double square_product_rate(Backend& backend, DType dtype, int64_t n = 2048);
-
-// FLOP/s over every product of a training step of `config` and nothing else: forward, input and weight gradients of
-// each linear layer and of the head (in the model's pieces), on plain operands.
-double model_product_rate(Backend& backend, const ModelConfig& config, const ModelOptions& options);
 
 // Bytes/s of a copy, counting both the bytes read and the bytes written.
 double copy_rate(Backend& backend, size_t bytes = size_t{256} << 20);

@@ -1,0 +1,107 @@
+#include "train/config.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/files.h"
+
+namespace rowan {
+namespace {
+
+constexpr int64_t most = int64_t{1} << 40;
+
+BatchConfig parse_batch(JsonObject batch) {
+  BatchConfig result;
+  result.sequence_length = batch.integer("sequence_length", {}, 1, most);
+  if (batch.has("tokens") && batch.has("sequences"))
+    batch.fail("tokens", "either tokens or sequences a step can be given, not both");
+  if (batch.has("tokens")) {
+    const int64_t tokens = batch.integer("tokens", {}, 1, most);
+    if (tokens % result.sequence_length)
+      batch.fail("tokens", fmt::format("{} is not a multiple of sequence_length {}", tokens, result.sequence_length));
+    result.sequences = tokens / result.sequence_length;
+  } else {
+    result.sequences = batch.integer("sequences", {}, 1, most);
+  }
+  result.micro_batch = batch.integer("micro_batch", result.sequences, 1, most);
+  if (result.sequences % result.micro_batch)
+    batch.fail("micro_batch",
+               fmt::format("{} does not divide the {} sequences of a step", result.micro_batch, result.sequences));
+  batch.finish();
+  return result;
+}
+
+RunConfig parse_run(JsonObject run) {
+  RunConfig result;
+  result.dir = run.string("dir");
+  if (result.dir.empty()) run.fail("dir", "is empty");
+  result.steps = run.integer("steps", {}, 1, most);
+  result.seed = static_cast<uint64_t>(run.integer("seed", 42, 0));
+  result.log_every = run.integer("log_every", 10, 1);
+  result.eval_every = run.integer("eval_every", 0, 0);
+  result.eval_tokens = run.integer("eval_tokens", 0, 0);
+  result.checkpoint_every = run.integer("checkpoint_every", 0, 0);
+  result.keep = run.integer("keep", 3, 0);
+  result.sample_prompt = run.string("sample_prompt", "");
+  result.sample_tokens = run.integer("sample_tokens", 0, 0, 100000);
+  run.finish();
+  return result;
+}
+
+template <typename Enum>
+Enum pick(JsonObject& object, const char* key, const std::vector<std::string>& names) {
+  std::string chosen = object.choice(key, names, names[0]);
+  return static_cast<Enum>(std::find(names.begin(), names.end(), chosen) - names.begin());
+}
+
+Json read_json(const std::string& path, std::shared_ptr<const JsonSource>& source) {
+  source = std::make_shared<const JsonSource>(JsonSource{path, read_file(path)});
+  return parse_json(*source);
+}
+
+}  // namespace
+
+const char* name_of(TrainPrecision precision) {
+  static const char* const names[] = {"fp32", "bf16", "bf16_stochastic", "bf16_pure"};
+  return names[static_cast<int>(precision)];
+}
+
+TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides) {
+  std::shared_ptr<const JsonSource> source;
+  Json json = read_json(path, source);
+  for (const std::string& assignment : overrides) apply_override(json, assignment);
+
+  TrainConfig config;
+  JsonObject root(source, json);
+  if (root.has("model") && root.raw("model").is_string()) {
+    const std::filesystem::path given = root.string("model");
+    config.model = load_model((given.is_absolute() ? given : std::filesystem::path(path).parent_path() / given).string());
+  } else {
+    config.model = parse_model(root.object("model", true));
+  }
+  config.tokenizer = root.string("tokenizer", "");
+  config.data = parse_data(root.object("data", true));
+  config.batch = parse_batch(root.object("batch", true));
+  config.run = parse_run(root.object("run", true));
+  config.optimizer = parse_optimizer(root.object("optimizer", true));
+  config.schedule = parse_schedule(root.object("schedule"), config.run.steps);
+  config.grad_clip = root.number("grad_clip", 0, 0);
+  config.precision = pick<TrainPrecision>(root, "precision", {"fp32", "bf16", "bf16_stochastic", "bf16_pure"});
+  config.recompute = pick<Recompute>(root, "recompute", {"none", "mlp", "block"});
+  config.shard = pick<Shard>(root, "shard", shard_names());
+  config.device = root.choice("device", {"auto", "cpu", "cuda"}, "auto");
+  config.threads = static_cast<int>(root.integer("threads", 0, 0, 4096));
+  if (root.has("comment")) root.raw("comment");
+  root.finish();
+
+  if (config.batch.sequence_length > config.model.positions)
+    root.object("batch").fail("sequence_length",
+                              fmt::format("found {}, but the model has {} positions", config.batch.sequence_length,
+                                          config.model.positions));
+  config.resolved = json;
+  config.resolved["model"] = config.model.source;
+  return config;
+}
+
+}  // namespace rowan

@@ -1,0 +1,65 @@
+// TrainConfig: everything one JSON file says about a run, checked.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "data/data_config.h"
+#include "dist/sharding.h"
+#include "model/model.h"
+#include "optim/config.h"
+#include "optim/schedule.h"
+
+namespace rowan {
+
+enum class TrainPrecision : uint8_t {
+  fp32,             // everything in fp32
+  bf16,             // weights and activations in bf16, fp32 masters, gradients and optimizer state
+  bf16_stochastic,  // no masters: bf16 weights, updates rounded stochastically
+  bf16_pure,        // weights, gradients and optimizer state in bf16, rounded to nearest, as the C4 papers ran
+};
+const char* name_of(TrainPrecision precision);
+inline DType compute_dtype(TrainPrecision p) { return p == TrainPrecision::fp32 ? DType::f32 : DType::bf16; }
+inline DType gradient_dtype(TrainPrecision p) { return p == TrainPrecision::bf16_pure ? DType::bf16 : DType::f32; }
+
+struct BatchConfig {
+  int64_t sequences = 0;        // a step, over all ranks
+  int64_t sequence_length = 0;  // tokens
+  int64_t micro_batch = 0;      // sequences a rank processes at once
+};
+
+struct RunConfig {
+  std::string dir;
+  int64_t steps = 0;
+  uint64_t seed = 42;
+  int64_t log_every = 10;
+  int64_t eval_every = 0;        // steps; 0: only at the end
+  int64_t eval_tokens = 0;       // 0: the whole validation set
+  int64_t checkpoint_every = 0;  // steps; 0: only at the end
+  int64_t keep = 3;              // checkpoints; 0: all
+  std::string sample_prompt;     // a continuation is printed at the end of the run
+  int64_t sample_tokens = 0;
+};
+
+struct TrainConfig {
+  ModelConfig model;
+  std::string tokenizer;  // "" when nothing has to be decoded
+  DataConfig data;
+  BatchConfig batch;
+  OptimizerConfig optimizer;
+  Schedule schedule;
+  double grad_clip = 0;  // largest global gradient norm; 0: no clipping
+  TrainPrecision precision = TrainPrecision::fp32;
+  Recompute recompute = Recompute::none;
+  Shard shard = Shard::none;
+  std::string device;          // auto, cpu, cuda
+  int threads = 0;             // of the CPU backend; 0: all cores
+  RunConfig run;
+  Json resolved;               // what `rowan train` repeats this run from
+};
+
+// Reads a config file with --set assignments applied. A model path is relative to the file. Throws Error naming file,
+// line and field.
+TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides);
+
+}  // namespace rowan
