@@ -15,7 +15,7 @@
 
 namespace rowan {
 
-enum class Family : uint8_t {
+enum class OpFamily : uint8_t {
   transfer,  // upload, download, copy, zero
   elementwise,
   embedding,
@@ -27,8 +27,8 @@ enum class Family : uint8_t {
   loss,
   optimizer,
 };
-inline constexpr int family_count = 10;
-const char* name_of(Family family);
+inline constexpr int op_family_count = 10;
+const char* name_of(OpFamily family);
 
 struct Work {
   int64_t calls = 0;
@@ -50,7 +50,7 @@ class DryBackend final : public Backend {
   // Of all categories together.
   size_t bytes() const { return total_; }
   size_t peak_bytes() const { return total_peak_; }
-  const Work& work(Family family) const { return work_[static_cast<size_t>(family)]; }
+  const Work& work(OpFamily family) const { return work_[static_cast<size_t>(family)]; }
   // Sum over the families.
   Work work() const;
   // Forgets the work done so far, not the memory.
@@ -110,8 +110,8 @@ class DryBackend final : public Backend {
  private:
   using Tensors = std::initializer_list<Tensor>;
   // One call that reads and writes these; a tensor updated in place is in both.
-  Work& count(Family family, Tensors reads, Tensors writes);
-  void count_products(Family family, double full, double causal);
+  Work& count(OpFamily family, Tensors reads, Tensors writes);
+  void count_products(OpFamily family, double full, double causal);
 
   struct Block {
     size_t bytes;
@@ -121,7 +121,7 @@ class DryBackend final : public Backend {
   uintptr_t next_address_ = uintptr_t{1} << 46;
   std::array<size_t, category_count> current_{}, peak_{};
   size_t total_ = 0, total_peak_ = 0;
-  std::array<Work, family_count> work_{};
+  std::array<Work, op_family_count> work_{};
 };
 
 std::unique_ptr<DryBackend> make_dry_backend();

@@ -6,8 +6,8 @@
 
 namespace rowan {
 
-const char* name_of(Family family) {
-  static const char* const names[family_count] = {"transfer", "elementwise", "embedding",  "norm", "product",
+const char* name_of(OpFamily family) {
+  static const char* const names[op_family_count] = {"transfer", "elementwise", "embedding",  "norm", "product",
                                                   "rope",     "attention",   "activation", "loss", "optimizer"};
   return names[static_cast<int>(family)];
 }
@@ -43,7 +43,7 @@ void DryBackend::release(void* memory) {
   blocks_.erase(found);
 }
 
-Work& DryBackend::count(Family family, Tensors reads, Tensors writes) {
+Work& DryBackend::count(OpFamily family, Tensors reads, Tensors writes) {
   Work& work = work_[static_cast<size_t>(family)];
   ++work.calls;
   for (const Tensor& x : reads) work.bytes += static_cast<double>(x.bytes());
@@ -51,7 +51,7 @@ Work& DryBackend::count(Family family, Tensors reads, Tensors writes) {
   return work;
 }
 
-void DryBackend::count_products(Family family, double full, double causal) {
+void DryBackend::count_products(OpFamily family, double full, double causal) {
   Work& work = work_[static_cast<size_t>(family)];
   work.flops += causal;
   work.flops_full += full;
@@ -59,23 +59,23 @@ void DryBackend::count_products(Family family, double full, double causal) {
 
 void DryBackend::upload(Tensor to, const void*) {
   check::upload(to);
-  count(Family::transfer, {}, {to});
+  count(OpFamily::transfer, {}, {to});
 }
 
 void DryBackend::download(void* host, Tensor from) {
   check::download(from);
-  count(Family::transfer, {from}, {});
+  count(OpFamily::transfer, {from}, {});
   std::memset(host, 0, from.bytes());
 }
 
 void DryBackend::copy(Tensor to, Tensor from) {
   check::copy(to, from);
-  count(Family::transfer, {from}, {to});
+  count(OpFamily::transfer, {from}, {to});
 }
 
 void DryBackend::zero(Tensor x) {
   check::zero(x);
-  count(Family::transfer, {}, {x});
+  count(OpFamily::transfer, {}, {x});
 }
 
 std::unique_ptr<DryBackend> make_dry_backend() { return std::make_unique<DryBackend>(); }

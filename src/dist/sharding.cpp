@@ -33,25 +33,26 @@ const std::vector<std::string>& shard_names() {
   return names;
 }
 
-Shard parse_shard(const std::string& name) {
+ShardMode parse_shard(const std::string& name) {
   const auto& names = shard_names();
   auto found = std::find(names.begin(), names.end(), name);
   if (found == names.end()) fail("shard is '{}'; one of {}{}", name, join(names), did_you_mean(name, names));
-  return static_cast<Shard>(found - names.begin());
+  return static_cast<ShardMode>(found - names.begin());
 }
 
-void apply_shard(Shard shard, int ranks, ModelOptions& options) {
+void apply_shard(ShardMode shard, int ranks, ModelOptions& options) {
   if (ranks == 1) return;
-  if (shard >= Shard::gradients) options.resident_gradients = resident_layers;
-  if (shard >= Shard::weights) options.resident_weights = resident_layers;
+  if (shard >= ShardMode::gradients) options.resident_gradients = resident_layers;
+  if (shard >= ShardMode::weights) options.resident_weights = resident_layers;
 }
 
 Sharding::Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
-                   Shard shard)
+                   ShardMode shard, bool masters)
     : communicator_(communicator),
       backend_(backend),
       model_(model),
-      shard_(communicator.size() == 1 ? Shard::none : shard),
+      shard_(communicator.size() == 1 ? ShardMode::none : shard),
+      with_masters_(masters && model.weights().dtype != DType::f32),
       masters_(backend, Category::masters),
       owned_gradients_(backend, Category::gradients),
       owned_weights_(backend, Category::weights),
@@ -61,7 +62,7 @@ Sharding::Sharding(Communicator& communicator, Backend& backend, Model& model, c
       gradient_slots_(resident_layers, 0),
       squares_(workspace_.take(DType::f32, {1})) {
   const auto& parameters = model.parameters().parameters();
-  if (shard_ == Shard::none) {
+  if (shard_ == ShardMode::none) {
     for (const Parameter& parameter : parameters) add_share(parameter, {0, 0, parameter.numel(), communicator.rank()});
   } else {
     ownership_ = std::make_unique<Ownership>(model.parameters(), costs, communicator.size());
@@ -82,9 +83,9 @@ void Sharding::add_share(const Parameter& parameter, const OwnedPiece& piece) {
   block.at.push_back(block.weights.size() - 1);
   Share share;
   share.parameter = &parameter, share.begin = piece.begin, share.count = piece.count;
-  share.weight = away(parameter.block, Shard::weights) ? take_like(owned_weights_, weight, weight.dtype) : weight;
-  share.gradient = away(parameter.block, Shard::gradients) ? take_like(owned_gradients_, weight, DType::f32) : gradient;
-  if (weight.dtype != DType::f32) share.master = take_like(masters_, weight, DType::f32);
+  share.weight = away(parameter.block, ShardMode::weights) ? take_like(owned_weights_, weight, weight.dtype) : weight;
+  share.gradient = away(parameter.block, ShardMode::gradients) ? take_like(owned_gradients_, weight, gradient.dtype) : gradient;
+  if (with_masters_) share.master = take_like(masters_, weight, DType::f32);
   shares_.push_back(share);
 }
 
@@ -101,17 +102,17 @@ void Sharding::initialize(uint64_t seed) {
 }
 
 void Sharding::weights_changed() {
-  if (shard_ == Shard::none) return;
+  if (shard_ == ShardMode::none) return;
   std::fill(weight_slots_.begin(), weight_slots_.end(), 0);
   for (size_t b = 0; b < blocks_.size(); ++b) {
-    if (!away(static_cast<int>(b), Shard::weights))
+    if (!away(static_cast<int>(b), ShardMode::weights))
       blocks_[b].weight_ticket = communicator_.broadcast(blocks_[b].weights);
   }
 }
 
 // Starts to bring a layer's weights into its place, unless they are there or under way.
 void Sharding::fetch(int block) {
-  if (!away(block, Shard::weights)) return;
+  if (!away(block, ShardMode::weights)) return;
   int& held = weight_slots_[model_.weight_placement().slot(block)];
   if (held == block) return;
   held = block;
@@ -127,12 +128,12 @@ void Sharding::before_forward(int block) {
 }
 
 void Sharding::before_backward(int block) {
-  if (away(block, Shard::weights)) {
+  if (away(block, ShardMode::weights)) {
     fetch(block);
     communicator_.wait(blocks_[block].weight_ticket);
     fetch(block - 1);
   }
-  if (away(block, Shard::gradients)) {
+  if (away(block, ShardMode::gradients)) {
     int& held = gradient_slots_[model_.gradient_placement().slot(block)];
     if (held) settle(held);
     held = block;
@@ -143,10 +144,10 @@ void Sharding::before_backward(int block) {
 void Sharding::after_backward(int block) {
   Block& b = blocks_[block];
   if (communicator_.size() == 1) return;
-  if (away(block, Shard::gradients)) {
+  if (away(block, ShardMode::gradients)) {
     b.gradient_ticket = communicator_.reduce(b.gradients);
   } else if (last_micro_step_) {
-    b.gradient_ticket = shard_ == Shard::none
+    b.gradient_ticket = shard_ == ShardMode::none
                             ? communicator_.all_reduce(model_.gradient_placement().block(model_.gradients(), block))
                             : communicator_.reduce(b.gradients);
   }
@@ -162,7 +163,7 @@ void Sharding::settle(int block) {
 void Sharding::begin_step() {
   model_.zero_gradients();
   for (const Share& share : shares_) {
-    if (away(share.parameter->block, Shard::gradients)) backend_.zero(share.gradient);
+    if (away(share.parameter->block, ShardMode::gradients)) backend_.zero(share.gradient);
   }
 }
 
@@ -177,7 +178,7 @@ void Sharding::finish_gradients() {
 StepTotals Sharding::add_up(StepTotals mine) {
   // With `none` every rank holds the same gradients, and they count once.
   mine.gradient_squares = 0;
-  if (shard_ != Shard::none || communicator_.rank() == 0) {
+  if (shard_ != ShardMode::none || communicator_.rank() == 0) {
     std::vector<Tensor> gradients;
     for (const Share& share : shares_) gradients.push_back(share.gradient);
     float squares = 0;

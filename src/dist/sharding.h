@@ -23,12 +23,12 @@
 
 namespace rowan {
 
-enum class Shard : uint8_t { none, optimizer, gradients, weights };
+enum class ShardMode : uint8_t { none, optimizer, gradients, weights };
 const std::vector<std::string>& shard_names();
 // Throws Error for an unknown name.
-Shard parse_shard(const std::string& name);
+ShardMode parse_shard(const std::string& name);
 // Sets how many layers' weights and gradients a model keeps in memory.
-void apply_shard(Shard shard, int ranks, ModelOptions& options);
+void apply_shard(ShardMode shard, int ranks, ModelOptions& options);
 
 // What ranks add up once a step, in one message.
 struct StepTotals {
@@ -40,11 +40,11 @@ struct StepTotals {
 
 class Sharding : public BlockObserver {
  public:
-  // `costs`: one a parameter. The model's options went through apply_shard(). Becomes the model's observer.
+  // `costs`: one a parameter. `masters`: fp32 copies of weights that are not f32. The model's options went through apply_shard(). Becomes the model's observer.
   Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
-           Shard shard);
+           ShardMode shard, bool masters);
 
-  // The parts this rank updates, with masters (of weights that are not f32) allocated and not yet filled.
+  // The parts this rank updates, with their masters, if any, allocated and not yet filled.
   const std::vector<Share>& shares() const { return shares_; }
   // Null for `none`.
   const Ownership* ownership() const { return ownership_.get(); }
@@ -75,7 +75,7 @@ class Sharding : public BlockObserver {
     Ticket gradient_ticket = 0, weight_ticket = 0;
   };
 
-  bool away(int block, Shard from) const { return shard_ >= from && model_.weight_placement().is_layer(block); }
+  bool away(int block, ShardMode from) const { return shard_ >= from && model_.weight_placement().is_layer(block); }
   void add_share(const Parameter& parameter, const OwnedPiece& piece);
   void settle(int block);
   void fetch(int block);
@@ -83,7 +83,8 @@ class Sharding : public BlockObserver {
   Communicator& communicator_;
   Backend& backend_;
   Model& model_;
-  Shard shard_;
+  ShardMode shard_;
+  bool with_masters_;
   std::unique_ptr<Ownership> ownership_;
   Arena masters_, owned_gradients_, owned_weights_, workspace_;
   std::vector<Share> shares_;

@@ -89,7 +89,7 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   config.grad_clip = root.number("grad_clip", 0, 0);
   config.precision = pick<TrainPrecision>(root, "precision", {"fp32", "bf16", "bf16_stochastic", "bf16_pure"});
   config.recompute = pick<Recompute>(root, "recompute", {"none", "mlp", "block"});
-  config.shard = pick<Shard>(root, "shard", shard_names());
+  config.shard = pick<ShardMode>(root, "shard", shard_names());
   config.device = root.choice("device", {"auto", "cpu", "cuda"}, "auto");
   config.threads = static_cast<int>(root.integer("threads", 0, 0, 4096));
   if (root.has("comment")) root.raw("comment");

@@ -51,7 +51,7 @@ struct TrainConfig {
   double grad_clip = 0;  // largest global gradient norm; 0: no clipping
   TrainPrecision precision = TrainPrecision::fp32;
   Recompute recompute = Recompute::none;
-  Shard shard = Shard::none;
+  ShardMode shard = ShardMode::none;
   std::string device;          // auto, cpu, cuda
   int threads = 0;             // of the CPU backend; 0: all cores
   RunConfig run;

@@ -86,7 +86,7 @@ void update(const Share& share, std::vector<float>& momentum, Backend& backend) 
   if (!share.master.empty()) backend.copy(share.weight, share.master);
 }
 
-Result train(Communicator& communicator, Shard shard, Atom matrices, bool tied, DType compute = DType::f32,
+Result train(Communicator& communicator, ShardMode shard, Atom matrices, bool tied, DType compute = DType::f32,
              int64_t micro_batch = 1) {
   auto backend = make_cpu_backend(1);
   ModelOptions options;
@@ -95,7 +95,7 @@ Result train(Communicator& communicator, Shard shard, Atom matrices, bool tied, 
   options.compute = compute;
   apply_shard(shard, communicator.size(), options);
   Model model(*backend, tiny_model(tied), options);
-  Sharding sharding(communicator, *backend, model, costs_of(model.parameters(), matrices), shard);
+  Sharding sharding(communicator, *backend, model, costs_of(model.parameters(), matrices), shard, true);
   sharding.initialize(7);
   std::vector<std::vector<float>> momentum(sharding.shares().size());
   Arena memory(*backend, Category::data);
@@ -144,7 +144,7 @@ double difference(const std::vector<float>& a, const std::vector<float>& b) {
 }
 
 struct Setting {
-  Shard shard;
+  ShardMode shard;
   Atom atom;
   bool tied;
 };
@@ -154,7 +154,7 @@ class EverySetting : public testing::TestWithParam<Setting> {};
 TEST_P(EverySetting, TrainsAsOneProcessDoes) {
   auto [shard, atom, tied] = GetParam();
   auto alone = make_single_communicator();
-  Result want = train(*alone, Shard::none, atom, tied);
+  Result want = train(*alone, ShardMode::none, atom, tied);
   Result got = train(ranks(), shard, atom, tied);
   for (int step = 0; step < steps; ++step) {
     EXPECT_NEAR(got.losses[step], want.losses[step], 1e-5) << "step " << step;
@@ -175,7 +175,7 @@ TEST_P(EverySetting, TwoRunsGiveTheSameBits) {
 
 std::vector<Setting> every_setting() {
   std::vector<Setting> all;
-  for (Shard shard : {Shard::none, Shard::optimizer, Shard::gradients, Shard::weights}) {
+  for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights}) {
     for (Atom atom : {Atom::element, Atom::row, Atom::matrix}) all.push_back({shard, atom, false});
     all.push_back({shard, Atom::matrix, true});
   }
@@ -191,8 +191,8 @@ std::string name_of_setting(const testing::TestParamInfo<Setting>& info) {
 INSTANTIATE_TEST_SUITE_P(Sharding, EverySetting, testing::ValuesIn(every_setting()), name_of_setting);
 
 TEST(Sharding, Bf16WeightsWithMastersTrainAlike) {
-  Result want = train(ranks(), Shard::none, Atom::matrix, false, DType::bf16);
-  for (Shard shard : {Shard::optimizer, Shard::gradients, Shard::weights}) {
+  Result want = train(ranks(), ShardMode::none, Atom::matrix, false, DType::bf16);
+  for (ShardMode shard : {ShardMode::optimizer, ShardMode::gradients, ShardMode::weights}) {
     Result got = train(ranks(), shard, Atom::matrix, false, DType::bf16);
     for (int step = 0; step < steps; ++step) EXPECT_NEAR(got.losses[step], want.losses[step], 2e-3);
   }
@@ -202,11 +202,11 @@ TEST(Sharding, TrafficIsThatOfOneAllReduce) {
   const int n = ranks().size();
   const int64_t micro_batch = sequences / n;  // one micro-step
   double parameters = static_cast<double>(parameter_table(tiny_model(false)).count()) * sizeof(float);
-  for (Shard shard : {Shard::optimizer, Shard::gradients}) {
+  for (ShardMode shard : {ShardMode::optimizer, ShardMode::gradients}) {
     Result result = train(ranks(), shard, Atom::matrix, false, DType::f32, micro_batch);
     EXPECT_DOUBLE_EQ(result.bytes_per_step / n, 2.0 * (n - 1) / n * parameters);
   }
-  Result none = train(ranks(), Shard::none, Atom::matrix, false, DType::f32, micro_batch);
+  Result none = train(ranks(), ShardMode::none, Atom::matrix, false, DType::f32, micro_batch);
   double padded = static_cast<double>(parameter_table(tiny_model(false)).elements()) * sizeof(float);
   EXPECT_DOUBLE_EQ(none.bytes_per_step / n, 2.0 * (n - 1) / n * padded);
 }
@@ -216,7 +216,7 @@ TEST(Sharding, AGradientThatIsNotFiniteIsSeenEverywhere) {
   ModelOptions options;
   options.seq = length;
   Model model(*backend, tiny_model(false), options);
-  Sharding sharding(ranks(), *backend, model, costs_of(model.parameters(), Atom::matrix), Shard::optimizer);
+  Sharding sharding(ranks(), *backend, model, costs_of(model.parameters(), Atom::matrix), ShardMode::optimizer, true);
   sharding.initialize(7);
   sharding.begin_step();
   if (ranks().rank() == ranks().size() - 1) sharding.shares().back().gradient.as<float>()[0] = NAN;
@@ -227,7 +227,7 @@ TEST(Sharding, AGradientThatIsNotFiniteIsSeenEverywhere) {
 }
 
 TEST(Sharding, NamesItsSettings) {
-  EXPECT_EQ(parse_shard("gradients"), Shard::gradients);
+  EXPECT_EQ(parse_shard("gradients"), ShardMode::gradients);
   EXPECT_THROW(parse_shard("gradient"), Error);
 }
 

@@ -1,0 +1,45 @@
+#include <map>
+
+#include "kernels/dry/dry_backend.h"
+#include "train/trainer.h"
+
+namespace rowan {
+namespace {
+
+// FLOPs that take as long as moving one byte: about that of GPUs, and of CPUs within a factor of a few.
+constexpr double flops_per_byte = 100;
+
+UpdateCost cost_of(const OptimizerConfig& config, const Parameter& parameter, bool masters) {
+  auto dry = make_dry_backend();
+  Arena weights(*dry, Category::weights), copies(*dry, Category::masters);
+  auto take = [&](Arena& arena, DType dtype) {
+    return parameter.shape.size() > 1 ? arena.take(dtype, {parameter.rows(), parameter.cols()})
+                                      : arena.take(dtype, {parameter.rows()});
+  };
+  Share share;
+  share.parameter = &parameter;
+  share.count = parameter.numel();
+  share.weight = take(weights, masters ? DType::bf16 : DType::f32);
+  share.gradient = take(weights, DType::f32);
+  if (masters) share.master = take(copies, DType::f32);
+  Optimizer optimizer(*dry, config, {share});
+  dry->reset_work();
+  optimizer.step(0, 1, 1);
+  return {atom_of(config, parameter), dry->work().flops + flops_per_byte * dry->work().bytes,
+          static_cast<double>(dry->bytes(Category::optimizer_state) + dry->bytes(Category::masters))};
+}
+
+}  // namespace
+
+std::vector<UpdateCost> update_costs(const OptimizerConfig& optimizer, const ParameterTable& table, bool masters) {
+  std::map<std::pair<size_t, std::vector<int64_t>>, UpdateCost> known;
+  std::vector<UpdateCost> costs;
+  for (const Parameter& parameter : table.parameters()) {
+    const auto key = std::pair{group_of(optimizer, parameter), parameter.shape};
+    if (!known.contains(key)) known[key] = cost_of(optimizer, parameter, masters);
+    costs.push_back(known[key]);
+  }
+  return costs;
+}
+
+}  // namespace rowan

@@ -1,0 +1,136 @@
+#include "train/trainer.h"
+
+#include <cmath>
+
+#include "base/error.h"
+
+namespace rowan {
+namespace {
+
+// Updates whose gradient is not finite are skipped; so many in a row mean that the run is lost.
+constexpr int most_skipped = 10;
+
+ModelOptions model_options(const TrainConfig& config, int ranks) {
+  ModelOptions options;
+  options.batch = config.batch.micro_batch;
+  options.seq = config.batch.sequence_length;
+  options.compute = compute_dtype(config.precision);
+  options.gradient = gradient_dtype(config.precision);
+  options.recompute = config.recompute;
+  apply_shard(config.shard, ranks, options);
+  return options;
+}
+
+int64_t micro_steps(const BatchConfig& batch, int ranks) {
+  const int64_t at_once = batch.micro_batch * ranks;
+  if (batch.sequences % at_once)
+    fail("batch: {} sequences a step cannot be cut into micro-batches of {} on {} ranks ({} at once)", batch.sequences,
+         batch.micro_batch, ranks, at_once);
+  return batch.sequences / at_once;
+}
+
+}  // namespace
+
+Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& communicator)
+    : config_(config),
+      backend_(backend),
+      communicator_(communicator),
+      batches_(config.data, config.batch.sequence_length, config.run.seed, config.model.vocabulary),
+      model_(backend, config.model, model_options(config, communicator.size())),
+      sharding_(communicator, backend, model_,
+                update_costs(config.optimizer, model_.parameters(), config.precision == TrainPrecision::bf16),
+                config.shard, config.precision == TrainPrecision::bf16),
+      optimizer_(backend, config.optimizer, sharding_.shares(), config.run.seed),
+      data_(backend, Category::data),
+      micro_steps_(micro_steps(config.batch, communicator.size())) {
+  const int64_t n = config.batch.micro_batch * config.batch.sequence_length;
+  tokens_ = data_.take(DType::i32, {n});
+  targets_ = data_.take(DType::i32, {n});
+  loss_sum_ = data_.take(DType::f32, {1});
+  if (!config.data.validation.empty())
+    validation_ = std::make_unique<Dataset>(config.data.validation, config.data.shards, config.data.reading,
+                                            config.batch.sequence_length, config.model.vocabulary);
+  sharding_.initialize(config.run.seed);
+  start_prefetch();
+}
+
+// Item i of this rank is micro-step i mod micro_steps_ of step i / micro_steps_; ranks take neighbouring rows.
+void Trainer::start_prefetch() {
+  auto fill = [this](int64_t item, int32_t* inputs, int32_t* targets) {
+    const int64_t step = item / micro_steps_, micro = item % micro_steps_, rows = config_.batch.micro_batch;
+    const int64_t first = step * config_.batch.sequences + (micro * communicator_.size() + communicator_.rank()) * rows;
+    batches_.fill(first, rows, inputs, targets);
+  };
+  prefetcher_.reset();
+  prefetcher_ = std::make_unique<Prefetcher>(fill, steps_done_ * micro_steps_, tokens_.numel());
+}
+
+StepResult Trainer::step(bool stop_requested) {
+  const int64_t targets = batches_.targets_in(steps_done_ * config_.batch.sequences, config_.batch.sequences);
+  const float scale = targets ? 1.0f / static_cast<float>(targets) : 0.0f;
+  sharding_.begin_step();
+  for (int64_t micro = 0; micro < micro_steps_; ++micro) {
+    Prefetcher::Batch batch = prefetcher_->next();
+    backend_.upload(tokens_, batch.inputs);
+    backend_.upload(targets_, batch.targets);
+    sharding_.begin_micro_step(micro + 1 == micro_steps_);
+    Tensor losses = model_.loss_and_gradients(tokens_, targets_, scale);
+    backend_.sum(loss_sum_, losses, micro > 0);
+  }
+  sharding_.finish_gradients();
+
+  float loss_sum = 0;
+  backend_.download(&loss_sum, loss_sum_);
+  StepTotals totals = sharding_.add_up({loss_sum, 0, 0, stop_requested ? 1.0 : 0.0});
+
+  StepResult result;
+  result.loss = totals.loss / static_cast<double>(std::max<int64_t>(targets, 1));
+  result.grad_norm = std::sqrt(totals.gradient_squares);
+  const double multiplier = config_.schedule.multiplier(steps_done_);
+  result.lr = config_.optimizer.main().lr * multiplier;
+  result.stop = totals.stop > 0;
+  if (std::isfinite(result.grad_norm)) {
+    skipped_in_a_row_ = 0;
+    double clip = 1;
+    if (config_.grad_clip > 0) clip = std::min(1.0, config_.grad_clip / (result.grad_norm + 1e-6));
+    optimizer_.step(steps_done_, multiplier, static_cast<float>(clip));
+    sharding_.weights_changed();
+  } else if (++skipped_in_a_row_ == most_skipped) {
+    fail("step {}: the gradient was not finite for {} updates in a row; lower the learning rate or clip it",
+         steps_done_ + 1, most_skipped);
+  }
+  ++steps_done_;
+  return result;
+}
+
+std::optional<Trainer::Validation> Trainer::validate() {
+  if (!validation_) return {};
+  const int64_t seq = config_.batch.sequence_length, batch = config_.batch.micro_batch;
+  int64_t rows = validation_->rows();
+  if (config_.run.eval_tokens) rows = std::min(rows, std::max<int64_t>(1, config_.run.eval_tokens / seq));
+  const int64_t ranks = communicator_.size(), pieces = (rows + batch * ranks - 1) / (batch * ranks);
+  std::vector<int32_t> inputs(batch * seq), targets(batch * seq);
+  std::vector<float> losses(batch * seq);
+  double sum = 0, count = 0;
+  // Every rank runs the same number of passes: with sharded weights each pass is a conversation.
+  for (int64_t piece = 0; piece < pieces; ++piece) {
+    const int64_t first = (piece * ranks + communicator_.rank()) * batch;
+    for (int64_t r = 0; r < batch; ++r) {
+      int32_t *in = inputs.data() + r * seq, *out = targets.data() + r * seq;
+      if (first + r < rows) {
+        count += static_cast<double>(validation_->read(first + r, in, out));
+      } else {
+        std::fill(in, in + seq, 0);
+        std::fill(out, out + seq, ignored_target);
+      }
+    }
+    backend_.upload(tokens_, inputs.data());
+    backend_.upload(targets_, targets.data());
+    backend_.download(losses.data(), model_.loss(tokens_, targets_));
+    for (float loss : losses) sum += loss;
+  }
+  std::vector<double> totals = communicator_.sum({sum, count});
+  return Validation{totals[0] / std::max(totals[1], 1.0), static_cast<int64_t>(totals[1])};
+}
+
+}  // namespace rowan

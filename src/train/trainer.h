@@ -1,0 +1,74 @@
+// Trainer: a model, its data, its optimizer and its ranks, one optimizer update at a time.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "data/batch_source.h"
+#include "data/prefetch.h"
+#include "dist/sharding.h"
+#include "optim/optimizer.h"
+#include "train/checkpoint.h"
+#include "train/config.h"
+
+namespace rowan {
+
+struct StepResult {
+  double loss = 0;       // mean over the step's targets, nats
+  double grad_norm = 0;  // global, before clipping; not finite: the update was skipped
+  double lr = 0;         // of the main recipe
+  bool stop = false;     // some rank was asked to stop
+};
+
+class Trainer {
+ public:
+  // Throws Error for what cannot be run: data without enough rows, a batch that the ranks do not divide.
+  Trainer(const TrainConfig& config, Backend& backend, Communicator& communicator);
+
+  // One optimizer update over batch.sequences sequences. Throws Error after too many updates in a row were skipped.
+  StepResult step(bool stop_requested);
+  int64_t steps_done() const { return steps_done_; }
+
+  // Mean loss in nats a token over the validation windows; nothing when there is no validation data.
+  struct Validation {
+    double loss = 0;      // over all targets
+    int64_t targets = 0;
+  };
+  std::optional<Validation> validate();
+
+  // RUN/checkpoints/step_N, by all ranks together.
+  void save(double seconds);
+  // From a checkpoint folder; returns the seconds of training it has seen. Throws Error naming file and tensor when it
+  // is another model's, or data or optimizer do not fit.
+  double restore(const std::filesystem::path& folder);
+
+  const Model& model() const { return model_; }
+  const BatchSource& batches() const { return batches_; }
+  const Sharding& sharding() const { return sharding_; }
+  int64_t tokens_per_step() const { return config_.batch.sequences * config_.batch.sequence_length; }
+
+ private:
+  void start_prefetch();
+  void load_parameter(const Share& share, const StoredTensor& stored);
+  std::vector<TensorInfo> wanted_state() const;
+
+  const TrainConfig& config_;
+  Backend& backend_;
+  Communicator& communicator_;
+  BatchSource batches_;
+  Model model_;
+  Sharding sharding_;
+  Optimizer optimizer_;
+  Arena data_;
+  Tensor tokens_, targets_, loss_sum_;
+  std::unique_ptr<Dataset> validation_;
+  std::unique_ptr<Prefetcher> prefetcher_;
+  int64_t micro_steps_ = 1;
+  int64_t steps_done_ = 0;
+  int skipped_in_a_row_ = 0;
+};
+
+// What updating each parameter takes, for the ownership plan: its optimizer's step is run on the dry backend.
+std::vector<UpdateCost> update_costs(const OptimizerConfig& optimizer, const ParameterTable& table, bool masters);
+
+}  // namespace rowan
