@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
   rowan::add_generate(app);
   rowan::add_tales(app);
   rowan::add_tokenize(app);
+  rowan::add_train(app);
   try {
     app.parse(argc, argv);
     return 0;
@@ -25,6 +26,8 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     fmt::print(stderr, "rowan: {}; try --help\n", error.what());
     return 2;
+  } catch (const rowan::Exit& exit) {
+    return exit.code;
   } catch (const rowan::Error& error) {
     fmt::print(stderr, "rowan: {}\n", error.what());
     return 2;

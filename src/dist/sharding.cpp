@@ -84,7 +84,8 @@ void Sharding::add_share(const Parameter& parameter, const OwnedPiece& piece) {
   Share share;
   share.parameter = &parameter, share.begin = piece.begin, share.count = piece.count;
   share.weight = away(parameter.block, ShardMode::weights) ? take_like(owned_weights_, weight, weight.dtype) : weight;
-  share.gradient = away(parameter.block, ShardMode::gradients) ? take_like(owned_gradients_, weight, gradient.dtype) : gradient;
+  share.gradient =
+      away(parameter.block, ShardMode::gradients) ? take_like(owned_gradients_, weight, gradient.dtype) : gradient;
   if (with_masters_) share.master = take_like(masters_, weight, DType::f32);
   shares_.push_back(share);
 }

@@ -40,7 +40,8 @@ struct StepTotals {
 
 class Sharding : public BlockObserver {
  public:
-  // `costs`: one a parameter. `masters`: fp32 copies of weights that are not f32. The model's options went through apply_shard(). Becomes the model's observer.
+  // `costs`: one a parameter. `masters`: fp32 copies of weights that are not f32. The model's options went through
+  // apply_shard(). Becomes the model's observer.
   Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
            ShardMode shard, bool masters);
 

@@ -6,12 +6,18 @@
 
 namespace rowan {
 
+// Thrown to leave with a code when the message has been printed elsewhere.
+struct Exit {
+  int code;
+};
+
 CLI::App* add_bench(CLI::App& app);
 CLI::App* add_eval(CLI::App& app);
 CLI::App* add_export(CLI::App& app);
 CLI::App* add_generate(CLI::App& app);
 CLI::App* add_tales(CLI::App& app);
 CLI::App* add_tokenize(CLI::App& app);
+CLI::App* add_train(CLI::App& app);
 
 // The parts of `rowan bench`.
 void add_bench_step(CLI::App& bench);

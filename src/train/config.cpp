@@ -76,7 +76,8 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   JsonObject root(source, json);
   if (root.has("model") && root.raw("model").is_string()) {
     const std::filesystem::path given = root.string("model");
-    config.model = load_model((given.is_absolute() ? given : std::filesystem::path(path).parent_path() / given).string());
+    config.model =
+        load_model((given.is_absolute() ? given : std::filesystem::path(path).parent_path() / given).string());
   } else {
     config.model = parse_model(root.object("model", true));
   }
@@ -96,9 +97,8 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   root.finish();
 
   if (config.batch.sequence_length > config.model.positions)
-    root.object("batch").fail("sequence_length",
-                              fmt::format("found {}, but the model has {} positions", config.batch.sequence_length,
-                                          config.model.positions));
+    root.object("batch").fail("sequence_length", fmt::format("found {}, but the model has {} positions",
+                                                             config.batch.sequence_length, config.model.positions));
   config.resolved = json;
   config.resolved["model"] = config.model.source;
   return config;

@@ -52,10 +52,10 @@ struct TrainConfig {
   TrainPrecision precision = TrainPrecision::fp32;
   Recompute recompute = Recompute::none;
   ShardMode shard = ShardMode::none;
-  std::string device;          // auto, cpu, cuda
-  int threads = 0;             // of the CPU backend; 0: all cores
+  std::string device;  // auto, cpu, cuda
+  int threads = 0;     // of the CPU backend; 0: all cores
   RunConfig run;
-  Json resolved;               // what `rowan train` repeats this run from
+  Json resolved;  // what `rowan train` repeats this run from
 };
 
 // Reads a config file with --set assignments applied. A model path is relative to the file. Throws Error naming file,

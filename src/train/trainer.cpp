@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
@@ -9,6 +10,16 @@ namespace {
 
 // Updates whose gradient is not finite are skipped; so many in a row mean that the run is lost.
 constexpr int most_skipped = 10;
+
+int64_t micro_steps(const BatchConfig& batch, int ranks) {
+  const int64_t at_once = batch.micro_batch * ranks;
+  if (batch.sequences % at_once)
+    fail("batch: {} sequences a step cannot be cut into micro-batches of {} on {} ranks ({} at once)", batch.sequences,
+         batch.micro_batch, ranks, at_once);
+  return batch.sequences / at_once;
+}
+
+}  // namespace
 
 ModelOptions model_options(const TrainConfig& config, int ranks) {
   ModelOptions options;
@@ -20,16 +31,6 @@ ModelOptions model_options(const TrainConfig& config, int ranks) {
   apply_shard(config.shard, ranks, options);
   return options;
 }
-
-int64_t micro_steps(const BatchConfig& batch, int ranks) {
-  const int64_t at_once = batch.micro_batch * ranks;
-  if (batch.sequences % at_once)
-    fail("batch: {} sequences a step cannot be cut into micro-batches of {} on {} ranks ({} at once)", batch.sequences,
-         batch.micro_batch, ranks, at_once);
-  return batch.sequences / at_once;
-}
-
-}  // namespace
 
 Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& communicator)
     : config_(config),
@@ -48,8 +49,8 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
   targets_ = data_.take(DType::i32, {n});
   loss_sum_ = data_.take(DType::f32, {1});
   if (!config.data.validation.empty())
-    validation_ = std::make_unique<Dataset>(config.data.validation, config.data.shards, config.data.reading,
-                                            config.batch.sequence_length, config.model.vocabulary);
+    validation_ = std::make_unique<ValidationSet>(config.data, config.batch.sequence_length, config.model.vocabulary,
+                                                  config.run.eval_tokens ? config.run.eval_tokens : INT64_MAX);
   sharding_.initialize(config.run.seed);
   start_prefetch();
 }
@@ -103,34 +104,28 @@ StepResult Trainer::step(bool stop_requested) {
   return result;
 }
 
-std::optional<Trainer::Validation> Trainer::validate() {
+// Batches are dealt to the ranks in turn, and their sums are added in the order of the batches: the figure does not
+// depend on the number of ranks.
+std::optional<LossMeter> Trainer::validate() {
   if (!validation_) return {};
-  const int64_t seq = config_.batch.sequence_length, batch = config_.batch.micro_batch;
-  int64_t rows = validation_->rows();
-  if (config_.run.eval_tokens) rows = std::min(rows, std::max<int64_t>(1, config_.run.eval_tokens / seq));
-  const int64_t ranks = communicator_.size(), pieces = (rows + batch * ranks - 1) / (batch * ranks);
-  std::vector<int32_t> inputs(batch * seq), targets(batch * seq);
-  std::vector<float> losses(batch * seq);
-  double sum = 0, count = 0;
-  // Every rank runs the same number of passes: with sharded weights each pass is a conversation.
-  for (int64_t piece = 0; piece < pieces; ++piece) {
-    const int64_t first = (piece * ranks + communicator_.rank()) * batch;
-    for (int64_t r = 0; r < batch; ++r) {
-      int32_t *in = inputs.data() + r * seq, *out = targets.data() + r * seq;
-      if (first + r < rows) {
-        count += static_cast<double>(validation_->read(first + r, in, out));
-      } else {
-        std::fill(in, in + seq, 0);
-        std::fill(out, out + seq, ignored_target);
-      }
-    }
+  const int64_t seq = config_.batch.sequence_length, rows = config_.batch.micro_batch;
+  const int64_t ranks = communicator_.size(), rounds = (validation_->rows() + rows * ranks - 1) / (rows * ranks);
+  std::vector<int32_t> inputs(rows * seq), targets(rows * seq);
+  std::vector<float> losses(rows * seq);
+  std::vector<double> sums(2 * rounds * ranks);
+  for (int64_t round = 0; round < rounds; ++round) {
+    const int64_t batch = round * ranks + communicator_.rank();
+    validation_->fill(batch * rows, rows, inputs.data(), targets.data());
     backend_.upload(tokens_, inputs.data());
     backend_.upload(targets_, targets.data());
     backend_.download(losses.data(), model_.loss(tokens_, targets_));
-    for (float loss : losses) sum += loss;
+    for (float loss : losses) sums[2 * batch] += loss;
+    for (int32_t target : targets) sums[2 * batch + 1] += target != ignored_target;
   }
-  std::vector<double> totals = communicator_.sum({sum, count});
-  return Validation{totals[0] / std::max(totals[1], 1.0), static_cast<int64_t>(totals[1])};
+  sums = communicator_.sum(sums);
+  LossMeter meter;
+  for (size_t i = 0; i < sums.size(); i += 2) meter.add(sums[i], static_cast<int64_t>(sums[i + 1]));
+  return meter;
 }
 
 }  // namespace rowan

@@ -6,6 +6,7 @@
 
 #include "data/batch_source.h"
 #include "data/prefetch.h"
+#include "data/validation.h"
 #include "dist/sharding.h"
 #include "optim/optimizer.h"
 #include "train/checkpoint.h"
@@ -29,12 +30,8 @@ class Trainer {
   StepResult step(bool stop_requested);
   int64_t steps_done() const { return steps_done_; }
 
-  // Mean loss in nats a token over the validation windows; nothing when there is no validation data.
-  struct Validation {
-    double loss = 0;      // over all targets
-    int64_t targets = 0;
-  };
-  std::optional<Validation> validate();
+  // Over the validation set; nothing when there is none. The same on every rank.
+  std::optional<LossMeter> validate();
 
   // RUN/checkpoints/step_N, by all ranks together.
   void save(double seconds);
@@ -49,8 +46,6 @@ class Trainer {
 
  private:
   void start_prefetch();
-  void load_parameter(const Share& share, const StoredTensor& stored);
-  std::vector<TensorInfo> wanted_state() const;
 
   const TrainConfig& config_;
   Backend& backend_;
@@ -61,12 +56,15 @@ class Trainer {
   Optimizer optimizer_;
   Arena data_;
   Tensor tokens_, targets_, loss_sum_;
-  std::unique_ptr<Dataset> validation_;
+  std::unique_ptr<ValidationSet> validation_;
   std::unique_ptr<Prefetcher> prefetcher_;
   int64_t micro_steps_ = 1;
   int64_t steps_done_ = 0;
   int skipped_in_a_row_ = 0;
 };
+
+// The micro-batch of one rank.
+ModelOptions model_options(const TrainConfig& config, int ranks);
 
 // What updating each parameter takes, for the ownership plan: its optimizer's step is run on the dry backend.
 std::vector<UpdateCost> update_costs(const OptimizerConfig& optimizer, const ParameterTable& table, bool masters);

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "tools/loss_picture.h"
+#include "train/loss_picture.h"
 
 namespace rowan {
 namespace {

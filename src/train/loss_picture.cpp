@@ -1,4 +1,4 @@
-#include "tools/loss_picture.h"
+#include "train/loss_picture.h"
 
 #include <fmt/format.h>
 

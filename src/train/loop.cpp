@@ -1,0 +1,164 @@
+#include "train/loop.h"
+
+#include <chrono>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/human.h"
+#include "dist/agreement.h"
+#include "kernels/ceiling.h"
+#include "train/device.h"
+#include "train/metrics.h"
+#include "train/progress.h"
+#include "train/report.h"
+#include "train/signals.h"
+#include "train/trainer.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+// What two configs have to share for one to continue the other: everything but where and how fast it runs.
+Json continuation_of(Json resolved) {
+  for (const char* key : {"device", "threads", "shard", "recompute", "comment"}) resolved.erase(key);
+  if (resolved.contains("batch")) resolved["batch"].erase("micro_batch");
+  for (const char* key :
+       {"dir", "log_every", "eval_every", "eval_tokens", "checkpoint_every", "keep", "sample_prompt", "sample_tokens"})
+    if (resolved.contains("run")) resolved["run"].erase(key);
+  return resolved;
+}
+
+// The checkpoint to start from, if any. A directory that another config filled is not touched.
+std::optional<fs::path> find_start(const TrainConfig& config, bool resume, Progress& progress) {
+  const fs::path dir = config.run.dir;
+  remove_unfinished_checkpoints(dir / "checkpoints");
+  auto newest = newest_checkpoint(dir / "checkpoints", [&](const std::string& text) { progress.message(text); });
+  if (!newest && resume) fail("{}: --resume, but there is no checkpoint", (dir / "checkpoints").string());
+  if (newest && !resume && fs::exists(dir / "config.json")) {
+    JsonSource source{(dir / "config.json").string(), read_file(dir / "config.json")};
+    Json before = continuation_of(parse_json(source)), after = continuation_of(config.resolved);
+    for (const Json& change : Json::diff(before, after))
+      fail(
+          "{}: holds a run with another config (first difference at {}); choose another run.dir, or --resume to "
+          "continue it with the new one",
+          dir.string(), change.at("path").get<std::string>());
+  }
+  return newest;
+}
+
+// Everything that rank 0 shows and keeps of a run.
+class Watch {
+ public:
+  Watch(const TrainConfig& config, const Trainer& trainer, Progress& progress, double peak, double seconds_before)
+      : config_(config),
+        trainer_(trainer),
+        progress_(progress),
+        log_(config.run.dir, trainer.steps_done() ? std::optional(trainer.steps_done()) : std::nullopt),
+        flops_(flops_per_token(config.model, config.batch.sequence_length).causal),
+        peak_(peak),
+        seconds_before_(seconds_before),
+        start_(now()),
+        last_time_(start_),
+        last_step_(trainer.steps_done()) {}
+
+  double seconds() const { return seconds_before_ + now() - start_ - paused_; }
+
+  void step(const StepResult& result) {
+    const int64_t step = trainer_.steps_done();
+    if (!std::isfinite(result.grad_norm))
+      progress_.message(fmt::format("step {}: the gradient is not finite; update skipped", step));
+    if (step % config_.run.log_every && step != config_.run.steps && step != 1) return;
+    const double time = now(), elapsed = time - last_time_;
+    const double rate = static_cast<double>((step - last_step_) * trainer_.tokens_per_step()) / elapsed;
+    last_time_ = time, last_step_ = step;
+    TrainRow row{step, result.loss,           result.lr, result.grad_norm, step * trainer_.tokens_per_step(),
+                 rate, rate * flops_ / peak_, seconds()};
+    log_.train_row(row);
+    progress_.train(row);
+  }
+
+  void validation(const LossMeter& meter) {
+    ValidationRow row{trainer_.steps_done(), meter.mean(), {{"val_loss_galore", meter.galore_mean()}}};
+    log_.validation_row(row);
+    progress_.validation(row);
+  }
+
+  // Work that is not training does not count into the rates.
+  void pause(const std::function<void()>& work) {
+    const double begin = now();
+    work();
+    paused_ += now() - begin;
+    last_time_ += now() - begin;
+  }
+
+ private:
+  const TrainConfig& config_;
+  const Trainer& trainer_;
+  Progress& progress_;
+  MetricsLog log_;
+  double flops_, peak_, seconds_before_, start_, last_time_, paused_ = 0;
+  int64_t last_step_;
+};
+
+}  // namespace
+
+void train(const TrainConfig& config, Communicator& communicator, bool resume) {
+  const bool first = communicator.rank() == 0;
+  Progress progress(config.run.steps, stderr, is_terminal(stderr));
+  StopSignals signals;
+
+  std::optional<fs::path> start;
+  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Trainer> trainer;
+  double seconds = 0, peak = 0;
+  check_same(communicator, "the config", config.resolved.dump());
+  together(communicator, [&] {
+    if (first) start = find_start(config, resume, progress);
+  });
+  std::string chosen = communicator.gather(start ? start->string() : "")[0];
+  together(communicator, [&] {
+    backend = make_backend(config.device, config.threads, communicator.local_rank());
+    trainer = std::make_unique<Trainer>(config, *backend, communicator);
+    if (!chosen.empty()) seconds = trainer->restore(chosen);
+    peak = square_product_rate(*backend, compute_dtype(config.precision), 1024) * communicator.size();
+  });
+  check_same(communicator, "the data", trainer->batches().fingerprint().dump());
+  std::unique_ptr<Watch> watch;
+  together(communicator, [&] {
+    if (!first) return;
+    fs::create_directories(config.run.dir);
+    write_file_atomically(fs::path(config.run.dir) / "config.json", config.resolved.dump(2) + "\n");
+    print_start_page(config, *trainer, *backend, communicator, peak);
+    if (!chosen.empty()) progress.message(fmt::format("resumed from {}", chosen));
+    watch = std::make_unique<Watch>(config, *trainer, progress, peak, seconds);
+  });
+
+  auto pause = [&](const std::function<void()>& work) { first ? watch->pause(work) : work(); };
+  auto due = [&](int64_t every) {
+    return (every && trainer->steps_done() % every == 0) || trainer->steps_done() == config.run.steps;
+  };
+  std::optional<LossMeter> validation;
+  bool stop = false;
+  while (trainer->steps_done() < config.run.steps && !stop) {
+    StepResult result = trainer->step(StopSignals::received() != 0);
+    stop = result.stop;
+    if (first) watch->step(result);
+    if (due(config.run.eval_every)) {
+      pause([&] { validation = trainer->validate(); });
+      if (first && validation) watch->validation(*validation);
+    }
+    if (due(config.run.checkpoint_every) || stop) pause([&] { trainer->save(first ? watch->seconds() : 0); });
+  }
+  if (!validation && !stop) validation = trainer->validate();
+  if (!first) return;
+  if (stop)
+    progress.message(
+        fmt::format("stopped by a signal after step {}; the same command goes on from here", trainer->steps_done()));
+  else
+    print_end_page(config, validation, trainer->steps_done());
+}
+
+}  // namespace rowan

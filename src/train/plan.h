@@ -1,0 +1,22 @@
+// What a run will take, found by running the real model, loss and optimizer on the dry backend: nothing is computed and
+// no formula is written twice.
+#pragma once
+
+#include <array>
+
+#include "train/config.h"
+
+namespace rowan {
+
+struct Plan {
+  std::array<size_t, category_count> bytes{};  // peak of each category on one rank
+  size_t total_bytes = 0;                      // peak of all together
+  double step_flops = 0;       // of one rank's step: products and causal attention, recomputation included
+  double step_flops_full = 0;  // the same with every attention score counted
+  double optimizer_flops = 0, optimizer_bytes = 0;  // of one rank's update
+};
+
+// Of one rank of `ranks`.
+Plan make_plan(const TrainConfig& config, int ranks);
+
+}  // namespace rowan

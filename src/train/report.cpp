@@ -1,0 +1,86 @@
+#include "train/report.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/files.h"
+#include "base/human.h"
+#include "data/entropy_floor.h"
+#include "data/tokenizer.h"
+#include "train/generate.h"
+#include "train/loss_picture.h"
+#include "train/plan.h"
+#include "train/run_folder.h"
+
+namespace rowan {
+namespace {
+
+void line(const std::string& label, const std::string& text) { fmt::print(stderr, "  {:<12} {}\n", label, text); }
+
+std::string memory_text(const Plan& plan) {
+  std::string text = human_bytes(static_cast<double>(plan.total_bytes)) + " at most:";
+  for (int c = 0; c < category_count; ++c)
+    if (plan.bytes[c])
+      text +=
+          fmt::format(" {} {},", name_of(static_cast<Category>(c)), human_bytes(static_cast<double>(plan.bytes[c])));
+  text.pop_back();
+  return text;
+}
+
+void print_sample(const TrainConfig& config) {
+  auto tokenizer = make_tokenizer(config.tokenizer);
+  RunFolder run(config.run.dir, [](const std::string&) {});
+  auto backend = make_cpu_backend(config.threads);
+  Predictor predictor(*backend, run, config.batch.sequence_length);
+  std::vector<int32_t> tokens{tokenizer->end_id()};
+  tokenizer->encode(config.run.sample_prompt, tokens);
+  generate(tokens, config.run.sample_tokens, tokenizer->end_id(), Sampling{0.7, 0, config.run.seed}, std::ref(predictor), [] {});
+  fmt::print(stderr, "\n{}\n", tokenizer->decode(tokens));
+}
+
+}  // namespace
+
+void print_start_page(const TrainConfig& config, const Trainer& trainer, const Backend& backend,
+                      const Communicator& communicator, double peak) {
+  const ParameterTable& table = trainer.model().parameters();
+  fmt::print(stderr, "rowan {}\n", config.run.dir);
+  line("device", fmt::format("{}; products {}FLOP/s; {}, {}", backend.describe(), human_count(peak),
+                             communicator.describe(), name_of(config.precision)));
+  line("model",
+       fmt::format("{}: {} layers, {} wide, {} heads ({} key/value), {} parameters",
+                   config.model.family == Family::llama ? "LLaMA" : "GPT-2", config.model.layers, config.model.hidden,
+                   config.model.heads, config.model.kv_heads, human_count(static_cast<double>(table.count()))));
+  fmt::print(stderr, "{}", describe_groups(config.optimizer, table));
+  const auto per_step = static_cast<double>(trainer.tokens_per_step());
+  line("data",
+       fmt::format("{} tokens, {} rows an epoch; {} sequences of {} ({} tokens) a step",
+                   human_count(static_cast<double>(trainer.batches().tokens())), trainer.batches().samples_per_epoch(),
+                   config.batch.sequences, config.batch.sequence_length, human_count(per_step)));
+  line("run", fmt::format("{} steps, {} tokens, {:.2f} epochs", config.run.steps,
+                          human_count(per_step * static_cast<double>(config.run.steps)),
+                          static_cast<double>(config.run.steps * config.batch.sequences) /
+                              static_cast<double>(trainer.batches().samples_per_epoch())));
+  line("memory", memory_text(make_plan(config, communicator.size())));
+  line("MFU", "of the product rate above; 6 FLOPs a weight and token, attention causal");
+}
+
+void print_end_page(const TrainConfig& config, const std::optional<LossMeter>& validation, int64_t steps) {
+  const std::filesystem::path dir = config.run.dir;
+  std::optional<EntropyFloor> floor;
+  if (config.data.validation.size() == 1) floor = entropy_floor(config.data.validation[0]);
+  LossCurves curves = read_loss_curves(dir / "metrics.jsonl");
+  if (floor) curves.floor = floor->sample;
+  write_file_atomically(dir / "loss.svg", loss_picture_svg(curves));
+  fmt::print(stderr, "\n{}", loss_picture_text(curves));
+  fmt::print(stderr, "done: {} steps in {}\n", steps, dir.string());
+  if (validation)
+    fmt::print(stderr, "validation loss {:.4f} nats a token, perplexity {:.3f}\n", validation->mean(),
+               std::exp(validation->mean()));
+  if (validation && floor)
+    fmt::print(stderr, "entropy of that text {:.4f}: no model can do better; this one is {:.4f} above\n", floor->sample,
+               validation->mean() - floor->sample);
+  if (config.run.sample_tokens > 0 && !config.tokenizer.empty()) print_sample(config);
+}
+
+}  // namespace rowan

@@ -1,0 +1,112 @@
+// A trainer's state to and from checkpoints: every tensor whole and by name.
+#include "base/error.h"
+#include "dist/agreement.h"
+#include "dist/whole_tensors.h"
+#include "train/trainer.h"
+
+namespace rowan {
+namespace {
+
+constexpr int state_version = 1;
+
+// The value that carries the full precision of a weight.
+const Tensor& value_of(const Share& share) { return share.master.empty() ? share.weight : share.master; }
+
+std::vector<int64_t> shape_of(const StateTensor& state) {
+  if (state.count) return state.parameter->shape;
+  return {state.tensor.shape, state.tensor.shape + state.tensor.rank};
+}
+
+std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTensor>& tensors,
+                                  std::vector<std::byte>& buffer) {
+  std::vector<TensorSource> result;
+  for (const WholeTensor& tensor : tensors) {
+    TensorSource source{{tensor.name, safetensors_dtype(tensor.dtype), tensor.shape}, {}};
+    source.data = [&backend, &buffer, &tensor]() -> const void* {
+      if (tensor.tensor.empty()) return tensor.bytes.data();
+      buffer.resize(tensor.tensor.bytes());
+      backend.download(buffer.data(), tensor.tensor);
+      return buffer.data();
+    };
+    result.push_back(std::move(source));
+  }
+  return result;
+}
+
+// Elements [begin, begin + to.numel()) of a stored tensor.
+void load(Backend& backend, Tensor to, const StoredTensor& stored, int64_t begin) {
+  std::vector<float> values = read_floats(stored);
+  if (to.dtype == DType::f32) return backend.upload(to, values.data() + begin);
+  std::vector<bf16> rounded(static_cast<size_t>(to.numel()));
+  for (size_t i = 0; i < rounded.size(); ++i) rounded[i] = to_bf16(values[begin + i]);
+  backend.upload(to, rounded.data());
+}
+
+}  // namespace
+
+void Trainer::save(double seconds) {
+  std::vector<TensorPart> model, state;
+  for (const Share& share : sharding_.shares())
+    model.push_back({share.parameter->name, share.parameter->shape, share.begin, value_of(share)});
+  for (const StateTensor& s : optimizer_.state()) state.push_back({s.name, shape_of(s), s.begin, s.tensor});
+  std::vector<WholeTensor> whole_model = make_whole(communicator_, backend_, model);
+  std::vector<WholeTensor> whole_state = make_whole(communicator_, backend_, state);
+  std::vector<std::byte> buffer;
+
+  const std::filesystem::path folder = std::filesystem::path(config_.run.dir) / "checkpoints";
+  const int rank = communicator_.rank();
+  std::unique_ptr<CheckpointWriter> writer;
+  auto open = [&] { writer = std::make_unique<CheckpointWriter>(folder, steps_done_, rank, communicator_.size()); };
+  together(communicator_, [&] {
+    if (rank == 0) open();
+  });
+  together(communicator_, [&] {
+    if (rank != 0) open();
+    writer->write(sources(backend_, whole_model, buffer), sources(backend_, whole_state, buffer));
+  });
+  together(communicator_, [&] {
+    if (rank == 0)
+      writer->commit({{"version", state_version},
+                      {"step", steps_done_},
+                      {"samples", steps_done_ * config_.batch.sequences},
+                      {"tokens", steps_done_ * tokens_per_step()},
+                      {"seconds", seconds},
+                      {"batch_sequences", config_.batch.sequences},
+                      {"data", batches_.fingerprint()}},
+                     static_cast<int>(config_.run.keep));
+  });
+}
+
+double Trainer::restore(const std::filesystem::path& folder) {
+  Checkpoint checkpoint(folder);
+  const Json& state = checkpoint.state();
+  const std::string place = (folder / "state.json").string();
+  if (state.value("version", 0) != state_version)
+    fail("{}: version {} is not known, only {}", place, state.value("version", 0), state_version);
+  check_fingerprint(state.at("data"), batches_.fingerprint());
+  if (state.at("batch_sequences") != config_.batch.sequences)
+    fail("{}: the run had {} sequences a step, the config has {}; the sample order would change", place,
+         state.at("batch_sequences").dump(), config_.batch.sequences);
+
+  std::vector<TensorInfo> wanted;
+  for (const Parameter& parameter : model_.parameters().parameters())
+    wanted.push_back({parameter.name, "F32", parameter.shape});
+  expect_tensors(checkpoint.model(), wanted, "model");
+  for (const Share& share : sharding_.shares()) {
+    load(backend_, value_of(share), checkpoint.model().find(share.parameter->name), share.begin);
+    if (!share.master.empty()) backend_.copy(share.weight, share.master);
+  }
+  for (const StateTensor& s : optimizer_.state()) {
+    const StoredTensor& stored = checkpoint.optimizer().find(s.name);
+    if (stored.shape != shape_of(s))
+      fail("{}: tensor {} is {}, another shape than this optimizer's", checkpoint.optimizer().file_of(s.name).string(),
+           s.name, stored.describe());
+    load(backend_, s.tensor, stored, s.begin);
+  }
+  sharding_.weights_changed();
+  steps_done_ = state.at("step").get<int64_t>();
+  start_prefetch();
+  return state.at("seconds").get<double>();
+}
+
+}  // namespace rowan
