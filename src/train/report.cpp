@@ -35,7 +35,8 @@ void print_sample(const TrainConfig& config) {
   Predictor predictor(*backend, run, config.batch.sequence_length);
   std::vector<int32_t> tokens{tokenizer->end_id()};
   tokenizer->encode(config.run.sample_prompt, tokens);
-  generate(tokens, config.run.sample_tokens, tokenizer->end_id(), Sampling{0.7, 0, config.run.seed}, std::ref(predictor), [] {});
+  generate(tokens, config.run.sample_tokens, tokenizer->end_id(), Sampling{0.7, 0, config.run.seed},
+           std::ref(predictor), [] {});
   fmt::print(stderr, "\n{}\n", tokenizer->decode(tokens));
 }
 

@@ -77,6 +77,18 @@ void Trainer::save(double seconds) {
   });
 }
 
+void Trainer::load_weights(const TensorFiles& files) {
+  std::vector<TensorInfo> wanted;
+  for (const Parameter& parameter : model_.parameters().parameters())
+    wanted.push_back({parameter.name, "F32", parameter.shape});
+  expect_tensors(files, wanted, "model");
+  for (const Share& share : sharding_.shares()) {
+    load(backend_, value_of(share), files.find(share.parameter->name), share.begin);
+    if (!share.master.empty()) backend_.copy(share.weight, share.master);
+  }
+  sharding_.weights_changed();
+}
+
 double Trainer::restore(const std::filesystem::path& folder) {
   Checkpoint checkpoint(folder);
   const Json& state = checkpoint.state();
@@ -88,14 +100,7 @@ double Trainer::restore(const std::filesystem::path& folder) {
     fail("{}: the run had {} sequences a step, the config has {}; the sample order would change", place,
          state.at("batch_sequences").dump(), config_.batch.sequences);
 
-  std::vector<TensorInfo> wanted;
-  for (const Parameter& parameter : model_.parameters().parameters())
-    wanted.push_back({parameter.name, "F32", parameter.shape});
-  expect_tensors(checkpoint.model(), wanted, "model");
-  for (const Share& share : sharding_.shares()) {
-    load(backend_, value_of(share), checkpoint.model().find(share.parameter->name), share.begin);
-    if (!share.master.empty()) backend_.copy(share.weight, share.master);
-  }
+  load_weights(checkpoint.model());
   for (const StateTensor& s : optimizer_.state()) {
     const StoredTensor& stored = checkpoint.optimizer().find(s.name);
     if (stored.shape != shape_of(s))
@@ -103,7 +108,6 @@ double Trainer::restore(const std::filesystem::path& folder) {
            s.name, stored.describe());
     load(backend_, s.tensor, stored, s.begin);
   }
-  sharding_.weights_changed();
   steps_done_ = state.at("step").get<int64_t>();
   start_prefetch();
   return state.at("seconds").get<double>();

@@ -33,6 +33,10 @@ class Trainer {
   // Over the validation set; nothing when there is none. The same on every rank.
   std::optional<LossMeter> validate();
 
+  // Starts from given weights instead of initial ones. Throws Error naming file and tensor when they are another
+  // model's.
+  void load_weights(const TensorFiles& files);
+
   // RUN/checkpoints/step_N, by all ranks together.
   void save(double seconds);
   // From a checkpoint folder; returns the seconds of training it has seen. Throws Error naming file and tensor when it
