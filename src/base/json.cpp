@@ -8,6 +8,8 @@
 #include "base/error.h"
 #include "base/names.h"
 
+template class nlohmann::basic_json<nlohmann::ordered_map>;
+
 namespace rowan {
 namespace {
 

@@ -81,7 +81,9 @@ class Watch {
   }
 
   void validation(const LossMeter& meter) {
-    ValidationRow row{trainer_.steps_done(), meter.mean(), {{"val_loss_galore", meter.galore_mean()}}};
+    ValidationRow row{trainer_.steps_done(), meter.mean(), {}};
+    // The figure of the C4 papers, which read documents.
+    if (config_.data.reading == Reading::documents) row.extra = {{"val_loss_galore", meter.galore_mean()}};
     log_.validation_row(row);
     progress_.validation(row);
   }
