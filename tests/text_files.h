@@ -6,6 +6,7 @@
 #include <zstd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -27,7 +28,7 @@ class TemporaryFolder {
 
   std::string operator/(const std::string& name) const { return (path_ / name).string(); }
   std::string write(const std::string& name, std::string_view content) const {
-    write_file_atomically(path_ / name, content);
+    std::ofstream(path_ / name, std::ios::binary) << content;
     return *this / name;
   }
 

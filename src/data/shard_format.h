@@ -48,6 +48,7 @@ enum class EndPlace : int32_t { none, before, after };
 
 // Tokens of vocabularies up to this size take two bytes.
 constexpr int64_t largest_u16_vocab = 65536;
+constexpr size_t token_bytes(int64_t vocab_size) { return vocab_size <= largest_u16_vocab ? 2 : 4; }
 
 inline constexpr char documents_suffix[] = ".documents";
 inline constexpr char documents_magic[8] = {'R', 'O', 'W', 'N', 'D', 'O', 'C', 'S'};

@@ -30,7 +30,7 @@ ShardWriter::ShardWriter(fs::path folder, std::string name, const ShardLabel& la
       name_(std::move(name)),
       label_(label),
       shard_tokens_(shard_tokens),
-      width_(label.vocab_size <= shard::largest_u16_vocab ? 2 : 4),
+      width_(shard::token_bytes(label.vocab_size)),
       state_(std::move(state)) {
   if (shard_tokens == 0 || shard_tokens > INT32_MAX)
     fail("a shard of {} tokens; allowed are 1 to {}", shard_tokens, INT32_MAX);

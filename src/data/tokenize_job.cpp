@@ -54,6 +54,15 @@ ShardsState to_state(const Json& json) {
   return state;
 }
 
+std::vector<std::string> all_inputs(const TokenizeOptions& options) {
+  std::vector<std::string> all = options.inputs;
+  all.insert(all.end(), options.validation_inputs.begin(), options.validation_inputs.end());
+  std::set<std::string> seen;
+  for (const std::string& input : all)
+    if (!seen.insert(input).second) fail("{}: given twice", input);
+  return all;
+}
+
 // Everything of one run. The counters and writers belong to whoever's turn it is to hand over a batch.
 class Job {
  public:
@@ -66,8 +75,9 @@ class Job {
         end_(options.end.value_or(tokenizer.spec().starts_with("sentencepiece:") ? shard::EndPlace::after
                                                                                  : shard::EndPlace::before)),
         folder_(options.out),
-        reader_(options.inputs, options.format, options.split),
-        sources_(options.inputs.size()) {}
+        inputs_(all_inputs(options)),
+        reader_(inputs_, options.format, options.split),
+        sources_(inputs_.size()) {}
 
   TokenizeResult run() {
     settings_ = describe_settings();
@@ -89,6 +99,7 @@ class Job {
   ValidationRule rule_;
   shard::EndPlace end_;
   fs::path folder_;
+  std::vector<std::string> inputs_;
   Json settings_;
 
   std::mutex reading_;
@@ -110,7 +121,7 @@ class Job {
   // What the output depends on.
   Json describe_settings() const {
     Json inputs = Json::array();
-    for (const std::string& path : options_.inputs) {
+    for (const std::string& path : inputs_) {
       Json input = {{"path", path}};
       if (path != "-") input["bytes"] = fs::file_size(path);
       inputs.push_back(input);
@@ -123,6 +134,7 @@ class Job {
             {"split", splits[static_cast<int>(options_.split)]},
             {"field", options_.field},
             {"validation", options_.validation},
+            {"validation_inputs", options_.validation_inputs.size()},
             {"shard_tokens", options_.shard_tokens},
             {"inputs", inputs}};
   }
@@ -133,16 +145,28 @@ class Job {
       Json note = Json::parse(read_file(path));
       for (const auto& [key, value] : settings_.items())
         if (note.at("settings").at(key) != value)
-          fail("{}: made with {} {}, now it is {}; remove the folder to begin anew", path.string(), key,
-               note["settings"][key].dump(), value.dump());
+          fail("{}: made with {} {}, now it is {}; remove it and the shards beside it to begin anew", path.string(),
+               key, note["settings"][key].dump(), value.dump());
       return note;
     } catch (const nlohmann::json::exception& error) {
-      fail("{}: damaged: {}; remove the folder to begin anew", path.string(), error.what());
+      fail("{}: damaged: {}; remove it and the shards beside it to begin anew", path.string(), error.what());
     }
   }
 
   TokenizeResult finished_before() {
     Json manifest = read_note("manifest.json");
+    for (const char* split : {"train", "validation"})
+      for (const Json& shard : manifest.at(split)) {
+        fs::path path = folder_ / shard.at("file").get<std::string>();
+        MappedFile file(path);
+        std::string_view tokens = file.text().substr(std::min(file.size(), shard::header_bytes));
+        if (tokens.size() != shard.at("tokens").get<uint64_t>() * shard::token_bytes(tokenizer_.vocab_size()))
+          fail("{}: {} bytes of tokens; the manifest says {} tokens", path.string(), tokens.size(),
+               shard["tokens"].dump());
+        if (hex(hash64(tokens)) != shard.at("checksum"))
+          fail("{}: damaged: the tokens have checksum {}, the manifest says {}", path.string(), hex(hash64(tokens)),
+               shard["checksum"].dump());
+      }
     fs::remove(folder_ / "progress.json");
     result_.already_done = true;
     result_.total = {0, manifest.at("text_bytes"), manifest.at("documents"), manifest.at("tokens")};
@@ -159,7 +183,8 @@ class Job {
         train = to_state(note.at("train"));
         validation = to_state(note.at("validation"));
       } catch (const nlohmann::json::exception& error) {
-        fail("{}: damaged: {}; remove the folder to begin anew", (folder_ / "progress.json").string(), error.what());
+        fail("{}: damaged: {}; remove it and the shards beside it to begin anew", (folder_ / "progress.json").string(),
+             error.what());
       }
       reader_.seek(next_source_, next_record_);
     } else {
@@ -192,7 +217,7 @@ class Job {
   Json counts() const {
     Json sources = Json::array(), skipped = Json::object();
     for (size_t i = 0; i < sources_.size(); ++i)
-      sources.push_back({{"path", options_.inputs[i]},
+      sources.push_back({{"path", inputs_[i]},
                          {"bytes", sources_[i].bytes},
                          {"hash64", hex(sources_[i].hash)},
                          {"documents", sources_[i].documents},
@@ -252,7 +277,7 @@ class Job {
     Source& source = sources_[raw.source];
     std::span<const int32_t> ids = batch.ids;
     for (const TokenizedDocument& document : batch.documents) {
-      write(ids.first(document.tokens), document);
+      write(ids.first(document.tokens), document, raw.source >= options_.inputs.size());
       ids = ids.subspan(document.tokens);
       ++result_.total.documents;
     }
@@ -276,7 +301,7 @@ class Job {
 
   void skip(const RawBatch& raw, const SkippedRecord& skipped) {
     std::string where =
-        fmt::format("{}, {} {}", options_.inputs[raw.source], raw.json ? "line" : "document", skipped.record + 1);
+        fmt::format("{}, {} {}", inputs_[raw.source], raw.json ? "line" : "document", skipped.record + 1);
     if (!skipped.detail.empty()) where += ": " + skipped.detail;
     // A blank line is no document.
     if (options_.strict && skipped.reason != "blank line") fail("{} ({})", where, skipped.reason);
@@ -284,23 +309,23 @@ class Job {
     if (all.count++ == 0) all.first = where;
   }
 
-  void write(std::span<const int32_t> ids, const TokenizedDocument& document) {
+  void write(std::span<const int32_t> ids, const TokenizedDocument& document, bool held_out) {
     uint64_t index = result_.total.documents;
-    bool held_out = false;
     switch (rule_.kind) {
       case ValidationRule::none:
         break;
       case ValidationRule::every:
-        held_out = index % rule_.count == 0;
+        held_out |= index % rule_.count == 0;
         break;
       case ValidationRule::documents:
-        held_out = index < rule_.count;
+        held_out |= index < rule_.count;
         break;
       case ValidationRule::hash:
-        held_out = static_cast<double>(document.hash) < rule_.fraction * 0x1p64;
+        held_out |= static_cast<double>(document.hash) < rule_.fraction * 0x1p64;
         break;
       case ValidationRule::tokens: {
         // The cut falls inside a document; its rest begins the training data, without a start of its own.
+        if (held_out) break;
         uint64_t room = rule_.count - std::min(rule_.count, validation_->tokens());
         size_t first = static_cast<size_t>(std::min<uint64_t>(room, ids.size()));
         validation_->append(ids.first(first), true);
@@ -358,9 +383,6 @@ ValidationRule ValidationRule::parse(const std::string& text) {
 
 TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,
                         const std::function<void(const TokenizeProgress&)>& progress) {
-  std::set<std::string> seen;
-  for (const std::string& input : options.inputs)
-    if (!seen.insert(input).second) fail("{}: given twice", input);
   return Job(options, tokenizer, progress).run();
 }
 

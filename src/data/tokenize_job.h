@@ -31,8 +31,9 @@ struct ValidationRule {
 };
 
 struct TokenizeOptions {
-  std::vector<std::string> inputs;  // in order; "-" is the standard input
-  std::string out;                  // folder
+  std::vector<std::string> inputs;             // in order; "-" is the standard input
+  std::vector<std::string> validation_inputs;  // after them: all of these is validation data
+  std::string out;                             // folder
   TextFormat format = TextFormat::by_name;
   TextSplit split = TextSplit::file;
   std::string field = "text";          // of the JSON objects
@@ -61,8 +62,9 @@ struct TokenizeResult {
   bool already_done = false;
 };
 
-// Calls `progress` after every batch, from one thread at a time. Throws Error on damaged input, a full disk, an
-// unfinished or finished run with other settings in the folder, or when no document is left.
+// Calls `progress` after every batch, from one thread at a time. A folder where the same work is finished is checked
+// instead: every shard's size and checksum. Throws Error on damaged input, a full disk, a damaged shard, an unfinished
+// or finished run with other settings in the folder, or when no document is left.
 TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,
                         const std::function<void(const TokenizeProgress&)>& progress);
 

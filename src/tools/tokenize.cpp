@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <memory>
@@ -19,7 +20,7 @@ namespace {
 struct Arguments {
   TokenizeOptions options;
   std::string tokenizer, format = "auto", split = "file", end, invalid = "keep";
-  std::vector<std::string> inputs;
+  std::vector<std::string> inputs, validation_inputs;
 };
 
 // One line: rewritten in place on a terminal, now and then in a file.
@@ -30,9 +31,9 @@ class Meter {
 
   void show(const TokenizeProgress& now) {
     double seconds = elapsed();
-    if (seconds < next_) return;
     // A continued run begins with bytes it did not read itself.
     if (!first_) first_ = now;
+    if (seconds < next_) return;
     next_ = seconds + (terminal_ ? 0.5 : 30.0);
     double rate = static_cast<double>(now.text_bytes - first_->text_bytes) / seconds;
     double raw_rate = static_cast<double>(now.input_bytes - first_->input_bytes) / seconds;
@@ -63,6 +64,24 @@ class Meter {
   double elapsed() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
 };
 
+// The files that the arguments name, and their size in all.
+std::vector<std::string> expand(const std::vector<std::string>& arguments, uint64_t& bytes) {
+  std::vector<std::string> paths;
+  for (const std::string& argument : arguments) {
+    if (argument == "-") {
+      paths.push_back(argument);
+      continue;
+    }
+    for (const std::filesystem::path& path : expand_glob(argument)) {
+      if (!std::filesystem::is_regular_file(path))
+        fail("{}: not a file; name files, or a pattern such as DIR/*.json.gz", path.string());
+      paths.push_back(path.string());
+      bytes += std::filesystem::file_size(path);
+    }
+  }
+  return paths;
+}
+
 void run(Arguments& arguments) {
   TokenizeOptions& options = arguments.options;
   if (arguments.format == "text") options.format = TextFormat::text;
@@ -75,24 +94,13 @@ void run(Arguments& arguments) {
   auto tokenizer =
       make_tokenizer(arguments.tokenizer, arguments.invalid == "keep" ? InvalidUtf8::keep : InvalidUtf8::refuse);
   uint64_t total = 0;
-  bool known = true;
-  for (const std::string& input : arguments.inputs) {
-    if (input == "-") {
-      options.inputs.push_back(input);
-      known = false;
-      continue;
-    }
-    for (const std::filesystem::path& path : expand_glob(input)) {
-      if (!std::filesystem::is_regular_file(path))
-        fail("{}: not a file; name files, or a pattern such as DIR/*.json.gz", path.string());
-      options.inputs.push_back(path.string());
-      total += std::filesystem::file_size(path);
-    }
-  }
+  options.inputs = expand(arguments.inputs, total);
+  options.validation_inputs = expand(arguments.validation_inputs, total);
+  bool known = std::find(options.inputs.begin(), options.inputs.end(), "-") == options.inputs.end();
   Meter meter(known ? total : 0);
   TokenizeResult result = tokenize(options, *tokenizer, [&](const TokenizeProgress& now) { meter.show(now); });
   if (result.already_done)
-    fmt::print(stderr, "{}: complete already, {} tokens\n", options.out, result.total.tokens);
+    fmt::print(stderr, "{}: complete already, {} tokens, every checksum right\n", options.out, result.total.tokens);
   else
     meter.done(result);
 }
@@ -125,6 +133,8 @@ CLI::App* add_tokenize(CLI::App& app) {
       ->check(CLI::IsMember({"before", "after", "none"}));
   command->add_option("--validation", options.validation, "none, every:N, documents:N, tokens:N or hash:FRACTION")
       ->capture_default_str();
+  command->add_option("--validation-input", arguments->validation_inputs,
+                      "Files or patterns that are validation data only");
   command->add_option("--shard-tokens", options.shard_tokens, "Tokens a shard")->capture_default_str();
   command->add_option("--threads", options.threads, "Workers; the output does not depend on it")
       ->check(CLI::Range(1, 1024))

@@ -214,6 +214,28 @@ TEST(TokenizeJob, ContinuesWhatADamagedInputStopped) {
   EXPECT_EQ(contents(folder / "stopped"), contents(folder / "whole"));
 }
 
+TEST(TokenizeJob, InputsForValidationOnly) {
+  TemporaryFolder folder;
+  TokenizeOptions options = options_for({folder.write("a.jsonl", json_line("ab"))}, folder / "out");
+  options.validation_inputs = {folder.write("b.jsonl", json_line("c"))};
+  run(options);
+  EXPECT_EQ(tokens(folder / "out/train-00000.bin"), (std::vector<uint16_t>{256, 'a', 'b'}));
+  EXPECT_EQ(tokens(folder / "out/validation-00000.bin"), (std::vector<uint16_t>{256, 'c'}));
+}
+
+TEST(TokenizeJob, FinishedWorkIsChecked) {
+  TemporaryFolder folder;
+  TokenizeOptions options = options_for({folder.write("a.jsonl", json_line("abc"))}, folder / "out");
+  run(options);
+  EXPECT_TRUE(run(options).already_done);
+  std::string shard = read_file(folder / "out/train-00000.bin");
+  shard.back() ^= 1;
+  folder.write("out/train-00000.bin", shard);
+  EXPECT_NE(message(options).find("train-00000.bin: damaged"), std::string::npos);
+  folder.write("out/train-00000.bin", shard.substr(0, shard.size() - 2));
+  EXPECT_NE(message(options).find("6 bytes of tokens"), std::string::npos);
+}
+
 TEST(TokenizeJob, OtherWorkInTheFolderIsNotMixed) {
   TemporaryFolder folder;
   std::string input = folder.write("a.jsonl", json_line("abc"));

@@ -1,0 +1,111 @@
+# Sourced by the get.sh of every corpus: download, tokenize, verify. A corpus sets
+#   repository  folder  train (pattern)  validation (pattern of files, or empty)  rule (of --validation)  tokenizer
+# and calls recipe "$@". Files lie in data/NAME/raw, shards in data/NAME.
+set -euo pipefail
+data=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(dirname "$data")
+
+say() { echo "$name: $*" >&2; }
+die() { say "$@"; exit 2; }
+
+usage() {
+  cat >&2 <<END
+usage: data/$name/get.sh [--shards N] [--offline] [--raw DIR] [--out DIR] [--tokenizer SPEC] [--validation RULE]
+                 [--threads N] [--shard-tokens N]
+  --shards N      take the first N training files only (default: all)
+  --offline       use the files that are in the raw folder, ask no server
+  --raw DIR       folder of the downloaded files (default data/$name/raw)
+  --out DIR       folder of the shards (default data/$name)
+  --tokenizer     default $tokenizer
+  --validation    default ${rule:-the validation files of the corpus}
+ROWAN names the program (default build/rowan), PYTHON the interpreter that has pyarrow.
+END
+}
+
+# Downloads one file to $1, continuing what an earlier attempt left; $2 its URL, $3 its SHA-256 or -, $4 its size or -.
+fetch() {
+  local file=$1 url=$2 sha256=$3 size=$4
+  [ -f "$file" ] && { [ "$size" = - ] || [ "$(stat -c %s "$file")" = "$size" ]; } && return
+  say "downloading $(basename "$file")"
+  if ! { [ "$size" != - ] && [ "$(stat -c %s "$file.part" 2>/dev/null || echo 0)" = "$size" ]; }; then
+    curl -fL --retry 5 --retry-delay 5 -C - ${HF_TOKEN:+-H "Authorization: Bearer $HF_TOKEN"} -o "$file.part" "$url" ||
+      die "$url: the download stopped; run again to continue it"
+  fi
+  if [ "$sha256" != - ] && ! echo "$sha256  $file.part" | sha256sum --quiet -c - 2>/dev/null; then
+    rm -f "$file.part"
+    die "$url: the SHA-256 is not $sha256; the download was removed, run again"
+  fi
+  mv "$file.part" "$file"
+}
+
+# The files of one pattern, at most $2 of them, from the hub into the raw folder; fails when their list cannot be had.
+download() {
+  local pattern=$1 limit=$2 list sha256 size path
+  list=$("${PYTHON:-python3}" "$data/hub_files.py" "$repository" "$folder" "$pattern") || return 1
+  [ -n "$list" ] || die "$repository/$folder holds no $pattern"
+  while read -r sha256 size path; do
+    fetch "$raw/$(basename "$path")" "${HF_ENDPOINT:-https://huggingface.co}/datasets/$repository/resolve/main/$path" \
+      "$sha256" "$size"
+  done < <(head -n "$limit" <<<"$list")
+}
+
+# The files of one pattern that lie in the raw folder, at most $2 of them.
+present() { find "$raw" -maxdepth 1 -name "$1" | LC_ALL=C sort | head -n "$2"; }
+
+recipe() {
+  name=$(basename "$(dirname "$(realpath "$0")")")
+  raw=$data/$name/raw out=$data/$name
+  local shards=1000000 offline=no more=()
+  while [ $# -gt 0 ]; do
+    case $1 in
+      --offline) offline=yes; shift; continue ;;
+      --help | -h) usage; exit 0 ;;
+      --shards | --raw | --out | --tokenizer | --validation | --threads | --shard-tokens) ;;
+      *) usage; die "no option '$1'" ;;
+    esac
+    [ $# -ge 2 ] || die "$1 needs a value"
+    case $1 in
+      --shards) [[ $2 =~ ^[1-9][0-9]*$ ]] || die "--shards $2: a number from 1 on"; shards=$2 ;;
+      --raw) raw=$2 ;;
+      --out) out=$2 ;;
+      --tokenizer) tokenizer=$2 ;;
+      --validation) rule=$2 validation= ;;
+      *) more+=("$1" "$2") ;;
+    esac
+    shift 2
+  done
+  rowan=${ROWAN:-$root/build/rowan}
+  [ -x "$rowan" ] || die "no program at $rowan; build it first (make build), or name it in ROWAN"
+  mkdir -p "$raw"
+
+  if [ $offline = no ]; then
+    # No file list means no network: what is there is used.
+    if ! { download "$train" "$shards" && { [ -z "$validation" ] || download "$validation" 1000000; }; }; then
+      say "the list of files cannot be had; going on with what is in $raw"
+    else
+      case $tokenizer in *":$data/tokenizers/"*) "$data/tokenizers/get.sh" ;; esac
+    fi
+  fi
+  local train_files validation_files=() common
+  mapfile -t train_files < <(present "$train" "$shards")
+  [ ${#train_files[@]} -gt 0 ] || die "no $train in $raw"
+  [ -z "$validation" ] || mapfile -t validation_files < <(present "$validation" 1000000)
+  common=(--tokenizer "$tokenizer" --out "$out" --validation "${rule:-none}" "${more[@]}")
+
+  # The second call finds the work done and checks every shard against the manifest.
+  for pass in tokenize verify; do
+    say "$pass: ${#train_files[@]} files"
+    if [[ $train == *.parquet ]]; then
+      if [ $pass = verify ]; then
+        "$rowan" tokenize "${common[@]}" - </dev/null
+      else
+        "${PYTHON:-python3}" "$root/scripts/parquet_text.py" "${train_files[@]}" | "$rowan" tokenize "${common[@]}" -
+      fi
+    elif [ ${#validation_files[@]} -gt 0 ]; then
+      "$rowan" tokenize "${common[@]}" --validation-input "${validation_files[@]}" -- "${train_files[@]}"
+    else
+      "$rowan" tokenize "${common[@]}" "${train_files[@]}"
+    fi
+  done
+  say "ready: $out/train-*.bin"
+}

@@ -1,0 +1,80 @@
+// `rowan tokenize` killed at random moments ends with the bytes of an undisturbed run.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <map>
+#include <thread>
+#include <vector>
+
+#include "text_files.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+pid_t start(std::vector<std::string> arguments) {
+  pid_t child = ::fork();
+  if (child != 0) return child;
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  int null = ::open("/dev/null", O_RDWR);
+  ::dup2(null, 1);
+  ::dup2(null, 2);
+  ::execv(argv[0], argv.data());
+  ::_exit(127);
+}
+
+int wait_for(pid_t child) {
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return status;
+}
+
+std::map<std::string, std::string> contents(const std::string& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::directory_iterator(folder)) files[entry.path().filename()] = read_file(entry.path());
+  return files;
+}
+
+TEST(TokenizeKill, TwentyTimesAndTheSameBytes) {
+  TemporaryFolder folder;
+  std::string first = folder.write("a.json.gz", gzip(random_json_lines(1, 8000)));
+  std::string second = folder.write("b.jsonl", random_json_lines(2, 8000));
+  auto arguments = [&](const char* out) -> std::vector<std::string> {
+    return {ROWAN_BINARY,     "tokenize", "--tokenizer",  "bytes",    "--out",     folder / out,
+            "--shard-tokens", "700000",   "--validation", "every:50", "--threads", "2",
+            "--save-seconds", "0",        first,          second};
+  };
+  auto began = std::chrono::steady_clock::now();
+  ASSERT_EQ(wait_for(start(arguments("whole"))), 0);
+  auto undisturbed = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began);
+  auto expected = contents(folder / "whole");
+  ASSERT_GT(expected.size(), 6u);
+
+  Random random(static_cast<uint64_t>(::getpid()), 0);
+  int kills = 0, finished = 0;
+  for (int run = 0; kills < 20 && run < 200; ++run) {
+    pid_t child = start(arguments("killed"));
+    std::this_thread::sleep_for(undisturbed * random.uniform());
+    ::kill(child, SIGKILL);
+    if (WIFSIGNALED(wait_for(child))) {
+      ++kills;
+      continue;
+    }
+    ASSERT_EQ(contents(folder / "killed"), expected) << "after " << kills << " kills";
+    fs::remove_all(folder / "killed");
+    ++finished;
+  }
+  EXPECT_EQ(kills, 20) << finished << " runs finished before they were killed";
+  ASSERT_EQ(wait_for(start(arguments("killed"))), 0);
+  EXPECT_EQ(contents(folder / "killed"), expected);
+}
+
+}  // namespace
+}  // namespace rowan
