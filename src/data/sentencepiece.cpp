@@ -1,9 +1,14 @@
 #include "data/sentencepiece.h"
 
+#include <algorithm>
+#include <atomic>
 #include <climits>
+#include <string>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "data/unigram.h"
 #include "data/utf8.h"
 
 #ifdef ROWAN_SENTENCEPIECE
@@ -24,6 +29,7 @@ class SentencepieceTokenizer : public Tokenizer {
     vocab_size_ = processor_.GetPieceSize();
     end_id_ = processor_.eos_id();
     if (end_id_ < 0) fail("{}: the model has no end token </s>", file.string());
+    prepare_words();
     Hash64 hash;
     hash.add("sentencepiece");
     hash.add(model);
@@ -35,10 +41,10 @@ class SentencepieceTokenizer : public Tokenizer {
     refuse_invalid_utf8(text);
     if (text.size() > INT_MAX / 2)
       fail("sentencepiece: a document of {} bytes; at most {} are allowed", text.size(), INT_MAX / 2);
-    thread_local std::vector<int> pieces;
-    auto status = processor_.Encode({text.data(), text.size()}, &pieces);
-    if (!status.ok()) fail("sentencepiece: {}", status.ToString());
-    ids.insert(ids.end(), pieces.begin(), pieces.end());
+    if (by_words_)
+      encode_words(text, ids);
+    else
+      encode_whole(text, ids);
   }
 
   std::string decode(std::span<const int32_t> ids) const override {
@@ -50,7 +56,86 @@ class SentencepieceTokenizer : public Tokenizer {
   }
 
  private:
+  // Words longer than this are searched, but not remembered.
+  static constexpr size_t longest_remembered = 48, most_remembered = 1 << 17;
+
   sentencepiece::SentencePieceProcessor processor_;
+  UnigramModel unigram_;
+  bool by_words_ = false;
+  const uint64_t instance_ = ++instances;
+  static inline std::atomic<uint64_t> instances = 0;
+
+  void encode_whole(std::string_view text, std::vector<int32_t>& ids) const {
+    thread_local std::vector<int> pieces;
+    auto status = processor_.Encode({text.data(), text.size()}, &pieces);
+    if (!status.ok()) fail("sentencepiece: {}", status.ToString());
+    ids.insert(ids.end(), pieces.begin(), pieces.end());
+  }
+
+  // The search by words is taken where it gives what the library gives: for unigram models without oddities.
+  void prepare_words() {
+    std::string text;
+    for (int id = 0; id < vocab_size_; ++id) {
+      if (processor_.IsUnknown(id)) unigram_.set_unknown(id);
+      if (processor_.IsUnknown(id) || processor_.IsControl(id) || processor_.IsUnused(id) || processor_.IsByte(id))
+        continue;
+      const std::string& piece = processor_.IdToPiece(id);
+      unigram_.add(piece, id, processor_.GetScore(id));
+      bool begins_word = piece.starts_with(word_mark);
+      if (begins_word) text.push_back(id % 7 == 0 ? '\n' : ' ');
+      text.append(piece, begins_word ? word_mark.size() : 0);
+    }
+    if (!unigram_.divides_at_words()) return;
+    text += "  odd\t{white}\r\n \u00a0 space\u200b, \u0001 \uff21\u00b4x \u00bd \u2581 e\u0301 \U0001f600\U0001f601 ";
+    std::vector<int32_t> whole, words;
+    encode_whole(text, whole);
+    encode_words(text, words);
+    by_words_ = whole == words;
+  }
+
+  void encode_words(std::string_view text, std::vector<int32_t>& ids) const {
+    struct Hash {
+      using is_transparent = void;
+      size_t operator()(std::string_view word) const { return std::hash<std::string_view>()(word); }
+    };
+    thread_local uint64_t owner = 0;
+    thread_local std::unordered_map<std::string, WordLattice, Hash, std::equal_to<>> remembered;
+    if (owner != instance_ || remembered.size() > most_remembered) remembered.clear();
+    owner = instance_;
+    float score = 0;
+    auto is_space = [](char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; };
+    for (size_t at = 0; at < text.size();) {
+      size_t end = at;
+      while (end < text.size() && !is_space(text[end])) ++end;
+      std::string_view word = text.substr(at, end - at);
+      at = end + 1;
+      if (word.empty()) continue;
+      if (word.size() > longest_remembered) {
+        unigram_.search(unigram_.lattice(normalize(word)), score, ids);
+        continue;
+      }
+      auto found = remembered.find(word);
+      if (found == remembered.end())
+        found = remembered.emplace(std::string(word), unigram_.lattice(normalize(word))).first;
+      unigram_.search(found->second, score, ids);
+    }
+  }
+
+  // The word as the model's normalisation leaves it, with its mark. Printable ASCII stays as it is; for the rest the
+  // pieces that the library finds are put together again.
+  std::string normalize(std::string_view word) const {
+    std::string normalized;
+    if (std::all_of(word.begin(), word.end(), [](char c) { return c > ' ' && c < 0x7f; })) {
+      normalized = word_mark;
+      normalized += word;
+      return normalized;
+    }
+    std::vector<std::string> pieces;
+    auto status = processor_.Encode({word.data(), word.size()}, &pieces);
+    if (!status.ok()) fail("sentencepiece: {}", status.ToString());
+    for (const std::string& piece : pieces) normalized += piece;
+    return normalized;
+  }
 };
 
 }  // namespace

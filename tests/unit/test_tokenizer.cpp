@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 #include <zlib.h>
+#ifdef ROWAN_SENTENCEPIECE
+#include <sentencepiece_processor.h>
+#endif
 
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -178,6 +181,24 @@ TEST(Sentencepiece, C4DocumentsOfT5) {
   EXPECT_THROW(tokenizer->encode("ab\xff"), Error);
   EXPECT_EQ(tokenizer->decode(std::vector<int32_t>{3, 9, 3, 115}), "a b");
 }
+
+#ifdef ROWAN_SENTENCEPIECE
+// The search by words against the library's own, which takes the whole document.
+TEST(Sentencepiece, WordsGiveWhatTheLibraryGives) {
+  ROWAN_SHARED_OR_SKIP(model, "corpora/tokenizers/t5/spiece.model");
+  auto tokenizer = make_tokenizer("sentencepiece:" + model.string());
+  sentencepiece::SentencePieceProcessor library;
+  ASSERT_TRUE(library.Load(model.string()).ok());
+  auto expect_same = [&](const std::string& text) {
+    std::vector<int> expected;
+    ASSERT_TRUE(library.Encode(text, &expected).ok());
+    ASSERT_EQ(tokenizer->encode(text), std::vector<int32_t>(expected.begin(), expected.end())) << text.substr(0, 200);
+  };
+  Random random(5, 0);
+  for (int i = 0; i < 3000; ++i) expect_same(random_text(random, true) + " " + random_text(random, true));
+  expect_same(read_file(shared_file("corpora/text/wikitext2_valid.txt")).substr(0, 300'000));
+}
+#endif
 
 }  // namespace
 }  // namespace rowan
