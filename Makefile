@@ -17,7 +17,8 @@ build:
 	@$(call configure,build)
 	@cmake --build build -j $(JOBS) --target rowan
 
-test: lint
+test:
+	@scripts/lint.sh
 	@scripts/setup.sh test
 	@$(MAKE) --no-print-directory sanitize
 	@$(call configure,build-test,-DROWAN_TESTS=ON -DROWAN_WERROR=ON)
@@ -37,7 +38,7 @@ format:
 	@find src kernels tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' | xargs clang-format -i
 
 lint:
-	@scripts/lint.sh
+	@scripts/lint.sh --strict
 
 clean:
 	rm -rf build build-test build-sanitize
