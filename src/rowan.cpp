@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   rowan::add_eval(app);
   rowan::add_export(app);
   rowan::add_generate(app);
+  rowan::add_inspect(app);
   rowan::add_tales(app);
   rowan::add_tokenize(app);
   rowan::add_train(app);

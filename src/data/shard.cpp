@@ -68,7 +68,7 @@ Shard::Shard(const std::filesystem::path& path, const ShardOptions& options)
     else
       fail(
           "{}: byte 0: magic {}; a token shard starts with {} or {} (llm.c), is named .ds, or has an .idx beside it; "
-          "for bare tokens (nanoGPT) give data.format \"nanogpt\" and data.width",
+          "for bare tokens (nanoGPT) give data.width (--width), 2 or 4",
           path.string(), header_word(file_, 0), shard::magic_u16, shard::magic_u32);
   }
   switch (format_) {
@@ -126,7 +126,8 @@ void Shard::open_llmc() {
 
 void Shard::open_bare(int width) {
   const std::string name = path_.string();
-  if (width != 2 && width != 4) fail("{}: bare tokens need data.width: 2 or 4 bytes a token (found {})", name, width);
+  if (width != 2 && width != 4)
+    fail("{}: bare tokens need data.width (--width): 2 or 4 bytes a token (found {})", name, width);
   if (file_.size() % static_cast<uint64_t>(width) != 0)
     fail("{}: {} bytes are no whole number of {}-byte tokens", name, file_.size(), width);
   width_ = width;
@@ -137,7 +138,8 @@ void Shard::open_bare(int width) {
 void Shard::open_datatrove(int width) {
   const std::filesystem::path path = with_suffix(path_, ".index");
   if (!std::filesystem::exists(path)) {
-    if (width == 0) fail("{}: without {} beside it, data.width is needed", path_.string(), path.filename().string());
+    if (width == 0)
+      fail("{}: without {} beside it, data.width (--width) is needed", path_.string(), path.filename().string());
     return open_bare(width);
   }
   index_ = DocumentIndex::datatrove(path);
@@ -182,7 +184,8 @@ int32_t Shard::token(int64_t position) const {
 DocumentIndex Shard::documents(bool begins_document) const {
   if (index_) return *index_;
   if (end_id_ < 0 || end_place_ == shard::EndPlace::none)
-    fail("{}: nothing says where its documents are: an index beside it or data.end_id is needed", path_.string());
+    fail("{}: nothing says where its documents are: an index beside it or data.end_id (--end-id) is needed",
+         path_.string());
   const int64_t after = end_place_ == shard::EndPlace::after;
   std::vector<int64_t> starts;
   if (after && begins_document && tokens_ > 0) starts.push_back(0);

@@ -15,11 +15,13 @@ CLI::App* add_bench(CLI::App& app);
 CLI::App* add_eval(CLI::App& app);
 CLI::App* add_export(CLI::App& app);
 CLI::App* add_generate(CLI::App& app);
+CLI::App* add_inspect(CLI::App& app);
 CLI::App* add_tales(CLI::App& app);
 CLI::App* add_tokenize(CLI::App& app);
 CLI::App* add_train(CLI::App& app);
 
 // The parts of `rowan bench`.
+void add_bench_loader(CLI::App& bench);
 void add_bench_step(CLI::App& bench);
 void add_bench_tokenize(CLI::App& bench);
 
