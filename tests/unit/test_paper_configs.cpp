@@ -1,0 +1,48 @@
+// The configs of the papers are read by the loader that `rowan train` uses, and describe models of the published sizes.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <map>
+
+#include "model/layout.h"
+#include "train/config.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(PaperConfigs, AllAreValidAndOfTheirSize) {
+  const std::map<std::string, int64_t> published = {{"galore/llama_60m_adamw", 58'073'600},
+                                                    {"galore/llama_130m_adamw", 134'105'856},
+                                                    {"galore/llama_350m_adamw", 367'969'280},
+                                                    {"galore/llama_1b_adamw", 1'339'082'752},
+                                                    {"rmnp/llama_350m_rmnp", 271'090'688},
+                                                    {"muoneq/llama_1b_muoneq-r", 1'339'082'752},
+                                                    {"namo/gpt2_124m_namo", 124'373'760},
+                                                    {"namo/gpt2_355m_namo-d", 354'599'936},
+                                                    {"llmc/gpt2_124m", 124'439'808},
+                                                    {"llmc/gpt2_774m", 774'030'080},
+                                                    {"smollm2/135m", 134'515'008},
+                                                    {"smollm2/360m", 361'821'120}};
+  const fs::path folder = fs::path(ROWAN_SOURCE_DIR) / "configs/papers";
+  std::map<std::string, std::string> owner;
+  size_t sizes_checked = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.path().extension() != ".json") continue;
+    const std::string name = fs::relative(entry.path(), folder).replace_extension().string();
+    SCOPED_TRACE(name);
+    TrainConfig config = load_config(entry.path().string(), {});
+    // Runs must not write into each other's directory.
+    EXPECT_TRUE(owner.emplace(config.run.dir, name).second) << "the same run.dir as " << owner[config.run.dir];
+    EXPECT_TRUE(fs::exists(entry.path().parent_path() / "README.md"));
+    if (auto size = published.find(name); size != published.end()) {
+      EXPECT_EQ(parameter_table(config.model).count(), size->second);
+      ++sizes_checked;
+    }
+  }
+  EXPECT_EQ(sizes_checked, published.size());
+}
+
+}  // namespace
+}  // namespace rowan
