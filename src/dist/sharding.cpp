@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/names.h"
+#include "kernels/floats.h"
 
 namespace rowan {
 
@@ -95,8 +96,7 @@ void Sharding::initialize(uint64_t seed) {
   for (const Share& share : shares_) {
     values.resize(static_cast<size_t>(share.count));
     initial_values(*share.parameter, seed, share.begin, share.count, values.data());
-    Tensor wide = share.master.empty() ? share.weight : share.master;
-    backend_.upload(wide, values.data());
+    upload_floats(backend_, share.master.empty() ? share.weight : share.master, values.data());
     if (!share.master.empty()) backend_.copy(share.weight, share.master);
   }
   weights_changed();

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "kernels/floats.h"
 #include "model/block.h"
 
 namespace rowan {
@@ -157,21 +158,10 @@ void Model::take_activations() {
   }
 }
 
-void Model::set(const Parameter& parameter, const float* values) {
-  Tensor place = weight(parameter);
-  if (options_.compute == DType::f32) return backend_.upload(place, values);
-  std::vector<bf16> rounded(static_cast<size_t>(parameter.numel()));
-#pragma omp parallel for
-  for (size_t i = 0; i < rounded.size(); ++i) rounded[i] = to_bf16(values[i]);
-  backend_.upload(place, rounded.data());
-}
+void Model::set(const Parameter& parameter, const float* values) { upload_floats(backend_, weight(parameter), values); }
 
 void Model::get(const Parameter& parameter, float* values) const {
-  Tensor place = weight(parameter);
-  if (options_.compute == DType::f32) return backend_.download(values, place);
-  std::vector<bf16> stored(static_cast<size_t>(parameter.numel()));
-  backend_.download(stored.data(), place);
-  for (size_t i = 0; i < stored.size(); ++i) values[i] = to_float(stored[i]);
+  download_floats(backend_, values, weight(parameter));
 }
 
 void Model::initialize(uint64_t seed) {

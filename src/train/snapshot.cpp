@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "dist/agreement.h"
 #include "dist/whole_tensors.h"
+#include "kernels/floats.h"
 #include "train/trainer.h"
 
 namespace rowan {
@@ -35,11 +36,7 @@ std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTenso
 
 // Elements [begin, begin + to.numel()) of a stored tensor.
 void load(Backend& backend, Tensor to, const StoredTensor& stored, int64_t begin) {
-  std::vector<float> values = read_floats(stored);
-  if (to.dtype == DType::f32) return backend.upload(to, values.data() + begin);
-  std::vector<bf16> rounded(static_cast<size_t>(to.numel()));
-  for (size_t i = 0; i < rounded.size(); ++i) rounded[i] = to_bf16(values[begin + i]);
-  backend.upload(to, rounded.data());
+  upload_floats(backend, to, read_floats(stored).data() + begin);
 }
 
 }  // namespace

@@ -1,12 +1,11 @@
 // rowan generate, eval and export on a run directory, as a person calls them.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 
 #include "base/files.h"
+#include "command.h"
 #include "small_run.h"
 
 namespace rowan {
@@ -14,34 +13,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Outcome {
-  int code;
-  std::string out, err;
-};
-
-class RunTools : public ::testing::Test {
+class RunTools : public CommandTest {
  protected:
   void SetUp() override {
-    dir_ = fs::path(testing::TempDir()) / ("rowan_tools_" + std::to_string(::getpid()));
+    CommandTest::SetUp();
     run_ = dir_ / "run";
     write_small_run(run_, small_llama());
   }
-  void TearDown() override { fs::remove_all(dir_); }
-
-  Outcome rowan(const std::string& arguments) {
-    const std::string out = (dir_ / "out").string(), err = (dir_ / "err").string();
-    int status = std::system((ROWAN_BINARY " " + arguments + " >" + out + " 2>" + err).c_str());
-    return {WEXITSTATUS(status), read_file(out), read_file(err)};
-  }
-  // Exit code 2, nothing on stdout, one line on stderr with `part` in it.
-  void expect_mistake(const std::string& arguments, const std::string& part) {
-    Outcome result = rowan(arguments);
-    EXPECT_EQ(result.code, 2) << result.err;
-    EXPECT_EQ(result.out, "");
-    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
-    EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
-  }
-  fs::path dir_, run_;
+  fs::path run_;
 };
 
 TEST_F(RunTools, GeneratesTheSameTextForTheSameSeed) {

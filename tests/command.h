@@ -1,0 +1,49 @@
+// Running the program as a person does, in a folder of the test's own.
+#pragma once
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "base/files.h"
+
+namespace rowan {
+
+struct Outcome {
+  int code;
+  std::string out, err;
+};
+
+class CommandTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = std::filesystem::path(testing::TempDir()) / ("rowan_command_" + std::to_string(::getpid()));
+    std::filesystem::remove_all(dir_);
+    std::filesystem::create_directories(dir_);
+  }
+  void TearDown() override { std::filesystem::remove_all(dir_); }
+
+  Outcome rowan(const std::string& arguments) {
+    const std::string out = (dir_ / "out").string(), err = (dir_ / "err").string();
+    int status = std::system((ROWAN_BINARY " " + arguments + " >" + out + " 2>" + err).c_str());
+    return {WEXITSTATUS(status), read_file(out), read_file(err)};
+  }
+
+  // Exit code 2, nothing on stdout, one line on stderr with `part` in it.
+  void expect_mistake(const std::string& arguments, const std::string& part) {
+    Outcome result = rowan(arguments);
+    EXPECT_EQ(result.code, 2) << result.err;
+    EXPECT_EQ(result.out, "");
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+    EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+  }
+
+  std::filesystem::path dir_;
+};
+
+}  // namespace rowan

@@ -1,0 +1,209 @@
+// rowan train from the command line: the quickstart, resuming, stopping, killing, and every kind of mistake.
+#include <signal.h>
+
+#include <cmath>
+#include <sstream>
+#include <thread>
+
+#include "base/json.h"
+#include "base/random.h"
+#include "base/safetensors.h"
+#include "command.h"
+#include "small_run.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Train : public CommandTest {
+ protected:
+  void SetUp() override {
+    CommandTest::SetUp();
+    write_small_shard(dir_ / "train.bin", 3001);
+    write_small_shard(dir_ / "validation.bin", 301);
+    write_config(config());
+  }
+
+  Json config() {
+    return {{"model", small_llama()},
+            {"tokenizer", "bytes"},
+            {"data", {{"train", (dir_ / "train.bin").string()}, {"validation", (dir_ / "validation.bin").string()}}},
+            {"batch", {{"sequences", 4}, {"sequence_length", 16}, {"micro_batch", 2}}},
+            {"optimizer", {{"name", "muon-moonlight"}, {"lr", 0.01}}},
+            {"schedule", {{"name", "cosine"}, {"warmup_steps", 2}}},
+            {"device", "cpu"},
+            {"run", {{"dir", run("run").string()}, {"steps", 12}, {"log_every", 1}, {"checkpoint_every", 4}}}};
+  }
+  void write_config(const Json& json) { write_file_atomically(file(), json.dump(2)); }
+  fs::path file() const { return dir_ / "config.json"; }
+  fs::path run(const std::string& name) const { return dir_ / name; }
+  std::string train(const std::string& more = "") { return "train " + file().string() + " " + more; }
+  std::string into(const std::string& name) { return " --set run.dir=" + run(name).string(); }
+
+  static std::string weights(const fs::path& run, int step) {
+    return read_file(run / fmt::format("checkpoints/step_{:08}/model.safetensors", step)) +
+           read_file(run / fmt::format("checkpoints/step_{:08}/optimizer.safetensors", step));
+  }
+  // metrics.jsonl without what a clock decides.
+  static std::vector<Json> rows(const fs::path& run) {
+    std::vector<Json> result;
+    std::istringstream lines(read_file(run / "metrics.jsonl"));
+    for (std::string line; std::getline(lines, line);) {
+      Json row = Json::parse(line);
+      for (const char* key : {"tokens_per_second", "mfu", "seconds"}) row.erase(key);
+      result.push_back(row);
+    }
+    return result;
+  }
+  void expect_bad_config(const std::string& assignment, const std::string& part) {
+    expect_mistake(train("--set " + assignment), part);
+  }
+};
+
+TEST_F(Train, QuickstartAtReducedSizeComesNearTheEntropyFloor) {
+  ASSERT_EQ(rowan("tales --out " + dir_.string()).code, 0);
+  Outcome result =
+      rowan("train " ROWAN_SOURCE_DIR "/configs/quickstart.json --set run.steps=220 --set data.train=" +
+            (dir_ / "train.bin").string() + " --set data.validation=" + (dir_ / "validation.bin").string() +
+            " --set run.eval_every=0 --set run.eval_tokens=32768" + into("quickstart"));
+  ASSERT_EQ(result.code, 0) << result.err;
+  const Json last = rows(run("quickstart")).back();
+  const Json floor = Json::parse(read_file(dir_ / "entropy.json"))["shards"]["validation.bin"]["nats_per_token"];
+  EXPECT_GT(last["val_loss"].get<double>(), floor.get<double>()) << "no honest model beats the entropy";
+  EXPECT_LT(last["val_loss"].get<double>(), floor.get<double>() + 0.4);
+  EXPECT_NE(result.err.find("no model can do better"), std::string::npos);
+  EXPECT_TRUE(fs::exists(run("quickstart") / "loss.svg"));
+}
+
+TEST_F(Train, TheResolvedConfigRepeatsTheRunBitForBit) {
+  ASSERT_EQ(rowan(train("--set optimizer.lr=0.02")).code, 0);
+  Outcome again = rowan("train " + (run("run") / "config.json").string() + into("again"));
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(weights(run("run"), 12), weights(run("again"), 12));
+  EXPECT_EQ(rows(run("run")), rows(run("again")));
+}
+
+TEST_F(Train, ResumingEqualsNeverHavingStopped) {
+  for (const char* precision : {"fp32", "bf16", "bf16_pure", "bf16_stochastic"}) {
+    const std::string set = std::string(" --set precision=") + precision, name = precision;
+    ASSERT_EQ(rowan(train(set + into(name))).code, 0);
+    // What a run leaves that was killed behind step 8.
+    ASSERT_EQ(rowan(train(set + into(name + "_cut"))).code, 0);
+    fs::remove_all(run(name + "_cut") / "checkpoints/step_00000012");
+    Outcome resumed = rowan(train(set + into(name + "_cut")));
+    ASSERT_EQ(resumed.code, 0) << resumed.err;
+    EXPECT_NE(resumed.err.find("resumed from"), std::string::npos);
+    EXPECT_EQ(weights(run(name), 12), weights(run(name + "_cut"), 12)) << name;
+    EXPECT_EQ(rows(run(name)), rows(run(name + "_cut"))) << name;
+  }
+}
+
+TEST_F(Train, MicroBatchesAndRecomputationDoNotChangeTheRun) {
+  ASSERT_EQ(rowan(train()).code, 0);
+  ASSERT_EQ(rowan(train("--set recompute=block" + into("recompute"))).code, 0);
+  ASSERT_EQ(rowan(train("--set batch.micro_batch=4" + into("whole"))).code, 0);
+  EXPECT_EQ(weights(run("run"), 12), weights(run("recompute"), 12));
+  const std::vector<Json> a = rows(run("run")), b = rows(run("whole"));
+  for (size_t i = 0; i < a.size(); ++i)
+    if (a[i].contains("loss")) {
+      EXPECT_NEAR(a[i]["loss"].get<double>(), b[i]["loss"].get<double>(), 1e-5);
+    }
+}
+
+TEST_F(Train, ASignalFinishesTheStepAndTheSameCommandGoesOn) {
+  const std::string more = "--set run.steps=4000 --set run.checkpoint_every=0 --set run.log_every=100";
+  const pid_t child = fork();
+  if (child == 0) {
+    const std::string log = (dir_ / "log").string();
+    execl("/bin/sh", "sh", "-c", ("exec " ROWAN_BINARY " " + train(more) + " 2>" + log).c_str(), nullptr);
+    _exit(127);
+  }
+  while (!fs::exists(run("run") / "metrics.jsonl")) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  kill(child, SIGTERM);
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  ASSERT_FALSE(fs::is_empty(run("run") / "checkpoints"));
+  const std::string stopped = fs::directory_iterator(run("run") / "checkpoints")->path().filename().string();
+  EXPECT_NE(stopped, "step_00004000");
+  Outcome resumed = rowan(train(more));
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_NE(resumed.err.find(stopped), std::string::npos);
+}
+
+TEST_F(Train, KilledAtRandomMomentsItGoesOnExactly) {
+  const std::string more = "--set run.steps=300 --set run.checkpoint_every=3 --set run.keep=2 --set run.log_every=50";
+  ASSERT_EQ(rowan(train(more + into("whole"))).code, 0);
+  Random random(7, 0);
+  for (int attempt = 0; attempt < 12; ++attempt) {
+    const pid_t child = fork();
+    if (child == 0) {
+      execl("/bin/sh", "sh", "-c", ("exec " ROWAN_BINARY " " + train(more) + " 2>/dev/null").c_str(), nullptr);
+      _exit(127);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(50 + random.below(250)));
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+  }
+  Outcome last = rowan(train(more));
+  ASSERT_EQ(last.code, 0) << last.err;
+  EXPECT_EQ(weights(run("run"), 300), weights(run("whole"), 300));
+}
+
+TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
+  expect_bad_config("optimizer.lrr=1", "optimizer.lrr: unknown key 'lrr'");
+  expect_bad_config("optimizer.name=muon-moonlit", "muon-moonlight");
+  expect_bad_config("run.steps=twelve", "run.steps: found a string");
+  expect_bad_config("run.stepps=3", "did you mean 'steps'");
+  expect_bad_config("batch.sequence_length=64", "the model has");
+  expect_bad_config("batch.micro_batch=3", "3 does not divide the 4 sequences");
+  expect_bad_config("model.num_attention_heads=3", "heads do not divide");
+  expect_bad_config("precision=fp16", "allowed: fp32, bf16");
+  expect_bad_config("optimizer.lr=-1", "optimizer.lr");
+  expect_bad_config("schedule.warmup_steps=99", "warmup_steps");
+  expect_bad_config("data.train=/nowhere/*.bin", "/nowhere/*.bin");
+  expect_mistake("train /nowhere.json", "/nowhere.json");
+  expect_mistake(train("--resume"), "no checkpoint");
+  EXPECT_FALSE(fs::exists(run("run"))) << "a refused run leaves nothing behind";
+}
+
+TEST_F(Train, DamagedOrUnfitDataIsNamed) {
+  std::string shard = read_file(dir_ / "train.bin");
+  auto with = [&](const std::string& bytes) { write_file_atomically(dir_ / "train.bin", bytes); };
+  with(shard.substr(0, 2000));
+  expect_mistake(train(), "train.bin");
+  with("\1\2\3\4" + shard.substr(4));
+  expect_mistake(train(), "train.bin");
+  with(shard.substr(0, 1024));
+  expect_mistake(train(), "train.bin");
+  with(shard);
+  expect_mistake(train("--set model.vocab_size=100"), "outside");
+}
+
+TEST_F(Train, ADamagedCheckpointIsSkippedAndAnotherModelsIsRefused) {
+  ASSERT_EQ(rowan(train()).code, 0);
+  const std::string whole = weights(run("run"), 12);
+  const fs::path model = run("run") / "checkpoints/step_00000012/model.safetensors";
+  std::string bytes = read_file(model);
+  bytes[bytes.size() - 5] ^= 1;
+  write_file_atomically(model, bytes);
+  Outcome resumed = rowan(train());
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_NE(resumed.err.find("step_00000012/model.safetensors"), std::string::npos) << resumed.err;
+  EXPECT_NE(resumed.err.find("step_00000008"), std::string::npos);
+  EXPECT_EQ(weights(run("run"), 12), whole);
+  expect_mistake(train("--set model.num_hidden_layers=3"), "another config");
+  expect_mistake(train("--resume --set model.hidden_size=32"), "model.safetensors");
+}
+
+TEST_F(Train, APlanNeedsNoDataAndWritesNothing) {
+  Outcome plan = rowan("plan " + file().string() + " --set data.train=/nowhere.bin");
+  EXPECT_EQ(plan.code, 0) << plan.err;
+  EXPECT_NE(plan.out.find("activations"), std::string::npos) << plan.out;
+  EXPECT_FALSE(fs::exists(run("run")));
+}
+
+}  // namespace
+}  // namespace rowan
