@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
   rowan::add_export(app);
   rowan::add_generate(app);
   rowan::add_inspect(app);
+  rowan::add_optimizers(app);
   rowan::add_plan(app);
   rowan::add_tales(app);
   rowan::add_tokenize(app);

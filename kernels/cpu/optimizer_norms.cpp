@@ -80,7 +80,7 @@ void CpuBackend::sums_of_squares(Tensor out, const std::vector<Tensor>& matrices
   check::sums_of_squares(out, matrices, along);
   if (matrices.empty()) return;
   const std::vector<float> result = sums(threads_, matrices, along);
-  for (size_t i = 0; i < result.size(); ++i) out.as<float>()[i] = scale * scale * result[i];
+  for (size_t i = 0; i < result.size(); ++i) out.as<float>()[i] = std::min(scale * scale * result[i], 3.4028235e38f);
 }
 
 void CpuBackend::normalize(Tensor update, const NormalizeRule& rule) {

@@ -1,6 +1,7 @@
 #include "optim/optimizer.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 
@@ -174,14 +175,58 @@ void Optimizer::mars_step(const Batch& batch, const Moment& now) {
   backend_.adamw(slots, rule);
 }
 
+std::vector<float> Optimizer::host(Tensor x) const {
+  std::vector<float> values(static_cast<size_t>(x.numel()));
+  if (x.dtype == DType::f32) {
+    backend_.download(values.data(), x);
+    return values;
+  }
+  std::vector<bf16> narrow(values.size());
+  backend_.download(narrow.data(), x);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = to_float(narrow[i]);
+  return values;
+}
+
+std::vector<Optimizer::Watched> Optimizer::watch() const {
+  std::vector<Watched> watched;
+  for (const Batch& batch : batches_)
+    for (size_t i = 0; i < batch.parameters.size(); ++i)
+      if (batch.parameters[i]->shape.size() == 2 && batch.slots[i].weight.numel() == batch.parameters[i]->numel())
+        watched.push_back({&batch, i, host(batch.slots[i].value())});
+  return watched;
+}
+
+void Optimizer::measure(const std::vector<Watched>& watched, const Moment& now) {
+  std::map<std::string, std::pair<double, int>> sums;
+  for (const Watched& one : watched) {
+    const OptimizerSlot& slot = one.batch->slots[one.slot];
+    const Parameter& parameter = *one.batch->parameters[one.slot];
+    const Recipe& recipe = *one.batch->recipe;
+    MatrixView view{parameter.rows(),    parameter.cols(), one.before, host(slot.value()),
+                    host(slot.gradient), host(slot.first), {}};
+    for (float& g : view.gradient) g *= now.grad_scale;
+    if (recipe.adapt == Adapt::matrix || recipe.adapt == Adapt::column) view.second = host(slot.second);
+    for (const Metric& metric : matrix_metrics(recipe, now.t, view)) {
+      metrics_.push_back({parameter.name + "/" + metric.name, metric.value});
+      if (!std::isfinite(metric.value)) continue;
+      sums[metric.name].first += metric.value;
+      sums[metric.name].second += 1;
+    }
+  }
+  for (const auto& [name, sum] : sums) metrics_.push_back({"mean/" + name, sum.first / sum.second});
+}
+
 void Optimizer::step(int64_t step, double lr_multiplier, float grad_scale) {
+  metrics_.clear();
+  const bool measured = config_.telemetry_every > 0 && step % config_.telemetry_every == 0;
+  const std::vector<Watched> watched = measured ? watch() : std::vector<Watched>();
+  Moment now;
+  now.t = step + 1;
+  now.grad_scale = grad_scale;
+  now.rounding = {config_.stochastic, seed_, static_cast<uint64_t>(step)};
   for (Batch& batch : batches_) {
     const Recipe& recipe = *batch.recipe;
-    Moment now;
-    now.t = step + 1;
     now.lr = static_cast<float>(recipe.lr * lr_multiplier);
-    now.grad_scale = grad_scale;
-    now.rounding = {config_.stochastic, seed_, static_cast<uint64_t>(step)};
     for (size_t i = 0; i < batch.parameters.size(); ++i)
       batch.slots[i].scale = shape_factor(recipe, batch.parameters[i]->rows(), batch.parameters[i]->cols(), now.t);
     if (recipe.adamw && batch.rows == 0)
@@ -194,6 +239,7 @@ void Optimizer::step(int64_t step, double lr_multiplier, float grad_scale) {
       run_stages(backend_, recipe, now, batch.slots, batch.rows, batch.cols,
                  workspaces_[update_dtype(recipe, batch.slots)]);
   }
+  if (measured) measure(watched, now);
 }
 
 }  // namespace rowan

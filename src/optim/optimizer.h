@@ -10,6 +10,7 @@
 #include "optim/config.h"
 #include "optim/share.h"
 #include "optim/stages.h"
+#include "optim/telemetry.h"
 
 namespace rowan {
 
@@ -33,6 +34,10 @@ class Optimizer {
   // clipping coefficient).
   void step(int64_t step, double lr_multiplier, float grad_scale);
 
+  // Figures of the last step, when telemetry_every divides it (counted from 0); else empty. They concern the matrices
+  // that this process owns whole and that a recipe of stages updates.
+  const std::vector<Metric>& telemetry() const { return metrics_; }
+
   // In the order of the shares. The state is zero before the first step, and `step` carries the rest.
   const std::vector<StateTensor>& state() const { return state_; }
 
@@ -45,18 +50,28 @@ class Optimizer {
     Slots corrected;  // MARS: AdamW's slots, whose gradients are the corrected ones
     std::vector<const Parameter*> parameters;
   };
+  // A matrix of stages, and the weights that it had before the step.
+  struct Watched {
+    const Batch* batch;
+    size_t slot;
+    std::vector<float> before;
+  };
 
   void add(const Share& share);
   Batch& batch_for(const Recipe& recipe, int64_t rows, int64_t cols, const Share& share);
   Tensor new_state(const Share& share, const char* kind, DType dtype, int64_t auxiliary = 0);
   void take_workspace();
   void mars_step(const Batch& batch, const Moment& now);
+  std::vector<float> host(Tensor x) const;
+  std::vector<Watched> watch() const;
+  void measure(const std::vector<Watched>& watched, const Moment& now);
 
   Backend& backend_;
   OptimizerConfig config_;
   uint64_t seed_;
   std::vector<Share> shares_;
   std::vector<StateTensor> state_;
+  std::vector<Metric> metrics_;
   std::vector<Batch> batches_;
   std::map<std::string, size_t> open_;  // the batch that still takes slots, by what its slots have in common
   std::map<DType, Workspace> workspaces_;

@@ -7,6 +7,7 @@ CLI::App* add_bench(CLI::App& app) {
   CLI::App* bench = app.add_subcommand("bench", "measures speed against ceilings measured in the same run");
   bench->require_subcommand(1);
   add_bench_loader(*bench);
+  add_bench_optimizer(*bench);
   add_bench_step(*bench);
   add_bench_tokenize(*bench);
   return bench;

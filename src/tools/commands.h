@@ -16,6 +16,7 @@ CLI::App* add_eval(CLI::App& app);
 CLI::App* add_export(CLI::App& app);
 CLI::App* add_generate(CLI::App& app);
 CLI::App* add_inspect(CLI::App& app);
+CLI::App* add_optimizers(CLI::App& app);
 CLI::App* add_plan(CLI::App& app);
 CLI::App* add_tales(CLI::App& app);
 CLI::App* add_tokenize(CLI::App& app);
@@ -23,6 +24,7 @@ CLI::App* add_train(CLI::App& app);
 
 // The parts of `rowan bench`.
 void add_bench_loader(CLI::App& bench);
+void add_bench_optimizer(CLI::App& bench);
 void add_bench_step(CLI::App& bench);
 void add_bench_tokenize(CLI::App& bench);
 

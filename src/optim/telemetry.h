@@ -1,0 +1,45 @@
+// What the papers plot about a matrix, computed on the host from copies of weights, gradient and state, so that looking
+// changes nothing. Meant for an interval of many steps: a Gram matrix and its factorization for each matrix.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "optim/recipe.h"
+
+namespace rowan {
+
+// "<parameter>/<figure>", or "mean/<figure>" over the matrices of this process.
+struct Metric {
+  std::string name;
+  double value;
+};
+
+// One matrix [rows, cols], row-major, on the host, around one step.
+struct MatrixView {
+  int64_t rows = 0, cols = 0;
+  std::vector<float> before, after;  // weights
+  std::vector<float> gradient;       // times the clipping coefficient
+  std::vector<float> momentum;       // the buffer after the step
+  std::vector<float> second;         // adapt's state after the step: 1 or cols values
+};
+
+// Rows of the shorter side of u: r_i = (u u^T)_ii / mean over j != i of |(u u^T)_ij| (RMNP).
+struct Dominance {
+  double min, mean, max;
+};
+Dominance diagonal_dominance(const std::vector<float>& u, int64_t rows, int64_t cols);
+
+// ||u||_F^2 / s_max^2, and s_max / s_min; the condition number is infinite beyond about 1e7 (MuonEq).
+struct Spectrum {
+  double stable_rank, condition;
+};
+Spectrum spectrum(const std::vector<float>& u, int64_t rows, int64_t cols);
+
+// The figures that a recipe's stages give meaning to, for one matrix after step t (from 1):
+// dominance_min, dominance_mean, dominance_max of the momentum; stable_rank, condition and, with an equilibration,
+// stable_rank_balanced, condition_balanced; row_norm (mean) and angular_velocity (mean over rows, radians per step);
+// alpha (mean factor) and, with a clamp, clamp_rate.
+std::vector<Metric> matrix_metrics(const Recipe& recipe, int64_t t, const MatrixView& view);
+
+}  // namespace rowan

@@ -1,0 +1,111 @@
+// A small set of parameters with an optimizer on them, for tests.
+#pragma once
+
+#include <cmath>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "optim/optimizer.h"
+
+namespace rowan::test {
+
+inline OptimizerConfig optimizer_config(const std::string& text) {
+  auto source = std::make_shared<JsonSource>(JsonSource{"test.json", text});
+  Json json = parse_json(*source);
+  return parse_optimizer(JsonObject(source, json));
+}
+
+using Floats = std::vector<float>;
+
+inline Floats normal_floats(int64_t count, uint64_t seed, double scale = 1) {
+  Random random(seed, 0);
+  Floats values(static_cast<size_t>(count));
+  for (float& value : values) value = static_cast<float>(scale * random.normal());
+  return values;
+}
+
+// Shares of f32 weights (or bf16 ones with or without masters) cut at will, on the CPU.
+class Trained {
+ public:
+  enum class Weights { f32, masters, bf16 };
+  struct Cut {
+    int64_t begin, count;
+  };
+
+  explicit Trained(const std::string& config, Weights kind = Weights::f32)
+      : config_(optimizer_config(config)), kind_(kind), arena_(*backend_, Category::weights) {}
+
+  // With one matrix.
+  Trained(const std::string& config, int64_t rows, int64_t cols) : Trained(config) {
+    add("a.weight", Role::matrix, {rows, cols});
+  }
+
+  void add(const std::string& name, Role role, std::vector<int64_t> shape) {
+    table_.add({name, role, std::move(shape)});
+  }
+
+  // `cuts`: the parts of every parameter that are given as shares; all of each when empty.
+  void start(const std::vector<Cut>& cuts = {}) {
+    const DType dtype = kind_ == Weights::f32 ? DType::f32 : DType::bf16;
+    weights = arena_.take(dtype, {table_.elements()});
+    gradients = arena_.take(DType::f32, {table_.elements()});
+    if (kind_ == Weights::masters) masters = arena_.take(DType::f32, {table_.elements()});
+    const Floats initial = normal_floats(table_.elements(), 5, 0.1);
+    backend_->upload(gradients, initial.data());
+    backend_->copy(weights, gradients);
+    if (kind_ == Weights::masters) backend_->copy(masters, gradients);
+    std::vector<Share> shares;
+    for (const Parameter& p : table_.parameters())
+      for (Cut cut : cuts.empty() ? std::vector<Cut>{{0, p.numel()}} : cuts) {
+        Share share;
+        share.parameter = &p;
+        share.begin = cut.begin;
+        share.count = cut.count;
+        auto part = [&](Tensor flat) { return flat.slice(p.offset + cut.begin, cut.count); };
+        share.weight = part(weights);
+        if (kind_ == Weights::masters) share.master = part(masters);
+        share.gradient = part(gradients);
+        shares.push_back(share);
+      }
+    optimizer = std::make_unique<Optimizer>(*backend_, config_, shares, 3);
+  }
+
+  void step(int64_t t, const Floats& gradient, double lr = 1, float grad_scale = 1) {
+    backend_->upload(gradients, gradient.data());
+    optimizer->step(t, lr, grad_scale);
+  }
+  void steps(int count, double scale = 1) {
+    for (int t = 0; t < count; ++t) step(t, normal_floats(table_.elements(), 100 + static_cast<uint64_t>(t), scale));
+  }
+  Floats values() const {
+    Floats result(static_cast<size_t>(table_.elements()));
+    Tensor out(result.data(), DType::f32, {table_.elements()});
+    backend_->copy(out, kind_ == Weights::masters ? masters : weights);
+    return result;
+  }
+  const ParameterTable& table() const { return table_; }
+  Backend& backend() { return *backend_; }
+
+  Tensor weights, masters, gradients;
+
+ private:
+  OptimizerConfig config_;
+  Weights kind_;
+  std::unique_ptr<Backend> backend_ = make_cpu_backend(1);
+  ParameterTable table_;
+  Arena arena_;
+
+ public:
+  std::unique_ptr<Optimizer> optimizer;  // last: it gives its memory back to the backend
+};
+
+inline double dot(const float* a, const float* b, int64_t n) {
+  double sum = 0;
+  for (int64_t i = 0; i < n; ++i) sum += double{a[i]} * b[i];
+  return sum;
+}
+
+}  // namespace rowan::test
