@@ -89,6 +89,10 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   config.schedule = parse_schedule(root.object("schedule"), config.run.steps);
   config.grad_clip = root.number("grad_clip", 0, 0);
   config.precision = pick<TrainPrecision>(root, "precision", {"fp32", "bf16", "bf16_stochastic", "bf16_pure"});
+  if (config.precision == TrainPrecision::bf16_stochastic) {
+    config.optimizer.stochastic = true;
+    if (config.optimizer.state == Precision::automatic) config.optimizer.state = Precision::f32;
+  }
   config.recompute = pick<Recompute>(root, "recompute", {"none", "mlp", "block"});
   config.shard = pick<ShardMode>(root, "shard", shard_names());
   config.device = root.choice("device", {"auto", "cpu", "cuda"}, "auto");

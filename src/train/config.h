@@ -15,7 +15,7 @@ namespace rowan {
 enum class TrainPrecision : uint8_t {
   fp32,             // everything in fp32
   bf16,             // weights and activations in bf16, fp32 masters, gradients and optimizer state
-  bf16_stochastic,  // no masters: bf16 weights, updates rounded stochastically
+  bf16_stochastic,  // no masters: bf16 weights, updates rounded stochastically; fp32 optimizer state
   bf16_pure,        // weights, gradients and optimizer state in bf16, rounded to nearest, as the C4 papers ran
 };
 const char* name_of(TrainPrecision precision);

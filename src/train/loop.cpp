@@ -25,6 +25,7 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 Json continuation_of(Json resolved) {
   for (const char* key : {"device", "threads", "shard", "recompute", "comment"}) resolved.erase(key);
   if (resolved.contains("batch")) resolved["batch"].erase("micro_batch");
+  if (resolved.contains("optimizer")) resolved["optimizer"].erase("telemetry_every");
   for (const char* key :
        {"dir", "log_every", "eval_every", "eval_tokens", "checkpoint_every", "keep", "sample_prompt", "sample_tokens"})
     if (resolved.contains("run")) resolved["run"].erase(key);
@@ -70,6 +71,10 @@ class Watch {
     const int64_t step = trainer_.steps_done();
     if (!std::isfinite(result.grad_norm))
       progress_.message(fmt::format("step {}: the gradient is not finite; update skipped", step));
+    std::vector<std::pair<std::string, double>> figures;
+    if (std::isfinite(result.grad_norm))
+      for (const Metric& metric : trainer_.optimizer().telemetry()) figures.emplace_back(metric.name, metric.value);
+    if (!figures.empty()) log_.optimizer_row(step, figures);
     if (step % config_.run.log_every && step != config_.run.steps && step != 1) return;
     const double time = now(), elapsed = time - last_time_;
     const double rate = static_cast<double>((step - last_step_) * trainer_.tokens_per_step()) / elapsed;

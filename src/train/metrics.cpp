@@ -57,6 +57,15 @@ void MetricsLog::validation_row(const ValidationRow& row) {
   for (const auto& [key, value] : row.extra) events_->scalar("validation/" + key, row.step, static_cast<float>(value));
 }
 
+void MetricsLog::optimizer_row(int64_t step, const std::vector<std::pair<std::string, double>>& figures) {
+  Json values = Json::object();
+  for (const auto& [name, value] : figures) {
+    values[name] = value;
+    events_->scalar("optimizer/" + name, step, static_cast<float>(value));
+  }
+  append(Json{{"step", step}, {"optimizer", values}}.dump());
+}
+
 void MetricsLog::append(const std::string& line) {
   // One write of one line: a reader, or a kill, never sees half of it.
   const std::string text = line + "\n";

@@ -45,6 +45,8 @@ class MetricsLog {
 
   void train_row(const TrainRow& row);
   void validation_row(const ValidationRow& row);
+  // {"step": ..., "optimizer": {figure: value}} of the update that made `step`.
+  void optimizer_row(int64_t step, const std::vector<std::pair<std::string, double>>& figures);
 
  private:
   void append(const std::string& line);

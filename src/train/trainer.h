@@ -44,6 +44,7 @@ class Trainer {
   double restore(const std::filesystem::path& folder);
 
   const Model& model() const { return model_; }
+  const Optimizer& optimizer() const { return optimizer_; }
   const BatchSource& batches() const { return batches_; }
   const Sharding& sharding() const { return sharding_; }
   int64_t tokens_per_step() const { return config_.batch.sequences * config_.batch.sequence_length; }
