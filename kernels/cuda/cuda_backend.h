@@ -15,6 +15,12 @@
 
 namespace rowan {
 
+namespace cuda {
+struct Slot;
+struct SlotList;
+struct SlotTypes;
+}  // namespace cuda
+
 class CudaBackend final : public Backend {
  public:
   explicit CudaBackend(int index);
@@ -67,6 +73,18 @@ class CudaBackend final : public Backend {
 
   void cross_entropy(Tensor losses, Tensor logits, Tensor targets, float grad_scale, bool gradient) override;
 
+  void adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule) override;
+  void normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule) override;
+  void momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule) override;
+  void project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule) override;
+  void normalize(Tensor update, const NormalizeRule& rule) override;
+  void sign(Tensor update) override;
+  void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale) override;
+  void adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
+                        Tensor gradient_sums, const AdaptRule& rule) override;
+  void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps) override;
+  void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule) override;
+
  private:
   // The operation that is running: an NVTX range for profilers, and what messages name.
   class Operation {
@@ -115,6 +133,17 @@ class CudaBackend final : public Backend {
   void check_ids();
   // to[cols] += the column sums of partial[count, cols].
   void add_partials(Tensor to, const float* partial, int64_t count);
+
+  // The stages of optimizers on slots that carry their own updates and sums (optimizer_slots.cuh).
+  template <typename Rule>
+  void over_elements(void (*vectors)(cuda::SlotList, Rule), void (*scalars)(cuda::SlotList, Rule), int width,
+                     const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, const Rule& rule);
+  void run_momentum(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, const MomentumRule& rule);
+  void run_project(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, const ProjectRule& rule);
+  void run_column_sums(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, float factor);
+  void run_sums(float* out, float* rows, std::vector<cuda::Slot> slots, const cuda::SlotTypes& types, Along along,
+                float factor);
+  void column_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types, const NormalizedStepRule& rule);
 
   // The product that computes c = op(a) op(b) on row-major tensors; its a is this b, and the other way round.
   static Product row_major(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b);

@@ -51,10 +51,14 @@ struct DeviceMemory {
     if (found == live.end()) return false;
     poison(memory, found->second);
     live.erase(found);
-    if (live.empty()) {  // start again: an address is not reused while anything lives
-      madvise(base, (used + page - 1) / page * page, MADV_DONTNEED);
-      used = 0;
+    // What lies above the last living allocation is free again.
+    size_t kept = live.empty() ? 0 : size_t(live.rbegin()->first - base) + live.rbegin()->second + gap;
+    size_t first_page = (kept + page - 1) / page * page, end = (used + page - 1) / page * page;
+    if (first_page < end) {
+      mprotect(base + first_page, end - first_page, PROT_NONE);
+      madvise(base + first_page, end - first_page, MADV_DONTNEED);
     }
+    used = kept;
     return true;
   }
 };

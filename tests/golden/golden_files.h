@@ -5,10 +5,16 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "kernels/backend.h"
+
 namespace rowan {
+
+// What the golden cases run on: each program that compiles them says.
+std::unique_ptr<Backend> make_golden_backend();
 
 inline std::vector<std::filesystem::path> golden_roots() {
   std::vector<std::filesystem::path> roots;

@@ -49,7 +49,7 @@ struct Outcome {
 };
 
 Outcome run(const Golden& golden, DType compute, Recompute recompute) {
-  auto backend = make_cpu_backend();
+  auto backend = make_golden_backend();
   const StoredTensor& ids = golden.batch.find("input_ids");
   ModelOptions options;
   options.batch = ids.shape[0];

@@ -60,7 +60,7 @@ void run_case(const Json& entry, const SafeTensors& data, Backend& backend) {
 void run_index(const std::filesystem::path& index) {
   const Json cases = parse_json({index.string(), read_file(index)});
   SafeTensors data(std::filesystem::path(index).replace_extension(".safetensors"));
-  auto backend = make_cpu_backend(1);
+  auto backend = make_golden_backend();
   ASSERT_GT(cases.size(), 0u);
   for (const Json& entry : cases) run_case(entry, data, *backend);
 }

@@ -1,0 +1,169 @@
+// Optimizer operations that look at one element at a time: one launch for up to 40 matrices.
+#include "kernels/check.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/optimizer_slots.cuh"
+
+namespace rowan {
+namespace {
+
+using namespace cuda;
+
+constexpr int block = 256;
+
+template <int width>
+__global__ void adamw_kernel(const __grid_constant__ SlotList list, AdamWRule rule) {
+  const Slot& s = list.slots[blockIdx.y];
+  for_elements<width>(s.count(), [&](int64_t i, auto w) {
+    constexpr int n = decltype(w)::value;
+    float g[n], m[n], v[n], keep[n], step[n];
+    load_any(g, s.gradient, i, list.types.gradient);
+    load_any(m, s.first, i, list.types.first);
+    load_any(v, s.second, i, list.types.second);
+#pragma unroll
+    for (int j = 0; j < n; ++j) {
+      float gradient = rule.grad_scale * g[j];
+      m[j] = rule.beta1 * m[j] + (1.0f - rule.beta1) * gradient;
+      v[j] = rule.beta2 * v[j] + (1.0f - rule.beta2) * gradient * gradient;
+      keep[j] = 1.0f - rule.decay;
+      step[j] = s.scale * (rule.step * m[j] / (rule.root_scale * sqrtf(v[j]) + rule.eps));
+    }
+    store_any(s.first, i, list.types.first, m);
+    store_any(s.second, i, list.types.second, v);
+    update_weights(s, list.types, i, keep, step, rule.rounding);
+  });
+}
+
+template <int width>
+__global__ void momentum_kernel(const __grid_constant__ SlotList list, MomentumRule rule) {
+  const Slot& s = list.slots[blockIdx.y];
+  for_elements<width>(s.count(), [&](int64_t i, auto w) {
+    constexpr int n = decltype(w)::value;
+    float g[n], b[n], u[n];
+    load_any(g, s.gradient, i, list.types.gradient);
+    load_any(b, s.first, i, list.types.first);
+    mix_momentum(rule, g, b, u);
+    store_any(s.first, i, list.types.first, b);
+    store_any(s.update, i, list.types.update, u);
+  });
+}
+
+template <int width>
+__global__ void second_moment_kernel(const __grid_constant__ SlotList list, float beta, float eps) {
+  const Slot& s = list.slots[blockIdx.y];
+  for_elements<width>(s.count(), [&](int64_t i, auto w) {
+    constexpr int n = decltype(w)::value;
+    float u[n], v[n];
+    load_any(u, s.update, i, list.types.update);
+    load_any(v, s.second, i, list.types.second);
+#pragma unroll
+    for (int j = 0; j < n; ++j) {
+      v[j] = beta * v[j] + (1.0f - beta) * u[j] * u[j];
+      u[j] /= sqrtf(v[j]) + eps;
+    }
+    store_any(s.second, i, list.types.second, v);
+    store_any(s.update, i, list.types.update, u);
+  });
+}
+
+// sums holds the factors: of each row, of each column, or one; null: 1.
+template <int width>
+__global__ void apply_kernel(const __grid_constant__ SlotList list, ApplyRule rule) {
+  const Slot& s = list.slots[blockIdx.y];
+  for_elements<width>(s.count(), [&](int64_t i, auto w) {
+    constexpr int n = decltype(w)::value;
+    float u[n], keep[n], step[n];
+    load_any(u, s.update, i, list.types.update);
+#pragma unroll
+    for (int j = 0; j < n; ++j) {
+      int64_t which = rule.along == Along::row ? i / s.cols : rule.along == Along::column ? i % s.cols + j : 0;
+      float f = s.sums ? s.sums[which] : 1.0f;
+      float decay = rule.weight_decay * (rule.adaptive_decay ? fminf(rule.lr * f, rule.cap) : rule.lr);
+      keep[j] = 1.0f - fminf(1.0f, decay);
+      step[j] = fminf(rule.lr * f * s.scale, rule.cap) * u[j];
+    }
+    update_weights(s, list.types, i, keep, step, rule.rounding);
+  });
+}
+
+template <typename T, int width>
+__global__ void sign_kernel(T* x, int64_t count) {
+  for_elements<width>(count, [&](int64_t i, auto w) {
+    float values[decltype(w)::value];
+    load(values, x + i);
+    for (float& value : values) value = value > 0.0f ? 1.0f : value < 0.0f ? -1.0f : 0.0f;
+    store(x + i, values);
+  });
+}
+
+}  // namespace
+
+template <typename Rule>
+void CudaBackend::over_elements(void (*vectors)(cuda::SlotList, Rule), void (*scalars)(cuda::SlotList, Rule), int width,
+                                const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, const Rule& rule) {
+  int64_t count = largest(slots, [](const Slot& s) { return s.count(); });
+  for_lists(slots, types, [&](const SlotList& list, unsigned n) {
+    unsigned blocks = std::max(1u, grid_for(ceil_div(count, width), block) / std::max(1u, n / 8));
+    launch(width > 1 ? vectors : scalars, dim3(blocks, n), block, 0, list, rule);
+  });
+}
+
+void CudaBackend::adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule) {
+  check::adamw(slots);
+  Operation operation(*this, "adamw", slots.empty() ? Tensor() : slots[0].weight);
+  std::vector<Slot> list = device_slots(slots);
+  over_elements(adamw_kernel<vector_elements>, adamw_kernel<1>, slots_width(list, false), list, types_of(slots), rule);
+}
+
+void CudaBackend::momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule) {
+  check::momentum(update, slots);
+  Operation operation(*this, "momentum", update);
+  std::vector<Slot> list = device_slots(slots);
+  SlotTypes types = types_of(slots);
+  attach_update(list, types, update);
+  run_momentum(list, types, rule);
+}
+
+void CudaBackend::run_momentum(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types,
+                               const MomentumRule& rule) {
+  over_elements(momentum_kernel<vector_elements>, momentum_kernel<1>, slots_width(slots, false), slots, types, rule);
+}
+
+void CudaBackend::second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps) {
+  check::second_moment(update, slots);
+  Operation operation(*this, "second_moment", update);
+  std::vector<Slot> list = device_slots(slots);
+  SlotTypes types = types_of(slots);
+  attach_update(list, types, update);
+  int width = slots_width(list, false);
+  int64_t count = update.dim(1) * update.dim(2);
+  for_lists(list, types, [&](const SlotList& part, unsigned n) {
+    launch(width > 1 ? second_moment_kernel<vector_elements> : second_moment_kernel<1>,
+           dim3(grid_for(ceil_div(count, width), block), n), block, 0, part, beta, eps);
+  });
+}
+
+void CudaBackend::apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule) {
+  check::apply(update, slots, factors, rule.along);
+  Operation operation(*this, "apply", update);
+  std::vector<Slot> list = device_slots(slots);
+  SlotTypes types = types_of(slots);
+  attach_update(list, types, update);
+  if (!factors.empty()) attach_sums(list, factors.as<float>(), factors.cols());
+  bool whole_rows = !factors.empty() && rule.along != Along::matrix;
+  over_elements(apply_kernel<vector_elements>, apply_kernel<1>, slots_width(list, whole_rows), list, types, rule);
+}
+
+void CudaBackend::sign(Tensor update) {
+  check::sign(update);
+  Operation operation(*this, "sign", update);
+  with_dtype(update.dtype, [&](auto type) {
+    using T = decltype(type);
+    with_width(vector_width({update.data}), [&](auto w) {
+      constexpr int width = decltype(w)::value;
+      launch(sign_kernel<T, width>, grid_for(ceil_div(update.numel(), width), block), block, 0, update.as<T>(),
+             update.numel());
+    });
+  });
+}
+
+}  // namespace rowan

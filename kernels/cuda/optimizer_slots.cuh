@@ -1,0 +1,195 @@
+// What the optimizer kernels share: the list of slots that one launch works on, values of either dtype as floats, and
+// the one place where weights are stored.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "base/random.h"
+#include "kernels/cuda/vector.cuh"
+#include "kernels/optimizer_rules.h"
+
+namespace rowan::cuda {
+
+// One matrix of a launch; what an operation does not use is null. `update` is the slot's own part of an update
+// tensor, `sums` its own sums or factors.
+struct Slot {
+  void *weight, *master, *gradient, *first, *second, *update;
+  float* sums;
+  int64_t rows, cols, index;
+  float scale;
+
+  __host__ __device__ int64_t count() const { return rows * cols; }
+};
+
+// The dtypes that all slots of a call share; true for bf16.
+struct SlotTypes {
+  bool weight, gradient, first, second, update;
+};
+
+// A kernel parameter: all parameters of a launch hold at most 4 KB.
+struct SlotList {
+  static constexpr int capacity = 40;
+  Slot slots[capacity];
+  SlotTypes types;
+};
+
+// Elements [at, at + width) as floats.
+template <int width>
+__device__ __forceinline__ void load_any(float (&to)[width], const void* from, int64_t at, bool is_bf16) {
+  if (is_bf16)
+    load(to, static_cast<const bfloat16*>(from) + at);
+  else
+    load(to, static_cast<const float*>(from) + at);
+}
+
+template <int width>
+__device__ __forceinline__ void store_any(void* to, int64_t at, bool is_bf16, const float (&values)[width]) {
+  if (is_bf16)
+    store(static_cast<bfloat16*>(to) + at, values);
+  else
+    store(static_cast<float*>(to) + at, values);
+}
+
+// What is read and updated: the master where there is one.
+template <int width>
+__device__ __forceinline__ void load_value(float (&to)[width], const Slot& slot, const SlotTypes& types, int64_t at) {
+  load_any(to, slot.master ? slot.master : slot.weight, at, slot.master ? false : types.weight);
+}
+
+// The bf16 below or above x, with the probabilities that make x the mean; `bits` are 16 random bits.
+__device__ __forceinline__ float round_stochastic(float x, uint32_t bits) {
+  uint32_t wide;
+  memcpy(&wide, &x, sizeof wide);
+  if ((wide & 0x7f800000u) == 0x7f800000u) return x;
+  wide = (wide + bits) & 0xffff0000u;
+  memcpy(&x, &wide, sizeof x);
+  return x;
+}
+
+// w = keep w - step for elements [at, at + width), rounded as the rules of Rounding say.
+template <int width>
+__device__ __forceinline__ void update_weights(const Slot& slot, const SlotTypes& types, int64_t at,
+                                               const float (&keep)[width], const float (&step)[width],
+                                               const Rounding& rounding) {
+  float w[width];
+  load_value(w, slot, types, at);
+  if (slot.master || !types.weight) {
+#pragma unroll
+    for (int j = 0; j < width; ++j) w[j] = keep[j] * w[j] - step[j];
+    if (slot.master) store_any(slot.master, at, false, w);
+  } else if (!rounding.stochastic) {
+#pragma unroll
+    for (int j = 0; j < width; ++j) w[j] = rounded<bfloat16>(keep[j] * w[j]) - step[j];
+  } else {
+    Philox draw{};
+#pragma unroll
+    for (int j = 0; j < width; ++j) {
+      uint64_t element = static_cast<uint64_t>(slot.index + at + j);
+      if (j == 0 || element % 8 == 0) draw = philox(rounding.seed, element / 8, rounding.step);
+      uint32_t word = element % 8 < 4 ? (element % 8 < 2 ? draw.word[0] : draw.word[1])
+                                      : (element % 8 < 6 ? draw.word[2] : draw.word[3]);
+      w[j] = round_stochastic(keep[j] * w[j] - step[j], element % 2 ? word >> 16 : word & 0xffffu);
+    }
+  }
+  store_any(slot.weight, at, types.weight, w);
+}
+
+// The multiple of the weights to take away, from <u, w> and <w, w>.
+__device__ __forceinline__ float projection_share(bool raw, float eps, float uw, float ww) {
+  if (raw) return uw;
+  float norm = fmaxf(sqrtf(ww), eps);
+  return uw / norm / norm;
+}
+
+// One over the norm, 0 for nothing.
+__device__ __forceinline__ float inverse_norm(float squares, float eps, Eps mode) {
+  float norm = sqrtf(squares), divisor = mode == Eps::clamp ? fmaxf(norm, eps) : norm + eps;
+  return divisor > 0.0f ? 1.0f / divisor : 0.0f;
+}
+
+// New buffer into b, update into u.
+template <int width>
+__device__ __forceinline__ void mix_momentum(const MomentumRule& rule, const float (&gradient)[width],
+                                             float (&b)[width], float (&u)[width]) {
+#pragma unroll
+  for (int j = 0; j < width; ++j) {
+    float g = rule.grad_scale * gradient[j], before = b[j], after = rule.keep * before + rule.take * g;
+    b[j] = after;
+    u[j] = rule.from_buffer * (rule.previous ? before : after) + rule.from_gradient * g;
+  }
+}
+
+// Slots as kernels take them. Matrices are those of the weights; other shapes count as one row.
+inline std::vector<Slot> device_slots(const std::vector<OptimizerSlot>& slots) {
+  std::vector<Slot> result;
+  for (const OptimizerSlot& slot : slots) {
+    bool matrix = slot.weight.rank == 2;
+    result.push_back({slot.weight.data, slot.master.data, slot.gradient.data, slot.first.data, slot.second.data,
+                      nullptr, nullptr, matrix ? slot.weight.dim(0) : 1,
+                      matrix ? slot.weight.dim(1) : slot.weight.numel(), slot.index, slot.scale});
+  }
+  return result;
+}
+
+inline SlotTypes types_of(const std::vector<OptimizerSlot>& slots) {
+  SlotTypes types{};
+  if (slots.empty()) return types;
+  types.weight = slots[0].weight.dtype == DType::bf16;
+  types.gradient = slots[0].gradient.dtype == DType::bf16;
+  types.first = slots[0].first.dtype == DType::bf16;
+  types.second = slots[0].second.dtype == DType::bf16;
+  return types;
+}
+
+// Gives each slot its matrix [rows, cols] of an update [n, rows, cols].
+inline void attach_update(std::vector<Slot>& slots, SlotTypes& types, const Tensor& update) {
+  types.update = update.dtype == DType::bf16;
+  for (size_t i = 0; i < slots.size(); ++i) {
+    slots[i].rows = update.dim(1);
+    slots[i].cols = update.dim(2);
+    slots[i].update = update.as<char>() + i * static_cast<size_t>(slots[i].count()) * size_of(update.dtype);
+  }
+}
+
+// Gives each slot its row of sums [n, k].
+inline void attach_sums(std::vector<Slot>& slots, float* sums, int64_t k) {
+  for (size_t i = 0; i < slots.size(); ++i) slots[i].sums = sums + static_cast<int64_t>(i) * k;
+}
+
+// The width of vectors that every slot allows; whole_rows: vectors must not cross rows.
+inline int slots_width(const std::vector<Slot>& slots, bool whole_rows) {
+  int width = vector_elements;
+  for (const Slot& s : slots)
+    width = std::min(width, vector_width({s.weight, s.master, s.gradient, s.first, s.second, s.update},
+                                         whole_rows ? s.cols : vector_elements));
+  return width;
+}
+
+// f(list, number of slots in it) for every launch that a call takes.
+template <typename F>
+void for_lists(const std::vector<Slot>& slots, const SlotTypes& types, F f) {
+  for (size_t begin = 0; begin < slots.size(); begin += SlotList::capacity) {
+    size_t count = std::min<size_t>(SlotList::capacity, slots.size() - begin);
+    SlotList list{};
+    std::copy_n(slots.begin() + static_cast<std::ptrdiff_t>(begin), count, list.slots);
+    list.types = types;
+    f(list, static_cast<unsigned>(count));
+  }
+}
+
+// The largest value of f over slots, at least 1.
+template <typename F>
+int64_t largest(const std::vector<Slot>& slots, F f) {
+  int64_t result = 1;
+  for (const Slot& slot : slots) result = std::max(result, f(slot));
+  return result;
+}
+
+// Threads for a block that shares a row of `cols` elements.
+inline unsigned row_threads(int64_t cols, int width) {
+  return static_cast<unsigned>(std::clamp<int64_t>(ceil_div(cols, width * warp_size) * warp_size, warp_size, 256));
+}
+
+}  // namespace rowan::cuda

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# The rules without which the emulation would not see what a GPU runs (engine.h says why). Prints each violation.
+set -euo pipefail
+cd "$(dirname "$0")/../../kernels/cuda"
+status=0
+
+# forbid PATTERN REASON: in every file but device.cuh, comments aside.
+forbid() {
+  local found
+  found=$(grep -nE "$1" -- *.cu *.cuh *.h | grep -v '^device\.cuh:' | sed -E 's,//.*,,' | grep -E "$1" || true)
+  if [ -n "$found" ]; then
+    printf '%s\n' "$found" | sed "s,^,kernels/cuda/,; s,\$,   <- $2,"
+    status=1
+  fi
+}
+
+forbid '<<<' 'launch through CudaBackend::launch'
+forbid '__shared__' 'shared memory through SHARED_ARRAY or DYN_SHARED'
+forbid '\basm\b' 'PTX in device.cuh, beside its twin for the CPU'
+forbid 'cooperative_groups|cub/|cub::|thrust' 'g++ cannot compile it'
+forbid 'atomic[A-Z]' 'sums by atomics have no fixed order'
+forbid '__CUDA_ARCH__|ROWAN_EMULATION' 'the same code must run in both'
+forbid '__constant__|__threadfence|__nanosleep|volatile' 'not emulated: no waiting between blocks'
+exit $status
