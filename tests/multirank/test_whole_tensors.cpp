@@ -1,0 +1,40 @@
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <set>
+
+#include "dist/whole_tensors.h"
+#include "kernels/backend.h"
+#include "ranks.h"
+
+namespace rowan {
+namespace {
+
+TEST(WholeTensors, EveryTensorComesTogetherOnOneRank) {
+  auto backend = make_cpu_backend(1);
+  const int n = ranks().size(), rank = ranks().rank();
+  std::vector<float> everywhere(6, 1.5f), owned = {0, 1, 2, 3}, cut(100 * 3);
+  for (int i = 0; i < 300; ++i) cut[i] = static_cast<float>(i);
+  Range range = equal_part(300, n, rank);
+  auto tensor = [](std::vector<float>& x, int64_t begin, int64_t count) {
+    return Tensor(x.data() + begin, DType::f32, {count});
+  };
+  std::vector<TensorPart> mine = {{"everywhere", {2, 3}, 0, tensor(everywhere, 0, 6)},
+                                  {"cut", {100, 3}, range.begin, tensor(cut, range.begin, range.end - range.begin)}};
+  if (rank == n - 1) mine.push_back({"owned", {4}, 0, tensor(owned, 0, 4)});
+
+  std::set<std::string> names;
+  for (const WholeTensor& whole : make_whole(ranks(), *backend, mine)) {
+    names.insert(whole.name);
+    const std::vector<float>& want = whole.name == "cut" ? cut : whole.name == "owned" ? owned : everywhere;
+    const void* bytes = whole.bytes.empty() ? whole.tensor.data : whole.bytes.data();
+    EXPECT_EQ(std::memcmp(bytes, want.data(), want.size() * sizeof(float)), 0) << whole.name;
+    EXPECT_EQ(whole.shape, whole.name == "cut" ? (std::vector<int64_t>{100, 3}) : whole.shape);
+  }
+  std::vector<double> counts;
+  for (const char* name : {"everywhere", "cut", "owned"}) counts.push_back(names.contains(name));
+  EXPECT_EQ(ranks().sum(counts), (std::vector<double>{1, 1, 1}));
+}
+
+}  // namespace
+}  // namespace rowan
