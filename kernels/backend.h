@@ -54,6 +54,8 @@ class Backend {
   virtual bool fast(DType dtype) const = 0;
   // True when tensors can be read and written by host code.
   virtual bool host_memory() const = 0;
+  // The cudaStream_t that operations are queued on, for those who order other work around it; null without one.
+  virtual void* stream() const { return nullptr; }
 
   // --- memory -------------------------------------------------------------------------------------------------
   // Zeroed device memory, 64-byte aligned. Throws Error naming the category and the size when there is none.

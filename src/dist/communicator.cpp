@@ -12,15 +12,6 @@ namespace {
 
 constexpr double default_timeout_seconds = 300;
 
-double timeout_from_environment() {
-  const char* text = std::getenv("ROWAN_TIMEOUT");
-  if (!text || !*text) return default_timeout_seconds;
-  char* end = nullptr;
-  double seconds = std::strtod(text, &end);
-  if (*end || !(seconds > 0)) fail("ROWAN_TIMEOUT is '{}'; a number of seconds above 0 is wanted", text);
-  return seconds;
-}
-
 class SingleCommunicator : public Communicator {
  public:
   SingleCommunicator() : Communicator(0, 1, 0) {}
@@ -37,6 +28,15 @@ class SingleCommunicator : public Communicator {
 };
 
 }  // namespace
+
+double timeout_from_environment() {
+  const char* text = std::getenv("ROWAN_TIMEOUT");
+  if (!text || !*text) return default_timeout_seconds;
+  char* end = nullptr;
+  double seconds = std::strtod(text, &end);
+  if (*end || !(seconds > 0)) fail("ROWAN_TIMEOUT is '{}'; a number of seconds above 0 is wanted", text);
+  return seconds;
+}
 
 uint64_t Traffic::tensor_bytes() const {
   return bytes_of(Message::reduce) + bytes_of(Message::broadcast) + bytes_of(Message::all_reduce);

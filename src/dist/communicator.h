@@ -1,5 +1,5 @@
 // Communicator: what ranks say to each other, and nothing more. Every rank calls the same operations in the same order.
-// Tensor operations are queued and finish at wait(); sums run in rank order, so two runs give the same bits.
+// Tensor operations are queued and finish at wait(); sums run in a fixed order, so two runs give the same bits.
 // Implementations: one process, MPI (host memory, or device memory staged through it), NCCL (one GPU a rank).
 #pragma once
 
@@ -53,7 +53,7 @@ class Communicator {
   virtual void attach(Backend& backend) = 0;
 
   // The sum over ranks of each piece arrives at its owner; what the others hold there is undefined afterwards. f32 or
-  // bf16, added in fp32 and rounded once.
+  // bf16; over MPI they are added in fp32 and rounded once, NCCL rounds where it likes.
   Ticket reduce(const std::vector<Piece>& pieces);
   // Each piece is copied from its owner to all.
   Ticket broadcast(const std::vector<Piece>& pieces);
@@ -75,7 +75,7 @@ class Communicator {
 
   const Traffic& traffic() const { return traffic_; }
 
-  // How long a rank may be silent: environment ROWAN_TIMEOUT, in seconds; 300 when unset.
+  // How long a rank may be silent: timeout_from_environment() at the start.
   double timeout_seconds() const { return timeout_seconds_; }
 
  protected:
@@ -93,6 +93,9 @@ class Communicator {
   Traffic traffic_;
 };
 
+// ROWAN_TIMEOUT in seconds; 300 when unset. Throws Error when it is no positive number.
+double timeout_from_environment();
+
 // How this process was started: by mpirun (OpenMPI, MPICH, Intel MPI) or Slurm's srun, or alone.
 struct Launch {
   enum class Kind { alone, mpi, slurm };
@@ -107,6 +110,15 @@ std::unique_ptr<Communicator> make_communicator(const Launch& launch);
 std::unique_ptr<Communicator> make_single_communicator();
 // Starts MPI; finalizes it when destroyed. Throws Error in a build without MPI.
 std::unique_ptr<Communicator> make_mpi_communicator();
+
+// NCCL among GPU backends; takes over `host`, which carried its id. Without `host`, ROWAN_RENDEZVOUS says how the ranks
+// meet (dist/rendezvous.h). Throws Error in a build without NCCL.
+std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> host, const Launch& launch,
+                                                     Backend& backend);
+// The communicator for a backend's tensors: NCCL when every rank has a GPU of its own, else `host` with device memory
+// staged through it. ROWAN_COMMUNICATOR=nccl or mpi decides otherwise.
+std::unique_ptr<Communicator> make_device_communicator(std::unique_ptr<Communicator> host, const Launch& launch,
+                                                       Backend& backend);
 
 // [begin, end) of part `index` when `elements` are cut into `parts` parts of nearly equal size.
 struct Range {

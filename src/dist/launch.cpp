@@ -1,8 +1,10 @@
 #include <cstdlib>
 #include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "dist/communicator.h"
+#include "kernels/backend.h"
 
 namespace rowan {
 
@@ -51,6 +53,26 @@ std::unique_ptr<Communicator> make_communicator(const Launch& launch) {
          launch.size, communicator->size());
   }
   return communicator;
+}
+
+std::string device_name_for_nccl();
+
+std::unique_ptr<Communicator> make_device_communicator(std::unique_ptr<Communicator> host, const Launch& launch,
+                                                       Backend& backend) {
+  const char* set = std::getenv("ROWAN_COMMUNICATOR");
+  std::string choice = set ? set : "auto";
+  if (choice != "auto" && choice != "mpi" && choice != "nccl") {
+    fail("ROWAN_COMMUNICATOR is '{}'; one of auto, mpi, nccl", choice);
+  }
+  bool nccl = choice == "nccl";
+  if (choice == "auto" && launch.size > 1 && backend.stream()) {
+    std::vector<std::string> devices = host ? host->gather(device_name_for_nccl()) : std::vector<std::string>{"own"};
+    nccl = devices[0] != "" && std::set<std::string>(devices.begin(), devices.end()).size() == devices.size();
+  }
+  if (nccl && !backend.stream()) fail("ROWAN_COMMUNICATOR is nccl, but the device is {}", backend.name());
+  if (nccl) return make_nccl_communicator(std::move(host), launch, backend);
+  host->attach(backend);
+  return host;
 }
 
 }  // namespace rowan

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <deque>
 #include <functional>
+#include <thread>
 
 #include "kernels/backend.h"
 
@@ -255,7 +256,12 @@ class MpiCommunicator : public Communicator {
                  waited.count(), queue_.empty() ? "gather" : queue_.front().name);
       abort(2);
     }
-    sched_yield();
+    // Ranks may outnumber cores: whoever waits long leaves its core to those it waits for.
+    if (waited.count() < 1e-3) {
+      sched_yield();
+    } else {
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
   }
 
   Backend* backend_ = nullptr;

@@ -1,5 +1,6 @@
 // Runs the tests on every rank; rank 0 prints, the others print their failures only. A failure on any rank is one of
 // all.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <exception>
@@ -9,8 +10,10 @@
 namespace rowan {
 
 static Communicator* shared = nullptr;
+static Backend* shared_backend = nullptr;
 
 Communicator& ranks() { return *shared; }
+Backend& backend() { return *shared_backend; }
 
 }  // namespace rowan
 
@@ -28,8 +31,17 @@ class FailuresOnly : public testing::EmptyTestEventListener {
 
 int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
-  auto communicator = rowan::make_communicator(rowan::detect_launch());
+  rowan::Launch launch = rowan::detect_launch();
+  auto host = rowan::make_communicator(launch);
+#ifdef MULTIRANK_EMULATED_CUDA
+  auto backend = rowan::make_cuda_backend(0);
+#else
+  auto backend = rowan::make_cpu_backend(1);
+#endif
+  auto communicator = rowan::make_device_communicator(std::move(host), launch, *backend);
   rowan::shared = communicator.get();
+  rowan::shared_backend = backend.get();
+  if (communicator->rank() == 0) fmt::print("{} on {}\n", communicator->describe(), backend->describe());
   if (communicator->rank() != 0) {
     auto& listeners = testing::UnitTest::GetInstance()->listeners();
     delete listeners.Release(listeners.default_result_printer());

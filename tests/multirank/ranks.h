@@ -1,10 +1,13 @@
-// The ranks of a multi-rank test program: started once in main(), shared by all tests.
+// The ranks of a multi-rank test program, and the memory their tensors lie in: started once in main(), shared by all
+// tests. The same tests run over MPI with the CPU backend, and over NCCL or staged MPI with the emulated CUDA backend.
 #pragma once
 
 #include "dist/communicator.h"
+#include "kernels/backend.h"
 
 namespace rowan {
 
 Communicator& ranks();
+Backend& backend();
 
 }  // namespace rowan

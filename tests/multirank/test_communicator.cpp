@@ -1,8 +1,9 @@
 #include <gtest/gtest.h>
 
-#include <numeric>
+#include <memory>
 
 #include "dist/agreement.h"
+#include "kernels/arena.h"
 #include "ranks.h"
 
 namespace rowan {
@@ -28,17 +29,35 @@ T store(float x) {
 float load(float x) { return x; }
 float load(bf16 x) { return to_float(x); }
 
+// A tensor in the backend's memory with the given values.
+template <typename T>
+class Held {
+ public:
+  explicit Held(const std::vector<T>& values) : memory_(backend(), Category::data) {
+    tensor = memory_.take(std::is_same_v<T, float> ? DType::f32 : DType::bf16, {static_cast<int64_t>(values.size())});
+    backend().upload(tensor, values.data());
+  }
+
+  std::vector<T> values() const {
+    std::vector<T> result(static_cast<size_t>(tensor.numel()));
+    backend().download(result.data(), tensor);
+    return result;
+  }
+
+  Tensor tensor;
+
+ private:
+  Arena memory_;
+};
+
 template <typename T>
 class Communication : public testing::Test {
  protected:
-  static constexpr DType dtype = std::is_same_v<T, float> ? DType::f32 : DType::bf16;
-
-  std::vector<T> mine(int64_t n) {
+  Held<T> mine(int64_t n) {
     std::vector<T> x;
     for (int64_t i = 0; i < n; ++i) x.push_back(store<T>(value(ranks().rank(), i)));
-    return x;
+    return Held<T>(x);
   }
-  Tensor tensor(std::vector<T>& x) { return {x.data(), dtype, {static_cast<int64_t>(x.size())}}; }
 };
 
 using Types = testing::Types<float, bf16>;
@@ -47,45 +66,46 @@ TYPED_TEST_SUITE(Communication, Types);
 TYPED_TEST(Communication, AllReduceSumsEverywhere) {
   for (int64_t n : {1, 2, 5, 4099, 100003}) {
     auto x = this->mine(n);
-    ranks().wait(ranks().all_reduce(this->tensor(x)));
-    for (int64_t i = 0; i < n; ++i) ASSERT_EQ(load(x[i]), expected_sum(i)) << n << " " << i;
+    ranks().wait(ranks().all_reduce(x.tensor));
+    auto got = x.values();
+    for (int64_t i = 0; i < n; ++i) ASSERT_EQ(load(got[i]), expected_sum(i)) << n << " " << i;
   }
 }
 
 TYPED_TEST(Communication, ReduceReachesTheOwnersAndBroadcastAll) {
   auto x = this->mine(5000);
-  Tensor flat = this->tensor(x);
   std::vector<Piece> pieces;
-  for (int64_t begin = 0, k = 0; begin < 5000; begin += 1000, ++k) {
-    pieces.push_back({flat.slice(begin, 1000), static_cast<int>(k * 5 % ranks().size())});
-  }
+  for (int k = 0; k < 5; ++k) pieces.push_back({x.tensor.slice(k * 1000, 1000), k * 5 % ranks().size()});
   ranks().wait(ranks().reduce(pieces));
-  for (const Piece& piece : pieces) {
-    int64_t begin = piece.tensor.template as<TypeParam>() - x.data();
-    if (piece.owner != ranks().rank()) continue;
-    for (int64_t i = begin; i < begin + 1000; ++i) ASSERT_EQ(load(x[i]), expected_sum(i));
+  auto reduced = x.values();
+  for (int64_t i = 0; i < 5000; ++i) {
+    if (pieces[i / 1000].owner == ranks().rank()) {
+      ASSERT_EQ(load(reduced[i]), expected_sum(i));
+    }
   }
   ranks().wait(ranks().broadcast(pieces));
-  for (int64_t i = 0; i < 5000; ++i) ASSERT_EQ(load(x[i]), expected_sum(i));
+  auto everywhere = x.values();
+  for (int64_t i = 0; i < 5000; ++i) ASSERT_EQ(load(everywhere[i]), expected_sum(i));
 }
 
 TYPED_TEST(Communication, ManyOperationsMayBeUnderWay) {
-  std::vector<std::vector<TypeParam>> xs(20);
+  std::vector<std::unique_ptr<Held<TypeParam>>> xs;
   std::vector<Ticket> tickets;
-  for (size_t k = 0; k < xs.size(); ++k) {
-    xs[k] = this->mine(1 + 997 * k);
-    if (k % 2) {
-      tickets.push_back(ranks().all_reduce(this->tensor(xs[k])));
-    } else {
-      tickets.push_back(ranks().broadcast({{this->tensor(xs[k]), static_cast<int>(k) % ranks().size()}}));
-    }
+  for (int k = 0; k < 20; ++k) {
+    std::vector<TypeParam> values;
+    for (int64_t i = 0; i < 1 + 997 * k; ++i) values.push_back(store<TypeParam>(value(ranks().rank(), i)));
+    xs.push_back(std::make_unique<Held<TypeParam>>(values));
+  }
+  for (int k = 0; k < 20; ++k) {
+    Tensor x = xs[k]->tensor;
+    tickets.push_back(k % 2 ? ranks().all_reduce(x) : ranks().broadcast({{x, k % ranks().size()}}));
   }
   ranks().wait(tickets[9]);
   ranks().wait(tickets.back());
-  for (size_t k = 0; k < xs.size(); ++k) {
-    for (size_t i = 0; i < xs[k].size(); ++i) {
-      ASSERT_EQ(load(xs[k][i]), k % 2 ? expected_sum(i) : value(static_cast<int>(k) % ranks().size(), i))
-          << k << " " << i;
+  for (int k = 0; k < 20; ++k) {
+    auto got = xs[k]->values();
+    for (size_t i = 0; i < got.size(); ++i) {
+      ASSERT_EQ(load(got[i]), k % 2 ? expected_sum(i) : value(k % ranks().size(), i)) << k << " " << i;
     }
   }
 }
@@ -98,8 +118,9 @@ TEST(Communicator, SumsInRankOrderWithTheSameBitsEverywhere) {
     in_order[0] += r == ranks().size() - 1 ? -1e8f : 1e8f;
     in_order[1] += r == ranks().size() - 1 ? 1e-8f : 1.0f;
   }
-  ranks().wait(ranks().all_reduce({x.data(), DType::f32, {2}}));
-  EXPECT_EQ(x, in_order);
+  Held<float> held(x);
+  ranks().wait(ranks().all_reduce(held.tensor));
+  EXPECT_EQ(held.values(), in_order);
 }
 
 TEST(Communicator, GathersStringsOfAnyLength) {
@@ -113,10 +134,9 @@ TEST(Communicator, GathersStringsOfAnyLength) {
 
 TEST(Communicator, CountsWhatIsSent) {
   Traffic before = ranks().traffic();
-  std::vector<float> x(1200);
-  Tensor flat{x.data(), DType::f32, {1200}};
-  ranks().wait(ranks().all_reduce(flat));
-  std::vector<Piece> pieces = {{flat, ranks().size() - 1}};
+  Held<float> x(std::vector<float>(1200));
+  ranks().wait(ranks().all_reduce(x.tensor));
+  std::vector<Piece> pieces = {{x.tensor, ranks().size() - 1}};
   ranks().wait(ranks().reduce(pieces));
   ranks().wait(ranks().broadcast(pieces));
   Traffic after = ranks().traffic();
