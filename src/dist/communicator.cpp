@@ -12,10 +12,11 @@ namespace {
 
 constexpr double default_timeout_seconds = 300;
 
-class SingleCommunicator : public Communicator {
+// A process that is alone, or one that plays a rank of many: nothing arrives, everything is counted.
+class LoneCommunicator : public Communicator {
  public:
-  SingleCommunicator() : Communicator(0, 1, 0) {}
-  std::string describe() const override { return "one process"; }
+  LoneCommunicator(int rank, int size) : Communicator(rank, size, rank) {}
+  std::string describe() const override { return size() == 1 ? "one process" : "ranks that are only counted"; }
   void attach(Backend&) override {}
   void wait(Ticket) override {}
   void abort(int exit_code) override { std::_Exit(exit_code); }
@@ -24,7 +25,9 @@ class SingleCommunicator : public Communicator {
   Ticket start_reduce(const std::vector<Piece>&) override { return 0; }
   Ticket start_broadcast(const std::vector<Piece>&) override { return 0; }
   Ticket start_all_reduce(Tensor) override { return 0; }
-  std::vector<std::string> gather_bytes(const std::string& mine) override { return {mine}; }
+  std::vector<std::string> gather_bytes(const std::string& mine) override {
+    return std::vector<std::string>(static_cast<size_t>(size()), mine);
+  }
 };
 
 }  // namespace
@@ -92,7 +95,10 @@ std::vector<double> Communicator::sum(const std::vector<double>& mine) {
   return total;
 }
 
-std::unique_ptr<Communicator> make_single_communicator() { return std::make_unique<SingleCommunicator>(); }
+std::unique_ptr<Communicator> make_single_communicator() { return std::make_unique<LoneCommunicator>(0, 1); }
+std::unique_ptr<Communicator> make_dry_communicator(int rank, int size) {
+  return std::make_unique<LoneCommunicator>(rank, size);
+}
 
 Range equal_part(int64_t elements, int parts, int index) {
   return {elements * index / parts, elements * (index + 1) / parts};

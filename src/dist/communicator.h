@@ -105,9 +105,12 @@ struct Launch {
 // Reads the environment. Throws Error when a variable is not a number or rank and size contradict each other.
 Launch detect_launch();
 
-// One process, or MPI under mpirun. Throws Error when the build has no MPI and the launch needs it.
+// One process, or MPI under mpirun. With ROWAN_RENDEZVOUS set there is no MPI: each rank is alone until
+// make_device_communicator(). Throws Error when the build has no MPI and the launch needs it.
 std::unique_ptr<Communicator> make_communicator(const Launch& launch);
 std::unique_ptr<Communicator> make_single_communicator();
+// Plays rank `rank` of `size` for plans: sends nothing, receives nothing, counts the traffic.
+std::unique_ptr<Communicator> make_dry_communicator(int rank, int size);
 // Starts MPI; finalizes it when destroyed. Throws Error in a build without MPI.
 std::unique_ptr<Communicator> make_mpi_communicator();
 

@@ -46,7 +46,7 @@ Launch detect_launch() {
 }
 
 std::unique_ptr<Communicator> make_communicator(const Launch& launch) {
-  if (launch.size == 1) return make_single_communicator();
+  if (launch.size == 1 || std::getenv("ROWAN_RENDEZVOUS")) return make_single_communicator();
   auto communicator = make_mpi_communicator();
   if (communicator->size() != launch.size) {
     fail("the launcher started {} ranks, but MPI sees {}: under srun choose --mpi=pmix or pmi2, or use mpirun",
@@ -64,12 +64,14 @@ std::unique_ptr<Communicator> make_device_communicator(std::unique_ptr<Communica
   if (choice != "auto" && choice != "mpi" && choice != "nccl") {
     fail("ROWAN_COMMUNICATOR is '{}'; one of auto, mpi, nccl", choice);
   }
-  bool nccl = choice == "nccl";
-  if (choice == "auto" && launch.size > 1 && backend.stream()) {
-    std::vector<std::string> devices = host ? host->gather(device_name_for_nccl()) : std::vector<std::string>{"own"};
-    nccl = devices[0] != "" && std::set<std::string>(devices.begin(), devices.end()).size() == devices.size();
+  if (launch.size > 1 && host->size() == 1) host.reset();  // no MPI: the ranks meet through NCCL
+  bool nccl = choice == "nccl" || !host;
+  if (choice == "auto" && host && host->size() > 1 && backend.stream()) {
+    std::vector<std::string> devices = host->gather(device_name_for_nccl());
+    nccl = !devices[0].empty() && std::set<std::string>(devices.begin(), devices.end()).size() == devices.size();
   }
-  if (nccl && !backend.stream()) fail("ROWAN_COMMUNICATOR is nccl, but the device is {}", backend.name());
+  if (nccl && !backend.stream())
+    fail("NCCL needs GPUs, but the device is {}; start the ranks by mpirun", backend.name());
   if (nccl) return make_nccl_communicator(std::move(host), launch, backend);
   host->attach(backend);
   return host;

@@ -254,7 +254,7 @@ std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicato
     bytes = host->gather(bytes)[0];
   } else {
     const char* address = std::getenv("ROWAN_RENDEZVOUS");
-    if (!address) fail("{} ranks without MPI: set ROWAN_RENDEZVOUS to file:PATH or tcp:HOST:PORT", launch.size);
+    if (!address) fail("{} ranks without MPI need ROWAN_RENDEZVOUS: file:PATH or tcp:HOST:PORT", launch.size);
     bytes = share_from_rank_0(launch, address, bytes, timeout_from_environment());
   }
   std::memcpy(id.internal, bytes.data(), sizeof id.internal);
