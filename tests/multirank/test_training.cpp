@@ -1,0 +1,168 @@
+// Whole training runs: every recipe under every shard setting gives the losses and weights of one process, and what any
+// number of ranks saved goes on under another number and another setting.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+#include <map>
+
+#include "base/random.h"
+#include "optim/recipe.h"
+#include "ranks.h"
+#include "train/trainer.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int steps = 30;
+
+// A folder that all ranks see, with a corpus of 16-bit tokens: words of a small language, so that there is something to
+// learn. Removed by rank 0 in the end.
+class Folder {
+ public:
+  Folder() {
+    path_ = fs::temp_directory_path() / ("training" + ranks().gather(std::to_string(getpid()))[0]);
+    if (ranks().rank() == 0) {
+      fs::create_directories(path_);
+      std::ofstream file(path_ / "train.bin", std::ios::binary);
+      for (uint64_t i = 0; i < 4000; ++i) {
+        uint16_t token = static_cast<uint16_t>((i % 3 + 1) * (philox(3, i / 3).word[0] % 16));
+        file.write(reinterpret_cast<const char*>(&token), sizeof token);
+      }
+    }
+    ranks().barrier();
+  }
+  ~Folder() {
+    ranks().barrier();
+    if (ranks().rank() == 0) fs::remove_all(path_);
+  }
+
+  TrainConfig config(const std::string& recipe, ShardMode shard, const std::string& run = "run") const {
+    Json json = {{"model",
+                  {{"model_type", "llama"},
+                   {"hidden_size", 16},
+                   {"num_hidden_layers", 3},
+                   {"num_attention_heads", 2},
+                   {"intermediate_size", 24},
+                   {"vocab_size", 64},
+                   {"max_position_embeddings", 16}}},
+                 {"data", {{"train", (path_ / "train.bin").string()}, {"format", "nanogpt"}, {"width", 2}}},
+                 {"batch", {{"sequences", 12}, {"sequence_length", 8}, {"micro_batch", 1}}},
+                 {"optimizer", {{"name", recipe}, {"lr", 3e-3}}},
+                 {"grad_clip", 1.0},
+                 {"precision", "fp32"},
+                 {"shard", shard_names()[static_cast<int>(shard)]},
+                 {"run", {{"dir", (path_ / run).string()}, {"steps", steps}}}};
+    fs::path file = path_ / ("config" + std::to_string(ranks().rank()) + ".json");
+    std::ofstream(file) << json.dump(1);
+    return load_config(file.string(), {});
+  }
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+std::vector<double> train(Trainer& trainer, int64_t until) {
+  std::vector<double> losses;
+  while (trainer.steps_done() < until) losses.push_back(trainer.step(false).loss);
+  return losses;
+}
+
+using Weights = std::map<std::string, std::vector<float>>;
+
+// The largest difference between this rank's shares and the same elements of whole weights.
+double difference(const Trainer& trainer, const Weights& whole) {
+  double worst = 0;
+  for (const Share& share : trainer.sharding().shares()) {
+    std::vector<float> mine(static_cast<size_t>(share.count));
+    backend().download(mine.data(), share.weight);
+    const std::vector<float>& want = whole.at(share.parameter->name);
+    for (size_t i = 0; i < mine.size(); ++i) worst = std::max(worst, std::abs(double{mine[i]} - want[share.begin + i]));
+  }
+  return worst;
+}
+
+struct Reference {
+  std::vector<double> losses;
+  Weights weights;
+};
+
+Reference one_process(const Folder& folder, const std::string& recipe) {
+  auto alone = make_single_communicator();
+  TrainConfig config = folder.config(recipe, ShardMode::none);
+  Trainer trainer(config, backend(), *alone);
+  Reference reference{train(trainer, steps), {}};
+  for (const Share& share : trainer.sharding().shares()) {
+    auto& values = reference.weights[share.parameter->name];
+    values.resize(static_cast<size_t>(share.count));
+    backend().download(values.data(), share.weight);
+  }
+  return reference;
+}
+
+class EveryRecipe : public testing::TestWithParam<std::string> {};
+
+TEST_P(EveryRecipe, TrainsAsOneProcessDoes) {
+  Folder folder;
+  Reference want = one_process(folder, GetParam());
+  EXPECT_LT(want.losses.back(), want.losses.front());
+  for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights}) {
+    SCOPED_TRACE(shard_names()[static_cast<int>(shard)]);
+    TrainConfig config = folder.config(GetParam(), shard);
+    Trainer trainer(config, backend(), ranks());
+    std::vector<double> got = train(trainer, steps);
+    double worst = 0;
+    for (int step = 0; step < steps; ++step) worst = std::max(worst, std::abs(got[step] - want.losses[step]));
+    EXPECT_LT(worst, 1e-5);
+    EXPECT_LT(difference(trainer, want.weights), 1e-4);
+  }
+}
+
+std::string recipe_name(const testing::TestParamInfo<std::string>& info) {
+  std::string name = info.param;
+  for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
+  return name;
+}
+INSTANTIATE_TEST_SUITE_P(Training, EveryRecipe, testing::ValuesIn(recipe_names()), recipe_name);
+
+// Saved by `first`, continued by `second`: the same as never having stopped.
+void save_and_resume(const Folder& folder, Communicator& first, ShardMode before, Communicator& second, ShardMode after,
+                     const Reference& want) {
+  SCOPED_TRACE(shard_names()[static_cast<int>(before)] + " to " + shard_names()[static_cast<int>(after)]);
+  const std::string run = "run" + std::to_string(static_cast<int>(before)) + std::to_string(static_cast<int>(after));
+  const fs::path checkpoint = folder.path() / run / "checkpoints" / "step_00000010";
+  if (first.size() == ranks().size() || ranks().rank() == 0) {
+    TrainConfig config = folder.config("muon", before, run);
+    Trainer trainer(config, backend(), first);
+    train(trainer, 10);
+    trainer.save(1);
+  }
+  ranks().barrier();
+  TrainConfig config = folder.config("muon", after, run);
+  Trainer trainer(config, backend(), second);
+  EXPECT_EQ(trainer.restore(checkpoint), 1);
+  std::vector<double> got = train(trainer, steps);
+  for (int step = 10; step < steps; ++step) EXPECT_NEAR(got[step - 10], want.losses[step], 1e-5) << "step " << step;
+  EXPECT_LT(difference(trainer, want.weights), 1e-4);
+  ranks().barrier();
+  if (ranks().rank() == 0) fs::remove_all(folder.path() / run);
+  ranks().barrier();
+}
+
+TEST(Resume, UnderAnyNumberOfRanksAndAnySetting) {
+  Folder folder;
+  Reference want = one_process(folder, "muon");
+  auto alone = make_single_communicator();
+  save_and_resume(folder, ranks(), ShardMode::optimizer, *alone, ShardMode::none, want);
+  save_and_resume(folder, *alone, ShardMode::none, ranks(), ShardMode::weights, want);
+  save_and_resume(folder, ranks(), ShardMode::weights, ranks(), ShardMode::gradients, want);
+  save_and_resume(folder, ranks(), ShardMode::gradients, ranks(), ShardMode::none, want);
+  save_and_resume(folder, ranks(), ShardMode::none, ranks(), ShardMode::optimizer, want);
+}
+
+}  // namespace
+}  // namespace rowan
