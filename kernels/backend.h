@@ -163,7 +163,7 @@ class Backend {
 
 // The CPU backend; threads = 0 takes OMP_NUM_THREADS or every core of the process's affinity mask.
 std::unique_ptr<Backend> make_cpu_backend(int threads = 0);
-// The GPU `index`; throws Error when the build has no CUDA, or there is no driver or no such GPU.
+// The GPU `index`, counted round when there are fewer, so that ranks can share one; throws Error when the build has no CUDA, or there is no driver or no such GPU.
 std::unique_ptr<Backend> make_cuda_backend(int index);
 
 }  // namespace rowan

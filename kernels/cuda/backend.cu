@@ -35,7 +35,10 @@ CudaBackend::Operation::Operation(CudaBackend& backend, const char* name, const 
 
 CudaBackend::Operation::~Operation() { nvtxRangePop(); }
 
-CudaBackend::CudaBackend(int index) : index_(index) {
+CudaBackend::CudaBackend(int index) {
+  int count = 0;
+  check(cudaGetDeviceCount(&count));
+  index = index_ = index % std::max(count, 1);
   check(cudaSetDevice(index));
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, index));

@@ -114,14 +114,12 @@ std::unique_ptr<Communicator> make_dry_communicator(int rank, int size);
 // Starts MPI; finalizes it when destroyed. Throws Error in a build without MPI.
 std::unique_ptr<Communicator> make_mpi_communicator();
 
-// NCCL among GPU backends; takes over `host`, which carried its id. Without `host`, ROWAN_RENDEZVOUS says how the ranks
-// meet (dist/rendezvous.h). Throws Error in a build without NCCL.
-std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> host, const Launch& launch,
-                                                     Backend& backend);
-// The communicator for a backend's tensors: NCCL when every rank has a GPU of its own, else `host` with device memory
-// staged through it. ROWAN_COMMUNICATOR=nccl or mpi decides otherwise.
-std::unique_ptr<Communicator> make_device_communicator(std::unique_ptr<Communicator> host, const Launch& launch,
-                                                       Backend& backend);
+// NCCL among GPU backends. Its id travels through `host`, or as ROWAN_RENDEZVOUS says when there is no MPI
+// (dist/rendezvous.h). Throws Error in a build without NCCL.
+std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, const Launch& launch, Backend& backend);
+// NCCL when every rank has a GPU of its own; null when `host` is to be used, with device memory staged through it.
+// ROWAN_COMMUNICATOR=nccl or mpi decides otherwise. `host` has to outlive the result.
+std::unique_ptr<Communicator> make_device_communicator(Communicator& host, const Launch& launch, Backend& backend);
 
 // [begin, end) of part `index` when `elements` are cut into `parts` parts of nearly equal size.
 struct Range {

@@ -57,24 +57,21 @@ std::unique_ptr<Communicator> make_communicator(const Launch& launch) {
 
 std::string device_name_for_nccl();
 
-std::unique_ptr<Communicator> make_device_communicator(std::unique_ptr<Communicator> host, const Launch& launch,
-                                                       Backend& backend) {
+std::unique_ptr<Communicator> make_device_communicator(Communicator& host, const Launch& launch, Backend& backend) {
   const char* set = std::getenv("ROWAN_COMMUNICATOR");
   std::string choice = set ? set : "auto";
   if (choice != "auto" && choice != "mpi" && choice != "nccl") {
     fail("ROWAN_COMMUNICATOR is '{}'; one of auto, mpi, nccl", choice);
   }
-  if (launch.size > 1 && host->size() == 1) host.reset();  // no MPI: the ranks meet through NCCL
-  bool nccl = choice == "nccl" || !host;
-  if (choice == "auto" && host && host->size() > 1 && backend.stream()) {
-    std::vector<std::string> devices = host->gather(device_name_for_nccl());
+  const bool no_mpi = launch.size > host.size();
+  bool nccl = choice == "nccl" || no_mpi;
+  if (choice == "auto" && host.size() > 1 && backend.stream()) {
+    std::vector<std::string> devices = host.gather(device_name_for_nccl());
     nccl = !devices[0].empty() && std::set<std::string>(devices.begin(), devices.end()).size() == devices.size();
   }
-  if (nccl && !backend.stream())
-    fail("NCCL needs GPUs, but the device is {}; start the ranks by mpirun", backend.name());
-  if (nccl) return make_nccl_communicator(std::move(host), launch, backend);
-  host->attach(backend);
-  return host;
+  if (!nccl) return nullptr;
+  if (!backend.stream()) fail("NCCL needs GPUs, but the device is {}; start the ranks by mpirun", backend.name());
+  return make_nccl_communicator(host, launch, backend);
 }
 
 }  // namespace rowan

@@ -42,9 +42,9 @@ constexpr size_t block_bytes = 64, short_bytes = block_bytes - sizeof(uint64_t);
 
 class NcclCommunicator : public Communicator {
  public:
-  NcclCommunicator(std::unique_ptr<Communicator> host, const Launch& launch, Backend& backend, ncclUniqueId id)
+  NcclCommunicator(Communicator& host, const Launch& launch, Backend& backend, ncclUniqueId id)
       : Communicator(launch.rank, launch.size, launch.local_rank),
-        host_(std::move(host)),
+        host_(host),
         backend_(backend),
         compute_(static_cast<cudaStream_t>(backend.stream())) {
     check(cudaGetDevice(&device_), "no device");
@@ -89,11 +89,7 @@ class NcclCommunicator : public Communicator {
     if (last) check(cudaStreamWaitEvent(compute_, last, 0), "wait");
   }
 
-  void abort(int exit_code) override {
-    if (host_) host_->abort(exit_code);
-    std::fflush(nullptr);
-    std::_Exit(exit_code);
-  }
+  void abort(int exit_code) override { host_.abort(exit_code); }
 
  protected:
   Ticket start_reduce(const std::vector<Piece>& pieces) override {
@@ -224,7 +220,7 @@ class NcclCommunicator : public Communicator {
     std::_Exit(2);
   }
 
-  std::unique_ptr<Communicator> host_;
+  Communicator& host_;
   Backend& backend_;
   cudaStream_t compute_, stream_ = nullptr;
   cudaEvent_t queued_ = nullptr;
@@ -245,20 +241,19 @@ class NcclCommunicator : public Communicator {
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator> host, const Launch& launch,
-                                                     Backend& backend) {
+std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, const Launch& launch, Backend& backend) {
   ncclUniqueId id{};
   if (launch.rank == 0) check(ncclGetUniqueId(&id), "no id");
   std::string bytes(id.internal, sizeof id.internal);
-  if (host) {
-    bytes = host->gather(bytes)[0];
+  if (host.size() == launch.size) {
+    bytes = host.gather(bytes)[0];
   } else {
     const char* address = std::getenv("ROWAN_RENDEZVOUS");
     if (!address) fail("{} ranks without MPI need ROWAN_RENDEZVOUS: file:PATH or tcp:HOST:PORT", launch.size);
     bytes = share_from_rank_0(launch, address, bytes, timeout_from_environment());
   }
   std::memcpy(id.internal, bytes.data(), sizeof id.internal);
-  return std::make_unique<NcclCommunicator>(std::move(host), launch, backend, id);
+  return std::make_unique<NcclCommunicator>(host, launch, backend, id);
 }
 
 // Machine and GPU: two ranks that share one cannot use NCCL.
@@ -278,7 +273,7 @@ std::string device_name_for_nccl() {
 
 namespace rowan {
 
-std::unique_ptr<Communicator> make_nccl_communicator(std::unique_ptr<Communicator>, const Launch&, Backend&) {
+std::unique_ptr<Communicator> make_nccl_communicator(Communicator&, const Launch&, Backend&) {
   fail("this build has no NCCL: install libnccl-dev and build again, or set ROWAN_COMMUNICATOR=mpi");
 }
 

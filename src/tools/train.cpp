@@ -2,6 +2,7 @@
 
 #include "dist/agreement.h"
 #include "tools/commands.h"
+#include "train/device.h"
 #include "train/loop.h"
 
 namespace rowan {
@@ -14,18 +15,24 @@ struct Options {
 };
 
 void run(const Options& options) {
-  auto communicator = make_communicator(detect_launch());
+  const Launch launch = detect_launch();
+  std::unique_ptr<Communicator> host = make_communicator(launch);
   try {
     TrainConfig config;
-    together(*communicator, [&] { config = load_config(options.config, options.overrides); });
-    train(config, *communicator, options.resume);
+    std::unique_ptr<Backend> backend;
+    together(*host, [&] {
+      config = load_config(options.config, options.overrides);
+      backend = make_backend(config.device, config.threads, launch.local_rank);
+    });
+    std::unique_ptr<Communicator> device = make_device_communicator(*host, launch, *backend);
+    train(config, *backend, device ? *device : *host, options.resume);
   } catch (const AgreedError& error) {
-    if (communicator->rank() == 0) throw;
+    if (launch.rank == 0) throw;
     throw Exit{2};
   } catch (const Error& error) {
-    if (communicator->size() == 1) throw;
-    fmt::print(stderr, "rowan: rank {}: {}\n", communicator->rank(), error.what());
-    communicator->abort(2);
+    if (launch.size == 1) throw;
+    fmt::print(stderr, "rowan: rank {}: {}\n", launch.rank, error.what());
+    host->abort(2);
   }
 }
 

@@ -7,7 +7,6 @@
 #include "base/human.h"
 #include "dist/agreement.h"
 #include "kernels/ceiling.h"
-#include "train/device.h"
 #include "train/metrics.h"
 #include "train/progress.h"
 #include "train/report.h"
@@ -112,13 +111,12 @@ class Watch {
 
 }  // namespace
 
-void train(const TrainConfig& config, Communicator& communicator, bool resume) {
+void train(const TrainConfig& config, Backend& backend, Communicator& communicator, bool resume) {
   const bool first = communicator.rank() == 0;
   Progress progress(config.run.steps, stderr, is_terminal(stderr));
   StopSignals signals;
 
   std::optional<fs::path> start;
-  std::unique_ptr<Backend> backend;
   std::unique_ptr<Trainer> trainer;
   double seconds = 0, peak = 0;
   check_same(communicator, "the config", config.resolved.dump());
@@ -127,10 +125,9 @@ void train(const TrainConfig& config, Communicator& communicator, bool resume) {
   });
   std::string chosen = communicator.gather(start ? start->string() : "")[0];
   together(communicator, [&] {
-    backend = make_backend(config.device, config.threads, communicator.local_rank());
-    trainer = std::make_unique<Trainer>(config, *backend, communicator);
+    trainer = std::make_unique<Trainer>(config, backend, communicator);
     if (!chosen.empty()) seconds = trainer->restore(chosen);
-    peak = square_product_rate(*backend, compute_dtype(config.precision), 1024) * communicator.size();
+    peak = square_product_rate(backend, compute_dtype(config.precision), 1024) * communicator.size();
   });
   check_same(communicator, "the data", trainer->batches().fingerprint().dump());
   std::unique_ptr<Watch> watch;
@@ -138,7 +135,7 @@ void train(const TrainConfig& config, Communicator& communicator, bool resume) {
     if (!first) return;
     fs::create_directories(config.run.dir);
     write_file_atomically(fs::path(config.run.dir) / "config.json", config.resolved.dump(2) + "\n");
-    print_start_page(config, *trainer, *backend, communicator, peak);
+    print_start_page(config, *trainer, backend, communicator, peak);
     if (!chosen.empty()) progress.message(fmt::format("resumed from {}", chosen));
     watch = std::make_unique<Watch>(config, *trainer, progress, peak, seconds);
   });

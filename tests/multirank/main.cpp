@@ -38,8 +38,10 @@ int main(int argc, char** argv) {
 #else
   auto backend = rowan::make_cpu_backend(1);
 #endif
-  auto communicator = rowan::make_device_communicator(std::move(host), launch, *backend);
-  rowan::shared = communicator.get();
+  auto device = rowan::make_device_communicator(*host, launch, *backend);
+  rowan::Communicator* communicator = device ? device.get() : host.get();
+  communicator->attach(*backend);
+  rowan::shared = communicator;
   rowan::shared_backend = backend.get();
   if (communicator->rank() == 0) fmt::print("{} on {}\n", communicator->describe(), backend->describe());
   if (communicator->rank() != 0) {
