@@ -54,8 +54,6 @@ class Backend {
   virtual bool fast(DType dtype) const = 0;
   // True when tensors can be read and written by host code.
   virtual bool host_memory() const = 0;
-  // The cudaStream_t that operations are queued on, for those who order other work around it; null without one.
-  virtual void* stream() const { return nullptr; }
 
   // --- memory -------------------------------------------------------------------------------------------------
   // Zeroed device memory, 64-byte aligned. Throws Error naming the category and the size when there is none.
@@ -163,7 +161,7 @@ class Backend {
 
 // The CPU backend; threads = 0 takes OMP_NUM_THREADS or every core of the process's affinity mask.
 std::unique_ptr<Backend> make_cpu_backend(int threads = 0);
-// The GPU `index`, counted round when there are fewer, so that ranks can share one; throws Error when the build has no CUDA, or there is no driver or no such GPU.
+// The GPU `index`; throws Error when the build has no CUDA, or there is no driver or no such GPU.
 std::unique_ptr<Backend> make_cuda_backend(int index);
 
 }  // namespace rowan

@@ -1,6 +1,7 @@
 // What `make_cuda_backend` is in a build without CUDA; kernels/cuda/backend.cu takes its place in a build with it.
 #include "base/error.h"
 #include "kernels/backend.h"
+#include "kernels/device_stream.h"
 
 namespace rowan {
 
@@ -9,5 +10,7 @@ std::unique_ptr<Backend> make_cuda_backend(int) {
       "device: this rowan was built without CUDA; use \"cpu\", or install the CUDA toolkit and build again with "
       "-DROWAN_CUDA=ON");
 }
+
+void* stream_of(Backend&) { return nullptr; }
 
 }  // namespace rowan

@@ -35,10 +35,7 @@ CudaBackend::Operation::Operation(CudaBackend& backend, const char* name, const 
 
 CudaBackend::Operation::~Operation() { nvtxRangePop(); }
 
-CudaBackend::CudaBackend(int index) {
-  int count = 0;
-  check(cudaGetDeviceCount(&count));
-  index = index_ = index % std::max(count, 1);
+CudaBackend::CudaBackend(int index) : index_(index) {
   check(cudaSetDevice(index));
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, index));
@@ -197,14 +194,19 @@ void CudaBackend::zero(Tensor x) {
   check(cudaMemsetAsync(x.data, 0, x.bytes(), stream_));
 }
 
+void* stream_of(Backend& backend) {
+  auto* cuda = dynamic_cast<CudaBackend*>(&backend);
+  return cuda ? cuda->stream() : nullptr;
+}
+
 std::unique_ptr<Backend> make_cuda_backend(int index) {
   int count = 0, driver = 0;
   cudaDriverGetVersion(&driver);
   cudaError_t error = cudaGetDeviceCount(&count);
   if (driver == 0) fail("device: no NVIDIA driver is installed; use \"cpu\"");
   if (error != cudaSuccess) fail("device: CUDA says: {}; use \"cpu\"", cudaGetErrorString(error));
-  if (index < 0 || index >= count) fail("device: GPU {} of {}; the first is 0", index, count);
-  return std::make_unique<CudaBackend>(index);
+  if (index < 0 || count == 0) fail("device: GPU {} of {}; the first is 0", index, count);
+  return std::make_unique<CudaBackend>(index % count);  // more ranks than GPUs share them
 }
 
 }  // namespace rowan

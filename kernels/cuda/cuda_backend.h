@@ -32,7 +32,7 @@ class CudaBackend final : public Backend {
   std::string describe() const override { return description_; }
   bool fast(DType) const override { return true; }
   bool host_memory() const override { return false; }
-  void* stream() const override { return stream_; }
+  cudaStream_t stream() const { return stream_; }
 
   void* allocate(size_t bytes, Category category) override;
   void release(void* memory) override;

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "dist/communicator.h"
-#include "kernels/backend.h"
+#include "kernels/device_stream.h"
 
 namespace rowan {
 
@@ -65,12 +65,12 @@ std::unique_ptr<Communicator> make_device_communicator(Communicator& host, const
   }
   const bool no_mpi = launch.size > host.size();
   bool nccl = choice == "nccl" || no_mpi;
-  if (choice == "auto" && host.size() > 1 && backend.stream()) {
+  if (choice == "auto" && host.size() > 1 && stream_of(backend)) {
     std::vector<std::string> devices = host.gather(device_name_for_nccl());
     nccl = !devices[0].empty() && std::set<std::string>(devices.begin(), devices.end()).size() == devices.size();
   }
   if (!nccl) return nullptr;
-  if (!backend.stream()) fail("NCCL needs GPUs, but the device is {}; start the ranks by mpirun", backend.name());
+  if (!stream_of(backend)) fail("NCCL needs GPUs, but the device is {}; start the ranks by mpirun", backend.name());
   return make_nccl_communicator(host, launch, backend);
 }
 

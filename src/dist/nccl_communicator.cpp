@@ -5,6 +5,7 @@
 #include "dist/communicator.h"
 #include "dist/rendezvous.h"
 #include "kernels/arena.h"
+#include "kernels/device_stream.h"
 
 #ifdef ROWAN_NCCL
 
@@ -46,7 +47,7 @@ class NcclCommunicator : public Communicator {
       : Communicator(launch.rank, launch.size, launch.local_rank),
         host_(host),
         backend_(backend),
-        compute_(static_cast<cudaStream_t>(backend.stream())) {
+        compute_(static_cast<cudaStream_t>(stream_of(backend))) {
     check(cudaGetDevice(&device_), "no device");
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "no stream");
     check(cudaEventCreateWithFlags(&queued_, cudaEventDisableTiming), "no event");

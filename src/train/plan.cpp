@@ -5,20 +5,50 @@
 
 namespace rowan {
 
+namespace {
+
+// What rank `rank` sends in a step: the passes and the exchange of weights are run with nobody at the other end.
+double bytes_sent(const TrainConfig& config, int rank, int ranks, const std::vector<UpdateCost>& costs, bool masters) {
+  auto dry = make_dry_backend();
+  auto communicator = make_dry_communicator(rank, ranks);
+  ModelOptions options = model_options(config, ranks);
+  Model model(*dry, config.model, options);
+  Sharding sharding(*communicator, *dry, model, costs, config.shard, masters);
+  Arena data(*dry, Category::data);
+  Tensor tokens = data.take(DType::i32, {options.batch * options.seq});
+  const int64_t micro_steps = config.batch.sequences / (options.batch * ranks);
+  sharding.begin_step();
+  for (int64_t micro = 0; micro < micro_steps; ++micro) {
+    sharding.begin_micro_step(micro + 1 == micro_steps);
+    model.loss_and_gradients(tokens, tokens, 1);
+  }
+  sharding.finish_gradients();
+  sharding.weights_changed();
+  return static_cast<double>(communicator->traffic().tensor_bytes());
+}
+
+}  // namespace
+
 Plan make_plan(const TrainConfig& config, int ranks) {
   auto dry = make_dry_backend();
   const bool masters = config.precision == TrainPrecision::bf16;
   ModelOptions options = model_options(config, ranks);
   Model model(*dry, config.model, options);
-  auto alone = make_single_communicator();
-  Sharding sharding(*alone, *dry, model, update_costs(config.optimizer, model.parameters(), masters), config.shard,
-                    masters);
+  auto communicator = make_dry_communicator(0, ranks);
+  const std::vector<UpdateCost> costs = update_costs(config.optimizer, model.parameters(), masters);
+  Sharding sharding(*communicator, *dry, model, costs, config.shard, masters);
   Optimizer optimizer(*dry, config.optimizer, sharding.shares(), config.run.seed);
   Arena data(*dry, Category::data);
   const int64_t n = options.batch * options.seq;
   Tensor tokens = data.take(DType::i32, {n}), targets = data.take(DType::i32, {n});
 
   Plan plan;
+  if (const Ownership* ownership = sharding.ownership()) {
+    plan.work_balance = ownership->work_balance();
+    plan.memory_balance = ownership->memory_balance();
+  }
+  for (int rank = 0; ranks > 1 && rank < ranks; ++rank)
+    plan.sent_bytes += bytes_sent(config, rank, ranks, costs, masters) / ranks;
   model.loss_and_gradients(tokens, targets, 1);
   const double micro_steps = static_cast<double>(config.batch.sequences / (options.batch * ranks));
   plan.step_flops = dry->work().flops * micro_steps;

@@ -14,9 +14,11 @@ struct Plan {
   double step_flops = 0;       // of one rank's step: products and causal attention, recomputation included
   double step_flops_full = 0;  // the same with every attention score counted
   double optimizer_flops = 0, optimizer_bytes = 0;  // of one rank's update
+  double work_balance = 1, memory_balance = 1;      // of the optimizer over ranks: largest over mean
+  double sent_bytes = 0;                            // in one step, mean over ranks
 };
 
-// Of one rank of `ranks`.
+// Of rank 0 of `ranks`.
 Plan make_plan(const TrainConfig& config, int ranks);
 
 }  // namespace rowan

@@ -62,7 +62,14 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                           human_count(per_step * static_cast<double>(config.run.steps)),
                           static_cast<double>(config.run.steps * config.batch.sequences) /
                               static_cast<double>(trainer.batches().samples_per_epoch())));
-  line("memory", memory_text(make_plan(config, communicator.size())));
+  const Plan plan = make_plan(config, communicator.size());
+  line("memory", memory_text(plan));
+  if (communicator.size() > 1)
+    line("ranks",
+         fmt::format("{}, shard {}: optimizer work {:.3f} and memory {:.3f} of the mean at most; each sends {} "
+                     "a step",
+                     communicator.size(), shard_names()[static_cast<int>(config.shard)], plan.work_balance,
+                     plan.memory_balance, human_bytes(plan.sent_bytes)));
   line("MFU", "of the product rate above; 6 FLOPs a weight and token, attention causal");
 }
 

@@ -1,0 +1,68 @@
+// What `rowan plan` says of many ranks.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <fstream>
+
+#include "model/layout.h"
+#include "train/plan.h"
+
+namespace rowan {
+namespace {
+
+TrainConfig config_of(const std::string& model, const std::string& shard, const std::string& optimizer = "muon") {
+  const auto folder = std::filesystem::temp_directory_path() / ("plan" + std::to_string(getpid()));
+  std::filesystem::create_directories(folder);
+  Json json = {{"model", std::string(ROWAN_SOURCE_DIR) + "/configs/models/" + model + ".json"},
+               {"data", {{"train", "train.bin"}}},
+               {"batch", {{"sequences", 8}, {"sequence_length", 16}, {"micro_batch", 1}}},
+               {"optimizer", {{"name", optimizer}}},
+               {"precision", "fp32"},
+               {"shard", shard},
+               {"run", {{"dir", "run"}, {"steps", 1}}}};
+  std::ofstream(folder / "config.json") << json.dump(1);
+  TrainConfig config = load_config((folder / "config.json").string(), {});
+  std::filesystem::remove_all(folder);
+  return config;
+}
+
+TEST(Plan, OptimizersAreBalancedOnEightRanks) {
+  for (const char* model : {"llama_130m", "llama_350m"}) {
+    for (const char* optimizer : {"muon", "rmnp", "adamw"}) {
+      Plan plan = make_plan(config_of(model, "optimizer", optimizer), 8);
+      EXPECT_LE(plan.work_balance, 1.08) << model << " " << optimizer;
+      EXPECT_LE(plan.memory_balance, 1.08) << model << " " << optimizer;
+    }
+  }
+}
+
+TEST(Plan, StateAndWorkAreSplit) {
+  Plan alone = make_plan(config_of("llama_130m", "optimizer"), 1),
+       eight = make_plan(config_of("llama_130m", "optimizer"), 8);
+  const auto state = static_cast<size_t>(Category::optimizer_state);
+  EXPECT_LE(static_cast<double>(eight.bytes[state]), 1.08 / 8 * static_cast<double>(alone.bytes[state]));
+  EXPECT_LE(eight.optimizer_flops, 1.08 / 8 * alone.optimizer_flops);
+}
+
+TEST(Plan, TrafficIsThatOfOneAllReduce) {
+  TrainConfig config = config_of("llama_130m", "optimizer");
+  const double parameters = 4.0 * static_cast<double>(parameter_table(config.model).count());
+  for (int ranks : {2, 8}) {
+    const double ideal = 2.0 * (ranks - 1) / ranks * parameters;
+    EXPECT_NEAR(make_plan(config, ranks).sent_bytes, ideal, 1e-6 * ideal);
+  }
+  EXPECT_EQ(make_plan(config, 1).sent_bytes, 0);
+  const double ideal = 2.0 * 7 / 8 * parameters;
+  EXPECT_NEAR(make_plan(config_of("llama_130m", "gradients"), 8).sent_bytes, ideal, 1e-6 * ideal);
+}
+
+TEST(Plan, ShardedWeightsAndGradientsTakeLessMemory) {
+  Plan none = make_plan(config_of("llama_350m", "none"), 8), weights = make_plan(config_of("llama_350m", "weights"), 8);
+  for (Category category : {Category::weights, Category::gradients}) {
+    const auto c = static_cast<size_t>(category);
+    EXPECT_LT(weights.bytes[c], none.bytes[c] / 2) << name_of(category);
+  }
+}
+
+}  // namespace
+}  // namespace rowan
