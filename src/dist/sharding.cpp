@@ -1,6 +1,7 @@
 #include "dist/sharding.h"
 
 #include <algorithm>
+#include <exception>
 
 #include "base/error.h"
 #include "base/names.h"
@@ -71,6 +72,14 @@ Sharding::Sharding(Communicator& communicator, Backend& backend, Model& model, c
   }
   communicator.attach(backend);
   model.observe(this);
+}
+
+Sharding::~Sharding() {
+  if (std::uncaught_exceptions() > 0) return;  // the other ranks may not come; the process is about to end
+  for (const Block& block : blocks_) {
+    communicator_.wait(block.gradient_ticket);
+    communicator_.wait(block.weight_ticket);
+  }
 }
 
 void Sharding::add_share(const Parameter& parameter, const OwnedPiece& piece) {

@@ -45,6 +45,9 @@ class Sharding : public BlockObserver {
   Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
            ShardMode shard, bool masters);
 
+  // Waits for the messages under way, which read and write this memory.
+  ~Sharding() override;
+
   // The parts this rank updates, with their masters, if any, allocated and not yet filled.
   const std::vector<Share>& shares() const { return shares_; }
   // Null for `none`.
