@@ -38,6 +38,12 @@ void run(const Options& options) {
   fmt::print("  executed         {} a token and rank, recomputation included\n", human_count(plan.step_flops / tokens));
   fmt::print("  optimizer        {} a step and rank, {} moved\n", human_count(plan.optimizer_flops),
              bytes(plan.optimizer_bytes));
+  if (options.ranks == 1) return;
+  fmt::print("ranks        {}, shard {}: each sends {} a step\n", options.ranks,
+             shard_names()[static_cast<int>(config.shard)], bytes(plan.sent_bytes));
+  if (config.shard != ShardMode::none)
+    fmt::print("  largest share    {:.3f} of the mean in optimizer work, {:.3f} in its memory\n", plan.work_balance,
+               plan.memory_balance);
 }
 
 }  // namespace
