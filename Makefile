@@ -1,5 +1,5 @@
 # make run    installs what is missing, builds, writes the embedded corpus and trains the quickstart on it
-# make test   the same set-up, then every test in a Release build and the unit tests under ASan and UBSan
+# make test   the same set-up, then every test in a Release build     make sanitize  the unit tests under ASan, UBSan
 # make bench  the CPU benchmarks     make lint  formatting and house rules     make format  applies the formatting
 SHELL := bash
 JOBS ?= $(shell nproc)
@@ -20,14 +20,14 @@ build:
 test:
 	@scripts/lint.sh
 	@scripts/setup.sh test
-	@$(MAKE) --no-print-directory sanitize
 	@$(call configure,build-test,-DROWAN_TESTS=ON -DROWAN_WERROR=ON)
 	@cmake --build build-test -j $(JOBS)
 	@ctest --test-dir build-test -j $(JOBS) --output-on-failure </dev/null
 
 sanitize:
+	@scripts/setup.sh test
 	@$(call configure,build-sanitize,-DROWAN_TESTS=ON -DROWAN_WERROR=ON -DROWAN_SANITIZE=address$(comma)undefined \
-	  -DCMAKE_BUILD_TYPE=Sanitize -DCMAKE_CXX_FLAGS_SANITIZE=-O1)
+	  -DCMAKE_BUILD_TYPE=Sanitize -DCMAKE_CXX_FLAGS_SANITIZE=-O0)
 	@cmake --build build-sanitize -j $(JOBS) --target unit_tests
 	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 build-sanitize/tests/unit_tests --gtest_brief=1 </dev/null
 

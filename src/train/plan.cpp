@@ -16,10 +16,10 @@ double bytes_sent(const TrainConfig& config, int rank, int ranks, const std::vec
   Sharding sharding(*communicator, *dry, model, costs, config.shard, masters);
   Arena data(*dry, Category::data);
   Tensor tokens = data.take(DType::i32, {options.batch * options.seq});
-  const int64_t micro_steps = config.batch.sequences / (options.batch * ranks);
+  const int64_t count = micro_steps(config.batch, ranks);
   sharding.begin_step();
-  for (int64_t micro = 0; micro < micro_steps; ++micro) {
-    sharding.begin_micro_step(micro + 1 == micro_steps);
+  for (int64_t micro = 0; micro < count; ++micro) {
+    sharding.begin_micro_step(micro + 1 == count);
     model.loss_and_gradients(tokens, tokens, 1);
   }
   sharding.finish_gradients();
@@ -50,9 +50,9 @@ Plan make_plan(const TrainConfig& config, int ranks) {
   for (int rank = 0; ranks > 1 && rank < ranks; ++rank)
     plan.sent_bytes += bytes_sent(config, rank, ranks, costs, masters) / ranks;
   model.loss_and_gradients(tokens, targets, 1);
-  const double micro_steps = static_cast<double>(config.batch.sequences / (options.batch * ranks));
-  plan.step_flops = dry->work().flops * micro_steps;
-  plan.step_flops_full = dry->work().flops_full * micro_steps;
+  const double count = static_cast<double>(micro_steps(config.batch, ranks));
+  plan.step_flops = dry->work().flops * count;
+  plan.step_flops_full = dry->work().flops_full * count;
   dry->reset_work();
   optimizer.step(0, 1, 1);
   plan.optimizer_flops = dry->work().flops;

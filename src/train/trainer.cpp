@@ -11,6 +11,8 @@ namespace {
 // Updates whose gradient is not finite are skipped; so many in a row mean that the run is lost.
 constexpr int most_skipped = 10;
 
+}  // namespace
+
 int64_t micro_steps(const BatchConfig& batch, int ranks) {
   const int64_t at_once = batch.micro_batch * ranks;
   if (batch.sequences % at_once)
@@ -18,8 +20,6 @@ int64_t micro_steps(const BatchConfig& batch, int ranks) {
          batch.micro_batch, ranks, at_once);
   return batch.sequences / at_once;
 }
-
-}  // namespace
 
 ModelOptions model_options(const TrainConfig& config, int ranks) {
   ModelOptions options;

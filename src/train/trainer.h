@@ -68,6 +68,9 @@ class Trainer {
   int skipped_in_a_row_ = 0;
 };
 
+// Micro-batches of one rank in a step. Throws Error when the ranks do not divide the batch.
+int64_t micro_steps(const BatchConfig& batch, int ranks);
+
 // The micro-batch of one rank.
 ModelOptions model_options(const TrainConfig& config, int ranks);
 
