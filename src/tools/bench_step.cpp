@@ -25,7 +25,7 @@ double model_product_rate(Backend& backend, const ModelConfig& config, const Mod
     Tensor x = arena.take(options.compute, {n, in}), y = arena.take(options.compute, {n, out});
     Tensor w = arena.take(options.compute, {out, in}), dw = arena.take(options.gradient, {out, in});
     const double count = static_cast<double>(times);
-    seconds += count * median_seconds(backend, 3, [&] {
+    seconds += count * median_seconds(backend, 1, [&] {
                  backend.linear_forward(y, x, w, Tensor());
                  backend.linear_backward_input(x, y, w, false);
                  backend.linear_backward_weight(dw, Tensor(), y, x);
