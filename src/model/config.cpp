@@ -39,7 +39,7 @@ void skip_bookkeeping(JsonObject& object) {
 }
 
 void require_zero(JsonObject& object, const char* key) {
-  if (object.has(key) && object.number(key) != 0) object.fail(key, "dropout is not implemented; only 0 is allowed");
+  if (object.has(key) && object.number(key) != 0) object.fail(key, "there is no dropout; only 0 is allowed");
 }
 
 void require_false(JsonObject& object, const char* key) {
