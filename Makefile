@@ -1,5 +1,6 @@
 # make run    installs what is missing, builds, writes the embedded corpus and trains the quickstart on it
-# make test   the same set-up, then every test in a Release build     make sanitize  the unit tests under ASan, UBSan
+# make test   the same set-up, then the tests in a Release build
+# make test-long  the tests that take minutes     make sanitize  the unit tests under ASan, UBSan
 # make bench  the CPU benchmarks     make lint  formatting and house rules     make format  applies the formatting
 SHELL := bash
 JOBS ?= $(shell nproc)
@@ -7,7 +8,7 @@ JOBS ?= $(shell nproc)
 # ninja may have been installed by the recipe's own set-up, so this is decided in the shell.
 configure = cmake -B $(1) $$([ ! -f $(1)/CMakeCache.txt ] && command -v ninja >/dev/null && echo -G Ninja) $(2)
 
-.PHONY: run test sanitize bench build format lint clean
+.PHONY: run test test-long build-test sanitize bench build format lint clean
 run: build
 	@[ -f data/tales/validation.bin ] || build/rowan tales --out data/tales
 	build/rowan train configs/quickstart.json
@@ -17,12 +18,17 @@ build:
 	@$(call configure,build)
 	@cmake --build build -j $(JOBS) --target rowan
 
-test:
+build-test:
 	@scripts/lint.sh
 	@scripts/setup.sh test
 	@$(call configure,build-test,-DROWAN_TESTS=ON -DROWAN_WERROR=ON)
 	@cmake --build build-test -j $(JOBS)
-	@ctest --test-dir build-test -j $(JOBS) --output-on-failure </dev/null
+
+test: build-test
+	@ctest --test-dir build-test -LE long -j $(JOBS) --output-on-failure </dev/null
+
+test-long: build-test
+	@ctest --test-dir build-test -L long -j $(JOBS) --output-on-failure </dev/null
 
 sanitize:
 	@scripts/setup.sh test
