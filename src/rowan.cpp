@@ -12,6 +12,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Pretrains language models: LLaMA and GPT-2, from one JSON file.", "rowan"};
   app.require_subcommand(1);
   rowan::add_bench(app);
+  rowan::add_compare(app);
   rowan::add_eval(app);
   rowan::add_export(app);
   rowan::add_generate(app);

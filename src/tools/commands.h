@@ -12,6 +12,7 @@ struct Exit {
 };
 
 CLI::App* add_bench(CLI::App& app);
+CLI::App* add_compare(CLI::App& app);
 CLI::App* add_eval(CLI::App& app);
 CLI::App* add_export(CLI::App& app);
 CLI::App* add_generate(CLI::App& app);

@@ -6,10 +6,8 @@
 #include <cmath>
 #include <limits>
 #include <map>
-#include <sstream>
 
-#include "base/files.h"
-#include "base/json.h"
+#include "train/metrics.h"
 
 namespace rowan {
 namespace {
@@ -98,10 +96,7 @@ class Dots {
 
 LossCurves read_loss_curves(const std::filesystem::path& metrics) {
   std::map<double, double> train, validation;
-  std::istringstream lines(read_file(metrics));
-  std::string line;
-  for (int number = 1; std::getline(lines, line); ++number) {
-    Json row = parse_json({fmt::format("{}, row {}", metrics.string(), number), line});
+  for (const Json& row : read_metrics(metrics)) {
     if (!row.contains("step")) continue;
     // A loss that is not finite is written as null.
     if (row.contains("loss") && row["loss"].is_number()) train[row["step"]] = row["loss"];

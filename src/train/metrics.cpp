@@ -5,10 +5,10 @@
 
 #include <cerrno>
 #include <cstring>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/files.h"
-#include "base/json.h"
 
 namespace rowan {
 namespace {
@@ -72,6 +72,14 @@ void MetricsLog::append(const std::string& line) {
   ssize_t done = ::write(fd_, text.data(), text.size());
   if (done < 0) fail("cannot write {}: {}", path_.string(), std::strerror(errno));
   if (done != static_cast<ssize_t>(text.size())) fail("cannot write {}: No space left on device", path_.string());
+}
+
+std::vector<Json> read_metrics(const std::filesystem::path& metrics) {
+  std::vector<Json> rows;
+  std::istringstream lines(read_file(metrics));
+  for (std::string line; std::getline(lines, line);)
+    rows.push_back(parse_json({fmt::format("{}, row {}", metrics.string(), rows.size() + 1), line}));
+  return rows;
 }
 
 }  // namespace rowan

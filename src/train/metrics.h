@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/json.h"
 #include "train/tensorboard.h"
 
 namespace rowan {
@@ -55,5 +56,9 @@ class MetricsLog {
   int fd_ = -1;
   std::optional<TensorBoardWriter> events_;
 };
+
+// The rows of a metrics.jsonl in its order; a resumed run's file has no step twice. Throws Error naming file and row
+// when one is not JSON.
+std::vector<Json> read_metrics(const std::filesystem::path& metrics);
 
 }  // namespace rowan

@@ -1,4 +1,5 @@
 // rowan generate, eval and export on a run directory, as a person calls them.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -40,6 +41,42 @@ TEST_F(RunTools, EvaluatesAndExports) {
   EXPECT_EQ(rowan("export " + run_.string() + " " + (dir_ / "hf").string()).code, 0);
   EXPECT_TRUE(fs::exists(dir_ / "hf" / "model.safetensors"));
   EXPECT_TRUE(fs::exists(dir_ / "hf" / "config.json"));
+}
+
+TEST_F(RunTools, ComparesRunsBestFirst) {
+  auto write = [&](const char* name, const char* lr, const std::string& rows) {
+    fs::create_directories(dir_ / name);
+    write_file_atomically(dir_ / name / "config.json",
+                          fmt::format(R"({{"optimizer": {{"name": "rmnp", "lr": {}}}, "run": {{"steps": 20}}}})", lr));
+    write_file_atomically(dir_ / name / "metrics.jsonl", rows);
+    return (dir_ / name).string() + " ";
+  };
+  const std::string worse = write("worse", "0.5",
+                                  R"({"step": 20, "loss": 2.5, "tokens": 400, "seconds": 4})"
+                                  "\n"
+                                  R"({"step": 10, "val_loss": 2.0})"
+                                  "\n"
+                                  R"({"step": 20, "val_loss": 2.25})"
+                                  "\n");
+  const std::string better = write("better", "0.25",
+                                   R"({"step": 10, "loss": 9, "tokens": 200, "seconds": 2})"
+                                   "\n"
+                                   R"({"step": 10, "val_loss": 1.5})"
+                                   "\n");
+  const std::string fresh = write("fresh", "1", "");
+  Outcome result = rowan("compare " + fresh + worse + better);
+  EXPECT_EQ(result.code, 0) << result.err;
+  const size_t first = result.out.find("better"), second = result.out.find("worse"), third = result.out.find("fresh");
+  EXPECT_LT(first, second) << result.out;
+  EXPECT_LT(second, third) << result.out;
+  const std::string row = result.out.substr(second, result.out.find('\n', second) - second);
+  for (const char* cell :
+       {"| rmnp ", "| 0.5 ", "| 20 ", "| 2.5000 ", "| 2.2500 ", "| 9.488 ", "| 2.0000 at 10 ", "| 100 "})
+    EXPECT_NE(row.find(cell), std::string::npos) << cell << " in " << row;
+  EXPECT_NE(result.out.find("| 10 of 20 "), std::string::npos) << result.out;
+
+  expect_mistake("compare " + (dir_ / "absent").string(), "absent: not the directory of a run");
+  expect_mistake("compare " + write("torn", "1", "{\"step\": 1"), "metrics.jsonl, row 1");
 }
 
 TEST_F(RunTools, MistakesAreOneLine) {
