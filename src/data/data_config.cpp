@@ -33,6 +33,7 @@ DataConfig parse_data(JsonObject data) {
     config.train.push_back({files_at(data, "train"), 1});
   }
   if (data.has("validation")) config.validation = files_at(data, "validation");
+  config.hellaswag = data.string("hellaswag", "");
   config.reading =
       data.choice("reading", {"packed", "documents"}, "packed") == "packed" ? Reading::packed : Reading::documents;
   config.order =

@@ -26,14 +26,15 @@ struct Corpus {
 struct DataConfig {
   std::vector<Corpus> train;            // more than one: a mixture
   std::vector<std::string> validation;  // may be empty
+  std::string hellaswag;                // a file scored at every evaluation (hellaswag.h); "": none
   Reading reading = Reading::packed;
   Order order = Order::shuffled;
   ShardOptions shards;
 };
 
 // Keys: train (a glob or a list of them) or mixture (a list of {"glob": glob or list, "weight": number}), validation,
-// reading (packed | documents), order (shuffled | sequential), and for foreign shards format (auto | llmc | nanogpt |
-// datatrove | megatron), width (2 | 4) and end_id. Throws Error naming the field.
+// hellaswag (a file), reading (packed | documents), order (shuffled | sequential), and for foreign shards format (auto
+// | llmc | nanogpt | datatrove | megatron), width (2 | 4) and end_id. Throws Error naming the field.
 DataConfig parse_data(JsonObject data);
 
 }  // namespace rowan

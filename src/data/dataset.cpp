@@ -39,6 +39,19 @@ Dataset::Dataset(const std::vector<std::string>& files, const ShardOptions& opti
   if (rows_ == 0)
     fail("{}: an empty data set: {} tokens in {} shard{}, no row to read as {}", shards_.front().path().string(),
          tokens(), shards_.size(), shards_.size() == 1 ? "" : "s", name_of(reading));
+  look_through();
+}
+
+void Dataset::look_through() const {
+  std::vector<int32_t> block(1 << 16);
+  int64_t left = looked_through;
+  for (size_t s = 0; s < shards_.size(); ++s) {
+    if (shards_[s].vocab_size() > 0) continue;
+    for (int64_t begin = offsets_[s], count; begin < offsets_[s + 1] && left > 0; begin += count, left -= count) {
+      count = std::min({offsets_[s + 1] - begin, static_cast<int64_t>(block.size()), left});
+      copy({begin, count}, block.data());
+    }
+  }
 }
 
 void Dataset::open_documents() {

@@ -18,8 +18,12 @@ class Dataset {
  public:
   // Opens what the names and globs match. `sequence_length` is T; ids must be below `vocab_size`. Throws Error when a
   // shard is damaged, when shards come from different tokenizers or a larger vocabulary, and when there is no row.
+  // Shards that do not name their vocabulary are looked through for ids outside of it, the first `looked_through`
+  // tokens; later ones are checked as they are read.
   Dataset(const std::vector<std::string>& files, const ShardOptions& options, Reading reading, int64_t sequence_length,
           int64_t vocab_size);
+
+  static constexpr int64_t looked_through = int64_t{1} << 26;
 
   const std::vector<Shard>& shards() const { return shards_; }
   int64_t tokens() const { return offsets_.back(); }
@@ -47,6 +51,7 @@ class Dataset {
   // What a document holds, without end tokens around it, cut to T - 1.
   Range content(int64_t document) const;
   void open_documents();
+  void look_through() const;
 
   Reading reading_;
   int64_t sequence_length_, vocab_size_, rows_ = 0;

@@ -110,18 +110,13 @@ std::vector<HellaSwagItem> read_jsonl(const std::string& name, std::string_view 
 }
 
 // Context and ending as one row; targets are those of the ending only. Returns their number.
-int64_t write_row(const HellaSwagItem& item, size_t ending, int64_t T, int64_t vocab_size, int32_t* inputs,
-                  int32_t* targets) {
+int64_t write_row(const HellaSwagItem& item, size_t ending, int64_t T, int32_t* inputs, int32_t* targets) {
   const std::vector<int32_t>& end = item.endings[ending];
-  if (end.empty() || static_cast<int64_t>(end.size()) > T)
-    fail("HellaSwag: an ending of {} tokens, allowed with this sequence length: 1 to {}", end.size(), T);
   const size_t room = static_cast<size_t>(T) + 1 - end.size();
   std::vector<int32_t> row = item.context;
   if (row.size() > room) row.erase(row.begin(), row.end() - static_cast<std::ptrdiff_t>(room));
   const size_t context = row.size();
   row.insert(row.end(), end.begin(), end.end());
-  for (int32_t id : row)
-    if (id < 0 || id >= vocab_size) fail("HellaSwag: id {} is outside the vocabulary of {}", id, vocab_size);
   int64_t count = 0;
   for (size_t i = 0; i + 1 < row.size(); ++i) {
     inputs[i] = row[i];
@@ -145,8 +140,29 @@ std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, con
   return items;
 }
 
+std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer,
+                                          int64_t sequence_length, int64_t vocab_size) {
+  std::vector<HellaSwagItem> items = read_hellaswag(path, tokenizer);
+  for (size_t i = 0; i < items.size(); ++i) {
+    auto check_ids = [&](const std::vector<int32_t>& ids) {
+      for (int32_t id : ids)
+        if (id < 0 || id >= vocab_size)
+          fail("{}: example {}: id {} is outside the vocabulary of {}", path.string(), i, id, vocab_size);
+    };
+    if (items[i].context.empty()) fail("{}: example {}: no context", path.string(), i);
+    check_ids(items[i].context);
+    for (const std::vector<int32_t>& ending : items[i].endings) {
+      if (ending.empty() || static_cast<int64_t>(ending.size()) > sequence_length)
+        fail("{}: example {}: an ending of {} tokens, allowed with this sequence length: 1 to {}", path.string(), i,
+             ending.size(), sequence_length);
+      check_ids(ending);
+    }
+  }
+  return items;
+}
+
 HellaSwagScore score_hellaswag(const std::vector<HellaSwagItem>& items, int64_t batch, int64_t sequence_length,
-                               int64_t vocab_size, const BatchLosses& losses, int rank, int ranks) {
+                               const BatchLosses& losses, int rank, int ranks) {
   const int64_t T = sequence_length, total = static_cast<int64_t>(items.size());
   const int64_t share = (total + ranks - 1) / ranks, first = std::min(total, rank * share);
   const int64_t rows = 4 * (std::min(total, first + share) - first);
@@ -161,14 +177,13 @@ HellaSwagScore score_hellaswag(const std::vector<HellaSwagItem>& items, int64_t 
     for (int64_t i = 0; i < used; ++i)
       counts[static_cast<size_t>(i)] =
           write_row(items[static_cast<size_t>(first + (begin + i) / 4)], static_cast<size_t>((begin + i) % 4), T,
-                    vocab_size, &inputs[static_cast<size_t>(i * T)], &targets[static_cast<size_t>(i * T)]);
+                    &inputs[static_cast<size_t>(i * T)], &targets[static_cast<size_t>(i * T)]);
     losses(inputs.data(), targets.data(), result.data());
     for (int64_t i = 0; i < used; ++i) {
       double total_loss = 0;
       for (int64_t t = 0; t < T; ++t) total_loss += result[static_cast<size_t>(i * T + t)];
       sum[static_cast<size_t>(begin + i)] = total_loss;
-      mean[static_cast<size_t>(begin + i)] =
-          total_loss / static_cast<double>(std::max<int64_t>(1, counts[static_cast<size_t>(i)]));
+      mean[static_cast<size_t>(begin + i)] = total_loss / static_cast<double>(counts[static_cast<size_t>(i)]);
     }
   }
   HellaSwagScore score;

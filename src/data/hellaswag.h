@@ -31,13 +31,18 @@ struct HellaSwagScore {
   double acc() const { return items ? static_cast<double>(correct_by_sum) / static_cast<double>(items) : 0; }
 };
 
+// Reads and checks what a model of this sequence length and vocabulary is to be scored on. Throws Error naming the file
+// and the example that cannot be: an id outside the vocabulary, no context, or an ending without tokens or longer than
+// T.
+std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer,
+                                          int64_t sequence_length, int64_t vocab_size);
+
 // The model: losses[batch * T] in nats of targets[batch, T] given inputs[batch, T], 0 where the target is -100.
 using BatchLosses = std::function<void(const int32_t* inputs, const int32_t* targets, float* losses)>;
 
 // Scores this rank's share of the items; all ranks make the same number of calls of `losses`, and their scores are to
-// be summed. A context too long for the model loses its beginning. Throws Error for an id outside the vocabulary or an
-// ending longer than T.
+// be summed. A context too long for the model loses its beginning. The items were read for this sequence length.
 HellaSwagScore score_hellaswag(const std::vector<HellaSwagItem>& items, int64_t batch, int64_t sequence_length,
-                               int64_t vocab_size, const BatchLosses& losses, int rank = 0, int ranks = 1);
+                               const BatchLosses& losses, int rank = 0, int ranks = 1);
 
 }  // namespace rowan

@@ -24,10 +24,10 @@ void reopen(const fs::path& file) {
 
 }  // namespace
 
-ShardWriter::ShardWriter(fs::path folder, std::string name, const ShardLabel& label, uint64_t shard_tokens,
+ShardWriter::ShardWriter(fs::path folder, std::string pattern, const ShardLabel& label, uint64_t shard_tokens,
                          ShardsState state)
     : folder_(std::move(folder)),
-      name_(std::move(name)),
+      pattern_(std::move(pattern)),
       label_(label),
       shard_tokens_(shard_tokens),
       width_(shard::token_bytes(label.vocab_size)),
@@ -39,7 +39,14 @@ ShardWriter::ShardWriter(fs::path folder, std::string name, const ShardLabel& la
   if (state_.part_tokens > 0) open();
 }
 
-std::string ShardWriter::next_name() const { return fmt::format("{}-{:05}.bin", name_, state_.shards.size()); }
+std::string ShardWriter::next_name() const {
+  std::string name = pattern_;
+  if (const size_t star = name.find('*'); star != std::string::npos)
+    return name.replace(star, 1, fmt::format("{:05}", state_.shards.size()));
+  if (!state_.shards.empty())
+    fail("{}: more than the {} tokens of one shard", (folder_ / name).string(), shard_tokens_);
+  return name;
+}
 
 void ShardWriter::open() {
   fs::path path = folder_ / next_name(), index_path = path.string() + shard::documents_suffix;

@@ -35,9 +35,9 @@ struct ShardsState {
 
 class ShardWriter {
  public:
-  // Shards are named NAME-00000.bin, NAME-00001.bin, ... in `folder`; `state` is that of an earlier writer with the
-  // same arguments, whose work is continued.
-  ShardWriter(std::filesystem::path folder, std::string name, const ShardLabel& label, uint64_t shard_tokens,
+  // Shards are named by `pattern` in `folder`, a * standing for 00000, 00001, ...; without one there is one shard, and
+  // Error when it is full. `state` is that of an earlier writer with the same arguments, whose work is continued.
+  ShardWriter(std::filesystem::path folder, std::string pattern, const ShardLabel& label, uint64_t shard_tokens,
               ShardsState state = {});
 
   // Appends tokens of a document, whose first one is `ids[0]` when `starts_document`.
@@ -52,7 +52,7 @@ class ShardWriter {
 
  private:
   std::filesystem::path folder_;
-  std::string name_;
+  std::string pattern_;
   ShardLabel label_;
   uint64_t shard_tokens_, tokens_ = 0;
   size_t width_;

@@ -194,8 +194,8 @@ class Job {
                entry.path().string());
     }
     ShardLabel label{tokenizer_.vocab_size(), tokenizer_.end_id(), end_, tokenizer_.hash()};
-    train_ = std::make_unique<ShardWriter>(folder_, "train", label, options_.shard_tokens, train);
-    validation_ = std::make_unique<ShardWriter>(folder_, "validation", label, options_.shard_tokens, validation);
+    train_ = std::make_unique<ShardWriter>(folder_, "train-*.bin", label, options_.shard_tokens, train);
+    validation_ = std::make_unique<ShardWriter>(folder_, "validation-*.bin", label, options_.shard_tokens, validation);
     // From here on the folder is known as ours.
     save();
   }

@@ -46,10 +46,10 @@ void print_validation(const Options& options, const RunFolder& folder, Backend& 
 void print_hellaswag(const std::string& file, const RunFolder& folder, Backend& backend, Model& model) {
   std::unique_ptr<Tokenizer> tokenizer;
   if (!folder.tokenizer().empty()) tokenizer = make_tokenizer(folder.tokenizer());
-  std::vector<HellaSwagItem> items = read_hellaswag(file, tokenizer.get());
+  std::vector<HellaSwagItem> items =
+      read_hellaswag(file, tokenizer.get(), model.options().seq, folder.model().vocabulary);
   BatchEvaluator losses(backend, model);
-  HellaSwagScore score =
-      score_hellaswag(items, model.options().batch, model.options().seq, folder.model().vocabulary, std::ref(losses));
+  HellaSwagScore score = score_hellaswag(items, model.options().batch, model.options().seq, std::ref(losses));
   print_checkpoint(folder);
   fmt::print("hellaswag    acc_norm {:.4f}  acc {:.4f}  ({} items, llm.c's way of scoring)\n", score.acc_norm(),
              score.acc(), score.items);

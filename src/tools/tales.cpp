@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/json.h"
-#include "data/shard_format.h"
+#include "data/shard_writer.h"
 #include "data/tokenizer.h"
 #include "tools/commands.h"
 
@@ -26,42 +26,24 @@ struct Options {
 constexpr uint64_t first_validation_story = uint64_t{1} << 40;
 
 // One shard of byte tokens, an end token before each story; returns what entropy.json says of it.
-Json write_shard(const std::filesystem::path& path, const Tales& tales, uint64_t seed, uint64_t first, uint64_t count) {
+Json write_shard(const std::filesystem::path& folder, const std::string& name, const Tales& tales, uint64_t seed,
+                 uint64_t first, uint64_t count) {
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer("bytes");
-  std::vector<int32_t> ids;
+  const ShardLabel label{tokenizer->vocab_size(), tokenizer->end_id(), shard::EndPlace::before, tokenizer->hash()};
+  ShardWriter writer(folder, name, label, INT32_MAX);
   double nats = 0;
   for (uint64_t i = 0; i < count; ++i) {
     std::string story = tales.story(seed, first + i);
     nats += tales.surprise(story);
-    ids.push_back(tokenizer->end_id());
+    std::vector<int32_t> ids = {tokenizer->end_id()};
     tokenizer->encode(story, ids);
-    if (ids.size() > INT32_MAX) fail("tales: --stories {}: a shard holds {} tokens at most", count, INT32_MAX);
+    writer.append(ids, true);
   }
-  std::vector<uint16_t> tokens(ids.begin(), ids.end());
-  Hash64 checksum;
-  checksum.add(tokens.data(), tokens.size() * sizeof(uint16_t));
-  std::vector<int32_t> header(shard::header_words);
-  header[shard::word_magic] = shard::magic_u16;
-  header[shard::word_version] = shard::version_u16;
-  header[shard::word_tokens] = static_cast<int32_t>(tokens.size());
-  header[shard::word_mark] = shard::rowan_mark;
-  header[shard::word_vocab] = tokenizer->vocab_size();
-  header[shard::word_end_id] = tokenizer->end_id();
-  header[shard::word_end_place] = static_cast<int32_t>(shard::EndPlace::before);
-  auto put_u64 = [&](size_t word, uint64_t value) {
-    header[word] = static_cast<int32_t>(value);
-    header[word + 1] = static_cast<int32_t>(value >> 32);
-  };
-  put_u64(shard::word_tokenizer_hash, tokenizer->hash());
-  put_u64(shard::word_checksum, checksum.value());
-  AtomicFile file(path);
-  file.write(header.data(), shard::header_bytes);
-  file.write(tokens.data(), tokens.size() * sizeof(uint16_t));
-  file.commit();
-  double per_token = nats / static_cast<double>(tokens.size());
-  fmt::print(stderr, "{}: {} stories, {} tokens, {:.4f} nats per token\n", path.string(), count, tokens.size(),
-             per_token);
-  return {{"stories", count}, {"tokens", tokens.size()}, {"nats_per_token", per_token}};
+  writer.finish();
+  double per_token = nats / static_cast<double>(writer.tokens());
+  fmt::print(stderr, "{}: {} stories, {} tokens, {:.4f} nats per token\n", (folder / name).string(), count,
+             writer.tokens(), per_token);
+  return {{"stories", count}, {"tokens", writer.tokens()}, {"nats_per_token", per_token}};
 }
 
 void run(const Options& options) {
@@ -72,9 +54,9 @@ void run(const Options& options) {
   Tales tales;
   Tales::Expectation expectation = tales.expectation();
   Json shards;
-  shards["train.bin"] = write_shard(out / "train.bin", tales, options.seed, 0, options.stories);
+  shards["train.bin"] = write_shard(out, "train.bin", tales, options.seed, 0, options.stories);
   shards["validation.bin"] =
-      write_shard(out / "validation.bin", tales, options.seed, first_validation_story, options.validation_stories);
+      write_shard(out, "validation.bin", tales, options.seed, first_validation_story, options.validation_stories);
   Json json = {{"entropy", expectation.nats_per_token()},
                {"nats_per_story", expectation.nats},
                {"bytes_per_story", expectation.bytes},

@@ -24,6 +24,7 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 Json continuation_of(Json resolved) {
   for (const char* key : {"device", "threads", "shard", "recompute", "comment"}) resolved.erase(key);
   if (resolved.contains("batch")) resolved["batch"].erase("micro_batch");
+  if (resolved.contains("data")) resolved["data"].erase("hellaswag");
   if (resolved.contains("optimizer")) resolved["optimizer"].erase("telemetry_every");
   for (const char* key :
        {"dir", "log_every", "eval_every", "eval_tokens", "checkpoint_every", "keep", "sample_prompt", "sample_tokens"})
@@ -84,10 +85,17 @@ class Watch {
     progress_.train(row);
   }
 
-  void validation(const LossMeter& meter) {
-    ValidationRow row{trainer_.steps_done(), meter.mean(), {}};
+  void evaluation(const std::optional<LossMeter>& validation, const std::optional<HellaSwagScore>& hellaswag) {
+    ValidationRow row{trainer_.steps_done(), {}, {}};
+    if (validation) row.val_loss = validation->mean();
     // The figure of the C4 papers, which read documents.
-    if (config_.data.reading == Reading::documents) row.extra = {{"val_loss_galore", meter.galore_mean()}};
+    if (validation && config_.data.reading == Reading::documents)
+      row.extra.emplace_back("val_loss_galore", validation->galore_mean());
+    if (hellaswag) {
+      row.extra.emplace_back("hellaswag_acc_norm", hellaswag->acc_norm());
+      row.extra.emplace_back("hellaswag_acc", hellaswag->acc());
+    }
+    if (!row.val_loss && row.extra.empty()) return;
     log_.validation_row(row);
     progress_.validation(row);
   }
@@ -151,8 +159,12 @@ void train(const TrainConfig& config, Backend& backend, Communicator& communicat
     stop = result.stop;
     if (first) watch->step(result);
     if (due(config.run.eval_every)) {
-      pause([&] { validation = trainer->validate(); });
-      if (first && validation) watch->validation(*validation);
+      std::optional<HellaSwagScore> hellaswag;
+      pause([&] {
+        validation = trainer->validate();
+        hellaswag = trainer->hellaswag();
+      });
+      if (first) watch->evaluation(validation, hellaswag);
     }
     if (due(config.run.checkpoint_every) || stop) pause([&] { trainer->save(first ? watch->seconds() : 0); });
   }

@@ -50,10 +50,11 @@ void MetricsLog::train_row(const TrainRow& row) {
 }
 
 void MetricsLog::validation_row(const ValidationRow& row) {
-  Json json = {{"step", row.step}, {"val_loss", row.val_loss}};
+  Json json = {{"step", row.step}};
+  if (row.val_loss) json["val_loss"] = *row.val_loss;
   for (const auto& [key, value] : row.extra) json[key] = value;
   append(json.dump());
-  events_->scalar("validation/loss", row.step, static_cast<float>(row.val_loss));
+  if (row.val_loss) events_->scalar("validation/loss", row.step, static_cast<float>(*row.val_loss));
   for (const auto& [key, value] : row.extra) events_->scalar("validation/" + key, row.step, static_cast<float>(value));
 }
 

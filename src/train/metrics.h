@@ -28,8 +28,8 @@ struct TrainRow {
 // An evaluation after `step` updates.
 struct ValidationRow {
   int64_t step = 0;
-  double val_loss = 0;                                // nats a token
-  std::vector<std::pair<std::string, double>> extra;  // more numbers, such as nats a byte
+  std::optional<double> val_loss;                     // nats a token; without it when there is no validation data
+  std::vector<std::pair<std::string, double>> extra;  // more numbers, such as accuracy in a task
 };
 
 // Appends whole lines to metrics.jsonl, and the same numbers to events in RUN/tensorboard. In the lines a number that

@@ -45,7 +45,8 @@ void Progress::train(const TrainRow& row) {
 }
 
 void Progress::validation(const ValidationRow& row) {
-  std::string line = fmt::format("step {}/{}  validation loss {:.4f}", row.step, total_steps_, row.val_loss);
+  std::string line = fmt::format("step {}/{}", row.step, total_steps_);
+  if (row.val_loss) line += fmt::format("  validation loss {:.4f}", *row.val_loss);
   for (const auto& [key, value] : row.extra) line += fmt::format("  {} {:.4f}", key, value);
   message(line);
 }

@@ -4,12 +4,27 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "train/evaluate.h"
 
 namespace rowan {
 namespace {
 
 // Updates whose gradient is not finite are skipped; so many in a row mean that the run is lost.
 constexpr int most_skipped = 10;
+
+// Training needs no tokenizer; but one that is not there or does not fit the data is better missed now than when the
+// run has ended.
+std::unique_ptr<Tokenizer> fitting_tokenizer(const TrainConfig& config, uint64_t hash_in_shards) {
+  if (config.tokenizer.empty()) return nullptr;
+  std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(config.tokenizer);
+  if (tokenizer->vocab_size() > config.model.vocabulary)
+    fail("tokenizer: {} has {} ids, but the model's vocabulary has {}", config.tokenizer, tokenizer->vocab_size(),
+         config.model.vocabulary);
+  if (hash_in_shards != 0 && hash_in_shards != tokenizer->hash())
+    fail("tokenizer: the shards of data.train were made with another one than {} ({:016x}, not {:016x})",
+         config.tokenizer, hash_in_shards, tokenizer->hash());
+  return tokenizer;
+}
 
 }  // namespace
 
@@ -51,6 +66,10 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
   if (!config.data.validation.empty())
     validation_ = std::make_unique<ValidationSet>(config.data, config.batch.sequence_length, config.model.vocabulary,
                                                   config.run.eval_tokens ? config.run.eval_tokens : INT64_MAX);
+  const std::unique_ptr<Tokenizer> tokenizer = fitting_tokenizer(config, batches_.tokenizer_hash());
+  if (!config.data.hellaswag.empty())
+    hellaswag_ =
+        read_hellaswag(config.data.hellaswag, tokenizer.get(), config.batch.sequence_length, config.model.vocabulary);
   sharding_.initialize(config.run.seed);
   start_prefetch();
 }
@@ -113,12 +132,11 @@ std::optional<LossMeter> Trainer::validate() {
   std::vector<int32_t> inputs(rows * seq), targets(rows * seq);
   std::vector<float> losses(rows * seq);
   std::vector<double> sums(2 * rounds * ranks);
+  BatchEvaluator losses_of(backend_, model_);
   for (int64_t round = 0; round < rounds; ++round) {
     const int64_t batch = round * ranks + communicator_.rank();
     validation_->fill(batch * rows, rows, inputs.data(), targets.data());
-    backend_.upload(tokens_, inputs.data());
-    backend_.upload(targets_, targets.data());
-    backend_.download(losses.data(), model_.loss(tokens_, targets_));
+    losses_of(inputs.data(), targets.data(), losses.data());
     for (float loss : losses) sums[2 * batch] += loss;
     for (int32_t target : targets) sums[2 * batch + 1] += target != ignored_target;
   }
@@ -126,6 +144,17 @@ std::optional<LossMeter> Trainer::validate() {
   LossMeter meter;
   for (size_t i = 0; i < sums.size(); i += 2) meter.add(sums[i], static_cast<int64_t>(sums[i + 1]));
   return meter;
+}
+
+std::optional<HellaSwagScore> Trainer::hellaswag() {
+  if (hellaswag_.empty()) return {};
+  BatchEvaluator losses_of(backend_, model_);
+  const HellaSwagScore mine = score_hellaswag(hellaswag_, config_.batch.micro_batch, config_.batch.sequence_length,
+                                              std::ref(losses_of), communicator_.rank(), communicator_.size());
+  std::vector<double> sums = {static_cast<double>(mine.items), static_cast<double>(mine.correct_by_mean),
+                              static_cast<double>(mine.correct_by_sum)};
+  sums = communicator_.sum(sums);
+  return HellaSwagScore{static_cast<int64_t>(sums[0]), static_cast<int64_t>(sums[1]), static_cast<int64_t>(sums[2])};
 }
 
 }  // namespace rowan

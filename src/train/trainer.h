@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "data/batch_source.h"
+#include "data/hellaswag.h"
 #include "data/prefetch.h"
 #include "data/validation.h"
 #include "dist/sharding.h"
@@ -32,6 +33,8 @@ class Trainer {
 
   // Over the validation set; nothing when there is none. The same on every rank.
   std::optional<LossMeter> validate();
+  // Over data.hellaswag; nothing when there is none. The same on every rank.
+  std::optional<HellaSwagScore> hellaswag();
 
   // Starts from given weights instead of initial ones. Throws Error naming file and tensor when they are another
   // model's.
@@ -62,6 +65,7 @@ class Trainer {
   Arena data_;
   Tensor tokens_, targets_, loss_sum_;
   std::unique_ptr<ValidationSet> validation_;
+  std::vector<HellaSwagItem> hellaswag_;
   std::unique_ptr<Prefetcher> prefetcher_;
   int64_t micro_steps_ = 1;
   int64_t steps_done_ = 0;

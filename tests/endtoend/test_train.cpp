@@ -77,6 +77,44 @@ TEST_F(Train, QuickstartAtReducedSizeComesNearTheEntropyFloor) {
   EXPECT_TRUE(fs::exists(run("quickstart") / "loss.svg"));
 }
 
+TEST_F(Train, EvaluationIsShownKeptAndLeavesTheRunAsItIs) {
+  std::string items;
+  for (int i = 0; i < 9; ++i)
+    items +=
+        Json{{"ctx", std::string(1 + i, 'a')}, {"endings", {"b", "cd", "ghi", "e f"}}, {"label", i % 4}}.dump() + "\n";
+  const std::string file = (dir_ / "hellaswag.jsonl").string();
+  write_file_atomically(file, items);
+  ASSERT_EQ(rowan(train("--set run.eval_every=100" + into("plain"))).code, 0);
+  Outcome scored = rowan(train("--set run.eval_every=3 --set data.hellaswag=" + file));
+  ASSERT_EQ(scored.code, 0) << scored.err;
+  EXPECT_EQ(weights(run("run"), 12), weights(run("plain"), 12));
+
+  const Json last = rows(run("run")).back();
+  EXPECT_EQ(last["step"], 12);
+  EXPECT_GT(last["val_loss"], 0);
+  // The command says the same of the last checkpoint.
+  Outcome eval = rowan("eval " + run("run").string() + " --task hellaswag " + file + " --device cpu --micro-batch 2");
+  const std::string figures =
+      fmt::format("acc_norm {:.4f}  acc {:.4f}  (9 items", last["hellaswag_acc_norm"].get<double>(),
+                  last["hellaswag_acc"].get<double>());
+  EXPECT_NE(eval.out.find(figures), std::string::npos) << eval.out << eval.err << last;
+  EXPECT_NE(scored.err.find("hellaswag_acc_norm"), std::string::npos) << scored.err;
+  bool in_events = false;
+  for (const auto& entry : fs::directory_iterator(run("run") / "tensorboard"))
+    in_events |= read_file(entry.path()).find("validation/hellaswag_acc_norm") != std::string::npos;
+  EXPECT_TRUE(in_events);
+  // It may be asked for later on.
+  Outcome resumed = rowan(train("--set run.eval_every=3 --set data.hellaswag=" + file + into("plain")));
+  EXPECT_EQ(resumed.code, 0) << resumed.err;
+
+  // Mistakes show before anything starts.
+  fs::remove_all(run("run"));
+  expect_bad_config("data.hellaswag=/nowhere.jsonl", "/nowhere.jsonl");
+  expect_mistake(train("--set tokenizer=\"\" --set data.hellaswag=" + file), "needs a tokenizer");
+  expect_mistake(train("--set batch.sequence_length=2 --set data.hellaswag=" + file), "hellaswag.jsonl: example 0");
+  EXPECT_FALSE(fs::exists(run("run")));
+}
+
 TEST_F(Train, TheResolvedConfigRepeatsTheRunBitForBit) {
   ASSERT_EQ(rowan(train("--set optimizer.lr=0.02")).code, 0);
   Outcome again = rowan("train " + (run("run") / "config.json").string() + into("again"));
@@ -168,6 +206,8 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("data.train=/nowhere/*.bin", "/nowhere/*.bin");
   expect_mistake("train /nowhere.json", "/nowhere.json");
   expect_mistake(train("--resume"), "no checkpoint");
+  expect_bad_config("tokenizer=gpt2:/nowhere.tiktoken", "/nowhere.tiktoken");
+  expect_bad_config("model.vocab_size=251", "bytes has 257 ids, but the model's vocabulary has 251");
   EXPECT_FALSE(fs::exists(run("run"))) << "a refused run leaves nothing behind";
 }
 
@@ -181,11 +221,8 @@ TEST_F(Train, DamagedOrUnfitDataIsNamed) {
   with(shard.substr(0, 1024));
   expect_mistake(train(), "train.bin");
   with(shard);
-  // Ids are seen when they are read: behind the start page.
-  Outcome outside = rowan(train("--set model.vocab_size=100"));
-  EXPECT_EQ(outside.code, 2);
-  EXPECT_NE(outside.err.find("train.bin: token"), std::string::npos) << outside.err;
-  EXPECT_NE(outside.err.find("outside the vocabulary of 100"), std::string::npos) << outside.err;
+  expect_mistake(train("--set model.vocab_size=100"), "train.bin: token 250: id 250 is outside the vocabulary of 100");
+  EXPECT_FALSE(fs::exists(run("run")));
 }
 
 TEST_F(Train, ADamagedCheckpointIsSkippedAndAnotherModelsIsRefused) {

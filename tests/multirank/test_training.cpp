@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <map>
 
@@ -139,6 +140,42 @@ std::string recipe_name(const testing::TestParamInfo<std::string>& info) {
   return name;
 }
 INSTANTIATE_TEST_SUITE_P(Training, EveryRecipe, testing::ValuesIn(recipe_names()), recipe_name);
+
+TEST(Evaluation, RanksShareTheWorkAndAgree) {
+  Folder folder;
+  // llm.c's form: seven examples of a context and four endings.
+  if (ranks().rank() == 0) {
+    std::vector<uint16_t> words(512);
+    const int32_t header[] = {hellaswag_magic, 1, 7};
+    std::memcpy(words.data(), header, sizeof header);
+    for (uint16_t i = 0; i < 7; ++i)
+      for (uint16_t word : {65535, 38, int{i}, i % 4, 4, 2, i + 1, 9, 1, i + 20, 2, 5, 6, 1, i + 30, 3, 7, 8, i + 9})
+        words.push_back(static_cast<uint16_t>(word));
+    std::ofstream(folder.path() / "hellaswag.bin", std::ios::binary)
+        .write(reinterpret_cast<const char*>(words.data()), static_cast<std::streamsize>(2 * words.size()));
+  }
+  ranks().barrier();
+  auto score = [&](Communicator& communicator, ShardMode shard) {
+    TrainConfig config = folder.config("muon", shard);
+    config.data.validation = config.data.train[0].files;
+    config.data.hellaswag = (folder.path() / "hellaswag.bin").string();
+    Trainer trainer(config, backend(), communicator);
+    train(trainer, 3);
+    const auto loss = trainer.validate();
+    const auto hellaswag = trainer.hellaswag();
+    EXPECT_EQ(loss->targets(), 3999);
+    EXPECT_EQ(hellaswag->items, 7);
+    return std::tuple(loss->mean(), hellaswag->correct_by_mean, hellaswag->correct_by_sum);
+  };
+  auto alone = make_single_communicator();
+  const auto want = score(*alone, ShardMode::none);
+  for (ShardMode shard : {ShardMode::none, ShardMode::weights}) {
+    const auto got = score(ranks(), shard);
+    EXPECT_NEAR(std::get<0>(got), std::get<0>(want), 1e-5);
+    EXPECT_EQ(std::get<1>(got), std::get<1>(want));
+    EXPECT_EQ(std::get<2>(got), std::get<2>(want));
+  }
+}
 
 // Saved by `first`, continued by `second`: the same as never having stopped.
 void save_and_resume(const Folder& folder, Communicator& first, ShardMode before, Communicator& second, ShardMode after,

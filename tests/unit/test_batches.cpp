@@ -204,10 +204,9 @@ TEST_F(Batches, DocumentsAreCutEndedAndPadded) {
 }
 
 TEST_F(Batches, UserMistakesAreNamed) {
-  BatchSource source(config({write("a.bin", llmc({1, 2, 50, 3}))}, Order::sequential), 2, 1, 50);
-  EXPECT_ERROR(take(source, 0, 1), "a.bin: token 2: id 50 is outside the vocabulary of 50");
-  BatchSource wide(config({write("w.bin", llmc({1, -5, 3}, 4))}), 2, 1, 50);
-  EXPECT_ERROR(take(wide, 0, 1), "token 1: id 4294967291");
+  EXPECT_ERROR(BatchSource(config({write("a.bin", llmc({1, 2, 50, 3}))}), 2, 1, 50),
+               "a.bin: token 2: id 50 is outside the vocabulary of 50");
+  EXPECT_ERROR(BatchSource(config({write("w.bin", llmc({1, -5, 3}, 4))}), 2, 1, 50), "token 1: id 4294967291");
   for (const Tokens& few : {Tokens{}, Tokens{1}})
     EXPECT_ERROR(BatchSource(config({write("e.bin", llmc(few))}), 2, 1, 50), "an empty data set");
   EXPECT_ERROR(BatchSource(config({(folder_ / "none*").string()}), 2, 1, 50), "no such file");
@@ -215,6 +214,10 @@ TEST_F(Batches, UserMistakesAreNamed) {
   poke(bytes, 4 * shard::word_mark, shard::rowan_mark);
   poke(bytes, 4 * shard::word_vocab, 51);
   EXPECT_ERROR(BatchSource(config({write("v.bin", bytes)}), 2, 1, 50), "made with a vocabulary of 51");
+  // A header that names its vocabulary is believed until the token is read.
+  poke(bytes, 4 * shard::word_vocab, 3);
+  BatchSource lying(config({write("l.bin", bytes)}), 2, 1, 3);
+  EXPECT_ERROR(take(lying, 0, 1), "l.bin: token 2: id 3 is outside the vocabulary of 3");
 }
 
 TEST_F(Batches, FingerprintNamesTheShardThatChanged) {

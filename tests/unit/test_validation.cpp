@@ -139,7 +139,7 @@ TEST_F(HellaSwag, ChoosesTheEndingOfLowestLoss) {
         for (int rank = 0; rank < ranks; ++rank) {
           calls.push_back(0);
           const HellaSwagScore score = score_hellaswag(
-              items, batch, T, 10,
+              items, batch, T,
               [&](const int32_t* inputs, const int32_t* targets, float* losses) {
                 ++calls.back();
                 loss_is_id(inputs, targets, losses, batch * T);
@@ -165,7 +165,7 @@ TEST_F(HellaSwag, RowsHoldTheEndOfTheContextAndTargetsOfTheEnding) {
   const int32_t X = ignored_target;
   auto first_row = [&](int64_t T) {
     std::pair<Tokens, Tokens> row;
-    score_hellaswag(items, 4, T, 10, [&](const int32_t* inputs, const int32_t* targets, float* losses) {
+    score_hellaswag(items, 4, T, [&](const int32_t* inputs, const int32_t* targets, float* losses) {
       row = {Tokens(inputs, inputs + T), Tokens(targets, targets + T)};
       loss_is_id(inputs, targets, losses, 4 * T);
     });
@@ -173,8 +173,11 @@ TEST_F(HellaSwag, RowsHoldTheEndOfTheContextAndTargetsOfTheEnding) {
   };
   EXPECT_EQ(first_row(6), (std::pair(Tokens{1, 2, 3, 4, 5, 0}, Tokens{X, X, X, 5, 6, X})));
   EXPECT_EQ(first_row(3), (std::pair(Tokens{3, 4, 5}, Tokens{X, 5, 6})));
-  EXPECT_ERROR(first_row(1), "an ending of 2 tokens");
-  EXPECT_ERROR(score_hellaswag(items, 1, 6, 6, nullptr), "id 6 is outside the vocabulary of 6");
+  EXPECT_EQ(read_hellaswag(path, nullptr, 2, 7).size(), 1u);
+  EXPECT_ERROR(read_hellaswag(path, nullptr, 1, 7), "h.bin: example 0: an ending of 2 tokens");
+  EXPECT_ERROR(read_hellaswag(path, nullptr, 6, 6), "h.bin: example 0: id 6 is outside the vocabulary of 6");
+  write("h.bin", evaluation_file(1, item_bytes(0, 0, {}, {{5}, {5}, {5}, {5}})));
+  EXPECT_ERROR(read_hellaswag(path, nullptr, 6, 7), "h.bin: example 0: no context");
 }
 
 TEST_F(HellaSwag, ReadsItsJsonLines) {
