@@ -2,6 +2,8 @@
 #pragma once
 
 #include <functional>
+#include <optional>
+#include <string>
 
 #include "kernels/backend.h"
 
@@ -10,8 +12,15 @@ namespace rowan {
 // Median seconds of `work` over `repeats` runs after one that does not count.
 double median_seconds(Backend& backend, int repeats, const std::function<void()>& work);
 
-// FLOP/s of the square product of size n: c = a b.
-double square_product_rate(Backend& backend, DType dtype, int64_t n = 2048);
+// FLOP/s of the square product of size n: c = a b. n = 0: large enough for the device to show what it can.
+double square_product_rate(Backend& backend, DType dtype, int64_t n = 0);
+
+// Dense FLOP/s of a device's data sheet, with fp32 accumulation, by the name that describe() holds; nothing when it is
+// not known.
+std::optional<double> published_product_rate(const std::string& description, DType dtype);
+
+// What MFU is a fraction of: the published rate, or the measured one of square products where none is published.
+double peak_product_rate(Backend& backend, DType dtype);
 
 // Bytes/s of a copy, counting both the bytes read and the bytes written.
 double copy_rate(Backend& backend, size_t bytes = size_t{256} << 20);

@@ -1,17 +1,14 @@
 // rowan bench loader: tokens a second that batches are made from the page cache, on one thread.
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <chrono>
-#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "base/files.h"
-#include "base/random.h"
 #include "data/batch_source.h"
 #include "data/prefetch.h"
+#include "tools/bench_run.h"
 #include "tools/commands.h"
 
 namespace rowan {
@@ -19,37 +16,10 @@ namespace {
 
 struct LoaderBench {
   std::vector<std::string> files;
+  std::string json;
   std::string reading = "packed";
   int64_t sequence_length = 1024, sequences = 64, vocab_size = 65536, end_id = -1;
   double seconds = 2;
-};
-
-// 64 Mi tokens of u16 in documents of 500 tokens on average, in a file that goes when this does.
-class MadeUpShard {
- public:
-  MadeUpShard() {
-    constexpr int64_t count = int64_t{1} << 26;
-    std::vector<uint16_t> tokens(count);
-    Random random(1, 0);
-    for (int64_t i = 0; i < count; i += 4) {
-      const uint64_t draw = random.next_u64();
-      for (int64_t j = 0; j < 4; ++j) tokens[i + j] = static_cast<uint16_t>(draw >> (16 * j)) % 500;
-    }
-    std::string header(shard::header_bytes, '\0');
-    const int32_t words[] = {shard::magic_u16, shard::version_u16, static_cast<int32_t>(count)};
-    header.replace(0, sizeof words, reinterpret_cast<const char*>(words), sizeof words);
-    AtomicFile file(path);
-    file.write(header);
-    file.write(tokens.data(), tokens.size() * sizeof tokens[0]);
-    file.commit();
-  }
-  ~MadeUpShard() {
-    std::error_code ignored;
-    std::filesystem::remove(path, ignored);
-  }
-
-  const std::filesystem::path path =
-      std::filesystem::temp_directory_path() / fmt::format("rowan_bench_{}.bin", ::getpid());
 };
 
 // Batches for the given time; the first pass over the data only fills the page cache.
@@ -69,7 +39,7 @@ double tokens_per_second(const LoaderBench& bench, NextBatch&& next) {
 void run(LoaderBench bench) {
   std::unique_ptr<MadeUpShard> made_up;
   if (bench.files.empty()) {
-    made_up = std::make_unique<MadeUpShard>();
+    made_up = std::make_unique<MadeUpShard>(int64_t{1} << 26, 500);  // documents of 500 tokens on average
     bench.files = {made_up->path.string()};
     bench.end_id = 0;
   }
@@ -79,6 +49,7 @@ void run(LoaderBench bench) {
   config.shards.end_id = static_cast<int32_t>(bench.end_id);
   const int64_t elements = bench.sequences * bench.sequence_length;
   fmt::print("{} reading, {} sequences of {}, one thread\n", bench.reading, bench.sequences, bench.sequence_length);
+  Json rows = Json::array();
   for (Order order : {Order::sequential, Order::shuffled}) {
     config.order = order;
     const BatchSource source(config, bench.sequence_length, 42, bench.vocab_size);
@@ -94,7 +65,14 @@ void run(LoaderBench bench) {
     const double prefetched = tokens_per_second(bench, [&] { prefetcher.next(); });
     fmt::print("{:10}  {:7.1f} million tokens/s   with the prefetch thread {:7.1f}\n", name_of(order), direct / 1e6,
                prefetched / 1e6);
+    rows.push_back(
+        {{"order", name_of(order)}, {"tokens_per_second", direct}, {"tokens_per_second_prefetched", prefetched}});
   }
+  write_json(bench.json, {{"bench", "loader"},
+                          {"reading", bench.reading},
+                          {"sequences", bench.sequences},
+                          {"sequence_length", bench.sequence_length},
+                          {"rows", rows}});
 }
 
 }  // namespace
@@ -108,6 +86,7 @@ void add_bench_loader(CLI::App& bench) {
   app->add_option("--sequences", settings->sequences, "rows a batch")->check(CLI::PositiveNumber);
   app->add_option("--end-id", settings->end_id, "end token, where the shards do not say");
   app->add_option("--seconds", settings->seconds, "length of each measurement")->check(CLI::PositiveNumber);
+  add_json_option(*app, settings->json);
   app->callback([settings] { run(*settings); });
 }
 

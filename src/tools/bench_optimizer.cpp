@@ -1,28 +1,23 @@
 // rowan bench optimizer: the step of each recipe on a model's parameters, beside what copies and products alone reach
 // in the same run.
-#include "base/error.h"
+#include <fmt/format.h>
+
 #include "base/random.h"
 #include "kernels/ceiling.h"
 #include "kernels/dry/dry_backend.h"
 #include "model/layout.h"
 #include "optim/optimizer.h"
+#include "tools/bench_run.h"
 #include "tools/commands.h"
-#include "train/device.h"
 
 namespace rowan {
 namespace {
 
-struct OptimizerOptions {
-  std::string model = "configs/models/llama_130m.json", precision = "bf16", device = "auto";
+struct OptimizerOptions : DeviceOptions {
+  std::string model = "configs/models/llama_130m.json", precision = "bf16";
   std::vector<std::string> recipes;
-  int steps = 3, threads = 0;
+  int steps = 3;
 };
-
-OptimizerConfig config_of(const std::string& recipe) {
-  auto source = std::make_shared<JsonSource>(JsonSource{"--recipe", Json{{"name", recipe}}.dump()});
-  Json json = parse_json(*source);
-  return parse_optimizer(JsonObject(source, json));
-}
 
 // Weights, masters and gradients of a model in flat buffers, and the shares that are all of them.
 struct Buffers {
@@ -62,7 +57,7 @@ Work work_of(const OptimizerConfig& config, const ParameterTable& table, bool ma
 }
 
 void bench_optimizer(const OptimizerOptions& o) {
-  auto backend = make_backend(o.device, o.threads, 0);
+  auto backend = make_backend(o);
   const ParameterTable table = parameter_table(load_model(o.model));
   const bool masters = o.precision == "bf16";
   Buffers buffers(*backend, table, masters);
@@ -72,15 +67,24 @@ void bench_optimizer(const OptimizerOptions& o) {
   fmt::print("ceilings: copy {:.1f} GB/s (read + write), {} products {:.1f} GFLOP/s\n", copy / 1e9, o.precision,
              product / 1e9);
   fmt::print("{:<16}{:>12}{:>10}{:>10}{:>12}{:>12}\n", "recipe", "ms/step", "GB", "of copy", "TFLOP", "of product");
+  Json rows = Json::array();
   for (const std::string& recipe : o.recipes.empty() ? recipe_names() : o.recipes) {
-    const OptimizerConfig config = config_of(recipe);
+    const OptimizerConfig config = recipe_config(recipe);
     const Work work = work_of(config, table, masters);
     Optimizer optimizer(*backend, config, buffers.shares);
     int64_t step = 0;
     const double seconds = median_seconds(*backend, o.steps, [&] { optimizer.step(step++, 1e-3, 1); });
     fmt::print("{:<16}{:>12.1f}{:>10.3f}{:>10.3f}{:>12.3f}{:>12.3f}\n", recipe, seconds * 1e3, work.bytes / 1e9,
                work.bytes / seconds / copy, work.flops / 1e12, work.flops / seconds / product);
+    rows.push_back({{"recipe", recipe}, {"seconds", seconds}, {"bytes", work.bytes}, {"flops", work.flops}});
   }
+  write_json(o.json, {{"bench", "optimizer"},
+                      {"device", backend->describe()},
+                      {"model", o.model},
+                      {"precision", o.precision},
+                      {"copy_bytes_per_second", copy},
+                      {"product_flops_per_second", product},
+                      {"rows", rows}});
 }
 
 }  // namespace
@@ -93,8 +97,7 @@ void add_bench_optimizer(CLI::App& bench) {
   command->add_option("--precision", o->precision)->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
   command->add_option("--recipe", o->recipes, "recipes to measure; all when none is given");
   command->add_option("--steps", o->steps)->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--device", o->device)->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
-  command->add_option("--threads", o->threads, "of the CPU; 0: all")->capture_default_str();
+  add_options(*command, static_cast<DeviceOptions&>(*o));
   command->callback([o] { bench_optimizer(*o); });
 }
 

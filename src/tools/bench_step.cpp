@@ -1,18 +1,16 @@
 // rowan bench step, rowan bench gemm: training speed beside what the device's products alone reach in the same run.
-#include "base/error.h"
-#include "base/random.h"
+#include <fmt/format.h>
+
 #include "kernels/ceiling.h"
-#include "model/model.h"
+#include "tools/bench_run.h"
 #include "tools/commands.h"
-#include "train/device.h"
 
 namespace rowan {
 namespace {
 
-struct StepOptions {
-  std::string model = "configs/models/gpt2_124m.json", precision = "fp32", device = "auto", recompute = "none";
-  int64_t batch = 4, seq = 256;
-  int steps = 5, threads = 0;
+struct Options : StepOptions {
+  std::string optimizer = "adamw";
+  int steps = 5;
 };
 
 // FLOP/s over every product of a training step and nothing else: forward, input and weight gradients of each linear
@@ -42,83 +40,81 @@ double model_product_rate(Backend& backend, const ModelConfig& config, const Mod
   return flops / seconds;
 }
 
-void bench_step(const StepOptions& o) {
-  auto backend = make_backend(o.device, o.threads, 0);
-  ModelConfig config = load_model(o.model);
-  ModelOptions options;
-  options.batch = o.batch;
-  options.seq = o.seq;
-  options.compute = o.precision == "fp32" ? DType::f32 : DType::bf16;
-  options.recompute = o.recompute == "none"  ? Recompute::none
-                      : o.recompute == "mlp" ? Recompute::mlp
-                                             : Recompute::block;
-  Model model(*backend, config, options);
-  model.initialize(1);
-
-  const int64_t n = o.batch * o.seq;
-  Arena arena(*backend, Category::data);
-  Tensor tokens = arena.take(DType::i32, {n}), targets = arena.take(DType::i32, {n});
-  Random random(1, 0);
-  std::vector<int32_t> ids(n + 1);
-  for (int32_t& id : ids) id = static_cast<int32_t>(random.below(config.vocabulary));
-  backend->upload(tokens, ids.data());
-  backend->upload(targets, ids.data() + 1);
-
-  OptimizerSlot slot;
-  Arena state(*backend, Category::optimizer_state);
-  const int64_t elements = model.parameters().elements();
-  slot.weight = model.weights();
-  slot.gradient = model.gradients();
-  if (options.compute != DType::f32) slot.master = state.take(DType::f32, {elements});
-  slot.first = state.take(DType::f32, {elements});
-  slot.second = state.take(DType::f32, {elements});
-  const AdamWRule rule{0.9f, 0.95f, 1.0f, 1e-8f, 1e-4f, 0.0f, 1.0f, {}};
+void bench_step(const Options& o) {
+  auto backend = make_backend(o);
+  BenchRun run(*backend, o, o.optimizer);
+  const ModelConfig& config = run.config.model;
+  const ModelOptions& options = run.trainer().model().options();
+  const double peak = peak_product_rate(*backend, options.compute);
+  const bool published = published_product_rate(backend->describe(), options.compute).has_value();
 
   const double before = model_product_rate(*backend, config, options);
-  const double seconds = median_seconds(*backend, o.steps, [&] {
-    model.zero_gradients();
-    model.loss_and_gradients(tokens, targets, 1.0f / static_cast<float>(n));
-    backend->adamw({slot}, rule);
-  });
+  const double seconds = median_seconds(*backend, o.steps, [&] { run.trainer().step(false); });
   const double after = model_product_rate(*backend, config, options);
-  const double ceiling = (before + after) / 2, flops = static_cast<double>(n) * flops_per_token(config, o.seq).causal;
+  const double products = (before + after) / 2, rate = static_cast<double>(o.batch * o.seq) / seconds;
+  const TrainingFlops flops = flops_per_token(config, o.seq);
   fmt::print("{} {} B={} T={} on {}\n", o.model, o.precision, o.batch, o.seq, backend->describe());
-  fmt::print("  step               {:>10.1f} ms (forward, backward, AdamW; median of {})\n", seconds * 1e3, o.steps);
-  fmt::print("  tokens/s           {:>10.1f}\n", static_cast<double>(n) / seconds);
-  fmt::print("  model              {:>10.1f} GFLOP/s (6 FLOPs a weight and token, causal attention)\n",
-             flops / seconds / 1e9);
-  fmt::print("  its products alone {:>10.1f} GFLOP/s (before {:.1f}, after {:.1f})\n", ceiling / 1e9, before / 1e9,
+  fmt::print("  step               {:>10.1f} ms (forward, backward, norm, clipping, {}; median of {})\n", seconds * 1e3,
+             o.optimizer, o.steps);
+  fmt::print("  tokens/s           {:>10.1f}\n", rate);
+  fmt::print(
+      "  model              {:>10.1f} GFLOP/s with causal attention, {:.1f} with full (6 FLOPs a weight, token)\n",
+      rate * flops.causal / 1e9, rate * flops.full / 1e9);
+  fmt::print("  MFU                {:>10.3f} with causal attention, {:.3f} with full, of {:.1f} TFLOP/s ({})\n",
+             rate * flops.causal / peak, rate * flops.full / peak, peak / 1e12,
+             published ? "data sheet" : "measured on square products");
+  fmt::print("  its products alone {:>10.1f} GFLOP/s (before {:.1f}, after {:.1f})\n", products / 1e9, before / 1e9,
              after / 1e9);
-  fmt::print("  ratio              {:>10.3f}\n", flops / seconds / ceiling);
+  fmt::print("  ratio              {:>10.3f}\n", rate * flops.causal / products);
+  write_json(o.json, {{"bench", "step"},
+                      {"device", backend->describe()},
+                      {"model", o.model},
+                      {"precision", o.precision},
+                      {"batch", o.batch},
+                      {"seq", o.seq},
+                      {"recompute", o.recompute},
+                      {"optimizer", o.optimizer},
+                      {"seconds", seconds},
+                      {"tokens_per_second", rate},
+                      {"mfu_causal", rate * flops.causal / peak},
+                      {"mfu_full", rate * flops.full / peak},
+                      {"peak_flops_per_second", peak},
+                      {"peak_is_published", published},
+                      {"product_flops_per_second", products},
+                      {"of_products", rate * flops.causal / products}});
+}
+
+void bench_gemm(const DeviceOptions& o) {
+  auto backend = make_backend(o);
+  fmt::print("{}\n", backend->describe());
+  Json rows = Json::array();
+  for (int64_t n :
+       backend->host_memory() ? std::vector<int64_t>{512, 1024, 2048} : std::vector<int64_t>{2048, 4096, 8192}) {
+    const double fp32 = square_product_rate(*backend, DType::f32, n),
+                 bf16 = square_product_rate(*backend, DType::bf16, n);
+    fmt::print("  product {0}x{0}x{0}: fp32 {1:.1f} GFLOP/s, bf16 {2:.1f} GFLOP/s\n", n, fp32 / 1e9, bf16 / 1e9);
+    rows.push_back({{"size", n}, {"fp32_flops_per_second", fp32}, {"bf16_flops_per_second", bf16}});
+  }
+  const double copy = copy_rate(*backend);
+  fmt::print("  copy: {:.1f} GB/s (read + write)\n", copy / 1e9);
+  write_json(o.json,
+             {{"bench", "gemm"}, {"device", backend->describe()}, {"copy_bytes_per_second", copy}, {"rows", rows}});
 }
 
 }  // namespace
 
 void add_bench_step(CLI::App& bench) {
-  auto o = std::make_shared<StepOptions>();
-  CLI::App* step = bench.add_subcommand("step", "tokens/s of a training step, beside its products alone");
-  step->add_option("--model", o->model, "model config")->capture_default_str();
-  step->add_option("--batch", o->batch, "sequences")->check(CLI::PositiveNumber)->capture_default_str();
-  step->add_option("--seq", o->seq, "tokens a sequence")->check(CLI::PositiveNumber)->capture_default_str();
-  step->add_option("--precision", o->precision)->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
-  step->add_option("--recompute", o->recompute)->check(CLI::IsMember({"none", "mlp", "block"}))->capture_default_str();
+  auto o = std::make_shared<Options>();
+  CLI::App* step = bench.add_subcommand("step", "tokens/s and MFU of a training step, beside its products alone");
+  add_options(*step, static_cast<StepOptions&>(*o));
+  step->add_option("--optimizer", o->optimizer, "recipe")->capture_default_str();
   step->add_option("--steps", o->steps)->check(CLI::PositiveNumber)->capture_default_str();
-  step->add_option("--device", o->device)->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
-  step->add_option("--threads", o->threads, "of the CPU; 0: all")->capture_default_str();
   step->callback([o] { bench_step(*o); });
 
+  auto device = std::make_shared<DeviceOptions>();
   CLI::App* gemm = bench.add_subcommand("gemm", "product and copy ceilings");
-  gemm->add_option("--device", o->device)->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
-  gemm->add_option("--threads", o->threads, "of the CPU; 0: all")->capture_default_str();
-  gemm->callback([o] {
-    auto backend = make_backend(o->device, o->threads, 0);
-    fmt::print("{}\n", backend->describe());
-    for (int64_t n : {512, 1024, 2048})
-      fmt::print("  product {0}x{0}x{0}: fp32 {1:.1f} GFLOP/s, bf16 {2:.1f} GFLOP/s\n", n,
-                 square_product_rate(*backend, DType::f32, n) / 1e9,
-                 square_product_rate(*backend, DType::bf16, n) / 1e9);
-    fmt::print("  copy: {:.1f} GB/s (read + write)\n", copy_rate(*backend) / 1e9);
-  });
+  add_options(*gemm, *device);
+  gemm->callback([device] { bench_gemm(*device); });
 }
 
 }  // namespace rowan

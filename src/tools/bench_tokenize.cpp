@@ -11,13 +11,14 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "data/tokenize_batch.h"
+#include "tools/bench_run.h"
 #include "tools/commands.h"
 
 namespace rowan {
 namespace {
 
 struct Arguments {
-  std::string tokenizer, field = "text";
+  std::string tokenizer, field = "text", json;
   std::vector<std::string> inputs;
   int threads = 1;
   double seconds = 5;
@@ -61,8 +62,14 @@ void run(const Arguments& arguments) {
   for (std::thread& worker : workers) worker.join();
   double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   if (text_bytes == 0) fail("no document in the input");
+  const double bytes_rate = static_cast<double>(text_bytes) / seconds, rate = static_cast<double>(tokens) / seconds;
   fmt::print("{}: {} threads, {:.1f} MB of text/s, {:.2f} million tokens/s\n", arguments.tokenizer, arguments.threads,
-             static_cast<double>(text_bytes) / seconds / 1e6, static_cast<double>(tokens) / seconds / 1e6);
+             bytes_rate / 1e6, rate / 1e6);
+  write_json(arguments.json, {{"bench", "tokenize"},
+                              {"tokenizer", arguments.tokenizer},
+                              {"threads", arguments.threads},
+                              {"text_bytes_per_second", bytes_rate},
+                              {"tokens_per_second", rate}});
 }
 
 }  // namespace
@@ -76,6 +83,7 @@ void add_bench_tokenize(CLI::App& bench) {
   command->add_option("--field", arguments->field, "JSONL: the field that holds the text")->capture_default_str();
   command->add_option("--threads", arguments->threads, "Workers")->check(CLI::Range(1, 1024))->capture_default_str();
   command->add_option("--seconds", arguments->seconds, "How long to measure")->capture_default_str();
+  add_json_option(*command, arguments->json);
   command->callback([arguments] { run(*arguments); });
 }
 

@@ -24,6 +24,7 @@ CLI::App* add_tokenize(CLI::App& app);
 CLI::App* add_train(CLI::App& app);
 
 // The parts of `rowan bench`.
+void add_bench_kernels(CLI::App& bench);
 void add_bench_loader(CLI::App& bench);
 void add_bench_optimizer(CLI::App& bench);
 void add_bench_step(CLI::App& bench);

@@ -135,7 +135,7 @@ void train(const TrainConfig& config, Backend& backend, Communicator& communicat
   together(communicator, [&] {
     trainer = std::make_unique<Trainer>(config, backend, communicator);
     if (!chosen.empty()) seconds = trainer->restore(chosen);
-    peak = square_product_rate(backend, compute_dtype(config.precision), 1024) * communicator.size();
+    peak = peak_product_rate(backend, compute_dtype(config.precision)) * communicator.size();
   });
   check_same(communicator, "the data", trainer->batches().fingerprint().dump());
   std::unique_ptr<Watch> watch;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <set>
 
 #include "base/files.h"
 #include "command.h"
@@ -103,6 +104,30 @@ TEST_F(RunTools, DamagedCheckpointIsNamed) {
   EXPECT_EQ(result.code, 2);
   EXPECT_NE(result.err.find(weights.string() + ": damaged: wrong checksum of tensor '"), std::string::npos)
       << result.err;
+}
+
+TEST_F(RunTools, BenchesWriteTheirFiguresAsJson) {
+  const std::string model = ROWAN_SOURCE_DIR "/configs/models/gpt2_tiny.json", file = (dir_ / "bench.json").string();
+  const std::string step = " --device cpu --threads 1 --batch 1 --seq 8 --model " + model + " --json " + file;
+  Outcome kernels = rowan("bench kernels --repeats 1 --recipe adamw nora namo-d" + step);
+  ASSERT_EQ(kernels.code, 0) << kernels.err;
+  std::set<std::string> operations;
+  const Json measured = Json::parse(read_file(file));
+  for (const Json& row : measured["rows"]) {
+    operations.insert(row["operation"]);
+    EXPECT_GT(row["of_bound"], 0) << row;
+  }
+  for (const char* operation : {"embedding_backward", "norm_forward", "attention_backward", "linear_backward_weight",
+                                "cross_entropy", "adamw", "normalized_step row, project", "adaptive_factors"})
+    EXPECT_TRUE(operations.contains(operation)) << operation << " is missing in\n" << kernels.out;
+
+  Outcome one = rowan("bench step --steps 1 --optimizer rmnp" + step);
+  ASSERT_EQ(one.code, 0) << one.err;
+  const Json figures = Json::parse(read_file(file));
+  EXPECT_GT(figures["mfu_full"], figures["mfu_causal"]);
+  EXPECT_EQ(figures["optimizer"], "rmnp");
+  expect_mistake("bench step --optimizer rmpn", "did you mean 'rmnp'");
+  expect_mistake("bench gemm --json " + (dir_ / "absent" / "x.json").string(), "absent is no directory");
 }
 
 }  // namespace

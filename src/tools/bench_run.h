@@ -1,0 +1,63 @@
+// What the subcommands of `rowan bench` share: their options, a training run on made-up data, and results as JSON.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "train/trainer.h"
+
+namespace rowan {
+
+// --json FILE of every subcommand.
+void add_json_option(CLI::App& command, std::string& file);
+// Writes `result` to `file`, unless that is empty.
+void write_json(const std::string& file, const Json& result);
+
+struct DeviceOptions {
+  std::string device = "auto", json;
+  int threads = 0;
+};
+void add_options(CLI::App& command, DeviceOptions& options);
+std::unique_ptr<Backend> make_backend(const DeviceOptions& options);
+
+// A training step to be measured.
+struct StepOptions : DeviceOptions {
+  std::string model = "configs/models/gpt2_124m.json", precision = "fp32", recompute = "none";
+  int64_t batch = 4, seq = 256;  // of the step, which is one micro-batch
+};
+void add_options(CLI::App& command, StepOptions& options);
+inline DType compute_dtype(const StepOptions& options) {
+  return options.precision == "fp32" ? DType::f32 : DType::bf16;
+}
+
+// {"name": RECIPE} as a config would have it. Throws Error naming the nearest recipe.
+OptimizerConfig recipe_config(const std::string& recipe);
+
+// A shard of random tokens in [0, vocabulary), in a file that goes when this does.
+class MadeUpShard {
+ public:
+  MadeUpShard(int64_t tokens, int64_t vocabulary);
+  ~MadeUpShard();
+  MadeUpShard(const MadeUpShard&) = delete;
+  MadeUpShard& operator=(const MadeUpShard&) = delete;
+
+  const std::filesystem::path path;
+};
+
+// The run of `rowan train` on one process, on made-up data.
+class BenchRun {
+ public:
+  BenchRun(Backend& backend, const StepOptions& options, const std::string& recipe);
+
+  TrainConfig config;
+  Trainer& trainer() { return *trainer_; }
+
+ private:
+  std::unique_ptr<MadeUpShard> shard_;
+  std::unique_ptr<Communicator> alone_;
+  std::unique_ptr<Trainer> trainer_;
+};
+
+}  // namespace rowan
