@@ -1,26 +1,55 @@
 #!/usr/bin/env bash
 # On a machine with an NVIDIA GPU: builds Rowan with CUDA, runs every check that needs the GPU, and measures.
-#   scripts/gpu_check.sh [FOLDER]     logs of each step, results.json and the table go to FOLDER (default: gpu_check)
-# Steps whose tools are missing (compute-sanitizer, GoogleTest) are skipped and say so. Exit code 1 when a check fails.
+#
+#   scripts/gpu_check.sh [--out FOLDER] [--only PART,...] [--debs FOLDER]
+#
+#   --out    where logs, table.txt and results.json go (default: runs/gpu_check)
+#   --only   some of the parts, in this order: build suite golden repeat compare ranks sanitizer step kernels optimizer
+#            quickstart; "check" and "bench" name those before and those from step on. A build that is there is used.
+#   --debs   Debian or Ubuntu packages (.deb) to unpack, without root, where libraries are missing (default: .deb if it
+#            is there): libfmt-dev libfmt9 nlohmann-json3-dev libcli11-dev libpcre2-dev libpcre2-8-0 libzstd-dev
+#            libzstd1 zlib1g-dev zlib1g libgtest-dev libdnnl-dev libdnnl2 pkgconf pkgconf-bin libpkgconf3
+#            (apt-get download fetches them)
+#
+# ROWAN_GOLDEN names a folder with more golden cases. Parts whose tools are missing are skipped and say so.
+# Exit code: 0 all well, 1 a check failed, 2 nothing could be run.
 set -uo pipefail
-cd "$(dirname "$0")/.."
-out=${1:-gpu_check}
-mkdir -p "$out"
+cd "$(dirname "$0")/.." || exit 2
+refuse() { echo "gpu_check: $*" >&2; exit 2; }
 
-if ! capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -1) || [ -z "$capability" ]; then
-  echo "gpu_check: nvidia-smi finds no GPU" >&2
-  exit 2
-fi
-for nvcc in nvcc "${CUDA_HOME:-/usr/local/cuda}/bin/nvcc" ""; do command -v "$nvcc" >/dev/null && break; done
-[ -n "$nvcc" ] || { echo "gpu_check: no nvcc; install the CUDA toolkit or set CUDA_HOME" >&2; exit 2; }
-PATH=$PATH:$(dirname "$(command -v "$nvcc")")
+checks="suite golden repeat compare ranks sanitizer" benches="step kernels optimizer quickstart"
+out=runs/gpu_check parts="build $checks $benches" debs=
+[ -d .deb ] && debs=.deb
+while [ $# -gt 0 ]; do
+  case $1 in
+    --out | --only | --debs) [ $# -gt 1 ] || refuse "$1 needs a value" ;;&
+    --out) out=$2 ;;
+    --only) parts=" ${2//,/ } " parts=${parts/ check / $checks } parts=${parts/ bench / $benches } ;;
+    --debs) debs=$2 ;;
+    -h | --help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    *) refuse "$1 is no option; --out, --only, --debs" ;;
+  esac
+  shift 2
+done
+for part in $parts; do
+  [[ " build $checks $benches " == *" $part "* ]] || refuse "--only: $part is no part; build $checks $benches check bench"
+done
+wanted() { [[ " $parts " == *" $1 "* ]]; }
+
+capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -1)
+[ -n "$capability" ] || refuse "nvidia-smi finds no GPU"
 gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -1)
+mkdir -p "$out" || exit 2
+out=$(cd "$out" && pwd)
+export PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
+command -v nvcc >/dev/null || refuse "no nvcc; install the CUDA toolkit or set CUDA_HOME"
 
-failed=0 rows=() json=()
+failed=0 rows=() json=() figures=()
 record() {  # NAME STATE SECONDS
-  rows+=("$(printf '%-34s %-8s %6s s' "$1" "$2" "$3")")
+  rows+=("$(printf '%-36s %-8s %5s s' "$1" "$2" "$3")")
   json+=("$(printf '    {"check": "%s", "state": "%s", "seconds": %s}' "$1" "$2" "$3")")
 }
+skip() { echo "gpu_check: $1: $2" >&2; record "$1" skipped 0; }
 check() {  # NAME COMMAND...
   local name=$1 start=$SECONDS state=ok
   shift
@@ -31,58 +60,169 @@ check() {  # NAME COMMAND...
 }
 finish() {
   {
-    printf '{\n  "gpu": "%s",\n  "checks": [\n' "$gpu"
-    (IFS=$'\n'; echo "${json[*]}" | sed '$!s/$/,/')
-    printf '  ],\n  "steps": [\n'
-    (IFS=$'\n'; echo "${measured[*]:-}" | sed '$!s/$/,/')
+    printf '{\n  "gpu": "%s",\n  "compute_capability": "%s",\n  "checks": [\n' "$gpu" "$capability"
+    printf '%s\n' "${json[@]}" | sed '$!s/$/,/'
+    printf '  ],\n  "benches": [\n'
+    for file in ${figures[@]+"${figures[@]}"}; do cat "$file"; [ "$file" = "${figures[-1]}" ] || echo ,; done
     printf '  ]\n}\n'
   } >"$out/results.json"
   { echo "$gpu (compute capability $capability)"; printf '%s\n' "${rows[@]}"; } | tee "$out/table.txt"
   exit $failed
 }
-measured=()
+trap 'echo "gpu_check: stopped" >&2; failed=1; finish' INT TERM
 
-generator=$(command -v ninja >/dev/null && echo "-G Ninja")
-tests=ON
-[ -e /usr/include/gtest/gtest.h ] || [ -n "${GTEST_ROOT:-}" ] || tests=OFF
-# shellcheck disable=SC2086
-check configure cmake -B build-gpu $generator -DROWAN_CUDA=ON -DROWAN_TESTS=$tests \
-  -DCMAKE_CUDA_ARCHITECTURES="${capability/./}" || finish
-targets=(rowan)
-[ $tests = ON ] && targets+=(gpu_backend_tests gpu_golden_tests)
-check build cmake --build build-gpu -j "$(nproc)" --target "${targets[@]}" || finish
-
-if [ $tests = ON ]; then
-  suite=build-gpu/tests/gpu/gpu_backend_tests
-  check suite "$suite" --gtest_brief=1
-  check golden build-gpu/tests/gpu/gpu_golden_tests --gtest_brief=1
-  if command -v compute-sanitizer >/dev/null; then
-    for tool in memcheck racecheck synccheck initcheck; do
-      check "sanitizer_$tool" compute-sanitizer --tool $tool --error-exitcode 1 "$suite" --gtest_brief=1 \
-        --gtest_filter='-*Stochastic*:*SurvivesLarge*'
-    done
-  else
-    record sanitizer skipped 0
+build=build-gpu
+if wanted build; then
+  options=()
+  if [ -n "$debs" ]; then
+    mkdir -p "$out/debs"
+    for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$out/debs" || refuse "$deb: not a package"; done
+    libraries=$out/debs/usr/lib/$(uname -m)-linux-gnu
+    export PKG_CONFIG_SYSROOT_DIR=$out/debs PKG_CONFIG_LIBDIR=$libraries/pkgconfig:$out/debs/usr/share/pkgconfig
+    export PATH=$PATH:$out/debs/usr/bin LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    options+=(-DCMAKE_PREFIX_PATH="$out/debs/usr" -DCMAKE_BUILD_RPATH="$libraries")
   fi
-else
-  record suite skipped 0
+  # Python's NCCL has no libnccl.so, which linkers look for.
+  nccl=$(python3 -c 'import nvidia.nccl; print(list(nvidia.nccl.__path__)[0])' 2>/dev/null)
+  if [ -n "$nccl" ] && [ -z "${NCCL_HOME:-}" ] && [ ! -e /usr/include/nccl.h ]; then
+    mkdir -p "$out/nccl/lib" && ln -sfn "$nccl/include" "$out/nccl/include"
+    ln -sfn "$nccl/lib/libnccl.so.2" "$out/nccl/lib/libnccl.so" && ln -sfn "$nccl/lib/libnccl.so.2" "$out/nccl/lib/"
+    export NCCL_HOME=$out/nccl LD_LIBRARY_PATH=$out/nccl/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  fi
+  tests=ON
+  [ -e /usr/include/gtest/gtest.h ] || [ -e "$out/debs/usr/include/gtest/gtest.h" ] || [ -n "${GTEST_ROOT:-}" ] || tests=OFF
+  command -v ninja >/dev/null && options+=(-G Ninja)
+  check configure cmake -B $build -DROWAN_CUDA=ON -DROWAN_TESTS=$tests -DCMAKE_CUDA_ARCHITECTURES="${capability/./}" \
+    ${options[@]+"${options[@]}"} || finish
+  targets=(rowan)
+  [ $tests = ON ] && targets+=(gpu_backend_tests gpu_golden_tests)
+  check build cmake --build $build -j "$(nproc)" --target "${targets[@]}" || finish
+fi
+rowan=$build/rowan suite=$build/tests/gpu/gpu_backend_tests golden=$build/tests/gpu/gpu_golden_tests
+[ -x $rowan ] || refuse "$rowan is not there: run the part build first"
+
+for part in suite golden; do
+  wanted $part || continue
+  if [ -x "${!part}" ]; then check $part "${!part}" --gtest_brief=1; else skip $part "built without GoogleTest"; fi
+done
+
+# A short run of the quickstart's model; what follows the name goes to rowan train.
+short() {  # NAME OPTION...
+  local name=$1
+  shift
+  rm -rf "$out/runs/$name"
+  [ -f data/tales/validation.bin ] || $rowan tales --out data/tales || return
+  ${launcher:-} $rowan train configs/quickstart.json --set "run.dir=$out/runs/$name" --set device=cuda \
+    --set run.steps=20 --set schedule.warmup_steps=2 --set run.log_every=1 --set run.eval_every=0 --set run.sample_tokens=0 "$@"
+}
+same_bits() {  # NAME NAME
+  local a b
+  a=$(ls -d "$out/runs/$1"/checkpoints/step_*) && b=$(ls -d "$out/runs/$2"/checkpoints/step_*) || return
+  cmp "$a/model.safetensors" "$b/model.safetensors" && cmp "$a/optimizer.safetensors" "$b/optimizer.safetensors"
+}
+close_losses() {  # NAME NAME TOLERANCE
+  local a b
+  a=$(grep -o '"loss": *[0-9.e+-]*' "$out/runs/$1/metrics.jsonl") && b=$(grep -o '"loss": *[0-9.e+-]*' "$out/runs/$2/metrics.jsonl") || return
+  paste <(echo "$a") <(echo "$b") | awk -v tolerance="$3" '
+    { d = ($2 - $4) / $4; d = d < 0 ? -d : d; if (d > worst) worst = d; ++rows }
+    END { printf "losses of %d steps differ by at most %.2g of their value, allowed %.2g\n", rows, worst, tolerance
+          exit !(rows > 0 && worst <= tolerance) }'
+}
+repeat_part() {
+  short first --set precision=bf16 && short second --set precision=bf16 && same_bits first second &&
+    ROWAN_CUDA_GRAPHS=1 short graphs --set precision=bf16 && same_bits first graphs
+}
+compare_part() {  # PRECISION TOLERANCE
+  short "cuda_$1" --set "precision=$1" && short "cpu_$1" --set "precision=$1" --set device=cpu &&
+    close_losses "cuda_$1" "cpu_$1" "$2"
+}
+ranks_part() {  # NAME COMMUNICATOR LAUNCHER...
+  local name=$1 communicator=$2
+  shift 2
+  launcher="$*" ROWAN_COMMUNICATOR=$communicator short "$name" --set precision=fp32 && short alone --set precision=fp32 &&
+    close_losses "$name" alone 1e-3
+}
+if wanted repeat; then check two_runs_and_graphs_same_bits repeat_part; fi
+if wanted compare; then
+  check fp32_against_cpu compare_part fp32 1e-3
+  check bf16_against_cpu compare_part bf16 2e-2
+fi
+if wanted ranks; then
+  if grep -qE '^NCCL_LIBRARY:.*=/' $build/CMakeCache.txt; then check nccl_1_rank ranks_part nccl nccl; else skip nccl_1_rank "built without NCCL"; fi
+  if command -v mpirun >/dev/null && ldd $rowan | grep -q libmpi; then
+    check mpi_2_ranks_one_gpu ranks_part mpi mpi mpirun --allow-run-as-root --oversubscribe -n 2
+  else
+    skip mpi_2_ranks_one_gpu "no MPI"
+  fi
 fi
 
-check products_and_copy build-gpu/rowan bench gemm --device cuda && rows+=("$(sed 's/^/  /' "$out/products_and_copy.log")")
-step() {  # MODEL BATCH SEQ
-  local name="$1_T$3" rate ratio
-  [ -f "configs/models/$1.json" ] || { record "$name" skipped 0; return; }
-  check "$name" build-gpu/rowan bench step --device cuda --precision bf16 --steps 20 --model "configs/models/$1.json" \
-    --batch "$2" --seq "$3" || return
-  rate=$(awk '$1 == "tokens/s" {print $2}' "$out/$name.log")
-  ratio=$(awk '$1 == "ratio" {print $2}' "$out/$name.log")
-  rows+=("  $rate tokens/s, $ratio of what the model's products alone reach")
-  measured+=("$(printf '    {"model": "%s", "batch": %d, "seq": %d, "tokens_per_second": %s, "of_products": %s}' \
-    "$1" "$2" "$3" "${rate:-null}" "${ratio:-null}")")
+if wanted sanitizer; then
+  if [ ! -x $suite ] || ! command -v compute-sanitizer >/dev/null; then
+    skip sanitizer "needs GoogleTest and compute-sanitizer"
+  else
+    # All at once: each leaves the GPU mostly idle.
+    start=$SECONDS tools="memcheck racecheck synccheck initcheck"
+    for tool in $tools; do
+      timeout 400 compute-sanitizer --tool $tool --error-exitcode 1 $suite --gtest_brief=1 \
+        --gtest_filter='-*Stochastic*:*SurvivesLarge*:*VeryWide*' >"$out/$tool.log" 2>&1 </dev/null &
+      declare "job_$tool=$!"
+    done
+    for tool in $tools; do
+      job=job_$tool state=ok
+      wait "${!job}" || { state=FAILED failed=1; tail -5 "$out/$tool.log" >&2; }
+      record "sanitizer_$tool" $state $((SECONDS - start))
+    done
+  fi
+fi
+
+value() { sed -n "s/^ *\"$2\": *\"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" "$out/$1.json" | head -1; }  # BENCH KEY
+bench() {  # NAME COMMAND...
+  local name=$1
+  shift
+  check "$name" $rowan bench "$@" --device cuda --json "$out/$name.json" && figures+=("$out/$name.json")
 }
-step gpt2_124m 64 1024
-step llama_130m 256 256
-step llama_130m 64 1024
-step llama_350m 64 1024
-step smollm2_135m 32 2048
+note() { rows+=("  $*"); }
+step() {  # MODEL BATCH SEQ OPTION...
+  local name="step_$1_T$3${5:+_$5}" model=configs/models/$1.json batch=$2 seq=$3
+  shift 3
+  [ -f "$model" ] || { skip "$name" "no $model"; return; }
+  bench "$name" step --precision bf16 --steps 20 --model "$model" --batch "$batch" --seq "$seq" "$@" || return
+  note "$(printf '%.0f tokens/s, MFU %.3f with causal attention, %.3f with full' "$(value "$name" tokens_per_second)" \
+    "$(value "$name" mfu_causal)" "$(value "$name" mfu_full)")"
+}
+if wanted step; then
+  bench products_and_copy gemm && note "$(sed -n '$p' "$out/products_and_copy.log")" "bf16 products" \
+    "$(awk '$1 == "product" {print $6, $7}' "$out/products_and_copy.log" | tail -1)"
+  step gpt2_124m 64 1024
+  if [ -f "$out/step_gpt2_124m_T1024.json" ]; then
+    export ROWAN_CUDA_GRAPHS=1
+    check step_gpt2_124m_graphs $rowan bench step --device cuda --precision bf16 --steps 20 --batch 64 --seq 1024 \
+      --model configs/models/gpt2_124m.json --json "$out/step_gpt2_124m_graphs.json" &&
+      note "$(printf '%.0f tokens/s with CUDA graphs' "$(value step_gpt2_124m_graphs tokens_per_second)")"
+    unset ROWAN_CUDA_GRAPHS
+  fi
+  step llama_130m 256 256
+  step llama_130m 64 1024
+  step llama_350m 64 1024
+  step smollm2_135m 32 2048
+  step llama_350m 64 1024 --optimizer muon
+fi
+if wanted kernels; then
+  for model in gpt2_124m llama_130m; do
+    bench "kernels_$model" kernels --precision bf16 --batch 64 --seq 1024 --model "configs/models/$model.json" \
+      --recipe adamw --recipe rmnp --recipe nora --recipe muon && rows+=("$(sed 's/^/  /' "$out/kernels_$model.log")")
+  done
+fi
+if wanted optimizer; then
+  for model in llama_130m llama_350m; do
+    bench "optimizers_$model" optimizer --steps 20 --model "configs/models/$model.json" &&
+      rows+=("$(sed 's/^/  /' "$out/optimizers_$model.log")")
+  done
+fi
+if wanted quickstart; then
+  rm -rf "$out/runs/quickstart"
+  [ -f data/tales/validation.bin ] || $rowan tales --out data/tales
+  check quickstart $rowan train configs/quickstart.json --set "run.dir=$out/runs/quickstart" --set device=cuda \
+    --set precision=bf16 && note "$(grep -h '^validation loss' "$out/quickstart.log")"
+fi
 finish

@@ -1,5 +1,5 @@
 # GPU kernels. ROWAN_CUDA=AUTO builds them into rowan where nvcc and a GPU are; the test build compiles and links them
-# for one architecture wherever nvcc is, so that they never rot.
+# for one architecture (the GPU's own where there is one) wherever nvcc is, so that they never rot.
 set(ROWAN_CUDA AUTO CACHE STRING "GPU kernels in rowan: ON, OFF, or AUTO (where nvcc and a GPU are)")
 find_program(NVCC nvcc HINTS ENV CUDA_HOME PATHS /usr/local/cuda PATH_SUFFIXES bin)
 file(GLOB gpu_devices /dev/nvidia[0-9]*)
@@ -27,7 +27,11 @@ if(ROWAN_CUDA_IN_USE OR (NVCC AND ROWAN_TESTS AND NOT ROWAN_SANITIZE AND NOT ROW
   set(ROWAN_CUDA_COMPILES ON)
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES 90)
-    if(ROWAN_CUDA_IN_USE)
+    if(ROWAN_TESTS)
+      if(ROWAN_HAS_GPU AND CMAKE_VERSION VERSION_GREATER_EQUAL 3.24)
+        set(CMAKE_CUDA_ARCHITECTURES native)
+      endif()
+    elseif(ROWAN_CUDA_IN_USE)
       execute_process(COMMAND ${NVCC} --list-gpu-arch OUTPUT_VARIABLE known)
       set(CMAKE_CUDA_ARCHITECTURES "")
       foreach(architecture 80 89 90 100)
