@@ -1,7 +1,5 @@
 #include "kernels/backend.h"
 
-#include "base/error.h"
-
 namespace rowan {
 
 const char* name_of(Category category) {
@@ -10,34 +8,20 @@ const char* name_of(Category category) {
   return names[static_cast<int>(category)];
 }
 
-// Until every backend has them.
-void Backend::adamw(const std::vector<OptimizerSlot>&, const AdamWRule&) {
-  fail("adamw: the backend {} has no such operation", name());
+// What the rest is made of; a device that does better overrides it.
+void Backend::repeat(uint64_t, const std::function<void()>& work) { work(); }
+void Backend::matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha,
+                         float beta) {
+  copy(c, source);
+  matmul(c, a, transpose_a, b, transpose_b, alpha, beta);
 }
-void Backend::normalized_step(const std::vector<OptimizerSlot>&, const NormalizedStepRule&) {
-  fail("normalized_step: the backend {} has no such operation", name());
+void Backend::linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias) {
+  linear_forward(pre, in, weight, bias);
+  gelu_forward(kind, out, pre);
 }
-void Backend::momentum(Tensor, const std::vector<OptimizerSlot>&, const MomentumRule&) {
-  fail("momentum: the backend {} has no such operation", name());
-}
-void Backend::project(Tensor, const std::vector<OptimizerSlot>&, const ProjectRule&) {
-  fail("project: the backend {} has no such operation", name());
-}
-void Backend::normalize(Tensor, const NormalizeRule&) {
-  fail("normalize: the backend {} has no such operation", name());
-}
-void Backend::sign(Tensor) { fail("sign: the backend {} has no such operation", name()); }
-void Backend::sums_of_squares(Tensor, const std::vector<Tensor>&, Along, float) {
-  fail("sums_of_squares: the backend {} has no such operation", name());
-}
-void Backend::adaptive_factors(Tensor, const std::vector<OptimizerSlot>&, Tensor, Tensor, const AdaptRule&) {
-  fail("adaptive_factors: the backend {} has no such operation", name());
-}
-void Backend::second_moment(Tensor, const std::vector<OptimizerSlot>&, float, float) {
-  fail("second_moment: the backend {} has no such operation", name());
-}
-void Backend::apply(Tensor, const std::vector<OptimizerSlot>&, Tensor, const ApplyRule&) {
-  fail("apply: the backend {} has no such operation", name());
+void Backend::linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) {
+  linear_backward_input(d_pre, dout, weight, false);
+  gelu_backward(kind, d_pre, d_pre, pre);
 }
 
 }  // namespace rowan

@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -42,6 +43,13 @@ struct AttentionShape {
   int64_t out_width() const { return heads * head_dim; }
 };
 
+// The most that a device takes. A model that needs more is refused before anything runs.
+struct Limits {
+  int64_t head_dim = INT64_MAX;    // of attention
+  int64_t norm_width = INT64_MAX;  // values in a row that is normalized
+  int64_t batch = INT64_MAX;       // sequences in a micro-batch
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -52,11 +60,12 @@ class Backend {
   virtual std::string describe() const = 0;
   // The dtypes matrix products run fast in here; the trainer warns about others.
   virtual bool fast(DType dtype) const = 0;
+  virtual Limits limits() const { return {}; }
   // True when tensors can be read and written by host code.
   virtual bool host_memory() const = 0;
 
   // --- memory -------------------------------------------------------------------------------------------------
-  // Zeroed device memory, 64-byte aligned. Throws Error naming the category and the size when there is none.
+  // Zeroed device memory, 64-byte aligned. Throws OutOfMemory naming the category and the size when there is none.
   virtual void* allocate(size_t bytes, Category category) = 0;
   virtual void release(void* memory) = 0;
   virtual void upload(Tensor to, const void* host) = 0;
@@ -66,6 +75,9 @@ class Backend {
   virtual void copy(Tensor to, Tensor from) = 0;
   virtual void zero(Tensor x) = 0;
   virtual void synchronize() = 0;
+  // Runs `work`, which queues the same operations on the same memory whenever `key` is the same, and neither uploads,
+  // downloads, allocates nor waits. A GPU may record it once and replay it: the same results with fewer calls.
+  virtual void repeat(uint64_t key, const std::function<void()>& work);
 
   // --- elementwise and reductions -------------------------------------------------------------------------------
   // x *= factor.
@@ -108,6 +120,13 @@ class Backend {
   // c = alpha op(a) op(b) + beta c for rank 2, or for each entry of the first dimension of rank 3; op transposes the
   // last two dimensions. a, b, c of one dtype. `c` must not overlap a or b.
   virtual void matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) = 0;
+  // c = alpha op(a) op(b) + beta source: the same with another tensor of c's shape in c's place, which is only read.
+  virtual void matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha,
+                          float beta);
+  // pre = in weight^T (+ bias), out = gelu(pre): the two operations in one where a device has it. out [N, O].
+  virtual void linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias);
+  // d_pre[N, I] = (dout[N, O] weight[O, I]) * gelu'(pre).
+  virtual void linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre);
 
   // --- rotary positions -----------------------------------------------------------------------------------------
   // Rotates the first (heads + kv_heads) heads of each row of qkv in place: pair (i, i + head_dim/2) of token t by
@@ -138,25 +157,25 @@ class Backend {
   // Formulas stand beside the rules in kernels/optimizer_rules.h. All slots of one call share their dtypes, and
   // either all have a master or none. Sums are taken in fp32 or better; zero rows and matrices give zero updates.
   // Slots of any size and shape.
-  virtual void adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule);
+  virtual void adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule) = 0;
   // Slots [out, in] of any shapes, each with its momentum buffer in `first`.
-  virtual void normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule);
+  virtual void normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule) = 0;
   // update [n, out, in]: written from the gradients and buffers (`first`) of n slots of out * in elements.
-  virtual void momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule);
+  virtual void momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule) = 0;
   // update -= its part along the weights (masters where present).
-  virtual void project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule);
-  virtual void normalize(Tensor update, const NormalizeRule& rule);
+  virtual void project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule) = 0;
+  virtual void normalize(Tensor update, const NormalizeRule& rule) = 0;
   // update = -1, 0 or 1.
-  virtual void sign(Tensor update);
+  virtual void sign(Tensor update) = 0;
   // out f32[n, k] = scale^2 * sums of squares of n matrices [out, in]: k = out (row), in (column) or 1 (matrix).
-  virtual void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale);
+  virtual void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale) = 0;
   // factors, update_sums, gradient_sums f32[n, k]; gradient_sums is empty for normuon.
   virtual void adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
-                                Tensor gradient_sums, const AdaptRule& rule);
+                                Tensor gradient_sums, const AdaptRule& rule) = 0;
   // v = beta v + (1 - beta) u^2, u /= sqrt(v) + eps, element by element; v is the slot's `second`.
-  virtual void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps);
+  virtual void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps) = 0;
   // The step itself. factors f32[n, k] along rule.along, or empty.
-  virtual void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule);
+  virtual void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule) = 0;
 };
 
 // The CPU backend; threads = 0 takes OMP_NUM_THREADS or every core of the process's affinity mask.

@@ -70,7 +70,7 @@ void* CpuBackend::allocate(size_t bytes, Category category) {
     memory = block.base = std::aligned_alloc(64, rounded);
     if (memory) std::memset(memory, 0, rounded);
   }
-  if (!memory) fail("out of memory: {} bytes for {}", bytes, name_of(category));
+  if (!memory) throw OutOfMemory(fmt::format("out of memory: {} bytes for {}", bytes, name_of(category)));
   blocks_.emplace(memory, block);
   return memory;
 }

@@ -10,20 +10,25 @@ namespace {
 
 using namespace cuda;
 
-constexpr int delta_warps = 4;
+constexpr int delta_threads = 128, delta_lanes = 8;
 
-// delta[batch, head, seq] = dout . out; a warp takes a (token, head).
-template <typename T>
-__global__ void delta_kernel(AttentionArguments<T> a, int64_t tokens) {
-  int64_t item = int64_t{blockIdx.x} * delta_warps + threadIdx.x / warp_size;
-  if (item >= tokens * a.heads) return;
+// delta[batch, head, seq] = dout . out; 8 lanes take a (token, head).
+template <typename T, int width>
+__global__ void delta_kernel(AttentionArguments<T> a, int64_t items) {
+  int64_t item = thread_index() / delta_lanes;
+  int lane = threadIdx.x % delta_lanes;
+  float total = 0.0f, x[width], y[width];
+  for (int d = lane * width; item < items && d < a.head_dim; d += delta_lanes * width) {
+    load(x, a.dout + item * a.head_dim + d);
+    load(y, a.out + item * a.head_dim + d);
+#pragma unroll
+    for (int i = 0; i < width; ++i) total += x[i] * y[i];
+  }
+#pragma unroll
+  for (int step = delta_lanes / 2; step > 0; step /= 2) total += __shfl_xor_sync(all_lanes, total, step);
+  if (item >= items || lane > 0) return;
   int64_t n = item / a.heads;
-  int head = static_cast<int>(item % a.heads);
-  const T *dout = a.dout + n * a.out_row() + head * a.head_dim, *out = a.out + n * a.out_row() + head * a.head_dim;
-  float total = 0.0f;
-  for (int d = threadIdx.x % warp_size; d < a.head_dim; d += warp_size) total += to_float(dout[d]) * to_float(out[d]);
-  total = warp_sum(total);
-  if (threadIdx.x % warp_size == 0) a.delta[a.row_values(static_cast<int>(n / a.seq), head) + n % a.seq] = total;
+  a.delta[a.row_values(static_cast<int>(n / a.seq), static_cast<int>(item % a.heads)) + n % a.seq] = total;
 }
 
 void check_head_dim(const char* operation, const AttentionShape& shape) {
@@ -83,8 +88,11 @@ void CudaBackend::attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tenso
     a.dqkv = dqkv.as<T>();
     a.log_sum_exp = log_sum_exp.as<float>();
     a.delta = workspace<float>(shape.tokens() * shape.heads);
-    launch(delta_kernel<T>, unsigned(ceil_div(shape.tokens() * shape.heads, delta_warps)), delta_warps * warp_size, 0,
-           a, shape.tokens());
+    int64_t items = shape.tokens() * shape.heads;
+    with_width(vector_width({a.dout, a.out}, shape.head_dim), [&](auto w) {
+      launch(delta_kernel<T, decltype(w)::value>, unsigned(ceil_div(items * delta_lanes, delta_threads)), delta_threads,
+             0, a, items);
+    });
     AttentionKernel<T> query = plain_backward_query<T>();
     AttentionKernel<T> key_value = plain_backward_key_value<T>();
     if constexpr (std::is_same_v<T, bfloat16>)

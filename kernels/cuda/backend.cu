@@ -2,19 +2,31 @@
 #include <nvtx3/nvToolsExt.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
+#include <utility>
 
 #include "base/error.h"
 #include "kernels/check.h"
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
 namespace rowan {
 namespace {
 
-constexpr size_t staging_bytes = size_t{4} << 20, blas_workspace_bytes = size_t{32} << 20;
+constexpr size_t staging_bytes = size_t{1} << 20, landing_bytes = size_t{64} << 10,
+                 blas_workspace_bytes = size_t{32} << 20;
 
 std::string gigabytes(size_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) * 1e-9); }
+
+// ROWAN_CUDA_GRAPHS=1: off where nothing is set, for what it gains is the host's time, which large steps hide anyway.
+bool records_asked_for() {
+  const char* set = std::getenv("ROWAN_CUDA_GRAPHS");
+  std::string choice = set ? set : "0";
+  if (choice != "0" && choice != "1") fail("ROWAN_CUDA_GRAPHS is '{}'; one of 0, 1", choice);
+  return choice == "1";
+}
 
 template <typename To, typename From, int width>
 __global__ void convert_kernel(To* to, const From* from, int64_t count) {
@@ -43,6 +55,9 @@ CudaBackend::CudaBackend(int index) : index_(index) {
     fail("device: GPU {} is {} of compute capability {}.{}; rowan needs 8.0 (Ampere) or later", index, properties.name,
          properties.major, properties.minor);
   multiprocessors_ = properties.multiProcessorCount;
+  shared_limit_ = static_cast<int64_t>(properties.sharedMemPerBlockOptin) - 1024;  // static arrays take the rest
+  fused_gelu_ = properties.major >= 9;
+  records_ = records_asked_for();
   size_t free_bytes, total_bytes;
   check(cudaMemGetInfo(&free_bytes, &total_bytes));
   description_ = fmt::format("GPU {}: {} (compute capability {}.{}), {} of {} free", index, properties.name,
@@ -52,13 +67,16 @@ CudaBackend::CudaBackend(int index) : index_(index) {
     check(cudaMallocHost(&staging.memory, staging_bytes));
     check(cudaEventCreateWithFlags(&staging.free, cudaEventDisableTiming));
   }
-  bad_id_ = static_cast<int*>(allocate(2 * sizeof(int), Category::workspace));
+  check(cudaMallocHost(&landing_, landing_bytes));
+  check(cudaMallocHost(reinterpret_cast<void**>(&bad_id_), 2 * sizeof(int)));
+  bad_id_[0] = 0;
   check(cublasLtCreate(&blas_));
   blas_workspace_ = reserve(blas_workspace_bytes, Category::workspace);
 }
 
 CudaBackend::~CudaBackend() {
   cudaStreamSynchronize(stream_);
+  forget_recordings();
   for (auto& [product, plan] : plans_) {
     cublasLtMatmulDescDestroy(plan.description);
     for (cublasLtMatrixLayout_t layout : {plan.a, plan.b, plan.d}) cublasLtMatrixLayoutDestroy(layout);
@@ -68,6 +86,8 @@ CudaBackend::~CudaBackend() {
     cudaEventDestroy(staging.free);
     cudaFreeHost(staging.memory);
   }
+  cudaFreeHost(landing_);
+  cudaFreeHost(bad_id_);
   for (auto& [memory, block] : blocks_) cudaFree(memory);
   cudaStreamDestroy(stream_);
 }
@@ -75,8 +95,20 @@ CudaBackend::~CudaBackend() {
 void CudaBackend::check(cudaError_t error) {
   if (error == cudaSuccess) return;
   cudaGetLastError();  // so that the next operation is not blamed
-  fail("{} on {}: CUDA says: {}; with CUDA_LAUNCH_BLOCKING=1 the operation named here is the one that failed",
-       operation_, subject_.describe(), cudaGetErrorString(error));
+  // A kernel's own failure stays with the device and is found by whoever asks next; others concern this very call.
+  cudaError_t now = cudaStreamQuery(stream_);
+  bool from_before = now != cudaSuccess && now != cudaErrorNotReady;
+  fail("{} on {}: CUDA says: {}{}", operation_, subject_.describe(), cudaGetErrorString(error),
+       from_before ? "; it may have been an operation before: with CUDA_LAUNCH_BLOCKING=1 the one named here failed"
+                   : "");
+}
+
+Limits CudaBackend::limits() const {
+  Limits limits;
+  limits.head_dim = cuda::largest_head_dim;
+  limits.norm_width = shared_limit_ / int64_t{2 * sizeof(float)};  // norm_backward's sums of one warp
+  limits.batch = 65535;                                            // blocks along the third axis of a grid
+  return limits;
 }
 
 unsigned CudaBackend::grid_for(int64_t work, int block) const {
@@ -97,11 +129,10 @@ void* CudaBackend::reserve(size_t bytes, Category category) {
       if (taken_[i] > 0)
         taken +=
             fmt::format("{}{} {}", taken.empty() ? "" : ", ", name_of(static_cast<Category>(i)), gigabytes(taken_[i]));
-    fail(
-        "out of memory: {} bytes ({}) for {} on GPU {}, which has {} of {} free (taken so far: {}); `rowan plan "
-        "CONFIG` says what "
-        "a run needs",
-        bytes, gigabytes(bytes), name_of(category), index_, gigabytes(free_bytes), gigabytes(total_bytes), taken);
+    throw OutOfMemory(
+        fmt::format("out of memory: {} bytes ({}) for {} on GPU {}, which has {} of {} free (taken so far: {})", bytes,
+                    gigabytes(bytes), name_of(category), index_, gigabytes(free_bytes), gigabytes(total_bytes),
+                    taken.empty() ? "nothing" : taken));
   }
   check(error);
   blocks_.emplace(memory, std::make_pair(bytes, category));
@@ -126,6 +157,7 @@ void CudaBackend::release(void* memory) {
 
 void* CudaBackend::workspace(size_t bytes) {
   if (bytes > workspace_bytes_) {
+    forget_recordings();  // which hold its address
     release(workspace_);
     workspace_bytes_ = 0;
     workspace_ = reserve(bytes, Category::workspace);
@@ -140,7 +172,7 @@ void CudaBackend::upload(Tensor to, const void* host) {
   for (size_t done = 0; done < to.bytes(); done += staging_bytes) {
     size_t bytes = std::min(staging_bytes, to.bytes() - done);
     Staging& staging = staging_[next_staging_];
-    next_staging_ ^= 1;
+    next_staging_ = (next_staging_ + 1) % staging_.size();
     check(cudaEventSynchronize(staging.free));
     std::memcpy(staging.memory, static_cast<const char*>(host) + done, bytes);
     check(cudaMemcpyAsync(to.as<char>() + done, staging.memory, bytes, cudaMemcpyHostToDevice, stream_));
@@ -151,22 +183,21 @@ void CudaBackend::upload(Tensor to, const void* host) {
 void CudaBackend::download(void* host, Tensor from) {
   check::download(from);
   Operation operation(*this, "download", from);
-  check(cudaMemcpyAsync(host, from.data, from.bytes(), cudaMemcpyDeviceToHost, stream_));
-  check_ids();
+  bool lands = from.bytes() <= landing_bytes;
+  check(cudaMemcpyAsync(lands ? landing_ : host, from.data, from.bytes(), cudaMemcpyDeviceToHost, stream_));
+  wait();
+  if (lands) std::memcpy(host, landing_, from.bytes());
 }
 
 void CudaBackend::synchronize() {
   Operation operation(*this, "synchronize", Tensor());
-  check_ids();
+  wait();
 }
 
-void CudaBackend::check_ids() {
-  int bad[2];
-  check(cudaMemcpyAsync(bad, bad_id_, sizeof bad, cudaMemcpyDeviceToHost, stream_));
+void CudaBackend::wait() {
   check(cudaStreamSynchronize(stream_));
-  if (bad[0] == 0) return;
-  check(cudaMemsetAsync(bad_id_, 0, sizeof bad, stream_));
-  fail("{}: id {} is outside the vocabulary", bad[0] == 1 ? "embedding: token" : "cross_entropy: target", bad[1]);
+  if (int where = std::exchange(bad_id_[0], 0))
+    fail("{}: id {} is outside the vocabulary", where == 1 ? "embedding: token" : "cross_entropy: target", bad_id_[1]);
 }
 
 void CudaBackend::copy(Tensor to, Tensor from) {

@@ -31,6 +31,7 @@ class CudaBackend final : public Backend {
   std::string name() const override { return "cuda"; }
   std::string describe() const override { return description_; }
   bool fast(DType) const override { return true; }
+  Limits limits() const override;
   bool host_memory() const override { return false; }
   cudaStream_t stream() const { return stream_; }
 
@@ -41,6 +42,7 @@ class CudaBackend final : public Backend {
   void copy(Tensor to, Tensor from) override;
   void zero(Tensor x) override;
   void synchronize() override;
+  void repeat(uint64_t key, const std::function<void()>& work) override;
 
   void scale(Tensor x, float factor) override;
   void add(Tensor y, Tensor x) override;
@@ -61,6 +63,10 @@ class CudaBackend final : public Backend {
   void linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) override;
   void linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) override;
   void matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) override;
+  void matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha,
+                  float beta) override;
+  void linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias) override;
+  void linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
 
   void rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse) override;
   void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) override;
@@ -96,11 +102,12 @@ class CudaBackend final : public Backend {
     Operation& operator=(const Operation&) = delete;
   };
 
-  // One matrix product as cuBLASLt sees it: column-major d[m, n] = alpha op(a) op(b) + beta d (+ bias[m]).
+  // One matrix product as cuBLASLt sees it: column-major d[m, n] = epilogue(alpha op(a) op(b) + beta c).
   struct Product {
     int64_t m, n, k, lda, ldb, ldd, batch, stride_a, stride_b, stride_d;
-    bool transpose_a, transpose_b, bias;
+    bool transpose_a, transpose_b;
     DType in, out;
+    cublasLtEpilogue_t epilogue;
     int alignment;  // in bytes, of every pointer
 
     bool operator<(const Product& other) const;
@@ -109,6 +116,14 @@ class CudaBackend final : public Backend {
     cublasLtMatmulDesc_t description;
     cublasLtMatrixLayout_t a, b, d;
     cublasLtMatmulAlgo_t algorithm;
+    bool possible;  // false: cuBLASLt has no algorithm
+  };
+  struct Operands {
+    void* d;
+    const void *c, *a, *b;
+    float alpha, beta;
+    const void* bias = nullptr;  // [m]
+    void* auxiliary = nullptr;   // GELU's argument, written or read, in d's layout
   };
 
   // Throws Error naming the operation and its subject when CUDA reports one.
@@ -130,8 +145,10 @@ class CudaBackend final : public Backend {
     return static_cast<T*>(workspace(static_cast<size_t>(count) * sizeof(T)));
   }
   void* workspace(size_t bytes);
-  // Throws Error when a kernel has met a token or target id outside the vocabulary since the last look.
-  void check_ids();
+  // Waits for everything queued. Throws Error when a kernel has met a token or target id outside the vocabulary since
+  // the last wait.
+  void wait();
+  void forget_recordings();
   // to[cols] += the column sums of partial[count, cols].
   void add_partials(Tensor to, const float* partial, int64_t count);
 
@@ -141,18 +158,23 @@ class CudaBackend final : public Backend {
                      const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, const Rule& rule);
   void run_momentum(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, const MomentumRule& rule);
   void run_project(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, const ProjectRule& rule);
+  void run_row_sums(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, float factor);
   void run_column_sums(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, float factor);
   void run_sums(float* out, float* rows, std::vector<cuda::Slot> slots, const cuda::SlotTypes& types, Along along,
                 float factor);
-  void column_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types, const NormalizedStepRule& rule);
+  void staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types, const NormalizedStepRule& rule);
 
   // The product that computes c = op(a) op(b) on row-major tensors; its a is this b, and the other way round.
   static Product row_major(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b);
-  const Plan& plan_for(const Product& product);
-  void multiply(Product product, void* d, const void* a, const void* b, const void* bias, float alpha, float beta);
+  const Plan& plan_for(const Product& product, const Operands& operands);
+  // False when cuBLASLt has no algorithm for it.
+  bool try_multiply(Product product, const Operands& operands);
+  void multiply(const Product& product, const Operands& operands);
+  bool fuses(Gelu kind, const Tensor& pre) const;
 
   int index_;
   int multiprocessors_ = 0;
+  int64_t shared_limit_ = 0;  // bytes of shared memory that a block may ask for
   std::string description_;
   cudaStream_t stream_ = nullptr;
   const char* operation_ = "cuda";
@@ -162,19 +184,26 @@ class CudaBackend final : public Backend {
   std::array<size_t, category_count> taken_{};
   void* workspace_ = nullptr;
   size_t workspace_bytes_ = 0;
-  int* bad_id_ = nullptr;  // device: {which operation, the id}
 
-  // Uploads go through two pinned buffers in turn, so that the host never waits for the copy it just started.
+  // Pinned host memory. Uploads go through a ring of buffers, so that the host waits for a copy only when it is that
+  // far ahead of the device; small downloads land in one of their own.
   struct Staging {
     void* memory = nullptr;
     cudaEvent_t free = nullptr;
   };
-  Staging staging_[2];
-  int next_staging_ = 0;
+  std::array<Staging, 16> staging_;
+  size_t next_staging_ = 0;
+  void* landing_ = nullptr;
+  int* bad_id_ = nullptr;  // written by kernels: {which operation, the id}
+
+  // Recorded work, by key; no executable: it has run once and is recorded the next time.
+  std::unordered_map<uint64_t, cudaGraphExec_t> recordings_;
+  bool records_ = false;
 
   cublasLtHandle_t blas_ = nullptr;
   void* blas_workspace_ = nullptr;
   std::map<Product, Plan> plans_;
+  bool fused_gelu_ = false;
 };
 
 }  // namespace rowan

@@ -71,6 +71,13 @@ __device__ __forceinline__ void copy_async_16(void* to, const void* from, bool v
       "l"(from), "r"(valid ? 16 : 0)
       : "memory");
 }
+// The same for 4 bytes.
+__device__ __forceinline__ void copy_async_4(void* to, const void* from, bool valid) {
+  asm volatile(
+      "cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to))),
+      "l"(from), "r"(valid ? 4 : 0)
+      : "memory");
+}
 __device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
 // Waits until at most `groups_left` committed groups of this thread are on their way.
 template <int groups_left>
@@ -88,8 +95,7 @@ __device__ __forceinline__ void copy_async_wait() {
 template <typename... Parameters>
 cudaError_t launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
                    cudaStream_t, const std::common_type_t<Parameters>&... arguments) {
-  ::emulation::run(name, grid, block, shared_bytes, [&] { kernel(arguments...); });
-  return cudaSuccess;
+  return ::emulation::queue([=] { ::emulation::run(name, grid, block, shared_bytes, [&] { kernel(arguments...); }); });
 }
 
 EMULATION_UNSEEN inline float half_of(uint32_t pair, int upper) {
@@ -146,6 +152,7 @@ inline void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
 }
 
 inline void copy_async_16(void* to, const void* from, bool valid) { ::emulation::copy_async(to, from, 16, valid); }
+inline void copy_async_4(void* to, const void* from, bool valid) { ::emulation::copy_async(to, from, 4, valid); }
 inline void copy_async_commit() { ::emulation::copy_commit(); }
 template <int groups_left>
 inline void copy_async_wait() {

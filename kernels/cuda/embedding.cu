@@ -62,10 +62,12 @@ __global__ void order_kernel(int* order, const int* ranks, int64_t count, int ch
   order[rank] = static_cast<int>(n);
 }
 
-// A block per token; the first of each id in sorted order adds up the rows of all with that id.
+// A block per token and part of the columns; the first of each id in sorted order adds up the rows of all with that
+// id, a block's worth of places at a time so that many loads are under way.
 template <typename T, typename D, int width>
 __global__ void add_rows_kernel(T* d_table, const D* dout, const int* tokens, const int* order, int64_t count,
                                 int64_t cols, int64_t vocabulary, int* bad_id) {
+  SHARED_ARRAY(int, rows, block);  // -1: of another id
   int64_t first = blockIdx.x;
   int token = tokens[order[first]];
   if (first > 0 && tokens[order[first - 1]] == token) return;
@@ -76,16 +78,31 @@ __global__ void add_rows_kernel(T* d_table, const D* dout, const int* tokens, co
     }
     return;
   }
-  for (int64_t column = threadIdx.x * width; column < cols; column += blockDim.x * width) {
-    float sums[width], values[width];
-    load(sums, d_table + token * cols + column);
-    for (int64_t i = first; i < count && tokens[order[i]] == token; ++i) {
-      load(values, dout + order[i] * cols + column);
+  int64_t column = (int64_t{blockIdx.y} * block + threadIdx.x) * width;
+  float sums[width] = {}, values[width];
+  if (column < cols) load(sums, d_table + token * cols + column);
+  for (int64_t begin = first; begin < count; begin += block) {
+    int64_t place = begin + threadIdx.x;
+    int row = place < count ? order[place] : -1;
+    rows[threadIdx.x] = row >= 0 && tokens[row] == token ? row : -1;
+    __syncthreads();
+    int size = 0;  // of this id: they come first
 #pragma unroll
-      for (int j = 0; j < width; ++j) sums[j] += values[j];
+    for (int step = block / 2; step > 0; step /= 2)
+      if (rows[size + step - 1] >= 0) size += step;
+    if (rows[size] >= 0) ++size;
+    if (column < cols) {
+#pragma unroll 4
+      for (int i = 0; i < size; ++i) {
+        load(values, dout + rows[i] * cols + column);
+#pragma unroll
+        for (int j = 0; j < width; ++j) sums[j] += values[j];
+      }
     }
-    store(d_table + token * cols + column, sums);
+    __syncthreads();
+    if (size < block) break;
   }
+  if (column < cols) store(d_table + token * cols + column, sums);
 }
 
 template <typename T, typename D, int width>
@@ -136,8 +153,8 @@ void CudaBackend::embedding_backward(Tensor d_table, Tensor d_positions, Tensor 
       using D = decltype(from);
       with_width(vector_width({d_table.data, dout.data}, cols), [&](auto w) {
         constexpr int width = decltype(w)::value;
-        launch(add_rows_kernel<T, D, width>, unsigned(count), block, 0, d_table.as<T>(), dout.as<D>(), tokens.as<int>(),
-               order, count, cols, d_table.dim(0), bad_id_);
+        launch(add_rows_kernel<T, D, width>, dim3(unsigned(count), unsigned(ceil_div(cols, block * width))), block, 0,
+               d_table.as<T>(), dout.as<D>(), tokens.as<int>(), order, count, cols, d_table.dim(0), bad_id_);
       });
     });
   });

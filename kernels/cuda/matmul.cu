@@ -1,4 +1,5 @@
-// Matrix products through cuBLASLt. The heuristic is asked once for each shape; its answer is kept as a plan.
+// Matrix products through cuBLASLt. The heuristic is asked once for each shape; its first answer is kept as a plan. No
+// candidates are timed: a choice by the clock would make two runs of one seed differ in their last bits.
 #include <algorithm>
 #include <tuple>
 
@@ -53,7 +54,7 @@ __global__ void column_sums_kernel(float* partial, const T* x, int64_t rows, int
 bool CudaBackend::Product::operator<(const Product& other) const {
   auto key = [](const Product& p) {
     return std::make_tuple(p.m, p.n, p.k, p.lda, p.ldb, p.ldd, p.batch, p.stride_a, p.stride_b, p.stride_d,
-                           p.transpose_a, p.transpose_b, p.bias, p.in, p.out, p.alignment);
+                           p.transpose_a, p.transpose_b, p.in, p.out, p.epilogue, p.alignment);
   };
   return key(*this) < key(other);
 }
@@ -63,7 +64,7 @@ void CudaBackend::check(cublasStatus_t status) {
     fail("{} on {}: cuBLASLt says: {}", operation_, subject_.describe(), cublasLtGetStatusString(status));
 }
 
-const CudaBackend::Plan& CudaBackend::plan_for(const Product& p) {
+const CudaBackend::Plan& CudaBackend::plan_for(const Product& p, const Operands& operands) {
   auto found = plans_.find(p);
   if (found != plans_.end()) return found->second;
   Plan plan{};
@@ -73,9 +74,14 @@ const CudaBackend::Plan& CudaBackend::plan_for(const Product& p) {
   };
   describe(CUBLASLT_MATMUL_DESC_TRANSA, p.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
   describe(CUBLASLT_MATMUL_DESC_TRANSB, p.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
-  if (p.bias) {
-    describe(CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
+  describe(CUBLASLT_MATMUL_DESC_EPILOGUE, p.epilogue);
+  if (operands.bias) {
     describe(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, blas_type(p.out));
+    describe(CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);  // the heuristic looks at its alignment
+  }
+  if (operands.auxiliary) {
+    describe(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.ldd);
+    describe(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, operands.auxiliary);
   }
   auto layout = [&](cublasLtMatrixLayout_t* to, DType dtype, int64_t rows, int64_t cols, int64_t ld, int64_t stride) {
     check(cublasLtMatrixLayoutCreate(to, blas_type(dtype), uint64_t(rows), uint64_t(cols), ld));
@@ -99,25 +105,33 @@ const CudaBackend::Plan& CudaBackend::plan_for(const Product& p) {
     prefer(side, static_cast<uint32_t>(p.alignment));
   cublasLtMatmulHeuristicResult_t best;
   int count = 0;
-  check(cublasLtMatmulAlgoGetHeuristic(blas_, plan.description, plan.a, plan.b, plan.d, plan.d, preference, 1, &best,
-                                       &count));
+  cublasStatus_t asked = cublasLtMatmulAlgoGetHeuristic(blas_, plan.description, plan.a, plan.b, plan.d, plan.d,
+                                                        preference, 1, &best, &count);
   check(cublasLtMatmulPreferenceDestroy(preference));
-  if (count == 0)
-    fail("{} on {}: cuBLASLt has no algorithm for {} x {} x {}", operation_, subject_.describe(), p.n, p.m, p.k);
-  plan.algorithm = best.algo;
+  if (asked != CUBLAS_STATUS_NOT_SUPPORTED) check(asked);
+  plan.possible = asked == CUBLAS_STATUS_SUCCESS && count > 0;
+  if (plan.possible) plan.algorithm = best.algo;
   return plans_.emplace(p, plan).first->second;
 }
 
-void CudaBackend::multiply(Product p, void* d, const void* a, const void* b, const void* bias, float alpha,
-                           float beta) {
-  if (p.m == 0 || p.n == 0 || p.batch == 0) return;
-  p.bias = bias != nullptr;
-  p.alignment = alignment_of({d, a, b});
-  const Plan& plan = plan_for(p);
-  if (bias)
-    check(cublasLtMatmulDescSetAttribute(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, &bias, sizeof bias));
-  check(cublasLtMatmul(blas_, plan.description, &alpha, a, plan.a, b, plan.b, &beta, d, plan.d, d, plan.d,
+bool CudaBackend::try_multiply(Product p, const Operands& o) {
+  if (p.m == 0 || p.n == 0 || p.batch == 0) return true;
+  p.alignment = alignment_of({o.d, o.c, o.a, o.b, o.bias, o.auxiliary});
+  const Plan& plan = plan_for(p, o);
+  if (!plan.possible) return false;
+  auto point = [&](cublasLtMatmulDescAttributes_t attribute, const void* pointer) {
+    if (pointer) check(cublasLtMatmulDescSetAttribute(plan.description, attribute, &pointer, sizeof pointer));
+  };
+  point(CUBLASLT_MATMUL_DESC_BIAS_POINTER, o.bias);
+  point(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, o.auxiliary);
+  check(cublasLtMatmul(blas_, plan.description, &o.alpha, o.a, plan.a, o.b, plan.b, &o.beta, o.c, plan.d, o.d, plan.d,
                        &plan.algorithm, blas_workspace_, workspace_limit, stream_));
+  return true;
+}
+
+void CudaBackend::multiply(const Product& p, const Operands& operands) {
+  if (!try_multiply(p, operands))
+    fail("{} on {}: cuBLASLt has no algorithm for {} x {} x {}", operation_, subject_.describe(), p.n, p.m, p.k);
 }
 
 // A row-major c[rows, cols] = op(a) op(b) is the column-major c^T = op(b)^T op(a)^T of the same memory: the operands
@@ -140,20 +154,23 @@ CudaBackend::Product CudaBackend::row_major(const Tensor& c, const Tensor& a, bo
   p.transpose_b = transpose_a;
   p.in = a.dtype;
   p.out = c.dtype;
+  p.epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   return p;
 }
 
 void CudaBackend::linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
   check::linear_forward(out, in, weight, bias);
   Operation operation(*this, "linear_forward", weight);
-  multiply(row_major(out, in, false, weight, true), out.data, weight.data, in.data, bias.data, 1.0f, 0.0f);
+  Product product = row_major(out, in, false, weight, true);
+  if (!bias.empty()) product.epilogue = CUBLASLT_EPILOGUE_BIAS;
+  multiply(product, {out.data, out.data, weight.data, in.data, 1.0f, 0.0f, bias.data});
 }
 
 void CudaBackend::linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) {
   check::linear_backward_input(din, dout, weight);
   Operation operation(*this, "linear_backward_input", weight);
-  multiply(row_major(din, dout, false, weight, false), din.data, weight.data, dout.data, nullptr, 1.0f,
-           accumulate ? 1.0f : 0.0f);
+  multiply(row_major(din, dout, false, weight, false),
+           {din.data, din.data, weight.data, dout.data, 1.0f, accumulate ? 1.0f : 0.0f});
 }
 
 void CudaBackend::linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
@@ -161,10 +178,11 @@ void CudaBackend::linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor 
   Operation operation(*this, "linear_backward_weight", d_weight);
   if (dout.dtype == DType::f32 && d_weight.dtype == DType::bf16) {  // which cuBLASLt does not offer
     Tensor wide(workspace<float>(d_weight.numel()), DType::f32, {d_weight.dim(0), d_weight.dim(1)});
-    multiply(row_major(wide, dout, true, in, false), wide.data, in.data, dout.data, nullptr, 1.0f, 0.0f);
+    multiply(row_major(wide, dout, true, in, false), {wide.data, wide.data, in.data, dout.data, 1.0f, 0.0f});
     add(d_weight, wide);
   } else {
-    multiply(row_major(d_weight, dout, true, in, false), d_weight.data, in.data, dout.data, nullptr, 1.0f, 1.0f);
+    multiply(row_major(d_weight, dout, true, in, false),
+             {d_weight.data, d_weight.data, in.data, dout.data, 1.0f, 1.0f});
   }
   if (d_bias.empty()) return;
   int64_t rows = dout.rows(), cols = dout.cols();
@@ -185,7 +203,45 @@ void CudaBackend::linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor 
 void CudaBackend::matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) {
   check::matmul(c, a, transpose_a, b, transpose_b);
   Operation operation(*this, "matmul", c);
-  multiply(row_major(c, a, transpose_a, b, transpose_b), c.data, b.data, a.data, nullptr, alpha, beta);
+  multiply(row_major(c, a, transpose_a, b, transpose_b), {c.data, c.data, b.data, a.data, alpha, beta});
+}
+
+void CudaBackend::matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b,
+                             float alpha, float beta) {
+  check::matmul(c, a, transpose_a, b, transpose_b);
+  check::matmul(source, a, transpose_a, b, transpose_b);
+  Operation operation(*this, "matmul_add", c);
+  multiply(row_major(c, a, transpose_a, b, transpose_b), {c.data, source.data, b.data, a.data, alpha, beta});
+}
+
+// cuBLASLt's GELU is the one by tanh, and its argument's rows must hold whole groups of 8. Before Hopper the epilogue
+// is known to cost more than it saves (llm.c).
+bool CudaBackend::fuses(Gelu kind, const Tensor& pre) const {
+  return fused_gelu_ && kind == Gelu::tanh && pre.dtype == DType::bf16 && vector_width({pre.data}, pre.cols()) > 1;
+}
+
+void CudaBackend::linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias) {
+  check::linear_forward(pre, in, weight, bias);
+  check::gelu_forward(out, pre);
+  if (fuses(kind, pre)) {
+    Operation operation(*this, "linear_gelu_forward", weight);
+    Product product = row_major(out, in, false, weight, true);
+    product.epilogue = bias.empty() ? CUBLASLT_EPILOGUE_GELU_AUX : CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
+    if (try_multiply(product, {out.data, out.data, weight.data, in.data, 1.0f, 0.0f, bias.data, pre.data})) return;
+  }
+  Backend::linear_gelu_forward(kind, out, pre, in, weight, bias);
+}
+
+void CudaBackend::linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) {
+  check::linear_backward_input(d_pre, dout, weight);
+  check::gelu_backward(d_pre, d_pre, pre);
+  if (fuses(kind, pre)) {
+    Operation operation(*this, "linear_gelu_backward", weight);
+    Product product = row_major(d_pre, dout, false, weight, false);
+    product.epilogue = CUBLASLT_EPILOGUE_DGELU;
+    if (try_multiply(product, {d_pre.data, d_pre.data, weight.data, dout.data, 1.0f, 0.0f, nullptr, pre.data})) return;
+  }
+  Backend::linear_gelu_backward(kind, d_pre, dout, weight, pre);
 }
 
 }  // namespace rowan

@@ -106,18 +106,24 @@ __global__ void norm_backward_kernel(BackwardArguments<T> a) {
   for (int64_t n = int64_t{blockIdx.x} * used_warps + warp; n < a.rows; n += int64_t{gridDim.x} * used_warps) {
     float mean = a.mean ? a.mean[n] : 0.0f, rstd = a.rstd[n], g_total = 0.0f, gx_total = 0.0f;
     for_lane<width>(a.cols, [&](int64_t c) {
-      float d[width], x[width], weight[width];
+      float d[width], x[width], weight[width], sum[width];
       load(d, a.dout + n * a.cols + c);
       load(x, a.r + n * a.cols + c);
       load(weight, a.weight + c);
+      load(sum, d_weight + c);
 #pragma unroll
       for (int i = 0; i < width; ++i) {
         x[i] = (x[i] - mean) * rstd;
         g_total += d[i] * weight[i];
         gx_total += d[i] * weight[i] * x[i];
-        d_weight[c + i] += d[i] * x[i];
-        if (a.partial_bias) d_bias[c + i] += d[i];
+        sum[i] += d[i] * x[i];
       }
+      store(d_weight + c, sum);
+      if (!a.partial_bias) return;
+      load(sum, d_bias + c);
+#pragma unroll
+      for (int i = 0; i < width; ++i) sum[i] += d[i];
+      store(d_bias + c, sum);
     });
     float g_mean = warp_sum(g_total) / static_cast<float>(a.cols);
     float gx_mean = warp_sum(gx_total) / static_cast<float>(a.cols);
@@ -175,10 +181,9 @@ void CudaBackend::norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, T
   check::norm_backward(kind, d_residual, d_weight, d_bias, dout, r, weight, mean, rstd);
   Operation operation(*this, "norm_backward", r);
   int64_t sums = d_bias.empty() ? 1 : 2, cols = r.cols();
-  // Wide rows leave room for fewer warps: 200 KB of shared memory hold one warp's sums up to 25600 columns of both.
-  constexpr int64_t shared_limit = 200 * 1024;
-  int64_t used_warps = std::min<int64_t>(warps, shared_limit / (sums * cols * int64_t{sizeof(float)}));
-  if (used_warps == 0) fail("norm_backward: r is {}; rows of more than {} values do not fit", r.describe(), 25600);
+  // Wide rows leave room for fewer warps.
+  int64_t used_warps = std::min<int64_t>(warps, shared_limit_ / (sums * cols * int64_t{sizeof(float)}));
+  if (used_warps == 0) fail("norm_backward: r is {}, must have at most {} columns", r.describe(), limits().norm_width);
   int64_t blocks = std::min<int64_t>(ceil_div(r.rows(), used_warps), multiprocessors_ * 4);
   float* partial = workspace<float>(2 * blocks * cols);
   with_dtype(r.dtype, [&](auto type) {

@@ -126,13 +126,14 @@ __global__ void project_columns_kernel(const __grid_constant__ SlotList list, Pr
   }
 }
 
-// The step of columns, from their sums of squares.
-__global__ void column_step_kernel(const __grid_constant__ SlotList list, NormalizedStepRule rule) {
+// The step of updates whose rows' or columns' sums of squares are known.
+__global__ void staged_step_kernel(const __grid_constant__ SlotList list, NormalizedStepRule rule) {
   const Slot& s = list.slots[blockIdx.y];
   for (int64_t i = thread_index(); i < s.count(); i += thread_count()) {
     float u[1], keep[1] = {1.0f - rule.decay};
     load_any(u, s.update, i, list.types.update);
-    float step[1] = {rule.step * s.scale * inverse_norm(s.sums[i % s.cols], rule.eps, rule.eps_mode) * u[0]};
+    float squares = s.sums[rule.along == Along::row ? i / s.cols : i % s.cols];
+    float step[1] = {rule.step * s.scale * inverse_norm(squares, rule.eps, rule.eps_mode) * u[0]};
     update_weights(s, list.types, i, keep, step, rule.rounding);
   }
 }
@@ -162,8 +163,8 @@ void CudaBackend::project(Tensor update, const std::vector<OptimizerSlot>& slots
   run_project(list, types, rule);
 }
 
-// Columns: as many matrices at a time as a fixed amount of scratch memory holds.
-void CudaBackend::column_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types,
+// Columns, and rows too wide for a block: as many matrices at a time as a fixed amount of scratch memory holds.
+void CudaBackend::staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types,
                                const NormalizedStepRule& rule) {
   constexpr int64_t scratch_limit = int64_t{32} << 20;  // elements
   types.update = false;
@@ -171,7 +172,8 @@ void CudaBackend::column_steps(const std::vector<cuda::Slot>& slots, cuda::SlotT
     std::vector<Slot> part;
     std::vector<int64_t> offsets;
     int64_t used = 0;
-    auto room = [](const Slot& s) { return (s.count() + s.cols + 3) / 4 * 4; };  // the update, then the sums
+    // The update, then the sums.
+    auto room = [](const Slot& s) { return (s.count() + std::max(s.rows, s.cols) + 3) / 4 * 4; };
     while (begin < slots.size() && part.size() < SlotList::capacity &&
            (part.empty() || used + room(slots[begin]) <= scratch_limit)) {
       part.push_back(slots[begin++]);
@@ -185,10 +187,13 @@ void CudaBackend::column_steps(const std::vector<cuda::Slot>& slots, cuda::SlotT
     }
     run_momentum(part, types, rule.momentum);
     if (rule.project) run_project(part, types, ProjectRule{rule.along, rule.raw, rule.eps});
-    run_column_sums(part, types, 1.0f);
+    if (rule.along == Along::column)
+      run_column_sums(part, types, 1.0f);
+    else
+      run_row_sums(part, types, 1.0f);
     int64_t count = largest(part, [](const Slot& s) { return s.count(); });
     for_lists(part, types, [&](const SlotList& list, unsigned n) {
-      launch(column_step_kernel, dim3(grid_for(count, 256), n), 256, 0, list, rule);
+      launch(staged_step_kernel, dim3(grid_for(count, 256), n), 256, 0, list, rule);
     });
   }
 }
@@ -198,15 +203,12 @@ void CudaBackend::normalized_step(const std::vector<OptimizerSlot>& slots, const
   Operation operation(*this, "normalized_step", slots.empty() ? Tensor() : slots[0].weight);
   std::vector<Slot> list = device_slots(slots);
   SlotTypes types = types_of(slots);
-  if (rule.along == Along::column) return column_steps(list, types, rule);
   int64_t rows = largest(list, [](const Slot& s) { return s.rows; });
   int64_t cols = largest(list, [](const Slot& s) { return s.cols; });
   int width = slots_width(list, true);
   size_t shared = static_cast<size_t>(cols * (rule.project ? 2 : 1)) * sizeof(float);
-  constexpr size_t shared_limit = 200 * 1024;
-  if (shared > shared_limit)
-    fail("normalized_step: rows of {} values do not fit a block's shared memory; at most {}", cols,
-         shared_limit / sizeof(float) / (rule.project ? 2 : 1));
+  if (rule.along == Along::column || static_cast<int64_t>(shared) > shared_limit_)
+    return staged_steps(list, types, rule);
   for_lists(list, types, [&](const SlotList& part, unsigned n) {
     launch(width > 1 ? row_step_kernel<vector_elements> : row_step_kernel<1>, dim3(unsigned(rows), n),
            row_threads(cols, width), shared, part, rule);

@@ -12,10 +12,11 @@ using namespace cuda;
 
 constexpr int block = 256, stripe_warps = block / warp_size;
 
-// sums[row] = factor * |row|^2; a block per row.
+// sums[row] = factor * |row|^2; a block per row of the tallest slot.
 template <int width>
 __global__ void row_sums_kernel(const __grid_constant__ SlotList list, float factor) {
   const Slot& s = list.slots[blockIdx.y];
+  if (blockIdx.x >= s.rows) return;
   int64_t row = int64_t{blockIdx.x} * s.cols;
   float total = 0.0f, x[width];
   for (int64_t c = int64_t{threadIdx.x} * width; c < s.cols; c += int64_t{blockDim.x} * width) {
@@ -131,6 +132,16 @@ std::vector<Slot> matrix_slots(const std::vector<Tensor>& matrices) {
 
 }  // namespace
 
+void CudaBackend::run_row_sums(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, float factor) {
+  int64_t rows = largest(slots, [](const Slot& s) { return s.rows; });
+  int64_t cols = largest(slots, [](const Slot& s) { return s.cols; });
+  int width = slots_width(slots, true);
+  for_lists(slots, types, [&](const SlotList& list, unsigned n) {
+    launch(width > 1 ? row_sums_kernel<vector_elements> : row_sums_kernel<1>, dim3(unsigned(rows), n),
+           row_threads(cols, width), 0, list, factor);
+  });
+}
+
 void CudaBackend::run_column_sums(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, float factor) {
   int64_t cols = largest(slots, [](const Slot& s) { return s.cols; });
   for_lists(slots, types, [&](const SlotList& list, unsigned n) {
@@ -147,11 +158,7 @@ void CudaBackend::run_sums(float* out, float* rows, std::vector<cuda::Slot> slot
     return run_column_sums(slots, types, factor);
   }
   attach_sums(slots, along == Along::row ? out : rows, height);
-  int vector = slots_width(slots, true);
-  for_lists(slots, types, [&](const SlotList& list, unsigned count) {
-    launch(vector > 1 ? row_sums_kernel<vector_elements> : row_sums_kernel<1>, dim3(unsigned(height), count),
-           row_threads(width, vector), 0, list, factor);
-  });
+  run_row_sums(slots, types, factor);
   if (along == Along::matrix) launch(totals_kernel, unsigned(n), block_for(height), 0, out, rows, height);
 }
 

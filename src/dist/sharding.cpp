@@ -62,7 +62,7 @@ Sharding::Sharding(Communicator& communicator, Backend& backend, Model& model, c
       blocks_(model.weight_placement().blocks()),
       weight_slots_(resident_layers, 0),
       gradient_slots_(resident_layers, 0),
-      squares_(workspace_.take(DType::f32, {1})) {
+      totals_(workspace_.take(DType::f32, {2})) {
   const auto& parameters = model.parameters().parameters();
   if (shard_ == ShardMode::none) {
     for (const Parameter& parameter : parameters) add_share(parameter, {0, 0, parameter.numel(), communicator.rank()});
@@ -185,19 +185,17 @@ void Sharding::finish_gradients() {
   for (const Block& block : blocks_) communicator_.wait(block.gradient_ticket);
 }
 
-StepTotals Sharding::add_up(StepTotals mine) {
+StepTotals Sharding::add_up(Tensor loss, bool stop) {
+  backend_.copy(totals_.slice(0, 1), loss);
+  std::vector<Tensor> gradients;
   // With `none` every rank holds the same gradients, and they count once.
-  mine.gradient_squares = 0;
-  if (shard_ != ShardMode::none || communicator_.rank() == 0) {
-    std::vector<Tensor> gradients;
+  if (shard_ != ShardMode::none || communicator_.rank() == 0)
     for (const Share& share : shares_) gradients.push_back(share.gradient);
-    float squares = 0;
-    backend_.sum_squares(squares_, gradients);
-    backend_.download(&squares, squares_);
-    mine.gradient_squares = squares;
-  }
-  std::vector<double> sums = communicator_.sum({mine.loss, mine.targets, mine.gradient_squares, mine.stop});
-  return {sums[0], sums[1], sums[2], sums[3]};
+  backend_.sum_squares(totals_.slice(1, 1), gradients);
+  float mine[2];
+  backend_.download(mine, totals_);
+  std::vector<double> sums = communicator_.sum({mine[0], mine[1], stop ? 1.0 : 0.0});
+  return {sums[0], sums[1], sums[2]};
 }
 
 }  // namespace rowan

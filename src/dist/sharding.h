@@ -33,7 +33,6 @@ void apply_shard(ShardMode shard, int ranks, ModelOptions& options);
 // What ranks add up once a step, in one message.
 struct StepTotals {
   double loss = 0;              // sum over targets, in nats
-  double targets = 0;           // targets that are not -100
   double gradient_squares = 0;  // not finite when any gradient is not
   double stop = 0;              // ranks that were asked to stop
 };
@@ -64,8 +63,9 @@ class Sharding : public BlockObserver {
   void begin_micro_step(bool last) { last_micro_step_ = last; }
   // Returns when the shares' gradients are complete sums over ranks and micro-steps.
   void finish_gradients();
-  // Sums over ranks, with gradient_squares of all shares filled in: everywhere the same bits.
-  StepTotals add_up(StepTotals mine);
+  // Sums over ranks of `loss` (f32[1] on the device) and of the squares of all shares' gradients: everywhere the same
+  // bits. The one place of a step where the host waits for the device.
+  StepTotals add_up(Tensor loss, bool stop);
 
   void before_forward(int block) override;
   void before_backward(int block) override;
@@ -95,7 +95,7 @@ class Sharding : public BlockObserver {
   std::vector<Block> blocks_;
   std::vector<int> weight_slots_,
       gradient_slots_;  // which layer's weights, or unsettled gradients, a place holds; 0: none
-  Tensor squares_;
+  Tensor totals_;       // f32[2] on the device: loss and squares
   bool last_micro_step_ = true;
 };
 

@@ -30,6 +30,14 @@ Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& op
       workspace_(backend, Category::workspace) {
   if (options.seq > config.positions)
     fail("model: sequence length {} is longer than the {} positions of the model", options.seq, config.positions);
+  const Limits most = backend.limits();
+  auto check_limit = [&](const char* field, int64_t found, int64_t allowed) {
+    if (found > allowed)
+      fail("model: {} is {}, must be at most {} on the device \"{}\"", field, found, allowed, backend.name());
+  };
+  check_limit("head_dim (hidden_size / num_attention_heads)", config.head_dim, most.head_dim);
+  check_limit("hidden_size", config.hidden, most.norm_width);
+  check_limit("micro_batch", options.batch, most.batch);
   weights_ = weight_memory_.take(options.compute, {weight_placement_.elements()});
   if (options.training) gradients_ = gradient_memory_.take(options.gradient, {gradient_placement_.elements()});
   bind();
@@ -140,7 +148,7 @@ void Model::take_activations() {
     d_residual_ = workspace_.take(type, {n, c.hidden});
     d_normed_ = workspace_.take(type, {n, c.hidden});
     d_attention_ = workspace_.take(type, {n, shape.out_width()});
-    d_inner_ = workspace_.take(type, {n, c.intermediate});
+    if (c.swiglu) d_inner_ = workspace_.take(type, {n, c.intermediate});
     d_wide_ = workspace_.take(type, {n * std::max(c.mlp_in_width(), shape.qkv_width())});
   }
   if (c.rope) {

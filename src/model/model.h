@@ -40,7 +40,7 @@ int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype)
 
 class Model {
  public:
-  // Throws Error when the sequence is longer than the position table.
+  // Throws Error when the sequence is longer than the position table, or the backend's limits are exceeded.
   Model(Backend& backend, const ModelConfig& config, const ModelOptions& options);
   ~Model();
 

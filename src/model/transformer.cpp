@@ -47,11 +47,10 @@ void Model::forward_attention(int64_t layer) {
 }
 
 void Model::activation_forward(const Block& b) {
+  if (!config_.swiglu)
+    return backend_.linear_gelu_forward(config_.gelu, b.inner, b.up, b.normed2, b.weight.up, b.weight.up_bias);
   backend_.linear_forward(b.up, b.normed2, b.weight.up, b.weight.up_bias);
-  if (config_.swiglu)
-    backend_.swiglu_forward(b.inner, b.up);
-  else
-    backend_.gelu_forward(config_.gelu, b.inner, b.up);
+  backend_.swiglu_forward(b.inner, b.up);
 }
 
 void Model::forward_mlp(int64_t layer) {
@@ -127,12 +126,13 @@ void Model::backward(Tensor tokens) {
 void Model::backward_mlp(int64_t layer) {
   Block& b = blocks_[layer];
   Tensor d_up = d_wide_.slice(0, b.up.numel()).view({b.up.dim(0), b.up.dim(1)});
-  backend_.linear_backward_input(d_inner_, d_residual_, b.weight.down, false);
   backend_.linear_backward_weight(b.d.down, b.d.down_bias, d_residual_, b.inner);
-  if (config_.swiglu)
+  if (config_.swiglu) {
+    backend_.linear_backward_input(d_inner_, d_residual_, b.weight.down, false);
     backend_.swiglu_backward(d_up, d_inner_, b.up);
-  else
-    backend_.gelu_backward(config_.gelu, d_up, d_inner_, b.up);
+  } else {
+    backend_.linear_gelu_backward(config_.gelu, d_up, d_residual_, b.weight.down, b.up);
+  }
   backend_.linear_backward_input(d_normed_, d_up, b.weight.up, false);
   backend_.linear_backward_weight(b.d.up, b.d.up_bias, d_up, b.normed2);
   backend_.norm_backward(config_.norm, d_residual_, b.d.norm2, b.d.norm2_bias, d_normed_, b.middle, b.weight.norm2,

@@ -151,13 +151,11 @@ Tensor orthogonalize(Backend& backend, const Recipe& recipe, Tensor update, Work
   Tensor polynomial = workspace.gram_squared.slice(0, n * side * side).view({n, side, side});
   for (const auto& [a, b, c] : iterations(recipe)) {
     backend.matmul(gram, x, tall, x, !tall, 1, 0);
-    backend.copy(polynomial, gram);
-    backend.matmul(polynomial, gram, false, gram, false, f(c), f(b));
-    backend.copy(y, x);
+    backend.matmul_add(polynomial, gram, gram, false, gram, false, f(c), f(b));
     if (tall)
-      backend.matmul(y, x, false, polynomial, false, 1, f(a));
+      backend.matmul_add(y, x, x, false, polynomial, false, 1, f(a));
     else
-      backend.matmul(y, polynomial, false, x, false, 1, f(a));
+      backend.matmul_add(y, x, polynomial, false, x, false, 1, f(a));
     std::swap(x, y);
   }
   return x;

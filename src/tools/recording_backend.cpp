@@ -114,6 +114,22 @@ void RecordingBackend::matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bo
          [=](Backend& backend) { backend.matmul(c, a, transpose_a, b, transpose_b, alpha, beta); });
 }
 
+void RecordingBackend::matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b,
+                                  float alpha, float beta) {
+  record(fmt::format("matmul_add{}{}", transpose_a ? " a^T" : "", transpose_b ? " b^T" : ""), {c, source, a, b},
+         [=](Backend& backend) { backend.matmul_add(c, source, a, transpose_a, b, transpose_b, alpha, beta); });
+}
+
+void RecordingBackend::linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias) {
+  record("linear_gelu_forward", {out, pre, in, weight, bias},
+         [=](Backend& b) { b.linear_gelu_forward(kind, out, pre, in, weight, bias); });
+}
+
+void RecordingBackend::linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) {
+  record("linear_gelu_backward", {d_pre, dout, weight, pre},
+         [=](Backend& b) { b.linear_gelu_backward(kind, d_pre, dout, weight, pre); });
+}
+
 void RecordingBackend::rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse) {
   record("rope", {qkv, table}, [=](Backend& b) { b.rope(qkv, table, shape, inverse); });
 }

@@ -28,6 +28,7 @@ class RecordingBackend final : public Backend {
   std::string name() const override { return inner_.name(); }
   std::string describe() const override { return inner_.describe(); }
   bool fast(DType dtype) const override { return inner_.fast(dtype); }
+  Limits limits() const override { return inner_.limits(); }
   bool host_memory() const override { return inner_.host_memory(); }
 
   void* allocate(size_t bytes, Category category) override { return inner_.allocate(bytes, category); }
@@ -54,6 +55,10 @@ class RecordingBackend final : public Backend {
   void linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) override;
   void linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) override;
   void matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) override;
+  void matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha,
+                  float beta) override;
+  void linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias) override;
+  void linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
   void rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse) override;
   void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) override;
   void attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,

@@ -8,6 +8,7 @@
 #include "dist/agreement.h"
 #include "kernels/ceiling.h"
 #include "train/metrics.h"
+#include "train/plan.h"
 #include "train/progress.h"
 #include "train/report.h"
 #include "train/signals.h"
@@ -117,6 +118,17 @@ class Watch {
   int64_t last_step_;
 };
 
+// Runs `work`; a message about memory that is not there gets the plan beside it.
+template <typename Work>
+auto with_plan(const TrainConfig& config, const Communicator& communicator, Work work) {
+  try {
+    return work();
+  } catch (const OutOfMemory& error) {
+    const Plan plan = make_plan(config, communicator.size());
+    fail("{}; `rowan plan` says of this run: {}", error.what(), memory_text(plan));
+  }
+}
+
 }  // namespace
 
 void train(const TrainConfig& config, Backend& backend, Communicator& communicator, bool resume) {
@@ -133,7 +145,7 @@ void train(const TrainConfig& config, Backend& backend, Communicator& communicat
   });
   std::string chosen = communicator.gather(start ? start->string() : "")[0];
   together(communicator, [&] {
-    trainer = std::make_unique<Trainer>(config, backend, communicator);
+    trainer = with_plan(config, communicator, [&] { return std::make_unique<Trainer>(config, backend, communicator); });
     if (!chosen.empty()) seconds = trainer->restore(chosen);
     peak = peak_product_rate(backend, compute_dtype(config.precision)) * communicator.size();
   });
@@ -155,7 +167,7 @@ void train(const TrainConfig& config, Backend& backend, Communicator& communicat
   std::optional<LossMeter> validation;
   bool stop = false;
   while (trainer->steps_done() < config.run.steps && !stop) {
-    StepResult result = trainer->step(StopSignals::received() != 0);
+    StepResult result = with_plan(config, communicator, [&] { return trainer->step(StopSignals::received() != 0); });
     stop = result.stop;
     if (first) watch->step(result);
     if (due(config.run.eval_every)) {

@@ -1,5 +1,8 @@
 #include "train/plan.h"
 
+#include <fmt/format.h>
+
+#include "base/human.h"
 #include "kernels/dry/dry_backend.h"
 #include "train/trainer.h"
 
@@ -60,6 +63,16 @@ Plan make_plan(const TrainConfig& config, int ranks) {
   for (int c = 0; c < category_count; ++c) plan.bytes[c] = dry->peak_bytes(static_cast<Category>(c));
   plan.total_bytes = dry->peak_bytes();
   return plan;
+}
+
+std::string memory_text(const Plan& plan) {
+  std::string text = human_bytes(static_cast<double>(plan.total_bytes)) + " at most:";
+  for (int c = 0; c < category_count; ++c)
+    if (plan.bytes[c])
+      text +=
+          fmt::format(" {} {},", name_of(static_cast<Category>(c)), human_bytes(static_cast<double>(plan.bytes[c])));
+  text.pop_back();
+  return text;
 }
 
 }  // namespace rowan

@@ -21,4 +21,7 @@ struct Plan {
 // Of rank 0 of `ranks`.
 Plan make_plan(const TrainConfig& config, int ranks);
 
+// "1.2 GB at most: weights 0.3 GB, ...".
+std::string memory_text(const Plan& plan);
+
 }  // namespace rowan

@@ -18,16 +18,6 @@ namespace {
 
 void line(const std::string& label, const std::string& text) { fmt::print(stderr, "  {:<12} {}\n", label, text); }
 
-std::string memory_text(const Plan& plan) {
-  std::string text = human_bytes(static_cast<double>(plan.total_bytes)) + " at most:";
-  for (int c = 0; c < category_count; ++c)
-    if (plan.bytes[c])
-      text +=
-          fmt::format(" {} {},", name_of(static_cast<Category>(c)), human_bytes(static_cast<double>(plan.bytes[c])));
-  text.pop_back();
-  return text;
-}
-
 void print_sample(const TrainConfig& config) {
   auto tokenizer = make_tokenizer(config.tokenizer);
   RunFolder run(config.run.dir, [](const std::string&) {});

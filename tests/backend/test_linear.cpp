@@ -106,6 +106,58 @@ TEST_P(Linear, MatmulInEveryOrientation) {
         }
 }
 
+TEST_P(Linear, MatmulAddLeavesItsSource) {
+  for (int64_t batch : {1, 3})
+    for (auto [m, n, k] : sizes) {
+      Buffer a(dtype(), {batch, m, k}, 1), b(dtype(), {batch, n, k}, 2), source(dtype(), {batch, m, n}, 3),
+          c(dtype(), {batch, m, n}, Doubles(static_cast<size_t>(batch * m * n), std::nan("")));
+      backend().matmul_add(c, source, a, false, b, true, -1.5f, 0.25f);
+      Doubles want = source.given();
+      for (size_t x = 0; x < want.size(); ++x) {
+        const double *row = &a.given()[x / n * k], *column = &b.given()[(x / (m * n) * n + x % n) * k];
+        want[x] *= 0.25;
+        for (int64_t i = 0; i < k; ++i) want[x] -= 1.5 * row[i] * column[i];
+      }
+      expect_close(c.read(), want, dtype(), "c");
+      EXPECT_EQ(source.read(), source.given());
+    }
+}
+
+double gelu(Gelu kind, double x) {
+  if (kind == Gelu::erf) return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+  return 0.5 * x * (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
+}
+
+TEST_P(Linear, GeluForward) {
+  for (auto [n, o, i] : sizes)
+    for (Gelu kind : {Gelu::tanh, Gelu::erf})
+      for (bool biased : {false, true}) {
+        Buffer in(dtype(), {n, i}, 1), weight(dtype(), {o, i}, 2, 0.3), bias(dtype(), {o}, 3), out(dtype(), {n, o}, 4),
+            pre(dtype(), {n, o}, 5);
+        backend().linear_gelu_forward(kind, out, pre, in, weight, biased ? bias.tensor() : Tensor());
+        Doubles want = product(in.given(), false, weight.given(), true, n, o, i);
+        for (size_t x = 0; biased && x < want.size(); ++x) want[x] += bias.given()[x % o];
+        expect_close(pre.read(), want, dtype(), "pre");
+        for (double& x : want) x = gelu(kind, x);
+        expect_close(out.read(), want, dtype(), "out");
+      }
+}
+
+TEST_P(Linear, GeluBackward) {
+  for (auto [n, o, i] : sizes)
+    for (Gelu kind : {Gelu::tanh, Gelu::erf}) {
+      Buffer dout(dtype(), {n, o}, 1), weight(dtype(), {o, i}, 2, 0.3), pre(dtype(), {n, i}, 3),
+          d_pre(dtype(), {n, i}, 4);
+      backend().linear_gelu_backward(kind, d_pre, dout, weight, pre);
+      Doubles want = product(dout.given(), false, weight.given(), false, n, i, o);
+      for (size_t x = 0; x < want.size(); ++x) {
+        const double at = pre.given()[x], h = 1e-5;
+        want[x] *= (gelu(kind, at + h) - gelu(kind, at - h)) / (2 * h);
+      }
+      expect_close(d_pre.read(), want, dtype(), "d_pre");
+    }
+}
+
 TEST_P(Linear, TallProducts) {
   for (auto [n, o, i] : tall_sizes) {
     Buffer in(dtype(), {n, i}, 1), dout(dtype(), {n, o}, 2), weight(dtype(), {o, i}, 3),

@@ -179,6 +179,32 @@ TEST_P(Optimizers, Project) {
       }
 }
 
+// projection: none, along the normalized weights, along the raw ones.
+void expect_normalized_step(Matrices x, Along along, int projection, Eps mode) {
+  NormalizedStepRule rule;
+  rule.momentum = {0.9f, 0.2f, 0.8f, 0.3f, false, 0.5f};
+  rule.along = along;
+  rule.project = projection > 0;
+  rule.raw = projection == 2;
+  rule.eps = 1e-2f;
+  rule.eps_mode = mode;
+  rule.step = 0.3f;
+  rule.decay = 0.05f;
+  backend().normalized_step(x.slots, rule);
+  for (int64_t i = 0; i < x.n; ++i) {
+    Doubles b = x.first[i]->given(), u;
+    mix(rule.momentum, x.gradients[i]->given(), b, u);
+    expect_close(x.first[i]->read(), b, x.state(), "first");
+    if (projection) project(u, x.value(i).given(), x.cols, along, rule.raw, double{rule.eps});
+    const Doubles squares = sums_along(u, u, x.cols, along);
+    x.expect_updated(
+        i, [&](size_t) { return 1 - double{rule.decay}; },
+        [&](size_t j) {
+          return double{rule.step} * x.slots[i].scale * u[j] / divisor(squares[j], double{rule.eps}, mode);
+        });
+  }
+}
+
 TEST_P(Optimizers, NormalizedStep) {
   for (auto [n, rows, cols] : shapes)
     for (Along along : {Along::row, Along::column})
@@ -186,31 +212,12 @@ TEST_P(Optimizers, NormalizedStep) {
         for (Eps mode : {Eps::add, Eps::clamp}) {
           // A projected row or column of one element is zero but for rounding, which normalizing would blow up.
           if (projection == 1 && (along == Along::row ? cols : rows) == 1) continue;
-          Matrices x = make(n, rows, cols);
-          NormalizedStepRule rule;
-          rule.momentum = {0.9f, 0.2f, 0.8f, 0.3f, false, 0.5f};
-          rule.along = along;
-          rule.project = projection > 0;
-          rule.raw = projection == 2;
-          rule.eps = 1e-2f;
-          rule.eps_mode = mode;
-          rule.step = 0.3f;
-          rule.decay = 0.05f;
-          backend().normalized_step(x.slots, rule);
-          for (int64_t i = 0; i < n; ++i) {
-            Doubles b = x.first[i]->given(), u;
-            mix(rule.momentum, x.gradients[i]->given(), b, u);
-            expect_close(x.first[i]->read(), b, x.state(), "first");
-            if (projection) project(u, x.value(i).given(), cols, along, rule.raw, double{rule.eps});
-            const Doubles squares = sums_along(u, u, cols, along);
-            x.expect_updated(
-                i, [&](size_t) { return 1 - double{rule.decay}; },
-                [&](size_t j) {
-                  return double{rule.step} * x.slots[i].scale * u[j] / divisor(squares[j], double{rule.eps}, mode);
-                });
-          }
+          expect_normalized_step(make(n, rows, cols), along, projection, mode);
         }
 }
+
+// More than the shared memory of a GPU's block.
+TEST_P(Optimizers, NormalizedStepOfVeryWideRows) { expect_normalized_step(make(2, 2, 60000), Along::row, 1, Eps::add); }
 
 TEST_P(Optimizers, Normalize) {
   for (auto [n, rows, cols] : shapes)

@@ -5,6 +5,7 @@
 #include <cuda_bf16.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -45,7 +46,21 @@ struct Description {
   cublasLtEpilogue_t epilogue;
   cudaDataType bias_type;
   const void* bias;
+  void* auxiliary;
+  int64_t auxiliary_ld;
+
+  bool has(int part) const { return (epilogue & part) != 0; }
 };
+constexpr int bias_part = CUBLASLT_EPILOGUE_BIAS, gelu_part = CUBLASLT_EPILOGUE_GELU, slope_part = 64,
+              auxiliary_part = 128;
+
+float sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
+float inner(float x) { return 1.5957691216057308f * (x + 0.044715f * x * x * x); }
+float gelu(float x) { return x * sigmoid(inner(x)); }
+float gelu_slope(float x) {
+  float s = sigmoid(inner(x));
+  return s + x * s * (1.0f - s) * 1.5957691216057308f * (1.0f + 3.0f * 0.044715f * x * x);
+}
 
 struct Preference {
   uint64_t workspace;
@@ -107,7 +122,7 @@ cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* handle, cublasComp
                                         cudaDataType_t scale) {
   if (compute != CUBLAS_COMPUTE_32F || scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
   *handle = reinterpret_cast<cublasLtMatmulDesc_t>(
-      new Description{CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT, CUDA_R_32F, nullptr});
+      new Description{CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT, CUDA_R_32F, nullptr, nullptr, 0});
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t handle) {
@@ -128,6 +143,10 @@ cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t handle, cubla
       return assign(d.bias_type, value, bytes);
     case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
       return assign(d.bias, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER:
+      return assign(d.auxiliary, value, bytes);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD:
+      return assign(d.auxiliary_ld, value, bytes);
     default:
       return CUBLAS_STATUS_NOT_SUPPORTED;
   }
@@ -206,8 +225,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                               const void* beta, const void* C, cublasLtMatrixLayout_t c_handle, void* D,
                               cublasLtMatrixLayout_t d_handle, const cublasLtMatmulAlgo_t* algorithm, void* workspace,
                               size_t workspace_bytes, cudaStream_t) {
-  const Description& m = description_of(description);
-  const Layout &a = layout_of(a_handle), &b = layout_of(b_handle), &d = layout_of(d_handle);
+  const Description m = description_of(description);
+  const Layout a = layout_of(a_handle), b = layout_of(b_handle), d = layout_of(d_handle);
   bool ta = m.transpose_a != CUBLAS_OP_N, tb = m.transpose_b != CUBLAS_OP_N;
   uint64_t k = ta ? a.rows : a.cols;
   Asked asked;
@@ -215,27 +234,45 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
   uintptr_t addresses =
       reinterpret_cast<uintptr_t>(A) | reinterpret_cast<uintptr_t>(B) | reinterpret_cast<uintptr_t>(D);
   using emulation::is_device_range;
-  if (asked.m != d.rows || asked.n != d.cols || asked.k != k || addresses % asked.alignment || C != D ||
-      c_handle != d_handle || !is_device_range(A, a.bytes()) || !is_device_range(B, b.bytes()) ||
-      !is_device_range(D, d.bytes()) || !is_device_range(workspace, workspace_bytes))
+  auto overlap = [&](const void* x) {
+    const char *first = static_cast<const char*>(x), *output = static_cast<const char*>(D);
+    return first < output + d.bytes() && output < first + d.bytes();
+  };
+  if (asked.m != d.rows || asked.n != d.cols || asked.k != k || addresses % asked.alignment ||
+      (C != D && (overlap(C) || !is_device_range(C, d.bytes()))) || c_handle != d_handle ||
+      !is_device_range(A, a.bytes()) || !is_device_range(B, b.bytes()) || !is_device_range(D, d.bytes()) ||
+      !is_device_range(workspace, workspace_bytes))
     return CUBLAS_STATUS_INVALID_VALUE;
-  bool bias = m.epilogue == CUBLASLT_EPILOGUE_BIAS;
   Layout bias_layout{m.bias_type, d.rows, 1, int64_t(d.rows), 0, 1};
-  if (bias && !is_device_range(m.bias, bias_layout.bytes())) return CUBLAS_STATUS_INVALID_VALUE;
+  if (m.has(bias_part) && !is_device_range(m.bias, bias_layout.bytes())) return CUBLAS_STATUS_INVALID_VALUE;
+  Layout other{d.type, d.rows, d.cols, m.auxiliary_ld, 0, 1};
+  if (m.has(auxiliary_part) && (d.batch > 1 || m.auxiliary_ld % 8 || !other.valid() || overlap(m.auxiliary) ||
+                                !is_device_range(m.auxiliary, other.bytes())))
+    return CUBLAS_STATUS_INVALID_VALUE;
 
-  emulation::DeviceMemoryOpen open;
+  // Everything by value: a recorded product keeps what it was called with.
   float scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
-  for (int64_t entry = 0; entry < d.batch; ++entry) {
-    std::vector<float> left = gather(a, A, entry, ta), right = gather(b, B, entry, !tb);
-    for (uint64_t col = 0; col < d.cols; ++col)
-      for (uint64_t row = 0; row < d.rows; ++row) {
-        float sum = 0.0f;
-        for (uint64_t i = 0; i < k; ++i) sum += left[row * k + i] * right[col * k + i];
-        size_t at = size_t(entry * d.stride) + col * size_t(d.ld) + row;
-        float value = scale * sum + (keep != 0.0f ? keep * d.get(D, at) : 0.0f);  // beta 0 never reads
-        d.set(D, at, bias ? value + bias_layout.get(m.bias, row) : value);
-      }
-  }
-  return CUBLAS_STATUS_SUCCESS;
+  auto multiply = [=] {
+    emulation::DeviceMemoryOpen open;
+    for (int64_t entry = 0; entry < d.batch; ++entry) {
+      std::vector<float> left = gather(a, A, entry, ta), right = gather(b, B, entry, !tb);
+      for (uint64_t col = 0; col < d.cols; ++col)
+        for (uint64_t row = 0; row < d.rows; ++row) {
+          float sum = 0.0f;
+          for (uint64_t i = 0; i < k; ++i) sum += left[row * k + i] * right[col * k + i];
+          size_t at = size_t(entry * d.stride) + col * size_t(d.ld) + row, beside = col * size_t(other.ld) + row;
+          float value = scale * sum + (keep != 0.0f ? keep * d.get(C, at) : 0.0f);  // beta 0 never reads
+          if (m.has(bias_part)) value += bias_layout.get(m.bias, row);
+          if (m.has(gelu_part)) {
+            if (m.has(auxiliary_part)) other.set(m.auxiliary, beside, value);
+            value = gelu(value);
+          } else if (m.has(slope_part)) {
+            value *= gelu_slope(other.get(m.auxiliary, beside));
+          }
+          d.set(D, at, value);
+        }
+    }
+  };
+  return emulation::queue(multiply) == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 }

@@ -1,6 +1,8 @@
-// A stand-in for the CUDA runtime calls that kernels/cuda makes. Streams are synchronous. Device memory is one
-// reserved range of addresses: filled with NaN when allocated, poisoned when freed, and unreachable (PROT_NONE) unless
-// a kernel, a copy or a library call runs, so that host code that follows a device pointer faults as with a GPU.
+// A stand-in for the CUDA runtime calls that kernels/cuda makes. Kernels run at once; copies between the device and
+// pinned memory arrive at the wait for them and not before, and what they read must not change until then. Device
+// memory is one reserved range of addresses: filled with NaN when allocated, poisoned when freed, and unreachable
+// (PROT_NONE) unless a kernel, a copy or a library call runs, so that host code that follows a device pointer faults
+// as with a GPU.
 #include <cuda_runtime.h>
 #include <sys/mman.h>
 
@@ -9,9 +11,12 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <utility>
+#include <vector>
 
 #include "engine.h"
 #include "fiber.h"
+#include "runtime.h"
 
 namespace emulation {
 namespace {
@@ -21,7 +26,7 @@ constexpr size_t filled_bytes = size_t(4) << 20;  // what is filled of a large a
 
 struct DeviceMemory {
   char* base = nullptr;
-  size_t used = 0;
+  size_t used = 0, limit = reserved_bytes;
   int open = 0;
   std::map<char*, size_t> live;
 
@@ -36,7 +41,7 @@ struct DeviceMemory {
       base = static_cast<char*>(range);
     }
     size_t offset = (used + gap - 1) / gap * gap;
-    if (bytes > reserved_bytes || offset + bytes + gap > reserved_bytes) return nullptr;
+    if (bytes > limit || offset + bytes + gap > limit) return nullptr;
     used = offset + bytes + gap;
     char* memory = base + offset;
     live[memory] = bytes;
@@ -64,9 +69,11 @@ struct DeviceMemory {
 };
 
 DeviceMemory memory;
-cudaError_t last_error = cudaSuccess;
+cudaError_t last_error = cudaSuccess, broken = cudaSuccess;
+RuntimeCounts counted;
 
 cudaError_t result(cudaError_t error) {
+  if (error == cudaSuccess) error = broken;
   if (error != cudaSuccess) last_error = error;
   return error;
 }
@@ -75,7 +82,77 @@ bool host_side(cudaMemcpyKind kind, bool source) {
   return kind == (source ? cudaMemcpyHostToDevice : cudaMemcpyDeviceToHost) || kind == cudaMemcpyHostToHost;
 }
 
+std::map<const char*, size_t> pinned;
+
+bool is_pinned(const void* begin) {
+  auto next = pinned.upper_bound(static_cast<const char*>(begin));
+  if (next == pinned.begin()) return false;
+  --next;
+  return begin < next->first + next->second;
+}
+
+// A copy from or to pinned memory that nobody has waited for.
+struct Transfer {
+  uint64_t number;
+  char* host;
+  std::vector<char> bytes;
+  bool arrives;  // at the host
+};
+std::vector<Transfer> transfers;
+uint64_t queued = 0;  // how many things streams were given, and how many of them are known to be done
+uint64_t done = 0;
+
+void wait_for(uint64_t number) {
+  if (number > done) ++counted.waits;
+  done = std::max(done, number);
+  size_t kept = 0;
+  for (Transfer& t : transfers) {
+    if (t.number > done)
+      transfers[kept++] = std::move(t);
+    else if (t.arrives)
+      std::memcpy(t.host, t.bytes.data(), t.bytes.size());
+    else if (std::memcmp(t.host, t.bytes.data(), t.bytes.size()) != 0)
+      throw DeviceError("pinned memory was written to while a copy read it");
+  }
+  transfers.resize(kept);
+}
+
+void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
+  DeviceMemoryOpen open;
+  const bool download = kind == cudaMemcpyDeviceToHost;
+  if (kind != cudaMemcpyDeviceToDevice && is_pinned(download ? to : from)) {
+    char* host = static_cast<char*>(download ? to : const_cast<void*>(from));
+    const char* source = static_cast<const char*>(from);
+    transfers.push_back({queued, host, {source, source + bytes}, download});
+    if (download) {
+      std::memset(to, 0xFF, bytes);
+      return;
+    }
+  } else if (kind != cudaMemcpyDeviceToDevice) {
+    wait_for(queued);  // the driver copies pageable memory itself
+  }
+  std::memmove(to, from, bytes);
+}
+
+using Recording = std::vector<std::function<void()>>;
+Recording* recording = nullptr;
+
 }  // namespace
+
+cudaError_t queue(std::function<void()> work) {
+  if (cudaError_t error = result(cudaSuccess)) return error;
+  if (recording) {
+    recording->push_back(std::move(work));
+  } else {
+    ++queued;
+    work();
+  }
+  return cudaSuccess;
+}
+
+RuntimeCounts counts() { return counted; }
+void break_device(cudaError_t error) { broken = error; }
+void limit_memory(size_t bytes) { memory.limit = bytes; }
 
 DeviceMemoryOpen::DeviceMemoryOpen() {
   if (memory.open++ == 0) memory.protect(true);
@@ -116,6 +193,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   std::strcpy(properties->name, "emulated GPU");
   properties->major = 9;
   properties->multiProcessorCount = 4;
+  properties->sharedMemPerBlockOptin = 227 * 1024;
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
@@ -123,7 +201,7 @@ cudaError_t cudaDriverGetVersion(int* version) {
   return cudaSuccess;
 }
 cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
-  *total_bytes = emulation::reserved_bytes;
+  *total_bytes = memory.limit;
   *free_bytes = *total_bytes - memory.used;
   return cudaSuccess;
 }
@@ -132,22 +210,29 @@ const char* cudaGetErrorString(cudaError_t error) {
   return error == cudaSuccess                 ? "no error"
          : error == cudaErrorMemoryAllocation ? "out of memory"
          : error == cudaErrorInvalidDevice    ? "invalid device ordinal"
+         : error == cudaErrorIllegalAddress   ? "an illegal memory access was encountered"
                                               : "invalid argument";
 }
 cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return cudaSuccess; }
 
 cudaError_t cudaMalloc(void** pointer, size_t bytes) {
+  ++emulation::counted.allocations;
   *pointer = memory.allocate(bytes);
   return result(*pointer ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 cudaError_t cudaFree(void* pointer) {
+  ++emulation::counted.allocations;
   return result(!pointer || memory.release(pointer) ? cudaSuccess : cudaErrorInvalidValue);
 }
 cudaError_t cudaMallocHost(void** pointer, size_t bytes) {
+  ++emulation::counted.allocations;
   *pointer = std::malloc(bytes);
+  emulation::pinned[static_cast<char*>(*pointer)] = bytes;
   return result(*pointer ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 cudaError_t cudaFreeHost(void* pointer) {
+  ++emulation::counted.allocations;
+  emulation::pinned.erase(static_cast<char*>(pointer));
   std::free(pointer);
   return cudaSuccess;
 }
@@ -156,16 +241,15 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   if (is_device_range(to, bytes) == emulation::host_side(kind, false) ||
       is_device_range(from, bytes) == emulation::host_side(kind, true))
     return result(cudaErrorInvalidValue);
-  DeviceMemoryOpen open;
-  std::memmove(to, from, bytes);
-  return cudaSuccess;
+  return emulation::queue([=] { emulation::copy(to, from, bytes, kind); });
 }
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
   if (bytes == 0) return cudaSuccess;
   if (!is_device_range(to, bytes)) return result(cudaErrorInvalidValue);
-  DeviceMemoryOpen open;
-  std::memset(to, value, bytes);
-  return cudaSuccess;
+  return emulation::queue([=] {
+    DeviceMemoryOpen open;
+    std::memset(to, value, bytes);
+  });
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
@@ -176,27 +260,68 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   std::free(stream);
   return cudaSuccess;
 }
-cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
-cudaError_t cudaDeviceSynchronize() { return cudaSuccess; }
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  if (emulation::recording) return result(cudaErrorStreamCaptureUnsupported);
+  emulation::wait_for(emulation::queued);
+  return result(cudaSuccess);
+}
+cudaError_t cudaDeviceSynchronize() { return cudaStreamSynchronize(nullptr); }
+cudaError_t cudaStreamQuery(cudaStream_t) { return result(cudaSuccess); }
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+  if (emulation::recording) return result(cudaErrorIllegalState);
+  emulation::recording = new emulation::Recording();
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
+  *graph = reinterpret_cast<cudaGraph_t>(std::exchange(emulation::recording, nullptr));
+  return result(*graph ? cudaSuccess : cudaErrorIllegalState);
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  *executable =
+      reinterpret_cast<cudaGraphExec_t>(new emulation::Recording(*reinterpret_cast<emulation::Recording*>(graph)));
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete reinterpret_cast<emulation::Recording*>(graph);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  delete reinterpret_cast<emulation::Recording*>(executable);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
+  ++emulation::counted.replays;
+  for (const auto& work : *reinterpret_cast<emulation::Recording*>(executable))
+    if (cudaError_t error = emulation::queue(work)) return error;
+  return cudaSuccess;
+}
 
 using Clock = std::chrono::steady_clock;
+struct Event {
+  Clock::time_point time;
+  uint64_t number = 0;
+};
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = reinterpret_cast<cudaEvent_t>(new Clock::time_point());
+  *event = reinterpret_cast<cudaEvent_t>(new Event());
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete reinterpret_cast<Clock::time_point*>(event);
+  delete reinterpret_cast<Event*>(event);
   return cudaSuccess;
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
-  *reinterpret_cast<Clock::time_point*>(event) = Clock::now();
+  *reinterpret_cast<Event*>(event) = {Clock::now(), emulation::queued};
   return cudaSuccess;
 }
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  emulation::wait_for(reinterpret_cast<Event*>(event)->number);
+  return result(cudaSuccess);
+}
 cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
-  *milliseconds = std::chrono::duration<float, std::milli>(*reinterpret_cast<Clock::time_point*>(to) -
-                                                           *reinterpret_cast<Clock::time_point*>(from))
+  *milliseconds = std::chrono::duration<float, std::milli>(reinterpret_cast<Event*>(to)->time -
+                                                           reinterpret_cast<Event*>(from)->time)
                       .count();
   return cudaSuccess;
 }

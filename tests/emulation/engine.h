@@ -27,6 +27,9 @@ class DeviceError : public std::runtime_error {
 enum class Schedule { forward, reverse, random };
 void set_schedule(Schedule schedule, uint64_t seed = 1);
 
+// Work given to a stream: done at once, or kept for every replay while the stream is being recorded (cudart.cpp).
+cudaError_t queue(std::function<void()> work);
+
 // What a kernel may ask about its own thread.
 struct Thread {
   uint3 thread, block;

@@ -48,7 +48,7 @@ TEST_P(GoldenTrajectories, LossesNormsRatesAndFinalWeights) {
   const std::filesystem::path file = std::filesystem::path(testing::TempDir()) / (folder.filename().string() + ".json");
   write_file_atomically(file, config_of_case(folder, expect).dump());
   const TrainConfig config = load_config(file.string(), {});
-  auto backend = make_cpu_backend();
+  auto backend = make_golden_backend();
   auto alone = make_single_communicator();
   Trainer trainer(config, *backend, *alone);
   trainer.load_weights(TensorFiles(folder, "model"));

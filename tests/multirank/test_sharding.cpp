@@ -95,13 +95,12 @@ Result train(Communicator& communicator, ShardMode shard, Atom matrices, bool ti
   std::vector<std::vector<float>> momentum(sharding.shares().size());
   Arena memory(backend(), Category::data);
   Tensor tokens = memory.take(DType::i32, {micro_batch * length}),
-         targets = memory.take(DType::i32, {micro_batch * length});
+         targets = memory.take(DType::i32, {micro_batch * length}), loss = memory.take(DType::f32, {1});
 
   Result result;
   uint64_t before = communicator.traffic().tensor_bytes();
   for (int step = 0; step < steps; ++step) {
     sharding.begin_step();
-    StepTotals mine;
     int64_t micro_steps = sequences / micro_batch / communicator.size();
     for (int64_t m = 0; m < micro_steps; ++m) {
       int64_t first = (communicator.rank() * micro_steps + m) * micro_batch;
@@ -114,14 +113,11 @@ Result train(Communicator& communicator, ShardMode shard, Atom matrices, bool ti
       backend().upload(targets, drawn.data() + 1);
       sharding.begin_micro_step(m == micro_steps - 1);
       Tensor losses = model.loss_and_gradients(tokens, targets, 1.0f / (sequences * length));
-      std::vector<float> values(static_cast<size_t>(losses.numel()));
-      backend().download(values.data(), losses);
-      for (float value : values) mine.loss += value;
-      mine.targets += static_cast<double>(losses.numel());
+      backend().sum(loss, losses, m > 0);
     }
     sharding.finish_gradients();
-    StepTotals totals = sharding.add_up(mine);
-    result.losses.push_back(totals.loss / totals.targets);
+    StepTotals totals = sharding.add_up(loss, false);
+    result.losses.push_back(totals.loss / (sequences * length));
     result.squares.push_back(totals.gradient_squares);
     for (size_t i = 0; i < momentum.size(); ++i) update(sharding.shares()[i], momentum[i]);
     sharding.weights_changed();
@@ -219,9 +215,9 @@ TEST(Sharding, AGradientThatIsNotFiniteIsSeenEverywhere) {
     Tensor gradient = sharding.shares().back().gradient;
     backend().upload(gradient.view({gradient.numel()}).slice(0, 1), &bad);
   }
-  EXPECT_FALSE(std::isfinite(sharding.add_up({}).gradient_squares));
   Arena memory(backend(), Category::data);
-  Tensor tokens = memory.take(DType::i32, {length});
+  Tensor tokens = memory.take(DType::i32, {length}), loss = memory.take(DType::f32, {1});
+  EXPECT_FALSE(std::isfinite(sharding.add_up(loss, false).gradient_squares));
   model.loss(tokens, tokens);  // takes part in the gathers
 }
 

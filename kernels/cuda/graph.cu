@@ -1,0 +1,47 @@
+// Work that repeats as a CUDA graph: the first time it runs as it is, so that scratch memory grows and cuBLASLt's plans
+// are made; the second time its launches are recorded; from then on the whole of it is one call.
+#include "base/error.h"
+#include "kernels/cuda/cuda_backend.h"
+
+namespace rowan {
+namespace {
+
+// Keys that never come back (a gradient scale that follows the batch) must not pile up.
+constexpr size_t most_recordings = 16;
+
+}  // namespace
+
+void CudaBackend::repeat(uint64_t key, const std::function<void()>& work) {
+  if (!records_) return work();
+  auto found = recordings_.find(key);
+  if (found == recordings_.end()) {
+    if (recordings_.size() < most_recordings) recordings_.emplace(key, nullptr);
+    return work();
+  }
+  if (!found->second) {
+    Operation operation(*this, "record", Tensor());
+    check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
+    cudaGraph_t graph = nullptr;
+    try {
+      work();
+    } catch (...) {
+      cudaStreamEndCapture(stream_, &graph);
+      if (graph) cudaGraphDestroy(graph);
+      throw;
+    }
+    check(cudaStreamEndCapture(stream_, &graph));
+    cudaError_t made = cudaGraphInstantiate(&found->second, graph, 0);
+    cudaGraphDestroy(graph);
+    check(made);
+  }
+  Operation operation(*this, "replay", Tensor());
+  check(cudaGraphLaunch(found->second, stream_));
+}
+
+void CudaBackend::forget_recordings() {
+  for (auto& [key, executable] : recordings_)
+    if (executable) cudaGraphExecDestroy(executable);
+  recordings_.clear();
+}
+
+}  // namespace rowan

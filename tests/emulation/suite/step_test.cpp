@@ -1,0 +1,144 @@
+// A training step on the CUDA backend as the runtime's stand-in sees it: when the host waits, what is allocated, what
+// recorded work changes; and what is said when memory, a kernel or the device's limits stand in the way.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "base/error.h"
+#include "emulation/runtime.h"
+#include "small_run.h"
+#include "train/loop.h"
+#include "train/trainer.h"
+
+namespace rowan {
+namespace {
+
+// A bf16 run of 4 steps of 2 micro-batches.
+TrainConfig config_of(const Json& model, const std::string& optimizer) {
+  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "emulated_step";
+  std::filesystem::create_directories(folder);
+  write_small_shard(folder / "train.bin", 1000);
+  const Json config = {{"model", model},
+                       {"data", {{"train", (folder / "train.bin").string()}}},
+                       {"batch", {{"sequences", 4}, {"sequence_length", 16}, {"micro_batch", 2}}},
+                       {"optimizer", {{"name", optimizer}, {"lr", 1e-2}}},
+                       {"precision", "bf16"},
+                       {"grad_clip", 1.0},
+                       {"run", {{"dir", (folder / "run").string()}, {"steps", 4}}}};
+  std::filesystem::remove_all(folder / "run");
+  write_file_atomically(folder / "config.json", config.dump());
+  return load_config((folder / "config.json").string(), {});
+}
+
+std::string error_of(const std::function<void()>& work) {
+  try {
+    work();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+class Step : public testing::TestWithParam<std::string> {};
+
+TEST_P(Step, WaitsOnceAndAllocatesNothing) {
+  for (const Json& model : {small_llama(), small_gpt2()}) {
+    const TrainConfig config = config_of(model, GetParam());
+    auto backend = make_cuda_backend(0);
+    auto alone = make_single_communicator();
+    Trainer trainer(config, *backend, *alone);
+    trainer.step(false);
+    for (int step = 1; step < 3; ++step) {
+      const emulation::RuntimeCounts before = emulation::counts();
+      trainer.step(false);
+      EXPECT_EQ(emulation::counts().waits - before.waits, 1);
+      EXPECT_EQ(emulation::counts().allocations - before.allocations, 0);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Recipes, Step, testing::Values("adamw", "muon", "rmnp", "nora", "mano", "namo-d"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::erase(name, '-');
+                           return name;
+                         });
+
+// Losses and final weights of a run.
+std::vector<float> run(const TrainConfig& config) {
+  auto backend = make_cuda_backend(0);
+  auto alone = make_single_communicator();
+  Trainer trainer(config, *backend, *alone);
+  std::vector<float> result;
+  for (int step = 0; step < 4; ++step) result.push_back(static_cast<float>(trainer.step(false).loss));
+  for (const Parameter& parameter : trainer.model().parameters().parameters()) {
+    std::vector<float> values(static_cast<size_t>(parameter.numel()));
+    trainer.model().get(parameter, values.data());
+    result.insert(result.end(), values.begin(), values.end());
+  }
+  return result;
+}
+
+TEST(Graphs, ReplayedPassesGiveTheSameBits) {
+  for (const Json& model : {small_llama(), small_gpt2()}) {
+    const TrainConfig config = config_of(model, "muon");
+    const std::vector<float> plain = run(config);
+    EXPECT_EQ(run(config), plain);
+    const int64_t before = emulation::counts().replays;
+    setenv("ROWAN_CUDA_GRAPHS", "1", 1);
+    const std::vector<float> recorded = run(config);
+    unsetenv("ROWAN_CUDA_GRAPHS");
+    EXPECT_EQ(recorded, plain);
+    EXPECT_EQ(emulation::counts().replays - before, 4);  // the first two steps still grow scratch memory
+  }
+}
+
+TEST(Graphs, TheSwitchIsChecked) {
+  setenv("ROWAN_CUDA_GRAPHS", "yes", 1);
+  EXPECT_EQ(error_of([] { make_cuda_backend(0); }), "ROWAN_CUDA_GRAPHS is 'yes'; one of 0, 1");
+  unsetenv("ROWAN_CUDA_GRAPHS");
+}
+
+TEST(Failures, OutOfMemoryNamesTheCategoryTheSizeAndThePlan) {
+  const TrainConfig config = config_of(small_llama(), "adamw");
+  auto backend = make_cuda_backend(0);
+  auto alone = make_single_communicator();
+  emulation::limit_memory(size_t{33} << 20);  // cuBLASLt's workspace and little else
+  Json model = small_llama();
+  model["vocab_size"] = 40000;
+  const std::string message = error_of([&] { train(config_of(model, "adamw"), *backend, *alone, false); });
+  emulation::limit_memory(size_t{16} << 30);
+  EXPECT_TRUE(message.find("bytes (") != std::string::npos && message.find(" for ") != std::string::npos &&
+              message.find("taken so far: ") != std::string::npos &&
+              message.find("`rowan plan` says of this run: ") != std::string::npos &&
+              message.find("at most: weights ") != std::string::npos)
+      << message;
+}
+
+TEST(Failures, AKernelsFailureNamesOperationAndShape) {
+  auto backend = make_cuda_backend(0);
+  Arena arena(*backend, Category::workspace);
+  Tensor x = arena.take(DType::f32, {3, 5});
+  emulation::break_device(cudaErrorIllegalAddress);
+  const std::string launched = error_of([&] { backend->scale(x, 2); });
+  float value[15];
+  const std::string waited = error_of([&] { backend->download(value, x); });
+  emulation::break_device(cudaSuccess);
+  const std::string what =
+      " on f32[3, 5]: CUDA says: an illegal memory access was encountered; it may have been an operation before: with "
+      "CUDA_LAUNCH_BLOCKING=1 the one named here failed";
+  EXPECT_EQ(launched, "scale" + what);
+  EXPECT_EQ(waited, "download" + what);
+}
+
+TEST(Failures, AHeadTooWideIsRefusedAtTheStart) {
+  Json model = small_llama();
+  model["head_dim"] = 264;
+  auto backend = make_cuda_backend(0);
+  EXPECT_EQ(error_of([&] { Model(*backend, model_from(model), ModelOptions()); }),
+            "model: head_dim (hidden_size / num_attention_heads) is 264, must be at most 256 on the device \"cuda\"");
+}
+
+}  // namespace
+}  // namespace rowan
