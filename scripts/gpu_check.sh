@@ -32,7 +32,8 @@ while [ $# -gt 0 ]; do
   shift 2
 done
 for part in $parts; do
-  [[ " build $checks $benches " == *" $part "* ]] || refuse "--only: $part is no part; build $checks $benches check bench"
+  [[ " build $checks $benches " == *" $part "* ]] ||
+    refuse "--only: $part is no part; build $checks $benches check bench"
 done
 wanted() { [[ " $parts " == *" $1 "* ]]; }
 
@@ -90,7 +91,8 @@ if wanted build; then
     export NCCL_HOME=$out/nccl LD_LIBRARY_PATH=$out/nccl/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   fi
   tests=ON
-  [ -e /usr/include/gtest/gtest.h ] || [ -e "$out/debs/usr/include/gtest/gtest.h" ] || [ -n "${GTEST_ROOT:-}" ] || tests=OFF
+  [ -e /usr/include/gtest/gtest.h ] || [ -e "$out/debs/usr/include/gtest/gtest.h" ] || [ -n "${GTEST_ROOT:-}" ] ||
+    tests=OFF
   command -v ninja >/dev/null && options+=(-G Ninja)
   check configure cmake -B $build -DROWAN_CUDA=ON -DROWAN_TESTS=$tests -DCMAKE_CUDA_ARCHITECTURES="${capability/./}" \
     ${options[@]+"${options[@]}"} || finish
@@ -113,7 +115,8 @@ short() {  # NAME OPTION...
   rm -rf "$out/runs/$name"
   [ -f data/tales/validation.bin ] || $rowan tales --out data/tales || return
   ${launcher:-} $rowan train configs/quickstart.json --set "run.dir=$out/runs/$name" --set device=cuda \
-    --set run.steps=20 --set schedule.warmup_steps=2 --set run.log_every=1 --set run.eval_every=0 --set run.sample_tokens=0 "$@"
+    --set batch.micro_batch=4 --set run.steps=20 --set schedule.warmup_steps=2 --set run.log_every=1 \
+    --set run.eval_every=0 --set run.sample_tokens=0 "$@"
 }
 same_bits() {  # NAME NAME
   local a b
@@ -122,7 +125,8 @@ same_bits() {  # NAME NAME
 }
 close_losses() {  # NAME NAME TOLERANCE
   local a b
-  a=$(grep -o '"loss": *[0-9.e+-]*' "$out/runs/$1/metrics.jsonl") && b=$(grep -o '"loss": *[0-9.e+-]*' "$out/runs/$2/metrics.jsonl") || return
+  a=$(grep -o '"loss": *[0-9.e+-]*' "$out/runs/$1/metrics.jsonl") || return
+  b=$(grep -o '"loss": *[0-9.e+-]*' "$out/runs/$2/metrics.jsonl") || return
   paste <(echo "$a") <(echo "$b") | awk -v tolerance="$3" '
     { d = ($2 - $4) / $4; d = d < 0 ? -d : d; if (d > worst) worst = d; ++rows }
     END { printf "losses of %d steps differ by at most %.2g of their value, allowed %.2g\n", rows, worst, tolerance
@@ -139,8 +143,8 @@ compare_part() {  # PRECISION TOLERANCE
 ranks_part() {  # NAME COMMUNICATOR LAUNCHER...
   local name=$1 communicator=$2
   shift 2
-  launcher="$*" ROWAN_COMMUNICATOR=$communicator short "$name" --set precision=fp32 && short alone --set precision=fp32 &&
-    close_losses "$name" alone 1e-3
+  launcher="$*" ROWAN_COMMUNICATOR=$communicator short "$name" --set precision=fp32 &&
+    short alone --set precision=fp32 && close_losses "$name" alone 1e-3
 }
 if wanted repeat; then check two_runs_and_graphs_same_bits repeat_part; fi
 if wanted compare; then
@@ -148,7 +152,11 @@ if wanted compare; then
   check bf16_against_cpu compare_part bf16 2e-2
 fi
 if wanted ranks; then
-  if grep -qE '^NCCL_LIBRARY:.*=/' $build/CMakeCache.txt; then check nccl_1_rank ranks_part nccl nccl; else skip nccl_1_rank "built without NCCL"; fi
+  if grep -qE '^NCCL_LIBRARY:.*=/' $build/CMakeCache.txt; then
+    check nccl_1_rank ranks_part nccl nccl
+  else
+    skip nccl_1_rank "built without NCCL"
+  fi
   if command -v mpirun >/dev/null && ldd $rowan | grep -q libmpi; then
     check mpi_2_ranks_one_gpu ranks_part mpi mpi mpirun --allow-run-as-root --oversubscribe -n 2
   else
