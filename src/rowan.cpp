@@ -5,7 +5,30 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/names.h"
 #include "tools/commands.h"
+
+namespace {
+
+// Of a misspelt command the parser would only say that one is missing.
+void check_commands(const CLI::App& app, int argc, char** argv) {
+  const CLI::App* at = &app;
+  for (int i = 1; i < argc && argv[i][0] != '-'; ++i) {
+    const CLI::App* chosen = nullptr;
+    std::vector<std::string> names;
+    for (const CLI::App* command : at->get_subcommands([](const CLI::App*) { return true; })) {
+      names.push_back(command->get_name());
+      if (names.back() == argv[i]) chosen = command;
+    }
+    if (names.empty()) return;
+    if (!chosen)
+      rowan::fail("unknown command '{}'{} (allowed: {})", argv[i], rowan::did_you_mean(argv[i], names),
+                  rowan::join(names));
+    at = chosen;
+  }
+}
+
+}  // namespace
 
 // Exit codes: 0 done, 2 the user's mistake or a missing thing, 1 a defect of ours.
 int main(int argc, char** argv) {
@@ -23,6 +46,7 @@ int main(int argc, char** argv) {
   rowan::add_tokenize(app);
   rowan::add_train(app);
   try {
+    check_commands(app, argc, argv);
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::Success& help) {

@@ -69,6 +69,12 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
   if (replaces) std::filesystem::remove_all(from);
 }
 
+void make_directories(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) fail("cannot create the directory {}: {}", path.string(), error.message());
+}
+
 std::string read_file(const std::filesystem::path& path) {
   OpenFile file(path);
   std::string content(file.size, '\0');

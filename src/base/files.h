@@ -11,6 +11,9 @@
 
 namespace rowan {
 
+// Makes a directory and those above it, where they are not there yet.
+void make_directories(const std::filesystem::path& path);
+
 // The whole content.
 std::string read_file(const std::filesystem::path& path);
 

@@ -17,6 +17,14 @@ int line_at(const std::string& text, size_t byte) {
   return 1 + static_cast<int>(std::count(text.begin(), text.begin() + std::min(byte, text.size()), '\n'));
 }
 
+// "NAME:LINE:COLUMN"; columns count bytes from 1.
+std::string place_of(const JsonSource& source, size_t byte) {
+  byte = std::min(byte, source.text.size());
+  const size_t newline = source.text.rfind('\n', byte ? byte - 1 : 0);
+  const size_t begin = byte == 0 || newline == std::string::npos ? 0 : newline + 1;
+  return fmt::format("{}:{}:{}", source.name, line_at(source.text, byte), byte - begin + 1);
+}
+
 // Walks a well-formed JSON text only as far as needed to find where a path's value begins.
 class Locator {
  public:
@@ -26,6 +34,8 @@ class Locator {
     value("", path);
     return found_;
   }
+  // Where a key stands for the second time in an object.
+  size_t find_repeated_key() { return find(""); }
 
  private:
   void space() {
@@ -51,12 +61,18 @@ class Locator {
     }
     if (text_[i_] == '{' || text_[i_] == '[') {
       const bool object = text_[i_++] == '{';
+      std::set<std::string> keys;
       for (int index = 0;; ++index) {
         space();
         if (i_ >= text_.size() || text_[i_] == '}' || text_[i_] == ']') break;
         std::string key = std::to_string(index);
         if (object) {
+          const size_t at = i_;
           key = quoted();
+          if (!keys.insert(key).second) {
+            found_ = at;
+            return;
+          }
           space();
           ++i_;  // ':'
         }
@@ -96,12 +112,15 @@ int line_of(const std::string& text, const std::string& path) {
 }
 
 Json parse_json(const JsonSource& source) {
+  constexpr int deepest = 64;
   std::vector<std::set<std::string>> open;
-  auto watch = [&](int, Json::parse_event_t event, Json& parsed) {
+  auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth > deepest) fail("{}: not readable: nested more than {} deep", source.name, deepest);
     if (event == Json::parse_event_t::object_start) open.emplace_back();
     if (event == Json::parse_event_t::object_end) open.pop_back();
     if (event == Json::parse_event_t::key && !open.back().insert(parsed.get<std::string>()).second)
-      fail("{}: the key '{}' stands twice in one object", source.name, parsed.get<std::string>());
+      fail("{}: the key '{}' stands twice in one object", place_of(source, Locator(source.text).find_repeated_key()),
+           parsed.get<std::string>());
     return true;
   };
   try {
@@ -110,23 +129,39 @@ Json parse_json(const JsonSource& source) {
     std::string reason = error.what();
     if (size_t at = reason.find("syntax error"); at != std::string::npos) reason = reason.substr(at);
     std::replace(reason.begin(), reason.end(), '\n', ' ');
-    fail("{}:{}: not valid JSON: {}", source.name, line_at(source.text, error.byte), reason);
+    fail("{}: not valid JSON: {}", place_of(source, error.byte ? error.byte - 1 : 0), reason);
   } catch (const Json::out_of_range& error) {
-    fail("{}: not valid JSON: {}", source.name, error.what());  // a number like 1e999
+    // "... number overflow parsing '1e999'"
+    std::string number = error.what();
+    number = number.substr(number.find('\'') + 1);
+    number = number.substr(0, number.find('\''));
+    fail("{}: not valid JSON: the number {} is too large", place_of(source, source.text.find(number)), number);
   }
 }
+
+namespace {
+
+// Where the value at a path was written.
+std::string origin_of(const JsonSource& source, const std::string& path) {
+  for (const std::string& set : source.overridden) {
+    if (path == set) return "--set " + path;
+    if (path.starts_with(set + ".")) return fmt::format("--set {}: {}", set, path);
+  }
+  const int line = line_of(source.text, path);
+  return line ? fmt::format("{}:{}: {}", source.name, line, path) : fmt::format("{}: {}", source.name, path);
+}
+
+}  // namespace
 
 JsonObject::JsonObject(std::shared_ptr<const JsonSource> source, const Json& value, std::string path)
     : source_(std::move(source)), value_(&value), path_(std::move(path)) {
   if (!value.is_object())
-    rowan::fail("{}: {}: found {}, expected an object", source_->name, path_.empty() ? "top level" : path_,
-                type_name(value));
+    rowan::fail("{}: found {}, expected an object",
+                path_.empty() ? source_->name + ": top level" : origin_of(*source_, path_), type_name(value));
 }
 
 std::string JsonObject::where(const std::string& key) const {
-  std::string path = path_.empty() ? key : path_ + "." + key;
-  int line = line_of(source_->text, path);
-  return line ? fmt::format("{}:{}: {}", source_->name, line, path) : fmt::format("{}: {}", source_->name, path);
+  return origin_of(*source_, path_.empty() ? key : path_ + "." + key);
 }
 
 void JsonObject::fail(const std::string& key, const std::string& message) const {
@@ -250,15 +285,15 @@ void JsonObject::finish() const {
       fail(key, fmt::format("unknown key '{}'{} (allowed: {})", key, did_you_mean(key, allowed), join(allowed)));
 }
 
-void apply_override(Json& root, const std::string& assignment) {
+std::string apply_override(Json& root, const std::string& assignment) {
   size_t equals = assignment.find('=');
-  if (equals == std::string::npos || equals == 0)
-    fail("--set {}: expected path=value, as in optimizer.lr=3e-3", assignment);
+  if (equals == std::string::npos) fail("--set {}: expected path=value, as in optimizer.lr=3e-3", assignment);
   Json* place = &root;
   std::string path = assignment.substr(0, equals), value = assignment.substr(equals + 1);
   for (size_t begin = 0; begin <= path.size();) {
     size_t end = std::min(path.find('.', begin), path.size());
     std::string key = path.substr(begin, end - begin);
+    if (key.empty()) fail("--set {}: expected path=value, as in optimizer.lr=3e-3", assignment);
     if (place->is_null()) *place = Json::object();
     if (!place->is_object()) fail("--set {}: '{}' is not an object", assignment, path.substr(0, begin ? begin - 1 : 0));
     place = &(*place)[key];
@@ -266,6 +301,7 @@ void apply_override(Json& root, const std::string& assignment) {
   }
   Json parsed = Json::parse(value, nullptr, false);
   *place = parsed.is_discarded() ? Json(value) : parsed;
+  return path;
 }
 
 }  // namespace rowan

@@ -19,13 +19,16 @@ namespace rowan {
 
 using Json = nlohmann::ordered_json;
 
-// A JSON text with its origin. Comments and trailing commas are errors; so are duplicate keys.
+// A JSON text with its origin. Comments and trailing commas are errors; so are duplicate keys, numbers too large for a
+// double, and values nested deeper than anything Rowan reads.
 struct JsonSource {
   std::string name;  // file name, for messages
   std::string text;  // as read, to find line numbers
+  // Paths whose values came from --set and not from the text.
+  std::vector<std::string> overridden = {};
 };
 
-// Parses `text`; throws Error "NAME:LINE: ..." on a syntax error or a duplicate key.
+// Parses `text`; throws Error "NAME:LINE:COLUMN: ..." when it is not JSON.
 Json parse_json(const JsonSource& source);
 
 // A view of one object which remembers what was read. finish() reports the keys nobody asked for.
@@ -61,7 +64,7 @@ class JsonObject {
 
   // Throws Error for the first key that was never read, naming the nearest that could be.
   void finish() const;
-  // Throws Error about the field `key`: "FILE:LINE: PATH: message".
+  // Throws Error about the field `key`: "FILE:LINE: PATH: message", or "--set PATH: message" when it was set there.
   [[noreturn]] void fail(const std::string& key, const std::string& message) const;
 
  private:
@@ -78,7 +81,7 @@ class JsonObject {
 int line_of(const std::string& text, const std::string& path);
 
 // The edit `path=value` of --set: value is read as JSON, and as a plain string when it is not JSON. Missing objects
-// on the way are made.
-void apply_override(Json& root, const std::string& assignment);
+// on the way are made. Returns the path.
+std::string apply_override(Json& root, const std::string& assignment);
 
 }  // namespace rowan

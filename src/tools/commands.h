@@ -6,6 +6,11 @@
 
 namespace rowan {
 
+// For options: an integer that is `least` or more.
+CLI::Validator at_least(int64_t least);
+// For --device.
+CLI::Validator device_name();
+
 // Thrown to leave with a code when the message has been printed elsewhere.
 struct Exit {
   int code;

@@ -79,10 +79,10 @@ CLI::App* add_eval(CLI::App& app) {
   command->add_option("RUN", options->run, "run directory")->required();
   command->add_option("--data", options->data, "shards (a glob) instead of the run's validation data");
   command->add_option("--task", options->task, "score a task instead: hellaswag FILE")->expected(2);
-  command->add_option("--tokens", options->tokens, "at most this many; all when not given")->check(CLI::PositiveNumber);
+  command->add_option("--tokens", options->tokens, "at most this many; all when not given")->check(at_least(1));
   command->add_option("--micro-batch", options->micro_batch, "rows at a time; 4096 tokens when not given")
-      ->check(CLI::PositiveNumber);
-  command->add_option("--device", options->device, "auto, cpu or cuda")->capture_default_str();
+      ->check(at_least(1));
+  command->add_option("--device", options->device)->check(device_name())->capture_default_str();
   command->callback([options] { run(*options); });
   return command;
 }

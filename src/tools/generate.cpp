@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <memory>
 
@@ -22,6 +23,7 @@ struct Options {
 };
 
 void run(const Options& options) {
+  if (std::isnan(options.sampling.temperature)) fail("--temperature: found nan, 0 to 100 is allowed");
   RunFolder folder(options.run, [](const std::string& text) { fmt::print(stderr, "rowan: {}\n", text); });
   if (folder.tokenizer().empty()) fail("{}: the run names no tokenizer to read and write text with", options.run);
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
@@ -68,9 +70,9 @@ CLI::App* add_generate(CLI::App& app) {
       ->check(CLI::Range(0.0, 100.0));
   command->add_option("--top-k", options->sampling.top_k, "draw among the k likeliest tokens; 0: all")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(at_least(0));
   command->add_option("--seed", options->sampling.seed, "another seed, another text")->capture_default_str();
-  command->add_option("--device", options->device, "auto, cpu or cuda")->capture_default_str();
+  command->add_option("--device", options->device)->check(device_name())->capture_default_str();
   command->callback([options] { run(*options); });
   return command;
 }

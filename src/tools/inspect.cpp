@@ -172,7 +172,7 @@ CLI::App* add_inspect(CLI::App& app) {
   command->add_option("--width", settings->options.shards.width, "bytes a token of bare tokens")
       ->check(CLI::IsMember({2, 4}));
   command->add_option("--end-id", settings->options.shards.end_id, "end token, where the file does not say");
-  command->add_option("--head", settings->options.head, "tokens shown")->check(CLI::NonNegativeNumber);
+  command->add_option("--head", settings->options.head, "tokens shown")->check(at_least(0));
   command->callback([settings, formats] {
     InspectOptions options = settings->options;
     options.shards.format = formats.at(settings->format);

@@ -55,7 +55,7 @@ CLI::App* add_plan(CLI::App& app) {
   command->add_option("--set", options->overrides, "path=value; may be repeated")
       ->type_name("PATH=VALUE")
       ->allow_extra_args(false);
-  command->add_option("--ranks", options->ranks, "processes")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--ranks", options->ranks, "processes")->check(at_least(1))->capture_default_str();
   command->callback([options] { run(*options); });
   return command;
 }

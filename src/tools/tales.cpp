@@ -48,9 +48,7 @@ Json write_shard(const std::filesystem::path& folder, const std::string& name, c
 
 void run(const Options& options) {
   std::filesystem::path out = options.out;
-  std::error_code failure;
-  std::filesystem::create_directories(out, failure);
-  if (failure) fail("--out {}: {}", options.out, failure.message());
+  make_directories(out);
   Tales tales;
   Tales::Expectation expectation = tales.expectation();
   Json shards;

@@ -187,17 +187,17 @@ std::vector<fs::path> list_checkpoints(const fs::path& folder) {
 }
 
 std::optional<fs::path> newest_checkpoint(const fs::path& folder, const std::function<void(const std::string&)>& warn) {
-  std::string first_problem;
+  std::vector<std::string> damage;
   for (const fs::path& checkpoint : list_checkpoints(folder)) {
     try {
       verify_checkpoint(checkpoint);
+      for (const std::string& text : damage) warn("skipping a checkpoint: " + text);
       return checkpoint;
     } catch (const Error& error) {
-      warn(fmt::format("skipping checkpoint {}: {}", checkpoint.filename().string(), error.what()));
-      if (first_problem.empty()) first_problem = error.what();
+      damage.push_back(error.what());
     }
   }
-  if (!first_problem.empty()) fail("no undamaged checkpoint in {}: {}", folder.string(), first_problem);
+  if (!damage.empty()) fail("no undamaged checkpoint in {}: {}", folder.string(), damage.front());
   return std::nullopt;
 }
 

@@ -55,11 +55,6 @@ Enum pick(JsonObject& object, const char* key, const std::vector<std::string>& n
   return static_cast<Enum>(std::find(names.begin(), names.end(), chosen) - names.begin());
 }
 
-Json read_json(const std::string& path, std::shared_ptr<const JsonSource>& source) {
-  source = std::make_shared<const JsonSource>(JsonSource{path, read_file(path)});
-  return parse_json(*source);
-}
-
 }  // namespace
 
 const char* name_of(TrainPrecision precision) {
@@ -68,9 +63,9 @@ const char* name_of(TrainPrecision precision) {
 }
 
 TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides) {
-  std::shared_ptr<const JsonSource> source;
-  Json json = read_json(path, source);
-  for (const std::string& assignment : overrides) apply_override(json, assignment);
+  auto source = std::make_shared<JsonSource>(JsonSource{path, read_file(path)});
+  Json json = parse_json(*source);
+  for (const std::string& assignment : overrides) source->overridden.push_back(apply_override(json, assignment));
 
   TrainConfig config;
   JsonObject root(source, json);

@@ -58,7 +58,7 @@ void export_model(const ModelConfig& config, const TensorFiles& weights, DType d
   json["tie_word_embeddings"] = config.tied;
   json["torch_dtype"] = dtype == DType::bf16 ? "bfloat16" : "float32";
   if (tokenizer) json["bos_token_id"] = json["eos_token_id"] = tokenizer->end_id();
-  fs::create_directories(folder);
+  make_directories(folder);
   write_file_atomically(folder / "config.json", json.dump(2) + "\n");
 
   ModelConfig theirs = config;

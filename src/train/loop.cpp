@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "base/human.h"
+#include "base/files.h"
 #include "dist/agreement.h"
 #include "kernels/ceiling.h"
 #include "train/metrics.h"
@@ -48,6 +48,9 @@ std::optional<fs::path> find_start(const TrainConfig& config, bool resume, Progr
           "continue it with the new one",
           dir.string(), change.at("path").get<std::string>());
   }
+  if (!newest && fs::exists(dir / "config.json") && !fs::exists(dir / "metrics.jsonl") &&
+      read_file(dir / "config.json") != config.resolved.dump(2) + "\n")
+    fail("{}: has a config.json that is no run's; choose another run.dir", dir.string());
   return newest;
 }
 
@@ -153,7 +156,7 @@ void train(const TrainConfig& config, Backend& backend, Communicator& communicat
   std::unique_ptr<Watch> watch;
   together(communicator, [&] {
     if (!first) return;
-    fs::create_directories(config.run.dir);
+    make_directories(fs::path(config.run.dir) / "checkpoints");
     write_file_atomically(fs::path(config.run.dir) / "config.json", config.resolved.dump(2) + "\n");
     print_start_page(config, *trainer, backend, communicator, peak);
     if (!chosen.empty()) progress.message(fmt::format("resumed from {}", chosen));

@@ -88,14 +88,14 @@ void Trainer::load_weights(const TensorFiles& files) {
 
 double Trainer::restore(const std::filesystem::path& folder) {
   Checkpoint checkpoint(folder);
-  const Json& state = checkpoint.state();
-  const std::string place = (folder / "state.json").string();
-  if (state.value("version", 0) != state_version)
-    fail("{}: version {} is not known, only {}", place, state.value("version", 0), state_version);
-  check_fingerprint(state.at("data"), batches_.fingerprint());
-  if (state.at("batch_sequences") != config_.batch.sequences)
-    fail("{}: the run had {} sequences a step, the config has {}; the sample order would change", place,
-         state.at("batch_sequences").dump(), config_.batch.sequences);
+  auto source = std::make_shared<JsonSource>(JsonSource{(folder / "state.json").string(), ""});
+  JsonObject state(source, checkpoint.state());
+  if (const int64_t version = state.integer("version"); version != state_version)
+    fail("{}: version {}, this program reads version {}", source->name, version, state_version);
+  check_fingerprint(state.raw("data"), batches_.fingerprint());
+  if (const int64_t sequences = state.integer("batch_sequences"); sequences != config_.batch.sequences)
+    fail("{}: the run had {} sequences a step, the config has {}; the sample order would change", source->name,
+         sequences, config_.batch.sequences);
 
   load_weights(checkpoint.model());
   for (const StateTensor& s : optimizer_.state()) {
@@ -105,9 +105,9 @@ double Trainer::restore(const std::filesystem::path& folder) {
            s.name, stored.describe());
     load(backend_, s.tensor, stored, s.begin);
   }
-  steps_done_ = state.at("step").get<int64_t>();
+  steps_done_ = state.integer("step", {}, 0);
   start_prefetch();
-  return state.at("seconds").get<double>();
+  return state.number("seconds");
 }
 
 }  // namespace rowan

@@ -204,11 +204,44 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("optimizer.lr=-1", "optimizer.lr");
   expect_bad_config("schedule.warmup_steps=99", "warmup_steps");
   expect_bad_config("data.train=/nowhere/*.bin", "/nowhere/*.bin");
+  expect_bad_config("optimizer.lr=abc", "--set optimizer.lr: found a string");
+  expect_bad_config("optimizer=3", "--set optimizer: found an integer");
+  expect_bad_config("grad_clip=1e400", "--set grad_clip: found a string");
+  expect_bad_config("run..steps=3", "expected path=value");
+  expect_bad_config("nonsense", "expected path=value");
+  expect_bad_config("tokenizer=byte", "tokenizer 'byte'");
   expect_mistake("train /nowhere.json", "/nowhere.json");
   expect_mistake(train("--resume"), "no checkpoint");
   expect_bad_config("tokenizer=gpt2:/nowhere.tiktoken", "/nowhere.tiktoken");
   expect_bad_config("model.vocab_size=251", "bytes has 257 ids, but the model's vocabulary has 251");
+  expect_mistake("trian " + file().string(), "unknown command 'trian'; did you mean 'train'?");
   EXPECT_FALSE(fs::exists(run("run"))) << "a refused run leaves nothing behind";
+}
+
+TEST_F(Train, TextThatIsNotJsonIsPlaced) {
+  auto expect = [&](const std::string& text, const std::string& part) {
+    write_file_atomically(file(), text);
+    expect_mistake(train(), file().string() + ":" + part);
+  };
+  expect("", "1:1: not valid JSON");
+  expect("{\n  \"a\": 1\n  \"b\": 2\n}", "3:5: not valid JSON");
+  expect("{\"run\": {\"steps\": 1,\n  \"steps\": 2}}", "2:3: the key 'steps' stands twice");
+  expect("{\n\"grad_clip\": 1e400}", "2:14: not valid JSON: the number 1e400 is too large");
+  expect("{\"model\": " + std::string(1000, '[') + std::string(1000, ']') + "}", " not readable: nested more than 64");
+}
+
+TEST_F(Train, ADirectoryThatCannotBeARunsIsRefused) {
+  write_file_atomically(run("file"), "");
+  expect_mistake(train(into("file")), "cannot create the directory " + run("file").string());
+  expect_mistake(train("--set run.dir=/proc/nowhere"), "cannot create the directory /proc/nowhere");
+
+  fs::create_directories(run("model"));
+  write_file_atomically(run("model") / "config.json", "{}");
+  expect_mistake(train(into("model")), "has a config.json that is no run's");
+  EXPECT_EQ(read_file(run("model") / "config.json"), "{}");
+
+  fs::create_directories(run("half") / "checkpoints/step_00000004");
+  expect_mistake(train(into("half")), "no undamaged checkpoint in");
 }
 
 TEST_F(Train, DamagedOrUnfitDataIsNamed) {

@@ -123,7 +123,7 @@ TEST_F(CheckpointTest, DamageIsSkippedAndNamed) {
   flip_byte(bad / "model.safetensors", 4);
   EXPECT_EQ(newest()->filename(), "step_00000001");
   ASSERT_EQ(warnings_.size(), 1u);
-  expect_contains(warnings_[0], "skipping checkpoint step_00000002: " + (bad / "model.safetensors").string() +
+  expect_contains(warnings_[0], "skipping a checkpoint: " + (bad / "model.safetensors").string() +
                                     ": damaged: wrong checksum of tensor 'b'");
 
   auto damaged_by = [&](const std::function<void()>& damage) {

@@ -85,7 +85,7 @@ TEST_F(Inspect, TellsTheRestApart) {
   EXPECT_TELLS(write("t.gz", "\x1f\x8b..."), "gzip");
   EXPECT_TELLS(write("t.parquet", "PAR1..."), "parquet");
   EXPECT_TELLS(write("c.json", "{\"a\": 1}"), "JSON with 1 entries");
-  EXPECT_TELLS(write("c.json", "{\"a\": }"), "c.json:1: not valid JSON");
+  EXPECT_TELLS(write("c.json", "{\"a\": }"), "c.json:1:7: not valid JSON");
 }
 
 TEST_F(Inspect, RealFiles) {
