@@ -17,6 +17,15 @@ struct Model::Block {
   Tensor middle;                       // residual stream between attention and MLP [N, C]
   Tensor normed2, mean2, rstd2;
   Tensor up, inner;  // [N, F or 2F], [N, F]
+
+  // The block as a pass over rows [begin, begin + count) sees it. Attention looks back to row 0.
+  Block rows(int64_t begin, int64_t count) const {
+    Block part = *this;
+    for (Tensor* tensor : {&part.x, &part.normed1, &part.mean1, &part.rstd1, &part.middle, &part.normed2, &part.mean2,
+                           &part.rstd2, &part.up, &part.inner})
+      if (!tensor->empty()) *tensor = tensor->slice(begin, count);
+    return part;
+  }
 };
 
 }  // namespace rowan

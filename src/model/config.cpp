@@ -135,15 +135,6 @@ ModelConfig load_model(const std::string& path) {
   return parse_model(JsonObject(source, json));
 }
 
-TrainingFlops flops_per_token(const ModelConfig& config, int64_t seq) {
-  const AttentionShape shape = config.attention(1, seq, 0);
-  const int64_t block =
-      config.hidden * (shape.qkv_width() + shape.out_width() + config.mlp_in_width() + config.intermediate);
-  const double products = 6.0 * static_cast<double>(config.vocabulary * config.hidden + config.layers * block);
-  const double attention = 12.0 * static_cast<double>(config.layers * shape.out_width() * seq);
-  return {products + attention, products + attention / 2};
-}
-
 Json hugging_face_config(const ModelConfig& config) {
   Json result = config.source;
   bool llama = config.family == Family::llama;

@@ -40,8 +40,9 @@ ModelConfig parse_model(JsonObject object);
 // Reads a config file.
 ModelConfig load_model(const std::string& path);
 
-// Floating point operations of training on one token, without recomputation: 6 for each weight that multiplies it (the
-// head's included), and attention as 12 layers * width * seq (full, as PaLM counts) or half of it (causal, as llm.c).
+// Floating point operations of the products in training on one token, without recomputation, counted by running the
+// passes: 6 for each weight that multiplies it (the head's included), and attention with every score (full, as PaLM
+// counts) or with those that the mask leaves (causal, about half, as llm.c counts).
 struct TrainingFlops {
   double full, causal;
 };

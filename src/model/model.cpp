@@ -38,6 +38,8 @@ Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& op
   check_limit("head_dim (hidden_size / num_attention_heads)", config.head_dim, most.head_dim);
   check_limit("hidden_size", config.hidden, most.norm_width);
   check_limit("micro_batch", options.batch, most.batch);
+  if (options.growing && (options.training || options.batch != 1))
+    fail("model: a growing sequence is one sequence without training, the batch is {}", options.batch);
   weights_ = weight_memory_.take(options.compute, {weight_placement_.elements()});
   if (options.training) gradients_ = gradient_memory_.take(options.gradient, {gradient_placement_.elements()});
   bind();
@@ -126,7 +128,8 @@ void Model::take_activations() {
       statistics(b.mean2, b.rstd2);
     } else {
       b.normed1 = first.normed1, b.mean1 = first.mean1, b.rstd1 = first.rstd1;
-      b.qkv = first.qkv, b.attention = first.attention, b.log_sum_exp = first.log_sum_exp;
+      b.qkv = options_.growing ? memory.take(type, {n, shape.qkv_width()}) : first.qkv;
+      b.attention = first.attention, b.log_sum_exp = first.log_sum_exp;
       b.middle = first.middle;
       b.normed2 = first.normed2, b.mean2 = first.mean2, b.rstd2 = first.rstd2;
     }

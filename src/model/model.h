@@ -20,6 +20,7 @@ struct ModelOptions {
   DType gradient = DType::f32;
   Recompute recompute = Recompute::none;
   bool training = true;  // false: no gradients, activations of one block only
+  bool growing = false;  // without training and batch 1: keeps every layer's q, k, v, for forward_next()
   // Layers whose weights, or gradients, have memory at a time; 0: all. An observer brings them in and out.
   int resident_weights = 0, resident_gradients = 0;
 };
@@ -72,18 +73,28 @@ class Model {
   Tensor loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale);
   // The forward alone, up to the final norm.
   void forward(Tensor tokens);
-  // Logits of rows [begin, begin + count) of the micro-batch of the last forward; count <= logit_rows(). The tensor
-  // is valid until the next call.
+  // The forward of tokens i32[count] at positions [begin, begin + count) of a growing sequence, of which the positions
+  // before have been through this or forward(). Weights multiply the new rows only; attention is done again for all.
+  void forward_next(Tensor tokens, int64_t begin);
+  // Logits of rows [begin, begin + count) of the micro-batch; count <= logit_rows(). The tensor is valid until the next
+  // call.
   Tensor logits(int64_t begin, int64_t count);
   int64_t logit_rows() const { return logits_.dim(0); }
 
  private:
   struct Block;
 
+  // The positions that a pass goes through.
+  struct Span {
+    int64_t batch, begin, count;
+  };
+  Span whole() const { return {options_.batch, 0, options_.seq}; }
+
   void bind();
   void take_activations();
-  void forward_attention(int64_t layer);
-  void forward_mlp(int64_t layer);
+  void forward(Tensor tokens, const Span& span);
+  void forward_attention(const Block& block, int64_t layer, const Span& span);
+  void forward_mlp(const Block& block);
   Tensor head_loss(Tensor targets, float grad_scale, bool gradient);
   void backward(Tensor tokens);
   void backward_mlp(int64_t layer);

@@ -11,39 +11,58 @@ void Model::norm(Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residu
                         static_cast<float>(config_.norm_eps));
 }
 
+void Model::forward(Tensor tokens) { forward(tokens, whole()); }
+
+void Model::forward_next(Tensor tokens, int64_t begin) {
+  const int64_t count = tokens.numel();
+  if (!options_.growing || begin < 0 || begin + count > options_.seq)
+    fail("model: positions {} to {} of a sequence that {} to {}", begin, begin + count,
+         options_.growing ? "grows" : "does not grow", options_.seq);
+  forward(tokens, {1, begin, count});
+}
+
 // Each sub-layer leaves its output in branch_; the residual add is fused into the norm that follows it.
-void Model::forward(Tensor tokens) {
+void Model::forward(Tensor tokens, const Span& span) {
+  const int64_t rows = span.batch * span.count;
   observer_->before_forward(0);
-  backend_.embedding_forward(blocks_[0].x, tokens, weight_.tokens, weight_.positions, options_.seq);
+  Tensor positions = weight_.positions.empty() ? Tensor() : weight_.positions.slice(span.begin, span.count);
+  Block b = blocks_[0].rows(span.begin, rows);
+  backend_.embedding_forward(b.x, tokens, weight_.tokens, positions, span.count);
   observer_->after_forward(0);
+  Tensor branch = branch_.slice(0, rows), middle;
   for (int64_t l = 0; l < config_.layers; ++l) {
     observer_->before_forward(static_cast<int>(l) + 1);
-    Block& b = blocks_[l];
+    b = blocks_[l].rows(span.begin, rows);
     if (l == 0)
       norm(b.normed1, Tensor(), b.mean1, b.rstd1, b.x, Tensor(), b.weight.norm1, b.weight.norm1_bias);
     else
-      norm(b.normed1, b.x, b.mean1, b.rstd1, blocks_[l - 1].middle, branch_, b.weight.norm1, b.weight.norm1_bias);
-    forward_attention(l);
-    forward_mlp(l);
+      norm(b.normed1, b.x, b.mean1, b.rstd1, middle, branch, b.weight.norm1, b.weight.norm1_bias);
+    forward_attention(b, l, span);
+    forward_mlp(b);
+    middle = b.middle;
     observer_->after_forward(static_cast<int>(l) + 1);
   }
   observer_->before_forward(last_block());
-  norm(final_out_, final_sum_, final_mean_, final_rstd_, blocks_.back().middle, branch_, weight_.norm,
+  auto part = [&](Tensor x) { return x.empty() ? x : x.slice(span.begin, rows); };
+  norm(part(final_out_), part(final_sum_), part(final_mean_), part(final_rstd_), middle, branch, weight_.norm,
        weight_.norm_bias);
 }
 
 // From normed1 to middle and normed2.
-void Model::forward_attention(int64_t layer) {
-  Block& b = blocks_[layer];
-  const AttentionShape shape = config_.attention(options_.batch, options_.seq, layer);
-  backend_.linear_forward(b.qkv, b.normed1, b.weight.qkv, b.weight.qkv_bias);
-  if (config_.rope) backend_.rope(b.qkv, rope_table_, shape, false);
+void Model::forward_attention(const Block& b, int64_t layer, const Span& span) {
+  const int64_t rows = span.batch * span.count, until = span.batch * (span.begin + span.count);
+  const AttentionShape now = config_.attention(span.batch, span.count, layer),
+                       all = config_.attention(span.batch, span.begin + span.count, layer);
+  Tensor qkv = b.qkv.slice(span.begin, rows), branch = branch_.slice(0, rows);
+  backend_.linear_forward(qkv, b.normed1, b.weight.qkv, b.weight.qkv_bias);
+  if (config_.rope) backend_.rope(qkv, rope_table_.slice(span.begin, span.count), now, false);
   if (config_.qk_clip > 0)
-    backend_.clamp_forward(b.qkv, 0, (shape.heads + shape.kv_heads) * shape.head_dim,
-                           static_cast<float>(config_.qk_clip));
-  backend_.attention_forward(b.attention, b.log_sum_exp, b.qkv, shape);
-  backend_.linear_forward(branch_, b.attention, b.weight.out, b.weight.out_bias);
-  norm(b.normed2, b.middle, b.mean2, b.rstd2, b.x, branch_, b.weight.norm2, b.weight.norm2_bias);
+    backend_.clamp_forward(qkv, 0, (now.heads + now.kv_heads) * now.head_dim, static_cast<float>(config_.qk_clip));
+  Tensor log_sum_exp =
+      b.log_sum_exp.view({b.log_sum_exp.numel()}).slice(0, until * all.heads).view({all.batch, all.heads, all.seq});
+  backend_.attention_forward(b.attention.slice(0, until), log_sum_exp, b.qkv.slice(0, until), all);
+  backend_.linear_forward(branch, b.attention.slice(span.begin, rows), b.weight.out, b.weight.out_bias);
+  norm(b.normed2, b.middle, b.mean2, b.rstd2, b.x, branch, b.weight.norm2, b.weight.norm2_bias);
 }
 
 void Model::activation_forward(const Block& b) {
@@ -53,10 +72,9 @@ void Model::activation_forward(const Block& b) {
   backend_.swiglu_forward(b.inner, b.up);
 }
 
-void Model::forward_mlp(int64_t layer) {
-  Block& b = blocks_[layer];
+void Model::forward_mlp(const Block& b) {
   activation_forward(b);
-  backend_.linear_forward(branch_, b.inner, b.weight.down, b.weight.down_bias);
+  backend_.linear_forward(branch_.slice(0, b.inner.dim(0)), b.inner, b.weight.down, b.weight.down_bias);
 }
 
 Tensor Model::logits(int64_t begin, int64_t count) {
@@ -111,7 +129,7 @@ void Model::backward(Tensor tokens) {
     Block& b = blocks_[l];
     if (options_.recompute == Recompute::block) {
       norm(b.normed1, Tensor(), b.mean1, b.rstd1, b.x, Tensor(), b.weight.norm1, b.weight.norm1_bias);
-      forward_attention(l);
+      forward_attention(b, l, whole());
     }
     if (options_.recompute != Recompute::none) activation_forward(b);
     backward_mlp(l);

@@ -31,7 +31,7 @@ void load_weights(Model& model, const TensorFiles& files) {
 
 Predictor::Predictor(Backend& backend, const RunFolder& run, int64_t window)
     : backend_(backend),
-      model_(backend, run.model(), {.batch = 1, .seq = window, .training = false}),
+      model_(backend, run.model(), {.batch = 1, .seq = window, .training = false, .growing = true}),
       memory_(backend, Category::data),
       input_(memory_.take(DType::i32, {window})) {
   load_weights(model_, run.checkpoint().model());
@@ -40,16 +40,26 @@ Predictor::Predictor(Backend& backend, const RunFolder& run, int64_t window)
 std::vector<float> Predictor::operator()(std::span<const int32_t> tokens) {
   const size_t window = static_cast<size_t>(input_.numel());
   const int64_t vocabulary = model_.config().vocabulary;
-  if (tokens.size() > window) tokens = tokens.last(window);
   for (int32_t id : tokens)
     if (id < 0 || id >= vocabulary) fail("token {} is outside the model's vocabulary of {}", id, vocabulary);
-  // What stands behind the last token does not reach it: attention is causal.
-  std::vector<int32_t> padded(window);
-  std::copy(tokens.begin(), tokens.end(), padded.begin());
-  backend_.upload(input_, padded.data());
-  model_.forward(input_);
+
+  auto grows = [&] {
+    return tokens.size() > start_ + seen_.size() && std::ranges::equal(tokens.subspan(start_, seen_.size()), seen_);
+  };
+  if (!grows()) {
+    start_ = tokens.size() > window ? tokens.size() - window : 0;
+    seen_.clear();
+  } else if (tokens.size() - start_ > window) {
+    start_ = tokens.size() - (window + 1) / 2;
+    seen_.clear();
+  }
+  const std::span<const int32_t> fresh = tokens.subspan(start_ + seen_.size());
+  Tensor input = input_.slice(0, static_cast<int64_t>(fresh.size()));
+  backend_.upload(input, fresh.data());
+  model_.forward_next(input, static_cast<int64_t>(seen_.size()));
+  seen_.insert(seen_.end(), fresh.begin(), fresh.end());
   std::vector<float> logits(static_cast<size_t>(vocabulary));
-  backend_.download(logits.data(), model_.logits(static_cast<int64_t>(tokens.size()) - 1, 1));
+  backend_.download(logits.data(), model_.logits(static_cast<int64_t>(seen_.size()) - 1, 1));
   return logits;
 }
 

@@ -37,7 +37,8 @@ class RunFolder {
 // Sets every parameter; throws Error naming file and tensor when `files` holds another model.
 void load_weights(Model& model, const TensorFiles& files);
 
-// The model of a run as a next-token predictor over the last `window` tokens.
+// The model of a run as a next-token predictor that looks back over the last `window` tokens. A text that grows costs
+// its new tokens only; when it outgrows the window, the predictor goes on from the window's last half.
 class Predictor {
  public:
   Predictor(Backend& backend, const RunFolder& run, int64_t window);
@@ -49,7 +50,9 @@ class Predictor {
   Backend& backend_;
   Model model_;
   Arena memory_;
-  Tensor input_;  // i32[window]
+  Tensor input_;               // i32[window]
+  size_t start_ = 0;           // of the text: what the model has at position 0
+  std::vector<int32_t> seen_;  // what it has
 };
 
 }  // namespace rowan

@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "base/error.h"
 #include "base/files.h"
 #include "model/layout.h"
@@ -67,6 +69,19 @@ TEST(ModelConfigErrors, NameTheFieldAndTheNearestKey) {
       error_of(R"({"model_type": "gpt2", "n_embd": 33, "n_layer": 2, "n_head": 4})").find("4 heads do not divide"),
       std::string::npos);
   EXPECT_NE(error_of(R"({"model_type": "gpt3"})").find("did you mean 'gpt2'"), std::string::npos);
+}
+
+TEST(TrainingFlops, AreSixAWeightAndTwelveAScoreColumn) {
+  for (const auto& entry : std::filesystem::directory_iterator(ROWAN_SOURCE_DIR "/configs/models")) {
+    const ModelConfig config = load_model(entry.path().string());
+    const ParameterTable table = parameter_table(config);
+    const int64_t seq = std::min<int64_t>(config.positions, 1024),
+                  columns = config.layers * config.heads * config.head_dim;
+    const double weights = 6.0 * static_cast<double>(table.count(Role::matrix) + config.vocabulary * config.hidden);
+    const TrainingFlops flops = flops_per_token(config, seq);
+    EXPECT_DOUBLE_EQ(flops.full, weights + 12.0 * static_cast<double>(columns * seq)) << entry.path();
+    EXPECT_DOUBLE_EQ(flops.causal, weights + 6.0 * static_cast<double>(columns * (seq + 1))) << entry.path();
+  }
 }
 
 TEST(TrainingFlops, MatchThePublishedArithmetic) {

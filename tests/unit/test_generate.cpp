@@ -102,6 +102,31 @@ TEST_F(RunFolderTest, PredictorSeesTheLastWindow) {
   EXPECT_THROW(predict(longer), Error);
 }
 
+TEST_F(RunFolderTest, ATextThatGrowsIsTheSameText) {
+  for (const Json& model : {small_llama(), small_gpt2()}) {
+    write_small_run(dir_, model);
+    Predictor grown(*backend_, open(), 16);
+    auto expect_like_fresh = [&](std::span<const int32_t> text, size_t seen) {
+      Predictor fresh(*backend_, open(), 16);
+      const std::vector<float> a = grown(text), b = fresh(text.last(seen));
+      ASSERT_EQ(a.size(), b.size());
+      for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-5f) << text.size() << " tokens, logit " << i;
+    };
+    std::vector<int32_t> text = {1, 2, 3, 4, 5};
+    expect_like_fresh(text, 5);
+    for (int32_t i = 0; text.size() < 16; ++i) {
+      text.push_back(i);
+      expect_like_fresh(text, text.size());
+    }
+    text.push_back(77);
+    expect_like_fresh(text, 8);  // the window is full: its last half remains
+    text.insert(text.end(), {20, 21, 22});
+    expect_like_fresh(text, 11);
+    text[12] = 0;
+    expect_like_fresh(text, 16);  // another text
+  }
+}
+
 TEST_F(RunFolderTest, MistakesAreNamed) {
   auto message = [&](const fs::path& folder) {
     try {

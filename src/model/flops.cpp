@@ -1,0 +1,16 @@
+#include "kernels/dry/dry_backend.h"
+#include "model/model.h"
+
+namespace rowan {
+
+TrainingFlops flops_per_token(const ModelConfig& config, int64_t seq) {
+  auto dry = make_dry_backend();
+  Model model(*dry, config, {.seq = seq});
+  Arena data(*dry, Category::data);
+  Tensor tokens = data.take(DType::i32, {seq});
+  model.loss_and_gradients(tokens, tokens, 1);
+  const double n = static_cast<double>(seq);
+  return {dry->work().flops_full / n, dry->work().flops / n};
+}
+
+}  // namespace rowan
