@@ -25,6 +25,11 @@ std::string human_count(double value) {
   return scaled(value, 1000, units, 5);
 }
 
+std::string human_flops(double per_second) {
+  const char* const units[] = {" FLOP/s", " KFLOP/s", " MFLOP/s", " GFLOP/s", " TFLOP/s", " PFLOP/s"};
+  return scaled(per_second, 1000, units, 6);
+}
+
 std::string human_bytes(double bytes) {
   const char* const units[] = {" B", " KiB", " MiB", " GiB", " TiB"};
   return scaled(bytes, 1024, units, 5);

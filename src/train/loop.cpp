@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/human.h"
+#include "base/memory.h"
 #include "dist/agreement.h"
 #include "kernels/ceiling.h"
 #include "train/metrics.h"
@@ -54,6 +56,16 @@ std::optional<fs::path> find_start(const TrainConfig& config, bool resume, Progr
   return newest;
 }
 
+// Host memory is promised before it is there, and a process that then takes too much is killed without a word.
+void check_memory(const TrainConfig& config, const Backend& backend, int ranks) {
+  const size_t needed = make_plan(config, ranks).total_bytes, available = available_memory();
+  if (backend.host_memory() && needed > available)
+    fail(
+        "out of memory: the run takes {} on each rank, {} are free here; lower batch.micro_batch or set recompute "
+        "(rowan plan shows what takes how much)",
+        human_bytes(static_cast<double>(needed)), human_bytes(static_cast<double>(available)));
+}
+
 // Everything that rank 0 shows and keeps of a run.
 class Watch {
  public:
@@ -67,7 +79,8 @@ class Watch {
         seconds_before_(seconds_before),
         start_(now()),
         last_time_(start_),
-        last_step_(trainer.steps_done()) {}
+        last_step_(trainer.steps_done()),
+        first_step_(trainer.steps_done()) {}
 
   double seconds() const { return seconds_before_ + now() - start_ - paused_; }
 
@@ -79,6 +92,7 @@ class Watch {
     if (std::isfinite(result.grad_norm))
       for (const Metric& metric : trainer_.optimizer().telemetry()) figures.emplace_back(metric.name, metric.value);
     if (!figures.empty()) log_.optimizer_row(step, figures);
+    estimate(step);
     if (step % config_.run.log_every && step != config_.run.steps && step != 1) return;
     const double time = now(), elapsed = time - last_time_;
     const double rate = static_cast<double>((step - last_step_) * trainer_.tokens_per_step()) / elapsed;
@@ -113,12 +127,23 @@ class Watch {
   }
 
  private:
+  // Once the rate has settled: how long the whole will take.
+  void estimate(int64_t step) {
+    const int64_t done = step - first_step_, left = config_.run.steps - step;
+    if (done == 1) settled_ = seconds();
+    if (done != 6 || left < 10) return;
+    const double a_step = (seconds() - settled_) / static_cast<double>(done - 1);
+    progress_.message(fmt::format("about {} for the {} steps to come, evaluations and checkpoints aside",
+                                  human_duration(a_step * static_cast<double>(left)), left));
+  }
+
   const TrainConfig& config_;
   const Trainer& trainer_;
   Progress& progress_;
   MetricsLog log_;
   double flops_, peak_, seconds_before_, start_, last_time_, paused_ = 0;
-  int64_t last_step_;
+  double settled_ = 0;  // seconds() when the first step, in which memory is touched, was over
+  int64_t last_step_, first_step_;
 };
 
 // Runs `work`; a message about memory that is not there gets the plan beside it.
@@ -148,6 +173,7 @@ void train(const TrainConfig& config, Backend& backend, Communicator& communicat
   });
   std::string chosen = communicator.gather(start ? start->string() : "")[0];
   together(communicator, [&] {
+    if (first) check_memory(config, backend, communicator.size());
     trainer = with_plan(config, communicator, [&] { return std::make_unique<Trainer>(config, backend, communicator); });
     if (!chosen.empty()) seconds = trainer->restore(chosen);
     peak = peak_product_rate(backend, compute_dtype(config.precision)) * communicator.size();

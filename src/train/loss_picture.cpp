@@ -186,6 +186,10 @@ std::string loss_picture_svg(const LossCurves& curves) {
   legend(left, "#4477aa", "training loss (nats)");
   if (!curves.validation.empty()) {
     path(curves.validation, "#cc3311");
+    for (const LossPoint& point : curves.validation)
+      if (drawable(point))
+        svg += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.5\" fill=\"#cc3311\"/>\n", x(point.step),
+                           y(point.loss));
     legend(left + 150, "#cc3311", "validation loss");
   }
   if (curves.floor && *curves.floor > 0) {

@@ -16,7 +16,27 @@
 namespace rowan {
 namespace {
 
-void line(const std::string& label, const std::string& text) { fmt::print(stderr, "  {:<12} {}\n", label, text); }
+// Further lines of `text` stand under the first.
+void line(const std::string& label, const std::string& text) {
+  std::string_view rest = text, name = label;
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    fmt::print(stderr, "  {:<12} {}\n", name, rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    name = "";
+  }
+}
+
+std::string roles_text(const ParameterTable& table) {
+  std::string text = fmt::format("{}:", human_count(static_cast<double>(table.count())));
+  for (int i = 0; i < role_count; ++i) {
+    const auto role = static_cast<Role>(i);
+    if (table.count(role))
+      text += fmt::format(" {} {},", name_of(role), human_count(static_cast<double>(table.count(role))));
+  }
+  text.pop_back();
+  return text;
+}
 
 void print_sample(const TrainConfig& config) {
   auto tokenizer = make_tokenizer(config.tokenizer);
@@ -35,23 +55,24 @@ void print_sample(const TrainConfig& config) {
 void print_start_page(const TrainConfig& config, const Trainer& trainer, const Backend& backend,
                       const Communicator& communicator, double peak) {
   const ParameterTable& table = trainer.model().parameters();
-  fmt::print(stderr, "rowan {}\n", config.run.dir);
-  line("device", fmt::format("{}; products {}FLOP/s; {}, {}", backend.describe(), human_count(peak),
-                             communicator.describe(), name_of(config.precision)));
+  line("run", config.run.dir);
+  line("device", fmt::format("{}; {}", backend.describe(), communicator.describe()));
+  line("precision", name_of(config.precision));
   line("model",
-       fmt::format("{}: {} layers, {} wide, {} heads ({} key/value), {} parameters",
+       fmt::format("{}: {} layers, {} wide, {} heads ({} key/value), MLP {} wide, vocabulary {}",
                    config.model.family == Family::llama ? "LLaMA" : "GPT-2", config.model.layers, config.model.hidden,
-                   config.model.heads, config.model.kv_heads, human_count(static_cast<double>(table.count()))));
-  fmt::print(stderr, "{}", describe_groups(config.optimizer, table));
+                   config.model.heads, config.model.kv_heads, config.model.intermediate, config.model.vocabulary));
+  line("parameters", roles_text(table));
+  line("optimizer", describe_groups(config.optimizer, table));
   const auto per_step = static_cast<double>(trainer.tokens_per_step());
   line("data",
        fmt::format("{} tokens, {} rows an epoch; {} sequences of {} ({} tokens) a step",
                    human_count(static_cast<double>(trainer.batches().tokens())), trainer.batches().samples_per_epoch(),
                    config.batch.sequences, config.batch.sequence_length, human_count(per_step)));
-  line("run", fmt::format("{} steps, {} tokens, {:.2f} epochs", config.run.steps,
-                          human_count(per_step * static_cast<double>(config.run.steps)),
-                          static_cast<double>(config.run.steps * config.batch.sequences) /
-                              static_cast<double>(trainer.batches().samples_per_epoch())));
+  line("steps", fmt::format("{}, {} tokens, {:.2f} epochs", config.run.steps,
+                            human_count(per_step * static_cast<double>(config.run.steps)),
+                            static_cast<double>(config.run.steps * config.batch.sequences) /
+                                static_cast<double>(trainer.batches().samples_per_epoch())));
   const Plan plan = make_plan(config, communicator.size());
   line("memory", memory_text(plan));
   if (communicator.size() > 1)
@@ -60,7 +81,8 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                      "a step",
                      communicator.size(), shard_names()[static_cast<int>(config.shard)], plan.work_balance,
                      plan.memory_balance, human_bytes(plan.sent_bytes)));
-  line("MFU", "of the product rate above; 6 FLOPs a weight and token, attention causal");
+  line("MFU",
+       fmt::format("of {}, what products reach; 6 FLOPs a weight and token, attention causal", human_flops(peak)));
 }
 
 void print_end_page(const TrainConfig& config, const std::optional<LossMeter>& validation, int64_t steps) {

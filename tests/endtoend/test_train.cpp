@@ -205,6 +205,8 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("schedule.warmup_steps=99", "warmup_steps");
   expect_bad_config("data.train=/nowhere/*.bin", "/nowhere/*.bin");
   expect_bad_config("optimizer.lr=abc", "--set optimizer.lr: found a string");
+  expect_bad_config("batch.sequences=4000000000000 --set batch.micro_batch=4000000000000",
+                    "out of memory: the run takes");
   expect_bad_config("optimizer=3", "--set optimizer: found an integer");
   expect_bad_config("grad_clip=1e400", "--set grad_clip: found a string");
   expect_bad_config("run..steps=3", "expected path=value");

@@ -77,6 +77,7 @@ TEST(LossPicture, SvgDrawsEveryCurve) {
   EXPECT_NE(svg.find("</svg>"), std::string::npos);
   EXPECT_NE(svg.find("entropy of the text: 0.1080"), std::string::npos);
   EXPECT_NE(svg.find("validation loss"), std::string::npos);
+  EXPECT_NE(svg.find("<circle "), std::string::npos) << "one evaluation is a point, not a line";
 }
 
 TEST(LossPicture, CurvesComeFromMetricsAndRepeatedStepsCountOnce) {
