@@ -49,6 +49,15 @@ RunConfig parse_run(JsonObject run) {
   return result;
 }
 
+SkipConfig parse_skip(JsonObject skip) {
+  SkipConfig result;
+  result.loss_zscore = skip.number("loss_zscore", 0, 0);
+  result.grad_norm_zscore = skip.number("grad_norm_zscore", 0, 0);
+  result.window = skip.integer("window", 128, 2, 100000);
+  skip.finish();
+  return result;
+}
+
 template <typename Enum>
 Enum pick(JsonObject& object, const char* key, const std::vector<std::string>& names) {
   std::string chosen = object.choice(key, names, names[0]);
@@ -83,6 +92,7 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   config.optimizer = parse_optimizer(root.object("optimizer", true));
   config.schedule = parse_schedule(root.object("schedule"), config.run.steps);
   config.grad_clip = root.number("grad_clip", 0, 0);
+  config.skip = parse_skip(root.object("skip"));
   config.precision = pick<TrainPrecision>(root, "precision", {"fp32", "bf16", "bf16_stochastic", "bf16_pure"});
   if (config.precision == TrainPrecision::bf16_stochastic) {
     config.optimizer.stochastic = true;

@@ -41,6 +41,14 @@ struct RunConfig {
   int64_t sample_tokens = 0;
 };
 
+// Updates that are left out because a figure of the step stands out from those before (train/outliers.h). Those whose
+// gradient is not finite are left out always.
+struct SkipConfig {
+  double loss_zscore = 0;       // standard deviations above the last losses; 0: any loss is taken
+  double grad_norm_zscore = 0;  // the same of the gradient norm before clipping
+  int64_t window = 128;         // steps compared with
+};
+
 struct TrainConfig {
   ModelConfig model;
   std::string tokenizer;  // "" when nothing has to be decoded
@@ -49,6 +57,7 @@ struct TrainConfig {
   OptimizerConfig optimizer;
   Schedule schedule;
   double grad_clip = 0;  // largest global gradient norm; 0: no clipping
+  SkipConfig skip;
   TrainPrecision precision = TrainPrecision::fp32;
   Recompute recompute = Recompute::none;
   ShardMode shard = ShardMode::none;

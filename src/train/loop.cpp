@@ -1,7 +1,6 @@
 #include "train/loop.h"
 
 #include <chrono>
-#include <cmath>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -86,10 +85,10 @@ class Watch {
 
   void step(const StepResult& result) {
     const int64_t step = trainer_.steps_done();
-    if (!std::isfinite(result.grad_norm))
-      progress_.message(fmt::format("step {}: the gradient is not finite; update skipped", step));
+    if (!result.skipped.empty())
+      progress_.message(fmt::format("step {}: {}; update skipped ({} so far)", step, result.skipped, ++skipped_));
     std::vector<std::pair<std::string, double>> figures;
-    if (std::isfinite(result.grad_norm))
+    if (result.skipped.empty())
       for (const Metric& metric : trainer_.optimizer().telemetry()) figures.emplace_back(metric.name, metric.value);
     if (!figures.empty()) log_.optimizer_row(step, figures);
     estimate(step);
@@ -143,7 +142,7 @@ class Watch {
   MetricsLog log_;
   double flops_, peak_, seconds_before_, start_, last_time_, paused_ = 0;
   double settled_ = 0;  // seconds() when the first step, in which memory is touched, was over
-  int64_t last_step_, first_step_;
+  int64_t last_step_, first_step_, skipped_ = 0;
 };
 
 // Runs `work`; a message about memory that is not there gets the plan beside it.

@@ -69,6 +69,8 @@ void Trainer::save(double seconds) {
                       {"tokens", steps_done_ * tokens_per_step()},
                       {"seconds", seconds},
                       {"batch_sequences", config_.batch.sequences},
+                      {"recent_losses", losses_.recent()},
+                      {"recent_grad_norms", grad_norms_.recent()},
                       {"data", batches_.fingerprint()}},
                      static_cast<int>(config_.run.keep));
   });
@@ -105,6 +107,8 @@ double Trainer::restore(const std::filesystem::path& folder) {
            s.name, stored.describe());
     load(backend_, s.tensor, stored, s.begin);
   }
+  losses_.restore(state.numbers("recent_losses", std::vector<double>()));
+  grad_norms_.restore(state.numbers("recent_grad_norms", std::vector<double>()));
   steps_done_ = state.integer("step", {}, 0);
   start_prefetch();
   return state.number("seconds");

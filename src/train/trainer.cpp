@@ -10,8 +10,8 @@
 namespace rowan {
 namespace {
 
-// Updates whose gradient is not finite are skipped; so many in a row mean that the run is lost.
-constexpr int most_skipped = 10;
+// So many gradients in a row that are not finite mean that the run is lost.
+constexpr int most_not_finite = 10;
 
 // Training needs no tokenizer; but one that is not there or does not fit the data is better missed now than when the
 // run has ended.
@@ -59,7 +59,9 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
                 config.shard, config.precision == TrainPrecision::bf16),
       optimizer_(backend, config.optimizer, sharding_.shares(), config.run.seed),
       data_(backend, Category::data),
-      micro_steps_(micro_steps(config.batch, communicator.size())) {
+      micro_steps_(micro_steps(config.batch, communicator.size())),
+      losses_(config.skip.window),
+      grad_norms_(config.skip.window) {
   const int64_t n = config.batch.micro_batch * config.batch.sequence_length;
   tokens_ = data_.take(DType::i32, {n});
   targets_ = data_.take(DType::i32, {n});
@@ -111,18 +113,35 @@ StepResult Trainer::step(bool stop_requested) {
   const double multiplier = config_.schedule.multiplier(steps_done_);
   result.lr = config_.optimizer.main().lr * multiplier;
   result.stop = totals.stop > 0;
-  if (std::isfinite(result.grad_norm)) {
-    skipped_in_a_row_ = 0;
+  result.skipped = reason_to_skip(result);
+  if (result.skipped.empty()) {
     double clip = 1;
     if (config_.grad_clip > 0) clip = std::min(1.0, config_.grad_clip / (result.grad_norm + 1e-6));
     optimizer_.step(steps_done_, multiplier, static_cast<float>(clip));
     sharding_.weights_changed();
-  } else if (++skipped_in_a_row_ == most_skipped) {
-    fail("step {}: the gradient was not finite for {} updates in a row; lower the learning rate or clip it",
-         steps_done_ + 1, most_skipped);
   }
   ++steps_done_;
   return result;
+}
+
+std::string Trainer::reason_to_skip(const StepResult& result) {
+  if (!std::isfinite(result.grad_norm)) {
+    if (++not_finite_in_a_row_ == most_not_finite)
+      fail("step {}: the gradient was not finite for {} updates in a row; lower the learning rate or clip it",
+           steps_done_ + 1, most_not_finite);
+    return "the gradient is not finite";
+  }
+  not_finite_in_a_row_ = 0;
+  const SkipConfig& skip = config_.skip;
+  const double loss_score = skip.loss_zscore > 0 ? losses_.add(result.loss) : 0;
+  const double norm_score = skip.grad_norm_zscore > 0 ? grad_norms_.add(result.grad_norm) : 0;
+  auto text = [&](const char* what, double value, double score) {
+    return fmt::format("the {} {:.4g} is {:.1f} standard deviations above its last {}", what, value, score,
+                       skip.window);
+  };
+  if (loss_score > skip.loss_zscore) return text("loss", result.loss, loss_score);
+  if (norm_score > skip.grad_norm_zscore) return text("gradient norm", result.grad_norm, norm_score);
+  return "";
 }
 
 // Batches are dealt to the ranks in turn, and their sums are added in the order of the batches: the figure does not

@@ -12,13 +12,15 @@
 #include "optim/optimizer.h"
 #include "train/checkpoint.h"
 #include "train/config.h"
+#include "train/outliers.h"
 
 namespace rowan {
 
 struct StepResult {
   double loss = 0;       // mean over the step's targets, nats
-  double grad_norm = 0;  // global, before clipping; not finite: the update was skipped
+  double grad_norm = 0;  // global, before clipping
   double lr = 0;         // of the main recipe
+  std::string skipped;   // why the update was left out, the same on every rank; empty when it was made
   bool stop = false;     // some rank was asked to stop
 };
 
@@ -27,7 +29,8 @@ class Trainer {
   // Throws Error for what cannot be run: data without enough rows, a batch that the ranks do not divide.
   Trainer(const TrainConfig& config, Backend& backend, Communicator& communicator);
 
-  // One optimizer update over batch.sequences sequences. Throws Error after too many updates in a row were skipped.
+  // One optimizer update over batch.sequences sequences. Throws Error after too many gradients in a row that were not
+  // finite.
   StepResult step(bool stop_requested);
   int64_t steps_done() const { return steps_done_; }
 
@@ -54,6 +57,7 @@ class Trainer {
 
  private:
   void start_prefetch();
+  std::string reason_to_skip(const StepResult& result);
 
   const TrainConfig& config_;
   Backend& backend_;
@@ -69,7 +73,8 @@ class Trainer {
   std::unique_ptr<Prefetcher> prefetcher_;
   int64_t micro_steps_ = 1;
   int64_t steps_done_ = 0;
-  int skipped_in_a_row_ = 0;
+  int not_finite_in_a_row_ = 0;
+  Outliers losses_, grad_norms_;
 };
 
 // Micro-batches of one rank in a step. Throws Error when the ranks do not divide the batch.

@@ -139,6 +139,21 @@ TEST_F(Train, ResumingEqualsNeverHavingStopped) {
   }
 }
 
+TEST_F(Train, UpdatesThatStandOutAreSkippedAlsoAfterAResume) {
+  const std::string more =
+      "--set skip.grad_norm_zscore=0.5 --set skip.loss_zscore=3 --set skip.window=3 --set optimizer.lr=0.05";
+  Outcome whole = rowan(train(more));
+  ASSERT_EQ(whole.code, 0) << whole.err;
+  EXPECT_NE(whole.err.find("standard deviations above its last 3; update skipped (1 so far)"), std::string::npos)
+      << whole.err;
+  ASSERT_EQ(rowan(train(more + into("cut"))).code, 0);
+  fs::remove_all(run("cut") / "checkpoints/step_00000012");
+  ASSERT_EQ(rowan(train(more + into("cut"))).code, 0);
+  EXPECT_EQ(weights(run("run"), 12), weights(run("cut"), 12));
+  ASSERT_EQ(rowan(train("--set optimizer.lr=0.05" + into("all"))).code, 0);
+  EXPECT_NE(weights(run("run"), 12), weights(run("all"), 12));
+}
+
 TEST_F(Train, MicroBatchesAndRecomputationDoNotChangeTheRun) {
   ASSERT_EQ(rowan(train()).code, 0);
   ASSERT_EQ(rowan(train("--set recompute=block" + into("recompute"))).code, 0);
@@ -203,6 +218,7 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("precision=fp16", "allowed: fp32, bf16");
   expect_bad_config("optimizer.lr=-1", "optimizer.lr");
   expect_bad_config("schedule.warmup_steps=99", "warmup_steps");
+  expect_bad_config("skip.window=1", "skip.window: found 1, at least 2");
   expect_bad_config("data.train=/nowhere/*.bin", "/nowhere/*.bin");
   expect_bad_config("optimizer.lr=abc", "--set optimizer.lr: found a string");
   expect_bad_config("batch.sequences=4000000000000 --set batch.micro_batch=4000000000000",
