@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <exception>
 #include <filesystem>
 
@@ -45,6 +46,7 @@ int main(int argc, char** argv) {
   rowan::add_tales(app);
   rowan::add_tokenize(app);
   rowan::add_train(app);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit is an Error of the write, not the end of the process
   try {
     check_commands(app, argc, argv);
     app.parse(argc, argv);

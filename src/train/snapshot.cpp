@@ -101,10 +101,13 @@ double Trainer::restore(const std::filesystem::path& folder) {
 
   load_weights(checkpoint.model());
   for (const StateTensor& s : optimizer_.state()) {
+    if (!checkpoint.optimizer().has(s.name))
+      fail("{}: no tensor '{}', which this optimizer has: a checkpoint of another optimizer",
+           checkpoint.optimizer().files()[0].path().string(), s.name);
     const StoredTensor& stored = checkpoint.optimizer().find(s.name);
     if (stored.shape != shape_of(s))
-      fail("{}: tensor {} is {}, another shape than this optimizer's", checkpoint.optimizer().file_of(s.name).string(),
-           s.name, stored.describe());
+      fail("{}: tensor '{}' is {}, this optimizer has [{}]: a checkpoint of another optimizer",
+           checkpoint.optimizer().file_of(s.name).string(), s.name, stored.describe(), fmt::join(shape_of(s), ", "));
     load(backend_, s.tensor, stored, s.begin);
   }
   losses_.restore(state.numbers("recent_losses", std::vector<double>()));

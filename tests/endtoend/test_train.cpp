@@ -290,6 +290,7 @@ TEST_F(Train, ADamagedCheckpointIsSkippedAndAnotherModelsIsRefused) {
   EXPECT_EQ(weights(run("run"), 12), whole);
   expect_mistake(train("--set model.num_hidden_layers=3"), "another config");
   expect_mistake(train("--resume --set model.hidden_size=32"), "model.safetensors");
+  expect_mistake(train("--resume --set optimizer.name=adamw"), "a checkpoint of another optimizer");
 }
 
 TEST_F(Train, APlanNeedsNoDataAndWritesNothing) {
