@@ -13,6 +13,6 @@ CLI::Validator at_least(int64_t least) {
   return CLI::Validator(check, fmt::format(">= {}", least));
 }
 
-CLI::Validator device_name() { return device_name(); }
+CLI::Validator device_name() { return CLI::IsMember({"auto", "cpu", "cuda"}); }
 
 }  // namespace rowan
