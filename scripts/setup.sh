@@ -23,5 +23,8 @@ if [ "$(id -u)" -ne 0 ]; then
   sudo=sudo
 fi
 echo "setup: installing ${missing[*]}" >&2
-$sudo apt-get update -qq
-DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+install() {
+  $sudo apt-get update -qq &&
+    $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+install || { echo "setup: apt-get failed; as root: apt-get install ${missing[*]}" >&2; exit 2; }
