@@ -171,7 +171,7 @@ void add_bench_kernels(CLI::App& bench) {
   add_options(*command, static_cast<StepOptions&>(*o));
   command->add_option("--recipe", o->recipes, "optimizers; the step's own first")->capture_default_str();
   command->add_option("--repeats", o->repeats, "measurements of each, of which the median counts")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str();
   command->callback([o] { bench_kernels(*o); });
 }

@@ -82,10 +82,10 @@ void add_bench_loader(CLI::App& bench) {
   CLI::App* app = bench.add_subcommand("loader", "tokens a second of the data loader, from page cache");
   app->add_option("files", settings->files, "token shards (default: 64 Mi made-up tokens)");
   app->add_option("--reading", settings->reading, "packed or documents")->check(CLI::IsMember({"packed", "documents"}));
-  app->add_option("--sequence-length", settings->sequence_length, "tokens a row")->check(CLI::PositiveNumber);
-  app->add_option("--sequences", settings->sequences, "rows a batch")->check(CLI::PositiveNumber);
+  app->add_option("--sequence-length", settings->sequence_length, "tokens a row")->check(at_least(1));
+  app->add_option("--sequences", settings->sequences, "rows a batch")->check(at_least(1));
   app->add_option("--end-id", settings->end_id, "end token, where the shards do not say");
-  app->add_option("--seconds", settings->seconds, "length of each measurement")->check(CLI::PositiveNumber);
+  app->add_option("--seconds", settings->seconds, "length of each measurement")->check(at_least(1));
   add_json_option(*app, settings->json);
   app->callback([settings] { run(*settings); });
 }

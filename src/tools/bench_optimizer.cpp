@@ -96,7 +96,7 @@ void add_bench_optimizer(CLI::App& bench) {
   command->add_option("--model", o->model, "model config")->capture_default_str();
   command->add_option("--precision", o->precision)->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
   command->add_option("--recipe", o->recipes, "recipes to measure; all when none is given");
-  command->add_option("--steps", o->steps)->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--steps", o->steps)->check(at_least(1))->capture_default_str();
   add_options(*command, static_cast<DeviceOptions&>(*o));
   command->callback([o] { bench_optimizer(*o); });
 }

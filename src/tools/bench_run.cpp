@@ -24,7 +24,7 @@ void write_json(const std::string& file, const Json& result) {
 }
 
 void add_options(CLI::App& command, DeviceOptions& o) {
-  command.add_option("--device", o.device)->check(CLI::IsMember({"auto", "cpu", "cuda"}))->capture_default_str();
+  command.add_option("--device", o.device)->check(device_name())->capture_default_str();
   command.add_option("--threads", o.threads, "of the CPU; 0: all")->capture_default_str();
   add_json_option(command, o.json);
 }
@@ -33,8 +33,8 @@ std::unique_ptr<Backend> make_backend(const DeviceOptions& o) { return make_back
 
 void add_options(CLI::App& command, StepOptions& o) {
   command.add_option("--model", o.model, "model config")->capture_default_str();
-  command.add_option("--batch", o.batch, "sequences")->check(CLI::PositiveNumber)->capture_default_str();
-  command.add_option("--seq", o.seq, "tokens a sequence")->check(CLI::PositiveNumber)->capture_default_str();
+  command.add_option("--batch", o.batch, "sequences")->check(at_least(1))->capture_default_str();
+  command.add_option("--seq", o.seq, "tokens a sequence")->check(at_least(1))->capture_default_str();
   command.add_option("--precision", o.precision)->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
   command.add_option("--recompute", o.recompute)->check(CLI::IsMember({"none", "mlp", "block"}))->capture_default_str();
   add_options(command, static_cast<DeviceOptions&>(o));

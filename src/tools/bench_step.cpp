@@ -108,7 +108,7 @@ void add_bench_step(CLI::App& bench) {
   CLI::App* step = bench.add_subcommand("step", "tokens/s and MFU of a training step, beside its products alone");
   add_options(*step, static_cast<StepOptions&>(*o));
   step->add_option("--optimizer", o->optimizer, "recipe")->capture_default_str();
-  step->add_option("--steps", o->steps)->check(CLI::PositiveNumber)->capture_default_str();
+  step->add_option("--steps", o->steps)->check(at_least(1))->capture_default_str();
   step->callback([o] { bench_step(*o); });
 
   auto device = std::make_shared<DeviceOptions>();

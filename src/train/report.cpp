@@ -81,8 +81,7 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                      "a step",
                      communicator.size(), shard_names()[static_cast<int>(config.shard)], plan.work_balance,
                      plan.memory_balance, human_bytes(plan.sent_bytes)));
-  line("MFU",
-       fmt::format("of {}, what products reach; 6 FLOPs a weight and token, attention causal", human_flops(peak)));
+  line("MFU", fmt::format("of {} in products; 6 FLOPs a weight and token, attention causal", human_flops(peak)));
 }
 
 void print_end_page(const TrainConfig& config, const std::optional<LossMeter>& validation, int64_t steps) {
