@@ -85,7 +85,7 @@ void add_bench_loader(CLI::App& bench) {
   app->add_option("--sequence-length", settings->sequence_length, "tokens a row")->check(at_least(1));
   app->add_option("--sequences", settings->sequences, "rows a batch")->check(at_least(1));
   app->add_option("--end-id", settings->end_id, "end token, where the shards do not say");
-  app->add_option("--seconds", settings->seconds, "length of each measurement")->check(at_least(1));
+  app->add_option("--seconds", settings->seconds, "length of each measurement")->check(CLI::Range(1e-3, 1e6));
   add_json_option(*app, settings->json);
   app->callback([settings] { run(*settings); });
 }
