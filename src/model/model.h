@@ -116,7 +116,7 @@ class Model {
   BlockObserver* observer_ = &none_;
 
   Tensor rope_table_;
-  Tensor embedded_, branch_;                                       // [N, C]
+  Tensor branch_;                                                  // [N, C]
   Tensor final_sum_, final_out_, final_mean_, final_rstd_;         // [N, C], f32[N]
   Tensor logits_, losses_;                                         // [rows, V], f32[N]
   Tensor d_residual_, d_normed_, d_attention_, d_wide_, d_inner_;  // gradients of activations

@@ -6,7 +6,7 @@
 namespace rowan {
 
 // `resume`: a checkpoint must be there. Without it a run directory that already holds checkpoints is continued when its
-// config is this one, and refused otherwise. Returns 0; throws Error, or AgreedError on every rank.
+// config is this one, and refused otherwise. Throws Error, or AgreedError on every rank.
 void train(const TrainConfig& config, Backend& backend, Communicator& communicator, bool resume);
 
 }  // namespace rowan
