@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/random.h"
 #include "data/shard_format.h"
+#include "tools/commands.h"
 #include "train/device.h"
 
 namespace rowan {
