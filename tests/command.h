@@ -28,9 +28,10 @@ class CommandTest : public ::testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(dir_); }
 
-  Outcome rowan(const std::string& arguments) {
+  Outcome rowan(const std::string& arguments) { return shell(ROWAN_BINARY " " + arguments); }
+  Outcome shell(const std::string& command) {
     const std::string out = (dir_ / "out").string(), err = (dir_ / "err").string();
-    int status = std::system((ROWAN_BINARY " " + arguments + " >" + out + " 2>" + err).c_str());
+    int status = std::system((command + " >" + out + " 2>" + err).c_str());
     return {WEXITSTATUS(status), read_file(out), read_file(err)};
   }
 

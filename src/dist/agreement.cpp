@@ -1,5 +1,7 @@
 #include "dist/agreement.h"
 
+#include <algorithm>
+
 namespace rowan {
 
 void together(Communicator& communicator, const std::function<void()>& work) {
@@ -21,12 +23,23 @@ void together(Communicator& communicator, const std::function<void()>& work) {
   }
 }
 
-void check_same(Communicator& communicator, const std::string& what, const std::string& value) {
-  std::vector<std::string> values = communicator.gather(value);
-  for (int rank = 1; rank < communicator.size(); ++rank) {
-    if (values[rank] == values[0]) continue;
-    throw AgreedError(fmt::format("{} of rank {} is {}, that of rank 0 is {}; all ranks need the same", what, rank,
-                                  values[rank], values[0]));
+void check_same(Communicator& communicator, const std::string& what, const Json& mine) {
+  const std::vector<std::string> values = communicator.gather(mine.dump());
+  auto alike = [&](const std::string& value) { return std::count(values.begin(), values.end(), value); };
+  // Of two groups of one size, rank 0's counts as the many.
+  const size_t usual = std::max_element(values.begin(), values.end(),
+                                        [&](const auto& a, const auto& b) { return alike(a) < alike(b); }) -
+                       values.begin();
+  for (size_t rank = 0; rank < values.size(); ++rank) {
+    if (values[rank] == values[usual]) continue;
+    const Json theirs = Json::parse(values[rank]), others = Json::parse(values[usual]);
+    std::string path = Json::diff(others, theirs)[0]["path"].get<std::string>();
+    if (path.ends_with("/-")) path.resize(path.size() - 2);  // one list is longer
+    const Json::json_pointer place(path);
+    auto text = [&](const Json& from) { return from.contains(place) ? from[place].dump() : "missing"; };
+    throw AgreedError(fmt::format("rank {} differs from rank {}{}: {}{} is {}, not {}; all ranks need the same", rank,
+                                  usual, alike(values[usual]) > 1 ? " and others" : "", what, path, text(theirs),
+                                  text(others)));
   }
 }
 

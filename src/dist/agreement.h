@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "dist/communicator.h"
 
 namespace rowan {
@@ -17,11 +18,18 @@ class AgreedError : public Error {
   using Error::Error;
 };
 
+// Throws AgreedError for what every rank finds alike: the build, the environment of the launch.
+template <typename... Args>
+[[noreturn]] void fail_on_all(fmt::format_string<Args...> format, Args&&... args) {
+  throw AgreedError(fmt::format(format, std::forward<Args>(args)...));
+}
+
 // Runs `work` on every rank. When it throws Error on some, all throw AgreedError with the message of the first of them,
 // which is named unless all failed alike.
 void together(Communicator& communicator, const std::function<void()>& work);
 
-// Throws AgreedError naming the first rank whose `value` differs from rank 0's, and `what` it is ("the config").
-void check_same(Communicator& communicator, const std::string& what, const std::string& value);
+// Throws AgreedError when `mine` is not the same everywhere. It names the rank that is not like most others, `what` it
+// is ("config"), and the first place that differs with both values.
+void check_same(Communicator& communicator, const std::string& what, const Json& mine);
 
 }  // namespace rowan

@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "base/error.h"
+#include "dist/agreement.h"
 #include "kernels/backend.h"
 
 namespace rowan {
@@ -37,7 +37,7 @@ double timeout_from_environment() {
   if (!text || !*text) return default_timeout_seconds;
   char* end = nullptr;
   double seconds = std::strtod(text, &end);
-  if (*end || !(seconds > 0)) fail("ROWAN_TIMEOUT is '{}'; a number of seconds above 0 is wanted", text);
+  if (*end || !(seconds > 0)) fail_on_all("ROWAN_TIMEOUT is '{}'; a number of seconds above 0 is wanted", text);
   return seconds;
 }
 

@@ -105,6 +105,10 @@ struct Launch {
 // Reads the environment. Throws Error when a variable is not a number or rank and size contradict each other.
 Launch detect_launch();
 
+// The cores this rank may run on, each shared evenly among the ranks that may run there too; at least 1. All ranks call
+// it.
+int threads_of_rank(Communicator& communicator);
+
 // One process, or MPI under mpirun. With ROWAN_RENDEZVOUS set there is no MPI: each rank is alone until
 // make_device_communicator(). Throws Error when the build has no MPI and the launch needs it.
 std::unique_ptr<Communicator> make_communicator(const Launch& launch);

@@ -1,8 +1,14 @@
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <optional>
 #include <set>
 
 #include "base/error.h"
+#include "dist/agreement.h"
 #include "dist/communicator.h"
 #include "kernels/device_stream.h"
 
@@ -49,10 +55,34 @@ std::unique_ptr<Communicator> make_communicator(const Launch& launch) {
   if (launch.size == 1 || std::getenv("ROWAN_RENDEZVOUS")) return make_single_communicator();
   auto communicator = make_mpi_communicator();
   if (communicator->size() != launch.size) {
-    fail("the launcher started {} ranks, but MPI sees {}: under srun choose --mpi=pmix or pmi2, or use mpirun",
-         launch.size, communicator->size());
+    fail_on_all("the launcher started {} ranks, but MPI sees {}: under srun choose --mpi=pmix or pmi2, or use mpirun",
+                launch.size, communicator->size());
   }
   return communicator;
+}
+
+int threads_of_rank(Communicator& communicator) {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  char machine[256] = {};
+  gethostname(machine, sizeof machine - 1);
+  sched_getaffinity(0, sizeof cores, &cores);
+  std::string mine(machine);
+  mine.append(1, '\0').append(reinterpret_cast<const char*>(&cores), sizeof cores);
+  double threads = 0;
+  const std::vector<std::string> all = communicator.gather(mine);
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (!CPU_ISSET(core, &cores)) continue;
+    int users = 0;
+    for (const std::string& other : all) {
+      if (other.size() != mine.size() || std::strcmp(other.c_str(), machine)) continue;
+      cpu_set_t theirs;
+      std::memcpy(&theirs, other.data() + other.size() - sizeof theirs, sizeof theirs);
+      users += CPU_ISSET(core, &theirs);
+    }
+    threads += 1.0 / users;
+  }
+  return std::max(1, static_cast<int>(threads + 1e-6));
 }
 
 std::string device_name_for_nccl();
@@ -61,8 +91,10 @@ std::unique_ptr<Communicator> make_device_communicator(Communicator& host, const
   const char* set = std::getenv("ROWAN_COMMUNICATOR");
   std::string choice = set ? set : "auto";
   if (choice != "auto" && choice != "mpi" && choice != "nccl") {
-    fail("ROWAN_COMMUNICATOR is '{}'; one of auto, mpi, nccl", choice);
+    fail_on_all("ROWAN_COMMUNICATOR is '{}'; one of auto, mpi, nccl", choice);
   }
+  if (launch.size == 1) return nullptr;
+  check_same(host, "", {{"device", backend.name()}, {"communicator", choice}});
   const bool no_mpi = launch.size > host.size();
   bool nccl = choice == "nccl" || no_mpi;
   if (choice == "auto" && host.size() > 1 && stream_of(backend)) {
@@ -70,7 +102,10 @@ std::unique_ptr<Communicator> make_device_communicator(Communicator& host, const
     nccl = !devices[0].empty() && std::set<std::string>(devices.begin(), devices.end()).size() == devices.size();
   }
   if (!nccl) return nullptr;
-  if (!stream_of(backend)) fail("NCCL needs GPUs, but the device is {}; start the ranks by mpirun", backend.name());
+  if (!stream_of(backend)) {
+    fail_on_all("NCCL needs GPUs, but the device is {}; use MPI: mpirun, without {}", backend.name(),
+                no_mpi ? "ROWAN_RENDEZVOUS" : "ROWAN_COMMUNICATOR=nccl");
+  }
   return make_nccl_communicator(host, launch, backend);
 }
 

@@ -1,6 +1,6 @@
 // Ranks over MPI. Pieces travel by non-blocking sends and receives which are polled, so that a silent rank is noticed;
 // owners add contributions in rank order. MPI knows no bf16: elements are sent as bytes and added here.
-#include "base/error.h"
+#include "dist/agreement.h"
 #include "dist/communicator.h"
 
 #ifdef ROWAN_MPI
@@ -290,7 +290,7 @@ std::unique_ptr<Communicator> make_mpi_communicator() {
 namespace rowan {
 
 std::unique_ptr<Communicator> make_mpi_communicator() {
-  fail("this build has no MPI: install libopenmpi-dev and build again, or start one process without mpirun");
+  fail_on_all("this build has no MPI: install libopenmpi-dev and build again, or start one process without mpirun");
 }
 
 }  // namespace rowan

@@ -1,7 +1,7 @@
 // Ranks over NCCL, one GPU each. Collectives run on a stream of their own: each starts when the work queued on the
 // backend's stream before it is done, and wait() makes the backend's stream wait for it, never the host. A thread
 // watches for errors and for collectives that do not end.
-#include "base/error.h"
+#include "dist/agreement.h"
 #include "dist/communicator.h"
 #include "dist/rendezvous.h"
 #include "kernels/arena.h"
@@ -275,7 +275,7 @@ std::string device_name_for_nccl() {
 namespace rowan {
 
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator&, const Launch&, Backend&) {
-  fail("this build has no NCCL: install libnccl-dev and build again, or set ROWAN_COMMUNICATOR=mpi");
+  fail_on_all("this build has no NCCL: install libnccl-dev and build again, or set ROWAN_COMMUNICATOR=mpi");
 }
 
 std::string device_name_for_nccl() { return ""; }

@@ -4,7 +4,9 @@
 #include <exception>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/names.h"
+#include "dist/agreement.h"
 #include "kernels/floats.h"
 
 namespace rowan {
@@ -49,7 +51,7 @@ void apply_shard(ShardMode shard, int ranks, ModelOptions& options) {
 }
 
 Sharding::Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
-                   ShardMode shard, bool masters)
+                   ShardMode shard, DType reduce, bool masters)
     : communicator_(communicator),
       backend_(backend),
       model_(model),
@@ -58,12 +60,15 @@ Sharding::Sharding(Communicator& communicator, Backend& backend, Model& model, c
       masters_(backend, Category::masters),
       owned_gradients_(backend, Category::gradients),
       owned_weights_(backend, Category::weights),
+      sent_memory_(backend, Category::gradients),
       workspace_(backend, Category::workspace),
       blocks_(model.weight_placement().blocks()),
       weight_slots_(resident_layers, 0),
       gradient_slots_(resident_layers, 0),
       totals_(workspace_.take(DType::f32, {2})) {
   const auto& parameters = model.parameters().parameters();
+  sent_ = model.gradients();
+  if (communicator.size() > 1 && reduce != sent_.dtype) sent_ = sent_memory_.take(reduce, {sent_.numel()});
   if (shard_ == ShardMode::none) {
     for (const Parameter& parameter : parameters) add_share(parameter, {0, 0, parameter.numel(), communicator.rank()});
   } else {
@@ -87,7 +92,8 @@ void Sharding::add_share(const Parameter& parameter, const OwnedPiece& piece) {
   Tensor weight = part_of(model_.weight(parameter), piece.begin, piece.count);
   Tensor gradient = part_of(model_.gradient(parameter), piece.begin, piece.count);
   block.weights.push_back({weight, piece.owner});
-  block.gradients.push_back({gradient, piece.owner});
+  block.gradients.push_back(
+      {part_of(model_.gradient_placement().in(sent_, parameter), piece.begin, piece.count), piece.owner});
   if (piece.owner != communicator_.rank()) return;
   block.shares.push_back(static_cast<int>(shares_.size()));
   block.at.push_back(block.weights.size() - 1);
@@ -120,6 +126,20 @@ void Sharding::weights_changed() {
   }
 }
 
+void Sharding::check_weights() {
+  Json hashes = Json::object();
+  std::vector<std::byte> bytes;
+  for (const Parameter& parameter : model_.parameters().parameters()) {
+    if (away(parameter.block, ShardMode::weights)) continue;
+    communicator_.wait(blocks_[parameter.block].weight_ticket);
+    const Tensor weight = model_.weight(parameter);
+    bytes.resize(weight.bytes());
+    backend_.download(bytes.data(), weight);
+    hashes[parameter.name] = fmt::format("{:016x}", hash64({reinterpret_cast<char*>(bytes.data()), bytes.size()}));
+  }
+  check_same(communicator_, "checksum of the weights ", hashes);
+}
+
 // Starts to bring a layer's weights into its place, unless they are there or under way.
 void Sharding::fetch(int block) {
   if (!away(block, ShardMode::weights)) return;
@@ -147,20 +167,16 @@ void Sharding::before_backward(int block) {
     int& held = gradient_slots_[model_.gradient_placement().slot(block)];
     if (held) settle(held);
     held = block;
-    backend_.zero(model_.gradient_placement().block(model_.gradients(), block));
+    backend_.zero(gradients_of(block));
   }
 }
 
 void Sharding::after_backward(int block) {
+  if (communicator_.size() == 1 || !(last_micro_step_ || away(block, ShardMode::gradients))) return;
   Block& b = blocks_[block];
-  if (communicator_.size() == 1) return;
-  if (away(block, ShardMode::gradients)) {
-    b.gradient_ticket = communicator_.reduce(b.gradients);
-  } else if (last_micro_step_) {
-    b.gradient_ticket = shard_ == ShardMode::none
-                            ? communicator_.all_reduce(model_.gradient_placement().block(model_.gradients(), block))
-                            : communicator_.reduce(b.gradients);
-  }
+  if (converts()) backend_.copy(sent_of(block), gradients_of(block));
+  b.gradient_ticket =
+      shard_ == ShardMode::none ? communicator_.all_reduce(sent_of(block)) : communicator_.reduce(b.gradients);
 }
 
 // Adds a layer's reduced gradients to this rank's shares of them.
@@ -182,7 +198,14 @@ void Sharding::finish_gradients() {
     if (held) settle(held);
     held = 0;
   }
-  for (const Block& block : blocks_) communicator_.wait(block.gradient_ticket);
+  for (int block = static_cast<int>(blocks_.size()) - 1; block >= 0; --block) {
+    if (away(block, ShardMode::gradients)) continue;
+    const Block& b = blocks_[block];
+    communicator_.wait(b.gradient_ticket);
+    if (!converts()) continue;
+    for (size_t i = 0; i < b.shares.size(); ++i)
+      backend_.copy(shares_[b.shares[i]].gradient, b.gradients[b.at[i]].tensor);
+  }
 }
 
 StepTotals Sharding::add_up(Tensor loss, bool stop) {

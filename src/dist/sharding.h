@@ -4,8 +4,9 @@
 //
 //   none       every rank holds and updates everything; gradients are all-reduced
 //   optimizer  state and master weights are held by owners (ZeRO 1)
-//   gradients  and gradients of blocks too: they exist for a few blocks at a time and are reduced every micro-step
-//   (ZeRO 2) weights    and weights of blocks: gathered ahead of each pass and released behind it (ZeRO 3)
+//   gradients  and gradients of layers too: they exist for a few layers at a time and are reduced every micro-step
+//              (ZeRO 2)
+//   weights    and weights of layers: gathered ahead of each pass and released behind it (ZeRO 3)
 //
 // The stages are those of Rajbhandari et al., "ZeRO: memory optimizations toward training trillion parameter models"
 // (2020); embeddings, final norm and head stay whole in memory in all of them.
@@ -39,10 +40,11 @@ struct StepTotals {
 
 class Sharding : public BlockObserver {
  public:
-  // `costs`: one a parameter. `masters`: fp32 copies of weights that are not f32. The model's options went through
-  // apply_shard(). Becomes the model's observer.
+  // `costs`: one a parameter. `masters`: fp32 copies of weights that are not f32. `reduce`: the dtype, f32 or bf16, in
+  // which gradients travel; each rank's own are rounded to it once. The model's options went through apply_shard().
+  // Becomes the model's observer.
   Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
-           ShardMode shard, bool masters);
+           ShardMode shard, DType reduce, bool masters);
 
   // Waits for the messages under way, which read and write this memory.
   ~Sharding() override;
@@ -56,6 +58,9 @@ class Sharding : public BlockObserver {
   void initialize(uint64_t seed);
   // The optimizer (or a checkpoint) has written the shares' weights: sends them to all ranks.
   void weights_changed();
+
+  // Throws AgreedError naming rank and parameter when weights that several ranks hold differ. Waits.
+  void check_weights();
 
   // Zeroes gradients.
   void begin_step();
@@ -73,7 +78,7 @@ class Sharding : public BlockObserver {
 
  private:
   struct Block {
-    std::vector<Piece> gradients, weights;  // in the model's memory, with their owners
+    std::vector<Piece> gradients, weights;  // in sent_ and in the model's memory, with their owners
     std::vector<int> shares;                // this rank's, and where they are in the lists above
     std::vector<size_t> at;
     Ticket gradient_ticket = 0, weight_ticket = 0;
@@ -81,6 +86,9 @@ class Sharding : public BlockObserver {
 
   bool away(int block, ShardMode from) const { return shard_ >= from && model_.weight_placement().is_layer(block); }
   void add_share(const Parameter& parameter, const OwnedPiece& piece);
+  Tensor gradients_of(int block) const { return model_.gradient_placement().block(model_.gradients(), block); }
+  Tensor sent_of(int block) const { return model_.gradient_placement().block(sent_, block); }
+  bool converts() const { return sent_.dtype != model_.gradients().dtype; }
   void settle(int block);
   void fetch(int block);
 
@@ -90,7 +98,8 @@ class Sharding : public BlockObserver {
   ShardMode shard_;
   bool with_masters_;
   std::unique_ptr<Ownership> ownership_;
-  Arena masters_, owned_gradients_, owned_weights_, workspace_;
+  Arena masters_, owned_gradients_, owned_weights_, sent_memory_, workspace_;
+  Tensor sent_;  // the model's gradients, or their copy in the dtype in which they travel
   std::vector<Share> shares_;
   std::vector<Block> blocks_;
   std::vector<int> weight_slots_,

@@ -40,7 +40,10 @@ void run(const Options& options) {
              bytes(plan.optimizer_bytes));
   if (options.ranks == 1) return;
   fmt::print("ranks        {}, shard {}: each sends {} a step\n", options.ranks,
-             shard_names()[static_cast<int>(config.shard)], bytes(plan.sent_bytes));
+             shard_names()[static_cast<int>(config.shard)], bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent));
+  fmt::print("  gradients        {}, reduced in {}\n", bytes(plan.gradient_bytes_sent),
+             config.reduce == DType::bf16 ? "bf16" : "fp32");
+  fmt::print("  weights          {}\n", bytes(plan.weight_bytes_sent));
   if (config.shard != ShardMode::none)
     fmt::print("  largest share    {:.3f} of the mean in optimizer work, {:.3f} in its memory\n", plan.work_balance,
                plan.memory_balance);

@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <thread>
+
 #include "dist/agreement.h"
 #include "tools/commands.h"
 #include "train/device.h"
@@ -16,24 +18,32 @@ struct Options {
 
 void run(const Options& options) {
   const Launch launch = detect_launch();
-  std::unique_ptr<Communicator> host = make_communicator(launch);
+  std::unique_ptr<Communicator> host;
+  bool failed = false;
   try {
+    host = make_communicator(launch);
+    const int threads = threads_of_rank(*host);
     TrainConfig config;
     std::unique_ptr<Backend> backend;
     together(*host, [&] {
       config = load_config(options.config, options.overrides);
-      backend = make_backend(config.device, config.threads, launch.local_rank);
+      backend = make_backend(config.device, config.threads ? config.threads : threads, launch.local_rank);
     });
     std::unique_ptr<Communicator> device = make_device_communicator(*host, launch, *backend);
     train(config, *backend, device ? *device : *host, options.resume);
   } catch (const AgreedError& error) {
-    if (launch.rank == 0) throw;
-    throw Exit{2};
+    if (launch.rank == 0) fmt::print(stderr, "rowan: {}\n", error.what());
+    failed = true;
   } catch (const Error& error) {
     if (launch.size == 1) throw;
     fmt::print(stderr, "rowan: rank {}: {}\n", launch.rank, error.what());
     host->abort(2);
   }
+  if (!failed) return;
+  // A launcher ends all ranks when the first leaves: that must not be before rank 0 has spoken.
+  if (launch.rank != 0 && (!host || host->size() == 1)) std::this_thread::sleep_for(std::chrono::seconds(1));
+  host.reset();  // waits for all
+  throw Exit{2};
 }
 
 }  // namespace

@@ -24,8 +24,8 @@ BatchConfig parse_batch(JsonObject batch) {
   } else {
     result.sequences = batch.integer("sequences", {}, 1, most);
   }
-  result.micro_batch = batch.integer("micro_batch", result.sequences, 1, most);
-  if (result.sequences % result.micro_batch)
+  result.micro_batch = batch.integer("micro_batch", 0, 1, most);
+  if (result.micro_batch && result.sequences % result.micro_batch)
     batch.fail("micro_batch",
                fmt::format("{} does not divide the {} sequences of a step", result.micro_batch, result.sequences));
   batch.finish();
@@ -43,6 +43,7 @@ RunConfig parse_run(JsonObject run) {
   result.eval_tokens = run.integer("eval_tokens", 0, 0);
   result.checkpoint_every = run.integer("checkpoint_every", 0, 0);
   result.keep = run.integer("keep", 3, 0);
+  result.check_weights_every = run.integer("check_weights_every", 0, 0);
   result.sample_prompt = run.string("sample_prompt", "");
   result.sample_tokens = run.integer("sample_tokens", 0, 0, 100000);
   run.finish();
@@ -99,6 +100,8 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
     if (config.optimizer.state == Precision::automatic) config.optimizer.state = Precision::f32;
   }
   config.recompute = pick<Recompute>(root, "recompute", {"none", "mlp", "block"});
+  const char* own = gradient_dtype(config.precision) == DType::bf16 ? "bf16" : "fp32";
+  config.reduce = root.choice("reduce", {"fp32", "bf16"}, own) == "bf16" ? DType::bf16 : DType::f32;
   config.shard = pick<ShardMode>(root, "shard", shard_names());
   config.device = root.choice("device", {"auto", "cpu", "cuda"}, "auto");
   config.threads = static_cast<int>(root.integer("threads", 0, 0, 4096));

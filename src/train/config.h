@@ -25,7 +25,7 @@ inline DType gradient_dtype(TrainPrecision p) { return p == TrainPrecision::bf16
 struct BatchConfig {
   int64_t sequences = 0;        // a step, over all ranks
   int64_t sequence_length = 0;  // tokens
-  int64_t micro_batch = 0;      // sequences a rank processes at once
+  int64_t micro_batch = 0;      // sequences a rank processes at once; 0: all that it has of a step
 };
 
 struct RunConfig {
@@ -33,11 +33,12 @@ struct RunConfig {
   int64_t steps = 0;
   uint64_t seed = 42;
   int64_t log_every = 10;
-  int64_t eval_every = 0;        // steps; 0: only at the end
-  int64_t eval_tokens = 0;       // 0: the whole validation set
-  int64_t checkpoint_every = 0;  // steps; 0: only at the end
-  int64_t keep = 3;              // checkpoints; 0: all
-  std::string sample_prompt;     // a continuation is printed at the end of the run
+  int64_t eval_every = 0;           // steps; 0: only at the end
+  int64_t eval_tokens = 0;          // 0: the whole validation set
+  int64_t checkpoint_every = 0;     // steps; 0: only at the end
+  int64_t keep = 3;                 // checkpoints; 0: all
+  int64_t check_weights_every = 0;  // steps; 0: only at the start
+  std::string sample_prompt;        // a continuation is printed at the end of the run
   int64_t sample_tokens = 0;
 };
 
@@ -59,6 +60,9 @@ struct TrainConfig {
   double grad_clip = 0;  // largest global gradient norm; 0: no clipping
   SkipConfig skip;
   TrainPrecision precision = TrainPrecision::fp32;
+  // In which gradients travel between ranks. By default what they are kept in, so that nothing is lost on the way and
+  // the number of ranks changes no more than the order of summation; bf16 halves their bytes.
+  DType reduce = DType::f32;
   Recompute recompute = Recompute::none;
   ShardMode shard = ShardMode::none;
   std::string device;  // auto, cpu, cuda

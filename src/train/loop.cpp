@@ -22,14 +22,17 @@ namespace fs = std::filesystem;
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
+// Two builds may round differently, and two versions may not even speak of the same messages.
+std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile("/proc/self/exe").text())); }
+
 // What two configs have to share for one to continue the other: everything but where and how fast it runs.
 Json continuation_of(Json resolved) {
   for (const char* key : {"device", "threads", "shard", "recompute", "comment"}) resolved.erase(key);
   if (resolved.contains("batch")) resolved["batch"].erase("micro_batch");
   if (resolved.contains("data")) resolved["data"].erase("hellaswag");
   if (resolved.contains("optimizer")) resolved["optimizer"].erase("telemetry_every");
-  for (const char* key :
-       {"dir", "log_every", "eval_every", "eval_tokens", "checkpoint_every", "keep", "sample_prompt", "sample_tokens"})
+  for (const char* key : {"dir", "log_every", "eval_every", "eval_tokens", "checkpoint_every", "keep",
+                          "check_weights_every", "sample_prompt", "sample_tokens"})
     if (resolved.contains("run")) resolved["run"].erase(key);
   return resolved;
 }
@@ -166,7 +169,8 @@ void train(const TrainConfig& config, Backend& backend, Communicator& communicat
   std::optional<fs::path> start;
   std::unique_ptr<Trainer> trainer;
   double seconds = 0, peak = 0;
-  check_same(communicator, "the config", config.resolved.dump());
+  check_same(communicator, "the program", program_checksum());
+  check_same(communicator, "config ", config.resolved);
   together(communicator, [&] {
     if (first) start = find_start(config, resume, progress);
   });
@@ -177,7 +181,8 @@ void train(const TrainConfig& config, Backend& backend, Communicator& communicat
     if (!chosen.empty()) seconds = trainer->restore(chosen);
     peak = peak_product_rate(backend, compute_dtype(config.precision)) * communicator.size();
   });
-  check_same(communicator, "the data", trainer->batches().fingerprint().dump());
+  check_same(communicator, "data ", trainer->batches().fingerprint());
+  trainer->check_weights();
   std::unique_ptr<Watch> watch;
   together(communicator, [&] {
     if (!first) return;
@@ -206,6 +211,8 @@ void train(const TrainConfig& config, Backend& backend, Communicator& communicat
       });
       if (first) watch->evaluation(validation, hellaswag);
     }
+    if (config.run.check_weights_every && trainer->steps_done() % config.run.check_weights_every == 0)
+      pause([&] { trainer->check_weights(); });
     if (due(config.run.checkpoint_every) || stop) pause([&] { trainer->save(first ? watch->seconds() : 0); });
   }
   if (!validation && !stop) validation = trainer->validate();

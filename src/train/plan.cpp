@@ -11,12 +11,12 @@ namespace rowan {
 namespace {
 
 // What rank `rank` sends in a step: the passes and the exchange of weights are run with nobody at the other end.
-double bytes_sent(const TrainConfig& config, int rank, int ranks, const std::vector<UpdateCost>& costs, bool masters) {
+Traffic traffic_of(const TrainConfig& config, int rank, int ranks, const std::vector<UpdateCost>& costs, bool masters) {
   auto dry = make_dry_backend();
   auto communicator = make_dry_communicator(rank, ranks);
   ModelOptions options = model_options(config, ranks);
   Model model(*dry, config.model, options);
-  Sharding sharding(*communicator, *dry, model, costs, config.shard, masters);
+  Sharding sharding(*communicator, *dry, model, costs, config.shard, config.reduce, masters);
   Arena data(*dry, Category::data);
   Tensor tokens = data.take(DType::i32, {options.batch * options.seq});
   const int64_t count = micro_steps(config.batch, ranks);
@@ -27,7 +27,7 @@ double bytes_sent(const TrainConfig& config, int rank, int ranks, const std::vec
   }
   sharding.finish_gradients();
   sharding.weights_changed();
-  return static_cast<double>(communicator->traffic().tensor_bytes());
+  return communicator->traffic();
 }
 
 }  // namespace
@@ -39,7 +39,7 @@ Plan make_plan(const TrainConfig& config, int ranks) {
   Model model(*dry, config.model, options);
   auto communicator = make_dry_communicator(0, ranks);
   const std::vector<UpdateCost> costs = update_costs(config.optimizer, model.parameters(), masters);
-  Sharding sharding(*communicator, *dry, model, costs, config.shard, masters);
+  Sharding sharding(*communicator, *dry, model, costs, config.shard, config.reduce, masters);
   Optimizer optimizer(*dry, config.optimizer, sharding.shares(), config.run.seed);
   Arena data(*dry, Category::data);
   const int64_t n = options.batch * options.seq;
@@ -50,8 +50,12 @@ Plan make_plan(const TrainConfig& config, int ranks) {
     plan.work_balance = ownership->work_balance();
     plan.memory_balance = ownership->memory_balance();
   }
-  for (int rank = 0; ranks > 1 && rank < ranks; ++rank)
-    plan.sent_bytes += bytes_sent(config, rank, ranks, costs, masters) / ranks;
+  for (int rank = 0; ranks > 1 && rank < ranks; ++rank) {
+    const Traffic traffic = traffic_of(config, rank, ranks, costs, masters);
+    plan.weight_bytes_sent += static_cast<double>(traffic.bytes_of(Message::broadcast)) / ranks;
+    plan.gradient_bytes_sent +=
+        static_cast<double>(traffic.tensor_bytes() - traffic.bytes_of(Message::broadcast)) / ranks;
+  }
   model.loss_and_gradients(tokens, targets, 1);
   const double count = static_cast<double>(micro_steps(config.batch, ranks));
   plan.step_flops = dry->work().flops * count;

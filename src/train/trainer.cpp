@@ -29,17 +29,23 @@ std::unique_ptr<Tokenizer> fitting_tokenizer(const TrainConfig& config, uint64_t
 
 }  // namespace
 
+int64_t micro_batch(const BatchConfig& batch, int ranks) {
+  if (batch.sequences % ranks) fail("batch: {} ranks do not divide {} sequences a step", ranks, batch.sequences);
+  const int64_t share = batch.sequences / ranks;
+  if (batch.micro_batch == 0) return share;
+  if (share % batch.micro_batch)
+    fail("batch: on {} ranks each has {} of {} sequences a step, which are no whole number of micro-batches of {}",
+         ranks, share, batch.sequences, batch.micro_batch);
+  return batch.micro_batch;
+}
+
 int64_t micro_steps(const BatchConfig& batch, int ranks) {
-  const int64_t at_once = batch.micro_batch * ranks;
-  if (batch.sequences % at_once)
-    fail("batch: {} sequences a step cannot be cut into micro-batches of {} on {} ranks ({} at once)", batch.sequences,
-         batch.micro_batch, ranks, at_once);
-  return batch.sequences / at_once;
+  return batch.sequences / (ranks * micro_batch(batch, ranks));
 }
 
 ModelOptions model_options(const TrainConfig& config, int ranks) {
   ModelOptions options;
-  options.batch = config.batch.micro_batch;
+  options.batch = micro_batch(config.batch, ranks);
   options.seq = config.batch.sequence_length;
   options.compute = compute_dtype(config.precision);
   options.gradient = gradient_dtype(config.precision);
@@ -56,13 +62,13 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
       model_(backend, config.model, model_options(config, communicator.size())),
       sharding_(communicator, backend, model_,
                 update_costs(config.optimizer, model_.parameters(), config.precision == TrainPrecision::bf16),
-                config.shard, config.precision == TrainPrecision::bf16),
+                config.shard, config.reduce, config.precision == TrainPrecision::bf16),
       optimizer_(backend, config.optimizer, sharding_.shares(), config.run.seed),
       data_(backend, Category::data),
       micro_steps_(micro_steps(config.batch, communicator.size())),
       losses_(config.skip.window),
       grad_norms_(config.skip.window) {
-  const int64_t n = config.batch.micro_batch * config.batch.sequence_length;
+  const int64_t n = model_.options().batch * config.batch.sequence_length;
   tokens_ = data_.take(DType::i32, {n});
   targets_ = data_.take(DType::i32, {n});
   loss_sum_ = data_.take(DType::f32, {1});
@@ -80,7 +86,7 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
 // Item i of this rank is micro-step i mod micro_steps_ of step i / micro_steps_; ranks take neighbouring rows.
 void Trainer::start_prefetch() {
   auto fill = [this](int64_t item, int32_t* inputs, int32_t* targets) {
-    const int64_t step = item / micro_steps_, micro = item % micro_steps_, rows = config_.batch.micro_batch;
+    const int64_t step = item / micro_steps_, micro = item % micro_steps_, rows = model_.options().batch;
     const int64_t first = step * config_.batch.sequences + (micro * communicator_.size() + communicator_.rank()) * rows;
     batches_.fill(first, rows, inputs, targets);
   };
@@ -148,7 +154,7 @@ std::string Trainer::reason_to_skip(const StepResult& result) {
 // depend on the number of ranks.
 std::optional<LossMeter> Trainer::validate() {
   if (!validation_) return {};
-  const int64_t seq = config_.batch.sequence_length, rows = config_.batch.micro_batch;
+  const int64_t seq = config_.batch.sequence_length, rows = model_.options().batch;
   const int64_t ranks = communicator_.size(), rounds = (validation_->rows() + rows * ranks - 1) / (rows * ranks);
   std::vector<int32_t> inputs(rows * seq), targets(rows * seq);
   std::vector<float> losses(rows * seq);
@@ -170,7 +176,7 @@ std::optional<LossMeter> Trainer::validate() {
 std::optional<HellaSwagScore> Trainer::hellaswag() {
   if (hellaswag_.empty()) return {};
   BatchEvaluator losses_of(backend_, model_);
-  const HellaSwagScore mine = score_hellaswag(hellaswag_, config_.batch.micro_batch, config_.batch.sequence_length,
+  const HellaSwagScore mine = score_hellaswag(hellaswag_, model_.options().batch, config_.batch.sequence_length,
                                               std::ref(losses_of), communicator_.rank(), communicator_.size());
   std::vector<double> sums = {static_cast<double>(mine.items), static_cast<double>(mine.correct_by_mean),
                               static_cast<double>(mine.correct_by_sum)};

@@ -45,6 +45,9 @@ class Trainer {
 
   // RUN/checkpoints/step_N, by all ranks together.
   void save(double seconds);
+  // Throws AgreedError when the ranks do not hold the same weights.
+  void check_weights() { sharding_.check_weights(); }
+
   // From a checkpoint folder; returns the seconds of training it has seen. Throws Error naming file and tensor when it
   // is another model's, or data or optimizer do not fit.
   double restore(const std::filesystem::path& folder);
@@ -77,7 +80,9 @@ class Trainer {
   Outliers losses_, grad_norms_;
 };
 
-// Micro-batches of one rank in a step. Throws Error when the ranks do not divide the batch.
+// Sequences that one rank processes at once, and how often in a step. Throws Error when the ranks do not divide the
+// batch.
+int64_t micro_batch(const BatchConfig& batch, int ranks);
 int64_t micro_steps(const BatchConfig& batch, int ranks);
 
 // The micro-batch of one rank.

@@ -33,11 +33,7 @@ int main(int argc, char** argv) {
   testing::InitGoogleTest(&argc, argv);
   rowan::Launch launch = rowan::detect_launch();
   auto host = rowan::make_communicator(launch);
-#ifdef MULTIRANK_EMULATED_CUDA
-  auto backend = rowan::make_cuda_backend(0);
-#else
-  auto backend = rowan::make_cpu_backend(1);
-#endif
+  auto backend = rowan::make_rank_backend();
   auto device = rowan::make_device_communicator(*host, launch, *backend);
   rowan::Communicator* communicator = device ? device.get() : host.get();
   communicator->attach(*backend);

@@ -9,5 +9,7 @@ namespace rowan {
 
 Communicator& ranks();
 Backend& backend();
+// What the program was linked with.
+std::unique_ptr<Backend> make_rank_backend();
 
 }  // namespace rowan

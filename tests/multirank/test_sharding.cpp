@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "dist/agreement.h"
 #include "dist/sharding.h"
 #include "ranks.h"
 
@@ -83,14 +84,14 @@ void update(const Share& share, std::vector<float>& momentum) {
 }
 
 Result train(Communicator& communicator, ShardMode shard, Atom matrices, bool tied, DType compute = DType::f32,
-             int64_t micro_batch = 1) {
+             int64_t micro_batch = 1, DType reduce = DType::f32) {
   ModelOptions options;
   options.batch = micro_batch;
   options.seq = length;
   options.compute = compute;
   apply_shard(shard, communicator.size(), options);
   Model model(backend(), tiny_model(tied), options);
-  Sharding sharding(communicator, backend(), model, costs_of(model.parameters(), matrices), shard, true);
+  Sharding sharding(communicator, backend(), model, costs_of(model.parameters(), matrices), shard, reduce, true);
   sharding.initialize(7);
   std::vector<std::vector<float>> momentum(sharding.shares().size());
   Arena memory(backend(), Category::data);
@@ -190,6 +191,51 @@ TEST(Sharding, Bf16WeightsWithMastersTrainAlike) {
   }
 }
 
+TEST(Sharding, GradientsMayTravelInBf16) {
+  Result want = train(ranks(), ShardMode::none, Atom::matrix, false);
+  const int n = ranks().size();
+  for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights}) {
+    Result got = train(ranks(), shard, Atom::matrix, false, DType::f32, sequences / n, DType::bf16);
+    Result wide = train(ranks(), shard, Atom::matrix, false, DType::f32, sequences / n);
+    for (int step = 0; step < steps; ++step) EXPECT_NEAR(got.losses[step], want.losses[step], 2e-3);
+    if (n == 1) continue;
+    EXPECT_NE(got.losses, wide.losses) << "the choice has no effect";
+    if (shard == ShardMode::none) {
+      EXPECT_EQ(got.bytes_per_step, wide.bytes_per_step / 2);
+    } else if (shard != ShardMode::weights) {
+      EXPECT_EQ(got.bytes_per_step, wide.bytes_per_step * 3 / 4);
+    }
+  }
+}
+
+// A weight that changed on one rank alone, as a faulty core or memory would have it.
+TEST(Sharding, WeightsThatDifferAreNamed) {
+  const int n = ranks().size(), odd = n - 1;
+  for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights}) {
+    ModelOptions options;
+    options.seq = length;
+    apply_shard(shard, n, options);
+    Model model(backend(), tiny_model(false), options);
+    Sharding sharding(ranks(), backend(), model, costs_of(model.parameters(), Atom::matrix), shard, DType::f32, true);
+    sharding.initialize(7);
+    sharding.check_weights();
+    if (n == 1) return;
+    const Parameter& norm = model.parameters().find("model.norm.weight");
+    if (ranks().rank() == odd) {
+      float other = 1.0000001f;
+      backend().upload(model.weight(norm).slice(3, 1), &other);
+    }
+    std::string message;
+    try {
+      sharding.check_weights();
+    } catch (const AgreedError& error) {
+      message = error.what();
+    }
+    EXPECT_NE(message.find("rank " + std::to_string(odd) + " differs from rank 0"), std::string::npos) << message;
+    EXPECT_NE(message.find(norm.name), std::string::npos) << message;
+  }
+}
+
 TEST(Sharding, TrafficIsThatOfOneAllReduce) {
   const int n = ranks().size();
   const int64_t micro_batch = sequences / n;  // one micro-step
@@ -207,7 +253,8 @@ TEST(Sharding, AGradientThatIsNotFiniteIsSeenEverywhere) {
   ModelOptions options;
   options.seq = length;
   Model model(backend(), tiny_model(false), options);
-  Sharding sharding(ranks(), backend(), model, costs_of(model.parameters(), Atom::matrix), ShardMode::optimizer, true);
+  Sharding sharding(ranks(), backend(), model, costs_of(model.parameters(), Atom::matrix), ShardMode::optimizer,
+                    DType::f32, true);
   sharding.initialize(7);
   sharding.begin_step();
   float bad = NAN;

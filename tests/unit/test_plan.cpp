@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "model/layout.h"
+#include "optim/recipe.h"
 #include "train/plan.h"
 
 namespace rowan {
@@ -26,9 +27,11 @@ TrainConfig config_of(const std::string& model, const std::string& shard, const 
   return config;
 }
 
-TEST(Plan, OptimizersAreBalancedOnEightRanks) {
+double sent(const Plan& plan) { return plan.gradient_bytes_sent + plan.weight_bytes_sent; }
+
+TEST(Plan, EveryOptimizerIsBalancedOnEightRanks) {
   for (const char* model : {"llama_130m", "llama_350m"}) {
-    for (const char* optimizer : {"muon", "rmnp", "adamw"}) {
+    for (const std::string& optimizer : recipe_names()) {
       Plan plan = make_plan(config_of(model, "optimizer", optimizer), 8);
       EXPECT_LE(plan.work_balance, 1.08) << model << " " << optimizer;
       EXPECT_LE(plan.memory_balance, 1.08) << model << " " << optimizer;
@@ -49,11 +52,17 @@ TEST(Plan, TrafficIsThatOfOneAllReduce) {
   const double parameters = 4.0 * static_cast<double>(parameter_table(config.model).count());
   for (int ranks : {2, 8}) {
     const double ideal = 2.0 * (ranks - 1) / ranks * parameters;
-    EXPECT_NEAR(make_plan(config, ranks).sent_bytes, ideal, 1e-6 * ideal);
+    EXPECT_NEAR(sent(make_plan(config, ranks)), ideal, 1e-6 * ideal);
   }
-  EXPECT_EQ(make_plan(config, 1).sent_bytes, 0);
+  EXPECT_EQ(sent(make_plan(config, 1)), 0);
   const double ideal = 2.0 * 7 / 8 * parameters;
-  EXPECT_NEAR(make_plan(config_of("llama_130m", "gradients"), 8).sent_bytes, ideal, 1e-6 * ideal);
+  EXPECT_NEAR(sent(make_plan(config_of("llama_130m", "gradients"), 8)), ideal, 1e-6 * ideal);
+
+  Plan whole = make_plan(config, 8);
+  config.reduce = DType::bf16;
+  Plan half = make_plan(config, 8);
+  EXPECT_EQ(half.gradient_bytes_sent, whole.gradient_bytes_sent / 2);
+  EXPECT_EQ(half.weight_bytes_sent, whole.weight_bytes_sent);
 }
 
 TEST(Plan, ShardedWeightsAndGradientsTakeLessMemory) {

@@ -1,0 +1,298 @@
+// mpirun rowan train, as a person starts it: what any number of ranks saved goes on under another number, ranks that
+// die or hang take the others with them and lose nothing, and mistakes are one line.
+#ifdef ROWAN_MPI
+
+#include <signal.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <sstream>
+#include <thread>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/random.h"
+#include "command.h"
+#include "small_run.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// The parent of a process; 0 when it has ended.
+pid_t parent_of(pid_t process) {
+  std::ifstream file("/proc/" + std::to_string(process) + "/stat");
+  std::string stat((std::istreambuf_iterator<char>(file)), {});  // pid (name) state parent
+  const size_t name_end = stat.rfind(')');
+  if (name_end == std::string::npos || stat[name_end + 2] == 'Z') return 0;
+  return std::atoi(stat.c_str() + name_end + 4);
+}
+
+std::vector<pid_t> children_of(pid_t parent) {
+  std::vector<pid_t> children;
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const pid_t process = std::atoi(entry.path().filename().c_str());
+    if (process > 0 && parent_of(process) == parent) children.push_back(process);
+  }
+  return children;
+}
+
+class Ranks : public CommandTest {
+ protected:
+  void SetUp() override {
+    CommandTest::SetUp();
+    write_small_shard(dir_ / "train.bin", 3001);
+    Json config = {{"model", small_llama()},
+                   {"tokenizer", "bytes"},
+                   {"data", {{"train", (dir_ / "train.bin").string()}}},
+                   {"batch", {{"sequences", 12}, {"sequence_length", 16}, {"micro_batch", 1}}},
+                   {"optimizer", {{"name", "muon"}, {"lr", 0.01}}},
+                   {"schedule", {{"name", "cosine"}, {"warmup_steps", 2}}},
+                   {"grad_clip", 1.0},
+                   {"device", "cpu"},
+                   {"threads", 1},
+                   {"precision", "fp32"},
+                   {"run", {{"dir", "run"}, {"steps", 30}, {"log_every", 1}, {"checkpoint_every", 10}}}};
+    write_file_atomically(file(), config.dump(2));
+  }
+  fs::path file() const { return dir_ / "config.json"; }
+  fs::path run(const std::string& name) const { return dir_ / name; }
+
+  // The command that trains on `ranks` ranks into `run`, with what is to be set in the environment before it.
+  std::string command(int ranks, const std::string& run, const std::string& more = "",
+                      const std::string& environment = "") {
+    return environment + " " ROWAN_MPIRUN " -n " + std::to_string(ranks) + " " ROWAN_BINARY " train " +
+           file().string() + " --set run.dir=" + (dir_ / run).string() + " " + more;
+  }
+  static std::string shard(const std::string& setting) { return " --set shard=" + setting; }
+
+  // Exit code 2 and exactly one line of ours, with `part` in it.
+  void expect_one_line(const std::string& command, const std::string& part) {
+    Outcome result = shell(command);
+    EXPECT_EQ(result.code, 2) << result.err;
+    std::istringstream lines(result.err);
+    std::vector<std::string> ours;
+    for (std::string line; std::getline(lines, line);)
+      if (line.starts_with("rowan: ")) ours.push_back(line);
+    ASSERT_EQ(ours.size(), 1) << result.err;
+    EXPECT_NE(ours[0].find(part), std::string::npos) << ours[0];
+  }
+
+  static std::map<int, double> losses(const fs::path& run) {
+    std::map<int, double> result;
+    std::istringstream lines(read_file(run / "metrics.jsonl"));
+    for (std::string line; std::getline(lines, line);) {
+      Json row = Json::parse(line);
+      if (row.contains("loss")) result[row["step"].get<int>()] = row["loss"].get<double>();
+    }
+    return result;
+  }
+  static void expect_same_losses(const std::map<int, double>& got, const std::map<int, double>& want) {
+    ASSERT_EQ(got.size(), want.size());
+    for (auto [step, loss] : want) EXPECT_NEAR(got.at(step), loss, 1e-5) << "step " << step;
+  }
+  // All bytes of a checkpoint but the seconds it took.
+  static std::string bytes_of(const fs::path& run, int step) {
+    std::vector<fs::path> files;
+    for (const auto& entry : fs::directory_iterator(run / fmt::format("checkpoints/step_{:08}", step)))
+      if (entry.path().filename().string().find(".safetensors") != std::string::npos) files.push_back(entry.path());
+    std::sort(files.begin(), files.end());
+    std::string bytes;
+    for (const fs::path& path : files) bytes += path.filename().string() + read_file(path);
+    return bytes;
+  }
+
+  // What a run leaves that ended at step 10.
+  void cut(const std::string& from, const std::string& to) {
+    fs::remove_all(run(to));
+    fs::copy(run(from), run(to), fs::copy_options::recursive);
+    for (int step : {20, 30}) fs::remove_all(run(to) / fmt::format("checkpoints/step_{:08}", step));
+    std::ofstream(run(to) / "metrics.jsonl", std::ios::trunc);
+  }
+
+  void saved_on_four_goes_on(const std::vector<std::string>& settings) {
+    ASSERT_EQ(rowan("train " + file().string() + " --set run.dir=" + run("alone").string()).code, 0);
+    std::map<int, double> want = losses(run("alone"));
+    for (const std::string& before : settings) {
+      Outcome saved = shell(command(4, "four" + before, shard(before)));
+      ASSERT_EQ(saved.code, 0) << saved.err;
+      expect_same_losses(losses(run("four" + before)), want);
+      for (int ranks : {1, 2, 3}) {
+        const std::string& after = settings[(ranks + (before.size() % 2)) % settings.size()];
+        SCOPED_TRACE(before + " on 4 to " + after + " on " + std::to_string(ranks));
+        cut("four" + before, "cut");
+        Outcome resumed = shell(command(ranks, "cut", shard(after)));
+        ASSERT_EQ(resumed.code, 0) << resumed.err;
+        EXPECT_NE(resumed.err.find("resumed from"), std::string::npos);
+        auto got = losses(run("cut"));
+        EXPECT_EQ(got.begin()->first, 11);
+        for (auto [step, loss] : got) EXPECT_NEAR(loss, want.at(step), 1e-5) << "step " << step;
+        EXPECT_EQ(got.rbegin()->first, 30);
+      }
+    }
+  }
+
+  // Starts `command` in the background and waits until its ranks are there.
+  pid_t start(const std::string& command, int ranks, std::vector<pid_t>& processes) {
+    const pid_t launcher = fork();
+    if (launcher == 0) {
+      const std::string log = (dir_ / "log").string();
+      execl("/bin/sh", "sh", "-c", ("exec env " + command + " >" + log + " 2>&1").c_str(), nullptr);
+      _exit(127);
+    }
+    const auto begin = Clock::now();
+    while (static_cast<int>(processes.size()) < ranks && seconds_since(begin) < 60) {
+      std::this_thread::sleep_for(milliseconds(20));
+      processes = children_of(launcher);
+      if (waitpid(launcher, nullptr, WNOHANG) == launcher) return 0;
+    }
+    return launcher;
+  }
+
+  // Waits for the launcher, at most that long; its exit code, or -1.
+  static int wait_for(pid_t launcher, double most_seconds) {
+    const auto begin = Clock::now();
+    for (int status = 0; seconds_since(begin) < most_seconds; std::this_thread::sleep_for(milliseconds(20))) {
+      if (waitpid(launcher, &status, WNOHANG) == launcher)
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+    return -1;
+  }
+
+  void killed_at_random_moments(int times, const std::string& setting) {
+    const std::string more =
+        "--set run.steps=150 --set run.checkpoint_every=3 --set run.keep=2 --set run.log_every=50" + shard(setting);
+    const auto whole_start = Clock::now();
+    Outcome whole = shell(command(4, "whole", more));
+    const double whole_seconds = seconds_since(whole_start);
+    ASSERT_EQ(whole.code, 0) << whole.err;
+    Random random(7, 0);
+    int reached = 0, most = 0;  // checkpoints' steps
+    for (int kills = 0, attempt = 0; kills < times; ++attempt) {
+      ASSERT_LT(attempt, 3 * times);
+      SCOPED_TRACE(attempt);
+      std::vector<pid_t> processes;
+      const pid_t launcher = start(command(4, "run", more), 4, processes);
+      ASSERT_EQ(processes.size(), 4) << read_file(dir_ / "log");
+      std::this_thread::sleep_for(std::chrono::duration<double>(whole_seconds * random.below(1000) / 1500));
+      kill(processes[random.below(4)], SIGKILL);
+      const auto begin = Clock::now();
+      if (wait_for(launcher, 60) == 0) {  // it was done before: begin anew
+        EXPECT_EQ(bytes_of(run("run"), 150), bytes_of(run("whole"), 150));
+        fs::remove_all(run("run"));
+        reached = 0;
+        continue;
+      }
+      ++kills;
+      for (pid_t process : processes) {
+        while (parent_of(process) && seconds_since(begin) < 60) std::this_thread::sleep_for(milliseconds(20));
+      }
+      EXPECT_LT(seconds_since(begin), 10) << read_file(dir_ / "log");
+      // Every checkpoint there is whole, and none is lost.
+      int newest = 0;
+      for (const fs::path& checkpoint : list_checkpoints(run("run") / "checkpoints")) {
+        EXPECT_NO_THROW(verify_checkpoint(checkpoint)) << checkpoint;
+        newest = std::max(newest, std::stoi(checkpoint.filename().string().substr(5)));
+      }
+      EXPECT_GE(newest, reached);
+      reached = newest;
+      most = std::max(most, newest);
+    }
+    EXPECT_GT(most, 0) << "no attempt came as far as its first checkpoint";
+    Outcome last = shell(command(4, "run", more));
+    ASSERT_EQ(last.code, 0) << last.err;
+    EXPECT_EQ(bytes_of(run("run"), 150), bytes_of(run("whole"), 150));
+  }
+};
+using LongRanks = Ranks;
+
+TEST_F(Ranks, SavedOnFourGoesOnUnderAnyNumber) { saved_on_four_goes_on({"optimizer"}); }
+TEST_F(LongRanks, SavedOnFourGoesOnUnderAnyNumberAndSetting) {
+  saved_on_four_goes_on({"none", "optimizer", "gradients", "weights"});
+}
+
+TEST_F(Ranks, OneIsKilledAndTheSameCommandGoesOnExactly) { killed_at_random_moments(3, "optimizer"); }
+TEST_F(LongRanks, OneIsKilledTwentyTimesAndTheSameCommandGoesOnExactly) { killed_at_random_moments(20, "weights"); }
+
+TEST_F(Ranks, OneHangsAndTheOthersLeave) {
+  const std::string more = "--set run.steps=100000 --set run.checkpoint_every=0";
+  std::vector<pid_t> processes;
+  const pid_t launcher = start(command(3, "run", more, "ROWAN_TIMEOUT=3"), 3, processes);
+  ASSERT_EQ(processes.size(), 3);
+  const fs::path metrics = run("run") / "metrics.jsonl";
+  const auto begin = Clock::now();
+  while ((!fs::exists(metrics) || fs::file_size(metrics) == 0) && seconds_since(begin) < 60)
+    std::this_thread::sleep_for(milliseconds(20));
+  kill(processes[1], SIGSTOP);
+  const auto stopped = Clock::now();
+  EXPECT_EQ(wait_for(launcher, 60), 2);
+  EXPECT_LT(seconds_since(stopped), 13) << "ROWAN_TIMEOUT, and what mpirun takes to end the rest";
+  EXPECT_GT(seconds_since(stopped), 2.9);
+  EXPECT_NE(read_file(dir_ / "log").find("has been silent for 3 s"), std::string::npos) << read_file(dir_ / "log");
+  for (pid_t process : processes) EXPECT_EQ(parent_of(process), 0);
+}
+
+TEST_F(Ranks, MistakesAreOneLine) {
+  expect_one_line(command(5, "run"), "5 ranks do not divide 12 sequences a step");
+  expect_one_line(command(3, "run", "--set batch.micro_batch=3"), "each has 4 of 12 sequences a step");
+  expect_one_line(command(4, "run", "--set optimizer.lrr=1"), "unknown key 'lrr'");
+  expect_one_line(command(2, "run", "--set data.train=/nowhere.bin"), "/nowhere.bin");
+  const std::string small =
+      "--set model.num_hidden_layers=1 --set model.hidden_size=4 --set model.intermediate_size=4 "
+      "--set model.vocab_size=251 --set model.num_attention_heads=2 ";
+  expect_one_line(command(12, "run", small + shard("optimizer")), "of 12 ranks would own no part of the model");
+  expect_one_line(command(2, "run", "", "ROWAN_TIMEOUT=soon"), "ROWAN_TIMEOUT is 'soon'");
+  expect_one_line(command(2, "run", "", "ROWAN_COMMUNICATOR=gloo"), "ROWAN_COMMUNICATOR is 'gloo'");
+  expect_one_line(command(2, "run", "", "ROWAN_COMMUNICATOR=nccl"), "NCCL");
+  // Ranks that Slurm started without MPI, on a machine without a GPU.
+  expect_one_line(ROWAN_MPIRUN " -n 2 env ROWAN_RENDEZVOUS=tcp:localhost:1 " ROWAN_BINARY " train " + file().string(),
+                  "NCCL");
+  EXPECT_FALSE(fs::exists(run("run"))) << "a refused run leaves nothing behind";
+}
+
+// One command a rank.
+TEST_F(Ranks, ThatDifferAreNamed) {
+  const std::string train = ROWAN_BINARY " train " + file().string() + " ", next = " : -n 1 ";
+  const std::string two = ROWAN_MPIRUN " -n 2 " + train + next;
+  expect_one_line(two + train + "--set optimizer.lr=0.02",
+                  "rank 2 differs from rank 0 and others: config /optimizer/lr is 0.02, not 0.01");
+
+  const fs::path copy = dir_ / "rowan";
+  fs::copy_file(ROWAN_BINARY, copy);
+  std::ofstream(copy, std::ios::app) << "another build";
+  expect_one_line(two + copy.string() + " train " + file().string(),
+                  "rank 2 differs from rank 0 and others: the program");
+
+  // Another corpus of the same name, and then another checkpoint, on a machine with folders of its own.
+  fs::create_directories(dir_ / "one");
+  fs::create_directories(dir_ / "other");
+  fs::copy_file(dir_ / "train.bin", dir_ / "one/train.bin");
+  write_small_shard(dir_ / "other/train.bin", 3301);
+  const std::string local = train + "--set data.train=train.bin ", n = ROWAN_MPIRUN " -n 1 -wdir ";
+  auto apart = [&](const std::string& more) {
+    return n + (dir_ / "one").string() + " " + local + more + next + "-wdir " + (dir_ / "other").string() + " " +
+           local + more;
+  };
+  expect_one_line(apart(""), "rank 1 differs from rank 0: data ");
+  fs::copy_file(dir_ / "train.bin", dir_ / "other/train.bin", fs::copy_options::overwrite_existing);
+  for (const char* folder : {"one", "other"}) {
+    const std::string lr = folder == std::string("one") ? "0.01" : "0.02";
+    Outcome done = shell("cd " + (dir_ / folder).string() + " && " + local + "--set optimizer.lr=" + lr);
+    ASSERT_EQ(done.code, 0) << done.err;
+  }
+  expect_one_line(apart("--resume --set run.steps=40"), "rank 1 differs from rank 0: checksum of the weights ");
+  Outcome checked = shell(command(2, "run", "--set run.check_weights_every=5"));
+  EXPECT_EQ(checked.code, 0) << checked.err;
+}
+
+}  // namespace
+}  // namespace rowan
+
+#endif

@@ -1,0 +1,99 @@
+// The stand-in notices what would hang or corrupt on GPUs: ranks that disagree about a call, and ranks that stay away.
+#include <cuda_runtime_api.h>
+#include <gtest/gtest.h>
+#include <nccl.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "kernels/arena.h"
+#include "ranks.h"
+
+namespace rowan {
+namespace {
+
+// A communicator of the test's own; a call that fails ends it.
+class StandIn : public testing::Test {
+ protected:
+  StandIn() : memory_(backend(), Category::data) {
+    ncclUniqueId id{};
+    if (first()) ncclGetUniqueId(&id);
+    const std::string shared = ranks().gather(std::string(id.internal, sizeof id.internal))[0];
+    std::memcpy(id.internal, shared.data(), shared.size());
+    EXPECT_EQ(ncclCommInitRank(&comm_, ranks().size(), id, ranks().rank()), ncclSuccess);
+    data_ = memory_.take(DType::f32, {1024}).data;
+  }
+  ~StandIn() override {
+    ranks().barrier();
+    ncclCommDestroy(comm_);
+  }
+  static bool first() { return ranks().rank() == 0; }
+  ncclResult_t all_reduce(size_t count, ncclDataType_t type) {
+    return ncclAllReduce(data_, data_, count, type, ncclSum, comm_, nullptr);
+  }
+  ncclResult_t broadcast(size_t count, int root) {
+    return ncclBroadcast(data_, data_, count, ncclFloat32, root, comm_, nullptr);
+  }
+
+  Arena memory_;
+  void* data_ = nullptr;
+  ncclComm_t comm_ = nullptr;
+};
+
+// One process agrees with itself.
+#define NEEDS_PEERS() \
+  if (ranks().size() == 1) GTEST_SKIP()
+
+TEST_F(StandIn, AgreedCallsSucceed) {
+  EXPECT_EQ(all_reduce(1024, ncclFloat32), ncclSuccess);
+  EXPECT_EQ(all_reduce(1024, ncclBfloat16), ncclSuccess);
+  EXPECT_EQ(broadcast(1024, 0), ncclSuccess);
+}
+
+TEST_F(StandIn, CatchesAnotherOperation) {
+  NEEDS_PEERS();
+  EXPECT_EQ(first() ? all_reduce(1024, ncclFloat32) : broadcast(1024, 0), ncclInvalidUsage);
+  ncclResult_t error = ncclSuccess;
+  ncclCommGetAsyncError(comm_, &error);
+  EXPECT_EQ(error, ncclInvalidUsage) << "the communicator's watchdog has to see it";
+}
+
+TEST_F(StandIn, CatchesAnotherType) {
+  NEEDS_PEERS();
+  EXPECT_EQ(all_reduce(1024, first() ? ncclFloat32 : ncclBfloat16), ncclInvalidUsage);
+}
+
+TEST_F(StandIn, CatchesAnotherCount) {
+  NEEDS_PEERS();
+  EXPECT_EQ(all_reduce(first() ? 1024 : 1023, ncclFloat32), ncclInvalidUsage);
+}
+
+TEST_F(StandIn, CatchesAnotherRoot) {
+  NEEDS_PEERS();
+  EXPECT_EQ(broadcast(1024, first() ? 0 : 1), ncclInvalidUsage);
+}
+
+TEST_F(StandIn, CatchesAnotherOrder) {
+  NEEDS_PEERS();
+  ncclGroupStart();
+  for (int k = 0; k < 2; ++k) (first() ? k == 0 : k == 1) ? all_reduce(512, ncclFloat32) : broadcast(512, 0);
+  EXPECT_EQ(ncclGroupEnd(), ncclInvalidUsage);
+}
+
+TEST_F(StandIn, CatchesARankThatStaysAway) {
+  NEEDS_PEERS();
+  setenv("NCCL_STANDIN_PATIENCE", "0.3", 1);
+  if (first()) {
+    EXPECT_EQ(all_reduce(1024, ncclFloat32), ncclRemoteError);
+  }
+  unsetenv("NCCL_STANDIN_PATIENCE");
+}
+
+TEST_F(StandIn, RefusesHostMemoryAndSumsOfWholeNumbers) {
+  float host[4] = {};
+  EXPECT_EQ(ncclAllReduce(host, host, 4, ncclFloat32, ncclSum, comm_, nullptr), ncclInvalidArgument);
+  EXPECT_EQ(all_reduce(16, ncclInt32), ncclInvalidArgument);
+}
+
+}  // namespace
+}  // namespace rowan
