@@ -105,9 +105,8 @@ struct Launch {
 // Reads the environment. Throws Error when a variable is not a number or rank and size contradict each other.
 Launch detect_launch();
 
-// Threads of a CPU backend when the config does not say: the cores this rank may run on, each shared evenly among the
-// ranks that may run there too, at least 1; 0 (the backend's own choice) when it is alone or OMP_NUM_THREADS is set. All
-// ranks call it.
+// The cores this rank may run on, each shared evenly among the ranks that may run there too; at least 1. All ranks call
+// it.
 int threads_of_rank(Communicator& communicator);
 
 // One process, or MPI under mpirun. With ROWAN_RENDEZVOUS set there is no MPI: each rank is alone until

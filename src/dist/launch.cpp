@@ -62,7 +62,6 @@ std::unique_ptr<Communicator> make_communicator(const Launch& launch) {
 }
 
 int threads_of_rank(Communicator& communicator) {
-  if (communicator.size() == 1) return 0;
   cpu_set_t cores;
   CPU_ZERO(&cores);
   char machine[256] = {};
@@ -72,7 +71,6 @@ int threads_of_rank(Communicator& communicator) {
   mine.append(1, '\0').append(reinterpret_cast<const char*>(&cores), sizeof cores);
   double threads = 0;
   const std::vector<std::string> all = communicator.gather(mine);
-  if (std::getenv("OMP_NUM_THREADS")) return 0;
   for (int core = 0; core < CPU_SETSIZE; ++core) {
     if (!CPU_ISSET(core, &cores)) continue;
     int users = 0;

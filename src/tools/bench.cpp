@@ -9,6 +9,7 @@ CLI::App* add_bench(CLI::App& app) {
   add_bench_kernels(*bench);
   add_bench_loader(*bench);
   add_bench_optimizer(*bench);
+  add_bench_ranks(*bench);
   add_bench_step(*bench);
   add_bench_tokenize(*bench);
   return bench;

@@ -67,11 +67,23 @@ MadeUpShard::~MadeUpShard() {
   std::filesystem::remove(path, ignored);
 }
 
-BenchRun::BenchRun(Backend& backend, const StepOptions& o, const std::string& recipe) {
+BenchRun::BenchRun(Backend& backend, const StepOptions& o, const std::string& recipe)
+    : alone_(make_single_communicator()) {
+  start(backend, o, recipe, *alone_, ShardMode::none);
+}
+
+BenchRun::BenchRun(Backend& backend, const StepOptions& o, const std::string& recipe, Communicator& ranks,
+                   ShardMode shard) {
+  start(backend, o, recipe, ranks, shard);
+}
+
+void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& recipe, Communicator& communicator,
+                     ShardMode shard) {
   config.model = load_model(o.model);
   if (o.seq > config.model.positions)
     fail("--seq: found {}, but {} has {} positions", o.seq, o.model, config.model.positions);
-  config.batch = {o.batch, o.seq, o.batch};
+  config.batch = {o.batch, o.seq, 0};
+  config.shard = shard;
   config.optimizer = recipe_config(recipe);
   config.schedule.shape = Schedule::Shape::constant;
   config.grad_clip = 1;
@@ -80,8 +92,7 @@ BenchRun::BenchRun(Backend& backend, const StepOptions& o, const std::string& re
   shard_ = std::make_unique<MadeUpShard>(8 * o.batch * o.seq + 1, config.model.vocabulary);
   config.data.train = {{{shard_->path.string()}, 1}};
   config.data.order = Order::sequential;
-  alone_ = make_single_communicator();
-  trainer_ = std::make_unique<Trainer>(config, backend, *alone_);
+  trainer_ = std::make_unique<Trainer>(config, backend, communicator);
 }
 
 }  // namespace rowan

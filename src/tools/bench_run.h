@@ -46,17 +46,22 @@ class MadeUpShard {
   const std::filesystem::path path;
 };
 
-// The run of `rowan train` on one process, on made-up data.
+// The run of `rowan train` on made-up data: on one process, or on the given ranks.
 class BenchRun {
  public:
   BenchRun(Backend& backend, const StepOptions& options, const std::string& recipe);
+  BenchRun(Backend& backend, const StepOptions& options, const std::string& recipe, Communicator& ranks,
+           ShardMode shard);
 
   TrainConfig config;
   Trainer& trainer() { return *trainer_; }
 
  private:
-  std::unique_ptr<MadeUpShard> shard_;
+  void start(Backend& backend, const StepOptions& options, const std::string& recipe, Communicator& communicator,
+             ShardMode shard);
+
   std::unique_ptr<Communicator> alone_;
+  std::unique_ptr<MadeUpShard> shard_;
   std::unique_ptr<Trainer> trainer_;
 };
 

@@ -32,6 +32,7 @@ CLI::App* add_train(CLI::App& app);
 void add_bench_kernels(CLI::App& bench);
 void add_bench_loader(CLI::App& bench);
 void add_bench_optimizer(CLI::App& bench);
+void add_bench_ranks(CLI::App& bench);
 void add_bench_step(CLI::App& bench);
 void add_bench_tokenize(CLI::App& bench);
 

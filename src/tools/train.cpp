@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <cstdlib>
 #include <thread>
 
 #include "dist/agreement.h"
@@ -22,7 +23,9 @@ void run(const Options& options) {
   bool failed = false;
   try {
     host = make_communicator(launch);
-    const int threads = threads_of_rank(*host);
+    const int shared = threads_of_rank(*host);
+    // Alone, or where OMP_NUM_THREADS says, the backend knows best.
+    const int threads = launch.size == 1 || std::getenv("OMP_NUM_THREADS") ? 0 : shared;
     TrainConfig config;
     std::unique_ptr<Backend> backend;
     together(*host, [&] {

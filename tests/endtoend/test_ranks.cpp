@@ -247,6 +247,25 @@ TEST_F(Ranks, OneHangsAndTheOthersLeave) {
   for (pid_t process : processes) EXPECT_EQ(parent_of(process), 0);
 }
 
+// What scripts/resume.sh makes of a rank that dies, and of a mistake.
+TEST_F(Ranks, ALoopGoesOnByItself) {
+  const std::string more = "--set run.steps=60 --set run.checkpoint_every=5";
+  std::vector<pid_t> processes;
+  const pid_t script = start(ROWAN_SOURCE_DIR "/scripts/resume.sh" + command(2, "run", more), 1, processes);
+  ASSERT_EQ(processes.size(), 1) << read_file(dir_ / "log");
+  const fs::path checkpoints = run("run") / "checkpoints";
+  while (list_checkpoints(checkpoints).empty() && parent_of(script)) std::this_thread::sleep_for(milliseconds(5));
+  const std::vector<pid_t> ranks = children_of(processes[0]);
+  ASSERT_EQ(ranks.size(), 2) << read_file(dir_ / "log");
+  kill(ranks[1], SIGKILL);
+  EXPECT_EQ(wait_for(script, 100), 0);
+  const std::string log = read_file(dir_ / "log");
+  EXPECT_NE(log.find("going on from the newest checkpoint"), std::string::npos) << log;
+  EXPECT_NE(log.find("resumed from"), std::string::npos) << log;
+  EXPECT_TRUE(fs::exists(checkpoints / "step_00000060"));
+  expect_one_line(ROWAN_SOURCE_DIR "/scripts/resume.sh" + command(2, "run", "--set run.steeps=1"), "steeps");
+}
+
 TEST_F(Ranks, MistakesAreOneLine) {
   expect_one_line(command(5, "run"), "5 ranks do not divide 12 sequences a step");
   expect_one_line(command(3, "run", "--set batch.micro_batch=3"), "each has 4 of 12 sequences a step");
