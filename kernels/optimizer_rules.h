@@ -78,7 +78,7 @@ struct NormalizeRule {
 // namo: v = beta v + (1 - beta) gradient_sums; q = sqrt(update_sums) / (sqrt(v) + eps), or / sqrt(v + eps) with
 //   eps_inside; with 0 < clamp <= 1, q = min(max(q, clamp * mean q), mean q / clamp); factor = bias * q.
 // normuon: v = beta v + (1 - beta) update_sums / width; r = 1 / (sqrt(v) + eps); factor = r * sqrt(sum update_sums) /
-//   (sqrt(sum r^2 update_sums) + eps), which keeps the Frobenius norm of the update.
+//   (sqrt(sum r^2 update_sums) + eps), which keeps the Frobenius norm of the update; target > 0 is the norm instead.
 struct AdaptRule {
   bool normuon = false;
   float beta = 0.99f;
@@ -87,15 +87,18 @@ struct AdaptRule {
   float clamp = 0;
   float bias = 1;
   float width = 1;
+  float target = 0;
 };
 
 // f = factors[n, k] along the axis, or 1; s = min(lr * f * slot.scale, cap);
-// d = weight_decay * (adaptive_decay ? min(lr * f, cap) : lr), at most 1; w = (1 - d) w - s u.
+// d = weight_decay * (adaptive_decay ? min(lr * f, cap) : lr), at most 1; w = (1 - d) w - s u. With `rounded`,
+// slot.scale * u is rounded to bf16 before s / slot.scale multiplies it.
 struct ApplyRule {
   float lr;
   float weight_decay = 0;
   bool adaptive_decay = false;
   float cap = 3.4e38f;
+  bool rounded = false;
   Along along = Along::matrix;
   Rounding rounding;
 };

@@ -105,7 +105,9 @@ void CpuBackend::apply(Tensor update, const std::vector<OptimizerSlot>& slots, T
   check::apply(update, slots, factors, rule.along);
   const int64_t rows = update.dim(1), cols = update.dim(2);
   const int64_t width = factors.empty() ? 0 : factors.cols();
-  auto step_of = [&](float f, float scale) { return std::min(rule.lr * f * scale, rule.cap); };
+  auto step_of = [&](float f, float scale) {
+    return std::min(rule.lr * f * scale, rule.cap) / (rule.rounded ? scale : 1.0f);
+  };
   auto keep_of = [&](float f) {
     return 1.0f - std::min(1.0f, rule.weight_decay * (rule.adaptive_decay ? std::min(rule.lr * f, rule.cap) : rule.lr));
   };
@@ -121,6 +123,12 @@ void CpuBackend::apply(Tensor update, const std::vector<OptimizerSlot>& slots, T
       for (int64_t j = 0; j < cols; ++j) steps[j] = step_of(f[j], slot.scale), keeps[j] = keep_of(f[j]);
     for (int64_t i = piece.begin; i < piece.begin + piece.count; ++i) {
       const float* u = open(update, (piece.slot * rows + i) * cols, cols, memory);
+      if (rule.rounded) {
+        const float scale = slot.scale;
+#pragma omp simd
+        for (int64_t j = 0; j < cols; ++j) memory[j] = cpu::rounded(scale * u[j]);
+        u = memory;
+      }
       if (rule.along == Along::column && f) {
         cpu::update(
             slot, i * cols, cols, rule.rounding, [=](int64_t j) { return keeps[j]; },

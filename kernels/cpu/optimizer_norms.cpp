@@ -177,7 +177,8 @@ void CpuBackend::adaptive_factors(Tensor factors, const std::vector<OptimizerSlo
         before += u[j];
         after += double{f[j]} * f[j] * u[j];
       }
-      const float ratio = static_cast<float>(std::sqrt(before) / (std::sqrt(after) + rule.eps));
+      const double norm = rule.target > 0 ? double{rule.target} : std::sqrt(before);
+      const float ratio = static_cast<float>(norm / (std::sqrt(after) + rule.eps));
       for (int64_t j = 0; j < k; ++j) f[j] *= ratio;
       return;
     }

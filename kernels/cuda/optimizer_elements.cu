@@ -79,7 +79,8 @@ __global__ void apply_kernel(const __grid_constant__ SlotList list, ApplyRule ru
       float f = s.sums ? s.sums[which] : 1.0f;
       float decay = rule.weight_decay * (rule.adaptive_decay ? fminf(rule.lr * f, rule.cap) : rule.lr);
       keep[j] = 1.0f - fminf(1.0f, decay);
-      step[j] = fminf(rule.lr * f * s.scale, rule.cap) * u[j];
+      float size = fminf(rule.lr * f * s.scale, rule.cap);
+      step[j] = rule.rounded ? size / s.scale * rounded<bfloat16>(s.scale * u[j]) : size * u[j];
     }
     update_weights(s, list.types, i, keep, step, rule.rounding);
   });

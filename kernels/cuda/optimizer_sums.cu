@@ -103,7 +103,8 @@ __global__ void adaptive_factors_kernel(float* factors, const __grid_constant__ 
   }
   before = block_sum(before);
   after = block_sum(after);
-  float ratio = sqrtf(before) / (sqrtf(after) + rule.eps), mean = before / static_cast<float>(k);
+  float norm = rule.target > 0.0f ? rule.target : sqrtf(before), mean = before / static_cast<float>(k);
+  float ratio = norm / (sqrtf(after) + rule.eps);
   for (int64_t j = threadIdx.x; j < k; j += blockDim.x) {
     if (rule.normuon) {
       f[j] *= ratio;

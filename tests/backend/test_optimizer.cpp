@@ -286,7 +286,7 @@ TEST_P(Optimizers, SumsOfSquares) {
 
 TEST_P(Optimizers, AdaptiveFactors) {
   for (int64_t k : {1, 5, 130})
-    for (int kind = 0; kind < 4; ++kind) {
+    for (int kind = 0; kind < 5; ++kind) {
       const int64_t n = 3;
       Matrices x(n, 1, k, 0, DType::f32);
       auto squares = [&](uint64_t seed) {
@@ -297,7 +297,8 @@ TEST_P(Optimizers, AdaptiveFactors) {
       Buffer factors(DType::f32, {n, k}), update_sums(DType::f32, {n, k}, squares(8)),
           gradient_sums(DType::f32, {n, k}, squares(9));
       AdaptRule rule;
-      rule.normuon = kind == 3;
+      rule.normuon = kind >= 3;
+      rule.target = kind == 4 ? 2.5f : 0;
       rule.beta = 0.9f;
       rule.eps = 1e-3f;
       rule.eps_inside = kind == 1;
@@ -321,7 +322,8 @@ TEST_P(Optimizers, AdaptiveFactors) {
         }
         for (double& value : f) {
           if (rule.clamp > 0) value = std::min(std::max(value, rule.clamp * mean), mean / rule.clamp);
-          value *= rule.normuon ? std::sqrt(before) / (std::sqrt(after) + rule.eps) : double{rule.bias};
+          const double norm = kind == 4 ? 2.5 : std::sqrt(before);
+          value *= rule.normuon ? norm / (std::sqrt(after) + rule.eps) : double{rule.bias};
         }
         expect_close(x.second[i]->read(), v, DType::f32, "second");
         want.insert(want.end(), f.begin(), f.end());
@@ -351,15 +353,16 @@ TEST_P(Optimizers, SecondMoment) {
 
 TEST_P(Optimizers, Apply) {
   for (auto [n, rows, cols] : shapes)
-    for (int kind = 0; kind < 5; ++kind) {
+    for (int kind = 0; kind < 7; ++kind) {
       Matrices x = make(n, rows, cols);
       Buffer update(dtype(), {n, rows, cols}, 7);
       ApplyRule rule;
       rule.lr = 0.3f;
       rule.weight_decay = 0.2f;
-      rule.along = kind == 1 ? Along::row : kind == 2 ? Along::column : Along::matrix;
+      rule.along = kind == 1 ? Along::row : kind == 2 || kind == 6 ? Along::column : Along::matrix;
       rule.adaptive_decay = kind >= 2;
       if (kind == 4) rule.cap = 0.4f;
+      rule.rounded = kind >= 5;
       const int64_t k = rule.along == Along::row ? rows : rule.along == Along::column ? cols : 1;
       Doubles given = random_values(n * k, 9);
       for (double& value : given) value = std::fabs(value);
@@ -379,8 +382,12 @@ TEST_P(Optimizers, Apply) {
               return 1 - std::min(1.0, rule.weight_decay * by);
             },
             [&](size_t j) {
-              return std::min(rule.lr * factor(j) * x.slots[i].scale, cap) *
-                     update.given()[static_cast<size_t>(i * rows * cols) + j];
+              const double u = update.given()[static_cast<size_t>(i * rows * cols) + j], scale = x.slots[i].scale;
+              const double size = std::min(rule.lr * factor(j) * scale, cap);
+              // The product in fp32 as the backends have it, so that both round the same number.
+              return rule.rounded
+                         ? size / scale * rounded(static_cast<float>(scale) * static_cast<float>(u), DType::bf16)
+                         : size * u;
             });
       }
     }
