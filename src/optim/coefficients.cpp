@@ -12,10 +12,16 @@ struct Set {
 };
 
 // Sources: Muon (Keller Jordan); Emerging-Optimizers (quintic, polar_express with its safety of 1.01 folded in, cans,
-// aol); arXiv 2505.16932 with the safety of modded-nanogpt (polar_express_5); arXiv 2606.00371 (cubic).
+// aol, deepseekv4); arXiv 2505.16932 with the safety of modded-nanogpt (polar_express_5); arXiv 2606.00371 (cubic);
+// modded-nanogpt's third track (track3, meant for 12 steps). All start from x / ||x||_F, aol's too, without its own
+// preconditioner; aol's first step turns the sign of singular values beyond 0.88 of the norm, so it wants matrices of
+// high stable rank.
+constexpr Quintic keller = {3.4445, -4.7750, 2.0315};
+
 const std::map<std::string, Set>& sets() {
   static const std::map<std::string, Set> all = {
-      {"keller", {1, {{3.4445, -4.7750, 2.0315}}}},
+      {"keller", {1, {keller}}},
+      {"deepseekv4", {1, {keller, keller, keller, keller, keller, keller, keller, keller, {2, -1.5, 0.5}}}},
       {"quintic",
        {1,
         {{4.0848, -6.8946, 2.9270},
@@ -57,7 +63,7 @@ const std::map<std::string, Set>& sets() {
          {2.5368962, -1.4312570, 0},
          {2.4418906, -1.2764040, 0},
          {2.2230472, -0.9630650, 0}}}},
-      {"simple", {1, {{2, -1.5, 0.5}}}},
+      {"track3", {1, {{2, -1.5, 0.5}}}},
   };
   return all;
 }

@@ -74,6 +74,26 @@ std::string patterns(const Group& group) {
   return join(parts);
 }
 
+std::vector<std::string> pieces(const std::string& name) {
+  std::vector<std::string> result;
+  for (size_t begin = 0, end; begin < name.size(); begin = end + 1) {
+    end = std::min(name.find_first_of(".*?", begin), name.size());
+    if (end > begin) result.push_back(name.substr(begin, end - begin));
+  }
+  return result;
+}
+
+// For the first piece of a pattern that is no piece of any name.
+std::string suggestion(const std::vector<std::string>& patterns, const ParameterTable& table) {
+  std::vector<std::string> known;
+  for (const Parameter& parameter : table.parameters())
+    for (const std::string& piece : pieces(parameter.name)) known.push_back(piece);
+  for (const std::string& pattern : patterns)
+    for (const std::string& piece : pieces(pattern))
+      if (std::find(known.begin(), known.end(), piece) == known.end()) return did_you_mean(piece, known);
+  return "";
+}
+
 }  // namespace
 
 OptimizerConfig parse_optimizer(JsonObject object) {
@@ -148,6 +168,18 @@ Json to_json(const OptimizerConfig& config) {
   return json;
 }
 
+void check_routing(JsonObject object, const OptimizerConfig& config, const ParameterTable& table) {
+  std::vector<bool> taken(config.groups.size());
+  for (const Parameter& parameter : table.parameters()) taken[group_of(config, parameter)] = true;
+  for (size_t i = 0; i < config.given; ++i) {
+    if (taken[i]) continue;
+    const Group& group = config.groups[i];
+    object.objects("groups")[i].fail(
+        group.names.empty() ? "roles" : "names",
+        fmt::format("no parameter of the model is left for {}{}", patterns(group), suggestion(group.names, table)));
+  }
+}
+
 size_t group_of(const OptimizerConfig& config, const Parameter& parameter) {
   for (size_t i = 0; i < config.groups.size(); ++i) {
     const Group& group = config.groups[i];
@@ -158,8 +190,8 @@ size_t group_of(const OptimizerConfig& config, const Parameter& parameter) {
         }))
       continue;
     if (parameter.shape.size() != 2 && !group.recipe.adamw && group.recipe.atom() != Atom::element)
-      fail("optimizer: {} goes to {} by group '{}', but it is no matrix", parameter.name, group.recipe.name,
-           group.name);
+      fail("optimizer: {} goes to {} by group '{}', but it is no matrix; a group with adamw, lion or sgdm can have it",
+           parameter.name, group.recipe.name, group.name);
     return i;
   }
   fail("optimizer: no group takes {}", parameter.name);

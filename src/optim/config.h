@@ -37,6 +37,9 @@ OptimizerConfig parse_optimizer(JsonObject object);
 // Everything resolved; parses to the same config.
 Json to_json(const OptimizerConfig& config);
 
+// Refuses a given group that takes no parameter of the model, and a recipe for matrices on what is none. `object` is
+// the section that `config` was parsed from. Throws Error naming the field or the parameter.
+void check_routing(JsonObject object, const OptimizerConfig& config, const ParameterTable& table);
 // The group that updates a parameter. Throws Error when its recipe needs a matrix and the parameter is none.
 size_t group_of(const OptimizerConfig& config, const Parameter& parameter);
 // What an ownership plan must not cut.

@@ -124,10 +124,10 @@ void Optimizer::add(const Share& share) {
   }
   const bool shaped = matrix && recipe.atom() != Atom::element;
   const int64_t cols = shaped ? p.cols() : width(share.count), rows = share.count / cols;
-  if (recipe.adapt == Adapt::element_moment) slot.second = new_state(share, "second_moment", dtype);
-  if (recipe.adapt == Adapt::matrix) slot.second = new_state(share, "second_moment", DType::f32, 1);
-  if (recipe.adapt == Adapt::column) slot.second = new_state(share, "second_moment", DType::f32, cols);
-  if (recipe.adapt == Adapt::row_moment) slot.second = new_state(share, "second_moment", DType::f32, rows);
+  if (recipe.adapt == Adapt::element_moment)
+    slot.second = new_state(share, "second_moment", dtype);
+  else if (recipe.adapt != Adapt::none)
+    slot.second = new_state(share, "second_moment", DType::f32, factor_count(recipe, rows, cols));
   Batch& batch = batch_for(recipe, rows, cols, share);
   batch.slots.push_back(slot);
   batch.parameters.push_back(&p);
@@ -205,7 +205,7 @@ void Optimizer::measure(const std::vector<Watched>& watched, const Moment& now) 
     MatrixView view{parameter.rows(),    parameter.cols(), one.before, host(slot.value()),
                     host(slot.gradient), host(slot.first), {}};
     for (float& g : view.gradient) g *= now.grad_scale;
-    if (recipe.adapt == Adapt::matrix || recipe.adapt == Adapt::column) view.second = host(slot.second);
+    if (recipe.scales_rate()) view.second = host(slot.second);
     for (const Metric& metric : matrix_metrics(recipe, now.t, view)) {
       metrics_.push_back({parameter.name + "/" + metric.name, metric.value});
       if (!std::isfinite(metric.value)) continue;

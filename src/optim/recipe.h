@@ -18,7 +18,7 @@ enum class Equilibrate : uint8_t { none, row, column, row_column, sign };
 enum class Direction : uint8_t { newton_schulz, polar, row_normalize, column_normalize, alternate_axis, sign, none };
 enum class Renormalize : uint8_t { none, row, column, column_row };
 enum class Adapt : uint8_t { none, matrix, column, row_moment, element_moment };
-enum class ShapeScale : uint8_t { none, keller, moonlight, axis, ratio };
+enum class ShapeScale : uint8_t { none, keller, moonlight, axis, ratio, rms };
 enum class Decay : uint8_t { plain, adaptive };
 enum class Divide : uint8_t { add, clamp };
 enum class Precision : uint8_t { automatic, f32, bf16 };
@@ -67,7 +67,8 @@ struct Recipe {
   double clamp = 0;     // NAMO-D's c; 0: off
   double step_cap = 0;  // NAMO's cap on step and decay; 0: off
   ShapeScale shape_scale = ShapeScale::none;
-  double scale = 0.2;  // of moonlight, axis and AdaMuon's rescaling
+  double scale = 0.2;                                    // of moonlight, axis and rms
+  Precision direction_precision = Precision::automatic;  // bf16: direction times shape factor rounded before the step
   Decay decay = Decay::plain;
 
   Atom atom() const;
@@ -75,6 +76,8 @@ struct Recipe {
   bool normalizes_axis() const;
   // Nothing but momentum, projection and such norms: runs as one pass over memory.
   bool fused() const;
+  // NAMO's factors multiply lr, of the step and of adaptive decay.
+  bool scales_rate() const { return adapt == Adapt::matrix || adapt == Adapt::column; }
   bool orthogonalizes() const { return direction == Direction::newton_schulz || direction == Direction::polar; }
 };
 
@@ -103,6 +106,8 @@ void read_recipe(JsonObject& object, Recipe& recipe);
 void check_recipe(const JsonObject& object, const Recipe& recipe);
 // Every switch that matters for the recipe, in the keys that read_recipe reads.
 Json to_json(const Recipe& recipe);
+// One line for each switch of a recipe of stages: its key and what it may be.
+std::string describe_switches();
 // The stages in words: "heavy-ball momentum 0.95 with Nesterov -> row equilibration -> ...".
 std::string describe(const Recipe& recipe);
 

@@ -16,12 +16,12 @@ const Names direction_names = {"newton_schulz",  "polar", "row_normalize", "colu
                                "alternate_axis", "sign",  "none"};
 const Names renormalize_names = {"none", "row", "column", "column_row"};
 const Names adapt_names = {"none", "matrix", "column", "row_moment", "element_moment"};
-const Names shape_scale_names = {"none", "keller", "moonlight", "axis", "ratio"};
+const Names shape_scale_names = {"none", "keller", "moonlight", "axis", "ratio", "rms"};
 const Names decay_names = {"plain", "adaptive"};
 const Names divide_names = {"add", "clamp"};
 const Names precision_names = {"auto", "f32", "bf16"};
 
-constexpr double tiny = 1e-300;  // the smallest of what must be positive
+constexpr double tiny = 1e-30;  // the smallest of what must be positive: fp32 divides by it
 
 // Calls visitor.number(key, field, min, max), .set(key, field, min, max) for fields that are off at 0, .flag(key,
 // field), .integer(key, field, min, max), .choice(key, field, names) for the switches that the recipe has.
@@ -67,15 +67,16 @@ void visit(Recipe& r, Visitor& v) {
   if (r.adapt != Adapt::none) {
     v.number("beta2", r.beta2, 0, 0.9999999);
     v.number("adapt_eps", r.adapt_eps, tiny, 1);
-    if (r.adapt == Adapt::matrix || r.adapt == Adapt::column) {
+    if (r.scales_rate()) {
       v.flag("adapt_eps_inside", r.adapt_eps_inside);
       v.set("step_cap", r.step_cap, tiny, 1e30);
     }
     if (r.adapt == Adapt::column) v.set("clamp", r.clamp, tiny, 1);
   }
   v.choice("shape_scale", r.shape_scale, shape_scale_names);
-  if (r.shape_scale == ShapeScale::moonlight || r.shape_scale == ShapeScale::axis || r.adapt == Adapt::element_moment)
+  if (r.shape_scale == ShapeScale::moonlight || r.shape_scale == ShapeScale::axis || r.shape_scale == ShapeScale::rms)
     v.number("scale", r.scale, tiny, 1e6);
+  v.choice("direction_precision", r.direction_precision, precision_names);
   v.choice("decay", r.decay, decay_names);
 }
 
@@ -84,7 +85,8 @@ struct Reader {
 
   void number(const char* key, double& field, double min, double max) {
     field = object.number(key, field, min == tiny ? std::numeric_limits<double>::lowest() : min, max);
-    if (min == tiny && field <= 0) object.fail(key, fmt::format("found {}, must be positive", field));
+    if (min == tiny && field < tiny)
+      object.fail(key, fmt::format("found {}, must be positive (at least 1e-30)", field));
   }
   void set(const char* key, double& field, double min, double max) {
     if (!object.has(key)) {
@@ -162,7 +164,47 @@ struct Writer {
   }
 };
 
+// "  key               what is allowed".
+struct Lines {
+  std::string text;
+
+  void line(const char* key, const std::string& allowed) { text += fmt::format("  {:<22} {}\n", key, allowed); }
+  void number(const char* key, double, double min, double max) {
+    line(key, min == tiny              ? std::string("more than 0")
+              : max > 1e5              ? fmt::format("{} or more", min)
+              : max > 0.999 && max < 1 ? fmt::format("{} to less than 1", min)
+                                       : fmt::format("{} to {}", min, max));
+  }
+  void set(const char* key, double, double min, double max) {
+    line(key, fmt::format("{}; null: off", max > 1e5 ? min == tiny ? "more than 0" : fmt::format("{} or more", min)
+                                                     : fmt::format("more than 0, at most {}", max)));
+  }
+  void integer(const char* key, int64_t, int64_t min, int64_t) { line(key, fmt::format("{} or more; null: off", min)); }
+  void flag(const char* key, bool) { line(key, "true, false"); }
+  template <typename Enum>
+  void choice(const char* key, Enum, const Names& names) {
+    line(key, join(names));
+  }
+  void betas(Recipe&) { line("betas", "two numbers, 0 to less than 1"); }
+  void coefficients(Recipe&) {
+    line("ns_steps", "1 to 100");
+    line("ns_coefficients", join(coefficient_sets()) + ", or a list of [a, b, c]; the last repeats");
+  }
+};
+
 }  // namespace
+
+std::string describe_switches() {
+  Recipe all;  // with a choice at every stage that brings its own switches
+  all.project = Project::rows;
+  all.equilibrate = Equilibrate::row_column;
+  all.direction = Direction::newton_schulz;
+  all.adapt = Adapt::column;
+  all.shape_scale = ShapeScale::moonlight;
+  Lines lines;
+  visit(all, lines);
+  return lines.text;
+}
 
 void read_recipe(JsonObject& object, Recipe& recipe) {
   Reader reader{object};
@@ -184,19 +226,34 @@ Json to_json(const Recipe& recipe) {
 
 void check_recipe(const JsonObject& object, const Recipe& r) {
   if (r.adamw) return;
-  const bool by_axis = r.normalizes_axis();
-  auto only = [&](const char* key, bool allowed, const char* why) {
-    if (object.has(key) && !allowed) object.fail(key, fmt::format("has no effect here: {}", why));
+  const bool by_axis = r.normalizes_axis(), by_steps = r.direction == Direction::newton_schulz;
+  const bool balanced = r.equilibrate != Equilibrate::none && r.equilibrate != Equilibrate::sign;
+  auto only = [&](const Names& keys, bool allowed, const char* why) {
+    for (const std::string& key : keys)
+      if (object.has(key) && !allowed) object.fail(key, fmt::format("has no effect here: {}", why));
   };
-  only("ns_steps", r.direction == Direction::newton_schulz, "only direction newton_schulz has steps");
-  only("ns_coefficients", r.direction == Direction::newton_schulz, "only direction newton_schulz has coefficients");
-  only("clamp", r.adapt == Adapt::column, "only adapt column has a clamp");
-  only("phase", r.equilibrate == Equilibrate::row_column, "only equilibrate row_column changes its phase");
-  only("beta2", r.adapt != Adapt::none, "adapt is none, so there is no second moment");
-  only("beta", r.form != Form::heavy_ball, "a heavy-ball buffer is multiplied by momentum itself");
-  only("nesterov", r.form != Form::lion, "lion looks ahead by its own rule");
-  only("raw_weights", r.project != Project::none, "project is none");
-  if (r.decay == Decay::adaptive && r.adapt != Adapt::matrix && r.adapt != Adapt::column)
+  only({"betas", "corrected_eps", "corrected_decay", "mars_gamma"}, false, "it is AdamW's; put it into \"adamw\"");
+  only({"beta"}, r.form != Form::heavy_ball, "a heavy-ball buffer is multiplied by momentum itself");
+  only({"nesterov"}, r.form != Form::lion, "lion looks ahead by its own rule");
+  only({"raw_weights"}, r.project != Project::none, "project is none");
+  only({"equilibrate_exponent", "equilibrate_eps", "equilibrate_clip"}, balanced, "equilibrate has no sums of squares");
+  only({"phase"}, r.equilibrate == Equilibrate::row_column, "only equilibrate row_column changes its phase");
+  only({"eps", "eps_mode"}, by_axis || r.project != Project::none,
+       "it is that of project and of directions by the norms of an axis; the others are ns_eps, equilibrate_eps, "
+       "adapt_eps");
+  only({"ns_steps"}, by_steps, "only direction newton_schulz has steps");
+  only({"ns_coefficients"}, by_steps, "only direction newton_schulz has coefficients");
+  only({"ns_precision"}, by_steps, "only direction newton_schulz has products in either precision");
+  only({"ns_eps", "ns_eps_mode", "ns_transpose"}, r.orthogonalizes(), "direction orthogonalizes nothing");
+  only({"beta2", "adapt_eps"}, r.adapt != Adapt::none, "adapt is none, so there is no second moment");
+  only({"adapt_eps_inside", "step_cap"}, r.scales_rate(), "adapt is neither matrix nor column");
+  only({"clamp"}, r.adapt == Adapt::column, "only adapt column has a clamp");
+  only({"scale"},
+       r.shape_scale == ShapeScale::moonlight || r.shape_scale == ShapeScale::axis || r.shape_scale == ShapeScale::rms,
+       "it multiplies shape_scale moonlight, axis and rms only");
+  if (r.shape_scale == ShapeScale::rms && r.scales_rate())
+    object.fail("shape_scale", "rms gives every update one norm, which is what adapt matrix and column choose");
+  if (r.decay == Decay::adaptive && !r.scales_rate())
     object.fail("decay", "adaptive decay is multiplied by the factors of adapt matrix or column, and adapt is neither");
   if (r.shape_scale == ShapeScale::axis && !by_axis)
     object.fail("shape_scale",

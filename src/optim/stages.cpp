@@ -14,13 +14,14 @@ Along adapt_along(const Recipe& recipe) {
   return recipe.adapt == Adapt::matrix ? Along::matrix : recipe.adapt == Adapt::column ? Along::column : Along::row;
 }
 
-int64_t length(Along along, int64_t rows, int64_t cols) {
-  return along == Along::row ? rows : along == Along::column ? cols : 1;
-}
-
 // Part i of the three that the workspace's sums are for.
 Tensor sums_part(const Workspace& workspace, int i, int64_t n, int64_t k) {
   return workspace.sums.slice(i * n * k, n * k).view({n, k});
+}
+
+// The Frobenius norm that gives elements a root mean square of `scale`.
+float rms_norm(const Recipe& recipe, int64_t rows, int64_t cols) {
+  return f(recipe.scale * std::sqrt(static_cast<double>(rows * cols)));
 }
 
 std::vector<Tensor> matrices_of(Tensor update) {
@@ -31,6 +32,11 @@ std::vector<Tensor> matrices_of(Tensor update) {
 
 }  // namespace
 
+int64_t factor_count(const Recipe& recipe, int64_t rows, int64_t cols) {
+  const Along along = adapt_along(recipe);
+  return along == Along::row ? rows : along == Along::column ? cols : 1;
+}
+
 WorkspaceSize workspace_size(const Recipe& recipe, int64_t n, int64_t rows, int64_t cols) {
   const int64_t side = recipe.ns_transpose ? std::min(rows, cols) : rows;
   WorkspaceSize size;
@@ -39,7 +45,7 @@ WorkspaceSize workspace_size(const Recipe& recipe, int64_t n, int64_t rows, int6
     size.other = size.update;
     size.gram = n * side * side;
   }
-  if (recipe.adapt != Adapt::none) size.sums = 3 * n * length(adapt_along(recipe), rows, cols);
+  if (recipe.adapt != Adapt::none) size.sums = 3 * n * factor_count(recipe, rows, cols);
   return size;
 }
 
@@ -53,6 +59,7 @@ float shape_factor(const Recipe& recipe, int64_t out, int64_t in, int64_t t) {
   const double rows = static_cast<double>(out), cols = static_cast<double>(in);
   switch (recipe.shape_scale) {
     case ShapeScale::none:
+    case ShapeScale::rms:
       return 1;
     case ShapeScale::keller:
       return f(std::sqrt(std::max(1.0, rows / cols)));
@@ -192,9 +199,9 @@ void renormalize_stage(Backend& backend, const Recipe& recipe, Tensor update) {
 
 void measure_stage(Backend& backend, const Recipe& recipe, const Moment& now, Tensor update, const Slots& slots,
                    Workspace& workspace) {
-  if (recipe.adapt != Adapt::matrix && recipe.adapt != Adapt::column) return;
+  if (!recipe.scales_rate()) return;
   const Along along = adapt_along(recipe);
-  const int64_t n = update.dim(0), k = length(along, update.dim(1), update.dim(2));
+  const int64_t n = update.dim(0), k = factor_count(recipe, update.dim(1), update.dim(2));
   std::vector<Tensor> gradients;
   for (const OptimizerSlot& slot : slots) gradients.push_back(slot.gradient.view({update.dim(1), update.dim(2)}));
   backend.sums_of_squares(sums_part(workspace, 1, n, k), matrices_of(update), along, 1);
@@ -207,14 +214,9 @@ Tensor adapt_stage(Backend& backend, const Recipe& recipe, const Moment& now, Te
   const int64_t n = update.dim(0), rows = update.dim(1), cols = update.dim(2);
   if (recipe.adapt == Adapt::element_moment) {
     backend.second_moment(update, slots, f(recipe.beta2), f(recipe.adapt_eps));
-    NormalizeRule rule;
-    rule.matrix = true;
-    rule.eps = f(recipe.adapt_eps);
-    rule.target = f(recipe.scale * std::sqrt(static_cast<double>(rows * cols)));
-    backend.normalize(update, rule);
     return {};
   }
-  const int64_t k = length(adapt_along(recipe), rows, cols);
+  const int64_t k = factor_count(recipe, rows, cols);
   const double t = static_cast<double>(now.t);
   AdaptRule rule;
   rule.normuon = recipe.adapt == Adapt::row_moment;
@@ -223,11 +225,21 @@ Tensor adapt_stage(Backend& backend, const Recipe& recipe, const Moment& now, Te
   rule.eps_inside = recipe.adapt_eps_inside;
   rule.clamp = f(recipe.clamp);
   rule.width = f(static_cast<double>(cols));
+  if (recipe.shape_scale == ShapeScale::rms) rule.target = rms_norm(recipe, rows, cols);
   rule.bias = f(std::sqrt(1 - std::pow(recipe.beta2, t)) / (1 - std::pow(recipe.momentum, t) + 1e-12));
   Tensor factors = sums_part(workspace, 0, n, k), update_sums = sums_part(workspace, 1, n, k);
   if (rule.normuon) backend.sums_of_squares(update_sums, matrices_of(update), Along::row, 1);
   backend.adaptive_factors(factors, slots, update_sums, rule.normuon ? Tensor() : sums_part(workspace, 2, n, k), rule);
   return factors;
+}
+
+void rescale_stage(Backend& backend, const Recipe& recipe, Tensor update) {
+  if (recipe.shape_scale != ShapeScale::rms || recipe.adapt == Adapt::row_moment) return;
+  NormalizeRule rule;
+  rule.matrix = true;
+  rule.eps = f(recipe.adapt_eps);
+  rule.target = rms_norm(recipe, update.dim(1), update.dim(2));
+  backend.normalize(update, rule);
 }
 
 void apply_stage(Backend& backend, const Recipe& recipe, const Moment& now, Tensor update, const Slots& slots,
@@ -237,6 +249,7 @@ void apply_stage(Backend& backend, const Recipe& recipe, const Moment& now, Tens
   rule.weight_decay = f(recipe.weight_decay);
   rule.adaptive_decay = recipe.decay == Decay::adaptive;
   if (recipe.step_cap > 0) rule.cap = f(recipe.step_cap);
+  rule.rounded = recipe.direction_precision == Precision::bf16;
   rule.along = adapt_along(recipe);
   rule.rounding = now.rounding;
   backend.apply(update, slots, factors, rule);
@@ -253,6 +266,7 @@ void run_stages(Backend& backend, const Recipe& recipe, const Moment& now, const
   update = direction_stage(backend, recipe, now, update, workspace);
   renormalize_stage(backend, recipe, update);
   Tensor factors = adapt_stage(backend, recipe, now, update, slots, workspace);
+  rescale_stage(backend, recipe, update);
   apply_stage(backend, recipe, now, update, slots, factors);
 }
 

@@ -29,6 +29,9 @@ struct WorkspaceSize {
 };
 WorkspaceSize workspace_size(const Recipe& recipe, int64_t n, int64_t rows, int64_t cols);
 
+// Values of the second moment that `adapt` keeps for a matrix, other than one for each element.
+int64_t factor_count(const Recipe& recipe, int64_t rows, int64_t cols);
+
 using Slots = std::vector<OptimizerSlot>;
 
 // What a stage along an alternating axis works on: columns on the first step, rows on the second (Mano).
@@ -52,6 +55,8 @@ void measure_stage(Backend& backend, const Recipe& recipe, const Moment& now, Te
                    Workspace& workspace);
 Tensor adapt_stage(Backend& backend, const Recipe& recipe, const Moment& now, Tensor update, const Slots& slots,
                    Workspace& workspace);
+// The shape scale that is no factor of the shape alone: rms.
+void rescale_stage(Backend& backend, const Recipe& recipe, Tensor update);
 void apply_stage(Backend& backend, const Recipe& recipe, const Moment& now, Tensor update, const Slots& slots,
                  Tensor factors);
 

@@ -96,8 +96,9 @@ double smallest_eigenvalue(Doubles a, int64_t n) {
       x[i] /= a[i * n + i];
     }
     for (int64_t i = n - 1; i >= 0; --i) {
-      for (int64_t k = i + 1; k < n; ++k) x[i] -= a[k * n + i] * x[k];
       x[i] /= a[i * n + i];
+#pragma omp simd
+      for (int64_t k = 0; k < i; ++k) x[k] -= a[i * n + k] * x[i];
     }
     value = 1 / norm(x);
   }
@@ -232,7 +233,7 @@ std::vector<Metric> matrix_metrics(const Recipe& recipe, int64_t t, const Matrix
   }
   metrics.push_back({"row_norm", length});
   metrics.push_back({"angular_velocity", angle});
-  if (recipe.adapt == Adapt::matrix || recipe.adapt == Adapt::column) adaptive_metrics(recipe, t, view, u, metrics);
+  if (recipe.scales_rate()) adaptive_metrics(recipe, t, view, u, metrics);
   return metrics;
 }
 

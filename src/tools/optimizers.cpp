@@ -26,7 +26,14 @@ void list() {
     fmt::print("{:<16} {}\n", info.name, describe(named_recipe(info.name)));
     fmt::print("{:<16} {}; atom: {}\n", "", info.source, name_of(named_recipe(info.name).atom()));
   }
-  fmt::print("{:<16} {}\n", "recipe", "your own, from any of these stages; see src/optim/README.md");
+  fmt::print("{:<16} {}\n", "recipe", "your own, from any of these stages: rowan optimizers recipe");
+}
+
+void show_switches() {
+  fmt::print(
+      "recipe: your own, a choice for each stage; any named recipe takes the same switches. What they do, and how to "
+      "name or add one: src/optim/README.md\n\nswitches\n{}\nwith every stage off\n{}\n",
+      describe_switches(), to_json(resolved("recipe", "code")).dump(1));
 }
 
 void show(const std::string& name) {
@@ -50,6 +57,8 @@ CLI::App* add_optimizers(CLI::App& app) {
   command->callback([name] {
     if (name->empty())
       list();
+    else if (*name == "recipe")
+      show_switches();
     else
       show(*name);
   });

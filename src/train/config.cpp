@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "model/layout.h"
 
 namespace rowan {
 namespace {
@@ -91,6 +92,7 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   config.batch = parse_batch(root.object("batch", true));
   config.run = parse_run(root.object("run", true));
   config.optimizer = parse_optimizer(root.object("optimizer", true));
+  check_routing(root.object("optimizer"), config.optimizer, parameter_table(config.model));
   config.schedule = parse_schedule(root.object("schedule"), config.run.steps);
   config.grad_clip = root.number("grad_clip", 0, 0);
   config.skip = parse_skip(root.object("skip"));

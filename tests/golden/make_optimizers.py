@@ -98,7 +98,13 @@ def adamw(w, grads, h):
             previous = g
         m, v = adam_parts(m, v, c, b1, b2)
         c1, c2 = 1 - b1**t, 1 - b2**t
-        w = decayed(w, h, h["lr"], each(lambda x, y: (x / c1) / (math.sqrt(y / c2) + h["eps"]), m, v))
+        step = h["lr"] * math.sqrt(c2) / c1
+        if h.get("corrected_eps", True):
+            d = each(lambda x, y: (x / c1) / (math.sqrt(y / c2) + h["eps"]), m, v)
+        else:
+            d = each(lambda x, y: step / h["lr"] * x / (math.sqrt(y) + h["eps"]), m, v)
+        keep = 1 - h["weight_decay"] * (step if h.get("corrected_decay") else h["lr"])
+        w = each(lambda x, y: keep * x - h["lr"] * y, w, d)
         out.append(w)
     return out
 
@@ -242,6 +248,151 @@ def namo_d(w, grads, h):
     return out
 
 
+# Coefficients of each step, the last repeating, and what the norm is multiplied by.
+KELLER = (3.4445, -4.7750, 2.0315)
+SETS = {
+    "keller": ([KELLER], 1),
+    "quintic": ([(4.0848, -6.8946, 2.9270), (3.9505, -6.3029, 2.6377), (3.7418, -5.5913, 2.3037),
+                 (2.8769, -3.1427, 1.2046), (2.8366, -3.0525, 1.2012)], 1),
+    "polar_express": ([(8.2051, -22.9019, 16.4607), (4.0664, -2.8612, .5184), (3.9096, -2.8234, .5250),
+                       (3.2856, -2.4153, .4853), (2.2779, -1.6198, .3985), (1.8726, -1.2307, .3585),
+                       (1.8564, -1.2132, .3568), (1.875, -1.25, .375)], 1),
+    "polar_express_5": ([(8.156554524902461, -22.48329292557795, 15.878769915207462),
+                         (4.042929935166739, -2.808917465908714, .5000178451051316),
+                         (3.8916678022926607, -2.772484153217685, .5060648178503393),
+                         (3.285753657755655, -2.3681294933425376, .46449024233003106),
+                         (2.3465413258596377, -1.7097828382687081, .42323551169305323)], 1.02),
+    "cans": ([(8.4703, -25.1081, 18.6293), (4.1828, -3.1087, .5806), (3.9619, -2.9541, .5630),
+              (3.2866, -2.4647, .5074), (2.2737, -1.6447, .4162)], 1),
+    "aol": ([(4.0098, -7.0585, 2.4635), (3.4585, -5.5479, 2.5959), (2.7573, -3.2939, 1.4254),
+             (2.7215, -3.0494, 1.3169)], 1),
+    "cubic": ([(3.3656576, -3.3420992, 0), (2.5744352, -1.4957376, 0), (2.5368962, -1.4312570, 0),
+               (2.4418906, -1.2764040, 0), (2.2230472, -.9630650, 0)], 1),
+    "deepseekv4": ([KELLER] * 8 + [(2, -1.5, .5)], 1),
+    "track3": ([(2, -1.5, .5)], 1),
+}
+
+
+def sign(x):
+    return float((x > 0) - (x < 0))
+
+
+def divided(norm, eps, mode):
+    return norm + eps if mode == "add" else max(norm, eps)
+
+
+def to_bf16(x):
+    bits = struct.unpack("<I", struct.pack("<f", x))[0]
+    return struct.unpack("<f", struct.pack("<I", (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000))[0]
+
+
+def matrix_direction(u, h):
+    """Newton-Schulz, or the orthogonal factor of the polar decomposition by Newton's cubic iteration."""
+    flip = transpose if h.get("ns_transpose", True) and len(u) > len(u[0]) else lambda a: a
+    coefficients, safety = SETS[h.get("ns_coefficients", "keller")]
+    steps = h.get("ns_steps", 5)
+    if h["direction"] == "polar":
+        coefficients, safety, steps = [(1.5, -.5, 0)], 1, 120
+    scale = divided(norm(u), h.get("ns_eps", 1e-7), h.get("ns_eps_mode", "add")) * safety
+    x = each(lambda v: v / scale, flip(u))
+    for i in range(steps):
+        a, b, c = coefficients[min(i, len(coefficients) - 1)]
+        gram = product(x, transpose(x))
+        poly = each(lambda p, q: b * p + c * q, gram, product(gram, gram))
+        x = each(lambda p, q: a * p + q, x, product(poly, x))
+    return flip(x)
+
+
+def recipe(w, grads, h):
+    """Any combination of stages, in the keys of a config."""
+    choice = lambda key, default="none": h.get(key, default)
+    rows, columns, out = len(w), len(w[0]), []
+    m, v = zeros(rows, columns), None
+    mu, eps = choice("momentum", .95), choice("eps", 1e-8)
+    beta, beta2 = choice("beta", mu), choice("beta2", .95)
+    factor = {"none": 1, "rms": 1, "keller": keller(w), "moonlight": choice("scale", .2) * math.sqrt(max(rows, columns)),
+              "ratio": math.sqrt(rows / columns)}
+    for t, g in enumerate(grads, 1):
+        nesterov = choice("nesterov", True)
+        if choice("form", "ema") == "heavy_ball":
+            m = each(lambda x, y: mu * x + y, m, g)
+            u = each(lambda x, y: mu * x + y, m, g) if nesterov else m
+        elif choice("form", "ema") == "lion":
+            u = each(lambda x, y: mu * x + (1 - mu) * y, m, g)
+            m = each(lambda x, y: beta * x + (1 - beta) * y, m, g)
+        else:
+            m = each(lambda x, y: beta * x + (1 - beta) * y, m, g)
+            u = each(lambda x, y: mu * x + (1 - mu) * y, m, g) if nesterov else m
+        odd = t % 2 == 1
+        if choice("project") != "none":
+            flip = transpose if choice("project") == "columns" or choice("project") == "alternate" and odd else lambda a: a
+            u = flip(tangent_rows(flip(u), flip(w), eps, choice("raw_weights", False)))
+        update_norms, gradient_norms = row_norms(transpose(u)), row_norms(transpose(g))
+        if choice("adapt") == "matrix":
+            update_norms, gradient_norms = [norm(u)] * columns, [norm(g)] * columns
+
+        balance = choice("equilibrate")
+        if balance == "sign":
+            u = each(sign, u)
+        elif balance != "none":
+            def factors(a):
+                bound = choice("equilibrate_clip", math.inf)
+                sums = [math.fsum(x * x for x in row) + choice("equilibrate_eps", 1e-8) for row in a]
+                return [min(max(s ** choice("equilibrate_exponent", -.5), 1 / bound), bound) for s in sums]
+            both = balance == "row_column" and t < choice("phase", math.inf)
+            by_row = factors(u) if balance != "column" else [1] * rows
+            by_column = factors(transpose(u)) if balance == "column" or both else [1] * columns
+            u = [[x * r * c for x, c in zip(row, by_column)] for r, row in zip(by_row, u)]
+
+        direction = choice("direction")
+        along_columns = direction == "column_normalize" or direction == "alternate_axis" and odd
+        if direction in ("newton_schulz", "polar"):
+            u = matrix_direction(u, h)
+        elif direction == "sign":
+            u = each(sign, u)
+        elif direction != "none":
+            flip = transpose if along_columns else lambda a: a
+            u = flip(rows_normalized(flip(u), eps, choice("eps_mode", "clamp") == "add"))
+        factor["axis"] = choice("scale", .2) * math.sqrt(rows if along_columns else columns)
+        if "column" in choice("renormalize"):
+            u = transpose(by_rows(transpose(u)))
+        if "row" in choice("renormalize"):
+            u = by_rows(u)
+
+        adapt, adapt_eps, a = choice("adapt"), choice("adapt_eps", 1e-8), [1.0] * columns
+        if adapt in ("matrix", "column"):
+            v = [beta2 * x + (1 - beta2) * y * y for x, y in zip(v or [0.0] * columns, gradient_norms)]
+            q = [x / (math.sqrt(y + adapt_eps) if choice("adapt_eps_inside", False) else math.sqrt(y) + adapt_eps)
+                 for x, y in zip(update_norms, v)]
+            if "clamp" in h:
+                mean = math.fsum(q) / columns
+                q = [min(max(x, h["clamp"] * mean), mean / h["clamp"]) for x in q]
+            a = [math.sqrt(1 - beta2**t) / (1 - mu**t) * x for x in q]
+        elif adapt == "row_moment":
+            size = norm(u)
+            v = [beta2 * x + (1 - beta2) * math.fsum(y * y for y in row) / columns for x, row in zip(v or [0.0] * rows, u)]
+            u = [[y / (math.sqrt(x) + adapt_eps) for y in row] for x, row in zip(v, u)]
+            ratio = size / (norm(u) + adapt_eps)
+            u = each(lambda x: x * ratio, u)
+        elif adapt == "element_moment":
+            v = each(lambda x, y: beta2 * x + (1 - beta2) * y * y, v or zeros(rows, columns), u)
+            u = each(lambda x, y: y / (math.sqrt(x) + adapt_eps), v, u)
+        if choice("shape_scale") == "rms":
+            ratio = choice("scale", .2) * math.sqrt(rows * columns) / (norm(u) + adapt_eps)
+            u = each(lambda x: x * ratio, u)
+
+        scale, cap = factor[choice("shape_scale")], choice("step_cap", math.inf)
+        u = each(lambda x: scale * x, u)
+        if choice("direction_precision", "auto") == "bf16":
+            u = each(to_bf16, u)
+        steps = [min(h["lr"] * x * scale, cap) / scale for x in a]
+        decays = [h["weight_decay"] * (min(h["lr"] * x, cap) if choice("decay", "plain") == "adaptive" else h["lr"]) for x in a]
+        w = [[x * max(0.0, 1 - d) - s * y for x, d, s, y in zip(row, decays, steps, direction)]
+             for row, direction in zip(w, u)]
+        out.append(w)
+    return out
+
+
 COMMON = {"lr": 0.01, "weight_decay": 0.1}
 MOMENTUM = dict(COMMON, momentum=0.9, nesterov=True)
 POLAR = [[8.156554524902461, -22.48329292557795, 15.878769915207462],
@@ -263,6 +414,49 @@ RULES = [
     ("muoneq_c", "muoneq", muoneq, dict(MOMENTUM, mode="c", exponent=-0.5, eps=1e-8, ns_steps=4)),
     ("namo_d", "namo_d", namo_d, dict(MOMENTUM, mu2=0.9, eps=1e-8, clamp=0.7, ns_steps=5)),
 ]
+# Every switch, one or two at a time, on whatever makes it matter.
+NS = dict(MOMENTUM, direction="newton_schulz", ns_steps=3)
+ROWS = dict(MOMENTUM, direction="row_normalize")
+ADAPT = dict(NS, beta2=.9, adapt_eps=1e-8, shape_scale="moonlight")
+RULES += [("adamw_eps_of_v", "adamw", adamw, dict(COMMON, beta1=0.9, beta2=0.95, eps=1e-2, corrected_eps=False)),
+          ("adamw_of_rmnp", "adamw", adamw, dict(COMMON, beta1=0.9, beta2=0.95, eps=1e-2, corrected_eps=False,
+                                                  corrected_decay=True))]
+SWITCHES = {
+    "lion_on_matrices": dict(COMMON, form="lion", momentum=.9, beta=.8, direction="sign"),
+    "nothing": dict(MOMENTUM, shape_scale="ratio"),
+    "rmnp_gpt2": dict(ROWS, form="heavy_ball", eps=1e-12, shape_scale="keller", direction_precision="bf16"),
+    "rmnp_readme": dict(ROWS, nesterov=False, eps=.3, eps_mode="add"),
+    "columns": dict(MOMENTUM, direction="column_normalize", shape_scale="axis", scale=.3),
+    "nora_raw": dict(ROWS, project="rows", raw_weights=True, eps=1e-10),
+    "mano_one_axis": dict(MOMENTUM, form="heavy_ball", project="columns", direction="column_normalize", shape_scale="axis"),
+    "mano_of_nora": dict(MOMENTUM, form="heavy_ball", nesterov=False, project="alternate", direction="alternate_axis",
+                         eps=1e-10, shape_scale="keller"),
+    "projected_muon": dict(NS, project="rows"),
+    "torch_muon": dict(NS, ns_eps=1.0, ns_eps_mode="clamp", shape_scale="keller"),
+    "long_side": dict(NS, ns_transpose=False, shape_scale="ratio"),
+    "polar": dict(MOMENTUM, direction="polar"),
+    "muon_rms": dict(NS, shape_scale="rms", scale=.4),
+    "muon_bf16": dict(NS, shape_scale="keller", direction_precision="bf16"),
+    "muoneq_clip": dict(NS, form="heavy_ball", equilibrate="row_column", equilibrate_clip=1.2),
+    "muoneq_paper": dict(NS, nesterov=False, equilibrate="row", equilibrate_eps=.1, shape_scale="moonlight"),
+    "renormalized_rows": dict(NS, renormalize="row"),
+    "renormalized_columns": dict(NS, renormalize="column"),
+    "namo": dict(ADAPT, adapt="matrix", step_cap=1, decay="adaptive"),
+    "namo_paper": dict(ADAPT, adapt="matrix", nesterov=False, shape_scale="none", decay="adaptive"),
+    "namo_capped": dict(ADAPT, adapt="matrix", step_cap=.004, decay="adaptive", weight_decay=1),
+    "namo_eps_inside": dict(ADAPT, adapt="matrix", adapt_eps=.3, adapt_eps_inside=True),
+    "namo_d_unclamped": dict(ADAPT, adapt="column", adapt_eps=.3, step_cap=.02, decay="adaptive"),
+    "namo_d_one": dict(ADAPT, adapt="column", clamp=1, adapt_eps=.3, adapt_eps_inside=True),
+    "namo_d_bf16": dict(ADAPT, adapt="column", clamp=.8, direction_precision="bf16"),
+    "normuon_paper": dict(NS, nesterov=False, adapt="row_moment", beta2=.8, adapt_eps=1e-3, shape_scale="rms"),
+    "adamuon_first": dict(NS, adapt="element_moment", beta2=.999, adapt_eps=1e-8, shape_scale="rms"),
+    "element_moment": dict(NS, adapt="element_moment", beta2=.8, adapt_eps=1e-2, shape_scale="keller"),
+    "all_stages": dict(NS, form="heavy_ball", project="rows", equilibrate="row", renormalize="column_row", adapt="column",
+                       clamp=.6, beta2=.9, shape_scale="moonlight", decay="adaptive"),
+}
+RULES += [(name, "recipe", recipe, h) for name, h in SWITCHES.items()]
+RULES += [("ns_" + name, "recipe", recipe, dict(NS, ns_coefficients=name, ns_steps=len(steps) + 1))
+          for name, (steps, _) in SETS.items()]
 SHAPES = [(5, 9), (9, 5), (1, 7), (7, 1)]
 
 
@@ -272,7 +466,7 @@ def main():
     for number, (name, rule, run, h) in enumerate(RULES):
         for m, n in SHAPES:
             # What a projection leaves of a vector of length 1 is rounding.
-            if (m == 1 or n == 1) and rule in ("mano", "nora"):
+            if (m == 1 or n == 1) and rule in ("mano", "nora", "recipe"):
                 continue
             draw = random.Random(1000 * number + 10 * m + n)
             matrix = lambda scale: [[f32(scale * draw.gauss(0, 1)) for _ in range(n)] for _ in range(m)]

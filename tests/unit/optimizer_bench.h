@@ -108,4 +108,49 @@ inline double dot(const float* a, const float* b, int64_t n) {
   return sum;
 }
 
+inline std::string recipe(const std::string& name, const std::string& more = "") {
+  return R"({"name": ")" + name + R"(", "lr": 0.01, "weight_decay": 0)" + (more.empty() ? "" : ", " + more) + "}";
+}
+
+inline Trained one_matrix(const std::string& config, int64_t rows, int64_t cols) { return Trained(config, rows, cols); }
+
+// Eigenvalues of a small symmetric matrix by Jacobi's rotations.
+inline std::vector<double> eigenvalues(std::vector<double> a, int64_t n) {
+  for (int sweep = 0; sweep < 40; ++sweep)
+    for (int64_t p = 0; p < n; ++p)
+      for (int64_t q = p + 1; q < n; ++q) {
+        if (std::fabs(a[p * n + q]) < 1e-300) continue;
+        const double theta = (a[q * n + q] - a[p * n + p]) / (2 * a[p * n + q]);
+        const double t = (theta >= 0 ? 1 : -1) / (std::fabs(theta) + std::sqrt(theta * theta + 1));
+        const double c = 1 / std::sqrt(t * t + 1), s = t * c;
+        for (int64_t k = 0; k < n; ++k) {
+          const double x = a[k * n + p], y = a[k * n + q];
+          a[k * n + p] = c * x - s * y;
+          a[k * n + q] = s * x + c * y;
+        }
+        for (int64_t k = 0; k < n; ++k) {
+          const double x = a[p * n + k], y = a[q * n + k];
+          a[p * n + k] = c * x - s * y;
+          a[q * n + k] = s * x + c * y;
+        }
+      }
+  std::vector<double> values;
+  for (int64_t i = 0; i < n; ++i) values.push_back(a[i * n + i]);
+  return values;
+}
+
+inline std::vector<double> singular_values(const Floats& m, int64_t rows, int64_t cols) {
+  const bool tall = rows > cols;
+  const int64_t n = std::min(rows, cols), length = std::max(rows, cols);
+  std::vector<double> gram(static_cast<size_t>(n * n));
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < n; ++j)
+      for (int64_t k = 0; k < length; ++k)
+        gram[i * n + j] +=
+            double{tall ? m[k * cols + i] : m[i * cols + k]} * (tall ? m[k * cols + j] : m[j * cols + k]);
+  std::vector<double> values = eigenvalues(gram, n);
+  for (double& value : values) value = std::sqrt(std::max(0.0, value));
+  return values;
+}
+
 }  // namespace rowan::test

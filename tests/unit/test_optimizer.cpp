@@ -9,12 +9,6 @@
 namespace rowan::test {
 namespace {
 
-std::string recipe(const std::string& name, const std::string& more = "") {
-  return R"({"name": ")" + name + R"(", "lr": 0.01, "weight_decay": 0)" + (more.empty() ? "" : ", " + more) + "}";
-}
-
-Trained one_matrix(const std::string& config, int64_t rows, int64_t cols) { return Trained(config, rows, cols); }
-
 // What one step takes from the weights, over lr.
 Floats direction(Trained& x, int64_t t, const Floats& gradient, double lr = 0.01) {
   Floats before = x.values();
@@ -104,52 +98,18 @@ TEST(NamoD, FactorsLieInTheClamp) {
   }
 }
 
-// Eigenvalues of a small symmetric matrix by Jacobi's rotations.
-std::vector<double> eigenvalues(std::vector<double> a, int64_t n) {
-  for (int sweep = 0; sweep < 40; ++sweep)
-    for (int64_t p = 0; p < n; ++p)
-      for (int64_t q = p + 1; q < n; ++q) {
-        if (std::fabs(a[p * n + q]) < 1e-300) continue;
-        const double theta = (a[q * n + q] - a[p * n + p]) / (2 * a[p * n + q]);
-        const double t = (theta >= 0 ? 1 : -1) / (std::fabs(theta) + std::sqrt(theta * theta + 1));
-        const double c = 1 / std::sqrt(t * t + 1), s = t * c;
-        for (int64_t k = 0; k < n; ++k) {
-          const double x = a[k * n + p], y = a[k * n + q];
-          a[k * n + p] = c * x - s * y;
-          a[k * n + q] = s * x + c * y;
-        }
-        for (int64_t k = 0; k < n; ++k) {
-          const double x = a[p * n + k], y = a[q * n + k];
-          a[p * n + k] = c * x - s * y;
-          a[q * n + k] = s * x + c * y;
-        }
-      }
-  std::vector<double> values;
-  for (int64_t i = 0; i < n; ++i) values.push_back(a[i * n + i]);
-  return values;
-}
-
-std::vector<double> singular_values(const Floats& m, int64_t rows, int64_t cols) {
-  const bool tall = rows > cols;
-  const int64_t n = std::min(rows, cols), length = std::max(rows, cols);
-  std::vector<double> gram(static_cast<size_t>(n * n));
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t j = 0; j < n; ++j)
-      for (int64_t k = 0; k < length; ++k)
-        gram[i * n + j] +=
-            double{tall ? m[k * cols + i] : m[i * cols + k]} * (tall ? m[k * cols + j] : m[j * cols + k]);
-  std::vector<double> values = eigenvalues(gram, n);
-  for (double& value : values) value = std::sqrt(std::max(0.0, value));
-  return values;
-}
-
 TEST(NewtonSchulz, SingularValuesLieInTheKnownBand) {
   const std::map<std::string, std::pair<double, double>> bands = {
-      {R"("ns_coefficients": "keller", "ns_steps": 5)", {0.6, 1.25}},
-      {R"("ns_coefficients": "polar_express", "ns_steps": 8)", {0.99, 1.01}},
-      {R"("ns_coefficients": "polar_express_5", "ns_steps": 5)", {0.85, 1.15}},
-      {R"("ns_coefficients": "cans", "ns_steps": 5)", {0.75, 1.25}},
-      {R"("ns_coefficients": "simple", "ns_steps": 12)", {0.999, 1.001}},
+      // Of the polynomials on [0.05, 1], and a margin of 0.002.
+      {R"("ns_coefficients": "keller", "ns_steps": 5)", {0.68, 1.137}},
+      {R"("ns_coefficients": "quintic", "ns_steps": 5)", {0.975, 1.034}},
+      {R"("ns_coefficients": "polar_express", "ns_steps": 8)", {0.998, 1.002}},
+      {R"("ns_coefficients": "polar_express_5", "ns_steps": 5)", {0.856, 1.144}},
+      {R"("ns_coefficients": "cans", "ns_steps": 5)", {0.882, 1.122}},
+      {R"("ns_coefficients": "aol", "ns_steps": 4)", {0.91, 1.087}},
+      {R"("ns_coefficients": "cubic", "ns_steps": 5)", {0.772, 1.302}},
+      {R"("ns_coefficients": "deepseekv4", "ns_steps": 10)", {0.998, 1.002}},
+      {R"("ns_coefficients": "track3", "ns_steps": 12)", {0.998, 1.002}},
       {R"("direction": "polar")", {0.9999, 1.0001}}};
   for (auto [rows, cols] : {std::pair<int64_t, int64_t>{24, 24}, {40, 12}, {12, 40}, {1, 9}, {9, 1}})
     for (const auto& [switches, band] : bands)
@@ -169,22 +129,29 @@ TEST(NewtonSchulz, SingularValuesLieInTheKnownBand) {
       }
 }
 
+// Weights with fp32 masters take the path of f32 weights.
 TEST(EveryRecipe, BearsZerosThinMatricesAndExtremes) {
-  for (const std::string& name : recipe_names())
-    for (double scale : {0.0, 1.0, 1e-42, 1e-20, 1e18, 1e30}) {
-      Trained x(R"({"name": ")" + name + R"("})");
-      for (auto shape : std::vector<std::vector<int64_t>>{{1, 9}, {9, 1}, {1, 1}, {6, 4}, {4, 6}})
-        x.add(fmt::format("w{}x{}", shape[0], shape[1]), Role::matrix, shape);
-      x.add("norm", Role::norm, {5});
-      x.start();
-      for (int t = 0; t < 3; ++t) {
-        Floats g = normal_floats(x.table().elements(), 80 + t, scale);
-        const Parameter& p = x.table().find("w6x4");
-        for (int64_t j = 0; j < 4; ++j) g[p.offset + j] = 0;  // a zero row
-        x.step(t, g);
+  std::vector<std::string> configs = {
+      R"({"name": "rmnp", "direction_precision": "bf16"})", R"({"name": "muon", "direction": "polar"})",
+      R"({"name": "normuon", "variant": "paper"})", R"({"name": "namo-d", "clamp": null, "adapt_eps_inside": true})",
+      R"({"name": "recipe", "project": "columns", "direction": "column_normalize", "shape_scale": "rms"})"};
+  for (const std::string& name : recipe_names()) configs.push_back(R"({"name": ")" + name + R"("})");
+  for (const std::string& config : configs)
+    for (double scale : {0.0, 1.0, 1e-42, 1e-20, 1e18, 1e30})
+      for (auto kind : {Trained::Weights::f32, Trained::Weights::bf16}) {
+        Trained x(config, kind);
+        for (auto shape : std::vector<std::vector<int64_t>>{{1, 9}, {9, 1}, {1, 1}, {6, 4}, {4, 6}})
+          x.add(fmt::format("w{}x{}", shape[0], shape[1]), Role::matrix, shape);
+        x.add("norm", Role::norm, {5});
+        x.start();
+        for (int t = 0; t < 3; ++t) {
+          Floats g = normal_floats(x.table().elements(), 80 + t, scale);
+          const Parameter& p = x.table().find("w6x4");
+          for (int64_t j = 0; j < 4; ++j) g[p.offset + j] = 0;  // a zero row
+          x.step(t, g);
+        }
+        for (float w : x.values()) ASSERT_TRUE(std::isfinite(w)) << config << ", gradients of size " << scale;
       }
-      for (float w : x.values()) ASSERT_TRUE(std::isfinite(w)) << name << ", gradients of size " << scale;
-    }
 }
 
 TEST(EveryRecipe, DoesNotDependOnTheBatch) {
@@ -308,54 +275,40 @@ TEST(GradScale, IsTheClippingCoefficient) {
   }
 }
 
-TEST(Telemetry, FiguresOfKnownMatrices) {
-  // diag(4, 2, 1) beside a zero column.
-  const Floats diagonal = {4, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0};
-  const Spectrum s = spectrum(diagonal, 3, 4);
-  EXPECT_NEAR(s.stable_rank, 21.0 / 16, 1e-9);
-  EXPECT_NEAR(s.condition, 4, 1e-9);
-  EXPECT_TRUE(std::isinf(spectrum({1, 2, 2, 4}, 2, 2).condition));
-  // Gram matrix [[5, 4], [4, 5]] of the rows, and of the columns.
-  const Dominance d = diagonal_dominance({1, 2, 2, 1}, 2, 2);
-  EXPECT_NEAR(d.min, 1.25, 1e-9);
-  EXPECT_NEAR(d.mean, 1.25, 1e-9);
-  EXPECT_NEAR(d.max, 1.25, 1e-9);
-}
-
-TEST(Telemetry, IsMeasuredAtItsIntervalAndChangesNothing) {
-  const std::string switches = R"("equilibrate": "row", "telemetry_every": 2)";
-  Trained watched = one_matrix(recipe("namo-d", switches), 12, 8);
-  Trained plain = one_matrix(recipe("namo-d", R"("equilibrate": "row")"), 12, 8);
-  watched.start();
-  plain.start();
-  for (int t = 0; t < 3; ++t) {
-    watched.step(t, normal_floats(96, 20 + t));
-    plain.step(t, normal_floats(96, 20 + t));
-    std::map<std::string, double> values;
-    for (const Metric& metric : watched.optimizer->telemetry()) values[metric.name] = metric.value;
-    EXPECT_EQ(values.empty(), t == 1);
-    if (t == 0) {
-      EXPECT_NEAR(values.at("mean/alpha"), 1.95, 0.2);  // (1 - mu^2) / (1 - mu) at the first step
-      EXPECT_GT(values.at("a.weight/angular_velocity"), 0);
-      EXPECT_LT(values.at("a.weight/condition_balanced"), 1e3);
-      EXPECT_GE(values.at("a.weight/clamp_rate"), 0);
+// A hand calculation that is independent of the goldens: 4 x 3, three steps, from the formulas of the released code.
+TEST(Namo, CheckVector) {
+  const std::map<std::string, Floats> expected = {
+      {"namo",
+       {0.088585225f, -0.071256301f, 0.058904567f, 0.099197670f, -0.090162306f, 0.093149039f, 0.063600413f,
+        -0.071843424f, 0.076565798f, -0.000685735f, -0.025316125f, 0.017317040f}},
+      {"namo-d",
+       {0.088867515f, -0.071641312f, 0.059293397f, 0.099173302f, -0.090588158f, 0.093475868f, 0.063371178f,
+        -0.071828173f, 0.076890873f, -0.000917213f, -0.024594936f, 0.017701471f}}};
+  const double alphas[] = {1.949994774, 1.410131377, 1.231832342};
+  for (const auto& [name, weights] : expected) {
+    std::string config = R"({"name": ")" + name + R"(", "lr": 0.01, "weight_decay": 0.1, "telemetry_every": 1)";
+    Trained x(config + (name == "namo-d" ? R"(, "clamp": 0.9})" : "}"), 4, 3);
+    x.start();
+    auto fill = [](auto f) {
+      Floats values;
+      for (int i = 0; i < 4; ++i)
+        for (int j = 0; j < 3; ++j) values.push_back(static_cast<float>(f(i, j)));
+      return values;
+    };
+    const Floats initial = fill([](int i, int j) { return 0.1 * std::sin(1.0 + 7 * i + 3 * j); });
+    x.backend().upload(x.weights, initial.data());
+    for (int t = 1; t <= 3; ++t) {
+      x.step(t - 1, fill([t](int i, int j) {
+               const double sign = j == 1 && t % 2 ? -1 : 1;
+               return 0.01 * std::sin(1.0 + 10 * t + 7 * i + 3 * j) * sign + (j == 2 ? 0.02 : 0);
+             }));
+      for (const Metric& metric : x.optimizer->telemetry())
+        if (metric.name == "mean/alpha" && name == "namo") {
+          EXPECT_NEAR(metric.value, alphas[t - 1], 1e-5);
+        }
     }
+    EXPECT_LT(largest(x.values(), weights), 2e-6) << name;
   }
-  EXPECT_EQ(watched.values(), plain.values());
-}
-
-TEST(Telemetry, NoraTurnsByTheStepOverTheNorm) {
-  Trained x = one_matrix(recipe("nora", R"("telemetry_every": 1)"), 6, 16);
-  x.start();
-  const Floats before = x.values();
-  x.step(0, normal_floats(96, 3));
-  double want = 0;
-  for (int i = 0; i < 6; ++i)
-    want += std::atan(0.01 / std::sqrt(dot(before.data() + 16 * i, before.data() + 16 * i, 16))) / 6;
-  for (const Metric& metric : x.optimizer->telemetry())
-    if (metric.name == "mean/angular_velocity") {
-      EXPECT_NEAR(metric.value, want, 1e-5);
-    }
 }
 
 TEST(Shares, MustBeWholeAtoms) {

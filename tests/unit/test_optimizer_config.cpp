@@ -37,6 +37,23 @@ TEST(OptimizerConfig, MistakesAreNamed) {
   expect_refused(R"({"name": "adamw", "betas": [0.9, 1]})", "must be in [0, 1)");
   expect_refused(R"({"name": "adamw", "betas": [0.9]})", "expected two");
   expect_refused(R"({"name": "mano", "variant": "paper"})", "has no variant 'paper'");
+  expect_refused(R"({"name": "rmnp", "eps": -1e-8})", "eps: found -1e-08, must be positive");
+  expect_refused(R"({"name": "muon", "ns_eps": 0})", "ns_eps: found 0, must be positive");
+  expect_refused(R"({"name": "namo", "adapt_eps": -1})", "must be positive");
+  expect_refused(R"({"name": "adamw", "eps": 0})", "must be positive");
+  expect_refused(R"({"name": "muoneq-r", "equilibrate_eps": -1})", "at least 0");
+  expect_refused(R"({"name": "muon", "momentum": 1})", "momentum: found 1, at most 0.9999999 is allowed");
+  expect_refused(R"({"name": "nora", "beta": 1.5})", "beta: found 1.5, at most");
+  expect_refused(R"({"name": "namo", "beta2": 1})", "beta2: found 1, at most");
+  expect_refused(R"({"name": "muoneq-rc", "phase": 0})", "at least 1");
+  expect_refused(R"({"name": "muon", "ns_steps": 101})", "at most 100");
+  expect_refused(R"({"name": "muon", "ns_coefficients": "keler"})", "did you mean 'keller'");
+  expect_refused(R"({"name": "muon", "ns_coefficients": []})", "the list is empty");
+  expect_refused(R"({"name": "muon", "ns_coefficients": [1, 2, 3]})", "found 1, expected a list of [a, b, c]");
+  expect_refused(R"({"name": "muon", "ns_coefficients": [[1, 2]]})", "found [1,2], expected a list of [a, b, c]");
+  expect_refused(R"({"name": "muon", "ns_coefficients": 5})", "expected a list of [a, b, c]");
+  expect_refused(R"({"name": "muon", "adamw": {"betas": [0.9, 0.95], "momentum": 1}})", "unknown key 'momentum'");
+  expect_refused(R"({"name": "muon", "groups": [{"roles": ["head"], "lr": "high"}]})", "groups.0.lr: found a string");
   expect_refused(R"({"name": "adamw", "ns_steps": 5})", "unknown key 'ns_steps'");
 }
 
@@ -48,6 +65,32 @@ TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
   expect_refused(R"({"name": "muon", "shape_scale": "axis"})", "normalizes none");
   expect_refused(R"({"name": "rmnp", "project": "alternate"})", "fixed axis");
   expect_refused(R"({"name": "recipe", "form": "lion"})", "direction sign");
+  expect_refused(R"({"name": "muon", "betas": [0.9, 0.95]})", "put it into \"adamw\"");
+  expect_refused(R"({"name": "muon", "eps": 1e-8})", "the others are ns_eps");
+  expect_refused(R"({"name": "rmnp", "ns_eps": 1e-8})", "orthogonalizes nothing");
+  expect_refused(R"({"name": "muon", "adapt_eps": 1e-8})", "no second moment");
+  expect_refused(R"({"name": "muon", "scale": 0.2})", "multiplies shape_scale moonlight");
+  expect_refused(R"({"name": "muon", "equilibrate_clip": 2})", "no sums of squares");
+  expect_refused(R"({"name": "normuon", "step_cap": 1})", "neither matrix nor column");
+  expect_refused(R"({"name": "namo", "shape_scale": "rms"})", "one norm");
+}
+
+// What the printed rules change, as the papers' notes have it.
+TEST(OptimizerConfig, VariantsOfThePapers) {
+  const std::vector<std::pair<std::string, std::string>> expected = {
+      {"rmnp", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.0, "form": "ema"})"},
+      {"nora", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.0, "beta": 0.95})"},
+      {"namo", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.01, "decay": "adaptive"})"},
+      {"namo-d", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.01, "clamp": 0.1})"},
+      {"muoneq-r", R"({"form": "ema", "nesterov": false, "equilibrate": "row", "shape_scale": "moonlight"})"},
+      {"muoneq-rc", R"({"form": "ema", "nesterov": false, "equilibrate": "row_column"})"},
+      {"normuon", R"({"nesterov": false, "shape_scale": "rms", "scale": 0.2})"}};
+  for (const auto& [name, switches] : expected) {
+    const Json resolved = to_json(optimizer_config(R"({"name": ")" + name + R"(", "variant": "paper"})"));
+    const Json want = Json::parse(switches);
+    for (const auto& [key, value] : want.items()) EXPECT_EQ(resolved[key], value) << name << " " << key;
+    EXPECT_FALSE(resolved.contains("step_cap")) << name;
+  }
 }
 
 TEST(OptimizerConfig, EveryRecipeResolvesToWhatItParsesTo) {
@@ -106,6 +149,30 @@ TEST(OptimizerConfig, RoutingsOfThePapers) {
             (Split{"adamw 0.0003 0", "nora 5 0", "muon 2 0", "adamw 0.0003 0", "muon 7 0"}));
   expect_refused(R"({"name": "muon", "groups": [{"name": "nora"}]})", "groups.0.names: a group needs");
   expect_refused(R"({"name": "muon", "groups": [{"roles": ["heads"]}]})", "did you mean 'head'");
+}
+
+std::string routing_refusal(const std::string& text) {
+  auto source = std::make_shared<JsonSource>(JsonSource{"test.json", text});
+  Json json = parse_json(*source);
+  try {
+    check_routing(JsonObject(source, json), optimizer_config(text), table());
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(OptimizerConfig, AGroupThatTakesNothingIsRefused) {
+  EXPECT_EQ(routing_refusal(R"({"name": "muon", "groups": [{"names": ["*.q_proj.*", "*.x"], "lr": 1}]})"), "");
+  EXPECT_EQ(routing_refusal(R"({"name": "muon", "groups": [{"names": "*.q_porj.*"}]})"),
+            "test.json:1: groups.0.names: no parameter of the model is left for *.q_porj.*; did you mean 'q_proj'?");
+  EXPECT_NE(routing_refusal(R"({"name": "muon", "groups": [{"roles": ["bias"], "name": "adamw"}]})").find("roles"),
+            std::string::npos);
+  EXPECT_NE(
+      routing_refusal(R"({"name": "muon", "groups": [{"names": "*proj*"}, {"names": "*q_proj*"}]})").find("groups.1"),
+      std::string::npos);
+  EXPECT_NE(routing_refusal(R"({"name": "muon", "groups": [{"names": "model.norm.*"}]})").find("it is no matrix"),
+            std::string::npos);
 }
 
 TEST(OptimizerConfig, AMatrixRecipeOnAVectorIsRefused) {
