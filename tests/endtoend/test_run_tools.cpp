@@ -126,7 +126,7 @@ TEST_F(RunTools, BenchesWriteTheirFiguresAsJson) {
   const Json figures = Json::parse(read_file(file));
   EXPECT_GT(figures["mfu_full"], figures["mfu_causal"]);
   EXPECT_EQ(figures["optimizer"], "rmnp");
-  expect_mistake("bench step --optimizer rmpn", "did you mean 'rmnp'");
+  expect_mistake("bench step --optimizer rmpn" + step, "did you mean 'rmnp'");
   expect_mistake("bench gemm --json " + (dir_ / "absent" / "x.json").string(), "absent is no directory");
 }
 

@@ -97,7 +97,8 @@ TEST_F(RunFolderTest, PredictorSeesTheLastWindow) {
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_FLOAT_EQ(logits[i], expected[i]);
 
   std::vector<int32_t> longer(40, 7);
-  EXPECT_EQ(predict(longer), predict(std::span(longer).last(16)));
+  const std::vector<float> whole = predict(longer);
+  EXPECT_EQ(predict(std::span(longer).last(16)), whole);
   longer.back() = 257;
   EXPECT_THROW(predict(longer), Error);
 }
