@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Every recipe on the quickstart corpus: learning rates over a grid, three seeds at the best one, one Markdown table.
 
-    python3 scripts/optimizer_table.py [--out runs/optimizer_table] [--recipes rmnp,nora] [--jobs N] [--rowan build/rowan]
+    python3 scripts/optimizer_table.py [--out runs/optimizer_table] [--recipes rmnp,nora] [--jobs N] [--steps N]
     python3 scripts/optimizer_table.py --timing      # ms per step, one run at a time: wants a quiet machine
 
 The set-up is SETUP below: small enough that the whole table takes half an hour of one core. AdamW is tuned first, and
@@ -49,6 +49,7 @@ def arguments():
     parser.add_argument("--out", default="runs/optimizer_table", type=pathlib.Path)
     parser.add_argument("--recipes", default="")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=SETUP["run"]["steps"], help="of a run; others need another --out")
     parser.add_argument("--timing", action="store_true")
     return parser.parse_args()
 
@@ -173,6 +174,7 @@ def print_table(runs, rows, half_lr, times):
 
 def main():
     args = arguments()
+    SETUP["run"]["steps"] = args.steps
     names = [name for name in re.findall(r"^(\S+)", rowan_optimizers(args.rowan), re.M) if name != "recipe"]
     wanted = args.recipes.split(",") if args.recipes else names
     if unknown := set(wanted) - set(names):
