@@ -221,8 +221,8 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("skip.window=1", "skip.window: found 1, at least 2");
   expect_bad_config("data.train=/nowhere/*.bin", "/nowhere/*.bin");
   expect_bad_config("optimizer.lr=abc", "--set optimizer.lr: found a string");
-  expect_bad_config("batch.sequences=1000000000000 --set batch.micro_batch=1000000000000",
-                    "out of memory: the run takes");
+  expect_bad_config("batch.sequences=1000000000000 --set batch.micro_batch=1000000000000", "at most 134217728 at once");
+  expect_bad_config("batch.sequences=100000000 --set batch.micro_batch=100000000", "out of memory: the run takes");
   expect_bad_config("optimizer=3", "--set optimizer: found an integer");
   expect_bad_config("grad_clip=1e400", "--set grad_clip: found a string");
   expect_bad_config("run..steps=3", "expected path=value");
