@@ -278,8 +278,15 @@ std::vector<std::string> JsonObject::keys() const {
   return result;
 }
 
+bool JsonObject::has(const std::string& key) const {
+  optional_.insert(key);
+  return value_->contains(key);
+}
+
 void JsonObject::finish() const {
-  std::vector<std::string> allowed(known_.begin(), known_.end());
+  std::set<std::string> all = known_;
+  all.insert(optional_.begin(), optional_.end());
+  const std::vector<std::string> allowed(all.begin(), all.end());
   for (const auto& [key, unused] : value_->items())
     if (!known_.count(key))
       fail(key, fmt::format("unknown key '{}'{} (allowed: {})", key, did_you_mean(key, allowed), join(allowed)));

@@ -37,7 +37,8 @@ class JsonObject {
   // `path` is "" at the top. Throws Error when `value` is not an object.
   JsonObject(std::shared_ptr<const JsonSource> source, const Json& value, std::string path = "");
 
-  bool has(const std::string& key) const { return value_->contains(key); }
+  // Counts as allowed from then on, but not as read.
+  bool has(const std::string& key) const;
   const std::string& path() const { return path_; }
 
   // Required when no fallback is given.
@@ -74,7 +75,8 @@ class JsonObject {
   std::shared_ptr<const JsonSource> source_;
   const Json* value_;
   std::string path_;
-  std::set<std::string> known_;
+  std::set<std::string> known_;             // asked for by value
+  mutable std::set<std::string> optional_;  // asked for by has()
 };
 
 // Line (from 1) of the value at a dotted path ("run.steps") in a JSON text, or 0 when it is not there.

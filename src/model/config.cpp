@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <set>
 
 #include "base/files.h"
 
@@ -13,28 +14,29 @@ constexpr int64_t most = int64_t{1} << 31;
 
 // Keys that transformers writes and that do not change the mathematics of training.
 void skip_bookkeeping(JsonObject& object) {
-  for (const char* key : {"architectures",
-                          "_name_or_path",
-                          "transformers_version",
-                          "torch_dtype",
-                          "dtype",
-                          "use_cache",
-                          "bos_token_id",
-                          "eos_token_id",
-                          "pad_token_id",
-                          "n_ctx",
-                          "pretraining_tp",
-                          "is_llama_config",
-                          "rope_interleaved",
-                          "summary_type",
-                          "summary_use_proj",
-                          "summary_activation",
-                          "summary_first_dropout",
-                          "summary_proj_to_labels",
-                          "task_specific_params",
-                          "comment"})
-    if (object.has(key)) object.raw(key);
-  if (object.has("rope_interleaved") && object.boolean("rope_interleaved"))
+  static const std::set<std::string> bookkeeping = {"architectures",
+                                                    "_name_or_path",
+                                                    "transformers_version",
+                                                    "torch_dtype",
+                                                    "dtype",
+                                                    "use_cache",
+                                                    "bos_token_id",
+                                                    "eos_token_id",
+                                                    "pad_token_id",
+                                                    "n_ctx",
+                                                    "pretraining_tp",
+                                                    "is_llama_config",
+                                                    "rope_interleaved",
+                                                    "summary_type",
+                                                    "summary_use_proj",
+                                                    "summary_activation",
+                                                    "summary_first_dropout",
+                                                    "summary_proj_to_labels",
+                                                    "task_specific_params",
+                                                    "comment"};
+  for (const std::string& key : object.keys())
+    if (bookkeeping.count(key)) object.raw(key);
+  if (object.boolean("rope_interleaved", false))
     object.fail("rope_interleaved", "found true, only the rotate-half layout (false) is implemented");
 }
 
@@ -56,6 +58,16 @@ ModelConfig parse_llama(JsonObject& object) {
   config.vocabulary = object.integer("vocab_size", {}, 2, most);
   config.norm_eps = object.number("rms_norm_eps", 1e-6, 0, 1);
   config.rope_theta = object.number("rope_theta", 10000, 1);
+  if (object.has("rope_parameters")) {  // where transformers 5 writes it
+    JsonObject rope = object.object("rope_parameters");
+    rope.choice("rope_type", {"default"}, "default");
+    const double theta = rope.number("rope_theta", config.rope_theta, 1);
+    rope.finish();
+    if (object.has("rope_theta") && theta != config.rope_theta)
+      object.fail("rope_theta",
+                  fmt::format("found {}, but rope_parameters.rope_theta is {}", config.rope_theta, theta));
+    config.rope_theta = theta;
+  }
   config.tied = object.boolean("tie_word_embeddings", false);
   config.init_std = config.residual_init_std = object.number("initializer_range", 0.02, 0);
   // GaLore's files say max_sequence_length, which transformers ignores; RoPE has no table to outgrow.

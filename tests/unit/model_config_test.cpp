@@ -84,6 +84,18 @@ TEST(TrainingFlops, AreSixAWeightAndTwelveAScoreColumn) {
   }
 }
 
+TEST(ModelConfig, ReadsRopeWhereEitherTransformersWritesIt) {
+  EXPECT_EQ(parse(std::string(tiny) + R"(, "rope_theta": 500000})").rope_theta, 500000);
+  EXPECT_EQ(
+      parse(std::string(tiny) + R"(, "rope_parameters": {"rope_type": "default", "rope_theta": 500000}})").rope_theta,
+      500000);
+  EXPECT_NE(error_of(std::string(tiny) + R"(, "rope_parameters": {"rope_type": "llama3"}})").find("allowed: default"),
+            std::string::npos);
+  EXPECT_NE(error_of(std::string(tiny) + R"(, "rope_theta": 1e4, "rope_parameters": {"rope_theta": 5e5}})")
+                .find("rope_parameters.rope_theta is 500000"),
+            std::string::npos);
+}
+
 TEST(TrainingFlops, MatchThePublishedArithmetic) {
   // Billions of operations a token at T = 1024, attention counted fully and causally.
   auto flops = [](const char* name) {
