@@ -32,10 +32,10 @@ test-long: build-test
 
 sanitize:
 	@scripts/setup.sh test
-	@$(call configure,build-sanitize,-DROWAN_TESTS=ON -DROWAN_WERROR=ON -DROWAN_SANITIZE=address$(comma)undefined \
+	@$(call configure,build-sanitize,-DROWAN_TESTS=ON -DROWAN_WERROR=ON -DROWAN_CUDA=OFF -DROWAN_SANITIZE=address$(comma)undefined \
 	  -DCMAKE_BUILD_TYPE=Sanitize -DCMAKE_CXX_FLAGS_SANITIZE=-O0)
 	@cmake --build build-sanitize -j $(JOBS) --target unit_tests
-	@UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 build-sanitize/tests/unit_tests --gtest_brief=1 </dev/null
+	@OMP_NUM_THREADS=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 build-sanitize/tests/unit_tests --gtest_brief=1 </dev/null
 
 bench: build
 	build/rowan bench step
