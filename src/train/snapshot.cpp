@@ -25,6 +25,7 @@ std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTenso
     TensorSource source{{tensor.name, safetensors_dtype(tensor.dtype), tensor.shape}, {}};
     source.data = [&backend, &buffer, &tensor]() -> const void* {
       if (tensor.tensor.empty()) return tensor.bytes.data();
+      if (backend.host_memory()) return tensor.tensor.data;
       buffer.resize(tensor.tensor.bytes());
       backend.download(buffer.data(), tensor.tensor);
       return buffer.data();
