@@ -57,7 +57,7 @@ TEST_P(Activation, GeluBackward) {
 }
 
 TEST_P(Activation, SwigluForward) {
-  for (int64_t width : {1, 15, 16, 67}) {
+  for (int64_t width : {1, 15, 16, 67, 5461}) {
     Buffer gate_up(dtype(), {3, 2 * width}, wide_values(6 * width, 1)), out(dtype(), {3, width});
     backend().swiglu_forward(out, gate_up);
     Doubles want(static_cast<size_t>(3 * width));

@@ -43,6 +43,23 @@ TEST_P(Embedding, BackwardAccumulates) {
       }
 }
 
+TEST_P(Embedding, OfGpt2sVocabulary) {
+  constexpr int64_t all = 50257, width = 8;
+  const Doubles few = {50256, 0, 31000, 50256};
+  Buffer table(dtype(), {all, width}, 1), d_table(DType::f32, {all, width}), out(dtype(), {4, width});
+  Buffer dout(dtype(), {4, width}, 2), id(DType::i32, {4}, few);
+  backend().embedding_forward(out, id, table, Tensor(), 4);
+  backend().embedding_backward(d_table, Tensor(), dout, id, 4);
+  Doubles want(4 * width), d_want(all * width);
+  for (int64_t i = 0; i < 4 * width; ++i) {
+    const int64_t at = static_cast<int64_t>(few[static_cast<size_t>(i / width)]) * width + i % width;
+    want[static_cast<size_t>(i)] = table.given()[static_cast<size_t>(at)];
+    d_want[static_cast<size_t>(at)] += dout.given()[static_cast<size_t>(i)];
+  }
+  EXPECT_EQ(out.read(), want);
+  expect_close(d_table.read(), d_want, DType::f32, "d_table");
+}
+
 TEST(EmbeddingIds, NamesTokensOutsideTheVocabulary) {
   if (!backend().host_memory()) GTEST_SKIP() << "ids are checked where the host can read them";
   for (double bad : {11.0, -1.0, -100.0}) {

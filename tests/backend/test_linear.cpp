@@ -21,7 +21,7 @@ struct Size {
 };
 const Size sizes[] = {{1, 1, 1}, {3, 1, 5}, {1, 17, 16}, {5, 33, 15}, {64, 48, 32}, {37, 67, 129}};
 // Tall products, and rows that start 2048 bytes apart, take another way through memory.
-const Size tall_sizes[] = {{520, 9, 7}, {130, 8, 512}, {3, 530, 9}};
+const Size tall_sizes[] = {{520, 9, 7}, {130, 8, 512}, {3, 530, 9}, {3, 5461, 7}, {2, 50257, 5}, {3, 6, 5461}};
 
 class Linear : public Ops {};
 

@@ -24,7 +24,7 @@ Doubles reference(const Doubles& logits, const Doubles& targets, int64_t vocabul
 }
 
 TEST_P(Loss, AndGradient) {
-  for (int64_t vocabulary : {1, 2, 15, 16, 33, 2049})
+  for (int64_t vocabulary : {1, 2, 15, 16, 33, 2049, 50257})
     for (double scale : {1.0, 30.0}) {
       Doubles targets = {0, -100, static_cast<double>(vocabulary - 1), static_cast<double>(vocabulary / 2), -100};
       Buffer logits(dtype(), {5, vocabulary}, 1, scale), losses(DType::f32, {5}, 2), ids(DType::i32, {5}, targets);

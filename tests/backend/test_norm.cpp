@@ -44,7 +44,8 @@ class Norms : public testing::TestWithParam<std::tuple<DType, Norm>> {
 };
 
 TEST_P(Norms, Forward) {
-  for (auto [rows, width] : {std::pair<int64_t, int64_t>{1, 1}, {3, 15}, {5, 16}, {2, 67}, {7, 300}})
+  for (auto [rows, width] :
+       {std::pair<int64_t, int64_t>{1, 1}, {3, 15}, {5, 16}, {2, 67}, {7, 300}, {2, 771}, {2, 5461}})
     for (bool branched : {false, true})
       for (bool biased : {false, true}) {
         Buffer residual(dtype(), {rows, width}, 1, 2.0), branch(dtype(), {rows, width}, 2), sum(dtype(), {rows, width});
@@ -69,7 +70,7 @@ TEST_P(Norms, Forward) {
 }
 
 TEST_P(Norms, Backward) {
-  for (auto [rows, width] : {std::pair<int64_t, int64_t>{1, 3}, {3, 15}, {5, 16}, {35, 17}})
+  for (auto [rows, width] : {std::pair<int64_t, int64_t>{1, 3}, {3, 15}, {5, 16}, {35, 17}, {1, 300}})
     for (bool biased : {false, true})
       for (bool accumulate : {false, true})
         for (DType gradient : {DType::f32, DType::bf16}) {

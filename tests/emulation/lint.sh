@@ -21,4 +21,6 @@ forbid 'cooperative_groups|cub/|cub::|thrust' 'g++ cannot compile it'
 forbid 'atomic[A-Z]' 'sums by atomics have no fixed order'
 forbid '__CUDA_ARCH__|ROWAN_EMULATION' 'the same code must run in both'
 forbid '__constant__|__threadfence|__nanosleep|volatile' 'not emulated: no waiting between blocks'
+forbid 'cudaLaunchKernel|__cluster_dims__|cuda::(barrier|pipeline)|<cuda/' 'not emulated: launch through CudaBackend::launch, copies through device.cuh'
+forbid '\bprintf *\(|texture|\b(tex|surf)[123]D' 'not emulated: report through Error; loads through vector.cuh'
 exit $status
