@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "golden_files.h"
 #include "golden_rules.h"
+#include "temporary_folder.h"
 #include "train/trainer.h"
 
 namespace rowan {
@@ -45,9 +46,10 @@ class GoldenTrajectories : public testing::TestWithParam<std::filesystem::path> 
 TEST_P(GoldenTrajectories, LossesNormsRatesAndFinalWeights) {
   const std::filesystem::path folder = GetParam();
   const Json expect = parse_json({folder / "expect.json", read_file(folder / "expect.json")});
-  const std::filesystem::path file = std::filesystem::path(testing::TempDir()) / (folder.filename().string() + ".json");
+  const TemporaryFolder scratch;
+  const std::string file = scratch / "config.json";
   write_file_atomically(file, config_of_case(folder, expect).dump());
-  const TrainConfig config = load_config(file.string(), {});
+  const TrainConfig config = load_config(file, {});
   auto backend = make_golden_backend();
   auto alone = make_single_communicator();
   Trainer trainer(config, *backend, *alone);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "emulation/runtime.h"
 #include "small_run.h"
+#include "temporary_folder.h"
 #include "train/loop.h"
 #include "train/trainer.h"
 
@@ -16,19 +17,18 @@ namespace {
 
 // A bf16 run of 4 steps of 2 micro-batches.
 TrainConfig config_of(const Json& model, const std::string& optimizer) {
-  const std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "emulated_step";
-  std::filesystem::create_directories(folder);
+  static const TemporaryFolder folder;
   write_small_shard(folder / "train.bin", 1000);
   const Json config = {{"model", model},
-                       {"data", {{"train", (folder / "train.bin").string()}}},
+                       {"data", {{"train", folder / "train.bin"}}},
                        {"batch", {{"sequences", 4}, {"sequence_length", 16}, {"micro_batch", 2}}},
                        {"optimizer", {{"name", optimizer}, {"lr", 1e-2}}},
                        {"precision", "bf16"},
                        {"grad_clip", 1.0},
-                       {"run", {{"dir", (folder / "run").string()}, {"steps", 4}}}};
+                       {"run", {{"dir", folder / "run"}, {"steps", 4}}}};
   std::filesystem::remove_all(folder / "run");
   write_file_atomically(folder / "config.json", config.dump());
-  return load_config((folder / "config.json").string(), {});
+  return load_config(folder / "config.json", {});
 }
 
 std::string error_of(const std::function<void()>& work) {

@@ -7,6 +7,7 @@
 
 #include "golden/golden_files.h"
 #include "small_run.h"
+#include "temporary_folder.h"
 #include "train/trainer.h"
 
 namespace rowan {
@@ -45,10 +46,7 @@ struct Outcome {
 class TrainingOnCuda : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / (std::string("rowan_training_") + GetParam().name);
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-    const std::string shard = (folder_ / "tokens.bin").string();
+    const std::string shard = folder_ / "tokens.bin";
     write_small_shard(shard, 1001);
     const Json config = {{"model", model_of(GetParam())},
                          {"data", {{"train", shard}, {"validation", shard}}},
@@ -57,11 +55,10 @@ class TrainingOnCuda : public testing::TestWithParam<Case> {
                          {"schedule", {{"name", "cosine"}, {"warmup_steps", 2}}},
                          {"grad_clip", 0.5},
                          {"precision", GetParam().precision},
-                         {"run", {{"dir", (folder_ / "run").string()}, {"steps", steps}, {"eval_tokens", 80}}}};
+                         {"run", {{"dir", folder_ / "run"}, {"steps", steps}, {"eval_tokens", 80}}}};
     write_file_atomically(folder_ / "config.json", config.dump());
-    config_ = load_config((folder_ / "config.json").string(), {});
+    config_ = load_config(folder_ / "config.json", {});
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   // The whole run, or the part after a checkpoint.
   Outcome run(Backend& backend, const fs::path& from = {}) {
@@ -87,9 +84,9 @@ class TrainingOnCuda : public testing::TestWithParam<Case> {
     }
     return outcome;
   }
-  fs::path checkpoint(int64_t step) const { return folder_ / "run" / "checkpoints" / fmt::format("step_{:08}", step); }
+  fs::path checkpoint(int64_t step) const { return folder_ / fmt::format("run/checkpoints/step_{:08}", step); }
 
-  fs::path folder_;
+  TemporaryFolder folder_;
   std::vector<std::string> names_;
   TrainConfig config_;
 };
