@@ -107,5 +107,7 @@ recipe() {
       "$rowan" tokenize "${common[@]}" "${train_files[@]}"
     fi
   done
+  compgen -G "$out/train-*.bin" >/dev/null ||
+    die "every token became validation data; so little text wants another --validation, such as every:200, and another --out"
   say "ready: $out/train-*.bin"
 }

@@ -77,7 +77,7 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
 // The name that holds the bytes of `path` until they are committed.
 std::filesystem::path part_of(const std::filesystem::path& path);
 
-// Paths matching a shell pattern (*, ?, [..]), sorted by name; a path without such characters must exist.
+// A path that exists, as it is; else the paths matching a shell pattern (*, ?, [..]), sorted by name.
 // Throws Error when nothing matches.
 std::vector<std::filesystem::path> expand_glob(const std::string& pattern);
 

@@ -89,13 +89,15 @@ void BatchSource::fill(int64_t first, int64_t count, int32_t* inputs, int32_t* t
   }
 }
 
-int64_t BatchSource::targets_in(int64_t first, int64_t count) const {
-  int64_t targets = 0;
+RowCount BatchSource::count(int64_t first, int64_t count) const {
+  RowCount total;
   for (int64_t i = 0; i < count; ++i) {
     const Row row = row_of(first + i);
-    targets += row.corpus->targets(row.row);
+    const RowCount one = row.corpus->count(row.row);
+    total.inputs += one.inputs;
+    total.targets += one.targets;
   }
-  return targets;
+  return total;
 }
 
 int64_t BatchSource::tokens() const {

@@ -20,8 +20,8 @@ class BatchSource {
   // Samples [first, first + count) to inputs[count, T] and targets[count, T]; targets that do not count are -100.
   // Safe to call from many threads. Throws Error naming shard, position and id for an id outside the vocabulary.
   void fill(int64_t first, int64_t count, int32_t* inputs, int32_t* targets) const;
-  // Targets among those samples that count.
-  int64_t targets_in(int64_t first, int64_t count) const;
+  // What is real in those samples.
+  RowCount count(int64_t first, int64_t count) const;
 
   // Rows of an epoch. A mixture's epoch is as many rows as its corpora have together; each corpus starts its own next
   // epoch as soon as it is through, so within a corpus no row comes twice before all came once.

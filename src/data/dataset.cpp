@@ -128,9 +128,13 @@ int64_t Dataset::read(int64_t row, int32_t* inputs, int32_t* targets) const {
   return counted;
 }
 
-int64_t Dataset::targets(int64_t row) const {
-  if (reading_ == Reading::packed) return std::min(sequence_length_, tokens() - 1 - row * sequence_length_);
-  return content(row).count;
+RowCount Dataset::count(int64_t row) const {
+  if (reading_ == Reading::packed) {
+    const int64_t left = tokens() - row * sequence_length_;
+    return {std::min(sequence_length_, left), std::min(sequence_length_, left - 1)};
+  }
+  const int64_t targets = content(row).count;
+  return {targets + 1, targets};
 }
 
 }  // namespace rowan

@@ -14,6 +14,11 @@ namespace rowan {
 // A target that does not count.
 constexpr int32_t ignored_target = -100;
 
+// What is real in one or more rows: inputs that are not padding, and targets that count.
+struct RowCount {
+  int64_t inputs = 0, targets = 0;
+};
+
 class Dataset {
  public:
   // Opens what the names and globs match. `sequence_length` is T; ids must be below `vocab_size`. Throws Error when a
@@ -37,8 +42,8 @@ class Dataset {
   // Throws Error naming shard, position and id for an id outside the vocabulary.
   //   documents  n tokens of content become min(n, T - 1) inputs and the end token; each but the first is a target
   int64_t read(int64_t row, int32_t* inputs, int32_t* targets) const;
-  // That number alone.
-  int64_t targets(int64_t row) const;
+  // What read() would give.
+  RowCount count(int64_t row) const;
 
  private:
   struct Range {

@@ -40,7 +40,8 @@ uint64_t hash_of(std::string_view bytes) {
 
 }  // namespace
 
-Gpt2Tokenizer::Gpt2Tokenizer(const std::vector<std::string>& tokens, InvalidUtf8 invalid) : invalid_(invalid) {
+Gpt2Tokenizer::Gpt2Tokenizer(const std::vector<std::string>& tokens, InvalidUtf8 invalid) {
+  invalid_ = invalid;
   slots_.resize(std::bit_ceil(2 * tokens.size() + 1));
   Hash64 hash;
   hash.add("gpt2");

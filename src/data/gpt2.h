@@ -32,7 +32,6 @@ class Gpt2Tokenizer : public Tokenizer {
     int32_t id = -1;
   };
   Gpt2Splitter splitter_;
-  InvalidUtf8 invalid_;
   std::string bytes_;            // all tokens, one after the other
   std::vector<uint32_t> begin_;  // of each token in bytes_, and the end
   std::vector<Slot> slots_;

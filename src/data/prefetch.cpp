@@ -4,12 +4,9 @@
 
 namespace rowan {
 
-Prefetcher::Prefetcher(Fill fill, int64_t first_item, int64_t elements, bool use_thread, std::array<Batch, 2> memory)
-    : fill_(std::move(fill)), item_(first_item), memory_(memory) {
-  if (memory_[0].inputs == nullptr) {
-    own_.resize(static_cast<size_t>(4 * elements));
-    for (int i = 0; i < 2; ++i) memory_[i] = {own_.data() + 2 * i * elements, own_.data() + (2 * i + 1) * elements};
-  }
+Prefetcher::Prefetcher(Fill fill, int64_t first_item, int64_t elements, bool use_thread)
+    : fill_(std::move(fill)), item_(first_item), memory_(static_cast<size_t>(4 * elements)) {
+  for (int i = 0; i < 2; ++i) buffers_[i] = {&memory_[2 * i * elements], &memory_[(2 * i + 1) * elements]};
   if (use_thread) thread_ = std::thread([this] { run(); });
 }
 
@@ -29,7 +26,7 @@ void Prefetcher::run() {
     // The batch handed out last is still in use, so one may be ready beside it.
     changed_.wait(lock, [this] { return stop_ || filled_ <= taken_; });
     if (stop_) return;
-    const Batch batch = memory_[filled_ % 2];
+    const Batch batch = buffers_[filled_ % 2];
     lock.unlock();
     std::exception_ptr failure;
     try {
@@ -48,7 +45,7 @@ void Prefetcher::run() {
 
 Prefetcher::Batch Prefetcher::next() {
   if (!thread_.joinable()) {
-    const Batch batch = memory_[taken_++ % 2];
+    const Batch batch = buffers_[taken_++ % 2];
     fill_(item_, batch.inputs, batch.targets);
     ++item_;
     return batch;
@@ -57,7 +54,7 @@ Prefetcher::Batch Prefetcher::next() {
   changed_.wait(lock, [this] { return filled_ > taken_; });
   // Only the last batch filled can have failed.
   if (failure_ && taken_ == filled_ - 1) std::rethrow_exception(failure_);
-  const Batch batch = memory_[taken_++ % 2];
+  const Batch batch = buffers_[taken_++ % 2];
   changed_.notify_all();
   return batch;
 }

@@ -21,11 +21,9 @@ class Prefetcher {
     int32_t* targets;
   };
 
-  // Batches `first_item`, `first_item` + 1, ... of `elements` inputs and as many targets. `memory` may name two buffers
-  // of that size (pinned, say) that outlive the Prefetcher; otherwise it has its own. Without a thread next() fills:
-  // the batches are the same.
-  Prefetcher(Fill fill, int64_t first_item, int64_t elements, bool use_thread = true,
-             std::array<Batch, 2> memory = {{{nullptr, nullptr}, {nullptr, nullptr}}});
+  // Batches `first_item`, `first_item` + 1, ... of `elements` inputs and as many targets, in two buffers that take
+  // turns (Backend::upload has pinned ones of its own). Without a thread next() fills: the batches are the same.
+  Prefetcher(Fill fill, int64_t first_item, int64_t elements, bool use_thread = true);
   ~Prefetcher();
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
@@ -39,8 +37,8 @@ class Prefetcher {
 
   Fill fill_;
   int64_t item_;
-  std::array<Batch, 2> memory_;
-  std::vector<int32_t> own_;
+  std::vector<int32_t> memory_;
+  std::array<Batch, 2> buffers_;
   std::mutex mutex_;
   std::condition_variable changed_;
   int64_t filled_ = 0, taken_ = 0;  // batches ready, and batches handed out

@@ -36,8 +36,13 @@ size_t RawReader::find_end(size_t from) const {
     return at == std::string::npos ? at : at + 1;
   }
   if (split_ == TextSplit::file) return std::string::npos;
-  size_t at = pending_.find("\n\n", from);
-  return at == std::string::npos ? at : at + 2;
+  const std::string_view text = pending_;
+  for (size_t at = text.find('\n', from); at != std::string::npos; at = text.find('\n', at + 1)) {
+    const std::string_view rest = text.substr(at + 1);
+    if (rest.starts_with('\n')) return at + 2;
+    if (rest.starts_with("\r\n")) return at + 3;
+  }
+  return std::string::npos;
 }
 
 bool RawReader::next(RawBatch& batch, uint64_t most) {
@@ -57,8 +62,8 @@ bool RawReader::next(RawBatch& batch, uint64_t most) {
       batch.ends.push_back(end = found);
       continue;
     }
-    // A pair of newlines may be half read.
-    scanned_ = std::max(end, pending_.empty() ? 0 : pending_.size() - 1);
+    // An empty line may be half read.
+    scanned_ = std::max(end, pending_.size() - std::min<size_t>(pending_.size(), 2));
     if (pending_.size() - end > longest_record)
       fail("{}: record {} is longer than {} bytes", inputs_[source_], record_ + batch.ends.size() + 1, longest_record);
     size_t used = pending_.size();

@@ -20,7 +20,7 @@ enum class TextFormat {
 // Where plain text is cut into documents.
 enum class TextSplit {
   file,   // not at all: a file is a document
-  blank,  // after every two newlines in a row, which stay with the document they end
+  blank,  // after every empty line (\n\n or \n\r\n), which stays with the document it ends
   line,   // at every newline, which belongs to no document
 };
 
@@ -52,6 +52,8 @@ class RawReader {
   // The next batch of about a MiB, or of one record if that is longer, and of `most` records at most; false at the end
   // of the last source. Throws Error naming the file.
   bool next(RawBatch& batch, uint64_t most = UINT64_MAX);
+  // Bytes on disk read so far, of all sources.
+  uint64_t total_bytes() const { return finished_bytes_ + (stream_ ? stream_->raw_bytes() : 0); }
   // Starts at a record of a source, reading over what stands before it in that source.
   void seek(size_t source, uint64_t record);
 

@@ -56,8 +56,8 @@ class SentencepieceTokenizer : public Tokenizer {
   }
 
  private:
-  // Words longer than this are searched, but not remembered.
-  static constexpr size_t longest_remembered = 48, most_remembered = 1 << 17;
+  // Forms of words that are not plain ASCII which a thread remembers.
+  static constexpr size_t most_remembered = 1 << 16;
 
   sentencepiece::SentencePieceProcessor processor_;
   UnigramModel unigram_;
@@ -75,16 +75,17 @@ class SentencepieceTokenizer : public Tokenizer {
   // The search by words is taken where it gives what the library gives: for unigram models without oddities.
   void prepare_words() {
     std::string text;
+    std::vector<UnigramModel::Piece> pieces;
     for (int id = 0; id < vocab_size_; ++id) {
-      if (processor_.IsUnknown(id)) unigram_.set_unknown(id);
       if (processor_.IsUnknown(id) || processor_.IsControl(id) || processor_.IsUnused(id) || processor_.IsByte(id))
         continue;
       const std::string& piece = processor_.IdToPiece(id);
-      unigram_.add(piece, id, processor_.GetScore(id));
+      pieces.push_back({piece, id, processor_.GetScore(id)});
       bool begins_word = piece.starts_with(word_mark);
       if (begins_word) text.push_back(id % 7 == 0 ? '\n' : ' ');
       text.append(piece, begins_word ? word_mark.size() : 0);
     }
+    unigram_ = UnigramModel(std::move(pieces), processor_.unk_id());
     if (!unigram_.divides_at_words()) return;
     text += "  odd\t{white}\r\n \u00a0 space\u200b, \u0001 \uff21\u00b4x \u00bd \u2581 e\u0301 \U0001f600\U0001f601 ";
     std::vector<int32_t> whole, words;
@@ -94,45 +95,42 @@ class SentencepieceTokenizer : public Tokenizer {
   }
 
   void encode_words(std::string_view text, std::vector<int32_t>& ids) const {
+    thread_local std::string normalized;
+    float score = 0;
+    auto is_space = [](char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; };
+    for (size_t at = 0; at < text.size();) {
+      size_t end = at;
+      bool plain = true;  // printable ASCII stays as it is
+      for (; end < text.size() && !is_space(text[end]); ++end) plain &= text[end] > ' ' && text[end] < 0x7f;
+      std::string_view word = text.substr(at, end - at);
+      at = end + 1;
+      if (word.empty()) continue;
+      if (!plain) {
+        unigram_.search(normalize(word), score, ids);
+        continue;
+      }
+      normalized = word_mark;
+      normalized += word;
+      unigram_.search(normalized, score, ids);
+    }
+  }
+
+  // A word as the model's normalization leaves it, with its mark: the pieces that the library finds, put together.
+  const std::string& normalize(std::string_view word) const {
     struct Hash {
       using is_transparent = void;
       size_t operator()(std::string_view word) const { return std::hash<std::string_view>()(word); }
     };
     thread_local uint64_t owner = 0;
-    thread_local std::unordered_map<std::string, WordLattice, Hash, std::equal_to<>> remembered;
+    thread_local std::unordered_map<std::string, std::string, Hash, std::equal_to<>> remembered;
     if (owner != instance_ || remembered.size() > most_remembered) remembered.clear();
     owner = instance_;
-    float score = 0;
-    auto is_space = [](char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; };
-    for (size_t at = 0; at < text.size();) {
-      size_t end = at;
-      while (end < text.size() && !is_space(text[end])) ++end;
-      std::string_view word = text.substr(at, end - at);
-      at = end + 1;
-      if (word.empty()) continue;
-      if (word.size() > longest_remembered) {
-        unigram_.search(unigram_.lattice(normalize(word)), score, ids);
-        continue;
-      }
-      auto found = remembered.find(word);
-      if (found == remembered.end())
-        found = remembered.emplace(std::string(word), unigram_.lattice(normalize(word))).first;
-      unigram_.search(found->second, score, ids);
-    }
-  }
-
-  // The word as the model's normalisation leaves it, with its mark. Printable ASCII stays as it is; for the rest the
-  // pieces that the library finds are put together again.
-  std::string normalize(std::string_view word) const {
-    std::string normalized;
-    if (std::all_of(word.begin(), word.end(), [](char c) { return c > ' ' && c < 0x7f; })) {
-      normalized = word_mark;
-      normalized += word;
-      return normalized;
-    }
+    auto found = remembered.find(word);
+    if (found != remembered.end()) return found->second;
     std::vector<std::string> pieces;
     auto status = processor_.Encode({word.data(), word.size()}, &pieces);
     if (!status.ok()) fail("sentencepiece: {}", status.ToString());
+    std::string& normalized = remembered[std::string(word)];
     for (const std::string& piece : pieces) normalized += piece;
     return normalized;
   }

@@ -34,6 +34,9 @@ ShardWriter::ShardWriter(fs::path folder, std::string pattern, const ShardLabel&
       state_(std::move(state)) {
   if (shard_tokens == 0 || shard_tokens > INT32_MAX)
     fail("a shard of {} tokens; allowed are 1 to {}", shard_tokens, INT32_MAX);
+  if (state_.part_tokens > shard_tokens || state_.part_documents > state_.part_tokens)
+    fail("{}: an unfinished shard of {} tokens and {} documents; {} tokens are a whole one", folder_.string(),
+         state_.part_tokens, state_.part_documents, shard_tokens);
   for (const ShardInfo& shard : state_.shards) tokens_ += shard.tokens;
   tokens_ += state_.part_tokens;
   if (state_.part_tokens > 0) open();

@@ -31,6 +31,8 @@ struct ShardInfo {
 struct ShardsState {
   std::vector<ShardInfo> shards;
   uint64_t part_tokens = 0, part_documents = 0;
+
+  bool empty() const { return shards.empty() && part_tokens == 0; }
 };
 
 class ShardWriter {

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/names.h"
+#include "data/shard.h"
 #include "data/shard_writer.h"
 #include "data/tokenize_batch.h"
 
@@ -81,7 +82,7 @@ class Job {
 
   TokenizeResult run() {
     settings_ = describe_settings();
-    if (fs::exists(folder_ / "manifest.json")) return finished_before();
+    if (fs::exists(folder_ / "manifest.json")) return finished_before(folder_ / "manifest.json");
     prepare();
     work();
     finish();
@@ -130,6 +131,7 @@ class Job {
     const char* splits[] = {"file", "blank", "line"};
     return {{"tokenizer", hex(tokenizer_.hash())},
             {"end", name_of(end_)},
+            {"invalid", tokenizer_.invalid() == InvalidUtf8::keep ? "keep" : "refuse"},
             {"format", formats[static_cast<int>(options_.format)]},
             {"split", splits[static_cast<int>(options_.split)]},
             {"field", options_.field},
@@ -139,65 +141,96 @@ class Job {
             {"inputs", inputs}};
   }
 
-  Json read_note(const char* name) const {
-    fs::path path = folder_ / name;
+  // Throws Error naming the first setting that is not what it was.
+  void check_settings(const fs::path& path, const Json& before) const {
+    const size_t inputs_before = before.at("inputs").size();
+    if (inputs_before != inputs_.size())
+      fail("{}: made from {} inputs, now there are {}; remove it and the shards beside it to begin anew", path.string(),
+           inputs_before, inputs_.size());
+    for (const Json& change : Json::diff(before, settings_)) {
+      const Json::json_pointer place(change.at("path").get<std::string>());
+      auto at = [&](const Json& settings) { return settings.contains(place) ? settings[place].dump() : "nothing"; };
+      fail("{}: made with {} at settings{}, now it is {}; remove it and the shards beside it to begin anew",
+           path.string(), at(before), place.to_string(), at(settings_));
+    }
+  }
+
+  // Calls use(note) with the content of a file of this folder.
+  template <typename Use>
+  void with_note(const fs::path& path, Use use) const {
     try {
-      Json note = Json::parse(read_file(path));
-      for (const auto& [key, value] : settings_.items())
-        if (note.at("settings").at(key) != value)
-          fail("{}: made with {} {}, now it is {}; remove it and the shards beside it to begin anew", path.string(),
-               key, note["settings"][key].dump(), value.dump());
-      return note;
-    } catch (const nlohmann::json::exception& error) {
+      use(Json::parse(read_file(path)));
+    } catch (const Error&) {
+      throw;
+    } catch (const std::exception& error) {
       fail("{}: damaged: {}; remove it and the shards beside it to begin anew", path.string(), error.what());
     }
   }
 
-  TokenizeResult finished_before() {
-    Json manifest = read_note("manifest.json");
-    for (const char* split : {"train", "validation"})
-      for (const Json& shard : manifest.at(split)) {
-        fs::path path = folder_ / shard.at("file").get<std::string>();
-        MappedFile file(path);
-        std::string_view tokens = file.text().substr(std::min(file.size(), shard::header_bytes));
-        if (tokens.size() != shard.at("tokens").get<uint64_t>() * shard::token_bytes(tokenizer_.vocab_size()))
-          fail("{}: {} bytes of tokens; the manifest says {} tokens", path.string(), tokens.size(),
-               shard["tokens"].dump());
-        if (hex(hash64(tokens)) != shard.at("checksum"))
-          fail("{}: damaged: the tokens have checksum {}, the manifest says {}", path.string(), hex(hash64(tokens)),
-               shard["checksum"].dump());
-      }
+  void check_shard(const Json& wanted) const {
+    const fs::path path = folder_ / wanted.at("file").get<std::string>();
+    const Shard shard(path);
+    if (shard.tokens() != wanted.at("tokens").get<int64_t>())
+      fail("{}: {} tokens; the manifest says {}", path.string(), shard.tokens(), wanted["tokens"].dump());
+    const std::string found = hex(hash64(shard.token_bytes()));
+    if (found != wanted.at("checksum"))
+      fail("{}: damaged: the tokens have checksum {}, the manifest says {}", path.string(), found,
+           wanted["checksum"].dump());
+    const int64_t documents = shard.index() ? shard.index()->size() : -1;
+    if (documents != wanted.at("documents").get<int64_t>())
+      fail("{}{}: {}; the manifest says {} documents", path.string(), shard::documents_suffix,
+           shard.index() ? fmt::format("{} documents", documents) : "missing", wanted["documents"].dump());
+    for (int64_t i = 0; i < documents; ++i) shard.index()->start(i);
+  }
+
+  TokenizeResult finished_before(const fs::path& path) {
+    with_note(path, [&](const Json& manifest) {
+      check_settings(path, manifest.at("settings"));
+      for (const char* split : {"train", "validation"})
+        for (const Json& shard : manifest.at(split)) check_shard(shard);
+      result_.total = {0, manifest.at("text_bytes"), manifest.at("documents"), manifest.at("tokens")};
+      for (const Json& shard : manifest.at("validation"))
+        result_.validation_tokens += shard.at("tokens").get<uint64_t>();
+    });
     fs::remove(folder_ / "progress.json");
     result_.already_done = true;
-    result_.total = {0, manifest.at("text_bytes"), manifest.at("documents"), manifest.at("tokens")};
     return result_;
   }
 
+  std::optional<fs::path> first_shard() const {
+    for (const auto& entry : fs::directory_iterator(folder_))
+      if (entry.path().extension() == ".bin") return entry.path();
+    return {};
+  }
+
   void prepare() {
-    fs::create_directories(folder_);
+    std::error_code failure;
+    fs::create_directories(folder_, failure);
+    if (failure) fail("{}: cannot make this folder: {}", folder_.string(), failure.message());
+    const fs::path path = folder_ / "progress.json";
     ShardsState train, validation;
-    if (fs::exists(folder_ / "progress.json")) {
-      Json note = read_note("progress.json");
-      try {
-        load(note);
+    if (fs::exists(path)) {
+      with_note(path, [&](const Json& note) {
         train = to_state(note.at("train"));
         validation = to_state(note.at("validation"));
-      } catch (const nlohmann::json::exception& error) {
-        fail("{}: damaged: {}; remove it and the shards beside it to begin anew", (folder_ / "progress.json").string(),
-             error.what());
-      }
+        // What has not written a token may begin anew under any settings.
+        if (train.empty() && validation.empty() && !first_shard()) return;
+        check_settings(path, note.at("settings"));
+        load(note);
+      });
       reader_.seek(next_source_, next_record_);
+      result_.total.input_bytes = reader_.total_bytes();
     } else {
-      for (const auto& entry : fs::directory_iterator(folder_))
-        if (entry.path().extension() == ".bin")
-          fail("{}: already there, and no manifest.json or progress.json beside it; choose an empty folder",
-               entry.path().string());
+      if (const auto shard = first_shard())
+        fail("{}: already there, and no manifest.json or progress.json beside it; choose an empty folder",
+             shard->string());
     }
     ShardLabel label{tokenizer_.vocab_size(), tokenizer_.end_id(), end_, tokenizer_.hash()};
     train_ = std::make_unique<ShardWriter>(folder_, "train-*.bin", label, options_.shard_tokens, train);
     validation_ = std::make_unique<ShardWriter>(folder_, "validation-*.bin", label, options_.shard_tokens, validation);
     // From here on the folder is known as ours.
     save();
+    report_(result_.total);
   }
 
   void load(const Json& note) {
@@ -354,6 +387,7 @@ class Job {
     manifest.update(counts());
     manifest["train"] = to_json(train_->finish())["shards"];
     manifest["validation"] = to_json(validation_->finish())["shards"];
+    result_.validation_tokens = validation_->tokens();
     write_file_atomically(folder_ / "manifest.json", manifest.dump(1) + "\n");
     fs::remove(folder_ / "progress.json");
   }

@@ -59,12 +59,14 @@ struct Skipped {
 struct TokenizeResult {
   TokenizeProgress total;
   std::map<std::string, Skipped> skipped;
+  uint64_t validation_tokens = 0;  // of total.tokens
   bool already_done = false;
 };
 
-// Calls `progress` after every batch, from one thread at a time. A folder where the same work is finished is checked
-// instead: every shard's size and checksum. Throws Error on damaged input, a full disk, a damaged shard, an unfinished
-// or finished run with other settings in the folder, or when no document is left.
+// Calls `progress` at the start and after every batch, from one thread at a time. A folder where the same work is
+// finished is checked instead: every shard's header, size, checksum and document index. Throws Error on damaged input,
+// a full disk, a damaged shard, an unfinished or finished run with other settings in the folder, or when no document is
+// left.
 TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,
                         const std::function<void(const TokenizeProgress&)>& progress);
 

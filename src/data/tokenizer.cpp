@@ -12,7 +12,8 @@ namespace {
 
 class ByteTokenizer : public Tokenizer {
  public:
-  explicit ByteTokenizer(InvalidUtf8 invalid) : invalid_(invalid) {
+  explicit ByteTokenizer(InvalidUtf8 invalid) {
+    invalid_ = invalid;
     vocab_size_ = 257;
     end_id_ = 256;
     hash_ = hash64("bytes");
@@ -32,9 +33,6 @@ class ByteTokenizer : public Tokenizer {
     }
     return text;
   }
-
- private:
-  InvalidUtf8 invalid_;
 };
 
 }  // namespace

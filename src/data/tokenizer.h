@@ -33,6 +33,7 @@ class Tokenizer {
   uint64_t hash() const { return hash_; }
   // What make_tokenizer was given.
   const std::string& spec() const { return spec_; }
+  InvalidUtf8 invalid() const { return invalid_; }
 
   std::vector<int32_t> encode(std::string_view text) const {
     std::vector<int32_t> ids;
@@ -44,6 +45,7 @@ class Tokenizer {
   int32_t vocab_size_ = 0, end_id_ = -1;
   uint64_t hash_ = 0;
   std::string spec_;
+  InvalidUtf8 invalid_ = InvalidUtf8::refuse;
 
   void check_id(int32_t id) const;
 

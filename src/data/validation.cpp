@@ -9,7 +9,7 @@ namespace rowan {
 ValidationSet::ValidationSet(const DataConfig& config, int64_t sequence_length, int64_t vocab_size, int64_t eval_tokens)
     : data_(config.validation, config.shards, config.reading, sequence_length, vocab_size),
       sequence_length_(sequence_length) {
-  while (rows_ < data_.rows() && targets_ < eval_tokens) targets_ += data_.targets(rows_++);
+  while (rows_ < data_.rows() && targets_ < eval_tokens) targets_ += data_.count(rows_++).targets;
   if (targets_ == 0)
     fail("{}: no target in the first {} rows of the validation data", data_.shards().front().path().string(), rows_);
 }

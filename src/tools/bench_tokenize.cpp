@@ -25,34 +25,36 @@ struct Arguments {
 };
 
 constexpr size_t most_bytes = size_t{256} << 20;
+// Records handed to a thread at once; few, so that all threads end together.
+constexpr uint64_t batch_records = 64;
 
-// The first 256 MiB of the inputs.
+// The first 256 MiB of the inputs; plain text by lines.
 std::vector<RawBatch> read_batches(const Arguments& arguments) {
   std::vector<std::string> paths;
   for (const std::string& input : arguments.inputs)
     for (const auto& path : expand_glob(input)) paths.push_back(path.string());
-  RawReader reader(paths, TextFormat::by_name, TextSplit::file);
+  RawReader reader(paths, TextFormat::by_name, TextSplit::line);
   std::vector<RawBatch> batches;
   size_t bytes = 0;
-  for (RawBatch batch; bytes < most_bytes && reader.next(batch);) {
+  for (RawBatch batch; bytes < most_bytes && reader.next(batch, batch_records);) {
     bytes += batch.bytes.size();
     batches.push_back(batch);
   }
   return batches;
 }
 
-void run(const Arguments& arguments) {
-  auto tokenizer = make_tokenizer(arguments.tokenizer);
-  std::vector<RawBatch> batches = read_batches(arguments);
+using Clock = std::chrono::steady_clock;
+
+// All threads take batches, every one of the list and then on until `deadline`.
+Json measure(const char* name, const Arguments& arguments, const std::vector<RawBatch>& batches,
+             const Tokenizer& tokenizer, Clock::time_point deadline) {
   std::atomic<size_t> next = 0;
   std::atomic<uint64_t> text_bytes = 0, tokens = 0;
-  using Clock = std::chrono::steady_clock;
-  Clock::time_point start = Clock::now(),
-                    deadline = start + std::chrono::microseconds(int64_t(arguments.seconds * 1e6));
+  const Clock::time_point start = Clock::now();
   auto work = [&] {
-    while (Clock::now() < deadline) {
-      const RawBatch& raw = batches[next++ % batches.size()];
-      TokenizedBatch batch = tokenize_batch(raw, arguments.field, false, *tokenizer, shard::EndPlace::before);
+    for (size_t i; (i = next++) < batches.size() || Clock::now() < deadline;) {
+      TokenizedBatch batch =
+          tokenize_batch(batches[i % batches.size()], arguments.field, true, tokenizer, shard::EndPlace::before);
       text_bytes += batch.text_bytes;
       tokens += batch.ids.size();
     }
@@ -60,16 +62,24 @@ void run(const Arguments& arguments) {
   std::vector<std::thread> workers;
   for (int i = 0; i < arguments.threads; ++i) workers.emplace_back(work);
   for (std::thread& worker : workers) worker.join();
-  double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   if (text_bytes == 0) fail("no document in the input");
   const double bytes_rate = static_cast<double>(text_bytes) / seconds, rate = static_cast<double>(tokens) / seconds;
-  fmt::print("{}: {} threads, {:.1f} MB of text/s, {:.2f} million tokens/s\n", arguments.tokenizer, arguments.threads,
-             bytes_rate / 1e6, rate / 1e6);
-  write_json(arguments.json, {{"bench", "tokenize"},
-                              {"tokenizer", arguments.tokenizer},
-                              {"threads", arguments.threads},
-                              {"text_bytes_per_second", bytes_rate},
-                              {"tokens_per_second", rate}});
+  fmt::print("{:10}  {:6.1f} MB of text/s, {:5.2f} million tokens/s   ({:.1f} MB on {} threads)\n", name,
+             bytes_rate / 1e6, rate / 1e6, static_cast<double>(text_bytes) / 1e6, arguments.threads);
+  return {{"text_bytes_per_second", bytes_rate}, {"tokens_per_second", rate}};
+}
+
+// A tokenizer may remember words, which flatters text that comes again: the first pass is told apart.
+void run(const Arguments& arguments) {
+  auto tokenizer = make_tokenizer(arguments.tokenizer);
+  const std::vector<RawBatch> batches = read_batches(arguments);
+  fmt::print("{}\n", arguments.tokenizer);
+  Json result = {{"bench", "tokenize"}, {"tokenizer", arguments.tokenizer}, {"threads", arguments.threads}};
+  result["first_pass"] = measure("first pass", arguments, batches, *tokenizer, Clock::now());
+  result["repeated"] = measure("repeated", arguments, batches, *tokenizer,
+                               Clock::now() + std::chrono::microseconds(int64_t(arguments.seconds * 1e6)));
+  write_json(arguments.json, result);
 }
 
 }  // namespace
@@ -82,7 +92,8 @@ void add_bench_tokenize(CLI::App& bench) {
   command->add_option("inputs", arguments->inputs, "Files or patterns, as for `rowan tokenize`")->required();
   command->add_option("--field", arguments->field, "JSONL: the field that holds the text")->capture_default_str();
   command->add_option("--threads", arguments->threads, "Workers")->check(CLI::Range(1, 1024))->capture_default_str();
-  command->add_option("--seconds", arguments->seconds, "How long to measure")->capture_default_str();
+  command->add_option("--seconds", arguments->seconds, "How long to measure text that comes again")
+      ->capture_default_str();
   add_json_option(*command, arguments->json);
   command->callback([arguments] { run(*arguments); });
 }

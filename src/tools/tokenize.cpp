@@ -31,7 +31,7 @@ class Meter {
 
   void show(const TokenizeProgress& now) {
     double seconds = elapsed();
-    // A continued run begins with bytes it did not read itself.
+    // A continued run begins with bytes that were read before.
     if (!first_) first_ = now;
     if (seconds < next_) return;
     next_ = seconds + (terminal_ ? 0.5 : 30.0);
@@ -48,8 +48,9 @@ class Meter {
 
   void done(const TokenizeResult& result) {
     const TokenizeProgress& total = result.total;
-    fmt::print(stderr, "{}{} documents, {} tokens from {:.1f} MB of text in {}\n", terminal_ ? "\r\033[K" : "",
-               total.documents, total.tokens, total.text_bytes / 1e6, human_duration(elapsed()));
+    fmt::print(stderr, "{}{} documents, {} tokens ({} of them for validation) from {:.1f} MB of text in {}\n",
+               terminal_ ? "\r\033[K" : "", total.documents, total.tokens, result.validation_tokens,
+               total.text_bytes / 1e6, human_duration(elapsed()));
     for (const auto& [reason, skipped] : result.skipped)
       fmt::print(stderr, "skipped {}: {} (first: {})\n", skipped.count, reason, skipped.first);
   }
@@ -100,7 +101,8 @@ void run(Arguments& arguments) {
   Meter meter(known ? total : 0);
   TokenizeResult result = tokenize(options, *tokenizer, [&](const TokenizeProgress& now) { meter.show(now); });
   if (result.already_done)
-    fmt::print(stderr, "{}: complete already, {} tokens, every checksum right\n", options.out, result.total.tokens);
+    fmt::print(stderr, "{}: complete already, {} tokens ({} of them for validation), every checksum right\n",
+               options.out, result.total.tokens, result.validation_tokens);
   else
     meter.done(result);
 }
@@ -135,7 +137,9 @@ CLI::App* add_tokenize(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--validation-input", arguments->validation_inputs,
                       "Files or patterns that are validation data only");
-  command->add_option("--shard-tokens", options.shard_tokens, "Tokens a shard")->capture_default_str();
+  command->add_option("--shard-tokens", options.shard_tokens, "Tokens a shard")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{INT32_MAX}))
+      ->capture_default_str();
   command->add_option("--threads", options.threads, "Workers; the output does not depend on it")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();

@@ -101,6 +101,7 @@ class Watch {
     last_time_ = time, last_step_ = step;
     TrainRow row{step, result.loss,           result.lr, result.grad_norm, step * trainer_.tokens_per_step(),
                  rate, rate * flops_ / peak_, seconds()};
+    if (config_.data.reading == Reading::documents) row.unpadded_tokens = trainer_.unpadded_tokens();
     log_.train_row(row);
     progress_.train(row);
   }
@@ -221,7 +222,7 @@ void train(const TrainConfig& config, Backend& backend, Communicator& communicat
     progress.message(
         fmt::format("stopped by a signal after step {}; the same command goes on from here", trainer->steps_done()));
   else
-    print_end_page(config, validation, trainer->steps_done());
+    print_end_page(config, validation, *trainer);
 }
 
 }  // namespace rowan

@@ -40,10 +40,11 @@ MetricsLog::MetricsLog(const std::filesystem::path& run_dir, std::optional<int64
 MetricsLog::~MetricsLog() { ::close(fd_); }
 
 void MetricsLog::train_row(const TrainRow& row) {
-  const Json json = {{"step", row.step},     {"loss", row.loss},
-                     {"lr", row.lr},         {"grad_norm", row.grad_norm},
-                     {"tokens", row.tokens}, {"tokens_per_second", row.tokens_per_second},
-                     {"mfu", row.mfu},       {"seconds", row.seconds}};
+  Json json = {{"step", row.step},     {"loss", row.loss},
+               {"lr", row.lr},         {"grad_norm", row.grad_norm},
+               {"tokens", row.tokens}, {"tokens_per_second", row.tokens_per_second},
+               {"mfu", row.mfu},       {"seconds", row.seconds}};
+  if (row.unpadded_tokens) json["unpadded_tokens"] = *row.unpadded_tokens;
   append(json.dump());
   for (const char* key : {"loss", "lr", "grad_norm", "tokens_per_second", "mfu"})
     events_->scalar(fmt::format("train/{}", key), row.step, json[key].get<float>());

@@ -23,6 +23,7 @@ struct TrainRow {
   double tokens_per_second = 0;
   double mfu = 0;      // model FLOP/s over the device's peak, 0 to 1; not finite when the peak is unknown
   double seconds = 0;  // of training since step 0, over all resumes
+  std::optional<int64_t> unpadded_tokens = {};  // of `tokens`, where some are padding
 };
 
 // An evaluation after `step` updates.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/files.h"
@@ -69,6 +70,13 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
        fmt::format("{} tokens, {} rows an epoch; {} sequences of {} ({} tokens) a step",
                    human_count(static_cast<double>(trainer.batches().tokens())), trainer.batches().samples_per_epoch(),
                    config.batch.sequences, config.batch.sequence_length, human_count(per_step)));
+  if (config.data.reading == Reading::documents) {
+    const int64_t rows = std::min<int64_t>(trainer.batches().samples_per_epoch(), 4096);
+    line("padding", fmt::format("{:.1f}% of the tokens, in the first {} documents",
+                                100.0 - 100.0 * static_cast<double>(trainer.batches().count(0, rows).inputs) /
+                                            static_cast<double>(rows * config.batch.sequence_length),
+                                rows));
+  }
   line("steps", fmt::format("{}, {} tokens, {:.2f} epochs", config.run.steps,
                             human_count(per_step * static_cast<double>(config.run.steps)),
                             static_cast<double>(config.run.steps * config.batch.sequences) /
@@ -84,7 +92,7 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
   line("MFU", fmt::format("of {} in products; 6 FLOPs a weight and token, attention causal", human_flops(peak)));
 }
 
-void print_end_page(const TrainConfig& config, const std::optional<LossMeter>& validation, int64_t steps) {
+void print_end_page(const TrainConfig& config, const std::optional<LossMeter>& validation, const Trainer& trainer) {
   const std::filesystem::path dir = config.run.dir;
   std::optional<EntropyFloor> floor;
   if (config.data.validation.size() == 1) floor = entropy_floor(config.data.validation[0]);
@@ -92,7 +100,12 @@ void print_end_page(const TrainConfig& config, const std::optional<LossMeter>& v
   if (floor) curves.floor = floor->sample;
   write_file_atomically(dir / "loss.svg", loss_picture_svg(curves));
   fmt::print(stderr, "\n{}", loss_picture_text(curves));
-  fmt::print(stderr, "done: {} steps in {}\n", steps, dir.string());
+  const int64_t steps = trainer.steps_done();
+  fmt::print(stderr, "done: {} steps in {}: {} tokens{}\n", steps, dir.string(),
+             human_count(static_cast<double>(steps * trainer.tokens_per_step())),
+             config.data.reading == Reading::packed
+                 ? ""
+                 : fmt::format(", {} without padding", human_count(static_cast<double>(trainer.unpadded_tokens()))));
   if (validation)
     fmt::print(stderr, "validation loss {:.4f} nats a token, perplexity {:.3f}\n", validation->mean(),
                std::exp(validation->mean()));

@@ -12,6 +12,6 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                       const Communicator& communicator, double peak);
 
 // Final loss beside the entropy floor where it is known, the loss picture, files, a sample.
-void print_end_page(const TrainConfig& config, const std::optional<LossMeter>& validation, int64_t steps);
+void print_end_page(const TrainConfig& config, const std::optional<LossMeter>& validation, const Trainer& trainer);
 
 }  // namespace rowan

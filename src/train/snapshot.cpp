@@ -68,6 +68,7 @@ void Trainer::save(double seconds) {
                       {"step", steps_done_},
                       {"samples", steps_done_ * config_.batch.sequences},
                       {"tokens", steps_done_ * tokens_per_step()},
+                      {"unpadded_tokens", unpadded_tokens_},
                       {"seconds", seconds},
                       {"batch_sequences", config_.batch.sequences},
                       {"recent_losses", losses_.recent()},
@@ -114,6 +115,9 @@ double Trainer::restore(const std::filesystem::path& folder) {
   losses_.restore(state.numbers("recent_losses", std::vector<double>()));
   grad_norms_.restore(state.numbers("recent_grad_norms", std::vector<double>()));
   steps_done_ = state.integer("step", {}, 0);
+  // A checkpoint that does not say it is counted after.
+  unpadded_tokens_ = state.has("unpadded_tokens") ? state.integer("unpadded_tokens", {}, 0)
+                                                  : batches_.count(0, steps_done_ * config_.batch.sequences).inputs;
   start_prefetch();
   return state.number("seconds");
 }

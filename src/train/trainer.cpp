@@ -95,7 +95,7 @@ void Trainer::start_prefetch() {
 }
 
 StepResult Trainer::step(bool stop_requested) {
-  const int64_t targets = batches_.targets_in(steps_done_ * config_.batch.sequences, config_.batch.sequences);
+  const auto [inputs, targets] = batches_.count(steps_done_ * config_.batch.sequences, config_.batch.sequences);
   const float scale = targets ? 1.0f / static_cast<float>(targets) : 0.0f;
   sharding_.begin_step();
   for (int64_t micro = 0; micro < micro_steps_; ++micro) {
@@ -127,6 +127,7 @@ StepResult Trainer::step(bool stop_requested) {
     sharding_.weights_changed();
   }
   ++steps_done_;
+  unpadded_tokens_ += inputs;
   return result;
 }
 

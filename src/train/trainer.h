@@ -56,6 +56,8 @@ class Trainer {
   const Optimizer& optimizer() const { return optimizer_; }
   const BatchSource& batches() const { return batches_; }
   const Sharding& sharding() const { return sharding_; }
+  // Tokens of all steps done that were not padding; the papers on C4 count these or all places, tokens_per_step().
+  int64_t unpadded_tokens() const { return unpadded_tokens_; }
   int64_t tokens_per_step() const { return config_.batch.sequences * config_.batch.sequence_length; }
 
  private:
@@ -75,7 +77,7 @@ class Trainer {
   std::vector<HellaSwagItem> hellaswag_;
   std::unique_ptr<Prefetcher> prefetcher_;
   int64_t micro_steps_ = 1;
-  int64_t steps_done_ = 0;
+  int64_t steps_done_ = 0, unpadded_tokens_ = 0;
   int not_finite_in_a_row_ = 0;
   Outliers losses_, grad_norms_;
 };

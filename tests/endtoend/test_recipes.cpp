@@ -1,5 +1,6 @@
 // The recipes of data/, without network, on real samples.
 #include <gtest/gtest.h>
+#include <sys/wait.h>
 
 #include <cstdlib>
 
@@ -35,7 +36,16 @@ TEST(Recipes, C4FromRealFiles) {
   EXPECT_EQ(manifest["documents"], 33);
   EXPECT_EQ(manifest["train"][0]["documents"], 30);
   EXPECT_EQ(manifest["validation"][0]["documents"], 3);
-  EXPECT_NE(run_recipe("c4", "--raw " + folder / "nothing"), 0);
+  EXPECT_EQ(run_recipe("c4", arguments), 0) << "a second call checks what is there";
+  std::string one = "--shards 1 --raw " + folder / "raw" + " --out " + folder / "one" + " --tokenizer bytes";
+  ASSERT_EQ(run_recipe("c4", one), 0);
+  EXPECT_EQ(Json::parse(read_file(folder / "one/manifest.json"))["documents"], 13);
+  EXPECT_EQ(WEXITSTATUS(run_recipe("c4", "--raw " + folder / "nothing")), 2);
+  // A file that is half there.
+  fs::resize_file(folder / "raw/c4-train.00001-of-00003.json.gz", 4000);
+  EXPECT_EQ(WEXITSTATUS(run_recipe("c4", "--raw " + folder / "raw" + " --out " + folder / "half --tokenizer bytes")),
+            2);
+  EXPECT_FALSE(fs::exists(folder / "half/manifest.json"));
 }
 
 TEST(Recipes, FineWebFromRealParquet) {
@@ -51,6 +61,16 @@ TEST(Recipes, FineWebFromRealParquet) {
         << name;
     EXPECT_EQ(Json::parse(read_file(out + "/manifest.json"))["documents"], 300) << name;
   }
+  const std::string all = "--raw " + samples.string() + " --out " + folder / "all" + " --tokenizer bytes";
+  EXPECT_EQ(WEXITSTATUS(run_recipe("fineweb", all)), 2) << "its 100 million validation tokens leave none to train on";
+  // A file that is half there stops the whole, though the files before it were good.
+  fs::create_directory(folder / "raw");
+  for (const auto& entry : fs::directory_iterator(samples)) fs::copy(entry.path(), folder / "raw");
+  fs::resize_file(folder / "raw/fineweb_legal_batch_000003.parquet", 100000);
+  EXPECT_EQ(
+      WEXITSTATUS(run_recipe("fineweb_edu", "--raw " + folder / "raw" + " --out " + folder / "cut --tokenizer bytes")),
+      2);
+  EXPECT_FALSE(fs::exists(folder / "cut/manifest.json"));
 }
 
 }  // namespace

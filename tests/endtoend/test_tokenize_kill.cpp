@@ -76,5 +76,24 @@ TEST(TokenizeKill, TwentyTimesAndTheSameBytes) {
   EXPECT_EQ(contents(folder / "killed"), expected);
 }
 
+TEST(TokenizeKill, AFullDiskSaysSoAndTheSameCommandGoesOn) {
+  TemporaryFolder folder;
+  const std::string input = folder.write("a.jsonl", random_json_lines(1, 8000));
+  auto tokenize = [&](const char* out, const std::string& limit) {
+    const std::string command = limit + "exec " ROWAN_BINARY " tokenize --tokenizer bytes --save-seconds 0 --out " +
+                                folder / out + " " + input + " 2>" + folder / "err";
+    return std::system(("sh -c '" + command + "'").c_str());
+  };
+  ASSERT_EQ(tokenize("whole", ""), 0);
+  // A limit on file sizes, in units of 512 bytes, fails writes as a full disk does.
+  EXPECT_EQ(WEXITSTATUS(tokenize("out", "ulimit -f 3000; ")), 2);
+  const std::string said = read_file(folder / "err");
+  EXPECT_NE(said.find("cannot write"), std::string::npos) << said;
+  EXPECT_NE(said.find("train-00000.bin"), std::string::npos) << said;
+  EXPECT_FALSE(fs::exists(folder / "out/train-00000.bin"));
+  ASSERT_EQ(tokenize("out", ""), 0) << read_file(folder / "err");
+  EXPECT_EQ(contents(folder / "out"), contents(folder / "whole"));
+}
+
 }  // namespace
 }  // namespace rowan

@@ -110,7 +110,7 @@ TEST_F(Batches, EveryTokenIsATargetOnceAnEpoch) {
         }
         const Tokens wanted = counting(76, 1);
         EXPECT_EQ(targets, std::multiset<int32_t>(wanted.begin(), wanted.end()));
-        EXPECT_EQ(source.targets_in(epoch * source.samples_per_epoch(), source.samples_per_epoch()), 76);
+        EXPECT_EQ(source.count(epoch * source.samples_per_epoch(), source.samples_per_epoch()).targets, 76);
       }
     }
 }
@@ -140,6 +140,24 @@ TEST_F(Batches, RanksMicroBatchesAndResumptionDoNotMatter) {
                          &parts.targets[static_cast<size_t>(first * T)]);
         EXPECT_EQ(parts, whole);
       }
+  }
+}
+
+TEST_F(Batches, RanksMicroBatchesAndResumptionDoNotMatterInAMixture) {
+  const int64_t T = 4, G = 12;
+  DataConfig mixture = uneven();
+  mixture.train.push_back({{write("b.bin", llmc(counting(50, 100)))}, 0.5});
+  const BatchSource source(mixture, T, 5, 200);
+  for (int64_t step = 0; step < 12; ++step) {  // four epochs of the larger corpus
+    const Rows whole = take(source, step * G, G);
+    BatchSource resumed(mixture, T, 5, 200);
+    Rows parts;
+    for (int64_t first = step * G; first < (step + 1) * G; first += 2) {
+      const Rows part = take(resumed, first, 2);
+      parts.inputs.insert(parts.inputs.end(), part.inputs.begin(), part.inputs.end());
+      parts.targets.insert(parts.targets.end(), part.targets.begin(), part.targets.end());
+    }
+    EXPECT_EQ(parts, whole);
   }
 }
 
@@ -187,7 +205,8 @@ TEST_F(Batches, DocumentsAreCutEndedAndPadded) {
     BatchSource source(data, 4, 1, 10);
     EXPECT_EQ(source.samples_per_epoch(), 4);
     EXPECT_EQ(take(source, 0, 4), wanted);
-    EXPECT_EQ(source.targets_in(0, 4), 2 + 0 + 3 + 1);
+    EXPECT_EQ(source.count(0, 4).targets, 2 + 0 + 3 + 1);
+    EXPECT_EQ(source.count(0, 4).inputs, 3 + 1 + 4 + 2);
   };
   check();
   // The same with indexes in place of the scan.
@@ -243,13 +262,10 @@ TEST_F(Batches, PrefetchChangesNothing) {
   const int64_t T = 4, rows = 3;
   BatchSource source(uneven(), T, 5, 77);
   auto fill = [&](int64_t item, int32_t* inputs, int32_t* targets) { source.fill(item * rows, rows, inputs, targets); };
-  Tokens pinned(static_cast<size_t>(4 * T * rows));
-  int32_t* p = pinned.data();
-  Prefetcher with(fill, 2, T * rows), without(fill, 2, T * rows, false),
-      supplied(fill, 2, T * rows, true, {{{p, p + T * rows}, {p + 2 * T * rows, p + 3 * T * rows}}});
+  Prefetcher with(fill, 2, T * rows), without(fill, 2, T * rows, false);
   for (int64_t item = 2; item < 50; ++item) {
     const Rows wanted = take(source, item * rows, rows);
-    for (Prefetcher* prefetcher : {&with, &without, &supplied}) {
+    for (Prefetcher* prefetcher : {&with, &without}) {
       const Prefetcher::Batch batch = prefetcher->next();
       EXPECT_TRUE(std::equal(wanted.inputs.begin(), wanted.inputs.end(), batch.inputs));
       EXPECT_TRUE(std::equal(wanted.targets.begin(), wanted.targets.end(), batch.targets));

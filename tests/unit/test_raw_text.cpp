@@ -46,6 +46,14 @@ TEST(RawText, PlainTextIsCutAsAsked) {
   EXPECT_EQ(records(path, TextSplit::line).size(), 11u);
 }
 
+TEST(RawText, EmptyLinesMayEndAsOnWindows) {
+  TemporaryFolder folder;
+  EXPECT_EQ(records(folder.write("a.txt", "a\r\nb\r\n\r\nc\r\n\nd\n\r\ne\r\n\r"), TextSplit::blank),
+            (Strings{"a\r\nb\r\n\r\n", "c\r\n\n", "d\n\r\n", "e\r\n\r"}));
+  std::string first = std::string(262141, 'x') + "\r\n\r\n";  // split by the end of a read of 256 KiB
+  EXPECT_EQ(records(folder.write("b.txt", first + "y"), TextSplit::blank), (Strings{first, "y"}));
+}
+
 TEST(RawText, PairsOfNewlinesAreFoundAcrossReads) {
   TemporaryFolder folder;
   // The stream is read in chunks of 256 KiB; put a pair around that place, one byte apart each time.

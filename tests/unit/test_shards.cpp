@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <random>
 
 #include "base/files.h"
 #include "data/shard.h"
@@ -167,55 +166,6 @@ TEST_F(Shards, BeyondFourGigabytes) {
   Tokens read(5);
   shard.copy_tokens(far - 5, 5, read.data());
   EXPECT_EQ(read, (Tokens{0, 0, 11, 12, 13}));
-}
-
-// Damage to headers and indexes gives an Error or a shard that reads, never a crash. ROWAN_FUZZ_ROUNDS sets how long
-// to look.
-TEST_F(Shards, MutatedHeadersAndIndexes) {
-  const char* asked = std::getenv("ROWAN_FUZZ_ROUNDS");
-  const int rounds = asked ? std::atoi(asked) : 300;
-  std::mt19937 random(7);
-  const Tokens tokens = {9, 1, 2, 9, 3, 4, 5, 9};
-  struct Case {
-    std::string bin, index_name, index;
-  };
-  std::string rowan_header = llmc(tokens);
-  poke(rowan_header, 4 * shard::word_mark, shard::rowan_mark);
-  poke(rowan_header, 4 * shard::word_vocab, 10);
-  std::string ends;
-  for (uint64_t end : {3, 7, 8}) append(ends, end);
-  const std::vector<Case> cases = {{rowan_header, "x.bin.documents", rowan_index({0, 3, 7}, 8)},
-                                   {bare(tokens, 4), "x.idx", megatron_index({3, 4, 1}, 4)},
-                                   {bare(tokens, 2), "x.ds.index", ends}};
-  const char* names[] = {"x.bin", "x.bin", "x.ds"};
-  int opened = 0, refused = 0;
-  for (size_t c = 0; c < cases.size(); ++c)
-    for (int round = 0; round < rounds; ++round) {
-      std::string bin = cases[c].bin, index = cases[c].index;
-      for (int edits = 1 + static_cast<int>(random() % 3); edits > 0; --edits) {
-        std::string& victim = random() % 2 ? bin : index;
-        const size_t at = random() % std::min<size_t>(victim.size(), 64);
-        const unsigned kind = random() % 4;
-        if (kind == 0) victim.resize(random() % victim.size() + 1);
-        if (kind == 1) victim[at] = static_cast<char>(random());
-        if (kind == 2) victim[at] ^= static_cast<char>(1 << random() % 8);
-        if (kind == 3) victim.insert(at, 1, '\xff');
-        if (victim.size() < 2) victim += "ab";
-      }
-      const std::filesystem::path path = write(names[c], bin);
-      write(cases[c].index_name, index);
-      try {
-        Shard shard(path, {ShardFormat::automatic, 0, 9});
-        read_all(shard);
-        starts_of(shard.documents());
-        ++opened;
-      } catch (const Error&) {
-        ++refused;
-      }
-      std::filesystem::remove(folder_ / cases[c].index_name);
-    }
-  EXPECT_GT(opened, 0);
-  EXPECT_GT(refused, 0);
 }
 
 TEST_F(Shards, TinyShakespeare) {

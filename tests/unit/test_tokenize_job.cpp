@@ -232,8 +232,17 @@ TEST(TokenizeJob, FinishedWorkIsChecked) {
   shard.back() ^= 1;
   folder.write("out/train-00000.bin", shard);
   EXPECT_NE(message(options).find("train-00000.bin: damaged"), std::string::npos);
+  shard.back() ^= 1;
+  folder.write("out/train-00000.bin", shard);
+  std::string index = read_file(folder / "out/train-00000.bin.documents");
+  folder.write("out/train-00000.bin.documents", index.substr(0, index.size() - 8));
+  EXPECT_NE(message(options).find("train-00000.bin.documents: byte 8"), std::string::npos);
+  fs::remove(folder / "out/train-00000.bin.documents");
+  EXPECT_NE(message(options).find("train-00000.bin.documents: missing"), std::string::npos);
+  folder.write("out/train-00000.bin.documents", index);
+  EXPECT_TRUE(run(options).already_done);
   folder.write("out/train-00000.bin", shard.substr(0, shard.size() - 2));
-  EXPECT_NE(message(options).find("6 bytes of tokens"), std::string::npos);
+  EXPECT_NE(message(options).find("make a file of 1032 bytes, but it has 1030"), std::string::npos);
 }
 
 TEST(TokenizeJob, OtherWorkInTheFolderIsNotMixed) {
@@ -243,7 +252,7 @@ TEST(TokenizeJob, OtherWorkInTheFolderIsNotMixed) {
   run(options);
   EXPECT_TRUE(run(options).already_done);
   options.shard_tokens = 7;
-  EXPECT_NE(message(options).find("shard_tokens"), std::string::npos);
+  EXPECT_NE(message(options).find("made with 100000000 at settings/shard_tokens, now it is 7"), std::string::npos);
   fs::remove(folder / "out/manifest.json");
   EXPECT_NE(message(options).find("train-00000.bin: already there"), std::string::npos);
   options.out = folder / "empty";
@@ -251,6 +260,55 @@ TEST(TokenizeJob, OtherWorkInTheFolderIsNotMixed) {
   EXPECT_NE(message(options).find("no document in the input; 2 skipped: blank line"), std::string::npos);
   options.inputs = {input, input};
   EXPECT_NE(message(options).find("given twice"), std::string::npos);
+}
+
+// A download that was not complete stops the run; what the user then does is told apart.
+TEST(TokenizeJob, SettingsOfAnInterruptedRunAreKept) {
+  TemporaryFolder folder;
+  const std::string packed = gzip(random_json_lines(1, 3000));
+  const std::string good = folder.write("a.jsonl", random_json_lines(2, 3000));
+  const std::string cut = folder.write("b.json.gz", packed.substr(0, packed.size() / 2));
+  TokenizeOptions options = options_for({good, cut}, folder / "out");
+  options.save_seconds = 0;
+  EXPECT_NE(message(options).find("b.json.gz: gzip at byte"), std::string::npos);
+  EXPECT_FALSE(fs::exists(folder / "out/manifest.json"));
+  folder.write("b.json.gz", packed);
+  const std::string changed = message(options);
+  EXPECT_NE(changed.find("settings/inputs/1/bytes, now it is " + std::to_string(packed.size())), std::string::npos)
+      << changed;
+  options.inputs = {good};
+  EXPECT_NE(message(options).find("made from 2 inputs, now there are 1"), std::string::npos);
+  options.inputs = {good, cut};
+  try {
+    tokenize(options, *make_tokenizer("bytes", InvalidUtf8::refuse), [](const TokenizeProgress&) {});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("at settings/"), std::string::npos) << error.what();
+  }
+  for (const char* note : {"", "{", "[]", "{\"train\": 1}"}) {
+    folder.write("out/progress.json", note);
+    EXPECT_NE(message(options).find("progress.json: damaged"), std::string::npos) << note;
+  }
+  // Nothing written yet: any settings will do.
+  TokenizeOptions fresh = options_for({folder.write("c.json.gz", packed.substr(0, 20))}, folder / "fresh");
+  EXPECT_NE(message(fresh), "");
+  EXPECT_TRUE(fs::exists(folder / "fresh/progress.json"));
+  fresh.inputs = {good};
+  fresh.shard_tokens = 12345;
+  EXPECT_EQ(run(fresh).total.documents, 3000u);
+}
+
+TEST(TokenizeJob, ByteOrderMarksAndCarriageReturns) {
+  TemporaryFolder folder;
+  TokenizeOptions options = options_for(
+      {folder.write("a.jsonl", "\xef\xbb\xbf" + json_line("a")), folder.write("b.jsonl", "{\"text\":\"b\\r\\n\"}\r\n"),
+       folder.write("c.txt",
+                    "\xef\xbb\xbf"
+                    "c\r\n")},
+      folder / "out");
+  run(options);
+  EXPECT_EQ(tokens(folder / "out/train-00000.bin"),
+            (std::vector<uint16_t>{256, 'a', 256, 'b', '\r', '\n', 256, 0xef, 0xbb, 0xbf, 'c', '\r', '\n'}));
 }
 
 TEST(TokenizeJob, TinyShakespeareAsLlmCWritesIt) {

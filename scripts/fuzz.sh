@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Fuzzes what reads files, with clang's libFuzzer under ASan and UBSan, each family for some seconds:
+#   scripts/fuzz.sh [SECONDS [FAMILY...]]        (default: 60, every family)
+# Corpora grow in build-fuzz/corpus/FAMILY; an input that fails is left in build-fuzz as FAMILY-crash-*.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+command -v clang++ >/dev/null || { echo "fuzz: needs clang++ with libFuzzer (Debian: clang, libclang-rt-14-dev)" >&2; exit 2; }
+seconds=${1:-60}
+shift || true
+cmake -B build-fuzz $([ -f build-fuzz/CMakeCache.txt ] || ! command -v ninja >/dev/null || echo -G Ninja) \
+  -DROWAN_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Fuzz >/dev/null
+cmake --build build-fuzz -j "$(nproc)"
+[ $# -gt 0 ] || set -- $(cd build-fuzz/tests/fuzz/libfuzzer && ls -d fuzz_* | sed 's/^fuzz_//')
+for family in "$@"; do
+  mkdir -p "build-fuzz/corpus/$family"
+  echo "fuzz: $family, $seconds s"
+  build-fuzz/tests/fuzz/libfuzzer/fuzz_"$family" -max_total_time="$seconds" -max_len=8192 -timeout=20 -rss_limit_mb=4096 \
+    -print_final_stats=1 -verbosity=0 -artifact_prefix="build-fuzz/$family-" "build-fuzz/corpus/$family"
+done

@@ -1,0 +1,297 @@
+#include "fuzz/families.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "base/safetensors.h"
+#include "data/data_config.h"
+#include "data/gpt2.h"
+#include "data/hellaswag.h"
+#include "data/shard.h"
+#include "data/tokenize_batch.h"
+#include "data/tokenize_job.h"
+#include "model/config.h"
+#include "optim/config.h"
+#include "optim/schedule.h"
+#include "shared_files.h"
+#include "text_files.h"
+#include "token_bytes.h"
+
+namespace rowan {
+namespace {
+
+using Strings = std::vector<std::string>;
+
+void promise(bool kept, const char* what) {
+  if (!kept) throw std::logic_error(what);
+}
+
+// A folder in memory for what is read from files.
+const TemporaryFolder& folder() {
+  static const TemporaryFolder folder(std::filesystem::exists("/dev/shm") ? "/dev/shm"
+                                                                          : std::filesystem::temp_directory_path());
+  return folder;
+}
+
+template <typename Action>
+void result_or_error(Action action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    promise(std::string_view(error.what()).find('\n') == std::string_view::npos, "an error message is one line");
+  }
+}
+
+const Tokens tokens = {9, 1, 2, 9, 3, 4, 5, 9};
+
+void read_shard(const std::string& path) {
+  Shard shard(path, {ShardFormat::automatic, 0, 9});
+  std::vector<int32_t> ids(static_cast<size_t>(std::min<int64_t>(shard.tokens(), 1 << 16)));
+  shard.copy_tokens(shard.tokens() - static_cast<int64_t>(ids.size()), static_cast<int64_t>(ids.size()), ids.data());
+  const DocumentIndex documents = shard.documents();
+  int64_t before = 0;
+  for (int64_t i = 0; i < documents.size(); ++i) {
+    const int64_t start = documents.start(i);
+    promise(start >= before && start <= shard.tokens(), "documents start in order and inside the shard");
+    before = start;
+  }
+}
+
+void shard_entry(std::string_view input) {
+  result_or_error([&] { read_shard(folder().write("shard.bin", input)); });
+}
+
+Strings shard_seeds() {
+  std::string with_header = llmc(tokens);
+  poke(with_header, 4 * shard::word_mark, shard::rowan_mark);
+  poke(with_header, 4 * shard::word_vocab, 10);
+  poke(with_header, 4 * shard::word_end_id, 9);
+  poke(with_header, 4 * shard::word_end_place, 1);
+  return {llmc(tokens), llmc(tokens, 4), with_header};
+}
+
+// The first byte says whose index the rest is.
+void index_entry(std::string_view input) {
+  if (input.empty()) return;
+  static const std::string names[][2] = {
+      {"rowan.bin", "rowan.bin.documents"}, {"megatron.bin", "megatron.idx"}, {"datatrove.ds", "datatrove.ds.index"}};
+  static const bool written = [] {
+    folder().write(names[0][0], llmc(tokens));
+    folder().write(names[1][0], bare(tokens, 4));
+    folder().write(names[2][0], bare(tokens, 2));
+    return true;
+  }();
+  const auto& name = names[static_cast<unsigned char>(input[0]) % 3];
+  folder().write(name[1], input.substr(1));
+  if (written) result_or_error([&] { read_shard(folder() / name[0]); });
+}
+
+Strings index_seeds() {
+  std::string ends;
+  for (uint64_t end : {3, 7, 8}) append(ends, end);
+  return {std::string(1, 0) + rowan_index({0, 3, 7}, 8), std::string(1, 1) + megatron_index({3, 4, 1}, 4),
+          std::string(1, 2) + ends};
+}
+
+// Every line is a document or counted as skipped, and no token is lost.
+void json_lines_entry(std::string_view input) {
+  static const auto tokenizer = make_tokenizer("bytes");
+  RawBatch raw;
+  raw.json = true;
+  raw.bytes = input;
+  for (size_t at = 0; at < raw.bytes.size(); raw.ends.push_back(at))
+    at = std::min(raw.bytes.find('\n', at), raw.bytes.size() - 1) + 1;
+  TokenizedBatch batch = tokenize_batch(raw, "text", false, *tokenizer, shard::EndPlace::after);
+  promise(batch.documents.size() + batch.skipped.size() == raw.ends.size(), "every line is counted");
+  size_t ids = 0;
+  for (const TokenizedDocument& document : batch.documents) ids += document.tokens;
+  promise(ids == batch.ids.size(), "every token belongs to a document");
+}
+
+Strings json_lines_seeds() {
+  return {random_json_lines(9, 5) + "{\"text\": \"\\ud83d\\ude00 \\u0000 \\n\", \"n\": [1, {\"a\": null}]}\n",
+          "\xef\xbb\xbf{}\r\n\n"};
+}
+
+// What a stream gives does not depend on how it is read, and the records together are all of it.
+void stream_entry(std::string_view input) {
+  constexpr size_t most = size_t{1} << 22;  // of bytes: streams may hold a thousand times their size
+  const std::string path = folder().write("stream", input);
+  auto read = [&](size_t size) {
+    std::string all, piece(size, '\0');
+    TextStream stream(path);
+    for (size_t got; all.size() < most && (got = stream.read(piece.data(), size)) > 0;) all.append(piece, 0, got);
+    return all.substr(0, most);
+  };
+  result_or_error([&] {
+    const std::string whole = read(1 << 16);
+    promise(read(13) == whole, "pieces of any size give the same bytes");
+    if (whole.size() == most) return;
+    for (TextSplit split : {TextSplit::line, TextSplit::blank, TextSplit::file}) {
+      RawReader reader({path}, TextFormat::text, split);
+      std::string records;
+      for (RawBatch batch; reader.next(batch, 3);) records += batch.bytes;
+      promise(records == whole, "records are the whole text");
+    }
+  });
+}
+
+Strings gzip_seeds() {
+  return {gzip(random_json_lines(4, 20)), gzip("a\n\nb") + gzip("") + gzip("c\r\n\r\n") + std::string(5, '\0')};
+}
+Strings zstd_seeds() { return {zstd(random_json_lines(4, 20)), zstd("a\n\nb") + zstd("") + zstd("c\r\n\r\n")}; }
+
+// The first byte says which form of a vocabulary the rest is.
+void tokenizer_entry(std::string_view input) {
+  if (input.empty()) return;
+  const int kind = static_cast<unsigned char>(input[0]) % 3;
+  input.remove_prefix(1);
+  result_or_error([&] {
+    if (kind == 0) {
+      Gpt2Tokenizer tokenizer(read_gpt2_vocabulary(folder().write("a.tiktoken", input)), InvalidUtf8::keep);
+      promise(tokenizer.decode(tokenizer.encode("some abc text")) == "some abc text", "decoding gives the text back");
+    } else if (kind == 1) {
+      folder().write("vocab.bpe", "#version: 0.2\n\u0120 t\n");
+      folder().write("encoder.json", input);
+      read_gpt2_vocabulary(folder() / ".");
+    } else {
+      make_tokenizer("sentencepiece:" + folder().write("a.model", input))->encode("some text, \u00e9 \u4e2d\n");
+    }
+  });
+}
+
+Strings tokenizer_seeds() {
+  std::string tiktoken(1, 0), encoder = std::string(1, 1) + "{\"!\": 0, \"\\u0120t\": 1, \"<|endoftext|>\": 2}";
+  const std::string digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  for (int byte = 0; byte < 256; ++byte)
+    tiktoken += std::string{digits[byte >> 2], digits[(byte & 3) << 4]} + "== " + std::to_string(byte) + "\n";
+  Strings seeds = {tiktoken + "YWI= 256\nYWJj 257\n", encoder};
+  // The real one is slow to read again and again; its first pieces do.
+  if (const auto model = shared_file("corpora/tokenizers/t5/spiece.model"); !model.empty())
+    seeds.push_back(std::string(1, 2) + read_file(model).substr(0, 6000));
+  return seeds;
+}
+
+void safetensors_entry(std::string_view input) {
+  result_or_error([&] {
+    const SafeTensors file(folder().write("a.safetensors", input));
+    for (const StoredTensor& tensor : file.tensors()) {
+      const std::byte* begin = reinterpret_cast<const std::byte*>(file.header().data());
+      promise(tensor.data >= begin + file.header().size() && tensor.data + tensor.bytes() <= begin + input.size(),
+              "tensors lie inside the file");
+      result_or_error([&] { read_floats(tensor); });
+    }
+  });
+}
+
+Strings safetensors_seeds() {
+  const std::string path = folder() / "seed.safetensors";
+  SafeTensorsWriter writer(path, {{"model.a", "F32", {3, 5}}, {"model.b", "BF16", {7}}, {"c", "I64", {1}}},
+                           {{"format", "pt"}});
+  const std::string zeros(60, '\0');
+  for (const char* name : {"model.a", "model.b", "c"}) writer.write(name, zeros.data());
+  writer.commit();
+  return {read_file(path)};
+}
+
+// A configuration, and after a zero byte one assignment of --set.
+void config_entry(std::string_view input) {
+  const size_t zero = std::min(input.find('\0'), input.size());
+  auto source = std::make_shared<const JsonSource>(JsonSource{"run.json", std::string(input.substr(0, zero))});
+  result_or_error([&] {
+    Json json = parse_json(*source);
+    if (zero < input.size()) apply_override(json, std::string(input.substr(zero + 1)));
+    JsonObject root(source, json);
+    parse_data(root.object("data"));
+    parse_model(root.object("model"));
+    parse_optimizer(root.object("optimizer"));
+    parse_schedule(root.object("schedule"), 100);
+    root.finish();
+  });
+}
+
+Strings config_seeds() {
+  return {R"({"data": {"mixture": [{"glob": "a*", "weight": 2}, {"glob": ["b"], "weight": 1}], "reading": "documents"},
+ "model": {"model_type": "llama", "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
+   "num_attention_heads": 4, "vocab_size": 64, "max_position_embeddings": 32},
+ "optimizer": {"name": "muon", "lr": 0.01}, "schedule": {"name": "cosine", "warmup_steps": 2}})" +
+              std::string(1, '\0') + "optimizer.lr=3e-3",
+          R"({"data": {"train": "a", "validation": ["b"], "format": "nanogpt", "width": 2, "end_id": 5},
+ "model": {"model_type": "gpt2", "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32, "vocab_size": 300},
+ "optimizer": {"name": "recipe", "momentum": "ema", "equilibrate": "row", "direction": "newton_schulz"}})"};
+}
+
+void hellaswag_entry(std::string_view input) {
+  static const auto tokenizer = make_tokenizer("bytes");
+  result_or_error([&] {
+    const auto items = read_hellaswag(folder().write("hellaswag", input), tokenizer.get(), 8, 257);
+    score_hellaswag(items, 3, 8, [](const int32_t*, const int32_t*, float* losses) { std::fill_n(losses, 24, 1.0f); });
+  });
+}
+
+Strings hellaswag_seeds() {
+  std::string file(1024, '\0');
+  poke(file, 0, hellaswag_magic);
+  poke(file, 4, 1);
+  poke(file, 8, 1);
+  for (int word : {65535, 38, 0, 2, 4, 2, 7, 9, 1, 20, 2, 5, 6, 1, 30, 3, 7, 8, 9})
+    append(file, static_cast<uint16_t>(word));
+  return {file, R"({"ctx": "A man", "endings": ["a", "bc", "d", "e"], "label": "2"})"};
+}
+
+// The note of an interrupted run: the run goes on from it or says what is wrong.
+void progress_entry(std::string_view input) {
+  static const auto tokenizer = make_tokenizer("bytes");
+  static const std::string text = folder().write("progress.jsonl", random_json_lines(3, 6));
+  const std::filesystem::path out = folder() / "out";
+  std::filesystem::remove_all(out);
+  std::filesystem::create_directory(out);
+  folder().write("out/progress.json", input);
+  folder().write("out/train-00000.bin.part", std::string(4096, 'x'));
+  folder().write("out/train-00000.bin.documents.part", std::string(4096, '\0'));
+  TokenizeOptions options;
+  options.inputs = {text};
+  options.out = out.string();
+  result_or_error([&] { tokenize(options, *tokenizer, [](const TokenizeProgress&) {}); });
+}
+
+Strings progress_seeds() {
+  // As an undisturbed run leaves it after its first batch.
+  const auto tokenizer = make_tokenizer("bytes");
+  TokenizeOptions options;
+  options.inputs = {folder().write("progress.jsonl", random_json_lines(3, 6))};
+  options.out = folder() / "seed";
+  options.save_seconds = 0;
+  int reports = 0;
+  try {
+    tokenize(options, *tokenizer, [&](const TokenizeProgress&) {
+      if (++reports == 2) fail("enough");
+    });
+  } catch (const Error&) {
+  }
+  std::string note = read_file(folder() / "seed/progress.json");
+  std::filesystem::remove_all(folder() / "seed");
+  return {note};
+}
+
+}  // namespace
+
+const std::vector<FuzzFamily>& fuzz_families() {
+  static const std::vector<FuzzFamily> families = {
+      {"shard", shard_entry, shard_seeds},
+      {"index", index_entry, index_seeds},
+      {"json_lines", json_lines_entry, json_lines_seeds},
+      {"gzip", stream_entry, gzip_seeds},
+      {"zstd", stream_entry, zstd_seeds},
+      {"tokenizer", tokenizer_entry, tokenizer_seeds},
+      {"safetensors", safetensors_entry, safetensors_seeds},
+      {"config", config_entry, config_seeds},
+      {"hellaswag", hellaswag_entry, hellaswag_seeds},
+      {"progress", progress_entry, progress_seeds},
+  };
+  return families;
+}
+
+}  // namespace rowan
