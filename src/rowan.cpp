@@ -33,8 +33,6 @@ void check_commands(const CLI::App& app, int argc, char** argv) {
 
 // Exit codes: 0 done, 2 the user's mistake or a missing thing, 1 a defect of ours.
 int main(int argc, char** argv) {
-  // Beyond a limit on file sizes write() then says so, as on a full disk.
-  std::signal(SIGXFSZ, SIG_IGN);
   CLI::App app{"Pretrains language models: LLaMA and GPT-2, from one JSON file.", "rowan"};
   app.require_subcommand(1);
   rowan::add_bench(app);

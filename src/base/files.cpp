@@ -186,7 +186,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 
 std::vector<std::filesystem::path> expand_glob(const std::string& pattern) {
   // A name may hold such characters itself.
-  if (std::filesystem::exists(pattern)) return {pattern};
+  std::error_code unused;
+  if (std::filesystem::exists(pattern, unused)) return {pattern};
   glob_t found;
   int code = ::glob(pattern.c_str(), 0, nullptr, &found);
   std::vector<std::filesystem::path> paths(found.gl_pathv, found.gl_pathv + (code == 0 ? found.gl_pathc : 0));

@@ -94,6 +94,15 @@ class Locator {
   size_t found_ = std::string::npos;
 };
 
+// A message is one line, whatever the text that it speaks of holds.
+[[noreturn]] void refuse(std::string message) {
+  std::replace_if(
+      message.begin(), message.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
+  throw Error(message);
+}
+
+constexpr int deepest = 64;  // nesting that is read
+
 const char* type_name(const Json& value) {
   if (value.is_number_integer()) return "an integer";
   if (value.is_number()) return "a number";
@@ -112,15 +121,14 @@ int line_of(const std::string& text, const std::string& path) {
 }
 
 Json parse_json(const JsonSource& source) {
-  constexpr int deepest = 64;
   std::vector<std::set<std::string>> open;
   auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
     if (depth > deepest) fail("{}: not readable: nested more than {} deep", source.name, deepest);
     if (event == Json::parse_event_t::object_start) open.emplace_back();
     if (event == Json::parse_event_t::object_end) open.pop_back();
     if (event == Json::parse_event_t::key && !open.back().insert(parsed.get<std::string>()).second)
-      fail("{}: the key '{}' stands twice in one object", place_of(source, Locator(source.text).find_repeated_key()),
-           parsed.get<std::string>());
+      refuse(fmt::format("{}: the key '{}' stands twice in one object",
+                         place_of(source, Locator(source.text).find_repeated_key()), parsed.get<std::string>()));
     return true;
   };
   try {
@@ -128,8 +136,7 @@ Json parse_json(const JsonSource& source) {
   } catch (const Json::parse_error& error) {
     std::string reason = error.what();
     if (size_t at = reason.find("syntax error"); at != std::string::npos) reason = reason.substr(at);
-    std::replace(reason.begin(), reason.end(), '\n', ' ');
-    fail("{}: not valid JSON: {}", place_of(source, error.byte ? error.byte - 1 : 0), reason);
+    refuse(fmt::format("{}: not valid JSON: {}", place_of(source, error.byte ? error.byte - 1 : 0), reason));
   } catch (const Json::out_of_range& error) {
     // "... number overflow parsing '1e999'"
     std::string number = error.what();
@@ -156,17 +163,15 @@ std::string origin_of(const JsonSource& source, const std::string& path) {
 JsonObject::JsonObject(std::shared_ptr<const JsonSource> source, const Json& value, std::string path)
     : source_(std::move(source)), value_(&value), path_(std::move(path)) {
   if (!value.is_object())
-    rowan::fail("{}: found {}, expected an object",
-                path_.empty() ? source_->name + ": top level" : origin_of(*source_, path_), type_name(value));
+    refuse(fmt::format("{}: found {}, expected an object",
+                       path_.empty() ? source_->name + ": top level" : origin_of(*source_, path_), type_name(value)));
 }
 
 std::string JsonObject::where(const std::string& key) const {
   return origin_of(*source_, path_.empty() ? key : path_ + "." + key);
 }
 
-void JsonObject::fail(const std::string& key, const std::string& message) const {
-  throw Error(where(key) + ": " + message);
-}
+void JsonObject::fail(const std::string& key, const std::string& message) const { refuse(where(key) + ": " + message); }
 
 const Json* JsonObject::find(const std::string& key, bool required) {
   known_.insert(key);
@@ -293,20 +298,29 @@ void JsonObject::finish() const {
 }
 
 std::string apply_override(Json& root, const std::string& assignment) {
+  const Json given = assignment;
+  const std::string shown = given.dump(-1, ' ', false, Json::error_handler_t::replace);
+  if (shown != given.dump(-1, ' ', false, Json::error_handler_t::ignore)) fail("--set {}: not valid UTF-8", shown);
   size_t equals = assignment.find('=');
-  if (equals == std::string::npos) fail("--set {}: expected path=value, as in optimizer.lr=3e-3", assignment);
+  if (equals == std::string::npos)
+    refuse(fmt::format("--set {}: expected path=value, as in optimizer.lr=3e-3", assignment));
   Json* place = &root;
   std::string path = assignment.substr(0, equals), value = assignment.substr(equals + 1);
   for (size_t begin = 0; begin <= path.size();) {
     size_t end = std::min(path.find('.', begin), path.size());
     std::string key = path.substr(begin, end - begin);
-    if (key.empty()) fail("--set {}: expected path=value, as in optimizer.lr=3e-3", assignment);
+    if (key.empty()) refuse(fmt::format("--set {}: expected path=value, as in optimizer.lr=3e-3", assignment));
     if (place->is_null()) *place = Json::object();
-    if (!place->is_object()) fail("--set {}: '{}' is not an object", assignment, path.substr(0, begin ? begin - 1 : 0));
+    if (!place->is_object())
+      refuse(fmt::format("--set {}: '{}' is not an object", assignment, path.substr(0, begin ? begin - 1 : 0)));
     place = &(*place)[key];
     begin = end + 1;
   }
-  Json parsed = Json::parse(value, nullptr, false);
+  auto watch = [&](int depth, Json::parse_event_t, Json&) {
+    if (depth > deepest) refuse(fmt::format("--set {}: nested more than {} deep", path, deepest));
+    return true;
+  };
+  Json parsed = Json::parse(value, watch, false);
   *place = parsed.is_discarded() ? Json(value) : parsed;
   return path;
 }

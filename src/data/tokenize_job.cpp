@@ -16,6 +16,7 @@
 #include "data/shard.h"
 #include "data/shard_writer.h"
 #include "data/tokenize_batch.h"
+#include "data/utf8.h"
 
 namespace rowan {
 namespace {
@@ -121,8 +122,13 @@ class Job {
 
   // What the output depends on.
   Json describe_settings() const {
+    auto check_text = [](const char* what, const std::string& text) {
+      if (first_invalid_utf8(text) != text.size()) fail("{}: {} that is not valid UTF-8", text, what);
+    };
+    check_text("a field", options_.field);
     Json inputs = Json::array();
     for (const std::string& path : inputs_) {
+      check_text("the name of a file", path);
       Json input = {{"path", path}};
       if (path != "-") input["bytes"] = fs::file_size(path);
       inputs.push_back(input);

@@ -7,6 +7,7 @@ namespace rowan {
 
 UnigramModel::UnigramModel(std::vector<Piece> pieces, int32_t unknown) : unknown_(unknown) {
   constexpr float unknown_penalty = 10;
+  constexpr size_t longest_piece = 1024;  // grow() goes as deep; models have tens of bytes
   std::stable_sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.text < b.text; });
   bool mark_leads = true, mark_is_piece = false;
   float lowest = pieces.empty() ? 0 : pieces.front().score;
@@ -14,6 +15,7 @@ UnigramModel::UnigramModel(std::vector<Piece> pieces, int32_t unknown) : unknown
     lowest = std::min(lowest, piece.score);
     mark_leads &= piece.text.find(word_mark, 1) == std::string::npos;
     mark_is_piece |= piece.text == word_mark;
+    if (piece.text.size() > longest_piece) return;
   }
   unknown_score_ = lowest - unknown_penalty;
   divides_at_words_ = mark_leads && mark_is_piece;
@@ -37,7 +39,8 @@ void UnigramModel::grow(const std::vector<Piece>& sorted, size_t begin, size_t e
     children.back().end = i + 1;
   }
   if (children.empty()) return;
-  // The first base that leaves every child a free cell. Where nearly all cells are taken the search does not come again.
+  // The first base that leaves every child a free cell. Where nearly all cells are taken the search does not come
+  // again.
   const size_t least = children[0].byte;
   size_t at = std::max(least + 1, search_from_), taken = 0;
   auto fits = [&] {

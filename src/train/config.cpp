@@ -29,6 +29,12 @@ BatchConfig parse_batch(JsonObject batch) {
   if (result.micro_batch && result.sequences % result.micro_batch)
     batch.fail("micro_batch",
                fmt::format("{} does not divide the {} sequences of a step", result.micro_batch, result.sequences));
+  constexpr int64_t most_at_once = int64_t{1} << 31;  // tokens; far more than any memory holds
+  const int64_t at_once = result.micro_batch ? result.micro_batch : result.sequences;
+  if (at_once > most_at_once / result.sequence_length)
+    batch.fail(result.micro_batch ? "micro_batch" : "sequences",
+               fmt::format("found {}: sequences of {} tokens, at most {} at once", at_once, result.sequence_length,
+                           most_at_once / result.sequence_length));
   batch.finish();
   return result;
 }

@@ -154,9 +154,11 @@ TEST_F(Train, UpdatesThatStandOutAreSkippedAlsoAfterAResume) {
   EXPECT_NE(weights(run("run"), 12), weights(run("all"), 12));
 }
 
+using LongTrain = Train;
+
 // The data set has uneven shards, so the stops fall inside shards, at their ends, in the short last one and around the
 // ends of epochs.
-TEST_F(Train, StoppingAtAnyStepEqualsNeverHavingStopped) {
+TEST_F(LongTrain, StoppingAtAnyStepEqualsNeverHavingStopped) {
   const int tokens[] = {70, 33, 1, 129};
   for (int i = 0; i < 4; ++i) write_small_shard(dir_ / fmt::format("uneven-{}.bin", i), tokens[i]);
   const std::string more =
@@ -251,12 +253,16 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("skip.window=1", "skip.window: found 1, at least 2");
   expect_bad_config("data.train=/nowhere/*.bin", "/nowhere/*.bin");
   expect_bad_config("optimizer.lr=abc", "--set optimizer.lr: found a string");
-  expect_bad_config("batch.sequences=1000000000000 --set batch.micro_batch=1000000000000",
-                    "out of memory: the run takes");
+  expect_bad_config("batch.sequences=1000000000000 --set batch.micro_batch=1000000000000", "at most 134217728 at once");
+  expect_bad_config("batch.sequences=100000000 --set batch.micro_batch=100000000", "out of memory: the run takes");
   expect_bad_config("optimizer=3", "--set optimizer: found an integer");
   expect_bad_config("grad_clip=1e400", "--set grad_clip: found a string");
   expect_bad_config("run..steps=3", "expected path=value");
   expect_bad_config("nonsense", "expected path=value");
+  expect_bad_config("\"a\n=1\"", "--set a?: unknown key 'a?'");
+  expect_bad_config("run.dir=\xff", "not valid UTF-8");
+  expect_bad_config("\"run.dir=" + std::string(99, '[') + std::string(99, ']') + "\"",
+                    "--set run.dir: nested more than 64");
   expect_bad_config("tokenizer=byte", "tokenizer 'byte'");
   expect_mistake("train /nowhere.json", "/nowhere.json");
   expect_mistake(train("--resume"), "no checkpoint");
@@ -274,6 +280,7 @@ TEST_F(Train, TextThatIsNotJsonIsPlaced) {
   expect("", "1:1: not valid JSON");
   expect("{\n  \"a\": 1\n  \"b\": 2\n}", "3:5: not valid JSON");
   expect("{\"run\": {\"steps\": 1,\n  \"steps\": 2}}", "2:3: the key 'steps' stands twice");
+  expect(R"({"a\nb": 1, "a\nb": 1})", "1:13: the key 'a?b' stands twice");
   expect("{\n\"grad_clip\": 1e400}", "2:14: not valid JSON: the number 1e400 is too large");
   expect("{\"model\": " + std::string(1000, '[') + std::string(1000, ']') + "}", " not readable: nested more than 64");
 }

@@ -260,6 +260,8 @@ TEST(TokenizeJob, OtherWorkInTheFolderIsNotMixed) {
   EXPECT_NE(message(options).find("no document in the input; 2 skipped: blank line"), std::string::npos);
   options.inputs = {input, input};
   EXPECT_NE(message(options).find("given twice"), std::string::npos);
+  options.inputs = {folder.write("\xff.jsonl", json_line("a"))};
+  EXPECT_NE(message(options).find("the name of a file that is not valid UTF-8"), std::string::npos);
 }
 
 // A download that was not complete stops the run; what the user then does is told apart.
