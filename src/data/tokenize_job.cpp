@@ -16,6 +16,7 @@
 #include "data/shard.h"
 #include "data/shard_writer.h"
 #include "data/tokenize_batch.h"
+#include "data/tokenize_notes.h"
 #include "data/utf8.h"
 
 namespace rowan {
@@ -23,37 +24,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string hex(uint64_t value) { return fmt::format("{:016x}", value); }
-uint64_t from_hex(const std::string& text) { return std::stoull(text, nullptr, 16); }
-
-const char* name_of(shard::EndPlace place) {
-  return place == shard::EndPlace::none ? "none" : place == shard::EndPlace::before ? "before" : "after";
-}
-
 template <typename T>
 bool parse_number(std::string_view text, T& value) {
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size();
-}
-
-Json to_json(const ShardsState& state) {
-  Json shards = Json::array();
-  for (const ShardInfo& shard : state.shards)
-    shards.push_back({{"file", shard.file},
-                      {"tokens", shard.tokens},
-                      {"documents", shard.documents},
-                      {"checksum", hex(shard.checksum)}});
-  return {{"shards", shards}, {"part_tokens", state.part_tokens}, {"part_documents", state.part_documents}};
-}
-
-ShardsState to_state(const Json& json) {
-  ShardsState state;
-  for (const Json& shard : json.at("shards"))
-    state.shards.push_back(
-        {shard.at("file"), shard.at("tokens"), shard.at("documents"), from_hex(shard.at("checksum"))});
-  state.part_tokens = json.at("part_tokens");
-  state.part_documents = json.at("part_documents");
-  return state;
 }
 
 std::vector<std::string> all_inputs(const TokenizeOptions& options) {
@@ -82,7 +56,7 @@ class Job {
         sources_(inputs_.size()) {}
 
   TokenizeResult run() {
-    settings_ = describe_settings();
+    settings_ = describe_settings(options_, inputs_, tokenizer_, end_);
     if (fs::exists(folder_ / "manifest.json")) return finished_before(folder_ / "manifest.json");
     prepare();
     work();
@@ -120,80 +94,11 @@ class Job {
   std::unique_ptr<ShardWriter> train_, validation_;
   std::chrono::steady_clock::time_point saved_ = std::chrono::steady_clock::now();
 
-  // What the output depends on.
-  Json describe_settings() const {
-    auto check_text = [](const char* what, const std::string& text) {
-      if (first_invalid_utf8(text) != text.size()) fail("{}: {} that is not valid UTF-8", text, what);
-    };
-    check_text("a field", options_.field);
-    Json inputs = Json::array();
-    for (const std::string& path : inputs_) {
-      check_text("the name of a file", path);
-      Json input = {{"path", path}};
-      if (path != "-") input["bytes"] = fs::file_size(path);
-      inputs.push_back(input);
-    }
-    const char* formats[] = {"auto", "text", "jsonl"};
-    const char* splits[] = {"file", "blank", "line"};
-    return {{"tokenizer", hex(tokenizer_.hash())},
-            {"end", name_of(end_)},
-            {"invalid", tokenizer_.invalid() == InvalidUtf8::keep ? "keep" : "refuse"},
-            {"format", formats[static_cast<int>(options_.format)]},
-            {"split", splits[static_cast<int>(options_.split)]},
-            {"field", options_.field},
-            {"validation", options_.validation},
-            {"validation_inputs", options_.validation_inputs.size()},
-            {"shard_tokens", options_.shard_tokens},
-            {"inputs", inputs}};
-  }
-
-  // Throws Error naming the first setting that is not what it was.
-  void check_settings(const fs::path& path, const Json& before) const {
-    const size_t inputs_before = before.at("inputs").size();
-    if (inputs_before != inputs_.size())
-      fail("{}: made from {} inputs, now there are {}; remove it and the shards beside it to begin anew", path.string(),
-           inputs_before, inputs_.size());
-    for (const Json& change : Json::diff(before, settings_)) {
-      const Json::json_pointer place(change.at("path").get<std::string>());
-      auto at = [&](const Json& settings) { return settings.contains(place) ? settings[place].dump() : "nothing"; };
-      fail("{}: made with {} at settings{}, now it is {}; remove it and the shards beside it to begin anew",
-           path.string(), at(before), place.to_string(), at(settings_));
-    }
-  }
-
-  // Calls use(note) with the content of a file of this folder.
-  template <typename Use>
-  void with_note(const fs::path& path, Use use) const {
-    try {
-      use(Json::parse(read_file(path)));
-    } catch (const Error&) {
-      throw;
-    } catch (const std::exception& error) {
-      fail("{}: damaged: {}; remove it and the shards beside it to begin anew", path.string(), error.what());
-    }
-  }
-
-  void check_shard(const Json& wanted) const {
-    const fs::path path = folder_ / wanted.at("file").get<std::string>();
-    const Shard shard(path);
-    if (shard.tokens() != wanted.at("tokens").get<int64_t>())
-      fail("{}: {} tokens; the manifest says {}", path.string(), shard.tokens(), wanted["tokens"].dump());
-    const std::string found = hex(hash64(shard.token_bytes()));
-    if (found != wanted.at("checksum"))
-      fail("{}: damaged: the tokens have checksum {}, the manifest says {}", path.string(), found,
-           wanted["checksum"].dump());
-    const int64_t documents = shard.index() ? shard.index()->size() : -1;
-    if (documents != wanted.at("documents").get<int64_t>())
-      fail("{}{}: {}; the manifest says {} documents", path.string(), shard::documents_suffix,
-           shard.index() ? fmt::format("{} documents", documents) : "missing", wanted["documents"].dump());
-    for (int64_t i = 0; i < documents; ++i) shard.index()->start(i);
-  }
-
   TokenizeResult finished_before(const fs::path& path) {
-    with_note(path, [&](const Json& manifest) {
-      check_settings(path, manifest.at("settings"));
+    read_note(path, [&](const Json& manifest) {
+      check_settings(path, manifest.at("settings"), settings_);
       for (const char* split : {"train", "validation"})
-        for (const Json& shard : manifest.at(split)) check_shard(shard);
+        for (const Json& shard : manifest.at(split)) check_shard(folder_, shard);
       result_.total = {0, manifest.at("text_bytes"), manifest.at("documents"), manifest.at("tokens")};
       for (const Json& shard : manifest.at("validation"))
         result_.validation_tokens += shard.at("tokens").get<uint64_t>();
@@ -203,12 +108,6 @@ class Job {
     return result_;
   }
 
-  std::optional<fs::path> first_shard() const {
-    for (const auto& entry : fs::directory_iterator(folder_))
-      if (entry.path().extension() == ".bin") return entry.path();
-    return {};
-  }
-
   void prepare() {
     std::error_code failure;
     fs::create_directories(folder_, failure);
@@ -216,18 +115,18 @@ class Job {
     const fs::path path = folder_ / "progress.json";
     ShardsState train, validation;
     if (fs::exists(path)) {
-      with_note(path, [&](const Json& note) {
-        train = to_state(note.at("train"));
-        validation = to_state(note.at("validation"));
+      read_note(path, [&](const Json& note) {
+        train = shards_from_json(note.at("train"));
+        validation = shards_from_json(note.at("validation"));
         // What has not written a token may begin anew under any settings.
-        if (train.empty() && validation.empty() && !first_shard()) return;
-        check_settings(path, note.at("settings"));
+        if (train.empty() && validation.empty() && !first_shard(folder_)) return;
+        check_settings(path, note.at("settings"), settings_);
         load(note);
       });
       reader_.seek(next_source_, next_record_);
       result_.total.input_bytes = reader_.total_bytes();
     } else {
-      if (const auto shard = first_shard())
+      if (const auto shard = first_shard(folder_))
         fail("{}: already there, and no manifest.json or progress.json beside it; choose an empty folder",
              shard->string());
     }

@@ -151,15 +151,12 @@ void bench_kernels(const KernelOptions& o) {
   fmt::print("{} {} B={} T={} on {}\n", o.model, o.precision, o.batch, o.seq, backend->describe());
   fmt::print("ceilings: copy {:.1f} GB/s (read + write), products {:.1f} GFLOP/s\n", c.copy / 1e9, c.product / 1e9);
   print_table(bench.rows(), c);
-  write_json(o.json, {{"bench", "kernels"},
-                      {"device", backend->describe()},
-                      {"model", o.model},
-                      {"precision", o.precision},
-                      {"batch", o.batch},
-                      {"seq", o.seq},
-                      {"copy_bytes_per_second", c.copy},
-                      {"product_flops_per_second", c.product},
-                      {"rows", to_json(bench.rows(), c)}});
+  Json result = result_of("kernels", o);
+  result.update({{"device", backend->describe()},
+                 {"copy_bytes_per_second", c.copy},
+                 {"product_flops_per_second", c.product},
+                 {"rows", to_json(bench.rows(), c)}});
+  write_json(o.json, result);
 }
 
 }  // namespace

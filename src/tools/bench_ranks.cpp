@@ -62,18 +62,16 @@ void bench_ranks(Options o) {
     fmt::print("  1 rank x {} threads    {:>10.1f} tokens/s ({:.1f} ms a step)\n", all.threads, tokens / s, s * 1e3);
     fmt::print("  ratio                 {:>10.3f} (from {:.3f} to {:.3f})\n", median(ratios),
                *std::min_element(ratios.begin(), ratios.end()), *std::max_element(ratios.begin(), ratios.end()));
-    write_json(o.json, {{"bench", "ranks"},
-                        {"model", o.model},
-                        {"precision", o.precision},
-                        {"batch", o.batch},
-                        {"seq", o.seq},
-                        {"optimizer", o.optimizer},
-                        {"shard", o.shard},
-                        {"ranks", ranks},
-                        {"threads_of_a_rank", o.threads},
-                        {"tokens_per_second", tokens / m},
-                        {"tokens_per_second_alone", tokens / s},
-                        {"ratio", median(ratios)}});
+    Json result = result_of("ranks", o);
+    result.update({{"device", backend->describe()},
+                   {"optimizer", o.optimizer},
+                   {"shard", o.shard},
+                   {"ranks", ranks},
+                   {"threads_of_a_rank", o.threads},
+                   {"tokens_per_second", tokens / m},
+                   {"tokens_per_second_alone", tokens / s},
+                   {"ratio", median(ratios)}});
+    write_json(o.json, result);
   }
 }
 

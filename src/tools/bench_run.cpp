@@ -41,6 +41,11 @@ void add_options(CLI::App& command, StepOptions& o) {
   add_options(command, static_cast<DeviceOptions&>(o));
 }
 
+Json result_of(const char* bench, const StepOptions& o) {
+  return {{"bench", bench},   {"model", o.model}, {"precision", o.precision},
+          {"batch", o.batch}, {"seq", o.seq},     {"recompute", o.recompute}};
+}
+
 OptimizerConfig recipe_config(const std::string& recipe) {
   auto source = std::make_shared<JsonSource>(JsonSource{"optimizer", Json{{"name", recipe}}.dump()});
   const Json json = parse_json(*source);

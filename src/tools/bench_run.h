@@ -28,6 +28,8 @@ struct StepOptions : DeviceOptions {
   int64_t batch = 4, seq = 256;  // of the step, which is one micro-batch
 };
 void add_options(CLI::App& command, StepOptions& options);
+// What a result begins with: the bench, and the step it measured.
+Json result_of(const char* bench, const StepOptions& options);
 inline DType compute_dtype(const StepOptions& options) {
   return options.precision == "fp32" ? DType::f32 : DType::bf16;
 }

@@ -66,22 +66,18 @@ void bench_step(const Options& o) {
   fmt::print("  its products alone {:>10.1f} GFLOP/s (before {:.1f}, after {:.1f})\n", products / 1e9, before / 1e9,
              after / 1e9);
   fmt::print("  ratio              {:>10.3f}\n", rate * flops.causal / products);
-  write_json(o.json, {{"bench", "step"},
-                      {"device", backend->describe()},
-                      {"model", o.model},
-                      {"precision", o.precision},
-                      {"batch", o.batch},
-                      {"seq", o.seq},
-                      {"recompute", o.recompute},
-                      {"optimizer", o.optimizer},
-                      {"seconds", seconds},
-                      {"tokens_per_second", rate},
-                      {"mfu_causal", rate * flops.causal / peak},
-                      {"mfu_full", rate * flops.full / peak},
-                      {"peak_flops_per_second", peak},
-                      {"peak_is_published", published},
-                      {"product_flops_per_second", products},
-                      {"of_products", rate * flops.causal / products}});
+  Json result = result_of("step", o);
+  result.update({{"device", backend->describe()},
+                 {"optimizer", o.optimizer},
+                 {"seconds", seconds},
+                 {"tokens_per_second", rate},
+                 {"mfu_causal", rate * flops.causal / peak},
+                 {"mfu_full", rate * flops.full / peak},
+                 {"peak_flops_per_second", peak},
+                 {"peak_is_published", published},
+                 {"product_flops_per_second", products},
+                 {"of_products", rate * flops.causal / products}});
+  write_json(o.json, result);
 }
 
 void bench_gemm(const DeviceOptions& o) {
