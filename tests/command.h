@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <sstream>
 #include <string>
+#include <vector>
 
 #include "base/files.h"
 
@@ -42,6 +44,18 @@ class CommandTest : public ::testing::Test {
     EXPECT_EQ(result.out, "");
     EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
     EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
+  }
+
+  // Of several ranks: exit code 2 and one line of ours among the launcher's, with `part` in it.
+  void expect_one_line(const std::string& command, const std::string& part) {
+    Outcome result = shell(command);
+    EXPECT_EQ(result.code, 2) << result.err;
+    std::istringstream lines(result.err);
+    std::vector<std::string> ours;
+    for (std::string line; std::getline(lines, line);)
+      if (line.starts_with("rowan: ")) ours.push_back(line);
+    ASSERT_EQ(ours.size(), 1) << result.err;
+    EXPECT_NE(ours[0].find(part), std::string::npos) << ours[0];
   }
 
   std::filesystem::path dir_;

@@ -41,6 +41,17 @@ double timeout_from_environment() {
   return seconds;
 }
 
+std::string ranks_text(const std::vector<int>& ranks) {
+  std::string text = ranks.size() == 1 ? "rank " : "ranks ";
+  for (size_t begin = 0, end = 0; begin < ranks.size(); begin = end) {
+    for (end = begin + 1; end < ranks.size() && ranks[end] == ranks[end - 1] + 1;) ++end;
+    if (end < begin + 3) end = begin + 1;  // two neighbours are no range
+    text += fmt::format("{}{}", begin ? ", " : "", ranks[begin]);
+    if (end > begin + 1) text += fmt::format("-{}", ranks[end - 1]);
+  }
+  return text;
+}
+
 uint64_t Traffic::tensor_bytes() const {
   return bytes_of(Message::reduce) + bytes_of(Message::broadcast) + bytes_of(Message::all_reduce);
 }

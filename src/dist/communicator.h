@@ -109,21 +109,33 @@ Launch detect_launch();
 // it.
 int threads_of_rank(Communicator& communicator);
 
-// One process, or MPI under mpirun. With ROWAN_RENDEZVOUS set there is no MPI: each rank is alone until
-// make_device_communicator(). Throws Error when the build has no MPI and the launch needs it.
+// This machine, as others call it.
+std::string machine_name();
+
+// "rank 3", "ranks 1, 4-7".
+std::string ranks_text(const std::vector<int>& ranks);
+
+// One process; MPI under mpirun; TCP where ROWAN_RENDEZVOUS is set. Throws Error when the build has no MPI and the
+// launch needs it.
 std::unique_ptr<Communicator> make_communicator(const Launch& launch);
 std::unique_ptr<Communicator> make_single_communicator();
 // Plays rank `rank` of `size` for plans: sends nothing, receives nothing, counts the traffic.
 std::unique_ptr<Communicator> make_dry_communicator(int rank, int size);
 // Starts MPI; finalizes it when destroyed. Throws Error in a build without MPI.
 std::unique_ptr<Communicator> make_mpi_communicator();
+// Host messages only, for launchers without MPI. The ranks meet at
+//   tcp:HOST:PORT   where rank 0 listens, or
+//   file:PATH       in which rank 0 says where it listens; the Slurm step is added to its name, and it is removed
+//   again.
+// Those that come are not waited for longer than `timeout_seconds`: one line says which are missing, and all exit with
+// code 2. Throws AgreedError when the address is malformed.
+std::unique_ptr<Communicator> make_tcp_communicator(const Launch& launch, const std::string& address);
 
-// NCCL among GPU backends. Its id travels through `host`, or as ROWAN_RENDEZVOUS says when there is no MPI
-// (dist/rendezvous.h). Throws Error in a build without NCCL.
-std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, const Launch& launch, Backend& backend);
+// NCCL among GPU backends. Its id travels through `host`. Throws Error in a build without NCCL.
+std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, Backend& backend);
 // NCCL when every rank has a GPU of its own; null when `host` is to be used, with device memory staged through it.
 // ROWAN_COMMUNICATOR=nccl or mpi decides otherwise. `host` has to outlive the result.
-std::unique_ptr<Communicator> make_device_communicator(Communicator& host, const Launch& launch, Backend& backend);
+std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Backend& backend);
 
 // [begin, end) of part `index` when `elements` are cut into `parts` parts of nearly equal size.
 struct Range {

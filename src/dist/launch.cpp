@@ -52,7 +52,8 @@ Launch detect_launch() {
 }
 
 std::unique_ptr<Communicator> make_communicator(const Launch& launch) {
-  if (launch.size == 1 || std::getenv("ROWAN_RENDEZVOUS")) return make_single_communicator();
+  if (launch.size == 1) return make_single_communicator();
+  if (const char* address = std::getenv("ROWAN_RENDEZVOUS")) return make_tcp_communicator(launch, address);
   auto communicator = make_mpi_communicator();
   if (communicator->size() != launch.size) {
     fail_on_all("the launcher started {} ranks, but MPI sees {}: under srun choose --mpi=pmix or pmi2, or use mpirun",
@@ -61,13 +62,18 @@ std::unique_ptr<Communicator> make_communicator(const Launch& launch) {
   return communicator;
 }
 
+std::string machine_name() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
 int threads_of_rank(Communicator& communicator) {
   cpu_set_t cores;
   CPU_ZERO(&cores);
-  char machine[256] = {};
-  gethostname(machine, sizeof machine - 1);
   sched_getaffinity(0, sizeof cores, &cores);
-  std::string mine(machine);
+  const std::string machine = machine_name();
+  std::string mine = machine;
   mine.append(1, '\0').append(reinterpret_cast<const char*>(&cores), sizeof cores);
   double threads = 0;
   const std::vector<std::string> all = communicator.gather(mine);
@@ -75,7 +81,7 @@ int threads_of_rank(Communicator& communicator) {
     if (!CPU_ISSET(core, &cores)) continue;
     int users = 0;
     for (const std::string& other : all) {
-      if (other.size() != mine.size() || std::strcmp(other.c_str(), machine)) continue;
+      if (other.size() != mine.size() || other.c_str() != machine) continue;
       cpu_set_t theirs;
       std::memcpy(&theirs, other.data() + other.size() - sizeof theirs, sizeof theirs);
       users += CPU_ISSET(core, &theirs);
@@ -87,17 +93,17 @@ int threads_of_rank(Communicator& communicator) {
 
 std::string device_name_for_nccl();
 
-std::unique_ptr<Communicator> make_device_communicator(Communicator& host, const Launch& launch, Backend& backend) {
+std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Backend& backend) {
   const char* set = std::getenv("ROWAN_COMMUNICATOR");
   std::string choice = set ? set : "auto";
   if (choice != "auto" && choice != "mpi" && choice != "nccl") {
     fail_on_all("ROWAN_COMMUNICATOR is '{}'; one of auto, mpi, nccl", choice);
   }
-  if (launch.size == 1) return nullptr;
+  if (host.size() == 1) return nullptr;
   check_same(host, "", {{"device", backend.name()}, {"communicator", choice}});
-  const bool no_mpi = launch.size > host.size();
+  const bool no_mpi = std::getenv("ROWAN_RENDEZVOUS");
   bool nccl = choice == "nccl" || no_mpi;
-  if (choice == "auto" && host.size() > 1 && stream_of(backend)) {
+  if (choice == "auto" && !no_mpi && stream_of(backend)) {
     std::vector<std::string> devices = host.gather(device_name_for_nccl());
     nccl = !devices[0].empty() && std::set<std::string>(devices.begin(), devices.end()).size() == devices.size();
   }
@@ -106,7 +112,7 @@ std::unique_ptr<Communicator> make_device_communicator(Communicator& host, const
     fail_on_all("NCCL needs GPUs, but the device is {}; use MPI: mpirun, without {}", backend.name(),
                 no_mpi ? "ROWAN_RENDEZVOUS" : "ROWAN_COMMUNICATOR=nccl");
   }
-  return make_nccl_communicator(host, launch, backend);
+  return make_nccl_communicator(host, backend);
 }
 
 }  // namespace rowan

@@ -3,7 +3,6 @@
 // watches for errors and for collectives that do not end.
 #include "dist/agreement.h"
 #include "dist/communicator.h"
-#include "dist/rendezvous.h"
 #include "kernels/arena.h"
 #include "kernels/device_stream.h"
 
@@ -11,7 +10,6 @@
 
 #include <cuda_runtime_api.h>
 #include <nccl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -43,8 +41,8 @@ constexpr size_t block_bytes = 64, short_bytes = block_bytes - sizeof(uint64_t);
 
 class NcclCommunicator : public Communicator {
  public:
-  NcclCommunicator(Communicator& host, const Launch& launch, Backend& backend, ncclUniqueId id)
-      : Communicator(launch.rank, launch.size, launch.local_rank),
+  NcclCommunicator(Communicator& host, Backend& backend, ncclUniqueId id)
+      : Communicator(host.rank(), host.size(), host.local_rank()),
         host_(host),
         backend_(backend),
         compute_(static_cast<cudaStream_t>(stream_of(backend))) {
@@ -242,30 +240,21 @@ class NcclCommunicator : public Communicator {
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, const Launch& launch, Backend& backend) {
+std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, Backend& backend) {
   ncclUniqueId id{};
-  if (launch.rank == 0) check(ncclGetUniqueId(&id), "no id");
-  std::string bytes(id.internal, sizeof id.internal);
-  if (host.size() == launch.size) {
-    bytes = host.gather(bytes)[0];
-  } else {
-    const char* address = std::getenv("ROWAN_RENDEZVOUS");
-    if (!address) fail("{} ranks without MPI need ROWAN_RENDEZVOUS: file:PATH or tcp:HOST:PORT", launch.size);
-    bytes = share_from_rank_0(launch, address, bytes, timeout_from_environment());
-  }
+  if (host.rank() == 0) check(ncclGetUniqueId(&id), "no id");
+  const std::string bytes = host.gather(std::string(id.internal, sizeof id.internal))[0];
   std::memcpy(id.internal, bytes.data(), sizeof id.internal);
-  return std::make_unique<NcclCommunicator>(host, launch, backend, id);
+  return std::make_unique<NcclCommunicator>(host, backend, id);
 }
 
 // Machine and GPU: two ranks that share one cannot use NCCL.
 std::string device_name_for_nccl() {
   int device = 0;
   cudaDeviceProp properties;
-  char machine[256] = {};
   check(cudaGetDevice(&device), "no device");
   check(cudaGetDeviceProperties(&properties, device), "no device");
-  gethostname(machine, sizeof machine - 1);
-  return fmt::format("{} {}:{}", machine, properties.pciDomainID, properties.pciBusID);
+  return fmt::format("{} {}:{}", machine_name(), properties.pciDomainID, properties.pciBusID);
 }
 
 }  // namespace rowan
@@ -274,7 +263,7 @@ std::string device_name_for_nccl() {
 
 namespace rowan {
 
-std::unique_ptr<Communicator> make_nccl_communicator(Communicator&, const Launch&, Backend&) {
+std::unique_ptr<Communicator> make_nccl_communicator(Communicator&, Backend&) {
   fail_on_all("this build has no NCCL: install libnccl-dev and build again, or set ROWAN_COMMUNICATOR=mpi");
 }
 

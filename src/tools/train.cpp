@@ -32,7 +32,7 @@ void run(const Options& options) {
       config = load_config(options.config, options.overrides);
       backend = make_backend(config.device, config.threads ? config.threads : threads, launch.local_rank);
     });
-    std::unique_ptr<Communicator> device = make_device_communicator(*host, launch, *backend);
+    std::unique_ptr<Communicator> device = make_device_communicator(*host, *backend);
     train(config, *backend, device ? *device : *host, options.resume);
   } catch (const AgreedError& error) {
     if (launch.rank == 0) fmt::print(stderr, "rowan: {}\n", error.what());
@@ -44,7 +44,7 @@ void run(const Options& options) {
   }
   if (!failed) return;
   // A launcher ends all ranks when the first leaves: that must not be before rank 0 has spoken.
-  if (launch.rank != 0 && (!host || host->size() == 1)) std::this_thread::sleep_for(std::chrono::seconds(1));
+  if (launch.rank != 0 && !host) std::this_thread::sleep_for(std::chrono::seconds(1));
   host.reset();  // waits for all
   throw Exit{2};
 }

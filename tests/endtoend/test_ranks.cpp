@@ -82,18 +82,6 @@ class Ranks : public CommandTest {
   }
   static std::string shard(const std::string& setting) { return " --set shard=" + setting; }
 
-  // Exit code 2 and exactly one line of ours, with `part` in it.
-  void expect_one_line(const std::string& command, const std::string& part) {
-    Outcome result = shell(command);
-    EXPECT_EQ(result.code, 2) << result.err;
-    std::istringstream lines(result.err);
-    std::vector<std::string> ours;
-    for (std::string line; std::getline(lines, line);)
-      if (line.starts_with("rowan: ")) ours.push_back(line);
-    ASSERT_EQ(ours.size(), 1) << result.err;
-    EXPECT_NE(ours[0].find(part), std::string::npos) << ours[0];
-  }
-
   static std::map<int, double> losses(const fs::path& run) {
     std::map<int, double> result;
     std::istringstream lines(read_file(run / "metrics.jsonl"));
@@ -283,9 +271,6 @@ TEST_F(Ranks, MistakesAreOneLine) {
   expect_one_line(command(2, "run", "", "ROWAN_TIMEOUT=soon"), "ROWAN_TIMEOUT is 'soon'");
   expect_one_line(command(2, "run", "", "ROWAN_COMMUNICATOR=gloo"), "ROWAN_COMMUNICATOR is 'gloo'");
   expect_one_line(command(2, "run", "", "ROWAN_COMMUNICATOR=nccl"), "NCCL");
-  // Ranks that Slurm started without MPI, on a machine without a GPU.
-  expect_one_line(ROWAN_MPIRUN " -n 2 env ROWAN_RENDEZVOUS=tcp:localhost:1 " ROWAN_BINARY " train " + file().string(),
-                  "NCCL");
   EXPECT_FALSE(fs::exists(run("run"))) << "a refused run leaves nothing behind";
 }
 

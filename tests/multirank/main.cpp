@@ -34,7 +34,7 @@ int main(int argc, char** argv) {
   rowan::Launch launch = rowan::detect_launch();
   auto host = rowan::make_communicator(launch);
   auto backend = rowan::make_rank_backend();
-  auto device = rowan::make_device_communicator(*host, launch, *backend);
+  auto device = rowan::make_device_communicator(*host, *backend);
   rowan::Communicator* communicator = device ? device.get() : host.get();
   communicator->attach(*backend);
   rowan::shared = communicator;

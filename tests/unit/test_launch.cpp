@@ -1,4 +1,7 @@
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -6,9 +9,9 @@
 #include <future>
 #include <map>
 
-#include "base/error.h"
+#include "dist/agreement.h"
 #include "dist/communicator.h"
-#include "dist/rendezvous.h"
+#include "temporary_folder.h"
 
 namespace rowan {
 namespace {
@@ -67,6 +70,12 @@ TEST_F(Launched, ABatchScriptIsNoRank) {
   unsetenv("SLURM_NTASKS");
 }
 
+TEST(Ranks, AreNamedShortly) {
+  EXPECT_EQ(ranks_text({3}), "rank 3");
+  EXPECT_EQ(ranks_text({0, 1}), "ranks 0, 1");
+  EXPECT_EQ(ranks_text({1, 4, 5, 6, 7, 9, 10}), "ranks 1, 4-7, 9, 10");
+}
+
 TEST_F(Launched, RefusesNonsense) {
   set("PMI_RANK", "8"), set("PMI_SIZE", "8");
   EXPECT_THROW(detect_launch(), Error);
@@ -74,36 +83,101 @@ TEST_F(Launched, RefusesNonsense) {
   EXPECT_THROW(detect_launch(), Error);
 }
 
-std::vector<std::string> meet(const std::string& address, int ranks, double seconds) {
-  std::vector<std::future<std::string>> results;
+// What each of `ranks` ranks gathers of a short message and a long one, after they have met.
+std::vector<std::vector<std::string>> met_at(const std::string& address, int ranks) {
+  std::vector<std::future<std::vector<std::string>>> results;
   for (int rank = ranks - 1; rank >= 0; --rank) {
     results.push_back(std::async(std::launch::async, [=] {
-      Launch launch{Launch::Kind::slurm, rank, ranks, rank};
-      return share_from_rank_0(launch, address, rank == 0 ? "a message" : "         ", seconds);
+      auto communicator = make_tcp_communicator({Launch::Kind::slurm, rank, ranks, rank}, address);
+      std::vector<std::string> all = communicator->gather(std::to_string(rank));
+      for (const std::string& long_one : communicator->gather(std::string(rank * 1000000, 'x')))
+        all.push_back(std::to_string(long_one.size()));
+      return all;
     }));
   }
-  std::vector<std::string> messages;
-  for (auto& result : results) messages.push_back(result.get());
-  return messages;
+  std::vector<std::vector<std::string>> gathered;
+  for (auto& result : results) gathered.push_back(result.get());
+  return gathered;
 }
 
-TEST(Rendezvous, EveryRankGetsTheMessage) {
-  const auto folder = std::filesystem::temp_directory_path() / ("rendezvous" + std::to_string(getpid()));
-  std::filesystem::create_directories(folder);
-  std::vector<std::string> want(4, "a message");
-  EXPECT_EQ(meet("file:" + (folder / "id").string(), 4, 60), want);
-  EXPECT_TRUE(std::filesystem::is_empty(folder));  // nothing is left for a later run to trip over
-  std::filesystem::remove_all(folder);
-  EXPECT_EQ(meet("tcp:127.0.0.1:" + std::to_string(20000 + getpid() % 20000), 4, 60), want);
+// A port of this machine that nobody else uses, as long as the object lives.
+class Port {
+ public:
+  Port() : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
+    socklen_t size = sizeof address_;
+    address_.sin_family = AF_INET;
+    EXPECT_EQ(bind(socket_, reinterpret_cast<sockaddr*>(&address_), size), 0);
+    getsockname(socket_, reinterpret_cast<sockaddr*>(&address_), &size);
+  }
+  ~Port() { close(socket_); }
+  void listen() { ::listen(socket_, 1); }
+  std::string number() const { return std::to_string(ntohs(address_.sin_port)); }
+
+ private:
+  int socket_;
+  sockaddr_in address_{};
+};
+
+std::string free_port() { return Port().number(); }
+
+TEST(Rendezvous, EveryRankHearsEveryOther) {
+  TemporaryFolder folder;
+  std::vector<std::vector<std::string>> want(4, {"0", "1", "2", "3", "0", "1000000", "2000000", "3000000"});
+  EXPECT_EQ(met_at("file:" + folder / "id", 4), want);
+  EXPECT_TRUE(std::filesystem::is_empty(folder / ""));  // nothing is left for a later run to trip over
+  EXPECT_EQ(met_at("tcp:127.0.0.1:" + free_port(), 4), want);
+  EXPECT_EQ(met_at("tcp:localhost:" + free_port(), 4), want);
+  // What a run left that was killed before its ranks had met.
+  folder.write("id.0.0", "123 " + free_port() + "\n127.0.0.1\n");
+  EXPECT_EQ(met_at("file:" + folder / "id", 4), want);
 }
 
-TEST(Rendezvous, AMissingRankIsAnError) {
-  const auto path = std::filesystem::temp_directory_path() / ("missing" + std::to_string(getpid()));
-  Launch first{Launch::Kind::slurm, 0, 2, 0}, second{Launch::Kind::slurm, 1, 2, 0};
-  EXPECT_THROW(share_from_rank_0(first, "file:" + path.string(), "x", 0.2), Error);
-  EXPECT_THROW(share_from_rank_0(second, "file:" + path.string(), " ", 0.2), Error);
-  EXPECT_THROW(share_from_rank_0(second, "tcp:127.0.0.1:1", " ", 0.2), Error);
-  EXPECT_THROW(share_from_rank_0(first, "udp:host", "x", 0.2), Error);
+// Rank 0 speaks for all, whom it takes with it.
+TEST(Rendezvous, MissingRanksAreNamedByRank0) {
+  const std::string address = "tcp:127.0.0.1:" + free_port();
+  auto rank = [&](int r) { make_tcp_communicator({Launch::Kind::slurm, r, 4, r}, address)->gather(""); };
+  auto two_of_four = [&] {
+    setenv("ROWAN_TIMEOUT", "2", 1);
+    rank(fork() == 0 ? 2 : 0);
+  };
+  EXPECT_EXIT(two_of_four(), testing::ExitedWithCode(2),
+              "^rowan: tcp:127.0.0.1:[0-9]*: rank 0, on .*, has waited 2 s .* for ranks 1, 3 of 4\n$");
+  auto alone = [&] {
+    setenv("ROWAN_TIMEOUT", "0.2", 1);
+    rank(1);
+  };
+  EXPECT_EXIT(alone(), testing::ExitedWithCode(2), "^rowan: rank 1: tcp:.*: no rank 0 for 0.2 s .*refused\n$");
+}
+
+TEST(Rendezvous, ARankThatLeavesIsNamed) {
+  const std::string address = "tcp:127.0.0.1:" + free_port();
+  auto rank = [&](int r) { return make_tcp_communicator({Launch::Kind::slurm, r, 2, r}, address); };
+  auto left = [&](int who, bool silent) {
+    setenv("ROWAN_TIMEOUT", silent ? "2" : "60", 1);
+    if (fork() == 0) {
+      prctl(PR_SET_PDEATHSIG, SIGKILL);
+      auto communicator = rank(who);
+      communicator->barrier();
+      if (silent) raise(SIGSTOP);
+      std::_Exit(0);
+    }
+    auto communicator = rank(1 - who);
+    communicator->barrier();
+    communicator->barrier();
+  };
+  EXPECT_EXIT(left(1, false), testing::ExitedWithCode(2), "^rowan: rank 1 is gone; leaving\n$");
+  EXPECT_EXIT(left(0, false), testing::ExitedWithCode(2), "^rowan: rank 1: rank 0 is gone; leaving\n$");
+  EXPECT_EXIT(left(1, true), testing::ExitedWithCode(2), "^rowan: rank 1 has been silent for 2 s .*leaving\n$");
+}
+
+TEST(Rendezvous, RefusesAddressesThatAreNone) {
+  for (const char* address : {"udp:host", "file:", "tcp:host", "tcp:host:", "tcp:host:0", "tcp:host:http", "tcp::9000"})
+    EXPECT_THROW(make_tcp_communicator({Launch::Kind::slurm, 0, 2, 0}, address), AgreedError) << address;
+  Port port;
+  port.listen();
+  auto taken = [&] { make_tcp_communicator({Launch::Kind::slurm, 0, 2, 0}, "tcp:localhost:" + port.number()); };
+  EXPECT_EXIT(taken(), testing::ExitedWithCode(2),
+              "^rowan: tcp:localhost:[0-9]*: rank 0 cannot listen there: Addr.*\n$");
 }
 
 }  // namespace

@@ -1,0 +1,100 @@
+// What Slurm starts, with a folder of its commands that do on one machine what the real ones do on many (slurm/): tasks
+// find their ranks in its variables and meet with or without MPI, and whatever goes wrong there is one line.
+#include "base/error.h"
+#include "base/json.h"
+#include "command.h"
+#include "small_run.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Slurm : public CommandTest {
+ protected:
+  void SetUp() override {
+    CommandTest::SetUp();
+    write_small_shard(dir_ / "train.bin", 3001);
+    const Json config = {{"model", small_llama()},
+                         {"tokenizer", "bytes"},
+                         {"data", {{"train", (dir_ / "train.bin").string()}}},
+                         {"batch", {{"sequences", 12}, {"sequence_length", 16}}},
+                         {"optimizer", {{"name", "muon"}, {"lr", 0.01}}},
+                         {"device", "cpu"},
+                         {"threads", 1},
+                         {"precision", "fp32"},
+                         {"run", {{"dir", (dir_ / "run").string()}, {"steps", 5}}}};
+    write_file_atomically(dir_ / "config.json", config.dump(2));
+  }
+
+  std::string environment(const std::string& more) const {
+    return "cd " ROWAN_SOURCE_DIR " && PATH=" ROWAN_SOURCE_DIR
+           "/tests/endtoend/slurm:$PATH SLURM_JOB_NODELIST=localhost SLURM_JOB_ID=" +
+           std::to_string(::getpid()) + " " + more + " ";
+  }
+  // Three tasks without MPI.
+  std::string step(const std::string& address, const std::string& more, const std::string& options = "",
+                   const std::string& arguments = "") const {
+    return environment("ROWAN_RENDEZVOUS=" + address + " " + more) + "srun --mpi=none --ntasks-per-node=3 " + options +
+           " bash -c 'exec " ROWAN_BINARY " train " + (dir_ / "config.json").string() + arguments + "'";
+  }
+  std::string batch(const std::string& more) const {
+    return environment("SLURM_GPUS_ON_NODE=2 ROWAN=" ROWAN_BINARY " " + more) + "bash scripts/slurm.sbatch " +
+           (dir_ / "config.json").string();
+  }
+  std::string tcp() const { return "tcp:localhost:" + std::to_string(20000 + ::getpid() % 12000); }
+
+  // Every task that was started has ended with exit code 2.
+  void expect_all_left(std::vector<int> tasks) {
+    const std::string err = read_file(dir_ / "err");
+    for (int task : tasks)
+      EXPECT_NE(err.find(fmt::format("task {}: Exited with exit code 2\n", task)), std::string::npos) << err;
+  }
+};
+
+TEST_F(Slurm, AMissingTaskIsNamedOnce) {
+  for (const std::string& address : {tcp(), "file:" + (dir_ / "meet").string()}) {
+    expect_one_line(step(address, "ROWAN_TIMEOUT=3 SRUN_MISSING=2"), "has waited 3 s (ROWAN_TIMEOUT) for rank 2 of 3");
+    expect_all_left({0, 1});
+    for (const auto& entry : fs::directory_iterator(dir_))
+      EXPECT_FALSE(entry.path().filename().string().starts_with("meet")) << entry.path();
+  }
+}
+
+// Rank 0 cannot speak; where Slurm ends a step with its first task, one line remains of those that wait for it.
+TEST_F(Slurm, AMissingRank0IsNamedByAnother) {
+  expect_one_line(step(tcp(), "ROWAN_TIMEOUT=1 SRUN_MISSING=0", "--kill-on-bad-exit=1"), "rank 1: tcp:localhost:");
+  expect_one_line(step(tcp(), "ROWAN_TIMEOUT=1 SRUN_MISSING='0 1'"), "rank 2: tcp:localhost:");
+  expect_all_left({2});
+}
+
+TEST_F(Slurm, MistakesWithoutMpiAreOneLine) {
+  const char* common = "NCCL needs GPUs, but the device is cpu";
+  expect_one_line(step(tcp(), ""), common);
+  expect_all_left({0, 1, 2});
+  expect_one_line(step("file:" + (dir_ / "meet").string(), ""), common);
+  expect_one_line(step(tcp(), "", "", " --set optimizer.lrr=1"), "unknown key 'lrr'");
+  expect_one_line(step("udp:localhost", ""), "ROWAN_RENDEZVOUS is 'udp:localhost'");
+  expect_one_line(step("file:/nowhere/meet", "ROWAN_TIMEOUT=1", "--kill-on-bad-exit=1"), "/nowhere/meet");
+  // One that only rank 1 makes.
+  fs::copy_file(dir_ / "config.json", dir_ / "config.json0");
+  fs::copy_file(dir_ / "config.json", dir_ / "config.json2");
+  expect_one_line(step(tcp(), "", "", "$SLURM_PROCID"), "rank 1: cannot open ");
+}
+
+#ifdef ROWAN_MPI
+TEST_F(Slurm, ABatchScriptTrainsOverMpi) {
+  Outcome result = shell(batch("SRUN_PMIX='" ROWAN_MPIRUN "'"));
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_NE(result.err.find("; MPI\n"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("ranks        2, "), std::string::npos) << result.err;
+  EXPECT_TRUE(fs::exists(dir_ / "run/checkpoints/step_00000005"));
+}
+#endif
+
+TEST_F(Slurm, ABatchScriptMeetsAtTheFirstMachine) {
+  expect_one_line(batch(""), "NCCL needs GPUs, but the device is cpu");
+}
+
+}  // namespace
+}  // namespace rowan
