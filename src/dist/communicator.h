@@ -125,10 +125,9 @@ std::unique_ptr<Communicator> make_dry_communicator(int rank, int size);
 std::unique_ptr<Communicator> make_mpi_communicator();
 // Host messages only, for launchers without MPI. The ranks meet at
 //   tcp:HOST:PORT   where rank 0 listens, or
-//   file:PATH       in which rank 0 says where it listens; the Slurm step is added to its name, and it is removed
-//   again.
-// Those that come are not waited for longer than `timeout_seconds`: one line says which are missing, and all exit with
-// code 2. Throws AgreedError when the address is malformed.
+//   file:PATH       in which rank 0 says where that is; the Slurm step is added to its name, and it is removed again.
+// Ranks that do not come within timeout_seconds() are named in one line, and all others exit with code 2. Throws
+// AgreedError when the address is malformed.
 std::unique_ptr<Communicator> make_tcp_communicator(const Launch& launch, const std::string& address);
 
 // NCCL among GPU backends. Its id travels through `host`. Throws Error in a build without NCCL.

@@ -1,5 +1,7 @@
 // Ranks over MPI. Pieces travel by non-blocking sends and receives which are polled, so that a silent rank is noticed;
-// owners add contributions in rank order. MPI knows no bf16: elements are sent as bytes and added here.
+// owners add contributions in rank order. MPI knows no bf16: elements are sent as bytes and added here. A rank whose
+// wait is over calls the roll: all that wait answer, whatever they wait for, and who does not is the one that is
+// silent.
 #include "dist/agreement.h"
 #include "dist/communicator.h"
 
@@ -27,7 +29,9 @@ using Bytes = std::unique_ptr<std::byte[]>;
 // One message of MPI takes an int of bytes.
 constexpr size_t message_bytes = 1u << 30;
 // Tags keep operations apart; MPI promises at least 32767.
-constexpr int tags = 30000;
+constexpr int tags = 30000, roll_tag = tags;
+// How long a rank that waits may take to answer.
+constexpr std::chrono::seconds roll_call{2};
 
 void add_to(float* sum, const float* x, int64_t n) {
 #pragma omp simd
@@ -78,7 +82,7 @@ class MpiCommunicator : public Communicator {
     }
   }
 
-  void abort(int exit_code) override {
+  [[noreturn]] void abort(int exit_code) override {
     std::fflush(nullptr);
     MPI_Abort(MPI_COMM_WORLD, exit_code);
     std::_Exit(exit_code);
@@ -251,17 +255,51 @@ class MpiCommunicator : public Communicator {
 
   void leave_if_late(std::chrono::steady_clock::time_point start) {
     std::chrono::duration<double> waited = std::chrono::steady_clock::now() - start;
-    if (waited.count() > timeout_seconds()) {
-      fmt::print(stderr, "rowan: rank {}: another rank has been silent for {:.0f} s in '{}'; leaving\n", rank(),
-                 waited.count(), queue_.empty() ? "gather" : queue_.front().name);
-      abort(2);
-    }
     // Ranks may outnumber cores: whoever waits long leaves its core to those it waits for.
     if (waited.count() < 1e-3) {
       sched_yield();
-    } else {
-      std::this_thread::sleep_for(std::chrono::microseconds(50));
+      return;
     }
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+    int called = 0;
+    MPI_Iprobe(MPI_ANY_SOURCE, roll_tag, MPI_COMM_WORLD, &called, MPI_STATUS_IGNORE);
+    if (called || waited.count() > timeout_seconds()) leave_after_roll_call();
+  }
+
+  [[noreturn]] void leave_after_roll_call() {
+    MPI_Request request;
+    for (int r = 0; r < size(); ++r)
+      if (r != rank()) MPI_Isend(nullptr, 0, MPI_BYTE, r, roll_tag, MPI_COMM_WORLD, &request);
+    std::vector<bool> here(size());
+    here[rank()] = true;
+    const auto end = std::chrono::steady_clock::now() + roll_call;
+    while (std::chrono::steady_clock::now() < end) {
+      int answered = 0;
+      MPI_Status status;
+      MPI_Iprobe(MPI_ANY_SOURCE, roll_tag, MPI_COMM_WORLD, &answered, &status);
+      if (answered) {
+        MPI_Recv(nullptr, 0, MPI_BYTE, status.MPI_SOURCE, roll_tag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+        here[status.MPI_SOURCE] = true;
+      } else {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+    }
+    // The first that is here speaks for all and ends them; the others leave by themselves if it does not.
+    if (std::find(here.begin(), here.end(), true) - here.begin() != rank()) std::this_thread::sleep_for(roll_call);
+    std::vector<int> silent;
+    for (int r = 0; r < size(); ++r)
+      if (!here[r]) silent.push_back(r);
+    const char* operation = queue_.empty() ? "gather" : queue_.front().name;
+    if (silent.empty()) {
+      fmt::print(
+          stderr,
+          "rowan: rank {}: nothing has arrived for {:g} s (ROWAN_TIMEOUT) in '{}', though every rank waits; leaving\n",
+          rank(), timeout_seconds(), operation);
+    } else {
+      fmt::print(stderr, "rowan: rank {}: {} silent for {:g} s (ROWAN_TIMEOUT) in '{}'; leaving\n", rank(),
+                 ranks_text(silent) + (silent.size() == 1 ? " has been" : " have been"), timeout_seconds(), operation);
+    }
+    abort(2);
   }
 
   Backend* backend_ = nullptr;

@@ -212,6 +212,26 @@ class Ranks : public CommandTest {
     ASSERT_EQ(last.code, 0) << last.err;
     EXPECT_EQ(bytes_of(run("run"), 150), bytes_of(run("whole"), 150));
   }
+
+  void one_hangs(int rank) {
+    const std::string more = "--set run.steps=100000 --set run.checkpoint_every=0";
+    std::vector<pid_t> processes;
+    const pid_t launcher = start(command(3, "run", more, "ROWAN_TIMEOUT=3"), 3, processes);
+    ASSERT_EQ(processes.size(), 3);
+    const fs::path metrics = run("run") / "metrics.jsonl";
+    const auto begin = Clock::now();
+    while ((!fs::exists(metrics) || fs::file_size(metrics) == 0) && seconds_since(begin) < 60)
+      std::this_thread::sleep_for(milliseconds(20));
+    kill(processes[rank], SIGSTOP);  // mpirun starts them in the order of their ranks
+    const auto stopped = Clock::now();
+    EXPECT_EQ(wait_for(launcher, 60), 2);
+    EXPECT_GT(seconds_since(stopped), 2.9);
+    EXPECT_LT(seconds_until_all_ended(processes, stopped), 15)
+        << "ROWAN_TIMEOUT, the roll call, and what mpirun takes to end the rest";
+    const std::string log = read_file(dir_ / "log"), silent = fmt::format(": rank {} has been silent for 3 s", rank);
+    EXPECT_NE(log.find(fmt::format("rowan: rank {}{}", rank == 0 ? 1 : 0, silent)), std::string::npos) << log;
+    EXPECT_EQ(log.find("leaving"), log.rfind("leaving")) << log;
+  }
 };
 using LongRanks = Ranks;
 
@@ -223,22 +243,8 @@ TEST_F(LongRanks, SavedOnFourGoesOnUnderAnyNumberAndSetting) {
 TEST_F(Ranks, OneIsKilledAndTheSameCommandGoesOnExactly) { killed_at_random_moments(3, "optimizer"); }
 TEST_F(LongRanks, OneIsKilledTwentyTimesAndTheSameCommandGoesOnExactly) { killed_at_random_moments(20, "weights"); }
 
-TEST_F(Ranks, OneHangsAndTheOthersLeave) {
-  const std::string more = "--set run.steps=100000 --set run.checkpoint_every=0";
-  std::vector<pid_t> processes;
-  const pid_t launcher = start(command(3, "run", more, "ROWAN_TIMEOUT=3"), 3, processes);
-  ASSERT_EQ(processes.size(), 3);
-  const fs::path metrics = run("run") / "metrics.jsonl";
-  const auto begin = Clock::now();
-  while ((!fs::exists(metrics) || fs::file_size(metrics) == 0) && seconds_since(begin) < 60)
-    std::this_thread::sleep_for(milliseconds(20));
-  kill(processes[1], SIGSTOP);
-  const auto stopped = Clock::now();
-  EXPECT_EQ(wait_for(launcher, 60), 2);
-  EXPECT_GT(seconds_since(stopped), 2.9);
-  EXPECT_LT(seconds_until_all_ended(processes, stopped), 13) << "ROWAN_TIMEOUT, and what mpirun takes to end the rest";
-  EXPECT_NE(read_file(dir_ / "log").find("has been silent for 3 s"), std::string::npos) << read_file(dir_ / "log");
-}
+TEST_F(Ranks, OneHangsAndTheOthersNameItAndLeave) { one_hangs(1); }
+TEST_F(LongRanks, TheFirstHangsAndTheOthersNameItAndLeave) { one_hangs(0); }
 
 // What scripts/resume.sh makes of a rank that dies, and of a mistake.
 TEST_F(Ranks, ALoopGoesOnByItself) {
