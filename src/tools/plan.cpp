@@ -47,6 +47,7 @@ void run(const Options& options) {
   if (config.shard != ShardMode::none)
     fmt::print("  largest share    {:.3f} of the mean in optimizer work, {:.3f} in its memory\n", plan.work_balance,
                plan.memory_balance);
+  if (!plan.uneven.empty()) fmt::print("  uneven           {}\n", plan.uneven);
 }
 
 }  // namespace

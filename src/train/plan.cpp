@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/human.h"
 #include "kernels/dry/dry_backend.h"
 #include "train/trainer.h"
@@ -30,6 +32,22 @@ Traffic traffic_of(const TrainConfig& config, int rank, int ranks, const std::ve
   return communicator->traffic();
 }
 
+// A matrix that is updated whole cannot be dealt out: no plan is more even than the largest of them.
+std::string uneven_text(const ParameterTable& table, const std::vector<UpdateCost>& costs, int ranks) {
+  double total = 0, largest = 0;
+  std::string name;
+  for (size_t i = 0; i < costs.size(); ++i) {
+    total += costs[i].work;
+    if (costs[i].atom != Atom::matrix || costs[i].work <= largest) continue;
+    largest = costs[i].work, name = table.parameters()[i].name;
+  }
+  if (largest * ranks <= 1.08 * total) return "";
+  return fmt::format(
+      "{} is updated whole, by one rank: {:.2f} equal shares; work is even on up to {} ranks, or with a "
+      "recipe by row or element for it (optimizer.groups)",
+      name, largest * ranks / total, std::max(1, static_cast<int>(1.08 * total / largest)));
+}
+
 }  // namespace
 
 Plan make_plan(const TrainConfig& config, int ranks) {
@@ -49,6 +67,7 @@ Plan make_plan(const TrainConfig& config, int ranks) {
   if (const Ownership* ownership = sharding.ownership()) {
     plan.work_balance = ownership->work_balance();
     plan.memory_balance = ownership->memory_balance();
+    plan.uneven = uneven_text(model.parameters(), costs, ranks);
   }
   for (int rank = 0; ranks > 1 && rank < ranks; ++rank) {
     const Traffic traffic = traffic_of(config, rank, ranks, costs, masters);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <string>
 
 #include "train/config.h"
 
@@ -15,6 +16,7 @@ struct Plan {
   double step_flops_full = 0;  // the same with every attention score counted
   double optimizer_flops = 0, optimizer_bytes = 0;  // of one rank's update
   double work_balance = 1, memory_balance = 1;      // of the optimizer over ranks: largest over mean
+  std::string uneven;  // why, and what to do, where one matrix is more work than an equal share; else empty
   // In one step, mean over ranks: gradients to their owners (with "none": to all), updated weights to all.
   double gradient_bytes_sent = 0, weight_bytes_sent = 0;
 };
