@@ -43,6 +43,9 @@ struct AttentionShape {
   int64_t out_width() const { return heads * head_dim; }
 };
 
+// Whose attention kernels a GPU runs: our own, or NVIDIA's where the build has found them.
+enum class AttentionKernels : uint8_t { rowan, cudnn };
+
 // The most that a device takes. A model that needs more is refused before anything runs.
 struct Limits {
   int64_t head_dim = INT64_MAX;    // of attention
@@ -140,6 +143,9 @@ class Backend {
   virtual void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) = 0;
   virtual void attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                   const AttentionShape& shape) = 0;
+  // Told before attention of this shape, whatever its scale, is asked for again and again: a device may plan it. Throws
+  // Error when the chosen kernels do not take it.
+  virtual void plan_attention(const AttentionShape& /*shape*/, DType /*dtype*/) {}
 
   // --- activation functions -------------------------------------------------------------------------------------
   // out[N, F] = silu(gate) * up, where a row of gate_up [N, 2F] is [gate | up].
@@ -180,7 +186,7 @@ class Backend {
 
 // The CPU backend; threads = 0 takes OMP_NUM_THREADS or every core of the process's affinity mask.
 std::unique_ptr<Backend> make_cpu_backend(int threads = 0);
-// The GPU `index`; throws Error when the build has no CUDA, or there is no driver or no such GPU.
-std::unique_ptr<Backend> make_cuda_backend(int index);
+// The GPU `index`; throws Error when the build has no CUDA or not those kernels, or there is no driver or no such GPU.
+std::unique_ptr<Backend> make_cuda_backend(int index, AttentionKernels attention = AttentionKernels::rowan);
 
 }  // namespace rowan

@@ -5,10 +5,12 @@
 
 namespace rowan {
 
-std::unique_ptr<Backend> make_cuda_backend(int) {
+std::unique_ptr<Backend> make_cuda_backend(int, AttentionKernels attention) {
+  const bool cudnn = attention == AttentionKernels::cudnn;
   fail(
-      "device: this rowan was built without CUDA; use \"cpu\", or install the CUDA toolkit and build again with "
-      "-DROWAN_CUDA=ON");
+      "{}: this rowan was built without CUDA; use \"{}\", or install the CUDA toolkit and build again with "
+      "-DROWAN_CUDA=ON",
+      cudnn ? "attention" : "device", cudnn ? "rowan" : "cpu");
 }
 
 void* stream_of(Backend&) { return nullptr; }

@@ -2,6 +2,7 @@
 #include "base/error.h"
 #include "kernels/check.h"
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_cudnn.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -59,6 +60,7 @@ void CudaBackend::attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, 
   check::attention_forward(out, log_sum_exp, qkv, shape);
   check_head_dim("attention_forward", shape);
   Operation operation(*this, "attention_forward", qkv);
+  if (cudnn_ && qkv.dtype == DType::bf16 && cudnn_->forward(out, log_sum_exp, qkv, shape, workspace_)) return;
   with_dtype(qkv.dtype, [&](auto type) {
     using T = decltype(type);
     AttentionArguments<T> a = arguments<T>(shape);
@@ -79,6 +81,8 @@ void CudaBackend::attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tenso
   check::attention_backward(dqkv, dout, out, log_sum_exp, qkv, shape);
   check_head_dim("attention_backward", shape);
   Operation operation(*this, "attention_backward", qkv);
+  if (cudnn_ && qkv.dtype == DType::bf16 && cudnn_->backward(dqkv, dout, out, log_sum_exp, qkv, shape, workspace_))
+    return;
   with_dtype(qkv.dtype, [&](auto type) {
     using T = decltype(type);
     AttentionArguments<T> a = arguments<T>(shape);
@@ -108,6 +112,12 @@ void CudaBackend::attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tenso
         dim3(unsigned(ceil_div(shape.seq, key_value.rows_per_block)), unsigned(shape.kv_heads), unsigned(shape.batch)),
         key_value.threads, key_value.shared_bytes, a);
   });
+}
+
+void CudaBackend::plan_attention(const AttentionShape& shape, DType dtype) {
+  if (!cudnn_) return;
+  if (dtype != DType::bf16) fail("attention: cuDNN's takes bf16, not fp32; use \"rowan\"");
+  workspace(cudnn_->plan(shape));
 }
 
 }  // namespace rowan

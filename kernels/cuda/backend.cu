@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "kernels/check.h"
 #include "kernels/cuda/attention.h"
+#include "kernels/cuda/attention_cudnn.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -47,7 +48,7 @@ CudaBackend::Operation::Operation(CudaBackend& backend, const char* name, const 
 
 CudaBackend::Operation::~Operation() { nvtxRangePop(); }
 
-CudaBackend::CudaBackend(int index) : index_(index) {
+CudaBackend::CudaBackend(int index, AttentionKernels attention) : index_(index) {
   check(cudaSetDevice(index));
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, index));
@@ -72,11 +73,16 @@ CudaBackend::CudaBackend(int index) : index_(index) {
   bad_id_[0] = 0;
   check(cublasLtCreate(&blas_));
   blas_workspace_ = reserve(blas_workspace_bytes, Category::workspace);
+  if (attention == AttentionKernels::cudnn) {
+    cudnn_ = cuda::make_cudnn_attention(stream_);
+    description_ += ", attention of " + cudnn_->describe();
+  }
 }
 
 CudaBackend::~CudaBackend() {
   cudaStreamSynchronize(stream_);
   forget_recordings();
+  cudnn_.reset();
   for (auto& [product, plan] : plans_) {
     cublasLtMatmulDescDestroy(plan.description);
     for (cublasLtMatrixLayout_t layout : {plan.a, plan.b, plan.d}) cublasLtMatrixLayoutDestroy(layout);
@@ -230,14 +236,14 @@ void* stream_of(Backend& backend) {
   return cuda ? cuda->stream() : nullptr;
 }
 
-std::unique_ptr<Backend> make_cuda_backend(int index) {
+std::unique_ptr<Backend> make_cuda_backend(int index, AttentionKernels attention) {
   int count = 0, driver = 0;
   cudaDriverGetVersion(&driver);
   cudaError_t error = cudaGetDeviceCount(&count);
   if (driver == 0) fail("device: no NVIDIA driver is installed; use \"cpu\"");
   if (error != cudaSuccess) fail("device: CUDA says: {}; use \"cpu\"", cudaGetErrorString(error));
   if (index < 0 || count == 0) fail("device: GPU {} of {}; the first is 0", index, count);
-  return std::make_unique<CudaBackend>(index % count);  // more ranks than GPUs share them
+  return std::make_unique<CudaBackend>(index % count, attention);  // more ranks than GPUs share them
 }
 
 }  // namespace rowan

@@ -16,6 +16,7 @@
 namespace rowan {
 
 namespace cuda {
+class CudnnAttention;
 struct Slot;
 struct SlotList;
 struct SlotTypes;
@@ -23,7 +24,7 @@ struct SlotTypes;
 
 class CudaBackend final : public Backend {
  public:
-  explicit CudaBackend(int index);
+  CudaBackend(int index, AttentionKernels attention);
   ~CudaBackend() override;
   CudaBackend(const CudaBackend&) = delete;
   CudaBackend& operator=(const CudaBackend&) = delete;
@@ -72,6 +73,7 @@ class CudaBackend final : public Backend {
   void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) override;
   void attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                           const AttentionShape& shape) override;
+  void plan_attention(const AttentionShape& shape, DType dtype) override;
 
   void swiglu_forward(Tensor out, Tensor gate_up) override;
   void swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up) override;
@@ -204,6 +206,7 @@ class CudaBackend final : public Backend {
   void* blas_workspace_ = nullptr;
   std::map<Product, Plan> plans_;
   bool fused_gelu_ = false;
+  std::unique_ptr<cuda::CudnnAttention> cudnn_;  // what plan_attention() was told of; all else is our own kernels'
 };
 
 }  // namespace rowan

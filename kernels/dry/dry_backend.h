@@ -44,6 +44,8 @@ struct Work {
 
 class DryBackend final : public Backend {
  public:
+  explicit DryBackend(AttentionKernels attention) : attention_(attention) {}
+
   // Bytes held now, and the most held at one time.
   size_t bytes(Category category) const { return current_[static_cast<size_t>(category)]; }
   size_t peak_bytes(Category category) const { return peak_[static_cast<size_t>(category)]; }
@@ -89,6 +91,8 @@ class DryBackend final : public Backend {
   void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) override;
   void attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                           const AttentionShape& shape) override;
+  // Counts the workspace of cuDNN's kernels where they are chosen.
+  void plan_attention(const AttentionShape& shape, DType dtype) override;
   void swiglu_forward(Tensor out, Tensor gate_up) override;
   void swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up) override;
   void gelu_forward(Gelu kind, Tensor out, Tensor in) override;
@@ -117,6 +121,7 @@ class DryBackend final : public Backend {
     size_t bytes;
     Category category;
   };
+  AttentionKernels attention_;
   std::map<uintptr_t, Block> blocks_;
   uintptr_t next_address_ = uintptr_t{1} << 46;
   std::array<size_t, category_count> current_{}, peak_{};
@@ -124,6 +129,6 @@ class DryBackend final : public Backend {
   std::array<Work, op_family_count> work_{};
 };
 
-std::unique_ptr<DryBackend> make_dry_backend();
+std::unique_ptr<DryBackend> make_dry_backend(AttentionKernels attention = AttentionKernels::rowan);
 
 }  // namespace rowan

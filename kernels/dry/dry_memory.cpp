@@ -78,6 +78,8 @@ void DryBackend::zero(Tensor x) {
   count(OpFamily::transfer, {}, {x});
 }
 
-std::unique_ptr<DryBackend> make_dry_backend() { return std::make_unique<DryBackend>(); }
+std::unique_ptr<DryBackend> make_dry_backend(AttentionKernels attention) {
+  return std::make_unique<DryBackend>(attention);
+}
 
 }  // namespace rowan

@@ -128,6 +128,18 @@ void DryBackend::attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor
   count_products(OpFamily::attention, 4 * one.full, 4 * one.causal);
 }
 
+// The most that cuDNN 9.19 asks for. To be deterministic its backward stores a bf16 score for every query and key, in
+// tiles (not on GPUs of compute capability 10.0); and with grouped-query heads the gradients of keys and values of
+// every query head before it adds them up, in bf16 (10.0: in fp32). Its frontend keeps an fp32 sum a row.
+void DryBackend::plan_attention(const AttentionShape& s, DType) {
+  if (attention_ != AttentionKernels::cudnn) return;
+  auto whole = [](int64_t n, int64_t of) { return (n + of - 1) / of * of; };
+  const int64_t rows = s.batch * s.heads, scores = 2 * rows * whole(s.seq, 128) * whole(s.seq, 64);
+  const int64_t key_values = s.kv_heads < s.heads ? 2 * whole(2 * rows * s.seq * s.head_dim, 128) : 0;
+  allocate(static_cast<size_t>(std::max(scores, key_values) + key_values + 4 * rows * s.seq + 256),
+           Category::workspace);
+}
+
 void DryBackend::swiglu_forward(Tensor out, Tensor gate_up) {
   check::swiglu_forward(out, gate_up);
   count(OpFamily::activation, {gate_up}, {out});

@@ -49,10 +49,14 @@ if(ROWAN_CUDA_IN_USE OR (NVCC AND ROWAN_TESTS AND NOT ROWAN_SANITIZE AND NOT ROW
   set(CMAKE_CUDA_STANDARD 17)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   find_package(CUDAToolkit REQUIRED)
-  file(GLOB ROWAN_CUDA_SOURCES CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu)
+  # What everything with GPU kernels in it links.
+  add_library(rowan_cuda_libraries INTERFACE)
+  target_link_libraries(rowan_cuda_libraries INTERFACE CUDA::cudart CUDA::cublasLt)
+  file(GLOB ROWAN_CUDA_SOURCES CONFIGURE_DEPENDS kernels/cuda/*.cu kernels/cuda/*.cpp)
   add_library(rowan_cuda OBJECT ${ROWAN_CUDA_SOURCES})
   target_include_directories(rowan_cuda PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
-  target_compile_options(rowan_cuda PRIVATE -lineinfo -Xcompiler=-Wall,-Wextra
-    $<$<BOOL:${ROWAN_WERROR}>:--Werror=all-warnings>)
-  target_link_libraries(rowan_cuda PRIVATE fmt::fmt CUDA::cudart CUDA::cublasLt)
+  target_compile_options(rowan_cuda PRIVATE
+    "$<$<COMPILE_LANGUAGE:CUDA>:-lineinfo;-Xcompiler=-Wall,-Wextra;$<$<BOOL:${ROWAN_WERROR}>:--Werror=all-warnings>>"
+    "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;$<$<BOOL:${ROWAN_WERROR}>:-Werror>>")
+  target_link_libraries(rowan_cuda PRIVATE fmt::fmt rowan_cuda_libraries)
 endif()

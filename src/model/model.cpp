@@ -38,6 +38,7 @@ Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& op
   check_limit("head_dim (hidden_size / num_attention_heads)", config.head_dim, most.head_dim);
   check_limit("hidden_size", config.hidden, most.norm_width);
   check_limit("micro_batch", options.batch, most.batch);
+  if (options.training) backend.plan_attention(config.attention(options.batch, options.seq, 0), options.compute);
   if (options.growing && (options.training || options.batch != 1))
     fail("model: a growing sequence is one sequence without training, the batch is {}", options.batch);
   weights_ = weight_memory_.take(options.compute, {weight_placement_.elements()});

@@ -30,7 +30,10 @@ void add_options(CLI::App& command, DeviceOptions& o) {
   add_json_option(command, o.json);
 }
 
-std::unique_ptr<Backend> make_backend(const DeviceOptions& o) { return make_backend(o.device, o.threads, 0); }
+std::unique_ptr<Backend> make_backend(const DeviceOptions& o) {
+  return make_backend(o.device, o.threads, 0,
+                      o.attention == "cudnn" ? AttentionKernels::cudnn : AttentionKernels::rowan);
+}
 
 void add_options(CLI::App& command, StepOptions& o) {
   command.add_option("--model", o.model, "model config")->capture_default_str();
@@ -38,6 +41,9 @@ void add_options(CLI::App& command, StepOptions& o) {
   command.add_option("--seq", o.seq, "tokens a sequence")->check(at_least(1))->capture_default_str();
   command.add_option("--precision", o.precision)->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
   command.add_option("--recompute", o.recompute)->check(CLI::IsMember({"none", "mlp", "block"}))->capture_default_str();
+  command.add_option("--attention", o.attention, "whose kernels on a GPU")
+      ->check(CLI::IsMember({"rowan", "cudnn"}))
+      ->capture_default_str();
   add_options(command, static_cast<DeviceOptions&>(o));
 }
 

@@ -16,7 +16,7 @@ void add_json_option(CLI::App& command, std::string& file);
 void write_json(const std::string& file, const Json& result);
 
 struct DeviceOptions {
-  std::string device = "auto", json;
+  std::string device = "auto", attention = "rowan", json;
   int threads = 0;
 };
 void add_options(CLI::App& command, DeviceOptions& options);

@@ -30,6 +30,7 @@ class RecordingBackend final : public Backend {
   bool fast(DType dtype) const override { return inner_.fast(dtype); }
   Limits limits() const override { return inner_.limits(); }
   bool host_memory() const override { return inner_.host_memory(); }
+  void plan_attention(const AttentionShape& shape, DType dtype) override { inner_.plan_attention(shape, dtype); }
 
   void* allocate(size_t bytes, Category category) override { return inner_.allocate(bytes, category); }
   void release(void* memory) override { inner_.release(memory); }

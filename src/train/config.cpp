@@ -113,6 +113,9 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   config.shard = pick<ShardMode>(root, "shard", shard_names());
   config.device = root.choice("device", {"auto", "cpu", "cuda"}, "auto");
   config.threads = static_cast<int>(root.integer("threads", 0, 0, 4096));
+  config.attention = pick<AttentionKernels>(root, "attention", {"rowan", "cudnn"});
+  if (config.attention == AttentionKernels::cudnn && config.precision == TrainPrecision::fp32)
+    root.fail("attention", "cudnn takes bf16, the precision is fp32");
   if (root.has("comment")) root.raw("comment");
   root.finish();
 

@@ -67,6 +67,7 @@ struct TrainConfig {
   ShardMode shard = ShardMode::none;
   std::string device;  // auto, cpu, cuda
   int threads = 0;     // of the CPU backend; 0: all cores
+  AttentionKernels attention = AttentionKernels::rowan;
   RunConfig run;
   Json resolved;  // what `rowan train` repeats this run from
 };

@@ -4,8 +4,10 @@
 
 namespace rowan {
 
-std::unique_ptr<Backend> make_backend(const std::string& device, int threads, int index) {
-  if (device == "cuda") return make_cuda_backend(index);
+std::unique_ptr<Backend> make_backend(const std::string& device, int threads, int index, AttentionKernels attention) {
+  const bool cudnn = attention == AttentionKernels::cudnn;
+  if (cudnn && device == "cpu") fail("attention: \"cudnn\" runs on a GPU, the device is \"cpu\"; use \"rowan\"");
+  if (cudnn || device == "cuda") return make_cuda_backend(index, attention);
   if (device == "auto") {
     try {
       return make_cuda_backend(index);

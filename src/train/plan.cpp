@@ -51,7 +51,7 @@ std::string uneven_text(const ParameterTable& table, const std::vector<UpdateCos
 }  // namespace
 
 Plan make_plan(const TrainConfig& config, int ranks) {
-  auto dry = make_dry_backend();
+  auto dry = make_dry_backend(config.attention);
   const bool masters = config.precision == TrainPrecision::bf16;
   ModelOptions options = model_options(config, ranks);
   Model model(*dry, config.model, options);

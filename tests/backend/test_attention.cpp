@@ -16,6 +16,11 @@ std::string name(const AttentionShape& s) {
          "/" + std::to_string(s.kv_heads) + " dim " + std::to_string(s.head_dim);
 }
 
+// As a model does before it trains; of the shapes, those that cuDNN takes too.
+void announce(const AttentionShape& s, DType dtype) {
+  if (dtype == DType::bf16 && s.head_dim % 8 == 0) backend().plan_attention(s, dtype);
+}
+
 // Offsets into a row of qkv.
 struct Columns {
   int64_t q, k, v;
@@ -109,6 +114,7 @@ TEST_P(Attention, Forward) {
   for (const AttentionShape& s : shapes) {
     Buffer qkv(dtype(), {s.tokens(), s.qkv_width()}, 1, 1.5), out(dtype(), {s.tokens(), s.out_width()});
     Buffer log_sum_exp(DType::f32, {s.batch, s.heads, s.seq});
+    announce(s, dtype());
     backend().attention_forward(out, log_sum_exp, qkv, s);
     Result want = forward(s, qkv.given());
     expect_close(out.read(), want.out, dtype(), "out, " + name(s));
@@ -123,6 +129,7 @@ TEST_P(Attention, Backward) {
     Result f = forward(s, qkv.given());
     Buffer out(dtype(), {s.tokens(), s.out_width()}, f.out), dqkv(dtype(), {s.tokens(), s.qkv_width()}, 3);
     Buffer log_sum_exp(DType::f32, {s.batch, s.heads, s.seq}, f.log_sum_exp);
+    announce(s, dtype());
     backend().attention_backward(dqkv, dout, out, log_sum_exp, qkv, s);
     expect_close(dqkv.read(), backward(s, qkv.given(), out.given(), dout.given()), dtype(), "dqkv, " + name(s));
   }
@@ -154,6 +161,7 @@ TEST_P(Attention, NeverLooksAhead) {
   for (size_t i = static_cast<size_t>(50 * s.qkv_width()); i < values.size(); ++i) values[i] = 3 - values[i];
   Buffer after(dtype(), {s.tokens(), s.qkv_width()}, values), out(dtype(), {s.tokens(), s.out_width()});
   Buffer log_sum_exp(DType::f32, {s.batch, s.heads, s.seq});
+  announce(s, dtype());
   backend().attention_forward(out, log_sum_exp, before, s);
   Doubles first = out.read();
   backend().attention_forward(out, log_sum_exp, after, s);

@@ -264,6 +264,11 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("\"run.dir=" + std::string(99, '[') + std::string(99, ']') + "\"",
                     "--set run.dir: nested more than 64");
   expect_bad_config("tokenizer=byte", "tokenizer 'byte'");
+  expect_bad_config("attention=cudn", "did you mean 'cudnn'");
+  expect_bad_config("attention=cudnn", "attention: cudnn takes bf16, the precision is fp32");
+  expect_bad_config("attention=cudnn --set precision=bf16", "runs on a GPU, the device is \"cpu\"; use \"rowan\"");
+  if (!fs::exists("/dev/nvidia0"))
+    expect_bad_config("attention=cudnn --set precision=bf16 --set device=auto", "; use \"");
   expect_mistake("train /nowhere.json", "/nowhere.json");
   expect_mistake(train("--resume"), "no checkpoint");
   expect_bad_config("tokenizer=gpt2:/nowhere.tiktoken", "/nowhere.tiktoken");

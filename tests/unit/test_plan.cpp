@@ -60,6 +60,16 @@ TEST(Plan, StateAndWorkAreSplit) {
   EXPECT_LE(eight.optimizer_flops, 1.08 / 8 * alone.optimizer_flops);
 }
 
+// What cuDNN 9.19 answers for an H100 (tests/gpu/cudnn_plans.cpp), and its frontend's sums.
+TEST(Plan, TheScoresThatCudnnStoresAreCounted) {
+  TrainConfig config = config_of("gpt2_124m", "none");
+  config.batch = {64, 1024, 64};
+  const auto workspace = static_cast<size_t>(Category::workspace);
+  const size_t own = make_plan(config, 1).bytes[workspace];
+  config.attention = AttentionKernels::cudnn;
+  EXPECT_EQ(make_plan(config, 1).bytes[workspace] - own, 1610612992 + 4 * 64 * 12 * 1024);
+}
+
 TEST(Plan, TrafficIsThatOfOneAllReduce) {
   TrainConfig config = config_of("llama_130m", "optimizer");
   const double parameters = 4.0 * static_cast<double>(parameter_table(config.model).count());

@@ -100,6 +100,12 @@ TEST(Graphs, TheSwitchIsChecked) {
   unsetenv("ROWAN_CUDA_GRAPHS");
 }
 
+TEST(Failures, AttentionOfAnAbsentLibrary) {
+  EXPECT_NE(
+      error_of([] { make_cuda_backend(0, AttentionKernels::cudnn); }).find("attention: this rowan was built without"),
+      std::string::npos);
+}
+
 TEST(Failures, OutOfMemoryNamesTheCategoryTheSizeAndThePlan) {
   const TrainConfig config = config_of(small_llama(), "adamw");
   auto backend = make_cuda_backend(0);
