@@ -11,7 +11,9 @@
 #            libzstd1 zlib1g-dev zlib1g libgtest-dev libdnnl-dev libdnnl2 pkgconf pkgconf-bin libpkgconf3
 #            (apt-get download fetches them)
 #
-# ROWAN_GOLDEN names a folder with more golden cases. Parts whose tools are missing are skipped and say so.
+# cuDNN's attention is checked and timed beside ours where cuDNN is (CUDNN_HOME, or CUDA's folder) and the headers of its
+# frontend are: CUDNN_FRONTEND_HOME, or .cudnn_frontend/include (from github.com/NVIDIA/cudnn-frontend or PyPI's
+# nvidia-cudnn-frontend). ROWAN_GOLDEN names a folder with more golden cases. Parts whose tools are missing are skipped and say so.
 # Exit code: 0 all well, 1 a check failed, 2 nothing could be run.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
@@ -90,6 +92,7 @@ if wanted build; then
     ln -sfn "$nccl/lib/libnccl.so.2" "$out/nccl/lib/libnccl.so" && ln -sfn "$nccl/lib/libnccl.so.2" "$out/nccl/lib/"
     export NCCL_HOME=$out/nccl LD_LIBRARY_PATH=$out/nccl/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   fi
+  [ -d .cudnn_frontend ] && export CUDNN_FRONTEND_HOME=${CUDNN_FRONTEND_HOME:-$PWD/.cudnn_frontend}
   tests=ON
   [ -e /usr/include/gtest/gtest.h ] || [ -e "$out/debs/usr/include/gtest/gtest.h" ] || [ -n "${GTEST_ROOT:-}" ] ||
     tests=OFF
@@ -103,10 +106,21 @@ fi
 rowan=$build/rowan suite=$build/tests/gpu/gpu_backend_tests golden=$build/tests/gpu/gpu_golden_tests
 [ -x $rowan ] || refuse "$rowan is not there: run the part build first"
 
+cudnn= no_cudnn="built without cuDNN or its frontend's headers"
+[ "$(grep -cE '^CUDNN_(INCLUDE|LIBRARY|FRONTEND_INCLUDE):.*=/' $build/CMakeCache.txt)" = 3 ] && cudnn=1
+
 for part in suite golden; do
   wanted $part || continue
   if [ -x "${!part}" ]; then check $part "${!part}" --gtest_brief=1; else skip $part "built without GoogleTest"; fi
 done
+
+if wanted suite; then
+  if [ -n "$cudnn" ] && [ -x $suite ]; then
+    check suite_cudnn env ROWAN_TEST_CUDNN=1 $suite --gtest_brief=1 --gtest_filter='*Attention*'
+  else
+    skip suite_cudnn "$no_cudnn"
+  fi
+fi
 
 # A short run of the quickstart's model; what follows the name goes to rowan train.
 short() {  # NAME OPTION...
@@ -136,6 +150,12 @@ repeat_part() {
   short first --set precision=bf16 && short second --set precision=bf16 && same_bits first second &&
     ROWAN_CUDA_GRAPHS=1 short graphs --set precision=bf16 && same_bits first graphs
 }
+cudnn_part() {
+  local options="--set precision=bf16 --set attention=cudnn"
+  short cudnn $options && short cudnn_again $options && same_bits cudnn cudnn_again &&
+    ROWAN_CUDA_GRAPHS=1 short cudnn_graphs $options && same_bits cudnn cudnn_graphs &&
+    short ours --set precision=bf16 && close_losses cudnn ours 2e-2
+}
 compare_part() {  # PRECISION TOLERANCE
   short "cuda_$1" --set "precision=$1" && short "cpu_$1" --set "precision=$1" --set device=cpu &&
     close_losses "cuda_$1" "cpu_$1" "$2"
@@ -146,7 +166,10 @@ ranks_part() {  # NAME COMMUNICATOR LAUNCHER...
   launcher="$*" ROWAN_COMMUNICATOR=$communicator short "$name" --set precision=fp32 &&
     short alone --set precision=fp32 && close_losses "$name" alone 1e-3
 }
-if wanted repeat; then check two_runs_and_graphs_same_bits repeat_part; fi
+if wanted repeat; then
+  check two_runs_and_graphs_same_bits repeat_part
+  if [ -n "$cudnn" ]; then check cudnn_same_bits_and_near_ours cudnn_part; else skip cudnn_same_bits "$no_cudnn"; fi
+fi
 if wanted compare; then
   check fp32_against_cpu compare_part fp32 1e-3
   check bf16_against_cpu compare_part bf16 2e-2
@@ -214,12 +237,19 @@ if wanted step; then
   step llama_350m 64 1024
   step smollm2_135m 32 2048
   step llama_350m 64 1024 --optimizer muon
+  if [ -n "$cudnn" ]; then step gpt2_124m 64 1024 --attention cudnn; else skip step_cudnn "$no_cudnn"; fi
 fi
 if wanted kernels; then
   for model in gpt2_124m llama_130m; do
     bench "kernels_$model" kernels --precision bf16 --batch 64 --seq 1024 --model "configs/models/$model.json" \
       --recipe adamw --recipe rmnp --recipe nora --recipe muon && rows+=("$(sed 's/^/  /' "$out/kernels_$model.log")")
   done
+  if [ -n "$cudnn" ]; then
+    bench kernels_cudnn kernels --precision bf16 --batch 64 --seq 1024 --model configs/models/gpt2_124m.json \
+      --recipe adamw --attention cudnn && rows+=("$(grep attention "$out/kernels_cudnn.log")")
+  else
+    skip kernels_cudnn "$no_cudnn"
+  fi
 fi
 if wanted optimizer; then
   for model in llama_130m llama_350m; do

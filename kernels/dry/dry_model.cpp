@@ -1,4 +1,6 @@
 // The model's operations: check, and count.
+#include <algorithm>
+
 #include "kernels/check.h"
 #include "kernels/dry/dry_backend.h"
 
