@@ -30,8 +30,8 @@ void run(const Options& options) {
     std::unique_ptr<Backend> backend;
     together(*host, [&] {
       config = load_config(options.config, options.overrides);
-      backend = make_backend(config.device, config.threads ? config.threads : threads, launch.local_rank,
-                             config.attention);
+      backend =
+          make_backend(config.device, config.threads ? config.threads : threads, launch.local_rank, config.attention);
     });
     std::unique_ptr<Communicator> device = make_device_communicator(*host, *backend);
     train(config, *backend, device ? *device : *host, options.resume);
