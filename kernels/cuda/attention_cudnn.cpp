@@ -7,8 +7,11 @@
 #define CUDNN_FRONTEND_SKIP_JSON_LIB
 #include <cudnn_frontend.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
+#include <unordered_map>
+#include <vector>
 
 namespace rowan::cuda {
 namespace {
@@ -123,14 +126,12 @@ void add_attention(Graph& graph, const AttentionShape& s, bool backward) {
   auto heads = [&](Operand name, int64_t count, int64_t width) {
     return tensor(name, {s.batch, count, s.seq, s.head_dim}, {s.seq * width, s.head_dim, width, 1});
   };
-  const fe::graph::Tensor_attributes packed[] = {heads(query, s.heads, s.qkv_width()),
-                                                 heads(key, s.kv_heads, s.qkv_width()),
-                                                 heads(value, s.kv_heads, s.qkv_width())};
   fe::graph::Tensor_attributes out = heads(result, s.heads, s.out_width());
   fe::graph::Tensor_attributes log_sum_exp =
       tensor(row_values, {s.batch, s.heads, s.seq, 1}, {s.heads * s.seq, s.seq, 1, 1})
           .set_data_type(fe::DataType_t::FLOAT);
-  auto q = graph.tensor(packed[0]), k = graph.tensor(packed[1]), v = graph.tensor(packed[2]);
+  auto q = graph.tensor(heads(query, s.heads, s.qkv_width())), k = graph.tensor(heads(key, s.kv_heads, s.qkv_width())),
+       v = graph.tensor(heads(value, s.kv_heads, s.qkv_width()));
   auto scale = graph.tensor(
       tensor(factor, {1, 1, 1, 1}, {1, 1, 1, 1}).set_data_type(fe::DataType_t::FLOAT).set_is_pass_by_value(true));
   auto causal = [&](auto options) {
@@ -164,8 +165,7 @@ namespace rowan::cuda {
 std::unique_ptr<CudnnAttention> make_cudnn_attention(cudaStream_t) {
   fail(
       "attention: this rowan was built without cuDNN; use \"rowan\", or set CUDNN_HOME and CUDNN_FRONTEND_HOME and "
-      "build "
-      "again");
+      "build again");
 }
 
 }  // namespace rowan::cuda
