@@ -18,6 +18,7 @@
 #include <cstring>
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 namespace rowan {
@@ -149,9 +150,11 @@ class NcclCommunicator : public Communicator {
   Ticket queue(const Calls& calls) {
     check(cudaEventRecord(queued_, compute_), "record");
     check(cudaStreamWaitEvent(stream_, queued_, 0), "order");
+    calling(true);
     check(ncclGroupStart(), "group");
     calls();
     check(ncclGroupEnd(), "group");
+    calling(false);
     std::lock_guard lock(mutex_);
     cudaEvent_t event = nullptr;
     if (free_.empty()) {
@@ -163,6 +166,12 @@ class NcclCommunicator : public Communicator {
     check(cudaEventRecord(event, stream_), "record");
     pending_.push_back({++last_ticket_, event, std::chrono::steady_clock::now()});
     return last_ticket_;
+  }
+
+  // NCCL connects ranks in the first call that needs it, and waits there.
+  void calling(bool now) {
+    std::lock_guard lock(mutex_);
+    calling_since_ = now ? std::optional(std::chrono::steady_clock::now()) : std::nullopt;
   }
 
   // Blocks of one size, a multiple of 4 bytes, of all ranks.
@@ -205,14 +214,14 @@ class NcclCommunicator : public Communicator {
         free_.push_back(pending_.front().event);
         pending_.pop_front();
       }
-      if (!pending_.empty() &&
-          std::chrono::duration<double>(now - pending_.front().since).count() > timeout_seconds()) {
+      const auto since = !pending_.empty() ? pending_.front().since : calling_since_.value_or(now);
+      if (std::chrono::duration<double>(now - since).count() > timeout_seconds())
         leave("another rank is gone or silent");
-      }
     }
   }
 
   [[noreturn]] void leave(const std::string& why) {
+    std::this_thread::sleep_for(std::chrono::duration<double>(turn_seconds()));
     fmt::print(stderr, "rowan: rank {}: NCCL: {} (limit {:.0f} s, ROWAN_TIMEOUT); leaving\n", rank(), why,
                timeout_seconds());
     std::fflush(nullptr);
@@ -230,8 +239,9 @@ class NcclCommunicator : public Communicator {
   Tensor send_, receive_;
   int64_t scratch_words_ = 0;
 
-  std::mutex mutex_;  // guards the three below
+  std::mutex mutex_;  // guards the four below
   std::deque<Pending> pending_;
+  std::optional<std::chrono::steady_clock::time_point> calling_since_;
   std::vector<cudaEvent_t> free_;
   Ticket last_ticket_ = 0;
   std::atomic<bool> ready_ = false, stop_ = false;

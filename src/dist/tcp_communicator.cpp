@@ -250,7 +250,7 @@ class TcpCommunicator : public Communicator {
     Place place(address);
     rank() == 0 ? receive_all(place) : find_rank_0(place, launch);
     for (const Socket& peer : peers_)
-      if (peer) peer.set_timeout(timeout_seconds() + turn());
+      if (peer) peer.set_timeout(timeout_seconds() + turn_seconds());
   }
 
   ~TcpCommunicator() override {
@@ -291,10 +291,6 @@ class TcpCommunicator : public Communicator {
     fail_on_all("where ROWAN_RENDEZVOUS is set only NCCL carries tensors; use mpirun, without ROWAN_RENDEZVOUS");
   }
 
-  // Rank 0 speaks first. The others wait for a turn of their own, in which a launcher ends them when one has left: then
-  // there is one line, and never none.
-  double turn() const { return std::min(rank(), 10); }
-
   [[noreturn]] void leave(const std::string& message) {
     fmt::print(stderr, "rowan: {}{}\n", rank() == 0 ? "" : fmt::format("rank {}: ", rank()), message);
     abort(2);
@@ -330,7 +326,7 @@ class TcpCommunicator : public Communicator {
   }
 
   void find_rank_0(Place& place, const Launch& launch) {
-    const auto deadline = Clock::now() + Seconds(timeout_seconds() + turn());
+    const auto deadline = Clock::now() + Seconds(timeout_seconds() + turn_seconds());
     for (std::string why; Clock::now() < deadline; std::this_thread::sleep_for(pause_between_attempts)) {
       try {
         peers_[0] = place.reach(launch, why);
@@ -375,7 +371,7 @@ class TcpCommunicator : public Communicator {
 
   [[noreturn]] void lost(int r) {
     const bool silent = errno == EAGAIN;
-    if (!silent) std::this_thread::sleep_for(Seconds(turn()));
+    if (!silent) std::this_thread::sleep_for(Seconds(turn_seconds()));
     leave(silent ? fmt::format("rank {} has been silent for {:g} s (ROWAN_TIMEOUT); leaving", r, timeout_seconds())
                  : fmt::format("rank {} is gone; leaving", r));
   }

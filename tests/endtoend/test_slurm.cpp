@@ -54,7 +54,7 @@ class Slurm : public CommandTest {
 
 TEST_F(Slurm, AMissingTaskIsNamedOnce) {
   for (const std::string& address : {tcp(), "file:" + (dir_ / "meet").string()}) {
-    expect_one_line(step(address, "ROWAN_TIMEOUT=3 SRUN_MISSING=2"), "has waited 3 s (ROWAN_TIMEOUT) for rank 2 of 3");
+    expect_one_line(step(address, "ROWAN_TIMEOUT=4 SRUN_MISSING=2"), "has waited 4 s (ROWAN_TIMEOUT) for rank 2 of 3");
     expect_all_left({0, 1});
     for (const auto& entry : fs::directory_iterator(dir_))
       EXPECT_FALSE(entry.path().filename().string().starts_with("meet")) << entry.path();

@@ -2,6 +2,7 @@
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 #include <nccl.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -87,6 +88,12 @@ TEST_F(StandIn, CatchesARankThatStaysAway) {
     EXPECT_EQ(all_reduce(1024, ncclFloat32), ncclRemoteError);
   }
   unsetenv("NCCL_STANDIN_PATIENCE");
+}
+
+// Ends the program: by its own test, which reads what rank 0 says.
+TEST(DISABLED_Watchdog, EndsTheWaitForARankThatHangs) {
+  if (ranks().rank() == 1) pause();
+  ranks().barrier();
 }
 
 TEST_F(StandIn, RefusesHostMemoryAndSumsOfWholeNumbers) {
