@@ -192,7 +192,11 @@ std::vector<std::filesystem::path> expand_glob(const std::string& pattern) {
   int code = ::glob(pattern.c_str(), 0, nullptr, &found);
   std::vector<std::filesystem::path> paths(found.gl_pathv, found.gl_pathv + (code == 0 ? found.gl_pathc : 0));
   ::globfree(&found);
-  if (paths.empty()) fail("{}: no such file", pattern);
+  if (paths.empty()) {
+    const std::filesystem::path recipe = parent_of(pattern) / "get.sh";
+    fail("{}: no such file{}", pattern,
+         std::filesystem::exists(recipe, unused) ? "; " + recipe.string() + " makes it" : "");
+  }
   // glob() sorts by locale; results must not depend on it.
   std::sort(paths.begin(), paths.end(), [](const auto& a, const auto& b) { return a.native() < b.native(); });
   return paths;

@@ -78,7 +78,7 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
 std::filesystem::path part_of(const std::filesystem::path& path);
 
 // A path that exists, as it is; else the paths matching a shell pattern (*, ?, [..]), sorted by name.
-// Throws Error when nothing matches.
+// Throws Error when nothing matches, and names the recipe get.sh where one lies in the folder.
 std::vector<std::filesystem::path> expand_glob(const std::string& pattern);
 
 // A 64-bit checksum that finds damage (it is no defence against forgery). It may be fed in pieces of any size: the

@@ -75,6 +75,10 @@ TEST_F(Files, FailuresNameTheFile) {
   EXPECT_EQ(message([] { read_file("/no/such"); }), "cannot open /no/such: No such file or directory");
   EXPECT_EQ(message([] { MappedFile("/no/such"); }), "cannot open /no/such: No such file or directory");
   EXPECT_EQ(message([] { expand_glob("/no/such*"); }), "/no/such*: no such file");
+  const std::string folder = dir_.string();
+  write_file_atomically(dir_ / "get.sh", "");
+  EXPECT_EQ(message([&] { expand_glob(folder + "/*.bin"); }),
+            folder + "/*.bin: no such file; " + folder + "/get.sh makes it");
   EXPECT_NE(message([&] { read_file(dir_); }).find("Is a directory"), std::string::npos);
   EXPECT_NE(message([] { write_file_atomically("/no/such", "x"); }).find("/no/such.part"), std::string::npos);
 }
