@@ -104,22 +104,24 @@ class Addresses {
   addrinfo* list_ = nullptr;
 };
 
-// All of this machine's addresses, where it knows both kinds; port 0 is any that is free. Throws Error.
+// At all of this machine's addresses, of both kinds where it has both; port 0 is any that is free. Throws Error.
 Socket listen_at(uint16_t port) {
-  Socket socket(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  const int no = 0, yes = 1;
   sockaddr_in6 six{};
   six.sin6_family = AF_INET6, six.sin6_port = htons(port);
   sockaddr_in four{};
   four.sin_family = AF_INET, four.sin_port = htons(port);
-  const bool both = static_cast<bool>(socket);
-  if (!both) socket = Socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  const int no = 0, yes = 1;
-  if (both) setsockopt(socket.fd(), IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
-  setsockopt(socket.fd(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-  if (bind(socket.fd(), both ? reinterpret_cast<sockaddr*>(&six) : reinterpret_cast<sockaddr*>(&four),
-           both ? sizeof six : sizeof four) ||
-      listen(socket.fd(), SOMAXCONN))
-    fail("rank 0 cannot listen there: {}", std::strerror(errno));
+  auto listen_as = [&](int family, const auto& address) {
+    Socket socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (family == AF_INET6) setsockopt(socket.fd(), IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
+    setsockopt(socket.fd(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    const bool listens = bind(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+                         listen(socket.fd(), SOMAXCONN) == 0;
+    return listens ? std::move(socket) : Socket();
+  };
+  Socket socket = listen_as(AF_INET6, six);
+  if (!socket) socket = listen_as(AF_INET, four);
+  if (!socket) fail("rank 0 cannot listen there: {}", std::strerror(errno));
   return socket;
 }
 
@@ -327,14 +329,14 @@ class TcpCommunicator : public Communicator {
 
   void find_rank_0(Place& place, const Launch& launch) {
     const auto deadline = Clock::now() + Seconds(timeout_seconds() + turn_seconds());
-    for (std::string why; Clock::now() < deadline; std::this_thread::sleep_for(pause_between_attempts)) {
+    for (std::string why;; std::this_thread::sleep_for(pause_between_attempts)) {
       try {
         peers_[0] = place.reach(launch, why);
         if (peers_[0]) return;
       } catch (const Error& error) {  // a name that is not known yet
         why = error.what();
       }
-      if (Clock::now() + pause_between_attempts > deadline)
+      if (Clock::now() > deadline)
         leave(fmt::format("{}: no rank 0 for {:g} s (ROWAN_TIMEOUT); {}", place.text(), timeout_seconds(), why));
     }
   }
