@@ -97,7 +97,7 @@ void check_shard(const fs::path& folder, const Json& entry) {
   if (shard.tokens() != entry.at("tokens").get<int64_t>())
     fail("{}: {} tokens; the manifest says {}", path.string(), shard.tokens(), entry["tokens"].dump());
   const std::string found = hex(hash64(shard.token_bytes()));
-  if (found != entry.at("checksum"))
+  if (found != entry.at("checksum").get<std::string>())
     fail("{}: damaged: the tokens have checksum {}, the manifest says {}", path.string(), found,
          entry["checksum"].dump());
   const int64_t documents = shard.index() ? shard.index()->size() : -1;
