@@ -155,9 +155,11 @@ class Backend {
   virtual void gelu_backward(Gelu kind, Tensor din, Tensor dout, Tensor in) = 0;
 
   // --- loss -----------------------------------------------------------------------------------------------------
-  // losses f32[N] = -log softmax(logits[n])[targets[n]] in nats, 0 where targets[n] is -100. With `gradient`,
-  // logits [N, V] are overwritten by grad_scale * (softmax - onehot), rows with target -100 by 0.
-  virtual void cross_entropy(Tensor losses, Tensor logits, Tensor targets, float grad_scale, bool gradient) = 0;
+  // losses f32[N] = -log softmax(logits[n])[targets[n]] in nats over the first `vocabulary` columns of logits [N,
+  // width], 0 where targets[n] is -100. With `gradient`, logits are overwritten by grad_scale * (softmax - onehot),
+  // rows with target -100 and the columns from `vocabulary` on by 0.
+  virtual void cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float grad_scale,
+                             bool gradient) = 0;
 
   // --- optimizers -----------------------------------------------------------------------------------------------
   // Formulas stand beside the rules in kernels/optimizer_rules.h. All slots of one call share their dtypes, and

@@ -292,11 +292,12 @@ void gelu_backward(Tensor din, Tensor dout, Tensor in) {
   op.same("din", din, in);
 }
 
-void cross_entropy(Tensor losses, Tensor logits, Tensor targets) {
+void cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary) {
   Op op("cross_entropy");
   op.compute("logits", logits);
   op.rank("logits", logits, 2);
-  op.positive("the width of logits", logits.dim(1));
+  if (vocabulary < 1 || vocabulary > logits.dim(1))
+    fail("cross_entropy: vocabulary is {}, must be 1 to {}, the width of logits", vocabulary, logits.dim(1));
   op.is("losses", losses, DType::f32, {logits.dim(0)});
   op.is("targets", targets, DType::i32, {logits.dim(0)});
 }

@@ -37,7 +37,7 @@ void swiglu_forward(Tensor out, Tensor gate_up);
 void swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up);
 void gelu_forward(Tensor out, Tensor in);
 void gelu_backward(Tensor din, Tensor dout, Tensor in);
-void cross_entropy(Tensor losses, Tensor logits, Tensor targets);
+void cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary);
 
 void adamw(const std::vector<OptimizerSlot>& slots);
 void normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule);

@@ -60,7 +60,8 @@ class CpuBackend final : public Backend {
   void gelu_forward(Gelu kind, Tensor out, Tensor in) override;
   void gelu_backward(Gelu kind, Tensor din, Tensor dout, Tensor in) override;
 
-  void cross_entropy(Tensor losses, Tensor logits, Tensor targets, float grad_scale, bool gradient) override;
+  void cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float grad_scale,
+                     bool gradient) override;
 
   void adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule) override;
   void normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule) override;

@@ -35,11 +35,9 @@ double sum_of_exponentials(const T* x, float shift, int64_t count) {
 }
 
 template <typename T>
-float row_loss(T* logits, int64_t vocabulary, int32_t target, float grad_scale, bool gradient) {
-  if (target == -100) {
-    if (gradient) std::fill(logits, logits + vocabulary, T{});
-    return 0.0f;
-  }
+float row_loss(T* logits, int64_t width, int64_t vocabulary, int32_t target, float grad_scale, bool gradient) {
+  if (gradient) std::fill(logits + (target == -100 ? 0 : vocabulary), logits + width, T{});
+  if (target == -100) return 0.0f;
   float shift = largest(logits, vocabulary), chosen = cpu::load(logits[target]);
   double total = sum_of_exponentials(logits, shift, vocabulary);
   if (gradient) {
@@ -54,17 +52,18 @@ float row_loss(T* logits, int64_t vocabulary, int32_t target, float grad_scale, 
 
 }  // namespace
 
-void CpuBackend::cross_entropy(Tensor losses, Tensor logits, Tensor targets, float grad_scale, bool gradient) {
-  check::cross_entropy(losses, logits, targets);
+void CpuBackend::cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float grad_scale,
+                               bool gradient) {
+  check::cross_entropy(losses, logits, targets, vocabulary);
   const int32_t* ids = targets.as<int32_t>();
-  int64_t vocabulary = logits.cols();
+  int64_t width = logits.cols();
   check::token_ids("cross_entropy", ids, targets.numel(), vocabulary, true);
   cpu::with_dtype(logits.dtype, [&](auto type) {
     using T = decltype(type);
     int64_t grain = cpu::rows_per_piece(vocabulary);
     cpu::parallel_ranges(threads_, logits.rows(), grain, [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n)
-        losses.as<float>()[n] = row_loss(logits.as<T>() + n * vocabulary, vocabulary, ids[n], grad_scale, gradient);
+        losses.as<float>()[n] = row_loss(logits.as<T>() + n * width, width, vocabulary, ids[n], grad_scale, gradient);
     });
   });
 }

@@ -23,9 +23,9 @@ __device__ __forceinline__ float exponential(float x) {
 }
 
 template <typename T>
-__global__ void cross_entropy_kernel(float* losses, T* all_logits, const int* targets, int64_t vocabulary,
-                                     float grad_scale, bool gradient, int* bad_id) {
-  T* logits = all_logits + blockIdx.x * vocabulary;
+__global__ void cross_entropy_kernel(float* losses, T* all_logits, const int* targets, int64_t width,
+                                     int64_t vocabulary, float grad_scale, bool gradient, int* bad_id) {
+  T* logits = all_logits + blockIdx.x * width;
   int target = targets[blockIdx.x];
   bool bad = target != ignored && (target < 0 || target >= vocabulary);
   if (bad && threadIdx.x == 0) {
@@ -35,7 +35,7 @@ __global__ void cross_entropy_kernel(float* losses, T* all_logits, const int* ta
   if (bad || target == ignored) {
     if (threadIdx.x == 0) losses[blockIdx.x] = 0.0f;
     if (!gradient) return;
-    for_row(logits, vocabulary, [&](int64_t i, auto w) {
+    for_row(logits, width, [&](int64_t i, auto w) {
       float zeros[decltype(w)::value] = {};
       store(logits + i, zeros);
     });
@@ -72,20 +72,21 @@ __global__ void cross_entropy_kernel(float* losses, T* all_logits, const int* ta
     }
     store(logits + i, x);
   });
+  for (int64_t i = vocabulary + threadIdx.x; i < width; i += blockDim.x) logits[i] = from_float<T>(0.0f);
 }
 
 }  // namespace
 
-void CudaBackend::cross_entropy(Tensor losses, Tensor logits, Tensor targets, float grad_scale, bool gradient) {
-  check::cross_entropy(losses, logits, targets);
+void CudaBackend::cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float grad_scale,
+                                bool gradient) {
+  check::cross_entropy(losses, logits, targets, vocabulary);
   Operation operation(*this, "cross_entropy", logits);
   if (logits.rows() == 0) return;
-  int64_t vocabulary = logits.cols();
   unsigned block = unsigned(std::clamp<int64_t>(ceil_div(vocabulary, 8 * warp_size) * warp_size, warp_size, 1024));
   with_dtype(logits.dtype, [&](auto type) {
     using T = decltype(type);
     launch(cross_entropy_kernel<T>, unsigned(logits.rows()), block, 0, losses.as<float>(), logits.as<T>(),
-           targets.as<int>(), vocabulary, grad_scale, gradient, bad_id_);
+           targets.as<int>(), logits.cols(), vocabulary, grad_scale, gradient, bad_id_);
   });
 }
 

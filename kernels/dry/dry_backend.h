@@ -97,7 +97,8 @@ class DryBackend final : public Backend {
   void swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up) override;
   void gelu_forward(Gelu kind, Tensor out, Tensor in) override;
   void gelu_backward(Gelu kind, Tensor din, Tensor dout, Tensor in) override;
-  void cross_entropy(Tensor losses, Tensor logits, Tensor targets, float grad_scale, bool gradient) override;
+  void cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float grad_scale,
+                     bool gradient) override;
 
   void adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule) override;
   void normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule) override;

@@ -162,8 +162,8 @@ void DryBackend::gelu_backward(Gelu, Tensor din, Tensor dout, Tensor in) {
   count(OpFamily::activation, {dout, in}, {din});
 }
 
-void DryBackend::cross_entropy(Tensor losses, Tensor logits, Tensor targets, float, bool gradient) {
-  check::cross_entropy(losses, logits, targets);
+void DryBackend::cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float, bool gradient) {
+  check::cross_entropy(losses, logits, targets, vocabulary);
   count(OpFamily::loss, {logits, targets}, {losses, gradient ? logits : Tensor()});
 }
 

@@ -31,6 +31,9 @@ struct ModelConfig {
   AttentionShape attention(int64_t batch, int64_t seq, int64_t layer) const;
   // Columns of the first MLP product: gate and up, or GPT-2's c_fc.
   int64_t mlp_in_width() const { return swiglu ? 2 * intermediate : intermediate; }
+  // Columns of the logits: the vocabulary and up to 7 more, whose weights are zeros. GPUs multiply rows fast whose
+  // length is a multiple of 16 bytes, and 50257 is odd.
+  int64_t logit_width() const { return (vocabulary + 7) / 8 * 8; }
 };
 
 // Reads a Hugging Face style object. Unknown keys, values this transformer cannot honour (rope_scaling, dropout,

@@ -23,6 +23,11 @@ class Builder {
   void matrix(const std::string& name, int64_t out, int64_t in, double std, bool aligned = true) {
     add(name + ".weight", Role::matrix, {out, in}, 0, std, aligned);
   }
+  // The rows that the logits' width adds lie behind it.
+  void words(const std::string& name, Role role) {
+    add(name, role, {config_.vocabulary, config_.hidden}, 0, config_.init_std);
+    table_.leave_room((config_.logit_width() - config_.vocabulary) * config_.hidden);
+  }
   void norm(const std::string& name) {
     add(name + ".weight", Role::norm, {config_.hidden}, 1, 0);
     if (config_.bias) add(name + ".bias", Role::bias, {config_.hidden}, 0, 0);
@@ -38,7 +43,7 @@ class Builder {
   void llama() {
     const ModelConfig& c = config_;
     const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
-    add("model.embed_tokens.weight", Role::embedding, {c.vocabulary, c.hidden}, 0, c.init_std);
+    words("model.embed_tokens.weight", Role::embedding);
     for (int64_t l = 0; l < c.layers; ++l) {
       block_ = static_cast<int>(l) + 1;
       const std::string layer = "model.layers." + std::to_string(l) + ".";
@@ -54,13 +59,13 @@ class Builder {
     }
     block_ = static_cast<int>(c.layers) + 1;
     norm("model.norm");
-    if (!c.tied) add("lm_head.weight", Role::head, {c.vocabulary, c.hidden}, 0, c.init_std);
+    if (!c.tied) words("lm_head.weight", Role::head);
   }
 
   void gpt2() {
     const ModelConfig& c = config_;
     const std::string model = "transformer.";
-    add(model + "wte.weight", Role::embedding, {c.vocabulary, c.hidden}, 0, c.init_std);
+    words(model + "wte.weight", Role::embedding);
     add(model + "wpe.weight", Role::embedding, {c.positions, c.hidden}, 0, c.init_std);
     for (int64_t l = 0; l < c.layers; ++l) {
       block_ = static_cast<int>(l) + 1;
@@ -84,7 +89,7 @@ class Builder {
     }
     block_ = static_cast<int>(c.layers) + 1;
     norm(model + "ln_f");
-    if (!c.tied) add("lm_head.weight", Role::head, {c.vocabulary, c.hidden}, 0, c.init_std);
+    if (!c.tied) words("lm_head.weight", Role::head);
   }
 
   const ModelConfig& config_;

@@ -12,7 +12,7 @@ namespace rowan {
 
 int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype) {
   constexpr int64_t bytes = int64_t{128} << 20;
-  int64_t rows = std::clamp<int64_t>(bytes / (config.vocabulary * static_cast<int64_t>(size_of(dtype))), 1, tokens);
+  int64_t rows = std::clamp<int64_t>(bytes / (config.logit_width() * static_cast<int64_t>(size_of(dtype))), 1, tokens);
   int64_t pieces = (tokens + rows - 1) / rows;
   return (tokens + pieces - 1) / pieces;
 }
@@ -56,7 +56,7 @@ void Model::bind() {
   auto find = [&](const Placement& place, Tensor flat, const std::string& name) {
     return flat.empty() ? Tensor() : place.in(flat, table_.find(name));
   };
-  // `rows` of a parameter and of those that lie behind it, as one tensor.
+  // `rows` of a parameter and of what lies behind it, as one tensor.
   auto joined = [&](const Placement& place, Tensor flat, const std::string& name, int64_t rows) {
     if (flat.empty()) return Tensor();
     Parameter all = table_.find(name);
@@ -81,11 +81,12 @@ void Model::bind() {
   };
   auto ends = [&](const Placement& place, Tensor flat) {
     Ends e;
-    e.tokens = find(place, flat, model + (llama ? "embed_tokens.weight" : "wte.weight"));
+    const std::string tokens = model + (llama ? "embed_tokens.weight" : "wte.weight");
+    e.tokens = find(place, flat, tokens);
     if (!c.rope) e.positions = find(place, flat, model + "wpe.weight");
     e.norm = find(place, flat, model + (llama ? "norm.weight" : "ln_f.weight"));
     if (c.bias) e.norm_bias = find(place, flat, model + "ln_f.bias");
-    e.head = c.tied ? e.tokens : find(place, flat, "lm_head.weight");
+    e.head = joined(place, flat, c.tied ? tokens : "lm_head.weight", c.logit_width());
     return e;
   };
   blocks_.resize(static_cast<size_t>(c.layers));
@@ -147,7 +148,7 @@ void Model::take_activations() {
   losses_ = memory.take(DType::f32, {n});
 
   branch_ = workspace_.take(type, {n, c.hidden});
-  logits_ = workspace_.take(type, {logit_chunk_rows(c, n, type), c.vocabulary});
+  logits_ = workspace_.take(type, {logit_chunk_rows(c, n, type), c.logit_width()});
   if (options_.training) {
     d_residual_ = workspace_.take(type, {n, c.hidden});
     d_normed_ = workspace_.take(type, {n, c.hidden});

@@ -76,10 +76,8 @@ class Model {
   // The forward of tokens i32[count] at positions [begin, begin + count) of a growing sequence, of which the positions
   // before have been through this or forward(). Weights multiply the new rows only; attention is done again for all.
   void forward_next(Tensor tokens, int64_t begin);
-  // Logits of rows [begin, begin + count) of the micro-batch; count <= logit_rows(). The tensor is valid until the next
-  // call.
-  Tensor logits(int64_t begin, int64_t count);
-  int64_t logit_rows() const { return logits_.dim(0); }
+  // Logits [vocabulary] behind one row of the micro-batch that has been through forward().
+  std::vector<float> logits(int64_t row);
 
  private:
   struct Block;
@@ -118,7 +116,7 @@ class Model {
   Tensor rope_table_;
   Tensor branch_;                                                  // [N, C]
   Tensor final_sum_, final_out_, final_mean_, final_rstd_;         // [N, C], f32[N]
-  Tensor logits_, losses_;                                         // [rows, V], f32[N]
+  Tensor logits_, losses_;                                         // [rows, logit_width], f32[N]
   Tensor d_residual_, d_normed_, d_attention_, d_wide_, d_inner_;  // gradients of activations
   struct Ends {
     Tensor tokens, positions, norm, norm_bias, head;

@@ -37,6 +37,9 @@ class ParameterTable {
   // added without it lie back to back, so that q, k, v (or gate, up) can be multiplied as one matrix.
   void add(Parameter parameter, bool aligned = true);
 
+  // Elements that belong to no parameter, behind the last one.
+  void leave_room(int64_t elements) { elements_ += elements; }
+
   const std::vector<Parameter>& parameters() const { return parameters_; }
   // Throws Error naming the nearest parameter.
   const Parameter& find(const std::string& name) const;

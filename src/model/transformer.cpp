@@ -1,5 +1,6 @@
 // The forward and the backward pass.
 #include "base/error.h"
+#include "kernels/floats.h"
 #include "model/block.h"
 #include "model/model.h"
 
@@ -77,22 +78,25 @@ void Model::forward_mlp(const Block& b) {
   backend_.linear_forward(branch_.slice(0, b.inner.dim(0)), b.inner, b.weight.down, b.weight.down_bias);
 }
 
-Tensor Model::logits(int64_t begin, int64_t count) {
-  Tensor rows = logits_.slice(0, count);
-  backend_.linear_forward(rows, final_out_.slice(begin, count), weight_.head, Tensor());
-  return rows;
+std::vector<float> Model::logits(int64_t row) {
+  Tensor wide = logits_.slice(0, 1);
+  backend_.linear_forward(wide, final_out_.slice(row, 1), weight_.head, Tensor());
+  std::vector<float> values(static_cast<size_t>(wide.numel()));
+  download_floats(backend_, values.data(), wide);
+  values.resize(static_cast<size_t>(config_.vocabulary));
+  return values;
 }
 
 // Logits exist only in pieces; each piece is turned into its own gradient and consumed at once.
 Tensor Model::head_loss(Tensor targets, float grad_scale, bool gradient) {
   const int64_t n = options_.batch * options_.seq;
-  for (int64_t begin = 0; begin < n; begin += logit_rows()) {
-    const int64_t count = std::min(logit_rows(), n - begin);
+  for (int64_t begin = 0; begin < n; begin += logits_.dim(0)) {
+    const int64_t count = std::min(logits_.dim(0), n - begin);
     Tensor logits = logits_.slice(0, count);
     Tensor normed = final_out_.slice(begin, count);
     backend_.linear_forward(logits, normed, weight_.head, Tensor());
-    backend_.cross_entropy(losses_.slice(begin, count), logits, targets.view({n}).slice(begin, count), grad_scale,
-                           gradient);
+    backend_.cross_entropy(losses_.slice(begin, count), logits, targets.view({n}).slice(begin, count),
+                           config_.vocabulary, grad_scale, gradient);
     if (gradient) {
       backend_.linear_backward_input(d_normed_.slice(begin, count), logits, weight_.head, false);
       backend_.linear_backward_weight(d_.head, Tensor(), logits, normed);

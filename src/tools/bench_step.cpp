@@ -36,7 +36,7 @@ double model_product_rate(Backend& backend, const ModelConfig& config, const Mod
   measure(tokens, config.hidden, config.mlp_in_width(), config.layers);
   measure(tokens, config.intermediate, config.hidden, config.layers);
   const int64_t rows = logit_chunk_rows(config, tokens, options.compute);
-  measure(rows, config.hidden, config.vocabulary, (tokens + rows - 1) / rows);
+  measure(rows, config.hidden, config.logit_width(), (tokens + rows - 1) / rows);
   return flops / seconds;
 }
 

@@ -162,9 +162,10 @@ void RecordingBackend::gelu_backward(Gelu kind, Tensor din, Tensor dout, Tensor 
   record("gelu_backward", {din, dout, in}, [=](Backend& b) { b.gelu_backward(kind, din, dout, in); });
 }
 
-void RecordingBackend::cross_entropy(Tensor losses, Tensor logits, Tensor targets, float grad_scale, bool gradient) {
+void RecordingBackend::cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float grad_scale,
+                                     bool gradient) {
   record("cross_entropy", {losses, logits, targets, gradient ? logits : Tensor()},
-         [=](Backend& b) { b.cross_entropy(losses, logits, targets, grad_scale, gradient); });
+         [=](Backend& b) { b.cross_entropy(losses, logits, targets, vocabulary, grad_scale, gradient); });
 }
 
 void RecordingBackend::adamw(const Slots& slots, const AdamWRule& rule) {

@@ -58,9 +58,7 @@ std::vector<float> Predictor::operator()(std::span<const int32_t> tokens) {
   backend_.upload(input, fresh.data());
   model_.forward_next(input, static_cast<int64_t>(seen_.size()));
   seen_.insert(seen_.end(), fresh.begin(), fresh.end());
-  std::vector<float> logits(static_cast<size_t>(vocabulary));
-  backend_.download(logits.data(), model_.logits(static_cast<int64_t>(seen_.size()) - 1, 1));
-  return logits;
+  return model_.logits(static_cast<int64_t>(seen_.size()) - 1);
 }
 
 }  // namespace rowan

@@ -61,7 +61,9 @@ TEST(Checks, OfAttentionActivationsAndLoss) {
   });
   expect_error("gelu_forward: out is bf16[4, 6], must be f32[4, 6]", [&] { b.gelu_forward(Gelu::erf, narrow, x); });
   expect_error("gelu_backward: dout is missing", [&] { b.gelu_backward(Gelu::erf, x, Tensor(), x); });
-  expect_error("cross_entropy: losses is f32[4, 6], must be f32[4]", [&] { b.cross_entropy(x, x, ids, 1, false); });
+  expect_error("cross_entropy: losses is f32[4, 6], must be f32[4]", [&] { b.cross_entropy(x, x, ids, 6, 1, false); });
+  expect_error("cross_entropy: vocabulary is 7, must be 1 to 6, the width of logits",
+               [&] { b.cross_entropy(losses, x, ids, 7, 1, false); });
 }
 
 }  // namespace
