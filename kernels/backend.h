@@ -139,7 +139,7 @@ class Backend {
 
   // --- attention ------------------------------------------------------------------------------------------------
   // out [N, heads * head_dim], log_sum_exp f32[batch, heads, seq] (kept for the backward), qkv [N, qkv_width].
-  // Blocked with a streaming softmax: nothing of size seq x seq is stored.
+  // Ours are blocked, with a streaming softmax: nothing of size seq x seq is stored (cuDNN's backward may).
   virtual void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) = 0;
   virtual void attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                   const AttentionShape& shape) = 0;
