@@ -59,7 +59,7 @@ void sum_parts(T* out, const std::vector<const std::byte*>& parts, int64_t n) {
   }
 }
 
-class MpiCommunicator : public Communicator {
+class MpiCommunicator final : public Communicator {
  public:
   MpiCommunicator(int rank, int size, int local_rank) : Communicator(rank, size, local_rank) {}
 

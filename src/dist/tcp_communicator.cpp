@@ -21,7 +21,7 @@ constexpr auto pause_between_attempts = std::chrono::milliseconds(50);
 // Takes the place of a length: whoever sends it leaves, and a message about it has been printed.
 constexpr uint64_t farewell = UINT64_MAX;
 
-class TcpCommunicator : public Communicator {
+class TcpCommunicator final : public Communicator {
  public:
   TcpCommunicator(const Launch& launch, const std::string& address)
       : Communicator(launch.rank, launch.size, launch.local_rank), peers_(launch.size) {
