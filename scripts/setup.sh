@@ -19,7 +19,7 @@ if ! command -v apt-get >/dev/null; then
 fi
 sudo=
 if [ "$(id -u)" -ne 0 ]; then
-  command -v sudo >/dev/null || { echo "setup: missing ${missing[*]}; run as root or install sudo" >&2; exit 2; }
+  command -v sudo >/dev/null || { echo "setup: no sudo; as root: apt-get install ${missing[*]}" >&2; exit 2; }
   sudo=sudo
 fi
 echo "setup: installing ${missing[*]}" >&2

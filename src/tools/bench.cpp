@@ -4,7 +4,7 @@
 namespace rowan {
 
 CLI::App* add_bench(CLI::App& app) {
-  CLI::App* bench = app.add_subcommand("bench", "measures speed against ceilings measured in the same run");
+  CLI::App* bench = app.add_subcommand("bench", "measure speed, against ceilings measured in the same run");
   bench->require_subcommand(1);
   add_bench_kernels(*bench);
   add_bench_loader(*bench);

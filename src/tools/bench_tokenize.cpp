@@ -87,7 +87,7 @@ void run(const Arguments& arguments) {
 void add_bench_tokenize(CLI::App& bench) {
   auto arguments = std::make_shared<Arguments>();
   arguments->threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  CLI::App* command = bench.add_subcommand("tokenize", "Text to tokens, in memory");
+  CLI::App* command = bench.add_subcommand("tokenize", "text to tokens, in memory");
   command->add_option("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE or sentencepiece:FILE")->required();
   command->add_option("inputs", arguments->inputs, "Files or patterns, as for `rowan tokenize`")->required();
   command->add_option("--field", arguments->field, "JSONL: the field that holds the text")->capture_default_str();

@@ -99,7 +99,7 @@ void compare(const std::vector<std::string>& folders) {
 
 CLI::App* add_compare(CLI::App& app) {
   auto folders = std::make_shared<std::vector<std::string>>();
-  CLI::App* command = app.add_subcommand("compare", "what several runs came to, in one table");
+  CLI::App* command = app.add_subcommand("compare", "show what several runs came to, in one table");
   command->add_option("RUN", *folders, "run directories")->required();
   command->callback([folders] { compare(*folders); });
   return command;

@@ -75,7 +75,7 @@ void run(const Options& options) {
 
 CLI::App* add_eval(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("eval", "the validation loss of a run, or its score in a task");
+  CLI::App* command = app.add_subcommand("eval", "compute the validation loss of a run, or its score in a task");
   command->add_option("RUN", options->run, "run directory")->required();
   command->add_option("--data", options->data, "shards (a glob) instead of the run's validation data");
   command->add_option("--task", options->task, "score a task instead: hellaswag FILE")->expected(2);

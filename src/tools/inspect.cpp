@@ -163,7 +163,7 @@ CLI::App* add_inspect(CLI::App& app) {
                                                       {"nanogpt", ShardFormat::nanogpt},
                                                       {"datatrove", ShardFormat::datatrove},
                                                       {"megatron", ShardFormat::megatron}};
-  CLI::App* command = app.add_subcommand("inspect", "tells what a file is, what is in it and what is wrong with it");
+  CLI::App* command = app.add_subcommand("inspect", "tell what a file is, what is in it and what is wrong with it");
   command->add_option("file", settings->file, "token shard, checkpoint, safetensors, tokenizer, evaluation set ...")
       ->required();
   command->add_option("--tokenizer", settings->tokenizer,

@@ -52,7 +52,8 @@ void show(const std::string& name) {
 
 CLI::App* add_optimizers(CLI::App& app) {
   auto name = std::make_shared<std::string>();
-  CLI::App* command = app.add_subcommand("optimizers", "the optimizer recipes, or one of them: rule, paper, switches");
+  CLI::App* command =
+      app.add_subcommand("optimizers", "list the optimizer recipes, or explain one: rule, paper, switches");
   command->add_option("name", *name, "recipe");
   command->callback([name] {
     if (name->empty())

@@ -54,7 +54,7 @@ void run(const Options& options) {
 
 CLI::App* add_plan(CLI::App& app) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("plan", "memory, FLOPs and traffic of a run, without running it");
+  CLI::App* command = app.add_subcommand("plan", "count memory, FLOPs and traffic of a run, without running it");
   command->add_option("CONFIG", options->config, "JSON file")->required();
   command->add_option("--set", options->overrides, "path=value; may be repeated")
       ->type_name("PATH=VALUE")

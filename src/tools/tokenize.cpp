@@ -113,7 +113,7 @@ CLI::App* add_tokenize(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   TokenizeOptions& options = arguments->options;
   options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  CLI::App* command = app.add_subcommand("tokenize", "Turn text into shards of tokens");
+  CLI::App* command = app.add_subcommand("tokenize", "turn text into shards of tokens");
   command->add_option("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE or sentencepiece:FILE")->required();
   command->add_option("--out", options.out, "Folder for the shards; an interrupted run in it is continued")->required();
   command
