@@ -13,7 +13,8 @@
 #
 # cuDNN's attention is checked and timed beside ours where cuDNN is (CUDNN_HOME, or CUDA's folder) and the headers of its
 # frontend are: CUDNN_FRONTEND_HOME, or .cudnn_frontend/include (from github.com/NVIDIA/cudnn-frontend or PyPI's
-# nvidia-cudnn-frontend). ROWAN_GOLDEN names a folder with more golden cases. Parts whose tools are missing are skipped and say so.
+# nvidia-cudnn-frontend). ROWAN_GOLDEN names a folder with more golden cases. Parts whose tools are missing are skipped
+# and say so.
 # Exit code: 0 all well, 1 a check failed, 2 nothing could be run.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
