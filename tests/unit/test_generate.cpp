@@ -94,7 +94,8 @@ TEST_F(RunFolderTest, PredictorSeesTheLastWindow) {
   model.forward(input);
   const std::vector<float> expected = model.logits(4);
   ASSERT_EQ(expected.size(), 257u);
-  for (size_t i = 0; i < expected.size(); ++i) EXPECT_FLOAT_EQ(logits[i], expected[i]);
+  // Products of 5 rows and of 16 may sum in another order.
+  for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(logits[i], expected[i], 1e-5);
 
   std::vector<int32_t> longer(40, 7);
   const std::vector<float> whole = predict(longer);
