@@ -25,7 +25,7 @@ build-test:
 	@cmake --build build-test -j $(JOBS)
 
 test: build-test
-	@ctest --test-dir build-test -LE long -j $$(($(JOBS) + 1)) --output-on-failure </dev/null  # some tests only wait
+	@ctest --test-dir build-test -LE long -j $(JOBS) --output-on-failure </dev/null
 
 test-long: build-test
 	@ctest --test-dir build-test -L long -j $(JOBS) --output-on-failure </dev/null

@@ -199,7 +199,7 @@ class Ranks : public CommandTest {
         continue;
       }
       ++kills;
-      EXPECT_LT(seconds_until_all_ended(processes, begin), 20) << read_file(dir_ / "log");
+      EXPECT_LT(seconds_until_all_ended(processes, begin), 10) << read_file(dir_ / "log");
       // Every checkpoint there is whole, and none is lost.
       for (const fs::path& checkpoint : list_checkpoints(checkpoints))
         EXPECT_NO_THROW(verify_checkpoint(checkpoint)) << checkpoint;
@@ -226,7 +226,7 @@ class Ranks : public CommandTest {
     const auto stopped = Clock::now();
     EXPECT_EQ(wait_for(launcher, 60), 2);
     EXPECT_GT(seconds_since(stopped), 2.9);
-    EXPECT_LT(seconds_until_all_ended(processes, stopped), 25)
+    EXPECT_LT(seconds_until_all_ended(processes, stopped), 15)
         << "ROWAN_TIMEOUT, the roll call, and what mpirun takes to end the rest";
     const std::string log = read_file(dir_ / "log"), silent = fmt::format(": rank {} has been silent for 3 s", rank);
     EXPECT_NE(log.find(fmt::format("rowan: rank {}{}", rank == 0 ? 1 : 0, silent)), std::string::npos) << log;
@@ -257,7 +257,7 @@ TEST_F(Ranks, ALoopGoesOnByItself) {
   const std::vector<pid_t> ranks = children_of(processes[0]);
   ASSERT_EQ(ranks.size(), 2) << read_file(dir_ / "log");
   kill(ranks[1], SIGKILL);
-  EXPECT_EQ(wait_for(script, 300), 0);
+  EXPECT_EQ(wait_for(script, 100), 0);
   const std::string log = read_file(dir_ / "log");
   EXPECT_NE(log.find("going on from the newest checkpoint"), std::string::npos) << log;
   EXPECT_NE(log.find("resumed from"), std::string::npos) << log;
