@@ -41,7 +41,7 @@ bench: build
 	build/rowan bench step
 
 format:
-	@find src kernels tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' | xargs clang-format -i
+	@find src kernels tests -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inc' | xargs clang-format -i
 
 lint:
 	@scripts/lint.sh --strict

@@ -12,7 +12,7 @@ complain() { echo "lint: $*" >&2; bad=1; }
 sources=() texts=()
 while IFS= read -r file; do
   case $file in
-    *.h | *.cpp | *.cu | *.cuh) sources+=("$file") texts+=("$file") ;;
+    *.h | *.cpp | *.cu | *.cuh | *.inc) sources+=("$file") texts+=("$file") ;;
     *.py | *.sh | *.txt | *.cmake | *.md | Makefile | .ci/*) texts+=("$file") ;;
   esac
 done < <(find Makefile CMakeLists.txt *.md .ci configs data kernels papers scripts src tests -type f 2>/dev/null | sort)
@@ -31,7 +31,7 @@ if found=$(grep -nE '(^|[^A-Za-z0-9_.}/-])/(wor[k]|hom[e]|roo[t]|User[s])/' "${t
 fi
 
 if clang-format --version 2>/dev/null | grep -q "version $formatter\."; then
-  unformatted=$(clang-format --dry-run "${sources[@]}" 2>&1 | grep -o '^[^:]*' | grep -E '\.(h|cpp|cu|cuh)$' | sort -u || true)
+  unformatted=$(clang-format --dry-run "${sources[@]}" 2>&1 | grep -o '^[^:]*' | grep -E '\.(h|cpp|cu|cuh|inc)$' | sort -u || true)
   if [ -n "$unformatted" ]; then
     echo "lint: formatting differs, run make format:" $unformatted >&2
     [ "${1:-}" != --strict ] || bad=1
