@@ -44,8 +44,11 @@ float half_to_float(uint16_t half) {
 
 template <typename From, typename Convert>
 void convert_all(const StoredTensor& tensor, float* out, Convert convert) {
-  const From* from = reinterpret_cast<const From*>(tensor.data);
-  for (int64_t i = 0, n = tensor.numel(); i < n; ++i) out[i] = convert(from[i]);
+  for (int64_t i = 0, n = tensor.numel(); i < n; ++i) {
+    From value;
+    std::memcpy(&value, tensor.data + i * sizeof value, sizeof value);
+    out[i] = convert(value);
+  }
 }
 
 }  // namespace
@@ -114,8 +117,6 @@ SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_
       if (end > data_bytes) fail("its bytes end at {}, the file's at {}", end, data_bytes);
       if (end - begin != tensor.bytes())
         fail("{} takes {} bytes, data_offsets give {}", tensor.describe(), tensor.bytes(), end - begin);
-      if ((header_bytes_ + begin) % safetensors_element_bytes(tensor.dtype) != 0)
-        fail("its bytes begin at {}, which is not aligned for {}", header_bytes_ + begin, tensor.dtype);
       tensor.data = file_.data() + header_bytes_ + begin;
       tensors_.push_back(std::move(tensor));
     } catch (const Error& error) {
@@ -252,6 +253,10 @@ TensorFiles::TensorFiles(const std::filesystem::path& folder, const std::string&
       if (!file_of_.contains(tensor.name) || file_of(tensor.name) != file.path())
         fail("{}: tensor '{}' of {} is not listed", where, tensor.name, file.path().filename().string());
 }
+
+TensorFiles::TensorFiles(const std::filesystem::path& file)
+    : TensorFiles(file.parent_path(),
+                  file.filename().string().substr(0, file.filename().string().rfind(".safetensors"))) {}
 
 std::vector<std::string> TensorFiles::names() const {
   std::vector<std::string> result;

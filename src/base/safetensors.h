@@ -32,11 +32,11 @@ struct TensorInfo {
 };
 
 struct StoredTensor : TensorInfo {
-  const std::byte* data = nullptr;  // aligned to the element size
+  const std::byte* data = nullptr;  // not aligned in files whose header is not padded, as many published ones are
 };
 
 // A mapped file, checked when it is opened: the header must be complete and well formed, and the byte ranges must
-// match the shapes, be aligned and tile the rest of the file exactly. Throws Error naming the file and the tensor.
+// match the shapes and tile the rest of the file exactly. Throws Error naming the file and the tensor.
 class SafeTensors {
  public:
   explicit SafeTensors(const std::filesystem::path& path);
@@ -96,7 +96,11 @@ class SafeTensorsWriter {
 class TensorFiles {
  public:
   TensorFiles(const std::filesystem::path& folder, const std::string& stem);
+  // `file`: the .safetensors or the .safetensors.index.json itself.
+  explicit TensorFiles(const std::filesystem::path& file);
 
+  // The one file, or the index of several.
+  const std::filesystem::path& path() const { return place_; }
   const std::vector<SafeTensors>& files() const { return files_; }
   // Sorted.
   std::vector<std::string> names() const;

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <set>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -157,24 +156,6 @@ void verify_checkpoint(const fs::path& checkpoint) {
   const Json& files = field(manifest, "files", path);
   field(files, "state.json", path);
   for (const auto& [name, entry] : files.items()) verify_file(checkpoint / name, entry, path);
-}
-
-void expect_tensors(const TensorFiles& files, const std::vector<TensorInfo>& wanted, const std::string& kind) {
-  std::set<std::string> extra;
-  for (const std::string& name : files.names()) extra.insert(name);
-  for (const TensorInfo& tensor : wanted) {
-    if (!files.has(tensor.name))
-      fail("{}: no tensor '{}', which this {} has: a checkpoint of another {}", files.files()[0].path().string(),
-           tensor.name, kind, kind);
-    const StoredTensor& found = files.find(tensor.name);
-    if (found.shape != tensor.shape)
-      fail("{}: tensor '{}' is {}, this {} has [{}]: a checkpoint of another {}", files.file_of(tensor.name).string(),
-           tensor.name, found.describe(), kind, fmt::join(tensor.shape, ", "), kind);
-    extra.erase(tensor.name);
-  }
-  if (!extra.empty())
-    fail("{}: tensor '{}' is not part of this {}: a checkpoint of another {}", files.file_of(*extra.begin()).string(),
-         *extra.begin(), kind, kind);
 }
 
 std::vector<fs::path> list_checkpoints(const fs::path& folder) {

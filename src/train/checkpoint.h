@@ -68,10 +68,6 @@ class Checkpoint {
 // Throws Error naming the file, and the tensor where it is one, whose bytes are not those of the manifest.
 void verify_checkpoint(const std::filesystem::path& checkpoint);
 
-// Throws Error naming file and tensor unless `files` holds exactly the wanted tensors in their shapes; dtypes may
-// differ. `kind` is for the message: "model" or "optimizer".
-void expect_tensors(const TensorFiles& files, const std::vector<TensorInfo>& wanted, const std::string& kind);
-
 // The checkpoints in RUN/checkpoints, newest first; empty when there is no such folder.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& folder);
 

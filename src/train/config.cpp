@@ -43,7 +43,7 @@ RunConfig parse_run(JsonObject run) {
   RunConfig result;
   result.dir = run.string("dir");
   if (result.dir.empty()) run.fail("dir", "is empty");
-  result.steps = run.integer("steps", {}, 1, most);
+  result.steps = run.integer("steps", {}, 0, most);
   result.seed = static_cast<uint64_t>(run.integer("seed", 42, 0));
   result.log_every = run.integer("log_every", 10, 1);
   result.eval_every = run.integer("eval_every", 0, 0);
@@ -93,13 +93,15 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   } else {
     config.model = parse_model(root.object("model", true));
   }
+  config.init = root.string("init", "");
   config.tokenizer = root.string("tokenizer", "");
   config.data = parse_data(root.object("data", true));
   config.batch = parse_batch(root.object("batch", true));
   config.run = parse_run(root.object("run", true));
   config.optimizer = parse_optimizer(root.object("optimizer", true));
   check_routing(root.object("optimizer"), config.optimizer, parameter_table(config.model));
-  config.schedule = parse_schedule(root.object("schedule"), config.run.steps);
+  // Where there are no steps, a schedule that some were meant for does no harm.
+  config.schedule = parse_schedule(root.object("schedule"), config.run.steps ? config.run.steps : most);
   config.grad_clip = root.number("grad_clip", 0, 0);
   config.skip = parse_skip(root.object("skip"));
   config.precision = pick<TrainPrecision>(root, "precision", {"fp32", "bf16", "bf16_stochastic", "bf16_pure"});

@@ -30,7 +30,7 @@ struct BatchConfig {
 
 struct RunConfig {
   std::string dir;
-  int64_t steps = 0;
+  int64_t steps = 0;  // 0: the initial weights are the run
   uint64_t seed = 42;
   int64_t log_every = 10;
   int64_t eval_every = 0;           // steps; 0: only at the end
@@ -52,6 +52,7 @@ struct SkipConfig {
 
 struct TrainConfig {
   ModelConfig model;
+  std::string init;       // where the first weights are read; "": drawn from run.seed
   std::string tokenizer;  // "" when nothing has to be decoded
   DataConfig data;
   BatchConfig batch;

@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "dist/agreement.h"
 #include "kernels/ceiling.h"
+#include "train/initial_weights.h"
 #include "train/metrics.h"
 #include "train/plan.h"
 #include "train/progress.h"
@@ -71,11 +72,12 @@ void check_memory(const TrainConfig& config, const Backend& backend, int ranks) 
 // Everything that rank 0 shows and keeps of a run.
 class Watch {
  public:
-  Watch(const TrainConfig& config, const Trainer& trainer, Progress& progress, double peak, double seconds_before)
+  Watch(const TrainConfig& config, const Trainer& trainer, Progress& progress, double peak, bool resumed,
+        double seconds_before)
       : config_(config),
         trainer_(trainer),
         progress_(progress),
-        log_(config.run.dir, trainer.steps_done() ? std::optional(trainer.steps_done()) : std::nullopt),
+        log_(config.run.dir, resumed ? std::optional(trainer.steps_done()) : std::nullopt),
         flops_(flops_per_token(config.model, config.batch.sequence_length).causal),
         peak_(peak),
         seconds_before_(seconds_before),
@@ -168,18 +170,25 @@ void train(const TrainConfig& config, Backend& backend, Communicator& communicat
   StopSignals signals;
 
   std::optional<fs::path> start;
+  fs::path weights;
   std::unique_ptr<Trainer> trainer;
   double seconds = 0, peak = 0;
   check_same(communicator, "the program", program_checksum());
   check_same(communicator, "config ", config.resolved);
   together(communicator, [&] {
-    if (first) start = find_start(config, resume, progress);
+    if (!first) return;
+    start = find_start(config, resume, progress);
+    if (!start && !config.init.empty())
+      weights =
+          find_initial_weights(config.init, config.model, [&](const std::string& text) { progress.message(text); });
   });
   std::string chosen = communicator.gather(start ? start->string() : "")[0];
+  weights = communicator.gather(weights.string())[0];
   together(communicator, [&] {
     if (first) check_memory(config, backend, communicator.size());
     trainer = with_plan(config, communicator, [&] { return std::make_unique<Trainer>(config, backend, communicator); });
     if (!chosen.empty()) seconds = trainer->restore(chosen);
+    if (!weights.empty()) trainer->load_weights(TensorFiles(weights));
     peak = peak_product_rate(backend, compute_dtype(config.precision)) * communicator.size();
   });
   check_same(communicator, "data ", trainer->batches().fingerprint());
@@ -191,7 +200,8 @@ void train(const TrainConfig& config, Backend& backend, Communicator& communicat
     write_file_atomically(fs::path(config.run.dir) / "config.json", config.resolved.dump(2) + "\n");
     print_start_page(config, *trainer, backend, communicator, peak);
     if (!chosen.empty()) progress.message(fmt::format("resumed from {}", chosen));
-    watch = std::make_unique<Watch>(config, *trainer, progress, peak, seconds);
+    if (!weights.empty()) progress.message(fmt::format("starts from the weights in {}", weights.string()));
+    watch = std::make_unique<Watch>(config, *trainer, progress, peak, !chosen.empty(), seconds);
   });
 
   auto pause = [&](const std::function<void()>& work) { first ? watch->pause(work) : work(); };
@@ -199,22 +209,28 @@ void train(const TrainConfig& config, Backend& backend, Communicator& communicat
     return (every && trainer->steps_done() % every == 0) || trainer->steps_done() == config.run.steps;
   };
   std::optional<LossMeter> validation;
+  auto evaluate = [&] {
+    std::optional<HellaSwagScore> hellaswag;
+    pause([&] {
+      validation = trainer->validate();
+      hellaswag = trainer->hellaswag();
+    });
+    if (first) watch->evaluation(validation, hellaswag);
+  };
+  auto save = [&] { pause([&] { trainer->save(first ? watch->seconds() : 0); }); };
+  if (config.run.steps == 0 && chosen.empty()) {
+    evaluate();
+    save();
+  }
   bool stop = false;
   while (trainer->steps_done() < config.run.steps && !stop) {
     StepResult result = with_plan(config, communicator, [&] { return trainer->step(StopSignals::received() != 0); });
     stop = result.stop;
     if (first) watch->step(result);
-    if (due(config.run.eval_every)) {
-      std::optional<HellaSwagScore> hellaswag;
-      pause([&] {
-        validation = trainer->validate();
-        hellaswag = trainer->hellaswag();
-      });
-      if (first) watch->evaluation(validation, hellaswag);
-    }
+    if (due(config.run.eval_every)) evaluate();
     if (config.run.check_weights_every && trainer->steps_done() % config.run.check_weights_every == 0)
       pause([&] { trainer->check_weights(); });
-    if (due(config.run.checkpoint_every) || stop) pause([&] { trainer->save(first ? watch->seconds() : 0); });
+    if (due(config.run.checkpoint_every) || stop) save();
   }
   if (!validation && !stop) validation = trainer->validate();
   if (!first) return;

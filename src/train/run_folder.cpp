@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "model/weights.h"
 
 namespace rowan {
 
@@ -21,12 +22,9 @@ RunFolder::RunFolder(const std::filesystem::path& folder, const std::function<vo
 }
 
 void load_weights(Model& model, const TensorFiles& files) {
-  std::vector<TensorInfo> wanted;
+  const ModelWeights weights(model.config(), files);
   for (const Parameter& parameter : model.parameters().parameters())
-    wanted.push_back({parameter.name, "F32", parameter.shape});
-  expect_tensors(files, wanted, "model");
-  for (const Parameter& parameter : model.parameters().parameters())
-    model.set(parameter, read_floats(files.find(parameter.name)).data());
+    model.set(parameter, weights.read(parameter).data());
 }
 
 Predictor::Predictor(Backend& backend, const RunFolder& run, int64_t window)

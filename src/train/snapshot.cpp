@@ -3,6 +3,7 @@
 #include "dist/agreement.h"
 #include "dist/whole_tensors.h"
 #include "kernels/floats.h"
+#include "model/weights.h"
 #include "train/trainer.h"
 
 namespace rowan {
@@ -33,11 +34,6 @@ std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTenso
     result.push_back(std::move(source));
   }
   return result;
-}
-
-// Elements [begin, begin + to.numel()) of a stored tensor.
-void load(Backend& backend, Tensor to, const StoredTensor& stored, int64_t begin) {
-  upload_floats(backend, to, read_floats(stored).data() + begin);
 }
 
 }  // namespace
@@ -79,12 +75,9 @@ void Trainer::save(double seconds) {
 }
 
 void Trainer::load_weights(const TensorFiles& files) {
-  std::vector<TensorInfo> wanted;
-  for (const Parameter& parameter : model_.parameters().parameters())
-    wanted.push_back({parameter.name, "F32", parameter.shape});
-  expect_tensors(files, wanted, "model");
+  const ModelWeights weights(config_.model, files);
   for (const Share& share : sharding_.shares()) {
-    load(backend_, value_of(share), files.find(share.parameter->name), share.begin);
+    upload_floats(backend_, value_of(share), weights.read(*share.parameter).data() + share.begin);
     if (!share.master.empty()) backend_.copy(share.weight, share.master);
   }
   sharding_.weights_changed();
@@ -105,12 +98,12 @@ double Trainer::restore(const std::filesystem::path& folder) {
   for (const StateTensor& s : optimizer_.state()) {
     if (!checkpoint.optimizer().has(s.name))
       fail("{}: no tensor '{}', which this optimizer has: a checkpoint of another optimizer",
-           checkpoint.optimizer().files()[0].path().string(), s.name);
+           checkpoint.optimizer().path().string(), s.name);
     const StoredTensor& stored = checkpoint.optimizer().find(s.name);
     if (stored.shape != shape_of(s))
       fail("{}: tensor '{}' is {}, this optimizer has [{}]: a checkpoint of another optimizer",
            checkpoint.optimizer().file_of(s.name).string(), s.name, stored.describe(), fmt::join(shape_of(s), ", "));
-    load(backend_, s.tensor, stored, s.begin);
+    upload_floats(backend_, s.tensor, read_floats(stored).data() + s.begin);
   }
   losses_.restore(state.numbers("recent_losses", std::vector<double>()));
   grad_norms_.restore(state.numbers("recent_grad_norms", std::vector<double>()));

@@ -246,6 +246,18 @@ TEST_F(LongRanks, OneIsKilledTwentyTimesAndTheSameCommandGoesOnExactly) { killed
 TEST_F(Ranks, OneHangsAndTheOthersNameItAndLeave) { one_hangs(1); }
 TEST_F(LongRanks, TheFirstHangsAndTheOthersNameItAndLeave) { one_hangs(0); }
 
+// Shares that begin anywhere, of matrices that are stored the other way round and in one with others.
+TEST_F(Ranks, StartFromPublishedWeights) {
+  write_small_run(run("source"), small_gpt2());
+  ASSERT_EQ(rowan("export " + run("source").string() + " " + run("hf").string()).code, 0);
+  write_file_atomically(dir_ / "model.json", small_gpt2().dump());
+  const std::string init = "--set model=model.json --set run.steps=0 --set init=" + run("hf").string();
+  Outcome started = shell(command(3, "run", init + shard("weights")));
+  ASSERT_EQ(started.code, 0) << started.err;
+  ASSERT_EQ(rowan("export " + run("run").string() + " " + run("again").string()).code, 0);
+  EXPECT_EQ(read_file(run("again") / "model.safetensors"), read_file(run("hf") / "model.safetensors"));
+}
+
 // What scripts/resume.sh makes of a rank that dies, and of a mistake.
 TEST_F(Ranks, ALoopGoesOnByItself) {
   const std::string more = "--set run.steps=60 --set run.checkpoint_every=5";

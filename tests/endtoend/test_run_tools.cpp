@@ -92,7 +92,7 @@ TEST_F(RunTools, MistakesAreOneLine) {
   Json config = Json::parse(read_file(run_ / "config.json"));
   config["model"] = other;
   write_file_atomically(run_ / "config.json", config.dump());
-  expect_mistake("export " + run_.string() + " " + (dir_ / "hf").string(), "a checkpoint of another model");
+  expect_mistake("export " + run_.string() + " " + (dir_ / "hf").string(), "weights of another model");
 }
 
 TEST_F(RunTools, DamagedCheckpointIsNamed) {

@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include <cmath>
+#include <cstring>
 #include <sstream>
 #include <thread>
 
@@ -275,6 +276,61 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("model.vocab_size=251", "bytes has 257 ids, but the model's vocabulary has 251");
   expect_mistake("trian " + file().string(), "unknown command 'trian'; did you mean 'train'?");
   EXPECT_FALSE(fs::exists(run("run"))) << "a refused run leaves nothing behind";
+}
+
+TEST_F(Train, ARunOfNoStepsIsItsInitialWeights) {
+  const fs::path source = run("source"), hf = dir_ / "hf";
+  write_small_run(source, small_llama());
+  ASSERT_EQ(rowan("export " + source.string() + " " + hf.string()).code, 0);
+  const std::string command = train("--set precision=bf16 --set run.steps=0 --set init=" + hf.string());
+  Outcome zero = rowan(command);
+  ASSERT_EQ(zero.code, 0) << zero.err;
+  EXPECT_NE(zero.err.find("starts from the weights in " + (hf / "model.safetensors").string()), std::string::npos);
+  ASSERT_EQ(rowan("export " + run("run").string() + " " + (dir_ / "again").string()).code, 0);
+  EXPECT_EQ(read_file(dir_ / "again/model.safetensors"), read_file(hf / "model.safetensors"));
+  ASSERT_EQ(rows(run("run")).size(), 1u);
+  EXPECT_EQ(rows(run("run"))[0]["step"], 0);
+  auto evaluated = [&](const fs::path& folder) {
+    const std::string data = " --device cpu --data " + (dir_ / "validation.bin").string();
+    return rowan("eval " + folder.string() + data).out.substr(std::strlen("checkpoint   step_00000000"));
+  };
+  EXPECT_EQ(evaluated(run("run")), evaluated(source));
+  EXPECT_NE(evaluated(source).find("targets      300"), std::string::npos);
+
+  // Done is done; more steps may follow.
+  ASSERT_EQ(rowan(command).code, 0);
+  EXPECT_EQ(rows(run("run")).size(), 1u);
+  Outcome more = rowan(train("--resume --set run.steps=2 --set init=" + hf.string()));
+  ASSERT_EQ(more.code, 0) << more.err;
+  EXPECT_EQ(rows(run("run")).front()["step"], 0);
+  EXPECT_EQ(rows(run("run")).back()["step"], 2);
+}
+
+TEST_F(Train, GivenWeightsAreReadOnceAndCheckedFirst) {
+  write_small_run(run("source"), small_llama());
+  const std::string init = "--set init=" + run("source").string();
+  Outcome tuned = rowan(train(init));
+  ASSERT_EQ(tuned.code, 0) << tuned.err;
+  EXPECT_GT(std::abs(rows(run("run"))[0]["loss"].get<double>() - std::log(257)), 0.1) << "as if drawn anew";
+  EXPECT_EQ(Json::parse(read_file(run("run") / "config.json"))["init"], run("source").string());
+
+  const auto bad = [&](const std::string& more, const std::string& part) {
+    expect_mistake(train(more + into("bad")), part);
+    EXPECT_FALSE(fs::exists(run("bad")));
+  };
+  bad("--set init=/nowhere", "init: /nowhere: no such file or folder");
+  bad(init + " --set model.num_hidden_layers=1",
+      "tensor 'model.layers.1.input_layernorm.weight', F32[16], is not part");
+  bad(init + " --set model.intermediate_size=40", "is F32[24, 16], this model has [40, 16]: weights of another model");
+  bad(init + " --set model.rope_theta=500", "config.json: rope_theta is 10000 there, 500 in");
+  expect_mistake(train(), "another config (first difference at /init)");
+
+  const std::string whole = weights(run("run"), 12);
+  fs::remove_all(run("source"));
+  fs::remove_all(run("run") / "checkpoints/step_00000012");
+  Outcome resumed = rowan(train(init));
+  ASSERT_EQ(resumed.code, 0) << resumed.err;
+  EXPECT_EQ(weights(run("run"), 12), whole);
 }
 
 TEST_F(Train, TextThatIsNotJsonIsPlaced) {

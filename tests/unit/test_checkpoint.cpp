@@ -159,20 +159,6 @@ TEST_F(CheckpointTest, EveryChangedByteOfTensorsAndStateIsFound) {
   EXPECT_NO_THROW(verify_checkpoint(checkpoint));
 }
 
-TEST_F(CheckpointTest, AnotherModelIsNamed) {
-  save(dir_, 1);
-  Checkpoint checkpoint(dir_ / "step_00000001");
-  const TensorInfo w{"w", "F32", {1000, 2}}, b{"b", "BF16", {3}};
-  EXPECT_NO_THROW(expect_tensors(checkpoint.model(), {w, b}, "model"));
-  auto message = [&](std::vector<TensorInfo> wanted) {
-    return error_of([&] { expect_tensors(checkpoint.model(), wanted, "model"); });
-  };
-  expect_contains(message({w, {"b", "F32", {4}}}),
-                  "model.safetensors: tensor 'b' is F32[3], this model has [4]: a checkpoint of another model");
-  expect_contains(message({w, b, {"c", "F32", {4}}}), "model.safetensors: no tensor 'c', which this model has");
-  expect_contains(message({w}), "model.safetensors: tensor 'b' is not part of this model");
-}
-
 TEST_F(CheckpointTest, KillAtAnyMomentLeavesALoadableOne) {
   save(dir_, 0, 2, 20000);
   Random random(7, 0);

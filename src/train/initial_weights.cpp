@@ -1,0 +1,83 @@
+#include "train/initial_weights.h"
+
+#include "base/error.h"
+#include "base/files.h"
+#include "train/checkpoint.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What makes another function of weights of the same shapes.
+const char* const silent_keys[] = {"n_head",
+                                   "num_attention_heads",
+                                   "num_key_value_heads",
+                                   "layer_norm_epsilon",
+                                   "rms_norm_eps",
+                                   "rope_theta",
+                                   "rope_parameters",
+                                   "rope_scaling",
+                                   "rope_interleaved",
+                                   "activation_function",
+                                   "hidden_act",
+                                   "scale_attn_weights",
+                                   "qk_clip",
+                                   "scale_attn_by_inverse_layer_idx"};
+
+// `config`: a Hugging Face config.json, or that of a run.
+void check_function(const ModelConfig& model, const fs::path& config) {
+  auto source = std::make_shared<JsonSource>(JsonSource{config.string(), read_file(config)});
+  Json theirs = parse_json(*source);
+  if (theirs.contains("model")) theirs = Json(theirs["model"]);
+  auto check = [&](const char* what, const auto& there, const auto& here) {
+    if (there != here)
+      fail("init: {}: {} is {} there, {} in this run's model; to take the weights all the same, name their file",
+           config.string(), what, there, here);
+  };
+  const Json type = theirs.contains("model_type") ? theirs["model_type"] : Json();
+  check("model_type", type.dump(), model.source["model_type"].dump());
+
+  Json merged = model.source;
+  for (const char* key : silent_keys) {
+    merged.erase(key);
+    if (theirs.contains(key)) merged[key] = theirs[key];
+  }
+  const ModelConfig other = parse_model(JsonObject(source, merged));
+  check("the number of heads", other.heads, model.heads);
+  check("the number of key/value heads", other.kv_heads, model.kv_heads);
+  check("the norm's epsilon", other.norm_eps, model.norm_eps);
+  check("rope_theta", other.rope_theta, model.rope_theta);
+  auto gelu = [](const ModelConfig& c) { return std::string(c.gelu == Gelu::erf ? "gelu" : "gelu_new"); };
+  check("activation_function", gelu(other), gelu(model));
+  check("scale_attn_by_inverse_layer_idx", other.scale_attn_by_inverse_layer_idx,
+        model.scale_attn_by_inverse_layer_idx);
+  check("qk_clip", other.qk_clip, model.qk_clip);
+}
+
+}  // namespace
+
+fs::path find_initial_weights(const std::string& init, const ModelConfig& model,
+                              const std::function<void(const std::string&)>& warn) {
+  fs::path path = init;
+  if (!fs::exists(path)) fail("init: {}: no such file or folder", init);
+  if (!fs::is_directory(path)) {
+    if (!init.ends_with(".safetensors") && !init.ends_with(".safetensors.index.json"))
+      fail("init: {}: expected a .safetensors file, a .safetensors.index.json, a folder of these or a run", init);
+    return path;
+  }
+  if (fs::is_directory(path / "checkpoints")) {
+    const auto newest = newest_checkpoint(path / "checkpoints", warn);
+    if (!newest) fail("init: {}: no checkpoint yet", init);
+    path = *newest;
+  } else if (fs::exists(path / "manifest.json")) {
+    verify_checkpoint(path);
+  }
+  const fs::path config = path / (fs::exists(path / "manifest.json") ? "../../config.json" : "config.json");
+  if (fs::exists(config)) check_function(model, config.lexically_normal());
+  for (const char* name : {"model.safetensors", "model.safetensors.index.json"})
+    if (fs::exists(path / name)) return path / name;
+  fail("init: {}: neither model.safetensors nor model.safetensors.index.json is in it", path.string());
+}
+
+}  // namespace rowan
