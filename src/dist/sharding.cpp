@@ -208,17 +208,26 @@ void Sharding::finish_gradients() {
   }
 }
 
-StepTotals Sharding::add_up(Tensor loss, bool stop) {
+StepTotals Sharding::add_up(Tensor loss, bool stop, ParameterSums sums) {
   backend_.copy(totals_.slice(0, 1), loss);
   std::vector<Tensor> gradients;
   // With `none` every rank holds the same gradients, and they count once.
-  if (shard_ != ShardMode::none || communicator_.rank() == 0)
+  const bool counts = shard_ != ShardMode::none || communicator_.rank() == 0;
+  if (counts)
     for (const Share& share : shares_) gradients.push_back(share.gradient);
   backend_.sum_squares(totals_.slice(1, 1), gradients);
   float mine[2];
   backend_.download(mine, totals_);
-  std::vector<double> sums = communicator_.sum({mine[0], mine[1], stop ? 1.0 : 0.0});
-  return {sums[0], sums[1], sums[2]};
+  std::vector<double> values = {mine[0], mine[1], stop ? 1.0 : 0.0};
+  const size_t first = values.size();
+  const auto& parameters = model_.parameters().parameters();
+  if (!sums.empty()) values.resize(first + 3 * parameters.size());
+  auto of = [&](const Parameter* parameter) { return values.begin() + first + 3 * (parameter - parameters.data()); };
+  if (counts)
+    for (const auto& [parameter, own] : sums) std::copy(own.begin(), own.end(), of(parameter));
+  values = communicator_.sum(values);
+  for (auto& [parameter, whole] : sums) std::copy_n(of(parameter), whole.size(), whole.begin());
+  return {values[0], values[1], values[2], std::move(sums)};
 }
 
 }  // namespace rowan

@@ -36,6 +36,7 @@ struct StepTotals {
   double loss = 0;              // sum over targets, in nats
   double gradient_squares = 0;  // not finite when any gradient is not
   double stop = 0;              // ranks that were asked to stop
+  ParameterSums of_parameters;  // of this rank's shares' parameters
 };
 
 class Sharding : public BlockObserver {
@@ -68,9 +69,10 @@ class Sharding : public BlockObserver {
   void begin_micro_step(bool last) { last_micro_step_ = last; }
   // Returns when the shares' gradients are complete sums over ranks and micro-steps.
   void finish_gradients();
-  // Sums over ranks of `loss` (f32[1] on the device) and of the squares of all shares' gradients: everywhere the same
-  // bits. The one place of a step where the host waits for the device.
-  StepTotals add_up(Tensor loss, bool stop);
+  // Sums over ranks of `loss` (f32[1] on the device), of the squares of all shares' gradients, and of what the
+  // optimizer asks for (`sums`: of the parameters this rank has shares of; empty on every rank or on none): everywhere
+  // the same bits. The one place of a step where the host waits for the device.
+  StepTotals add_up(Tensor loss, bool stop, ParameterSums sums = {});
 
   void before_forward(int block) override;
   void before_backward(int block) override;

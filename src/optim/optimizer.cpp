@@ -31,6 +31,11 @@ int64_t width(int64_t count) {
   return 1;
 }
 
+// k of MARS's c = g + k (g - previous).
+float mars_weight(const Recipe& recipe) {
+  return static_cast<float>(recipe.mars_gamma * recipe.beta1 / (1 - recipe.beta1));
+}
+
 void check_share(const Recipe& recipe, const Share& share) {
   const Parameter& p = *share.parameter;
   if (share.weight.empty() || share.gradient.empty())
@@ -107,10 +112,12 @@ void Optimizer::add(const Share& share) {
       batch_for(recipe, 0, 0, share).slots.push_back(slot);
       return;
     }
-    Batch& batch = batch_for(recipe, p.rows(), p.cols(), share);
+    const int64_t cols = width(share.count);
+    Batch& batch = batch_for(recipe, share.count / cols, cols, share);
     batch.corrected.push_back(slot);
     slot.first = new_state(share, "previous_gradient", dtype);
     batch.slots.push_back(slot);
+    batch.parameters.push_back(&p);
     return;
   }
   slot.first = new_state(share, "momentum", dtype);
@@ -155,24 +162,61 @@ void Optimizer::take_workspace() {
   }
 }
 
-// c = g + k (g - previous), clipped to norm 1, takes the gradient's place in AdamW.
-void Optimizer::mars_step(const Batch& batch, const Moment& now) {
+// MARS clips c = s a - b to norm 1, where a = (1 + k) g, b = k previous, and s is the clipping coefficient of the whole
+// model, which is known only when the ranks have spoken. The sums of |s a - b|^2 = s |a - b|^2 + (s^2 - s) |a|^2 + (1 -
+// s) |b|^2 do not contain it.
+ParameterSums Optimizer::sums() const {
+  ParameterSums sums;
+  if (std::none_of(config_.groups.begin(), config_.groups.end(),
+                   [](auto& group) { return group.recipe.mars_gamma > 0; }))
+    return sums;
+  for (const Share& share : shares_) sums[share.parameter] = {};
+  for (const Batch& batch : batches_) {
+    if (batch.corrected.empty()) continue;
+    const float k = mars_weight(*batch.recipe);
+    const int64_t n = static_cast<int64_t>(batch.slots.size());
+    Tensor update = update_of(batch), parts = workspaces_.at(DType::f32).sums.slice(0, 3 * n).view({3, n, 1});
+    Slots slots = batch.slots;
+    std::vector<Tensor> differences, gradients, previous;
+    for (int64_t i = 0; i < n; ++i) {
+      differences.push_back(update.at(i));
+      gradients.push_back(slots[i].gradient.view({batch.rows, batch.cols}));
+      previous.push_back(slots[i].first.view({batch.rows, batch.cols}));
+      std::swap(slots[i].gradient, slots[i].first);  // the one that the rule leaves as it is may be not finite
+    }
+    backend_.momentum(update, slots, MomentumRule{1, 0, 1 + k, -k});
+    backend_.sums_of_squares(parts.at(0), differences, Along::matrix, 1);
+    backend_.sums_of_squares(parts.at(1), gradients, Along::matrix, 1 + k);
+    backend_.sums_of_squares(parts.at(2), previous, Along::matrix, k);
+    const std::vector<float> values = host(parts);
+    for (size_t i = 0; i < values.size(); ++i) sums[batch.parameters[i % n]][i / n] += values[i];
+  }
+  return sums;
+}
+
+// c takes the gradient's place in AdamW.
+void Optimizer::mars_step(const Batch& batch, const Moment& now, const ParameterSums& sums) {
   const Recipe& recipe = *batch.recipe;
-  const int64_t n = static_cast<int64_t>(batch.slots.size());
-  Tensor update =
-      workspaces_[DType::f32].update.slice(0, n * batch.rows * batch.cols).view({n, batch.rows, batch.cols});
-  const float k = static_cast<float>(recipe.mars_gamma * recipe.beta1 / (1 - recipe.beta1));
+  Tensor update = update_of(batch);
+  const float k = mars_weight(recipe);
   backend_.momentum(update, batch.slots, MomentumRule{0, 1, -k, 1 + k, true, now.grad_scale});
-  NormalizeRule clip;
-  clip.matrix = true;
-  clip.eps = 1;
-  clip.eps_mode = Eps::clamp;
-  backend_.normalize(update, clip);
   Slots slots = batch.corrected;
-  for (int64_t i = 0; i < n; ++i) slots[i].gradient = update.at(i);
+  const double s = now.grad_scale;
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const auto& [difference, gradient, previous] = sums.at(batch.parameters[i]);
+    const double squares = s * difference + (s * s - s) * gradient + (1 - s) * previous;
+    slots[i].gradient = update.at(static_cast<int64_t>(i));
+    if (squares > 1) backend_.scale(slots[i].gradient, static_cast<float>(1 / std::sqrt(squares)));
+  }
   AdamWRule rule = adamw_rule(recipe, now);
   rule.grad_scale = 1;
   backend_.adamw(slots, rule);
+}
+
+// The workspace's part for a batch.
+Tensor Optimizer::update_of(const Batch& batch) const {
+  const int64_t n = static_cast<int64_t>(batch.slots.size());
+  return workspaces_.at(DType::f32).update.slice(0, n * batch.rows * batch.cols).view({n, batch.rows, batch.cols});
 }
 
 std::vector<float> Optimizer::host(Tensor x) const {
@@ -190,7 +234,7 @@ std::vector<float> Optimizer::host(Tensor x) const {
 std::vector<Optimizer::Watched> Optimizer::watch() const {
   std::vector<Watched> watched;
   for (const Batch& batch : batches_)
-    for (size_t i = 0; i < batch.parameters.size(); ++i)
+    for (size_t i = 0; i < batch.parameters.size() && !batch.recipe->adamw; ++i)
       if (batch.parameters[i]->shape.size() == 2 && batch.slots[i].weight.numel() == batch.parameters[i]->numel())
         watched.push_back({&batch, i, host(batch.slots[i].value())});
   return watched;
@@ -216,7 +260,7 @@ void Optimizer::measure(const std::vector<Watched>& watched, const Moment& now) 
   for (const auto& [name, sum] : sums) metrics_.push_back({"mean/" + name, sum.first / sum.second});
 }
 
-void Optimizer::step(int64_t step, double lr_multiplier, float grad_scale) {
+void Optimizer::step(int64_t step, double lr_multiplier, float grad_scale, const ParameterSums& sums) {
   metrics_.clear();
   const bool measured = config_.telemetry_every > 0 && step % config_.telemetry_every == 0;
   const std::vector<Watched> watched = measured ? watch() : std::vector<Watched>();
@@ -232,7 +276,7 @@ void Optimizer::step(int64_t step, double lr_multiplier, float grad_scale) {
     if (recipe.adamw && batch.rows == 0)
       backend_.adamw(batch.slots, adamw_rule(recipe, now));
     else if (recipe.adamw)
-      mars_step(batch, now);
+      mars_step(batch, now, sums);
     else if (recipe.fused())
       backend_.normalized_step(batch.slots, fused_rule(recipe, now));
     else

@@ -30,9 +30,17 @@ class Optimizer {
   // Takes all its memory here. Throws Error when a share is no multiple of its recipe's atom, or lacks a gradient.
   Optimizer(Backend& backend, const OptimizerConfig& config, std::vector<Share> shares, uint64_t seed = 0);
 
+  // Of this process's shares, what step() needs of whole parameters; empty when no recipe of the config asks for any.
+  // Changes nothing, also when gradients are not finite.
+  ParameterSums sums() const;
+
   // One update. `step` counts from 0; lr_multiplier is the schedule's; grad_scale multiplies every gradient (the
-  // clipping coefficient).
-  void step(int64_t step, double lr_multiplier, float grad_scale);
+  // clipping coefficient); `sums` are added up over all processes that own parts of the parameters.
+  void step(int64_t step, double lr_multiplier, float grad_scale, const ParameterSums& sums);
+  // By a process that owns whole parameters.
+  void step(int64_t step, double lr_multiplier, float grad_scale) {
+    this->step(step, lr_multiplier, grad_scale, sums());
+  }
 
   // Figures of the last step, when telemetry_every divides it (counted from 0); else empty. They concern the matrices
   // that this process owns whole and that a recipe of stages updates.
@@ -61,7 +69,8 @@ class Optimizer {
   Batch& batch_for(const Recipe& recipe, int64_t rows, int64_t cols, const Share& share);
   Tensor new_state(const Share& share, const char* kind, DType dtype, int64_t auxiliary = 0);
   void take_workspace();
-  void mars_step(const Batch& batch, const Moment& now);
+  Tensor update_of(const Batch& batch) const;
+  void mars_step(const Batch& batch, const Moment& now, const ParameterSums& sums);
   std::vector<float> host(Tensor x) const;
   std::vector<Watched> watch() const;
   void measure(const std::vector<Watched>& watched, const Moment& now);

@@ -231,7 +231,7 @@ bool Recipe::fused() const {
 }
 
 Atom Recipe::atom() const {
-  if (adamw) return mars_gamma > 0 ? Atom::matrix : Atom::element;
+  if (adamw) return Atom::element;
   if (shape_scale == ShapeScale::rms) return Atom::matrix;
   const bool elementwise = (direction == Direction::sign || direction == Direction::none) && project == Project::none &&
                            (equilibrate == Equilibrate::none || equilibrate == Equilibrate::sign) &&

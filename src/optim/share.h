@@ -2,6 +2,9 @@
 // elements (AdamW), rows (RMNP, Nora) or whole matrices (Newton-Schulz), as the optimizer's atom says.
 #pragma once
 
+#include <array>
+#include <map>
+
 #include "model/parameters.h"
 
 namespace rowan {
@@ -19,5 +22,8 @@ struct Share {
 
   bool whole() const { return begin == 0 && count == parameter->numel(); }
 };
+
+// Sums over all elements of a parameter, without which no part of it can be updated; ranks add up those of their parts.
+using ParameterSums = std::map<const Parameter*, std::array<double, 3>>;
 
 }  // namespace rowan

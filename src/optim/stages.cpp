@@ -46,6 +46,7 @@ WorkspaceSize workspace_size(const Recipe& recipe, int64_t n, int64_t rows, int6
     size.gram = n * side * side;
   }
   if (recipe.adapt != Adapt::none) size.sums = 3 * n * factor_count(recipe, rows, cols);
+  if (recipe.mars_gamma > 0) size.sums = 3 * n;
   return size;
 }
 

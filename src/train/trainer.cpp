@@ -111,7 +111,7 @@ StepResult Trainer::step(bool stop_requested) {
   }
   sharding_.finish_gradients();
 
-  StepTotals totals = sharding_.add_up(loss_sum_, stop_requested);
+  const StepTotals totals = sharding_.add_up(loss_sum_, stop_requested, optimizer_.sums());
 
   StepResult result;
   result.loss = totals.loss / static_cast<double>(std::max<int64_t>(targets, 1));
@@ -123,7 +123,7 @@ StepResult Trainer::step(bool stop_requested) {
   if (result.skipped.empty()) {
     double clip = 1;
     if (config_.grad_clip > 0) clip = std::min(1.0, config_.grad_clip / (result.grad_norm + 1e-6));
-    optimizer_.step(steps_done_, multiplier, static_cast<float>(clip));
+    optimizer_.step(steps_done_, multiplier, static_cast<float>(clip), totals.of_parameters);
     sharding_.weights_changed();
   }
   ++steps_done_;

@@ -49,7 +49,7 @@ class Folder {
                    {"num_hidden_layers", 3},
                    {"num_attention_heads", 2},
                    {"intermediate_size", 24},
-                   {"vocab_size", 64},
+                   {"vocab_size", 96},  // embeddings of more than one piece of elements
                    {"max_position_embeddings", 16}}},
                  {"data", {{"train", (path_ / "train.bin").string()}, {"format", "nanogpt"}, {"width", 2}}},
                  {"batch", {{"sequences", 12}, {"sequence_length", 8}, {"micro_batch", 1}}},
@@ -58,6 +58,7 @@ class Folder {
                  {"precision", "fp32"},
                  {"shard", shard_names()[static_cast<int>(shard)]},
                  {"run", {{"dir", (path_ / run).string()}, {"steps", steps}}}};
+    if (recipe == "mars-adamw") json["optimizer"]["mars_gamma"] = 1;  // its clip acts
     fs::path file = path_ / ("config" + std::to_string(ranks().rank()) + ".json");
     std::ofstream(file) << json.dump(1);
     return load_config(file.string(), {});
@@ -186,7 +187,8 @@ std::vector<Setting> every_setting() {
 INSTANTIATE_TEST_SUITE_P(Long, Training, testing::ValuesIn(every_setting()), name_of_setting);
 INSTANTIATE_TEST_SUITE_P(Some, Training,
                          testing::Values(Setting{"adamw", ShardMode::none}, Setting{"muon", ShardMode::optimizer},
-                                         Setting{"rmnp", ShardMode::gradients}, Setting{"namo-d", ShardMode::weights}),
+                                         Setting{"rmnp", ShardMode::gradients}, Setting{"namo-d", ShardMode::weights},
+                                         Setting{"mars-adamw", ShardMode::optimizer}),
                          name_of_setting);
 
 TEST(Evaluation, RanksShareTheWorkAndAgree) {
