@@ -88,6 +88,7 @@ Key key_of(const Job& p) {
 // `stride`: from row to row in memory, where a transposed matrix has its columns as rows.
 dnnl::memory::desc describe(int64_t batch, int64_t rows, int64_t cols, bool transpose, int64_t stride, DType dtype) {
   Dims strides = transpose ? Dims{1, stride} : Dims{stride, 1};
+  if (transpose && rows == 1) strides[0] = stride * cols;  // for oneDNN 3.7 a 1 there means contiguous columns
   if (batch == 1) return {{rows, cols}, data_type(dtype), strides};
   return {{batch, rows, cols}, data_type(dtype), {rows * cols, strides[0], strides[1]}};
 }

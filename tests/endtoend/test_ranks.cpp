@@ -80,6 +80,14 @@ class Ranks : public CommandTest {
     return environment + " " ROWAN_MPIRUN " -n " + std::to_string(ranks) + " " ROWAN_BINARY " train " +
            file().string() + " --set run.dir=" + (dir_ / run).string() + " " + more;
   }
+  // The command that runs one of these on each rank. mpirun's own way, COMMAND : COMMAND, ends in a segmentation fault
+  // with the OpenMPI 5.0.7 of Debian 13 (open-mpi/ompi, issue 13303).
+  std::string one_each(const std::vector<std::string>& commands) {
+    std::string script = "case ${OMPI_COMM_WORLD_RANK-$PMI_RANK} in\n";
+    for (size_t rank = 0; rank < commands.size(); ++rank) script += fmt::format("{}) {} ;;\n", rank, commands[rank]);
+    write_file_atomically(dir_ / "one_each.sh", script + "esac\n");
+    return fmt::format("{} -n {} sh {}", ROWAN_MPIRUN, commands.size(), (dir_ / "one_each.sh").string());
+  }
   static std::string shard(const std::string& setting) { return " --set shard=" + setting; }
 
   static std::map<int, double> losses(const fs::path& run) {
@@ -292,17 +300,15 @@ TEST_F(Ranks, MistakesAreOneLine) {
   EXPECT_FALSE(fs::exists(run("run"))) << "a refused run leaves nothing behind";
 }
 
-// One command a rank.
 TEST_F(Ranks, ThatDifferAreNamed) {
-  const std::string train = ROWAN_BINARY " train " + file().string() + " ", next = " : -n 1 ";
-  const std::string two = ROWAN_MPIRUN " -n 2 " + train + next;
-  expect_one_line(two + train + "--set optimizer.lr=0.02",
+  const std::string train = ROWAN_BINARY " train " + file().string() + " ";
+  expect_one_line(one_each({train, train, train + "--set optimizer.lr=0.02"}),
                   "rank 2 differs from rank 0 and others: config /optimizer/lr is 0.02, not 0.01");
 
   const fs::path copy = dir_ / "rowan";
   fs::copy_file(ROWAN_BINARY, copy);
   std::ofstream(copy, std::ios::app) << "another build";
-  expect_one_line(two + copy.string() + " train " + file().string(),
+  expect_one_line(one_each({train, train, copy.string() + " train " + file().string()}),
                   "rank 2 differs from rank 0 and others: the program");
 
   // Another corpus of the same name, and then another checkpoint, on a machine with folders of its own.
@@ -310,10 +316,10 @@ TEST_F(Ranks, ThatDifferAreNamed) {
   fs::create_directories(dir_ / "other");
   fs::copy_file(dir_ / "train.bin", dir_ / "one/train.bin");
   write_small_shard(dir_ / "other/train.bin", 3301);
-  const std::string local = train + "--set data.train=train.bin ", n = ROWAN_MPIRUN " -n 1 -wdir ";
+  const std::string local = train + "--set data.train=train.bin ";
   auto apart = [&](const std::string& more) {
-    return n + (dir_ / "one").string() + " " + local + more + next + "-wdir " + (dir_ / "other").string() + " " +
-           local + more;
+    auto in = [&](const char* folder) { return "cd " + (dir_ / folder).string() + " && " + local + more; };
+    return one_each({in("one"), in("other")});
   };
   expect_one_line(apart(""), "rank 1 differs from rank 0: data ");
   fs::copy_file(dir_ / "train.bin", dir_ / "other/train.bin", fs::copy_options::overwrite_existing);
