@@ -13,7 +13,7 @@ bool extract_text(std::string_view line, const std::string& field, std::string& 
   nlohmann::json object;
   try {
     object = nlohmann::json::parse(line);
-  } catch (const nlohmann::json::parse_error& error) {
+  } catch (const nlohmann::json::exception& error) {  // a syntax error, or a number that no double holds
     std::string_view what = error.what();
     bool unicode = what.find("surrogate") != std::string_view::npos || what.find("UTF-8") != std::string_view::npos;
     skipped.reason = unicode ? "not Unicode" : "not JSON";

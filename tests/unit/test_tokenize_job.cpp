@@ -105,7 +105,8 @@ TEST(TokenizeJob, EverySkippedDocumentIsCounted) {
   TemporaryFolder folder;
   std::string lines = json_line("kept") + "\n" + "  \r\n" + "{\"text\": 5}\n" + "[1]\n" + "{\"text\": \"cut\n" +
                       "{\"text\": \"\\ud800\"}\n" + "{\"text\": \"\xff\"}\n" + json_line("") +
-                      "{\"text\": \"nul \\u0000 stays\"}\n" + "{\"other\": \"x\"}\r\n" + "{\"text\": \"no newline\"}";
+                      "{\"text\": \"nul \\u0000 stays\"}\n" + "{\"other\": \"x\"}\r\n" +
+                      "{\"text\": \"x\", \"id\": 1e999}\n" + "{\"text\": \"no newline\"}";
   TokenizeOptions options = options_for({folder.write("a.jsonl", lines)}, folder / "out");
   TokenizeResult result = run(options);
   EXPECT_EQ(result.total.documents, 3u);
@@ -114,7 +115,7 @@ TEST(TokenizeJob, EverySkippedDocumentIsCounted) {
   EXPECT_EQ(
       counts,
       (std::map<std::string, uint64_t>{
-          {"blank line", 2}, {"no string field 'text'", 3}, {"no text", 1}, {"not JSON", 1}, {"not Unicode", 2}}));
+          {"blank line", 2}, {"no string field 'text'", 3}, {"no text", 1}, {"not JSON", 2}, {"not Unicode", 2}}));
   EXPECT_NE(result.skipped["not JSON"].first.find("a.jsonl, line 6: "), std::string::npos);
   std::string manifest = read_file(folder / "out/manifest.json");
   EXPECT_NE(manifest.find("not Unicode"), std::string::npos);
