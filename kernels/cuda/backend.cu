@@ -100,10 +100,10 @@ CudaBackend::~CudaBackend() {
 
 void CudaBackend::check(cudaError_t error) {
   if (error == cudaSuccess) return;
-  cudaGetLastError();  // so that the next operation is not blamed
   // A kernel's own failure stays with the device and is found by whoever asks next; others concern this very call.
   cudaError_t now = cudaStreamQuery(stream_);
-  bool from_before = now != cudaSuccess && now != cudaErrorNotReady;
+  bool from_before = now != cudaSuccess && now != cudaErrorNotReady && now != cudaErrorStreamCaptureUnsupported;
+  cudaGetLastError();  // so that the next operation is not blamed
   fail("{} on {}: CUDA says: {}{}", operation_, subject_.describe(), cudaGetErrorString(error),
        from_before ? "; it may have been an operation before: with CUDA_LAUNCH_BLOCKING=1 the one named here failed"
                    : "");

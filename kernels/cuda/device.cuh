@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <type_traits>
 #ifdef ROWAN_EMULATION
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <utility>
 #endif
 
@@ -16,6 +18,16 @@ namespace rowan::cuda {
 
 constexpr int warp_size = 32;
 constexpr unsigned all_lanes = 0xffffffffu;
+
+// What a kernel may ask for at its launch without being allowed more first: 48 KB, of which its arrays take their part.
+constexpr size_t shared_without_asking = 44 * 1024;
+
+template <typename... Parameters>
+cudaError_t allow_shared(void (*kernel)(Parameters...), size_t bytes) {
+  if (bytes <= shared_without_asking) return cudaSuccess;
+  return cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                              int(bytes));
+}
 
 // `launch(name, kernel, grid, block, shared_bytes, stream, arguments...)` starts a kernel and returns what CUDA says;
 // `name` is the operation's, for messages. Arguments convert to the kernel's parameter types.
@@ -30,12 +42,7 @@ constexpr unsigned all_lanes = 0xffffffffu;
 template <typename... Parameters>
 cudaError_t launch(const char*, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
                    cudaStream_t stream, const std::common_type_t<Parameters>&... arguments) {
-  constexpr size_t without_asking = 48 * 1024;
-  if (shared_bytes > without_asking) {
-    cudaError_t error = cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                             cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared_bytes));
-    if (error != cudaSuccess) return error;
-  }
+  if (cudaError_t error = allow_shared(kernel, shared_bytes)) return error;
   kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
   return cudaGetLastError();
 }
@@ -46,6 +53,13 @@ __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
       : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// 2^x by the special function unit: within 2 units of the last place, 0 for what is too small to be normal.
+__device__ __forceinline__ float exp2_approx(float x) {
+  float result;
+  asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(result) : "f"(x));
+  return result;
 }
 
 // Loads four 8x8 matrices of 16-bit values; lane l names row l % 8 of matrix l / 8 (16 bytes, aligned).
@@ -95,7 +109,15 @@ __device__ __forceinline__ void copy_async_wait() {
 template <typename... Parameters>
 cudaError_t launch(const char* name, void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
                    cudaStream_t, const std::common_type_t<Parameters>&... arguments) {
-  return ::emulation::queue([=] { ::emulation::run(name, grid, block, shared_bytes, [&] { kernel(arguments...); }); });
+  if (cudaError_t error = allow_shared(kernel, shared_bytes)) return error;
+  const size_t limit = ::emulation::shared_limit(reinterpret_cast<const void*>(kernel));
+  return ::emulation::queue(
+      [=] { ::emulation::run(name, grid, block, shared_bytes, limit, [&] { kernel(arguments...); }); });
+}
+
+inline float exp2_approx(float x) {
+  float result = std::exp2(x);
+  return result < std::numeric_limits<float>::min() ? 0.0f : result;
 }
 
 EMULATION_UNSEEN inline float half_of(uint32_t pair, int upper) {

@@ -27,6 +27,7 @@ void CudaBackend::repeat(uint64_t key, const std::function<void()>& work) {
     } catch (...) {
       cudaStreamEndCapture(stream_, &graph);
       if (graph) cudaGraphDestroy(graph);
+      cudaGetLastError();  // the recording's failure is told by what is thrown
       throw;
     }
     check(cudaStreamEndCapture(stream_, &graph));

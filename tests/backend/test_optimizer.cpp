@@ -207,6 +207,9 @@ TEST_P(Optimizers, NormalizedStep) {
         }
 }
 
+// Exactly the shared memory that a GPU's kernel has without asking for more.
+TEST_P(Optimizers, NormalizedStepOfWideRows) { expect_normalized_step(make(1, 2, 6144), Along::row, 1, Eps::add); }
+
 // More than the shared memory of a GPU's block.
 TEST_P(Optimizers, NormalizedStepOfVeryWideRows) { expect_normalized_step(make(2, 2, 60000), Along::row, 1, Eps::add); }
 

@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -134,8 +135,19 @@ void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
   std::memmove(to, from, bytes);
 }
 
+constexpr size_t shared_bytes_of_block = 227 * 1024;
+std::set<const void*> wide_kernels;  // which may have all of it
+
 using Recording = std::vector<std::function<void()>>;
 Recording* recording = nullptr;
+bool spoilt = false;  // the recording: by a call that must not be made meanwhile
+
+// For calls that CUDA refuses while a stream is recorded, which ends the recording.
+cudaError_t outside_recordings() {
+  if (!recording) return cudaSuccess;
+  spoilt = true;
+  return result(cudaErrorStreamCaptureUnsupported);
+}
 
 }  // namespace
 
@@ -149,6 +161,8 @@ cudaError_t queue(std::function<void()> work) {
   }
   return cudaSuccess;
 }
+
+size_t shared_limit(const void* kernel) { return wide_kernels.count(kernel) ? shared_bytes_of_block : 48 * 1024; }
 
 RuntimeCounts counts() { return counted; }
 void break_device(cudaError_t error) { broken = error; }
@@ -193,7 +207,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   std::strcpy(properties->name, "emulated GPU");
   properties->major = 9;
   properties->multiProcessorCount = 4;
-  properties->sharedMemPerBlockOptin = 227 * 1024;
+  properties->sharedMemPerBlockOptin = emulation::shared_bytes_of_block;
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
@@ -207,30 +221,39 @@ cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total_bytes) {
 }
 cudaError_t cudaGetLastError() { return std::exchange(emulation::last_error, cudaSuccess); }
 const char* cudaGetErrorString(cudaError_t error) {
-  return error == cudaSuccess                 ? "no error"
-         : error == cudaErrorMemoryAllocation ? "out of memory"
-         : error == cudaErrorInvalidDevice    ? "invalid device ordinal"
-         : error == cudaErrorIllegalAddress   ? "an illegal memory access was encountered"
-                                              : "invalid argument";
+  return error == cudaSuccess                         ? "no error"
+         : error == cudaErrorMemoryAllocation         ? "out of memory"
+         : error == cudaErrorInvalidDevice            ? "invalid device ordinal"
+         : error == cudaErrorIllegalAddress           ? "an illegal memory access was encountered"
+         : error == cudaErrorStreamCaptureUnsupported ? "operation not permitted when stream is capturing"
+                                                      : "invalid argument";
 }
-cudaError_t cudaFuncSetAttribute(const void*, cudaFuncAttribute, int) { return cudaSuccess; }
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int bytes) {
+  if (size_t(bytes) > emulation::shared_bytes_of_block) return result(cudaErrorInvalidValue);
+  emulation::wide_kernels.insert(kernel);
+  return cudaSuccess;
+}
 
 cudaError_t cudaMalloc(void** pointer, size_t bytes) {
+  if (cudaError_t error = emulation::outside_recordings()) return error;
   ++emulation::counted.allocations;
   *pointer = memory.allocate(bytes);
   return result(*pointer ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 cudaError_t cudaFree(void* pointer) {
+  if (cudaError_t error = emulation::outside_recordings()) return error;
   ++emulation::counted.allocations;
   return result(!pointer || memory.release(pointer) ? cudaSuccess : cudaErrorInvalidValue);
 }
 cudaError_t cudaMallocHost(void** pointer, size_t bytes) {
+  if (cudaError_t error = emulation::outside_recordings()) return error;
   ++emulation::counted.allocations;
   *pointer = std::malloc(bytes);
   emulation::pinned[static_cast<char*>(*pointer)] = bytes;
   return result(*pointer ? cudaSuccess : cudaErrorMemoryAllocation);
 }
 cudaError_t cudaFreeHost(void* pointer) {
+  if (cudaError_t error = emulation::outside_recordings()) return error;
   ++emulation::counted.allocations;
   emulation::pinned.erase(static_cast<char*>(pointer));
   std::free(pointer);
@@ -241,6 +264,9 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   if (is_device_range(to, bytes) == emulation::host_side(kind, false) ||
       is_device_range(from, bytes) == emulation::host_side(kind, true))
     return result(cudaErrorInvalidValue);
+  // CUDA would record a copy of pinned memory, and each replay would read what is in it by then.
+  if (kind != cudaMemcpyDeviceToDevice)
+    if (cudaError_t error = emulation::outside_recordings()) return error;
   return emulation::queue([=] { emulation::copy(to, from, bytes, kind); });
 }
 cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t) {
@@ -261,21 +287,27 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t) {
-  if (emulation::recording) return result(cudaErrorStreamCaptureUnsupported);
+  if (cudaError_t error = emulation::outside_recordings()) return error;
   emulation::wait_for(emulation::queued);
   return result(cudaSuccess);
 }
 cudaError_t cudaDeviceSynchronize() { return cudaStreamSynchronize(nullptr); }
-cudaError_t cudaStreamQuery(cudaStream_t) { return result(cudaSuccess); }
+cudaError_t cudaStreamQuery(cudaStream_t) {
+  if (cudaError_t error = emulation::outside_recordings()) return error;
+  return result(cudaSuccess);
+}
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
   if (emulation::recording) return result(cudaErrorIllegalState);
   emulation::recording = new emulation::Recording();
+  emulation::spoilt = false;
   return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t* graph) {
-  *graph = reinterpret_cast<cudaGraph_t>(std::exchange(emulation::recording, nullptr));
-  return result(*graph ? cudaSuccess : cudaErrorIllegalState);
+  emulation::Recording* recorded = std::exchange(emulation::recording, nullptr);
+  if (emulation::spoilt) delete std::exchange(recorded, nullptr);
+  *graph = reinterpret_cast<cudaGraph_t>(recorded);
+  return result(recorded ? cudaSuccess : emulation::spoilt ? cudaErrorStreamCaptureInvalidated : cudaErrorIllegalState);
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
   *executable =
@@ -315,10 +347,11 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (cudaError_t error = emulation::outside_recordings()) return error;
   emulation::wait_for(reinterpret_cast<Event*>(event)->number);
   return result(cudaSuccess);
 }
-cudaError_t cudaEventQuery(cudaEvent_t) { return cudaSuccess; }
+cudaError_t cudaEventQuery(cudaEvent_t) { return emulation::outside_recordings(); }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
   *milliseconds = std::chrono::duration<float, std::milli>(reinterpret_cast<Event*>(to)->time -
                                                            reinterpret_cast<Event*>(from)->time)

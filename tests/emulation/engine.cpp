@@ -62,6 +62,7 @@ struct Block {
   dim3 grid, dim;
   uint3 index{};
   unsigned threads = 0, finished = 0;
+  size_t shared_bytes = 0, shared_limit = 0;
   const std::function<void()>* body = nullptr;
   // Neighbouring blocks use different fibers, so that ThreadSanitizer takes their threads for different ones.
   std::vector<std::unique_ptr<Worker>> workers[2], *team = nullptr;
@@ -213,14 +214,16 @@ void report(const std::string& what) {
                     std::to_string(t.z) + "): " + what);
 }
 
-void run(const char* kernel, dim3 grid, dim3 dim, size_t dynamic_shared_bytes, const std::function<void()>& body) {
+void run(const char* kernel, dim3 grid, dim3 dim, size_t dynamic_shared_bytes, size_t shared_limit,
+         const std::function<void()>& body) {
   static std::unique_ptr<Block> state = std::make_unique<Block>();
   size_t blocks = size_t(grid.x) * grid.y * grid.z, threads = size_t(dim.x) * dim.y * dim.z;
   if (!blocks || !threads || threads > max_warps * lanes || threads % lanes || grid.y > 65535 || grid.z > 65535 ||
-      dynamic_shared_bytes > 227 * 1024)
+      dynamic_shared_bytes > shared_limit)
     throw DeviceError(std::string(kernel) + ": launch of " + std::to_string(blocks) + " blocks of " +
                       std::to_string(threads) + " threads with " + std::to_string(dynamic_shared_bytes) +
-                      " bytes of shared memory; threads are a multiple of 32 up to 1024");
+                      " bytes of shared memory; threads are a multiple of 32 up to 1024, bytes at most " +
+                      std::to_string(shared_limit));
   DeviceMemoryOpen open;
   Unobserved scope;
   block = state.get();
@@ -228,11 +231,13 @@ void run(const char* kernel, dim3 grid, dim3 dim, size_t dynamic_shared_bytes, c
   block->grid = grid;
   block->dim = dim;
   block->threads = static_cast<unsigned>(threads);
+  block->shared_limit = shared_limit;
   block->body = &body;
   release_token(&block->launch_token);
   for (size_t i = 0; i < blocks; ++i) {
     size_t k = schedule == Schedule::reverse ? blocks - 1 - i : i;
     block->dynamic = poisoned(dynamic_shared_bytes);
+    block->shared_bytes = dynamic_shared_bytes;
     prepare_block({unsigned(k % grid.x), unsigned(k / grid.x % grid.y), unsigned(k / (size_t(grid.x) * grid.y))},
                   static_cast<unsigned>(i));
     run_block();
@@ -314,6 +319,9 @@ void* static_shared(const void* key, size_t bytes) {
   Unobserved scope;
   for (auto& [known, memory] : block->arrays)
     if (known == key) return memory.get();
+  if ((block->shared_bytes += bytes) > block->shared_limit)
+    report(std::to_string(block->shared_bytes) + " bytes of shared memory, of which it may have " +
+           std::to_string(block->shared_limit));
   block->arrays.emplace_back(key, poisoned(bytes));
   return block->arrays.back().second.get();
 }

@@ -42,8 +42,11 @@ extern Thread* self;
 // Ends the kernel with a DeviceError about the calling thread.
 [[noreturn]] void report(const std::string& what);
 
-// Runs `body` once for every thread of the grid.
-void run(const char* kernel, dim3 grid, dim3 block, size_t dynamic_shared_bytes, const std::function<void()>& body);
+// Runs `body` once for every thread of the grid. All shared memory of a block is at most `shared_limit` bytes.
+void run(const char* kernel, dim3 grid, dim3 block, size_t dynamic_shared_bytes, size_t shared_limit,
+         const std::function<void()>& body);
+// Of a kernel: 48 KB, or what a block has on Hopper once cudaFuncSetAttribute has allowed it more (cudart.cpp).
+size_t shared_limit(const void* kernel);
 
 void barrier(const char* file, int line);
 void sync_warp(unsigned mask);

@@ -94,6 +94,30 @@ TEST(Graphs, ReplayedPassesGiveTheSameBits) {
   }
 }
 
+// What must not happen while work is recorded is refused, by name, and leaves the backend as it was.
+TEST(Graphs, WhatCannotBeRecordedIsRefused) {
+  setenv("ROWAN_CUDA_GRAPHS", "1", 1);
+  auto backend = make_cuda_backend(0);
+  unsetenv("ROWAN_CUDA_GRAPHS");
+  Arena arena(*backend, Category::workspace);
+  Tensor x = arena.take(DType::f32, {3}), narrow = arena.take(DType::bf16, {3});
+  const float given[] = {1, 2, 3};
+  uint64_t key = 0;
+  auto refused = [&](const std::string& operation, const std::function<void()>& work) {
+    backend->repeat(++key, work);
+    EXPECT_EQ(error_of([&] { backend->repeat(key, work); }),
+              operation + ": CUDA says: operation not permitted when stream is capturing");
+  };
+  refused("upload on f32[3]", [&] { backend->upload(x, given); });
+  float taken[3];
+  refused("download on f32[3]", [&] { backend->download(taken, x); });
+  ++key;
+  for (int i = 0; i < 3; ++i) backend->repeat(key, [&] { backend->copy(narrow, x); });
+  bf16 result[3];
+  backend->download(result, narrow);
+  EXPECT_EQ(to_float(result[2]), 3);
+}
+
 TEST(Graphs, TheSwitchIsChecked) {
   setenv("ROWAN_CUDA_GRAPHS", "yes", 1);
   EXPECT_EQ(error_of([] { make_cuda_backend(0); }), "ROWAN_CUDA_GRAPHS is 'yes'; one of 0, 1");
