@@ -1,84 +1,96 @@
-// Causal attention forward on tensor cores: a block computes 64 queries of one head against all keys before them, in
-// tiles of 64 keys, with a running maximum and sum (in base 2) per query.
+// Causal attention forward on tensor cores: a block computes 64 or 128 queries of one head against all keys before
+// them, in tiles of 64 keys, with a running maximum and sum (in base 2) per query.
 #include "kernels/cuda/attention_tiles.cuh"
 
 namespace rowan::cuda {
 namespace {
 
-constexpr int key_tiles = tile_rows / 8;
+constexpr int key_rows = 64, key_tiles = key_rows / 8;
 
 template <int D>
 __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArguments<bfloat16> a) {
-  DYN_SHARED(bfloat16, shared);  // queries, then two buffers of keys and values
-  constexpr int tile = tile_size<D, tile_rows>;
+  // Two buffers of keys and values. The queries pass through the second on their way to registers.
+  DYN_SHARED(bfloat16, shared);
+  constexpr int key_tile = tile_size<D, key_rows>, groups = row_groups<D>;
+  static_assert(block_rows<D> <= 2 * key_rows);
   int head = blockIdx.y, batch = blockIdx.z, kv_head = head / (a.heads / a.kv_heads);
   int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
-  int last = gridDim.x - 1 - blockIdx.x, first_query = last * tile_rows;  // the longest rows start first
+  int first_query = (gridDim.x - 1 - blockIdx.x) * block_rows<D>;  // the longest rows start first
+  int first = first_query + warp * warp_rows<D>;                   // of the warp's
+  int tiles = (min(first_query + block_rows<D>, a.seq) + key_rows - 1) / key_rows;
   const bfloat16 *keys = a.qkv + a.key(batch, kv_head), *values = a.qkv + a.value(batch, kv_head);
   auto load_keys = [&](int t) {
-    bfloat16* buffer = shared + (1 + t % 2 * 2) * tile;
-    load_tile<D, tile_rows>(buffer, keys, a.qkv_row(), t * tile_rows, a.seq, a.head_dim);
-    load_tile<D, tile_rows>(buffer + tile, values, a.qkv_row(), t * tile_rows, a.seq, a.head_dim);
+    bfloat16* buffer = shared + t % 2 * 2 * key_tile;
+    load_tile<D, key_rows>(buffer, keys, a.qkv_row(), t * key_rows, a.seq, a.head_dim);
+    load_tile<D, key_rows>(buffer + key_tile, values, a.qkv_row(), t * key_rows, a.seq, a.head_dim);
     copy_async_commit();
   };
-  load_tile<D, tile_rows>(shared, a.qkv + a.query(batch, head), a.qkv_row(), first_query, a.seq, a.head_dim);
+  load_tile<D, block_rows<D>>(shared + 2 * key_tile, a.qkv + a.query(batch, head), a.qkv_row(), first_query, a.seq,
+                              a.head_dim);
   load_keys(0);
+  copy_async_wait<0>();
+  __syncthreads();
+  const KeptRows<D> queries(shared + 2 * key_tile);
+  __syncthreads();
 
-  float sums[D / 8][4] = {}, largest[2] = {-INFINITY, -INFINITY}, total[2] = {};
+  float sums[groups][D / 8][4] = {}, largest[groups][2], total[groups][2] = {};  // the total: of the lane's columns
+  for (auto& rows : largest) rows[0] = rows[1] = -INFINITY;
   float scale = a.scale * log2_e;
-  for (int t = 0; t <= last; ++t) {
-    if (t < last) {
+  for (int t = 0; t < tiles; ++t) {
+    if (t + 1 < tiles) {
       load_keys(t + 1);
       copy_async_wait<1>();
     } else {
       copy_async_wait<0>();
     }
     __syncthreads();
-    const bfloat16* buffer = shared + (1 + t % 2 * 2) * tile;
-    float s[key_tiles][4];
-    multiply_transposed<D>(s, shared + warp * warp_rows * tile_stride<D>, buffer);
+    const bfloat16* buffer = shared + t % 2 * 2 * key_tile;
+    if (int first_key = t * key_rows; first_key < first + warp_rows<D>) {
+      float s[groups][key_tiles][4];
+      multiply_transposed<D>(s, queries, buffer);
+      if (first_key + key_rows > first + 1) mask_scores<false>(s, first, first_key);
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      int query = warp * warp_rows + lane / 4 + half * 8;  // within the tile; on the diagonal keys share its origin
-      float top = largest[half];
+      for (int g = 0; g < groups; ++g)
 #pragma unroll
-      for (int j = 0; j < key_tiles; ++j)
+        for (int half = 0; half < 2; ++half) {
+          float top = largest[g][half];
 #pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          float& x = s[j][half * 2 + i];
-          x = t == last && j * 8 + lane % 4 * 2 + i > query ? -INFINITY : x * scale;
-          top = fmaxf(top, x);
+          for (int j = 0; j < key_tiles; ++j) top = fmaxf(top, fmaxf(s[g][j][half * 2], s[g][j][half * 2 + 1]));
+          top = fmaxf(top, __shfl_xor_sync(all_lanes, top, 1));
+          top = fmaxf(top, __shfl_xor_sync(all_lanes, top, 2));
+          float shrink = exp2_approx((largest[g][half] - top) * scale), shift = top * scale, sum = 0.0f;
+          largest[g][half] = top;
+#pragma unroll
+          for (int j = 0; j < key_tiles; ++j)
+#pragma unroll
+            for (int i = 0; i < 2; ++i) {
+              float& x = s[g][j][half * 2 + i];
+              x = exp2_approx(x * scale - shift);
+              sum += x;
+            }
+          total[g][half] = total[g][half] * shrink + sum;
+#pragma unroll
+          for (int d = 0; d < D / 8; ++d)
+#pragma unroll
+            for (int i = 0; i < 2; ++i) sums[g][d][half * 2 + i] *= shrink;
         }
-      top = fmaxf(top, __shfl_xor_sync(all_lanes, top, 1));
-      top = fmaxf(top, __shfl_xor_sync(all_lanes, top, 2));
-      float shrink = exp2f(largest[half] - top), sum = 0.0f;
-      largest[half] = top;
-#pragma unroll
-      for (int j = 0; j < key_tiles; ++j)
-#pragma unroll
-        for (int i = 0; i < 2; ++i) {
-          float& x = s[j][half * 2 + i];
-          x = exp2f(x - top);
-          sum += x;
-        }
-      sum += __shfl_xor_sync(all_lanes, sum, 1);
-      sum += __shfl_xor_sync(all_lanes, sum, 2);
-      total[half] = total[half] * shrink + sum;
-#pragma unroll
-      for (int d = 0; d < D / 8; ++d)
-#pragma unroll
-        for (int i = 0; i < 2; ++i) sums[d][half * 2 + i] *= shrink;
+      multiply_add<D>(sums, s, buffer + key_tile);
     }
-    multiply_add<D>(sums, s, buffer + tile);
     __syncthreads();  // before the next round loads over this buffer
   }
-  int first = first_query + warp * warp_rows;
-  store_rows<D>(a.result + a.output(batch, head), a.out_row(), first, a.seq, a.head_dim, sums, 1.0f / total[0],
-                1.0f / total[1]);
-  if (lane % 4 == 0)
-    for (int half = 0; half < 2; ++half)
-      if (int row = first + lane / 4 + half * 8; row < a.seq)
-        a.log_sum_exp[a.row_values(batch, head) + row] = ln_2 * largest[half] + logf(total[half]);
+  float factors[groups][2];
+#pragma unroll
+  for (int g = 0; g < groups; ++g)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float all = total[g][half];
+      all += __shfl_xor_sync(all_lanes, all, 1);
+      all += __shfl_xor_sync(all_lanes, all, 2);
+      factors[g][half] = 1.0f / all;
+      if (int row = first + g * 16 + lane / 4 + half * 8; lane % 4 == 0 && row < a.seq)
+        a.log_sum_exp[a.row_values(batch, head) + row] = a.scale * largest[g][half] + logf(all);
+    }
+  store_rows<D>(a.result + a.output(batch, head), a.out_row(), first, a.seq, a.head_dim, sums, factors);
 }
 
 }  // namespace
@@ -86,8 +98,8 @@ __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArg
 AttentionKernel<bfloat16> tensor_core_forward(int64_t head_dim) {
   return for_head_dim(head_dim, [](auto width) {
     constexpr int D = decltype(width)::value;
-    return AttentionKernel<bfloat16>{forward_kernel<D>, tile_rows, attention_threads,
-                                     5 * tile_size<D, tile_rows> * sizeof(bfloat16)};
+    return AttentionKernel<bfloat16>{forward_kernel<D>, block_rows<D>, attention_threads,
+                                     4 * tile_size<D, key_rows> * sizeof(bfloat16)};
   });
 }
 

@@ -1,8 +1,9 @@
 // The pieces of the tensor-core attention kernels: tiles in shared memory and two products on fragments.
 //
-// A block has 4 warps; each owns 16 rows of the result. D is the head size rounded up to 32, 64, 96 or 128; tiles are
-// filled with zeros beyond the real head size and the last token. A tile's row is padded by 16 bytes, so that the 8
-// rows that ldmatrix reads together lie in different banks (an odd number of 16-byte units apart).
+// A block has 4 warps; each owns 32 rows of the result where the head is narrow, else 16 (their sums fill its
+// registers). D is the head size rounded up to 32, 64, 96 or 128; tiles are filled with zeros beyond the real head size
+// and the last token. A tile's row is padded by 16 bytes, so that the 8 rows that ldmatrix reads together lie in
+// different banks (an odd number of 16-byte units apart).
 // Method: Dao, "FlashAttention-2" (2023). Its dq is summed by atomics; here the backward computes the scores twice,
 // once for the rows of dq and once for those of dk and dv, so that each sum has one owner and a fixed order.
 #pragma once
@@ -12,9 +13,16 @@
 
 namespace rowan::cuda {
 
-constexpr int attention_warps = 4, attention_threads = attention_warps * warp_size, warp_rows = 16,
-              tile_rows = attention_warps * warp_rows;
+constexpr int attention_warps = 4, attention_threads = attention_warps * warp_size;
 constexpr float log2_e = 1.4426950408889634f, ln_2 = 0.6931471805599453f;
+
+// Fragments of 16 rows that a warp owns, its rows, and those of its block.
+template <int D>
+constexpr int row_groups = D <= 64 ? 2 : 1;
+template <int D>
+constexpr int warp_rows = 16 * row_groups<D>;
+template <int D>
+constexpr int block_rows = attention_warps* warp_rows<D>;
 
 template <int D>
 constexpr int tile_stride = D + 8;
@@ -25,37 +33,77 @@ constexpr int tile_size = rows* tile_stride<D>;
 template <int D, int rows>
 __device__ __forceinline__ void load_tile(bfloat16* tile, const bfloat16* from, int64_t stride, int first, int seq,
                                           int head_dim) {
-  constexpr int chunks = D / 8;
+  constexpr unsigned chunks = D / 8, rounds = rows * chunks / attention_threads;
+  static_assert(rows * chunks % attention_threads == 0);
 #pragma unroll
-  for (int i = threadIdx.x; i < rows * chunks; i += attention_threads) {
-    int row = i / chunks, column = i % chunks * 8;
+  for (unsigned n = 0; n < rounds; ++n) {
+    unsigned i = n * attention_threads + threadIdx.x;
+    int row = int(i / chunks), column = int(i % chunks) * 8;
     bool valid = first + row < seq && column < head_dim;
     copy_async_16(tile + row * tile_stride<D> + column, valid ? from + (first + row) * stride + column : from, valid);
   }
 }
 
-// s[16, 8 * tiles] = a[16, D] b[8 * tiles, D]^T; a and b are rows of tiles, a the warp's own.
-// Element (row, column) of a fragment: s[column / 8][(row / 8) * 2 + column % 2] of lane (row % 8) * 4 + column % 8
-// / 2.
-template <int D, int tiles>
-__device__ __forceinline__ void multiply_transposed(float (&s)[tiles][4], const bfloat16* a, const bfloat16* b) {
+// A warp's rows of a tile as left operands: k columns from column 16 k on, of each of its groups of 16 rows.
+template <int D>
+struct LeftRows {
+  const bfloat16* row;  // the lane's
+
+  __device__ __forceinline__ explicit LeftRows(const bfloat16* tile) {
+    int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
+    row = tile + (warp * warp_rows<D> + lane % 16) * tile_stride<D> + lane / 16 * 8;
+  }
+  __device__ __forceinline__ void load(uint32_t (&left)[row_groups<D>][4], int k) const {
+#pragma unroll
+    for (int g = 0; g < row_groups<D>; ++g) ldmatrix_x4<false>(left[g], row + g * 16 * tile_stride<D> + k * 16);
+  }
+};
+
+// The same, kept in registers.
+template <int D>
+struct KeptRows {
+  uint32_t rows[D / 16][row_groups<D>][4];
+
+  __device__ __forceinline__ explicit KeptRows(const bfloat16* tile) {
+    LeftRows<D> from(tile);
+#pragma unroll
+    for (int k = 0; k < D / 16; ++k) from.load(rows[k], k);
+  }
+  __device__ __forceinline__ void load(uint32_t (&left)[row_groups<D>][4], int k) const {
+#pragma unroll
+    for (int g = 0; g < row_groups<D>; ++g)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) left[g][i] = rows[k][g][i];
+  }
+};
+
+// s[16 * groups, 8 * tiles] = left[16 * groups, D] b[8 * tiles, D]^T; b are rows of a tile.
+// Element (row, column) of a group's fragments: s[column / 8][(row / 8) * 2 + column % 2] of lane
+// (row % 8) * 4 + column % 8 / 2.
+template <int D, int tiles, typename Left>
+__device__ __forceinline__ void multiply_transposed(float (&s)[row_groups<D>][tiles][4], const Left& from,
+                                                    const bfloat16* b) {
   int lane = threadIdx.x % warp_size;
 #pragma unroll
-  for (int t = 0; t < tiles; ++t)
+  for (auto& group : s)
 #pragma unroll
-    for (int i = 0; i < 4; ++i) s[t][i] = 0.0f;
-  const bfloat16* a_row = a + lane % 16 * tile_stride<D> + lane / 16 * 8;
+    for (auto& fragment : group)
+#pragma unroll
+      for (float& x : fragment) x = 0.0f;
   const bfloat16* b_row = b + (lane % 8 + lane / 16 * 8) * tile_stride<D> + lane / 8 % 2 * 8;
 #pragma unroll
-  for (int k = 0; k < D; k += 16) {
-    uint32_t left[4];
-    ldmatrix_x4<false>(left, a_row + k);
+  for (int k = 0; k < D / 16; ++k) {
+    uint32_t left[row_groups<D>][4];
+    from.load(left, k);
 #pragma unroll
     for (int t = 0; t < tiles; t += 2) {
       uint32_t pair[4];
-      ldmatrix_x4<false>(pair, b_row + t * 8 * tile_stride<D> + k);
-      mma_m16n8k16(s[t], left, {pair[0], pair[1]});
-      mma_m16n8k16(s[t + 1], left, {pair[2], pair[3]});
+      ldmatrix_x4<false>(pair, b_row + t * 8 * tile_stride<D> + k * 16);
+#pragma unroll
+      for (int g = 0; g < row_groups<D>; ++g) {
+        mma_m16n8k16(s[g][t], left[g], {pair[0], pair[1]});
+        mma_m16n8k16(s[g][t + 1], left[g], {pair[2], pair[3]});
+      }
     }
   }
 }
@@ -67,43 +115,78 @@ __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
   return bits;
 }
 
-// sums[16, D] += p[16, 8 * tiles] b[8 * tiles, D]; p is rounded to bf16: a result's fragments are operands as they are.
+// sums[16 * groups, D] += p[16 * groups, 8 * tiles] b[8 * tiles, D]; p is rounded to bf16: a result's fragments are
+// operands as they are.
 template <int D, int tiles>
-__device__ __forceinline__ void multiply_add(float (&sums)[D / 8][4], const float (&p)[tiles][4], const bfloat16* b) {
+__device__ __forceinline__ void multiply_add(float (&sums)[row_groups<D>][D / 8][4],
+                                             const float (&p)[row_groups<D>][tiles][4], const bfloat16* b) {
   int lane = threadIdx.x % warp_size;
   const bfloat16* b_row = b + lane % 16 * tile_stride<D> + lane / 16 * 8;
 #pragma unroll
   for (int t = 0; t < tiles; t += 2) {
-    uint32_t left[4] = {pack_bf16(p[t][0], p[t][1]), pack_bf16(p[t][2], p[t][3]), pack_bf16(p[t + 1][0], p[t + 1][1]),
-                        pack_bf16(p[t + 1][2], p[t + 1][3])};
+    uint32_t left[row_groups<D>][4];
+#pragma unroll
+    for (int g = 0; g < row_groups<D>; ++g)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) left[g][i] = pack_bf16(p[g][t + i / 2][i % 2 * 2], p[g][t + i / 2][i % 2 * 2 + 1]);
 #pragma unroll
     for (int d = 0; d < D / 8; d += 2) {
       uint32_t pair[4];
       ldmatrix_x4<true>(pair, b_row + t * 8 * tile_stride<D> + d * 8);
-      mma_m16n8k16(sums[d], left, {pair[0], pair[1]});
-      mma_m16n8k16(sums[d + 1], left, {pair[2], pair[3]});
+#pragma unroll
+      for (int g = 0; g < row_groups<D>; ++g) {
+        mma_m16n8k16(sums[g][d], left[g], {pair[0], pair[1]});
+        mma_m16n8k16(sums[g][d + 1], left[g], {pair[2], pair[3]});
+      }
     }
   }
 }
 
-// Writes the warp's 16 rows from `first` on, times a factor for each of the lane's two rows.
-template <int D>
-__device__ __forceinline__ void store_rows(bfloat16* to, int64_t stride, int first, int seq, int head_dim,
-                                           const float (&sums)[D / 8][4], float upper_factor, float lower_factor) {
+// Scores of keys that come after their query become -infinity. Row 0 and column 0 are these tokens; rows are queries,
+// or keys where the scores are transposed.
+template <bool transposed, int groups, int tiles>
+__device__ __forceinline__ void mask_scores(float (&s)[groups][tiles][4], int first_row, int first_column) {
   int lane = threadIdx.x % warp_size;
 #pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    int row = first + lane / 4 + half * 8;
-    float factor = half ? lower_factor : upper_factor;
-    if (row >= seq) continue;
+  for (int g = 0; g < groups; ++g)
 #pragma unroll
-    for (int d = 0; d < D / 8; ++d) {
-      int column = d * 8 + lane % 4 * 2;
-      if (column < head_dim)
-        *reinterpret_cast<uint32_t*>(to + row * stride + column) =
-            pack_bf16(sums[d][half * 2] * factor, sums[d][half * 2 + 1] * factor);
+    for (int j = 0; j < tiles; ++j)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        int row = first_row + g * 16 + lane / 4 + i / 2 * 8, column = first_column + j * 8 + lane % 4 * 2 + i % 2;
+        if (transposed ? column < row : column > row) s[g][j][i] = -INFINITY;
+      }
+}
+
+// Writes the warp's rows from `first` on, times a factor for each of the lane's rows.
+template <int D>
+__device__ __forceinline__ void store_rows(bfloat16* to, int64_t stride, int first, int seq, int head_dim,
+                                           const float (&sums)[row_groups<D>][D / 8][4],
+                                           const float (&factors)[row_groups<D>][2]) {
+  int lane = threadIdx.x % warp_size;
+#pragma unroll
+  for (int g = 0; g < row_groups<D>; ++g)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      int row = first + g * 16 + lane / 4 + half * 8;
+      float factor = factors[g][half];
+      if (row >= seq) continue;
+#pragma unroll
+      for (int d = 0; d < D / 8; ++d) {
+        int column = d * 8 + lane % 4 * 2;
+        if (column < head_dim)
+          *reinterpret_cast<uint32_t*>(to + row * stride + column) =
+              pack_bf16(sums[g][d][half * 2] * factor, sums[g][d][half * 2 + 1] * factor);
+      }
     }
-  }
+}
+template <int D>
+__device__ __forceinline__ void store_rows(bfloat16* to, int64_t stride, int first, int seq, int head_dim,
+                                           const float (&sums)[row_groups<D>][D / 8][4], float factor) {
+  float factors[row_groups<D>][2];
+#pragma unroll
+  for (int g = 0; g < row_groups<D>; ++g) factors[g][0] = factors[g][1] = factor;
+  store_rows<D>(to, stride, first, seq, head_dim, sums, factors);
 }
 
 // choose(Width<D>) for the smallest D that holds the head.
