@@ -10,11 +10,19 @@
 
 namespace rowan {
 
+// A piece takes no more than what a block keeps for its backward, or 128 MiB where that is less, or 1 GiB where it is
+// more: each piece passes once over the gradient of the head, which few rows would not be worth.
 int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype) {
-  constexpr int64_t bytes = int64_t{128} << 20;
-  int64_t rows = std::clamp<int64_t>(bytes / (config.logit_width() * static_cast<int64_t>(size_of(dtype))), 1, tokens);
-  int64_t pieces = (tokens + rows - 1) / rows;
-  return (tokens + pieces - 1) / pieces;
+  constexpr int64_t least_bytes = int64_t{128} << 20, most_bytes = int64_t{1} << 30, tile = 128;  // rows of products
+  const AttentionShape shape = config.attention(1, 1, 0);
+  const int64_t size = static_cast<int64_t>(size_of(dtype)),
+                block = 4 * config.hidden + shape.qkv_width() + shape.out_width() + config.mlp_in_width() +
+                        config.intermediate,
+                bytes = std::clamp(block * tokens * size, least_bytes, most_bytes);
+  const int64_t most = std::clamp<int64_t>(bytes / (config.logit_width() * size), 1, tokens);
+  const int64_t pieces = (tokens + most - 1) / most, even = (tokens + pieces - 1) / pieces;
+  const int64_t whole_tiles = (even + tile - 1) / tile * tile;
+  return whole_tiles <= most ? whole_tiles : even;
 }
 
 Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& options)
