@@ -1,6 +1,6 @@
 // A stand-in for the cuBLASLt calls of kernels/cuda/matmul.cu, with cuBLASLt's column-major conventions: it refuses
-// leading dimensions too small, layouts that do not fit each other and pointers outside device memory or less aligned
-// than was said, and computes the product with fp32 sums.
+// leading dimensions too small, layouts that do not fit each other, pointers outside device memory or less aligned than
+// was said and sums whose parts may be rounded to bf16, and computes the product with fp32 sums.
 #include <cublasLt.h>
 #include <cuda_bf16.h>
 
@@ -64,7 +64,7 @@ float gelu_slope(float x) {
 
 struct Preference {
   uint64_t workspace;
-  uint32_t alignment[4];
+  uint32_t alignment[4], reductions;
 };
 
 // What the heuristic was asked, kept in the algorithm's opaque bytes: a plan used for another shape is refused.
@@ -170,7 +170,8 @@ cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t handle,
 }
 
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* handle) {
-  *handle = reinterpret_cast<cublasLtMatmulPreference_t>(new Preference{0, {256, 256, 256, 256}});
+  *handle = reinterpret_cast<cublasLtMatmulPreference_t>(
+      new Preference{0, {256, 256, 256, 256}, CUBLASLT_REDUCTION_SCHEME_MASK});
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t handle) {
@@ -184,6 +185,8 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t h
   switch (attribute) {
     case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES:
       return assign(p.workspace, value, bytes);
+    case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK:
+      return assign(p.reductions, value, bytes);
     case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES:
       return assign(p.alignment[0], value, bytes);
     case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES:
@@ -214,6 +217,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   if (a.type == CUDA_R_32F && d.type != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
   std::memset(results, 0, sizeof *results);
   const Preference& p = *reinterpret_cast<Preference*>(preference);
+  if (d.type == CUDA_R_16BF && (p.reductions & ~uint32_t(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE)))
+    return CUBLAS_STATUS_INVALID_VALUE;
   Asked asked{d.rows, d.cols, k, *std::min_element(p.alignment, p.alignment + 4)};
   std::memcpy(&results->algo, &asked, sizeof asked);
   *count = 1;
