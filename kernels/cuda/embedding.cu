@@ -37,18 +37,29 @@ __global__ void embedding_forward_kernel(T* out, const int* tokens, const T* tab
   }
 }
 
+// All ids below 0 are equally wrong.
+__device__ __forceinline__ int id_of(int token) { return max(token, -1); }
+
 // ranks[chunk, n] = how many tokens of the chunk come before token n when sorted by (id, place): count^2 comparisons
-// in all, 0.1 ms of an H200's arithmetic for 32768 tokens, and nothing to synchronize.
+// in all and nothing to synchronize. Equal ids come before those of later blocks and after those of earlier ones; only
+// within a block the place decides.
 __global__ void rank_kernel(int* ranks, const int* tokens, int64_t count) {
   SHARED_ARRAY(int, others, rank_block);
   int64_t n = thread_index();
-  int mine = n < count ? tokens[n] : 0, before = 0;
+  int mine = n < count ? id_of(tokens[n]) : 0, before = 0;
   int64_t begin = blockIdx.y * tokens_per_chunk, end = min(begin + tokens_per_chunk, count);
   for (int64_t tile = begin; tile < end; tile += rank_block) {
     int size = static_cast<int>(min(end - tile, int64_t{rank_block}));
-    if (int i = static_cast<int>(threadIdx.x); i < size) others[i] = tokens[tile + i];
+    if (int i = static_cast<int>(threadIdx.x); i < size) others[i] = id_of(tokens[tile + i]);
     __syncthreads();
-    for (int m = 0; m < size; ++m) before += others[m] < mine || (others[m] == mine && tile + m < n);
+    if (tile == int64_t{blockIdx.x} * rank_block) {
+      for (int m = 0; m < size; ++m)
+        before += others[m] < mine || (others[m] == mine && m < static_cast<int>(threadIdx.x));
+    } else {
+      int last = tile < n ? mine : mine - 1;
+#pragma unroll 16
+      for (int m = 0; m < size; ++m) before += others[m] <= last;
+    }
     __syncthreads();
   }
   if (n < count) ranks[blockIdx.y * count + n] = before;
@@ -92,7 +103,7 @@ __global__ void add_rows_kernel(T* d_table, const D* dout, const int* tokens, co
       if (rows[size + step - 1] >= 0) size += step;
     if (rows[size] >= 0) ++size;
     if (column < cols) {
-#pragma unroll 4
+#pragma unroll 8
       for (int i = 0; i < size; ++i) {
         load(values, dout + rows[i] * cols + column);
 #pragma unroll

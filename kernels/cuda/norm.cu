@@ -20,7 +20,7 @@ __device__ __forceinline__ void for_lane(int64_t cols, F f) {
   for (int64_t column = threadIdx.x % warp_size * width; column < cols; column += warp_size * width) f(column);
 }
 
-// mean is null for rms; branch and sum, and bias, may be null.
+// mean is null for rms; branch and sum, and bias, may be null. sum is neither residual's nor branch's memory.
 template <typename T>
 struct ForwardArguments {
   T *out, *sum;
@@ -34,17 +34,20 @@ template <typename T, int width>
 __global__ void norm_forward_kernel(ForwardArguments<T> a) {
   int64_t n = int64_t{blockIdx.x} * warps + threadIdx.x / warp_size;
   if (n >= a.rows) return;
-  const T* r = (a.branch ? a.sum : a.residual) + n * a.cols;
+  // Later passes add up again what the first read into the first-level cache; what it stored may not be there.
+  auto load_sum = [&](auto& x, int64_t c) {
+    load(x, a.residual + n * a.cols + c);
+    if (!a.branch) return;
+    float y[width];
+    load(y, a.branch + n * a.cols + c);
+#pragma unroll
+    for (int i = 0; i < width; ++i) x[i] = rounded<T>(x[i] + y[i]);
+  };
   float total = 0.0f, squares = 0.0f;
   for_lane<width>(a.cols, [&](int64_t c) {
-    float x[width], y[width];
-    load(x, a.residual + n * a.cols + c);
-    if (a.branch) {
-      load(y, a.branch + n * a.cols + c);
-#pragma unroll
-      for (int i = 0; i < width; ++i) x[i] = rounded<T>(x[i] + y[i]);
-      store(a.sum + n * a.cols + c, x);
-    }
+    float x[width];
+    load_sum(x, c);
+    if (a.branch) store(a.sum + n * a.cols + c, x);
 #pragma unroll
     for (int i = 0; i < width; ++i) {
       total += x[i];
@@ -57,7 +60,7 @@ __global__ void norm_forward_kernel(ForwardArguments<T> a) {
     squares = 0.0f;
     for_lane<width>(a.cols, [&](int64_t c) {
       float x[width];
-      load(x, r + c);
+      load_sum(x, c);
 #pragma unroll
       for (int i = 0; i < width; ++i) squares += (x[i] - mean) * (x[i] - mean);
     });
@@ -69,7 +72,7 @@ __global__ void norm_forward_kernel(ForwardArguments<T> a) {
   }
   for_lane<width>(a.cols, [&](int64_t c) {
     float x[width], weight[width], bias[width] = {};
-    load(x, r + c);
+    load_sum(x, c);
     load(weight, a.weight + c);
     if (a.bias) load(bias, a.bias + c);
 #pragma unroll
