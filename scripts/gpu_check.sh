@@ -75,9 +75,42 @@ finish() {
 }
 trap 'echo "gpu_check: stopped" >&2; failed=1; finish' INT TERM
 
+# Where the system has no NCCL, cuDNN or cuBLASLt, those of Python's packages serve: as folders of include/ and lib/,
+# with the names that linkers look for.
+from_python() {  # PACKAGE LIBRARY HEADERS
+  local folder name=${2%%.so*}
+  folder=$(python3 -c "import nvidia.$1; print(list(nvidia.$1.__path__)[0])" 2>/dev/null) || return
+  [ -e "$folder/lib/$2" ] || return
+  mkdir -p "$out/$1/include" "$out/$1/lib" && ln -sfn "$folder"/include/$3 "$out/$1/include/" &&
+    ln -sfn "$folder"/lib/"$name"* "$out/$1/lib/" && ln -sfn "$folder/lib/$2" "$out/$1/lib/$name.so" &&
+    export LD_LIBRARY_PATH=$out/$1/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+}
+options=()
+toolkit=$(readlink -f "$(command -v nvcc)") toolkit=${toolkit%/bin/*}
+has_header() {
+  local file
+  for file in "$toolkit"/include/"$1" "$toolkit"/targets/*/include/"$1" /usr/include/"$1" /usr/include/*/"$1"; do
+    [ -e "$file" ] && return
+  done
+  return 1
+}
+if [ -z "${NCCL_HOME:-}" ] && ! has_header nccl.h; then
+  from_python nccl libnccl.so.2 'nccl*.h' && export NCCL_HOME=$out/nccl
+fi
+if [ -z "${CUDNN_HOME:-}" ] && ! has_header cudnn.h; then
+  from_python cudnn libcudnn.so.9 'cudnn*.h' && export CUDNN_HOME=$out/cudnn
+fi
+if ! has_header cublasLt.h; then
+  for package in cu13/libcublasLt.so.13 cublas/libcublasLt.so.12; do
+    from_python "${package%/*}" "${package#*/}" 'cublas*.h' || continue
+    export CPATH=$out/${package%/*}/include${CPATH:+:$CPATH}
+    options+=(-DCUDA_cublasLt_LIBRARY="$out/${package%/*}/lib/libcublasLt.so")
+    break
+  done
+fi
+
 build=build-gpu
 if wanted build; then
-  options=()
   if [ -n "$debs" ]; then
     mkdir -p "$out/debs"
     for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$out/debs" || refuse "$deb: not a package"; done
@@ -85,13 +118,6 @@ if wanted build; then
     export PKG_CONFIG_SYSROOT_DIR=$out/debs PKG_CONFIG_LIBDIR=$libraries/pkgconfig:$out/debs/usr/share/pkgconfig
     export PATH=$PATH:$out/debs/usr/bin LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
     options+=(-DCMAKE_PREFIX_PATH="$out/debs/usr" -DCMAKE_BUILD_RPATH="$libraries")
-  fi
-  # Python's NCCL has no libnccl.so, which linkers look for.
-  nccl=$(python3 -c 'import nvidia.nccl; print(list(nvidia.nccl.__path__)[0])' 2>/dev/null)
-  if [ -n "$nccl" ] && [ -z "${NCCL_HOME:-}" ] && [ ! -e /usr/include/nccl.h ]; then
-    mkdir -p "$out/nccl/lib" && ln -sfn "$nccl/include" "$out/nccl/include"
-    ln -sfn "$nccl/lib/libnccl.so.2" "$out/nccl/lib/libnccl.so" && ln -sfn "$nccl/lib/libnccl.so.2" "$out/nccl/lib/"
-    export NCCL_HOME=$out/nccl LD_LIBRARY_PATH=$out/nccl/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
   fi
   [ -d .cudnn_frontend ] && export CUDNN_FRONTEND_HOME=${CUDNN_FRONTEND_HOME:-$PWD/.cudnn_frontend}
   tests=ON
@@ -102,22 +128,25 @@ if wanted build; then
     ${options[@]+"${options[@]}"} || finish
   targets=(rowan)
   [ $tests = ON ] && targets+=(gpu_backend_tests gpu_golden_tests)
+  grep -qE '^NCCL_LIBRARY:.*=/' $build/CMakeCache.txt && [ $tests = ON ] && targets+=(gpu_nccl_tests)
   check build cmake --build $build -j "$(nproc)" --target "${targets[@]}" || finish
 fi
-rowan=$build/rowan suite=$build/tests/gpu/gpu_backend_tests golden=$build/tests/gpu/gpu_golden_tests
-[ -x $rowan ] || refuse "$rowan is not there: run the part build first"
+program=$build/rowan suite=$build/tests/gpu/gpu_backend_tests golden=$build/tests/gpu/gpu_golden_tests
+nccl_tests=$build/tests/gpu/gpu_nccl_tests
+[ -x $program ] || refuse "$program is not there: run the part build first"
+limit="timeout 400" rowan="timeout 400 $program"  # nothing may hang
 
 cudnn= no_cudnn="built without cuDNN or its frontend's headers"
 [ "$(grep -cE '^CUDNN_(INCLUDE|LIBRARY|FRONTEND_INCLUDE):.*=/' $build/CMakeCache.txt)" = 3 ] && cudnn=1
 
 for part in suite golden; do
   wanted $part || continue
-  if [ -x "${!part}" ]; then check $part "${!part}" --gtest_brief=1; else skip $part "built without GoogleTest"; fi
+  if [ -x "${!part}" ]; then check $part $limit "${!part}" --gtest_brief=1; else skip $part "built without GoogleTest"; fi
 done
 
 if wanted suite; then
   if [ -n "$cudnn" ] && [ -x $suite ]; then
-    check suite_cudnn env ROWAN_TEST_CUDNN=1 $suite --gtest_brief=1 --gtest_filter='*Attention*'
+    check suite_cudnn env ROWAN_TEST_CUDNN=1 $limit $suite --gtest_brief=1 --gtest_filter='*Attention*'
   else
     skip suite_cudnn "$no_cudnn"
   fi
@@ -127,25 +156,26 @@ fi
 short() {  # NAME OPTION...
   local name=$1
   shift
-  rm -rf "$out/runs/$name"
+  rm -rf "$out/runs/$name" && mkdir -p "$out/runs"
   [ -f data/tales/validation.bin ] || $rowan tales --out data/tales || return
   ${launcher:-} $rowan train configs/quickstart.json --set "run.dir=$out/runs/$name" --set device=cuda \
     --set batch.micro_batch=4 --set run.steps=20 --set schedule.warmup_steps=2 --set run.log_every=1 \
-    --set run.eval_every=0 --set run.sample_tokens=0 "$@"
+    --set run.eval_every=0 --set run.sample_tokens=0 "$@" 2>&1 | tee "$out/runs/$name.log"
 }
 same_bits() {  # NAME NAME
   local a b
   a=$(ls -d "$out/runs/$1"/checkpoints/step_*) && b=$(ls -d "$out/runs/$2"/checkpoints/step_*) || return
   cmp "$a/model.safetensors" "$b/model.safetensors" && cmp "$a/optimizer.safetensors" "$b/optimizer.safetensors"
 }
+losses() { sed -n 's/.*"loss": *\([0-9.e+-]*\).*/\1/p' "$out/runs/$1/metrics.jsonl" | grep .; }  # NAME
 close_losses() {  # NAME NAME TOLERANCE
   local a b
-  a=$(grep -o '"loss": *[0-9.e+-]*' "$out/runs/$1/metrics.jsonl") || return
-  b=$(grep -o '"loss": *[0-9.e+-]*' "$out/runs/$2/metrics.jsonl") || return
+  a=$(losses "$1") && b=$(losses "$2") || return
   paste <(echo "$a") <(echo "$b") | awk -v tolerance="$3" '
-    { d = ($2 - $4) / $4; d = d < 0 ? -d : d; if (d > worst) worst = d; ++rows }
+    NF != 2 || !($1 > 0 && $2 > 0) { print "no two losses:", $0; bad = 1; exit }
+    { d = ($1 - $2) / $2; d = d < 0 ? -d : d; if (d > worst) worst = d; ++rows }
     END { printf "losses of %d steps differ by at most %.2g of their value, allowed %.2g\n", rows, worst, tolerance
-          exit !(rows > 0 && worst <= tolerance) }'
+          exit !(rows > 0 && !bad && worst <= tolerance) }'
 }
 repeat_part() {
   short first --set precision=bf16 && short second --set precision=bf16 && same_bits first second &&
@@ -165,7 +195,7 @@ ranks_part() {  # NAME COMMUNICATOR LAUNCHER...
   local name=$1 communicator=$2
   shift 2
   launcher="$*" ROWAN_COMMUNICATOR=$communicator short "$name" --set precision=fp32 &&
-    short alone --set precision=fp32 && close_losses "$name" alone 1e-3
+    grep -i "; $communicator" "$out/runs/$name.log" && short alone --set precision=fp32 && close_losses "$name" alone 1e-3
 }
 if wanted repeat; then
   check two_runs_and_graphs_same_bits repeat_part
@@ -178,10 +208,15 @@ fi
 if wanted ranks; then
   if grep -qE '^NCCL_LIBRARY:.*=/' $build/CMakeCache.txt; then
     check nccl_1_rank ranks_part nccl nccl
+    if [ -x $nccl_tests ]; then
+      check nccl_collectives env ROWAN_COMMUNICATOR=nccl $limit $nccl_tests --gtest_filter='Comm*:Agreement*:WholeTensors*'
+    else
+      skip nccl_collectives "built without GoogleTest"
+    fi
   else
     skip nccl_1_rank "built without NCCL"
   fi
-  if command -v mpirun >/dev/null && ldd $rowan | grep -q libmpi; then
+  if command -v mpirun >/dev/null && ldd $program | grep -q libmpi; then
     check mpi_2_ranks_one_gpu ranks_part mpi mpi mpirun --allow-run-as-root --oversubscribe -n 2
   else
     skip mpi_2_ranks_one_gpu "no MPI"
@@ -192,11 +227,11 @@ if wanted sanitizer; then
   if [ ! -x $suite ] || ! command -v compute-sanitizer >/dev/null; then
     skip sanitizer "needs GoogleTest and compute-sanitizer"
   else
-    # All at once: each leaves the GPU mostly idle.
+    # All at once: each leaves the GPU mostly idle. A refused allocation would count as an error.
     start=$SECONDS tools="memcheck racecheck synccheck initcheck"
     for tool in $tools; do
       timeout 400 compute-sanitizer --tool $tool --error-exitcode 1 $suite --gtest_brief=1 \
-        --gtest_filter='-*Stochastic*:*SurvivesLarge*:*VeryWide*' >"$out/$tool.log" 2>&1 </dev/null &
+        --gtest_filter='-*Stochastic*:*SurvivesLarge*:*VeryWide*:*NoMachineHas*' >"$out/$tool.log" 2>&1 </dev/null &
       declare "job_$tool=$!"
     done
     for tool in $tools; do
@@ -237,7 +272,10 @@ if wanted step; then
   step llama_130m 64 1024
   step llama_350m 64 1024
   step smollm2_135m 32 2048
-  step llama_350m 64 1024 --optimizer muon
+  for model in gpt2_124m llama_350m; do
+    step $model 64 1024 --optimizer muon && plain=step_${model}_T1024 &&
+      note "$(awk "BEGIN { print $(value ${plain}_muon seconds) / $(value $plain seconds) }") of the step with AdamW"
+  done
   if [ -n "$cudnn" ]; then step gpt2_124m 64 1024 --attention cudnn; else skip step_cudnn "$no_cudnn"; fi
 fi
 if wanted kernels; then
@@ -245,6 +283,8 @@ if wanted kernels; then
     bench "kernels_$model" kernels --precision bf16 --batch 64 --seq 1024 --model "configs/models/$model.json" \
       --recipe adamw --recipe rmnp --recipe nora --recipe muon && rows+=("$(sed 's/^/  /' "$out/kernels_$model.log")")
   done
+  bench kernels_newton_schulz kernels --precision bf16 --batch 4 --seq 1024 --model configs/models/llama_350m.json \
+    --recipe muon && rows+=("$(grep -E 'ceilings|matmul' "$out/kernels_newton_schulz.log")")
   if [ -n "$cudnn" ]; then
     bench kernels_cudnn kernels --precision bf16 --batch 64 --seq 1024 --model configs/models/gpt2_124m.json \
       --recipe adamw --attention cudnn && rows+=("$(grep attention "$out/kernels_cudnn.log")")

@@ -99,7 +99,7 @@ std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Backe
   if (choice != "auto" && choice != "mpi" && choice != "nccl") {
     fail_on_all("ROWAN_COMMUNICATOR is '{}'; one of auto, mpi, nccl", choice);
   }
-  if (host.size() == 1) return nullptr;
+  if (host.size() == 1 && choice != "nccl") return nullptr;
   check_same(host, "", {{"device", backend.name()}, {"communicator", choice}});
   const bool no_mpi = std::getenv("ROWAN_RENDEZVOUS");
   bool nccl = choice == "nccl" || no_mpi;
