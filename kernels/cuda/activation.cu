@@ -10,8 +10,6 @@ using namespace cuda;
 
 constexpr int block = 256;
 
-__device__ __forceinline__ float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
-
 template <typename T, int width>
 __global__ void swiglu_forward_kernel(T* out, const T* gate_up, int64_t rows, int64_t cols) {
   int64_t vectors = cols / width;
@@ -21,7 +19,7 @@ __global__ void swiglu_forward_kernel(T* out, const T* gate_up, int64_t rows, in
     load(gate, gate_up + n * 2 * cols + column);
     load(up, gate_up + n * 2 * cols + cols + column);
 #pragma unroll
-    for (int j = 0; j < width; ++j) up[j] *= gate[j] * sigmoid(gate[j]);
+    for (int j = 0; j < width; ++j) up[j] *= gate[j] * sigmoid<T>(gate[j]);
     store(out + n * cols + column, up);
   }
 }
@@ -37,7 +35,7 @@ __global__ void swiglu_backward_kernel(T* d_gate_up, const T* dout, const T* gat
     load(d, dout + n * cols + column);
 #pragma unroll
     for (int j = 0; j < width; ++j) {
-      float s = sigmoid(gate[j]), g = gate[j];
+      float s = sigmoid<T>(gate[j]), g = gate[j];
       gate[j] = d[j] * up[j] * s * (1.0f + g * (1.0f - s));
       up[j] = d[j] * g * s;
     }
@@ -50,21 +48,21 @@ constexpr float root_two_over_pi = 0.7978845608028654f, cubic = 0.044715f, root_
                 density_at_zero = 0.3989422804014327f;
 
 // (1 + tanh u) / 2 = sigmoid(2 u) and (1 + erf u) / 2 = erfc(-u) / 2, which do not cancel far below zero.
-template <Gelu kind>
+template <Gelu kind, typename T>
 __device__ __forceinline__ float gate_of(float x) {
   if constexpr (kind == Gelu::tanh)
-    return sigmoid(2.0f * root_two_over_pi * (x + cubic * x * x * x));
+    return sigmoid<T>(2.0f * root_two_over_pi * (x + cubic * x * x * x));
   else
     return 0.5f * erfcf(-root_half * x);
 }
 
-template <Gelu kind>
+template <Gelu kind, typename T>
 __device__ __forceinline__ float gelu_derivative(float x) {
-  float gate = gate_of<kind>(x);
+  float gate = gate_of<kind, T>(x);
   if constexpr (kind == Gelu::tanh)
     return gate + 2.0f * x * gate * (1.0f - gate) * root_two_over_pi * (1.0f + 3.0f * cubic * x * x);
   else
-    return gate + x * density_at_zero * expf(-0.5f * x * x);
+    return gate + x * density_at_zero * exponential<T>(-0.5f * x * x);
 }
 
 template <Gelu kind, typename T, int width>
@@ -72,7 +70,7 @@ __global__ void gelu_forward_kernel(T* out, const T* in, int64_t count) {
   for_elements<width>(count, [&](int64_t i, auto w) {
     float values[decltype(w)::value];
     load(values, in + i);
-    for (float& x : values) x *= gate_of<kind>(x);
+    for (float& x : values) x *= gate_of<kind, T>(x);
     store(out + i, values);
   });
 }
@@ -85,7 +83,7 @@ __global__ void gelu_backward_kernel(T* din, const T* dout, const T* in, int64_t
     load(d, dout + i);
     load(x, in + i);
 #pragma unroll
-    for (int j = 0; j < n; ++j) d[j] *= gelu_derivative<kind>(x[j]);
+    for (int j = 0; j < n; ++j) d[j] *= gelu_derivative<kind, T>(x[j]);
     store(din + i, d);
   });
 }

@@ -13,15 +13,6 @@ using namespace cuda;
 
 constexpr int ignored = -100;
 
-// The fast exponential is as good as bf16 logits deserve.
-template <typename T>
-__device__ __forceinline__ float exponential(float x) {
-  if constexpr (std::is_same_v<T, bfloat16>)
-    return __expf(x);
-  else
-    return expf(x);
-}
-
 template <typename T>
 __global__ void cross_entropy_kernel(float* losses, T* all_logits, const int* targets, int64_t width,
                                      int64_t vocabulary, float grad_scale, bool gradient, int* bad_id) {

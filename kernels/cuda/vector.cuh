@@ -30,6 +30,22 @@ __device__ __forceinline__ float rounded(float x) {
   return to_float(from_float<T>(x));
 }
 
+// The fast exponential and quotient are as good as what bf16 deserves.
+template <typename T>
+__device__ __forceinline__ float exponential(float x) {
+  if constexpr (std::is_same_v<T, bfloat16>)
+    return __expf(x);
+  else
+    return expf(x);
+}
+template <typename T>
+__device__ __forceinline__ float sigmoid(float x) {
+  if constexpr (std::is_same_v<T, bfloat16>)
+    return __fdividef(1.0f, 1.0f + __expf(-x));
+  else
+    return 1.0f / (1.0f + expf(-x));
+}
+
 template <typename T, int width>
 struct alignas(sizeof(T) * width < 16 ? sizeof(T) * width : 16) Pack {
   T values[width];

@@ -80,6 +80,7 @@ inline int atomicAdd(int* address, int value) { return __atomic_fetch_add(addres
 
 inline float rsqrtf(float x) { return 1.0f / std::sqrt(x); }
 inline float __expf(float x) { return std::exp(x); }
+inline float __fdividef(float x, float y) { return x / y; }
 inline float __logf(float x) { return std::log(x); }
 using std::max;
 using std::min;
