@@ -22,6 +22,8 @@ double model_product_rate(Backend& backend, const ModelConfig& config, const Mod
     Arena arena(backend, Category::workspace);
     Tensor x = arena.take(options.compute, {n, in}), y = arena.take(options.compute, {n, out});
     Tensor w = arena.take(options.compute, {out, in}), dw = arena.take(options.gradient, {out, in});
+    fill_random(backend, x);
+    fill_random(backend, w);
     const double count = static_cast<double>(times);
     seconds += count * median_seconds(backend, 1, [&] {
                  backend.linear_forward(y, x, w, Tensor());

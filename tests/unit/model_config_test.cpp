@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "model/layout.h"
+#include "model/model.h"
 
 namespace rowan {
 namespace {
@@ -105,6 +106,15 @@ TEST(TrainingFlops, MatchThePublishedArithmetic) {
   EXPECT_NEAR(flops("gpt2_124m").causal / 1e9, 0.798, 0.0005);
   EXPECT_NEAR(flops("llama_350m").full / 1e9, 2.313, 0.0005);
   EXPECT_NEAR(flops("smollm2_135m").causal / 1e9, 0.913, 0.0005);
+}
+
+TEST(Logits, ComeInEvenPiecesOfWholeTiles) {
+  const ModelConfig gpt2 = load_model(ROWAN_SOURCE_DIR "/configs/models/gpt2_124m.json");
+  EXPECT_EQ(logit_chunk_rows(gpt2, 1024, DType::bf16), 1024);       // 103 MB
+  EXPECT_EQ(logit_chunk_rows(gpt2, 2048, DType::bf16), 1024);       // 128 MiB hold 1335 rows
+  EXPECT_EQ(logit_chunk_rows(gpt2, 2048, DType::f32), 512);         // or 667
+  EXPECT_EQ(logit_chunk_rows(gpt2, 64 * 1024, DType::bf16), 9472);  // 7 pieces of at most 1 GiB
+  EXPECT_EQ(logit_chunk_rows(gpt2, 1, DType::f32), 1);
 }
 
 TEST(Initialization, IsAPureFunctionOfSeedNameAndElement) {
