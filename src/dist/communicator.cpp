@@ -1,7 +1,9 @@
 #include "dist/communicator.h"
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
 #include "dist/agreement.h"
 #include "kernels/backend.h"
@@ -11,6 +13,8 @@ namespace rowan {
 namespace {
 
 constexpr double default_timeout_seconds = 300;
+// How long a rank that waits may take to answer, and one that knows who is silent to say it and end all.
+constexpr std::chrono::seconds roll_call{2};
 
 // A process that is alone, or one that plays a rank of many: nothing arrives, everything is counted.
 class LoneCommunicator : public Communicator {
@@ -57,7 +61,7 @@ uint64_t Traffic::tensor_bytes() const {
 }
 
 Communicator::Communicator(int rank, int size, int local_rank)
-    : rank_(rank), size_(size), local_rank_(local_rank), timeout_seconds_(timeout_from_environment()) {}
+    : rank_(rank), size_(size), local_rank_(local_rank), timeout_seconds_(timeout_from_environment()), here_(size) {}
 
 void Communicator::count(Message kind, uint64_t bytes) {
   traffic_.calls[static_cast<int>(kind)] += 1;
@@ -104,6 +108,36 @@ std::vector<double> Communicator::sum(const std::vector<double>& mine) {
     for (size_t i = 0; i < total.size(); ++i) total[i] += theirs[i];
   }
   return total;
+}
+
+bool Communicator::called() {
+  const int other = caller();
+  if (other >= 0) here_[other] = true;
+  return other >= 0;
+}
+
+void Communicator::leave_after_roll_call(const std::string& operation) {
+  for (int r = 0; r < size_; ++r)
+    if (hears(r)) call(r);
+  auto listen = [&](std::chrono::seconds time) {
+    for (const auto end = std::chrono::steady_clock::now() + time; std::chrono::steady_clock::now() < end;)
+      if (!called()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  };
+  listen(roll_call);
+  int before = 0;  // ranks that may speak for all
+  for (int r = 0; r < rank_; ++r) before += here_[r] || !hears(r);
+  listen(before * roll_call);
+  std::vector<int> silent;
+  for (int r = 0; r < size_; ++r)
+    if (hears(r) && !here_[r]) silent.push_back(r);
+  const std::string limit = fmt::format("for {:g} s (ROWAN_TIMEOUT) in '{}'", timeout_seconds_, operation);
+  if (silent.empty())
+    fmt::print(stderr, "rowan: rank {}: nothing has arrived {}, though every rank waits; leaving\n", rank_, limit);
+  else
+    fmt::print(stderr, "rowan: rank {}: {} {} been silent {}; leaving\n", rank_, ranks_text(silent),
+               silent.size() == 1 ? "has" : "have", limit);
+  abort(2);
+  std::_Exit(2);  // GCC's sanitizers lose track of virtual functions that do not return
 }
 
 std::unique_ptr<Communicator> make_single_communicator() { return std::make_unique<LoneCommunicator>(0, 1); }

@@ -1,7 +1,5 @@
 // Ranks over MPI. Pieces travel by non-blocking sends and receives which are polled, so that a silent rank is noticed;
-// owners add contributions in rank order. MPI knows no bf16: elements are sent as bytes and added here. A rank whose
-// wait is over calls the roll: all that wait answer, whatever they wait for, and who does not is the one that is
-// silent.
+// owners add contributions in rank order. MPI knows no bf16: elements are sent as bytes and added here.
 #include "dist/agreement.h"
 #include "dist/communicator.h"
 
@@ -30,8 +28,6 @@ using Bytes = std::unique_ptr<std::byte[]>;
 constexpr size_t message_bytes = 1u << 30;
 // Tags keep operations apart; MPI promises at least 32767.
 constexpr int tags = 30000, roll_tag = tags;
-// How long a rank that waits may take to answer.
-constexpr std::chrono::seconds roll_call{2};
 
 void add_to(float* sum, const float* x, int64_t n) {
 #pragma omp simd
@@ -129,6 +125,20 @@ class MpiCommunicator final : public Communicator {
     std::vector<std::string> result;
     for (int r = 0; r < size(); ++r) result.push_back(all.substr(offsets[r], lengths[r]));
     return result;
+  }
+
+  void call(int other) override {
+    MPI_Request request;
+    MPI_Isend(nullptr, 0, MPI_BYTE, other, roll_tag, MPI_COMM_WORLD, &request);
+  }
+
+  int caller() override {
+    int here = 0;
+    MPI_Status status;
+    MPI_Iprobe(MPI_ANY_SOURCE, roll_tag, MPI_COMM_WORLD, &here, &status);
+    if (!here) return -1;
+    MPI_Recv(nullptr, 0, MPI_BYTE, status.MPI_SOURCE, roll_tag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    return status.MPI_SOURCE;
   }
 
  private:
@@ -263,45 +273,8 @@ class MpiCommunicator final : public Communicator {
       return;
     }
     std::this_thread::sleep_for(std::chrono::microseconds(50));
-    int called = 0;
-    MPI_Iprobe(MPI_ANY_SOURCE, roll_tag, MPI_COMM_WORLD, &called, MPI_STATUS_IGNORE);
-    if (called || waited.count() > timeout_seconds()) leave_after_roll_call();
-  }
-
-  [[noreturn]] void leave_after_roll_call() {
-    MPI_Request request;
-    for (int r = 0; r < size(); ++r)
-      if (r != rank()) MPI_Isend(nullptr, 0, MPI_BYTE, r, roll_tag, MPI_COMM_WORLD, &request);
-    std::vector<bool> here(size());
-    here[rank()] = true;
-    const auto end = std::chrono::steady_clock::now() + roll_call;
-    while (std::chrono::steady_clock::now() < end) {
-      int answered = 0;
-      MPI_Status status;
-      MPI_Iprobe(MPI_ANY_SOURCE, roll_tag, MPI_COMM_WORLD, &answered, &status);
-      if (answered) {
-        MPI_Recv(nullptr, 0, MPI_BYTE, status.MPI_SOURCE, roll_tag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
-        here[status.MPI_SOURCE] = true;
-      } else {
-        std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      }
-    }
-    // The first that is here speaks for all and ends them; the others leave by themselves if it does not.
-    if (std::find(here.begin(), here.end(), true) - here.begin() != rank()) std::this_thread::sleep_for(roll_call);
-    std::vector<int> silent;
-    for (int r = 0; r < size(); ++r)
-      if (!here[r]) silent.push_back(r);
-    const char* operation = queue_.empty() ? "gather" : queue_.front().name;
-    if (silent.empty()) {
-      fmt::print(
-          stderr,
-          "rowan: rank {}: nothing has arrived for {:g} s (ROWAN_TIMEOUT) in '{}', though every rank waits; leaving\n",
-          rank(), timeout_seconds(), operation);
-    } else {
-      fmt::print(stderr, "rowan: rank {}: {} silent for {:g} s (ROWAN_TIMEOUT) in '{}'; leaving\n", rank(),
-                 ranks_text(silent) + (silent.size() == 1 ? " has been" : " have been"), timeout_seconds(), operation);
-    }
-    abort(2);
+    if (called() || waited.count() > timeout_seconds())
+      leave_after_roll_call(queue_.empty() ? "gather" : queue_.front().name);
   }
 
   Backend* backend_ = nullptr;
@@ -313,7 +286,7 @@ class MpiCommunicator final : public Communicator {
 
 std::unique_ptr<Communicator> make_mpi_communicator() {
   int level = 0, rank = 0, size = 1, local_rank = 0;
-  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &level);
+  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &level);  // NCCL's watchdog calls the roll
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   MPI_Comm machine;

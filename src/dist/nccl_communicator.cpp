@@ -1,6 +1,6 @@
 // Ranks over NCCL, one GPU each. Collectives run on a stream of their own: each starts when the work queued on the
 // backend's stream before it is done, and wait() makes the backend's stream wait for it, never the host. A thread
-// watches for errors and for collectives that do not end.
+// watches for errors and for collectives that do not end, and calls the roll over MPI or TCP when one does not.
 #include "dist/agreement.h"
 #include "dist/communicator.h"
 #include "kernels/arena.h"
@@ -39,6 +39,9 @@ ncclDataType_t type_of(DType dtype) {
 
 // Short messages travel in one all-gather of blocks of this size, which begin with their length.
 constexpr size_t block_bytes = 64, short_bytes = block_bytes - sizeof(uint64_t);
+// Who has waited for so long answers the roll, and notices when another has left: at the end of a run one is always
+// the first.
+constexpr double answer_seconds = 0.5;
 
 class NcclCommunicator : public Communicator {
  public:
@@ -50,9 +53,11 @@ class NcclCommunicator : public Communicator {
     check(cudaGetDevice(&device_), "no device");
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "no stream");
     check(cudaEventCreateWithFlags(&queued_, cudaEventDisableTiming), "no event");
+    calling("start");
     watchdog_ = std::thread([this] { watch(); });
     ncclResult_t started = ncclCommInitRank(&comm_, size(), id, rank());
     ready_ = true;
+    calling(nullptr);
     if (started != ncclSuccess) {
       stop_watching();
       check(started, "the ranks did not come together");
@@ -89,11 +94,14 @@ class NcclCommunicator : public Communicator {
     if (last) check(cudaStreamWaitEvent(compute_, last, 0), "wait");
   }
 
-  void abort(int exit_code) override { host_.abort(exit_code); }
+  void abort(int exit_code) override {
+    std::lock_guard lock(mutex_);
+    host_.abort(exit_code);
+  }
 
  protected:
   Ticket start_reduce(const std::vector<Piece>& pieces) override {
-    return queue([&] {
+    return queue("reduce", [&] {
       for (const Piece& piece : pieces) {
         const Tensor& x = piece.tensor;
         check(ncclReduce(x.data, x.data, x.numel(), type_of(x.dtype), ncclSum, piece.owner, comm_, stream_), "reduce");
@@ -102,7 +110,7 @@ class NcclCommunicator : public Communicator {
   }
 
   Ticket start_broadcast(const std::vector<Piece>& pieces) override {
-    return queue([&] {
+    return queue("broadcast", [&] {
       for (const Piece& piece : pieces) {
         const Tensor& x = piece.tensor;
         check(ncclBroadcast(x.data, x.data, x.numel(), type_of(x.dtype), piece.owner, comm_, stream_), "broadcast");
@@ -111,7 +119,7 @@ class NcclCommunicator : public Communicator {
   }
 
   Ticket start_all_reduce(Tensor x) override {
-    return queue([&] {
+    return queue("all_reduce", [&] {
       check(ncclAllReduce(x.data, x.data, x.numel(), type_of(x.dtype), ncclSum, comm_, stream_), "all_reduce");
     });
   }
@@ -140,21 +148,25 @@ class NcclCommunicator : public Communicator {
   }
 
  private:
+  struct Call {
+    const char* name;
+    std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
+  };
   struct Pending {
     Ticket ticket;
     cudaEvent_t event;
-    std::chrono::steady_clock::time_point since;
+    Call call;
   };
 
   template <typename Calls>
-  Ticket queue(const Calls& calls) {
+  Ticket queue(const char* name, const Calls& calls) {
     check(cudaEventRecord(queued_, compute_), "record");
     check(cudaStreamWaitEvent(stream_, queued_, 0), "order");
-    calling(true);
+    calling(name);
     check(ncclGroupStart(), "group");
     calls();
     check(ncclGroupEnd(), "group");
-    calling(false);
+    calling(nullptr);
     std::lock_guard lock(mutex_);
     cudaEvent_t event = nullptr;
     if (free_.empty()) {
@@ -164,14 +176,14 @@ class NcclCommunicator : public Communicator {
       free_.pop_back();
     }
     check(cudaEventRecord(event, stream_), "record");
-    pending_.push_back({++last_ticket_, event, std::chrono::steady_clock::now()});
+    pending_.push_back({++last_ticket_, event, {name}});
     return last_ticket_;
   }
 
   // NCCL connects ranks in the first call that needs it, and waits there.
-  void calling(bool now) {
+  void calling(const char* name) {
     std::lock_guard lock(mutex_);
-    calling_since_ = now ? std::optional(std::chrono::steady_clock::now()) : std::nullopt;
+    calling_ = name ? std::optional(Call{name}) : std::nullopt;
   }
 
   // Blocks of one size, a multiple of 4 bytes, of all ranks.
@@ -185,7 +197,8 @@ class NcclCommunicator : public Communicator {
     }
     Tensor from = send_.slice(0, words), to = receive_.slice(0, words * size());
     backend_.upload(from, mine.data());
-    wait(queue([&] { check(ncclAllGather(from.data, to.data, words, ncclInt32, comm_, stream_), "all_gather"); }));
+    wait(queue("gather",
+               [&] { check(ncclAllGather(from.data, to.data, words, ncclInt32, comm_, stream_), "all_gather"); }));
     std::string all(mine.size() * size(), '\0');
     backend_.download(all.data(), to);
     return all;
@@ -198,32 +211,26 @@ class NcclCommunicator : public Communicator {
 
   void watch() {
     cudaSetDevice(device_);
-    auto start = std::chrono::steady_clock::now();
     for (; !stop_; std::this_thread::sleep_for(std::chrono::milliseconds(50))) {
-      auto now = std::chrono::steady_clock::now();
-      if (!ready_) {
-        if (std::chrono::duration<double>(now - start).count() > timeout_seconds())
-          leave("the ranks did not come together");
-        continue;
-      }
       ncclResult_t error = ncclSuccess;
-      ncclCommGetAsyncError(comm_, &error);
+      if (ready_) ncclCommGetAsyncError(comm_, &error);
       if (error != ncclSuccess && error != ncclInProgress) leave(ncclGetErrorString(error));
       std::lock_guard lock(mutex_);
       while (!pending_.empty() && cudaEventQuery(pending_.front().event) == cudaSuccess) {
         free_.push_back(pending_.front().event);
         pending_.pop_front();
       }
-      const auto since = !pending_.empty() ? pending_.front().since : calling_since_.value_or(now);
-      if (std::chrono::duration<double>(now - since).count() > timeout_seconds())
-        leave("another rank is gone or silent");
+      const std::optional<Call> call = pending_.empty() ? calling_ : pending_.front().call;
+      if (!call) continue;
+      const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - call->since;
+      if (waited.count() > timeout_seconds() || (waited.count() > answer_seconds && host_.called()))
+        host_.leave_after_roll_call(call->name);
     }
   }
 
   [[noreturn]] void leave(const std::string& why) {
     std::this_thread::sleep_for(std::chrono::duration<double>(turn_seconds()));
-    fmt::print(stderr, "rowan: rank {}: NCCL: {} (limit {:.0f} s, ROWAN_TIMEOUT); leaving\n", rank(), why,
-               timeout_seconds());
+    fmt::print(stderr, "rowan: rank {}: NCCL: {}; leaving\n", rank(), why);
     std::fflush(nullptr);
     std::_Exit(2);
   }
@@ -241,7 +248,7 @@ class NcclCommunicator : public Communicator {
 
   std::mutex mutex_;  // guards the four below
   std::deque<Pending> pending_;
-  std::optional<std::chrono::steady_clock::time_point> calling_since_;
+  std::optional<Call> calling_;
   std::vector<cudaEvent_t> free_;
   Ticket last_ticket_ = 0;
   std::atomic<bool> ready_ = false, stop_ = false;

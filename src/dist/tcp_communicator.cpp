@@ -1,5 +1,6 @@
 // Host messages where there is no MPI (srun --mpi=none): rank 0 listens, the others connect, and every gather goes
 // through it. Tensors travel over NCCL.
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <chrono>
@@ -20,6 +21,7 @@ using Seconds = std::chrono::duration<double>;
 constexpr auto pause_between_attempts = std::chrono::milliseconds(50);
 // Takes the place of a length: whoever sends it leaves, and a message about it has been printed.
 constexpr uint64_t farewell = UINT64_MAX;
+constexpr uint64_t roll = 0;  // an empty message
 
 class TcpCommunicator final : public Communicator {
  public:
@@ -42,8 +44,8 @@ class TcpCommunicator final : public Communicator {
   void wait(Ticket) override {}
 
   [[noreturn]] void abort(int exit_code) override {
-    for (const Socket& peer : peers_)
-      if (peer) send(peer.fd(), &farewell, sizeof farewell, MSG_NOSIGNAL | MSG_DONTWAIT);
+    for (int r = 0; r < size(); ++r)
+      if (hears(r)) send_at_once(r, farewell);
     std::fflush(nullptr);
     std::_Exit(exit_code);
   }
@@ -64,7 +66,22 @@ class TcpCommunicator final : public Communicator {
     return parts_of(all);
   }
 
+  bool hears(int other) const override { return static_cast<bool>(peers_[other]); }
+  void call(int other) override { send_at_once(other, roll); }
+
+  int caller() override {
+    for (int r = 0; r < size(); ++r) {
+      pollfd ready{peers_[r].fd(), POLLIN, 0};
+      if (poll(&ready, 1, 0) <= 0) continue;  // as for one that it does not hear
+      receive(r);
+      return r;
+    }
+    return -1;
+  }
+
  private:
+  void send_at_once(int to, uint64_t word) { send(peers_[to].fd(), &word, sizeof word, MSG_NOSIGNAL | MSG_DONTWAIT); }
+
   [[noreturn]] static void no_tensors() {
     fail_on_all("where ROWAN_RENDEZVOUS is set only NCCL carries tensors; use mpirun, without ROWAN_RENDEZVOUS");
   }

@@ -4,8 +4,11 @@
 #include <nccl.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
 #include "kernels/arena.h"
 #include "ranks.h"
@@ -90,9 +93,17 @@ TEST_F(StandIn, CatchesARankThatStaysAway) {
   unsetenv("NCCL_STANDIN_PATIENCE");
 }
 
-// Ends the program: by its own test, which reads what rank 0 says.
-TEST(DISABLED_Watchdog, EndsTheWaitForARankThatHangs) {
-  if (ranks().rank() == 1) pause();
+// One rank hangs, and the last comes so late that its own patience would not end in time: it has to be called. Ends the
+// program: each by its own test, which reads what another rank says.
+void wait_for(int hangs) {
+  if (ranks().rank() == hangs) pause();
+  if (ranks().rank() == ranks().size() - 1) std::this_thread::sleep_for(std::chrono::milliseconds(2200));
+  ranks().barrier();
+}
+TEST(DISABLED_Watchdog, NamesARankThatHangs) { wait_for(1); }
+TEST(DISABLED_Watchdog, NamesTheFirst) { wait_for(0); }
+TEST(DISABLED_Watchdog, NamesARankThatIsGone) {
+  if (ranks().rank() == 1) std::raise(SIGKILL);
   ranks().barrier();
 }
 
