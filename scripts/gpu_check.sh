@@ -77,13 +77,14 @@ trap 'echo "gpu_check: stopped" >&2; failed=1; finish' INT TERM
 
 # Where the system has no NCCL, cuDNN or cuBLASLt, those of Python's packages serve: as folders of include/ and lib/,
 # with the names that linkers look for.
+build=build-gpu
 from_python() {  # PACKAGE LIBRARY HEADERS
-  local folder name=${2%%.so*}
+  local folder name=${2%%.so*} to=$PWD/$build/python/$1
   folder=$(python3 -c "import nvidia.$1; print(list(nvidia.$1.__path__)[0])" 2>/dev/null) || return
   [ -e "$folder/lib/$2" ] || return
-  mkdir -p "$out/$1/include" "$out/$1/lib" && ln -sfn "$folder"/include/$3 "$out/$1/include/" &&
-    ln -sfn "$folder"/lib/"$name"* "$out/$1/lib/" && ln -sfn "$folder/lib/$2" "$out/$1/lib/$name.so" &&
-    export LD_LIBRARY_PATH=$out/$1/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+  mkdir -p "$to/include" "$to/lib" && ln -sfn "$folder"/include/$3 "$to/include/" &&
+    ln -sfn "$folder"/lib/"$name"* "$to/lib/" && ln -sfn "$folder/lib/$2" "$to/lib/$name.so" &&
+    export LD_LIBRARY_PATH=$to/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} && python_library=$to
 }
 options=()
 toolkit=$(readlink -f "$(command -v nvcc)") toolkit=${toolkit%/bin/*}
@@ -95,33 +96,32 @@ has_header() {
   return 1
 }
 if [ -z "${NCCL_HOME:-}" ] && ! has_header nccl.h; then
-  from_python nccl libnccl.so.2 'nccl*.h' && export NCCL_HOME=$out/nccl
+  from_python nccl libnccl.so.2 'nccl*.h' && export NCCL_HOME=$python_library
 fi
 if [ -z "${CUDNN_HOME:-}" ] && ! has_header cudnn.h; then
-  from_python cudnn libcudnn.so.9 'cudnn*.h' && export CUDNN_HOME=$out/cudnn
+  from_python cudnn libcudnn.so.9 'cudnn*.h' && export CUDNN_HOME=$python_library
 fi
 if ! has_header cublasLt.h; then
   for package in cu13/libcublasLt.so.13 cublas/libcublasLt.so.12; do
     from_python "${package%/*}" "${package#*/}" 'cublas*.h' || continue
-    export CPATH=$out/${package%/*}/include${CPATH:+:$CPATH}
-    options+=(-DCUDA_cublasLt_LIBRARY="$out/${package%/*}/lib/libcublasLt.so")
+    export CPATH=$python_library/include${CPATH:+:$CPATH}
+    options+=(-DCUDA_cublasLt_LIBRARY="$python_library/lib/libcublasLt.so")
     break
   done
 fi
 
-build=build-gpu
 if wanted build; then
   if [ -n "$debs" ]; then
-    mkdir -p "$out/debs"
-    for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$out/debs" || refuse "$deb: not a package"; done
-    libraries=$out/debs/usr/lib/$(uname -m)-linux-gnu
-    export PKG_CONFIG_SYSROOT_DIR=$out/debs PKG_CONFIG_LIBDIR=$libraries/pkgconfig:$out/debs/usr/share/pkgconfig
-    export PATH=$PATH:$out/debs/usr/bin LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-    options+=(-DCMAKE_PREFIX_PATH="$out/debs/usr" -DCMAKE_BUILD_RPATH="$libraries")
+    unpacked=$PWD/$build/debs libraries=$unpacked/usr/lib/$(uname -m)-linux-gnu
+    mkdir -p "$unpacked"
+    for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$unpacked" || refuse "$deb: not a package"; done
+    export PKG_CONFIG_SYSROOT_DIR=$unpacked PKG_CONFIG_LIBDIR=$libraries/pkgconfig:$unpacked/usr/share/pkgconfig
+    export PATH=$PATH:$unpacked/usr/bin LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    options+=(-DCMAKE_PREFIX_PATH="$unpacked/usr" -DCMAKE_BUILD_RPATH="$libraries")
   fi
   [ -d .cudnn_frontend ] && export CUDNN_FRONTEND_HOME=${CUDNN_FRONTEND_HOME:-$PWD/.cudnn_frontend}
   tests=ON
-  [ -e /usr/include/gtest/gtest.h ] || [ -e "$out/debs/usr/include/gtest/gtest.h" ] || [ -n "${GTEST_ROOT:-}" ] ||
+  [ -e /usr/include/gtest/gtest.h ] || [ -e "$build/debs/usr/include/gtest/gtest.h" ] || [ -n "${GTEST_ROOT:-}" ] ||
     tests=OFF
   command -v ninja >/dev/null && options+=(-G Ninja)
   check configure cmake -B $build -DROWAN_CUDA=ON -DROWAN_TESTS=$tests -DCMAKE_CUDA_ARCHITECTURES="${capability/./}" \

@@ -32,9 +32,10 @@ __global__ void delta_kernel(AttentionArguments<T> a, int64_t items) {
   a.delta[a.row_values(static_cast<int>(n / a.seq), static_cast<int>(item % a.heads)) + n % a.seq] = total;
 }
 
-void check_head_dim(const char* operation, const AttentionShape& shape) {
+void check_shape(const char* operation, const AttentionShape& shape) {
   if (shape.head_dim > largest_head_dim)
     fail("{}: head_dim is {}, must be at most {} on a GPU", operation, shape.head_dim, largest_head_dim);
+  if (!(shape.scale > 0)) fail("{}: scale is {}, must be above 0 on a GPU", operation, shape.scale);
 }
 
 template <typename T>
@@ -58,7 +59,7 @@ AttentionArguments<T> arguments(const AttentionShape& s) {
 
 void CudaBackend::attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) {
   check::attention_forward(out, log_sum_exp, qkv, shape);
-  check_head_dim("attention_forward", shape);
+  check_shape("attention_forward", shape);
   Operation operation(*this, "attention_forward", qkv);
   if (cudnn_ && qkv.dtype == DType::bf16 && cudnn_->forward(out, log_sum_exp, qkv, shape, workspace_)) return;
   with_dtype(qkv.dtype, [&](auto type) {
@@ -79,7 +80,7 @@ void CudaBackend::attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, 
 void CudaBackend::attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                      const AttentionShape& shape) {
   check::attention_backward(dqkv, dout, out, log_sum_exp, qkv, shape);
-  check_head_dim("attention_backward", shape);
+  check_shape("attention_backward", shape);
   Operation operation(*this, "attention_backward", qkv);
   if (cudnn_ && qkv.dtype == DType::bf16 && cudnn_->backward(dqkv, dout, out, log_sum_exp, qkv, shape, workspace_))
     return;

@@ -162,6 +162,16 @@ TEST(Failures, AKernelsFailureNamesOperationAndShape) {
   EXPECT_EQ(waited, "download" + what);
 }
 
+TEST(Failures, AScaleThatTurnsTheOrderOfScores) {
+  auto backend = make_cuda_backend(0);
+  Arena arena(*backend, Category::workspace);
+  const AttentionShape shape{1, 2, 1, 1, 8, -1.0f};
+  Tensor qkv = arena.take(DType::bf16, {2, 24}), out = arena.take(DType::bf16, {2, 8});
+  Tensor log_sum_exp = arena.take(DType::f32, {1, 1, 2});
+  EXPECT_EQ(error_of([&] { backend->attention_forward(out, log_sum_exp, qkv, shape); }),
+            "attention_forward: scale is -1, must be above 0 on a GPU");
+}
+
 TEST(Failures, AHeadTooWideIsRefusedAtTheStart) {
   Json model = small_llama();
   model["head_dim"] = 264;
