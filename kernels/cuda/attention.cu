@@ -1,4 +1,4 @@
-// Attention: which kernels run, and the row products that the backward starts with.
+// Attention: which kernels run, and the row products that the plain backward starts with.
 #include "base/error.h"
 #include "kernels/check.h"
 #include "kernels/cuda/attention.h"
@@ -93,18 +93,21 @@ void CudaBackend::attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tenso
     a.dqkv = dqkv.as<T>();
     a.log_sum_exp = log_sum_exp.as<float>();
     a.delta = workspace<float>(shape.tokens() * shape.heads);
-    int64_t items = shape.tokens() * shape.heads;
-    with_width(vector_width({a.dout, a.out}, shape.head_dim), [&](auto w) {
-      launch(delta_kernel<T, decltype(w)::value>, unsigned(ceil_div(items * delta_lanes, delta_threads)), delta_threads,
-             0, a, items);
-    });
     AttentionKernel<T> query = plain_backward_query<T>();
     AttentionKernel<T> key_value = plain_backward_key_value<T>();
+    bool with_delta = false;  // computed by the query kernel
     if constexpr (std::is_same_v<T, bfloat16>)
       if (on_tensor_cores(a)) {
         query = tensor_core_backward_query(shape.head_dim);
         key_value = tensor_core_backward_key_value(shape.head_dim);
+        with_delta = true;
       }
+    if (!with_delta)
+      with_width(vector_width({a.dout, a.out}, shape.head_dim), [&](auto w) {
+        int64_t items = shape.tokens() * shape.heads;
+        launch(delta_kernel<T, decltype(w)::value>, unsigned(ceil_div(items * delta_lanes, delta_threads)),
+               delta_threads, 0, a, items);
+      });
     launch(query.kernel,
            dim3(unsigned(ceil_div(shape.seq, query.rows_per_block)), unsigned(shape.heads), unsigned(shape.batch)),
            query.threads, query.shared_bytes, a);

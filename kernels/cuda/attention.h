@@ -43,7 +43,7 @@ struct AttentionKernel {
   size_t shared_bytes;
 };
 
-// By head size, rounded up to 32, 64, 96 or 128.
+// By head size, rounded up to 32, 64, 96 or 128. The query kernel writes delta, too, for the one after it.
 AttentionKernel<__nv_bfloat16> tensor_core_forward(int64_t head_dim);
 AttentionKernel<__nv_bfloat16> tensor_core_backward_query(int64_t head_dim);
 AttentionKernel<__nv_bfloat16> tensor_core_backward_key_value(int64_t head_dim);

@@ -8,20 +8,22 @@ namespace {
 // Keys of a tile: fewer where a warp owns 32 queries, and where the head is wide, or a block would not fit the shared
 // memory of GPUs that give it 99 KB.
 template <int D>
-constexpr int key_rows = row_groups<D> == 1 && D <= 96 ? 64 : 32;
+constexpr int tile_keys = row_groups<D> == 1 && D <= 96 ? 64 : 32;
 
-// dq: a block owns the queries of a tile of one head and walks over the keys before them.
+// dq, and the delta of each query for the kernel after this one: a block owns the queries of a tile of one head and
+// walks over the keys before them.
 template <int D>
 __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArguments<bfloat16> a) {
   DYN_SHARED(bfloat16, shared);  // queries, their dout, then two buffers of keys and values
-  constexpr int rows = key_rows<D>, groups = row_groups<D>, tile = tile_size<D, block_rows<D>>,
+  constexpr int rows = tile_keys<D>, groups = row_groups<D>, tile = tile_size<D, block_rows<D>>,
                 key_tile = tile_size<D, rows>;
   int head = blockIdx.y, batch = blockIdx.z, kv_head = head / (a.heads / a.kv_heads);
   int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
   int first_query = (gridDim.x - 1 - blockIdx.x) * block_rows<D>;  // the longest rows start first
   int first = first_query + warp * warp_rows<D>;                   // of the warp's
   int tiles = (min(first_query + block_rows<D>, a.seq) + rows - 1) / rows;
-  const bfloat16 *keys = a.qkv + a.key(batch, kv_head), *values = a.qkv + a.value(batch, kv_head);
+  const bfloat16 *keys = a.qkv + a.key(batch, kv_head), *values = a.qkv + a.value(batch, kv_head),
+                 *douts = a.dout + a.output(batch, head), *outs = a.out + a.output(batch, head);
   auto load_keys = [&](int t) {
     bfloat16* buffer = shared + 2 * tile + t % 2 * 2 * key_tile;
     load_tile<D, rows>(buffer, keys, a.qkv_row(), t * rows, a.seq, a.head_dim);
@@ -29,23 +31,42 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
     copy_async_commit();
   };
   load_tile<D, block_rows<D>>(shared, a.qkv + a.query(batch, head), a.qkv_row(), first_query, a.seq, a.head_dim);
-  load_tile<D, block_rows<D>>(shared + tile, a.dout + a.output(batch, head), a.out_row(), first_query, a.seq,
-                              a.head_dim);
+  load_tile<D, block_rows<D>>(shared + tile, douts, a.out_row(), first_query, a.seq, a.head_dim);
   load_keys(0);
 
-  float log_sum[groups][2] = {}, delta[groups][2] = {};  // of the lane's rows
+  // Of the lane's rows; those beyond the last are not stored. No branches, so that all loads are on their way together.
+  float log_sum[groups][2], delta[groups][2];
+#pragma unroll
+  for (int g = 0; g < groups; ++g)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = min(first + g * 16 + lane / 4 + half * 8, a.seq - 1);
+      const int64_t at = row * a.out_row();
+      float total = 0.0f;
+#pragma unroll
+      for (int k = 0; k < D; k += 32) {
+        int d = k + lane % 4 * 8;
+        bool inside = d < a.head_dim;
+        float x[8], y[8];
+        load(x, douts + at + (inside ? d : 0));
+        load(y, outs + at + (inside ? d : 0));
+#pragma unroll
+        for (int i = 0; i < 8; ++i) total += inside ? x[i] * y[i] : 0.0f;
+      }
+      total += __shfl_xor_sync(all_lanes, total, 1);
+      delta[g][half] = total + __shfl_xor_sync(all_lanes, total, 2);
+      log_sum[g][half] = a.log_sum_exp[a.row_values(batch, head) + row] * log2_e;
+    }
 #pragma unroll
   for (int g = 0; g < groups; ++g)
 #pragma unroll
     for (int half = 0; half < 2; ++half)
-      if (int row = first + g * 16 + lane / 4 + half * 8; row < a.seq) {
-        log_sum[g][half] = a.log_sum_exp[a.row_values(batch, head) + row] * log2_e;
-        delta[g][half] = a.delta[a.row_values(batch, head) + row];
-      }
+      if (int row = first + g * 16 + lane / 4 + half * 8; lane % 4 == 0 && row < a.seq)
+        a.delta[a.row_values(batch, head) + row] = delta[g][half];
   copy_async_wait<0>();
   __syncthreads();
-  const KeptRows<D> queries(shared);
-  const LeftRows<D> douts(shared + tile);
+  const KeptRows<D> query_rows(shared);
+  const LeftRows<D> dout_rows(shared + tile);
   float sums[groups][D / 8][4] = {}, scale = a.scale * log2_e;
   for (int t = 0; t < tiles; ++t) {
     if (t + 1 < tiles) {
@@ -58,8 +79,8 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
     const bfloat16* buffer = shared + 2 * tile + t % 2 * 2 * key_tile;
     if (int first_key = t * rows; first_key < first + warp_rows<D>) {
       float s[groups][rows / 8][4], dp[groups][rows / 8][4];
-      multiply_transposed<D>(s, queries, buffer);
-      multiply_transposed<D>(dp, douts, buffer + key_tile);
+      multiply_transposed<D>(s, query_rows, buffer);
+      multiply_transposed<D>(dp, dout_rows, buffer + key_tile);
       if (first_key + rows > first + 1) mask_scores<false>(s, first, first_key);
 #pragma unroll
       for (int g = 0; g < groups; ++g)
@@ -78,7 +99,7 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
 }
 
 // Queries of a tile: the two sums take most of the registers.
-constexpr int query_rows = 32;
+constexpr int tile_queries = 32;
 
 // dk and dv: a block owns the keys of a tile of one key/value head and walks over the queries after them, of every
 // query head that reads these keys. Rows are keys here, so scores are those of the forward transposed.
@@ -86,7 +107,7 @@ template <int D>
 __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionArguments<bfloat16> a) {
   // Keys, values, two buffers of queries and their dout, two of the log sums and deltas of these rows.
   DYN_SHARED(bfloat16, shared);
-  constexpr int rows = query_rows, groups = row_groups<D>, tile = tile_size<D, block_rows<D>>,
+  constexpr int rows = tile_queries, groups = row_groups<D>, tile = tile_size<D, block_rows<D>>,
                 query_tile = tile_size<D, rows>;
   static_assert(2 * rows <= attention_threads);
   float* statistics = reinterpret_cast<float*>(shared + 2 * tile + 4 * query_tile);
@@ -159,7 +180,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
 AttentionKernel<bfloat16> tensor_core_backward_query(int64_t head_dim) {
   return for_head_dim(head_dim, [](auto width) {
     constexpr int D = decltype(width)::value;
-    constexpr size_t values = 2 * tile_size<D, block_rows<D>> + 4 * tile_size<D, key_rows<D>>;
+    constexpr size_t values = 2 * tile_size<D, block_rows<D>> + 4 * tile_size<D, tile_keys<D>>;
     return AttentionKernel<bfloat16>{query_kernel<D>, block_rows<D>, attention_threads, values * sizeof(bfloat16)};
   });
 }
@@ -167,9 +188,9 @@ AttentionKernel<bfloat16> tensor_core_backward_query(int64_t head_dim) {
 AttentionKernel<bfloat16> tensor_core_backward_key_value(int64_t head_dim) {
   return for_head_dim(head_dim, [](auto width) {
     constexpr int D = decltype(width)::value;
-    constexpr size_t values = 2 * tile_size<D, block_rows<D>> + 4 * tile_size<D, query_rows>;
+    constexpr size_t values = 2 * tile_size<D, block_rows<D>> + 4 * tile_size<D, tile_queries>;
     return AttentionKernel<bfloat16>{key_value_kernel<D>, block_rows<D>, attention_threads,
-                                     values * sizeof(bfloat16) + 4 * query_rows * sizeof(float)};
+                                     values * sizeof(bfloat16) + 4 * tile_queries * sizeof(float)};
   });
 }
 
