@@ -35,6 +35,7 @@ void check_commands(const CLI::App& app, int argc, char** argv) {
 int main(int argc, char** argv) {
   CLI::App app{"Pretrains language models: LLaMA and GPT-2, from one JSON file.", "rowan"};
   app.require_subcommand(1);
+  app.set_version_flag("--version", "rowan " ROWAN_VERSION, "Print the version and exit");
   rowan::add_bench(app);
   rowan::add_compare(app);
   rowan::add_eval(app);
