@@ -123,6 +123,7 @@ __global__ void add_positions_kernel(T* d_positions, const D* dout, int64_t coun
     int64_t position = i / vectors, column = i % vectors * width;
     float sums[width], values[width];
     load(sums, d_positions + position * cols + column);
+#pragma unroll 4
     for (int64_t n = position; n < count; n += seq) {
       load(values, dout + n * cols + column);
 #pragma unroll

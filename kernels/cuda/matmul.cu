@@ -33,6 +33,7 @@ __global__ void column_sums_kernel(float* partial, const T* x, int64_t rows, int
   int64_t column = (int64_t{blockIdx.x} * warp_size + threadIdx.x % warp_size) * width;
   float mine[width] = {}, values[width];
   if (column < cols)
+#pragma unroll 4
     for (int64_t n = int64_t{blockIdx.y} * column_warps + warp; n < rows; n += int64_t{gridDim.y} * column_warps) {
       load(values, x + n * cols + column);
 #pragma unroll

@@ -13,11 +13,27 @@ namespace {
 using namespace cuda;
 
 constexpr int warps = 4, block = warps * warp_size;
+constexpr int backward_blocks = 4;  // of a multiprocessor: each leaves sums of its own behind
 
 // Calls f(column) for the vectors of a row that belong to the calling lane.
 template <int width, typename F>
 __device__ __forceinline__ void for_lane(int64_t cols, F f) {
   for (int64_t column = threadIdx.x % warp_size * width; column < cols; column += warp_size * width) f(column);
+}
+
+// The same in order: the first vectors of a lane, as many as registers may hold, as f(column, constant), and those
+// after them as f(column, constant of `kept`).
+template <typename T>
+constexpr int kept = 8 / sizeof(T);
+template <typename T, int width, int i = 0, typename F>
+__device__ __forceinline__ void for_kept(int64_t cols, F f) {
+  int64_t column = (threadIdx.x % warp_size + i * warp_size) * width;
+  if constexpr (i < kept<T>) {
+    if (column < cols) f(column, std::integral_constant<int, i>());
+    for_kept<T, width, i + 1>(cols, f);
+  } else {
+    for (; column < cols; column += warp_size * width) f(column, std::integral_constant<int, kept<T>>());
+  }
 }
 
 // mean is null for rms; branch and sum, and bias, may be null. sum is neither residual's nor branch's memory.
@@ -95,7 +111,7 @@ struct BackwardArguments {
 // Each warp adds the parameter gradients of its rows in shared memory (one row of `cols` sums a warp for the weight,
 // then for the bias); at the end the block adds up its warps.
 template <typename T, int width>
-__global__ void norm_backward_kernel(BackwardArguments<T> a) {
+__global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(BackwardArguments<T> a) {
   DYN_SHARED(float, sums);
   int warp = threadIdx.x / warp_size, used_warps = blockDim.x / warp_size;
   float* d_weight = sums + warp * a.cols;
@@ -107,11 +123,31 @@ __global__ void norm_backward_kernel(BackwardArguments<T> a) {
     }
   });
   for (int64_t n = int64_t{blockIdx.x} * used_warps + warp; n < a.rows; n += int64_t{gridDim.x} * used_warps) {
+    // All that a row is made of is on its way before the first of it is used: few warps fit beside their sums, and
+    // their loads must fill the way to memory.
+    Kept<T, width> douts[kept<T>], rs[kept<T>], befores[kept<T>] = {};
+    const T *dout = a.dout + n * a.cols, *r = a.r + n * a.cols, *before = a.d_residual + n * a.cols;
+    auto keep = [&](auto& packs, const T* row) {
+      for_kept<T, width>(a.cols, [&](int64_t c, auto i) {
+        constexpr int at = decltype(i)::value;
+        if constexpr (at < kept<T>) packs[at].take(row + c);
+      });
+    };
+    keep(douts, dout);
+    keep(rs, r);
+    if (a.accumulate) keep(befores, before);
+    auto load_either = [&](auto& to, const auto& packs, const T* row, int64_t c, auto i) {
+      constexpr int at = decltype(i)::value;
+      if constexpr (at < kept<T>)
+        packs[at].load(to);
+      else
+        load(to, row + c);
+    };
     float mean = a.mean ? a.mean[n] : 0.0f, rstd = a.rstd[n], g_total = 0.0f, gx_total = 0.0f;
-    for_lane<width>(a.cols, [&](int64_t c) {
+    for_kept<T, width>(a.cols, [&](int64_t c, auto which) {
       float d[width], x[width], weight[width], sum[width];
-      load(d, a.dout + n * a.cols + c);
-      load(x, a.r + n * a.cols + c);
+      load_either(d, douts, dout, c, which);
+      load_either(x, rs, r, c, which);
       load(weight, a.weight + c);
       load(sum, d_weight + c);
 #pragma unroll
@@ -131,12 +167,12 @@ __global__ void norm_backward_kernel(BackwardArguments<T> a) {
     float g_mean = warp_sum(g_total) / static_cast<float>(a.cols);
     float gx_mean = warp_sum(gx_total) / static_cast<float>(a.cols);
     if (!a.mean) g_mean = 0.0f;
-    for_lane<width>(a.cols, [&](int64_t c) {
+    for_kept<T, width>(a.cols, [&](int64_t c, auto which) {
       float d[width], x[width], weight[width], result[width] = {};
-      load(d, a.dout + n * a.cols + c);
-      load(x, a.r + n * a.cols + c);
+      load_either(d, douts, dout, c, which);
+      load_either(x, rs, r, c, which);
       load(weight, a.weight + c);
-      if (a.accumulate) load(result, a.d_residual + n * a.cols + c);
+      if (a.accumulate) load_either(result, befores, before, c, which);
 #pragma unroll
       for (int i = 0; i < width; ++i) result[i] += rstd * (d[i] * weight[i] - g_mean - (x[i] - mean) * rstd * gx_mean);
       store(a.d_residual + n * a.cols + c, result);
@@ -187,7 +223,7 @@ void CudaBackend::norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, T
   // Wide rows leave room for fewer warps.
   int64_t used_warps = std::min<int64_t>(warps, shared_limit_ / (sums * cols * int64_t{sizeof(float)}));
   if (used_warps == 0) fail("norm_backward: r is {}, must have at most {} columns", r.describe(), limits().norm_width);
-  int64_t blocks = std::min<int64_t>(ceil_div(r.rows(), used_warps), multiprocessors_ * 4);
+  int64_t blocks = std::min<int64_t>(ceil_div(r.rows(), used_warps), multiprocessors_ * backward_blocks);
   float* partial = workspace<float>(2 * blocks * cols);
   with_dtype(r.dtype, [&](auto type) {
     using T = decltype(type);

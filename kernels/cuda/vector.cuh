@@ -58,6 +58,21 @@ __device__ __forceinline__ void load(float (&to)[width], const T* from) {
   for (int i = 0; i < width; ++i) to[i] = to_float(pack.values[i]);
 }
 
+// A vector as it lies in memory, to be kept: each element of a Pack would take a register.
+template <typename T, int width>
+struct alignas(Pack<T, width>) Kept {
+  using Word = std::conditional_t<sizeof(T) * width % 4 == 0, uint32_t, uint16_t>;
+  Word words[sizeof(T) * width / sizeof(Word)];
+
+  __device__ __forceinline__ void take(const T* from) { *this = *reinterpret_cast<const Kept*>(from); }
+  __device__ __forceinline__ void load(float (&to)[width]) const {
+    Pack<T, width> pack;
+    memcpy(&pack, words, sizeof pack);
+#pragma unroll
+    for (int i = 0; i < width; ++i) to[i] = to_float(pack.values[i]);
+  }
+};
+
 template <int width, typename T>
 __device__ __forceinline__ void store(T* to, const float (&from)[width]) {
   Pack<T, width> pack;
