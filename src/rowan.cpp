@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/names.h"
-#include "tools/commands.h"
+#include "commands/commands.h"
 
 namespace {
 

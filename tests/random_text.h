@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/random.h"
-#include "data/utf8.h"
+#include "tokenizer/utf8.h"
 
 namespace rowan {
 

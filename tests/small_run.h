@@ -8,7 +8,7 @@
 
 #include "base/files.h"
 #include "model/layout.h"
-#include "train/checkpoint.h"
+#include "run/checkpoint.h"
 
 namespace rowan {
 

@@ -5,10 +5,10 @@
 #include <vector>
 
 #include "data/data_config.h"
-#include "dist/sharding.h"
 #include "model/model.h"
 #include "optim/config.h"
 #include "optim/schedule.h"
+#include "sharding/sharding.h"
 
 namespace rowan {
 

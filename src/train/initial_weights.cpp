@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "train/checkpoint.h"
+#include "run/checkpoint.h"
 
 namespace rowan {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <string>
 
-#include "train/metrics.h"
+#include "run/metrics.h"
 
 namespace rowan {
 

@@ -7,12 +7,12 @@
 
 #include "base/files.h"
 #include "base/human.h"
-#include "data/entropy_floor.h"
-#include "data/tokenizer.h"
-#include "train/generate.h"
-#include "train/loss_picture.h"
+#include "evaluate/entropy_floor.h"
+#include "evaluate/generate.h"
+#include "run/loss_picture.h"
+#include "run/run_folder.h"
+#include "tokenizer/tokenizer.h"
 #include "train/plan.h"
-#include "train/run_folder.h"
 
 namespace rowan {
 namespace {

@@ -1,9 +1,9 @@
 // A trainer's state to and from checkpoints: every tensor whole and by name.
 #include "base/error.h"
-#include "dist/agreement.h"
-#include "dist/whole_tensors.h"
+#include "comm/agreement.h"
 #include "kernels/floats.h"
 #include "model/weights.h"
+#include "sharding/whole_tensors.h"
 #include "train/trainer.h"
 
 namespace rowan {

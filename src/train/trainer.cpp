@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "train/evaluate.h"
+#include "evaluate/evaluate.h"
 
 namespace rowan {
 namespace {

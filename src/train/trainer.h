@@ -5,12 +5,12 @@
 #include <optional>
 
 #include "data/batch_source.h"
-#include "data/hellaswag.h"
 #include "data/prefetch.h"
-#include "data/validation.h"
-#include "dist/sharding.h"
+#include "evaluate/hellaswag.h"
+#include "evaluate/validation.h"
 #include "optim/optimizer.h"
-#include "train/checkpoint.h"
+#include "run/checkpoint.h"
+#include "sharding/sharding.h"
 #include "train/config.h"
 #include "train/outliers.h"
 

@@ -6,18 +6,18 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/safetensors.h"
+#include "corpus/tokenize_batch.h"
+#include "corpus/tokenize_job.h"
 #include "data/data_config.h"
-#include "data/gpt2.h"
-#include "data/hellaswag.h"
 #include "data/shard.h"
-#include "data/tokenize_batch.h"
-#include "data/tokenize_job.h"
+#include "evaluate/hellaswag.h"
 #include "model/config.h"
 #include "optim/config.h"
 #include "optim/schedule.h"
 #include "shared_files.h"
 #include "text_files.h"
 #include "token_bytes.h"
+#include "tokenizer/gpt2.h"
 
 namespace rowan {
 namespace {

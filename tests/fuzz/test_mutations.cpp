@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include "base/error.h"
-#include "data/raw_text.h"
+#include "corpus/raw_text.h"
 #include "fuzz/families.h"
 #include "text_files.h"
 

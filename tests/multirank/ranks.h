@@ -2,7 +2,7 @@
 // tests. The same tests run over MPI with the CPU backend, and over NCCL or staged MPI with the emulated CUDA backend.
 #pragma once
 
-#include "dist/communicator.h"
+#include "comm/communicator.h"
 #include "kernels/backend.h"
 
 namespace rowan {

@@ -2,7 +2,7 @@
 
 #include <memory>
 
-#include "dist/agreement.h"
+#include "comm/agreement.h"
 #include "kernels/arena.h"
 #include "ranks.h"
 

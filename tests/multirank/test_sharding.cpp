@@ -7,9 +7,9 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "dist/agreement.h"
-#include "dist/sharding.h"
+#include "comm/agreement.h"
 #include "ranks.h"
+#include "sharding/sharding.h"
 
 namespace rowan {
 namespace {

@@ -3,9 +3,9 @@
 #include <cstring>
 #include <set>
 
-#include "dist/whole_tensors.h"
 #include "kernels/arena.h"
 #include "ranks.h"
+#include "sharding/whole_tensors.h"
 
 namespace rowan {
 namespace {

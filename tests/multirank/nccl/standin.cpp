@@ -1,4 +1,4 @@
-// The NCCL calls that src/dist/nccl_communicator.cpp makes, over POSIX shared memory, for processes of one machine
+// The NCCL calls that src/comm/nccl_communicator.cpp makes, over POSIX shared memory, for processes of one machine
 // whose device memory is emulated. Every call is compared across ranks (operation, type, count, root, order): what
 // would hang or corrupt on GPUs is an error here. Sums run in rank order in fp32. A rank that does not come is an error
 // too.

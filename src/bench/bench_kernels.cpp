@@ -1,0 +1,176 @@
+// rowan bench kernels: every operation that a training step and the optimizers ask of the backend, on a model's own
+// shapes, beside what copies and products alone reach in the same run.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "bench/bench_run.h"
+#include "commands/commands.h"
+#include "kernels/ceiling.h"
+#include "kernels/dry/dry_backend.h"
+#include "kernels/recording/recording_backend.h"
+#include "optim/optimizer.h"
+
+namespace rowan {
+namespace {
+
+struct KernelOptions : StepOptions {
+  // The step's own is the first; each of the others adds the operations that those before it have not.
+  std::vector<std::string> recipes = {"adamw",     "rmnp",   "nora",    "mano",    "muon",
+                                      "muoneq-rc", "namo-d", "normuon", "adamuon", "lion"};
+  int repeats = 3;
+};
+
+struct Ceilings {
+  double copy, product;
+};
+
+Ceilings ceilings(Backend& backend, DType dtype) { return {copy_rate(backend), square_product_rate(backend, dtype)}; }
+
+// The calls of one operation on operands of the same shapes.
+struct Measured {
+  std::string in, operation, operands;
+  int64_t calls = 0;   // a step
+  double seconds = 0;  // of one call
+  Work work;           // of one call
+
+  double bound(const Ceilings& c) const { return std::max(work.bytes / c.copy, work.flops / c.product); }
+  bool bound_by_products(const Ceilings& c) const { return work.flops / c.product > work.bytes / c.copy; }
+};
+
+// All calls in turn, so that each finds its operands where a step would leave them; short ones often enough that the
+// wait at the end does not count.
+double seconds_of(Backend& backend, const std::vector<RecordedCall>& calls, int repeats) {
+  auto all = [&] {
+    for (const RecordedCall& call : calls) call.run(backend);
+  };
+  const double once = median_seconds(backend, 1, all);
+  const int rounds = static_cast<int>(std::clamp(1e-3 / once, 1.0, 1000.0));
+  const double seconds = median_seconds(backend, repeats, [&] {
+    for (int i = 0; i < rounds; ++i) all();
+  });
+  return seconds / static_cast<double>(rounds * static_cast<int64_t>(calls.size()));
+}
+
+class KernelBench {
+ public:
+  KernelBench(Backend& backend, int repeats) : backend_(backend), repeats_(repeats) {}
+
+  // Measures the operations among `calls` that no earlier list had.
+  void add(const std::string& in, const std::vector<RecordedCall>& calls) {
+    std::vector<std::string> order;
+    std::map<std::string, std::vector<RecordedCall>> kinds;
+    for (const RecordedCall& call : calls) {
+      if (known_.contains(call.operation)) continue;
+      std::vector<RecordedCall>& kind = kinds[call.operation + " " + call.operands];
+      if (kind.empty()) order.push_back(call.operation + " " + call.operands);
+      kind.push_back(call);
+    }
+    for (const std::string& key : order) {
+      const std::vector<RecordedCall>& kind = kinds[key];
+      Measured m{in, kind[0].operation, kind[0].operands, static_cast<int64_t>(kind.size()), 0, {}};
+      auto dry = make_dry_backend();
+      kind[0].run(*dry);
+      m.work = dry->work();
+      m.seconds = seconds_of(backend_, kind, repeats_);
+      rows_.push_back(m);
+      known_.insert(m.operation);
+    }
+  }
+
+  const std::vector<Measured>& rows() const { return rows_; }
+
+ private:
+  Backend& backend_;
+  int repeats_;
+  std::set<std::string> known_;
+  std::vector<Measured> rows_;
+};
+
+// One line an operation, all its shapes together.
+void print_table(const std::vector<Measured>& rows, const Ceilings& c) {
+  fmt::print("{:<10}{:<30}{:>6}{:>12}   {:<9}{:>9}\n", "in", "operation", "calls", "ms a step", "bound by", "of bound");
+  std::set<std::string> printed;
+  for (const Measured& first : rows) {
+    if (!printed.insert(first.operation).second) continue;
+    int64_t calls = 0;
+    double seconds = 0, bound = 0, products = 0;
+    for (const Measured& m : rows) {
+      if (m.operation != first.operation) continue;
+      const double times = static_cast<double>(m.calls);
+      calls += m.calls;
+      seconds += times * m.seconds;
+      bound += times * m.bound(c);
+      if (m.bound_by_products(c)) products += times * m.bound(c);
+    }
+    fmt::print("{:<10}{:<30}{:>6}{:>12.3f}   {:<9}{:>9.3f}\n", first.in, first.operation, calls, seconds * 1e3,
+               2 * products > bound ? "products" : "copy", bound / seconds);
+  }
+}
+
+Json to_json(const std::vector<Measured>& rows, const Ceilings& c) {
+  Json list = Json::array();
+  for (const Measured& m : rows)
+    list.push_back({{"in", m.in},
+                    {"operation", m.operation},
+                    {"operands", m.operands},
+                    {"calls", m.calls},
+                    {"seconds", m.seconds},
+                    {"bytes", m.work.bytes},
+                    {"flops", m.work.flops},
+                    {"bound_by", m.bound_by_products(c) ? "products" : "copy"},
+                    {"of_bound", m.bound(c) / m.seconds}});
+  return list;
+}
+
+void bench_kernels(const KernelOptions& o) {
+  for (const std::string& recipe : o.recipes) find_recipe(recipe);
+  auto backend = make_backend(o);
+  const DType dtype = compute_dtype(o);
+  const Ceilings before = ceilings(*backend, dtype);
+  RecordingBackend recorder(*backend);
+  BenchRun run(recorder, o, o.recipes[0]);
+  KernelBench bench(*backend, o.repeats);
+  recorder.take();
+  run.trainer().step(false);
+  bench.add("step", recorder.take());
+  for (const std::string& recipe : o.recipes) {
+    const OptimizerConfig config = recipe_config(recipe);
+    Optimizer optimizer(recorder, config, run.trainer().sharding().shares());
+    for (int64_t step = 0; step < (config.main().direction == Direction::alternate_axis ? 2 : 1); ++step) {
+      recorder.take();
+      optimizer.step(step, 1e-3, 1);
+      bench.add(recipe, recorder.take());
+    }
+  }
+  const Ceilings after = ceilings(*backend, dtype);
+  const Ceilings c{(before.copy + after.copy) / 2, (before.product + after.product) / 2};
+
+  fmt::print("{} {} B={} T={} on {}\n", o.model, o.precision, o.batch, o.seq, backend->describe());
+  fmt::print("ceilings: copy {:.1f} GB/s (read + write), products {:.1f} GFLOP/s\n", c.copy / 1e9, c.product / 1e9);
+  print_table(bench.rows(), c);
+  Json result = result_of("kernels", o);
+  result.update({{"device", backend->describe()},
+                 {"copy_bytes_per_second", c.copy},
+                 {"product_flops_per_second", c.product},
+                 {"rows", to_json(bench.rows(), c)}});
+  write_json(o.json, result);
+}
+
+}  // namespace
+
+void add_bench_kernels(CLI::App& bench) {
+  auto o = std::make_shared<KernelOptions>();
+  CLI::App* command = bench.add_subcommand(
+      "kernels", "every operation of a training step and of the optimizers, against the ceiling that bounds it");
+  add_options(*command, static_cast<StepOptions&>(*o));
+  command->add_option("--recipe", o->recipes, "optimizers; the step's own first")->capture_default_str();
+  command->add_option("--repeats", o->repeats, "measurements of each, of which the median counts")
+      ->check(at_least(1))
+      ->capture_default_str();
+  command->callback([o] { bench_kernels(*o); });
+}
+
+}  // namespace rowan

@@ -1,0 +1,93 @@
+// rowan bench loader: tokens a second that batches are made from the page cache, on one thread.
+#include <fmt/format.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bench/bench_run.h"
+#include "commands/commands.h"
+#include "data/batch_source.h"
+#include "data/prefetch.h"
+
+namespace rowan {
+namespace {
+
+struct LoaderBench {
+  std::vector<std::string> files;
+  std::string json;
+  std::string reading = "packed";
+  int64_t sequence_length = 1024, sequences = 64, vocab_size = 65536, end_id = -1;
+  double seconds = 2;
+};
+
+// Batches for the given time; the first pass over the data only fills the page cache.
+template <typename NextBatch>
+double tokens_per_second(const LoaderBench& bench, NextBatch&& next) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point begin = Clock::now();
+  int64_t batches = 0;
+  double seconds = 0;
+  for (; seconds < bench.seconds; ++batches) {
+    next();
+    seconds = std::chrono::duration<double>(Clock::now() - begin).count();
+  }
+  return static_cast<double>(batches * bench.sequences * bench.sequence_length) / seconds;
+}
+
+void run(LoaderBench bench) {
+  std::unique_ptr<MadeUpShard> made_up;
+  if (bench.files.empty()) {
+    made_up = std::make_unique<MadeUpShard>(int64_t{1} << 26, 500);  // documents of 500 tokens on average
+    bench.files = {made_up->path.string()};
+    bench.end_id = 0;
+  }
+  DataConfig config;
+  config.train = {{bench.files, 1}};
+  config.reading = bench.reading == "packed" ? Reading::packed : Reading::documents;
+  config.shards.end_id = static_cast<int32_t>(bench.end_id);
+  const int64_t elements = bench.sequences * bench.sequence_length;
+  fmt::print("{} reading, {} sequences of {}, one thread\n", bench.reading, bench.sequences, bench.sequence_length);
+  Json rows = Json::array();
+  for (Order order : {Order::sequential, Order::shuffled}) {
+    config.order = order;
+    const BatchSource source(config, bench.sequence_length, 42, bench.vocab_size);
+    std::vector<int32_t> inputs(static_cast<size_t>(elements)), targets(inputs.size());
+    const int64_t warm = std::min<int64_t>(source.samples_per_epoch() / bench.sequences, 1 << 14);
+    int64_t batch = 0;
+    auto fill = [&](int64_t item, int32_t* in, int32_t* out) {
+      source.fill(item * bench.sequences, bench.sequences, in, out);
+    };
+    for (; batch < warm; ++batch) fill(batch, inputs.data(), targets.data());
+    const double direct = tokens_per_second(bench, [&] { fill(batch++, inputs.data(), targets.data()); });
+    Prefetcher prefetcher(fill, 0, elements);
+    const double prefetched = tokens_per_second(bench, [&] { prefetcher.next(); });
+    fmt::print("{:10}  {:7.1f} million tokens/s   with the prefetch thread {:7.1f}\n", name_of(order), direct / 1e6,
+               prefetched / 1e6);
+    rows.push_back(
+        {{"order", name_of(order)}, {"tokens_per_second", direct}, {"tokens_per_second_prefetched", prefetched}});
+  }
+  write_json(bench.json, {{"bench", "loader"},
+                          {"reading", bench.reading},
+                          {"sequences", bench.sequences},
+                          {"sequence_length", bench.sequence_length},
+                          {"rows", rows}});
+}
+
+}  // namespace
+
+void add_bench_loader(CLI::App& bench) {
+  auto settings = std::make_shared<LoaderBench>();
+  CLI::App* app = bench.add_subcommand("loader", "tokens a second of the data loader, from page cache");
+  app->add_option("files", settings->files, "token shards (default: 64 Mi made-up tokens)");
+  app->add_option("--reading", settings->reading, "packed or documents")->check(CLI::IsMember({"packed", "documents"}));
+  app->add_option("--sequence-length", settings->sequence_length, "tokens a row")->check(at_least(1));
+  app->add_option("--sequences", settings->sequences, "rows a batch")->check(at_least(1));
+  app->add_option("--end-id", settings->end_id, "end token, where the shards do not say");
+  app->add_option("--seconds", settings->seconds, "length of each measurement")->check(CLI::Range(1e-3, 1e6));
+  add_json_option(*app, settings->json);
+  app->callback([settings] { run(*settings); });
+}
+
+}  // namespace rowan

@@ -1,0 +1,109 @@
+#include "bench/bench_run.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/random.h"
+#include "commands/commands.h"
+#include "data/shard_format.h"
+#include "train/device.h"
+
+namespace rowan {
+
+void add_json_option(CLI::App& command, std::string& file) {
+  command.add_option("--json", file, "write the figures to this file, too")
+      ->check([](const std::string& path) -> std::string {
+        const auto folder = std::filesystem::absolute(path).parent_path();
+        return std::filesystem::is_directory(folder) ? "" : folder.string() + " is no directory";
+      });
+}
+
+void write_json(const std::string& file, const Json& result) {
+  if (!file.empty()) write_file_atomically(file, result.dump(1) + "\n");
+}
+
+void add_options(CLI::App& command, DeviceOptions& o) {
+  command.add_option("--device", o.device)->check(device_name())->capture_default_str();
+  command.add_option("--threads", o.threads, "of the CPU; 0: all")->capture_default_str();
+  add_json_option(command, o.json);
+}
+
+std::unique_ptr<Backend> make_backend(const DeviceOptions& o) {
+  return make_backend(o.device, o.threads, 0,
+                      o.attention == "cudnn" ? AttentionKernels::cudnn : AttentionKernels::rowan);
+}
+
+void add_options(CLI::App& command, StepOptions& o) {
+  command.add_option("--model", o.model, "model config")->capture_default_str();
+  command.add_option("--batch", o.batch, "sequences")->check(at_least(1))->capture_default_str();
+  command.add_option("--seq", o.seq, "tokens a sequence")->check(at_least(1))->capture_default_str();
+  command.add_option("--precision", o.precision)->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
+  command.add_option("--recompute", o.recompute)->check(CLI::IsMember({"none", "mlp", "block"}))->capture_default_str();
+  command.add_option("--attention", o.attention, "whose kernels on a GPU")
+      ->check(CLI::IsMember({"rowan", "cudnn"}))
+      ->capture_default_str();
+  add_options(command, static_cast<DeviceOptions&>(o));
+}
+
+Json result_of(const char* bench, const StepOptions& o) {
+  return {{"bench", bench},   {"model", o.model}, {"precision", o.precision},
+          {"batch", o.batch}, {"seq", o.seq},     {"recompute", o.recompute}};
+}
+
+OptimizerConfig recipe_config(const std::string& recipe) {
+  auto source = std::make_shared<JsonSource>(JsonSource{"optimizer", Json{{"name", recipe}}.dump()});
+  const Json json = parse_json(*source);
+  return parse_optimizer(JsonObject(source, json));
+}
+
+MadeUpShard::MadeUpShard(int64_t count, int64_t vocabulary)
+    : path(std::filesystem::temp_directory_path() / fmt::format("rowan_bench_{}.bin", ::getpid())) {
+  std::vector<uint16_t> tokens(static_cast<size_t>(count));
+  Random random(1, 0);
+  for (uint16_t& token : tokens)
+    token = static_cast<uint16_t>(random.below(static_cast<uint64_t>(std::min<int64_t>(vocabulary, 1 << 16))));
+  std::string header(shard::header_bytes, '\0');
+  const int32_t words[] = {shard::magic_u16, shard::version_u16, static_cast<int32_t>(count)};
+  header.replace(0, sizeof words, reinterpret_cast<const char*>(words), sizeof words);
+  AtomicFile file(path);
+  file.write(header);
+  file.write(tokens.data(), tokens.size() * sizeof tokens[0]);
+  file.commit();
+}
+
+MadeUpShard::~MadeUpShard() {
+  std::error_code ignored;
+  std::filesystem::remove(path, ignored);
+}
+
+BenchRun::BenchRun(Backend& backend, const StepOptions& o, const std::string& recipe)
+    : alone_(make_single_communicator()) {
+  start(backend, o, recipe, *alone_, ShardMode::none);
+}
+
+BenchRun::BenchRun(Backend& backend, const StepOptions& o, const std::string& recipe, Communicator& ranks,
+                   ShardMode shard) {
+  start(backend, o, recipe, ranks, shard);
+}
+
+void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& recipe, Communicator& communicator,
+                     ShardMode shard) {
+  config.model = load_model(o.model);
+  if (o.seq > config.model.positions)
+    fail("--seq: found {}, but {} has {} positions", o.seq, o.model, config.model.positions);
+  config.batch = {o.batch, o.seq, 0};
+  config.shard = shard;
+  config.optimizer = recipe_config(recipe);
+  config.schedule.shape = Schedule::Shape::constant;
+  config.grad_clip = 1;
+  config.precision = o.precision == "fp32" ? TrainPrecision::fp32 : TrainPrecision::bf16;
+  config.recompute = o.recompute == "none" ? Recompute::none : o.recompute == "mlp" ? Recompute::mlp : Recompute::block;
+  shard_ = std::make_unique<MadeUpShard>(8 * o.batch * o.seq + 1, config.model.vocabulary);
+  config.data.train = {{{shard_->path.string()}, 1}};
+  config.data.order = Order::sequential;
+  trainer_ = std::make_unique<Trainer>(config, backend, communicator);
+}
+
+}  // namespace rowan

@@ -1,0 +1,118 @@
+// rowan bench step, rowan bench gemm: training speed beside what the device's products alone reach in the same run.
+#include <fmt/format.h>
+
+#include "bench/bench_run.h"
+#include "commands/commands.h"
+#include "kernels/ceiling.h"
+
+namespace rowan {
+namespace {
+
+struct Options : StepOptions {
+  std::string optimizer = "adamw";
+  int steps = 5;
+};
+
+// FLOP/s over every product of a training step and nothing else: forward, input and weight gradients of each linear
+// layer and of the head (in the model's pieces), on plain operands.
+double model_product_rate(Backend& backend, const ModelConfig& config, const ModelOptions& options) {
+  const int64_t tokens = options.batch * options.seq;
+  double flops = 0, seconds = 0;
+  auto measure = [&](int64_t n, int64_t in, int64_t out, int64_t times) {
+    Arena arena(backend, Category::workspace);
+    Tensor x = arena.take(options.compute, {n, in}), y = arena.take(options.compute, {n, out});
+    Tensor w = arena.take(options.compute, {out, in}), dw = arena.take(options.gradient, {out, in});
+    fill_random(backend, x);
+    fill_random(backend, w);
+    const double count = static_cast<double>(times);
+    seconds += count * median_seconds(backend, 1, [&] {
+                 backend.linear_forward(y, x, w, Tensor());
+                 backend.linear_backward_input(x, y, w, false);
+                 backend.linear_backward_weight(dw, Tensor(), y, x);
+               });
+    flops += count * 6.0 * static_cast<double>(n) * static_cast<double>(in * out);
+  };
+  const AttentionShape shape = config.attention(options.batch, options.seq, 0);
+  measure(tokens, config.hidden, shape.qkv_width(), config.layers);
+  measure(tokens, shape.out_width(), config.hidden, config.layers);
+  measure(tokens, config.hidden, config.mlp_in_width(), config.layers);
+  measure(tokens, config.intermediate, config.hidden, config.layers);
+  const int64_t rows = logit_chunk_rows(config, tokens, options.compute);
+  measure(rows, config.hidden, config.logit_width(), (tokens + rows - 1) / rows);
+  return flops / seconds;
+}
+
+void bench_step(const Options& o) {
+  auto backend = make_backend(o);
+  BenchRun run(*backend, o, o.optimizer);
+  const ModelConfig& config = run.config.model;
+  const ModelOptions& options = run.trainer().model().options();
+  const double peak = peak_product_rate(*backend, options.compute);
+  const bool published = published_product_rate(backend->describe(), options.compute).has_value();
+
+  const double before = model_product_rate(*backend, config, options);
+  const double seconds = median_seconds(*backend, o.steps, [&] { run.trainer().step(false); });
+  const double after = model_product_rate(*backend, config, options);
+  const double products = (before + after) / 2, rate = static_cast<double>(o.batch * o.seq) / seconds;
+  const TrainingFlops flops = flops_per_token(config, o.seq);
+  fmt::print("{} {} B={} T={} on {}\n", o.model, o.precision, o.batch, o.seq, backend->describe());
+  fmt::print("  step               {:>10.1f} ms (forward, backward, norm, clipping, {}; median of {})\n", seconds * 1e3,
+             o.optimizer, o.steps);
+  fmt::print("  tokens/s           {:>10.1f}\n", rate);
+  fmt::print(
+      "  model              {:>10.1f} GFLOP/s with causal attention, {:.1f} with full (6 FLOPs a weight, token)\n",
+      rate * flops.causal / 1e9, rate * flops.full / 1e9);
+  fmt::print("  MFU                {:>10.3f} with causal attention, {:.3f} with full, of {:.1f} TFLOP/s ({})\n",
+             rate * flops.causal / peak, rate * flops.full / peak, peak / 1e12,
+             published ? "data sheet" : "measured on square products");
+  fmt::print("  its products alone {:>10.1f} GFLOP/s (before {:.1f}, after {:.1f})\n", products / 1e9, before / 1e9,
+             after / 1e9);
+  fmt::print("  ratio              {:>10.3f}\n", rate * flops.causal / products);
+  Json result = result_of("step", o);
+  result.update({{"device", backend->describe()},
+                 {"optimizer", o.optimizer},
+                 {"seconds", seconds},
+                 {"tokens_per_second", rate},
+                 {"mfu_causal", rate * flops.causal / peak},
+                 {"mfu_full", rate * flops.full / peak},
+                 {"peak_flops_per_second", peak},
+                 {"peak_is_published", published},
+                 {"product_flops_per_second", products},
+                 {"of_products", rate * flops.causal / products}});
+  write_json(o.json, result);
+}
+
+void bench_gemm(const DeviceOptions& o) {
+  auto backend = make_backend(o);
+  fmt::print("{}\n", backend->describe());
+  Json rows = Json::array();
+  for (int64_t n :
+       backend->host_memory() ? std::vector<int64_t>{512, 1024, 2048} : std::vector<int64_t>{2048, 4096, 8192}) {
+    const double fp32 = square_product_rate(*backend, DType::f32, n),
+                 bf16 = square_product_rate(*backend, DType::bf16, n);
+    fmt::print("  product {0}x{0}x{0}: fp32 {1:.1f} GFLOP/s, bf16 {2:.1f} GFLOP/s\n", n, fp32 / 1e9, bf16 / 1e9);
+    rows.push_back({{"size", n}, {"fp32_flops_per_second", fp32}, {"bf16_flops_per_second", bf16}});
+  }
+  const double copy = copy_rate(*backend);
+  fmt::print("  copy: {:.1f} GB/s (read + write)\n", copy / 1e9);
+  write_json(o.json,
+             {{"bench", "gemm"}, {"device", backend->describe()}, {"copy_bytes_per_second", copy}, {"rows", rows}});
+}
+
+}  // namespace
+
+void add_bench_step(CLI::App& bench) {
+  auto o = std::make_shared<Options>();
+  CLI::App* step = bench.add_subcommand("step", "tokens/s and MFU of a training step, beside its products alone");
+  add_options(*step, static_cast<StepOptions&>(*o));
+  step->add_option("--optimizer", o->optimizer, "recipe")->capture_default_str();
+  step->add_option("--steps", o->steps)->check(at_least(1))->capture_default_str();
+  step->callback([o] { bench_step(*o); });
+
+  auto device = std::make_shared<DeviceOptions>();
+  CLI::App* gemm = bench.add_subcommand("gemm", "product and copy ceilings");
+  add_options(*gemm, *device);
+  gemm->callback([device] { bench_gemm(*device); });
+}
+
+}  // namespace rowan

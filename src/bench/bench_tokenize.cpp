@@ -1,0 +1,101 @@
+// rowan bench tokenize: how fast text becomes tokens, from records in memory to ids, reading JSON included.
+#include <fmt/format.h>
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "bench/bench_run.h"
+#include "commands/commands.h"
+#include "corpus/tokenize_batch.h"
+
+namespace rowan {
+namespace {
+
+struct Arguments {
+  std::string tokenizer, field = "text", json;
+  std::vector<std::string> inputs;
+  int threads = 1;
+  double seconds = 5;
+};
+
+constexpr size_t most_bytes = size_t{256} << 20;
+// Records handed to a thread at once; few, so that all threads end together.
+constexpr uint64_t batch_records = 64;
+
+// The first 256 MiB of the inputs; plain text by lines.
+std::vector<RawBatch> read_batches(const Arguments& arguments) {
+  std::vector<std::string> paths;
+  for (const std::string& input : arguments.inputs)
+    for (const auto& path : expand_glob(input)) paths.push_back(path.string());
+  RawReader reader(paths, TextFormat::by_name, TextSplit::line);
+  std::vector<RawBatch> batches;
+  size_t bytes = 0;
+  for (RawBatch batch; bytes < most_bytes && reader.next(batch, batch_records);) {
+    bytes += batch.bytes.size();
+    batches.push_back(batch);
+  }
+  return batches;
+}
+
+using Clock = std::chrono::steady_clock;
+
+// All threads take batches, every one of the list and then on until `deadline`.
+Json measure(const char* name, const Arguments& arguments, const std::vector<RawBatch>& batches,
+             const Tokenizer& tokenizer, Clock::time_point deadline) {
+  std::atomic<size_t> next = 0;
+  std::atomic<uint64_t> text_bytes = 0, tokens = 0;
+  const Clock::time_point start = Clock::now();
+  auto work = [&] {
+    for (size_t i; (i = next++) < batches.size() || Clock::now() < deadline;) {
+      TokenizedBatch batch =
+          tokenize_batch(batches[i % batches.size()], arguments.field, true, tokenizer, shard::EndPlace::before);
+      text_bytes += batch.text_bytes;
+      tokens += batch.ids.size();
+    }
+  };
+  std::vector<std::thread> workers;
+  for (int i = 0; i < arguments.threads; ++i) workers.emplace_back(work);
+  for (std::thread& worker : workers) worker.join();
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  if (text_bytes == 0) fail("no document in the input");
+  const double bytes_rate = static_cast<double>(text_bytes) / seconds, rate = static_cast<double>(tokens) / seconds;
+  fmt::print("{:10}  {:6.1f} MB of text/s, {:5.2f} million tokens/s   ({:.1f} MB on {} threads)\n", name,
+             bytes_rate / 1e6, rate / 1e6, static_cast<double>(text_bytes) / 1e6, arguments.threads);
+  return {{"text_bytes_per_second", bytes_rate}, {"tokens_per_second", rate}};
+}
+
+// A tokenizer may remember words, which flatters text that comes again: the first pass is told apart.
+void run(const Arguments& arguments) {
+  auto tokenizer = make_tokenizer(arguments.tokenizer);
+  const std::vector<RawBatch> batches = read_batches(arguments);
+  fmt::print("{}\n", arguments.tokenizer);
+  Json result = {{"bench", "tokenize"}, {"tokenizer", arguments.tokenizer}, {"threads", arguments.threads}};
+  result["first_pass"] = measure("first pass", arguments, batches, *tokenizer, Clock::now());
+  result["repeated"] = measure("repeated", arguments, batches, *tokenizer,
+                               Clock::now() + std::chrono::microseconds(int64_t(arguments.seconds * 1e6)));
+  write_json(arguments.json, result);
+}
+
+}  // namespace
+
+void add_bench_tokenize(CLI::App& bench) {
+  auto arguments = std::make_shared<Arguments>();
+  arguments->threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  CLI::App* command = bench.add_subcommand("tokenize", "text to tokens, in memory");
+  command->add_option("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE or sentencepiece:FILE")->required();
+  command->add_option("inputs", arguments->inputs, "Files or patterns, as for `rowan tokenize`")->required();
+  command->add_option("--field", arguments->field, "JSONL: the field that holds the text")->capture_default_str();
+  command->add_option("--threads", arguments->threads, "Workers")->check(CLI::Range(1, 1024))->capture_default_str();
+  command->add_option("--seconds", arguments->seconds, "How long to measure text that comes again")
+      ->capture_default_str();
+  add_json_option(*command, arguments->json);
+  command->callback([arguments] { run(*arguments); });
+}
+
+}  // namespace rowan

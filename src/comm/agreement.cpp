@@ -1,0 +1,46 @@
+#include "comm/agreement.h"
+
+#include <algorithm>
+
+namespace rowan {
+
+void together(Communicator& communicator, const std::function<void()>& work) {
+  std::string message;
+  try {
+    work();
+  } catch (const AgreedError&) {
+    throw;
+  } catch (const Error& error) {
+    message = error.what();
+    if (message.empty()) message = "failed";
+  }
+  std::vector<std::string> messages = communicator.gather(message);
+  for (int rank = 0; rank < communicator.size(); ++rank) {
+    if (messages[rank].empty()) continue;
+    bool alike = true;
+    for (const std::string& other : messages) alike = alike && other == messages[rank];
+    throw AgreedError(alike ? messages[rank] : fmt::format("rank {}: {}", rank, messages[rank]));
+  }
+}
+
+void check_same(Communicator& communicator, const std::string& what, const Json& mine) {
+  const std::vector<std::string> values = communicator.gather(mine.dump());
+  auto alike = [&](const std::string& value) { return std::count(values.begin(), values.end(), value); };
+  // Of two groups of one size, rank 0's counts as the many.
+  const size_t usual = std::max_element(values.begin(), values.end(),
+                                        [&](const auto& a, const auto& b) { return alike(a) < alike(b); }) -
+                       values.begin();
+  for (size_t rank = 0; rank < values.size(); ++rank) {
+    if (values[rank] == values[usual]) continue;
+    const Json theirs = Json::parse(values[rank]), others = Json::parse(values[usual]);
+    std::string path = Json::diff(others, theirs)[0]["path"].get<std::string>();
+    if (path.ends_with("/-")) path.resize(path.size() - 2);  // one list is longer
+    const Json::json_pointer place(path);
+    auto text = [&](const Json& from) { return from.contains(place) ? from[place].dump() : "missing"; };
+    throw AgreedError(fmt::format("rank {} differs from rank {}{}: {}{} is {}, not {}; all ranks need the same", rank,
+                                  usual, alike(values[usual]) > 1 ? " and others" : "", what, path, text(theirs),
+                                  text(others)));
+  }
+}
+
+}  // namespace rowan

@@ -1,0 +1,152 @@
+#include "comm/communicator.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <thread>
+
+#include "comm/agreement.h"
+#include "kernels/backend.h"
+
+namespace rowan {
+
+namespace {
+
+constexpr double default_timeout_seconds = 300;
+// How long a rank that waits may take to answer, and one that knows who is silent to say it and end all.
+constexpr std::chrono::seconds roll_call{2};
+
+// A process that is alone, or one that plays a rank of many: nothing arrives, everything is counted.
+class LoneCommunicator : public Communicator {
+ public:
+  LoneCommunicator(int rank, int size) : Communicator(rank, size, rank) {}
+  std::string describe() const override { return size() == 1 ? "one process" : "ranks that are only counted"; }
+  void attach(Backend&) override {}
+  void wait(Ticket) override {}
+  void abort(int exit_code) override { std::_Exit(exit_code); }
+
+ protected:
+  Ticket start_reduce(const std::vector<Piece>&) override { return 0; }
+  Ticket start_broadcast(const std::vector<Piece>&) override { return 0; }
+  Ticket start_all_reduce(Tensor) override { return 0; }
+  std::vector<std::string> gather_bytes(const std::string& mine) override {
+    return std::vector<std::string>(static_cast<size_t>(size()), mine);
+  }
+};
+
+}  // namespace
+
+double timeout_from_environment() {
+  const char* text = std::getenv("ROWAN_TIMEOUT");
+  if (!text || !*text) return default_timeout_seconds;
+  char* end = nullptr;
+  double seconds = std::strtod(text, &end);
+  if (*end || !(seconds > 0)) fail_on_all("ROWAN_TIMEOUT is '{}'; a number of seconds above 0 is wanted", text);
+  return seconds;
+}
+
+std::string ranks_text(const std::vector<int>& ranks) {
+  std::string text = ranks.size() == 1 ? "rank " : "ranks ";
+  for (size_t begin = 0, end = 0; begin < ranks.size(); begin = end) {
+    for (end = begin + 1; end < ranks.size() && ranks[end] == ranks[end - 1] + 1;) ++end;
+    if (end < begin + 3) end = begin + 1;  // two neighbours are no range
+    text += fmt::format("{}{}", begin ? ", " : "", ranks[begin]);
+    if (end > begin + 1) text += fmt::format("-{}", ranks[end - 1]);
+  }
+  return text;
+}
+
+uint64_t Traffic::tensor_bytes() const {
+  return bytes_of(Message::reduce) + bytes_of(Message::broadcast) + bytes_of(Message::all_reduce);
+}
+
+Communicator::Communicator(int rank, int size, int local_rank)
+    : rank_(rank), size_(size), local_rank_(local_rank), timeout_seconds_(timeout_from_environment()), here_(size) {}
+
+void Communicator::count(Message kind, uint64_t bytes) {
+  traffic_.calls[static_cast<int>(kind)] += 1;
+  traffic_.bytes[static_cast<int>(kind)] += bytes;
+}
+
+Ticket Communicator::reduce(const std::vector<Piece>& pieces) {
+  uint64_t bytes = 0;
+  for (const Piece& piece : pieces) {
+    if (piece.owner != rank_) bytes += piece.tensor.bytes();
+  }
+  count(Message::reduce, bytes);
+  return start_reduce(pieces);
+}
+
+Ticket Communicator::broadcast(const std::vector<Piece>& pieces) {
+  uint64_t bytes = 0;
+  for (const Piece& piece : pieces) {
+    if (piece.owner == rank_) bytes += piece.tensor.bytes() * (size_ - 1);
+  }
+  count(Message::broadcast, bytes);
+  return start_broadcast(pieces);
+}
+
+Ticket Communicator::all_reduce(Tensor x) {
+  Range own = equal_part(x.numel(), size_, rank_);
+  uint64_t mine = (own.end - own.begin) * size_of(x.dtype);
+  count(Message::all_reduce, x.bytes() - mine + mine * (size_ - 1));
+  return start_all_reduce(x);
+}
+
+std::vector<std::string> Communicator::gather(const std::string& mine) {
+  count(Message::control, mine.size() * (size_ - 1));
+  return gather_bytes(mine);
+}
+
+std::vector<double> Communicator::sum(const std::vector<double>& mine) {
+  std::string bytes(mine.size() * sizeof(double), '\0');
+  std::memcpy(bytes.data(), mine.data(), bytes.size());
+  std::vector<double> total(mine.size(), 0.0), theirs(mine.size());
+  for (const std::string& part : gather(bytes)) {
+    if (part.size() != bytes.size()) throw std::logic_error("sum: ranks gave different numbers of values");
+    std::memcpy(theirs.data(), part.data(), part.size());
+    for (size_t i = 0; i < total.size(); ++i) total[i] += theirs[i];
+  }
+  return total;
+}
+
+bool Communicator::called() {
+  const int other = caller();
+  if (other >= 0) here_[other] = true;
+  return other >= 0;
+}
+
+void Communicator::leave_after_roll_call(const std::string& operation) {
+  for (int r = 0; r < size_; ++r)
+    if (hears(r)) call(r);
+  auto listen = [&](std::chrono::seconds time) {
+    for (const auto end = std::chrono::steady_clock::now() + time; std::chrono::steady_clock::now() < end;)
+      if (!called()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  };
+  listen(roll_call);
+  int before = 0;  // ranks that may speak for all
+  for (int r = 0; r < rank_; ++r) before += here_[r] || !hears(r);
+  listen(before * roll_call);
+  std::vector<int> silent;
+  for (int r = 0; r < size_; ++r)
+    if (hears(r) && !here_[r]) silent.push_back(r);
+  const std::string limit = fmt::format("for {:g} s (ROWAN_TIMEOUT) in '{}'", timeout_seconds_, operation);
+  if (silent.empty())
+    fmt::print(stderr, "rowan: rank {}: nothing has arrived {}, though every rank waits; leaving\n", rank_, limit);
+  else
+    fmt::print(stderr, "rowan: rank {}: {} {} been silent {}; leaving\n", rank_, ranks_text(silent),
+               silent.size() == 1 ? "has" : "have", limit);
+  abort(2);
+  std::_Exit(2);  // GCC's sanitizers lose track of virtual functions that do not return
+}
+
+std::unique_ptr<Communicator> make_single_communicator() { return std::make_unique<LoneCommunicator>(0, 1); }
+std::unique_ptr<Communicator> make_dry_communicator(int rank, int size) {
+  return std::make_unique<LoneCommunicator>(rank, size);
+}
+
+Range equal_part(int64_t elements, int parts, int index) {
+  return {elements * index / parts, elements * (index + 1) / parts};
+}
+
+}  // namespace rowan

@@ -1,0 +1,118 @@
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <optional>
+#include <set>
+
+#include "base/error.h"
+#include "comm/agreement.h"
+#include "comm/communicator.h"
+#include "kernels/device_stream.h"
+
+namespace rowan {
+
+namespace {
+
+std::optional<int> number(const char* variable) {
+  const char* text = std::getenv(variable);
+  if (!text || !*text) return {};
+  char* end = nullptr;
+  long value = std::strtol(text, &end, 10);
+  if (*end || value < 0 || value > 1'000'000) fail("{} is '{}'; a rank or a number of ranks is wanted", variable, text);
+  return static_cast<int>(value);
+}
+
+struct Convention {
+  Launch::Kind kind;
+  const char *rank, *size, *local_rank;
+};
+
+// The launcher nearest to the process comes first: mpirun inside a Slurm job sets both.
+constexpr Convention conventions[] = {
+    {Launch::Kind::mpi, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},
+    {Launch::Kind::mpi, "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"},
+    {Launch::Kind::slurm, "SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID"},
+};
+
+}  // namespace
+
+Launch detect_launch() {
+  for (const Convention& names : conventions) {
+    std::optional<int> rank = number(names.rank), size = number(names.size);
+    if (!rank || !size) continue;  // SLURM_STEP_NUM_TASKS is set by srun, not in the batch script itself
+    if (*rank >= *size) fail("{} is {}, but {} is {}", names.rank, *rank, names.size, *size);
+    std::optional<int> local = number(names.local_rank);
+    if (!local) local = number("SLURM_LOCALID");
+    return {names.kind, *rank, *size, local.value_or(*rank)};
+  }
+  return {};
+}
+
+std::unique_ptr<Communicator> make_communicator(const Launch& launch) {
+  if (launch.size == 1) return make_single_communicator();
+  if (const char* address = std::getenv("ROWAN_RENDEZVOUS")) return make_tcp_communicator(launch, address);
+  auto communicator = make_mpi_communicator();
+  if (communicator->size() != launch.size) {
+    fail_on_all("the launcher started {} ranks, but MPI sees {}: under srun choose --mpi=pmix or pmi2, or use mpirun",
+                launch.size, communicator->size());
+  }
+  return communicator;
+}
+
+std::string machine_name() {
+  char name[256] = {};
+  gethostname(name, sizeof name - 1);
+  return name;
+}
+
+int threads_of_rank(Communicator& communicator) {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  sched_getaffinity(0, sizeof cores, &cores);
+  const std::string machine = machine_name();
+  std::string mine = machine;
+  mine.append(1, '\0').append(reinterpret_cast<const char*>(&cores), sizeof cores);
+  double threads = 0;
+  const std::vector<std::string> all = communicator.gather(mine);
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (!CPU_ISSET(core, &cores)) continue;
+    int users = 0;
+    for (const std::string& other : all) {
+      if (other.size() != mine.size() || other.c_str() != machine) continue;
+      cpu_set_t theirs;
+      std::memcpy(&theirs, other.data() + other.size() - sizeof theirs, sizeof theirs);
+      users += CPU_ISSET(core, &theirs);
+    }
+    threads += 1.0 / users;
+  }
+  return std::max(1, static_cast<int>(threads + 1e-6));
+}
+
+std::string device_name_for_nccl();
+
+std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Backend& backend) {
+  const char* set = std::getenv("ROWAN_COMMUNICATOR");
+  std::string choice = set ? set : "auto";
+  if (choice != "auto" && choice != "mpi" && choice != "nccl") {
+    fail_on_all("ROWAN_COMMUNICATOR is '{}'; one of auto, mpi, nccl", choice);
+  }
+  if (host.size() == 1 && choice != "nccl") return nullptr;
+  check_same(host, "", {{"device", backend.name()}, {"communicator", choice}});
+  const bool no_mpi = std::getenv("ROWAN_RENDEZVOUS");
+  bool nccl = choice == "nccl" || no_mpi;
+  if (choice == "auto" && !no_mpi && stream_of(backend)) {
+    std::vector<std::string> devices = host.gather(device_name_for_nccl());
+    nccl = !devices[0].empty() && std::set<std::string>(devices.begin(), devices.end()).size() == devices.size();
+  }
+  if (!nccl) return nullptr;
+  if (!stream_of(backend)) {
+    fail_on_all("NCCL needs GPUs, but the device is {}; use MPI: mpirun, without {}", backend.name(),
+                no_mpi ? "ROWAN_RENDEZVOUS" : "ROWAN_COMMUNICATOR=nccl");
+  }
+  return make_nccl_communicator(host, backend);
+}
+
+}  // namespace rowan

@@ -1,0 +1,291 @@
+// Ranks over NCCL, one GPU each. Collectives run on a stream of their own: each starts when the work queued on the
+// backend's stream before it is done, and wait() makes the backend's stream wait for it, never the host. A thread
+// watches for errors and for collectives that do not end, and calls the roll over MPI or TCP when one does not.
+#include "comm/agreement.h"
+#include "comm/communicator.h"
+#include "kernels/arena.h"
+#include "kernels/device_stream.h"
+
+#ifdef ROWAN_NCCL
+
+#include <cuda_runtime_api.h>
+#include <nccl.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <thread>
+
+namespace rowan {
+
+namespace {
+
+void check(cudaError_t error, const char* what) {
+  if (error != cudaSuccess) fail("NCCL communicator: {}: {}", what, cudaGetErrorString(error));
+}
+
+void check(ncclResult_t result, const char* what) {
+  if (result != ncclSuccess) fail("NCCL: {}: {}", what, ncclGetErrorString(result));
+}
+
+ncclDataType_t type_of(DType dtype) {
+  return dtype == DType::f32 ? ncclFloat32 : dtype == DType::bf16 ? ncclBfloat16 : ncclInt32;
+}
+
+// Short messages travel in one all-gather of blocks of this size, which begin with their length.
+constexpr size_t block_bytes = 64, short_bytes = block_bytes - sizeof(uint64_t);
+// Who has waited for so long answers the roll, and notices when another has left: at the end of a run one is always
+// the first.
+constexpr double answer_seconds = 0.5;
+
+class NcclCommunicator : public Communicator {
+ public:
+  NcclCommunicator(Communicator& host, Backend& backend, ncclUniqueId id)
+      : Communicator(host.rank(), host.size(), host.local_rank()),
+        host_(host),
+        backend_(backend),
+        compute_(static_cast<cudaStream_t>(stream_of(backend))) {
+    check(cudaGetDevice(&device_), "no device");
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "no stream");
+    check(cudaEventCreateWithFlags(&queued_, cudaEventDisableTiming), "no event");
+    calling("start");
+    watchdog_ = std::thread([this] { watch(); });
+    ncclResult_t started = ncclCommInitRank(&comm_, size(), id, rank());
+    ready_ = true;
+    calling(nullptr);
+    if (started != ncclSuccess) {
+      stop_watching();
+      check(started, "the ranks did not come together");
+    }
+  }
+
+  ~NcclCommunicator() override {
+    stop_watching();
+    if (std::uncaught_exceptions() == 0) {
+      cudaStreamSynchronize(stream_);
+      ncclCommDestroy(comm_);
+    }
+    scratch_.reset();
+    for (Pending& pending : pending_) cudaEventDestroy(pending.event);
+    for (cudaEvent_t event : free_) cudaEventDestroy(event);
+    cudaEventDestroy(queued_);
+    cudaStreamDestroy(stream_);
+  }
+
+  std::string describe() const override {
+    int version = 0;
+    ncclGetVersion(&version);
+    return fmt::format("NCCL {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+  }
+
+  void attach(Backend&) override {}
+
+  void wait(Ticket ticket) override {
+    std::lock_guard lock(mutex_);
+    cudaEvent_t last = nullptr;
+    for (const Pending& pending : pending_) {
+      if (pending.ticket <= ticket) last = pending.event;
+    }
+    if (last) check(cudaStreamWaitEvent(compute_, last, 0), "wait");
+  }
+
+  void abort(int exit_code) override {
+    std::lock_guard lock(mutex_);
+    host_.abort(exit_code);
+  }
+
+ protected:
+  Ticket start_reduce(const std::vector<Piece>& pieces) override {
+    return queue("reduce", [&] {
+      for (const Piece& piece : pieces) {
+        const Tensor& x = piece.tensor;
+        check(ncclReduce(x.data, x.data, x.numel(), type_of(x.dtype), ncclSum, piece.owner, comm_, stream_), "reduce");
+      }
+    });
+  }
+
+  Ticket start_broadcast(const std::vector<Piece>& pieces) override {
+    return queue("broadcast", [&] {
+      for (const Piece& piece : pieces) {
+        const Tensor& x = piece.tensor;
+        check(ncclBroadcast(x.data, x.data, x.numel(), type_of(x.dtype), piece.owner, comm_, stream_), "broadcast");
+      }
+    });
+  }
+
+  Ticket start_all_reduce(Tensor x) override {
+    return queue("all_reduce", [&] {
+      check(ncclAllReduce(x.data, x.data, x.numel(), type_of(x.dtype), ncclSum, comm_, stream_), "all_reduce");
+    });
+  }
+
+  std::vector<std::string> gather_bytes(const std::string& mine) override {
+    std::string block(block_bytes, '\0');
+    uint64_t length = mine.size(), longest = 0;
+    std::memcpy(block.data(), &length, sizeof length);
+    std::memcpy(block.data() + sizeof length, mine.data(), std::min(mine.size(), short_bytes));
+    std::string blocks = gather_equal(block);
+    std::vector<uint64_t> lengths(size());
+    for (int r = 0; r < size(); ++r) {
+      std::memcpy(&lengths[r], blocks.data() + r * block_bytes, sizeof(uint64_t));
+      longest = std::max(longest, lengths[r]);
+    }
+    size_t stride = block_bytes, begin = sizeof(uint64_t);
+    if (longest > short_bytes) {
+      stride = (longest + 3) / 4 * 4, begin = 0;
+      std::string padded = mine;
+      padded.resize(stride);
+      blocks = gather_equal(padded);
+    }
+    std::vector<std::string> result;
+    for (int r = 0; r < size(); ++r) result.push_back(blocks.substr(r * stride + begin, lengths[r]));
+    return result;
+  }
+
+ private:
+  struct Call {
+    const char* name;
+    std::chrono::steady_clock::time_point since = std::chrono::steady_clock::now();
+  };
+  struct Pending {
+    Ticket ticket;
+    cudaEvent_t event;
+    Call call;
+  };
+
+  template <typename Calls>
+  Ticket queue(const char* name, const Calls& calls) {
+    check(cudaEventRecord(queued_, compute_), "record");
+    check(cudaStreamWaitEvent(stream_, queued_, 0), "order");
+    calling(name);
+    check(ncclGroupStart(), "group");
+    calls();
+    check(ncclGroupEnd(), "group");
+    calling(nullptr);
+    std::lock_guard lock(mutex_);
+    cudaEvent_t event = nullptr;
+    if (free_.empty()) {
+      check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "no event");
+    } else {
+      event = free_.back();
+      free_.pop_back();
+    }
+    check(cudaEventRecord(event, stream_), "record");
+    pending_.push_back({++last_ticket_, event, {name}});
+    return last_ticket_;
+  }
+
+  // NCCL connects ranks in the first call that needs it, and waits there.
+  void calling(const char* name) {
+    std::lock_guard lock(mutex_);
+    calling_ = name ? std::optional(Call{name}) : std::nullopt;
+  }
+
+  // Blocks of one size, a multiple of 4 bytes, of all ranks.
+  std::string gather_equal(const std::string& mine) {
+    int64_t words = static_cast<int64_t>(mine.size()) / 4;
+    if (words > scratch_words_) {
+      scratch_ = std::make_unique<Arena>(backend_, Category::workspace);
+      send_ = scratch_->take(DType::i32, {words});
+      receive_ = scratch_->take(DType::i32, {words * size()});
+      scratch_words_ = words;
+    }
+    Tensor from = send_.slice(0, words), to = receive_.slice(0, words * size());
+    backend_.upload(from, mine.data());
+    wait(queue("gather",
+               [&] { check(ncclAllGather(from.data, to.data, words, ncclInt32, comm_, stream_), "all_gather"); }));
+    std::string all(mine.size() * size(), '\0');
+    backend_.download(all.data(), to);
+    return all;
+  }
+
+  void stop_watching() {
+    stop_ = true;
+    watchdog_.join();
+  }
+
+  void watch() {
+    cudaSetDevice(device_);
+    for (; !stop_; std::this_thread::sleep_for(std::chrono::milliseconds(50))) {
+      ncclResult_t error = ncclSuccess;
+      if (ready_) ncclCommGetAsyncError(comm_, &error);
+      if (error != ncclSuccess && error != ncclInProgress) leave(ncclGetErrorString(error));
+      std::lock_guard lock(mutex_);
+      while (!pending_.empty() && cudaEventQuery(pending_.front().event) == cudaSuccess) {
+        free_.push_back(pending_.front().event);
+        pending_.pop_front();
+      }
+      const std::optional<Call> call = pending_.empty() ? calling_ : pending_.front().call;
+      if (!call) continue;
+      const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - call->since;
+      if (waited.count() > timeout_seconds() || (waited.count() > answer_seconds && host_.called()))
+        host_.leave_after_roll_call(call->name);
+    }
+  }
+
+  [[noreturn]] void leave(const std::string& why) {
+    std::this_thread::sleep_for(std::chrono::duration<double>(turn_seconds()));
+    fmt::print(stderr, "rowan: rank {}: NCCL: {}; leaving\n", rank(), why);
+    std::fflush(nullptr);
+    std::_Exit(2);
+  }
+
+  Communicator& host_;
+  Backend& backend_;
+  cudaStream_t compute_, stream_ = nullptr;
+  cudaEvent_t queued_ = nullptr;
+  ncclComm_t comm_ = nullptr;
+  int device_ = 0;
+
+  std::unique_ptr<Arena> scratch_;
+  Tensor send_, receive_;
+  int64_t scratch_words_ = 0;
+
+  std::mutex mutex_;  // guards the four below
+  std::deque<Pending> pending_;
+  std::optional<Call> calling_;
+  std::vector<cudaEvent_t> free_;
+  Ticket last_ticket_ = 0;
+  std::atomic<bool> ready_ = false, stop_ = false;
+  std::thread watchdog_;
+};
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, Backend& backend) {
+  ncclUniqueId id{};
+  if (host.rank() == 0) check(ncclGetUniqueId(&id), "no id");
+  const std::string bytes = host.gather(std::string(id.internal, sizeof id.internal))[0];
+  std::memcpy(id.internal, bytes.data(), sizeof id.internal);
+  return std::make_unique<NcclCommunicator>(host, backend, id);
+}
+
+// Machine and GPU: two ranks that share one cannot use NCCL.
+std::string device_name_for_nccl() {
+  int device = 0;
+  cudaDeviceProp properties;
+  check(cudaGetDevice(&device), "no device");
+  check(cudaGetDeviceProperties(&properties, device), "no device");
+  return fmt::format("{} {}:{}", machine_name(), properties.pciDomainID, properties.pciBusID);
+}
+
+}  // namespace rowan
+
+#else
+
+namespace rowan {
+
+std::unique_ptr<Communicator> make_nccl_communicator(Communicator&, Backend&) {
+  fail_on_all("this build has no NCCL: install libnccl-dev and build again, or set ROWAN_COMMUNICATOR=mpi");
+}
+
+std::string device_name_for_nccl() { return ""; }
+
+}  // namespace rowan
+
+#endif

@@ -1,0 +1,229 @@
+#include "comm/rendezvous.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <random>
+#include <sstream>
+#include <utility>
+#include <vector>
+
+#include "base/files.h"
+#include "comm/agreement.h"
+
+namespace rowan {
+
+namespace {
+
+constexpr double connect_seconds = 2, hello_seconds = 2, welcome_seconds = 10;
+
+// Calls until all bytes are through.
+template <typename Call>
+bool whole(size_t bytes, const Call& call) {
+  for (size_t done = 0; done < bytes;) {
+    const ssize_t n = call(done);
+    if (n > 0) done += static_cast<size_t>(n);
+    if (n == 0) errno = ECONNRESET;
+    if (n == 0 || (n < 0 && errno != EINTR)) return false;
+  }
+  return true;
+}
+
+// What a rank says first; rank 0 answers with the token.
+struct Hello {
+  uint64_t token;
+  int32_t rank, size;
+};
+
+class Addresses {
+ public:
+  // Throws Error when the name is unknown.
+  Addresses(const std::string& host, const std::string& port) {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    if (int error = getaddrinfo(host.c_str(), port.c_str(), &hints, &list_)) fail("{}: {}", host, gai_strerror(error));
+  }
+  ~Addresses() { freeaddrinfo(list_); }
+  Addresses(const Addresses&) = delete;
+  Addresses& operator=(const Addresses&) = delete;
+  const addrinfo* first() const { return list_; }
+
+ private:
+  addrinfo* list_ = nullptr;
+};
+
+// At all of this machine's addresses, of both kinds where it has both; port 0 is any that is free. Throws Error.
+Socket listen_at(uint16_t port) {
+  const int no = 0, yes = 1;
+  sockaddr_in6 six{};
+  six.sin6_family = AF_INET6, six.sin6_port = htons(port);
+  sockaddr_in four{};
+  four.sin_family = AF_INET, four.sin_port = htons(port);
+  auto listen_as = [&](int family, const auto& address) {
+    Socket socket(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    if (family == AF_INET6) setsockopt(socket.fd(), IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no);
+    setsockopt(socket.fd(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    const bool listens = bind(socket.fd(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+                         listen(socket.fd(), SOMAXCONN) == 0;
+    return listens ? std::move(socket) : Socket();
+  };
+  Socket socket = listen_as(AF_INET6, six);
+  if (!socket) socket = listen_as(AF_INET, four);
+  if (!socket) fail("rank 0 cannot listen there: {}", std::strerror(errno));
+  return socket;
+}
+
+uint16_t port_of(const Socket& listener) {
+  sockaddr_in6 address{};  // the port has the same place in both kinds
+  socklen_t size = sizeof address;
+  getsockname(listener.fd(), reinterpret_cast<sockaddr*>(&address), &size);
+  return ntohs(address.sin6_port);
+}
+
+// Numeric, and this machine's own address last.
+std::vector<std::string> addresses_of_this_machine() {
+  std::vector<std::string> all;
+  ifaddrs* list = nullptr;
+  getifaddrs(&list);
+  for (bool own : {false, true}) {
+    for (const ifaddrs* i = list; i; i = i->ifa_next) {
+      if (!i->ifa_addr || static_cast<bool>(i->ifa_flags & IFF_LOOPBACK) != own) continue;
+      const int family = i->ifa_addr->sa_family;
+      char text[NI_MAXHOST];
+      if (family != AF_INET && family != AF_INET6) continue;
+      const socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+      if (getnameinfo(i->ifa_addr, size, text, sizeof text, nullptr, 0, NI_NUMERICHOST)) continue;
+      if (!std::strchr(text, '%')) all.emplace_back(text);  // one that only neighbours can use
+    }
+  }
+  freeifaddrs(list);
+  return all;
+}
+
+Socket connect_to(const addrinfo& address) {
+  Socket socket(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!socket) return socket;
+  socket.set_timeout(connect_seconds);  // Linux: of connect, too
+  if (connect(socket.fd(), address.ai_addr, address.ai_addrlen)) {
+    const int error = errno == EINPROGRESS ? ETIMEDOUT : errno;
+    socket = Socket();
+    errno = error;
+  }
+  return socket;
+}
+
+}  // namespace
+
+Socket::Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+Socket& Socket::operator=(Socket&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+Socket::~Socket() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+void Socket::set_timeout(double seconds) const {
+  const auto whole = static_cast<time_t>(seconds);
+  const timeval limit{whole, static_cast<suseconds_t>((seconds - static_cast<double>(whole)) * 1e6)};
+  setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+  setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+}
+
+bool Socket::read(void* data, size_t bytes) const {
+  return whole(bytes, [&](size_t done) { return recv(fd_, static_cast<char*>(data) + done, bytes - done, 0); });
+}
+
+bool Socket::write(const void* data, size_t bytes) const {
+  return whole(
+      bytes, [&](size_t done) { return send(fd_, static_cast<const char*>(data) + done, bytes - done, MSG_NOSIGNAL); });
+}
+
+Rendezvous::Rendezvous(const std::string& address) : address_(address) {
+  const size_t colon = address.rfind(':');
+  auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value ? value : "0");
+  };
+  const std::string step = variable("SLURM_JOB_ID") + "." + variable("SLURM_STEP_ID");
+  char* end = nullptr;
+  const unsigned long port = std::strtoul(address.c_str() + colon + 1, &end, 10);
+  if (address.starts_with("file:") && address.size() > 5) {
+    file_ = address.substr(5) + "." + step;
+  } else if (address.starts_with("tcp:") && colon >= 5 && !*end && port > 0 && port < 65536) {
+    host_ = address.substr(4, colon - 4), port_ = static_cast<uint16_t>(port);
+    if (host_.starts_with('[') && host_.ends_with(']')) host_ = host_.substr(1, host_.size() - 2);
+    token_ = hash64("rowan rendezvous " + step);
+  } else {
+    fail_on_all("ROWAN_RENDEZVOUS is '{}'; file:PATH or tcp:HOST:PORT is wanted", address);
+  }
+}
+
+Socket Rendezvous::open() {
+  Socket listener = listen_at(port_);
+  if (file_.empty()) return listener;
+  token_ = std::random_device()() | static_cast<uint64_t>(std::random_device()()) << 32;
+  std::string text = fmt::format("{} {}\n", token_, port_of(listener));
+  for (const std::string& address : addresses_of_this_machine()) text += address + "\n";
+  write_file_atomically(file_, text);
+  return listener;
+}
+int Rendezvous::welcome(const Socket& listener, int size, Socket& peer) const {
+  pollfd ready{listener.fd(), POLLIN, 0};
+  if (poll(&ready, 1, 100) <= 0) return -1;
+  peer = Socket(accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC));
+  peer.set_timeout(hello_seconds);
+  Hello hello{};
+  if (!peer.read(&hello, sizeof hello) || hello.token != token_) return -1;
+  if (hello.rank < 1 || hello.rank >= size || hello.size != size) return -1;
+  return peer.write(&hello.token, sizeof hello.token) ? hello.rank : -1;
+}
+
+void Rendezvous::close() const {
+  std::error_code ignored;
+  if (!file_.empty()) std::filesystem::remove(file_, ignored);
+}
+
+Socket Rendezvous::reach(const Launch& launch, std::string& why) {
+  std::vector<std::string> hosts = {host_};
+  uint16_t port = port_;
+  if (!file_.empty()) {
+    hosts.clear();
+    if (!std::filesystem::exists(file_)) {
+      why = "rank 0 did not write " + file_ + "; is the folder shared by all machines?";
+      return Socket();
+    }
+    std::istringstream lines(read_file(file_));
+    lines >> token_ >> port;
+    for (std::string host; lines >> host;) hosts.push_back(host);
+  }
+  for (const std::string& host : hosts) {
+    Addresses addresses(host, std::to_string(port));
+    for (const addrinfo* address = addresses.first(); address; address = address->ai_next) {
+      Socket socket = connect_to(*address);
+      if (!socket) {
+        why = fmt::format("{}, port {}: {}", host, port, std::strerror(errno));
+        continue;
+      }
+      const Hello hello{token_, launch.rank, launch.size};
+      uint64_t answer = 0;
+      socket.set_timeout(welcome_seconds);
+      if (socket.write(&hello, sizeof hello) && socket.read(&answer, sizeof answer) && answer == token_) return socket;
+      why = fmt::format("{}, port {}: it is not rank 0 that listens there", host, port);
+    }
+  }
+  return Socket();
+}
+
+}  // namespace rowan

@@ -1,0 +1,176 @@
+// Host messages where there is no MPI (srun --mpi=none): rank 0 listens, the others connect, and every gather goes
+// through it. Tensors travel over NCCL.
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <chrono>
+#include <cstring>
+#include <thread>
+#include <utility>
+
+#include "comm/agreement.h"
+#include "comm/rendezvous.h"
+
+namespace rowan {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using Seconds = std::chrono::duration<double>;
+
+constexpr auto pause_between_attempts = std::chrono::milliseconds(50);
+// Takes the place of a length: whoever sends it leaves, and a message about it has been printed.
+constexpr uint64_t farewell = UINT64_MAX;
+constexpr uint64_t roll = 0;  // an empty message
+
+class TcpCommunicator final : public Communicator {
+ public:
+  TcpCommunicator(const Launch& launch, const std::string& address)
+      : Communicator(launch.rank, launch.size, launch.local_rank), peers_(launch.size) {
+    Rendezvous place(address);
+    rank() == 0 ? receive_all(place) : find_rank_0(place, launch);
+    for (const Socket& peer : peers_)
+      if (peer) peer.set_timeout(timeout_seconds() + turn_seconds());
+  }
+
+  ~TcpCommunicator() override {
+    // A launcher ends all ranks when the first leaves: that is rank 0, which speaks for all.
+    char ignored = 0;
+    if (rank() != 0 && std::uncaught_exceptions() == 0) peers_[0].read(&ignored, 1);
+  }
+
+  std::string describe() const override { return "TCP"; }
+  void attach(Backend&) override {}
+  void wait(Ticket) override {}
+
+  [[noreturn]] void abort(int exit_code) override {
+    for (int r = 0; r < size(); ++r)
+      if (hears(r)) send_at_once(r, farewell);
+    std::fflush(nullptr);
+    std::_Exit(exit_code);
+  }
+
+ protected:
+  Ticket start_reduce(const std::vector<Piece>&) override { no_tensors(); }
+  Ticket start_broadcast(const std::vector<Piece>&) override { no_tensors(); }
+  Ticket start_all_reduce(Tensor) override { no_tensors(); }
+
+  std::vector<std::string> gather_bytes(const std::string& mine) override {
+    if (rank() != 0) {
+      transmit(0, framed(mine));
+      return parts_of(receive(0));
+    }
+    std::string all = framed(mine);
+    for (int r = 1; r < size(); ++r) all += framed(receive(r));
+    for (int r = 1; r < size(); ++r) transmit(r, framed(all));
+    return parts_of(all);
+  }
+
+  bool hears(int other) const override { return static_cast<bool>(peers_[other]); }
+  void call(int other) override { send_at_once(other, roll); }
+
+  int caller() override {
+    for (int r = 0; r < size(); ++r) {
+      pollfd ready{peers_[r].fd(), POLLIN, 0};
+      if (poll(&ready, 1, 0) <= 0) continue;  // as for one that it does not hear
+      receive(r);
+      return r;
+    }
+    return -1;
+  }
+
+ private:
+  void send_at_once(int to, uint64_t word) { send(peers_[to].fd(), &word, sizeof word, MSG_NOSIGNAL | MSG_DONTWAIT); }
+
+  [[noreturn]] static void no_tensors() {
+    fail_on_all("where ROWAN_RENDEZVOUS is set only NCCL carries tensors; use mpirun, without ROWAN_RENDEZVOUS");
+  }
+
+  [[noreturn]] void leave(const std::string& message) {
+    fmt::print(stderr, "rowan: {}{}\n", rank() == 0 ? "" : fmt::format("rank {}: ", rank()), message);
+    abort(2);
+  }
+
+  void receive_all(Rendezvous& place) {
+    const auto deadline = Clock::now() + Seconds(timeout_seconds());
+    try {
+      const Socket listener = place.open();
+      std::vector<int> missing;
+      do {
+        Socket peer;
+        const int who = place.welcome(listener, size(), peer);
+        if (who > 0) peers_[who] = std::move(peer);
+        missing.clear();
+        for (int r = 1; r < size(); ++r)
+          if (!peers_[r]) missing.push_back(r);
+      } while (!missing.empty() && Clock::now() < deadline);
+      place.close();
+      if (!missing.empty())
+        leave(fmt::format("{}: rank 0, on {}, has waited {:g} s (ROWAN_TIMEOUT) for {} of {}", place.text(),
+                          machine_name(), timeout_seconds(), ranks_text(missing), size()));
+    } catch (const Error& error) {
+      leave(fmt::format("{}: {}", place.text(), error.what()));
+    }
+  }
+
+  void find_rank_0(Rendezvous& place, const Launch& launch) {
+    const auto deadline = Clock::now() + Seconds(timeout_seconds() + turn_seconds());
+    for (std::string why;; std::this_thread::sleep_for(pause_between_attempts)) {
+      try {
+        peers_[0] = place.reach(launch, why);
+        if (peers_[0]) return;
+      } catch (const Error& error) {  // a name that is not known yet
+        why = error.what();
+      }
+      if (Clock::now() > deadline)
+        leave(fmt::format("{}: no rank 0 for {:g} s (ROWAN_TIMEOUT); {}", place.text(), timeout_seconds(), why));
+    }
+  }
+
+  static std::string framed(const std::string& message) {
+    const uint64_t length = message.size();
+    return std::string(reinterpret_cast<const char*>(&length), sizeof length) + message;
+  }
+
+  static std::vector<std::string> parts_of(const std::string& frames) {
+    std::vector<std::string> parts;
+    for (size_t at = 0; at < frames.size(); at += sizeof(uint64_t) + parts.back().size()) {
+      uint64_t length = 0;
+      std::memcpy(&length, frames.data() + at, sizeof length);
+      parts.push_back(frames.substr(at + sizeof length, length));
+    }
+    return parts;
+  }
+
+  void transmit(int to, const std::string& frame) {
+    if (peers_[to].write(frame.data(), frame.size())) return;
+    if (errno != EAGAIN) receive(to);  // perhaps a farewell
+    lost(to);
+  }
+
+  std::string receive(int from) {
+    uint64_t length = 0;
+    if (!peers_[from].read(&length, sizeof length)) lost(from);
+    if (length == farewell) abort(2);
+    std::string message(length, '\0');
+    if (!peers_[from].read(message.data(), length)) lost(from);
+    return message;
+  }
+
+  [[noreturn]] void lost(int r) {
+    const bool silent = errno == EAGAIN;
+    if (!silent) std::this_thread::sleep_for(Seconds(turn_seconds()));
+    leave(silent ? fmt::format("rank {} has been silent for {:g} s (ROWAN_TIMEOUT); leaving", r, timeout_seconds())
+                 : fmt::format("rank {} is gone; leaving", r));
+  }
+
+  std::vector<Socket> peers_;  // of rank 0: one a rank; of the others: rank 0's
+};
+
+}  // namespace
+
+std::unique_ptr<Communicator> make_tcp_communicator(const Launch& launch, const std::string& address) {
+  return std::make_unique<TcpCommunicator>(launch, address);
+}
+
+}  // namespace rowan

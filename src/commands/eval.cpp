@@ -1,0 +1,90 @@
+#include <fmt/format.h>
+
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <memory>
+
+#include "base/error.h"
+#include "commands/commands.h"
+#include "data/data_config.h"
+#include "evaluate/entropy_floor.h"
+#include "evaluate/evaluate.h"
+#include "evaluate/hellaswag.h"
+#include "run/run_folder.h"
+#include "train/device.h"
+
+namespace rowan {
+namespace {
+
+struct Options {
+  std::string run, device = "auto";
+  std::vector<std::string> data, task;
+  int64_t tokens = std::numeric_limits<int64_t>::max(), micro_batch = 0;
+};
+
+void print_checkpoint(const RunFolder& folder) {
+  fmt::print("checkpoint   {}\n", folder.checkpoint().folder().filename().string());
+}
+
+void print_validation(const Options& options, const RunFolder& folder, Backend& backend, Model& model) {
+  DataConfig data = parse_data(folder.config().object("data", true));
+  if (!options.data.empty()) data.validation = options.data;
+  if (data.validation.empty()) fail("{}: the run has no validation data; name some with --data", options.run);
+  ValidationSet rows(data, model.options().seq, folder.model().vocabulary, options.tokens);
+  LossMeter meter = evaluate(backend, model, rows);
+  print_checkpoint(folder);
+  fmt::print("loss         {:.6f} nats a token\nperplexity   {:.4f}\ntargets      {}\n", meter.mean(),
+             std::exp(meter.mean()), meter.targets());
+  fmt::print("as GaLore    {:.6f} (the mean of {} batch means times n / (n + 1))\n", meter.galore_mean(),
+             (rows.rows() + model.options().batch - 1) / model.options().batch);
+  if (rows.data().shards().size() == 1)
+    if (auto floor = entropy_floor(rows.data().shards()[0].path()))
+      fmt::print("entropy      {:.6f} nats a token: the least a model can reach\n", floor->sample);
+}
+
+void print_hellaswag(const std::string& file, const RunFolder& folder, Backend& backend, Model& model) {
+  std::unique_ptr<Tokenizer> tokenizer;
+  if (!folder.tokenizer().empty()) tokenizer = make_tokenizer(folder.tokenizer());
+  std::vector<HellaSwagItem> items =
+      read_hellaswag(file, tokenizer.get(), model.options().seq, folder.model().vocabulary);
+  BatchEvaluator losses(backend, model);
+  HellaSwagScore score = score_hellaswag(items, model.options().batch, model.options().seq, std::ref(losses));
+  print_checkpoint(folder);
+  fmt::print("hellaswag    acc_norm {:.4f}  acc {:.4f}  ({} items, llm.c's way of scoring)\n", score.acc_norm(),
+             score.acc(), score.items);
+}
+
+void run(const Options& options) {
+  RunFolder folder(options.run, [](const std::string& text) { fmt::print(stderr, "rowan: {}\n", text); });
+  if (!options.task.empty() && options.task[0] != "hellaswag")
+    fail("--task {}: the one task there is is hellaswag", options.task[0]);
+  JsonObject batch = folder.config().object("batch", true);
+  const int64_t seq = batch.integer("sequence_length", {}, 1);
+  const int64_t micro_batch = options.micro_batch ? options.micro_batch : std::max<int64_t>(4, 4096 / seq);
+  std::unique_ptr<Backend> backend = make_backend(options.device, 0, 0);
+  Model model(*backend, folder.model(), {.batch = micro_batch, .seq = seq, .training = false});
+  load_weights(model, folder.checkpoint().model());
+  if (options.task.empty())
+    print_validation(options, folder, *backend, model);
+  else
+    print_hellaswag(options.task[1], folder, *backend, model);
+}
+
+}  // namespace
+
+CLI::App* add_eval(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("eval", "compute the validation loss of a run, or its score in a task");
+  command->add_option("RUN", options->run, "run directory")->required();
+  command->add_option("--data", options->data, "shards (a glob) instead of the run's validation data");
+  command->add_option("--task", options->task, "score a task instead: hellaswag FILE")->expected(2);
+  command->add_option("--tokens", options->tokens, "at most this many; all when not given")->check(at_least(1));
+  command->add_option("--micro-batch", options->micro_batch, "rows at a time; 4096 tokens when not given")
+      ->check(at_least(1));
+  command->add_option("--device", options->device)->check(device_name())->capture_default_str();
+  command->callback([options] { run(*options); });
+  return command;
+}
+
+}  // namespace rowan

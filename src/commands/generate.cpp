@@ -1,0 +1,80 @@
+#include "evaluate/generate.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+
+#include "base/error.h"
+#include "commands/commands.h"
+#include "run/run_folder.h"
+#include "tokenizer/tokenizer.h"
+#include "train/device.h"
+
+namespace rowan {
+namespace {
+
+struct Options {
+  std::string run, prompt, device = "auto";
+  int64_t tokens = 200;
+  Sampling sampling{.temperature = 0.8};
+};
+
+void run(const Options& options) {
+  if (std::isnan(options.sampling.temperature)) fail("--temperature: found nan, 0 to 100 is allowed");
+  RunFolder folder(options.run, [](const std::string& text) { fmt::print(stderr, "rowan: {}\n", text); });
+  if (folder.tokenizer().empty()) fail("{}: the run names no tokenizer to read and write text with", options.run);
+  std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
+  std::vector<int32_t> tokens = tokenizer->encode(options.prompt);
+  // Without a prompt a document begins: behind the token that ends the one before.
+  const size_t skip = tokens.empty();
+  if (tokens.empty()) tokens.push_back(tokenizer->end_id());
+
+  std::unique_ptr<Backend> backend = make_backend(options.device, 0, 0);
+  const int64_t wanted = static_cast<int64_t>(tokens.size()) + options.tokens;
+  Predictor predict(*backend, folder, std::min(folder.model().positions, wanted));
+  const size_t known = static_cast<size_t>(tokenizer->vocab_size());
+  auto next_logits = [&](std::span<const int32_t> so_far) {
+    std::vector<float> logits = predict(so_far);
+    if (logits.size() > known) logits.resize(known);  // a vocabulary padded beyond the tokenizer's
+    return logits;
+  };
+  std::string shown;
+  auto show = [&] {
+    std::string text = tokenizer->decode(std::span(tokens).subspan(skip));
+    // A character may still be incomplete, then its text is not yet behind what was shown.
+    if (!text.starts_with(shown)) return;
+    fmt::print("{}", text.substr(shown.size()));
+    std::fflush(stdout);
+    shown = text;
+  };
+  show();
+  generate(tokens, options.tokens, tokenizer->end_id(), options.sampling, next_logits, show);
+  fmt::print("\n");
+}
+
+}  // namespace
+
+CLI::App* add_generate(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("generate", "continue a text with what a run has learnt");
+  command->add_option("RUN", options->run, "run directory")->required();
+  command->add_option("--prompt", options->prompt, "text to continue; none: a new document");
+  command->add_option("--tokens", options->tokens, "at most this many")
+      ->capture_default_str()
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+  command->add_option("--temperature", options->sampling.temperature, "0 takes the likeliest token always")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 100.0));
+  command->add_option("--top-k", options->sampling.top_k, "draw among the k likeliest tokens; 0: all")
+      ->capture_default_str()
+      ->check(at_least(0));
+  command->add_option("--seed", options->sampling.seed, "another seed, another text")->capture_default_str();
+  command->add_option("--device", options->device)->check(device_name())->capture_default_str();
+  command->callback([options] { run(*options); });
+  return command;
+}
+
+}  // namespace rowan

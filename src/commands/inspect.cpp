@@ -1,0 +1,195 @@
+// rowan inspect FILE: what a file is, what is in it, and what is wrong with it.
+#include "commands/inspect.h"
+
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/human.h"
+#include "base/json.h"
+#include "base/safetensors.h"
+#include "commands/commands.h"
+#include "evaluate/hellaswag.h"
+#include "run/checkpoint.h"
+
+namespace rowan {
+
+namespace fs = std::filesystem;
+
+void inspect_safetensors(const fs::path& path, Report& report) {
+  const SafeTensors file(path);
+  int64_t elements = 0;
+  std::map<std::string, int64_t> by_dtype;
+  for (const StoredTensor& tensor : file.tensors()) {
+    elements += tensor.numel();
+    ++by_dtype[tensor.dtype];
+  }
+  report.line("kind", "safetensors");
+  report.line("tensors", "{} with {} elements ({})", file.tensors().size(), elements,
+              human_count(static_cast<double>(elements)));
+  for (const auto& [dtype, count] : by_dtype) report.line("", "{} of {}", count, dtype);
+  for (const auto& [key, value] : file.metadata()) report.line("metadata", "{} = {}", key, shown(value, 80));
+  size_t listed = 0;
+  for (const StoredTensor& tensor : file.tensors()) {
+    if (++listed > 12) {
+      report.line("", "... and {} more", file.tensors().size() - 12);
+      break;
+    }
+    report.line("", "{} {}", tensor.name, tensor.describe());
+  }
+}
+
+void inspect_checkpoint(const fs::path& folder, Report& report) {
+  report.line("kind", "checkpoint");
+  try {
+    verify_checkpoint(folder);
+    report.line("checksums", "match");
+  } catch (const Error& error) {
+    report.wrong("{}", error.what());
+    return;
+  }
+  const Checkpoint checkpoint(folder);
+  report.line("model", "{} tensors", checkpoint.model().names().size());
+  report.line("optimizer", "{} tensors", checkpoint.optimizer().names().size());
+  for (const auto& [key, value] : checkpoint.state().items())
+    report.line("state", "{} = {}", key, shown(value.dump(), 80));
+}
+
+namespace {
+
+bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
+
+// A folder that some program reads as a whole.
+void inspect_folder(const fs::path& folder, const InspectOptions&, Report& report) {
+  if (fs::exists(folder / "manifest.json") && fs::exists(folder / "state.json"))
+    return inspect_checkpoint(folder, report);
+  if (fs::exists(folder / "vocab.bpe") || fs::exists(folder / "merges.txt"))
+    return inspect_tokenizer("gpt2:" + folder.string(), report);
+  if (fs::exists(folder / "checkpoints")) {
+    report.line("kind", "run");
+    for (const fs::path& checkpoint : list_checkpoints(folder / "checkpoints"))
+      report.line("checkpoint", "{}", checkpoint.string());
+    return;
+  }
+  if (fs::exists(folder / "config.json")) {
+    const TensorFiles model(folder, "model");
+    report.line("kind", "model in Hugging Face's layout");
+    report.line("tensors", "{} in {} file{}", model.names().size(), model.files().size(),
+                model.files().size() == 1 ? "" : "s");
+    return;
+  }
+  fail("{}: a folder that is no checkpoint, run, model or GPT-2 vocabulary", folder.string());
+}
+
+// A JSON value a line: HellaSwag, or documents to be tokenized.
+void inspect_json_lines(const fs::path& path, std::string_view text, const InspectOptions& options, Report& report) {
+  const Json first = Json::parse(text.substr(0, text.find('\n')), nullptr, false);
+  if (!first.is_object()) fail("{}:1: neither JSON lines nor a JSON file", path.string());
+  if (first.contains("ctx") && first.contains("endings")) return inspect_hellaswag(path, options, report);
+  report.line("kind", "JSON lines");
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : first.items()) keys.push_back(key);
+  report.line("fields", "{}", fmt::join(keys, ", "));
+  if (!first.contains("text")) return;
+  report.line("use", "rowan tokenize reads the field text");
+  if (first["text"].is_string()) report.line("head", "{}", shown(first["text"].get<std::string>()));
+}
+
+// Files that are known by their first bytes but need no more than a sentence.
+const char* sentence_for(std::string_view text) {
+  if (starts_with(text, "\x1f\x8b")) return "gzip; rowan tokenize reads text and JSON lines in it";
+  if (starts_with(text, "\x28\xb5\x2f\xfd")) return "zstd; rowan tokenize reads text and JSON lines in it";
+  if (starts_with(text, "PAR1")) return "parquet; scripts/parquet_text.py turns it into text for rowan tokenize";
+  if (starts_with(text, "BIN.TOK\n")) return "llmq's tokens, which Rowan does not read";
+  if (starts_with(text, std::string_view("\xc8\xd7\x34\x01", 4)))  // magic 20240328
+    return "llm.c's tokenizer, which decodes only; Rowan reads GPT-2's from .tiktoken or vocab.bpe";
+  return nullptr;
+}
+
+bool is_safetensors(std::string_view text) {
+  uint64_t header = 0;
+  if (text.size() < 9) return false;
+  std::memcpy(&header, text.data(), sizeof header);
+  return header < text.size() && text[8] == '{';
+}
+
+// The shard that an index belongs to, or nothing.
+fs::path shard_of_index(const fs::path& path, std::string_view text) {
+  fs::path shard = path;
+  if (starts_with(text, "MMIDIDX")) return shard.replace_extension(".bin");
+  if (path.extension() == ".index" || path.extension() == shard::documents_suffix) return shard.replace_extension();
+  return {};
+}
+
+void inspect_file(const fs::path& path, const InspectOptions& options, Report& report) {
+  const MappedFile file(path);
+  const std::string_view text = file.text();
+  const std::string name = path.string(), extension = path.extension().string();
+  int32_t magic = 0;
+  if (text.size() >= 4) std::memcpy(&magic, text.data(), sizeof magic);
+  if (options.shards.format != ShardFormat::automatic || magic == shard::magic_u16 || magic == shard::magic_u32)
+    return inspect_shard(path, options, report);
+  if (magic == hellaswag_magic) return inspect_hellaswag(path, options, report);
+  if (const fs::path shard = shard_of_index(path, text); !shard.empty()) {
+    report.line("index of", "{}", shard.string());
+    return inspect_shard(shard, options, report);
+  }
+  if (const char* sentence = sentence_for(text)) return report.line("kind", "{}", sentence);
+  if (extension == ".safetensors" || is_safetensors(text)) return inspect_safetensors(path, report);
+  if (extension == ".tiktoken") return inspect_tokenizer("gpt2:" + name, report);
+  if (extension == ".model") return inspect_tokenizer("sentencepiece:" + name, report);
+  if (extension == ".json") {
+    const Json json = parse_json({name, std::string(text)});
+    return report.line("kind", "JSON with {} entries at the top", json.size());
+  }
+  if (extension == ".jsonl" || starts_with(text, "{")) return inspect_json_lines(path, text, options, report);
+  if (extension == ".txt") return report.line("kind", "text; rowan tokenize reads it");
+  inspect_shard(path, options, report);
+}
+
+}  // namespace
+
+CLI::App* add_inspect(CLI::App& app) {
+  struct Settings {
+    std::string file, tokenizer, format = "auto";
+    InspectOptions options;
+  };
+  auto settings = std::make_shared<Settings>();
+  const std::map<std::string, ShardFormat> formats = {{"auto", ShardFormat::automatic},
+                                                      {"llmc", ShardFormat::llmc},
+                                                      {"nanogpt", ShardFormat::nanogpt},
+                                                      {"datatrove", ShardFormat::datatrove},
+                                                      {"megatron", ShardFormat::megatron}};
+  CLI::App* command = app.add_subcommand("inspect", "tell what a file is, what is in it and what is wrong with it");
+  command->add_option("file", settings->file, "token shard, checkpoint, safetensors, tokenizer, evaluation set ...")
+      ->required();
+  command->add_option("--tokenizer", settings->tokenizer,
+                      "decodes what is shown: bytes, gpt2:FILE, sentencepiece:FILE");
+  command->add_option("--format", settings->format, "format of a token shard")->check(CLI::IsMember(formats));
+  command->add_option("--width", settings->options.shards.width, "bytes a token of bare tokens")
+      ->check(CLI::IsMember({2, 4}));
+  command->add_option("--end-id", settings->options.shards.end_id, "end token, where the file does not say");
+  command->add_option("--head", settings->options.head, "tokens shown")->check(at_least(0));
+  command->callback([settings, formats] {
+    InspectOptions options = settings->options;
+    options.shards.format = formats.at(settings->format);
+    std::unique_ptr<Tokenizer> tokenizer;
+    if (!settings->tokenizer.empty()) tokenizer = make_tokenizer(settings->tokenizer);
+    options.tokenizer = tokenizer.get();
+    if (tokenizer && options.shards.end_id < 0) options.shards.end_id = tokenizer->end_id();
+    Report report;
+    report.line("file", "{}", settings->file);
+    if (fs::is_directory(settings->file))
+      inspect_folder(settings->file, options, report);
+    else
+      inspect_file(settings->file, options, report);
+    if (report.problems() > 0)
+      fail("{}: {} thing{} wrong", settings->file, report.problems(), report.problems() == 1 ? "" : "s");
+  });
+  return command;
+}
+
+}  // namespace rowan

@@ -1,0 +1,52 @@
+// The parts of `rowan inspect`. Each prints what it finds to stdout and counts what is wrong.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+
+#include "data/shard.h"
+#include "tokenizer/tokenizer.h"
+
+namespace rowan {
+
+class Report {
+ public:
+  template <typename... Args>
+  void line(const char* name, fmt::format_string<Args...> format, Args&&... args) {
+    fmt::print("{:<12} {}\n", name, fmt::format(format, std::forward<Args>(args)...));
+  }
+  template <typename... Args>
+  void wrong(fmt::format_string<Args...> format, Args&&... args) {
+    line("WRONG", format, std::forward<Args>(args)...);
+    ++problems_;
+  }
+  int problems() const { return problems_; }
+
+ private:
+  int problems_ = 0;
+};
+
+// Bytes on one line, cut, with control characters escaped.
+std::string shown(std::string_view text, size_t limit = 400);
+
+struct InspectOptions {
+  ShardOptions shards;
+  const Tokenizer* tokenizer = nullptr;
+  int64_t head = 32;  // tokens shown
+};
+
+// A token shard, its document index and its checksum, every token and every document looked at.
+void inspect_shard(const std::filesystem::path& path, const InspectOptions& options, Report& report);
+// An evaluation set: llm.c's binary form or HellaSwag's .jsonl.
+void inspect_hellaswag(const std::filesystem::path& path, const InspectOptions& options, Report& report);
+// A tokenizer that make_tokenizer(spec) opens.
+void inspect_tokenizer(const std::string& spec, Report& report);
+void inspect_safetensors(const std::filesystem::path& path, Report& report);
+// A checkpoint of Rowan: every file and tensor against its checksum.
+void inspect_checkpoint(const std::filesystem::path& folder, Report& report);
+
+}  // namespace rowan

@@ -1,0 +1,69 @@
+// rowan optimizers: the recipes, and one of them in full.
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "commands/commands.h"
+#include "optim/config.h"
+
+namespace rowan {
+namespace {
+
+void print_indented(const char* text) {
+  fmt::print("  ");
+  for (const char* c = text; *c; ++c) fmt::print("{}{}", *c, *c == '\n' ? "  " : "");
+  fmt::print("\n");
+}
+
+OptimizerConfig resolved(const std::string& name, const std::string& variant) {
+  auto source =
+      std::make_shared<JsonSource>(JsonSource{"the recipe", Json{{"name", name}, {"variant", variant}}.dump()});
+  Json json = parse_json(*source);
+  return parse_optimizer(JsonObject(source, json));
+}
+
+void list() {
+  for (const RecipeInfo& info : recipes()) {
+    fmt::print("{:<16} {}\n", info.name, describe(named_recipe(info.name)));
+    fmt::print("{:<16} {}; atom: {}\n", "", info.source, name_of(named_recipe(info.name).atom()));
+  }
+  fmt::print("{:<16} {}\n", "recipe", "your own, from any of these stages: rowan optimizers recipe");
+}
+
+void show_switches() {
+  fmt::print(
+      "recipe: your own, a choice for each stage; any named recipe takes the same switches. What they do, and how to "
+      "name or add one: src/optim/README.md\n\nswitches\n{}\nwith every stage off\n{}\n",
+      describe_switches(), to_json(resolved("recipe", "code")).dump(1));
+}
+
+void show(const std::string& name) {
+  const RecipeInfo& info = find_recipe(name);
+  fmt::print("{}: {}\n\nrule (t from 1; g is the clipped gradient; weights [out, in])\n", info.name, info.source);
+  print_indented(info.rule);
+  fmt::print("\nstages\n  {}\n  smallest part one rank can update: {}\n", describe(named_recipe(name)),
+             name_of(named_recipe(name).atom()));
+  fmt::print("\npaper and code\n");
+  print_indented(info.deviations);
+  if (info.paper) fmt::print("  \"variant\": \"paper\" sets {}\n", Json::parse(info.paper).dump());
+  fmt::print("\nresolved config\n{}\n", to_json(resolved(name, "code")).dump(1));
+}
+
+}  // namespace
+
+CLI::App* add_optimizers(CLI::App& app) {
+  auto name = std::make_shared<std::string>();
+  CLI::App* command =
+      app.add_subcommand("optimizers", "list the optimizer recipes, or explain one: rule, paper, switches");
+  command->add_option("name", *name, "recipe");
+  command->callback([name] {
+    if (name->empty())
+      list();
+    else if (*name == "recipe")
+      show_switches();
+    else
+      show(*name);
+  });
+  return command;
+}
+
+}  // namespace rowan

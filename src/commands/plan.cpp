@@ -1,0 +1,67 @@
+#include "train/plan.h"
+
+#include <fmt/format.h>
+
+#include "base/human.h"
+#include "commands/commands.h"
+#include "kernels/dry/dry_backend.h"
+#include "train/report.h"
+
+namespace rowan {
+namespace {
+
+struct Options {
+  std::string config;
+  std::vector<std::string> overrides;
+  int ranks = 1;
+};
+
+void run(const Options& options) {
+  const TrainConfig config = load_config(options.config, options.overrides);
+  const ParameterTable table = parameter_table(config.model);
+  const Plan plan = make_plan(config, options.ranks);
+  const auto bytes = [](double b) { return human_bytes(b); };
+  fmt::print("parameters   {} ({})\n", table.count(), human_count(static_cast<double>(table.count())));
+  for (int role = 0; role < role_count; ++role)
+    if (table.count(static_cast<Role>(role)))
+      fmt::print("  {:<16} {}\n", name_of(static_cast<Role>(role)), table.count(static_cast<Role>(role)));
+  fmt::print("{}", describe_groups(config.optimizer, table));
+  fmt::print("memory       {} at most on each of {} ranks\n", bytes(static_cast<double>(plan.total_bytes)),
+             options.ranks);
+  for (int c = 0; c < category_count; ++c)
+    if (plan.bytes[c])
+      fmt::print("  {:<16} {}\n", name_of(static_cast<Category>(c)), bytes(static_cast<double>(plan.bytes[c])));
+  const double tokens = static_cast<double>(config.batch.sequences * config.batch.sequence_length) / options.ranks;
+  const TrainingFlops model = flops_per_token(config.model, config.batch.sequence_length);
+  fmt::print("FLOPs        {} a token with causal attention, {} with full (the model's own)\n",
+             human_count(model.causal), human_count(model.full));
+  fmt::print("  executed         {} a token and rank, recomputation included\n", human_count(plan.step_flops / tokens));
+  fmt::print("  optimizer        {} a step and rank, {} moved\n", human_count(plan.optimizer_flops),
+             bytes(plan.optimizer_bytes));
+  if (options.ranks == 1) return;
+  fmt::print("ranks        {}, shard {}: each sends {} a step\n", options.ranks,
+             shard_names()[static_cast<int>(config.shard)], bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent));
+  fmt::print("  gradients        {}, reduced in {}\n", bytes(plan.gradient_bytes_sent),
+             config.reduce == DType::bf16 ? "bf16" : "fp32");
+  fmt::print("  weights          {}\n", bytes(plan.weight_bytes_sent));
+  if (config.shard != ShardMode::none)
+    fmt::print("  largest share    {:.3f} of the mean in optimizer work, {:.3f} in its memory\n", plan.work_balance,
+               plan.memory_balance);
+  if (!plan.uneven.empty()) fmt::print("  uneven           {}\n", plan.uneven);
+}
+
+}  // namespace
+
+CLI::App* add_plan(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("plan", "count memory, FLOPs and traffic of a run, without running it");
+  command->add_option("CONFIG", options->config, "JSON file")->required();
+  command->add_option("--set", options->overrides, "path=value; may be repeated")
+      ->type_name("PATH=VALUE")
+      ->allow_extra_args(false);
+  command->add_option("--ranks", options->ranks, "processes")->check(at_least(1))->capture_default_str();
+  command->callback([options] { run(*options); });
+  return command;
+}
+
+}  // namespace rowan

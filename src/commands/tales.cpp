@@ -1,0 +1,85 @@
+#include "corpus/tales.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/json.h"
+#include "commands/commands.h"
+#include "data/shard_writer.h"
+#include "tokenizer/tokenizer.h"
+
+namespace rowan {
+namespace {
+
+struct Options {
+  std::string out;
+  uint64_t stories = 6000, validation_stories = 320, seed = 1;
+};
+
+// Validation takes the stories from here on, so that it does not change with the number of training stories.
+constexpr uint64_t first_validation_story = uint64_t{1} << 40;
+
+// One shard of byte tokens, an end token before each story; returns what entropy.json says of it.
+Json write_shard(const std::filesystem::path& folder, const std::string& name, const Tales& tales, uint64_t seed,
+                 uint64_t first, uint64_t count) {
+  std::unique_ptr<Tokenizer> tokenizer = make_tokenizer("bytes");
+  const ShardLabel label{tokenizer->vocab_size(), tokenizer->end_id(), shard::EndPlace::before, tokenizer->hash()};
+  ShardWriter writer(folder, name, label, INT32_MAX);
+  double nats = 0;
+  for (uint64_t i = 0; i < count; ++i) {
+    std::string story = tales.story(seed, first + i);
+    nats += tales.surprise(story);
+    std::vector<int32_t> ids = {tokenizer->end_id()};
+    tokenizer->encode(story, ids);
+    writer.append(ids, true);
+  }
+  writer.finish();
+  double per_token = nats / static_cast<double>(writer.tokens());
+  fmt::print(stderr, "{}: {} stories, {} tokens, {:.4f} nats per token\n", (folder / name).string(), count,
+             writer.tokens(), per_token);
+  return {{"stories", count}, {"tokens", writer.tokens()}, {"nats_per_token", per_token}};
+}
+
+void run(const Options& options) {
+  std::filesystem::path out = options.out;
+  make_directories(out);
+  Tales tales;
+  Tales::Expectation expectation = tales.expectation();
+  Json shards;
+  shards["train.bin"] = write_shard(out, "train.bin", tales, options.seed, 0, options.stories);
+  shards["validation.bin"] =
+      write_shard(out, "validation.bin", tales, options.seed, first_validation_story, options.validation_stories);
+  Json json = {{"entropy", expectation.nats_per_token()},
+               {"nats_per_story", expectation.nats},
+               {"bytes_per_story", expectation.bytes},
+               {"seed", options.seed},
+               {"shards", shards}};
+  write_file_atomically(out / "entropy.json", json.dump(2) + "\n");
+  fmt::print(stderr, "exact entropy of the source: {:.4f} nats per token ({:.1f} nats in {:.1f} bytes a story)\n",
+             expectation.nats_per_token(), expectation.nats, expectation.bytes);
+}
+
+}  // namespace
+
+CLI::App* add_tales(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("tales", "write the embedded corpus of stories, with its exact entropy");
+  command->add_option("--out", options->out, "folder for train.bin, validation.bin and entropy.json")->required();
+  command->add_option("--stories", options->stories, "stories to train on")
+      ->capture_default_str()
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 30));
+  command->add_option("--validation-stories", options->validation_stories, "stories to validate on")
+      ->capture_default_str()
+      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 30));
+  command->add_option("--seed", options->seed, "which collection")->capture_default_str();
+  command->callback([options] { run(*options); });
+  return command;
+}
+
+}  // namespace rowan

@@ -1,0 +1,158 @@
+// rowan tokenize: raw text to shards.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <thread>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/human.h"
+#include "commands/commands.h"
+#include "corpus/tokenize_job.h"
+
+namespace rowan {
+namespace {
+
+struct Arguments {
+  TokenizeOptions options;
+  std::string tokenizer, format = "auto", split = "file", end, invalid = "keep";
+  std::vector<std::string> inputs, validation_inputs;
+};
+
+// One line: rewritten in place on a terminal, now and then in a file.
+class Meter {
+ public:
+  // `total_bytes` of all inputs on disk; 0 when unknown.
+  explicit Meter(uint64_t total_bytes) : total_(total_bytes), terminal_(::isatty(2) == 1) {}
+
+  void show(const TokenizeProgress& now) {
+    double seconds = elapsed();
+    // A continued run begins with bytes that were read before.
+    if (!first_) first_ = now;
+    if (seconds < next_) return;
+    next_ = seconds + (terminal_ ? 0.5 : 30.0);
+    double rate = static_cast<double>(now.text_bytes - first_->text_bytes) / seconds;
+    double raw_rate = static_cast<double>(now.input_bytes - first_->input_bytes) / seconds;
+    std::string line = fmt::format("{:.1f} MB text, {} documents, {} tokens, {:.1f} MB/s", now.text_bytes / 1e6,
+                                   now.documents, now.tokens, rate / 1e6);
+    if (total_ > 0 && raw_rate > 0)
+      line = fmt::format("{:5.1f}%  {}, {} left",
+                         100.0 * static_cast<double>(now.input_bytes) / static_cast<double>(total_), line,
+                         human_duration(static_cast<double>(total_ - std::min(total_, now.input_bytes)) / raw_rate));
+    fmt::print(stderr, "{}{}{}", terminal_ ? "\r\033[K" : "", line, terminal_ ? "" : "\n");
+  }
+
+  void done(const TokenizeResult& result) {
+    const TokenizeProgress& total = result.total;
+    fmt::print(stderr, "{}{} documents, {} tokens ({} of them for validation) from {:.1f} MB of text in {}\n",
+               terminal_ ? "\r\033[K" : "", total.documents, total.tokens, result.validation_tokens,
+               total.text_bytes / 1e6, human_duration(elapsed()));
+    for (const auto& [reason, skipped] : result.skipped)
+      fmt::print(stderr, "skipped {}: {} (first: {})\n", skipped.count, reason, skipped.first);
+  }
+
+ private:
+  uint64_t total_;
+  bool terminal_;
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  double next_ = 0.5;
+  std::optional<TokenizeProgress> first_;
+
+  double elapsed() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+};
+
+// The files that the arguments name, and their size in all.
+std::vector<std::string> expand(const std::vector<std::string>& arguments, uint64_t& bytes) {
+  std::vector<std::string> paths;
+  for (const std::string& argument : arguments) {
+    if (argument == "-") {
+      paths.push_back(argument);
+      continue;
+    }
+    for (const std::filesystem::path& path : expand_glob(argument)) {
+      if (!std::filesystem::is_regular_file(path))
+        fail("{}: not a file; name files, or a pattern such as DIR/*.json.gz", path.string());
+      paths.push_back(path.string());
+      bytes += std::filesystem::file_size(path);
+    }
+  }
+  return paths;
+}
+
+void run(Arguments& arguments) {
+  TokenizeOptions& options = arguments.options;
+  if (arguments.format == "text") options.format = TextFormat::text;
+  if (arguments.format == "jsonl") options.format = TextFormat::jsonl;
+  if (arguments.split == "blank") options.split = TextSplit::blank;
+  if (arguments.split == "line") options.split = TextSplit::line;
+  if (arguments.end == "none") options.end = shard::EndPlace::none;
+  if (arguments.end == "before") options.end = shard::EndPlace::before;
+  if (arguments.end == "after") options.end = shard::EndPlace::after;
+  auto tokenizer =
+      make_tokenizer(arguments.tokenizer, arguments.invalid == "keep" ? InvalidUtf8::keep : InvalidUtf8::refuse);
+  uint64_t total = 0;
+  options.inputs = expand(arguments.inputs, total);
+  options.validation_inputs = expand(arguments.validation_inputs, total);
+  bool known = std::find(options.inputs.begin(), options.inputs.end(), "-") == options.inputs.end();
+  Meter meter(known ? total : 0);
+  TokenizeResult result = tokenize(options, *tokenizer, [&](const TokenizeProgress& now) { meter.show(now); });
+  if (result.already_done)
+    fmt::print(stderr, "{}: complete already, {} tokens ({} of them for validation), every checksum right\n",
+               options.out, result.total.tokens, result.validation_tokens);
+  else
+    meter.done(result);
+}
+
+}  // namespace
+
+CLI::App* add_tokenize(CLI::App& app) {
+  auto arguments = std::make_shared<Arguments>();
+  TokenizeOptions& options = arguments->options;
+  options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  CLI::App* command = app.add_subcommand("tokenize", "turn text into shards of tokens");
+  command->add_option("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE or sentencepiece:FILE")->required();
+  command->add_option("--out", options.out, "Folder for the shards; an interrupted run in it is continued")->required();
+  command
+      ->add_option("inputs", arguments->inputs,
+                   "Files or patterns: .txt, .jsonl, .json, each also .gz or .zst; - reads standard input")
+      ->required();
+  command->add_option("--format", arguments->format, "What the inputs are; auto goes by name, and takes - for JSONL")
+      ->check(CLI::IsMember({"auto", "text", "jsonl"}))
+      ->capture_default_str();
+  command->add_option("--field", options.field, "JSONL: the field that holds the text")->capture_default_str();
+  command
+      ->add_option("--split", arguments->split,
+                   "Plain text: a document is a file, ends after an empty line, or is a line")
+      ->check(CLI::IsMember({"file", "blank", "line"}))
+      ->capture_default_str();
+  command
+      ->add_option("--end", arguments->end,
+                   "Where the end token stands (default: after for sentencepiece, else before)")
+      ->check(CLI::IsMember({"before", "after", "none"}));
+  command->add_option("--validation", options.validation, "none, every:N, documents:N, tokens:N or hash:FRACTION")
+      ->capture_default_str();
+  command->add_option("--validation-input", arguments->validation_inputs,
+                      "Files or patterns that are validation data only");
+  command->add_option("--shard-tokens", options.shard_tokens, "Tokens a shard")
+      ->check(CLI::Range(uint64_t{1}, uint64_t{INT32_MAX}))
+      ->capture_default_str();
+  command->add_option("--threads", options.threads, "Workers; the output does not depend on it")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command
+      ->add_option("--invalid", arguments->invalid,
+                   "Bytes that are not UTF-8: keep them as they are, or refuse the document")
+      ->check(CLI::IsMember({"keep", "refuse"}))
+      ->capture_default_str();
+  command->add_flag("--strict", options.strict, "Stop at the first document that would be skipped");
+  command->add_option("--save-seconds", options.save_seconds, "Time between notes of what is durable")
+      ->capture_default_str();
+  command->callback([arguments] { run(*arguments); });
+  return command;
+}
+
+}  // namespace rowan

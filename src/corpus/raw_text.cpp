@@ -1,0 +1,106 @@
+#include "corpus/raw_text.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/error.h"
+
+namespace rowan {
+namespace {
+
+bool is_json(const std::string& path, TextFormat format) {
+  if (format != TextFormat::by_name) return format == TextFormat::jsonl;
+  if (path == "-") return true;
+  std::string_view name = path;
+  for (std::string_view suffix : {".gz", ".zst", ".zstd"})
+    if (name.ends_with(suffix)) name.remove_suffix(suffix.size());
+  if (name.ends_with(".jsonl") || name.ends_with(".ndjson") || name.ends_with(".json")) return true;
+  if (name.ends_with(".txt")) return false;
+  if (name.ends_with(".parquet"))
+    fail("{}: pipe parquet through scripts/parquet_text.py into `rowan tokenize ... -`", path);
+  fail("{}: neither .txt nor .jsonl, .ndjson or .json (each may be followed by .gz or .zst); name it with --format",
+       path);
+}
+
+}  // namespace
+
+RawReader::RawReader(std::vector<std::string> inputs, TextFormat format, TextSplit split)
+    : inputs_(std::move(inputs)), split_(split) {
+  for (const std::string& path : inputs_) json_.push_back(is_json(path, format));
+}
+
+// The end of the first record that ends at or after `from` within pending_, or npos.
+size_t RawReader::find_end(size_t from) const {
+  if (json_[source_] || split_ == TextSplit::line) {
+    size_t at = pending_.find('\n', from);
+    return at == std::string::npos ? at : at + 1;
+  }
+  if (split_ == TextSplit::file) return std::string::npos;
+  const std::string_view text = pending_;
+  for (size_t at = text.find('\n', from); at != std::string::npos; at = text.find('\n', at + 1)) {
+    const std::string_view rest = text.substr(at + 1);
+    if (rest.starts_with('\n')) return at + 2;
+    if (rest.starts_with("\r\n")) return at + 3;
+  }
+  return std::string::npos;
+}
+
+bool RawReader::next(RawBatch& batch, uint64_t most) {
+  constexpr size_t size = size_t{1} << 20, chunk = size_t{1} << 18;
+  if (source_ == inputs_.size()) return false;
+  if (!stream_) stream_.emplace(inputs_[source_]);
+  batch.ends.clear();
+  batch.source = source_;
+  batch.first_record = record_;
+  batch.json = json_[source_];
+  batch.last_of_source = false;
+
+  size_t end = 0;  // of the records found
+  while (end < size && batch.ends.size() < most && !batch.last_of_source) {
+    size_t found = find_end(std::max(end, scanned_));
+    if (found != std::string::npos) {
+      batch.ends.push_back(end = found);
+      continue;
+    }
+    // An empty line may be half read.
+    scanned_ = std::max(end, pending_.size() - std::min<size_t>(pending_.size(), 2));
+    if (pending_.size() - end > longest_record)
+      fail("{}: record {} is longer than {} bytes", inputs_[source_], record_ + batch.ends.size() + 1, longest_record);
+    size_t used = pending_.size();
+    pending_.resize(used + chunk);
+    size_t got = stream_->read(pending_.data() + used, chunk);
+    pending_.resize(used + got);
+    if (got > 0) continue;
+    batch.last_of_source = true;
+    if (used > end) batch.ends.push_back(end = used);
+  }
+  batch.source_bytes = stream_->raw_bytes();
+  batch.source_hash = stream_->raw_hash();
+  batch.total_bytes = finished_bytes_ + batch.source_bytes;
+  record_ += batch.ends.size();
+  batch.bytes.assign(pending_, 0, end);
+  pending_.erase(0, end);
+  scanned_ -= std::min(scanned_, end);
+
+  if (batch.last_of_source) {
+    finished_bytes_ += batch.source_bytes;
+    stream_.reset();
+    ++source_;
+    record_ = 0;
+    scanned_ = 0;
+  }
+  return true;
+}
+
+void RawReader::seek(size_t source, uint64_t record) {
+  source_ = source;
+  for (size_t i = 0; i < source; ++i)
+    if (inputs_[i] != "-") finished_bytes_ += std::filesystem::file_size(inputs_[i]);
+  RawBatch batch;
+  while (record_ < record)
+    if (!next(batch, record - record_) || batch.last_of_source)
+      fail("{}: {} records, but more were read before; the file has changed", inputs_[source],
+           batch.first_record + batch.ends.size());
+}
+
+}  // namespace rowan

@@ -1,0 +1,43 @@
+// The embedded corpus: small English stories from the probabilistic grammar data/tales/grammar.txt. Every story has one
+// derivation, so its probability is known, and the entropy of the corpus is a sum over the grammar: the lowest
+// validation loss that an honest model can have.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "corpus/grammar.h"
+
+namespace rowan {
+
+extern const char* const tales_grammar_text;
+
+class Tales {
+ public:
+  // Throws Error with the line when the text is not an unambiguous grammar.
+  explicit Tales(std::string_view grammar = tales_grammar_text);
+
+  // Story number `index` of the endless collection `seed`: a pure function of both.
+  std::string story(uint64_t seed, uint64_t index) const;
+
+  // -log p(story) in nats, by reading the story's derivation off its text. Throws Error with the byte at which the
+  // text stops being a story.
+  double surprise(std::string_view story) const;
+
+  struct Expectation {
+    double nats;   // entropy of a story: the mean of -log p
+    double bytes;  // mean length of a story
+    // The entropy rate of a stream of stories, each with one end token. Stories are independent of one another and end
+    // where their text says, so the token itself adds a symbol and no entropy.
+    double nats_per_token() const { return nats / (bytes + 1); }
+  };
+  // Exact: summed over the grammar, not sampled.
+  const Expectation& expectation() const { return expectation_; }
+
+ private:
+  Grammar grammar_;
+  Expectation expectation_;
+};
+
+}  // namespace rowan

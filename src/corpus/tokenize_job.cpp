@@ -1,0 +1,328 @@
+#include "corpus/tokenize_job.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <filesystem>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/names.h"
+#include "corpus/tokenize_batch.h"
+#include "corpus/tokenize_notes.h"
+#include "data/shard.h"
+#include "data/shard_writer.h"
+#include "tokenizer/utf8.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+template <typename T>
+bool parse_number(std::string_view text, T& value) {
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+std::vector<std::string> all_inputs(const TokenizeOptions& options) {
+  std::vector<std::string> all = options.inputs;
+  all.insert(all.end(), options.validation_inputs.begin(), options.validation_inputs.end());
+  std::set<std::string> seen;
+  for (const std::string& input : all)
+    if (!seen.insert(input).second) fail("{}: given twice", input);
+  return all;
+}
+
+// Everything of one run. The counters and writers belong to whoever's turn it is to hand over a batch.
+class Job {
+ public:
+  Job(const TokenizeOptions& options, const Tokenizer& tokenizer,
+      const std::function<void(const TokenizeProgress&)>& progress)
+      : options_(options),
+        tokenizer_(tokenizer),
+        report_(progress),
+        rule_(ValidationRule::parse(options.validation)),
+        end_(options.end.value_or(tokenizer.spec().starts_with("sentencepiece:") ? shard::EndPlace::after
+                                                                                 : shard::EndPlace::before)),
+        folder_(options.out),
+        inputs_(all_inputs(options)),
+        reader_(inputs_, options.format, options.split),
+        sources_(inputs_.size()) {}
+
+  TokenizeResult run() {
+    settings_ = describe_settings(options_, inputs_, tokenizer_, end_);
+    if (fs::exists(folder_ / "manifest.json")) return finished_before(folder_ / "manifest.json");
+    prepare();
+    work();
+    finish();
+    return result_;
+  }
+
+ private:
+  struct Source {
+    uint64_t bytes = 0, hash = 0, documents = 0, tokens = 0;
+  };
+
+  const TokenizeOptions& options_;
+  const Tokenizer& tokenizer_;
+  const std::function<void(const TokenizeProgress&)>& report_;
+  ValidationRule rule_;
+  shard::EndPlace end_;
+  fs::path folder_;
+  std::vector<std::string> inputs_;
+  Json settings_;
+
+  std::mutex reading_;
+  RawReader reader_;
+  uint64_t next_ticket_ = 0;
+
+  std::mutex writing_;
+  std::condition_variable turn_;
+  uint64_t written_ = 0;
+  std::exception_ptr failure_;
+
+  TokenizeResult result_;
+  std::vector<Source> sources_;
+  size_t next_source_ = 0;
+  uint64_t next_record_ = 0;
+  std::unique_ptr<ShardWriter> train_, validation_;
+  std::chrono::steady_clock::time_point saved_ = std::chrono::steady_clock::now();
+
+  TokenizeResult finished_before(const fs::path& path) {
+    read_note(path, [&](const Json& manifest) {
+      check_settings(path, manifest.at("settings"), settings_);
+      for (const char* split : {"train", "validation"})
+        for (const Json& shard : manifest.at(split)) check_shard(folder_, shard);
+      result_.total = {0, manifest.at("text_bytes"), manifest.at("documents"), manifest.at("tokens")};
+      for (const Json& shard : manifest.at("validation"))
+        result_.validation_tokens += shard.at("tokens").get<uint64_t>();
+    });
+    fs::remove(folder_ / "progress.json");
+    result_.already_done = true;
+    return result_;
+  }
+
+  void prepare() {
+    std::error_code failure;
+    fs::create_directories(folder_, failure);
+    if (failure) fail("{}: cannot make this folder: {}", folder_.string(), failure.message());
+    const fs::path path = folder_ / "progress.json";
+    ShardsState train, validation;
+    if (fs::exists(path)) {
+      read_note(path, [&](const Json& note) {
+        train = shards_from_json(note.at("train"));
+        validation = shards_from_json(note.at("validation"));
+        // What has not written a token may begin anew under any settings.
+        if (train.empty() && validation.empty() && !first_shard(folder_)) return;
+        check_settings(path, note.at("settings"), settings_);
+        load(note);
+      });
+      reader_.seek(next_source_, next_record_);
+      result_.total.input_bytes = reader_.total_bytes();
+    } else {
+      if (const auto shard = first_shard(folder_))
+        fail("{}: already there, and no manifest.json or progress.json beside it; choose an empty folder",
+             shard->string());
+    }
+    ShardLabel label{tokenizer_.vocab_size(), tokenizer_.end_id(), end_, tokenizer_.hash()};
+    train_ = std::make_unique<ShardWriter>(folder_, "train-*.bin", label, options_.shard_tokens, train);
+    validation_ = std::make_unique<ShardWriter>(folder_, "validation-*.bin", label, options_.shard_tokens, validation);
+    // From here on the folder is known as ours.
+    save();
+    report_(result_.total);
+  }
+
+  void load(const Json& note) {
+    next_source_ = note.at("next").at("source");
+    next_record_ = note.at("next").at("record");
+    result_.total.documents = note.at("documents");
+    result_.total.text_bytes = note.at("text_bytes");
+    if (next_source_ > sources_.size()) fail("{}: source {} of {}", folder_.string(), next_source_, sources_.size());
+    for (size_t i = 0; i < sources_.size(); ++i) {
+      const Json& source = note.at("sources").at(i);
+      sources_[i] = {source.at("bytes"), from_hex(source.at("hash64")), source.at("documents"), source.at("tokens")};
+    }
+    for (const auto& [reason, skipped] : note.at("skipped").items())
+      result_.skipped[reason] = {skipped.at("count"), skipped.at("first")};
+  }
+
+  Json counts() const {
+    Json sources = Json::array(), skipped = Json::object();
+    for (size_t i = 0; i < sources_.size(); ++i)
+      sources.push_back({{"path", inputs_[i]},
+                         {"bytes", sources_[i].bytes},
+                         {"hash64", hex(sources_[i].hash)},
+                         {"documents", sources_[i].documents},
+                         {"tokens", sources_[i].tokens}});
+    for (const auto& [reason, what] : result_.skipped) skipped[reason] = {{"count", what.count}, {"first", what.first}};
+    return {{"documents", result_.total.documents},
+            {"tokens", train_->tokens() + validation_->tokens()},
+            {"text_bytes", result_.total.text_bytes},
+            {"sources", sources},
+            {"skipped", skipped}};
+  }
+
+  void save() {
+    Json note = {{"settings", settings_}, {"next", {{"source", next_source_}, {"record", next_record_}}}};
+    note["train"] = to_json(train_->sync());
+    note["validation"] = to_json(validation_->sync());
+    note.update(counts());
+    write_file_atomically(folder_ / "progress.json", note.dump(1) + "\n");
+    saved_ = std::chrono::steady_clock::now();
+  }
+
+  void work() {
+    std::vector<std::thread> workers;
+    for (int i = 0; i < options_.threads; ++i) workers.emplace_back([this] { worker(); });
+    for (std::thread& thread : workers) thread.join();
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+  void worker() {
+    try {
+      RawBatch raw;
+      while (true) {
+        uint64_t ticket;
+        {
+          std::lock_guard lock(reading_);
+          if (!reader_.next(raw)) return;
+          ticket = next_ticket_++;
+        }
+        TokenizedBatch batch = tokenize_batch(raw, options_.field, options_.split == TextSplit::line, tokenizer_, end_);
+        std::unique_lock lock(writing_);
+        turn_.wait(lock, [&] { return written_ == ticket || failure_; });
+        if (failure_) return;
+        take(raw, batch);
+        ++written_;
+        turn_.notify_all();
+      }
+    } catch (...) {
+      std::lock_guard lock(writing_);
+      if (!failure_) failure_ = std::current_exception();
+      turn_.notify_all();
+    }
+  }
+
+  // Writes one batch, in the order of the input.
+  void take(const RawBatch& raw, const TokenizedBatch& batch) {
+    for (const SkippedRecord& skipped : batch.skipped) skip(raw, skipped);
+    Source& source = sources_[raw.source];
+    std::span<const int32_t> ids = batch.ids;
+    for (const TokenizedDocument& document : batch.documents) {
+      write(ids.first(document.tokens), document, raw.source >= options_.inputs.size());
+      ids = ids.subspan(document.tokens);
+      ++result_.total.documents;
+    }
+    source.documents += batch.documents.size();
+    source.tokens += batch.ids.size();
+    result_.total.text_bytes += batch.text_bytes;
+    result_.total.input_bytes = raw.total_bytes;
+    result_.total.tokens = train_->tokens() + validation_->tokens();
+    next_source_ = raw.source;
+    next_record_ = raw.first_record + raw.ends.size();
+    if (raw.last_of_source) {
+      source.bytes = raw.source_bytes;
+      source.hash = raw.source_hash;
+      ++next_source_;
+      next_record_ = 0;
+    }
+    report_(result_.total);
+    if (std::chrono::duration<double>(std::chrono::steady_clock::now() - saved_).count() >= options_.save_seconds)
+      save();
+  }
+
+  void skip(const RawBatch& raw, const SkippedRecord& skipped) {
+    std::string where =
+        fmt::format("{}, {} {}", inputs_[raw.source], raw.json ? "line" : "document", skipped.record + 1);
+    if (!skipped.detail.empty()) where += ": " + skipped.detail;
+    // A blank line is no document.
+    if (options_.strict && skipped.reason != "blank line") fail("{} ({})", where, skipped.reason);
+    Skipped& all = result_.skipped[skipped.reason];
+    if (all.count++ == 0) all.first = where;
+  }
+
+  void write(std::span<const int32_t> ids, const TokenizedDocument& document, bool held_out) {
+    uint64_t index = result_.total.documents;
+    switch (rule_.kind) {
+      case ValidationRule::none:
+        break;
+      case ValidationRule::every:
+        held_out |= index % rule_.count == 0;
+        break;
+      case ValidationRule::documents:
+        held_out |= index < rule_.count;
+        break;
+      case ValidationRule::hash:
+        held_out |= static_cast<double>(document.hash) < rule_.fraction * 0x1p64;
+        break;
+      case ValidationRule::tokens: {
+        // The cut falls inside a document; its rest begins the training data, without a start of its own.
+        if (held_out) break;
+        uint64_t room = rule_.count - std::min(rule_.count, validation_->tokens());
+        size_t first = static_cast<size_t>(std::min<uint64_t>(room, ids.size()));
+        validation_->append(ids.first(first), true);
+        train_->append(ids.subspan(first), first == 0);
+        return;
+      }
+    }
+    (held_out ? validation_ : train_)->append(ids, true);
+  }
+
+  void finish() {
+    if (result_.total.documents == 0) {
+      std::string why;
+      for (const auto& [reason, skipped] : result_.skipped)
+        why += fmt::format("; {} skipped: {} (first {})", skipped.count, reason, skipped.first);
+      fs::remove(folder_ / "progress.json");
+      fail("no document in the input{}", why);
+    }
+    Json manifest = {{"format", "rowan-shards-1"},
+                     {"tokenizer",
+                      {{"spec", tokenizer_.spec()},
+                       {"hash", hex(tokenizer_.hash())},
+                       {"vocab_size", tokenizer_.vocab_size()},
+                       {"end_id", tokenizer_.end_id()}}},
+                     {"settings", settings_}};
+    manifest.update(counts());
+    manifest["train"] = to_json(train_->finish())["shards"];
+    manifest["validation"] = to_json(validation_->finish())["shards"];
+    result_.validation_tokens = validation_->tokens();
+    write_file_atomically(folder_ / "manifest.json", manifest.dump(1) + "\n");
+    fs::remove(folder_ / "progress.json");
+  }
+};
+
+}  // namespace
+
+ValidationRule ValidationRule::parse(const std::string& text) {
+  size_t colon = text.find(':');
+  std::string kind = text.substr(0, colon), value = colon == std::string::npos ? "" : text.substr(colon + 1);
+  ValidationRule rule;
+  const std::pair<const char*, Kind> counted[] = {{"every", every}, {"documents", documents}, {"tokens", tokens}};
+  for (auto [name, which] : counted)
+    if (kind == name && parse_number(value, rule.count) && rule.count > 0) {
+      rule.kind = which;
+      return rule;
+    }
+  if (kind == "hash" && parse_number(value, rule.fraction) && rule.fraction > 0 && rule.fraction < 1) {
+    rule.kind = hash;
+    return rule;
+  }
+  if (text != "none")
+    fail("--validation {}{}; allowed are none, every:N, documents:N, tokens:N and hash:FRACTION (0 to 1)", text,
+         did_you_mean(kind, {"none", "every", "documents", "tokens", "hash"}));
+  return rule;
+}
+
+TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,
+                        const std::function<void(const TokenizeProgress&)>& progress) {
+  return Job(options, tokenizer, progress).run();
+}
+
+}  // namespace rowan

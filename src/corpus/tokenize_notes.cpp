@@ -1,0 +1,116 @@
+#include "corpus/tokenize_notes.h"
+
+#include <fmt/format.h>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "data/shard.h"
+#include "tokenizer/utf8.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+const char* name_of(shard::EndPlace place) {
+  return place == shard::EndPlace::none ? "none" : place == shard::EndPlace::before ? "before" : "after";
+}
+
+}  // namespace
+
+std::string hex(uint64_t value) { return fmt::format("{:016x}", value); }
+uint64_t from_hex(const std::string& text) { return std::stoull(text, nullptr, 16); }
+
+Json to_json(const ShardsState& state) {
+  Json shards = Json::array();
+  for (const ShardInfo& shard : state.shards)
+    shards.push_back({{"file", shard.file},
+                      {"tokens", shard.tokens},
+                      {"documents", shard.documents},
+                      {"checksum", hex(shard.checksum)}});
+  return {{"shards", shards}, {"part_tokens", state.part_tokens}, {"part_documents", state.part_documents}};
+}
+
+ShardsState shards_from_json(const Json& json) {
+  ShardsState state;
+  for (const Json& shard : json.at("shards"))
+    state.shards.push_back(
+        {shard.at("file"), shard.at("tokens"), shard.at("documents"), from_hex(shard.at("checksum"))});
+  state.part_tokens = json.at("part_tokens");
+  state.part_documents = json.at("part_documents");
+  return state;
+}
+
+Json describe_settings(const TokenizeOptions& options, const std::vector<std::string>& inputs,
+                       const Tokenizer& tokenizer, shard::EndPlace end) {
+  auto check_text = [](const char* what, const std::string& text) {
+    if (first_invalid_utf8(text) != text.size()) fail("{}: {} that is not valid UTF-8", text, what);
+  };
+  check_text("a field", options.field);
+  Json files = Json::array();
+  for (const std::string& path : inputs) {
+    check_text("the name of a file", path);
+    Json input = {{"path", path}};
+    if (path != "-") input["bytes"] = fs::file_size(path);
+    files.push_back(input);
+  }
+  const char* formats[] = {"auto", "text", "jsonl"};
+  const char* splits[] = {"file", "blank", "line"};
+  return {{"tokenizer", hex(tokenizer.hash())},
+          {"end", name_of(end)},
+          {"invalid", tokenizer.invalid() == InvalidUtf8::keep ? "keep" : "refuse"},
+          {"format", formats[static_cast<int>(options.format)]},
+          {"split", splits[static_cast<int>(options.split)]},
+          {"field", options.field},
+          {"validation", options.validation},
+          {"validation_inputs", options.validation_inputs.size()},
+          {"shard_tokens", options.shard_tokens},
+          {"inputs", files}};
+}
+
+void check_settings(const fs::path& path, const Json& before, const Json& now) {
+  const size_t inputs_before = before.at("inputs").size(), inputs_now = now.at("inputs").size();
+  if (inputs_before != inputs_now)
+    fail("{}: made from {} inputs, now there are {}; remove it and the shards beside it to begin anew", path.string(),
+         inputs_before, inputs_now);
+  for (const Json& change : Json::diff(before, now)) {
+    const Json::json_pointer place(change.at("path").get<std::string>());
+    auto at = [&](const Json& settings) { return settings.contains(place) ? settings[place].dump() : "nothing"; };
+    fail("{}: made with {} at settings{}, now it is {}; remove it and the shards beside it to begin anew",
+         path.string(), at(before), place.to_string(), at(now));
+  }
+}
+
+void read_note(const fs::path& path, const std::function<void(const Json&)>& use) {
+  try {
+    use(Json::parse(read_file(path)));
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& error) {
+    fail("{}: damaged: {}; remove it and the shards beside it to begin anew", path.string(), error.what());
+  }
+}
+
+void check_shard(const fs::path& folder, const Json& entry) {
+  const fs::path path = folder / entry.at("file").get<std::string>();
+  const Shard shard(path);
+  if (shard.tokens() != entry.at("tokens").get<int64_t>())
+    fail("{}: {} tokens; the manifest says {}", path.string(), shard.tokens(), entry["tokens"].dump());
+  const std::string found = hex(hash64(shard.token_bytes()));
+  if (found != entry.at("checksum").get<std::string>())
+    fail("{}: damaged: the tokens have checksum {}, the manifest says {}", path.string(), found,
+         entry["checksum"].dump());
+  const int64_t documents = shard.index() ? shard.index()->size() : -1;
+  if (documents != entry.at("documents").get<int64_t>())
+    fail("{}{}: {}; the manifest says {} documents", path.string(), shard::documents_suffix,
+         shard.index() ? fmt::format("{} documents", documents) : "missing", entry["documents"].dump());
+  for (int64_t i = 0; i < documents; ++i) shard.index()->start(i);
+}
+
+std::optional<fs::path> first_shard(const fs::path& folder) {
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".bin") return entry.path();
+  return {};
+}
+
+}  // namespace rowan

@@ -1,0 +1,203 @@
+#include "evaluate/hellaswag.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/json.h"
+#include "data/dataset.h"
+
+namespace rowan {
+namespace {
+
+constexpr size_t header_bytes = 1024;
+constexpr uint16_t item_mark = 65535;
+
+// The u16 stream of the binary file.
+class WordReader {
+ public:
+  WordReader(std::string name, std::string_view bytes) : name_(std::move(name)), bytes_(bytes) {}
+
+  size_t byte() const { return at_; }
+  uint16_t word(const char* what) {
+    if (bytes_.size() - at_ < 2) fail("{}: byte {}: the file ends where {} should stand", name_, at_, what);
+    uint16_t value;
+    std::memcpy(&value, bytes_.data() + at_, sizeof value);
+    at_ += sizeof value;
+    return value;
+  }
+  uint16_t expect(const char* what, int allowed_first, int allowed_last) {
+    const size_t at = at_;
+    const uint16_t value = word(what);
+    if (value < allowed_first || value > allowed_last)
+      fail("{}: byte {}: {} is {}, allowed: {} to {}", name_, at, what, value, allowed_first, allowed_last);
+    return value;
+  }
+  std::vector<int32_t> tokens(const char* what) {
+    std::vector<int32_t> ids(word(what));
+    for (int32_t& id : ids) id = word(what);
+    return ids;
+  }
+  void skip_header() { at_ = header_bytes; }
+
+ private:
+  std::string name_;
+  std::string_view bytes_;
+  size_t at_ = 0;
+};
+
+std::vector<HellaSwagItem> read_binary(const std::string& name, std::string_view bytes) {
+  if (bytes.size() < header_bytes)
+    fail("{}: {} bytes; an llm.c evaluation file begins with a header of {}", name, bytes.size(), header_bytes);
+  int32_t header[3];
+  std::memcpy(header, bytes.data(), sizeof header);
+  if (header[1] != 1) fail("{}: byte 4: version {}, allowed: 1", name, header[1]);
+  WordReader reader(name, bytes);
+  reader.skip_header();
+  std::vector<HellaSwagItem> items;
+  for (int32_t i = 0; i < header[2]; ++i) {
+    HellaSwagItem& item = items.emplace_back();
+    const size_t begin = reader.byte();
+    reader.expect("the mark of an example", item_mark, item_mark);
+    const size_t length = reader.word("the length of an example");
+    reader.expect("the number of an example", i, i);
+    item.label = reader.expect("the label", 0, 3);
+    reader.expect("the number of endings", 4, 4);
+    item.context = reader.tokens("the context");
+    for (auto& ending : item.endings) ending = reader.tokens("an ending");
+    if (reader.byte() - begin != length)
+      fail("{}: byte {}: example {} has {} bytes, but says {}", name, begin, i, reader.byte() - begin, length);
+  }
+  if (reader.byte() != bytes.size())
+    fail("{}: byte {}: {} bytes after the last of {} examples", name, reader.byte(), bytes.size() - reader.byte(),
+         header[2]);
+  return items;
+}
+
+// The label is a number, or a string of one in some copies of the data set.
+int label_of(const Json& record) {
+  if (!record.contains("label")) return -1;
+  const Json& label = record["label"];
+  if (label.is_number_integer()) return static_cast<int>(std::clamp<int64_t>(label.get<int64_t>(), -1, 4));
+  if (!label.is_string() || label.get<std::string>().size() != 1) return -1;
+  return label.get<std::string>()[0] - '0';
+}
+
+std::vector<HellaSwagItem> read_jsonl(const std::string& name, std::string_view text, const Tokenizer* tokenizer) {
+  std::vector<HellaSwagItem> items;
+  for (int line = 1; !text.empty(); ++line) {
+    const std::string_view content = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), content.size() + 1));
+    if (content.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    const Json record = Json::parse(content, nullptr, false);
+    auto is_text = [](const Json& value) { return value.is_string(); };
+    if (!record.is_object() || !record.contains("ctx") || !record["ctx"].is_string() || !record.contains("endings") ||
+        !record["endings"].is_array() || record["endings"].size() != 4 ||
+        !std::all_of(record["endings"].begin(), record["endings"].end(), is_text) || label_of(record) < 0 ||
+        label_of(record) > 3)
+      fail("{}:{}: no HellaSwag record: wanted are ctx (a string), endings (four strings) and label (0 to 3)", name,
+           line);
+    if (tokenizer == nullptr) fail("{}: HellaSwag as text needs a tokenizer", name);
+    HellaSwagItem& item = items.emplace_back();
+    item.context = tokenizer->encode(record["ctx"].get<std::string>());
+    for (size_t e = 0; e < 4; ++e) item.endings[e] = tokenizer->encode(" " + record["endings"][e].get<std::string>());
+    item.label = label_of(record);
+  }
+  return items;
+}
+
+// Context and ending as one row; targets are those of the ending only. Returns their number.
+int64_t write_row(const HellaSwagItem& item, size_t ending, int64_t T, int32_t* inputs, int32_t* targets) {
+  const std::vector<int32_t>& end = item.endings[ending];
+  const size_t room = static_cast<size_t>(T) + 1 - end.size();
+  std::vector<int32_t> row = item.context;
+  if (row.size() > room) row.erase(row.begin(), row.end() - static_cast<std::ptrdiff_t>(room));
+  const size_t context = row.size();
+  row.insert(row.end(), end.begin(), end.end());
+  int64_t count = 0;
+  for (size_t i = 0; i + 1 < row.size(); ++i) {
+    inputs[i] = row[i];
+    if (i + 1 < context) continue;
+    targets[i] = row[i + 1];
+    ++count;
+  }
+  return count;
+}
+
+}  // namespace
+
+std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer) {
+  const MappedFile file(path);
+  const std::string name = path.string();
+  int32_t magic = 0;
+  if (file.size() >= sizeof magic) std::memcpy(&magic, file.data(), sizeof magic);
+  std::vector<HellaSwagItem> items =
+      magic == hellaswag_magic ? read_binary(name, file.text()) : read_jsonl(name, file.text(), tokenizer);
+  if (items.empty()) fail("{}: no examples", name);
+  return items;
+}
+
+std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer,
+                                          int64_t sequence_length, int64_t vocab_size) {
+  std::vector<HellaSwagItem> items = read_hellaswag(path, tokenizer);
+  for (size_t i = 0; i < items.size(); ++i) {
+    auto check_ids = [&](const std::vector<int32_t>& ids) {
+      for (int32_t id : ids)
+        if (id < 0 || id >= vocab_size)
+          fail("{}: example {}: id {} is outside the vocabulary of {}", path.string(), i, id, vocab_size);
+    };
+    if (items[i].context.empty()) fail("{}: example {}: no context", path.string(), i);
+    check_ids(items[i].context);
+    for (const std::vector<int32_t>& ending : items[i].endings) {
+      if (ending.empty() || static_cast<int64_t>(ending.size()) > sequence_length)
+        fail("{}: example {}: an ending of {} tokens, allowed with this sequence length: 1 to {}", path.string(), i,
+             ending.size(), sequence_length);
+      check_ids(ending);
+    }
+  }
+  return items;
+}
+
+HellaSwagScore score_hellaswag(const std::vector<HellaSwagItem>& items, int64_t batch, int64_t sequence_length,
+                               const BatchLosses& losses, int rank, int ranks) {
+  const int64_t T = sequence_length, total = static_cast<int64_t>(items.size());
+  const int64_t share = (total + ranks - 1) / ranks, first = std::min(total, rank * share);
+  const int64_t rows = 4 * (std::min(total, first + share) - first);
+  std::vector<int32_t> inputs(static_cast<size_t>(batch * T)), targets(inputs.size());
+  std::vector<float> result(inputs.size());
+  std::vector<double> sum(static_cast<size_t>(rows)), mean(sum.size());
+  std::vector<int64_t> counts(static_cast<size_t>(batch));
+  for (int64_t begin = 0; begin < 4 * share; begin += batch) {
+    std::fill(inputs.begin(), inputs.end(), 0);
+    std::fill(targets.begin(), targets.end(), ignored_target);
+    const int64_t used = std::clamp<int64_t>(rows - begin, 0, batch);
+    for (int64_t i = 0; i < used; ++i)
+      counts[static_cast<size_t>(i)] =
+          write_row(items[static_cast<size_t>(first + (begin + i) / 4)], static_cast<size_t>((begin + i) % 4), T,
+                    &inputs[static_cast<size_t>(i * T)], &targets[static_cast<size_t>(i * T)]);
+    losses(inputs.data(), targets.data(), result.data());
+    for (int64_t i = 0; i < used; ++i) {
+      double total_loss = 0;
+      for (int64_t t = 0; t < T; ++t) total_loss += result[static_cast<size_t>(i * T + t)];
+      sum[static_cast<size_t>(begin + i)] = total_loss;
+      mean[static_cast<size_t>(begin + i)] = total_loss / static_cast<double>(counts[static_cast<size_t>(i)]);
+    }
+  }
+  HellaSwagScore score;
+  score.items = rows / 4;
+  for (int64_t i = 0; i < score.items; ++i) {
+    auto chosen = [&](const std::vector<double>& loss) {
+      const auto of_item = loss.begin() + 4 * i;
+      return std::min_element(of_item, of_item + 4) - of_item;
+    };
+    const int label = items[static_cast<size_t>(first + i)].label;
+    score.correct_by_mean += chosen(mean) == label;
+    score.correct_by_sum += chosen(sum) == label;
+  }
+  return score;
+}
+
+}  // namespace rowan

@@ -1,0 +1,48 @@
+// HellaSwag (Zellers et al., ACL 2019) scored as llm.c does it: each of four endings follows the context, and the model
+// chooses the ending with the lowest mean loss per token (acc_norm) or the lowest sum (acc). Not comparable with
+// EleutherAI's harness, which prepares the text differently.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <vector>
+
+#include "tokenizer/tokenizer.h"
+
+namespace rowan {
+
+struct HellaSwagItem {
+  std::vector<int32_t> context;
+  std::array<std::vector<int32_t>, 4> endings;
+  int label = 0;  // of the true ending
+};
+
+// Reads llm.c's binary file (magic 20240522, which holds GPT-2 ids) or the data set's own .jsonl; the latter needs a
+// tokenizer and encodes "ctx" and, after a space, each of "endings". Throws Error naming file and byte or line.
+std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer);
+
+constexpr int32_t hellaswag_magic = 20240522;
+
+struct HellaSwagScore {
+  int64_t items = 0, correct_by_mean = 0, correct_by_sum = 0;
+  double acc_norm() const { return items ? static_cast<double>(correct_by_mean) / static_cast<double>(items) : 0; }
+  double acc() const { return items ? static_cast<double>(correct_by_sum) / static_cast<double>(items) : 0; }
+};
+
+// Reads and checks what a model of this sequence length and vocabulary is to be scored on. Throws Error naming the file
+// and the example that cannot be: an id outside the vocabulary, no context, or an ending without tokens or longer than
+// T.
+std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer,
+                                          int64_t sequence_length, int64_t vocab_size);
+
+// The model: losses[batch * T] in nats of targets[batch, T] given inputs[batch, T], 0 where the target is -100.
+using BatchLosses = std::function<void(const int32_t* inputs, const int32_t* targets, float* losses)>;
+
+// Scores this rank's share of the items; all ranks make the same number of calls of `losses`, and their scores are to
+// be summed. A context too long for the model loses its beginning. The items were read for this sequence length.
+HellaSwagScore score_hellaswag(const std::vector<HellaSwagItem>& items, int64_t batch, int64_t sequence_length,
+                               const BatchLosses& losses, int rank = 0, int ranks = 1);
+
+}  // namespace rowan

@@ -1,0 +1,191 @@
+#include "run/checkpoint.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/error.h"
+#include "base/files.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int manifest_version = 1;
+
+std::string hex(uint64_t hash) { return fmt::format("{:016x}", hash); }
+
+std::string bytes_hash(const void* data, size_t bytes) {
+  Hash64 hash;
+  hash.add(data, bytes);
+  return hex(hash.value());
+}
+
+// The step of "step_00001000", or -1 for other names.
+int64_t step_of(const fs::path& folder) {
+  const std::string name = folder.filename().string(), prefix = "step_";
+  int64_t step = -1;
+  if (!name.starts_with(prefix)) return -1;
+  auto [end, error] = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), step);
+  return error == std::errc() && end == name.data() + name.size() ? step : -1;
+}
+
+// Writes one file and returns its manifest entry.
+Json write_tensors(const fs::path& path, const std::vector<TensorSource>& sources) {
+  SafeTensorsWriter writer(path, {sources.begin(), sources.end()}, {{"format", "pt"}});
+  Json hashes = Json::object();
+  for (const TensorSource& source : sources) {
+    const void* data = source.data();
+    hashes[source.name] = bytes_hash(data, source.bytes());
+    writer.write(source.name, data);
+  }
+  writer.commit();
+  return {{"bytes", fs::file_size(path)}, {"header", hex(hash64(writer.header()))}, {"tensors", hashes}};
+}
+
+Json plain_entry(const fs::path& path) {
+  std::string content = read_file(path);
+  return {{"bytes", content.size()}, {"xxh64", hex(hash64(content))}};
+}
+
+// The part of the manifest that one rank writes.
+fs::path manifest_part(const fs::path& folder, int rank, int ranks) {
+  return folder / fmt::format("manifest-{:05}-of-{:05}.json", rank + 1, ranks);
+}
+
+// The value of a key of a manifest, or an Error.
+const Json& field(const Json& object, const char* key, const fs::path& path) {
+  if (!object.is_object() || !object.contains(key)) fail("{}: no '{}'", path.string(), key);
+  return object[key];
+}
+
+void verify_file(const fs::path& path, const Json& entry, const fs::path& manifest) {
+  const std::string where = path.string();
+  if (!fs::is_regular_file(path)) fail("{}: missing, {} lists it", where, manifest.string());
+  if (const Json& bytes = field(entry, "bytes", manifest); bytes != fs::file_size(path))
+    fail("{}: damaged: {} bytes, {} were written", where, fs::file_size(path), bytes.dump());
+  if (!entry.contains("tensors")) {
+    if (field(entry, "xxh64", manifest) != hex(hash64(read_file(path)))) fail("{}: damaged: wrong checksum", where);
+    return;
+  }
+  SafeTensors file(path);
+  if (field(entry, "header", manifest) != hex(hash64(file.header())))
+    fail("{}: damaged: wrong checksum of the header", where);
+  for (const StoredTensor& tensor : file.tensors())
+    if (field(entry["tensors"], tensor.name.c_str(), manifest) != bytes_hash(tensor.data, tensor.bytes()))
+      fail("{}: damaged: wrong checksum of tensor '{}'", where, tensor.name);
+}
+
+// A kill while a folder is being removed must not leave half a checkpoint under its name.
+void remove_checkpoint(const fs::path& folder) {
+  fs::path doomed = folder.string() + ".part";
+  fs::remove_all(doomed);
+  fs::rename(folder, doomed);
+  fs::remove_all(doomed);
+}
+
+}  // namespace
+
+CheckpointWriter::CheckpointWriter(const fs::path& folder, int64_t step, int rank, int ranks)
+    : final_(folder / fmt::format("step_{:08}", step)), rank_(rank), ranks_(ranks) {
+  part_ = final_.string() + ".part";
+  if (rank_ != 0) return;
+  std::error_code error;
+  fs::remove_all(part_, error);
+  if (!error) fs::create_directories(part_, error);
+  if (error) fail("cannot create {}: {}", part_.string(), error.message());
+}
+
+CheckpointWriter::~CheckpointWriter() {
+  std::error_code ignored;  // the error that ended the save is the one to tell
+  if (rank_ == 0) fs::remove_all(part_, ignored);
+}
+
+void CheckpointWriter::write(const std::vector<TensorSource>& model, const std::vector<TensorSource>& optimizer) {
+  Json files = Json::object();
+  for (auto [stem, sources] : {std::pair("model", &model), std::pair("optimizer", &optimizer)}) {
+    const std::string name = safetensors_file_name(stem, rank_, ranks_);
+    files[name] = write_tensors(part_ / name, *sources);
+  }
+  write_file_atomically(manifest_part(part_, rank_, ranks_), files.dump());
+}
+
+void CheckpointWriter::commit(const Json& state, int keep) {
+  write_file_atomically(part_ / "state.json", state.dump(2) + "\n");
+  Json files = {{"state.json", plain_entry(part_ / "state.json")}};
+  for (int rank = 0; rank < ranks_; ++rank) {
+    const fs::path path = manifest_part(part_, rank, ranks_);
+    files.update(parse_json({path.string(), read_file(path)}));
+    fs::remove(path);
+  }
+  for (const char* stem : {"model", "optimizer"}) {
+    if (ranks_ == 1) break;
+    std::map<std::string, std::string> file_of;
+    uint64_t bytes = 0;
+    for (int rank = 0; rank < ranks_; ++rank) {
+      const std::string name = safetensors_file_name(stem, rank, ranks_);
+      bytes += files[name]["bytes"].get<uint64_t>();
+      for (const auto& [tensor, hash] : files[name]["tensors"].items())
+        if (!file_of.emplace(tensor, name).second)
+          fail("{}: tensor '{}' was written by two ranks", (part_ / name).string(), tensor);
+    }
+    write_safetensors_index(part_, stem, file_of, bytes);
+    const std::string index = fmt::format("{}.safetensors.index.json", stem);
+    files[index] = plain_entry(part_ / index);
+  }
+  const Json manifest = {{"version", manifest_version}, {"files", files}};
+  write_file_atomically(part_ / "manifest.json", manifest.dump(1) + "\n");
+  rename_durably(part_, final_);
+  if (keep == 0) return;
+  int kept = 0;
+  for (const fs::path& checkpoint : list_checkpoints(final_.parent_path()))
+    if (step_of(checkpoint) <= step_of(final_) && ++kept > keep) remove_checkpoint(checkpoint);
+}
+
+Checkpoint::Checkpoint(const fs::path& folder)
+    : folder_(folder),
+      state_(parse_json({(folder / "state.json").string(), read_file(folder / "state.json")})),
+      model_(folder, "model"),
+      optimizer_(folder, "optimizer") {}
+
+void verify_checkpoint(const fs::path& checkpoint) {
+  const fs::path path = checkpoint / "manifest.json";
+  const Json manifest = parse_json({path.string(), read_file(path)});
+  if (const Json& version = field(manifest, "version", path); version != manifest_version)
+    fail("{}: version {}, this program reads version {}", path.string(), version.dump(), manifest_version);
+  const Json& files = field(manifest, "files", path);
+  field(files, "state.json", path);
+  for (const auto& [name, entry] : files.items()) verify_file(checkpoint / name, entry, path);
+}
+
+std::vector<fs::path> list_checkpoints(const fs::path& folder) {
+  std::vector<fs::path> found;
+  if (!fs::is_directory(folder)) return found;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.is_directory() && step_of(entry.path()) >= 0) found.push_back(entry.path());
+  std::sort(found.begin(), found.end(), [](const fs::path& a, const fs::path& b) { return step_of(a) > step_of(b); });
+  return found;
+}
+
+std::optional<fs::path> newest_checkpoint(const fs::path& folder, const std::function<void(const std::string&)>& warn) {
+  std::vector<std::string> damage;
+  for (const fs::path& checkpoint : list_checkpoints(folder)) {
+    try {
+      verify_checkpoint(checkpoint);
+      for (const std::string& text : damage) warn("skipping a checkpoint: " + text);
+      return checkpoint;
+    } catch (const Error& error) {
+      damage.push_back(error.what());
+    }
+  }
+  if (!damage.empty()) fail("no undamaged checkpoint in {}: {}", folder.string(), damage.front());
+  return std::nullopt;
+}
+
+void remove_unfinished_checkpoints(const fs::path& folder) {
+  if (!fs::is_directory(folder)) return;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".part" && step_of(entry.path().stem()) >= 0) fs::remove_all(entry.path());
+}
+
+}  // namespace rowan

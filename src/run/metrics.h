@@ -1,0 +1,65 @@
+// What a run leaves to plot: RUN/metrics.jsonl, one JSON object a line, and TensorBoard events of the same numbers.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/json.h"
+#include "run/tensorboard.h"
+
+namespace rowan {
+
+// One training step. `step` counts finished optimizer updates, from 1.
+struct TrainRow {
+  int64_t step = 0;
+  double loss = 0;       // mean over the step's targets, nats
+  double lr = 0;         // of this update
+  double grad_norm = 0;  // global, before clipping
+  int64_t tokens = 0;    // consumed since step 0
+  double tokens_per_second = 0;
+  double mfu = 0;      // model FLOP/s over the device's peak, 0 to 1; not finite when the peak is unknown
+  double seconds = 0;  // of training since step 0, over all resumes
+  std::optional<int64_t> unpadded_tokens = {};  // of `tokens`, where some are padding
+};
+
+// An evaluation after `step` updates.
+struct ValidationRow {
+  int64_t step = 0;
+  std::optional<double> val_loss;                     // nats a token; without it when there is no validation data
+  std::vector<std::pair<std::string, double>> extra;  // more numbers, such as accuracy in a task
+};
+
+// Appends whole lines to metrics.jsonl, and the same numbers to events in RUN/tensorboard. In the lines a number that
+// is not finite is null.
+class MetricsLog {
+ public:
+  // Starts afresh, or, given the step a run resumes from, drops the rows behind it and a line cut short, so that no
+  // step stands twice. Events are never taken back: TensorBoard shows repeated steps twice. Throws Error when a file
+  // cannot be written.
+  MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step);
+  ~MetricsLog();
+  MetricsLog(const MetricsLog&) = delete;
+  MetricsLog& operator=(const MetricsLog&) = delete;
+
+  void train_row(const TrainRow& row);
+  void validation_row(const ValidationRow& row);
+  // {"step": ..., "optimizer": {figure: value}} of the update that made `step`.
+  void optimizer_row(int64_t step, const std::vector<std::pair<std::string, double>>& figures);
+
+ private:
+  void append(const std::string& line);
+
+  std::filesystem::path path_;
+  int fd_ = -1;
+  std::optional<TensorBoardWriter> events_;
+};
+
+// The rows of a metrics.jsonl in its order; a resumed run's file has no step twice. Throws Error naming file and row
+// when one is not JSON.
+std::vector<Json> read_metrics(const std::filesystem::path& metrics);
+
+}  // namespace rowan

@@ -1,0 +1,58 @@
+// A run directory opened to use what it trained.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "model/model.h"
+#include "run/checkpoint.h"
+
+namespace rowan {
+
+// What RUN/config.json says, and its newest undamaged checkpoint. Throws Error when there is no such run or checkpoint.
+class RunFolder {
+ public:
+  RunFolder(const std::filesystem::path& folder, const std::function<void(const std::string&)>& warn);
+
+  // RUN/config.json; other sections are read from it by name.
+  JsonObject config() const { return JsonObject(source_, config_); }
+  const ModelConfig& model() const { return model_; }
+  // "" when the run names none.
+  const std::string& tokenizer() const { return tokenizer_; }
+  const Checkpoint& checkpoint() const { return *checkpoint_; }
+
+ private:
+  std::shared_ptr<const JsonSource> source_;
+  Json config_;
+  ModelConfig model_;
+  std::string tokenizer_;
+  std::unique_ptr<Checkpoint> checkpoint_;
+};
+
+// Sets every parameter; throws Error naming file and tensor when `files` holds another model.
+void load_weights(Model& model, const TensorFiles& files);
+
+// The model of a run as a next-token predictor that looks back over the last `window` tokens. A text that grows costs
+// its new tokens only; when it outgrows the window, the predictor goes on from the window's last half.
+class Predictor {
+ public:
+  Predictor(Backend& backend, const RunFolder& run, int64_t window);
+
+  // Logits of the token behind `tokens`. Throws Error for an id outside the vocabulary.
+  std::vector<float> operator()(std::span<const int32_t> tokens);
+
+ private:
+  Backend& backend_;
+  Model model_;
+  Arena memory_;
+  Tensor input_;               // i32[window]
+  size_t start_ = 0;           // of the text: what the model has at position 0
+  std::vector<int32_t> seen_;  // what it has
+};
+
+}  // namespace rowan

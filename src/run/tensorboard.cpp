@@ -1,0 +1,91 @@
+#include "run/tensorboard.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <bit>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/files.h"
+
+namespace rowan {
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+
+template <typename T>
+std::string little_endian(T value) {
+  static_assert(std::endian::native == std::endian::little);
+  return {reinterpret_cast<const char*>(&value), sizeof value};
+}
+
+// Protocol buffers: a field is its number and wire type, then the value.
+enum Wire : char { varint = 0, fixed64 = 1, bytes = 2, fixed32 = 5 };
+std::string key(int field, Wire wire) { return {static_cast<char>(field << 3 | wire)}; }
+
+std::string varint_of(uint64_t value) {
+  std::string text;
+  for (; value >= 0x80; value >>= 7) text += static_cast<char>(value | 0x80);
+  return text += static_cast<char>(value);
+}
+
+std::string bytes_field(int field, std::string_view content) {
+  return key(field, bytes) + varint_of(content.size()) + std::string(content);
+}
+
+// Event: wall_time = 1, step = 2, file_version = 3, summary = 5.
+std::string event_head(double wall_time, int64_t step) {
+  return key(1, fixed64) + little_endian(wall_time) + key(2, varint) + varint_of(static_cast<uint64_t>(step));
+}
+
+std::string masked_crc(std::string_view content) { return little_endian(std::rotr(crc32c(content), 15) + 0xa282ead8u); }
+
+}  // namespace
+
+uint32_t crc32c(std::string_view text) {
+  static const std::array<uint32_t, 256> table = [] {
+    std::array<uint32_t, 256> entries;
+    for (uint32_t i = 0; i < 256; ++i) {
+      uint32_t crc = i;
+      for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78u : 0);
+      entries[i] = crc;
+    }
+    return entries;
+  }();
+  uint32_t crc = ~0u;
+  for (unsigned char c : text) crc = crc >> 8 ^ table[(crc ^ c) & 0xff];
+  return ~crc;
+}
+
+TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder) {
+  make_directories(folder);
+  char host[256] = "localhost";
+  if (gethostname(host, sizeof host - 1) != 0) std::strcpy(host, "localhost");
+  double start = now();
+  // TensorBoard reads the files of a folder in the order of their names.
+  std::string name = fmt::format("events.out.tfevents.{:010.0f}.{}.{}", start, host, getpid());
+  path_ = folder / name;
+  for (int again = 1; std::filesystem::exists(path_); ++again) path_ = folder / fmt::format("{}.{}", name, again);
+  file_.open(path_, std::ios::binary);
+  write_record(event_head(start, 0) + bytes_field(3, "brain.Event:2"));
+}
+
+void TensorBoardWriter::scalar(std::string_view tag, int64_t step, float value, double wall_time) {
+  // Summary: value = 1; Value: tag = 1, simple_value = 2.
+  std::string entry = bytes_field(1, tag) + key(2, fixed32) + little_endian(value);
+  write_record(event_head(wall_time, step) + bytes_field(5, bytes_field(1, entry)));
+}
+
+void TensorBoardWriter::scalar(std::string_view tag, int64_t step, float value) { scalar(tag, step, value, now()); }
+
+void TensorBoardWriter::write_record(const std::string& event) {
+  std::string size = little_endian(static_cast<uint64_t>(event.size()));
+  errno = 0;
+  file_ << size << masked_crc(size) << event << masked_crc(event) << std::flush;
+  if (!file_) fail("{}: {}", path_.string(), errno ? std::strerror(errno) : "cannot write");
+}
+
+}  // namespace rowan

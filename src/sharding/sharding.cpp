@@ -1,0 +1,233 @@
+#include "sharding/sharding.h"
+
+#include <algorithm>
+#include <exception>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/names.h"
+#include "comm/agreement.h"
+#include "kernels/floats.h"
+
+namespace rowan {
+
+namespace {
+
+// Layers in memory when they come and go: one in use, one on its way.
+constexpr int resident_layers = 2;
+
+// Elements [begin, begin + count) of a tensor; whole rows of a matrix keep its columns.
+Tensor part_of(Tensor whole, int64_t begin, int64_t count) {
+  Tensor part = whole.view({whole.numel()}).slice(begin, count);
+  if (whole.rank == 2 && begin % whole.cols() == 0 && count % whole.cols() == 0) {
+    return part.view({count / whole.cols(), whole.cols()});
+  }
+  return part;
+}
+
+// New memory of the same shape.
+Tensor take_like(Arena& arena, Tensor x, DType dtype) {
+  return x.rank == 2 ? arena.take(dtype, {x.dim(0), x.dim(1)}) : arena.take(dtype, {x.dim(0)});
+}
+
+}  // namespace
+
+const std::vector<std::string>& shard_names() {
+  static const std::vector<std::string> names = {"none", "optimizer", "gradients", "weights"};
+  return names;
+}
+
+ShardMode parse_shard(const std::string& name) {
+  const auto& names = shard_names();
+  auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) fail("shard is '{}'; one of {}{}", name, join(names), did_you_mean(name, names));
+  return static_cast<ShardMode>(found - names.begin());
+}
+
+void apply_shard(ShardMode shard, int ranks, ModelOptions& options) {
+  if (ranks == 1) return;
+  if (shard >= ShardMode::gradients) options.resident_gradients = resident_layers;
+  if (shard >= ShardMode::weights) options.resident_weights = resident_layers;
+}
+
+Sharding::Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
+                   ShardMode shard, DType reduce, bool masters)
+    : communicator_(communicator),
+      backend_(backend),
+      model_(model),
+      shard_(communicator.size() == 1 ? ShardMode::none : shard),
+      with_masters_(masters && model.weights().dtype != DType::f32),
+      masters_(backend, Category::masters),
+      owned_gradients_(backend, Category::gradients),
+      owned_weights_(backend, Category::weights),
+      sent_memory_(backend, Category::gradients),
+      workspace_(backend, Category::workspace),
+      blocks_(model.weight_placement().blocks()),
+      weight_slots_(resident_layers, 0),
+      gradient_slots_(resident_layers, 0),
+      totals_(workspace_.take(DType::f32, {2})) {
+  const auto& parameters = model.parameters().parameters();
+  sent_ = model.gradients();
+  if (communicator.size() > 1 && reduce != sent_.dtype) sent_ = sent_memory_.take(reduce, {sent_.numel()});
+  if (shard_ == ShardMode::none) {
+    for (const Parameter& parameter : parameters) add_share(parameter, {0, 0, parameter.numel(), communicator.rank()});
+  } else {
+    ownership_ = std::make_unique<Ownership>(model.parameters(), costs, communicator.size());
+    for (const OwnedPiece& piece : ownership_->pieces()) add_share(parameters[piece.parameter], piece);
+  }
+  communicator.attach(backend);
+  model.observe(this);
+}
+
+Sharding::~Sharding() {
+  if (std::uncaught_exceptions() > 0) return;  // the other ranks may not come; the process is about to end
+  for (const Block& block : blocks_) {
+    communicator_.wait(block.gradient_ticket);
+    communicator_.wait(block.weight_ticket);
+  }
+}
+
+void Sharding::add_share(const Parameter& parameter, const OwnedPiece& piece) {
+  Block& block = blocks_[parameter.block];
+  Tensor weight = part_of(model_.weight(parameter), piece.begin, piece.count);
+  Tensor gradient = part_of(model_.gradient(parameter), piece.begin, piece.count);
+  block.weights.push_back({weight, piece.owner});
+  block.gradients.push_back(
+      {part_of(model_.gradient_placement().in(sent_, parameter), piece.begin, piece.count), piece.owner});
+  if (piece.owner != communicator_.rank()) return;
+  block.shares.push_back(static_cast<int>(shares_.size()));
+  block.at.push_back(block.weights.size() - 1);
+  Share share;
+  share.parameter = &parameter, share.begin = piece.begin, share.count = piece.count;
+  share.weight = away(parameter.block, ShardMode::weights) ? take_like(owned_weights_, weight, weight.dtype) : weight;
+  share.gradient =
+      away(parameter.block, ShardMode::gradients) ? take_like(owned_gradients_, weight, gradient.dtype) : gradient;
+  if (with_masters_) share.master = take_like(masters_, weight, DType::f32);
+  shares_.push_back(share);
+}
+
+void Sharding::initialize(uint64_t seed) {
+  std::vector<float> values;
+  for (const Share& share : shares_) {
+    values.resize(static_cast<size_t>(share.count));
+    initial_values(*share.parameter, seed, share.begin, share.count, values.data());
+    upload_floats(backend_, share.master.empty() ? share.weight : share.master, values.data());
+    if (!share.master.empty()) backend_.copy(share.weight, share.master);
+  }
+  weights_changed();
+}
+
+void Sharding::weights_changed() {
+  if (shard_ == ShardMode::none) return;
+  std::fill(weight_slots_.begin(), weight_slots_.end(), 0);
+  for (size_t b = 0; b < blocks_.size(); ++b) {
+    if (!away(static_cast<int>(b), ShardMode::weights))
+      blocks_[b].weight_ticket = communicator_.broadcast(blocks_[b].weights);
+  }
+}
+
+void Sharding::check_weights() {
+  Json hashes = Json::object();
+  std::vector<std::byte> bytes;
+  for (const Parameter& parameter : model_.parameters().parameters()) {
+    if (away(parameter.block, ShardMode::weights)) continue;
+    communicator_.wait(blocks_[parameter.block].weight_ticket);
+    const Tensor weight = model_.weight(parameter);
+    bytes.resize(weight.bytes());
+    backend_.download(bytes.data(), weight);
+    hashes[parameter.name] = fmt::format("{:016x}", hash64({reinterpret_cast<char*>(bytes.data()), bytes.size()}));
+  }
+  check_same(communicator_, "checksum of the weights ", hashes);
+}
+
+// Starts to bring a layer's weights into its place, unless they are there or under way.
+void Sharding::fetch(int block) {
+  if (!away(block, ShardMode::weights)) return;
+  int& held = weight_slots_[model_.weight_placement().slot(block)];
+  if (held == block) return;
+  held = block;
+  Block& b = blocks_[block];
+  for (size_t i = 0; i < b.shares.size(); ++i) backend_.copy(b.weights[b.at[i]].tensor, shares_[b.shares[i]].weight);
+  b.weight_ticket = communicator_.broadcast(b.weights);
+}
+
+void Sharding::before_forward(int block) {
+  fetch(block);
+  communicator_.wait(blocks_[block].weight_ticket);
+  fetch(block + 1);
+}
+
+void Sharding::before_backward(int block) {
+  if (away(block, ShardMode::weights)) {
+    fetch(block);
+    communicator_.wait(blocks_[block].weight_ticket);
+    fetch(block - 1);
+  }
+  if (away(block, ShardMode::gradients)) {
+    int& held = gradient_slots_[model_.gradient_placement().slot(block)];
+    if (held) settle(held);
+    held = block;
+    backend_.zero(gradients_of(block));
+  }
+}
+
+void Sharding::after_backward(int block) {
+  if (communicator_.size() == 1 || !(last_micro_step_ || away(block, ShardMode::gradients))) return;
+  Block& b = blocks_[block];
+  if (converts()) backend_.copy(sent_of(block), gradients_of(block));
+  b.gradient_ticket =
+      shard_ == ShardMode::none ? communicator_.all_reduce(sent_of(block)) : communicator_.reduce(b.gradients);
+}
+
+// Adds a layer's reduced gradients to this rank's shares of them.
+void Sharding::settle(int block) {
+  Block& b = blocks_[block];
+  communicator_.wait(b.gradient_ticket);
+  for (size_t i = 0; i < b.shares.size(); ++i) backend_.add(shares_[b.shares[i]].gradient, b.gradients[b.at[i]].tensor);
+}
+
+void Sharding::begin_step() {
+  model_.zero_gradients();
+  for (const Share& share : shares_) {
+    if (away(share.parameter->block, ShardMode::gradients)) backend_.zero(share.gradient);
+  }
+}
+
+void Sharding::finish_gradients() {
+  for (int& held : gradient_slots_) {
+    if (held) settle(held);
+    held = 0;
+  }
+  for (int block = static_cast<int>(blocks_.size()) - 1; block >= 0; --block) {
+    if (away(block, ShardMode::gradients)) continue;
+    const Block& b = blocks_[block];
+    communicator_.wait(b.gradient_ticket);
+    if (!converts()) continue;
+    for (size_t i = 0; i < b.shares.size(); ++i)
+      backend_.copy(shares_[b.shares[i]].gradient, b.gradients[b.at[i]].tensor);
+  }
+}
+
+StepTotals Sharding::add_up(Tensor loss, bool stop, ParameterSums sums) {
+  backend_.copy(totals_.slice(0, 1), loss);
+  std::vector<Tensor> gradients;
+  // With `none` every rank holds the same gradients, and they count once.
+  const bool counts = shard_ != ShardMode::none || communicator_.rank() == 0;
+  if (counts)
+    for (const Share& share : shares_) gradients.push_back(share.gradient);
+  backend_.sum_squares(totals_.slice(1, 1), gradients);
+  float mine[2];
+  backend_.download(mine, totals_);
+  std::vector<double> values = {mine[0], mine[1], stop ? 1.0 : 0.0};
+  const size_t first = values.size();
+  const auto& parameters = model_.parameters().parameters();
+  if (!sums.empty()) values.resize(first + 3 * parameters.size());
+  auto of = [&](const Parameter* parameter) { return values.begin() + first + 3 * (parameter - parameters.data()); };
+  if (counts)
+    for (const auto& [parameter, own] : sums) std::copy(own.begin(), own.end(), of(parameter));
+  values = communicator_.sum(values);
+  for (auto& [parameter, whole] : sums) std::copy_n(of(parameter), whole.size(), whole.begin());
+  return {values[0], values[1], values[2], std::move(sums)};
+}
+
+}  // namespace rowan

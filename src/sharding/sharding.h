@@ -1,0 +1,113 @@
+// Sharding: which part of the weights, gradients and optimizer state this rank holds, and the messages that keep the
+// ranks together. It watches the model's passes: gradients leave for their owners as soon as a block's backward is
+// done, and updated weights arrive in the order in which the forward needs them.
+//
+//   none       every rank holds and updates everything; gradients are all-reduced
+//   optimizer  state and master weights are held by owners (ZeRO 1)
+//   gradients  and gradients of layers too: they exist for a few layers at a time and are reduced every micro-step
+//              (ZeRO 2)
+//   weights    and weights of layers: gathered ahead of each pass and released behind it (ZeRO 3)
+//
+// The stages are those of Rajbhandari et al., "ZeRO: memory optimizations toward training trillion parameter models"
+// (2020); embeddings, final norm and head stay whole in memory in all of them.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "comm/communicator.h"
+#include "kernels/arena.h"
+#include "model/model.h"
+#include "optim/share.h"
+#include "sharding/ownership.h"
+
+namespace rowan {
+
+enum class ShardMode : uint8_t { none, optimizer, gradients, weights };
+const std::vector<std::string>& shard_names();
+// Throws Error for an unknown name.
+ShardMode parse_shard(const std::string& name);
+// Sets how many layers' weights and gradients a model keeps in memory.
+void apply_shard(ShardMode shard, int ranks, ModelOptions& options);
+
+// What ranks add up once a step, in one message.
+struct StepTotals {
+  double loss = 0;              // sum over targets, in nats
+  double gradient_squares = 0;  // not finite when any gradient is not
+  double stop = 0;              // ranks that were asked to stop
+  ParameterSums of_parameters;  // of this rank's shares' parameters
+};
+
+class Sharding : public BlockObserver {
+ public:
+  // `costs`: one a parameter. `masters`: fp32 copies of weights that are not f32. `reduce`: the dtype, f32 or bf16, in
+  // which gradients travel; each rank's own are rounded to it once. The model's options went through apply_shard().
+  // Becomes the model's observer.
+  Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
+           ShardMode shard, DType reduce, bool masters);
+
+  // Waits for the messages under way, which read and write this memory.
+  ~Sharding() override;
+
+  // The parts this rank updates, with their masters, if any, allocated and not yet filled.
+  const std::vector<Share>& shares() const { return shares_; }
+  // Null for `none`.
+  const Ownership* ownership() const { return ownership_.get(); }
+
+  // Fills the shares' weights and masters with the initial values, then weights_changed().
+  void initialize(uint64_t seed);
+  // The optimizer (or a checkpoint) has written the shares' weights: sends them to all ranks.
+  void weights_changed();
+
+  // Throws AgreedError naming rank and parameter when weights that several ranks hold differ. Waits.
+  void check_weights();
+
+  // Zeroes gradients.
+  void begin_step();
+  // Gradients of the last micro-step of a step are sent during its backward.
+  void begin_micro_step(bool last) { last_micro_step_ = last; }
+  // Returns when the shares' gradients are complete sums over ranks and micro-steps.
+  void finish_gradients();
+  // Sums over ranks of `loss` (f32[1] on the device), of the squares of all shares' gradients, and of what the
+  // optimizer asks for (`sums`: of the parameters this rank has shares of; empty on every rank or on none): everywhere
+  // the same bits. The one place of a step where the host waits for the device.
+  StepTotals add_up(Tensor loss, bool stop, ParameterSums sums = {});
+
+  void before_forward(int block) override;
+  void before_backward(int block) override;
+  void after_backward(int block) override;
+
+ private:
+  struct Block {
+    std::vector<Piece> gradients, weights;  // in sent_ and in the model's memory, with their owners
+    std::vector<int> shares;                // this rank's, and where they are in the lists above
+    std::vector<size_t> at;
+    Ticket gradient_ticket = 0, weight_ticket = 0;
+  };
+
+  bool away(int block, ShardMode from) const { return shard_ >= from && model_.weight_placement().is_layer(block); }
+  void add_share(const Parameter& parameter, const OwnedPiece& piece);
+  Tensor gradients_of(int block) const { return model_.gradient_placement().block(model_.gradients(), block); }
+  Tensor sent_of(int block) const { return model_.gradient_placement().block(sent_, block); }
+  bool converts() const { return sent_.dtype != model_.gradients().dtype; }
+  void settle(int block);
+  void fetch(int block);
+
+  Communicator& communicator_;
+  Backend& backend_;
+  Model& model_;
+  ShardMode shard_;
+  bool with_masters_;
+  std::unique_ptr<Ownership> ownership_;
+  Arena masters_, owned_gradients_, owned_weights_, sent_memory_, workspace_;
+  Tensor sent_;  // the model's gradients, or their copy in the dtype in which they travel
+  std::vector<Share> shares_;
+  std::vector<Block> blocks_;
+  std::vector<int> weight_slots_,
+      gradient_slots_;  // which layer's weights, or unsettled gradients, a place holds; 0: none
+  Tensor totals_;       // f32[2] on the device: loss and squares
+  bool last_micro_step_ = true;
+};
+
+}  // namespace rowan

@@ -1,0 +1,99 @@
+#include "tokenizer/gpt2_split.h"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include "base/error.h"
+#include "tokenizer/utf8.h"
+
+namespace rowan {
+namespace {
+
+// Calls found(begin, end) for every match of `pattern` in `text`, which is valid UTF-8.
+template <typename Found>
+void each_match(const char* pattern, const std::string& text, Found found) {
+  int code = 0;
+  PCRE2_SIZE where = 0;
+  std::unique_ptr<pcre2_code, decltype(&pcre2_code_free)> compiled(
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern), PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &where,
+                    nullptr),
+      pcre2_code_free);
+  if (!compiled) fail("gpt2: this PCRE2 was built without Unicode (error {})", code);
+  pcre2_jit_compile(compiled.get(), PCRE2_JIT_COMPLETE);
+  std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> match(
+      pcre2_match_data_create_from_pattern(compiled.get(), nullptr), pcre2_match_data_free);
+  PCRE2_SIZE* ends = pcre2_get_ovector_pointer(match.get());
+  for (size_t at = 0; pcre2_match(compiled.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
+                                  PCRE2_NO_UTF_CHECK, match.get(), nullptr) > 0;
+       at = ends[1])
+    found(ends[0], ends[1]);
+}
+
+}  // namespace
+
+const unsigned char* Gpt2Splitter::unicode_classes() {
+  static const std::vector<unsigned char> table = [] {
+    std::string all;
+    std::vector<uint32_t> code_at;  // of the character that begins at a byte of `all`
+    for (uint32_t code = 0; code < code_points; ++code) {
+      if (code >= 0xd800 && code < 0xe000) continue;
+      append_utf8(all, code);
+      code_at.resize(all.size(), code);
+    }
+    std::vector<unsigned char> classes(code_points, other);
+    const std::pair<const char*, Class> members[] = {{"\\p{L}+", letter}, {"\\p{N}+", number}, {"\\s+", space}};
+    for (auto [pattern, kind] : members)
+      each_match(pattern, all, [&](size_t begin, size_t end) {
+        for (size_t at = begin; at < end; ++at) classes[code_at[at]] = kind;
+      });
+    return classes;
+  }();
+  return table.data();
+}
+
+Gpt2Splitter::Gpt2Splitter() : classes_(unicode_classes()) {}
+
+inline Gpt2Splitter::Class Gpt2Splitter::class_at(std::string_view text, size_t at, size_t& next) const {
+  unsigned char byte = static_cast<unsigned char>(text[at]);
+  next = at + 1;
+  if (byte < 0x80) return static_cast<Class>(classes_[byte]);
+  uint32_t code;
+  return read_utf8(text, at, code, next) ? static_cast<Class>(classes_[code]) : other;
+}
+
+inline size_t Gpt2Splitter::run_end(std::string_view text, size_t at, Class wanted) const {
+  size_t next;
+  while (at < text.size() && class_at(text, at, next) == wanted) at = next;
+  return at;
+}
+
+size_t Gpt2Splitter::piece_end(std::string_view text, size_t begin) const {
+  if (text[begin] == '\'' && begin + 1 < text.size()) {
+    char first = text[begin + 1], second = begin + 2 < text.size() ? text[begin + 2] : '\0';
+    if (first == 's' || first == 't' || first == 'm' || first == 'd') return begin + 2;
+    if ((first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l'))
+      return begin + 3;
+  }
+  size_t next;
+  Class kind = class_at(text, begin, next);
+  if (kind != space) return run_end(text, next, kind);
+  if (text[begin] == ' ' && next < text.size()) {
+    size_t after;
+    Class following = class_at(text, next, after);
+    if (following != space) return run_end(text, after, following);
+  }
+  // Spaces: all of them at the end of the text, else all but the last, which may belong to what follows; one at least.
+  size_t last = begin, at = next;
+  while (at < text.size() && class_at(text, at, next) == space) {
+    last = at;
+    at = next;
+  }
+  return at == text.size() || last == begin ? at : last;
+}
+
+}  // namespace rowan

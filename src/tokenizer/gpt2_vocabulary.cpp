@@ -1,0 +1,172 @@
+// Reading GPT-2's vocabulary in its published forms.
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "tokenizer/gpt2.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t gpt2_tokens = 50256;  // without the end token
+constexpr size_t single_bytes = 256;
+
+// Decodes standard base64 with padding.
+std::optional<std::string> decode_base64(std::string_view text) {
+  static constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  if (text.empty() || text.size() % 4 != 0) return std::nullopt;
+  size_t padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
+  std::string bytes;
+  uint32_t group = 0;
+  for (size_t i = 0; i < text.size(); ++i) {
+    size_t digit = i + padding >= text.size() ? 0 : alphabet.find(text[i]);
+    if (digit == std::string_view::npos) return std::nullopt;
+    group = group << 6 | static_cast<uint32_t>(digit);
+    if (i % 4 == 3)
+      for (int shift : {16, 8, 0}) bytes += static_cast<char>(group >> shift & 0xff);
+  }
+  bytes.resize(bytes.size() - padding);
+  return bytes;
+}
+
+// Calls each(line number from 1, line) for every line that is not empty.
+template <typename Each>
+void each_line(std::string_view text, Each each) {
+  for (size_t number = 1; !text.empty(); ++number) {
+    size_t end = std::min(text.find('\n'), text.size());
+    std::string_view line = text.substr(0, end);
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    if (!line.empty()) each(number, line);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+}
+
+void check_vocabulary(const std::vector<std::string>& tokens, const fs::path& path) {
+  if (tokens.size() > gpt2_tokens)
+    fail("{}: {} tokens, GPT-2 has {}; larger vocabularies divide text by another rule", path.string(), tokens.size(),
+         gpt2_tokens);
+  std::unordered_map<std::string_view, size_t> ids;
+  for (size_t id = 0; id < tokens.size(); ++id)
+    if (auto [first, added] = ids.emplace(tokens[id], id); !added)
+      fail("{}: ids {} and {} are the same token", path.string(), first->second, id);
+  for (size_t byte = 0; byte < single_bytes; ++byte)
+    if (!ids.contains(std::string(1, static_cast<char>(byte))))
+      fail("{}: no token for the single byte 0x{:02x}", path.string(), byte);
+}
+
+std::vector<std::string> read_tiktoken(const fs::path& path) {
+  std::vector<std::string> tokens;
+  each_line(read_file(path), [&](size_t number, std::string_view line) {
+    size_t space = std::min(line.find(' '), line.size());
+    auto bytes = decode_base64(line.substr(0, space));
+    std::string_view digits = line.substr(std::min(space + 1, line.size()));
+    size_t rank = 0;
+    auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), rank);
+    if (!bytes || parsed.ec != std::errc() || parsed.ptr != digits.data() + digits.size())
+      fail("{}: line {}: not base64, a space and a rank", path.string(), number);
+    if (rank != tokens.size()) fail("{}: line {}: rank {}, expected {}", path.string(), number, rank, tokens.size());
+    tokens.push_back(std::move(*bytes));
+  });
+  check_vocabulary(tokens, path);
+  return tokens;
+}
+
+// The published JSON form writes every byte as a printable character: those that are printable in Latin-1 as
+// themselves, the rest as U+0100, U+0101, ... in order.
+class ByteAlphabet {
+ public:
+  ByteAlphabet() {
+    byte_of_.fill(-1);
+    int next = 0x100;
+    for (int byte = 0; byte < 256; ++byte) {
+      bool printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte != 0xad);
+      byte_of_[printable ? byte : next++] = byte;
+    }
+  }
+
+  // All its characters lie below U+0800: one or two bytes of UTF-8.
+  std::optional<std::string> decode(std::string_view text) const {
+    std::string bytes;
+    for (size_t i = 0; i < text.size(); ++i) {
+      unsigned code = static_cast<unsigned char>(text[i]);
+      if (code >= 0x80) {
+        if ((code & 0xe0) != 0xc0 || i + 1 == text.size()) return std::nullopt;
+        code = (code & 0x1f) << 6 | (static_cast<unsigned char>(text[++i]) & 0x3f);
+      }
+      if (code >= byte_of_.size() || byte_of_[code] < 0) return std::nullopt;
+      bytes += static_cast<char>(byte_of_[code]);
+    }
+    return bytes;
+  }
+
+ private:
+  std::array<int, 0x144> byte_of_;
+};
+
+fs::path first_existing(const fs::path& folder, const char* name, const char* other) {
+  for (const char* candidate : {name, other})
+    if (fs::exists(folder / candidate)) return folder / candidate;
+  fail("{}: no {} (or {}) in this folder", folder.string(), name, other);
+}
+
+std::vector<std::string> read_encoder(const fs::path& path, const ByteAlphabet& alphabet) {
+  nlohmann::json json = nlohmann::json::parse(read_file(path), nullptr, false);
+  if (!json.is_object() || json.size() <= single_bytes) fail("{}: not a JSON object of tokens and ids", path.string());
+  std::vector<std::string> tokens(json.size() - 1);
+  for (const auto& [text, id] : json.items()) {
+    if (!id.is_number_unsigned() || id.get<uint64_t>() >= json.size())
+      fail("{}: token '{}': id {}, allowed are 0 to {}", path.string(), text, id.dump(), json.size() - 1);
+    if (text == "<|endoftext|>") {
+      if (id != tokens.size())
+        fail("{}: <|endoftext|> is {}, expected the last id {}", path.string(), id.dump(), tokens.size());
+      continue;
+    }
+    auto bytes = alphabet.decode(text);
+    if (!bytes || bytes->empty()) fail("{}: token '{}' is not written in GPT-2's byte alphabet", path.string(), text);
+    if (id == tokens.size())
+      fail("{}: token '{}' has the last id, which belongs to <|endoftext|>", path.string(), text);
+    tokens[id.get<size_t>()] = std::move(*bytes);
+  }
+  return tokens;
+}
+
+std::vector<std::string> read_folder(const fs::path& folder) {
+  ByteAlphabet alphabet;
+  fs::path encoder = first_existing(folder, "encoder.json", "vocab.json");
+  fs::path merges = first_existing(folder, "vocab.bpe", "merges.txt");
+  std::vector<std::string> tokens = read_encoder(encoder, alphabet);
+  check_vocabulary(tokens, encoder);
+  // Merging goes by id, so the ids have to be in the order of the merges, as GPT-2's are.
+  size_t next = single_bytes;
+  each_line(read_file(merges), [&](size_t number, std::string_view line) {
+    if (number == 1 && line.starts_with("#version")) return;
+    size_t space = line.find(' ');
+    auto left = alphabet.decode(line.substr(0, space));
+    auto right = alphabet.decode(line.substr(std::min(space, line.size() - 1) + 1));
+    if (space == std::string_view::npos || !left || !right)
+      fail("{}: line {}: not two tokens in GPT-2's byte alphabet", merges.string(), number);
+    if (next >= tokens.size() || tokens[next] != *left + *right)
+      fail("{}: line {}: merges '{}', which is not token {} of {}", merges.string(), number, line, next,
+           encoder.string());
+    ++next;
+  });
+  if (next != tokens.size())
+    fail("{}: {} merges for the {} tokens of {}", merges.string(), next - single_bytes, tokens.size(),
+         encoder.string());
+  return tokens;
+}
+
+}  // namespace
+
+std::vector<std::string> read_gpt2_vocabulary(const fs::path& path) {
+  return fs::is_directory(path) ? read_folder(path) : read_tiktoken(path);
+}
+
+}  // namespace rowan

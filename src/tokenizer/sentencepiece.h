@@ -1,0 +1,16 @@
+// Tokenizers of the sentencepiece library: T5's unigram model, LLaMA's BPE.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "tokenizer/tokenizer.h"
+
+namespace rowan {
+
+// The model's own normalisation applies (T5's collapses white space and loses newlines). Text that is not UTF-8 is
+// refused, for the library would replace it. Throws Error for a damaged model, one without an end token </s>, or a
+// build without sentencepiece.
+std::unique_ptr<Tokenizer> make_sentencepiece(const std::filesystem::path& file);
+
+}  // namespace rowan

@@ -1,0 +1,62 @@
+#include "tokenizer/tokenizer.h"
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/names.h"
+#include "tokenizer/gpt2.h"
+#include "tokenizer/sentencepiece.h"
+#include "tokenizer/utf8.h"
+
+namespace rowan {
+namespace {
+
+class ByteTokenizer : public Tokenizer {
+ public:
+  explicit ByteTokenizer(InvalidUtf8 invalid) {
+    invalid_ = invalid;
+    vocab_size_ = 257;
+    end_id_ = 256;
+    hash_ = hash64("bytes");
+  }
+
+  using Tokenizer::encode;
+  void encode(std::string_view text, std::vector<int32_t>& ids) const override {
+    if (invalid_ == InvalidUtf8::refuse) refuse_invalid_utf8(text);
+    for (char c : text) ids.push_back(static_cast<unsigned char>(c));
+  }
+
+  std::string decode(std::span<const int32_t> ids) const override {
+    std::string text;
+    for (int32_t id : ids) {
+      check_id(id);
+      if (id != end_id_) text += static_cast<char>(id);
+    }
+    return text;
+  }
+};
+
+}  // namespace
+
+void Tokenizer::check_id(int32_t id) const {
+  if (id < 0 || id >= vocab_size_) fail("decode: token id {}; {} has ids 0 to {}", id, spec_, vocab_size_ - 1);
+}
+
+std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec, InvalidUtf8 invalid) {
+  size_t colon = spec.find(':');
+  std::string kind = spec.substr(0, colon), file = colon == std::string::npos ? "" : spec.substr(colon + 1);
+  std::unique_ptr<Tokenizer> tokenizer;
+  if (spec == "bytes") {
+    tokenizer = std::make_unique<ByteTokenizer>(invalid);
+  } else if (kind == "gpt2" && !file.empty()) {
+    tokenizer = std::make_unique<Gpt2Tokenizer>(read_gpt2_vocabulary(file), invalid);
+  } else if (kind == "sentencepiece" && !file.empty()) {
+    tokenizer = make_sentencepiece(file);
+  } else {
+    fail("tokenizer '{}'{}; allowed are bytes, gpt2:FILE and sentencepiece:FILE", spec,
+         did_you_mean(kind, {"bytes", "gpt2", "sentencepiece"}));
+  }
+  tokenizer->spec_ = spec;
+  return tokenizer;
+}
+
+}  // namespace rowan

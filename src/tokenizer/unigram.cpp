@@ -1,0 +1,99 @@
+#include "tokenizer/unigram.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace rowan {
+
+UnigramModel::UnigramModel(std::vector<Piece> pieces, int32_t unknown) : unknown_(unknown) {
+  constexpr float unknown_penalty = 10;
+  constexpr size_t longest_piece = 1024;  // grow() goes as deep; models have tens of bytes
+  std::stable_sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.text < b.text; });
+  bool mark_leads = true, mark_is_piece = false;
+  float lowest = pieces.empty() ? 0 : pieces.front().score;
+  for (const Piece& piece : pieces) {
+    lowest = std::min(lowest, piece.score);
+    mark_leads &= piece.text.find(word_mark, 1) == std::string::npos;
+    mark_is_piece |= piece.text == word_mark;
+    if (piece.text.size() > longest_piece) return;
+  }
+  unknown_score_ = lowest - unknown_penalty;
+  divides_at_words_ = mark_leads && mark_is_piece;
+  cells_.resize(1 + 256);
+  cells_[root].parent = root;
+  grow(pieces, 0, pieces.size(), 0, root);
+}
+
+// Makes the subtree of `node` from the pieces [begin, end), which agree in their first `depth` bytes.
+void UnigramModel::grow(const std::vector<Piece>& sorted, size_t begin, size_t end, size_t depth, int32_t node) {
+  // A damaged model may hold a piece twice: the first one counts.
+  for (; begin < end && sorted[begin].text.size() == depth; ++begin)
+    if (cells_[node].id < 0) cells_[node].id = sorted[begin].id, cells_[node].score = sorted[begin].score;
+  struct Child {
+    size_t byte, begin, end;
+  };
+  std::vector<Child> children;
+  for (size_t i = begin; i < end; ++i) {
+    const size_t byte = static_cast<unsigned char>(sorted[i].text[depth]);
+    if (children.empty() || children.back().byte != byte) children.push_back({byte, i, i});
+    children.back().end = i + 1;
+  }
+  if (children.empty()) return;
+  // The first base that leaves every child a free cell. Where nearly all cells are taken the search does not come
+  // again.
+  const size_t least = children[0].byte;
+  size_t at = std::max(least + 1, search_from_), taken = 0;
+  auto fits = [&] {
+    if (cells_.size() < at - least + 257) cells_.resize(2 * (at - least + 257));
+    return std::all_of(children.begin(), children.end(),
+                       [&](const Child& child) { return cells_[at - least + child.byte].parent < 0; });
+  };
+  for (; !fits(); ++at) taken += cells_[at].parent >= 0;
+  if (at > search_from_ && 20 * taken >= 19 * (at - search_from_)) search_from_ = at;
+  const size_t base = at - least;
+  cells_[node].base = static_cast<int32_t>(base);
+  for (const Child& child : children) cells_[base + child.byte].parent = node;
+  for (const Child& child : children)
+    grow(sorted, child.begin, child.end, depth + 1, static_cast<int32_t>(base + child.byte));
+}
+
+void UnigramModel::search(std::string_view word, float& score, std::vector<int32_t>& ids) const {
+  struct Node {
+    float score;
+    int32_t id;
+    uint32_t begin;
+  };
+  constexpr int32_t unreached = -1;
+  thread_local std::vector<Node> nodes;  // one a byte; those inside characters stay unreached
+  nodes.assign(word.size() + 1, {0, unreached, 0});
+  nodes[0].score = score;
+  auto relax = [&](size_t begin, size_t end, int32_t id, float piece_score) {
+    Node& target = nodes[end];
+    const double candidate = static_cast<double>(piece_score) + nodes[begin].score;
+    // Of equal scores the first one wins.
+    if (target.id == unreached || candidate > target.score)
+      target = {static_cast<float>(candidate), id, static_cast<uint32_t>(begin)};
+  };
+  for (size_t begin = 0, next; begin < word.size(); begin = next) {
+    next = begin + 1;
+    while (next < word.size() && (word[next] & 0xc0) == 0x80) ++next;
+    bool alone = false;
+    int32_t node = root;
+    for (size_t at = begin; at < word.size(); ++at) {
+      const int32_t child = cells_[node].base + static_cast<unsigned char>(word[at]);
+      if (cells_[child].parent != node) break;
+      node = child;
+      if (cells_[node].id < 0) continue;
+      relax(begin, at + 1, cells_[node].id, cells_[node].score);
+      alone |= at + 1 == next;
+    }
+    if (!alone) relax(begin, next, unknown_, unknown_score_);
+  }
+  score = nodes[word.size()].score;
+  const size_t first = ids.size();
+  for (size_t at = word.size(); at > 0; at = nodes[at].begin)
+    if (nodes[at].id != unknown_ || ids.size() == first || ids.back() != unknown_) ids.push_back(nodes[at].id);
+  std::reverse(ids.begin() + static_cast<std::ptrdiff_t>(first), ids.end());
+}
+
+}  // namespace rowan

@@ -1,0 +1,101 @@
+#include <CLI/CLI.hpp>
+
+#include "base/safetensors.h"
+#include "commands/commands.h"
+#include "evaluate/hellaswag.h"
+#include "shared_files.h"
+#include "unit/data/token_files.h"
+
+namespace rowan {
+namespace {
+
+class Inspect : public WithFolder {
+ protected:
+  // What the command prints and, after "rowan: ", the error it ends with.
+  std::string inspect(const std::string& arguments) {
+    CLI::App app;
+    add_inspect(app);
+    testing::internal::CaptureStdout();
+    const std::string error = error_of([&] { app.parse("inspect " + arguments); });
+    std::fflush(stdout);
+    return testing::internal::GetCapturedStdout() + (error.empty() ? "" : "rowan: " + error);
+  }
+};
+
+#define EXPECT_TELLS(arguments, text)                                     \
+  do {                                                                    \
+    const std::string told = inspect(arguments);                          \
+    EXPECT_NE(told.find(text), std::string::npos) << "it told: " << told; \
+  } while (false)
+
+TEST_F(Inspect, TellsTokenShardsApart) {
+  const Tokens tokens = {72, 105, 256, 33};
+  const std::string shard = write("a.bin", llmc(tokens));
+  EXPECT_TELLS(shard, "token shard, llmc, 2 bytes a token\n");
+  EXPECT_TELLS(shard, "4 (4), 1032 bytes");
+  EXPECT_TELLS(shard, "33 to 256");
+  EXPECT_TELLS(shard + " --tokenizer bytes", "Hi!");
+  EXPECT_TELLS(shard + " --end-id 105", "1 found by the end id 105");
+  EXPECT_TELLS(write("b.bin", llmc(tokens, 4)), "llmc, 4 bytes a token");
+  EXPECT_TELLS(write("n.bin", bare(tokens, 2)), "--width");
+  EXPECT_TELLS(write("n.bin", bare(tokens, 2)) + " --width 2", "token shard, nanogpt, 2 bytes a token");
+  write("m.idx", megatron_index({1, 3}, 2));
+  const std::string megatron = write("m.bin", bare(tokens, 2));
+  EXPECT_TELLS(megatron, "token shard, megatron");
+  EXPECT_TELLS((folder_ / "m.idx").string(), "2 in m.idx");
+  std::string ends;
+  for (uint64_t end : {3, 4}) append(ends, end);
+  const std::string index = write("d.ds.index", ends);
+  EXPECT_TELLS(write("d.ds", bare(tokens, 2)), "token shard, datatrove");
+  EXPECT_TELLS(index, "2 in d.ds.index");
+}
+
+TEST_F(Inspect, SaysWhatIsWrong) {
+  std::string bytes = llmc({1, 2, 9});
+  poke(bytes, 4 * shard::word_mark, shard::rowan_mark);
+  poke(bytes, 4 * shard::word_vocab, 9);
+  poke(bytes, 4 * shard::word_checksum, uint64_t{5});
+  const std::string path = write("a.bin", bytes);
+  EXPECT_TELLS(path, "written by rowan tokenize");
+  EXPECT_TELLS(path, "WRONG        token 2: id 9 is outside the vocabulary of 9");
+  EXPECT_TELLS(path, "the header says 0000000000000005");
+  EXPECT_TELLS(path, "2 things wrong");
+  write("a.bin.documents", rowan_index({2, 1}, 3));
+  EXPECT_TELLS(path, "document 1 starts at token 1");
+  EXPECT_TELLS(write("b.bin", llmc({1, 2, 3}).substr(0, 1028)), "rowan: ");
+  EXPECT_TELLS(write("c.bin", llmc({300})) + " --tokenizer bytes", "outside the 257 ids of bytes");
+  EXPECT_TELLS(write("e.bin", llmc({})), "no tokens");
+  EXPECT_TELLS((folder_ / "none").string(), "No such file");
+  EXPECT_TELLS(write("x.dat", "no format at all"), "byte 0: magic");
+  EXPECT_TELLS(folder_.string(), "a folder that is no checkpoint");
+}
+
+TEST_F(Inspect, TellsTheRestApart) {
+  SafeTensorsWriter writer(folder_ / "w.safetensors", {{"a", "F32", {2, 3}}});
+  const std::vector<float> values(6);
+  writer.write("a", values.data());
+  writer.commit();
+  EXPECT_TELLS((folder_ / "w.safetensors").string(), "a F32[2, 3]");
+  const std::string item = R"({"ctx": "A man", "endings": ["a", "bc", "d", "e"], "label": 2})"
+                           "\n";
+  EXPECT_TELLS(write("h.jsonl", item), "1, the longest of 8 bytes");
+  EXPECT_TELLS(write("h.jsonl", item), "A man");
+  EXPECT_TELLS(write("h.jsonl", item + "{}"), "h.jsonl:2: no HellaSwag record");
+  EXPECT_TELLS(write("t.jsonl", "{\"text\": \"a\\nb\", \"url\": 1}\n"), "a\\nb");
+  EXPECT_TELLS(write("t.gz", "\x1f\x8b..."), "gzip");
+  EXPECT_TELLS(write("t.parquet", "PAR1..."), "parquet");
+  EXPECT_TELLS(write("c.json", "{\"a\": 1}"), "JSON with 1 entries");
+  EXPECT_TELLS(write("c.json", "{\"a\": }"), "c.json:1:7: not valid JSON");
+}
+
+TEST_F(Inspect, RealFiles) {
+  ROWAN_SHARED_OR_SKIP(corpora, "corpora");
+  const std::string tokenizer = (corpora / "tokenizers/gpt2/gpt2.tiktoken").string();
+  EXPECT_TELLS(tokenizer, "50257 ids, end id 50256");
+  EXPECT_TELLS((corpora / "tokenizers/gpt2").string(), "50257 ids, end id 50256");
+  EXPECT_TELLS((corpora / "shards/tiny_shakespeare_val.bin").string() + " --tokenizer gpt2:" + tokenizer,
+               "First Citizen:\\nBefore we proceed");
+}
+
+}  // namespace
+}  // namespace rowan

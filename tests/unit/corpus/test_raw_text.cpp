@@ -1,0 +1,120 @@
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "corpus/raw_text.h"
+#include "text_files.h"
+
+namespace rowan {
+namespace {
+
+std::vector<std::string> records(RawReader& reader) {
+  std::vector<std::string> all;
+  for (RawBatch batch; reader.next(batch);)
+    for (size_t i = 0; i < batch.ends.size(); ++i) all.emplace_back(batch.record(i));
+  return all;
+}
+
+std::vector<std::string> records(const std::string& path, TextSplit split = TextSplit::file) {
+  RawReader reader({path}, TextFormat::by_name, split);
+  return records(reader);
+}
+
+std::string message(const std::string& path) {
+  try {
+    records(path);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+using Strings = std::vector<std::string>;
+
+TEST(RawText, LinesWithAndWithoutAFinalNewline) {
+  TemporaryFolder folder;
+  EXPECT_EQ(records(folder.write("a.jsonl", "one\n\ntwo\n")), (Strings{"one\n", "\n", "two\n"}));
+  EXPECT_EQ(records(folder.write("b.jsonl", "one\ntwo")), (Strings{"one\n", "two"}));
+  EXPECT_EQ(records(folder.write("c.jsonl", "")), Strings{});
+  EXPECT_EQ(records(folder.write("d.jsonl", std::string("a\0b\n", 4))), Strings{std::string("a\0b\n", 4)});
+}
+
+TEST(RawText, PlainTextIsCutAsAsked) {
+  TemporaryFolder folder;
+  std::string path = folder.write("a.txt", "a\nb\n\nc\n\n\n\nd\n\n\ne");
+  EXPECT_EQ(records(path), Strings{"a\nb\n\nc\n\n\n\nd\n\n\ne"});
+  EXPECT_EQ(records(path, TextSplit::blank), (Strings{"a\nb\n\n", "c\n\n", "\n\n", "d\n\n", "\ne"}));
+  EXPECT_EQ(records(path, TextSplit::line).size(), 11u);
+}
+
+TEST(RawText, EmptyLinesMayEndAsOnWindows) {
+  TemporaryFolder folder;
+  EXPECT_EQ(records(folder.write("a.txt", "a\r\nb\r\n\r\nc\r\n\nd\n\r\ne\r\n\r"), TextSplit::blank),
+            (Strings{"a\r\nb\r\n\r\n", "c\r\n\n", "d\n\r\n", "e\r\n\r"}));
+  std::string first = std::string(262141, 'x') + "\r\n\r\n";  // split by the end of a read of 256 KiB
+  EXPECT_EQ(records(folder.write("b.txt", first + "y"), TextSplit::blank), (Strings{first, "y"}));
+}
+
+TEST(RawText, PairsOfNewlinesAreFoundAcrossReads) {
+  TemporaryFolder folder;
+  // The stream is read in chunks of 256 KiB; put a pair around that place, one byte apart each time.
+  for (size_t size : {262141, 262142, 262143, 262144, 262145}) {
+    std::string first = std::string(size, 'x') + "\n\n";
+    EXPECT_EQ(records(folder.write("a.txt", first + "y"), TextSplit::blank), (Strings{first, "y"})) << size;
+  }
+}
+
+TEST(RawText, CompressedFilesOfSeveralParts) {
+  TemporaryFolder folder;
+  Strings expected = {"one\n", "two\n", "three\n"};
+  EXPECT_EQ(records(folder.write("a.json.gz", gzip("one\ntw") + gzip("") + gzip("o\nthree\n"))), expected);
+  EXPECT_EQ(records(folder.write("b.json.gz", gzip("one\ntwo\nthree\n") + std::string(512, '\0'))), expected);
+  EXPECT_EQ(records(folder.write("c.jsonl.zst", zstd("one\ntw") + zstd("") + zstd("o\nthree\n"))), expected);
+  std::string big(3'000'000, 'x');
+  EXPECT_EQ(records(folder.write("d.txt.gz", gzip(big))), Strings{big});
+  EXPECT_EQ(records(folder.write("e.txt.zst", zstd(big))), Strings{big});
+}
+
+TEST(RawText, DamageIsNamed) {
+  TemporaryFolder folder;
+  std::string gz = gzip(random_json_lines(1, 100)), zst = zstd(random_json_lines(1, 100));
+  EXPECT_NE(message(folder.write("a.json.gz", gz.substr(0, gz.size() / 2))).find("ends inside a member"),
+            std::string::npos);
+  EXPECT_NE(message(folder.write("b.json.gz", gz + "garbage")).find("b.json.gz: gzip at byte"), std::string::npos);
+  EXPECT_NE(message(folder.write("c.json.gz", "{}\n")).find("the first bytes do not"), std::string::npos);
+  EXPECT_NE(message(folder.write("d.json.zst", zst.substr(0, zst.size() / 2))).find("ends inside a frame"),
+            std::string::npos);
+  std::string flipped = gz;
+  flipped[gz.size() - 6] ^= 1;
+  EXPECT_NE(message(folder.write("e.json.gz", flipped)).find("incorrect data check"), std::string::npos);
+  EXPECT_NE(message(folder / "none.jsonl").find("No such file"), std::string::npos);
+  EXPECT_NE(message(folder / "a.parquet").find("parquet_text.py"), std::string::npos);
+  EXPECT_NE(message(folder / "a.pdf").find("--format"), std::string::npos);
+}
+
+TEST(RawText, SeekGivesTheSameRest) {
+  TemporaryFolder folder;
+  Strings paths = {folder.write("a.json.gz", gzip(random_json_lines(1, 3000))),
+                   folder.write("b.jsonl", random_json_lines(2, 3000))};
+  RawReader all(paths, TextFormat::by_name, TextSplit::file);
+  Strings expected = records(all);
+  ASSERT_EQ(expected.size(), 6000u);
+  for (size_t record : {0, 1, 1500, 2999}) {
+    RawReader reader(paths, TextFormat::by_name, TextSplit::file);
+    reader.seek(1, record);
+    EXPECT_EQ(records(reader), Strings(expected.begin() + 3000 + record, expected.end())) << record;
+  }
+  RawReader reader(paths, TextFormat::by_name, TextSplit::file);
+  EXPECT_THROW(reader.seek(1, 3001), Error);
+}
+
+TEST(RawText, ALineOf100Megabytes) {
+  TemporaryFolder folder;
+  std::string line(100'000'000, 'x');
+  Strings found = records(folder.write("a.jsonl", "a\n" + line + "\nb\n"));
+  ASSERT_EQ(found.size(), 3u);
+  EXPECT_EQ(found[1].size(), line.size() + 1);
+  EXPECT_EQ(found[2], "b\n");
+}
+
+}  // namespace
+}  // namespace rowan

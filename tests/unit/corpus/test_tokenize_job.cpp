@@ -1,0 +1,334 @@
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+
+#include "base/error.h"
+#include "corpus/tokenize_job.h"
+#include "shared_files.h"
+#include "text_files.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+TokenizeResult run(TokenizeOptions options, const std::string& tokenizer = "bytes") {
+  return tokenize(options, *make_tokenizer(tokenizer), [](const TokenizeProgress&) {});
+}
+
+TokenizeOptions options_for(std::vector<std::string> inputs, const std::string& out) {
+  TokenizeOptions options;
+  options.inputs = std::move(inputs);
+  options.out = out;
+  return options;
+}
+
+std::string message(const TokenizeOptions& options) {
+  try {
+    run(options);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+template <typename T>
+std::vector<T> numbers(std::string_view bytes) {
+  std::vector<T> values(bytes.size() / sizeof(T));
+  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(T));
+  return values;
+}
+
+std::vector<int32_t> header(const std::string& path) {
+  return numbers<int32_t>(read_file(path).substr(0, shard::header_bytes));
+}
+std::vector<uint16_t> tokens(const std::string& path) {
+  return numbers<uint16_t>(read_file(path).substr(shard::header_bytes));
+}
+std::vector<uint64_t> starts(const std::string& path) {
+  return numbers<uint64_t>(read_file(path + shard::documents_suffix).substr(shard::documents_header_bytes));
+}
+
+// Name and content of every file of a folder.
+std::map<std::string, std::string> contents(const std::string& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::directory_iterator(folder)) files[entry.path().filename()] = read_file(entry.path());
+  return files;
+}
+
+TEST(TokenizeJob, HeaderTokensAndDocumentIndex) {
+  TemporaryFolder folder;
+  std::string input = folder.write("a.jsonl", json_line("abc") + json_line("de") + json_line("f"));
+  TokenizeOptions options = options_for({input}, folder / "out");
+  options.shard_tokens = 5;
+  EXPECT_EQ(run(options).total.tokens, 9u);
+  std::string first = folder / "out/train-00000.bin", second = folder / "out/train-00001.bin";
+  EXPECT_EQ(tokens(first), (std::vector<uint16_t>{256, 'a', 'b', 'c', 256}));
+  EXPECT_EQ(tokens(second), (std::vector<uint16_t>{'d', 'e', 256, 'f'}));
+  EXPECT_EQ(starts(first), (std::vector<uint64_t>{0, 4}));
+  EXPECT_EQ(starts(second), (std::vector<uint64_t>{2}));
+
+  auto tokenizer = make_tokenizer("bytes");
+  std::vector<int32_t> words = header(second);
+  EXPECT_EQ(words[shard::word_magic], shard::magic_u16);
+  EXPECT_EQ(words[shard::word_version], 1);
+  EXPECT_EQ(words[shard::word_tokens], 4);
+  EXPECT_EQ(words[shard::word_mark], shard::rowan_mark);
+  EXPECT_EQ(words[shard::word_vocab], 257);
+  EXPECT_EQ(words[shard::word_end_id], 256);
+  EXPECT_EQ(words[shard::word_end_place], static_cast<int>(shard::EndPlace::before));
+  uint64_t hash, checksum;
+  std::memcpy(&hash, &words[shard::word_tokenizer_hash], 8);
+  std::memcpy(&checksum, &words[shard::word_checksum], 8);
+  EXPECT_EQ(hash, tokenizer->hash());
+  EXPECT_EQ(checksum, hash64(read_file(second).substr(shard::header_bytes)));
+  EXPECT_TRUE(fs::exists(folder / "out/manifest.json"));
+  EXPECT_FALSE(fs::exists(folder / "out/progress.json"));
+}
+
+TEST(TokenizeJob, EndTokenWhereAsked) {
+  TemporaryFolder folder;
+  std::string input = folder.write("a.jsonl", json_line("ab") + json_line("c"));
+  TokenizeOptions options = options_for({input}, folder / "after");
+  options.end = shard::EndPlace::after;
+  run(options);
+  EXPECT_EQ(tokens(folder / "after/train-00000.bin"), (std::vector<uint16_t>{'a', 'b', 256, 'c', 256}));
+  options.out = folder / "none";
+  options.end = shard::EndPlace::none;
+  run(options);
+  EXPECT_EQ(tokens(folder / "none/train-00000.bin"), (std::vector<uint16_t>{'a', 'b', 'c'}));
+  EXPECT_EQ(header(folder / "none/train-00000.bin")[shard::word_end_id], -1);
+}
+
+TEST(TokenizeJob, EverySkippedDocumentIsCounted) {
+  TemporaryFolder folder;
+  std::string lines = json_line("kept") + "\n" + "  \r\n" + "{\"text\": 5}\n" + "[1]\n" + "{\"text\": \"cut\n" +
+                      "{\"text\": \"\\ud800\"}\n" + "{\"text\": \"\xff\"}\n" + json_line("") +
+                      "{\"text\": \"nul \\u0000 stays\"}\n" + "{\"other\": \"x\"}\r\n" +
+                      "{\"text\": \"x\", \"id\": 1e999}\n" + "{\"text\": \"no newline\"}";
+  TokenizeOptions options = options_for({folder.write("a.jsonl", lines)}, folder / "out");
+  TokenizeResult result = run(options);
+  EXPECT_EQ(result.total.documents, 3u);
+  std::map<std::string, uint64_t> counts;
+  for (const auto& [reason, skipped] : result.skipped) counts[reason] = skipped.count;
+  EXPECT_EQ(
+      counts,
+      (std::map<std::string, uint64_t>{
+          {"blank line", 2}, {"no string field 'text'", 3}, {"no text", 1}, {"not JSON", 2}, {"not Unicode", 2}}));
+  EXPECT_NE(result.skipped["not JSON"].first.find("a.jsonl, line 6: "), std::string::npos);
+  std::string manifest = read_file(folder / "out/manifest.json");
+  EXPECT_NE(manifest.find("not Unicode"), std::string::npos);
+  auto written = tokens(folder / "out/train-00000.bin");
+  EXPECT_NE(std::find(written.begin(), written.end(), 0), written.end());
+
+  options.out = folder / "strict";
+  options.strict = true;
+  EXPECT_NE(message(options).find("line 4"), std::string::npos);
+}
+
+TEST(TokenizeJob, InvalidBytesInTextAreKeptOrRefused) {
+  TemporaryFolder folder;
+  TokenizeOptions options =
+      options_for({folder.write("a.txt", "ab\xff"), folder.write("b.txt", "cd")}, folder / "keep");
+  run(options);
+  EXPECT_EQ(tokens(folder / "keep/train-00000.bin"), (std::vector<uint16_t>{256, 'a', 'b', 255, 256, 'c', 'd'}));
+  options.out = folder / "refuse";
+  TokenizeResult result =
+      tokenize(options, *make_tokenizer("bytes", InvalidUtf8::refuse), [](const TokenizeProgress&) {});
+  EXPECT_EQ(result.skipped["refused by the tokenizer"].count, 1u);
+  EXPECT_EQ(tokens(folder / "refuse/train-00000.bin"), (std::vector<uint16_t>{256, 'c', 'd'}));
+}
+
+TEST(TokenizeJob, ValidationRules) {
+  TemporaryFolder folder;
+  std::string input = folder.write("a.jsonl", random_json_lines(5, 2000));
+  auto documents = [&](const std::string& rule) {
+    TokenizeOptions options = options_for({input}, folder / rule);
+    options.validation = rule;
+    run(options);
+    uint64_t train = 0, validation = 0;
+    Json manifest = Json::parse(read_file(folder / rule + "/manifest.json"));
+    for (const Json& shard : manifest["train"]) train += shard["documents"].get<uint64_t>();
+    for (const Json& shard : manifest["validation"]) validation += shard["documents"].get<uint64_t>();
+    return std::pair(train, validation);
+  };
+  EXPECT_EQ(documents("none"), (std::pair<uint64_t, uint64_t>(2000, 0)));
+  EXPECT_EQ(documents("every:200"), (std::pair<uint64_t, uint64_t>(1990, 10)));
+  EXPECT_EQ(documents("documents:7"), (std::pair<uint64_t, uint64_t>(1993, 7)));
+  auto [train, validation] = documents("hash:0.1");
+  EXPECT_EQ(train + validation, 2000u);
+  EXPECT_GT(validation, 140u);
+  EXPECT_LT(validation, 260u);
+  documents("tokens:1000");
+  EXPECT_EQ(header(folder / "tokens:1000/validation-00000.bin")[shard::word_tokens], 1000);
+  for (const char* wrong : {"evry:3", "every:0", "every:", "hash:2", "documents:x", "tokens"})
+    EXPECT_THROW(ValidationRule::parse(wrong), Error) << wrong;
+}
+
+TEST(TokenizeJob, SameBytesWithAnyNumberOfThreads) {
+  TemporaryFolder folder;
+  std::vector<std::string> inputs = {folder.write("a.json.gz", gzip(random_json_lines(1, 4000))),
+                                     folder.write("b.jsonl.zst", zstd(random_json_lines(2, 4000))),
+                                     folder.write("c.jsonl", random_json_lines(3, 5000) + "broken\n\n")};
+  std::map<std::string, std::string> expected;
+  for (int threads : {1, 2, 7}) {
+    TokenizeOptions options = options_for(inputs, folder / std::to_string(threads));
+    options.threads = threads;
+    options.shard_tokens = 300'000;
+    options.validation = "hash:0.02";
+    run(options);
+    auto found = contents(options.out);
+    EXPECT_GT(found.size(), 8u);
+    if (expected.empty()) expected = found;
+    EXPECT_EQ(found, expected) << threads << " threads";
+  }
+}
+
+TEST(TokenizeJob, ContinuesWhatADamagedInputStopped) {
+  TemporaryFolder folder;
+  std::string good = random_json_lines(1, 20000);
+  std::string input = folder.write("a.jsonl", good);
+  TokenizeOptions options = options_for({input}, folder / "whole");
+  options.shard_tokens = 1'000'000;
+  options.validation = "every:100";
+  run(options);
+
+  // The same work, stopped after every few batches by its own progress report.
+  options.out = folder / "stopped";
+  options.save_seconds = 0;
+  auto tokenizer = make_tokenizer("bytes");
+  int stops = 0;
+  for (bool done = false; !done;) {
+    int batches = 0;
+    try {
+      tokenize(options, *tokenizer, [&](const TokenizeProgress&) {
+        if (++batches == 3) fail("stopped");
+      });
+      done = true;
+    } catch (const Error& error) {
+      ASSERT_STREQ(error.what(), "stopped");
+      ASSERT_LT(++stops, 100);
+    }
+  }
+  EXPECT_GE(stops, 3);
+  EXPECT_EQ(contents(folder / "stopped"), contents(folder / "whole"));
+}
+
+TEST(TokenizeJob, InputsForValidationOnly) {
+  TemporaryFolder folder;
+  TokenizeOptions options = options_for({folder.write("a.jsonl", json_line("ab"))}, folder / "out");
+  options.validation_inputs = {folder.write("b.jsonl", json_line("c"))};
+  run(options);
+  EXPECT_EQ(tokens(folder / "out/train-00000.bin"), (std::vector<uint16_t>{256, 'a', 'b'}));
+  EXPECT_EQ(tokens(folder / "out/validation-00000.bin"), (std::vector<uint16_t>{256, 'c'}));
+}
+
+TEST(TokenizeJob, FinishedWorkIsChecked) {
+  TemporaryFolder folder;
+  TokenizeOptions options = options_for({folder.write("a.jsonl", json_line("abc"))}, folder / "out");
+  run(options);
+  EXPECT_TRUE(run(options).already_done);
+  std::string shard = read_file(folder / "out/train-00000.bin");
+  shard.back() ^= 1;
+  folder.write("out/train-00000.bin", shard);
+  EXPECT_NE(message(options).find("train-00000.bin: damaged"), std::string::npos);
+  shard.back() ^= 1;
+  folder.write("out/train-00000.bin", shard);
+  std::string index = read_file(folder / "out/train-00000.bin.documents");
+  folder.write("out/train-00000.bin.documents", index.substr(0, index.size() - 8));
+  EXPECT_NE(message(options).find("train-00000.bin.documents: byte 8"), std::string::npos);
+  fs::remove(folder / "out/train-00000.bin.documents");
+  EXPECT_NE(message(options).find("train-00000.bin.documents: missing"), std::string::npos);
+  folder.write("out/train-00000.bin.documents", index);
+  EXPECT_TRUE(run(options).already_done);
+  folder.write("out/train-00000.bin", shard.substr(0, shard.size() - 2));
+  EXPECT_NE(message(options).find("make a file of 1032 bytes, but it has 1030"), std::string::npos);
+}
+
+TEST(TokenizeJob, OtherWorkInTheFolderIsNotMixed) {
+  TemporaryFolder folder;
+  std::string input = folder.write("a.jsonl", json_line("abc"));
+  TokenizeOptions options = options_for({input}, folder / "out");
+  run(options);
+  EXPECT_TRUE(run(options).already_done);
+  options.shard_tokens = 7;
+  EXPECT_NE(message(options).find("made with 100000000 at settings/shard_tokens, now it is 7"), std::string::npos);
+  fs::remove(folder / "out/manifest.json");
+  EXPECT_NE(message(options).find("train-00000.bin: already there"), std::string::npos);
+  options.out = folder / "empty";
+  options.inputs = {folder.write("none.jsonl", "\n\n")};
+  EXPECT_NE(message(options).find("no document in the input; 2 skipped: blank line"), std::string::npos);
+  options.inputs = {input, input};
+  EXPECT_NE(message(options).find("given twice"), std::string::npos);
+  options.inputs = {folder.write("\xff.jsonl", json_line("a"))};
+  EXPECT_NE(message(options).find("the name of a file that is not valid UTF-8"), std::string::npos);
+}
+
+// A download that was not complete stops the run; what the user then does is told apart.
+TEST(TokenizeJob, SettingsOfAnInterruptedRunAreKept) {
+  TemporaryFolder folder;
+  const std::string packed = gzip(random_json_lines(1, 3000));
+  const std::string good = folder.write("a.jsonl", random_json_lines(2, 3000));
+  const std::string cut = folder.write("b.json.gz", packed.substr(0, packed.size() / 2));
+  TokenizeOptions options = options_for({good, cut}, folder / "out");
+  options.save_seconds = 0;
+  EXPECT_NE(message(options).find("b.json.gz: gzip at byte"), std::string::npos);
+  EXPECT_FALSE(fs::exists(folder / "out/manifest.json"));
+  folder.write("b.json.gz", packed);
+  const std::string changed = message(options);
+  EXPECT_NE(changed.find("settings/inputs/1/bytes, now it is " + std::to_string(packed.size())), std::string::npos)
+      << changed;
+  options.inputs = {good};
+  EXPECT_NE(message(options).find("made from 2 inputs, now there are 1"), std::string::npos);
+  options.inputs = {good, cut};
+  try {
+    tokenize(options, *make_tokenizer("bytes", InvalidUtf8::refuse), [](const TokenizeProgress&) {});
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("at settings/"), std::string::npos) << error.what();
+  }
+  for (const char* note : {"", "{", "[]", "{\"train\": 1}"}) {
+    folder.write("out/progress.json", note);
+    EXPECT_NE(message(options).find("progress.json: damaged"), std::string::npos) << note;
+  }
+  // Nothing written yet: any settings will do.
+  TokenizeOptions fresh = options_for({folder.write("c.json.gz", packed.substr(0, 20))}, folder / "fresh");
+  EXPECT_NE(message(fresh), "");
+  EXPECT_TRUE(fs::exists(folder / "fresh/progress.json"));
+  fresh.inputs = {good};
+  fresh.shard_tokens = 12345;
+  EXPECT_EQ(run(fresh).total.documents, 3000u);
+}
+
+TEST(TokenizeJob, ByteOrderMarksAndCarriageReturns) {
+  TemporaryFolder folder;
+  TokenizeOptions options = options_for(
+      {folder.write("a.jsonl", "\xef\xbb\xbf" + json_line("a")), folder.write("b.jsonl", "{\"text\":\"b\\r\\n\"}\r\n"),
+       folder.write("c.txt",
+                    "\xef\xbb\xbf"
+                    "c\r\n")},
+      folder / "out");
+  run(options);
+  EXPECT_EQ(tokens(folder / "out/train-00000.bin"),
+            (std::vector<uint16_t>{256, 'a', 256, 'b', '\r', '\n', 256, 0xef, 0xbb, 0xbf, 'c', '\r', '\n'}));
+}
+
+TEST(TokenizeJob, TinyShakespeareAsLlmCWritesIt) {
+  ROWAN_SHARED_OR_SKIP(vocabulary, "corpora/tokenizers/gpt2/gpt2.tiktoken");
+  TemporaryFolder folder;
+  TokenizeOptions options = options_for({shared_file("corpora/text/tinyshakespeare.txt")}, folder / "out");
+  options.split = TextSplit::blank;
+  options.validation = "tokens:32768";
+  run(options, "gpt2:" + vocabulary.string());
+  for (auto [ours, theirs] : {std::pair("out/train-00000.bin", "corpora/shards/tiny_shakespeare_train.bin"),
+                              std::pair("out/validation-00000.bin", "corpora/shards/tiny_shakespeare_val.bin")}) {
+    std::string bytes = read_file(folder / ours);
+    // The words that llm.c leaves at zero.
+    std::memset(bytes.data() + 4 * shard::word_mark, 0, shard::header_bytes - 4 * shard::word_mark);
+    EXPECT_EQ(bytes, read_file(shared_file(theirs))) << ours;
+  }
+}
+
+}  // namespace
+}  // namespace rowan

@@ -1,0 +1,335 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "data/batch_source.h"
+#include "data/permutation.h"
+#include "data/prefetch.h"
+#include "shared_files.h"
+#include "unit/data/token_files.h"
+
+namespace rowan {
+namespace {
+
+struct Rows {
+  Tokens inputs, targets;
+  bool operator==(const Rows&) const = default;
+};
+
+Rows take(const BatchSource& source, int64_t first, int64_t count) {
+  const size_t size = static_cast<size_t>(count * source.sequence_length());
+  Rows rows{Tokens(size, -7), Tokens(size, -7)};
+  source.fill(first, count, rows.inputs.data(), rows.targets.data());
+  return rows;
+}
+
+class Batches : public WithFolder {
+ protected:
+  // Shards of 40, 7, 0, 1 and 29 tokens which together count 0, 1, 2, ...
+  DataConfig uneven(Order order = Order::shuffled) {
+    int32_t first = 0;
+    int name = 0;
+    for (int count : {40, 7, 0, 1, 29}) {
+      write(fmt::format("t{}.bin", name++), llmc(counting(count, first)));
+      first += count;
+    }
+    return config({(folder_ / "t*.bin").string()}, order);
+  }
+  DataConfig config(const std::vector<std::string>& files, Order order = Order::shuffled) {
+    DataConfig config;
+    config.train = {{files, 1}};
+    config.order = order;
+    return config;
+  }
+};
+
+TEST(Permutation, IsABijectionThatMoves) {
+  for (uint64_t size : {1, 2, 3, 5, 16, 17, 1000, 65537}) {
+    std::vector<bool> seen(size);
+    uint64_t fixed = 0;
+    const Permutation permutation(42, 3, size);
+    for (uint64_t i = 0; i < size; ++i) {
+      const uint64_t to = permutation(i);
+      ASSERT_LT(to, size);
+      ASSERT_FALSE(seen[to]);
+      seen[to] = true;
+      fixed += to == i;
+    }
+    EXPECT_LT(fixed, 12u + (size < 1000 ? size : 0)) << "one is expected";
+  }
+}
+
+TEST(Permutation, EveryPlaceIsAboutEquallyLikely) {
+  const uint64_t size = 12, trials = 12000;
+  std::vector<std::vector<int>> count(size, std::vector<int>(size));
+  for (uint64_t epoch = 0; epoch < trials; ++epoch)
+    for (uint64_t i = 0; i < size; ++i) ++count[i][Permutation(9, epoch, size)(i)];
+  double chi2 = 0;
+  for (const auto& row : count)
+    for (int n : row) chi2 += (n - 1000.0) * (n - 1000.0) / 1000.0;
+  EXPECT_LT(chi2, 190);  // 121 degrees of freedom: mean 121, deviation 15.6
+}
+
+TEST(Permutation, DiffersByKeyAndEpochAndNeverChanges) {
+  std::vector<uint64_t> a, b, c;
+  for (uint64_t i = 0; i < 8; ++i) {
+    a.push_back(Permutation(42, 0, 1000)(i));
+    b.push_back(Permutation(42, 1, 1000)(i));
+    c.push_back(Permutation(43, 0, 1000)(i));
+  }
+  EXPECT_NE(a, b);
+  EXPECT_NE(a, c);
+  // Recorded: a change would break the resumption of every run.
+  EXPECT_EQ(a, (std::vector<uint64_t>{318, 896, 128, 858, 10, 503, 584, 709}));
+}
+
+TEST_F(Batches, SequentialRowsAreConsecutive) {
+  const int64_t T = 8;
+  BatchSource source(config({write("a.bin", llmc(counting(3 * T + 1)))}, Order::sequential), T, 1, 100);
+  EXPECT_EQ(source.samples_per_epoch(), 3);
+  const Rows rows = take(source, 0, 3);
+  EXPECT_EQ(rows.inputs, counting(24));
+  EXPECT_EQ(rows.targets, counting(24, 1));
+  EXPECT_EQ(take(source, 3, 2), take(source, 0, 2)) << "the second epoch";
+}
+
+TEST_F(Batches, EveryTokenIsATargetOnceAnEpoch) {
+  for (Order order : {Order::sequential, Order::shuffled})
+    for (int64_t T : {1, 2, 5, 8, 76, 100}) {
+      SCOPED_TRACE(T);
+      BatchSource source(uneven(order), T, 42, 77);
+      EXPECT_EQ(source.tokens(), 77);
+      EXPECT_EQ(source.samples_per_epoch(), (76 + T - 1) / T);
+      for (int64_t epoch = 0; epoch < 3; ++epoch) {
+        const Rows rows = take(source, epoch * source.samples_per_epoch(), source.samples_per_epoch());
+        std::multiset<int32_t> targets;
+        for (size_t i = 0; i < rows.targets.size(); ++i) {
+          if (rows.targets[i] == ignored_target) continue;
+          EXPECT_EQ(rows.targets[i], rows.inputs[i] + 1);
+          targets.insert(rows.targets[i]);
+        }
+        const Tokens wanted = counting(76, 1);
+        EXPECT_EQ(targets, std::multiset<int32_t>(wanted.begin(), wanted.end()));
+        EXPECT_EQ(source.count(epoch * source.samples_per_epoch(), source.samples_per_epoch()).targets, 76);
+      }
+    }
+}
+
+TEST_F(Batches, EpochsAndSeedsDifferRunsDoNot) {
+  const int64_t T = 2;
+  BatchSource a(uneven(), T, 42, 77), again(uneven(), T, 42, 77), other(uneven(), T, 43, 77);
+  const int64_t n = a.samples_per_epoch();
+  EXPECT_EQ(take(a, 0, 3 * n), take(again, 0, 3 * n));
+  EXPECT_NE(take(a, 0, n), take(a, n, n));
+  EXPECT_NE(take(a, 0, n), take(other, 0, n));
+}
+
+TEST_F(Batches, RanksMicroBatchesAndResumptionDoNotMatter) {
+  const int64_t T = 4, G = 12;
+  BatchSource source(uneven(), T, 5, 77);
+  for (int64_t step = 0; step < 8; ++step) {
+    const Rows whole = take(source, step * G, G);
+    for (int64_t ranks : {1, 2, 4})
+      for (int64_t micro : {1, 3}) {
+        // A run started anew at this step: the boundaries pass through shards, their ends and three epochs.
+        BatchSource resumed(uneven(), T, 5, 77);
+        Rows parts{Tokens(whole.inputs.size()), Tokens(whole.targets.size())};
+        for (int64_t rank = 0; rank < ranks; ++rank)
+          for (int64_t first = rank * (G / ranks); first < (rank + 1) * (G / ranks); first += micro)
+            resumed.fill(step * G + first, micro, &parts.inputs[static_cast<size_t>(first * T)],
+                         &parts.targets[static_cast<size_t>(first * T)]);
+        EXPECT_EQ(parts, whole);
+      }
+  }
+}
+
+TEST_F(Batches, RanksMicroBatchesAndResumptionDoNotMatterInAMixture) {
+  const int64_t T = 4, G = 12;
+  DataConfig mixture = uneven();
+  mixture.train.push_back({{write("b.bin", llmc(counting(50, 100)))}, 0.5});
+  const BatchSource source(mixture, T, 5, 200);
+  for (int64_t step = 0; step < 12; ++step) {  // four epochs of the larger corpus
+    const Rows whole = take(source, step * G, G);
+    BatchSource resumed(mixture, T, 5, 200);
+    Rows parts;
+    for (int64_t first = step * G; first < (step + 1) * G; first += 2) {
+      const Rows part = take(resumed, first, 2);
+      parts.inputs.insert(parts.inputs.end(), part.inputs.begin(), part.inputs.end());
+      parts.targets.insert(parts.targets.end(), part.targets.begin(), part.targets.end());
+    }
+    EXPECT_EQ(parts, whole);
+  }
+}
+
+TEST_F(Batches, MixtureKeepsWeightsAndRepeatsNothingEarly) {
+  DataConfig mixture;
+  mixture.train = {{{write("a.bin", llmc(counting(3001)))}, 3}, {{write("b.bin", llmc(counting(1001, 5000)))}, 1}};
+  const int64_t T = 10;
+  BatchSource source(mixture, T, 42, 10000);
+  EXPECT_EQ(source.samples_per_epoch(), 400);
+  std::map<int32_t, int> seen;
+  const int64_t drawn = 20000;
+  int64_t from_first = 0, begun = 0;
+  int most = 0;
+  for (int64_t s = 0; s < drawn; ++s) {
+    const int32_t id = take(source, s, 1).inputs[0];
+    if (id >= 5000) continue;
+    ++from_first;
+    // A row comes for the n-th time only after all 300 rows came n - 1 times.
+    const int times = ++seen[id];
+    if (times > most) {
+      EXPECT_EQ(begun, 300 * most);
+      most = times;
+    }
+    ++begun;
+  }
+  EXPECT_EQ(seen.size(), 300u);
+  EXPECT_EQ(from_first, drawn * 3 / 4);
+  int64_t early = 0;
+  for (int64_t s = 0; s < 400; ++s) early += take(source, s, 1).inputs[0] < 5000;
+  EXPECT_NEAR(static_cast<double>(early), 300, 40) << "mixed throughout, not one after the other";
+  mixture.train[1].weight = 1e-9;
+  EXPECT_ERROR(BatchSource(mixture, T, 42, 10000), "less than one row in 10000");
+}
+
+TEST_F(Batches, DocumentsAreCutEndedAndPadded) {
+  // End token 9 before each document; the second shard goes on with document 2 of the first.
+  write("d0.bin", llmc({9, 1, 2, 9, 9, 3, 4}));
+  write("d1.bin", llmc({5, 6, 7, 9, 8}));
+  DataConfig data = config({(folder_ / "d*.bin").string()}, Order::sequential);
+  data.reading = Reading::documents;
+  data.shards.end_id = 9;
+  const int32_t X = ignored_target;
+  const Rows wanted{{1, 2, 9, 0, 9, 0, 0, 0, 3, 4, 5, 9, 8, 9, 0, 0}, {2, 9, X, X, X, X, X, X, 4, 5, 9, X, 9, X, X, X}};
+  auto check = [&] {
+    BatchSource source(data, 4, 1, 10);
+    EXPECT_EQ(source.samples_per_epoch(), 4);
+    EXPECT_EQ(take(source, 0, 4), wanted);
+    EXPECT_EQ(source.count(0, 4).targets, 2 + 0 + 3 + 1);
+    EXPECT_EQ(source.count(0, 4).inputs, 3 + 1 + 4 + 2);
+  };
+  check();
+  // The same with indexes in place of the scan.
+  write("d0.bin.documents", rowan_index({0, 3, 4}, 7));
+  write("d1.bin.documents", rowan_index({3}, 5));
+  check();
+  // The same documents with the end token after each.
+  write("d0.bin", bare({1, 2, 9, 9, 3, 4, 5}, 2));
+  write("d1.bin", bare({6, 7, 9, 8, 9}, 2));
+  data.shards = {ShardFormat::nanogpt, 2, 9};
+  check();
+  data.shards.end_id = -1;
+  EXPECT_ERROR(BatchSource(data, 4, 1, 10), "data.end_id");
+}
+
+TEST_F(Batches, UserMistakesAreNamed) {
+  EXPECT_ERROR(BatchSource(config({write("a.bin", llmc({1, 2, 50, 3}))}), 2, 1, 50),
+               "a.bin: token 2: id 50 is outside the vocabulary of 50");
+  EXPECT_ERROR(BatchSource(config({write("w.bin", llmc({1, -5, 3}, 4))}), 2, 1, 50), "token 1: id 4294967291");
+  for (const Tokens& few : {Tokens{}, Tokens{1}})
+    EXPECT_ERROR(BatchSource(config({write("e.bin", llmc(few))}), 2, 1, 50), "an empty data set");
+  EXPECT_ERROR(BatchSource(config({(folder_ / "none*").string()}), 2, 1, 50), "no such file");
+  std::string bytes = llmc({1, 2, 3});
+  poke(bytes, 4 * shard::word_mark, shard::rowan_mark);
+  poke(bytes, 4 * shard::word_vocab, 51);
+  EXPECT_ERROR(BatchSource(config({write("v.bin", bytes)}), 2, 1, 50), "made with a vocabulary of 51");
+  // A header that names its vocabulary is believed until the token is read.
+  poke(bytes, 4 * shard::word_vocab, 3);
+  BatchSource lying(config({write("l.bin", bytes)}), 2, 1, 3);
+  EXPECT_ERROR(take(lying, 0, 1), "l.bin: token 2: id 3 is outside the vocabulary of 3");
+}
+
+TEST_F(Batches, FingerprintNamesTheShardThatChanged) {
+  const Json saved = Json::parse(BatchSource(uneven(), 4, 1, 77).fingerprint().dump());
+  auto now = [&](const DataConfig& data, int64_t T, uint64_t seed) {
+    return error_of([&] { check_fingerprint(saved, BatchSource(data, T, seed, 77).fingerprint()); });
+  };
+  EXPECT_EQ(now(uneven(), 4, 1), "");
+  EXPECT_NE(now(uneven(), 4, 2).find("seed was 1"), std::string::npos);
+  EXPECT_NE(now(uneven(), 5, 1).find("sequence_length was 4"), std::string::npos);
+  EXPECT_NE(now(uneven(Order::sequential), 4, 1).find("order was \"shuffled\""), std::string::npos);
+  DataConfig changed = uneven();
+  write("t1.bin", llmc(counting(7, 3)));
+  EXPECT_NE(now(changed, 4, 1).find("shard t1.bin: hash"), std::string::npos);
+  write("t1.bin", llmc(counting(8)));
+  EXPECT_NE(now(changed, 4, 1).find("shard t1.bin: bytes was 1038"), std::string::npos);
+  uneven();
+  write("t9.bin", llmc(counting(8)));
+  EXPECT_NE(now(changed, 4, 1).find("5 shards when the checkpoint was written, 6 now"), std::string::npos);
+}
+
+TEST_F(Batches, PrefetchChangesNothing) {
+  const int64_t T = 4, rows = 3;
+  BatchSource source(uneven(), T, 5, 77);
+  auto fill = [&](int64_t item, int32_t* inputs, int32_t* targets) { source.fill(item * rows, rows, inputs, targets); };
+  Prefetcher with(fill, 2, T * rows), without(fill, 2, T * rows, false);
+  for (int64_t item = 2; item < 50; ++item) {
+    const Rows wanted = take(source, item * rows, rows);
+    for (Prefetcher* prefetcher : {&with, &without}) {
+      const Prefetcher::Batch batch = prefetcher->next();
+      EXPECT_TRUE(std::equal(wanted.inputs.begin(), wanted.inputs.end(), batch.inputs));
+      EXPECT_TRUE(std::equal(wanted.targets.begin(), wanted.targets.end(), batch.targets));
+    }
+  }
+}
+
+TEST_F(Batches, PrefetchCarriesErrors) {
+  for (bool thread : {true, false}) {
+    Prefetcher prefetcher(
+        [](int64_t item, int32_t* inputs, int32_t*) {
+          if (item == 3) fail("item 3 is bad");
+          inputs[0] = static_cast<int32_t>(item);
+        },
+        1, 1, thread);
+    EXPECT_EQ(prefetcher.next().inputs[0], 1);
+    EXPECT_EQ(prefetcher.next().inputs[0], 2);
+    EXPECT_ERROR(prefetcher.next(), "item 3 is bad");
+    EXPECT_ERROR(prefetcher.next(), "item 3 is bad");
+  }
+}
+
+TEST_F(Batches, GoldenTrajectoryShard) {
+  ROWAN_SHARED_OR_SKIP(path, "golden/trajectories/adamw/tokens.bin");
+  const int64_t B = 4, T = 16, steps = 40;
+  BatchSource source(config({path.string()}, Order::sequential), T, 1, 96);
+  ASSERT_EQ(source.samples_per_epoch(), steps * B);
+  Shard shard(path);
+  Tokens expected(static_cast<size_t>(B * T + 1));
+  for (int64_t step = 0; step < steps; ++step) {
+    shard.copy_tokens(step * B * T, B * T + 1, expected.data());
+    const Rows rows = take(source, step * B, B);
+    EXPECT_TRUE(std::equal(rows.inputs.begin(), rows.inputs.end(), expected.begin()));
+    EXPECT_TRUE(std::equal(rows.targets.begin(), rows.targets.end(), expected.begin() + 1));
+  }
+}
+
+TEST_F(Batches, ConfigIsStrict) {
+  auto parse = [](const std::string& text) {
+    auto source = std::make_shared<const JsonSource>(JsonSource{"run.json", text});
+    const Json json = parse_json(*source);
+    return parse_data(JsonObject(source, json));
+  };
+  DataConfig data = parse(R"({"train": ["a", "b"], "validation": "v", "reading": "documents", "order": "sequential",
+                             "format": "nanogpt", "width": 2, "end_id": 7})");
+  EXPECT_EQ(data.train.at(0).files, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(data.validation, (std::vector<std::string>{"v"}));
+  EXPECT_EQ(data.reading, Reading::documents);
+  EXPECT_EQ(data.order, Order::sequential);
+  EXPECT_EQ(data.shards.format, ShardFormat::nanogpt);
+  EXPECT_EQ(data.shards.width, 2);
+  EXPECT_EQ(data.shards.end_id, 7);
+  data = parse(R"({"mixture": [{"glob": "a", "weight": 2}, {"glob": ["b", "c"], "weight": 0.5}]})");
+  EXPECT_EQ(data.train.size(), 2u);
+  EXPECT_EQ(data.train[1].weight, 0.5);
+  EXPECT_ERROR(parse(R"({"trian": "a"})"), "did you mean 'train'");
+  EXPECT_ERROR(parse(R"({"train": []})"), "train: found an empty list");
+  EXPECT_ERROR(parse(R"({"train": "a", "order": "suffled"})"), "did you mean 'shuffled'");
+  EXPECT_ERROR(parse(R"({"train": "a", "mixture": []})"), "give one of them");
+  EXPECT_ERROR(parse(R"({"train": "a", "width": 3})"), "found 3, allowed: 2 and 4");
+  EXPECT_ERROR(parse(R"({"train": "a", "format": "nanogpt"})"), "give width too");
+  EXPECT_ERROR(parse(R"({"mixture": [{"glob": "a", "weight": 0}]})"), "mixture.0.weight: must be greater than 0");
+  EXPECT_ERROR(parse(R"({"mixture": [{"glob": "a", "weight": 1, "wait": 2}]})"), "unknown key 'wait'");
+}
+
+}  // namespace
+}  // namespace rowan

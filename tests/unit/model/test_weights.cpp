@@ -1,0 +1,230 @@
+// Weights from files: what `rowan export` wrote reads back bit for bit, published files read in all their layouts, and
+// what does not fit is named.
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "base/error.h"
+#include "model/weights.h"
+#include "run/export.h"
+#include "small_run.h"
+#include "temporary_folder.h"
+#include "train/initial_weights.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+using Tensors = std::map<std::string, std::pair<std::vector<int64_t>, std::vector<float>>>;
+
+Tensors tensors_in(const fs::path& file) {
+  Tensors result;
+  const SafeTensors stored(file);
+  for (const StoredTensor& tensor : stored.tensors()) result[tensor.name] = {tensor.shape, read_floats(tensor)};
+  return result;
+}
+
+void write(const fs::path& file, const Tensors& tensors) {
+  std::vector<TensorInfo> declared;
+  for (const auto& [name, tensor] : tensors) declared.push_back({name, "F32", tensor.first});
+  SafeTensorsWriter writer(file, declared);
+  for (const auto& [name, tensor] : tensors) writer.write(name, tensor.second.data());
+  writer.commit();
+}
+
+Json with(Json model, const Json& more) {
+  model.update(more);
+  return model;
+}
+
+template <typename Action>
+std::string error_of(Action action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+class Weights : public ::testing::Test {
+ protected:
+  // A run of `model` with random weights, and its export in hf/.
+  void make(const Json& model) {
+    config_ = model_from(model);
+    write_small_run(run(), model);
+    export_model(config_, TensorFiles(checkpoint(), "model"), DType::f32, nullptr, hf());
+  }
+  fs::path run() const { return dir_ / "run"; }
+  fs::path checkpoint() const { return run() / "checkpoints/step_00000001"; }
+  fs::path hf() const { return dir_ / "hf"; }
+  fs::path file() const { return hf() / "model.safetensors"; }
+
+  // `files` hold exactly the weights of the run.
+  void expect_those_of_the_run(const TensorFiles& files) {
+    const ModelWeights weights(config_, files);
+    const Tensors want = tensors_in(checkpoint() / "model.safetensors");
+    const ParameterTable table = parameter_table(config_);
+    ASSERT_EQ(table.parameters().size(), want.size());
+    for (const Parameter& parameter : table.parameters()) {
+      const std::vector<float> got = weights.read(parameter), &values = want.at(parameter.name).second;
+      ASSERT_EQ(got.size(), values.size()) << parameter.name;
+      EXPECT_EQ(std::memcmp(got.data(), values.data(), got.size() * sizeof(float)), 0) << parameter.name;
+    }
+  }
+  // What reading the tensors of hf/ says when they are changed so.
+  std::string error_with(const std::function<void(Tensors&)>& change) {
+    Tensors tensors = tensors_in(file());
+    change(tensors);
+    write(dir_ / "changed.safetensors", tensors);
+    const std::string error = error_of([&] { ModelWeights(config_, TensorFiles(dir_ / "changed.safetensors")); });
+    EXPECT_EQ(error.find('\n'), std::string::npos) << error;
+    const std::string name = (dir_ / "changed.safetensors") + ": ";
+    EXPECT_EQ(error.substr(0, name.size()), name) << error;
+    return error.substr(std::min(error.size(), name.size()));
+  }
+  std::string found(const fs::path& init) {
+    return find_initial_weights(init.string(), config_, [](const std::string& text) { ADD_FAILURE() << text; });
+  }
+
+  TemporaryFolder dir_;
+  ModelConfig config_;
+};
+
+TEST_F(Weights, ExportReadsBackBitForBit) {
+  for (const Json& model :
+       {small_gpt2(), with(small_gpt2(), {{"split_qkv", false}}), with(small_gpt2(), {{"bias", true}}),
+        with(small_gpt2(), {{"bias", true}, {"split_qkv", false}, {"tie_word_embeddings", false}}), small_llama(),
+        with(small_llama(), {{"tie_word_embeddings", true}, {"num_key_value_heads", 4}})}) {
+    SCOPED_TRACE(model.dump());
+    make(model);
+    expect_those_of_the_run(TensorFiles(hf(), "model"));
+    expect_those_of_the_run(TensorFiles(checkpoint(), "model"));
+  }
+}
+
+TEST_F(Weights, PublishedNamesAndBuffersAreRead) {
+  for (const Json& model :
+       {with(small_gpt2(), {{"bias", true}}), with(small_llama(), {{"tie_word_embeddings", true}})}) {
+    SCOPED_TRACE(model.dump());
+    make(model);
+    const std::string prefix = config_.family == Family::gpt2 ? "transformer." : "model.";
+    Tensors published;
+    for (const auto& [name, tensor] : tensors_in(file())) published[name.substr(prefix.size())] = tensor;
+    for (const std::string layer : {"0", "1"}) {
+      if (config_.family == Family::gpt2) {
+        published["h." + layer + ".attn.bias"] = {{1, 1, 2, 2}, {1, 0, 1, 1}};
+        published["h." + layer + ".attn.masked_bias"] = {{}, {-1e4f}};
+      } else {
+        published["layers." + layer + ".self_attn.rotary_emb.inv_freq"] = {{2}, {1, 0.01f}};
+      }
+    }
+    write(dir_ / "published.safetensors", published);
+    expect_those_of_the_run(TensorFiles(dir_ / "published.safetensors"));
+    // Some published files have the head beside the embedding it is tied to.
+    published["lm_head.weight"] = published[config_.family == Family::gpt2 ? "wte.weight" : "embed_tokens.weight"];
+    write(dir_ / "published.safetensors", published);
+    expect_those_of_the_run(TensorFiles(dir_ / "published.safetensors"));
+  }
+}
+
+TEST_F(Weights, NoBiasesAreBiasesOfZero) {
+  make(small_gpt2());
+  const TensorFiles files(checkpoint(), "model");
+  const ModelConfig biased = model_from(with(small_gpt2(), {{"bias", true}, {"split_qkv", false}}));
+  const ModelWeights weights(biased, files);
+  const ParameterTable table = parameter_table(biased);
+  EXPECT_EQ(weights.read(table.find("transformer.h.1.attn.c_attn.bias")), std::vector<float>(48));
+  const Parameter& joined = table.find("transformer.h.1.attn.c_attn.weight");
+  const std::vector<float> k = read_floats(files.find("transformer.h.1.attn.k_attn.weight")),
+                           all = weights.read(joined);
+  EXPECT_TRUE(std::equal(k.begin(), k.end(), all.begin() + 256));
+}
+
+TEST_F(Weights, WhatDoesNotFitIsNamed) {
+  make(with(small_gpt2(), {{"split_qkv", false}}));
+  EXPECT_EQ(error_with([](Tensors& t) { t.erase("transformer.h.1.ln_2.weight"); }),
+            "no tensor 'transformer.h.1.ln_2.weight', which this model has as [16]: weights of another model");
+  EXPECT_EQ(
+      error_with([](Tensors& t) {
+        t["transformer.h.1.mlp.c_fc.weight"].first = {64, 16};
+      }),
+      "tensor 'transformer.h.1.mlp.c_fc.weight' is F32[64, 16], this model has [16, 64]: weights of another model");
+  EXPECT_EQ(error_with([](Tensors& t) {
+              t["h.2.ln_1.weight"] = {{2}, {1, 1}};
+            }),
+            "tensor 'h.2.ln_1.weight', F32[2], is not part of this model: weights of another model");
+  EXPECT_EQ(error_with([](Tensors& t) { t["wpe.weight"] = t["transformer.wpe.weight"]; }),
+            "holds both 'transformer.wpe.weight' and 'wpe.weight'");
+  EXPECT_EQ(error_with([](Tensors& t) { t["transformer.h.0.ln_1.bias"].second[3] = 1e-30f; }),
+            "tensor 'transformer.h.0.ln_1.bias' is not zeros, and this model has no biases");
+  EXPECT_EQ(error_with([](Tensors& t) { (t["lm_head.weight"] = t["transformer.wte.weight"]).second[7] += 1; }),
+            "tensor 'lm_head.weight' is not 'transformer.wte.weight', and this model ties them");
+  config_.tied = false;
+  EXPECT_EQ(error_with([](Tensors&) {}),
+            "no tensor 'lm_head.weight', which this model has as [300, 16]: weights of another model");
+
+  write_safetensors_index(dir_ / "", "none", {}, 0);
+  EXPECT_NE(error_of([&] { ModelWeights(config_, TensorFiles(dir_ / "", "none")); }).find("index.json: no tensor"),
+            std::string::npos);
+  SafeTensorsWriter writer(dir_ / "ints.safetensors", {{"model.embed_tokens.weight", "I32", {257, 16}}});
+  writer.write("model.embed_tokens.weight", std::vector<int32_t>(257 * 16).data());
+  writer.commit();
+  const ModelConfig llama = model_from(small_llama());
+  EXPECT_NE(
+      error_of([&] { ModelWeights(llama, TensorFiles(dir_ / "ints.safetensors")); }).find("ints.safetensors: no "),
+      std::string::npos);
+}
+
+TEST_F(Weights, InitIsAFileAFolderOrARun) {
+  make(small_llama());
+  EXPECT_EQ(found(file()), file());
+  EXPECT_EQ(found(hf()), file());
+  EXPECT_EQ(found(checkpoint()), checkpoint() / "model.safetensors");
+  EXPECT_EQ(found(run()), checkpoint() / "model.safetensors");
+  fs::create_directories(dir_ / "several");
+  write_safetensors_index(dir_ / "several", "model", {{"a", "model-00001-of-00001.safetensors"}}, 4);
+  EXPECT_EQ(found(dir_ / "several"), dir_ / "several/model.safetensors.index.json");
+  write(dir_ / "several/model-00001-of-00001.safetensors", {{"a", {{1}, {7}}}});
+  EXPECT_EQ(read_floats(TensorFiles(fs::path(found(dir_ / "several"))).find("a")), std::vector<float>{7});
+
+  auto error = [&](const fs::path& init) { return error_of([&] { found(init); }); };
+  EXPECT_EQ(error(dir_ / "none"), "init: " + (dir_ / "none") + ": no such file or folder");
+  EXPECT_NE(error(dir_.write("gpt2_124M.bin", "")).find("gpt2_124M.bin: expected a .safetensors"), std::string::npos);
+  fs::create_directories(dir_ / "empty/checkpoints");
+  EXPECT_NE(error(dir_ / "empty").find("empty: no checkpoint yet"), std::string::npos);
+  EXPECT_NE(error(dir_ / "empty/checkpoints").find("neither model.safetensors nor"), std::string::npos);
+  std::string bytes = read_file(checkpoint() / "model.safetensors");
+  bytes.back() ^= 1;
+  write_file_atomically(checkpoint() / "model.safetensors", bytes);
+  EXPECT_NE(error(checkpoint()).find("damaged: wrong checksum"), std::string::npos);
+}
+
+// Weights of equal shapes may be meant for another function.
+TEST_F(Weights, AnotherFunctionOfTheSameShapesIsRefused) {
+  make(small_llama());
+  auto differs = [&](const Json& more, const std::string& part) {
+    config_ = model_from(with(small_llama(), more));
+    for (const fs::path& init : {hf(), run(), checkpoint()}) {
+      const std::string error = error_of([&] { found(init); });
+      EXPECT_NE(error.find("config.json: " + part + " in this run's model; to take"), std::string::npos) << error;
+    }
+    EXPECT_EQ(found(file()), file());
+  };
+  differs({{"rope_theta", 500000}}, "rope_theta is 10000 there, 500000");
+  differs({{"num_attention_heads", 8}, {"num_key_value_heads", 4}}, "the number of heads is 4 there, 8");
+  differs({{"rms_norm_eps", 1e-5}}, "the norm's epsilon is 1e-06 there, 1e-05");
+  config_ = model_from(small_gpt2());
+  EXPECT_NE(error_of([&] { found(hf()); }).find("model_type is \"llama\" there, \"gpt2\" in"), std::string::npos);
+  config_ = model_from(with(small_llama(), {{"rms_norm_eps", 1e-6}, {"rope_parameters", {{"rope_theta", 1e4}}}}));
+  EXPECT_EQ(found(hf()), file());  // said in other words
+  Json scaled = Json::parse(read_file(hf() / "config.json"));
+  scaled["rope_scaling"] = {{"factor", 2.0}};
+  scaled["transformers.js_config"] = 3;  // none of our business
+  write_file_atomically(hf() / "config.json", scaled.dump());
+  EXPECT_NE(error_of([&] { found(hf()); }).find("config.json:1: rope_scaling: only null"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace rowan

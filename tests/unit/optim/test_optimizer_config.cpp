@@ -1,0 +1,228 @@
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "optim/schedule.h"
+#include "unit/optim/optimizer_bench.h"
+
+namespace rowan::test {
+namespace {
+
+std::string refusal(const std::string& text) {
+  try {
+    optimizer_config(text);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "nothing was refused";
+}
+
+void expect_refused(const std::string& text, const std::string& part) {
+  const std::string message = refusal(text);
+  EXPECT_NE(message.find(part), std::string::npos) << text << "\n" << message;
+  EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+}
+
+TEST(OptimizerConfig, MistakesAreNamed) {
+  expect_refused(R"({"lr": 1})", "name: is missing");
+  expect_refused(R"({"name": "muoneqr"})", "did you mean 'muoneq-r'");
+  expect_refused(R"({"name": "muon", "directon": "polar"})", "did you mean 'direction'");
+  expect_refused(R"({"name": "muon", "direction": "newton_shulz"})", "did you mean 'newton_schulz'");
+  expect_refused(R"({"name": "muon", "lr": "fast"})", "lr: found a string");
+  expect_refused(R"({"name": "muon", "lr": -1})", "at least 0");
+  expect_refused(R"({"name": "muon", "lr": NaN})", "not valid JSON");
+  expect_refused(R"({"name": "muon", "lr": 1e999})", "1e999");
+  expect_refused(R"({"name": "muon", "ns_steps": 0})", "at least 1");
+  expect_refused(R"({"name": "namo-d", "clamp": 0})", "must be positive");
+  expect_refused(R"({"name": "namo-d", "clamp": 1.5})", "at most 1");
+  expect_refused(R"({"name": "adamw", "betas": [0.9, 1]})", "must be in [0, 1)");
+  expect_refused(R"({"name": "adamw", "betas": [0.9]})", "expected two");
+  expect_refused(R"({"name": "mano", "variant": "paper"})", "has no variant 'paper'");
+  expect_refused(R"({"name": "rmnp", "eps": -1e-8})", "eps: found -1e-08, must be positive");
+  expect_refused(R"({"name": "muon", "ns_eps": 0})", "ns_eps: found 0, must be positive");
+  expect_refused(R"({"name": "namo", "adapt_eps": -1})", "must be positive");
+  expect_refused(R"({"name": "adamw", "eps": 0})", "must be positive");
+  expect_refused(R"({"name": "muoneq-r", "equilibrate_eps": -1})", "at least 0");
+  expect_refused(R"({"name": "muon", "momentum": 1})", "momentum: found 1, at most 0.9999999 is allowed");
+  expect_refused(R"({"name": "nora", "beta": 1.5})", "beta: found 1.5, at most");
+  expect_refused(R"({"name": "namo", "beta2": 1})", "beta2: found 1, at most");
+  expect_refused(R"({"name": "muoneq-rc", "phase": 0})", "at least 1");
+  expect_refused(R"({"name": "muon", "ns_steps": 101})", "at most 100");
+  expect_refused(R"({"name": "muon", "ns_coefficients": "keler"})", "did you mean 'keller'");
+  expect_refused(R"({"name": "muon", "ns_coefficients": []})", "the list is empty");
+  expect_refused(R"({"name": "muon", "ns_coefficients": [1, 2, 3]})", "found 1, expected a list of [a, b, c]");
+  expect_refused(R"({"name": "muon", "ns_coefficients": [[1, 2]]})", "found [1,2], expected a list of [a, b, c]");
+  expect_refused(R"({"name": "muon", "ns_coefficients": 5})", "expected a list of [a, b, c]");
+  expect_refused(R"({"name": "muon", "adamw": {"betas": [0.9, 0.95], "momentum": 1}})", "unknown key 'momentum'");
+  expect_refused(R"({"name": "muon", "groups": [{"roles": ["head"], "lr": "high"}]})", "groups.0.lr: found a string");
+  expect_refused(R"({"name": "adamw", "ns_steps": 5})", "unknown key 'ns_steps'");
+}
+
+TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
+  expect_refused(R"({"name": "rmnp", "ns_steps": 5})", "only direction newton_schulz has steps");
+  expect_refused(R"({"name": "namo", "clamp": 0.5})", "only adapt column has a clamp");
+  expect_refused(R"({"name": "muoneq-r", "phase": 10})", "only equilibrate row_column");
+  expect_refused(R"({"name": "muon", "decay": "adaptive"})", "adapt is neither");
+  expect_refused(R"({"name": "muon", "shape_scale": "axis"})", "normalizes none");
+  expect_refused(R"({"name": "rmnp", "project": "alternate"})", "fixed axis");
+  expect_refused(R"({"name": "recipe", "form": "lion"})", "direction sign");
+  expect_refused(R"({"name": "muon", "betas": [0.9, 0.95]})", "put it into \"adamw\"");
+  expect_refused(R"({"name": "muon", "eps": 1e-8})", "the others are ns_eps");
+  expect_refused(R"({"name": "rmnp", "ns_eps": 1e-8})", "orthogonalizes nothing");
+  expect_refused(R"({"name": "muon", "adapt_eps": 1e-8})", "no second moment");
+  expect_refused(R"({"name": "muon", "scale": 0.2})", "multiplies shape_scale moonlight");
+  expect_refused(R"({"name": "muon", "equilibrate_clip": 2})", "no sums of squares");
+  expect_refused(R"({"name": "normuon", "step_cap": 1})", "neither matrix nor column");
+  expect_refused(R"({"name": "namo", "shape_scale": "rms"})", "one norm");
+}
+
+// What the printed rules change, as the papers' notes have it.
+TEST(OptimizerConfig, VariantsOfThePapers) {
+  const std::vector<std::pair<std::string, std::string>> expected = {
+      {"rmnp", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.0, "form": "ema"})"},
+      {"nora", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.0, "beta": 0.95})"},
+      {"namo", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.01, "decay": "adaptive"})"},
+      {"namo-d", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.01, "clamp": 0.1})"},
+      {"muoneq-r", R"({"form": "ema", "nesterov": false, "equilibrate": "row", "shape_scale": "moonlight"})"},
+      {"muoneq-rc", R"({"form": "ema", "nesterov": false, "equilibrate": "row_column"})"},
+      {"normuon", R"({"nesterov": false, "shape_scale": "rms", "scale": 0.2})"}};
+  for (const auto& [name, switches] : expected) {
+    const Json resolved = to_json(optimizer_config(R"({"name": ")" + name + R"(", "variant": "paper"})"));
+    const Json want = Json::parse(switches);
+    for (const auto& [key, value] : want.items()) EXPECT_EQ(resolved[key], value) << name << " " << key;
+    EXPECT_FALSE(resolved.contains("step_cap")) << name;
+  }
+}
+
+TEST(OptimizerConfig, EveryRecipeResolvesToWhatItParsesTo) {
+  std::vector<std::string> texts = {
+      R"({"name": "recipe", "equilibrate": "row", "direction": "newton_schulz", "adapt": "column", "clamp": 0.3})",
+      R"({"name": "muoneq-rc", "phase": 100, "equilibrate_clip": 4, "ns_coefficients": [[1, 2, 3], [4, 5, 6]]})",
+      R"({"name": "rmnp", "routing": "two_dimensional", "adamw": {"lr": 0.5, "vector_weight_decay": 0},
+          "groups": [{"names": ["*.q_proj.*"], "roles": ["matrix"], "name": "muon", "lr": 1},
+                     {"roles": ["head"], "name": "adamw", "lr": 2}], "rounding": "stochastic", "telemetry_every": 5})"};
+  for (const RecipeInfo& info : recipes()) {
+    texts.push_back(R"({"name": ")" + std::string(info.name) + R"("})");
+    if (info.paper) texts.push_back(R"({"name": ")" + std::string(info.name) + R"(", "variant": "paper"})");
+  }
+  for (const std::string& text : texts) {
+    const Json resolved = to_json(optimizer_config(text));
+    EXPECT_EQ(to_json(optimizer_config(resolved.dump())), resolved) << text;
+  }
+}
+
+ParameterTable table() {
+  ParameterTable table;
+  table.add({"model.embed_tokens.weight", Role::embedding, {32, 8}});
+  table.add({"model.layers.0.self_attn.q_proj.weight", Role::matrix, {8, 8}});
+  table.add({"model.layers.0.mlp.down_proj.weight", Role::matrix, {8, 24}});
+  table.add({"model.norm.weight", Role::norm, {8}});
+  table.add({"lm_head.weight", Role::head, {32, 8}});
+  return table;
+}
+
+std::vector<std::string> split(const std::string& config) {
+  std::vector<std::string> result;
+  const OptimizerConfig parsed = optimizer_config(config);
+  const ParameterTable parameters = table();
+  for (const Parameter& p : parameters.parameters()) {
+    const Recipe& r = parsed.groups[group_of(parsed, p)].recipe;
+    result.push_back(fmt::format("{} {} {}", r.name, r.lr, r.weight_decay));
+  }
+  return result;
+}
+
+using Split = std::vector<std::string>;
+
+TEST(OptimizerConfig, RoutingsOfThePapers) {
+  EXPECT_EQ(split(R"({"name": "muoneq-r", "lr": 2, "weight_decay": 0.1})"),
+            (Split{"adamw 2 0.1", "muoneq-r 2 0.1", "muoneq-r 2 0.1", "adamw 2 0.1", "adamw 2 0.1"}));
+  EXPECT_EQ(split(R"({"name": "namo", "lr": 2})"),
+            (Split{"adamw 2 0", "namo 2 0.1", "namo 2 0.1", "adamw 2 0", "adamw 2 0"}));
+  EXPECT_EQ(split(R"({"name": "rmnp", "lr": 2, "routing": "two_dimensional", "adamw": {"lr": 3}})"),
+            (Split{"rmnp 2 0.1", "rmnp 2 0.1", "rmnp 2 0.1", "adamw 3 0.1", "rmnp 2 0.1"}));
+  EXPECT_EQ(split(R"({"name": "adamw", "lr": 2, "weight_decay": 0.1})"),
+            (Split{"adamw 2 0.1", "adamw 2 0.1", "adamw 2 0.1", "adamw 2 0", "adamw 2 0.1"}));
+  EXPECT_EQ(split(R"({"name": "muon", "lr": 2, "adamw": {"lr": 3, "weight_decay": 0.1, "vector_weight_decay": 0}})"),
+            (Split{"adamw 3 0.1", "muon 2 0", "muon 2 0", "adamw 3 0", "adamw 3 0.1"}));
+  EXPECT_EQ(split(R"({"name": "muon", "lr": 2, "groups": [{"names": ["*.q_proj.*"], "name": "nora", "lr": 5},
+                                                          {"roles": ["head"], "lr": 7}]})"),
+            (Split{"adamw 0.0003 0", "nora 5 0", "muon 2 0", "adamw 0.0003 0", "muon 7 0"}));
+  expect_refused(R"({"name": "muon", "groups": [{"name": "nora"}]})", "groups.0.names: a group needs");
+  expect_refused(R"({"name": "muon", "groups": [{"roles": ["heads"]}]})", "did you mean 'head'");
+}
+
+std::string routing_refusal(const std::string& text) {
+  auto source = std::make_shared<JsonSource>(JsonSource{"test.json", text});
+  Json json = parse_json(*source);
+  try {
+    check_routing(JsonObject(source, json), optimizer_config(text), table());
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(OptimizerConfig, AGroupThatTakesNothingIsRefused) {
+  EXPECT_EQ(routing_refusal(R"({"name": "muon", "groups": [{"names": ["*.q_proj.*", "*.x"], "lr": 1}]})"), "");
+  EXPECT_EQ(routing_refusal(R"({"name": "muon", "groups": [{"names": "*.q_porj.*"}]})"),
+            "test.json:1: groups.0.names: no parameter of the model is left for *.q_porj.*; did you mean 'q_proj'?");
+  EXPECT_NE(routing_refusal(R"({"name": "muon", "groups": [{"roles": ["bias"], "name": "adamw"}]})").find("roles"),
+            std::string::npos);
+  EXPECT_NE(
+      routing_refusal(R"({"name": "muon", "groups": [{"names": "*proj*"}, {"names": "*q_proj*"}]})").find("groups.1"),
+      std::string::npos);
+  EXPECT_NE(routing_refusal(R"({"name": "muon", "groups": [{"names": "model.norm.*"}]})").find("it is no matrix"),
+            std::string::npos);
+}
+
+TEST(OptimizerConfig, AMatrixRecipeOnAVectorIsRefused) {
+  const OptimizerConfig config =
+      optimizer_config(R"({"name": "muon", "groups": [{"roles": ["norm"], "name": "muon"}]})");
+  const ParameterTable parameters = table();
+  EXPECT_THROW(group_of(config, parameters.find("model.norm.weight")), Error);
+  EXPECT_THROW(describe_groups(config, parameters), Error);
+}
+
+TEST(OptimizerConfig, AtomsAndTheSplitInWords) {
+  const ParameterTable parameters = table();
+  const Parameter& q = parameters.parameters()[1];
+  EXPECT_EQ(atom_of(optimizer_config(R"({"name": "adamw"})"), q), Atom::element);
+  EXPECT_EQ(atom_of(optimizer_config(R"({"name": "lion"})"), q), Atom::element);
+  EXPECT_EQ(atom_of(optimizer_config(R"({"name": "nora"})"), q), Atom::row);
+  EXPECT_EQ(atom_of(optimizer_config(R"({"name": "rmnp", "adapt": "matrix"})"), q), Atom::matrix);
+  EXPECT_EQ(atom_of(optimizer_config(R"({"name": "mano"})"), q), Atom::matrix);
+  EXPECT_EQ(atom_of(optimizer_config(R"({"name": "mano"})"), parameters.parameters()[3]), Atom::element);
+  const std::string text = describe_groups(optimizer_config(R"({"name": "nora"})"), parameters);
+  EXPECT_NE(text.find("matrices [matrix]: 2 tensors, 256 elements, lr 0.005"), std::string::npos) << text;
+}
+
+Schedule schedule(const std::string& text, int64_t steps) {
+  auto source = std::make_shared<JsonSource>(JsonSource{"test.json", text});
+  Json json = parse_json(*source);
+  return parse_schedule(JsonObject(source, json), steps);
+}
+
+TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
+  Schedule s = schedule(R"({"name": "cosine", "warmup_steps": 10, "min_lr_ratio": 0.1})", 110);
+  EXPECT_EQ(s.multiplier(0), 0);
+  EXPECT_DOUBLE_EQ(s.multiplier(5), 0.5);
+  EXPECT_EQ(s.multiplier(10), 1);
+  EXPECT_DOUBLE_EQ(s.multiplier(60), 0.55);
+  EXPECT_NEAR(s.multiplier(110), 0.1, 1e-15);
+  s = schedule(R"({"name": "linear", "min_lr_ratio": 0})", 100);
+  EXPECT_EQ(s.multiplier(0), 1);
+  EXPECT_DOUBLE_EQ(s.multiplier(75), 0.25);
+  s = schedule(R"({"name": "constant", "warmup_steps": 4})", 100);
+  EXPECT_EQ(s.multiplier(2), 0.5);
+  EXPECT_EQ(s.multiplier(99), 1);
+  s = schedule(R"({"name": "wsd", "warmup_steps": 10, "decay_steps": 20})", 100);
+  EXPECT_EQ(s.multiplier(80), 1);
+  EXPECT_DOUBLE_EQ(s.multiplier(90), 0.5);
+  EXPECT_EQ(s.multiplier(100), 0);
+  EXPECT_THROW(schedule(R"({"name": "cosin"})", 10), Error);
+  EXPECT_THROW(schedule(R"({"name": "wsd", "warmup_steps": 9, "decay_steps": 2})", 10), Error);
+  EXPECT_THROW(schedule(R"({"warmup_steps": 11})", 10), Error);
+}
+
+}  // namespace
+}  // namespace rowan::test

@@ -1,0 +1,159 @@
+// The optimizers' telemetry against the definitions of its figures.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+#include "unit/optim/optimizer_bench.h"
+
+namespace rowan::test {
+namespace {
+
+TEST(Telemetry, FiguresOfKnownMatrices) {
+  // diag(4, 2, 1) beside a zero column.
+  const Floats diagonal = {4, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0};
+  const Spectrum s = spectrum(diagonal, 3, 4);
+  EXPECT_NEAR(s.stable_rank, 21.0 / 16, 1e-9);
+  EXPECT_NEAR(s.condition, 4, 1e-9);
+  EXPECT_TRUE(std::isinf(spectrum({1, 2, 2, 4}, 2, 2).condition));
+  // Gram matrix [[5, 4], [4, 5]] of the rows, and of the columns.
+  const Dominance d = diagonal_dominance({1, 2, 2, 1}, 2, 2);
+  EXPECT_NEAR(d.min, 1.25, 1e-9);
+  EXPECT_NEAR(d.mean, 1.25, 1e-9);
+  EXPECT_NEAR(d.max, 1.25, 1e-9);
+}
+
+TEST(Telemetry, FiguresEqualTheirDefinitions) {
+  for (auto [rows, cols] : {std::pair<int64_t, int64_t>{5, 8}, {8, 5}}) {
+    const double c = 0.9, beta2 = 0.9, mu = 0.95;
+    Trained x = one_matrix(
+        recipe("namo-d", R"("equilibrate": "row", "clamp": 0.9, "beta2": 0.9, "telemetry_every": 1)"), rows, cols);
+    x.start();
+    const Floats before = x.values(), g = normal_floats(rows * cols, 21);
+    x.step(0, g);
+    const Floats after = x.values();
+    std::map<std::string, double> got;
+    for (const Metric& metric : x.optimizer->telemetry()) got[metric.name] = metric.value;
+
+    Floats u(g), balanced(g);  // the buffer with its look-ahead is a multiple of the first gradient
+    for (float& value : u) value *= static_cast<float>(1 - mu * mu);
+    for (int64_t i = 0; i < rows; ++i) {
+      const double size = std::sqrt(dot(u.data() + i * cols, u.data() + i * cols, cols));
+      for (int64_t j = 0; j < cols; ++j) balanced[i * cols + j] = static_cast<float>(u[i * cols + j] / size);
+    }
+    auto expect_spectrum = [&](const Floats& m, const std::string& suffix) {
+      std::vector<double> s = singular_values(m, rows, cols);
+      std::sort(s.begin(), s.end());
+      double squares = 0;
+      for (double value : s) squares += value * value;
+      EXPECT_NEAR(got.at("mean/stable_rank" + suffix), squares / (s.back() * s.back()), 1e-5);
+      EXPECT_NEAR(got.at("mean/condition" + suffix) / (s.back() / s.front()), 1, 1e-4);
+    };
+    expect_spectrum(u, "");
+    expect_spectrum(balanced, "_balanced");
+
+    // Rows of the shorter side.
+    const int64_t side = std::min(rows, cols), length = std::max(rows, cols);
+    auto at = [&](int64_t i, int64_t k) { return double{rows <= cols ? u[i * cols + k] : u[k * cols + i]}; };
+    double low = 1e30, high = 0, mean = 0;
+    for (int64_t i = 0; i < side; ++i) {
+      double own = 0, others = 0;
+      for (int64_t j = 0; j < side; ++j) {
+        double product = 0;
+        for (int64_t k = 0; k < length; ++k) product += at(i, k) * at(j, k);
+        (i == j ? own : others) += i == j ? product : std::fabs(product) / static_cast<double>(side - 1);
+      }
+      low = std::min(low, own / others);
+      high = std::max(high, own / others);
+      mean += own / others / static_cast<double>(side);
+    }
+    EXPECT_NEAR(got.at("a.weight/dominance_min"), low, 1e-4 * low);
+    EXPECT_NEAR(got.at("a.weight/dominance_mean"), mean, 1e-4 * mean);
+    EXPECT_NEAR(got.at("a.weight/dominance_max"), high, 1e-4 * high);
+
+    double norm = 0, angle = 0;
+    for (int64_t i = 0; i < rows; ++i) {
+      const float *a = before.data() + i * cols, *b = after.data() + i * cols;
+      norm += std::sqrt(dot(b, b, cols)) / static_cast<double>(rows);
+      angle += std::acos(dot(a, b, cols) / std::sqrt(dot(a, a, cols) * dot(b, b, cols))) / static_cast<double>(rows);
+    }
+    EXPECT_NEAR(got.at("a.weight/row_norm"), norm, 1e-6);
+    EXPECT_NEAR(got.at("a.weight/angular_velocity"), angle, 1e-5);
+
+    std::vector<double> q;  // |u_:j| / sqrt(v_j) is the same for every column after one step, but for eps
+    for (int64_t j = 0; j < cols; ++j) {
+      double square = 0;
+      for (int64_t i = 0; i < rows; ++i) square += double{g[i * cols + j]} * g[i * cols + j];
+      q.push_back((1 - mu * mu) * std::sqrt(square) / (std::sqrt((1 - beta2) * square) + 1e-8));
+    }
+    EXPECT_NEAR(got.at("a.weight/alpha"), std::sqrt(1 - beta2) / (1 - mu) * q[0], 1e-4);
+    EXPECT_EQ(got.at("a.weight/clamp_rate"), 0);
+
+    // A second gradient with columns of very different size: those beyond the clamp are counted.
+    Floats second = normal_floats(rows * cols, 22);
+    for (int64_t i = 0; i < rows * cols; ++i) second[i] *= std::pow(4.0f, static_cast<float>(i % cols));
+    x.step(1, second);
+    double average = 0;
+    for (int64_t j = 0; j < cols; ++j) {
+      double square = 0, first = 0, next = 0;
+      for (int64_t i = 0; i < rows; ++i) {
+        const double one = g[i * cols + j], two = second[i * cols + j];
+        const double buffer = mu * (1 - mu) * one + (1 - mu) * two, ahead = (1 - mu) * two + mu * buffer;
+        square += ahead * ahead;
+        first += one * one;
+        next += two * two;
+      }
+      q[j] = std::sqrt(square) / (std::sqrt(beta2 * (1 - beta2) * first + (1 - beta2) * next) + 1e-8);
+      average += q[j] / static_cast<double>(cols);
+    }
+    double clamped = 0, alpha = 0;
+    for (double value : q) {
+      clamped += (value < c * average || value > average / c) ? 1.0 / static_cast<double>(cols) : 0;
+      alpha += std::clamp(value, c * average, average / c) / static_cast<double>(cols);
+    }
+    for (const Metric& metric : x.optimizer->telemetry()) got[metric.name] = metric.value;
+    EXPECT_GT(clamped, 0);
+    EXPECT_NEAR(got.at("a.weight/clamp_rate"), clamped, 1e-9);
+    EXPECT_NEAR(got.at("a.weight/alpha"), alpha * std::sqrt(1 - beta2 * beta2) / (1 - mu * mu), 1e-4);
+  }
+}
+
+TEST(Telemetry, IsMeasuredAtItsIntervalAndChangesNothing) {
+  const std::string switches = R"("equilibrate": "row", "telemetry_every": 2)";
+  Trained watched = one_matrix(recipe("namo-d", switches), 12, 8);
+  Trained plain = one_matrix(recipe("namo-d", R"("equilibrate": "row")"), 12, 8);
+  watched.start();
+  plain.start();
+  for (int t = 0; t < 3; ++t) {
+    watched.step(t, normal_floats(96, 20 + t));
+    plain.step(t, normal_floats(96, 20 + t));
+    std::map<std::string, double> values;
+    for (const Metric& metric : watched.optimizer->telemetry()) values[metric.name] = metric.value;
+    EXPECT_EQ(values.empty(), t == 1);
+    if (t == 0) {
+      EXPECT_NEAR(values.at("mean/alpha"), 1.95, 1e-3);  // (1 - mu^2) / (1 - mu) at the first step
+      EXPECT_GT(values.at("a.weight/angular_velocity"), 0);
+      EXPECT_LT(values.at("a.weight/condition_balanced"), 1e3);
+      EXPECT_GE(values.at("a.weight/clamp_rate"), 0);
+    }
+  }
+  EXPECT_EQ(watched.values(), plain.values());
+  EXPECT_TRUE(plain.optimizer->telemetry().empty()) << "off by default";
+}
+
+TEST(Telemetry, NoraTurnsByTheStepOverTheNorm) {
+  Trained x = one_matrix(recipe("nora", R"("telemetry_every": 1)"), 6, 16);
+  x.start();
+  const Floats before = x.values();
+  x.step(0, normal_floats(96, 3));
+  double want = 0;
+  for (int i = 0; i < 6; ++i)
+    want += std::atan(0.01 / std::sqrt(dot(before.data() + 16 * i, before.data() + 16 * i, 16))) / 6;
+  for (const Metric& metric : x.optimizer->telemetry())
+    if (metric.name == "mean/angular_velocity") {
+      EXPECT_NEAR(metric.value, want, 1e-5);
+    }
+}
+
+}  // namespace
+}  // namespace rowan::test

@@ -1,0 +1,218 @@
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <thread>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "run/checkpoint.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Every value of the tensor is `value`.
+TensorSource constant(const std::string& name, std::vector<int64_t> shape, float value) {
+  TensorSource source{{name, "F32", std::move(shape)}, {}};
+  auto values = std::make_shared<std::vector<float>>(source.numel(), value);
+  source.data = [values] { return values->data(); };
+  return source;
+}
+
+void save(const fs::path& folder, int64_t step, int keep = 0, int64_t size = 1000) {
+  CheckpointWriter writer(folder, step);
+  float value = static_cast<float>(step);
+  writer.write({constant("w", {size, 2}, value), constant("b", {3}, value)}, {constant("w.m", {size, 2}, value)});
+  writer.commit({{"step", step}}, keep);
+}
+
+std::string error_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+void expect_contains(const std::string& text, const std::string& part) {
+  EXPECT_NE(text.find(part), std::string::npos) << text;
+}
+
+// The checkpoint verifies and all its parts are of one step.
+void expect_whole(const fs::path& checkpoint) {
+  EXPECT_NO_THROW(verify_checkpoint(checkpoint));
+  Checkpoint read(checkpoint);
+  float step = read.state()["step"].get<float>();
+  for (const StoredTensor* tensor : {&read.model().find("w"), &read.model().find("b"), &read.optimizer().find("w.m")})
+    for (float value : read_floats(*tensor)) ASSERT_EQ(value, step);
+}
+
+void flip_byte(const fs::path& path, int64_t from_end) {
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekg(-from_end, std::ios::end);
+  char byte = static_cast<char>(file.get());
+  file.seekp(-from_end, std::ios::end);
+  file.put(static_cast<char>(byte ^ 1));
+}
+
+class CheckpointTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = fs::path(testing::TempDir()) / ("rowan_checkpoint_" + std::to_string(::getpid()));
+    fs::create_directories(dir_);
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+
+  std::optional<fs::path> newest() {
+    return newest_checkpoint(dir_, [this](const std::string& text) { warnings_.push_back(text); });
+  }
+  fs::path dir_;
+  std::vector<std::string> warnings_;
+};
+
+TEST_F(CheckpointTest, KeepsTheNewest) {
+  EXPECT_EQ(newest(), std::nullopt);
+  EXPECT_EQ(newest_checkpoint(dir_ / "absent", [](const std::string&) {}), std::nullopt);
+  for (int step : {10, 20, 100000000, 30}) save(dir_, step, 2);
+  // A step behind the one just written is another story's: it stays.
+  std::vector<fs::path> found = list_checkpoints(dir_);
+  ASSERT_EQ(found.size(), 3u);
+  EXPECT_EQ(found[0].filename(), "step_100000000");
+  EXPECT_EQ(found[1].filename(), "step_00000030");
+  EXPECT_EQ(found[2].filename(), "step_00000020");
+  EXPECT_EQ(newest(), found[0]);
+  expect_whole(found[1]);
+  EXPECT_TRUE(warnings_.empty());
+}
+
+TEST_F(CheckpointTest, SameStepIsReplaced) {
+  save(dir_, 10);
+  CheckpointWriter writer(dir_, 10);
+  writer.write({constant("w", {1}, 7)}, {});
+  writer.commit({{"step", 10}}, 0);
+  EXPECT_EQ(read_floats(Checkpoint(*newest()).model().find("w")), std::vector<float>{7});
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir_), fs::directory_iterator()), 1);
+}
+
+TEST_F(CheckpointTest, SeveralRanksWriteOne) {
+  CheckpointWriter first(dir_, 5, 0, 2), second(dir_, 5, 1, 2);
+  second.write({constant("b", {3}, 5)}, {});
+  first.write({constant("w", {4, 2}, 5)}, {constant("w.m", {4, 2}, 5)});
+  first.commit({{"step", 5}}, 1);
+  expect_whole(*newest());
+  EXPECT_TRUE(fs::exists(*newest() / "model-00002-of-00002.safetensors"));
+  EXPECT_TRUE(fs::exists(*newest() / "model.safetensors.index.json"));
+
+  CheckpointWriter lonely(dir_, 6, 0, 2);
+  lonely.write({}, {});
+  expect_contains(error_of([&] { lonely.commit({}, 1); }), "manifest-00002-of-00002.json");
+}
+
+TEST_F(CheckpointTest, DamageIsSkippedAndNamed) {
+  save(dir_, 1);
+  save(dir_, 2);
+  const fs::path bad = dir_ / "step_00000002";
+  flip_byte(bad / "model.safetensors", 4);
+  EXPECT_EQ(newest()->filename(), "step_00000001");
+  ASSERT_EQ(warnings_.size(), 1u);
+  expect_contains(warnings_[0], "skipping a checkpoint: " + (bad / "model.safetensors").string() +
+                                    ": damaged: wrong checksum of tensor 'b'");
+
+  auto damaged_by = [&](const std::function<void()>& damage) {
+    save(dir_, 2);
+    damage();
+    return error_of([&] { verify_checkpoint(bad); });
+  };
+  expect_contains(damaged_by([&] { flip_byte(bad / "optimizer.safetensors", 1); }), "checksum of tensor 'w.m'");
+  expect_contains(damaged_by([&] { flip_byte(bad / "state.json", 4); }), "state.json: damaged: wrong checksum");
+  expect_contains(damaged_by([&] { fs::resize_file(bad / "model.safetensors", 100); }),
+                  "model.safetensors: damaged: 100 bytes");
+  expect_contains(damaged_by([&] { fs::remove(bad / "model.safetensors"); }), "model.safetensors: missing");
+  expect_contains(damaged_by([&] { fs::remove(bad / "manifest.json"); }), "manifest.json: No such file");
+  expect_contains(damaged_by([&] { fs::resize_file(bad / "manifest.json", 50); }), "manifest.json:");
+  flip_byte(dir_ / "step_00000001" / "model.safetensors", 1);
+  expect_contains(error_of([&] { newest(); }), "no undamaged checkpoint in");
+}
+
+// Any single changed byte of any file is found.
+TEST_F(CheckpointTest, EveryChangedByteOfTensorsAndStateIsFound) {
+  save(dir_, 3, 0, 8);
+  Random random(3, 0);
+  const fs::path checkpoint = dir_ / "step_00000003";
+  for (const char* name : {"model.safetensors", "optimizer.safetensors", "state.json"}) {
+    int64_t size = static_cast<int64_t>(fs::file_size(checkpoint / name));
+    for (int round = 0; round < 60; ++round) {
+      int64_t at = 1 + static_cast<int64_t>(random.below(size));
+      flip_byte(checkpoint / name, at);
+      EXPECT_THROW(verify_checkpoint(checkpoint), Error) << name << " " << size - at;
+      flip_byte(checkpoint / name, at);
+    }
+  }
+  EXPECT_NO_THROW(verify_checkpoint(checkpoint));
+}
+
+TEST_F(CheckpointTest, KillAtAnyMomentLeavesALoadableOne) {
+  save(dir_, 0, 2, 20000);
+  Random random(7, 0);
+  int interrupted = 0;
+  for (int round = 0; round < 25; ++round) {
+    int64_t step = std::stoll(newest()->filename().string().substr(5));
+    pid_t child = ::fork();
+    if (child == 0) {
+      while (true) save(dir_, ++step, 2, 20000);
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(random.below(40000)));
+    ::kill(child, SIGKILL);
+    ::waitpid(child, nullptr, 0);
+    std::optional<fs::path> checkpoint = newest();
+    ASSERT_TRUE(checkpoint);
+    expect_whole(*checkpoint);
+    EXPECT_TRUE(warnings_.empty()) << warnings_[0];
+    int64_t entries = std::distance(fs::directory_iterator(dir_), fs::directory_iterator());
+    remove_unfinished_checkpoints(dir_);
+    int64_t checkpoints = static_cast<int64_t>(list_checkpoints(dir_).size());
+    EXPECT_EQ(std::distance(fs::directory_iterator(dir_), fs::directory_iterator()), checkpoints);
+    interrupted += entries != checkpoints;
+  }
+  EXPECT_GT(interrupted, 0);
+}
+
+TEST_F(CheckpointTest, FullDiskEndsWithAnErrorAndTheOldCheckpointIntact) {
+  if (::mount("tmpfs", dir_.c_str(), "tmpfs", 0, "size=1m") != 0) GTEST_SKIP() << "may not mount a small tmpfs here";
+  save(dir_, 1, 1);
+  expect_contains(
+      error_of([&] { save(dir_, 2, 1, 200000); }),
+      "cannot write " + (dir_ / "step_00000002.part/model.safetensors").string() + ": No space left on device");
+  expect_whole(*newest());
+  EXPECT_EQ(list_checkpoints(dir_).size(), 1u);
+  EXPECT_FALSE(fs::exists(dir_ / "step_00000002.part"));
+  save(dir_, 2, 1);
+  EXPECT_EQ(newest()->filename(), "step_00000002");
+  ::umount(dir_.c_str());
+}
+
+TEST_F(CheckpointTest, FileSizeLimitEndsWithAnErrorAndTheOldCheckpointIntact) {
+  save(dir_, 1, 1);
+  rlimit before;
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  rlimit small = {100000, before.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &small);
+  std::string message = error_of([&] { save(dir_, 2, 1, 100000); });
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  expect_contains(message,
+                  "cannot write " + (dir_ / "step_00000002.part/model.safetensors").string() + ": File too large");
+  expect_whole(*newest());
+}
+
+}  // namespace
+}  // namespace rowan

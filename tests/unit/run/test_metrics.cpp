@@ -1,0 +1,142 @@
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <csignal>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/human.h"
+#include "run/metrics.h"
+#include "train/outliers.h"
+#include "train/progress.h"
+#include "train/signals.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+class MetricsTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    dir_ = fs::path(testing::TempDir()) / ("rowan_metrics_" + std::to_string(::getpid()));
+    fs::create_directories(dir_);
+  }
+  void TearDown() override { fs::remove_all(dir_); }
+  std::string content() { return read_file(dir_ / "metrics.jsonl"); }
+  fs::path dir_;
+};
+
+TEST_F(MetricsTest, RowsAreLinesOfJson) {
+  MetricsLog log(dir_, {});
+  log.validation_row({0, 5.5, {}});
+  log.train_row({1, 2.5, 0.001, 0.75, 4096, 1000, NAN, 4});
+  log.validation_row({1, 2.25, {{"nats_per_byte", 0.5}}});
+  EXPECT_EQ(content(),
+            "{\"step\":0,\"val_loss\":5.5}\n"
+            "{\"step\":1,\"loss\":2.5,\"lr\":0.001,\"grad_norm\":0.75,\"tokens\":4096,\"tokens_per_second\":1000.0,"
+            "\"mfu\":null,\"seconds\":4.0}\n"
+            "{\"step\":1,\"val_loss\":2.25,\"nats_per_byte\":0.5}\n");
+}
+
+TEST_F(MetricsTest, ResumingDropsRowsBehindTheCheckpoint) {
+  {
+    MetricsLog log(dir_, {});
+    for (int step = 1; step <= 4; ++step) log.train_row({.step = step});
+    log.validation_row({4, 1, {}});
+  }
+  const std::string whole = content(), first_two = whole.substr(0, whole.find("{\"step\":3"));
+  std::ofstream(dir_ / "metrics.jsonl", std::ios::app) << "{\"step\":2,\"lo";  // killed in the middle of a line
+  {
+    MetricsLog log(dir_, 4);
+    EXPECT_EQ(content(), whole);
+  }
+  MetricsLog log(dir_, 2);
+  EXPECT_EQ(content(), first_two);
+  log.validation_row({2, 1, {}});
+  EXPECT_EQ(content(), first_two + "{\"step\":2,\"val_loss\":1.0}\n");
+  MetricsLog fresh(dir_, {});
+  EXPECT_EQ(content(), "");
+  EXPECT_EQ(std::distance(fs::directory_iterator(dir_ / "tensorboard"), fs::directory_iterator()), 1);
+  EXPECT_THROW(MetricsLog(dir_ / "absent", {}), Error);
+}
+
+TEST_F(MetricsTest, ProgressRewritesOneLineOnATerminal) {
+  const TrainRow row{250, 3.4521, 2e-3, 0.8125, 1000000, 41234, 0.381, 25};
+  auto shown = [&](bool in_place) {
+    std::FILE* file = std::fopen((dir_ / "out").c_str(), "w");
+    {
+      Progress progress(500, file, in_place);
+      progress.train(row);
+      progress.validation({250, 3.5, {{"floor", 1.25}}});
+      TrainRow last = row;
+      last.step = 500;
+      last.mfu = NAN;
+      progress.train(last);
+    }
+    std::fclose(file);
+    return read_file(dir_ / "out");
+  };
+  const std::string line = "step 250/500  loss 3.4521  lr 2.00e-03  |g| 0.812  41.2K tok/s  MFU 38.1%  ETA 24s";
+  const std::string validation = "step 250/500  validation loss 3.5000  floor 1.2500\n";
+  const std::string last = "step 500/500  loss 3.4521  lr 2.00e-03  |g| 0.812  41.2K tok/s";
+  EXPECT_EQ(shown(false), line + "\n" + validation + last + "\n");
+  EXPECT_EQ(shown(true), "\r\x1b[K" + line + "\n" + validation + "\r\x1b[K" + last + "\n");
+}
+
+TEST(Human, Numbers) {
+  EXPECT_EQ(human_count(0), "0");
+  EXPECT_EQ(human_count(999), "999");
+  EXPECT_EQ(human_count(999.9), "1.00K");
+  EXPECT_EQ(human_count(12345), "12.3K");
+  EXPECT_EQ(human_count(124439808), "124M");
+  EXPECT_EQ(human_count(1.5e15), "1500T");
+  EXPECT_EQ(human_bytes(512), "512 B");
+  EXPECT_EQ(human_bytes(1536), "1.50 KiB");
+  EXPECT_EQ(human_bytes(139.0 * (1 << 30)), "139 GiB");
+  EXPECT_EQ(human_duration(0.25), "0.2s");
+  EXPECT_EQ(human_duration(59.6), "1m 00s");
+  EXPECT_EQ(human_duration(185), "3m 05s");
+  EXPECT_EQ(human_duration(7620), "2h 07m");
+  EXPECT_EQ(human_duration(5 * 86400 + 3 * 3600), "5d 03h");
+  EXPECT_EQ(human_duration(INFINITY), "-");
+}
+
+TEST(StopSignals, FirstAsksAndSecondInterruptKills) {
+  {
+    StopSignals signals;
+    EXPECT_EQ(StopSignals::received(), 0);
+    std::raise(SIGTERM);
+    EXPECT_EQ(StopSignals::received(), SIGTERM);
+  }
+  pid_t child = ::fork();
+  if (child == 0) {
+    StopSignals signals;
+    std::raise(SIGINT);
+    if (StopSignals::received() != SIGINT) ::_exit(1);
+    std::raise(SIGINT);
+    ::_exit(2);
+  }
+  int status;
+  ::waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
+}
+
+TEST(Outliers, AreStandardDeviationsAboveTheLastValues) {
+  Outliers outliers(4);
+  for (double value : {1.0, 3.0, 1.0, 3.0}) EXPECT_EQ(outliers.add(value), 0) << "the window is not full";
+  EXPECT_DOUBLE_EQ(outliers.add(7), 5);  // mean 2, deviation 1
+  EXPECT_EQ(outliers.recent(), (std::vector<double>{3, 1, 3, 7}));
+  Outliers again(4);
+  again.restore({9, 3, 1, 3, 7});
+  EXPECT_EQ(again.add(2), outliers.add(2));
+  Outliers flat(2);
+  for (int i = 0; i < 3; ++i) flat.add(5);
+  EXPECT_EQ(flat.add(6), 0) << "equal values have no deviation to measure with";
+}
+
+}  // namespace
+}  // namespace rowan

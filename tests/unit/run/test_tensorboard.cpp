@@ -1,0 +1,101 @@
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <string>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "run/tensorboard.h"
+
+namespace rowan {
+namespace {
+
+template <typename T>
+T take(std::string& bytes) {
+  T value;
+  EXPECT_GE(bytes.size(), sizeof value);
+  std::memcpy(&value, bytes.data(), sizeof value);
+  bytes.erase(0, sizeof value);
+  return value;
+}
+
+uint32_t unmask(uint32_t masked) { return std::rotl(masked - 0xa282ead8u, 15); }
+
+// The payload of the first record, whose two checksums must hold.
+std::string take_record(std::string& file) {
+  std::string size_bytes = file.substr(0, 8);
+  size_t size = take<uint64_t>(file);
+  EXPECT_EQ(unmask(take<uint32_t>(file)), crc32c(size_bytes));
+  std::string event = file.substr(0, size);
+  file.erase(0, size);
+  EXPECT_EQ(unmask(take<uint32_t>(file)), crc32c(event));
+  return event;
+}
+
+std::filesystem::path fresh_folder(const std::string& name) {
+  std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / name;
+  std::filesystem::remove_all(folder);
+  return folder;
+}
+
+TEST(TensorBoard, Crc32cMatchesRfc3720) {
+  EXPECT_EQ(crc32c("123456789"), 0xe3069283u);
+  EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8a9136aau);
+}
+
+TEST(TensorBoard, RecordsHoldTheScalars) {
+  TensorBoardWriter writer(fresh_folder("rowan_tensorboard") / "deep");
+  writer.scalar("train/loss", 300, 2.5f, 1.7e9);
+  std::string file = read_file(writer.path());
+  std::string version = take_record(file);
+  EXPECT_EQ(version.substr(version.size() - 15),
+            "\x1a\x0d"
+            "brain.Event:2");
+  std::string event = take_record(file);
+  EXPECT_TRUE(file.empty());
+  EXPECT_EQ(take<uint8_t>(event), 0x09);  // wall_time, 64 bits
+  EXPECT_EQ(take<double>(event), 1.7e9);
+  EXPECT_EQ(event, std::string("\x10\xac\x02"      // step 300
+                               "\x2a\x13\x0a\x11"  // summary, its one value
+                               "\x0a\x0a"
+                               "train/loss"  // tag
+                               "\x15\x00\x00\x20\x40",
+                               24));  // 2.5f
+}
+
+TEST(TensorBoard, EveryStartIsANewFile) {
+  std::filesystem::path folder = fresh_folder("rowan_tensorboard_starts");
+  TensorBoardWriter first(folder), second(folder);
+  EXPECT_NE(first.path(), second.path());
+  EXPECT_THROW(TensorBoardWriter("/proc/rowan"), Error);
+}
+
+TEST(TensorBoard, TensorBoardReadsIt) {
+  std::filesystem::path folder = fresh_folder("rowan_tensorboard_python");
+  TensorBoardWriter writer(folder);
+  for (int step = 1; step <= 1000; ++step) writer.scalar("train/loss", step, 1.0f / step);
+  writer.scalar("val/loss", 1000, 0.25f);
+  std::string script =
+      "import sys\n"
+      "try:\n"
+      "  from tensorboard.backend.event_processing.event_accumulator import EventAccumulator\n"
+      "except ImportError: print('absent'); sys.exit()\n"
+      "events = EventAccumulator(sys.argv[1], size_guidance={'scalars': 0}); events.Reload()\n"
+      "loss = events.Scalars('train/loss'); val = events.Scalars('val/loss')\n"
+      "print(len(loss), loss[499].step, loss[499].value, val[0].step, val[0].value)\n";
+  write_file_atomically(folder / "read.py", script);
+  std::string command = "python3 " + (folder / "read.py").string() + " " + folder.string() + " 2>/dev/null";
+  FILE* pipe = popen(command.c_str(), "r");
+  ASSERT_NE(pipe, nullptr);
+  char answer[256] = "";
+  char* line = std::fgets(answer, sizeof answer, pipe);
+  pclose(pipe);
+  if (line == nullptr || std::string(answer) == "absent\n") GTEST_SKIP() << "python3 has no tensorboard here";
+  EXPECT_EQ(std::string(answer), "1000 500 0.0020000000949949026 1000 0.25\n");
+}
+
+}  // namespace
+}  // namespace rowan
