@@ -1,0 +1,78 @@
+# What gpu_check.sh has found so far: one row a check, written out after each. Sourced by it.
+
+failed=0 rows=() json=() figures=() child=
+left() { if [ "$budget" -gt 0 ]; then echo $((budget - SECONDS)); else echo 100000; fi; }
+
+write_results() {
+  {
+    printf '{\n  "gpu": "%s",\n  "compute_capability": "%s",\n  "seconds": %s,\n  "checks": [\n' \
+      "$gpu" "$capability" "$SECONDS"
+    printf '%s\n' ${json[@]+"${json[@]}"} | sed '$!s/$/,/'
+    printf '  ],\n  "benches": [\n'
+    for file in ${figures[@]+"${figures[@]}"}; do cat "$file"; [ "$file" = "${figures[-1]}" ] || echo ,; done
+    printf '  ]\n}\n'
+  } >"$out/results.json.part" && mv "$out/results.json.part" "$out/results.json"
+  { echo "$gpu (compute capability $capability)"; printf '%s\n' ${rows[@]+"${rows[@]}"}; } >"$out/table.txt.part" &&
+    mv "$out/table.txt.part" "$out/table.txt"
+}
+record() {  # NAME STATE SECONDS
+  rows+=("$(printf '%-36s %-8s %5s s' "$1" "$2" "$3")")
+  json+=("$(printf '    {"check": "%s", "state": "%s", "seconds": %s}' "$1" "$2" "$3")")
+  write_results
+}
+note() { rows+=("  $*"); write_results; }
+skip() { echo "gpu_check: $1: $2" >&2; record "$1" skipped 0; note "$2"; }
+
+# check NEEDS NAME COMMAND...: runs a command as a child of its own group, so that a signal reaches us at once. NEEDS is
+# what it usually takes in seconds; with less left of the budget it is left out. Nothing runs past the budget.
+check() {
+  local needs=$1 name=$2 start=$SECONDS state=ok limit
+  shift 2
+  limit=$(left)
+  if [ "$limit" -lt "$needs" ]; then
+    skip "$name" "left out: it takes about $needs s and the budget has $limit s"
+    return 1
+  fi
+  echo "gpu_check: $name" >&2
+  [ "$limit" -le 600 ] || limit=600
+  export -f $(declare -F | cut -d' ' -f3)
+  export program out work logs build suite golden nccl_tests
+  timeout -k 5 "$limit" bash -c '"$@"' check "$@" >"$logs/$name.log" 2>&1 </dev/null &
+  child=$!
+  wait $child || { state=FAILED failed=1; tail -5 "$logs/$name.log" >&2; }
+  child=
+  record "$name" "$state" $((SECONDS - start))
+  [ "$state" = ok ]
+}
+# bench NEEDS NAME ARGUMENT...: rowan bench, its figures kept, with the clock and power it ran at.
+bench() {
+  local needs=$1 name=$2 from
+  shift 2
+  from=$(wc -l <"$out/clocks.csv")
+  check "$needs" "$name" "$program" bench "$@" --device cuda --json "$logs/$name.json" || return
+  figures+=("$logs/$name.json")
+  tail -n +"$from" "$out/clocks.csv" | awk -F', ' -v name="$name" '
+    $2 ~ /MHz/ { split($2, clock, " "); split($4, power, " "); c += clock[1]; p += power[1]; if (power[1] > top) top = power[1]; ++n }
+    END { if (n) printf "  SM clock %.0f MHz, power %.0f W on average, %.0f W at most\n", c / n, p / n, top }' >"$logs/$name.clock"
+  [ ! -s "$logs/$name.clock" ] || rows+=("$(cat "$logs/$name.clock")")
+  write_results
+}
+value() { sed -n "s/^ *\"$2\": *\"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" "$logs/$1.json" | head -1; }  # BENCH KEY
+
+finish() {
+  trap '' INT TERM
+  kill "$clocks_job" 2>/dev/null
+  tar czf "$out/logs.tgz" -C "$work" logs 2>/dev/null
+  write_results
+  cat "$out/table.txt"
+  exit $failed
+}
+stopped() {
+  echo "gpu_check: stopped" >&2
+  failed=1
+  [ -z "$child" ] || kill "$child" 2>/dev/null
+  rows+=("stopped by a signal after $SECONDS s")
+  finish
+}
+trap stopped INT TERM
+write_results
