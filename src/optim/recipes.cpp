@@ -216,33 +216,6 @@ Recipe named_recipe(const std::string& name, const std::string& variant) {
   return recipe;
 }
 
-bool Recipe::normalizes_axis() const {
-  return direction == Direction::row_normalize || direction == Direction::column_normalize ||
-         direction == Direction::alternate_axis;
-}
-
-bool Recipe::fused() const {
-  const bool project_along = project == Project::none || project == Project::alternate ||
-                             (project == Project::rows && direction == Direction::row_normalize) ||
-                             (project == Project::columns && direction == Direction::column_normalize);
-  return !adamw && normalizes_axis() && project_along && equilibrate == Equilibrate::none &&
-         renormalize == Renormalize::none && adapt == Adapt::none && shape_scale != ShapeScale::rms &&
-         direction_precision != Precision::bf16;
-}
-
-Atom Recipe::atom() const {
-  if (adamw) return Atom::element;
-  if (shape_scale == ShapeScale::rms) return Atom::matrix;
-  const bool elementwise = (direction == Direction::sign || direction == Direction::none) && project == Project::none &&
-                           (equilibrate == Equilibrate::none || equilibrate == Equilibrate::sign) &&
-                           renormalize == Renormalize::none && adapt == Adapt::none;
-  if (elementwise) return Atom::element;
-  const bool by_rows = direction == Direction::row_normalize &&
-                       (project == Project::none || project == Project::rows) && equilibrate == Equilibrate::none &&
-                       renormalize == Renormalize::none && adapt == Adapt::none;
-  return by_rows ? Atom::row : Atom::matrix;
-}
-
 const char* name_of(Atom atom) {
   static const char* const names[] = {"element", "row", "matrix"};
   return names[static_cast<int>(atom)];

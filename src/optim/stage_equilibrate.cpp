@@ -1,0 +1,50 @@
+// Balances rows and columns before the direction is taken.
+#include "optim/stages.h"
+
+namespace rowan {
+namespace {
+
+const Names choices = {"none", "row", "column", "row_column", "sign"};
+
+void switches(Recipe& r, Switches& s) {
+  s.choice("equilibrate", r.equilibrate, choices);
+  s.when(r.equilibrate != Equilibrate::none && r.equilibrate != Equilibrate::sign, "equilibrate has no sums of squares",
+         [&] {
+           s.number("equilibrate_exponent", r.equilibrate_exponent, -2, 2);
+           s.number("equilibrate_eps", r.equilibrate_eps, 0, 1);
+           s.set("equilibrate_clip", r.equilibrate_clip, 1, 1e30);
+         });
+  s.when(r.equilibrate == Equilibrate::row_column, "only equilibrate row_column changes its phase",
+         [&] { s.set("phase", r.phase, 1, INT64_MAX); });
+}
+
+void run(StageRun& x) {
+  const Recipe& r = x.recipe;
+  if (r.equilibrate == Equilibrate::sign) return x.backend.sign(x.update);
+  NormalizeRule rule;
+  rule.rows = r.equilibrate != Equilibrate::column;
+  rule.columns = r.equilibrate == Equilibrate::column ||
+                 (r.equilibrate == Equilibrate::row_column && (r.phase == 0 || x.now.t < r.phase));
+  rule.exponent = static_cast<float>(r.equilibrate_exponent);
+  rule.eps = static_cast<float>(r.equilibrate_eps);
+  rule.eps_mode = Eps::inside;
+  rule.clip = static_cast<float>(r.equilibrate_clip);
+  x.backend.normalize(x.update, rule);
+}
+
+}  // namespace
+
+const Stage equilibrate_stage = {
+    .name = "equilibrate",
+    .switches = switches,
+    .on = [](const Recipe& r) { return r.equilibrate != Equilibrate::none; },
+    .atom =
+        [](const Recipe& r) {
+          return r.equilibrate == Equilibrate::sign  ? Atom::element
+                 : r.equilibrate == Equilibrate::row ? Atom::row
+                                                     : Atom::matrix;
+        },
+    .run = run,
+    .describe = [](const Recipe& r) { return "equilibrate " + choices[static_cast<size_t>(r.equilibrate)]; }};
+
+}  // namespace rowan

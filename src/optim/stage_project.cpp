@@ -1,0 +1,46 @@
+// Takes away the update's part along the weights' rows or columns.
+#include "optim/stages.h"
+
+namespace rowan {
+namespace {
+
+const Names axes = {"none", "rows", "columns", "alternate"};
+
+void switches(Recipe& r, Switches& s) {
+  s.choice("project", r.project, axes);
+  s.when(r.project != Project::none, "project is none", [&] { s.flag("raw_weights", r.raw_weights); });
+}
+
+void run(StageRun& x) {
+  ProjectRule rule;
+  rule.along = x.recipe.project == Project::rows      ? Along::row
+               : x.recipe.project == Project::columns ? Along::column
+                                                      : (x.now.t % 2 == 1 ? Along::column : Along::row);
+  rule.raw = x.recipe.raw_weights;
+  rule.eps = static_cast<float>(x.recipe.eps);
+  x.backend.project(x.update, x.slots, rule);
+}
+
+}  // namespace
+
+const Stage project_stage = {
+    .name = "project",
+    .switches = switches,
+    .on = [](const Recipe& r) { return r.project != Project::none; },
+    .atom = [](const Recipe& r) { return r.project == Project::rows ? Atom::row : Atom::matrix; },
+    .run = run,
+    .describe = [](const Recipe& r) { return "project " + axes[static_cast<size_t>(r.project)]; },
+    .check =
+        [](const Recipe& r, const Refuse& refuse) {
+          if (r.project == Project::alternate && r.normalizes_axis() && r.direction != Direction::alternate_axis)
+            refuse("project",
+                   "alternate needs direction alternate_axis: a fixed axis would undo every other projection");
+        },
+    .fuses =
+        [](const Recipe& r) {
+          return r.project == Project::alternate ||
+                 (r.project == Project::rows && r.direction == Direction::row_normalize) ||
+                 (r.project == Project::columns && r.direction == Direction::column_normalize);
+        }};
+
+}  // namespace rowan

@@ -1,0 +1,77 @@
+// The size of the step by the shape of its matrix.
+#include <algorithm>
+#include <cmath>
+
+#include "optim/stages.h"
+
+namespace rowan {
+namespace {
+
+const Names choices = {"none", "keller", "moonlight", "axis", "ratio", "rms"};
+const Names precisions = {"auto", "f32", "bf16"};
+
+bool has_scale(const Recipe& r) {
+  return r.shape_scale == ShapeScale::moonlight || r.shape_scale == ShapeScale::axis ||
+         r.shape_scale == ShapeScale::rms;
+}
+
+void switches(Recipe& r, Switches& s) {
+  s.choice("shape_scale", r.shape_scale, choices);
+  s.when(has_scale(r), "it multiplies shape_scale moonlight, axis and rms only",
+         [&] { s.number("scale", r.scale, Switches::tiny, 1e6); });
+  s.choice("direction_precision", r.direction_precision, precisions);
+}
+
+// All but rms are factors of the shape alone, which slots carry. NorMuon's factors have taken up the norm of rms.
+void run(StageRun& x) {
+  if (x.recipe.shape_scale != ShapeScale::rms || x.recipe.adapt == Adapt::row_moment) return;
+  NormalizeRule rule;
+  rule.matrix = true;
+  rule.eps = static_cast<float>(x.recipe.adapt_eps);
+  rule.target = rms_norm(x.recipe, x.rows(), x.cols());
+  x.backend.normalize(x.update, rule);
+}
+
+void check(const Recipe& r, const Refuse& refuse) {
+  if (r.shape_scale == ShapeScale::rms && r.scales_rate())
+    refuse("shape_scale", "rms gives every update one norm, which is what adapt matrix and column choose");
+  if (r.shape_scale == ShapeScale::axis && !r.normalizes_axis())
+    refuse("shape_scale", "axis is the length of the axis that direction normalizes, and this one normalizes none");
+}
+
+}  // namespace
+
+float shape_factor(const Recipe& recipe, int64_t out, int64_t in, int64_t t) {
+  const double rows = static_cast<double>(out), cols = static_cast<double>(in);
+  auto f = [](double x) { return static_cast<float>(x); };
+  switch (recipe.shape_scale) {
+    case ShapeScale::none:
+    case ShapeScale::rms:
+      return 1;
+    case ShapeScale::keller:
+      return f(std::sqrt(std::max(1.0, rows / cols)));
+    case ShapeScale::moonlight:
+      return f(recipe.scale * std::sqrt(std::max(rows, cols)));
+    case ShapeScale::axis:
+      return f(recipe.scale * std::sqrt(axis_of(recipe, t) == Along::row ? cols : rows));
+    case ShapeScale::ratio:
+      return f(std::sqrt(rows / cols));
+  }
+  return 1;
+}
+
+float rms_norm(const Recipe& recipe, int64_t rows, int64_t cols) {
+  return static_cast<float>(recipe.scale * std::sqrt(static_cast<double>(rows * cols)));
+}
+
+const Stage scale_stage = {
+    .name = "shape scale",
+    .switches = switches,
+    .on = [](const Recipe& r) { return r.shape_scale != ShapeScale::none; },
+    .atom = [](const Recipe& r) { return r.shape_scale == ShapeScale::rms ? Atom::matrix : Atom::element; },
+    .run = run,
+    .describe = [](const Recipe& r) { return "scale " + choices[static_cast<size_t>(r.shape_scale)]; },
+    .check = check,
+    .fuses = [](const Recipe& r) { return r.shape_scale != ShapeScale::rms; }};
+
+}  // namespace rowan
