@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "paths.h"
 
 namespace rowan {
 
@@ -30,7 +31,7 @@ class CommandTest : public ::testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(dir_); }
 
-  Outcome rowan(const std::string& arguments) { return shell(ROWAN_BINARY " " + arguments); }
+  Outcome rowan(const std::string& arguments) { return shell(rowan_binary() + " " + arguments); }
   Outcome shell(const std::string& command) {
     const std::string out = (dir_ / "out").string(), err = (dir_ / "err").string();
     int status = std::system((command + " >" + out + " 2>" + err).c_str());

@@ -5,12 +5,14 @@
 #include <filesystem>
 #include <string>
 
+#include "paths.h"
+
 namespace rowan {
 
 // The path of a file or folder there, or "" when this machine does not have it (then skip the test).
 inline std::filesystem::path shared_file(const std::string& relative) {
   const char* root = std::getenv("ROWAN_SHARED");
-  std::filesystem::path path = std::filesystem::path(root ? root : ROWAN_SOURCE_DIR "/../shared") / relative;
+  std::filesystem::path path = std::filesystem::path(root ? root : source_path("../shared")) / relative;
   return std::filesystem::exists(path) ? path : std::filesystem::path();
 }
 

@@ -1,6 +1,6 @@
 #include "kernels/recording/recording_backend.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

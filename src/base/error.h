@@ -2,11 +2,10 @@
 // what was found and what is allowed. `rowan` prints it to stderr and exits with 2.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <stdexcept>
 #include <string>
-#include <utility>
 
 namespace rowan {
 
@@ -21,10 +20,12 @@ class OutOfMemory : public Error {
   using Error::Error;
 };
 
+[[noreturn]] void fail_with(fmt::string_view format, fmt::format_args args);
+
 // Throws Error with a message formatted by fmt.
 template <typename... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
-  throw Error(fmt::format(format, std::forward<Args>(args)...));
+  fail_with(format, fmt::make_format_args(args...));
 }
 
 }  // namespace rowan

@@ -1,6 +1,6 @@
 // rowan bench kernels: every operation that a training step and the optimizers ask of the backend, on a model's own
 // shapes, beside what copies and products alone reach in the same run.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <map>
@@ -161,16 +161,12 @@ void bench_kernels(const KernelOptions& o) {
 
 }  // namespace
 
-void add_bench_kernels(CLI::App& bench) {
+void add_bench_kernels(CommandLine& command) {
   auto o = std::make_shared<KernelOptions>();
-  CLI::App* command = bench.add_subcommand(
-      "kernels", "every operation of a training step and of the optimizers, against the ceiling that bounds it");
-  add_options(*command, static_cast<StepOptions&>(*o));
-  command->add_option("--recipe", o->recipes, "optimizers; the step's own first")->capture_default_str();
-  command->add_option("--repeats", o->repeats, "measurements of each, of which the median counts")
-      ->check(at_least(1))
-      ->capture_default_str();
-  command->callback([o] { bench_kernels(*o); });
+  add_options(command, static_cast<StepOptions&>(*o));
+  command.add("--recipe", o->recipes, "optimizers; the step's own first").show_default();
+  command.add("--repeats", o->repeats, "measurements of each, of which the median counts").at_least(1).show_default();
+  command.set_action([o] { bench_kernels(*o); });
 }
 
 }  // namespace rowan

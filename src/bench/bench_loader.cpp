@@ -1,5 +1,5 @@
 // rowan bench loader: tokens a second that batches are made from the page cache, on one thread.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <chrono>
 #include <memory>
@@ -77,17 +77,16 @@ void run(LoaderBench bench) {
 
 }  // namespace
 
-void add_bench_loader(CLI::App& bench) {
+void add_bench_loader(CommandLine& command) {
   auto settings = std::make_shared<LoaderBench>();
-  CLI::App* app = bench.add_subcommand("loader", "tokens a second of the data loader, from page cache");
-  app->add_option("files", settings->files, "token shards (default: 64 Mi made-up tokens)");
-  app->add_option("--reading", settings->reading, "packed or documents")->check(CLI::IsMember({"packed", "documents"}));
-  app->add_option("--sequence-length", settings->sequence_length, "tokens a row")->check(at_least(1));
-  app->add_option("--sequences", settings->sequences, "rows a batch")->check(at_least(1));
-  app->add_option("--end-id", settings->end_id, "end token, where the shards do not say");
-  app->add_option("--seconds", settings->seconds, "length of each measurement")->check(CLI::Range(1e-3, 1e6));
-  add_json_option(*app, settings->json);
-  app->callback([settings] { run(*settings); });
+  command.add("files", settings->files, "token shards (default: 64 Mi made-up tokens)");
+  command.add("--reading", settings->reading, "packed or documents").one_of({"packed", "documents"});
+  command.add("--sequence-length", settings->sequence_length, "tokens a row").at_least(1);
+  command.add("--sequences", settings->sequences, "rows a batch").at_least(1);
+  command.add("--end-id", settings->end_id, "end token, where the shards do not say");
+  command.add("--seconds", settings->seconds, "length of each measurement").range(1e-3, 1e6);
+  add_json_option(command, settings->json);
+  command.set_action([settings] { run(*settings); });
 }
 
 }  // namespace rowan

@@ -1,6 +1,6 @@
 // rowan bench optimizer: the step of each recipe on a model's parameters, beside what copies and products alone reach
 // in the same run.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/random.h"
 #include "bench/bench_run.h"
@@ -89,16 +89,14 @@ void bench_optimizer(const OptimizerOptions& o) {
 
 }  // namespace
 
-void add_bench_optimizer(CLI::App& bench) {
+void add_bench_optimizer(CommandLine& command) {
   auto o = std::make_shared<OptimizerOptions>();
-  CLI::App* command = bench.add_subcommand(
-      "optimizer", "ms per step of each recipe; bytes moved over copy bandwidth, products over the product ceiling");
-  command->add_option("--model", o->model, "model config")->capture_default_str();
-  command->add_option("--precision", o->precision)->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
-  command->add_option("--recipe", o->recipes, "recipes to measure; all when none is given");
-  command->add_option("--steps", o->steps)->check(at_least(1))->capture_default_str();
-  add_options(*command, static_cast<DeviceOptions&>(*o));
-  command->callback([o] { bench_optimizer(*o); });
+  command.add("--model", o->model, "model config").show_default();
+  command.add("--precision", o->precision).one_of({"fp32", "bf16"}).show_default();
+  command.add("--recipe", o->recipes, "recipes to measure; all when none is given");
+  command.add("--steps", o->steps).at_least(1).show_default();
+  add_options(command, static_cast<DeviceOptions&>(*o));
+  command.set_action([o] { bench_optimizer(*o); });
 }
 
 }  // namespace rowan

@@ -1,5 +1,5 @@
 // rowan bench ranks: what many ranks reach beside one rank with all their threads, by turns in one run.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <chrono>
@@ -77,14 +77,13 @@ void bench_ranks(Options o) {
 
 }  // namespace
 
-void add_bench_ranks(CLI::App& bench) {
+void add_bench_ranks(CommandLine& command) {
   auto o = std::make_shared<Options>();
-  CLI::App* command = bench.add_subcommand("ranks", "under mpirun: tokens/s of all ranks, beside one with all threads");
-  add_options(*command, static_cast<StepOptions&>(*o));
-  command->add_option("--optimizer", o->optimizer, "recipe")->capture_default_str();
-  command->add_option("--shard", o->shard)->check(CLI::IsMember(shard_names()))->capture_default_str();
-  command->add_option("--steps", o->steps)->check(CLI::PositiveNumber)->capture_default_str();
-  command->callback([o] { bench_ranks(*o); });
+  add_options(command, static_cast<StepOptions&>(*o));
+  command.add("--optimizer", o->optimizer, "recipe").show_default();
+  command.add("--shard", o->shard).one_of(shard_names()).show_default();
+  command.add("--steps", o->steps).at_least(1).show_default();
+  command.set_action([o] { bench_ranks(*o); });
 }
 
 }  // namespace rowan

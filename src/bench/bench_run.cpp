@@ -1,6 +1,6 @@
 #include "bench/bench_run.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -12,21 +12,20 @@
 
 namespace rowan {
 
-void add_json_option(CLI::App& command, std::string& file) {
-  command.add_option("--json", file, "write the figures to this file, too")
-      ->check([](const std::string& path) -> std::string {
-        const auto folder = std::filesystem::absolute(path).parent_path();
-        return std::filesystem::is_directory(folder) ? "" : folder.string() + " is no directory";
-      });
+void add_json_option(CommandLine& command, std::string& file) {
+  command.add("--json", file, "write the figures to this file, too").check([](const std::string& path) -> std::string {
+    const auto folder = std::filesystem::absolute(path).parent_path();
+    return std::filesystem::is_directory(folder) ? "" : folder.string() + " is no directory";
+  });
 }
 
 void write_json(const std::string& file, const Json& result) {
   if (!file.empty()) write_file_atomically(file, result.dump(1) + "\n");
 }
 
-void add_options(CLI::App& command, DeviceOptions& o) {
-  command.add_option("--device", o.device)->check(device_name())->capture_default_str();
-  command.add_option("--threads", o.threads, "of the CPU; 0: all")->capture_default_str();
+void add_options(CommandLine& command, DeviceOptions& o) {
+  command.add("--device", o.device).one_of(device_names()).show_default();
+  command.add("--threads", o.threads, "of the CPU; 0: all").show_default();
   add_json_option(command, o.json);
 }
 
@@ -35,15 +34,13 @@ std::unique_ptr<Backend> make_backend(const DeviceOptions& o) {
                       o.attention == "cudnn" ? AttentionKernels::cudnn : AttentionKernels::rowan);
 }
 
-void add_options(CLI::App& command, StepOptions& o) {
-  command.add_option("--model", o.model, "model config")->capture_default_str();
-  command.add_option("--batch", o.batch, "sequences")->check(at_least(1))->capture_default_str();
-  command.add_option("--seq", o.seq, "tokens a sequence")->check(at_least(1))->capture_default_str();
-  command.add_option("--precision", o.precision)->check(CLI::IsMember({"fp32", "bf16"}))->capture_default_str();
-  command.add_option("--recompute", o.recompute)->check(CLI::IsMember({"none", "mlp", "block"}))->capture_default_str();
-  command.add_option("--attention", o.attention, "whose kernels on a GPU")
-      ->check(CLI::IsMember({"rowan", "cudnn"}))
-      ->capture_default_str();
+void add_options(CommandLine& command, StepOptions& o) {
+  command.add("--model", o.model, "model config").show_default();
+  command.add("--batch", o.batch, "sequences").at_least(1).show_default();
+  command.add("--seq", o.seq, "tokens a sequence").at_least(1).show_default();
+  command.add("--precision", o.precision).one_of({"fp32", "bf16"}).show_default();
+  command.add("--recompute", o.recompute).one_of({"none", "mlp", "block"}).show_default();
+  command.add("--attention", o.attention, "whose kernels on a GPU").one_of({"rowan", "cudnn"}).show_default();
   add_options(command, static_cast<DeviceOptions&>(o));
 }
 

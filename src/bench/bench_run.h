@@ -1,17 +1,17 @@
 // What the subcommands of `rowan bench` share: their options, a training run on made-up data, and results as JSON.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <memory>
 #include <string>
 
+#include "commands/command_line.h"
 #include "train/trainer.h"
 
 namespace rowan {
 
 // --json FILE of every subcommand.
-void add_json_option(CLI::App& command, std::string& file);
+void add_json_option(CommandLine& command, std::string& file);
 // Writes `result` to `file`, unless that is empty.
 void write_json(const std::string& file, const Json& result);
 
@@ -19,7 +19,7 @@ struct DeviceOptions {
   std::string device = "auto", attention = "rowan", json;
   int threads = 0;
 };
-void add_options(CLI::App& command, DeviceOptions& options);
+void add_options(CommandLine& command, DeviceOptions& options);
 std::unique_ptr<Backend> make_backend(const DeviceOptions& options);
 
 // A training step to be measured.
@@ -27,7 +27,7 @@ struct StepOptions : DeviceOptions {
   std::string model = "configs/models/gpt2_124m.json", precision = "fp32", recompute = "none";
   int64_t batch = 4, seq = 256;  // of the step, which is one micro-batch
 };
-void add_options(CLI::App& command, StepOptions& options);
+void add_options(CommandLine& command, StepOptions& options);
 // What a result begins with: the bench, and the step it measured.
 Json result_of(const char* bench, const StepOptions& options);
 inline DType compute_dtype(const StepOptions& options) {

@@ -1,5 +1,5 @@
 // rowan bench step, rowan bench gemm: training speed beside what the device's products alone reach in the same run.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "bench/bench_run.h"
 #include "commands/commands.h"
@@ -101,18 +101,18 @@ void bench_gemm(const DeviceOptions& o) {
 
 }  // namespace
 
-void add_bench_step(CLI::App& bench) {
+void add_bench_step(CommandLine& command) {
   auto o = std::make_shared<Options>();
-  CLI::App* step = bench.add_subcommand("step", "tokens/s and MFU of a training step, beside its products alone");
-  add_options(*step, static_cast<StepOptions&>(*o));
-  step->add_option("--optimizer", o->optimizer, "recipe")->capture_default_str();
-  step->add_option("--steps", o->steps)->check(at_least(1))->capture_default_str();
-  step->callback([o] { bench_step(*o); });
+  add_options(command, static_cast<StepOptions&>(*o));
+  command.add("--optimizer", o->optimizer, "recipe").show_default();
+  command.add("--steps", o->steps).at_least(1).show_default();
+  command.set_action([o] { bench_step(*o); });
+}
 
+void add_bench_gemm(CommandLine& command) {
   auto device = std::make_shared<DeviceOptions>();
-  CLI::App* gemm = bench.add_subcommand("gemm", "product and copy ceilings");
-  add_options(*gemm, *device);
-  gemm->callback([device] { bench_gemm(*device); });
+  add_options(command, *device);
+  command.set_action([device] { bench_gemm(*device); });
 }
 
 }  // namespace rowan

@@ -1,5 +1,5 @@
 // rowan bench tokenize: how fast text becomes tokens, from records in memory to ids, reading JSON included.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <atomic>
 #include <chrono>
@@ -84,18 +84,16 @@ void run(const Arguments& arguments) {
 
 }  // namespace
 
-void add_bench_tokenize(CLI::App& bench) {
+void add_bench_tokenize(CommandLine& command) {
   auto arguments = std::make_shared<Arguments>();
   arguments->threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  CLI::App* command = bench.add_subcommand("tokenize", "text to tokens, in memory");
-  command->add_option("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE or sentencepiece:FILE")->required();
-  command->add_option("inputs", arguments->inputs, "Files or patterns, as for `rowan tokenize`")->required();
-  command->add_option("--field", arguments->field, "JSONL: the field that holds the text")->capture_default_str();
-  command->add_option("--threads", arguments->threads, "Workers")->check(CLI::Range(1, 1024))->capture_default_str();
-  command->add_option("--seconds", arguments->seconds, "How long to measure text that comes again")
-      ->capture_default_str();
-  add_json_option(*command, arguments->json);
-  command->callback([arguments] { run(*arguments); });
+  command.add("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE or sentencepiece:FILE").required();
+  command.add("inputs", arguments->inputs, "Files or patterns, as for `rowan tokenize`").required();
+  command.add("--field", arguments->field, "JSONL: the field that holds the text").show_default();
+  command.add("--threads", arguments->threads, "Workers").range(1, 1024).show_default();
+  command.add("--seconds", arguments->seconds, "How long to measure text that comes again").show_default();
+  add_json_option(command, arguments->json);
+  command.set_action([arguments] { run(*arguments); });
 }
 
 }  // namespace rowan

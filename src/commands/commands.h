@@ -1,39 +1,52 @@
-// The subcommands of `rowan`. Each function registers one command whose callback does the work and throws Error on a
-// user's mistake; main() turns that into one line and exit code 2.
+// The subcommands of `rowan`. Each function declares one command's arguments and sets what it does; that throws Error
+// on a user's mistake, which main() turns into one line and exit code 2.
 #pragma once
 
-#include <CLI/CLI.hpp>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "commands/command_line.h"
 
 namespace rowan {
 
-// For options: an integer that is `least` or more.
-CLI::Validator at_least(int64_t least);
+struct Command {
+  const char* name;
+  const char* help;  // one line
+  void (*add)(CommandLine& command);
+};
+
+// Every subcommand, as --help lists them.
+std::span<const Command> commands();
+void add_commands(CommandLine& parent, std::span<const Command> commands);
+
 // For --device.
-CLI::Validator device_name();
+std::vector<std::string> device_names();
 
 // Thrown to leave with a code when the message has been printed elsewhere.
 struct Exit {
   int code;
 };
 
-CLI::App* add_bench(CLI::App& app);
-CLI::App* add_compare(CLI::App& app);
-CLI::App* add_eval(CLI::App& app);
-CLI::App* add_export(CLI::App& app);
-CLI::App* add_generate(CLI::App& app);
-CLI::App* add_inspect(CLI::App& app);
-CLI::App* add_optimizers(CLI::App& app);
-CLI::App* add_plan(CLI::App& app);
-CLI::App* add_tales(CLI::App& app);
-CLI::App* add_tokenize(CLI::App& app);
-CLI::App* add_train(CLI::App& app);
+void add_bench(CommandLine& command);
+void add_compare(CommandLine& command);
+void add_eval(CommandLine& command);
+void add_export(CommandLine& command);
+void add_generate(CommandLine& command);
+void add_inspect(CommandLine& command);
+void add_optimizers(CommandLine& command);
+void add_plan(CommandLine& command);
+void add_tales(CommandLine& command);
+void add_tokenize(CommandLine& command);
+void add_train(CommandLine& command);
 
 // The parts of `rowan bench`.
-void add_bench_kernels(CLI::App& bench);
-void add_bench_loader(CLI::App& bench);
-void add_bench_optimizer(CLI::App& bench);
-void add_bench_ranks(CLI::App& bench);
-void add_bench_step(CLI::App& bench);
-void add_bench_tokenize(CLI::App& bench);
+void add_bench_gemm(CommandLine& command);
+void add_bench_kernels(CommandLine& command);
+void add_bench_loader(CommandLine& command);
+void add_bench_optimizer(CommandLine& command);
+void add_bench_ranks(CommandLine& command);
+void add_bench_step(CommandLine& command);
+void add_bench_tokenize(CommandLine& command);
 
 }  // namespace rowan

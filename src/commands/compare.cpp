@@ -1,5 +1,5 @@
 // rowan compare: what several runs came to, in one Markdown table, best validation loss first.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
@@ -97,12 +97,10 @@ void compare(const std::vector<std::string>& folders) {
 
 }  // namespace
 
-CLI::App* add_compare(CLI::App& app) {
+void add_compare(CommandLine& command) {
   auto folders = std::make_shared<std::vector<std::string>>();
-  CLI::App* command = app.add_subcommand("compare", "show what several runs came to, in one table");
-  command->add_option("RUN", *folders, "run directories")->required();
-  command->callback([folders] { compare(*folders); });
-  return command;
+  command.add("RUN", *folders, "run directories").required();
+  command.set_action([folders] { compare(*folders); });
 }
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cmath>
 #include <functional>
@@ -73,18 +73,15 @@ void run(const Options& options) {
 
 }  // namespace
 
-CLI::App* add_eval(CLI::App& app) {
+void add_eval(CommandLine& command) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("eval", "compute the validation loss of a run, or its score in a task");
-  command->add_option("RUN", options->run, "run directory")->required();
-  command->add_option("--data", options->data, "shards (a glob) instead of the run's validation data");
-  command->add_option("--task", options->task, "score a task instead: hellaswag FILE")->expected(2);
-  command->add_option("--tokens", options->tokens, "at most this many; all when not given")->check(at_least(1));
-  command->add_option("--micro-batch", options->micro_batch, "rows at a time; 4096 tokens when not given")
-      ->check(at_least(1));
-  command->add_option("--device", options->device)->check(device_name())->capture_default_str();
-  command->callback([options] { run(*options); });
-  return command;
+  command.add("RUN", options->run, "run directory").required();
+  command.add("--data", options->data, "shards (a glob) instead of the run's validation data");
+  command.add("--task", options->task, "score a task instead: hellaswag FILE").takes(2);
+  command.add("--tokens", options->tokens, "at most this many; all when not given").at_least(1);
+  command.add("--micro-batch", options->micro_batch, "rows at a time; 4096 tokens when not given").at_least(1);
+  command.add("--device", options->device).one_of(device_names()).show_default();
+  command.set_action([options] { run(*options); });
 }
 
 }  // namespace rowan

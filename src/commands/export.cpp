@@ -1,6 +1,6 @@
 #include "run/export.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <memory>
 
@@ -34,16 +34,12 @@ void run(const Options& options) {
 
 }  // namespace
 
-CLI::App* add_export(CLI::App& app) {
+void add_export(CommandLine& command) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("export", "write a run's model as a directory that transformers opens");
-  command->add_option("RUN", options->run, "run directory")->required();
-  command->add_option("DIR", options->folder, "directory to write")->required();
-  command->add_option("--dtype", options->dtype, "of the weights: f32 or bf16")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"f32", "bf16"}));
-  command->callback([options] { run(*options); });
-  return command;
+  command.add("RUN", options->run, "run directory").required();
+  command.add("DIR", options->folder, "directory to write").required();
+  command.add("--dtype", options->dtype, "of the weights: f32 or bf16").show_default().one_of({"f32", "bf16"});
+  command.set_action([options] { run(*options); });
 }
 
 }  // namespace rowan

@@ -1,6 +1,6 @@
 #include "evaluate/generate.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 #include <cmath>
@@ -57,24 +57,20 @@ void run(const Options& options) {
 
 }  // namespace
 
-CLI::App* add_generate(CLI::App& app) {
+void add_generate(CommandLine& command) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("generate", "continue a text with what a run has learnt");
-  command->add_option("RUN", options->run, "run directory")->required();
-  command->add_option("--prompt", options->prompt, "text to continue; none: a new document");
-  command->add_option("--tokens", options->tokens, "at most this many")
-      ->capture_default_str()
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
-  command->add_option("--temperature", options->sampling.temperature, "0 takes the likeliest token always")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 100.0));
-  command->add_option("--top-k", options->sampling.top_k, "draw among the k likeliest tokens; 0: all")
-      ->capture_default_str()
-      ->check(at_least(0));
-  command->add_option("--seed", options->sampling.seed, "another seed, another text")->capture_default_str();
-  command->add_option("--device", options->device)->check(device_name())->capture_default_str();
-  command->callback([options] { run(*options); });
-  return command;
+  command.add("RUN", options->run, "run directory").required();
+  command.add("--prompt", options->prompt, "text to continue; none: a new document");
+  command.add("--tokens", options->tokens, "at most this many").show_default().range(int64_t{1}, int64_t{1} << 30);
+  command.add("--temperature", options->sampling.temperature, "0 takes the likeliest token always")
+      .show_default()
+      .range(0.0, 100.0);
+  command.add("--top-k", options->sampling.top_k, "draw among the k likeliest tokens; 0: all")
+      .show_default()
+      .at_least(0);
+  command.add("--seed", options->sampling.seed, "another seed, another text").show_default();
+  command.add("--device", options->device).one_of(device_names()).show_default();
+  command.set_action([options] { run(*options); });
 }
 
 }  // namespace rowan

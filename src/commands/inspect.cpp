@@ -1,6 +1,8 @@
 // rowan inspect FILE: what a file is, what is in it, and what is wrong with it.
 #include "commands/inspect.h"
 
+#include <fmt/format.h>
+
 #include <cstring>
 #include <map>
 #include <memory>
@@ -152,7 +154,7 @@ void inspect_file(const fs::path& path, const InspectOptions& options, Report& r
 
 }  // namespace
 
-CLI::App* add_inspect(CLI::App& app) {
+void add_inspect(CommandLine& command) {
   struct Settings {
     std::string file, tokenizer, format = "auto";
     InspectOptions options;
@@ -163,17 +165,15 @@ CLI::App* add_inspect(CLI::App& app) {
                                                       {"nanogpt", ShardFormat::nanogpt},
                                                       {"datatrove", ShardFormat::datatrove},
                                                       {"megatron", ShardFormat::megatron}};
-  CLI::App* command = app.add_subcommand("inspect", "tell what a file is, what is in it and what is wrong with it");
-  command->add_option("file", settings->file, "token shard, checkpoint, safetensors, tokenizer, evaluation set ...")
-      ->required();
-  command->add_option("--tokenizer", settings->tokenizer,
-                      "decodes what is shown: bytes, gpt2:FILE, sentencepiece:FILE");
-  command->add_option("--format", settings->format, "format of a token shard")->check(CLI::IsMember(formats));
-  command->add_option("--width", settings->options.shards.width, "bytes a token of bare tokens")
-      ->check(CLI::IsMember({2, 4}));
-  command->add_option("--end-id", settings->options.shards.end_id, "end token, where the file does not say");
-  command->add_option("--head", settings->options.head, "tokens shown")->check(at_least(0));
-  command->callback([settings, formats] {
+  command.add("file", settings->file, "token shard, checkpoint, safetensors, tokenizer, evaluation set ...").required();
+  std::vector<std::string> names;
+  for (const auto& [name, format] : formats) names.push_back(name);
+  command.add("--tokenizer", settings->tokenizer, "decodes what is shown: bytes, gpt2:FILE, sentencepiece:FILE");
+  command.add("--format", settings->format, "format of a token shard").one_of(names);
+  command.add("--width", settings->options.shards.width, "bytes a token of bare tokens").one_of({"2", "4"});
+  command.add("--end-id", settings->options.shards.end_id, "end token, where the file does not say");
+  command.add("--head", settings->options.head, "tokens shown").at_least(0);
+  command.set_action([settings, formats] {
     InspectOptions options = settings->options;
     options.shards.format = formats.at(settings->format);
     std::unique_ptr<Tokenizer> tokenizer;
@@ -189,7 +189,6 @@ CLI::App* add_inspect(CLI::App& app) {
     if (report.problems() > 0)
       fail("{}: {} thing{} wrong", settings->file, report.problems(), report.problems() == 1 ? "" : "s");
   });
-  return command;
 }
 
 }  // namespace rowan

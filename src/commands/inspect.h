@@ -1,7 +1,7 @@
 // The parts of `rowan inspect`. Each prints what it finds to stdout and counts what is wrong.
 #pragma once
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdint>
 #include <filesystem>

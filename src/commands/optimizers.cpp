@@ -1,5 +1,5 @@
 // rowan optimizers: the recipes, and one of them in full.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/error.h"
 #include "commands/commands.h"
@@ -50,12 +50,10 @@ void show(const std::string& name) {
 
 }  // namespace
 
-CLI::App* add_optimizers(CLI::App& app) {
+void add_optimizers(CommandLine& command) {
   auto name = std::make_shared<std::string>();
-  CLI::App* command =
-      app.add_subcommand("optimizers", "list the optimizer recipes, or explain one: rule, paper, switches");
-  command->add_option("name", *name, "recipe");
-  command->callback([name] {
+  command.add("name", *name, "recipe");
+  command.set_action([name] {
     if (name->empty())
       list();
     else if (*name == "recipe")
@@ -63,7 +61,6 @@ CLI::App* add_optimizers(CLI::App& app) {
     else
       show(*name);
   });
-  return command;
 }
 
 }  // namespace rowan

@@ -1,6 +1,6 @@
 #include "train/plan.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/human.h"
 #include "commands/commands.h"
@@ -52,16 +52,12 @@ void run(const Options& options) {
 
 }  // namespace
 
-CLI::App* add_plan(CLI::App& app) {
+void add_plan(CommandLine& command) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("plan", "count memory, FLOPs and traffic of a run, without running it");
-  command->add_option("CONFIG", options->config, "JSON file")->required();
-  command->add_option("--set", options->overrides, "path=value; may be repeated")
-      ->type_name("PATH=VALUE")
-      ->allow_extra_args(false);
-  command->add_option("--ranks", options->ranks, "processes")->check(at_least(1))->capture_default_str();
-  command->callback([options] { run(*options); });
-  return command;
+  command.add("CONFIG", options->config, "JSON file").required();
+  command.add("--set", options->overrides, "path=value; may be repeated").type_name("PATH=VALUE").one_at_a_time();
+  command.add("--ranks", options->ranks, "processes").at_least(1).show_default();
+  command.set_action([options] { run(*options); });
 }
 
 }  // namespace rowan

@@ -1,6 +1,6 @@
 #include "corpus/tales.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <filesystem>
 #include <memory>
@@ -67,19 +67,17 @@ void run(const Options& options) {
 
 }  // namespace
 
-CLI::App* add_tales(CLI::App& app) {
+void add_tales(CommandLine& command) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("tales", "write the embedded corpus of stories, with its exact entropy");
-  command->add_option("--out", options->out, "folder for train.bin, validation.bin and entropy.json")->required();
-  command->add_option("--stories", options->stories, "stories to train on")
-      ->capture_default_str()
-      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 30));
-  command->add_option("--validation-stories", options->validation_stories, "stories to validate on")
-      ->capture_default_str()
-      ->check(CLI::Range(uint64_t{1}, uint64_t{1} << 30));
-  command->add_option("--seed", options->seed, "which collection")->capture_default_str();
-  command->callback([options] { run(*options); });
-  return command;
+  command.add("--out", options->out, "folder for train.bin, validation.bin and entropy.json").required();
+  command.add("--stories", options->stories, "stories to train on")
+      .show_default()
+      .range(uint64_t{1}, uint64_t{1} << 30);
+  command.add("--validation-stories", options->validation_stories, "stories to validate on")
+      .show_default()
+      .range(uint64_t{1}, uint64_t{1} << 30);
+  command.add("--seed", options->seed, "which collection").show_default();
+  command.set_action([options] { run(*options); });
 }
 
 }  // namespace rowan

@@ -1,5 +1,5 @@
 // rowan tokenize: raw text to shards.
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -109,50 +109,39 @@ void run(Arguments& arguments) {
 
 }  // namespace
 
-CLI::App* add_tokenize(CLI::App& app) {
+void add_tokenize(CommandLine& command) {
   auto arguments = std::make_shared<Arguments>();
   TokenizeOptions& options = arguments->options;
   options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  CLI::App* command = app.add_subcommand("tokenize", "turn text into shards of tokens");
-  command->add_option("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE or sentencepiece:FILE")->required();
-  command->add_option("--out", options.out, "Folder for the shards; an interrupted run in it is continued")->required();
+  command.add("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE or sentencepiece:FILE").required();
+  command.add("--out", options.out, "Folder for the shards; an interrupted run in it is continued").required();
   command
-      ->add_option("inputs", arguments->inputs,
-                   "Files or patterns: .txt, .jsonl, .json, each also .gz or .zst; - reads standard input")
-      ->required();
-  command->add_option("--format", arguments->format, "What the inputs are; auto goes by name, and takes - for JSONL")
-      ->check(CLI::IsMember({"auto", "text", "jsonl"}))
-      ->capture_default_str();
-  command->add_option("--field", options.field, "JSONL: the field that holds the text")->capture_default_str();
+      .add("inputs", arguments->inputs,
+           "Files or patterns: .txt, .jsonl, .json, each also .gz or .zst; - reads standard input")
+      .required();
+  command.add("--format", arguments->format, "What the inputs are; auto goes by name, and takes - for JSONL")
+      .one_of({"auto", "text", "jsonl"})
+      .show_default();
+  command.add("--field", options.field, "JSONL: the field that holds the text").show_default();
+  command.add("--split", arguments->split, "Plain text: a document is a file, ends after an empty line, or is a line")
+      .one_of({"file", "blank", "line"})
+      .show_default();
+  command.add("--end", arguments->end, "Where the end token stands (default: after for sentencepiece, else before)")
+      .one_of({"before", "after", "none"});
+  command.add("--validation", options.validation, "none, every:N, documents:N, tokens:N or hash:FRACTION")
+      .show_default();
+  command.add("--validation-input", arguments->validation_inputs, "Files or patterns that are validation data only");
+  command.add("--shard-tokens", options.shard_tokens, "Tokens a shard")
+      .range(uint64_t{1}, uint64_t{INT32_MAX})
+      .show_default();
+  command.add("--threads", options.threads, "Workers; the output does not depend on it").range(1, 1024).show_default();
   command
-      ->add_option("--split", arguments->split,
-                   "Plain text: a document is a file, ends after an empty line, or is a line")
-      ->check(CLI::IsMember({"file", "blank", "line"}))
-      ->capture_default_str();
-  command
-      ->add_option("--end", arguments->end,
-                   "Where the end token stands (default: after for sentencepiece, else before)")
-      ->check(CLI::IsMember({"before", "after", "none"}));
-  command->add_option("--validation", options.validation, "none, every:N, documents:N, tokens:N or hash:FRACTION")
-      ->capture_default_str();
-  command->add_option("--validation-input", arguments->validation_inputs,
-                      "Files or patterns that are validation data only");
-  command->add_option("--shard-tokens", options.shard_tokens, "Tokens a shard")
-      ->check(CLI::Range(uint64_t{1}, uint64_t{INT32_MAX}))
-      ->capture_default_str();
-  command->add_option("--threads", options.threads, "Workers; the output does not depend on it")
-      ->check(CLI::Range(1, 1024))
-      ->capture_default_str();
-  command
-      ->add_option("--invalid", arguments->invalid,
-                   "Bytes that are not UTF-8: keep them as they are, or refuse the document")
-      ->check(CLI::IsMember({"keep", "refuse"}))
-      ->capture_default_str();
-  command->add_flag("--strict", options.strict, "Stop at the first document that would be skipped");
-  command->add_option("--save-seconds", options.save_seconds, "Time between notes of what is durable")
-      ->capture_default_str();
-  command->callback([arguments] { run(*arguments); });
-  return command;
+      .add("--invalid", arguments->invalid, "Bytes that are not UTF-8: keep them as they are, or refuse the document")
+      .one_of({"keep", "refuse"})
+      .show_default();
+  command.add_flag("--strict", options.strict, "Stop at the first document that would be skipped");
+  command.add("--save-seconds", options.save_seconds, "Time between notes of what is durable").show_default();
+  command.set_action([arguments] { run(*arguments); });
 }
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <cstdlib>
 #include <thread>
@@ -52,16 +52,14 @@ void run(const Options& options) {
 
 }  // namespace
 
-CLI::App* add_train(CLI::App& app) {
+void add_train(CommandLine& command) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("train", "train a model from one JSON file; continues what was interrupted");
-  command->add_option("CONFIG", options->config, "JSON file")->required();
-  command->add_option("--set", options->overrides, "path=value, as in optimizer.lr=3e-3; may be repeated")
-      ->type_name("PATH=VALUE")
-      ->allow_extra_args(false);
-  command->add_flag("--resume", options->resume, "insist on a checkpoint to go on from");
-  command->callback([options] { run(*options); });
-  return command;
+  command.add("CONFIG", options->config, "JSON file").required();
+  command.add("--set", options->overrides, "path=value, as in optimizer.lr=3e-3; may be repeated")
+      .type_name("PATH=VALUE")
+      .one_at_a_time();
+  command.add_flag("--resume", options->resume, "insist on a checkpoint to go on from");
+  command.set_action([options] { run(*options); });
 }
 
 }  // namespace rowan

@@ -1,6 +1,6 @@
 #include "corpus/tokenize_notes.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "base/error.h"
 #include "base/files.h"

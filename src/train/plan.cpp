@@ -1,6 +1,6 @@
 #include "train/plan.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include <algorithm>
 

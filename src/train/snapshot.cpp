@@ -1,4 +1,6 @@
 // A trainer's state to and from checkpoints: every tensor whole and by name.
+#include <fmt/format.h>
+
 #include "base/error.h"
 #include "comm/agreement.h"
 #include "kernels/floats.h"

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "command.h"
+#include "paths.h"
 #include "small_run.h"
 
 namespace rowan {
@@ -77,7 +78,7 @@ class Ranks : public CommandTest {
   // The command that trains on `ranks` ranks into `run`, with what is to be set in the environment before it.
   std::string command(int ranks, const std::string& run, const std::string& more = "",
                       const std::string& environment = "") {
-    return environment + " " ROWAN_MPIRUN " -n " + std::to_string(ranks) + " " ROWAN_BINARY " train " +
+    return environment + " " + mpirun() + " -n " + std::to_string(ranks) + " " + rowan_binary() + " train " +
            file().string() + " --set run.dir=" + (dir_ / run).string() + " " + more;
   }
   // The command that runs one of these on each rank. mpirun's own way, COMMAND : COMMAND, ends in a segmentation fault
@@ -86,7 +87,7 @@ class Ranks : public CommandTest {
     std::string script = "case ${OMPI_COMM_WORLD_RANK-$PMI_RANK} in\n";
     for (size_t rank = 0; rank < commands.size(); ++rank) script += fmt::format("{}) {} ;;\n", rank, commands[rank]);
     write_file_atomically(dir_ / "one_each.sh", script + "esac\n");
-    return fmt::format("{} -n {} sh {}", ROWAN_MPIRUN, commands.size(), (dir_ / "one_each.sh").string());
+    return fmt::format("{} -n {} sh {}", mpirun(), commands.size(), (dir_ / "one_each.sh").string());
   }
   static std::string shard(const std::string& setting) { return " --set shard=" + setting; }
 
@@ -270,7 +271,7 @@ TEST_F(Ranks, StartFromPublishedWeights) {
 TEST_F(Ranks, ALoopGoesOnByItself) {
   const std::string more = "--set run.steps=60 --set run.checkpoint_every=5";
   std::vector<pid_t> processes;
-  const pid_t script = start(ROWAN_SOURCE_DIR "/scripts/resume.sh" + command(2, "run", more), 1, processes);
+  const pid_t script = start(source_path("scripts/resume.sh") + command(2, "run", more), 1, processes);
   ASSERT_EQ(processes.size(), 1) << read_file(dir_ / "log");
   const fs::path checkpoints = run("run") / "checkpoints";
   while (list_checkpoints(checkpoints).empty() && parent_of(script)) std::this_thread::sleep_for(milliseconds(5));
@@ -282,7 +283,7 @@ TEST_F(Ranks, ALoopGoesOnByItself) {
   EXPECT_NE(log.find("going on from the newest checkpoint"), std::string::npos) << log;
   EXPECT_NE(log.find("resumed from"), std::string::npos) << log;
   EXPECT_TRUE(fs::exists(checkpoints / "step_00000060"));
-  expect_one_line(ROWAN_SOURCE_DIR "/scripts/resume.sh" + command(2, "run", "--set run.steeps=1"), "steeps");
+  expect_one_line(source_path("scripts/resume.sh") + command(2, "run", "--set run.steeps=1"), "steeps");
 }
 
 TEST_F(Ranks, MistakesAreOneLine) {
@@ -301,12 +302,12 @@ TEST_F(Ranks, MistakesAreOneLine) {
 }
 
 TEST_F(Ranks, ThatDifferAreNamed) {
-  const std::string train = ROWAN_BINARY " train " + file().string() + " ";
+  const std::string train = rowan_binary() + " train " + file().string() + " ";
   expect_one_line(one_each({train, train, train + "--set optimizer.lr=0.02"}),
                   "rank 2 differs from rank 0 and others: config /optimizer/lr is 0.02, not 0.01");
 
   const fs::path copy = dir_ / "rowan";
-  fs::copy_file(ROWAN_BINARY, copy);
+  fs::copy_file(rowan_binary(), copy);
   std::ofstream(copy, std::ios::app) << "another build";
   expect_one_line(one_each({train, train, copy.string() + " train " + file().string()}),
                   "rank 2 differs from rank 0 and others: the program");

@@ -5,6 +5,7 @@
 #include <cstdlib>
 
 #include "base/json.h"
+#include "paths.h"
 #include "shared_files.h"
 #include "text_files.h"
 
@@ -14,8 +15,8 @@ namespace {
 namespace fs = std::filesystem;
 
 int run_recipe(const std::string& name, const std::string& arguments) {
-  std::string command = std::string("ROWAN=") + ROWAN_BINARY + " " + ROWAN_SOURCE_DIR + "/data/" + name +
-                        "/get.sh --offline " + arguments + " >/dev/null 2>&1";
+  std::string command = "ROWAN=" + rowan_binary() + " " + source_path("data/" + name) + "/get.sh --offline " +
+                        arguments + " >/dev/null 2>&1";
   return std::system(command.c_str());
 }
 

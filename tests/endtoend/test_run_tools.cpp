@@ -1,5 +1,5 @@
 // rowan generate, eval and export on a run directory, as a person calls them.
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 
 #include "base/files.h"
 #include "command.h"
+#include "paths.h"
 #include "small_run.h"
 
 namespace rowan {
@@ -107,7 +108,7 @@ TEST_F(RunTools, DamagedCheckpointIsNamed) {
 }
 
 TEST_F(RunTools, BenchesWriteTheirFiguresAsJson) {
-  const std::string model = ROWAN_SOURCE_DIR "/configs/models/gpt2_tiny.json", file = (dir_ / "bench.json").string();
+  const std::string model = source_path("configs/models/gpt2_tiny.json"), file = (dir_ / "bench.json").string();
   const std::string step = " --device cpu --threads 1 --batch 1 --seq 8 --model " + model + " --json " + file;
   Outcome kernels = rowan("bench kernels --repeats 1 --recipe adamw nora namo-d" + step);
   ASSERT_EQ(kernels.code, 0) << kernels.err;

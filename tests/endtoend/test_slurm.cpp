@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "command.h"
+#include "paths.h"
 #include "small_run.h"
 
 namespace rowan {
@@ -28,18 +29,17 @@ class Slurm : public CommandTest {
   }
 
   std::string environment(const std::string& more) const {
-    return "cd " ROWAN_SOURCE_DIR " && PATH=" ROWAN_SOURCE_DIR
-           "/tests/endtoend/slurm:$PATH SLURM_JOB_NODELIST=localhost SLURM_JOB_ID=" +
-           std::to_string(::getpid()) + " " + more + " ";
+    return "cd " + source_path() + " && PATH=" + source_path("tests/endtoend/slurm") +
+           ":$PATH SLURM_JOB_NODELIST=localhost SLURM_JOB_ID=" + std::to_string(::getpid()) + " " + more + " ";
   }
   // Three tasks without MPI.
   std::string step(const std::string& address, const std::string& more, const std::string& options = "",
                    const std::string& arguments = "") const {
     return environment("ROWAN_RENDEZVOUS=" + address + " " + more) + "srun --mpi=none --ntasks-per-node=3 " + options +
-           " bash -c 'exec " ROWAN_BINARY " train " + (dir_ / "config.json").string() + arguments + "'";
+           " bash -c 'exec " + rowan_binary() + " train " + (dir_ / "config.json").string() + arguments + "'";
   }
   std::string batch(const std::string& more) const {
-    return environment("SLURM_GPUS_ON_NODE=2 ROWAN=" ROWAN_BINARY " " + more) + "bash scripts/slurm.sbatch " +
+    return environment("SLURM_GPUS_ON_NODE=2 ROWAN=" + rowan_binary() + " " + more) + "bash scripts/slurm.sbatch " +
            (dir_ / "config.json").string();
   }
   std::string tcp() const { return "tcp:localhost:" + std::to_string(20000 + ::getpid() % 12000); }
@@ -84,7 +84,7 @@ TEST_F(Slurm, MistakesWithoutMpiAreOneLine) {
 
 #ifdef ROWAN_MPI
 TEST_F(Slurm, ABatchScriptTrainsOverMpi) {
-  Outcome result = shell(batch("SRUN_PMIX='" ROWAN_MPIRUN "'"));
+  Outcome result = shell(batch("SRUN_PMIX='" + mpirun() + "'"));
   ASSERT_EQ(result.code, 0) << result.err;
   EXPECT_NE(result.err.find("; MPI\n"), std::string::npos) << result.err;
   EXPECT_NE(result.err.find("ranks        2, "), std::string::npos) << result.err;

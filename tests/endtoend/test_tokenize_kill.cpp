@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "paths.h"
 #include "text_files.h"
 
 namespace rowan {
@@ -47,7 +48,7 @@ TEST(TokenizeKill, TwentyTimesAndTheSameBytes) {
   std::string first = folder.write("a.json.gz", gzip(random_json_lines(1, 8000)));
   std::string second = folder.write("b.jsonl", random_json_lines(2, 8000));
   auto arguments = [&](const char* out) -> std::vector<std::string> {
-    return {ROWAN_BINARY,     "tokenize", "--tokenizer",  "bytes",    "--out",     folder / out,
+    return {rowan_binary(),   "tokenize", "--tokenizer",  "bytes",    "--out",     folder / out,
             "--shard-tokens", "700000",   "--validation", "every:50", "--threads", "2",
             "--save-seconds", "0",        first,          second};
   };
@@ -80,8 +81,9 @@ TEST(TokenizeKill, AFullDiskSaysSoAndTheSameCommandGoesOn) {
   TemporaryFolder folder;
   const std::string input = folder.write("a.jsonl", random_json_lines(1, 8000));
   auto tokenize = [&](const char* out, const std::string& limit) {
-    const std::string command = limit + "exec " ROWAN_BINARY " tokenize --tokenizer bytes --save-seconds 0 --out " +
-                                folder / out + " " + input + " 2>" + folder / "err";
+    const std::string command = limit + "exec " + rowan_binary() +
+                                " tokenize --tokenizer bytes --save-seconds 0 --out " + folder / out + " " + input +
+                                " 2>" + folder / "err";
     return std::system(("sh -c '" + command + "'").c_str());
   };
   ASSERT_EQ(tokenize("whole", ""), 0);

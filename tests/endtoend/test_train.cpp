@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "base/safetensors.h"
 #include "command.h"
+#include "paths.h"
 #include "small_run.h"
 
 namespace rowan {
@@ -65,10 +66,10 @@ class Train : public CommandTest {
 
 TEST_F(Train, QuickstartAtReducedSizeComesNearTheEntropyFloor) {
   ASSERT_EQ(rowan("tales --out " + dir_.string()).code, 0);
-  Outcome result =
-      rowan("train " ROWAN_SOURCE_DIR "/configs/quickstart.json --set run.steps=220 --set data.train=" +
-            (dir_ / "train.bin").string() + " --set data.validation=" + (dir_ / "validation.bin").string() +
-            " --set run.eval_every=0 --set run.eval_tokens=32768" + into("quickstart"));
+  Outcome result = rowan("train " + source_path("configs/quickstart.json") +
+                         " --set run.steps=220 --set data.train=" + (dir_ / "train.bin").string() +
+                         " --set data.validation=" + (dir_ / "validation.bin").string() +
+                         " --set run.eval_every=0 --set run.eval_tokens=32768" + into("quickstart"));
   ASSERT_EQ(result.code, 0) << result.err;
   const Json last = rows(run("quickstart")).back();
   const Json floor = Json::parse(read_file(dir_ / "entropy.json"))["shards"]["validation.bin"]["nats_per_token"];
@@ -204,7 +205,7 @@ TEST_F(Train, ASignalFinishesTheStepAndTheSameCommandGoesOn) {
   const pid_t child = fork();
   if (child == 0) {
     const std::string log = (dir_ / "log").string();
-    execl("/bin/sh", "sh", "-c", ("exec " ROWAN_BINARY " " + train(more) + " 2>" + log).c_str(), nullptr);
+    execl("/bin/sh", "sh", "-c", ("exec " + rowan_binary() + " " + train(more) + " 2>" + log).c_str(), nullptr);
     _exit(127);
   }
   while (!fs::exists(run("run") / "metrics.jsonl")) std::this_thread::sleep_for(std::chrono::milliseconds(20));
@@ -228,7 +229,7 @@ TEST_F(Train, KilledAtRandomMomentsItGoesOnExactly) {
   for (int attempt = 0; attempt < 12; ++attempt) {
     const pid_t child = fork();
     if (child == 0) {
-      execl("/bin/sh", "sh", "-c", ("exec " ROWAN_BINARY " " + train(more) + " 2>/dev/null").c_str(), nullptr);
+      execl("/bin/sh", "sh", "-c", ("exec " + rowan_binary() + " " + train(more) + " 2>/dev/null").c_str(), nullptr);
       _exit(127);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(50 + random.below(250)));

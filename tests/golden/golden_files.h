@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "paths.h"
 
 namespace rowan {
 
@@ -19,9 +20,9 @@ std::unique_ptr<Backend> make_golden_backend();
 inline std::vector<std::filesystem::path> golden_roots() {
   std::vector<std::filesystem::path> roots;
   const char* given = std::getenv("ROWAN_GOLDEN");
-  std::filesystem::path outside = given ? given : ROWAN_SOURCE_DIR "/../shared/golden";
+  std::filesystem::path outside = given ? given : source_path("../shared/golden");
   if (given || std::filesystem::exists(outside)) roots.push_back(outside);
-  roots.push_back(ROWAN_SOURCE_DIR "/tests/golden/data");
+  roots.push_back(source_path("tests/golden/data"));
   return roots;
 }
 

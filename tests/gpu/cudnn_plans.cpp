@@ -2,7 +2,7 @@
 // checks an engine, up to compiling the kernels. It asks for no more workspace than `rowan plan` counts.
 #define CUDNN_FRONTEND_SKIP_JSON_LIB
 #include <cudnn_frontend.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include "base/error.h"

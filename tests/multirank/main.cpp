@@ -1,6 +1,6 @@
 // Runs the tests on every rank; rank 0 prints, the others print their failures only. A failure on any rank is one of
 // all.
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <exception>

@@ -1,6 +1,6 @@
 // Whole tiny training runs on CUDA's kernels against the same runs on the CPU: accumulation, clipping, validation, and
 // a checkpoint that continues to the same bits.
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,4 +1,4 @@
-#include <CLI/CLI.hpp>
+#include <sstream>
 
 #include "base/safetensors.h"
 #include "commands/commands.h"
@@ -13,10 +13,11 @@ class Inspect : public WithFolder {
  protected:
   // What the command prints and, after "rowan: ", the error it ends with.
   std::string inspect(const std::string& arguments) {
-    CLI::App app;
-    add_inspect(app);
+    CommandLine line("inspect", "");
+    add_inspect(line);
+    std::istringstream words(arguments);
     testing::internal::CaptureStdout();
-    const std::string error = error_of([&] { app.parse("inspect " + arguments); });
+    const std::string error = error_of([&] { line.parse({std::istream_iterator<std::string>(words), {}}); });
     std::fflush(stdout);
     return testing::internal::GetCapturedStdout() + (error.empty() ? "" : "rowan: " + error);
   }

@@ -1,6 +1,5 @@
 #include <gtest/gtest.h>
 
-#include <CLI/CLI.hpp>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -15,17 +14,19 @@
 namespace rowan {
 namespace {
 
-std::filesystem::path write_tales(const std::string& name, const std::string& arguments) {
+std::filesystem::path write_tales(const std::string& name, std::vector<std::string> arguments) {
   std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / name;
   std::filesystem::remove_all(folder);
-  CLI::App app;
-  add_tales(app);
-  app.parse("tales --out " + folder.string() + " " + arguments);
+  CommandLine line("tales", "");
+  add_tales(line);
+  arguments.insert(arguments.end(), {"--out", folder.string()});
+  line.parse(arguments);
   return folder;
 }
 
 TEST(TalesCommand, ShardsHoldTheStoriesAndTheirProbability) {
-  std::filesystem::path folder = write_tales("rowan_tales", "--stories 30 --validation-stories 7 --seed 3");
+  std::filesystem::path folder =
+      write_tales("rowan_tales", {"--stories", "30", "--validation-stories", "7", "--seed", "3"});
   std::vector<std::filesystem::path> files = expand_glob((folder / "validation*.bin").string());
   ASSERT_EQ(files.size(), 1u);
   Shard shard(files[0]);
@@ -55,8 +56,8 @@ TEST(TalesCommand, ValidationDoesNotDependOnTheSizeOfTraining) {
   auto validation = [](const std::filesystem::path& folder) {
     return read_file(expand_glob((folder / "validation*.bin").string())[0]);
   };
-  EXPECT_EQ(validation(write_tales("rowan_tales_a", "--stories 3 --validation-stories 5")),
-            validation(write_tales("rowan_tales_b", "--stories 4 --validation-stories 5")));
+  EXPECT_EQ(validation(write_tales("rowan_tales_a", {"--stories", "3", "--validation-stories", "5"})),
+            validation(write_tales("rowan_tales_b", {"--stories", "4", "--validation-stories", "5"})));
 }
 
 }  // namespace

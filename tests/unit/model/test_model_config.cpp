@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "model/layout.h"
 #include "model/model.h"
+#include "paths.h"
 
 namespace rowan {
 namespace {
@@ -34,7 +35,7 @@ struct Published {
 class PublishedSizes : public testing::TestWithParam<Published> {};
 
 TEST_P(PublishedSizes, AreMatchedExactly) {
-  ModelConfig config = parse(read_file(std::string(ROWAN_SOURCE_DIR "/configs/models/") + GetParam().name + ".json"));
+  ModelConfig config = parse(read_file(source_path(std::string("configs/models/") + GetParam().name + ".json")));
   ParameterTable table = parameter_table(config);
   EXPECT_EQ(table.count(), GetParam().parameters);
   if (GetParam().matrices) {
@@ -73,7 +74,7 @@ TEST(ModelConfigErrors, NameTheFieldAndTheNearestKey) {
 }
 
 TEST(TrainingFlops, AreSixAWeightAndTwelveAScoreColumn) {
-  for (const auto& entry : std::filesystem::directory_iterator(ROWAN_SOURCE_DIR "/configs/models")) {
+  for (const auto& entry : std::filesystem::directory_iterator(source_path("configs/models"))) {
     const ModelConfig config = load_model(entry.path().string());
     const ParameterTable table = parameter_table(config);
     const int64_t seq = std::min<int64_t>(config.positions, 1024),
@@ -100,7 +101,7 @@ TEST(ModelConfig, ReadsRopeWhereEitherTransformersWritesIt) {
 TEST(TrainingFlops, MatchThePublishedArithmetic) {
   // Billions of operations a token at T = 1024, attention counted fully and causally.
   auto flops = [](const char* name) {
-    return flops_per_token(load_model(std::string(ROWAN_SOURCE_DIR "/configs/models/") + name + ".json"), 1024);
+    return flops_per_token(load_model(source_path(std::string("configs/models/") + name + ".json")), 1024);
   };
   EXPECT_NEAR(flops("gpt2_124m").full / 1e9, 0.854, 0.0005);
   EXPECT_NEAR(flops("gpt2_124m").causal / 1e9, 0.798, 0.0005);
@@ -109,7 +110,7 @@ TEST(TrainingFlops, MatchThePublishedArithmetic) {
 }
 
 TEST(Logits, ComeInEvenPiecesOfWholeTiles) {
-  const ModelConfig gpt2 = load_model(ROWAN_SOURCE_DIR "/configs/models/gpt2_124m.json");
+  const ModelConfig gpt2 = load_model(source_path("configs/models/gpt2_124m.json"));
   EXPECT_EQ(logit_chunk_rows(gpt2, 1024, DType::bf16), 1024);       // 103 MB
   EXPECT_EQ(logit_chunk_rows(gpt2, 2048, DType::bf16), 1024);       // 128 MiB hold 1335 rows
   EXPECT_EQ(logit_chunk_rows(gpt2, 2048, DType::f32), 512);         // or 667

@@ -2,13 +2,14 @@
 #include <gtest/gtest.h>
 
 #include "base/files.h"
+#include "paths.h"
 #include "unit/optim/optimizer_bench.h"
 
 namespace rowan::test {
 namespace {
 
 TEST(EveryStage, AnswersForItself) {
-  const std::string guide = read_file(ROWAN_SOURCE_DIR "/src/optim/README.md");
+  const std::string guide = read_file(source_path("src/optim/README.md"));
   for (const Stage* stage : stages) {
     EXPECT_TRUE(stage->on && stage->atom && stage->run) << stage->name;
     if (stage->switches) {

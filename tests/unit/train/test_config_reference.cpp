@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "paths.h"
 #include "train/config.h"
 
 namespace rowan {
@@ -33,7 +34,7 @@ std::vector<std::string> allowed_keys(const Json& config) {
 }
 
 TEST(ConfigReference, NamesEveryKey) {
-  const std::string page = read_file(ROWAN_SOURCE_DIR "/configs/README.md");
+  const std::string page = read_file(source_path("configs/README.md"));
   const Json llama = {{"model_type", "llama"},    {"hidden_size", 16},       {"num_hidden_layers", 1},
                       {"num_attention_heads", 2}, {"intermediate_size", 24}, {"vocab_size", 64}},
              gpt2 = {{"model_type", "gpt2"}, {"n_embd", 16}, {"n_layer", 1}, {"n_head", 2}};

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "model/layout.h"
+#include "paths.h"
 #include "train/config.h"
 
 namespace rowan {
@@ -25,7 +26,7 @@ TEST(PaperConfigs, AllAreValidAndOfTheirSize) {
                                                     {"llmc/gpt2_774m", 774'030'080},
                                                     {"smollm2/135m", 134'515'008},
                                                     {"smollm2/360m", 361'821'120}};
-  const fs::path folder = fs::path(ROWAN_SOURCE_DIR) / "configs/papers";
+  const fs::path folder = source_path("configs/papers");
   std::map<std::string, std::string> owner;
   size_t sizes_checked = 0;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {

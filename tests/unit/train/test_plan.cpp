@@ -6,6 +6,7 @@
 
 #include "model/layout.h"
 #include "optim/recipe.h"
+#include "paths.h"
 #include "train/plan.h"
 
 namespace rowan {
@@ -14,7 +15,7 @@ namespace {
 TrainConfig config_of(const std::string& model, const std::string& shard, const Json& optimizer = {{"name", "muon"}}) {
   const auto folder = std::filesystem::temp_directory_path() / ("plan" + std::to_string(getpid()));
   std::filesystem::create_directories(folder);
-  Json json = {{"model", std::string(ROWAN_SOURCE_DIR) + "/configs/models/" + model + ".json"},
+  Json json = {{"model", source_path("configs/models/" + model + ".json")},
                {"data", {{"train", "train.bin"}}},
                {"batch", {{"sequences", 8}, {"sequence_length", 16}, {"micro_batch", 1}}},
                {"optimizer", optimizer},

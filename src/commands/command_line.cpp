@@ -1,0 +1,142 @@
+#include "commands/command_line.h"
+
+#include <fmt/core.h>
+
+#include <CLI/CLI.hpp>
+
+#include "base/error.h"
+#include "base/names.h"
+
+namespace rowan {
+
+Argument& Argument::required() {
+  option_->required();
+  return *this;
+}
+
+Argument& Argument::show_default() {
+  option_->capture_default_str();
+  return *this;
+}
+
+Argument& Argument::at_least(int64_t least) {
+  auto problem = [least](std::string& text) -> std::string {
+    int64_t value = 0;
+    if (!CLI::detail::lexical_cast(text, value)) return fmt::format("found '{}', expected an integer", text);
+    return value < least ? fmt::format("found {}, at least {} is allowed", value, least) : "";
+  };
+  option_->check(CLI::Validator(problem, fmt::format(">= {}", least)));
+  return *this;
+}
+
+template <typename T>
+Argument& Argument::range(T least, T most) {
+  option_->check(CLI::Range(least, most));
+  return *this;
+}
+template Argument& Argument::range(int, int);
+template Argument& Argument::range(int64_t, int64_t);
+template Argument& Argument::range(uint64_t, uint64_t);
+template Argument& Argument::range(double, double);
+
+Argument& Argument::one_of(const std::vector<std::string>& allowed) {
+  option_->check(CLI::IsMember(allowed));
+  return *this;
+}
+
+Argument& Argument::check(std::function<std::string(const std::string&)> problem) {
+  option_->check(std::move(problem));
+  return *this;
+}
+
+Argument& Argument::takes(int values) {
+  option_->expected(values);
+  return *this;
+}
+
+Argument& Argument::one_at_a_time() {
+  option_->allow_extra_args(false);
+  return *this;
+}
+
+Argument& Argument::type_name(const std::string& name) {
+  option_->type_name(name);
+  return *this;
+}
+
+CommandLine::CommandLine(const std::string& program, const std::string& description)
+    : app_(std::make_shared<CLI::App>(description, program)) {}
+
+Argument CommandLine::add(const std::string& name, std::string& value, const std::string& help) {
+  return Argument(*app_->add_option(name, value, help));
+}
+
+Argument CommandLine::add(const std::string& name, int32_t& value, const std::string& help) {
+  return Argument(*app_->add_option(name, value, help));
+}
+
+Argument CommandLine::add(const std::string& name, int64_t& value, const std::string& help) {
+  return Argument(*app_->add_option(name, value, help));
+}
+
+Argument CommandLine::add(const std::string& name, uint64_t& value, const std::string& help) {
+  return Argument(*app_->add_option(name, value, help));
+}
+
+Argument CommandLine::add(const std::string& name, double& value, const std::string& help) {
+  return Argument(*app_->add_option(name, value, help));
+}
+
+Argument CommandLine::add(const std::string& name, std::vector<std::string>& values, const std::string& help) {
+  return Argument(*app_->add_option(name, values, help));
+}
+
+Argument CommandLine::add_flag(const std::string& name, bool& value, const std::string& help) {
+  return Argument(*app_->add_flag(name, value, help));
+}
+
+void CommandLine::add_version(const std::string& text) {
+  app_->set_version_flag("--version", text, "Print the version and exit");
+}
+
+CommandLine CommandLine::add_command(const std::string& name, const std::string& help) {
+  return CommandLine(std::shared_ptr<CLI::App>(app_, app_->add_subcommand(name, help)));
+}
+
+void CommandLine::require_command() { app_->require_subcommand(1); }
+
+void CommandLine::set_action(std::function<void()> action) { app_->callback(std::move(action)); }
+
+namespace {
+
+// CLI11 reports a misspelt command as "A subcommand is required"; this names the typo instead.
+void check_commands(const CLI::App& app, const std::vector<std::string>& words) {
+  const CLI::App* at = &app;
+  for (const std::string& word : words) {
+    if (word.starts_with('-')) return;
+    const CLI::App* chosen = nullptr;
+    std::vector<std::string> names;
+    for (const CLI::App* command : at->get_subcommands([](const CLI::App*) { return true; })) {
+      names.push_back(command->get_name());
+      if (names.back() == word) chosen = command;
+    }
+    if (names.empty()) return;
+    if (!chosen) fail("unknown command '{}'{} (allowed: {})", word, did_you_mean(word, names), join(names));
+    at = chosen;
+  }
+}
+
+}  // namespace
+
+void CommandLine::parse(const std::vector<std::string>& words) {
+  check_commands(*app_, words);
+  try {
+    app_->parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 takes them from the back
+  } catch (const CLI::Success& done) {
+    app_->exit(done);
+  } catch (const CLI::ParseError& error) {
+    fail("{}; try --help", error.what());
+  }
+}
+
+}  // namespace rowan

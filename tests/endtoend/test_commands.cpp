@@ -1,0 +1,52 @@
+// The command line as README describes it and --help shows it.
+#include <gtest/gtest.h>
+
+#include <regex>
+#include <set>
+#include <string>
+
+#include "command.h"
+#include "commands/commands.h"
+#include "paths.h"
+
+namespace rowan {
+namespace {
+
+class CommandTable : public CommandTest {};
+
+std::vector<std::string> all_matches(const std::string& text, const std::string& pattern) {
+  const std::regex expression(pattern);
+  std::vector<std::string> found;
+  for (std::sregex_iterator it(text.begin(), text.end(), expression), end; it != end; ++it) found.push_back((*it)[1]);
+  return found;
+}
+
+// README's table has a row for every subcommand and for nothing else; each option and each bench that a row names is in
+// that command's --help.
+TEST_F(CommandTable, ReadmeListsWhatHelpLists) {
+  const std::string readme = read_file(source_path("README.md")), help = rowan("--help").out;
+  std::set<std::string> listed, known;
+  for (const Command& command : commands()) {
+    known.insert(command.name);
+    EXPECT_NE(help.find(command.help), std::string::npos) << command.name;
+  }
+  for (const std::string& row : all_matches(readme, "\n\\| `rowan ([^|]*) \\|")) {
+    const std::string name = row.substr(0, row.find_first_of(" `"));
+    EXPECT_TRUE(listed.insert(name).second) << "two rows for " << name;
+    const Outcome shown = rowan(name + " --help");
+    EXPECT_EQ(shown.code, 0) << shown.err;
+    for (const std::string& option : all_matches(row, "(--[a-z-]+)"))
+      EXPECT_TRUE(std::regex_search(shown.out, std::regex("\n  " + option + "[ \n]"))) << name << " " << option;
+    if (name != "bench") continue;
+    std::set<std::string> benches;
+    for (const std::string& bench : all_matches(row.substr(0, row.find('`')), "[ ,]([a-z]+)")) benches.insert(bench);
+    std::set<std::string> parts;
+    for (const std::string& part : all_matches(shown.out.substr(shown.out.find("Subcommands:")), "\n  ([a-z]+) "))
+      parts.insert(part);
+    EXPECT_EQ(benches, parts);
+  }
+  EXPECT_EQ(listed, known);
+}
+
+}  // namespace
+}  // namespace rowan

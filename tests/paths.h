@@ -1,0 +1,15 @@
+// Where the sources and the programs under test are. Only paths.cpp is compiled with these paths: every other file of
+// the tests compiles to the same object in every clone.
+#pragma once
+
+#include <string>
+
+namespace rowan {
+
+// The path of a file or folder of the repository, as in source_path("configs/quickstart.json").
+std::string source_path(const std::string& relative = "");
+std::string rowan_binary();
+// The command that starts ranks, with its options.
+std::string mpirun();
+
+}  // namespace rowan
