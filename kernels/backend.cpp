@@ -1,4 +1,7 @@
+// The front of Backend: what recording is, memory, and elementwise operations.
 #include "kernels/backend.h"
+
+#include "kernels/operation.h"
 
 namespace rowan {
 
@@ -8,20 +11,106 @@ const char* name_of(Category category) {
   return names[static_cast<int>(category)];
 }
 
-// What the rest is made of; a device that does better overrides it.
-void Backend::repeat(uint64_t, const std::function<void()>& work) { work(); }
-void Backend::matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha,
-                         float beta) {
-  copy(c, source);
-  matmul(c, a, transpose_a, b, transpose_b, alpha, beta);
+std::vector<RecordedCall> Backend::record(const std::function<void()>& work) {
+  std::vector<RecordedCall> calls;
+  struct Listening {
+    std::vector<RecordedCall>*& to;
+    ~Listening() { to = nullptr; }
+  } listening{recording_};
+  recording_ = &calls;
+  work();
+  return calls;
 }
-void Backend::linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias) {
-  linear_forward(pre, in, weight, bias);
-  gelu_forward(kind, out, pre);
+
+void Backend::upload(Tensor to, const void* host) {
+  Operation(*this, "upload").present("to", to);
+  Running running(*this, "upload", to);
+  do_upload(to, host);
 }
-void Backend::linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) {
-  linear_backward_input(d_pre, dout, weight, false);
-  gelu_backward(kind, d_pre, d_pre, pre);
+
+void Backend::download(void* host, Tensor from) {
+  Operation(*this, "download").present("from", from);
+  Running running(*this, "download", from);
+  do_download(host, from);
+}
+
+void Backend::synchronize() {
+  Running running(*this, "synchronize", Tensor());
+  do_synchronize();
+}
+
+// A replay calls no operation, so there would be nothing to record.
+void Backend::repeat(uint64_t key, const std::function<void()>& work) {
+  if (recording_)
+    work();
+  else
+    do_repeat(key, work);
+}
+
+void Backend::do_repeat(uint64_t, const std::function<void()>& work) { work(); }
+
+void Backend::copy(Tensor to, Tensor from) {
+  Operation op(*this, "copy");
+  op.present("to", to);
+  op.present("from", from);
+  if (to.numel() != from.numel())
+    fail("copy: to is {}, must have the {} elements of from, {}", to.describe(), from.numel(), from.describe());
+  if (to.dtype != from.dtype && (to.dtype == DType::i32 || from.dtype == DType::i32))
+    fail("copy: to is {}, which from, {}, does not convert to", to.describe(), from.describe());
+  op.detail([&] { return fmt::format(" {} to {}", name_of(from.dtype), name_of(to.dtype)); });
+  op.run(to, &Backend::do_copy, to, from);
+}
+
+void Backend::zero(Tensor x) {
+  Operation op(*this, "zero");
+  op.present("x", x);
+  op.run(x, &Backend::do_zero, x);
+}
+
+void Backend::scale(Tensor x, float factor) {
+  Operation op(*this, "scale");
+  op.compute("x", x);
+  op.run(x, &Backend::do_scale, x, factor);
+}
+
+void Backend::add(Tensor y, Tensor x) {
+  Operation op(*this, "add");
+  op.compute("y", y);
+  op.compute("x", x);
+  if (!x.same_shape(y)) fail("add: x is {}, must have the shape of y, {}", x.describe(), y.describe());
+  op.run(y, &Backend::do_add, y, x);
+}
+
+void Backend::clamp_forward(Tensor x, int64_t begin, int64_t end, float limit) {
+  Operation op(*this, "clamp_forward");
+  op.compute("x", x);
+  op.rank("x", x, 2);
+  op.columns(x, begin, end, limit);
+  op.run(x, &Backend::do_clamp_forward, x, begin, end, limit);
+}
+
+void Backend::clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit) {
+  Operation op(*this, "clamp_backward");
+  op.compute("x", x);
+  op.rank("x", x, 2);
+  op.same("dx", dx, x);
+  op.columns(x, begin, end, limit);
+  op.run(x, &Backend::do_clamp_backward, dx, x, begin, end, limit);
+}
+
+void Backend::sum(Tensor out, Tensor x, bool accumulate) {
+  Operation op(*this, "sum");
+  op.is("out", out, DType::f32, {1});
+  op.present("x", x);
+  if (x.dtype != DType::f32) fail("sum: x is {}, must be f32", x.describe());
+  op.run(x, &Backend::do_sum, out, x, accumulate);
+}
+
+void Backend::sum_squares(Tensor out, const std::vector<Tensor>& xs) {
+  Operation op(*this, "sum_squares");
+  op.is("out", out, DType::f32, {1});
+  for (const Tensor& x : xs) op.compute("xs", x);
+  op.run(out, &Backend::do_sum_squares, out, xs);
 }
 
 }  // namespace rowan

@@ -1,5 +1,7 @@
-// Backend: every operation a trainer needs, declared once. Implementations: kernels/cpu (the specification),
-// kernels/cuda, kernels/dry (computes nothing, counts everything). C++17: CUDA sources include this header.
+// Backend: every operation a trainer needs, declared once. Callers see a front of non-virtual functions, the only place
+// where arguments are checked and calls are recorded (kernels/backend*.cpp); behind it a device implements do_NAME for
+// each NAME. Implementations: kernels/cpu (the specification), kernels/cuda, kernels/dry (computes nothing, counts
+// everything). C++17: CUDA sources include this header.
 //
 // Conventions
 // * Tensors are contiguous, row-major views (base/tensor.h). An empty Tensor is an absent optional argument.
@@ -7,7 +9,7 @@
 // * "f32|bf16" is the compute dtype; the activations and weights of one call share it unless said otherwise.
 //   Everything accumulates in fp32 (or better) whatever the dtype of the operands.
 // * Gradients of parameters are f32 or bf16 and are accumulated: d += ...; gradients of activations are written.
-// * An operation checks shapes and dtypes (kernels/check.h) and throws Error naming the operation and the argument.
+// * The front checks shapes and dtypes and throws Error naming the operation and the argument.
 // * Calls are asynchronous in order on one stream; download() and synchronize() wait.
 // * Same inputs, same bits: no float atomics.
 #pragma once
@@ -53,9 +55,20 @@ struct Limits {
   int64_t batch = INT64_MAX;       // sequences in a micro-batch
 };
 
+class Backend;
+
+// An operation that a Backend has run, to be run again there or on another one.
+struct RecordedCall {
+  std::string operation;  // with the choices that make it another kernel: "normalized_step row, project"
+  std::string operands;   // dtypes and shapes, "-" for an absent one: "bf16[4096, 768] bf16[2304, 768] -"
+  std::function<void(Backend&)> run;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
+  // Runs `work` and returns the operations it asked for, transfers to and from the host excepted.
+  std::vector<RecordedCall> record(const std::function<void()>& work);
 
   // "cpu", "cuda" or "dry".
   virtual std::string name() const = 0;
@@ -71,119 +84,150 @@ class Backend {
   // Zeroed device memory, 64-byte aligned. Throws OutOfMemory naming the category and the size when there is none.
   virtual void* allocate(size_t bytes, Category category) = 0;
   virtual void release(void* memory) = 0;
-  virtual void upload(Tensor to, const void* host) = 0;
+  void upload(Tensor to, const void* host);
   // Waits for all work before it.
-  virtual void download(void* host, Tensor from) = 0;
+  void download(void* host, Tensor from);
   // Same number of elements; converts between f32 and bf16 (to nearest even).
-  virtual void copy(Tensor to, Tensor from) = 0;
-  virtual void zero(Tensor x) = 0;
-  virtual void synchronize() = 0;
+  void copy(Tensor to, Tensor from);
+  void zero(Tensor x);
+  void synchronize();
   // Runs `work`, which queues the same operations on the same memory whenever `key` is the same, and neither uploads,
   // downloads, allocates nor waits. A GPU may record it once and replay it: the same results with fewer calls.
-  virtual void repeat(uint64_t key, const std::function<void()>& work);
+  void repeat(uint64_t key, const std::function<void()>& work);
 
   // --- elementwise and reductions -------------------------------------------------------------------------------
   // x *= factor.
-  virtual void scale(Tensor x, float factor) = 0;
+  void scale(Tensor x, float factor);
   // y += x, any mix of f32 and bf16.
-  virtual void add(Tensor y, Tensor x) = 0;
+  void add(Tensor y, Tensor x);
   // x = min(max(x, -limit), limit) on columns [begin, end) of x [N, width]: GPT-2's qk_clip in RMNP's code.
-  virtual void clamp_forward(Tensor x, int64_t begin, int64_t end, float limit) = 0;
+  void clamp_forward(Tensor x, int64_t begin, int64_t end, float limit);
   // dx = 0 where |x| >= limit, x being the clamped values, on the same columns.
-  virtual void clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit) = 0;
+  void clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit);
   // out f32[1] (+)= sum of x (f32).
-  virtual void sum(Tensor out, Tensor x, bool accumulate) = 0;
+  void sum(Tensor out, Tensor x, bool accumulate);
   // out f32[1] = sum over all tensors of the squares of their elements; not finite when any element is not.
-  virtual void sum_squares(Tensor out, const std::vector<Tensor>& xs) = 0;
+  void sum_squares(Tensor out, const std::vector<Tensor>& xs);
 
   // --- embedding ------------------------------------------------------------------------------------------------
   // out[n] = table[tokens[n]] (+ positions[n mod seq]); tokens i32[N], out [N, C], table [V, C], positions [P, C].
-  virtual void embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq) = 0;
+  void embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq);
   // d_table[tokens[n]] += dout[n]; d_positions[n mod seq] += dout[n].
-  virtual void embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq) = 0;
+  void embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq);
 
   // --- residual add and normalization ---------------------------------------------------------------------------
   // r = residual + branch (an empty branch: r = residual), out = normalize(r) * weight (+ bias), over the last axis.
   // rms: r / sqrt(mean(r^2) + eps). layer: (r - mean) / sqrt(var + eps). All [N, C]; weight, bias [C] of the compute
   // dtype; mean (layer only) and rstd f32[N] are kept for the backward. `sum` receives r and is empty with the branch.
-  virtual void norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual, Tensor branch,
-                            Tensor weight, Tensor bias, float eps) = 0;
+  void norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual, Tensor branch,
+                    Tensor weight, Tensor bias, float eps);
   // d_residual = (accumulate ? d_residual : 0) + gradient of r through the norm. d_weight, d_bias [C] accumulate.
   // r is what norm_forward normalized.
-  virtual void norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r,
-                             Tensor weight, Tensor mean, Tensor rstd, bool accumulate) = 0;
+  void norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r, Tensor weight,
+                     Tensor mean, Tensor rstd, bool accumulate);
 
   // --- linear layers --------------------------------------------------------------------------------------------
   // out[N, O] = in[N, I] weight[O, I]^T (+ bias[O]).
-  virtual void linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) = 0;
+  void linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias);
   // din[N, I] = dout[N, O] weight[O, I] (+ din when accumulate).
-  virtual void linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) = 0;
+  void linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate);
   // d_weight[O, I] += dout^T in; d_bias[O] += column sums of dout when present.
-  virtual void linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) = 0;
+  void linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in);
   // c = alpha op(a) op(b) + beta c for rank 2, or for each entry of the first dimension of rank 3; op transposes the
   // last two dimensions. a, b, c of one dtype. `c` must not overlap a or b.
-  virtual void matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) = 0;
+  void matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta);
   // c = alpha op(a) op(b) + beta source: the same with another tensor of c's shape in c's place, which is only read.
-  virtual void matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha,
-                          float beta);
+  void matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha,
+                  float beta);
   // pre = in weight^T (+ bias), out = gelu(pre): the two operations in one where a device has it. out [N, O].
-  virtual void linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias);
+  void linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias);
   // d_pre[N, I] = (dout[N, O] weight[O, I]) * gelu'(pre).
-  virtual void linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre);
+  void linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre);
 
   // --- rotary positions -----------------------------------------------------------------------------------------
   // Rotates the first (heads + kv_heads) heads of each row of qkv in place: pair (i, i + head_dim/2) of token t by
   // angle t * theta^(-2i/head_dim) (the rotate-half layout of Hugging Face LLaMA); `inverse` rotates back, which is
   // also the backward. table f32[seq, head_dim] holds cos then sin of the head_dim/2 angles of each position.
-  virtual void rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse) = 0;
+  void rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse);
 
   // --- attention ------------------------------------------------------------------------------------------------
   // out [N, heads * head_dim], log_sum_exp f32[batch, heads, seq] (kept for the backward), qkv [N, qkv_width].
   // Ours are blocked, with a streaming softmax: nothing of size seq x seq is stored (cuDNN's backward may).
-  virtual void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) = 0;
-  virtual void attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
-                                  const AttentionShape& shape) = 0;
+  void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape);
+  void attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
+                          const AttentionShape& shape);
   // Told before attention of this shape, whatever its scale, is asked for again and again: a device may plan it. Throws
   // Error when the chosen kernels do not take it.
   virtual void plan_attention(const AttentionShape& /*shape*/, DType /*dtype*/) {}
 
   // --- activation functions -------------------------------------------------------------------------------------
   // out[N, F] = silu(gate) * up, where a row of gate_up [N, 2F] is [gate | up].
-  virtual void swiglu_forward(Tensor out, Tensor gate_up) = 0;
-  virtual void swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up) = 0;
-  virtual void gelu_forward(Gelu kind, Tensor out, Tensor in) = 0;
-  virtual void gelu_backward(Gelu kind, Tensor din, Tensor dout, Tensor in) = 0;
+  void swiglu_forward(Tensor out, Tensor gate_up);
+  void swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up);
+  void gelu_forward(Gelu kind, Tensor out, Tensor in);
+  void gelu_backward(Gelu kind, Tensor din, Tensor dout, Tensor in);
 
   // --- loss -----------------------------------------------------------------------------------------------------
   // losses f32[N] = -log softmax(logits[n])[targets[n]] in nats over the first `vocabulary` columns of logits [N,
   // width], 0 where targets[n] is -100. With `gradient`, logits are overwritten by grad_scale * (softmax - onehot),
   // rows with target -100 and the columns from `vocabulary` on by 0.
-  virtual void cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float grad_scale,
-                             bool gradient) = 0;
+  void cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float grad_scale, bool gradient);
 
   // --- optimizers -----------------------------------------------------------------------------------------------
   // Formulas stand beside the rules in kernels/optimizer_rules.h. All slots of one call share their dtypes, and
   // either all have a master or none. Sums are taken in fp32 or better; zero rows and matrices give zero updates.
   // Slots of any size and shape.
-  virtual void adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule) = 0;
+  void adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule);
   // Slots [out, in] of any shapes, each with its momentum buffer in `first`.
-  virtual void normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule) = 0;
+  void normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule);
   // update [n, out, in]: written from the gradients and buffers (`first`) of n slots of out * in elements.
-  virtual void momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule) = 0;
+  void momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule);
   // update -= its part along the weights (masters where present).
-  virtual void project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule) = 0;
-  virtual void normalize(Tensor update, const NormalizeRule& rule) = 0;
+  void project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule);
+  void normalize(Tensor update, const NormalizeRule& rule);
   // update = -1, 0 or 1.
-  virtual void sign(Tensor update) = 0;
+  void sign(Tensor update);
   // out f32[n, k] = scale^2 * sums of squares of n matrices [out, in]: k = out (row), in (column) or 1 (matrix).
-  virtual void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale) = 0;
+  void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale);
   // factors, update_sums, gradient_sums f32[n, k]; gradient_sums is empty for normuon.
-  virtual void adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
-                                Tensor gradient_sums, const AdaptRule& rule) = 0;
+  void adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
+                        Tensor gradient_sums, const AdaptRule& rule);
   // v = beta v + (1 - beta) u^2, u /= sqrt(v) + eps, element by element; v is the slot's `second`.
-  virtual void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps) = 0;
+  void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps);
   // The step itself. factors f32[n, k] along rule.along, or empty.
-  virtual void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule) = 0;
+  void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule);
+
+ protected:
+  // Marks an operation as the one that runs. Operations that an implementation asks of itself (do_add) are part of it.
+  class Running {
+   public:
+    Running(Backend& backend, const char* operation, const Tensor& subject) : backend_(backend) {
+      backend_.begin(operation, subject);
+    }
+    ~Running() { backend_.end(); }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+   private:
+    Backend& backend_;
+  };
+  // For a device's messages and profilers: the operation that starts and the tensor that says most about it.
+  virtual void begin(const char* /*operation*/, const Tensor& /*subject*/) {}
+  virtual void end() {}
+
+  // The operations themselves, on checked arguments.
+#define ROWAN_OPERATION = 0
+#include "kernels/backend_overrides.inc"
+  // Those that are made of others; a device that does better overrides them.
+  virtual void do_repeat(uint64_t key, const std::function<void()>& work);
+  virtual void do_matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b,
+                             float alpha, float beta);
+  virtual void do_linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias);
+  virtual void do_linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre);
+
+ private:
+  class Operation;  // kernels/operation.h
+  std::vector<RecordedCall>* recording_ = nullptr;
 };
 
 // The CPU backend; threads = 0 takes OMP_NUM_THREADS or every core of the process's affinity mask.

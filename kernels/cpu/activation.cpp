@@ -1,4 +1,3 @@
-#include "kernels/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"
@@ -47,8 +46,7 @@ void map_gradient(Tensor din, Tensor dout, Tensor in, int threads, F&& slope) {
 
 }  // namespace
 
-void CpuBackend::swiglu_forward(Tensor out, Tensor gate_up) {
-  check::swiglu_forward(out, gate_up);
+void CpuBackend::do_swiglu_forward(Tensor out, Tensor gate_up) {
   int64_t width = out.cols();
   cpu::with_dtype(out.dtype, [&](auto type) {
     using T = decltype(type);
@@ -66,8 +64,7 @@ void CpuBackend::swiglu_forward(Tensor out, Tensor gate_up) {
   });
 }
 
-void CpuBackend::swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up) {
-  check::swiglu_backward(d_gate_up, dout, gate_up);
+void CpuBackend::do_swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up) {
   int64_t width = dout.cols();
   cpu::with_dtype(dout.dtype, [&](auto type) {
     using T = decltype(type);
@@ -86,8 +83,7 @@ void CpuBackend::swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up) 
   });
 }
 
-void CpuBackend::gelu_forward(Gelu kind, Tensor out, Tensor in) {
-  check::gelu_forward(out, in);
+void CpuBackend::do_gelu_forward(Gelu kind, Tensor out, Tensor in) {
   cpu::with_dtype(in.dtype, [&](auto type) {
     using T = decltype(type);
     if (kind == Gelu::tanh)
@@ -97,8 +93,7 @@ void CpuBackend::gelu_forward(Gelu kind, Tensor out, Tensor in) {
   });
 }
 
-void CpuBackend::gelu_backward(Gelu kind, Tensor din, Tensor dout, Tensor in) {
-  check::gelu_backward(din, dout, in);
+void CpuBackend::do_gelu_backward(Gelu kind, Tensor din, Tensor dout, Tensor in) {
   cpu::with_dtype(in.dtype, [&](auto type) {
     using T = decltype(type);
     if (kind == Gelu::tanh)

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/tile.h"
@@ -195,8 +194,7 @@ void backward_head(const BackwardScratch& s, const Sizes& size, const float* log
 
 }  // namespace
 
-void CpuBackend::attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) {
-  check::attention_forward(out, log_sum_exp, qkv, shape);
+void CpuBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) {
   int64_t floats = round_up(forward_floats(Sizes(shape)), lanes);
   float* memory = scratch_.take(floats * threads_);
   cpu::with_dtype(qkv.dtype, [&](auto type) {
@@ -212,9 +210,8 @@ void CpuBackend::attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, c
   });
 }
 
-void CpuBackend::attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
-                                    const AttentionShape& shape) {
-  check::attention_backward(dqkv, dout, out, log_sum_exp, qkv, shape);
+void CpuBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
+                                       const AttentionShape& shape) {
   Sizes size(shape);
   int64_t floats = round_up(BackwardScratch::floats(size), lanes), group = shape.heads / shape.kv_heads;
   int64_t stride = shape.qkv_width(), out_stride = shape.out_width();

@@ -24,13 +24,11 @@ class CpuBackend final : public Backend {
 
   void* allocate(size_t bytes, Category category) override;
   void release(void* memory) override;
-  void upload(Tensor to, const void* host) override;
-  void download(void* host, Tensor from) override;
-  void synchronize() override {}
-
-#include "kernels/backend_overrides.inc"
 
  private:
+#define ROWAN_OPERATION override
+#include "kernels/backend_overrides.inc"
+
   struct Block {
     void* base;     // what the system gave
     size_t length;  // of a mapping; 0 for memory of aligned_alloc

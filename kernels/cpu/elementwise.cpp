@@ -1,6 +1,5 @@
 #include <vector>
 
-#include "kernels/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"
@@ -23,8 +22,7 @@ double sum_of_squares(const T* x, int64_t count) {
 
 }  // namespace
 
-void CpuBackend::scale(Tensor x, float factor) {
-  check::scale(x);
+void CpuBackend::do_scale(Tensor x, float factor) {
   cpu::with_dtype(x.dtype, [&](auto type) {
     auto* values = x.as<decltype(type)>();
     cpu::parallel_ranges(threads_, x.numel(), piece, [&](int64_t begin, int64_t end) {
@@ -34,8 +32,7 @@ void CpuBackend::scale(Tensor x, float factor) {
   });
 }
 
-void CpuBackend::add(Tensor y, Tensor x) {
-  check::add(y, x);
+void CpuBackend::do_add(Tensor y, Tensor x) {
   cpu::with_dtype(y.dtype, [&](auto to) {
     cpu::with_dtype(x.dtype, [&](auto from) {
       auto* sums = y.as<decltype(to)>();
@@ -48,8 +45,7 @@ void CpuBackend::add(Tensor y, Tensor x) {
   });
 }
 
-void CpuBackend::clamp_forward(Tensor x, int64_t begin, int64_t end, float limit) {
-  check::clamp_forward(x, begin, end, limit);
+void CpuBackend::do_clamp_forward(Tensor x, int64_t begin, int64_t end, float limit) {
   cpu::with_dtype(x.dtype, [&](auto type) {
     cpu::parallel_for(threads_, x.rows(), [&](int64_t n) {
       auto* row = x.as<decltype(type)>() + n * x.cols();
@@ -63,8 +59,7 @@ void CpuBackend::clamp_forward(Tensor x, int64_t begin, int64_t end, float limit
   });
 }
 
-void CpuBackend::clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit) {
-  check::clamp_backward(dx, x, begin, end, limit);
+void CpuBackend::do_clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit) {
   cpu::with_dtype(x.dtype, [&](auto type) {
     // The clamped values were rounded to their dtype, and the limit with them.
     decltype(type) rounded;
@@ -80,8 +75,7 @@ void CpuBackend::clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end,
   });
 }
 
-void CpuBackend::sum(Tensor out, Tensor x, bool accumulate) {
-  check::sum(out, x);
+void CpuBackend::do_sum(Tensor out, Tensor x, bool accumulate) {
   const float* values = x.as<float>();
   std::vector<double> partial(static_cast<size_t>((x.numel() + piece - 1) / piece));
   cpu::parallel_ranges(threads_, x.numel(), piece, [&](int64_t begin, int64_t end) {
@@ -95,8 +89,7 @@ void CpuBackend::sum(Tensor out, Tensor x, bool accumulate) {
   *out.as<float>() = static_cast<float>(total);
 }
 
-void CpuBackend::sum_squares(Tensor out, const std::vector<Tensor>& xs) {
-  check::sum_squares(out, xs);
+void CpuBackend::do_sum_squares(Tensor out, const std::vector<Tensor>& xs) {
   double total = 0;
   std::vector<double> partial;
   for (const Tensor& x : xs) {

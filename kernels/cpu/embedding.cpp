@@ -2,7 +2,6 @@
 #include <numeric>
 #include <vector>
 
-#include "kernels/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"
@@ -51,10 +50,8 @@ void scatter_rows(Tensor d_table, Tensor dout, const std::vector<int64_t>& ids, 
 
 }  // namespace
 
-void CpuBackend::embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq) {
-  check::embedding_forward(out, tokens, table, positions, seq);
+void CpuBackend::do_embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq) {
   const int32_t* ids = tokens.as<int32_t>();
-  check::token_ids("embedding_forward", ids, tokens.numel(), table.dim(0), false);
   int64_t width = table.cols();
   cpu::with_dtype(table.dtype, [&](auto type) {
     using T = decltype(type);
@@ -74,9 +71,7 @@ void CpuBackend::embedding_forward(Tensor out, Tensor tokens, Tensor table, Tens
   });
 }
 
-void CpuBackend::embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq) {
-  check::embedding_backward(d_table, d_positions, dout, tokens, seq);
-  check::token_ids("embedding_backward", tokens.as<int32_t>(), tokens.numel(), d_table.dim(0), false);
+void CpuBackend::do_embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq) {
   std::vector<int64_t> ids(tokens.as<int32_t>(), tokens.as<int32_t>() + tokens.numel());
   scatter_rows(d_table, dout, ids, threads_);
   if (d_positions.empty()) return;

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "kernels/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"
@@ -52,12 +51,10 @@ float row_loss(T* logits, int64_t width, int64_t vocabulary, int32_t target, flo
 
 }  // namespace
 
-void CpuBackend::cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float grad_scale,
-                               bool gradient) {
-  check::cross_entropy(losses, logits, targets, vocabulary);
+void CpuBackend::do_cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float grad_scale,
+                                  bool gradient) {
   const int32_t* ids = targets.as<int32_t>();
   int64_t width = logits.cols();
-  check::token_ids("cross_entropy", ids, targets.numel(), vocabulary, true);
   cpu::with_dtype(logits.dtype, [&](auto type) {
     using T = decltype(type);
     int64_t grain = cpu::rows_per_piece(vocabulary);

@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "kernels/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"
@@ -31,8 +30,7 @@ void add_column_sums(B* d_bias, const T* dout, int64_t rows, int64_t width, int 
 
 }  // namespace
 
-void CpuBackend::linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
-  check::linear_forward(out, in, weight, bias);
+void CpuBackend::do_linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
   Product p;
   p.m = in.dim(0), p.n = weight.dim(0), p.k = in.dim(1);
   p.transpose_b = true;
@@ -41,8 +39,7 @@ void CpuBackend::linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bia
   products_.run(p);
 }
 
-void CpuBackend::linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) {
-  check::linear_backward_input(din, dout, weight);
+void CpuBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) {
   Product p;
   p.m = dout.dim(0), p.n = weight.dim(1), p.k = dout.dim(1);
   p.operands = dout.dtype, p.result = din.dtype;
@@ -51,8 +48,7 @@ void CpuBackend::linear_backward_input(Tensor din, Tensor dout, Tensor weight, b
   products_.run(p);
 }
 
-void CpuBackend::linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
-  check::linear_backward_weight(d_weight, d_bias, dout, in);
+void CpuBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
   Product p;
   p.m = dout.dim(1), p.n = in.dim(1), p.k = dout.dim(0);
   p.transpose_a = true;
@@ -68,8 +64,7 @@ void CpuBackend::linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor d
   });
 }
 
-void CpuBackend::matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) {
-  check::matmul(c, a, transpose_a, b, transpose_b);
+void CpuBackend::do_matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) {
   int last = c.rank - 1;
   Product p;
   p.batch = c.rank == 3 ? c.dim(0) : 1;

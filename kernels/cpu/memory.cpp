@@ -8,7 +8,6 @@
 #include <new>
 
 #include "base/error.h"
-#include "kernels/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"
@@ -85,18 +84,13 @@ void CpuBackend::release(void* memory) {
   blocks_.erase(found);
 }
 
-void CpuBackend::upload(Tensor to, const void* host) {
-  check::upload(to);
-  std::memcpy(to.data, host, to.bytes());
-}
+void CpuBackend::do_upload(Tensor to, const void* host) { std::memcpy(to.data, host, to.bytes()); }
 
-void CpuBackend::download(void* host, Tensor from) {
-  check::download(from);
-  std::memcpy(host, from.data, from.bytes());
-}
+void CpuBackend::do_download(void* host, Tensor from) { std::memcpy(host, from.data, from.bytes()); }
 
-void CpuBackend::copy(Tensor to, Tensor from) {
-  check::copy(to, from);
+void CpuBackend::do_synchronize() {}
+
+void CpuBackend::do_copy(Tensor to, Tensor from) {
   if (to.dtype == from.dtype) {
     char *target = to.as<char>(), *source = from.as<char>();
     cpu::parallel_ranges(threads_, static_cast<int64_t>(to.bytes()), 1 << 20, [&](int64_t begin, int64_t end) {
@@ -116,8 +110,7 @@ void CpuBackend::copy(Tensor to, Tensor from) {
   });
 }
 
-void CpuBackend::zero(Tensor x) {
-  check::zero(x);
+void CpuBackend::do_zero(Tensor x) {
   cpu::parallel_ranges(threads_, static_cast<int64_t>(x.bytes()), 1 << 20, [&](int64_t begin, int64_t end) {
     std::memset(x.as<char>() + begin, 0, static_cast<size_t>(end - begin));
   });

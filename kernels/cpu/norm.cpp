@@ -1,6 +1,5 @@
 #include <algorithm>
 
-#include "kernels/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"
@@ -93,9 +92,8 @@ void add_partials(Tensor to, const float* partial, int64_t count, int64_t stride
 
 }  // namespace
 
-void CpuBackend::norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual,
-                              Tensor branch, Tensor weight, Tensor bias, float eps) {
-  check::norm_forward(kind, out, sum, mean, rstd, residual, branch, weight, bias);
+void CpuBackend::do_norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual,
+                                 Tensor branch, Tensor weight, Tensor bias, float eps) {
   int64_t width = residual.cols();
   cpu::with_dtype(residual.dtype, [&](auto type) {
     using T = decltype(type);
@@ -117,9 +115,8 @@ void CpuBackend::norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Te
   });
 }
 
-void CpuBackend::norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r,
-                               Tensor weight, Tensor mean, Tensor rstd, bool accumulate) {
-  check::norm_backward(kind, d_residual, d_weight, d_bias, dout, r, weight, mean, rstd);
+void CpuBackend::do_norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r,
+                                  Tensor weight, Tensor mean, Tensor rstd, bool accumulate) {
   constexpr int64_t pieces = 32;  // fixed: the order of summation does not depend on the number of threads
   int64_t rows = r.rows(), width = r.cols(), stride = 2 * width;
   int64_t grain = std::max<int64_t>(1, (rows + pieces - 1) / pieces), used = (rows + grain - 1) / grain;

@@ -1,5 +1,4 @@
 // Optimizer operations that look at one element at a time.
-#include "kernels/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/optimizer_pieces.h"
 
@@ -25,8 +24,7 @@ void for_blocks(int threads, const std::vector<Piece>& pieces, F fn) {
 
 }  // namespace
 
-void CpuBackend::adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule) {
-  check::adamw(slots);
+void CpuBackend::do_adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule) {
   for_blocks(threads_, element_pieces(slots), [&](int64_t s, int64_t begin, int64_t count) {
     const OptimizerSlot& slot = slots[s];
     alignas(64) float buffers[4][block];
@@ -51,8 +49,7 @@ void CpuBackend::adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule&
   });
 }
 
-void CpuBackend::momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule) {
-  check::momentum(update, slots);
+void CpuBackend::do_momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule) {
   const int64_t size = slots.empty() ? 0 : slots[0].gradient.numel();
   for_blocks(threads_, element_pieces(slots), [&](int64_t s, int64_t begin, int64_t count) {
     const OptimizerSlot& slot = slots[s];
@@ -72,8 +69,7 @@ void CpuBackend::momentum(Tensor update, const std::vector<OptimizerSlot>& slots
   });
 }
 
-void CpuBackend::sign(Tensor x) {
-  check::sign(x);
+void CpuBackend::do_sign(Tensor x) {
   parallel_ranges(threads_, x.numel(), block, [&](int64_t begin, int64_t end) {
     alignas(64) float buffer[block];
     float* u = open(x, begin, end - begin, buffer);
@@ -83,8 +79,7 @@ void CpuBackend::sign(Tensor x) {
   });
 }
 
-void CpuBackend::second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps) {
-  check::second_moment(update, slots);
+void CpuBackend::do_second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps) {
   const int64_t size = slots.empty() ? 0 : slots[0].second.numel();
   for_blocks(threads_, element_pieces(slots), [&](int64_t s, int64_t begin, int64_t count) {
     alignas(64) float buffers[2][block];
@@ -101,8 +96,8 @@ void CpuBackend::second_moment(Tensor update, const std::vector<OptimizerSlot>& 
   });
 }
 
-void CpuBackend::apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule) {
-  check::apply(update, slots, factors, rule.along);
+void CpuBackend::do_apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors,
+                          const ApplyRule& rule) {
   const int64_t rows = update.dim(1), cols = update.dim(2);
   const int64_t width = factors.empty() ? 0 : factors.cols();
   auto step_of = [&](float f, float scale) {

@@ -1,6 +1,5 @@
 // RMNP, Nora and Mano in one pass over memory: momentum, projection, normalization and update of a row (or of a few
 // columns) while it is in the cache.
-#include "kernels/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/optimizer_pieces.h"
 
@@ -98,8 +97,7 @@ void column_step(const OptimizerSlot& slot, int64_t begin, int64_t count, const 
 
 }  // namespace
 
-void CpuBackend::normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule) {
-  check::normalized_step(slots, rule);
+void CpuBackend::do_normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule) {
   const bool by_row = rule.along == Along::row;
   const std::vector<Piece> pieces = cut(
       slots.size(), [&](size_t s) { return slots[s].weight.dim(by_row ? 0 : 1); },

@@ -1,5 +1,4 @@
 // Optimizer operations over rows, columns and whole matrices of an update.
-#include "kernels/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/optimizer_pieces.h"
 
@@ -76,15 +75,13 @@ float factor(float sum, const NormalizeRule& rule) {
 
 }  // namespace
 
-void CpuBackend::sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale) {
-  check::sums_of_squares(out, matrices, along);
+void CpuBackend::do_sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale) {
   if (matrices.empty()) return;
   const std::vector<float> result = sums(threads_, matrices, along);
   for (size_t i = 0; i < result.size(); ++i) out.as<float>()[i] = std::min(scale * scale * result[i], 3.4028235e38f);
 }
 
-void CpuBackend::normalize(Tensor update, const NormalizeRule& rule) {
-  check::normalize(update);
+void CpuBackend::do_normalize(Tensor update, const NormalizeRule& rule) {
   const std::vector<Tensor> matrices = matrices_of(update);
   if (matrices.empty()) return;
   const int64_t rows = update.dim(1), cols = update.dim(2);
@@ -113,8 +110,7 @@ void CpuBackend::normalize(Tensor update, const NormalizeRule& rule) {
   });
 }
 
-void CpuBackend::project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule) {
-  check::project(update, slots, rule);
+void CpuBackend::do_project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule) {
   const int64_t rows = update.dim(1), cols = update.dim(2);
   auto share = [&](float uw, float ww) {
     if (rule.raw) return uw;
@@ -162,9 +158,8 @@ void CpuBackend::project(Tensor update, const std::vector<OptimizerSlot>& slots,
   });
 }
 
-void CpuBackend::adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
-                                  Tensor gradient_sums, const AdaptRule& rule) {
-  check::adaptive_factors(factors, slots, update_sums, gradient_sums, rule.normuon);
+void CpuBackend::do_adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
+                                     Tensor gradient_sums, const AdaptRule& rule) {
   const int64_t k = factors.cols();
   parallel_for(threads_, static_cast<int64_t>(slots.size()), [&](int64_t s) {
     float *v = slots[s].second.as<float>(), *f = factors.as<float>() + s * k;

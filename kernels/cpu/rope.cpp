@@ -1,12 +1,10 @@
-#include "kernels/check.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"
 
 namespace rowan {
 
-void CpuBackend::rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse) {
-  check::rope(qkv, table, shape);
+void CpuBackend::do_rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse) {
   int64_t half = shape.head_dim / 2, width = shape.qkv_width(), rotated = shape.heads + shape.kv_heads;
   float direction = inverse ? -1.0f : 1.0f;
   cpu::with_dtype(qkv.dtype, [&](auto type) {

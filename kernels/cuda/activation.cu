@@ -1,5 +1,4 @@
 // SwiGLU and GELU.
-#include "kernels/check.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -98,9 +97,7 @@ void with_gelu(Gelu kind, F f) {
 
 }  // namespace
 
-void CudaBackend::swiglu_forward(Tensor out, Tensor gate_up) {
-  check::swiglu_forward(out, gate_up);
-  Operation operation(*this, "swiglu_forward", gate_up);
+void CudaBackend::do_swiglu_forward(Tensor out, Tensor gate_up) {
   with_dtype(out.dtype, [&](auto type) {
     using T = decltype(type);
     with_width(vector_width({out.data, gate_up.data}, out.cols()), [&](auto w) {
@@ -111,9 +108,7 @@ void CudaBackend::swiglu_forward(Tensor out, Tensor gate_up) {
   });
 }
 
-void CudaBackend::swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up) {
-  check::swiglu_backward(d_gate_up, dout, gate_up);
-  Operation operation(*this, "swiglu_backward", gate_up);
+void CudaBackend::do_swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up) {
   with_dtype(dout.dtype, [&](auto type) {
     using T = decltype(type);
     with_width(vector_width({d_gate_up.data, dout.data, gate_up.data}, dout.cols()), [&](auto w) {
@@ -124,9 +119,7 @@ void CudaBackend::swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up)
   });
 }
 
-void CudaBackend::gelu_forward(Gelu kind, Tensor out, Tensor in) {
-  check::gelu_forward(out, in);
-  Operation operation(*this, "gelu_forward", in);
+void CudaBackend::do_gelu_forward(Gelu kind, Tensor out, Tensor in) {
   with_dtype(in.dtype, [&](auto type) {
     using T = decltype(type);
     with_width(vector_width({out.data, in.data}), [&](auto w) {
@@ -139,9 +132,7 @@ void CudaBackend::gelu_forward(Gelu kind, Tensor out, Tensor in) {
   });
 }
 
-void CudaBackend::gelu_backward(Gelu kind, Tensor din, Tensor dout, Tensor in) {
-  check::gelu_backward(din, dout, in);
-  Operation operation(*this, "gelu_backward", in);
+void CudaBackend::do_gelu_backward(Gelu kind, Tensor din, Tensor dout, Tensor in) {
   with_dtype(in.dtype, [&](auto type) {
     using T = decltype(type);
     with_width(vector_width({din.data, dout.data, in.data}), [&](auto w) {

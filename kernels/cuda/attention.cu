@@ -1,6 +1,5 @@
 // Attention: which kernels run, and the row products that the plain backward starts with.
 #include "base/error.h"
-#include "kernels/check.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_cudnn.h"
 #include "kernels/cuda/cuda_backend.h"
@@ -57,10 +56,8 @@ AttentionArguments<T> arguments(const AttentionShape& s) {
 
 }  // namespace
 
-void CudaBackend::attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) {
-  check::attention_forward(out, log_sum_exp, qkv, shape);
+void CudaBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) {
   check_shape("attention_forward", shape);
-  Operation operation(*this, "attention_forward", qkv);
   if (cudnn_ && qkv.dtype == DType::bf16 && cudnn_->forward(out, log_sum_exp, qkv, shape, workspace_)) return;
   with_dtype(qkv.dtype, [&](auto type) {
     using T = decltype(type);
@@ -77,11 +74,9 @@ void CudaBackend::attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, 
   });
 }
 
-void CudaBackend::attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
-                                     const AttentionShape& shape) {
-  check::attention_backward(dqkv, dout, out, log_sum_exp, qkv, shape);
+void CudaBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
+                                        const AttentionShape& shape) {
   check_shape("attention_backward", shape);
-  Operation operation(*this, "attention_backward", qkv);
   if (cudnn_ && qkv.dtype == DType::bf16 && cudnn_->backward(dqkv, dout, out, log_sum_exp, qkv, shape, workspace_))
     return;
   with_dtype(qkv.dtype, [&](auto type) {

@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "base/error.h"
-#include "kernels/check.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_cudnn.h"
 #include "kernels/cuda/cuda_backend.h"
@@ -40,13 +39,13 @@ __global__ void convert_kernel(To* to, const From* from, int64_t count) {
 
 }  // namespace
 
-CudaBackend::Operation::Operation(CudaBackend& backend, const char* name, const Tensor& subject) {
-  backend.operation_ = name;
-  backend.subject_ = subject;
-  nvtxRangePushA(name);
+void CudaBackend::begin(const char* operation, const Tensor& subject) {
+  operation_ = operation;
+  subject_ = subject;
+  nvtxRangePushA(operation);
 }
 
-CudaBackend::Operation::~Operation() { nvtxRangePop(); }
+void CudaBackend::end() { nvtxRangePop(); }
 
 CudaBackend::CudaBackend(int index, AttentionKernels attention) : index_(index) {
   check(cudaSetDevice(index));
@@ -172,9 +171,7 @@ void* CudaBackend::workspace(size_t bytes) {
   return workspace_;
 }
 
-void CudaBackend::upload(Tensor to, const void* host) {
-  check::upload(to);
-  Operation operation(*this, "upload", to);
+void CudaBackend::do_upload(Tensor to, const void* host) {
   for (size_t done = 0; done < to.bytes(); done += staging_bytes) {
     size_t bytes = std::min(staging_bytes, to.bytes() - done);
     Staging& staging = staging_[next_staging_];
@@ -186,19 +183,14 @@ void CudaBackend::upload(Tensor to, const void* host) {
   }
 }
 
-void CudaBackend::download(void* host, Tensor from) {
-  check::download(from);
-  Operation operation(*this, "download", from);
+void CudaBackend::do_download(void* host, Tensor from) {
   bool lands = from.bytes() <= landing_bytes;
   check(cudaMemcpyAsync(lands ? landing_ : host, from.data, from.bytes(), cudaMemcpyDeviceToHost, stream_));
   wait();
   if (lands) std::memcpy(host, landing_, from.bytes());
 }
 
-void CudaBackend::synchronize() {
-  Operation operation(*this, "synchronize", Tensor());
-  wait();
-}
+void CudaBackend::do_synchronize() { wait(); }
 
 void CudaBackend::wait() {
   check(cudaStreamSynchronize(stream_));
@@ -206,9 +198,7 @@ void CudaBackend::wait() {
     fail("{}: id {} is outside the vocabulary", where == 1 ? "embedding: token" : "cross_entropy: target", bad_id_[1]);
 }
 
-void CudaBackend::copy(Tensor to, Tensor from) {
-  check::copy(to, from);
-  Operation operation(*this, "copy", to);
+void CudaBackend::do_copy(Tensor to, Tensor from) {
   if (to.dtype == from.dtype) {
     check(cudaMemcpyAsync(to.data, from.data, to.bytes(), cudaMemcpyDeviceToDevice, stream_));
     return;
@@ -225,11 +215,7 @@ void CudaBackend::copy(Tensor to, Tensor from) {
   });
 }
 
-void CudaBackend::zero(Tensor x) {
-  check::zero(x);
-  Operation operation(*this, "zero", x);
-  check(cudaMemsetAsync(x.data, 0, x.bytes(), stream_));
-}
+void CudaBackend::do_zero(Tensor x) { check(cudaMemsetAsync(x.data, 0, x.bytes(), stream_)); }
 
 void* stream_of(Backend& backend) {
   auto* cuda = dynamic_cast<CudaBackend*>(&backend);

@@ -38,29 +38,20 @@ class CudaBackend final : public Backend {
 
   void* allocate(size_t bytes, Category category) override;
   void release(void* memory) override;
-  void upload(Tensor to, const void* host) override;
-  void download(void* host, Tensor from) override;
-  void synchronize() override;
-  void repeat(uint64_t key, const std::function<void()>& work) override;
-
-  void matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha,
-                  float beta) override;
-  void linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias) override;
-  void linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
-
   void plan_attention(const AttentionShape& shape, DType dtype) override;
 
-#include "kernels/backend_overrides.inc"
-
  private:
-  // The operation that is running: an NVTX range for profilers, and what messages name.
-  class Operation {
-   public:
-    Operation(CudaBackend& backend, const char* name, const Tensor& subject);
-    ~Operation();
-    Operation(const Operation&) = delete;
-    Operation& operator=(const Operation&) = delete;
-  };
+  // The operation that runs: an NVTX range for profilers, and what messages name.
+  void begin(const char* operation, const Tensor& subject) override;
+  void end() override;
+
+#define ROWAN_OPERATION override
+#include "kernels/backend_overrides.inc"
+  void do_repeat(uint64_t key, const std::function<void()>& work) override;
+  void do_matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha,
+                     float beta) override;
+  void do_linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias) override;
+  void do_linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
 
   // One matrix product as cuBLASLt sees it: column-major d[m, n] = epilogue(alpha op(a) op(b) + beta c).
   struct Product {

@@ -1,5 +1,4 @@
 // Scale, add, clamp: one pass over the elements.
-#include "kernels/check.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -56,9 +55,7 @@ __global__ void clamp_backward_kernel(T* dx, const T* x, int64_t rows, int64_t c
 
 }  // namespace
 
-void CudaBackend::scale(Tensor x, float factor) {
-  check::scale(x);
-  Operation operation(*this, "scale", x);
+void CudaBackend::do_scale(Tensor x, float factor) {
   with_dtype(x.dtype, [&](auto type) {
     using T = decltype(type);
     with_width(vector_width({x.data}), [&](auto w) {
@@ -69,9 +66,7 @@ void CudaBackend::scale(Tensor x, float factor) {
   });
 }
 
-void CudaBackend::add(Tensor y, Tensor x) {
-  check::add(y, x);
-  Operation operation(*this, "add", y);
+void CudaBackend::do_add(Tensor y, Tensor x) {
   with_dtype(y.dtype, [&](auto to) {
     with_dtype(x.dtype, [&](auto from) {
       using Y = decltype(to);
@@ -85,9 +80,7 @@ void CudaBackend::add(Tensor y, Tensor x) {
   });
 }
 
-void CudaBackend::clamp_forward(Tensor x, int64_t begin, int64_t end, float limit) {
-  check::clamp_forward(x, begin, end, limit);
-  Operation operation(*this, "clamp_forward", x);
+void CudaBackend::do_clamp_forward(Tensor x, int64_t begin, int64_t end, float limit) {
   with_dtype(x.dtype, [&](auto type) {
     using T = decltype(type);
     launch(clamp_forward_kernel<T>, grid_for(x.rows() * (end - begin), block), block, 0, x.as<T>(), x.rows(), x.cols(),
@@ -95,9 +88,7 @@ void CudaBackend::clamp_forward(Tensor x, int64_t begin, int64_t end, float limi
   });
 }
 
-void CudaBackend::clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit) {
-  check::clamp_backward(dx, x, begin, end, limit);
-  Operation operation(*this, "clamp_backward", x);
+void CudaBackend::do_clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit) {
   with_dtype(x.dtype, [&](auto type) {
     using T = decltype(type);
     launch(clamp_backward_kernel<T>, grid_for(x.rows() * (end - begin), block), block, 0, dx.as<T>(), x.as<T>(),

@@ -2,7 +2,6 @@
 // and a fixed order of summation: no float atomics.
 #include <algorithm>
 
-#include "kernels/check.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -135,9 +134,7 @@ __global__ void add_positions_kernel(T* d_positions, const D* dout, int64_t coun
 
 }  // namespace
 
-void CudaBackend::embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq) {
-  check::embedding_forward(out, tokens, table, positions, seq);
-  Operation operation(*this, "embedding_forward", out);
+void CudaBackend::do_embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq) {
   int64_t count = tokens.numel(), cols = table.cols();
   with_dtype(table.dtype, [&](auto type) {
     using T = decltype(type);
@@ -149,9 +146,7 @@ void CudaBackend::embedding_forward(Tensor out, Tensor tokens, Tensor table, Ten
   });
 }
 
-void CudaBackend::embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq) {
-  check::embedding_backward(d_table, d_positions, dout, tokens, seq);
-  Operation operation(*this, "embedding_backward", dout);
+void CudaBackend::do_embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq) {
   int64_t count = tokens.numel(), cols = d_table.cols(), chunks = ceil_div(count, tokens_per_chunk);
   if (count == 0) return;
   int* ranks = workspace<int>((chunks + 1) * count);

@@ -11,7 +11,7 @@ constexpr size_t most_recordings = 16;
 
 }  // namespace
 
-void CudaBackend::repeat(uint64_t key, const std::function<void()>& work) {
+void CudaBackend::do_repeat(uint64_t key, const std::function<void()>& work) {
   if (!records_) return work();
   auto found = recordings_.find(key);
   if (found == recordings_.end()) {
@@ -19,7 +19,7 @@ void CudaBackend::repeat(uint64_t key, const std::function<void()>& work) {
     return work();
   }
   if (!found->second) {
-    Operation operation(*this, "record", Tensor());
+    Running running(*this, "record", Tensor());
     check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal));
     cudaGraph_t graph = nullptr;
     try {
@@ -35,7 +35,7 @@ void CudaBackend::repeat(uint64_t key, const std::function<void()>& work) {
     cudaGraphDestroy(graph);
     check(made);
   }
-  Operation operation(*this, "replay", Tensor());
+  Running running(*this, "replay", Tensor());
   check(cudaGraphLaunch(found->second, stream_));
 }
 

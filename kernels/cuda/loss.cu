@@ -2,7 +2,6 @@
 // the logits in a second.
 #include <algorithm>
 
-#include "kernels/check.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -68,10 +67,8 @@ __global__ void cross_entropy_kernel(float* losses, T* all_logits, const int* ta
 
 }  // namespace
 
-void CudaBackend::cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float grad_scale,
-                                bool gradient) {
-  check::cross_entropy(losses, logits, targets, vocabulary);
-  Operation operation(*this, "cross_entropy", logits);
+void CudaBackend::do_cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float grad_scale,
+                                   bool gradient) {
   if (logits.rows() == 0) return;
   unsigned block = unsigned(std::clamp<int64_t>(ceil_div(vocabulary, 8 * warp_size) * warp_size, warp_size, 1024));
   with_dtype(logits.dtype, [&](auto type) {

@@ -4,7 +4,6 @@
 #include <tuple>
 
 #include "base/error.h"
-#include "kernels/check.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -162,28 +161,22 @@ CudaBackend::Product CudaBackend::row_major(const Tensor& c, const Tensor& a, bo
   return p;
 }
 
-void CudaBackend::linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
-  check::linear_forward(out, in, weight, bias);
-  Operation operation(*this, "linear_forward", weight);
+void CudaBackend::do_linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
   Product product = row_major(out, in, false, weight, true);
   if (!bias.empty()) product.epilogue = CUBLASLT_EPILOGUE_BIAS;
   multiply(product, {out.data, out.data, weight.data, in.data, 1.0f, 0.0f, bias.data});
 }
 
-void CudaBackend::linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) {
-  check::linear_backward_input(din, dout, weight);
-  Operation operation(*this, "linear_backward_input", weight);
+void CudaBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) {
   multiply(row_major(din, dout, false, weight, false),
            {din.data, din.data, weight.data, dout.data, 1.0f, accumulate ? 1.0f : 0.0f});
 }
 
-void CudaBackend::linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
-  check::linear_backward_weight(d_weight, d_bias, dout, in);
-  Operation operation(*this, "linear_backward_weight", d_weight);
+void CudaBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
   if (dout.dtype == DType::f32 && d_weight.dtype == DType::bf16) {  // which cuBLASLt does not offer
     Tensor wide(workspace<float>(d_weight.numel()), DType::f32, {d_weight.dim(0), d_weight.dim(1)});
     multiply(row_major(wide, dout, true, in, false), {wide.data, wide.data, in.data, dout.data, 1.0f, 0.0f});
-    add(d_weight, wide);
+    do_add(d_weight, wide);
   } else {
     multiply(row_major(d_weight, dout, true, in, false),
              {d_weight.data, d_weight.data, in.data, dout.data, 1.0f, 1.0f});
@@ -204,17 +197,12 @@ void CudaBackend::linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor 
   });
 }
 
-void CudaBackend::matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) {
-  check::matmul(c, a, transpose_a, b, transpose_b);
-  Operation operation(*this, "matmul", c);
+void CudaBackend::do_matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) {
   multiply(row_major(c, a, transpose_a, b, transpose_b), {c.data, c.data, b.data, a.data, alpha, beta});
 }
 
-void CudaBackend::matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b,
-                             float alpha, float beta) {
-  check::matmul(c, a, transpose_a, b, transpose_b);
-  check::matmul(source, a, transpose_a, b, transpose_b);
-  Operation operation(*this, "matmul_add", c);
+void CudaBackend::do_matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b,
+                                float alpha, float beta) {
   multiply(row_major(c, a, transpose_a, b, transpose_b), {c.data, source.data, b.data, a.data, alpha, beta});
 }
 
@@ -224,28 +212,22 @@ bool CudaBackend::fuses(Gelu kind, const Tensor& pre) const {
   return fused_gelu_ && kind == Gelu::tanh && pre.dtype == DType::bf16 && vector_width({pre.data}, pre.cols()) > 1;
 }
 
-void CudaBackend::linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias) {
-  check::linear_forward(pre, in, weight, bias);
-  check::gelu_forward(out, pre);
+void CudaBackend::do_linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias) {
   if (fuses(kind, pre)) {
-    Operation operation(*this, "linear_gelu_forward", weight);
     Product product = row_major(out, in, false, weight, true);
     product.epilogue = bias.empty() ? CUBLASLT_EPILOGUE_GELU_AUX : CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
     if (try_multiply(product, {out.data, out.data, weight.data, in.data, 1.0f, 0.0f, bias.data, pre.data})) return;
   }
-  Backend::linear_gelu_forward(kind, out, pre, in, weight, bias);
+  Backend::do_linear_gelu_forward(kind, out, pre, in, weight, bias);
 }
 
-void CudaBackend::linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) {
-  check::linear_backward_input(d_pre, dout, weight);
-  check::gelu_backward(d_pre, d_pre, pre);
+void CudaBackend::do_linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) {
   if (fuses(kind, pre)) {
-    Operation operation(*this, "linear_gelu_backward", weight);
     Product product = row_major(d_pre, dout, false, weight, false);
     product.epilogue = CUBLASLT_EPILOGUE_DGELU;
     if (try_multiply(product, {d_pre.data, d_pre.data, weight.data, dout.data, 1.0f, 0.0f, nullptr, pre.data})) return;
   }
-  Backend::linear_gelu_backward(kind, d_pre, dout, weight, pre);
+  Backend::do_linear_gelu_backward(kind, d_pre, dout, weight, pre);
 }
 
 }  // namespace rowan

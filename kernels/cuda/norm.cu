@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/error.h"
-#include "kernels/check.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -192,10 +191,8 @@ __global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(B
 
 }  // namespace
 
-void CudaBackend::norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual,
-                               Tensor branch, Tensor weight, Tensor bias, float eps) {
-  check::norm_forward(kind, out, sum, mean, rstd, residual, branch, weight, bias);
-  Operation operation(*this, "norm_forward", residual);
+void CudaBackend::do_norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual,
+                                  Tensor branch, Tensor weight, Tensor bias, float eps) {
   with_dtype(residual.dtype, [&](auto type) {
     using T = decltype(type);
     ForwardArguments<T> a{out.as<T>(),
@@ -215,10 +212,8 @@ void CudaBackend::norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, T
   });
 }
 
-void CudaBackend::norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r,
-                                Tensor weight, Tensor mean, Tensor rstd, bool accumulate) {
-  check::norm_backward(kind, d_residual, d_weight, d_bias, dout, r, weight, mean, rstd);
-  Operation operation(*this, "norm_backward", r);
+void CudaBackend::do_norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r,
+                                   Tensor weight, Tensor mean, Tensor rstd, bool accumulate) {
   int64_t sums = d_bias.empty() ? 1 : 2, cols = r.cols();
   // Wide rows leave room for fewer warps.
   int64_t used_warps = std::min<int64_t>(warps, shared_limit_ / (sums * cols * int64_t{sizeof(float)}));

@@ -1,5 +1,4 @@
 // Optimizer operations that look at one element at a time: one launch for up to 40 matrices.
-#include "kernels/check.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
 
@@ -108,16 +107,12 @@ void CudaBackend::over_elements(void (*vectors)(cuda::SlotList, Rule), void (*sc
   });
 }
 
-void CudaBackend::adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule) {
-  check::adamw(slots);
-  Operation operation(*this, "adamw", slots.empty() ? Tensor() : slots[0].weight);
+void CudaBackend::do_adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule) {
   std::vector<Slot> list = device_slots(slots);
   over_elements(adamw_kernel<vector_elements>, adamw_kernel<1>, slots_width(list, false), list, types_of(slots), rule);
 }
 
-void CudaBackend::momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule) {
-  check::momentum(update, slots);
-  Operation operation(*this, "momentum", update);
+void CudaBackend::do_momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule) {
   std::vector<Slot> list = device_slots(slots);
   SlotTypes types = types_of(slots);
   attach_update(list, types, update);
@@ -129,9 +124,7 @@ void CudaBackend::run_momentum(const std::vector<cuda::Slot>& slots, const cuda:
   over_elements(momentum_kernel<vector_elements>, momentum_kernel<1>, slots_width(slots, false), slots, types, rule);
 }
 
-void CudaBackend::second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps) {
-  check::second_moment(update, slots);
-  Operation operation(*this, "second_moment", update);
+void CudaBackend::do_second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps) {
   std::vector<Slot> list = device_slots(slots);
   SlotTypes types = types_of(slots);
   attach_update(list, types, update);
@@ -143,9 +136,8 @@ void CudaBackend::second_moment(Tensor update, const std::vector<OptimizerSlot>&
   });
 }
 
-void CudaBackend::apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule) {
-  check::apply(update, slots, factors, rule.along);
-  Operation operation(*this, "apply", update);
+void CudaBackend::do_apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors,
+                           const ApplyRule& rule) {
   std::vector<Slot> list = device_slots(slots);
   SlotTypes types = types_of(slots);
   attach_update(list, types, update);
@@ -154,9 +146,7 @@ void CudaBackend::apply(Tensor update, const std::vector<OptimizerSlot>& slots, 
   over_elements(apply_kernel<vector_elements>, apply_kernel<1>, slots_width(list, whole_rows), list, types, rule);
 }
 
-void CudaBackend::sign(Tensor update) {
-  check::sign(update);
-  Operation operation(*this, "sign", update);
+void CudaBackend::do_sign(Tensor update) {
   with_dtype(update.dtype, [&](auto type) {
     using T = decltype(type);
     with_width(vector_width({update.data}), [&](auto w) {

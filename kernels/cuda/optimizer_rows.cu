@@ -1,7 +1,6 @@
 // RMNP, Nora and Mano in one pass over memory where rows are normalized, and the projection on its own. Columns cross
 // all rows of a matrix, so that their sums need a launch of their own.
 #include "base/error.h"
-#include "kernels/check.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
 
@@ -154,9 +153,7 @@ void CudaBackend::run_project(const std::vector<cuda::Slot>& slots, const cuda::
   });
 }
 
-void CudaBackend::project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule) {
-  check::project(update, slots, rule);
-  Operation operation(*this, "project", update);
+void CudaBackend::do_project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule) {
   std::vector<Slot> list = device_slots(slots);
   SlotTypes types = types_of(slots);
   attach_update(list, types, update);
@@ -198,9 +195,7 @@ void CudaBackend::staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotT
   }
 }
 
-void CudaBackend::normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule) {
-  check::normalized_step(slots, rule);
-  Operation operation(*this, "normalized_step", slots.empty() ? Tensor() : slots[0].weight);
+void CudaBackend::do_normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule) {
   std::vector<Slot> list = device_slots(slots);
   SlotTypes types = types_of(slots);
   int64_t rows = largest(list, [](const Slot& s) { return s.rows; });

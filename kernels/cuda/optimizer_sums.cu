@@ -1,7 +1,6 @@
 // Sums of squares over rows, columns and matrices, and what is made of them.
 #include <algorithm>
 
-#include "kernels/check.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
 
@@ -163,10 +162,8 @@ void CudaBackend::run_sums(float* out, float* rows, std::vector<cuda::Slot> slot
   if (along == Along::matrix) launch(totals_kernel, unsigned(n), block_for(height), 0, out, rows, height);
 }
 
-void CudaBackend::sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale) {
-  check::sums_of_squares(out, matrices, along);
+void CudaBackend::do_sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale) {
   if (matrices.empty()) return;
-  Operation operation(*this, "sums_of_squares", matrices[0]);
   SlotTypes types{};
   types.update = matrices[0].dtype == DType::bf16;
   float* rows =
@@ -174,10 +171,8 @@ void CudaBackend::sums_of_squares(Tensor out, const std::vector<Tensor>& matrice
   run_sums(out.as<float>(), rows, matrix_slots(matrices), types, along, scale * scale);
 }
 
-void CudaBackend::normalize(Tensor update, const NormalizeRule& rule) {
-  check::normalize(update);
+void CudaBackend::do_normalize(Tensor update, const NormalizeRule& rule) {
   if (update.numel() == 0) return;
-  Operation operation(*this, "normalize", update);
   int64_t n = update.dim(0), rows = update.dim(1), cols = update.dim(2);
   std::vector<Slot> slots(static_cast<size_t>(n));
   SlotTypes types{};
@@ -203,10 +198,8 @@ void CudaBackend::normalize(Tensor update, const NormalizeRule& rule) {
   });
 }
 
-void CudaBackend::adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
-                                   Tensor gradient_sums, const AdaptRule& rule) {
-  check::adaptive_factors(factors, slots, update_sums, gradient_sums, rule.normuon);
-  Operation operation(*this, "adaptive_factors", factors);
+void CudaBackend::do_adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
+                                      Tensor gradient_sums, const AdaptRule& rule) {
   std::vector<Slot> list = device_slots(slots);
   attach_sums(list, factors.as<float>(), factors.cols());
   for_lists(list, types_of(slots), [&](const SlotList& part, unsigned n) {

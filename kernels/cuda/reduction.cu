@@ -1,7 +1,6 @@
 // Sums in two launches: partial sums by a fixed split of the elements, then their sum in a fixed order.
 #include <algorithm>
 
-#include "kernels/check.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -88,9 +87,7 @@ unsigned final_threads(int64_t count) {
 
 }  // namespace
 
-void CudaBackend::sum(Tensor out, Tensor x, bool accumulate) {
-  check::sum(out, x);
-  Operation operation(*this, "sum", x);
+void CudaBackend::do_sum(Tensor out, Tensor x, bool accumulate) {
   int64_t blocks = std::clamp<int64_t>(ceil_div(x.numel(), elements_per_block), 1, most_blocks);
   float* partial = workspace<float>(blocks);
   with_width(vector_width({x.data}), [&](auto w) {
@@ -99,9 +96,7 @@ void CudaBackend::sum(Tensor out, Tensor x, bool accumulate) {
   launch(final_sum_kernel, 1, final_threads(blocks), 0, out.as<float>(), partial, blocks, accumulate);
 }
 
-void CudaBackend::sum_squares(Tensor out, const std::vector<Tensor>& xs) {
-  check::sum_squares(out, xs);
-  Operation operation(*this, "sum_squares", out);
+void CudaBackend::do_sum_squares(Tensor out, const std::vector<Tensor>& xs) {
   int64_t largest = 1, tensors = static_cast<int64_t>(xs.size());
   for (const Tensor& x : xs) largest = std::max(largest, x.numel());
   int64_t blocks = std::min(ceil_div(largest, elements_per_block), most_blocks);

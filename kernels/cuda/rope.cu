@@ -1,5 +1,4 @@
 // Rotary positions on the packed projections, in place.
-#include "kernels/check.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -37,9 +36,7 @@ __global__ void rope_kernel(T* qkv, const float* table, int64_t tokens, int64_t 
 
 }  // namespace
 
-void CudaBackend::rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse) {
-  check::rope(qkv, table, shape);
-  Operation operation(*this, "rope", qkv);
+void CudaBackend::do_rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse) {
   int heads = static_cast<int>(shape.heads + shape.kv_heads), half = static_cast<int>(shape.head_dim / 2);
   with_dtype(qkv.dtype, [&](auto type) {
     using T = decltype(type);

@@ -1,5 +1,5 @@
 // A Backend that computes nothing and counts everything: memory by category, FLOPs and bytes moved by family of
-// operations. It checks its arguments as the others do, so the real model, optimizer and plan code run over it.
+// operations. Its arguments are checked as the others' are, so the real model, optimizer and plan code run over it.
 // Addresses are made up and never touched; download() gives zeros.
 #pragma once
 
@@ -65,16 +65,13 @@ class DryBackend final : public Backend {
 
   void* allocate(size_t bytes, Category category) override;
   void release(void* memory) override;
-  void upload(Tensor to, const void* host) override;
-  void download(void* host, Tensor from) override;
-  void synchronize() override {}
-
   // Counts the workspace of cuDNN's kernels where they are chosen.
   void plan_attention(const AttentionShape& shape, DType dtype) override;
 
+ private:
+#define ROWAN_OPERATION override
 #include "kernels/backend_overrides.inc"
 
- private:
   using Tensors = std::initializer_list<Tensor>;
   // One call that reads and writes these; a tensor updated in place is in both.
   Work& count(OpFamily family, Tensors reads, Tensors writes);

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/check.h"
 #include "kernels/dry/dry_backend.h"
 
 namespace rowan {
@@ -57,26 +56,18 @@ void DryBackend::count_products(OpFamily family, double full, double causal) {
   work.flops_full += full;
 }
 
-void DryBackend::upload(Tensor to, const void*) {
-  check::upload(to);
-  count(OpFamily::transfer, {}, {to});
-}
+void DryBackend::do_upload(Tensor to, const void*) { count(OpFamily::transfer, {}, {to}); }
 
-void DryBackend::download(void* host, Tensor from) {
-  check::download(from);
+void DryBackend::do_download(void* host, Tensor from) {
   count(OpFamily::transfer, {from}, {});
   std::memset(host, 0, from.bytes());
 }
 
-void DryBackend::copy(Tensor to, Tensor from) {
-  check::copy(to, from);
-  count(OpFamily::transfer, {from}, {to});
-}
+void DryBackend::do_synchronize() {}
 
-void DryBackend::zero(Tensor x) {
-  check::zero(x);
-  count(OpFamily::transfer, {}, {x});
-}
+void DryBackend::do_copy(Tensor to, Tensor from) { count(OpFamily::transfer, {from}, {to}); }
+
+void DryBackend::do_zero(Tensor x) { count(OpFamily::transfer, {}, {x}); }
 
 std::unique_ptr<DryBackend> make_dry_backend(AttentionKernels attention) {
   return std::make_unique<DryBackend>(attention);

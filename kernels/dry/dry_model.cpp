@@ -1,7 +1,6 @@
-// The model's operations: check, and count.
+// The model's operations, counted.
 #include <algorithm>
 
-#include "kernels/check.h"
 #include "kernels/dry/dry_backend.h"
 
 namespace rowan {
@@ -26,105 +25,80 @@ struct Scores {
 
 }  // namespace
 
-void DryBackend::scale(Tensor x, float) {
-  check::scale(x);
-  count(OpFamily::elementwise, {x}, {x});
-}
+void DryBackend::do_scale(Tensor x, float) { count(OpFamily::elementwise, {x}, {x}); }
 
-void DryBackend::add(Tensor y, Tensor x) {
-  check::add(y, x);
-  count(OpFamily::elementwise, {y, x}, {y});
-}
+void DryBackend::do_add(Tensor y, Tensor x) { count(OpFamily::elementwise, {y, x}, {y}); }
 
-void DryBackend::clamp_forward(Tensor x, int64_t begin, int64_t end, float limit) {
-  check::clamp_forward(x, begin, end, limit);
-  count(OpFamily::elementwise, {x}, {x});
-}
+void DryBackend::do_clamp_forward(Tensor x, int64_t, int64_t, float) { count(OpFamily::elementwise, {x}, {x}); }
 
-void DryBackend::clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit) {
-  check::clamp_backward(dx, x, begin, end, limit);
+void DryBackend::do_clamp_backward(Tensor dx, Tensor x, int64_t, int64_t, float) {
   count(OpFamily::elementwise, {dx, x}, {dx});
 }
 
-void DryBackend::sum(Tensor out, Tensor x, bool) {
-  check::sum(out, x);
-  count(OpFamily::elementwise, {x}, {out});
-}
+void DryBackend::do_sum(Tensor out, Tensor x, bool) { count(OpFamily::elementwise, {x}, {out}); }
 
-void DryBackend::sum_squares(Tensor out, const std::vector<Tensor>& xs) {
-  check::sum_squares(out, xs);
+void DryBackend::do_sum_squares(Tensor out, const std::vector<Tensor>& xs) {
   Work& work = count(OpFamily::elementwise, {}, {out});
   for (const Tensor& x : xs) work.bytes += static_cast<double>(x.bytes());
 }
 
-void DryBackend::embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq) {
-  check::embedding_forward(out, tokens, table, positions, seq);
+void DryBackend::do_embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t) {
   count(OpFamily::embedding, {tokens, touched(table, tokens), positions}, {out});
 }
 
-void DryBackend::embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq) {
-  check::embedding_backward(d_table, d_positions, dout, tokens, seq);
+void DryBackend::do_embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t) {
   Tensor rows = touched(d_table, tokens);
   count(OpFamily::embedding, {tokens, dout, rows, d_positions}, {rows, d_positions});
 }
 
-void DryBackend::norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual,
-                              Tensor branch, Tensor weight, Tensor bias, float) {
-  check::norm_forward(kind, out, sum, mean, rstd, residual, branch, weight, bias);
+void DryBackend::do_norm_forward(Norm, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual, Tensor branch,
+                                 Tensor weight, Tensor bias, float) {
   count(OpFamily::norm, {residual, branch, weight, bias}, {out, sum, mean, rstd});
 }
 
-void DryBackend::norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r,
-                               Tensor weight, Tensor mean, Tensor rstd, bool accumulate) {
-  check::norm_backward(kind, d_residual, d_weight, d_bias, dout, r, weight, mean, rstd);
+void DryBackend::do_norm_backward(Norm, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r,
+                                  Tensor weight, Tensor mean, Tensor rstd, bool accumulate) {
   count(OpFamily::norm, {dout, r, weight, mean, rstd, d_weight, d_bias, accumulate ? d_residual : Tensor()},
         {d_residual, d_weight, d_bias});
 }
 
-void DryBackend::linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
-  check::linear_forward(out, in, weight, bias);
+void DryBackend::do_linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
   count(OpFamily::product, {in, weight, bias}, {out});
   double flops = product_flops(in.dim(0), weight.dim(0), in.dim(1));
   count_products(OpFamily::product, flops, flops);
 }
 
-void DryBackend::linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) {
-  check::linear_backward_input(din, dout, weight);
+void DryBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) {
   count(OpFamily::product, {dout, weight, accumulate ? din : Tensor()}, {din});
   double flops = product_flops(dout.dim(0), weight.dim(1), dout.dim(1));
   count_products(OpFamily::product, flops, flops);
 }
 
-void DryBackend::linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
-  check::linear_backward_weight(d_weight, d_bias, dout, in);
+void DryBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
   count(OpFamily::product, {dout, in, d_weight, d_bias}, {d_weight, d_bias});
   double flops = product_flops(dout.dim(1), in.dim(1), dout.dim(0));
   count_products(OpFamily::product, flops, flops);
 }
 
-void DryBackend::matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float, float beta) {
-  check::matmul(c, a, transpose_a, b, transpose_b);
+void DryBackend::do_matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool, float, float beta) {
   count(OpFamily::product, {a, b, beta != 0 ? c : Tensor()}, {c});
   int64_t k = a.dim(transpose_a ? a.rank - 2 : a.rank - 1);
   double flops = product_flops(c.rows(), c.cols(), k);
   count_products(OpFamily::product, flops, flops);
 }
 
-void DryBackend::rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool) {
-  check::rope(qkv, table, shape);
+void DryBackend::do_rope(Tensor qkv, Tensor table, const AttentionShape&, bool) {
   count(OpFamily::rope, {qkv, table}, {qkv});
 }
 
-void DryBackend::attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) {
-  check::attention_forward(out, log_sum_exp, qkv, shape);
+void DryBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) {
   count(OpFamily::attention, {qkv}, {out, log_sum_exp});
   Scores one(shape);
   count_products(OpFamily::attention, 2 * one.full, 2 * one.causal);
 }
 
-void DryBackend::attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
-                                    const AttentionShape& shape) {
-  check::attention_backward(dqkv, dout, out, log_sum_exp, qkv, shape);
+void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
+                                       const AttentionShape& shape) {
   count(OpFamily::attention, {dout, out, log_sum_exp, qkv}, {dqkv});
   Scores one(shape);
   count_products(OpFamily::attention, 4 * one.full, 4 * one.causal);
@@ -142,28 +116,19 @@ void DryBackend::plan_attention(const AttentionShape& s, DType) {
            Category::workspace);
 }
 
-void DryBackend::swiglu_forward(Tensor out, Tensor gate_up) {
-  check::swiglu_forward(out, gate_up);
-  count(OpFamily::activation, {gate_up}, {out});
-}
+void DryBackend::do_swiglu_forward(Tensor out, Tensor gate_up) { count(OpFamily::activation, {gate_up}, {out}); }
 
-void DryBackend::swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up) {
-  check::swiglu_backward(d_gate_up, dout, gate_up);
+void DryBackend::do_swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up) {
   count(OpFamily::activation, {dout, gate_up}, {d_gate_up});
 }
 
-void DryBackend::gelu_forward(Gelu, Tensor out, Tensor in) {
-  check::gelu_forward(out, in);
-  count(OpFamily::activation, {in}, {out});
-}
+void DryBackend::do_gelu_forward(Gelu, Tensor out, Tensor in) { count(OpFamily::activation, {in}, {out}); }
 
-void DryBackend::gelu_backward(Gelu, Tensor din, Tensor dout, Tensor in) {
-  check::gelu_backward(din, dout, in);
+void DryBackend::do_gelu_backward(Gelu, Tensor din, Tensor dout, Tensor in) {
   count(OpFamily::activation, {dout, in}, {din});
 }
 
-void DryBackend::cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float, bool gradient) {
-  check::cross_entropy(losses, logits, targets, vocabulary);
+void DryBackend::do_cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t, float, bool gradient) {
   count(OpFamily::loss, {logits, targets}, {losses, gradient ? logits : Tensor()});
 }
 

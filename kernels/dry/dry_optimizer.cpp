@@ -1,5 +1,4 @@
-// The optimizer's operations: check, and count.
-#include "kernels/check.h"
+// The optimizer's operations, counted.
 #include "kernels/dry/dry_backend.h"
 
 namespace rowan {
@@ -12,62 +11,48 @@ void touch(Work& work, std::initializer_list<Tensor> tensors) {
 
 }  // namespace
 
-void DryBackend::adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule&) {
-  check::adamw(slots);
+void DryBackend::do_adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule&) {
   Work& work = count(OpFamily::optimizer, {}, {});
   for (const OptimizerSlot& s : slots)
     touch(work, {s.gradient, s.first, s.second, s.value(), s.first, s.second, s.weight, s.master});
 }
 
-void DryBackend::normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule) {
-  check::normalized_step(slots, rule);
+void DryBackend::do_normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule&) {
   Work& work = count(OpFamily::optimizer, {}, {});
   for (const OptimizerSlot& s : slots) touch(work, {s.gradient, s.first, s.value(), s.first, s.weight, s.master});
 }
 
-void DryBackend::momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule&) {
-  check::momentum(update, slots);
+void DryBackend::do_momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule&) {
   Work& work = count(OpFamily::optimizer, {}, {update});
   for (const OptimizerSlot& s : slots) touch(work, {s.gradient, s.first, s.first});
 }
 
-void DryBackend::project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule) {
-  check::project(update, slots, rule);
+void DryBackend::do_project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule&) {
   Work& work = count(OpFamily::optimizer, {update}, {update});
   for (const OptimizerSlot& s : slots) touch(work, {s.value()});
 }
 
-void DryBackend::normalize(Tensor update, const NormalizeRule&) {
-  check::normalize(update);
-  count(OpFamily::optimizer, {update}, {update});
-}
+void DryBackend::do_normalize(Tensor update, const NormalizeRule&) { count(OpFamily::optimizer, {update}, {update}); }
 
-void DryBackend::sign(Tensor update) {
-  check::sign(update);
-  count(OpFamily::optimizer, {update}, {update});
-}
+void DryBackend::do_sign(Tensor update) { count(OpFamily::optimizer, {update}, {update}); }
 
-void DryBackend::sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float) {
-  check::sums_of_squares(out, matrices, along);
+void DryBackend::do_sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along, float) {
   Work& work = count(OpFamily::optimizer, {}, {out});
   for (const Tensor& x : matrices) touch(work, {x});
 }
 
-void DryBackend::adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
-                                  Tensor gradient_sums, const AdaptRule& rule) {
-  check::adaptive_factors(factors, slots, update_sums, gradient_sums, rule.normuon);
+void DryBackend::do_adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
+                                     Tensor gradient_sums, const AdaptRule&) {
   Work& work = count(OpFamily::optimizer, {update_sums, gradient_sums}, {factors});
   for (const OptimizerSlot& s : slots) touch(work, {s.second, s.second});
 }
 
-void DryBackend::second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float, float) {
-  check::second_moment(update, slots);
+void DryBackend::do_second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float, float) {
   Work& work = count(OpFamily::optimizer, {update}, {update});
   for (const OptimizerSlot& s : slots) touch(work, {s.second, s.second});
 }
 
-void DryBackend::apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule) {
-  check::apply(update, slots, factors, rule.along);
+void DryBackend::do_apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule&) {
   Work& work = count(OpFamily::optimizer, {update, factors}, {});
   for (const OptimizerSlot& s : slots) touch(work, {s.value(), s.weight, s.master});
 }

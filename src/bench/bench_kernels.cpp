@@ -10,7 +10,6 @@
 #include "commands/commands.h"
 #include "kernels/ceiling.h"
 #include "kernels/dry/dry_backend.h"
-#include "kernels/recording/recording_backend.h"
 #include "optim/optimizer.h"
 
 namespace rowan {
@@ -130,20 +129,14 @@ void bench_kernels(const KernelOptions& o) {
   auto backend = make_backend(o);
   const DType dtype = compute_dtype(o);
   const Ceilings before = ceilings(*backend, dtype);
-  RecordingBackend recorder(*backend);
-  BenchRun run(recorder, o, o.recipes[0]);
+  BenchRun run(*backend, o, o.recipes[0]);
   KernelBench bench(*backend, o.repeats);
-  recorder.take();
-  run.trainer().step(false);
-  bench.add("step", recorder.take());
+  bench.add("step", backend->record([&] { run.trainer().step(false); }));
   for (const std::string& recipe : o.recipes) {
     const OptimizerConfig config = recipe_config(recipe);
-    Optimizer optimizer(recorder, config, run.trainer().sharding().shares());
-    for (int64_t step = 0; step < (config.main().direction == Direction::alternate_axis ? 2 : 1); ++step) {
-      recorder.take();
-      optimizer.step(step, 1e-3, 1);
-      bench.add(recipe, recorder.take());
-    }
+    Optimizer optimizer(*backend, config, run.trainer().sharding().shares());
+    for (int64_t step = 0; step < (config.main().direction == Direction::alternate_axis ? 2 : 1); ++step)
+      bench.add(recipe, backend->record([&] { optimizer.step(step, 1e-3, 1); }));
   }
   const Ceilings after = ceilings(*backend, dtype);
   const Ceilings c{(before.copy + after.copy) / 2, (before.product + after.product) / 2};

@@ -1,0 +1,170 @@
+// The front of Backend: the operations of optimizers.
+#include "kernels/operation.h"
+
+namespace rowan {
+namespace {
+
+void floats(const char* op, const char* argument, size_t i, const Tensor& x) {
+  if (x.empty()) fail("{}: {} of slot {} is missing", op, argument, i);
+  if (x.dtype == DType::i32) fail("{}: {} of slot {} is {}, must be f32 or bf16", op, argument, i, x.describe());
+}
+
+void sized(const char* op, const char* argument, size_t i, const Tensor& x, int64_t count) {
+  floats(op, argument, i, x);
+  if (x.numel() != count) fail("{}: {} of slot {} is {}, must have {} elements", op, argument, i, x.describe(), count);
+}
+
+void matrix(const char* op, const char* argument, size_t i, const Tensor& x) {
+  floats(op, argument, i, x);
+  if (x.rank != 2) fail("{}: {} of slot {} is {}, must be [out, in]", op, argument, i, x.describe());
+}
+
+// Weights and masters of `count` elements each (of their own size when 0), of the same dtypes in every slot.
+void values(const char* op, const Slots& slots, int64_t count) {
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const Tensor &weight = slots[i].weight, &master = slots[i].master;
+    sized(op, "weight", i, weight, count ? count : weight.numel());
+    if (weight.dtype != slots[0].weight.dtype || master.empty() != slots[0].master.empty())
+      fail("{}: slots 0 and {} differ in the dtype of the weight or in having a master", op, i);
+    if (master.empty()) continue;
+    sized(op, "master", i, master, weight.numel());
+    if (master.dtype != DType::f32) fail("{}: master of slot {} is {}, must be f32", op, i, master.describe());
+  }
+}
+
+// Gradients and momentum buffers, of the same dtypes in every slot.
+void momenta(const char* op, const Slots& slots, int64_t count) {
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const Tensor &gradient = slots[i].gradient, &first = slots[i].first;
+    sized(op, "gradient", i, gradient, count ? count : slots[i].weight.numel());
+    sized(op, "first", i, first, gradient.numel());
+    if (gradient.dtype != slots[0].gradient.dtype || first.dtype != slots[0].first.dtype)
+      fail("{}: slots 0 and {} differ in the dtype of gradient or first", op, i);
+  }
+}
+
+void updates(const char* op, const Tensor& update) {
+  floats(op, "update", 0, update);
+  if (update.rank != 3) fail("{}: update is {}, must be [n, out, in]", op, update.describe());
+}
+
+void matches(const char* op, const Tensor& update, const Slots& slots) {
+  updates(op, update);
+  if (update.dim(0) != static_cast<int64_t>(slots.size()))
+    fail("{}: update is {}, but there are {} slots", op, update.describe(), slots.size());
+}
+
+void sums(const char* op, const char* argument, const Tensor& x, int64_t n, int64_t k) {
+  if (x.empty() || x.dtype != DType::f32 || x.rank != 2 || x.dim(0) != n || x.dim(1) != k)
+    fail("{}: {} is {}, must be f32[{}, {}]", op, argument, x.describe(), n, k);
+}
+
+int64_t width(Along along, int64_t rows, int64_t cols) {
+  return along == Along::row ? rows : along == Along::column ? cols : 1;
+}
+
+Tensor first_of(const Slots& slots) { return slots.empty() ? Tensor() : slots[0].weight; }
+
+}  // namespace
+
+void Backend::adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule) {
+  Operation op(*this, "adamw");
+  values(op.name(), slots, 0);
+  momenta(op.name(), slots, 0);
+  for (size_t i = 0; i < slots.size(); ++i) {
+    sized(op.name(), "second", i, slots[i].second, slots[i].weight.numel());
+    if (slots[i].second.dtype != slots[0].second.dtype) fail("adamw: slots 0 and {} differ in the dtype of second", i);
+  }
+  op.run(first_of(slots), &Backend::do_adamw, slots, rule);
+}
+
+void Backend::normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule) {
+  Operation op(*this, "normalized_step");
+  values(op.name(), slots, 0);
+  momenta(op.name(), slots, 0);
+  for (size_t i = 0; i < slots.size(); ++i) matrix(op.name(), "weight", i, slots[i].weight);
+  if (rule.along == Along::matrix) fail("normalized_step: along must be row or column");
+  if (rule.eps_mode == Eps::inside) fail("normalized_step: eps can be added to the norm or clamp it");
+  op.detail([&] { return fmt::format(" {}{}", name_of(rule.along), rule.project ? ", project" : ""); });
+  op.run(first_of(slots), &Backend::do_normalized_step, slots, rule);
+}
+
+void Backend::momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule) {
+  Operation op(*this, "momentum");
+  matches(op.name(), update, slots);
+  momenta(op.name(), slots, update.dim(1) * update.dim(2));
+  op.run(update, &Backend::do_momentum, update, slots, rule);
+}
+
+void Backend::project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule) {
+  Operation op(*this, "project");
+  matches(op.name(), update, slots);
+  values(op.name(), slots, update.dim(1) * update.dim(2));
+  if (rule.along == Along::matrix) fail("project: along must be row or column");
+  op.detail([&] { return fmt::format(" {}", name_of(rule.along)); });
+  op.run(update, &Backend::do_project, update, slots, rule);
+}
+
+void Backend::normalize(Tensor update, const NormalizeRule& rule) {
+  Operation op(*this, "normalize");
+  updates(op.name(), update);
+  op.detail([&] {
+    return fmt::format("{}{}{}", rule.rows ? " row" : "", rule.columns ? " column" : "", rule.matrix ? " matrix" : "");
+  });
+  op.run(update, &Backend::do_normalize, update, rule);
+}
+
+void Backend::sign(Tensor update) {
+  Operation op(*this, "sign");
+  floats(op.name(), "update", 0, update);
+  op.run(update, &Backend::do_sign, update);
+}
+
+void Backend::sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale) {
+  Operation op(*this, "sums_of_squares");
+  for (size_t i = 0; i < matrices.size(); ++i) {
+    matrix(op.name(), "matrix", i, matrices[i]);
+    if (!matrices[i].same_shape(matrices[0]) || matrices[i].dtype != matrices[0].dtype)
+      fail("sums_of_squares: matrix {} is {}, must be {}", i, matrices[i].describe(), matrices[0].describe());
+  }
+  if (!matrices.empty())
+    sums(op.name(), "out", out, static_cast<int64_t>(matrices.size()),
+         width(along, matrices[0].dim(0), matrices[0].dim(1)));
+  op.detail([&] { return fmt::format(" {}", name_of(along)); });
+  op.run(matrices.empty() ? out : matrices[0], &Backend::do_sums_of_squares, out, matrices, along, scale);
+}
+
+void Backend::adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
+                               Tensor gradient_sums, const AdaptRule& rule) {
+  Operation op(*this, "adaptive_factors");
+  const int64_t n = static_cast<int64_t>(slots.size()), k = factors.cols();
+  sums(op.name(), "factors", factors, n, k);
+  sums(op.name(), "update_sums", update_sums, n, k);
+  if (!rule.normuon) sums(op.name(), "gradient_sums", gradient_sums, n, k);
+  for (size_t i = 0; i < slots.size(); ++i) {
+    sized(op.name(), "second", i, slots[i].second, k);
+    if (slots[i].second.dtype != DType::f32)
+      fail("{}: second of slot {} is {}, must be f32", op.name(), i, slots[i].second.describe());
+  }
+  op.detail([&] { return std::string(rule.normuon ? " normuon" : ""); });
+  op.run(factors, &Backend::do_adaptive_factors, factors, slots, update_sums, gradient_sums, rule);
+}
+
+void Backend::second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps) {
+  Operation op(*this, "second_moment");
+  matches(op.name(), update, slots);
+  for (size_t i = 0; i < slots.size(); ++i)
+    sized(op.name(), "second", i, slots[i].second, update.dim(1) * update.dim(2));
+  op.run(update, &Backend::do_second_moment, update, slots, beta, eps);
+}
+
+void Backend::apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule) {
+  Operation op(*this, "apply");
+  matches(op.name(), update, slots);
+  values(op.name(), slots, update.dim(1) * update.dim(2));
+  if (!factors.empty())
+    sums(op.name(), "factors", factors, update.dim(0), width(rule.along, update.dim(1), update.dim(2)));
+  op.run(update, &Backend::do_apply, update, slots, factors, rule);
+}
+
+}  // namespace rowan

@@ -1,0 +1,110 @@
+// One call of an operation of Backend: its arguments against what they must be, and the call itself, which is recorded
+// where somebody listens. Messages name operation, argument, what it is and what it must be: "linear_forward: weight is
+// bf16[3, 4], must be bf16[3, 5]".
+#pragma once
+
+#include <initializer_list>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/error.h"
+#include "kernels/backend.h"
+
+namespace rowan {
+
+using Slots = std::vector<OptimizerSlot>;
+
+const char* name_of(Along along);
+
+class Backend::Operation {
+ public:
+  Operation(Backend& backend, const char* name) : backend_(backend), name_(name) {}
+
+  const char* name() const { return name_; }
+
+  void present(const char* argument, const Tensor& x) const {
+    if (x.empty()) fail("{}: {} is missing", name_, argument);
+  }
+  void compute(const char* argument, const Tensor& x) const {
+    present(argument, x);
+    if (x.dtype == DType::i32) fail("{}: {} is {}, must be f32 or bf16", name_, argument, x.describe());
+  }
+  void rank(const char* argument, const Tensor& x, int rank) const {
+    if (x.rank != rank) fail("{}: {} is {}, must have {} dimension(s)", name_, argument, x.describe(), rank);
+  }
+  void is(const char* argument, const Tensor& x, DType dtype, std::initializer_list<int64_t> shape) const {
+    present(argument, x);
+    Tensor wanted(x.data, dtype, shape);
+    if (x.dtype != dtype || !x.same_shape(wanted))
+      fail("{}: {} is {}, must be {}", name_, argument, x.describe(), wanted.describe());
+  }
+  void optional(const char* argument, const Tensor& x, DType dtype, std::initializer_list<int64_t> shape) const {
+    if (!x.empty()) is(argument, x, dtype, shape);
+  }
+  // A gradient that accumulates: f32 or bf16 whatever the dtype of the activations.
+  void gradient(const char* argument, const Tensor& x, std::initializer_list<int64_t> shape) const {
+    compute(argument, x);
+    is(argument, x, x.dtype, shape);
+  }
+  void same(const char* argument, const Tensor& x, const Tensor& wanted) const {
+    present(argument, x);
+    if (x.dtype != wanted.dtype || !x.same_shape(wanted))
+      fail("{}: {} is {}, must be {}", name_, argument, x.describe(), wanted.describe());
+  }
+  void absent(const char* argument, const Tensor& x, const char* when) const {
+    if (!x.empty()) fail("{}: {} is {}, must be absent {}", name_, argument, x.describe(), when);
+  }
+  void positive(const char* argument, int64_t value) const {
+    if (value <= 0) fail("{}: {} is {}, must be positive", name_, argument, value);
+  }
+  void columns(const Tensor& x, int64_t begin, int64_t end, float limit) const;
+  // out = in weight^T (+ bias), where `result` is what out is called.
+  void linear(const char* result, const Tensor& out, const Tensor& in, const Tensor& weight, const Tensor& bias) const;
+  // din = dout weight.
+  void linear_input(const char* result, const Tensor& din, const Tensor& dout, const Tensor& weight) const;
+  // c = op(a) op(b).
+  void product(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) const;
+  void attention(const AttentionShape& shape) const;
+  // Ids in [0, vocabulary), or -100 where `ignore` allows it; looked at where the host can read them.
+  void token_ids(const Tensor& ids, int64_t vocabulary, bool ignore) const;
+
+  // What makes it another kernel, for those who record: `text` is asked for only then.
+  template <typename Text>
+  void detail(Text text) {
+    if (backend_.recording_) detail_ = text();
+  }
+
+  // backend.perform(arguments...), as the operation that runs on `subject`.
+  template <typename... Parameters, typename... Arguments>
+  void run(const Tensor& subject, void (Backend::*perform)(Parameters...), const Arguments&... arguments) const {
+    {
+      Running running(backend_, name_, subject);
+      (backend_.*perform)(arguments...);
+    }
+    if (!backend_.recording_) return;
+    std::string operands;
+    (tell(operands, arguments), ...);
+    auto again = [name = name_, subject, perform, arguments...](Backend& backend) {
+      Operation(backend, name).run(subject, perform, arguments...);
+    };
+    backend_.recording_->push_back({name_ + detail_, std::move(operands), std::move(again)});
+  }
+
+ private:
+  // Tensors by dtype and shape, all weights of slots as one tensor, and whether a flag is set or a factor is 0:
+  // whatever decides what is read and written.
+  static void tell(std::string& operands, const Tensor& x);
+  static void tell(std::string& operands, const std::vector<Tensor>& xs);
+  static void tell(std::string& operands, const Slots& slots);
+  static void tell(std::string& operands, bool flag);
+  static void tell(std::string& operands, float factor);
+  template <typename Other>
+  static void tell(std::string&, const Other&) {}
+
+  Backend& backend_;
+  const char* name_;
+  std::string detail_;
+};
+
+}  // namespace rowan
