@@ -55,6 +55,29 @@ struct Limits {
   int64_t batch = INT64_MAX;       // sequences in a micro-batch
 };
 
+// The arguments of Backend::norm_forward and norm_backward. Tensors that may be absent are empty by default.
+struct NormForward {
+  Norm kind = Norm::rms;
+  Tensor out, sum = {}, mean = {}, rstd, residual, branch = {}, weight, bias = {};
+  float eps = 1e-5f;
+};
+struct NormBackward {
+  Norm kind = Norm::rms;
+  Tensor d_residual, d_weight, d_bias = {}, dout, r, weight, mean = {}, rstd;
+  bool accumulate = false;
+};
+
+// A factor of a product: x, or x with its last two dimensions transposed.
+struct Operand {
+  Tensor x;
+  bool transposed;
+
+  Operand(Tensor x, bool transposed = false) : x(x), transposed(transposed) {}
+  // Of x as it is multiplied.
+  int64_t rows() const { return x.dim(x.rank - (transposed ? 1 : 2)); }
+  int64_t cols() const { return x.dim(x.rank - (transposed ? 2 : 1)); }
+};
+
 class Backend;
 
 // An operation that a Backend has run, to be run again there or on another one.
@@ -119,12 +142,10 @@ class Backend {
   // r = residual + branch (an empty branch: r = residual), out = normalize(r) * weight (+ bias), over the last axis.
   // rms: r / sqrt(mean(r^2) + eps). layer: (r - mean) / sqrt(var + eps). All [N, C]; weight, bias [C] of the compute
   // dtype; mean (layer only) and rstd f32[N] are kept for the backward. `sum` receives r and is empty with the branch.
-  void norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual, Tensor branch,
-                    Tensor weight, Tensor bias, float eps);
+  void norm_forward(const NormForward& norm);
   // d_residual = (accumulate ? d_residual : 0) + gradient of r through the norm. d_weight, d_bias [C] accumulate.
   // r is what norm_forward normalized.
-  void norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r, Tensor weight,
-                     Tensor mean, Tensor rstd, bool accumulate);
+  void norm_backward(const NormBackward& norm);
 
   // --- linear layers --------------------------------------------------------------------------------------------
   // out[N, O] = in[N, I] weight[O, I]^T (+ bias[O]).
@@ -133,12 +154,11 @@ class Backend {
   void linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate);
   // d_weight[O, I] += dout^T in; d_bias[O] += column sums of dout when present.
   void linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in);
-  // c = alpha op(a) op(b) + beta c for rank 2, or for each entry of the first dimension of rank 3; op transposes the
-  // last two dimensions. a, b, c of one dtype. `c` must not overlap a or b.
-  void matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta);
-  // c = alpha op(a) op(b) + beta source: the same with another tensor of c's shape in c's place, which is only read.
-  void matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha,
-                  float beta);
+  // c = alpha a b + beta c for rank 2, or for each entry of the first dimension of rank 3. a, b, c of one dtype. `c`
+  // must not overlap a or b.
+  void matmul(Tensor c, const Operand& a, const Operand& b, float alpha = 1, float beta = 0);
+  // c = alpha a b + beta source: the same with another tensor of c's shape in c's place, which is only read.
+  void matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
   // pre = in weight^T (+ bias), out = gelu(pre): the two operations in one where a device has it. out [N, O].
   void linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias);
   // d_pre[N, I] = (dout[N, O] weight[O, I]) * gelu'(pre).
@@ -220,8 +240,7 @@ class Backend {
 #include "kernels/backend_overrides.inc"
   // Those that are made of others; a device that does better overrides them.
   virtual void do_repeat(uint64_t key, const std::function<void()>& work);
-  virtual void do_matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b,
-                             float alpha, float beta);
+  virtual void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
   virtual void do_linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias);
   virtual void do_linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre);
 

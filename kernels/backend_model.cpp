@@ -4,7 +4,9 @@
 namespace rowan {
 namespace {
 
-std::string transpositions(bool a, bool b) { return fmt::format("{}{}", a ? " a^T" : "", b ? " b^T" : ""); }
+std::string transpositions(const Operand& a, const Operand& b) {
+  return fmt::format("{}{}", a.transposed ? " a^T" : "", b.transposed ? " b^T" : "");
+}
 
 }  // namespace
 
@@ -42,45 +44,37 @@ void Backend::embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout
   op.run(dout, &Backend::do_embedding_backward, d_table, d_positions, dout, tokens, seq);
 }
 
-void Backend::norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual, Tensor branch,
-                           Tensor weight, Tensor bias, float eps) {
+void Backend::norm_forward(const NormForward& norm) {
   Operation op(*this, "norm_forward");
+  const Tensor& residual = norm.residual;
   op.compute("residual", residual);
   op.rank("residual", residual, 2);
-  int64_t n = residual.dim(0), c = residual.dim(1);
-  op.same("out", out, residual);
-  op.optional("branch", branch, residual.dtype, {n, c});
-  if (branch.empty())
-    op.absent("sum", sum, "without a branch");
+  const int64_t n = residual.dim(0), c = residual.dim(1);
+  op.same("out", norm.out, residual);
+  op.optional("branch", norm.branch, residual.dtype, {n, c});
+  if (norm.branch.empty())
+    op.absent("sum", norm.sum, "without a branch");
   else
-    op.same("sum", sum, residual);
-  op.is("weight", weight, residual.dtype, {c});
-  op.optional("bias", bias, residual.dtype, {c});
-  op.is("rstd", rstd, DType::f32, {n});
-  if (kind == Norm::layer)
-    op.is("mean", mean, DType::f32, {n});
-  else
-    op.absent("mean", mean, "for rms");
-  op.run(residual, &Backend::do_norm_forward, kind, out, sum, mean, rstd, residual, branch, weight, bias, eps);
+    op.same("sum", norm.sum, residual);
+  op.is("weight", norm.weight, residual.dtype, {c});
+  op.optional("bias", norm.bias, residual.dtype, {c});
+  op.statistics(norm.kind, norm.mean, norm.rstd, n);
+  op.run(residual, &Backend::do_norm_forward, norm);
 }
 
-void Backend::norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r,
-                            Tensor weight, Tensor mean, Tensor rstd, bool accumulate) {
+void Backend::norm_backward(const NormBackward& norm) {
   Operation op(*this, "norm_backward");
+  const Tensor& r = norm.r;
   op.compute("r", r);
   op.rank("r", r, 2);
-  int64_t n = r.dim(0), c = r.dim(1);
-  op.same("dout", dout, r);
-  op.same("d_residual", d_residual, r);
-  op.is("weight", weight, r.dtype, {c});
-  op.gradient("d_weight", d_weight, {c});
-  if (!d_bias.empty()) op.gradient("d_bias", d_bias, {c});
-  op.is("rstd", rstd, DType::f32, {n});
-  if (kind == Norm::layer)
-    op.is("mean", mean, DType::f32, {n});
-  else
-    op.absent("mean", mean, "for rms");
-  op.run(r, &Backend::do_norm_backward, kind, d_residual, d_weight, d_bias, dout, r, weight, mean, rstd, accumulate);
+  const int64_t n = r.dim(0), c = r.dim(1);
+  op.same("dout", norm.dout, r);
+  op.same("d_residual", norm.d_residual, r);
+  op.is("weight", norm.weight, r.dtype, {c});
+  op.gradient("d_weight", norm.d_weight, {c});
+  if (!norm.d_bias.empty()) op.gradient("d_bias", norm.d_bias, {c});
+  op.statistics(norm.kind, norm.mean, norm.rstd, n);
+  op.run(r, &Backend::do_norm_backward, norm);
 }
 
 void Backend::linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
@@ -106,26 +100,24 @@ void Backend::linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout
   op.run(d_weight, &Backend::do_linear_backward_weight, d_weight, d_bias, dout, in);
 }
 
-void Backend::matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) {
+void Backend::matmul(Tensor c, const Operand& a, const Operand& b, float alpha, float beta) {
   Operation op(*this, "matmul");
-  op.product(c, a, transpose_a, b, transpose_b);
-  op.detail([&] { return transpositions(transpose_a, transpose_b); });
-  op.run(c, &Backend::do_matmul, c, a, transpose_a, b, transpose_b, alpha, beta);
+  op.product(c, a, b);
+  op.detail([&] { return transpositions(a, b); });
+  op.run(c, &Backend::do_matmul, c, a, b, alpha, beta);
 }
 
-void Backend::matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha,
-                         float beta) {
+void Backend::matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta) {
   Operation op(*this, "matmul_add");
-  op.product(c, a, transpose_a, b, transpose_b);
+  op.product(c, a, b);
   op.same("source", source, c);
-  op.detail([&] { return transpositions(transpose_a, transpose_b); });
-  op.run(c, &Backend::do_matmul_add, c, source, a, transpose_a, b, transpose_b, alpha, beta);
+  op.detail([&] { return transpositions(a, b); });
+  op.run(c, &Backend::do_matmul_add, c, source, a, b, alpha, beta);
 }
 
-void Backend::do_matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b,
-                            float alpha, float beta) {
+void Backend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta) {
   do_copy(c, source);
-  do_matmul(c, a, transpose_a, b, transpose_b, alpha, beta);
+  do_matmul(c, a, b, alpha, beta);
 }
 
 void Backend::linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias) {

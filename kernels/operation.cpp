@@ -36,21 +36,29 @@ void Backend::Operation::linear_input(const char* result, const Tensor& din, con
   is(result, din, dout.dtype, {dout.dim(0), weight.dim(1)});
 }
 
-void Backend::Operation::product(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b,
-                                 bool transpose_b) const {
+void Backend::Operation::product(const Tensor& c, const Operand& a, const Operand& b) const {
   compute("c", c);
   if (c.rank != 2 && c.rank != 3) fail("{}: c is {}, must have 2 or 3 dimensions", name_, c.describe());
   const int last = c.rank - 1;
-  present("a", a);
-  rank("a", a, c.rank);
-  const int64_t m = c.dim(last - 1), n = c.dim(last), k = a.dim(transpose_a ? last - 1 : last);
-  Tensor want_a = c, want_b = c;
-  want_a.shape[last - 1] = transpose_a ? k : m;
-  want_a.shape[last] = transpose_a ? m : k;
-  want_b.shape[last - 1] = transpose_b ? n : k;
-  want_b.shape[last] = transpose_b ? k : n;
-  same("a", a, want_a);
-  same("b", b, want_b);
+  present("a", a.x);
+  rank("a", a.x, c.rank);
+  const int64_t k = a.cols();
+  auto wanted = [&](int64_t rows, int64_t cols, bool transposed) {
+    Tensor x = c;
+    x.shape[last - 1] = transposed ? cols : rows;
+    x.shape[last] = transposed ? rows : cols;
+    return x;
+  };
+  same("a", a.x, wanted(c.dim(last - 1), k, a.transposed));
+  same("b", b.x, wanted(k, c.dim(last), b.transposed));
+}
+
+void Backend::Operation::statistics(Norm kind, const Tensor& mean, const Tensor& rstd, int64_t n) const {
+  is("rstd", rstd, DType::f32, {n});
+  if (kind == Norm::layer)
+    is("mean", mean, DType::f32, {n});
+  else
+    absent("mean", mean, "for rms");
 }
 
 void Backend::Operation::attention(const AttentionShape& s) const {
@@ -90,6 +98,17 @@ void Backend::Operation::tell(std::string& operands, const Slots& slots) {
     for (const OptimizerSlot& slot : slots) all.shape[0] += (slot.*part).numel();
     tell(operands, all);
   }
+}
+
+void Backend::Operation::tell(std::string& operands, const NormForward& norm) {
+  tell(operands, std::vector<Tensor>{norm.out, norm.sum, norm.mean, norm.rstd, norm.residual, norm.branch, norm.weight,
+                                     norm.bias});
+}
+
+void Backend::Operation::tell(std::string& operands, const NormBackward& norm) {
+  tell(operands, std::vector<Tensor>{norm.d_residual, norm.d_weight, norm.d_bias, norm.dout, norm.r, norm.weight,
+                                     norm.mean, norm.rstd});
+  tell(operands, norm.accumulate);
 }
 
 void Backend::Operation::tell(std::string& operands, bool flag) { add_word(operands, flag ? "true" : "false"); }

@@ -63,8 +63,10 @@ class Backend::Operation {
   void linear(const char* result, const Tensor& out, const Tensor& in, const Tensor& weight, const Tensor& bias) const;
   // din = dout weight.
   void linear_input(const char* result, const Tensor& din, const Tensor& dout, const Tensor& weight) const;
-  // c = op(a) op(b).
-  void product(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b) const;
+  // c = a b.
+  void product(const Tensor& c, const Operand& a, const Operand& b) const;
+  // What a norm of n rows keeps: rstd, and the mean unless it is rms.
+  void statistics(Norm kind, const Tensor& mean, const Tensor& rstd, int64_t n) const;
   void attention(const AttentionShape& shape) const;
   // Ids in [0, vocabulary), or -100 where `ignore` allows it; looked at where the host can read them.
   void token_ids(const Tensor& ids, int64_t vocabulary, bool ignore) const;
@@ -97,6 +99,9 @@ class Backend::Operation {
   static void tell(std::string& operands, const Tensor& x);
   static void tell(std::string& operands, const std::vector<Tensor>& xs);
   static void tell(std::string& operands, const Slots& slots);
+  static void tell(std::string& operands, const Operand& x) { tell(operands, x.x); }
+  static void tell(std::string& operands, const NormForward& norm);
+  static void tell(std::string& operands, const NormBackward& norm);
   static void tell(std::string& operands, bool flag);
   static void tell(std::string& operands, float factor);
   template <typename Other>

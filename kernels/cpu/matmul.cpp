@@ -64,14 +64,13 @@ void CpuBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tenso
   });
 }
 
-void CpuBackend::do_matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) {
-  int last = c.rank - 1;
+void CpuBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float alpha, float beta) {
   Product p;
   p.batch = c.rank == 3 ? c.dim(0) : 1;
-  p.m = c.dim(last - 1), p.n = c.dim(last), p.k = a.dim(transpose_a ? last - 1 : last);
-  p.transpose_a = transpose_a, p.transpose_b = transpose_b;
-  p.operands = a.dtype, p.result = c.dtype;
-  p.a = a.data, p.b = b.data, p.c = c.data;
+  p.m = a.rows(), p.n = b.cols(), p.k = a.cols();
+  p.transpose_a = a.transposed, p.transpose_b = b.transposed;
+  p.operands = a.x.dtype, p.result = c.dtype;
+  p.a = a.x.data, p.b = b.x.data, p.c = c.data;
   p.alpha = alpha, p.beta = beta;
   products_.run(p);
 }

@@ -92,51 +92,49 @@ void add_partials(Tensor to, const float* partial, int64_t count, int64_t stride
 
 }  // namespace
 
-void CpuBackend::do_norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual,
-                                 Tensor branch, Tensor weight, Tensor bias, float eps) {
-  int64_t width = residual.cols();
-  cpu::with_dtype(residual.dtype, [&](auto type) {
+void CpuBackend::do_norm_forward(const NormForward& norm) {
+  int64_t width = norm.residual.cols();
+  cpu::with_dtype(norm.residual.dtype, [&](auto type) {
     using T = decltype(type);
-    cpu::parallel_ranges(threads_, residual.rows(), cpu::rows_per_piece(width), [&](int64_t begin, int64_t end) {
+    cpu::parallel_ranges(threads_, norm.residual.rows(), cpu::rows_per_piece(width), [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
-        const T* r = residual.as<T>() + n * width;
-        if (!branch.empty()) {
-          T* total = sum.as<T>() + n * width;
-          add_branch(total, r, branch.as<T>() + n * width, width);
-          r = total;
+        const T* row = norm.residual.as<T>() + n * width;
+        if (!norm.branch.empty()) {
+          T* total = norm.sum.as<T>() + n * width;
+          add_branch(total, row, norm.branch.as<T>() + n * width, width);
+          row = total;
         }
-        float centre = kind == Norm::layer ? mean_of(r, width) : 0.0f;
-        float scale = 1.0f / std::sqrt(spread_of(r, centre, width) + eps);
-        if (kind == Norm::layer) mean.as<float>()[n] = centre;
-        rstd.as<float>()[n] = scale;
-        normalize_row(out.as<T>() + n * width, r, weight.as<T>(), bias.as<T>(), centre, scale, width);
+        float centre = norm.kind == Norm::layer ? mean_of(row, width) : 0.0f;
+        float scale = 1.0f / std::sqrt(spread_of(row, centre, width) + norm.eps);
+        if (norm.kind == Norm::layer) norm.mean.as<float>()[n] = centre;
+        norm.rstd.as<float>()[n] = scale;
+        normalize_row(norm.out.as<T>() + n * width, row, norm.weight.as<T>(), norm.bias.as<T>(), centre, scale, width);
       }
     });
   });
 }
 
-void CpuBackend::do_norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r,
-                                  Tensor weight, Tensor mean, Tensor rstd, bool accumulate) {
+void CpuBackend::do_norm_backward(const NormBackward& norm) {
   constexpr int64_t pieces = 32;  // fixed: the order of summation does not depend on the number of threads
-  int64_t rows = r.rows(), width = r.cols(), stride = 2 * width;
+  int64_t rows = norm.r.rows(), width = norm.r.cols(), stride = 2 * width;
   int64_t grain = std::max<int64_t>(1, (rows + pieces - 1) / pieces), used = (rows + grain - 1) / grain;
   float* partial = scratch_.take(used * stride);
-  cpu::with_dtype(r.dtype, [&](auto type) {
+  cpu::with_dtype(norm.r.dtype, [&](auto type) {
     using T = decltype(type);
     cpu::parallel_ranges(threads_, rows, grain, [&](int64_t begin, int64_t end) {
       float* gradients = partial + begin / grain * stride;
       std::fill(gradients, gradients + stride, 0.0f);
       for (int64_t n = begin; n < end; ++n) {
-        const T *d = dout.as<T>() + n * width, *x = r.as<T>() + n * width;
-        float centre = kind == Norm::layer ? mean.as<float>()[n] : 0.0f, scale = rstd.as<float>()[n];
-        Moments m = parameter_gradients(gradients, gradients + width, d, x, weight.as<T>(), centre, scale, width);
-        input_gradient(d_residual.as<T>() + n * width, d, x, weight.as<T>(), centre, scale,
-                       kind == Norm::layer ? m.g : 0.0f, m.gx, accumulate, width);
+        const T *d = norm.dout.as<T>() + n * width, *x = norm.r.as<T>() + n * width;
+        float centre = norm.kind == Norm::layer ? norm.mean.as<float>()[n] : 0.0f, scale = norm.rstd.as<float>()[n];
+        Moments m = parameter_gradients(gradients, gradients + width, d, x, norm.weight.as<T>(), centre, scale, width);
+        input_gradient(norm.d_residual.as<T>() + n * width, d, x, norm.weight.as<T>(), centre, scale,
+                       norm.kind == Norm::layer ? m.g : 0.0f, m.gx, norm.accumulate, width);
       }
     });
   });
-  add_partials(d_weight, partial, used, stride, threads_);
-  if (!d_bias.empty()) add_partials(d_bias, partial + width, used, stride, threads_);
+  add_partials(norm.d_weight, partial, used, stride, threads_);
+  if (!norm.d_bias.empty()) add_partials(norm.d_bias, partial + width, used, stride, threads_);
 }
 
 }  // namespace rowan

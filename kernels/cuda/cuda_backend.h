@@ -48,8 +48,7 @@ class CudaBackend final : public Backend {
 #define ROWAN_OPERATION override
 #include "kernels/backend_overrides.inc"
   void do_repeat(uint64_t key, const std::function<void()>& work) override;
-  void do_matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha,
-                     float beta) override;
+  void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta) override;
   void do_linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias) override;
   void do_linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
 
@@ -115,8 +114,8 @@ class CudaBackend final : public Backend {
                 float factor);
   void staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types, const NormalizedStepRule& rule);
 
-  // The product that computes c = op(a) op(b) on row-major tensors; its a is this b, and the other way round.
-  static Product row_major(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b, bool transpose_b);
+  // The product that computes c = a b on row-major tensors; its a is this b, and the other way round.
+  static Product row_major(const Tensor& c, const Operand& a, const Operand& b);
   const Plan& plan_for(const Product& product, const Operands& operands);
   // False when cuBLASLt has no algorithm for it.
   bool try_multiply(Product product, const Operands& operands);

@@ -137,49 +137,45 @@ void CudaBackend::multiply(const Product& p, const Operands& operands) {
     fail("{} on {}: cuBLASLt has no algorithm for {} x {} x {}", operation_, subject_.describe(), p.n, p.m, p.k);
 }
 
-// A row-major c[rows, cols] = op(a) op(b) is the column-major c^T = op(b)^T op(a)^T of the same memory: the operands
-// change places and keep their transposition.
-CudaBackend::Product CudaBackend::row_major(const Tensor& c, const Tensor& a, bool transpose_a, const Tensor& b,
-                                            bool transpose_b) {
-  int last = c.rank - 1;
+// A row-major c[rows, cols] = a b is the column-major c^T = b^T a^T of the same memory: the operands change places and
+// keep their transposition.
+CudaBackend::Product CudaBackend::row_major(const Tensor& c, const Operand& a, const Operand& b) {
   Product p{};
-  p.m = c.dim(last);
-  p.n = c.dim(last - 1);
-  p.k = a.dim(transpose_a ? last - 1 : last);
-  p.lda = b.dim(last);
-  p.ldb = a.dim(last);
-  p.ldd = c.dim(last);
+  p.m = b.cols();
+  p.n = a.rows();
+  p.k = a.cols();
+  p.lda = b.x.cols();
+  p.ldb = a.x.cols();
+  p.ldd = c.cols();
   p.batch = c.rank == 3 ? c.dim(0) : 1;
-  p.stride_a = b.dim(last - 1) * b.dim(last);
-  p.stride_b = a.dim(last - 1) * a.dim(last);
+  p.stride_a = b.rows() * b.cols();
+  p.stride_b = a.rows() * a.cols();
   p.stride_d = p.m * p.n;
-  p.transpose_a = transpose_b;
-  p.transpose_b = transpose_a;
-  p.in = a.dtype;
+  p.transpose_a = b.transposed;
+  p.transpose_b = a.transposed;
+  p.in = a.x.dtype;
   p.out = c.dtype;
   p.epilogue = CUBLASLT_EPILOGUE_DEFAULT;
   return p;
 }
 
 void CudaBackend::do_linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
-  Product product = row_major(out, in, false, weight, true);
+  Product product = row_major(out, in, {weight, true});
   if (!bias.empty()) product.epilogue = CUBLASLT_EPILOGUE_BIAS;
   multiply(product, {out.data, out.data, weight.data, in.data, 1.0f, 0.0f, bias.data});
 }
 
 void CudaBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) {
-  multiply(row_major(din, dout, false, weight, false),
-           {din.data, din.data, weight.data, dout.data, 1.0f, accumulate ? 1.0f : 0.0f});
+  multiply(row_major(din, dout, weight), {din.data, din.data, weight.data, dout.data, 1.0f, accumulate ? 1.0f : 0.0f});
 }
 
 void CudaBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
   if (dout.dtype == DType::f32 && d_weight.dtype == DType::bf16) {  // which cuBLASLt does not offer
     Tensor wide(workspace<float>(d_weight.numel()), DType::f32, {d_weight.dim(0), d_weight.dim(1)});
-    multiply(row_major(wide, dout, true, in, false), {wide.data, wide.data, in.data, dout.data, 1.0f, 0.0f});
+    multiply(row_major(wide, {dout, true}, in), {wide.data, wide.data, in.data, dout.data, 1.0f, 0.0f});
     do_add(d_weight, wide);
   } else {
-    multiply(row_major(d_weight, dout, true, in, false),
-             {d_weight.data, d_weight.data, in.data, dout.data, 1.0f, 1.0f});
+    multiply(row_major(d_weight, {dout, true}, in), {d_weight.data, d_weight.data, in.data, dout.data, 1.0f, 1.0f});
   }
   if (d_bias.empty()) return;
   int64_t rows = dout.rows(), cols = dout.cols();
@@ -197,13 +193,12 @@ void CudaBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tens
   });
 }
 
-void CudaBackend::do_matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool transpose_b, float alpha, float beta) {
-  multiply(row_major(c, a, transpose_a, b, transpose_b), {c.data, c.data, b.data, a.data, alpha, beta});
+void CudaBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float alpha, float beta) {
+  multiply(row_major(c, a, b), {c.data, c.data, b.x.data, a.x.data, alpha, beta});
 }
 
-void CudaBackend::do_matmul_add(Tensor c, Tensor source, Tensor a, bool transpose_a, Tensor b, bool transpose_b,
-                                float alpha, float beta) {
-  multiply(row_major(c, a, transpose_a, b, transpose_b), {c.data, source.data, b.data, a.data, alpha, beta});
+void CudaBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta) {
+  multiply(row_major(c, a, b), {c.data, source.data, b.x.data, a.x.data, alpha, beta});
 }
 
 // cuBLASLt's GELU is the one by tanh, and its argument's rows must hold whole groups of 8. Before Hopper the epilogue
@@ -214,7 +209,7 @@ bool CudaBackend::fuses(Gelu kind, const Tensor& pre) const {
 
 void CudaBackend::do_linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias) {
   if (fuses(kind, pre)) {
-    Product product = row_major(out, in, false, weight, true);
+    Product product = row_major(out, in, {weight, true});
     product.epilogue = bias.empty() ? CUBLASLT_EPILOGUE_GELU_AUX : CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
     if (try_multiply(product, {out.data, out.data, weight.data, in.data, 1.0f, 0.0f, bias.data, pre.data})) return;
   }
@@ -223,7 +218,7 @@ void CudaBackend::do_linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tens
 
 void CudaBackend::do_linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) {
   if (fuses(kind, pre)) {
-    Product product = row_major(d_pre, dout, false, weight, false);
+    Product product = row_major(d_pre, dout, weight);
     product.epilogue = CUBLASLT_EPILOGUE_DGELU;
     if (try_multiply(product, {d_pre.data, d_pre.data, weight.data, dout.data, 1.0f, 0.0f, nullptr, pre.data})) return;
   }

@@ -191,55 +191,54 @@ __global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(B
 
 }  // namespace
 
-void CudaBackend::do_norm_forward(Norm kind, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual,
-                                  Tensor branch, Tensor weight, Tensor bias, float eps) {
-  with_dtype(residual.dtype, [&](auto type) {
+void CudaBackend::do_norm_forward(const NormForward& norm) {
+  with_dtype(norm.residual.dtype, [&](auto type) {
     using T = decltype(type);
-    ForwardArguments<T> a{out.as<T>(),
-                          sum.as<T>(),
-                          mean.as<float>(),
-                          rstd.as<float>(),
-                          residual.as<T>(),
-                          branch.as<T>(),
-                          weight.as<T>(),
-                          bias.as<T>(),
-                          residual.rows(),
-                          residual.cols(),
-                          eps};
+    ForwardArguments<T> a{norm.out.as<T>(),
+                          norm.sum.as<T>(),
+                          norm.mean.as<float>(),
+                          norm.rstd.as<float>(),
+                          norm.residual.as<T>(),
+                          norm.branch.as<T>(),
+                          norm.weight.as<T>(),
+                          norm.bias.as<T>(),
+                          norm.residual.rows(),
+                          norm.residual.cols(),
+                          norm.eps};
     with_width(vector_width({a.out, a.sum, a.residual, a.branch, a.weight, a.bias}, a.cols), [&](auto w) {
       launch(norm_forward_kernel<T, decltype(w)::value>, unsigned(ceil_div(a.rows, warps)), block, 0, a);
     });
   });
 }
 
-void CudaBackend::do_norm_backward(Norm kind, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r,
-                                   Tensor weight, Tensor mean, Tensor rstd, bool accumulate) {
-  int64_t sums = d_bias.empty() ? 1 : 2, cols = r.cols();
+void CudaBackend::do_norm_backward(const NormBackward& norm) {
+  int64_t sums = norm.d_bias.empty() ? 1 : 2, cols = norm.r.cols();
   // Wide rows leave room for fewer warps.
   int64_t used_warps = std::min<int64_t>(warps, shared_limit_ / (sums * cols * int64_t{sizeof(float)}));
-  if (used_warps == 0) fail("norm_backward: r is {}, must have at most {} columns", r.describe(), limits().norm_width);
-  int64_t blocks = std::min<int64_t>(ceil_div(r.rows(), used_warps), multiprocessors_ * backward_blocks);
+  if (used_warps == 0)
+    fail("norm_backward: r is {}, must have at most {} columns", norm.r.describe(), limits().norm_width);
+  int64_t blocks = std::min<int64_t>(ceil_div(norm.r.rows(), used_warps), multiprocessors_ * backward_blocks);
   float* partial = workspace<float>(2 * blocks * cols);
-  with_dtype(r.dtype, [&](auto type) {
+  with_dtype(norm.r.dtype, [&](auto type) {
     using T = decltype(type);
-    BackwardArguments<T> a{d_residual.as<T>(),
+    BackwardArguments<T> a{norm.d_residual.as<T>(),
                            partial,
-                           d_bias.empty() ? nullptr : partial + blocks * cols,
-                           dout.as<T>(),
-                           r.as<T>(),
-                           weight.as<T>(),
-                           mean.as<float>(),
-                           rstd.as<float>(),
-                           r.rows(),
+                           norm.d_bias.empty() ? nullptr : partial + blocks * cols,
+                           norm.dout.as<T>(),
+                           norm.r.as<T>(),
+                           norm.weight.as<T>(),
+                           norm.mean.as<float>(),
+                           norm.rstd.as<float>(),
+                           norm.r.rows(),
                            cols,
-                           accumulate};
+                           norm.accumulate};
     with_width(vector_width({a.d_residual, a.dout, a.r, a.weight}, cols), [&](auto w) {
       launch(norm_backward_kernel<T, decltype(w)::value>, unsigned(blocks), unsigned(used_warps * warp_size),
              static_cast<size_t>(used_warps * sums * cols) * sizeof(float), a);
     });
   });
-  add_partials(d_weight, partial, blocks);
-  if (!d_bias.empty()) add_partials(d_bias, partial + blocks * cols, blocks);
+  add_partials(norm.d_weight, partial, blocks);
+  if (!norm.d_bias.empty()) add_partials(norm.d_bias, partial + blocks * cols, blocks);
 }
 
 }  // namespace rowan

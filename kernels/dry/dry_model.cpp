@@ -51,15 +51,16 @@ void DryBackend::do_embedding_backward(Tensor d_table, Tensor d_positions, Tenso
   count(OpFamily::embedding, {tokens, dout, rows, d_positions}, {rows, d_positions});
 }
 
-void DryBackend::do_norm_forward(Norm, Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual, Tensor branch,
-                                 Tensor weight, Tensor bias, float) {
-  count(OpFamily::norm, {residual, branch, weight, bias}, {out, sum, mean, rstd});
+void DryBackend::do_norm_forward(const NormForward& norm) {
+  count(OpFamily::norm, {norm.residual, norm.branch, norm.weight, norm.bias},
+        {norm.out, norm.sum, norm.mean, norm.rstd});
 }
 
-void DryBackend::do_norm_backward(Norm, Tensor d_residual, Tensor d_weight, Tensor d_bias, Tensor dout, Tensor r,
-                                  Tensor weight, Tensor mean, Tensor rstd, bool accumulate) {
-  count(OpFamily::norm, {dout, r, weight, mean, rstd, d_weight, d_bias, accumulate ? d_residual : Tensor()},
-        {d_residual, d_weight, d_bias});
+void DryBackend::do_norm_backward(const NormBackward& norm) {
+  count(OpFamily::norm,
+        {norm.dout, norm.r, norm.weight, norm.mean, norm.rstd, norm.d_weight, norm.d_bias,
+         norm.accumulate ? norm.d_residual : Tensor()},
+        {norm.d_residual, norm.d_weight, norm.d_bias});
 }
 
 void DryBackend::do_linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
@@ -80,10 +81,9 @@ void DryBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tenso
   count_products(OpFamily::product, flops, flops);
 }
 
-void DryBackend::do_matmul(Tensor c, Tensor a, bool transpose_a, Tensor b, bool, float, float beta) {
-  count(OpFamily::product, {a, b, beta != 0 ? c : Tensor()}, {c});
-  int64_t k = a.dim(transpose_a ? a.rank - 2 : a.rank - 1);
-  double flops = product_flops(c.rows(), c.cols(), k);
+void DryBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float, float beta) {
+  count(OpFamily::product, {a.x, b.x, beta != 0 ? c : Tensor()}, {c});
+  double flops = product_flops(c.rows(), c.cols(), a.cols());
   count_products(OpFamily::product, flops, flops);
 }
 

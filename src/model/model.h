@@ -98,8 +98,8 @@ class Model {
   void backward_mlp(int64_t layer);
   void backward_attention(int64_t layer);
   void activation_forward(const Block& block);
-  void norm(Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual, Tensor branch, Tensor weight,
-            Tensor bias);
+  // The model's norm: kind and eps are the config's.
+  void norm(NormForward norm);
   int last_block() const { return static_cast<int>(config_.layers) + 1; }
 
   Backend& backend_;

@@ -6,10 +6,10 @@
 
 namespace rowan {
 
-void Model::norm(Tensor out, Tensor sum, Tensor mean, Tensor rstd, Tensor residual, Tensor branch, Tensor weight,
-                 Tensor bias) {
-  backend_.norm_forward(config_.norm, out, sum, mean, rstd, residual, branch, weight, bias,
-                        static_cast<float>(config_.norm_eps));
+void Model::norm(NormForward norm) {
+  norm.kind = config_.norm;
+  norm.eps = static_cast<float>(config_.norm_eps);
+  backend_.norm_forward(norm);
 }
 
 void Model::forward(Tensor tokens) { forward(tokens, whole()); }
@@ -35,9 +35,21 @@ void Model::forward(Tensor tokens, const Span& span) {
     observer_->before_forward(static_cast<int>(l) + 1);
     b = blocks_[l].rows(span.begin, rows);
     if (l == 0)
-      norm(b.normed1, Tensor(), b.mean1, b.rstd1, b.x, Tensor(), b.weight.norm1, b.weight.norm1_bias);
+      norm({.out = b.normed1,
+            .mean = b.mean1,
+            .rstd = b.rstd1,
+            .residual = b.x,
+            .weight = b.weight.norm1,
+            .bias = b.weight.norm1_bias});
     else
-      norm(b.normed1, b.x, b.mean1, b.rstd1, middle, branch, b.weight.norm1, b.weight.norm1_bias);
+      norm({.out = b.normed1,
+            .sum = b.x,
+            .mean = b.mean1,
+            .rstd = b.rstd1,
+            .residual = middle,
+            .branch = branch,
+            .weight = b.weight.norm1,
+            .bias = b.weight.norm1_bias});
     forward_attention(b, l, span);
     forward_mlp(b);
     middle = b.middle;
@@ -45,8 +57,14 @@ void Model::forward(Tensor tokens, const Span& span) {
   }
   observer_->before_forward(last_block());
   auto part = [&](Tensor x) { return x.empty() ? x : x.slice(span.begin, rows); };
-  norm(part(final_out_), part(final_sum_), part(final_mean_), part(final_rstd_), middle, branch, weight_.norm,
-       weight_.norm_bias);
+  norm({.out = part(final_out_),
+        .sum = part(final_sum_),
+        .mean = part(final_mean_),
+        .rstd = part(final_rstd_),
+        .residual = middle,
+        .branch = branch,
+        .weight = weight_.norm,
+        .bias = weight_.norm_bias});
 }
 
 // From normed1 to middle and normed2.
@@ -63,7 +81,14 @@ void Model::forward_attention(const Block& b, int64_t layer, const Span& span) {
       b.log_sum_exp.view({b.log_sum_exp.numel()}).slice(0, until * all.heads).view({all.batch, all.heads, all.seq});
   backend_.attention_forward(b.attention.slice(0, until), log_sum_exp, b.qkv.slice(0, until), all);
   backend_.linear_forward(branch, b.attention.slice(span.begin, rows), b.weight.out, b.weight.out_bias);
-  norm(b.normed2, b.middle, b.mean2, b.rstd2, b.x, branch, b.weight.norm2, b.weight.norm2_bias);
+  norm({.out = b.normed2,
+        .sum = b.middle,
+        .mean = b.mean2,
+        .rstd = b.rstd2,
+        .residual = b.x,
+        .branch = branch,
+        .weight = b.weight.norm2,
+        .bias = b.weight.norm2_bias});
 }
 
 void Model::activation_forward(const Block& b) {
@@ -125,14 +150,26 @@ Tensor Model::loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale
 // gradient of the final norm's output.
 void Model::backward(Tensor tokens) {
   observer_->before_backward(last_block());
-  backend_.norm_backward(config_.norm, d_residual_, d_.norm, d_.norm_bias, d_normed_, final_sum_, weight_.norm,
-                         final_mean_, final_rstd_, false);
+  backend_.norm_backward({.kind = config_.norm,
+                          .d_residual = d_residual_,
+                          .d_weight = d_.norm,
+                          .d_bias = d_.norm_bias,
+                          .dout = d_normed_,
+                          .r = final_sum_,
+                          .weight = weight_.norm,
+                          .mean = final_mean_,
+                          .rstd = final_rstd_});
   observer_->after_backward(last_block());
   for (int64_t l = config_.layers - 1; l >= 0; --l) {
     observer_->before_backward(static_cast<int>(l) + 1);
     Block& b = blocks_[l];
     if (options_.recompute == Recompute::block) {
-      norm(b.normed1, Tensor(), b.mean1, b.rstd1, b.x, Tensor(), b.weight.norm1, b.weight.norm1_bias);
+      norm({.out = b.normed1,
+            .mean = b.mean1,
+            .rstd = b.rstd1,
+            .residual = b.x,
+            .weight = b.weight.norm1,
+            .bias = b.weight.norm1_bias});
       forward_attention(b, l, whole());
     }
     if (options_.recompute != Recompute::none) activation_forward(b);
@@ -157,8 +194,16 @@ void Model::backward_mlp(int64_t layer) {
   }
   backend_.linear_backward_input(d_normed_, d_up, b.weight.up, false);
   backend_.linear_backward_weight(b.d.up, b.d.up_bias, d_up, b.normed2);
-  backend_.norm_backward(config_.norm, d_residual_, b.d.norm2, b.d.norm2_bias, d_normed_, b.middle, b.weight.norm2,
-                         b.mean2, b.rstd2, true);
+  backend_.norm_backward({.kind = config_.norm,
+                          .d_residual = d_residual_,
+                          .d_weight = b.d.norm2,
+                          .d_bias = b.d.norm2_bias,
+                          .dout = d_normed_,
+                          .r = b.middle,
+                          .weight = b.weight.norm2,
+                          .mean = b.mean2,
+                          .rstd = b.rstd2,
+                          .accumulate = true});
 }
 
 void Model::backward_attention(int64_t layer) {
@@ -174,8 +219,16 @@ void Model::backward_attention(int64_t layer) {
   if (config_.rope) backend_.rope(d_qkv, rope_table_, shape, true);
   backend_.linear_backward_input(d_normed_, d_qkv, b.weight.qkv, false);
   backend_.linear_backward_weight(b.d.qkv, b.d.qkv_bias, d_qkv, b.normed1);
-  backend_.norm_backward(config_.norm, d_residual_, b.d.norm1, b.d.norm1_bias, d_normed_, b.x, b.weight.norm1, b.mean1,
-                         b.rstd1, true);
+  backend_.norm_backward({.kind = config_.norm,
+                          .d_residual = d_residual_,
+                          .d_weight = b.d.norm1,
+                          .d_bias = b.d.norm1_bias,
+                          .dout = d_normed_,
+                          .r = b.x,
+                          .weight = b.weight.norm1,
+                          .mean = b.mean1,
+                          .rstd = b.rstd1,
+                          .accumulate = true});
 }
 
 }  // namespace rowan

@@ -51,12 +51,12 @@ Tensor orthogonalize(StageRun& run) {
   Tensor gram = run.workspace.gram.slice(0, n * side * side).view({n, side, side});
   Tensor polynomial = run.workspace.gram_squared.slice(0, n * side * side).view({n, side, side});
   for (const auto& [a, b, c] : iterations(recipe)) {
-    backend.matmul(gram, x, tall, x, !tall, 1, 0);
-    backend.matmul_add(polynomial, gram, gram, false, gram, false, f(c), f(b));
+    backend.matmul(gram, {x, tall}, {x, !tall});
+    backend.matmul_add(polynomial, gram, gram, gram, f(c), f(b));
     if (tall)
-      backend.matmul_add(y, x, x, false, polynomial, false, 1, f(a));
+      backend.matmul_add(y, x, x, polynomial, 1, f(a));
     else
-      backend.matmul_add(y, x, polynomial, false, x, false, 1, f(a));
+      backend.matmul_add(y, x, polynomial, x, 1, f(a));
     std::swap(x, y);
   }
   return x;

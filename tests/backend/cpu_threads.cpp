@@ -16,8 +16,9 @@ std::vector<Doubles> results(int threads, DType dtype) {
   Buffer ids(DType::i32, {rows}, tokens), losses(DType::f32, {rows}), mixed(dtype, {rows, 24}),
       d_mixed(dtype, {rows, 24}, 4);
   Buffer sums(DType::f32, {3, 2, 50}), d_x(dtype, {rows, width});
-  cpu->norm_forward(Norm::rms, out, Tensor(), Tensor(), rstd, x, Tensor(), weight, Tensor(), 1e-5f);
-  cpu->norm_backward(Norm::rms, d, d_weight, Tensor(), out, x, weight, Tensor(), rstd, true);
+  cpu->norm_forward({.out = out, .rstd = rstd, .residual = x, .weight = weight});
+  cpu->norm_backward(
+      {.d_residual = d, .d_weight = d_weight, .dout = out, .r = x, .weight = weight, .rstd = rstd, .accumulate = true});
   cpu->embedding_backward(d_table, Tensor(), d, ids, 50);
   cpu->attention_forward(mixed, sums, x, shape);
   cpu->attention_backward(d_x, d_mixed, mixed, sums, x, shape);

@@ -26,18 +26,26 @@ TEST(Checks, NameTheOperationAndTheArgument) {
   expect_error("embedding_backward: dout is f32[6, 6], must be f32[4, 6]",
                [&] { b.embedding_backward(x, Tensor(), square, ids, 4); });
   expect_error("norm_forward: weight is f32[4], must be f32[6]",
-               [&] { b.norm_forward(Norm::rms, x, Tensor(), Tensor(), rows, x, Tensor(), rows, Tensor(), 1e-5f); });
+               [&] { b.norm_forward({.out = x, .rstd = rows, .residual = x, .weight = rows}); });
   expect_error("norm_forward: sum is f32[4, 6], must be absent without a branch",
-               [&] { b.norm_forward(Norm::rms, x, x, Tensor(), rows, x, Tensor(), vector, Tensor(), 1e-5f); });
-  expect_error("norm_backward: mean is missing",
-               [&] { b.norm_backward(Norm::layer, x, vector, vector, x, x, vector, Tensor(), rows, false); });
+               [&] { b.norm_forward({.out = x, .sum = x, .rstd = rows, .residual = x, .weight = vector}); });
+  expect_error("norm_backward: mean is missing", [&] {
+    b.norm_backward({.kind = Norm::layer,
+                     .d_residual = x,
+                     .d_weight = vector,
+                     .d_bias = vector,
+                     .dout = x,
+                     .r = x,
+                     .weight = vector,
+                     .rstd = rows});
+  });
   expect_error("linear_forward: weight is bf16[4, 6], must be f32[4, 6]",
                [&] { b.linear_forward(x, x, narrow, Tensor()); });
   expect_error("linear_backward_input: din is f32[4, 6], must be f32[6, 6]",
                [&] { b.linear_backward_input(x, square, square, false); });
   expect_error("linear_backward_weight: d_weight is f32[4, 6], must be f32[6, 6]",
                [&] { b.linear_backward_weight(x, Tensor(), x, x); });
-  expect_error("matmul: b is f32[4, 6], must be f32[6, 6]", [&] { b.matmul(x, x, false, x, false, 1, 0); });
+  expect_error("matmul: b is f32[4, 6], must be f32[6, 6]", [&] { b.matmul(x, {x}, {x}); });
 }
 
 TEST(Checks, OfAttentionActivationsAndLoss) {

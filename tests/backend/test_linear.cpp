@@ -88,10 +88,10 @@ TEST_P(Linear, MatmulInEveryOrientation) {
           Buffer left(dtype(), {count * a_rows, a_cols}, a), right(dtype(), {count * b_rows, b_cols}, b);
           Buffer result(dtype(), {count * m, n}, c);
           if (batch == 0)
-            backend().matmul(result, left, ta, right, tb, alpha, beta);
+            backend().matmul(result, {left, ta}, {right, tb}, alpha, beta);
           else
-            backend().matmul(result.tensor().view({batch, m, n}), left.tensor().view({batch, a_rows, a_cols}), ta,
-                             right.tensor().view({batch, b_rows, b_cols}), tb, alpha, beta);
+            backend().matmul(result.tensor().view({batch, m, n}), {left.tensor().view({batch, a_rows, a_cols}), ta},
+                             {right.tensor().view({batch, b_rows, b_cols}), tb}, alpha, beta);
           Doubles want;
           for (int64_t x = 0; x < count; ++x) {
             auto part = [&](const Doubles& all, int64_t size) {
@@ -111,7 +111,7 @@ TEST_P(Linear, MatmulAddLeavesItsSource) {
     for (auto [m, n, k] : sizes) {
       Buffer a(dtype(), {batch, m, k}, 1), b(dtype(), {batch, n, k}, 2), source(dtype(), {batch, m, n}, 3),
           c(dtype(), {batch, m, n}, Doubles(static_cast<size_t>(batch * m * n), std::nan("")));
-      backend().matmul_add(c, source, a, false, b, true, -1.5f, 0.25f);
+      backend().matmul_add(c, source, {a}, {b, true}, -1.5f, 0.25f);
       Doubles want = source.given();
       for (size_t x = 0; x < want.size(); ++x) {
         const double *row = &a.given()[x / n * k], *column = &b.given()[(x / (m * n) * n + x % n) * k];

@@ -51,10 +51,16 @@ TEST_P(Norms, Forward) {
         Buffer residual(dtype(), {rows, width}, 1, 2.0), branch(dtype(), {rows, width}, 2), sum(dtype(), {rows, width});
         Buffer weight(dtype(), {width}, 3), bias(dtype(), {width}, 4), out(dtype(), {rows, width});
         Buffer mean(DType::f32, {rows}), rstd(DType::f32, {rows});
-        backend().norm_forward(kind(), out, branched ? sum.tensor() : Tensor(),
-                               kind() == Norm::layer ? mean.tensor() : Tensor(), rstd, residual,
-                               branched ? branch.tensor() : Tensor(), weight, biased ? bias.tensor() : Tensor(),
-                               static_cast<float>(eps));
+        backend().norm_forward({.kind = kind(),
+                                .out = out,
+                                .sum = branched ? sum.tensor() : Tensor(),
+                                .mean = kind() == Norm::layer ? mean.tensor() : Tensor(),
+                                .rstd = rstd,
+                                .residual = residual,
+                                .branch = branched ? branch.tensor() : Tensor(),
+                                .weight = weight,
+                                .bias = biased ? bias.tensor() : Tensor(),
+                                .eps = static_cast<float>(eps)});
         Doubles r = residual.given();
         if (branched) {
           r = plus(r, branch.given());
@@ -78,8 +84,16 @@ TEST_P(Norms, Backward) {
           Buffer d_residual(dtype(), {rows, width}, 6), d_weight(gradient, {width}, 7), d_bias(gradient, {width}, 8);
           Statistics s = statistics(kind(), r.given(), width);
           Buffer mean(DType::f32, {rows}, s.mean), rstd(DType::f32, {rows}, s.rstd);
-          backend().norm_backward(kind(), d_residual, d_weight, biased ? d_bias.tensor() : Tensor(), dout, r, weight,
-                                  kind() == Norm::layer ? mean.tensor() : Tensor(), rstd, accumulate);
+          backend().norm_backward({.kind = kind(),
+                                   .d_residual = d_residual,
+                                   .d_weight = d_weight,
+                                   .d_bias = biased ? d_bias.tensor() : Tensor(),
+                                   .dout = dout,
+                                   .r = r,
+                                   .weight = weight,
+                                   .mean = kind() == Norm::layer ? mean.tensor() : Tensor(),
+                                   .rstd = rstd,
+                                   .accumulate = accumulate});
           Doubles none,
               want = numeric_gradient([&](const Doubles&x) { return normalized(kind(), x, weight.given(), none); },
                                       r.given(), dout.given());
@@ -100,8 +114,12 @@ TEST_P(Norms, NanStaysInItsRow) {
   values[3] = -1;
   Buffer residual(dtype(), {3, 20}, values), weight(dtype(), {20}, Doubles(20, 1.0)), out(dtype(), {3, 20});
   Buffer mean(DType::f32, {3}), rstd(DType::f32, {3});
-  backend().norm_forward(kind(), out, Tensor(), kind() == Norm::layer ? mean.tensor() : Tensor(), rstd, residual,
-                         Tensor(), weight, Tensor(), 1e-5f);
+  backend().norm_forward({.kind = kind(),
+                          .out = out,
+                          .mean = kind() == Norm::layer ? mean.tensor() : Tensor(),
+                          .rstd = rstd,
+                          .residual = residual,
+                          .weight = weight});
   Doubles got = out.read();
   for (size_t i = 0; i < got.size(); ++i) EXPECT_EQ(std::isnan(got[i]), i / 20 == 1) << i;
 }
