@@ -5,12 +5,6 @@
 
 namespace rowan {
 
-const char* name_of(Category category) {
-  static const char* const names[category_count] = {"weights",     "masters",   "gradients", "optimizer_state",
-                                                    "activations", "workspace", "data"};
-  return names[static_cast<int>(category)];
-}
-
 std::vector<RecordedCall> Backend::record(const std::function<void()>& work) {
   std::vector<RecordedCall> calls;
   struct Listening {

@@ -21,6 +21,7 @@
 #include <string>
 #include <vector>
 
+#include "base/enum_names.h"
 #include "base/tensor.h"
 #include "kernels/optimizer_rules.h"
 
@@ -28,8 +29,10 @@ namespace rowan {
 
 // What memory is for; plans and out-of-memory messages speak of it.
 enum class Category : uint8_t { weights, masters, gradients, optimizer_state, activations, workspace, data };
-inline constexpr int category_count = 7;
-const char* name_of(Category category);
+constexpr auto names_of(Category) {
+  return enum_names("weights", "masters", "gradients", "optimizer_state", "activations", "workspace", "data");
+}
+inline constexpr int category_count = count_of<Category>;
 
 enum class Norm : uint8_t { rms, layer };
 enum class Gelu : uint8_t { tanh, erf };
@@ -47,6 +50,7 @@ struct AttentionShape {
 
 // Whose attention kernels a GPU runs: our own, or NVIDIA's where the build has found them.
 enum class AttentionKernels : uint8_t { rowan, cudnn };
+constexpr auto names_of(AttentionKernels) { return enum_names("rowan", "cudnn"); }
 
 // The most that a device takes. A model that needs more is refused before anything runs.
 struct Limits {

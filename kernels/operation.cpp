@@ -9,8 +9,6 @@ void add_word(std::string& text, const std::string& word) { text += (text.empty(
 
 }  // namespace
 
-const char* name_of(Along along) { return along == Along::row ? "row" : along == Along::column ? "column" : "matrix"; }
-
 void Backend::Operation::columns(const Tensor& x, int64_t begin, int64_t end, float limit) const {
   if (begin < 0 || end < begin || end > x.cols())
     fail("{}: columns [{}, {}) of x, which is {}", name_, begin, end, x.describe());

@@ -15,8 +15,6 @@ namespace rowan {
 
 using Slots = std::vector<OptimizerSlot>;
 
-const char* name_of(Along along);
-
 class Backend::Operation {
  public:
   Operation(Backend& backend, const char* name) : backend_(backend), name_(name) {}

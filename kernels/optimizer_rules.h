@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "base/enum_names.h"
 #include "base/tensor.h"
 
 namespace rowan {
@@ -52,6 +53,7 @@ struct MomentumRule {
 
 // One value per row (sums over in), per column (sums over out), or per matrix.
 enum class Along : uint8_t { row, column, matrix };
+constexpr auto names_of(Along) { return enum_names("row", "column", "matrix"); }
 
 // Where eps goes when a norm divides: 1 / sqrt(sum + eps), 1 / (norm + eps), 1 / max(norm, eps).
 enum class Eps : uint8_t { inside, add, clamp };

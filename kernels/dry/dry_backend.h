@@ -27,8 +27,11 @@ enum class OpFamily : uint8_t {
   loss,
   optimizer,
 };
-inline constexpr int op_family_count = 10;
-const char* name_of(OpFamily family);
+constexpr auto names_of(OpFamily) {
+  return enum_names("transfer", "elementwise", "embedding", "norm", "product", "rope", "attention", "activation",
+                    "loss", "optimizer");
+}
+inline constexpr int op_family_count = count_of<OpFamily>;
 
 struct Work {
   int64_t calls = 0;

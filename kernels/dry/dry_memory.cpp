@@ -5,12 +5,6 @@
 
 namespace rowan {
 
-const char* name_of(OpFamily family) {
-  static const char* const names[op_family_count] = {"transfer", "elementwise", "embedding",  "norm", "product",
-                                                     "rope",     "attention",   "activation", "loss", "optimizer"};
-  return names[static_cast<int>(family)];
-}
-
 Work DryBackend::work() const {
   Work total;
   for (const Work& w : work_) {

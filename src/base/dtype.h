@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <cstring>
 
+#include "base/enum_names.h"
+
 namespace rowan {
 
 enum class DType : uint8_t { f32, bf16, i32 };
 
 inline size_t size_of(DType dtype) { return dtype == DType::bf16 ? 2 : 4; }
-inline const char* name_of(DType dtype) { return dtype == DType::f32 ? "f32" : dtype == DType::bf16 ? "bf16" : "i32"; }
+constexpr auto names_of(DType) { return enum_names("f32", "bf16", "i32"); }
 
 // bfloat16 as stored: the upper half of an IEEE float.
 struct bf16 {

@@ -12,6 +12,8 @@
 #include <string>
 #include <vector>
 
+#include "base/names.h"
+
 // Compiled once, in json.cpp: every user of it builds in two thirds of the time.
 extern template class nlohmann::basic_json<nlohmann::ordered_map>;
 
@@ -52,6 +54,11 @@ class JsonObject {
   // One of `allowed`.
   std::string choice(const std::string& key, const std::vector<std::string>& allowed,
                      std::optional<std::string> fallback = {});
+  // One of an enum's spellings.
+  template <typename Enum>
+  Enum choice(const std::string& key, Enum fallback) {
+    return named<Enum>(key.c_str(), choice(key, all_names<Enum>(), name_of(fallback)));
+  }
   std::vector<double> numbers(const std::string& key, std::optional<std::vector<double>> fallback = {});
   // A list of strings; a string alone reads as a list of one.
   std::vector<std::string> strings(const std::string& key, std::optional<std::vector<std::string>> fallback = {});

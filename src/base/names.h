@@ -1,9 +1,12 @@
-// Suggestions for misspelt names.
+// Names that people spell: suggestions, lists, and the values of enums.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/enum_names.h"
+#include "base/error.h"
 
 namespace rowan {
 
@@ -15,5 +18,21 @@ std::string did_you_mean(std::string_view name, const std::vector<std::string>& 
 
 // "a, b, c".
 std::string join(const std::vector<std::string>& names);
+
+// The spellings of an enum (base/enum_names.h), in order.
+template <typename Enum>
+std::vector<std::string> all_names() {
+  const auto names = names_of(Enum());
+  return {names.begin(), names.end()};
+}
+
+// The value that is spelt `name`. Throws Error naming `what` and the nearest.
+template <typename Enum>
+Enum named(const char* what, std::string_view name) {
+  const std::vector<std::string> names = all_names<Enum>();
+  for (size_t i = 0; i < names.size(); ++i)
+    if (names[i] == name) return static_cast<Enum>(i);
+  fail("{}: found '{}', expected one of {}{}", what, name, join(names), did_you_mean(name, names));
+}
 
 }  // namespace rowan

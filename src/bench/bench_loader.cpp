@@ -45,7 +45,7 @@ void run(LoaderBench bench) {
   }
   DataConfig config;
   config.train = {{bench.files, 1}};
-  config.reading = bench.reading == "packed" ? Reading::packed : Reading::documents;
+  config.reading = named<Reading>("--reading", bench.reading);
   config.shards.end_id = static_cast<int32_t>(bench.end_id);
   const int64_t elements = bench.sequences * bench.sequence_length;
   fmt::print("{} reading, {} sequences of {}, one thread\n", bench.reading, bench.sequences, bench.sequence_length);
@@ -80,7 +80,7 @@ void run(LoaderBench bench) {
 void add_bench_loader(CommandLine& command) {
   auto settings = std::make_shared<LoaderBench>();
   command.add("files", settings->files, "token shards (default: 64 Mi made-up tokens)");
-  command.add("--reading", settings->reading, "packed or documents").one_of({"packed", "documents"});
+  command.add("--reading", settings->reading, "packed or documents").one_of<Reading>();
   command.add("--sequence-length", settings->sequence_length, "tokens a row").at_least(1);
   command.add("--sequences", settings->sequences, "rows a batch").at_least(1);
   command.add("--end-id", settings->end_id, "end token, where the shards do not say");

@@ -29,7 +29,7 @@ void bench_ranks(Options o) {
   o.device = "cpu";
   if (o.threads == 0) o.threads = std::max(1, threads_of_rank(*host));
   auto backend = make_backend(o);
-  auto many = std::make_unique<BenchRun>(*backend, o, o.optimizer, *host, parse_shard(o.shard));
+  auto many = std::make_unique<BenchRun>(*backend, o, o.optimizer, *host, named<ShardMode>("--shard", o.shard));
 
   // Rank 0 is also the one that works alone, with the threads of all; the others wait meanwhile.
   DeviceOptions all = o;
@@ -81,7 +81,7 @@ void add_bench_ranks(CommandLine& command) {
   auto o = std::make_shared<Options>();
   add_options(command, static_cast<StepOptions&>(*o));
   command.add("--optimizer", o->optimizer, "recipe").show_default();
-  command.add("--shard", o->shard).one_of(shard_names()).show_default();
+  command.add("--shard", o->shard).one_of<ShardMode>().show_default();
   command.add("--steps", o->steps).at_least(1).show_default();
   command.set_action([o] { bench_ranks(*o); });
 }

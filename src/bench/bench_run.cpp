@@ -24,14 +24,14 @@ void write_json(const std::string& file, const Json& result) {
 }
 
 void add_options(CommandLine& command, DeviceOptions& o) {
-  command.add("--device", o.device).one_of(device_names()).show_default();
+  command.add("--device", o.device).one_of<Device>().show_default();
   command.add("--threads", o.threads, "of the CPU; 0: all").show_default();
   add_json_option(command, o.json);
 }
 
 std::unique_ptr<Backend> make_backend(const DeviceOptions& o) {
-  return make_backend(o.device, o.threads, 0,
-                      o.attention == "cudnn" ? AttentionKernels::cudnn : AttentionKernels::rowan);
+  return make_backend(named<Device>("--device", o.device), o.threads, 0,
+                      named<AttentionKernels>("--attention", o.attention));
 }
 
 void add_options(CommandLine& command, StepOptions& o) {
@@ -39,8 +39,8 @@ void add_options(CommandLine& command, StepOptions& o) {
   command.add("--batch", o.batch, "sequences").at_least(1).show_default();
   command.add("--seq", o.seq, "tokens a sequence").at_least(1).show_default();
   command.add("--precision", o.precision).one_of({"fp32", "bf16"}).show_default();
-  command.add("--recompute", o.recompute).one_of({"none", "mlp", "block"}).show_default();
-  command.add("--attention", o.attention, "whose kernels on a GPU").one_of({"rowan", "cudnn"}).show_default();
+  command.add("--recompute", o.recompute).one_of<Recompute>().show_default();
+  command.add("--attention", o.attention, "whose kernels on a GPU").one_of<AttentionKernels>().show_default();
   add_options(command, static_cast<DeviceOptions&>(o));
 }
 
@@ -95,8 +95,8 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
   config.optimizer = recipe_config(recipe);
   config.schedule.shape = Schedule::Shape::constant;
   config.grad_clip = 1;
-  config.precision = o.precision == "fp32" ? TrainPrecision::fp32 : TrainPrecision::bf16;
-  config.recompute = o.recompute == "none" ? Recompute::none : o.recompute == "mlp" ? Recompute::mlp : Recompute::block;
+  config.precision = named<TrainPrecision>("--precision", o.precision);
+  config.recompute = named<Recompute>("--recompute", o.recompute);
   shard_ = std::make_unique<MadeUpShard>(8 * o.batch * o.seq + 1, config.model.vocabulary);
   config.data.train = {{{shard_->path.string()}, 1}};
   config.data.order = Order::sequential;

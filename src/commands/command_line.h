@@ -13,6 +13,8 @@ class App;
 class Option;
 }  // namespace CLI
 
+#include "base/names.h"
+
 namespace rowan {
 
 // One option or operand. Each call adds to what it demands or to what --help says of it.
@@ -27,6 +29,11 @@ class Argument {
   template <typename T>  // int, int64_t, uint64_t or double
   Argument& range(T least, T most);
   Argument& one_of(const std::vector<std::string>& allowed);
+  // One of an enum's spellings.
+  template <typename Enum>
+  Argument& one_of() {
+    return one_of(all_names<Enum>());
+  }
   // `problem` returns what is wrong with the text, or "".
   Argument& check(std::function<std::string(const std::string&)> problem);
   // The number of values that a list takes.

@@ -27,6 +27,4 @@ void add_commands(CommandLine& parent, std::span<const Command> commands) {
   }
 }
 
-std::vector<std::string> device_names() { return {"auto", "cpu", "cuda"}; }
-
 }  // namespace rowan

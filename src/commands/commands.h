@@ -20,9 +20,6 @@ struct Command {
 std::span<const Command> commands();
 void add_commands(CommandLine& parent, std::span<const Command> commands);
 
-// For --device.
-std::vector<std::string> device_names();
-
 // Thrown to leave with a code when the message has been printed elsewhere.
 struct Exit {
   int code;

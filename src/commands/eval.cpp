@@ -62,7 +62,7 @@ void run(const Options& options) {
   JsonObject batch = folder.config().object("batch", true);
   const int64_t seq = batch.integer("sequence_length", {}, 1);
   const int64_t micro_batch = options.micro_batch ? options.micro_batch : std::max<int64_t>(4, 4096 / seq);
-  std::unique_ptr<Backend> backend = make_backend(options.device, 0, 0);
+  std::unique_ptr<Backend> backend = make_backend(named<Device>("--device", options.device), 0, 0);
   Model model(*backend, folder.model(), {.batch = micro_batch, .seq = seq, .training = false});
   load_weights(model, folder.checkpoint().model());
   if (options.task.empty())
@@ -80,7 +80,7 @@ void add_eval(CommandLine& command) {
   command.add("--task", options->task, "score a task instead: hellaswag FILE").takes(2);
   command.add("--tokens", options->tokens, "at most this many; all when not given").at_least(1);
   command.add("--micro-batch", options->micro_batch, "rows at a time; 4096 tokens when not given").at_least(1);
-  command.add("--device", options->device).one_of(device_names()).show_default();
+  command.add("--device", options->device).one_of<Device>().show_default();
   command.set_action([options] { run(*options); });
 }
 

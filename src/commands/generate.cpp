@@ -32,7 +32,7 @@ void run(const Options& options) {
   const size_t skip = tokens.empty();
   if (tokens.empty()) tokens.push_back(tokenizer->end_id());
 
-  std::unique_ptr<Backend> backend = make_backend(options.device, 0, 0);
+  std::unique_ptr<Backend> backend = make_backend(named<Device>("--device", options.device), 0, 0);
   const int64_t wanted = static_cast<int64_t>(tokens.size()) + options.tokens;
   Predictor predict(*backend, folder, std::min(folder.model().positions, wanted));
   const size_t known = static_cast<size_t>(tokenizer->vocab_size());
@@ -69,7 +69,7 @@ void add_generate(CommandLine& command) {
       .show_default()
       .at_least(0);
   command.add("--seed", options->sampling.seed, "another seed, another text").show_default();
-  command.add("--device", options->device).one_of(device_names()).show_default();
+  command.add("--device", options->device).one_of<Device>().show_default();
   command.set_action([options] { run(*options); });
 }
 

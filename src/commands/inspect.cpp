@@ -160,22 +160,15 @@ void add_inspect(CommandLine& command) {
     InspectOptions options;
   };
   auto settings = std::make_shared<Settings>();
-  const std::map<std::string, ShardFormat> formats = {{"auto", ShardFormat::automatic},
-                                                      {"llmc", ShardFormat::llmc},
-                                                      {"nanogpt", ShardFormat::nanogpt},
-                                                      {"datatrove", ShardFormat::datatrove},
-                                                      {"megatron", ShardFormat::megatron}};
   command.add("file", settings->file, "token shard, checkpoint, safetensors, tokenizer, evaluation set ...").required();
-  std::vector<std::string> names;
-  for (const auto& [name, format] : formats) names.push_back(name);
   command.add("--tokenizer", settings->tokenizer, "decodes what is shown: bytes, gpt2:FILE, sentencepiece:FILE");
-  command.add("--format", settings->format, "format of a token shard").one_of(names);
+  command.add("--format", settings->format, "format of a token shard").one_of<ShardFormat>();
   command.add("--width", settings->options.shards.width, "bytes a token of bare tokens").one_of({"2", "4"});
   command.add("--end-id", settings->options.shards.end_id, "end token, where the file does not say");
   command.add("--head", settings->options.head, "tokens shown").at_least(0);
-  command.set_action([settings, formats] {
+  command.set_action([settings] {
     InspectOptions options = settings->options;
-    options.shards.format = formats.at(settings->format);
+    options.shards.format = named<ShardFormat>("--format", settings->format);
     std::unique_ptr<Tokenizer> tokenizer;
     if (!settings->tokenizer.empty()) tokenizer = make_tokenizer(settings->tokenizer);
     options.tokenizer = tokenizer.get();

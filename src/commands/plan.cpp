@@ -39,8 +39,8 @@ void run(const Options& options) {
   fmt::print("  optimizer        {} a step and rank, {} moved\n", human_count(plan.optimizer_flops),
              bytes(plan.optimizer_bytes));
   if (options.ranks == 1) return;
-  fmt::print("ranks        {}, shard {}: each sends {} a step\n", options.ranks,
-             shard_names()[static_cast<int>(config.shard)], bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent));
+  fmt::print("ranks        {}, shard {}: each sends {} a step\n", options.ranks, name_of(config.shard),
+             bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent));
   fmt::print("  gradients        {}, reduced in {}\n", bytes(plan.gradient_bytes_sent),
              config.reduce == DType::bf16 ? "bf16" : "fp32");
   fmt::print("  weights          {}\n", bytes(plan.weight_bytes_sent));

@@ -85,15 +85,10 @@ std::vector<std::string> expand(const std::vector<std::string>& arguments, uint6
 
 void run(Arguments& arguments) {
   TokenizeOptions& options = arguments.options;
-  if (arguments.format == "text") options.format = TextFormat::text;
-  if (arguments.format == "jsonl") options.format = TextFormat::jsonl;
-  if (arguments.split == "blank") options.split = TextSplit::blank;
-  if (arguments.split == "line") options.split = TextSplit::line;
-  if (arguments.end == "none") options.end = shard::EndPlace::none;
-  if (arguments.end == "before") options.end = shard::EndPlace::before;
-  if (arguments.end == "after") options.end = shard::EndPlace::after;
-  auto tokenizer =
-      make_tokenizer(arguments.tokenizer, arguments.invalid == "keep" ? InvalidUtf8::keep : InvalidUtf8::refuse);
+  options.format = named<TextFormat>("--format", arguments.format);
+  options.split = named<TextSplit>("--split", arguments.split);
+  if (!arguments.end.empty()) options.end = named<shard::EndPlace>("--end", arguments.end);
+  auto tokenizer = make_tokenizer(arguments.tokenizer, named<InvalidUtf8>("--invalid", arguments.invalid));
   uint64_t total = 0;
   options.inputs = expand(arguments.inputs, total);
   options.validation_inputs = expand(arguments.validation_inputs, total);
@@ -120,14 +115,14 @@ void add_tokenize(CommandLine& command) {
            "Files or patterns: .txt, .jsonl, .json, each also .gz or .zst; - reads standard input")
       .required();
   command.add("--format", arguments->format, "What the inputs are; auto goes by name, and takes - for JSONL")
-      .one_of({"auto", "text", "jsonl"})
+      .one_of<TextFormat>()
       .show_default();
   command.add("--field", options.field, "JSONL: the field that holds the text").show_default();
   command.add("--split", arguments->split, "Plain text: a document is a file, ends after an empty line, or is a line")
-      .one_of({"file", "blank", "line"})
+      .one_of<TextSplit>()
       .show_default();
   command.add("--end", arguments->end, "Where the end token stands (default: after for sentencepiece, else before)")
-      .one_of({"before", "after", "none"});
+      .one_of<shard::EndPlace>();
   command.add("--validation", options.validation, "none, every:N, documents:N, tokens:N or hash:FRACTION")
       .show_default();
   command.add("--validation-input", arguments->validation_inputs, "Files or patterns that are validation data only");
@@ -137,7 +132,7 @@ void add_tokenize(CommandLine& command) {
   command.add("--threads", options.threads, "Workers; the output does not depend on it").range(1, 1024).show_default();
   command
       .add("--invalid", arguments->invalid, "Bytes that are not UTF-8: keep them as they are, or refuse the document")
-      .one_of({"keep", "refuse"})
+      .one_of<InvalidUtf8>()
       .show_default();
   command.add_flag("--strict", options.strict, "Stop at the first document that would be skipped");
   command.add("--save-seconds", options.save_seconds, "Time between notes of what is durable").show_default();

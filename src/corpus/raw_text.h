@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/enum_names.h"
 #include "corpus/text_stream.h"
 
 namespace rowan {
@@ -16,6 +17,7 @@ enum class TextFormat {
   text,
   jsonl,
 };
+constexpr auto names_of(TextFormat) { return enum_names("auto", "text", "jsonl"); }
 
 // Where plain text is cut into documents.
 enum class TextSplit {
@@ -23,6 +25,7 @@ enum class TextSplit {
   blank,  // after every empty line (\n\n or \n\r\n), which stays with the document it ends
   line,   // at every newline, which belongs to no document
 };
+constexpr auto names_of(TextSplit) { return enum_names("file", "blank", "line"); }
 
 // Consecutive records of one source. Together the batches of a source hold all its bytes, in order.
 struct RawBatch {

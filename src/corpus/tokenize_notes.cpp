@@ -12,10 +12,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const char* name_of(shard::EndPlace place) {
-  return place == shard::EndPlace::none ? "none" : place == shard::EndPlace::before ? "before" : "after";
-}
-
 }  // namespace
 
 std::string hex(uint64_t value) { return fmt::format("{:016x}", value); }
@@ -54,18 +50,11 @@ Json describe_settings(const TokenizeOptions& options, const std::vector<std::st
     if (path != "-") input["bytes"] = fs::file_size(path);
     files.push_back(input);
   }
-  const char* formats[] = {"auto", "text", "jsonl"};
-  const char* splits[] = {"file", "blank", "line"};
-  return {{"tokenizer", hex(tokenizer.hash())},
-          {"end", name_of(end)},
-          {"invalid", tokenizer.invalid() == InvalidUtf8::keep ? "keep" : "refuse"},
-          {"format", formats[static_cast<int>(options.format)]},
-          {"split", splits[static_cast<int>(options.split)]},
-          {"field", options.field},
-          {"validation", options.validation},
-          {"validation_inputs", options.validation_inputs.size()},
-          {"shard_tokens", options.shard_tokens},
-          {"inputs", files}};
+  return {{"tokenizer", hex(tokenizer.hash())},      {"end", name_of(end)},
+          {"invalid", name_of(tokenizer.invalid())}, {"format", name_of(options.format)},
+          {"split", name_of(options.split)},         {"field", options.field},
+          {"validation", options.validation},        {"validation_inputs", options.validation_inputs.size()},
+          {"shard_tokens", options.shard_tokens},    {"inputs", files}};
 }
 
 void check_settings(const fs::path& path, const Json& before, const Json& now) {

@@ -15,9 +15,6 @@ std::vector<std::string> files_at(JsonObject& object, const std::string& key) {
 
 }  // namespace
 
-const char* name_of(Reading reading) { return reading == Reading::packed ? "packed" : "documents"; }
-const char* name_of(Order order) { return order == Order::shuffled ? "shuffled" : "sequential"; }
-
 DataConfig parse_data(JsonObject data) {
   DataConfig config;
   if (data.has("mixture")) {
@@ -34,13 +31,9 @@ DataConfig parse_data(JsonObject data) {
   }
   if (data.has("validation")) config.validation = files_at(data, "validation");
   config.hellaswag = data.string("hellaswag", "");
-  config.reading =
-      data.choice("reading", {"packed", "documents"}, "packed") == "packed" ? Reading::packed : Reading::documents;
-  config.order =
-      data.choice("order", {"shuffled", "sequential"}, "shuffled") == "shuffled" ? Order::shuffled : Order::sequential;
-  const std::string format = data.choice("format", {"auto", "llmc", "nanogpt", "datatrove", "megatron"}, "auto");
-  for (ShardFormat known : {ShardFormat::llmc, ShardFormat::nanogpt, ShardFormat::datatrove, ShardFormat::megatron})
-    if (format == name_of(known)) config.shards.format = known;
+  config.reading = data.choice("reading", config.reading);
+  config.order = data.choice("order", config.order);
+  config.shards.format = data.choice("format", config.shards.format);
   config.shards.width = static_cast<int>(data.integer("width", 0));
   if (data.has("width") && config.shards.width != 2 && config.shards.width != 4)
     data.fail("width", fmt::format("found {}, allowed: 2 and 4", config.shards.width));

@@ -12,11 +12,10 @@ namespace rowan {
 // packed     the stream of all tokens in windows: a row is T + 1 tokens, the next row starts T tokens later
 // documents  one document a row, cut to T - 1 tokens, its end token after it, then padding
 enum class Reading { packed, documents };
+constexpr auto names_of(Reading) { return enum_names("packed", "documents"); }
 // Of the rows within an epoch.
 enum class Order { shuffled, sequential };
-
-const char* name_of(Reading reading);
-const char* name_of(Order order);
+constexpr auto names_of(Order) { return enum_names("shuffled", "sequential"); }
 
 struct Corpus {
   std::vector<std::string> files;  // names or globs

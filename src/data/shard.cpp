@@ -36,22 +36,6 @@ std::filesystem::path megatron_index(std::filesystem::path path) { return path.r
 
 }  // namespace
 
-const char* name_of(ShardFormat format) {
-  switch (format) {
-    case ShardFormat::llmc:
-      return "llmc";
-    case ShardFormat::nanogpt:
-      return "nanogpt";
-    case ShardFormat::datatrove:
-      return "datatrove";
-    case ShardFormat::megatron:
-      return "megatron";
-    case ShardFormat::automatic:
-      break;
-  }
-  return "auto";
-}
-
 Shard::Shard(const std::filesystem::path& path, const ShardOptions& options)
     : path_(path), file_(path), format_(options.format), end_id_(options.end_id) {
   if (format_ == ShardFormat::automatic) {

@@ -17,8 +17,7 @@ namespace rowan {
 // datatrove  X.ds: bare tokens; X.ds.index: where each document ends
 // megatron   X.bin: bare tokens; X.idx: element type, sequences and document boundaries
 enum class ShardFormat { automatic, llmc, nanogpt, datatrove, megatron };
-
-const char* name_of(ShardFormat format);
+constexpr auto names_of(ShardFormat) { return enum_names("auto", "llmc", "nanogpt", "datatrove", "megatron"); }
 
 // What a file may not say of itself.
 struct ShardOptions {

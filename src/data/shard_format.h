@@ -24,6 +24,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/enum_names.h"
+
 namespace rowan::shard {
 
 constexpr size_t header_words = 256, header_bytes = 1024;
@@ -45,6 +47,7 @@ enum Word : size_t {
 
 // Where the end token stands.
 enum class EndPlace : int32_t { none, before, after };
+constexpr auto names_of(EndPlace) { return enum_names("none", "before", "after"); }
 
 // Tokens of vocabularies up to this size take two bytes.
 constexpr int64_t largest_u16_vocab = 65536;

@@ -13,6 +13,7 @@ enum class Recompute : uint8_t {
   mlp,    // the wide activations of the MLP are computed again in the backward
   block,  // only each block's input is kept
 };
+constexpr auto names_of(Recompute) { return enum_names("none", "mlp", "block"); }
 
 struct ModelOptions {
   int64_t batch = 1, seq = 1;  // the micro-batch

@@ -7,11 +7,6 @@
 
 namespace rowan {
 
-const char* name_of(Role role) {
-  static const char* const names[role_count] = {"matrix", "embedding", "head", "norm", "bias"};
-  return names[static_cast<int>(role)];
-}
-
 int64_t Parameter::numel() const {
   int64_t n = 1;
   for (int64_t d : shape) n *= d;

@@ -12,8 +12,8 @@ namespace rowan {
 
 // What optimizers route by. Position tables are embeddings; a tied head is the embedding.
 enum class Role : uint8_t { matrix, embedding, head, norm, bias };
-inline constexpr int role_count = 5;
-const char* name_of(Role role);
+constexpr auto names_of(Role) { return enum_names("matrix", "embedding", "head", "norm", "bias"); }
+inline constexpr int role_count = count_of<Role>;
 
 struct Parameter {
   std::string name;  // as Hugging Face names it

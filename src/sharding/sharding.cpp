@@ -32,18 +32,6 @@ Tensor take_like(Arena& arena, Tensor x, DType dtype) {
 
 }  // namespace
 
-const std::vector<std::string>& shard_names() {
-  static const std::vector<std::string> names = {"none", "optimizer", "gradients", "weights"};
-  return names;
-}
-
-ShardMode parse_shard(const std::string& name) {
-  const auto& names = shard_names();
-  auto found = std::find(names.begin(), names.end(), name);
-  if (found == names.end()) fail("shard is '{}'; one of {}{}", name, join(names), did_you_mean(name, names));
-  return static_cast<ShardMode>(found - names.begin());
-}
-
 void apply_shard(ShardMode shard, int ranks, ModelOptions& options) {
   if (ranks == 1) return;
   if (shard >= ShardMode::gradients) options.resident_gradients = resident_layers;

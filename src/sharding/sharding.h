@@ -25,9 +25,7 @@
 namespace rowan {
 
 enum class ShardMode : uint8_t { none, optimizer, gradients, weights };
-const std::vector<std::string>& shard_names();
-// Throws Error for an unknown name.
-ShardMode parse_shard(const std::string& name);
+constexpr auto names_of(ShardMode) { return enum_names("none", "optimizer", "gradients", "weights"); }
 // Sets how many layers' weights and gradients a model keeps in memory.
 void apply_shard(ShardMode shard, int ranks, ModelOptions& options);
 

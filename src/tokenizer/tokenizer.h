@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/enum_names.h"
+
 namespace rowan {
 
 // What to do with bytes that are not UTF-8. They are never changed silently.
@@ -15,6 +17,7 @@ enum class InvalidUtf8 {
   keep,    // encode them byte by byte, so decode(encode(x)) == x; tokenizers without bytes refuse
   refuse,  // Error naming the byte offset
 };
+constexpr auto names_of(InvalidUtf8) { return enum_names("keep", "refuse"); }
 
 class Tokenizer {
  public:

@@ -66,18 +66,7 @@ SkipConfig parse_skip(JsonObject skip) {
   return result;
 }
 
-template <typename Enum>
-Enum pick(JsonObject& object, const char* key, const std::vector<std::string>& names) {
-  std::string chosen = object.choice(key, names, names[0]);
-  return static_cast<Enum>(std::find(names.begin(), names.end(), chosen) - names.begin());
-}
-
 }  // namespace
-
-const char* name_of(TrainPrecision precision) {
-  static const char* const names[] = {"fp32", "bf16", "bf16_stochastic", "bf16_pure"};
-  return names[static_cast<int>(precision)];
-}
 
 TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides) {
   auto source = std::make_shared<JsonSource>(JsonSource{path, read_file(path)});
@@ -104,18 +93,18 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   config.schedule = parse_schedule(root.object("schedule"), config.run.steps ? config.run.steps : most);
   config.grad_clip = root.number("grad_clip", 0, 0);
   config.skip = parse_skip(root.object("skip"));
-  config.precision = pick<TrainPrecision>(root, "precision", {"fp32", "bf16", "bf16_stochastic", "bf16_pure"});
+  config.precision = root.choice("precision", config.precision);
   if (config.precision == TrainPrecision::bf16_stochastic) {
     config.optimizer.stochastic = true;
     if (config.optimizer.state == Precision::automatic) config.optimizer.state = Precision::f32;
   }
-  config.recompute = pick<Recompute>(root, "recompute", {"none", "mlp", "block"});
+  config.recompute = root.choice("recompute", config.recompute);
   const char* own = gradient_dtype(config.precision) == DType::bf16 ? "bf16" : "fp32";
   config.reduce = root.choice("reduce", {"fp32", "bf16"}, own) == "bf16" ? DType::bf16 : DType::f32;
-  config.shard = pick<ShardMode>(root, "shard", shard_names());
-  config.device = root.choice("device", {"auto", "cpu", "cuda"}, "auto");
+  config.shard = root.choice("shard", config.shard);
+  config.device = root.choice("device", config.device);
   config.threads = static_cast<int>(root.integer("threads", 0, 0, 4096));
-  config.attention = pick<AttentionKernels>(root, "attention", {"rowan", "cudnn"});
+  config.attention = root.choice("attention", config.attention);
   if (config.attention == AttentionKernels::cudnn && config.precision == TrainPrecision::fp32)
     root.fail("attention", "cudnn takes bf16, the precision is fp32");
   if (root.has("comment")) root.raw("comment");

@@ -9,6 +9,7 @@
 #include "optim/config.h"
 #include "optim/schedule.h"
 #include "sharding/sharding.h"
+#include "train/device.h"
 
 namespace rowan {
 
@@ -18,7 +19,7 @@ enum class TrainPrecision : uint8_t {
   bf16_stochastic,  // no masters: bf16 weights, updates rounded stochastically; fp32 optimizer state
   bf16_pure,        // weights, gradients and optimizer state in bf16, rounded to nearest, as the C4 papers ran
 };
-const char* name_of(TrainPrecision precision);
+constexpr auto names_of(TrainPrecision) { return enum_names("fp32", "bf16", "bf16_stochastic", "bf16_pure"); }
 inline DType compute_dtype(TrainPrecision p) { return p == TrainPrecision::fp32 ? DType::f32 : DType::bf16; }
 inline DType gradient_dtype(TrainPrecision p) { return p == TrainPrecision::bf16_pure ? DType::bf16 : DType::f32; }
 
@@ -66,8 +67,8 @@ struct TrainConfig {
   DType reduce = DType::f32;
   Recompute recompute = Recompute::none;
   ShardMode shard = ShardMode::none;
-  std::string device;  // auto, cpu, cuda
-  int threads = 0;     // of the CPU backend; 0: all cores
+  Device device = Device::automatic;
+  int threads = 0;  // of the CPU backend; 0: all cores
   AttentionKernels attention = AttentionKernels::rowan;
   RunConfig run;
   Json resolved;  // what `rowan train` repeats this run from

@@ -4,11 +4,11 @@
 
 namespace rowan {
 
-std::unique_ptr<Backend> make_backend(const std::string& device, int threads, int index, AttentionKernels attention) {
+std::unique_ptr<Backend> make_backend(Device device, int threads, int index, AttentionKernels attention) {
   const bool cudnn = attention == AttentionKernels::cudnn;
-  if (cudnn && device == "cpu") fail("attention: \"cudnn\" runs on a GPU, the device is \"cpu\"; use \"rowan\"");
-  if (cudnn || device == "cuda") return make_cuda_backend(index, attention);
-  if (device == "auto") {
+  if (cudnn && device == Device::cpu) fail("attention: \"cudnn\" runs on a GPU, the device is \"cpu\"; use \"rowan\"");
+  if (cudnn || device == Device::cuda) return make_cuda_backend(index, attention);
+  if (device == Device::automatic) {
     try {
       return make_cuda_backend(index);
     } catch (const Error&) {

@@ -8,9 +8,13 @@
 
 namespace rowan {
 
-// "cpu"; "cuda"; "auto": a GPU where build and machine have one, else the CPU. `threads` is for the CPU (0: all cores),
-// `index` the GPU. Throws Error when "cuda" or the kernels cannot be had; those of cuDNN ask for a GPU.
-std::unique_ptr<Backend> make_backend(const std::string& device, int threads, int index,
+// automatic: a GPU where build and machine have one, else the CPU.
+enum class Device : uint8_t { automatic, cpu, cuda };
+constexpr auto names_of(Device) { return enum_names("auto", "cpu", "cuda"); }
+
+// `threads` is for the CPU (0: all cores), `index` the GPU. Throws Error when a GPU or the kernels that are asked for
+// cannot be had; those of cuDNN ask for a GPU.
+std::unique_ptr<Backend> make_backend(Device device, int threads, int index,
                                       AttentionKernels attention = AttentionKernels::rowan);
 
 }  // namespace rowan

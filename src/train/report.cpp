@@ -87,8 +87,8 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
     line("ranks",
          fmt::format("{}, shard {}: optimizer work {:.3f} and memory {:.3f} of the mean at most; each sends {} "
                      "a step{}",
-                     communicator.size(), shard_names()[static_cast<int>(config.shard)], plan.work_balance,
-                     plan.memory_balance, human_bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent),
+                     communicator.size(), name_of(config.shard), plan.work_balance, plan.memory_balance,
+                     human_bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent),
                      plan.uneven.empty() ? "" : "\n" + plan.uneven));
   line("MFU", fmt::format("of {} in products; 6 FLOPs a weight and token, attention causal", human_flops(peak)));
 }

@@ -177,7 +177,7 @@ std::vector<Setting> every_setting() {
 
 std::string name_of_setting(const testing::TestParamInfo<Setting>& info) {
   static const char* const atoms[] = {"element", "row", "matrix"};
-  return shard_names()[static_cast<int>(info.param.shard)] + "_" + atoms[static_cast<int>(info.param.atom)] +
+  return std::string(name_of(info.param.shard)) + "_" + atoms[static_cast<int>(info.param.atom)] +
          (info.param.tied ? "_tied" : "");
 }
 
@@ -269,8 +269,8 @@ TEST(Sharding, AGradientThatIsNotFiniteIsSeenEverywhere) {
 }
 
 TEST(Sharding, NamesItsSettings) {
-  EXPECT_EQ(parse_shard("gradients"), ShardMode::gradients);
-  EXPECT_THROW(parse_shard("gradient"), Error);
+  EXPECT_EQ(named<ShardMode>("shard", "gradients"), ShardMode::gradients);
+  EXPECT_THROW(named<ShardMode>("shard", "gradient"), Error);
 }
 
 }  // namespace

@@ -56,7 +56,7 @@ class Folder {
                  {"optimizer", {{"name", recipe}, {"lr", 3e-3}}},
                  {"grad_clip", 1.0},
                  {"precision", "fp32"},
-                 {"shard", shard_names()[static_cast<int>(shard)]},
+                 {"shard", name_of(shard)},
                  {"run", {{"dir", (path_ / run).string()}, {"steps", steps}}}};
     if (recipe == "mars-adamw") json["optimizer"]["mars_gamma"] = 1;  // its clip acts
     fs::path file = path_ / ("config" + std::to_string(ranks().rank()) + ".json");
@@ -170,7 +170,7 @@ TEST_P(Training, SendsTheBytesOfOneAllReduce) {
 }
 
 std::string name_of_setting(const testing::TestParamInfo<Setting>& info) {
-  std::string name = info.param.recipe + "_" + shard_names()[static_cast<int>(info.param.shard)];
+  std::string name = info.param.recipe + "_" + name_of(info.param.shard);
   for (char& c : name) c = std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
   return name;
 }
@@ -230,7 +230,7 @@ TEST(Evaluation, RanksShareTheWorkAndAgree) {
 // Saved by `first`, continued by `second`: the same as never having stopped.
 void save_and_resume(const Folder& folder, Communicator& first, ShardMode before, Communicator& second, ShardMode after,
                      const Reference& want) {
-  SCOPED_TRACE(shard_names()[static_cast<int>(before)] + " to " + shard_names()[static_cast<int>(after)]);
+  SCOPED_TRACE(std::string(name_of(before)) + " to " + name_of(after));
   const std::string run = "run" + std::to_string(static_cast<int>(before)) + std::to_string(static_cast<int>(after));
   const fs::path checkpoint = folder.path() / run / "checkpoints" / "step_00000010";
   if (first.size() == ranks().size() || ranks().rank() == 0) {
