@@ -13,7 +13,35 @@ std::vector<std::string> files_at(JsonObject& object, const std::string& key) {
   return files;
 }
 
+Json list_of(const std::vector<std::string>& files) { return files.size() == 1 ? Json(files[0]) : Json(files); }
+
 }  // namespace
+
+void visit(DataConfig& data, Section& keys) {
+  Json train, mixture;
+  if (data.train.size() == 1)
+    train = list_of(data.train[0].files);
+  else
+    for (const Corpus& part : data.train) mixture.push_back({{"glob", list_of(part.files)}, {"weight", part.weight}});
+  keys.other({.name = "train", .help = "a file or glob, or a list of them", .absent = "required, or `mixture`"}, train);
+  keys.other({.name = "mixture",
+              .help = "a list of `{\"glob\": ..., \"weight\": ...}`: corpora drawn in proportion to their weights"},
+             mixture);
+  keys.other({.name = "validation", .help = "files or globs", .absent = "none"},
+             data.validation.empty() ? Json() : list_of(data.validation));
+  keys.text({.name = "hellaswag", .help = "a file of HellaSwag scored at every evaluation", .continues = true},
+            data.hellaswag);
+  keys.choice(
+      {.name = "reading",
+       .help = "`packed`: windows of `sequence_length` + 1 tokens; `documents`: one document a row, cut or padded"},
+      data.reading);
+  keys.choice({.name = "order", .help = "of the rows within an epoch"}, data.order);
+  keys.choice({.name = "format", .help = "of the shards"}, data.shards.format);
+  keys.integer<0, 4>({.name = "width", .help = "bytes a token, 2 or 4, where the format does not say; 0: not given"},
+                     data.shards.width);
+  keys.integer<-1, std::numeric_limits<int32_t>::max()>(
+      {.name = "end_id", .help = "the end token, where the shards do not say"}, data.shards.end_id);
+}
 
 DataConfig parse_data(JsonObject data) {
   DataConfig config;
@@ -30,16 +58,11 @@ DataConfig parse_data(JsonObject data) {
     config.train.push_back({files_at(data, "train"), 1});
   }
   if (data.has("validation")) config.validation = files_at(data, "validation");
-  config.hellaswag = data.string("hellaswag", "");
-  config.reading = data.choice("reading", config.reading);
-  config.order = data.choice("order", config.order);
-  config.shards.format = data.choice("format", config.shards.format);
-  config.shards.width = static_cast<int>(data.integer("width", 0));
-  if (data.has("width") && config.shards.width != 2 && config.shards.width != 4)
+  read_keys(data, [&](Section& keys) { visit(config, keys); });
+  if (config.shards.width != 0 && config.shards.width != 2 && config.shards.width != 4)
     data.fail("width", fmt::format("found {}, allowed: 2 and 4", config.shards.width));
   if (config.shards.format == ShardFormat::nanogpt && config.shards.width == 0)
     data.fail("format", "nanogpt files are bare tokens: give width too, 2 or 4");
-  config.shards.end_id = static_cast<int32_t>(data.integer("end_id", -1, -1, std::numeric_limits<int32_t>::max()));
   data.finish();
   return config;
 }

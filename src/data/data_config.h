@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/section.h"
 #include "data/shard.h"
 
 namespace rowan {
@@ -35,5 +35,7 @@ struct DataConfig {
 // hellaswag (a file), reading (packed | documents), order (shuffled | sequential), and for foreign shards format (auto
 // | llmc | nanogpt | datatrove | megatron), width (2 | 4) and end_id. Throws Error naming the field.
 DataConfig parse_data(JsonObject data);
+// Its keys; train, mixture and validation are lists that parse_data() reads by itself.
+void visit(DataConfig& data, Section& keys);
 
 }  // namespace rowan

@@ -145,6 +145,7 @@ OptimizerConfig parse_optimizer(JsonObject object) {
 Json to_json(const OptimizerConfig& config) {
   const Recipe& main = config.main();
   Json json = to_json(main);
+  json["variant"] = main.variant;
   json["routing"] = config.routing;
   const Recipe& last = config.groups.back().recipe;
   if (main.name == "adamw") {

@@ -1,7 +1,7 @@
 #include "train/config.h"
 
-#include <algorithm>
 #include <filesystem>
+#include <limits>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -12,61 +12,171 @@ namespace {
 
 constexpr int64_t most = int64_t{1} << 40;
 
-BatchConfig parse_batch(JsonObject batch) {
-  BatchConfig result;
-  result.sequence_length = batch.integer("sequence_length", {}, 1, most);
-  if (batch.has("tokens") && batch.has("sequences"))
-    batch.fail("tokens", "either tokens or sequences a step can be given, not both");
-  if (batch.has("tokens")) {
-    const int64_t tokens = batch.integer("tokens", {}, 1, most);
-    if (tokens % result.sequence_length)
-      batch.fail("tokens", fmt::format("{} is not a multiple of sequence_length {}", tokens, result.sequence_length));
-    result.sequences = tokens / result.sequence_length;
-  } else {
-    result.sequences = batch.integer("sequences", {}, 1, most);
+enum class Travel : uint8_t { fp32, bf16 };  // of gradients
+constexpr auto names_of(Travel) { return enum_names("fp32", "bf16"); }
+
+void visit(BatchConfig& batch, Section& keys) {
+  keys.integer<1, most>({.name = "sequence_length", .help = "tokens", .required = true}, batch.sequence_length);
+  keys.integer<1, most>({.name = "sequences", .help = "of one step, over all ranks", .required = batch.sequences == 0},
+                        batch.sequences);
+  keys.other({.name = "tokens", .help = "in place of `sequences`: tokens of one step, so many sequences of them"}, {});
+  keys.integer<0, most>(
+      {.name = "micro_batch",
+       .help = "sequences a rank processes at once; gradients of the rest of a step accumulate; 0: all that it has",
+       .continues = true},
+      batch.micro_batch);
+}
+
+void visit(RunConfig& run, Section& keys) {
+  keys.text({.name = "dir", .help = "the run's directory", .required = true, .continues = true}, run.dir);
+  keys.integer<0, most>(
+      {.name = "steps", .help = "optimizer updates; 0: the initial weights are evaluated and saved", .required = true},
+      run.steps);
+  keys.integer<0, INT64_MAX>({.name = "seed", .help = "of initial weights, sample order and rounding"}, run.seed);
+  keys.integer<1, most>({.name = "log_every", .help = "steps between rows of metrics.jsonl", .continues = true},
+                        run.log_every);
+  keys.integer<0, most>({.name = "eval_every", .help = "steps between validations; 0: at the end", .continues = true},
+                        run.eval_every);
+  keys.integer<0, most>(
+      {.name = "eval_tokens", .help = "at most so many of the validation set; 0: all", .continues = true},
+      run.eval_tokens);
+  keys.integer<0, most>({.name = "checkpoint_every", .help = "steps; 0: at the end", .continues = true},
+                        run.checkpoint_every);
+  keys.integer<0, 1000000>({.name = "keep", .help = "newest checkpoints kept; 0: all", .continues = true}, run.keep);
+  keys.integer<0, most>({.name = "check_weights_every",
+                         .help = "steps between comparisons of the weights that ranks hold in common; 0: at the start",
+                         .continues = true},
+                        run.check_weights_every);
+  keys.text({.name = "sample_prompt", .help = "a continuation of it is printed at the end", .continues = true},
+            run.sample_prompt);
+  keys.integer<0, 100000>({.name = "sample_tokens", .help = "of that continuation", .continues = true},
+                          run.sample_tokens);
+}
+
+void visit(SkipConfig& skip, Section& keys) {
+  constexpr double any = std::numeric_limits<double>::max();
+  keys.number({.name = "loss_zscore", .help = "standard deviations of the loss; 0: off"}, skip.loss_zscore, 0, any);
+  keys.number({.name = "grad_norm_zscore", .help = "of the gradient norm before clipping; 0: off"},
+              skip.grad_norm_zscore, 0, any);
+  keys.integer<2, 100000>({.name = "window", .help = "steps compared with"}, skip.window);
+}
+
+// The keys outside the sections.
+void visit(TrainConfig& config, Section& keys) {
+  keys.other({.name = "model", .help = "path of a model config, or the object itself", .required = true},
+             config.model.source);
+  keys.text({.name = "init",
+             .help = "weights to start from: a `.safetensors` file, a Hugging Face folder, a checkpoint or a run of "
+                     "Rowan; read once, by a run's first start",
+             .absent = "drawn from `run.seed`"},
+            config.init);
+  keys.text({.name = "tokenizer",
+             .help = "`bytes`, `gpt2:FILE` or `sentencepiece:FILE`; only what is decoded or scored needs one"},
+            config.tokenizer);
+  keys.number({.name = "grad_clip", .help = "largest global norm of the gradient; 0: no clipping"}, config.grad_clip, 0,
+              std::numeric_limits<double>::max());
+  keys.choice({.name = "precision",
+               .help = "`fp32`; `bf16`: weights and activations in bf16, fp32 masters; `bf16_stochastic`: no masters, "
+                       "updates rounded stochastically; `bf16_pure`: weights, gradients and state in bf16"},
+              config.precision);
+  keys.choice({.name = "recompute",
+               .help = "activations computed again in the backward instead of kept; the same bits",
+               .continues = true},
+              config.recompute);
+  keys.choice({.name = "device", .continues = true}, config.device);
+  keys.choice({.name = "attention",
+               .help = "whose kernels a GPU runs; `cudnn` in bf16 where cuDNN and its frontend were found; its "
+                       "backward stores the scores, which `rowan plan` counts"},
+              config.attention);
+  keys.integer<0, 4096>({.name = "threads", .help = "of the CPU; 0: all cores", .continues = true}, config.threads);
+  keys.choice({.name = "shard", .help = "what ranks do not hold in common", .continues = true}, config.shard);
+  if (keys.reading()) config.reduce = gradient_dtype(config.precision);
+  Travel reduce = config.reduce == DType::bf16 ? Travel::bf16 : Travel::fp32;
+  keys.choice({.name = "reduce", .help = "in which gradients travel between ranks", .absent = "what they are kept in"},
+              reduce);
+  config.reduce = reduce == Travel::bf16 ? DType::bf16 : DType::f32;
+  keys.other({.name = "comment", .help = "anything; ignored", .continues = true}, config.comment);
+  keys.other({.name = "version", .help = "of the program that wrote a run's config.json; ignored", .continues = true},
+             ROWAN_VERSION);
+}
+
+BatchConfig parse_batch(JsonObject object) {
+  BatchConfig batch;
+  if (object.has("tokens")) {
+    if (object.has("sequences")) object.fail("tokens", "either tokens or sequences a step can be given, not both");
+    const int64_t tokens = object.integer("tokens", {}, 1, most),
+                  length = object.integer("sequence_length", {}, 1, most);
+    if (tokens % length)
+      object.fail("tokens", fmt::format("{} is not a multiple of sequence_length {}", tokens, length));
+    batch.sequences = tokens / length;
   }
-  result.micro_batch = batch.integer("micro_batch", 0, 1, most);
-  if (result.micro_batch && result.sequences % result.micro_batch)
-    batch.fail("micro_batch",
-               fmt::format("{} does not divide the {} sequences of a step", result.micro_batch, result.sequences));
+  read_keys(object, [&](Section& keys) { visit(batch, keys); });
+  if (batch.micro_batch && batch.sequences % batch.micro_batch)
+    object.fail("micro_batch",
+                fmt::format("{} does not divide the {} sequences of a step", batch.micro_batch, batch.sequences));
   constexpr int64_t most_at_once = int64_t{1} << 31;  // tokens; far more than any memory holds
-  const int64_t at_once = result.micro_batch ? result.micro_batch : result.sequences;
-  if (at_once > most_at_once / result.sequence_length)
-    batch.fail(result.micro_batch ? "micro_batch" : "sequences",
-               fmt::format("found {}: sequences of {} tokens, at most {} at once", at_once, result.sequence_length,
-                           most_at_once / result.sequence_length));
-  batch.finish();
-  return result;
+  const int64_t at_once = batch.micro_batch ? batch.micro_batch : batch.sequences;
+  if (at_once > most_at_once / batch.sequence_length)
+    object.fail(batch.micro_batch ? "micro_batch" : "sequences",
+                fmt::format("found {}: sequences of {} tokens, at most {} at once", at_once, batch.sequence_length,
+                            most_at_once / batch.sequence_length));
+  object.finish();
+  return batch;
 }
 
-RunConfig parse_run(JsonObject run) {
-  RunConfig result;
-  result.dir = run.string("dir");
-  if (result.dir.empty()) run.fail("dir", "is empty");
-  result.steps = run.integer("steps", {}, 0, most);
-  result.seed = static_cast<uint64_t>(run.integer("seed", 42, 0));
-  result.log_every = run.integer("log_every", 10, 1);
-  result.eval_every = run.integer("eval_every", 0, 0);
-  result.eval_tokens = run.integer("eval_tokens", 0, 0);
-  result.checkpoint_every = run.integer("checkpoint_every", 0, 0);
-  result.keep = run.integer("keep", 3, 0);
-  result.check_weights_every = run.integer("check_weights_every", 0, 0);
-  result.sample_prompt = run.string("sample_prompt", "");
-  result.sample_tokens = run.integer("sample_tokens", 0, 0, 100000);
-  run.finish();
-  return result;
+RunConfig parse_run(JsonObject object) {
+  RunConfig run;
+  read_keys(object, [&](Section& keys) { visit(run, keys); });
+  if (run.dir.empty()) object.fail("dir", "is empty");
+  object.finish();
+  return run;
 }
 
-SkipConfig parse_skip(JsonObject skip) {
-  SkipConfig result;
-  result.loss_zscore = skip.number("loss_zscore", 0, 0);
-  result.grad_norm_zscore = skip.number("grad_norm_zscore", 0, 0);
-  result.window = skip.integer("window", 128, 2, 100000);
-  skip.finish();
-  return result;
+SkipConfig parse_skip(JsonObject object) {
+  SkipConfig skip;
+  read_keys(object, [&](Section& keys) { visit(skip, keys); });
+  object.finish();
+  return skip;
+}
+
+// Sections in the order of configs/README.md, each as Visit.
+template <typename Call>
+void for_sections(TrainConfig& config, Call call) {
+  call("", [&](Section& keys) { visit(config, keys); });
+  call("data", [&](Section& keys) { visit(config.data, keys); });
+  call("batch", [&](Section& keys) { visit(config.batch, keys); });
+  call("run", [&](Section& keys) { visit(config.run, keys); });
+  call("skip", [&](Section& keys) { visit(config.skip, keys); });
+}
+
+Json resolve(TrainConfig config) {
+  Json json;
+  for_sections(config, [&](const std::string& name, const Visit& visit) {
+    (name.empty() ? json : json[name]) = write_keys(visit);
+  });
+  json["optimizer"] = to_json(config.optimizer);
+  json["schedule"] = to_json(config.schedule);
+  return json;
 }
 
 }  // namespace
+
+std::map<std::string, std::vector<KeyRow>> config_keys() {
+  TrainConfig defaults;
+  std::map<std::string, std::vector<KeyRow>> rows;
+  for_sections(defaults, [&](const std::string& name, const Visit& visit) { rows[name] = list_keys(visit); });
+  return rows;
+}
+
+Json identity_of(Json resolved) {
+  for (const auto& [section, rows] : config_keys()) {
+    if (!section.empty() && !resolved.contains(section)) continue;
+    for (const KeyRow& row : rows)
+      if (row.continues) (section.empty() ? resolved : resolved[section]).erase(row.name);
+  }
+  if (resolved.contains("optimizer")) resolved["optimizer"].erase("telemetry_every");
+  return resolved;
+}
 
 TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides) {
   auto source = std::make_shared<JsonSource>(JsonSource{path, read_file(path)});
@@ -82,8 +192,7 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   } else {
     config.model = parse_model(root.object("model", true));
   }
-  config.init = root.string("init", "");
-  config.tokenizer = root.string("tokenizer", "");
+  read_keys(root, [&](Section& keys) { visit(config, keys); });
   config.data = parse_data(root.object("data", true));
   config.batch = parse_batch(root.object("batch", true));
   config.run = parse_run(root.object("run", true));
@@ -91,30 +200,21 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   check_routing(root.object("optimizer"), config.optimizer, parameter_table(config.model));
   // Where there are no steps, a schedule that some were meant for does no harm.
   config.schedule = parse_schedule(root.object("schedule"), config.run.steps ? config.run.steps : most);
-  config.grad_clip = root.number("grad_clip", 0, 0);
   config.skip = parse_skip(root.object("skip"));
-  config.precision = root.choice("precision", config.precision);
   if (config.precision == TrainPrecision::bf16_stochastic) {
     config.optimizer.stochastic = true;
     if (config.optimizer.state == Precision::automatic) config.optimizer.state = Precision::f32;
   }
-  config.recompute = root.choice("recompute", config.recompute);
-  const char* own = gradient_dtype(config.precision) == DType::bf16 ? "bf16" : "fp32";
-  config.reduce = root.choice("reduce", {"fp32", "bf16"}, own) == "bf16" ? DType::bf16 : DType::f32;
-  config.shard = root.choice("shard", config.shard);
-  config.device = root.choice("device", config.device);
-  config.threads = static_cast<int>(root.integer("threads", 0, 0, 4096));
-  config.attention = root.choice("attention", config.attention);
   if (config.attention == AttentionKernels::cudnn && config.precision == TrainPrecision::fp32)
     root.fail("attention", "cudnn takes bf16, the precision is fp32");
-  if (root.has("comment")) root.raw("comment");
+  if (root.has("comment")) config.comment = root.raw("comment");
+  if (root.has("version")) root.string("version");
   root.finish();
 
   if (config.batch.sequence_length > config.model.positions)
     root.object("batch").fail("sequence_length", fmt::format("found {}, but the model has {} positions",
                                                              config.batch.sequence_length, config.model.positions));
-  config.resolved = json;
-  config.resolved["model"] = config.model.source;
+  config.resolved = resolve(config);
   return config;
 }
 

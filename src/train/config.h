@@ -1,9 +1,11 @@
 // TrainConfig: everything one JSON file says about a run, checked.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
+#include "base/section.h"
 #include "data/data_config.h"
 #include "model/model.h"
 #include "optim/config.h"
@@ -71,11 +73,20 @@ struct TrainConfig {
   int threads = 0;  // of the CPU backend; 0: all cores
   AttentionKernels attention = AttentionKernels::rowan;
   RunConfig run;
-  Json resolved;  // what `rowan train` repeats this run from
+  Json comment;   // anything
+  Json resolved;  // every key with its value: what `rowan train` repeats this run from, in any version
 };
 
 // Reads a config file with --set assignments applied. A model path is relative to the file. Throws Error naming file,
 // line and field.
 TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides);
+
+// What two resolved configs have to share for one to continue the run of the other: everything but where and how fast
+// it runs, and what is logged and kept.
+Json identity_of(Json resolved);
+
+// The keys of each section, by its name ("": those outside) in the order of configs/README.md; those of optimizer,
+// schedule and model are documented there alone.
+std::map<std::string, std::vector<KeyRow>> config_keys();
 
 }  // namespace rowan

@@ -26,18 +26,6 @@ double now() { return std::chrono::duration<double>(std::chrono::steady_clock::n
 // Two builds may round differently, and two versions may not even speak of the same messages.
 std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile("/proc/self/exe").text())); }
 
-// What two configs have to share for one to continue the other: everything but where and how fast it runs.
-Json continuation_of(Json resolved) {
-  for (const char* key : {"device", "threads", "shard", "recompute", "comment"}) resolved.erase(key);
-  if (resolved.contains("batch")) resolved["batch"].erase("micro_batch");
-  if (resolved.contains("data")) resolved["data"].erase("hellaswag");
-  if (resolved.contains("optimizer")) resolved["optimizer"].erase("telemetry_every");
-  for (const char* key : {"dir", "log_every", "eval_every", "eval_tokens", "checkpoint_every", "keep",
-                          "check_weights_every", "sample_prompt", "sample_tokens"})
-    if (resolved.contains("run")) resolved["run"].erase(key);
-  return resolved;
-}
-
 // The checkpoint to start from, if any. A directory that another config filled is not touched.
 std::optional<fs::path> find_start(const TrainConfig& config, bool resume, Progress& progress) {
   const fs::path dir = config.run.dir;
@@ -45,9 +33,9 @@ std::optional<fs::path> find_start(const TrainConfig& config, bool resume, Progr
   auto newest = newest_checkpoint(dir / "checkpoints", [&](const std::string& text) { progress.message(text); });
   if (!newest && resume) fail("{}: --resume, but there is no checkpoint", (dir / "checkpoints").string());
   if (newest && !resume && fs::exists(dir / "config.json")) {
-    JsonSource source{(dir / "config.json").string(), read_file(dir / "config.json")};
-    Json before = continuation_of(parse_json(source)), after = continuation_of(config.resolved);
-    for (const Json& change : Json::diff(before, after))
+    // Read as this version reads it: what an older one left out has today's defaults.
+    const Json before = load_config((dir / "config.json").string(), {}).resolved;
+    for (const Json& change : Json::diff(identity_of(before), identity_of(config.resolved)))
       fail(
           "{}: holds a run with another config (first difference at {}); choose another run.dir, or --resume to "
           "continue it with the new one",

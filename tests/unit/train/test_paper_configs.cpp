@@ -6,6 +6,7 @@
 
 #include "model/layout.h"
 #include "paths.h"
+#include "temporary_folder.h"
 #include "train/config.h"
 
 namespace rowan {
@@ -27,6 +28,7 @@ TEST(PaperConfigs, AllAreValidAndOfTheirSize) {
                                                     {"smollm2/135m", 134'515'008},
                                                     {"smollm2/360m", 361'821'120}};
   const fs::path folder = source_path("configs/papers");
+  const TemporaryFolder scratch;
   std::map<std::string, std::string> owner;
   size_t sizes_checked = 0;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
@@ -34,6 +36,8 @@ TEST(PaperConfigs, AllAreValidAndOfTheirSize) {
     const std::string name = fs::relative(entry.path(), folder).replace_extension().string();
     SCOPED_TRACE(name);
     TrainConfig config = load_config(entry.path().string(), {});
+    // What a run writes down is the same run.
+    EXPECT_EQ(load_config(scratch.write("config.json", config.resolved.dump()), {}).resolved, config.resolved);
     // Runs must not write into each other's directory.
     EXPECT_TRUE(owner.emplace(config.run.dir, name).second) << "the same run.dir as " << owner[config.run.dir];
     EXPECT_TRUE(fs::exists(entry.path().parent_path() / "README.md"));
