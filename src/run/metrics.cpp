@@ -40,14 +40,12 @@ MetricsLog::MetricsLog(const std::filesystem::path& run_dir, std::optional<int64
 MetricsLog::~MetricsLog() { ::close(fd_); }
 
 void MetricsLog::train_row(const TrainRow& row) {
-  Json json = {{"step", row.step},     {"loss", row.loss},
-               {"lr", row.lr},         {"grad_norm", row.grad_norm},
-               {"tokens", row.tokens}, {"tokens_per_second", row.tokens_per_second},
-               {"mfu", row.mfu},       {"seconds", row.seconds}};
-  if (row.unpadded_tokens) json["unpadded_tokens"] = *row.unpadded_tokens;
+  Json json;
+  row.visit([&](const char* key, auto value, bool) { json[key] = value; });
   append(json.dump());
-  for (const char* key : {"loss", "lr", "grad_norm", "tokens_per_second", "mfu"})
-    events_->scalar(fmt::format("train/{}", key), row.step, json[key].get<float>());
+  row.visit([&](const char* key, auto value, bool plotted) {
+    if (plotted) events_->scalar(fmt::format("train/{}", key), row.step, static_cast<float>(value));
+  });
 }
 
 void MetricsLog::validation_row(const ValidationRow& row) {

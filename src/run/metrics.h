@@ -24,6 +24,21 @@ struct TrainRow {
   double mfu = 0;      // model FLOP/s over the device's peak, 0 to 1; not finite when the peak is unknown
   double seconds = 0;  // of training since step 0, over all resumes
   std::optional<int64_t> unpadded_tokens = {};  // of `tokens`, where some are padding
+
+  // Calls write(key, value, plotted) for each key of a row of metrics.jsonl, in their order; TensorBoard shows those
+  // that are plotted. FORMATS.md documents them.
+  template <typename Write>
+  void visit(Write write) const {
+    write("step", step, false);
+    write("loss", loss, true);
+    write("lr", lr, true);
+    write("grad_norm", grad_norm, true);
+    write("tokens", tokens, false);
+    write("tokens_per_second", tokens_per_second, true);
+    write("mfu", mfu, true);
+    write("seconds", seconds, false);
+    if (unpadded_tokens) write("unpadded_tokens", *unpadded_tokens, false);
+  }
 };
 
 // An evaluation after `step` updates.

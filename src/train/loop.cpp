@@ -89,8 +89,14 @@ class Watch {
     const double time = now(), elapsed = time - last_time_;
     const double rate = static_cast<double>((step - last_step_) * trainer_.tokens_per_step()) / elapsed;
     last_time_ = time, last_step_ = step;
-    TrainRow row{step, result.loss,           result.lr, result.grad_norm, step * trainer_.tokens_per_step(),
-                 rate, rate * flops_ / peak_, seconds()};
+    TrainRow row{.step = step,
+                 .loss = result.loss,
+                 .lr = result.lr,
+                 .grad_norm = result.grad_norm,
+                 .tokens = step * trainer_.tokens_per_step(),
+                 .tokens_per_second = rate,
+                 .mfu = rate * flops_ / peak_,
+                 .seconds = seconds()};
     if (config_.data.reading == Reading::documents) row.unpadded_tokens = trainer_.unpadded_tokens();
     log_.train_row(row);
     progress_.train(row);

@@ -27,6 +27,14 @@ std::unique_ptr<Tokenizer> fitting_tokenizer(const TrainConfig& config, uint64_t
   return tokenizer;
 }
 
+// What tells one pass over a micro-batch from another: the numbers that its operations are given.
+struct PassKey {
+  float scale;
+  bool accumulate;
+
+  uint64_t packed() const { return uint64_t{std::bit_cast<uint32_t>(scale)} << 1 | uint64_t{accumulate}; }
+};
+
 }  // namespace
 
 int64_t micro_batch(const BatchConfig& batch, int ranks) {
@@ -104,8 +112,8 @@ StepResult Trainer::step(bool stop_requested) {
     backend_.upload(targets_, batch.targets);
     sharding_.begin_micro_step(micro + 1 == micro_steps_);
     auto pass = [&] { backend_.sum(loss_sum_, model_.loss_and_gradients(tokens_, targets_, scale), micro > 0); };
-    if (communicator_.size() == 1)  // a pass between whose operations nothing is sent is the same for the same numbers
-      backend_.repeat(uint64_t{std::bit_cast<uint32_t>(scale)} << 1 | (micro > 0), pass);
+    if (communicator_.size() == 1)  // nothing is sent inside the pass, so it can be recorded and replayed
+      backend_.repeat(PassKey{.scale = scale, .accumulate = micro > 0}.packed(), pass);
     else
       pass();
   }
