@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/mapped_guard.h"
 
 namespace rowan {
 namespace {
@@ -59,14 +60,22 @@ void sync_directory(const std::filesystem::path& directory) {
 }
 
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
-  const bool replaces = std::filesystem::is_directory(to);
-  if (replaces) {
-    if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) != 0) fail_errno("replace", to);
-  } else if (::rename(from.c_str(), to.c_str()) != 0) {
-    fail_errno("rename to", to);
+  // Of a folder that is replaced, where the old one then lies.
+  std::filesystem::path old;
+  if (std::filesystem::is_directory(to)) {
+    if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
+      old = from;
+    } else if (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP) {  // NFS, CIFS, FUSE
+      old = to.string() + ".replaced.part";
+      std::filesystem::remove_all(old);
+      if (::rename(to.c_str(), old.c_str()) != 0) fail_errno("replace", to);
+    } else {
+      fail_errno("replace", to);
+    }
   }
+  if (old != from && ::rename(from.c_str(), to.c_str()) != 0) fail_errno("rename to", to);
   sync_directory(parent_of(to));
-  if (replaces) std::filesystem::remove_all(from);
+  if (!old.empty()) std::filesystem::remove_all(old);
 }
 
 void make_directories(const std::filesystem::path& path) {
@@ -99,10 +108,13 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
   void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
   if (address == MAP_FAILED) fail_errno("map", path);
   data_ = static_cast<const std::byte*>(address);
+  guard_mapping(data_, size_, path);
 }
 
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (data_ == nullptr) return;
+  unguard_mapping(data_);
+  ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
@@ -169,7 +181,7 @@ void AtomicFile::commit() {
   int closed = ::close(std::exchange(fd_, -1));
   if (closed != 0 || ::rename(part_.c_str(), path_.c_str()) != 0) {
     int code = errno;
-    ::unlink(part_.c_str());
+    if (!keep_part_) ::unlink(part_.c_str());
     errno = code;
     fail_errno("write", path_);
   }

@@ -70,8 +70,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 // Makes the names in a directory durable.
 void sync_directory(const std::filesystem::path& directory);
 
-// Renames a file or folder and makes that durable. A folder that is already at `to` is replaced in one step and
-// removed.
+// Renames a file or folder and makes that durable. A folder that is already at `to` is replaced and removed: in one
+// step, or, on file systems that cannot exchange two names, in two with `to`.replaced.part between them.
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
 
 // The name that holds the bytes of `path` until they are committed.

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <thread>
 
+#include "base/console.h"
 #include "comm/agreement.h"
 #include "kernels/backend.h"
 
@@ -132,10 +133,10 @@ void Communicator::leave_after_roll_call(const std::string& operation) {
     if (hears(r) && !here_[r]) silent.push_back(r);
   const std::string limit = fmt::format("for {:g} s (ROWAN_TIMEOUT) in '{}'", timeout_seconds_, operation);
   if (silent.empty())
-    fmt::print(stderr, "rowan: rank {}: nothing has arrived {}, though every rank waits; leaving\n", rank_, limit);
+    tell("rowan: rank {}: nothing has arrived {}, though every rank waits; leaving\n", rank_, limit);
   else
-    fmt::print(stderr, "rowan: rank {}: {} {} been silent {}; leaving\n", rank_, ranks_text(silent),
-               silent.size() == 1 ? "has" : "have", limit);
+    tell("rowan: rank {}: {} {} been silent {}; leaving\n", rank_, ranks_text(silent),
+         silent.size() == 1 ? "has" : "have", limit);
   abort(2);
   std::_Exit(2);  // GCC's sanitizers lose track of virtual functions that do not return
 }

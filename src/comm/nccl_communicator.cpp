@@ -1,6 +1,7 @@
 // Ranks over NCCL, one GPU each. Collectives run on a stream of their own: each starts when the work queued on the
 // backend's stream before it is done, and wait() makes the backend's stream wait for it, never the host. A thread
 // watches for errors and for collectives that do not end, and calls the roll over MPI or TCP when one does not.
+#include "base/console.h"
 #include "comm/agreement.h"
 #include "comm/communicator.h"
 #include "kernels/arena.h"
@@ -230,7 +231,7 @@ class NcclCommunicator : public Communicator {
 
   [[noreturn]] void leave(const std::string& why) {
     std::this_thread::sleep_for(std::chrono::duration<double>(turn_seconds()));
-    fmt::print(stderr, "rowan: rank {}: NCCL: {}; leaving\n", rank(), why);
+    tell("rowan: rank {}: NCCL: {}; leaving\n", rank(), why);
     std::fflush(nullptr);
     std::_Exit(2);
   }

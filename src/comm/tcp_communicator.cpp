@@ -8,6 +8,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/console.h"
 #include "comm/agreement.h"
 #include "comm/rendezvous.h"
 
@@ -87,7 +88,7 @@ class TcpCommunicator final : public Communicator {
   }
 
   [[noreturn]] void leave(const std::string& message) {
-    fmt::print(stderr, "rowan: {}{}\n", rank() == 0 ? "" : fmt::format("rank {}: ", rank()), message);
+    tell("rowan: {}{}\n", rank() == 0 ? "" : fmt::format("rank {}: ", rank()), message);
     abort(2);
   }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/json.h"
@@ -41,8 +42,8 @@ Json write_shard(const std::filesystem::path& folder, const std::string& name, c
   }
   writer.finish();
   double per_token = nats / static_cast<double>(writer.tokens());
-  fmt::print(stderr, "{}: {} stories, {} tokens, {:.4f} nats per token\n", (folder / name).string(), count,
-             writer.tokens(), per_token);
+  tell("{}: {} stories, {} tokens, {:.4f} nats per token\n", (folder / name).string(), count, writer.tokens(),
+       per_token);
   return {{"stories", count}, {"tokens", writer.tokens()}, {"nats_per_token", per_token}};
 }
 
@@ -61,8 +62,8 @@ void run(const Options& options) {
                {"seed", options.seed},
                {"shards", shards}};
   write_file_atomically(out / "entropy.json", json.dump(2) + "\n");
-  fmt::print(stderr, "exact entropy of the source: {:.4f} nats per token ({:.1f} nats in {:.1f} bytes a story)\n",
-             expectation.nats_per_token(), expectation.nats, expectation.bytes);
+  tell("exact entropy of the source: {:.4f} nats per token ({:.1f} nats in {:.1f} bytes a story)\n",
+       expectation.nats_per_token(), expectation.nats, expectation.bytes);
 }
 
 }  // namespace

@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <thread>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
@@ -43,16 +45,16 @@ class Meter {
       line = fmt::format("{:5.1f}%  {}, {} left",
                          100.0 * static_cast<double>(now.input_bytes) / static_cast<double>(total_), line,
                          human_duration(static_cast<double>(total_ - std::min(total_, now.input_bytes)) / raw_rate));
-    fmt::print(stderr, "{}{}{}", terminal_ ? "\r\033[K" : "", line, terminal_ ? "" : "\n");
+    tell("{}{}{}", terminal_ ? "\r\033[K" : "", line, terminal_ ? "" : "\n");
   }
 
   void done(const TokenizeResult& result) {
     const TokenizeProgress& total = result.total;
-    fmt::print(stderr, "{}{} documents, {} tokens ({} of them for validation) from {:.1f} MB of text in {}\n",
-               terminal_ ? "\r\033[K" : "", total.documents, total.tokens, result.validation_tokens,
-               total.text_bytes / 1e6, human_duration(elapsed()));
+    tell("{}{} documents, {} tokens ({} of them for validation) from {:.1f} MB of text in {}\n",
+         terminal_ ? "\r\033[K" : "", total.documents, total.tokens, result.validation_tokens, total.text_bytes / 1e6,
+         human_duration(elapsed()));
     for (const auto& [reason, skipped] : result.skipped)
-      fmt::print(stderr, "skipped {}: {} (first: {})\n", skipped.count, reason, skipped.first);
+      tell("skipped {}: {} (first: {})\n", skipped.count, reason, skipped.first);
   }
 
  private:
@@ -84,6 +86,7 @@ std::vector<std::string> expand(const std::vector<std::string>& arguments, uint6
 }
 
 void run(Arguments& arguments) {
+  std::signal(SIGPIPE, SIG_IGN);  // whoever reads what is shown may leave
   TokenizeOptions& options = arguments.options;
   options.format = named<TextFormat>("--format", arguments.format);
   options.split = named<TextSplit>("--split", arguments.split);
@@ -96,8 +99,8 @@ void run(Arguments& arguments) {
   Meter meter(known ? total : 0);
   TokenizeResult result = tokenize(options, *tokenizer, [&](const TokenizeProgress& now) { meter.show(now); });
   if (result.already_done)
-    fmt::print(stderr, "{}: complete already, {} tokens ({} of them for validation), every checksum right\n",
-               options.out, result.total.tokens, result.validation_tokens);
+    tell("{}: complete already, {} tokens ({} of them for validation), every checksum right\n", options.out,
+         result.total.tokens, result.validation_tokens);
   else
     meter.done(result);
 }

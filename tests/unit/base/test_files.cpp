@@ -1,11 +1,21 @@
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <csignal>
+#include <cstddef>
+#include <iterator>
 #include <string>
 #include <utility>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/mapped_guard.h"
 
 namespace rowan {
 namespace {
@@ -38,6 +48,68 @@ TEST_F(Files, AtomicFileAppearsOnlyWhenCommitted) {
   file.commit();
   EXPECT_EQ(read_file(path), "headtail");
   EXPECT_FALSE(fs::exists(path.string() + ".part"));
+}
+
+// NFS, CIFS and FUSE cannot exchange two names.
+TEST_F(Files, AFolderIsReplacedWhereNamesCannotBeExchanged) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    // The system call renameat2 with RENAME_EXCHANGE (2) finds EINVAL from here on.
+    sock_filter refuse[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_renameat2, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[4])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EINVAL),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog program{std::size(refuse), refuse};
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program)) ::_exit(77);
+    const fs::path from = dir_ / "step.part", to = dir_ / "step";
+    fs::create_directories(from);
+    fs::create_directories(to);
+    write_file_atomically(from / "a", "new");
+    write_file_atomically(to / "a", "old");
+    rename_durably(from, to);
+    ::_exit(read_file(to / "a") == "new" && std::distance(fs::directory_iterator(dir_), fs::directory_iterator()) == 1
+                ? 7
+                : 1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "system calls cannot be filtered here";
+  EXPECT_EQ(WEXITSTATUS(status), 7);
+}
+
+// In a process of its own: what has shrunk stays so.
+TEST_F(Files, AMappedFileThatShrinksReadsAsZerosAndIsNamed) {
+  const fs::path path = dir_ / "a.bin";
+  write_file_atomically(path, std::string(100'000, 'x'));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    MappedFile other(path), file = std::move(other);
+    check_mapped_files();
+    fs::resize_file(path, 10);
+    const bool zero = file.text()[50'000] == 0 && file.text()[99'999] == 0 && file.text()[9] == 'x';
+    try {
+      check_mapped_files();
+    } catch (const ShrunkFile& error) {
+      ::_exit(zero && error.what() == path.string() + ": became shorter while it was read" ? 7 : 2);
+    }
+    ::_exit(1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 7);
+  // A fault that is none of ours still ends the process.
+  const pid_t foreign = ::fork();
+  if (foreign == 0) {
+    MappedFile file(path);
+    ::raise(SIGBUS);
+    ::_exit(1);
+  }
+  ::waitpid(foreign, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status));
 }
 
 TEST_F(Files, UncommittedWriteKeepsTheOldFile) {

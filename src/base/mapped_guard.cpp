@@ -1,0 +1,77 @@
+#include "base/mapped_guard.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <map>
+#include <mutex>
+#include <string>
+
+namespace rowan {
+namespace {
+
+struct Mapping {
+  size_t size;
+  std::string path;
+};
+
+// The handler can reach nothing but globals. It runs in the thread that reads, which is inside none of these functions.
+std::mutex mutex;
+std::map<const std::byte*, Mapping> mappings;
+const std::string* shrunk = nullptr;  // once set, it stays
+std::atomic<bool> any_shrunk = false;
+struct sigaction previous;
+
+void on_bus_error(int signal, siginfo_t* info, void* context) {
+  const auto* address = static_cast<const std::byte*>(info->si_addr);
+  if (info->si_code == BUS_ADRERR) {
+    std::lock_guard lock(mutex);
+    auto after = mappings.upper_bound(address);
+    if (after != mappings.begin()) {
+      const auto& [begin, mapping] = *std::prev(after);
+      if (address < begin + mapping.size) {
+        const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+        void* place = reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(address) & ~(page - 1));
+        if (::mmap(place, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED) {
+          if (!shrunk) shrunk = new std::string(mapping.path);
+          any_shrunk = true;
+          return;
+        }
+      }
+    }
+  }
+  if (previous.sa_flags & SA_SIGINFO) return previous.sa_sigaction(signal, info, context);
+  ::sigaction(SIGBUS, &previous, nullptr);
+  ::raise(signal);
+}
+
+void install() {
+  struct sigaction action = {};
+  action.sa_sigaction = on_bus_error;
+  action.sa_flags = SA_SIGINFO | SA_NODEFER;
+  ::sigaction(SIGBUS, &action, &previous);
+}
+
+}  // namespace
+
+void guard_mapping(const std::byte* data, size_t size, const std::filesystem::path& path) {
+  static std::once_flag once;
+  std::call_once(once, install);
+  std::lock_guard lock(mutex);
+  mappings[data] = {size, path.string()};
+}
+
+void unguard_mapping(const std::byte* data) {
+  std::lock_guard lock(mutex);
+  mappings.erase(data);
+}
+
+void check_mapped_files() {
+  if (!any_shrunk) return;
+  std::lock_guard lock(mutex);
+  throw ShrunkFile(*shrunk + ": became shorter while it was read");
+}
+
+}  // namespace rowan
