@@ -16,11 +16,13 @@ def read_run(path, x):
     """(name, training points, validation points); a step that a resumed run repeated counts as it was the last time."""
     file = path / "metrics.jsonl" if path.is_dir() else path
     train, validation, position = {}, {}, {}
-    for number, line in enumerate(file.read_text().splitlines(), 1):
+    for number, line in enumerate(file.read_text(errors="replace").split("\n")[:-1], 1):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
-            sys.exit(f"{file}:{number}: {error}")
+            row["step"] + 0
+        except (json.JSONDecodeError, KeyError, TypeError):
+            print(f"{file}:{number}: not a row of metrics; left out", file=sys.stderr)
+            continue
         step = row.get("step")
         if x in row:
             position[step] = row[x]

@@ -3,21 +3,40 @@
 #
 #   scripts/resume.sh mpirun -n 8 build/rowan train CONFIG
 #
-# Ends with the command's exit code when it is 0 (done, or asked to stop), when it is 2 sooner than ROWAN_TIMEOUT seconds
-# after the start (a mistake: a rank that hears nothing from another leaves with 2 as well, but later), and after five
-# attempts in a row of less than an hour.
-set -u
+# A signal to stop (Ctrl-C, SIGTERM, a lost terminal) is passed on as SIGUSR1, which mpirun and srun hand to every rank:
+# of SIGTERM itself mpirun would leave the ranks one second. rowan saves and leaves, and this ends with 130, 143 or 129. A
+# second Ctrl-C ends the command at once.
+#
+# Ends with the command's exit code when it is 0 (done), when it says that rowan was asked to stop or out of time (124,
+# 128 + a signal), when it is 2 sooner than ROWAN_TIMEOUT seconds after the start (a mistake: a rank that hears nothing
+# from another leaves with 2 as well, but later), and after five attempts in a row of less than an hour.
+set -um  # -m: the command is a process group of its own, and a terminal's Ctrl-C reaches this script alone
 
 [ $# -ge 1 ] || { echo "usage: scripts/resume.sh COMMAND..." >&2; exit 2; }
-trap 'exit 130' INT  # of the whole group: the command has received it, too
+asked=0 child=
+pass_on() {
+  if [ -n "$child" ]; then
+    if [ $asked -eq 0 ]; then kill -USR1 "$child"; else kill -INT "$child"; fi 2>/dev/null
+  fi
+  asked=$1
+}
+trap 'pass_on 1' HUP
+trap 'pass_on 2' INT
+trap 'pass_on 15' TERM
 
 failures=0
 while true; do
   start=$SECONDS
-  "$@"
-  code=$? lasted=$((SECONDS - start))
-  [ $code -eq 0 ] && exit 0
-  [ $code -eq 2 ] && [ $lasted -lt "${ROWAN_TIMEOUT:-300}" ] && exit 2
+  "$@" </dev/null &
+  child=$!
+  while wait "$child"; kill -0 "$child" 2>/dev/null; do :; done  # a trap ends a wait
+  wait "$child"
+  code=$? lasted=$((SECONDS - start)) child=
+  [ $asked -eq 0 ] || exit $((128 + asked))
+  case $code in
+    0 | 124 | 129 | 130 | 138 | 143) exit $code ;;
+    2) [ $lasted -ge "${ROWAN_TIMEOUT:-300}" ] || exit 2 ;;
+  esac
   [ $lasted -ge 3600 ] && failures=0
   failures=$((failures + 1))
   if [ $failures -eq 5 ]; then exit $code; fi

@@ -28,7 +28,7 @@ inline void write_small_shard(const std::filesystem::path& path, int tokens) {
 
 // RUN/config.json, RUN/validation.bin and a checkpoint of step 1. Every weight is random, norms and biases too, so that
 // whoever loses or swaps one is noticed.
-inline void write_small_run(const std::filesystem::path& run, const Json& model) {
+inline void write_small_run(const std::filesystem::path& run, const Json& model, uint64_t seed = 5) {
   std::filesystem::create_directories(run);
   const std::string data = (run / "validation.bin").string();
   write_small_shard(data, 101);
@@ -43,12 +43,12 @@ inline void write_small_run(const std::filesystem::path& run, const Json& model)
   for (Parameter parameter : table.parameters()) {
     auto values = std::make_shared<std::vector<float>>(parameter.numel());
     parameter.init_std = 0.2;
-    initial_values(parameter, 5, 0, parameter.numel(), values->data());
+    initial_values(parameter, seed, 0, parameter.numel(), values->data());
     sources.push_back({{parameter.name, "F32", parameter.shape}, [values] { return values->data(); }});
   }
   CheckpointWriter writer(run / "checkpoints", 1);
   writer.write(sources, {});
-  writer.commit({{"step", 1}}, 1);
+  writer.commit({{"step", 1}}, {});
 }
 
 inline Json small_llama() {

@@ -131,7 +131,7 @@ void bench_kernels(const KernelOptions& o) {
   const Ceilings before = ceilings(*backend, dtype);
   BenchRun run(*backend, o, o.recipes[0]);
   KernelBench bench(*backend, o.repeats);
-  bench.add("step", backend->record([&] { run.trainer().step(false); }));
+  bench.add("step", backend->record([&] { run.trainer().step(); }));
   for (const std::string& recipe : o.recipes) {
     const OptimizerConfig config = recipe_config(recipe);
     Optimizer optimizer(*backend, config, run.trainer().sharding().shares());

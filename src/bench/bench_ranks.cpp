@@ -43,7 +43,7 @@ void bench_ranks(Options o) {
   const auto seconds_of = [&](BenchRun* run) {
     host->barrier();
     const auto start = std::chrono::steady_clock::now();
-    if (run) run->trainer().step(false);
+    if (run) run->trainer().step();
     host->barrier();
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   };

@@ -63,7 +63,6 @@ class BenchRun {
              ShardMode shard);
 
   std::unique_ptr<Communicator> alone_;
-  std::unique_ptr<MadeUpShard> shard_;
   std::unique_ptr<Trainer> trainer_;
 };
 

@@ -51,7 +51,7 @@ void bench_step(const Options& o) {
   const bool published = published_product_rate(backend->describe(), options.compute).has_value();
 
   const double before = model_product_rate(*backend, config, options);
-  const double seconds = median_seconds(*backend, o.steps, [&] { run.trainer().step(false); });
+  const double seconds = median_seconds(*backend, o.steps, [&] { run.trainer().step(); });
   const double after = model_product_rate(*backend, config, options);
   const double products = (before + after) / 2, rate = static_cast<double>(o.batch * o.seq) / seconds;
   const TrainingFlops flops = flops_per_token(config, o.seq);

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
@@ -46,7 +47,7 @@ Run read_run(const std::string& folder) {
   run.optimizer = recipe.name, run.lr = recipe.lr;
   run.planned = root.object("run", true).integer("steps");
 
-  const std::vector<Json> rows = read_metrics(metrics);
+  const std::vector<Json> rows = read_metrics(metrics, [](const std::string& text) { tell("rowan: {}\n", text); });
   for (const Json& row : rows) {
     if (!row.contains("loss")) continue;
     run.steps = row.at("step"), run.tokens = figure(row, "tokens"), run.seconds = figure(row, "seconds");

@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "commands/commands.h"
 #include "data/data_config.h"
@@ -18,7 +19,7 @@ namespace rowan {
 namespace {
 
 struct Options {
-  std::string run, device = "auto";
+  std::string step = "newest", run, device = "auto";
   std::vector<std::string> data, task;
   int64_t tokens = std::numeric_limits<int64_t>::max(), micro_batch = 0;
 };
@@ -56,7 +57,7 @@ void print_hellaswag(const std::string& file, const RunFolder& folder, Backend& 
 }
 
 void run(const Options& options) {
-  RunFolder folder(options.run, [](const std::string& text) { fmt::print(stderr, "rowan: {}\n", text); });
+  RunFolder folder(options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); });
   if (!options.task.empty() && options.task[0] != "hellaswag")
     fail("--task {}: the one task there is is hellaswag", options.task[0]);
   JsonObject batch = folder.config().object("batch", true);
@@ -75,7 +76,8 @@ void run(const Options& options) {
 
 void add_eval(CommandLine& command) {
   auto options = std::make_shared<Options>();
-  command.add("RUN", options->run, "run directory").required();
+  command.add("RUN", options->run, "run directory, or one of its checkpoints").required();
+  command.add("--step", options->step, "of the run's checkpoint: a number, best or newest").show_default();
   command.add("--data", options->data, "shards (a glob) instead of the run's validation data");
   command.add("--task", options->task, "score a task instead: hellaswag FILE").takes(2);
   command.add("--tokens", options->tokens, "at most this many; all when not given").at_least(1);

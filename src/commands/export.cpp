@@ -4,6 +4,7 @@
 
 #include <memory>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "commands/commands.h"
 #include "run/run_folder.h"
@@ -12,23 +13,23 @@ namespace rowan {
 namespace {
 
 struct Options {
-  std::string run, folder, dtype = "f32";
+  std::string step = "newest", run, folder, dtype = "f32";
 };
 
 void run(const Options& options) {
-  auto tell = [](const std::string& text) { fmt::print(stderr, "rowan: {}\n", text); };
-  RunFolder source(options.run, tell);
+  auto note = [](const std::string& text) { tell("rowan: {}\n", text); };
+  RunFolder source(options.run, options.step, note);
   std::unique_ptr<Tokenizer> tokenizer;
   try {
     if (!source.tokenizer().empty()) tokenizer = make_tokenizer(source.tokenizer());
   } catch (const Error& error) {
-    tell(fmt::format("exporting without a tokenizer: {}", error.what()));
+    note(fmt::format("exporting without a tokenizer: {}", error.what()));
   }
   export_model(source.model(), source.checkpoint().model(), options.dtype == "bf16" ? DType::bf16 : DType::f32,
                tokenizer.get(), options.folder);
   if (tokenizer && !export_tokenizer(*tokenizer, options.folder))
-    tell(fmt::format("transformers has no files for the tokenizer {}; left out", tokenizer->spec()));
-  tell(fmt::format("{} of {} is now in {}", source.checkpoint().folder().filename().string(), options.run,
+    note(fmt::format("transformers has no files for the tokenizer {}; left out", tokenizer->spec()));
+  note(fmt::format("{} of {} is now in {}", source.checkpoint().folder().filename().string(), options.run,
                    options.folder));
 }
 
@@ -36,7 +37,8 @@ void run(const Options& options) {
 
 void add_export(CommandLine& command) {
   auto options = std::make_shared<Options>();
-  command.add("RUN", options->run, "run directory").required();
+  command.add("RUN", options->run, "run directory, or one of its checkpoints").required();
+  command.add("--step", options->step, "of the run's checkpoint: a number, best or newest").show_default();
   command.add("DIR", options->folder, "directory to write").required();
   command.add("--dtype", options->dtype, "of the weights: f32 or bf16").show_default().one_of({"f32", "bf16"});
   command.set_action([options] { run(*options); });

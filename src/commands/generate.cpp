@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "commands/commands.h"
 #include "run/run_folder.h"
@@ -17,14 +18,14 @@ namespace rowan {
 namespace {
 
 struct Options {
-  std::string run, prompt, device = "auto";
+  std::string step = "newest", run, prompt, device = "auto";
   int64_t tokens = 200;
   Sampling sampling{.temperature = 0.8};
 };
 
 void run(const Options& options) {
   if (std::isnan(options.sampling.temperature)) fail("--temperature: found nan, 0 to 100 is allowed");
-  RunFolder folder(options.run, [](const std::string& text) { fmt::print(stderr, "rowan: {}\n", text); });
+  RunFolder folder(options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); });
   if (folder.tokenizer().empty()) fail("{}: the run names no tokenizer to read and write text with", options.run);
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
   std::vector<int32_t> tokens = tokenizer->encode(options.prompt);
@@ -59,7 +60,8 @@ void run(const Options& options) {
 
 void add_generate(CommandLine& command) {
   auto options = std::make_shared<Options>();
-  command.add("RUN", options->run, "run directory").required();
+  command.add("RUN", options->run, "run directory, or one of its checkpoints").required();
+  command.add("--step", options->step, "of the run's checkpoint: a number, best or newest").show_default();
   command.add("--prompt", options->prompt, "text to continue; none: a new document");
   command.add("--tokens", options->tokens, "at most this many").show_default().range(int64_t{1}, int64_t{1} << 30);
   command.add("--temperature", options->sampling.temperature, "0 takes the likeliest token always")

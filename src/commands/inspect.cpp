@@ -8,6 +8,7 @@
 #include <memory>
 #include <string_view>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
@@ -15,7 +16,7 @@
 #include "base/safetensors.h"
 #include "commands/commands.h"
 #include "evaluate/hellaswag.h"
-#include "run/checkpoint.h"
+#include "run/run_folder.h"
 
 namespace rowan {
 
@@ -65,12 +66,16 @@ namespace {
 bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
 
 // A folder that some program reads as a whole.
-void inspect_folder(const fs::path& folder, const InspectOptions&, Report& report) {
+void inspect_folder(const fs::path& folder, const InspectOptions& options, Report& report) {
   if (fs::exists(folder / "manifest.json") && fs::exists(folder / "state.json"))
     return inspect_checkpoint(folder, report);
   if (fs::exists(folder / "vocab.bpe") || fs::exists(folder / "merges.txt"))
     return inspect_tokenizer("gpt2:" + folder.string(), report);
   if (fs::exists(folder / "checkpoints")) {
+    if (!options.step.empty()) {
+      auto note = [](const std::string& text) { tell("rowan: {}\n", text); };
+      return inspect_checkpoint(find_checkpoint(folder, options.step, note).checkpoint, report);
+    }
     report.line("kind", "run");
     for (const fs::path& checkpoint : list_checkpoints(folder / "checkpoints"))
       report.line("checkpoint", "{}", checkpoint.string());
@@ -165,6 +170,7 @@ void add_inspect(CommandLine& command) {
   command.add("--format", settings->format, "format of a token shard").one_of<ShardFormat>();
   command.add("--width", settings->options.shards.width, "bytes a token of bare tokens").one_of({"2", "4"});
   command.add("--end-id", settings->options.shards.end_id, "end token, where the file does not say");
+  command.add("--step", settings->options.step, "look at this checkpoint of a run: a number, best or newest");
   command.add("--head", settings->options.head, "tokens shown").at_least(0);
   command.set_action([settings] {
     InspectOptions options = settings->options;

@@ -37,6 +37,7 @@ struct InspectOptions {
   ShardOptions shards;
   const Tokenizer* tokenizer = nullptr;
   int64_t head = 32;  // tokens shown
+  std::string step;   // of a run: the checkpoint to look at; "": which there are
 };
 
 // A token shard, its document index and its checksum, every token and every document looked at.

@@ -1,8 +1,10 @@
 #include <fmt/core.h>
 
+#include <csignal>
 #include <cstdlib>
 #include <thread>
 
+#include "base/console.h"
 #include "comm/agreement.h"
 #include "commands/commands.h"
 #include "train/device.h"
@@ -14,13 +16,15 @@ namespace {
 struct Options {
   std::string config;
   std::vector<std::string> overrides;
-  bool resume = false;
+  StartOptions start;
+  int64_t steps = -1, from = -1;
 };
 
 void run(const Options& options) {
+  std::signal(SIGPIPE, SIG_IGN);  // whoever reads what is shown may leave
   const Launch launch = detect_launch();
   std::unique_ptr<Communicator> host;
-  bool failed = false;
+  int code = 0;
   try {
     host = make_communicator(launch);
     const int shared = threads_of_rank(*host);
@@ -29,25 +33,29 @@ void run(const Options& options) {
     TrainConfig config;
     std::unique_ptr<Backend> backend;
     together(*host, [&] {
-      config = load_config(options.config, options.overrides);
+      std::vector<std::string> overrides = options.overrides;
+      if (options.steps >= 0) overrides.push_back(fmt::format("run.steps={}", options.steps));
+      config = load_config(options.config, overrides);
       backend =
           make_backend(config.device, config.threads ? config.threads : threads, launch.local_rank, config.attention);
     });
     std::unique_ptr<Communicator> device = make_device_communicator(*host, *backend);
-    train(config, *backend, device ? *device : *host, options.resume);
+    StartOptions start = options.start;
+    if (options.from >= 0) start.from = options.from;
+    code = train(config, *backend, device ? *device : *host, start);
   } catch (const AgreedError& error) {
-    if (launch.rank == 0) fmt::print(stderr, "rowan: {}\n", error.what());
-    failed = true;
+    if (launch.rank == 0) tell("rowan: {}\n", error.what());
+    code = 2;
   } catch (const Error& error) {
     if (launch.size == 1) throw;
-    fmt::print(stderr, "rowan: rank {}: {}\n", launch.rank, error.what());
+    tell("rowan: rank {}: {}\n", launch.rank, error.what());
     host->abort(2);
   }
-  if (!failed) return;
+  if (!code) return;
   // A launcher ends all ranks when the first leaves: that must not be before rank 0 has spoken.
   if (launch.rank != 0 && !host) std::this_thread::sleep_for(std::chrono::seconds(1));
   host.reset();  // waits for all
-  throw Exit{2};
+  throw Exit{code};
 }
 
 }  // namespace
@@ -58,7 +66,9 @@ void add_train(CommandLine& command) {
   command.add("--set", options->overrides, "path=value, as in optimizer.lr=3e-3; may be repeated")
       .type_name("PATH=VALUE")
       .one_at_a_time();
-  command.add_flag("--resume", options->resume, "insist on a checkpoint to go on from");
+  command.add("--steps", options->steps, "run.steps").at_least(0);
+  command.add_flag("--resume", options->start.resume, "insist on a checkpoint to go on from; the config may differ");
+  command.add("--from", options->from, "go back to the checkpoint of this step; the config may differ").at_least(0);
   command.set_action([options] { run(*options); });
 }
 

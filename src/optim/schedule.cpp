@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "base/error.h"
 
@@ -42,7 +43,9 @@ Schedule parse_schedule(JsonObject object, int64_t steps) {
   schedule.steps = steps;
   const std::string name = object.choice("name", shapes, std::string("cosine"));
   schedule.shape = static_cast<Schedule::Shape>(std::find(shapes.begin(), shapes.end(), name) - shapes.begin());
-  schedule.warmup_steps = object.integer("warmup_steps", 0, 0, steps);
+  schedule.warmup_steps = object.integer("warmup_steps", 0, 0, int64_t{1} << 40);
+  if (schedule.warmup_steps > steps)  // a run cut short to try something
+    schedule.asked_warmup_steps = std::exchange(schedule.warmup_steps, std::max<int64_t>(1, steps / 10));
   if (schedule.shape != Schedule::Shape::constant)
     schedule.min_lr_ratio = object.number("min_lr_ratio", schedule.shape == Schedule::Shape::wsd ? 0.0 : 0.1, 0, 1);
   if (schedule.shape == Schedule::Shape::wsd) {
@@ -59,7 +62,7 @@ Schedule parse_schedule(JsonObject object, int64_t steps) {
 Json to_json(const Schedule& schedule) {
   Json json;
   json["name"] = shapes[static_cast<size_t>(schedule.shape)];
-  json["warmup_steps"] = schedule.warmup_steps;
+  json["warmup_steps"] = std::max(schedule.warmup_steps, schedule.asked_warmup_steps);
   if (schedule.shape != Schedule::Shape::constant) json["min_lr_ratio"] = schedule.min_lr_ratio;
   if (schedule.shape == Schedule::Shape::wsd) {
     json["decay_steps"] = schedule.decay_steps;

@@ -13,6 +13,7 @@ struct Schedule {
   Shape shape = Shape::cosine;
   int64_t steps = 0;  // of the whole run
   int64_t warmup_steps = 0;
+  int64_t asked_warmup_steps = 0;  // where it was longer than the run and became a tenth of it
   double min_lr_ratio = 0.1;
   int64_t decay_steps = 0;    // wsd: the last steps, over which the peak falls to min_lr_ratio
   bool cosine_decay = false;  // wsd: along a cosine instead of a line
@@ -22,7 +23,7 @@ struct Schedule {
   double multiplier(int64_t t) const;
 };
 
-// `steps` is that of the run. Throws Error naming the field.
+// `steps` is that of the run; a longer warm-up is shortened. Throws Error naming the field.
 Schedule parse_schedule(JsonObject object, int64_t steps);
 Json to_json(const Schedule& schedule);
 

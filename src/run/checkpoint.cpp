@@ -21,9 +21,11 @@ std::string bytes_hash(const void* data, size_t bytes) {
   return hex(hash.value());
 }
 
-// The step of "step_00001000", or -1 for other names.
-int64_t step_of(const fs::path& folder) {
-  const std::string name = folder.filename().string(), prefix = "step_";
+constexpr std::string_view step_prefix = "step_", ruined_prefix = "ruined_";
+
+// The number behind a prefix, or -1 for other names.
+int64_t number_of(const fs::path& folder, std::string_view prefix) {
+  const std::string name = folder.filename().string();
   int64_t step = -1;
   if (!name.starts_with(prefix)) return -1;
   auto [end, error] = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), step);
@@ -86,8 +88,19 @@ void remove_checkpoint(const fs::path& folder) {
 
 }  // namespace
 
-CheckpointWriter::CheckpointWriter(const fs::path& folder, int64_t step, int rank, int ranks)
-    : final_(folder / fmt::format("step_{:08}", step)), rank_(rank), ranks_(ranks) {
+fs::path checkpoint_path(const fs::path& folder, int64_t step) {
+  return folder / fmt::format("{}{:08}", step_prefix, step);
+}
+
+int64_t step_of(const fs::path& checkpoint) { return number_of(checkpoint, step_prefix); }
+
+CheckpointWriter::CheckpointWriter(const fs::path& folder, int64_t step, int rank, int ranks, Condition condition)
+    : final_(condition == Condition::sound ? checkpoint_path(folder, step)
+                                           : folder / fmt::format("{}{:08}", ruined_prefix, step)),
+      rank_(rank),
+      ranks_(ranks),
+      step_(step),
+      condition_(condition) {
   part_ = final_.string() + ".part";
   if (rank_ != 0) return;
   std::error_code error;
@@ -110,7 +123,7 @@ void CheckpointWriter::write(const std::vector<TensorSource>& model, const std::
   write_file_atomically(manifest_part(part_, rank_, ranks_), files.dump());
 }
 
-void CheckpointWriter::commit(const Json& state, int keep) {
+void CheckpointWriter::commit(const Json& state, const Rotation& rotation) {
   write_file_atomically(part_ / "state.json", state.dump(2) + "\n");
   Json files = {{"state.json", plain_entry(part_ / "state.json")}};
   for (int rank = 0; rank < ranks_; ++rank) {
@@ -136,10 +149,22 @@ void CheckpointWriter::commit(const Json& state, int keep) {
   const Json manifest = {{"version", manifest_version}, {"files", files}};
   write_file_atomically(part_ / "manifest.json", manifest.dump(1) + "\n");
   rename_durably(part_, final_);
-  if (keep == 0) return;
-  int kept = 0;
-  for (const fs::path& checkpoint : list_checkpoints(final_.parent_path()))
-    if (step_of(checkpoint) <= step_of(final_) && ++kept > keep) remove_checkpoint(checkpoint);
+  if (condition_ == Condition::sound) return rotate_checkpoints(final_.parent_path(), step_, rotation);
+  std::vector<fs::path> older;
+  for (const auto& entry : fs::directory_iterator(final_.parent_path()))
+    if (number_of(entry.path(), ruined_prefix) >= 0 && entry.path() != final_) older.push_back(entry.path());
+  for (const fs::path& checkpoint : older) remove_checkpoint(checkpoint);
+}
+
+void rotate_checkpoints(const fs::path& folder, int64_t step, const Rotation& rotation) {
+  if (rotation.keep == 0) return;
+  int64_t newest = 0;
+  for (const fs::path& checkpoint : list_checkpoints(folder)) {
+    const int64_t at = step_of(checkpoint);
+    if (at > step || ++newest <= rotation.keep || at == rotation.best) continue;
+    if (rotation.keep_every && at % rotation.keep_every == 0) continue;
+    remove_checkpoint(checkpoint);
+  }
 }
 
 Checkpoint::Checkpoint(const fs::path& folder)
@@ -184,8 +209,11 @@ std::optional<fs::path> newest_checkpoint(const fs::path& folder, const std::fun
 
 void remove_unfinished_checkpoints(const fs::path& folder) {
   if (!fs::is_directory(folder)) return;
-  for (const auto& entry : fs::directory_iterator(folder))
-    if (entry.path().extension() == ".part" && step_of(entry.path().stem()) >= 0) fs::remove_all(entry.path());
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string(), stem = name.substr(0, name.find('.'));
+    if (name.ends_with(".part") && (step_of(stem) >= 0 || number_of(stem, ruined_prefix) >= 0))
+      fs::remove_all(entry.path());
+  }
 }
 
 }  // namespace rowan

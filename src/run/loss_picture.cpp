@@ -94,10 +94,9 @@ class Dots {
 
 }  // namespace
 
-LossCurves read_loss_curves(const std::filesystem::path& metrics) {
+LossCurves read_loss_curves(const std::filesystem::path& metrics, const Note& note) {
   std::map<double, double> train, validation;
-  for (const Json& row : read_metrics(metrics)) {
-    if (!row.contains("step")) continue;
+  for (const Json& row : read_metrics(metrics, note)) {
     // A loss that is not finite is written as null.
     if (row.contains("loss") && row["loss"].is_number()) train[row["step"]] = row["loss"];
     if (row.contains("val_loss") && row["val_loss"].is_number()) validation[row["step"]] = row["val_loss"];

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "run/metrics.h"
+
 namespace rowan {
 
 struct LossPoint {
@@ -18,8 +20,8 @@ struct LossCurves {
 };
 
 // From the metrics.jsonl of a run: rows with `step` and `loss` or `val_loss`. A step that a resumed run repeated counts
-// as it was the last time. Throws Error naming file and line when a row is not JSON.
-LossCurves read_loss_curves(const std::filesystem::path& metrics);
+// as it was the last time. Rows that cannot be read are left out, with one note.
+LossCurves read_loss_curves(const std::filesystem::path& metrics, const Note& note);
 
 // UTF-8 text of `columns` characters and `rows` lines and an axis; the loss axis is logarithmic. Braille dots are the
 // training loss, o the validation loss. Empty when there are not two finite points to draw.

@@ -5,7 +5,8 @@
 
 #include <cerrno>
 #include <cstring>
-#include <sstream>
+#include <limits>
+#include <string_view>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -13,28 +14,64 @@
 namespace rowan {
 namespace {
 
-// The complete lines of steps up to `last`.
-std::string rows_until(const std::string& text, int64_t last) {
-  std::string kept;
+bool is_row(const Json& row) {
+  if (!row.is_object() || !row.contains("step") || !row["step"].is_number_integer()) return false;
+  if (row["step"].is_number_unsigned() && row["step"].get<uint64_t>() > INT64_MAX) return false;
+  for (const char* key : {"loss", "val_loss", "tokens", "seconds"})
+    if (row.contains(key) && !row[key].is_number() && !row[key].is_null()) return false;
+  return row["step"].get<int64_t>() >= 0;
+}
+
+// Calls `use` with every row and its line.
+void each_row(const std::filesystem::path& metrics, const Note& note,
+              const std::function<void(const Json& row, std::string_view line)>& use) {
+  const std::string text = read_file(metrics);
+  int64_t number = 0, broken = 0, first_broken = 0;
   for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    const std::string line = text.substr(begin, end + 1 - begin);
+    const std::string_view line(text.data() + begin, end + 1 - begin);
     const Json row = Json::parse(line, nullptr, false);
-    if (row.is_object() && row.contains("step") && row["step"].is_number_integer() && row["step"] <= last) kept += line;
+    ++number;
+    if (is_row(row))
+      use(row, line);
+    else if (broken++ == 0)
+      first_broken = number;
   }
-  return kept;
+  if (broken)
+    note(fmt::format("{}, row {}: not a row of metrics{}; left out", metrics.string(), first_broken,
+                     broken > 1 ? fmt::format(", nor are {} others", broken - 1) : ""));
+}
+
+bool is_evaluation(const Json& row) {
+  return !row.contains("loss") && !row.contains("optimizer") && !row.contains("resume");
+}
+
+ValidationRow evaluation_of(const Json& row) {
+  ValidationRow result{row["step"].get<int64_t>(), {}, {}};
+  for (const auto& [key, value] : row.items()) {
+    if (key == "val_loss")
+      result.val_loss = value.is_null() ? std::numeric_limits<double>::quiet_NaN() : value.get<double>();
+    else if (key != "step" && value.is_number())
+      result.extra.emplace_back(key, value.get<double>());
+  }
+  return result;
 }
 
 }  // namespace
 
-MetricsLog::MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step)
+MetricsLog::MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note)
     : path_(run_dir / "metrics.jsonl") {
   std::string kept;
-  if (resumed_step && std::filesystem::exists(path_)) kept = rows_until(read_file(path_), *resumed_step);
+  if (resumed_step && std::filesystem::exists(path_))
+    each_row(path_, note, [&](const Json& row, std::string_view line) {
+      if (row["step"] > *resumed_step || (row.contains("resume") && row["step"] == *resumed_step)) return;
+      kept += line;
+      if (is_evaluation(row)) evaluations_.push_back(evaluation_of(row));
+    });
   write_file_atomically(path_, kept);
+  bytes_ = static_cast<int64_t>(kept.size());
   fd_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
   if (fd_ < 0) fail("cannot open {}: {}", path_.string(), std::strerror(errno));
-  if (!resumed_step) std::filesystem::remove_all(run_dir / "tensorboard");
-  events_.emplace(run_dir / "tensorboard");
+  events_.emplace(run_dir / "tensorboard", resumed_step ? *resumed_step + 1 : 0);
 }
 
 MetricsLog::~MetricsLog() { ::close(fd_); }
@@ -53,6 +90,7 @@ void MetricsLog::validation_row(const ValidationRow& row) {
   if (row.val_loss) json["val_loss"] = *row.val_loss;
   for (const auto& [key, value] : row.extra) json[key] = value;
   append(json.dump());
+  evaluations_.push_back(row);
   if (row.val_loss) events_->scalar("validation/loss", row.step, static_cast<float>(*row.val_loss));
   for (const auto& [key, value] : row.extra) events_->scalar("validation/" + key, row.step, static_cast<float>(value));
 }
@@ -66,19 +104,30 @@ void MetricsLog::optimizer_row(int64_t step, const std::vector<std::pair<std::st
   append(Json{{"step", step}, {"optimizer", values}}.dump());
 }
 
+void MetricsLog::resume_row(int64_t step, const Json& start) { append(Json{{"step", step}, {"resume", start}}.dump()); }
+
 void MetricsLog::append(const std::string& line) {
-  // One write of one line: a reader, or a kill, never sees half of it.
   const std::string text = line + "\n";
-  ssize_t done = ::write(fd_, text.data(), text.size());
-  if (done < 0) fail("cannot write {}: {}", path_.string(), std::strerror(errno));
-  if (done != static_cast<ssize_t>(text.size())) fail("cannot write {}: No space left on device", path_.string());
+  ssize_t done;
+  do done = ::write(fd_, text.data(), text.size());
+  while (done < 0 && errno == EINTR);
+  if (done == static_cast<ssize_t>(text.size())) {
+    bytes_ += done;
+    return;
+  }
+  const int code = done < 0 ? errno : ENOSPC;
+  if (::ftruncate(fd_, bytes_) != 0) {  // a part of a line that stays is no row to any reader
+  }
+  fail("cannot write {}: {}", path_.string(), std::strerror(code));
 }
 
-std::vector<Json> read_metrics(const std::filesystem::path& metrics) {
+void MetricsLog::sync() {
+  if (::fdatasync(fd_) != 0) fail("cannot sync {}: {}", path_.string(), std::strerror(errno));
+}
+
+std::vector<Json> read_metrics(const std::filesystem::path& metrics, const Note& note) {
   std::vector<Json> rows;
-  std::istringstream lines(read_file(metrics));
-  for (std::string line; std::getline(lines, line);)
-    rows.push_back(parse_json({fmt::format("{}, row {}", metrics.string(), rows.size() + 1), line}));
+  each_row(metrics, note, [&](const Json& row, std::string_view) { rows.push_back(row); });
   return rows;
 }
 

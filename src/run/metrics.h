@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -48,14 +49,17 @@ struct ValidationRow {
   std::vector<std::pair<std::string, double>> extra;  // more numbers, such as accuracy in a task
 };
 
+// What is told to a person, one line without its end.
+using Note = std::function<void(const std::string&)>;
+
 // Appends whole lines to metrics.jsonl, and the same numbers to events in RUN/tensorboard. In the lines a number that
 // is not finite is null.
 class MetricsLog {
  public:
-  // Starts afresh, or, given the step a run resumes from, drops the rows behind it and a line cut short, so that no
-  // step stands twice. Events are never taken back: TensorBoard shows repeated steps twice. Throws Error when a file
-  // cannot be written.
-  MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step);
+  // Starts afresh where there are no rows, or, given the step a run resumes from, drops the rows behind it and a line
+  // cut short, so that no step stands twice, and notes other rows that cannot be read. Throws Error when a file cannot
+  // be written.
+  MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note);
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;
   MetricsLog& operator=(const MetricsLog&) = delete;
@@ -64,17 +68,28 @@ class MetricsLog {
   void validation_row(const ValidationRow& row);
   // {"step": ..., "optimizer": {figure: value}} of the update that made `step`.
   void optimizer_row(int64_t step, const std::vector<std::pair<std::string, double>>& figures);
+  // {"step": ..., "resume": {...}}: here a run went on.
+  void resume_row(int64_t step, const Json& start);
+
+  // The evaluations so far, those of earlier starts with them.
+  const std::vector<ValidationRow>& evaluations() const { return evaluations_; }
+
+  // Makes the rows durable. A checkpoint is worth no more than the rows up to its step.
+  void sync();
 
  private:
   void append(const std::string& line);
 
   std::filesystem::path path_;
   int fd_ = -1;
+  int64_t bytes_ = 0;
+  std::vector<ValidationRow> evaluations_;
   std::optional<TensorBoardWriter> events_;
 };
 
-// The rows of a metrics.jsonl in its order; a resumed run's file has no step twice. Throws Error naming file and row
-// when one is not JSON.
-std::vector<Json> read_metrics(const std::filesystem::path& metrics);
+// The rows of a metrics.jsonl in its order; a resumed run's file has no step twice. Each is an object with an integer
+// `step`, and numbers or null where a figure is known by name. Other rows are left out, with one note for all; a line
+// without its end is no row yet.
+std::vector<Json> read_metrics(const std::filesystem::path& metrics, const Note& note);
 
 }  // namespace rowan

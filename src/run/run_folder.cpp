@@ -1,6 +1,8 @@
 #include "run/run_folder.h"
 
 #include <algorithm>
+#include <charconv>
+#include <limits>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -8,17 +10,69 @@
 
 namespace rowan {
 
-RunFolder::RunFolder(const std::filesystem::path& folder, const std::function<void(const std::string&)>& warn) {
-  const std::filesystem::path path = folder / "config.json";
-  if (!std::filesystem::exists(path)) fail("{}: not the directory of a run: it has no config.json", folder.string());
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string steps_text(const std::vector<fs::path>& checkpoints) {
+  std::string text = "the checkpoints are of steps";
+  for (const fs::path& path : checkpoints) text += fmt::format(" {}", step_of(path));
+  return text;
+}
+
+fs::path best_checkpoint(const fs::path& run, const std::vector<fs::path>& there, const Note& note) {
+  fs::path best;
+  double lowest = std::numeric_limits<double>::infinity();
+  if (fs::exists(run / "metrics.jsonl"))
+    for (const Json& row : read_metrics(run / "metrics.jsonl", note)) {
+      if (!row.contains("val_loss") || row["val_loss"].is_null() || row["val_loss"] >= lowest) continue;
+      const fs::path path = checkpoint_path(run / "checkpoints", row["step"].get<int64_t>());
+      if (std::find(there.begin(), there.end(), path) == there.end()) continue;
+      best = path;
+      lowest = row["val_loss"].get<double>();
+    }
+  if (best.empty()) fail("{}: --step best, but no checkpoint has been evaluated; {}", run.string(), steps_text(there));
+  return best;
+}
+
+}  // namespace
+
+NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, const Note& note) {
+  if (fs::exists(named / "manifest.json") && fs::exists(named / "state.json")) {
+    if (step != "newest") fail("{}: --step {} of a run, but this is one of its checkpoints", named.string(), step);
+    verify_checkpoint(named);
+    return {fs::absolute(named).lexically_normal().parent_path().parent_path(), named};
+  }
+  const fs::path folder = named / "checkpoints";
+  const std::vector<fs::path> there = list_checkpoints(folder);
+  if (there.empty()) fail("{}: no checkpoint yet", folder.string());
+  if (step == "newest") return {named, *newest_checkpoint(folder, note)};
+  fs::path chosen;
+  if (step == "best") {
+    chosen = best_checkpoint(named, there, note);
+  } else {
+    int64_t number = -1;
+    const auto [end, error] = std::from_chars(step.data(), step.data() + step.size(), number);
+    if (error != std::errc() || end != step.data() + step.size() || number < 0)
+      fail("--step {}: expected a step, best or newest; {}", step, steps_text(there));
+    chosen = checkpoint_path(folder, number);
+    if (!fs::exists(chosen)) fail("{}: --step {}, but {}", named.string(), step, steps_text(there));
+  }
+  verify_checkpoint(chosen);
+  return {named, chosen};
+}
+
+RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note& note) {
+  if (!fs::exists(named / "config.json") && !fs::exists(named / "state.json"))
+    fail("{}: not the directory of a run: it has no config.json", named.string());
+  const NamedCheckpoint found = find_checkpoint(named, step, note);
+  const fs::path path = found.run / "config.json";
   source_ = std::make_shared<JsonSource>(JsonSource{path.string(), read_file(path)});
   config_ = parse_json(*source_);
   JsonObject object = config();
   model_ = parse_model(object.object("model", true));
   tokenizer_ = object.string("tokenizer", "");
-  auto newest = newest_checkpoint(folder / "checkpoints", warn);
-  if (!newest) fail("{}: no checkpoint yet", (folder / "checkpoints").string());
-  checkpoint_ = std::make_unique<Checkpoint>(*newest);
+  checkpoint_ = std::make_unique<Checkpoint>(found.checkpoint);
 }
 
 void load_weights(Model& model, const TensorFiles& files) {

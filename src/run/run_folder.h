@@ -2,7 +2,6 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,13 +10,22 @@
 #include "base/json.h"
 #include "model/model.h"
 #include "run/checkpoint.h"
+#include "run/metrics.h"
 
 namespace rowan {
 
-// What RUN/config.json says, and its newest undamaged checkpoint. Throws Error when there is no such run or checkpoint.
+// A checkpoint as a person names it. `named` is a run, of which `step` chooses: a number, "newest" (undamaged) or
+// "best", the one with the lowest validation loss in metrics.jsonl of those that are there; or it is a checkpoint's own
+// folder. Throws Error naming what is there instead, or the file that is damaged.
+struct NamedCheckpoint {
+  std::filesystem::path run, checkpoint;
+};
+NamedCheckpoint find_checkpoint(const std::filesystem::path& named, const std::string& step, const Note& note);
+
+// What RUN/config.json says, and a checkpoint of it. Throws Error when there is no such run or checkpoint.
 class RunFolder {
  public:
-  RunFolder(const std::filesystem::path& folder, const std::function<void(const std::string&)>& warn);
+  RunFolder(const std::filesystem::path& named, const std::string& step, const Note& note);
 
   // RUN/config.json; other sections are read from it by name.
   JsonObject config() const { return JsonObject(source_, config_); }

@@ -2,10 +2,13 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cerrno>
 #include <chrono>
+#include <cmath>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/error.h"
@@ -36,7 +39,7 @@ std::string bytes_field(int field, std::string_view content) {
   return key(field, bytes) + varint_of(content.size()) + std::string(content);
 }
 
-// Event: wall_time = 1, step = 2, file_version = 3, summary = 5.
+// Event: wall_time = 1, step = 2, file_version = 3, summary = 5, session_log = 7.
 std::string event_head(double wall_time, int64_t step) {
   return key(1, fixed64) + little_endian(wall_time) + key(2, varint) + varint_of(static_cast<uint64_t>(step));
 }
@@ -60,17 +63,24 @@ uint32_t crc32c(std::string_view text) {
   return ~crc;
 }
 
-TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder) {
+TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, int64_t first_step) {
   make_directories(folder);
   char host[256] = "localhost";
   if (gethostname(host, sizeof host - 1) != 0) std::strcpy(host, "localhost");
   double start = now();
-  // TensorBoard reads the files of a folder in the order of their names.
-  std::string name = fmt::format("events.out.tfevents.{:010.0f}.{}.{}", start, host, getpid());
-  path_ = folder / name;
-  for (int again = 1; std::filesystem::exists(path_); ++again) path_ = folder / fmt::format("{}.{}", name, again);
+  // TensorBoard reads the files of a folder in the order of their names, and a clock may stand still or go back.
+  std::string last;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    last = std::max(last, entry.path().filename().string());
+  auto name = [&](double second) { return fmt::format("events.out.tfevents.{:010.0f}.{}.{}", second, host, getpid()); };
+  double second = std::floor(start);
+  if (last.starts_with("events.out.tfevents.") && name(second) <= last)
+    second = std::max(second, std::strtod(last.c_str() + std::strlen("events.out.tfevents."), nullptr) + 1);
+  path_ = folder / name(second);
   file_.open(path_, std::ios::binary);
   write_record(event_head(start, 0) + bytes_field(3, "brain.Event:2"));
+  // SessionLog: status = 1; START = 1: a reader purges steps from this one on.
+  if (!last.empty()) write_record(event_head(start, first_step) + bytes_field(7, key(1, varint) + varint_of(1)));
 }
 
 void TensorBoardWriter::scalar(std::string_view tag, int64_t step, float value, double wall_time) {

@@ -182,10 +182,7 @@ void Sharding::begin_step() {
 }
 
 void Sharding::finish_gradients() {
-  for (int& held : gradient_slots_) {
-    if (held) settle(held);
-    held = 0;
-  }
+  settle_all();
   for (int block = static_cast<int>(blocks_.size()) - 1; block >= 0; --block) {
     if (away(block, ShardMode::gradients)) continue;
     const Block& b = blocks_[block];
@@ -196,17 +193,24 @@ void Sharding::finish_gradients() {
   }
 }
 
-StepTotals Sharding::add_up(Tensor loss, bool stop, ParameterSums sums) {
+void Sharding::settle_all() {
+  for (int& held : gradient_slots_) {
+    if (held) settle(held);
+    held = 0;
+  }
+}
+
+StepTotals Sharding::add_up(Tensor loss, const std::vector<double>& more, ParameterSums sums) {
   backend_.copy(totals_.slice(0, 1), loss);
   std::vector<Tensor> gradients;
-  // With `none` every rank holds the same gradients, and they count once.
-  const bool counts = shard_ != ShardMode::none || communicator_.rank() == 0;
+  const bool counts = shares_count();
   if (counts)
     for (const Share& share : shares_) gradients.push_back(share.gradient);
   backend_.sum_squares(totals_.slice(1, 1), gradients);
   float mine[2];
   backend_.download(mine, totals_);
-  std::vector<double> values = {mine[0], mine[1], stop ? 1.0 : 0.0};
+  std::vector<double> values = {mine[0], mine[1]};
+  values.insert(values.end(), more.begin(), more.end());
   const size_t first = values.size();
   const auto& parameters = model_.parameters().parameters();
   if (!sums.empty()) values.resize(first + 3 * parameters.size());
@@ -215,7 +219,17 @@ StepTotals Sharding::add_up(Tensor loss, bool stop, ParameterSums sums) {
     for (const auto& [parameter, own] : sums) std::copy(own.begin(), own.end(), of(parameter));
   values = communicator_.sum(values);
   for (auto& [parameter, whole] : sums) std::copy_n(of(parameter), whole.size(), whole.begin());
-  return {values[0], values[1], values[2], std::move(sums)};
+  return {values[0], values[1], {values.begin() + 2, values.begin() + first}, std::move(sums)};
+}
+
+double Sharding::weight_norm() {
+  std::vector<Tensor> values;
+  if (shares_count())
+    for (const Share& share : shares_) values.push_back(share.master.empty() ? share.weight : share.master);
+  backend_.sum_squares(totals_.slice(1, 1), values);
+  float mine = 0;
+  backend_.download(&mine, totals_.slice(1, 1));
+  return std::sqrt(communicator_.sum({mine})[0]);
 }
 
 }  // namespace rowan

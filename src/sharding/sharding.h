@@ -33,7 +33,7 @@ void apply_shard(ShardMode shard, int ranks, ModelOptions& options);
 struct StepTotals {
   double loss = 0;              // sum over targets, in nats
   double gradient_squares = 0;  // not finite when any gradient is not
-  double stop = 0;              // ranks that were asked to stop
+  std::vector<double> more;     // sums of what the caller added
   ParameterSums of_parameters;  // of this rank's shares' parameters
 };
 
@@ -67,10 +67,14 @@ class Sharding : public BlockObserver {
   void begin_micro_step(bool last) { last_micro_step_ = last; }
   // Returns when the shares' gradients are complete sums over ranks and micro-steps.
   void finish_gradients();
+  // Ends a step between two of its micro-steps: waits for the messages under way; the gradients are not to be used.
+  void abandon_step() { settle_all(); }
   // Sums over ranks of `loss` (f32[1] on the device), of the squares of all shares' gradients, and of what the
-  // optimizer asks for (`sums`: of the parameters this rank has shares of; empty on every rank or on none): everywhere
-  // the same bits. The one place of a step where the host waits for the device.
-  StepTotals add_up(Tensor loss, bool stop, ParameterSums sums = {});
+  // optimizer asks for (`sums`: of the parameters this rank has shares of; empty on every rank or on none), and of
+  // `more`: everywhere the same bits. The one place of a step where the host waits for the device.
+  StepTotals add_up(Tensor loss, const std::vector<double>& more, ParameterSums sums = {});
+  // The 2-norm of all weights, masters where there are some. All ranks call it.
+  double weight_norm();
 
   void before_forward(int block) override;
   void before_backward(int block) override;
@@ -89,7 +93,10 @@ class Sharding : public BlockObserver {
   Tensor gradients_of(int block) const { return model_.gradient_placement().block(model_.gradients(), block); }
   Tensor sent_of(int block) const { return model_.gradient_placement().block(sent_, block); }
   bool converts() const { return sent_.dtype != model_.gradients().dtype; }
+  // With `none` every rank holds the same, and it counts once.
+  bool shares_count() const { return shard_ != ShardMode::none || communicator_.rank() == 0; }
   void settle(int block);
+  void settle_all();
   void fetch(int block);
 
   Communicator& communicator_;

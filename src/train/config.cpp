@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/version.h"
 #include "model/layout.h"
 
 namespace rowan {
@@ -40,9 +41,38 @@ void visit(RunConfig& run, Section& keys) {
   keys.integer<0, most>(
       {.name = "eval_tokens", .help = "at most so many of the validation set; 0: all", .continues = true},
       run.eval_tokens);
-  keys.integer<0, most>({.name = "checkpoint_every", .help = "steps; 0: at the end", .continues = true},
-                        run.checkpoint_every);
+  keys.integer<0, most>(
+      {.name = "checkpoint_every",
+       .help = "steps between checkpoints; 0: not by steps; there is one at the end and at a stop in any case",
+       .continues = true},
+      run.checkpoint_every);
+  // Where nothing is asked for, a run loses no more than ten minutes.
+  if (keys.reading()) run.checkpoint_seconds = run.checkpoint_every ? 0 : 600;
+  keys.integer<0, most>({.name = "checkpoint_seconds",
+                         .help = "of the clock between checkpoints; 0: not by time",
+                         .continues = true,
+                         .absent = "600 where `checkpoint_every` is 0, else 0"},
+                        run.checkpoint_seconds);
   keys.integer<0, 1000000>({.name = "keep", .help = "newest checkpoints kept; 0: all", .continues = true}, run.keep);
+  keys.integer<0, most>({.name = "keep_every",
+                         .help = "milestones: checkpoints at multiples of so many steps are made and kept for good; 0: "
+                                 "none",
+                         .continues = true},
+                        run.keep_every);
+  keys.flag({.name = "keep_best",
+             .help = "keep the one with the best validation loss, too; every evaluation then saves",
+             .continues = true},
+            run.keep_best);
+  keys.integer<0, most>(
+      {.name = "patience",
+       .help = "evaluations without a better validation loss that end the run; 0: it goes on",
+       .continues = true},
+      run.patience);
+  keys.integer<0, most>({.name = "max_seconds",
+                         .help = "after which a process saves and leaves with exit code 124; 0: never; leave room for a "
+                                 "save before a job's limit",
+                         .continues = true},
+                        run.max_seconds);
   keys.integer<0, most>({.name = "check_weights_every",
                          .help = "steps between comparisons of the weights that ranks hold in common; 0: at the start",
                          .continues = true},
@@ -67,7 +97,7 @@ void visit(TrainConfig& config, Section& keys) {
              config.model.source);
   keys.text({.name = "init",
              .help = "weights to start from: a `.safetensors` file, a Hugging Face folder, a checkpoint or a run of "
-                     "Rowan; read once, by a run's first start",
+                     "Rowan (`RUN@best`, `RUN@400`: one of its checkpoints); read once, by a run's first start",
              .absent = "drawn from `run.seed`"},
             config.init);
   keys.text({.name = "tokenizer",
@@ -97,7 +127,7 @@ void visit(TrainConfig& config, Section& keys) {
   config.reduce = reduce == Travel::bf16 ? DType::bf16 : DType::f32;
   keys.other({.name = "comment", .help = "anything; ignored", .continues = true}, config.comment);
   keys.other({.name = "version", .help = "of the program that wrote a run's config.json; ignored", .continues = true},
-             ROWAN_VERSION);
+             version());
 }
 
 BatchConfig parse_batch(JsonObject object) {
@@ -211,6 +241,8 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   if (root.has("version")) root.string("version");
   root.finish();
 
+  if (config.data.validation.empty() && (config.run.keep_best || config.run.patience))
+    root.object("run").fail(config.run.keep_best ? "keep_best" : "patience", "needs data.validation");
   if (config.batch.sequence_length > config.model.positions)
     root.object("batch").fail("sequence_length", fmt::format("found {}, but the model has {} positions",
                                                              config.batch.sequence_length, config.model.positions));

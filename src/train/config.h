@@ -38,8 +38,13 @@ struct RunConfig {
   int64_t log_every = 10;
   int64_t eval_every = 0;           // steps; 0: only at the end
   int64_t eval_tokens = 0;          // 0: the whole validation set
-  int64_t checkpoint_every = 0;     // steps; 0: only at the end
+  int64_t checkpoint_every = 0;     // steps; 0: not by steps
+  int64_t checkpoint_seconds = 0;   // of the clock; 0: not by time
   int64_t keep = 3;                 // checkpoints; 0: all
+  int64_t keep_every = 0;           // steps of milestones, saved and kept for good; 0: none
+  bool keep_best = false;           // and the one with the best validation loss; then evaluations save, too
+  int64_t patience = 0;             // evaluations without a better validation loss that end the run; 0: any number
+  int64_t max_seconds = 0;          // after which a process saves and leaves; 0: never
   int64_t check_weights_every = 0;  // steps; 0: only at the start
   std::string sample_prompt;        // a continuation is printed at the end of the run
   int64_t sample_tokens = 0;

@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "run/checkpoint.h"
+#include "run/run_folder.h"
 
 namespace rowan {
 namespace {
@@ -60,6 +60,9 @@ void check_function(const ModelConfig& model, const fs::path& config) {
 fs::path find_initial_weights(const std::string& init, const ModelConfig& model,
                               const std::function<void(const std::string&)>& warn) {
   fs::path path = init;
+  // RUN@best, RUN@400
+  if (const size_t at = init.rfind('@'); at != std::string::npos && !fs::exists(path))
+    path = find_checkpoint(init.substr(0, at), init.substr(at + 1), warn).checkpoint;
   if (!fs::exists(path)) fail("init: {}: no such file or folder", init);
   if (!fs::is_directory(path)) {
     if (!init.ends_with(".safetensors") && !init.ends_with(".safetensors.index.json"))

@@ -2,11 +2,16 @@
 #pragma once
 
 #include "train/config.h"
+#include "train/start.h"
 
 namespace rowan {
 
-// `resume`: a checkpoint must be there. Without it a run directory that already holds checkpoints is continued when its
-// config is this one, and refused otherwise. Throws Error, or AgreedError on every rank.
-void train(const TrainConfig& config, Backend& backend, Communicator& communicator, bool resume);
+// The exit code of a run that saved and left because run.max_seconds were over: that of timeout(1).
+constexpr int out_of_time = 124;
+
+// A run directory that already holds checkpoints is continued when its config is this one, and refused otherwise,
+// unless `options` say so. Returns 0 when the run is done, and on every rank the same code when it saved and left
+// before: 128 + the signal, or out_of_time. Throws Error, or AgreedError on every rank.
+int train(const TrainConfig& config, Backend& backend, Communicator& communicator, const StartOptions& options);
 
 }  // namespace rowan

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <cmath>
+#include <utility>
 
+#include "base/console.h"
 #include "base/human.h"
 
 namespace rowan {
@@ -21,44 +23,60 @@ size_t width_of(std::FILE* file) {
 
 bool is_terminal(std::FILE* file) { return ::isatty(::fileno(file)) == 1; }
 
-Progress::Progress(int64_t total_steps, std::FILE* out, bool in_place)
-    : total_steps_(total_steps), out_(out), in_place_(in_place) {}
+Progress::Progress(int64_t total_steps, std::FILE* rows, std::FILE* notes, bool in_place)
+    : total_steps_(total_steps), rows_(rows), notes_(notes), in_place_(in_place) {}
 
-Progress::~Progress() { end_line(); }
+Progress::~Progress() {
+  end_line();
+  if (log_) std::fclose(log_);
+}
+
+void Progress::keep_log(const std::filesystem::path& file) {
+  log_ = std::fopen(file.c_str(), "ae");
+  keep(std::exchange(before_log_, {}));
+}
 
 void Progress::train(const TrainRow& row) {
-  std::string line = fmt::format("step {}/{}  loss {:.4f}  lr {:.2e}  |g| {:.3g}  {} tok/s", row.step, total_steps_,
+  std::string text = fmt::format("step {}/{}  loss {:.4f}  lr {:.2e}  |g| {:.3g}  {} tok/s", row.step, total_steps_,
                                  row.loss, row.lr, row.grad_norm, human_count(row.tokens_per_second));
-  if (std::isfinite(row.mfu)) line += fmt::format("  MFU {:.1f}%", 100 * row.mfu);
+  if (std::isfinite(row.mfu)) text += fmt::format("  MFU {:.1f}%", 100 * row.mfu);
   if (row.step > 0 && row.step < total_steps_) {
     const double tokens_a_step = static_cast<double>(row.tokens) / static_cast<double>(row.step);
     const double tokens_left = tokens_a_step * static_cast<double>(total_steps_ - row.step);
-    line += fmt::format("  ETA {}", human_duration(tokens_left / row.tokens_per_second));
+    text += fmt::format("  ETA {}", human_duration(tokens_left / row.tokens_per_second));
   }
-  if (!in_place_) {
-    fmt::print(out_, "{}\n", line);
-  } else {
-    fmt::print(out_, "\r\x1b[K{}", line.substr(0, width_of(out_) - 1));
-    open_line_ = true;
-  }
-  std::fflush(out_);
+  if (!in_place_) return line(rows_, text);
+  show(rows_, "\r\x1b[K" + text.substr(0, width_of(rows_) - 1));
+  open_line_ = true;
+  keep(text + "\n");
 }
 
 void Progress::validation(const ValidationRow& row) {
-  std::string line = fmt::format("step {}/{}", row.step, total_steps_);
-  if (row.val_loss) line += fmt::format("  validation loss {:.4f}", *row.val_loss);
-  for (const auto& [key, value] : row.extra) line += fmt::format("  {} {:.4f}", key, value);
-  message(line);
+  std::string text = fmt::format("step {}/{}", row.step, total_steps_);
+  if (row.val_loss) text += fmt::format("  validation loss {:.4f}", *row.val_loss);
+  for (const auto& [key, value] : row.extra) text += fmt::format("  {} {:.4f}", key, value);
+  line(rows_, text);
 }
 
-void Progress::message(const std::string& text) {
+void Progress::message(const std::string& text) { line(notes_, text); }
+
+void Progress::keep_error(const std::string& text) { keep("rowan: " + text + "\n"); }
+
+void Progress::line(std::FILE* out, const std::string& text) {
   end_line();
-  fmt::print(out_, "{}\n", text);
-  std::fflush(out_);
+  show(out, text + "\n");
+  keep(text + "\n");
+}
+
+void Progress::keep(const std::string& text) {
+  if (log_)
+    show(log_, text);
+  else
+    before_log_ += text;
 }
 
 void Progress::end_line() {
-  if (open_line_) fmt::print(out_, "\n");
+  if (open_line_) show(rows_, "\n");
   open_line_ = false;
 }
 

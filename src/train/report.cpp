@@ -18,11 +18,11 @@ namespace rowan {
 namespace {
 
 // Further lines of `text` stand under the first.
-void line(const std::string& label, const std::string& text) {
+void add_line(std::string& page, const std::string& label, const std::string& text) {
   std::string_view rest = text, name = label;
   while (!rest.empty()) {
     const size_t end = std::min(rest.find('\n'), rest.size());
-    fmt::print(stderr, "  {:<12} {}\n", name, rest.substr(0, end));
+    page += fmt::format("{}  {:<12} {}", page.empty() ? "" : "\n", name, rest.substr(0, end));
     rest.remove_prefix(std::min(end + 1, rest.size()));
     name = "";
   }
@@ -39,22 +39,24 @@ std::string roles_text(const ParameterTable& table) {
   return text;
 }
 
-void print_sample(const TrainConfig& config) {
+std::string sample_text(const TrainConfig& config) {
   auto tokenizer = make_tokenizer(config.tokenizer);
-  RunFolder run(config.run.dir, [](const std::string&) {});
+  RunFolder run(config.run.dir, "newest", [](const std::string&) {});
   auto backend = make_cpu_backend(config.threads);
   Predictor predictor(*backend, run, config.batch.sequence_length);
   std::vector<int32_t> tokens{tokenizer->end_id()};
   tokenizer->encode(config.run.sample_prompt, tokens);
   generate(tokens, config.run.sample_tokens, tokenizer->end_id(), Sampling{0.7, 0, config.run.seed},
            std::ref(predictor), [] {});
-  fmt::print(stderr, "\n{}\n", tokenizer->decode(tokens));
+  return "\n" + tokenizer->decode(tokens);
 }
 
 }  // namespace
 
 void print_start_page(const TrainConfig& config, const Trainer& trainer, const Backend& backend,
-                      const Communicator& communicator, double peak) {
+                      const Communicator& communicator, double peak, Progress& progress) {
+  std::string page;
+  auto line = [&](const std::string& label, const std::string& text) { add_line(page, label, text); };
   const ParameterTable& table = trainer.model().parameters();
   line("run", config.run.dir);
   line("device", fmt::format("{}; {}", backend.describe(), communicator.describe()));
@@ -81,6 +83,9 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                             human_count(per_step * static_cast<double>(config.run.steps)),
                             static_cast<double>(config.run.steps * config.batch.sequences) /
                                 static_cast<double>(trainer.batches().samples_per_epoch())));
+  if (config.schedule.asked_warmup_steps)
+    line("warm-up", fmt::format("shortened to {}: the {} of the config are longer than the run",
+                                config.schedule.warmup_steps, config.schedule.asked_warmup_steps));
   const Plan plan = make_plan(config, communicator.size());
   line("memory", memory_text(plan));
   if (communicator.size() > 1)
@@ -91,29 +96,30 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                      human_bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent),
                      plan.uneven.empty() ? "" : "\n" + plan.uneven));
   line("MFU", fmt::format("of {} in products; 6 FLOPs a weight and token, attention causal", human_flops(peak)));
+  progress.message(page);
 }
 
-void print_end_page(const TrainConfig& config, const std::optional<LossMeter>& validation, const Trainer& trainer) {
+void print_end_page(const TrainConfig& config, const std::optional<double>& validation, const Trainer& trainer,
+                    Progress& progress) {
   const std::filesystem::path dir = config.run.dir;
   std::optional<EntropyFloor> floor;
   if (config.data.validation.size() == 1) floor = entropy_floor(config.data.validation[0]);
-  LossCurves curves = read_loss_curves(dir / "metrics.jsonl");
+  LossCurves curves = read_loss_curves(dir / "metrics.jsonl", [&](const std::string& text) { progress.message(text); });
   if (floor) curves.floor = floor->sample;
   write_file_atomically(dir / "loss.svg", loss_picture_svg(curves));
-  fmt::print(stderr, "\n{}", loss_picture_text(curves));
+  std::string page = "\n" + loss_picture_text(curves);
   const int64_t steps = trainer.steps_done();
-  fmt::print(stderr, "done: {} steps in {}: {} tokens{}\n", steps, dir.string(),
-             human_count(static_cast<double>(steps * trainer.tokens_per_step())),
-             config.data.reading == Reading::packed
-                 ? ""
-                 : fmt::format(", {} without padding", human_count(static_cast<double>(trainer.unpadded_tokens()))));
+  page += fmt::format("done: {} steps in {}: {} tokens", steps, dir.string(),
+                      human_count(static_cast<double>(steps * trainer.tokens_per_step())));
+  if (config.data.reading == Reading::documents)
+    page += fmt::format(", {} without padding", human_count(static_cast<double>(trainer.unpadded_tokens())));
   if (validation)
-    fmt::print(stderr, "validation loss {:.4f} nats a token, perplexity {:.3f}\n", validation->mean(),
-               std::exp(validation->mean()));
+    page += fmt::format("\nvalidation loss {:.4f} nats a token, perplexity {:.3f}", *validation, std::exp(*validation));
   if (validation && floor)
-    fmt::print(stderr, "entropy of that text {:.4f}: no model can do better; this one is {:.4f} above\n", floor->sample,
-               validation->mean() - floor->sample);
-  if (config.run.sample_tokens > 0 && !config.tokenizer.empty()) print_sample(config);
+    page += fmt::format("\nentropy of that text {:.4f}: no model can do better; this one is {:.4f} above",
+                        floor->sample, *validation - floor->sample);
+  progress.message(page);
+  if (config.run.sample_tokens > 0 && !config.tokenizer.empty()) progress.message(sample_text(config));
 }
 
 }  // namespace rowan

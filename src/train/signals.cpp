@@ -1,20 +1,22 @@
 #include "train/signals.h"
 
 #include <csignal>
+#include <iterator>
 
 namespace rowan {
 namespace {
 
 // A handler can reach nothing but a global.
 volatile std::sig_atomic_t first_signal = 0;
-struct sigaction previous_term, previous_int;
+constexpr int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+struct sigaction previous[std::size(handled)];
 
 void on_signal(int signal) {
-  if (signal == SIGINT && first_signal == SIGINT) {
+  if (signal == SIGINT && first_signal != 0) {
     std::signal(SIGINT, SIG_DFL);
     std::raise(SIGINT);
   }
-  if (first_signal == 0 || signal == SIGINT) first_signal = signal;
+  if (first_signal == 0) first_signal = signal;
 }
 
 }  // namespace
@@ -24,13 +26,14 @@ StopSignals::StopSignals() {
   struct sigaction action = {};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESTART;
-  ::sigaction(SIGTERM, &action, &previous_term);
-  ::sigaction(SIGINT, &action, &previous_int);
+  for (size_t i = 0; i < std::size(handled); ++i) {
+    ::sigaction(handled[i], &action, &previous[i]);
+    if (handled[i] == SIGHUP && previous[i].sa_handler == SIG_IGN) ::sigaction(SIGHUP, &previous[i], nullptr);
+  }
 }
 
 StopSignals::~StopSignals() {
-  ::sigaction(SIGTERM, &previous_term, nullptr);
-  ::sigaction(SIGINT, &previous_int, nullptr);
+  for (size_t i = 0; i < std::size(handled); ++i) ::sigaction(handled[i], &previous[i], nullptr);
 }
 
 int StopSignals::received() { return first_signal; }

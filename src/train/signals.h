@@ -1,9 +1,11 @@
-// SIGTERM and SIGINT ask the loop to finish its step, checkpoint and leave; a second SIGINT ends the process at once.
+// SIGTERM, SIGINT, SIGHUP (a terminal that is gone) and SIGUSR1 (which launchers pass on where they would end their
+// ranks for the others) ask the loop to save and leave; a second SIGINT ends the process at once.
 #pragma once
 
 namespace rowan {
 
-// Handles both signals while it lives; then the previous handlers are back. One at a time.
+// Handles them while it lives, but for SIGHUP where it is ignored (nohup); then the previous handlers are back. One at
+// a time.
 class StopSignals {
  public:
   StopSignals();

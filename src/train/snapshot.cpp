@@ -1,7 +1,11 @@
 // A trainer's state to and from checkpoints: every tensor whole and by name.
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/error.h"
+#include "base/mapped_guard.h"
 #include "comm/agreement.h"
 #include "kernels/floats.h"
 #include "model/weights.h"
@@ -40,7 +44,24 @@ std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTenso
 
 }  // namespace
 
-void Trainer::save(double seconds) {
+// What shows that the state is worth nothing, or "". Normalized layers can hide weights of any size from the loss.
+std::string Trainer::ruin() {
+  constexpr double most_loss = 1.5, most_norm = 100;  // times the largest before
+  constexpr double most_weight = 1000;                // root mean square, where there is none before
+  const double norm = sharding_.weight_norm();
+  if (!(last_loss_ <= most_loss * largest_loss_))
+    return fmt::format("the loss {:.4g} is far above the {:.4g} of this run so far", last_loss_, largest_loss_);
+  if (largest_norm_ > 0 && !(norm <= most_norm * largest_norm_))
+    return fmt::format("the weights, of norm {:.4g}, are far from the {:.4g} of this run so far", norm, largest_norm_);
+  const double typical = norm / std::sqrt(static_cast<double>(model_.parameters().count()));
+  if (!(typical <= most_weight)) return fmt::format("the weights are of size {:.4g}", typical);
+  largest_loss_ = std::max(largest_loss_, last_loss_);
+  largest_norm_ = std::max(largest_norm_, norm);
+  return "";
+}
+
+std::string Trainer::save(const Json& more, const Rotation& rotation, const std::function<void()>& before_commit) {
+  const std::string ruined = ruin();
   std::vector<TensorPart> model, state;
   for (const Share& share : sharding_.shares())
     model.push_back({share.parameter->name, share.parameter->shape, share.begin, value_of(share)});
@@ -52,7 +73,10 @@ void Trainer::save(double seconds) {
   const std::filesystem::path folder = std::filesystem::path(config_.run.dir) / "checkpoints";
   const int rank = communicator_.rank();
   std::unique_ptr<CheckpointWriter> writer;
-  auto open = [&] { writer = std::make_unique<CheckpointWriter>(folder, steps_done_, rank, communicator_.size()); };
+  auto open = [&] {
+    writer = std::make_unique<CheckpointWriter>(folder, steps_done_, rank, communicator_.size(),
+                                                ruined.empty() ? Condition::sound : Condition::ruined);
+  };
   together(communicator_, [&] {
     if (rank == 0) open();
   });
@@ -61,19 +85,23 @@ void Trainer::save(double seconds) {
     writer->write(sources(backend_, whole_model, buffer), sources(backend_, whole_state, buffer));
   });
   together(communicator_, [&] {
-    if (rank == 0)
-      writer->commit({{"version", state_version},
-                      {"step", steps_done_},
-                      {"samples", steps_done_ * config_.batch.sequences},
-                      {"tokens", steps_done_ * tokens_per_step()},
-                      {"unpadded_tokens", unpadded_tokens_},
-                      {"seconds", seconds},
-                      {"batch_sequences", config_.batch.sequences},
-                      {"recent_losses", losses_.recent()},
-                      {"recent_grad_norms", grad_norms_.recent()},
-                      {"data", batches_.fingerprint()}},
-                     static_cast<int>(config_.run.keep));
+    if (rank != 0) return;
+    Json state = {{"version", state_version},
+                  {"step", steps_done_},
+                  {"samples", steps_done_ * config_.batch.sequences},
+                  {"tokens", steps_done_ * tokens_per_step()},
+                  {"unpadded_tokens", unpadded_tokens_},
+                  {"batch_sequences", config_.batch.sequences},
+                  {"recent_losses", losses_.recent()},
+                  {"recent_grad_norms", grad_norms_.recent()},
+                  {"largest_loss", largest_loss_},
+                  {"largest_norm", largest_norm_},
+                  {"data", batches_.fingerprint()}};
+    state.update(more);
+    before_commit();
+    writer->commit(state, rotation);
   });
+  return ruined;
 }
 
 void Trainer::load_weights(const TensorFiles& files) {
@@ -82,10 +110,12 @@ void Trainer::load_weights(const TensorFiles& files) {
     upload_floats(backend_, value_of(share), weights.read(*share.parameter).data() + share.begin);
     if (!share.master.empty()) backend_.copy(share.weight, share.master);
   }
+  check_mapped_files();
   sharding_.weights_changed();
+  last_loss_ = 0;
 }
 
-double Trainer::restore(const std::filesystem::path& folder) {
+Json Trainer::restore(const std::filesystem::path& folder) {
   Checkpoint checkpoint(folder);
   auto source = std::make_shared<JsonSource>(JsonSource{(folder / "state.json").string(), ""});
   JsonObject state(source, checkpoint.state());
@@ -109,12 +139,15 @@ double Trainer::restore(const std::filesystem::path& folder) {
   }
   losses_.restore(state.numbers("recent_losses", std::vector<double>()));
   grad_norms_.restore(state.numbers("recent_grad_norms", std::vector<double>()));
+  check_mapped_files();
+  largest_loss_ = std::max(largest_loss_, state.number("largest_loss", 0.0));
+  largest_norm_ = state.number("largest_norm", 0.0);
   steps_done_ = state.integer("step", {}, 0);
   // A checkpoint that does not say it is counted after.
   unpadded_tokens_ = state.has("unpadded_tokens") ? state.integer("unpadded_tokens", {}, 0)
                                                   : batches_.count(0, steps_done_ * config_.batch.sequences).inputs;
   start_prefetch();
-  return state.number("seconds");
+  return checkpoint.state();
 }
 
 }  // namespace rowan

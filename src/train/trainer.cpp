@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <bit>
+#include <chrono>
 #include <cmath>
 
 #include "base/error.h"
+#include "base/mapped_guard.h"
 #include "evaluate/evaluate.h"
 
 namespace rowan {
@@ -88,6 +90,7 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
     hellaswag_ =
         read_hellaswag(config.data.hellaswag, tokenizer.get(), config.batch.sequence_length, config.model.vocabulary);
   sharding_.initialize(config.run.seed);
+  largest_loss_ = std::log(static_cast<double>(config.model.vocabulary));
   start_prefetch();
 }
 
@@ -97,16 +100,29 @@ void Trainer::start_prefetch() {
     const int64_t step = item / micro_steps_, micro = item % micro_steps_, rows = model_.options().batch;
     const int64_t first = step * config_.batch.sequences + (micro * communicator_.size() + communicator_.rank()) * rows;
     batches_.fill(first, rows, inputs, targets);
+    check_mapped_files();
   };
   prefetcher_.reset();
   prefetcher_ = std::make_unique<Prefetcher>(fill, steps_done_ * micro_steps_, tokens_.numel());
 }
 
-StepResult Trainer::step(bool stop_requested) {
+bool Trainer::asked_to_stop() {
+  if (!wishes_) return false;
+  const double mine = wishes_().stop;
+  return (communicator_.size() == 1 ? mine : communicator_.sum({mine})[0]) > 0;
+}
+
+StepResult Trainer::step() {
+  const auto begin = std::chrono::steady_clock::now();
   const auto [inputs, targets] = batches_.count(steps_done_ * config_.batch.sequences, config_.batch.sequences);
   const float scale = targets ? 1.0f / static_cast<float>(targets) : 0.0f;
   sharding_.begin_step();
   for (int64_t micro = 0; micro < micro_steps_; ++micro) {
+    if (micro > 0 && micro % micro_steps_between_looks_ == 0 && asked_to_stop()) {
+      sharding_.abandon_step();
+      start_prefetch();
+      throw Stopped();
+    }
     Prefetcher::Batch batch = prefetcher_->next();
     backend_.upload(tokens_, batch.inputs);
     backend_.upload(targets_, batch.targets);
@@ -119,14 +135,21 @@ StepResult Trainer::step(bool stop_requested) {
   }
   sharding_.finish_gradients();
 
-  const StepTotals totals = sharding_.add_up(loss_sum_, stop_requested, optimizer_.sums());
+  const Wishes mine = wishes_ ? wishes_() : Wishes();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  const StepTotals totals =
+      sharding_.add_up(loss_sum_, {double(mine.stop), double(mine.save), seconds.count()}, optimizer_.sums());
+  // Ranks look together, which costs a message: after every micro-batch, or a quarter of a second of short ones.
+  micro_steps_between_looks_ = std::max<int64_t>(
+      1, static_cast<int64_t>(0.25 * static_cast<double>(communicator_.size() * micro_steps_) / totals.more[2]));
 
   StepResult result;
   result.loss = totals.loss / static_cast<double>(std::max<int64_t>(targets, 1));
   result.grad_norm = std::sqrt(totals.gradient_squares);
   const double multiplier = config_.schedule.multiplier(steps_done_);
   result.lr = config_.optimizer.main().lr * multiplier;
-  result.stop = totals.stop > 0;
+  result.stop = totals.more[0] > 0;
+  result.save = totals.more[1] > 0;
   result.skipped = reason_to_skip(result);
   if (result.skipped.empty()) {
     double clip = 1;
@@ -136,6 +159,8 @@ StepResult Trainer::step(bool stop_requested) {
   }
   ++steps_done_;
   unpadded_tokens_ += inputs;
+  last_loss_ = result.loss;
+  if (steps_done_ == 1 && std::isfinite(result.loss)) largest_loss_ = std::max(largest_loss_, result.loss);
   return result;
 }
 
@@ -170,8 +195,10 @@ std::optional<LossMeter> Trainer::validate() {
   std::vector<double> sums(2 * rounds * ranks);
   BatchEvaluator losses_of(backend_, model_);
   for (int64_t round = 0; round < rounds; ++round) {
+    if (asked_to_stop()) throw Stopped();
     const int64_t batch = round * ranks + communicator_.rank();
     validation_->fill(batch * rows, rows, inputs.data(), targets.data());
+    check_mapped_files();
     losses_of(inputs.data(), targets.data(), losses.data());
     for (float loss : losses) sums[2 * batch] += loss;
     for (int32_t target : targets) sums[2 * batch + 1] += target != ignored_target;
@@ -184,9 +211,13 @@ std::optional<LossMeter> Trainer::validate() {
 
 std::optional<HellaSwagScore> Trainer::hellaswag() {
   if (hellaswag_.empty()) return {};
-  BatchEvaluator losses_of(backend_, model_);
+  BatchEvaluator evaluator(backend_, model_);
+  auto losses_of = [&](const int32_t* inputs, const int32_t* targets, float* losses) {
+    if (asked_to_stop()) throw Stopped();
+    evaluator(inputs, targets, losses);
+  };
   const HellaSwagScore mine = score_hellaswag(hellaswag_, model_.options().batch, config_.batch.sequence_length,
-                                              std::ref(losses_of), communicator_.rank(), communicator_.size());
+                                              losses_of, communicator_.rank(), communicator_.size());
   std::vector<double> sums = {static_cast<double>(mine.items), static_cast<double>(mine.correct_by_mean),
                               static_cast<double>(mine.correct_by_sum)};
   sums = communicator_.sum(sums);

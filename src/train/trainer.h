@@ -1,6 +1,7 @@
 // Trainer: a model, its data, its optimizer and its ranks, one optimizer update at a time.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -16,12 +17,22 @@
 
 namespace rowan {
 
+// What a rank is asked for from outside: a signal, a clock. What one is asked for, all do.
+struct Wishes {
+  bool stop = false;
+  bool save = false;
+};
+
+// Thrown on all ranks, between two micro-batches, when one of them is asked to stop.
+struct Stopped {};
+
 struct StepResult {
   double loss = 0;       // mean over the step's targets, nats
   double grad_norm = 0;  // global, before clipping
   double lr = 0;         // of the main recipe
   std::string skipped;   // why the update was left out, the same on every rank; empty when it was made
-  bool stop = false;     // some rank was asked to stop
+  bool stop = false;     // some rank was asked to stop,
+  bool save = false;     // or to save
 };
 
 class Trainer {
@@ -29,28 +40,33 @@ class Trainer {
   // Throws Error for what cannot be run: data without enough rows, a batch that the ranks do not divide.
   Trainer(const TrainConfig& config, Backend& backend, Communicator& communicator);
 
+  // From here on `wishes` is asked between micro-batches, of training and of evaluations.
+  void listen(std::function<Wishes()> wishes) { wishes_ = std::move(wishes); }
+
   // One optimizer update over batch.sequences sequences. Throws Error after too many gradients in a row that were not
-  // finite.
-  StepResult step(bool stop_requested);
+  // finite, and Stopped in the middle: then nothing has changed since the last update.
+  StepResult step();
   int64_t steps_done() const { return steps_done_; }
 
-  // Over the validation set; nothing when there is none. The same on every rank.
+  // Over the validation set; nothing when there is none. The same on every rank. Throws Stopped.
   std::optional<LossMeter> validate();
-  // Over data.hellaswag; nothing when there is none. The same on every rank.
+  // Over data.hellaswag; nothing when there is none. The same on every rank. Throws Stopped.
   std::optional<HellaSwagScore> hellaswag();
 
   // Starts from given weights instead of initial ones. Throws Error naming file and tensor when they are another
   // model's.
   void load_weights(const TensorFiles& files);
 
-  // RUN/checkpoints/step_N, by all ranks together.
-  void save(double seconds);
+  // RUN/checkpoints/step_N by all ranks together, and what is known of the run beside the state that returns (`more`,
+  // of rank 0). Weights or a loss far outside what this run has seen are kept apart (Condition): then this returns
+  // what stands out. `before_commit` is called by rank 0 when everything else is on disk.
+  std::string save(const Json& more, const Rotation& rotation, const std::function<void()>& before_commit);
   // Throws AgreedError when the ranks do not hold the same weights.
   void check_weights() { sharding_.check_weights(); }
 
-  // From a checkpoint folder; returns the seconds of training it has seen. Throws Error naming file and tensor when it
-  // is another model's, or data or optimizer do not fit.
-  double restore(const std::filesystem::path& folder);
+  // From a checkpoint folder; returns its state.json, with what save() was given. Throws Error naming file and tensor
+  // when it is another model's, or data or optimizer do not fit.
+  Json restore(const std::filesystem::path& folder);
 
   const Model& model() const { return model_; }
   const Optimizer& optimizer() const { return optimizer_; }
@@ -62,6 +78,8 @@ class Trainer {
 
  private:
   void start_prefetch();
+  bool asked_to_stop();
+  std::string ruin();
   std::string reason_to_skip(const StepResult& result);
 
   const TrainConfig& config_;
@@ -79,6 +97,11 @@ class Trainer {
   int64_t micro_steps_ = 1;
   int64_t steps_done_ = 0, unpadded_tokens_ = 0;
   int not_finite_in_a_row_ = 0;
+  std::function<Wishes()> wishes_;
+  int64_t micro_steps_between_looks_ = 1;
+  double last_loss_ = 0;
+  // The largest of the run so far: what sound checkpoints had, its first loss and that of a guess among all tokens.
+  double largest_loss_ = 0, largest_norm_ = 0;
   Outliers losses_, grad_norms_;
 };
 

@@ -286,6 +286,34 @@ TEST_F(Ranks, ALoopGoesOnByItself) {
   expect_one_line(source_path("scripts/resume.sh") + command(2, "run", "--set run.steeps=1"), "steeps");
 }
 
+// A stop asked of the loop, of mpirun or of one rank saves on all of them; mpirun's own SIGTERM would leave them a
+// second.
+TEST_F(Ranks, AStopReachesEveryRank) {
+  const std::string more = "--set run.steps=100000000 --set run.checkpoint_every=0 --set run.log_every=1000";
+  int64_t before = 0;
+  for (const char* asked : {"loop", "launcher", "rank"}) {
+    SCOPED_TRACE(asked);
+    std::vector<pid_t> processes;
+    const pid_t loop = start(source_path("scripts/resume.sh") + command(2, "run", more), 1, processes);
+    ASSERT_EQ(processes.size(), 1) << read_file(dir_ / "log");
+    const std::string begun = before ? "resumed from" : "step 1/";
+    while (read_file(dir_ / "log").find(begun) == std::string::npos && parent_of(loop))
+      std::this_thread::sleep_for(milliseconds(20));
+    const std::vector<pid_t> ranks = children_of(processes[0]);
+    ASSERT_EQ(ranks.size(), 2) << read_file(dir_ / "log");
+    if (asked == std::string("loop")) kill(loop, SIGTERM);
+    if (asked == std::string("launcher")) kill(processes[0], SIGUSR1);
+    if (asked == std::string("rank")) kill(ranks[1], SIGTERM);
+    EXPECT_EQ(wait_for(loop, 100), asked == std::string("launcher") ? 128 + SIGUSR1 : 143) << read_file(dir_ / "log");
+    const std::vector<fs::path> saved = list_checkpoints(run("run") / "checkpoints");
+    ASSERT_FALSE(saved.empty()) << read_file(dir_ / "log");
+    EXPECT_NO_THROW(verify_checkpoint(saved[0]));
+    EXPECT_GT(step_of(saved[0]), before);
+    before = step_of(saved[0]);
+    EXPECT_FALSE(fs::exists(run("run") / "lock"));
+  }
+}
+
 TEST_F(Ranks, MistakesAreOneLine) {
   expect_one_line(command(5, "run"), "5 ranks do not divide 12 sequences a step");
   expect_one_line(command(3, "run", "--set batch.micro_batch=3"), "each has 4 of 12 sequences a step");

@@ -78,7 +78,60 @@ TEST_F(RunTools, ComparesRunsBestFirst) {
   EXPECT_NE(result.out.find("| 10 of 20 "), std::string::npos) << result.out;
 
   expect_mistake("compare " + (dir_ / "absent").string(), "absent: not the directory of a run");
-  expect_mistake("compare " + write("torn", "1", "{\"step\": 1"), "metrics.jsonl, row 1");
+  // One broken row costs one warning, not the table.
+  Outcome torn =
+      rowan("compare " + better + write("torn", "1", "{\"step\": 10, \"val_loss\": 3.5}\n{\"loss\":1}\n{\"step\""));
+  EXPECT_EQ(torn.code, 0);
+  EXPECT_NE(torn.out.find("| 3.5000 "), std::string::npos) << torn.out;
+  EXPECT_NE(torn.out.find("better"), std::string::npos) << torn.out;
+  EXPECT_EQ(torn.err,
+            fmt::format("rowan: {}, row 2: not a row of metrics; left out\n", (dir_ / "torn/metrics.jsonl").string()));
+}
+
+// Every tool takes a run, one of its checkpoints, or a run and which one.
+TEST_F(RunTools, TakesAnyCheckpoint) {
+  const fs::path checkpoints = run_ / "checkpoints";
+  auto copy = [&](int step) { fs::copy(checkpoints / "step_00000001", checkpoint_path(checkpoints, step)); };
+  for (int step : {2, 3}) copy(step);
+  // Step 2 has other weights, and the lowest loss of those that are there.
+  fs::remove_all(run_ / "checkpoints/step_00000002");
+  write_small_run(dir_ / "other", small_llama(), 9);
+  fs::rename(dir_ / "other/checkpoints/step_00000001", checkpoints / "step_00000002");
+  write_file_atomically(
+      run_ / "metrics.jsonl",
+      "{\"step\": 1, \"val_loss\": 3.5}\n{\"step\": 2, \"val_loss\": 2.5}\n{\"step\": 3, \"val_loss\": 3}\n"
+      "{\"step\": 4, \"val_loss\": 1}\n{\"step\": 5, \"val_loss\": null}\n");
+  auto evaluated = [&](const std::string& what) {
+    Outcome eval = rowan("eval " + what + " --device cpu");
+    EXPECT_EQ(eval.code, 0) << eval.err;
+    return eval.out;
+  };
+  const std::string run = run_.string(), second = evaluated((checkpoints / "step_00000002").string());
+  EXPECT_NE(second.find("step_00000002"), std::string::npos) << second;
+  EXPECT_EQ(evaluated(run + " --step 2"), second);
+  EXPECT_EQ(evaluated(run + " --step best"), second);
+  EXPECT_NE(evaluated(run + " --step newest"), second);
+  EXPECT_EQ(evaluated(run + " --step newest"), evaluated(run));
+  const std::string text = rowan("generate " + run + " --step 2 --tokens 20 --device cpu").out;
+  EXPECT_EQ(rowan("generate " + run + " --step best --tokens 20 --device cpu").out, text);
+  EXPECT_NE(rowan("generate " + run + " --tokens 20 --device cpu").out, text);
+  ASSERT_EQ(rowan("export " + run + " " + (dir_ / "best").string() + " --step best").code, 0);
+  ASSERT_EQ(rowan("export " + (checkpoints / "step_00000002").string() + " " + (dir_ / "second").string()).code, 0);
+  EXPECT_EQ(read_file(dir_ / "best/model.safetensors"), read_file(dir_ / "second/model.safetensors"));
+  EXPECT_EQ(rowan("inspect " + run + " --step best").out.find("WRONG"), std::string::npos);
+
+  for (const char* command : {"eval ", "generate "}) {
+    expect_mistake(command + run + " --step 7", "the checkpoints are of steps 3 2 1");
+    expect_mistake(command + run + " --step bset", "--step bset: expected a step, best or newest");
+  }
+  expect_mistake("eval " + (checkpoints / "step_00000002").string() + " --step 1", "is one of its checkpoints");
+  fs::remove(run_ / "metrics.jsonl");
+  expect_mistake("eval " + run + " --step best", "no checkpoint has been evaluated");
+  const fs::path weights = checkpoints / "step_00000002/model.safetensors";
+  std::string bytes = read_file(weights);
+  bytes.back() = static_cast<char>(bytes.back() ^ 1);
+  write_file_atomically(weights, bytes);
+  expect_mistake("eval " + run + " --step 2", "step_00000002/model.safetensors: damaged");
 }
 
 TEST_F(RunTools, MistakesAreOneLine) {

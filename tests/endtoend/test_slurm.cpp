@@ -1,5 +1,10 @@
 // What Slurm starts, with a folder of its commands that do on one machine what the real ones do on many (slurm/): tasks
 // find their ranks in its variables and meet with or without MPI, and whatever goes wrong there is one line.
+#include <signal.h>
+
+#include <chrono>
+#include <thread>
+
 #include "base/error.h"
 #include "base/json.h"
 #include "command.h"
@@ -28,8 +33,8 @@ class Slurm : public CommandTest {
     write_file_atomically(dir_ / "config.json", config.dump(2));
   }
 
-  std::string environment(const std::string& more) const {
-    return "cd " + source_path() + " && PATH=" + source_path("tests/endtoend/slurm") +
+  std::string environment(const std::string& more, const std::string& before = "") const {
+    return "cd " + source_path() + " && " + before + "PATH=" + source_path("tests/endtoend/slurm") +
            ":$PATH SLURM_JOB_NODELIST=localhost SLURM_JOB_ID=" + std::to_string(::getpid()) + " " + more + " ";
   }
   // Three tasks without MPI.
@@ -38,9 +43,9 @@ class Slurm : public CommandTest {
     return environment("ROWAN_RENDEZVOUS=" + address + " " + more) + "srun --mpi=none --ntasks-per-node=3 " + options +
            " bash -c 'exec " + rowan_binary() + " train " + (dir_ / "config.json").string() + arguments + "'";
   }
-  std::string batch(const std::string& more) const {
-    return environment("SLURM_GPUS_ON_NODE=2 ROWAN=" + rowan_binary() + " " + more) + "bash scripts/slurm.sbatch " +
-           (dir_ / "config.json").string();
+  std::string batch(const std::string& more, const std::string& before = "") const {
+    return environment("SLURM_GPUS_ON_NODE=2 ROWAN=" + rowan_binary() + " " + more, before) +
+           "bash scripts/slurm.sbatch " + (dir_ / "config.json").string();
   }
   std::string tcp() const { return "tcp:localhost:" + std::to_string(20000 + ::getpid() % 12000); }
 
@@ -89,6 +94,28 @@ TEST_F(Slurm, ABatchScriptTrainsOverMpi) {
   EXPECT_NE(result.err.find("; MPI\n"), std::string::npos) << result.err;
   EXPECT_NE(result.err.find("ranks        2, "), std::string::npos) << result.err;
   EXPECT_TRUE(fs::exists(dir_ / "run/checkpoints/step_00000005"));
+}
+
+// What scancel --batch and a preemption send to the script.
+TEST_F(Slurm, AStoppedBatchScriptSavesAndIsNotDone) {
+  const std::string more = " --set run.steps=100000000 --set run.log_every=1000";
+  write_file_atomically(dir_ / "log", "");
+  const pid_t script = fork();
+  if (script == 0) {
+    const std::string log = " >" + (dir_ / "log").string() + " 2>&1";
+    execl("/bin/bash", "bash", "-c", (batch("SRUN_PMIX='" + mpirun() + "'", "exec env ") + more + log).c_str(),
+          nullptr);
+    _exit(127);
+  }
+  while (read_file(dir_ / "log").find("step 1/") == std::string::npos) {
+    ASSERT_EQ(waitpid(script, nullptr, WNOHANG), 0) << read_file(dir_ / "log");
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  kill(script, SIGTERM);
+  int status = 0;
+  waitpid(script, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 143) << read_file(dir_ / "log");
+  EXPECT_EQ(list_checkpoints(dir_ / "run/checkpoints").size(), 1u);
 }
 #endif
 

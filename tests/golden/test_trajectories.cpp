@@ -56,7 +56,7 @@ TEST_P(GoldenTrajectories, LossesNormsRatesAndFinalWeights) {
   trainer.load_weights(TensorFiles(folder, "model"));
 
   for (int64_t step = 0; step < config.run.steps; ++step) {
-    StepResult result = trainer.step(false);
+    StepResult result = trainer.step();
     EXPECT_NEAR(result.loss, expect["losses"][step].get<double>(), 1e-4) << "step " << step;
     EXPECT_NEAR(result.grad_norm / expect["grad_norms"][step].get<double>(), 1, 1e-3) << "step " << step;
     EXPECT_NEAR(result.lr, expect["matrix_lrs"][step].get<double>(), 1e-9) << "step " << step;

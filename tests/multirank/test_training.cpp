@@ -71,7 +71,7 @@ class Folder {
 
 std::vector<double> train(Trainer& trainer, int64_t until) {
   std::vector<double> losses;
-  while (trainer.steps_done() < until) losses.push_back(trainer.step(false).loss);
+  while (trainer.steps_done() < until) losses.push_back(trainer.step().loss);
   return losses;
 }
 
@@ -237,12 +237,12 @@ void save_and_resume(const Folder& folder, Communicator& first, ShardMode before
     TrainConfig config = folder.config("muon", before, run);
     Trainer trainer(config, backend(), first);
     train(trainer, 10);
-    trainer.save(1);
+    trainer.save({{"seconds", 1}}, {}, [] {});
   }
   ranks().barrier();
   TrainConfig config = folder.config("muon", after, run);
   Trainer trainer(config, backend(), second);
-  EXPECT_EQ(trainer.restore(checkpoint), 1);
+  EXPECT_EQ(trainer.restore(checkpoint)["seconds"], 1);
   std::vector<double> got = train(trainer, steps);
   for (int step = 10; step < steps; ++step) EXPECT_NEAR(got[step - 10], want.losses[step], 1e-5) << "step " << step;
   EXPECT_LT(difference(trainer, want.weights), 1e-4);
@@ -257,6 +257,23 @@ TEST(Resume, UnderAnyNumberOfRanksAndAnySetting) {
   auto alone = make_single_communicator();
   save_and_resume(folder, ranks(), ShardMode::optimizer, *alone, ShardMode::none, want);
   save_and_resume(folder, *alone, ShardMode::none, ranks(), ShardMode::weights, want);
+}
+
+// One rank is asked between two micro-batches; all leave the step, and it can be made again as if nothing had been.
+TEST(Stop, InTheMiddleOfAStepChangesNothing) {
+  Folder folder;
+  for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights}) {
+    SCOPED_TRACE(shard_names()[static_cast<int>(shard)]);
+    TrainConfig config = folder.config("muon", shard);
+    Trainer undisturbed(config, backend(), ranks()), trainer(config, backend(), ranks());
+    const std::vector<double> want = train(undisturbed, 3);
+    int looks = 0;
+    trainer.listen([&] { return Wishes{++looks == 1 && ranks().rank() == ranks().size() - 1, false}; });
+    EXPECT_THROW(trainer.step(), Stopped);
+    EXPECT_EQ(trainer.steps_done(), 0);
+    trainer.listen({});
+    EXPECT_EQ(train(trainer, 3), want);
+  }
 }
 
 TEST(LongResume, EverySettingContinuesEveryOther) {

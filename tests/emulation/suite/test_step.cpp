@@ -48,10 +48,10 @@ TEST_P(Step, WaitsOnceAndAllocatesNothing) {
     auto backend = make_cuda_backend(0);
     auto alone = make_single_communicator();
     Trainer trainer(config, *backend, *alone);
-    trainer.step(false);
+    trainer.step();
     for (int step = 1; step < 3; ++step) {
       const emulation::RuntimeCounts before = emulation::counts();
-      trainer.step(false);
+      trainer.step();
       EXPECT_EQ(emulation::counts().waits - before.waits, 1);
       EXPECT_EQ(emulation::counts().allocations - before.allocations, 0);
     }
@@ -71,7 +71,7 @@ std::vector<float> run(const TrainConfig& config) {
   auto alone = make_single_communicator();
   Trainer trainer(config, *backend, *alone);
   std::vector<float> result;
-  for (int step = 0; step < 4; ++step) result.push_back(static_cast<float>(trainer.step(false).loss));
+  for (int step = 0; step < 4; ++step) result.push_back(static_cast<float>(trainer.step().loss));
   for (const Parameter& parameter : trainer.model().parameters().parameters()) {
     std::vector<float> values(static_cast<size_t>(parameter.numel()));
     trainer.model().get(parameter, values.data());

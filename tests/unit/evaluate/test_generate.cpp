@@ -70,7 +70,7 @@ class RunFolderTest : public ::testing::Test {
   void TearDown() override { fs::remove_all(dir_); }
 
   RunFolder open() {
-    return RunFolder(dir_, [](const std::string& text) { ADD_FAILURE() << text; });
+    return RunFolder(dir_, "newest", [](const std::string& text) { ADD_FAILURE() << text; });
   }
 
   fs::path dir_;
@@ -129,7 +129,7 @@ TEST_F(RunFolderTest, ATextThatGrowsIsTheSameText) {
 TEST_F(RunFolderTest, MistakesAreNamed) {
   auto message = [&](const fs::path& folder) {
     try {
-      RunFolder(folder, [](const std::string&) {});
+      RunFolder(folder, "newest", [](const std::string&) {});
     } catch (const Error& error) {
       return std::string(error.what());
     }

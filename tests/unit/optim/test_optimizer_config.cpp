@@ -221,7 +221,12 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
   EXPECT_EQ(s.multiplier(100), 0);
   EXPECT_THROW(schedule(R"({"name": "cosin"})", 10), Error);
   EXPECT_THROW(schedule(R"({"name": "wsd", "warmup_steps": 9, "decay_steps": 2})", 10), Error);
-  EXPECT_THROW(schedule(R"({"warmup_steps": 11})", 10), Error);
+  s = schedule(R"({"warmup_steps": 51})", 50);  // a run cut short to try something
+  EXPECT_EQ(s.warmup_steps, 5);
+  EXPECT_EQ(to_json(s)["warmup_steps"], 51) << "what was asked for counts when the run becomes longer";
+  EXPECT_EQ(schedule(R"({"warmup_steps": 50})", 50).warmup_steps, 50);
+  EXPECT_EQ(schedule(R"({"warmup_steps": 2})", 1).multiplier(0), 0);
+  EXPECT_THROW(schedule(R"({"warmup_steps": -1})", 10), Error);
 }
 
 }  // namespace

@@ -30,7 +30,7 @@ void save(const fs::path& folder, int64_t step, int keep = 0, int64_t size = 100
   CheckpointWriter writer(folder, step);
   float value = static_cast<float>(step);
   writer.write({constant("w", {size, 2}, value), constant("b", {3}, value)}, {constant("w.m", {size, 2}, value)});
-  writer.commit({{"step", step}}, keep);
+  writer.commit({{"step", step}}, {.keep = keep});
 }
 
 std::string error_of(const std::function<void()>& action) {
@@ -93,11 +93,46 @@ TEST_F(CheckpointTest, KeepsTheNewest) {
   EXPECT_TRUE(warnings_.empty());
 }
 
+TEST_F(CheckpointTest, MilestonesAndTheBestStay) {
+  auto names = [&] {
+    std::string all;
+    for (const fs::path& checkpoint : list_checkpoints(dir_)) all += fmt::format(" {}", step_of(checkpoint));
+    return all;
+  };
+  for (int step = 1; step <= 12; ++step) save(dir_, step);
+  rotate_checkpoints(dir_, 12, {.keep = 2, .keep_every = 5, .best = 7});
+  EXPECT_EQ(names(), " 12 11 10 7 5");
+  rotate_checkpoints(dir_, 10, {.keep = 1, .keep_every = 0, .best = 5});
+  EXPECT_EQ(names(), " 12 11 10 5");
+  // More than an int holds.
+  rotate_checkpoints(dir_, 12, {.keep = int64_t{1} << 31});
+  rotate_checkpoints(dir_, 12, {.keep = INT64_MAX});
+  EXPECT_EQ(names(), " 12 11 10 5");
+}
+
+TEST_F(CheckpointTest, ARuinedOneIsKeptApartAndPushesNoneOut) {
+  auto ruin = [&](int64_t step) {
+    CheckpointWriter writer(dir_, step, 0, 1, Condition::ruined);
+    writer.write({constant("w", {1}, 1e16f)}, {});
+    writer.commit({{"step", step}}, {.keep = 1});
+  };
+  for (int step : {1, 2}) save(dir_, step);
+  ruin(3);
+  ruin(4);
+  EXPECT_EQ(list_checkpoints(dir_).size(), 2u);
+  EXPECT_EQ(newest()->filename(), "step_00000002");
+  EXPECT_FALSE(fs::exists(dir_ / "ruined_00000003")) << "one is enough to look at";
+  EXPECT_NO_THROW(verify_checkpoint(dir_ / "ruined_00000004"));
+  fs::create_directories(dir_ / "ruined_00000005.part");
+  remove_unfinished_checkpoints(dir_);
+  EXPECT_FALSE(fs::exists(dir_ / "ruined_00000005.part"));
+}
+
 TEST_F(CheckpointTest, SameStepIsReplaced) {
   save(dir_, 10);
   CheckpointWriter writer(dir_, 10);
   writer.write({constant("w", {1}, 7)}, {});
-  writer.commit({{"step", 10}}, 0);
+  writer.commit({{"step", 10}}, {});
   EXPECT_EQ(read_floats(Checkpoint(*newest()).model().find("w")), std::vector<float>{7});
   EXPECT_EQ(std::distance(fs::directory_iterator(dir_), fs::directory_iterator()), 1);
 }
@@ -106,14 +141,14 @@ TEST_F(CheckpointTest, SeveralRanksWriteOne) {
   CheckpointWriter first(dir_, 5, 0, 2), second(dir_, 5, 1, 2);
   second.write({constant("b", {3}, 5)}, {});
   first.write({constant("w", {4, 2}, 5)}, {constant("w.m", {4, 2}, 5)});
-  first.commit({{"step", 5}}, 1);
+  first.commit({{"step", 5}}, {.keep = 1});
   expect_whole(*newest());
   EXPECT_TRUE(fs::exists(*newest() / "model-00002-of-00002.safetensors"));
   EXPECT_TRUE(fs::exists(*newest() / "model.safetensors.index.json"));
 
   CheckpointWriter lonely(dir_, 6, 0, 2);
   lonely.write({}, {});
-  expect_contains(error_of([&] { lonely.commit({}, 1); }), "manifest-00002-of-00002.json");
+  expect_contains(error_of([&] { lonely.commit({}, {.keep = 1}); }), "manifest-00002-of-00002.json");
 }
 
 TEST_F(CheckpointTest, DamageIsSkippedAndNamed) {

@@ -85,13 +85,17 @@ TEST(LossPicture, CurvesComeFromMetricsAndRepeatedStepsCountOnce) {
   write_file_atomically(path,
                         "{\"step\": 10, \"loss\": 3.5, \"lr\": 1e-3}\n{\"step\": 10, \"val_loss\": 3.25}\n"
                         "{\"step\": 20, \"loss\": 9}\n{\"step\": 20, \"loss\": 3}\n{\"step\": 30, \"loss\": null}\n");
-  LossCurves curves = read_loss_curves(path);
+  std::string notes;
+  auto note = [&](const std::string& text) { notes += text + "\n"; };
+  LossCurves curves = read_loss_curves(path, note);
   ASSERT_EQ(curves.train.size(), 2u);
   EXPECT_EQ(curves.train[1].loss, 3.0);
   ASSERT_EQ(curves.validation.size(), 1u);
   EXPECT_EQ(curves.validation[0].loss, 3.25);
   write_file_atomically(path, "{\"step\": 10, \"loss\": 3.5}\n{\"step\":\n");
-  EXPECT_THROW(read_loss_curves(path), Error);
+  EXPECT_EQ(notes, "");
+  EXPECT_EQ(read_loss_curves(path, note).train.size(), 1u);
+  EXPECT_EQ(notes, path + ", row 2: not a row of metrics; left out\n");
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,12 +27,16 @@ class MetricsTest : public ::testing::Test {
     fs::create_directories(dir_);
   }
   void TearDown() override { fs::remove_all(dir_); }
+  MetricsLog log(std::optional<int64_t> resumed) {
+    return MetricsLog(dir_, resumed, [this](const std::string& text) { notes_ += text + "\n"; });
+  }
   std::string content() { return read_file(dir_ / "metrics.jsonl"); }
   fs::path dir_;
+  std::string notes_;
 };
 
 TEST_F(MetricsTest, RowsAreLinesOfJson) {
-  MetricsLog log(dir_, {});
+  MetricsLog log = this->log({});
   log.validation_row({0, 5.5, {}});
   log.train_row({1, 2.5, 0.001, 0.75, 4096, 1000, NAN, 4});
   log.validation_row({1, 2.25, {{"nats_per_byte", 0.5}}});
@@ -44,32 +49,89 @@ TEST_F(MetricsTest, RowsAreLinesOfJson) {
 
 TEST_F(MetricsTest, ResumingDropsRowsBehindTheCheckpoint) {
   {
-    MetricsLog log(dir_, {});
+    MetricsLog log = this->log({});
     for (int step = 1; step <= 4; ++step) log.train_row({.step = step});
     log.validation_row({4, 1, {}});
   }
   const std::string whole = content(), first_two = whole.substr(0, whole.find("{\"step\":3"));
   std::ofstream(dir_ / "metrics.jsonl", std::ios::app) << "{\"step\":2,\"lo";  // killed in the middle of a line
   {
-    MetricsLog log(dir_, 4);
+    MetricsLog log = this->log(4);
     EXPECT_EQ(content(), whole);
   }
-  MetricsLog log(dir_, 2);
+  MetricsLog log = this->log(2);
   EXPECT_EQ(content(), first_two);
   log.validation_row({2, 1, {}});
   EXPECT_EQ(content(), first_two + "{\"step\":2,\"val_loss\":1.0}\n");
-  MetricsLog fresh(dir_, {});
+  MetricsLog fresh = this->log({});
   EXPECT_EQ(content(), "");
-  EXPECT_EQ(std::distance(fs::directory_iterator(dir_ / "tensorboard"), fs::directory_iterator()), 1);
-  EXPECT_THROW(MetricsLog(dir_ / "absent", {}), Error);
+  EXPECT_THROW(MetricsLog(dir_ / "absent", {}, nullptr), Error);
+  EXPECT_EQ(notes_, "") << "a line cut short is what every kill may leave";
+}
+
+TEST_F(MetricsTest, BrokenRowsCostOneNote) {
+  const std::string good = "{\"step\":1,\"loss\":2.0}\n", end = "{\"step\":3,\"val_loss\":1.5}\n";
+  write_file_atomically(dir_ / "metrics.jsonl",
+                        good + std::string(30, '\0') + "\n{\"loss\":1}\n[]\n{\"step\":\"a\",\"loss\":1}\n" +
+                            "{\"step\":1e30,\"loss\":1}\n{\"step\":2,\"loss\":\"b\"}\n{\"step\":-1}\n" + end +
+                            "{\"step\"");
+  std::string notes;
+  const std::vector<Json> rows = read_metrics(dir_ / "metrics.jsonl", [&](const std::string& text) { notes += text; });
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[1]["val_loss"], 1.5);
+  EXPECT_EQ(notes, (dir_ / "metrics.jsonl").string() + ", row 2: not a row of metrics, nor are 6 others; left out");
+  MetricsLog log = this->log(3);
+  EXPECT_EQ(content(), good + end);
+  EXPECT_EQ(notes_, notes + "\n");
+  ASSERT_EQ(log.evaluations().size(), 1u);
+  EXPECT_EQ(log.evaluations()[0].val_loss, 1.5);
+}
+
+TEST_F(MetricsTest, AResumeIsARowAndCountsOnce) {
+  for (int start = 0; start < 3; ++start) {
+    MetricsLog log = this->log(start ? std::optional<int64_t>(5) : std::nullopt);
+    if (start) log.resume_row(5, {{"world_size", start}});
+    if (!start) log.train_row({.step = 5});
+    log.train_row({.step = 6});
+    log.sync();
+  }
+  const std::string text = content();
+  EXPECT_EQ(text.find("{\"step\":6"), text.rfind("{\"step\":6"));
+  EXPECT_EQ(text.find("resume"), text.find("\"resume\":{\"world_size\":2}") + 1) << text;
+}
+
+// A full disk takes a part of a line: it is taken back, and the rows are those before it.
+TEST_F(MetricsTest, HalfARowIsTakenBack) {
+  MetricsLog log = this->log({});
+  log.train_row({.step = 1});
+  const std::string whole = content();
+  const pid_t child = ::fork();
+  if (child == 0) {
+    std::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{whole.size() + 20, whole.size() + 20};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+    try {
+      log.train_row({.step = 2});
+    } catch (const Error&) {
+      ::_exit(7);
+    }
+    ::_exit(1);
+  }
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 7);
+  EXPECT_EQ(content(), whole);
 }
 
 TEST_F(MetricsTest, ProgressRewritesOneLineOnATerminal) {
   const TrainRow row{250, 3.4521, 2e-3, 0.8125, 1000000, 41234, 0.381, 25};
   auto shown = [&](bool in_place) {
     std::FILE* file = std::fopen((dir_ / "out").c_str(), "w");
+    fs::remove(dir_ / "log.txt");
     {
-      Progress progress(500, file, in_place);
+      Progress progress(500, file, file, in_place);
+      progress.message("before the log");
+      progress.keep_log(dir_ / "log.txt");
       progress.train(row);
       progress.validation({250, 3.5, {{"floor", 1.25}}});
       TrainRow last = row;
@@ -83,8 +145,25 @@ TEST_F(MetricsTest, ProgressRewritesOneLineOnATerminal) {
   const std::string line = "step 250/500  loss 3.4521  lr 2.00e-03  |g| 0.812  41.2K tok/s  MFU 38.1%  ETA 24s";
   const std::string validation = "step 250/500  validation loss 3.5000  floor 1.2500\n";
   const std::string last = "step 500/500  loss 3.4521  lr 2.00e-03  |g| 0.812  41.2K tok/s";
-  EXPECT_EQ(shown(false), line + "\n" + validation + last + "\n");
-  EXPECT_EQ(shown(true), "\r\x1b[K" + line + "\n" + validation + "\r\x1b[K" + last + "\n");
+  const std::string plain = "before the log\n" + line + "\n" + validation + last + "\n";
+  EXPECT_EQ(shown(false), plain);
+  EXPECT_EQ(read_file(dir_ / "log.txt"), plain);
+  EXPECT_EQ(shown(true), "before the log\n\r\x1b[K" + line + "\n" + validation + "\r\x1b[K" + last + "\n");
+  EXPECT_EQ(read_file(dir_ / "log.txt"), plain);
+}
+
+TEST_F(MetricsTest, WhatCannotBeShownIsLostAndNothingElse) {
+  std::FILE* full = std::fopen("/dev/full", "w");
+  {
+    Progress progress(500, full, full, false);
+    progress.keep_log("/dev/full");
+    progress.train({.step = 1});
+    progress.message("lost");
+    Progress nowhere(500, full, full, true);
+    nowhere.keep_log(dir_ / "absent/log.txt");
+    nowhere.train({.step = 1});
+  }
+  std::fclose(full);
 }
 
 TEST(Human, Numbers) {

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdio>
 #include <cstring>
@@ -66,10 +67,46 @@ TEST(TensorBoard, RecordsHoldTheScalars) {
                                24));  // 2.5f
 }
 
+// As TensorBoard's event_accumulator does it: files by name, and a session that starts at a step takes back the rest.
+std::vector<int64_t> steps_shown(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) files.push_back(entry.path());
+  std::sort(files.begin(), files.end());
+  std::vector<int64_t> steps;
+  for (const auto& path : files)
+    for (std::string file = read_file(path); !file.empty();) {
+      std::string event = take_record(file);
+      event.erase(0, 1 + sizeof(double) + 1);  // wall_time, and the key of step
+      int64_t step = 0;
+      for (int shift = 0;; shift += 7) {
+        const uint8_t byte = take<uint8_t>(event);
+        step |= static_cast<int64_t>(byte & 0x7f) << shift;
+        if (byte < 0x80) break;
+      }
+      if (event == "\x3a\x02\x08\x01")  // session_log {status: START}
+        std::erase_if(steps, [&](int64_t earlier) { return earlier >= step; });
+      else if (event[0] == 0x2a)
+        steps.push_back(step);
+    }
+  return steps;
+}
+
+TEST(TensorBoard, EachStepIsShownOnceAfterAnyNumberOfStarts) {
+  const std::filesystem::path folder = fresh_folder("rowan_tensorboard_sessions");
+  std::vector<int64_t> want;
+  for (int64_t first : {0, 200, 150, 150, 1}) {
+    TensorBoardWriter writer(folder, first);
+    for (int64_t step = std::max<int64_t>(first, 1); step < first + 300; ++step) writer.scalar("train/loss", step, 1);
+    want.clear();
+    for (int64_t step = 1; step < first + 300; ++step) want.push_back(step);
+    EXPECT_EQ(steps_shown(folder), want) << first;
+  }
+}
+
 TEST(TensorBoard, EveryStartIsANewFile) {
   std::filesystem::path folder = fresh_folder("rowan_tensorboard_starts");
   TensorBoardWriter first(folder), second(folder);
-  EXPECT_NE(first.path(), second.path());
+  EXPECT_GT(second.path(), first.path()) << "TensorBoard reads them in this order";
   EXPECT_THROW(TensorBoardWriter("/proc/rowan"), Error);
 }
 

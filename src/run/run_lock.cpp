@@ -1,0 +1,207 @@
+#include "run/run_lock.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+#include <optional>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/json.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+using std::chrono::milliseconds;
+
+// Of this start of the machine; "" where the system does not say.
+std::string boot_id() {
+  std::error_code error;
+  const char* file = "/proc/sys/kernel/random/boot_id";
+  return fs::exists(file, error) ? read_file(file) : "";
+}
+
+// When a process began, in ticks since the boot; "" when there is none of that number. Numbers are used again.
+std::string start_of(int64_t process) {
+  const std::string file = fmt::format("/proc/{}/stat", process);
+  std::error_code error;
+  if (!fs::exists(file, error)) return "";
+  try {
+    std::string stat = read_file(file);
+    std::istringstream fields(stat.substr(stat.rfind(')') + 1));  // the name may hold anything
+    std::string field;
+    for (int i = 3; i <= 22; ++i) fields >> field;
+    return field;
+  } catch (const Error&) {  // it has ended meanwhile
+    return "";
+  }
+}
+
+std::string local_time() {
+  char text[32] = "";
+  const std::time_t now = std::time(nullptr);
+  std::tm parts = {};
+  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", ::localtime_r(&now, &parts));
+  return text;
+}
+
+std::string machine() {
+  char name[256] = {};
+  return ::gethostname(name, sizeof name - 1) == 0 ? name : "localhost";
+}
+
+struct Owner {
+  std::string host, boot, start, since;
+  int64_t process = 0;
+
+  std::string text() const { return fmt::format("process {} on {} has held it since {}", process, host, since); }
+};
+
+std::string read_all(int fd) {
+  std::string text(4096, '\0');
+  const ssize_t got = ::pread(fd, text.data(), text.size(), 0);
+  text.resize(static_cast<size_t>(std::max<ssize_t>(got, 0)));
+  return text;
+}
+
+// Nobody when the file is empty, torn by a full disk, or another program's.
+std::optional<Owner> owner_in(const std::string& text) {
+  const Json json = Json::parse(text, nullptr, false);
+  if (!json.is_object()) return {};
+  auto field = [&](const char* key) {
+    return json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : std::string();
+  };
+  Owner owner{field("host"), field("boot"), field("start"), field("since"), 0};
+  if (json.contains("process") && json["process"].is_number_integer()) owner.process = json["process"].get<int64_t>();
+  return owner;
+}
+
+// The time of the file's last change as the file system tells it: -1 when it is gone. Opened anew, since a network file
+// system may answer for an open file from memory.
+int64_t changed_at(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return -1;
+  struct stat info = {};
+  const bool found = ::fstat(fd, &info) == 0;
+  ::close(fd);
+  return found ? info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1000000 : -1;
+}
+
+// The file system's clock, which need not be this machine's.
+int64_t time_in(const fs::path& folder) {
+  const fs::path probe = folder / fmt::format("lock.{}.{}.part", machine(), ::getpid());
+  const int fd = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+  if (fd < 0) fail("cannot create {}: {}", probe.string(), std::strerror(errno));
+  ::close(fd);
+  const int64_t now = changed_at(probe);
+  ::unlink(probe.c_str());
+  return now;
+}
+
+bool same_file(int fd, const fs::path& path) {
+  struct stat open = {}, named = {};
+  return ::fstat(fd, &open) == 0 && ::stat(path.c_str(), &named) == 0 && open.st_ino == named.st_ino &&
+         open.st_dev == named.st_dev;
+}
+
+[[noreturn]] void refuse(const fs::path& path, const Owner& owner) {
+  fail("{}: another process trains this run: {}; wait for it or stop it", path.parent_path().string(), owner.text());
+}
+
+// An owner on another machine: waits until it is heard again or is stale.
+void outwait(const fs::path& path, const Owner& owner, milliseconds stale,
+             const std::function<void(const std::string&)>& note) {
+  const int64_t heard = changed_at(path);
+  const int64_t left = heard + stale.count() - time_in(path.parent_path());
+  if (left <= 0) return;
+  note(fmt::format("{}: {}, last heard of {} s ago; waiting up to {} s whether it still lives",
+                   path.parent_path().string(), owner.text(), (stale.count() - left) / 1000, (left + 999) / 1000));
+  for (const auto end = Clock::now() + milliseconds(left); Clock::now() < end;) {
+    std::this_thread::sleep_for(std::min(milliseconds(500), stale / 20));
+    if (changed_at(path) != heard) refuse(path, owner);
+  }
+}
+
+}  // namespace
+
+RunLock::RunLock(const fs::path& run_dir, const std::function<void(const std::string&)>& note, LockPace pace)
+    : path_(run_dir / "lock") {
+  std::optional<Clock::time_point> patient_until;
+  bool locked = false;
+  while (true) {
+    fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd_ < 0) fail("cannot open {}: {}", path_.string(), std::strerror(errno));
+    locked = ::flock(fd_, LOCK_EX | LOCK_NB) == 0;
+    const bool held = !locked && errno == EWOULDBLOCK;  // other errors: the file system has no such locks
+    if (!held && same_file(fd_, path_)) break;
+    const Owner owner = owner_in(read_all(fd_)).value_or(Owner{"an unknown machine", "", "", "a moment ago", 0});
+    ::close(fd_);
+    if (!held) continue;  // its owner has removed it just now
+    if (!patient_until) {
+      patient_until = Clock::now() + pace.patience;
+      note(fmt::format("{}: {}; waiting a moment whether it ends", run_dir.string(), owner.text()));
+    }
+    if (Clock::now() > *patient_until) refuse(path_, owner);
+    std::this_thread::sleep_for(milliseconds(50));
+  }
+  try {
+    const std::string boot = boot_id();
+    if (const std::optional<Owner> owner = owner_in(read_all(fd_))) {
+      const bool here = owner->boot == boot && owner->host == machine();
+      if (!here)
+        outwait(path_, *owner, pace.stale, note);
+      else if (!locked && !owner->start.empty() && start_of(owner->process) == owner->start)
+        refuse(path_, *owner);
+    }
+    mine_ = Json{{"host", machine()},
+                 {"process", ::getpid()},
+                 {"start", start_of(::getpid())},
+                 {"boot", boot},
+                 {"since", local_time()}}
+                .dump() +
+            "\n";
+    if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, mine_.data(), mine_.size(), 0) != static_cast<ssize_t>(mine_.size()))
+      fail("cannot write {}: {}", path_.string(), std::strerror(errno));
+  } catch (...) {
+    ::close(fd_);
+    throw;
+  }
+  heart_ = std::thread([this, interval = pace.heartbeat] { beat(interval); });
+}
+
+RunLock::~RunLock() {
+  {
+    std::lock_guard lock(mutex_);
+    ends_ = true;
+  }
+  changed_.notify_all();
+  heart_.join();
+  if (is_ours()) ::unlink(path_.c_str());
+  ::close(fd_);
+}
+
+bool RunLock::is_ours() const { return same_file(fd_, path_) && read_all(fd_) == mine_; }
+
+void RunLock::check() const {
+  if (is_ours()) return;
+  const int fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+  const std::optional<Owner> owner = fd < 0 ? std::nullopt : owner_in(read_all(fd));
+  if (fd >= 0) ::close(fd);
+  if (owner) refuse(path_, *owner);
+  fail("{}: is gone, and with it this process's hold on the run", path_.string());
+}
+
+void RunLock::beat(milliseconds interval) {
+  std::unique_lock lock(mutex_);
+  while (!changed_.wait_for(lock, interval, [this] { return ends_; })) ::futimens(fd_, nullptr);
+}
+
+}  // namespace rowan

@@ -1,0 +1,184 @@
+#include "train/start.h"
+
+#include <unistd.h>
+
+#include <chrono>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/version.h"
+#include "comm/communicator.h"
+#include "run/checkpoint.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+// {key: {from, to}} of every value that differs.
+Json changes_of(const Json& before, const Json& after) {
+  Json changes = Json::object();
+  for (const Json& change : Json::diff(before, after)) {
+    const std::string path = change.at("path").get<std::string>();
+    const Json::json_pointer place(path);
+    auto value = [&](const Json& from) { return from.contains(place) ? from[place] : Json(); };
+    changes[path] = {{"from", value(before)}, {"to", value(after)}};
+  }
+  return changes;
+}
+
+// "/optimizer/lr: 0.01 there, 0.02 here"; "" when nothing differs.
+std::string first_difference(const Json& before, const Json& after) {
+  const Json changes = changes_of(before, after);
+  if (changes.empty()) return "";
+  const auto& [path, values] = *changes.items().begin();
+  auto text = [](const Json& value) { return value.is_null() ? std::string("nothing") : value.dump(); };
+  return fmt::format("first difference at {}: {} there, {} here", path, text(values["from"]), text(values["to"]));
+}
+
+bool has_content(const fs::path& path) {
+  std::error_code error;
+  return fs::exists(path, error) && !fs::is_empty(path, error);
+}
+
+std::vector<std::string> command_line() {
+  std::vector<std::string> words;
+  const std::string all = read_file("/proc/self/cmdline");
+  for (size_t begin = 0, end; (end = all.find('\0', begin)) != std::string::npos; begin = end + 1)
+    words.push_back(all.substr(begin, end - begin));
+  return words;
+}
+
+std::string utc_time() {
+  const auto now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+  std::tm parts = {};
+  char text[32] = "";
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", ::gmtime_r(&now, &parts));
+  return text;
+}
+
+}  // namespace
+
+std::vector<Json> read_starts(const fs::path& run_dir) {
+  std::vector<Json> records;
+  if (!fs::exists(run_dir / "starts.jsonl")) return records;
+  const std::string text = read_file(run_dir / "starts.jsonl");
+  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    Json record = Json::parse(text.substr(begin, end - begin), nullptr, false);
+    if (record.is_object()) records.push_back(std::move(record));
+  }
+  return records;
+}
+
+RunStart::RunStart(const TrainConfig& config, const StartOptions& options, const Note& note)
+    : config_(config), options_(options), note_(note), dir_(config.run.dir) {
+  if (fs::is_directory(dir_)) {
+    lock();
+    look();
+  }
+  if (options_.resume && !checkpoint_)
+    fail("{}: --resume, but there is no checkpoint", (dir_ / "checkpoints").string());
+  if (options_.from && !checkpoint_)
+    fail("{}: --from {}, but there is no checkpoint", (dir_ / "checkpoints").string(), *options_.from);
+}
+
+void RunStart::lock() { lock_ = std::make_unique<RunLock>(dir_, note_); }
+
+void RunStart::look() {
+  const fs::path checkpoints = dir_ / "checkpoints", config = dir_ / "config.json";
+  remove_unfinished_checkpoints(checkpoints);
+  checkpoint_ = newest_checkpoint(checkpoints, note_);
+  const bool rows = has_content(dir_ / "metrics.jsonl"),
+             ours = checkpoint_ || rows || has_content(dir_ / "starts.jsonl");
+  if (!fs::exists(config)) {
+    for (const char* name : {"metrics.jsonl", "tensorboard", "log.txt"})
+      if (!checkpoint_ && has_content(dir_ / name))
+        fail("{}: has {}, but no config.json: no run's folder; choose another run.dir", dir_.string(), name);
+    return;
+  }
+  if (!ours) {
+    if (read_file(config) != config_.resolved.dump(2) + "\n")
+      fail("{}: has a config.json that is no run's; choose another run.dir", dir_.string());
+    return;
+  }
+  try {
+    before_ = load_config(config.string(), {}).resolved;
+  } catch (const Error&) {  // another version's, or another program's
+    before_ = parse_json({config.string(), read_file(config)});
+  }
+  const std::string difference = first_difference(identity_of(*before_), identity_of(config_.resolved));
+  if (!difference.empty() && checkpoint_ && !options_.resume && !options_.from)
+    fail(
+        "{}: holds a run with another config ({}); choose another run.dir, --resume to continue it with the new one, "
+        "or --from STEP to go back",
+        dir_.string(), difference);
+  if (!difference.empty() && !checkpoint_ && rows)
+    fail("{}: holds the rows of a run with another config ({}) and no checkpoint; choose another run.dir",
+         dir_.string(), difference);
+  if (!options_.from) return;
+  const std::vector<Json> starts = read_starts(dir_);
+  // The same command again goes on from where it came to.
+  if (difference.empty() && !starts.empty() && starts.back().value("from", Json()) == Json(*options_.from) &&
+      checkpoint_ && step_of(*checkpoint_) >= *options_.from)
+    options_.from.reset();
+  if (!options_.from) return;
+  checkpoint_ = checkpoint_path(checkpoints, *options_.from);
+  std::string there;
+  for (const fs::path& path : list_checkpoints(checkpoints)) there += fmt::format(" {}", step_of(path));
+  if (!fs::exists(*checkpoint_))
+    fail("{}: --from {}, but the checkpoints are of steps{}", checkpoints.string(), *options_.from, there);
+  verify_checkpoint(*checkpoint_);
+}
+
+void RunStart::set_aside() {
+  std::vector<fs::path> moved, copied;
+  if (options_.from) {
+    for (const fs::path& path : list_checkpoints(dir_ / "checkpoints"))
+      if (step_of(path) > *options_.from) moved.push_back(path);
+    if (has_content(dir_ / "metrics.jsonl")) copied.push_back(dir_ / "metrics.jsonl");
+  } else if (!checkpoint_ && has_content(dir_ / "metrics.jsonl")) {
+    moved = {dir_ / "metrics.jsonl"};
+    if (has_content(dir_ / "tensorboard")) moved.push_back(dir_ / "tensorboard");
+  }
+  if (moved.empty() && copied.empty()) return;
+  fs::path aside;
+  for (int number = 1; fs::exists(aside = dir_ / fmt::format("earlier-{}", number));) ++number;
+  make_directories(aside);
+  for (const fs::path& path : copied) write_file_atomically(aside / path.filename(), read_file(path));
+  for (const fs::path& path : moved) rename_durably(path, aside / path.filename());
+  note_(fmt::format("{}; what there was is now in {}",
+                    options_.from ? fmt::format("goes back to step {}", *options_.from)
+                                  : std::string("there was no checkpoint yet: starts anew"),
+                    aside.string()));
+}
+
+void RunStart::begin(Json facts) {
+  if (!lock_) {
+    make_directories(dir_);
+    lock();
+    if (fs::exists(dir_ / "config.json")) fail("{}: another process has just begun a run there", dir_.string());
+  }
+  set_aside();
+  make_directories(dir_ / "checkpoints");
+  std::vector<Json> starts = read_starts(dir_);
+  Json record = {{"version", version()},
+                 {"time", utc_time()},
+                 {"host", machine_name()},
+                 {"process", ::getpid()},
+                 {"command", command_line()}};
+  record.update(facts);
+  record["step"] = checkpoint_ ? Json(step_of(*checkpoint_)) : Json(0);
+  if (options_.from) record["from"] = *options_.from;
+  if (before_ && !starts.empty())
+    record["changes"] = changes_of(*before_, config_.resolved);
+  else
+    record["config"] = config_.resolved;
+  starts.push_back(std::move(record));
+  std::string text;
+  for (const Json& start : starts)
+    text += start.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";  // a command may hold any bytes
+  write_file_atomically(dir_ / "starts.jsonl", text);
+  write_file_atomically(dir_ / "config.json", config_.resolved.dump(2) + "\n");
+}
+
+}  // namespace rowan

@@ -1,0 +1,122 @@
+#include "train/watch.h"
+
+#include <fmt/core.h>
+
+#include <chrono>
+#include <cmath>
+
+#include "base/human.h"
+#include "model/model.h"
+
+namespace rowan {
+namespace {
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+}  // namespace
+
+Watch::Watch(const TrainConfig& config, const Trainer& trainer, Progress& progress, double peak, bool resumed,
+             double seconds_before)
+    : config_(config),
+      trainer_(trainer),
+      progress_(progress),
+      log_(config.run.dir, resumed ? std::optional(trainer.steps_done()) : std::nullopt,
+           [&](const std::string& text) { progress.message(text); }),
+      flops_(flops_per_token(config.model, config.batch.sequence_length).causal),
+      peak_(peak),
+      seconds_before_(seconds_before),
+      start_(now()),
+      last_time_(start_),
+      last_step_(trainer.steps_done()),
+      first_step_(trainer.steps_done()) {}
+
+double Watch::seconds() const { return seconds_before_ + now() - start_ - paused_; }
+
+void Watch::step(const StepResult& result) {
+  const int64_t step = trainer_.steps_done();
+  if (!result.skipped.empty())
+    progress_.message(fmt::format("step {}: {}; update skipped ({} so far)", step, result.skipped, ++skipped_));
+  std::vector<std::pair<std::string, double>> figures;
+  if (result.skipped.empty())
+    for (const Metric& metric : trainer_.optimizer().telemetry()) figures.emplace_back(metric.name, metric.value);
+  if (!figures.empty()) log_.optimizer_row(step, figures);
+  estimate(step);
+  if (step % config_.run.log_every && step != config_.run.steps && step != 1) return;
+  const double time = now(), elapsed = time - last_time_;
+  const double rate = static_cast<double>((step - last_step_) * trainer_.tokens_per_step()) / elapsed;
+  last_time_ = time, last_step_ = step;
+  TrainRow row{.step = step,
+               .loss = result.loss,
+               .lr = result.lr,
+               .grad_norm = result.grad_norm,
+               .tokens = step * trainer_.tokens_per_step(),
+               .tokens_per_second = rate,
+               .mfu = rate * flops_ / peak_,
+               .seconds = seconds()};
+  if (config_.data.reading == Reading::documents) row.unpadded_tokens = trainer_.unpadded_tokens();
+  log_.train_row(row);
+  progress_.train(row);
+}
+
+void Watch::evaluation(const std::optional<LossMeter>& validation, const std::optional<HellaSwagScore>& hellaswag) {
+  ValidationRow row{trainer_.steps_done(), {}, {}};
+  if (validation) row.val_loss = validation->mean();
+  // The figure of the C4 papers, which read documents.
+  if (validation && config_.data.reading == Reading::documents)
+    row.extra.emplace_back("val_loss_galore", validation->galore_mean());
+  if (hellaswag) {
+    row.extra.emplace_back("hellaswag_acc_norm", hellaswag->acc_norm());
+    row.extra.emplace_back("hellaswag_acc", hellaswag->acc());
+  }
+  if (!row.val_loss && row.extra.empty()) return;
+  log_.validation_row(row);
+  progress_.validation(row);
+}
+
+bool Watch::evaluated() const {
+  const auto& all = log_.evaluations();
+  return !all.empty() && all.back().step == trainer_.steps_done();
+}
+
+std::optional<double> Watch::validation() const {
+  return evaluated() ? log_.evaluations().back().val_loss : std::nullopt;
+}
+
+size_t Watch::best_index() const {
+  const auto& all = log_.evaluations();
+  size_t best = all.size();
+  for (size_t i = 0; i < all.size(); ++i)
+    if (all[i].val_loss && std::isfinite(*all[i].val_loss) &&
+        (best == all.size() || *all[i].val_loss < *all[best].val_loss))
+      best = i;
+  return best;
+}
+
+std::optional<int64_t> Watch::best() const {
+  const size_t best = best_index();
+  return best < log_.evaluations().size() ? std::optional(log_.evaluations()[best].step) : std::nullopt;
+}
+
+int64_t Watch::evaluations_since_best() const {
+  const size_t all = log_.evaluations().size(), best = best_index();
+  return static_cast<int64_t>(best < all ? all - best - 1 : all);
+}
+
+void Watch::pause(const std::function<void()>& work) {
+  const double begin = now();
+  work();
+  paused_ += now() - begin;
+  last_time_ += now() - begin;
+}
+
+// Once the rate has settled: how long the whole will take.
+void Watch::estimate(int64_t step) {
+  const int64_t done = step - first_step_, left = config_.run.steps - step;
+  if (done == 1) settled_ = seconds();
+  if (done != 6 || left < 10) return;
+  const double a_step = (seconds() - settled_) / static_cast<double>(done - 1);
+  progress_.message(fmt::format("about {} for the {} steps to come, evaluations and checkpoints aside",
+                                human_duration(a_step * static_cast<double>(left)), left));
+}
+
+}  // namespace rowan

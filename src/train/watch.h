@@ -1,0 +1,53 @@
+// Everything that rank 0 shows and keeps of a run while it trains.
+#pragma once
+
+#include <functional>
+#include <optional>
+
+#include "run/metrics.h"
+#include "train/progress.h"
+#include "train/trainer.h"
+
+namespace rowan {
+
+class Watch {
+ public:
+  // `peak`: FLOP/s of products. `resumed`: the trainer goes on from a checkpoint that had seen `seconds_before`.
+  Watch(const TrainConfig& config, const Trainer& trainer, Progress& progress, double peak, bool resumed,
+        double seconds_before);
+
+  // Of training, over all starts.
+  double seconds() const;
+
+  void step(const StepResult& result);
+  void evaluation(const std::optional<LossMeter>& validation, const std::optional<HellaSwagScore>& hellaswag);
+  void resumed(const Json& start) { log_.resume_row(trainer_.steps_done(), start); }
+  // Makes the rows durable.
+  void sync() { log_.sync(); }
+
+  // Whether this step's evaluation is among the rows.
+  bool evaluated() const;
+  // Of this step, if it was evaluated.
+  std::optional<double> validation() const;
+  // The step with the lowest validation loss so far.
+  std::optional<int64_t> best() const;
+  // How many evaluations there were since.
+  int64_t evaluations_since_best() const;
+
+  // Work that is not training does not count into the rates.
+  void pause(const std::function<void()>& work);
+
+ private:
+  void estimate(int64_t step);
+  size_t best_index() const;
+
+  const TrainConfig& config_;
+  const Trainer& trainer_;
+  Progress& progress_;
+  MetricsLog log_;
+  double flops_, peak_, seconds_before_, start_, last_time_, paused_ = 0;
+  double settled_ = 0;  // seconds() when the first step, in which memory is touched, was over
+  int64_t last_step_, first_step_, skipped_ = 0;
+};
+
+}  // namespace rowan

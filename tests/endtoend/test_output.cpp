@@ -1,0 +1,67 @@
+// Where output goes and what happens when it cannot go there: what is only shown may be lost, a result may not.
+#include "paths.h"
+#include "train_command.h"
+
+namespace rowan {
+namespace {
+
+class Output : public TrainCommand {
+ protected:
+  // The command with its output sent elsewhere.
+  Outcome sent(const std::string& arguments, const std::string& redirection) {
+    return shell("sh -c '" + rowan_binary() + " " + arguments + " " + redirection + "'");
+  }
+};
+
+TEST_F(Output, ARunIsTheSameWhereNothingCanBeShown) {
+  Outcome shown = rowan(train(into("shown")));
+  ASSERT_EQ(shown.code, 0) << shown.err;
+  const std::string whole = weights(run("shown"), 12);
+  int number = 0;
+  for (const char* redirection : {">/dev/full", "2>/dev/full", ">/dev/full 2>&1", ">&- 2>&-", "<&- >&- 2>&-"}) {
+    const std::string name = std::to_string(++number);
+    EXPECT_EQ(sent(train(into(name)), redirection).code, 0) << redirection;
+    EXPECT_EQ(weights(run(name), 12), whole) << redirection;
+    EXPECT_EQ(rows(run(name)), rows(run("shown"))) << redirection;
+    EXPECT_NE(read_file(run(name) / "log.txt").find("done: 12 steps"), std::string::npos) << redirection;
+  }
+  // Readers that leave.
+  shell("sh -c '{ " + rowan_binary() + " " + train(into("left")) + " 2>&1; echo $? >" + (dir_ / "code").string() +
+        "; } | head -n 1'");
+  EXPECT_EQ(read_file(dir_ / "code"), "0\n");
+  EXPECT_EQ(weights(run("left"), 12), whole);
+}
+
+TEST_F(Output, RowsGoToStdoutNotesToStderrAndBothToTheLog) {
+  Outcome shown = rowan(train("--set run.eval_every=6"));
+  ASSERT_EQ(shown.code, 0) << shown.err;
+  EXPECT_TRUE(shown.out.starts_with("step 1/12  loss ")) << shown.out;
+  EXPECT_EQ(std::count(shown.out.begin(), shown.out.end(), '\n'), 14) << "12 rows, 2 validations";
+  EXPECT_EQ(shown.err.find("step 1/12"), std::string::npos);
+  const std::string log = read_file(run("run") / "log.txt");
+  for (const std::string& text : {shown.out, shown.err}) {
+    std::istringstream lines(text);
+    for (std::string line; std::getline(lines, line);) EXPECT_NE(log.find(line), std::string::npos) << line;
+  }
+}
+
+TEST_F(Output, AResultThatCannotBeWrittenIsAnError) {
+  ASSERT_EQ(rowan(train()).code, 0);
+  const std::string dir = run("run").string();
+  for (const std::string& command :
+       {"compare " + dir, "eval " + dir, "plan " + file().string(), std::string("optimizers"),
+        "inspect " + (dir_ / "train.bin").string(), "generate " + dir + " --tokens 3", std::string("--help")})
+    for (const char* redirection : {">/dev/full", ">&-"}) {
+      Outcome result = sent(command, redirection);
+      EXPECT_EQ(result.code, 2) << command << redirection;
+      EXPECT_NE(result.err.find("cannot write"), std::string::npos) << command << redirection << result.err;
+    }
+}
+
+TEST_F(Output, AMistakeThatCannotBeShownIsStillAMistake) {
+  for (const char* redirection : {"2>/dev/full", "2>&-"})
+    EXPECT_EQ(sent("train /nowhere.json", redirection).code, 2) << redirection;
+}
+
+}  // namespace
+}  // namespace rowan

@@ -1,0 +1,275 @@
+// What a run must survive: signals at any moment, a second start, another config, weights that have come to nothing,
+// data that shrinks. No test depends on how fast the machine is.
+#include <signal.h>
+
+#include <fstream>
+#include <thread>
+
+#include "paths.h"
+#include "run/checkpoint.h"
+#include "train_command.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+
+class Safety : public TrainCommand {
+ protected:
+  pid_t start(const std::string& arguments) {
+    const pid_t child = fork();
+    if (child == 0) {
+      const std::string log = (dir_ / "log").string();
+      execl("/bin/sh", "sh", "-c", ("exec " + rowan_binary() + " " + arguments + " >" + log + " 2>&1").c_str(),
+            nullptr);
+      _exit(127);
+    }
+    return child;
+  }
+  // Waits until `there`, and fails when the process ends before.
+  void until(pid_t child, const std::function<bool()>& there) {
+    while (!there()) {
+      ASSERT_EQ(waitpid(child, nullptr, WNOHANG), 0) << read_file(dir_ / "log");
+      std::this_thread::sleep_for(milliseconds(2));
+    }
+  }
+  static int code_of(pid_t child) {
+    int status = 0;
+    waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+  }
+  std::string log() { return read_file(dir_ / "log"); }
+  std::vector<std::string> checkpoints() {
+    std::vector<std::string> names;
+    if (fs::exists(run("run") / "checkpoints"))
+      for (const auto& entry : fs::directory_iterator(run("run") / "checkpoints"))
+        names.push_back(entry.path().filename().string());
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+  bool evaluated(int step) {
+    for (const Json& row : rows(run("run")))
+      if (row["step"] == step && row.contains("val_loss")) return true;
+    return false;
+  }
+};
+
+TEST_F(Safety, ItSavesBeforeItEvaluatesAndAStopEndsTheEvaluation) {
+  write_small_shard(dir_ / "validation.bin", 4'000'001);
+  const std::string more = "--set run.eval_every=4 --set run.log_every=4 --set batch.micro_batch=1 ";
+  for (int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) {
+    fs::remove_all(run("run"));
+    const pid_t child = start(train(more));
+    until(child, [&] { return !checkpoints().empty() && checkpoints()[0] == "step_00000004"; });
+    kill(child, signal);
+    EXPECT_EQ(code_of(child), 128 + signal) << log();
+    EXPECT_EQ(checkpoints(), std::vector<std::string>{"step_00000004"});
+    EXPECT_FALSE(evaluated(4)) << "the evaluation was too short for this test";
+  }
+  // What was missed is made up for, and the rest is as if nothing had been.
+  const std::string less = more + "--set run.eval_tokens=64 ";
+  ASSERT_EQ(rowan(train(less)).code, 0);
+  ASSERT_EQ(rowan(train(less + into("whole"))).code, 0);
+  EXPECT_TRUE(evaluated(4));
+  EXPECT_EQ(rows(run("run")), rows(run("whole")));
+  EXPECT_EQ(weights(run("run"), 12), weights(run("whole"), 12));
+}
+
+TEST_F(Safety, AKillBetweenTheLastSaveAndItsEvaluationLosesNothing) {
+  ASSERT_EQ(rowan(train(into("whole"))).code, 0);
+  ASSERT_EQ(rowan(train()).code, 0);
+  const std::string metrics = read_file(run("run") / "metrics.jsonl");
+  const size_t last = metrics.rfind("{\"step\":12,\"val_loss\"");
+  ASSERT_NE(last, std::string::npos);
+  write_file_atomically(run("run") / "metrics.jsonl", metrics.substr(0, last));
+  ASSERT_EQ(rowan(train()).code, 0);
+  EXPECT_EQ(rows(run("run")), rows(run("whole")));
+}
+
+TEST_F(Safety, AStopIsSeenBetweenMicroBatches) {
+  const pid_t child = start(train("--set batch.sequences=60000 --set batch.micro_batch=1"));
+  until(child, [&] { return fs::exists(run("run") / "metrics.jsonl"); });
+  kill(child, SIGTERM);
+  EXPECT_EQ(code_of(child), 143) << log();
+  EXPECT_TRUE(rows(run("run")).empty()) << "the step was too short for this test";
+  EXPECT_TRUE(checkpoints().empty()) << "nothing was learnt yet";
+  ASSERT_EQ(rowan(train("--resume")).code, 2);
+}
+
+TEST_F(Safety, NohupIsRespected) {
+  ASSERT_EQ(signal(SIGHUP, SIG_IGN), SIG_DFL);
+  const pid_t without = start(train("--set run.steps=1000000"));
+  signal(SIGHUP, SIG_DFL);
+  until(without, [&] { return !checkpoints().empty(); });
+  kill(without, SIGHUP);
+  const size_t size = fs::file_size(run("run") / "metrics.jsonl");
+  until(without, [&] { return fs::file_size(run("run") / "metrics.jsonl") > size + 1000; });
+  kill(without, SIGTERM);
+  EXPECT_EQ(code_of(without), 143);
+}
+
+TEST_F(Safety, TimeEndsARunAndMakesCheckpoints) {
+  const std::string endless = "--set run.steps=100000000 --set run.log_every=1000 --set run.checkpoint_every=0 ";
+  const pid_t child = start(train(endless + "--set run.max_seconds=1"));
+  EXPECT_EQ(code_of(child), 124) << log();
+  EXPECT_EQ(checkpoints().size(), 1u);
+  EXPECT_NE(log().find("the same command goes on from here"), std::string::npos) << log();
+
+  const pid_t saving = start(train(endless + "--set run.checkpoint_seconds=1 --set run.keep=0"));
+  until(saving, [&] { return checkpoints().size() >= 3; });
+  kill(saving, SIGTERM);
+  EXPECT_EQ(code_of(saving), 143) << log();
+}
+
+TEST_F(Safety, ARunHasOneOwner) {
+  const std::string more = "--set run.steps=100000000 --set run.log_every=1000 --set run.checkpoint_every=1000 ";
+  const pid_t child = start(train(more));
+  until(child, [&] { return !checkpoints().empty(); });
+  Outcome second = rowan(train(more));
+  EXPECT_EQ(second.code, 2);
+  EXPECT_NE(second.err.find(fmt::format("another process trains this run: process {} on ", child)), std::string::npos)
+      << second.err;
+  EXPECT_EQ(waitpid(child, nullptr, WNOHANG), 0) << "the first goes on";
+  kill(child, SIGKILL);
+  EXPECT_EQ(code_of(child), -SIGKILL);
+  EXPECT_TRUE(fs::exists(run("run") / "lock"));
+  const pid_t third = start(train(more));
+  until(third, [&] { return read_file(run("run") / "log.txt").find("resumed from") != std::string::npos; });
+  kill(third, SIGTERM);
+  EXPECT_EQ(code_of(third), 143) << log();
+  EXPECT_FALSE(fs::exists(run("run") / "lock"));
+}
+
+TEST_F(Safety, AnotherConfigNeverWipesARun) {
+  // A run that was killed before its first checkpoint.
+  auto killed = [&] {
+    fs::remove_all(run("run"));
+    ASSERT_EQ(rowan(train()).code, 0);
+    fs::remove_all(run("run") / "checkpoints");
+  };
+  killed();
+  const std::string metrics = read_file(run("run") / "metrics.jsonl");
+  expect_mistake(train("--set optimizer.lr=0.5"), "/optimizer/lr: 0.01 there, 0.5 here) and no checkpoint");
+  EXPECT_EQ(read_file(run("run") / "metrics.jsonl"), metrics);
+  EXPECT_TRUE(fs::exists(run("run") / "tensorboard"));
+
+  // The same config starts anew, and nothing is lost without a word.
+  Outcome anew = rowan(train());
+  ASSERT_EQ(anew.code, 0) << anew.err;
+  EXPECT_NE(anew.err.find("starts anew; what there was is now in " + (run("run") / "earlier-1").string()),
+            std::string::npos)
+      << anew.err;
+  EXPECT_EQ(read_file(run("run") / "earlier-1/metrics.jsonl"), metrics);
+  EXPECT_TRUE(fs::exists(run("run") / "earlier-1/tensorboard"));
+
+  // A folder that was never a run's.
+  fs::create_directories(run("mine") / "tensorboard");
+  write_file_atomically(run("mine") / "tensorboard/mine.txt", "kept");
+  expect_mistake(train(into("mine")), "has tensorboard, but no config.json");
+  write_file_atomically(run("mine") / "config.json", "{\"a\": 1}");
+  write_file_atomically(run("mine") / "metrics.jsonl", "kept");
+  expect_mistake(train(into("mine")), "first difference at ");
+  EXPECT_EQ(read_file(run("mine") / "tensorboard/mine.txt") + read_file(run("mine") / "metrics.jsonl"), "keptkept");
+}
+
+TEST_F(Safety, RuinedWeightsNeverPushOutGoodOnes) {
+  const std::string keep = "--set run.keep=2 --set run.checkpoint_every=2 ";
+  ASSERT_EQ(rowan(train(keep + into("whole"))).code, 0);
+  ASSERT_EQ(rowan(train(keep)).code, 0);
+  fs::remove_all(run("run") / "checkpoints/step_00000012");
+  ASSERT_EQ(checkpoints(), std::vector<std::string>{"step_00000010"});
+  Outcome absurd = rowan(train(keep + "--resume --set optimizer.lr=1e6 --set run.steps=20"));
+  EXPECT_EQ(absurd.code, 2) << absurd.err;
+  EXPECT_NE(absurd.err.find("the last sound one is step_00000010: rowan train CONFIG --from 10"), std::string::npos)
+      << absurd.err;
+  const std::vector<std::string> after = checkpoints();
+  ASSERT_EQ(after.size(), 2u);
+  EXPECT_TRUE(after[0].starts_with("ruined_")) << after[0];
+  EXPECT_EQ(after[1], "step_00000010");
+  // The command that the message names, and the same again when it was interrupted.
+  Outcome back = rowan(train(keep + "--from 10"));
+  ASSERT_EQ(back.code, 0) << back.err;
+  EXPECT_EQ(weights(run("run"), 12), weights(run("whole"), 12));
+  EXPECT_EQ(rows(run("run")), rows(run("whole")));
+}
+
+TEST_F(Safety, GoingBackSetsAsideWhatCameAfter) {
+  ASSERT_EQ(rowan(train()).code, 0);
+  const std::string lower = "--from 4 --set optimizer.lr=0.005 ";
+  Outcome back = rowan(train(lower));
+  ASSERT_EQ(back.code, 0) << back.err;
+  EXPECT_TRUE(fs::exists(run("run") / "earlier-1/step_00000012"));
+  EXPECT_TRUE(fs::exists(run("run") / "earlier-1/metrics.jsonl"));
+  fs::remove_all(run("run") / "checkpoints/step_00000012");
+  Outcome again = rowan(train(lower));  // by a loop, after a crash
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_NE(again.err.find("resumed from " + (run("run") / "checkpoints/step_00000008").string()), std::string::npos)
+      << again.err;
+  EXPECT_FALSE(fs::exists(run("run") / "earlier-2"));
+  expect_mistake(train("--from 5"), "--from 5, but the checkpoints are of steps 12 8 4");
+  expect_mistake(train(into("absent") + " --from 5"), "there is no checkpoint");
+}
+
+TEST_F(Safety, EveryStartIsRecorded) {
+  ASSERT_EQ(rowan(train()).code, 0);
+  ASSERT_EQ(rowan(train("--resume --set run.steps=16")).code, 0);
+  std::istringstream lines(read_file(run("run") / "starts.jsonl"));
+  std::vector<Json> starts;
+  for (std::string line; std::getline(lines, line);) starts.push_back(Json::parse(line));
+  ASSERT_EQ(starts.size(), 2u);
+  EXPECT_EQ(starts[0]["config"]["run"]["steps"], 12) << "what the first part was stays known";
+  EXPECT_EQ(starts[0]["world_size"], 1);
+  EXPECT_EQ(starts[1]["changes"], (Json{{"/run/steps", {{"from", 12}, {"to", 16}}}}));
+  EXPECT_EQ(starts[1]["step"], 12);
+  EXPECT_EQ(starts[1]["command"][1], "train");
+  const std::string metrics = read_file(run("run") / "metrics.jsonl");
+  EXPECT_NE(metrics.find("{\"step\":12,\"resume\":{"), std::string::npos) << metrics;
+}
+
+TEST_F(Safety, TheBestAndMilestonesAreKeptAndPatienceEndsARun) {
+  // At this rate the loss rises again.
+  const std::string more =
+      "--set optimizer.lr=0.3 --set schedule.name=constant --set run.steps=60 --set run.checkpoint_every=0 "
+      "--set run.eval_every=2 --set run.keep=1 --set run.keep_best=true --set run.keep_every=7 --set run.patience=4 ";
+  Outcome result = rowan(train(more));
+  ASSERT_EQ(result.code, 0) << result.err;
+  std::vector<std::pair<double, int>> losses;
+  for (const Json& row : rows(run("run")))
+    if (row.contains("val_loss")) losses.emplace_back(row["val_loss"], row["step"]);
+  const auto best = *std::min_element(losses.begin(), losses.end());
+  const int last = losses.back().second;
+  ASSERT_EQ(last, best.second + 8) << "the loss does not rise";
+  std::vector<std::string> want;
+  for (int step = 1; step <= last; ++step)
+    if (step % 7 == 0 || step == best.second || step == last) want.push_back(fmt::format("step_{:08}", step));
+  EXPECT_EQ(checkpoints(), want);
+  EXPECT_NE(result.err.find(fmt::format("ends after step {}", last)), std::string::npos) << result.err;
+  ASSERT_EQ(rowan(train(more)).code, 0) << "done is done";
+  EXPECT_EQ(checkpoints(), want);
+  Json without = config();
+  without["data"].erase("validation");
+  write_config(without);
+  for (const char* key : {"patience=1", "keep_best=true"})
+    expect_mistake(train(into("none") + " --set run." + key), ": needs data.validation");
+}
+
+TEST_F(Safety, AShardThatShrinksIsNamedAndWhatWasLearntIsSaved) {
+  write_small_shard(dir_ / "train.bin", 200'001);
+  const pid_t child = start(train("--set run.steps=100000000 --set run.log_every=1000 --set run.checkpoint_every=0"));
+  until(child, [&] { return fs::exists(run("run") / "metrics.jsonl") && !rows(run("run")).empty(); });
+  fs::resize_file(dir_ / "train.bin", 4096);
+  EXPECT_EQ(code_of(child), 2) << log();
+  EXPECT_NE(log().find("train.bin: became shorter while it was read"), std::string::npos) << log();
+  EXPECT_EQ(checkpoints().size(), 1u);
+}
+
+TEST_F(Safety, ASmokeRunNeedsNoOtherConfig) {
+  Outcome smoke = rowan(train("--set schedule.warmup_steps=500 --steps 4"));
+  ASSERT_EQ(smoke.code, 0) << smoke.err;
+  EXPECT_NE(smoke.err.find("shortened to 1: the 500 of the config are longer than the run"), std::string::npos);
+  EXPECT_EQ(rows(run("run")).back()["step"], 4);
+}
+
+}  // namespace
+}  // namespace rowan
