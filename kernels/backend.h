@@ -216,10 +216,30 @@ class Backend {
   // factors, update_sums, gradient_sums f32[n, k]; gradient_sums is empty for normuon.
   void adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
                         Tensor gradient_sums, const AdaptRule& rule);
-  // v = beta v + (1 - beta) u^2, u /= sqrt(v) + eps, element by element; v is the slot's `second`.
-  void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps);
-  // The step itself. factors f32[n, k] along rule.along, or empty.
-  void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule);
+  // Element by element; v is the slot's `second`.
+  void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, const SecondMomentRule& rule);
+  // The step itself. factors and keeps f32[n, k] along rule.along, or empty.
+  void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, Tensor keeps,
+             const ApplyRule& rule);
+  // out f32[n, k] = sums of a * b over n pairs of matrices [out, in]; of |a| when b is empty.
+  void sums_along(Tensor out, const std::vector<Tensor>& a, const std::vector<Tensor>& b, Along along);
+  // update [n, out, in] *= factors f32[n, k] of its rows, columns or matrices.
+  void scale_along(Tensor update, Tensor factors, Along along);
+  // f32 of any shape.
+  void power(Tensor x, const PowerRule& rule);
+  // y *= x, both f32 of any shape.
+  void multiply(Tensor y, Tensor x);
+  // steps and keeps f32[n, k], from sums f32[n, k]; radii f32[n, k] or empty.
+  void retract_factors(Tensor steps, Tensor keeps, Tensor ww, Tensor uw, Tensor uu, Tensor radii,
+                       const RetractRule& rule);
+  void keep_largest(Tensor update, const std::vector<OptimizerSlot>& slots, const LargestRule& rule);
+  // Puts the rows or columns of each matrix [out, in] in the order of its falling keys f32[n, k].
+  void sort_along(const std::vector<Tensor>& matrices, Tensor keys, Along along);
+  // Of each symmetric a f32[k, k], taken as nearly positive semidefinite: the eigenvectors as columns of q f32[k, k],
+  // by falling eigenvalue, and those in values f32[k]. One-sided Jacobi (Hestenes 1958) in double precision.
+  void eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values, const std::vector<Tensor>& a);
+  // Each a f32[k, k] becomes the orthogonal factor of its QR decomposition (Householder), in double precision.
+  void orthonormalize(const std::vector<Tensor>& a);
 
  protected:
   // Marks an operation as the one that runs. Operations that an implementation asks of itself (do_add) are part of it.

@@ -63,6 +63,21 @@ int64_t width(Along along, int64_t rows, int64_t cols) {
   return along == Along::row ? rows : along == Along::column ? cols : 1;
 }
 
+// Matrices of one shape and dtype.
+void alike(const char* op, const char* argument, const std::vector<Tensor>& matrices) {
+  for (size_t i = 0; i < matrices.size(); ++i) {
+    matrix(op, argument, i, matrices[i]);
+    if (!matrices[i].same_shape(matrices[0]) || matrices[i].dtype != matrices[0].dtype)
+      fail("{}: {} {} is {}, must be {}", op, argument, i, matrices[i].describe(), matrices[0].describe());
+  }
+}
+
+void squares(const char* op, const std::vector<Tensor>& a) {
+  alike(op, "matrix", a);
+  if (!a.empty() && (a[0].dtype != DType::f32 || a[0].dim(0) != a[0].dim(1)))
+    fail("{}: matrix 0 is {}, must be f32 and square", op, a[0].describe());
+}
+
 Tensor first_of(const Slots& slots) { return slots.empty() ? Tensor() : slots[0].weight; }
 
 }  // namespace
@@ -122,11 +137,7 @@ void Backend::sign(Tensor update) {
 
 void Backend::sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale) {
   Operation op(*this, "sums_of_squares");
-  for (size_t i = 0; i < matrices.size(); ++i) {
-    matrix(op.name(), "matrix", i, matrices[i]);
-    if (!matrices[i].same_shape(matrices[0]) || matrices[i].dtype != matrices[0].dtype)
-      fail("sums_of_squares: matrix {} is {}, must be {}", i, matrices[i].describe(), matrices[0].describe());
-  }
+  alike(op.name(), "matrix", matrices);
   if (!matrices.empty())
     sums(op.name(), "out", out, static_cast<int64_t>(matrices.size()),
          width(along, matrices[0].dim(0), matrices[0].dim(1)));
@@ -150,21 +161,109 @@ void Backend::adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>&
   op.run(factors, &Backend::do_adaptive_factors, factors, slots, update_sums, gradient_sums, rule);
 }
 
-void Backend::second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps) {
+void Backend::second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, const SecondMomentRule& rule) {
   Operation op(*this, "second_moment");
   matches(op.name(), update, slots);
-  for (size_t i = 0; i < slots.size(); ++i)
+  for (size_t i = 0; i < slots.size(); ++i) {
     sized(op.name(), "second", i, slots[i].second, update.dim(1) * update.dim(2));
-  op.run(update, &Backend::do_second_moment, update, slots, beta, eps);
+    if (rule.of_gradient) sized(op.name(), "gradient", i, slots[i].gradient, update.dim(1) * update.dim(2));
+  }
+  op.detail([&] { return std::string(rule.of_gradient ? " of gradients" : ""); });
+  op.run(update, &Backend::do_second_moment, update, slots, rule);
 }
 
-void Backend::apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule& rule) {
+void Backend::apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, Tensor keeps,
+                    const ApplyRule& rule) {
   Operation op(*this, "apply");
   matches(op.name(), update, slots);
   values(op.name(), slots, update.dim(1) * update.dim(2));
-  if (!factors.empty())
-    sums(op.name(), "factors", factors, update.dim(0), width(rule.along, update.dim(1), update.dim(2)));
-  op.run(update, &Backend::do_apply, update, slots, factors, rule);
+  const int64_t k = width(rule.along, update.dim(1), update.dim(2));
+  if (!factors.empty()) sums(op.name(), "factors", factors, update.dim(0), k);
+  if (!keeps.empty()) sums(op.name(), "keeps", keeps, update.dim(0), k);
+  op.run(update, &Backend::do_apply, update, slots, factors, keeps, rule);
+}
+
+void Backend::sums_along(Tensor out, const std::vector<Tensor>& a, const std::vector<Tensor>& b, Along along) {
+  Operation op(*this, "sums_along");
+  alike(op.name(), "a", a);
+  alike(op.name(), "b", b);
+  if (!b.empty() && (b.size() != a.size() || !b[0].same_shape(a[0])))
+    fail("sums_along: b is {} of {}, must be {} of {}", b.size(), b[0].describe(), a.size(), a[0].describe());
+  if (!a.empty()) sums(op.name(), "out", out, static_cast<int64_t>(a.size()), width(along, a[0].dim(0), a[0].dim(1)));
+  op.detail([&] { return fmt::format(" {}", name_of(along)); });
+  op.run(a.empty() ? out : a[0], &Backend::do_sums_along, out, a, b, along);
+}
+
+void Backend::scale_along(Tensor update, Tensor factors, Along along) {
+  Operation op(*this, "scale_along");
+  updates(op.name(), update);
+  sums(op.name(), "factors", factors, update.dim(0), width(along, update.dim(1), update.dim(2)));
+  op.detail([&] { return fmt::format(" {}", name_of(along)); });
+  op.run(update, &Backend::do_scale_along, update, factors, along);
+}
+
+void Backend::power(Tensor x, const PowerRule& rule) {
+  Operation op(*this, "power");
+  floats(op.name(), "x", 0, x);
+  if (x.dtype != DType::f32) fail("power: x is {}, must be f32", x.describe());
+  op.run(x, &Backend::do_power, x, rule);
+}
+
+void Backend::multiply(Tensor y, Tensor x) {
+  Operation op(*this, "multiply");
+  op.same("x", x, y);
+  if (x.dtype != DType::f32) fail("multiply: x is {}, must be f32", x.describe());
+  op.run(y, &Backend::do_multiply, y, x);
+}
+
+void Backend::retract_factors(Tensor steps, Tensor keeps, Tensor ww, Tensor uw, Tensor uu, Tensor radii,
+                              const RetractRule& rule) {
+  Operation op(*this, "retract_factors");
+  op.rank("steps", steps, 2);
+  sums(op.name(), "steps", steps, steps.dim(0), steps.dim(1));
+  for (auto [argument, x] : {std::pair("keeps", keeps), {"ww", ww}, {"uw", uw}, {"uu", uu}})
+    op.same(argument, x, steps);
+  if (!radii.empty()) op.same("radii", radii, steps);
+  op.run(steps, &Backend::do_retract_factors, steps, keeps, ww, uw, uu, radii, rule);
+}
+
+void Backend::keep_largest(Tensor update, const std::vector<OptimizerSlot>& slots, const LargestRule& rule) {
+  Operation op(*this, "keep_largest");
+  matches(op.name(), update, slots);
+  momenta(op.name(), slots, update.dim(1) * update.dim(2));
+  if (rule.along == Along::matrix) fail("keep_largest: along must be row or column");
+  op.detail([&] { return fmt::format(" {}", name_of(rule.along)); });
+  op.run(update, &Backend::do_keep_largest, update, slots, rule);
+}
+
+void Backend::sort_along(const std::vector<Tensor>& matrices, Tensor keys, Along along) {
+  Operation op(*this, "sort_along");
+  alike(op.name(), "matrix", matrices);
+  if (along == Along::matrix) fail("sort_along: along must be row or column");
+  if (matrices.empty()) return;
+  sums(op.name(), "keys", keys, static_cast<int64_t>(matrices.size()),
+       width(along, matrices[0].dim(0), matrices[0].dim(1)));
+  op.detail([&] { return fmt::format(" {}", name_of(along)); });
+  op.run(matrices[0], &Backend::do_sort_along, matrices, keys, along);
+}
+
+void Backend::eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values,
+                           const std::vector<Tensor>& a) {
+  Operation op(*this, "eigenvectors");
+  squares(op.name(), a);
+  if (q.size() != a.size() || values.size() != a.size())
+    fail("eigenvectors: {} q and {} values for {} matrices", q.size(), values.size(), a.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    op.same("q", q[i], a[i]);
+    op.is("values", values[i], DType::f32, {a[i].dim(0)});
+  }
+  if (!a.empty()) op.run(a[0], &Backend::do_eigenvectors, q, values, a);
+}
+
+void Backend::orthonormalize(const std::vector<Tensor>& a) {
+  Operation op(*this, "orthonormalize");
+  squares(op.name(), a);
+  if (!a.empty()) op.run(a[0], &Backend::do_orthonormalize, a);
 }
 
 }  // namespace rowan

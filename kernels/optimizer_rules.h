@@ -33,14 +33,19 @@ struct Rounding {
   uint64_t seed = 0, step = 0;
 };
 
+// Cautious decay spares the elements that the step already shrinks: it acts where step * w >= 0 (same_sign_or_zero) or
+// > 0 (same_sign), w being the weight before the step.
+enum class Mask : uint8_t { none, same_sign_or_zero, same_sign };
+
 // g = grad_scale * gradient; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
-// w = (1 - decay) w - step * m / (root_scale * sqrt(v) + eps).
+// w = (1 - decay) w - step * m / (root_scale * sqrt(v) + eps), decay where the mask allows it.
 struct AdamWRule {
   float beta1, beta2;
   float root_scale, eps;
   float step, decay;
   float grad_scale = 1;
   Rounding rounding;
+  Mask mask = Mask::none;
 };
 
 // g = grad_scale * gradient; b' = keep b + take g; u = from_buffer * (previous ? b : b') + from_gradient * g.
@@ -92,13 +97,47 @@ struct AdaptRule {
   float target = 0;
 };
 
+// v = beta v + (1 - beta) x^2, x being the update or grad_scale * gradient; update /= root_scale * sqrt(v) + eps.
+struct SecondMomentRule {
+  float beta = 0.95f;
+  float eps = 1e-8f;
+  float root_scale = 1;
+  bool of_gradient = false;
+  float grad_scale = 1;
+};
+
+// x = factor * max(x + shift, floor)^exponent.
+struct PowerRule {
+  float factor = 1, floor = 0, exponent = 1, shift = 0;
+};
+
+// The size of a step that ends on a sphere, from ww = |w|^2, uw = <u, w>, uu = |u|^2 of each row or matrix:
+// k = 1 - decay; s = lr * r / max(|u|, eps); q = r / max(|k w - s u|, eps); w = q k w - q s u. r = |w| unless radii are
+// passed; with `given`, s is what steps hold.
+struct RetractRule {
+  float lr, decay;
+  float eps;
+  bool given = false;
+};
+
+// Keeps the `count` rows or columns of each update with the largest sums of magnitudes (the first of equals), zeros the
+// rest, and multiplies the kept ones of the slot's first by `decay`.
+struct LargestRule {
+  Along along = Along::row;  // row or column
+  int64_t count = 1;
+  float decay = 1;
+};
+
 // f = factors[n, k] along the axis, or 1; s = min(lr * f * slot.scale, cap);
-// d = weight_decay * (adaptive_decay ? min(lr * f, cap) : lr), at most 1; w = (1 - d) w - s u. With `rounded`,
-// slot.scale * u is rounded to bf16 before s / slot.scale multiplies it.
+// d = weight_decay * (adaptive_decay ? min(lr * f, cap) : lr) * (scaled_decay ? slot.scale : 1), at most 1, where the
+// mask allows it; w = (1 - d) w - s u. keeps[n, k], where given, take the place of 1 - d. With `rounded`, slot.scale *
+// u is rounded to bf16 before s / slot.scale multiplies it.
 struct ApplyRule {
   float lr;
   float weight_decay = 0;
   bool adaptive_decay = false;
+  bool scaled_decay = false;
+  Mask mask = Mask::none;
   float cap = 3.4e38f;
   bool rounded = false;
   Along along = Along::matrix;

@@ -1,4 +1,6 @@
 // Optimizer operations that look at one element at a time.
+#include <tuple>
+
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/optimizer_pieces.h"
 
@@ -45,7 +47,8 @@ void CpuBackend::do_adamw(const std::vector<OptimizerSlot>& slots, const AdamWRu
     close(slot.second, begin, count, v);
     const float keep = 1.0f - rule.decay, scale = slot.scale;
     update(
-        slot, begin, count, rule.rounding, [=](int64_t) { return keep; }, [=](int64_t j) { return scale * u[j]; });
+        slot, begin, count, rule.rounding, rule.mask, [=](int64_t) { return keep; },
+        [=](int64_t j) { return scale * u[j]; });
   });
 }
 
@@ -79,43 +82,54 @@ void CpuBackend::do_sign(Tensor x) {
   });
 }
 
-void CpuBackend::do_second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps) {
+void CpuBackend::do_second_moment(Tensor update, const std::vector<OptimizerSlot>& slots,
+                                  const SecondMomentRule& rule) {
   const int64_t size = slots.empty() ? 0 : slots[0].second.numel();
   for_blocks(threads_, element_pieces(slots), [&](int64_t s, int64_t begin, int64_t count) {
-    alignas(64) float buffers[2][block];
+    alignas(64) float buffers[3][block];
     float* u = open(update, s * size + begin, count, buffers[0]);
     float* v = open(slots[s].second, begin, count, buffers[1]);
+    const float* x = rule.of_gradient ? open(slots[s].gradient, begin, count, buffers[2]) : u;
+    const float scale = rule.of_gradient ? rule.grad_scale : 1.0f;
 #pragma omp simd
     for (int64_t j = 0; j < count; ++j) {
-      float square = beta * v[j] + (1.0f - beta) * u[j] * u[j];
+      const float value = scale * x[j];
+      const float square = rule.beta * v[j] + (1.0f - rule.beta) * value * value;
       v[j] = square;
-      u[j] /= std::sqrt(square) + eps;
+      u[j] /= rule.root_scale * std::sqrt(square) + rule.eps;
     }
     close(slots[s].second, begin, count, v);
     close(update, s * size + begin, count, u);
   });
 }
 
-void CpuBackend::do_apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors,
+void CpuBackend::do_apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, Tensor keeps,
                           const ApplyRule& rule) {
   const int64_t rows = update.dim(1), cols = update.dim(2);
-  const int64_t width = factors.empty() ? 0 : factors.cols();
+  const int64_t width = rule.along == Along::row ? rows : rule.along == Along::column ? cols : 1;
   auto step_of = [&](float f, float scale) {
     return std::min(rule.lr * f * scale, rule.cap) / (rule.rounded ? scale : 1.0f);
   };
-  auto keep_of = [&](float f) {
-    return 1.0f - std::min(1.0f, rule.weight_decay * (rule.adaptive_decay ? std::min(rule.lr * f, rule.cap) : rule.lr));
+  auto keep_of = [&](float f, float scale) {
+    const float rate = rule.adaptive_decay ? std::min(rule.lr * f, rule.cap) : rule.lr;
+    return 1.0f - std::min(1.0f, rule.weight_decay * rate * (rule.scaled_decay ? scale : 1.0f));
   };
   const std::vector<Piece> pieces = cut(
       slots.size(), [&](size_t) { return rows; }, [&](size_t) { return rows_per_piece(cols); });
   parallel_for(threads_, static_cast<int64_t>(pieces.size()), [&](int64_t p) {
     const Piece& piece = pieces[p];
     const OptimizerSlot& slot = slots[piece.slot];
-    const float* f = factors.empty() ? nullptr : factors.as<float>() + piece.slot * width;
+    // Step and what is kept of the weights, of index i along the axis.
+    auto sizes = [&](int64_t i) {
+      const int64_t at = piece.slot * width + i;
+      const float f = factors.empty() ? 1.0f : factors.as<float>()[at];
+      return std::pair(step_of(f, slot.scale), keeps.empty() ? keep_of(f, slot.scale) : keeps.as<float>()[at]);
+    };
     float* memory = lines(3 * cols);
-    float *steps = memory + cols, *keeps = memory + 2 * cols;
-    if (rule.along == Along::column && f)
-      for (int64_t j = 0; j < cols; ++j) steps[j] = step_of(f[j], slot.scale), keeps[j] = keep_of(f[j]);
+    float *steps = memory + cols, *kept = memory + 2 * cols;
+    const bool by_column = rule.along == Along::column && !(factors.empty() && keeps.empty());
+    if (by_column)
+      for (int64_t j = 0; j < cols; ++j) std::tie(steps[j], kept[j]) = sizes(j);
     for (int64_t i = piece.begin; i < piece.begin + piece.count; ++i) {
       const float* u = open(update, (piece.slot * rows + i) * cols, cols, memory);
       if (rule.rounded) {
@@ -124,16 +138,16 @@ void CpuBackend::do_apply(Tensor update, const std::vector<OptimizerSlot>& slots
         for (int64_t j = 0; j < cols; ++j) memory[j] = cpu::rounded(scale * u[j]);
         u = memory;
       }
-      if (rule.along == Along::column && f) {
+      if (by_column) {
         cpu::update(
-            slot, i * cols, cols, rule.rounding, [=](int64_t j) { return keeps[j]; },
+            slot, i * cols, cols, rule.rounding, rule.mask, [=](int64_t j) { return kept[j]; },
             [=](int64_t j) { return steps[j] * u[j]; });
         continue;
       }
-      const float factor = f ? f[rule.along == Along::row ? i : 0] : 1.0f;
-      const float step = step_of(factor, slot.scale), keep = keep_of(factor);
+      const auto [step, keep] = sizes(rule.along == Along::row ? i : 0);
       cpu::update(
-          slot, i * cols, cols, rule.rounding, [=](int64_t) { return keep; }, [=](int64_t j) { return step * u[j]; });
+          slot, i * cols, cols, rule.rounding, rule.mask, [keep = keep](int64_t) { return keep; },
+          [u, step = step](int64_t j) { return step * u[j]; });
     }
   });
 }

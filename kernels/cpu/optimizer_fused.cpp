@@ -55,7 +55,8 @@ void row_step(const OptimizerSlot& slot, int64_t begin, int64_t cols, const Norm
   for (int64_t j = 0; j < cols; ++j) squares += u[j] * u[j];
   const float step = rule.step * slot.scale * inverse(rule, squares), keep = 1.0f - rule.decay;
   update(
-      slot, begin, cols, rule.rounding, [=](int64_t) { return keep; }, [=](int64_t j) { return step * u[j]; });
+      slot, begin, cols, rule.rounding, Mask::none, [=](int64_t) { return keep; },
+      [=](int64_t j) { return step * u[j]; });
 }
 
 // Columns [begin, begin + count), count at most 256.
@@ -90,7 +91,7 @@ void column_step(const OptimizerSlot& slot, int64_t begin, int64_t count, const 
   for (int64_t i = 0; i < rows; ++i) {
     const float *u = updates + i * count, *step = squares;
     update(
-        slot, i * cols + begin, count, rule.rounding, [=](int64_t) { return keep; },
+        slot, i * cols + begin, count, rule.rounding, Mask::none, [=](int64_t) { return keep; },
         [=](int64_t j) { return step[j] * u[j]; });
   }
 }

@@ -85,24 +85,35 @@ inline uint32_t random_bits(const Rounding& rounding, int64_t element) {
   return element % 2 ? word >> 16 : word & 0xffffu;
 }
 
-// w = keep(j) w - step(j) for elements [begin, begin + count) of a slot.
+inline bool allows(Mask mask, float step, float w) {
+  return mask == Mask::none || (mask == Mask::same_sign ? step * w > 0.0f : step * w >= 0.0f);
+}
+
+// w = keep(j) w - step(j) for elements [begin, begin + count) of a slot; keep is 1 where the mask does not allow decay.
 template <typename Keep, typename Step>
-void update(const OptimizerSlot& slot, int64_t begin, int64_t count, const Rounding& rounding, Keep keep, Step step) {
+void update(const OptimizerSlot& slot, int64_t begin, int64_t count, const Rounding& rounding, Mask mask, Keep keep,
+            Step step) {
   if (slot.value().dtype == DType::f32) {
     float* w = slot.value().as<float>() + begin;
+    if (mask == Mask::none) {
 #pragma omp simd
-    for (int64_t j = 0; j < count; ++j) w[j] = keep(j) * w[j] - step(j);
+      for (int64_t j = 0; j < count; ++j) w[j] = keep(j) * w[j] - step(j);
+    } else {
+#pragma omp simd
+      for (int64_t j = 0; j < count; ++j) w[j] = (allows(mask, step(j), w[j]) ? keep(j) : 1.0f) * w[j] - step(j);
+    }
     if (!slot.master.empty()) close(slot.weight, begin, count, w);
     return;
   }
   bf16* w = slot.weight.as<bf16>() + begin;
+  auto kept = [&](int64_t j) { return allows(mask, step(j), to_float(w[j])) ? keep(j) : 1.0f; };
   if (rounding.stochastic) {
     for (int64_t j = 0; j < count; ++j)
-      w[j] = round_stochastic(keep(j) * to_float(w[j]) - step(j), random_bits(rounding, slot.index + begin + j));
+      w[j] = round_stochastic(kept(j) * to_float(w[j]) - step(j), random_bits(rounding, slot.index + begin + j));
     return;
   }
 #pragma omp simd
-  for (int64_t j = 0; j < count; ++j) store(w[j], rounded(keep(j) * to_float(w[j])) - step(j));
+  for (int64_t j = 0; j < count; ++j) store(w[j], rounded(kept(j) * to_float(w[j])) - step(j));
 }
 
 }  // namespace rowan::cpu

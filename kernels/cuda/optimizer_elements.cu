@@ -28,7 +28,7 @@ __global__ void adamw_kernel(const __grid_constant__ SlotList list, AdamWRule ru
     }
     store_any(s.first, i, list.types.first, m);
     store_any(s.second, i, list.types.second, v);
-    update_weights(s, list.types, i, keep, step, rule.rounding);
+    update_weights(s, list.types, i, keep, step, rule.rounding, rule.mask);
   });
 }
 
@@ -47,27 +47,30 @@ __global__ void momentum_kernel(const __grid_constant__ SlotList list, MomentumR
 }
 
 template <int width>
-__global__ void second_moment_kernel(const __grid_constant__ SlotList list, float beta, float eps) {
+__global__ void second_moment_kernel(const __grid_constant__ SlotList list, SecondMomentRule rule) {
   const Slot& s = list.slots[blockIdx.y];
   for_elements<width>(s.count(), [&](int64_t i, auto w) {
     constexpr int n = decltype(w)::value;
-    float u[n], v[n];
+    float u[n], v[n], x[n];
     load_any(u, s.update, i, list.types.update);
     load_any(v, s.second, i, list.types.second);
+    if (rule.of_gradient) load_any(x, s.gradient, i, list.types.gradient);
 #pragma unroll
     for (int j = 0; j < n; ++j) {
-      v[j] = beta * v[j] + (1.0f - beta) * u[j] * u[j];
-      u[j] /= sqrtf(v[j]) + eps;
+      float value = rule.of_gradient ? rule.grad_scale * x[j] : u[j];
+      v[j] = rule.beta * v[j] + (1.0f - rule.beta) * value * value;
+      u[j] /= rule.root_scale * sqrtf(v[j]) + rule.eps;
     }
     store_any(s.second, i, list.types.second, v);
     store_any(s.update, i, list.types.update, u);
   });
 }
 
-// sums holds the factors: of each row, of each column, or one; null: 1.
+// sums holds the factors and keeps what takes the place of 1 - d: of each row, of each column, or one; null: 1, none.
 template <int width>
-__global__ void apply_kernel(const __grid_constant__ SlotList list, ApplyRule rule) {
+__global__ void apply_kernel(const __grid_constant__ SlotList list, const float* keeps, int64_t k, ApplyRule rule) {
   const Slot& s = list.slots[blockIdx.y];
+  const float* kept = keeps ? keeps + blockIdx.y * k : nullptr;
   for_elements<width>(s.count(), [&](int64_t i, auto w) {
     constexpr int n = decltype(w)::value;
     float u[n], keep[n], step[n];
@@ -76,12 +79,13 @@ __global__ void apply_kernel(const __grid_constant__ SlotList list, ApplyRule ru
     for (int j = 0; j < n; ++j) {
       int64_t which = rule.along == Along::row ? i / s.cols : rule.along == Along::column ? i % s.cols + j : 0;
       float f = s.sums ? s.sums[which] : 1.0f;
-      float decay = rule.weight_decay * (rule.adaptive_decay ? fminf(rule.lr * f, rule.cap) : rule.lr);
-      keep[j] = 1.0f - fminf(1.0f, decay);
+      float decay = rule.weight_decay * (rule.adaptive_decay ? fminf(rule.lr * f, rule.cap) : rule.lr) *
+                    (rule.scaled_decay ? s.scale : 1.0f);
+      keep[j] = kept ? kept[which] : 1.0f - fminf(1.0f, decay);
       float size = fminf(rule.lr * f * s.scale, rule.cap);
       step[j] = rule.rounded ? size / s.scale * rounded<bfloat16>(s.scale * u[j]) : size * u[j];
     }
-    update_weights(s, list.types, i, keep, step, rule.rounding);
+    update_weights(s, list.types, i, keep, step, rule.rounding, rule.mask);
   });
 }
 
@@ -124,7 +128,8 @@ void CudaBackend::run_momentum(const std::vector<cuda::Slot>& slots, const cuda:
   over_elements(momentum_kernel<vector_elements>, momentum_kernel<1>, slots_width(slots, false), slots, types, rule);
 }
 
-void CudaBackend::do_second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float beta, float eps) {
+void CudaBackend::do_second_moment(Tensor update, const std::vector<OptimizerSlot>& slots,
+                                   const SecondMomentRule& rule) {
   std::vector<Slot> list = device_slots(slots);
   SlotTypes types = types_of(slots);
   attach_update(list, types, update);
@@ -132,18 +137,25 @@ void CudaBackend::do_second_moment(Tensor update, const std::vector<OptimizerSlo
   int64_t count = update.dim(1) * update.dim(2);
   for_lists(list, types, [&](const SlotList& part, unsigned n) {
     launch(width > 1 ? second_moment_kernel<vector_elements> : second_moment_kernel<1>,
-           dim3(grid_for(ceil_div(count, width), block), n), block, 0, part, beta, eps);
+           dim3(grid_for(ceil_div(count, width), block), n), block, 0, part, rule);
   });
 }
 
-void CudaBackend::do_apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors,
+void CudaBackend::do_apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, Tensor keeps,
                            const ApplyRule& rule) {
   std::vector<Slot> list = device_slots(slots);
   SlotTypes types = types_of(slots);
   attach_update(list, types, update);
   if (!factors.empty()) attach_sums(list, factors.as<float>(), factors.cols());
-  bool whole_rows = !factors.empty() && rule.along != Along::matrix;
-  over_elements(apply_kernel<vector_elements>, apply_kernel<1>, slots_width(list, whole_rows), list, types, rule);
+  bool whole_rows = !(factors.empty() && keeps.empty()) && rule.along != Along::matrix;
+  int width = slots_width(list, whole_rows);
+  int64_t count = update.dim(1) * update.dim(2), k = keeps.empty() ? 0 : keeps.cols(), begin = 0;
+  for_lists(list, types, [&](const SlotList& part, unsigned n) {
+    unsigned blocks = std::max(1u, grid_for(ceil_div(count, width), block) / std::max(1u, n / 8));
+    const float* kept = keeps.empty() ? nullptr : keeps.as<float>() + begin * k;
+    launch(width > 1 ? apply_kernel<vector_elements> : apply_kernel<1>, dim3(blocks, n), block, 0, part, kept, k, rule);
+    begin += n;
+  });
 }
 
 void CudaBackend::do_sign(Tensor update) {

@@ -68,13 +68,21 @@ __device__ __forceinline__ float round_stochastic(float x, uint32_t bits) {
   return x;
 }
 
-// w = keep w - step for elements [at, at + width), rounded as the rules of Rounding say.
+__device__ __forceinline__ bool allows(Mask mask, float step, float w) {
+  return mask == Mask::none || (mask == Mask::same_sign ? step * w > 0.0f : step * w >= 0.0f);
+}
+
+// w = keep w - step for elements [at, at + width), rounded as the rules of Rounding say; keep is 1 where the mask does
+// not allow decay.
 template <int width>
 __device__ __forceinline__ void update_weights(const Slot& slot, const SlotTypes& types, int64_t at,
-                                               const float (&keep)[width], const float (&step)[width],
-                                               const Rounding& rounding) {
+                                               float (&keep)[width], const float (&step)[width],
+                                               const Rounding& rounding, Mask mask = Mask::none) {
   float w[width];
   load_value(w, slot, types, at);
+#pragma unroll
+  for (int j = 0; j < width; ++j)
+    if (!allows(mask, step[j], w[j])) keep[j] = 1.0f;
   if (slot.master || !types.weight) {
 #pragma unroll
     for (int j = 0; j < width; ++j) w[j] = keep[j] * w[j] - step[j];

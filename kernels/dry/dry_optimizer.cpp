@@ -47,14 +47,66 @@ void DryBackend::do_adaptive_factors(Tensor factors, const std::vector<Optimizer
   for (const OptimizerSlot& s : slots) touch(work, {s.second, s.second});
 }
 
-void DryBackend::do_second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, float, float) {
+void DryBackend::do_second_moment(Tensor update, const std::vector<OptimizerSlot>& slots,
+                                  const SecondMomentRule& rule) {
   Work& work = count(OpFamily::optimizer, {update}, {update});
-  for (const OptimizerSlot& s : slots) touch(work, {s.second, s.second});
+  for (const OptimizerSlot& s : slots) touch(work, {s.second, s.second, rule.of_gradient ? s.gradient : Tensor()});
 }
 
-void DryBackend::do_apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, const ApplyRule&) {
-  Work& work = count(OpFamily::optimizer, {update, factors}, {});
+void DryBackend::do_apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, Tensor keeps,
+                          const ApplyRule&) {
+  Work& work = count(OpFamily::optimizer, {update, factors, keeps}, {});
   for (const OptimizerSlot& s : slots) touch(work, {s.value(), s.weight, s.master});
+}
+
+void DryBackend::do_sums_along(Tensor out, const std::vector<Tensor>& a, const std::vector<Tensor>& b, Along) {
+  Work& work = count(OpFamily::optimizer, {}, {out});
+  for (const Tensor& x : a) touch(work, {x});
+  for (const Tensor& x : b) touch(work, {x});
+}
+
+void DryBackend::do_scale_along(Tensor update, Tensor factors, Along) {
+  count(OpFamily::optimizer, {update, factors}, {update});
+}
+
+void DryBackend::do_power(Tensor x, const PowerRule&) { count(OpFamily::optimizer, {x}, {x}); }
+
+void DryBackend::do_multiply(Tensor y, Tensor x) { count(OpFamily::optimizer, {y, x}, {y}); }
+
+void DryBackend::do_retract_factors(Tensor steps, Tensor keeps, Tensor ww, Tensor uw, Tensor uu, Tensor radii,
+                                    const RetractRule&) {
+  count(OpFamily::optimizer, {steps, ww, uw, uu, radii}, {steps, keeps});
+}
+
+void DryBackend::do_keep_largest(Tensor update, const std::vector<OptimizerSlot>& slots, const LargestRule&) {
+  Work& work = count(OpFamily::optimizer, {update}, {update});
+  for (const OptimizerSlot& s : slots) touch(work, {s.first, s.first});
+}
+
+void DryBackend::do_sort_along(const std::vector<Tensor>& matrices, Tensor keys, Along) {
+  Work& work = count(OpFamily::optimizer, {keys}, {});
+  for (const Tensor& x : matrices) touch(work, {x, x});
+}
+
+// Eight sweeps of k^2 / 2 pairs of rows, whose rotations and products of two matrices take 20 k operations.
+void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values,
+                                 const std::vector<Tensor>& a) {
+  Work& work = count(OpFamily::optimizer, {}, {});
+  for (size_t i = 0; i < a.size(); ++i) {
+    const double k = static_cast<double>(a[i].dim(0));
+    touch(work, {a[i], q[i], values[i]});
+    work.flops += 80 * k * k * k;
+  }
+}
+
+// 4/3 k^3 for the reflections, as many to multiply them out.
+void DryBackend::do_orthonormalize(const std::vector<Tensor>& a) {
+  Work& work = count(OpFamily::optimizer, {}, {});
+  for (const Tensor& x : a) {
+    const double k = static_cast<double>(x.dim(0));
+    touch(work, {x, x});
+    work.flops += 8.0 / 3.0 * k * k * k;
+  }
 }
 
 }  // namespace rowan

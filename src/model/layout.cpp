@@ -23,6 +23,10 @@ class Builder {
   void matrix(const std::string& name, int64_t out, int64_t in, double std, bool aligned = true) {
     add(name + ".weight", Role::matrix, {out, in}, 0, std, aligned);
   }
+  // Its rows are heads.
+  void heads(const std::string& name, int64_t out, bool aligned = true) {
+    add(name + ".weight", Role::matrix, {out, config_.hidden}, 0, config_.init_std, aligned, config_.head_dim);
+  }
   // The rows that the logits' width adds lie behind it.
   void words(const std::string& name, Role role) {
     add(name, role, {config_.vocabulary, config_.hidden}, 0, config_.init_std);
@@ -35,9 +39,9 @@ class Builder {
   void bias(const std::string& name, int64_t out, bool aligned = true) {
     if (config_.bias) add(name + ".bias", Role::bias, {out}, 0, 0, aligned);
   }
-  void add(const std::string& name, Role role, std::vector<int64_t> shape, double mean, double std,
-           bool aligned = true) {
-    table_.add(Parameter{name, role, std::move(shape), 0, block_, mean, std}, aligned);
+  void add(const std::string& name, Role role, std::vector<int64_t> shape, double mean, double std, bool aligned = true,
+           int64_t head_rows = 0) {
+    table_.add(Parameter{name, role, std::move(shape), 0, block_, mean, std, head_rows}, aligned);
   }
 
   void llama() {
@@ -48,9 +52,9 @@ class Builder {
       block_ = static_cast<int>(l) + 1;
       const std::string layer = "model.layers." + std::to_string(l) + ".";
       norm(layer + "input_layernorm");
-      matrix(layer + "self_attn.q_proj", q, c.hidden, c.init_std);
-      matrix(layer + "self_attn.k_proj", kv, c.hidden, c.init_std, false);
-      matrix(layer + "self_attn.v_proj", kv, c.hidden, c.init_std, false);
+      heads(layer + "self_attn.q_proj", q);
+      heads(layer + "self_attn.k_proj", kv, false);
+      heads(layer + "self_attn.v_proj", kv, false);
       matrix(layer + "self_attn.o_proj", c.hidden, q, c.residual_init_std);
       norm(layer + "post_attention_layernorm");
       matrix(layer + "mlp.gate_proj", c.intermediate, c.hidden, c.init_std);
@@ -72,11 +76,10 @@ class Builder {
       const std::string layer = model + "h." + std::to_string(l) + ".";
       norm(layer + "ln_1");
       if (c.split_qkv) {
-        for (const char* part : {"q_attn", "k_attn", "v_attn"})
-          matrix(layer + "attn." + part, c.hidden, c.hidden, c.init_std, *part == 'q');
+        for (const char* part : {"q_attn", "k_attn", "v_attn"}) heads(layer + "attn." + part, c.hidden, *part == 'q');
         for (const char* part : {"q_attn", "k_attn", "v_attn"}) bias(layer + "attn." + part, c.hidden, *part == 'q');
       } else {
-        matrix(layer + "attn.c_attn", 3 * c.hidden, c.hidden, c.init_std);
+        heads(layer + "attn.c_attn", 3 * c.hidden);
         bias(layer + "attn.c_attn", 3 * c.hidden);
       }
       matrix(layer + "attn.c_proj", c.hidden, c.hidden, c.residual_init_std);

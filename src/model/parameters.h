@@ -23,6 +23,7 @@ struct Parameter {
   int block = 0;               // 0 embeddings (and a tied head), 1 .. layers, layers + 1 final norm and head
   double init_mean = 0;        // initial values are normal(init_mean, init_std)
   double init_std = 0;
+  int64_t head_rows = 0;  // of projections whose rows are heads of attention: rows of one
 
   int64_t numel() const;
   int64_t rows() const { return shape[0]; }

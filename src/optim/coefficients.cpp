@@ -91,6 +91,7 @@ std::vector<Quintic> iterations(const Recipe& recipe) {
 }
 
 double norm_safety(const Recipe& recipe) {
+  if (recipe.ns_safety > 0) return recipe.ns_safety;
   if (recipe.direction == Direction::polar || recipe.ns_coefficients == "list") return 1;
   return sets().at(recipe.ns_coefficients).safety;
 }

@@ -171,7 +171,11 @@ Json to_json(const OptimizerConfig& config) {
 
 void check_routing(JsonObject object, const OptimizerConfig& config, const ParameterTable& table) {
   std::vector<bool> taken(config.groups.size());
-  for (const Parameter& parameter : table.parameters()) taken[group_of(config, parameter)] = true;
+  for (const Parameter& parameter : table.parameters()) {
+    const size_t group = group_of(config, parameter);
+    taken[group] = true;
+    if (parameter.shape.size() == 2) block_rows(config.groups[group].recipe, parameter);
+  }
   for (size_t i = 0; i < config.given; ++i) {
     if (taken[i]) continue;
     const Group& group = config.groups[i];

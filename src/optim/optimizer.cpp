@@ -18,7 +18,8 @@ DType state_dtype(const OptimizerConfig& config, const Share& share) {
 
 // Of the update and its products.
 DType update_dtype(const Recipe& recipe, const Slots& slots) {
-  if (recipe.direction != Direction::newton_schulz) return DType::f32;
+  if (recipe.direction != Direction::newton_schulz && recipe.direction != Direction::aurora) return DType::f32;
+  if (recipe.precondition != Precondition::none || recipe.shampoo) return DType::f32;
   if (recipe.ns_precision != Precision::automatic)
     return recipe.ns_precision == Precision::bf16 ? DType::bf16 : DType::f32;
   return slots[0].weight.dtype;
@@ -30,6 +31,8 @@ int64_t width(int64_t count) {
     if (count % cols == 0) return cols;
   return 1;
 }
+
+Tensor flat(const Tensor& x) { return x.view({x.numel()}); }
 
 // k of MARS's c = g + k (g - previous).
 float mars_weight(const Recipe& recipe) {
@@ -88,7 +91,7 @@ Optimizer::Batch& Optimizer::batch_for(const Recipe& recipe, int64_t rows, int64
     if ((static_cast<int64_t>(batch.slots.size()) + 1) * rows * cols <= batch_elements) return batch;
   }
   open_[key] = batches_.size();
-  batches_.push_back({&recipe, rows, cols, {}, {}, {}});
+  batches_.push_back({&recipe, rows, cols, {}, {}, {}, {}});
   return batches_.back();
 }
 
@@ -131,13 +134,36 @@ void Optimizer::add(const Share& share) {
   }
   const bool shaped = matrix && recipe.atom() != Atom::element;
   const int64_t cols = shaped ? p.cols() : width(share.count), rows = share.count / cols;
-  if (recipe.adapt == Adapt::element_moment)
-    slot.second = new_state(share, "second_moment", dtype);
-  else if (recipe.adapt != Adapt::none)
-    slot.second = new_state(share, "second_moment", DType::f32, factor_count(recipe, rows, cols));
-  Batch& batch = batch_for(recipe, rows, cols, share);
-  batch.slots.push_back(slot);
-  batch.parameters.push_back(&p);
+  const std::vector<int64_t> heights =
+      recipe.blocks.by == Blocks::By::none ? std::vector<int64_t>{rows} : block_rows(recipe, p);
+  // What a block keeps lies beside what the others of its parameter keep, in one tensor.
+  std::map<std::string, Tensor> kept;
+  std::map<std::string, int64_t> counts;
+  for (int64_t height : heights)
+    for (const StateSpec& spec : state_of(recipe, height, cols)) counts[spec.kind] += spec.count;
+  for (const auto& [kind, count] : counts)
+    kept[kind] = new_state(share, kind.c_str(), count ? DType::f32 : dtype, count);
+  std::map<std::string, int64_t> taken;
+  int64_t begin = 0;
+  for (int64_t height : heights) {
+    const int64_t size = height * cols;
+    Batch& batch = batch_for(recipe, height, cols, share);
+    for (const StateSpec& spec : state_of(recipe, height, cols)) {
+      const int64_t count = spec.count ? spec.count : size;
+      batch.states[spec.kind].push_back(flat(kept[spec.kind]).slice(taken[spec.kind], count));
+      taken[spec.kind] += count;
+    }
+    OptimizerSlot block = slot;
+    auto part = [&](const Tensor& x) { return x.empty() ? x : flat(x).slice(begin, size); };
+    block.weight = part(slot.weight);
+    block.master = part(slot.master);
+    block.gradient = part(slot.gradient);
+    block.first = part(slot.first);
+    block.index += begin;
+    batch.slots.push_back(block);
+    batch.parameters.push_back(&p);
+    begin += size;
+  }
 }
 
 void Optimizer::take_workspace() {
@@ -149,6 +175,9 @@ void Optimizer::take_workspace() {
         workspace_size(*batch.recipe, static_cast<int64_t>(batch.slots.size()), batch.rows, batch.cols);
     size.update = std::max(size.update, needed.update);
     size.other = std::max(size.other, needed.other);
+    size.kept = std::max(size.kept, needed.kept);
+    size.projected = std::max(size.projected, needed.projected);
+    size.measured = std::max(size.measured, needed.measured);
     size.gram = std::max(size.gram, needed.gram);
     size.sums = std::max(size.sums, needed.sums);
   }
@@ -156,9 +185,12 @@ void Optimizer::take_workspace() {
     Workspace& workspace = workspaces_[dtype];
     workspace.update = workspace_memory_.take(dtype, {size.update});
     if (size.other) workspace.other = workspace_memory_.take(dtype, {size.other});
+    if (size.kept) workspace.kept = workspace_memory_.take(dtype, {size.kept});
+    if (size.projected) workspace.projected = workspace_memory_.take(dtype, {size.projected});
     if (size.gram) workspace.gram = workspace_memory_.take(dtype, {size.gram});
     if (size.gram) workspace.gram_squared = workspace_memory_.take(dtype, {size.gram});
     if (size.sums) workspace.sums = workspace_memory_.take(DType::f32, {size.sums});
+    if (size.measured) workspace.measured = workspace_memory_.take(DType::f32, {size.measured});
   }
 }
 
@@ -249,7 +281,7 @@ void Optimizer::measure(const std::vector<Watched>& watched, const Moment& now) 
     MatrixView view{parameter.rows(),    parameter.cols(), one.before, host(slot.value()),
                     host(slot.gradient), host(slot.first), {}};
     for (float& g : view.gradient) g *= now.grad_scale;
-    if (recipe.scales_rate()) view.second = host(slot.second);
+    if (recipe.scales_rate()) view.second = host(one.batch->states.at("second_moment")[one.slot]);
     for (const Metric& metric : matrix_metrics(recipe, now.t, view)) {
       metrics_.push_back({parameter.name + "/" + metric.name, metric.value});
       if (!std::isfinite(metric.value)) continue;
@@ -271,8 +303,11 @@ void Optimizer::step(int64_t step, double lr_multiplier, float grad_scale, const
   for (Batch& batch : batches_) {
     const Recipe& recipe = *batch.recipe;
     now.lr = static_cast<float>(recipe.lr * lr_multiplier);
-    for (size_t i = 0; i < batch.parameters.size(); ++i)
-      batch.slots[i].scale = shape_factor(recipe, batch.parameters[i]->rows(), batch.parameters[i]->cols(), now.t);
+    for (size_t i = 0; i < batch.parameters.size(); ++i) {
+      const bool blocks = recipe.blocks.by != Blocks::By::none;
+      batch.slots[i].scale =
+          shape_factor(recipe, blocks ? batch.rows : batch.parameters[i]->rows(), batch.parameters[i]->cols(), now.t);
+    }
     if (recipe.adamw && batch.rows == 0)
       backend_.adamw(batch.slots, adamw_rule(recipe, now));
     else if (recipe.adamw)
@@ -280,7 +315,7 @@ void Optimizer::step(int64_t step, double lr_multiplier, float grad_scale, const
     else if (recipe.fused())
       backend_.normalized_step(batch.slots, fused_rule(recipe, now));
     else
-      run_stages(backend_, recipe, now, batch.slots, batch.rows, batch.cols,
+      run_stages(backend_, recipe, now, batch.slots, batch.states, batch.rows, batch.cols,
                  workspaces_[update_dtype(recipe, batch.slots)]);
   }
   if (measured) measure(watched, now);

@@ -17,7 +17,7 @@ namespace rowan {
 // A tensor of the optimizer's state, for checkpoints.
 struct StateTensor {
   std::string name;  // "<parameter>.<kind>"
-  std::string kind;  // momentum, exp_avg, exp_avg_sq, previous_gradient, second_moment
+  std::string kind;  // momentum, exp_avg, exp_avg_sq, previous_gradient, or what a stage calls it
   const Parameter* parameter = nullptr;
   // Elements of the parameter that the tensor belongs to. count 0: the tensor goes with the whole parameter and has a
   // shape of its own (a value per matrix, column or row), so that the owner of the parameter has all of it.
@@ -55,6 +55,7 @@ class Optimizer {
     const Recipe* recipe;
     int64_t rows = 0, cols = 0;
     Slots slots;
+    States states;    // what the stages keep beside the momentum
     Slots corrected;  // MARS: AdamW's slots, whose gradients are the corrected ones
     std::vector<const Parameter*> parameters;
   };

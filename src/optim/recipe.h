@@ -12,19 +12,46 @@
 
 namespace rowan {
 
-enum class Form : uint8_t { ema, heavy_ball, lion };
+enum class Form : uint8_t { ema, heavy_ball, lion, nadam, sum, none };
 enum class Project : uint8_t { none, rows, columns, alternate };
-enum class Equilibrate : uint8_t { none, row, column, row_column, sign };
-enum class Direction : uint8_t { newton_schulz, polar, row_normalize, column_normalize, alternate_axis, sign, none };
-enum class Renormalize : uint8_t { none, row, column, column_row };
-enum class Adapt : uint8_t { none, matrix, column, row_moment, element_moment };
-enum class ShapeScale : uint8_t { none, keller, moonlight, axis, ratio, rms };
-enum class Decay : uint8_t { plain, adaptive };
+enum class Equilibrate : uint8_t { none, row, column, row_column, sign, row_mean };
+enum class Direction : uint8_t {
+  newton_schulz,
+  polar,
+  aurora,
+  row_normalize,
+  column_normalize,
+  alternate_axis,
+  sign,
+  none
+};
+enum class Precondition : uint8_t { none, soap, kl_soap, kl_shampoo };
+// Factors and basis take a gradient after its step (and the first makes no step), before it, or factors before and the
+// basis after.
+enum class Order : uint8_t { after, before, around };
+enum class Basis : uint8_t { power, eigh };
+enum class Graft : uint8_t { none, adam };
+enum class Start : uint8_t { frobenius, aol, gram };
+enum class Renormalize : uint8_t { none, row, column, column_row, frobenius };
+enum class Adapt : uint8_t { none, matrix, column, row_moment, long_moment, element_moment, gradient_moment };
+enum class ShapeScale : uint8_t { none, keller, moonlight, axis, ratio, rms, mean_dimension, inputs, nuclear };
+enum class Decay : uint8_t { plain, adaptive, cautious, cautious_strict };
+enum class DecayRate : uint8_t { lr, scaled_lr, lr_scaled_lr };
+enum class Retract : uint8_t { none, frobenius, rows };
+enum class Magnitudes : uint8_t { none, weights, magnitude };  // what decays
 enum class Divide : uint8_t { add, clamp };
 enum class Precision : uint8_t { automatic, f32, bf16 };
 
 // One iteration of X <- a X + (b A + c A^2) X, A = X X^T.
 using Quintic = std::array<double, 3>;
+
+// Consecutive rows of a parameter that are a matrix each, for all but momentum and elementwise decay.
+struct Blocks {
+  enum class By : uint8_t { none, count, rows, heads, pairs };
+  By by = By::none;
+  int64_t count = 0;          // of equal blocks
+  std::vector<int64_t> rows;  // of each block
+};
 
 struct Recipe {
   std::string name = "recipe";
@@ -41,10 +68,17 @@ struct Recipe {
   double mars_gamma = 0;             // > 0: MARS's corrected and clipped gradient
 
   // Stages, in order.
+  Blocks blocks;
   Form form = Form::ema;
   double momentum = 0.95;
   double beta = 0.95;  // of the buffer, for ema and lion
   bool nesterov = true;
+  bool bias_correction = false;          // the buffer over 1 - beta^t
+  double momentum_decay = 0.004;         // nadam's psi
+  bool momentum_last = false;            // the buffer is of directions, not of gradients
+  double slow_beta = 0, slow_alpha = 0;  // AdEMAMix's second average and its weight; 0: off
+  int64_t slow_alpha_warmup = 0, slow_beta_warmup = 0;
+  double select_fraction = 0, select_decay = 0.95;  // Dion2; 0: off
   Project project = Project::none;
   bool raw_weights = false;  // project along w itself (Mano v2), not w / |w|
   Equilibrate equilibrate = Equilibrate::none;
@@ -56,11 +90,30 @@ struct Recipe {
   std::string ns_coefficients = "keller";  // a named set, or "list"
   std::vector<Quintic> ns_list;
   int64_t ns_steps = 5;
+  Start ns_normalize = Start::frobenius;
+  double ns_safety = 0;  // of the norm; 0: that of the coefficients
   double ns_eps = 1e-7;
   Divide ns_eps_mode = Divide::add;
   bool ns_transpose = true;  // Gram matrix on the short side
   Precision ns_precision = Precision::automatic;
+  int64_t balance_steps = 2;  // aurora's rounds
+  double balance_exponent = 0.5, balance_eps = 1e-7;
+  Precondition precondition = Precondition::none;
+  Order precondition_order = Order::after;
+  Basis basis = Basis::power;
+  int64_t precondition_frequency = 10, max_precond_dim = 10000;
+  double shampoo_beta = 0;  // of the factors; 0: beta2
+  double precondition_eps = 1e-8;
+  bool one_sided = false, kl_factors = false, correct_bias = true, normalize_update = false, decay_last = false;
+  double init_factor = 0.1, max_inverse_root = 0;  // 0: by the side's length
+  bool whole_first_factor = false;
+  bool shampoo = false;
+  int64_t shampoo_start = 1;
+  double shampoo_exponent = -0.25;
+  Graft graft = Graft::none;
+  double graft_eps = 1e-10;
   Renormalize renormalize = Renormalize::none;
+  double renormalize_eps = 1e-8;
   Adapt adapt = Adapt::none;
   double adapt_eps = 1e-8;
   bool adapt_eps_inside = false;
@@ -68,8 +121,14 @@ struct Recipe {
   double step_cap = 0;  // NAMO's cap on step and decay; 0: off
   ShapeScale shape_scale = ShapeScale::none;
   double scale = 0.2;                                    // of moonlight, axis and rms
+  double radius = 1;                                     // multiplies the step beside the shape's factor
   Precision direction_precision = Precision::automatic;  // bf16: direction times shape factor rounded before the step
   Decay decay = Decay::plain;
+  DecayRate decay_rate = DecayRate::lr;
+  Magnitudes magnitudes = Magnitudes::none;
+  double magnitude_beta = 0.9, magnitude_eps = 1e-8;
+  Retract retract = Retract::none;
+  double retract_eps = 1e-10;
 
   Atom atom() const;
   // Direction by the norms of rows or columns.
@@ -78,7 +137,12 @@ struct Recipe {
   bool fused() const;
   // NAMO's factors multiply lr, of the step and of adaptive decay.
   bool scales_rate() const { return adapt == Adapt::matrix || adapt == Adapt::column; }
-  bool orthogonalizes() const { return direction == Direction::newton_schulz || direction == Direction::polar; }
+  bool orthogonalizes() const {
+    return direction == Direction::newton_schulz || direction == Direction::polar || direction == Direction::aurora;
+  }
+  // The first gradient makes a basis, and no step.
+  bool skips_first() const;
+  bool cautious() const { return decay == Decay::cautious || decay == Decay::cautious_strict; }
 };
 
 // A named recipe, for people and as data.
@@ -91,7 +155,10 @@ struct RecipeInfo {
   const char* settings;    // JSON
   const char* paper;       // JSON of the overrides of "variant": "paper", or nullptr when it prints no other rule
   const char* adamw;       // JSON of the AdamW half: lr, weight_decay, ... ; absent keys are those of the matrices
+  const char* checked = nullptr;  // whose program it was held against
 };
+
+extern const std::vector<RecipeInfo> recipes_of_the_field;
 
 const std::vector<RecipeInfo>& recipes();
 std::vector<std::string> recipe_names();
@@ -119,5 +186,7 @@ std::vector<Quintic> iterations(const Recipe& recipe);
 double norm_safety(const Recipe& recipe);
 
 const char* name_of(Atom atom);
+// Rows of each block of a parameter; its own where it is one. Throws Error when they do not divide it.
+std::vector<int64_t> block_rows(const Recipe& recipe, const Parameter& parameter);
 
 }  // namespace rowan

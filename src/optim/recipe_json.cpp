@@ -1,5 +1,7 @@
 // Recipe <-> JSON: the switches of the stages, gone through for reading, writing and the help texts.
 #include <algorithm>
+#include <map>
+#include <set>
 
 #include "base/error.h"
 #include "base/names.h"
@@ -16,6 +18,9 @@ void Switches::when(bool holds, const char* why, const std::function<void()>& vi
 
 namespace {
 
+constexpr const char* blocks_allowed =
+    "\"heads\", \"pairs\", a number of blocks, or a list of the rows of each; null: off";
+
 void adamw_switches(Recipe& r, Switches& s) {
   s.betas(r);
   if (r.adamw) s.number("eps", r.eps, Switches::tiny, 1);
@@ -28,7 +33,7 @@ void visit(Recipe& r, Switches& s) {
   s.number("lr", r.lr, 0, 1e6);
   s.number("weight_decay", r.weight_decay, 0, 1e6);
   s.when(r.adamw, "it is AdamW's; put it into \"adamw\"", [&] { adamw_switches(r, s); });
-  if (r.adamw) return;
+  if (r.adamw) return decay_switches(r, s);
   for (const Stage* stage : stages)
     if (stage->switches) stage->switches(r, s);
 }
@@ -36,6 +41,12 @@ void visit(Recipe& r, Switches& s) {
 class Reader : public Switches {
  public:
   explicit Reader(JsonObject& object) : object_(object) {}
+
+  // Throws Error for a key that has no effect.
+  void finish() const {
+    for (const auto& [key, why] : refused_)
+      if (!read_.contains(key)) object_.fail(key, "has no effect here: " + why);
+  }
 
   void number(const char* key, double& field, double min, double max) override {
     if (idle(key)) return;
@@ -72,7 +83,8 @@ class Reader : public Switches {
   void coefficients(Recipe& r) override {
     if (idle("ns_steps") || idle("ns_coefficients")) return;
     r.ns_steps = object_.integer("ns_steps", r.ns_steps, 1, 100);
-    if (!object_.has("ns_coefficients") || object_.raw("ns_coefficients").is_string()) {
+    if (!object_.has("ns_coefficients")) return;
+    if (object_.raw("ns_coefficients").is_string()) {
       r.ns_coefficients = object_.choice("ns_coefficients", coefficient_sets(), r.ns_coefficients);
       return;
     }
@@ -87,6 +99,26 @@ class Reader : public Switches {
     r.ns_coefficients = "list";
     if (!object_.has("ns_steps")) r.ns_steps = static_cast<int64_t>(r.ns_list.size());
   }
+  void blocks(Blocks& blocks) override {
+    if (idle("blocks") || !object_.has("blocks")) return;
+    const Json& given = object_.raw("blocks");
+    blocks = {};
+    if (given.is_number_integer() && given.get<int64_t>() > 0) {
+      blocks.by = Blocks::By::count;
+      blocks.count = given.get<int64_t>();
+    } else if (given.is_array() && !given.empty()) {
+      blocks.by = Blocks::By::rows;
+      for (const Json& rows : given) {
+        if (!rows.is_number_integer() || rows.get<int64_t>() < 1)
+          object_.fail("blocks", fmt::format("found {} in the list, expected a number of rows", rows.dump()));
+        blocks.rows.push_back(rows.get<int64_t>());
+      }
+    } else if (given == "heads" || given == "pairs") {
+      blocks.by = given == "heads" ? Blocks::By::heads : Blocks::By::pairs;
+    } else if (!given.is_null()) {
+      object_.fail("blocks", fmt::format("found {}, expected {}", given.dump(), blocks_allowed));
+    }
+  }
 
  private:
   void choice_of(const char* key, int& value, const Names& names) override {
@@ -94,11 +126,17 @@ class Reader : public Switches {
     const std::string name = object_.choice(key, names, names[static_cast<size_t>(value)]);
     value = static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin());
   }
-  bool idle(const char* key) const {
-    if (idle_ && object_.has(key)) object_.fail(key, fmt::format("has no effect here: {}", idle_));
+  // A key of several stages has an effect when one of them reads it.
+  bool idle(const char* key) {
+    if (!idle_)
+      read_.insert(key);
+    else if (object_.has(key))
+      refused_[key] = idle_;
     return idle_ != nullptr;
   }
 
+  std::set<std::string> read_;
+  std::map<std::string, std::string> refused_;
   JsonObject& object_;
 };
 
@@ -122,6 +160,12 @@ class Writer : public Switches {
       write("ns_coefficients", r.ns_list);
     else
       write("ns_coefficients", r.ns_coefficients);
+  }
+  void blocks(Blocks& blocks) override {
+    if (blocks.by == Blocks::By::count) write("blocks", blocks.count);
+    if (blocks.by == Blocks::By::rows) write("blocks", blocks.rows);
+    if (blocks.by == Blocks::By::heads) write("blocks", "heads");
+    if (blocks.by == Blocks::By::pairs) write("blocks", "pairs");
   }
 
  private:
@@ -163,10 +207,13 @@ class Lines : public Switches {
     line("ns_steps", "1 to 100");
     line("ns_coefficients", join(coefficient_sets()) + ", or a list of [a, b, c]; the last repeats");
   }
+  void blocks(Blocks&) override { line("blocks", blocks_allowed); }
 
  private:
   void choice_of(const char* key, int&, const Names& names) override { line(key, join(names)); }
-  void line(const char* key, const std::string& allowed) { text += fmt::format("  {:<22} {}\n", key, allowed); }
+  void line(const char* key, const std::string& allowed) {
+    if (text.find(fmt::format("  {} ", key)) == std::string::npos) text += fmt::format("  {:<22} {}\n", key, allowed);
+  }
 };
 
 }  // namespace
@@ -185,6 +232,7 @@ std::string describe_switches() {
 void read_recipe(JsonObject& object, Recipe& recipe) {
   Reader reader(object);
   visit(recipe, reader);
+  reader.finish();
   // One coefficient in the papers, two in Nora's code.
   if (!recipe.adamw && recipe.form == Form::ema && object.has("momentum") && !object.has("beta"))
     recipe.beta = recipe.momentum;
@@ -201,6 +249,8 @@ Json to_json(const Recipe& recipe) {
 }
 
 void check_recipe(const JsonObject& object, const Recipe& recipe) {
+  if (recipe.adamw && recipe.decay == Decay::adaptive)
+    object.fail("decay", "adaptive decay is multiplied by the factors of adapt matrix or column, which adamw has not");
   if (recipe.adamw) return;
   for (const Stage* stage : stages)
     if (stage->check) stage->check(recipe, [&](const char* key, const std::string& why) { object.fail(key, why); });

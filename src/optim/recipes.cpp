@@ -7,8 +7,10 @@
 
 namespace rowan {
 
-const std::vector<RecipeInfo>& recipes() {
-  static const std::vector<RecipeInfo> all = {
+namespace {
+
+std::vector<RecipeInfo> all_recipes() {
+  std::vector<RecipeInfo> all = {
       {"adamw",
        "Loshchilov and Hutter, arXiv 1711.05101; torch.optim.AdamW with the betas of the language-model papers",
        "everything",
@@ -181,6 +183,14 @@ const std::vector<RecipeInfo>& recipes() {
            "renormalize": "column_row", "shape_scale": "ratio"})",
        nullptr, R"({"lr": 1e-3, "betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})"},
   };
+  all.insert(all.end(), recipes_of_the_field.begin(), recipes_of_the_field.end());
+  return all;
+}
+
+}  // namespace
+
+const std::vector<RecipeInfo>& recipes() {
+  static const std::vector<RecipeInfo> all = all_recipes();
   return all;
 }
 

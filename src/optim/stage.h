@@ -2,7 +2,9 @@
 // must see whole, what it keeps from step to step, and what it does to a batch of same-shape matrices.
 #pragma once
 
+#include <algorithm>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -28,6 +30,7 @@ class Switches {
   virtual void flag(const char* key, bool& field) = 0;
   virtual void betas(Recipe& recipe) = 0;
   virtual void coefficients(Recipe& recipe) = 0;
+  virtual void blocks(Blocks& blocks) = 0;
   // `names` in the order of the enumerators.
   template <typename Enum>
   void choice(const char* key, Enum& field, const Names& names) {
@@ -52,34 +55,52 @@ struct Moment {
   Rounding rounding;
 };
 
-// Memory that the stages of a batch share; flat, as large as the largest batch needs. `update` and `other` hold the
-// batch, the Gram matrices its smaller side squared, sums f32 3 * n * (out + in).
+// Memory that the stages of a batch share; flat, as large as the largest batch needs. `update`, `other`, `kept` and
+// `projected` hold the batch, the Gram matrices its smaller side squared; sums and measured are f32.
 struct Workspace {
-  Tensor update, other, gram, gram_squared, sums;
+  Tensor update, other, kept, projected, gram, gram_squared, sums, measured;
 };
 
 // Elements of each part of a workspace that a batch needs; gram_squared is as large as gram.
 struct WorkspaceSize {
-  int64_t update = 0, other = 0, gram = 0, sums = 0;
+  int64_t update = 0, other = 0, kept = 0, projected = 0, gram = 0, sums = 0, measured = 0;
+
+  void sums_for(int64_t count) { sums = std::max(sums, count); }
 };
+
+// What a stage keeps from step to step for each matrix, beside the momentum that is a slot's `first`.
+struct StateSpec {
+  const char* kind;   // of the tensor's name
+  int64_t count = 0;  // values of f32; 0: one for each element, in the dtype of the optimizer's state
+};
+// By kind, a tensor for each slot.
+using States = std::map<std::string, std::vector<Tensor>>;
 
 // A batch on its way through the stages of a recipe.
 struct StageRun {
   Backend& backend;
   const Recipe& recipe;
-  const Moment& now;
-  const Slots& slots;
+  Moment now;
+  Slots slots;
+  const States& states;
   Workspace& workspace;
-  Tensor update;   // [n, out, in]: momentum in the beginning, the direction in the end
-  Tensor factors;  // of the steps, f32 [n, k] along adapt_along(), or empty
+  Tensor update;        // [n, out, in]: momentum in the beginning, the direction in the end
+  Tensor factors = {};  // of the steps, f32 [n, k] along factors_along, or empty
+  Along factors_along = Along::matrix;
 
   int64_t n() const { return update.dim(0); }
   int64_t rows() const { return update.dim(1); }
   int64_t cols() const { return update.dim(2); }
   // Each [out, in].
   std::vector<Tensor> matrices() const;
-  // f32 [n, k]: part i of the three that the workspace's sums are for.
+  std::vector<Tensor> gradients() const;
+  std::vector<Tensor> weights() const;
+  // f32 [n, k]: part i of the workspace's sums.
   Tensor sums(int i, int64_t k) const;
+  // The batch's part of `flat`.
+  Tensor part(const Tensor& flat) const;
+  // The slots with a stage's own state in the place of first and second.
+  Slots with(const char* first, const char* second = nullptr) const;
 };
 
 // Reports a contradiction under the key that brought it in.
@@ -99,6 +120,8 @@ struct Stage {
   void (*check)(const Recipe&, const Refuse&) = nullptr;
   // Makes `size` large enough for n matrices, beside their update.
   void (*workspace)(const Recipe&, int64_t n, int64_t rows, int64_t cols, WorkspaceSize& size) = nullptr;
+  // What it keeps, beside the momentum.
+  void (*state)(const Recipe&, int64_t rows, int64_t cols, std::vector<StateSpec>& specs) = nullptr;
   // True when Backend::normalized_step does what the stage is set to.
   bool (*fuses)(const Recipe&) = nullptr;
 };

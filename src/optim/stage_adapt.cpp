@@ -1,5 +1,5 @@
-// Second moments: factors of the rate from the gradients (NAMO), or of rows and elements from the direction itself.
-#include <algorithm>
+// Second moments: factors of the rate from the gradients (NAMO), or of rows, columns and elements from the direction or
+// from the gradients.
 #include <cmath>
 
 #include "optim/stages.h"
@@ -7,11 +7,20 @@
 namespace rowan {
 namespace {
 
-const Names choices = {"none", "matrix", "column", "row_moment", "element_moment"};
+const Names choices = {"none", "matrix", "column", "row_moment", "long_moment", "element_moment", "gradient_moment"};
 
 float f(double x) { return static_cast<float>(x); }
 
 bool on(const Recipe& r) { return r.adapt != Adapt::none; }
+
+bool by_element(const Recipe& r) { return r.adapt == Adapt::element_moment || r.adapt == Adapt::gradient_moment; }
+
+// What a second moment is kept for, where not for each element.
+Along along_of(const Recipe& r, int64_t rows, int64_t cols) {
+  if (r.adapt == Adapt::matrix) return Along::matrix;
+  if (r.adapt == Adapt::column) return Along::column;
+  return r.adapt == Adapt::long_moment && rows < cols ? Along::column : Along::row;
+}
 
 void switches(Recipe& r, Switches& s) {
   s.choice("adapt", r.adapt, choices);
@@ -27,61 +36,74 @@ void switches(Recipe& r, Switches& s) {
          [&] { s.set("clamp", r.clamp, Switches::tiny, 1); });
 }
 
+// f32 [n, k]: the sums of updates, or those of gradients, that measure() leaves for run().
+Tensor measured(const StageRun& x, int i, int64_t k) {
+  return x.workspace.measured.slice(i * x.n() * k, x.n() * k).view({x.n(), k});
+}
+
 // Norms of update and gradient before the direction is taken.
 void measure(StageRun& x) {
-  const int64_t k = factor_count(x.recipe, x.rows(), x.cols());
-  std::vector<Tensor> gradients;
-  for (const OptimizerSlot& slot : x.slots) gradients.push_back(slot.gradient.view({x.rows(), x.cols()}));
-  x.backend.sums_of_squares(x.sums(1, k), x.matrices(), adapt_along(x.recipe), 1);
-  x.backend.sums_of_squares(x.sums(2, k), gradients, adapt_along(x.recipe), x.now.grad_scale);
+  const Along along = along_of(x.recipe, x.rows(), x.cols());
+  const int64_t k = count_along(along, x.rows(), x.cols());
+  x.backend.sums_of_squares(measured(x, 0, k), x.matrices(), along, 1);
+  x.backend.sums_of_squares(measured(x, 1, k), x.gradients(), along, x.now.grad_scale);
 }
 
 void run(StageRun& x) {
   const Recipe& r = x.recipe;
-  if (r.adapt == Adapt::element_moment) return x.backend.second_moment(x.update, x.slots, f(r.beta2), f(r.adapt_eps));
-  const int64_t k = factor_count(r, x.rows(), x.cols());
   const double t = static_cast<double>(x.now.t);
+  if (by_element(r)) {
+    SecondMomentRule rule;
+    rule.beta = f(r.beta2);
+    rule.eps = f(r.adapt_eps);
+    rule.of_gradient = r.adapt == Adapt::gradient_moment;
+    if (rule.of_gradient) rule.root_scale = f(1 / std::sqrt(1 - std::pow(r.beta2, t)));
+    rule.grad_scale = x.now.grad_scale;
+    return x.backend.second_moment(x.update, x.with(nullptr, "second_moment"), rule);
+  }
+  const Along along = along_of(r, x.rows(), x.cols());
+  const int64_t k = count_along(along, x.rows(), x.cols());
   AdaptRule rule;
-  rule.normuon = r.adapt == Adapt::row_moment;
+  rule.normuon = !r.scales_rate();
   rule.beta = f(r.beta2);
   rule.eps = f(r.adapt_eps);
   rule.eps_inside = r.adapt_eps_inside;
   rule.clamp = f(r.clamp);
-  rule.width = f(static_cast<double>(x.cols()));
+  rule.width = f(static_cast<double>(along == Along::row ? x.cols() : x.rows()));
   if (r.shape_scale == ShapeScale::rms) rule.target = rms_norm(r, x.rows(), x.cols());
   rule.bias = f(std::sqrt(1 - std::pow(r.beta2, t)) / (1 - std::pow(r.momentum, t) + 1e-12));
   x.factors = x.sums(0, k);
-  if (rule.normuon) x.backend.sums_of_squares(x.sums(1, k), x.matrices(), Along::row, 1);
-  x.backend.adaptive_factors(x.factors, x.slots, x.sums(1, k), rule.normuon ? Tensor() : x.sums(2, k), rule);
+  x.factors_along = along;
+  const Slots slots = x.with(nullptr, "second_moment");
+  if (!rule.normuon) return x.backend.adaptive_factors(x.factors, slots, measured(x, 0, k), measured(x, 1, k), rule);
+  x.backend.sums_of_squares(x.sums(1, k), x.matrices(), along, 1);
+  x.backend.adaptive_factors(x.factors, slots, x.sums(1, k), {}, rule);
 }
 
-void workspace(const Recipe& r, int64_t n, int64_t rows, int64_t cols, WorkspaceSize& size) {
-  size.sums = std::max(size.sums, 3 * n * factor_count(r, rows, cols));
+int64_t values(const Recipe& r, int64_t rows, int64_t cols) {
+  return by_element(r) ? 0 : count_along(along_of(r, rows, cols), rows, cols);
 }
 
 }  // namespace
 
-Along adapt_along(const Recipe& recipe) {
-  return recipe.adapt == Adapt::matrix ? Along::matrix : recipe.adapt == Adapt::column ? Along::column : Along::row;
-}
-
-int64_t factor_count(const Recipe& recipe, int64_t rows, int64_t cols) {
-  const Along along = adapt_along(recipe);
-  return along == Along::row ? rows : along == Along::column ? cols : 1;
-}
-
 const Stage measure_stage = {.name = "measure",
                              .on = [](const Recipe& r) { return r.scales_rate(); },
                              .atom = [](const Recipe&) { return Atom::matrix; },
-                             .run = measure};
+                             .run = measure,
+                             .workspace = [](const Recipe& r, int64_t n, int64_t rows, int64_t cols,
+                                             WorkspaceSize& size) { size.measured = 2 * n * values(r, rows, cols); }};
 
-const Stage adapt_stage = {
-    .name = "adapt",
-    .switches = switches,
-    .on = on,
-    .atom = [](const Recipe& r) { return r.adapt == Adapt::element_moment ? Atom::element : Atom::matrix; },
-    .run = run,
-    .describe = [](const Recipe& r) { return "adapt " + choices[static_cast<size_t>(r.adapt)]; },
-    .workspace = workspace};
+const Stage adapt_stage = {.name = "adapt",
+                           .switches = switches,
+                           .on = on,
+                           .atom = [](const Recipe& r) { return by_element(r) ? Atom::element : Atom::matrix; },
+                           .run = run,
+                           .describe = [](const Recipe& r) { return "adapt " + choices[static_cast<size_t>(r.adapt)]; },
+                           .workspace = [](const Recipe& r, int64_t n, int64_t rows, int64_t cols,
+                                           WorkspaceSize& size) { size.sums_for(2 * n * values(r, rows, cols)); },
+                           .state =
+                               [](const Recipe& r, int64_t rows, int64_t cols, std::vector<StateSpec>& specs) {
+                                 specs.push_back({"second_moment", values(r, rows, cols)});
+                               }};
 
 }  // namespace rowan

@@ -6,24 +6,52 @@
 namespace rowan {
 namespace {
 
-const Names decays = {"plain", "adaptive"};
+const Names decays = {"plain", "adaptive", "cautious", "cautious_strict"};
+const Names rates = {"lr", "scaled_lr", "lr_scaled_lr"};
 
 float f(double x) { return static_cast<float>(x); }
 
-void run(StageRun& x) {
+Mask mask_of(const Recipe& r) {
+  return r.decay == Decay::cautious          ? Mask::same_sign_or_zero
+         : r.decay == Decay::cautious_strict ? Mask::same_sign
+                                             : Mask::none;
+}
+
+// Beside the rate that every decay is multiplied by.
+double decay_of(const Recipe& r, double lr) {
+  return r.weight_decay * (r.decay_rate == DecayRate::lr_scaled_lr ? lr : 1);
+}
+
+ApplyRule apply_rule(const StageRun& x) {
   const Recipe& r = x.recipe;
   ApplyRule rule;
   rule.lr = x.now.lr;
-  rule.weight_decay = f(r.weight_decay);
+  rule.weight_decay = f(decay_of(r, x.now.lr));
   rule.adaptive_decay = r.decay == Decay::adaptive;
+  rule.scaled_decay = r.decay_rate != DecayRate::lr;
+  rule.mask = mask_of(r);
   if (r.step_cap > 0) rule.cap = f(r.step_cap);
   rule.rounded = r.direction_precision == Precision::bf16;
-  rule.along = adapt_along(r);
+  rule.along = x.factors_along;
   rule.rounding = x.now.rounding;
-  x.backend.apply(x.update, x.slots, x.factors, rule);
+  return rule;
+}
+
+void check(const Recipe& r, const Refuse& refuse) {
+  if (r.decay == Decay::adaptive && !r.scales_rate())
+    refuse("decay", "adaptive decay is multiplied by the factors of adapt matrix or column, and adapt is neither");
+  if (r.cautious() && r.direction == Direction::none && r.adapt == Adapt::none && !r.adamw)
+    refuse("decay", "cautious decay looks at the signs of a direction, and direction and adapt are none");
+  if (r.decay == Decay::adaptive && r.decay_rate != DecayRate::lr)
+    refuse("decay_rate", "adaptive decay has a rate of its own");
 }
 
 }  // namespace
+
+void decay_switches(Recipe& r, Switches& s) {
+  s.choice("decay", r.decay, decays);
+  s.choice("decay_rate", r.decay_rate, rates);
+}
 
 AdamWRule adamw_rule(const Recipe& r, const Moment& now) {
   const double t = static_cast<double>(now.t), c1 = 1 - std::pow(r.beta1, t), c2 = 1 - std::pow(r.beta2, t);
@@ -33,7 +61,8 @@ AdamWRule adamw_rule(const Recipe& r, const Moment& now) {
   rule.eps = f(r.eps);
   rule.root_scale = f(r.corrected_eps ? 1 / std::sqrt(c2) : 1);
   rule.step = f(r.corrected_eps ? now.lr / c1 : now.lr * std::sqrt(c2) / c1);
-  rule.decay = f(r.weight_decay * (r.corrected_decay ? now.lr * std::sqrt(c2) / c1 : now.lr));
+  rule.decay = f(decay_of(r, now.lr) * (r.corrected_decay ? now.lr * std::sqrt(c2) / c1 : now.lr));
+  rule.mask = mask_of(r);
   rule.grad_scale = now.grad_scale;
   rule.rounding = now.rounding;
   return rule;
@@ -41,7 +70,7 @@ AdamWRule adamw_rule(const Recipe& r, const Moment& now) {
 
 NormalizedStepRule fused_rule(const Recipe& r, const Moment& now) {
   NormalizedStepRule rule;
-  rule.momentum = momentum_rule(r, now.grad_scale);
+  rule.momentum = momentum_rule(r, now);
   rule.along = axis_of(r, now.t);
   rule.project = r.project != Project::none;
   rule.raw = r.raw_weights;
@@ -55,17 +84,22 @@ NormalizedStepRule fused_rule(const Recipe& r, const Moment& now) {
 
 const Stage apply_stage = {
     .name = "decay",
-    .switches = [](Recipe& r, Switches& s) { s.choice("decay", r.decay, decays); },
-    .on = [](const Recipe&) { return true; },
+    .switches = decay_switches,
+    .on = [](const Recipe& r) { return r.retract == Retract::none && r.magnitudes == Magnitudes::none; },
     .atom = [](const Recipe&) { return Atom::element; },
-    .run = run,
-    .describe = [](const Recipe& r) { return std::string(r.decay == Decay::adaptive ? "adaptive decay" : ""); },
-    .check =
-        [](const Recipe& r, const Refuse& refuse) {
-          if (r.decay == Decay::adaptive && !r.scales_rate())
-            refuse("decay",
-                   "adaptive decay is multiplied by the factors of adapt matrix or column, and adapt is neither");
+    .run =
+        [](StageRun& x) {
+          const double after = 1 - double{x.now.lr} * x.recipe.weight_decay;  // decay_last: of the step, too
+          for (OptimizerSlot& slot : x.slots)
+            if (x.recipe.decay_last) slot.scale *= f(after);
+          x.backend.apply(x.update, x.slots, x.factors, {}, apply_rule(x));
         },
-    .fuses = [](const Recipe& r) { return r.direction_precision != Precision::bf16; }};
+    .describe =
+        [](const Recipe& r) { return r.decay == Decay::plain ? "" : decays[static_cast<size_t>(r.decay)] + " decay"; },
+    .check = check,
+    .fuses =
+        [](const Recipe& r) {
+          return r.direction_precision != Precision::bf16 && !r.cautious() && r.decay_rate == DecayRate::lr;
+        }};
 
 }  // namespace rowan

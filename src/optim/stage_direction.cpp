@@ -2,15 +2,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "optim/stages.h"
 
 namespace rowan {
 namespace {
 
-const Names choices = {"newton_schulz", "polar", "row_normalize", "column_normalize", "alternate_axis", "sign", "none"};
+const Names choices = {"newton_schulz",    "polar",          "aurora", "row_normalize",
+                       "column_normalize", "alternate_axis", "sign",   "none"};
+const Names starts = {"frobenius", "aol", "gram"};
 const Names divides = {"add", "clamp"};
 const Names precisions = {"auto", "f32", "bf16"};
+
+bool iterates(const Recipe& r) { return r.direction == Direction::newton_schulz || r.direction == Direction::aurora; }
 
 void switches(Recipe& r, Switches& s) {
   s.choice("direction", r.direction, choices);
@@ -21,9 +26,17 @@ void switches(Recipe& r, Switches& s) {
            s.number("eps", r.eps, Switches::tiny, 1);
            s.choice("eps_mode", r.eps_mode, divides);
          });
-  s.when(r.direction == Direction::newton_schulz, "only direction newton_schulz has steps and coefficients", [&] {
+  s.when(iterates(r), "only direction newton_schulz has steps and coefficients, and aurora", [&] {
     s.coefficients(r);
     s.choice("ns_precision", r.ns_precision, precisions);
+    s.choice("ns_normalize", r.ns_normalize, starts);
+    s.when(r.ns_normalize != Start::aol, "aol bounds the singular values by itself",
+           [&] { s.set("ns_safety", r.ns_safety, 0.1, 10); });
+  });
+  s.when(r.direction == Direction::aurora, "it is aurora's", [&] {
+    s.integer("balance_steps", r.balance_steps, 1, 100);
+    s.number("balance_exponent", r.balance_exponent, 0, 2);
+    s.number("balance_eps", r.balance_eps, Switches::tiny, 1);
   });
   s.when(r.orthogonalizes(), "direction orthogonalizes nothing", [&] {
     s.number("ns_eps", r.ns_eps, Switches::tiny, 1);
@@ -32,55 +45,73 @@ void switches(Recipe& r, Switches& s) {
   });
 }
 
-// update /= its norm, then the iterations of the recipe.
-Tensor orthogonalize(StageRun& run) {
-  const Recipe& recipe = run.recipe;
-  Backend& backend = run.backend;
+// Aurora (arXiv 2606.27715): the orthogonal factor whose long side's rows have norms as equal as may be, found by
+// scaling those of the update, d, and looking at the factor's.
+void aurora(StageRun& x) {
+  const Recipe& r = x.recipe;
+  const bool tall = x.rows() > x.cols();
+  const Along along = tall ? Along::row : Along::column;
+  const int64_t k = std::max(x.rows(), x.cols());
+  const double aspect = static_cast<double>(std::min(x.rows(), x.cols())) / static_cast<double>(k);
   auto f = [](double value) { return static_cast<float>(value); };
-  NormalizeRule rule;
-  rule.matrix = true;
-  rule.eps = f(recipe.ns_eps);
-  rule.eps_mode = eps_of(recipe.ns_eps_mode);
-  rule.target = f(1 / norm_safety(recipe));
-  backend.normalize(run.update, rule);
-
-  const int64_t n = run.n(), rows = run.rows(), cols = run.cols();
-  const bool tall = recipe.ns_transpose && rows > cols;
-  const int64_t side = tall ? cols : rows;
-  Tensor x = run.update, y = run.workspace.other.slice(0, n * rows * cols).view({n, rows, cols});
-  Tensor gram = run.workspace.gram.slice(0, n * side * side).view({n, side, side});
-  Tensor polynomial = run.workspace.gram_squared.slice(0, n * side * side).view({n, side, side});
-  for (const auto& [a, b, c] : iterations(recipe)) {
-    backend.matmul(gram, {x, tall}, {x, !tall});
-    backend.matmul_add(polynomial, gram, gram, gram, f(c), f(b));
-    if (tall)
-      backend.matmul_add(y, x, x, polynomial, 1, f(a));
-    else
-      backend.matmul_add(y, x, polynomial, x, 1, f(a));
-    std::swap(x, y);
+  Tensor original = x.part(x.workspace.kept), spare = x.part(x.workspace.other), work = x.update;
+  Tensor d = x.sums(2, k), norms = x.sums(3, k);
+  x.backend.copy(original, x.update);
+  x.backend.sums_of_squares(d, x.matrices(), along, 1);
+  x.backend.power(d, {1, f(r.balance_eps * r.balance_eps), -0.5f});
+  for (int64_t round = 0; round < r.balance_steps; ++round) {
+    if (round > 0) {
+      x.backend.sums_of_squares(norms, x.matrices(), along, 1);
+      x.backend.power(norms, {f(std::pow(aspect, r.balance_exponent)), 1e-14f, f(-r.balance_exponent)});
+      x.backend.multiply(d, norms);
+      x.backend.copy(work, original);
+    }
+    x.backend.scale_along(work, d, along);
+    x.update = orthogonalize(x, work, spare);
+    if (x.update.data != work.data) std::swap(work, spare);
   }
-  return x;
 }
 
 void run(StageRun& x) {
-  if (x.recipe.orthogonalizes()) {
-    x.update = orthogonalize(x);
-  } else if (x.recipe.direction == Direction::sign) {
+  const Recipe& r = x.recipe;
+  if (r.shape_scale == ShapeScale::nuclear) x.backend.copy(x.part(x.workspace.kept), x.update);
+  if (r.direction == Direction::aurora && x.rows() != x.cols()) {
+    aurora(x);
+  } else if (r.orthogonalizes()) {
+    x.update = orthogonalize(x, x.update, x.part(x.workspace.other));
+  } else if (r.direction == Direction::sign) {
     x.backend.sign(x.update);
   } else {
     NormalizeRule rule;
-    rule.rows = axis_of(x.recipe, x.now.t) == Along::row;
+    rule.rows = axis_of(r, x.now.t) == Along::row;
     rule.columns = !rule.rows;
-    rule.eps = static_cast<float>(x.recipe.eps);
-    rule.eps_mode = eps_of(x.recipe.eps_mode);
+    rule.eps = static_cast<float>(r.eps);
+    rule.eps_mode = eps_of(r.eps_mode);
     x.backend.normalize(x.update, rule);
   }
+  if (r.shape_scale != ShapeScale::nuclear) return;
+  x.factors = x.sums(0, 1);
+  x.factors_along = Along::matrix;
+  std::vector<Tensor> before;
+  for (int64_t i = 0; i < x.n(); ++i) before.push_back(x.part(x.workspace.kept).at(i));
+  x.backend.sums_along(x.factors, before, x.matrices(), Along::matrix);
 }
 
 std::string in_words(const Recipe& r) {
   const std::string& name = choices[static_cast<size_t>(r.direction)];
-  if (r.direction != Direction::newton_schulz) return name;
+  if (!iterates(r)) return name;
   return fmt::format("{} {} x{}", name, r.ns_coefficients, r.ns_steps);
+}
+
+void workspace(const Recipe& r, int64_t n, int64_t rows, int64_t cols, WorkspaceSize& size) {
+  if (r.orthogonalizes()) {
+    const int64_t side = r.ns_transpose ? std::min(rows, cols) : rows;
+    size.other = std::max(size.other, n * rows * cols);
+    size.gram = std::max(size.gram, n * side * side);
+    size.sums_for(4 * n * std::max(rows, cols));
+  }
+  if (r.shape_scale == ShapeScale::nuclear || r.direction == Direction::aurora)
+    size.kept = std::max(size.kept, n * rows * cols);
 }
 
 }  // namespace
@@ -107,13 +138,7 @@ const Stage direction_stage = {.name = "direction",
                                    },
                                .run = run,
                                .describe = in_words,
-                               .workspace =
-                                   [](const Recipe& r, int64_t n, int64_t rows, int64_t cols, WorkspaceSize& size) {
-                                     if (!r.orthogonalizes()) return;
-                                     const int64_t side = r.ns_transpose ? std::min(rows, cols) : rows;
-                                     size.other = std::max(size.other, n * rows * cols);
-                                     size.gram = std::max(size.gram, n * side * side);
-                                   },
+                               .workspace = workspace,
                                .fuses = [](const Recipe& r) { return r.normalizes_axis(); }};
 
 }  // namespace rowan

@@ -1,10 +1,12 @@
 // Balances rows and columns before the direction is taken.
+#include <cmath>
+
 #include "optim/stages.h"
 
 namespace rowan {
 namespace {
 
-const Names choices = {"none", "row", "column", "row_column", "sign"};
+const Names choices = {"none", "row", "column", "row_column", "sign", "row_mean"};
 
 void switches(Recipe& r, Switches& s) {
   s.choice("equilibrate", r.equilibrate, choices);
@@ -18,8 +20,21 @@ void switches(Recipe& r, Switches& s) {
          [&] { s.set("phase", r.phase, 1, INT64_MAX); });
 }
 
+// Rows to the root of the mean of their squared norms: what |u|_F was, it stays.
+void to_mean(StageRun& x) {
+  Tensor by_row = x.sums(0, x.rows()), size = x.sums(static_cast<int>(x.rows()), 1);
+  const float eps = static_cast<float>(x.recipe.equilibrate_eps);
+  x.backend.sums_of_squares(by_row, x.matrices(), Along::row, 1);
+  x.backend.sums_of_squares(size, x.matrices(), Along::matrix, 1);
+  x.backend.power(by_row, {1, eps * eps, -0.5f});
+  x.backend.power(size, {static_cast<float>(1 / std::sqrt(static_cast<double>(x.rows()))), 0, 0.5f});
+  x.backend.scale_along(x.update, by_row, Along::row);
+  x.backend.scale_along(x.update, size, Along::matrix);
+}
+
 void run(StageRun& x) {
   const Recipe& r = x.recipe;
+  if (r.equilibrate == Equilibrate::row_mean) return to_mean(x);
   if (r.equilibrate == Equilibrate::sign) return x.backend.sign(x.update);
   NormalizeRule rule;
   rule.rows = r.equilibrate != Equilibrate::column;
@@ -45,6 +60,10 @@ const Stage equilibrate_stage = {
                                                      : Atom::matrix;
         },
     .run = run,
-    .describe = [](const Recipe& r) { return "equilibrate " + choices[static_cast<size_t>(r.equilibrate)]; }};
+    .describe = [](const Recipe& r) { return "equilibrate " + choices[static_cast<size_t>(r.equilibrate)]; },
+    .workspace =
+        [](const Recipe& r, int64_t n, int64_t rows, int64_t, WorkspaceSize& size) {
+          size.sums_for(r.equilibrate == Equilibrate::row_mean ? n * (rows + 1) : 0);
+        }};
 
 }  // namespace rowan

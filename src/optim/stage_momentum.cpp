@@ -1,53 +1,111 @@
 // The buffer of gradients, and the update that is made of it.
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "optim/stages.h"
 
 namespace rowan {
 namespace {
 
-const Names forms = {"ema", "heavy_ball", "lion"};
+const Names forms = {"ema", "heavy_ball", "lion", "nadam", "sum", "none"};
+
+float f(double x) { return static_cast<float>(x); }
+
+bool averages(const Recipe& r) { return r.form == Form::ema || r.form == Form::lion || r.form == Form::nadam; }
 
 void switches(Recipe& r, Switches& s) {
   s.choice("form", r.form, forms);
-  s.number("momentum", r.momentum, 0, 0.9999999);
-  s.when(r.form != Form::heavy_ball, "a heavy-ball buffer is multiplied by momentum itself",
+  s.when(r.form != Form::sum && r.form != Form::none, "the buffer is not multiplied by anything",
+         [&] { s.number("momentum", r.momentum, 0, 0.9999999); });
+  s.when(r.form == Form::ema || r.form == Form::lion, "only ema and lion have a coefficient of the buffer alone",
          [&] { s.number("beta", r.beta, 0, 0.9999999); });
-  s.when(r.form != Form::lion, "lion looks ahead by its own rule", [&] { s.flag("nesterov", r.nesterov); });
+  s.when(r.form == Form::ema || r.form == Form::heavy_ball, "the form looks ahead by its own rule, or not at all",
+         [&] { s.flag("nesterov", r.nesterov); });
+  s.when(r.form == Form::ema, "only an ema starts too small", [&] { s.flag("bias_correction", r.bias_correction); });
+  s.when(r.form == Form::nadam, "it is nadam's", [&] { s.number("momentum_decay", r.momentum_decay, 0, 1); });
+  s.when(r.form == Form::ema || r.form == Form::heavy_ball, "directions are averaged by ema or heavy_ball",
+         [&] { s.flag("momentum_last", r.momentum_last); });
 }
 
 std::string in_words(const Recipe& r) {
-  return fmt::format("{} {}{}", forms[static_cast<size_t>(r.form)], r.momentum,
-                     r.nesterov && r.form != Form::lion ? " nesterov" : "");
+  const std::string& name = forms[static_cast<size_t>(r.form)];
+  if (r.form == Form::sum || r.form == Form::none) return name == "none" ? "" : name;
+  return fmt::format("{} {}{}{}", name, r.momentum,
+                     averages(r) && r.form != Form::ema ? ""
+                     : r.nesterov                       ? " nesterov"
+                                                        : "",
+                     r.momentum_last ? " of directions" : "");
+}
+
+// mu_t = momentum (1 - 0.96^(t psi) / 2); the products correct the bias of the buffer (Dozat 2016, as torch has it).
+void nadam(const Recipe& r, int64_t t, MomentumRule& rule) {
+  auto mu = [&](int64_t step) {
+    return r.momentum * (1 - 0.5 * std::pow(0.96, static_cast<double>(step) * r.momentum_decay));
+  };
+  double product = 1;
+  for (int64_t step = 1; step <= t; ++step) product *= mu(step);
+  rule.from_buffer = f(mu(t + 1) / (1 - product * mu(t + 1)));
+  rule.from_gradient = f((1 - mu(t)) / (1 - product));
+}
+
+void check(const Recipe& r, const Refuse& refuse) {
+  if (r.form == Form::lion && r.direction != Direction::sign)
+    refuse("form", "lion's two mixtures of the gradient belong to direction sign");
+  if (r.momentum_last && r.bias_correction)
+    refuse("momentum_last", "bias_correction belongs to an average of gradients");
 }
 
 }  // namespace
 
-MomentumRule momentum_rule(const Recipe& r, float grad_scale) {
-  auto f = [](double x) { return static_cast<float>(x); };
+MomentumRule momentum_rule(const Recipe& r, const Moment& now) {
   MomentumRule rule;
-  rule.grad_scale = grad_scale;
-  rule.keep = f(r.form == Form::heavy_ball ? r.momentum : r.beta);
-  rule.take = f(r.form == Form::heavy_ball ? 1 : 1 - r.beta);
+  rule.grad_scale = now.grad_scale;
+  rule.keep = f(r.form == Form::heavy_ball ? r.momentum : r.form == Form::nadam ? r.momentum : r.beta);
+  rule.take = f(r.form == Form::heavy_ball ? 1 : r.form == Form::nadam ? 1 - r.momentum : 1 - r.beta);
+  if (r.form == Form::sum) rule.keep = rule.take = 1;
+  if (r.form == Form::none) rule.keep = 1, rule.take = 0;
   rule.previous = r.form == Form::lion;
-  const bool look_ahead = r.nesterov || r.form == Form::lion;
+  const bool look_ahead = (r.nesterov && (r.form == Form::ema || r.form == Form::heavy_ball)) || r.form == Form::lion;
   rule.from_buffer = f(look_ahead ? r.momentum : 1);
   rule.from_gradient = f(!look_ahead ? 0 : r.form == Form::heavy_ball ? 1 : 1 - r.momentum);
+  if (r.form == Form::nadam) nadam(r, now.t, rule);
+  if (r.skips_first() && now.t == 1) return {1, 0, 0, 0, false, now.grad_scale};
+  if (r.form == Form::none) rule.from_buffer = 0, rule.from_gradient = 1;
+  if (r.form == Form::ema && r.bias_correction) {
+    const double correction = 1 - std::pow(r.beta, static_cast<double>(now.t));
+    rule.from_buffer = f(rule.from_buffer / correction);
+    rule.from_gradient = f(rule.from_gradient / correction);
+  }
   return rule;
 }
 
-const Stage momentum_stage = {
-    .name = "momentum",
-    .switches = switches,
-    .on = [](const Recipe&) { return true; },
-    .atom = [](const Recipe&) { return Atom::element; },
-    .run = [](StageRun& x) { x.backend.momentum(x.update, x.slots, momentum_rule(x.recipe, x.now.grad_scale)); },
-    .describe = in_words,
-    .check =
-        [](const Recipe& r, const Refuse& refuse) {
-          if (r.form == Form::lion && r.direction != Direction::sign)
-            refuse("form", "lion's two mixtures of the gradient belong to direction sign");
-        },
-    .fuses = [](const Recipe&) { return true; }};
+const Stage momentum_stage = {.name = "momentum",
+                              .switches = switches,
+                              .on = [](const Recipe&) { return true; },
+                              .atom = [](const Recipe&) { return Atom::element; },
+                              .run =
+                                  [](StageRun& x) {
+                                    MomentumRule rule = momentum_rule(x.recipe, x.now);
+                                    if (x.recipe.momentum_last) rule = {1, 0, 0, 1, false, x.now.grad_scale};
+                                    x.backend.momentum(x.update, x.slots, rule);
+                                  },
+                              .describe = in_words,
+                              .check = check,
+                              .fuses = [](const Recipe& r) { return !r.momentum_last; }};
+
+// The buffer takes what the stages before it have made of the gradient.
+const Stage late_momentum_stage = {.name = "late momentum",
+                                   .on = [](const Recipe& r) { return r.momentum_last; },
+                                   .atom = [](const Recipe&) { return Atom::element; },
+                                   .run =
+                                       [](StageRun& x) {
+                                         Moment now = x.now;
+                                         now.grad_scale = 1;
+                                         Slots directions = x.slots;
+                                         for (size_t i = 0; i < directions.size(); ++i)
+                                           directions[i].gradient = x.update.at(static_cast<int64_t>(i));
+                                         x.backend.momentum(x.update, directions, momentum_rule(x.recipe, now));
+                                       }};
 
 }  // namespace rowan

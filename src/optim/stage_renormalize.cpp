@@ -1,14 +1,22 @@
-// Norms of rows and columns after the direction (Muon+).
+// Norms of rows, columns or matrices after the direction (Muon+).
+#include <cmath>
+
 #include "optim/stages.h"
 
 namespace rowan {
 namespace {
 
-const Names choices = {"none", "row", "column", "column_row"};
+const Names choices = {"none", "row", "column", "column_row", "frobenius"};
 
 void run(StageRun& x) {
   NormalizeRule rule;
-  rule.eps = 1e-8f;
+  rule.eps = static_cast<float>(x.recipe.renormalize_eps);
+  if (x.recipe.renormalize == Renormalize::frobenius) {  // to the norm that an orthogonal matrix has
+    rule.matrix = true;
+    rule.eps_mode = Eps::clamp;
+    rule.target = static_cast<float>(std::sqrt(static_cast<double>(std::min(x.rows(), x.cols()))));
+    return x.backend.normalize(x.update, rule);
+  }
   rule.eps_mode = Eps::inside;
   if (x.recipe.renormalize != Renormalize::row) {
     rule.columns = true;
@@ -25,7 +33,12 @@ void run(StageRun& x) {
 
 const Stage renormalize_stage = {
     .name = "renormalize",
-    .switches = [](Recipe& r, Switches& s) { s.choice("renormalize", r.renormalize, choices); },
+    .switches =
+        [](Recipe& r, Switches& s) {
+          s.choice("renormalize", r.renormalize, choices);
+          s.when(r.renormalize != Renormalize::none, "renormalize is none",
+                 [&] { s.number("renormalize_eps", r.renormalize_eps, Switches::tiny, 1); });
+        },
     .on = [](const Recipe& r) { return r.renormalize != Renormalize::none; },
     .atom = [](const Recipe& r) { return r.renormalize == Renormalize::row ? Atom::row : Atom::matrix; },
     .run = run,

@@ -1,4 +1,6 @@
 // The size of the step by the shape of its matrix.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 
@@ -7,7 +9,7 @@
 namespace rowan {
 namespace {
 
-const Names choices = {"none", "keller", "moonlight", "axis", "ratio", "rms"};
+const Names choices = {"none", "keller", "moonlight", "axis", "ratio", "rms", "mean_dimension", "inputs", "nuclear"};
 const Names precisions = {"auto", "f32", "bf16"};
 
 bool has_scale(const Recipe& r) {
@@ -19,12 +21,14 @@ void switches(Recipe& r, Switches& s) {
   s.choice("shape_scale", r.shape_scale, choices);
   s.when(has_scale(r), "it multiplies shape_scale moonlight, axis and rms only",
          [&] { s.number("scale", r.scale, Switches::tiny, 1e6); });
+  s.number("radius", r.radius, Switches::tiny, 1e9);
   s.choice("direction_precision", r.direction_precision, precisions);
 }
 
-// All but rms are factors of the shape alone, which slots carry. NorMuon's factors have taken up the norm of rms.
+// nuclear is left by the direction; all others but rms are factors of the shape alone, which slots carry. NorMuon's
+// factors have taken up the norm of rms.
 void run(StageRun& x) {
-  if (x.recipe.shape_scale != ShapeScale::rms || x.recipe.adapt == Adapt::row_moment) return;
+  if (x.recipe.shape_scale != ShapeScale::rms || !x.factors.empty()) return;
   NormalizeRule rule;
   rule.matrix = true;
   rule.eps = static_cast<float>(x.recipe.adapt_eps);
@@ -35,6 +39,8 @@ void run(StageRun& x) {
 void check(const Recipe& r, const Refuse& refuse) {
   if (r.shape_scale == ShapeScale::rms && r.scales_rate())
     refuse("shape_scale", "rms gives every update one norm, which is what adapt matrix and column choose");
+  if (r.shape_scale == ShapeScale::nuclear && (r.direction == Direction::none || r.adapt != Adapt::none))
+    refuse("shape_scale", "nuclear is <momentum, direction>: it needs a direction, and no factors of adapt");
   if (r.shape_scale == ShapeScale::axis && !r.normalizes_axis())
     refuse("shape_scale", "axis is the length of the axis that direction normalizes, and this one normalizes none");
 }
@@ -43,21 +49,28 @@ void check(const Recipe& r, const Refuse& refuse) {
 
 float shape_factor(const Recipe& recipe, int64_t out, int64_t in, int64_t t) {
   const double rows = static_cast<double>(out), cols = static_cast<double>(in);
-  auto f = [](double x) { return static_cast<float>(x); };
-  switch (recipe.shape_scale) {
-    case ShapeScale::none:
-    case ShapeScale::rms:
-      return 1;
-    case ShapeScale::keller:
-      return f(std::sqrt(std::max(1.0, rows / cols)));
-    case ShapeScale::moonlight:
-      return f(recipe.scale * std::sqrt(std::max(rows, cols)));
-    case ShapeScale::axis:
-      return f(recipe.scale * std::sqrt(axis_of(recipe, t) == Along::row ? cols : rows));
-    case ShapeScale::ratio:
-      return f(std::sqrt(rows / cols));
-  }
-  return 1;
+  auto by_shape = [&] {
+    switch (recipe.shape_scale) {
+      case ShapeScale::none:
+      case ShapeScale::rms:
+      case ShapeScale::nuclear:
+        break;
+      case ShapeScale::keller:
+        return std::sqrt(std::max(1.0, rows / cols));
+      case ShapeScale::moonlight:
+        return recipe.scale * std::sqrt(std::max(rows, cols));
+      case ShapeScale::axis:
+        return recipe.scale * std::sqrt(axis_of(recipe, t) == Along::row ? cols : rows);
+      case ShapeScale::ratio:
+        return std::sqrt(rows / cols);
+      case ShapeScale::mean_dimension:
+        return 2 / (rows + cols);
+      case ShapeScale::inputs:
+        return 1 / cols;
+    }
+    return 1.0;
+  };
+  return static_cast<float>(recipe.radius * by_shape());
 }
 
 float rms_norm(const Recipe& recipe, int64_t rows, int64_t cols) {
@@ -67,11 +80,19 @@ float rms_norm(const Recipe& recipe, int64_t rows, int64_t cols) {
 const Stage scale_stage = {
     .name = "shape scale",
     .switches = switches,
-    .on = [](const Recipe& r) { return r.shape_scale != ShapeScale::none; },
-    .atom = [](const Recipe& r) { return r.shape_scale == ShapeScale::rms ? Atom::matrix : Atom::element; },
+    .on = [](const Recipe& r) { return r.shape_scale != ShapeScale::none || r.radius != 1; },
+    .atom =
+        [](const Recipe& r) {
+          return r.shape_scale == ShapeScale::rms || r.shape_scale == ShapeScale::nuclear ? Atom::matrix
+                                                                                          : Atom::element;
+        },
     .run = run,
-    .describe = [](const Recipe& r) { return "scale " + choices[static_cast<size_t>(r.shape_scale)]; },
+    .describe =
+        [](const Recipe& r) {
+          return fmt::format("scale {}{}", choices[static_cast<size_t>(r.shape_scale)],
+                             r.radius == 1 ? "" : fmt::format(" times {}", r.radius));
+        },
     .check = check,
-    .fuses = [](const Recipe& r) { return r.shape_scale != ShapeScale::rms; }};
+    .fuses = [](const Recipe& r) { return r.shape_scale != ShapeScale::rms && r.shape_scale != ShapeScale::nuclear; }};
 
 }  // namespace rowan

@@ -10,7 +10,41 @@ std::vector<Tensor> StageRun::matrices() const {
   return matrices;
 }
 
+std::vector<Tensor> StageRun::gradients() const {
+  std::vector<Tensor> gradients;
+  for (const OptimizerSlot& slot : slots) gradients.push_back(slot.gradient.view({rows(), cols()}));
+  return gradients;
+}
+
+std::vector<Tensor> StageRun::weights() const {
+  std::vector<Tensor> weights;
+  for (const OptimizerSlot& slot : slots) weights.push_back(slot.value().view({rows(), cols()}));
+  return weights;
+}
+
 Tensor StageRun::sums(int i, int64_t k) const { return workspace.sums.slice(i * n() * k, n() * k).view({n(), k}); }
+
+Tensor StageRun::part(const Tensor& flat) const { return flat.slice(0, update.numel()).view({n(), rows(), cols()}); }
+
+Slots StageRun::with(const char* first, const char* second) const {
+  Slots own = slots;
+  for (size_t i = 0; i < own.size(); ++i) {
+    if (first) own[i].first = states.at(first)[i];
+    if (second) own[i].second = states.at(second)[i];
+  }
+  return own;
+}
+
+int64_t count_along(Along along, int64_t rows, int64_t cols) {
+  return along == Along::row ? rows : along == Along::column ? cols : 1;
+}
+
+std::vector<StateSpec> state_of(const Recipe& recipe, int64_t rows, int64_t cols) {
+  std::vector<StateSpec> specs;
+  for (const Stage* stage : stages)
+    if (stage->state && stage->on(recipe)) stage->state(recipe, rows, cols, specs);
+  return specs;
+}
 
 WorkspaceSize workspace_size(const Recipe& recipe, int64_t n, int64_t rows, int64_t cols) {
   WorkspaceSize size;
@@ -22,11 +56,13 @@ WorkspaceSize workspace_size(const Recipe& recipe, int64_t n, int64_t rows, int6
   return size;
 }
 
-void run_stages(Backend& backend, const Recipe& recipe, const Moment& now, const Slots& slots, int64_t rows,
-                int64_t cols, Workspace& workspace) {
+void run_stages(Backend& backend, const Recipe& recipe, const Moment& now, const Slots& slots, const States& states,
+                int64_t rows, int64_t cols, Workspace& workspace) {
   const int64_t n = static_cast<int64_t>(slots.size());
   Tensor update = workspace.update.slice(0, n * rows * cols).view({n, rows, cols});
-  StageRun run{backend, recipe, now, slots, workspace, update, {}};
+  Moment moment = now;
+  if (recipe.skips_first() && now.t == 1) moment.lr = 0;
+  StageRun run{backend, recipe, moment, slots, states, workspace, update};
   for (const Stage* stage : stages)
     if (stage->on(recipe)) stage->run(run);
 }

@@ -8,13 +8,14 @@ namespace rowan {
 WorkspaceSize workspace_size(const Recipe& recipe, int64_t n, int64_t rows, int64_t cols);
 
 // All stages of the recipe that are on, in order.
-void run_stages(Backend& backend, const Recipe& recipe, const Moment& now, const Slots& slots, int64_t rows,
-                int64_t cols, Workspace& workspace);
+void run_stages(Backend& backend, const Recipe& recipe, const Moment& now, const Slots& slots, const States& states,
+                int64_t rows, int64_t cols, Workspace& workspace);
 
-// Values of the second moment that `adapt` keeps for a matrix, other than one for each element.
-int64_t factor_count(const Recipe& recipe, int64_t rows, int64_t cols);
-// What the factors of `adapt` belong to.
-Along adapt_along(const Recipe& recipe);
+// What all stages of the recipe keep for a matrix.
+std::vector<StateSpec> state_of(const Recipe& recipe, int64_t rows, int64_t cols);
+
+// Rows, columns or matrices to values of a matrix.
+int64_t count_along(Along along, int64_t rows, int64_t cols);
 // What a stage along an alternating axis works on: columns on the first step, rows on the second (Mano).
 Along axis_of(const Recipe& recipe, int64_t t);
 // Multiplies the step of a parameter [out, in] at step t.
@@ -22,17 +23,23 @@ float shape_factor(const Recipe& recipe, int64_t out, int64_t in, int64_t t);
 // The Frobenius norm that gives the elements of a step a root mean square of `scale`.
 float rms_norm(const Recipe& recipe, int64_t rows, int64_t cols);
 
-MomentumRule momentum_rule(const Recipe& recipe, float grad_scale);
+MomentumRule momentum_rule(const Recipe& recipe, const Moment& now);
+// Orthogonalizes x [n, out, in], with `spare` of its size to work in; the result lies in either.
+Tensor orthogonalize(StageRun& run, Tensor x, Tensor spare);
+// Of decay, which AdamW has too.
+void decay_switches(Recipe& recipe, Switches& switches);
 AdamWRule adamw_rule(const Recipe& recipe, const Moment& now);
 NormalizedStepRule fused_rule(const Recipe& recipe, const Moment& now);
 
 inline Eps eps_of(Divide divide) { return divide == Divide::add ? Eps::add : Eps::clamp; }
 
-extern const Stage momentum_stage, project_stage, measure_stage, equilibrate_stage, direction_stage, renormalize_stage,
-    adapt_stage, scale_stage, apply_stage;
+extern const Stage blocks_stage, magnitudes_stage, momentum_stage, slow_stage, select_stage, soap_stage, shampoo_stage,
+    project_stage, measure_stage, equilibrate_stage, direction_stage, renormalize_stage, late_momentum_stage,
+    adapt_stage, scale_stage, retract_stage, rejoin_stage, apply_stage;
 // In the order in which they run.
-inline constexpr const Stage* stages[] = {&momentum_stage,    &project_stage,   &measure_stage,
-                                          &equilibrate_stage, &direction_stage, &renormalize_stage,
-                                          &adapt_stage,       &scale_stage,     &apply_stage};
+inline constexpr const Stage* stages[] = {
+    &blocks_stage,        &magnitudes_stage, &momentum_stage, &slow_stage,        &select_stage,    &soap_stage,
+    &shampoo_stage,       &project_stage,    &measure_stage,  &equilibrate_stage, &direction_stage, &renormalize_stage,
+    &late_momentum_stage, &adapt_stage,      &scale_stage,    &retract_stage,     &rejoin_stage,    &apply_stage};
 
 }  // namespace rowan

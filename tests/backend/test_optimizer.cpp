@@ -93,7 +93,7 @@ constexpr int64_t few = 100;  // larger shapes take one way of eps each: emulate
 TEST_P(Optimizers, AdamW) {
   for (auto [n, rows, cols] : shapes) {
     Matrices x = make(n, rows, cols);
-    AdamWRule rule{0.9f, 0.95f, 1.7f, 1e-3f, 0.02f, 0.03f, 0.5f, {}};
+    AdamWRule rule{0.9f, 0.95f, 1.7f, 1e-3f, 0.02f, 0.03f, 0.5f, {}, n == 2 ? Mask::same_sign : Mask::none};
     backend().adamw(x.slots, rule);
     for (int64_t i = 0; i < n; ++i) {
       Doubles m = x.first[i]->given(), v = x.second[i]->given();
@@ -105,7 +105,10 @@ TEST_P(Optimizers, AdamW) {
       expect_close(x.first[i]->read(), m, x.state(), "first");
       expect_close(x.second[i]->read(), v, x.state(), "second");
       x.expect_updated(
-          i, [&](size_t) { return 1 - double{rule.decay}; },
+          i,
+          [&](size_t j) {
+            return rule.mask == Mask::same_sign && m[j] * x.value(i).given()[j] <= 0 ? 1 : 1 - double{rule.decay};
+          },
           [&](size_t j) {
             return double{x.slots[i].scale} * rule.step * m[j] / (rule.root_scale * std::sqrt(v[j]) + double{rule.eps});
           });
@@ -328,41 +331,47 @@ TEST_P(Optimizers, AdaptiveFactors) {
 }
 
 TEST_P(Optimizers, SecondMoment) {
-  for (auto [n, rows, cols] : shapes) {
-    Matrices x = make(n, rows, cols);
-    Buffer update(dtype(), {n, rows, cols}, 7);
-    backend().second_moment(update, x.slots, 0.9f, 1e-2f);
-    Doubles all = update.given();
-    for (int64_t i = 0; i < n; ++i) {
-      Doubles v = x.second[i]->given();
-      for (size_t j = 0; j < v.size(); ++j) {
-        double& u = all[static_cast<size_t>(i) * v.size() + j];
-        v[j] = double{0.9f} * v[j] + (1 - double{0.9f}) * u * u;
-        u /= std::sqrt(v[j]) + double{1e-2f};
+  for (auto [n, rows, cols] : shapes)
+    for (bool of_gradient : {false, true}) {
+      Matrices x = make(n, rows, cols);
+      Buffer update(dtype(), {n, rows, cols}, 7);
+      const SecondMomentRule rule{0.9f, 1e-2f, of_gradient ? 1.5f : 1.0f, of_gradient, 0.5f};
+      backend().second_moment(update, x.slots, rule);
+      Doubles all = update.given();
+      for (int64_t i = 0; i < n; ++i) {
+        Doubles v = x.second[i]->given();
+        for (size_t j = 0; j < v.size(); ++j) {
+          double& u = all[static_cast<size_t>(i) * v.size() + j];
+          const double value = of_gradient ? 0.5 * x.gradients[i]->given()[j] : u;
+          v[j] = double{0.9f} * v[j] + (1 - double{0.9f}) * value * value;
+          u /= double{rule.root_scale} * std::sqrt(v[j]) + double{1e-2f};
+        }
+        expect_close(x.second[i]->read(), v, x.state(), "second");
       }
-      expect_close(x.second[i]->read(), v, x.state(), "second");
+      expect_close(update.read(), all, dtype(), "update");
     }
-    expect_close(update.read(), all, dtype(), "update");
-  }
 }
 
 TEST_P(Optimizers, Apply) {
   for (auto [n, rows, cols] : shapes)
-    for (int kind = 0; kind < 7; ++kind) {
+    for (int kind = 0; kind < 10; ++kind) {
       Matrices x = make(n, rows, cols);
       Buffer update(dtype(), {n, rows, cols}, 7);
       ApplyRule rule;
       rule.lr = 0.3f;
       rule.weight_decay = 0.2f;
-      rule.along = kind == 1 ? Along::row : kind == 2 || kind == 6 ? Along::column : Along::matrix;
-      rule.adaptive_decay = kind >= 2;
+      rule.along = kind == 1 || kind == 9 ? Along::row : kind == 2 || kind == 6 ? Along::column : Along::matrix;
+      rule.adaptive_decay = kind >= 2 && kind < 7;
+      rule.mask = kind == 7 ? Mask::same_sign_or_zero : kind == 8 ? Mask::same_sign : Mask::none;
+      rule.scaled_decay = kind == 8;
       if (kind == 4) rule.cap = 0.4f;
-      rule.rounded = kind >= 5;
+      rule.rounded = kind == 5 || kind == 6;
       const int64_t k = rule.along == Along::row ? rows : rule.along == Along::column ? cols : 1;
       Doubles given = random_values(n * k, 9);
       for (double& value : given) value = std::fabs(value);
-      Buffer factors(DType::f32, {n, k}, given);
-      backend().apply(update, x.slots, kind == 0 ? Tensor() : factors.tensor(), rule);
+      Buffer factors(DType::f32, {n, k}, given), keeps(DType::f32, {n, k}, random_values(n * k, 10));
+      backend().apply(update, x.slots, kind == 0 ? Tensor() : factors.tensor(), kind == 9 ? keeps.tensor() : Tensor(),
+                      rule);
       for (int64_t i = 0; i < n; ++i) {
         auto factor = [&](size_t j) {
           if (kind == 0) return 1.0;
@@ -373,8 +382,11 @@ TEST_P(Optimizers, Apply) {
         x.expect_updated(
             i,
             [&](size_t j) {
+              if (kind == 9) return keeps.given()[static_cast<size_t>(i * k) + j / static_cast<size_t>(cols)];
               const double by = rule.adaptive_decay ? std::min(rule.lr * factor(j), cap) : double{rule.lr};
-              return 1 - std::min(1.0, rule.weight_decay * by);
+              const double sign = update.given()[static_cast<size_t>(i * rows * cols) + j] * x.value(i).given()[j];
+              if (kind == 7 ? sign < 0 : kind == 8 && sign <= 0) return 1.0;
+              return 1 - std::min(1.0, rule.weight_decay * by * (rule.scaled_decay ? x.slots[i].scale : 1));
             },
             [&](size_t j) {
               const double u = update.given()[static_cast<size_t>(i * rows * cols) + j], scale = x.slots[i].scale;

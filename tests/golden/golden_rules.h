@@ -9,6 +9,48 @@
 
 namespace rowan {
 
+using Renames = std::map<std::string, std::string>;
+
+// The name of a rule here, and its keys that are called otherwise.
+struct GoldenRule {
+  std::string name;
+  Renames keys;
+};
+
+// The rules of shared/golden/field. Other names are those of recipes with `_` for `-`.
+inline GoldenRule field_rule(const std::string& rule) {
+  static const std::map<std::string, GoldenRule> rules = {
+      {"muonh", {"muon-h", {}}},
+      {"muon_hyperball", {"muon-h", {}}},
+      {"normuonh", {"normuon-h", {}}},
+      {"adamh", {"adam-h", {{"eps", "adapt_eps"}}}},
+      {"soap", {"soap", {{"eps", "precondition_eps"}}}},
+      {"soap_nvidia", {"soap", {{"eps", "precondition_eps"}, {"kl", "kl_factors"}}}},
+      {"soaph", {"soap", {{"eps", "precondition_eps"}}}},
+      {"kl_soap", {"kl-soap", {{"eps", "precondition_eps"}}}},
+      {"kl_soaph", {"kl-soap", {{"eps", "precondition_eps"}}}},
+      {"kl_shampoo", {"kl-shampoo", {{"eps", "precondition_eps"}}}},
+      {"shampoo",
+       {"shampoo",
+        {{"eps", "precondition_eps"},
+         {"exponent", "shampoo_exponent"},
+         {"start_preconditioning_step", "shampoo_start"}}}},
+      {"muown", {"muown", {{"eps", "magnitude_eps"}}}},
+      {"dion2", {"dion2", {{"fraction", "select_fraction"}, {"ef_decay", "select_decay"}}}},
+      {"polargrad", {"polargrad", {{"polar_first", "momentum_last"}}}},
+      {"ademamix",
+       {"ademamix",
+        {{"eps", "adapt_eps"},
+         {"alpha", "slow_alpha"},
+         {"alpha_warmup", "slow_alpha_warmup"},
+         {"beta3_warmup", "slow_beta_warmup"}}}}};
+  auto at = rules.find(rule);
+  if (at != rules.end()) return at->second;
+  std::string name = rule;
+  std::replace(name.begin(), name.end(), '_', '-');
+  return {name, {}};
+}
+
 // A case's hyperparameters in the keys of a config. A rule or key that Rowan does not know is an Error.
 inline Json config_of(const std::string& rule, Json hyper) {
   auto take = [&](const std::string& key, Json fallback) {
@@ -16,14 +58,24 @@ inline Json config_of(const std::string& rule, Json hyper) {
     hyper.erase(key);
     return value;
   };
-  std::string name = rule;
-  std::replace(name.begin(), name.end(), '_', '-');
-  std::map<std::string, std::string> renamed = {{"gamma", "mars_gamma"}};
+  GoldenRule known = field_rule(rule);
+  std::string& name = known.name;
+  Renames& renamed = known.keys;
   Json config;
-  if (name == "adamw" || name == "mars" || name == "mars-adamw") {
-    if (name == "mars") name = "mars-adamw";
-    config["betas"] = {take("beta1", 0.9), take("beta2", 0.95)};
-  } else if (name == "muoneq") {
+  if (name == "mars") name = "mars-adamw";
+  if (name == "adamw" || name == "mars-adamw") {
+    renamed["gamma"] = "mars_gamma";
+    if (!hyper.contains("betas")) config["betas"] = {take("beta1", 0.9), take("beta2", 0.95)};
+  } else if (hyper.contains("betas")) {  // the stages' averages of gradients and of their squares, and the slow one
+    const Json betas = take("betas", {});
+    if (rule == "muown")
+      config["magnitude_beta"] = betas[0];
+    else
+      config["momentum"] = config["beta"] = betas[0];
+    config["beta2"] = betas[1];
+    if (betas.size() > 2) config["slow_beta"] = betas[2];
+  }
+  if (name == "muoneq") {
     const std::string mode = take("mode", "r");
     name = "muoneq-" + mode;
     renamed = {{"eps", "equilibrate_eps"}, {"exponent", "equilibrate_exponent"}, {"clip", "equilibrate_clip"}};
@@ -38,6 +90,19 @@ inline Json config_of(const std::string& rule, Json hyper) {
   } else if (name == "muonplus") {
     name = "muon-plus";
   }
+  if (rule == "soap_nvidia" || rule == "soaph") {  // other orders of SOAP's parts
+    config["precondition_order"] = rule == "soaph" ? "around" : "before";
+    config["decay_last"] = false;
+    if (rule == "soap_nvidia") config["precondition_frequency"] = 1;
+    if (rule == "soaph") config["correct_bias"] = false;
+  }
+  if (rule == "kl_soaph") config["decay_last"] = false;
+  if (rule == "kl_soaph" || rule == "kl_soap" || rule == "kl_shampoo") {
+    config["whole_first_factor"] = take("first_factor", "ema") == "whole";
+    if (hyper["max_inverse_root"] == "dimension") hyper["max_inverse_root"] = nullptr;
+    hyper.erase("soap_moments");
+  }
+  if (rule == "muown") config["magnitudes"] = take("decay", "plain") == "magnitude" ? "magnitude" : "weights";
   config["name"] = name;
   for (const auto& [key, value] : hyper.items()) config[renamed.count(key) ? renamed[key] : key] = value;
   return config;

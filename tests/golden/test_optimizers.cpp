@@ -73,11 +73,12 @@ void run_index(const std::filesystem::path& index) {
 
 TEST(OptimizerGoldens, every_index) {
   int found = 0;
-  for (const std::filesystem::path& root : golden_roots()) {
-    if (!std::filesystem::exists(root / "optimizers.json")) continue;
-    ++found;
-    run_index(root / "optimizers.json");
-  }
+  for (const std::filesystem::path& root : golden_roots())
+    for (const std::filesystem::path& index : {root / "optimizers.json", root / "field" / "optimizers.json"}) {
+      if (!std::filesystem::exists(index)) continue;
+      ++found;
+      run_index(index);
+    }
   if (found == 0) GTEST_SKIP() << "needs optimizers.json in the folder named by ROWAN_GOLDEN";
 }
 

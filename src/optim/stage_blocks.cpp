@@ -1,0 +1,51 @@
+// Blocks of rows as matrices of their own: the optimizer deals them out as slots, so that no other stage knows of them.
+#include <numeric>
+
+#include "base/error.h"
+#include "optim/stages.h"
+
+namespace rowan {
+
+std::vector<int64_t> block_rows(const Recipe& recipe, const Parameter& parameter) {
+  const Blocks& blocks = recipe.blocks;
+  const int64_t rows = parameter.rows();
+  auto equal = [&](int64_t count) {
+    if (count == 0 || rows % count != 0)
+      fail("optimizer: blocks: {} has {} rows, which {} blocks do not divide", parameter.name, rows, count);
+    return std::vector<int64_t>(static_cast<size_t>(count), rows / count);
+  };
+  switch (blocks.by) {
+    case Blocks::By::none:
+      break;
+    case Blocks::By::count:
+      return equal(blocks.count);
+    case Blocks::By::rows:
+      if (std::accumulate(blocks.rows.begin(), blocks.rows.end(), int64_t{0}) != rows)
+        fail("optimizer: blocks: {} has {} rows, the list gives {}", parameter.name, rows,
+             std::accumulate(blocks.rows.begin(), blocks.rows.end(), int64_t{0}));
+      return blocks.rows;
+    case Blocks::By::heads:
+    case Blocks::By::pairs:
+      if (parameter.head_rows == 0) break;
+      return equal(rows / (parameter.head_rows * (blocks.by == Blocks::By::pairs ? 2 : 1)));
+  }
+  return {rows};
+}
+
+const Stage blocks_stage = {.name = "blocks",
+                            .switches = [](Recipe& r, Switches& s) { s.blocks(r.blocks); },
+                            .on = [](const Recipe& r) { return r.blocks.by != Blocks::By::none; },
+                            .atom = [](const Recipe&) { return Atom::matrix; },
+                            .run = [](StageRun&) {},
+                            .describe = [](const Recipe& r) -> std::string {
+                              switch (r.blocks.by) {
+                                case Blocks::By::heads:
+                                  return "heads";
+                                case Blocks::By::pairs:
+                                  return "pairs of heads";
+                                default:
+                                  return "blocks";
+                              }
+                            }};
+
+}  // namespace rowan

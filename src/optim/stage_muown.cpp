@@ -1,0 +1,160 @@
+// Muown (arXiv 2605.10797): a row w_i is a magnitude s_i times the direction of a vector v_i of length l_i. Adam moves
+// the magnitudes, the matrix rule the vectors; both are one pass over the weights in the end.
+#include <cmath>
+
+#include "optim/stages.h"
+
+namespace rowan {
+namespace {
+
+const Names choices = {"none", "weights", "magnitude"};
+
+float f(double x) { return static_cast<float>(x); }
+
+void switches(Recipe& r, Switches& s) {
+  s.choice("magnitudes", r.magnitudes, choices);
+  s.when(r.magnitudes != Magnitudes::none, "magnitudes is none", [&] {
+    s.number("magnitude_beta", r.magnitude_beta, 0, 0.9999999);
+    s.number("beta2", r.beta2, 0, 0.9999999);
+    s.number("magnitude_eps", r.magnitude_eps, Switches::tiny, 1);
+  });
+}
+
+// f32 [n, rows]: what is kept of every matrix, in one tensor, and back.
+Tensor gathered(StageRun& x, const char* kind, int place) {
+  Tensor all = x.sums(place, x.rows());
+  for (int64_t i = 0; i < x.n(); ++i) x.backend.copy(all.at(i), x.states.at(kind)[i]);
+  return all;
+}
+
+void scattered(StageRun& x, const char* kind, const Tensor& all) {
+  for (int64_t i = 0; i < x.n(); ++i) x.backend.copy(x.states.at(kind)[i], all.at(i));
+}
+
+void row_lengths(StageRun& x, Tensor to) {
+  x.backend.sums_of_squares(to, x.weights(), Along::row, 1);
+  x.backend.power(to, {1, 0, 0.5f});
+}
+
+// The gradients of the vectors take the place of the weights'; those of the magnitudes move them.
+void split(StageRun& x) {
+  Tensor gradients = x.part(x.workspace.kept);
+  x.backend.momentum(gradients, x.slots, {1, 0, 0, 1, false, x.now.grad_scale});
+  if (x.now.t == 1) {
+    Tensor lengths = x.sums(0, x.rows());
+    row_lengths(x, lengths);
+    scattered(x, "magnitude", lengths);
+    scattered(x, "length", lengths);
+  }
+  for (int64_t i = 0; i < x.n(); ++i) x.slots[i].gradient = gradients.at(i);
+  x.now.grad_scale = 1;
+
+  // ds_i = <g_i, w_i> / s_i, and Adam's step of s.
+  Tensor inverse = gathered(x, "magnitude", 0), ds = x.sums(1, x.rows());
+  x.backend.power(inverse, {1, 1e-12f, -1});
+  x.backend.sums_along(ds, x.gradients(), x.weights(), Along::row);
+  x.backend.multiply(ds, inverse);
+  Slots slots = x.with("magnitude_exp_avg", "magnitude_exp_avg_sq");
+  for (int64_t i = 0; i < x.n(); ++i) {
+    slots[i].gradient = ds.at(i);
+    slots[i].weight = ds.at(i);
+  }
+  const double t = static_cast<double>(x.now.t);
+  Tensor step = x.sums(2, x.rows()).view({x.n(), 1, x.rows()});
+  x.backend.momentum(step, slots,
+                     {f(x.recipe.magnitude_beta), f(1 - x.recipe.magnitude_beta),
+                      f(1 / (1 - std::pow(x.recipe.magnitude_beta, t))), 0});
+  SecondMomentRule second;
+  second.beta = f(x.recipe.beta2);
+  second.eps = f(x.recipe.magnitude_eps);
+  second.root_scale = f(1 / std::sqrt(1 - std::pow(x.recipe.beta2, t)));
+  second.of_gradient = true;
+  x.backend.second_moment(step, slots, second);
+  x.backend.scale(step, -x.now.lr);
+  for (int64_t i = 0; i < x.n(); ++i) x.backend.copy(x.states.at("magnitude_step")[i], step.at(i).view({x.rows()}));
+
+  // dv_i = (s_i / l_i) (g_i - its part along w_i).
+  x.backend.project(gradients, x.slots, {Along::row, false, 1e-12f});
+  Tensor ratio = gathered(x, "length", 2);
+  x.backend.power(ratio, {1, 1e-12f, -1});
+  x.backend.power(inverse, {1, 1e-30f, -1});
+  x.backend.multiply(ratio, inverse);
+  x.backend.scale_along(gradients, ratio, Along::row);
+}
+
+// w' = s' v' / |v'|, v' = (l / s) (w - (s / l) lr f O).
+void join(StageRun& x) {
+  const Recipe& r = x.recipe;
+  Tensor steps = x.sums(0, x.rows()), keeps = x.sums(1, x.rows()), ww = x.sums(2, x.rows()), uw = x.sums(3, x.rows()),
+         uu = x.sums(4, x.rows());
+  x.backend.sums_of_squares(ww, x.weights(), Along::row, 1);
+  x.backend.sums_along(uw, x.matrices(), x.weights(), Along::row);
+  x.backend.sums_of_squares(uu, x.matrices(), Along::row, 1);
+  Tensor before = gathered(x, "magnitude", 5), ratio = gathered(x, "length", 6), after = gathered(x, "magnitude", 7);
+  x.backend.add(after, gathered(x, "magnitude_step", 0));
+  const float decay = f(double{x.now.lr} * r.weight_decay);
+  if (r.magnitudes == Magnitudes::magnitude) x.backend.scale(after, 1 - decay);
+  x.backend.power(ratio, {1, 1e-12f, -1});
+  x.backend.multiply(ratio, before);  // s / l
+  x.backend.copy(steps, ratio);
+  x.backend.scale(steps, x.now.lr * x.slots[0].scale);
+  RetractRule rule{};
+  rule.eps = 1e-30f;
+  rule.given = true;
+  x.backend.retract_factors(steps, keeps, ww, uw, uu, after, rule);
+  // l' = (l / s) s' / q, q being what w is multiplied by.
+  Tensor length = before;
+  x.backend.copy(length, keeps);
+  x.backend.multiply(length, ratio);
+  x.backend.power(length, {1, 1e-30f, -1});
+  x.backend.multiply(length, after);
+  scattered(x, "length", length);
+  const bool whole = r.magnitudes == Magnitudes::weights && r.weight_decay > 0;
+  if (whole) x.backend.power(keeps, {1, 0, 1, -decay});
+  ApplyRule apply;
+  apply.lr = 1;
+  apply.along = Along::row;
+  apply.rounding = x.now.rounding;
+  for (OptimizerSlot& slot : x.slots) slot.scale = 1;
+  x.backend.apply(x.update, x.slots, steps, keeps, apply);
+  if (whole) row_lengths(x, after);
+  scattered(x, "magnitude", after);
+}
+
+void check(const Recipe& r, const Refuse& refuse) {
+  if (r.magnitudes == Magnitudes::none) return;
+  if (r.retract != Retract::none) refuse("retract", "magnitudes put rows on spheres of their own");
+  if (r.adapt != Adapt::none || r.shape_scale == ShapeScale::nuclear)
+    refuse("magnitudes", "the vectors' rule has no factors of adapt or of shape_scale nuclear");
+  if (r.decay != Decay::plain || r.decay_rate != DecayRate::lr || r.decay_last)
+    refuse("decay", "magnitudes say themselves what decays: the weights or the magnitudes");
+  if (r.momentum_last) refuse("momentum_last", "the vectors' buffer is of gradients");
+}
+
+void state(const Recipe&, int64_t rows, int64_t, std::vector<StateSpec>& specs) {
+  for (const char* kind : {"magnitude", "length", "magnitude_step", "magnitude_exp_avg", "magnitude_exp_avg_sq"})
+    specs.push_back({kind, rows});
+}
+
+}  // namespace
+
+const Stage magnitudes_stage = {.name = "magnitudes",
+                                .switches = switches,
+                                .on = [](const Recipe& r) { return r.magnitudes != Magnitudes::none; },
+                                .atom = [](const Recipe&) { return Atom::matrix; },
+                                .run = split,
+                                .describe = [](const Recipe&) { return std::string("magnitudes and vectors of rows"); },
+                                .check = check,
+                                .workspace =
+                                    [](const Recipe&, int64_t n, int64_t rows, int64_t cols, WorkspaceSize& size) {
+                                      size.kept = std::max(size.kept, n * rows * cols);
+                                      size.sums_for(8 * n * rows);
+                                    },
+                                .state = state};
+
+const Stage rejoin_stage = {.name = "rejoin",
+                            .on = [](const Recipe& r) { return r.magnitudes != Magnitudes::none; },
+                            .atom = [](const Recipe&) { return Atom::matrix; },
+                            .run = join};
+
+}  // namespace rowan

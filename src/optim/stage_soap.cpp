@@ -1,0 +1,355 @@
+// SOAP (arXiv 2409.11321) and its kin: second moments in the eigenbasis of Shampoo's factors, L of rows and R of
+// columns. KL-Shampoo and KL-SOAP (arXiv 2509.03378) weigh each factor by the other's eigenvalues. Momentum stays in
+// the parameter's own space, which is the same as turning it from basis to basis.
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "optim/stages.h"
+
+namespace rowan {
+namespace {
+
+const Names choices = {"none", "soap", "kl_soap", "kl_shampoo"};
+const Names orders = {"after", "before", "around"};
+const Names bases = {"power", "eigh"};
+
+float f(double x) { return static_cast<float>(x); }
+
+bool on(const Recipe& r) { return r.precondition != Precondition::none; }
+bool is_kl(const Recipe& r) {
+  return r.precondition == Precondition::kl_soap || r.precondition == Precondition::kl_shampoo;
+}
+bool scales(const Recipe& r) { return is_kl(r) || r.kl_factors; }
+bool moments(const Recipe& r) { return r.precondition != Precondition::kl_shampoo; }
+double coefficient(const Recipe& r) { return r.shampoo_beta > 0 ? r.shampoo_beta : r.beta2; }
+
+void switches(Recipe& r, Switches& s) {
+  s.choice("precondition", r.precondition, choices);
+  s.when(on(r), "precondition is none", [&] {
+    s.number("beta2", r.beta2, 0, 0.9999999);
+    s.set("shampoo_beta", r.shampoo_beta, Switches::tiny, 0.9999999);
+    s.integer("precondition_frequency", r.precondition_frequency, 1, INT64_MAX);
+    s.integer("max_precond_dim", r.max_precond_dim, 1, INT64_MAX);
+    s.flag("one_sided", r.one_sided);
+    s.number("precondition_eps", r.precondition_eps, Switches::tiny, 1);
+    s.flag("decay_last", r.decay_last);
+  });
+  s.when(r.precondition == Precondition::soap, "it is soap's", [&] {
+    s.choice("precondition_order", r.precondition_order, orders);
+    s.choice("basis", r.basis, bases);
+    s.flag("kl_factors", r.kl_factors);
+    s.flag("correct_bias", r.correct_bias);
+    s.flag("normalize_update", r.normalize_update);
+  });
+  s.when(is_kl(r), "it is kl_soap's and kl_shampoo's", [&] {
+    s.number("init_factor", r.init_factor, Switches::tiny, 1e6);
+    s.set("max_inverse_root", r.max_inverse_root, Switches::tiny, 1e9);
+    s.flag("whole_first_factor", r.whole_first_factor);
+  });
+}
+
+// One side of one matrix: what it keeps.
+struct Side {
+  bool left;
+  int64_t size;
+  Tensor factor, basis, scale;
+
+  explicit operator bool() const { return !factor.empty(); }
+};
+
+// One matrix of the batch on its way.
+struct Matrix {
+  StageRun& x;
+  int64_t i, rows, cols;
+  Side left, right;
+  Tensor gradient, projected, spare, moments;
+
+  Matrix(StageRun& x, int64_t i) : x(x), i(i), rows(x.rows()), cols(x.cols()) {
+    left = side(true);
+    right = side(false);
+    gradient = x.part(x.workspace.kept).at(i);
+    projected = x.part(x.workspace.projected).at(i);
+    spare = x.part(x.workspace.other).at(i);
+    if (auto at = x.states.find("basis_second_moment"); at != x.states.end())
+      moments = at->second[i].view({rows, cols});
+  }
+
+  Side side(bool is_left) const {
+    const std::string name = is_left ? "left" : "right";
+    Side side{is_left, is_left ? rows : cols, {}, {}, {}};
+    auto at = x.states.find(name + "_factor");
+    if (at == x.states.end()) return side;
+    side.factor = at->second[i].view({side.size, side.size});
+    side.basis = x.states.at(name + "_basis")[i].view({side.size, side.size});
+    if (auto scale = x.states.find(name + "_scale"); scale != x.states.end())
+      side.scale = scale->second[i].view({1, side.size});
+    return side;
+  }
+
+  // to = Q_L^T from Q_R, or back. `to` may be `from`.
+  void turn(Tensor to, Tensor from, bool back) const {
+    Tensor half = from;
+    if (left) {
+      x.backend.matmul(spare, {left.basis, !back}, from);
+      half = spare;
+    }
+    if (right) {
+      if (half.data == to.data) {
+        x.backend.copy(spare, half);
+        half = spare;
+      }
+      x.backend.matmul(to, half, {right.basis, back});
+    } else if (half.data != to.data) {
+      x.backend.copy(to, half);
+    }
+  }
+
+  Tensor square(const Side& side) const {
+    return x.workspace.gram.slice(0, side.size * side.size).view({side.size, side.size});
+  }
+
+  // f32[1, size]: the inverse roots of the side's eigenvalues, at most `cap`.
+  Tensor inverse_roots(const Side& side, double cap, int place) const {
+    Tensor roots = x.workspace.sums.slice(place * (rows + cols), side.size).view({1, side.size});
+    x.backend.copy(roots, side.scale);
+    x.backend.power(roots, {1, f(1 / (cap * cap)), -0.5f});
+    return roots;
+  }
+
+  double cap(const Side& side) const {
+    const Recipe& r = x.recipe;
+    if (r.kl_factors) return 1 / std::sqrt(r.precondition_eps);
+    if (r.max_inverse_root > 0) return r.max_inverse_root;
+    return static_cast<double>(std::clamp<int64_t>(side.size, 10, 4000));
+  }
+
+  // factor = beta factor + share g g^T (g^T g on the right); with `by`, g is turned by the other side's basis first and
+  // its columns there divided by the roots of their eigenvalues.
+  void add_gradient(const Side& side, const Side& other, bool by, double beta, double share) const {
+    Tensor g = gradient;
+    if (by && other) {
+      if (side.left)
+        x.backend.matmul(spare, gradient, other.basis);
+      else
+        x.backend.matmul(spare, {other.basis, true}, gradient);
+      x.backend.scale_along(spare.view({1, rows, cols}), inverse_roots(other, cap(other), 0),
+                            side.left ? Along::column : Along::row);
+      g = spare;
+    }
+    x.backend.matmul(side.factor, {g, !side.left}, {g, side.left}, f(share), f(beta));
+  }
+
+  // falling diag(Q^T L Q) into f32[1, size].
+  Tensor estimates(const Side& side) const {
+    Tensor product = square(side), sums = x.workspace.sums.slice(0, side.size).view({1, side.size});
+    x.backend.matmul(product, side.factor, side.basis);
+    x.backend.sums_along(sums, {product}, {side.basis}, Along::column);
+    return sums;
+  }
+
+  void decompose(const Side& side) const {
+    Tensor values = x.workspace.sums.slice(0, side.size);
+    x.backend.eigenvectors({side.basis}, {values}, {side.factor});
+  }
+
+  // One power iteration.
+  void move_basis(const Side& side) const {
+    Tensor product = square(side);
+    x.backend.matmul(product, side.factor, side.basis);
+    x.backend.orthonormalize({product});
+    x.backend.copy(side.basis, product);
+  }
+
+  // Each eigenvalue's estimate from the gradient in both bases, divided by the roots of the other side's old ones.
+  void move_scales(double beta) const {
+    Tensor sums[2];
+    for (const Side* side : {&left, &right}) {
+      if (!*side) continue;
+      const Side& other = side->left ? right : left;
+      x.backend.copy(spare, projected);
+      if (other)
+        x.backend.scale_along(spare.view({1, rows, cols}), inverse_roots(other, cap(other), 0),
+                              side->left ? Along::column : Along::row);
+      Tensor sum = x.workspace.sums.slice((side->left ? 1 : 2) * (rows + cols), side->size).view({1, side->size});
+      x.backend.sums_of_squares(sum, {spare}, side->left ? Along::row : Along::column, 1);
+      x.backend.scale(sum, f((1 - beta) / static_cast<double>(side->left ? cols : rows)));
+      sums[side->left ? 0 : 1] = sum;
+    }
+    for (const Side* side : {&left, &right}) {
+      if (!*side) continue;
+      x.backend.scale(side->scale, f(beta));
+      x.backend.add(side->scale, sums[side->left ? 0 : 1]);
+    }
+  }
+};
+
+// The direction of one matrix, in its bases: Adam's, or the momentum over the roots of both sides' eigenvalues.
+void adam_in_basis(StageRun& x, double root_scale) {
+  SecondMomentRule rule;
+  rule.beta = f(x.recipe.beta2);
+  rule.eps = f(x.recipe.precondition_eps);
+  rule.root_scale = f(root_scale);
+  rule.of_gradient = true;
+  Slots slots = x.with(nullptr, "basis_second_moment");
+  for (size_t i = 0; i < slots.size(); ++i)
+    slots[i].gradient = x.part(x.workspace.projected).at(static_cast<int64_t>(i));
+  x.backend.second_moment(x.update, slots, rule);
+}
+
+// d / (1 + d eps), d = (e_L e_R)^(-1/2): eps, which is far below every root's inverse, is left to the caps.
+void divide_by_scales(const Matrix& m) {
+  Tensor u = m.x.update.at(m.i).view({1, m.rows, m.cols});
+  if (m.left) m.x.backend.scale_along(u, m.inverse_roots(m.left, m.cap(m.left), 0), Along::row);
+  if (m.right) m.x.backend.scale_along(u, m.inverse_roots(m.right, m.cap(m.right), 0), Along::column);
+}
+
+void start(const Matrix& m) {
+  const Recipe& r = m.x.recipe;
+  const double b = coefficient(r), share = is_kl(r) && r.whole_first_factor ? 1 : 1 - b;
+  for (const Side* side : {&m.left, &m.right}) {
+    if (!*side) continue;
+    const double width = static_cast<double>(side->left ? m.cols : m.rows);
+    m.add_gradient(*side, *side, false, 0, is_kl(r) ? share / width : share);
+    m.decompose(*side);
+    if (side->scale.empty()) continue;
+    m.x.backend.zero(side->scale);
+    m.x.backend.power(side->scale, {f(r.init_factor), 1, 1});
+  }
+}
+
+void add_factors(const Matrix& m) {
+  const Recipe& r = m.x.recipe;
+  const double t = static_cast<double>(m.x.now.t);
+  double b = coefficient(r);
+  if (r.precondition_order == Order::before && r.correct_bias && !is_kl(r)) b = 1 - (1 - b) / (1 - std::pow(b, t));
+  for (const Side* side : {&m.left, &m.right}) {
+    if (!*side) continue;
+    double share = 1 - b;
+    const bool first = r.kl_factors && m.x.now.t == 1;
+    if (scales(r)) share /= static_cast<double>(side->left ? m.cols : m.rows);
+    if (first) share /= r.precondition_eps;
+    m.add_gradient(*side, side->left ? m.right : m.left, scales(r) && !first, b, share);
+  }
+}
+
+void move_bases(const Matrix& m) {
+  const Recipe& r = m.x.recipe;
+  for (const Side* side : {&m.left, &m.right}) {
+    if (!*side) continue;
+    const Along along = side->left ? Along::row : Along::column;
+    if (r.precondition_order == Order::before && (m.x.now.t == 1 || r.basis == Basis::eigh)) {
+      m.decompose(*side);
+    } else {
+      if (r.precondition == Precondition::soap && r.precondition_order == Order::after) {
+        Tensor keys = m.estimates(*side);
+        m.x.backend.sort_along({side->basis}, keys, Along::column);
+        m.x.backend.sort_along({m.moments}, keys, along);
+      }
+      m.move_basis(*side);
+      if (r.precondition_order == Order::before && r.precondition == Precondition::soap)
+        m.x.backend.sort_along({side->basis}, m.estimates(*side), Along::column);
+    }
+    if (r.kl_factors) m.x.backend.copy(side->scale, m.estimates(*side));
+  }
+}
+
+void run(StageRun& x) {
+  const Recipe& r = x.recipe;
+  const int64_t t = x.now.t, k = r.skips_first() ? t - 1 : t;
+  // The gradients in fp32.
+  x.backend.momentum(x.part(x.workspace.kept), x.slots, {1, 0, 0, 1, false, x.now.grad_scale});
+  std::vector<Matrix> all;
+  for (int64_t i = 0; i < x.n(); ++i) all.emplace_back(x, i);
+  const bool moves = k % r.precondition_frequency == 0;
+  for (const Matrix& m : all) {
+    if (r.skips_first() && t == 1) start(m);
+    if (r.precondition_order == Order::before) add_factors(m), move_bases(m);
+    if (r.precondition_order == Order::around) {
+      add_factors(m);
+      if (t == 1)
+        for (const Side* side : {&m.left, &m.right})
+          if (*side) m.decompose(*side);
+    }
+  }
+  if (k == 0) return;  // the update is zero
+  for (const Matrix& m : all) {
+    m.turn(m.projected, m.gradient, false);
+    m.turn(x.update.at(m.i), x.update.at(m.i), false);
+  }
+  const double c1 = 1 - std::pow(r.beta, static_cast<double>(k)), c2 = 1 - std::pow(r.beta2, static_cast<double>(k));
+  const bool before = r.precondition_order == Order::before, corrects = r.correct_bias && !is_kl(r);
+  if (moments(r)) adam_in_basis(x, corrects && before ? 1 / std::sqrt(c2) : 1);
+  for (const Matrix& m : all) {
+    if (!moments(r)) divide_by_scales(m);
+    m.turn(x.update.at(m.i), x.update.at(m.i), true);
+    if (r.precondition_order == Order::after) {
+      add_factors(m);
+      if (is_kl(r)) m.move_scales(coefficient(r));
+    }
+    if (r.precondition_order != Order::before && moves) move_bases(m);
+  }
+  if (r.normalize_update) {
+    NormalizeRule rule;
+    rule.matrix = true;
+    rule.eps = 1e-30f;
+    rule.target = f(std::sqrt(static_cast<double>(x.rows() * x.cols())));
+    x.backend.normalize(x.update, rule);
+  }
+  if (corrects) x.backend.scale(x.update, f(before ? 1 / c1 : std::sqrt(c2) / c1));
+}
+
+bool has_side(const Recipe& r, int64_t size, int64_t other) {
+  return size <= r.max_precond_dim && !(r.one_sided && size > other);
+}
+
+void state(const Recipe& r, int64_t rows, int64_t cols, std::vector<StateSpec>& specs) {
+  if (moments(r)) specs.push_back({"basis_second_moment"});
+  if (has_side(r, rows, cols)) {
+    specs.push_back({"left_factor", rows * rows});
+    specs.push_back({"left_basis", rows * rows});
+    if (scales(r)) specs.push_back({"left_scale", rows});
+  }
+  if (has_side(r, cols, rows)) {
+    specs.push_back({"right_factor", cols * cols});
+    specs.push_back({"right_basis", cols * cols});
+    if (scales(r)) specs.push_back({"right_scale", cols});
+  }
+}
+
+void workspace(const Recipe& r, int64_t n, int64_t rows, int64_t cols, WorkspaceSize& size) {
+  const int64_t left = has_side(r, rows, cols) ? rows : 0, right = has_side(r, cols, rows) ? cols : 0;
+  size.kept = std::max(size.kept, n * rows * cols);
+  size.projected = std::max(size.projected, n * rows * cols);
+  size.other = std::max(size.other, n * rows * cols);
+  size.gram = std::max(size.gram, std::max(left * left, right * right));
+  size.sums_for(3 * (rows + cols));
+}
+
+void check(const Recipe& r, const Refuse& refuse) {
+  if (!on(r)) return;
+  if (r.adapt != Adapt::none) refuse("adapt", "precondition has second moments of its own, in its basis");
+  if (r.form != Form::ema && r.form != Form::heavy_ball)
+    refuse("form", "precondition turns an average of gradients, ema or heavy_ball, into its basis");
+  if (r.decay_last && r.decay_rate != DecayRate::lr) refuse("decay_last", "decay after the step has the rate lr");
+}
+
+}  // namespace
+
+bool Recipe::skips_first() const { return precondition != Precondition::none && precondition_order == Order::after; }
+
+const Stage soap_stage = {.name = "precondition",
+                          .switches = switches,
+                          .on = on,
+                          .atom = [](const Recipe&) { return Atom::matrix; },
+                          .run = run,
+                          .describe =
+                              [](const Recipe& r) {
+                                return fmt::format("{} every {}", choices[static_cast<size_t>(r.precondition)],
+                                                   r.precondition_frequency);
+                              },
+                          .check = check,
+                          .workspace = workspace,
+                          .state = state};
+
+}  // namespace rowan

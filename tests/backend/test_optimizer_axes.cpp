@@ -1,0 +1,200 @@
+// Optimizer operations on the rows and columns of matrices, and their eigenvectors.
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "suite.h"
+
+namespace rowan::test {
+namespace {
+
+class OptimizerAxes : public Ops {};
+
+constexpr int64_t shapes[][3] = {{1, 1, 1}, {2, 1, 37}, {3, 19, 1}, {2, 33, 70}};
+
+int64_t width(Along along, int64_t rows, int64_t cols) {
+  return along == Along::row ? rows : along == Along::column ? cols : 1;
+}
+
+size_t place(Along along, int64_t cols, size_t i) {
+  const size_t c = static_cast<size_t>(cols);
+  return along == Along::row ? i / c : along == Along::column ? i % c : 0;
+}
+
+std::vector<Tensor> parts(const Tensor& batch) {
+  std::vector<Tensor> result;
+  for (int64_t i = 0; i < batch.dim(0); ++i) result.push_back(batch.at(i));
+  return result;
+}
+
+TEST_P(OptimizerAxes, SumsAndFactors) {
+  for (auto [n, rows, cols] : shapes)
+    for (Along along : {Along::row, Along::column, Along::matrix}) {
+      const int64_t k = width(along, rows, cols);
+      Buffer a(dtype(), {n, rows, cols}, 1), b(DType::f32, {n, rows, cols}, 2), out(DType::f32, {n, k}),
+          factors(DType::f32, {n, k}, 3);
+      Doubles products(static_cast<size_t>(n * k)), magnitudes = products, scaled = a.given();
+      for (size_t i = 0; i < scaled.size(); ++i) {
+        const size_t m = i / static_cast<size_t>(rows * cols), inside = i % static_cast<size_t>(rows * cols);
+        const size_t at = m * static_cast<size_t>(k) + place(along, cols, inside);
+        products[at] += a.given()[i] * b.given()[i];
+        magnitudes[at] += std::fabs(a.given()[i]);
+        scaled[i] *= factors.given()[at];
+      }
+      backend().sums_along(out, parts(a), parts(b), along);
+      expect_close(out.read(), products, DType::f32, "products", 1e-4);
+      backend().sums_along(out, parts(a), {}, along);
+      expect_close(out.read(), magnitudes, DType::f32, "magnitudes");
+      backend().scale_along(a, factors, along);
+      expect_close(a.read(), scaled, dtype(), "scaled");
+    }
+}
+
+TEST(OptimizerAxesOnce, PowersAndProducts) {
+  Buffer x(DType::f32, {2, 3}, {4, 0, -1, 1e-3, 9, 16}), y(DType::f32, {2, 3}, {1, 2, 3, 4, 5, 6});
+  backend().power(x, {2, 1e-2f, -0.5f, 0});
+  expect_close(x.read(), {1, 20, 20, 20, 2.0 / 3, 0.5}, DType::f32, "power");
+  backend().multiply(y, x);
+  expect_close(y.read(), {1, 40, 60, 80, 10.0 / 3, 3}, DType::f32, "product");
+  Buffer shifted(DType::f32, {2}, {3, -5});
+  backend().power(shifted, {1, 0, 0.5f, 1});
+  expect_close(shifted.read(), {2, 0}, DType::f32, "shifted");
+}
+
+TEST(OptimizerAxesOnce, StepsThatEndOnASphere) {
+  const Doubles w = random_values(12, 1), u = random_values(12, 2);
+  for (bool given : {false, true}) {
+    Doubles ww(3), uw(3), uu(3), radii = {0.5, 1, 2};
+    for (size_t i = 0; i < 12; ++i) {
+      ww[i / 4] += w[i] * w[i];
+      uw[i / 4] += u[i] * w[i];
+      uu[i / 4] += u[i] * u[i];
+    }
+    Buffer steps(DType::f32, {1, 3}, {0.1, 0.2, 0.3}), keeps(DType::f32, {1, 3}), a(DType::f32, {1, 3}, ww),
+        b(DType::f32, {1, 3}, uw), c(DType::f32, {1, 3}, uu), r(DType::f32, {1, 3}, radii);
+    backend().retract_factors(steps, keeps, a, b, c, given ? r.tensor() : Tensor(), {0.3f, 0.1f, 1e-10f, given});
+    const Doubles s = steps.read(), k = keeps.read();
+    for (size_t row = 0; row < 3; ++row) {
+      double square = 0;
+      for (size_t i = 4 * row; i < 4 * row + 4; ++i) square += std::pow(k[row] * w[i] - s[row] * u[i], 2);
+      const double radius = given ? radii[row] : std::sqrt(ww[row]);
+      EXPECT_NEAR(std::sqrt(square), radius, 1e-5 * radius);
+      EXPECT_NEAR(s[row] / k[row], (given ? 0.1 * double(row + 1) : 0.3 * radius / std::sqrt(uu[row])) / 0.9, 1e-5);
+    }
+  }
+}
+
+TEST_P(OptimizerAxes, KeepsTheLargest) {
+  for (Along along : {Along::row, Along::column}) {
+    const int64_t n = 2, rows = 7, cols = 5, k = width(along, rows, cols);
+    Buffer update(dtype(), {n, rows, cols}, 1), weights(DType::f32, {n, rows, cols}, 2),
+        first(DType::f32, {n, rows, cols}, 3);
+    std::vector<OptimizerSlot> slots(static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; ++i) {
+      slots[i].weight = slots[i].gradient = weights.tensor().at(i);
+      slots[i].first = first.tensor().at(i);
+    }
+    Doubles u = update.given(), m = first.given();
+    for (int64_t i = 0; i < n; ++i) {
+      Doubles sums(static_cast<size_t>(k));
+      const size_t begin = static_cast<size_t>(i * rows * cols), size = static_cast<size_t>(rows * cols);
+      for (size_t j = 0; j < size; ++j) sums[place(along, cols, j)] += std::fabs(u[begin + j]);
+      Doubles sorted = sums;
+      std::sort(sorted.rbegin(), sorted.rend());
+      for (size_t j = 0; j < size; ++j) {
+        if (sums[place(along, cols, j)] >= sorted[1])
+          m[begin + j] *= 0.5;
+        else
+          u[begin + j] = 0;
+      }
+    }
+    backend().keep_largest(update, slots, {along, 2, 0.5f});
+    expect_close(update.read(), u, dtype(), "update");
+    expect_close(first.read(), m, DType::f32, "first");
+  }
+}
+
+TEST_P(OptimizerAxes, SortsByFallingKeys) {
+  for (Along along : {Along::row, Along::column}) {
+    const int64_t n = 2, rows = 4, cols = 3, k = width(along, rows, cols);
+    Buffer x(dtype(), {n, rows, cols}, 1),
+        keys(DType::f32, {n, k}, along == Along::row ? Doubles{1, 3, 2, 3, 4, 3, 2, 1} : Doubles{1, 3, 2, 2, 2, 1});
+    const std::vector<std::vector<size_t>> orders = along == Along::row
+                                                        ? std::vector<std::vector<size_t>>{{1, 3, 2, 0}, {0, 1, 2, 3}}
+                                                        : std::vector<std::vector<size_t>>{{1, 2, 0}, {0, 1, 2}};
+    Doubles want = x.given();
+    for (size_t m = 0; m < 2; ++m)
+      for (size_t i = 0; i < 4; ++i)
+        for (size_t j = 0; j < 3; ++j)
+          want[(m * 4 + i) * 3 + j] = x.given()[(m * 4 + (along == Along::row ? orders[m][i] : i)) * 3 +
+                                                (along == Along::column ? orders[m][j] : j)];
+    backend().sort_along(parts(x), keys, along);
+    EXPECT_EQ(x.read(), want);
+  }
+}
+
+Doubles times(const Doubles& a, const Doubles& b, size_t k, bool transpose_a) {
+  Doubles c(k * k);
+  for (size_t i = 0; i < k; ++i)
+    for (size_t j = 0; j < k; ++j)
+      for (size_t l = 0; l < k; ++l) c[i * k + j] += (transpose_a ? a[l * k + i] : a[i * k + l]) * b[l * k + j];
+  return c;
+}
+
+void expect_orthogonal(const Doubles& q, size_t k) {
+  const Doubles unit = times(q, q, k, true);
+  for (size_t i = 0; i < k * k; ++i) EXPECT_NEAR(unit[i], i / k == i % k ? 1 : 0, 1e-6);
+}
+
+TEST(OptimizerAxesOnce, Eigenvectors) {
+  // Full rank, half of it, and nothing at all.
+  for (size_t k : {1, 2, 7, 24})
+    for (size_t rank : {k, (k + 1) / 2, size_t{0}}) {
+      const int64_t side = static_cast<int64_t>(k);
+      Doubles a(k * k);
+      const Doubles g = random_values(side * side, k + rank);
+      for (size_t i = 0; i < k; ++i)
+        for (size_t j = 0; j < k; ++j)
+          for (size_t l = 0; l < rank; ++l) a[i * k + j] += g[i * k + l] * g[j * k + l];
+      Buffer one(DType::f32, {side, side}, a), two(DType::f32, {side, side}, a), q(DType::f32, {side, side}),
+          p(DType::f32, {side, side}), values(DType::f32, {side}), others(DType::f32, {side});
+      backend().eigenvectors({q, p}, {values, others}, {one, two});
+      EXPECT_EQ(q.read(), p.read());
+      const Doubles vectors = q.read(), lambda = values.read();
+      expect_orthogonal(vectors, k);
+      EXPECT_TRUE(std::is_sorted(lambda.rbegin(), lambda.rend()));
+      const Doubles diagonal = times(vectors, times(one.given(), vectors, k, false), k, true);
+      const double size = std::max(1e-30, std::fabs(lambda[0]));
+      for (size_t i = 0; i < k * k; ++i)
+        EXPECT_NEAR(diagonal[i], i / k == i % k ? lambda[i / k] : 0, 2e-6 * size) << k << " " << rank;
+    }
+}
+
+TEST(OptimizerAxesOnce, OrthogonalFactor) {
+  for (size_t k : {1, 2, 7, 24})
+    for (bool singular : {false, true}) {
+      const int64_t side = static_cast<int64_t>(k);
+      Doubles a = random_values(side * side, 5 + k);
+      for (size_t i = 0; singular && i < k; ++i) a[i * k + k / 2] = 0;
+      Buffer q(DType::f32, {side, side}, a), other(DType::f32, {side, side}, a);
+      backend().orthonormalize({q, other});
+      EXPECT_EQ(q.read(), other.read());
+      expect_orthogonal(q.read(), k);
+      const Doubles r = times(q.read(), q.given(), k, true);
+      for (size_t i = 0; i < k; ++i)
+        for (size_t j = 0; j < i; ++j) EXPECT_NEAR(r[i * k + j], 0, 1e-5) << k;
+    }
+}
+
+TEST(OptimizerAxesOnce, RefusesWhatDoesNotFit) {
+  Buffer a(DType::f32, {3, 4}), q(DType::f32, {4, 4}), values(DType::f32, {3}), sums(DType::f32, {1, 3});
+  EXPECT_NE(error_of([&] { backend().orthonormalize({a}); }).find("must be f32 and square"), std::string::npos);
+  EXPECT_NE(error_of([&] { backend().eigenvectors({q}, {values}, {q}); }).find("values is f32[3]"), std::string::npos);
+  EXPECT_NE(error_of([&] { backend().sums_along(sums, {a}, {q}, Along::row); }).find("b is"), std::string::npos);
+  EXPECT_NE(error_of([&] { backend().sort_along({a}, sums, Along::matrix); }).find("row or column"), std::string::npos);
+}
+
+ROWAN_OVER_DTYPES(OptimizerAxes);
+
+}  // namespace
+}  // namespace rowan::test
