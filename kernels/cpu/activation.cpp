@@ -27,7 +27,7 @@ inline float gelu_erf_slope(float x) {
 }
 
 template <typename T, typename F>
-void map(Tensor out, Tensor in, int threads, F&& fn) {
+void map(Tensor out, Tensor in, ThreadPool& threads, F&& fn) {
   T *to = out.as<T>(), *from = in.as<T>();
   cpu::parallel_ranges(threads, in.numel(), piece, [&](int64_t begin, int64_t end) {
 #pragma omp simd
@@ -36,7 +36,7 @@ void map(Tensor out, Tensor in, int threads, F&& fn) {
 }
 
 template <typename T, typename F>
-void map_gradient(Tensor din, Tensor dout, Tensor in, int threads, F&& slope) {
+void map_gradient(Tensor din, Tensor dout, Tensor in, ThreadPool& threads, F&& slope) {
   T *to = din.as<T>(), *gradient = dout.as<T>(), *x = in.as<T>();
   cpu::parallel_ranges(threads, in.numel(), piece, [&](int64_t begin, int64_t end) {
 #pragma omp simd

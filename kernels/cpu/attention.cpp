@@ -15,7 +15,9 @@ namespace {
 using cpu::lanes;
 using cpu::round_up;
 
-constexpr int64_t block = 64;
+// The block on the diagonal is taken in strips, each with the keys that it sees.
+constexpr int64_t block = 64, strip = 16;
+static_assert(block % strip == 0 && strip % lanes == 0);
 
 // Sizes of one head's fp32 copies: rows padded to whole vectors, sequences to whole blocks.
 struct Sizes {
@@ -46,10 +48,12 @@ void gather_transposed(float* to, const T* from, int64_t stride, const Sizes& si
   for (int64_t i = 0; i < size.blocks; ++i) {
     float* tile = to + i * size.dim * block;
     int64_t rows = size.rows(i);
-    for (int64_t d = 0; d < size.dim; ++d) {
-      for (int64_t t = 0; t < rows; ++t) tile[d * block + t] = cpu::load(from[(i * block + t) * stride + d]);
-      for (int64_t t = rows; t < block; ++t) tile[d * block + t] = 0;
+    for (int64_t t = 0; t < rows; ++t) {
+      const T* values = from + (i * block + t) * stride;
+      for (int64_t d = 0; d < size.dim; ++d) tile[d * block + t] = cpu::load(values[d]);
     }
+    for (int64_t d = 0; d < size.dim; ++d)
+      for (int64_t t = rows; t < block; ++t) tile[d * block + t] = 0;
   }
 }
 
@@ -63,31 +67,54 @@ void scatter(T* to, const float* from, int64_t stride, const Sizes& size, float 
   }
 }
 
+// fn(first, count, seen) for each strip of `rows` queries and the `seen` keys of the block that it needs.
+template <typename F>
+void for_strips(bool diagonal, int64_t rows, F&& fn) {
+  const int64_t step = diagonal ? strip : block;
+  for (int64_t first = 0; first < rows; first += step)
+    fn(first, std::min(step, rows - first), diagonal ? first + step : block);
+}
+
+void mask_future(float* row, int64_t query, int64_t seen) {
+  for (int64_t j = query + 1; j < seen; ++j) row[j] = -HUGE_VALF;
+}
+
 // Running softmax of one block of queries.
 struct Softmax {
-  float top[block], total[block];
-};
+  alignas(64) float top[block], total[block], fade[block];
 
-// Turns the scores of one row into weights e^(score - top); returns what earlier sums must be multiplied by.
-float absorb_row(float* scores, float& top, float& total) {
-  float highest = top;
-#pragma omp simd reduction(max : highest)
-  for (int64_t j = 0; j < block; ++j) highest = scores[j] > highest ? scores[j] : highest;
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (int64_t j = 0; j < block; ++j) {
-    scores[j] = cpu::exp(scores[j] - highest);
-    sum += scores[j];
+  void clear() {
+    std::fill(top, top + block, -HUGE_VALF);
+    std::fill(total, total + block, 0.0f);
   }
-  float fade = cpu::exp(top - highest);
-  top = highest;
-  total = total * fade + sum;
-  return fade;
-}
 
-void mask_future(float* row, int64_t query, float value) {
-  for (int64_t j = query + 1; j < block; ++j) row[j] = value;
-}
+  // Turns scores of rows [first, first + count) into weights e^(score - top); `fade` is what earlier sums must be
+  // multiplied by.
+  void absorb(float* scores, int64_t first, int64_t count, int64_t seen) {
+    float highest[block];
+    for (int64_t r = 0; r < count; ++r) {
+      const float* row = scores + (first + r) * block;
+      float most = top[first + r];
+#pragma omp simd reduction(max : most)
+      for (int64_t j = 0; j < seen; ++j) most = row[j] > most ? row[j] : most;
+      highest[r] = most;
+    }
+#pragma omp simd
+    for (int64_t r = 0; r < count; ++r) {
+      fade[first + r] = cpu::exp_nonpositive(top[first + r] - highest[r]);
+      top[first + r] = highest[r];
+    }
+    for (int64_t r = 0; r < count; ++r) {
+      float *row = scores + (first + r) * block, sum = 0, shift = highest[r];
+#pragma omp simd reduction(+ : sum)
+      for (int64_t j = 0; j < seen; ++j) {
+        row[j] = cpu::exp_nonpositive(row[j] - shift);
+        sum += row[j];
+      }
+      total[first + r] = total[first + r] * fade[first + r] + sum;
+    }
+  }
+};
 
 // Floats of scratch a thread needs for forward_head: keys transposed, values, one block of q, out and scores.
 int64_t forward_floats(const Sizes& size) {
@@ -109,26 +136,28 @@ void forward_head(T* out, float* log_sum_exp, const T* q, const T* k, const T* v
   for (int64_t i = 0; i < size.blocks; ++i) {
     int64_t rows = size.rows(i);
     Softmax softmax;
+    softmax.clear();
     for (int64_t r = 0; r < rows; ++r) {
       const T* from = q + (i * block + r) * stride;
       for (int64_t d = 0; d < size.dim; ++d) query[r * size.width + d] = shape.scale * cpu::load(from[d]);
-      softmax.top[r] = -HUGE_VALF;
-      softmax.total[r] = 0;
     }
     std::fill(sums, sums + block * size.width, 0.0f);
-    for (int64_t j = 0; j <= i; ++j) {
-      cpu::tile_product<false>(scores, block, query, size.width, keys + j * size.dim * block, block, rows, block,
-                               size.dim, false);
-      for (int64_t r = 0; r < rows; ++r) {
-        float* row = scores + r * block;
-        if (j == i) mask_future(row, r, -HUGE_VALF);
-        float fade = absorb_row(row, softmax.top[r], softmax.total[r]);
+    for (int64_t j = 0; j <= i; ++j)
+      for_strips(j == i, rows, [&](int64_t first, int64_t count, int64_t seen) {
+        float *part = scores + first * block, *to = sums + first * size.width;
+        cpu::tile_product<false>(part, block, query + first * size.width, size.width, keys + j * size.dim * block,
+                                 block, count, seen, size.dim, false);
+        if (j == i)
+          for (int64_t r = 0; r < count; ++r) mask_future(part + r * block, first + r, seen);
+        softmax.absorb(scores, first, count, seen);
+        for (int64_t r = 0; r < count; ++r) {
+          const float fade = softmax.fade[first + r];
 #pragma omp simd
-        for (int64_t d = 0; d < size.width; ++d) sums[r * size.width + d] *= fade;
-      }
-      cpu::tile_product<false>(sums, size.width, scores, block, values + j * block * size.width, size.width, rows,
-                               size.width, size.rows(j), true);
-    }
+          for (int64_t d = 0; d < size.width; ++d) to[r * size.width + d] *= fade;
+        }
+        cpu::tile_product<false>(to, size.width, part, block, values + j * block * size.width, size.width, count,
+                                 size.width, std::min(seen, size.rows(j)), true);
+      });
     for (int64_t r = 0; r < rows; ++r) {
       int64_t t = i * block + r;
       float inverse = 1.0f / softmax.total[r];
@@ -161,21 +190,24 @@ struct BackwardScratch {
 
 // scores = softmax weights P of queries i on keys j, d_scores = P * (dP - delta).
 void backward_scores(const BackwardScratch& s, const Sizes& size, const float* log_sum_exp, int64_t i, int64_t j) {
-  int64_t rows = size.rows(i), first = i * block;
-  cpu::tile_product<false>(s.scores, block, s.q + first * size.width, size.width, s.k_transposed + j * size.dim * block,
-                           block, rows, block, size.dim, false);
-  cpu::tile_product<false>(s.d_scores, block, s.dout + first * size.width, size.width,
-                           s.v_transposed + j * size.dim * block, block, rows, block, size.dim, false);
-  for (int64_t r = 0; r < rows; ++r) {
-    float *p = s.scores + r * block, *d = s.d_scores + r * block;
-    float shift = log_sum_exp[first + r], delta = s.delta[first + r];
-    if (i == j) mask_future(p, r, -HUGE_VALF);
+  const int64_t begin = i * block;
+  for_strips(i == j, size.rows(i), [&](int64_t first, int64_t count, int64_t seen) {
+    const int64_t q = (begin + first) * size.width, keys = j * size.dim * block;
+    cpu::tile_product<false>(s.scores + first * block, block, s.q + q, size.width, s.k_transposed + keys, block, count,
+                             seen, size.dim, false);
+    cpu::tile_product<false>(s.d_scores + first * block, block, s.dout + q, size.width, s.v_transposed + keys, block,
+                             count, seen, size.dim, false);
+    for (int64_t r = first; r < first + count; ++r) {
+      float *p = s.scores + r * block, *d = s.d_scores + r * block;
+      float shift = log_sum_exp[begin + r], delta = s.delta[begin + r];
+      if (i == j) mask_future(p, r, seen);
 #pragma omp simd
-    for (int64_t c = 0; c < block; ++c) {
-      p[c] = cpu::exp(p[c] - shift);
-      d[c] = p[c] * (d[c] - delta);
+      for (int64_t c = 0; c < seen; ++c) {
+        p[c] = cpu::exp_nonpositive(p[c] - shift);  // but for rounding
+        d[c] = p[c] * (d[c] - delta);
+      }
     }
-  }
+  });
 }
 
 // Adds one query head to s.dk and s.dv and leaves its gradient, still without `scale`, in s.dq.
@@ -186,9 +218,18 @@ void backward_head(const BackwardScratch& s, const Sizes& size, const float* log
     for (int64_t i = j; i < size.blocks; ++i) {
       backward_scores(s, size, log_sum_exp, i, j);
       int64_t queries = size.rows(i), keys = size.rows(j), qi = i * block * w, kj = j * block * w;
-      cpu::tile_product<true>(s.dv + kj, w, s.scores, block, s.dout + qi, w, keys, w, queries, true);
-      cpu::tile_product<true>(s.dk + kj, w, s.d_scores, block, s.q + qi, w, keys, w, queries, true);
-      cpu::tile_product<false>(s.dq + qi, w, s.d_scores, block, s.k + kj, w, queries, w, keys, true);
+      // Keys [first, first + count) are seen by the queries from `from` on.
+      for_strips(i == j, keys, [&](int64_t first, int64_t count, int64_t) {
+        const int64_t from = i == j ? first : 0, at = from * block + first, to = kj + first * w;
+        cpu::tile_product<true>(s.dv + to, w, s.scores + at, block, s.dout + qi + from * w, w, count, w, queries - from,
+                                true);
+        cpu::tile_product<true>(s.dk + to, w, s.d_scores + at, block, s.q + qi + from * w, w, count, w, queries - from,
+                                true);
+      });
+      for_strips(i == j, queries, [&](int64_t first, int64_t count, int64_t seen) {
+        cpu::tile_product<false>(s.dq + qi + first * w, w, s.d_scores + first * block, block, s.k + kj, w, count, w,
+                                 std::min(seen, keys), true);
+      });
     }
 }
 
@@ -196,10 +237,10 @@ void backward_head(const BackwardScratch& s, const Sizes& size, const float* log
 
 void CpuBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) {
   int64_t floats = round_up(forward_floats(Sizes(shape)), lanes);
-  float* memory = scratch_.take(floats * threads_);
+  float* memory = scratch_.take(floats * threads_.size());
   cpu::with_dtype(qkv.dtype, [&](auto type) {
     using T = decltype(type);
-    cpu::parallel_units(threads_, shape.batch * shape.heads, [&](int64_t unit, int thread) {
+    threads_.run(shape.batch * shape.heads, [&](int64_t unit, int thread) {
       int64_t b = unit / shape.heads, h = unit % shape.heads, kv = h / (shape.heads / shape.kv_heads);
       const T* row = qkv.as<T>() + b * shape.seq * shape.qkv_width();
       const T* k = row + (shape.heads + kv) * shape.head_dim;
@@ -215,10 +256,10 @@ void CpuBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Ten
   Sizes size(shape);
   int64_t floats = round_up(BackwardScratch::floats(size), lanes), group = shape.heads / shape.kv_heads;
   int64_t stride = shape.qkv_width(), out_stride = shape.out_width();
-  float* memory = scratch_.take(floats * threads_);
+  float* memory = scratch_.take(floats * threads_.size());
   cpu::with_dtype(qkv.dtype, [&](auto type) {
     using T = decltype(type);
-    cpu::parallel_units(threads_, shape.batch * shape.kv_heads, [&](int64_t unit, int thread) {
+    threads_.run(shape.batch * shape.kv_heads, [&](int64_t unit, int thread) {
       BackwardScratch s(memory + thread * floats, size);
       int64_t b = unit / shape.kv_heads, kv = unit % shape.kv_heads, first = b * shape.seq * stride;
       int64_t k = first + (shape.heads + kv) * shape.head_dim, v = k + shape.kv_heads * shape.head_dim;

@@ -9,6 +9,7 @@
 #include "kernels/backend.h"
 #include "kernels/cpu/products.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/thread_pool.h"
 
 namespace rowan {
 
@@ -34,8 +35,11 @@ class CpuBackend final : public Backend {
     size_t length;  // of a mapping; 0 for memory of aligned_alloc
   };
 
-  int threads_;
-  Products products_;
+  void multiply(const Product& product);
+
+  ThreadPool threads_;
+  TileProducts tile_products_{threads_};
+  Bf16Products bf16_products_{threads_};
   std::unordered_map<void*, Block> blocks_;
   cpu::Scratch scratch_;
 };

@@ -1,6 +1,7 @@
 #include <vector>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/optimizer_pieces.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"
 
@@ -90,17 +91,17 @@ void CpuBackend::do_sum(Tensor out, Tensor x, bool accumulate) {
 }
 
 void CpuBackend::do_sum_squares(Tensor out, const std::vector<Tensor>& xs) {
+  const std::vector<cpu::Piece> pieces = cpu::cut(
+      xs.size(), [&](size_t i) { return xs[i].numel(); }, [](size_t) { return piece; });
+  std::vector<double> partial(pieces.size());
+  cpu::parallel_for(threads_, static_cast<int64_t>(pieces.size()), [&](int64_t p) {
+    const auto [i, begin, count] = pieces[static_cast<size_t>(p)];
+    const Tensor& x = xs[static_cast<size_t>(i)];
+    partial[static_cast<size_t>(p)] = x.dtype == DType::f32 ? sum_of_squares(x.as<float>() + begin, count)
+                                                            : sum_of_squares(x.as<bf16>() + begin, count);
+  });
   double total = 0;
-  std::vector<double> partial;
-  for (const Tensor& x : xs) {
-    partial.assign(static_cast<size_t>((x.numel() + piece - 1) / piece), 0.0);
-    cpu::with_dtype(x.dtype, [&](auto type) {
-      cpu::parallel_ranges(threads_, x.numel(), piece, [&](int64_t begin, int64_t end) {
-        partial[static_cast<size_t>(begin / piece)] = sum_of_squares(x.as<decltype(type)>() + begin, end - begin);
-      });
-    });
-    for (double p : partial) total += p;
-  }
+  for (double p : partial) total += p;
   *out.as<float>() = static_cast<float>(total);
 }
 

@@ -1,5 +1,5 @@
 #include <algorithm>
-#include <numeric>
+#include <utility>
 #include <vector>
 
 #include "kernels/cpu/cpu_backend.h"
@@ -27,22 +27,27 @@ void add_rows(T* to, const F* from, int64_t width, const int64_t* rows, int64_t 
   }
 }
 
-// d_table[ids[n]] += dout[n]: rows are grouped by id, so that every row of the table has one writer.
-void scatter_rows(Tensor d_table, Tensor dout, const std::vector<int64_t>& ids, int threads) {
-  std::vector<int64_t> order(ids.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return ids[a] < ids[b]; });
-  std::vector<int64_t> starts;
-  for (size_t i = 0; i < order.size(); ++i)
-    if (i == 0 || ids[order[i]] != ids[order[i - 1]]) starts.push_back(static_cast<int64_t>(i));
-  int64_t groups = static_cast<int64_t>(starts.size()), width = d_table.cols();
-  starts.push_back(static_cast<int64_t>(order.size()));
+// d_table[ids[n]] += dout[n]: rows are sorted by id, by counting, so that every row of the table has one writer.
+void scatter_rows(Tensor d_table, Tensor dout, const std::vector<int64_t>& ids, ThreadPool& threads) {
+  struct Group {
+    int64_t id, begin, count;  // of `order`
+  };
+  std::vector<Group> groups;
+  std::vector<int64_t> places(static_cast<size_t>(d_table.dim(0)), 0), order(ids.size());
+  for (int64_t id : ids) ++places[id];
+  for (int64_t id = 0, begin = 0; id < d_table.dim(0); ++id) {
+    const int64_t count = std::exchange(places[id], begin);
+    if (count > 0) groups.push_back({id, begin, count});
+    begin += count;
+  }
+  for (size_t n = 0; n < ids.size(); ++n) order[places[ids[n]]++] = static_cast<int64_t>(n);
+  const int64_t width = d_table.cols();
   cpu::with_dtype(d_table.dtype, [&](auto to) {
     cpu::with_dtype(dout.dtype, [&](auto from) {
       auto* table = d_table.as<decltype(to)>();
-      cpu::parallel_for(threads, groups, [&](int64_t g) {
-        const int64_t* rows = order.data() + starts[g];
-        add_rows(table + ids[rows[0]] * width, dout.as<decltype(from)>(), width, rows, starts[g + 1] - starts[g]);
+      threads.run(static_cast<int64_t>(groups.size()), [&](int64_t g, int) {
+        const Group& group = groups[g];
+        add_rows(table + group.id * width, dout.as<decltype(from)>(), width, order.data() + group.begin, group.count);
       });
     });
   });

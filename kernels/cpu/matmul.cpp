@@ -9,7 +9,7 @@ namespace {
 
 // d_bias[O] += column sums of dout[N, O]. Rows are summed in blocks, which loses fewer bits than one long sum.
 template <typename B, typename T>
-void add_column_sums(B* d_bias, const T* dout, int64_t rows, int64_t width, int threads) {
+void add_column_sums(B* d_bias, const T* dout, int64_t rows, int64_t width, ThreadPool& threads) {
   constexpr int64_t columns = 256, block = 64;
   cpu::parallel_ranges(threads, width, columns, [&](int64_t begin, int64_t end) {
     float total[columns] = {}, part[columns];
@@ -30,13 +30,20 @@ void add_column_sums(B* d_bias, const T* dout, int64_t rows, int64_t width, int 
 
 }  // namespace
 
+void CpuBackend::multiply(const Product& product) {
+  if (product.operands == DType::bf16 && product.m > 1 && Bf16Products::fast())
+    bf16_products_.run(product);
+  else
+    tile_products_.run(product);
+}
+
 void CpuBackend::do_linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
   Product p;
   p.m = in.dim(0), p.n = weight.dim(0), p.k = in.dim(1);
   p.transpose_b = true;
   p.operands = in.dtype, p.result = out.dtype;
   p.a = in.data, p.b = weight.data, p.bias = bias.data, p.c = out.data;
-  products_.run(p);
+  multiply(p);
 }
 
 void CpuBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) {
@@ -45,7 +52,7 @@ void CpuBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weight
   p.operands = dout.dtype, p.result = din.dtype;
   p.a = dout.data, p.b = weight.data, p.c = din.data;
   p.beta = accumulate ? 1.0f : 0.0f;
-  products_.run(p);
+  multiply(p);
 }
 
 void CpuBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
@@ -55,7 +62,7 @@ void CpuBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tenso
   p.operands = dout.dtype, p.result = d_weight.dtype;
   p.a = dout.data, p.b = in.data, p.c = d_weight.data;
   p.beta = 1;
-  products_.run(p);
+  multiply(p);
   if (d_bias.empty()) return;
   cpu::with_dtype(d_bias.dtype, [&](auto b) {
     cpu::with_dtype(dout.dtype, [&](auto t) {
@@ -72,7 +79,7 @@ void CpuBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float a
   p.operands = a.x.dtype, p.result = c.dtype;
   p.a = a.x.data, p.b = b.x.data, p.c = c.data;
   p.alpha = alpha, p.beta = beta;
-  products_.run(p);
+  multiply(p);
 }
 
 }  // namespace rowan

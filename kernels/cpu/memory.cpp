@@ -1,4 +1,3 @@
-#include <omp.h>
 #include <sched.h>
 #include <sys/mman.h>
 
@@ -6,6 +5,7 @@
 #include <cstring>
 #include <fstream>
 #include <new>
+#include <thread>
 
 #include "base/error.h"
 #include "kernels/cpu/cpu_backend.h"
@@ -26,7 +26,7 @@ int default_threads() {
   }
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-  return omp_get_num_procs();
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
 std::string cpu_model() {
@@ -39,18 +39,18 @@ std::string cpu_model() {
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads) : threads_(threads > 0 ? threads : default_threads()), products_(threads_) {}
+CpuBackend::CpuBackend(int threads) : threads_(threads > 0 ? threads : default_threads()) {}
 
 CpuBackend::~CpuBackend() {
   while (!blocks_.empty()) release(blocks_.begin()->first);
 }
 
 std::string CpuBackend::describe() const {
-  return fmt::format("{}, {} thread{}, {}{}", cpu_model(), threads_, threads_ == 1 ? "" : "s", Products::library(),
-                     Products::fast_bf16() ? " with bf16 instructions" : "");
+  return fmt::format("{}, {} thread{}, {}, {}", cpu_model(), threads_.size(), threads_.size() == 1 ? "" : "s",
+                     ROWAN_CPU_LEVEL, Bf16Products::describe());
 }
 
-bool CpuBackend::fast(DType dtype) const { return dtype != DType::bf16 || Products::fast_bf16(); }
+bool CpuBackend::fast(DType dtype) const { return dtype != DType::bf16 || Bf16Products::fast(); }
 
 // Large blocks are mapped, which gives zeroed memory without touching it, and ask for huge pages.
 void* CpuBackend::allocate(size_t bytes, Category category) {
@@ -116,6 +116,7 @@ void CpuBackend::do_zero(Tensor x) {
   });
 }
 
-std::unique_ptr<Backend> make_cpu_backend(int threads) { return std::make_unique<CpuBackend>(threads); }
-
 }  // namespace rowan
+
+extern "C" rowan::Backend* ROWAN_CPU_FACTORY(int threads);  // for kernels/cpu_levels.cpp
+rowan::Backend* ROWAN_CPU_FACTORY(int threads) { return new rowan::CpuBackend(threads); }

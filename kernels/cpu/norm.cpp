@@ -77,7 +77,7 @@ void input_gradient(T* d_residual, const T* dout, const T* r, const T* weight, f
 }
 
 // to += the sum over `count` of the rows of `partial`, `stride` floats apart.
-void add_partials(Tensor to, const float* partial, int64_t count, int64_t stride, int threads) {
+void add_partials(Tensor to, const float* partial, int64_t count, int64_t stride, ThreadPool& threads) {
   cpu::with_dtype(to.dtype, [&](auto type) {
     auto* values = to.as<decltype(type)>();
     cpu::parallel_ranges(threads, to.numel(), 256, [&](int64_t begin, int64_t end) {

@@ -16,7 +16,7 @@ std::vector<Piece> element_pieces(const std::vector<OptimizerSlot>& slots) {
 
 // fn(piece, begin, count) for blocks of at most `block` elements, in parallel over pieces.
 template <typename F>
-void for_blocks(int threads, const std::vector<Piece>& pieces, F fn) {
+void for_blocks(ThreadPool& threads, const std::vector<Piece>& pieces, F fn) {
   parallel_for(threads, static_cast<int64_t>(pieces.size()), [&](int64_t p) {
     const Piece& piece = pieces[p];
     for (int64_t begin = piece.begin, end = piece.begin + piece.count; begin < end; begin += block)

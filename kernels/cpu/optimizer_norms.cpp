@@ -8,7 +8,7 @@ using namespace cpu;
 namespace {
 
 // Sums of squares of n matrices [rows, cols]; the value of each row is also what a matrix's is added up from.
-void row_sums(int threads, const std::vector<Tensor>& matrices, float* out) {
+void row_sums(ThreadPool& threads, const std::vector<Tensor>& matrices, float* out) {
   const int64_t rows = matrices[0].dim(0), cols = matrices[0].dim(1);
   parallel_ranges(threads, static_cast<int64_t>(matrices.size()) * rows, rows_per_piece(cols),
                   [&](int64_t begin, int64_t end) {
@@ -22,7 +22,7 @@ void row_sums(int threads, const std::vector<Tensor>& matrices, float* out) {
                   });
 }
 
-void column_sums(int threads, const std::vector<Tensor>& matrices, float* out) {
+void column_sums(ThreadPool& threads, const std::vector<Tensor>& matrices, float* out) {
   const int64_t rows = matrices[0].dim(0), cols = matrices[0].dim(1);
   const std::vector<Piece> pieces = cut(
       matrices.size(), [&](size_t) { return cols; }, [](size_t) { return int64_t{128}; });
@@ -39,7 +39,7 @@ void column_sums(int threads, const std::vector<Tensor>& matrices, float* out) {
   });
 }
 
-std::vector<float> sums(int threads, const std::vector<Tensor>& matrices, Along along) {
+std::vector<float> sums(ThreadPool& threads, const std::vector<Tensor>& matrices, Along along) {
   const int64_t n = static_cast<int64_t>(matrices.size()), rows = matrices[0].dim(0), cols = matrices[0].dim(1);
   std::vector<float> result(static_cast<size_t>(n * (along == Along::column ? cols : rows)));
   if (along == Along::column) {

@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/scratch.h"
 #include "kernels/cpu/vector.h"
 #include "kernels/optimizer_rules.h"
 
@@ -35,13 +36,6 @@ inline constexpr int64_t block = 1024;
 // Columns that are worked on together, so that `rows` of them stay in the second-level cache.
 inline int64_t stripe(int64_t rows) {
   return std::clamp<int64_t>(65536 / std::max<int64_t>(1, rows) / 32 * 32, 32, 256);
-}
-
-// A thread's own scratch memory, kept between calls.
-inline float* lines(int64_t count) {
-  thread_local std::vector<float> memory;
-  if (static_cast<int64_t>(memory.size()) < count) memory.resize(static_cast<size_t>(count));
-  return memory.data();
 }
 
 // Elements [begin, begin + count) as floats: the tensor's own memory when it is f32, else converted into `buffer`.

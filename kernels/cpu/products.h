@@ -1,11 +1,14 @@
-// Matrix products for the CPU backend: oneDNN (products_onednn.cpp), or plain loops in a build without it
-// (products_plain.cpp).
+// Matrix products of the CPU backend: our own in fp32 (products_tiles.cpp), and oneDNN's for bf16 operands on
+// processors that multiply bf16 faster than fp32 (products_onednn.cpp). The same bits for any number of threads.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "base/dtype.h"
+#include "kernels/cpu/scratch.h"
+#include "kernels/thread_pool.h"
 
 namespace rowan {
 
@@ -20,14 +23,27 @@ struct Product {
   float alpha = 1, beta = 0;
 };
 
-class Products {
+// Products of tiles that are packed for the caches (Goto and van de Geijn, "Anatomy of high-performance matrix
+// multiplication", 2008).
+class TileProducts {
  public:
-  explicit Products(int threads);
-  ~Products();
+  explicit TileProducts(ThreadPool& threads) : threads_(threads) {}
   void run(const Product& product);
-  // Whether bf16 operands are multiplied by the CPU's own bf16 instructions.
-  static bool fast_bf16();
-  static const char* library();
+
+ private:
+  ThreadPool& threads_;
+  cpu::Scratch packed_, own_;
+};
+
+// oneDNN's; `fast` says whether this build has it and this processor multiplies bf16 by instructions that pay.
+class Bf16Products {
+ public:
+  explicit Bf16Products(ThreadPool& threads);
+  ~Bf16Products();
+  static bool fast();
+  void run(const Product& product);
+  // For people: which library does it, or why none does.
+  static std::string describe();
 
  private:
   struct State;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <cstdlib>
+#include <vector>
 
 #include "base/error.h"
 #include "kernels/backend.h"
@@ -33,5 +34,12 @@ class Scratch {
   void* memory_ = nullptr;
   int64_t floats_ = 0;
 };
+
+// A thread's own scratch memory, kept between calls.
+inline float* lines(int64_t count) {
+  thread_local std::vector<float> memory;
+  if (static_cast<int64_t>(memory.size()) < count) memory.resize(static_cast<size_t>(count));
+  return memory.data();
+}
 
 }  // namespace rowan::cpu

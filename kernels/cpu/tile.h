@@ -1,14 +1,31 @@
-// Products of small fp32 tiles that sit in cache, written with GCC's vector types: 16 floats at a time, which the
-// compiler maps onto whatever the machine has.
+// Products of small fp32 tiles that sit in cache, written with GCC's vector types as wide as a register of the level:
+// wider ones would be split and spilled. `rowan bench gemm` prints what they reach beside the peak of a core.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 namespace rowan::cpu {
 
-constexpr int64_t lanes = 16;
-typedef float Vector __attribute__((vector_size(64)));
+// A block of sums, one row of the right operand and a value of the left one fill the registers.
+#if defined(__AVX512F__)
+constexpr int64_t lanes = 16;  // 32 registers
+constexpr int block_vectors = 4;
+#elif defined(__AVX__)
+constexpr int64_t lanes = 8;  // 16 registers
+constexpr int block_vectors = 2;
+#else
+constexpr int64_t lanes = 4;
+#if defined(__aarch64__)
+constexpr int block_vectors = 4;  // 32 registers
+#else
+constexpr int block_vectors = 2;  // 16 registers
+#endif
+#endif
+constexpr int64_t block_rows = 6;
+typedef float Vector __attribute__((vector_size(lanes * sizeof(float))));
+typedef float UnalignedVector __attribute__((vector_size(lanes * sizeof(float)), aligned(4)));
 
 inline int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 
@@ -17,6 +34,10 @@ template <int MR, int NV, bool transpose_a>
 inline void tile_block(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t k,
                        bool accumulate) {
   Vector sums[MR][NV] = {};
+#pragma GCC unroll 8
+  for (int i = 0; i < MR; ++i)
+#pragma GCC unroll 8
+    for (int64_t j = 0; j < NV * lanes; j += 16) __builtin_prefetch(c + i * ldc + j, 1);
   for (int64_t x = 0; x < k; ++x) {
     Vector right[NV];
 #pragma GCC unroll 8
@@ -32,7 +53,7 @@ inline void tile_block(float* c, int64_t ldc, const float* a, int64_t lda, const
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 8
     for (int j = 0; j < NV; ++j) {
-      Vector* to = reinterpret_cast<Vector*>(c + i * ldc + j * lanes);
+      UnalignedVector* to = reinterpret_cast<UnalignedVector*>(c + i * ldc + j * lanes);  // auto would align it
       *to = accumulate ? *to + sums[i][j] : sums[i][j];
     }
 }
@@ -40,22 +61,30 @@ inline void tile_block(float* c, int64_t ldc, const float* a, int64_t lda, const
 template <int NV, bool transpose_a>
 void tile_columns(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t m, int64_t k,
                   bool accumulate) {
-  auto left = [&](int64_t i) { return transpose_a ? a + i : a + i * lda; };
   int64_t i = 0;
-  for (; i + 6 <= m; i += 6) tile_block<6, NV, transpose_a>(c + i * ldc, ldc, left(i), lda, b, ldb, k, accumulate);
-  for (; i + 2 <= m; i += 2) tile_block<2, NV, transpose_a>(c + i * ldc, ldc, left(i), lda, b, ldb, k, accumulate);
-  for (; i < m; ++i) tile_block<1, NV, transpose_a>(c + i * ldc, ldc, left(i), lda, b, ldb, k, accumulate);
+  auto rows = [&]<int MR>(std::integral_constant<int, MR>) {
+    for (; i + MR <= m; i += MR)
+      tile_block<MR, NV, transpose_a>(c + i * ldc, ldc, transpose_a ? a + i : a + i * lda, lda, b, ldb, k, accumulate);
+  };
+  rows(std::integral_constant<int, block_rows>());
+  rows(std::integral_constant<int, 4>());
+  rows(std::integral_constant<int, 2>());
+  rows(std::integral_constant<int, 1>());
 }
 
-// c[m, n] (+)= op(a) b with op(a) [m, k], b [k, n], rows ldc, lda, ldb apart. n, ldb and ldc are multiples of 16 and b
-// and c 64-byte aligned.
+// c[m, n] (+)= op(a) b with op(a) [m, k], b [k, n], rows ldc, lda, ldb apart. n and ldb are multiples of `lanes` and b
+// is aligned to a vector.
 template <bool transpose_a>
 void tile_product(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t m, int64_t n,
                   int64_t k, bool accumulate) {
   int64_t j = 0;
-  for (; j + 64 <= n; j += 64) tile_columns<4, transpose_a>(c + j, ldc, a, lda, b + j, ldb, m, k, accumulate);
-  for (; j + 32 <= n; j += 32) tile_columns<2, transpose_a>(c + j, ldc, a, lda, b + j, ldb, m, k, accumulate);
-  for (; j < n; j += 16) tile_columns<1, transpose_a>(c + j, ldc, a, lda, b + j, ldb, m, k, accumulate);
+  auto columns = [&]<int NV>(std::integral_constant<int, NV>) {
+    for (; j + NV * lanes <= n; j += NV * lanes)
+      tile_columns<NV, transpose_a>(c + j, ldc, a, lda, b + j, ldb, m, k, accumulate);
+  };
+  if constexpr (block_vectors > 2) columns(std::integral_constant<int, block_vectors>());
+  columns(std::integral_constant<int, 2>());
+  columns(std::integral_constant<int, 1>());
 }
 
 }  // namespace rowan::cpu

@@ -31,48 +31,90 @@ void with_dtype(DType dtype, F&& f) {
     f(float{});
 }
 
-// e^x; 0 below -87.3, infinity above 88.3. fma keeps the compiler, which may reassociate here, from undoing the
-// two-part reduction.
-inline float exp(float x) {
-  float limited = x < -88.0f ? -88.0f : x;
-  limited = limited > 89.0f ? 89.0f : limited;
-  float n = std::rint(limited * 1.44269504f);
-  float r = std::fma(n, -0.693145752f, limited);
-  r = std::fma(n, -1.42860677e-6f, r);
+// a b + c, in one rounding where the level has an instruction for it; elsewhere std::fma would be a slow call.
+#if defined(__FMA__) || defined(__aarch64__)
+#define ROWAN_FMA 1
+inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
+#else
+#define ROWAN_FMA 0
+inline float multiply_add(float a, float b, float c) { return a * b + c; }
+#endif
+
+// x - n log 2, exact but for its last rounding: log 2 in two parts, which fma keeps the compiler, that may reassociate
+// here, from adding up; or in double.
+inline float less_log2s(float x, float n) {
+#if ROWAN_FMA
+  return std::fma(n, -1.42860677e-6f, std::fma(n, -0.693145752f, x));
+#else
+  return static_cast<float>(static_cast<double>(x) - static_cast<double>(n) * 0.69314718055994531);
+#endif
+}
+
+// e^r for |r| <= log(2) / 2.
+inline float exp_of_remainder(float r) {
   float p = 0.001394141072f;
-  p = std::fma(p, r, 0.008375368431f);
-  p = std::fma(p, r, 0.04166634926f);
-  p = std::fma(p, r, 0.166664126f);
-  p = std::fma(p, r, 0.5000000048f);
-  p = std::fma(p, r, 1.000000038f);
-  p = std::fma(p, r, 1.0f);
+  p = multiply_add(p, r, 0.008375368431f);
+  p = multiply_add(p, r, 0.04166634926f);
+  p = multiply_add(p, r, 0.166664126f);
+  p = multiply_add(p, r, 0.5000000048f);
+  p = multiply_add(p, r, 1.000000038f);
+  return multiply_add(p, r, 1.0f);
+}
+
+// 2^n for whole -126 <= n <= 127.
+inline float power_of_two(float n) {
   uint32_t bits = static_cast<uint32_t>(static_cast<int32_t>(n) + 127) << 23;
   float power;
   std::memcpy(&power, &bits, sizeof power);
-  p *= power;
+  return power;
+}
+
+// e^x of an x between -87.3 and 88.3.
+inline float exp_within(float x) {
+  float n = std::rint(x * 1.44269504f);
+  return exp_of_remainder(less_log2s(x, n)) * power_of_two(n);
+}
+
+// e^x; 0 below -87.3, infinity above 88.3.
+inline float exp(float x) {
+  float limited = x < -87.3f ? -87.3f : x;
+  float p = exp_within(limited > 88.3f ? 88.3f : limited);
   p = x < -87.3f ? 0.0f : p;
   return x > 88.3f ? HUGE_VALF : p;
 }
 
+// The same of an x that is not positive.
+inline float exp_nonpositive(float x) {
+  float p = exp_within(x < -87.3f ? -87.3f : x);
+  return x < -87.3f ? 0.0f : p;
+}
+
+// The same, but never below e^-87.3 nor above e^88.3: in quotients and products with anything of common size that is
+// as good as 0 and infinity.
+inline float exp_saturating(float x) {
+  float limited = x < -87.3f ? -87.3f : x;
+  return exp_within(limited > 88.3f ? 88.3f : limited);
+}
+
 // 1 / (1 + e^-x).
-inline float sigmoid(float x) { return 1.0f / (1.0f + exp(-x)); }
+inline float sigmoid(float x) { return 1.0f / (1.0f + exp_saturating(-x)); }
 
 // The standard normal distribution function, and its density in `density`: Phi(-|x|) = e^(-x^2/2) erfcx(|x|/sqrt 2) / 2
 // with erfcx a polynomial in t = 1 / (1 + 0.4 |x| / sqrt 2).
 inline float normal_cdf(float x, float& density) {
-  float gauss = exp(-0.5f * x * x);
+  float gauss = exp_nonpositive(-0.5f * x * x);
   density = 0.398942280f * gauss;
   float t = 1.0f / (1.0f + 0.282842712f * std::fabs(x));
   float p = -0.03432290098f;
-  p = std::fma(p, t, 0.2234391024f);
-  p = std::fma(p, t, -0.5579407408f);
-  p = std::fma(p, t, 0.6253234122f);
-  p = std::fma(p, t, -0.3482692044f);
-  p = std::fma(p, t, 0.305856496f);
-  p = std::fma(p, t, 0.1181873126f);
-  p = std::fma(p, t, 0.2173390949f);
-  p = std::fma(p, t, 0.2246660854f);
-  p = std::fma(p, t, 0.2257213437f);
+  p = multiply_add(p, t, 0.2234391024f);
+  p = multiply_add(p, t, -0.5579407408f);
+  p = multiply_add(p, t, 0.6253234122f);
+  p = multiply_add(p, t, -0.3482692044f);
+  p = multiply_add(p, t, 0.305856496f);
+  p = multiply_add(p, t, 0.1181873126f);
+  p = multiply_add(p, t, 0.2173390949f);
+  p = multiply_add(p, t, 0.2246660854f);
+  p = multiply_add(p, t, 0.2257213437f);
   float tail = 0.5f * gauss * t * p;
   return x < 0.0f ? tail : 1.0f - tail;
 }

@@ -4,6 +4,7 @@
 #include "bench/bench_run.h"
 #include "commands/commands.h"
 #include "kernels/ceiling.h"
+#include "kernels/cpu_levels.h"
 
 namespace rowan {
 namespace {
@@ -95,8 +96,22 @@ void bench_gemm(const DeviceOptions& o) {
   }
   const double copy = copy_rate(*backend);
   fmt::print("  copy: {:.1f} GB/s (read + write)\n", copy / 1e9);
-  write_json(o.json,
-             {{"bench", "gemm"}, {"device", backend->describe()}, {"copy_bytes_per_second", copy}, {"rows", rows}});
+  Json tiles = Json::array();
+  if (backend->host_memory())
+    for (const std::string& level : cpu_levels()) {
+      const TileRates r = tile_rates(level);
+      fmt::print("  {}, one core: tile product 64x64x64 {:.1f} GFLOP/s, of a transposed {:.1f}, peak {:.1f}\n", level,
+                 r.tile / 1e9, r.transposed_tile / 1e9, r.peak / 1e9);
+      tiles.push_back({{"level", level},
+                       {"tile_flops_per_second", r.tile},
+                       {"transposed_tile_flops_per_second", r.transposed_tile},
+                       {"peak_flops_per_second", r.peak}});
+    }
+  write_json(o.json, {{"bench", "gemm"},
+                      {"device", backend->describe()},
+                      {"copy_bytes_per_second", copy},
+                      {"rows", rows},
+                      {"tiles", tiles}});
 }
 
 }  // namespace

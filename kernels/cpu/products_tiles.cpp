@@ -1,0 +1,309 @@
+// Products of tiles, in fp32 whatever the operands: b is packed into panels that a tile reads in order, and each thread
+// takes blocks of c. Sums over k are cut alike for any number of threads.
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/cpu/parallel.h"
+#include "kernels/cpu/products.h"
+#include "kernels/cpu/tile.h"
+#include "kernels/cpu/vector.h"
+
+namespace rowan {
+namespace {
+
+using cpu::lanes;
+using cpu::round_up;
+
+// b is packed in panels of a tile's columns. Sums run over `depth` of k at a time: a panel of that depth stays in the
+// first-level cache. They are added up in this order whatever the threads do.
+constexpr int64_t panel = cpu::block_vectors * lanes, depth = lanes == 16 ? 384 : 256, group = cpu::block_rows;
+// Rows and columns of c that a thread works on at once: with what it reads of a they stay in the second-level cache.
+constexpr int64_t most_rows = 16 * group, most_columns = 512;
+constexpr int64_t most_packed = int64_t{4} << 20;  // floats of b
+constexpr int64_t few_rows = 8;                    // that do not pay for packing b
+
+typedef float Four __attribute__((vector_size(16)));
+typedef int32_t FourIndices __attribute__((vector_size(16)));
+
+inline Four load_four(const float* from) {
+  Four values;
+  std::memcpy(&values, from, sizeof values);
+  return values;
+}
+
+inline Four load_four(const bf16* from) {
+  typedef uint16_t Bits __attribute__((vector_size(8)));
+  typedef uint32_t Wide __attribute__((vector_size(16)));
+  Bits bits;
+  std::memcpy(&bits, from, sizeof bits);
+  return reinterpret_cast<Four>(__builtin_convertvector(bits, Wide) << 16);
+}
+
+// to[x][j] = from[j][x] for 4 by 4 elements; rows to_stride and from_stride apart.
+template <typename T>
+inline void transpose_four(float* to, int64_t to_stride, const T* from, int64_t from_stride) {
+  const Four a = load_four(from), b = load_four(from + from_stride), c = load_four(from + 2 * from_stride),
+             d = load_four(from + 3 * from_stride);
+  const Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  const Four ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  const Four rows[4] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
+                        __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5), __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7)};
+  for (int64_t x = 0; x < 4; ++x) std::memcpy(to + x * to_stride, &rows[x], sizeof rows[x]);
+}
+
+// to[x][j] = from[j][x], j < rows, x < cols.
+template <typename T>
+void transpose(float* to, int64_t to_stride, const T* from, int64_t from_stride, int64_t rows, int64_t cols) {
+  const int64_t whole_rows = rows / 4 * 4, whole_cols = cols / 4 * 4;
+  for (int64_t x = 0; x < whole_cols; x += 4)
+    for (int64_t j = 0; j < whole_rows; j += 4)
+      transpose_four(to + x * to_stride + j, to_stride, from + j * from_stride + x, from_stride);
+  for (int64_t x = 0; x < cols; ++x)
+    for (int64_t j = x < whole_cols ? whole_rows : 0; j < rows; ++j)
+      to[x * to_stride + j] = cpu::load(from[j * from_stride + x]);
+}
+
+// One product of operands T into R, without its threads.
+template <typename T, typename R>
+class Matrices {
+ public:
+  Matrices(const Product& p, int64_t entry)
+      : p_(p),
+        a_(static_cast<const T*>(p.a) + entry * p.m * p.k),
+        b_(static_cast<const T*>(p.b) + entry * p.k * p.n),
+        bias_(static_cast<const T*>(p.bias)),
+        c_(static_cast<R*>(p.c) + entry * p.m * p.n) {}
+
+  // Where a panel's depths lie in packed columns: [panels][k][panel].
+  void pack(float* packed, int64_t first_column, int64_t columns, int64_t j, int64_t begin) const {
+    const int64_t count = std::min(depth, p_.k - begin), width = std::min(panel, columns - j);
+    float* to = packed + j * p_.k + begin * panel;
+    const int64_t column = first_column + j;
+    if (p_.transpose_b) {
+      transpose(to, panel, b_ + column * p_.k + begin, p_.k, width, count);
+    } else {
+      for (int64_t x = 0; x < count; ++x) {
+        const T* from = b_ + (begin + x) * p_.n + column;
+#pragma omp simd
+        for (int64_t i = 0; i < width; ++i) to[x * panel + i] = cpu::load(from[i]);
+      }
+    }
+    for (int64_t x = 0; x < count; ++x) {
+      for (int64_t i = width; i < panel; ++i) to[x * panel + i] = 0;
+      if (p_.alpha != 1)
+        for (int64_t i = 0; i < panel; ++i) to[x * panel + i] *= p_.alpha;
+    }
+  }
+
+  static constexpr int64_t own_floats = most_rows * depth + most_rows * most_columns;
+
+  // Rows [row, row + rows) of c and its columns [first_column + j, ... + width), b being packed from first_column on.
+  // `own`: own_floats of the thread's memory.
+  void block(float* own, const float* packed, int64_t first_column, int64_t row, int64_t rows, int64_t j,
+             int64_t width) const {
+    float *left = own, *sums = own + most_rows * depth;
+    const int64_t column = first_column + j, direct = in_place ? width / panel * panel : 0;
+    if (direct && p_.beta != 0 && p_.beta != 1)
+      for (int64_t i = row; i < row + rows; ++i)
+        for (int64_t x = 0; x < direct; ++x)
+          cpu::store(c_[i * p_.n + column + x], p_.beta * cpu::load(at(i, column + x)));
+    const int64_t ends = p_.k > 0 ? p_.k : 1;
+    for (int64_t begin = 0; begin < ends; begin += depth) {
+      const int64_t count = std::min(depth, p_.k - begin);
+      gather(left, row, rows, begin, count);
+      for (int64_t x = 0; x < width; x += panel) {
+        const float* right = packed + (j + x) * p_.k + begin * panel;
+        if constexpr (in_place) {
+          if (x < direct) {
+            multiply(c_ + row * p_.n + column + x, p_.n, left, row, rows, begin, right, panel, count,
+                     begin > 0 || p_.beta != 0);
+            continue;
+          }
+        }
+        multiply(sums + x, most_columns, left, row, rows, begin, right, round_up(std::min(panel, width - x), lanes),
+                 count, begin > 0);
+      }
+    }
+    for (int64_t i = 0; i < rows; ++i) finish(row + i, column, sums + i * most_columns, direct, width);
+  }
+
+  // All of few rows in columns [column, column + width): b is read as it lies. `left`: m * k floats from gather_all.
+  void few(const float* left, int64_t column, int64_t width) const {
+    float sums[few_rows][most_columns] = {};
+    if (p_.transpose_b) {
+      for (int64_t j = 0; j < width; ++j) {
+        const T* right = b_ + (column + j) * p_.k;
+        for (int64_t i = 0; i < p_.m; ++i) {
+          const float* row = left + i * p_.k;
+          float sum = 0;
+#pragma omp simd reduction(+ : sum)
+          for (int64_t x = 0; x < p_.k; ++x) sum += row[x] * cpu::load(right[x]);
+          sums[i][j] = p_.alpha * sum;
+        }
+      }
+    } else {
+      for (int64_t x = 0; x < p_.k; ++x) {
+        const T* right = b_ + x * p_.n + column;
+        for (int64_t i = 0; i < p_.m; ++i) {
+          const float factor = p_.alpha * left[i * p_.k + x];
+#pragma omp simd
+          for (int64_t j = 0; j < width; ++j) sums[i][j] += factor * cpu::load(right[j]);
+        }
+      }
+    }
+    for (int64_t i = 0; i < p_.m; ++i) finish(i, column, sums[i], 0, width);
+  }
+
+  // to[m][k] = op(a).
+  void gather_all(float* to) const {
+    if (p_.transpose_a)
+      transpose(to, p_.k, a_, p_.m, p_.k, p_.m);
+    else
+      for (int64_t i = 0; i < p_.m * p_.k; ++i) to[i] = cpu::load(a_[i]);
+  }
+
+ private:
+  static constexpr bool in_place = std::is_same_v<R, float>;
+  static constexpr bool as_it_is = std::is_same_v<T, float>;
+
+  R at(int64_t i, int64_t j) const { return c_[i * p_.n + j]; }
+
+  // What multiply() reads of a: rows of floats as they lie are not copied; columns are, in groups [count][group].
+  void gather(float* left, int64_t row, int64_t rows, int64_t begin, int64_t count) const {
+    if (p_.transpose_a) {
+      for (int64_t i = 0; i < rows; i += group) {
+        const T* from = a_ + begin * p_.m + row + i;
+        float* to = left + i * count;
+        const int64_t height = std::min(group, rows - i);
+        if (height == group)
+          for (int64_t x = 0; x < count; ++x)
+            for (int64_t y = 0; y < group; ++y) to[x * group + y] = cpu::load(from[x * p_.m + y]);
+        else
+          for (int64_t x = 0; x < count; ++x)
+            for (int64_t y = 0; y < height; ++y) to[x * height + y] = cpu::load(from[x * p_.m + y]);
+      }
+    } else if (!as_it_is) {
+      for (int64_t i = 0; i < rows; ++i) {
+        const T* from = a_ + (row + i) * p_.k + begin;
+#pragma omp simd
+        for (int64_t x = 0; x < count; ++x) left[i * count + x] = cpu::load(from[x]);
+      }
+    }
+  }
+
+  void multiply(float* c, int64_t stride, const float* left, int64_t row, int64_t rows, int64_t begin,
+                const float* right, int64_t width, int64_t count, bool accumulate) const {
+    if (p_.transpose_a) {
+      for (int64_t i = 0; i < rows; i += group) {
+        const int64_t height = std::min(group, rows - i);
+        cpu::tile_product<true>(c + i * stride, stride, left + i * count, height, right, panel, height, width, count,
+                                accumulate);
+      }
+      return;
+    }
+    if constexpr (as_it_is)
+      cpu::tile_product<false>(c, stride, a_ + row * p_.k + begin, p_.k, right, panel, rows, width, count, accumulate);
+    else
+      cpu::tile_product<false>(c, stride, left, count, right, panel, rows, width, count, accumulate);
+  }
+
+  // Of a row's columns the first `direct` are in c already, the others' sums are not; the bias is in none.
+  void finish(int64_t i, int64_t column, float* sums, int64_t direct, int64_t end) const {
+    R* to = c_ + i * p_.n + column;
+    const float beta = p_.beta;
+    if (bias_) {
+      const T* bias = bias_ + column;
+#pragma omp simd
+      for (int64_t x = 0; x < direct; ++x) cpu::store(to[x], cpu::load(to[x]) + cpu::load(bias[x]));
+#pragma omp simd
+      for (int64_t x = direct; x < end; ++x) sums[x] += cpu::load(bias[x]);
+    }
+    if (beta != 0) {
+#pragma omp simd
+      for (int64_t x = direct; x < end; ++x) sums[x] += beta * cpu::load(to[x]);
+    }
+#pragma omp simd
+    for (int64_t x = direct; x < end; ++x) cpu::store(to[x], sums[x]);
+  }
+
+  const Product& p_;
+  const T *a_, *b_, *bias_;
+  R* c_;
+};
+
+int64_t pieces(int64_t size, int64_t step) { return (size + step - 1) / step; }
+
+template <typename T, typename R>
+void run_few(ThreadPool& threads, const Product& p, float* left) {
+  constexpr int64_t columns = 64;
+  for (int64_t entry = 0; entry < p.batch; ++entry) {
+    const Matrices<T, R> matrices(p, entry);
+    matrices.gather_all(left);
+    threads.run(pieces(p.n, columns),
+                [&](int64_t j, int) { matrices.few(left, j * columns, std::min(columns, p.n - j * columns)); });
+  }
+}
+
+// Many small products: each is one thread's.
+template <typename T, typename R>
+void run_batch(ThreadPool& threads, const Product& p, cpu::Scratch& memory) {
+  const int64_t packed = round_up(p.n, panel) * p.k, floats = round_up(packed, lanes) + Matrices<T, R>::own_floats;
+  float* all = memory.take(threads.size() * floats);
+  threads.run(p.batch, [&](int64_t entry, int thread) {
+    const Matrices<T, R> matrices(p, entry);
+    float *right = all + thread * floats, *own = right + round_up(packed, lanes);
+    for (int64_t j = 0; j < p.n; j += panel)
+      for (int64_t begin = 0; begin < p.k; begin += depth) matrices.pack(right, 0, p.n, j, begin);
+    for (int64_t row = 0; row < p.m; row += most_rows)
+      for (int64_t j = 0; j < p.n; j += most_columns)
+        matrices.block(own, right, 0, row, std::min(most_rows, p.m - row), j, std::min(most_columns, p.n - j));
+  });
+}
+
+template <typename T, typename R>
+void run_large(ThreadPool& threads, const Product& p, cpu::Scratch& packed_memory, cpu::Scratch& own_memory) {
+  constexpr int64_t floats = Matrices<T, R>::own_floats;
+  const int64_t columns = std::max(most_packed / std::max<int64_t>(1, p.k) / most_columns, int64_t{1}) * most_columns;
+  float* packed = packed_memory.take(round_up(std::min(columns, p.n), panel) * p.k);
+  float* own = own_memory.take(threads.size() * floats);
+  for (int64_t entry = 0; entry < p.batch; ++entry) {
+    const Matrices<T, R> matrices(p, entry);
+    for (int64_t first = 0; first < p.n; first += columns) {
+      const int64_t width = std::min(columns, p.n - first), depths = pieces(p.k, depth);
+      threads.run(pieces(width, panel) * depths, [&](int64_t unit, int) {
+        matrices.pack(packed, first, width, unit / depths * panel, unit % depths * depth);
+      });
+      // Smaller blocks where there would be too few to keep the threads busy to the end.
+      int64_t rows = most_rows, cols = most_columns;
+      const auto too_few = [&] { return pieces(p.m, rows) * pieces(width, cols) < 4 * threads.size(); };
+      while (too_few() && cols > 2 * panel) cols /= 2;
+      while (too_few() && rows > 4 * group) rows /= 2;
+      const int64_t across = pieces(width, cols);
+      threads.run(pieces(p.m, rows) * across, [&](int64_t unit, int thread) {
+        const int64_t row = unit / across * rows, j = unit % across * cols;
+        matrices.block(own + thread * floats, packed, first, row, std::min(rows, p.m - row), j,
+                       std::min(cols, width - j));
+      });
+    }
+  }
+}
+
+}  // namespace
+
+void TileProducts::run(const Product& p) {
+  if (p.m == 0 || p.n == 0) return;
+  cpu::with_dtype(p.operands, [&](auto operand) {
+    cpu::with_dtype(p.result, [&](auto result) {
+      using T = decltype(operand);
+      using R = decltype(result);
+      if (p.m <= few_rows)
+        run_few<T, R>(threads_, p, packed_.take(p.m * p.k));
+      else if (p.batch > 1 && p.m * p.n * p.k <= int64_t{1} << 22)
+        run_batch<T, R>(threads_, p, packed_);
+      else
+        run_large<T, R>(threads_, p, packed_, own_);
+    });
+  });
+}
+
+}  // namespace rowan

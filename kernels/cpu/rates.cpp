@@ -1,0 +1,70 @@
+// What this level's tile products reach, beside the peak of a core (kernels/cpu_levels.h).
+#include <time.h>
+
+#include <algorithm>
+
+#include "kernels/cpu/tile.h"
+#include "kernels/cpu/vector.h"
+#include "kernels/cpu_levels.h"
+
+namespace rowan {
+namespace {
+
+using cpu::Vector;
+
+// Of this thread alone, so that neighbours count little.
+double seconds() {
+  timespec now;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
+// The best of many runs of `work`, which is `flops` each.
+template <typename F>
+double rate(double flops, F&& work) {
+  double best = 0;
+  for (int i = 0; i < 50; ++i) {
+    const double start = seconds();
+    work();
+    best = std::max(best, flops / (seconds() - start));
+  }
+  return best;
+}
+
+// As many sums at once as hide the latency of an instruction; the compiler may not know their values.
+__attribute__((noinline)) void multiply_and_add(Vector* sums, int64_t times) {
+  constexpr int count = 12;
+  Vector s[count], factor = sums[count], term = sums[count + 1];
+  std::copy(sums, sums + count, s);
+  for (int64_t t = 0; t < times; ++t)
+#pragma GCC unroll 12
+    for (int i = 0; i < count; ++i) s[i] = s[i] * factor + term;
+  std::copy(s, s + count, sums);
+}
+
+template <bool transpose_a>
+double tile_rate() {
+  constexpr int64_t size = 64, times = 100;
+  alignas(64) static float a[size * size], b[size * size], c[size * size];
+  return rate(2.0 * times * size * size * size, [] {
+    for (int64_t t = 0; t < times; ++t) {
+      cpu::tile_product<transpose_a>(c, size, a, size, b, size, size, size, size, false);
+      asm volatile("" ::: "memory");
+    }
+  });
+}
+
+}  // namespace
+}  // namespace rowan
+
+// For kernels/cpu_levels.cpp: the factory's name and _rates.
+#define ROWAN_RATES_OF(factory) factory##_rates
+#define ROWAN_RATES(factory) ROWAN_RATES_OF(factory)
+extern "C" void ROWAN_RATES(ROWAN_CPU_FACTORY)(rowan::TileRates& rates);
+void ROWAN_RATES(ROWAN_CPU_FACTORY)(rowan::TileRates& rates) {
+  constexpr int64_t times = 20000;
+  static rowan::cpu::Vector sums[14];
+  rates.peak = rowan::rate(2.0 * times * 12 * rowan::cpu::lanes, [] { rowan::multiply_and_add(sums, times); });
+  rates.tile = rowan::tile_rate<false>();
+  rates.transposed_tile = rowan::tile_rate<true>();
+}

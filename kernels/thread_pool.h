@@ -1,0 +1,63 @@
+// Threads that share out loops. Beside OpenMP's: a loop does not wait for a thread that comes late, because the others
+// take its share; who waits yields its core and soon sleeps, so that a busy neighbour costs no more than the core that
+// it takes.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+namespace rowan {
+
+class ThreadPool {
+ public:
+  // The caller of run() is the first of the `threads`; the others are started here.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int size() const { return static_cast<int>(workers_.size()) + 1; }
+
+  // fn(i, thread) for every i in [0, count) with 0 <= thread < size(); neighbours go to one thread as far as all keep
+  // pace. Returns when every call has, and rethrows the first exception. fn must not call run() itself.
+  template <typename F>
+  void run(int64_t count, F&& fn) {
+    if (workers_.empty() || count <= 1) {
+      for (int64_t i = 0; i < count; ++i) fn(i, 0);
+      return;
+    }
+    auto call = [](const void* work, int64_t i, int thread) {
+      (*static_cast<const std::remove_reference_t<F>*>(work))(i, thread);
+    };
+    start(count, {&fn, call});
+  }
+
+ private:
+  struct Work {
+    const void* fn;
+    void (*call)(const void* fn, int64_t i, int thread);
+  };
+  struct alignas(64) Share {
+    std::atomic<int64_t> next;
+    int64_t end;
+  };
+
+  void start(int64_t count, Work work);
+  void take_part(int thread);
+  void serve(int thread);
+
+  Work work_{};
+  std::unique_ptr<Share[]> shares_;
+  std::exception_ptr failure_;
+  std::atomic<bool> failed_{false}, stop_{false};
+  std::atomic<uint32_t> loops_{0};  // begun so far: what idle threads watch
+  std::atomic<uint32_t> inside_;    // workers in the loop, and a bit that says that no more may enter
+  std::vector<std::thread> workers_;
+};
+
+}  // namespace rowan

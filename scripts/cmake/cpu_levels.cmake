@@ -1,0 +1,48 @@
+# kernels/cpu is compiled once for each level of instructions; kernels/cpu_levels.cpp chooses one when a backend is made.
+#
+# The linker keeps one copy of every inline function and template, whoever compiled it: a std::vector of the AVX-512
+# objects may serve the whole program. So the objects of a level are joined into one whose only global symbols are what
+# kernels/cpu_levels.cpp calls; every other definition in it, those of headers included, is local and its own.
+# tests/unit/kernels/test_cpu_levels.cpp holds that.
+set(ROWAN_KERNEL_OPTIONS
+  # Kernels may reorder sums: their results are compared with tolerances, and vector code needs it.
+  -O3 -fassociative-math -fno-signed-zeros -fno-trapping-math -fno-math-errno
+  # A unique symbol could not be made local.
+  $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>)
+find_program(ROWAN_LD NAMES ld.bfd ld REQUIRED)
+file(GLOB ROWAN_CPU_KERNELS CONFIGURE_DEPENDS kernels/cpu/*.cpp)
+
+# Compiles kernels/cpu with `options` as an object library with the factory rowan_cpu_backend_LEVEL.
+function(add_kernel_level level)
+  add_library(rowan_cpu_${level} OBJECT ${ROWAN_CPU_KERNELS})
+  set_target_properties(rowan_cpu_${level} PROPERTIES CPU_LEVEL ${level})
+  target_link_libraries(rowan_cpu_${level} PRIVATE rowan_options OpenMP::OpenMP_CXX fmt::fmt)
+  target_compile_options(rowan_cpu_${level} PRIVATE ${ROWAN_KERNEL_OPTIONS} ${ARGN})
+  target_compile_definitions(rowan_cpu_${level} PRIVATE ROWAN_CPU_FACTORY=rowan_cpu_backend_${level} ROWAN_CPU_LEVEL="${level}")
+  if(DNNL_LIBRARY)
+    target_include_directories(rowan_cpu_${level} SYSTEM PRIVATE ${DNNL_INCLUDE})
+    target_compile_definitions(rowan_cpu_${level} PRIVATE ROWAN_ONEDNN)
+  endif()
+endfunction()
+
+# The same, joined into one object that is added to ROWAN_SOURCES.
+function(add_joined_level level)
+  add_kernel_level(${level} ${ARGN})
+  set(joined ${CMAKE_BINARY_DIR}/cpu_${level}.o)
+  add_custom_command(OUTPUT ${joined} DEPENDS rowan_cpu_${level} $<TARGET_OBJECTS:rowan_cpu_${level}> VERBATIM
+    COMMAND_EXPAND_LISTS
+    COMMAND ${ROWAN_LD} -r --force-group-allocation -o ${joined}.all $<TARGET_OBJECTS:rowan_cpu_${level}>
+    COMMAND ${CMAKE_OBJCOPY} --keep-global-symbol=rowan_cpu_backend_${level}
+      --keep-global-symbol=rowan_cpu_backend_${level}_rates ${joined}.all ${joined})
+  set_source_files_properties(${joined} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
+  set(ROWAN_SOURCES ${ROWAN_SOURCES} ${joined} PARENT_SCOPE)
+endfunction()
+
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  add_joined_level(v2 -march=x86-64-v2)
+  add_joined_level(v3 -march=x86-64-v3)
+  add_joined_level(v4 -march=x86-64-v4 -mprefer-vector-width=512)
+else()
+  add_kernel_level(baseline)
+  list(APPEND ROWAN_SOURCES $<TARGET_OBJECTS:rowan_cpu_baseline>)
+endif()
