@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/names.h"
 
-template class nlohmann::basic_json<nlohmann::ordered_map>;
+template class nlohmann::basic_json<rowan::IndexedMap>;
 
 namespace rowan {
 namespace {
@@ -94,14 +94,18 @@ class Locator {
   size_t found_ = std::string::npos;
 };
 
-// A message is one line, whatever the text that it speaks of holds.
+// A message is one line of a length that can be read, whatever the text that it speaks of holds.
 [[noreturn]] void refuse(std::string message) {
+  constexpr size_t longest = 1000;
+  if (message.size() > longest) message.replace(longest / 2, message.size() - longest, " ... ");
   std::replace_if(
       message.begin(), message.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
   throw Error(message);
 }
 
-constexpr int deepest = 64;  // nesting that is read
+// What is read: far more than any file of Rowan's holds, and far less than what would fill a machine.
+constexpr size_t deepest = 64;
+constexpr size_t most_values = size_t{1} << 22;
 
 const char* type_name(const Json& value) {
   if (value.is_number_integer()) return "an integer";
@@ -113,6 +117,88 @@ const char* type_name(const Json& value) {
   return "null";
 }
 
+// Builds a Json from the events of nlohmann's parser. Its own builder looks through an object for every value that
+// ends there as soon as somebody watches it.
+class Builder : public nlohmann::json_sax<Json> {
+ public:
+  // The text will lie `depth` deep.
+  Builder(const JsonSource& source, size_t depth) : source_(source), depth_(depth) {}
+
+  Json result;
+
+  bool null() override { return put(nullptr); }
+  bool boolean(bool value) override { return put(value); }
+  bool number_integer(int64_t value) override { return put(value); }
+  bool number_unsigned(uint64_t value) override { return put(value); }
+  bool number_float(double value, const std::string&) override { return put(value); }
+  bool string(std::string& value) override { return put(std::move(value)); }
+  bool binary(Json::binary_t&) override { return false; }  // not in texts
+  bool start_object(size_t) override { return open(Json::object()); }
+  bool start_array(size_t) override { return open(Json::array()); }
+  bool end_object() override { return close(); }
+  bool end_array() override { return close(); }
+
+  bool key(std::string& key) override {
+    Json& object = *open_.back();
+    if (object.contains(key))
+      refuse(fmt::format("{}: the key '{}' stands twice in one object",
+                         place_of(source_, Locator(source_.text).find_repeated_key()), key));
+    next_ = &object[key];
+    return true;
+  }
+
+  bool parse_error(size_t position, const std::string& token, const nlohmann::detail::exception& error) override {
+    const std::string place = place_of(source_, position ? position - 1 : 0);
+    if (error.id == number_overflow)
+      refuse(fmt::format("{}: not valid JSON: the number {} is too large", place_of(source_, source_.text.find(token)),
+                         token));
+    std::string reason = error.what();
+    if (const size_t at = reason.find("syntax error"); at != std::string::npos) reason = reason.substr(at);
+    refuse(fmt::format("{}: not valid JSON: {}", place, reason));
+  }
+
+ private:
+  static constexpr int number_overflow = 406;  // nlohmann's number of that error
+
+  const JsonSource& source_;
+  size_t depth_, values_ = 0;
+  std::vector<Json*> open_;  // objects and lists, from the outermost to where the next value goes
+  Json* next_ = nullptr;     // the value of the key that was read last
+
+  Json& place(Json&& value) {
+    if (++values_ > most_values) fail("{}: not readable: more than {} values", source_.name, most_values);
+    if (open_.empty()) return result = std::move(value);
+    if (open_.back()->is_object()) return *next_ = std::move(value);
+    open_.back()->push_back(std::move(value));
+    return open_.back()->back();
+  }
+
+  bool put(Json&& value) {
+    place(std::move(value));
+    return true;
+  }
+
+  bool open(Json&& value) {
+    if (depth_ + open_.size() > deepest) fail("{}: not readable: nested more than {} deep", source_.name, deepest);
+    open_.push_back(&place(std::move(value)));
+    return true;
+  }
+
+  bool close() {
+    open_.pop_back();
+    return true;
+  }
+};
+
+Json parse_at(const JsonSource& source, size_t depth) {
+  // The parser takes it for the end.
+  if (const size_t zero = source.text.find('\0'); zero != std::string::npos)
+    fail("{}: not valid JSON: a byte 0", place_of(source, zero));
+  Builder builder(source, depth);
+  Json::sax_parse(source.text, &builder);
+  return std::move(builder.result);
+}
+
 }  // namespace
 
 int line_of(const std::string& text, const std::string& path) {
@@ -120,31 +206,7 @@ int line_of(const std::string& text, const std::string& path) {
   return byte == std::string::npos ? 0 : line_at(text, byte);
 }
 
-Json parse_json(const JsonSource& source) {
-  std::vector<std::set<std::string>> open;
-  auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > deepest) fail("{}: not readable: nested more than {} deep", source.name, deepest);
-    if (event == Json::parse_event_t::object_start) open.emplace_back();
-    if (event == Json::parse_event_t::object_end) open.pop_back();
-    if (event == Json::parse_event_t::key && !open.back().insert(parsed.get<std::string>()).second)
-      refuse(fmt::format("{}: the key '{}' stands twice in one object",
-                         place_of(source, Locator(source.text).find_repeated_key()), parsed.get<std::string>()));
-    return true;
-  };
-  try {
-    return Json::parse(source.text, watch);
-  } catch (const Json::parse_error& error) {
-    std::string reason = error.what();
-    if (size_t at = reason.find("syntax error"); at != std::string::npos) reason = reason.substr(at);
-    refuse(fmt::format("{}: not valid JSON: {}", place_of(source, error.byte ? error.byte - 1 : 0), reason));
-  } catch (const Json::out_of_range& error) {
-    // "... number overflow parsing '1e999'"
-    std::string number = error.what();
-    number = number.substr(number.find('\'') + 1);
-    number = number.substr(0, number.find('\''));
-    fail("{}: not valid JSON: the number {} is too large", place_of(source, source.text.find(number)), number);
-  }
-}
+Json parse_json(const JsonSource& source) { return parse_at(source, 0); }
 
 namespace {
 
@@ -173,15 +235,19 @@ std::string JsonObject::where(const std::string& key) const {
 
 void JsonObject::fail(const std::string& key, const std::string& message) const { refuse(where(key) + ": " + message); }
 
+const Json* JsonObject::present(const std::string& key) const {
+  const auto it = value_->find(key);
+  return it == value_->end() || (ignores_nulls_ && it->is_null()) ? nullptr : &*it;
+}
+
 const Json* JsonObject::find(const std::string& key, bool required) {
   known_.insert(key);
-  auto it = value_->find(key);
-  if (it != value_->end()) return &*it;
+  if (const Json* value = present(key)) return value;
   if (required) {
     // A misspelt key is the likelier mistake: name it rather than what is missing.
-    for (const auto& [present, unused] : value_->items())
-      if (!known_.count(present) && nearest(present, {key}) == key && !did_you_mean(present, {key}).empty())
-        fail(present, fmt::format("unknown key '{}'{}", present, did_you_mean(present, {key})));
+    for (const std::string& other : keys())
+      if (!known_.count(other) && nearest(other, {key}) == key && !did_you_mean(other, {key}).empty())
+        fail(other, fmt::format("unknown key '{}'{}", other, did_you_mean(other, {key})));
     fail(key, "is missing");
   }
   return nullptr;
@@ -248,7 +314,9 @@ std::vector<double> JsonObject::numbers(const std::string& key, std::optional<st
 JsonObject JsonObject::object(const std::string& key, bool required) {
   static const Json nothing = Json::object();
   const Json* value = find(key, required);
-  return JsonObject(source_, value ? *value : nothing, path_.empty() ? key : path_ + "." + key);
+  JsonObject result(source_, value ? *value : nothing, path_.empty() ? key : path_ + "." + key);
+  result.ignores_nulls_ = ignores_nulls_;
+  return result;
 }
 
 std::vector<std::string> JsonObject::strings(const std::string& key, std::optional<std::vector<std::string>> fallback) {
@@ -279,20 +347,21 @@ const Json& JsonObject::raw(const std::string& key) { return *find(key, true); }
 
 std::vector<std::string> JsonObject::keys() const {
   std::vector<std::string> result;
-  for (const auto& [key, unused] : value_->items()) result.push_back(key);
+  for (const auto& [key, value] : value_->items())
+    if (!ignores_nulls_ || !value.is_null()) result.push_back(key);
   return result;
 }
 
 bool JsonObject::has(const std::string& key) const {
   optional_.insert(key);
-  return value_->contains(key);
+  return present(key) != nullptr;
 }
 
 void JsonObject::finish() const {
   std::set<std::string> all = known_;
   all.insert(optional_.begin(), optional_.end());
   const std::vector<std::string> allowed(all.begin(), all.end());
-  for (const auto& [key, unused] : value_->items())
+  for (const std::string& key : keys())
     if (!known_.count(key))
       fail(key, fmt::format("unknown key '{}'{} (allowed: {})", key, did_you_mean(key, allowed), join(allowed)));
 }
@@ -306,22 +375,19 @@ std::string apply_override(Json& root, const std::string& assignment) {
     refuse(fmt::format("--set {}: expected path=value, as in optimizer.lr=3e-3", assignment));
   Json* place = &root;
   std::string path = assignment.substr(0, equals), value = assignment.substr(equals + 1);
-  for (size_t begin = 0; begin <= path.size();) {
+  size_t depth = 0;
+  for (size_t begin = 0; begin <= path.size(); ++depth) {
     size_t end = std::min(path.find('.', begin), path.size());
     std::string key = path.substr(begin, end - begin);
     if (key.empty()) refuse(fmt::format("--set {}: expected path=value, as in optimizer.lr=3e-3", assignment));
+    if (depth == deepest) refuse(fmt::format("--set {}: nested more than {} deep", path, deepest));
     if (place->is_null()) *place = Json::object();
     if (!place->is_object())
       refuse(fmt::format("--set {}: '{}' is not an object", assignment, path.substr(0, begin ? begin - 1 : 0)));
     place = &(*place)[key];
     begin = end + 1;
   }
-  auto watch = [&](int depth, Json::parse_event_t, Json&) {
-    if (depth > deepest) refuse(fmt::format("--set {}: nested more than {} deep", path, deepest));
-    return true;
-  };
-  Json parsed = Json::parse(value, watch, false);
-  *place = parsed.is_discarded() ? Json(value) : parsed;
+  *place = Json::accept(value) ? parse_at({"--set " + path, value}, depth) : Json(value);
   return path;
 }
 

@@ -12,17 +12,18 @@
 #include <string>
 #include <vector>
 
+#include "base/indexed_map.h"
 #include "base/names.h"
 
 // Compiled once, in json.cpp: every user of it builds in two thirds of the time.
-extern template class nlohmann::basic_json<nlohmann::ordered_map>;
+extern template class nlohmann::basic_json<rowan::IndexedMap>;
 
 namespace rowan {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::basic_json<IndexedMap>;
 
 // A JSON text with its origin. Comments and trailing commas are errors; so are duplicate keys, numbers too large for a
-// double, and values nested deeper than anything Rowan reads.
+// double, and values nested deeper, or more of them, than anything Rowan reads.
 struct JsonSource {
   std::string name;  // file name, for messages
   std::string text;  // as read, to find line numbers
@@ -38,6 +39,9 @@ class JsonObject {
  public:
   // `path` is "" at the top. Throws Error when `value` is not an object.
   JsonObject(std::shared_ptr<const JsonSource> source, const Json& value, std::string path = "");
+
+  // From now on a key whose value is null is as good as absent, here and in objects taken from here.
+  void ignore_nulls() { ignores_nulls_ = true; }
 
   // Counts as allowed from then on, but not as read.
   bool has(const std::string& key) const;
@@ -76,12 +80,14 @@ class JsonObject {
   [[noreturn]] void fail(const std::string& key, const std::string& message) const;
 
  private:
+  const Json* present(const std::string& key) const;
   const Json* find(const std::string& key, bool required);
   std::string where(const std::string& key) const;
 
   std::shared_ptr<const JsonSource> source_;
   const Json* value_;
   std::string path_;
+  bool ignores_nulls_ = false;
   std::set<std::string> known_;             // asked for by value
   mutable std::set<std::string> optional_;  // asked for by has()
 };
@@ -90,7 +96,7 @@ class JsonObject {
 int line_of(const std::string& text, const std::string& path);
 
 // The edit `path=value` of --set: value is read as JSON, and as a plain string when it is not JSON. Missing objects
-// on the way are made. Returns the path.
+// on the way are made. Returns the path. Throws Error for what parse_json() would not read again.
 std::string apply_override(Json& root, const std::string& assignment);
 
 }  // namespace rowan

@@ -1,0 +1,83 @@
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/json.h"
+
+namespace rowan {
+namespace {
+
+std::string error_of(const std::string& text) {
+  try {
+    parse_json({"a.json", text});
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+std::string error_of_set(const std::string& assignment) {
+  try {
+    Json root = Json::object();
+    apply_override(root, assignment);
+    parse_json({"a.json", root.dump()});  // whatever may be set can be read again
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+std::string repeated(const std::string& text, int times) {
+  std::string result;
+  for (int i = 0; i < times; ++i) result += text;
+  return result;
+}
+
+TEST(Json, KeepsTheOrderOfManyKeys) {
+  std::string text = "{";
+  for (int i = 0; i < 100'000; ++i) text += (i ? ",\"" : "\"") + std::to_string(i * 7919 % 100'000) + "\":{}";
+  Json json = parse_json({"a.json", text + "}"});
+  ASSERT_EQ(json.size(), 100'000u);
+  EXPECT_EQ(json.begin().key(), "0");
+  EXPECT_EQ((++json.begin()).key(), "7919");
+  for (int i = 0; i < 100'000; ++i) EXPECT_TRUE(json.contains(std::to_string(i)));
+  EXPECT_FALSE(json.contains("100000"));
+  Json copy = json;
+  copy["new"] = 1;
+  EXPECT_EQ(copy.at("new"), 1);
+  EXPECT_EQ(copy.erase("7919"), 1u);
+  EXPECT_FALSE(copy.contains("7919"));
+  EXPECT_TRUE(copy.contains("15838"));
+  EXPECT_EQ((++copy.begin()).key(), "15838");
+  EXPECT_TRUE(json.contains("7919"));
+  EXPECT_EQ(error_of(text + ",\"5\":1}"), "a.json:1:1088892: the key '5' stands twice in one object");
+}
+
+TEST(Json, AMapOfManyNamesBecomesAnObject) {
+  std::map<std::string, int> names;
+  for (int i = 0; i < 50'000; ++i) names[std::to_string(i)] = i;
+  const Json json = {{"names", names}};
+  for (int i = 0; i < 50'000; ++i) EXPECT_EQ(json["names"][std::to_string(i)], i);
+}
+
+TEST(Json, DepthSizeAndLengthOfMessagesAreBounded) {
+  EXPECT_EQ(error_of(repeated("[", 64) + repeated("]", 64)), "");
+  EXPECT_EQ(error_of(repeated("[", 5'000'000)), "a.json: not readable: nested more than 64 deep");
+  EXPECT_EQ(error_of("[" + repeated("1,", 5'000'000) + "1]"), "a.json: not readable: more than 4194304 values");
+  EXPECT_LT(error_of("{\"" + std::string(5'000'000, 'k') + "\": x}").size(), 1100u);
+  EXPECT_EQ(error_of(std::string("{}\0 more", 8)), "a.json:1:3: not valid JSON: a byte 0");
+  EXPECT_TRUE(
+      error_of("{\"a\": 1}\n x").starts_with("a.json:2:2: not valid JSON: syntax error while parsing value - "));
+}
+
+TEST(Json, WhatIsSetIsAsDeepAsWhatIsRead) {
+  EXPECT_EQ(error_of_set("a.b=" + repeated("[", 63) + repeated("]", 63)), "");
+  EXPECT_EQ(error_of_set("a.b.c=" + repeated("[", 63) + repeated("]", 63)),
+            "--set a.b.c: not readable: nested more than 64 deep");
+  EXPECT_EQ(error_of_set(repeated("a.", 63) + "a=1"), "");
+  EXPECT_NE(error_of_set(repeated("a.", 64) + "a=1").find("nested more than 64 deep"), std::string::npos);
+  EXPECT_NE(error_of_set(repeated("a.", 60'000) + "a=1").find("nested more than 64 deep"), std::string::npos);
+  EXPECT_NE(error_of_set("a={\"b\":1,\"b\":2}").find("stands twice"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace rowan
