@@ -16,8 +16,9 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "safetensors files are little-endian");
 
 const std::pair<const char*, size_t> element_types[] = {
-    {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"U16", 2}, {"I16", 2}, {"F16", 2},
-    {"BF16", 2}, {"U32", 4}, {"I32", 4}, {"F32", 4},     {"U64", 8},     {"I64", 8}, {"F64", 8}};
+    {"BOOL", 1}, {"U8", 1},  {"I8", 1},   {"F8_E4M3", 1}, {"F8_E5M2", 1}, {"U16", 2},
+    {"I16", 2},  {"F16", 2}, {"BF16", 2}, {"U32", 4},     {"I32", 4},     {"F32", 4},
+    {"U64", 8},  {"I64", 8}, {"F64", 8},  {"C64", 8},     {"F8_E8M0", 1}};
 
 // The format's own limit.
 constexpr uint64_t max_header_bytes = 100'000'000;
@@ -99,6 +100,7 @@ SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_
   std::vector<std::pair<uint64_t, uint64_t>> ranges;
   for (const auto& [name, value] : header.items()) {
     if (name == "__metadata__") {
+      if (value.is_null()) continue;
       if (!value.is_object()) fail("{}: __metadata__ is not an object", where);
       for (const auto& [key, text] : value.items()) {
         if (!text.is_string()) fail("{}: __metadata__ '{}' is not a string", where, key);

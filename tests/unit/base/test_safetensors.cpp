@@ -148,6 +148,25 @@ TEST_F(SafeTensorsTest, DamageIsNamed) {
   EXPECT_THROW(SafeTensors(dir_ / "long"), Error);
 }
 
+TEST_F(SafeTensorsTest, MetadataMayBeNull) {
+  const std::string tensor = R"("a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]})";
+  EXPECT_EQ(error_of(R"({"__metadata__":null,)" + tensor + "}", "x"), "");
+  EXPECT_EQ(error_of("{" + tensor + R"(,"__metadata__":{}})", "x"), "");
+  EXPECT_EQ(error_of(R"({"__metadata__":null})", ""), "");
+  ROWAN_SHARED_OR_SKIP(published, "cases/metadata_null.safetensors");
+  EXPECT_EQ(SafeTensors(published).find("transformer.wte.weight").shape, (std::vector<int64_t>{257, 32}));
+}
+
+// In quadratic time this would take minutes.
+TEST_F(SafeTensorsTest, HundredThousandTensors) {
+  std::vector<TensorInfo> declared;
+  for (int i = 0; i < 100'000; ++i) declared.push_back({"tensor." + std::to_string(i), "U8", {1}});
+  SafeTensorsWriter writer(dir_ / "many", declared);
+  for (const TensorInfo& tensor : declared) writer.write(tensor.name, "x");
+  writer.commit();
+  EXPECT_EQ(SafeTensors(dir_ / "many").names().size(), 100'000u);
+}
+
 TEST_F(SafeTensorsTest, SeveralFilesReadAsOne) {
   const float value[2] = {1, 2};
   std::map<std::string, std::string> file_of;
