@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -23,17 +24,28 @@ namespace {
   fail("cannot {} {}: {}", action, path.string(), std::strerror(code));
 }
 
-// A file descriptor open for reading, with the size of the regular file behind it.
+const char* kind_of(mode_t mode) {
+  if (S_ISFIFO(mode)) return "a pipe";
+  if (S_ISSOCK(mode)) return "a socket";
+  return "a device";
+}
+
+// A file descriptor open for reading, with the size of the regular file behind it. Pipes and devices may never end, or
+// wait for ever for somebody who writes.
 struct OpenFile {
   int fd;
   size_t size;
 
-  explicit OpenFile(const std::filesystem::path& path) : fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+  explicit OpenFile(const std::filesystem::path& path) : fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
     if (fd < 0) fail_errno("open", path);
     struct stat info;
-    if (::fstat(fd, &info) != 0 || S_ISDIR(info.st_mode)) {
-      if (S_ISDIR(info.st_mode)) errno = EISDIR;
+    const bool known = ::fstat(fd, &info) == 0;
+    if (!known || !S_ISREG(info.st_mode)) {
+      const int code = known && S_ISDIR(info.st_mode) ? EISDIR : errno;
       ::close(fd);
+      if (known && !S_ISDIR(info.st_mode))
+        fail("cannot read {}: found {}, expected a file", path.string(), kind_of(info.st_mode));
+      errno = code;
       fail_errno("read", path);
     }
     size = static_cast<size_t>(info.st_size);
@@ -42,6 +54,34 @@ struct OpenFile {
   OpenFile& operator=(const OpenFile&) = delete;
   ~OpenFile() { ::close(fd); }
 };
+
+// Lines of a file, counted without memory of their own.
+size_t count_lines(const char* path) {
+  size_t lines = 0;
+  char buffer[4096];
+  const int fd = ::open(path, O_RDONLY | O_CLOEXEC);
+  for (ssize_t got; fd >= 0 && (got = ::read(fd, buffer, sizeof buffer)) > 0;)
+    lines += static_cast<size_t>(std::count(buffer, buffer + got, '\n'));
+  if (fd >= 0) ::close(fd);
+  return lines;
+}
+
+// Linux gives a process no more than vm.max_map_count mappings; where they are used up, large pieces of memory cannot
+// be had either.
+[[noreturn]] void fail_map(const std::filesystem::path& path) {
+  const int code = errno;
+  char text[32] = {};
+  if (const int fd = ::open("/proc/sys/vm/max_map_count", O_RDONLY | O_CLOEXEC); fd >= 0) {
+    if (::read(fd, text, sizeof text - 1) < 0) text[0] = '\0';
+    ::close(fd);
+  }
+  const size_t most = std::strtoull(text, nullptr, 10);
+  if (code == ENOMEM && count_lines("/proc/self/maps") + 100 > most)
+    fail("cannot map {}: the system lets a process map {} files (vm.max_map_count); use fewer, larger ones",
+         path.string(), most);
+  errno = code;
+  fail_errno("map", path);
+}
 
 std::filesystem::path parent_of(const std::filesystem::path& file) {
   return file.has_parent_path() ? file.parent_path() : ".";
@@ -88,7 +128,7 @@ std::string read_file(const std::filesystem::path& path) {
   OpenFile file(path);
   std::string content(file.size, '\0');
   size_t used = 0;
-  // A pipe or a file in /proc has size 0, so the end is where read() says.
+  // A file in /proc has size 0, so the end is where read() says.
   while (true) {
     if (used == content.size()) content.resize(content.size() + 65536);
     ssize_t got = ::read(file.fd, content.data() + used, content.size() - used);
@@ -106,7 +146,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
   size_ = file.size;
   if (size_ == 0) return;
   void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
-  if (address == MAP_FAILED) fail_errno("map", path);
+  if (address == MAP_FAILED) fail_map(path);
   data_ = static_cast<const std::byte*>(address);
   guard_mapping(data_, size_, path);
 }
@@ -127,13 +167,15 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), part_(part_of(path_)) {
-  fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+  // What a killed process left, or a link that somebody laid there: not to be followed.
+  ::unlink(part_.c_str());
+  fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (fd_ < 0) fail_errno("create", part_);
 }
 
 AtomicFile::AtomicFile(std::filesystem::path path, uint64_t keep_bytes)
     : path_(std::move(path)), part_(part_of(path_)), keep_part_(true), size_(keep_bytes) {
-  fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0644);
   if (fd_ < 0) fail_errno("create", part_);
   struct stat info;
   bool found = ::fstat(fd_, &info) == 0;

@@ -14,7 +14,7 @@ namespace rowan {
 // Makes a directory and those above it, where they are not there yet.
 void make_directories(const std::filesystem::path& path);
 
-// The whole content.
+// The whole content of a regular file; pipes and devices are refused here as by MappedFile.
 std::string read_file(const std::filesystem::path& path);
 
 // A read-only mapping; sizes are 64 bits wide. An empty file maps to size 0.

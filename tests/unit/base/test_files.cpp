@@ -2,6 +2,8 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@
 #include <iterator>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -156,14 +159,21 @@ TEST_F(Files, FailuresNameTheFile) {
 }
 
 TEST_F(Files, FullDiskIsAnError) {
-  if (!fs::exists("/dev/full")) GTEST_SKIP() << "needs /dev/full";
-  fs::create_symlink("/dev/full", dir_ / "full.part");
+  rlimit before;
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit none = {0, before.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &none);
+  std::string message;
   try {
     write_file_atomically(dir_ / "full", "x");
-    FAIL() << "no error";
   } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("No space left"), std::string::npos);
+    message = error.what();
   }
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(message, "cannot write " + (dir_ / "full").string() + ": File too large");
+  EXPECT_FALSE(fs::exists(dir_ / "full.part"));
 }
 
 TEST_F(Files, MappingShowsTheContent) {
@@ -174,6 +184,53 @@ TEST_F(Files, MappingShowsTheContent) {
   MappedFile moved = std::move(file);
   EXPECT_EQ(moved.text(), "content");
   EXPECT_EQ(MappedFile(dir_ / "empty").size(), 0u);
+}
+
+// Neither would ever end: somebody has to write into a pipe before it can even be opened.
+TEST_F(Files, PipesDevicesAndFoldersAreNoFiles) {
+  ASSERT_EQ(::mkfifo((dir_ / "pipe").c_str(), 0600), 0);
+  fs::create_symlink(dir_ / "pipe", dir_ / "link");
+  for (const fs::path& path : {dir_ / "pipe", dir_ / "link", fs::path("/dev/zero"), dir_}) {
+    const std::string what = path == dir_          ? "Is a directory"
+                             : path == "/dev/zero" ? "found a device, expected a file"
+                                                   : "found a pipe, expected a file";
+    const std::string expected = "cannot read " + path.string() + ": " + what;
+    for (const auto& open :
+         {+[](const fs::path& p) { read_file(p); }, +[](const fs::path& p) { MappedFile file(p); }}) {
+      try {
+        open(path);
+        FAIL() << path;
+      } catch (const Error& error) {
+        EXPECT_EQ(error.what(), expected);
+      }
+    }
+  }
+  EXPECT_FALSE(read_file("/proc/self/status").empty());
+}
+
+TEST_F(Files, ALinkInPlaceOfAPartIsNotFollowed) {
+  const fs::path path = dir_ / "a.bin", victim = dir_ / "victim";
+  write_file_atomically(victim, "precious");
+  fs::create_symlink(victim, part_of(path));
+  write_file_atomically(path, "new");
+  EXPECT_EQ(read_file(path), "new");
+  EXPECT_FALSE(fs::is_symlink(path));
+  fs::create_symlink(victim, part_of(path));
+  EXPECT_THROW(AtomicFile(path, 0), Error);
+  EXPECT_EQ(read_file(victim), "precious");
+}
+
+TEST_F(Files, TooManyMappingsAreCountedInTheMessage) {
+  write_file_atomically(dir_ / "a", "content");
+  std::vector<MappedFile> files;
+  try {
+    for (int i = 0; i < 200'000; ++i) files.emplace_back(dir_ / "a");
+    GTEST_SKIP() << "no limit here";
+  } catch (const Error& error) {
+    files.resize(files.size() / 2);
+    EXPECT_NE(std::string(error.what()).find("(vm.max_map_count); use fewer, larger ones"), std::string::npos)
+        << error.what();
+  }
 }
 
 TEST_F(Files, GlobIsSortedByBytes) {
