@@ -12,36 +12,48 @@ namespace {
 
 constexpr int64_t most = int64_t{1} << 31;
 
-// Keys that transformers writes and that do not change the mathematics of training.
-void skip_bookkeeping(JsonObject& object) {
-  static const std::set<std::string> bookkeeping = {"architectures",
-                                                    "_name_or_path",
-                                                    "transformers_version",
-                                                    "torch_dtype",
-                                                    "dtype",
-                                                    "use_cache",
-                                                    "bos_token_id",
-                                                    "eos_token_id",
-                                                    "pad_token_id",
-                                                    "n_ctx",
-                                                    "pretraining_tp",
-                                                    "is_llama_config",
-                                                    "rope_interleaved",
-                                                    "summary_type",
-                                                    "summary_use_proj",
-                                                    "summary_activation",
-                                                    "summary_first_dropout",
-                                                    "summary_proj_to_labels",
-                                                    "task_specific_params",
-                                                    "comment"};
-  for (const std::string& key : object.keys())
-    if (bookkeeping.count(key)) object.raw(key);
-  if (object.boolean("rope_interleaved", false))
-    object.fail("rope_interleaved", "found true, only the rotate-half layout (false) is implemented");
-}
+// Keys of published files that do not change the mathematics of training: notes of the library that wrote the file,
+// how text is generated, how a classifier names its labels.
+const std::set<std::string> bookkeeping = {
+    // who made it, of what, for which program
+    "architectures", "_name_or_path", "_commit_hash", "transformers_version", "transformers.js_config", "torch_dtype",
+    "dtype", "tokenizer_class", "model_max_length", "unsloth_version", "unsloth_fixed", "comment",
+    // how it is run
+    "use_cache", "is_decoder", "return_dict", "use_return_dict", "output_hidden_states", "output_attentions",
+    "output_past", "torchscript", "use_bfloat16", "gradient_checkpointing", "pretraining_tp", "is_llama_config",
+    "_attn_implementation", "_attn_implementation_autoset", "attn_implementation", "_flash_attn_2_enabled",
+    "reorder_and_upcast_attn", "chunk_size_feed_forward", "tf_legacy_loss", "n_ctx",
+    // tokens, generation
+    "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id", "prefix", "max_length",
+    "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty", "temperature",
+    "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size",
+    "encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "output_scores", "return_dict_in_generate",
+    "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values", "exponential_decay_length_penalty",
+    "suppress_tokens", "begin_suppress_tokens",
+    // heads for other tasks
+    "summary_type", "summary_use_proj", "summary_activation", "summary_first_dropout", "summary_proj_to_labels",
+    "classifier_dropout", "task_specific_params", "finetuning_task", "problem_type", "num_labels", "id2label",
+    "label2id"};
 
 void require_zero(JsonObject& object, const char* key) {
   if (object.has(key) && object.number(key) != 0) object.fail(key, "there is no dropout; only 0 is allowed");
+}
+
+// Keys with which transformers makes another model, and what they have to say for the one that is here.
+void check_variants(JsonObject& object) {
+  static const std::set<std::string> no = {"rope_interleaved", "is_encoder_decoder", "add_cross_attention",
+                                           "tie_encoder_decoder", "use_sliding_window"};
+  static const std::set<std::string> zero = {"hidden_dropout", "hidden_dropout_prob", "resid_pdrop", "embd_pdrop"};
+  for (const std::string& key : object.keys()) {
+    if (no.contains(key) && object.boolean(key)) object.fail(key, "found true, only false is implemented");
+    if (zero.contains(key)) require_zero(object, key.c_str());
+    if (key == "partial_rotary_factor" && object.number(key) != 1) object.fail(key, "only 1 is implemented");
+    if (key == "pruned_heads" && !object.raw(key).empty()) object.fail(key, "only {} is implemented");
+    if (key != "layer_types") continue;
+    for (const std::string& type : object.strings(key))
+      if (type != "full_attention")
+        object.fail(key, fmt::format("found '{}', only full_attention is implemented", type));
+  }
 }
 
 void require_false(JsonObject& object, const char* key) {
@@ -77,8 +89,11 @@ ModelConfig parse_llama(JsonObject& object) {
   require_false(object, "attention_bias");
   require_false(object, "mlp_bias");
   require_zero(object, "attention_dropout");
-  if (object.has("rope_scaling") && !object.raw("rope_scaling").is_null())
-    object.fail("rope_scaling", "only null is implemented");
+  if (object.has("rope_scaling")) {
+    const Json& scaling = object.raw("rope_scaling");
+    if (scaling != Json{{"rope_type", "default"}} && scaling != Json{{"type", "default"}})
+      object.fail("rope_scaling", "only null is implemented");
+  }
   if (config.hidden % config.heads && !object.has("head_dim"))
     object.fail("num_attention_heads",
                 fmt::format("{} heads do not divide hidden_size {}", config.heads, config.hidden));
@@ -111,12 +126,9 @@ ModelConfig parse_gpt2(JsonObject& object) {
   config.residual_init_std = config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers));
   config.scale_attn_by_inverse_layer_idx = object.boolean("scale_attn_by_inverse_layer_idx", false);
   config.qk_clip = object.number("qk_clip", 0, 0);
-  config.intermediate = 4 * config.hidden;
-  if (object.has("n_inner") && !object.raw("n_inner").is_null())
-    config.intermediate = object.integer("n_inner", {}, 1, most);
+  config.intermediate = object.integer("n_inner", 4 * config.hidden, 1, most);
   for (const char* key : {"attn_pdrop", "embd_pdrop", "resid_pdrop"}) require_zero(object, key);
   if (!object.boolean("scale_attn_weights", true)) object.fail("scale_attn_weights", "only true is implemented");
-  if (object.has("reorder_and_upcast_attn")) object.raw("reorder_and_upcast_attn");
   if (config.hidden % config.heads)
     object.fail("n_head", fmt::format("{} heads do not divide n_embd {}", config.heads, config.hidden));
   config.head_dim = config.hidden / config.heads;
@@ -132,9 +144,12 @@ AttentionShape ModelConfig::attention(int64_t batch, int64_t seq, int64_t layer)
 }
 
 ModelConfig parse_model(JsonObject object) {
+  object.ignore_nulls();
   bool llama = object.choice("model_type", {"llama", "gpt2"}) == "llama";
   ModelConfig config = llama ? parse_llama(object) : parse_gpt2(object);
-  skip_bookkeeping(object);
+  check_variants(object);
+  for (const std::string& key : object.keys())
+    if (bookkeeping.contains(key)) object.raw(key);
   object.finish();
   config.source = Json::object();
   for (const std::string& key : object.keys()) config.source[key] = object.raw(key);

@@ -7,6 +7,7 @@
 #include "model/layout.h"
 #include "model/model.h"
 #include "paths.h"
+#include "shared_files.h"
 
 namespace rowan {
 namespace {
@@ -71,6 +72,55 @@ TEST(ModelConfigErrors, NameTheFieldAndTheNearestKey) {
       error_of(R"({"model_type": "gpt2", "n_embd": 33, "n_layer": 2, "n_head": 4})").find("4 heads do not divide"),
       std::string::npos);
   EXPECT_NE(error_of(R"({"model_type": "gpt3"})").find("did you mean 'gpt2'"), std::string::npos);
+}
+
+// What the files of the hubs hold beside the model.
+TEST(ModelConfig, ReadsPublishedFilesAsTheyAre) {
+  for (const char* key :
+       {R"("head_dim": null)", R"("rope_scaling": null)", R"("rope_scaling": {"rope_type": "default"})",
+        R"("sliding_window": null)", R"("num_key_value_heads": null)", R"("attention_dropout": null)",
+        R"("transformers.js_config": {"dtype": "q4"})", R"("_attn_implementation_autoset": true)",
+        R"("id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0})", R"("add_cross_attention": false)",
+        R"("is_encoder_decoder": false)", R"("is_decoder": true)", R"("pruned_heads": {})",
+        R"("partial_rotary_factor": 1.0)",
+        R"("bad_words_ids": null, "do_sample": false, "temperature": 0.6, "top_p": 0.9, "max_length": 4096)",
+        R"("eos_token_id": [128001, 128008])", R"("layer_types": ["full_attention", "full_attention"])",
+        R"("rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "factor": null})",
+        R"("unsloth_version": "2024.9", "tokenizer_class": "LlamaTokenizer", "_commit_hash": "0123")"}) {
+    const std::string text = std::string(tiny) + ", " + key + "}";
+    ASSERT_EQ(error_of(text), "") << key;
+    const ModelConfig config = parse(text);
+    EXPECT_EQ(config.head_dim, 8) << key;
+    EXPECT_EQ(config.kv_heads, 4) << key;
+    EXPECT_EQ(config.rope_theta, 10000) << key;
+  }
+  EXPECT_EQ(error_of(R"({"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_inner": null,
+      "summary_type": "cls_index", "task_specific_params": {"text-generation": {"do_sample": true}}})"),
+            "");
+  EXPECT_NE(error_of(std::string(tiny) + R"(, "vocab_size_": null, "hidden_act": null, "num_hidden_layer": 3})")
+                .find("unknown key 'num_hidden_layer'"),
+            std::string::npos);
+}
+
+TEST(ModelConfig, RefusesWhatWouldBeAnotherModel) {
+  for (const char* key :
+       {R"("add_cross_attention": true)", R"("is_encoder_decoder": true)", R"("pruned_heads": {"0": [1]})",
+        R"("partial_rotary_factor": 0.5)", R"("resid_pdrop": 0.1)", R"("layer_types": ["sliding_attention"])",
+        R"("sliding_window": 4096)", R"("quantization_config": {"bits": 4})",
+        R"("rope_scaling": {"rope_type": "llama3"})", R"("auto_map": {"AutoModelForCausalLM": "modeling.Other"})"}) {
+    const std::string text = std::string(tiny) + ", " + key + "}";
+    const std::string name = std::string(key).substr(1, std::string(key).find('"', 1) - 1);
+    EXPECT_NE(error_of(text).find(name), std::string::npos) << key << ": " << error_of(text);
+  }
+}
+
+TEST(ModelConfig, ReadsTheCasesOfTheHubs) {
+  ROWAN_SHARED_OR_SKIP(folder, "cases");
+  for (const char* name : {"config_transformers_js.json", "config_head_dim_null.json"}) {
+    const ModelConfig config = load_model((folder / name).string());
+    EXPECT_EQ(config.head_dim, 64) << name;
+    EXPECT_EQ(parameter_table(config).count(), 134'515'008) << name;  // SmolLM2 135M
+  }
 }
 
 TEST(TrainingFlops, AreSixAWeightAndTwelveAScoreColumn) {
