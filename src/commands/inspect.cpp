@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -15,6 +16,8 @@
 #include "base/json.h"
 #include "base/safetensors.h"
 #include "commands/commands.h"
+#include "corpus/json_line.h"
+#include "corpus/text_stream.h"
 #include "evaluate/hellaswag.h"
 #include "run/run_folder.h"
 
@@ -93,22 +96,31 @@ void inspect_folder(const fs::path& folder, const InspectOptions& options, Repor
 
 // A JSON value a line: HellaSwag, or documents to be tokenized.
 void inspect_json_lines(const fs::path& path, std::string_view text, const InspectOptions& options, Report& report) {
-  const Json first = Json::parse(text.substr(0, text.find('\n')), nullptr, false);
-  if (!first.is_object()) fail("{}:1: neither JSON lines nor a JSON file", path.string());
-  if (first.contains("ctx") && first.contains("endings")) return inspect_hellaswag(path, options, report);
-  report.line("kind", "JSON lines");
+  std::vector<JsonMember> members;
+  try {
+    if (!read_members(text.substr(0, text.find('\n')), members)) fail("no object");
+  } catch (const Error&) {
+    fail("{}:1: neither JSON lines nor a JSON file", path.string());
+  }
   std::vector<std::string> keys;
-  for (const auto& [key, value] : first.items()) keys.push_back(key);
+  std::string_view content;
+  for (const JsonMember& member : members) {
+    keys.push_back(member.key);
+    if (member.key == "text") content = member.value;
+  }
+  auto has = [&](const char* key) { return std::find(keys.begin(), keys.end(), key) != keys.end(); };
+  if (has("ctx") && has("endings")) return inspect_hellaswag(path, options, report);
+  report.line("kind", "JSON lines");
   report.line("fields", "{}", fmt::join(keys, ", "));
-  if (!first.contains("text")) return;
+  if (!has("text")) return;
   report.line("use", "rowan tokenize reads the field text");
-  if (first["text"].is_string()) report.line("head", "{}", shown(first["text"].get<std::string>()));
+  if (content.starts_with('"')) report.line("head", "{}", shown(json_string(content)));
 }
 
 // Files that are known by their first bytes but need no more than a sentence.
 const char* sentence_for(std::string_view text) {
   if (starts_with(text, "\x1f\x8b")) return "gzip; rowan tokenize reads text and JSON lines in it";
-  if (starts_with(text, "\x28\xb5\x2f\xfd")) return "zstd; rowan tokenize reads text and JSON lines in it";
+  if (is_zstd(text)) return "zstd; rowan tokenize reads text and JSON lines in it";
   if (starts_with(text, "PAR1")) return "parquet; scripts/parquet_text.py turns it into text for rowan tokenize";
   if (starts_with(text, "BIN.TOK\n")) return "llmq's tokens, which Rowan does not read";
   if (starts_with(text, std::string_view("\xc8\xd7\x34\x01", 4)))  // magic 20240328

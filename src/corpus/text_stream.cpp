@@ -4,6 +4,7 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -122,6 +123,8 @@ class TextStream::Zstd : public Decoder {
  public:
   explicit Zstd(Raw& raw) : Decoder(raw), stream_(ZSTD_createDCtx()) {
     if (stream_ == nullptr) fail("{}: zstd cannot start", raw.path());
+    // Files made with --long or --ultra look back further than the library follows unasked.
+    ZSTD_DCtx_setParameter(stream_, ZSTD_d_windowLogMax, ZSTD_dParam_getBounds(ZSTD_d_windowLogMax).upperBound);
   }
   ~Zstd() override { ZSTD_freeDCtx(stream_); }
 
@@ -133,6 +136,8 @@ class TextStream::Zstd : public Decoder {
       ZSTD_inBuffer in{ready.data(), ready.size(), 0};
       size_t code = ZSTD_decompressStream(stream_, &out, &in);
       raw_.take(in.pos);
+      if (ZSTD_getErrorCode(code) == ZSTD_error_memory_allocation)
+        fail_damaged("zstd", "no memory for a window of this size; compress it anew without --long");
       if (ZSTD_isError(code)) fail_damaged("zstd", ZSTD_getErrorName(code));
       inside_frame_ = code != 0;
       if (ready.empty() && inside_frame_ && out.pos == 0) fail_damaged("zstd", "the file ends inside a frame");
@@ -145,9 +150,15 @@ class TextStream::Zstd : public Decoder {
   bool inside_frame_ = false;
 };
 
+bool is_zstd(std::string_view start) {
+  // A frame, or one to be skipped, which pzstd lays before each: RFC 8878, 3.1.
+  const bool skippable = start.size() >= 4 && (start[0] & 0xf0) == 0x50 && start.substr(1, 3) == "\x2a\x4d\x18";
+  return skippable || start.starts_with("\x28\xb5\x2f\xfd");
+}
+
 TextStream::TextStream(const std::string& path) : raw_(std::make_unique<Raw>(path)) {
   std::string_view start = raw_->peek(4);
-  bool gzip = start.starts_with("\x1f\x8b"), zstd = start.starts_with("\x28\xb5\x2f\xfd");
+  bool gzip = start.starts_with("\x1f\x8b"), zstd = is_zstd(start);
   if (path.ends_with(".gz") && !gzip) fail("{}: the name says gzip, the first bytes do not", path);
   if ((path.ends_with(".zst") || path.ends_with(".zstd")) && !zstd)
     fail("{}: the name says zstd, the first bytes do not", path);

@@ -6,8 +6,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace rowan {
+
+// Whether a file that starts with these bytes, four or more, is zstd's.
+bool is_zstd(std::string_view start);
 
 class TextStream {
  public:

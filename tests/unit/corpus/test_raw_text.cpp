@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "corpus/raw_text.h"
+#include "shared_files.h"
 #include "text_files.h"
 
 namespace rowan {
@@ -72,6 +73,51 @@ TEST(RawText, CompressedFilesOfSeveralParts) {
   std::string big(3'000'000, 'x');
   EXPECT_EQ(records(folder.write("d.txt.gz", gzip(big))), Strings{big});
   EXPECT_EQ(records(folder.write("e.txt.zst", zstd(big))), Strings{big});
+}
+
+// pzstd lays one before every frame, seekable files have their table in one at the end, 16 numbers are set aside.
+TEST(RawText, FramesThatZstdSkips) {
+  TemporaryFolder folder;
+  const std::string first = zstd("one\ntw"), second = zstd("o\nthree\n");
+  for (int kind = 0; kind < 16; ++kind) {
+    std::string skip = {static_cast<char>(0x50 + kind), 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 'x', 'y', 'z'};
+    const std::string name = std::to_string(kind) + (kind % 2 ? ".jsonl.zst" : ".jsonl");
+    EXPECT_EQ(records(folder.write(name, skip + first + skip + skip + second + skip)),
+              (Strings{"one\n", "two\n", "three\n"}));
+  }
+  EXPECT_NE(message(folder.write("cut.jsonl.zst", first + std::string("\x50\x2a\x4d\x18\x09\0\0\0x", 9)))
+                .find("ends inside a frame"),
+            std::string::npos);
+}
+
+TEST(RawText, WindowsOfAnyLength) {
+  TemporaryFolder folder;
+  const std::string text = random_json_lines(3, 2000);
+  for (int log : {27, 28, 30}) {
+    ZSTD_CCtx* stream = ZSTD_createCCtx();
+    ZSTD_CCtx_setParameter(stream, ZSTD_c_windowLog, log);
+    ZSTD_CCtx_setParameter(stream, ZSTD_c_contentSizeFlag, 0);
+    std::string out(ZSTD_compressBound(text.size()), '\0');
+    // In two calls: told all at once the library would choose a smaller window.
+    ZSTD_inBuffer in{text.data(), text.size() / 2, 0};
+    ZSTD_outBuffer to{out.data(), out.size(), 0};
+    ZSTD_compressStream2(stream, &to, &in, ZSTD_e_continue);
+    in.size = text.size();
+    ASSERT_EQ(ZSTD_compressStream2(stream, &to, &in, ZSTD_e_end), 0u);
+    ZSTD_freeCCtx(stream);
+    out.resize(to.pos);
+    EXPECT_EQ(records(folder.write("long.jsonl.zst", out)).size(), 2000u) << log;
+  }
+}
+
+TEST(RawText, TheCasesOfZstd) {
+  ROWAN_SHARED_OR_SKIP(cases, "cases");
+  EXPECT_EQ(
+      records((cases / "skippable_frame_first.jsonl.zst").string()),
+      (Strings{"{\"text\": \"first story\"}\n", "{\"text\": \"second story\"}\n", "{\"text\": \"third story\"}\n"}));
+  const Strings lines = records((cases / "window_31.jsonl.zst").string());
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_EQ(lines[2], "{\"text\": \"doc 2\"}\n");
 }
 
 TEST(RawText, DamageIsNamed) {
