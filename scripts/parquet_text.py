@@ -5,13 +5,44 @@
 
 The lines are wrapped as gzip without compression: if this program is killed half-way the stream has no proper end, and
 the tokenizer stops with an error instead of taking a part for the whole (`... | zcat` shows the lines themselves).
-Rows come in the order of the files given; a row without text becomes {"text": null}, which the tokenizer counts as
-skipped. Needs pyarrow (pip install pyarrow).
+Rows come in the order of the files given; a row without text, or whose bytes are not UTF-8, becomes {"text": null},
+which the tokenizer counts as skipped. The column may be text of any width, dictionary-encoded, or bytes without the
+mark that they are text. Needs pyarrow (pip install pyarrow).
 """
 import argparse
 import json
+import os
 import sys
 import zlib
+
+
+def is_text(types, kind):
+    if types.is_dictionary(kind):
+        return is_text(types, kind.value_type)
+    names = ("is_string", "is_large_string", "is_string_view", "is_binary", "is_large_binary", "is_binary_view",
+             "is_fixed_size_binary", "is_null")
+    return any(getattr(types, name)(kind) for name in names if hasattr(types, name))
+
+
+def as_bytes(pyarrow, column):
+    """The column with its text as bytes, which nobody has checked to be UTF-8 yet."""
+    types = pyarrow.types
+    if types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if types.is_string(column.type):
+        return column.view(pyarrow.binary())
+    if types.is_large_string(column.type):
+        return column.view(pyarrow.large_binary())
+    if hasattr(types, "is_string_view") and types.is_string_view(column.type):
+        return column.view(pyarrow.binary_view())
+    return column
+
+
+def decoded(value):
+    try:
+        return value if value is None else value.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
 
 
 def main():
@@ -27,20 +58,35 @@ def main():
     out = sys.stdout.buffer
     packer = zlib.compressobj(level=0, wbits=31)
     for name in arguments.files:
+        not_text = 0
         try:
             with parquet.ParquetFile(name) as file:
-                if arguments.column not in file.schema_arrow.names:
-                    sys.exit(f"parquet_text: {name}: no column '{arguments.column}'; "
-                             f"it has {', '.join(file.schema_arrow.names)}")
+                schema = file.schema_arrow
+                if arguments.column not in schema.names:
+                    sys.exit(f"parquet_text: {name}: no column '{arguments.column}'; it has {', '.join(schema.names)}")
+                kind = schema.field(arguments.column).type
+                if not is_text(pyarrow.types, kind):
+                    sys.exit(f"parquet_text: {name}: column '{arguments.column}' holds {kind}, expected text or bytes")
                 for batch in file.iter_batches(batch_size=1000, columns=[arguments.column]):
-                    lines = (json.dumps({"text": text}, ensure_ascii=False) for text in batch.column(0).to_pylist())
-                    out.write(packer.compress("".join(line + "\n" for line in lines).encode("utf-8")))
+                    lines = []
+                    for value in as_bytes(pyarrow, batch.column(0)).to_pylist():
+                        text = decoded(value)
+                        not_text += text is None and value is not None
+                        lines.append(json.dumps({"text": text}, ensure_ascii=False) + "\n")
+                    out.write(packer.compress("".join(lines).encode("utf-8")))
         except BrokenPipeError:
-            sys.exit("parquet_text: the reader has gone")
-        except (OSError, UnicodeDecodeError, pyarrow.ArrowInvalid) as error:
-            sys.exit(f"parquet_text: {name}: {error}")
+            raise
+        except (OSError, pyarrow.ArrowException) as error:
+            sys.exit(f"parquet_text: {name}: {error}".replace("\n", " "))
+        if not_text:
+            print(f"parquet_text: {name}: {not_text} rows are not UTF-8 and became null", file=sys.stderr)
     out.write(packer.flush())
+    out.flush()
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more at the end
+        sys.exit("parquet_text: the reader has gone")
