@@ -1,13 +1,17 @@
 #include "tokenizer/sentencepiece.h"
 
 #include <algorithm>
-#include <atomic>
+#include <array>
 #include <climits>
+#include <cstdlib>
 #include <string>
 #include <unordered_map>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "tokenizer/charsmap.h"
+#include "tokenizer/pair_merges.h"
+#include "tokenizer/sentencepiece_model.h"
 #include "tokenizer/unigram.h"
 #include "tokenizer/utf8.h"
 
@@ -20,19 +24,31 @@ namespace rowan {
 #ifdef ROWAN_SENTENCEPIECE
 namespace {
 
+using Type = SentencepieceModel::Type;
+
+SentencepieceModel checked_model(std::string_view bytes, const std::filesystem::path& file) {
+  try {
+    return read_sentencepiece_model(bytes);
+  } catch (const Error& error) {
+    fail("{}: no sentencepiece model: {}", file.string(), error.what());
+  }
+}
+
 class SentencepieceTokenizer : public Tokenizer {
  public:
   explicit SentencepieceTokenizer(const std::filesystem::path& file) {
-    std::string model = read_file(file);
-    auto status = processor_.LoadFromSerializedProto(model);
-    if (model.empty() || !status.ok()) fail("{}: no sentencepiece model: {}", file.string(), status.ToString());
+    const std::string bytes = read_file(file);
+    model_ = checked_model(bytes, file);
+    auto status = processor_.LoadFromSerializedProto(bytes);
+    if (!status.ok()) fail("{}: no sentencepiece model: {}", file.string(), status.ToString());
     vocab_size_ = processor_.GetPieceSize();
     end_id_ = processor_.eos_id();
     if (end_id_ < 0) fail("{}: the model has no end token </s>", file.string());
-    prepare_words();
+    charsmap_ = Charsmap(model_.charsmap);
+    prepare();
     Hash64 hash;
     hash.add("sentencepiece");
-    hash.add(model);
+    hash.add(bytes);
     hash_ = hash.value();
   }
 
@@ -41,10 +57,14 @@ class SentencepieceTokenizer : public Tokenizer {
     refuse_invalid_utf8(text);
     if (text.size() > INT_MAX / 2)
       fail("sentencepiece: a document of {} bytes; at most {} are allowed", text.size(), INT_MAX / 2);
-    if (by_words_)
-      encode_words(text, ids);
-    else
-      encode_whole(text, ids);
+    switch (search_) {
+      case Search::words:
+        return encode_words(text, ids);
+      case Search::merges:
+        return encode_merges(text, ids);
+      case Search::library:
+        return encode_in_library(text, ids);
+    }
   }
 
   std::string decode(std::span<const int32_t> ids) const override {
@@ -56,42 +76,85 @@ class SentencepieceTokenizer : public Tokenizer {
   }
 
  private:
-  // Forms of words that are not plain ASCII which a thread remembers.
-  static constexpr size_t most_remembered = 1 << 16;
+  // The library takes quadratic time where much of a document is unknown to the model. So its searches are made here
+  // in linear time where that gives what the library gives: for models without oddities.
+  enum class Search { words, merges, library };
 
+  SentencepieceModel model_;
   sentencepiece::SentencePieceProcessor processor_;
+  Charsmap charsmap_;
   UnigramModel unigram_;
-  bool by_words_ = false;
-  const uint64_t instance_ = ++instances;
-  static inline std::atomic<uint64_t> instances = 0;
+  PairMerges merges_;
+  std::unordered_map<std::string, int32_t> symbols_;  // pieces of one character
+  std::array<int32_t, 256> byte_ids_ = {};
+  Search search_ = Search::library;
 
-  void encode_whole(std::string_view text, std::vector<int32_t>& ids) const {
+  void encode_in_library(std::string_view text, std::vector<int32_t>& ids) const {
     thread_local std::vector<int> pieces;
     auto status = processor_.Encode({text.data(), text.size()}, &pieces);
     if (!status.ok()) fail("sentencepiece: {}", status.ToString());
     ids.insert(ids.end(), pieces.begin(), pieces.end());
   }
 
-  // The search by words is taken where it gives what the library gives: for unigram models without oddities.
-  void prepare_words() {
-    std::string text;
+  // Chooses the search that gives the library's result on a text that has every piece in it.
+  void prepare() {
+    if (model_.space_is_suffix || !model_.add_dummy_prefix || !model_.escape_whitespaces) return;
+    std::string probe;
     std::vector<UnigramModel::Piece> pieces;
-    for (int id = 0; id < vocab_size_; ++id) {
-      if (processor_.IsUnknown(id) || processor_.IsControl(id) || processor_.IsUnused(id) || processor_.IsByte(id))
-        continue;
-      const std::string& piece = processor_.IdToPiece(id);
-      pieces.push_back({piece, id, processor_.GetScore(id)});
-      bool begins_word = piece.starts_with(word_mark);
-      if (begins_word) text.push_back(id % 7 == 0 ? '\n' : ' ');
-      text.append(piece, begins_word ? word_mark.size() : 0);
+    std::vector<std::pair<std::string, float>> scored(model_.pieces.size());
+    for (size_t i = 0; i < model_.pieces.size(); ++i) {
+      const SentencepieceModel::Piece& piece = model_.pieces[i];
+      if (piece.type == Type::user_defined || piece.type == Type::unused) return;
+      if (piece.type != Type::normal) continue;
+      const auto id = static_cast<int32_t>(i);
+      pieces.push_back({piece.text, id, piece.score});
+      scored[i] = {piece.text, piece.score};
+      const bool begins_word = piece.text.starts_with(word_mark);
+      if (begins_word) probe.push_back(id % 7 == 0 ? '\n' : ' ');
+      probe.append(piece.text, begins_word ? word_mark.size() : 0);
     }
-    unigram_ = UnigramModel(std::move(pieces), processor_.unk_id());
-    if (!unigram_.divides_at_words()) return;
-    text += "  odd\t{white}\r\n \u00a0 space\u200b, \u0001 \uff21\u00b4x \u00bd \u2581 e\u0301 \U0001f600\U0001f601 ";
-    std::vector<int32_t> whole, words;
-    encode_whole(text, whole);
-    encode_words(text, words);
-    by_words_ = whole == words;
+    probe += "  odd\t{white}\r\n \u00a0 space\u200b, \u0001 \uff21\u00b4x \u00bd \u2581 e\u0301 \U0001f600\U0001f601 ";
+    if (model_.kind == SentencepieceModel::Kind::unigram && model_.remove_extra_whitespaces && !model_.byte_fallback) {
+      unigram_ = UnigramModel(std::move(pieces), model_.unknown_id);
+      if (unigram_.divides_at_words()) choose(Search::words, probe);
+    } else if (model_.kind == SentencepieceModel::Kind::bpe && prepare_merges(scored)) {
+      choose(Search::merges, probe);
+    }
+  }
+
+  bool prepare_merges(const std::vector<std::pair<std::string, float>>& scored) {
+    for (const auto& [text, score] : scored) {
+      // Behind a word's last character nothing is merged with the mark of the next word.
+      size_t first = 0;
+      while (text.compare(first, word_mark.size(), word_mark) == 0) first += word_mark.size();
+      if (text.find(word_mark, first) != std::string::npos) return false;
+    }
+    for (size_t i = 0; i < model_.pieces.size(); ++i) {
+      const SentencepieceModel::Piece& piece = model_.pieces[i];
+      if (piece.type == Type::byte) {
+        const std::string hex = piece.text.substr(std::min<size_t>(3, piece.text.size()), 2);
+        if (piece.text.size() != 6) return false;
+        byte_ids_[std::strtoul(hex.c_str(), nullptr, 16)] = static_cast<int32_t>(i);
+      } else if (piece.type == Type::normal && piece.text.size() <= 4 && is_one_character(piece.text)) {
+        symbols_.emplace(piece.text, static_cast<int32_t>(i));
+      }
+    }
+    merges_ = PairMerges(merges_of_scores(scored));
+    return true;
+  }
+
+  void choose(Search search, const std::string& probe) {
+    std::vector<int32_t> expected, found;
+    encode_in_library(probe, expected);
+    search_ = search;
+    encode(probe, found);
+    if (found != expected) search_ = Search::library;
+  }
+
+  static bool is_one_character(std::string_view text) {
+    uint32_t code;
+    size_t next;
+    return read_utf8(text, 0, code, next) && next == text.size();
   }
 
   void encode_words(std::string_view text, std::vector<int32_t>& ids) const {
@@ -104,35 +167,65 @@ class SentencepieceTokenizer : public Tokenizer {
       for (; end < text.size() && !is_space(text[end]); ++end) plain &= text[end] > ' ' && text[end] < 0x7f;
       std::string_view word = text.substr(at, end - at);
       at = end + 1;
-      if (word.empty()) continue;
-      if (!plain) {
-        unigram_.search(normalize(word), score, ids);
-        continue;
+      if (plain) {
+        if (word.empty()) continue;
+        normalized = word_mark;
+        normalized += word;
+      } else {
+        normalize(word, normalized);
       }
-      normalized = word_mark;
-      normalized += word;
       unigram_.search(normalized, score, ids);
     }
   }
 
-  // A word as the model's normalization leaves it, with its mark: the pieces that the library finds, put together.
-  const std::string& normalize(std::string_view word) const {
-    struct Hash {
-      using is_transparent = void;
-      size_t operator()(std::string_view word) const { return std::hash<std::string_view>()(word); }
-    };
-    thread_local uint64_t owner = 0;
-    thread_local std::unordered_map<std::string, std::string, Hash, std::equal_to<>> remembered;
-    if (owner != instance_ || remembered.size() > most_remembered) remembered.clear();
-    owner = instance_;
-    auto found = remembered.find(word);
-    if (found != remembered.end()) return found->second;
-    std::vector<std::string> pieces;
-    auto status = processor_.Encode({word.data(), word.size()}, &pieces);
-    if (!status.ok()) fail("sentencepiece: {}", status.ToString());
-    std::string& normalized = remembered[std::string(word)];
-    for (const std::string& piece : pieces) normalized += piece;
-    return normalized;
+  void encode_merges(std::string_view text, std::vector<int32_t>& ids) const {
+    thread_local std::string normalized;
+    normalize(text, normalized);
+    const size_t before = ids.size();
+    for (size_t at = 0; at < normalized.size();) {
+      // A word with the marks before it.
+      size_t end = at;
+      while (normalized.compare(end, word_mark.size(), word_mark) == 0) end += word_mark.size();
+      end = std::min(normalized.find(word_mark, end), normalized.size());
+      const size_t first = ids.size();
+      for (uint32_t code; at < end;) {
+        size_t next;
+        read_utf8(normalized, at, code, next);
+        const std::string symbol = normalized.substr(at, next - at);
+        at = next;
+        const auto found = symbols_.find(symbol);
+        if (found != symbols_.end()) {
+          ids.push_back(found->second);
+        } else if (model_.byte_fallback) {
+          for (char byte : symbol) ids.push_back(byte_ids_[static_cast<unsigned char>(byte)]);
+        } else {
+          ids.push_back(model_.unknown_id);
+        }
+      }
+      merges_.merge(ids, first);
+    }
+    // Neighbouring unknown characters are one unknown piece.
+    const auto both_unknown = [&](int32_t a, int32_t b) { return a == model_.unknown_id && a == b; };
+    ids.erase(std::unique(ids.begin() + static_cast<std::ptrdiff_t>(before), ids.end(), both_unknown), ids.end());
+  }
+
+  // As the library does: characters replaced, white space at both ends and what follows white space removed if the
+  // model says so, spaces as marks, one before everything.
+  void normalize(std::string_view text, std::string& result) const {
+    result.clear();
+    bool after_space = model_.remove_extra_whitespaces;
+    for (size_t at = 0; at < text.size();) {
+      Charsmap::Step step = charsmap_.step(text.substr(at));
+      at += step.length;
+      if (result.empty() && after_space && step.replacement == " ") continue;
+      if (result.empty()) result = word_mark;
+      while (after_space && step.replacement.starts_with(' ')) step.replacement.remove_prefix(1);
+      if (step.replacement.empty()) continue;
+      for (char c : step.replacement) c == ' ' ? result += word_mark : result += c;
+      after_space = model_.remove_extra_whitespaces && step.replacement.ends_with(' ');
+    }
+    while (model_.remove_extra_whitespaces && result.ends_with(word_mark))
+      result.resize(result.size() - word_mark.size());
   }
 };
 

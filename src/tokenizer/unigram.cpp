@@ -7,7 +7,6 @@ namespace rowan {
 
 UnigramModel::UnigramModel(std::vector<Piece> pieces, int32_t unknown) : unknown_(unknown) {
   constexpr float unknown_penalty = 10;
-  constexpr size_t longest_piece = 1024;  // grow() goes as deep; models have tens of bytes
   std::stable_sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.text < b.text; });
   bool mark_leads = true, mark_is_piece = false;
   float lowest = pieces.empty() ? 0 : pieces.front().score;
@@ -15,7 +14,7 @@ UnigramModel::UnigramModel(std::vector<Piece> pieces, int32_t unknown) : unknown
     lowest = std::min(lowest, piece.score);
     mark_leads &= piece.text.find(word_mark, 1) == std::string::npos;
     mark_is_piece |= piece.text == word_mark;
-    if (piece.text.size() > longest_piece) return;
+    if (piece.text.size() > longest_piece) return;  // grow() goes as deep
   }
   unknown_score_ = lowest - unknown_penalty;
   divides_at_words_ = mark_leads && mark_is_piece;

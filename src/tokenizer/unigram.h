@@ -22,6 +22,9 @@ class UnigramModel {
     int32_t id;
     float score;
   };
+  // Bytes; models have tens. With a longer one the model finds nothing.
+  static constexpr size_t longest_piece = 1024;
+
   UnigramModel() = default;
   // The pieces that may occur in text, and the id of a character that is none of them; its score is that of the rarest
   // piece less ten.

@@ -1,0 +1,111 @@
+#include "tokenizer/charsmap.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace rowan {
+namespace {
+
+// A unit of the trie: the byte that leads to it, where its children are, and whether a key ends at it. The unit that
+// holds a key's value has the highest bit.
+bool ends_key(uint32_t unit) { return unit >> 8 & 1; }
+uint32_t label(uint32_t unit) { return unit & 0x800000ffu; }
+uint32_t offset(uint32_t unit) { return unit >> 10 << (unit >> 6 & 8); }
+uint32_t value(uint32_t unit) { return unit & 0x7fffffffu; }
+
+// Compatibility forms become at most 18 characters (Unicode Standard Annex 15).
+constexpr size_t longest_replacement = 1024;
+constexpr size_t most_keys_on_a_path = 32;  // sentencepiece has room for as many
+constexpr size_t longest_key = 1024;
+
+size_t character_bytes(std::string_view text) {
+  size_t bytes = 1;
+  while (bytes < text.size() && (text[bytes] & 0xc0) == 0x80) ++bytes;
+  return bytes;
+}
+
+// Walks all keys. Equal ends of keys are one in the trie, so a node is looked at once only.
+class Checker {
+ public:
+  Checker(const std::vector<uint32_t>& units, const std::string& replacements)
+      : units_(units), replacements_(replacements), keys_below_(units.size(), unseen) {}
+
+  void run() {
+    if (keys_among(offset(units_[0]), 0) > most_keys_on_a_path) fail("precompiled_charsmap: damaged: keys inside keys");
+  }
+
+ private:
+  static constexpr uint16_t unseen = UINT16_MAX, open = UINT16_MAX - 1;
+  const std::vector<uint32_t>& units_;
+  const std::string& replacements_;
+  std::vector<uint16_t> keys_below_;  // of each node: most keys that end on one way on from it
+
+  // `children`: the index of the child by byte 0; the others differ in the lowest eight bits.
+  size_t keys_among(uint32_t children, size_t depth) {
+    if ((children | 0xffu) >= units_.size()) fail("precompiled_charsmap: damaged: a node leads out of the trie");
+    if (depth > longest_key) fail("precompiled_charsmap: damaged: a key of more than {} bytes", longest_key);
+    size_t most = 0;
+    for (uint32_t byte = 0; byte < 256; ++byte) {
+      const uint32_t child = children ^ byte;
+      if (child != 0 && units_[child] != 0 && label(units_[child]) == byte)  // 0: free
+        most = std::max(most, ends_key(units_[child]) + below(child, depth));
+    }
+    return most;
+  }
+
+  size_t below(uint32_t node, size_t depth) {
+    if (keys_below_[node] == open) fail("precompiled_charsmap: damaged: a key without end");
+    if (keys_below_[node] != unseen) return keys_below_[node];
+    keys_below_[node] = open;
+    const uint32_t children = node ^ offset(units_[node]);
+    const size_t keys = keys_among(children, depth + 1);
+    if (ends_key(units_[node])) check_replacement(value(units_[children]));
+    return keys_below_[node] = static_cast<uint16_t>(keys);
+  }
+
+  void check_replacement(uint32_t begin) const {
+    if (begin >= replacements_.size() || replacements_.find('\0', begin) - begin > longest_replacement)
+      fail("precompiled_charsmap: damaged: a replacement at byte {} of {}", begin, replacements_.size());
+  }
+};
+
+}  // namespace
+
+Charsmap::Charsmap(std::string_view bytes) {
+  if (bytes.empty()) return;
+  uint32_t trie_bytes = 0;
+  if (bytes.size() > sizeof trie_bytes) std::memcpy(&trie_bytes, bytes.data(), sizeof trie_bytes);
+  if (trie_bytes == 0 || trie_bytes % sizeof(uint32_t) || trie_bytes >= bytes.size() - sizeof trie_bytes)
+    fail("precompiled_charsmap: {} bytes with a trie of {}", bytes.size(), trie_bytes);
+  units_.resize(trie_bytes / sizeof(uint32_t));
+  std::memcpy(units_.data(), bytes.data() + sizeof trie_bytes, trie_bytes);
+  replacements_ = bytes.substr(sizeof trie_bytes + trie_bytes);
+  if (replacements_.back() != '\0') fail("precompiled_charsmap: the last replacement has no end");
+  Checker(units_, replacements_).run();
+}
+
+Charsmap::Step Charsmap::step(std::string_view text) const {
+  Step best{text.substr(0, character_bytes(text)), character_bytes(text)};
+  if (units_.empty()) return best;
+  uint32_t at = offset(units_[0]);
+  for (size_t i = 0; i < text.size(); ++i) {
+    at ^= static_cast<unsigned char>(text[i]);
+    const uint32_t unit = units_[at];
+    if (label(unit) != static_cast<unsigned char>(text[i])) break;
+    at ^= offset(unit);
+    if (ends_key(unit)) best = {replacements_.data() + value(units_[at]), i + 1};
+  }
+  return best;
+}
+
+void Charsmap::apply(std::string_view text, std::string& result) const {
+  for (size_t at = 0; at < text.size();) {
+    const Step next = step(text.substr(at));
+    result += next.replacement;
+    at += next.length;
+  }
+}
+
+}  // namespace rowan

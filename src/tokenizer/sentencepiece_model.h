@@ -1,0 +1,33 @@
+// The file of a sentencepiece model (github.com/google/sentencepiece, sentencepiece_model.proto), read for what the
+// tokens depend on. The library that works with such models trusts them; what passes here is safe for it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace rowan {
+
+struct SentencepieceModel {
+  enum class Kind : uint8_t { unigram = 1, bpe = 2, word = 3, character = 4 };
+  enum class Type : uint8_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
+  struct Piece {
+    std::string text;
+    float score = 0;
+    Type type = Type::normal;
+  };
+
+  std::vector<Piece> pieces;  // by id
+  Kind kind = Kind::unigram;
+  bool byte_fallback = false, space_is_suffix = false;
+  int32_t unknown_id = -1;
+  std::string charsmap;  // precompiled (charsmap.h)
+  bool add_dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true;
+};
+
+// Throws Error saying what is wrong: a message cut short, a type that there is not, text that is not UTF-8, a score
+// that is no number, a damaged table of replacements.
+SentencepieceModel read_sentencepiece_model(std::string_view bytes);
+
+}  // namespace rowan
