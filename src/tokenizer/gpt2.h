@@ -13,7 +13,8 @@
 namespace rowan {
 
 // The bytes of every token in order of rank, without the end token. From a .tiktoken file (base64, space, rank on each
-// line) or from the folder of vocab.bpe and encoder.json; both give the same list. Throws Error naming file and line.
+// line), or from vocab.bpe and encoder.json, which are also called merges.txt and vocab.json: their folder or
+// either file. All give the same list. Throws Error naming file and line.
 std::vector<std::string> read_gpt2_vocabulary(const std::filesystem::path& path);
 
 class Gpt2Tokenizer : public Tokenizer {

@@ -1,41 +1,13 @@
 #include "tokenizer/gpt2_split.h"
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <vector>
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
-#include "base/error.h"
+#include "tokenizer/pattern.h"
 #include "tokenizer/utf8.h"
 
 namespace rowan {
-namespace {
-
-// Calls found(begin, end) for every match of `pattern` in `text`, which is valid UTF-8.
-template <typename Found>
-void each_match(const char* pattern, const std::string& text, Found found) {
-  int code = 0;
-  PCRE2_SIZE where = 0;
-  std::unique_ptr<pcre2_code, decltype(&pcre2_code_free)> compiled(
-      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern), PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &where,
-                    nullptr),
-      pcre2_code_free);
-  if (!compiled) fail("gpt2: this PCRE2 was built without Unicode (error {})", code);
-  pcre2_jit_compile(compiled.get(), PCRE2_JIT_COMPLETE);
-  std::unique_ptr<pcre2_match_data, decltype(&pcre2_match_data_free)> match(
-      pcre2_match_data_create_from_pattern(compiled.get(), nullptr), pcre2_match_data_free);
-  PCRE2_SIZE* ends = pcre2_get_ovector_pointer(match.get());
-  for (size_t at = 0; pcre2_match(compiled.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
-                                  PCRE2_NO_UTF_CHECK, match.get(), nullptr) > 0;
-       at = ends[1])
-    found(ends[0], ends[1]);
-}
-
-}  // namespace
-
 const unsigned char* Gpt2Splitter::unicode_classes() {
   static const std::vector<unsigned char> table = [] {
     std::string all;
@@ -48,9 +20,8 @@ const unsigned char* Gpt2Splitter::unicode_classes() {
     std::vector<unsigned char> classes(code_points, other);
     const std::pair<const char*, Class> members[] = {{"\\p{L}+", letter}, {"\\p{N}+", number}, {"\\s+", space}};
     for (auto [pattern, kind] : members)
-      each_match(pattern, all, [&](size_t begin, size_t end) {
+      for (const auto& [begin, end] : Pattern(pattern).matches(all))
         for (size_t at = begin; at < end; ++at) classes[code_at[at]] = kind;
-      });
     return classes;
   }();
   return table.data();

@@ -1,5 +1,4 @@
 // Reading GPT-2's vocabulary in its published forms.
-#include <array>
 #include <charconv>
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -8,6 +7,8 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "tokenizer/base64.h"
+#include "tokenizer/byte_alphabet.h"
 #include "tokenizer/gpt2.h"
 
 namespace rowan {
@@ -17,24 +18,6 @@ namespace fs = std::filesystem;
 
 constexpr size_t gpt2_tokens = 50256;  // without the end token
 constexpr size_t single_bytes = 256;
-
-// Decodes standard base64 with padding.
-std::optional<std::string> decode_base64(std::string_view text) {
-  static constexpr std::string_view alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  if (text.empty() || text.size() % 4 != 0) return std::nullopt;
-  size_t padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
-  std::string bytes;
-  uint32_t group = 0;
-  for (size_t i = 0; i < text.size(); ++i) {
-    size_t digit = i + padding >= text.size() ? 0 : alphabet.find(text[i]);
-    if (digit == std::string_view::npos) return std::nullopt;
-    group = group << 6 | static_cast<uint32_t>(digit);
-    if (i % 4 == 3)
-      for (int shift : {16, 8, 0}) bytes += static_cast<char>(group >> shift & 0xff);
-  }
-  bytes.resize(bytes.size() - padding);
-  return bytes;
-}
 
 // Calls each(line number from 1, line) for every line that is not empty.
 template <typename Each>
@@ -77,38 +60,6 @@ std::vector<std::string> read_tiktoken(const fs::path& path) {
   check_vocabulary(tokens, path);
   return tokens;
 }
-
-// The published JSON form writes every byte as a printable character: those that are printable in Latin-1 as
-// themselves, the rest as U+0100, U+0101, ... in order.
-class ByteAlphabet {
- public:
-  ByteAlphabet() {
-    byte_of_.fill(-1);
-    int next = 0x100;
-    for (int byte = 0; byte < 256; ++byte) {
-      bool printable = (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte != 0xad);
-      byte_of_[printable ? byte : next++] = byte;
-    }
-  }
-
-  // All its characters lie below U+0800: one or two bytes of UTF-8.
-  std::optional<std::string> decode(std::string_view text) const {
-    std::string bytes;
-    for (size_t i = 0; i < text.size(); ++i) {
-      unsigned code = static_cast<unsigned char>(text[i]);
-      if (code >= 0x80) {
-        if ((code & 0xe0) != 0xc0 || i + 1 == text.size()) return std::nullopt;
-        code = (code & 0x1f) << 6 | (static_cast<unsigned char>(text[++i]) & 0x3f);
-      }
-      if (code >= byte_of_.size() || byte_of_[code] < 0) return std::nullopt;
-      bytes += static_cast<char>(byte_of_[code]);
-    }
-    return bytes;
-  }
-
- private:
-  std::array<int, 0x144> byte_of_;
-};
 
 fs::path first_existing(const fs::path& folder, const char* name, const char* other) {
   for (const char* candidate : {name, other})
@@ -166,7 +117,10 @@ std::vector<std::string> read_folder(const fs::path& folder) {
 }  // namespace
 
 std::vector<std::string> read_gpt2_vocabulary(const fs::path& path) {
-  return fs::is_directory(path) ? read_folder(path) : read_tiktoken(path);
+  if (fs::is_directory(path)) return read_folder(path);
+  for (const char* part : {"vocab.bpe", "merges.txt", "encoder.json", "vocab.json"})
+    if (path.filename() == part) return read_folder(path.has_parent_path() ? path.parent_path() : ".");
+  return read_tiktoken(path);
 }
 
 }  // namespace rowan

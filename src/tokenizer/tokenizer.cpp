@@ -4,6 +4,7 @@
 #include "base/files.h"
 #include "base/names.h"
 #include "tokenizer/gpt2.h"
+#include "tokenizer/huggingface.h"
 #include "tokenizer/sentencepiece.h"
 #include "tokenizer/utf8.h"
 
@@ -51,9 +52,11 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec, InvalidUtf8 i
     tokenizer = std::make_unique<Gpt2Tokenizer>(read_gpt2_vocabulary(file), invalid);
   } else if (kind == "sentencepiece" && !file.empty()) {
     tokenizer = make_sentencepiece(file);
+  } else if (kind == "huggingface" && !file.empty()) {
+    tokenizer = make_huggingface(file);
   } else {
-    fail("tokenizer '{}'{}; allowed are bytes, gpt2:FILE and sentencepiece:FILE", spec,
-         did_you_mean(kind, {"bytes", "gpt2", "sentencepiece"}));
+    fail("tokenizer '{}'{}; allowed are bytes, gpt2:FILE, sentencepiece:FILE and huggingface:FILE", spec,
+         did_you_mean(kind, {"bytes", "gpt2", "sentencepiece", "huggingface"}));
   }
   tokenizer->spec_ = spec;
   return tokenizer;

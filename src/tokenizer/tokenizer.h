@@ -56,8 +56,10 @@ class Tokenizer {
 };
 
 // `bytes`: ids 0 to 255 are the bytes themselves, 256 is the end token.
-// `gpt2:FILE`: byte-level BPE from a .tiktoken file, or from the folder that holds vocab.bpe and encoder.json.
+// `gpt2:FILE`: byte-level BPE from a .tiktoken file, or from vocab.bpe and encoder.json (merges.txt and vocab.json):
+// their folder, or either file.
 // `sentencepiece:FILE`: a sentencepiece model (T5's spiece.model, LLaMA's tokenizer.model).
+// `huggingface:FILE`: a tokenizer.json, or its folder.
 // Throws Error for an unknown kind, an unreadable or damaged file, or a kind left out of this build.
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec, InvalidUtf8 invalid = InvalidUtf8::keep);
 

@@ -1,0 +1,259 @@
+#include "tokenizer/huggingface.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <map>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/json.h"
+#include "base/names.h"
+#include "tokenizer/byte_alphabet.h"
+#include "tokenizer/pair_merges.h"
+#include "tokenizer/text_rules.h"
+#include "tokenizer/unigram.h"
+#include "tokenizer/utf8.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t most_ids = int64_t{1} << 24;
+
+class HuggingFaceTokenizer : public Tokenizer {
+ public:
+  explicit HuggingFaceTokenizer(const fs::path& path) {
+    const fs::path file = fs::is_directory(path) ? path / "tokenizer.json" : path;
+    auto source = std::make_shared<const JsonSource>(JsonSource{file.string(), read_file(file)});
+    const Json json = parse_json(*source);
+    JsonObject root(source, json);
+    root.ignore_nulls();
+    rules_ = TextRules(root, "normalizer", "pre_tokenizer");
+    read_added_tokens(root);
+    JsonObject model = root.object("model", true);
+    const std::string type = model.choice("type", {"BPE", "Unigram"}, model.has("merges") ? "BPE" : "Unigram");
+    type == "BPE" ? read_bpe(model) : read_unigram(model);
+    model.finish();
+    vocab_size_ = static_cast<int32_t>(texts_.size());
+    end_id_ = find_end(file);
+    Hash64 hash;
+    hash.add("huggingface");
+    hash.add(source->text);
+    hash_ = hash.value();
+  }
+
+  using Tokenizer::encode;
+  void encode(std::string_view text, std::vector<int32_t>& ids) const override {
+    refuse_invalid_utf8(text);
+    if (text.size() >= INT32_MAX)
+      fail("tokenizer.json: a document of {} bytes; at most {} are allowed", text.size(), INT32_MAX - 1);
+    for (const std::string& piece : rules_.divide(text))
+      unigram_model_ ? encode_unigram(piece, ids) : encode_bpe(piece, ids);
+  }
+
+  std::string decode(std::span<const int32_t> ids) const override {
+    std::string text;
+    for (int32_t id : ids) {
+      check_id(id);
+      if (id != end_id_) text += texts_[static_cast<size_t>(id)];
+    }
+    if (rules_.adds_space() && text.starts_with(' ')) text.erase(0, 1);
+    return text;
+  }
+
+ private:
+  TextRules rules_;
+  std::vector<std::string> texts_;  // of every id, as it is decoded
+  std::map<std::string, int32_t> added_;
+  bool unigram_model_ = false;
+  UnigramModel unigram_;
+  // Of the BPE model.
+  std::unordered_map<std::string, int32_t> ids_;  // the bytes of a token, where the model is of bytes
+  PairMerges merges_;
+  bool whole_pieces_first_ = false, joins_unknown_ = false, byte_fallback_ = false;
+  std::optional<int32_t> unknown_;
+  std::array<int32_t, 256> byte_ids_ = {};
+
+  void read_added_tokens(JsonObject& root) {
+    if (!root.has("added_tokens")) return;
+    for (JsonObject& token : root.objects("added_tokens")) {
+      const int64_t id = token.integer("id", {}, 0, most_ids - 1);
+      const std::string content = token.string("content");
+      added_[content] = static_cast<int32_t>(id);
+      set_text(id, content);
+    }
+  }
+
+  void set_text(int64_t id, std::string text) {
+    if (texts_.size() <= static_cast<size_t>(id)) texts_.resize(static_cast<size_t>(id) + 1);
+    texts_[static_cast<size_t>(id)] = std::move(text);
+  }
+
+  // "<0x0A>", the way of vocabularies that know bytes among other pieces.
+  static std::optional<unsigned char> byte_of(const std::string& token) {
+    unsigned value = 0;
+    if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return {};
+    const auto parsed = std::from_chars(token.data() + 3, token.data() + 5, value, 16);
+    return parsed.ptr == token.data() + 5 ? std::optional(static_cast<unsigned char>(value)) : std::nullopt;
+  }
+
+  // What a piece says: marks are spaces, and bytes where the model falls back on them.
+  void set_piece(int64_t id, const std::string& piece) {
+    if (const auto byte = byte_of(piece); byte && byte_fallback_)
+      return set_text(id, std::string(1, static_cast<char>(*byte)));
+    std::string text = piece;
+    for (size_t at; (at = text.find(word_mark)) != std::string::npos;) text.replace(at, word_mark.size(), " ");
+    set_text(id, text);
+  }
+
+  void read_bpe(JsonObject& model) {
+    for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
+      if (!model.string(key, "").empty()) model.fail(key, "only an empty one is implemented");
+    if (model.number("dropout", 0) != 0) model.fail("dropout", "only none is implemented");
+    byte_fallback_ = model.boolean("byte_fallback", false);
+    joins_unknown_ = model.boolean("fuse_unk", false);
+    whole_pieces_first_ = model.boolean("ignore_merges", false);
+    const ByteAlphabet alphabet;
+    const Json& vocabulary = model.raw("vocab");
+    if (!vocabulary.is_object()) model.fail("vocab", "is no object of tokens and ids");
+    for (const auto& [token, id] : vocabulary.items()) {
+      if (!id.is_number_unsigned() || id.get<uint64_t>() >= static_cast<uint64_t>(most_ids))
+        model.fail("vocab", fmt::format("token '{}' has the id {}", token, id.dump()));
+      const auto number = id.get<int32_t>();
+      const auto bytes = rules_.byte_level() ? alphabet.decode(token) : std::nullopt;
+      if (added_.contains(token)) {
+        ids_.emplace(token, number);
+        set_text(number, token);
+        continue;
+      }
+      ids_.emplace(bytes.value_or(token), number);
+      bytes ? set_text(number, *bytes) : set_piece(number, token);
+      if (const auto byte = byte_of(token)) byte_ids_[*byte] = number;
+    }
+    if (model.has("unk_token")) unknown_ = id_of(model, "unk_token", model.string("unk_token"));
+    if (byte_fallback_)
+      for (int byte = 0; byte < 256; ++byte)
+        byte_ids_[static_cast<size_t>(byte)] = id_of(model, "vocab", fmt::format("<0x{:02X}>", byte));
+    if (rules_.byte_level())
+      for (int byte = 0; byte < 256; ++byte) id_of(model, "vocab", std::string(1, static_cast<char>(byte)));
+    read_merges(model, alphabet);
+  }
+
+  int32_t id_of(const JsonObject& model, const char* key, const std::string& token) const {
+    const auto found = ids_.find(token);
+    if (found == ids_.end()) model.fail(key, fmt::format("the vocabulary has no token '{}'", token));
+    return found->second;
+  }
+
+  // Each is "left right" or ["left", "right"]; the rank is the place in the list.
+  void read_merges(JsonObject& model, const ByteAlphabet& alphabet) {
+    const Json& list = model.raw("merges");
+    if (!list.is_array()) model.fail("merges", "is no list");
+    std::vector<PairMerge> merges;
+    for (const Json& entry : list) {
+      std::string left, right;
+      if (entry.is_string()) {
+        const auto& text = entry.get_ref<const std::string&>();
+        const size_t space = text.find(' ', 1);
+        if (space == std::string::npos) model.fail("merges", fmt::format("'{}' is no pair", text));
+        left = text.substr(0, space), right = text.substr(space + 1);
+      } else if (entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_string()) {
+        left = entry[0], right = entry[1];
+      } else {
+        model.fail("merges", fmt::format("found {}, expected a pair of tokens", entry.dump()));
+      }
+      auto plain = [&](const std::string& token) {
+        return rules_.byte_level() ? alphabet.decode(token).value_or(token) : token;
+      };
+      left = plain(left), right = plain(right);
+      merges.push_back({id_of(model, "merges", left), id_of(model, "merges", right),
+                        static_cast<int32_t>(merges.size()), id_of(model, "merges", left + right)});
+    }
+    merges_ = PairMerges(merges);
+  }
+
+  void read_unigram(JsonObject& model) {
+    unigram_model_ = true;
+    if (model.boolean("byte_fallback", false)) model.fail("byte_fallback", "only false is implemented for Unigram");
+    const int64_t unknown = model.integer("unk_id", {}, 0, most_ids);
+    const Json& vocabulary = model.raw("vocab");
+    std::vector<UnigramModel::Piece> pieces;
+    if (!vocabulary.is_array()) model.fail("vocab", "is no list of pieces and scores");
+    for (const Json& entry : vocabulary) {
+      if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number())
+        model.fail("vocab", fmt::format("found {}, expected a piece and its score", entry.dump()));
+      const auto& piece = entry[0].get_ref<const std::string&>();
+      const auto id = static_cast<int32_t>(&entry - &vocabulary[0]);
+      if (piece.size() > UnigramModel::longest_piece)
+        model.fail("vocab", fmt::format("a piece of {} bytes, at most {} are allowed", piece.size(),
+                                        UnigramModel::longest_piece));
+      const bool in_text = id != unknown && !added_.contains(piece) && !piece.empty();
+      if (in_text) pieces.push_back({piece, id, entry[1].get<float>()});
+      in_text ? set_piece(id, piece) : set_text(id, piece);
+    }
+    if (unknown >= static_cast<int64_t>(vocabulary.size())) model.fail("unk_id", "is not in the vocabulary");
+    unigram_ = UnigramModel(std::move(pieces), static_cast<int32_t>(unknown));
+  }
+
+  void encode_unigram(const std::string& piece, std::vector<int32_t>& ids) const {
+    float score = 0;
+    unigram_.search(piece, score, ids);
+  }
+
+  void encode_bpe(const std::string& piece, std::vector<int32_t>& ids) const {
+    if (whole_pieces_first_)
+      if (const auto whole = ids_.find(piece); whole != ids_.end()) return ids.push_back(whole->second);
+    const size_t first = ids.size();
+    bool after_unknown = false;
+    for (size_t at = 0, next; at < piece.size(); at = next) {
+      uint32_t code;
+      if (rules_.byte_level() || !read_utf8(piece, at, code, next)) next = at + 1;
+      const std::string symbol = piece.substr(at, next - at);
+      const auto found = ids_.find(symbol);
+      const bool known = found != ids_.end();
+      if (known) {
+        ids.push_back(found->second);
+      } else if (byte_fallback_) {
+        for (char byte : symbol) ids.push_back(byte_ids_[static_cast<unsigned char>(byte)]);
+      } else if (unknown_ && !(joins_unknown_ && after_unknown)) {
+        ids.push_back(*unknown_);
+      }
+      after_unknown = !known && !byte_fallback_;
+    }
+    merges_.merge(ids, first);
+  }
+
+  int32_t find_end(const fs::path& file) const {
+    const fs::path config = file.parent_path() / "tokenizer_config.json";
+    if (fs::exists(config)) {
+      const Json json = parse_json({config.string(), read_file(config)});
+      const Json token = json.is_object() && json.contains("eos_token") ? json["eos_token"] : Json();
+      const Json& name = token.is_object() && token.contains("content") ? token["content"] : token;
+      if (name.is_string()) {
+        const auto found = added_.find(name.get<std::string>());
+        if (found != added_.end()) return found->second;
+        fail("{}: eos_token: '{}' is none of the added tokens of {}", config.string(), name.get<std::string>(),
+             file.string());
+      }
+    }
+    for (const char* name : {"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[EOS]", "<|end|>", "[SEP]"})
+      if (const auto found = added_.find(name); found != added_.end()) return found->second;
+    std::vector<std::string> names;
+    for (const auto& [name, id] : added_) names.push_back(name);
+    fail("{}: no end token: name it as eos_token in {} (added tokens: {})", file.string(), config.string(),
+         join(names));
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> make_huggingface(const fs::path& path) {
+  return std::make_unique<HuggingFaceTokenizer>(path);
+}
+
+}  // namespace rowan

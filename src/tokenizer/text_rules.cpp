@@ -1,0 +1,194 @@
+#include "tokenizer/text_rules.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/error.h"
+#include "tokenizer/base64.h"
+#include "tokenizer/charsmap.h"
+#include "tokenizer/gpt2_split.h"
+#include "tokenizer/pattern.h"
+#include "tokenizer/unigram.h"
+
+namespace rowan {
+namespace {
+
+using Pieces = std::vector<std::string>;
+
+// What becomes of the matches of a pattern that divides text.
+enum class Behavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
+
+// Replaces every piece by what divide() makes of it; empty pieces vanish.
+template <typename Divide>
+void divide_each(Pieces& pieces, Divide divide) {
+  Pieces result;
+  for (const std::string& piece : pieces)
+    divide(piece, [&](std::string part) {
+      if (!part.empty()) result.push_back(std::move(part));
+    });
+  pieces = std::move(result);
+}
+
+Pattern pattern_of(JsonObject& step) {
+  JsonObject pattern = step.object("pattern", true);
+  const bool expression = pattern.has("Regex");
+  const std::string text = pattern.string(expression ? "Regex" : "String");
+  pattern.finish();
+  if (text.empty()) step.fail("pattern", "is empty");
+  return expression ? Pattern(text) : Pattern::literal(text);
+}
+
+void split(Pieces& pieces, const Pattern& pattern, Behavior behavior, bool invert) {
+  divide_each(pieces, [&](const std::string& piece, auto emit) {
+    // Matches and what lies between them, in turn.
+    std::vector<std::pair<std::string, bool>> parts;
+    size_t at = 0;
+    for (const auto& [begin, end] : pattern.matches(piece)) {
+      if (begin > at) parts.emplace_back(piece.substr(at, begin - at), invert);
+      parts.emplace_back(piece.substr(begin, end - begin), !invert);
+      at = end;
+    }
+    if (at < piece.size()) parts.emplace_back(piece.substr(at), invert);
+
+    std::string open;  // a part that another may join
+    bool open_matched = false;
+    for (auto& [text, matched] : parts) {
+      const bool joins = (behavior == Behavior::contiguous && !open.empty() && matched == open_matched) ||
+                         (behavior == Behavior::merged_with_previous && matched && !open_matched) ||
+                         (behavior == Behavior::merged_with_next && !matched && open_matched);
+      if (joins) {
+        open += text;
+      } else {
+        emit(std::move(open));
+        open = matched && behavior == Behavior::removed ? "" : text;
+      }
+      open_matched = matched;
+    }
+    emit(std::move(open));
+  });
+}
+
+void replace(std::string& text, const Pattern& pattern, const std::string& content) {
+  std::string result;
+  size_t at = 0;
+  for (const auto& [begin, end] : pattern.matches(text)) {
+    result.append(text, at, begin - at).append(content);
+    at = end;
+  }
+  text = result.append(text, at);
+}
+
+}  // namespace
+
+TextRules::TextRules(JsonObject& tokenizer, const char* normalizer, const char* pre_tokenizer) {
+  if (tokenizer.has(normalizer)) add_normalizer(tokenizer.object(normalizer));
+  if (tokenizer.has(pre_tokenizer)) add_pre_tokenizer(tokenizer.object(pre_tokenizer));
+}
+
+std::vector<std::string> TextRules::divide(std::string_view text) const {
+  Pieces pieces;
+  if (!text.empty()) pieces.emplace_back(text);
+  for (const Step& step : steps_) step(pieces);
+  return pieces;
+}
+
+void TextRules::add_normalizer(JsonObject step) {
+  const std::string type = step.choice("type", {"Sequence", "Prepend", "Replace", "Precompiled", "Strip"});
+  if (type == "Sequence") {
+    for (JsonObject& one : step.objects("normalizers")) add_normalizer(one);
+  } else if (type == "Prepend") {
+    steps_.push_back([prefix = step.string("prepend")](Pieces& pieces) {
+      for (std::string& piece : pieces) piece.insert(0, prefix);
+    });
+    adds_space_ |= step.string("prepend") == word_mark;
+  } else if (type == "Replace") {
+    steps_.push_back([pattern = pattern_of(step), content = step.string("content")](Pieces& pieces) {
+      for (std::string& piece : pieces) replace(piece, pattern, content);
+    });
+  } else if (type == "Precompiled") {
+    const std::string text = step.string("precompiled_charsmap");
+    const auto bytes = decode_base64(text);
+    if (!bytes && !text.empty()) step.fail("precompiled_charsmap", "is no base64");
+    steps_.push_back([table = Charsmap(bytes.value_or(""))](Pieces& pieces) {
+      for (std::string& piece : pieces) {
+        std::string replaced;
+        table.apply(piece, replaced);
+        piece = replaced;
+      }
+    });
+  } else {
+    const bool left = step.boolean("strip_left"), right = step.boolean("strip_right");
+    steps_.push_back([pattern = Pattern(left && right ? "^\\s+|\\s+\\z"
+                                        : left        ? "^\\s+"
+                                                      : "\\s+\\z"),
+                      nothing = !left && !right](Pieces& pieces) {
+      for (std::string& piece : pieces)
+        if (!nothing) replace(piece, pattern, "");
+    });
+  }
+  step.finish();
+}
+
+void TextRules::add_pre_tokenizer(JsonObject step) {
+  const std::string type =
+      step.choice("type", {"Sequence", "ByteLevel", "Split", "Metaspace", "WhitespaceSplit", "Whitespace", "Digits"});
+  if (type == "Sequence") {
+    for (JsonObject& one : step.objects("pretokenizers")) add_pre_tokenizer(one);
+  } else if (type == "ByteLevel") {
+    const bool prefix = step.boolean("add_prefix_space", true), divides = step.boolean("use_regex", true);
+    step.boolean("trim_offsets", true);
+    byte_level_ = true;
+    steps_.push_back([prefix, divides, splitter = Gpt2Splitter()](Pieces& pieces) {
+      divide_each(pieces, [&](const std::string& piece, auto emit) {
+        const std::string text = prefix && !piece.starts_with(' ') ? " " + piece : piece;
+        if (!divides) return emit(text);
+        for (size_t at = 0, end; at < text.size(); at = end)
+          emit(text.substr(at, (end = splitter.piece_end(text, at)) - at));
+      });
+    });
+  } else if (type == "Split") {
+    add_split(step);
+  } else if (type == "Metaspace") {
+    add_metaspace(step);
+  } else if (type == "Digits") {
+    const bool each = step.boolean("individual_digits", false);
+    steps_.push_back([pattern = Pattern(each ? "\\p{N}" : "\\p{N}+")](Pieces& pieces) {
+      split(pieces, pattern, Behavior::isolated, false);
+    });
+  } else {
+    const bool words = type == "Whitespace";
+    steps_.push_back([words, pattern = Pattern(words ? "\\w+|[^\\w\\s]+" : "\\s+")](Pieces& pieces) {
+      split(pieces, pattern, Behavior::removed, words);
+    });
+  }
+  step.finish();
+}
+
+void TextRules::add_split(JsonObject& step) {
+  static const std::vector<std::string> names = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext",
+                                                 "Contiguous"};
+  const std::string name = step.choice("behavior", names);
+  const auto behavior = static_cast<Behavior>(std::find(names.begin(), names.end(), name) - names.begin());
+  steps_.push_back([pattern = pattern_of(step), behavior, invert = step.boolean("invert", false)](Pieces& pieces) {
+    split(pieces, pattern, behavior, invert);
+  });
+}
+
+void TextRules::add_metaspace(JsonObject& step) {
+  const std::string mark = step.string("replacement", std::string(word_mark));
+  if (step.has("str_rep")) step.string("str_rep");
+  const bool old = step.boolean("add_prefix_space", true);
+  const std::string scheme = step.choice("prepend_scheme", {"always", "first", "never"}, old ? "always" : "never");
+  const bool divides = step.boolean("split", true);
+  adds_space_ |= scheme != "never";
+  steps_.push_back([mark, scheme, space = Pattern(" "), pattern = Pattern::literal(mark), divides](Pieces& pieces) {
+    for (size_t i = 0; i < pieces.size(); ++i) {
+      replace(pieces[i], space, mark);
+      if (scheme != "never" && (i == 0 || scheme == "always") && !pieces[i].starts_with(mark))
+        pieces[i].insert(0, mark);
+    }
+    if (divides) split(pieces, pattern, Behavior::merged_with_next, false);
+  });
+}
+
+}  // namespace rowan

@@ -1,0 +1,39 @@
+// How a tokenizer.json of Hugging Face prepares text for its model: the sections "normalizer" and "pre_tokenizer"
+// (huggingface.co/docs/tokenizers). Text becomes pieces that the model takes one by one.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+
+namespace rowan {
+
+class TextRules {
+ public:
+  TextRules() = default;
+  // Either may be null. Throws Error naming the field for a step that there is not here.
+  TextRules(JsonObject& tokenizer, const char* normalizer, const char* pre_tokenizer);
+
+  std::vector<std::string> divide(std::string_view text) const;
+
+  // A step takes the text as bytes: the model's vocabulary is written in GPT-2's byte alphabet.
+  bool byte_level() const { return byte_level_; }
+  // A step lays a space before the text, which decoding takes away again.
+  bool adds_space() const { return adds_space_; }
+
+ private:
+  using Pieces = std::vector<std::string>;
+  using Step = std::function<void(Pieces&)>;
+  std::vector<Step> steps_;
+  bool byte_level_ = false, adds_space_ = false;
+
+  void add_normalizer(JsonObject step);
+  void add_pre_tokenizer(JsonObject step);
+  void add_metaspace(JsonObject& step);
+  void add_split(JsonObject& step);
+};
+
+}  // namespace rowan

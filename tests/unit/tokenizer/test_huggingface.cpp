@@ -1,0 +1,149 @@
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "base/json.h"
+#include "run/export.h"
+#include "shared_files.h"
+#include "text_files.h"
+#include "tokenizer/byte_alphabet.h"
+#include "tokenizer/tokenizer.h"
+
+namespace rowan {
+namespace {
+
+using Ids = std::vector<int32_t>;
+
+const char* const texts[] = {"Hello world",
+                             " two  spaces, 123 numbers\n\n\ttabs",
+                             "it's don't I'LL",
+                             "na\u00efve \u4e2d\u6587 \U0001f600",
+                             "",
+                             " ",
+                             "x",
+                             "trailing  ",
+                             "\u00a0no break"};
+
+// Writes the exported form of a tokenizer and reads it back.
+std::unique_ptr<Tokenizer> exported(const Tokenizer& tokenizer, TemporaryFolder& folder) {
+  for (const auto& [name, content] : tokenizer_files(tokenizer, 128)) folder.write(name, content);
+  return make_tokenizer("huggingface:" + (folder / "tokenizer.json"));
+}
+
+void expect_same(const Tokenizer& ours, const Tokenizer& theirs, const std::string& text) {
+  EXPECT_EQ(theirs.encode(text), ours.encode(text)) << text.substr(0, 100);
+  EXPECT_EQ(theirs.decode(theirs.encode(text)), ours.decode(ours.encode(text))) << text.substr(0, 100);
+}
+
+std::string error_of(const std::string& json) {
+  TemporaryFolder folder;
+  folder.write("tokenizer.json", json);
+  try {
+    make_tokenizer("huggingface:" + (folder / "tokenizer.json"));
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    return message.substr(message.find("tokenizer.json"));
+  }
+  return "";
+}
+
+// A little BPE over bytes: a to e, "ab", "abc", " a".
+std::string small(
+    const std::string& more = "",
+    const std::string& pre_tokenizer = R"({"type":"ByteLevel","add_prefix_space":false,"use_regex":true})") {
+  const ByteAlphabet alphabet;
+  Json vocabulary = Json::object();
+  for (int byte = 0; byte < 256; ++byte) vocabulary[alphabet.encode(std::string(1, static_cast<char>(byte)))] = byte;
+  vocabulary["ab"] = 256, vocabulary["abc"] = 257, vocabulary[alphabet.encode(" a")] = 258;
+  return R"({"added_tokens":[{"id":259,"content":"<|endoftext|>","special":true}],"normalizer":null,"pre_tokenizer":)" +
+         pre_tokenizer + R"(,"model":{"type":"BPE","dropout":null,"vocab":)" + vocabulary.dump() +
+         R"(,"merges":["a b","ab c",["\u0120","a"]])" + more + "}}";
+}
+
+TEST(HuggingFace, MergesGoByTheirPlaceInTheList) {
+  TemporaryFolder folder;
+  folder.write("tokenizer.json", small());
+  auto tokenizer = make_tokenizer("huggingface:" + (folder / ""));
+  EXPECT_EQ(tokenizer->vocab_size(), 260);
+  EXPECT_EQ(tokenizer->end_id(), 259);
+  EXPECT_EQ(tokenizer->encode("abc abc"), (Ids{257, ' ', 257}));  // "ab" comes before " a"
+  EXPECT_EQ(tokenizer->encode("a a\xc3\xa9"), (Ids{'a', 258, 0xc3, 0xa9}));
+  EXPECT_EQ(tokenizer->encode("<|endoftext|>").size(), 13u);
+  EXPECT_EQ(tokenizer->decode(Ids{257, 258, 259, 0xc3, 0xa9}), "abc a\xc3\xa9");
+  EXPECT_THROW(tokenizer->encode("\xff"), Error);
+  folder.write("tokenizer_config.json", R"({"eos_token": {"content": "</s>"}})");
+  EXPECT_THROW(make_tokenizer("huggingface:" + (folder / "")), Error);
+}
+
+// The pattern of LLaMA 3's tokenizer, and digits one by one.
+TEST(HuggingFace, PatternsDivideTheText) {
+  TemporaryFolder folder;
+  const std::string split = R"({"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},
+    {"type":"Split","pattern":{"Regex":"[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"},
+     "behavior":"Isolated","invert":false},{"type":"ByteLevel","add_prefix_space":false,"use_regex":false}]})";
+  folder.write("tokenizer.json", small("", split));
+  auto tokenizer = make_tokenizer("huggingface:" + (folder / "tokenizer.json"));
+  EXPECT_EQ(tokenizer->encode("ab1bc  abc"), (Ids{256, '1', 'b', 'c', ' ', ' ', 257}));
+  folder.write("tokenizer.json", small(R"(,"ignore_merges":true)", split));
+  EXPECT_EQ(make_tokenizer("huggingface:" + (folder / "tokenizer.json"))->encode("x a"), (Ids{'x', 258}));
+}
+
+TEST(HuggingFace, MistakesNameTheField) {
+  EXPECT_EQ(error_of(small(R"(,"end_of_word_suffix":"</w>")")),
+            "tokenizer.json:1: model.end_of_word_suffix: only an empty one is implemented");
+  EXPECT_NE(error_of(small("", R"({"type":"BertPreTokenizer"})")).find("pre_tokenizer.type: found 'BertPreTokenizer'"),
+            std::string::npos);
+  EXPECT_NE(
+      error_of(small("", R"({"type":"Split","pattern":{"Regex":"("},"behavior":"Isolated"})")).find("not understood"),
+      std::string::npos);
+  EXPECT_NE(error_of(small(R"(,"unk_token":"<unk>")")).find("the vocabulary has no token '<unk>'"), std::string::npos);
+  EXPECT_NE(error_of(R"({"model":{"type":"WordPiece"}})").find("allowed: BPE, Unigram"), std::string::npos);
+  EXPECT_NE(error_of(R"({"model":{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0],["a",-1]]}})").find("no end token"),
+            std::string::npos);
+  EXPECT_NE(error_of("{").find("not valid JSON"), std::string::npos);
+}
+
+TEST(HuggingFace, ExportedBytesAreBytes) {
+  TemporaryFolder folder;
+  auto bytes = make_tokenizer("bytes");
+  auto back = exported(*bytes, folder);
+  EXPECT_EQ(back->vocab_size(), 257);
+  EXPECT_EQ(back->end_id(), 256);
+  for (const char* text : texts) expect_same(*bytes, *back, text);
+}
+
+TEST(HuggingFace, ExportedGpt2IsGpt2) {
+  ROWAN_SHARED_OR_SKIP(vocabulary, "corpora/tokenizers/gpt2/gpt2.tiktoken");
+  TemporaryFolder folder;
+  auto gpt2 = make_tokenizer("gpt2:" + vocabulary.string());
+  auto back = exported(*gpt2, folder);
+  EXPECT_EQ(back->vocab_size(), 50257);
+  EXPECT_EQ(back->end_id(), 50256);
+  for (const char* text : texts) expect_same(*gpt2, *back, text);
+  expect_same(*gpt2, *back, read_file(shared_file("corpora/text/tinyshakespeare.txt")).substr(0, 100'000));
+  // The published merges, in their order.
+  const Json json = Json::parse(read_file(folder / "tokenizer.json"));
+  std::string merges = "#version: 0.2\n";
+  for (const Json& merge : json["model"]["merges"])
+    merges += merge[0].get<std::string>() + " " + merge[1].get<std::string>() + "\n";
+  EXPECT_EQ(merges, read_file(shared_file("corpora/tokenizers/gpt2/vocab.bpe")));
+}
+
+TEST(HuggingFace, ExportedT5IsT5) {
+  ROWAN_SHARED_OR_SKIP(model, "corpora/tokenizers/t5/spiece.model");
+  std::unique_ptr<Tokenizer> t5;
+  try {
+    t5 = make_tokenizer("sentencepiece:" + model.string());
+  } catch (const Error& error) {
+    GTEST_SKIP() << error.what();
+  }
+  TemporaryFolder folder;
+  auto back = exported(*t5, folder);
+  EXPECT_EQ(back->vocab_size(), 32000);
+  EXPECT_EQ(back->end_id(), 1);
+  EXPECT_EQ(back->encode("a b"), (Ids{3, 9, 3, 115}));
+  for (const char* text : texts) expect_same(*t5, *back, text);
+  expect_same(*t5, *back, read_file(shared_file("corpora/text/wikitext2_valid.txt")).substr(0, 50'000));
+}
+
+}  // namespace
+}  // namespace rowan
