@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -24,7 +25,11 @@ namespace rowan {
 
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr double connect_seconds = 2, hello_seconds = 2, welcome_seconds = 10;
+constexpr size_t most_guests = 4096;  // who connect at the same time
+constexpr int most_refusals_told = 5;
 
 // Calls until all bytes are through.
 template <typename Call>
@@ -37,12 +42,6 @@ bool whole(size_t bytes, const Call& call) {
   }
   return true;
 }
-
-// What a rank says first; rank 0 answers with the token.
-struct Hello {
-  uint64_t token;
-  int32_t rank, size;
-};
 
 class Addresses {
  public:
@@ -121,6 +120,31 @@ Socket connect_to(const addrinfo& address) {
   return socket;
 }
 
+// The secret that a user gave to all ranks, or "".
+std::string secret_from_environment() {
+  const char *value = std::getenv("ROWAN_SECRET"), *file = std::getenv("ROWAN_SECRET_FILE");
+  if (value != nullptr && *value) return value;
+  if (file == nullptr || !*file) return "";
+  std::string text;
+  try {
+    text = read_file(file);
+  } catch (const Error& error) {
+    fail_on_all("ROWAN_SECRET_FILE: {}", error.what());
+  }
+  while (text.ends_with('\n') || text.ends_with('\r')) text.pop_back();
+  if (text.empty()) fail_on_all("ROWAN_SECRET_FILE: {} is empty", file);
+  return text;
+}
+
+std::string address_of(const Socket& peer) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  char text[NI_MAXHOST] = "an unknown address";
+  if (getpeername(peer.fd(), reinterpret_cast<sockaddr*>(&address), &size) == 0)
+    getnameinfo(reinterpret_cast<sockaddr*>(&address), size, text, sizeof text, nullptr, 0, NI_NUMERICHOST);
+  return text;
+}
+
 }  // namespace
 
 Socket::Socket(Socket&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
@@ -164,7 +188,14 @@ Rendezvous::Rendezvous(const std::string& address) : address_(address) {
   } else if (address.starts_with("tcp:") && colon >= 5 && !*end && port > 0 && port < 65536) {
     host_ = address.substr(4, colon - 4), port_ = static_cast<uint16_t>(port);
     if (host_.starts_with('[') && host_.ends_with(']')) host_ = host_.substr(1, host_.size() - 2);
-    token_ = hash64("rowan rendezvous " + step);
+    const std::string secret = secret_from_environment();
+    if (secret.empty())
+      fail_on_all(
+          "ROWAN_RENDEZVOUS is '{}': tcp: needs a secret that all ranks know and nobody else, in ROWAN_SECRET or in "
+          "the "
+          "file that ROWAN_SECRET_FILE names; file:PATH needs none",
+          address);
+    token_ = hash64("rowan rendezvous " + step + "\n" + secret);
   } else {
     fail_on_all("ROWAN_RENDEZVOUS is '{}'; file:PATH or tcp:HOST:PORT is wanted", address);
   }
@@ -176,18 +207,72 @@ Socket Rendezvous::open() {
   token_ = std::random_device()() | static_cast<uint64_t>(std::random_device()()) << 32;
   std::string text = fmt::format("{} {}\n", token_, port_of(listener));
   for (const std::string& address : addresses_of_this_machine()) text += address + "\n";
-  write_file_atomically(file_, text);
+  const mode_t before = ::umask(077);  // for nobody else's eyes
+  try {
+    write_file_atomically(file_, text);
+  } catch (...) {
+    ::umask(before);
+    throw;
+  }
+  ::umask(before);
   return listener;
 }
-int Rendezvous::welcome(const Socket& listener, int size, Socket& peer) const {
-  pollfd ready{listener.fd(), POLLIN, 0};
-  if (poll(&ready, 1, 100) <= 0) return -1;
-  peer = Socket(accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC));
+
+int Rendezvous::welcome(const Socket& listener, int size, Socket& peer) {
+  std::vector<pollfd> ready = {{listener.fd(), POLLIN, 0}};
+  for (const Guest& guest : guests_) ready.push_back({guest.socket.fd(), POLLIN, 0});
+  if (poll(ready.data(), ready.size(), 100) > 0 && ready[0].revents != 0) {
+    Socket socket(accept4(listener.fd(), nullptr, nullptr, SOCK_CLOEXEC));
+    const auto deadline = Clock::now() + std::chrono::milliseconds(static_cast<int>(1000 * hello_seconds));
+    if (socket && guests_.size() < most_guests) guests_.push_back({std::move(socket), deadline});
+  }
+  for (size_t i = 0; i < guests_.size(); ++i) {
+    Guest& guest = guests_[i];
+    const bool stays = hear(guest, size);
+    const bool complete = stays && guest.heard == sizeof guest.hello;
+    if (stays && !complete && Clock::now() < guest.deadline) continue;
+    if (stays && !complete) refuse(guest.socket, "it says nothing");
+    if (complete) peer = std::move(guest.socket);
+    const int rank = complete ? guest.hello.rank : -1;
+    guests_.erase(guests_.begin() + static_cast<std::ptrdiff_t>(i--));
+    if (complete) return rank;
+  }
+  return -1;
+}
+
+// Takes what has come of a hello; false when the guest has left, or was sent away.
+bool Rendezvous::hear(Guest& guest, int size) {
+  char* to = reinterpret_cast<char*>(&guest.hello);
+  const ssize_t got = recv(guest.socket.fd(), to + guest.heard, sizeof guest.hello - guest.heard, MSG_DONTWAIT);
+  if (got < 0) return errno == EAGAIN || errno == EINTR;
+  if (got == 0) return false;
+  guest.heard += static_cast<size_t>(got);
+  if (guest.heard < sizeof guest.hello) return true;
+  const Hello& hello = guest.hello;
+  if (hello.token != token_) {
+    refuse(guest.socket, "it does not know the secret of this job");
+    return false;
+  }
+  if (hello.rank >= 1 && hello.rank < size && hello.size == size) return true;
+  refuse(guest.socket, fmt::format("it is rank {} of {}, this job has {}", hello.rank, hello.size, size));
+  return false;
+}
+
+bool Rendezvous::answer(const Socket& peer) const {
   peer.set_timeout(hello_seconds);
-  Hello hello{};
-  if (!peer.read(&hello, sizeof hello) || hello.token != token_) return -1;
-  if (hello.rank < 1 || hello.rank >= size || hello.size != size) return -1;
-  return peer.write(&hello.token, sizeof hello.token) ? hello.rank : -1;
+  return peer.write(&token_, sizeof token_);
+}
+
+bool Rendezvous::is_there(const Socket& peer) {
+  char byte;
+  const ssize_t got = recv(peer.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
+}
+
+void Rendezvous::refuse(const Socket& guest, const std::string& why) {
+  if (++refused_ > most_refusals_told) return;
+  fmt::print(stderr, "rowan: {}: refused {}: {}{}\n", address_, address_of(guest), why,
+             refused_ == most_refusals_told ? "; more will not be told" : "");
 }
 
 void Rendezvous::close() const {
@@ -220,7 +305,7 @@ Socket Rendezvous::reach(const Launch& launch, std::string& why) {
       uint64_t answer = 0;
       socket.set_timeout(welcome_seconds);
       if (socket.write(&hello, sizeof hello) && socket.read(&answer, sizeof answer) && answer == token_) return socket;
-      why = fmt::format("{}, port {}: it is not rank 0 that listens there", host, port);
+      why = fmt::format("{}, port {}: rank 0 does not listen there, or knows another secret", host, port);
     }
   }
   return Socket();

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstring>
 #include <thread>
@@ -23,6 +24,8 @@ constexpr auto pause_between_attempts = std::chrono::milliseconds(50);
 // Takes the place of a length: whoever sends it leaves, and a message about it has been printed.
 constexpr uint64_t farewell = UINT64_MAX;
 constexpr uint64_t roll = 0;  // an empty message
+// What ranks tell each other: configs, lists of tensors.
+constexpr uint64_t longest_message = uint64_t{1} << 30, most_at_once = uint64_t{1} << 20;
 
 class TcpCommunicator final : public Communicator {
  public:
@@ -100,7 +103,10 @@ class TcpCommunicator final : public Communicator {
       do {
         Socket peer;
         const int who = place.welcome(listener, size(), peer);
-        if (who > 0) peers_[who] = std::move(peer);
+        if (who > 0 && peers_[who] && Rendezvous::is_there(peers_[who]))
+          place.refuse(peer, fmt::format("rank {} is there already", who));
+        else if (who > 0 && place.answer(peer))
+          peers_[who] = std::move(peer);
         missing.clear();
         for (int r = 1; r < size(); ++r)
           if (!peers_[r]) missing.push_back(r);
@@ -133,13 +139,17 @@ class TcpCommunicator final : public Communicator {
     return std::string(reinterpret_cast<const char*>(&length), sizeof length) + message;
   }
 
-  static std::vector<std::string> parts_of(const std::string& frames) {
+  std::vector<std::string> parts_of(const std::string& frames) {
     std::vector<std::string> parts;
     for (size_t at = 0; at < frames.size(); at += sizeof(uint64_t) + parts.back().size()) {
       uint64_t length = 0;
-      std::memcpy(&length, frames.data() + at, sizeof length);
+      if (frames.size() - at >= sizeof length) std::memcpy(&length, frames.data() + at, sizeof length);
+      if (frames.size() - at < sizeof length || length > frames.size() - at - sizeof length)
+        leave("rank 0 sent a message that is cut short; leaving");
       parts.push_back(frames.substr(at + sizeof length, length));
     }
+    if (parts.size() != static_cast<size_t>(size()))
+      leave(fmt::format("rank 0 sent the words of {} ranks, there are {}; leaving", parts.size(), size()));
     return parts;
   }
 
@@ -153,8 +163,16 @@ class TcpCommunicator final : public Communicator {
     uint64_t length = 0;
     if (!peers_[from].read(&length, sizeof length)) lost(from);
     if (length == farewell) abort(2);
-    std::string message(length, '\0');
-    if (!peers_[from].read(message.data(), length)) lost(from);
+    if (length > longest_message)
+      leave(fmt::format("rank {} announces a message of {} bytes, at most {} are expected; leaving", from, length,
+                        longest_message));
+    // Memory is taken as the bytes come.
+    std::string message;
+    while (message.size() < length) {
+      const size_t before = message.size();
+      message.resize(std::min<uint64_t>(length, before + most_at_once));
+      if (!peers_[from].read(message.data() + before, message.size() - before)) lost(from);
+    }
     return message;
   }
 

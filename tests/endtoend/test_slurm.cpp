@@ -40,7 +40,7 @@ class Slurm : public CommandTest {
   // Three tasks without MPI.
   std::string step(const std::string& address, const std::string& more, const std::string& options = "",
                    const std::string& arguments = "") const {
-    return environment("ROWAN_RENDEZVOUS=" + address + " " + more) + "srun --mpi=none --ntasks-per-node=3 " + options +
+    return environment("ROWAN_SECRET=of-the-test ROWAN_RENDEZVOUS=" + address + " " + more) + "srun --mpi=none --ntasks-per-node=3 " + options +
            " bash -c 'exec " + rowan_binary() + " train " + (dir_ / "config.json").string() + arguments + "'";
   }
   std::string batch(const std::string& more, const std::string& before = "") const {

@@ -83,6 +83,12 @@ TEST_F(Launched, RefusesNonsense) {
   EXPECT_THROW(detect_launch(), Error);
 }
 
+class MeetingRanks : public testing::Test {
+ protected:
+  MeetingRanks() { setenv("ROWAN_SECRET", "of the test", 1); }
+  ~MeetingRanks() override { unsetenv("ROWAN_SECRET"); }
+};
+
 // What each of `ranks` ranks gathers of a short message and a long one, after they have met.
 std::vector<std::vector<std::string>> met_at(const std::string& address, int ranks) {
   std::vector<std::future<std::vector<std::string>>> results;
@@ -120,7 +126,7 @@ class Port {
 
 std::string free_port() { return Port().number(); }
 
-TEST(Rendezvous, EveryRankHearsEveryOther) {
+TEST_F(MeetingRanks, EveryRankHearsEveryOther) {
   TemporaryFolder folder;
   std::vector<std::vector<std::string>> want(4, {"0", "1", "2", "3", "0", "1000000", "2000000", "3000000"});
   EXPECT_EQ(met_at("file:" + folder / "id", 4), want);
@@ -133,7 +139,7 @@ TEST(Rendezvous, EveryRankHearsEveryOther) {
 }
 
 // Rank 0 speaks for all, whom it takes with it.
-TEST(Rendezvous, MissingRanksAreNamedByRank0) {
+TEST_F(MeetingRanks, MissingRanksAreNamedByRank0) {
   const std::string address = "tcp:127.0.0.1:" + free_port();
   auto rank = [&](int r) { make_tcp_communicator({Launch::Kind::slurm, r, 4, r}, address)->gather(""); };
   auto two_of_four = [&] {
@@ -149,7 +155,7 @@ TEST(Rendezvous, MissingRanksAreNamedByRank0) {
   EXPECT_EXIT(alone(), testing::ExitedWithCode(2), "^rowan: rank 1: tcp:.*: no rank 0 for 0.2 s .*refused\n$");
 }
 
-TEST(Rendezvous, ARankThatLeavesIsNamed) {
+TEST_F(MeetingRanks, ARankThatLeavesIsNamed) {
   const std::string address = "tcp:127.0.0.1:" + free_port();
   auto rank = [&](int r) { return make_tcp_communicator({Launch::Kind::slurm, r, 2, r}, address); };
   auto left = [&](int who, bool silent) {
@@ -170,7 +176,7 @@ TEST(Rendezvous, ARankThatLeavesIsNamed) {
   EXPECT_EXIT(left(1, true), testing::ExitedWithCode(2), "^rowan: rank 1 has been silent for 2 s .*leaving\n$");
 }
 
-TEST(Rendezvous, RefusesAddressesThatAreNone) {
+TEST_F(MeetingRanks, RefusesAddressesThatAreNone) {
   for (const char* address : {"udp:host", "file:", "tcp:host", "tcp:host:", "tcp:host:0", "tcp:host:http", "tcp::9000"})
     EXPECT_THROW(make_tcp_communicator({Launch::Kind::slurm, 0, 2, 0}, address), AgreedError) << address;
   Port port;
