@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "commands/commands.h"
 #include "run/run_folder.h"
+#include "run/tokenizer_match.h"
 
 namespace rowan {
 namespace {
@@ -20,15 +21,20 @@ void run(const Options& options) {
   auto note = [](const std::string& text) { tell("rowan: {}\n", text); };
   RunFolder source(options.run, options.step, note);
   std::unique_ptr<Tokenizer> tokenizer;
-  try {
-    if (!source.tokenizer().empty()) tokenizer = make_tokenizer(source.tokenizer());
-  } catch (const Error& error) {
-    note(fmt::format("exporting without a tokenizer: {}", error.what()));
+  ExportFiles beside = model_card(source, options.folder);
+  if (!source.tokenizer().empty()) {
+    try {
+      tokenizer = make_tokenizer(source.tokenizer());
+      check_same_tokenizer(tokenizer->hash(), source.tokenizer(), tokenizer_of_checkpoint(source.checkpoint().folder()),
+                           "the run");
+      beside.merge(tokenizer_files(*tokenizer, source.model().positions));
+    } catch (const Error& error) {
+      tokenizer.reset();
+      note(fmt::format("exporting without a tokenizer: {}", error.what()));
+    }
   }
   export_model(source.model(), source.checkpoint().model(), options.dtype == "bf16" ? DType::bf16 : DType::f32,
-               tokenizer.get(), options.folder);
-  if (tokenizer && !export_tokenizer(*tokenizer, options.folder))
-    note(fmt::format("transformers has no files for the tokenizer {}; left out", tokenizer->spec()));
+               tokenizer.get(), options.folder, beside);
   note(fmt::format("{} of {} is now in {}", source.checkpoint().folder().filename().string(), options.run,
                    options.folder));
 }

@@ -1,8 +1,11 @@
 #include "run/export.h"
 
 #include <algorithm>
+#include <memory>
+#include <vector>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/json.h"
 #include "model/layout.h"
 #include "model/weights.h"
@@ -11,8 +14,17 @@ namespace rowan {
 
 namespace fs = std::filesystem;
 
+namespace {
+
+// What an export may have held before, and would otherwise be taken for a part of this one.
+const char* const tokenizer_names[] = {
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",         "merges.txt",
+    "spiece.model",   "tokenizer.model",       "added_tokens.json",       "chat_template.jinja"};
+
+}  // namespace
+
 void export_model(const ModelConfig& config, const TensorFiles& files, DType dtype, const Tokenizer* tokenizer,
-                  const fs::path& folder) {
+                  const fs::path& folder, const ExportFiles& beside) {
   if (config.qk_clip > 0)
     fail("export: the model clamps queries and keys (qk_clip {}), transformers' GPT-2 cannot", config.qk_clip);
   ModelConfig theirs = config;
@@ -27,8 +39,13 @@ void export_model(const ModelConfig& config, const TensorFiles& files, DType dty
   json["tie_word_embeddings"] = config.tied;
   json["torch_dtype"] = dtype == DType::bf16 ? "bfloat16" : "float32";
   if (tokenizer) json["bos_token_id"] = json["eos_token_id"] = tokenizer->end_id();
+  ExportFiles texts = beside;
+  texts["config.json"] = json.dump(2) + "\n";
+  Json generation = {{"do_sample", true}};
+  if (tokenizer)
+    for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) generation[key] = tokenizer->end_id();
+  texts["generation_config.json"] = generation.dump(2) + "\n";
   make_directories(folder);
-  write_file_atomically(folder / "config.json", json.dump(2) + "\n");
 
   const ParameterTable table = parameter_table(theirs);
   std::vector<TensorInfo> declared;
@@ -48,29 +65,16 @@ void export_model(const ModelConfig& config, const TensorFiles& files, DType dty
       writer.write(parameter.name, rounded.data());
     }
   }
-  writer.commit();
-}
-
-bool export_tokenizer(const Tokenizer& tokenizer, const fs::path& folder) {
-  const std::string& spec = tokenizer.spec();
-  const size_t colon = spec.find(':');
-  const std::string kind = spec.substr(0, colon);
-  const fs::path source = colon == std::string::npos ? fs::path() : fs::path(spec.substr(colon + 1));
-  auto copy = [&](const fs::path& from, const char* to) { write_file_atomically(folder / to, read_file(from)); };
-  std::string name;
-  if (kind == "gpt2" && fs::is_directory(source)) {
-    copy(source / "vocab.bpe", "merges.txt");
-    copy(source / "encoder.json", "vocab.json");
-    name = "GPT2Tokenizer";
-  } else if (kind == "sentencepiece") {
-    const bool t5 = tokenizer.end_id() == 1;
-    copy(source, t5 ? "spiece.model" : "tokenizer.model");
-    name = t5 ? "T5Tokenizer" : "LlamaTokenizer";
-  } else {
-    return false;
+  std::vector<std::unique_ptr<AtomicFile>> parts;
+  for (const auto& [name, content] : texts) {
+    parts.push_back(std::make_unique<AtomicFile>(folder / name));
+    parts.back()->write(content);
+    parts.back()->sync();
   }
-  write_file_atomically(folder / "tokenizer_config.json", Json({{"tokenizer_class", name}}).dump(2) + "\n");
-  return true;
+  writer.commit();
+  for (const auto& part : parts) part->commit();
+  for (const char* name : tokenizer_names)
+    if (!texts.contains(name)) fs::remove(folder / name);
 }
 
 }  // namespace rowan

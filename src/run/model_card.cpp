@@ -1,0 +1,72 @@
+// The README.md of an exported model.
+#include <fmt/format.h>
+
+#include "base/files.h"
+#include "base/human.h"
+#include "model/layout.h"
+#include "run/export.h"
+#include "run/loss_picture.h"
+#include "run/run_folder.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Tells a card of ours from what somebody wrote.
+const char* const mark = "<!-- written by rowan export -->";
+
+std::string row(const char* what, const std::string& value) { return fmt::format("| {} | {} |\n", what, value); }
+
+std::string text_of(const Json& object, const char* key) {
+  if (!object.is_object() || !object.contains(key)) return "";
+  return object[key].is_string() ? object[key].get<std::string>() : object[key].dump();
+}
+
+std::string last_validation(const fs::path& metrics) {
+  if (!fs::exists(metrics)) return "";
+  const LossCurves curves = read_loss_curves(metrics);
+  if (curves.validation.empty()) return "";
+  const LossPoint& last = curves.validation.back();
+  return fmt::format("{:.4f} nats a token after step {:.0f}", last.loss, last.step);
+}
+
+}  // namespace
+
+ExportFiles model_card(const RunFolder& run, const fs::path& folder) {
+  const fs::path path = folder / "README.md";
+  if (fs::exists(path) && read_file(path).find(mark) == std::string::npos) return {};
+  const fs::path home = run.checkpoint().folder().parent_path().parent_path();
+  JsonObject config = run.config();
+  auto section = [&](const char* key) { return config.has(key) ? config.raw(key) : Json::object(); };
+  const Json optimizer = section("optimizer"), batch = section("batch"), data = section("data");
+  const Json& state = run.checkpoint().state();
+  const ModelConfig& model = run.model();
+  const int64_t parameters = parameter_table(model).count();
+
+  std::string card =
+      "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- rowan\n---\n" + std::string(mark) +
+      "\n\n# A " + (model.family == Family::gpt2 ? "GPT-2" : "LLaMA") + " of " +
+      human_count(static_cast<double>(parameters)) + " parameters\n\nTrained from " +
+      (config.string("init", "").empty() ? "random weights" : "the weights of " + config.string("init")) +
+      " with Rowan, which wrote this card from the run's own record. Nobody "
+      "has looked at what the model says; the text it continues is like the text it was trained on.\n\n"
+      "| what | value |\n|---|---|\n";
+  card += row("layers, width, heads", fmt::format("{}, {}, {}", model.layers, model.hidden, model.heads));
+  card += row("vocabulary, context", fmt::format("{} ids, {} tokens", model.vocabulary, model.positions));
+  card += row("tokenizer", run.tokenizer().empty() ? "not named by the run" : run.tokenizer());
+  card += row("training data", data.contains("mixture") ? text_of(data, "mixture") : text_of(data, "train"));
+  card += row("steps, tokens", text_of(state, "step") + ", " + text_of(state, "tokens"));
+  card += row("sequence length", text_of(batch, "sequence_length"));
+  card += row("optimizer", text_of(optimizer, "name") + ", lr " + text_of(optimizer, "lr"));
+  if (config.has("precision")) card += row("precision", config.string("precision"));
+  if (const std::string loss = last_validation(home / "metrics.jsonl"); !loss.empty())
+    card += row("validation loss", loss);
+  card +=
+      "\n```python\nfrom transformers import pipeline\n\npipeline(\"text-generation\", \"PATH OF THIS FOLDER\")(\"Once "
+      "upon a time\")\n```\n\nThe whole config of the run:\n\n```json\n" +
+      read_file(home / "config.json") + "```\n";
+  return {{"README.md", card}};
+}
+
+}  // namespace rowan
