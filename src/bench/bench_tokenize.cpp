@@ -1,6 +1,7 @@
 // rowan bench tokenize: how fast text becomes tokens, from records in memory to ids, reading JSON included.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "base/files.h"
 #include "bench/bench_run.h"
 #include "commands/commands.h"
+#include "corpus/hard_text.h"
 #include "corpus/tokenize_batch.h"
 
 namespace rowan {
@@ -70,12 +72,41 @@ Json measure(const char* name, const Arguments& arguments, const std::vector<Raw
   return {{"text_bytes_per_second", bytes_rate}, {"tokens_per_second", rate}};
 }
 
+// Seconds a megabyte of documents that are hard to divide, in two lengths: what takes quadratic time shows in the
+// ratio.
+Json measure_hard(const Tokenizer& tokenizer) {
+  constexpr size_t small = size_t{1} << 18, large = size_t{1} << 20;
+  auto seconds_a_megabyte = [&](const std::string& text) {
+    const Clock::time_point start = Clock::now();
+    (void)tokenizer.encode(text);
+    return std::chrono::duration<double>(Clock::now() - start).count() * 1e6 / static_cast<double>(text.size());
+  };
+  Json result = Json::object();
+  double worst = 0;
+  const std::vector<HardText> shorter = hard_texts(small), longer = hard_texts(large);
+  for (size_t i = 0; i < longer.size(); ++i) {
+    seconds_a_megabyte(shorter[i].text);  // memory is touched
+    const double at_first = seconds_a_megabyte(shorter[i].text), later = seconds_a_megabyte(longer[i].text);
+    fmt::print("{:16}  {:7.3f} s a MB in a document of 1 MiB, {:7.3f} in one of 256 KiB\n", longer[i].name, later,
+               at_first);
+    result[longer[i].name] = {{"seconds_per_megabyte", later}, {"of_a_quarter", at_first}};
+    worst = std::max(worst, later);
+  }
+  fmt::print("{:16}  {:7.3f} s a MB\n", "worst", worst);
+  result["worst"] = worst;
+  return result;
+}
+
 // A tokenizer may remember words, which flatters text that comes again: the first pass is told apart.
 void run(const Arguments& arguments) {
   auto tokenizer = make_tokenizer(arguments.tokenizer);
-  const std::vector<RawBatch> batches = read_batches(arguments);
   fmt::print("{}\n", arguments.tokenizer);
   Json result = {{"bench", "tokenize"}, {"tokenizer", arguments.tokenizer}, {"threads", arguments.threads}};
+  if (arguments.inputs.empty()) {
+    result["hard_texts"] = measure_hard(*tokenizer);
+    return write_json(arguments.json, result);
+  }
+  const std::vector<RawBatch> batches = read_batches(arguments);
   result["first_pass"] = measure("first pass", arguments, batches, *tokenizer, Clock::now());
   result["repeated"] = measure("repeated", arguments, batches, *tokenizer,
                                Clock::now() + std::chrono::microseconds(int64_t(arguments.seconds * 1e6)));
@@ -87,8 +118,10 @@ void run(const Arguments& arguments) {
 void add_bench_tokenize(CommandLine& command) {
   auto arguments = std::make_shared<Arguments>();
   arguments->threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  command.add("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE or sentencepiece:FILE").required();
-  command.add("inputs", arguments->inputs, "Files or patterns, as for `rowan tokenize`").required();
+  command.add("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE")
+      .required();
+  command.add("inputs", arguments->inputs,
+              "Files or patterns, as for `rowan tokenize`; without any, documents that are hard to divide");
   command.add("--field", arguments->field, "JSONL: the field that holds the text").show_default();
   command.add("--threads", arguments->threads, "Workers").range(1, 1024).show_default();
   command.add("--seconds", arguments->seconds, "How long to measure text that comes again").show_default();

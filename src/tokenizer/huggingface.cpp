@@ -14,6 +14,7 @@
 #include "base/names.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/pair_merges.h"
+#include "tokenizer/pattern.h"
 #include "tokenizer/text_rules.h"
 #include "tokenizer/unigram.h"
 #include "tokenizer/utf8.h"
@@ -40,6 +41,8 @@ class HuggingFaceTokenizer : public Tokenizer {
     type == "BPE" ? read_bpe(model) : read_unigram(model);
     model.finish();
     vocab_size_ = static_cast<int32_t>(texts_.size());
+    is_special_.resize(texts_.size());
+    for (const auto& [content, id] : added_) is_special_[static_cast<size_t>(id)] = true;
     end_id_ = find_end(file);
     Hash64 hash;
     hash.add("huggingface");
@@ -52,8 +55,19 @@ class HuggingFaceTokenizer : public Tokenizer {
     refuse_invalid_utf8(text);
     if (text.size() >= INT32_MAX)
       fail("tokenizer.json: a document of {} bytes; at most {} are allowed", text.size(), INT32_MAX - 1);
-    for (const std::string& piece : rules_.divide(text))
-      unigram_model_ ? encode_unigram(piece, ids) : encode_bpe(piece, ids);
+    size_t at = 0;
+    if (plain_added_)
+      for (const auto& [begin, end] : plain_added_->matches(text)) {
+        encode_between(text.substr(at, begin - at), ids);
+        ids.push_back(added_.find(std::string(text.substr(begin, end - begin)))->second);
+        at = end;
+      }
+    encode_between(text.substr(at), ids);
+  }
+
+  int64_t token_bytes(int32_t id) const override {
+    check_id(id);
+    return is_special_[static_cast<size_t>(id)] ? 0 : static_cast<int64_t>(texts_[static_cast<size_t>(id)].size());
   }
 
   std::string decode(std::span<const int32_t> ids) const override {
@@ -69,7 +83,9 @@ class HuggingFaceTokenizer : public Tokenizer {
  private:
   TextRules rules_;
   std::vector<std::string> texts_;  // of every id, as it is decoded
+  std::vector<bool> is_special_;
   std::map<std::string, int32_t> added_;
+  std::optional<Pattern> plain_added_;  // those that are not special, which are found in text
   bool unigram_model_ = false;
   UnigramModel unigram_;
   // Of the BPE model.
@@ -81,12 +97,22 @@ class HuggingFaceTokenizer : public Tokenizer {
 
   void read_added_tokens(JsonObject& root) {
     if (!root.has("added_tokens")) return;
+    std::vector<std::string> in_text;
     for (JsonObject& token : root.objects("added_tokens")) {
       const int64_t id = token.integer("id", {}, 0, most_ids - 1);
       const std::string content = token.string("content");
       added_[content] = static_cast<int32_t>(id);
       set_text(id, content);
+      if (token.boolean("special", false) || content.empty()) continue;
+      for (const char* key : {"single_word", "lstrip", "rstrip"})
+        if (token.boolean(key, false)) token.fail(key, "only false is implemented");
+      in_text.push_back(content);
     }
+    // The longest of those that begin at one place.
+    std::sort(in_text.begin(), in_text.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
+    std::string any;
+    for (const std::string& token : in_text) any += (any.empty() ? "" : "|") + Pattern::quoted(token);
+    if (!any.empty()) plain_added_ = Pattern(any);
   }
 
   void set_text(int64_t id, std::string text) {
@@ -126,11 +152,7 @@ class HuggingFaceTokenizer : public Tokenizer {
         model.fail("vocab", fmt::format("token '{}' has the id {}", token, id.dump()));
       const auto number = id.get<int32_t>();
       const auto bytes = rules_.byte_level() ? alphabet.decode(token) : std::nullopt;
-      if (added_.contains(token)) {
-        ids_.emplace(token, number);
-        set_text(number, token);
-        continue;
-      }
+      if (added_.contains(token)) continue;
       ids_.emplace(bytes.value_or(token), number);
       bytes ? set_text(number, *bytes) : set_piece(number, token);
       if (const auto byte = byte_of(token)) byte_ids_[*byte] = number;
@@ -145,6 +167,7 @@ class HuggingFaceTokenizer : public Tokenizer {
   }
 
   int32_t id_of(const JsonObject& model, const char* key, const std::string& token) const {
+    if (const auto special = added_.find(token); special != added_.end()) return special->second;
     const auto found = ids_.find(token);
     if (found == ids_.end()) model.fail(key, fmt::format("the vocabulary has no token '{}'", token));
     return found->second;
@@ -198,6 +221,11 @@ class HuggingFaceTokenizer : public Tokenizer {
     }
     if (unknown >= static_cast<int64_t>(vocabulary.size())) model.fail("unk_id", "is not in the vocabulary");
     unigram_ = UnigramModel(std::move(pieces), static_cast<int32_t>(unknown));
+  }
+
+  void encode_between(std::string_view text, std::vector<int32_t>& ids) const {
+    for (const std::string& piece : rules_.divide(text))
+      unigram_model_ ? encode_unigram(piece, ids) : encode_bpe(piece, ids);
   }
 
   void encode_unigram(const std::string& piece, std::vector<int32_t>& ids) const {

@@ -22,13 +22,13 @@ Pattern::Pattern(const std::string& expression) {
   pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE);
 }
 
-Pattern Pattern::literal(std::string_view text) {
+std::string Pattern::quoted(std::string_view text) {
   std::string quoted;
   for (char c : text) {
     if (std::string_view("\\^$.|?*+()[]{}# \t\n").find(c) != std::string_view::npos) quoted += '\\';
     quoted += c;
   }
-  return Pattern(quoted);
+  return quoted;
 }
 
 std::vector<std::pair<size_t, size_t>> Pattern::matches(std::string_view text) const {

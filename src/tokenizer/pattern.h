@@ -14,8 +14,9 @@ class Pattern {
  public:
   // Throws Error for an expression that PCRE2 does not understand.
   explicit Pattern(const std::string& expression);
-  // The text itself.
-  static Pattern literal(std::string_view text);
+  // An expression for the text itself.
+  static std::string quoted(std::string_view text);
+  static Pattern literal(std::string_view text) { return Pattern(quoted(text)); }
 
   // Where matches begin and end, in order; empty matches are left out. `text` is valid UTF-8.
   std::vector<std::pair<size_t, size_t>> matches(std::string_view text) const;

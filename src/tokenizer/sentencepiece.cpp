@@ -67,6 +67,17 @@ class SentencepieceTokenizer : public Tokenizer {
     }
   }
 
+  int64_t token_bytes(int32_t id) const override {
+    check_id(id);
+    const SentencepieceModel::Piece& piece = model_.pieces[static_cast<size_t>(id)];
+    if (piece.type == Type::byte) return 1;
+    if (piece.type != Type::normal && piece.type != Type::user_defined) return 0;
+    auto bytes = static_cast<int64_t>(piece.text.size());
+    for (size_t at = 0; (at = piece.text.find(word_mark, at)) != std::string::npos; at += word_mark.size())
+      bytes -= static_cast<int64_t>(word_mark.size()) - 1;  // a space
+    return bytes;
+  }
+
   std::string decode(std::span<const int32_t> ids) const override {
     for (int32_t id : ids) check_id(id);
     std::string text;

@@ -35,7 +35,11 @@ Pattern pattern_of(JsonObject& step) {
   const std::string text = pattern.string(expression ? "Regex" : "String");
   pattern.finish();
   if (text.empty()) step.fail("pattern", "is empty");
-  return expression ? Pattern(text) : Pattern::literal(text);
+  try {
+    return expression ? Pattern(text) : Pattern::literal(text);
+  } catch (const Error& error) {
+    step.fail("pattern", error.what());
+  }
 }
 
 void split(Pieces& pieces, const Pattern& pattern, Behavior behavior, bool invert) {
@@ -98,7 +102,8 @@ void TextRules::add_normalizer(JsonObject step) {
     for (JsonObject& one : step.objects("normalizers")) add_normalizer(one);
   } else if (type == "Prepend") {
     steps_.push_back([prefix = step.string("prepend")](Pieces& pieces) {
-      for (std::string& piece : pieces) piece.insert(0, prefix);
+      for (std::string& piece : pieces)
+        if (!piece.empty()) piece.insert(0, prefix);
     });
     adds_space_ |= step.string("prepend") == word_mark;
   } else if (type == "Replace") {
@@ -109,7 +114,13 @@ void TextRules::add_normalizer(JsonObject step) {
     const std::string text = step.string("precompiled_charsmap");
     const auto bytes = decode_base64(text);
     if (!bytes && !text.empty()) step.fail("precompiled_charsmap", "is no base64");
-    steps_.push_back([table = Charsmap(bytes.value_or(""))](Pieces& pieces) {
+    Charsmap table;
+    try {
+      table = Charsmap(bytes.value_or(""));
+    } catch (const Error& error) {
+      step.fail("precompiled_charsmap", error.what());
+    }
+    steps_.push_back([table](Pieces& pieces) {
       for (std::string& piece : pieces) {
         std::string replaced;
         table.apply(piece, replaced);
@@ -183,6 +194,7 @@ void TextRules::add_metaspace(JsonObject& step) {
   adds_space_ |= scheme != "never";
   steps_.push_back([mark, scheme, space = Pattern(" "), pattern = Pattern::literal(mark), divides](Pieces& pieces) {
     for (size_t i = 0; i < pieces.size(); ++i) {
+      if (pieces[i].empty()) continue;
       replace(pieces[i], space, mark);
       if (scheme != "never" && (i == 0 || scheme == "always") && !pieces[i].starts_with(mark))
         pieces[i].insert(0, mark);

@@ -38,6 +38,12 @@ class ByteTokenizer : public Tokenizer {
 
 }  // namespace
 
+int64_t Tokenizer::token_bytes(int32_t id) const {
+  // The first token of a text may lose a space.
+  const int32_t twice[] = {id, id};
+  return static_cast<int64_t>(decode(twice).size()) - static_cast<int64_t>(decode({twice, 1}).size());
+}
+
 void Tokenizer::check_id(int32_t id) const {
   if (id < 0 || id >= vocab_size_) fail("decode: token id {}; {} has ids 0 to {}", id, spec_, vocab_size_ - 1);
 }

@@ -28,6 +28,9 @@ class Tokenizer {
   // The bytes of the ids; the end id gives nothing. Throws Error for an id outside the vocabulary.
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
 
+  // Bytes of text that an id stands for in the middle of a document; 0 for special tokens.
+  virtual int64_t token_bytes(int32_t id) const;
+
   // Number of ids, the end id included.
   int32_t vocab_size() const { return vocab_size_; }
   // The token that separates documents: bytes 256, GPT-2 50256, sentencepiece </s> (T5 1, LLaMA 2).

@@ -12,6 +12,7 @@
 #include "base/files.h"
 #include "random_text.h"
 #include "shared_files.h"
+#include "temporary_folder.h"
 #include "tokenizer/tokenizer.h"
 #include "tokenizer/utf8.h"
 
@@ -131,6 +132,24 @@ TEST_F(Gpt2, BothFormsOfTheVocabularyAreTheSame) {
   EXPECT_EQ(tokenizer_->vocab_size(), 50257);
   EXPECT_EQ(tokenizer_->end_id(), 50256);
   EXPECT_EQ(folder->hash(), tokenizer_->hash());
+  for (const char* name : {"vocab.bpe", "encoder.json"})
+    EXPECT_EQ(make_tokenizer("gpt2:" + (file_.parent_path() / name).string())->hash(), tokenizer_->hash()) << name;
+}
+
+TEST_F(Gpt2, TheNamesOfTransformersWillDo) {
+  TemporaryFolder folder;
+  folder.write("merges.txt", read_file(file_.parent_path() / "vocab.bpe"));
+  folder.write("vocab.json", read_file(file_.parent_path() / "encoder.json"));
+  for (const char* name : {"", "merges.txt", "vocab.json"})
+    EXPECT_EQ(make_tokenizer("gpt2:" + (folder / name))->hash(), tokenizer_->hash()) << name;
+}
+
+TEST_F(Gpt2, BytesOfATokenAreThoseOfItsText) {
+  const std::string text = "Hello world, caf\u00e9 \U0001f600";
+  int64_t bytes = 0;
+  for (int32_t id : tokenizer_->encode(text)) bytes += tokenizer_->token_bytes(id);
+  EXPECT_EQ(bytes, static_cast<int64_t>(text.size()));
+  EXPECT_EQ(tokenizer_->token_bytes(50256), 0);
 }
 
 TEST_F(Gpt2, PublishedVectors) {

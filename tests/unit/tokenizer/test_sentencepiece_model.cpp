@@ -1,0 +1,203 @@
+#include <gtest/gtest.h>
+
+#include "tokenizer/sentencepiece_model.h"
+#ifdef ROWAN_SENTENCEPIECE
+#include <sentencepiece_processor.h>
+#endif
+
+#include <ctime>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "corpus/hard_text.h"
+#include "corpus/train_tokenizer.h"
+#include "random_text.h"
+#include "run/export.h"
+#include "shared_files.h"
+#include "text_files.h"
+#include "tokenizer/charsmap.h"
+#include "tokenizer/tokenizer.h"
+
+namespace rowan {
+namespace {
+
+std::string error_of(const std::string& bytes) {
+  try {
+    read_sentencepiece_model(bytes);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+// A field of a message: its key, and the length where it has one.
+std::string field(int number, const std::string& bytes) {
+  return std::string(1, static_cast<char>(number << 3 | 2)) + static_cast<char>(bytes.size()) + bytes;
+}
+
+TEST(SentencepieceModel, MistakesAreNamed) {
+  const std::string unknown = field(1, field(1, "<unk>") + "\x18\x02");
+  EXPECT_EQ(error_of(unknown + field(1, field(1, "a"))), "");
+  EXPECT_EQ(error_of(""), "no pieces");
+  EXPECT_EQ(error_of(field(1, field(1, "a"))), "no unknown piece");
+  EXPECT_EQ(error_of(unknown + unknown), "two unknown pieces, 0 and 1");
+  EXPECT_EQ(error_of(unknown.substr(0, 5)), "cut short: 9 bytes expected, 3 left");
+  EXPECT_EQ(error_of(unknown + field(1, field(1, "\xff"))), "a piece that is not UTF-8");
+  EXPECT_EQ(error_of(unknown + field(1, field(1, ""))), "a piece of 0 bytes");
+  EXPECT_EQ(error_of(unknown + field(1, field(1, "a") + "\x18\x09")), "piece 'a' has the unknown type 9");
+  EXPECT_EQ(error_of(unknown + field(1, field(1, "a") + std::string("\x15\0\0\xc0\x7f", 5))),
+            "piece 'a' has the score nan");
+  EXPECT_EQ(error_of(unknown + field(2, "\x18\x07")), "the unknown kind 7");
+  EXPECT_EQ(error_of(unknown + field(3, field(2, "abc"))), "precompiled_charsmap: 3 bytes with a trie of 0");
+  EXPECT_EQ(error_of(unknown + "\x0b"), "field 1 has the unknown wire type 3");
+}
+
+TEST(Charsmap, ReplacesTheLongestKey) {
+  ROWAN_SHARED_OR_SKIP(file, "corpora/tokenizers/t5/spiece.model");
+  const Charsmap table(read_sentencepiece_model(read_file(file)).charsmap);
+  auto applied = [&](const std::string& text) {
+    std::string result;
+    table.apply(text, result);
+    return result;
+  };
+  EXPECT_EQ(applied("plain"), "plain");
+  EXPECT_EQ(applied("\uff21\u00bd\u00a0x\u200b"), "A1\u20442 x ");
+  EXPECT_EQ(applied("e\u0301 \u4e2d"), "\u00e9 \u4e2d");
+  EXPECT_EQ(applied("\ufdfa").size(), 33u);
+}
+
+class ModelFile {
+ public:
+  explicit ModelFile(const std::string& bytes) : spec_("sentencepiece:" + folder_.write("a.model", bytes)) {}
+  std::unique_ptr<Tokenizer> open() const { return make_tokenizer(spec_); }
+
+ private:
+  TemporaryFolder folder_;
+  std::string spec_;
+};
+
+// T5's model with its first pieces only.
+std::string small_t5(const std::string& whole) {
+  std::string result;
+  int pieces = 0;
+  for (size_t at = 0; at < whole.size();) {
+    size_t next = at + 1;
+    uint64_t size = 0;
+    for (int shift = 0;; shift += 7) {
+      const auto byte = static_cast<unsigned char>(whole[next++]);
+      size |= static_cast<uint64_t>(byte & 0x7f) << shift;
+      if (byte < 0x80) break;
+    }
+    if (whole[at] != 0x0a || ++pieces <= 2000) result.append(whole, at, next - at + size);
+    at = next + size;
+  }
+  return result;
+}
+
+// Before they were checked, one of sixteen such models crashed the library or grew without end.
+TEST(SentencepieceModel, DamagedOnesAreRefusedOrSafe) {
+  ROWAN_SHARED_OR_SKIP(file, "corpora/tokenizers/t5/spiece.model");
+  const std::string good = small_t5(read_file(file));
+  const size_t map = good.find(read_sentencepiece_model(good).charsmap);
+  ASSERT_NE(map, std::string::npos);
+  Random random(11, 0);
+  int refused = 0;
+  for (int i = 0; i < 120; ++i) {
+    std::string bad = good;
+    const size_t begin = i % 3 == 0 ? 0 : map, size = i % 3 == 0 ? map : good.size() - map;
+    for (uint64_t edits = 1 + random.below(i % 2 ? 3 : 100); edits > 0; --edits)
+      bad[begin + random.below(size)] = static_cast<char>(random.below(256));
+    if (i % 10 == 9) bad.resize(random.below(bad.size()));
+    try {
+      auto tokenizer = ModelFile(bad).open();
+      for (int text = 0; text < 10; ++text) tokenizer->encode(random_text(random, true));
+    } catch (const Error& error) {
+      refused += std::string(error.what()).find("this build has no") == std::string::npos;
+    }
+  }
+  EXPECT_GT(refused, 20);
+}
+
+// "" in a build without the trainer.
+std::string trained(bool bpe) {
+  TemporaryFolder folder;
+  TokenizerTraining training;
+  training.inputs = {folder.write("a.jsonl", random_json_lines(1, 300)),
+                     folder.write("b.txt", "caf\u00e9  two spaces\tand 1234 a tab\nthe the the cat sat on the mat\n")};
+  training.bpe = bpe;
+  training.vocabulary = 600;
+  try {
+    return train_tokenizer(training);
+  } catch (const Error& error) {
+    if (std::string(error.what()).find("this build has no") == std::string::npos) throw;
+    return "";
+  }
+}
+
+#ifdef ROWAN_SENTENCEPIECE
+TEST(TrainedTokenizer, GivesWhatTheLibraryGives) {
+  for (bool bpe : {true, false}) {
+    const std::string model = trained(bpe);
+    if (model.empty()) GTEST_SKIP() << "built without the trainer of sentencepiece";
+    auto tokenizer = ModelFile(model).open();
+    EXPECT_EQ(tokenizer->vocab_size(), 600);
+    EXPECT_EQ(tokenizer->end_id(), 2);
+    sentencepiece::SentencePieceProcessor library;
+    ASSERT_TRUE(library.LoadFromSerializedProto(model).ok());
+    Random random(3, 0);
+    for (int i = 0; i < 300; ++i) {
+      const std::string text = random_text(random, true) + "  the cat\n" + random_text(random, true);
+      std::vector<int> expected;
+      ASSERT_TRUE(library.Encode(text, &expected).ok());
+      ASSERT_EQ(tokenizer->encode(text), std::vector<int32_t>(expected.begin(), expected.end())) << text;
+      if (text.find("\u2581") == std::string::npos) {
+        ASSERT_EQ(tokenizer->decode(tokenizer->encode(text)), text);
+      }
+    }
+  }
+}
+
+TEST(TrainedTokenizer, ExportedBpeIsTheSame) {
+  const std::string model = trained(true);
+  if (model.empty()) GTEST_SKIP() << "built without the trainer of sentencepiece";
+  auto tokenizer = ModelFile(model).open();
+  TemporaryFolder folder;
+  for (const auto& [name, content] : tokenizer_files(*tokenizer, 64)) folder.write(name, content);
+  auto back = make_tokenizer("huggingface:" + (folder / "tokenizer.json"));
+  EXPECT_EQ(back->vocab_size(), 600);
+  EXPECT_EQ(back->end_id(), 2);
+  Random random(4, 0);
+  for (int i = 0; i < 300; ++i) {
+    const std::string text = random_text(random, true) + " the cat";
+    ASSERT_EQ(back->encode(text), tokenizer->encode(text)) << text;
+    ASSERT_EQ(back->decode(back->encode(text)), tokenizer->decode(tokenizer->encode(text))) << text;
+  }
+}
+#endif
+
+// Four times the text takes four times as long, whatever is in it.
+void expect_linear(const Tokenizer& tokenizer) {
+  auto seconds = [&](const std::string& text) {
+    const std::clock_t start = std::clock();
+    const std::vector<int32_t> ids = tokenizer.encode(text);
+    return static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
+  };
+  const std::vector<HardText> shorter = hard_texts(1 << 16), longer = hard_texts(1 << 18);
+  for (size_t i = 0; i < longer.size(); ++i)
+    EXPECT_LT(seconds(longer[i].text), 8 * seconds(shorter[i].text) + 0.1)
+        << tokenizer.spec() << ": " << longer[i].name;
+}
+
+TEST(HardText, TakesLinearTime) {
+  expect_linear(*make_tokenizer("bytes"));
+  for (bool bpe : {true, false})
+    if (const std::string model = trained(bpe); !model.empty()) expect_linear(*ModelFile(model).open());
+  ROWAN_SHARED_OR_SKIP(folder, "corpora/tokenizers");
+  expect_linear(*make_tokenizer("gpt2:" + (folder / "gpt2").string()));
+#ifdef ROWAN_SENTENCEPIECE
+  expect_linear(*make_tokenizer("sentencepiece:" + (folder / "t5/spiece.model").string()));
+#endif
+}
+
+}  // namespace
+}  // namespace rowan
