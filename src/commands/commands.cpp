@@ -14,6 +14,7 @@ std::span<const Command> commands() {
       {"plan", "count memory, FLOPs and traffic of a run, without running it", add_plan},
       {"tales", "write the embedded corpus of stories, with its exact entropy", add_tales},
       {"tokenize", "turn text into shards of tokens", add_tokenize},
+      {"tokenizer", "make a tokenizer of one's own text", add_tokenizer},
       {"train", "train a model from one JSON file; continues what was interrupted", add_train},
   };
   return table;

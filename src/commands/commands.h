@@ -35,6 +35,7 @@ void add_optimizers(CommandLine& command);
 void add_plan(CommandLine& command);
 void add_tales(CommandLine& command);
 void add_tokenize(CommandLine& command);
+void add_tokenizer(CommandLine& command);
 void add_train(CommandLine& command);
 
 // The parts of `rowan bench`.

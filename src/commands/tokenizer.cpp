@@ -1,0 +1,63 @@
+// rowan tokenizer train: a vocabulary of one's own.
+#include "tokenizer/tokenizer.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <memory>
+#include <thread>
+
+#include "base/files.h"
+#include "commands/commands.h"
+#include "commands/text_inputs.h"
+#include "corpus/train_tokenizer.h"
+
+namespace rowan {
+namespace {
+
+struct Arguments {
+  TokenizerTraining training;
+  std::string out, kind = "bpe";
+  std::vector<std::string> inputs;
+};
+
+void run(Arguments& arguments) {
+  uint64_t bytes = 0;
+  arguments.training.inputs = expand_texts(arguments.inputs, bytes);
+  arguments.training.bpe = arguments.kind == "bpe";
+  write_file_atomically(arguments.out, train_tokenizer(arguments.training));
+  const auto tokenizer = make_tokenizer("sentencepiece:" + arguments.out);
+  fmt::print(stderr, "{}: {} ids; --tokenizer {} reads it\n", arguments.out, tokenizer->vocab_size(),
+             tokenizer->spec());
+}
+
+void add_train_tokenizer(CommandLine& command) {
+  auto arguments = std::make_shared<Arguments>();
+  TokenizerTraining& training = arguments->training;
+  training.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  command.add("--out", arguments->out, "File to write, a sentencepiece model").required();
+  command
+      .add("inputs", arguments->inputs,
+           "Files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst; - reads standard input")
+      .required();
+  command.add("--kind", arguments->kind, "Byte pair encoding, or Kudo's unigram model")
+      .one_of({"bpe", "unigram"})
+      .show_default();
+  command.add("--vocabulary", training.vocabulary, "Number of ids")
+      .range(int64_t{300}, int64_t{1} << 20)
+      .show_default();
+  command.add("--field", training.field, "JSONL: the field that holds the text").show_default();
+  command.add("--threads", training.threads, "Workers").range(1, 1024).show_default();
+  command.set_action([arguments] { run(*arguments); });
+}
+
+}  // namespace
+
+void add_tokenizer(CommandLine& command) {
+  static constexpr Command table[] = {
+      {"train", "make a tokenizer of one's own text", add_train_tokenizer},
+  };
+  add_commands(command, table);
+}
+
+}  // namespace rowan

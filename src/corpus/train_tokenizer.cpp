@@ -1,0 +1,111 @@
+#include "corpus/train_tokenizer.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "corpus/json_line.h"
+#include "tokenizer/utf8.h"
+
+#ifdef ROWAN_SENTENCEPIECE_TRAINER
+#include <sentencepiece_trainer.h>
+#endif
+
+namespace rowan {
+
+#ifdef ROWAN_SENTENCEPIECE_TRAINER
+namespace {
+
+constexpr size_t longest_sentence = 4000;  // bytes; the trainer passes over those of more than 4192
+
+// The lines of all texts; long ones in parts that end behind a word or character.
+class Sentences : public sentencepiece::SentenceIterator {
+ public:
+  explicit Sentences(const TokenizerTraining& training)
+      : reader_(training.inputs, training.format, TextSplit::line), field_(training.field) {
+    Next();
+  }
+
+  bool done() const override { return done_; }
+  const std::string& value() const override { return sentence_; }
+  sentencepiece::util::Status status() const override { return {}; }
+
+  void Next() override {
+    do {
+      while (at_ >= text_.size())
+        if (!next_text()) {
+          done_ = true;
+          return;
+        }
+      size_t end = std::min(text_.find('\n', at_), text_.size());
+      const bool whole = end - at_ <= longest_sentence;
+      if (!whole) {
+        end = at_ + longest_sentence;
+        if (const size_t space = text_.rfind(' ', end); space != std::string::npos && space > at_) end = space;
+        while ((text_[end] & 0xc0) == 0x80) --end;
+      }
+      sentence_ = text_.substr(at_, end - at_);
+      at_ = end + (whole ? 1 : 0);
+      if (sentence_.ends_with('\r')) sentence_.pop_back();
+      std::erase(sentence_, '\0');
+    } while (sentence_.empty() || first_invalid_utf8(sentence_) != sentence_.size());
+  }
+
+ private:
+  RawReader reader_;
+  std::string field_;
+  RawBatch batch_;
+  size_t record_ = 0;
+  std::string text_, sentence_;
+  size_t at_ = 0;
+  bool done_ = false;
+
+  bool next_text() {
+    while (record_ >= batch_.ends.size()) {
+      if (!reader_.next(batch_)) return false;
+      record_ = 0;
+    }
+    const std::string_view record = batch_.record(record_++);
+    at_ = 0;
+    text_ = batch_.json ? text_of(record) : std::string(record);
+    return true;
+  }
+
+  std::string text_of(std::string_view line) const {
+    try {
+      std::vector<JsonMember> members;
+      read_members(line, members);
+      for (const JsonMember& member : members)
+        if (member.key == field_ && member.value.starts_with('"')) return json_string(member.value);
+    } catch (const Error&) {  // what tokenizing would skip
+    }
+    return "";
+  }
+};
+
+}  // namespace
+
+std::string train_tokenizer(const TokenizerTraining& training) {
+  Sentences sentences(training);
+  if (sentences.done()) fail("no text to make a tokenizer of");
+  std::string model;
+  const auto status = sentencepiece::SentencePieceTrainer::Train({{"model_type", training.bpe ? "bpe" : "unigram"},
+                                                                  {"vocab_size", std::to_string(training.vocabulary)},
+                                                                  {"num_threads", std::to_string(training.threads)},
+                                                                  {"normalization_rule_name", "identity"},
+                                                                  {"remove_extra_whitespaces", "false"},
+                                                                  {"allow_whitespace_only_pieces", "true"},
+                                                                  {"byte_fallback", "true"},
+                                                                  {"character_coverage", "0.9995"},
+                                                                  {"input_sentence_size", "4000000"},
+                                                                  {"minloglevel", "2"}},
+                                                                 &sentences, &model);
+  if (!status.ok()) fail("the tokenizer cannot be made: {}", status.ToString());
+  return model;
+}
+#else
+std::string train_tokenizer(const TokenizerTraining&) {
+  fail("this build has no trainer of sentencepiece; install libsentencepiece-dev and configure again");
+}
+#endif
+
+}  // namespace rowan
