@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
-#include <filesystem>
 #include <memory>
 #include <thread>
 
@@ -14,6 +13,7 @@
 #include "base/files.h"
 #include "base/human.h"
 #include "commands/commands.h"
+#include "commands/text_inputs.h"
 #include "corpus/tokenize_job.h"
 
 namespace rowan {
@@ -53,6 +53,8 @@ class Meter {
     tell("{}{} documents, {} tokens ({} of them for validation) from {:.1f} MB of text in {}\n",
          terminal_ ? "\r\033[K" : "", total.documents, total.tokens, result.validation_tokens, total.text_bytes / 1e6,
          human_duration(elapsed()));
+    if (result.validation_tokens == 0)
+      tell("warning: nothing was held out for validation; --validation or --validation-input does it\n");
     for (const auto& [reason, skipped] : result.skipped)
       tell("skipped {}: {} (first: {})\n", skipped.count, reason, skipped.first);
   }
@@ -67,22 +69,13 @@ class Meter {
   double elapsed() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
 };
 
-// The files that the arguments name, and their size in all.
-std::vector<std::string> expand(const std::vector<std::string>& arguments, uint64_t& bytes) {
-  std::vector<std::string> paths;
-  for (const std::string& argument : arguments) {
-    if (argument == "-") {
-      paths.push_back(argument);
-      continue;
-    }
-    for (const std::filesystem::path& path : expand_glob(argument)) {
-      if (!std::filesystem::is_regular_file(path))
-        fail("{}: not a file; name files, or a pattern such as DIR/*.json.gz", path.string());
-      paths.push_back(path.string());
-      bytes += std::filesystem::file_size(path);
-    }
-  }
-  return paths;
+// What is held out where nobody says it: a tenth of the text, or some 50 MB of a large one. What comes through standard
+// input has no end that is known before.
+std::string usual_validation(const TokenizeOptions& options, uint64_t bytes) {
+  constexpr double most = 50e6, percent = 10;
+  if (!options.validation_inputs.empty()) return "none";
+  if (std::find(options.inputs.begin(), options.inputs.end(), "-") != options.inputs.end()) return "hash:0.01";
+  return fmt::format("last:{:.3g}%", std::min(percent, 100 * most / static_cast<double>(std::max<uint64_t>(bytes, 1))));
 }
 
 void run(Arguments& arguments) {
@@ -93,8 +86,9 @@ void run(Arguments& arguments) {
   if (!arguments.end.empty()) options.end = named<shard::EndPlace>("--end", arguments.end);
   auto tokenizer = make_tokenizer(arguments.tokenizer, named<InvalidUtf8>("--invalid", arguments.invalid));
   uint64_t total = 0;
-  options.inputs = expand(arguments.inputs, total);
-  options.validation_inputs = expand(arguments.validation_inputs, total);
+  options.inputs = expand_texts(arguments.inputs, total);
+  options.validation_inputs = expand_texts(arguments.validation_inputs, total);
+  if (options.validation == "auto") options.validation = usual_validation(options, total);
   bool known = std::find(options.inputs.begin(), options.inputs.end(), "-") == options.inputs.end();
   Meter meter(known ? total : 0);
   TokenizeResult result = tokenize(options, *tokenizer, [&](const TokenizeProgress& now) { meter.show(now); });
@@ -111,11 +105,12 @@ void add_tokenize(CommandLine& command) {
   auto arguments = std::make_shared<Arguments>();
   TokenizeOptions& options = arguments->options;
   options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  command.add("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE or sentencepiece:FILE").required();
+  command.add("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE")
+      .required();
   command.add("--out", options.out, "Folder for the shards; an interrupted run in it is continued").required();
   command
       .add("inputs", arguments->inputs,
-           "Files or patterns: .txt, .jsonl, .json, each also .gz or .zst; - reads standard input")
+           "Files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst; - reads standard input")
       .required();
   command.add("--format", arguments->format, "What the inputs are; auto goes by name, and takes - for JSONL")
       .one_of<TextFormat>()
@@ -126,9 +121,14 @@ void add_tokenize(CommandLine& command) {
       .show_default();
   command.add("--end", arguments->end, "Where the end token stands (default: after for sentencepiece, else before)")
       .one_of<shard::EndPlace>();
-  command.add("--validation", options.validation, "none, every:N, documents:N, tokens:N or hash:FRACTION")
+  options.validation = "auto";
+  command
+      .add("--validation", options.validation,
+           "What is held out: last:PERCENT%, none, every:N, documents:N, tokens:N or hash:FRACTION; auto is the last "
+           "tenth, 50 MB at most")
       .show_default();
-  command.add("--validation-input", arguments->validation_inputs, "Files or patterns that are validation data only");
+  command.add("--validation-input", arguments->validation_inputs,
+              "Files, folders or patterns that are validation data only");
   command.add("--shard-tokens", options.shard_tokens, "Tokens a shard")
       .range(uint64_t{1}, uint64_t{INT32_MAX})
       .show_default();

@@ -2,24 +2,35 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "base/error.h"
 
 namespace rowan {
 namespace {
 
+enum class Kind { text, json, unknown };
+
+Kind kind_of(std::string_view name) {
+  for (std::string_view suffix : {".gz", ".zst", ".zstd"})
+    if (name.ends_with(suffix)) name.remove_suffix(suffix.size());
+  for (std::string_view suffix : {".jsonl", ".ndjson", ".json"})
+    if (name.ends_with(suffix)) return Kind::json;
+  for (std::string_view suffix : {".txt", ".md"})
+    if (name.ends_with(suffix)) return Kind::text;
+  return Kind::unknown;
+}
+
 bool is_json(const std::string& path, TextFormat format) {
   if (format != TextFormat::by_name) return format == TextFormat::jsonl;
   if (path == "-") return true;
-  std::string_view name = path;
-  for (std::string_view suffix : {".gz", ".zst", ".zstd"})
-    if (name.ends_with(suffix)) name.remove_suffix(suffix.size());
-  if (name.ends_with(".jsonl") || name.ends_with(".ndjson") || name.ends_with(".json")) return true;
-  if (name.ends_with(".txt")) return false;
-  if (name.ends_with(".parquet"))
+  const Kind kind = kind_of(path);
+  if (kind != Kind::unknown) return kind == Kind::json;
+  if (path.ends_with(".parquet"))
     fail("{}: pipe parquet through scripts/parquet_text.py into `rowan tokenize ... -`", path);
-  fail("{}: neither .txt nor .jsonl, .ndjson or .json (each may be followed by .gz or .zst); name it with --format",
-       path);
+  fail(
+      "{}: neither .txt, .md nor .jsonl, .ndjson or .json (each may be followed by .gz or .zst); name it with --format",
+      path);
 }
 
 }  // namespace
@@ -27,6 +38,43 @@ bool is_json(const std::string& path, TextFormat format) {
 RawReader::RawReader(std::vector<std::string> inputs, TextFormat format, TextSplit split)
     : inputs_(std::move(inputs)), split_(split) {
   for (const std::string& path : inputs_) json_.push_back(is_json(path, format));
+}
+
+std::vector<uint64_t> text_sizes(const std::vector<std::string>& paths) {
+  std::vector<uint64_t> sizes;
+  std::vector<char> buffer(size_t{1} << 18);
+  for (const std::string& path : paths) {
+    TextStream stream(path);
+    uint64_t size = stream.compressed() ? 0 : std::filesystem::file_size(path);
+    if (stream.compressed())
+      for (size_t got; (got = stream.read(buffer.data(), buffer.size())) > 0;) size += got;
+    sizes.push_back(size);
+  }
+  return sizes;
+}
+
+bool has_text_name(const std::string& path) { return kind_of(path) != Kind::unknown; }
+
+void RawReader::cut_at(uint64_t byte, std::vector<uint64_t> sizes) {
+  cut_ = byte;
+  text_sizes_ = std::move(sizes);
+}
+
+// Where the record that begins at `begin` within pending_ is cut, or npos: not, or not yet.
+size_t RawReader::find_cut(size_t begin, bool ended) const {
+  constexpr size_t window = size_t{1} << 16;
+  if (json_[source_] || split_ != TextSplit::file || cut_ <= text_bytes_ + begin) return std::string::npos;
+  const uint64_t at = cut_ - text_bytes_ - 1;  // a line that ends here needs no more
+  if (at >= pending_.size() || (!ended && pending_.size() - at < window)) return std::string::npos;
+  const std::string_view near = std::string_view(pending_).substr(at, window);
+  size_t next = 1;
+  if (size_t line = near.find('\n'), word = near.find(' '); line != std::string_view::npos)
+    next = line + 1;
+  else if (word != std::string_view::npos)
+    next = word + 1;
+  else
+    while (next < near.size() && (near[next] & 0xc0) == 0x80) ++next;
+  return at + next < pending_.size() ? at + next : std::string::npos;
 }
 
 // The end of the first record that ends at or after `from` within pending_, or npos.
@@ -54,10 +102,11 @@ bool RawReader::next(RawBatch& batch, uint64_t most) {
   batch.first_record = record_;
   batch.json = json_[source_];
   batch.last_of_source = false;
+  batch.first_byte = text_bytes_;
 
   size_t end = 0;  // of the records found
   while (end < size && batch.ends.size() < most && !batch.last_of_source) {
-    size_t found = find_end(std::max(end, scanned_));
+    size_t found = std::min(find_end(std::max(end, scanned_)), find_cut(end, false));
     if (found != std::string::npos) {
       batch.ends.push_back(end = found);
       continue;
@@ -72,6 +121,7 @@ bool RawReader::next(RawBatch& batch, uint64_t most) {
     pending_.resize(used + got);
     if (got > 0) continue;
     batch.last_of_source = true;
+    if (size_t cut = find_cut(end, true); cut != std::string::npos) batch.ends.push_back(end = cut);
     if (used > end) batch.ends.push_back(end = used);
   }
   batch.source_bytes = stream_->raw_bytes();
@@ -80,6 +130,7 @@ bool RawReader::next(RawBatch& batch, uint64_t most) {
   record_ += batch.ends.size();
   batch.bytes.assign(pending_, 0, end);
   pending_.erase(0, end);
+  text_bytes_ += end;
   scanned_ -= std::min(scanned_, end);
 
   if (batch.last_of_source) {
@@ -96,6 +147,7 @@ void RawReader::seek(size_t source, uint64_t record) {
   source_ = source;
   for (size_t i = 0; i < source; ++i)
     if (inputs_[i] != "-") finished_bytes_ += std::filesystem::file_size(inputs_[i]);
+  for (size_t i = 0; i < std::min(source, text_sizes_.size()); ++i) text_bytes_ += text_sizes_[i];
   RawBatch batch;
   while (record_ < record)
     if (!next(batch, record - record_) || batch.last_of_source)

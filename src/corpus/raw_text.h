@@ -13,7 +13,7 @@
 namespace rowan {
 
 enum class TextFormat {
-  by_name,  // .txt, or .jsonl, .ndjson and .json; each may be followed by .gz or .zst; standard input is JSONL
+  by_name,  // .txt and .md, or .jsonl, .ndjson and .json; each may be followed by .gz or .zst; standard input is JSONL
   text,
   jsonl,
 };
@@ -31,6 +31,7 @@ constexpr auto names_of(TextSplit) { return enum_names("file", "blank", "line");
 struct RawBatch {
   size_t source = 0;          // index into the list of inputs
   uint64_t first_record = 0;  // counted from 0 in the source; for JSONL the line number less one
+  uint64_t first_byte = 0;    // of the text of all sources; where the first record begins
   bool json = false;
   std::string bytes;         // the records one after the other, newlines included
   std::vector<size_t> ends;  // of each record in `bytes`
@@ -47,10 +48,20 @@ struct RawBatch {
 // A record longer than this is an error, not memory without end.
 constexpr size_t longest_record = size_t{1} << 30;
 
+// Bytes of text, before compression, in each file. Reads all of a compressed one.
+std::vector<uint64_t> text_sizes(const std::vector<std::string>& paths);
+
+// Whether by_name knows what a file of this name holds.
+bool has_text_name(const std::string& path);
+
 class RawReader {
  public:
   // `inputs` are paths, or "-" for the standard input.
   RawReader(std::vector<std::string> inputs, TextFormat format, TextSplit split);
+
+  // A plain text that is one document and goes on past this byte of all the text becomes two, cut at the end of a line
+  // or word soon after it. `sizes`: those of the text of each input.
+  void cut_at(uint64_t byte, std::vector<uint64_t> sizes);
 
   // The next batch of about a MiB, or of one record if that is longer, and of `most` records at most; false at the end
   // of the last source. Throws Error naming the file.
@@ -70,7 +81,11 @@ class RawReader {
   std::string pending_;  // bytes read and not handed out
   size_t scanned_ = 0;   // bytes of pending_ known to hold no end of a record
 
+  uint64_t cut_ = UINT64_MAX, text_bytes_ = 0;  // of the text before pending_
+  std::vector<uint64_t> text_sizes_;
+
   size_t find_end(size_t from) const;
+  size_t find_cut(size_t begin, bool ended) const;
 };
 
 }  // namespace rowan

@@ -162,6 +162,7 @@ TextStream::TextStream(const std::string& path) : raw_(std::make_unique<Raw>(pat
   if (path.ends_with(".gz") && !gzip) fail("{}: the name says gzip, the first bytes do not", path);
   if ((path.ends_with(".zst") || path.ends_with(".zstd")) && !zstd)
     fail("{}: the name says zstd, the first bytes do not", path);
+  compressed_ = gzip || zstd;
   if (gzip)
     decoder_ = std::make_unique<Gzip>(*raw_);
   else if (zstd)

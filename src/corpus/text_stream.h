@@ -25,6 +25,7 @@ class TextStream {
   // Fills `to` with at most `size` bytes and returns how many, 0 at the end only. Throws Error naming the file and the
   // byte where a compressed stream is damaged or cut short, so nothing is lost silently.
   size_t read(char* to, size_t size);
+  bool compressed() const { return compressed_; }
   // Bytes of the file itself consumed so far, and their Hash64.
   uint64_t raw_bytes() const;
   uint64_t raw_hash() const;
@@ -36,6 +37,7 @@ class TextStream {
   class Zstd;
   std::unique_ptr<Raw> raw_;
   std::unique_ptr<Decoder> decoder_;
+  bool compressed_ = false;
 };
 
 }  // namespace rowan

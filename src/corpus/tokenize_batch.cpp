@@ -70,7 +70,8 @@ TokenizedBatch tokenize_batch(const RawBatch& raw, const std::string& field, boo
       continue;
     }
     if (end == shard::EndPlace::after) batch.ids.push_back(tokenizer.end_id());
-    batch.documents.push_back({batch.ids.size() - begin, hash64(text)});
+    batch.documents.push_back(
+        {batch.ids.size() - begin, hash64(text), raw.first_byte + (i == 0 ? 0 : raw.ends[i - 1])});
     batch.text_bytes += text.size();
   }
   return batch;

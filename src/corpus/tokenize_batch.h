@@ -13,8 +13,9 @@
 namespace rowan {
 
 struct TokenizedDocument {
-  size_t tokens = 0;  // the end token included
-  uint64_t hash = 0;  // Hash64 of the text
+  size_t tokens = 0;   // the end token included
+  uint64_t hash = 0;   // Hash64 of the text
+  uint64_t begin = 0;  // of its record, in the text of all sources
 };
 
 struct SkippedRecord {

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <exception>
 #include <filesystem>
 #include <mutex>
+#include <numeric>
 #include <set>
 #include <thread>
 
@@ -56,6 +58,7 @@ class Job {
         sources_(inputs_.size()) {}
 
   TokenizeResult run() {
+    if (rule_.kind == ValidationRule::last) find_cut();
     settings_ = describe_settings(options_, inputs_, tokenizer_, end_);
     if (fs::exists(folder_ / "manifest.json")) return finished_before(folder_ / "manifest.json");
     prepare();
@@ -92,7 +95,17 @@ class Job {
   size_t next_source_ = 0;
   uint64_t next_record_ = 0;
   std::unique_ptr<ShardWriter> train_, validation_;
+  uint64_t cut_ = UINT64_MAX;  // of the text of options_.inputs: what begins here or later is held out
   std::chrono::steady_clock::time_point saved_ = std::chrono::steady_clock::now();
+
+  void find_cut() {
+    for (const std::string& input : options_.inputs)
+      if (input == "-") fail("--validation {}: standard input has no end that is known before", options_.validation);
+    const std::vector<uint64_t> sizes = text_sizes(options_.inputs);
+    const uint64_t total = std::accumulate(sizes.begin(), sizes.end(), uint64_t{0});
+    cut_ = total - static_cast<uint64_t>(std::llround(static_cast<double>(total) * rule_.fraction));
+    reader_.cut_at(cut_, sizes);
+  }
 
   TokenizeResult finished_before(const fs::path& path) {
     read_note(path, [&](const Json& manifest) {
@@ -258,6 +271,9 @@ class Job {
       case ValidationRule::documents:
         held_out |= index < rule_.count;
         break;
+      case ValidationRule::last:
+        held_out |= document.begin >= cut_;
+        break;
       case ValidationRule::hash:
         held_out |= static_cast<double>(document.hash) < rule_.fraction * 0x1p64;
         break;
@@ -314,9 +330,16 @@ ValidationRule ValidationRule::parse(const std::string& text) {
     rule.kind = hash;
     return rule;
   }
+  if (kind == "last" && value.ends_with('%') && parse_number(value.substr(0, value.size() - 1), rule.fraction) &&
+      rule.fraction > 0 && rule.fraction < 100) {
+    rule.kind = last;
+    rule.fraction /= 100;
+    return rule;
+  }
   if (text != "none")
-    fail("--validation {}{}; allowed are none, every:N, documents:N, tokens:N and hash:FRACTION (0 to 1)", text,
-         did_you_mean(kind, {"none", "every", "documents", "tokens", "hash"}));
+    fail(
+        "--validation {}{}; allowed are none, every:N, documents:N, tokens:N, hash:FRACTION (0 to 1) and last:PERCENT%",
+        text, did_you_mean(kind, {"none", "every", "documents", "tokens", "hash", "last"}));
   return rule;
 }
 

@@ -22,11 +22,11 @@ namespace rowan {
 // Which documents, or tokens, become validation data. Documents are counted from 0 over all inputs, without the
 // skipped ones.
 struct ValidationRule {
-  enum Kind { none, every, documents, tokens, hash } kind = none;
+  enum Kind { none, every, documents, tokens, hash, last } kind = none;
   uint64_t count = 0;   // every: document i with i % count == 0; documents, tokens: the first `count`
-  double fraction = 0;  // hash: documents whose Hash64 lies in this lowest part of all values
+  double fraction = 0;  // hash: documents whose Hash64 lies in this lowest part of all values; last: that of the text
 
-  // "none", "every:N", "documents:N", "tokens:N" or "hash:FRACTION"; throws Error for anything else.
+  // "none", "every:N", "documents:N", "tokens:N", "hash:FRACTION" or "last:PERCENT%"; throws Error for anything else.
   static ValidationRule parse(const std::string& text);
 };
 

@@ -166,6 +166,80 @@ TEST(TokenizeJob, ValidationRules) {
     EXPECT_THROW(ValidationRule::parse(wrong), Error) << wrong;
 }
 
+// The last tenth of the text, wherever files begin and end; a plain text is cut at the end of a line.
+TEST(TokenizeJob, TheLastPartOfTheTextIsHeldOut) {
+  TemporaryFolder folder;
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += "line " + std::to_string(1000 + i) + "\n";  // of 10 bytes
+  auto held_out = [&](std::vector<std::string> inputs, const std::string& name, const std::string& rule,
+                      TextSplit split = TextSplit::file) {
+    TokenizeOptions options = options_for(std::move(inputs), folder / name);
+    options.validation = rule;
+    options.end = shard::EndPlace::none;
+    options.split = split;
+    run(options);
+    auto of = [&](const std::string& file) {
+      const auto ids = fs::exists(folder / file) ? tokens(folder / file) : std::vector<uint16_t>();
+      return std::string(ids.begin(), ids.end());
+    };
+    EXPECT_TRUE(run(options).already_done);
+    return std::pair(of(name + "/train-00000.bin"), of(name + "/validation-00000.bin"));
+  };
+  const std::string plain = folder.write("a.txt", text), packed = folder.write("a.txt.gz", gzip(text));
+  for (const std::string& input : {plain, packed}) {
+    const std::string name = input == plain ? "plain" : "packed";
+    const auto [train, validation] = held_out({input}, name, "last:10%");
+    EXPECT_EQ(train, text.substr(0, 9000));
+    EXPECT_EQ(validation, text.substr(9000));
+  }
+  EXPECT_EQ(held_out({plain}, "inside", "last:10.05%").second, text.substr(9000)) << "a line is whole";
+  EXPECT_EQ(held_out({plain}, "third", "last:33.3%").second, text.substr(6670));
+  // Over two files, with the cut in the first, and at a whole document of the second.
+  const std::string second = folder.write("b.txt", "0123456789");
+  EXPECT_EQ(held_out({plain, second}, "two", "last:50%").second, text.substr(5010) + "0123456789");
+  EXPECT_EQ(held_out({plain, second}, "end", "last:0.1%").second, "0123456789");
+  // Without a line's end the cut is behind a word, or a character.
+  const std::string words = folder.write("c.txt", "aaaa bbbb cccc dddd eeee"), letters = folder.write("d.txt", "ééééé");
+  EXPECT_EQ(held_out({words}, "words", "last:50%").second, "dddd eeee");
+  EXPECT_EQ(held_out({letters}, "letters", "last:50%").second, "éé");
+  // Documents stay whole.
+  const std::string lines = folder.write("e.jsonl", json_line("aa") + json_line("bb") + json_line("cc"));
+  EXPECT_EQ(held_out({lines}, "lines", "last:50%").second, "cc");
+  EXPECT_EQ(held_out({plain}, "split", "last:10%", TextSplit::line).second.size(), 900u);
+  for (const char* wrong : {"last:10", "last:0%", "last:100%", "last:%", "last:x%"})
+    EXPECT_THROW(ValidationRule::parse(wrong), Error) << wrong;
+  TokenizeOptions options = options_for({"-"}, folder / "stdin");
+  options.validation = "last:10%";
+  EXPECT_NE(message(options).find("standard input has no end"), std::string::npos);
+}
+
+TEST(TokenizeJob, ACutTextContinuesWhereItStopped) {
+  TemporaryFolder folder;
+  std::vector<std::string> inputs;
+  for (int i = 0; i < 3; ++i) inputs.push_back(folder.write(std::to_string(i) + ".txt", random_json_lines(i, 8000)));
+  TokenizeOptions options = options_for(inputs, folder / "whole");
+  options.validation = "last:40%";
+  run(options);
+  options.out = folder / "stopped";
+  options.save_seconds = 0;
+  auto tokenizer = make_tokenizer("bytes");
+  int stops = 0;
+  for (bool done = false; !done;) {
+    int batches = 0;
+    try {
+      tokenize(options, *tokenizer, [&](const TokenizeProgress&) {
+        if (++batches == 3) fail("stopped");
+      });
+      done = true;
+    } catch (const Error& error) {
+      ASSERT_STREQ(error.what(), "stopped");
+      ASSERT_LT(++stops, 100);
+    }
+  }
+  EXPECT_GE(stops, 2);
+  EXPECT_EQ(contents(folder / "stopped"), contents(folder / "whole"));
+}
+
 TEST(TokenizeJob, SameBytesWithAnyNumberOfThreads) {
   TemporaryFolder folder;
   std::vector<std::string> inputs = {folder.write("a.json.gz", gzip(random_json_lines(1, 4000))),

@@ -1,0 +1,52 @@
+#include "commands/text_inputs.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "corpus/raw_text.h"
+
+namespace rowan {
+namespace {
+
+// The texts in a folder and those below it, by name; hidden ones are left out.
+std::vector<std::filesystem::path> texts_in(const std::filesystem::path& folder) {
+  namespace fs = std::filesystem;
+  std::vector<fs::path> found;
+  for (auto at = fs::recursive_directory_iterator(folder, fs::directory_options::skip_permission_denied);
+       at != fs::recursive_directory_iterator(); ++at) {
+    const bool hidden = at->path().filename().string().starts_with('.');
+    if (hidden && at->is_directory()) at.disable_recursion_pending();
+    if (!hidden && at->is_regular_file() && has_text_name(at->path().string())) found.push_back(at->path());
+  }
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.native() < b.native(); });
+  if (found.empty()) fail("{}: no .txt, .md, .jsonl, .ndjson or .json in this folder", folder.string());
+  return found;
+}
+
+}  // namespace
+
+std::vector<std::string> expand_texts(const std::vector<std::string>& arguments, uint64_t& bytes) {
+  std::vector<std::string> paths;
+  auto take = [&](const std::filesystem::path& path) {
+    if (!std::filesystem::is_regular_file(path)) fail("{}: neither a file nor a folder", path.string());
+    paths.push_back(path.string());
+    bytes += std::filesystem::file_size(path);
+  };
+  for (const std::string& argument : arguments) {
+    if (argument == "-") {
+      paths.push_back(argument);
+      continue;
+    }
+    for (const std::filesystem::path& path : expand_glob(argument)) {
+      if (!std::filesystem::is_directory(path))
+        take(path);
+      else
+        for (const std::filesystem::path& text : texts_in(path)) take(text);
+    }
+  }
+  return paths;
+}
+
+}  // namespace rowan
