@@ -9,10 +9,12 @@
 #include "base/error.h"
 #include "commands/commands.h"
 #include "data/data_config.h"
+#include "evaluate/bits_per_byte.h"
 #include "evaluate/entropy_floor.h"
 #include "evaluate/evaluate.h"
 #include "evaluate/hellaswag.h"
 #include "run/run_folder.h"
+#include "run/tokenizer_match.h"
 #include "train/device.h"
 
 namespace rowan {
@@ -28,17 +30,36 @@ void print_checkpoint(const RunFolder& folder) {
   fmt::print("checkpoint   {}\n", folder.checkpoint().folder().filename().string());
 }
 
+// Where the run names a tokenizer that is still there.
+void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, const LossMeter& meter) {
+  if (folder.tokenizer().empty()) return;
+  try {
+    const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
+    check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), rows.data().shards().front().tokenizer_hash(),
+                         "the shards");
+    const int64_t bytes = target_bytes(rows, *tokenizer);
+    if (bytes > 0) fmt::print("bits a byte  {:.6f} ({} bytes of text)\n", bits_per_byte(meter, bytes), bytes);
+  } catch (const Error& error) {
+    fmt::print(stderr, "rowan: no bits per byte: {}\n", error.what());
+  }
+}
+
 void print_validation(const Options& options, const RunFolder& folder, Backend& backend, Model& model) {
   DataConfig data = parse_data(folder.config().object("data", true));
   if (!options.data.empty()) data.validation = options.data;
   if (data.validation.empty()) fail("{}: the run has no validation data; name some with --data", options.run);
   ValidationSet rows(data, model.options().seq, folder.model().vocabulary, options.tokens);
+  const Shard& shard = rows.data().shards().front();
+  check_same_tokenizer(shard.tokenizer_hash(), shard.path().string(),
+                       tokenizer_of_checkpoint(folder.checkpoint().folder()), options.run);
   LossMeter meter = evaluate(backend, model, rows);
   print_checkpoint(folder);
   fmt::print("loss         {:.6f} nats a token\nperplexity   {:.4f}\ntargets      {}\n", meter.mean(),
              std::exp(meter.mean()), meter.targets());
-  fmt::print("as GaLore    {:.6f} (the mean of {} batch means times n / (n + 1))\n", meter.galore_mean(),
-             (rows.rows() + model.options().batch - 1) / model.options().batch);
+  print_bits_per_byte(folder, rows, meter);
+  if (data.reading == Reading::documents)
+    fmt::print("as GaLore    {:.6f} (the mean of {} batch means times n / (n + 1))\n", meter.galore_mean(),
+               (rows.rows() + model.options().batch - 1) / model.options().batch);
   if (rows.data().shards().size() == 1)
     if (auto floor = entropy_floor(rows.data().shards()[0].path()))
       fmt::print("entropy      {:.6f} nats a token: the least a model can reach\n", floor->sample);
@@ -46,7 +67,11 @@ void print_validation(const Options& options, const RunFolder& folder, Backend& 
 
 void print_hellaswag(const std::string& file, const RunFolder& folder, Backend& backend, Model& model) {
   std::unique_ptr<Tokenizer> tokenizer;
-  if (!folder.tokenizer().empty()) tokenizer = make_tokenizer(folder.tokenizer());
+  if (!folder.tokenizer().empty()) {
+    tokenizer = make_tokenizer(folder.tokenizer());
+    check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), tokenizer_of_checkpoint(folder.checkpoint().folder()),
+                         "the run");
+  }
   std::vector<HellaSwagItem> items =
       read_hellaswag(file, tokenizer.get(), model.options().seq, folder.model().vocabulary);
   BatchEvaluator losses(backend, model);

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "commands/commands.h"
 #include "run/run_folder.h"
+#include "run/tokenizer_match.h"
 #include "tokenizer/tokenizer.h"
 #include "train/device.h"
 
@@ -28,6 +29,8 @@ void run(const Options& options) {
   RunFolder folder(options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); });
   if (folder.tokenizer().empty()) fail("{}: the run names no tokenizer to read and write text with", options.run);
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
+  check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), tokenizer_of_checkpoint(folder.checkpoint().folder()),
+                       "the run");
   std::vector<int32_t> tokens = tokenizer->encode(options.prompt);
   // Without a prompt a document begins: behind the token that ends the one before.
   const size_t skip = tokens.empty();

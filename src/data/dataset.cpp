@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <set>
 
 #include "base/error.h"
+#include "data/overlap.h"
 
 namespace rowan {
 namespace {
@@ -18,8 +20,10 @@ size_t find_part(const std::vector<int64_t>& bounds, int64_t value) {
 Dataset::Dataset(const std::vector<std::string>& files, const ShardOptions& options, Reading reading,
                  int64_t sequence_length, int64_t vocab_size)
     : reading_(reading), sequence_length_(sequence_length), vocab_size_(vocab_size), end_id_(options.end_id) {
+  std::set<FileIdentity> seen;
   for (const std::string& pattern : files)
     for (const std::filesystem::path& path : expand_glob(pattern)) {
+      if (!seen.insert(identity_of(path)).second) fail("{}: given twice in one list of shards", path.string());
       const Shard& shard = shards_.emplace_back(path, options);
       const Shard& first = shards_.front();
       const std::string name = path.string();

@@ -16,6 +16,7 @@ class ValidationSet {
 
   int64_t rows() const { return rows_; }
   int64_t targets() const { return targets_; }
+  int64_t sequence_length() const { return sequence_length_; }
   const Dataset& data() const { return data_; }
 
   // Rows [first, first + count) to inputs[count, T] and targets[count, T]. Rows past the end are all padding, so any

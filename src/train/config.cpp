@@ -63,16 +63,16 @@ void visit(RunConfig& run, Section& keys) {
              .help = "keep the one with the best validation loss, too; every evaluation then saves",
              .continues = true},
             run.keep_best);
-  keys.integer<0, most>(
-      {.name = "patience",
-       .help = "evaluations without a better validation loss that end the run; 0: it goes on",
-       .continues = true},
-      run.patience);
-  keys.integer<0, most>({.name = "max_seconds",
-                         .help = "after which a process saves and leaves with exit code 124; 0: never; leave room for a "
-                                 "save before a job's limit",
+  keys.integer<0, most>({.name = "patience",
+                         .help = "evaluations without a better validation loss that end the run; 0: it goes on",
                          .continues = true},
-                        run.max_seconds);
+                        run.patience);
+  keys.integer<0, most>(
+      {.name = "max_seconds",
+       .help = "after which a process saves and leaves with exit code 124; 0: never; leave room for a "
+               "save before a job's limit",
+       .continues = true},
+      run.max_seconds);
   keys.integer<0, most>({.name = "check_weights_every",
                          .help = "steps between comparisons of the weights that ranks hold in common; 0: at the start",
                          .continues = true},

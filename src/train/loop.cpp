@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "comm/agreement.h"
 #include "kernels/ceiling.h"
+#include "run/tokenizer_match.h"
 #include "train/initial_weights.h"
 #include "train/plan.h"
 #include "train/progress.h"
@@ -85,7 +86,11 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     if (first) check_memory(config, backend, communicator.size());
     trainer = with_plan(config, communicator, [&] { return std::make_unique<Trainer>(config, backend, communicator); });
     if (!chosen.empty()) state = trainer->restore(chosen);
-    if (!weights.empty()) trainer->load_weights(TensorFiles(weights));
+    if (!weights.empty()) {
+      check_same_tokenizer(trainer->batches().tokenizer_hash(), "the shards of data.train",
+                           tokenizer_of_checkpoint(weights.parent_path()), "init: " + weights.string());
+      trainer->load_weights(TensorFiles(weights));
+    }
     peak = peak_product_rate(backend, compute_dtype(config.precision)) * communicator.size();
   });
   check_same(communicator, "data ", trainer->batches().fingerprint());
@@ -99,6 +104,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     progress.keep_log(dir / "log.txt");
     print_start_page(config, *trainer, backend, communicator, peak, progress);
     watch = std::make_unique<Watch>(config, *trainer, progress, peak, !chosen.empty(), state.value("seconds", 0.0));
+    for (const std::string& line : trainer->shared_shards()) note("warning: " + line);
     if (!weights.empty()) note(fmt::format("starts from the weights in {}", weights.string()));
     if (chosen.empty()) return;
     note(fmt::format("resumed from {}", chosen));

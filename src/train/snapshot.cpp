@@ -96,6 +96,7 @@ std::string Trainer::save(const Json& more, const Rotation& rotation, const std:
                   {"recent_grad_norms", grad_norms_.recent()},
                   {"largest_loss", largest_loss_},
                   {"largest_norm", largest_norm_},
+                  {"tokenizer_hash", fmt::format("{:016x}", batches_.tokenizer_hash())},
                   {"data", batches_.fingerprint()}};
     state.update(more);
     before_commit();
@@ -142,7 +143,8 @@ Json Trainer::restore(const std::filesystem::path& folder) {
   check_mapped_files();
   largest_loss_ = std::max(largest_loss_, state.number("largest_loss", 0.0));
   largest_norm_ = state.number("largest_norm", 0.0);
-  steps_done_ = state.integer("step", {}, 0);
+  constexpr int64_t most_steps = int64_t{1} << 40;
+  steps_done_ = state.integer("step", {}, 0, most_steps);
   // A checkpoint that does not say it is counted after.
   unpadded_tokens_ = state.has("unpadded_tokens") ? state.integer("unpadded_tokens", {}, 0)
                                                   : batches_.count(0, steps_done_ * config_.batch.sequences).inputs;

@@ -7,7 +7,10 @@
 
 #include "base/error.h"
 #include "base/mapped_guard.h"
+#include "data/overlap.h"
+#include "evaluate/bits_per_byte.h"
 #include "evaluate/evaluate.h"
+#include "run/tokenizer_match.h"
 
 namespace rowan {
 namespace {
@@ -17,15 +20,12 @@ constexpr int most_not_finite = 10;
 
 // Training needs no tokenizer; but one that is not there or does not fit the data is better missed now than when the
 // run has ended.
-std::unique_ptr<Tokenizer> fitting_tokenizer(const TrainConfig& config, uint64_t hash_in_shards) {
+std::unique_ptr<Tokenizer> fitting_tokenizer(const TrainConfig& config) {
   if (config.tokenizer.empty()) return nullptr;
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(config.tokenizer);
   if (tokenizer->vocab_size() > config.model.vocabulary)
     fail("tokenizer: {} has {} ids, but the model's vocabulary has {}", config.tokenizer, tokenizer->vocab_size(),
          config.model.vocabulary);
-  if (hash_in_shards != 0 && hash_in_shards != tokenizer->hash())
-    fail("tokenizer: the shards of data.train were made with another one than {} ({:016x}, not {:016x})",
-         config.tokenizer, hash_in_shards, tokenizer->hash());
   return tokenizer;
 }
 
@@ -36,6 +36,17 @@ struct PassKey {
 
   uint64_t packed() const { return uint64_t{std::bit_cast<uint32_t>(scale)} << 1 | uint64_t{accumulate}; }
 };
+// Ids mean something only together with the tokenizer that gave them.
+void check_tokenizers(const TrainConfig& config, const Tokenizer* tokenizer, uint64_t train,
+                      const ValidationSet* validation) {
+  const std::string shards = "the shards of data.train";
+  if (tokenizer) check_same_tokenizer(train, shards, tokenizer->hash(), config.tokenizer);
+  if (validation == nullptr) return;
+  const Shard& shard = validation->data().shards().front();
+  const std::string name = "data.validation: " + shard.path().string();
+  check_same_tokenizer(shard.tokenizer_hash(), name, train, shards);
+  if (tokenizer) check_same_tokenizer(shard.tokenizer_hash(), name, tokenizer->hash(), config.tokenizer);
+}
 
 }  // namespace
 
@@ -85,13 +96,19 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
   if (!config.data.validation.empty())
     validation_ = std::make_unique<ValidationSet>(config.data, config.batch.sequence_length, config.model.vocabulary,
                                                   config.run.eval_tokens ? config.run.eval_tokens : INT64_MAX);
-  const std::unique_ptr<Tokenizer> tokenizer = fitting_tokenizer(config, batches_.tokenizer_hash());
+  const std::unique_ptr<Tokenizer> tokenizer = fitting_tokenizer(config);
+  check_tokenizers(config, tokenizer.get(), batches_.tokenizer_hash(), validation_.get());
+  if (validation_ && tokenizer) validation_bytes_ = target_bytes(*validation_, *tokenizer);
   if (!config.data.hellaswag.empty())
     hellaswag_ =
         read_hellaswag(config.data.hellaswag, tokenizer.get(), config.batch.sequence_length, config.model.vocabulary);
   sharding_.initialize(config.run.seed);
   largest_loss_ = std::log(static_cast<double>(config.model.vocabulary));
   start_prefetch();
+}
+
+std::vector<std::string> Trainer::shared_shards() const {
+  return rowan::shared_shards(batches_.corpora(), validation_ ? &validation_->data() : nullptr);
 }
 
 // Item i of this rank is micro-step i mod micro_steps_ of step i / micro_steps_; ranks take neighbouring rows.

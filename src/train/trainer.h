@@ -72,6 +72,10 @@ class Trainer {
   const Optimizer& optimizer() const { return optimizer_; }
   const BatchSource& batches() const { return batches_; }
   const Sharding& sharding() const { return sharding_; }
+  // Bytes of text behind the validation targets (evaluate/bits_per_byte.h); 0 where the config names no tokenizer.
+  int64_t validation_bytes() const { return validation_bytes_; }
+  // Shards that stand in more than one data set, in words (data/overlap.h).
+  std::vector<std::string> shared_shards() const;
   // Tokens of all steps done that were not padding; the papers on C4 count these or all places, tokens_per_step().
   int64_t unpadded_tokens() const { return unpadded_tokens_; }
   int64_t tokens_per_step() const { return config_.batch.sequences * config_.batch.sequence_length; }
@@ -95,7 +99,7 @@ class Trainer {
   std::vector<HellaSwagItem> hellaswag_;
   std::unique_ptr<Prefetcher> prefetcher_;
   int64_t micro_steps_ = 1;
-  int64_t steps_done_ = 0, unpadded_tokens_ = 0;
+  int64_t steps_done_ = 0, unpadded_tokens_ = 0, validation_bytes_ = 0;
   int not_finite_in_a_row_ = 0;
   std::function<Wishes()> wishes_;
   int64_t micro_steps_between_looks_ = 1;

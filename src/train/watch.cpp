@@ -6,6 +6,8 @@
 #include <cmath>
 
 #include "base/human.h"
+#include "evaluate/bits_per_byte.h"
+#include "evaluate/bits_per_byte.h"
 #include "model/model.h"
 
 namespace rowan {
@@ -61,6 +63,8 @@ void Watch::step(const StepResult& result) {
 void Watch::evaluation(const std::optional<LossMeter>& validation, const std::optional<HellaSwagScore>& hellaswag) {
   ValidationRow row{trainer_.steps_done(), {}, {}};
   if (validation) row.val_loss = validation->mean();
+  if (validation && trainer_.validation_bytes() > 0)
+    row.extra.emplace_back("val_bits_per_byte", bits_per_byte(*validation, trainer_.validation_bytes()));
   // The figure of the C4 papers, which read documents.
   if (validation && config_.data.reading == Reading::documents)
     row.extra.emplace_back("val_loss_galore", validation->galore_mean());

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "data/batch_source.h"
+#include "data/overlap.h"
 #include "data/permutation.h"
 #include "data/prefetch.h"
 #include "shared_files.h"
@@ -42,6 +43,30 @@ class Batches : public WithFolder {
     return config;
   }
 };
+
+TEST_F(Batches, AShardGivenTwiceIsAnError) {
+  const std::string shard = write("a.bin", llmc(counting(40)));
+  std::filesystem::create_symlink(shard, folder_ / "link.bin");
+  for (const std::string& again : {shard, (folder_ / "*.bin").string(), (folder_ / "link.bin").string()})
+    EXPECT_ERROR(BatchSource(config({shard, again}), 8, 1, 256), "given twice in one list of shards");
+}
+
+TEST_F(Batches, SharedShardsAreNamed) {
+  const std::string a = write("a.bin", llmc(counting(40))), b = write("b.bin", llmc(counting(40)));
+  const std::string c = write("c.bin", llmc(counting(40)));
+  using Files = std::vector<std::string>;
+  const auto lines = [&](const std::vector<Files>& train, const Files& validation) {
+    std::vector<Dataset> sets;
+    for (const Files& files : train) sets.emplace_back(files, ShardOptions(), Reading::packed, 8, 256);
+    const Dataset held_out(validation, {}, Reading::packed, 8, 256);
+    return shared_shards(sets, &held_out);
+  };
+  EXPECT_EQ(lines({{a, b}}, {c}), Files());
+  EXPECT_EQ(lines({{a}, {b}}, {c}), Files());
+  EXPECT_EQ(lines({{a, b}}, {b, c}), Files{b + " is in data.train and in data.validation"});
+  EXPECT_EQ(lines({{a, b}}, {a, b}), Files{a + " is in data.train and in data.validation, as are 1 more shards"});
+  EXPECT_EQ(lines({{a}, {b, a}}, {c}), Files{a + " is in data.mixture.0 and in data.mixture.1"});
+}
 
 TEST(Permutation, IsABijectionThatMoves) {
   for (uint64_t size : {1, 2, 3, 5, 16, 17, 1000, 65537}) {

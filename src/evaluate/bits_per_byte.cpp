@@ -1,0 +1,28 @@
+#include "evaluate/bits_per_byte.h"
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <vector>
+
+namespace rowan {
+
+int64_t target_bytes(const ValidationSet& data, const Tokenizer& tokenizer) {
+  std::vector<int64_t> bytes(static_cast<size_t>(tokenizer.vocab_size()));
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) bytes[static_cast<size_t>(id)] = tokenizer.token_bytes(id);
+  std::vector<int32_t> inputs(static_cast<size_t>(data.sequence_length())), targets(inputs.size());
+  int64_t total = 0;
+  for (int64_t row = 0; row < data.rows(); ++row) {
+    data.fill(row, 1, inputs.data(), targets.data());
+    for (int32_t target : targets)
+      if (target >= 0 && target < tokenizer.vocab_size()) total += bytes[static_cast<size_t>(target)];
+  }
+  return total;
+}
+
+double bits_per_byte(const LossMeter& loss, int64_t bytes) {
+  if (bytes == 0) return std::numeric_limits<double>::quiet_NaN();
+  return loss.mean() * static_cast<double>(loss.targets()) / std::numbers::ln2 / static_cast<double>(bytes);
+}
+
+}  // namespace rowan

@@ -1,0 +1,29 @@
+#include "run/tokenizer_match.h"
+
+#include <charconv>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/json.h"
+
+namespace rowan {
+
+uint64_t tokenizer_of_checkpoint(const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / "state.json";
+  if (!std::filesystem::exists(file)) return 0;
+  const Json state = parse_json({file.string(), read_file(file)});
+  if (!state.is_object() || !state.contains("tokenizer_hash")) return 0;
+  const std::string text = state["tokenizer_hash"].is_string() ? state["tokenizer_hash"].get<std::string>() : "";
+  uint64_t hash = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), hash, 16);
+  if (text.empty() || parsed.ptr != text.data() + text.size()) fail("{}: tokenizer_hash is no hash", file.string());
+  return hash;
+}
+
+void check_same_tokenizer(uint64_t found, const std::string& found_name, uint64_t expected,
+                          const std::string& expected_name) {
+  if (found != 0 && expected != 0 && found != expected)
+    fail("{}: another tokenizer than that of {} ({:016x}, not {:016x})", found_name, expected_name, found, expected);
+}
+
+}  // namespace rowan

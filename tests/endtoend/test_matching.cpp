@@ -1,0 +1,94 @@
+// Whatever must match is checked wherever it is read: shards, tokenizer and weights of one run.
+#include <cmath>
+
+#include "base/json.h"
+#include "command.h"
+#include "run/export.h"
+#include "small_run.h"
+#include "tokenizer/tokenizer.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Matching : public CommandTest {
+ protected:
+  void SetUp() override {
+    CommandTest::SetUp();
+    std::string text;
+    for (int i = 0; i < 300; ++i) text += "line " + std::to_string(i) + "\n";
+    write_file_atomically(dir_ / "text.txt", text);
+    // The same ids under another name are another tokenizer.
+    for (const auto& [name, content] : tokenizer_files(*make_tokenizer("bytes"), 32))
+      write_file_atomically(dir_ / name, content);
+    for (const char* folder : {"ours", "theirs"}) {
+      const std::string spec =
+          folder == std::string("ours") ? "bytes" : "huggingface:" + (dir_ / "tokenizer.json").string();
+      const Outcome made = rowan("tokenize --tokenizer " + spec + " --out " + at(folder) + " " + at("text.txt"));
+      ASSERT_EQ(made.code, 0) << made.err;
+    }
+    config_ = {{"model", small_llama()},
+               {"tokenizer", "bytes"},
+               {"data", {{"train", at("ours/train-*.bin")}, {"validation", at("ours/validation-*.bin")}}},
+               {"batch", {{"sequences", 2}, {"sequence_length", 16}}},
+               {"optimizer", {{"name", "muon"}, {"lr", 0.01}}},
+               {"device", "cpu"},
+               {"threads", 1},
+               {"run", {{"dir", at("run")}, {"steps", 2}}}};
+    write_file_atomically(dir_ / "config.json", config_.dump(2));
+  }
+  std::string at(const std::string& name) const { return (dir_ / name).string(); }
+  std::string train(const std::string& more = "") const { return "train " + at("config.json") + more; }
+
+  Json config_;
+};
+
+TEST_F(Matching, ValidationShardsOfAnotherTokenizer) {
+  expect_mistake(train(" --set data.validation=" + at("theirs/validation-*.bin")),
+                 "data.validation: " + at("theirs/validation-00000.bin") + ": another tokenizer than that of");
+  expect_mistake(train(" --set data.train=" + at("theirs/train-*.bin")), "another tokenizer than that of bytes");
+  // Without a tokenizer of its own, too.
+  config_.erase("tokenizer");
+  write_file_atomically(dir_ / "config.json", config_.dump(2));
+  expect_mistake(train(" --set data.validation=" + at("theirs/validation-*.bin")), "data.validation: ");
+}
+
+TEST_F(Matching, WhatIsReadOfAFinishedRun) {
+  const Outcome trained = rowan(train());
+  ASSERT_EQ(trained.code, 0) << trained.err;
+  EXPECT_EQ(trained.err.find("warning"), std::string::npos) << trained.err;
+  const Outcome eval = rowan("eval " + at("run") + " --device cpu");
+  ASSERT_EQ(eval.code, 0) << eval.err;
+  // A byte is a token: nats become bits.
+  const double loss = std::stod(eval.out.substr(eval.out.find("loss ") + 5));
+  const double bits = std::stod(eval.out.substr(eval.out.find("bits a byte ") + 12));
+  EXPECT_NEAR(bits, loss / std::log(2.0), 1e-5);
+  EXPECT_NE(read_file(dir_ / "run/metrics.jsonl").find("\"val_bits_per_byte\":"), std::string::npos);
+  expect_mistake("eval " + at("run") + " --device cpu --data " + at("theirs/validation-*.bin"),
+                 "theirs/validation-00000.bin: another tokenizer than that of " + at("run"));
+  const std::string other = "huggingface:" + at("tokenizer.json");
+  expect_mistake(train(" --set run.dir=" + at("second") + " --set init=" + at("run") + " --set tokenizer=" + other +
+                       " --set data.train=" + at("theirs/train-*.bin") +
+                       " --set data.validation=" + at("theirs/validation-*.bin")),
+                 "the shards of data.train: another tokenizer than that of init: ");
+  // The run's config, changed afterwards.
+  Json config = Json::parse(read_file(dir_ / "run/config.json"));
+  config["tokenizer"] = other;
+  write_file_atomically(dir_ / "run/config.json", config.dump(2));
+  expect_mistake("generate " + at("run") + " --device cpu", "another tokenizer than that of the run");
+}
+
+TEST_F(Matching, SharedShardsAreNamedAndTrainedOn) {
+  const Outcome both = rowan(train(" --set data.train=" + at("ours/*.bin")));
+  EXPECT_EQ(both.code, 0) << both.err;
+  EXPECT_NE(both.err.find("warning: " + at("ours/validation-00000.bin") + " is in data.train and in data.validation"),
+            std::string::npos)
+      << both.err;
+  expect_mistake(
+      train(" --set 'data.train=[\"" + at("ours/train-*.bin") + "\", \"" + at("ours/train-00000.bin") + "\"]'"),
+      "train-00000.bin: given twice");
+}
+
+}  // namespace
+}  // namespace rowan
