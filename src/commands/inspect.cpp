@@ -72,6 +72,8 @@ bool starts_with(std::string_view text, std::string_view start) { return text.su
 void inspect_folder(const fs::path& folder, const InspectOptions& options, Report& report) {
   if (fs::exists(folder / "manifest.json") && fs::exists(folder / "state.json"))
     return inspect_checkpoint(folder, report);
+  if (fs::exists(folder / "tokenizer.json") && !fs::exists(folder / "config.json"))
+    return inspect_tokenizer("huggingface:" + folder.string(), report);
   if (fs::exists(folder / "vocab.bpe") || fs::exists(folder / "merges.txt"))
     return inspect_tokenizer("gpt2:" + folder.string(), report);
   if (fs::exists(folder / "checkpoints")) {
@@ -178,7 +180,8 @@ void add_inspect(CommandLine& command) {
   };
   auto settings = std::make_shared<Settings>();
   command.add("file", settings->file, "token shard, checkpoint, safetensors, tokenizer, evaluation set ...").required();
-  command.add("--tokenizer", settings->tokenizer, "decodes what is shown: bytes, gpt2:FILE, sentencepiece:FILE");
+  command.add("--tokenizer", settings->tokenizer,
+              "decodes what is shown: bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE");
   command.add("--format", settings->format, "format of a token shard").one_of<ShardFormat>();
   command.add("--width", settings->options.shards.width, "bytes a token of bare tokens").one_of({"2", "4"});
   command.add("--end-id", settings->options.shards.end_id, "end token, where the file does not say");

@@ -22,10 +22,9 @@ struct RowCount {
 class Dataset {
  public:
   // Opens what the names and globs match. `sequence_length` is T; ids must be below `vocab_size`. Throws Error when a
-  // shard is damaged or given twice, when shards come from different tokenizers or a larger vocabulary, and when there is
-  // no row.
-  // Shards that do not name their vocabulary are looked through for ids outside of it, the first `looked_through`
-  // tokens; later ones are checked as they are read.
+  // shard is damaged or given twice, when shards come from different tokenizers or a larger vocabulary, and when there
+  // is no row. Shards that do not name their vocabulary are looked through for ids outside of it, the first
+  // `looked_through` tokens; later ones are checked as they are read.
   Dataset(const std::vector<std::string>& files, const ShardOptions& options, Reading reading, int64_t sequence_length,
           int64_t vocab_size);
 

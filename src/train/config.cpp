@@ -101,7 +101,8 @@ void visit(TrainConfig& config, Section& keys) {
              .absent = "drawn from `run.seed`"},
             config.init);
   keys.text({.name = "tokenizer",
-             .help = "`bytes`, `gpt2:FILE` or `sentencepiece:FILE`; only what is decoded or scored needs one"},
+             .help = "`bytes`, `gpt2:FILE`, `sentencepiece:FILE` or `huggingface:FILE` (a `tokenizer.json` or its "
+                     "folder); only what is decoded or scored needs one"},
             config.tokenizer);
   keys.number({.name = "grad_clip", .help = "largest global norm of the gradient; 0: no clipping"}, config.grad_clip, 0,
               std::numeric_limits<double>::max());

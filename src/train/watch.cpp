@@ -7,7 +7,6 @@
 
 #include "base/human.h"
 #include "evaluate/bits_per_byte.h"
-#include "evaluate/bits_per_byte.h"
 #include "model/model.h"
 
 namespace rowan {

@@ -40,8 +40,9 @@ class Slurm : public CommandTest {
   // Three tasks without MPI.
   std::string step(const std::string& address, const std::string& more, const std::string& options = "",
                    const std::string& arguments = "") const {
-    return environment("ROWAN_SECRET=of-the-test ROWAN_RENDEZVOUS=" + address + " " + more) + "srun --mpi=none --ntasks-per-node=3 " + options +
-           " bash -c 'exec " + rowan_binary() + " train " + (dir_ / "config.json").string() + arguments + "'";
+    return environment("ROWAN_SECRET=of-the-test ROWAN_RENDEZVOUS=" + address + " " + more) +
+           "srun --mpi=none --ntasks-per-node=3 " + options + " bash -c 'exec " + rowan_binary() + " train " +
+           (dir_ / "config.json").string() + arguments + "'";
   }
   std::string batch(const std::string& more, const std::string& before = "") const {
     return environment("SLURM_GPUS_ON_NODE=2 ROWAN=" + rowan_binary() + " " + more, before) +
