@@ -10,6 +10,7 @@ std::span<const Command> commands() {
       {"export", "write a run's model as a directory that transformers opens", add_export},
       {"generate", "continue a text with what a run has learnt", add_generate},
       {"inspect", "tell what a file is, what is in it and what is wrong with it", add_inspect},
+      {"new", "write a config for one's own text, and its shards", add_new},
       {"optimizers", "list the optimizer recipes, or explain one: rule, paper, switches", add_optimizers},
       {"plan", "count memory, FLOPs and traffic of a run, without running it", add_plan},
       {"tales", "write the embedded corpus of stories, with its exact entropy", add_tales},

@@ -31,6 +31,7 @@ void add_eval(CommandLine& command);
 void add_export(CommandLine& command);
 void add_generate(CommandLine& command);
 void add_inspect(CommandLine& command);
+void add_new(CommandLine& command);
 void add_optimizers(CommandLine& command);
 void add_plan(CommandLine& command);
 void add_tales(CommandLine& command);

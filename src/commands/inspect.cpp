@@ -160,6 +160,7 @@ void inspect_file(const fs::path& path, const InspectOptions& options, Report& r
   }
   if (const char* sentence = sentence_for(text)) return report.line("kind", "{}", sentence);
   if (extension == ".safetensors" || is_safetensors(text)) return inspect_safetensors(path, report);
+  if (path.filename() == "tokenizer.json") return inspect_tokenizer("huggingface:" + name, report);
   if (extension == ".tiktoken") return inspect_tokenizer("gpt2:" + name, report);
   if (extension == ".model") return inspect_tokenizer("sentencepiece:" + name, report);
   if (extension == ".json") {

@@ -1,5 +1,7 @@
 #include "commands/text_inputs.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <filesystem>
 
@@ -47,6 +49,12 @@ std::vector<std::string> expand_texts(const std::vector<std::string>& arguments,
     }
   }
   return paths;
+}
+
+std::string usual_validation(const std::vector<std::string>& inputs, uint64_t bytes) {
+  constexpr double most = 50e6, percent = 10;
+  if (std::find(inputs.begin(), inputs.end(), "-") != inputs.end()) return "hash:0.01";
+  return fmt::format("last:{:.3g}%", std::min(percent, 100 * most / static_cast<double>(std::max<uint64_t>(bytes, 1))));
 }
 
 }  // namespace rowan

@@ -69,15 +69,6 @@ class Meter {
   double elapsed() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
 };
 
-// What is held out where nobody says it: a tenth of the text, or some 50 MB of a large one. What comes through standard
-// input has no end that is known before.
-std::string usual_validation(const TokenizeOptions& options, uint64_t bytes) {
-  constexpr double most = 50e6, percent = 10;
-  if (!options.validation_inputs.empty()) return "none";
-  if (std::find(options.inputs.begin(), options.inputs.end(), "-") != options.inputs.end()) return "hash:0.01";
-  return fmt::format("last:{:.3g}%", std::min(percent, 100 * most / static_cast<double>(std::max<uint64_t>(bytes, 1))));
-}
-
 void run(Arguments& arguments) {
   std::signal(SIGPIPE, SIG_IGN);  // whoever reads what is shown may leave
   TokenizeOptions& options = arguments.options;
@@ -88,7 +79,8 @@ void run(Arguments& arguments) {
   uint64_t total = 0;
   options.inputs = expand_texts(arguments.inputs, total);
   options.validation_inputs = expand_texts(arguments.validation_inputs, total);
-  if (options.validation == "auto") options.validation = usual_validation(options, total);
+  if (options.validation == "auto")
+    options.validation = options.validation_inputs.empty() ? usual_validation(options.inputs, total) : "none";
   bool known = std::find(options.inputs.begin(), options.inputs.end(), "-") == options.inputs.end();
   Meter meter(known ? total : 0);
   TokenizeResult result = tokenize(options, *tokenizer, [&](const TokenizeProgress& now) { meter.show(now); });

@@ -1,0 +1,78 @@
+// Text of one's own, as a new user has it: a folder of files.
+#include "base/json.h"
+#include "command.h"
+#include "text_files.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+class OwnText : public CommandTest {
+ protected:
+  void SetUp() override {
+    CommandTest::SetUp();
+    fs::create_directories(dir_ / "text/deep");
+    fs::create_directories(dir_ / "text/.hidden");
+    std::string text;
+    for (int i = 0; i < 500; ++i) text += "the cat sat on the mat, line " + std::to_string(i) + "\n";
+    write_file_atomically(dir_ / "text/a.txt", text);
+    write_file_atomically(dir_ / "text/b.md", "# A title\n\nand a page\n");
+    write_file_atomically(dir_ / "text/deep/c.jsonl.gz", gzip(json_line("a document")));
+    write_file_atomically(dir_ / "text/.hidden/d.txt", "not this");
+    write_file_atomically(dir_ / "text/e.png", "nor this");
+  }
+  Outcome here(const std::string& arguments) {
+    return shell("cd " + dir_.string() + " && " + rowan_binary() + " " + arguments);
+  }
+};
+
+TEST_F(OwnText, AFolderIsTokenizedAndATenthHeldOut) {
+  const Outcome made = here("tokenize --tokenizer bytes --out shards text");
+  ASSERT_EQ(made.code, 0) << made.err;
+  EXPECT_EQ(made.err.find("warning"), std::string::npos) << made.err;
+  const Json manifest = Json::parse(read_file(dir_ / "shards/manifest.json"));
+  ASSERT_EQ(manifest["sources"].size(), 3u);
+  EXPECT_EQ(manifest["sources"][0]["path"], "text/a.txt");
+  EXPECT_EQ(manifest["sources"][2]["path"], "text/deep/c.jsonl.gz");
+  EXPECT_EQ(manifest["settings"]["validation"], "last:10%");
+  EXPECT_NEAR(manifest["validation"][0]["tokens"].get<double>(), 0.1 * manifest["tokens"].get<double>(), 60);
+  const Outcome none = here("tokenize --tokenizer bytes --validation none --out all text/*.txt");
+  EXPECT_EQ(none.code, 0);
+  EXPECT_NE(none.err.find("warning: nothing was held out"), std::string::npos) << none.err;
+  expect_mistake("tokenize --tokenizer bytes --out x " + (dir_ / "text/.hidden/..").string() + "/../none",
+                 "no such file");
+  fs::create_directories(dir_ / "empty");
+  expect_mistake("tokenize --tokenizer bytes --out x " + (dir_ / "empty").string(), "empty: no .txt, .md");
+}
+
+TEST_F(OwnText, ANewConfigTrains) {
+  for (const char* model : {"llama-2m", "gpt2-2m"}) {
+    const std::string name = model;
+    const Outcome made = here("new " + name + " --text text");
+    ASSERT_EQ(made.code, 0) << made.err;
+    EXPECT_NE(made.err.find("now: rowan train " + name + ".json"), std::string::npos) << made.err;
+    const Outcome trained =
+        here("train " + name +
+             ".json --set run.steps=2 --set schedule.warmup_steps=1 --set batch.sequences=1 --set device=cpu");
+    EXPECT_EQ(trained.code, 0) << trained.err;
+    EXPECT_NE(read_file(dir_ / ("runs/" + name) / "metrics.jsonl").find("val_bits_per_byte"), std::string::npos);
+    EXPECT_EQ(here("new " + name + " --text text").code, 2) << "nothing is overwritten";
+  }
+  expect_mistake("new lama-2m --text " + (dir_ / "text").string(), "did you mean 'llama-2m'");
+}
+
+TEST_F(OwnText, ATokenizerOfOnesOwn) {
+  const Outcome made = here("tokenizer train --vocabulary 320 --out mine.model text");
+  if (made.err.find("this build has no") != std::string::npos) GTEST_SKIP() << made.err;
+  ASSERT_EQ(made.code, 0) << made.err;
+  ASSERT_EQ(here("new llama-2m --tokenizer sentencepiece:mine.model --text text").code, 0);
+  EXPECT_EQ(Json::parse(read_file(dir_ / "llama-2m.json"))["model"]["vocab_size"], 320);
+  const Outcome much = here("tokenizer train --vocabulary 90000 --out much.model text");
+  EXPECT_EQ(much.code, 2);
+  EXPECT_NE(much.err.find("the tokenizer cannot be made: "), std::string::npos) << much.err;
+  EXPECT_FALSE(fs::exists(dir_ / "much.model"));
+}
+
+}  // namespace
+}  // namespace rowan
