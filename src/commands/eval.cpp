@@ -1,8 +1,8 @@
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
-#include <limits>
 #include <memory>
 
 #include "base/console.h"
@@ -23,7 +23,7 @@ namespace {
 struct Options {
   std::string step = "newest", run, device = "auto";
   std::vector<std::string> data, task;
-  int64_t tokens = std::numeric_limits<int64_t>::max(), micro_batch = 0;
+  int64_t tokens = 0, micro_batch = 0;
 };
 
 void print_checkpoint(const RunFolder& folder) {
@@ -31,14 +31,14 @@ void print_checkpoint(const RunFolder& folder) {
 }
 
 // Where the run names a tokenizer that is still there.
-void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, const LossMeter& meter) {
+void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, const ValidationLosses& losses) {
   if (folder.tokenizer().empty()) return;
   try {
     const std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
     check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), rows.data().shards().front().tokenizer_hash(),
                          "the shards");
     const int64_t bytes = target_bytes(rows, *tokenizer);
-    if (bytes > 0) fmt::print("bits a byte  {:.6f} ({} bytes of text)\n", bits_per_byte(meter, bytes), bytes);
+    if (bytes > 0) fmt::print("bits a byte  {:.6f} ({} bytes of text)\n", bits_per_byte(losses, bytes), bytes);
   } catch (const Error& error) {
     fmt::print(stderr, "rowan: no bits per byte: {}\n", error.what());
   }
@@ -48,18 +48,25 @@ void print_validation(const Options& options, const RunFolder& folder, Backend& 
   DataConfig data = parse_data(folder.config().object("data", true));
   if (!options.data.empty()) data.validation = options.data;
   if (data.validation.empty()) fail("{}: the run has no validation data; name some with --data", options.run);
-  ValidationSet rows(data, model.options().seq, folder.model().vocabulary, options.tokens);
+  const int64_t of_the_run = folder.config().object("run").integer("eval_tokens", 0);
+  const int64_t tokens = options.tokens ? options.tokens : of_the_run ? of_the_run : INT64_MAX;
+  ValidationSet rows(data, model.options().seq, folder.model().vocabulary, tokens);
   const Shard& shard = rows.data().shards().front();
   check_same_tokenizer(shard.tokenizer_hash(), shard.path().string(),
                        tokenizer_of_checkpoint(folder.checkpoint().folder()), options.run);
-  LossMeter meter = evaluate(backend, model, rows);
+  const ValidationLosses losses = validation_losses(rows, row_losses(backend, model, rows));
   print_checkpoint(folder);
-  fmt::print("loss         {:.6f} nats a token\nperplexity   {:.4f}\ntargets      {}\n", meter.mean(),
-             std::exp(meter.mean()), meter.targets());
-  print_bits_per_byte(folder, rows, meter);
-  if (data.reading == Reading::documents)
-    fmt::print("as GaLore    {:.6f} (the mean of {} batch means times n / (n + 1))\n", meter.galore_mean(),
-               (rows.rows() + model.options().batch - 1) / model.options().batch);
+  fmt::print("loss         {:.6f} nats a token\nperplexity   {:.4f}\ntargets      {}\n", losses.mean,
+             std::exp(losses.mean), losses.targets);
+  print_bits_per_byte(folder, rows, losses);
+  if (losses.batch_mean) {
+    const auto [fewest, most] = std::ranges::minmax(rows.batches());
+    fmt::print("batch means  {:.6f}, perplexity {:.4f}: of {} ranks with {} batches of {} rows\n", *losses.batch_mean,
+               std::exp(*losses.batch_mean), data.batch_means.ranks,
+               fewest == most ? fmt::format("{}", most) : fmt::format("{} to {}", fewest, most), data.batch_means.rows);
+    fmt::print("as GaLore    {:.6f}, perplexity {:.4f}: the same with n + 1 in place of n batches\n", *losses.galore,
+               std::exp(*losses.galore));
+  }
   if (rows.data().shards().size() == 1)
     if (auto floor = entropy_floor(rows.data().shards()[0].path()))
       fmt::print("entropy      {:.6f} nats a token: the least a model can reach\n", floor->sample);
@@ -105,7 +112,7 @@ void add_eval(CommandLine& command) {
   command.add("--step", options->step, "of the run's checkpoint: a number, best or newest").show_default();
   command.add("--data", options->data, "shards (a glob) instead of the run's validation data");
   command.add("--task", options->task, "score a task instead: hellaswag FILE").takes(2);
-  command.add("--tokens", options->tokens, "at most this many; all when not given").at_least(1);
+  command.add("--tokens", options->tokens, "at most this many; the run's eval_tokens when not given").at_least(1);
   command.add("--micro-batch", options->micro_batch, "rows at a time; 4096 tokens when not given").at_least(1);
   command.add("--device", options->device).one_of<Device>().show_default();
   command.set_action([options] { run(*options); });

@@ -5,6 +5,7 @@
 #include "base/human.h"
 #include "commands/commands.h"
 #include "kernels/dry/dry_backend.h"
+#include "train/data_need.h"
 #include "train/report.h"
 
 namespace rowan {
@@ -38,6 +39,11 @@ void run(const Options& options) {
   fmt::print("  executed         {} a token and rank, recomputation included\n", human_count(plan.step_flops / tokens));
   fmt::print("  optimizer        {} a step and rank, {} moved\n", human_count(plan.optimizer_flops),
              bytes(plan.optimizer_bytes));
+  const double run_flops = plan.step_flops * options.ranks * static_cast<double>(config.run.steps);
+  constexpr double gpu_rate = 3e14;
+  fmt::print("  the run          {:.3g}: {:.3g} GPU hours at {}, about 30% of an H100's peak in bf16\n", run_flops,
+             run_flops / gpu_rate / 3600, human_flops(gpu_rate));
+  fmt::print("data         {}\n", data_need(config));
   if (options.ranks == 1) return;
   fmt::print("ranks        {}, shard {}: each sends {} a step\n", options.ranks, name_of(config.shard),
              bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent));

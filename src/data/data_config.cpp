@@ -29,6 +29,15 @@ void visit(DataConfig& data, Section& keys) {
              mixture);
   keys.other({.name = "validation", .help = "files or globs", .absent = "none"},
              data.validation.empty() ? Json() : list_of(data.validation));
+  const auto [ranks, rows] = data.batch_means;
+  keys.other(
+      {.name = "batch_means",
+       .help = "`{\"ranks\": 8, \"rows\": 64}`: how the evaluation of another program cuts the validation rows into "
+               "batches; adds `val_loss_batch_mean`, the mean over its ranks of the means of their batches, and "
+               "`val_loss_galore`, the same with n + 1 in place of n batches",
+       .continues = true,
+       .absent = "none"},
+      ranks ? Json{{"ranks", ranks}, {"rows", rows}} : Json());
   keys.text({.name = "hellaswag", .help = "a file of HellaSwag scored at every evaluation", .continues = true},
             data.hellaswag);
   keys.choice(
@@ -58,6 +67,12 @@ DataConfig parse_data(JsonObject data) {
     config.train.push_back({files_at(data, "train"), 1});
   }
   if (data.has("validation")) config.validation = files_at(data, "validation");
+  if (data.has("batch_means")) {
+    JsonObject means = data.object("batch_means");
+    config.batch_means = {means.integer("ranks", {}, 1, 1 << 20), means.integer("rows", {}, 1, 1 << 20)};
+    means.finish();
+    if (config.validation.empty()) data.fail("batch_means", "there is no validation data; give validation");
+  }
   read_keys(data, [&](Section& keys) { visit(config, keys); });
   if (config.shards.width != 0 && config.shards.width != 2 && config.shards.width != 4)
     data.fail("width", fmt::format("found {}, allowed: 2 and 4", config.shards.width));

@@ -22,18 +22,25 @@ struct Corpus {
   double weight = 1;               // share of the rows of a mixture, in any unit
 };
 
+// How the evaluation of another program cuts the validation rows into batches; its figure is a mean of batch means.
+struct BatchMeans {
+  int64_t ranks = 0, rows = 0;  // processes, and rows in a batch of one of them; 0: not wanted
+};
+
 struct DataConfig {
   std::vector<Corpus> train;            // more than one: a mixture
   std::vector<std::string> validation;  // may be empty
-  std::string hellaswag;                // a file scored at every evaluation (hellaswag.h); "": none
+  BatchMeans batch_means;
+  std::string hellaswag;  // a file scored at every evaluation (hellaswag.h); "": none
   Reading reading = Reading::packed;
   Order order = Order::shuffled;
   ShardOptions shards;
 };
 
 // Keys: train (a glob or a list of them) or mixture (a list of {"glob": glob or list, "weight": number}), validation,
-// hellaswag (a file), reading (packed | documents), order (shuffled | sequential), and for foreign shards format (auto
-// | llmc | nanogpt | datatrove | megatron), width (2 | 4) and end_id. Throws Error naming the field.
+// batch_means ({"ranks": number, "rows": number}), hellaswag (a file), reading (packed | documents), order (shuffled |
+// sequential), and for foreign shards format (auto | llmc | nanogpt | datatrove | megatron), width (2 | 4) and end_id.
+// Throws Error naming the field.
 DataConfig parse_data(JsonObject data);
 // Its keys; train, mixture and validation are lists that parse_data() reads by itself.
 void visit(DataConfig& data, Section& keys);

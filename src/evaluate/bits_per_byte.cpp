@@ -20,9 +20,9 @@ int64_t target_bytes(const ValidationSet& data, const Tokenizer& tokenizer) {
   return total;
 }
 
-double bits_per_byte(const LossMeter& loss, int64_t bytes) {
+double bits_per_byte(const ValidationLosses& losses, int64_t bytes) {
   if (bytes == 0) return std::numeric_limits<double>::quiet_NaN();
-  return loss.mean() * static_cast<double>(loss.targets()) / std::numbers::ln2 / static_cast<double>(bytes);
+  return losses.mean * static_cast<double>(losses.targets) / std::numbers::ln2 / static_cast<double>(bytes);
 }
 
 }  // namespace rowan

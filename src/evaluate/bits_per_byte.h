@@ -13,6 +13,6 @@ namespace rowan {
 int64_t target_bytes(const ValidationSet& data, const Tokenizer& tokenizer);
 
 // Of a loss over the targets that stand for `bytes`; not a number when there are none.
-double bits_per_byte(const LossMeter& loss, int64_t bytes);
+double bits_per_byte(const ValidationLosses& losses, int64_t bytes);
 
 }  // namespace rowan

@@ -1,7 +1,8 @@
 #include "evaluate/evaluate.h"
 
-#include <algorithm>
 #include <numeric>
+
+#include "base/mapped_guard.h"
 
 namespace rowan {
 
@@ -18,19 +19,26 @@ void BatchEvaluator::operator()(const int32_t* inputs, const int32_t* targets, f
   backend_.download(losses, model_.loss(inputs_, targets_));
 }
 
-LossMeter evaluate(Backend& backend, Model& model, const ValidationSet& data) {
-  const int64_t batch = model.options().batch, n = batch * model.options().seq;
+std::vector<double> row_losses(Backend& backend, Model& model, const ValidationSet& set, int rank, int ranks,
+                               const std::function<void()>& between) {
+  const int64_t rows = model.options().batch, seq = model.options().seq;
   BatchEvaluator losses_of(backend, model);
-  std::vector<int32_t> inputs(static_cast<size_t>(n)), targets(inputs.size());
+  std::vector<int32_t> inputs(static_cast<size_t>(rows * seq)), targets(inputs.size());
   std::vector<float> losses(inputs.size());
-  LossMeter meter;
-  for (int64_t first = 0; first < data.rows(); first += batch) {
-    data.fill(first, batch, inputs.data(), targets.data());
+  std::vector<double> sums(static_cast<size_t>(set.rows()));
+  // Every rank makes as many passes: passes over sharded weights are made together.
+  for (int64_t round = 0; round < set.rows(); round += rows * ranks) {
+    between();
+    const int64_t first = round + rank * rows;
+    set.fill(first, rows, inputs.data(), targets.data());
+    check_mapped_files();
     losses_of(inputs.data(), targets.data(), losses.data());
-    meter.add(std::accumulate(losses.begin(), losses.end(), 0.0),
-              n - std::count(targets.begin(), targets.end(), ignored_target));
+    for (int64_t i = 0; i < rows && first + i < set.rows(); ++i) {
+      const auto begin = losses.begin() + i * seq;
+      sums[static_cast<size_t>(first + i)] = std::accumulate(begin, begin + seq, 0.0);
+    }
   }
-  return meter;
+  return sums;
 }
 
 }  // namespace rowan

@@ -1,6 +1,9 @@
 // Losses of a model outside training.
 #pragma once
 
+#include <functional>
+#include <vector>
+
 #include "evaluate/validation.h"
 #include "model/model.h"
 
@@ -21,7 +24,11 @@ class BatchEvaluator {
   Tensor inputs_, targets_;  // i32[batch * T]
 };
 
-// Over all rows of the set, in batches of the model.
-LossMeter evaluate(Backend& backend, Model& model, const ValidationSet& data);
+// The sum of each row's losses, over the set in batches of the model. Batches are dealt to the ranks in turn; the rows
+// of the other ranks are 0, so that the sums of all ranks add up to those of the set. `between` is called before every
+// batch.
+std::vector<double> row_losses(
+    Backend& backend, Model& model, const ValidationSet& set, int rank = 0, int ranks = 1,
+    const std::function<void()>& between = [] {});
 
 }  // namespace rowan

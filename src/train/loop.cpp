@@ -130,7 +130,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   auto due = [&](int64_t every) { return every && trainer->steps_done() % every == 0; };
   auto done = [&] { return trainer->steps_done() >= run.steps; };
   auto evaluate = [&] {
-    std::optional<LossMeter> validation;
+    std::optional<ValidationLosses> validation;
     std::optional<HellaSwagScore> hellaswag;
     pause([&] {
       validation = trainer->validate();

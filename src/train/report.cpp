@@ -12,6 +12,7 @@
 #include "run/loss_picture.h"
 #include "run/run_folder.h"
 #include "tokenizer/tokenizer.h"
+#include "train/data_need.h"
 #include "train/plan.h"
 
 namespace rowan {
@@ -86,6 +87,8 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
   if (config.schedule.asked_warmup_steps)
     line("warm-up", fmt::format("shortened to {}: the {} of the config are longer than the run",
                                 config.schedule.warmup_steps, config.schedule.asked_warmup_steps));
+  if (const std::string shortage = data_shortage(config, trainer.batches()); !shortage.empty())
+    line("more data", shortage);
   const Plan plan = make_plan(config, communicator.size());
   line("memory", memory_text(plan));
   if (communicator.size() > 1)

@@ -201,29 +201,15 @@ std::string Trainer::reason_to_skip(const StepResult& result) {
   return "";
 }
 
-// Batches are dealt to the ranks in turn, and their sums are added in the order of the batches: the figure does not
-// depend on the number of ranks.
-std::optional<LossMeter> Trainer::validate() {
+std::optional<ValidationLosses> Trainer::validate() {
   if (!validation_) return {};
-  const int64_t seq = config_.batch.sequence_length, rows = model_.options().batch;
-  const int64_t ranks = communicator_.size(), rounds = (validation_->rows() + rows * ranks - 1) / (rows * ranks);
-  std::vector<int32_t> inputs(rows * seq), targets(rows * seq);
-  std::vector<float> losses(rows * seq);
-  std::vector<double> sums(2 * rounds * ranks);
-  BatchEvaluator losses_of(backend_, model_);
-  for (int64_t round = 0; round < rounds; ++round) {
+  const auto stop_if_asked = [this] {
     if (asked_to_stop()) throw Stopped();
-    const int64_t batch = round * ranks + communicator_.rank();
-    validation_->fill(batch * rows, rows, inputs.data(), targets.data());
-    check_mapped_files();
-    losses_of(inputs.data(), targets.data(), losses.data());
-    for (float loss : losses) sums[2 * batch] += loss;
-    for (int32_t target : targets) sums[2 * batch + 1] += target != ignored_target;
-  }
+  };
+  std::vector<double> sums =
+      row_losses(backend_, model_, *validation_, communicator_.rank(), communicator_.size(), stop_if_asked);
   sums = communicator_.sum(sums);
-  LossMeter meter;
-  for (size_t i = 0; i < sums.size(); i += 2) meter.add(sums[i], static_cast<int64_t>(sums[i + 1]));
-  return meter;
+  return validation_losses(*validation_, sums);
 }
 
 std::optional<HellaSwagScore> Trainer::hellaswag() {

@@ -49,7 +49,7 @@ class Trainer {
   int64_t steps_done() const { return steps_done_; }
 
   // Over the validation set; nothing when there is none. The same on every rank. Throws Stopped.
-  std::optional<LossMeter> validate();
+  std::optional<ValidationLosses> validate();
   // Over data.hellaswag; nothing when there is none. The same on every rank. Throws Stopped.
   std::optional<HellaSwagScore> hellaswag();
 

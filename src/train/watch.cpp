@@ -59,14 +59,16 @@ void Watch::step(const StepResult& result) {
   progress_.train(row);
 }
 
-void Watch::evaluation(const std::optional<LossMeter>& validation, const std::optional<HellaSwagScore>& hellaswag) {
+void Watch::evaluation(const std::optional<ValidationLosses>& validation,
+                       const std::optional<HellaSwagScore>& hellaswag) {
   ValidationRow row{trainer_.steps_done(), {}, {}};
-  if (validation) row.val_loss = validation->mean();
+  if (validation) row.val_loss = validation->mean;
   if (validation && trainer_.validation_bytes() > 0)
     row.extra.emplace_back("val_bits_per_byte", bits_per_byte(*validation, trainer_.validation_bytes()));
-  // The figure of the C4 papers, which read documents.
-  if (validation && config_.data.reading == Reading::documents)
-    row.extra.emplace_back("val_loss_galore", validation->galore_mean());
+  if (validation && validation->batch_mean) {
+    row.extra.emplace_back("val_loss_batch_mean", *validation->batch_mean);
+    row.extra.emplace_back("val_loss_galore", *validation->galore);
+  }
   if (hellaswag) {
     row.extra.emplace_back("hellaswag_acc_norm", hellaswag->acc_norm());
     row.extra.emplace_back("hellaswag_acc", hellaswag->acc());

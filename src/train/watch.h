@@ -20,7 +20,7 @@ class Watch {
   double seconds() const;
 
   void step(const StepResult& result);
-  void evaluation(const std::optional<LossMeter>& validation, const std::optional<HellaSwagScore>& hellaswag);
+  void evaluation(const std::optional<ValidationLosses>& validation, const std::optional<HellaSwagScore>& hellaswag);
   void resumed(const Json& start) { log_.resume_row(trainer_.steps_done(), start); }
   // Makes the rows durable.
   void sync() { log_.sync(); }

@@ -267,6 +267,27 @@ TEST_F(Ranks, StartFromPublishedWeights) {
   EXPECT_EQ(read_file(run("again") / "model.safetensors"), read_file(run("hf") / "model.safetensors"));
 }
 
+TEST_F(Ranks, BatchMeansDoNotDependOnTheirNumber) {
+  write_small_shard(dir_ / "validation.bin", 1301);
+  const std::string more =
+      " --set run.steps=4 --set batch.micro_batch=3 --set data.reading=documents --set data.end_id=5 "
+      "--set data.validation=" +
+      (dir_ / "validation.bin").string() + R"( --set 'data.batch_means={"ranks": 2, "rows": 2}')";
+  Json want;
+  for (int ranks : {1, 2, 4}) {
+    const std::string name = fmt::format("ranks{}", ranks);
+    Outcome result = shell(command(ranks, name, more));
+    ASSERT_EQ(result.code, 0) << result.err;
+    std::istringstream lines(read_file(run(name) / "metrics.jsonl"));
+    Json last;
+    for (std::string line; std::getline(lines, line);)
+      if (line.find("val_loss") != std::string::npos) last = Json::parse(line);
+    if (ranks == 1) want = last;
+    for (const char* key : {"val_loss", "val_loss_batch_mean", "val_loss_galore"})
+      EXPECT_NEAR(last.at(key).get<double>(), want.at(key).get<double>(), 1e-6) << key << " on " << ranks;
+  }
+}
+
 // What scripts/resume.sh makes of a rank that dies, and of a mistake.
 TEST_F(Ranks, ALoopGoesOnByItself) {
   const std::string more = "--set run.steps=60 --set run.checkpoint_every=5";

@@ -213,9 +213,9 @@ TEST(Evaluation, RanksShareTheWorkAndAgree) {
     train(trainer, 3);
     const auto loss = trainer.validate();
     const auto hellaswag = trainer.hellaswag();
-    EXPECT_EQ(loss->targets(), 3999);
+    EXPECT_EQ(loss->targets, 3999);
     EXPECT_EQ(hellaswag->items, 7);
-    return std::tuple(loss->mean(), hellaswag->correct_by_mean, hellaswag->correct_by_sum);
+    return std::tuple(loss->mean, hellaswag->correct_by_mean, hellaswag->correct_by_sum);
   };
   auto alone = make_single_communicator();
   const auto want = score(*alone, ShardMode::none);

@@ -72,7 +72,7 @@ class TrainingOnCuda : public testing::TestWithParam<Case> {
       outcome.losses.push_back(result.loss);
       outcome.norms.push_back(result.grad_norm);
     }
-    outcome.validation = trainer.validate()->mean();
+    outcome.validation = trainer.validate()->mean;
     trainer.save({}, {}, [] {});
     outcome.model_file = read_file(checkpoint(steps) / "model.safetensors");
     outcome.optimizer_file = read_file(checkpoint(steps) / "optimizer.safetensors");

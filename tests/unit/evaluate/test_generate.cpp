@@ -155,16 +155,23 @@ TEST_F(RunFolderTest, EvaluationCountsEveryTargetOnce) {
   auto loss = [&](int64_t batch, int64_t tokens) {
     Model model(*backend_, config, {.batch = batch, .seq = 16, .training = false});
     load_weights(model, open().checkpoint().model());
-    return evaluate(*backend_, model, ValidationSet(data, 16, 257, tokens));
+    const ValidationSet set(data, 16, 257, tokens);
+    std::vector<double> sums(static_cast<size_t>(set.rows()));
+    for (int rank = 0; rank < 3; ++rank) {
+      const std::vector<double> part = row_losses(*backend_, model, set, rank, 3);
+      for (size_t row = 0; row < sums.size(); ++row) sums[row] += part[row];
+    }
+    EXPECT_EQ(sums, row_losses(*backend_, model, set));
+    return validation_losses(set, sums);
   };
-  LossMeter one = loss(1, INT64_MAX);
-  EXPECT_EQ(one.targets(), 100);
+  const ValidationLosses one = loss(1, INT64_MAX);
+  EXPECT_EQ(one.targets, 100);
   for (int64_t batch : {3, 4, 16}) {
-    LossMeter other = loss(batch, INT64_MAX);
-    EXPECT_EQ(other.targets(), 100);
-    EXPECT_NEAR(other.mean(), one.mean(), 1e-5 * one.mean());
+    const ValidationLosses other = loss(batch, INT64_MAX);
+    EXPECT_EQ(other.targets, 100);
+    EXPECT_NEAR(other.mean, one.mean, 1e-5 * one.mean);
   }
-  EXPECT_EQ(loss(2, 17).targets(), 32);
+  EXPECT_EQ(loss(2, 17).targets, 32);
 }
 
 TEST_F(RunFolderTest, ExportsLlamaAsItIs) {

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "base/random.h"
 #include "data/batch_source.h"
 #include "evaluate/hellaswag.h"
 #include "evaluate/validation.h"
@@ -32,15 +33,76 @@ TEST_F(Validation, FixedRowsUpToTheLimit) {
   EXPECT_EQ(std::count(targets.begin() + 16, targets.end(), ignored_target), 16);
 }
 
-TEST(LossMeter, WeighsTargetsAndKeepsGaloresFigure) {
-  LossMeter meter;
-  EXPECT_ERROR(meter.mean(), "without a target");
-  meter.add(8.0, 4);
-  meter.add(0.0, 0);
-  meter.add(4.0, 1);
-  EXPECT_EQ(meter.targets(), 5);
-  EXPECT_DOUBLE_EQ(meter.mean(), 12.0 / 5);
-  EXPECT_DOUBLE_EQ(meter.galore_mean(), (2.0 + 4.0) / 3);
+// The loop of the authors' evaluate_model for all ranks, on documents of `inputs[i]` tokens that are not padding: what
+// validation_losses() has to give. `first_count` is what the count of batches starts at.
+double as_the_authors(const std::vector<int64_t>& inputs, const std::vector<double>& sums, int64_t ranks, int64_t rows,
+                      int64_t wanted, int first_count) {
+  double all = 0;
+  for (int64_t rank = 0; rank < ranks; ++rank) {
+    std::vector<size_t> mine;  // split_dataset_by_node
+    for (size_t i = static_cast<size_t>(rank); i < inputs.size(); i += static_cast<size_t>(ranks)) mine.push_back(i);
+    int64_t tokens = 0, batches = first_count;
+    double total = 0;
+    for (size_t begin = 0; begin < mine.size() && tokens * ranks <= wanted; begin += static_cast<size_t>(rows)) {
+      double loss = 0, targets = 0;
+      for (size_t i = begin; i < std::min(mine.size(), begin + static_cast<size_t>(rows)); ++i) {
+        loss += sums[mine[i]];
+        targets += static_cast<double>(inputs[mine[i]] - 1);
+        tokens += inputs[mine[i]];
+      }
+      total += loss / targets;
+      ++batches;
+    }
+    all += total / static_cast<double>(batches);
+  }
+  return all / static_cast<double>(ranks);
+}
+
+TEST_F(Validation, BatchMeansAreThoseOfTheAuthorsProgram) {
+  const int64_t T = 16;
+  Random random(7, 1);
+  Tokens stream;
+  std::vector<int64_t> inputs;
+  std::vector<double> sums;
+  for (int document = 0; document < 333; ++document) {
+    const auto content = static_cast<int64_t>(1 + random.below(20));
+    for (int64_t i = 0; i < content; ++i) stream.push_back(7);
+    stream.push_back(1);
+    inputs.push_back(std::min(content + 1, T));
+    sums.push_back(static_cast<double>(inputs.back() - 1) * (1 + 2 * random.uniform()));
+  }
+  DataConfig config;
+  config.reading = Reading::documents;
+  config.shards = {ShardFormat::nanogpt, 2, 1};
+  config.validation = {write("d.bin", bare(stream, 2))};
+  for (int64_t ranks : {1, 2, 3, 8, 64})
+    for (int64_t rows : {1, 4, 16, 64})
+      for (int64_t wanted : {1, 100, 1000, 2500, 1000000}) {
+        config.batch_means = {ranks, rows};
+        const ValidationSet set(config, T, 100, wanted);
+        const auto of_set = std::span(sums).first(static_cast<size_t>(set.rows()));
+        const ValidationLosses losses = validation_losses(set, of_set);
+        const std::string place = fmt::format("{} ranks, {} rows, {} tokens", ranks, rows, wanted);
+        EXPECT_NEAR(*losses.batch_mean, as_the_authors(inputs, sums, ranks, rows, wanted, 0), 1e-12) << place;
+        EXPECT_NEAR(*losses.galore, as_the_authors(inputs, sums, ranks, rows, wanted, 1), 1e-12) << place;
+        double loss = 0, targets = 0;
+        for (size_t i = 0; i < of_set.size(); ++i) loss += sums[i], targets += static_cast<double>(inputs[i] - 1);
+        EXPECT_DOUBLE_EQ(losses.mean, loss / targets) << place;
+        EXPECT_EQ(losses.targets, static_cast<int64_t>(targets)) << place;
+      }
+  config.batch_means = {334, 1};
+  EXPECT_ERROR(ValidationSet(config, T, 100, 1000),
+               "data.batch_means: found 334 ranks, but the validation data has 333");
+}
+
+TEST_F(Validation, WithoutBatchesThereIsOneFigure) {
+  DataConfig config;
+  config.validation = {write("v.bin", llmc(counting(35)))};
+  const ValidationSet set(config, 8, 100, 17);
+  const ValidationLosses losses = validation_losses(set, std::vector<double>{8, 16, 24});
+  EXPECT_DOUBLE_EQ(losses.mean, 2);
+  EXPECT_EQ(losses.targets, 24);
+  EXPECT_FALSE(losses.batch_mean || losses.galore);
 }
 
 std::vector<Tokens> golden_ids(const std::filesystem::path& path) {

@@ -1,0 +1,62 @@
+#include "train/data_need.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/human.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+double epochs_of(const TrainConfig& config, const BatchSource& batches) {
+  return static_cast<double>(config.run.steps * config.batch.sequences) /
+         static_cast<double>(batches.samples_per_epoch());
+}
+
+// The command that brings `times` as many files as the shards were made of; "" where no recipe lies beside them.
+std::string more_of(const fs::path& folder, double times) {
+  const fs::path manifest = folder / "manifest.json", recipe = folder / "get.sh";
+  if (!fs::exists(manifest) || !fs::exists(recipe)) return "";
+  const Json json = Json::parse(read_file(manifest), nullptr, false);
+  if (!json.is_object() || !json.contains("sources") || !json.contains("settings")) return "";
+  const Json& held_out = json["settings"].value("validation_inputs", Json(0));
+  const auto files = static_cast<double>(json["sources"].size()) - held_out.get<double>();
+  return fmt::format("; {} --shards {:.0f} has enough", recipe.string(), std::ceil(files * times));
+}
+
+std::string reads(const TrainConfig& config, const BatchSource& batches, double epochs) {
+  const char* rows = config.data.reading == Reading::documents ? "documents" : "rows";
+  return fmt::format("reads {} {}, there are {}: {:.2f} epochs",
+                     human_count(static_cast<double>(config.run.steps * config.batch.sequences)), rows,
+                     human_count(static_cast<double>(batches.samples_per_epoch())), epochs);
+}
+
+}  // namespace
+
+std::string data_shortage(const TrainConfig& config, const BatchSource& batches) {
+  const double epochs = epochs_of(config, batches);
+  if (epochs <= 1) return "";
+  const bool one = batches.corpora().size() == 1;
+  return reads(config, batches, epochs) +
+         (one ? more_of(batches.corpora()[0].shards()[0].path().parent_path(), epochs) : "");
+}
+
+std::string data_need(const TrainConfig& config) {
+  try {
+    const BatchSource batches(config.data, config.batch.sequence_length, config.run.seed, config.model.vocabulary);
+    const std::string shortage = data_shortage(config, batches);
+    return shortage.empty() ? reads(config, batches, epochs_of(config, batches)) : shortage;
+  } catch (const Error& error) {
+    return fmt::format("reads {} rows of {}; {}",
+                       human_count(static_cast<double>(config.run.steps * config.batch.sequences)),
+                       config.batch.sequence_length, error.what());
+  }
+}
+
+}  // namespace rowan
