@@ -5,6 +5,8 @@ namespace rowan {
 
 void add_bench(CommandLine& command) {
   static constexpr Command parts[] = {
+      {"direction", "the direction alone, matrix by matrix, as RMNP and Nora time it; and what each recipe keeps",
+       add_bench_direction},
       {"kernels", "every operation of a training step and of the optimizers, against the ceiling that bounds it",
        add_bench_kernels},
       {"loader", "tokens a second of the data loader, from page cache", add_bench_loader},

@@ -20,6 +20,9 @@ struct Command {
 std::span<const Command> commands();
 void add_commands(CommandLine& parent, std::span<const Command> commands);
 
+// The parts of "a,b,c".
+std::vector<std::string> listed(const std::string& text);
+
 // Thrown to leave with a code when the message has been printed elsewhere.
 struct Exit {
   int code;
@@ -34,12 +37,15 @@ void add_inspect(CommandLine& command);
 void add_new(CommandLine& command);
 void add_optimizers(CommandLine& command);
 void add_plan(CommandLine& command);
+void add_report(CommandLine& command);
+void add_sweep(CommandLine& command);
 void add_tales(CommandLine& command);
 void add_tokenize(CommandLine& command);
 void add_tokenizer(CommandLine& command);
 void add_train(CommandLine& command);
 
 // The parts of `rowan bench`.
+void add_bench_direction(CommandLine& command);
 void add_bench_gemm(CommandLine& command);
 void add_bench_kernels(CommandLine& command);
 void add_bench_loader(CommandLine& command);

@@ -1,9 +1,8 @@
-// rowan compare: what several runs came to, in one Markdown table, best validation loss first.
-#include <fmt/core.h>
+// rowan compare: what several runs, or a sweep, came to; rowan report: the same as a page with pictures.
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <filesystem>
 
 #include "base/console.h"
 #include "base/error.h"
@@ -11,97 +10,135 @@
 #include "base/human.h"
 #include "commands/commands.h"
 #include "optim/config.h"
-#include "run/metrics.h"
+#include "report/html.h"
+#include "report/judge.h"
 
 namespace rowan {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr double unknown = std::numeric_limits<double>::quiet_NaN();
-
-struct Run {
-  std::string name, optimizer;
-  double lr = unknown;
-  int64_t steps = 0, planned = 0;
-  double tokens = unknown, seconds = unknown;
-  double train_loss = unknown;  // mean of the logged losses of the last tenth of the steps done
-  double val_loss = unknown, best = unknown;
-  int64_t best_step = 0;
+struct Options {
+  std::vector<std::string> runs;
+  std::string by, metric, targets, against, format = "markdown", out = "report.html";
+  double loss = 0;
+  bool times = false;
 };
 
-double figure(const Json& row, const char* key) {
-  return row.contains(key) && row[key].is_number() ? row[key].get<double>() : unknown;
-}
-
-Run read_run(const std::string& folder) {
-  const fs::path dir = folder, config = dir / "config.json", metrics = dir / "metrics.jsonl";
-  if (!fs::exists(config) || !fs::exists(metrics))
-    fail("{}: not the directory of a run: no {}", folder, (fs::exists(config) ? metrics : config).filename().string());
-  auto source = std::make_shared<const JsonSource>(JsonSource{config.string(), read_file(config)});
-  const Json json = parse_json(*source);
-  JsonObject root(source, json);
-  Run run;
-  run.name = folder;
-  const Recipe recipe = parse_optimizer(root.object("optimizer", true)).main();
-  run.optimizer = recipe.name, run.lr = recipe.lr;
-  run.planned = root.object("run", true).integer("steps");
-
-  const std::vector<Json> rows = read_metrics(metrics, [](const std::string& text) { tell("rowan: {}\n", text); });
-  for (const Json& row : rows) {
-    if (!row.contains("loss")) continue;
-    run.steps = row.at("step"), run.tokens = figure(row, "tokens"), run.seconds = figure(row, "seconds");
-  }
-  double sum = 0, count = 0;
-  for (const Json& row : rows) {
-    const double loss = figure(row, "loss"), val_loss = figure(row, "val_loss");
-    if (row.contains("loss") && row.at("step") > run.steps - run.steps / 10) sum += loss, ++count;
-    if (!row.contains("val_loss")) continue;
-    run.val_loss = val_loss;
-    if (val_loss < run.best || std::isnan(run.best)) run.best = val_loss, run.best_step = row.at("step");
-  }
-  run.train_loss = sum / count;
-  return run;
-}
-
 std::string shown(double value, const char* format) {
-  return std::isfinite(value) ? fmt::format(fmt::runtime(format), value) : "-";
+  return std::isfinite(value) ? fmt::format(fmt::runtime(format), value) : "";
 }
 
-void compare(const std::vector<std::string>& folders) {
-  std::vector<Run> runs;
-  for (const std::string& folder : folders) runs.push_back(read_run(folder));
-  std::stable_sort(runs.begin(), runs.end(), [](const Run& a, const Run& b) {
-    return std::isnan(b.val_loss) ? !std::isnan(a.val_loss) : a.val_loss < b.val_loss;
-  });
+Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
-  std::vector<std::vector<std::string>> table = {{"run", "optimizer", "lr", "steps", "tokens", "train loss", "val loss",
-                                                  "perplexity", "best val loss", "tokens/s", "time"}};
-  for (const Run& r : runs)
-    table.push_back({r.name, r.optimizer, fmt::format("{:g}", r.lr),
-                     r.steps == r.planned ? fmt::format("{}", r.steps) : fmt::format("{} of {}", r.steps, r.planned),
-                     std::isfinite(r.tokens) ? human_count(r.tokens) : "-", shown(r.train_loss, "{:.4f}"),
-                     shown(r.val_loss, "{:.4f}"), shown(std::exp(r.val_loss), "{:.3f}"),
-                     std::isfinite(r.best) ? fmt::format("{:.4f} at {}", r.best, r.best_step) : "-",
-                     shown(r.tokens / r.seconds, "{:.0f}"), human_duration(r.seconds)});
-  std::vector<size_t> widths(table[0].size());
-  for (const auto& row : table)
-    for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], row[c].size());
-  for (size_t r = 0; r < table.size(); ++r) {
-    for (size_t c = 0; c < widths.size(); ++c) fmt::print("| {:<{}} ", table[r][c], widths[c]);
-    fmt::print("|\n");
-    if (r > 0) continue;
-    for (size_t width : widths) fmt::print("|{:-<{}}", "", width + 2);
-    fmt::print("|\n");
+// Of runs that are not grouped: a row each, best validation loss first.
+Table table_of_runs(const ResultSet& set) {
+  struct Row {
+    const ResultRun* run;
+    double last = std::numeric_limits<double>::quiet_NaN(), best = last;
+    double best_step = 0;
+  };
+  std::vector<Row> rows;
+  for (const ResultRun& run : set.runs) {
+    Row& row = rows.emplace_back(Row{&run});
+    const auto curve = run.validation.find(set.metric);
+    if (curve == run.validation.end()) continue;
+    for (const ResultPoint& point : curve->second) {
+      row.last = point.loss;
+      if (!(point.loss >= row.best)) row.best = point.loss, row.best_step = point.step;
+    }
   }
+  std::stable_sort(rows.begin(), rows.end(), [](const Row& a, const Row& b) {
+    return std::isnan(b.last) ? !std::isnan(a.last) : a.last < b.last;
+  });
+  Table table;
+  table.columns = {{"run", "run"},
+                   {"optimizer", "optimizer"},
+                   {"lr", "lr"},
+                   {"steps", "steps"},
+                   {"tokens", "tokens"},
+                   {"train loss", "train_loss"},
+                   {set.metric == "val_loss" ? "val loss" : set.metric, set.metric},
+                   {"perplexity", "perplexity"},
+                   {"best val loss", "best"},
+                   {"tokens/s", "tokens_per_second"},
+                   {"time", "seconds"}};
+  for (const Row& row : rows) {
+    const ResultRun& r = *row.run;
+    auto source = std::make_shared<const JsonSource>(JsonSource{r.name, ""});
+    const Recipe recipe = parse_optimizer(JsonObject(source, r.config).object("optimizer", true)).main();
+    table.add_row() = {
+        {r.name, r.name},
+        {recipe.name, recipe.name},
+        {fmt::format("{:g}", recipe.lr), recipe.lr},
+        {r.steps == r.planned ? fmt::format("{}", r.steps) : fmt::format("{} of {}", r.steps, r.planned), r.steps},
+        {std::isfinite(r.tokens) ? human_count(r.tokens) : "", number(r.tokens)},
+        {shown(r.train_loss, "{:.4f}"), number(r.train_loss)},
+        {shown(row.last, "{:.4f}"), number(row.last)},
+        {shown(std::exp(row.last), "{:.3f}"), number(std::exp(row.last))},
+        {std::isfinite(row.best) ? fmt::format("{:.4f} at {}", row.best, row.best_step) : "", number(row.best)},
+        {shown(r.tokens / r.seconds, "{:.0f}"), number(r.tokens / r.seconds)},
+        {human_duration(r.seconds), number(r.seconds)}};
+  }
+  return table;
+}
+
+ResultSet read(const Options& options) {
+  const bool sweep = options.runs.size() == 1 && is_sweep(options.runs[0]);
+  if (sweep && !options.by.empty()) fail("--by: {} is a sweep, its axes are what it is grouped by", options.runs[0]);
+  ResultSet set = sweep ? read_sweep(options.runs[0]) : read_runs(options.runs, listed(options.by));
+  if (!options.metric.empty()) set.metric = options.metric;
+  if (!options.against.empty()) {
+    const bool found = std::any_of(set.runs.begin(), set.runs.end(), [&](const ResultRun& run) {
+      return std::find(run.labels.begin(), run.labels.end(), options.against) != run.labels.end();
+    });
+    if (!found) fail("--against {}: no group is called so", options.against);
+    set.against = options.against;
+  }
+  if (options.loss > 0) set.loss = options.loss;
+  if (!options.targets.empty()) set.targets = load_targets(options.targets);
+  return set;
+}
+
+void compare(const Options& options) {
+  const ResultSet set = read(options);
+  const std::vector<std::string> formats = table_formats();
+  const auto format =
+      static_cast<TableFormat>(std::find(formats.begin(), formats.end(), options.format) - formats.begin());
+  fmt::print("{}", render(set.axes.empty() ? table_of_runs(set) : judge(set, options.times), format));
+}
+
+void add_choices(CommandLine& command, const std::shared_ptr<Options>& options) {
+  command.add("RUN", options->runs, "run directories, or the directory of a sweep").required();
+  command.add("--by", options->by, "paths of the config to group runs by, as optimizer.name,run.steps")
+      .type_name("PATH,...");
+  command.add("--metric", options->metric).one_of(loss_metrics());
+  command.add("--against", options->against, "a group: differences to its runs of the same seed").type_name("LABEL");
+  command.add("--loss", options->loss, "tokens that each group takes to this loss");
+  command.add("--targets", options->targets, "published figures, as configs/papers/nora/targets.json")
+      .type_name("FILE");
 }
 
 }  // namespace
 
 void add_compare(CommandLine& command) {
-  auto folders = std::make_shared<std::vector<std::string>>();
-  command.add("RUN", *folders, "run directories").required();
-  command.set_action([folders] { compare(*folders); });
+  auto options = std::make_shared<Options>();
+  add_choices(command, options);
+  command.add("--format", options->format).one_of(table_formats()).show_default();
+  command.add_flag("--times", options->times, "with what a clock measured");
+  command.set_action([options] { compare(*options); });
+}
+
+void add_report(CommandLine& command) {
+  auto options = std::make_shared<Options>();
+  add_choices(command, options);
+  command.add("--out", options->out, "the HTML file").show_default();
+  command.set_action([options] {
+    ResultSet set = read(*options);
+    if (set.axes.empty())  // every run is a group
+      for (ResultRun& run : set.runs) run.labels = {run.name};
+    if (set.axes.empty()) set.axes = {"run"};
+    write_file_atomically(options->out, html_report(set, options->runs[0]));
+    tell("rowan: wrote {}\n", options->out);
+  });
 }
 
 }  // namespace rowan

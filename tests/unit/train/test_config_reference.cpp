@@ -7,13 +7,25 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "paths.h"
+#include "sweep/sweep_file.h"
 #include "temporary_folder.h"
 #include "train/config.h"
 
 namespace rowan {
 namespace {
 
-// The keys allowed beside an unknown one, which the message lists.
+// The keys allowed beside the unknown one, which the message lists.
+std::vector<std::string> allowed_in(const std::string& message) {
+  const std::string start = "(allowed: ";
+  const size_t begin = message.find(start);
+  EXPECT_NE(message.find("unknown key 'unheard'"), std::string::npos) << message;
+  if (begin == std::string::npos) return {};
+  std::istringstream list(message.substr(begin + start.size(), message.rfind(')') - begin - start.size()));
+  std::vector<std::string> keys;
+  for (std::string key; std::getline(list >> std::ws, key, ',');) keys.push_back(key);
+  return keys;
+}
+
 std::vector<std::string> allowed_keys(const Json& config) {
   const std::string path = testing::TempDir() + "config_reference.json";
   write_file_atomically(path, config.dump());
@@ -24,14 +36,7 @@ std::vector<std::string> allowed_keys(const Json& config) {
     message = error.what();
   }
   std::filesystem::remove(path);
-  const std::string start = "(allowed: ";
-  const size_t begin = message.find(start);
-  EXPECT_NE(message.find("unknown key 'unheard'"), std::string::npos) << message;
-  if (begin == std::string::npos) return {};
-  std::istringstream list(message.substr(begin + start.size(), message.rfind(')') - begin - start.size()));
-  std::vector<std::string> keys;
-  for (std::string key; std::getline(list >> std::ws, key, ',');) keys.push_back(key);
-  return keys;
+  return allowed_in(message);
 }
 
 TEST(ConfigReference, NamesEveryKey) {
@@ -60,6 +65,27 @@ TEST(ConfigReference, NamesEveryKey) {
     EXPECT_GE(keys.size(), 2u);
     for (const std::string& key : keys) EXPECT_NE(page.find('`' + key + '`'), std::string::npos) << key;
   }
+}
+
+TEST(ConfigReference, NamesEveryKeyOfASweep) {
+  const std::string page = read_file(source_path("configs/README.md"));
+  const std::string file = testing::TempDir() + "sweep_reference.json";
+  const Json sweep = {{"dir", "x"}, {"base", "x.json"}, {"axes", {{"run.steps", {1}}}}};
+  for (const char* section : {"", "tune", "resources"}) {
+    Json trial = sweep;
+    if (*section) trial[section] = {{"unheard", 1}};
+    if (*section == 't') trial[section] = {{"path", "optimizer.lr"}, {"values", {1}}, {"unheard", 1}};
+    if (!*section) trial["unheard"] = 1;
+    write_file_atomically(file, trial.dump());
+    std::string message;
+    try {
+      load_sweep(file, {});
+    } catch (const Error& error) {
+      message = error.what();
+    }
+    for (const std::string& key : allowed_in(message)) EXPECT_NE(page.find('`' + key + '`'), std::string::npos) << key;
+  }
+  std::filesystem::remove(file);
 }
 
 // The tables are those of the keys themselves: meaning, default, and whether a run may continue with another value.

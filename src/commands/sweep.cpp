@@ -1,0 +1,66 @@
+#include "sweep/sweep.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+
+#include "base/console.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "commands/commands.h"
+#include "report/html.h"
+#include "report/judge.h"
+
+namespace rowan {
+namespace {
+
+struct Options {
+  std::string file, only;
+  std::vector<std::string> overrides;
+  bool list = false, slurm = false;
+};
+
+void run(const Options& options) {
+  SweepConfig sweep = load_sweep(options.file, options.overrides, !options.list && !options.slurm);
+  if (!options.only.empty()) keep_only(sweep, listed(options.only));
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
+  if (options.list) {
+    fmt::print("{}", list_runs(sweep));
+    return;
+  }
+  if (options.slurm) {
+    fmt::print("{}", slurm_script(sweep, program));
+    return;
+  }
+  const SweepEnd end = run_sweep(sweep, program);
+  const ResultSet results = read_sweep(sweep.dir);
+  const Table table = judge(results);
+  write_file_atomically(sweep.dir / "table.md", render(table, TableFormat::markdown));
+  write_file_atomically(sweep.dir / "table.csv", render(table, TableFormat::csv));
+  write_file_atomically(sweep.dir / "table.json", render(table, TableFormat::json));
+  write_file_atomically(sweep.dir / "report.html", html_report(results, sweep.file));
+  if (end.signal) {
+    tell("rowan: stopped by a signal; the same command goes on from here\n");
+    throw Exit{128 + end.signal};
+  }
+  fmt::print("{}", render(table, TableFormat::text));
+  if (!end.failed.empty())
+    fail("{} of the runs failed, their logs are in {}; the same command tries them again; the first: {}",
+         end.failed.size(), (sweep.dir / "failed").string(), end.failed[0]);
+}
+
+}  // namespace
+
+void add_sweep(CommandLine& command) {
+  auto options = std::make_shared<Options>();
+  command.add("FILE", options->file, "JSON file: a base config, axes, seeds").required();
+  command.add("--set", options->overrides, "path=value of the sweep file; set.PATH=VALUE of all its configs")
+      .type_name("PATH=VALUE")
+      .one_at_a_time();
+  command.add("--only", options->only, "leave out the runs that have none of these labels").type_name("LABEL,...");
+  command.add_flag("--list", options->list, "show the runs that are known now, and make none");
+  command.add_flag("--slurm", options->slurm, "print an sbatch script of the open runs instead of making them");
+  command.set_action([options] { run(*options); });
+}
+
+}  // namespace rowan

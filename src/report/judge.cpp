@@ -1,0 +1,255 @@
+#include "report/judge.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/human.h"
+
+namespace rowan {
+namespace {
+
+void take_best(const ResultSet& set, ResultGroup& group) {
+  const ResultRun* best = nullptr;
+  for (const ResultRun* run : group.runs) {
+    if (run->seed != group.runs.front()->seed) continue;
+    const auto loss = run->final_loss(set.metric);
+    if (loss && (!best || *loss < *best->final_loss(set.metric))) best = run;
+  }
+  if (best) group.best = best->tuned;
+  std::vector<double> losses;
+  for (const ResultRun* run : group.runs) {
+    const auto loss = run->final_loss(set.metric);
+    if (run->tuned) {
+      group.lowest = group.lowest > 0 ? std::min(group.lowest, *run->tuned) : *run->tuned;
+      group.highest = std::max(group.highest, *run->tuned);
+    }
+    if (!loss || run->tuned != group.best) continue;
+    group.taken.push_back(run);
+    losses.push_back(*loss);
+  }
+  group.loss = spread_of(losses);
+  for (const ResultRun* run : group.taken)
+    if (!group.target && !run->config.is_null()) group.target = target_of(set.targets, run->config_file, run->config);
+}
+
+std::string difference_text(const Spread& difference) {
+  const double half = confidence_of_mean(difference);
+  std::string text = fmt::format("{:+.4f}", difference.mean);
+  return std::isfinite(half) ? text + fmt::format(" ± {:.4f}", half) : text;
+}
+
+// Labels of all axes but the last: rows of one such block are compared with each other.
+std::vector<std::string> block_of(const ResultGroup& group) {
+  return {group.labels.begin(), group.labels.empty() ? group.labels.end() : group.labels.end() - 1};
+}
+
+std::string name_of(const ResultGroup& group) { return group.labels.empty() ? "the runs" : group.labels.back(); }
+
+const ResultGroup* reference_of(const std::vector<ResultGroup>& groups, const ResultGroup& group,
+                                const std::string& against) {
+  for (const ResultGroup& other : groups) {
+    if (std::find(other.labels.begin(), other.labels.end(), against) == other.labels.end()) continue;
+    size_t different = 0;
+    for (size_t i = 0; i < group.labels.size(); ++i) different += group.labels[i] != other.labels[i];
+    const bool same_axis = std::find(group.labels.begin(), group.labels.end(), against) == group.labels.end();
+    if (different == 1 && same_axis) return &other;
+  }
+  return nullptr;
+}
+
+// "order as published" or the pairs that changed places, for the groups of one block, sorted by our loss.
+std::string order_note(const ResultSet& set, const std::vector<ResultGroup>& groups, const std::vector<size_t>& block) {
+  std::vector<std::string> swapped;
+  size_t with_target = 0;
+  for (size_t a = 0; a < block.size(); ++a) {
+    const ResultGroup& first = groups[block[a]];
+    if (!first.target || first.loss.count == 0) continue;
+    ++with_target;
+    for (size_t b = a + 1; b < block.size(); ++b) {
+      const ResultGroup& second = groups[block[b]];
+      if (!second.target || second.loss.count == 0) continue;
+      const auto published = published_loss(*first.target, set.metric),
+                 other = published_loss(*second.target, set.metric);
+      if (!published || !other || *published <= *other) continue;
+      const Spread difference = paired_difference(set, second, first);
+      swapped.push_back(fmt::format(
+          "{} before {} by {} (published: behind by {:.4f})", name_of(first), name_of(second),
+          difference.count ? difference_text(difference) : fmt::format("{:+.4f}", second.loss.mean - first.loss.mean),
+          *published - *other));
+    }
+  }
+  if (with_target < 2) return "";
+  const std::vector<std::string> labels = block_of(groups[block.front()]);
+  const std::string place = labels.empty() ? "" : fmt::format(" of {}", fmt::join(labels, ", "));
+  if (swapped.empty()) return fmt::format("order{}: as published", place);
+  return fmt::format("order{}: not as published: {}", place, fmt::join(swapped, "; "));
+}
+
+struct Columns {
+  size_t tuned = 0, tried = 0, seeds = 0, loss = 0, deviation = 0, perplexity = 0, difference = 0, tokens = 0,
+         target = 0, from_target = 0, time = 0;
+};
+
+Columns add_columns(const ResultSet& set, bool times, Table& table) {
+  Columns columns;
+  auto add = [&](std::string title, std::string key) {
+    table.columns.push_back({std::move(title), std::move(key)});
+    return table.columns.size() - 1;
+  };
+  for (const std::string& axis : set.axes) add(axis, axis);
+  if (!set.tuned.empty()) {
+    columns.tuned = add("best " + set.tuned, "best_" + set.tuned);
+    columns.tried = add("tried", "tried");
+  }
+  columns.seeds = add("seeds", "seeds");
+  columns.loss = add(set.metric, set.metric);
+  columns.deviation = add("sd", "deviation");
+  columns.perplexity = add("perplexity", "perplexity");
+  if (!set.against.empty()) columns.difference = add("against " + set.against, "difference");
+  if (set.loss) columns.tokens = add(fmt::format("tokens to {:g}", *set.loss), "tokens_to_loss");
+  if (!set.targets.empty()) {
+    columns.target = add("published", "published");
+    columns.from_target = add("ours - published", "ours_minus_published");
+  }
+  if (times) columns.time = add("time", "seconds");
+  return columns;
+}
+
+void fill_target(const ResultSet& set, const ResultGroup& group, const Columns& columns, std::vector<TableCell>& row) {
+  if (!group.target) return;
+  const Target& target = *group.target;
+  const auto published = published_loss(target, set.metric);
+  if (!published) {
+    row[columns.target] = {fmt::format("{:g} ({})", target.value, target.metric), target.value};
+    return;
+  }
+  const std::string printed = target.unit == "perplexity" ? fmt::format(" (perplexity {:g})", target.value) : "";
+  const bool same_steps = group.taken.empty() || group.taken[0]->planned == target.step;
+  row[columns.target] = {
+      fmt::format("{:.4f}{}{}", *published, printed, same_steps ? "" : fmt::format(" at step {}", target.step)),
+      *published};
+  if (group.loss.count && same_steps)
+    row[columns.from_target] = {fmt::format("{:+.4f}", group.loss.mean - *published), group.loss.mean - *published};
+}
+
+void fill_row(const ResultSet& set, const std::vector<ResultGroup>& groups, const ResultGroup& group,
+              const Columns& columns, std::vector<TableCell>& row) {
+  for (size_t axis = 0; axis < group.labels.size(); ++axis) row[axis] = {group.labels[axis], group.labels[axis]};
+  if (!set.tuned.empty() && group.best) {
+    row[columns.tuned] = {fmt::format("{:g}", *group.best), *group.best};
+    row[columns.tried] = {fmt::format("{:g} to {:g}", group.lowest, group.highest), {group.lowest, group.highest}};
+  }
+  row[columns.seeds] = {fmt::format("{}", group.loss.count), group.loss.count};
+  if (!set.targets.empty()) fill_target(set, group, columns, row);
+  if (group.loss.count == 0) {
+    row[columns.loss] = {"not through", nullptr};
+    return;
+  }
+  const double mean = group.loss.mean;
+  row[columns.loss] =
+      std::isfinite(mean) ? TableCell{fmt::format("{:.4f}", mean), mean} : TableCell{"diverged", nullptr};
+  if (!std::isfinite(mean)) return;
+  if (std::isfinite(group.loss.deviation))
+    row[columns.deviation] = {fmt::format("{:.4f}", group.loss.deviation), group.loss.deviation};
+  row[columns.perplexity] = {fmt::format("{:.3f}", std::exp(mean)), std::exp(mean)};
+  if (!set.against.empty())
+    if (const ResultGroup* reference = reference_of(groups, group, set.against)) {
+      const Spread difference = paired_difference(set, group, *reference);
+      if (difference.count) row[columns.difference] = {difference_text(difference), difference.mean};
+    }
+  if (set.loss) {
+    std::vector<double> tokens;
+    for (const ResultRun* run : group.taken)
+      if (const auto point = reaches(*run, set.metric, *set.loss)) tokens.push_back(point->tokens);
+    if (tokens.size() == group.taken.size())
+      row[columns.tokens] = {human_count(spread_of(tokens).mean), spread_of(tokens).mean};
+    else
+      row[columns.tokens] = {"never", nullptr};
+  }
+}
+
+}  // namespace
+
+const ResultRun* ResultGroup::with_seed(std::optional<int64_t> seed) const {
+  for (const ResultRun* run : taken)
+    if (run->seed == seed) return run;
+  return nullptr;
+}
+
+std::vector<ResultGroup> make_groups(const ResultSet& set) {
+  std::vector<ResultGroup> groups;
+  for (const ResultRun& run : set.runs) {
+    auto at = std::find_if(groups.begin(), groups.end(), [&](const ResultGroup& g) { return g.labels == run.labels; });
+    if (at == groups.end()) at = groups.insert(at, ResultGroup{run.labels, {}, {}, 0, 0, {}, {}, {}});
+    at->runs.push_back(&run);
+  }
+  for (ResultGroup& group : groups) take_best(set, group);
+  return groups;
+}
+
+Spread paired_difference(const ResultSet& set, const ResultGroup& group, const ResultGroup& other) {
+  std::vector<double> differences;
+  for (const ResultRun* run : group.taken)
+    if (const ResultRun* partner = other.with_seed(run->seed)) {
+      const double difference = *run->final_loss(set.metric) - *partner->final_loss(set.metric);
+      if (std::isfinite(difference)) differences.push_back(difference);
+    }
+  return spread_of(differences);
+}
+
+std::optional<ResultPoint> reaches(const ResultRun& run, const std::string& metric, double loss) {
+  const auto found = run.validation.find(metric);
+  if (found == run.validation.end()) return {};
+  const std::vector<ResultPoint>& curve = found->second;
+  for (size_t i = 0; i < curve.size(); ++i) {
+    if (curve[i].loss > loss) continue;
+    if (i == 0) return curve[0];
+    const ResultPoint &before = curve[i - 1], &after = curve[i];
+    const double part = (before.loss - loss) / (before.loss - after.loss);
+    return ResultPoint{before.step + part * (after.step - before.step),
+                       before.tokens + part * (after.tokens - before.tokens), loss};
+  }
+  return {};
+}
+
+Table judge(const ResultSet& set, bool times) {
+  Table table;
+  const Columns columns = add_columns(set, times, table);
+  const std::vector<ResultGroup> groups = make_groups(set);
+  std::vector<std::vector<size_t>> blocks;
+  for (size_t i = 0; i < groups.size(); ++i) {
+    auto same = [&](const auto& block) { return block_of(groups[block.front()]) == block_of(groups[i]); };
+    auto at = std::find_if(blocks.begin(), blocks.end(), same);
+    if (at == blocks.end()) at = blocks.insert(at, std::vector<size_t>());
+    at->push_back(i);
+  }
+  for (std::vector<size_t>& block : blocks) {
+    std::stable_sort(block.begin(), block.end(), [&](size_t a, size_t b) {
+      const Spread &first = groups[a].loss, &second = groups[b].loss;
+      if ((first.count == 0) != (second.count == 0)) return first.count != 0;
+      return first.count != 0 && first.mean < second.mean;
+    });
+    for (size_t i : block) {
+      std::vector<TableCell>& row = table.add_row();
+      fill_row(set, groups, groups[i], columns, row);
+      if (!times) continue;
+      std::vector<double> seconds;
+      for (const ResultRun* run : groups[i].taken) seconds.push_back(run->seconds);
+      if (!seconds.empty()) row[columns.time] = {human_duration(spread_of(seconds).mean), spread_of(seconds).mean};
+    }
+    if (!set.targets.empty())
+      if (const std::string note = order_note(set, groups, block); !note.empty()) table.notes.push_back(note);
+  }
+  size_t pairs = 0, open = 0;
+  for (const ResultGroup& group : groups) pairs = std::max(pairs, static_cast<size_t>(group.loss.count));
+  for (const ResultRun& run : set.runs) open += !run.final_loss(set.metric);
+  if (!set.against.empty() && pairs > 1)
+    table.notes.push_back("against " + set.against +
+                          ": mean difference of runs of the same seed and its 95% confidence interval (Student's t)");
+  if (open) table.notes.push_back(fmt::format("{} of {} runs are not through", open, set.runs.size()));
+  return table;
+}
+
+}  // namespace rowan

@@ -1,0 +1,126 @@
+#include "report/results.h"
+
+#include <cmath>
+
+#include "base/console.h"
+#include "base/error.h"
+#include "base/files.h"
+#include "base/json_path.h"
+#include "report/targets.h"
+#include "run/metrics.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+double figure(const Json& row, const char* key) {
+  return row.contains(key) && row[key].is_number() ? row[key].get<double>() : std::numeric_limits<double>::quiet_NaN();
+}
+
+void read_rows(const std::vector<Json>& rows, ResultRun& run) {
+  double sum = 0, count = 0, tokens_per_step = std::numeric_limits<double>::quiet_NaN();
+  for (const Json& row : rows) {
+    if (!row.contains("loss")) continue;
+    run.steps = row.at("step");
+    run.tokens = figure(row, "tokens"), run.seconds = figure(row, "seconds");
+    tokens_per_step = run.tokens / static_cast<double>(run.steps);
+  }
+  for (const Json& row : rows) {
+    if (!row.contains("step")) continue;
+    const double step = row.at("step");
+    auto add = [&](std::vector<ResultPoint>& curve, double value) {
+      if (std::isfinite(value)) curve.push_back({step, step * tokens_per_step, value});
+    };
+    if (row.contains("loss")) {
+      add(run.training, figure(row, "loss"));
+      if (step > static_cast<double>(run.steps - run.steps / 10)) sum += figure(row, "loss"), ++count;
+    }
+    // The last loss of all is written as null when it is not finite.
+    if (row.contains("val_loss") && !row["val_loss"].is_number() && row["step"] == run.planned) run.diverged = true;
+    for (const std::string& metric : loss_metrics())
+      if (row.contains(metric)) add(run.validation[metric], figure(row, metric.c_str()));
+    if (row.contains("optimizer"))
+      for (const auto& [name, value] : row["optimizer"].items())
+        if (value.is_number()) add(run.telemetry[name], value.get<double>());
+  }
+  run.train_loss = sum / count;
+}
+
+// "" where there is none.
+std::string text_at(const Json& config, const std::string& path) {
+  const Json* value = value_at(config, path);
+  return !value ? "" : value->is_string() ? value->get<std::string>() : value->dump();
+}
+
+}  // namespace
+
+std::optional<double> ResultRun::final_loss(const std::string& metric) const {
+  if (diverged) return std::numeric_limits<double>::infinity();
+  const auto curve = validation.find(metric);
+  if (curve == validation.end() || curve->second.empty()) return {};
+  if (curve->second.back().step != static_cast<double>(planned)) return {};
+  return curve->second.back().loss;
+}
+
+ResultRun read_run(const fs::path& folder) {
+  const fs::path config = folder / "config.json", metrics = folder / "metrics.jsonl";
+  if (!fs::exists(config) || !fs::exists(metrics))
+    fail("{}: not the directory of a run: no {}", folder.string(),
+         (fs::exists(config) ? metrics : config).filename().string());
+  auto source = std::make_shared<const JsonSource>(JsonSource{config.string(), read_file(config)});
+  ResultRun run;
+  run.name = folder.string();
+  run.config = parse_json(*source);
+  JsonObject section = JsonObject(source, run.config).object("run", true);
+  run.planned = section.integer("steps");
+  run.seed = section.integer("seed", 42);
+  read_rows(read_metrics(metrics, [](const std::string& text) { tell("rowan: {}\n", text); }), run);
+  return run;
+}
+
+bool is_sweep(const fs::path& dir) { return fs::exists(dir / "sweep.json"); }
+
+ResultSet read_sweep(const fs::path& dir) {
+  auto source =
+      std::make_shared<const JsonSource>(JsonSource{(dir / "sweep.json").string(), read_file(dir / "sweep.json")});
+  const Json json = parse_json(*source);
+  JsonObject root(source, json);
+  ResultSet set;
+  set.axes = root.strings("axes");
+  set.tuned = root.string("tuned");
+  set.metric = root.string("metric");
+  set.against = root.string("against");
+  if (root.has("loss")) set.loss = root.number("loss");
+  set.targets = root.raw("targets");
+  for (JsonObject& known : root.objects("runs")) {
+    const std::string name = known.string("name");
+    ResultRun run;
+    if (fs::exists(dir / name / "config.json") && fs::exists(dir / name / "metrics.jsonl")) run = read_run(dir / name);
+    run.name = name;
+    run.labels = known.strings("labels");
+    run.config_file = known.string("config");
+    if (known.boolean("diverged", false)) run.diverged = true;
+    if (known.has("tuned")) run.tuned = known.number("tuned");
+    if (known.has("seed")) run.seed = known.integer("seed");
+    set.runs.push_back(std::move(run));
+  }
+  return set;
+}
+
+ResultSet read_runs(const std::vector<std::string>& folders, const std::vector<std::string>& by) {
+  ResultSet set;
+  set.axes = by;
+  for (const std::string& folder : folders) {
+    ResultRun& run = set.runs.emplace_back(read_run(folder));
+    for (const std::string& path : by) run.labels.push_back(text_at(run.config, path));
+  }
+  for (size_t axis = 0; axis < by.size(); ++axis) {
+    bool found = false;
+    for (const ResultRun& run : set.runs) found = found || !run.labels[axis].empty();
+    if (!found) fail("--by {}: no run's config has it", by[axis]);
+  }
+  return set;
+}
+
+}  // namespace rowan

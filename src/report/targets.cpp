@@ -1,0 +1,113 @@
+#include "report/targets.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/json_path.h"
+#include "base/names.h"
+
+namespace rowan {
+
+namespace fs = std::filesystem;
+
+const std::vector<std::string>& loss_metrics() {
+  static const std::vector<std::string> names = {"val_loss", "val_loss_batch_mean", "val_loss_galore"};
+  return names;
+}
+
+void check_metric(const std::string& metric, const DataConfig& data, const std::string& place) {
+  const std::vector<std::string>& names = loss_metrics();
+  if (std::find(names.begin(), names.end(), metric) == names.end())
+    fail("{}: found '{}', allowed: {}{}", place, metric, join(names), did_you_mean(metric, names));
+  if (data.validation.empty()) fail("{}: {} needs validation data, the config names none", place, metric);
+  if (metric != "val_loss" && data.batch_means.ranks == 0)
+    fail("{}: {} needs data.batch_means, which the config has not", place, metric);
+}
+
+double Target::loss() const { return unit == "perplexity" ? std::log(value) : value; }
+
+double Target::loss_of_batch_mean() const {
+  const auto n = static_cast<double>(batches);
+  return batches ? loss() * (n + 1) / n : loss();
+}
+
+namespace {
+
+Json checked(JsonObject target, const fs::path& folder) {
+  Json item = Json::object();
+  item["config"] = (folder / target.string("config")).lexically_normal().string();
+  JsonObject set = target.object("set");
+  item["set"] = Json::object();
+  for (const std::string& path : set.keys()) item["set"][path] = set.raw(path);
+  item["metric"] = target.choice("metric", loss_metrics());
+  const bool perplexity = target.has("perplexity");
+  if (perplexity && target.has("nats")) target.fail("nats", "stands beside perplexity; give one of them");
+  item["unit"] = perplexity ? "perplexity" : "nats";
+  item["value"] = target.number(item["unit"], {}, perplexity ? 1 : 0);
+  item["step"] = target.integer("step", {}, 0);
+  item["seeds"] = target.integer("seeds", 0, 0);
+  if (target.has("deviation")) item["deviation"] = target.number("deviation", {}, 0);
+  item["batches"] = target.integer("batches", 0, 0);
+  item["source"] = target.string("source");
+  item["confidence"] = target.choice("confidence", {"printed", "plotted", "reported"}, "printed");
+  if (target.has("comment")) target.raw("comment");
+  target.finish();
+  if (item["metric"] == "val_loss_galore" && item["batches"] == 0)
+    target.fail("batches", "is missing: a figure with n + 1 has a number of batches");
+  return item;
+}
+
+}  // namespace
+
+Json load_targets(const std::string& path) {
+  auto source = std::make_shared<const JsonSource>(JsonSource{path, read_file(path)});
+  const Json json = parse_json(*source);
+  JsonObject root(source, json);
+  Json targets = Json::array();
+  for (JsonObject& target : root.objects("targets"))
+    targets.push_back(checked(std::move(target), fs::path(path).parent_path()));
+  for (const char* other : {"paper", "settings", "comment"})
+    if (root.has(other)) root.raw(other);
+  root.finish();
+  return targets;
+}
+
+Target parse_target(const Json& item) {
+  Target target{item.at("config"),  item.at("set"),    item.at("metric"),    item.at("unit"),
+                item.at("value"),   item.at("step"),   item.at("seeds"),     {},
+                item.at("batches"), item.at("source"), item.at("confidence")};
+  if (item.contains("deviation")) target.deviation = item.at("deviation").get<double>();
+  return target;
+}
+
+std::optional<Target> target_of(const Json& targets, const std::string& config_file, const Json& config) {
+  const Json* steps = value_at(config, "run.steps");
+  std::optional<Target> best;
+  auto better = [&](const Target& target) {
+    if (!best || target.set.size() != best->set.size()) return !best || target.set.size() > best->set.size();
+    if (steps && *steps == best->step) return false;
+    return (steps && *steps == target.step) || target.step > best->step;
+  };
+  for (const Json& item : targets) {
+    if (item.at("config") != config_file) continue;
+    const Json& set = item.at("set");
+    const bool fits = std::all_of(set.items().begin(), set.items().end(), [&](const auto& entry) {
+      const Json* value = value_at(config, entry.key());
+      return value && *value == entry.value();
+    });
+    if (!fits) continue;
+    if (Target target = parse_target(item); better(target)) best = std::move(target);
+  }
+  return best;
+}
+
+std::optional<double> published_loss(const Target& target, const std::string& metric) {
+  if (metric == target.metric) return target.loss();
+  if (metric == "val_loss_batch_mean" && target.metric == "val_loss_galore") return target.loss_of_batch_mean();
+  return {};
+}
+
+}  // namespace rowan

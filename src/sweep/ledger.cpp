@@ -1,0 +1,84 @@
+#include "sweep/ledger.h"
+
+#include <limits>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "report/results.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+void check_same_config(const fs::path& file, const Json& before, const Json& now) {
+  for (const Json& change : Json::diff(identity_of(before), identity_of(now)))
+    fail("{}: made with another config (first difference at {}); choose another dir for the changed sweep",
+         file.string(), change.at("path").get<std::string>());
+}
+
+}  // namespace
+
+RunOutcome Ledger::outcome(const SweepRun& run) {
+  const auto [at, fresh] = known_.try_emplace(run.name);
+  if (fresh) at->second = read(run);
+  return at->second;
+}
+
+RunOutcome Ledger::read(const SweepRun& run) const {
+  const fs::path folder = sweep_.dir / run.name, diverged = sweep_.dir / "diverged" / (run.name + ".json");
+  if (fs::exists(diverged)) {
+    const Json stored = parse_json({diverged.string(), read_file(diverged)});
+    check_same_config(diverged, stored.at("config"), config_of(sweep_, run).resolved);
+    return {RunOutcome::State::done, std::numeric_limits<double>::infinity()};
+  }
+  // The picture is the last that a run writes.
+  if (!fs::exists(folder / "loss.svg") || !fs::exists(folder / "config.json") || !fs::exists(folder / "metrics.jsonl"))
+    return {};
+  const ResultRun result = read_run(folder);
+  const std::optional<double> loss = result.final_loss(sweep_.metric);
+  if (!loss) return {};
+  // Read as this version reads it: what an older one left out has today's defaults.
+  const Json before = load_config((folder / "config.json").string(), {}).resolved;
+  check_same_config(folder / "config.json", before, config_of(sweep_, run).resolved);
+  return {RunOutcome::State::done, *loss};
+}
+
+void Ledger::diverged(const SweepRun& run, const std::string& message) {
+  const fs::path file = sweep_.dir / "diverged" / (run.name + ".json");
+  write_file_atomically(file, Json{{"message", message}, {"config", config_of(sweep_, run).resolved}}.dump(1) + "\n");
+  forget(run.name);
+}
+
+void Ledger::prepare() const {
+  for (const char* part : {"configs", "logs", "failed", "diverged"}) make_directories(sweep_.dir / part);
+}
+
+void Ledger::write_config(const SweepRun& run) const {
+  write_file_atomically(config(run.name), config_of(sweep_, run).resolved.dump(2) + "\n");
+}
+
+void Ledger::write_index() {
+  Json runs = Json::array(), axes = Json::array();
+  for (const Axis& axis : sweep_.axes) axes.push_back(axis.name);
+  for (const SweepRun& run : known_runs(sweep_, [this](const SweepRun& r) { return outcome(r); })) {
+    const Cell& cell = sweep_.cells[run.cell];
+    Json item = {{"name", run.name}, {"labels", cell.labels}, {"config", cell.config}};
+    if (run.tuned) item["tuned"] = *run.tuned;
+    if (run.seed) item["seed"] = *run.seed;
+    if (fs::exists(sweep_.dir / "diverged" / (run.name + ".json"))) item["diverged"] = true;
+    runs.push_back(item);
+  }
+  std::string tuned = sweep_.tuning ? sweep_.tuning->paths[0] : "";
+  Json index = {{"file", sweep_.file},
+                {"axes", axes},
+                {"tuned", tuned.substr(tuned.rfind('.') + 1)},
+                {"metric", sweep_.metric},
+                {"against", sweep_.against}};
+  if (sweep_.loss) index["loss"] = *sweep_.loss;
+  index["targets"] = sweep_.targets.is_null() ? Json::array() : sweep_.targets;
+  index["runs"] = runs;
+  write_file_atomically(sweep_.dir / "sweep.json", index.dump(1) + "\n");
+}
+
+}  // namespace rowan

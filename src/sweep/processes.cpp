@@ -1,0 +1,143 @@
+#include "sweep/processes.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sched.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <sstream>
+
+#include "base/error.h"
+
+namespace rowan {
+
+std::vector<int> visible_gpus() {
+  std::vector<int> gpus;
+  if (const char* chosen = std::getenv("CUDA_VISIBLE_DEVICES")) {
+    std::istringstream list(chosen);
+    for (std::string item; std::getline(list, item, ',');)
+      if (!item.empty() && item.find_first_not_of("0123456789") == std::string::npos) gpus.push_back(std::stoi(item));
+    return gpus;
+  }
+  std::error_code none;
+  int count = 0;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/driver/nvidia/gpus", none))
+    gpus.push_back(count++);
+  return gpus;
+}
+
+std::vector<Slot> make_slots(const SlotWish& wish) {
+  std::vector<int> cores;
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  sched_getaffinity(0, sizeof set, &set);
+  for (int core = 0; core < CPU_SETSIZE; ++core)
+    if (CPU_ISSET(core, &set)) cores.push_back(core);
+  const std::vector<int> gpus = wish.gpu ? visible_gpus() : std::vector<int>();
+  const auto have = static_cast<int64_t>(wish.gpu ? gpus.size() : cores.size());
+  const int64_t takes = wish.gpu ? wish.ranks : wish.ranks * wish.threads, fit = have / takes;
+  if (wish.gpu && fit == 0) fail("resources.ranks: a run takes {} GPUs, there are {}", wish.ranks, have);
+  const int64_t jobs = wish.jobs ? wish.jobs : std::max<int64_t>(fit, 1);
+  if (wish.gpu && jobs > fit) fail("resources.jobs: {} runs of {} GPUs at once, there are {}", jobs, wish.ranks, have);
+  std::vector<Slot> slots(static_cast<size_t>(jobs));
+  for (size_t i = 0; i < slots.size(); ++i) {
+    const auto part = [&](const std::vector<int>& all) {
+      const auto begin = all.begin() + static_cast<int64_t>(i) * takes;
+      return std::vector<int>(begin, begin + takes);
+    };
+    if (wish.gpu)
+      slots[i].gpus = part(gpus);
+    else if (jobs <= fit && jobs > 1)
+      slots[i].cores = part(cores);
+  }
+  return slots;
+}
+
+ProcessPool::~ProcessPool() {
+  for (const Process& process : busy_) {
+    if (!process.pid) continue;
+    ::kill(-process.pid, SIGKILL);
+    ::waitpid(process.pid, nullptr, 0);
+  }
+}
+
+size_t ProcessPool::running() const {
+  return static_cast<size_t>(std::count_if(busy_.begin(), busy_.end(), [](const Process& p) { return p.pid != 0; }));
+}
+
+namespace {
+
+// In the child: never returns.
+[[noreturn]] void become(const std::vector<std::string>& command, const std::vector<std::string>& environment,
+                         const Slot& slot, int log, pid_t parent) {
+  ::setpgid(0, 0);
+  ::prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (::getppid() != parent) ::_exit(1);  // it ended before it could be watched
+  for (int signal : {SIGINT, SIGTERM}) std::signal(signal, SIG_DFL);
+  if (!slot.cores.empty()) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (int core : slot.cores) CPU_SET(core, &set);
+    ::sched_setaffinity(0, sizeof set, &set);
+  }
+  if (!slot.gpus.empty()) ::setenv("CUDA_VISIBLE_DEVICES", fmt::format("{}", fmt::join(slot.gpus, ",")).c_str(), 1);
+  for (const std::string& variable : environment) ::putenv(const_cast<char*>(variable.c_str()));
+  const int input = ::open("/dev/null", O_RDONLY);
+  ::dup2(input, 0);
+  ::dup2(log, 1);
+  ::dup2(log, 2);
+  std::vector<char*> words;
+  for (const std::string& word : command) words.push_back(const_cast<char*>(word.c_str()));
+  words.push_back(nullptr);
+  ::execvp(words[0], words.data());
+  const std::string text = fmt::format("rowan: cannot start {}: {}\n", command[0], std::strerror(errno));
+  [[maybe_unused]] const ssize_t written = ::write(2, text.data(), text.size());
+  ::_exit(127);
+}
+
+}  // namespace
+
+bool ProcessPool::start(const std::string& name, const std::vector<std::string>& command,
+                        const std::vector<std::string>& environment, const std::filesystem::path& log) {
+  const auto free = std::find_if(busy_.begin(), busy_.end(), [](const Process& p) { return p.pid == 0; });
+  // The lock belongs to the open file, which the process and its children keep: it is free when the last has ended.
+  const int file = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  if (file < 0) fail("cannot write {}: {}", log.string(), std::strerror(errno));
+  if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
+    ::close(file);
+    return false;
+  }
+  const pid_t parent = ::getpid(), pid = ::fork();
+  if (pid == 0) become(command, environment, slots_[static_cast<size_t>(free - busy_.begin())], file, parent);
+  ::close(file);
+  if (pid < 0) fail("cannot start a process: {}", std::strerror(errno));
+  ::setpgid(pid, pid);
+  *free = {pid, name};
+  return true;
+}
+
+std::optional<ProcessPool::Ended> ProcessPool::poll() {
+  for (Process& process : busy_) {
+    int status = 0;
+    if (!process.pid || ::waitpid(process.pid, &status, WNOHANG) != process.pid) continue;
+    Ended ended{process.name, WIFEXITED(status) ? WEXITSTATUS(status) : 0, WIFSIGNALED(status) ? WTERMSIG(status) : 0};
+    process = {};
+    return ended;
+  }
+  return {};
+}
+
+void ProcessPool::ask_to_end() {
+  for (const Process& process : busy_)
+    if (process.pid) ::kill(-process.pid, SIGTERM);
+}
+
+}  // namespace rowan

@@ -1,0 +1,261 @@
+#include "sweep/sweep.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstring>
+#include <map>
+#include <sstream>
+#include <thread>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "sweep/ledger.h"
+#include "sweep/processes.h"
+#include "sweep/view.h"
+#include "train/signals.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+using State = RunOutcome::State;
+
+// Held while a sweep is at work in a folder.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& dir) {
+    const fs::path path = dir / "sweep.lock";
+    file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (file_ < 0) fail("cannot write {}: {}", path.string(), std::strerror(errno));
+    if (::flock(file_, LOCK_EX | LOCK_NB) == 0) return;
+    ::close(file_);
+    fail("{}: another sweep is at work there", dir.string());
+  }
+  ~FolderLock() { ::close(file_); }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+
+ private:
+  int file_ = -1;
+};
+
+// The last line in which the program speaks.
+std::string last_words(const fs::path& log) {
+  std::istringstream lines(read_file(log));
+  std::string found = "no message";
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with("rowan: ")) found = line.substr(7);
+  return found;
+}
+
+// Exit codes of a run that was asked to stop, by a signal or by run.max_seconds, and saved what it had.
+bool was_stopped(int code) {
+  return code == 0 || code == 124 || code == 128 + SIGHUP || code == 128 + SIGINT || code == 128 + SIGTERM;
+}
+
+bool on_gpu(const SweepConfig& sweep) {
+  const TrainConfig config = config_of(sweep, make_run(sweep, 0, {}, {}));
+  return config.device == Device::cuda || (config.device == Device::automatic && !visible_gpus().empty());
+}
+
+class Sweeper {
+ public:
+  Sweeper(const SweepConfig& sweep, const std::string& program)
+      : sweep_(sweep),
+        program_(program),
+        ledger_(sweep),
+        gpu_(on_gpu(sweep)),
+        pool_(make_slots({sweep.resources.jobs, sweep.resources.ranks, sweep.resources.threads, gpu_})),
+        view_(sweep.dir, ::isatty(2)) {}
+
+  SweepEnd run() {
+    StopSignals signals;
+    bool asked = false;
+    for (look();; std::this_thread::sleep_for(std::chrono::milliseconds(20))) {
+      for (auto ended = pool_.poll(); ended; ended = pool_.poll()) ends(*ended);
+      if (StopSignals::received() && !asked) {
+        asked = true;
+        if (pool_.running()) view_.message("asked to stop: the runs write their checkpoints");
+        pool_.ask_to_end();
+      }
+      const bool waits = !asked && start_what_is_open();
+      view_.draw(done_, known_, pool_.slots().size());
+      if (pool_.running() == 0 && !waits) break;
+    }
+    if (asked && done_ < known_) end_.signal = StopSignals::received();
+    return end_;
+  }
+
+ private:
+  OutcomeOf outcomes() {
+    return [this](const SweepRun& run) { return ledger_.outcome(run); };
+  }
+
+  // What is known and open now.
+  void look() {
+    const std::vector<SweepRun> known = known_runs(sweep_, outcomes());
+    known_ = known.size(), done_ = 0;
+    open_.clear();
+    for (const SweepRun& run : known) {
+      const State state = ledger_.outcome(run).state;
+      done_ += state == State::done;
+      if (state == State::done && !sweep_.keep_checkpoints) fs::remove_all(sweep_.dir / run.name / "checkpoints");
+      if (state == State::open && !running_.contains(run.name)) open_.push_back(run);
+    }
+    ledger_.write_index();
+  }
+
+  // Whether something is open that could not be started.
+  bool start_what_is_open() {
+    bool waits = false;
+    for (auto run = open_.begin(); run != open_.end() && !pool_.full();) {
+      ledger_.write_config(*run);
+      if (pool_.start(run->name, command_of(*run), environment(), ledger_.log(run->name))) {
+        view_.begins(run->name);
+        running_.emplace(run->name, *run);
+        run = open_.erase(run);
+      } else {
+        waits = true;  // the process of an earlier sweep still writes its checkpoint
+        ++run;
+      }
+    }
+    return waits;
+  }
+
+  std::vector<std::string> command_of(const SweepRun& run) const {
+    std::vector<std::string> words;
+    const std::string ranks = std::to_string(sweep_.resources.ranks), mark = "{ranks}";
+    std::istringstream launcher(sweep_.resources.ranks > 1 ? sweep_.resources.launcher : "");
+    for (std::string word; launcher >> word;) {
+      if (const size_t at = word.find(mark); at != std::string::npos) word.replace(at, mark.size(), ranks);
+      words.push_back(word);
+    }
+    words.insert(words.end(), {program_, "train", ledger_.config(run.name).string()});
+    return words;
+  }
+
+  // Launchers of several ranks would give each run the same cores.
+  std::vector<std::string> environment() const {
+    std::vector<std::string> variables = {"OMPI_MCA_hwloc_base_binding_policy=none",
+                                          "PRTE_MCA_hwloc_default_binding_policy=none"};
+    if (!gpu_) variables.push_back(fmt::format("OMP_NUM_THREADS={}", sweep_.resources.threads));
+    return variables;
+  }
+
+  void ends(const ProcessPool::Ended& ended) {
+    const SweepRun run = running_.at(ended.name);
+    running_.erase(ended.name);
+    ledger_.forget(ended.name);
+    const RunOutcome outcome = ledger_.outcome(run);
+    if (outcome.state == State::done) {
+      view_.ends(run.name,
+                 std::isfinite(outcome.loss) ? fmt::format("{} {:.4f}", sweep_.metric, outcome.loss) : "diverged");
+      fs::remove(ledger_.failed_log(run.name));
+    } else if (ended.signal || was_stopped(ended.code)) {
+      interrupted(run, ended);
+    } else if (const std::string words = last_words(ledger_.log(run.name)); words.find(diverged_words) != words.npos) {
+      ledger_.diverged(run, words);
+      view_.ends(run.name, "diverged: " + words);
+    } else if (++tries_[run.name] <= sweep_.retries) {
+      view_.ends(run.name, fmt::format("failed, is tried again: {}", words));
+    } else {
+      fs::rename(ledger_.log(run.name), ledger_.failed_log(run.name));
+      ledger_.failed(run.name);
+      view_.ends(run.name, fmt::format("failed: {}", words));
+      end_.failed.push_back(fmt::format("{}: {}", run.name, words));
+    }
+    look();
+  }
+
+  // A run that was killed, or asked to stop, goes on from its checkpoint.
+  void interrupted(const SweepRun& run, const ProcessPool::Ended& ended) {
+    const std::string how = ended.signal ? fmt::format("ended by signal {}", ended.signal) : "stopped";
+    if (StopSignals::received() || ++interruptions_[run.name] < most_interruptions) {
+      view_.ends(run.name, how);
+      return;
+    }
+    ledger_.failed(run.name);
+    view_.ends(run.name, fmt::format("failed: {} for the {}th time", how, most_interruptions));
+    end_.failed.push_back(fmt::format("{}: {}", run.name, how));
+  }
+
+  static constexpr int most_interruptions = 10;  // of a run, in one sweep
+  static constexpr const char* diverged_words = "the gradient was not finite for";
+
+  const SweepConfig& sweep_;
+  std::string program_;
+  Ledger ledger_;
+  bool gpu_;
+  ProcessPool pool_;
+  SweepView view_;
+  std::vector<SweepRun> open_;
+  std::map<std::string, SweepRun> running_;
+  std::map<std::string, int64_t> tries_, interruptions_;
+  size_t done_ = 0, known_ = 0;
+  SweepEnd end_;
+};
+
+}  // namespace
+
+SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program) {
+  make_directories(sweep.dir);
+  FolderLock lock(sweep.dir);
+  Ledger(sweep).prepare();
+  return Sweeper(sweep, program).run();
+}
+
+std::string slurm_script(const SweepConfig& sweep, const std::string& program) {
+  Ledger ledger(sweep);
+  ledger.prepare();
+  std::string configs;
+  size_t count = 0;
+  for (const SweepRun& run : open_runs(sweep, [&](const SweepRun& r) { return ledger.outcome(r); })) {
+    ledger.write_config(run);
+    configs += fmt::format("  '{}'\n", ledger.config(run.name).string());
+    ++count;
+  }
+  ledger.write_index();
+  if (count == 0) fail("{}: no run is open", sweep.file);
+  const Resources& resources = sweep.resources;
+  const std::string at_once = resources.jobs ? fmt::format("%{}", resources.jobs) : "";
+  const bool gpu = config_of(sweep, make_run(sweep, 0, {}, {})).device != Device::cpu;
+  return fmt::format(
+      "#!/bin/bash\n"
+      "# {} of {}: `rowan sweep {} --slurm`. When all have ended, the same command says what is open next.\n"
+      "#SBATCH --job-name={}\n#SBATCH --array=0-{}{}\n#SBATCH --ntasks={}\n#SBATCH --cpus-per-task={}\n{}"
+      "#SBATCH --output={}/logs/slurm-%A_%a.log\n"
+      "#SBATCH --signal=TERM@120\n"
+      "configs=(\n{})\n"
+      "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK\n"
+      "srun '{}' train \"${{configs[$SLURM_ARRAY_TASK_ID]}}\"\n",
+      count == 1 ? "The open run" : fmt::format("The {} open runs", count), sweep.file, sweep.file,
+      sweep.dir.filename().string(), count - 1, at_once, resources.ranks, resources.threads,
+      gpu ? "#SBATCH --gpus-per-task=1\n" : "", sweep.dir.string(), configs, program);
+}
+
+std::string list_runs(const SweepConfig& sweep) {
+  Ledger ledger(sweep);
+  const auto outcome = [&](const SweepRun& run) { return ledger.outcome(run); };
+  std::string text;
+  size_t open = 0;
+  const std::vector<SweepRun> runs = known_runs(sweep, outcome);
+  for (const SweepRun& run : runs) {
+    const RunOutcome found = outcome(run);
+    const bool begun = fs::exists(sweep.dir / run.name / "metrics.jsonl");
+    text += fmt::format("{:<48} {:>8} steps  {}\n", run.name, config_of(sweep, run).run.steps,
+                        found.state != State::done  ? (begun ? "begun" : "open")
+                        : std::isfinite(found.loss) ? fmt::format("{:.4f}", found.loss)
+                                                    : "diverged");
+    open += found.state == State::open;
+  }
+  return text + fmt::format("{} runs are known now, {} are open\n", runs.size(), open);
+}
+
+}  // namespace rowan

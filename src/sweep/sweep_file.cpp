@@ -1,0 +1,296 @@
+#include "sweep/sweep_file.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <cstring>
+#include <map>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/json_path.h"
+#include "report/targets.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What a folder may be called.
+std::string slug(std::string text) {
+  for (char& c : text)
+    if (!std::isalnum(static_cast<unsigned char>(c)) && !std::strchr(".+-=", c)) c = '-';
+  return text;
+}
+
+// Numbers of a grid are those that their names show.
+double rounded(double value) { return std::stod(fmt::format("{:.6g}", value)); }
+
+std::string last_part(const std::string& path) { return path.substr(path.rfind('.') + 1); }
+
+std::string beside(const std::string& sweep_file, const std::string& path) {
+  return fs::path(path).is_absolute() ? path : (fs::path(sweep_file).parent_path() / path).lexically_normal().string();
+}
+
+void check_path(const JsonObject& object, const std::string& key, const std::string& path) {
+  if (path == "run.dir" || path == "run") object.fail(key, "a sweep names the folders of its runs itself");
+  if (path == "run.seed") object.fail(key, "seeds stand under the key seeds of the sweep");
+}
+
+std::vector<Setting> settings_of(JsonObject object) {
+  std::vector<Setting> settings;
+  for (const std::string& path : object.keys()) {
+    check_path(object, path, path);
+    settings.push_back({path, object.raw(path)});
+  }
+  return settings;
+}
+
+// A list of values of the path that the axis is called by.
+Axis axis_of_path(JsonObject& axes, const std::string& path, const Json& list) {
+  check_path(axes, path, path);
+  Axis axis{path, {}};
+  for (const Json& value : list) {
+    if (value.is_structured())
+      axes.fail(path, "found an object or a list as a value; name it: {\"LABEL\": {\"PATH\": VALUE, ...}, ...}");
+    std::string label = value.is_string() ? value.get<std::string>() : value.dump();
+    if (label.ends_with(".json")) label = fs::path(label).stem().string();
+    axis.values.push_back({label, "", {{path, value}}});
+  }
+  return axis;
+}
+
+Axis axis_of_labels(JsonObject object, const std::string& name, const std::string& file) {
+  Axis axis{name, {}};
+  for (const std::string& label : object.keys()) {
+    JsonObject settings = object.object(label);
+    AxisValue value{label, "", {}};
+    for (const Setting& setting : settings_of(settings)) {
+      if (setting.path == "config")
+        value.config = beside(file, settings.string("config"));
+      else
+        value.settings.push_back(setting);
+    }
+    axis.values.push_back(value);
+  }
+  return axis;
+}
+
+std::string in_base(const std::string& axis) { return "{" + axis + "}"; }
+
+// A list of labels that stand for parts of the base's file name.
+Axis axis_of_names(JsonObject& axes, const std::string& name, const Json& list) {
+  Axis axis{name, {}};
+  for (const Json& value : list) {
+    if (value.is_structured()) axes.fail(name, "expected a list of names, which stand in the base");
+    axis.values.push_back({value.is_string() ? value.get<std::string>() : value.dump(), "", {}});
+  }
+  return axis;
+}
+
+std::vector<Axis> parse_axes(JsonObject axes, const std::string& file, const std::string& base) {
+  std::vector<Axis> result;
+  for (const std::string& name : axes.keys()) {
+    const Json& value = axes.raw(name);
+    if (!value.is_structured()) axes.fail(name, "expected a list of values, or an object of labels and their settings");
+    if (value.empty()) axes.fail(name, "the axis has no values");
+    result.push_back(value.is_object()                               ? axis_of_labels(axes.object(name), name, file)
+                     : base.find(in_base(name)) != std::string::npos ? axis_of_names(axes, name, value)
+                                                                     : axis_of_path(axes, name, value));
+  }
+  return result;
+}
+
+Tuning parse_tuning(JsonObject tune) {
+  Tuning tuning;
+  tuning.paths = tune.strings("path");
+  if (tuning.paths.empty()) tune.fail("path", "found an empty list, expected a path such as optimizer.lr");
+  for (const std::string& path : tuning.paths) check_path(tune, "path", path);
+  tuning.factors = tune.has("factors");
+  if (tuning.factors && tune.has("values")) tune.fail("factors", "stands beside values; give one of them");
+  const char* key = tuning.factors ? "factors" : "values";
+  for (double value : tune.numbers(key)) {
+    if (!(value > 0)) tune.fail(key, fmt::format("found {}, every value has to be greater than 0", value));
+    tuning.values.push_back(rounded(value));
+  }
+  if (tuning.values.empty()) tune.fail(key, "the grid is empty");
+  std::sort(tuning.values.begin(), tuning.values.end());
+  if (std::adjacent_find(tuning.values.begin(), tuning.values.end()) != tuning.values.end())
+    tune.fail(key, "a value stands twice");
+  tuning.extend = tune.number("extend", 0);
+  if (tuning.extend != 0 && !(tuning.extend > 1 && tuning.extend <= 1000))
+    tune.fail("extend", fmt::format("found {}, expected a factor greater than 1, or 0", tuning.extend));
+  tuning.farthest = tune.number("farthest", 64, 1);
+  tune.finish();
+  return tuning;
+}
+
+Resources parse_resources(JsonObject object) {
+  Resources resources;
+  resources.jobs = object.integer("jobs", 0, 0, 4096);
+  resources.threads = object.integer("threads", 1, 1, 4096);
+  resources.ranks = object.integer("ranks", 1, 1, 4096);
+  resources.launcher = object.string("launcher", resources.launcher);
+  object.finish();
+  return resources;
+}
+
+double own_value(const TrainConfig& config, const std::string& path) {
+  const Json* place = value_at(config.resolved, path);
+  if (place && place->is_number()) return place->get<double>();
+  if (path == "optimizer.lr") return config.optimizer.main().lr;  // the recipe's own
+  fail("tune.factors: the config has no number at {}; set it, or give values", path);
+}
+
+void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, const std::vector<Setting>& common) {
+  std::vector<Cell> cells = {{{}, base, common, 0}};
+  for (const Axis& axis : sweep.axes) {
+    std::vector<Cell> product;
+    for (const Cell& cell : cells)
+      for (const AxisValue& value : axis.values) {
+        Cell& next = product.emplace_back(cell);
+        next.labels.push_back(value.label);
+        if (!value.config.empty()) next.config = value.config;
+        if (const size_t at = next.config.find(in_base(axis.name)); at != std::string::npos)
+          next.config.replace(at, axis.name.size() + 2, value.label);
+        next.settings.insert(next.settings.end(), value.settings.begin(), value.settings.end());
+      }
+    cells = product;
+  }
+  constexpr size_t most = 100000;
+  if (cells.size() > most) root.fail("axes", fmt::format("{} cells; at most {} are allowed", cells.size(), most));
+  for (const Cell& cell : cells)
+    if (cell.config.empty()) root.fail("base", "is missing, and not every value of an axis names a config");
+  // A part of a section is set after the section, whichever axis it belongs to.
+  const auto depth = [](const Setting& setting) { return std::count(setting.path.begin(), setting.path.end(), '.'); };
+  for (Cell& cell : cells)
+    std::stable_sort(cell.settings.begin(), cell.settings.end(),
+                     [&](const Setting& a, const Setting& b) { return depth(a) < depth(b); });
+  sweep.cells = cells;
+}
+
+// What the runs would find wrong one by one is said before the first begins.
+void check_cells(SweepConfig& sweep, bool needs_data) {
+  std::map<std::string, std::string> taken;
+  for (size_t i = 0; i < sweep.cells.size(); ++i) {
+    const TrainConfig config = config_of(sweep, make_run(sweep, i, {}, {}));
+    if (sweep.tuning && sweep.tuning->factors) sweep.cells[i].own = own_value(config, sweep.tuning->paths[0]);
+    std::optional<double> value;
+    if (sweep.tuning) value = sweep.tuning->values[0] * (sweep.tuning->factors ? sweep.cells[i].own : 1);
+    const SweepRun run = make_run(sweep, i, value, sweep.seeds.empty() ? std::nullopt : std::optional(sweep.seeds[0]));
+    config_of(sweep, run);
+    const std::string shown = fmt::format("{}", fmt::join(sweep.cells[i].labels, ", "));
+    if (const auto [at, fresh] = taken.emplace(run.name, shown); !fresh)
+      fail("{}: axes: two runs have the folder {}: ({}) and ({})", sweep.file, (sweep.dir / run.name).string(),
+           at->second, shown);
+    check_metric(sweep.metric, config.data, sweep.file + ": metric");
+    if (!needs_data) continue;
+    for (const Corpus& corpus : config.data.train)
+      for (const std::string& files : corpus.files) expand_glob(files);
+    for (const std::string& files : config.data.validation) expand_glob(files);
+  }
+}
+
+}  // namespace
+
+void keep_only(SweepConfig& sweep, const std::vector<std::string>& labels) {
+  for (const std::string& label : labels) {
+    const auto has = [&](const Cell& cell) { return std::count(cell.labels.begin(), cell.labels.end(), label) > 0; };
+    if (std::none_of(sweep.cells.begin(), sweep.cells.end(), has)) fail("--only {}: no run has this label", label);
+  }
+  std::erase_if(sweep.cells, [&](const Cell& cell) {
+    return std::none_of(labels.begin(), labels.end(), [&](const std::string& label) {
+      return std::count(cell.labels.begin(), cell.labels.end(), label) > 0;
+    });
+  });
+}
+
+SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> tuned, std::optional<int64_t> seed) {
+  SweepRun run{cell, {}, seed, ""};
+  std::vector<std::string> parts;
+  for (size_t axis = 0; axis < sweep.axes.size(); ++axis) {
+    // A number alone would not say what it is of.
+    const std::string& label = sweep.cells[cell].labels[axis];
+    const bool bare = label.find_first_not_of("0123456789.eE+-") == std::string::npos;
+    parts.push_back(slug((bare ? last_part(sweep.axes[axis].name) : "") + label));
+  }
+  if (tuned) {
+    run.tuned = rounded(*tuned);
+    parts.push_back(fmt::format("{}{:.6g}", last_part(sweep.tuning->paths[0]), *run.tuned));
+  }
+  if (seed && sweep.seeds.size() > 1) parts.push_back(fmt::format("seed{}", *seed));
+  run.name = parts.empty() ? "run" : fmt::format("{}", fmt::join(parts, "_"));
+  return run;
+}
+
+TrainConfig config_of(const SweepConfig& sweep, const SweepRun& run) {
+  const Cell& cell = sweep.cells[run.cell];
+  std::vector<std::string> sets;
+  auto set = [&](const std::string& path, const Json& value) { sets.push_back(path + "=" + value.dump()); };
+  for (const Setting& setting : cell.settings) set(setting.path, setting.value);
+  if (run.tuned)
+    for (const std::string& path : sweep.tuning->paths) set(path, *run.tuned);
+  if (run.seed) set("run.seed", *run.seed);
+  set("run.dir", (sweep.dir / run.name).string());
+  return load_config(cell.config, sets);
+}
+
+namespace {
+
+// set.PATH=VALUE sets a path of the runs' configs; everything else is a path of the sweep.
+std::string override_sweep(Json& sweep, const std::string& assignment) {
+  const std::string common = "set.";
+  const size_t equals = assignment.find('=');
+  if (!assignment.starts_with(common) || equals == std::string::npos) return apply_override(sweep, assignment);
+  Json parsed;
+  apply_override(parsed, "value" + assignment.substr(equals));
+  sweep["set"][assignment.substr(common.size(), equals - common.size())] = parsed["value"];
+  return assignment.substr(0, equals);
+}
+
+}  // namespace
+
+SweepConfig load_sweep(const std::string& path, const std::vector<std::string>& overrides, bool needs_data) {
+  auto source = std::make_shared<JsonSource>(JsonSource{path, read_file(path)});
+  Json json = parse_json(*source);
+  for (const std::string& assignment : overrides) source->overridden.push_back(override_sweep(json, assignment));
+  JsonObject root(source, json);
+  SweepConfig sweep;
+  sweep.file = path;
+  sweep.dir = root.string("dir");
+  if (sweep.dir.empty()) root.fail("dir", "is empty");
+  const std::string base = root.has("base") ? beside(path, root.string("base")) : "";
+  const std::vector<Setting> common = settings_of(root.object("set"));
+  sweep.axes = parse_axes(root.object("axes"), path, base);
+  if (root.has("tune")) sweep.tuning = parse_tuning(root.object("tune"));
+  if (root.has("seeds"))
+    for (double seed : root.numbers("seeds")) {
+      if (seed < 0 || seed != std::floor(seed))
+        root.fail("seeds", fmt::format("found {}, expected whole numbers", seed));
+      sweep.seeds.push_back(static_cast<int64_t>(seed));
+    }
+  if (root.has("seeds") && sweep.seeds.empty()) root.fail("seeds", "the list is empty");
+  for (size_t i = 1; i < sweep.seeds.size(); ++i)
+    if (std::count(sweep.seeds.begin(), sweep.seeds.end(), sweep.seeds[i]) > 1)
+      root.fail("seeds", fmt::format("{} stands twice", sweep.seeds[i]));
+  sweep.metric = root.string("metric", "val_loss");
+  if (root.has("targets")) sweep.targets = load_targets(beside(path, root.string("targets")));
+  sweep.against = root.string("against", "");
+  if (root.has("loss")) sweep.loss = root.number("loss", {}, 0);
+  sweep.resources = parse_resources(root.object("resources"));
+  sweep.retries = root.integer("retries", 1, 0, 100);
+  sweep.keep_checkpoints = root.choice("checkpoints", {"keep", "remove"}, "keep") == "keep";
+  if (root.has("comment")) root.raw("comment");
+  make_cells(sweep, root, base, common);
+  root.finish();
+  bool known = sweep.against.empty();
+  for (const Axis& axis : sweep.axes)
+    for (const AxisValue& value : axis.values) known = known || value.label == sweep.against;
+  if (!known) root.fail("against", fmt::format("found '{}', which is no label of an axis", sweep.against));
+  check_cells(sweep, needs_data);
+  return sweep;
+}
+
+}  // namespace rowan

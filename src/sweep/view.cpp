@@ -1,0 +1,92 @@
+#include "sweep/view.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "base/console.h"
+#include "base/human.h"
+#include "base/json.h"
+
+namespace rowan {
+namespace {
+
+// The last whole lines of a file, newest first.
+std::vector<Json> last_rows(const std::filesystem::path& metrics) {
+  std::ifstream file(metrics, std::ios::binary | std::ios::ate);
+  if (!file) return {};
+  const auto size = static_cast<int64_t>(file.tellg()), begin = std::max<int64_t>(0, size - 8192);
+  std::string text(static_cast<size_t>(size - begin), '\0');
+  file.seekg(begin);
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  std::vector<Json> rows;
+  for (size_t end = text.rfind('\n'); end != std::string::npos && end > 0;) {
+    const size_t before = text.rfind('\n', end - 1);
+    const size_t first = before == std::string::npos ? 0 : before + 1;
+    Json row = Json::parse(text.substr(first, end - first), nullptr, false);
+    if (row.is_object()) rows.push_back(std::move(row));
+    end = before;
+  }
+  return rows;
+}
+
+std::string figure(const Json& row, const char* key, const char* format) {
+  if (!row.contains(key)) return "";
+  return row[key].is_number() ? fmt::format(fmt::runtime(format), row[key].get<double>()) : "not finite";
+}
+
+}  // namespace
+
+void SweepView::begins(const std::string& name) {
+  running_[name] = Clock::now();
+  if (!terminal_) tell("rowan: {} begins\n", name);
+}
+
+void SweepView::ends(const std::string& name, const std::string& how) {
+  const double seconds = std::chrono::duration<double>(Clock::now() - running_[name]).count();
+  running_.erase(name);
+  seconds_ += seconds, ++ended_;
+  message(fmt::format("{}: {} ({})", name, how, human_duration(seconds)));
+}
+
+void SweepView::message(const std::string& text) {
+  clear();
+  tell("rowan: {}\n", text);
+  last_ = {};
+}
+
+void SweepView::clear() {
+  if (drawn_) tell("\x1b[{}A\x1b[J", drawn_);
+  drawn_ = 0;
+}
+
+std::string SweepView::line_of(const std::string& name) const {
+  const std::vector<Json> rows = last_rows(dir_ / name / "metrics.jsonl");
+  std::string loss, step, validation;
+  for (const Json& row : rows) {
+    if (loss.empty() && row.contains("loss")) {
+      loss = "loss " + figure(row, "loss", "{:.4f}");
+      step = fmt::format("step {}", row.value("step", 0)) + figure(row, "tokens_per_second", ", {:.0f} tokens/s");
+    }
+    if (validation.empty() && row.contains("val_loss")) validation = "val_loss " + figure(row, "val_loss", "{:.4f}");
+  }
+  return fmt::format("  {:<40} {:<28} {:<12} {}", name, step.empty() ? "starts" : step, loss, validation);
+}
+
+std::string SweepView::time_left(size_t open, size_t slots) const {
+  if (ended_ == 0 || open == 0) return "";
+  const double each = seconds_ / static_cast<double>(ended_);
+  return fmt::format(", about {} to go", human_duration(each * static_cast<double>(open) / static_cast<double>(slots)));
+}
+
+void SweepView::draw(size_t done, size_t known, size_t slots) {
+  if (!terminal_ || Clock::now() - last_ < std::chrono::seconds(1)) return;
+  clear();
+  last_ = Clock::now();
+  for (const auto& [name, since] : running_) tell("{:.110}\n", line_of(name));
+  tell("  {} of {} runs are through{}\n", done, known, time_left(known - done, slots));
+  drawn_ = static_cast<int>(running_.size()) + 1;
+}
+
+}  // namespace rowan

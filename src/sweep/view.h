@@ -1,0 +1,38 @@
+// A sweep as it goes: one line a run on a terminal, drawn again every second; lines of what begins and ends elsewhere.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace rowan {
+
+class SweepView {
+ public:
+  SweepView(std::filesystem::path dir, bool terminal) : dir_(std::move(dir)), terminal_(terminal) {}
+  ~SweepView() { clear(); }
+
+  void begins(const std::string& name);
+  void ends(const std::string& name, const std::string& how);
+  void message(const std::string& text);
+  // How far all is, drawn below the runs; `done` of `known` runs are through on `slots` slots.
+  void draw(size_t done, size_t known, size_t slots);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void clear();
+  std::string line_of(const std::string& name) const;
+  std::string time_left(size_t open, size_t slots) const;
+
+  std::filesystem::path dir_;
+  bool terminal_;
+  int drawn_ = 0;  // lines on the screen that the next drawing replaces
+  Clock::time_point last_{};
+  std::map<std::string, Clock::time_point> running_;
+  double seconds_ = 0;  // of the runs that have ended here
+  size_t ended_ = 0;
+};
+
+}  // namespace rowan

@@ -1,0 +1,223 @@
+// rowan sweep, compare and report from the command line: killed at random, failing, refused.
+#include <signal.h>
+
+#include <cmath>
+#include <fstream>
+#include <thread>
+
+#include "base/json.h"
+#include "base/random.h"
+#include "command.h"
+#include "small_run.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+
+class Sweep : public CommandTest {
+ protected:
+  void SetUp() override {
+    CommandTest::SetUp();
+    write_small_shard(dir_ / "train.bin", 3001);
+    write_small_shard(dir_ / "validation.bin", 301);
+    const Json base = {
+        {"model", small_llama()},
+        {"data", {{"train", (dir_ / "train.bin").string()}, {"validation", (dir_ / "validation.bin").string()}}},
+        {"batch", {{"sequences", 4}, {"sequence_length", 16}}},
+        {"optimizer", {{"name", "adamw"}}},
+        {"device", "cpu"},
+        {"run",
+         {{"dir", "none"},
+          {"steps", 60},
+          {"log_every", 1},
+          {"eval_every", 20},
+          {"checkpoint_every", 10},
+          {"keep", 1}}}};
+    write_file_atomically(dir_ / "base.json", base.dump(2));
+    const Json sweep = {
+        {"base", "base.json"},
+        {"dir", (dir_ / "out").string()},
+        {"axes", {{"optimizer", {{"adamw", Json::object()}, {"rmnp", {{"optimizer", {{"name", "rmnp"}}}}}}}}},
+        {"tune", {{"path", "optimizer.lr"}, {"values", {0.003, 0.01}}, {"extend", 2}, {"farthest", 4}}},
+        {"seeds", {1, 2}},
+        {"against", "adamw"},
+        {"resources", {{"jobs", 2}}}};
+    write_file_atomically(file(), sweep.dump(2));
+  }
+  fs::path file() const { return dir_ / "sweep.json"; }
+  std::string into(const std::string& name) const {
+    return "sweep " + file().string() + " --set dir=" + (dir_ / name).string() + " ";
+  }
+  std::string table(const std::string& name) const { return read_file(dir_ / name / "table.md"); }
+
+  static std::vector<pid_t> children_of(pid_t parent) {
+    std::vector<pid_t> children;
+    std::ifstream list(fmt::format("/proc/{0}/task/{0}/children", parent));
+    for (pid_t child; list >> child;) children.push_back(child);
+    return children;
+  }
+
+  pid_t start(const std::string& arguments) {
+    const pid_t process = fork();
+    if (process == 0) {
+      execl("/bin/sh", "sh", "-c",
+            ("exec " + rowan_binary() + " " + arguments + " >/dev/null 2>>" + (dir_ / "err").string()).c_str(),
+            nullptr);
+      _exit(127);
+    }
+    return process;
+  }
+
+  void killed(int times) {
+    Outcome whole = rowan(into("whole"));
+    ASSERT_EQ(whole.code, 0) << whole.err;
+    Random random(11, 0);
+    int kills = 0;
+    for (int attempt = 0; kills < times && attempt < 40 * times; ++attempt) {
+      const pid_t process = start(into("killed"));
+      bool ended = false;
+      while (!ended) {
+        std::this_thread::sleep_for(milliseconds(30 + random.below(400)));
+        const std::vector<pid_t> children = children_of(process);
+        int status;
+        if ((ended = waitpid(process, &status, WNOHANG) == process)) {
+          EXPECT_EQ(WEXITSTATUS(status), 0) << read_file(dir_ / "err");
+          EXPECT_EQ(table("killed"), table("whole"));
+          fs::remove_all(dir_ / "killed");  // it was through: begin anew
+        } else if (random.below(2) && !children.empty()) {
+          kill(children[random.below(children.size())], SIGKILL);
+          ++kills;
+        } else {
+          kill(process, SIGKILL);
+          waitpid(process, nullptr, 0);
+          ++kills;
+          ended = true;
+        }
+      }
+    }
+    EXPECT_GE(kills, times);
+    Outcome last = rowan(into("killed"));
+    ASSERT_EQ(last.code, 0) << last.err;
+    EXPECT_EQ(table("killed"), table("whole"));
+    EXPECT_EQ(last.out, whole.out);
+  }
+};
+using LongSweep = Sweep;
+
+TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
+  Outcome listed = rowan("sweep " + file().string() + " --list");
+  ASSERT_EQ(listed.code, 0) << listed.err;
+  EXPECT_NE(listed.out.find("4 runs are known now, 4 are open"), std::string::npos) << listed.out;
+  EXPECT_FALSE(fs::exists(dir_ / "out"));
+  EXPECT_NE(rowan("sweep " + file().string() + " --list --only rmnp").out.find("2 runs are known now"),
+            std::string::npos);
+  expect_mistake("sweep " + file().string() + " --only muon", "--only muon: no run has this label");
+  Outcome first = rowan("sweep " + file().string());
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_NE(first.out.find("against adamw"), std::string::npos) << first.out;
+  EXPECT_NE(first.err.find("adamw_lr0.003_seed1 begins"), std::string::npos) << first.err;
+  const Json rows = Json::parse(read_file(dir_ / "out/table.json"))["rows"];
+  ASSERT_EQ(rows.size(), 2);
+  for (const Json& row : rows) {
+    EXPECT_EQ(row["seeds"], 2);
+    EXPECT_GT(row["deviation"], 0);
+  }
+  // Another process over the same folder makes nothing again.
+  Outcome second = rowan("sweep " + file().string());
+  EXPECT_EQ(second.out, first.out);
+  EXPECT_EQ(second.err.find("begins"), std::string::npos) << second.err;
+  // The judge reads the folder by itself.
+  Outcome compared = rowan("compare " + (dir_ / "out").string());
+  EXPECT_EQ(compared.out, table("out"));
+  Outcome csv = rowan("compare " + (dir_ / "out").string() + " --format csv --metric val_loss");
+  EXPECT_EQ(csv.out, read_file(dir_ / "out/table.csv"));
+  Outcome report = rowan("report " + (dir_ / "out").string() + " --out " + (dir_ / "page.html").string());
+  EXPECT_EQ(report.code, 0) << report.err;
+  EXPECT_NE(read_file(dir_ / "page.html").find("Loss against lr"), std::string::npos);
+  // Runs by themselves, grouped by what their configs say.
+  const std::string runs = fmt::format("{0}/adamw_lr0.01_seed1 {0}/rmnp_lr0.01_seed1", (dir_ / "out").string());
+  Outcome by = rowan("compare " + runs + " --by optimizer.name,optimizer.lr --loss 5.3 --format json");
+  ASSERT_EQ(by.code, 0) << by.err;
+  EXPECT_EQ(Json::parse(by.out)["rows"].size(), 2);
+  EXPECT_NE(rowan("compare " + runs).out.find("best val loss"), std::string::npos);
+  expect_mistake("compare " + runs + " --by optimizer.rate", "--by optimizer.rate: no run's config has it");
+  expect_mistake("compare " + runs + " --metric loss", "--metric");
+  expect_mistake("compare " + (dir_ / "out").string() + " --against muon", "no group is called so");
+}
+
+TEST_F(Sweep, AnotherConfigInTheSameFolderIsRefused) {
+  ASSERT_EQ(rowan("sweep " + file().string()).code, 0);
+  expect_mistake("sweep " + file().string() + " --set set.batch.sequences=2",
+                 "made with another config (first difference at /batch/sequences)");
+}
+
+TEST_F(Sweep, OneRunThatFailsLeavesTheOthersWhole) {
+  ASSERT_EQ(rowan(into("whole")).code, 0);
+  fs::create_directories(dir_ / "out");
+  write_file_atomically(dir_ / "out/rmnp_lr0.01_seed1", "in the way");
+  Outcome failed = rowan("sweep " + file().string());
+  EXPECT_EQ(failed.code, 2);
+  EXPECT_NE(failed.err.find("1 of the runs failed, their logs are in"), std::string::npos) << failed.err;
+  EXPECT_NE(failed.err.find("is tried again"), std::string::npos) << failed.err;
+  EXPECT_TRUE(fs::exists(dir_ / "out/failed/rmnp_lr0.01_seed1.log"));
+  EXPECT_NE(failed.out.find("not through"), std::string::npos) << failed.out;
+  fs::remove_all(dir_ / "out/rmnp_lr0.01_seed1");
+  Outcome mended = rowan("sweep " + file().string());
+  EXPECT_EQ(mended.code, 0) << mended.err;
+  EXPECT_EQ(table("out"), table("whole"));
+  EXPECT_FALSE(fs::exists(dir_ / "out/failed/rmnp_lr0.01_seed1.log"));
+}
+
+TEST_F(Sweep, ARateThatDivergesIsTheWorstAndIsNotTriedAgain) {
+  const std::string huge = R"( --set 'tune={"path": "optimizer.lr", "values": [0.01, 1e30]}' --set seeds=[1])";
+  Outcome result = rowan(into("out") + huge);
+  EXPECT_EQ(result.code, 0) << result.err;
+  EXPECT_NE(result.err.find("diverged"), std::string::npos) << result.err;
+  const Json rows = Json::parse(read_file(dir_ / "out/table.json"))["rows"];
+  for (const Json& row : rows) EXPECT_EQ(row["best_lr"], 0.01);
+  EXPECT_EQ(rowan(into("out") + huge).err, "");
+}
+
+TEST_F(Sweep, IsStoppedAndGoesOn) {
+  ASSERT_EQ(rowan(into("whole")).code, 0);
+  const pid_t process = start(into("out"));
+  std::this_thread::sleep_for(milliseconds(500));
+  kill(process, SIGTERM);
+  int status = 0;
+  waitpid(process, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 128 + SIGTERM) << read_file(dir_ / "err");
+  ASSERT_EQ(rowan(into("out")).code, 0);
+  EXPECT_EQ(table("out"), table("whole"));
+}
+
+TEST_F(Sweep, KilledAtRandomEndsInTheSameTable) { killed(5); }
+TEST_F(LongSweep, KilledTwentyTimesEndsInTheSameTable) { killed(20); }
+
+TEST_F(Sweep, ASlurmScriptHasTheOpenRuns) {
+  Outcome script = rowan("sweep " + file().string() + " --slurm");
+  ASSERT_EQ(script.code, 0) << script.err;
+  EXPECT_NE(script.out.find("#SBATCH --array=0-3%2"), std::string::npos) << script.out;
+  EXPECT_EQ(script.out.find("gpus"), std::string::npos) << "a CPU run";
+  write_file_atomically(dir_ / "job.sh", script.out);
+  EXPECT_EQ(shell("bash -n " + (dir_ / "job.sh").string()).code, 0);
+  // A task of the array, with srun as a program that runs the rest.
+  write_file_atomically(dir_ / "srun", "#!/bin/sh\nexec \"$@\"\n");
+  fs::permissions(dir_ / "srun", fs::perms::owner_all);
+  Outcome task = shell("PATH=" + dir_.string() + ":$PATH SLURM_CPUS_PER_TASK=1 SLURM_ARRAY_TASK_ID=2 bash " +
+                       (dir_ / "job.sh").string());
+  EXPECT_EQ(task.code, 0) << task.err;
+  EXPECT_NE(rowan("sweep " + file().string() + " --slurm").out.find("--array=0-2"), std::string::npos);
+}
+
+TEST_F(Sweep, MistakesAreOneLineAndLeaveNothing) {
+  expect_mistake("sweep " + file().string() + " --set 'axes={\"optimizer.lrr\": [1]}'", "unknown key 'lrr'");
+  expect_mistake("sweep " + file().string() + " --set tune.values=[]", "the grid is empty");
+  expect_mistake("sweep " + file().string() + " --set metric=accuracy", "found 'accuracy', allowed: val_loss");
+  expect_mistake("sweep " + (dir_ / "none.json").string(), "none.json");
+  EXPECT_FALSE(fs::exists(dir_ / "out"));
+}
+
+}  // namespace
+}  // namespace rowan

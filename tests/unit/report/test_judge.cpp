@@ -1,0 +1,230 @@
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <regex>
+
+#include "base/files.h"
+#include "report/html.h"
+#include "report/judge.h"
+#include "report/plot.h"
+#include "temporary_folder.h"
+#include "unit/data/token_files.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A run of 10 steps of 100 tokens that ends at `loss`.
+ResultRun run_of(const std::string& optimizer, double lr, int64_t seed, double loss, double own_lr = 0.01) {
+  ResultRun run;
+  run.name = fmt::format("{}_{}_{}", optimizer, lr, seed);
+  run.labels = {"small", optimizer};
+  run.tuned = lr;
+  run.seed = seed;
+  run.config_file = "papers/" + optimizer + ".json";
+  run.config = {{"optimizer", {{"name", optimizer}, {"lr", own_lr}}}};
+  run.steps = run.planned = 10;
+  run.tokens = 1000, run.seconds = 5;
+  run.training = {{1, 100, loss + 3}, {10, 1000, loss}};
+  run.validation["val_loss"] = {{0, 0, loss + 2}, {5, 500, loss + 1}, {10, 1000, loss}};
+  return run;
+}
+
+Json target(const std::string& optimizer, double nats) {
+  return {{"config", "papers/" + optimizer + ".json"},
+          {"set", Json::object()},
+          {"metric", "val_loss"},
+          {"unit", "nats"},
+          {"value", nats},
+          {"step", 10},
+          {"seeds", 1},
+          {"batches", 0},
+          {"source", "Table 1"},
+          {"confidence", "printed"}};
+}
+
+ResultSet two_optimizers() {
+  ResultSet set;
+  set.axes = {"size", "optimizer"};
+  set.tuned = "lr";
+  set.against = "adamw";
+  // adamw is best at 0.01: 3.0, 3.1, 3.2; muon at 0.02: 2.9, 3.1, 3.0.
+  for (auto [lr, loss] : {std::pair{0.005, 3.4}, {0.01, 3.0}, {0.02, 3.3}})
+    set.runs.push_back(run_of("adamw", lr, 1, loss));
+  for (auto [seed, loss] : {std::pair{2, 3.1}, {3, 3.2}}) set.runs.push_back(run_of("adamw", 0.01, seed, loss));
+  for (auto [lr, loss] : {std::pair{0.01, 3.05}, {0.02, 2.9}, {0.04, 3.05}})
+    set.runs.push_back(run_of("muon", lr, 1, loss));
+  for (auto [seed, loss] : {std::pair{2, 3.1}, {3, 3.0}}) set.runs.push_back(run_of("muon", 0.02, seed, loss));
+  return set;
+}
+
+Json rows_of(const Table& table) { return Json::parse(render(table, TableFormat::json))["rows"]; }
+
+TEST(Judge, TakesTheBestRateOfTheFirstSeedAndAllSeedsThere) {
+  const Table table = judge(two_optimizers());
+  const Json rows = rows_of(table);
+  ASSERT_EQ(rows.size(), 2);
+  EXPECT_EQ(rows[0]["optimizer"], "muon") << "the lower loss first";
+  EXPECT_DOUBLE_EQ(rows[0]["best_lr"], 0.02);
+  EXPECT_EQ(rows[0]["tried"], (Json{0.01, 0.04}));
+  EXPECT_EQ(rows[0]["seeds"], 3);
+  EXPECT_NEAR(rows[0]["val_loss"].get<double>(), 3.0, 1e-12);
+  EXPECT_NEAR(rows[0]["deviation"].get<double>(), 0.1, 1e-12);
+  EXPECT_NEAR(rows[0]["perplexity"].get<double>(), std::exp(3.0), 1e-9);
+  EXPECT_NEAR(rows[1]["val_loss"].get<double>(), 3.1, 1e-12);
+  EXPECT_TRUE(rows[1]["difference"].is_null());
+}
+
+// Differences of seeds 1, 2, 3: -0.1, 0, -0.2: mean -0.1, deviation 0.1.
+TEST(Judge, PairsRunsOfTheSameSeed) {
+  const ResultSet set = two_optimizers();
+  const std::vector<ResultGroup> groups = make_groups(set);
+  const Spread difference = paired_difference(set, groups[1], groups[0]);
+  EXPECT_EQ(difference.count, 3);
+  EXPECT_NEAR(difference.mean, -0.1, 1e-12);
+  EXPECT_NEAR(confidence_of_mean(difference), 4.3026527 * 0.1 / std::sqrt(3.0), 1e-6);
+  EXPECT_NE(render(judge(set), TableFormat::text).find("-0.1000 ± 0.2484"), std::string::npos);
+}
+
+TEST(Judge, SaysWhetherThePublishedOrderIsKept) {
+  ResultSet set = two_optimizers();
+  set.targets = {target("adamw", 3.25), target("muon", 3.05)};
+  Table table = judge(set);
+  EXPECT_EQ(table.notes[0], "order of small: as published");
+  EXPECT_NEAR(rows_of(table)[0]["ours_minus_published"].get<double>(), -0.05, 1e-12);
+  set.targets = {target("adamw", 3.0), target("muon", 3.05)};
+  table = judge(set);
+  EXPECT_EQ(table.notes[0],
+            "order of small: not as published: muon before adamw by +0.1000 ± 0.2484 (published: behind by 0.0500)");
+}
+
+TEST(Judge, AConversionComparesLikeWithLike) {
+  ResultSet set = two_optimizers();
+  for (ResultRun& run : set.runs) {
+    run.validation["val_loss_batch_mean"] = run.validation["val_loss"];
+    run.validation["val_loss_galore"] = run.validation["val_loss"];
+  }
+  Json item = target("adamw", 0);
+  item["metric"] = "val_loss_galore", item["unit"] = "perplexity", item["value"] = 33.28, item["batches"] = 98;
+  EXPECT_NEAR(std::exp(parse_target(item).loss_of_batch_mean()), 34.49, 0.005);
+  set.targets = {item};
+  set.metric = "val_loss_galore";
+  EXPECT_NEAR(rows_of(judge(set))[1]["published"].get<double>(), std::log(33.28), 1e-12);
+  set.metric = "val_loss_batch_mean";
+  EXPECT_NEAR(rows_of(judge(set))[1]["published"].get<double>(), std::log(33.28) * 99 / 98, 1e-12);
+  set.metric = "val_loss";  // another quantity: shown, not compared
+  EXPECT_TRUE(rows_of(judge(set))[1]["ours_minus_published"].is_null());
+}
+
+TEST(Judge, ATargetOfOtherStepsIsNotCompared) {
+  ResultSet set = two_optimizers();
+  Json item = target("adamw", 3.0);
+  item["step"] = 20;
+  set.targets = {item};
+  const Table table = judge(set);
+  EXPECT_TRUE(rows_of(table)[1]["ours_minus_published"].is_null());
+  EXPECT_NE(render(table, TableFormat::text).find("3.0000 at step 20"), std::string::npos);
+}
+
+TEST(Judge, TheTargetWithTheRunsSettingsIsTaken) {
+  Json plain = target("adamw", 3), special = target("adamw", 4);
+  special["set"] = {{"optimizer.lr", 0.02}};
+  const Json targets = {plain, special};
+  EXPECT_EQ(target_of(targets, "papers/adamw.json", {{"optimizer", {{"lr", 0.01}}}})->value, 3);
+  EXPECT_EQ(target_of(targets, "papers/adamw.json", {{"optimizer", {{"lr", 0.02}}}})->value, 4);
+  EXPECT_FALSE(target_of(targets, "papers/muon.json", {}));
+}
+
+TEST(Judge, TokensToALossAreReadBetweenEvaluations) {
+  ResultSet set = two_optimizers();
+  // From loss + 2 at 0 tokens to loss + 1 at 500 and loss at 1000.
+  EXPECT_NEAR(reaches(set.runs[1], "val_loss", 3.5)->tokens, 750, 1e-9);
+  EXPECT_NEAR(reaches(set.runs[1], "val_loss", 9)->tokens, 0, 1e-9);
+  EXPECT_FALSE(reaches(set.runs[1], "val_loss", 2.9));
+  set.loss = 4;
+  EXPECT_NEAR(rows_of(judge(set))[0]["tokens_to_loss"].get<double>(), 500, 1e-9);
+  set.loss = 3.05;
+  EXPECT_TRUE(rows_of(judge(set))[0]["tokens_to_loss"].is_null()) << "one seed never comes there";
+}
+
+TEST(Judge, WhatIsNotThroughOrDivergedIsSaid) {
+  ResultSet set = two_optimizers();
+  set.tuned = "", set.against = "";
+  set.runs.resize(2);
+  set.runs[0].tuned.reset(), set.runs[1].tuned.reset();
+  set.runs[0].steps = 7, set.runs[0].validation["val_loss"].pop_back();
+  set.runs[1].labels = {"small", "muon"};
+  set.runs[1].diverged = true;
+  const std::string text = render(judge(set), TableFormat::text);
+  EXPECT_NE(text.find("not through"), std::string::npos) << text;
+  EXPECT_NE(text.find("diverged"), std::string::npos) << text;
+  EXPECT_NE(text.find("1 of 2 runs are not through"), std::string::npos) << text;
+}
+
+TEST(Judge, TablesInEveryForm) {
+  Table table;
+  table.columns = {{"a", "a"}, {"β", "b"}};
+  table.add_row() = {{"x,\"y\"", "x,\"y\""}, {"1.5 ± 0.1", 1.5}};
+  table.add_row() = {{"", nullptr}, {"2", 2}};
+  table.notes = {"said"};
+  EXPECT_EQ(render(table, TableFormat::text), "a      β\nx,\"y\"  1.5 ± 0.1\n-      2\n\nsaid\n");
+  EXPECT_EQ(render(table, TableFormat::markdown),
+            "| a     | β         |\n|-------|-----------|\n| x,\"y\" | 1.5 ± 0.1 |\n| -     | 2         |\n\n- said\n");
+  EXPECT_EQ(render(table, TableFormat::csv), "a,b\n\"x,\"\"y\"\"\",1.5\n,2\n");
+  EXPECT_EQ(Json::parse(render(table, TableFormat::json)),
+            Json::parse(R"({"rows": [{"a": "x,\"y\"", "b": 1.5}, {"a": null, "b": 2}], "notes": ["said"]})"));
+}
+
+TEST(Judge, TheReportIsOnePageWithoutANetwork) {
+  ResultSet set = two_optimizers();
+  set.targets = {target("adamw", 3.05)};
+  for (ResultRun& run : set.runs) run.telemetry["mean/alpha"] = {{5, 500, 1.2}, {10, 1000, 1.1}};
+  const std::string html = html_report(set, "a <title>");
+  EXPECT_NE(html.find("a &lt;title&gt;"), std::string::npos);
+  for (const char* part :
+       {"<svg", "loss against lr", "alpha, mean over the matrices", "published: small, adamw", "optimizer.name"})
+    EXPECT_NE(html.find(part), std::string::npos) << part;
+  for (const char* part : {"<script", "http:", "https:", "nan", "inf,"}) {
+    std::string without = std::regex_replace(html, std::regex("http://www.w3.org/2000/svg"), "");
+    EXPECT_EQ(without.find(part), std::string::npos) << part;
+  }
+}
+
+TEST(Judge, APlotOfNothingIsNothing) {
+  EXPECT_EQ(plot_svg({"t", "x", "y", false, {}}), "");
+  EXPECT_EQ(plot_svg({"t", "x", "y", true, {{"a", 0, false, {{0, 1}, {-1, 2}}}}}), "") << "no logarithm";
+  EXPECT_NE(plot_svg({"t", "x", "y", true, {{"a", 0, false, {{0.1, 1}, {1, INFINITY}, {10, 2}}}}}), "");
+}
+
+class Targets : public ::testing::Test {
+ protected:
+  std::string error(const std::string& text) {
+    return error_of([&] { load_targets(folder_.write("targets.json", text)); });
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(Targets, AreReadStrictly) {
+  auto with = [](const std::string& more) {
+    return R"({"targets": [{"config": "a.json", "metric": "val_loss", "step": 10, "source": "Table 1", )" + more +
+           "}]}";
+  };
+  EXPECT_EQ(error(with(R"("nats": 3.1)")), "");
+  const Json targets = load_targets(folder_ / "targets.json");
+  EXPECT_EQ(targets[0]["config"], (fs::path(folder_ / "x").parent_path() / "a.json").string());
+  EXPECT_NE(error(with(R"("nats": 3.1, "perplexity": 20)")).find("stands beside perplexity"), std::string::npos);
+  EXPECT_NE(error(with(R"("nats": 3.1, "sd": 1)")).find("unknown key 'sd'"), std::string::npos);
+  EXPECT_NE(error(R"({"targets": [{"config": "a", "metric": "accuracy"}]})")
+                .find("targets.json:1: targets.0.metric: found "
+                      "'accuracy', allowed: val_loss"),
+            std::string::npos);
+  EXPECT_NE(
+      error(R"({"targets": [{"config": "a", "metric": "val_loss_galore", "perplexity": 20, "step": 1, "source": ""}]})")
+          .find("batches: is missing"),
+      std::string::npos);
+}
+
+}  // namespace
+}  // namespace rowan

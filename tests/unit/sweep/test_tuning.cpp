@@ -1,0 +1,190 @@
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "base/files.h"
+#include "small_run.h"
+#include "sweep/tuning.h"
+#include "temporary_folder.h"
+#include "unit/data/token_files.h"
+
+namespace rowan {
+namespace {
+
+using State = RunOutcome::State;
+
+SweepConfig sweep_of(std::vector<double> values, double extend, std::vector<int64_t> seeds) {
+  SweepConfig sweep;
+  sweep.tuning = Tuning{{"optimizer.lr"}, std::move(values), false, extend, 64};
+  sweep.seeds = std::move(seeds);
+  sweep.axes = {{"optimizer", {{"rmnp", "", {}}}}};
+  sweep.cells = {{{"rmnp"}, "base.json", {}, 0}};
+  return sweep;
+}
+
+// Makes runs until none is open, the last asked for first; the loss is a parabola in log(lr).
+std::map<std::string, double> make_all(const SweepConfig& sweep, double optimum) {
+  std::map<std::string, double> done;
+  auto outcome = [&](const SweepRun& run) {
+    return done.contains(run.name) ? RunOutcome{State::done, done.at(run.name)} : RunOutcome{};
+  };
+  for (auto open = open_runs(sweep, outcome); !open.empty(); open = open_runs(sweep, outcome)) {
+    const SweepRun& run = open.back();
+    done[run.name] = std::pow(std::log(*run.tuned / optimum), 2) + 0.01 * static_cast<double>(run.seed.value_or(0));
+  }
+  return done;
+}
+
+std::vector<std::string> names(const std::map<std::string, double>& done) {
+  std::vector<std::string> result;
+  for (const auto& [name, loss] : done) result.push_back(name);
+  return result;
+}
+
+TEST(Tuning, TheGridGrowsWhileTheBestIsAtAnEdgeAndSeedsFollowAtTheBest) {
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(names(make_all(sweep_of({1, 2, 4}, 2, {7, 8, 9}), 2)),
+            (Names{"rmnp_lr1_seed7", "rmnp_lr2_seed7", "rmnp_lr2_seed8", "rmnp_lr2_seed9", "rmnp_lr4_seed7"}));
+  EXPECT_EQ(names(make_all(sweep_of({1, 2}, 2, {7}), 8)),
+            (Names{"rmnp_lr1", "rmnp_lr16", "rmnp_lr2", "rmnp_lr4", "rmnp_lr8"}));
+  EXPECT_EQ(names(make_all(sweep_of({1, 2}, 2, {7}), 0.5)),
+            (Names{"rmnp_lr0.25", "rmnp_lr0.5", "rmnp_lr1", "rmnp_lr2"}));
+  EXPECT_EQ(names(make_all(sweep_of({1, 2}, 0, {7}), 8)), (Names{"rmnp_lr1", "rmnp_lr2"}));
+}
+
+TEST(Tuning, GrowingEndsAtTheFarthest) {
+  SweepConfig sweep = sweep_of({1}, 2, {1});
+  sweep.tuning->farthest = 4;
+  EXPECT_EQ(make_all(sweep, 1e9).size(), 4) << "one value is at both edges: 0.5, 1, 2 and 4";
+  EXPECT_EQ(make_all(sweep_of({1, 2}, 2, {1}), 1e9).size(), 8) << "to 128 = 64 x 2";
+}
+
+TEST(Tuning, WhatDivergedIsTheWorst) {
+  const SweepConfig sweep = sweep_of({1, 2}, 2, {1});
+  const double infinite = std::numeric_limits<double>::infinity();
+  auto outcome = [&](const SweepRun& run) {
+    return RunOutcome{State::done, *run.tuned > 1.5 ? infinite : *run.tuned < 0.6 ? 2.0 : 1.0};
+  };
+  const std::vector<SweepRun> known = known_runs(sweep, outcome);
+  ASSERT_EQ(known.size(), 3);
+  EXPECT_EQ(known[0].name, "rmnp_lr0.5");
+}
+
+TEST(Tuning, ACellWithAFailureWaitsAndOthersGoOn) {
+  SweepConfig sweep = sweep_of({1, 2}, 2, {1, 2});
+  sweep.axes[0].values.push_back({"muon", "", {}});
+  sweep.cells.push_back({{"muon"}, "base.json", {}, 0});
+  auto outcome = [&](const SweepRun& run) {
+    if (run.name == "rmnp_lr1_seed1") return RunOutcome{State::failed, 0};
+    return run.cell == 0 ? RunOutcome{} : RunOutcome{State::done, *run.tuned};
+  };
+  std::vector<std::string> open;
+  for (const SweepRun& run : open_runs(sweep, outcome)) open.push_back(run.name);
+  EXPECT_EQ(open, (std::vector<std::string>{"rmnp_lr2_seed1"})) << "muon is at its farthest";
+}
+
+class SweepFile : public ::testing::Test {
+ protected:
+  SweepFile() {
+    write_small_shard(folder_ / "train.bin", 3001);
+    const Json base = {{"model", small_llama()},
+                       {"data", {{"train", folder_ / "train.bin"}, {"validation", folder_ / "train.bin"}}},
+                       {"batch", {{"sequences", 2}, {"sequence_length", 16}}},
+                       {"optimizer", {{"name", "rmnp"}}},
+                       {"run", {{"dir", "elsewhere"}, {"steps", 3}}}};
+    folder_.write("base.json", base.dump(2));
+    json_ = {{"base", "base.json"},
+             {"dir", folder_ / "out"},
+             {"axes", {{"optimizer", {{"rmnp", Json::object()}, {"muon", {{"optimizer", {{"name", "muon"}}}}}}}}}};
+  }
+  SweepConfig load() { return load_sweep(folder_.write("sweep.json", json_.dump(1)), {}); }
+  // The message without the file's name, which has to be in it.
+  std::string error() {
+    std::string text = error_of([&] { load(); });
+    EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 0);
+    return text;
+  }
+  void expect(const std::string& part) { EXPECT_NE(error().find(part), std::string::npos) << error(); }
+
+  TemporaryFolder folder_;
+  Json json_;
+};
+
+TEST_F(SweepFile, CellsAreTheProductOfTheAxes) {
+  json_["axes"]["run.steps"] = {2, 3};
+  json_["set"] = {{"batch.sequences", 4}};
+  json_["tune"] = {{"path", "optimizer.lr"}, {"factors", {0.5, 1, 2}}};
+  json_["seeds"] = {5, 6};
+  const SweepConfig sweep = load();
+  ASSERT_EQ(sweep.cells.size(), 4);
+  EXPECT_EQ(sweep.cells[3].labels, (std::vector<std::string>{"muon", "3"}));
+  const SweepRun run = make_run(sweep, 3, 0.5 * sweep.cells[3].own, 6);
+  EXPECT_EQ(run.name, "muon_steps3_lr0.01_seed6") << "half of muon's own rate";
+  const TrainConfig config = config_of(sweep, run);
+  EXPECT_EQ(config.optimizer.main().name, "muon");
+  EXPECT_DOUBLE_EQ(config.optimizer.main().lr, 0.01);
+  EXPECT_EQ(config.run.steps, 3);
+  EXPECT_EQ(config.run.seed, 6);
+  EXPECT_EQ(config.batch.sequences, 4);
+  EXPECT_EQ(config.run.dir, folder_ / "out/muon_steps3_lr0.01_seed6");
+}
+
+TEST_F(SweepFile, APartOfASectionIsSetAfterTheSection) {
+  json_["axes"] = {{"rate", {{"high", {{"optimizer.lr", 0.5}}}}}, {"optimizer", json_["axes"]["optimizer"]}};
+  const SweepConfig sweep = load();
+  const TrainConfig config = config_of(sweep, make_run(sweep, 1, {}, {}));
+  EXPECT_EQ(config.optimizer.main().name, "muon");
+  EXPECT_EQ(config.optimizer.main().lr, 0.5);
+}
+
+TEST_F(SweepFile, AnAxisCanBePartOfTheBasesName) {
+  json_["base"] = "{kind}.json";
+  json_["axes"] = {{"kind", {"base", "none"}}};
+  expect("none.json");
+  json_["axes"]["kind"] = {"base"};
+  EXPECT_EQ(load().cells[0].labels, (std::vector<std::string>{"base"}));
+}
+
+TEST_F(SweepFile, AnAxisOfConfigsNeedsNoBase) {
+  json_.erase("base");
+  expect("base: is missing, and not every value of an axis names a config");
+  json_["axes"] = {{"optimizer", {{"rmnp", {{"config", "base.json"}}}}}};
+  EXPECT_EQ(load().cells[0].config, folder_ / "base.json");
+}
+
+TEST_F(SweepFile, MistakesAreOneLineBeforeAnythingRuns) {
+  const Json good = json_;
+  auto with = [&](const std::string& path, const Json& value, const std::string& part) {
+    json_ = good;
+    apply_override(json_, path + "=" + value.dump());
+    expect(part);
+  };
+  with("axes", {{"optimizer.lrr", {0.1, 0.2}}}, "optimizer.lrr: unknown key 'lrr'; did you mean 'lr'?");
+  with("axes", {{"optimizer.lr", Json::array()}}, "axes.optimizer.lr: the axis has no values");
+  with("axes", {{"optimizer.lr", {0.1, 0.10}}}, "two runs have the folder " + folder_ / "out/lr0.1");
+  with("axes", {{"optimizer.name", {"muon", "muoon"}}}, "did you mean 'muon'?");
+  with("axes", {{"run.seed", {1, 2}}}, "seeds stand under the key seeds");
+  with("axes", {{"run.dir", {"a"}}}, "names the folders of its runs itself");
+  with("axes", {{"optimizer", {{{"name", "muon"}}}}}, "found an object or a list as a value; name it");
+  with("tune", {{"path", "optimizer.lr"}, {"values", Json::array()}}, "tune.values: the grid is empty");
+  with("tune", {{"path", "optimizer.lr"}, {"values", {0.1, -1}}}, "tune.values: found -1");
+  with("tune", {{"path", "optimizer.lr"}, {"values", {0.1, 0.1}}}, "a value stands twice");
+  with("tune", {{"path", "optimizer.lr"}, {"values", {1}}, {"extend", 1}}, "expected a factor greater than 1");
+  with("tune", {{"path", "data.reading"}, {"factors", {1}}}, "the config has no number at data.reading");
+  with("seeds", {1, 2, 1}, "seeds: 1 stands twice");
+  with("metric", "val_los",
+       "found 'val_los', allowed: val_loss, val_loss_batch_mean, val_loss_galore; did you mean 'val_loss'?");
+  with("metric", "val_loss_galore", "needs data.batch_means, which the config has not");
+  with("against", "adamw", "found 'adamw', which is no label of an axis");
+  with("set", {{"data.train", "/nowhere.bin"}}, "/nowhere.bin");
+  with("base", "other.json", "other.json");
+  with("basis", "base.json", "unknown key 'basis'; did you mean 'base'?");
+  folder_.write("targets.json", R"({"targets": [{"config": "base.json", "metric": "accuracy"}]})");
+  with("targets", "targets.json", "targets.0.metric: found 'accuracy', allowed: val_loss");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
+}
+
+}  // namespace
+}  // namespace rowan
