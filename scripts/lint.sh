@@ -30,6 +30,8 @@ if found=$(grep -nE '(^|[^A-Za-z0-9_.}/-])/(wor[k]|hom[e]|roo[t]|User[s])/' "${t
   complain "paths of one machine:"$'\n'"$found"
 fi
 
+if ! python3 scripts/paper_tables.py --check; then bad=1; fi
+
 if clang-format --version 2>/dev/null | grep -q "version $formatter\."; then
   unformatted=$(clang-format --dry-run "${sources[@]}" 2>&1 | grep -o '^[^:]*' | grep -E '\.(h|cpp|cu|cuh|inc)$' | sort -u || true)
   if [ -n "$unformatted" ]; then

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+"""The published figures of configs/papers/*/targets.json as tables in each README, between its two marks.
+
+    python3 scripts/paper_tables.py            # writes them
+    python3 scripts/paper_tables.py --check    # fails where a README is not what the figures say
+
+A figure with n + 1 (batches) stands as printed, and below it without. Only the standard library.
+"""
+import json
+import math
+import pathlib
+import sys
+
+FOLDER = pathlib.Path(__file__).resolve().parent.parent / "configs" / "papers"
+BEGIN, END = "<!-- figures: written by scripts/paper_tables.py -->", "<!-- end of figures -->"
+
+
+def last_figures(targets):
+    """Of each config and setting, the figures of the latest step."""
+    latest = {}
+    for target in targets:
+        key = (target["config"], json.dumps(target.get("set", {})))
+        latest[key] = max(latest.get(key, 0), target["step"])
+    return [t for t in targets if t["step"] == latest[(t["config"], json.dumps(t.get("set", {})))]]
+
+
+def place(target):
+    """Family, column and row of a figure: llama_60m_rmnp.json is RMNP of the LLaMA at 60m."""
+    family, _, rest = target["config"].removesuffix(".json").partition("_")
+    size, _, optimizer = rest.partition("_")
+    if not optimizer:
+        optimizer = "adamw"
+    settings = ", ".join(f"{path.split('.')[-1]} {json.dumps(value)}" for path, value in target.get("set", {}).items())
+    corpus = ""
+    if optimizer.endswith("_owt"):
+        optimizer, corpus = optimizer.removesuffix("_owt"), ", OpenWebText"
+    return family + corpus, size, optimizer + (f" ({settings})" if settings else "")
+
+
+def without_n(target):
+    n = target["batches"]
+    return math.exp(math.log(target["perplexity"]) * (n + 1) / n) if "perplexity" in target else target["nats"] * (n + 1) / n
+
+
+def tables(targets):
+    groups = {}
+    for target in last_figures(targets):
+        family, size, row = place(target)
+        unit = "perplexity" if "perplexity" in target else "nats"
+        groups.setdefault((family, target["metric"], unit), {}).setdefault(row, {})[size] = target
+    text = []
+    for (family, metric, unit), rows in groups.items():
+        # As many digits as the most exact figure has: a printed 22.60 is 22.6 in JSON.
+        digits = max(len(f"{t[unit]:.10g}".partition(".")[2]) for row in rows.values() for t in row.values())
+        sizes = list(dict.fromkeys(size for row in rows.values() for size in row))
+        head = {"gpt2": "GPT-2", "llama": "LLaMA"}.get(family.split(",")[0], family) + family[len(family.split(",")[0]):]
+        text.append(f"| {head}: {unit} of `{metric}` | " + " | ".join(sizes) + " | source |")
+        text.append("|---" * (len(sizes) + 2) + "|")
+        for row, cells in rows.items():
+            sources = list(dict.fromkeys(t["source"] for t in cells.values()))
+            shown = [f"{cells[s][unit]:.{digits}f}" if s in cells else "" for s in sizes]
+            text.append(f"| {row} | " + " | ".join(shown) + " | " + "; ".join(sources) + " |")
+            if any("batches" in t for t in cells.values()):
+                shown = [f"{without_n(cells[s]):.{2 if unit == 'perplexity' else 4}f}" if s in cells else "" for s in sizes]
+                counts = list(dict.fromkeys(str(t["batches"]) for t in cells.values()))
+                text.append(f"| {row}, without n + 1 | " + " | ".join(shown) + f" | n = {', '.join(counts)} |")
+        text.append("")
+    curves = sum(1 for t in targets if t not in last_figures(targets))
+    if curves:
+        text.append(f"`targets.json` has {curves} points of published curves too; `rowan report` draws them over ours.\n")
+    return "\n".join(text)
+
+
+def main():
+    bad = 0
+    for file in sorted(FOLDER.glob("*/targets.json")):
+        targets = json.loads(file.read_text())["targets"]
+        readme = file.parent / "README.md"
+        text = readme.read_text()
+        if not targets:
+            continue
+        if BEGIN not in text or END not in text:
+            sys.exit(f"paper_tables: {readme}: no place for the figures: give it the lines\n{BEGIN}\n{END}")
+        before, rest = text.split(BEGIN, 1)
+        after = rest.split(END, 1)[1]
+        new = f"{before}{BEGIN}\n{tables(targets)}{END}{after}"
+        if new == text:
+            continue
+        if "--check" in sys.argv[1:]:
+            print(f"paper_tables: {readme}: differs from targets.json; run scripts/paper_tables.py", file=sys.stderr)
+            bad = 1
+        else:
+            readme.write_text(new)
+    sys.exit(bad)
+
+
+if __name__ == "__main__":
+    main()
