@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Follows runs into Weights & Biases: what metrics.jsonl has, config.json as the run's config, the folder as its name.
+
+    python3 scripts/wandb_sync.py RUN... [--project NAME] [--follow] [--offline]
+
+--follow goes on while the runs train, until each has reached its last step. --offline (or WANDB_MODE=offline) writes to
+./wandb, for `wandb sync` later. RUN/wandb.json remembers the id and the last step that was sent: the same command again
+sends only what is new, also after a run was resumed from an older step. Needs `pip install wandb`.
+"""
+import argparse
+import json
+import pathlib
+import sys
+import time
+import uuid
+
+try:
+    import wandb
+except ImportError:
+    sys.exit("wandb_sync: needs the package wandb (pip install wandb)")
+
+POLL_SECONDS = 5
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", nargs="+", type=pathlib.Path, metavar="RUN")
+    parser.add_argument("--project", default="rowan")
+    parser.add_argument("--follow", action="store_true")
+    parser.add_argument("--offline", action="store_true")
+    return parser.parse_args()
+
+
+def whole_rows(path):
+    """The rows of the complete lines; a line that is being written counts later."""
+    rows = []
+    for line in path.read_text().splitlines(keepends=True):
+        if line.endswith("\n"):
+            rows.append(json.loads(line))
+    return rows
+
+
+def flat(row):
+    """Names as TensorBoard has them; what is not finite is null in the file and is left out."""
+    out = {}
+    for key, value in row.items():
+        if key == "step" or value is None:
+            continue
+        if key == "optimizer":
+            out.update({f"optimizer/{name}": v for name, v in value.items()})
+        elif key.startswith("val_") or key.startswith("hellaswag"):
+            out["validation/" + key.removeprefix("val_")] = value
+        else:
+            out["train/" + key] = value
+    return out
+
+
+def send(folder, args):
+    """Sends what is new of a run; whether it is through."""
+    metrics, config_file, memory = folder / "metrics.jsonl", folder / "config.json", folder / "wandb.json"
+    for needed in (metrics, config_file):
+        if not needed.exists():
+            sys.exit(f"wandb_sync: {folder}: not the directory of a run: no {needed.name}")
+    known = json.loads(memory.read_text()) if memory.exists() else {"id": uuid.uuid4().hex[:12], "step": 0}
+    config = json.loads(config_file.read_text())
+    rows = whole_rows(metrics)
+    last = max((row["step"] for row in rows), default=0)
+    through = any(row["step"] == config["run"]["steps"] and "val_loss" in row for row in rows) or (
+        last == config["run"]["steps"] and "validation" not in config["data"])
+    # Rows of a step that was sent before are not sent again: W&B takes steps in ascending order only.
+    fresh = {}
+    for row in rows:
+        if row["step"] > known["step"]:
+            fresh.setdefault(row["step"], {}).update(flat(row))
+    # The last step's evaluation may still be on its way.
+    if not through and fresh:
+        fresh.pop(last, None)
+    if fresh:
+        run = wandb.init(project=args.project, id=known["id"], name=folder.name, config=config, resume="allow",
+                         mode="offline" if args.offline else None, settings=wandb.Settings(console="off", silent=True))
+        for step, figures in sorted(fresh.items()):
+            run.log(figures, step=step)
+        run.finish()
+        known["step"] = max(fresh)
+        part = memory.with_suffix(".part")
+        part.write_text(json.dumps(known) + "\n")
+        part.replace(memory)
+        print(f"wandb_sync: {folder}: {len(fresh)} steps sent, up to {known['step']}", file=sys.stderr)
+    return through
+
+
+def main():
+    args = arguments()
+    open_runs = list(args.runs)
+    while open_runs:
+        open_runs = [folder for folder in open_runs if not send(folder, args)]
+        if not args.follow:
+            break
+        if open_runs:
+            time.sleep(POLL_SECONDS)
+
+
+if __name__ == "__main__":
+    main()
