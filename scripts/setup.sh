@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
 # Installs what Rowan needs on Debian or Ubuntu: quiet when everything is there, sudo when not root.
+# setup.sh test: what the tests need, too. setup.sh ci: what .ci/run needs.
 set -euo pipefail
 
 packages=(g++ cmake make ninja-build ccache pkg-config git python3
   libdnnl-dev libopenmpi-dev openmpi-bin nlohmann-json3-dev libsentencepiece-dev libpcre2-dev libcli11-dev libfmt-dev
   libzstd-dev zlib1g-dev)
-[ "${1:-}" = test ] && packages+=(libgtest-dev libbenchmark-dev)
+case "${1:-}" in
+  test) packages+=(libgtest-dev) ;;
+  ci) packages+=(libgtest-dev clang libomp-dev clang-tidy clang-format-14) ;;
+esac
 
 missing=()
 for package in "${packages[@]}"; do

@@ -27,7 +27,7 @@ void column_sums(ThreadPool& threads, const std::vector<Tensor>& matrices, float
   const std::vector<Piece> pieces = cut(
       matrices.size(), [&](size_t) { return cols; }, [](size_t) { return int64_t{128}; });
   parallel_for(threads, static_cast<int64_t>(pieces.size()), [&](int64_t p) {
-    const auto [m, begin, count] = pieces[p];
+    const int64_t m = pieces[p].slot, begin = pieces[p].begin, count = pieces[p].count;
     float* sum = out + m * cols + begin;
     std::fill(sum, sum + count, 0.0f);
     alignas(64) float buffer[128];
@@ -137,7 +137,7 @@ void CpuBackend::do_project(Tensor update, const std::vector<OptimizerSlot>& slo
   const std::vector<Piece> pieces = cut(
       slots.size(), [&](size_t) { return cols; }, [&](size_t) { return stripe(rows); });
   parallel_for(threads_, static_cast<int64_t>(pieces.size()), [&](int64_t p) {
-    const auto [s, begin, count] = pieces[p];
+    const int64_t s = pieces[p].slot, begin = pieces[p].begin, count = pieces[p].count;
     alignas(64) float uw[256] = {}, ww[256] = {}, buffers[2][256];
     for (int pass = 0; pass < 2; ++pass) {
       for (int64_t i = 0; i < rows; ++i) {

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# clang-tidy on the lines of src and kernels that changed since BASE: tidy.sh [BASE]. Without BASE: since the branch left
+# main or, on main itself, since the commit before. At most TIDY_SECONDS (600) in all; what was left out is said.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+base=${1:-$(git merge-base HEAD main 2>/dev/null || true)}
+[ -n "$base" ] && [ "$(git rev-parse "$base")" != "$(git rev-parse HEAD)" ] || base=$(git rev-parse HEAD~1)
+mapfile -t files < <(git diff --name-only --diff-filter=d "$base" -- 'src/*.cpp' 'kernels/*.cpp')
+[ ${#files[@]} -gt 0 ] || { echo "tidy: no source changed since $base"; exit 0; }
+
+# Commands for every file by itself, as clang takes them.
+cmake -B build-tidy -DCMAKE_CXX_COMPILER=clang++ -DROWAN_CUDA=OFF >/dev/null
+left=${TIDY_SECONDS:-600} bad=0 done=0 began=$SECONDS
+for file in "${files[@]}"; do
+  lines=$(git diff -U0 "$base" -- "$file" |
+    sed -nE 's/^@@ [^+]*\+([0-9]+)(,([0-9]+))? @@.*/\1 \3/p' |
+    awk '{ n = $2 == "" ? 1 : $2; if (n > 0) printf "%s[%d,%d]", comma, $1, $1 + n - 1; if (n > 0) comma = "," }')
+  [ -n "$lines" ] || continue
+  budget=$((left - (SECONDS - began)))
+  [ $budget -gt 0 ] || break
+  status=0
+  timeout $budget clang-tidy -p build-tidy --quiet --warnings-as-errors='*' \
+    --line-filter="[{\"name\":\"$file\",\"lines\":[$lines]}]" "$file" 2>/dev/null || status=$?
+  [ $status -ne 124 ] || break
+  done=$((done + 1))
+  [ $status -eq 0 ] || bad=1
+done
+echo "tidy: $done of ${#files[@]} changed sources looked at in $((SECONDS - began)) s (since ${base:0:12})"
+exit $bad
