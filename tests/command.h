@@ -25,7 +25,7 @@ struct Outcome {
 class CommandTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    dir_ = std::filesystem::path(testing::TempDir()) / ("rowan_command_" + std::to_string(::getpid()));
+    dir_ = std::filesystem::temp_directory_path() / ("rowan_command_" + std::to_string(::getpid()));
     std::filesystem::remove_all(dir_);
     std::filesystem::create_directories(dir_);
   }

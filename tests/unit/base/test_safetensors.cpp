@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 class SafeTensorsTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    dir_ = fs::path(testing::TempDir()) / ("rowan_safetensors_" + std::to_string(::getpid()));
+    dir_ = fs::temp_directory_path() / ("rowan_safetensors_" + std::to_string(::getpid()));
     fs::create_directories(dir_);
   }
   void TearDown() override { fs::remove_all(dir_); }

@@ -118,7 +118,7 @@ TEST(Tales, AmbiguousOrBrokenGrammarsAreRefused) {
 }
 
 TEST(EntropyFloor, IsReadFromBesideTheShard) {
-  std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / "rowan_entropy_floor";
+  std::filesystem::path folder = std::filesystem::temp_directory_path() / "rowan_entropy_floor";
   std::filesystem::create_directories(folder);
   write_file_atomically(folder / "entropy.json",
                         R"({"entropy": 0.5, "seed": 1, "shards": {"validation.bin": {"nats_per_token": 0.4}}})");

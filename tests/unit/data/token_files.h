@@ -29,7 +29,7 @@ class WithFolder : public ::testing::Test {
   void SetUp() override {
     std::string name = ::testing::UnitTest::GetInstance()->current_test_info()->name();
     std::replace(name.begin(), name.end(), '/', '_');
-    folder_ = std::filesystem::path(testing::TempDir()) / fmt::format("rowan_{}_{}", name, ::getpid());
+    folder_ = std::filesystem::temp_directory_path() / fmt::format("rowan_{}_{}", name, ::getpid());
     std::filesystem::create_directories(folder_);
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }

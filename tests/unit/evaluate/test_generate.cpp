@@ -64,7 +64,7 @@ TEST(Sampling, SameSeedSameText) {
 class RunFolderTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    dir_ = fs::path(testing::TempDir()) / ("rowan_run_" + std::to_string(::getpid()));
+    dir_ = fs::temp_directory_path() / ("rowan_run_" + std::to_string(::getpid()));
     backend_ = make_cpu_backend(1);
   }
   void TearDown() override { fs::remove_all(dir_); }

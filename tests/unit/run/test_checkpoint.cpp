@@ -66,7 +66,7 @@ void flip_byte(const fs::path& path, int64_t from_end) {
 class CheckpointTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    dir_ = fs::path(testing::TempDir()) / ("rowan_checkpoint_" + std::to_string(::getpid()));
+    dir_ = fs::temp_directory_path() / ("rowan_checkpoint_" + std::to_string(::getpid()));
     fs::create_directories(dir_);
   }
   void TearDown() override { fs::remove_all(dir_); }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "run/loss_picture.h"
+#include "temporary_folder.h"
 
 namespace rowan {
 namespace {
@@ -81,7 +82,8 @@ TEST(LossPicture, SvgDrawsEveryCurve) {
 }
 
 TEST(LossPicture, CurvesComeFromMetricsAndRepeatedStepsCountOnce) {
-  std::string path = testing::TempDir() + "rowan_loss_metrics.jsonl";
+  TemporaryFolder folder;
+  std::string path = folder / "metrics.jsonl";
   write_file_atomically(path,
                         "{\"step\": 10, \"loss\": 3.5, \"lr\": 1e-3}\n{\"step\": 10, \"val_loss\": 3.25}\n"
                         "{\"step\": 20, \"loss\": 9}\n{\"step\": 20, \"loss\": 3}\n{\"step\": 30, \"loss\": null}\n");

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 class MetricsTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    dir_ = fs::path(testing::TempDir()) / ("rowan_metrics_" + std::to_string(::getpid()));
+    dir_ = fs::temp_directory_path() / ("rowan_metrics_" + std::to_string(::getpid()));
     fs::create_directories(dir_);
   }
   void TearDown() override { fs::remove_all(dir_); }

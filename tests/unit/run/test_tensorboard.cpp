@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "run/tensorboard.h"
+#include "temporary_folder.h"
 
 namespace rowan {
 namespace {
@@ -36,19 +37,14 @@ std::string take_record(std::string& file) {
   return event;
 }
 
-std::filesystem::path fresh_folder(const std::string& name) {
-  std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / name;
-  std::filesystem::remove_all(folder);
-  return folder;
-}
-
 TEST(TensorBoard, Crc32cMatchesRfc3720) {
   EXPECT_EQ(crc32c("123456789"), 0xe3069283u);
   EXPECT_EQ(crc32c(std::string(32, '\0')), 0x8a9136aau);
 }
 
 TEST(TensorBoard, RecordsHoldTheScalars) {
-  TensorBoardWriter writer(fresh_folder("rowan_tensorboard") / "deep");
+  TemporaryFolder folder;
+  TensorBoardWriter writer(folder / "deep");
   writer.scalar("train/loss", 300, 2.5f, 1.7e9);
   std::string file = read_file(writer.path());
   std::string version = take_record(file);
@@ -104,14 +100,16 @@ TEST(TensorBoard, EachStepIsShownOnceAfterAnyNumberOfStarts) {
 }
 
 TEST(TensorBoard, EveryStartIsANewFile) {
-  std::filesystem::path folder = fresh_folder("rowan_tensorboard_starts");
+  TemporaryFolder scratch;
+  const std::filesystem::path folder = scratch / "starts";
   TensorBoardWriter first(folder), second(folder);
   EXPECT_GT(second.path(), first.path()) << "TensorBoard reads them in this order";
   EXPECT_THROW(TensorBoardWriter("/proc/rowan"), Error);
 }
 
 TEST(TensorBoard, TensorBoardReadsIt) {
-  std::filesystem::path folder = fresh_folder("rowan_tensorboard_python");
+  TemporaryFolder scratch;
+  const std::filesystem::path folder = scratch / "python";
   TensorBoardWriter writer(folder);
   for (int step = 1; step <= 1000; ++step) writer.scalar("train/loss", step, 1.0f / step);
   writer.scalar("val/loss", 1000, 0.25f);

@@ -27,15 +27,14 @@ std::vector<std::string> allowed_in(const std::string& message) {
 }
 
 std::vector<std::string> allowed_keys(const Json& config) {
-  const std::string path = testing::TempDir() + "config_reference.json";
-  write_file_atomically(path, config.dump());
+  TemporaryFolder folder;
+  const std::string path = folder.write("config.json", config.dump());
   std::string message;
   try {
     load_config(path, {});
   } catch (const Error& error) {
     message = error.what();
   }
-  std::filesystem::remove(path);
   return allowed_in(message);
 }
 
