@@ -28,7 +28,7 @@ enum class Direction : uint8_t {
 enum class Precondition : uint8_t { none, soap, kl_soap, kl_shampoo };
 // Factors and basis take a gradient after its step (and the first makes no step), before it, or factors before and the
 // basis after.
-enum class Order : uint8_t { after, before, around };
+enum class PreconditionOrder : uint8_t { after, before, around };
 enum class Basis : uint8_t { power, eigh };
 enum class Graft : uint8_t { none, adam };
 enum class Start : uint8_t { frobenius, aol, gram };
@@ -99,7 +99,7 @@ struct Recipe {
   int64_t balance_steps = 2;  // aurora's rounds
   double balance_exponent = 0.5, balance_eps = 1e-7;
   Precondition precondition = Precondition::none;
-  Order precondition_order = Order::after;
+  PreconditionOrder precondition_order = PreconditionOrder::after;
   Basis basis = Basis::power;
   int64_t precondition_frequency = 10, max_precond_dim = 10000;
   double shampoo_beta = 0;  // of the factors; 0: beta2

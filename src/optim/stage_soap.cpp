@@ -222,7 +222,8 @@ void add_factors(const Matrix& m) {
   const Recipe& r = m.x.recipe;
   const double t = static_cast<double>(m.x.now.t);
   double b = coefficient(r);
-  if (r.precondition_order == Order::before && r.correct_bias && !is_kl(r)) b = 1 - (1 - b) / (1 - std::pow(b, t));
+  if (r.precondition_order == PreconditionOrder::before && r.correct_bias && !is_kl(r))
+    b = 1 - (1 - b) / (1 - std::pow(b, t));
   for (const Side* side : {&m.left, &m.right}) {
     if (!*side) continue;
     double share = 1 - b;
@@ -238,16 +239,16 @@ void move_bases(const Matrix& m) {
   for (const Side* side : {&m.left, &m.right}) {
     if (!*side) continue;
     const Along along = side->left ? Along::row : Along::column;
-    if (r.precondition_order == Order::before && (m.x.now.t == 1 || r.basis == Basis::eigh)) {
+    if (r.precondition_order == PreconditionOrder::before && (m.x.now.t == 1 || r.basis == Basis::eigh)) {
       m.decompose(*side);
     } else {
-      if (r.precondition == Precondition::soap && r.precondition_order == Order::after) {
+      if (r.precondition == Precondition::soap && r.precondition_order == PreconditionOrder::after) {
         Tensor keys = m.estimates(*side);
         m.x.backend.sort_along({side->basis}, keys, Along::column);
         m.x.backend.sort_along({m.moments}, keys, along);
       }
       m.move_basis(*side);
-      if (r.precondition_order == Order::before && r.precondition == Precondition::soap)
+      if (r.precondition_order == PreconditionOrder::before && r.precondition == Precondition::soap)
         m.x.backend.sort_along({side->basis}, m.estimates(*side), Along::column);
     }
     if (r.kl_factors) m.x.backend.copy(side->scale, m.estimates(*side));
@@ -264,8 +265,8 @@ void run(StageRun& x) {
   const bool moves = k % r.precondition_frequency == 0;
   for (const Matrix& m : all) {
     if (r.skips_first() && t == 1) start(m);
-    if (r.precondition_order == Order::before) add_factors(m), move_bases(m);
-    if (r.precondition_order == Order::around) {
+    if (r.precondition_order == PreconditionOrder::before) add_factors(m), move_bases(m);
+    if (r.precondition_order == PreconditionOrder::around) {
       add_factors(m);
       if (t == 1)
         for (const Side* side : {&m.left, &m.right})
@@ -278,16 +279,16 @@ void run(StageRun& x) {
     m.turn(x.update.at(m.i), x.update.at(m.i), false);
   }
   const double c1 = 1 - std::pow(r.beta, static_cast<double>(k)), c2 = 1 - std::pow(r.beta2, static_cast<double>(k));
-  const bool before = r.precondition_order == Order::before, corrects = r.correct_bias && !is_kl(r);
+  const bool before = r.precondition_order == PreconditionOrder::before, corrects = r.correct_bias && !is_kl(r);
   if (moments(r)) adam_in_basis(x, corrects && before ? 1 / std::sqrt(c2) : 1);
   for (const Matrix& m : all) {
     if (!moments(r)) divide_by_scales(m);
     m.turn(x.update.at(m.i), x.update.at(m.i), true);
-    if (r.precondition_order == Order::after) {
+    if (r.precondition_order == PreconditionOrder::after) {
       add_factors(m);
       if (is_kl(r)) m.move_scales(coefficient(r));
     }
-    if (r.precondition_order != Order::before && moves) move_bases(m);
+    if (r.precondition_order != PreconditionOrder::before && moves) move_bases(m);
   }
   if (r.normalize_update) {
     NormalizeRule rule;
@@ -336,7 +337,9 @@ void check(const Recipe& r, const Refuse& refuse) {
 
 }  // namespace
 
-bool Recipe::skips_first() const { return precondition != Precondition::none && precondition_order == Order::after; }
+bool Recipe::skips_first() const {
+  return precondition != Precondition::none && precondition_order == PreconditionOrder::after;
+}
 
 const Stage soap_stage = {.name = "precondition",
                           .switches = switches,

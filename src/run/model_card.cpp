@@ -25,7 +25,7 @@ std::string text_of(const Json& object, const char* key) {
 
 std::string last_validation(const fs::path& metrics) {
   if (!fs::exists(metrics)) return "";
-  const LossCurves curves = read_loss_curves(metrics);
+  const LossCurves curves = read_loss_curves(metrics, [](const std::string&) {});
   if (curves.validation.empty()) return "";
   const LossPoint& last = curves.validation.back();
   return fmt::format("{:.4f} nats a token after step {:.0f}", last.loss, last.step);
