@@ -28,9 +28,9 @@ struct TensorSource : TensorInfo {
 
 // Which checkpoints stay when a new one is there.
 struct Rotation {
-  int64_t keep = 0;             // so many of the newest; 0: all
-  int64_t keep_every = 0;       // milestones: steps that are multiples of it; 0: none
-  std::optional<int64_t> best;  // the step of the one that evaluates best
+  int64_t keep = 0;                  // so many of the newest; 0: all
+  int64_t keep_every = 0;            // milestones: steps that are multiples of it; 0: none
+  std::optional<int64_t> best = {};  // the step of the one that evaluates best
 };
 
 // What the state at a step is: sound, or worth keeping only to look at. A ruined checkpoint has a name of its own,

@@ -16,7 +16,7 @@ using CpuLevelObjects = CommandTest;
 // whole program.
 TEST_F(CpuLevelObjects, OnlyTheirFactoriesAreGlobal) {
   for (const std::string level : {"v2", "v3", "v4"}) {
-    const auto object = std::filesystem::path(ROWAN_BINARY).parent_path() / ("cpu_" + level + ".o");
+    const auto object = std::filesystem::path(rowan_binary()).parent_path() / ("cpu_" + level + ".o");
     const Outcome nm = shell("nm --defined-only --extern-only --format=just-symbols " + object.string());
     ASSERT_EQ(nm.code, 0) << nm.err;
     EXPECT_EQ(nm.out, "rowan_cpu_backend_" + level + "\nrowan_cpu_backend_" + level + "_rates\n");

@@ -88,7 +88,8 @@ std::vector<int64_t> steps_shown(const std::filesystem::path& folder) {
 }
 
 TEST(TensorBoard, EachStepIsShownOnceAfterAnyNumberOfStarts) {
-  const std::filesystem::path folder = fresh_folder("rowan_tensorboard_sessions");
+  const TemporaryFolder temporary;
+  const std::filesystem::path folder = temporary / "tensorboard";
   std::vector<int64_t> want;
   for (int64_t first : {0, 200, 150, 150, 1}) {
     TensorBoardWriter writer(folder, first);

@@ -175,7 +175,9 @@ TEST(PublishedSettings, AMutationOfAnyFails) {
               << (paper.folder / name).string() << ": " << path << " = " << value;
           if (!value.is_string()) break;
         }
-        if (value_at(json, path)->is_number()) EXPECT_TRUE(changed) << name << ": " << path << " was never mutated";
+        if (value_at(json, path)->is_number()) {
+          EXPECT_TRUE(changed) << name << ": " << path << " was never mutated";
+        }
       }
     }
   }
@@ -191,11 +193,14 @@ TEST(PublishedSettings, EveryFigureBelongsToAConfigAndAllSweepsAreValid) {
       ASSERT_TRUE(fs::exists(target.config));
       const TrainConfig config = load_config(target.config, {});
       EXPECT_NO_THROW(check_metric(target.metric, config.data, target.config));
-      if (target.batches) EXPECT_GT(config.data.batch_means.ranks, 0);
+      if (target.batches) {
+        EXPECT_GT(config.data.batch_means.ranks, 0);
+      }
     }
     for (const auto& entry : fs::directory_iterator(paper.folder))
-      if (entry.path().filename().string().starts_with("sweep_"))
+      if (entry.path().filename().string().starts_with("sweep_")) {
         EXPECT_NO_THROW(load_sweep(entry.path().string(), {}, false)) << entry.path();
+      }
   }
 }
 
