@@ -160,7 +160,8 @@ TEST(TrainedTokenizer, GivesWhatTheLibraryGives) {
 TEST(TrainedTokenizer, ExportedBpeIsTheSame) {
   const std::string model = trained(true);
   if (model.empty()) GTEST_SKIP() << "built without the trainer of sentencepiece";
-  auto tokenizer = ModelFile(model).open();
+  const ModelFile file(model);
+  auto tokenizer = file.open();
   TemporaryFolder folder;
   for (const auto& [name, content] : tokenizer_files(*tokenizer, 64)) folder.write(name, content);
   auto back = make_tokenizer("huggingface:" + (folder / "tokenizer.json"));
