@@ -146,7 +146,7 @@ Strings zstd_seeds() { return {zstd(random_json_lines(4, 20)), zstd("a\n\nb") + 
 // The first byte says which form of a vocabulary the rest is.
 void tokenizer_entry(std::string_view input) {
   if (input.empty()) return;
-  const int kind = static_cast<unsigned char>(input[0]) % 3;
+  const int kind = static_cast<unsigned char>(input[0]) % 4;
   input.remove_prefix(1);
   result_or_error([&] {
     if (kind == 0) {
@@ -156,8 +156,12 @@ void tokenizer_entry(std::string_view input) {
       folder().write("vocab.bpe", "#version: 0.2\n\u0120 t\n");
       folder().write("encoder.json", input);
       read_gpt2_vocabulary(folder() / ".");
-    } else {
+    } else if (kind == 2) {
       make_tokenizer("sentencepiece:" + folder().write("a.model", input))->encode("some text, \u00e9 \u4e2d\n");
+    } else {
+      const auto tokenizer = make_tokenizer("huggingface:" + folder().write("tokenizer.json", input));
+      for (int32_t id : tokenizer->encode("some text, \u00e9 \u4e2d\n"))
+        promise(id >= 0 && id < tokenizer->vocab_size(), "ids lie inside the vocabulary");
     }
   });
 }
@@ -168,6 +172,14 @@ Strings tokenizer_seeds() {
   for (int byte = 0; byte < 256; ++byte)
     tiktoken += std::string{digits[byte >> 2], digits[(byte & 3) << 4]} + "== " + std::to_string(byte) + "\n";
   Strings seeds = {tiktoken + "YWI= 256\nYWJj 257\n", encoder};
+  seeds.push_back(std::string(1, 3) + R"({"added_tokens": [{"id": 4, "content": "</s>", "special": true}],
+ "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "_"}, {"type": "Replace",
+   "pattern": {"String": " "}, "content": "_"}]},
+ "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "\\p{L}+|\\s"}, "behavior": "Isolated"},
+ "model": {"type": "BPE", "unk_token": "u", "vocab": {"u": 0, "s": 1, "o": 2, "so": 3}, "merges": ["s o"]}})");
+  seeds.push_back(std::string(1, 3) + R"({"added_tokens": [{"id": 0, "content": "</s>", "special": true}],
+ "pre_tokenizer": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "always", "split": true},
+ "model": {"type": "Unigram", "unk_id": 1, "vocab": [["</s>", 0], ["<unk>", 0], ["_so", -1.5], ["me", -2]]}})");
   // The real one is slow to read again and again; its first pieces do.
   if (const auto model = shared_file("corpora/tokenizers/t5/spiece.model"); !model.empty())
     seeds.push_back(std::string(1, 2) + read_file(model).substr(0, 6000));
