@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t most_ids = int64_t{1} << 24;
+constexpr int64_t most_ids = int64_t{1} << 20;  // four times the largest vocabularies
 
 class HuggingFaceTokenizer : public Tokenizer {
  public:
