@@ -101,12 +101,14 @@ void RunStart::look() {
       fail("{}: has a config.json that is no run's; choose another run.dir", dir_.string());
     return;
   }
+  std::string difference;
   try {
     before_ = load_config(config.string(), {}).resolved;
+    difference = first_difference(identity_of(*before_), identity_of(config_.resolved));
   } catch (const Error&) {  // another version's, or another program's
     before_ = parse_json({config.string(), read_file(config)});
+    difference = first_difference(*before_, config_.resolved);
   }
-  const std::string difference = first_difference(identity_of(*before_), identity_of(config_.resolved));
   if (!difference.empty() && checkpoint_ && !options_.resume && !options_.from)
     fail(
         "{}: holds a run with another config ({}); choose another run.dir, --resume to continue it with the new one, "

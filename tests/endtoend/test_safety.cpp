@@ -167,7 +167,7 @@ TEST_F(Safety, AnotherConfigNeverWipesARun) {
   fs::create_directories(run("mine") / "tensorboard");
   write_file_atomically(run("mine") / "tensorboard/mine.txt", "kept");
   expect_mistake(train(into("mine")), "has tensorboard, but no config.json");
-  write_file_atomically(run("mine") / "config.json", "{\"a\": 1}");
+  write_file_atomically(run("mine") / "config.json", "{\"data\": 1}");
   write_file_atomically(run("mine") / "metrics.jsonl", "kept");
   expect_mistake(train(into("mine")), "first difference at ");
   EXPECT_EQ(read_file(run("mine") / "tensorboard/mine.txt") + read_file(run("mine") / "metrics.jsonl"), "keptkept");
