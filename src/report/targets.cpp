@@ -69,7 +69,7 @@ Json load_targets(const std::string& path) {
   Json targets = Json::array();
   for (JsonObject& target : root.objects("targets"))
     targets.push_back(checked(std::move(target), fs::path(path).parent_path()));
-  for (const char* other : {"paper", "settings", "comment"})
+  for (const char* other : {"paper", "settings", "unpublished", "comment"})
     if (root.has(other)) root.raw(other);
   root.finish();
   return targets;

@@ -184,7 +184,7 @@ TEST(Judge, TheReportIsOnePageWithoutANetwork) {
   const std::string html = html_report(set, "a <title>");
   EXPECT_NE(html.find("a &lt;title&gt;"), std::string::npos);
   for (const char* part :
-       {"<svg", "loss against lr", "alpha, mean over the matrices", "published: small, adamw", "optimizer.name"})
+       {"<svg", "Loss against lr", "alpha, mean over the matrices", "published: small, adamw", "optimizer.name"})
     EXPECT_NE(html.find(part), std::string::npos) << part;
   for (const char* part : {"<script", "http:", "https:", "nan", "inf,"}) {
     std::string without = std::regex_replace(html, std::regex("http://www.w3.org/2000/svg"), "");
