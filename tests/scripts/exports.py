@@ -73,6 +73,16 @@ class Rowan:
         return self.folder / name
 
 
+def said(tokenizer, ids):
+    """The text of ids, with bytes put together as Rowan does; transformers marks every byte of a run that is no text."""
+    pieces = tokenizer.convert_ids_to_tokens(ids, skip_special_tokens=True)
+    if "<0x0A>" not in tokenizer.get_vocab():
+        return tokenizer.decode(ids, skip_special_tokens=True)
+    whole = b"".join(bytes([int(p[3:5], 16)]) if re.fullmatch("<0x..>", p) else p.replace("\u2581", " ").encode()
+                     for p in pieces)
+    return whole.decode(errors="replace").removeprefix(" ")
+
+
 def comparable(text):
     """Random weights make bytes that are no characters, which programs mark in different ways."""
     return re.sub("\ufffd+", "\ufffd", text).rstrip("\n\ufffd")
@@ -97,7 +107,7 @@ def check(rowan, spec, name):
     prompt = torch.tensor([tokenizer(PROMPT)["input_ids"]])
     with torch.no_grad():
         there = model.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=20)
-    there = tokenizer.decode(there[0], skip_special_tokens=True)
+    there = said(tokenizer, there[0].tolist())
     here = rowan("generate", rowan.folder / f"{name}_run", "--prompt", PROMPT, "--tokens", 20, "--temperature", 0,
                  "--device", "cpu")
     if comparable(here) != comparable(there):
