@@ -18,6 +18,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/console.h"
 #include "base/files.h"
 #include "comm/agreement.h"
 
@@ -271,8 +272,8 @@ bool Rendezvous::is_there(const Socket& peer) {
 
 void Rendezvous::refuse(const Socket& guest, const std::string& why) {
   if (++refused_ > most_refusals_told) return;
-  fmt::print(stderr, "rowan: {}: refused {}: {}{}\n", address_, address_of(guest), why,
-             refused_ == most_refusals_told ? "; more will not be told" : "");
+  tell("rowan: {}: refused {}: {}{}\n", address_, address_of(guest), why,
+       refused_ == most_refusals_told ? "; more will not be told" : "");
 }
 
 void Rendezvous::close() const {

@@ -40,7 +40,7 @@ void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, con
     const int64_t bytes = target_bytes(rows, *tokenizer);
     if (bytes > 0) fmt::print("bits a byte  {:.6f} ({} bytes of text)\n", bits_per_byte(losses, bytes), bytes);
   } catch (const Error& error) {
-    fmt::print(stderr, "rowan: no bits per byte: {}\n", error.what());
+    tell("rowan: no bits per byte: {}\n", error.what());
   }
 }
 

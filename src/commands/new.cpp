@@ -6,6 +6,7 @@
 #include <memory>
 #include <thread>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
@@ -87,9 +88,9 @@ void run(const Arguments& arguments) {
                        {"checkpoint_every", 200},
                        {"sample_tokens", 200}}}};
   write_file_atomically(config, json.dump(2) + "\n");
-  fmt::print(stderr, "{}: {} tokens, {} of them for validation; now: rowan train {}\n", config.string(),
-             human_count(static_cast<double>(made.total.tokens)),
-             human_count(static_cast<double>(made.validation_tokens)), config.string());
+  tell("{}: {} tokens, {} of them for validation; now: rowan train {}\n", config.string(),
+       human_count(static_cast<double>(made.total.tokens)), human_count(static_cast<double>(made.validation_tokens)),
+       config.string());
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <memory>
 #include <thread>
 
+#include "base/console.h"
 #include "base/files.h"
 #include "commands/commands.h"
 #include "commands/text_inputs.h"
@@ -27,8 +28,7 @@ void run(Arguments& arguments) {
   arguments.training.bpe = arguments.kind == "bpe";
   write_file_atomically(arguments.out, train_tokenizer(arguments.training));
   const auto tokenizer = make_tokenizer("sentencepiece:" + arguments.out);
-  fmt::print(stderr, "{}: {} ids; --tokenizer {} reads it\n", arguments.out, tokenizer->vocab_size(),
-             tokenizer->spec());
+  tell("{}: {} ids; --tokenizer {} reads it\n", arguments.out, tokenizer->vocab_size(), tokenizer->spec());
 }
 
 void add_train_tokenizer(CommandLine& command) {
