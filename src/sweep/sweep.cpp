@@ -55,6 +55,12 @@ std::string last_words(const fs::path& log) {
   return found;
 }
 
+// What rowan train says last of a run that has come to nothing.
+bool has_diverged(const std::string& words) {
+  return words.find("the gradient was not finite for") != words.npos ||
+         words.find("kept apart as ruined_") != words.npos;
+}
+
 // Exit codes of a run that was asked to stop, by a signal or by run.max_seconds, and saved what it had.
 bool was_stopped(int code) {
   return code == 0 || code == 124 || code == 128 + SIGHUP || code == 128 + SIGINT || code == 128 + SIGTERM;
@@ -160,7 +166,7 @@ class Sweeper {
       fs::remove(ledger_.failed_log(run.name));
     } else if (ended.signal || was_stopped(ended.code)) {
       interrupted(run, ended);
-    } else if (const std::string words = last_words(ledger_.log(run.name)); words.find(diverged_words) != words.npos) {
+    } else if (const std::string words = last_words(ledger_.log(run.name)); has_diverged(words)) {
       ledger_.diverged(run, words);
       view_.ends(run.name, "diverged: " + words);
     } else if (++tries_[run.name] <= sweep_.retries) {
@@ -187,7 +193,6 @@ class Sweeper {
   }
 
   static constexpr int most_interruptions = 10;  // of a run, in one sweep
-  static constexpr const char* diverged_words = "the gradient was not finite for";
 
   const SweepConfig& sweep_;
   std::string program_;
