@@ -102,9 +102,8 @@ void orthogonal_factor(float* matrix, int64_t k) {
 
 void CpuBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values,
                                  const std::vector<Tensor>& a) {
-  parallel_for(threads_, static_cast<int64_t>(a.size()), [&](int64_t i) {
-    decompose(q[i].as<float>(), values[i].as<float>(), a[i].as<float>(), a[i].dim(0));
-  });
+  parallel_for(threads_, static_cast<int64_t>(a.size()),
+               [&](int64_t i) { decompose(q[i].as<float>(), values[i].as<float>(), a[i].as<float>(), a[i].dim(0)); });
 }
 
 void CpuBackend::do_orthonormalize(const std::vector<Tensor>& a) {

@@ -263,7 +263,7 @@ TEST(Resume, UnderAnyNumberOfRanksAndAnySetting) {
 TEST(Stop, InTheMiddleOfAStepChangesNothing) {
   Folder folder;
   for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights}) {
-    SCOPED_TRACE(shard_names()[static_cast<int>(shard)]);
+    SCOPED_TRACE(name_of(shard));
     TrainConfig config = folder.config("muon", shard);
     Trainer undisturbed(config, backend(), ranks()), trainer(config, backend(), ranks());
     const std::vector<double> want = train(undisturbed, 3);

@@ -137,7 +137,7 @@ TEST(Failures, OutOfMemoryNamesTheCategoryTheSizeAndThePlan) {
   emulation::limit_memory(size_t{33} << 20);  // cuBLASLt's workspace and little else
   Json model = small_llama();
   model["vocab_size"] = 40000;
-  const std::string message = error_of([&] { train(config_of(model, "adamw"), *backend, *alone, false); });
+  const std::string message = error_of([&] { train(config_of(model, "adamw"), *backend, *alone, {}); });
   emulation::limit_memory(size_t{16} << 30);
   EXPECT_TRUE(message.find("bytes (") != std::string::npos && message.find(" for ") != std::string::npos &&
               message.find("taken so far: ") != std::string::npos &&
