@@ -134,7 +134,7 @@ std::vector<Json> mutations(const std::string& path, const Json& value) {
   if (value.is_boolean()) return {!value.get<bool>()};
   if (value.is_number_integer()) {
     const int64_t n = value;
-    return {n * 2, n / 2, n + 1, n - 1};
+    return {n * 2, n / 2, n + 1, n - 1, 1};
   }
   if (value.is_number()) return {value.get<double>() * 1.5, value.get<double>() / 1.5, value.get<double>() + 0.01};
   std::vector<Json> names;
