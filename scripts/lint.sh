@@ -15,7 +15,7 @@ while IFS= read -r file; do
     *.h | *.cpp | *.cu | *.cuh | *.inc) sources+=("$file") texts+=("$file") ;;
     *.py | *.sh | *.txt | *.cmake | *.md | Makefile | .ci/*) texts+=("$file") ;;
   esac
-done < <(find Makefile CMakeLists.txt *.md .ci configs data kernels papers scripts src tests -type f 2>/dev/null | sort)
+done < <(find Makefile CMakeLists.txt *.md .ci configs data kernels scripts src tests -type f 2>/dev/null | sort)
 
 for file in "${sources[@]}"; do
   lines=$(wc -l <"$file")
@@ -35,8 +35,13 @@ fi
 
 if ! python3 scripts/paper_tables.py --check; then bad=1; fi
 
-if clang-format --version 2>/dev/null | grep -q "version $formatter\."; then
-  unformatted=$(clang-format --dry-run "${sources[@]}" 2>&1 | grep -o '^[^:]*' | grep -E '\.(h|cpp|cu|cuh|inc)$' | sort -u || true)
+if ! same=$(python3 scripts/same_names.py); then
+  complain "names of one room differ, or ROWAN_UNITY does not compile:"$'\n'"$same"
+fi
+
+format=$(command -v clang-format-$formatter || command -v clang-format || true)
+if [ -n "$format" ] && "$format" --version | grep -q "version $formatter\."; then
+  unformatted=$("$format" --dry-run "${sources[@]}" 2>&1 | grep -o '^[^:]*' | grep -E '\.(h|cpp|cu|cuh|inc)$' | sort -u || true)
   if [ -n "$unformatted" ]; then
     echo "lint: formatting differs, run make format:" $unformatted >&2
     [ "${1:-}" != --strict ] || bad=1

@@ -36,7 +36,7 @@ double tokens_per_second(const LoaderBench& bench, NextBatch&& next) {
   return static_cast<double>(batches * bench.sequences * bench.sequence_length) / seconds;
 }
 
-void run(LoaderBench bench) {
+void bench_loader(LoaderBench bench) {
   std::unique_ptr<MadeUpShard> made_up;
   if (bench.files.empty()) {
     made_up = std::make_unique<MadeUpShard>(int64_t{1} << 26, 500);  // documents of 500 tokens on average
@@ -86,7 +86,7 @@ void add_bench_loader(CommandLine& command) {
   command.add("--end-id", settings->end_id, "end token, where the shards do not say");
   command.add("--seconds", settings->seconds, "length of each measurement").range(1e-3, 1e6);
   add_json_option(command, settings->json);
-  command.set_action([settings] { run(*settings); });
+  command.set_action([settings] { bench_loader(*settings); });
 }
 
 }  // namespace rowan

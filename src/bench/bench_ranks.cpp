@@ -11,7 +11,7 @@
 namespace rowan {
 namespace {
 
-struct Options : StepOptions {
+struct RanksBench : StepOptions {
   std::string optimizer = "adamw", shard = "optimizer";
   int steps = 5;
 };
@@ -21,7 +21,7 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-void bench_ranks(Options o) {
+void bench_ranks(RanksBench o) {
   const Launch launch = detect_launch();
   std::unique_ptr<Communicator> host = make_communicator(launch);
   const int ranks = host->size();
@@ -78,7 +78,7 @@ void bench_ranks(Options o) {
 }  // namespace
 
 void add_bench_ranks(CommandLine& command) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<RanksBench>();
   add_options(command, static_cast<StepOptions&>(*o));
   command.add("--optimizer", o->optimizer, "recipe").show_default();
   command.add("--shard", o->shard).one_of<ShardMode>().show_default();

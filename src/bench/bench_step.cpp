@@ -9,7 +9,7 @@
 namespace rowan {
 namespace {
 
-struct Options : StepOptions {
+struct StepBench : StepOptions {
   std::string optimizer = "adamw";
   int steps = 5;
 };
@@ -43,7 +43,7 @@ double model_product_rate(Backend& backend, const ModelConfig& config, const Mod
   return flops / seconds;
 }
 
-void bench_step(const Options& o) {
+void bench_step(const StepBench& o) {
   auto backend = make_backend(o);
   BenchRun run(*backend, o, o.optimizer);
   const ModelConfig& config = run.config.model;
@@ -117,7 +117,7 @@ void bench_gemm(const DeviceOptions& o) {
 }  // namespace
 
 void add_bench_step(CommandLine& command) {
-  auto o = std::make_shared<Options>();
+  auto o = std::make_shared<StepBench>();
   add_options(command, static_cast<StepOptions&>(*o));
   command.add("--optimizer", o->optimizer, "recipe").show_default();
   command.add("--steps", o->steps).at_least(1).show_default();

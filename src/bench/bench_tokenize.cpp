@@ -19,7 +19,7 @@
 namespace rowan {
 namespace {
 
-struct Arguments {
+struct TokenizeBench {
   std::string tokenizer, field = "text", json;
   std::vector<std::string> inputs;
   int threads = 1;
@@ -31,7 +31,7 @@ constexpr size_t most_bytes = size_t{256} << 20;
 constexpr uint64_t batch_records = 64;
 
 // The first 256 MiB of the inputs; plain text by lines.
-std::vector<RawBatch> read_batches(const Arguments& arguments) {
+std::vector<RawBatch> read_batches(const TokenizeBench& arguments) {
   std::vector<std::string> paths;
   for (const std::string& input : arguments.inputs)
     for (const auto& path : expand_glob(input)) paths.push_back(path.string());
@@ -48,7 +48,7 @@ std::vector<RawBatch> read_batches(const Arguments& arguments) {
 using Clock = std::chrono::steady_clock;
 
 // All threads take batches, every one of the list and then on until `deadline`.
-Json measure(const char* name, const Arguments& arguments, const std::vector<RawBatch>& batches,
+Json measure(const char* name, const TokenizeBench& arguments, const std::vector<RawBatch>& batches,
              const Tokenizer& tokenizer, Clock::time_point deadline) {
   std::atomic<size_t> next = 0;
   std::atomic<uint64_t> text_bytes = 0, tokens = 0;
@@ -98,7 +98,7 @@ Json measure_hard(const Tokenizer& tokenizer) {
 }
 
 // A tokenizer may remember words, which flatters text that comes again: the first pass is told apart.
-void run(const Arguments& arguments) {
+void bench_tokenize(const TokenizeBench& arguments) {
   auto tokenizer = make_tokenizer(arguments.tokenizer);
   fmt::print("{}\n", arguments.tokenizer);
   Json result = {{"bench", "tokenize"}, {"tokenizer", arguments.tokenizer}, {"threads", arguments.threads}};
@@ -116,7 +116,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_bench_tokenize(CommandLine& command) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<TokenizeBench>();
   arguments->threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   command.add("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE")
       .required();
@@ -126,7 +126,7 @@ void add_bench_tokenize(CommandLine& command) {
   command.add("--threads", arguments->threads, "Workers").range(1, 1024).show_default();
   command.add("--seconds", arguments->seconds, "How long to measure text that comes again").show_default();
   add_json_option(command, arguments->json);
-  command.set_action([arguments] { run(*arguments); });
+  command.set_action([arguments] { bench_tokenize(*arguments); });
 }
 
 }  // namespace rowan

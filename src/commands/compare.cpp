@@ -16,14 +16,14 @@
 namespace rowan {
 namespace {
 
-struct Options {
+struct CompareOptions {
   std::vector<std::string> runs;
   std::string by, metric, targets, against, format = "markdown", out = "report.html";
   double loss = 0;
   bool times = false;
 };
 
-std::string shown(double value, const char* format) {
+std::string figure_or_empty(double value, const char* format) {
   return std::isfinite(value) ? fmt::format(fmt::runtime(format), value) : "";
 }
 
@@ -71,17 +71,17 @@ Table table_of_runs(const ResultSet& set) {
         {fmt::format("{:g}", recipe.lr), recipe.lr},
         {r.steps == r.planned ? fmt::format("{}", r.steps) : fmt::format("{} of {}", r.steps, r.planned), r.steps},
         {std::isfinite(r.tokens) ? human_count(r.tokens) : "", number(r.tokens)},
-        {shown(r.train_loss, "{:.4f}"), number(r.train_loss)},
-        {shown(row.last, "{:.4f}"), number(row.last)},
-        {shown(std::exp(row.last), "{:.3f}"), number(std::exp(row.last))},
+        {figure_or_empty(r.train_loss, "{:.4f}"), number(r.train_loss)},
+        {figure_or_empty(row.last, "{:.4f}"), number(row.last)},
+        {figure_or_empty(std::exp(row.last), "{:.3f}"), number(std::exp(row.last))},
         {std::isfinite(row.best) ? fmt::format("{:.4f} at {}", row.best, row.best_step) : "", number(row.best)},
-        {shown(r.tokens / r.seconds, "{:.0f}"), number(r.tokens / r.seconds)},
+        {figure_or_empty(r.tokens / r.seconds, "{:.0f}"), number(r.tokens / r.seconds)},
         {human_duration(r.seconds), number(r.seconds)}};
   }
   return table;
 }
 
-ResultSet read(const Options& options) {
+ResultSet read(const CompareOptions& options) {
   const bool sweep = options.runs.size() == 1 && is_sweep(options.runs[0]);
   if (sweep && !options.by.empty()) fail("--by: {} is a sweep, its axes are what it is grouped by", options.runs[0]);
   ResultSet set = sweep ? read_sweep(options.runs[0]) : read_runs(options.runs, listed(options.by));
@@ -98,7 +98,7 @@ ResultSet read(const Options& options) {
   return set;
 }
 
-void compare(const Options& options) {
+void compare(const CompareOptions& options) {
   const ResultSet set = read(options);
   const std::vector<std::string> formats = table_formats();
   const auto format =
@@ -106,7 +106,7 @@ void compare(const Options& options) {
   fmt::print("{}", render(set.axes.empty() ? table_of_runs(set) : judge(set, options.times), format));
 }
 
-void add_choices(CommandLine& command, const std::shared_ptr<Options>& options) {
+void add_choices(CommandLine& command, const std::shared_ptr<CompareOptions>& options) {
   command.add("RUN", options->runs, "run directories, or the directory of a sweep").required();
   command.add("--by", options->by, "paths of the config to group runs by, as optimizer.name,run.steps")
       .type_name("PATH,...");
@@ -120,7 +120,7 @@ void add_choices(CommandLine& command, const std::shared_ptr<Options>& options) 
 }  // namespace
 
 void add_compare(CommandLine& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CompareOptions>();
   add_choices(command, options);
   command.add("--format", options->format).one_of(table_formats()).show_default();
   command.add_flag("--times", options->times, "with what a clock measured");
@@ -128,7 +128,7 @@ void add_compare(CommandLine& command) {
 }
 
 void add_report(CommandLine& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CompareOptions>();
   add_choices(command, options);
   command.add("--out", options->out, "the HTML file").show_default();
   command.set_action([options] {

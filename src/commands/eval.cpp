@@ -20,7 +20,7 @@
 namespace rowan {
 namespace {
 
-struct Options {
+struct EvalOptions {
   std::string step = "newest", run, device = "auto";
   std::vector<std::string> data, task;
   int64_t tokens = 0, micro_batch = 0;
@@ -44,7 +44,7 @@ void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, con
   }
 }
 
-void print_validation(const Options& options, const RunFolder& folder, Backend& backend, Model& model) {
+void print_validation(const EvalOptions& options, const RunFolder& folder, Backend& backend, Model& model) {
   DataConfig data = parse_data(folder.config().object("data", true));
   if (!options.data.empty()) data.validation = options.data;
   if (data.validation.empty()) fail("{}: the run has no validation data; name some with --data", options.run);
@@ -88,7 +88,7 @@ void print_hellaswag(const std::string& file, const RunFolder& folder, Backend& 
              score.acc(), score.items);
 }
 
-void run(const Options& options) {
+void run_eval(const EvalOptions& options) {
   RunFolder folder(options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); });
   if (!options.task.empty() && options.task[0] != "hellaswag")
     fail("--task {}: the one task there is is hellaswag", options.task[0]);
@@ -107,7 +107,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_eval(CommandLine& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<EvalOptions>();
   command.add("RUN", options->run, "run directory, or one of its checkpoints").required();
   command.add("--step", options->step, "of the run's checkpoint: a number, best or newest").show_default();
   command.add("--data", options->data, "shards (a glob) instead of the run's validation data");
@@ -115,7 +115,7 @@ void add_eval(CommandLine& command) {
   command.add("--tokens", options->tokens, "at most this many; the run's eval_tokens when not given").at_least(1);
   command.add("--micro-batch", options->micro_batch, "rows at a time; 4096 tokens when not given").at_least(1);
   command.add("--device", options->device).one_of<Device>().show_default();
-  command.set_action([options] { run(*options); });
+  command.set_action([options] { run_eval(*options); });
 }
 
 }  // namespace rowan

@@ -13,11 +13,11 @@
 namespace rowan {
 namespace {
 
-struct Options {
+struct ExportOptions {
   std::string step = "newest", run, folder, dtype = "f32";
 };
 
-void run(const Options& options) {
+void run_export(const ExportOptions& options) {
   auto note = [](const std::string& text) { tell("rowan: {}\n", text); };
   RunFolder source(options.run, options.step, note);
   std::unique_ptr<Tokenizer> tokenizer;
@@ -42,12 +42,12 @@ void run(const Options& options) {
 }  // namespace
 
 void add_export(CommandLine& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ExportOptions>();
   command.add("RUN", options->run, "run directory, or one of its checkpoints").required();
   command.add("--step", options->step, "of the run's checkpoint: a number, best or newest").show_default();
   command.add("DIR", options->folder, "directory to write").required();
   command.add("--dtype", options->dtype, "of the weights: f32 or bf16").show_default().one_of({"f32", "bf16"});
-  command.set_action([options] { run(*options); });
+  command.set_action([options] { run_export(*options); });
 }
 
 }  // namespace rowan

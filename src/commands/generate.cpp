@@ -18,13 +18,13 @@
 namespace rowan {
 namespace {
 
-struct Options {
+struct GenerateOptions {
   std::string step = "newest", run, prompt, device = "auto";
   int64_t tokens = 200;
   Sampling sampling{.temperature = 0.8};
 };
 
-void run(const Options& options) {
+void run_generate(const GenerateOptions& options) {
   if (std::isnan(options.sampling.temperature)) fail("--temperature: found nan, 0 to 100 is allowed");
   RunFolder folder(options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); });
   if (folder.tokenizer().empty()) fail("{}: the run names no tokenizer to read and write text with", options.run);
@@ -62,7 +62,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_generate(CommandLine& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<GenerateOptions>();
   command.add("RUN", options->run, "run directory, or one of its checkpoints").required();
   command.add("--step", options->step, "of the run's checkpoint: a number, best or newest").show_default();
   command.add("--prompt", options->prompt, "text to continue; none: a new document");
@@ -75,7 +75,7 @@ void add_generate(CommandLine& command) {
       .at_least(0);
   command.add("--seed", options->sampling.seed, "another seed, another text").show_default();
   command.add("--device", options->device).one_of<Device>().show_default();
-  command.set_action([options] { run(*options); });
+  command.set_action([options] { run_generate(*options); });
 }
 
 }  // namespace rowan

@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Arguments {
+struct NewArguments {
   std::string model, tokenizer = "bytes", out;
   std::vector<std::string> text;
 };
@@ -55,7 +55,7 @@ Json model_named(const std::string& name, int64_t vocabulary) {
   fail("there is no model {}; allowed are {}{}", name, join(names), did_you_mean(name, names));
 }
 
-void run(const Arguments& arguments) {
+void run_new(const NewArguments& arguments) {
   const auto tokenizer = make_tokenizer(arguments.tokenizer);
   const std::string name = arguments.out.empty() ? arguments.model : arguments.out;
   const fs::path config = name + ".json";
@@ -96,7 +96,7 @@ void run(const Arguments& arguments) {
 }  // namespace
 
 void add_new(CommandLine& command) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<NewArguments>();
   command.add("MODEL", arguments->model, "llama or gpt2 of 2, 10 or 25 million parameters: llama-2m, gpt2-10m ...")
       .required();
   command.add("--text", arguments->text, "Files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst")
@@ -104,7 +104,7 @@ void add_new(CommandLine& command) {
   command.add("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE")
       .show_default();
   command.add("--out", arguments->out, "NAME of NAME.json, data/NAME and runs/NAME; the model's unless given");
-  command.set_action([arguments] { run(*arguments); });
+  command.set_action([arguments] { run_new(*arguments); });
 }
 
 }  // namespace rowan

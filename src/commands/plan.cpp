@@ -11,13 +11,13 @@
 namespace rowan {
 namespace {
 
-struct Options {
+struct PlanOptions {
   std::string config;
   std::vector<std::string> overrides;
   int ranks = 1;
 };
 
-void run(const Options& options) {
+void run_plan(const PlanOptions& options) {
   const TrainConfig config = load_config(options.config, options.overrides);
   const ParameterTable table = parameter_table(config.model);
   const Plan plan = make_plan(config, options.ranks);
@@ -59,11 +59,11 @@ void run(const Options& options) {
 }  // namespace
 
 void add_plan(CommandLine& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<PlanOptions>();
   command.add("CONFIG", options->config, "JSON file").required();
   command.add("--set", options->overrides, "path=value; may be repeated").type_name("PATH=VALUE").one_at_a_time();
   command.add("--ranks", options->ranks, "processes").at_least(1).show_default();
-  command.set_action([options] { run(*options); });
+  command.set_action([options] { run_plan(*options); });
 }
 
 }  // namespace rowan

@@ -14,13 +14,13 @@
 namespace rowan {
 namespace {
 
-struct Options {
+struct SweepOptions {
   std::string file, only;
   std::vector<std::string> overrides;
   bool list = false, slurm = false;
 };
 
-void run(const Options& options) {
+void sweep_command(const SweepOptions& options) {
   SweepConfig sweep = load_sweep(options.file, options.overrides, !options.list && !options.slurm);
   if (!options.only.empty()) keep_only(sweep, listed(options.only));
   const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
@@ -52,7 +52,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_sweep(CommandLine& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SweepOptions>();
   command.add("FILE", options->file, "JSON file: a base config, axes, seeds").required();
   command.add("--set", options->overrides, "path=value of the sweep file; set.PATH=VALUE of all its configs")
       .type_name("PATH=VALUE")
@@ -60,7 +60,7 @@ void add_sweep(CommandLine& command) {
   command.add("--only", options->only, "leave out the runs that have none of these labels").type_name("LABEL,...");
   command.add_flag("--list", options->list, "show the runs that are known now, and make none");
   command.add_flag("--slurm", options->slurm, "print an sbatch script of the open runs instead of making them");
-  command.set_action([options] { run(*options); });
+  command.set_action([options] { sweep_command(*options); });
 }
 
 }  // namespace rowan

@@ -18,7 +18,7 @@
 namespace rowan {
 namespace {
 
-struct Options {
+struct TalesOptions {
   std::string out;
   uint64_t stories = 6000, validation_stories = 320, seed = 1;
 };
@@ -47,7 +47,7 @@ Json write_shard(const std::filesystem::path& folder, const std::string& name, c
   return {{"stories", count}, {"tokens", writer.tokens()}, {"nats_per_token", per_token}};
 }
 
-void run(const Options& options) {
+void run_tales(const TalesOptions& options) {
   std::filesystem::path out = options.out;
   make_directories(out);
   Tales tales;
@@ -69,7 +69,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_tales(CommandLine& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TalesOptions>();
   command.add("--out", options->out, "folder for train.bin, validation.bin and entropy.json").required();
   command.add("--stories", options->stories, "stories to train on")
       .show_default()
@@ -78,7 +78,7 @@ void add_tales(CommandLine& command) {
       .show_default()
       .range(uint64_t{1}, uint64_t{1} << 30);
   command.add("--seed", options->seed, "which collection").show_default();
-  command.set_action([options] { run(*options); });
+  command.set_action([options] { run_tales(*options); });
 }
 
 }  // namespace rowan

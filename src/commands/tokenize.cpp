@@ -19,7 +19,7 @@
 namespace rowan {
 namespace {
 
-struct Arguments {
+struct TokenizeArguments {
   TokenizeOptions options;
   std::string tokenizer, format = "auto", split = "file", end, invalid = "keep";
   std::vector<std::string> inputs, validation_inputs;
@@ -69,7 +69,7 @@ class Meter {
   double elapsed() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
 };
 
-void run(Arguments& arguments) {
+void run_tokenize(TokenizeArguments& arguments) {
   std::signal(SIGPIPE, SIG_IGN);  // whoever reads what is shown may leave
   TokenizeOptions& options = arguments.options;
   options.format = named<TextFormat>("--format", arguments.format);
@@ -94,7 +94,7 @@ void run(Arguments& arguments) {
 }  // namespace
 
 void add_tokenize(CommandLine& command) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<TokenizeArguments>();
   TokenizeOptions& options = arguments->options;
   options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   command.add("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE")
@@ -131,7 +131,7 @@ void add_tokenize(CommandLine& command) {
       .show_default();
   command.add_flag("--strict", options.strict, "Stop at the first document that would be skipped");
   command.add("--save-seconds", options.save_seconds, "Time between notes of what is durable").show_default();
-  command.set_action([arguments] { run(*arguments); });
+  command.set_action([arguments] { run_tokenize(*arguments); });
 }
 
 }  // namespace rowan

@@ -16,13 +16,13 @@
 namespace rowan {
 namespace {
 
-struct Arguments {
+struct TokenizerArguments {
   TokenizerTraining training;
   std::string out, kind = "bpe";
   std::vector<std::string> inputs;
 };
 
-void run(Arguments& arguments) {
+void run_tokenizer(TokenizerArguments& arguments) {
   uint64_t bytes = 0;
   arguments.training.inputs = expand_texts(arguments.inputs, bytes);
   arguments.training.bpe = arguments.kind == "bpe";
@@ -32,7 +32,7 @@ void run(Arguments& arguments) {
 }
 
 void add_train_tokenizer(CommandLine& command) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<TokenizerArguments>();
   TokenizerTraining& training = arguments->training;
   training.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   command.add("--out", arguments->out, "File to write, a sentencepiece model").required();
@@ -48,7 +48,7 @@ void add_train_tokenizer(CommandLine& command) {
       .show_default();
   command.add("--field", training.field, "JSONL: the field that holds the text").show_default();
   command.add("--threads", training.threads, "Workers").range(1, 1024).show_default();
-  command.set_action([arguments] { run(*arguments); });
+  command.set_action([arguments] { run_tokenizer(*arguments); });
 }
 
 }  // namespace

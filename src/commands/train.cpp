@@ -13,14 +13,14 @@
 namespace rowan {
 namespace {
 
-struct Options {
+struct TrainOptions {
   std::string config;
   std::vector<std::string> overrides;
   StartOptions start;
   int64_t steps = -1, from = -1;
 };
 
-void run(const Options& options) {
+void run_train(const TrainOptions& options) {
   std::signal(SIGPIPE, SIG_IGN);  // whoever reads what is shown may leave
   const Launch launch = detect_launch();
   std::unique_ptr<Communicator> host;
@@ -61,7 +61,7 @@ void run(const Options& options) {
 }  // namespace
 
 void add_train(CommandLine& command) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<TrainOptions>();
   command.add("CONFIG", options->config, "JSON file").required();
   command.add("--set", options->overrides, "path=value, as in optimizer.lr=3e-3; may be repeated")
       .type_name("PATH=VALUE")
@@ -69,7 +69,7 @@ void add_train(CommandLine& command) {
   command.add("--steps", options->steps, "run.steps").at_least(0);
   command.add_flag("--resume", options->start.resume, "insist on a checkpoint to go on from; the config may differ");
   command.add("--from", options->from, "go back to the checkpoint of this step; the config may differ").at_least(0);
-  command.set_action([options] { run(*options); });
+  command.set_action([options] { run_train(*options); });
 }
 
 }  // namespace rowan

@@ -9,23 +9,23 @@
 namespace rowan {
 namespace {
 
-enum class Kind { text, json, unknown };
+enum class TextKind { text, json, unknown };
 
-Kind kind_of(std::string_view name) {
+TextKind kind_of(std::string_view name) {
   for (std::string_view suffix : {".gz", ".zst", ".zstd"})
     if (name.ends_with(suffix)) name.remove_suffix(suffix.size());
   for (std::string_view suffix : {".jsonl", ".ndjson", ".json"})
-    if (name.ends_with(suffix)) return Kind::json;
+    if (name.ends_with(suffix)) return TextKind::json;
   for (std::string_view suffix : {".txt", ".md"})
-    if (name.ends_with(suffix)) return Kind::text;
-  return Kind::unknown;
+    if (name.ends_with(suffix)) return TextKind::text;
+  return TextKind::unknown;
 }
 
 bool is_json(const std::string& path, TextFormat format) {
   if (format != TextFormat::by_name) return format == TextFormat::jsonl;
   if (path == "-") return true;
-  const Kind kind = kind_of(path);
-  if (kind != Kind::unknown) return kind == Kind::json;
+  const TextKind kind = kind_of(path);
+  if (kind != TextKind::unknown) return kind == TextKind::json;
   if (path.ends_with(".parquet"))
     fail("{}: pipe parquet through scripts/parquet_text.py into `rowan tokenize ... -`", path);
   fail(
@@ -53,7 +53,7 @@ std::vector<uint64_t> text_sizes(const std::vector<std::string>& paths) {
   return sizes;
 }
 
-bool has_text_name(const std::string& path) { return kind_of(path) != Kind::unknown; }
+bool has_text_name(const std::string& path) { return kind_of(path) != TextKind::unknown; }
 
 void RawReader::cut_at(uint64_t byte, std::vector<uint64_t> sizes) {
   cut_ = byte;

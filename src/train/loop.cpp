@@ -1,7 +1,6 @@
 #include "train/loop.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -24,8 +23,6 @@ namespace rowan {
 namespace {
 
 namespace fs = std::filesystem;
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // Two builds may round differently, and two versions may not even speak of the same messages.
 std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile("/proc/self/exe").text())); }
@@ -63,7 +60,7 @@ auto with_plan(const TrainConfig& config, const Communicator& communicator, Work
 
 int run_to_end(const TrainConfig& config, Backend& backend, Communicator& communicator, const StartOptions& options,
                Progress& progress) {
-  const double began = now();
+  const double began = steady_seconds();
   const bool first = communicator.rank() == 0;
   const fs::path dir = config.run.dir;
   auto note = [&](const std::string& text) { progress.message(text); };
@@ -118,11 +115,11 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   });
 
   const RunConfig& run = config.run;
-  double last_save = now();
+  double last_save = steady_seconds();
   trainer->listen([&] {
-    const bool late = run.max_seconds && now() - began >= static_cast<double>(run.max_seconds);
+    const bool late = run.max_seconds && steady_seconds() - began >= static_cast<double>(run.max_seconds);
     const bool save =
-        first && run.checkpoint_seconds && now() - last_save >= static_cast<double>(run.checkpoint_seconds);
+        first && run.checkpoint_seconds && steady_seconds() - last_save >= static_cast<double>(run.checkpoint_seconds);
     return Wishes{StopSignals::received() != 0 || late, save};
   });
   auto pause = [&](const std::function<void()>& work) { first ? watch->pause(work) : work(); };
@@ -153,7 +150,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
       });
     });
     saved = trainer->steps_done();
-    last_save = now();
+    last_save = steady_seconds();
     if (first && !ruined.empty() && !done()) note(fmt::format("step {}: {}", saved, ruin_text(config, ruined)));
   };
   auto patience_ends = [&] {

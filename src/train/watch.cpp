@@ -10,11 +10,10 @@
 #include "model/model.h"
 
 namespace rowan {
-namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-}  // namespace
+double steady_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 Watch::Watch(const TrainConfig& config, const Trainer& trainer, Progress& progress, double peak, bool resumed,
              double seconds_before)
@@ -26,12 +25,12 @@ Watch::Watch(const TrainConfig& config, const Trainer& trainer, Progress& progre
       flops_(flops_per_token(config.model, config.batch.sequence_length).causal),
       peak_(peak),
       seconds_before_(seconds_before),
-      start_(now()),
+      start_(steady_seconds()),
       last_time_(start_),
       last_step_(trainer.steps_done()),
       first_step_(trainer.steps_done()) {}
 
-double Watch::seconds() const { return seconds_before_ + now() - start_ - paused_; }
+double Watch::seconds() const { return seconds_before_ + steady_seconds() - start_ - paused_; }
 
 void Watch::step(const StepResult& result) {
   const int64_t step = trainer_.steps_done();
@@ -43,7 +42,7 @@ void Watch::step(const StepResult& result) {
   if (!figures.empty()) log_.optimizer_row(step, figures);
   estimate(step);
   if (step % config_.run.log_every && step != config_.run.steps && step != 1) return;
-  const double time = now(), elapsed = time - last_time_;
+  const double time = steady_seconds(), elapsed = time - last_time_;
   const double rate = static_cast<double>((step - last_step_) * trainer_.tokens_per_step()) / elapsed;
   last_time_ = time, last_step_ = step;
   TrainRow row{.step = step,
@@ -108,10 +107,10 @@ int64_t Watch::evaluations_since_best() const {
 }
 
 void Watch::pause(const std::function<void()>& work) {
-  const double begin = now();
+  const double begin = steady_seconds();
   work();
-  paused_ += now() - begin;
-  last_time_ += now() - begin;
+  paused_ += steady_seconds() - begin;
+  last_time_ += steady_seconds() - begin;
 }
 
 // Once the rate has settled: how long the whole will take.

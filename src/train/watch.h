@@ -10,6 +10,9 @@
 
 namespace rowan {
 
+// On a clock that never goes back.
+double steady_seconds();
+
 class Watch {
  public:
   // `peak`: FLOP/s of products. `resumed`: the trainer goes on from a checkpoint that had seen `seconds_before`.

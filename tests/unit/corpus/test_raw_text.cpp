@@ -20,7 +20,7 @@ std::vector<std::string> records(const std::string& path, TextSplit split = Text
   return records(reader);
 }
 
-std::string message(const std::string& path) {
+std::string reading_error(const std::string& path) {
   try {
     records(path);
   } catch (const Error& error) {
@@ -85,7 +85,7 @@ TEST(RawText, FramesThatZstdSkips) {
     EXPECT_EQ(records(folder.write(name, skip + first + skip + skip + second + skip)),
               (Strings{"one\n", "two\n", "three\n"}));
   }
-  EXPECT_NE(message(folder.write("cut.jsonl.zst", first + std::string("\x50\x2a\x4d\x18\x09\0\0\0x", 9)))
+  EXPECT_NE(reading_error(folder.write("cut.jsonl.zst", first + std::string("\x50\x2a\x4d\x18\x09\0\0\0x", 9)))
                 .find("ends inside a frame"),
             std::string::npos);
 }
@@ -123,18 +123,19 @@ TEST(RawText, TheCasesOfZstd) {
 TEST(RawText, DamageIsNamed) {
   TemporaryFolder folder;
   std::string gz = gzip(random_json_lines(1, 100)), zst = zstd(random_json_lines(1, 100));
-  EXPECT_NE(message(folder.write("a.json.gz", gz.substr(0, gz.size() / 2))).find("ends inside a member"),
+  EXPECT_NE(reading_error(folder.write("a.json.gz", gz.substr(0, gz.size() / 2))).find("ends inside a member"),
             std::string::npos);
-  EXPECT_NE(message(folder.write("b.json.gz", gz + "garbage")).find("b.json.gz: gzip at byte"), std::string::npos);
-  EXPECT_NE(message(folder.write("c.json.gz", "{}\n")).find("the first bytes do not"), std::string::npos);
-  EXPECT_NE(message(folder.write("d.json.zst", zst.substr(0, zst.size() / 2))).find("ends inside a frame"),
+  EXPECT_NE(reading_error(folder.write("b.json.gz", gz + "garbage")).find("b.json.gz: gzip at byte"),
+            std::string::npos);
+  EXPECT_NE(reading_error(folder.write("c.json.gz", "{}\n")).find("the first bytes do not"), std::string::npos);
+  EXPECT_NE(reading_error(folder.write("d.json.zst", zst.substr(0, zst.size() / 2))).find("ends inside a frame"),
             std::string::npos);
   std::string flipped = gz;
   flipped[gz.size() - 6] ^= 1;
-  EXPECT_NE(message(folder.write("e.json.gz", flipped)).find("incorrect data check"), std::string::npos);
-  EXPECT_NE(message(folder / "none.jsonl").find("No such file"), std::string::npos);
-  EXPECT_NE(message(folder / "a.parquet").find("parquet_text.py"), std::string::npos);
-  EXPECT_NE(message(folder / "a.pdf").find("--format"), std::string::npos);
+  EXPECT_NE(reading_error(folder.write("e.json.gz", flipped)).find("incorrect data check"), std::string::npos);
+  EXPECT_NE(reading_error(folder / "none.jsonl").find("No such file"), std::string::npos);
+  EXPECT_NE(reading_error(folder / "a.parquet").find("parquet_text.py"), std::string::npos);
+  EXPECT_NE(reading_error(folder / "a.pdf").find("--format"), std::string::npos);
 }
 
 TEST(RawText, SeekGivesTheSameRest) {

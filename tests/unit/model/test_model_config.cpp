@@ -18,7 +18,7 @@ ModelConfig parse(const std::string& text) {
   return parse_model(JsonObject(source, json));
 }
 
-std::string error_of(const std::string& text) {
+std::string config_error(const std::string& text) {
   try {
     parse(text);
   } catch (const Error& error) {
@@ -61,17 +61,18 @@ const char* const tiny = R"({"model_type": "llama", "hidden_size": 32, "intermed
   "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100)";
 
 TEST(ModelConfigErrors, NameTheFieldAndTheNearestKey) {
-  EXPECT_EQ(error_of(std::string(tiny) + ",\n \"rms_norm_esp\": 1e-5}").substr(0, 64),
+  EXPECT_EQ(config_error(std::string(tiny) + ",\n \"rms_norm_esp\": 1e-5}").substr(0, 64),
             "model.json:3: rms_norm_esp: unknown key 'rms_norm_esp'; did you ");
-  EXPECT_NE(error_of(std::string(tiny) + R"(, "num_key_value_heads": 3})").find("3 key/value heads do not divide 4"),
-            std::string::npos);
-  EXPECT_NE(error_of(std::string(tiny) + R"(, "rope_scaling": {"type": "linear"}})").find("rope_scaling"),
-            std::string::npos);
-  EXPECT_NE(error_of(std::string(tiny) + R"(, "hidden_act": "gelu"})").find("allowed: silu"), std::string::npos);
   EXPECT_NE(
-      error_of(R"({"model_type": "gpt2", "n_embd": 33, "n_layer": 2, "n_head": 4})").find("4 heads do not divide"),
+      config_error(std::string(tiny) + R"(, "num_key_value_heads": 3})").find("3 key/value heads do not divide 4"),
       std::string::npos);
-  EXPECT_NE(error_of(R"({"model_type": "gpt3"})").find("did you mean 'gpt2'"), std::string::npos);
+  EXPECT_NE(config_error(std::string(tiny) + R"(, "rope_scaling": {"type": "linear"}})").find("rope_scaling"),
+            std::string::npos);
+  EXPECT_NE(config_error(std::string(tiny) + R"(, "hidden_act": "gelu"})").find("allowed: silu"), std::string::npos);
+  EXPECT_NE(
+      config_error(R"({"model_type": "gpt2", "n_embd": 33, "n_layer": 2, "n_head": 4})").find("4 heads do not divide"),
+      std::string::npos);
+  EXPECT_NE(config_error(R"({"model_type": "gpt3"})").find("did you mean 'gpt2'"), std::string::npos);
 }
 
 // What the files of the hubs hold beside the model.
@@ -88,16 +89,16 @@ TEST(ModelConfig, ReadsPublishedFilesAsTheyAre) {
         R"("rope_parameters": {"rope_type": "default", "rope_theta": 10000.0, "factor": null})",
         R"("unsloth_version": "2024.9", "tokenizer_class": "LlamaTokenizer", "_commit_hash": "0123")"}) {
     const std::string text = std::string(tiny) + ", " + key + "}";
-    ASSERT_EQ(error_of(text), "") << key;
+    ASSERT_EQ(config_error(text), "") << key;
     const ModelConfig config = parse(text);
     EXPECT_EQ(config.head_dim, 8) << key;
     EXPECT_EQ(config.kv_heads, 4) << key;
     EXPECT_EQ(config.rope_theta, 10000) << key;
   }
-  EXPECT_EQ(error_of(R"({"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_inner": null,
+  EXPECT_EQ(config_error(R"({"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_inner": null,
       "summary_type": "cls_index", "task_specific_params": {"text-generation": {"do_sample": true}}})"),
             "");
-  EXPECT_NE(error_of(std::string(tiny) + R"(, "vocab_size_": null, "hidden_act": null, "num_hidden_layer": 3})")
+  EXPECT_NE(config_error(std::string(tiny) + R"(, "vocab_size_": null, "hidden_act": null, "num_hidden_layer": 3})")
                 .find("unknown key 'num_hidden_layer'"),
             std::string::npos);
 }
@@ -110,7 +111,7 @@ TEST(ModelConfig, RefusesWhatWouldBeAnotherModel) {
         R"("rope_scaling": {"rope_type": "llama3"})", R"("auto_map": {"AutoModelForCausalLM": "modeling.Other"})"}) {
     const std::string text = std::string(tiny) + ", " + key + "}";
     const std::string name = std::string(key).substr(1, std::string(key).find('"', 1) - 1);
-    EXPECT_NE(error_of(text).find(name), std::string::npos) << key << ": " << error_of(text);
+    EXPECT_NE(config_error(text).find(name), std::string::npos) << key << ": " << config_error(text);
   }
 }
 
@@ -141,9 +142,10 @@ TEST(ModelConfig, ReadsRopeWhereEitherTransformersWritesIt) {
   EXPECT_EQ(
       parse(std::string(tiny) + R"(, "rope_parameters": {"rope_type": "default", "rope_theta": 500000}})").rope_theta,
       500000);
-  EXPECT_NE(error_of(std::string(tiny) + R"(, "rope_parameters": {"rope_type": "llama3"}})").find("allowed: default"),
-            std::string::npos);
-  EXPECT_NE(error_of(std::string(tiny) + R"(, "rope_theta": 1e4, "rope_parameters": {"rope_theta": 5e5}})")
+  EXPECT_NE(
+      config_error(std::string(tiny) + R"(, "rope_parameters": {"rope_type": "llama3"}})").find("allowed: default"),
+      std::string::npos);
+  EXPECT_NE(config_error(std::string(tiny) + R"(, "rope_theta": 1e4, "rope_parameters": {"rope_theta": 5e5}})")
                 .find("rope_parameters.rope_theta is 500000"),
             std::string::npos);
 }
