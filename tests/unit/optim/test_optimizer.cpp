@@ -1,6 +1,7 @@
 // What the papers say of their rules, and what any optimizer here must bear.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <map>
 
 #include "base/error.h"
