@@ -23,8 +23,10 @@ OptimizerConfig resolved(const std::string& name, const std::string& variant) {
 
 void list() {
   for (const RecipeInfo& info : recipes()) {
+    if (info.name == std::string(recipes_of_the_field.front().name)) fmt::print("\nof the field\n");
     fmt::print("{:<16} {}\n", info.name, describe(named_recipe(info.name)));
-    fmt::print("{:<16} {}; atom: {}\n", "", info.source, name_of(named_recipe(info.name).atom()));
+    fmt::print("{:<16} {}; atom: {}{}\n", "", info.source, name_of(named_recipe(info.name).atom()),
+               info.checked ? fmt::format("; checked against {}", info.checked) : "");
   }
   fmt::print("{:<16} {}\n", "recipe", "your own, from any of these stages: rowan optimizers recipe");
 }

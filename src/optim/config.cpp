@@ -43,7 +43,7 @@ Half adamw_half(const std::string& name, const Recipe& main, JsonObject object) 
   return half;
 }
 
-Group given_group(JsonObject object, const Recipe& main, const Recipe& adamw) {
+Group given_group(JsonObject object, const Recipe& main, const Recipe& adamw, int64_t steps) {
   Group group;
   group.name = object.path().substr(object.path().rfind("groups"));
   std::vector<std::string> role_names;
@@ -64,6 +64,7 @@ Group given_group(JsonObject object, const Recipe& main, const Recipe& adamw) {
                                                              : named_recipe(name, variant);
   read_recipe(object, group.recipe);
   check_recipe(object, group.recipe);
+  if (object.has("schedule")) group.schedule = parse_schedule(object.object("schedule"), steps);
   object.finish();
   return group;
 }
@@ -96,7 +97,7 @@ std::string suggestion(const std::vector<std::string>& patterns, const Parameter
 
 }  // namespace
 
-OptimizerConfig parse_optimizer(JsonObject object) {
+OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
   std::vector<std::string> names = recipe_names();
   names.push_back("recipe");
   const std::string name = object.choice("name", names);
@@ -119,7 +120,7 @@ OptimizerConfig parse_optimizer(JsonObject object) {
   }
   if (object.has("groups"))
     for (JsonObject& item : object.objects("groups"))
-      config.groups.push_back(given_group(std::move(item), main, half.recipe));
+      config.groups.push_back(given_group(std::move(item), main, half.recipe, steps));
   config.given = config.groups.size();
   Recipe vector_half = half.recipe;
   vector_half.weight_decay = half.vector_decay;
@@ -161,6 +162,7 @@ Json to_json(const OptimizerConfig& config) {
     Json group = to_json(config.groups[i].recipe);
     for (Role role : config.groups[i].roles) group["roles"].push_back(name_of(role));
     for (const std::string& name : config.groups[i].names) group["names"].push_back(name);
+    if (config.groups[i].schedule) group["schedule"] = to_json(*config.groups[i].schedule);
     json["groups"].push_back(group);
   }
   json["rounding"] = config.stochastic ? "stochastic" : "nearest";

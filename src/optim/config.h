@@ -3,10 +3,11 @@
 // "optimizer": {"name": RECIPE, "variant": "code"|"paper", any switch of the recipe,
 //   "routing": "hidden"|"two_dimensional"|"everything",   what the recipe takes; AdamW has the rest
 //   "adamw": {lr, weight_decay, vector_weight_decay, betas, eps, corrected_eps, corrected_decay},
-//   "groups": [{"roles": [...], "names": ["*.q_proj.*"], "name": RECIPE, switches}],   before the routing, first match
-//   "rounding": "nearest"|"stochastic", "state": "auto"|"f32"|"bf16", "telemetry_every": STEPS}
+//   "groups": [{"roles": [...], "names": ["*.q_proj.*"], "name": RECIPE, "schedule": {...}, switches}],  before the
+//   routing, first match "rounding": "nearest"|"stochastic", "state": "auto"|"f32"|"bf16", "telemetry_every": STEPS}
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct Group {
   std::vector<Role> roles;         // empty: every role
   std::vector<std::string> names;  // patterns with * and ?; empty: every name
   Recipe recipe;
+  std::optional<Schedule> schedule = {};  // of its own
 };
 
 struct OptimizerConfig {
@@ -32,8 +34,8 @@ struct OptimizerConfig {
   const Recipe& main() const { return groups[given].recipe; }
 };
 
-// Throws Error naming the field.
-OptimizerConfig parse_optimizer(JsonObject object);
+// `steps` is that of the run, which schedules of groups end with. Throws Error naming the field.
+OptimizerConfig parse_optimizer(JsonObject object, int64_t steps = 1);
 // Everything resolved; parses to the same config.
 Json to_json(const OptimizerConfig& config);
 

@@ -82,8 +82,10 @@ Tensor Optimizer::new_state(const Share& share, const char* kind, DType dtype, i
   return state.tensor;
 }
 
-Optimizer::Batch& Optimizer::batch_for(const Recipe& recipe, int64_t rows, int64_t cols, const Share& share) {
-  const std::string key = fmt::format("{} {} {} {} {} {}", static_cast<const void*>(&recipe), rows, cols,
+Optimizer::Batch& Optimizer::batch_for(const Group& group, int64_t rows, int64_t cols, const Share& share) {
+  const Parameter& p = *share.parameter;
+  const double rate = p.shape.size() == 2 ? group.recipe.width_factor(p.cols()) : 1;
+  const std::string key = fmt::format("{} {} {} {} {} {} {}", static_cast<const void*>(&group), rate, rows, cols,
                                       name_of(share.weight.dtype), share.master.empty(), name_of(share.gradient.dtype));
   auto at = open_.find(key);
   if (at != open_.end()) {
@@ -91,13 +93,14 @@ Optimizer::Batch& Optimizer::batch_for(const Recipe& recipe, int64_t rows, int64
     if ((static_cast<int64_t>(batch.slots.size()) + 1) * rows * cols <= batch_elements) return batch;
   }
   open_[key] = batches_.size();
-  batches_.push_back({&recipe, rows, cols, {}, {}, {}, {}});
+  batches_.push_back({&group, &group.recipe, rate, rows, cols, {}, {}, {}, {}});
   return batches_.back();
 }
 
 void Optimizer::add(const Share& share) {
   const Parameter& p = *share.parameter;
-  const Recipe& recipe = config_.groups[group_of(config_, p)].recipe;
+  const Group& group = config_.groups[group_of(config_, p)];
+  const Recipe& recipe = group.recipe;
   check_share(recipe, share);
   const DType dtype = state_dtype(config_, share);
   OptimizerSlot slot;
@@ -112,11 +115,11 @@ void Optimizer::add(const Share& share) {
     slot.first = new_state(share, "exp_avg", dtype);
     slot.second = new_state(share, "exp_avg_sq", dtype);
     if (!mars) {
-      batch_for(recipe, 0, 0, share).slots.push_back(slot);
+      batch_for(group, 0, 0, share).slots.push_back(slot);
       return;
     }
     const int64_t cols = width(share.count);
-    Batch& batch = batch_for(recipe, share.count / cols, cols, share);
+    Batch& batch = batch_for(group, share.count / cols, cols, share);
     batch.corrected.push_back(slot);
     slot.first = new_state(share, "previous_gradient", dtype);
     batch.slots.push_back(slot);
@@ -127,7 +130,7 @@ void Optimizer::add(const Share& share) {
   if (recipe.fused()) {
     const int64_t rows = share.count / p.cols();
     slot.weight = slot.weight.view({rows, p.cols()});
-    Batch& batch = batch_for(recipe, 0, 0, share);
+    Batch& batch = batch_for(group, 0, 0, share);
     batch.slots.push_back(slot);
     batch.parameters.push_back(&p);
     return;
@@ -147,7 +150,7 @@ void Optimizer::add(const Share& share) {
   int64_t begin = 0;
   for (int64_t height : heights) {
     const int64_t size = height * cols;
-    Batch& batch = batch_for(recipe, height, cols, share);
+    Batch& batch = batch_for(group, height, cols, share);
     for (const StateSpec& spec : state_of(recipe, height, cols)) {
       const int64_t count = spec.count ? spec.count : size;
       batch.states[spec.kind].push_back(flat(kept[spec.kind]).slice(taken[spec.kind], count));
@@ -227,8 +230,7 @@ ParameterSums Optimizer::sums() const {
 }
 
 // c takes the gradient's place in AdamW.
-void Optimizer::mars_step(const Batch& batch, const Moment& now, const ParameterSums& sums) {
-  const Recipe& recipe = *batch.recipe;
+void Optimizer::mars_step(const Batch& batch, const Recipe& recipe, const Moment& now, const ParameterSums& sums) {
   Tensor update = update_of(batch);
   const float k = mars_weight(recipe);
   backend_.momentum(update, batch.slots, MomentumRule{0, 1, -k, 1 + k, true, now.grad_scale});
@@ -292,8 +294,33 @@ void Optimizer::measure(const std::vector<Watched>& watched, const Moment& now) 
   for (const auto& [name, sum] : sums) metrics_.push_back({"mean/" + name, sum.first / sum.second});
 }
 
-void Optimizer::step(int64_t step, double lr_multiplier, float grad_scale, const ParameterSums& sums) {
+// A sphere of radius 0 holds nothing but zeros, and a row of length 0 has no direction.
+void Optimizer::check_weights() const {
+  for (const Batch& batch : batches_) {
+    if (batch.recipe->adamw || backend_.name() == "dry") continue;
+    if (batch.recipe->retract == Retract::none && batch.recipe->magnitudes == Magnitudes::none) continue;
+    for (size_t i = 0; i < batch.slots.size(); ++i) {
+      const std::vector<float> weights = host(batch.slots[i].value());
+      if (std::all_of(weights.begin(), weights.end(), [](float w) { return w == 0; }))
+        fail(
+            "optimizer: {} is zero, and {} would keep it so; start it from other values, or give it to another recipe "
+            "(optimizer.groups)",
+            batch.parameters[i]->name, batch.recipe->retract == Retract::none ? "magnitudes" : "retract");
+    }
+  }
+}
+
+int64_t Optimizer::period() const {
+  int64_t steps = 1;
+  for (const Batch& batch : batches_)
+    if (batch.recipe->precondition != Precondition::none || batch.recipe->shampoo)
+      steps = std::max(steps, std::min<int64_t>(100, batch.recipe->precondition_frequency));
+  return steps;
+}
+
+void Optimizer::step(int64_t step, const Pace& pace, float grad_scale, const ParameterSums& sums) {
   metrics_.clear();
+  if (step == 0) check_weights();
   const bool measured = config_.telemetry_every > 0 && step % config_.telemetry_every == 0;
   const std::vector<Watched> watched = measured ? watch() : std::vector<Watched>();
   Moment now;
@@ -301,8 +328,9 @@ void Optimizer::step(int64_t step, double lr_multiplier, float grad_scale, const
   now.grad_scale = grad_scale;
   now.rounding = {config_.stochastic, seed_, static_cast<uint64_t>(step)};
   for (Batch& batch : batches_) {
-    const Recipe& recipe = *batch.recipe;
-    now.lr = static_cast<float>(recipe.lr * lr_multiplier);
+    const Pace own = batch.group->schedule ? batch.group->schedule->pace(step) : pace;
+    const Recipe recipe = batch.recipe->at(step, own);
+    now.lr = static_cast<float>(recipe.lr * batch.rate * own.rate);
     for (size_t i = 0; i < batch.parameters.size(); ++i) {
       const bool blocks = recipe.blocks.by != Blocks::By::none;
       batch.slots[i].scale =
@@ -311,7 +339,7 @@ void Optimizer::step(int64_t step, double lr_multiplier, float grad_scale, const
     if (recipe.adamw && batch.rows == 0)
       backend_.adamw(batch.slots, adamw_rule(recipe, now));
     else if (recipe.adamw)
-      mars_step(batch, now, sums);
+      mars_step(batch, recipe, now, sums);
     else if (recipe.fused())
       backend_.normalized_step(batch.slots, fused_rule(recipe, now));
     else

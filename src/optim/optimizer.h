@@ -34,13 +34,14 @@ class Optimizer {
   // Changes nothing, also when gradients are not finite.
   ParameterSums sums() const;
 
-  // One update. `step` counts from 0; lr_multiplier is the schedule's; grad_scale multiplies every gradient (the
-  // clipping coefficient); `sums` are added up over all processes that own parts of the parameters.
-  void step(int64_t step, double lr_multiplier, float grad_scale, const ParameterSums& sums);
+  // One update, the first of which looks at the weights: throws Error when a recipe cannot move them. `step` counts
+  // from 0; the pace is the schedule's, of groups that have none of their own; grad_scale multiplies every gradient
+  // (the clipping coefficient); `sums` are added up over all processes that own parts of the parameters.
+  void step(int64_t step, const Pace& pace, float grad_scale, const ParameterSums& sums);
   // By a process that owns whole parameters.
-  void step(int64_t step, double lr_multiplier, float grad_scale) {
-    this->step(step, lr_multiplier, grad_scale, sums());
-  }
+  void step(int64_t step, const Pace& pace, float grad_scale) { this->step(step, pace, grad_scale, sums()); }
+  // Steps until what they cost repeats, at most 100: some recipes do more every so often.
+  int64_t period() const;
 
   // Figures of the last step, when telemetry_every divides it (counted from 0); else empty. They concern the matrices
   // that this process owns whole and that a recipe of stages updates.
@@ -52,7 +53,9 @@ class Optimizer {
  private:
   // Slots of one group that go through the backend together; rows x cols is 0 x 0 when shapes may differ.
   struct Batch {
+    const Group* group;
     const Recipe* recipe;
+    double rate = 1;  // of its matrices' width
     int64_t rows = 0, cols = 0;
     Slots slots;
     States states;    // what the stages keep beside the momentum
@@ -67,12 +70,13 @@ class Optimizer {
   };
 
   void add(const Share& share);
-  Batch& batch_for(const Recipe& recipe, int64_t rows, int64_t cols, const Share& share);
+  Batch& batch_for(const Group& group, int64_t rows, int64_t cols, const Share& share);
   Tensor new_state(const Share& share, const char* kind, DType dtype, int64_t auxiliary = 0);
   void take_workspace();
   Tensor update_of(const Batch& batch) const;
-  void mars_step(const Batch& batch, const Moment& now, const ParameterSums& sums);
+  void mars_step(const Batch& batch, const Recipe& recipe, const Moment& now, const ParameterSums& sums);
   std::vector<float> host(Tensor x) const;
+  void check_weights() const;
   std::vector<Watched> watch() const;
   void measure(const std::vector<Watched>& watched, const Moment& now);
 

@@ -6,15 +6,20 @@
 #include <string>
 #include <vector>
 
+#include "base/enum_names.h"
 #include "base/json.h"
 #include "model/parameters.h"
+#include "optim/schedule.h"
 #include "optim/share.h"
 
 namespace rowan {
 
 enum class Form : uint8_t { ema, heavy_ball, lion, nadam, sum, none };
+constexpr auto names_of(Form) { return enum_names("ema", "heavy_ball", "lion", "nadam", "sum", "none"); }
 enum class Project : uint8_t { none, rows, columns, alternate };
+constexpr auto names_of(Project) { return enum_names("none", "rows", "columns", "alternate"); }
 enum class Equilibrate : uint8_t { none, row, column, row_column, sign, row_mean };
+constexpr auto names_of(Equilibrate) { return enum_names("none", "row", "column", "row_column", "sign", "row_mean"); }
 enum class Direction : uint8_t {
   newton_schulz,
   polar,
@@ -25,22 +30,48 @@ enum class Direction : uint8_t {
   sign,
   none
 };
+constexpr auto names_of(Direction) {
+  return enum_names("newton_schulz", "polar", "aurora", "row_normalize", "column_normalize", "alternate_axis", "sign",
+                    "none");
+}
 enum class Precondition : uint8_t { none, soap, kl_soap, kl_shampoo };
+constexpr auto names_of(Precondition) { return enum_names("none", "soap", "kl_soap", "kl_shampoo"); }
 // Factors and basis take a gradient after its step (and the first makes no step), before it, or factors before and the
 // basis after.
 enum class PreconditionOrder : uint8_t { after, before, around };
+constexpr auto names_of(PreconditionOrder) { return enum_names("after", "before", "around"); }
 enum class Basis : uint8_t { power, eigh };
+constexpr auto names_of(Basis) { return enum_names("power", "eigh"); }
 enum class Graft : uint8_t { none, adam };
+constexpr auto names_of(Graft) { return enum_names("none", "adam"); }
 enum class Start : uint8_t { frobenius, aol, gram };
+constexpr auto names_of(Start) { return enum_names("frobenius", "aol", "gram"); }
 enum class Renormalize : uint8_t { none, row, column, column_row, frobenius };
+constexpr auto names_of(Renormalize) { return enum_names("none", "row", "column", "column_row", "frobenius"); }
 enum class Adapt : uint8_t { none, matrix, column, row_moment, long_moment, element_moment, gradient_moment };
+constexpr auto names_of(Adapt) {
+  return enum_names("none", "matrix", "column", "row_moment", "long_moment", "element_moment", "gradient_moment");
+}
 enum class ShapeScale : uint8_t { none, keller, moonlight, axis, ratio, rms, mean_dimension, inputs, nuclear };
+constexpr auto names_of(ShapeScale) {
+  return enum_names("none", "keller", "moonlight", "axis", "ratio", "rms", "mean_dimension", "inputs", "nuclear");
+}
 enum class Decay : uint8_t { plain, adaptive, cautious, cautious_strict };
+constexpr auto names_of(Decay) { return enum_names("plain", "adaptive", "cautious", "cautious_strict"); }
 enum class DecayRate : uint8_t { lr, scaled_lr, lr_scaled_lr };
+constexpr auto names_of(DecayRate) { return enum_names("lr", "scaled_lr", "lr_scaled_lr"); }
+// What weight decay follows beside its peak: nothing, the schedule of the rate, or a cosine to 0 at the end of the run.
+enum class DecayCourse : uint8_t { constant, rate, cosine };
+constexpr auto names_of(DecayCourse) { return enum_names("constant", "rate", "cosine"); }
 enum class Retract : uint8_t { none, frobenius, rows };
-enum class Magnitudes : uint8_t { none, weights, magnitude };  // what decays
+constexpr auto names_of(Retract) { return enum_names("none", "frobenius", "rows"); }
+// What decays.
+enum class Magnitudes : uint8_t { none, weights, magnitude };
+constexpr auto names_of(Magnitudes) { return enum_names("none", "weights", "magnitude"); }
 enum class Divide : uint8_t { add, clamp };
+constexpr auto names_of(Divide) { return enum_names("add", "clamp"); }
 enum class Precision : uint8_t { automatic, f32, bf16 };
+constexpr auto names_of(Precision) { return enum_names("auto", "f32", "bf16"); }
 
 // One iteration of X <- a X + (b A + c A^2) X, A = X X^T.
 using Quintic = std::array<double, 3>;
@@ -51,6 +82,13 @@ struct Blocks {
   By by = By::none;
   int64_t count = 0;          // of equal blocks
   std::vector<int64_t> rows;  // of each block
+};
+
+// A momentum that changes: from `from` in a line to the recipe's over `steps`, and to `end` while the rate falls.
+struct MomentumCourse {
+  double from = 0;  // 0: off
+  int64_t steps = 0;
+  double end = 0;  // 0: none
 };
 
 struct Recipe {
@@ -68,9 +106,13 @@ struct Recipe {
   double mars_gamma = 0;             // > 0: MARS's corrected and clipped gradient
 
   // Stages, in order.
+  double width_scale = 0;  // lr times (inputs / width_base)^width_scale, for each matrix; 0: off
+  double width_base = 1;
+  DecayCourse decay_course = DecayCourse::constant;
   Blocks blocks;
   Form form = Form::ema;
   double momentum = 0.95;
+  MomentumCourse momentum_course;
   double beta = 0.95;  // of the buffer, for ema and lion
   bool nesterov = true;
   bool bias_correction = false;          // the buffer over 1 - beta^t
@@ -129,6 +171,11 @@ struct Recipe {
   double magnitude_beta = 0.9, magnitude_eps = 1e-8;
   Retract retract = Retract::none;
   double retract_eps = 1e-10;
+
+  // With the momentum and the decay of a step (from 0) of a run that stands at `pace`.
+  Recipe at(int64_t step, const Pace& pace) const;
+  // Multiplies lr for a matrix of so many inputs.
+  double width_factor(int64_t inputs) const;
 
   Atom atom() const;
   // Direction by the norms of rows or columns.

@@ -32,6 +32,9 @@ void adamw_switches(Recipe& r, Switches& s) {
 void visit(Recipe& r, Switches& s) {
   s.number("lr", r.lr, 0, 1e6);
   s.number("weight_decay", r.weight_decay, 0, 1e6);
+  s.choice("decay_course", r.decay_course);
+  s.set("width_scale", r.width_scale, -2, 2);
+  s.when(r.width_scale != 0, "width_scale is off", [&] { s.number("width_base", r.width_base, 1, 1e9); });
   s.when(r.adamw, "it is AdamW's; put it into \"adamw\"", [&] { adamw_switches(r, s); });
   if (r.adamw) return decay_switches(r, s);
   for (const Stage* stage : stages)
@@ -79,6 +82,22 @@ class Reader : public Switches {
       if (!(beta >= 0 && beta < 1)) object_.fail("betas", fmt::format("found {}, must be in [0, 1)", beta));
     r.beta1 = betas[0];
     r.beta2 = betas[1];
+  }
+  void momentum(Recipe& r) override {
+    if (idle("momentum") || !object_.has("momentum")) return;
+    const bool follows = r.beta == r.momentum;  // one coefficient in the papers, two in Nora's code
+    r.momentum_course = {};
+    if (object_.raw("momentum").is_object()) {
+      JsonObject course = object_.object("momentum");
+      r.momentum = course.number("to", {}, 0, most);
+      r.momentum_course.from = course.number("from", {}, tiny, most);
+      r.momentum_course.steps = course.integer("steps", {}, 1);
+      if (course.has("end")) r.momentum_course.end = course.number("end", {}, tiny, most);
+      course.finish();
+    } else {
+      r.momentum = object_.number("momentum", {}, 0, most);
+    }
+    if (r.form == Form::ema && (follows || !object_.has("beta"))) r.beta = r.momentum;
   }
   void coefficients(Recipe& r) override {
     if (idle("ns_steps") || idle("ns_coefficients")) return;
@@ -135,6 +154,8 @@ class Reader : public Switches {
     return idle_ != nullptr;
   }
 
+  static constexpr double most = 0.9999999;
+
   std::set<std::string> read_;
   std::map<std::string, std::string> refused_;
   JsonObject& object_;
@@ -154,6 +175,13 @@ class Writer : public Switches {
   void integer(const char* key, int64_t& field, int64_t, int64_t) override { write(key, field); }
   void flag(const char* key, bool& field) override { write(key, field); }
   void betas(Recipe& r) override { write("betas", std::vector<double>{r.beta1, r.beta2}); }
+  void momentum(Recipe& r) override {
+    const MomentumCourse& course = r.momentum_course;
+    if (course.from == 0) return write("momentum", r.momentum);
+    Json json = {{"from", course.from}, {"to", r.momentum}, {"steps", course.steps}};
+    if (course.end > 0) json["end"] = course.end;
+    write("momentum", json);
+  }
   void coefficients(Recipe& r) override {
     write("ns_steps", r.ns_steps);
     if (r.ns_coefficients == "list")
@@ -203,6 +231,9 @@ class Lines : public Switches {
   }
   void flag(const char* key, bool&) override { line(key, "true, false"); }
   void betas(Recipe&) override { line("betas", "two numbers, 0 to less than 1"); }
+  void momentum(Recipe&) override {
+    line("momentum", "0 to less than 1, or {\"from\", \"to\", \"steps\", \"end\": while the rate falls}");
+  }
   void coefficients(Recipe&) override {
     line("ns_steps", "1 to 100");
     line("ns_coefficients", join(coefficient_sets()) + ", or a list of [a, b, c]; the last repeats");
@@ -233,9 +264,6 @@ void read_recipe(JsonObject& object, Recipe& recipe) {
   Reader reader(object);
   visit(recipe, reader);
   reader.finish();
-  // One coefficient in the papers, two in Nora's code.
-  if (!recipe.adamw && recipe.form == Form::ema && object.has("momentum") && !object.has("beta"))
-    recipe.beta = recipe.momentum;
 }
 
 Json to_json(const Recipe& recipe) {

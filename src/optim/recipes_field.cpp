@@ -11,10 +11,14 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      "x = x sqrt(min(out, in)) / max(||x||_F, 1e-6)\n"
      "v = beta2 v + (1 - beta2) mean x^2 over the shorter side\nx = x / (sqrt(v) + 1e-10), with the norm it had\n"
      "a = lr sqrt(max(1, out / in))\nw = w - a x - a wd w [x w >= 0]",
-     "Its rates are for a width of 768 and its own batch; AdamW has 0.3 for the embedding and 0.008 for the head "
+     "Momentum goes from 0.85 to 0.97 over 400 steps and to 0.9 while the rate falls, decay along a cosine to 0; the "
+     "rate "
+     "of its runs is constant after 40 steps and falls over the last 0.65 of them (schedule wsd). Its rates are for a "
+     "width of 768 and its own batch; AdamW has 0.3 for the embedding and 0.008 for the head "
      "there, "
      "with betas of their own (groups); here one AdamW has the head's.",
-     R"({"lr": 0.02, "weight_decay": 0.28, "momentum": 0.95, "nesterov": true, "equilibrate": "row_mean",
+     R"({"lr": 0.02, "weight_decay": 0.28, "decay_course": "cosine",
+         "momentum": {"from": 0.85, "to": 0.97, "steps": 400, "end": 0.9}, "nesterov": true, "equilibrate": "row_mean",
          "equilibrate_eps": 1e-6, "direction": "newton_schulz", "ns_coefficients": "polar_express_5",
          "ns_safety": 1.01, "ns_eps": 1e-6, "renormalize": "frobenius", "renormalize_eps": 1e-6,
          "adapt": "long_moment", "beta2": 0.9, "adapt_eps": 1e-10, "shape_scale": "keller", "decay": "cautious",

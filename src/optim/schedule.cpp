@@ -38,6 +38,17 @@ double Schedule::multiplier(int64_t t) const {
               min_lr_ratio, cosine_decay);
 }
 
+Pace Schedule::pace(int64_t t) const {
+  const int64_t begin = shape == Shape::constant ? steps : shape == Shape::wsd ? steps - decay_steps : warmup_steps;
+  auto part = [](int64_t passed, int64_t all) {
+    return all <= 0 ? 0.0 : std::clamp(static_cast<double>(passed) / static_cast<double>(all), 0.0, 1.0);
+  };
+  Pace pace(multiplier(t));
+  pace.fall = part(t - begin, steps - begin);
+  pace.done = part(t, steps);
+  return pace;
+}
+
 Schedule parse_schedule(JsonObject object, int64_t steps) {
   Schedule schedule;
   schedule.steps = steps;

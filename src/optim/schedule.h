@@ -8,6 +8,17 @@
 
 namespace rowan {
 
+// Where a run stands at a step.
+struct Pace {
+  double rate = 1;  // multiplies every group's peak
+  double fall = 0;  // part of the rate's fall that is done
+  double done = 0;  // part of the run that is done
+
+  Pace() = default;
+  // A rate alone.
+  Pace(double rate) : rate(rate) {}
+};
+
 struct Schedule {
   enum class Shape : uint8_t { constant, cosine, linear, wsd };
   Shape shape = Shape::cosine;
@@ -21,6 +32,7 @@ struct Schedule {
   // At 0-based step t: t / warmup while warming up (0 at the first step), then the shape over
   // (t - warmup) / (steps - warmup), which would reach min_lr_ratio at t = steps.
   double multiplier(int64_t t) const;
+  Pace pace(int64_t t) const;
 };
 
 // `steps` is that of the run; a longer warm-up is shortened. Throws Error naming the field.

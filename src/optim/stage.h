@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/names.h"
 #include "kernels/backend.h"
 #include "optim/recipe.h"
 
@@ -31,11 +32,12 @@ class Switches {
   virtual void betas(Recipe& recipe) = 0;
   virtual void coefficients(Recipe& recipe) = 0;
   virtual void blocks(Blocks& blocks) = 0;
-  // `names` in the order of the enumerators.
+  // A number, or {"from", "to", "steps", "end"}.
+  virtual void momentum(Recipe& recipe) = 0;
   template <typename Enum>
-  void choice(const char* key, Enum& field, const Names& names) {
+  void choice(const char* key, Enum& field) {
     int value = static_cast<int>(field);
-    choice_of(key, value, names);
+    choice_of(key, value, all_names<Enum>());
     field = static_cast<Enum>(value);
   }
   // The switches that `visit` goes through matter only when `holds`; a config that sets them all the same is told why

@@ -7,8 +7,6 @@
 namespace rowan {
 namespace {
 
-const Names choices = {"none", "matrix", "column", "row_moment", "long_moment", "element_moment", "gradient_moment"};
-
 float f(double x) { return static_cast<float>(x); }
 
 bool on(const Recipe& r) { return r.adapt != Adapt::none; }
@@ -23,7 +21,7 @@ Along along_of(const Recipe& r, int64_t rows, int64_t cols) {
 }
 
 void switches(Recipe& r, Switches& s) {
-  s.choice("adapt", r.adapt, choices);
+  s.choice("adapt", r.adapt);
   s.when(on(r), "adapt is none, so there is no second moment", [&] {
     s.number("beta2", r.beta2, 0, 0.9999999);
     s.number("adapt_eps", r.adapt_eps, Switches::tiny, 1);
@@ -98,7 +96,7 @@ const Stage adapt_stage = {.name = "adapt",
                            .on = on,
                            .atom = [](const Recipe& r) { return by_element(r) ? Atom::element : Atom::matrix; },
                            .run = run,
-                           .describe = [](const Recipe& r) { return "adapt " + choices[static_cast<size_t>(r.adapt)]; },
+                           .describe = [](const Recipe& r) { return "adapt " + std::string(name_of(r.adapt)); },
                            .workspace = [](const Recipe& r, int64_t n, int64_t rows, int64_t cols,
                                            WorkspaceSize& size) { size.sums_for(2 * n * values(r, rows, cols)); },
                            .state =

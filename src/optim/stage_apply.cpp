@@ -6,9 +6,6 @@
 namespace rowan {
 namespace {
 
-const Names decays = {"plain", "adaptive", "cautious", "cautious_strict"};
-const Names rates = {"lr", "scaled_lr", "lr_scaled_lr"};
-
 float f(double x) { return static_cast<float>(x); }
 
 Mask mask_of(const Recipe& r) {
@@ -49,8 +46,8 @@ void check(const Recipe& r, const Refuse& refuse) {
 }  // namespace
 
 void decay_switches(Recipe& r, Switches& s) {
-  s.choice("decay", r.decay, decays);
-  s.choice("decay_rate", r.decay_rate, rates);
+  s.choice("decay", r.decay);
+  s.choice("decay_rate", r.decay_rate);
 }
 
 AdamWRule adamw_rule(const Recipe& r, const Moment& now) {
@@ -94,8 +91,7 @@ const Stage apply_stage = {
             if (x.recipe.decay_last) slot.scale *= f(after);
           x.backend.apply(x.update, x.slots, x.factors, {}, apply_rule(x));
         },
-    .describe =
-        [](const Recipe& r) { return r.decay == Decay::plain ? "" : decays[static_cast<size_t>(r.decay)] + " decay"; },
+    .describe = [](const Recipe& r) { return r.decay == Decay::plain ? "" : std::string(name_of(r.decay)) + " decay"; },
     .check = check,
     .fuses =
         [](const Recipe& r) {

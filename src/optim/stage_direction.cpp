@@ -9,27 +9,21 @@
 namespace rowan {
 namespace {
 
-const Names choices = {"newton_schulz",    "polar",          "aurora", "row_normalize",
-                       "column_normalize", "alternate_axis", "sign",   "none"};
-const Names starts = {"frobenius", "aol", "gram"};
-const Names divides = {"add", "clamp"};
-const Names precisions = {"auto", "f32", "bf16"};
-
 bool iterates(const Recipe& r) { return r.direction == Direction::newton_schulz || r.direction == Direction::aurora; }
 
 void switches(Recipe& r, Switches& s) {
-  s.choice("direction", r.direction, choices);
+  s.choice("direction", r.direction);
   s.when(r.normalizes_axis() || r.project != Project::none,
          "it is that of project and of directions by the norms of an axis; the others are ns_eps, equilibrate_eps, "
          "adapt_eps",
          [&] {
            s.number("eps", r.eps, Switches::tiny, 1);
-           s.choice("eps_mode", r.eps_mode, divides);
+           s.choice("eps_mode", r.eps_mode);
          });
   s.when(iterates(r), "only direction newton_schulz has steps and coefficients, and aurora", [&] {
     s.coefficients(r);
-    s.choice("ns_precision", r.ns_precision, precisions);
-    s.choice("ns_normalize", r.ns_normalize, starts);
+    s.choice("ns_precision", r.ns_precision);
+    s.choice("ns_normalize", r.ns_normalize);
     s.when(r.ns_normalize != Start::aol, "aol bounds the singular values by itself",
            [&] { s.set("ns_safety", r.ns_safety, 0.1, 10); });
   });
@@ -40,7 +34,7 @@ void switches(Recipe& r, Switches& s) {
   });
   s.when(r.orthogonalizes(), "direction orthogonalizes nothing", [&] {
     s.number("ns_eps", r.ns_eps, Switches::tiny, 1);
-    s.choice("ns_eps_mode", r.ns_eps_mode, divides);
+    s.choice("ns_eps_mode", r.ns_eps_mode);
     s.flag("ns_transpose", r.ns_transpose);
   });
 }
@@ -98,7 +92,7 @@ void run(StageRun& x) {
 }
 
 std::string in_words(const Recipe& r) {
-  const std::string& name = choices[static_cast<size_t>(r.direction)];
+  const std::string name = name_of(r.direction);
   if (!iterates(r)) return name;
   return fmt::format("{} {} x{}", name, r.ns_coefficients, r.ns_steps);
 }

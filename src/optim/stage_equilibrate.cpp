@@ -6,10 +6,8 @@
 namespace rowan {
 namespace {
 
-const Names choices = {"none", "row", "column", "row_column", "sign", "row_mean"};
-
 void switches(Recipe& r, Switches& s) {
-  s.choice("equilibrate", r.equilibrate, choices);
+  s.choice("equilibrate", r.equilibrate);
   s.when(r.equilibrate != Equilibrate::none && r.equilibrate != Equilibrate::sign, "equilibrate has no sums of squares",
          [&] {
            s.number("equilibrate_exponent", r.equilibrate_exponent, -2, 2);
@@ -60,7 +58,7 @@ const Stage equilibrate_stage = {
                                                      : Atom::matrix;
         },
     .run = run,
-    .describe = [](const Recipe& r) { return "equilibrate " + choices[static_cast<size_t>(r.equilibrate)]; },
+    .describe = [](const Recipe& r) { return "equilibrate " + std::string(name_of(r.equilibrate)); },
     .workspace =
         [](const Recipe& r, int64_t n, int64_t rows, int64_t, WorkspaceSize& size) {
           size.sums_for(r.equilibrate == Equilibrate::row_mean ? n * (rows + 1) : 0);

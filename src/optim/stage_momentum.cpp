@@ -8,16 +8,14 @@
 namespace rowan {
 namespace {
 
-const Names forms = {"ema", "heavy_ball", "lion", "nadam", "sum", "none"};
-
 float f(double x) { return static_cast<float>(x); }
 
 bool averages(const Recipe& r) { return r.form == Form::ema || r.form == Form::lion || r.form == Form::nadam; }
 
 void switches(Recipe& r, Switches& s) {
-  s.choice("form", r.form, forms);
+  s.choice("form", r.form);
   s.when(r.form != Form::sum && r.form != Form::none, "the buffer is not multiplied by anything",
-         [&] { s.number("momentum", r.momentum, 0, 0.9999999); });
+         [&] { s.momentum(r); });
   s.when(r.form == Form::ema || r.form == Form::lion, "only ema and lion have a coefficient of the buffer alone",
          [&] { s.number("beta", r.beta, 0, 0.9999999); });
   s.when(r.form == Form::ema || r.form == Form::heavy_ball, "the form looks ahead by its own rule, or not at all",
@@ -29,7 +27,7 @@ void switches(Recipe& r, Switches& s) {
 }
 
 std::string in_words(const Recipe& r) {
-  const std::string& name = forms[static_cast<size_t>(r.form)];
+  const std::string name = name_of(r.form);
   if (r.form == Form::sum || r.form == Form::none) return name == "none" ? "" : name;
   return fmt::format("{} {}{}{}", name, r.momentum,
                      averages(r) && r.form != Form::ema ? ""

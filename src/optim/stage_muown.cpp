@@ -7,12 +7,10 @@
 namespace rowan {
 namespace {
 
-const Names choices = {"none", "weights", "magnitude"};
-
 float f(double x) { return static_cast<float>(x); }
 
 void switches(Recipe& r, Switches& s) {
-  s.choice("magnitudes", r.magnitudes, choices);
+  s.choice("magnitudes", r.magnitudes);
   s.when(r.magnitudes != Magnitudes::none, "magnitudes is none", [&] {
     s.number("magnitude_beta", r.magnitude_beta, 0, 0.9999999);
     s.number("beta2", r.beta2, 0, 0.9999999);

@@ -4,10 +4,8 @@
 namespace rowan {
 namespace {
 
-const Names axes = {"none", "rows", "columns", "alternate"};
-
 void switches(Recipe& r, Switches& s) {
-  s.choice("project", r.project, axes);
+  s.choice("project", r.project);
   s.when(r.project != Project::none, "project is none", [&] { s.flag("raw_weights", r.raw_weights); });
 }
 
@@ -29,7 +27,7 @@ const Stage project_stage = {
     .on = [](const Recipe& r) { return r.project != Project::none; },
     .atom = [](const Recipe& r) { return r.project == Project::rows ? Atom::row : Atom::matrix; },
     .run = run,
-    .describe = [](const Recipe& r) { return "project " + axes[static_cast<size_t>(r.project)]; },
+    .describe = [](const Recipe& r) { return "project " + std::string(name_of(r.project)); },
     .check =
         [](const Recipe& r, const Refuse& refuse) {
           if (r.project == Project::alternate && r.normalizes_axis() && r.direction != Direction::alternate_axis)

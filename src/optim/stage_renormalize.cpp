@@ -6,8 +6,6 @@
 namespace rowan {
 namespace {
 
-const Names choices = {"none", "row", "column", "column_row", "frobenius"};
-
 void run(StageRun& x) {
   NormalizeRule rule;
   rule.eps = static_cast<float>(x.recipe.renormalize_eps);
@@ -35,13 +33,13 @@ const Stage renormalize_stage = {
     .name = "renormalize",
     .switches =
         [](Recipe& r, Switches& s) {
-          s.choice("renormalize", r.renormalize, choices);
+          s.choice("renormalize", r.renormalize);
           s.when(r.renormalize != Renormalize::none, "renormalize is none",
                  [&] { s.number("renormalize_eps", r.renormalize_eps, Switches::tiny, 1); });
         },
     .on = [](const Recipe& r) { return r.renormalize != Renormalize::none; },
     .atom = [](const Recipe& r) { return r.renormalize == Renormalize::row ? Atom::row : Atom::matrix; },
     .run = run,
-    .describe = [](const Recipe& r) { return "renormalize " + choices[static_cast<size_t>(r.renormalize)]; }};
+    .describe = [](const Recipe& r) { return "renormalize " + std::string(name_of(r.renormalize)); }};
 
 }  // namespace rowan

@@ -5,8 +5,6 @@
 namespace rowan {
 namespace {
 
-const Names choices = {"none", "frobenius", "rows"};
-
 void run(StageRun& x) {
   const Recipe& r = x.recipe;
   const Along along = r.retract == Retract::rows ? Along::row : Along::matrix;
@@ -46,14 +44,14 @@ const Stage retract_stage = {
     .name = "retract",
     .switches =
         [](Recipe& r, Switches& s) {
-          s.choice("retract", r.retract, choices);
+          s.choice("retract", r.retract);
           s.when(r.retract != Retract::none, "retract is none",
                  [&] { s.number("retract_eps", r.retract_eps, Switches::tiny, 1); });
         },
     .on = [](const Recipe& r) { return r.retract != Retract::none; },
     .atom = [](const Recipe& r) { return r.retract == Retract::rows ? Atom::row : Atom::matrix; },
     .run = run,
-    .describe = [](const Recipe& r) { return "retract " + choices[static_cast<size_t>(r.retract)]; },
+    .describe = [](const Recipe& r) { return "retract " + std::string(name_of(r.retract)); },
     .check = check,
     .workspace =
         [](const Recipe& r, int64_t n, int64_t rows, int64_t, WorkspaceSize& size) {

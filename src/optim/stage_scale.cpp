@@ -9,20 +9,17 @@
 namespace rowan {
 namespace {
 
-const Names choices = {"none", "keller", "moonlight", "axis", "ratio", "rms", "mean_dimension", "inputs", "nuclear"};
-const Names precisions = {"auto", "f32", "bf16"};
-
 bool has_scale(const Recipe& r) {
   return r.shape_scale == ShapeScale::moonlight || r.shape_scale == ShapeScale::axis ||
          r.shape_scale == ShapeScale::rms;
 }
 
 void switches(Recipe& r, Switches& s) {
-  s.choice("shape_scale", r.shape_scale, choices);
+  s.choice("shape_scale", r.shape_scale);
   s.when(has_scale(r), "it multiplies shape_scale moonlight, axis and rms only",
          [&] { s.number("scale", r.scale, Switches::tiny, 1e6); });
   s.number("radius", r.radius, Switches::tiny, 1e9);
-  s.choice("direction_precision", r.direction_precision, precisions);
+  s.choice("direction_precision", r.direction_precision);
 }
 
 // nuclear is left by the direction; all others but rms are factors of the shape alone, which slots carry. NorMuon's
@@ -89,7 +86,7 @@ const Stage scale_stage = {
     .run = run,
     .describe =
         [](const Recipe& r) {
-          return fmt::format("scale {}{}", choices[static_cast<size_t>(r.shape_scale)],
+          return fmt::format("scale {}{}", std::string(name_of(r.shape_scale)),
                              r.radius == 1 ? "" : fmt::format(" times {}", r.radius));
         },
     .check = check,

@@ -9,8 +9,6 @@
 namespace rowan {
 namespace {
 
-const Names grafts = {"none", "adam"};
-
 float f(double x) { return static_cast<float>(x); }
 
 void switches(Recipe& r, Switches& s) {
@@ -22,7 +20,7 @@ void switches(Recipe& r, Switches& s) {
     s.number("precondition_eps", r.precondition_eps, Switches::tiny, 1);
     s.number("shampoo_exponent", r.shampoo_exponent, -1, 0);
     s.integer("shampoo_start", r.shampoo_start, 1, INT64_MAX);
-    s.choice("graft", r.graft, grafts);
+    s.choice("graft", r.graft);
     s.when(r.graft == Graft::adam, "nothing is grafted",
            [&] { s.number("graft_eps", r.graft_eps, Switches::tiny, 1); });
   });

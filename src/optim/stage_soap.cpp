@@ -10,10 +10,6 @@
 namespace rowan {
 namespace {
 
-const Names choices = {"none", "soap", "kl_soap", "kl_shampoo"};
-const Names orders = {"after", "before", "around"};
-const Names bases = {"power", "eigh"};
-
 float f(double x) { return static_cast<float>(x); }
 
 bool on(const Recipe& r) { return r.precondition != Precondition::none; }
@@ -25,7 +21,7 @@ bool moments(const Recipe& r) { return r.precondition != Precondition::kl_shampo
 double coefficient(const Recipe& r) { return r.shampoo_beta > 0 ? r.shampoo_beta : r.beta2; }
 
 void switches(Recipe& r, Switches& s) {
-  s.choice("precondition", r.precondition, choices);
+  s.choice("precondition", r.precondition);
   s.when(on(r), "precondition is none", [&] {
     s.number("beta2", r.beta2, 0, 0.9999999);
     s.set("shampoo_beta", r.shampoo_beta, Switches::tiny, 0.9999999);
@@ -36,8 +32,8 @@ void switches(Recipe& r, Switches& s) {
     s.flag("decay_last", r.decay_last);
   });
   s.when(r.precondition == Precondition::soap, "it is soap's", [&] {
-    s.choice("precondition_order", r.precondition_order, orders);
-    s.choice("basis", r.basis, bases);
+    s.choice("precondition_order", r.precondition_order);
+    s.choice("basis", r.basis);
     s.flag("kl_factors", r.kl_factors);
     s.flag("correct_bias", r.correct_bias);
     s.flag("normalize_update", r.normalize_update);
@@ -348,7 +344,7 @@ const Stage soap_stage = {.name = "precondition",
                           .run = run,
                           .describe =
                               [](const Recipe& r) {
-                                return fmt::format("{} every {}", choices[static_cast<size_t>(r.precondition)],
+                                return fmt::format("{} every {}", std::string(name_of(r.precondition)),
                                                    r.precondition_frequency);
                               },
                           .check = check,

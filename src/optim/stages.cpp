@@ -1,6 +1,8 @@
 #include "optim/stages.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numbers>
 
 namespace rowan {
 
@@ -65,6 +67,23 @@ void run_stages(Backend& backend, const Recipe& recipe, const Moment& now, const
   StageRun run{backend, recipe, moment, slots, states, workspace, update};
   for (const Stage* stage : stages)
     if (stage->on(recipe)) stage->run(run);
+}
+
+Recipe Recipe::at(int64_t step, const Pace& pace) const {
+  Recipe now = *this;
+  if (const MomentumCourse& course = momentum_course; course.from > 0) {
+    const double part = std::min(1.0, static_cast<double>(step) / static_cast<double>(course.steps));
+    now.momentum = course.from + part * (momentum - course.from);
+    if (course.end > 0 && pace.fall > 0) now.momentum = momentum + pace.fall * (course.end - momentum);
+    if (beta == momentum) now.beta = now.momentum;
+  }
+  if (decay_course == DecayCourse::rate) now.weight_decay *= pace.rate;
+  if (decay_course == DecayCourse::cosine) now.weight_decay *= 0.5 * (1 + std::cos(std::numbers::pi * pace.done));
+  return now;
+}
+
+double Recipe::width_factor(int64_t inputs) const {
+  return width_scale == 0 ? 1 : std::pow(static_cast<double>(inputs) / width_base, width_scale);
 }
 
 Atom Recipe::atom() const {

@@ -227,10 +227,11 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   config.data = parse_data(root.object("data", true));
   config.batch = parse_batch(root.object("batch", true));
   config.run = parse_run(root.object("run", true));
-  config.optimizer = parse_optimizer(root.object("optimizer", true));
+  const int64_t steps = config.run.steps ? config.run.steps : most;
+  config.optimizer = parse_optimizer(root.object("optimizer", true), steps);
   check_routing(root.object("optimizer"), config.optimizer, parameter_table(config.model));
   // Where there are no steps, a schedule that some were meant for does no harm.
-  config.schedule = parse_schedule(root.object("schedule"), config.run.steps ? config.run.steps : most);
+  config.schedule = parse_schedule(root.object("schedule"), steps);
   config.skip = parse_skip(root.object("skip"));
   if (config.precision == TrainPrecision::bf16_stochastic) {
     config.optimizer.stochastic = true;

@@ -24,8 +24,9 @@ UpdateCost cost_of(const OptimizerConfig& config, const Parameter& parameter, bo
   if (masters) share.master = take(copies, DType::f32);
   Optimizer optimizer(*dry, config, {share});
   dry->reset_work();
-  optimizer.step(0, 1, 1);
-  return {atom_of(config, parameter), dry->work().flops + flops_per_byte * dry->work().bytes,
+  const double steps = static_cast<double>(optimizer.period());
+  for (int64_t step = 1; step <= optimizer.period(); ++step) optimizer.step(step, 1, 1);
+  return {atom_of(config, parameter), (dry->work().flops + flops_per_byte * dry->work().bytes) / steps,
           static_cast<double>(dry->bytes(Category::optimizer_state) + dry->bytes(Category::masters))};
 }
 

@@ -80,9 +80,10 @@ Plan make_plan(const TrainConfig& config, int ranks) {
   plan.step_flops = dry->work().flops * count;
   plan.step_flops_full = dry->work().flops_full * count;
   dry->reset_work();
-  optimizer.step(0, 1, 1);
-  plan.optimizer_flops = dry->work().flops;
-  plan.optimizer_bytes = dry->work().bytes;
+  const int64_t period = optimizer.period();
+  for (int64_t step = 1; step <= period; ++step) optimizer.step(step, 1, 1);
+  plan.optimizer_flops = dry->work().flops / static_cast<double>(period);
+  plan.optimizer_bytes = dry->work().bytes / static_cast<double>(period);
   for (int c = 0; c < category_count; ++c) plan.bytes[c] = dry->peak_bytes(static_cast<Category>(c));
   plan.total_bytes = dry->peak_bytes();
   return plan;

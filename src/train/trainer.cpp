@@ -163,15 +163,15 @@ StepResult Trainer::step() {
   StepResult result;
   result.loss = totals.loss / static_cast<double>(std::max<int64_t>(targets, 1));
   result.grad_norm = std::sqrt(totals.gradient_squares);
-  const double multiplier = config_.schedule.multiplier(steps_done_);
-  result.lr = config_.optimizer.main().lr * multiplier;
+  const Pace pace = config_.schedule.pace(steps_done_);
+  result.lr = config_.optimizer.main().lr * pace.rate;
   result.stop = totals.more[0] > 0;
   result.save = totals.more[1] > 0;
   result.skipped = reason_to_skip(result);
   if (result.skipped.empty()) {
     double clip = 1;
     if (config_.grad_clip > 0) clip = std::min(1.0, config_.grad_clip / (result.grad_norm + 1e-6));
-    optimizer_.step(steps_done_, multiplier, static_cast<float>(clip), totals.of_parameters);
+    optimizer_.step(steps_done_, pace, static_cast<float>(clip), totals.of_parameters);
     sharding_.weights_changed();
   }
   ++steps_done_;
