@@ -29,6 +29,7 @@ class TrainCommand : public CommandTest {
             {"batch", {{"sequences", 4}, {"sequence_length", 16}, {"micro_batch", 2}}},
             {"optimizer", {{"name", "muon-moonlight"}, {"lr", 0.01}}},
             {"schedule", {{"name", "cosine"}, {"warmup_steps", 2}}},
+            {"precision", "fp32"},
             {"device", "cpu"},
             {"run", {{"dir", run("run").string()}, {"steps", 12}, {"log_every", 1}, {"checkpoint_every", 4}}}};
   }

@@ -6,6 +6,7 @@
 #include "commands/commands.h"
 #include "kernels/dry/dry_backend.h"
 #include "train/data_need.h"
+#include "train/device.h"
 #include "train/report.h"
 
 namespace rowan {
@@ -18,7 +19,9 @@ struct PlanOptions {
 };
 
 void run_plan(const PlanOptions& options) {
-  const TrainConfig config = load_config(options.config, options.overrides);
+  TrainConfig config = load_config(options.config, options.overrides);
+  if (config.precision == TrainPrecision::automatic)  // a plan for GPUs needs none
+    resolve_precision(config, config.device == Device::cuda || make_backend(config.device, 1, 0)->fast(DType::bf16));
   const ParameterTable table = parameter_table(config.model);
   const Plan plan = make_plan(config, options.ranks);
   const auto bytes = [](double b) { return human_bytes(b); };

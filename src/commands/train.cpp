@@ -38,6 +38,7 @@ void run_train(const TrainOptions& options) {
       config = load_config(options.config, overrides);
       backend =
           make_backend(config.device, config.threads ? config.threads : threads, launch.local_rank, config.attention);
+      resolve_precision(config, backend->fast(DType::bf16));
     });
     std::unique_ptr<Communicator> device = make_device_communicator(*host, *backend);
     StartOptions start = options.start;

@@ -106,10 +106,12 @@ void visit(TrainConfig& config, Section& keys) {
             config.tokenizer);
   keys.number({.name = "grad_clip", .help = "largest global norm of the gradient; 0: no clipping"}, config.grad_clip, 0,
               std::numeric_limits<double>::max());
-  keys.choice({.name = "precision",
-               .help = "`fp32`; `bf16`: weights and activations in bf16, fp32 masters; `bf16_stochastic`: no masters, "
-                       "updates rounded stochastically; `bf16_pure`: weights, gradients and state in bf16"},
-              config.precision);
+  keys.choice(
+      {.name = "precision",
+       .help = "`fp32`; `bf16`: weights and activations in bf16, fp32 masters; `bf16_stochastic`: no masters, "
+               "updates rounded stochastically; `bf16_pure`: weights, gradients and state in bf16; `auto`: "
+               "`bf16` where the device multiplies it faster (GPUs, AMX, AMD's bf16 instructions), else `fp32`"},
+      config.precision);
   keys.choice({.name = "recompute",
                .help = "activations computed again in the backward instead of kept; the same bits",
                .continues = true},
@@ -197,6 +199,12 @@ std::map<std::string, std::vector<KeyRow>> config_keys() {
   std::map<std::string, std::vector<KeyRow>> rows;
   for_sections(defaults, [&](const std::string& name, const Visit& visit) { rows[name] = list_keys(visit); });
   return rows;
+}
+
+void resolve_precision(TrainConfig& config, bool fast_bf16) {
+  if (config.precision != TrainPrecision::automatic) return;
+  config.precision = fast_bf16 ? TrainPrecision::bf16 : TrainPrecision::fp32;
+  config.resolved["precision"] = name_of(config.precision);
 }
 
 Json identity_of(Json resolved) {

@@ -20,9 +20,12 @@ enum class TrainPrecision : uint8_t {
   bf16,             // weights and activations in bf16, fp32 masters, gradients and optimizer state
   bf16_stochastic,  // no masters: bf16 weights, updates rounded stochastically; fp32 optimizer state
   bf16_pure,        // weights, gradients and optimizer state in bf16, rounded to nearest, as the C4 papers ran
+  automatic,        // bf16 or fp32: resolve_precision() decides; until then as fp32
 };
-constexpr auto names_of(TrainPrecision) { return enum_names("fp32", "bf16", "bf16_stochastic", "bf16_pure"); }
-inline DType compute_dtype(TrainPrecision p) { return p == TrainPrecision::fp32 ? DType::f32 : DType::bf16; }
+constexpr auto names_of(TrainPrecision) { return enum_names("fp32", "bf16", "bf16_stochastic", "bf16_pure", "auto"); }
+inline DType compute_dtype(TrainPrecision p) {
+  return p == TrainPrecision::fp32 || p == TrainPrecision::automatic ? DType::f32 : DType::bf16;
+}
 inline DType gradient_dtype(TrainPrecision p) { return p == TrainPrecision::bf16_pure ? DType::bf16 : DType::f32; }
 
 struct BatchConfig {
@@ -68,7 +71,7 @@ struct TrainConfig {
   Schedule schedule;
   double grad_clip = 0;  // largest global gradient norm; 0: no clipping
   SkipConfig skip;
-  TrainPrecision precision = TrainPrecision::fp32;
+  TrainPrecision precision = TrainPrecision::automatic;
   // In which gradients travel between ranks. By default what they are kept in, so that nothing is lost on the way and
   // the number of ranks changes no more than the order of summation; bf16 halves their bytes.
   DType reduce = DType::f32;
@@ -85,6 +88,9 @@ struct TrainConfig {
 // Reads a config file with --set assignments applied. A model path is relative to the file. Throws Error naming file,
 // line and field.
 TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides);
+
+// Precision "auto" becomes bf16 with masters on a device that multiplies bf16 fast (Backend::fast), else fp32.
+void resolve_precision(TrainConfig& config, bool fast_bf16);
 
 // What two resolved configs have to share for one to continue the run of the other: everything but where and how fast
 // it runs, and what is logged and kept.

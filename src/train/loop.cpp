@@ -102,6 +102,9 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     print_start_page(config, *trainer, backend, communicator, peak, progress);
     watch = std::make_unique<Watch>(config, *trainer, progress, peak, !chosen.empty(), state.value("seconds", 0.0));
     for (const std::string& line : trainer->shared_shards()) note("warning: " + line);
+    if (!backend.fast(compute_dtype(config.precision)))
+      note(fmt::format("warning: precision {} is slow here, fp32 is faster; \"auto\" takes the faster one",
+                       name_of(config.precision)));
     if (!weights.empty()) note(fmt::format("starts from the weights in {}", weights.string()));
     if (chosen.empty()) return;
     note(fmt::format("resumed from {}", chosen));

@@ -52,6 +52,13 @@ std::string sample_text(const TrainConfig& config) {
   return "\n" + tokenizer->decode(tokens);
 }
 
+// Which, and which one is the faster here.
+std::string precision_text(const TrainConfig& config, const Backend& backend) {
+  return fmt::format("{}; {}", name_of(config.precision),
+                     backend.fast(DType::bf16) ? "bf16 is the faster one here: the device has instructions for it"
+                                               : "fp32 is the faster one here: bf16 would be multiplied as fp32");
+}
+
 }  // namespace
 
 void print_start_page(const TrainConfig& config, const Trainer& trainer, const Backend& backend,
@@ -61,7 +68,7 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
   const ParameterTable& table = trainer.model().parameters();
   line("run", config.run.dir);
   line("device", fmt::format("{}; {}", backend.describe(), communicator.describe()));
-  line("precision", name_of(config.precision));
+  line("precision", precision_text(config, backend));
   line("model",
        fmt::format("{}: {} layers, {} wide, {} heads ({} key/value), MLP {} wide, vocabulary {}",
                    config.model.family == Family::llama ? "LLaMA" : "GPT-2", config.model.layers, config.model.hidden,

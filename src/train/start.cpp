@@ -103,7 +103,9 @@ void RunStart::look() {
   }
   std::string difference;
   try {
-    before_ = load_config(config.string(), {}).resolved;
+    TrainConfig before = load_config(config.string(), {});
+    resolve_precision(before, false);  // runs from before "auto" say nothing and mean fp32
+    before_ = before.resolved;
     difference = first_difference(identity_of(*before_), identity_of(config_.resolved));
   } catch (const Error&) {  // another version's, or another program's
     before_ = parse_json({config.string(), read_file(config)});

@@ -111,7 +111,7 @@ TEST(ResolvedConfig, HoldsEveryDefault) {
   EXPECT_EQ(resolved["run"]["keep"], 3);
   EXPECT_EQ(resolved["batch"]["sequences"], 4);
   EXPECT_EQ(resolved["data"]["reading"], "packed");
-  EXPECT_EQ(resolved["precision"], "fp32");
+  EXPECT_EQ(resolved["precision"], "auto");
   EXPECT_EQ(resolved["reduce"], "fp32");
   EXPECT_EQ(resolved["grad_clip"], 0.0);
   EXPECT_EQ(resolved["skip"]["window"], 128);
