@@ -35,7 +35,9 @@ constexpr auto names_of(Category) {
 inline constexpr int category_count = count_of<Category>;
 
 enum class Norm : uint8_t { rms, layer };
-enum class Gelu : uint8_t { tanh, erf };
+// x sigmoid(x); GELU by tanh and exact; max(x, 0)^2.
+enum class Activation : uint8_t { silu, gelu_tanh, gelu_erf, relu_squared };
+inline constexpr int activation_count = 4;
 
 // Causal self-attention over packed projections. A row of qkv is [q heads | k heads | v heads], each head_dim wide:
 // (heads + 2 * kv_heads) * head_dim values a token. Query head h reads key/value head h / (heads / kv_heads).
@@ -46,6 +48,34 @@ struct AttentionShape {
   int64_t tokens() const { return batch * seq; }
   int64_t qkv_width() const { return (heads + 2 * kv_heads) * head_dim; }
   int64_t out_width() const { return heads * head_dim; }
+};
+
+// Elements that training leaves out: each with probability `rate`; the others are multiplied by 1 / (1 - rate). The
+// draws (kernels/dropout.h) are a function of seed, sample, site and the element's number within its sample.
+struct Dropout {
+  float rate = 0;
+  uint64_t seed = 0;
+  int64_t site = 0;  // which place of the model, below 2^24
+  Tensor samples;    // i32[batch, 2]: low and high words of the number, below 2^40, of each row of the micro-batch
+};
+
+// What the end of a document looks like.
+struct DocumentRule {
+  int32_t end_token;
+  bool opens;  // the end token is the first of its document, else the last
+};
+
+// Attention beside the causal rule.
+struct AttentionRule {
+  Tensor documents;  // of find_documents(): queries see keys of their document only; absent: a row is one document
+  Dropout dropout;   // of the softmax's weights
+};
+
+// How logits become losses.
+struct LossRule {
+  int64_t vocabulary;  // columns of the logits that count
+  float softcap = 0;   // c: logits l become z = c l / sqrt(l^2 + c^2); 0: z = l
+  float z_loss = 0;    // the gradient is that of loss + z_loss log(sum of e^z)^2
 };
 
 // Whose attention kernels a GPU runs: our own, or NVIDIA's where the build has found them.
@@ -137,15 +167,27 @@ class Backend {
   void sum_squares(Tensor out, const std::vector<Tensor>& xs);
 
   // --- embedding ------------------------------------------------------------------------------------------------
-  // out[n] = table[tokens[n]] (+ positions[n mod seq]); tokens i32[N], out [N, C], table [V, C], positions [P, C].
-  void embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq);
+  // out[n] = table[tokens[n]] (+ positions[p]); tokens i32[N], out [N, C], f32 or as the tables; table [V, C],
+  // positions [P, C]; p is position_ids[n], i32[N] below P, or n mod seq where they are absent.
+  void embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq,
+                         Tensor position_ids = Tensor());
   // d_table[tokens[n]] += dout[n]; d_positions[n mod seq] += dout[n].
   void embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq);
 
+  // --- documents ------------------------------------------------------------------------------------------------
+  // documents i32[3, N] of tokens i32[N] in rows of `seq`, each of which starts a document: for each token the position
+  // in its row where its document begins, the one behind its document, and the token's position within it.
+  void find_documents(Tensor documents, Tensor tokens, const DocumentRule& rule, int64_t seq);
+
+  // --- dropout --------------------------------------------------------------------------------------------------
+  // x [N, C] in rows of `seq` tokens; the same on a gradient is the backward.
+  void dropout(Tensor x, const Dropout& rule, int64_t seq);
+
   // --- residual add and normalization ---------------------------------------------------------------------------
   // r = residual + branch (an empty branch: r = residual), out = normalize(r) * weight (+ bias), over the last axis.
-  // rms: r / sqrt(mean(r^2) + eps). layer: (r - mean) / sqrt(var + eps). All [N, C]; weight, bias [C] of the compute
-  // dtype; mean (layer only) and rstd f32[N] are kept for the backward. `sum` receives r and is empty with the branch.
+  // rms: r / sqrt(mean(r^2) + eps). layer: (r - mean) / sqrt(var + eps). All [N, C]; weight, bias [C]; residual and sum
+  // are f32 or of the compute dtype, as weight, bias and branch are; out is of either. mean (layer only) and rstd
+  // f32[N] are kept for the backward. `sum` receives r and is empty with the branch.
   void norm_forward(const NormForward& norm);
   // d_residual = (accumulate ? d_residual : 0) + gradient of r through the norm. d_weight, d_bias [C] accumulate.
   // r is what norm_forward normalized.
@@ -163,39 +205,51 @@ class Backend {
   void matmul(Tensor c, const Operand& a, const Operand& b, float alpha = 1, float beta = 0);
   // c = alpha a b + beta source: the same with another tensor of c's shape in c's place, which is only read.
   void matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
-  // pre = in weight^T (+ bias), out = gelu(pre): the two operations in one where a device has it. out [N, O].
-  void linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias);
-  // d_pre[N, I] = (dout[N, O] weight[O, I]) * gelu'(pre).
-  void linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre);
+  // pre = in weight^T (+ bias), out = activation(pre): the two operations in one where a device has it. out [N, O].
+  void linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias);
+  // d_pre[N, I] = (dout[N, O] weight[O, I]) * activation'(pre).
+  void linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre);
+
+  // --- norm of heads --------------------------------------------------------------------------------------------
+  // The query and key heads of each row of `in` [N, qkv_width], each by itself, over its RMS (root of mean square +
+  // eps), times `weight` [2 head_dim], the gains of queries, then of keys, where present; the values are copied.
+  void head_norm_forward(Tensor out, Tensor in, Tensor weight, const AttentionShape& shape, float eps);
+  // dqkv, the gradient of `out`, becomes that of `in`; d_weight accumulates.
+  void head_norm_backward(Tensor dqkv, Tensor d_weight, Tensor in, Tensor weight, const AttentionShape& shape,
+                          float eps);
 
   // --- rotary positions -----------------------------------------------------------------------------------------
-  // Rotates the first (heads + kv_heads) heads of each row of qkv in place: pair (i, i + head_dim/2) of token t by
-  // angle t * theta^(-2i/head_dim) (the rotate-half layout of Hugging Face LLaMA); `inverse` rotates back, which is
-  // also the backward. table f32[seq, head_dim] holds cos then sin of the head_dim/2 angles of each position.
+  // Rotates the first (heads + kv_heads) heads of each row of qkv in place: pair (i, i + head_dim/2) of a token by the
+  // i-th angle of its position (the rotate-half layout of Hugging Face LLaMA); `inverse` rotates back, which is also
+  // the backward. table f32[seq, head_dim] holds cos then sin of the head_dim/2 angles of each position.
   void rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse);
 
   // --- attention ------------------------------------------------------------------------------------------------
   // out [N, heads * head_dim], log_sum_exp f32[batch, heads, seq] (kept for the backward), qkv [N, qkv_width].
-  // Ours are blocked, with a streaming softmax: nothing of size seq x seq is stored (cuDNN's backward may).
-  void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape);
+  // Ours are blocked, with a streaming softmax: nothing of size seq x seq is stored (cuDNN's backward may). Blocks of
+  // scores between documents are not computed.
+  void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape,
+                         const AttentionRule& rule = {});
   void attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
-                          const AttentionShape& shape);
+                          const AttentionShape& shape, const AttentionRule& rule = {});
   // Told before attention of this shape, whatever its scale, is asked for again and again: a device may plan it. Throws
   // Error when the chosen kernels do not take it.
   virtual void plan_attention(const AttentionShape& /*shape*/, DType /*dtype*/) {}
 
   // --- activation functions -------------------------------------------------------------------------------------
-  // out[N, F] = silu(gate) * up, where a row of gate_up [N, 2F] is [gate | up].
-  void swiglu_forward(Tensor out, Tensor gate_up);
-  void swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up);
-  void gelu_forward(Gelu kind, Tensor out, Tensor in);
-  void gelu_backward(Gelu kind, Tensor din, Tensor dout, Tensor in);
+  // out[N, F] = activation(gate) * up, where a row of gate_up [N, 2F] is [gate | up]: SwiGLU and its kin.
+  void gated_forward(Activation kind, Tensor out, Tensor gate_up);
+  void gated_backward(Activation kind, Tensor d_gate_up, Tensor dout, Tensor gate_up);
+  void activation_forward(Activation kind, Tensor out, Tensor in);
+  void activation_backward(Activation kind, Tensor din, Tensor dout, Tensor in);
 
   // --- loss -----------------------------------------------------------------------------------------------------
-  // losses f32[N] = -log softmax(logits[n])[targets[n]] in nats over the first `vocabulary` columns of logits [N,
-  // width], 0 where targets[n] is -100. With `gradient`, logits are overwritten by grad_scale * (softmax - onehot),
-  // rows with target -100 and the columns from `vocabulary` on by 0.
-  void cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float grad_scale, bool gradient);
+  // losses f32[N] = -log softmax(z[n])[targets[n]] in nats, z being the first rule.vocabulary columns of logits [N,
+  // width], capped as the rule says; 0 where targets[n] is -100. With `gradient`, logits are overwritten by grad_scale
+  // * their gradient, (softmax - onehot) dz/dl without a z_loss, rows with target -100 and the columns beyond the
+  // vocabulary by 0.
+  void cross_entropy(Tensor losses, Tensor logits, Tensor targets, const LossRule& rule, float grad_scale,
+                     bool gradient);
 
   // --- optimizers -----------------------------------------------------------------------------------------------
   // Formulas stand beside the rules in kernels/optimizer_rules.h. All slots of one call share their dtypes, and
@@ -265,8 +319,9 @@ class Backend {
   // Those that are made of others; a device that does better overrides them.
   virtual void do_repeat(uint64_t key, const std::function<void()>& work);
   virtual void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
-  virtual void do_linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias);
-  virtual void do_linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre);
+  virtual void do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
+                                            Tensor bias);
+  virtual void do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre);
 
  private:
   class Operation;  // kernels/operation.h

@@ -59,7 +59,26 @@ void Backend::Operation::statistics(Norm kind, const Tensor& mean, const Tensor&
     absent("mean", mean, "for rms");
 }
 
-void Backend::Operation::attention(const AttentionShape& s) const {
+void Backend::Operation::stream(const Tensor& residual, const Tensor& out, const Tensor& weight) const {
+  if (residual.dtype != weight.dtype && residual.dtype != DType::f32)
+    fail("{}: the residual stream is {}, must be f32 or {} as the weight", name_, residual.describe(),
+         rowan::name_of(weight.dtype));
+  if (out.dtype != weight.dtype && out.dtype != residual.dtype)
+    fail("{}: the norm's result is {}, must be {} as the weight or {} as the residual stream", name_, out.describe(),
+         rowan::name_of(weight.dtype), rowan::name_of(residual.dtype));
+}
+
+void Backend::Operation::rows_of(const char* argument, const Tensor& x, int64_t seq) const {
+  positive("seq", seq);
+  if (x.dim(0) % seq != 0) fail("{}: {} is {}, must be whole rows of {} tokens", name_, argument, x.describe(), seq);
+}
+
+void Backend::Operation::dropout(const Dropout& rule, int64_t batch) const {
+  if (!(rule.rate >= 0 && rule.rate < 1)) fail("{}: rate is {}, must be at least 0 and below 1", name_, rule.rate);
+  if (rule.rate > 0) is("samples", rule.samples, DType::i32, {batch, 2});
+}
+
+void Backend::Operation::attention(const AttentionShape& s, const AttentionRule& rule) const {
   positive("batch", s.batch);
   positive("seq", s.seq);
   positive("heads", s.heads);
@@ -67,6 +86,8 @@ void Backend::Operation::attention(const AttentionShape& s) const {
   positive("head_dim", s.head_dim);
   if (s.heads % s.kv_heads != 0)
     fail("{}: heads is {}, must be a multiple of kv_heads, {}", name_, s.heads, s.kv_heads);
+  optional("documents", rule.documents, DType::i32, {3, s.tokens()});
+  dropout(rule.dropout, s.batch);
 }
 
 void Backend::Operation::token_ids(const Tensor& ids, int64_t vocabulary, bool ignore) const {

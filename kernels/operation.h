@@ -65,7 +65,12 @@ class Backend::Operation {
   void product(const Tensor& c, const Operand& a, const Operand& b) const;
   // What a norm of n rows keeps: rstd, and the mean unless it is rms.
   void statistics(Norm kind, const Tensor& mean, const Tensor& rstd, int64_t n) const;
-  void attention(const AttentionShape& shape) const;
+  void attention(const AttentionShape& shape, const AttentionRule& rule = {}) const;
+  // A norm's residual stream, in what the weights are or in f32; `out` is what the norm gives, in either.
+  void stream(const Tensor& residual, const Tensor& out, const Tensor& weight) const;
+  void dropout(const Dropout& rule, int64_t batch) const;
+  // The first dimension is whole rows of `seq` tokens.
+  void rows_of(const char* argument, const Tensor& x, int64_t seq) const;
   // Ids in [0, vocabulary), or -100 where `ignore` allows it; looked at where the host can read them.
   void token_ids(const Tensor& ids, int64_t vocabulary, bool ignore) const;
 

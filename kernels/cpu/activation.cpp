@@ -9,64 +9,76 @@ constexpr int64_t piece = 16384;
 // gelu_tanh(x) = x (1 + tanh(u)) / 2 = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3).
 constexpr float two_root = 1.59576912f, cubic = 0.044715f;
 
-inline float gelu_tanh(float x) { return x * cpu::sigmoid(two_root * (x + cubic * x * x * x)); }
+struct Silu {
+  static float value(float x) { return x * cpu::sigmoid(x); }
+  static float slope(float x) {
+    float s = cpu::sigmoid(x);
+    return s * (1.0f + x * (1.0f - s));
+  }
+};
 
-inline float gelu_tanh_slope(float x) {
-  float s = cpu::sigmoid(two_root * (x + cubic * x * x * x));
-  return s + x * s * (1.0f - s) * two_root * (1.0f + 3.0f * cubic * x * x);
-}
+struct GeluTanh {
+  static float value(float x) { return x * cpu::sigmoid(two_root * (x + cubic * x * x * x)); }
+  static float slope(float x) {
+    float s = cpu::sigmoid(two_root * (x + cubic * x * x * x));
+    return s + x * s * (1.0f - s) * two_root * (1.0f + 3.0f * cubic * x * x);
+  }
+};
 
-inline float gelu_erf(float x) {
-  float density;
-  return x * cpu::normal_cdf(x, density);
-}
+struct GeluErf {
+  static float value(float x) {
+    float density;
+    return x * cpu::normal_cdf(x, density);
+  }
+  static float slope(float x) {
+    float density, cdf = cpu::normal_cdf(x, density);
+    return cdf + x * density;
+  }
+};
 
-inline float gelu_erf_slope(float x) {
-  float density, cdf = cpu::normal_cdf(x, density);
-  return cdf + x * density;
-}
+struct ReluSquared {
+  static float positive(float x) { return x < 0.0f ? 0.0f : x; }  // NaN stays
+  static float value(float x) { return positive(x) * positive(x); }
+  static float slope(float x) { return 2.0f * positive(x); }
+};
 
-template <typename T, typename F>
-void map(Tensor out, Tensor in, ThreadPool& threads, F&& fn) {
-  T *to = out.as<T>(), *from = in.as<T>();
-  cpu::parallel_ranges(threads, in.numel(), piece, [&](int64_t begin, int64_t end) {
-#pragma omp simd
-    for (int64_t i = begin; i < end; ++i) cpu::store(to[i], fn(cpu::load(from[i])));
-  });
-}
-
-template <typename T, typename F>
-void map_gradient(Tensor din, Tensor dout, Tensor in, ThreadPool& threads, F&& slope) {
-  T *to = din.as<T>(), *gradient = dout.as<T>(), *x = in.as<T>();
-  cpu::parallel_ranges(threads, in.numel(), piece, [&](int64_t begin, int64_t end) {
-#pragma omp simd
-    for (int64_t i = begin; i < end; ++i) cpu::store(to[i], cpu::load(gradient[i]) * slope(cpu::load(x[i])));
+// f(float or bf16, the activation).
+template <typename F>
+void with_activation(DType dtype, Activation kind, F&& f) {
+  cpu::with_dtype(dtype, [&](auto type) {
+    switch (kind) {
+      case Activation::silu:
+        return f(type, Silu());
+      case Activation::gelu_tanh:
+        return f(type, GeluTanh());
+      case Activation::gelu_erf:
+        return f(type, GeluErf());
+      case Activation::relu_squared:
+        return f(type, ReluSquared());
+    }
   });
 }
 
 }  // namespace
 
-void CpuBackend::do_swiglu_forward(Tensor out, Tensor gate_up) {
+void CpuBackend::do_gated_forward(Activation kind, Tensor out, Tensor gate_up) {
   int64_t width = out.cols();
-  cpu::with_dtype(out.dtype, [&](auto type) {
+  with_activation(out.dtype, kind, [&](auto type, auto act) {
     using T = decltype(type);
     cpu::parallel_ranges(threads_, out.rows(), cpu::rows_per_piece(width), [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
         const T *gate = gate_up.as<T>() + n * 2 * width, *up = gate + width;
         T* to = out.as<T>() + n * width;
 #pragma omp simd
-        for (int64_t i = 0; i < width; ++i) {
-          float g = cpu::load(gate[i]);
-          cpu::store(to[i], g * cpu::sigmoid(g) * cpu::load(up[i]));
-        }
+        for (int64_t i = 0; i < width; ++i) cpu::store(to[i], act.value(cpu::load(gate[i])) * cpu::load(up[i]));
       }
     });
   });
 }
 
-void CpuBackend::do_swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up) {
+void CpuBackend::do_gated_backward(Activation kind, Tensor d_gate_up, Tensor dout, Tensor gate_up) {
   int64_t width = dout.cols();
-  cpu::with_dtype(dout.dtype, [&](auto type) {
+  with_activation(dout.dtype, kind, [&](auto type, auto act) {
     using T = decltype(type);
     cpu::parallel_ranges(threads_, dout.rows(), cpu::rows_per_piece(width), [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
@@ -74,32 +86,34 @@ void CpuBackend::do_swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_u
         T *d_gate = d_gate_up.as<T>() + n * 2 * width, *d_up = d_gate + width;
 #pragma omp simd
         for (int64_t i = 0; i < width; ++i) {
-          float g = cpu::load(gate[i]), u = cpu::load(up[i]), d = cpu::load(gradient[i]), s = cpu::sigmoid(g);
-          cpu::store(d_gate[i], d * u * s * (1.0f + g * (1.0f - s)));
-          cpu::store(d_up[i], d * g * s);
+          float g = cpu::load(gate[i]), u = cpu::load(up[i]), d = cpu::load(gradient[i]);
+          cpu::store(d_gate[i], d * u * act.slope(g));
+          cpu::store(d_up[i], d * act.value(g));
         }
       }
     });
   });
 }
 
-void CpuBackend::do_gelu_forward(Gelu kind, Tensor out, Tensor in) {
-  cpu::with_dtype(in.dtype, [&](auto type) {
+void CpuBackend::do_activation_forward(Activation kind, Tensor out, Tensor in) {
+  with_activation(in.dtype, kind, [&](auto type, auto act) {
     using T = decltype(type);
-    if (kind == Gelu::tanh)
-      map<T>(out, in, threads_, [](float x) { return gelu_tanh(x); });
-    else
-      map<T>(out, in, threads_, [](float x) { return gelu_erf(x); });
+    T *to = out.as<T>(), *from = in.as<T>();
+    cpu::parallel_ranges(threads_, in.numel(), piece, [&](int64_t begin, int64_t end) {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) cpu::store(to[i], act.value(cpu::load(from[i])));
+    });
   });
 }
 
-void CpuBackend::do_gelu_backward(Gelu kind, Tensor din, Tensor dout, Tensor in) {
-  cpu::with_dtype(in.dtype, [&](auto type) {
+void CpuBackend::do_activation_backward(Activation kind, Tensor din, Tensor dout, Tensor in) {
+  with_activation(in.dtype, kind, [&](auto type, auto act) {
     using T = decltype(type);
-    if (kind == Gelu::tanh)
-      map_gradient<T>(din, dout, in, threads_, [](float x) { return gelu_tanh_slope(x); });
-    else
-      map_gradient<T>(din, dout, in, threads_, [](float x) { return gelu_erf_slope(x); });
+    T *to = din.as<T>(), *gradient = dout.as<T>(), *x = in.as<T>();
+    cpu::parallel_ranges(threads_, in.numel(), piece, [&](int64_t begin, int64_t end) {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) cpu::store(to[i], cpu::load(gradient[i]) * act.slope(cpu::load(x[i])));
+    });
   });
 }
 

@@ -1,13 +1,16 @@
 // Causal attention in tiles of 64 queries by 64 keys with a streaming softmax (Dao et al., "FlashAttention: fast and
 // memory-efficient exact attention with IO-awareness", 2022; the backward as in section B.4). One thread takes a head
-// (backward: a key/value head and the query heads that read it), converts it to fp32 once and works in its cache.
+// (backward: a key/value head and the query heads that read it) of one document, converts it to fp32 once and works in
+// its cache.
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/tile.h"
 #include "kernels/cpu/vector.h"
+#include "kernels/dropout.h"
 
 namespace rowan {
 namespace {
@@ -18,6 +21,45 @@ using cpu::round_up;
 // The block on the diagonal is taken in strips, each with the keys that it sees.
 constexpr int64_t block = 64, strip = 16;
 static_assert(block % strip == 0 && strip % lanes == 0);
+
+// Tokens that see each other: a document, or a row.
+struct Document {
+  int64_t batch, begin, count;
+};
+
+std::vector<Document> documents_of(const AttentionShape& s, const Tensor& table) {
+  std::vector<Document> documents;
+  for (int64_t b = 0; b < s.batch; ++b)
+    for (int64_t begin = 0, end; begin < s.seq; begin = end) {
+      end = table.empty() ? s.seq : table.as<int32_t>()[s.tokens() + b * s.seq + begin];
+      documents.push_back({b, begin, end - begin});
+    }
+  return documents;
+}
+
+// The shape of a row that is no longer than the longest of them.
+AttentionShape longest(const std::vector<Document>& documents, AttentionShape shape) {
+  shape.seq = 0;
+  for (const Document& document : documents) shape.seq = std::max(shape.seq, document.count);
+  return shape;
+}
+
+// Dropout of the weights of one query head; queries and keys count from the beginning of their document.
+struct HeadDropout {
+  DropoutMask mask;
+  uint64_t stream;
+  int64_t begin, head, seq;
+
+  // row[j] is multiplied by the factor of the query on key `first` + j.
+  void apply(float* row, int64_t query, int64_t first, int64_t count) const {
+    for (int64_t j = 0; j < count;) {
+      const int64_t key = begin + first + j;
+      float factors[4];
+      mask.four(factors, stream, DropoutMask::attention_group(head, begin + query, key, seq));
+      for (int64_t i = key % 4; i < 4 && j < count; ++i, ++j) row[j] *= factors[i];
+    }
+  }
+};
 
 // Sizes of one head's fp32 copies: rows padded to whole vectors, sequences to whole blocks.
 struct Sizes {
@@ -123,7 +165,7 @@ int64_t forward_floats(const Sizes& size) {
 
 template <typename T>
 void forward_head(T* out, float* log_sum_exp, const T* q, const T* k, const T* v, const AttentionShape& shape,
-                  float* scratch) {
+                  const HeadDropout& dropout, float* scratch) {
   Sizes size(shape);
   int64_t stride = shape.qkv_width();
   float* keys = scratch;
@@ -154,6 +196,8 @@ void forward_head(T* out, float* log_sum_exp, const T* q, const T* k, const T* v
           const float fade = softmax.fade[first + r];
 #pragma omp simd
           for (int64_t d = 0; d < size.width; ++d) to[r * size.width + d] *= fade;
+          if (dropout.mask.on())
+            dropout.apply(part + r * block, i * block + first + r, j * block, std::min(seen, size.rows(j)));
         }
         cpu::tile_product<false>(to, size.width, part, block, values + j * block * size.width, size.width, count,
                                  size.width, std::min(seen, size.rows(j)), true);
@@ -188,8 +232,9 @@ struct BackwardScratch {
   }
 };
 
-// scores = softmax weights P of queries i on keys j, d_scores = P * (dP - delta).
-void backward_scores(const BackwardScratch& s, const Sizes& size, const float* log_sum_exp, int64_t i, int64_t j) {
+// scores = softmax weights P of queries i on keys j, d_scores = P * (dP - delta), P and dP with what dropout leaves.
+void backward_scores(const BackwardScratch& s, const Sizes& size, const float* log_sum_exp, const HeadDropout& dropout,
+                     int64_t i, int64_t j) {
   const int64_t begin = i * block;
   for_strips(i == j, size.rows(i), [&](int64_t first, int64_t count, int64_t seen) {
     const int64_t q = (begin + first) * size.width, keys = j * size.dim * block;
@@ -200,23 +245,26 @@ void backward_scores(const BackwardScratch& s, const Sizes& size, const float* l
     for (int64_t r = first; r < first + count; ++r) {
       float *p = s.scores + r * block, *d = s.d_scores + r * block;
       float shift = log_sum_exp[begin + r], delta = s.delta[begin + r];
+      const int64_t keys_here = std::min(seen, size.rows(j));
       if (i == j) mask_future(p, r, seen);
+      if (dropout.mask.on()) dropout.apply(d, begin + r, j * block, keys_here);
 #pragma omp simd
       for (int64_t c = 0; c < seen; ++c) {
         p[c] = cpu::exp_nonpositive(p[c] - shift);  // but for rounding
         d[c] = p[c] * (d[c] - delta);
       }
+      if (dropout.mask.on()) dropout.apply(p, begin + r, j * block, keys_here);
     }
   });
 }
 
 // Adds one query head to s.dk and s.dv and leaves its gradient, still without `scale`, in s.dq.
-void backward_head(const BackwardScratch& s, const Sizes& size, const float* log_sum_exp) {
+void backward_head(const BackwardScratch& s, const Sizes& size, const float* log_sum_exp, const HeadDropout& dropout) {
   std::fill(s.dq, s.dq + size.row_major(), 0.0f);
   int64_t w = size.width;
   for (int64_t j = 0; j < size.blocks; ++j)
     for (int64_t i = j; i < size.blocks; ++i) {
-      backward_scores(s, size, log_sum_exp, i, j);
+      backward_scores(s, size, log_sum_exp, dropout, i, j);
       int64_t queries = size.rows(i), keys = size.rows(j), qi = i * block * w, kj = j * block * w;
       // Keys [first, first + count) are seen by the queries from `from` on.
       for_strips(i == j, keys, [&](int64_t first, int64_t count, int64_t) {
@@ -235,50 +283,69 @@ void backward_head(const BackwardScratch& s, const Sizes& size, const float* log
 
 }  // namespace
 
-void CpuBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) {
-  int64_t floats = round_up(forward_floats(Sizes(shape)), lanes);
+void CpuBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape,
+                                      const AttentionRule& rule) {
+  const std::vector<Document> documents = documents_of(shape, rule.documents);
+  const AttentionShape most = longest(documents, shape);
+  const DropoutMask mask(rule.dropout);
+  int64_t floats = round_up(forward_floats(Sizes(most)), lanes), stride = shape.qkv_width(),
+          out_stride = shape.out_width();
   float* memory = scratch_.take(floats * threads_.size());
   cpu::with_dtype(qkv.dtype, [&](auto type) {
     using T = decltype(type);
-    threads_.run(shape.batch * shape.heads, [&](int64_t unit, int thread) {
-      int64_t b = unit / shape.heads, h = unit % shape.heads, kv = h / (shape.heads / shape.kv_heads);
-      const T* row = qkv.as<T>() + b * shape.seq * shape.qkv_width();
+    threads_.run(static_cast<int64_t>(documents.size()) * shape.heads, [&](int64_t unit, int thread) {
+      const Document& document = documents[unit / shape.heads];
+      int64_t b = document.batch, h = unit % shape.heads, kv = h / (shape.heads / shape.kv_heads);
+      int64_t first = b * shape.seq + document.begin;
+      const T* row = qkv.as<T>() + first * stride;
       const T* k = row + (shape.heads + kv) * shape.head_dim;
-      forward_head(out.as<T>() + b * shape.seq * shape.out_width() + h * shape.head_dim,
-                   log_sum_exp.as<float>() + unit * shape.seq, row + h * shape.head_dim, k,
-                   k + shape.kv_heads * shape.head_dim, shape, memory + thread * floats);
+      AttentionShape own = shape;
+      own.seq = document.count;
+      forward_head(out.as<T>() + first * out_stride + h * shape.head_dim,
+                   log_sum_exp.as<float>() + (b * shape.heads + h) * shape.seq + document.begin,
+                   row + h * shape.head_dim, k, k + shape.kv_heads * shape.head_dim, own,
+                   HeadDropout{mask, mask.on() ? mask.stream(b) : 0, document.begin, h, shape.seq},
+                   memory + thread * floats);
     });
   });
 }
 
 void CpuBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
-                                       const AttentionShape& shape) {
-  Sizes size(shape);
-  int64_t floats = round_up(BackwardScratch::floats(size), lanes), group = shape.heads / shape.kv_heads;
+                                       const AttentionShape& shape, const AttentionRule& rule) {
+  const std::vector<Document> documents = documents_of(shape, rule.documents);
+  const AttentionShape most = longest(documents, shape);
+  const DropoutMask mask(rule.dropout);
+  int64_t floats = round_up(BackwardScratch::floats(Sizes(most)), lanes), group = shape.heads / shape.kv_heads;
   int64_t stride = shape.qkv_width(), out_stride = shape.out_width();
   float* memory = scratch_.take(floats * threads_.size());
   cpu::with_dtype(qkv.dtype, [&](auto type) {
     using T = decltype(type);
-    threads_.run(shape.batch * shape.kv_heads, [&](int64_t unit, int thread) {
+    threads_.run(static_cast<int64_t>(documents.size()) * shape.kv_heads, [&](int64_t unit, int thread) {
+      const Document& document = documents[unit / shape.kv_heads];
+      AttentionShape own = shape;
+      own.seq = document.count;
+      const Sizes size(own);
       BackwardScratch s(memory + thread * floats, size);
-      int64_t b = unit / shape.kv_heads, kv = unit % shape.kv_heads, first = b * shape.seq * stride;
-      int64_t k = first + (shape.heads + kv) * shape.head_dim, v = k + shape.kv_heads * shape.head_dim;
+      int64_t b = document.batch, kv = unit % shape.kv_heads, token = b * shape.seq + document.begin;
+      int64_t first = token * stride, k = first + (shape.heads + kv) * shape.head_dim,
+              v = k + shape.kv_heads * shape.head_dim;
       gather(s.k, qkv.as<T>() + k, stride, size, 1.0f);
       gather_transposed(s.k_transposed, qkv.as<T>() + k, stride, size);
       gather_transposed(s.v_transposed, qkv.as<T>() + v, stride, size);
       std::fill(s.dk, s.dk + size.row_major(), 0.0f);
       std::fill(s.dv, s.dv + size.row_major(), 0.0f);
       for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
-        int64_t q = first + h * shape.head_dim, o = b * shape.seq * out_stride + h * shape.head_dim;
+        int64_t q = first + h * shape.head_dim, o = token * out_stride + h * shape.head_dim;
         gather(s.q, qkv.as<T>() + q, stride, size, shape.scale);
         gather(s.dout, dout.as<T>() + o, out_stride, size, 1.0f);
-        for (int64_t t = 0; t < shape.seq; ++t) {
+        for (int64_t t = 0; t < size.seq; ++t) {
           const T* row = out.as<T>() + o + t * out_stride;
           float delta = 0;
           for (int64_t d = 0; d < size.dim; ++d) delta += s.dout[t * size.width + d] * cpu::load(row[d]);
           s.delta[t] = delta;
         }
-        backward_head(s, size, log_sum_exp.as<float>() + (b * shape.heads + h) * shape.seq);
+        backward_head(s, size, log_sum_exp.as<float>() + (b * shape.heads + h) * shape.seq + document.begin,
+                      HeadDropout{mask, mask.on() ? mask.stream(b) : 0, document.begin, h, shape.seq});
         scatter(dqkv.as<T>() + q, s.dq, stride, size, shape.scale);
       }
       scatter(dqkv.as<T>() + k, s.dk, stride, size, 1.0f);

@@ -9,6 +9,15 @@
 namespace rowan {
 namespace {
 
+// f(table's element type, out's).
+template <typename F>
+void with_types(DType table, DType out, F&& f) {
+  if (table == out)
+    cpu::with_dtype(table, [&](auto type) { f(type, type); });
+  else
+    f(bf16{}, float{});
+}
+
 // to[0, width) += the rows of `from` named by rows[0, count), summed in fp32 in the order given.
 template <typename T, typename F>
 void add_rows(T* to, const F* from, int64_t width, const int64_t* rows, int64_t count) {
@@ -55,20 +64,24 @@ void scatter_rows(Tensor d_table, Tensor dout, const std::vector<int64_t>& ids, 
 
 }  // namespace
 
-void CpuBackend::do_embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq) {
+void CpuBackend::do_embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq,
+                                      Tensor position_ids) {
   const int32_t* ids = tokens.as<int32_t>();
   int64_t width = table.cols();
-  cpu::with_dtype(table.dtype, [&](auto type) {
+  with_types(table.dtype, out.dtype, [&](auto type, auto result) {
     using T = decltype(type);
+    using O = decltype(result);
     cpu::parallel_ranges(threads_, tokens.numel(), cpu::rows_per_piece(width), [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
-        T* to = out.as<T>() + n * width;
+        O* to = out.as<O>() + n * width;
         const T* word = table.as<T>() + ids[n] * width;
         if (positions.empty()) {
-          std::copy(word, word + width, to);
+#pragma omp simd
+          for (int64_t i = 0; i < width; ++i) cpu::store(to[i], cpu::load(word[i]));
           continue;
         }
-        const T* position = positions.as<T>() + n % seq * width;
+        const int64_t place = position_ids.empty() ? n % seq : position_ids.as<int32_t>()[n];
+        const T* position = positions.as<T>() + place * width;
 #pragma omp simd
         for (int64_t i = 0; i < width; ++i) cpu::store(to[i], cpu::load(word[i]) + cpu::load(position[i]));
       }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <type_traits>
 
 #include "kernels/cpu/cpu_backend.h"
@@ -21,16 +22,32 @@ float largest(const T* x, int64_t count) {
   return result;
 }
 
-// to[i] = e^(x[i] - shift), which may be x itself, and their sum: short sums in float, their total in double.
-template <typename T>
-double exponentials(float* to, const T* x, float shift, int64_t count) {
+// What becomes of a logit before the softmax, and its slope.
+struct Plain {
+  float value(float x) const { return x; }
+  float slope(float) const { return 1.0f; }
+};
+struct Capped {
+  float cap;
+  float ratio(float x) const { return cap / std::sqrt(x * x + cap * cap); }
+  float value(float x) const { return x * ratio(x); }
+  float slope(float x) const {
+    const float r = ratio(x);
+    return r * r * r;
+  }
+};
+
+// to[i] = e^(z - shift), z being what becomes of x[i], and their sum: short sums in float, their total in double. `to`
+// may be x itself.
+template <typename T, typename Cap>
+double exponentials(float* to, const T* x, const Cap& cap, float shift, int64_t count) {
   constexpr int64_t block = 1024;
   double total = 0;
   for (int64_t begin = 0; begin < count; begin += block) {
     float part = 0;
 #pragma omp simd reduction(+ : part)
     for (int64_t i = begin; i < std::min(count, begin + block); ++i) {
-      to[i] = cpu::exp_nonpositive(cpu::load(x[i]) - shift);
+      to[i] = cpu::exp_nonpositive(cap.value(cpu::load(x[i])) - shift);
       part += to[i];
     }
     total += static_cast<double>(part);
@@ -39,40 +56,50 @@ double exponentials(float* to, const T* x, float shift, int64_t count) {
 }
 
 // `memory`: floats for the exponentials of a row that is not of floats itself or must stay.
-template <typename T>
-float row_loss(T* logits, float* memory, int64_t width, int64_t vocabulary, int32_t target, float grad_scale,
-               bool gradient) {
+template <typename T, typename Cap>
+float row_loss(T* logits, float* memory, int64_t width, int32_t target, const LossRule& rule, const Cap& cap,
+               float grad_scale, bool gradient) {
+  const int64_t vocabulary = rule.vocabulary;
   if (gradient) std::fill(logits + (target == -100 ? 0 : vocabulary), logits + width, T{});
   if (target == -100) return 0.0f;
-  float shift = largest(logits, vocabulary), chosen = cpu::load(logits[target]);
-  if constexpr (std::is_same_v<T, float>)
+  const float logit = cpu::load(logits[target]), chosen = cap.value(logit),
+              shift = cap.value(largest(logits, vocabulary));
+  if constexpr (std::is_same_v<T, float> && std::is_same_v<Cap, Plain>)
     if (gradient) memory = logits;
-  double total = exponentials(memory, logits, shift, vocabulary);
+  const double total = exponentials(memory, logits, cap, shift, vocabulary),
+               log_sum = std::log(total) + static_cast<double>(shift);
   if (gradient) {
-    float factor = static_cast<float>(static_cast<double>(grad_scale) / total);
-    float probability = static_cast<float>(static_cast<double>(memory[target]) / total);
+    const double weight = 1 + 2 * static_cast<double>(rule.z_loss) * log_sum;
+    const auto factor = static_cast<float>(static_cast<double>(grad_scale) * weight / total);
+    const auto probability = static_cast<float>(static_cast<double>(memory[target]) * weight / total);
 #pragma omp simd
-    for (int64_t i = 0; i < vocabulary; ++i) cpu::store(logits[i], factor * memory[i]);
-    cpu::store(logits[target], grad_scale * (probability - 1.0f));
+    for (int64_t i = 0; i < vocabulary; ++i)
+      cpu::store(logits[i], factor * memory[i] * cap.slope(cpu::load(logits[i])));
+    cpu::store(logits[target], grad_scale * (probability - 1.0f) * cap.slope(logit));
   }
-  return static_cast<float>(std::log(total) + static_cast<double>(shift) - static_cast<double>(chosen));
+  return static_cast<float>(log_sum - static_cast<double>(chosen));
 }
 
 }  // namespace
 
-void CpuBackend::do_cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float grad_scale,
+void CpuBackend::do_cross_entropy(Tensor losses, Tensor logits, Tensor targets, const LossRule& rule, float grad_scale,
                                   bool gradient) {
   const int32_t* ids = targets.as<int32_t>();
-  int64_t width = logits.cols();
+  const int64_t width = logits.cols(), grain = cpu::rows_per_piece(rule.vocabulary);
   cpu::with_dtype(logits.dtype, [&](auto type) {
     using T = decltype(type);
-    int64_t grain = cpu::rows_per_piece(vocabulary);
-    cpu::parallel_ranges(threads_, logits.rows(), grain, [&](int64_t begin, int64_t end) {
-      float* memory = cpu::lines(vocabulary);
-      for (int64_t n = begin; n < end; ++n)
-        losses.as<float>()[n] =
-            row_loss(logits.as<T>() + n * width, memory, width, vocabulary, ids[n], grad_scale, gradient);
-    });
+    auto rows = [&](const auto& cap) {
+      cpu::parallel_ranges(threads_, logits.rows(), grain, [&](int64_t begin, int64_t end) {
+        float* memory = cpu::lines(rule.vocabulary);
+        for (int64_t n = begin; n < end; ++n)
+          losses.as<float>()[n] =
+              row_loss(logits.as<T>() + n * width, memory, width, ids[n], rule, cap, grad_scale, gradient);
+      });
+    };
+    if (rule.softcap > 0)
+      rows(Capped{rule.softcap});
+    else
+      rows(Plain{});
   });
 }
 

@@ -7,14 +7,25 @@
 namespace rowan {
 namespace {
 
-template <typename T>
-void add_branch(T* sum, const T* residual, const T* branch, int64_t width) {
+// f(R, O, T): element types of the residual stream, of what the norm gives, and of the weights and the branch.
+template <typename F>
+void with_types(DType stream, DType out, DType weight, F&& f) {
+  if (stream == weight)
+    cpu::with_dtype(weight, [&](auto type) { f(type, type, type); });
+  else if (out == weight)
+    f(float{}, bf16{}, bf16{});
+  else
+    f(float{}, float{}, bf16{});
+}
+
+template <typename R, typename T>
+void add_branch(R* sum, const R* residual, const T* branch, int64_t width) {
 #pragma omp simd
   for (int64_t i = 0; i < width; ++i) cpu::store(sum[i], cpu::load(residual[i]) + cpu::load(branch[i]));
 }
 
-template <typename T>
-float mean_of(const T* r, int64_t width) {
+template <typename R>
+float mean_of(const R* r, int64_t width) {
   float total = 0;
 #pragma omp simd reduction(+ : total)
   for (int64_t i = 0; i < width; ++i) total += cpu::load(r[i]);
@@ -22,8 +33,8 @@ float mean_of(const T* r, int64_t width) {
 }
 
 // Mean of (r - mean)^2.
-template <typename T>
-float spread_of(const T* r, float mean, int64_t width) {
+template <typename R>
+float spread_of(const R* r, float mean, int64_t width) {
   float total = 0;
 #pragma omp simd reduction(+ : total)
   for (int64_t i = 0; i < width; ++i) {
@@ -33,8 +44,8 @@ float spread_of(const T* r, float mean, int64_t width) {
   return total / static_cast<float>(width);
 }
 
-template <typename T>
-void normalize_row(T* out, const T* r, const T* weight, const T* bias, float mean, float rstd, int64_t width) {
+template <typename O, typename R, typename T>
+void normalize_row(O* out, const R* r, const T* weight, const T* bias, float mean, float rstd, int64_t width) {
   if (bias) {
 #pragma omp simd
     for (int64_t i = 0; i < width; ++i)
@@ -50,8 +61,8 @@ struct Moments {
 };
 
 // Adds one row to the gradients of weight and bias; x is the normalized row.
-template <typename T>
-Moments parameter_gradients(float* d_weight, float* d_bias, const T* dout, const T* r, const T* weight, float mean,
+template <typename O, typename R, typename T>
+Moments parameter_gradients(float* d_weight, float* d_bias, const O* dout, const R* r, const T* weight, float mean,
                             float rstd, int64_t width) {
   float g_total = 0, gx_total = 0;
 #pragma omp simd reduction(+ : g_total, gx_total)
@@ -65,8 +76,8 @@ Moments parameter_gradients(float* d_weight, float* d_bias, const T* dout, const
   return {g_total / static_cast<float>(width), gx_total / static_cast<float>(width)};
 }
 
-template <typename T>
-void input_gradient(T* d_residual, const T* dout, const T* r, const T* weight, float mean, float rstd, float g_mean,
+template <typename R, typename O, typename T>
+void input_gradient(R* d_residual, const O* dout, const R* r, const T* weight, float mean, float rstd, float g_mean,
                     float gx_mean, bool accumulate, int64_t width) {
 #pragma omp simd
   for (int64_t i = 0; i < width; ++i) {
@@ -94,13 +105,15 @@ void add_partials(Tensor to, const float* partial, int64_t count, int64_t stride
 
 void CpuBackend::do_norm_forward(const NormForward& norm) {
   int64_t width = norm.residual.cols();
-  cpu::with_dtype(norm.residual.dtype, [&](auto type) {
+  with_types(norm.residual.dtype, norm.out.dtype, norm.weight.dtype, [&](auto stream, auto result, auto type) {
+    using R = decltype(stream);
+    using O = decltype(result);
     using T = decltype(type);
     cpu::parallel_ranges(threads_, norm.residual.rows(), cpu::rows_per_piece(width), [&](int64_t begin, int64_t end) {
       for (int64_t n = begin; n < end; ++n) {
-        const T* row = norm.residual.as<T>() + n * width;
+        const R* row = norm.residual.as<R>() + n * width;
         if (!norm.branch.empty()) {
-          T* total = norm.sum.as<T>() + n * width;
+          R* total = norm.sum.as<R>() + n * width;
           add_branch(total, row, norm.branch.as<T>() + n * width, width);
           row = total;
         }
@@ -108,7 +121,7 @@ void CpuBackend::do_norm_forward(const NormForward& norm) {
         float scale = 1.0f / std::sqrt(spread_of(row, centre, width) + norm.eps);
         if (norm.kind == Norm::layer) norm.mean.as<float>()[n] = centre;
         norm.rstd.as<float>()[n] = scale;
-        normalize_row(norm.out.as<T>() + n * width, row, norm.weight.as<T>(), norm.bias.as<T>(), centre, scale, width);
+        normalize_row(norm.out.as<O>() + n * width, row, norm.weight.as<T>(), norm.bias.as<T>(), centre, scale, width);
       }
     });
   });
@@ -119,16 +132,19 @@ void CpuBackend::do_norm_backward(const NormBackward& norm) {
   int64_t rows = norm.r.rows(), width = norm.r.cols(), stride = 2 * width;
   int64_t grain = std::max<int64_t>(1, (rows + pieces - 1) / pieces), used = (rows + grain - 1) / grain;
   float* partial = scratch_.take(used * stride);
-  cpu::with_dtype(norm.r.dtype, [&](auto type) {
+  with_types(norm.r.dtype, norm.dout.dtype, norm.weight.dtype, [&](auto stream, auto result, auto type) {
+    using R = decltype(stream);
+    using O = decltype(result);
     using T = decltype(type);
     cpu::parallel_ranges(threads_, rows, grain, [&](int64_t begin, int64_t end) {
       float* gradients = partial + begin / grain * stride;
       std::fill(gradients, gradients + stride, 0.0f);
       for (int64_t n = begin; n < end; ++n) {
-        const T *d = norm.dout.as<T>() + n * width, *x = norm.r.as<T>() + n * width;
+        const O* d = norm.dout.as<O>() + n * width;
+        const R* x = norm.r.as<R>() + n * width;
         float centre = norm.kind == Norm::layer ? norm.mean.as<float>()[n] : 0.0f, scale = norm.rstd.as<float>()[n];
         Moments m = parameter_gradients(gradients, gradients + width, d, x, norm.weight.as<T>(), centre, scale, width);
-        input_gradient(norm.d_residual.as<T>() + n * width, d, x, norm.weight.as<T>(), centre, scale,
+        input_gradient(norm.d_residual.as<R>() + n * width, d, x, norm.weight.as<T>(), centre, scale,
                        norm.kind == Norm::layer ? m.g : 0.0f, m.gx, norm.accumulate, width);
       }
     });

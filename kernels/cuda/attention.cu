@@ -31,6 +31,9 @@ __global__ void delta_kernel(AttentionArguments<T> a, int64_t items) {
   a.delta[a.row_values(static_cast<int>(n / a.seq), static_cast<int>(item % a.heads)) + n % a.seq] = total;
 }
 
+// cuDNN's kernels know neither documents nor our dropout.
+bool is_plain(const AttentionRule& rule) { return rule.documents.empty() && rule.dropout.rate == 0; }
+
 void check_shape(const char* operation, const AttentionShape& shape) {
   if (shape.head_dim > largest_head_dim)
     fail("{}: head_dim is {}, must be at most {} on a GPU", operation, shape.head_dim, largest_head_dim);
@@ -44,30 +47,35 @@ bool on_tensor_cores(const AttentionArguments<T>& a) {
 }
 
 template <typename T>
-AttentionArguments<T> arguments(const AttentionShape& s) {
+AttentionArguments<T> arguments(const AttentionShape& s, const AttentionRule& rule) {
   AttentionArguments<T> a{};
   a.seq = static_cast<int>(s.seq);
   a.heads = static_cast<int>(s.heads);
   a.kv_heads = static_cast<int>(s.kv_heads);
   a.head_dim = static_cast<int>(s.head_dim);
   a.scale = s.scale;
+  a.documents = rule.documents.as<int>();
+  a.dropout = DropoutMask(rule.dropout);
+  a.batch = static_cast<int>(s.batch);
   return a;
 }
 
 }  // namespace
 
-void CudaBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) {
+void CudaBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape,
+                                       const AttentionRule& rule) {
   check_shape("attention_forward", shape);
-  if (cudnn_ && qkv.dtype == DType::bf16 && cudnn_->forward(out, log_sum_exp, qkv, shape, workspace_)) return;
+  if (cudnn_ && is_plain(rule) && qkv.dtype == DType::bf16 && cudnn_->forward(out, log_sum_exp, qkv, shape, workspace_))
+    return;
   with_dtype(qkv.dtype, [&](auto type) {
     using T = decltype(type);
-    AttentionArguments<T> a = arguments<T>(shape);
+    AttentionArguments<T> a = arguments<T>(shape, rule);
     a.qkv = qkv.as<T>();
     a.result = out.as<T>();
     a.log_sum_exp = log_sum_exp.as<float>();
     AttentionKernel<T> forward = plain_forward<T>();
     if constexpr (std::is_same_v<T, bfloat16>)
-      if (on_tensor_cores(a)) forward = tensor_core_forward(shape.head_dim);
+      if (on_tensor_cores(a)) forward = tensor_core_forward(shape.head_dim, a.dropout.on());
     launch(forward.kernel,
            dim3(unsigned(ceil_div(shape.seq, forward.rows_per_block)), unsigned(shape.heads), unsigned(shape.batch)),
            forward.threads, forward.shared_bytes, a);
@@ -75,13 +83,14 @@ void CudaBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qk
 }
 
 void CudaBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
-                                        const AttentionShape& shape) {
+                                        const AttentionShape& shape, const AttentionRule& rule) {
   check_shape("attention_backward", shape);
-  if (cudnn_ && qkv.dtype == DType::bf16 && cudnn_->backward(dqkv, dout, out, log_sum_exp, qkv, shape, workspace_))
+  if (cudnn_ && is_plain(rule) && qkv.dtype == DType::bf16 &&
+      cudnn_->backward(dqkv, dout, out, log_sum_exp, qkv, shape, workspace_))
     return;
   with_dtype(qkv.dtype, [&](auto type) {
     using T = decltype(type);
-    AttentionArguments<T> a = arguments<T>(shape);
+    AttentionArguments<T> a = arguments<T>(shape, rule);
     a.qkv = qkv.as<T>();
     a.out = out.as<T>();
     a.dout = dout.as<T>();
@@ -93,8 +102,8 @@ void CudaBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Te
     bool with_delta = false;  // computed by the query kernel
     if constexpr (std::is_same_v<T, bfloat16>)
       if (on_tensor_cores(a)) {
-        query = tensor_core_backward_query(shape.head_dim);
-        key_value = tensor_core_backward_key_value(shape.head_dim);
+        query = tensor_core_backward_query(shape.head_dim, a.dropout.on());
+        key_value = tensor_core_backward_key_value(shape.head_dim, a.dropout.on());
         with_delta = true;
       }
     if (!with_delta)

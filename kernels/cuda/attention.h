@@ -6,7 +6,7 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
-#include "kernels/backend.h"
+#include "kernels/dropout.h"
 
 namespace rowan::cuda {
 
@@ -18,6 +18,9 @@ struct AttentionArguments {
   T *result, *dqkv;           // result is the forward's out
   float* log_sum_exp;         // [batch, heads, seq]
   float* delta;               // [batch, heads, seq]: the products of rows of dout and out
+  const int* documents;       // [3, batch, seq] of find_documents(); null: rows are documents
+  DropoutMask dropout;
+  int batch;
   int seq, heads, kv_heads, head_dim;
   float scale;
 
@@ -32,6 +35,20 @@ struct AttentionArguments {
   __host__ __device__ int64_t output(int batch, int head) const {
     return batch * seq * out_row() + int64_t{head} * head_dim;
   }
+  // Where the document of a token begins and ends in its row.
+  __device__ __forceinline__ int document_begin(int row, int token) const {
+    return documents ? documents[int64_t{row} * seq + token] : 0;
+  }
+  __device__ __forceinline__ int document_end(int row, int token) const {
+    return documents ? documents[(int64_t{batch} + row) * seq + token] : seq;
+  }
+  // What dropout makes of a weight, by the stream of its row.
+  __device__ __forceinline__ float dropped(uint64_t stream, int head, int query, int key) const {
+    float factors[4];
+    dropout.four(factors, stream, DropoutMask::attention_group(head, query, key, seq));
+    return factors[key % 4];
+  }
+
   __host__ __device__ int64_t row_values(int batch, int head) const { return (int64_t{batch} * heads + head) * seq; }
 };
 
@@ -43,10 +60,11 @@ struct AttentionKernel {
   size_t shared_bytes;
 };
 
-// By head size, rounded up to 32, 64, 96 or 128. The query kernel writes delta, too, for the one after it.
-AttentionKernel<__nv_bfloat16> tensor_core_forward(int64_t head_dim);
-AttentionKernel<__nv_bfloat16> tensor_core_backward_query(int64_t head_dim);
-AttentionKernel<__nv_bfloat16> tensor_core_backward_key_value(int64_t head_dim);
+// By head size, rounded up to 32, 64, 96 or 128, and whether there is dropout, whose draws take registers. The query
+// kernel writes delta, too, for the one after it.
+AttentionKernel<__nv_bfloat16> tensor_core_forward(int64_t head_dim, bool dropout);
+AttentionKernel<__nv_bfloat16> tensor_core_backward_query(int64_t head_dim, bool dropout);
+AttentionKernel<__nv_bfloat16> tensor_core_backward_key_value(int64_t head_dim, bool dropout);
 
 template <typename T>
 AttentionKernel<T> plain_forward();

@@ -12,7 +12,7 @@ constexpr int tile_keys = row_groups<D> == 1 && D <= 96 ? 64 : 32;
 
 // dq, and the delta of each query for the kernel after this one: a block owns the queries of a tile of one head and
 // walks over the keys before them.
-template <int D>
+template <int D, bool dropout>
 __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArguments<bfloat16> a) {
   DYN_SHARED(bfloat16, shared);  // queries, their dout, then two buffers of keys and values
   constexpr int rows = tile_keys<D>, groups = row_groups<D>, tile = tile_size<D, block_rows<D>>,
@@ -21,6 +21,7 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
   int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
   int first_query = (gridDim.x - 1 - blockIdx.x) * block_rows<D>;  // the longest rows start first
   int first = first_query + warp * warp_rows<D>;                   // of the warp's
+  int begin = a.document_begin(batch, first_query) / rows;         // the tile of keys where its first document begins
   int tiles = (min(first_query + block_rows<D>, a.seq) + rows - 1) / rows;
   const bfloat16 *keys = a.qkv + a.key(batch, kv_head), *values = a.qkv + a.value(batch, kv_head),
                  *douts = a.dout + a.output(batch, head), *outs = a.out + a.output(batch, head);
@@ -32,16 +33,18 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
   };
   load_tile<D, block_rows<D>>(shared, a.qkv + a.query(batch, head), a.qkv_row(), first_query, a.seq, a.head_dim);
   load_tile<D, block_rows<D>>(shared + tile, douts, a.out_row(), first_query, a.seq, a.head_dim);
-  load_keys(0);
+  load_keys(begin);
 
   // Of the lane's rows; those beyond the last are not stored. No branches, so that all loads are on their way together.
   float log_sum[groups][2], delta[groups][2];
+  int begins[groups][2];
 #pragma unroll
   for (int g = 0; g < groups; ++g)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = min(first + g * 16 + lane / 4 + half * 8, a.seq - 1);
       const int64_t at = row * a.out_row();
+      begins[g][half] = a.document_begin(batch, row);
       float total = 0.0f;
 #pragma unroll
       for (int k = 0; k < D; k += 32) {
@@ -67,8 +70,11 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
   __syncthreads();
   const KeptRows<D> query_rows(shared);
   const LeftRows<D> dout_rows(shared + tile);
+  const int warp_begin = a.document_begin(batch, min(first, a.seq - 1)),
+            last_begin = a.document_begin(batch, min(first + warp_rows<D>, a.seq) - 1);
   float sums[groups][D / 8][4] = {}, scale = a.scale * log2_e;
-  for (int t = 0; t < tiles; ++t) {
+  const uint64_t stream = dropout ? a.dropout.stream(batch) : 0;
+  for (int t = begin; t < tiles; ++t) {
     if (t + 1 < tiles) {
       load_keys(t + 1);
       copy_async_wait<1>();
@@ -77,11 +83,13 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
     }
     __syncthreads();
     const bfloat16* buffer = shared + 2 * tile + t % 2 * 2 * key_tile;
-    if (int first_key = t * rows; first_key < first + warp_rows<D>) {
+    if (int first_key = t * rows; first_key < first + warp_rows<D> && first_key + rows > warp_begin) {
       float s[groups][rows / 8][4], dp[groups][rows / 8][4];
       multiply_transposed<D>(s, query_rows, buffer);
       multiply_transposed<D>(dp, dout_rows, buffer + key_tile);
       if (first_key + rows > first + 1) mask_scores<false>(s, first, first_key);
+      if (first_key < last_begin) mask_documents<false>(s, begins, first_key);
+      if (dropout) drop<false>(dp, a, stream, head, first, first_key);
 #pragma unroll
       for (int g = 0; g < groups; ++g)
 #pragma unroll
@@ -103,7 +111,7 @@ constexpr int tile_queries = 32;
 
 // dk and dv: a block owns the keys of a tile of one key/value head and walks over the queries after them, of every
 // query head that reads these keys. Rows are keys here, so scores are those of the forward transposed.
-template <int D>
+template <int D, bool dropout>
 __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionArguments<bfloat16> a) {
   // Keys, values, two buffers of queries and their dout, two of the log sums and deltas of these rows.
   DYN_SHARED(bfloat16, shared);
@@ -114,7 +122,9 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
   int kv_head = blockIdx.y, batch = blockIdx.z, group = a.heads / a.kv_heads;
   int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
   int first_key = blockIdx.x * block_rows<D>, first = first_key + warp * warp_rows<D>;
-  int begin = first_key / rows, tiles = (a.seq + rows - 1) / rows - begin, rounds = group * tiles;
+  int end =
+      a.document_end(batch, min(first_key + block_rows<D>, a.seq) - 1);  // of the queries that see one of the keys
+  int begin = first_key / rows, tiles = (end + rows - 1) / rows - begin, rounds = group * tiles;
   auto head_of = [&](int round) { return kv_head * group + round / tiles; };
   auto first_query_of = [&](int round) { return (begin + round % tiles) * rows; };
   auto load_queries = [&](int round) {
@@ -135,8 +145,17 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
                               a.head_dim);
   load_queries(0);
 
+  int ends[groups][2];  // of the documents of the lane's rows
+#pragma unroll
+  for (int g = 0; g < groups; ++g)
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+      ends[g][half] = a.document_end(batch, min(first + g * 16 + lane / 4 + half * 8, a.seq - 1));
+  const int first_end = a.document_end(batch, min(first, a.seq - 1)),
+            warp_end = a.document_end(batch, min(first + warp_rows<D>, a.seq) - 1);
   const LeftRows<D> keys(shared), values(shared + tile);
   float dk[groups][D / 8][4] = {}, dv[groups][D / 8][4] = {}, scale = a.scale * log2_e;
+  const uint64_t stream = dropout ? a.dropout.stream(batch) : 0;
   for (int round = 0; round < rounds; ++round) {
     if (round + 1 < rounds) {
       load_queries(round + 1);
@@ -147,11 +166,13 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
     __syncthreads();
     const bfloat16* buffer = shared + 2 * tile + round % 2 * 2 * query_tile;
     const float* log_sums = statistics + round % 2 * 2 * rows;
-    if (int first_query = first_query_of(round); first_query + rows > first) {
+    if (int first_query = first_query_of(round); first_query + rows > first && first_query < warp_end) {
       float p[groups][rows / 8][4], ds[groups][rows / 8][4];
       multiply_transposed<D>(p, keys, buffer);
       multiply_transposed<D>(ds, values, buffer + query_tile);
       if (first_query < first + warp_rows<D> - 1) mask_scores<true>(p, first, first_query);
+      if (a.documents && first_query + rows > first_end) mask_documents<true>(p, ends, first_query);
+      if (dropout) drop<true>(ds, a, stream, head_of(round), first, first_query);
         // Beyond the last query everything was filled with zeros: p is 1 there, and multiplies zeros.
 #pragma unroll
       for (int j = 0; j < rows / 8; ++j) {
@@ -166,6 +187,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
             ds[g][j][i] = p[g][j][i] * (ds[g][j][i] - delta[i % 2]);
           }
       }
+      if (dropout) drop<true>(p, a, stream, head_of(round), first, first_query);
       multiply_add<D>(dv, p, buffer + query_tile);
       multiply_add<D>(dk, ds, buffer);
     }
@@ -177,19 +199,20 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
 
 }  // namespace
 
-AttentionKernel<bfloat16> tensor_core_backward_query(int64_t head_dim) {
-  return for_head_dim(head_dim, [](auto width) {
+AttentionKernel<bfloat16> tensor_core_backward_query(int64_t head_dim, bool dropout) {
+  return for_head_dim(head_dim, dropout, [](auto width, auto drops) {
     constexpr int D = decltype(width)::value;
     constexpr size_t values = 2 * tile_size<D, block_rows<D>> + 4 * tile_size<D, tile_keys<D>>;
-    return AttentionKernel<bfloat16>{query_kernel<D>, block_rows<D>, attention_threads, values * sizeof(bfloat16)};
+    return AttentionKernel<bfloat16>{query_kernel<D, decltype(drops)::value>, block_rows<D>, attention_threads,
+                                     values * sizeof(bfloat16)};
   });
 }
 
-AttentionKernel<bfloat16> tensor_core_backward_key_value(int64_t head_dim) {
-  return for_head_dim(head_dim, [](auto width) {
+AttentionKernel<bfloat16> tensor_core_backward_key_value(int64_t head_dim, bool dropout) {
+  return for_head_dim(head_dim, dropout, [](auto width, auto drops) {
     constexpr int D = decltype(width)::value;
     constexpr size_t values = 2 * tile_size<D, block_rows<D>> + 4 * tile_size<D, tile_queries>;
-    return AttentionKernel<bfloat16>{key_value_kernel<D>, block_rows<D>, attention_threads,
+    return AttentionKernel<bfloat16>{key_value_kernel<D, decltype(drops)::value>, block_rows<D>, attention_threads,
                                      values * sizeof(bfloat16) + 4 * tile_queries * sizeof(float)};
   });
 }

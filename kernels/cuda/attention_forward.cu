@@ -7,7 +7,7 @@ namespace {
 
 constexpr int key_rows = 64, key_tiles = key_rows / 8;
 
-template <int D>
+template <int D, bool dropout>
 __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArguments<bfloat16> a) {
   // Two buffers of keys and values. The queries pass through the second on their way to registers.
   DYN_SHARED(bfloat16, shared);
@@ -17,26 +17,37 @@ __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArg
   int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
   int first_query = (gridDim.x - 1 - blockIdx.x) * block_rows<D>;  // the longest rows start first
   int first = first_query + warp * warp_rows<D>;                   // of the warp's
+  int begin = a.document_begin(batch, first_query) / key_rows;     // tiles of keys that its first query sees, or later
   int tiles = (min(first_query + block_rows<D>, a.seq) + key_rows - 1) / key_rows;
   const bfloat16 *keys = a.qkv + a.key(batch, kv_head), *values = a.qkv + a.value(batch, kv_head);
   auto load_keys = [&](int t) {
-    bfloat16* buffer = shared + t % 2 * 2 * key_tile;
+    bfloat16* buffer = shared + (t - begin) % 2 * 2 * key_tile;
     load_tile<D, key_rows>(buffer, keys, a.qkv_row(), t * key_rows, a.seq, a.head_dim);
     load_tile<D, key_rows>(buffer + key_tile, values, a.qkv_row(), t * key_rows, a.seq, a.head_dim);
     copy_async_commit();
   };
   load_tile<D, block_rows<D>>(shared + 2 * key_tile, a.qkv + a.query(batch, head), a.qkv_row(), first_query, a.seq,
                               a.head_dim);
-  load_keys(0);
+  load_keys(begin);
   copy_async_wait<0>();
   __syncthreads();
   const KeptRows<D> queries(shared + 2 * key_tile);
   __syncthreads();
 
+  int begins[groups][2];  // of the documents of the lane's rows
+#pragma unroll
+  for (int g = 0; g < groups; ++g)
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+      begins[g][half] = a.document_begin(batch, min(first + g * 16 + lane / 4 + half * 8, a.seq - 1));
+  const int warp_begin = a.document_begin(batch, min(first, a.seq - 1)),
+            last_begin = a.document_begin(batch, min(first + warp_rows<D>, a.seq) - 1);
+
   float sums[groups][D / 8][4] = {}, largest[groups][2], total[groups][2] = {};  // the total: of the lane's columns
   for (auto& rows : largest) rows[0] = rows[1] = -INFINITY;
   float scale = a.scale * log2_e;
-  for (int t = 0; t < tiles; ++t) {
+  const uint64_t stream = dropout ? a.dropout.stream(batch) : 0;
+  for (int t = begin; t < tiles; ++t) {
     if (t + 1 < tiles) {
       load_keys(t + 1);
       copy_async_wait<1>();
@@ -44,11 +55,12 @@ __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArg
       copy_async_wait<0>();
     }
     __syncthreads();
-    const bfloat16* buffer = shared + t % 2 * 2 * key_tile;
-    if (int first_key = t * key_rows; first_key < first + warp_rows<D>) {
+    const bfloat16* buffer = shared + (t - begin) % 2 * 2 * key_tile;
+    if (int first_key = t * key_rows; first_key < first + warp_rows<D> && first_key + key_rows > warp_begin) {
       float s[groups][key_tiles][4];
       multiply_transposed<D>(s, queries, buffer);
       if (first_key + key_rows > first + 1) mask_scores<false>(s, first, first_key);
+      if (first_key < last_begin) mask_documents<false>(s, begins, first_key);
 #pragma unroll
       for (int g = 0; g < groups; ++g)
 #pragma unroll
@@ -58,7 +70,8 @@ __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArg
           for (int j = 0; j < key_tiles; ++j) top = fmaxf(top, fmaxf(s[g][j][half * 2], s[g][j][half * 2 + 1]));
           top = fmaxf(top, __shfl_xor_sync(all_lanes, top, 1));
           top = fmaxf(top, __shfl_xor_sync(all_lanes, top, 2));
-          float shrink = exp2_approx((largest[g][half] - top) * scale), shift = top * scale, sum = 0.0f;
+          const float base = top == -INFINITY ? 0.0f : top;  // keys of other documents only, so far
+          float shrink = exp2_approx((largest[g][half] - base) * scale), shift = base * scale, sum = 0.0f;
           largest[g][half] = top;
 #pragma unroll
           for (int j = 0; j < key_tiles; ++j)
@@ -74,6 +87,7 @@ __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArg
 #pragma unroll
             for (int i = 0; i < 2; ++i) sums[g][d][half * 2 + i] *= shrink;
         }
+      if (dropout) drop<false>(s, a, stream, head, first, first_key);
       multiply_add<D>(sums, s, buffer + key_tile);
     }
     __syncthreads();  // before the next round loads over this buffer
@@ -95,10 +109,10 @@ __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArg
 
 }  // namespace
 
-AttentionKernel<bfloat16> tensor_core_forward(int64_t head_dim) {
-  return for_head_dim(head_dim, [](auto width) {
+AttentionKernel<bfloat16> tensor_core_forward(int64_t head_dim, bool dropout) {
+  return for_head_dim(head_dim, dropout, [](auto width, auto drops) {
     constexpr int D = decltype(width)::value;
-    return AttentionKernel<bfloat16>{forward_kernel<D>, block_rows<D>, attention_threads,
+    return AttentionKernel<bfloat16>{forward_kernel<D, decltype(drops)::value>, block_rows<D>, attention_threads,
                                      4 * tile_size<D, key_rows> * sizeof(bfloat16)};
   });
 }

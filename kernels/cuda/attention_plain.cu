@@ -41,7 +41,8 @@ __global__ void forward_kernel(AttentionArguments<T> a) {
   const T *q = a.qkv + a.query(batch, head) + query * a.qkv_row(), *keys = a.qkv + a.key(batch, kv_head),
           *values = a.qkv + a.value(batch, kv_head);
   float sums[elements] = {}, largest = -INFINITY, total = 0.0f;
-  for (int begin = 0; begin <= query; begin += threads) {
+  const uint64_t stream = a.dropout.on() ? a.dropout.stream(batch) : 0;
+  for (int begin = a.document_begin(batch, query); begin <= query; begin += threads) {
     int size = min(threads, query + 1 - begin), key = begin + thread();
     bool seen = thread() < size;
     float score = seen ? a.scale * dot(q, keys + key * a.qkv_row(), a.head_dim) : -INFINITY;
@@ -50,7 +51,7 @@ __global__ void forward_kernel(AttentionArguments<T> a) {
     largest = top;
     total = total * shrink + block_sum(weight);
     for (float& sum : sums) sum *= shrink;
-    weights[thread()] = weight;
+    weights[thread()] = seen && a.dropout.on() ? weight * a.dropped(stream, head, query, key) : weight;
     __syncthreads();
     add_rows(sums, weights, values + begin * a.qkv_row(), a.qkv_row(), size, a.head_dim);
     __syncthreads();
@@ -67,13 +68,16 @@ __global__ void query_kernel(AttentionArguments<T> a) {
           *values = a.qkv + a.value(batch, kv_head), *dout = a.dout + a.output(batch, head) + query * a.out_row();
   float log_sum = a.log_sum_exp[a.row_values(batch, head) + query], delta = a.delta[a.row_values(batch, head) + query];
   float sums[elements] = {};
-  for (int begin = 0; begin <= query; begin += threads) {
+  const uint64_t stream = a.dropout.on() ? a.dropout.stream(batch) : 0;
+  for (int begin = a.document_begin(batch, query); begin <= query; begin += threads) {
     int size = min(threads, query + 1 - begin);
     int64_t row = (begin + thread()) * a.qkv_row();
     ds[thread()] = 0.0f;
-    if (thread() < size)
-      ds[thread()] =
-          expf(a.scale * dot(q, keys + row, a.head_dim) - log_sum) * (dot(dout, values + row, a.head_dim) - delta);
+    if (thread() < size) {
+      float dp = dot(dout, values + row, a.head_dim);
+      if (a.dropout.on()) dp *= a.dropped(stream, head, query, begin + thread());
+      ds[thread()] = expf(a.scale * dot(q, keys + row, a.head_dim) - log_sum) * (dp - delta);
+    }
     __syncthreads();
     add_rows(sums, ds, keys + begin * a.qkv_row(), a.qkv_row(), size, a.head_dim);
     __syncthreads();
@@ -89,16 +93,19 @@ __global__ void key_value_kernel(AttentionArguments<T> a) {
   const T *k = a.qkv + a.key(batch, kv_head) + key * a.qkv_row(),
           *v = a.qkv + a.value(batch, kv_head) + key * a.qkv_row();
   float dk[elements] = {}, dv[elements] = {};
+  const int end = a.document_end(batch, key);
+  const uint64_t stream = a.dropout.on() ? a.dropout.stream(batch) : 0;
   for (int head = kv_head * group; head < (kv_head + 1) * group; ++head) {
     const T *queries = a.qkv + a.query(batch, head), *douts = a.dout + a.output(batch, head);
-    for (int begin = key; begin < a.seq; begin += threads) {
-      int size = min(threads, a.seq - begin), query = begin + thread();
+    for (int begin = key; begin < end; begin += threads) {
+      int size = min(threads, end - begin), query = begin + thread();
       weights[thread()] = ds[thread()] = 0.0f;
       if (thread() < size) {
         int64_t row = a.row_values(batch, head) + query;
         float p = expf(a.scale * dot(queries + query * a.qkv_row(), k, a.head_dim) - a.log_sum_exp[row]);
-        weights[thread()] = p;
-        ds[thread()] = p * (dot(douts + query * a.out_row(), v, a.head_dim) - a.delta[row]);
+        float kept = a.dropout.on() ? a.dropped(stream, head, query, key) : 1.0f;
+        weights[thread()] = p * kept;
+        ds[thread()] = p * (dot(douts + query * a.out_row(), v, a.head_dim) * kept - a.delta[row]);
       }
       __syncthreads();
       add_rows(dv, weights, douts + begin * a.out_row(), a.out_row(), size, a.head_dim);

@@ -158,6 +158,39 @@ __device__ __forceinline__ void mask_scores(float (&s)[groups][tiles][4], int fi
       }
 }
 
+// Scores between documents become -infinity. `edges` of the lane's rows: where the query's document begins, or, where
+// the scores are transposed, where the key's document ends.
+template <bool transposed, int groups, int tiles>
+__device__ __forceinline__ void mask_documents(float (&s)[groups][tiles][4], const int (&edges)[groups][2],
+                                               int first_column) {
+  int lane = threadIdx.x % warp_size;
+#pragma unroll
+  for (int g = 0; g < groups; ++g)
+#pragma unroll
+    for (int j = 0; j < tiles; ++j)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        int column = first_column + j * 8 + lane % 4 * 2 + i % 2, edge = edges[g][i / 2];
+        if (transposed ? column >= edge : column < edge) s[g][j][i] = -INFINITY;
+      }
+}
+
+// Multiplies weights, or their gradients, by what dropout makes of them.
+template <bool transposed, int groups, int tiles>
+__device__ __forceinline__ void drop(float (&s)[groups][tiles][4], const AttentionArguments<bfloat16>& a,
+                                     uint64_t stream, int head, int first_row, int first_column) {
+  int lane = threadIdx.x % warp_size;
+#pragma unroll
+  for (int g = 0; g < groups; ++g)
+#pragma unroll
+    for (int j = 0; j < tiles; ++j)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        int row = first_row + g * 16 + lane / 4 + i / 2 * 8, column = first_column + j * 8 + lane % 4 * 2 + i % 2;
+        s[g][j][i] *= transposed ? a.dropped(stream, head, column, row) : a.dropped(stream, head, row, column);
+      }
+}
+
 // Writes the warp's rows from `first` on, times a factor for each of the lane's rows.
 template <int D>
 __device__ __forceinline__ void store_rows(bfloat16* to, int64_t stride, int first, int seq, int head_dim,
@@ -189,13 +222,14 @@ __device__ __forceinline__ void store_rows(bfloat16* to, int64_t stride, int fir
   store_rows<D>(to, stride, first, seq, head_dim, sums, factors);
 }
 
-// choose(Width<D>) for the smallest D that holds the head.
+// choose(Width<D>, std::bool_constant) for the smallest D that holds the head, and dropout.
 template <typename F>
-auto for_head_dim(int64_t head_dim, F choose) {
-  if (head_dim <= 32) return choose(Width<32>());
-  if (head_dim <= 64) return choose(Width<64>());
-  if (head_dim <= 96) return choose(Width<96>());
-  return choose(Width<128>());
+auto for_head_dim(int64_t head_dim, bool dropout, F choose) {
+  auto with = [&](auto width) { return dropout ? choose(width, std::true_type()) : choose(width, std::false_type()); };
+  if (head_dim <= 32) return with(Width<32>());
+  if (head_dim <= 64) return with(Width<64>());
+  if (head_dim <= 96) return with(Width<96>());
+  return with(Width<128>());
 }
 
 }  // namespace rowan::cuda

@@ -49,8 +49,9 @@ class CudaBackend final : public Backend {
 #include "kernels/backend_overrides.inc"
   void do_repeat(uint64_t key, const std::function<void()>& work) override;
   void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta) override;
-  void do_linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias) override;
-  void do_linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
+  void do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
+                                    Tensor bias) override;
+  void do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
 
   // One matrix product as cuBLASLt sees it: column-major d[m, n] = epilogue(alpha op(a) op(b) + beta c).
   struct Product {
@@ -120,7 +121,7 @@ class CudaBackend final : public Backend {
   // False when cuBLASLt has no algorithm for it.
   bool try_multiply(Product product, const Operands& operands);
   void multiply(const Product& product, const Operands& operands);
-  bool fuses(Gelu kind, const Tensor& pre) const;
+  bool fuses(Activation kind, const Tensor& pre) const;
 
   int index_;
   int multiprocessors_ = 0;

@@ -13,9 +13,10 @@ using namespace cuda;
 constexpr int block = 128, rank_block = 256;
 constexpr int64_t tokens_per_chunk = 4096;
 
-template <typename T, int width>
-__global__ void embedding_forward_kernel(T* out, const int* tokens, const T* table, const T* positions, int64_t count,
-                                         int64_t cols, int64_t vocabulary, int64_t seq, int* bad_id) {
+template <typename T, typename O, int width>
+__global__ void embedding_forward_kernel(O* out, const int* tokens, const T* table, const T* positions,
+                                         const int* position_ids, int64_t count, int64_t cols, int64_t vocabulary,
+                                         int64_t seq, int* bad_id) {
   int64_t vectors = cols / width;
   for (int64_t i = thread_index(); i < count * vectors; i += thread_count()) {
     int64_t n = i / vectors, column = i % vectors * width;
@@ -28,7 +29,7 @@ __global__ void embedding_forward_kernel(T* out, const int* tokens, const T* tab
       bad_id[1] = token;
     }
     if (positions) {
-      load(position, positions + n % seq * cols + column);
+      load(position, positions + (position_ids ? position_ids[n] : n % seq) * cols + column);
 #pragma unroll
       for (int j = 0; j < width; ++j) values[j] += position[j];
     }
@@ -134,16 +135,23 @@ __global__ void add_positions_kernel(T* d_positions, const D* dout, int64_t coun
 
 }  // namespace
 
-void CudaBackend::do_embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq) {
+void CudaBackend::do_embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq,
+                                       Tensor position_ids) {
   int64_t count = tokens.numel(), cols = table.cols();
-  with_dtype(table.dtype, [&](auto type) {
+  auto run = [&](auto type, auto result) {
     using T = decltype(type);
+    using O = decltype(result);
     with_width(vector_width({out.data, table.data, positions.data}, cols), [&](auto w) {
       constexpr int width = decltype(w)::value;
-      launch(embedding_forward_kernel<T, width>, grid_for(count * cols / width, block), block, 0, out.as<T>(),
-             tokens.as<int>(), table.as<T>(), positions.as<T>(), count, cols, table.dim(0), seq, bad_id_);
+      launch(embedding_forward_kernel<T, O, width>, grid_for(count * cols / width, block), block, 0, out.as<O>(),
+             tokens.as<int>(), table.as<T>(), positions.as<T>(), position_ids.as<int>(), count, cols, table.dim(0), seq,
+             bad_id_);
     });
-  });
+  };
+  if (out.dtype == table.dtype)
+    with_dtype(table.dtype, [&](auto type) { run(type, type); });
+  else
+    run(bfloat16(), float());
 }
 
 void CudaBackend::do_embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq) {

@@ -12,10 +12,26 @@ using namespace cuda;
 
 constexpr int ignored = -100;
 
-template <typename T>
-__global__ void cross_entropy_kernel(float* losses, T* all_logits, const int* targets, int64_t width,
-                                     int64_t vocabulary, float grad_scale, bool gradient, int* bad_id) {
+// What becomes of a logit before the softmax, and its slope.
+struct Plain {
+  __device__ __forceinline__ float value(float x) const { return x; }
+  __device__ __forceinline__ float slope(float) const { return 1.0f; }
+};
+struct Capped {
+  float cap;
+  __device__ __forceinline__ float ratio(float x) const { return cap / sqrtf(x * x + cap * cap); }
+  __device__ __forceinline__ float value(float x) const { return x * ratio(x); }
+  __device__ __forceinline__ float slope(float x) const {
+    float r = ratio(x);
+    return r * r * r;
+  }
+};
+
+template <typename T, typename Cap>
+__global__ void cross_entropy_kernel(float* losses, T* all_logits, const int* targets, int64_t width, LossRule rule,
+                                     Cap cap, float grad_scale, bool gradient, int* bad_id) {
   T* logits = all_logits + blockIdx.x * width;
+  int64_t vocabulary = rule.vocabulary;
   int target = targets[blockIdx.x];
   bool bad = target != ignored && (target < 0 || target >= vocabulary);
   if (bad && threadIdx.x == 0) {
@@ -37,7 +53,10 @@ __global__ void cross_entropy_kernel(float* losses, T* all_logits, const int* ta
     float x[n], top = largest;
     load(x, logits + i);
 #pragma unroll
-    for (int j = 0; j < n; ++j) top = fmaxf(top, x[j]);
+    for (float& z : x) {
+      z = cap.value(z);
+      top = fmaxf(top, z);
+    }
     if (top > largest) sum *= exponential<T>(largest - top);
     largest = top;
     float shift = top == -INFINITY ? 0.0f : top;  // impossible tokens only, so far
@@ -46,19 +65,21 @@ __global__ void cross_entropy_kernel(float* losses, T* all_logits, const int* ta
   });
   float top = block_max(largest);
   float total = block_sum(sum * exponential<T>(largest - top));
-  float chosen = to_float(logits[target]);
-  if (threadIdx.x == 0) losses[blockIdx.x] = logf(total) + top - chosen;
+  float log_sum = logf(total) + top, chosen = cap.value(to_float(logits[target]));
+  if (threadIdx.x == 0) losses[blockIdx.x] = log_sum - chosen;
   if (!gradient) return;
   __syncthreads();  // everybody has read logits[target]
-  float factor = grad_scale / total;
+  float factor = grad_scale * (1.0f + 2.0f * rule.z_loss * log_sum) / total;
   for_row(logits, vocabulary, [&](int64_t i, auto w) {
     constexpr int n = decltype(w)::value;
     float x[n];
     load(x, logits + i);
 #pragma unroll
     for (int j = 0; j < n; ++j) {
-      x[j] = factor * exponential<T>(x[j] - top);
+      float slope = cap.slope(x[j]);
+      x[j] = factor * exponential<T>(cap.value(x[j]) - top);
       if (i + j == target) x[j] -= grad_scale;
+      x[j] *= slope;
     }
     store(logits + i, x);
   });
@@ -67,14 +88,20 @@ __global__ void cross_entropy_kernel(float* losses, T* all_logits, const int* ta
 
 }  // namespace
 
-void CudaBackend::do_cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t vocabulary, float grad_scale,
+void CudaBackend::do_cross_entropy(Tensor losses, Tensor logits, Tensor targets, const LossRule& rule, float grad_scale,
                                    bool gradient) {
   if (logits.rows() == 0) return;
-  unsigned block = unsigned(std::clamp<int64_t>(ceil_div(vocabulary, 8 * warp_size) * warp_size, warp_size, 1024));
+  unsigned block = unsigned(std::clamp<int64_t>(ceil_div(rule.vocabulary, 8 * warp_size) * warp_size, warp_size, 1024));
   with_dtype(logits.dtype, [&](auto type) {
     using T = decltype(type);
-    launch(cross_entropy_kernel<T>, unsigned(logits.rows()), block, 0, losses.as<float>(), logits.as<T>(),
-           targets.as<int>(), logits.cols(), vocabulary, grad_scale, gradient, bad_id_);
+    auto run = [&](auto cap) {
+      launch(cross_entropy_kernel<T, decltype(cap)>, unsigned(logits.rows()), block, 0, losses.as<float>(),
+             logits.as<T>(), targets.as<int>(), logits.cols(), rule, cap, grad_scale, gradient, bad_id_);
+    };
+    if (rule.softcap > 0)
+      run(Capped{rule.softcap});
+    else
+      run(Plain{});
   });
 }
 

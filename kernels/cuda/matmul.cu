@@ -203,26 +203,28 @@ void CudaBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const
 
 // cuBLASLt's GELU is the one by tanh, and its argument's rows must hold whole groups of 8. Before Hopper the epilogue
 // is known to cost more than it saves (llm.c).
-bool CudaBackend::fuses(Gelu kind, const Tensor& pre) const {
-  return fused_gelu_ && kind == Gelu::tanh && pre.dtype == DType::bf16 && vector_width({pre.data}, pre.cols()) > 1;
+bool CudaBackend::fuses(Activation kind, const Tensor& pre) const {
+  return fused_gelu_ && kind == Activation::gelu_tanh && pre.dtype == DType::bf16 &&
+         vector_width({pre.data}, pre.cols()) > 1;
 }
 
-void CudaBackend::do_linear_gelu_forward(Gelu kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias) {
+void CudaBackend::do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
+                                               Tensor bias) {
   if (fuses(kind, pre)) {
     Product product = row_major(out, in, {weight, true});
     product.epilogue = bias.empty() ? CUBLASLT_EPILOGUE_GELU_AUX : CUBLASLT_EPILOGUE_GELU_AUX_BIAS;
     if (try_multiply(product, {out.data, out.data, weight.data, in.data, 1.0f, 0.0f, bias.data, pre.data})) return;
   }
-  Backend::do_linear_gelu_forward(kind, out, pre, in, weight, bias);
+  Backend::do_linear_activation_forward(kind, out, pre, in, weight, bias);
 }
 
-void CudaBackend::do_linear_gelu_backward(Gelu kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) {
+void CudaBackend::do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) {
   if (fuses(kind, pre)) {
     Product product = row_major(d_pre, dout, weight);
     product.epilogue = CUBLASLT_EPILOGUE_DGELU;
     if (try_multiply(product, {d_pre.data, d_pre.data, weight.data, dout.data, 1.0f, 0.0f, nullptr, pre.data})) return;
   }
-  Backend::do_linear_gelu_backward(kind, d_pre, dout, weight, pre);
+  Backend::do_linear_activation_backward(kind, d_pre, dout, weight, pre);
 }
 
 }  // namespace rowan

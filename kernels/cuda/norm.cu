@@ -35,18 +35,31 @@ __device__ __forceinline__ void for_kept(int64_t cols, F f) {
   }
 }
 
+// f(R, O, T): element types of the residual stream, of what the norm gives, and of the weights and the branch.
+template <typename F>
+void with_types(DType stream, DType out, DType weight, F f) {
+  if (stream == weight)
+    with_dtype(weight, [&](auto type) { f(type, type, type); });
+  else if (out == weight)
+    f(float(), bfloat16(), bfloat16());
+  else
+    f(float(), float(), bfloat16());
+}
+
 // mean is null for rms; branch and sum, and bias, may be null. sum is neither residual's nor branch's memory.
-template <typename T>
+template <typename R, typename O, typename T>
 struct ForwardArguments {
-  T *out, *sum;
+  O* out;
+  R* sum;
   float *mean, *rstd;
-  const T *residual, *branch, *weight, *bias;
+  const R* residual;
+  const T *branch, *weight, *bias;
   int64_t rows, cols;
   float eps;
 };
 
-template <typename T, int width>
-__global__ void norm_forward_kernel(ForwardArguments<T> a) {
+template <typename R, typename O, typename T, int width>
+__global__ void norm_forward_kernel(ForwardArguments<R, O, T> a) {
   int64_t n = int64_t{blockIdx.x} * warps + threadIdx.x / warp_size;
   if (n >= a.rows) return;
   // Later passes add up again what the first read into the first-level cache; what it stored may not be there.
@@ -56,7 +69,7 @@ __global__ void norm_forward_kernel(ForwardArguments<T> a) {
     float y[width];
     load(y, a.branch + n * a.cols + c);
 #pragma unroll
-    for (int i = 0; i < width; ++i) x[i] = rounded<T>(x[i] + y[i]);
+    for (int i = 0; i < width; ++i) x[i] = rounded<R>(x[i] + y[i]);
   };
   float total = 0.0f, squares = 0.0f;
   for_lane<width>(a.cols, [&](int64_t c) {
@@ -97,11 +110,13 @@ __global__ void norm_forward_kernel(ForwardArguments<T> a) {
 }
 
 // partial_weight and partial_bias f32[blocks, cols]; mean and partial_bias may be null.
-template <typename T>
+template <typename R, typename O, typename T>
 struct BackwardArguments {
-  T* d_residual;
+  R* d_residual;
   float *partial_weight, *partial_bias;
-  const T *dout, *r, *weight;
+  const O* dout;
+  const R* r;
+  const T* weight;
   const float *mean, *rstd;
   int64_t rows, cols;
   bool accumulate;
@@ -109,8 +124,8 @@ struct BackwardArguments {
 
 // Each warp adds the parameter gradients of its rows in shared memory (one row of `cols` sums a warp for the weight,
 // then for the bias); at the end the block adds up its warps.
-template <typename T, int width>
-__global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(BackwardArguments<T> a) {
+template <typename R, typename O, typename T, int width>
+__global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(BackwardArguments<R, O, T> a) {
   DYN_SHARED(float, sums);
   int warp = threadIdx.x / warp_size, used_warps = blockDim.x / warp_size;
   float* d_weight = sums + warp * a.cols;
@@ -124,26 +139,29 @@ __global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(B
   for (int64_t n = int64_t{blockIdx.x} * used_warps + warp; n < a.rows; n += int64_t{gridDim.x} * used_warps) {
     // All that a row is made of is on its way before the first of it is used: few warps fit beside their sums, and
     // their loads must fill the way to memory.
-    Kept<T, width> douts[kept<T>], rs[kept<T>], befores[kept<T>] = {};
-    const T *dout = a.dout + n * a.cols, *r = a.r + n * a.cols, *before = a.d_residual + n * a.cols;
-    auto keep = [&](auto& packs, const T* row) {
-      for_kept<T, width>(a.cols, [&](int64_t c, auto i) {
+    constexpr int most = kept<R>;
+    Kept<O, width> douts[most];
+    Kept<R, width> rs[most], befores[most] = {};
+    const O* dout = a.dout + n * a.cols;
+    const R *r = a.r + n * a.cols, *before = a.d_residual + n * a.cols;
+    auto keep = [&](auto& packs, const auto* row) {
+      for_kept<R, width>(a.cols, [&](int64_t c, auto i) {
         constexpr int at = decltype(i)::value;
-        if constexpr (at < kept<T>) packs[at].take(row + c);
+        if constexpr (at < most) packs[at].take(row + c);
       });
     };
     keep(douts, dout);
     keep(rs, r);
     if (a.accumulate) keep(befores, before);
-    auto load_either = [&](auto& to, const auto& packs, const T* row, int64_t c, auto i) {
+    auto load_either = [&](auto& to, const auto& packs, const auto* row, int64_t c, auto i) {
       constexpr int at = decltype(i)::value;
-      if constexpr (at < kept<T>)
+      if constexpr (at < most)
         packs[at].load(to);
       else
         load(to, row + c);
     };
     float mean = a.mean ? a.mean[n] : 0.0f, rstd = a.rstd[n], g_total = 0.0f, gx_total = 0.0f;
-    for_kept<T, width>(a.cols, [&](int64_t c, auto which) {
+    for_kept<R, width>(a.cols, [&](int64_t c, auto which) {
       float d[width], x[width], weight[width], sum[width];
       load_either(d, douts, dout, c, which);
       load_either(x, rs, r, c, which);
@@ -166,7 +184,7 @@ __global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(B
     float g_mean = warp_sum(g_total) / static_cast<float>(a.cols);
     float gx_mean = warp_sum(gx_total) / static_cast<float>(a.cols);
     if (!a.mean) g_mean = 0.0f;
-    for_kept<T, width>(a.cols, [&](int64_t c, auto which) {
+    for_kept<R, width>(a.cols, [&](int64_t c, auto which) {
       float d[width], x[width], weight[width], result[width] = {};
       load_either(d, douts, dout, c, which);
       load_either(x, rs, r, c, which);
@@ -192,21 +210,23 @@ __global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(B
 }  // namespace
 
 void CudaBackend::do_norm_forward(const NormForward& norm) {
-  with_dtype(norm.residual.dtype, [&](auto type) {
+  with_types(norm.residual.dtype, norm.out.dtype, norm.weight.dtype, [&](auto stream, auto result, auto type) {
+    using R = decltype(stream);
+    using O = decltype(result);
     using T = decltype(type);
-    ForwardArguments<T> a{norm.out.as<T>(),
-                          norm.sum.as<T>(),
-                          norm.mean.as<float>(),
-                          norm.rstd.as<float>(),
-                          norm.residual.as<T>(),
-                          norm.branch.as<T>(),
-                          norm.weight.as<T>(),
-                          norm.bias.as<T>(),
-                          norm.residual.rows(),
-                          norm.residual.cols(),
-                          norm.eps};
+    ForwardArguments<R, O, T> a{norm.out.as<O>(),
+                                norm.sum.as<R>(),
+                                norm.mean.as<float>(),
+                                norm.rstd.as<float>(),
+                                norm.residual.as<R>(),
+                                norm.branch.as<T>(),
+                                norm.weight.as<T>(),
+                                norm.bias.as<T>(),
+                                norm.residual.rows(),
+                                norm.residual.cols(),
+                                norm.eps};
     with_width(vector_width({a.out, a.sum, a.residual, a.branch, a.weight, a.bias}, a.cols), [&](auto w) {
-      launch(norm_forward_kernel<T, decltype(w)::value>, unsigned(ceil_div(a.rows, warps)), block, 0, a);
+      launch(norm_forward_kernel<R, O, T, decltype(w)::value>, unsigned(ceil_div(a.rows, warps)), block, 0, a);
     });
   });
 }
@@ -219,21 +239,23 @@ void CudaBackend::do_norm_backward(const NormBackward& norm) {
     fail("norm_backward: r is {}, must have at most {} columns", norm.r.describe(), limits().norm_width);
   int64_t blocks = std::min<int64_t>(ceil_div(norm.r.rows(), used_warps), multiprocessors_ * backward_blocks);
   float* partial = workspace<float>(2 * blocks * cols);
-  with_dtype(norm.r.dtype, [&](auto type) {
+  with_types(norm.r.dtype, norm.dout.dtype, norm.weight.dtype, [&](auto stream, auto result, auto type) {
+    using R = decltype(stream);
+    using O = decltype(result);
     using T = decltype(type);
-    BackwardArguments<T> a{norm.d_residual.as<T>(),
-                           partial,
-                           norm.d_bias.empty() ? nullptr : partial + blocks * cols,
-                           norm.dout.as<T>(),
-                           norm.r.as<T>(),
-                           norm.weight.as<T>(),
-                           norm.mean.as<float>(),
-                           norm.rstd.as<float>(),
-                           norm.r.rows(),
-                           cols,
-                           norm.accumulate};
+    BackwardArguments<R, O, T> a{norm.d_residual.as<R>(),
+                                 partial,
+                                 norm.d_bias.empty() ? nullptr : partial + blocks * cols,
+                                 norm.dout.as<O>(),
+                                 norm.r.as<R>(),
+                                 norm.weight.as<T>(),
+                                 norm.mean.as<float>(),
+                                 norm.rstd.as<float>(),
+                                 norm.r.rows(),
+                                 cols,
+                                 norm.accumulate};
     with_width(vector_width({a.d_residual, a.dout, a.r, a.weight}, cols), [&](auto w) {
-      launch(norm_backward_kernel<T, decltype(w)::value>, unsigned(blocks), unsigned(used_warps * warp_size),
+      launch(norm_backward_kernel<R, O, T, decltype(w)::value>, unsigned(blocks), unsigned(used_warps * warp_size),
              static_cast<size_t>(used_warps * sums * cols) * sizeof(float), a);
     });
   });

@@ -36,8 +36,8 @@ inline constexpr int op_family_count = count_of<OpFamily>;
 struct Work {
   int64_t calls = 0;
   // Of matrix products: 2mnk each; other arithmetic is not counted. Attention counts what its mask leaves
-  // (seq (seq + 1) / 2 scores a head) and, in the backward, four products: recomputing the scores is the method's
-  // price.
+  // (seq (seq + 1) / 2 scores a head, as if a row were one document) and, in the backward, four products: recomputing
+  // the scores is the method's price.
   double flops = 0;
   // The same with every score counted, masked or not: the convention of published MFU figures.
   double flops_full = 0;

@@ -42,7 +42,7 @@ void DryBackend::do_sum_squares(Tensor out, const std::vector<Tensor>& xs) {
   for (const Tensor& x : xs) work.bytes += static_cast<double>(x.bytes());
 }
 
-void DryBackend::do_embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t) {
+void DryBackend::do_embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t, Tensor) {
   count(OpFamily::embedding, {tokens, touched(table, tokens), positions}, {out});
 }
 
@@ -50,6 +50,12 @@ void DryBackend::do_embedding_backward(Tensor d_table, Tensor d_positions, Tenso
   Tensor rows = touched(d_table, tokens);
   count(OpFamily::embedding, {tokens, dout, rows, d_positions}, {rows, d_positions});
 }
+
+void DryBackend::do_find_documents(Tensor documents, Tensor tokens, const DocumentRule&, int64_t) {
+  count(OpFamily::embedding, {tokens}, {documents});
+}
+
+void DryBackend::do_dropout(Tensor x, const Dropout&, int64_t) { count(OpFamily::elementwise, {x}, {x}); }
 
 void DryBackend::do_norm_forward(const NormForward& norm) {
   count(OpFamily::norm, {norm.residual, norm.branch, norm.weight, norm.bias},
@@ -87,19 +93,29 @@ void DryBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float, 
   count_products(OpFamily::product, flops, flops);
 }
 
+void DryBackend::do_head_norm_forward(Tensor out, Tensor in, Tensor weight, const AttentionShape&, float) {
+  count(OpFamily::norm, {in, weight}, {out});
+}
+
+void DryBackend::do_head_norm_backward(Tensor dqkv, Tensor d_weight, Tensor in, Tensor weight, const AttentionShape&,
+                                       float) {
+  count(OpFamily::norm, {dqkv, in, weight, d_weight}, {dqkv, d_weight});
+}
+
 void DryBackend::do_rope(Tensor qkv, Tensor table, const AttentionShape&, bool) {
   count(OpFamily::rope, {qkv, table}, {qkv});
 }
 
-void DryBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape) {
-  count(OpFamily::attention, {qkv}, {out, log_sum_exp});
+void DryBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape,
+                                      const AttentionRule& rule) {
+  count(OpFamily::attention, {qkv, rule.documents}, {out, log_sum_exp});
   Scores one(shape);
   count_products(OpFamily::attention, 2 * one.full, 2 * one.causal);
 }
 
 void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
-                                       const AttentionShape& shape) {
-  count(OpFamily::attention, {dout, out, log_sum_exp, qkv}, {dqkv});
+                                       const AttentionShape& shape, const AttentionRule& rule) {
+  count(OpFamily::attention, {dout, out, log_sum_exp, qkv, rule.documents}, {dqkv});
   Scores one(shape);
   count_products(OpFamily::attention, 4 * one.full, 4 * one.causal);
 }
@@ -116,19 +132,21 @@ void DryBackend::plan_attention(const AttentionShape& s, DType) {
            Category::workspace);
 }
 
-void DryBackend::do_swiglu_forward(Tensor out, Tensor gate_up) { count(OpFamily::activation, {gate_up}, {out}); }
+void DryBackend::do_gated_forward(Activation, Tensor out, Tensor gate_up) {
+  count(OpFamily::activation, {gate_up}, {out});
+}
 
-void DryBackend::do_swiglu_backward(Tensor d_gate_up, Tensor dout, Tensor gate_up) {
+void DryBackend::do_gated_backward(Activation, Tensor d_gate_up, Tensor dout, Tensor gate_up) {
   count(OpFamily::activation, {dout, gate_up}, {d_gate_up});
 }
 
-void DryBackend::do_gelu_forward(Gelu, Tensor out, Tensor in) { count(OpFamily::activation, {in}, {out}); }
+void DryBackend::do_activation_forward(Activation, Tensor out, Tensor in) { count(OpFamily::activation, {in}, {out}); }
 
-void DryBackend::do_gelu_backward(Gelu, Tensor din, Tensor dout, Tensor in) {
+void DryBackend::do_activation_backward(Activation, Tensor din, Tensor dout, Tensor in) {
   count(OpFamily::activation, {dout, in}, {din});
 }
 
-void DryBackend::do_cross_entropy(Tensor losses, Tensor logits, Tensor targets, int64_t, float, bool gradient) {
+void DryBackend::do_cross_entropy(Tensor losses, Tensor logits, Tensor targets, const LossRule&, float, bool gradient) {
   count(OpFamily::loss, {logits, targets}, {losses, gradient ? logits : Tensor()});
 }
 

@@ -30,6 +30,18 @@ void print_checkpoint(const RunFolder& folder) {
   fmt::print("checkpoint   {}\n", folder.checkpoint().folder().filename().string());
 }
 
+std::unique_ptr<Model> open_model(const EvalOptions& options, const RunFolder& folder, Backend& backend,
+                                  int32_t end_token) {
+  JsonObject batch = folder.config().object("batch", true);
+  const int64_t seq = batch.integer("sequence_length", {}, 1);
+  const int64_t micro_batch = options.micro_batch ? options.micro_batch : std::max<int64_t>(4, 4096 / seq);
+  auto model = std::make_unique<Model>(
+      backend, folder.model(),
+      ModelOptions{.batch = micro_batch, .seq = seq, .training = false, .documents = folder.documents(end_token)});
+  load_weights(*model, folder.checkpoint().model());
+  return model;
+}
+
 // Where the run names a tokenizer that is still there.
 void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, const ValidationLosses& losses) {
   if (folder.tokenizer().empty()) return;
@@ -44,17 +56,19 @@ void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, con
   }
 }
 
-void print_validation(const EvalOptions& options, const RunFolder& folder, Backend& backend, Model& model) {
+void print_validation(const EvalOptions& options, const RunFolder& folder, Backend& backend) {
   DataConfig data = parse_data(folder.config().object("data", true));
   if (!options.data.empty()) data.validation = options.data;
   if (data.validation.empty()) fail("{}: the run has no validation data; name some with --data", options.run);
   const int64_t of_the_run = folder.config().object("run").integer("eval_tokens", 0);
   const int64_t tokens = options.tokens ? options.tokens : of_the_run ? of_the_run : INT64_MAX;
-  ValidationSet rows(data, model.options().seq, folder.model().vocabulary, tokens);
+  const int64_t seq = folder.config().object("batch", true).integer("sequence_length", {}, 1);
+  ValidationSet rows(data, seq, folder.model().vocabulary, tokens);
+  const std::unique_ptr<Model> model = open_model(options, folder, backend, rows.data().end_id());
   const Shard& shard = rows.data().shards().front();
   check_same_tokenizer(shard.tokenizer_hash(), shard.path().string(),
                        tokenizer_of_checkpoint(folder.checkpoint().folder()), options.run);
-  const ValidationLosses losses = validation_losses(rows, row_losses(backend, model, rows));
+  const ValidationLosses losses = validation_losses(rows, row_losses(backend, *model, rows));
   print_checkpoint(folder);
   fmt::print("loss         {:.6f} nats a token\nperplexity   {:.4f}\ntargets      {}\n", losses.mean,
              std::exp(losses.mean), losses.targets);
@@ -72,17 +86,18 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
       fmt::print("entropy      {:.6f} nats a token: the least a model can reach\n", floor->sample);
 }
 
-void print_hellaswag(const std::string& file, const RunFolder& folder, Backend& backend, Model& model) {
+void print_hellaswag(const EvalOptions& options, const RunFolder& folder, Backend& backend) {
   std::unique_ptr<Tokenizer> tokenizer;
   if (!folder.tokenizer().empty()) {
     tokenizer = make_tokenizer(folder.tokenizer());
     check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), tokenizer_of_checkpoint(folder.checkpoint().folder()),
                          "the run");
   }
+  const std::unique_ptr<Model> model = open_model(options, folder, backend, tokenizer ? tokenizer->end_id() : -1);
   std::vector<HellaSwagItem> items =
-      read_hellaswag(file, tokenizer.get(), model.options().seq, folder.model().vocabulary);
-  BatchEvaluator losses(backend, model);
-  HellaSwagScore score = score_hellaswag(items, model.options().batch, model.options().seq, std::ref(losses));
+      read_hellaswag(options.task[1], tokenizer.get(), model->options().seq, folder.model().vocabulary);
+  BatchEvaluator losses(backend, *model);
+  HellaSwagScore score = score_hellaswag(items, model->options().batch, model->options().seq, std::ref(losses));
   print_checkpoint(folder);
   fmt::print("hellaswag    acc_norm {:.4f}  acc {:.4f}  ({} items, llm.c's way of scoring)\n", score.acc_norm(),
              score.acc(), score.items);
@@ -92,16 +107,11 @@ void run_eval(const EvalOptions& options) {
   RunFolder folder(options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); });
   if (!options.task.empty() && options.task[0] != "hellaswag")
     fail("--task {}: the one task there is is hellaswag", options.task[0]);
-  JsonObject batch = folder.config().object("batch", true);
-  const int64_t seq = batch.integer("sequence_length", {}, 1);
-  const int64_t micro_batch = options.micro_batch ? options.micro_batch : std::max<int64_t>(4, 4096 / seq);
   std::unique_ptr<Backend> backend = make_backend(named<Device>("--device", options.device), 0, 0);
-  Model model(*backend, folder.model(), {.batch = micro_batch, .seq = seq, .training = false});
-  load_weights(model, folder.checkpoint().model());
   if (options.task.empty())
-    print_validation(options, folder, *backend, model);
+    print_validation(options, folder, *backend);
   else
-    print_hellaswag(options.task[1], folder, *backend, model);
+    print_hellaswag(options, folder, *backend);
 }
 
 }  // namespace

@@ -38,7 +38,7 @@ void run_generate(const GenerateOptions& options) {
 
   std::unique_ptr<Backend> backend = make_backend(named<Device>("--device", options.device), 0, 0);
   const int64_t wanted = static_cast<int64_t>(tokens.size()) + options.tokens;
-  Predictor predict(*backend, folder, std::min(folder.model().positions, wanted));
+  Predictor predict(*backend, folder, std::min(folder.model().positions, wanted), tokenizer->end_id());
   const size_t known = static_cast<size_t>(tokenizer->vocab_size());
   auto next_logits = [&](std::span<const int32_t> so_far) {
     std::vector<float> logits = predict(so_far);

@@ -33,7 +33,7 @@ BatchSource::BatchSource(const DataConfig& config, int64_t sequence_length, uint
                   {"corpora", Json::array()}};
   for (const Corpus& part : config.train) {
     const Dataset& corpus =
-        corpora_.emplace_back(part.files, config.shards, config.reading, sequence_length, vocab_size);
+        corpora_.emplace_back(part.files, config.shards, config.reading, sequence_length, vocab_size, config.documents);
     samples_per_epoch_ += corpus.rows();
     Json description = describe(corpus, part.weight);
     Hash64 key;

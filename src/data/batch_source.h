@@ -29,6 +29,8 @@ class BatchSource {
   int64_t tokens() const;
   int64_t sequence_length() const { return sequence_length_; }
   const std::vector<Dataset>& corpora() const { return corpora_; }
+  // The token between documents; -1 where nothing names it.
+  int32_t end_id() const { return corpora_.front().end_id(); }
   // 0 where the shards do not name their tokenizer.
   uint64_t tokenizer_hash() const { return corpora_.front().shards().front().tokenizer_hash(); }
 

@@ -15,7 +15,25 @@ std::vector<std::string> files_at(JsonObject& object, const std::string& key) {
 
 Json list_of(const std::vector<std::string>& files) { return files.size() == 1 ? Json(files[0]) : Json(files); }
 
+DocumentConfig parse_documents(JsonObject object) {
+  DocumentConfig documents;
+  read_keys(object, [&](Section& keys) { visit(documents, keys); });
+  object.finish();
+  return documents;
+}
+
 }  // namespace
+
+void visit(DocumentConfig& documents, Section& keys) {
+  keys.choice(
+      {.name = "end_token",
+       .help = "where the end token belongs in its document: `first`, as in llm.c's and Rowan's shards, or `last`",
+       .required = true},
+      documents.end_token);
+  keys.choice({.name = "positions", .help = "`restart` with every document, or `continue` through the row"},
+              documents.positions);
+  keys.choice({.name = "end_targets", .help = "whether what follows an end token counts"}, documents.end_targets);
+}
 
 void visit(DataConfig& data, Section& keys) {
   Json train, mixture;
@@ -44,6 +62,10 @@ void visit(DataConfig& data, Section& keys) {
       {.name = "reading",
        .help = "`packed`: windows of `sequence_length` + 1 tokens; `documents`: one document a row, cut or padded"},
       data.reading);
+  keys.other({.name = "documents",
+              .help = "of packed rows: an object that keeps attention within documents, below",
+              .absent = "attention runs through the row"},
+             data.documents ? write_keys([&](Section& inner) { visit(*data.documents, inner); }) : Json());
   keys.choice({.name = "order", .help = "of the rows within an epoch"}, data.order);
   keys.choice({.name = "format", .help = "of the shards"}, data.shards.format);
   keys.integer<0, 4>({.name = "width", .help = "bytes a token, 2 or 4, where the format does not say; 0: not given"},
@@ -74,6 +96,11 @@ DataConfig parse_data(JsonObject data) {
     if (config.validation.empty()) data.fail("batch_means", "there is no validation data; give validation");
   }
   read_keys(data, [&](Section& keys) { visit(config, keys); });
+  if (data.has("documents")) {
+    if (config.reading == Reading::documents)
+      data.fail("documents", "belongs to packed rows; with reading documents every row is one");
+    config.documents = parse_documents(data.object("documents"));
+  }
   if (config.shards.width != 0 && config.shards.width != 2 && config.shards.width != 4)
     data.fail("width", fmt::format("found {}, allowed: 2 and 4", config.shards.width));
   if (config.shards.format == ShardFormat::nanogpt && config.shards.width == 0)

@@ -1,6 +1,7 @@
 // What the section "data" of a configuration says.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,21 +28,36 @@ struct BatchMeans {
   int64_t ranks = 0, rows = 0;  // processes, and rows in a batch of one of them; 0: not wanted
 };
 
+// How packed rows are cut into documents, between which there is no attention.
+enum class EndToken : uint8_t { first, last };  // of its document
+constexpr auto names_of(EndToken) { return enum_names("first", "last"); }
+enum class DocumentPositions : uint8_t { restart, through };
+constexpr auto names_of(DocumentPositions) { return enum_names("restart", "continue"); }
+enum class EndTargets : uint8_t { counted, ignored };  // what follows an end token
+constexpr auto names_of(EndTargets) { return enum_names("counted", "ignored"); }
+struct DocumentConfig {
+  EndToken end_token = EndToken::first;
+  DocumentPositions positions = DocumentPositions::restart;
+  EndTargets end_targets = EndTargets::counted;
+};
+
 struct DataConfig {
   std::vector<Corpus> train;            // more than one: a mixture
   std::vector<std::string> validation;  // may be empty
   BatchMeans batch_means;
   std::string hellaswag;  // a file scored at every evaluation (hellaswag.h); "": none
   Reading reading = Reading::packed;
+  std::optional<DocumentConfig> documents;  // none: attention runs through the row
   Order order = Order::shuffled;
   ShardOptions shards;
 };
 
 // Keys: train (a glob or a list of them) or mixture (a list of {"glob": glob or list, "weight": number}), validation,
-// batch_means ({"ranks": number, "rows": number}), hellaswag (a file), reading (packed | documents), order (shuffled |
-// sequential), and for foreign shards format (auto | llmc | nanogpt | datatrove | megatron), width (2 | 4) and end_id.
-// Throws Error naming the field.
+// batch_means ({"ranks": number, "rows": number}), hellaswag (a file), reading (packed | documents), documents (an
+// object), order (shuffled | sequential), and for foreign shards format (auto | llmc | nanogpt | datatrove | megatron),
+// width (2 | 4) and end_id. Throws Error naming the field.
 DataConfig parse_data(JsonObject data);
+void visit(DocumentConfig& documents, Section& keys);
 // Its keys; train, mixture and validation are lists that parse_data() reads by itself.
 void visit(DataConfig& data, Section& keys);
 

@@ -18,7 +18,7 @@ size_t find_part(const std::vector<int64_t>& bounds, int64_t value) {
 }  // namespace
 
 Dataset::Dataset(const std::vector<std::string>& files, const ShardOptions& options, Reading reading,
-                 int64_t sequence_length, int64_t vocab_size)
+                 int64_t sequence_length, int64_t vocab_size, const std::optional<DocumentConfig>& documents)
     : reading_(reading), sequence_length_(sequence_length), vocab_size_(vocab_size), end_id_(options.end_id) {
   std::set<FileIdentity> seen;
   for (const std::string& pattern : files)
@@ -36,6 +36,8 @@ Dataset::Dataset(const std::vector<std::string>& files, const ShardOptions& opti
       offsets_.push_back(offsets_.back() + shard.tokens());
     }
   end_id_ = shards_.front().end_id();
+  if (documents) check_documents(*documents);
+  end_targets_ = !documents || documents->end_targets == EndTargets::counted;
   if (reading == Reading::packed)
     rows_ = std::max<int64_t>(0, (tokens() - 1 + sequence_length - 1) / sequence_length);
   else
@@ -56,6 +58,18 @@ void Dataset::look_through() const {
       copy({begin, count}, block.data());
     }
   }
+}
+
+void Dataset::check_documents(const DocumentConfig& documents) const {
+  if (end_id_ < 0 || end_id_ >= vocab_size_)
+    fail("{}: data.documents needs an end token inside the vocabulary of {}: found {}; give data.end_id",
+         shards_.front().path().string(), vocab_size_, end_id_);
+  const bool first = documents.end_token == EndToken::first;
+  const shard::EndPlace wanted = first ? shard::EndPlace::before : shard::EndPlace::after;
+  for (const Shard& shard : shards_)
+    if (shard.end_place() != wanted && shard.end_place() != shard::EndPlace::none)
+      fail("{}: its end tokens stand {} the documents; data.documents.end_token must be {}", shard.path().string(),
+           first ? "behind" : "before", first ? "last" : "first");
 }
 
 void Dataset::open_documents() {
@@ -129,13 +143,23 @@ int64_t Dataset::read(int64_t row, int32_t* inputs, int32_t* targets) const {
   std::copy(inputs + 1, inputs + used, targets);
   std::fill(inputs + used, inputs + T, 0);
   std::fill(targets + counted, targets + T, ignored_target);
-  return counted;
+  if (end_targets_) return counted;
+  int64_t ignored = 0;
+  for (int64_t i = 0; i < counted; ++i)
+    if (inputs[i] == end_id_) {
+      targets[i] = ignored_target;
+      ++ignored;
+    }
+  return counted - ignored;
 }
 
 RowCount Dataset::count(int64_t row) const {
   if (reading_ == Reading::packed) {
-    const int64_t left = tokens() - row * sequence_length_;
-    return {std::min(sequence_length_, left), std::min(sequence_length_, left - 1)};
+    const int64_t begin = row * sequence_length_, left = tokens() - begin;
+    RowCount result{std::min(sequence_length_, left), std::min(sequence_length_, left - 1)};
+    for (int64_t i = 0, all = result.targets; i < all && !end_targets_; ++i)
+      result.targets -= token(begin + i) == end_id_;
+    return result;
   }
   const int64_t targets = content(row).count;
   return {targets + 1, targets};

@@ -21,20 +21,23 @@ struct RowCount {
 
 class Dataset {
  public:
-  // Opens what the names and globs match. `sequence_length` is T; ids must be below `vocab_size`. Throws Error when a
-  // shard is damaged or given twice, when shards come from different tokenizers or a larger vocabulary, and when there
-  // is no row. Shards that do not name their vocabulary are looked through for ids outside of it, the first
-  // `looked_through` tokens; later ones are checked as they are read.
+  // Opens what the names and globs match. `documents`: how packed rows are cut, where they are. `sequence_length` is T;
+  // ids must be below `vocab_size`. Throws Error when a shard is damaged or given twice, when shards come from
+  // different tokenizers or a larger vocabulary, and when there is no row. Shards that do not name their vocabulary are
+  // looked through for ids outside of it, the first `looked_through` tokens; later ones are checked as they are read.
   Dataset(const std::vector<std::string>& files, const ShardOptions& options, Reading reading, int64_t sequence_length,
-          int64_t vocab_size);
+          int64_t vocab_size, const std::optional<DocumentConfig>& documents = {});
 
   static constexpr int64_t looked_through = int64_t{1} << 26;
 
   const std::vector<Shard>& shards() const { return shards_; }
   int64_t tokens() const { return offsets_.back(); }
+  // The token between documents; -1 where nothing names it.
+  int32_t end_id() const { return end_id_; }
   // Rows of an epoch.
-  //   packed     ceil((tokens - 1) / T): every token but the very first is a target exactly once; the last row may be
-  //              short, its missing targets are ignored_target
+  //   packed     ceil((tokens - 1) / T): every token but the very first is a target exactly once (unless the
+  //              targets of end tokens do not count); the last row may be short, its missing targets are
+  //              ignored_target
   //   documents  the number of documents that start in these shards
   int64_t rows() const { return rows_; }
 
@@ -56,11 +59,13 @@ class Dataset {
   // What a document holds, without end tokens around it, cut to T - 1.
   Range content(int64_t document) const;
   void open_documents();
+  void check_documents(const DocumentConfig& documents) const;
   void look_through() const;
 
   Reading reading_;
   int64_t sequence_length_, vocab_size_, rows_ = 0;
   int32_t end_id_ = -1;
+  bool end_targets_ = true;  // count
   std::vector<Shard> shards_;
   std::vector<int64_t> offsets_{0};  // position of each shard's first token in the stream; then the end
   std::vector<DocumentIndex> documents_;

@@ -7,7 +7,7 @@
 namespace rowan {
 
 ValidationSet::ValidationSet(const DataConfig& config, int64_t sequence_length, int64_t vocab_size, int64_t eval_tokens)
-    : data_(config.validation, config.shards, config.reading, sequence_length, vocab_size),
+    : data_(config.validation, config.shards, config.reading, sequence_length, vocab_size, config.documents),
       means_(config.batch_means),
       sequence_length_(sequence_length) {
   if (means_.ranks)

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <set>
 
+#include "base/error.h"
 #include "base/files.h"
+#include "model/layout.h"
 
 namespace rowan {
 namespace {
@@ -35,18 +37,24 @@ const std::set<std::string> bookkeeping = {
     "classifier_dropout", "task_specific_params", "finetuning_task", "problem_type", "num_labels", "id2label",
     "label2id"};
 
-void require_zero(JsonObject& object, const char* key) {
-  if (object.has(key) && object.number(key) != 0) object.fail(key, "there is no dropout; only 0 is allowed");
+// A key of one value only.
+template <typename Value>
+void require(JsonObject& object, const char* key, const Value& only) {
+  if (!object.has(key)) return;
+  const Json& value = object.raw(key);
+  if (value != Json(only))
+    object.fail(key, fmt::format("found {}, only {} is implemented", value.dump(), Json(only).dump()));
 }
 
 // Keys with which transformers makes another model, and what they have to say for the one that is here.
-void check_variants(JsonObject& object) {
+void check_variants(JsonObject& object, Family family) {
   static const std::set<std::string> no = {"rope_interleaved", "is_encoder_decoder", "add_cross_attention",
                                            "tie_encoder_decoder", "use_sliding_window"};
-  static const std::set<std::string> zero = {"hidden_dropout", "hidden_dropout_prob", "resid_pdrop", "embd_pdrop"};
+  std::set<std::string> zero = {"hidden_dropout", "hidden_dropout_prob"};
+  if (family == Family::llama) zero.insert({"resid_pdrop", "embd_pdrop"});
   for (const std::string& key : object.keys()) {
     if (no.contains(key) && object.boolean(key)) object.fail(key, "found true, only false is implemented");
-    if (zero.contains(key)) require_zero(object, key.c_str());
+    if (zero.contains(key)) require(object, key.c_str(), 0);
     if (key == "partial_rotary_factor" && object.number(key) != 1) object.fail(key, "only 1 is implemented");
     if (key == "pruned_heads" && !object.raw(key).empty()) object.fail(key, "only {} is implemented");
     if (key != "layer_types") continue;
@@ -56,11 +64,29 @@ void check_variants(JsonObject& object) {
   }
 }
 
-void require_false(JsonObject& object, const char* key) {
-  if (object.has(key) && object.boolean(key)) object.fail(key, "found true, only false is implemented for LLaMA");
+double parse_rate(JsonObject& object, const char* key) {
+  const double rate = object.number(key, 0, 0);
+  if (rate >= 1) object.fail(key, fmt::format("found {}, must be at least 0 and below 1", rate));
+  return rate;
 }
 
-ModelConfig parse_llama(JsonObject& object) {
+// Above 0 where it is given.
+double parse_positive(JsonObject& object, const char* key) {
+  if (!object.has(key)) return 0;
+  const double value = object.number(key);
+  if (value <= 0) object.fail(key, fmt::format("found {}, must be greater than 0", value));
+  return value;
+}
+
+// What every family may have.
+void parse_common(JsonObject& object, ModelConfig& config) {
+  config.attention_scale = parse_positive(object, "attention_scale");
+  config.logit_softcap = parse_positive(object, "logit_softcap");
+  config.initialization = parse_initialization(object, "initialization");
+}
+
+// LLaMA, or Qwen3, which is LLaMA with normalized queries and keys and a head size of its own.
+ModelConfig parse_llama(JsonObject& object, bool qwen3) {
   ModelConfig config;
   config.hidden = object.integer("hidden_size", {}, 1, most);
   config.intermediate = object.integer("intermediate_size", {}, 1, most);
@@ -69,40 +95,40 @@ ModelConfig parse_llama(JsonObject& object) {
   config.kv_heads = object.integer("num_key_value_heads", config.heads, 1, most);
   config.vocabulary = object.integer("vocab_size", {}, 2, most);
   config.norm_eps = object.number("rms_norm_eps", 1e-6, 0, 1);
-  config.rope_theta = object.number("rope_theta", 10000, 1);
-  if (object.has("rope_parameters")) {  // where transformers 5 writes it
-    JsonObject rope = object.object("rope_parameters");
-    rope.choice("rope_type", {"default"}, "default");
-    const double theta = rope.number("rope_theta", config.rope_theta, 1);
-    rope.finish();
-    if (object.has("rope_theta") && theta != config.rope_theta)
-      object.fail("rope_theta",
-                  fmt::format("found {}, but rope_parameters.rope_theta is {}", config.rope_theta, theta));
-    config.rope_theta = theta;
-  }
   config.tied = object.boolean("tie_word_embeddings", false);
   config.init_std = config.residual_init_std = object.number("initializer_range", 0.02, 0);
   // GaLore's files say max_sequence_length, which transformers ignores; RoPE has no table to outgrow.
   int64_t declared = object.integer("max_sequence_length", 2048, 1, most);
   config.positions = object.integer("max_position_embeddings", std::max<int64_t>(declared, 2048), 1, most);
-  object.choice("hidden_act", {"silu"}, "silu");
-  require_false(object, "attention_bias");
-  require_false(object, "mlp_bias");
-  require_zero(object, "attention_dropout");
-  if (object.has("rope_scaling")) {
-    const Json& scaling = object.raw("rope_scaling");
-    if (scaling != Json{{"rope_type", "default"}} && scaling != Json{{"type", "default"}})
-      object.fail("rope_scaling", "only null is implemented");
-  }
-  if (config.hidden % config.heads && !object.has("head_dim"))
+  config.attention_bias = object.boolean("attention_bias", false);
+  config.dropout.attention = parse_rate(object, "attention_dropout");
+  if (config.hidden % config.heads && !qwen3 && !object.has("head_dim"))
     object.fail("num_attention_heads",
                 fmt::format("{} heads do not divide hidden_size {}", config.heads, config.hidden));
-  config.head_dim = object.integer("head_dim", config.hidden / config.heads, 1, most);
+  config.head_dim = object.integer("head_dim", qwen3 ? 128 : config.hidden / config.heads, 1, most);
   if (config.heads % config.kv_heads)
     object.fail("num_key_value_heads",
                 fmt::format("{} key/value heads do not divide {} attention heads", config.kv_heads, config.heads));
   if (config.head_dim % 2)
     object.fail("num_attention_heads", fmt::format("head dimension {} is odd; RoPE needs pairs", config.head_dim));
+  config.rope = parse_rope(object, config.head_dim, 10000);
+  if (qwen3) {
+    config.qk_norm = HeadNorm::rms_gain;
+    object.choice("hidden_act", {"silu"}, "silu");
+    for (const char* key : {"sliding_window", "max_window_layers"})  // of no effect without use_sliding_window
+      if (object.has(key)) object.raw(key);
+    return config;
+  }
+  config.embedding_norm = object.boolean("embedding_norm", false);
+  config.mlp_bias = object.boolean("mlp_bias", false);
+  config.head_bias = object.boolean("head_bias", false);
+  const std::string qk_norm = object.choice("qk_norm", {"none", "rms", "rms_gain"}, "none");
+  config.qk_norm = qk_norm == "none" ? HeadNorm::none : qk_norm == "rms" ? HeadNorm::rms : HeadNorm::rms_gain;
+  config.activation =
+      object.choice("hidden_act", {"silu", "relu2"}, "silu") == "silu" ? Activation::silu : Activation::relu_squared;
+  config.gated = object.boolean("gated_mlp", true);
+  config.dropout.embedding = parse_rate(object, "embedding_dropout");
+  config.dropout.residual = parse_rate(object, "residual_dropout");
   return config;
 }
 
@@ -110,16 +136,17 @@ ModelConfig parse_gpt2(JsonObject& object) {
   ModelConfig config;
   config.family = Family::gpt2;
   config.norm = Norm::layer;
-  config.rope = config.swiglu = false;
+  config.gated = false;
   config.hidden = object.integer("n_embd", {}, 1, most);
   config.layers = object.integer("n_layer", {}, 1, 100000);
   config.heads = config.kv_heads = object.integer("n_head", {}, 1, most);
   config.positions = object.integer("n_positions", 1024, 1, most);
   config.vocabulary = object.integer("vocab_size", 50257, 2, most);
   config.norm_eps = object.number("layer_norm_epsilon", 1e-5, 0, 1);
-  config.gelu =
-      object.choice("activation_function", {"gelu_new", "gelu"}, "gelu_new") == "gelu" ? Gelu::erf : Gelu::tanh;
-  config.bias = object.boolean("bias", true);
+  config.activation = object.choice("activation_function", {"gelu_new", "gelu"}, "gelu_new") == "gelu"
+                          ? Activation::gelu_erf
+                          : Activation::gelu_tanh;
+  config.norm_bias = config.attention_bias = config.mlp_bias = object.boolean("bias", true);
   config.tied = object.boolean("tie_word_embeddings", true);
   config.split_qkv = object.boolean("split_qkv", false);
   config.init_std = object.number("initializer_range", 0.02, 0);
@@ -127,8 +154,9 @@ ModelConfig parse_gpt2(JsonObject& object) {
   config.scale_attn_by_inverse_layer_idx = object.boolean("scale_attn_by_inverse_layer_idx", false);
   config.qk_clip = object.number("qk_clip", 0, 0);
   config.intermediate = object.integer("n_inner", 4 * config.hidden, 1, most);
-  for (const char* key : {"attn_pdrop", "embd_pdrop", "resid_pdrop"}) require_zero(object, key);
-  if (!object.boolean("scale_attn_weights", true)) object.fail("scale_attn_weights", "only true is implemented");
+  config.dropout = {parse_rate(object, "embd_pdrop"), parse_rate(object, "attn_pdrop"),
+                    parse_rate(object, "resid_pdrop")};
+  require(object, "scale_attn_weights", true);
   if (config.hidden % config.heads)
     object.fail("n_head", fmt::format("{} heads do not divide n_embd {}", config.heads, config.hidden));
   config.head_dim = config.hidden / config.heads;
@@ -138,21 +166,27 @@ ModelConfig parse_gpt2(JsonObject& object) {
 }  // namespace
 
 AttentionShape ModelConfig::attention(int64_t batch, int64_t seq, int64_t layer) const {
-  double scale = 1 / std::sqrt(static_cast<double>(head_dim));
+  double scale = attention_scale > 0 ? attention_scale : 1 / std::sqrt(static_cast<double>(head_dim));
   if (scale_attn_by_inverse_layer_idx) scale /= static_cast<double>(layer + 1);
   return AttentionShape{batch, seq, heads, kv_heads, head_dim, static_cast<float>(scale)};
 }
 
 ModelConfig parse_model(JsonObject object) {
   object.ignore_nulls();
-  bool llama = object.choice("model_type", {"llama", "gpt2"}) == "llama";
-  ModelConfig config = llama ? parse_llama(object) : parse_gpt2(object);
-  check_variants(object);
+  const std::string type = object.choice("model_type", {"llama", "qwen3", "gpt2"});
+  ModelConfig config = type == "gpt2" ? parse_gpt2(object) : parse_llama(object, type == "qwen3");
+  parse_common(object, config);
+  check_variants(object, config.family);
   for (const std::string& key : object.keys())
     if (bookkeeping.contains(key)) object.raw(key);
   object.finish();
   config.source = Json::object();
   for (const std::string& key : object.keys()) config.source[key] = object.raw(key);
+  try {
+    parameter_table(config);
+  } catch (const Error& error) {
+    object.fail("initialization", error.what());
+  }
   return config;
 }
 
@@ -163,20 +197,75 @@ ModelConfig load_model(const std::string& path) {
 }
 
 Json hugging_face_config(const ModelConfig& config) {
-  Json result = config.source;
-  bool llama = config.family == Family::llama;
-  result["architectures"] = {llama ? "LlamaForCausalLM" : "GPT2LMHeadModel"};
-  result["torch_dtype"] = "float32";
-  if (llama) {
-    result["max_position_embeddings"] = config.positions;
-    result["num_key_value_heads"] = config.kv_heads;
-    result["tie_word_embeddings"] = config.tied;
-    result["hidden_act"] = "silu";
-  } else {
-    for (const char* key : {"attn_pdrop", "embd_pdrop", "resid_pdrop"}) result[key] = 0.0;
-    result["n_ctx"] = config.positions;
+  auto refuse = [](const char* key, const auto& value) {
+    fail("export: the model has {} {}, transformers has no such model", key, value);
+  };
+  if (config.embedding_norm) refuse("embedding_norm", true);
+  if (config.head_bias) refuse("head_bias", true);
+  if (config.logit_softcap > 0) refuse("logit_softcap", config.logit_softcap);
+  if (config.attention_scale > 0) refuse("attention_scale", config.attention_scale);
+  if (config.qk_clip > 0) refuse("qk_clip", config.qk_clip);
+  if (config.family == Family::llama) {
+    if (config.qk_norm == HeadNorm::rms) refuse("qk_norm", "rms");
+    if (config.qk_norm == HeadNorm::rms_gain && config.mlp_bias) refuse("qk_norm rms_gain and mlp_bias", true);
+    if (config.activation != Activation::silu) refuse("hidden_act", "relu2");
+    if (!config.gated) refuse("gated_mlp", false);
+    if (config.rope->fraction != 1) refuse("rope_fraction", config.rope->fraction);
+    if (config.rope->frequencies == Rope::Frequencies::endpoint) refuse("rope_frequencies", "endpoint");
+    if (config.rope->direction != 1) refuse("rope_direction", config.rope->direction);
   }
+
+  Json result = config.source;
+  for (const char* key : {"bias", "split_qkv", "qk_clip", "max_sequence_length", "comment", "embedding_norm",
+                          "head_bias", "qk_norm", "gated_mlp", "rope_fraction", "rope_frequencies", "rope_direction",
+                          "logit_softcap", "embedding_dropout", "residual_dropout", "initialization"})
+    result.erase(key);
+  result["tie_word_embeddings"] = config.tied;
+  if (config.family == Family::gpt2) {
+    result["architectures"] = {"GPT2LMHeadModel"};
+    result["embd_pdrop"] = config.dropout.embedding;
+    result["attn_pdrop"] = config.dropout.attention;
+    result["resid_pdrop"] = config.dropout.residual;
+    result["n_ctx"] = config.positions;
+    return result;
+  }
+  const bool qwen3 = config.qk_norm == HeadNorm::rms_gain;
+  result["model_type"] = qwen3 ? "qwen3" : "llama";
+  result["architectures"] = {qwen3 ? "Qwen3ForCausalLM" : "LlamaForCausalLM"};
+  result["max_position_embeddings"] = config.positions;
+  result["num_key_value_heads"] = config.kv_heads;
+  result["head_dim"] = config.head_dim;
+  result["hidden_act"] = "silu";
   return result;
+}
+
+std::vector<std::pair<std::string, std::string>> function_keys(const ModelConfig& config) {
+  std::vector<std::pair<std::string, std::string>> keys;
+  auto add = [&](const char* key, const auto& value) { keys.emplace_back(key, fmt::format("{}", value)); };
+  add("the number of heads", config.heads);
+  add("the number of key/value heads", config.kv_heads);
+  add("the norm's epsilon", config.norm_eps);
+  static const char* const head_norms[] = {"none", "rms", "rms_gain"};
+  add("qk_norm", head_norms[static_cast<int>(config.qk_norm)]);
+  if (config.rope) {
+    const Rope& rope = *config.rope;
+    add("rope_theta", rope.theta);
+    add("rope_fraction", rope.fraction);
+    add("rope_frequencies", rope.frequencies == Rope::Frequencies::endpoint ? "endpoint" : "standard");
+    add("rope_direction", rope.direction);
+    add("rope_scaling", rope.factor == 0 ? "null"
+                                         : fmt::format("llama3 {} {} {} {}", rope.factor, rope.low_factor,
+                                                       rope.high_factor, rope.original));
+  }
+  static const char* const activations[] = {"silu", "gelu_new", "gelu", "relu2"};
+  add(config.family == Family::gpt2 ? "activation_function" : "hidden_act",
+      activations[static_cast<int>(config.activation)]);
+  add("gated_mlp", config.gated);
+  add("attention_scale", config.attention_scale);
+  add("scale_attn_by_inverse_layer_idx", config.scale_attn_by_inverse_layer_idx);
+  add("qk_clip", config.qk_clip);
+  add("logit_softcap", config.logit_softcap);
+  return keys;
 }
 
 }  // namespace rowan

@@ -1,127 +1,126 @@
 #include "model/layout.h"
 
-#include <cmath>
+#include <fmt/format.h>
 
-#include "base/random.h"
+#include "base/error.h"
 
 namespace rowan {
 namespace {
 
 class Builder {
  public:
-  explicit Builder(const ModelConfig& config) : config_(config) {}
+  explicit Builder(const ModelConfig& config)
+      : config_(config), names_(names_of(config)), used_(config.initialization.size()) {}
 
   ParameterTable build() {
-    if (config_.family == Family::llama)
-      llama();
-    else
-      gpt2();
+    const ModelConfig& c = config_;
+    words(names_.tokens, Role::embedding);
+    if (!c.rope) add({names_.positions + ".weight", Role::embedding, {c.positions, c.hidden}}, 0, c.init_std);
+    if (c.embedding_norm) norm(names_.embedding_norm);
+    for (int64_t l = 0; l < c.layers; ++l) layer(l);
+    block_ = static_cast<int>(c.layers) + 1;
+    norm(names_.norm);
+    if (!c.tied) words(names_.head, Role::head);
+    if (c.head_bias) {
+      add({names_.head + ".bias", Role::bias, {c.vocabulary}}, c.hidden, 0);
+      table_.leave_room(c.logit_width() - c.vocabulary);
+    }
+    for (size_t i = 0; i < used_.size(); ++i)
+      if (!used_[i]) fail("entry {}: no parameter of the model is left for it", i);
     return std::move(table_);
   }
 
  private:
-  void matrix(const std::string& name, int64_t out, int64_t in, double std, bool aligned = true) {
-    add(name + ".weight", Role::matrix, {out, in}, 0, std, aligned);
-  }
-  // Its rows are heads.
-  void heads(const std::string& name, int64_t out, bool aligned = true) {
-    add(name + ".weight", Role::matrix, {out, config_.hidden}, 0, config_.init_std, aligned, config_.head_dim);
+  void add(Parameter parameter, int64_t fan_in, double std, bool aligned = true) {
+    parameter.block = block_;
+    parameter.init_std = std;
+    if (const auto rule = apply_initialization(config_.initialization, parameter, fan_in)) used_[*rule] = true;
+    table_.add(std::move(parameter), aligned);
   }
   // The rows that the logits' width adds lie behind it.
   void words(const std::string& name, Role role) {
-    add(name, role, {config_.vocabulary, config_.hidden}, 0, config_.init_std);
+    add({name + ".weight", role, {config_.vocabulary, config_.hidden}}, role == Role::head ? config_.hidden : 0,
+        config_.init_std);
     table_.leave_room((config_.logit_width() - config_.vocabulary) * config_.hidden);
   }
   void norm(const std::string& name) {
-    add(name + ".weight", Role::norm, {config_.hidden}, 1, 0);
-    if (config_.bias) add(name + ".bias", Role::bias, {config_.hidden}, 0, 0);
+    gain(name, config_.hidden);
+    if (config_.norm_bias) add({name + ".bias", Role::bias, {config_.hidden}}, 0, 0);
   }
-  void bias(const std::string& name, int64_t out, bool aligned = true) {
-    if (config_.bias) add(name + ".bias", Role::bias, {out}, 0, 0, aligned);
+  void gain(const std::string& name, int64_t width, bool aligned = true) {
+    Parameter parameter{name + ".weight", Role::norm, {width}};
+    parameter.init_mean = 1;
+    add(std::move(parameter), 0, 0, aligned);
   }
-  void add(const std::string& name, Role role, std::vector<int64_t> shape, double mean, double std, bool aligned = true,
-           int64_t head_rows = 0) {
-    table_.add(Parameter{name, role, std::move(shape), 0, block_, mean, std, head_rows}, aligned);
+  // A linear layer, whose outputs several matrices may share. `head_rows`: where its rows are heads, rows of one.
+  void linear(const std::vector<std::string>& names, const std::vector<int64_t>& outs, int64_t in, bool bias,
+              double std, int64_t head_rows = 0) {
+    for (size_t i = 0; i < names.size(); ++i) {
+      Parameter parameter{names[i] + ".weight", Role::matrix, {outs[i], in}};
+      parameter.head_rows = head_rows;
+      add(std::move(parameter), in, std, i == 0);
+    }
+    for (size_t i = 0; bias && i < names.size(); ++i) add({names[i] + ".bias", Role::bias, {outs[i]}}, in, 0, i == 0);
   }
 
-  void llama() {
+  void layer(int64_t l) {
     const ModelConfig& c = config_;
     const int64_t q = c.heads * c.head_dim, kv = c.kv_heads * c.head_dim;
-    words("model.embed_tokens.weight", Role::embedding);
-    for (int64_t l = 0; l < c.layers; ++l) {
-      block_ = static_cast<int>(l) + 1;
-      const std::string layer = "model.layers." + std::to_string(l) + ".";
-      norm(layer + "input_layernorm");
-      heads(layer + "self_attn.q_proj", q);
-      heads(layer + "self_attn.k_proj", kv, false);
-      heads(layer + "self_attn.v_proj", kv, false);
-      matrix(layer + "self_attn.o_proj", c.hidden, q, c.residual_init_std);
-      norm(layer + "post_attention_layernorm");
-      matrix(layer + "mlp.gate_proj", c.intermediate, c.hidden, c.init_std);
-      matrix(layer + "mlp.up_proj", c.intermediate, c.hidden, c.init_std, false);
-      matrix(layer + "mlp.down_proj", c.hidden, c.intermediate, c.residual_init_std);
+    block_ = static_cast<int>(l) + 1;
+    LayerNames n = names_.layer;
+    for (std::string* name : {&n.norm1, &n.query_norm, &n.key_norm, &n.out, &n.norm2, &n.down})
+      *name = names_.in_layer(l, *name);
+    for (auto* list : {&n.qkv, &n.up})
+      for (std::string& name : *list) name = names_.in_layer(l, name);
+    norm(n.norm1);
+    linear(n.qkv, n.qkv.size() == 1 ? std::vector{q + 2 * kv} : std::vector{q, kv, kv}, c.hidden, c.attention_bias,
+           c.init_std, c.head_dim);
+    if (c.qk_norm == HeadNorm::rms_gain) {
+      gain(n.query_norm, c.head_dim);
+      gain(n.key_norm, c.head_dim, false);
     }
-    block_ = static_cast<int>(c.layers) + 1;
-    norm("model.norm");
-    if (!c.tied) words("lm_head.weight", Role::head);
-  }
-
-  void gpt2() {
-    const ModelConfig& c = config_;
-    const std::string model = "transformer.";
-    words(model + "wte.weight", Role::embedding);
-    add(model + "wpe.weight", Role::embedding, {c.positions, c.hidden}, 0, c.init_std);
-    for (int64_t l = 0; l < c.layers; ++l) {
-      block_ = static_cast<int>(l) + 1;
-      const std::string layer = model + "h." + std::to_string(l) + ".";
-      norm(layer + "ln_1");
-      if (c.split_qkv) {
-        for (const char* part : {"q_attn", "k_attn", "v_attn"}) heads(layer + "attn." + part, c.hidden, *part == 'q');
-        for (const char* part : {"q_attn", "k_attn", "v_attn"}) bias(layer + "attn." + part, c.hidden, *part == 'q');
-      } else {
-        heads(layer + "attn.c_attn", 3 * c.hidden);
-        bias(layer + "attn.c_attn", 3 * c.hidden);
-      }
-      matrix(layer + "attn.c_proj", c.hidden, c.hidden, c.residual_init_std);
-      bias(layer + "attn.c_proj", c.hidden);
-      norm(layer + "ln_2");
-      matrix(layer + "mlp.c_fc", c.intermediate, c.hidden, c.init_std);
-      bias(layer + "mlp.c_fc", c.intermediate);
-      matrix(layer + "mlp.c_proj", c.hidden, c.intermediate, c.residual_init_std);
-      bias(layer + "mlp.c_proj", c.hidden);
-    }
-    block_ = static_cast<int>(c.layers) + 1;
-    norm(model + "ln_f");
-    if (!c.tied) words("lm_head.weight", Role::head);
+    linear({n.out}, {c.hidden}, q, c.attention_bias, c.residual_init_std);
+    norm(n.norm2);
+    linear(n.up, std::vector<int64_t>(n.up.size(), c.intermediate), c.hidden, c.mlp_bias, c.init_std);
+    linear({n.down}, {c.hidden}, c.intermediate, c.mlp_bias, c.residual_init_std);
   }
 
   const ModelConfig& config_;
+  ParameterNames names_;
+  std::vector<bool> used_;  // of the rules of initialization
   ParameterTable table_;
   int block_ = 0;
 };
 
-uint64_t hash_of(const std::string& name) {
-  uint64_t hash = 0xcbf29ce484222325ull;  // FNV-1a
-  for (unsigned char c : name) hash = (hash ^ c) * 0x100000001b3ull;
-  return hash;
-}
-
 }  // namespace
 
-ParameterTable parameter_table(const ModelConfig& config) { return Builder(config).build(); }
-
-void initial_values(const Parameter& parameter, uint64_t seed, int64_t begin, int64_t count, float* values) {
-  const uint64_t stream = hash_of(parameter.name);
-#pragma omp parallel for
-  for (int64_t i = 0; i < count; ++i) {
-    double value = parameter.init_mean;
-    if (parameter.init_std > 0) {
-      Philox draw = philox(seed, static_cast<uint64_t>(begin + i), stream);
-      double u = (draw.word[0] + 1.0) * 0x1p-32, v = draw.word[1] * 0x1p-32;
-      value += parameter.init_std * std::sqrt(-2 * std::log(u)) * std::cos(6.283185307179586 * v);
-    }
-    values[i] = static_cast<float>(value);
-  }
+std::string ParameterNames::in_layer(int64_t layer, const std::string& name) const {
+  return fmt::format("{}.{}.{}", layers, layer, name);
 }
+
+ParameterNames names_of(const ModelConfig& config) {
+  ParameterNames n;
+  n.head = "lm_head";
+  if (config.family == Family::llama) {
+    n.tokens = "model.embed_tokens", n.embedding_norm = "model.embed_norm";
+    n.norm = "model.norm", n.layers = "model.layers";
+    n.layer.norm1 = "input_layernorm", n.layer.norm2 = "post_attention_layernorm";
+    n.layer.qkv = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"};
+    n.layer.query_norm = "self_attn.q_norm", n.layer.key_norm = "self_attn.k_norm";
+    n.layer.out = "self_attn.o_proj", n.layer.down = "mlp.down_proj";
+    if (config.gated) n.layer.up.push_back("mlp.gate_proj");
+    n.layer.up.push_back("mlp.up_proj");
+  } else {
+    n.tokens = "transformer.wte", n.positions = "transformer.wpe";
+    n.norm = "transformer.ln_f", n.layers = "transformer.h";
+    n.layer.norm1 = "ln_1", n.layer.norm2 = "ln_2";
+    n.layer.qkv = {"attn.c_attn"};
+    if (config.split_qkv) n.layer.qkv = {"attn.q_attn", "attn.k_attn", "attn.v_attn"};
+    n.layer.out = "attn.c_proj", n.layer.up = {"mlp.c_fc"}, n.layer.down = "mlp.c_proj";
+  }
+  return n;
+}
+
+ParameterTable parameter_table(const ModelConfig& config) { return Builder(config).build(); }
 
 }  // namespace rowan

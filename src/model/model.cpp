@@ -2,7 +2,6 @@
 #include "model/model.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "base/error.h"
 #include "kernels/floats.h"
@@ -59,121 +58,116 @@ Model::~Model() = default;
 
 void Model::bind() {
   const ModelConfig& c = config_;
-  const bool llama = c.family == Family::llama;
-  const std::string model = llama ? "model." : "transformer.";
-  auto find = [&](const Placement& place, Tensor flat, const std::string& name) {
-    return flat.empty() ? Tensor() : place.in(flat, table_.find(name));
-  };
-  // `rows` of a parameter and of what lies behind it, as one tensor.
-  auto joined = [&](const Placement& place, Tensor flat, const std::string& name, int64_t rows) {
-    if (flat.empty()) return Tensor();
+  const ParameterNames names = names_of(c);
+  // `rows` of a parameter and of what lies behind it, as one tensor, and its gradient.
+  auto bind = [&](Tensor& weight, Tensor& gradient, const std::string& name, int64_t rows) {
     Parameter all = table_.find(name);
     all.shape[0] = rows;
-    return place.in(flat, all);
+    weight = weight_placement_.in(weights_, all);
+    if (!gradients_.empty()) gradient = gradient_placement_.in(gradients_, all);
   };
-  auto block = [&](const Placement& place, Tensor flat, int64_t l) {
-    const int64_t width = c.attention(1, 1, 0).qkv_width();
-    Block::Parameters p;
-    const std::string layer = llama ? fmt::format("model.layers.{}.", l) : fmt::format("transformer.h.{}.", l);
-    auto both = [&](Tensor& weight, Tensor& bias, const std::string& name, int64_t rows) {
-      weight = joined(place, flat, layer + name + ".weight", rows);
-      if (c.bias) bias = joined(place, flat, layer + name + ".bias", rows);
-    };
-    both(p.norm1, p.norm1_bias, llama ? "input_layernorm" : "ln_1", c.hidden);
-    both(p.qkv, p.qkv_bias, llama ? "self_attn.q_proj" : c.split_qkv ? "attn.q_attn" : "attn.c_attn", width);
-    both(p.out, p.out_bias, llama ? "self_attn.o_proj" : "attn.c_proj", c.hidden);
-    both(p.norm2, p.norm2_bias, llama ? "post_attention_layernorm" : "ln_2", c.hidden);
-    both(p.up, p.up_bias, llama ? "mlp.gate_proj" : "mlp.c_fc", c.mlp_in_width());
-    both(p.down, p.down_bias, llama ? "mlp.down_proj" : "mlp.c_proj", c.hidden);
-    return p;
+  auto bind_norm = [&](NormLayer& norm, const std::string& name) {
+    bind(norm.weight, norm.d_weight, name + ".weight", c.hidden);
+    if (c.norm_bias) bind(norm.bias, norm.d_bias, name + ".bias", c.hidden);
   };
-  auto ends = [&](const Placement& place, Tensor flat) {
-    Ends e;
-    const std::string tokens = model + (llama ? "embed_tokens.weight" : "wte.weight");
-    e.tokens = find(place, flat, tokens);
-    if (!c.rope) e.positions = find(place, flat, model + "wpe.weight");
-    e.norm = find(place, flat, model + (llama ? "norm.weight" : "ln_f.weight"));
-    if (c.bias) e.norm_bias = find(place, flat, model + "ln_f.bias");
-    e.head = joined(place, flat, c.tied ? tokens : "lm_head.weight", c.logit_width());
-    return e;
+  auto bind_linear = [&](Block::Linear& linear, const std::string& name, int64_t rows, bool bias) {
+    bind(linear.weight, linear.d_weight, name + ".weight", rows);
+    if (bias) bind(linear.bias, linear.d_bias, name + ".bias", rows);
   };
   blocks_.resize(static_cast<size_t>(c.layers));
   for (int64_t l = 0; l < c.layers; ++l) {
-    blocks_[l].weight = block(weight_placement_, weights_, l);
-    blocks_[l].d = block(gradient_placement_, gradients_, l);
+    Block& b = blocks_[l];
+    const LayerNames& n = names.layer;
+    bind_norm(b.norm1, names.in_layer(l, n.norm1));
+    bind_linear(b.qkv, names.in_layer(l, n.qkv.front()), c.attention(1, 1, 0).qkv_width(), c.attention_bias);
+    if (c.qk_norm == HeadNorm::rms_gain)
+      bind(b.head_norm, b.d_head_norm, names.in_layer(l, n.query_norm) + ".weight", 2 * c.head_dim);
+    bind_linear(b.out, names.in_layer(l, n.out), c.hidden, c.attention_bias);
+    bind_norm(b.norm2, names.in_layer(l, n.norm2));
+    bind_linear(b.up, names.in_layer(l, n.up.front()), c.mlp_in_width(), c.mlp_bias);
+    bind_linear(b.down, names.in_layer(l, n.down), c.hidden, c.mlp_bias);
   }
-  weight_ = ends(weight_placement_, weights_);
-  d_ = ends(gradient_placement_, gradients_);
+  bind(weight_.tokens, d_.tokens, names.tokens + ".weight", c.vocabulary);
+  if (!c.rope) bind(weight_.positions, d_.positions, names.positions + ".weight", c.positions);
+  if (c.embedding_norm) bind_norm(embedding_norm_, names.embedding_norm);
+  bind_norm(norm_, names.norm);
+  bind(weight_.head, d_.head, (c.tied ? names.tokens : names.head) + ".weight", c.logit_width());
+  if (c.head_bias) bind(weight_.head_bias, d_.head_bias, names.head + ".bias", c.logit_width());
 }
 
 void Model::take_activations() {
   const ModelConfig& c = config_;
   const int64_t n = options_.batch * options_.seq;
-  const DType type = options_.compute;
+  const DType type = options_.compute, stream = options_.fp32_residual ? DType::f32 : type;
   const AttentionShape shape = c.attention(options_.batch, options_.seq, 0);
   // A forward-only pass needs two residual streams in turn: a block reads one and leaves its middle in the other.
   const bool keep_block = options_.training && options_.recompute != Recompute::block;
   const bool keep_mlp = keep_block && options_.recompute == Recompute::none;
   Arena& memory = activation_memory_;
 
-  auto statistics = [&](Tensor& mean, Tensor& rstd) {
-    if (c.norm == Norm::layer) mean = memory.take(DType::f32, {n});
-    rstd = memory.take(DType::f32, {n});
+  auto take_norm = [&](NormLayer& norm) {
+    norm.out = memory.take(type, {n, c.hidden});
+    if (c.norm == Norm::layer) norm.mean = memory.take(DType::f32, {n});
+    norm.rstd = memory.take(DType::f32, {n});
   };
+  auto share_norm = [](NormLayer& norm, const NormLayer& with) {
+    norm.out = with.out, norm.mean = with.mean, norm.rstd = with.rstd;
+  };
+  const bool normed_heads = c.qk_norm != HeadNorm::none;
   for (size_t l = 0; l < blocks_.size(); ++l) {
     Block& b = blocks_[l];
     const Block& first = blocks_[0];
-    if (l == 0 || options_.training)
-      b.x = memory.take(type, {n, c.hidden});
-    else
-      b.x = first.x;
+    b.norm1.in = l == 0 || options_.training ? memory.take(stream, {n, c.hidden}) : first.norm1.in;
     if (l == 0 || keep_block) {
-      b.normed1 = memory.take(type, {n, c.hidden});
-      statistics(b.mean1, b.rstd1);
-      b.qkv = memory.take(type, {n, shape.qkv_width()});
+      take_norm(b.norm1);
+      b.attended_qkv = memory.take(type, {n, shape.qkv_width()});
+      b.projected = normed_heads ? memory.take(type, {n, shape.qkv_width()}) : b.attended_qkv;
       b.attention = memory.take(type, {n, shape.out_width()});
       b.log_sum_exp = memory.take(DType::f32, {shape.batch, shape.heads, shape.seq});
-      b.middle = memory.take(type, {n, c.hidden});
-      b.normed2 = memory.take(type, {n, c.hidden});
-      statistics(b.mean2, b.rstd2);
+      b.norm2.in = memory.take(stream, {n, c.hidden});
+      take_norm(b.norm2);
     } else {
-      b.normed1 = first.normed1, b.mean1 = first.mean1, b.rstd1 = first.rstd1;
-      b.qkv = options_.growing ? memory.take(type, {n, shape.qkv_width()}) : first.qkv;
+      share_norm(b.norm1, first.norm1);
+      b.attended_qkv = options_.growing ? memory.take(type, {n, shape.qkv_width()}) : first.attended_qkv;
+      b.projected = normed_heads ? first.projected : b.attended_qkv;
       b.attention = first.attention, b.log_sum_exp = first.log_sum_exp;
-      b.middle = first.middle;
-      b.normed2 = first.normed2, b.mean2 = first.mean2, b.rstd2 = first.rstd2;
+      b.norm2.in = first.norm2.in;
+      share_norm(b.norm2, first.norm2);
     }
     if (l == 0 || keep_mlp) {
-      b.up = memory.take(type, {n, c.mlp_in_width()});
+      b.wide = memory.take(type, {n, c.mlp_in_width()});
       b.inner = memory.take(type, {n, c.intermediate});
     } else {
-      b.up = first.up, b.inner = first.inner;
+      b.wide = first.wide, b.inner = first.inner;
     }
   }
-  final_sum_ = memory.take(type, {n, c.hidden});
-  final_out_ = memory.take(type, {n, c.hidden});
-  statistics(final_mean_, final_rstd_);
+  if (c.embedding_norm) {
+    embedding_norm_.in = memory.take(stream, {n, c.hidden});
+    embedding_norm_.out = blocks_[0].norm1.in;
+    if (c.norm == Norm::layer) embedding_norm_.mean = memory.take(DType::f32, {n});
+    embedding_norm_.rstd = memory.take(DType::f32, {n});
+  }
+  norm_.in = memory.take(stream, {n, c.hidden});
+  take_norm(norm_);
   losses_ = memory.take(DType::f32, {n});
 
   branch_ = workspace_.take(type, {n, c.hidden});
   logits_ = workspace_.take(type, {logit_chunk_rows(c, n, type), c.logit_width()});
   if (options_.training) {
-    d_residual_ = workspace_.take(type, {n, c.hidden});
+    d_residual_ = workspace_.take(stream, {n, c.hidden});
     d_normed_ = workspace_.take(type, {n, c.hidden});
+    if (c.embedding_norm) d_embedded_ = stream == type ? d_normed_ : workspace_.take(stream, {n, c.hidden});
     d_attention_ = workspace_.take(type, {n, shape.out_width()});
-    if (c.swiglu) d_inner_ = workspace_.take(type, {n, c.intermediate});
+    if (c.gated) d_inner_ = workspace_.take(type, {n, c.intermediate});
     d_wide_ = workspace_.take(type, {n * std::max(c.mlp_in_width(), shape.qkv_width())});
   }
+  if (options_.documents) {
+    documents_ = memory.take(DType::i32, {3 * n});
+    if (options_.growing) document_tokens_ = memory.take(DType::i32, {n});
+  }
+  if (options_.training && c.dropout.any()) samples_ = workspace_.take(DType::i32, {options_.batch, 2});
   if (c.rope) {
-    const int64_t half = c.head_dim / 2;
-    std::vector<float> table(static_cast<size_t>(options_.seq * c.head_dim));
-    for (int64_t t = 0; t < options_.seq; ++t)
-      for (int64_t i = 0; i < half; ++i) {
-        double angle = static_cast<double>(t) *
-                       std::pow(c.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(c.head_dim));
-        table[t * c.head_dim + i] = static_cast<float>(std::cos(angle));
-        table[t * c.head_dim + half + i] = static_cast<float>(std::sin(angle));
-      }
+    const std::vector<float> table = rope_table(*c.rope, options_.seq, c.head_dim);
     rope_table_ = workspace_.take(DType::f32, {options_.seq, c.head_dim});
     backend_.upload(rope_table_, table.data());
   }

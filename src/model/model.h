@@ -1,7 +1,10 @@
 // Model: the transformer's forward and backward for one micro-batch on one Backend. Pre-norm blocks
 //   x = x + attention(norm(x));  x = x + mlp(norm(x))
-// between an embedding and a final norm and head. Gradients accumulate over calls until zero_gradients().
+// between an embedding (normalized, where the model says so) and a final norm and head. Gradients accumulate over calls
+// until zero_gradients().
 #pragma once
+
+#include <optional>
 
 #include "kernels/arena.h"
 #include "model/layout.h"
@@ -15,13 +18,23 @@ enum class Recompute : uint8_t {
 };
 constexpr auto names_of(Recompute) { return enum_names("none", "mlp", "block"); }
 
+// Attention that stays within documents, and positions that count from the beginning of each.
+struct DocumentOptions {
+  DocumentRule rule;
+  bool restart = true;  // false: positions count through the row
+};
+
 struct ModelOptions {
   int64_t batch = 1, seq = 1;  // the micro-batch
   DType compute = DType::f32;  // weights and activations
   DType gradient = DType::f32;
+  bool fp32_residual = false;  // the residual stream, of which norms are taken, in f32 whatever the weights are in
   Recompute recompute = Recompute::none;
   bool training = true;  // false: no gradients, activations of one block only
   bool growing = false;  // without training and batch 1: keeps every layer's q, k, v, for forward_next()
+  std::optional<DocumentOptions> documents = {};  // none: a row is one document
+  uint64_t dropout_seed = 0;
+  double z_loss = 0;  // the gradient is that of loss + z_loss * log(sum of exponentials)^2
   // Layers whose weights, or gradients, have memory at a time; 0: all. An observer brings them in and out.
   int resident_weights = 0, resident_gradients = 0;
 };
@@ -67,10 +80,14 @@ class Model {
   void observe(BlockObserver* observer) { observer_ = observer; }
   void zero_gradients();
 
+  // i32[batch, 2], to be written before loss_and_gradients() where the model has dropout: low and high words of the
+  // numbers, below 2^40, of the samples in the micro-batch, of which their masks are a function.
+  Tensor samples() const { return samples_; }
+
   // Forward and loss. tokens and targets: i32 device tensors of batch * seq. Returns f32[batch * seq] losses in nats,
   // 0 where the target is -100.
   Tensor loss(Tensor tokens, Tensor targets);
-  // The same, then the backward of grad_scale * (sum of losses), added to the gradients.
+  // The same with dropout, then the backward of grad_scale * (sum of losses), added to the gradients.
   Tensor loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale);
   // The forward alone, up to the final norm.
   void forward(Tensor tokens);
@@ -83,6 +100,19 @@ class Model {
  private:
   struct Block;
 
+  // A norm: its parameters and their gradients, what it reads and gives, and what it keeps for the backward.
+  struct NormLayer {
+    Tensor weight, bias, d_weight, d_bias;  // [C]
+    Tensor in, out, mean, rstd;             // [N, C], f32[N]
+
+    NormLayer rows(int64_t begin, int64_t count) const {
+      NormLayer part = *this;
+      for (Tensor* x : {&part.in, &part.out, &part.mean, &part.rstd})
+        if (!x->empty()) *x = x->slice(begin, count);
+      return part;
+    }
+  };
+
   // The positions that a pass goes through.
   struct Span {
     int64_t batch, begin, count;
@@ -91,16 +121,29 @@ class Model {
 
   void bind();
   void take_activations();
+
+  // norm.in to norm.out, where there is a branch after it has become residual + branch.
+  void forward_norm(const NormLayer& norm, Tensor residual = Tensor(), Tensor branch = Tensor());
+  void backward_norm(const NormLayer& norm, Tensor d_in, Tensor dout, bool accumulate);
+  Tensor documents(const Span& span) const;
+  void find_documents(Tensor tokens, const Span& span);
+  bool positions_restart() const { return !config_.rope && options_.documents && options_.documents->restart; }
+  Dropout dropout(double rate, int64_t layer, int64_t place) const;
+  void drop(Tensor x, double rate, int64_t layer, int64_t place);
+
   void forward(Tensor tokens, const Span& span);
+  void forward_embedding(Tensor tokens, const Span& span);
   void forward_attention(const Block& block, int64_t layer, const Span& span);
-  void forward_mlp(const Block& block);
+  void forward_qkv(const Block& block, const AttentionShape& shape, int64_t begin);
+  void forward_mlp(const Block& block, int64_t layer);
+  void forward_activation(const Block& block);
   Tensor head_loss(Tensor targets, float grad_scale, bool gradient);
   void backward(Tensor tokens);
+  Tensor branch_gradient(int64_t layer, int64_t place);
   void backward_mlp(int64_t layer);
   void backward_attention(int64_t layer);
-  void activation_forward(const Block& block);
-  // The model's norm: kind and eps are the config's.
-  void norm(NormForward norm);
+  void backward_qkv(const Block& block, Tensor d_qkv, const AttentionShape& shape);
+  void backward_embedding(Tensor tokens);
   int last_block() const { return static_cast<int>(config_.layers) + 1; }
 
   Backend& backend_;
@@ -115,12 +158,15 @@ class Model {
   BlockObserver* observer_ = &none_;
 
   Tensor rope_table_;
-  Tensor branch_;                                                  // [N, C]
-  Tensor final_sum_, final_out_, final_mean_, final_rstd_;         // [N, C], f32[N]
-  Tensor logits_, losses_;                                         // [rows, logit_width], f32[N]
-  Tensor d_residual_, d_normed_, d_attention_, d_wide_, d_inner_;  // gradients of activations
+  Tensor documents_, document_tokens_;  // flat i32[3 N]; of a growing sequence, i32[N]
+  Tensor samples_;
+  bool dropping_ = false;            // in the pass that runs
+  NormLayer embedding_norm_, norm_;  // after the embedding, where there is one, and the final one
+  Tensor branch_;                    // [N, C]
+  Tensor logits_, losses_;           // [rows, logit_width], f32[N]
+  Tensor d_residual_, d_normed_, d_embedded_, d_attention_, d_wide_, d_inner_;  // gradients of activations
   struct Ends {
-    Tensor tokens, positions, norm, norm_bias, head;
+    Tensor tokens, positions, head, head_bias;
   } weight_, d_;
 };
 

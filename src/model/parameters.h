@@ -21,8 +21,8 @@ struct Parameter {
   std::vector<int64_t> shape;  // [out, in], or [n] for vectors
   int64_t offset = 0;          // elements from the start of the flat buffers
   int block = 0;               // 0 embeddings (and a tied head), 1 .. layers, layers + 1 final norm and head
-  double init_mean = 0;        // initial values are normal(init_mean, init_std)
-  double init_std = 0;
+  // Initial values: init_mean, and normal with init_std or uniform within init_bound around it.
+  double init_mean = 0, init_std = 0, init_bound = 0;
   int64_t head_rows = 0;  // of projections whose rows are heads of attention: rows of one
 
   int64_t numel() const;

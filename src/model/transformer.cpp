@@ -1,4 +1,7 @@
-// The forward and the backward pass.
+// The forward and the backward pass. A block is a norm, a projection to queries, keys and values, their own norm and
+// positions, attention, a projection back to the residual stream; then a norm and an MLP with its activation.
+#include <cmath>
+
 #include "base/error.h"
 #include "kernels/floats.h"
 #include "model/block.h"
@@ -6,10 +9,55 @@
 
 namespace rowan {
 
-void Model::norm(NormForward norm) {
-  norm.kind = config_.norm;
-  norm.eps = static_cast<float>(config_.norm_eps);
-  backend_.norm_forward(norm);
+void Model::forward_norm(const NormLayer& norm, Tensor residual, Tensor branch) {
+  backend_.norm_forward({.kind = config_.norm,
+                         .out = norm.out,
+                         .sum = branch.empty() ? Tensor() : norm.in,
+                         .mean = norm.mean,
+                         .rstd = norm.rstd,
+                         .residual = branch.empty() ? norm.in : residual,
+                         .branch = branch,
+                         .weight = norm.weight,
+                         .bias = norm.bias,
+                         .eps = static_cast<float>(config_.norm_eps)});
+}
+
+void Model::backward_norm(const NormLayer& norm, Tensor d_in, Tensor dout, bool accumulate) {
+  backend_.norm_backward({.kind = config_.norm,
+                          .d_residual = d_in,
+                          .d_weight = norm.d_weight,
+                          .d_bias = norm.d_bias,
+                          .dout = dout,
+                          .r = norm.in,
+                          .weight = norm.weight,
+                          .mean = norm.mean,
+                          .rstd = norm.rstd,
+                          .accumulate = accumulate});
+}
+
+// Of the tokens up to the end of the span: i32[3, tokens], or nothing where rows are documents.
+Tensor Model::documents(const Span& span) const {
+  const int64_t until = span.batch * (span.begin + span.count);
+  return options_.documents ? documents_.slice(0, 3 * until).view({3, until}) : Tensor();
+}
+
+void Model::find_documents(Tensor tokens, const Span& span) {
+  if (!options_.documents) return;
+  if (options_.growing) {
+    backend_.copy(document_tokens_.slice(span.begin, span.count), tokens);
+    tokens = document_tokens_.slice(0, span.begin + span.count);
+  }
+  backend_.find_documents(documents(span), tokens, options_.documents->rule, span.begin + span.count);
+}
+
+// Places of a layer: 0 attention's weights, 1 its output, 2 the MLP's; of layer -1, 2: the embedding.
+Dropout Model::dropout(double rate, int64_t layer, int64_t place) const {
+  if (!dropping_) return {};
+  return {static_cast<float>(rate), options_.dropout_seed, 3 * (layer + 1) + place, samples_};
+}
+
+void Model::drop(Tensor x, double rate, int64_t layer, int64_t place) {
+  if (dropping_ && rate > 0) backend_.dropout(x, dropout(rate, layer, place), options_.seq);
 }
 
 void Model::forward(Tensor tokens) { forward(tokens, whole()); }
@@ -26,105 +74,112 @@ void Model::forward_next(Tensor tokens, int64_t begin) {
 void Model::forward(Tensor tokens, const Span& span) {
   const int64_t rows = span.batch * span.count;
   observer_->before_forward(0);
-  Tensor positions = weight_.positions.empty() ? Tensor() : weight_.positions.slice(span.begin, span.count);
-  Block b = blocks_[0].rows(span.begin, rows);
-  backend_.embedding_forward(b.x, tokens, weight_.tokens, positions, span.count);
+  forward_embedding(tokens, span);
   observer_->after_forward(0);
   Tensor branch = branch_.slice(0, rows), middle;
   for (int64_t l = 0; l < config_.layers; ++l) {
     observer_->before_forward(static_cast<int>(l) + 1);
-    b = blocks_[l].rows(span.begin, rows);
+    const Block b = blocks_[l].rows(span.begin, rows);
     if (l == 0)
-      norm({.out = b.normed1,
-            .mean = b.mean1,
-            .rstd = b.rstd1,
-            .residual = b.x,
-            .weight = b.weight.norm1,
-            .bias = b.weight.norm1_bias});
+      forward_norm(b.norm1);
     else
-      norm({.out = b.normed1,
-            .sum = b.x,
-            .mean = b.mean1,
-            .rstd = b.rstd1,
-            .residual = middle,
-            .branch = branch,
-            .weight = b.weight.norm1,
-            .bias = b.weight.norm1_bias});
+      forward_norm(b.norm1, middle, branch);
     forward_attention(b, l, span);
-    forward_mlp(b);
-    middle = b.middle;
+    forward_norm(b.norm2, b.norm1.in, branch);
+    forward_mlp(b, l);
+    middle = b.norm2.in;
     observer_->after_forward(static_cast<int>(l) + 1);
   }
   observer_->before_forward(last_block());
-  auto part = [&](Tensor x) { return x.empty() ? x : x.slice(span.begin, rows); };
-  norm({.out = part(final_out_),
-        .sum = part(final_sum_),
-        .mean = part(final_mean_),
-        .rstd = part(final_rstd_),
-        .residual = middle,
-        .branch = branch,
-        .weight = weight_.norm,
-        .bias = weight_.norm_bias});
+  forward_norm(norm_.rows(span.begin, rows), middle, branch);
 }
 
-// From normed1 to middle and normed2.
+// Tokens to the residual stream.
+void Model::forward_embedding(Tensor tokens, const Span& span) {
+  const int64_t rows = span.batch * span.count;
+  find_documents(tokens, span);
+  Tensor positions, position_ids;
+  if (positions_restart()) {
+    positions = weight_.positions;
+    position_ids = documents(span).at(2).slice(span.batch * span.begin, rows);
+  } else if (!config_.rope) {
+    positions = weight_.positions.slice(span.begin, span.count);
+  }
+  const NormLayer norm = embedding_norm_.rows(span.begin, rows);
+  Tensor embedded = config_.embedding_norm ? norm.in : blocks_[0].norm1.in.slice(span.begin, rows);
+  backend_.embedding_forward(embedded, tokens, weight_.tokens, positions, span.count, position_ids);
+  drop(embedded, config_.dropout.embedding, -1, 2);
+  if (config_.embedding_norm) forward_norm(norm);
+}
+
+// From norm1.out to branch_.
 void Model::forward_attention(const Block& b, int64_t layer, const Span& span) {
   const int64_t rows = span.batch * span.count, until = span.batch * (span.begin + span.count);
   const AttentionShape now = config_.attention(span.batch, span.count, layer),
                        all = config_.attention(span.batch, span.begin + span.count, layer);
-  Tensor qkv = b.qkv.slice(span.begin, rows), branch = branch_.slice(0, rows);
-  backend_.linear_forward(qkv, b.normed1, b.weight.qkv, b.weight.qkv_bias);
-  if (config_.rope) backend_.rope(qkv, rope_table_.slice(span.begin, span.count), now, false);
-  if (config_.qk_clip > 0)
-    backend_.clamp_forward(qkv, 0, (now.heads + now.kv_heads) * now.head_dim, static_cast<float>(config_.qk_clip));
+  forward_qkv(b, now, span.begin);
   Tensor log_sum_exp =
       b.log_sum_exp.view({b.log_sum_exp.numel()}).slice(0, until * all.heads).view({all.batch, all.heads, all.seq});
-  backend_.attention_forward(b.attention.slice(0, until), log_sum_exp, b.qkv.slice(0, until), all);
-  backend_.linear_forward(branch, b.attention.slice(span.begin, rows), b.weight.out, b.weight.out_bias);
-  norm({.out = b.normed2,
-        .sum = b.middle,
-        .mean = b.mean2,
-        .rstd = b.rstd2,
-        .residual = b.x,
-        .branch = branch,
-        .weight = b.weight.norm2,
-        .bias = b.weight.norm2_bias});
+  backend_.attention_forward(b.attention.slice(0, until), log_sum_exp, b.attended_qkv.slice(0, until), all,
+                             {documents(span), dropout(config_.dropout.attention, layer, 0)});
+  Tensor branch = branch_.slice(0, rows);
+  backend_.linear_forward(branch, b.attention.slice(span.begin, rows), b.out.weight, b.out.bias);
+  drop(branch, config_.dropout.residual, layer, 1);
 }
 
-void Model::activation_forward(const Block& b) {
-  if (!config_.swiglu)
-    return backend_.linear_gelu_forward(config_.gelu, b.inner, b.up, b.normed2, b.weight.up, b.weight.up_bias);
-  backend_.linear_forward(b.up, b.normed2, b.weight.up, b.weight.up_bias);
-  backend_.swiglu_forward(b.inner, b.up);
+// From norm1.out to queries, keys and values as attention takes them.
+void Model::forward_qkv(const Block& b, const AttentionShape& shape, int64_t begin) {
+  Tensor qkv = b.attended_qkv.slice(begin, shape.tokens()), projected = b.projected.slice(begin, shape.tokens());
+  backend_.linear_forward(projected, b.norm1.out, b.qkv.weight, b.qkv.bias);
+  if (config_.qk_norm != HeadNorm::none)
+    backend_.head_norm_forward(qkv, projected, b.head_norm, shape, static_cast<float>(config_.norm_eps));
+  if (config_.rope) backend_.rope(qkv, rope_table_.slice(begin, shape.seq), shape, false);
+  if (config_.qk_clip > 0)
+    backend_.clamp_forward(qkv, 0, (shape.heads + shape.kv_heads) * shape.head_dim,
+                           static_cast<float>(config_.qk_clip));
 }
 
-void Model::forward_mlp(const Block& b) {
-  activation_forward(b);
-  backend_.linear_forward(branch_.slice(0, b.inner.dim(0)), b.inner, b.weight.down, b.weight.down_bias);
+// From norm2.out to branch_.
+void Model::forward_mlp(const Block& b, int64_t layer) {
+  forward_activation(b);
+  Tensor branch = branch_.slice(0, b.inner.dim(0));
+  backend_.linear_forward(branch, b.inner, b.down.weight, b.down.bias);
+  drop(branch, config_.dropout.residual, layer, 2);
+}
+
+void Model::forward_activation(const Block& b) {
+  if (!config_.gated)
+    return backend_.linear_activation_forward(config_.activation, b.inner, b.wide, b.norm2.out, b.up.weight, b.up.bias);
+  backend_.linear_forward(b.wide, b.norm2.out, b.up.weight, b.up.bias);
+  backend_.gated_forward(config_.activation, b.inner, b.wide);
 }
 
 std::vector<float> Model::logits(int64_t row) {
   Tensor wide = logits_.slice(0, 1);
-  backend_.linear_forward(wide, final_out_.slice(row, 1), weight_.head, Tensor());
+  backend_.linear_forward(wide, norm_.out.slice(row, 1), weight_.head, weight_.head_bias);
   std::vector<float> values(static_cast<size_t>(wide.numel()));
   download_floats(backend_, values.data(), wide);
   values.resize(static_cast<size_t>(config_.vocabulary));
+  if (const auto cap = static_cast<float>(config_.logit_softcap); cap > 0)
+    for (float& x : values) x *= cap / std::sqrt(x * x + cap * cap);
   return values;
 }
 
 // Logits exist only in pieces; each piece is turned into its own gradient and consumed at once.
 Tensor Model::head_loss(Tensor targets, float grad_scale, bool gradient) {
   const int64_t n = options_.batch * options_.seq;
+  const LossRule rule{config_.vocabulary, static_cast<float>(config_.logit_softcap),
+                      static_cast<float>(options_.z_loss)};
   for (int64_t begin = 0; begin < n; begin += logits_.dim(0)) {
     const int64_t count = std::min(logits_.dim(0), n - begin);
     Tensor logits = logits_.slice(0, count);
-    Tensor normed = final_out_.slice(begin, count);
-    backend_.linear_forward(logits, normed, weight_.head, Tensor());
-    backend_.cross_entropy(losses_.slice(begin, count), logits, targets.view({n}).slice(begin, count),
-                           config_.vocabulary, grad_scale, gradient);
+    Tensor normed = norm_.out.slice(begin, count);
+    backend_.linear_forward(logits, normed, weight_.head, weight_.head_bias);
+    backend_.cross_entropy(losses_.slice(begin, count), logits, targets.view({n}).slice(begin, count), rule, grad_scale,
+                           gradient);
     if (gradient) {
       backend_.linear_backward_input(d_normed_.slice(begin, count), logits, weight_.head, false);
-      backend_.linear_backward_weight(d_.head, Tensor(), logits, normed);
+      backend_.linear_backward_weight(d_.head, d_.head_bias, logits, normed);
     }
   }
   return losses_;
@@ -139,10 +194,12 @@ Tensor Model::loss(Tensor tokens, Tensor targets) {
 
 Tensor Model::loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale) {
   if (!options_.training) fail("model: gradients were asked of a model made without them");
+  dropping_ = config_.dropout.any();
   forward(tokens);
   Tensor losses = head_loss(targets, grad_scale, true);
   observer_->after_forward(last_block());
   backward(tokens);
+  dropping_ = false;
   return losses;
 }
 
@@ -150,85 +207,89 @@ Tensor Model::loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale
 // gradient of the final norm's output.
 void Model::backward(Tensor tokens) {
   observer_->before_backward(last_block());
-  backend_.norm_backward({.kind = config_.norm,
-                          .d_residual = d_residual_,
-                          .d_weight = d_.norm,
-                          .d_bias = d_.norm_bias,
-                          .dout = d_normed_,
-                          .r = final_sum_,
-                          .weight = weight_.norm,
-                          .mean = final_mean_,
-                          .rstd = final_rstd_});
+  backward_norm(norm_, d_residual_, d_normed_, false);
   observer_->after_backward(last_block());
   for (int64_t l = config_.layers - 1; l >= 0; --l) {
     observer_->before_backward(static_cast<int>(l) + 1);
     Block& b = blocks_[l];
     if (options_.recompute == Recompute::block) {
-      norm({.out = b.normed1,
-            .mean = b.mean1,
-            .rstd = b.rstd1,
-            .residual = b.x,
-            .weight = b.weight.norm1,
-            .bias = b.weight.norm1_bias});
+      forward_norm(b.norm1);
       forward_attention(b, l, whole());
+      forward_norm(b.norm2, b.norm1.in, branch_);
     }
-    if (options_.recompute != Recompute::none) activation_forward(b);
+    if (options_.recompute != Recompute::none) forward_activation(b);
     backward_mlp(l);
     backward_attention(l);
     observer_->after_backward(static_cast<int>(l) + 1);
   }
   observer_->before_backward(0);
-  backend_.embedding_backward(d_.tokens, d_.positions, d_residual_, tokens, options_.seq);
+  backward_embedding(tokens);
   observer_->after_backward(0);
+}
+
+// The gradient of what a sub-layer added to the stream.
+Tensor Model::branch_gradient(int64_t layer, int64_t place) {
+  if (config_.dropout.residual == 0 && d_residual_.dtype == branch_.dtype) return d_residual_;
+  backend_.copy(branch_, d_residual_);
+  drop(branch_, config_.dropout.residual, layer, place);
+  return branch_;
 }
 
 void Model::backward_mlp(int64_t layer) {
   Block& b = blocks_[layer];
-  Tensor d_up = d_wide_.slice(0, b.up.numel()).view({b.up.dim(0), b.up.dim(1)});
-  backend_.linear_backward_weight(b.d.down, b.d.down_bias, d_residual_, b.inner);
-  if (config_.swiglu) {
-    backend_.linear_backward_input(d_inner_, d_residual_, b.weight.down, false);
-    backend_.swiglu_backward(d_up, d_inner_, b.up);
+  Tensor d_branch = branch_gradient(layer, 2),
+         d_wide = d_wide_.slice(0, b.wide.numel()).view({b.wide.dim(0), b.wide.dim(1)});
+  backend_.linear_backward_weight(b.down.d_weight, b.down.d_bias, d_branch, b.inner);
+  if (config_.gated) {
+    backend_.linear_backward_input(d_inner_, d_branch, b.down.weight, false);
+    backend_.gated_backward(config_.activation, d_wide, d_inner_, b.wide);
   } else {
-    backend_.linear_gelu_backward(config_.gelu, d_up, d_residual_, b.weight.down, b.up);
+    backend_.linear_activation_backward(config_.activation, d_wide, d_branch, b.down.weight, b.wide);
   }
-  backend_.linear_backward_input(d_normed_, d_up, b.weight.up, false);
-  backend_.linear_backward_weight(b.d.up, b.d.up_bias, d_up, b.normed2);
-  backend_.norm_backward({.kind = config_.norm,
-                          .d_residual = d_residual_,
-                          .d_weight = b.d.norm2,
-                          .d_bias = b.d.norm2_bias,
-                          .dout = d_normed_,
-                          .r = b.middle,
-                          .weight = b.weight.norm2,
-                          .mean = b.mean2,
-                          .rstd = b.rstd2,
-                          .accumulate = true});
+  backend_.linear_backward_input(d_normed_, d_wide, b.up.weight, false);
+  backend_.linear_backward_weight(b.up.d_weight, b.up.d_bias, d_wide, b.norm2.out);
+  backward_norm(b.norm2, d_residual_, d_normed_, true);
 }
 
 void Model::backward_attention(int64_t layer) {
   Block& b = blocks_[layer];
   const AttentionShape shape = config_.attention(options_.batch, options_.seq, layer);
-  Tensor d_qkv = d_wide_.slice(0, b.qkv.numel()).view({b.qkv.dim(0), b.qkv.dim(1)});
-  backend_.linear_backward_input(d_attention_, d_residual_, b.weight.out, false);
-  backend_.linear_backward_weight(b.d.out, b.d.out_bias, d_residual_, b.attention);
-  backend_.attention_backward(d_qkv, d_attention_, b.attention, b.log_sum_exp, b.qkv, shape);
+  Tensor d_branch = branch_gradient(layer, 1),
+         d_qkv = d_wide_.slice(0, b.projected.numel()).view({b.projected.dim(0), b.projected.dim(1)});
+  backend_.linear_backward_input(d_attention_, d_branch, b.out.weight, false);
+  backend_.linear_backward_weight(b.out.d_weight, b.out.d_bias, d_branch, b.attention);
+  backend_.attention_backward(d_qkv, d_attention_, b.attention, b.log_sum_exp, b.attended_qkv, shape,
+                              {documents(whole()), dropout(config_.dropout.attention, layer, 0)});
+  backward_qkv(b, d_qkv, shape);
+  backward_norm(b.norm1, d_residual_, d_normed_, true);
+}
+
+// From the gradient of what attention took to that of norm1.out, in d_normed_.
+void Model::backward_qkv(const Block& b, Tensor d_qkv, const AttentionShape& shape) {
   if (config_.qk_clip > 0)
-    backend_.clamp_backward(d_qkv, b.qkv, 0, (shape.heads + shape.kv_heads) * shape.head_dim,
+    backend_.clamp_backward(d_qkv, b.attended_qkv, 0, (shape.heads + shape.kv_heads) * shape.head_dim,
                             static_cast<float>(config_.qk_clip));
   if (config_.rope) backend_.rope(d_qkv, rope_table_, shape, true);
-  backend_.linear_backward_input(d_normed_, d_qkv, b.weight.qkv, false);
-  backend_.linear_backward_weight(b.d.qkv, b.d.qkv_bias, d_qkv, b.normed1);
-  backend_.norm_backward({.kind = config_.norm,
-                          .d_residual = d_residual_,
-                          .d_weight = b.d.norm1,
-                          .d_bias = b.d.norm1_bias,
-                          .dout = d_normed_,
-                          .r = b.x,
-                          .weight = b.weight.norm1,
-                          .mean = b.mean1,
-                          .rstd = b.rstd1,
-                          .accumulate = true});
+  if (config_.qk_norm != HeadNorm::none)
+    backend_.head_norm_backward(d_qkv, b.d_head_norm, b.projected, b.head_norm, shape,
+                                static_cast<float>(config_.norm_eps));
+  backend_.linear_backward_input(d_normed_, d_qkv, b.qkv.weight, false);
+  backend_.linear_backward_weight(b.qkv.d_weight, b.qkv.d_bias, d_qkv, b.norm1.out);
+}
+
+void Model::backward_embedding(Tensor tokens) {
+  Tensor d_embedded = d_residual_;
+  if (config_.embedding_norm) {
+    d_embedded = d_embedded_;
+    backward_norm(embedding_norm_, d_embedded, d_residual_, false);
+  }
+  drop(d_embedded, config_.dropout.embedding, -1, 2);
+  if (positions_restart()) {
+    backend_.embedding_backward(d_.tokens, Tensor(), d_embedded, tokens, options_.seq);
+    backend_.embedding_backward(d_.positions, Tensor(), d_embedded, documents(whole()).at(2), options_.seq);
+  } else {
+    backend_.embedding_backward(d_.tokens, d_.positions, d_embedded, tokens, options_.seq);
+  }
 }
 
 }  // namespace rowan

@@ -36,18 +36,19 @@ std::vector<float> transposed(const std::vector<float>& values, int64_t rows, in
 }
 
 ModelWeights::ModelWeights(const ModelConfig& config, const TensorFiles& files) : files_(files) {
-  const std::string prefix = config.family == Family::gpt2 ? "transformer." : "model.", head = "lm_head.weight";
+  const std::string prefix = config.family == Family::gpt2 ? "transformer." : "model.", head = "lm_head.";
   for (const std::string& name : files.names()) {
     if (is_buffer(name)) continue;
-    const std::string own = name == head || name.starts_with(prefix) ? name : prefix + name;
+    const std::string own = name.starts_with(head) || name.starts_with(prefix) ? name : prefix + name;
     if (!names_.emplace(own, name).second)
       fail("{}: holds both '{}' and '{}'", files.file_of(name).string(), names_[own], name);
     bias_ = bias_ || name.ends_with(".bias");
   }
   ModelConfig stored = config;
-  stored.tied = config.tied && !names_.contains(head);
+  stored.initialization.clear();
+  stored.tied = config.tied && !names_.contains(head + "weight");
   if (config.family == Family::gpt2) {
-    stored.bias = bias_;
+    stored.norm_bias = stored.attention_bias = stored.mlp_bias = bias_;
     const std::string attention = "transformer.h.0.attn";
     stored.split_qkv = names_.contains(attention + parts[0] + "weight");
     if (const auto found = names_.find(attention + joined + "weight"); found != names_.end())
@@ -73,7 +74,7 @@ void ModelWeights::check(const ModelConfig& config, const ModelConfig& stored) c
       fail("{}: tensor '{}' is {}, this model has [{}]: weights of another model", file, tensor.name, tensor.describe(),
            fmt::join(shape, ", "));
     unknown.erase(parameter.name);
-    if (parameter.role == Role::bias && !config.bias) {
+    if (parameter.role == Role::bias && config.family == Family::gpt2 && !config.norm_bias) {
       const std::vector<float> values = stored_values(parameter.name, false);
       if (std::any_of(values.begin(), values.end(), [](float x) { return x != 0; }))
         fail("{}: tensor '{}' is not zeros, and this model has no biases", file, tensor.name);

@@ -23,7 +23,7 @@ std::vector<float> transposed(const std::vector<float>& values, int64_t rows, in
 //   never square, and where q, k and v are split the file is Rowan's;
 // - c_attn whole or split, whichever the model has;
 // - a head beside tied embeddings, when it is the same;
-// - biases of zeros for a model without any, or none at all for a model that has some: they are zeros then;
+// - GPT-2's biases of zeros for a model without any, or none at all for one that has some: they are zeros then;
 // - buffers that older versions of transformers saved (causal masks, RoPE frequencies), which are passed over.
 class ModelWeights {
  public:

@@ -1,7 +1,5 @@
 #include "optim/config.h"
 
-#include <fnmatch.h>
-
 #include <algorithm>
 
 #include "base/error.h"
@@ -10,7 +8,6 @@
 namespace rowan {
 namespace {
 
-using Names = std::vector<std::string>;
 const std::vector<Role> two_dimensional = {Role::matrix, Role::embedding, Role::head};
 const std::vector<Role> vectors = {Role::norm, Role::bias};
 
@@ -46,18 +43,7 @@ Half adamw_half(const std::string& name, const Recipe& main, JsonObject object) 
 Group given_group(JsonObject object, const Recipe& main, const Recipe& adamw, int64_t steps) {
   Group group;
   group.name = object.path().substr(object.path().rfind("groups"));
-  std::vector<std::string> role_names;
-  for (int role = 0; role < role_count; ++role) role_names.push_back(name_of(static_cast<Role>(role)));
-  for (const std::string& name : object.strings("roles", Names{})) {
-    auto at = std::find(role_names.begin(), role_names.end(), name);
-    if (at == role_names.end())
-      object.fail("roles",
-                  fmt::format("found '{}', allowed: {}{}", name, join(role_names), did_you_mean(name, role_names)));
-    group.roles.push_back(static_cast<Role>(at - role_names.begin()));
-  }
-  group.names = object.strings("names", Names{});
-  if (group.roles.empty() && group.names.empty())
-    object.fail("names", "a group needs roles or names to say which parameters it takes");
+  static_cast<Selection&>(group) = parse_selection(object);
   const std::string name = object.string("name", main.name), variant = object.string("variant", std::string("code"));
   group.recipe = name == main.name && !object.has("variant") ? main
                  : name == "adamw"                           ? adamw
@@ -125,14 +111,14 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
   Recipe vector_half = half.recipe;
   vector_half.weight_decay = half.vector_decay;
   if (config.routing == "hidden") {
-    config.groups.push_back({"matrices", {Role::matrix}, {}, main});
-    config.groups.push_back({"embeddings and head", {Role::embedding, Role::head}, {}, half.recipe});
-    config.groups.push_back({"vectors", {}, {}, vector_half});
+    config.groups.push_back({{{Role::matrix}, {}}, "matrices", main});
+    config.groups.push_back({{{Role::embedding, Role::head}, {}}, "embeddings and head", half.recipe});
+    config.groups.push_back({{}, "vectors", vector_half});
   } else if (config.routing == "two_dimensional" || name == "adamw") {
-    config.groups.push_back({"matrices", two_dimensional, {}, main});
-    config.groups.push_back({"vectors", {}, {}, vector_half});
+    config.groups.push_back({{two_dimensional, {}}, "matrices", main});
+    config.groups.push_back({{}, "vectors", vector_half});
   } else {
-    config.groups.push_back({"everything", {}, {}, main});
+    config.groups.push_back({{}, "everything", main});
   }
 
   config.stochastic = object.choice("rounding", {"nearest", "stochastic"}, std::string("nearest")) == "stochastic";
@@ -190,12 +176,7 @@ void check_routing(JsonObject object, const OptimizerConfig& config, const Param
 size_t group_of(const OptimizerConfig& config, const Parameter& parameter) {
   for (size_t i = 0; i < config.groups.size(); ++i) {
     const Group& group = config.groups[i];
-    if (!group.roles.empty() && std::find(group.roles.begin(), group.roles.end(), parameter.role) == group.roles.end())
-      continue;
-    if (!group.names.empty() && std::none_of(group.names.begin(), group.names.end(), [&](const std::string& pattern) {
-          return fnmatch(pattern.c_str(), parameter.name.c_str(), 0) == 0;
-        }))
-      continue;
+    if (!group.takes(parameter)) continue;
     if (parameter.shape.size() != 2 && !group.recipe.adamw && group.recipe.atom() != Atom::element)
       fail("optimizer: {} goes to {} by group '{}', but it is no matrix; a group with adamw, lion or sgdm can have it",
            parameter.name, group.recipe.name, group.name);

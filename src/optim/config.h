@@ -11,14 +11,13 @@
 #include <string>
 #include <vector>
 
+#include "model/selection.h"
 #include "optim/recipe.h"
 
 namespace rowan {
 
-struct Group {
+struct Group : Selection {
   std::string name;
-  std::vector<Role> roles;         // empty: every role
-  std::vector<std::string> names;  // patterns with * and ?; empty: every name
   Recipe recipe;
   std::optional<Schedule> schedule = {};  // of its own
 };

@@ -25,18 +25,15 @@ const char* const tokenizer_names[] = {
 
 void export_model(const ModelConfig& config, const TensorFiles& files, DType dtype, const Tokenizer* tokenizer,
                   const fs::path& folder, const ExportFiles& beside) {
-  if (config.qk_clip > 0)
-    fail("export: the model clamps queries and keys (qk_clip {}), transformers' GPT-2 cannot", config.qk_clip);
+  Json json = hugging_face_config(config);
   ModelConfig theirs = config;
+  theirs.initialization.clear();
   if (config.family == Family::gpt2) {
-    theirs.bias = true;
+    theirs.norm_bias = theirs.attention_bias = theirs.mlp_bias = true;
     theirs.split_qkv = false;
   }
   const ModelWeights weights(theirs, files);
 
-  Json json = hugging_face_config(config);
-  for (const char* key : {"bias", "split_qkv", "qk_clip", "max_sequence_length", "comment"}) json.erase(key);
-  json["tie_word_embeddings"] = config.tied;
   json["torch_dtype"] = dtype == DType::bf16 ? "bfloat16" : "float32";
   if (tokenizer) json["bos_token_id"] = json["eos_token_id"] = tokenizer->end_id();
   ExportFiles texts = beside;

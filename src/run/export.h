@@ -22,7 +22,7 @@ using ExportFiles = std::map<std::string, std::string>;
 // c_attn, c_proj and c_fc as [in, out] and has all biases: ours are transposed, split ones joined, absent ones 0
 // (model/weights.h is the way back).
 // `dtype` is that of the weights; `tokenizer` (may be null) gives the end token's id. Throws Error when transformers
-// has no such model (qk_clip).
+// has no such model.
 void export_model(const ModelConfig& config, const TensorFiles& files, DType dtype, const Tokenizer* tokenizer,
                   const std::filesystem::path& folder, const ExportFiles& beside = {});
 

@@ -62,6 +62,12 @@ NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, 
   return {named, chosen};
 }
 
+std::optional<DocumentOptions> document_options(const DataConfig& data, int32_t end_token) {
+  if (!data.documents) return {};
+  return DocumentOptions{{end_token, data.documents->end_token == EndToken::first},
+                         data.documents->positions == DocumentPositions::restart};
+}
+
 RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note& note) {
   if (!fs::exists(named / "config.json") && !fs::exists(named / "state.json"))
     fail("{}: not the directory of a run: it has no config.json", named.string());
@@ -71,6 +77,7 @@ RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note&
   config_ = parse_json(*source_);
   JsonObject object = config();
   model_ = parse_model(object.object("model", true));
+  if (object.has("data")) data_ = parse_data(object.object("data"));
   tokenizer_ = object.string("tokenizer", "");
   checkpoint_ = std::make_unique<Checkpoint>(found.checkpoint);
 }
@@ -81,9 +88,10 @@ void load_weights(Model& model, const TensorFiles& files) {
     model.set(parameter, weights.read(parameter).data());
 }
 
-Predictor::Predictor(Backend& backend, const RunFolder& run, int64_t window)
+Predictor::Predictor(Backend& backend, const RunFolder& run, int64_t window, int32_t end_token)
     : backend_(backend),
-      model_(backend, run.model(), {.batch = 1, .seq = window, .training = false, .growing = true}),
+      model_(backend, run.model(),
+             {.batch = 1, .seq = window, .training = false, .growing = true, .documents = run.documents(end_token)}),
       memory_(backend, Category::data),
       input_(memory_.take(DType::i32, {window})) {
   load_weights(model_, run.checkpoint().model());

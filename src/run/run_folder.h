@@ -8,11 +8,15 @@
 #include <vector>
 
 #include "base/json.h"
+#include "data/data_config.h"
 #include "model/model.h"
 #include "run/checkpoint.h"
 #include "run/metrics.h"
 
 namespace rowan {
+
+// What data.documents asks of a model.
+std::optional<DocumentOptions> document_options(const DataConfig& data, int32_t end_token);
 
 // A checkpoint as a person names it. `named` is a run, of which `step` chooses: a number, "newest" (undamaged) or
 // "best", the one with the lowest validation loss in metrics.jsonl of those that are there; or it is a checkpoint's own
@@ -33,11 +37,14 @@ class RunFolder {
   // "" when the run names none.
   const std::string& tokenizer() const { return tokenizer_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
+  // How the run kept documents apart; `end_token` is the token between them.
+  std::optional<DocumentOptions> documents(int32_t end_token) const { return document_options(data_, end_token); }
 
  private:
   std::shared_ptr<const JsonSource> source_;
   Json config_;
   ModelConfig model_;
+  DataConfig data_;
   std::string tokenizer_;
   std::unique_ptr<Checkpoint> checkpoint_;
 };
@@ -49,7 +56,8 @@ void load_weights(Model& model, const TensorFiles& files);
 // its new tokens only; when it outgrows the window, the predictor goes on from the window's last half.
 class Predictor {
  public:
-  Predictor(Backend& backend, const RunFolder& run, int64_t window);
+  // `end_token`: the token between documents, -1 where there is none.
+  Predictor(Backend& backend, const RunFolder& run, int64_t window, int32_t end_token);
 
   // Logits of the token behind `tokens`. Throws Error for an id outside the vocabulary.
   std::vector<float> operator()(std::span<const int32_t> tokens);

@@ -112,6 +112,14 @@ void visit(TrainConfig& config, Section& keys) {
                "updates rounded stochastically; `bf16_pure`: weights, gradients and state in bf16; `auto`: "
                "`bf16` where the device multiplies it faster (GPUs, AMX, AMD's bf16 instructions), else `fp32`"},
       config.precision);
+  keys.choice({.name = "residual",
+               .help = "with a precision in bf16, `fp32` keeps the residual stream, and what norms compute from it, in "
+                       "fp32, as PyTorch's autocast does (gains and embeddings are read in bf16)"},
+              config.residual);
+  keys.number({.name = "z_loss",
+               .help = "weight of the squared log of the softmax's denominator in the gradient; reported losses are "
+                       "without it"},
+              config.z_loss, 0, std::numeric_limits<double>::max());
   keys.choice({.name = "recompute",
                .help = "activations computed again in the backward instead of kept; the same bits",
                .continues = true},
@@ -198,6 +206,8 @@ std::map<std::string, std::vector<KeyRow>> config_keys() {
   TrainConfig defaults;
   std::map<std::string, std::vector<KeyRow>> rows;
   for_sections(defaults, [&](const std::string& name, const Visit& visit) { rows[name] = list_keys(visit); });
+  DocumentConfig documents;
+  rows["data.documents"] = list_keys([&](Section& keys) { visit(documents, keys); });
   return rows;
 }
 
@@ -247,6 +257,10 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   }
   if (config.attention == AttentionKernels::cudnn && config.precision == TrainPrecision::fp32)
     root.fail("attention", "cudnn takes bf16, the precision is fp32");
+  if (config.attention == AttentionKernels::cudnn && config.data.documents)
+    root.fail("attention", "cudnn does not keep attention within documents (data.documents)");
+  if (config.attention == AttentionKernels::cudnn && config.model.dropout.attention > 0)
+    root.fail("attention", "cudnn draws no dropout of attention");
   if (root.has("comment")) config.comment = root.raw("comment");
   if (root.has("version")) root.string("version");
   root.finish();

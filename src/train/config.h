@@ -28,6 +28,9 @@ inline DType compute_dtype(TrainPrecision p) {
 }
 inline DType gradient_dtype(TrainPrecision p) { return p == TrainPrecision::bf16_pure ? DType::bf16 : DType::f32; }
 
+enum class ResidualStream : uint8_t { compute, fp32 };  // as the products' operands, or fp32
+constexpr auto names_of(ResidualStream) { return enum_names("compute", "fp32"); }
+
 struct BatchConfig {
   int64_t sequences = 0;        // a step, over all ranks
   int64_t sequence_length = 0;  // tokens
@@ -75,6 +78,8 @@ struct TrainConfig {
   // In which gradients travel between ranks. By default what they are kept in, so that nothing is lost on the way and
   // the number of ranks changes no more than the order of summation; bf16 halves their bytes.
   DType reduce = DType::f32;
+  ResidualStream residual = ResidualStream::compute;
+  double z_loss = 0;  // weight of log(sum of exponentials)^2 in the gradient, not in reported losses
   Recompute recompute = Recompute::none;
   ShardMode shard = ShardMode::none;
   Device device = Device::automatic;

@@ -13,17 +13,25 @@ namespace fs = std::filesystem;
 const char* const silent_keys[] = {"n_head",
                                    "num_attention_heads",
                                    "num_key_value_heads",
+                                   "head_dim",
                                    "layer_norm_epsilon",
                                    "rms_norm_eps",
+                                   "qk_norm",
                                    "rope_theta",
                                    "rope_parameters",
                                    "rope_scaling",
                                    "rope_interleaved",
+                                   "rope_fraction",
+                                   "rope_frequencies",
+                                   "rope_direction",
                                    "activation_function",
                                    "hidden_act",
+                                   "gated_mlp",
+                                   "attention_scale",
                                    "scale_attn_weights",
                                    "qk_clip",
-                                   "scale_attn_by_inverse_layer_idx"};
+                                   "scale_attn_by_inverse_layer_idx",
+                                   "logit_softcap"};
 
 // `config`: a Hugging Face config.json, or that of a run.
 void check_function(const ModelConfig& model, const fs::path& config) {
@@ -43,16 +51,8 @@ void check_function(const ModelConfig& model, const fs::path& config) {
     merged.erase(key);
     if (theirs.contains(key)) merged[key] = theirs[key];
   }
-  const ModelConfig other = parse_model(JsonObject(source, merged));
-  check("the number of heads", other.heads, model.heads);
-  check("the number of key/value heads", other.kv_heads, model.kv_heads);
-  check("the norm's epsilon", other.norm_eps, model.norm_eps);
-  check("rope_theta", other.rope_theta, model.rope_theta);
-  auto gelu = [](const ModelConfig& c) { return std::string(c.gelu == Gelu::erf ? "gelu" : "gelu_new"); };
-  check("activation_function", gelu(other), gelu(model));
-  check("scale_attn_by_inverse_layer_idx", other.scale_attn_by_inverse_layer_idx,
-        model.scale_attn_by_inverse_layer_idx);
-  check("qk_clip", other.qk_clip, model.qk_clip);
+  const auto there = function_keys(parse_model(JsonObject(source, merged))), here = function_keys(model);
+  for (size_t i = 0; i < here.size(); ++i) check(here[i].first.c_str(), there[i].second, here[i].second);
 }
 
 }  // namespace

@@ -44,7 +44,7 @@ std::string sample_text(const TrainConfig& config) {
   auto tokenizer = make_tokenizer(config.tokenizer);
   RunFolder run(config.run.dir, "newest", [](const std::string&) {});
   auto backend = make_cpu_backend(config.threads);
-  Predictor predictor(*backend, run, config.batch.sequence_length);
+  Predictor predictor(*backend, run, config.batch.sequence_length, tokenizer->end_id());
   std::vector<int32_t> tokens{tokenizer->end_id()};
   tokenizer->encode(config.run.sample_prompt, tokens);
   generate(tokens, config.run.sample_tokens, tokenizer->end_id(), Sampling{0.7, 0, config.run.seed},

@@ -10,6 +10,7 @@
 #include "data/overlap.h"
 #include "evaluate/bits_per_byte.h"
 #include "evaluate/evaluate.h"
+#include "run/run_folder.h"
 #include "run/tokenizer_match.h"
 
 namespace rowan {
@@ -64,13 +65,17 @@ int64_t micro_steps(const BatchConfig& batch, int ranks) {
   return batch.sequences / (ranks * micro_batch(batch, ranks));
 }
 
-ModelOptions model_options(const TrainConfig& config, int ranks) {
+ModelOptions model_options(const TrainConfig& config, int ranks, int32_t end_token) {
   ModelOptions options;
   options.batch = micro_batch(config.batch, ranks);
   options.seq = config.batch.sequence_length;
   options.compute = compute_dtype(config.precision);
   options.gradient = gradient_dtype(config.precision);
   options.recompute = config.recompute;
+  options.fp32_residual = config.residual == ResidualStream::fp32;
+  options.z_loss = config.z_loss;
+  options.dropout_seed = config.run.seed;
+  options.documents = document_options(config.data, std::max(end_token, 0));
   apply_shard(config.shard, ranks, options);
   return options;
 }
@@ -80,7 +85,7 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
       backend_(backend),
       communicator_(communicator),
       batches_(config.data, config.batch.sequence_length, config.run.seed, config.model.vocabulary),
-      model_(backend, config.model, model_options(config, communicator.size())),
+      model_(backend, config.model, model_options(config, communicator.size(), batches_.end_id())),
       sharding_(communicator, backend, model_,
                 update_costs(config.optimizer, model_.parameters(), config.precision == TrainPrecision::bf16),
                 config.shard, config.reduce, config.precision == TrainPrecision::bf16),
@@ -111,12 +116,26 @@ std::vector<std::string> Trainer::shared_shards() const {
   return rowan::shared_shards(batches_.corpora(), validation_ ? &validation_->data() : nullptr);
 }
 
+int64_t Trainer::first_sample(int64_t step, int64_t micro) const {
+  return step * config_.batch.sequences +
+         (micro * communicator_.size() + communicator_.rank()) * model_.options().batch;
+}
+
+// The masks of dropout are a function of the samples' numbers.
+void Trainer::upload_samples(int64_t first) {
+  if (model_.samples().empty()) return;
+  std::vector<int32_t> numbers;
+  for (int64_t sample = first; sample < first + model_.options().batch; ++sample) {
+    numbers.push_back(static_cast<int32_t>(sample & 0xffffffff));
+    numbers.push_back(static_cast<int32_t>(sample >> 32));
+  }
+  backend_.upload(model_.samples(), numbers.data());
+}
+
 // Item i of this rank is micro-step i mod micro_steps_ of step i / micro_steps_; ranks take neighbouring rows.
 void Trainer::start_prefetch() {
   auto fill = [this](int64_t item, int32_t* inputs, int32_t* targets) {
-    const int64_t step = item / micro_steps_, micro = item % micro_steps_, rows = model_.options().batch;
-    const int64_t first = step * config_.batch.sequences + (micro * communicator_.size() + communicator_.rank()) * rows;
-    batches_.fill(first, rows, inputs, targets);
+    batches_.fill(first_sample(item / micro_steps_, item % micro_steps_), model_.options().batch, inputs, targets);
     check_mapped_files();
   };
   prefetcher_.reset();
@@ -143,6 +162,7 @@ StepResult Trainer::step() {
     Prefetcher::Batch batch = prefetcher_->next();
     backend_.upload(tokens_, batch.inputs);
     backend_.upload(targets_, batch.targets);
+    upload_samples(first_sample(steps_done_, micro));
     sharding_.begin_micro_step(micro + 1 == micro_steps_);
     auto pass = [&] { backend_.sum(loss_sum_, model_.loss_and_gradients(tokens_, targets_, scale), micro > 0); };
     if (communicator_.size() == 1)  // nothing is sent inside the pass, so it can be recorded and replayed

@@ -84,6 +84,9 @@ class Trainer {
   void start_prefetch();
   bool asked_to_stop();
   std::string ruin();
+  // Of this rank's rows of a micro-step.
+  int64_t first_sample(int64_t step, int64_t micro) const;
+  void upload_samples(int64_t first);
   std::string reason_to_skip(const StepResult& result);
 
   const TrainConfig& config_;
@@ -114,8 +117,8 @@ class Trainer {
 int64_t micro_batch(const BatchConfig& batch, int ranks);
 int64_t micro_steps(const BatchConfig& batch, int ranks);
 
-// The micro-batch of one rank.
-ModelOptions model_options(const TrainConfig& config, int ranks);
+// The micro-batch of one rank. `end_token`: of the data, below 0 where they are not open.
+ModelOptions model_options(const TrainConfig& config, int ranks, int32_t end_token = -1);
 
 // What updating each parameter takes, for the ownership plan: its optimizer's step is run on the dry backend.
 std::vector<UpdateCost> update_costs(const OptimizerConfig& optimizer, const ParameterTable& table, bool masters);

@@ -41,7 +41,7 @@ std::vector<Doubles> results(const std::string& level, int threads, DType dtype)
   cpu->sum_squares(one, {x, d_x});
   std::vector<Doubles> all;
   for (const Buffer* b : {&out, &d, &d_weight, &d_table, &mixed, &sums, &d_x, &one}) all.push_back(b->read());
-  cpu->cross_entropy(losses, out, ids, width, 0.5f, true);
+  cpu->cross_entropy(losses, out, ids, {width}, 0.5f, true);
   all.push_back(losses.read());
   all.push_back(out.read());
   for (const Doubles& product : products(*cpu, dtype)) all.push_back(product);

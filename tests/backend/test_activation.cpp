@@ -7,12 +7,32 @@ namespace {
 
 constexpr double pi = 3.14159265358979323846;
 
-double gelu(Gelu kind, double x) {
-  if (kind == Gelu::erf) return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-  return x / (1 + std::exp(-2 * std::sqrt(2 / pi) * (x + 0.044715 * x * x * x)));  // 1 + tanh(u) = 2 / (1 + e^-2u)
+constexpr Activation kinds[] = {Activation::silu, Activation::gelu_tanh, Activation::gelu_erf,
+                                Activation::relu_squared};
+
+double value_of(Activation kind, double x) {
+  switch (kind) {
+    case Activation::silu:
+      return x / (1 + std::exp(-x));
+    case Activation::gelu_tanh:  // 1 + tanh(u) = 2 / (1 + e^-2u)
+      return x / (1 + std::exp(-2 * std::sqrt(2 / pi) * (x + 0.044715 * x * x * x)));
+    case Activation::gelu_erf:
+      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    case Activation::relu_squared:
+      return x > 0 ? x * x : 0;
+  }
+  return std::nan("");
 }
 
-double silu(double x) { return x / (1 + std::exp(-x)); }
+// out = value_of(gate) * up of rows [gate | up].
+Doubles gated(Activation kind, const Doubles& gate_up, int64_t width) {
+  Doubles out(gate_up.size() / 2);
+  for (int64_t i = 0; i < static_cast<int64_t>(out.size()); ++i) {
+    const double* row = gate_up.data() + i / width * 2 * width + i % width;
+    out[i] = value_of(kind, row[0]) * row[width];
+  }
+  return out;
+}
 
 // Random values and the far ends, where a careless formula overflows.
 Doubles wide_values(int64_t count, uint64_t seed) {
@@ -29,79 +49,73 @@ void expect_each(const Doubles& got, const Doubles& want, const Doubles& size, D
     ASSERT_NEAR(got[i], want[i], unit * std::fabs(want[i]) + 3e-7 * std::fabs(size[i]) + 1e-30) << i;
 }
 
-class Activation : public Ops {};
+class Activations : public Ops {};
 
-TEST_P(Activation, GeluForward) {
-  for (Gelu kind : {Gelu::tanh, Gelu::erf})
+TEST_P(Activations, Forward) {
+  for (Activation kind : kinds)
     for (int64_t n : {1, 15, 16, 515}) {
       Buffer in(dtype(), {n}, wide_values(n, 1)), out(dtype(), {n});
-      backend().gelu_forward(kind, out, in);
+      backend().activation_forward(kind, out, in);
       Doubles want = in.given();
-      for (double& v : want) v = gelu(kind, v);
+      for (double& v : want) v = value_of(kind, v);
       expect_each(out.read(), want, want, dtype());
     }
 }
 
-TEST_P(Activation, GeluBackward) {
-  for (Gelu kind : {Gelu::tanh, Gelu::erf})
+TEST_P(Activations, Backward) {
+  for (Activation kind : kinds)
     for (int64_t n : {1, 15, 16, 515}) {
       Buffer in(dtype(), {n}, wide_values(n, 1)), dout(dtype(), {n}, 2), din(dtype(), {n});
-      backend().gelu_backward(kind, din, dout, in);
+      backend().activation_backward(kind, din, dout, in);
       Doubles want(in.given().size());
       for (size_t i = 0; i < want.size(); ++i) {
         double x = in.given()[i], h = 1e-5 * std::max(1.0, std::fabs(x));
-        want[i] = dout.given()[i] * (gelu(kind, x + h) - gelu(kind, x - h)) / (2 * h);
+        want[i] = dout.given()[i] * (value_of(kind, x + h) - value_of(kind, x - h)) / (2 * h);
       }
-      expect_each(din.read(), want, dout.given(), dtype());
+      Doubles size = dout.given();  // the slope of x^2 at 0 is known to h only
+      if (kind == Activation::relu_squared)
+        for (double& x : size) x *= 100;
+      expect_each(din.read(), want, size, dtype());
     }
 }
 
-TEST_P(Activation, SwigluForward) {
-  for (int64_t width : {1, 15, 16, 67, 5461}) {
-    Buffer gate_up(dtype(), {3, 2 * width}, wide_values(6 * width, 1)), out(dtype(), {3, width});
-    backend().swiglu_forward(out, gate_up);
-    Doubles want(static_cast<size_t>(3 * width));
-    for (int64_t i = 0; i < 3 * width; ++i) {
-      const double* row = gate_up.given().data() + i / width * 2 * width + i % width;
-      want[i] = silu(row[0]) * row[width];
+TEST_P(Activations, GatedForward) {
+  for (Activation kind : kinds)
+    for (int64_t width : {1, 15, 16, 67, 5461}) {
+      Buffer gate_up(dtype(), {3, 2 * width}, wide_values(6 * width, 1)), out(dtype(), {3, width});
+      backend().gated_forward(kind, out, gate_up);
+      const Doubles want = gated(kind, gate_up.given(), width);
+      expect_each(out.read(), want, want, dtype());
     }
-    expect_each(out.read(), want, want, dtype());
-  }
 }
 
-TEST_P(Activation, SwigluBackward) {
-  for (int64_t width : {1, 15, 16, 67}) {
-    Buffer gate_up(dtype(), {3, 2 * width}, 1, 3.0), dout(dtype(), {3, width}, 2), d_gate_up(dtype(), {3, 2 * width});
-    backend().swiglu_backward(d_gate_up, dout, gate_up);
-    Doubles want = numeric_gradient(
-        [&](const Doubles& x) {
-          Doubles out(static_cast<size_t>(3 * width));
-          for (int64_t i = 0; i < 3 * width; ++i) {
-            const double* row = x.data() + i / width * 2 * width + i % width;
-            out[i] = silu(row[0]) * row[width];
-          }
-          return out;
-        },
-        gate_up.given(), dout.given());
-    expect_close(d_gate_up.read(), want, dtype(), "d_gate_up");
-  }
+TEST_P(Activations, GatedBackward) {
+  for (Activation kind : kinds)
+    for (int64_t width : {1, 15, 16, 67}) {
+      Buffer gate_up(dtype(), {3, 2 * width}, 1, 3.0), dout(dtype(), {3, width}, 2), d_gate_up(dtype(), {3, 2 * width});
+      backend().gated_backward(kind, d_gate_up, dout, gate_up);
+      expect_close(
+          d_gate_up.read(),
+          numeric_gradient([&](const Doubles& x) { return gated(kind, x, width); }, gate_up.given(), dout.given()),
+          dtype(), "d_gate_up");
+    }
 }
 
-TEST_P(Activation, NanComesOut) {
+TEST_P(Activations, NanComesOut) {
   Buffer in(dtype(), {40}, Doubles(40, std::nan(""))), out(dtype(), {40}),
       pairs(dtype(), {20, 2}, Doubles(40, std::nan("")));
   Buffer half(dtype(), {20, 1});
-  for (Gelu kind : {Gelu::tanh, Gelu::erf}) {
-    backend().gelu_forward(kind, out, in);
+  for (Activation kind : kinds) {
+    backend().activation_forward(kind, out, in);
     for (double v : out.read()) EXPECT_TRUE(std::isnan(v));
-    backend().gelu_backward(kind, out, in, in);
+    backend().activation_backward(kind, out, in, in);
     for (double v : out.read()) EXPECT_TRUE(std::isnan(v));
+    backend().gated_forward(kind, half, pairs);
+    for (double v : half.read()) EXPECT_TRUE(std::isnan(v));
   }
-  backend().swiglu_forward(half, pairs);
-  for (double v : half.read()) EXPECT_TRUE(std::isnan(v));
 }
 
-ROWAN_OVER_DTYPES(Activation);
+ROWAN_OVER_DTYPES(Activations);
 
 }  // namespace
 }  // namespace rowan::test

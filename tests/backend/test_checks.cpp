@@ -62,16 +62,20 @@ TEST(Checks, OfAttentionActivationsAndLoss) {
     b.attention_backward(qkv, out, out, losses, qkv, {2, 2, 1, 1, 4, 1});
   });
   expect_error("rope: head_dim is 3, must be even", [&] { b.rope(qkv, x, {2, 2, 2, 1, 3, 1}, false); });
-  expect_error("swiglu_forward: gate_up is f32[4, 6], must be f32[4, 8]", [&] { b.swiglu_forward(out, x); });
-  expect_error("swiglu_backward: d_gate_up is f32[4, 12], must be f32[4, 8]", [&] {
+  expect_error("gated_forward: gate_up is f32[4, 6], must be f32[4, 8]",
+               [&] { b.gated_forward(Activation::silu, out, x); });
+  expect_error("gated_backward: d_gate_up is f32[4, 12], must be f32[4, 8]", [&] {
     Buffer pair(DType::f32, {4, 8});
-    b.swiglu_backward(qkv, out, pair);
+    b.gated_backward(Activation::silu, qkv, out, pair);
   });
-  expect_error("gelu_forward: out is bf16[4, 6], must be f32[4, 6]", [&] { b.gelu_forward(Gelu::erf, narrow, x); });
-  expect_error("gelu_backward: dout is missing", [&] { b.gelu_backward(Gelu::erf, x, Tensor(), x); });
-  expect_error("cross_entropy: losses is f32[4, 6], must be f32[4]", [&] { b.cross_entropy(x, x, ids, 6, 1, false); });
+  expect_error("activation_forward: out is bf16[4, 6], must be f32[4, 6]",
+               [&] { b.activation_forward(Activation::gelu_erf, narrow, x); });
+  expect_error("activation_backward: dout is missing",
+               [&] { b.activation_backward(Activation::gelu_erf, x, Tensor(), x); });
+  expect_error("cross_entropy: losses is f32[4, 6], must be f32[4]",
+               [&] { b.cross_entropy(x, x, ids, {6}, 1, false); });
   expect_error("cross_entropy: vocabulary is 7, must be 1 to 6, the width of logits",
-               [&] { b.cross_entropy(losses, x, ids, 7, 1, false); });
+               [&] { b.cross_entropy(losses, x, ids, {7}, 1, false); });
 }
 
 }  // namespace

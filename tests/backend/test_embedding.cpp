@@ -24,6 +24,22 @@ TEST_P(Embedding, Forward) {
     }
 }
 
+TEST_P(Embedding, TakesPositionsByTheirIdsAndGivesFp32) {
+  const Doubles places = {0, 1, 0, 4, 2, 2, 0, 1, 3, 0, 1};
+  for (int64_t width : {1, 16, 67})
+    for (DType result : {dtype(), DType::f32}) {
+      Buffer table(dtype(), {vocabulary, width}, 1), positions(dtype(), {seq + 1, width}, 2);
+      Buffer out(result, {tokens, width}), id(DType::i32, {tokens}, ids), place(DType::i32, {tokens}, places);
+      backend().embedding_forward(out, id, table, positions, seq, place);
+      Doubles want(static_cast<size_t>(tokens * width));
+      for (int64_t n = 0; n < tokens; ++n)
+        for (int64_t c = 0; c < width; ++c)
+          want[n * width + c] = table.given()[static_cast<int64_t>(ids[n]) * width + c] +
+                                positions.given()[static_cast<int64_t>(places[n]) * width + c];
+      expect_close(out.read(), want, result, "out");
+    }
+}
+
 TEST_P(Embedding, BackwardAccumulates) {
   for (DType gradient : {DType::f32, DType::bf16})
     for (int64_t width : {1, 15, 16, 300})

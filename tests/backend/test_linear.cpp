@@ -123,18 +123,18 @@ TEST_P(Linear, MatmulAddLeavesItsSource) {
     }
 }
 
-double gelu(Gelu kind, double x) {
-  if (kind == Gelu::erf) return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+double gelu(Activation kind, double x) {
+  if (kind == Activation::gelu_erf) return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
   return 0.5 * x * (1 + std::tanh(std::sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
 }
 
 TEST_P(Linear, GeluForward) {
   for (auto [n, o, i] : sizes)
-    for (Gelu kind : {Gelu::tanh, Gelu::erf})
+    for (Activation kind : {Activation::gelu_tanh, Activation::gelu_erf})
       for (bool biased : {false, true}) {
         Buffer in(dtype(), {n, i}, 1), weight(dtype(), {o, i}, 2, 0.3), bias(dtype(), {o}, 3), out(dtype(), {n, o}, 4),
             pre(dtype(), {n, o}, 5);
-        backend().linear_gelu_forward(kind, out, pre, in, weight, biased ? bias.tensor() : Tensor());
+        backend().linear_activation_forward(kind, out, pre, in, weight, biased ? bias.tensor() : Tensor());
         Doubles want = product(in.given(), false, weight.given(), true, n, o, i);
         for (size_t x = 0; biased && x < want.size(); ++x) want[x] += bias.given()[x % o];
         expect_close(pre.read(), want, dtype(), "pre");
@@ -145,10 +145,10 @@ TEST_P(Linear, GeluForward) {
 
 TEST_P(Linear, GeluBackward) {
   for (auto [n, o, i] : sizes)
-    for (Gelu kind : {Gelu::tanh, Gelu::erf}) {
+    for (Activation kind : {Activation::gelu_tanh, Activation::gelu_erf}) {
       Buffer dout(dtype(), {n, o}, 1), weight(dtype(), {o, i}, 2, 0.3), pre(dtype(), {n, i}, 3),
           d_pre(dtype(), {n, i}, 4);
-      backend().linear_gelu_backward(kind, d_pre, dout, weight, pre);
+      backend().linear_activation_backward(kind, d_pre, dout, weight, pre);
       Doubles want = product(dout.given(), false, weight.given(), false, n, i, o);
       for (size_t x = 0; x < want.size(); ++x) {
         const double at = pre.given()[x], h = 1e-5;

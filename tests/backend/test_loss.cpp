@@ -9,37 +9,50 @@ namespace {
 
 class Loss : public Ops {};
 
-Doubles reference(const Doubles& logits, const Doubles& targets, int64_t width, int64_t vocabulary, Doubles* gradient,
+Doubles reference(const Doubles& logits, const Doubles& targets, int64_t width, const LossRule& rule, Doubles* gradient,
                   double scale) {
+  const double cap = rule.softcap;
   Doubles losses;
   for (size_t n = 0; n < targets.size(); ++n) {
-    const double* row = logits.data() + static_cast<int64_t>(n) * width;
-    double top = *std::max_element(row, row + vocabulary), total = 0;
-    for (int64_t v = 0; v < vocabulary; ++v) total += std::exp(row[v] - top);
+    Doubles z(logits.begin() + static_cast<int64_t>(n) * width, logits.begin() + static_cast<int64_t>(n + 1) * width),
+        slope(z.size(), 1.0);
+    for (size_t v = 0; cap > 0 && v < z.size(); ++v) {
+      const double l = z[v], norm = std::sqrt(l * l + cap * cap);
+      z[v] = cap * l / norm;
+      slope[v] = std::pow(cap / norm, 3);
+    }
+    double top = *std::max_element(z.begin(), z.begin() + rule.vocabulary), total = 0;
+    for (int64_t v = 0; v < rule.vocabulary; ++v) total += std::exp(z[v] - top);
     bool ignored = targets[n] == -100;
     int64_t target = static_cast<int64_t>(targets[n]);
-    losses.push_back(ignored ? 0.0 : std::log(total) + top - row[target]);
+    const double log_sum = std::log(total) + top;
+    losses.push_back(ignored ? 0.0 : log_sum - z[target]);
     for (int64_t v = 0; v < width; ++v)
       gradient->push_back(
-          ignored || v >= vocabulary ? 0.0 : scale * (std::exp(row[v] - top) / total - (v == target ? 1.0 : 0.0)));
+          ignored || v >= rule.vocabulary
+              ? 0.0
+              : scale * slope[v] *
+                    ((1 + 2 * double{rule.z_loss} * log_sum) * std::exp(z[v] - log_sum) - (v == target ? 1.0 : 0.0)));
   }
   return losses;
 }
 
 TEST_P(Loss, AndGradient) {
   for (int64_t vocabulary : {1, 2, 15, 16, 33, 2049, 50257})
-    for (double scale : {1.0, 30.0}) {
-      Doubles targets = {0, -100, static_cast<double>(vocabulary - 1), static_cast<double>(vocabulary / 2), -100};
-      const int64_t width = vocabulary + vocabulary % 5;
-      Buffer logits(dtype(), {5, width}, 1, scale), losses(DType::f32, {5}, 2), ids(DType::i32, {5}, targets);
-      Doubles gradient, want = reference(logits.given(), targets, width, vocabulary, &gradient, 0.125);
-      backend().cross_entropy(losses, logits, ids, vocabulary, 0.125f, false);
-      expect_close(losses.read(), want, DType::f32, "losses", 1e-6);
-      EXPECT_EQ(logits.read(), logits.given());
-      backend().cross_entropy(losses, logits, ids, vocabulary, 0.125f, true);
-      expect_close(losses.read(), want, DType::f32, "losses", 1e-6);
-      expect_close(logits.read(), gradient, dtype(), "gradient", dtype() == DType::f32 ? 1e-6 : 4e-3);
-    }
+    for (LossRule rule : {LossRule{vocabulary}, LossRule{vocabulary, 15}, LossRule{vocabulary, 0.5f, 0.25f},
+                          LossRule{vocabulary, 0, 0.01f}})
+      for (double scale : {1.0, 30.0}) {
+        Doubles targets = {0, -100, static_cast<double>(vocabulary - 1), static_cast<double>(vocabulary / 2), -100};
+        const int64_t width = vocabulary + vocabulary % 5;
+        Buffer logits(dtype(), {5, width}, 1, scale), losses(DType::f32, {5}, 2), ids(DType::i32, {5}, targets);
+        Doubles gradient, want = reference(logits.given(), targets, width, rule, &gradient, 0.125);
+        backend().cross_entropy(losses, logits, ids, rule, 0.125f, false);
+        expect_close(losses.read(), want, DType::f32, "losses", 1e-6);
+        EXPECT_EQ(logits.read(), logits.given());
+        backend().cross_entropy(losses, logits, ids, rule, 0.125f, true);
+        expect_close(losses.read(), want, DType::f32, "losses", 1e-6);
+        expect_close(logits.read(), gradient, dtype(), "gradient", dtype() == DType::f32 ? 2e-6 : 4e-3);
+      }
 }
 
 TEST_P(Loss, OfImpossibleTokens) {
@@ -48,7 +61,7 @@ TEST_P(Loss, OfImpossibleTokens) {
   values[3] = 1.0, values[4] = 1.0;  // row 0: two equal chances, the target is one of them
   values[20 + 3] = 2.0;              // row 1: the target has no chance
   Buffer logits(dtype(), {2, 20}, values), losses(DType::f32, {2}), ids(DType::i32, {2}, Doubles{4, 7});
-  backend().cross_entropy(losses, logits, ids, 20, 1.0f, true);
+  backend().cross_entropy(losses, logits, ids, {20}, 1.0f, true);
   EXPECT_NEAR(losses.read()[0], std::log(2.0), 1e-6);
   EXPECT_EQ(losses.read()[1], infinity);
   Doubles gradient = logits.read();
@@ -62,7 +75,7 @@ TEST_P(Loss, ShowsNan) {
     Doubles values(50, 0.25);
     values[place] = std::nan("");
     Buffer logits(dtype(), {1, 50}, values), losses(DType::f32, {1}), ids(DType::i32, {1}, Doubles{7});
-    backend().cross_entropy(losses, logits, ids, 50, 1.0f, true);
+    backend().cross_entropy(losses, logits, ids, {50}, 1.0f, true);
     EXPECT_TRUE(std::isnan(losses.read()[0]));
     EXPECT_TRUE(std::isnan(logits.read()[20]));
   }
@@ -72,7 +85,7 @@ TEST(LossTargets, OutsideTheVocabularyAreNamed) {
   if (!backend().host_memory()) GTEST_SKIP() << "ids are checked where the host can read them";
   for (double bad : {50.0, -1.0, -99.0}) {
     Buffer logits(DType::f32, {2, 50}, 1), losses(DType::f32, {2}), ids(DType::i32, {2}, Doubles{-100, bad});
-    std::string message = error_of([&] { backend().cross_entropy(losses, logits, ids, 50, 1.0f, true); });
+    std::string message = error_of([&] { backend().cross_entropy(losses, logits, ids, {50}, 1.0f, true); });
     EXPECT_NE(message.find("cross_entropy: token id " + std::to_string(static_cast<int>(bad)) + " at 1"),
               std::string::npos)
         << message;

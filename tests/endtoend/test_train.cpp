@@ -204,6 +204,35 @@ TEST_F(Train, MicroBatchesAndRecomputationDoNotChangeTheRun) {
     }
 }
 
+// Of the model's and the data's further switches: none of them depends on how the rows are dealt out.
+TEST_F(Train, DropoutAndDocumentsAreTheSameForAnyMicroBatchAndRecomputation) {
+  Json json = config();
+  json["model"] = small_gpt2();
+  json["model"]["embd_pdrop"] = json["model"]["attn_pdrop"] = json["model"]["resid_pdrop"] = 0.1;
+  json["data"]["documents"] = {{"end_token", "first"}, {"end_targets", "ignored"}};
+  json["data"]["end_id"] = 101;
+  json["z_loss"] = 1e-3;
+  json["run"]["eval_every"] = 12;
+  write_config(json);
+  const Outcome first = rowan(train());
+  ASSERT_EQ(first.code, 0) << first.err;
+  ASSERT_EQ(rowan(train("--set recompute=block" + into("recompute"))).code, 0);
+  ASSERT_EQ(rowan(train("--set batch.micro_batch=1" + into("single"))).code, 0);
+  ASSERT_EQ(rowan(train("--set z_loss=0" + into("plain"))).code, 0);
+  EXPECT_EQ(weights(run("run"), 12), weights(run("recompute"), 12));
+  EXPECT_NE(weights(run("run"), 12), weights(run("plain"), 12));
+  const std::vector<Json> a = rows(run("run")), b = rows(run("single")), plain = rows(run("plain"));
+  EXPECT_EQ(a[0]["loss"], plain[0]["loss"]) << "the loss is reported without z";
+  for (size_t i = 0; i < a.size(); ++i)
+    if (a[i].contains("loss")) {
+      EXPECT_NEAR(a[i]["loss"].get<double>(), b[i]["loss"].get<double>(), 1e-5);
+    }
+  // rowan eval reads the same documents and drops nothing.
+  const Outcome eval = rowan("eval " + run("run").string() + " --device cpu");
+  EXPECT_NE(eval.out.find(fmt::format("loss         {:.4f}", a.back()["val_loss"].get<double>())), std::string::npos)
+      << eval.out << a.back();
+}
+
 TEST_F(Train, ASignalFinishesTheStepAndTheSameCommandGoesOn) {
   const std::string more = "--set run.steps=1500 --set run.checkpoint_every=0 --set run.log_every=100";
   const pid_t child = fork();
@@ -259,6 +288,14 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("skip.window=1", "skip.window: found 1, at least 2");
   expect_bad_config("data.train=/nowhere/*.bin", "/nowhere/*.bin");
   expect_bad_config("optimizer.lr=abc", "--set optimizer.lr: found a string");
+  expect_bad_config("residual=bf16", "allowed: compute, fp32");
+  expect_bad_config("z_loss=-1", "z_loss");
+  expect_bad_config("data.documents.end_token=before", "allowed: first, last");
+  expect_bad_config("data.documents.positions=restart", "data.documents.end_token: is missing");
+  expect_bad_config("data.documents.end_token=first", "data.documents needs an end token inside the vocabulary");
+  expect_bad_config("data.documents.end_token=first --set data.reading=documents", "belongs to packed rows");
+  expect_bad_config("model.attention_dropout=1", "must be at least 0 and below 1");
+  expect_bad_config("model.logit_softcap=0", "must be greater than 0");
   expect_bad_config("batch.sequences=1000000000000 --set batch.micro_batch=1000000000000", "at most 134217728 at once");
   expect_bad_config("batch.sequences=100000000 --set batch.micro_batch=100000000", "out of memory: the run takes");
   expect_bad_config("optimizer=3", "--set optimizer: found an integer");

@@ -37,4 +37,14 @@ inline std::vector<std::filesystem::path> golden_cases(const std::string& room, 
   return cases;
 }
 
+// Every folder of a whole model, wherever it lies in a root.
+inline std::vector<std::filesystem::path> golden_models() {
+  std::vector<std::filesystem::path> cases;
+  for (const auto& root : golden_roots())
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(root))
+      if (entry.path().filename() == "batch.safetensors") cases.push_back(entry.path().parent_path());
+  std::sort(cases.begin(), cases.end());
+  return cases;
+}
+
 }  // namespace rowan

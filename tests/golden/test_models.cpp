@@ -3,35 +3,11 @@
 
 #include <cmath>
 
-#include "base/safetensors.h"
 #include "golden_files.h"
-#include "model/model.h"
+#include "golden_model.h"
 
 namespace rowan {
 namespace {
-
-struct Golden {
-  ModelConfig config;
-  SafeTensors weights, batch, gradients;
-  double loss;
-
-  static Golden open(const std::filesystem::path& folder) {
-    auto read = [&](const char* file) {
-      auto source = std::make_shared<JsonSource>(JsonSource{(folder / file).string(), read_file(folder / file)});
-      return std::pair{source, parse_json(*source)};
-    };
-    auto [source, json] = read("config.json");
-    auto [expect_source, expect] = read("expect.json");
-    return Golden{parse_model(JsonObject(source, json)), SafeTensors(folder / "model.safetensors"),
-                  SafeTensors(folder / "batch.safetensors"), SafeTensors(folder / "grads.safetensors"),
-                  expect["loss"].get<double>()};
-  }
-};
-
-std::vector<int32_t> ints(const StoredTensor& tensor) {
-  auto* values = reinterpret_cast<const int32_t*>(tensor.data);
-  return {values, values + tensor.numel()};
-}
 
 double relative_error(const std::vector<float>& got, const std::vector<float>& want) {
   double difference = 0, norm = 0;
@@ -48,25 +24,22 @@ struct Outcome {
   double logit_error;
 };
 
-Outcome run(const Golden& golden, DType compute, Recompute recompute) {
+Outcome run(const Golden& golden, DType compute, Recompute recompute, bool fp32_residual = false) {
   auto backend = make_golden_backend();
-  const StoredTensor& ids = golden.batch.find("input_ids");
   ModelOptions options;
-  options.batch = ids.shape[0];
-  options.seq = ids.shape[1];
+  options.batch = golden.rows();
+  options.seq = golden.sequence_length();
   options.compute = compute;
+  options.fp32_residual = fp32_residual;
   options.recompute = recompute;
+  options.documents = golden.documents;
   Model model(*backend, golden.config, options);
-  for (const Parameter& parameter : model.parameters().parameters()) {
-    const StoredTensor& stored = golden.weights.find(parameter.name);
-    EXPECT_EQ(stored.shape, parameter.shape) << parameter.name;
-    model.set(parameter, read_floats(stored).data());
-  }
+  golden.load(model);
   const int64_t n = options.batch * options.seq;
   Arena data(*backend, Category::data);
   Tensor tokens = data.take(DType::i32, {n}), targets = data.take(DType::i32, {n});
-  std::vector<int32_t> target_ids = ints(golden.batch.find("targets"));
-  backend->upload(tokens, ints(ids).data());
+  const std::vector<int32_t> token_ids = golden.ints("input_ids"), target_ids = golden.ints("targets");
+  backend->upload(tokens, token_ids.data());
   backend->upload(targets, target_ids.data());
   const auto counted = n - std::count(target_ids.begin(), target_ids.end(), -100);
 
@@ -95,37 +68,45 @@ Outcome run(const Golden& golden, DType compute, Recompute recompute) {
   return outcome;
 }
 
-class GoldenModels : public testing::TestWithParam<std::filesystem::path> {};
+class GoldenModels : public testing::TestWithParam<std::filesystem::path> {
+ protected:
+  Golden golden_ = Golden::open(GetParam());
+};
 
 TEST_P(GoldenModels, Fp32MatchesLossLogitsAndEveryGradient) {
-  Golden golden = Golden::open(GetParam());
-  Outcome outcome = run(golden, DType::f32, Recompute::none);
-  EXPECT_NEAR(outcome.loss / golden.loss, 1, 1e-6);
+  Outcome outcome = run(golden_, DType::f32, Recompute::none);
+  EXPECT_NEAR(outcome.loss / golden_.loss, 1, 1e-6);
   EXPECT_LT(outcome.logit_error, 1e-5);
   for (const auto& [name, error] : outcome.gradient_errors) EXPECT_LT(error, 1e-4) << name;
 }
 
 TEST_P(GoldenModels, RecomputedActivationsGiveTheSameBits) {
-  Golden golden = Golden::open(GetParam());
-  Outcome kept = run(golden, DType::f32, Recompute::none);
+  Outcome kept = run(golden_, DType::f32, Recompute::none);
   for (Recompute recompute : {Recompute::mlp, Recompute::block}) {
-    Outcome again = run(golden, DType::f32, recompute);
+    Outcome again = run(golden_, DType::f32, recompute);
     EXPECT_EQ(again.loss, kept.loss);
     EXPECT_EQ(again.gradient_errors, kept.gradient_errors);
   }
 }
 
 TEST_P(GoldenModels, Bf16MatchesTheLoss) {
-  Golden golden = Golden::open(GetParam());
-  Outcome outcome = run(golden, DType::bf16, Recompute::none);
-  EXPECT_NEAR(outcome.loss / golden.loss, 1, 1e-2);
+  Outcome outcome = run(golden_, DType::bf16, Recompute::none);
+  EXPECT_NEAR(outcome.loss / golden_.loss, 1, 1e-2);
   for (const auto& [name, error] : outcome.gradient_errors) EXPECT_LT(error, 0.1) << name;
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GoldenModels, testing::ValuesIn(golden_cases("models", "expect.json")),
-                         [](const auto& info) {
-                           return std::to_string(info.index) + "_" + info.param.filename().string();
-                         });
+TEST_P(GoldenModels, Bf16WithAnFp32StreamMatchesTheLoss) {
+  Outcome outcome = run(golden_, DType::bf16, Recompute::none, true);
+  EXPECT_NEAR(outcome.loss / golden_.loss, 1, 1e-2);
+  for (const auto& [name, error] : outcome.gradient_errors) EXPECT_LT(error, 0.1) << name;
+  const Outcome again = run(golden_, DType::bf16, Recompute::block, true);
+  EXPECT_EQ(again.loss, outcome.loss);
+  EXPECT_EQ(again.gradient_errors, outcome.gradient_errors);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, GoldenModels, testing::ValuesIn(golden_models()), [](const auto& info) {
+  return std::to_string(info.index) + "_" + info.param.filename().string();
+});
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(GoldenModels);
 
 }  // namespace

@@ -146,6 +146,22 @@ TEST_P(Training, IsThatOfOneProcessAndTheSameTwice) {
   }
 }
 
+// Masks belong to samples, whichever rank has them.
+TEST(Dropout, IsThatOfOneProcess) {
+  Folder folder;
+  TrainConfig config = folder.config("adamw", ShardMode::optimizer);
+  config.model.dropout = {0.1, 0.2, 0.3};
+  config.data.documents = DocumentConfig{EndToken::first, DocumentPositions::restart, EndTargets::ignored};
+  config.data.shards.end_id = 0;
+  auto alone = make_single_communicator();
+  TrainConfig whole = config;
+  whole.shard = ShardMode::none;
+  Trainer one(whole, backend(), *alone), many(config, backend(), ranks());
+  const std::vector<double> want = train(one, steps), got = train(many, steps);
+  for (int step = 0; step < steps; ++step) EXPECT_NEAR(got[step], want[step], 1e-5) << step;
+  EXPECT_LT(difference(many, shares_of(one)), 1e-4);
+}
+
 // One update in one micro-step sends each gradient to its owner and each weight to all, and nothing else: no stage of
 // any recipe speaks to another rank. What remains is the one message that adds up the totals.
 TEST_P(Training, SendsTheBytesOfOneAllReduce) {

@@ -356,5 +356,31 @@ TEST_F(Batches, ConfigIsStrict) {
   EXPECT_ERROR(parse(R"({"mixture": [{"glob": "a", "weight": 1, "wait": 2}]})"), "unknown key 'wait'");
 }
 
+TEST_F(Batches, TargetsOfEndTokensMayNotCount) {
+  DataConfig data = config({write("t.bin", llmc({9, 1, 2, 9, 3, 9, 9, 4, 5, 6, 7}))}, Order::sequential);
+  data.shards.end_id = 9;
+  data.documents = DocumentConfig{.end_targets = EndTargets::ignored};
+  const BatchSource source(data, 5, 1, 10);
+  EXPECT_EQ(source.end_id(), 9);
+  EXPECT_EQ(take(source, 0, 2), (Rows{{9, 1, 2, 9, 3, 9, 9, 4, 5, 6}, {-100, 2, 9, -100, 9, -100, -100, 5, 6, 7}}));
+  EXPECT_EQ(source.count(0, 1).targets, 3);
+  EXPECT_EQ(source.count(1, 1).targets, 3);
+  EXPECT_EQ(source.count(0, 2).inputs, 10);
+  data.documents->end_targets = EndTargets::counted;
+  EXPECT_EQ(BatchSource(data, 5, 1, 10).count(0, 2).targets, 10);
+}
+
+TEST_F(Batches, DocumentsNeedAnEndTokenWhereTheyAreSaidToHaveIt) {
+  DataConfig data = config({write("t.bin", llmc(counting(20)))});
+  data.documents = DocumentConfig();
+  EXPECT_ERROR(BatchSource(data, 5, 1, 100), "t.bin: data.documents needs an end token inside the vocabulary of 100");
+  data.shards.end_id = 100;
+  EXPECT_ERROR(BatchSource(data, 5, 1, 100), "found 100; give data.end_id");
+  data.shards.end_id = 3;
+  data.documents->end_token = EndToken::last;
+  EXPECT_ERROR(BatchSource(data, 5, 1, 100),
+               "its end tokens stand before the documents; data.documents.end_token must be first");
+}
+
 }  // namespace
 }  // namespace rowan

@@ -82,7 +82,7 @@ TEST_F(RunFolderTest, PredictorSeesTheLastWindow) {
   std::vector<int32_t> tokens = {1, 2, 3, 4, 5};
   Model model(*backend_, model_from(small_llama()), {.batch = 1, .seq = 5, .training = false});
   load_weights(model, open().checkpoint().model());
-  Predictor predict(*backend_, open(), 16);
+  Predictor predict(*backend_, open(), 16, -1);
   std::vector<float> logits = predict(tokens);
   ASSERT_EQ(logits.size(), 257u);
 
@@ -104,9 +104,9 @@ TEST_F(RunFolderTest, PredictorSeesTheLastWindow) {
 TEST_F(RunFolderTest, ATextThatGrowsIsTheSameText) {
   for (const Json& model : {small_llama(), small_gpt2()}) {
     write_small_run(dir_, model);
-    Predictor grown(*backend_, open(), 16);
+    Predictor grown(*backend_, open(), 16, -1);
     auto expect_like_fresh = [&](std::span<const int32_t> text, size_t seen) {
-      Predictor fresh(*backend_, open(), 16);
+      Predictor fresh(*backend_, open(), 16, -1);
       const std::vector<float> a = grown(text), b = fresh(text.last(seen));
       ASSERT_EQ(a.size(), b.size());
       for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-5f) << text.size() << " tokens, logit " << i;
@@ -144,7 +144,7 @@ TEST_F(RunFolderTest, MistakesAreNamed) {
   Json other = small_llama();
   other["hidden_size"] = 32;
   write_file_atomically(dir_ / "config.json", Json({{"model", other}, {"tokenizer", "bytes"}}).dump());
-  EXPECT_THROW(Predictor(*backend_, open(), 8), Error);
+  EXPECT_THROW(Predictor(*backend_, open(), 8, -1), Error);
 }
 
 TEST_F(RunFolderTest, EvaluationCountsEveryTargetOnce) {

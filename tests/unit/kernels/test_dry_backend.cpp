@@ -35,7 +35,7 @@ TEST(DryBackend, TouchesNoMemory) {
   EXPECT_NE(one.data, next.data);
   dry->zero(big);
   dry->scale(big, 2.0f);
-  dry->gelu_forward(Gelu::erf, big, big);
+  dry->activation_forward(Activation::gelu_erf, big, big);
   dry->sum_squares(one, {big});
   float got = 3;
   dry->download(&got, one);

@@ -69,7 +69,8 @@ TEST(ModelConfigErrors, NameTheFieldAndTheNearestKey) {
       std::string::npos);
   EXPECT_NE(config_error(std::string(tiny) + R"(, "rope_scaling": {"type": "linear"}})").find("rope_scaling"),
             std::string::npos);
-  EXPECT_NE(config_error(std::string(tiny) + R"(, "hidden_act": "gelu"})").find("allowed: silu"), std::string::npos);
+  EXPECT_NE(config_error(std::string(tiny) + R"(, "hidden_act": "gelu"})").find("allowed: silu, relu2"),
+            std::string::npos);
   EXPECT_NE(
       config_error(R"({"model_type": "gpt2", "n_embd": 33, "n_layer": 2, "n_head": 4})").find("4 heads do not divide"),
       std::string::npos);
@@ -94,7 +95,7 @@ TEST(ModelConfig, ReadsPublishedFilesAsTheyAre) {
     const ModelConfig config = parse(text);
     EXPECT_EQ(config.head_dim, 8) << key;
     EXPECT_EQ(config.kv_heads, 4) << key;
-    EXPECT_EQ(config.rope_theta, 10000) << key;
+    EXPECT_EQ(config.rope->theta, 10000) << key;
   }
   EXPECT_EQ(config_error(R"({"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "n_inner": null,
       "summary_type": "cls_index", "task_specific_params": {"text-generation": {"do_sample": true}}})"),
@@ -139,16 +140,126 @@ TEST(TrainingFlops, AreSixAWeightAndTwelveAScoreColumn) {
 }
 
 TEST(ModelConfig, ReadsRopeWhereEitherTransformersWritesIt) {
-  EXPECT_EQ(parse(std::string(tiny) + R"(, "rope_theta": 500000})").rope_theta, 500000);
+  EXPECT_EQ(parse(std::string(tiny) + R"(, "rope_theta": 500000})").rope->theta, 500000);
   EXPECT_EQ(
-      parse(std::string(tiny) + R"(, "rope_parameters": {"rope_type": "default", "rope_theta": 500000}})").rope_theta,
+      parse(std::string(tiny) + R"(, "rope_parameters": {"rope_type": "default", "rope_theta": 500000}})").rope->theta,
       500000);
-  EXPECT_NE(
-      config_error(std::string(tiny) + R"(, "rope_parameters": {"rope_type": "llama3"}})").find("allowed: default"),
-      std::string::npos);
+  EXPECT_NE(config_error(std::string(tiny) + R"(, "rope_parameters": {"rope_type": "llama3"}})")
+                .find("rope_parameters.factor: is missing"),
+            std::string::npos);
   EXPECT_NE(config_error(std::string(tiny) + R"(, "rope_theta": 1e4, "rope_parameters": {"rope_theta": 5e5}})")
                 .find("rope_parameters.rope_theta is 500000"),
             std::string::npos);
+}
+
+TEST(ModelConfigErrors, RefuseSwitchesThatCannotBe) {
+  auto refused = [](const std::string& key_and_value, const std::string& message) {
+    const std::string error = config_error(std::string(tiny) + ", " + key_and_value + "}");
+    EXPECT_NE(error.find(message), std::string::npos) << key_and_value << ": " << error;
+  };
+  refused(R"("logit_softcap": 0)", "logit_softcap: found 0, must be greater than 0");
+  refused(R"("logit_softcap": -15)", "logit_softcap: found -15, must be greater than 0");
+  refused(R"("attention_scale": 0)", "attention_scale: found 0, must be greater than 0");
+  refused(R"("qk_norm": "layer")", "allowed: none, rms, rms_gain");
+  for (const char* key : {"attention_dropout", "residual_dropout", "embedding_dropout"})
+    for (const char* rate : {"1", "1.5"})
+      refused(fmt::format("\"{}\": {}", key, rate),
+              fmt::format("{}: found {}, must be at least 0 and below 1", key, rate));
+  refused(R"("rope_fraction": 0.4)", "rope_fraction: found 0.4, which turns 3.2 of the 8 values of a head");
+  refused(R"("rope_fraction": 0.125)", "which turns 1 of the 8 values");
+  refused(R"("rope_fraction": 0)", "rope_fraction: found 0, ");
+  refused(R"("rope_direction": 0)", "rope_direction: found 0, allowed: 1, -1");
+  refused(R"("rope_frequencies": "log")", "allowed: standard, endpoint");
+  refused(R"("rope_scaling": {"rope_type": "yarn", "factor": 2})", "allowed: default, llama3");
+  refused(R"("rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 4,
+    "original_max_position_embeddings": 8192})",
+          "high_freq_factor: found 4, expected more than low_freq_factor 4");
+  refused(R"("initialization": [{"names": ["*.o_prok.*"], "distribution": "zero"}])",
+          "initialization: entry 0: no parameter of the model is left for it");
+  refused(R"("initialization": [{"roles": ["norm"], "distribution": "normal", "gain": 1}])",
+          "entry 0: gain: 'model.layers.0.input_layernorm.weight' is of no linear layer");
+  refused(R"("initialization": [{"distribution": "zero"}])", "needs roles or names");
+  refused(R"("initialization": [{"roles": ["head"], "distribution": "normal", "std": 1, "gain": 1}])",
+          "gain: stands beside std");
+  refused(R"("initialization": [{"roles": ["head"], "distribution": "uniform", "std": 1}])", "bound: is missing");
+}
+
+TEST(ModelConfig, ReadsQwen3AsPublished) {
+  const char* const published = R"({"architectures": ["Qwen3ForCausalLM"], "attention_bias": false,
+    "attention_dropout": 0.0, "bos_token_id": 151643, "eos_token_id": 151645, "head_dim": 128, "hidden_act": "silu",
+    "hidden_size": 1024, "initializer_range": 0.02, "intermediate_size": 3072, "max_position_embeddings": 40960,
+    "max_window_layers": 28, "model_type": "qwen3", "num_attention_heads": 16, "num_hidden_layers": 28,
+    "num_key_value_heads": 8, "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 1000000,
+    "sliding_window": null, "tie_word_embeddings": true, "torch_dtype": "bfloat16", "transformers_version": "4.51.0",
+    "use_cache": true, "use_sliding_window": false, "vocab_size": 151936})";
+  const ModelConfig config = parse(published);
+  EXPECT_EQ(parameter_table(config).count(), 596'049'920);  // Qwen3-0.6B
+  EXPECT_EQ(config.qk_norm, HeadNorm::rms_gain);
+  EXPECT_EQ(config.positions, 40960);
+  const Json exported = hugging_face_config(config);
+  EXPECT_EQ(exported["architectures"][0], "Qwen3ForCausalLM");
+  EXPECT_EQ(exported["model_type"], "qwen3");
+  EXPECT_NE(config_error(R"({"model_type": "qwen3", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+    "num_attention_heads": 4, "vocab_size": 100, "use_sliding_window": true})")
+                .find("use_sliding_window: found true, only false is implemented"),
+            std::string::npos);
+}
+
+// LLaMA 3.1's own values, beside the formula written another way.
+TEST(Rope, ScalesAsLlama3) {
+  const ModelConfig config = parse(std::string(tiny) + R"(, "head_dim": 128, "rope_theta": 500000, "rope_scaling":
+    {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192,
+     "rope_type": "llama3"}})");
+  const std::vector<float> table = rope_table(*config.rope, 2, 128);
+  for (int j = 0; j < 64; ++j) {
+    const double plain = std::pow(500000.0, -j / 64.0), wave = 2 * 3.14159265358979323846 / plain;
+    double want = plain;
+    if (wave > 8192) want = plain / 8;
+    if (wave <= 8192 && wave >= 2048) {
+      const double smooth = (8192 / wave - 1) / 3;
+      want = (1 - smooth) * plain / 8 + smooth * plain;
+    }
+    EXPECT_NEAR(table[128 + j], std::cos(want), 1e-7) << j;
+    EXPECT_NEAR(table[128 + 64 + j], std::sin(want), 1e-7) << j;
+  }
+}
+
+TEST(Rope, OfTrack3TurnsHalfThePairsBackwards) {
+  const ModelConfig config = parse(std::string(tiny) + R"(, "head_dim": 128, "rope_theta": 1024, "rope_fraction": 0.5,
+    "rope_frequencies": "endpoint", "rope_direction": -1})");
+  const std::vector<float> table = rope_table(*config.rope, 5, 128);
+  for (int j = 0; j < 64; ++j) {
+    const double angle = j < 32 ? 4 * std::pow(1.0 / 1024, j / 31.0) : 0;
+    EXPECT_NEAR(table[4 * 128 + j], std::cos(angle), 1e-7) << j;
+    EXPECT_NEAR(table[4 * 128 + 64 + j], -std::sin(angle), 1e-7) << j;
+  }
+}
+
+TEST(Initialization, FollowsTheFirstRuleThatSpeaksOfAParameter) {
+  const ParameterTable table =
+      parameter_table(parse(std::string(tiny) + R"(, "attention_bias": true, "initialization": [
+    {"names": ["*.o_proj.weight"], "distribution": "zero"},
+    {"names": ["*.q_proj.weight"], "distribution": "normal", "gain": 0.5},
+    {"names": ["*.down_proj.weight", "*.q_proj.bias"], "distribution": "uniform", "gain": 1},
+    {"roles": ["embedding"], "distribution": "normal", "std": 1}]})"));
+  auto spread = [&](const char* name, bool largest) {
+    const Parameter& parameter = table.find(name);
+    std::vector<float> values(parameter.numel());
+    initial_values(parameter, 3, 0, parameter.numel(), values.data());
+    double squares = 0, most = 0;
+    for (float v : values) squares += double{v} * v, most = std::max(most, std::fabs(double{v}));
+    return largest ? most : std::sqrt(squares / static_cast<double>(values.size()));
+  };
+  EXPECT_EQ(spread("model.layers.0.self_attn.o_proj.weight", true), 0);
+  EXPECT_EQ(spread("model.layers.0.self_attn.o_proj.bias", true), 0);
+  EXPECT_NEAR(spread("model.layers.1.self_attn.q_proj.weight", false), 0.5 / std::sqrt(32), 0.005);
+  EXPECT_NEAR(spread("model.embed_tokens.weight", false), 1, 0.03);
+  EXPECT_NEAR(spread("model.layers.0.self_attn.k_proj.weight", false), 0.02, 0.001);
+  EXPECT_NEAR(spread("model.layers.0.mlp.down_proj.weight", true), 1 / std::sqrt(64), 0.001);
+  EXPECT_NEAR(spread("model.layers.0.mlp.down_proj.weight", false), 1 / std::sqrt(3 * 64), 0.003);
+  const double bias = spread("model.layers.0.self_attn.q_proj.bias", true);
+  EXPECT_LE(bias, 1 / std::sqrt(32));
+  EXPECT_GT(bias, 0.12);
 }
 
 TEST(TrainingFlops, MatchThePublishedArithmetic) {

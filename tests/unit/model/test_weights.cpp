@@ -96,11 +96,38 @@ TEST_F(Weights, ExportReadsBackBitForBit) {
   for (const Json& model :
        {small_gpt2(), with(small_gpt2(), {{"split_qkv", false}}), with(small_gpt2(), {{"bias", true}}),
         with(small_gpt2(), {{"bias", true}, {"split_qkv", false}, {"tie_word_embeddings", false}}), small_llama(),
-        with(small_llama(), {{"tie_word_embeddings", true}, {"num_key_value_heads", 4}})}) {
+        with(small_llama(), {{"tie_word_embeddings", true}, {"num_key_value_heads", 4}}),
+        with(small_llama(), {{"attention_bias", true}, {"mlp_bias", true}, {"head_dim", 6}}),
+        with(small_llama(), {{"qk_norm", "rms_gain"}, {"attention_bias", true}})}) {
     SCOPED_TRACE(model.dump());
     make(model);
     expect_those_of_the_run(TensorFiles(hf(), "model"));
     expect_those_of_the_run(TensorFiles(checkpoint(), "model"));
+  }
+}
+
+TEST_F(Weights, ALlamaWithGainsOfHeadsIsAQwen3) {
+  make(with(small_llama(),
+            {{"qk_norm", "rms_gain"}, {"initialization", {{{"roles", {"head"}}, {"distribution", "zero"}}}}}));
+  const Json config = Json::parse(read_file(hf() / "config.json"));
+  EXPECT_EQ(config["model_type"], "qwen3");
+  EXPECT_EQ(config["architectures"][0], "Qwen3ForCausalLM");
+  EXPECT_EQ(config["head_dim"], 4);
+  EXPECT_FALSE(config.contains("qk_norm") || config.contains("initialization"));
+  config_ = load_model((hf() / "config.json").string());
+  EXPECT_EQ(found(hf()), file());
+  expect_those_of_the_run(TensorFiles(hf(), "model"));
+}
+
+TEST_F(Weights, WhatTransformersHasNoModelOfIsNotExported) {
+  for (const Json& more : {Json{{"embedding_norm", true}}, Json{{"head_bias", true}}, Json{{"qk_norm", "rms"}},
+                           Json{{"hidden_act", "relu2"}}, Json{{"gated_mlp", false}}, Json{{"attention_scale", 0.5}},
+                           Json{{"logit_softcap", 15}}, Json{{"rope_fraction", 0.5}},
+                           Json{{"rope_frequencies", "endpoint"}}, Json{{"rope_direction", -1}}}) {
+    const std::string key = more.begin().key(), error = error_of([&] { make(with(small_llama(), more)); });
+    EXPECT_EQ(error.find("export: the model has " + key + " "), 0u) << key << ": " << error;
+    EXPECT_NE(error.find(", transformers has no such model"), std::string::npos) << error;
+    EXPECT_FALSE(fs::exists(hf()));
   }
 }
 
@@ -215,15 +242,19 @@ TEST_F(Weights, AnotherFunctionOfTheSameShapesIsRefused) {
   differs({{"rope_theta", 500000}}, "rope_theta is 10000 there, 500000");
   differs({{"num_attention_heads", 8}, {"num_key_value_heads", 4}}, "the number of heads is 4 there, 8");
   differs({{"rms_norm_eps", 1e-5}}, "the norm's epsilon is 1e-06 there, 1e-05");
+  differs({{"qk_norm", "rms"}}, "qk_norm is none there, rms");
+  differs({{"attention_scale", 0.5}}, "attention_scale is 0 there, 0.5");
+  differs({{"logit_softcap", 15}}, "logit_softcap is 0 there, 15");
+  differs({{"rope_direction", -1}}, "rope_direction is 1 there, -1");
   config_ = model_from(small_gpt2());
   EXPECT_NE(error_of([&] { found(hf()); }).find("model_type is \"llama\" there, \"gpt2\" in"), std::string::npos);
   config_ = model_from(with(small_llama(), {{"rms_norm_eps", 1e-6}, {"rope_parameters", {{"rope_theta", 1e4}}}}));
   EXPECT_EQ(found(hf()), file());  // said in other words
   Json scaled = Json::parse(read_file(hf() / "config.json"));
-  scaled["rope_scaling"] = {{"factor", 2.0}};
+  scaled["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 2.0}};
   scaled["transformers.js_config"] = 3;  // none of our business
   write_file_atomically(hf() / "config.json", scaled.dump());
-  EXPECT_NE(error_of([&] { found(hf()); }).find("config.json:1: rope_scaling: only null"), std::string::npos);
+  EXPECT_NE(error_of([&] { found(hf()); }).find("config.json:1: rope_scaling.rope_type: "), std::string::npos);
 }
 
 }  // namespace

@@ -43,6 +43,8 @@ TEST(ConfigReference, NamesEveryKey) {
   const Json llama = {{"model_type", "llama"},    {"hidden_size", 16},       {"num_hidden_layers", 1},
                       {"num_attention_heads", 2}, {"intermediate_size", 24}, {"vocab_size", 64}},
              gpt2 = {{"model_type", "gpt2"}, {"n_embd", 16}, {"n_layer", 1}, {"n_head", 2}};
+  Json qwen3 = llama;
+  qwen3["model_type"] = "qwen3";
   const Json config = {{"model", llama},
                        {"data", {{"train", "x.bin"}}},
                        {"batch", {{"sequences", 4}, {"sequence_length", 8}}},
@@ -56,9 +58,11 @@ TEST(ConfigReference, NamesEveryKey) {
   }
   trials.push_back(config);
   trials.back()["unheard"] = 1;
-  trials.push_back(config);
-  trials.back()["model"] = gpt2;
-  trials.back()["model"]["unheard"] = 1;
+  for (const Json& model : {gpt2, qwen3}) {
+    trials.push_back(config);
+    trials.back()["model"] = model;
+    trials.back()["model"]["unheard"] = 1;
+  }
   for (const Json& trial : trials) {
     const std::vector<std::string> keys = allowed_keys(trial);
     EXPECT_GE(keys.size(), 2u);

@@ -26,7 +26,11 @@ TEST(PaperConfigs, AllAreValidAndOfTheirSize) {
                                                     {"llmc/gpt2_124m", 124'439'808},
                                                     {"llmc/gpt2_774m", 774'030'080},
                                                     {"smollm2/135m", 134'515'008},
-                                                    {"smollm2/360m", 361'821'120}};
+                                                    {"smollm2/360m", 361'821'120},
+                                                    {"track3/track3_162m_muon", 162'354'816},
+                                                    {"track3/track3_162m_adamw", 162'354'816},
+                                                    {"nanogpt/shakespeare_char", 10'818'816},
+                                                    {"llama2c/stories15m", 15'191'712}};
   const fs::path folder = source_path("configs/papers");
   const TemporaryFolder scratch;
   std::map<std::string, std::string> owner;

@@ -1,0 +1,43 @@
+// The masks of dropout: which elements are left out is a pure function of seed, sample, site and element
+// (base/random.h), so that a backward, a recomputation, another micro-batch or another rank draws the same.
+// C++17: CUDA sources include this header.
+#pragma once
+
+#include "base/random.h"
+#include "kernels/backend.h"
+
+namespace rowan {
+
+struct DropoutMask {
+  const int32_t* samples = nullptr;
+  uint64_t seed = 0, site = 0;
+  uint32_t below = 0;  // of 2^32: draws that leave an element out; 0: no dropout
+  float factor = 1;
+
+  DropoutMask() = default;
+  explicit DropoutMask(const Dropout& dropout)
+      : samples(dropout.samples.as<int32_t>()),
+        seed(dropout.seed),
+        site(static_cast<uint64_t>(dropout.site)),
+        below(static_cast<uint32_t>(static_cast<double>(dropout.rate) * 4294967296.0)),
+        factor(1.0f / (1.0f - dropout.rate)) {}
+
+  ROWAN_HOST_DEVICE bool on() const { return below > 0; }
+
+  // The stream of draws of a row of the micro-batch.
+  ROWAN_HOST_DEVICE uint64_t stream(int64_t row) const {
+    const uint64_t low = static_cast<uint32_t>(samples[2 * row]), high = static_cast<uint32_t>(samples[2 * row + 1]);
+    return (high << 32 | low) << 24 | site;
+  }
+  // What elements [4 group, 4 group + 4) of its row are multiplied by.
+  ROWAN_HOST_DEVICE void four(float (&factors)[4], uint64_t stream, int64_t group) const {
+    const Philox draw = philox(seed, static_cast<uint64_t>(group), stream);
+    for (int i = 0; i < 4; ++i) factors[i] = draw.word[i] < below ? 0.0f : factor;
+  }
+  // Of attention: the group of the weights of a query on keys [key, key + 4), key being a multiple of 4.
+  ROWAN_HOST_DEVICE static int64_t attention_group(int64_t head, int64_t query, int64_t key, int64_t seq) {
+    return (head * seq + query) * ((seq + 3) / 4) + key / 4;
+  }
+};
+
+}  // namespace rowan

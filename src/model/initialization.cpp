@@ -1,0 +1,78 @@
+#include "model/initialization.h"
+
+#include <cmath>
+
+#include "base/error.h"
+#include "base/random.h"
+
+namespace rowan {
+namespace {
+
+InitialRule parse_rule(JsonObject object) {
+  using Distribution = InitialRule::Distribution;
+  InitialRule rule;
+  static_cast<Selection&>(rule) = parse_selection(object);
+  const std::string name = object.choice("distribution", {"zero", "normal", "uniform"});
+  rule.distribution = name == "zero"     ? Distribution::zero
+                      : name == "normal" ? Distribution::normal
+                                         : Distribution::uniform;
+  if (rule.distribution != Distribution::zero) {
+    const char* own = name == "normal" ? "std" : "bound";
+    rule.fan_in = object.has("gain");
+    if (rule.fan_in && object.has(own)) object.fail("gain", fmt::format("stands beside {}; give one of them", own));
+    rule.scale = object.number(rule.fan_in ? "gain" : own, {}, 0);
+    if (rule.scale == 0) object.fail(rule.fan_in ? "gain" : own, "found 0; the distribution zero says so");
+  }
+  object.finish();
+  return rule;
+}
+
+uint64_t hash_of(const std::string& name) {
+  uint64_t hash = 0xcbf29ce484222325ull;  // FNV-1a
+  for (unsigned char c : name) hash = (hash ^ c) * 0x100000001b3ull;
+  return hash;
+}
+
+}  // namespace
+
+std::vector<InitialRule> parse_initialization(JsonObject& object, const char* key) {
+  std::vector<InitialRule> rules;
+  if (object.has(key))
+    for (JsonObject& item : object.objects(key)) rules.push_back(parse_rule(std::move(item)));
+  return rules;
+}
+
+std::optional<size_t> apply_initialization(const std::vector<InitialRule>& rules, Parameter& parameter,
+                                           int64_t fan_in) {
+  for (size_t i = 0; i < rules.size(); ++i) {
+    const InitialRule& rule = rules[i];
+    if (!rule.takes(parameter)) continue;
+    if (rule.fan_in && fan_in == 0)
+      fail("entry {}: gain: '{}' is of no linear layer and has no fan-in; give std or bound", i, parameter.name);
+    const double scale = rule.fan_in ? rule.scale / std::sqrt(static_cast<double>(fan_in)) : rule.scale;
+    parameter.init_mean = 0;
+    parameter.init_std = rule.distribution == InitialRule::Distribution::normal ? scale : 0;
+    parameter.init_bound = rule.distribution == InitialRule::Distribution::uniform ? scale : 0;
+    return i;
+  }
+  return {};
+}
+
+void initial_values(const Parameter& parameter, uint64_t seed, int64_t begin, int64_t count, float* values) {
+  const uint64_t stream = hash_of(parameter.name);
+#pragma omp parallel for
+  for (int64_t i = 0; i < count; ++i) {
+    double value = parameter.init_mean;
+    if (parameter.init_std > 0 || parameter.init_bound > 0) {
+      Philox draw = philox(seed, static_cast<uint64_t>(begin + i), stream);
+      double u = (draw.word[0] + 1.0) * 0x1p-32, v = draw.word[1] * 0x1p-32;
+      if (parameter.init_std > 0)
+        value += parameter.init_std * std::sqrt(-2 * std::log(u)) * std::cos(6.283185307179586 * v);
+      else
+        value += parameter.init_bound * (2 * u - 1);
+    }
+    values[i] = static_cast<float>(value);
+  }
+}
+
+}  // namespace rowan

@@ -1,0 +1,83 @@
+#include "model/rope.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace rowan {
+namespace {
+
+// `object` is rope_scaling, or rope_parameters, which may leave the kind out.
+void parse_scaling(JsonObject& object, Rope& rope, std::optional<std::string> fallback) {
+  const char* key = object.has("type") ? "type" : "rope_type";  // as older files say
+  if (object.choice(key, {"default", "llama3"}, std::move(fallback)) == "default") return;
+  rope.factor = object.number("factor", {}, 1);
+  rope.low_factor = object.number("low_freq_factor", {}, 0);
+  rope.high_factor = object.number("high_freq_factor", {}, 0);
+  rope.original = static_cast<double>(object.integer("original_max_position_embeddings", {}, 1));
+  if (!(rope.high_factor > rope.low_factor))
+    object.fail("high_freq_factor",
+                fmt::format("found {}, expected more than low_freq_factor {}", rope.high_factor, rope.low_factor));
+}
+
+double scaled(double frequency, const Rope& rope) {
+  if (rope.factor == 0 || frequency == 0) return frequency;
+  const double turns = rope.original * frequency / 6.283185307179586;  // in the context of the first training
+  if (turns < rope.low_factor) return frequency / rope.factor;
+  if (turns > rope.high_factor) return frequency;
+  const double smooth = (turns - rope.low_factor) / (rope.high_factor - rope.low_factor);
+  return (1 - smooth) * frequency / rope.factor + smooth * frequency;
+}
+
+}  // namespace
+
+Rope parse_rope(JsonObject& object, int64_t head_dim, double theta) {
+  Rope rope;
+  rope.theta = object.number("rope_theta", theta, 1);
+  if (object.has("rope_parameters")) {
+    JsonObject parameters = object.object("rope_parameters");
+    parse_scaling(parameters, rope, "default");
+    const double inner = parameters.number("rope_theta", rope.theta, 1);
+    parameters.finish();
+    if (object.has("rope_theta") && inner != rope.theta)
+      object.fail("rope_theta", fmt::format("found {}, but rope_parameters.rope_theta is {}", rope.theta, inner));
+    rope.theta = inner;
+  }
+  if (object.has("rope_scaling") && !object.raw("rope_scaling").is_null()) {
+    if (rope.factor > 0)
+      object.fail("rope_scaling", "stands beside rope_parameters, which scales too; give one of them");
+    JsonObject scaling = object.object("rope_scaling");
+    parse_scaling(scaling, rope, {});
+    scaling.finish();
+  }
+  rope.fraction = object.number("rope_fraction", 1, 0, 1);
+  const double pairs = rope.fraction * static_cast<double>(head_dim) / 2;
+  if (pairs < 0.5 || std::abs(pairs - std::round(pairs)) > 1e-9)
+    object.fail("rope_fraction", fmt::format("found {}, which turns {} of the {} values of a head; pairs are needed",
+                                             rope.fraction, 2 * pairs, head_dim));
+  rope.frequencies = object.choice("rope_frequencies", {"standard", "endpoint"}, "standard") == "endpoint"
+                         ? Rope::Frequencies::endpoint
+                         : Rope::Frequencies::standard;
+  rope.direction = static_cast<int>(object.integer("rope_direction", 1, -1, 1));
+  if (rope.direction == 0) object.fail("rope_direction", "found 0, allowed: 1, -1");
+  return rope;
+}
+
+std::vector<float> rope_table(const Rope& rope, int64_t positions, int64_t head_dim) {
+  const int64_t half = head_dim / 2, turning = std::llround(rope.fraction * static_cast<double>(half));
+  const int64_t steps = rope.frequencies == Rope::Frequencies::endpoint ? std::max<int64_t>(turning - 1, 1) : turning;
+  std::vector<float> table(static_cast<size_t>(positions * head_dim));
+  for (int64_t j = 0; j < half; ++j) {
+    const double exponent = static_cast<double>(j) / static_cast<double>(steps);
+    const double frequency = j < turning ? scaled(std::pow(rope.theta, -exponent), rope) : 0;
+    for (int64_t t = 0; t < positions; ++t) {
+      const double angle = rope.direction * static_cast<double>(t) * frequency;
+      table[t * head_dim + j] = static_cast<float>(std::cos(angle));
+      table[t * head_dim + half + j] = static_cast<float>(std::sin(angle));
+    }
+  }
+  return table;
+}
+
+}  // namespace rowan

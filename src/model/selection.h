@@ -1,0 +1,19 @@
+// Which parameters a list entry of a config speaks of: "roles": [...], "names": [patterns with * and ?].
+#pragma once
+
+#include "base/json.h"
+#include "model/parameters.h"
+
+namespace rowan {
+
+struct Selection {
+  std::vector<Role> roles;         // empty: every role
+  std::vector<std::string> names;  // patterns; empty: every name
+
+  bool takes(const Parameter& parameter) const;
+};
+
+// Reads "roles" and "names" of which at least one must be given. Throws Error naming the field.
+Selection parse_selection(JsonObject& object);
+
+}  // namespace rowan
