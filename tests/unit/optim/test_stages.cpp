@@ -42,7 +42,7 @@ TEST(EveryStage, SeesNoMoreThanItsAtom) {
   }
 }
 
-std::string refusal(const std::function<void()>& work) {
+std::string stage_refusal(const std::function<void()>& work) {
   try {
     work();
   } catch (const Error& error) {
@@ -52,7 +52,7 @@ std::string refusal(const std::function<void()>& work) {
 }
 
 TEST(EveryStage, RefusesWhatItCannotDo) {
-  auto parse = [](const std::string& text) { return refusal([&] { optimizer_config(text); }); };
+  auto parse = [](const std::string& text) { return stage_refusal([&] { optimizer_config(text); }); };
   EXPECT_NE(parse(R"({"name": "soap", "precondition_frequency": 0})").find("at least 1"), std::string::npos);
   EXPECT_NE(parse(R"({"name": "sgdm", "decay": "cautious"})").find("signs of a direction"), std::string::npos);
   EXPECT_NE(parse(R"({"name": "muon", "retract": "frobenius"})").find("retract makes steps"), std::string::npos);
@@ -62,13 +62,13 @@ TEST(EveryStage, RefusesWhatItCannotDo) {
             std::string::npos);
   for (const char* blocks : {"5", "[4, 4]"}) {
     Trained x = one_matrix(R"({"name": "muon", "blocks": )" + std::string(blocks) + "}", 12, 20);
-    EXPECT_NE(refusal([&] { x.start(); }).find("has 12 rows"), std::string::npos) << blocks;
+    EXPECT_NE(stage_refusal([&] { x.start(); }).find("has 12 rows"), std::string::npos) << blocks;
   }
   for (const char* name : {"muon-h", "muown"}) {
     Trained x = one_matrix(R"({"name": ")" + std::string(name) + R"("})", 12, 20);
     x.start();
     x.backend().zero(x.weights);
-    EXPECT_NE(refusal([&] { x.step(0, normal_floats(240, 1)); }).find("is zero"), std::string::npos) << name;
+    EXPECT_NE(stage_refusal([&] { x.step(0, normal_floats(240, 1)); }).find("is zero"), std::string::npos) << name;
   }
 }
 

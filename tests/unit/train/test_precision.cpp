@@ -7,7 +7,7 @@
 namespace rowan {
 namespace {
 
-TrainConfig config_of(const std::string& precision) {
+TrainConfig precision_config(const std::string& precision) {
   TemporaryFolder folder;
   Json json = {{"model", std::string(ROWAN_SOURCE_DIR) + "/configs/models/gpt2_124m.json"},
                {"data", {{"train", "train.bin"}}},
@@ -21,7 +21,7 @@ TrainConfig config_of(const std::string& precision) {
 TEST(Precision, AutoFollowsTheDevice) {
   for (const char* text : {"", "auto"})
     for (bool fast_bf16 : {false, true}) {
-      TrainConfig config = config_of(text);
+      TrainConfig config = precision_config(text);
       resolve_precision(config, fast_bf16);
       EXPECT_EQ(config.precision, fast_bf16 ? TrainPrecision::bf16 : TrainPrecision::fp32);
       EXPECT_EQ(config.resolved["precision"], fast_bf16 ? "bf16" : "fp32");
@@ -31,7 +31,7 @@ TEST(Precision, AutoFollowsTheDevice) {
 TEST(Precision, WhatIsStatedStays) {
   for (const char* text : {"fp32", "bf16", "bf16_stochastic", "bf16_pure"})
     for (bool fast_bf16 : {false, true}) {
-      TrainConfig config = config_of(text);
+      TrainConfig config = precision_config(text);
       resolve_precision(config, fast_bf16);
       EXPECT_STREQ(name_of(config.precision), text);
       EXPECT_EQ(config.resolved["precision"], text);
