@@ -108,8 +108,11 @@ struct Operand {
 
   Operand(Tensor x, bool transposed = false) : x(x), transposed(transposed) {}
   // Of x as it is multiplied.
-  int64_t rows() const { return x.dim(x.rank - (transposed ? 1 : 2)); }
-  int64_t cols() const { return x.dim(x.rank - (transposed ? 2 : 1)); }
+  int64_t rows() const { return transposed ? x.cols() : before_last(); }
+  int64_t cols() const { return transposed ? before_last() : x.cols(); }
+
+ private:
+  int64_t before_last() const { return x.rank < 2 ? 1 : x.dim(x.rank - 2); }
 };
 
 class Backend;
