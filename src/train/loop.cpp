@@ -118,9 +118,12 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   });
 
   const RunConfig& run = config.run;
+  const int64_t first_step = trainer->steps_done();
   double last_save = steady_seconds();
   trainer->listen([&] {
-    const bool late = run.max_seconds && steady_seconds() - began >= static_cast<double>(run.max_seconds);
+    // However long a start takes, it gets on by a step.
+    const bool late = run.max_seconds && trainer->steps_done() > first_step &&
+                      steady_seconds() - began >= static_cast<double>(run.max_seconds);
     const bool save =
         first && run.checkpoint_seconds && steady_seconds() - last_save >= static_cast<double>(run.checkpoint_seconds);
     return Wishes{StopSignals::received() != 0 || late, save};

@@ -1,6 +1,7 @@
 // "precision": "auto", the default, and what it stands for.
 #include <gtest/gtest.h>
 
+#include "paths.h"
 #include "temporary_folder.h"
 #include "train/config.h"
 
@@ -9,7 +10,7 @@ namespace {
 
 TrainConfig precision_config(const std::string& precision) {
   TemporaryFolder folder;
-  Json json = {{"model", std::string(ROWAN_SOURCE_DIR) + "/configs/models/gpt2_124m.json"},
+  Json json = {{"model", source_path("configs/models/gpt2_124m.json")},
                {"data", {{"train", "train.bin"}}},
                {"batch", {{"sequences", 1}, {"sequence_length", 16}}},
                {"optimizer", {{"name", "adamw"}}},
