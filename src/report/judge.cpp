@@ -141,7 +141,10 @@ void fill_row(const ResultSet& set, const std::vector<ResultGroup>& groups, cons
     row[columns.tuned] = {fmt::format("{:g}", *group.best), *group.best};
     row[columns.tried] = {fmt::format("{:g} to {:g}", group.lowest, group.highest), {group.lowest, group.highest}};
   }
-  row[columns.seeds] = {fmt::format("{}", group.loss.count), group.loss.count};
+  const auto open = std::count_if(group.runs.begin(), group.runs.end(),
+                                  [&](const ResultRun* run) { return !run->final_loss(set.metric); });
+  row[columns.seeds] = {fmt::format("{}{}", group.loss.count, open ? fmt::format(" ({} open)", open) : ""),
+                        group.loss.count};
   if (!set.targets.empty()) fill_target(set, group, columns, row);
   if (group.loss.count == 0) {
     row[columns.loss] = {"not through", nullptr};

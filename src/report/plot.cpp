@@ -28,7 +28,8 @@ std::vector<double> ticks(const Range& range, int count) {
   for (double factor : {2.0, 5.0, 10.0})
     if (step < rough) step = power * factor;
   std::vector<double> result;
-  for (double at = std::ceil(range.low / step) * step; at <= range.high + step * 1e-9; at += step) result.push_back(at);
+  for (double at = std::ceil(range.low / step) * step; at <= range.high + step * 1e-9; at += step)
+    result.push_back(std::round(at / step) * step + 0.0);  // + 0.0: no -0
   return result;
 }
 

@@ -177,10 +177,13 @@ void check_cells(SweepConfig& sweep, bool needs_data) {
   for (size_t i = 0; i < sweep.cells.size(); ++i) {
     const TrainConfig config = config_of(sweep, make_run(sweep, i, {}, {}));
     if (sweep.tuning && sweep.tuning->factors) sweep.cells[i].own = own_value(config, sweep.tuning->paths[0]);
-    std::optional<double> value;
-    if (sweep.tuning) value = sweep.tuning->values[0] * (sweep.tuning->factors ? sweep.cells[i].own : 1);
-    const SweepRun run = make_run(sweep, i, value, sweep.seeds.empty() ? std::nullopt : std::optional(sweep.seeds[0]));
-    config_of(sweep, run);
+    const std::optional<int64_t> seed = sweep.seeds.empty() ? std::nullopt : std::optional(sweep.seeds[0]);
+    SweepRun run = make_run(sweep, i, {}, seed);
+    if (sweep.tuning)
+      for (double value : {sweep.tuning->values.front(), sweep.tuning->values.back()}) {
+        run = make_run(sweep, i, value * (sweep.tuning->factors ? sweep.cells[i].own : 1), seed);
+        config_of(sweep, run);
+      }
     const std::string shown = fmt::format("{}", fmt::join(sweep.cells[i].labels, ", "));
     if (const auto [at, fresh] = taken.emplace(run.name, shown); !fresh)
       fail("{}: axes: two runs have the folder {}: ({}) and ({})", sweep.file, (sweep.dir / run.name).string(),

@@ -38,7 +38,7 @@ class Sweep : public CommandTest {
     write_file_atomically(dir_ / "base.json", base.dump(2));
     const Json sweep = {
         {"base", "base.json"},
-        {"dir", (dir_ / "out").string()},
+        {"dir", (dir_ / "made").string()},
         {"axes", {{"optimizer", {{"adamw", Json::object()}, {"rmnp", {{"optimizer", {{"name", "rmnp"}}}}}}}}},
         {"tune", {{"path", "optimizer.lr"}, {"values", {0.003, 0.01}}, {"extend", 2}, {"farthest", 4}}},
         {"seeds", {1, 2}},
@@ -110,7 +110,7 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   Outcome listed = rowan("sweep " + file().string() + " --list");
   ASSERT_EQ(listed.code, 0) << listed.err;
   EXPECT_NE(listed.out.find("4 runs are known now, 4 are open"), std::string::npos) << listed.out;
-  EXPECT_FALSE(fs::exists(dir_ / "out"));
+  EXPECT_FALSE(fs::exists(dir_ / "made"));
   EXPECT_NE(rowan("sweep " + file().string() + " --list --only rmnp").out.find("2 runs are known now"),
             std::string::npos);
   expect_mistake("sweep " + file().string() + " --only muon", "--only muon: no run has this label");
@@ -118,7 +118,7 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   ASSERT_EQ(first.code, 0) << first.err;
   EXPECT_NE(first.out.find("against adamw"), std::string::npos) << first.out;
   EXPECT_NE(first.err.find("adamw_lr0.003_seed1 begins"), std::string::npos) << first.err;
-  const Json rows = Json::parse(read_file(dir_ / "out/table.json"))["rows"];
+  const Json rows = Json::parse(read_file(dir_ / "made/table.json"))["rows"];
   ASSERT_EQ(rows.size(), 2);
   for (const Json& row : rows) {
     EXPECT_EQ(row["seeds"], 2);
@@ -129,22 +129,22 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   EXPECT_EQ(second.out, first.out);
   EXPECT_EQ(second.err.find("begins"), std::string::npos) << second.err;
   // The judge reads the folder by itself.
-  Outcome compared = rowan("compare " + (dir_ / "out").string());
-  EXPECT_EQ(compared.out, table("out"));
-  Outcome csv = rowan("compare " + (dir_ / "out").string() + " --format csv --metric val_loss");
-  EXPECT_EQ(csv.out, read_file(dir_ / "out/table.csv"));
-  Outcome report = rowan("report " + (dir_ / "out").string() + " --out " + (dir_ / "page.html").string());
+  Outcome compared = rowan("compare " + (dir_ / "made").string());
+  EXPECT_EQ(compared.out, table("made"));
+  Outcome csv = rowan("compare " + (dir_ / "made").string() + " --format csv --metric val_loss");
+  EXPECT_EQ(csv.out, read_file(dir_ / "made/table.csv"));
+  Outcome report = rowan("report " + (dir_ / "made").string() + " --out " + (dir_ / "page.html").string());
   EXPECT_EQ(report.code, 0) << report.err;
   EXPECT_NE(read_file(dir_ / "page.html").find("Loss against lr"), std::string::npos);
   // Runs by themselves, grouped by what their configs say.
-  const std::string runs = fmt::format("{0}/adamw_lr0.01_seed1 {0}/rmnp_lr0.01_seed1", (dir_ / "out").string());
+  const std::string runs = fmt::format("{0}/adamw_lr0.01_seed1 {0}/rmnp_lr0.01_seed1", (dir_ / "made").string());
   Outcome by = rowan("compare " + runs + " --by optimizer.name,optimizer.lr --loss 5.3 --format json");
   ASSERT_EQ(by.code, 0) << by.err;
   EXPECT_EQ(Json::parse(by.out)["rows"].size(), 2);
   EXPECT_NE(rowan("compare " + runs).out.find("best val loss"), std::string::npos);
   expect_mistake("compare " + runs + " --by optimizer.rate", "--by optimizer.rate: no run's config has it");
   expect_mistake("compare " + runs + " --metric loss", "--metric");
-  expect_mistake("compare " + (dir_ / "out").string() + " --against muon", "no group is called so");
+  expect_mistake("compare " + (dir_ / "made").string() + " --against muon", "no group is called so");
 }
 
 TEST_F(Sweep, AnotherConfigInTheSameFolderIsRefused) {
@@ -155,41 +155,43 @@ TEST_F(Sweep, AnotherConfigInTheSameFolderIsRefused) {
 
 TEST_F(Sweep, OneRunThatFailsLeavesTheOthersWhole) {
   ASSERT_EQ(rowan(into("whole")).code, 0);
-  fs::create_directories(dir_ / "out");
-  write_file_atomically(dir_ / "out/rmnp_lr0.01_seed1", "in the way");
+  fs::create_directories(dir_ / "made");
+  write_file_atomically(dir_ / "made/rmnp_lr0.01_seed1", "in the way");
   Outcome failed = rowan("sweep " + file().string());
   EXPECT_EQ(failed.code, 2);
   EXPECT_NE(failed.err.find("1 of the runs failed, their logs are in"), std::string::npos) << failed.err;
   EXPECT_NE(failed.err.find("is tried again"), std::string::npos) << failed.err;
-  EXPECT_TRUE(fs::exists(dir_ / "out/failed/rmnp_lr0.01_seed1.log"));
-  EXPECT_NE(failed.out.find("not through"), std::string::npos) << failed.out;
-  fs::remove_all(dir_ / "out/rmnp_lr0.01_seed1");
+  EXPECT_TRUE(fs::exists(dir_ / "made/failed/rmnp_lr0.01_seed1.log"));
+  EXPECT_NE(failed.out.find("1 (1 open)"), std::string::npos) << failed.out;
+  fs::remove_all(dir_ / "made/rmnp_lr0.01_seed1");
   Outcome mended = rowan("sweep " + file().string());
   EXPECT_EQ(mended.code, 0) << mended.err;
-  EXPECT_EQ(table("out"), table("whole"));
-  EXPECT_FALSE(fs::exists(dir_ / "out/failed/rmnp_lr0.01_seed1.log"));
+  EXPECT_EQ(table("made"), table("whole"));
+  EXPECT_FALSE(fs::exists(dir_ / "made/failed/rmnp_lr0.01_seed1.log"));
 }
 
 TEST_F(Sweep, ARateThatDivergesIsTheWorstAndIsNotTriedAgain) {
-  const std::string huge = R"( --set 'tune={"path": "optimizer.lr", "values": [0.01, 1e6]}' --set seeds=[1])";
-  Outcome result = rowan(into("out") + huge);
+  // A decay of 1e6 times the rate makes each step multiply the weights by -1e4.
+  const std::string huge = R"( --set 'tune={"path": "optimizer.weight_decay", "values": [0.01, 1e6]}' --set seeds=[1] )"
+                           "--set set.optimizer.lr=0.01";
+  Outcome result = rowan(into("made") + huge);
   EXPECT_EQ(result.code, 0) << result.err;
   EXPECT_NE(result.err.find("diverged"), std::string::npos) << result.err;
-  const Json rows = Json::parse(read_file(dir_ / "out/table.json"))["rows"];
-  for (const Json& row : rows) EXPECT_EQ(row["best_lr"], 0.01);
-  EXPECT_EQ(rowan(into("out") + huge).err, "");
+  const Json rows = Json::parse(read_file(dir_ / "made/table.json"))["rows"];
+  for (const Json& row : rows) EXPECT_EQ(row["best_weight_decay"], 0.01);
+  EXPECT_EQ(rowan(into("made") + huge).err, "");
 }
 
 TEST_F(Sweep, IsStoppedAndGoesOn) {
   ASSERT_EQ(rowan(into("whole")).code, 0);
-  const pid_t process = start(into("out"));
+  const pid_t process = start(into("made"));
   std::this_thread::sleep_for(milliseconds(500));
   kill(process, SIGTERM);
   int status = 0;
   waitpid(process, &status, 0);
   EXPECT_EQ(WEXITSTATUS(status), 128 + SIGTERM) << read_file(dir_ / "err");
-  ASSERT_EQ(rowan(into("out")).code, 0);
-  EXPECT_EQ(table("out"), table("whole"));
+  ASSERT_EQ(rowan(into("made")).code, 0);
+  EXPECT_EQ(table("made"), table("whole"));
 }
 
 TEST_F(Sweep, KilledAtRandomEndsInTheSameTable) { killed(5); }
@@ -212,11 +214,13 @@ TEST_F(Sweep, ASlurmScriptHasTheOpenRuns) {
 }
 
 TEST_F(Sweep, MistakesAreOneLineAndLeaveNothing) {
-  expect_mistake("sweep " + file().string() + " --set 'axes={\"optimizer.lrr\": [1]}'", "unknown key 'lrr'");
+  expect_mistake("sweep " + file().string() + " --set against='\"\"' --set 'axes={\"optimizer.lrr\": [1]}'",
+                 "unknown key 'lrr'");
   expect_mistake("sweep " + file().string() + " --set tune.values=[]", "the grid is empty");
+  expect_mistake("sweep " + file().string() + " --set tune.values=[0.1,1e30]", "optimizer.lr: found 1e+30");
   expect_mistake("sweep " + file().string() + " --set metric=accuracy", "found 'accuracy', allowed: val_loss");
   expect_mistake("sweep " + (dir_ / "none.json").string(), "none.json");
-  EXPECT_FALSE(fs::exists(dir_ / "out"));
+  EXPECT_FALSE(fs::exists(dir_ / "made"));
 }
 
 }  // namespace
