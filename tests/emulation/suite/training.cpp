@@ -67,13 +67,13 @@ class TrainingOnCuda : public testing::TestWithParam<Case> {
     if (!from.empty()) trainer.restore(from);
     Outcome outcome;
     while (trainer.steps_done() < steps) {
-      if (trainer.steps_done() == checkpoint_at && from.empty()) trainer.save({}, {}, [] {});
+      if (trainer.steps_done() == checkpoint_at && from.empty()) trainer.save(Json::object(), {}, [] {});
       const StepResult result = trainer.step();
       outcome.losses.push_back(result.loss);
       outcome.norms.push_back(result.grad_norm);
     }
     outcome.validation = trainer.validate()->mean;
-    trainer.save({}, {}, [] {});
+    trainer.save(Json::object(), {}, [] {});
     outcome.model_file = read_file(checkpoint(steps) / "model.safetensors");
     outcome.optimizer_file = read_file(checkpoint(steps) / "optimizer.safetensors");
     names_.clear();
