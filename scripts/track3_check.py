@@ -157,7 +157,7 @@ def rowan_losses(rowan, weights, c, tokens, steps, folder):
                       "groups": [{"roles": roles, "lr": RATES[role], **adamw}
                                  for role, roles in (("embedding", ["embedding"]), ("head", ["head"]),
                                                      ("vector", ["norm", "bias"]))]},
-        "schedule": {"name": "constant"}, "device": "cpu",
+        "schedule": {"name": "constant"}, "device": "cpu", "precision": "fp32",
         "run": {"dir": str(folder / "run"), "steps": steps, "log_every": 1}}
     (folder / "config.json").write_text(json.dumps(config))
     subprocess.run([rowan, "train", str(folder / "config.json")], check=True, stdout=subprocess.DEVNULL,
