@@ -11,7 +11,7 @@ namespace {
 InitialRule parse_rule(JsonObject object) {
   using Distribution = InitialRule::Distribution;
   InitialRule rule;
-  static_cast<Selection&>(rule) = parse_selection(object);
+  static_cast<Selection&>(rule) = parse_selection(object, "a rule");
   const std::string name = object.choice("distribution", {"zero", "normal", "uniform"});
   rule.distribution = name == "zero"     ? Distribution::zero
                       : name == "normal" ? Distribution::normal

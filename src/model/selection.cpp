@@ -17,7 +17,7 @@ bool Selection::takes(const Parameter& parameter) const {
   return role && name;
 }
 
-Selection parse_selection(JsonObject& object) {
+Selection parse_selection(JsonObject& object, const char* what) {
   Selection selection;
   std::vector<std::string> role_names;
   for (int role = 0; role < role_count; ++role) role_names.push_back(name_of(static_cast<Role>(role)));
@@ -30,7 +30,7 @@ Selection parse_selection(JsonObject& object) {
   }
   selection.names = object.strings("names", std::vector<std::string>{});
   if (selection.roles.empty() && selection.names.empty())
-    object.fail("names", "needs roles or names to say which parameters it takes");
+    object.fail("names", fmt::format("{} needs roles or names to say which parameters it takes", what));
   return selection;
 }
 

@@ -13,7 +13,8 @@ struct Selection {
   bool takes(const Parameter& parameter) const;
 };
 
-// Reads "roles" and "names" of which at least one must be given. Throws Error naming the field.
-Selection parse_selection(JsonObject& object);
+// Reads "roles" and "names" of which at least one must be given; `what`, for messages, is the entry: "a group". Throws
+// Error naming the field.
+Selection parse_selection(JsonObject& object, const char* what);
 
 }  // namespace rowan

@@ -43,7 +43,7 @@ Half adamw_half(const std::string& name, const Recipe& main, JsonObject object) 
 Group given_group(JsonObject object, const Recipe& main, const Recipe& adamw, int64_t steps) {
   Group group;
   group.name = object.path().substr(object.path().rfind("groups"));
-  static_cast<Selection&>(group) = parse_selection(object);
+  static_cast<Selection&>(group) = parse_selection(object, "a group");
   const std::string name = object.string("name", main.name), variant = object.string("variant", std::string("code"));
   group.recipe = name == main.name && !object.has("variant") ? main
                  : name == "adamw"                           ? adamw

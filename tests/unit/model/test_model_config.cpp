@@ -178,7 +178,7 @@ TEST(ModelConfigErrors, RefuseSwitchesThatCannotBe) {
           "initialization: entry 0: no parameter of the model is left for it");
   refused(R"("initialization": [{"roles": ["norm"], "distribution": "normal", "gain": 1}])",
           "entry 0: gain: 'model.layers.0.input_layernorm.weight' is of no linear layer");
-  refused(R"("initialization": [{"distribution": "zero"}])", "needs roles or names");
+  refused(R"("initialization": [{"distribution": "zero"}])", "a rule needs roles or names");
   refused(R"("initialization": [{"roles": ["head"], "distribution": "normal", "std": 1, "gain": 1}])",
           "gain: stands beside std");
   refused(R"("initialization": [{"roles": ["head"], "distribution": "uniform", "std": 1}])", "bound: is missing");
