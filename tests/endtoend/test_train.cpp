@@ -305,7 +305,7 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("\"a\n=1\"", "--set a?: unknown key 'a?'");
   expect_bad_config("run.dir=\xff", "not valid UTF-8");
   expect_bad_config("\"run.dir=" + std::string(99, '[') + std::string(99, ']') + "\"",
-                    "--set run.dir: nested more than 64");
+                    "--set run.dir: not readable: nested more than 64");
   expect_bad_config("tokenizer=byte", "tokenizer 'byte'");
   expect_bad_config("attention=cudn", "did you mean 'cudnn'");
   expect_bad_config("attention=cudnn", "attention: cudnn takes bf16, the precision is fp32");
