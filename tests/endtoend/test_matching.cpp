@@ -85,9 +85,9 @@ TEST_F(Matching, SharedShardsAreNamedAndTrainedOn) {
   EXPECT_NE(both.err.find("warning: " + at("ours/validation-00000.bin") + " is in data.train and in data.validation"),
             std::string::npos)
       << both.err;
-  expect_mistake(
-      train(" --set 'data.train=[\"" + at("ours/train-*.bin") + "\", \"" + at("ours/train-00000.bin") + "\"]'"),
-      "train-00000.bin: given twice");
+  expect_mistake(train(" --set run.dir=" + at("other") + " --set 'data.train=[\"" + at("ours/train-*.bin") + "\", \"" +
+                       at("ours/train-00000.bin") + "\"]'"),
+                 "train-00000.bin: given twice");
 }
 
 }  // namespace
