@@ -151,7 +151,7 @@ TEST(Dropout, IsThatOfOneProcess) {
   Folder folder;
   TrainConfig config = folder.config("adamw", ShardMode::optimizer);
   config.model.dropout = {0.1, 0.2, 0.3};
-  config.data.documents = DocumentConfig{EndToken::first, DocumentPositions::restart, EndTargets::ignored};
+  config.data.documents = DocumentConfig{EndToken::last, DocumentPositions::restart, EndTargets::ignored};
   config.data.shards.end_id = 0;
   auto alone = make_single_communicator();
   TrainConfig whole = config;
