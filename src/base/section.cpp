@@ -15,6 +15,12 @@ class Reader : public Section {
   void number(const Key& key, double& field, double least, double most) override {
     field = object_.number(key.name, fallback(key, field), least, most);
   }
+  void positive(const Key& key, double& field) override {
+    if (!object_.has(key.name)) return;
+    field = object_.raw(key.name).is_null() ? 0 : object_.number(key.name);
+    if (field <= 0 && !object_.raw(key.name).is_null())
+      object_.fail(key.name, fmt::format("found {}, must be greater than 0", field));
+  }
   void flag(const Key& key, bool& field) override { field = object_.boolean(key.name, fallback(key, field)); }
   void text(const Key& key, std::string& field) override { field = object_.string(key.name, fallback(key, field)); }
   void other(const Key&, const Json&) override {}
@@ -40,6 +46,7 @@ class Writer : public Section {
   Json json = Json::object();
 
   void number(const Key& key, double& field, double, double) override { json[key.name] = field; }
+  void positive(const Key& key, double& field) override { json[key.name] = field > 0 ? Json(field) : Json(); }
   void flag(const Key& key, bool& field) override { json[key.name] = field; }
   void text(const Key& key, std::string& field) override { json[key.name] = field; }
   void other(const Key& key, const Json& value) override {
@@ -58,9 +65,11 @@ class Lister : public Section {
   std::vector<KeyRow> rows;
 
   void number(const Key& key, double& field, double, double) override { add(key, fmt::format("{}", field)); }
+  void positive(const Key& key, double& field) override { add(key, field > 0 ? fmt::format("{}", field) : "none"); }
   void flag(const Key& key, bool& field) override { add(key, field ? "true" : "false"); }
   void text(const Key& key, std::string& field) override { add(key, field.empty() ? "none" : field); }
   void other(const Key& key, const Json&) override { add(key, ""); }
+  void when(bool, const std::function<void()>& visit) override { visit(); }
 
  private:
   void whole(const Key& key, int64_t& field, int64_t, int64_t) override { add(key, fmt::format("{}", field)); }
@@ -76,11 +85,9 @@ class Lister : public Section {
     add(row, quoted(names[index]));
   }
   void add(const Key& key, const std::string& value) {
-    rows.push_back({key.name, key.help,
-                    key.required          ? "required"
-                    : !key.absent.empty() ? key.absent
-                                          : value,
-                    key.continues});
+    KeyRow& row = rows.emplace_back(KeyRow{key.name, key.help, value, key.continues, key.required, key.instead});
+    if (!key.absent.empty()) row.fallback = key.absent;
+    if (key.required) row.fallback = key.instead.empty() ? "required" : "required, or `" + key.instead + "`";
   }
 };
 
@@ -101,6 +108,19 @@ std::vector<KeyRow> list_keys(const Visit& visit) {
   Lister lister;
   visit(lister);
   return lister.rows;
+}
+
+std::vector<std::string> missing_keys(const JsonObject& object, const std::vector<KeyRow>& rows) {
+  std::vector<std::string> missing, paths;
+  for (const KeyRow& row : rows)
+    if (row.required && !object.has(row.name) && (row.instead.empty() || !object.has(row.instead)))
+      missing.push_back(row.name);
+  for (const std::string& key : object.keys())
+    if (std::none_of(rows.begin(), rows.end(), [&](const KeyRow& row) { return row.name == key; }) &&
+        !did_you_mean(key, missing).empty())
+      return {};
+  for (const std::string& key : missing) paths.push_back(object.path().empty() ? key : object.path() + "." + key);
+  return paths;
 }
 
 }  // namespace rowan

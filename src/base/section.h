@@ -19,10 +19,11 @@ class Section {
  public:
   struct Key {
     std::string name;
-    std::string help = {};    // the value's cell in configs/README.md, behind the choices unless it names them
-    bool required = false;    // else the field's value before reading is the default
-    bool continues = false;   // a run may be continued with another value; else it would be another run
-    std::string absent = {};  // what the default is called where its value does not say it
+    std::string help = {};     // the value's cell in configs/README.md, behind the choices unless it names them
+    bool required = false;     // else the field's value before reading is the default
+    bool continues = false;    // a run may be continued with another value; else it would be another run
+    std::string absent = {};   // what the default is called where its value does not say it
+    std::string instead = {};  // a key that may stand in the place of a required one
   };
   virtual ~Section() = default;
   // While reading, a field holds its default; one that depends on keys before it can be set first.
@@ -38,6 +39,8 @@ class Section {
     field = static_cast<Integer>(value);
   }
   virtual void number(const Key& key, double& field, double least, double most) = 0;
+  // Above 0, or off at 0: absent or null.
+  virtual void positive(const Key& key, double& field) = 0;
   virtual void flag(const Key& key, bool& field) = 0;
   virtual void text(const Key& key, std::string& field) = 0;
   template <typename Enum>
@@ -48,6 +51,10 @@ class Section {
   }
   // A key of another kind, read elsewhere; a null value is left out.
   virtual void other(const Key& key, const Json& value) = 0;
+  // Keys that exist only where `holds`; documentation names them all.
+  virtual void when(bool holds, const std::function<void()>& visit) {
+    if (holds) visit();
+  }
 
  private:
   virtual void whole(const Key& key, int64_t& field, int64_t least, int64_t most) = 0;
@@ -66,7 +73,12 @@ struct KeyRow {
   std::string name, help;
   std::string fallback;  // the default, or "required"
   bool continues = false;
+  bool required = false;
+  std::string instead = {};
 };
 std::vector<KeyRow> list_keys(const Visit& visit);
+
+// The paths of all required keys that `object` lacks; none where it has a misspelt one, which reading it will name.
+std::vector<std::string> missing_keys(const JsonObject& object, const std::vector<KeyRow>& rows);
 
 }  // namespace rowan

@@ -41,7 +41,8 @@ void visit(DataConfig& data, Section& keys) {
     train = list_of(data.train[0].files);
   else
     for (const Corpus& part : data.train) mixture.push_back({{"glob", list_of(part.files)}, {"weight", part.weight}});
-  keys.other({.name = "train", .help = "a file or glob, or a list of them", .absent = "required, or `mixture`"}, train);
+  keys.other({.name = "train", .help = "a file or glob, or a list of them", .required = true, .instead = "mixture"},
+             train);
   keys.other({.name = "mixture",
               .help = "a list of `{\"glob\": ..., \"weight\": ...}`: corpora drawn in proportion to their weights"},
              mixture);

@@ -2,7 +2,9 @@
 
 #include <fmt/core.h>
 
+#include <array>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "base/error.h"
@@ -64,103 +66,168 @@ void check_variants(JsonObject& object, Family family) {
   }
 }
 
-double parse_rate(JsonObject& object, const char* key) {
-  const double rate = object.number(key, 0, 0);
-  if (rate >= 1) object.fail(key, fmt::format("found {}, must be at least 0 and below 1", rate));
-  return rate;
-}
+enum class ModelType : uint8_t { llama, qwen3, gpt2 };
+constexpr auto names_of(ModelType) { return enum_names("llama", "qwen3", "gpt2"); }
+enum class LlamaActivation : uint8_t { silu, relu2 };
+constexpr auto names_of(LlamaActivation) { return enum_names("silu", "relu2"); }
+enum class Gpt2Activation : uint8_t { gelu_new, gelu };
+constexpr auto names_of(Gpt2Activation) { return enum_names("gelu_new", "gelu"); }
 
-// Above 0 where it is given.
-double parse_positive(JsonObject& object, const char* key) {
-  if (!object.has(key)) return 0;
-  const double value = object.number(key);
-  if (value <= 0) object.fail(key, fmt::format("found {}, must be greater than 0", value));
-  return value;
-}
-
-// What every family may have.
-void parse_common(JsonObject& object, ModelConfig& config) {
-  config.attention_scale = parse_positive(object, "attention_scale");
-  config.logit_softcap = parse_positive(object, "logit_softcap");
-  config.initialization = parse_initialization(object, "initialization");
-}
+constexpr double any = std::numeric_limits<double>::max();
 
 // LLaMA, or Qwen3, which is LLaMA with normalized queries and keys and a head size of its own.
-ModelConfig parse_llama(JsonObject& object, bool qwen3) {
+void visit_llama(ModelConfig& config, bool qwen3, Section& keys) {
+  keys.integer<1, most>({.name = "hidden_size", .help = "values of a token", .required = true}, config.hidden);
+  keys.integer<1, most>({.name = "intermediate_size", .help = "those inside the MLP", .required = true},
+                        config.intermediate);
+  keys.integer<1, 100000>({.name = "num_hidden_layers", .help = "blocks", .required = true}, config.layers);
+  keys.integer<1, most>({.name = "num_attention_heads", .help = "of queries", .required = true}, config.heads);
+  if (keys.reading()) config.kv_heads = config.heads;
+  keys.integer<1, most>(
+      {.name = "num_key_value_heads", .help = "of keys and values", .absent = "`num_attention_heads`"},
+      config.kv_heads);
+  if (keys.reading()) config.head_dim = qwen3 ? 128 : config.hidden / config.heads;
+  keys.integer<1, most>({.name = "head_dim",
+                         .help = "values of a head",
+                         .absent = "`hidden_size` / `num_attention_heads`; 128 for Qwen3"},
+                        config.head_dim);
+  keys.integer<2, most>({.name = "vocab_size", .help = "token ids", .required = true}, config.vocabulary);
+  keys.integer<1, most>({.name = "max_position_embeddings", .help = "longest sequence"}, config.positions);
+  keys.other({.name = "max_sequence_length", .help = "the same, as GaLore's files call it; at least 2048"}, {});
+  keys.number({.name = "rms_norm_eps", .help = "of the norms"}, config.norm_eps, 0, 1);
+  visit(*config.rope, keys);
+  keys.flag({.name = "tie_word_embeddings", .help = "the head is the embedding table"}, config.tied);
+  keys.number({.name = "initializer_range", .help = "standard deviation of initial weights"}, config.init_std, 0, any);
+  keys.flag({.name = "attention_bias", .help = "q, k, v and o have biases"}, config.attention_bias);
+  keys.number({.name = "attention_dropout", .help = "rate, of the softmax's weights"}, config.dropout.attention, 0,
+              any);
+  LlamaActivation activation =
+      config.activation == Activation::relu_squared ? LlamaActivation::relu2 : LlamaActivation::silu;
+  keys.choice({.name = "hidden_act", .help = "`silu`, or `relu2`: max(x, 0)^2"}, activation);
+  config.activation = activation == LlamaActivation::relu2 ? Activation::relu_squared : Activation::silu;
+  keys.when(!qwen3, [&] {
+    keys.flag({.name = "mlp_bias", .help = "the MLP has biases"}, config.mlp_bias);
+    keys.flag({.name = "embedding_norm", .help = "RMSNorm with gain right after the embedding"}, config.embedding_norm);
+    keys.flag({.name = "head_bias", .help = "the head has a bias"}, config.head_bias);
+    keys.choice({.name = "qk_norm",
+                 .help = "`rms`: queries and keys of each head over their RMS, before they are rotated; `rms_gain`: "
+                         "times gains that the heads share; `none`"},
+                config.qk_norm);
+    keys.flag({.name = "gated_mlp", .help = "false: down(act(up(x))), without `gate_proj`"}, config.gated);
+    keys.number({.name = "embedding_dropout", .help = "rate, of the embedding, as llama2.c has it"},
+                config.dropout.embedding, 0, any);
+    keys.number({.name = "residual_dropout", .help = "rate, of what attention and MLP add to the stream"},
+                config.dropout.residual, 0, any);
+  });
+}
+
+void visit_gpt2(ModelConfig& config, Section& keys) {
+  keys.integer<1, most>({.name = "n_embd", .help = "values of a token", .required = true}, config.hidden);
+  keys.integer<1, 100000>({.name = "n_layer", .help = "blocks", .required = true}, config.layers);
+  keys.integer<1, most>({.name = "n_head", .help = "heads", .required = true}, config.heads);
+  if (keys.reading()) config.intermediate = 4 * config.hidden;
+  keys.integer<1, most>({.name = "n_inner", .help = "values inside the MLP", .absent = "4 `n_embd`"},
+                        config.intermediate);
+  keys.integer<1, most>({.name = "n_positions", .help = "longest sequence"}, config.positions);
+  keys.integer<2, most>({.name = "vocab_size", .help = "token ids"}, config.vocabulary);
+  keys.number({.name = "layer_norm_epsilon", .help = "of the norms"}, config.norm_eps, 0, 1);
+  Gpt2Activation activation =
+      config.activation == Activation::gelu_erf ? Gpt2Activation::gelu : Gpt2Activation::gelu_new;
+  keys.choice({.name = "activation_function", .help = "`gelu_new`, by tanh, or `gelu`, exact"}, activation);
+  config.activation = activation == Gpt2Activation::gelu ? Activation::gelu_erf : Activation::gelu_tanh;
+  keys.flag({.name = "tie_word_embeddings", .help = "the head is the embedding table"}, config.tied);
+  keys.number({.name = "initializer_range",
+               .help = "standard deviation of initial weights; over the root of 2 `n_layer` where they write to the "
+                       "stream"},
+              config.init_std, 0, any);
+  keys.number({.name = "embd_pdrop", .help = "rate of dropout, of the embedding; OpenAI's own file says 0.1"},
+              config.dropout.embedding, 0, any);
+  keys.number({.name = "attn_pdrop", .help = "of the softmax's weights"}, config.dropout.attention, 0, any);
+  keys.number({.name = "resid_pdrop", .help = "of what attention and MLP add to the stream"}, config.dropout.residual,
+              0, any);
+  keys.flag({.name = "bias", .help = "false: no biases"}, config.attention_bias);
+  keys.flag({.name = "split_qkv", .help = "the optimizer sees q, k and v"}, config.split_qkv);
+  keys.flag({.name = "scale_attn_by_inverse_layer_idx", .help = "layer l, from 0, divides its scores by l + 1"},
+            config.scale_attn_by_inverse_layer_idx);
+  keys.number({.name = "qk_clip", .help = "q and k clamped to +-that; 0: off"}, config.qk_clip, 0, any);
+}
+
+// What every kind may have.
+void visit_common(ModelConfig& config, const Json& initialization, Section& keys) {
+  keys.positive({.name = "attention_scale", .help = "what scores are multiplied by", .absent = "`head_dim`^-0.5"},
+                config.attention_scale);
+  keys.positive({.name = "logit_softcap", .help = "c: logits l become c l / sqrt(l^2 + c^2)"}, config.logit_softcap);
+  keys.other(
+      {.name = "initialization",
+       .help =
+           "a list of `{\"roles\": [...], \"names\": [\"*.o_proj.*\"], \"distribution\": ...}`, first match: `zero`; "
+           "`normal` with `std`; `uniform` up to `bound`; or with `gain`, which over the root of the layer's inputs "
+           "is either",
+       .absent = "normal with `initializer_range`, biases 0, gains 1"},
+      initialization);
+}
+
+// A model of this kind as it is where nothing is said.
+ModelConfig default_model(ModelType type) {
   ModelConfig config;
-  config.hidden = object.integer("hidden_size", {}, 1, most);
-  config.intermediate = object.integer("intermediate_size", {}, 1, most);
-  config.layers = object.integer("num_hidden_layers", {}, 1, 100000);
-  config.heads = object.integer("num_attention_heads", {}, 1, most);
-  config.kv_heads = object.integer("num_key_value_heads", config.heads, 1, most);
-  config.vocabulary = object.integer("vocab_size", {}, 2, most);
-  config.norm_eps = object.number("rms_norm_eps", 1e-6, 0, 1);
-  config.tied = object.boolean("tie_word_embeddings", false);
-  config.init_std = config.residual_init_std = object.number("initializer_range", 0.02, 0);
-  // GaLore's files say max_sequence_length, which transformers ignores; RoPE has no table to outgrow.
-  int64_t declared = object.integer("max_sequence_length", 2048, 1, most);
-  config.positions = object.integer("max_position_embeddings", std::max<int64_t>(declared, 2048), 1, most);
-  config.attention_bias = object.boolean("attention_bias", false);
-  config.dropout.attention = parse_rate(object, "attention_dropout");
+  if (type != ModelType::gpt2) {
+    config.rope.emplace();
+    config.positions = 2048;
+    return config;
+  }
+  config.family = Family::gpt2;
+  config.norm = Norm::layer;
+  config.norm_eps = 1e-5;
+  config.norm_bias = config.attention_bias = config.mlp_bias = true;
+  config.activation = Activation::gelu_tanh;
+  config.gated = config.split_qkv = false;
+  config.tied = true;
+  config.positions = 1024;
+  config.vocabulary = 50257;
+  return config;
+}
+
+void visit_family(ModelConfig& config, ModelType type, Section& keys) {
+  if (type == ModelType::gpt2)
+    visit_gpt2(config, keys);
+  else
+    visit_llama(config, type == ModelType::qwen3, keys);
+}
+
+void check_dropout(JsonObject& object, const DropoutRates& rates, const std::array<const char*, 3>& keys) {
+  const double values[] = {rates.embedding, rates.attention, rates.residual};
+  for (size_t i = 0; i < keys.size(); ++i)
+    if (values[i] >= 1) object.fail(keys[i], fmt::format("found {}, must be at least 0 and below 1", values[i]));
+}
+
+void finish_llama(JsonObject& object, ModelConfig& config, bool qwen3) {
   if (config.hidden % config.heads && !qwen3 && !object.has("head_dim"))
     object.fail("num_attention_heads",
                 fmt::format("{} heads do not divide hidden_size {}", config.heads, config.hidden));
-  config.head_dim = object.integer("head_dim", qwen3 ? 128 : config.hidden / config.heads, 1, most);
   if (config.heads % config.kv_heads)
     object.fail("num_key_value_heads",
                 fmt::format("{} key/value heads do not divide {} attention heads", config.kv_heads, config.heads));
   if (config.head_dim % 2)
     object.fail("num_attention_heads", fmt::format("head dimension {} is odd; RoPE needs pairs", config.head_dim));
-  config.rope = parse_rope(object, config.head_dim, 10000);
-  if (qwen3) {
-    config.qk_norm = HeadNorm::rms_gain;
-    object.choice("hidden_act", {"silu"}, "silu");
-    for (const char* key : {"sliding_window", "max_window_layers"})  // of no effect without use_sliding_window
-      if (object.has(key)) object.raw(key);
-    return config;
-  }
-  config.embedding_norm = object.boolean("embedding_norm", false);
-  config.mlp_bias = object.boolean("mlp_bias", false);
-  config.head_bias = object.boolean("head_bias", false);
-  const std::string qk_norm = object.choice("qk_norm", {"none", "rms", "rms_gain"}, "none");
-  config.qk_norm = qk_norm == "none" ? HeadNorm::none : qk_norm == "rms" ? HeadNorm::rms : HeadNorm::rms_gain;
-  config.activation =
-      object.choice("hidden_act", {"silu", "relu2"}, "silu") == "silu" ? Activation::silu : Activation::relu_squared;
-  config.gated = object.boolean("gated_mlp", true);
-  config.dropout.embedding = parse_rate(object, "embedding_dropout");
-  config.dropout.residual = parse_rate(object, "residual_dropout");
-  return config;
+  check_rope(object, *config.rope, config.head_dim);
+  check_dropout(object, config.dropout, {"embedding_dropout", "attention_dropout", "residual_dropout"});
+  config.residual_init_std = config.init_std;
+  if (!qwen3) return;
+  config.qk_norm = HeadNorm::rms_gain;
+  object.choice("hidden_act", {"silu"}, "silu");
+  for (const char* key : {"sliding_window", "max_window_layers"})  // of no effect without use_sliding_window
+    if (object.has(key)) object.raw(key);
 }
 
-ModelConfig parse_gpt2(JsonObject& object) {
-  ModelConfig config;
-  config.family = Family::gpt2;
-  config.norm = Norm::layer;
-  config.gated = false;
-  config.hidden = object.integer("n_embd", {}, 1, most);
-  config.layers = object.integer("n_layer", {}, 1, 100000);
-  config.heads = config.kv_heads = object.integer("n_head", {}, 1, most);
-  config.positions = object.integer("n_positions", 1024, 1, most);
-  config.vocabulary = object.integer("vocab_size", 50257, 2, most);
-  config.norm_eps = object.number("layer_norm_epsilon", 1e-5, 0, 1);
-  config.activation = object.choice("activation_function", {"gelu_new", "gelu"}, "gelu_new") == "gelu"
-                          ? Activation::gelu_erf
-                          : Activation::gelu_tanh;
-  config.norm_bias = config.attention_bias = config.mlp_bias = object.boolean("bias", true);
-  config.tied = object.boolean("tie_word_embeddings", true);
-  config.split_qkv = object.boolean("split_qkv", false);
-  config.init_std = object.number("initializer_range", 0.02, 0);
+void finish_gpt2(JsonObject& object, ModelConfig& config) {
+  config.kv_heads = config.heads;
+  config.norm_bias = config.mlp_bias = config.attention_bias;
   config.residual_init_std = config.init_std / std::sqrt(2.0 * static_cast<double>(config.layers));
-  config.scale_attn_by_inverse_layer_idx = object.boolean("scale_attn_by_inverse_layer_idx", false);
-  config.qk_clip = object.number("qk_clip", 0, 0);
-  config.intermediate = object.integer("n_inner", 4 * config.hidden, 1, most);
-  config.dropout = {parse_rate(object, "embd_pdrop"), parse_rate(object, "attn_pdrop"),
-                    parse_rate(object, "resid_pdrop")};
+  check_dropout(object, config.dropout, {"embd_pdrop", "attn_pdrop", "resid_pdrop"});
   require(object, "scale_attn_weights", true);
   if (config.hidden % config.heads)
     object.fail("n_head", fmt::format("{} heads do not divide n_embd {}", config.heads, config.hidden));
   config.head_dim = config.hidden / config.heads;
-  return config;
 }
 
 }  // namespace
@@ -173,21 +240,54 @@ AttentionShape ModelConfig::attention(int64_t batch, int64_t seq, int64_t layer)
 
 ModelConfig parse_model(JsonObject object) {
   object.ignore_nulls();
-  const std::string type = object.choice("model_type", {"llama", "qwen3", "gpt2"});
-  ModelConfig config = type == "gpt2" ? parse_gpt2(object) : parse_llama(object, type == "qwen3");
-  parse_common(object, config);
+  const auto type = named<ModelType>("model_type", object.choice("model_type", all_names<ModelType>()));
+  ModelConfig config = default_model(type);
+  if (type != ModelType::gpt2) {
+    config.rope = parse_rope_scaling(object);
+    if (object.has("max_sequence_length"))  // transformers ignores it; RoPE has no table to outgrow
+      config.positions = std::max<int64_t>(2048, object.integer("max_sequence_length", {}, 1, most));
+  }
+  const Json initialization = object.has("initialization") ? object.raw("initialization") : Json();
+  auto keys_of = [&](Section& keys) {
+    visit_family(config, type, keys);
+    visit_common(config, initialization, keys);
+  };
+  read_keys(object, keys_of);
+  if (type == ModelType::gpt2)
+    finish_gpt2(object, config);
+  else
+    finish_llama(object, config, type == ModelType::qwen3);
+  config.initialization = parse_initialization(object, "initialization");
   check_variants(object, config.family);
+  config.resolved = {{"model_type", name_of(type)}};
+  config.resolved.update(write_keys(keys_of));
   for (const std::string& key : object.keys())
-    if (bookkeeping.contains(key)) object.raw(key);
+    if (bookkeeping.contains(key)) config.resolved[key] = object.raw(key);
   object.finish();
-  config.source = Json::object();
-  for (const std::string& key : object.keys()) config.source[key] = object.raw(key);
   try {
     parameter_table(config);
   } catch (const Error& error) {
     object.fail("initialization", error.what());
   }
   return config;
+}
+
+std::map<std::string, std::vector<KeyRow>> model_keys() {
+  std::map<std::string, std::vector<KeyRow>> rows;
+  for (const auto& [name, type] :
+       {std::pair("model.llama", ModelType::llama), std::pair("model.gpt2", ModelType::gpt2)}) {
+    ModelConfig config = default_model(type);
+    rows[name] = list_keys([&](Section& keys) { visit_family(config, type, keys); });
+    rows["model"] = list_keys([&](Section& keys) { visit_common(config, {}, keys); });
+  }
+  return rows;
+}
+
+std::vector<std::string> missing_model_keys(JsonObject object) {
+  object.ignore_nulls();
+  const std::vector<KeyRow> type = {{.name = "model_type", .help = {}, .fallback = {}, .required = true}};
+  if (!object.has("model_type")) return missing_keys(object, type);
+  return missing_keys(object, model_keys()[object.string("model_type") == "gpt2" ? "model.gpt2" : "model.llama"]);
 }
 
 ModelConfig load_model(const std::string& path) {
@@ -215,9 +315,9 @@ Json hugging_face_config(const ModelConfig& config) {
     if (config.rope->direction != 1) refuse("rope_direction", config.rope->direction);
   }
 
-  Json result = config.source;
-  for (const char* key : {"bias", "split_qkv", "qk_clip", "max_sequence_length", "comment", "embedding_norm",
-                          "head_bias", "qk_norm", "gated_mlp", "rope_fraction", "rope_frequencies", "rope_direction",
+  Json result = config.resolved;
+  for (const char* key : {"bias", "split_qkv", "qk_clip", "comment", "embedding_norm", "head_bias", "qk_norm",
+                          "gated_mlp", "rope_fraction", "rope_frequencies", "rope_direction", "attention_scale",
                           "logit_softcap", "embedding_dropout", "residual_dropout", "initialization"})
     result.erase(key);
   result["tie_word_embeddings"] = config.tied;
@@ -236,6 +336,7 @@ Json hugging_face_config(const ModelConfig& config) {
   result["num_key_value_heads"] = config.kv_heads;
   result["head_dim"] = config.head_dim;
   result["hidden_act"] = "silu";
+  if (qwen3) result.erase("mlp_bias");
   return result;
 }
 
@@ -245,13 +346,12 @@ std::vector<std::pair<std::string, std::string>> function_keys(const ModelConfig
   add("the number of heads", config.heads);
   add("the number of key/value heads", config.kv_heads);
   add("the norm's epsilon", config.norm_eps);
-  static const char* const head_norms[] = {"none", "rms", "rms_gain"};
-  add("qk_norm", head_norms[static_cast<int>(config.qk_norm)]);
+  add("qk_norm", name_of(config.qk_norm));
   if (config.rope) {
     const Rope& rope = *config.rope;
     add("rope_theta", rope.theta);
     add("rope_fraction", rope.fraction);
-    add("rope_frequencies", rope.frequencies == Rope::Frequencies::endpoint ? "endpoint" : "standard");
+    add("rope_frequencies", name_of(rope.frequencies));
     add("rope_direction", rope.direction);
     add("rope_scaling", rope.factor == 0 ? "null"
                                          : fmt::format("llama3 {} {} {} {}", rope.factor, rope.low_factor,

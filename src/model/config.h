@@ -2,12 +2,12 @@
 // Qwen3 and GPT-2, and further ones for what those do not have (configs/README.md).
 #pragma once
 
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/json.h"
 #include "kernels/backend.h"
 #include "model/initialization.h"
 #include "model/rope.h"
@@ -18,6 +18,7 @@ enum class Family : uint8_t { llama, gpt2 };  // whose parameter names are used
 
 // Of q and k, each head by itself, before they are rotated.
 enum class HeadNorm : uint8_t { none, rms, rms_gain };
+constexpr auto names_of(HeadNorm) { return enum_names("none", "rms", "rms_gain"); }
 
 // Rates of what training leaves out, in the places where nanoGPT and llama2.c do it.
 struct DropoutRates {
@@ -57,7 +58,7 @@ struct ModelConfig {
   double init_std = 0.02, residual_init_std = 0.02;
   std::vector<InitialRule> initialization;
 
-  Json source;  // the keys as given
+  Json resolved;  // every key with its value, and those that do not matter as they were given
 
   AttentionShape attention(int64_t batch, int64_t seq, int64_t layer) const;
   // Columns of the first MLP product: gate and up, or GPT-2's c_fc.
@@ -70,6 +71,11 @@ struct ModelConfig {
 // Reads a Hugging Face style object. Unknown keys, values this transformer cannot honour and impossible sizes throw
 // Error.
 ModelConfig parse_model(JsonObject object);
+
+// The keys of each kind of model, for configs/README.md; "model": what every kind may have.
+std::map<std::string, std::vector<KeyRow>> model_keys();
+// The required keys that an object lacks (base/section.h).
+std::vector<std::string> missing_model_keys(JsonObject object);
 
 // Reads a config file.
 ModelConfig load_model(const std::string& path);

@@ -15,7 +15,7 @@ void parse_scaling(JsonObject& object, Rope& rope, std::optional<std::string> fa
   rope.factor = object.number("factor", {}, 1);
   rope.low_factor = object.number("low_freq_factor", {}, 0);
   rope.high_factor = object.number("high_freq_factor", {}, 0);
-  rope.original = static_cast<double>(object.integer("original_max_position_embeddings", {}, 1));
+  rope.original = static_cast<double>(object.integer("original_max_position_embeddings", {}, 1, int64_t{1} << 31));
   if (!(rope.high_factor > rope.low_factor))
     object.fail("high_freq_factor",
                 fmt::format("found {}, expected more than low_freq_factor {}", rope.high_factor, rope.low_factor));
@@ -32,17 +32,13 @@ double scaled(double frequency, const Rope& rope) {
 
 }  // namespace
 
-Rope parse_rope(JsonObject& object, int64_t head_dim, double theta) {
+Rope parse_rope_scaling(JsonObject& object) {
   Rope rope;
-  rope.theta = object.number("rope_theta", theta, 1);
   if (object.has("rope_parameters")) {
     JsonObject parameters = object.object("rope_parameters");
     parse_scaling(parameters, rope, "default");
-    const double inner = parameters.number("rope_theta", rope.theta, 1);
+    rope.theta = parameters.number("rope_theta", object.number("rope_theta", rope.theta, 1), 1);
     parameters.finish();
-    if (object.has("rope_theta") && inner != rope.theta)
-      object.fail("rope_theta", fmt::format("found {}, but rope_parameters.rope_theta is {}", rope.theta, inner));
-    rope.theta = inner;
   }
   if (object.has("rope_scaling") && !object.raw("rope_scaling").is_null()) {
     if (rope.factor > 0)
@@ -51,17 +47,46 @@ Rope parse_rope(JsonObject& object, int64_t head_dim, double theta) {
     parse_scaling(scaling, rope, {});
     scaling.finish();
   }
-  rope.fraction = object.number("rope_fraction", 1, 0, 1);
+  return rope;
+}
+
+void visit(Rope& rope, Section& keys) {
+  keys.number({.name = "rope_theta", .help = "base of the frequencies"}, rope.theta, 1,
+              std::numeric_limits<double>::max());
+  Json scaling;
+  if (rope.factor > 0)
+    scaling = {{"rope_type", "llama3"},
+               {"factor", rope.factor},
+               {"low_freq_factor", rope.low_factor},
+               {"high_freq_factor", rope.high_factor},
+               {"original_max_position_embeddings", static_cast<int64_t>(rope.original)}};
+  keys.other({.name = "rope_scaling", .help = "null or an object with `rope_type` `llama3`", .absent = "none"},
+             scaling);
+  keys.other(
+      {.name = "rope_parameters", .help = "`rope_theta` and scaling in one object, as transformers 5 writes them"}, {});
+  keys.number({.name = "rope_fraction",
+               .help = "part of the `head_dim` / 2 pairs that turn, the first ones; pairs are always (j, j + "
+                       "`head_dim` / 2)"},
+              rope.fraction, 0, 1);
+  keys.choice({.name = "rope_frequencies",
+               .help = "of the n turning pairs: `standard` theta^(-j / n); `endpoint` theta^(-j / (n - 1))"},
+              rope.frequencies);
+  keys.integer<-1, 1>(
+      {.name = "rope_direction", .help = "1: (x1 cos - x2 sin, x2 cos + x1 sin); -1: by the opposite angle"},
+      rope.direction);
+}
+
+void check_rope(JsonObject& object, const Rope& rope, int64_t head_dim) {
+  if (object.has("rope_parameters")) {
+    const double inner = object.object("rope_parameters").number("rope_theta", rope.theta, 1);
+    if (inner != rope.theta)
+      object.fail("rope_theta", fmt::format("found {}, but rope_parameters.rope_theta is {}", rope.theta, inner));
+  }
   const double pairs = rope.fraction * static_cast<double>(head_dim) / 2;
   if (pairs < 0.5 || std::abs(pairs - std::round(pairs)) > 1e-9)
     object.fail("rope_fraction", fmt::format("found {}, which turns {} of the {} values of a head; pairs are needed",
                                              rope.fraction, 2 * pairs, head_dim));
-  rope.frequencies = object.choice("rope_frequencies", {"standard", "endpoint"}, "standard") == "endpoint"
-                         ? Rope::Frequencies::endpoint
-                         : Rope::Frequencies::standard;
-  rope.direction = static_cast<int>(object.integer("rope_direction", 1, -1, 1));
   if (rope.direction == 0) object.fail("rope_direction", "found 0, allowed: 1, -1");
-  return rope;
 }
 
 std::vector<float> rope_table(const Rope& rope, int64_t positions, int64_t head_dim) {

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "base/json.h"
+#include "base/section.h"
 
 namespace rowan {
 
@@ -22,10 +22,16 @@ struct Rope {
   bool operator==(const Rope&) const = default;
 };
 
-// Reads rope_theta, rope_fraction, rope_frequencies, rope_direction, rope_scaling, and rope_parameters, where
-// transformers 5 writes theta and scaling. Throws Error naming the field, also for a fraction that leaves no whole
-// number of pairs of a head.
-Rope parse_rope(JsonObject& object, int64_t head_dim, double theta);
+constexpr auto names_of(Rope::Frequencies) { return enum_names("standard", "endpoint"); }
+
+// What rope_scaling says, and rope_parameters, where transformers 5 writes theta and scaling. Throws Error naming the
+// field.
+Rope parse_rope_scaling(JsonObject& object);
+// rope_theta, rope_fraction, rope_frequencies, rope_direction.
+void visit(Rope& rope, Section& keys);
+// Throws Error naming the field: a theta that is not that of rope_parameters, a fraction that leaves no whole number of
+// pairs of a head.
+void check_rope(JsonObject& object, const Rope& rope, int64_t head_dim);
 
 // f32[positions, head_dim]: cos, then sin, of the head_dim / 2 angles of each position.
 std::vector<float> rope_table(const Rope& rope, int64_t positions, int64_t head_dim);

@@ -8,17 +8,28 @@
 namespace rowan {
 namespace {
 
+enum class RoundingMode : uint8_t { nearest, stochastic };
+constexpr auto names_of(RoundingMode) { return enum_names("nearest", "stochastic"); }
+
 const std::vector<Role> two_dimensional = {Role::matrix, Role::embedding, Role::head};
 const std::vector<Role> vectors = {Role::norm, Role::bias};
 
 // The AdamW that takes what the recipe does not, and the decay of its vectors.
 struct Half {
   Recipe recipe;
-  double vector_decay = 0;
+  double vector_decay = 0, lr_ratio = 0;
   bool decay_set = false;
 
-  void read(JsonObject object) {
+  void read(JsonObject object, double main_lr) {
     read_recipe(object, recipe);
+    if (object.has("lr_ratio")) {
+      if (object.has("lr")) object.fail("lr_ratio", "stands beside lr; give one of them");
+      lr_ratio = object.number("lr_ratio", {}, 0, 1e6);
+      if (lr_ratio == 0) object.fail("lr_ratio", "found 0, must be greater than 0");
+      recipe.lr = lr_ratio * main_lr;
+    } else if (object.has("lr")) {
+      lr_ratio = 0;
+    }
     decay_set = decay_set || object.has("vector_weight_decay");
     vector_decay = object.number("vector_weight_decay", decay_set ? vector_decay : recipe.weight_decay, 0, 1e6);
     if (recipe.mars_gamma > 0) object.fail("mars_gamma", "belongs to the recipe mars-adamw");
@@ -34,9 +45,9 @@ Half adamw_half(const std::string& name, const Recipe& main, JsonObject object) 
   if (name != "recipe") {
     auto source = std::make_shared<JsonSource>(JsonSource{"the AdamW half of " + name, find_recipe(name).adamw});
     Json json = parse_json(*source);
-    half.read(JsonObject(source, json));
+    half.read(JsonObject(source, json), main.lr);
   }
-  half.read(std::move(object));
+  half.read(std::move(object), main.lr);
   return half;
 }
 
@@ -83,6 +94,37 @@ std::string suggestion(const std::vector<std::string>& patterns, const Parameter
 
 }  // namespace
 
+void visit(OptimizerConfig& config, Section& keys) {
+  keys.other({.name = "name", .help = "a recipe of `rowan optimizers`, or `recipe` to compose one", .required = true},
+             {});
+  keys.other(
+      {.name = "variant", .help = "`code`: as the authors' program does it; `paper`: as printed", .absent = "`code`"},
+      {});
+  keys.choice({.name = "routing",
+               .help = "what the recipe takes: `hidden` matrices, everything `two_dimensional`, `everything`",
+               .absent = "the recipe's"},
+              config.routing);
+  keys.other({.name = "adamw",
+              .help = "AdamW for the rest: `lr`, or `lr_ratio` that ties it to the recipe's `lr`; `weight_decay`, "
+                      "`vector_weight_decay`, `betas`, `eps`, `corrected_eps`, `corrected_decay`",
+              .absent = "the recipe's"},
+             {});
+  keys.other(
+      {.name = "groups",
+       .help = "a list of `{\"roles\": [...], \"names\": [\"*.q_proj.*\"], \"name\": RECIPE, ...}`: taken before "
+               "the routing, first match; may have a `schedule` of its own",
+       .absent = "none"},
+      {});
+  RoundingMode rounding = config.stochastic ? RoundingMode::stochastic : RoundingMode::nearest;
+  keys.choice({.name = "rounding", .help = "of bf16 weights without masters"}, rounding);
+  config.stochastic = rounding == RoundingMode::stochastic;
+  keys.choice({.name = "state", .help = "`auto`: bf16 for bf16 weights without masters, else `f32`; `bf16`"},
+              config.state);
+  keys.integer<0, int64_t{1} << 40>(
+      {.name = "telemetry_every", .help = "steps between the figures the papers plot; 0: never", .continues = true},
+      config.telemetry_every);
+}
+
 OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
   std::vector<std::string> names = recipe_names();
   names.push_back("recipe");
@@ -95,8 +137,8 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
   check_recipe(object, main);
 
   OptimizerConfig config;
-  config.routing = object.choice("routing", {"hidden", "two_dimensional", "everything"},
-                                 name == "recipe" ? std::string("hidden") : find_recipe(name).routing);
+  if (name != "recipe") config.routing = named<Routing>("routing", find_recipe(name).routing);
+  read_keys(object, [&](Section& keys) { visit(config, keys); });
   Half half;
   if (name == "adamw") {
     half.recipe = main;
@@ -108,39 +150,44 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
     for (JsonObject& item : object.objects("groups"))
       config.groups.push_back(given_group(std::move(item), main, half.recipe, steps));
   config.given = config.groups.size();
+  config.adamw_lr_ratio = half.lr_ratio;
   Recipe vector_half = half.recipe;
   vector_half.weight_decay = half.vector_decay;
-  if (config.routing == "hidden") {
+  if (config.routing == Routing::hidden) {
     config.groups.push_back({{{Role::matrix}, {}}, "matrices", main});
     config.groups.push_back({{{Role::embedding, Role::head}, {}}, "embeddings and head", half.recipe});
     config.groups.push_back({{}, "vectors", vector_half});
-  } else if (config.routing == "two_dimensional" || name == "adamw") {
+  } else if (config.routing == Routing::two_dimensional || name == "adamw") {
     config.groups.push_back({{two_dimensional, {}}, "matrices", main});
     config.groups.push_back({{}, "vectors", vector_half});
   } else {
     config.groups.push_back({{}, "everything", main});
   }
 
-  config.stochastic = object.choice("rounding", {"nearest", "stochastic"}, std::string("nearest")) == "stochastic";
-  const std::string state = object.choice("state", {"auto", "f32", "bf16"}, std::string("auto"));
-  config.state = state == "auto" ? Precision::automatic : state == "f32" ? Precision::f32 : Precision::bf16;
-  config.telemetry_every = object.integer("telemetry_every", 0, 0);
   object.finish();
   return config;
 }
 
-Json to_json(const OptimizerConfig& config) {
+const Recipe* OptimizerConfig::adamw_half() const {
+  const Recipe& last = groups.back().recipe;
+  if (main().name == "adamw" || !last.adamw) return nullptr;
+  return routing == Routing::hidden ? &groups[given + 1].recipe : &last;
+}
+
+Json to_json(OptimizerConfig config) {
   const Recipe& main = config.main();
+  const Recipe& last = config.groups.back().recipe;
   Json json = to_json(main);
   json["variant"] = main.variant;
-  json["routing"] = config.routing;
-  const Recipe& last = config.groups.back().recipe;
-  if (main.name == "adamw") {
-    json["vector_weight_decay"] = last.weight_decay;
-  } else if (last.adamw) {
-    const Recipe& half = config.routing == "hidden" ? config.groups[config.given + 1].recipe : last;
-    Json adamw = to_json(half);
+  json.update(write_keys([&](Section& keys) { visit(config, keys); }));
+  if (main.name == "adamw") json["vector_weight_decay"] = last.weight_decay;
+  if (const Recipe* half = config.adamw_half()) {
+    Json adamw = to_json(*half);
     adamw.erase("name");
+    if (config.adamw_lr_ratio > 0) {
+      adamw.erase("lr");
+      adamw["lr_ratio"] = config.adamw_lr_ratio;
+    }
     adamw["vector_weight_decay"] = last.weight_decay;
     json["adamw"] = adamw;
   }
@@ -151,9 +198,6 @@ Json to_json(const OptimizerConfig& config) {
     if (config.groups[i].schedule) group["schedule"] = to_json(*config.groups[i].schedule);
     json["groups"].push_back(group);
   }
-  json["rounding"] = config.stochastic ? "stochastic" : "nearest";
-  json["state"] = config.state == Precision::f32 ? "f32" : config.state == Precision::bf16 ? "bf16" : "auto";
-  json["telemetry_every"] = config.telemetry_every;
   return json;
 }
 

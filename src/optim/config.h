@@ -2,7 +2,7 @@
 //
 // "optimizer": {"name": RECIPE, "variant": "code"|"paper", any switch of the recipe,
 //   "routing": "hidden"|"two_dimensional"|"everything",   what the recipe takes; AdamW has the rest
-//   "adamw": {lr, weight_decay, vector_weight_decay, betas, eps, corrected_eps, corrected_decay},
+//   "adamw": {lr or lr_ratio, weight_decay, vector_weight_decay, betas, eps, corrected_eps, corrected_decay},
 //   "groups": [{"roles": [...], "names": ["*.q_proj.*"], "name": RECIPE, "schedule": {...}, switches}],  before the
 //   routing, first match "rounding": "nearest"|"stochastic", "state": "auto"|"f32"|"bf16", "telemetry_every": STEPS}
 #pragma once
@@ -22,21 +22,30 @@ struct Group : Selection {
   std::optional<Schedule> schedule = {};  // of its own
 };
 
+// What the main recipe takes; AdamW has the rest.
+enum class Routing : uint8_t { hidden, two_dimensional, everything };
+constexpr auto names_of(Routing) { return enum_names("hidden", "two_dimensional", "everything"); }
+
 struct OptimizerConfig {
-  std::string routing;
+  Routing routing = Routing::hidden;
   std::vector<Group> groups;               // a parameter goes to the first that matches; the last ones match everything
   size_t given = 0;                        // how many of them "groups" listed
+  double adamw_lr_ratio = 0;               // of the AdamW half's rate to the main recipe's; 0: not tied
   bool stochastic = false;                 // rounding of bf16 weights that have no fp32 master
   Precision state = Precision::automatic;  // automatic: bf16 for bf16 weights without a master, else f32
   int64_t telemetry_every = 0;             // steps; 0: off
 
   const Recipe& main() const { return groups[given].recipe; }
+  // The AdamW that updates what the main recipe does not; nullptr where there is none.
+  const Recipe* adamw_half() const;
 };
 
 // `steps` is that of the run, which schedules of groups end with. Throws Error naming the field.
 OptimizerConfig parse_optimizer(JsonObject object, int64_t steps = 1);
+// Its keys; the switches of recipes, adamw and groups are read by themselves.
+void visit(OptimizerConfig& config, Section& keys);
 // Everything resolved; parses to the same config.
-Json to_json(const OptimizerConfig& config);
+Json to_json(OptimizerConfig config);
 
 // Refuses a given group that takes no parameter of the model, and a recipe for matrices on what is none. `object` is
 // the section that `config` was parsed from. Throws Error naming the field or the parameter.

@@ -29,7 +29,7 @@ void adamw_switches(Recipe& r, Switches& s) {
   s.set("mars_gamma", r.mars_gamma, Switches::tiny, 1);
 }
 
-void visit(Recipe& r, Switches& s) {
+void visit_switches(Recipe& r, Switches& s) {
   s.number("lr", r.lr, 0, 1e6);
   s.number("weight_decay", r.weight_decay, 0, 1e6);
   s.choice("decay_course", r.decay_course);
@@ -91,7 +91,7 @@ class Reader : public Switches {
       JsonObject course = object_.object("momentum");
       r.momentum = course.number("to", {}, 0, most);
       r.momentum_course.from = course.number("from", {}, tiny, most);
-      r.momentum_course.steps = course.integer("steps", {}, 1);
+      r.momentum_course.steps = course.integer("steps", {}, 1, most_steps);
       if (course.has("end")) r.momentum_course.end = course.number("end", {}, tiny, most);
       course.finish();
     } else {
@@ -166,11 +166,9 @@ class Writer : public Switches {
   explicit Writer(Json& json) : json_(json) {}
 
   void number(const char* key, double& field, double, double) override { write(key, field); }
-  void set(const char* key, double& field, double, double) override {
-    if (field != 0) write(key, field);
-  }
+  void set(const char* key, double& field, double, double) override { write(key, field != 0 ? Json(field) : Json()); }
   void set(const char* key, int64_t& field, int64_t, int64_t) override {
-    if (field != 0) write(key, field);
+    write(key, field != 0 ? Json(field) : Json());
   }
   void integer(const char* key, int64_t& field, int64_t, int64_t) override { write(key, field); }
   void flag(const char* key, bool& field) override { write(key, field); }
@@ -190,6 +188,7 @@ class Writer : public Switches {
       write("ns_coefficients", r.ns_coefficients);
   }
   void blocks(Blocks& blocks) override {
+    if (blocks.by == Blocks::By::none) write("blocks", Json());
     if (blocks.by == Blocks::By::count) write("blocks", blocks.count);
     if (blocks.by == Blocks::By::rows) write("blocks", blocks.rows);
     if (blocks.by == Blocks::By::heads) write("blocks", "heads");
@@ -262,7 +261,7 @@ std::string describe_switches() {
 
 void read_recipe(JsonObject& object, Recipe& recipe) {
   Reader reader(object);
-  visit(recipe, reader);
+  visit_switches(recipe, reader);
   reader.finish();
 }
 
@@ -272,7 +271,7 @@ Json to_json(const Recipe& recipe) {
   if (recipe.variant != "code") json["variant"] = recipe.variant;
   Recipe copy = recipe;
   Writer writer(json);
-  visit(copy, writer);
+  visit_switches(copy, writer);
   return json;
 }
 

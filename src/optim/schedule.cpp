@@ -3,20 +3,33 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
-#include <utility>
 
 #include "base/error.h"
 
 namespace rowan {
 namespace {
 
-const std::vector<std::string> shapes = {"constant", "cosine", "linear", "wsd"};
-
 // From 1 at 0 to `floor` at 1.
 double fall(double progress, double floor, bool cosine) {
   progress = std::clamp(progress, 0.0, 1.0);
   const double left = cosine ? 0.5 * (1 + std::cos(std::numbers::pi * progress)) : 1 - progress;
   return floor + (1 - floor) * left;
+}
+
+// Runs are cut short to try something; what was asked for counts when they become longer.
+void set_warmup(Schedule& schedule, int64_t asked) {
+  schedule.warmup_steps = asked;
+  if (asked <= schedule.steps) return;
+  schedule.asked_warmup_steps = asked;
+  schedule.warmup_steps = std::max<int64_t>(1, schedule.steps / 10);
+}
+
+void set_decay(Schedule& schedule, int64_t asked) {
+  const int64_t left = schedule.steps - schedule.warmup_steps;
+  schedule.decay_steps = asked;
+  if (asked <= left || (asked <= schedule.steps && schedule.asked_warmup_steps == 0)) return;
+  schedule.asked_decay_steps = asked;
+  schedule.decay_steps = left;
 }
 
 }  // namespace
@@ -35,7 +48,7 @@ double Schedule::multiplier(int64_t t) const {
       break;
   }
   return fall(static_cast<double>(t - (steps - decay_steps)) / static_cast<double>(std::max<int64_t>(1, decay_steps)),
-              min_lr_ratio, cosine_decay);
+              min_lr_ratio, decay == Fall::cosine);
 }
 
 Pace Schedule::pace(int64_t t) const {
@@ -49,37 +62,44 @@ Pace Schedule::pace(int64_t t) const {
   return pace;
 }
 
+void visit(Schedule& schedule, Section& keys) {
+  using Shape = Schedule::Shape;
+  constexpr int64_t most = int64_t{1} << 40;
+  keys.choice({.name = "name", .help = "`constant`, `cosine`, `linear` or `wsd` (warm-up, stable, decay)"},
+              schedule.shape);
+  int64_t warmup = std::max(schedule.warmup_steps, schedule.asked_warmup_steps);
+  keys.integer<0, most>({.name = "warmup_steps", .help = "more than the run has: a tenth of it"}, warmup);
+  if (keys.reading()) set_warmup(schedule, warmup);
+  const bool wsd = schedule.shape == Shape::wsd;
+  keys.when(schedule.shape != Shape::constant, [&] {
+    if (keys.reading()) schedule.min_lr_ratio = wsd ? 0 : 0.1;
+    keys.number(
+        {.name = "min_lr_ratio", .help = "where it would arrive at the last step", .absent = "0.1; 0 for `wsd`"},
+        schedule.min_lr_ratio, 0, 1);
+  });
+  keys.when(wsd, [&] {
+    int64_t decay = std::max(schedule.decay_steps, schedule.asked_decay_steps);
+    if (keys.reading()) decay = (schedule.steps - schedule.warmup_steps) / 10;
+    keys.integer<0, most>({.name = "decay_steps", .help = "of `wsd`: the last steps", .absent = "a tenth of the rest"},
+                          decay);
+    if (keys.reading()) set_decay(schedule, decay);
+    keys.choice({.name = "decay", .help = "of `wsd`"}, schedule.decay);
+  });
+}
+
 Schedule parse_schedule(JsonObject object, int64_t steps) {
   Schedule schedule;
   schedule.steps = steps;
-  const std::string name = object.choice("name", shapes, std::string("cosine"));
-  schedule.shape = static_cast<Schedule::Shape>(std::find(shapes.begin(), shapes.end(), name) - shapes.begin());
-  schedule.warmup_steps = object.integer("warmup_steps", 0, 0, int64_t{1} << 40);
-  if (schedule.warmup_steps > steps)  // a run cut short to try something
-    schedule.asked_warmup_steps = std::exchange(schedule.warmup_steps, std::max<int64_t>(1, steps / 10));
-  if (schedule.shape != Schedule::Shape::constant)
-    schedule.min_lr_ratio = object.number("min_lr_ratio", schedule.shape == Schedule::Shape::wsd ? 0.0 : 0.1, 0, 1);
-  if (schedule.shape == Schedule::Shape::wsd) {
-    schedule.decay_steps = object.integer("decay_steps", (steps - schedule.warmup_steps) / 10, 0, steps);
-    if (schedule.warmup_steps + schedule.decay_steps > steps)
-      object.fail("decay_steps", fmt::format("{} decay steps after {} of warm-up do not fit into {} steps",
-                                             schedule.decay_steps, schedule.warmup_steps, steps));
-    schedule.cosine_decay = object.choice("decay", {"linear", "cosine"}, std::string("linear")) == "cosine";
-  }
+  read_keys(object, [&](Section& keys) { visit(schedule, keys); });
+  if (schedule.warmup_steps + schedule.decay_steps > steps)
+    object.fail("decay_steps", fmt::format("{} decay steps after {} of warm-up do not fit into {} steps",
+                                           schedule.decay_steps, schedule.warmup_steps, steps));
   object.finish();
   return schedule;
 }
 
-Json to_json(const Schedule& schedule) {
-  Json json;
-  json["name"] = shapes[static_cast<size_t>(schedule.shape)];
-  json["warmup_steps"] = std::max(schedule.warmup_steps, schedule.asked_warmup_steps);
-  if (schedule.shape != Schedule::Shape::constant) json["min_lr_ratio"] = schedule.min_lr_ratio;
-  if (schedule.shape == Schedule::Shape::wsd) {
-    json["decay_steps"] = schedule.decay_steps;
-    json["decay"] = schedule.cosine_decay ? "cosine" : "linear";
-  }
-  return json;
+Json to_json(Schedule schedule) {
+  return write_keys([&](Section& keys) { visit(schedule, keys); });
 }
 
 }  // namespace rowan

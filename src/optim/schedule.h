@@ -4,7 +4,7 @@
 //   and for wsd "decay_steps": N, "decay": "linear"|"cosine"}
 #pragma once
 
-#include "base/json.h"
+#include "base/section.h"
 
 namespace rowan {
 
@@ -21,13 +21,15 @@ struct Pace {
 
 struct Schedule {
   enum class Shape : uint8_t { constant, cosine, linear, wsd };
+  enum class Fall : uint8_t { linear, cosine };
   Shape shape = Shape::cosine;
   int64_t steps = 0;  // of the whole run
   int64_t warmup_steps = 0;
   int64_t asked_warmup_steps = 0;  // where it was longer than the run and became a tenth of it
   double min_lr_ratio = 0.1;
-  int64_t decay_steps = 0;    // wsd: the last steps, over which the peak falls to min_lr_ratio
-  bool cosine_decay = false;  // wsd: along a cosine instead of a line
+  int64_t decay_steps = 0;        // wsd: the last steps, over which the peak falls to min_lr_ratio
+  int64_t asked_decay_steps = 0;  // where it was longer than the run and became what the warm-up leaves
+  Fall decay = Fall::linear;      // wsd: along a line or a cosine
 
   // At 0-based step t: t / warmup while warming up (0 at the first step), then the shape over
   // (t - warmup) / (steps - warmup), which would reach min_lr_ratio at t = steps.
@@ -35,8 +37,12 @@ struct Schedule {
   Pace pace(int64_t t) const;
 };
 
-// `steps` is that of the run; a longer warm-up is shortened. Throws Error naming the field.
+constexpr auto names_of(Schedule::Shape) { return enum_names("constant", "cosine", "linear", "wsd"); }
+constexpr auto names_of(Schedule::Fall) { return enum_names("linear", "cosine"); }
+
+// `steps` is that of the run; a longer warm-up or decay is shortened. Throws Error naming the field.
 Schedule parse_schedule(JsonObject object, int64_t steps);
-Json to_json(const Schedule& schedule);
+void visit(Schedule& schedule, Section& keys);
+Json to_json(Schedule schedule);
 
 }  // namespace rowan

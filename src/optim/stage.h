@@ -21,6 +21,7 @@ using Slots = std::vector<OptimizerSlot>;
 class Switches {
  public:
   static constexpr double tiny = 1e-30;  // the smallest of what must be positive: fp32 divides by it
+  static constexpr int64_t most_steps = int64_t{1} << 40;
 
   virtual ~Switches() = default;
   virtual void number(const char* key, double& field, double min, double max) = 0;

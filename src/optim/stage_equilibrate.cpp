@@ -15,7 +15,7 @@ void switches(Recipe& r, Switches& s) {
            s.set("equilibrate_clip", r.equilibrate_clip, 1, 1e30);
          });
   s.when(r.equilibrate == Equilibrate::row_column, "only equilibrate row_column changes its phase",
-         [&] { s.set("phase", r.phase, 1, INT64_MAX); });
+         [&] { s.set("phase", r.phase, 1, Switches::most_steps); });
 }
 
 // Rows to the root of the mean of their squared norms: what |u|_F was, it stays.

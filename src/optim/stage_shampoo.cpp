@@ -15,11 +15,11 @@ void switches(Recipe& r, Switches& s) {
   s.flag("shampoo", r.shampoo);
   s.when(r.shampoo, "shampoo is false", [&] {
     s.number("beta2", r.beta2, 0, 0.9999999);
-    s.integer("precondition_frequency", r.precondition_frequency, 1, INT64_MAX);
-    s.integer("max_precond_dim", r.max_precond_dim, 1, INT64_MAX);
+    s.integer("precondition_frequency", r.precondition_frequency, 1, Switches::most_steps);
+    s.integer("max_precond_dim", r.max_precond_dim, 1, Switches::most_steps);
     s.number("precondition_eps", r.precondition_eps, Switches::tiny, 1);
     s.number("shampoo_exponent", r.shampoo_exponent, -1, 0);
-    s.integer("shampoo_start", r.shampoo_start, 1, INT64_MAX);
+    s.integer("shampoo_start", r.shampoo_start, 1, Switches::most_steps);
     s.choice("graft", r.graft);
     s.when(r.graft == Graft::adam, "nothing is grafted",
            [&] { s.number("graft_eps", r.graft_eps, Switches::tiny, 1); });

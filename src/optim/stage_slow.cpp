@@ -14,8 +14,8 @@ void switches(Recipe& r, Switches& s) {
   s.set("slow_beta", r.slow_beta, Switches::tiny, 0.9999999);
   s.when(on(r), "slow_beta is off", [&] {
     s.number("slow_alpha", r.slow_alpha, 0, 1e6);
-    s.set("slow_alpha_warmup", r.slow_alpha_warmup, 1, INT64_MAX);
-    s.set("slow_beta_warmup", r.slow_beta_warmup, 1, INT64_MAX);
+    s.set("slow_alpha_warmup", r.slow_alpha_warmup, 1, Switches::most_steps);
+    s.set("slow_beta_warmup", r.slow_beta_warmup, 1, Switches::most_steps);
   });
 }
 

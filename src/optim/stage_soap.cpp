@@ -25,8 +25,8 @@ void switches(Recipe& r, Switches& s) {
   s.when(on(r), "precondition is none", [&] {
     s.number("beta2", r.beta2, 0, 0.9999999);
     s.set("shampoo_beta", r.shampoo_beta, Switches::tiny, 0.9999999);
-    s.integer("precondition_frequency", r.precondition_frequency, 1, INT64_MAX);
-    s.integer("max_precond_dim", r.max_precond_dim, 1, INT64_MAX);
+    s.integer("precondition_frequency", r.precondition_frequency, 1, Switches::most_steps);
+    s.integer("max_precond_dim", r.max_precond_dim, 1, Switches::most_steps);
     s.flag("one_sided", r.one_sided);
     s.number("precondition_eps", r.precondition_eps, Switches::tiny, 1);
     s.flag("decay_last", r.decay_last);

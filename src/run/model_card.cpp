@@ -47,7 +47,7 @@ ExportFiles model_card(const RunFolder& run, const fs::path& folder) {
   std::string card =
       "---\nlibrary_name: transformers\npipeline_tag: text-generation\ntags:\n- rowan\n---\n" + std::string(mark) +
       "\n\n# A model of " + human_count(static_cast<double>(parameters)) + " parameters (" +
-      text_of(model.source, "model_type") + ")\n\nTrained from " +
+      text_of(model.resolved, "model_type") + ")\n\nTrained from " +
       (config.string("init", "").empty() ? "random weights" : "the weights of " + config.string("init")) +
       " with Rowan, which wrote this card from the run's own record. Nobody "
       "has looked at what the model says; the text it continues is like the text it was trained on.\n\n"

@@ -18,7 +18,10 @@ constexpr auto names_of(Travel) { return enum_names("fp32", "bf16"); }
 
 void visit(BatchConfig& batch, Section& keys) {
   keys.integer<1, most>({.name = "sequence_length", .help = "tokens", .required = true}, batch.sequence_length);
-  keys.integer<1, most>({.name = "sequences", .help = "of one step, over all ranks", .required = batch.sequences == 0},
+  keys.integer<1, most>({.name = "sequences",
+                         .help = "of one step, over all ranks",
+                         .required = batch.sequences == 0,
+                         .instead = "tokens"},
                         batch.sequences);
   keys.other({.name = "tokens", .help = "in place of `sequences`: tokens of one step, so many sequences of them"}, {});
   keys.integer<0, most>(
@@ -94,7 +97,7 @@ void visit(SkipConfig& skip, Section& keys) {
 // The keys outside the sections.
 void visit(TrainConfig& config, Section& keys) {
   keys.other({.name = "model", .help = "path of a model config, or the object itself", .required = true},
-             config.model.source);
+             config.model.resolved);
   keys.text({.name = "init",
              .help = "weights to start from: a `.safetensors` file, a Hugging Face folder, a checkpoint or a run of "
                      "Rowan (`RUN@best`, `RUN@400`: one of its checkpoints); read once, by a run's first start",
@@ -186,6 +189,8 @@ void for_sections(TrainConfig& config, Call call) {
   call("", [&](Section& keys) { visit(config, keys); });
   call("data", [&](Section& keys) { visit(config.data, keys); });
   call("batch", [&](Section& keys) { visit(config.batch, keys); });
+  call("optimizer", [&](Section& keys) { visit(config.optimizer, keys); });
+  call("schedule", [&](Section& keys) { visit(config.schedule, keys); });
   call("run", [&](Section& keys) { visit(config.run, keys); });
   call("skip", [&](Section& keys) { visit(config.skip, keys); });
 }
@@ -195,9 +200,21 @@ Json resolve(TrainConfig config) {
   for_sections(config, [&](const std::string& name, const Visit& visit) {
     (name.empty() ? json : json[name]) = write_keys(visit);
   });
-  json["optimizer"] = to_json(config.optimizer);
-  json["schedule"] = to_json(config.schedule);
+  json["optimizer"] = to_json(config.optimizer);  // with the switches of its recipes
   return json;
+}
+
+// All that is missing at once, where it is more than one key.
+void check_missing(JsonObject root) {
+  std::vector<std::string> missing;
+  auto add = [&](const std::vector<std::string>& paths) { missing.insert(missing.end(), paths.begin(), paths.end()); };
+  const auto rows = config_keys();
+  add(missing_keys(root, rows.at("")));
+  if (root.has("model") && root.raw("model").is_object()) add(missing_model_keys(root.object("model")));
+  for (const char* section : {"data", "batch", "optimizer", "run"})
+    add(missing_keys(root.object(section), rows.at(section)));
+  if (missing.size() > 1)
+    root.fail(missing[0], fmt::format("is missing, as are {}", join({missing.begin() + 1, missing.end()})));
 }
 
 }  // namespace
@@ -206,6 +223,7 @@ std::map<std::string, std::vector<KeyRow>> config_keys() {
   TrainConfig defaults;
   std::map<std::string, std::vector<KeyRow>> rows;
   for_sections(defaults, [&](const std::string& name, const Visit& visit) { rows[name] = list_keys(visit); });
+  for (const auto& [name, keys] : model_keys()) rows[name] = keys;
   DocumentConfig documents;
   rows["data.documents"] = list_keys([&](Section& keys) { visit(documents, keys); });
   return rows;
@@ -223,7 +241,6 @@ Json identity_of(Json resolved) {
     for (const KeyRow& row : rows)
       if (row.continues) (section.empty() ? resolved : resolved[section]).erase(row.name);
   }
-  if (resolved.contains("optimizer")) resolved["optimizer"].erase("telemetry_every");
   return resolved;
 }
 
@@ -234,6 +251,7 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
 
   TrainConfig config;
   JsonObject root(source, json);
+  check_missing(root);
   if (root.has("model") && root.raw("model").is_string()) {
     const std::filesystem::path given = root.string("model");
     config.model =

@@ -101,8 +101,8 @@ void resolve_precision(TrainConfig& config, bool fast_bf16);
 // it runs, and what is logged and kept.
 Json identity_of(Json resolved);
 
-// The keys of each section, by its name ("": those outside) in the order of configs/README.md; those of optimizer,
-// schedule and model are documented there alone.
+// The keys of each section, by its name ("": those outside), as configs/README.md has them; the switches of recipes are
+// listed by `rowan optimizers`.
 std::map<std::string, std::vector<KeyRow>> config_keys();
 
 }  // namespace rowan

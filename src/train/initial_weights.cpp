@@ -44,9 +44,9 @@ void check_function(const ModelConfig& model, const fs::path& config) {
            config.string(), what, there, here);
   };
   const Json type = theirs.contains("model_type") ? theirs["model_type"] : Json();
-  check("model_type", type.dump(), model.source["model_type"].dump());
+  check("model_type", type.dump(), model.resolved["model_type"].dump());
 
-  Json merged = model.source;
+  Json merged = model.resolved;
   for (const char* key : silent_keys) {
     merged.erase(key);
     if (theirs.contains(key)) merged[key] = theirs[key];

@@ -91,9 +91,11 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                             human_count(per_step * static_cast<double>(config.run.steps)),
                             static_cast<double>(config.run.steps * config.batch.sequences) /
                                 static_cast<double>(trainer.batches().samples_per_epoch())));
-  if (config.schedule.asked_warmup_steps)
-    line("warm-up", fmt::format("shortened to {}: the {} of the config are longer than the run",
-                                config.schedule.warmup_steps, config.schedule.asked_warmup_steps));
+  auto shortened = [&](const char* what, int64_t asked, int64_t steps) {
+    if (asked) line(what, fmt::format("shortened to {}: the {} of the config are longer than the run", steps, asked));
+  };
+  shortened("warm-up", config.schedule.asked_warmup_steps, config.schedule.warmup_steps);
+  shortened("decay", config.schedule.asked_decay_steps, config.schedule.decay_steps);
   if (const std::string shortage = data_shortage(config, trainer.batches()); !shortage.empty())
     line("more data", shortage);
   const Plan plan = make_plan(config, communicator.size());

@@ -89,7 +89,7 @@ TEST(OptimizerConfig, VariantsOfThePapers) {
     const Json resolved = to_json(optimizer_config(R"({"name": ")" + name + R"(", "variant": "paper"})"));
     const Json want = Json::parse(switches);
     for (const auto& [key, value] : want.items()) EXPECT_EQ(resolved[key], value) << name << " " << key;
-    EXPECT_FALSE(resolved.contains("step_cap")) << name;
+    EXPECT_EQ(resolved.value("step_cap", Json()), Json()) << name;
   }
 }
 
@@ -108,6 +108,20 @@ TEST(OptimizerConfig, EveryRecipeResolvesToWhatItParsesTo) {
     const Json resolved = to_json(optimizer_config(text));
     EXPECT_EQ(to_json(optimizer_config(resolved.dump())), resolved) << text;
   }
+}
+
+TEST(OptimizerConfig, TheAdamWHalfMayFollowTheRate) {
+  const OptimizerConfig tied = optimizer_config(R"({"name": "muon", "lr": 2, "adamw": {"lr_ratio": 0.1}})");
+  ASSERT_NE(tied.adamw_half(), nullptr);
+  EXPECT_DOUBLE_EQ(tied.adamw_half()->lr, 0.2);
+  Json resolved = to_json(tied);
+  EXPECT_EQ(resolved["adamw"]["lr_ratio"], 0.1);
+  EXPECT_FALSE(resolved["adamw"].contains("lr")) << "it would stand beside the ratio";
+  resolved["lr"] = 5;
+  EXPECT_DOUBLE_EQ(optimizer_config(resolved.dump()).adamw_half()->lr, 0.5);
+  expect_refused(R"({"name": "muon", "adamw": {"lr": 1, "lr_ratio": 0.1}})", "lr_ratio: stands beside lr");
+  expect_refused(R"({"name": "muon", "adamw": {"lr_ratio": 0}})", "lr_ratio: found 0, must be greater than 0");
+  EXPECT_EQ(optimizer_config(R"({"name": "adamw"})").adamw_half(), nullptr);
 }
 
 ParameterTable table() {
@@ -225,6 +239,10 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
   EXPECT_EQ(s.warmup_steps, 5);
   EXPECT_EQ(to_json(s)["warmup_steps"], 51) << "what was asked for counts when the run becomes longer";
   EXPECT_EQ(schedule(R"({"warmup_steps": 50})", 50).warmup_steps, 50);
+  s = schedule(R"({"name": "wsd", "warmup_steps": 8, "decay_steps": 20})", 4);
+  EXPECT_EQ(s.warmup_steps, 1);
+  EXPECT_EQ(s.decay_steps, 3);
+  EXPECT_EQ(to_json(s)["decay_steps"], 20);
   EXPECT_EQ(schedule(R"({"warmup_steps": 2})", 1).multiplier(0), 0);
   EXPECT_THROW(schedule(R"({"warmup_steps": -1})", 10), Error);
 }

@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 // What a config says once it is read, defaults of recipe and schedule included.
 Json settings_of(const TrainConfig& config) {
   Json view = {{"parameters", parameter_table(config.model).count()},
-               {"model", config.model.source},
+               {"model", config.model.resolved},
                {"optimizer", to_json(config.optimizer)},
                {"schedule", to_json(config.schedule)},
                {"grad_clip", config.grad_clip},
@@ -147,6 +147,8 @@ std::vector<Json> mutations(const std::string& path, const Json& value) {
   return names;
 }
 
+Json model_file(const fs::path& path) { return parse_json({path.string(), read_file(path)}); }
+
 // Whoever changes a published setting of a file is told so.
 TEST(PublishedSettings, AMutationOfAnyFails) {
   size_t mutated = 0;
@@ -154,7 +156,7 @@ TEST(PublishedSettings, AMutationOfAnyFails) {
   for (const Paper& paper : papers()) {
     for (const auto& [name, published] : paper.settings.items()) {
       Json json = parse_json({name, read_file(paper.folder / name)});
-      if (json["model"].is_string()) json["model"] = load_config((paper.folder / name).string(), {}).model.source;
+      if (json["model"].is_string()) json["model"] = model_file(paper.folder / json["model"].get<std::string>());
       std::vector<std::string> paths;
       leaves(json, "", paths);
       for (const std::string& path : paths) {
