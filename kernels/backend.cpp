@@ -33,9 +33,9 @@ void Backend::synchronize() {
   do_synchronize();
 }
 
-// A replay calls no operation, so there would be nothing to record.
+// A replay calls no operation, so there would be nothing to record or to trace.
 void Backend::repeat(uint64_t key, const std::function<void()>& work) {
-  if (recording_)
+  if (recording_ || timeline_.recording())
     work();
   else
     do_repeat(key, work);

@@ -23,6 +23,7 @@
 
 #include "base/enum_names.h"
 #include "base/tensor.h"
+#include "base/timeline.h"
 #include "kernels/optimizer_rules.h"
 
 namespace rowan {
@@ -129,6 +130,8 @@ class Backend {
   virtual ~Backend() = default;
   // Runs `work` and returns the operations it asked for, transfers to and from the host excepted.
   std::vector<RecordedCall> record(const std::function<void()>& work);
+  // Of the host's thread. While it records, it has every operation, and a GPU is waited for after each.
+  Timeline& timeline() { return timeline_; }
 
   // "cpu", "cuda" or "dry".
   virtual std::string name() const = 0;
@@ -304,8 +307,12 @@ class Backend {
    public:
     Running(Backend& backend, const char* operation, const Tensor& subject) : backend_(backend) {
       backend_.begin(operation, subject);
+      if (backend_.timeline_.recording()) backend_.timeline_.open(operation, subject.describe());
     }
-    ~Running() { backend_.end(); }
+    ~Running() {
+      if (backend_.timeline_.recording()) backend_.timeline_.close();
+      backend_.end();
+    }
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
 
@@ -329,6 +336,7 @@ class Backend {
  private:
   class Operation;  // kernels/operation.h
   std::vector<RecordedCall>* recording_ = nullptr;
+  Timeline timeline_;
 };
 
 // The CPU backend; threads = 0 takes OMP_NUM_THREADS or every core of the process's affinity mask.

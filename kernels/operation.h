@@ -86,6 +86,7 @@ class Backend::Operation {
     {
       Running running(backend_, name_, subject);
       (backend_.*perform)(arguments...);
+      if (backend_.timeline_.recording()) backend_.do_synchronize();
     }
     if (!backend_.recording_) return;
     std::string operands;

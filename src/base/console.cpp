@@ -1,7 +1,10 @@
 #include "base/console.h"
 
 #include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -13,6 +16,43 @@ void show(std::FILE* out, std::string_view text) noexcept {
   std::fwrite(text.data(), 1, text.size(), out);
   std::fflush(out);
   std::clearerr(out);
+}
+
+bool is_terminal(std::FILE* file) { return ::isatty(::fileno(file)) == 1; }
+
+size_t terminal_columns(std::FILE* file) {
+  winsize size = {};
+  return is_terminal(file) && ::ioctl(::fileno(file), TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+size_t columns_of(std::string_view text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](unsigned char byte) { return (byte & 0xc0) != 0x80; }));
+}
+
+std::string wrapped(std::string_view text, size_t columns, size_t indent) {
+  std::string out;
+  while (!text.empty()) {
+    const size_t end = text.find('\n');
+    std::string_view line = text.substr(0, end);
+    const std::string space(indent, ' ');
+    bool first = true;
+    while (columns > indent + 8 && columns_of(line) + (first ? 0 : indent) > columns) {
+      // The last blank that leaves a line of at most `columns`, behind what the line begins with.
+      size_t at = std::string_view::npos;
+      for (size_t i = line.find_first_not_of(' ', first ? indent : 0); i < line.size(); ++i)
+        if (line[i] == ' ' && columns_of(line.substr(0, i)) + (first ? 0 : indent) <= columns) at = i;
+      if (at == std::string_view::npos) break;
+      out += (first ? "" : space) + std::string(line.substr(0, at)) + "\n";
+      line.remove_prefix(std::min(line.find_first_not_of(' ', at), line.size()));
+      first = false;
+    }
+    out += (first ? "" : space) + std::string(line);
+    if (end == std::string_view::npos) break;
+    out += "\n";
+    text.remove_prefix(end + 1);
+  }
+  return out;
 }
 
 void check_results_written() {

@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 
 #include <cstdio>
+#include <string>
 #include <string_view>
 
 namespace rowan {
@@ -18,6 +19,15 @@ template <typename... Args>
 void tell(fmt::format_string<Args...> format, Args&&... args) {
   show(stderr, fmt::format(format, std::forward<Args>(args)...));
 }
+
+bool is_terminal(std::FILE* file);
+// Of the terminal that `file` is; 0 where it is none or does not say.
+size_t terminal_columns(std::FILE* file);
+// Columns that a text takes: characters, not bytes.
+size_t columns_of(std::string_view text);
+// Breaks lines longer than `columns` at a blank where they have one; what follows stands `indent` columns to the right.
+// columns = 0: as it is.
+std::string wrapped(std::string_view text, size_t columns, size_t indent = 0);
 
 // Throws Error when something that was printed to stdout did not arrive.
 void check_results_written();

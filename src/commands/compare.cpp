@@ -9,7 +9,6 @@
 #include "base/files.h"
 #include "base/human.h"
 #include "commands/commands.h"
-#include "optim/config.h"
 #include "report/html.h"
 #include "report/judge.h"
 
@@ -18,7 +17,7 @@ namespace {
 
 struct CompareOptions {
   std::vector<std::string> runs;
-  std::string by, metric, targets, against, format = "markdown", out = "report.html";
+  std::string by, metric, targets, against, format, out = "report.html";
   double loss = 0;
   bool times = false;
 };
@@ -53,6 +52,7 @@ Table table_of_runs(const ResultSet& set) {
   table.columns = {{"run", "run"},
                    {"optimizer", "optimizer"},
                    {"lr", "lr"},
+                   {"AdamW lr", "adamw_lr"},
                    {"steps", "steps"},
                    {"tokens", "tokens"},
                    {"train loss", "train_loss"},
@@ -63,12 +63,12 @@ Table table_of_runs(const ResultSet& set) {
                    {"time", "seconds"}};
   for (const Row& row : rows) {
     const ResultRun& r = *row.run;
-    auto source = std::make_shared<const JsonSource>(JsonSource{r.name, ""});
-    const Recipe recipe = parse_optimizer(JsonObject(source, r.config).object("optimizer", true)).main();
+    const Rates rates = rates_of(r);
     table.add_row() = {
         {r.name, r.name},
-        {recipe.name, recipe.name},
-        {fmt::format("{:g}", recipe.lr), recipe.lr},
+        {rates.recipe, rates.recipe},
+        {fmt::format("{:g}", rates.main), rates.main},
+        {rates.adamw ? fmt::format("{:g}", *rates.adamw) : "", rates.adamw ? Json(*rates.adamw) : Json()},
         {r.steps == r.planned ? fmt::format("{}", r.steps) : fmt::format("{} of {}", r.steps, r.planned), r.steps},
         {std::isfinite(r.tokens) ? human_count(r.tokens) : "", number(r.tokens)},
         {figure_or_empty(r.train_loss, "{:.4f}"), number(r.train_loss)},
@@ -100,10 +100,12 @@ ResultSet read(const CompareOptions& options) {
 
 void compare(const CompareOptions& options) {
   const ResultSet set = read(options);
+  const Table table = set.axes.empty() ? table_of_runs(set) : judge(set, options.times);
+  if (options.format.empty()) return fmt::print("{}", render_for(table, terminal_columns(stdout)));
   const std::vector<std::string> formats = table_formats();
   const auto format =
       static_cast<TableFormat>(std::find(formats.begin(), formats.end(), options.format) - formats.begin());
-  fmt::print("{}", render(set.axes.empty() ? table_of_runs(set) : judge(set, options.times), format));
+  fmt::print("{}", render(table, format));
 }
 
 void add_choices(CommandLine& command, const std::shared_ptr<CompareOptions>& options) {
@@ -122,7 +124,7 @@ void add_choices(CommandLine& command, const std::shared_ptr<CompareOptions>& op
 void add_compare(CommandLine& command) {
   auto options = std::make_shared<CompareOptions>();
   add_choices(command, options);
-  command.add("--format", options->format).one_of(table_formats()).show_default();
+  command.add("--format", options->format, "unless given: text on a terminal, else markdown").one_of(table_formats());
   command.add_flag("--times", options->times, "with what a clock measured");
   command.set_action([options] { compare(*options); });
 }

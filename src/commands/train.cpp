@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <thread>
 
 #include "base/console.h"
@@ -70,6 +71,14 @@ void add_train(CommandLine& command) {
   command.add("--steps", options->steps, "run.steps").at_least(0);
   command.add_flag("--resume", options->start.resume, "insist on a checkpoint to go on from; the config may differ");
   command.add("--from", options->from, "go back to the checkpoint of this step; the config may differ").at_least(0);
+  command
+      .add("--profile", options->start.profile, "a trace of the first 20 steps, for ui.perfetto.dev")
+
+      .type_name("FILE")
+      .check([](const std::string& file) {
+        const auto folder = std::filesystem::path(file).parent_path();
+        return folder.empty() || std::filesystem::is_directory(folder) ? "" : "there is no folder " + folder.string();
+      });
   command.set_action([options] { run_train(*options); });
 }
 

@@ -79,6 +79,7 @@ void Model::forward(Tensor tokens, const Span& span) {
   Tensor branch = branch_.slice(0, rows), middle;
   for (int64_t l = 0; l < config_.layers; ++l) {
     observer_->before_forward(static_cast<int>(l) + 1);
+    const Timeline::Span span_of_layer(backend_.timeline(), fmt::format("layer {}", l));
     const Block b = blocks_[l].rows(span.begin, rows);
     if (l == 0)
       forward_norm(b.norm1);
@@ -195,9 +196,17 @@ Tensor Model::loss(Tensor tokens, Tensor targets) {
 Tensor Model::loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale) {
   if (!options_.training) fail("model: gradients were asked of a model made without them");
   dropping_ = config_.dropout.any();
-  forward(tokens);
-  Tensor losses = head_loss(targets, grad_scale, true);
+  {
+    const Timeline::Phase phase(backend_.timeline(), "forward");
+    forward(tokens);
+  }
+  Tensor losses;
+  {
+    const Timeline::Phase phase(backend_.timeline(), "head");
+    losses = head_loss(targets, grad_scale, true);
+  }
   observer_->after_forward(last_block());
+  const Timeline::Phase phase(backend_.timeline(), "backward");
   backward(tokens);
   dropping_ = false;
   return losses;
@@ -211,6 +220,7 @@ void Model::backward(Tensor tokens) {
   observer_->after_backward(last_block());
   for (int64_t l = config_.layers - 1; l >= 0; --l) {
     observer_->before_backward(static_cast<int>(l) + 1);
+    const Timeline::Span span_of_layer(backend_.timeline(), fmt::format("layer {}", l));
     Block& b = blocks_[l];
     if (options_.recompute == Recompute::block) {
       forward_norm(b.norm1);

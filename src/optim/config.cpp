@@ -234,6 +234,20 @@ Atom atom_of(const OptimizerConfig& config, const Parameter& parameter) {
   return parameter.shape.size() == 2 ? atom : Atom::element;
 }
 
+std::vector<std::pair<std::string, double>> group_rates(const OptimizerConfig& config, const ParameterTable& table,
+                                                        int64_t step, const Pace& pace) {
+  std::vector<bool> taken(config.groups.size());
+  for (const Parameter& parameter : table.parameters()) taken[group_of(config, parameter)] = true;
+  std::vector<std::pair<std::string, double>> rates;
+  for (size_t i = 0; i < config.groups.size(); ++i) {
+    const Group& group = config.groups[i];
+    std::string name = group.name;
+    std::replace(name.begin(), name.end(), ' ', '_');
+    if (taken[i]) rates.emplace_back(name, group.recipe.lr * (group.schedule ? group.schedule->pace(step) : pace).rate);
+  }
+  return rates;
+}
+
 std::string describe_groups(const OptimizerConfig& config, const ParameterTable& table) {
   std::vector<int64_t> tensors(config.groups.size()), elements(config.groups.size());
   for (const Parameter& parameter : table.parameters()) {

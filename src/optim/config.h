@@ -54,6 +54,10 @@ void check_routing(JsonObject object, const OptimizerConfig& config, const Param
 size_t group_of(const OptimizerConfig& config, const Parameter& parameter);
 // What an ownership plan must not cut.
 Atom atom_of(const OptimizerConfig& config, const Parameter& parameter);
+// Of each group that has parameters, by its name with _ for blanks: the rate of a step (from 0) of a run that stands at
+// `pace`.
+std::vector<std::pair<std::string, double>> group_rates(const OptimizerConfig& config, const ParameterTable& table,
+                                                        int64_t step, const Pace& pace);
 // One line for each group: its parameters, elements, learning rate, decay and stages.
 std::string describe_groups(const OptimizerConfig& config, const ParameterTable& table);
 

@@ -265,12 +265,24 @@ std::vector<float> Optimizer::host(Tensor x) const {
   return values;
 }
 
+// Slot i of a batch is a whole matrix of stages.
+bool Optimizer::is_watched(const Batch& batch, size_t i) {
+  return !batch.recipe->adamw && batch.parameters[i]->shape.size() == 2 &&
+         batch.slots[i].weight.numel() == batch.parameters[i]->numel();
+}
+
+bool Optimizer::has_telemetry() const {
+  for (const Batch& batch : batches_)
+    for (size_t i = 0; i < batch.parameters.size(); ++i)
+      if (is_watched(batch, i)) return true;
+  return false;
+}
+
 std::vector<Optimizer::Watched> Optimizer::watch() const {
   std::vector<Watched> watched;
   for (const Batch& batch : batches_)
-    for (size_t i = 0; i < batch.parameters.size() && !batch.recipe->adamw; ++i)
-      if (batch.parameters[i]->shape.size() == 2 && batch.slots[i].weight.numel() == batch.parameters[i]->numel())
-        watched.push_back({&batch, i, host(batch.slots[i].value())});
+    for (size_t i = 0; i < batch.parameters.size(); ++i)
+      if (is_watched(batch, i)) watched.push_back({&batch, i, host(batch.slots[i].value())});
   return watched;
 }
 
@@ -321,7 +333,7 @@ int64_t Optimizer::period() const {
 void Optimizer::step(int64_t step, const Pace& pace, float grad_scale, const ParameterSums& sums) {
   metrics_.clear();
   if (step == 0) check_weights();
-  const bool measured = config_.telemetry_every > 0 && step % config_.telemetry_every == 0;
+  const bool measured = on_log_steps(step + 1, config_.telemetry_every);
   const std::vector<Watched> watched = measured ? watch() : std::vector<Watched>();
   Moment now;
   now.t = step + 1;

@@ -43,9 +43,11 @@ class Optimizer {
   // Steps until what they cost repeats, at most 100: some recipes do more every so often.
   int64_t period() const;
 
-  // Figures of the last step, when telemetry_every divides it (counted from 0); else empty. They concern the matrices
+  // Figures of the last step, when telemetry_every asks for them (on_log_steps); else empty. They concern the matrices
   // that this process owns whole and that a recipe of stages updates.
   const std::vector<Metric>& telemetry() const { return metrics_; }
+  // Whether there are such matrices.
+  bool has_telemetry() const;
 
   // In the order of the shares. The state is zero before the first step, and `step` carries the rest.
   const std::vector<StateTensor>& state() const { return state_; }
@@ -77,6 +79,7 @@ class Optimizer {
   void mars_step(const Batch& batch, const Recipe& recipe, const Moment& now, const ParameterSums& sums);
   std::vector<float> host(Tensor x) const;
   void check_weights() const;
+  static bool is_watched(const Batch& batch, size_t slot);
   std::vector<Watched> watch() const;
   void measure(const std::vector<Watched>& watched, const Moment& now);
 

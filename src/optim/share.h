@@ -20,6 +20,8 @@ struct Share {
   Tensor master;  // f32 copy of a bf16 weight, empty when the weight itself is updated
   Tensor gradient;  // f32 or bf16, the gradient of the mean loss before clipping
 
+  // What carries the full precision of the weight.
+  const Tensor& value() const { return master.empty() ? weight : master; }
   bool whole() const { return begin == 0 && count == parameter->numel(); }
 };
 

@@ -15,6 +15,9 @@ struct Metric {
   double value;
 };
 
+// Whether a row every `every` steps (0: never) is due at `step`, from 1: at the first step, and as the log's rows.
+inline bool on_log_steps(int64_t step, int64_t every) { return every > 0 && (step == 1 || step % every == 0); }
+
 // One matrix [rows, cols], row-major, on the host, around one step.
 struct MatrixView {
   int64_t rows = 0, cols = 0;

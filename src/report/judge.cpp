@@ -88,8 +88,8 @@ std::string order_note(const ResultSet& set, const std::vector<ResultGroup>& gro
 }
 
 struct Columns {
-  size_t tuned = 0, tried = 0, seeds = 0, loss = 0, deviation = 0, perplexity = 0, difference = 0, tokens = 0,
-         target = 0, from_target = 0, time = 0;
+  size_t tuned = 0, tried = 0, adamw = 0, seeds = 0, loss = 0, deviation = 0, perplexity = 0, difference = 0,
+         tokens = 0, target = 0, from_target = 0, time = 0;
 };
 
 Columns add_columns(const ResultSet& set, bool times, Table& table) {
@@ -103,6 +103,7 @@ Columns add_columns(const ResultSet& set, bool times, Table& table) {
     columns.tuned = add("best " + set.tuned, "best_" + set.tuned);
     columns.tried = add("tried", "tried");
   }
+  if (set.tuned == "lr") columns.adamw = add("its AdamW lr", "adamw_lr");
   columns.seeds = add("seeds", "seeds");
   columns.loss = add(set.metric, set.metric);
   columns.deviation = add("sd", "deviation");
@@ -141,6 +142,8 @@ void fill_row(const ResultSet& set, const std::vector<ResultGroup>& groups, cons
     row[columns.tuned] = {fmt::format("{:g}", *group.best), *group.best};
     row[columns.tried] = {fmt::format("{:g} to {:g}", group.lowest, group.highest), {group.lowest, group.highest}};
   }
+  if (columns.adamw && !group.taken.empty() && !group.taken[0]->config.is_null())
+    if (const auto rate = rates_of(*group.taken[0]).adamw) row[columns.adamw] = {fmt::format("{:g}", *rate), *rate};
   const auto open = std::count_if(group.runs.begin(), group.runs.end(),
                                   [&](const ResultRun* run) { return !run->final_loss(set.metric); });
   row[columns.seeds] = {fmt::format("{}{}", group.loss.count, open ? fmt::format(" ({} open)", open) : ""),

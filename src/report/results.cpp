@@ -1,11 +1,13 @@
 #include "report/results.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/json_path.h"
+#include "optim/config.h"
 #include "report/targets.h"
 #include "run/metrics.h"
 
@@ -40,7 +42,9 @@ void read_rows(const std::vector<Json>& rows, ResultRun& run) {
     if (row.contains("val_loss") && !row["val_loss"].is_number() && row["step"] == run.planned) run.diverged = true;
     for (const std::string& metric : loss_metrics())
       if (row.contains(metric)) add(run.validation[metric], figure(row, metric.c_str()));
-    if (row.contains("optimizer"))
+    for (const auto& [name, value] : row.items())
+      if (name.starts_with("optimizer/") && value.is_number()) add(run.telemetry[name.substr(10)], value.get<double>());
+    if (row.contains("optimizer"))  // as version 0.1 wrote it
       for (const auto& [name, value] : row["optimizer"].items())
         if (value.is_number()) add(run.telemetry[name], value.get<double>());
   }
@@ -61,6 +65,15 @@ std::optional<double> ResultRun::final_loss(const std::string& metric) const {
   if (curve == validation.end() || curve->second.empty()) return {};
   if (curve->second.back().step != static_cast<double>(planned)) return {};
   return curve->second.back().loss;
+}
+
+Rates rates_of(const ResultRun& run) {
+  auto source = std::make_shared<const JsonSource>(JsonSource{run.name, ""});
+  const OptimizerConfig optimizer =
+      parse_optimizer(JsonObject(source, run.config).object("optimizer", true), std::max<int64_t>(run.planned, 1));
+  Rates rates{optimizer.main().name, optimizer.main().lr, {}};
+  if (const Recipe* half = optimizer.adamw_half()) rates.adamw = half->lr;
+  return rates;
 }
 
 ResultRun read_run(const fs::path& folder) {

@@ -45,6 +45,14 @@ struct ResultSet {
   std::vector<ResultRun> runs;
 };
 
+// What a run's optimizer is and its two rates: the recipe's, and that of the AdamW for the rest where there is one.
+struct Rates {
+  std::string recipe;
+  double main = 0;
+  std::optional<double> adamw;
+};
+Rates rates_of(const ResultRun& run);
+
 // A run's folder as `rowan train` leaves it. Throws Error when it is none.
 ResultRun read_run(const std::filesystem::path& folder);
 

@@ -4,26 +4,22 @@
 
 #include <algorithm>
 
+#include "base/console.h"
+
 namespace rowan {
 namespace {
 
-// Characters, not bytes.
-size_t width_of(const std::string& text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](unsigned char byte) { return (byte & 0xc0) != 0x80; }));
-}
-
 std::string lines(const Table& table, bool markdown) {
   std::vector<size_t> widths;
-  for (const Table::Column& column : table.columns) widths.push_back(width_of(column.title));
+  for (const Table::Column& column : table.columns) widths.push_back(columns_of(column.title));
   for (const auto& row : table.rows)
-    for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], width_of(row[c].text));
+    for (size_t c = 0; c < row.size(); ++c) widths[c] = std::max(widths[c], columns_of(row[c].text));
   std::string out;
   auto add = [&](const std::vector<std::string>& texts) {
     std::string line;
     for (size_t c = 0; c < texts.size(); ++c) {
       if (markdown) line += "| ";
-      line += texts[c] + std::string(widths[c] - width_of(texts[c]), ' ');
+      line += texts[c] + std::string(widths[c] - columns_of(texts[c]), ' ');
       if (markdown || c + 1 < texts.size()) line += markdown ? " " : "  ";
     }
     if (markdown) line += "|";
@@ -66,7 +62,34 @@ std::string csv(const Table& table) {
   return out;
 }
 
+// Every row as lines of its own.
+std::string tall(const Table& table, size_t columns) {
+  size_t width = 0;
+  for (const Table::Column& column : table.columns) width = std::max(width, columns_of(column.title));
+  std::string out;
+  for (const auto& row : table.rows) {
+    for (size_t c = 0; c < row.size(); ++c)
+      if (!row[c].text.empty())
+        out += wrapped(fmt::format("{}{}  {}", table.columns[c].title,
+                                   std::string(width - columns_of(table.columns[c].title), ' '), row[c].text),
+                       columns, width + 2) +
+               "\n";
+    out += "\n";
+  }
+  for (const std::string& note : table.notes) out += wrapped(note, columns) + "\n";
+  return out;
+}
+
 }  // namespace
+
+std::string render_for(const Table& table, size_t columns) {
+  if (columns == 0) return render(table, TableFormat::markdown);
+  const std::string text = render(table, TableFormat::text);
+  size_t widest = 0;
+  for (size_t begin = 0; begin < text.size(); begin = text.find('\n', begin) + 1)
+    widest = std::max(widest, columns_of(std::string_view(text).substr(begin, text.find('\n', begin) - begin)));
+  return widest <= columns ? text : tall(table, columns);
+}
 
 std::vector<std::string> table_formats() { return {"text", "markdown", "csv", "json"}; }
 

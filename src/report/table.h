@@ -30,5 +30,8 @@ std::vector<std::string> table_formats();  // their names, in order
 
 // Ends in a line break. CSV has no notes; JSON is {"rows": [{key: value}], "notes": [...]}.
 std::string render(const Table& table, TableFormat format);
+// For whoever looks: as text on a terminal of so many columns, each row as lines of its own where it would not fit; as
+// markdown where there is no terminal (0).
+std::string render_for(const Table& table, size_t columns);
 
 }  // namespace rowan

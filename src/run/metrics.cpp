@@ -42,7 +42,9 @@ void each_row(const std::filesystem::path& metrics, const Note& note,
 }
 
 bool is_evaluation(const Json& row) {
-  return !row.contains("loss") && !row.contains("optimizer") && !row.contains("resume");
+  for (const auto& [key, value] : row.items())
+    if (key == "loss" || key == "resume" || key.starts_with("optimizer") || key.starts_with("norm/")) return false;
+  return true;
 }
 
 ValidationRow evaluation_of(const Json& row) {
@@ -95,13 +97,13 @@ void MetricsLog::validation_row(const ValidationRow& row) {
   for (const auto& [key, value] : row.extra) events_->scalar("validation/" + key, row.step, static_cast<float>(value));
 }
 
-void MetricsLog::optimizer_row(int64_t step, const std::vector<std::pair<std::string, double>>& figures) {
-  Json values = Json::object();
+void MetricsLog::figures_row(int64_t step, const std::vector<std::pair<std::string, double>>& figures) {
+  Json row = {{"step", step}};
   for (const auto& [name, value] : figures) {
-    values[name] = value;
-    events_->scalar("optimizer/" + name, step, static_cast<float>(value));
+    row[name] = value;
+    events_->scalar(name, step, static_cast<float>(value));
   }
-  append(Json{{"step", step}, {"optimizer", values}}.dump());
+  append(row.dump());
 }
 
 void MetricsLog::resume_row(int64_t step, const Json& start) { append(Json{{"step", step}, {"resume", start}}.dump()); }

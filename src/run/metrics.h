@@ -24,7 +24,8 @@ struct TrainRow {
   double tokens_per_second = 0;
   double mfu = 0;      // model FLOP/s over the device's peak, 0 to 1; not finite when the peak is unknown
   double seconds = 0;  // of training since step 0, over all resumes
-  std::optional<int64_t> unpadded_tokens = {};  // of `tokens`, where some are padding
+  std::optional<int64_t> unpadded_tokens = {};            // of `tokens`, where some are padding
+  std::vector<std::pair<std::string, double>> more = {};  // lr/GROUP and time/PHASE
 
   // Calls write(key, value, plotted) for each key of a row of metrics.jsonl, in their order; TensorBoard shows those
   // that are plotted. FORMATS.md documents them.
@@ -39,6 +40,7 @@ struct TrainRow {
     write("mfu", mfu, true);
     write("seconds", seconds, false);
     if (unpadded_tokens) write("unpadded_tokens", *unpadded_tokens, false);
+    for (const auto& [key, value] : more) write(key.c_str(), value, true);
   }
 };
 
@@ -66,8 +68,8 @@ class MetricsLog {
 
   void train_row(const TrainRow& row);
   void validation_row(const ValidationRow& row);
-  // {"step": ..., "optimizer": {figure: value}} of the update that made `step`.
-  void optimizer_row(int64_t step, const std::vector<std::pair<std::string, double>>& figures);
+  // {"step": ..., figure: value, ...} of the update that made `step`; names begin with optimizer/ or norm/.
+  void figures_row(int64_t step, const std::vector<std::pair<std::string, double>>& figures);
   // {"step": ..., "resume": {...}}: here a run went on.
   void resume_row(int64_t step, const Json& start);
 

@@ -99,7 +99,7 @@ void Sharding::initialize(uint64_t seed) {
   for (const Share& share : shares_) {
     values.resize(static_cast<size_t>(share.count));
     initial_values(*share.parameter, seed, share.begin, share.count, values.data());
-    upload_floats(backend_, share.master.empty() ? share.weight : share.master, values.data());
+    upload_floats(backend_, share.value(), values.data());
     if (!share.master.empty()) backend_.copy(share.weight, share.master);
   }
   weights_changed();
@@ -225,7 +225,7 @@ StepTotals Sharding::add_up(Tensor loss, const std::vector<double>& more, Parame
 double Sharding::weight_norm() {
   std::vector<Tensor> values;
   if (shares_count())
-    for (const Share& share : shares_) values.push_back(share.master.empty() ? share.weight : share.master);
+    for (const Share& share : shares_) values.push_back(share.value());
   backend_.sum_squares(totals_.slice(1, 1), values);
   float mine = 0;
   backend_.download(&mine, totals_.slice(1, 1));

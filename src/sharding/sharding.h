@@ -50,6 +50,8 @@ class Sharding : public BlockObserver {
 
   // The parts this rank updates, with their masters, if any, allocated and not yet filled.
   const std::vector<Share>& shares() const { return shares_; }
+  // Whether they enter sums over ranks: with `none` every rank holds the same, and it counts once.
+  bool shares_count() const { return shard_ != ShardMode::none || communicator_.rank() == 0; }
   // Null for `none`.
   const Ownership* ownership() const { return ownership_.get(); }
 
@@ -93,8 +95,6 @@ class Sharding : public BlockObserver {
   Tensor gradients_of(int block) const { return model_.gradient_placement().block(model_.gradients(), block); }
   Tensor sent_of(int block) const { return model_.gradient_placement().block(sent_, block); }
   bool converts() const { return sent_.dtype != model_.gradients().dtype; }
-  // With `none` every rank holds the same, and it counts once.
-  bool shares_count() const { return shard_ != ShardMode::none || communicator_.rank() == 0; }
   void settle(int block);
   void settle_all();
   void fetch(int block);

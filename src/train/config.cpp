@@ -80,6 +80,11 @@ void visit(RunConfig& run, Section& keys) {
                          .help = "steps between comparisons of the weights that ranks hold in common; 0: at the start",
                          .continues = true},
                         run.check_weights_every);
+  keys.integer<0, most>(
+      {.name = "norms_every",
+       .help = "steps between the norms of weights, gradients and updates, layer by layer, in metrics.jsonl; 0: never",
+       .continues = true},
+      run.norms_every);
   keys.text({.name = "sample_prompt", .help = "a continuation of it is printed at the end", .continues = true},
             run.sample_prompt);
   keys.integer<0, 100000>({.name = "sample_tokens", .help = "of that continuation", .continues = true},

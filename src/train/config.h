@@ -52,6 +52,7 @@ struct RunConfig {
   int64_t patience = 0;             // evaluations without a better validation loss that end the run; 0: any number
   int64_t max_seconds = 0;          // after which a process saves and leaves; 0: never
   int64_t check_weights_every = 0;  // steps; 0: only at the start
+  int64_t norms_every = 0;          // steps between norms by layer; 0: never
   std::string sample_prompt;        // a continuation is printed at the end of the run
   int64_t sample_tokens = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
@@ -11,7 +12,9 @@
 #include "kernels/ceiling.h"
 #include "run/tokenizer_match.h"
 #include "train/initial_weights.h"
+#include "train/known_peak.h"
 #include "train/plan.h"
+#include "train/profile.h"
 #include "train/progress.h"
 #include "train/report.h"
 #include "train/signals.h"
@@ -45,6 +48,18 @@ std::string ruin_text(const TrainConfig& config, const std::string& what) {
                                    : fmt::format("the last sound one is {}: rowan train CONFIG --from {}, with another "
                                                  "optimizer.lr or grad_clip, goes back to it",
                                                  sound[0].filename().string(), step_of(sound[0])));
+}
+
+// FLOP/s of all ranks in products, on rank 0: as it was measured on this machine before, else measured by all at once.
+double peak_of_all(Backend& backend, DType dtype, Communicator& communicator, const Note& note) {
+  const bool first = communicator.rank() == 0;
+  std::optional<double> peak;
+  if (first) peak = known_peak(backend, dtype, communicator.size());
+  if (communicator.gather(first && !peak ? "unknown" : "")[0].empty()) return peak.value_or(0) * communicator.size();
+  if (first) note("measures how fast this machine multiplies, once; MFU is a part of that");
+  const double measured = square_product_rate(backend, dtype);
+  if (first) keep_peak(backend, dtype, communicator.size(), measured);
+  return measured * communicator.size();
 }
 
 // Runs `work`; a message about memory that is not there gets the plan beside it.
@@ -88,8 +103,8 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
                            tokenizer_of_checkpoint(weights.parent_path()), "init: " + weights.string());
       trainer->load_weights(TensorFiles(weights));
     }
-    peak = peak_product_rate(backend, compute_dtype(config.precision)) * communicator.size();
   });
+  peak = peak_of_all(backend, compute_dtype(config.precision), communicator, note);
   check_same(communicator, "data ", trainer->batches().fingerprint());
   trainer->check_weights();
   const Json place = {{"device", backend.describe()}, {"world_size", communicator.size()}};
@@ -102,6 +117,9 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     print_start_page(config, *trainer, backend, communicator, peak, progress);
     watch = std::make_unique<Watch>(config, *trainer, progress, peak, !chosen.empty(), state.value("seconds", 0.0));
     for (const std::string& line : trainer->shared_shards()) note("warning: " + line);
+    if (config.optimizer.telemetry_every && !trainer->optimizer().has_telemetry())
+      note(fmt::format("optimizer.telemetry_every: {} has no figures of its own; run.norms_every gives norms by layer",
+                       config.optimizer.main().name));
     if (!backend.fast(compute_dtype(config.precision)))
       note(fmt::format("warning: precision {} is slow here, fp32 is faster; \"auto\" takes the faster one",
                        name_of(config.precision)));
@@ -128,15 +146,20 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
         first && run.checkpoint_seconds && steady_seconds() - last_save >= static_cast<double>(run.checkpoint_seconds);
     return Wishes{StopSignals::received() != 0 || late, save};
   });
-  auto pause = [&](const std::function<void()>& work) { first ? watch->pause(work) : work(); };
+  auto pause = [&](Watch::Pause what, const char* phase, const std::function<void()>& work) {
+    const Timeline::Phase counted(backend.timeline(), phase);
+    first ? watch->pause(what, work) : work();
+  };
   auto ranks_know = [&](bool of_rank_0) { return communicator.gather(first && of_rank_0 ? "yes" : "")[0] == "yes"; };
   auto due = [&](int64_t every) { return every && trainer->steps_done() % every == 0; };
   auto done = [&] { return trainer->steps_done() >= run.steps; };
   auto evaluate = [&] {
     std::optional<ValidationLosses> validation;
     std::optional<HellaSwagScore> hellaswag;
-    pause([&] {
-      validation = trainer->validate();
+    pause(Watch::Pause::evaluation, "evaluation", [&] {
+      validation = trainer->validate([&](double part) {
+        if (first) watch->evaluating(part);
+      });
       hellaswag = trainer->hellaswag();
     });
     if (first) watch->evaluation(validation, hellaswag);
@@ -144,10 +167,12 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   auto rotation = [&] {
     return Rotation{run.keep, run.keep_every, run.keep_best && first ? watch->best() : std::nullopt};
   };
+  std::unique_ptr<Profile> profile;
+  if (first && !options.profile.empty()) profile = std::make_unique<Profile>(backend.timeline(), options.profile, note);
   int64_t saved = chosen.empty() ? 0 : trainer->steps_done();
   std::string ruined;
   auto save = [&] {
-    pause([&] {
+    pause(Watch::Pause::checkpoint, "checkpoint", [&] {
       Json more = place;
       more["seconds"] = first ? watch->seconds() : 0;
       ruined = trainer->save(more, rotation(), [&] {
@@ -184,7 +209,8 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
       if (result.stop) throw Stopped();
       if (evaluates) evaluate();
       early = !done() && evaluates && patience_ends();
-      if (due(run.check_weights_every)) pause([&] { trainer->check_weights(); });
+      if (due(run.check_weights_every)) pause(Watch::Pause::check, "messages", [&] { trainer->check_weights(); });
+      if (profile) profile->step();
     }
     if (early && saved != trainer->steps_done()) save();
   } catch (const Stopped&) {
@@ -210,6 +236,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
           "ends after step {}: no better validation loss in the last {} evaluations; the best was at step {}",
           trainer->steps_done(), run.patience, watch->best().value_or(0)));
     print_end_page(config, watch->validation(), *trainer, progress);
+    if (const std::string text = watch->time_text(); !text.empty()) note("time: " + text);
   });
   return 0;
 }

@@ -1,8 +1,6 @@
 #include "train/progress.h"
 
 #include <fmt/core.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <utility>
@@ -11,17 +9,6 @@
 #include "base/human.h"
 
 namespace rowan {
-namespace {
-
-// Columns of the terminal; a longer line would wrap and could not be rewritten.
-size_t width_of(std::FILE* file) {
-  winsize size = {};
-  return ::ioctl(::fileno(file), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 120;
-}
-
-}  // namespace
-
-bool is_terminal(std::FILE* file) { return ::isatty(::fileno(file)) == 1; }
 
 Progress::Progress(int64_t total_steps, std::FILE* rows, std::FILE* notes, bool in_place)
     : total_steps_(total_steps), rows_(rows), notes_(notes), in_place_(in_place) {}
@@ -36,19 +23,41 @@ void Progress::keep_log(const std::filesystem::path& file) {
   keep(std::exchange(before_log_, {}));
 }
 
-void Progress::train(const TrainRow& row) {
-  std::string text = fmt::format("step {}/{}  loss {:.4f}  lr {:.2e}  |g| {:.3g}  {} tok/s", row.step, total_steps_,
-                                 row.loss, row.lr, row.grad_norm, human_count(row.tokens_per_second));
-  if (std::isfinite(row.mfu)) text += fmt::format("  MFU {:.1f}%", 100 * row.mfu);
-  if (row.step > 0 && row.step < total_steps_) {
-    const double tokens_a_step = static_cast<double>(row.tokens) / static_cast<double>(row.step);
-    const double tokens_left = tokens_a_step * static_cast<double>(total_steps_ - row.step);
-    text += fmt::format("  ETA {}", human_duration(tokens_left / row.tokens_per_second));
-  }
+void Progress::train(const TrainRow& row, double seconds_left) {
+  std::vector<std::string> parts = {fmt::format("step {}/{}", row.step, total_steps_),
+                                    fmt::format("loss {:.4f}", row.loss),
+                                    fmt::format("lr {:.2e}", row.lr),
+                                    fmt::format("|g| {:.3g}", row.grad_norm),
+                                    fmt::format("{} tok/s", human_count(row.tokens_per_second)),
+                                    std::isfinite(row.mfu) ? fmt::format("MFU {:.1f}%", 100 * row.mfu) : "",
+                                    row.step < total_steps_ ? "ETA " + human_duration(seconds_left) : ""};
+  auto joined = [&] {
+    std::string text;
+    for (const std::string& part : parts)
+      if (!part.empty()) text += (text.empty() ? "" : "  ") + part;
+    return text;
+  };
+  const std::string text = joined();
   if (!in_place_) return line(rows_, text);
-  show(rows_, "\r\x1b[K" + text.substr(0, width_of(rows_) - 1));
-  open_line_ = true;
+  const size_t columns = terminal_columns(rows_);
+  for (size_t i : {5, 3, 2, 4})  // what a narrow terminal goes without, first of all
+    if (columns && joined().size() >= columns) parts[i].clear();
+  rewrite(joined());
   keep(text + "\n");
+}
+
+void Progress::evaluating(int64_t step, double part) {
+  if (!in_place_) return;
+  if (!passing_) end_line();
+  rewrite(fmt::format("step {}/{}  evaluates, {:.0f}%", step, total_steps_, 100 * part));
+  passing_ = true;
+}
+
+void Progress::rewrite(const std::string& text) {
+  // A longer line would wrap and could not be rewritten.
+  const size_t columns = terminal_columns(rows_);
+  show(rows_, "\r\x1b[K" + (columns ? text.substr(0, columns - 1) : text));
+  open_line_ = true;
 }
 
 void Progress::validation(const ValidationRow& row) {
@@ -60,11 +69,23 @@ void Progress::validation(const ValidationRow& row) {
 
 void Progress::message(const std::string& text) { line(notes_, text); }
 
+void Progress::page(const std::vector<std::pair<std::string, std::string>>& lines) {
+  for (const auto& [label, text] : lines) {
+    std::string_view rest = text, name = label;
+    while (!rest.empty()) {
+      const size_t end = std::min(rest.find('\n'), rest.size());
+      line(notes_, fmt::format("  {:<12} {}", name, rest.substr(0, end)), 15);
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+      name = "";
+    }
+  }
+}
+
 void Progress::keep_error(const std::string& text) { keep("rowan: " + text + "\n"); }
 
-void Progress::line(std::FILE* out, const std::string& text) {
+void Progress::line(std::FILE* out, const std::string& text, size_t indent) {
   end_line();
-  show(out, text + "\n");
+  show(out, wrapped(text, terminal_columns(out), indent) + "\n");
   keep(text + "\n");
 }
 
@@ -76,8 +97,8 @@ void Progress::keep(const std::string& text) {
 }
 
 void Progress::end_line() {
-  if (open_line_) show(rows_, "\n");
-  open_line_ = false;
+  if (open_line_) show(rows_, passing_ ? "\r\x1b[K" : "\n");
+  open_line_ = passing_ = false;
 }
 
 }  // namespace rowan

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "run/metrics.h"
 
@@ -22,16 +24,22 @@ class Progress {
   void keep_log(const std::filesystem::path& file);
 
   // step 250/5000  loss 3.4521  lr 2.00e-03  |g| 0.81  41.2K tok/s  MFU 38.1%  ETA 3m 05s
-  // MFU is left out where it is not known. The time left assumes this row's rate.
-  void train(const TrainRow& row);
+  // MFU is left out where it is not known. On a terminal too narrow for all, MFU goes first, then what else stands
+  // before the ETA. `seconds_left`: with the evaluations to come.
+  void train(const TrainRow& row, double seconds_left);
   void validation(const ValidationRow& row);
+  // Rewrites the line of a terminal while an evaluation runs; elsewhere nothing is shown.
+  void evaluating(int64_t step, double part);
   // A note of one or more lines.
   void message(const std::string& text);
+  // Lines of a label and a text, which further lines of the text stand under.
+  void page(const std::vector<std::pair<std::string, std::string>>& lines);
   // For the log alone: whoever ends the program shows it.
   void keep_error(const std::string& text);
 
  private:
-  void line(std::FILE* out, const std::string& text);
+  void line(std::FILE* out, const std::string& text, size_t indent = 0);
+  void rewrite(const std::string& text);
   void keep(const std::string& text);
   void end_line();
 
@@ -39,9 +47,7 @@ class Progress {
   std::FILE *rows_, *notes_;
   std::FILE* log_ = nullptr;
   std::string before_log_;
-  bool in_place_, open_line_ = false;
+  bool in_place_, open_line_ = false, passing_ = false;  // a line that is open, and worth nothing when it ends
 };
-
-bool is_terminal(std::FILE* file);
 
 }  // namespace rowan

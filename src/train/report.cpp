@@ -18,17 +18,6 @@
 namespace rowan {
 namespace {
 
-// Further lines of `text` stand under the first.
-void add_line(std::string& page, const std::string& label, const std::string& text) {
-  std::string_view rest = text, name = label;
-  while (!rest.empty()) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    page += fmt::format("{}  {:<12} {}", page.empty() ? "" : "\n", name, rest.substr(0, end));
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    name = "";
-  }
-}
-
 std::string roles_text(const ParameterTable& table) {
   std::string text = fmt::format("{}:", human_count(static_cast<double>(table.count())));
   for (int i = 0; i < role_count; ++i) {
@@ -63,8 +52,8 @@ std::string precision_text(const TrainConfig& config, const Backend& backend) {
 
 void print_start_page(const TrainConfig& config, const Trainer& trainer, const Backend& backend,
                       const Communicator& communicator, double peak, Progress& progress) {
-  std::string page;
-  auto line = [&](const std::string& label, const std::string& text) { add_line(page, label, text); };
+  std::vector<std::pair<std::string, std::string>> page;
+  auto line = [&](const std::string& label, const std::string& text) { page.emplace_back(label, text); };
   const ParameterTable& table = trainer.model().parameters();
   line("run", config.run.dir);
   line("device", fmt::format("{}; {}", backend.describe(), communicator.describe()));
@@ -108,7 +97,7 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                      human_bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent),
                      plan.uneven.empty() ? "" : "\n" + plan.uneven));
   line("MFU", fmt::format("of {} in products; 6 FLOPs a weight and token, attention causal", human_flops(peak)));
-  progress.message(page);
+  progress.page(page);
 }
 
 void print_end_page(const TrainConfig& config, const std::optional<double>& validation, const Trainer& trainer,

@@ -17,9 +17,6 @@ namespace {
 
 constexpr int state_version = 1;
 
-// The value that carries the full precision of a weight.
-const Tensor& value_of(const Share& share) { return share.master.empty() ? share.weight : share.master; }
-
 std::vector<int64_t> shape_of(const StateTensor& state) {
   if (state.count) return state.parameter->shape;
   return {state.tensor.shape, state.tensor.shape + state.tensor.rank};
@@ -64,7 +61,7 @@ std::string Trainer::save(const Json& more, const Rotation& rotation, const std:
   const std::string ruined = ruin();
   std::vector<TensorPart> model, state;
   for (const Share& share : sharding_.shares())
-    model.push_back({share.parameter->name, share.parameter->shape, share.begin, value_of(share)});
+    model.push_back({share.parameter->name, share.parameter->shape, share.begin, share.value()});
   for (const StateTensor& s : optimizer_.state()) state.push_back({s.name, shape_of(s), s.begin, s.tensor});
   std::vector<WholeTensor> whole_model = make_whole(communicator_, backend_, model);
   std::vector<WholeTensor> whole_state = make_whole(communicator_, backend_, state);
@@ -108,7 +105,7 @@ std::string Trainer::save(const Json& more, const Rotation& rotation, const std:
 void Trainer::load_weights(const TensorFiles& files) {
   const ModelWeights weights(config_.model, files);
   for (const Share& share : sharding_.shares()) {
-    upload_floats(backend_, value_of(share), weights.read(*share.parameter).data() + share.begin);
+    upload_floats(backend_, share.value(), weights.read(*share.parameter).data() + share.begin);
     if (!share.master.empty()) backend_.copy(share.weight, share.master);
   }
   check_mapped_files();

@@ -15,6 +15,7 @@ namespace rowan {
 struct StartOptions {
   bool resume = false;          // there has to be a checkpoint, and the config may be another
   std::optional<int64_t> from;  // the step of the checkpoint to go back to; the config may be another
+  std::string profile = {};     // a trace of the first steps is written there; "": none
 };
 
 class RunStart {

@@ -12,6 +12,7 @@
 #include "evaluate/evaluate.h"
 #include "run/run_folder.h"
 #include "run/tokenizer_match.h"
+#include "train/layer_norms.h"
 
 namespace rowan {
 namespace {
@@ -150,6 +151,7 @@ bool Trainer::asked_to_stop() {
 
 StepResult Trainer::step() {
   const auto begin = std::chrono::steady_clock::now();
+  const Timeline::Span span(backend_.timeline(), fmt::format("step {}", steps_done_ + 1));
   const auto [inputs, targets] = batches_.count(steps_done_ * config_.batch.sequences, config_.batch.sequences);
   const float scale = targets ? 1.0f / static_cast<float>(targets) : 0.0f;
   sharding_.begin_step();
@@ -159,10 +161,13 @@ StepResult Trainer::step() {
       start_prefetch();
       throw Stopped();
     }
-    Prefetcher::Batch batch = prefetcher_->next();
-    backend_.upload(tokens_, batch.inputs);
-    backend_.upload(targets_, batch.targets);
-    upload_samples(first_sample(steps_done_, micro));
+    {
+      const Timeline::Phase phase(backend_.timeline(), "data");
+      Prefetcher::Batch batch = prefetcher_->next();
+      backend_.upload(tokens_, batch.inputs);
+      backend_.upload(targets_, batch.targets);
+      upload_samples(first_sample(steps_done_, micro));
+    }
     sharding_.begin_micro_step(micro + 1 == micro_steps_);
     auto pass = [&] { backend_.sum(loss_sum_, model_.loss_and_gradients(tokens_, targets_, scale), micro > 0); };
     if (communicator_.size() == 1)  // nothing is sent inside the pass, so it can be recorded and replayed
@@ -170,12 +175,14 @@ StepResult Trainer::step() {
     else
       pass();
   }
+  auto messages = std::make_optional<Timeline::Phase>(backend_.timeline(), "messages");
   sharding_.finish_gradients();
 
   const Wishes mine = wishes_ ? wishes_() : Wishes();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   const StepTotals totals =
       sharding_.add_up(loss_sum_, {double(mine.stop), double(mine.save), seconds.count()}, optimizer_.sums());
+  messages.reset();
   // Ranks look together, which costs a message: after every micro-batch, or a quarter of a second of short ones.
   micro_steps_between_looks_ = std::max<int64_t>(
       1, static_cast<int64_t>(0.25 * static_cast<double>(communicator_.size() * micro_steps_) / totals.more[2]));
@@ -188,10 +195,19 @@ StepResult Trainer::step() {
   result.stop = totals.more[0] > 0;
   result.save = totals.more[1] > 0;
   result.skipped = reason_to_skip(result);
+  norms_.clear();
   if (result.skipped.empty()) {
     double clip = 1;
     if (config_.grad_clip > 0) clip = std::min(1.0, config_.grad_clip / (result.grad_norm + 1e-6));
-    optimizer_.step(steps_done_, pace, static_cast<float>(clip), totals.of_parameters);
+    std::optional<LayerNorms> norms;
+    if (on_log_steps(steps_done_ + 1, config_.run.norms_every))
+      norms.emplace(backend_, sharding_.shares(), sharding_.shares_count(), model_.weight_placement().blocks());
+    {
+      const Timeline::Phase phase(backend_.timeline(), "optimizer");
+      optimizer_.step(steps_done_, pace, static_cast<float>(clip), totals.of_parameters);
+    }
+    if (norms) norms_ = norms->after(communicator_);
+    const Timeline::Phase phase(backend_.timeline(), "messages");
     sharding_.weights_changed();
   }
   ++steps_done_;
@@ -221,10 +237,13 @@ std::string Trainer::reason_to_skip(const StepResult& result) {
   return "";
 }
 
-std::optional<ValidationLosses> Trainer::validate() {
+std::optional<ValidationLosses> Trainer::validate(const std::function<void(double)>& done) {
   if (!validation_) return {};
-  const auto stop_if_asked = [this] {
+  const int64_t a_batch = model_.options().batch * communicator_.size();
+  int64_t begun = 0;  // batches
+  const auto stop_if_asked = [&] {
     if (asked_to_stop()) throw Stopped();
+    if (done) done(static_cast<double>(begun++ * a_batch) / static_cast<double>(validation_->rows()));
   };
   std::vector<double> sums =
       row_losses(backend_, model_, *validation_, communicator_.rank(), communicator_.size(), stop_if_asked);

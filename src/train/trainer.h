@@ -49,7 +49,8 @@ class Trainer {
   int64_t steps_done() const { return steps_done_; }
 
   // Over the validation set; nothing when there is none. The same on every rank. Throws Stopped.
-  std::optional<ValidationLosses> validate();
+  // `done` is told after each batch which part of the rows is through.
+  std::optional<ValidationLosses> validate(const std::function<void(double)>& done = {});
   // Over data.hellaswag; nothing when there is none. The same on every rank. Throws Stopped.
   std::optional<HellaSwagScore> hellaswag();
 
@@ -72,6 +73,8 @@ class Trainer {
   const Optimizer& optimizer() const { return optimizer_; }
   const BatchSource& batches() const { return batches_; }
   const Sharding& sharding() const { return sharding_; }
+  // Of the last step, when run.norms_every asks for it and its update was made (train/layer_norms.h); else empty.
+  const std::vector<std::pair<std::string, double>>& norms() const { return norms_; }
   // Bytes of text behind the validation targets (evaluate/bits_per_byte.h); 0 where the config names no tokenizer.
   int64_t validation_bytes() const { return validation_bytes_; }
   // Shards that stand in more than one data set, in words (data/overlap.h).
@@ -79,6 +82,9 @@ class Trainer {
   // Tokens of all steps done that were not padding; the papers on C4 count these or all places, tokens_per_step().
   int64_t unpadded_tokens() const { return unpadded_tokens_; }
   int64_t tokens_per_step() const { return config_.batch.sequences * config_.batch.sequence_length; }
+  // Targets of an evaluation over all ranks; 0 without validation data.
+  int64_t validation_targets() const { return validation_ ? validation_->targets() : 0; }
+  const Timeline& timeline() const { return backend_.timeline(); }
 
  private:
   void start_prefetch();
@@ -110,6 +116,7 @@ class Trainer {
   // The largest of the run so far: what sound checkpoints had, its first loss and that of a guess among all tokens.
   double largest_loss_ = 0, largest_norm_ = 0;
   Outliers losses_, grad_norms_;
+  std::vector<std::pair<std::string, double>> norms_;
 };
 
 // Sequences that one rank processes at once, and how often in a step. Throws Error when the ranks do not divide the

@@ -38,8 +38,10 @@ void Watch::step(const StepResult& result) {
     progress_.message(fmt::format("step {}: {}; update skipped ({} so far)", step, result.skipped, ++skipped_));
   std::vector<std::pair<std::string, double>> figures;
   if (result.skipped.empty())
-    for (const Metric& metric : trainer_.optimizer().telemetry()) figures.emplace_back(metric.name, metric.value);
-  if (!figures.empty()) log_.optimizer_row(step, figures);
+    for (const Metric& metric : trainer_.optimizer().telemetry())
+      figures.emplace_back("optimizer/" + metric.name, metric.value);
+  figures.insert(figures.end(), trainer_.norms().begin(), trainer_.norms().end());
+  if (!figures.empty()) log_.figures_row(step, figures);
   estimate(step);
   if (step % config_.run.log_every && step != config_.run.steps && step != 1) return;
   const double time = steady_seconds(), elapsed = time - last_time_;
@@ -54,8 +56,47 @@ void Watch::step(const StepResult& result) {
                .mfu = rate * flops_ / peak_,
                .seconds = seconds()};
   if (config_.data.reading == Reading::documents) row.unpadded_tokens = trainer_.unpadded_tokens();
+  row.more = details(step);
   log_.train_row(row);
-  progress_.train(row);
+  progress_.train(row, seconds_left(step, rate));
+}
+
+std::vector<std::pair<std::string, double>> Watch::details(int64_t step) {
+  std::vector<std::pair<std::string, double>> figures;
+  const ParameterTable& table = trainer_.model().parameters();
+  for (const auto& [group, rate] : group_rates(config_.optimizer, table, step - 1, config_.schedule.pace(step - 1)))
+    figures.emplace_back("lr/" + group, rate);
+  for (const auto& [phase, seconds] : trainer_.timeline().seconds()) {
+    figures.emplace_back("time/" + phase, seconds - phases_[phase]);
+    phases_[phase] = seconds;
+  }
+  return figures;
+}
+
+double Watch::seconds_left(int64_t step, double tokens_per_second) const {
+  const RunConfig& run = config_.run;
+  const int64_t left = run.steps - step;
+  double seconds = static_cast<double>(left * trainer_.tokens_per_step()) / tokens_per_second;
+  auto times = [&](int64_t every) { return every ? run.steps / every - step / every : 0; };
+  auto mean = [&](Pause what) {
+    const auto found = pauses_.find(what);
+    return found == pauses_.end() ? 0.0 : found->second.seconds / static_cast<double>(found->second.count);
+  };
+  double evaluation = mean(Pause::evaluation);
+  if (evaluation == 0)  // none yet: a forward is about a third of a step
+    evaluation = static_cast<double>(trainer_.validation_targets()) / (3 * tokens_per_second);
+  const bool one_more = run.eval_every == 0 || run.steps % run.eval_every != 0;  // at the end
+  seconds += evaluation * static_cast<double>(times(run.eval_every) + one_more);
+  return seconds + mean(Pause::checkpoint) * static_cast<double>(times(run.checkpoint_every));
+}
+
+std::string Watch::time_text() const {
+  const double all = steady_seconds() - start_;
+  std::string text;
+  for (const auto& [phase, seconds] : trainer_.timeline().seconds())
+    if (seconds >= 0.005 * all)
+      text += fmt::format("{}{} {:.0f}%", text.empty() ? "" : ", ", phase, 100 * seconds / all);
+  return text;
 }
 
 void Watch::evaluation(const std::optional<ValidationLosses>& validation,
@@ -106,11 +147,14 @@ int64_t Watch::evaluations_since_best() const {
   return static_cast<int64_t>(best < all ? all - best - 1 : all);
 }
 
-void Watch::pause(const std::function<void()>& work) {
+void Watch::pause(Pause what, const std::function<void()>& work) {
   const double begin = steady_seconds();
   work();
-  paused_ += steady_seconds() - begin;
-  last_time_ += steady_seconds() - begin;
+  const double seconds = steady_seconds() - begin;
+  paused_ += seconds;
+  last_time_ += seconds;
+  pauses_[what].seconds += seconds;
+  ++pauses_[what].count;
 }
 
 // Once the rate has settled: how long the whole will take.
@@ -119,8 +163,9 @@ void Watch::estimate(int64_t step) {
   if (done == 1) settled_ = seconds();
   if (done != 6 || left < 10) return;
   const double a_step = (seconds() - settled_) / static_cast<double>(done - 1);
-  progress_.message(fmt::format("about {} for the {} steps to come, evaluations and checkpoints aside",
-                                human_duration(a_step * static_cast<double>(left)), left));
+  progress_.message(
+      fmt::format("about {} for the {} steps and the evaluations to come",
+                  human_duration(seconds_left(step, static_cast<double>(trainer_.tokens_per_step()) / a_step)), left));
 }
 
 }  // namespace rowan

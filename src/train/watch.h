@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 
 #include "run/metrics.h"
@@ -38,10 +39,18 @@ class Watch {
   int64_t evaluations_since_best() const;
 
   // Work that is not training does not count into the rates.
-  void pause(const std::function<void()>& work);
+  enum class Pause { evaluation, checkpoint, check };
+  void pause(Pause what, const std::function<void()>& work);
+  // Part of an evaluation that is through, for whoever looks.
+  void evaluating(double part) { progress_.evaluating(trainer_.steps_done(), part); }
+  // "forward 31%, ...": where the time of this start went.
+  std::string time_text() const;
 
  private:
   void estimate(int64_t step);
+  // Of the run, evaluations and checkpoints included, at so many tokens a second.
+  double seconds_left(int64_t step, double tokens_per_second) const;
+  std::vector<std::pair<std::string, double>> details(int64_t step);
   size_t best_index() const;
 
   const TrainConfig& config_;
@@ -51,6 +60,12 @@ class Watch {
   double flops_, peak_, seconds_before_, start_, last_time_, paused_ = 0;
   double settled_ = 0;  // seconds() when the first step, in which memory is touched, was over
   int64_t last_step_, first_step_, skipped_ = 0;
+  std::map<std::string, double> phases_;  // seconds at the last row
+  struct Pauses {
+    double seconds = 0;
+    int64_t count = 0;
+  };
+  std::map<Pause, Pauses> pauses_;
 };
 
 }  // namespace rowan

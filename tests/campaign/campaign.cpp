@@ -52,6 +52,9 @@ Contents contents(const fs::path& folder) {
     for (Json row : read_metrics(entry.path(), [&](const std::string& text) { content += text; })) {
       if (row.contains("resume")) continue;
       for (const char* key : {"tokens_per_second", "mfu", "seconds"}) row.erase(key);
+      const Json all = row;
+      for (const auto& [key, value] : all.items())
+        if (key.starts_with("time/")) row.erase(key);
       content += row.dump() + "\n";
     }
   }

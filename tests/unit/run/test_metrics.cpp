@@ -7,6 +7,7 @@
 #include <csignal>
 #include <fstream>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
@@ -132,12 +133,12 @@ TEST_F(MetricsTest, ProgressRewritesOneLineOnATerminal) {
       Progress progress(500, file, file, in_place);
       progress.message("before the log");
       progress.keep_log(dir_ / "log.txt");
-      progress.train(row);
+      progress.train(row, 24);
       progress.validation({250, 3.5, {{"floor", 1.25}}});
       TrainRow last = row;
       last.step = 500;
       last.mfu = NAN;
-      progress.train(last);
+      progress.train(last, 0);
     }
     std::fclose(file);
     return read_file(dir_ / "out");
@@ -152,16 +153,40 @@ TEST_F(MetricsTest, ProgressRewritesOneLineOnATerminal) {
   EXPECT_EQ(read_file(dir_ / "log.txt"), plain);
 }
 
+TEST_F(MetricsTest, AnEvaluationIsAPassingLine) {
+  std::FILE* file = std::fopen((dir_ / "out").c_str(), "w");
+  {
+    Progress progress(500, file, file, true);
+    progress.train({.step = 1, .loss = 2, .tokens_per_second = 100, .mfu = NAN}, 9);
+    progress.evaluating(1, 0.25);
+    progress.validation({1, 3.5, {}});
+    Progress plain(500, file, file, false);
+    plain.evaluating(1, 0.5);
+  }
+  std::fclose(file);
+  EXPECT_EQ(read_file(dir_ / "out"),
+            "\r\x1b[Kstep 1/500  loss 2.0000  lr 0.00e+00  |g| 0  100 tok/s  ETA 9.0s\n"
+            "\r\x1b[Kstep 1/500  evaluates, 25%\r\x1b[Kstep 1/500  validation loss 3.5000\n");
+}
+
+TEST(Console, LinesBreakAtWordsUnderTheirText) {
+  EXPECT_EQ(wrapped("  model  one two three four five", 20, 9), "  model  one two\n         three four\n         five");
+  EXPECT_EQ(wrapped("one two three", 0), "one two three");
+  EXPECT_EQ(wrapped("one two three\nfour", 10), "one two\nthree\nfour");
+  EXPECT_EQ(wrapped("aaaaaaaaaaaaaaaa bb", 10), "aaaaaaaaaaaaaaaa bb") << "nowhere to break";
+  EXPECT_EQ(wrapped("± ± ± ± ± ± ±", 13), "± ± ± ± ± ± ±") << "columns, not bytes";
+}
+
 TEST_F(MetricsTest, WhatCannotBeShownIsLostAndNothingElse) {
   std::FILE* full = std::fopen("/dev/full", "w");
   {
     Progress progress(500, full, full, false);
     progress.keep_log("/dev/full");
-    progress.train({.step = 1});
+    progress.train({.step = 1}, 0);
     progress.message("lost");
     Progress nowhere(500, full, full, true);
     nowhere.keep_log(dir_ / "absent/log.txt");
-    nowhere.train({.step = 1});
+    nowhere.train({.step = 1}, 0);
   }
   std::fclose(full);
 }

@@ -1,0 +1,37 @@
+#include "train/profile.h"
+
+#include "base/error.h"
+#include "base/files.h"
+
+namespace rowan {
+namespace {
+
+constexpr int traced_steps = 20;
+
+}  // namespace
+
+Profile::Profile(Timeline& timeline, std::string file, const Note& note)
+    : timeline_(timeline), file_(std::move(file)), note_(note) {
+  timeline_.record();
+}
+
+Profile::~Profile() {
+  if (!timeline_.recording()) return;
+  try {
+    write();
+  } catch (const Error& error) {  // the run itself is done
+    note_(error.what());
+  }
+}
+
+void Profile::step() {
+  if (timeline_.recording() && ++steps_ == traced_steps) write();
+}
+
+void Profile::write() {
+  timeline_.stop();
+  write_file_atomically(file_, timeline_.json("rowan train"));
+  note_(fmt::format("{}: a trace of {} steps, for ui.perfetto.dev or chrome://tracing", file_, steps_));
+}
+
+}  // namespace rowan

@@ -1,0 +1,151 @@
+// What a run lets one see: rates, times and norms in its rows, a trace, and lines that fit a terminal.
+#include <pty.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmath>
+
+#include "base/console.h"
+#include "paths.h"
+#include "train_command.h"
+
+namespace rowan {
+namespace {
+
+class Insight : public TrainCommand {
+ protected:
+  std::vector<Json> all_rows(const std::string& name) {
+    std::vector<Json> result;
+    std::istringstream lines(read_file(run(name) / "metrics.jsonl"));
+    for (std::string line; std::getline(lines, line);) result.push_back(Json::parse(line));
+    return result;
+  }
+
+  // What the program prints on a terminal of so many columns.
+  static std::string on_terminal(const std::string& arguments, unsigned short columns) {
+    const winsize size = {40, columns, 0, 0};
+    int terminal = -1;
+    const pid_t child = ::forkpty(&terminal, nullptr, nullptr, &size);
+    if (child == 0) {
+      ::execl("/bin/sh", "sh", "-c", (rowan_binary() + " " + arguments).c_str(), nullptr);
+      ::_exit(127);
+    }
+    std::string text;
+    char part[4096];
+    for (ssize_t n; (n = ::read(terminal, part, sizeof part)) > 0;) text.append(part, static_cast<size_t>(n));
+    ::close(terminal);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    EXPECT_EQ(WEXITSTATUS(status), 0) << text;
+    return text;
+  }
+
+  // Lines as they stood on it, rewritten ones included.
+  static std::vector<std::string> lines_of(std::string text) {
+    for (const char* erase : {"\x1b[K", "\r\n", "\r"})
+      for (size_t at; (at = text.find(erase)) != std::string::npos;)
+        text.replace(at, std::string(erase).size(), *erase == '\r' ? "\n" : "");
+    std::vector<std::string> lines;
+    std::istringstream stream(text);
+    for (std::string line; std::getline(stream, line);) lines.push_back(line);
+    return lines;
+  }
+};
+
+TEST_F(Insight, RowsHaveRatesTimesAndNorms) {
+  ASSERT_EQ(
+      rowan(train("--set run.norms_every=6 --set optimizer.telemetry_every=6 --set optimizer.adamw.lr_ratio=0.1")).code,
+      0);
+  std::vector<int64_t> with_norms, with_figures;
+  double gradient = 0, logged = 0;
+  for (const Json& row : all_rows("run")) {
+    if (row.contains("loss")) {
+      EXPECT_EQ(row["lr/matrices"], row["lr"]);
+      EXPECT_DOUBLE_EQ(row["lr/vectors"], 0.1 * row["lr"].get<double>());
+      for (const char* phase : {"data", "forward", "head", "backward", "messages", "optimizer"})
+        EXPECT_GE(row.at(std::string("time/") + phase).get<double>(), 0) << phase;
+      if (row["step"] == 6) logged = row["grad_norm"];
+    }
+    if (row.contains("optimizer/mean/row_norm")) with_figures.push_back(row["step"]);
+    if (!row.contains("norm/weights/head")) continue;
+    with_norms.push_back(row["step"]);
+    if (row["step"] != 6) continue;
+    for (const auto& [key, value] : row.items())
+      if (key.starts_with("norm/gradients/")) gradient += value.get<double>() * value.get<double>();
+    EXPECT_GT(row["norm/updates/layer_0"], 0.0);
+    EXPECT_LT(row["norm/updates/layer_0"], row["norm/weights/layer_0"]);
+    EXPECT_FALSE(row.contains("val_loss"));
+  }
+  EXPECT_EQ(with_norms, (std::vector<int64_t>{1, 6, 12}));
+  EXPECT_EQ(with_figures, with_norms);
+  EXPECT_NEAR(std::sqrt(gradient), logged, 1e-5 * logged) << "layers make up the whole";
+  // A continued run does not take them for evaluations.
+  ASSERT_EQ(
+      rowan(train("--resume --set run.steps=13 --set run.keep_best=true --set optimizer.adamw.lr_ratio=0.1")).code, 0);
+  EXPECT_EQ(all_rows("run").back()["step"], 13);
+}
+
+TEST_F(Insight, ARecipeWithoutFiguresSaysSo) {
+  const Outcome result = rowan(train("--set optimizer.name=adamw --set optimizer.telemetry_every=6"));
+  EXPECT_NE(result.err.find("adamw has no figures of its own"), std::string::npos) << result.err;
+}
+
+// The operations of every step lie within its phases, and these within the step.
+TEST_F(Insight, AProfileIsATraceOfNestedOperations) {
+  const std::string file = (dir_ / "trace.json").string();
+  ASSERT_EQ(rowan(train("--steps 3 --profile " + file)).code, 0);
+  const Json trace = Json::parse(read_file(file));
+  struct Open {
+    std::string name;
+    double end;
+  };
+  std::vector<Open> open;
+  std::map<std::string, std::string> inside;  // of what an operation was seen in
+  double last = 0;
+  size_t operations = 0, steps = 0;
+  for (const Json& event : trace.at("traceEvents")) {
+    if (event["ph"] != "X") continue;
+    const double begin = event["ts"], end = begin + event["dur"].get<double>();
+    EXPECT_GE(begin, last - 2e-3) << "in the order in which they began";
+    last = begin;
+    while (!open.empty() && open.back().end <= begin + 2e-3) open.pop_back();
+    if (!open.empty()) {
+      EXPECT_LE(end, open.back().end + 4e-3) << event.dump();
+      inside[event["name"]] += open.back().name + " ";
+    }
+    operations += event.contains("args");
+    steps += event["name"].get<std::string>().starts_with("step ");
+    open.push_back({event["name"], end});
+  }
+  EXPECT_EQ(steps, 3u);
+  EXPECT_GT(operations, 100u);
+  EXPECT_NE(inside["attention_forward"].find("layer 0"), std::string::npos);
+  EXPECT_NE(inside["layer 0"].find("backward"), std::string::npos);
+  EXPECT_NE(inside["adamw"].find("optimizer"), std::string::npos);
+  EXPECT_NE(inside["forward"].find("step 2"), std::string::npos);
+  expect_mistake(train(into("other") + " --profile " + (dir_ / "no/trace.json").string()), "--profile");
+}
+
+TEST_F(Insight, LinesFitATerminal) {
+  for (const unsigned short columns : {80, 120}) {
+    const std::string name = "terminal_" + std::to_string(columns);
+    const std::string shown = on_terminal(train(into(name) + " --set run.eval_every=6"), columns);
+    size_t rows = 0, evaluations = 0;
+    for (const std::string& line : lines_of(shown)) {
+      EXPECT_LE(columns_of(line), columns) << line;
+      rows += line.starts_with("step ") && line.find("loss") != std::string::npos;
+      evaluations += line.find("evaluates") != std::string::npos;
+      EXPECT_TRUE(!line.starts_with("step 3/12") || line.find("ETA") != std::string::npos) << line;
+    }
+    EXPECT_GE(rows, 14u);
+    EXPECT_GE(evaluations, 2u);
+    // The log has the lines whole.
+    EXPECT_NE(read_file(run(name) / "log.txt").find("  optimizer    matrices [matrix]: "), std::string::npos);
+    const std::string runs = run("terminal_80").string() + " " + run("terminal_80").string();
+    for (const std::string& line : lines_of(on_terminal("compare " + runs, columns)))
+      EXPECT_LE(columns_of(line), columns) << line;
+  }
+}
+
+}  // namespace
+}  // namespace rowan
