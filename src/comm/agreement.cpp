@@ -4,7 +4,7 @@
 
 namespace rowan {
 
-void together(Communicator& communicator, const std::function<void()>& work) {
+void run_on_all_ranks(Communicator& communicator, const std::function<void()>& work) {
   std::string message;
   try {
     work();

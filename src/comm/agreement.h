@@ -26,7 +26,7 @@ template <typename... Args>
 
 // Runs `work` on every rank. When it throws Error on some, all throw AgreedError with the message of the first of them,
 // which is named unless all failed alike.
-void together(Communicator& communicator, const std::function<void()>& work);
+void run_on_all_ranks(Communicator& communicator, const std::function<void()>& work);
 
 // Throws AgreedError when `mine` is not the same everywhere. It names the rank that is not like most others, `what` it
 // is ("config"), and the first place that differs with both values.

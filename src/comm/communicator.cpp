@@ -14,8 +14,8 @@ namespace rowan {
 namespace {
 
 constexpr double default_timeout_seconds = 300;
-// How long a rank that waits may take to answer, and one that knows who is silent to say it and end all.
-constexpr std::chrono::seconds roll_call{2};
+// How long a waiting rank may take to answer a ping, and a rank that knows who is silent to report it and end all.
+constexpr std::chrono::seconds answer_time{2};
 
 // A process that is alone, or one that plays a rank of many: nothing arrives, everything is counted.
 class LoneCommunicator : public Communicator {
@@ -62,7 +62,11 @@ uint64_t Traffic::tensor_bytes() const {
 }
 
 Communicator::Communicator(int rank, int size, int local_rank)
-    : rank_(rank), size_(size), local_rank_(local_rank), timeout_seconds_(timeout_from_environment()), here_(size) {}
+    : rank_(rank),
+      size_(size),
+      local_rank_(local_rank),
+      timeout_seconds_(timeout_from_environment()),
+      answered_(size) {}
 
 void Communicator::count(Message kind, uint64_t bytes) {
   traffic_.calls[static_cast<int>(kind)] += 1;
@@ -111,26 +115,26 @@ std::vector<double> Communicator::sum(const std::vector<double>& mine) {
   return total;
 }
 
-bool Communicator::called() {
-  const int other = caller();
-  if (other >= 0) here_[other] = true;
+bool Communicator::pinged() {
+  const int other = next_ping();
+  if (other >= 0) answered_[other] = true;
   return other >= 0;
 }
 
-void Communicator::leave_after_roll_call(const std::string& operation) {
+void Communicator::report_hung_ranks(const std::string& operation) {
   for (int r = 0; r < size_; ++r)
-    if (hears(r)) call(r);
+    if (can_ping(r)) ping(r);
   auto listen = [&](std::chrono::seconds time) {
     for (const auto end = std::chrono::steady_clock::now() + time; std::chrono::steady_clock::now() < end;)
-      if (!called()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      if (!pinged()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   };
-  listen(roll_call);
+  listen(answer_time);
   int before = 0;  // ranks that may speak for all
-  for (int r = 0; r < rank_; ++r) before += here_[r] || !hears(r);
-  listen(before * roll_call);
+  for (int r = 0; r < rank_; ++r) before += answered_[r] || !can_ping(r);
+  listen(before * answer_time);
   std::vector<int> silent;
   for (int r = 0; r < size_; ++r)
-    if (hears(r) && !here_[r]) silent.push_back(r);
+    if (can_ping(r) && !answered_[r]) silent.push_back(r);
   const std::string limit = fmt::format("for {:g} s (ROWAN_TIMEOUT) in '{}'", timeout_seconds_, operation);
   if (silent.empty())
     tell("rowan: rank {}: nothing has arrived {}, though every rank waits; leaving\n", rank_, limit);

@@ -73,12 +73,13 @@ class Communicator {
   // Ends all ranks with this exit code, without waiting for any.
   [[noreturn]] virtual void abort(int exit_code) = 0;
 
-  // The roll. A rank whose wait has been too long calls all others; those that wait, for whatever it be, see it and
-  // call as well; who does not is the one that is silent. NCCL's ranks call over the communicator that brought them
-  // together, from a thread of their own. True when another rank has called since.
-  bool called();
-  // Prints one line that names the silent ranks and the operation in which this one waits; ends all with exit code 2.
-  [[noreturn]] void leave_after_roll_call(const std::string& operation);
+  // The silence check. When a wait times out, the rank pings all others. Ranks that are merely waiting answer with a
+  // ping of their own; a rank that does not answer is reported as hung. NCCL's ranks ping over the communicator that
+  // exchanged NCCL's id, from a watchdog thread. True when a ping of another rank has arrived since the last call.
+  bool pinged();
+  // Pings all ranks, prints one line with those that do not answer and the operation in which this one waits, and ends
+  // all with exit code 2.
+  [[noreturn]] void report_hung_ranks(const std::string& operation);
 
   const Traffic& traffic() const { return traffic_; }
 
@@ -92,14 +93,14 @@ class Communicator {
   virtual Ticket start_all_reduce(Tensor x) = 0;
   virtual std::vector<std::string> gather_bytes(const std::string& mine) = 0;
 
-  // Of the roll: whether this rank can call that one and hear it; the call; a rank that has called since, or -1. None
-  // of them waits.
-  virtual bool hears(int other) const { return other != rank_; }
-  virtual void call(int /*other*/) {}
-  virtual int caller() { return -1; }
+  // The silence check's messages: whether this rank has a connection to that one; sending a ping; the sender of a ping
+  // that has arrived, or -1. None of them waits.
+  virtual bool can_ping(int other) const { return other != rank_; }
+  virtual void ping(int /*other*/) {}
+  virtual int next_ping() { return -1; }
 
-  // What ranks wait, one after the other, before they say that another is gone: a launcher ends all when the first
-  // leaves, so that there is one line, and never none.
+  // Delay before reporting a lost rank, staggered by rank. mpirun kills everyone once one rank exits, so this yields
+  // exactly one error line.
   double turn_seconds() const { return rank_ < 10 ? rank_ : 10; }
 
  private:
@@ -107,7 +108,7 @@ class Communicator {
 
   int rank_, size_, local_rank_;
   double timeout_seconds_;
-  std::vector<bool> here_;  // ranks that have called
+  std::vector<bool> answered_;  // ranks whose ping has arrived
   Traffic traffic_;
 };
 

@@ -27,7 +27,7 @@ using Bytes = std::unique_ptr<std::byte[]>;
 // One message of MPI takes an int of bytes.
 constexpr size_t message_bytes = 1u << 30;
 // Tags keep operations apart; MPI promises at least 32767.
-constexpr int tags = 30000, roll_tag = tags;
+constexpr int tags = 30000, ping_tag = tags;
 
 void add_to(float* sum, const float* x, int64_t n) {
 #pragma omp simd
@@ -127,17 +127,17 @@ class MpiCommunicator final : public Communicator {
     return result;
   }
 
-  void call(int other) override {
+  void ping(int other) override {
     MPI_Request request;
-    MPI_Isend(nullptr, 0, MPI_BYTE, other, roll_tag, MPI_COMM_WORLD, &request);
+    MPI_Isend(nullptr, 0, MPI_BYTE, other, ping_tag, MPI_COMM_WORLD, &request);
   }
 
-  int caller() override {
+  int next_ping() override {
     int here = 0;
     MPI_Status status;
-    MPI_Iprobe(MPI_ANY_SOURCE, roll_tag, MPI_COMM_WORLD, &here, &status);
+    MPI_Iprobe(MPI_ANY_SOURCE, ping_tag, MPI_COMM_WORLD, &here, &status);
     if (!here) return -1;
-    MPI_Recv(nullptr, 0, MPI_BYTE, status.MPI_SOURCE, roll_tag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    MPI_Recv(nullptr, 0, MPI_BYTE, status.MPI_SOURCE, ping_tag, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     return status.MPI_SOURCE;
   }
 
@@ -273,8 +273,8 @@ class MpiCommunicator final : public Communicator {
       return;
     }
     std::this_thread::sleep_for(std::chrono::microseconds(50));
-    if (called() || waited.count() > timeout_seconds())
-      leave_after_roll_call(queue_.empty() ? "gather" : queue_.front().name);
+    if (pinged() || waited.count() > timeout_seconds())
+      report_hung_ranks(queue_.empty() ? "gather" : queue_.front().name);
   }
 
   Backend* backend_ = nullptr;
@@ -286,7 +286,7 @@ class MpiCommunicator final : public Communicator {
 
 std::unique_ptr<Communicator> make_mpi_communicator() {
   int level = 0, rank = 0, size = 1, local_rank = 0;
-  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &level);  // NCCL's watchdog calls the roll
+  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &level);  // NCCL's watchdog thread pings
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   MPI_Comm machine;

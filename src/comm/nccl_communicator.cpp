@@ -1,6 +1,7 @@
 // Ranks over NCCL, one GPU each. Collectives run on a stream of their own: each starts when the work queued on the
-// backend's stream before it is done, and wait() makes the backend's stream wait for it, never the host. A thread
-// watches for errors and for collectives that do not end, and calls the roll over MPI or TCP when one does not.
+// backend's stream before it is done, and wait() makes the backend's stream wait for it, never the host. A watchdog
+// thread looks for errors and for collectives that do not end; when one does not, it pings the other ranks over MPI or
+// TCP.
 #include "base/console.h"
 #include "comm/agreement.h"
 #include "comm/communicator.h"
@@ -40,8 +41,8 @@ ncclDataType_t type_of(DType dtype) {
 
 // Short messages travel in one all-gather of blocks of this size, which begin with their length.
 constexpr size_t block_bytes = 64, short_bytes = block_bytes - sizeof(uint64_t);
-// Who has waited for so long answers the roll, and notices when another has left: at the end of a run one is always
-// the first.
+// A rank that has waited this long looks for pings. Not earlier: looking also reveals that a rank has exited, and at
+// the end of a run one rank is always the first to exit.
 constexpr double answer_seconds = 0.5;
 
 class NcclCommunicator : public Communicator {
@@ -224,8 +225,8 @@ class NcclCommunicator : public Communicator {
       const std::optional<Call> call = pending_.empty() ? calling_ : pending_.front().call;
       if (!call) continue;
       const std::chrono::duration<double> waited = std::chrono::steady_clock::now() - call->since;
-      if (waited.count() > timeout_seconds() || (waited.count() > answer_seconds && host_.called()))
-        host_.leave_after_roll_call(call->name);
+      if (waited.count() > timeout_seconds() || (waited.count() > answer_seconds && host_.pinged()))
+        host_.report_hung_ranks(call->name);
     }
   }
 

@@ -23,7 +23,7 @@ using Seconds = std::chrono::duration<double>;
 constexpr auto pause_between_attempts = std::chrono::milliseconds(50);
 // Takes the place of a length: whoever sends it leaves, and a message about it has been printed.
 constexpr uint64_t farewell = UINT64_MAX;
-constexpr uint64_t roll = 0;  // an empty message
+constexpr uint64_t ping_word = 0;  // an empty message
 // What ranks tell each other: configs, lists of tensors.
 constexpr uint64_t longest_message = uint64_t{1} << 30, most_at_once = uint64_t{1} << 20;
 
@@ -49,7 +49,7 @@ class TcpCommunicator final : public Communicator {
 
   [[noreturn]] void abort(int exit_code) override {
     for (int r = 0; r < size(); ++r)
-      if (hears(r)) send_at_once(r, farewell);
+      if (can_ping(r)) send_at_once(r, farewell);
     std::fflush(nullptr);
     std::_Exit(exit_code);
   }
@@ -70,10 +70,10 @@ class TcpCommunicator final : public Communicator {
     return parts_of(all);
   }
 
-  bool hears(int other) const override { return static_cast<bool>(peers_[other]); }
-  void call(int other) override { send_at_once(other, roll); }
+  bool can_ping(int other) const override { return static_cast<bool>(peers_[other]); }
+  void ping(int other) override { send_at_once(other, ping_word); }
 
-  int caller() override {
+  int next_ping() override {
     for (int r = 0; r < size(); ++r) {
       pollfd ready{peers_[r].fd(), POLLIN, 0};
       if (poll(&ready, 1, 0) <= 0) continue;  // as for one that it does not hear

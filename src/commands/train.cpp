@@ -33,7 +33,7 @@ void run_train(const TrainOptions& options) {
     const int threads = launch.size == 1 || std::getenv("OMP_NUM_THREADS") ? 0 : shared;
     TrainConfig config;
     std::unique_ptr<Backend> backend;
-    together(*host, [&] {
+    run_on_all_ranks(*host, [&] {
       std::vector<std::string> overrides = options.overrides;
       if (options.steps >= 0) overrides.push_back(fmt::format("run.steps={}", options.steps));
       config = load_config(options.config, overrides);

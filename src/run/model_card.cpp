@@ -5,7 +5,7 @@
 #include "base/human.h"
 #include "model/layout.h"
 #include "run/export.h"
-#include "run/loss_picture.h"
+#include "run/loss_chart.h"
 #include "run/run_folder.h"
 
 namespace rowan {

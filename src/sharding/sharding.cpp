@@ -87,9 +87,11 @@ void Sharding::add_share(const Parameter& parameter, const OwnedPiece& piece) {
   block.at.push_back(block.weights.size() - 1);
   Share share;
   share.parameter = &parameter, share.begin = piece.begin, share.count = piece.count;
-  share.weight = away(parameter.block, ShardMode::weights) ? take_like(owned_weights_, weight, weight.dtype) : weight;
-  share.gradient =
-      away(parameter.block, ShardMode::gradients) ? take_like(owned_gradients_, weight, gradient.dtype) : gradient;
+  share.weight =
+      is_sharded(parameter.block, ShardMode::weights) ? take_like(owned_weights_, weight, weight.dtype) : weight;
+  share.gradient = is_sharded(parameter.block, ShardMode::gradients)
+                       ? take_like(owned_gradients_, weight, gradient.dtype)
+                       : gradient;
   if (with_masters_) share.master = take_like(masters_, weight, DType::f32);
   shares_.push_back(share);
 }
@@ -109,7 +111,7 @@ void Sharding::weights_changed() {
   if (shard_ == ShardMode::none) return;
   std::fill(weight_slots_.begin(), weight_slots_.end(), 0);
   for (size_t b = 0; b < blocks_.size(); ++b) {
-    if (!away(static_cast<int>(b), ShardMode::weights))
+    if (!is_sharded(static_cast<int>(b), ShardMode::weights))
       blocks_[b].weight_ticket = communicator_.broadcast(blocks_[b].weights);
   }
 }
@@ -118,7 +120,7 @@ void Sharding::check_weights() {
   Json hashes = Json::object();
   std::vector<std::byte> bytes;
   for (const Parameter& parameter : model_.parameters().parameters()) {
-    if (away(parameter.block, ShardMode::weights)) continue;
+    if (is_sharded(parameter.block, ShardMode::weights)) continue;
     communicator_.wait(blocks_[parameter.block].weight_ticket);
     const Tensor weight = model_.weight(parameter);
     bytes.resize(weight.bytes());
@@ -129,8 +131,8 @@ void Sharding::check_weights() {
 }
 
 // Starts to bring a layer's weights into its place, unless they are there or under way.
-void Sharding::fetch(int block) {
-  if (!away(block, ShardMode::weights)) return;
+void Sharding::gather_weights(int block) {
+  if (!is_sharded(block, ShardMode::weights)) return;
   int& held = weight_slots_[model_.weight_placement().slot(block)];
   if (held == block) return;
   held = block;
@@ -140,27 +142,27 @@ void Sharding::fetch(int block) {
 }
 
 void Sharding::before_forward(int block) {
-  fetch(block);
+  gather_weights(block);
   communicator_.wait(blocks_[block].weight_ticket);
-  fetch(block + 1);
+  gather_weights(block + 1);
 }
 
 void Sharding::before_backward(int block) {
-  if (away(block, ShardMode::weights)) {
-    fetch(block);
+  if (is_sharded(block, ShardMode::weights)) {
+    gather_weights(block);
     communicator_.wait(blocks_[block].weight_ticket);
-    fetch(block - 1);
+    gather_weights(block - 1);
   }
-  if (away(block, ShardMode::gradients)) {
+  if (is_sharded(block, ShardMode::gradients)) {
     int& held = gradient_slots_[model_.gradient_placement().slot(block)];
-    if (held) settle(held);
+    if (held) accumulate_reduced(held);
     held = block;
     backend_.zero(gradients_of(block));
   }
 }
 
 void Sharding::after_backward(int block) {
-  if (communicator_.size() == 1 || !(last_micro_step_ || away(block, ShardMode::gradients))) return;
+  if (communicator_.size() == 1 || !(last_micro_step_ || is_sharded(block, ShardMode::gradients))) return;
   Block& b = blocks_[block];
   if (converts()) backend_.copy(sent_of(block), gradients_of(block));
   b.gradient_ticket =
@@ -168,7 +170,7 @@ void Sharding::after_backward(int block) {
 }
 
 // Adds a layer's reduced gradients to this rank's shares of them.
-void Sharding::settle(int block) {
+void Sharding::accumulate_reduced(int block) {
   Block& b = blocks_[block];
   communicator_.wait(b.gradient_ticket);
   for (size_t i = 0; i < b.shares.size(); ++i) backend_.add(shares_[b.shares[i]].gradient, b.gradients[b.at[i]].tensor);
@@ -177,14 +179,14 @@ void Sharding::settle(int block) {
 void Sharding::begin_step() {
   model_.zero_gradients();
   for (const Share& share : shares_) {
-    if (away(share.parameter->block, ShardMode::gradients)) backend_.zero(share.gradient);
+    if (is_sharded(share.parameter->block, ShardMode::gradients)) backend_.zero(share.gradient);
   }
 }
 
 void Sharding::finish_gradients() {
-  settle_all();
+  accumulate_all_reduced();
   for (int block = static_cast<int>(blocks_.size()) - 1; block >= 0; --block) {
-    if (away(block, ShardMode::gradients)) continue;
+    if (is_sharded(block, ShardMode::gradients)) continue;
     const Block& b = blocks_[block];
     communicator_.wait(b.gradient_ticket);
     if (!converts()) continue;
@@ -193,14 +195,14 @@ void Sharding::finish_gradients() {
   }
 }
 
-void Sharding::settle_all() {
+void Sharding::accumulate_all_reduced() {
   for (int& held : gradient_slots_) {
-    if (held) settle(held);
+    if (held) accumulate_reduced(held);
     held = 0;
   }
 }
 
-StepTotals Sharding::add_up(Tensor loss, const std::vector<double>& more, ParameterSums sums) {
+StepTotals Sharding::sum_over_ranks(Tensor loss, const std::vector<double>& more, ParameterSums sums) {
   backend_.copy(totals_.slice(0, 1), loss);
   std::vector<Tensor> gradients;
   const bool counts = shares_count();

@@ -70,11 +70,11 @@ class Sharding : public BlockObserver {
   // Returns when the shares' gradients are complete sums over ranks and micro-steps.
   void finish_gradients();
   // Ends a step between two of its micro-steps: waits for the messages under way; the gradients are not to be used.
-  void abandon_step() { settle_all(); }
+  void abandon_step() { accumulate_all_reduced(); }
   // Sums over ranks of `loss` (f32[1] on the device), of the squares of all shares' gradients, and of what the
   // optimizer asks for (`sums`: of the parameters this rank has shares of; empty on every rank or on none), and of
   // `more`: everywhere the same bits. The one place of a step where the host waits for the device.
-  StepTotals add_up(Tensor loss, const std::vector<double>& more, ParameterSums sums = {});
+  StepTotals sum_over_ranks(Tensor loss, const std::vector<double>& more, ParameterSums sums = {});
   // The 2-norm of all weights, masters where there are some. All ranks call it.
   double weight_norm();
 
@@ -90,14 +90,16 @@ class Sharding : public BlockObserver {
     Ticket gradient_ticket = 0, weight_ticket = 0;
   };
 
-  bool away(int block, ShardMode from) const { return shard_ >= from && model_.weight_placement().is_layer(block); }
+  bool is_sharded(int block, ShardMode from) const {
+    return shard_ >= from && model_.weight_placement().is_layer(block);
+  }
   void add_share(const Parameter& parameter, const OwnedPiece& piece);
   Tensor gradients_of(int block) const { return model_.gradient_placement().block(model_.gradients(), block); }
   Tensor sent_of(int block) const { return model_.gradient_placement().block(sent_, block); }
   bool converts() const { return sent_.dtype != model_.gradients().dtype; }
-  void settle(int block);
-  void settle_all();
-  void fetch(int block);
+  void accumulate_reduced(int block);
+  void accumulate_all_reduced();
+  void gather_weights(int block);
 
   Communicator& communicator_;
   Backend& backend_;

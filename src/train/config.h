@@ -57,8 +57,8 @@ struct RunConfig {
   int64_t sample_tokens = 0;
 };
 
-// Updates that are left out because a figure of the step stands out from those before (train/outliers.h). Those whose
-// gradient is not finite are left out always.
+// Updates that are left out because a figure of the step stands out from those before (train/spike_detector.h). Those
+// whose gradient is not finite are left out always.
 struct SkipConfig {
   double loss_zscore = 0;       // standard deviations above the last losses; 0: any loss is taken
   double grad_norm_zscore = 0;  // the same of the gradient norm before clipping

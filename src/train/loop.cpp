@@ -17,10 +17,10 @@
 #include "train/profile.h"
 #include "train/progress.h"
 #include "train/report.h"
+#include "train/run_log.h"
 #include "train/signals.h"
 #include "train/start.h"
 #include "train/trainer.h"
-#include "train/watch.h"
 
 namespace rowan {
 namespace {
@@ -87,14 +87,14 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   double peak = 0;
   check_same(communicator, "the program", program_checksum());
   check_same(communicator, "config ", config.resolved);
-  together(communicator, [&] {
+  run_on_all_ranks(communicator, [&] {
     if (!first) return;
     start = std::make_unique<RunStart>(config, options, note);
     if (!start->checkpoint() && !config.init.empty()) weights = find_initial_weights(config.init, config.model, note);
   });
   const std::string chosen = communicator.gather(start && start->checkpoint() ? start->checkpoint()->string() : "")[0];
   weights = communicator.gather(weights.string())[0];
-  together(communicator, [&] {
+  run_on_all_ranks(communicator, [&] {
     if (first) check_memory(config, backend, communicator.size());
     trainer = with_plan(config, communicator, [&] { return std::make_unique<Trainer>(config, backend, communicator); });
     if (!chosen.empty()) state = trainer->restore(chosen);
@@ -108,14 +108,14 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   check_same(communicator, "data ", trainer->batches().fingerprint());
   trainer->check_weights();
   const Json place = {{"device", backend.describe()}, {"world_size", communicator.size()}};
-  std::unique_ptr<Watch> watch;
+  std::unique_ptr<RunLog> log;
   const StopSignals signals;  // before this there is nothing to save
-  together(communicator, [&] {
+  run_on_all_ranks(communicator, [&] {
     if (!first) return;
     start->begin(place);
     progress.keep_log(dir / "log.txt");
     print_start_page(config, *trainer, backend, communicator, peak, progress);
-    watch = std::make_unique<Watch>(config, *trainer, progress, peak, !chosen.empty(), state.value("seconds", 0.0));
+    log = std::make_unique<RunLog>(config, *trainer, progress, peak, !chosen.empty(), state.value("seconds", 0.0));
     for (const std::string& line : trainer->shared_shards()) note("warning: " + line);
     if (config.optimizer.telemetry_every && !trainer->optimizer().has_telemetry())
       note(fmt::format("optimizer.telemetry_every: {} has no figures of its own; run.norms_every gives norms by layer",
@@ -126,7 +126,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     if (!weights.empty()) note(fmt::format("starts from the weights in {}", weights.string()));
     if (chosen.empty()) return;
     note(fmt::format("resumed from {}", chosen));
-    watch->resumed(place);
+    log->resumed(place);
     for (const char* key : {"device", "world_size"})
       if (state.contains(key) && state[key] != place[key])
         note(
@@ -146,9 +146,9 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
         first && run.checkpoint_seconds && steady_seconds() - last_save >= static_cast<double>(run.checkpoint_seconds);
     return Wishes{StopSignals::received() != 0 || late, save};
   });
-  auto pause = [&](Watch::Pause what, const char* phase, const std::function<void()>& work) {
+  auto pause = [&](RunLog::Pause what, const char* phase, const std::function<void()>& work) {
     const Timeline::Phase counted(backend.timeline(), phase);
-    first ? watch->pause(what, work) : work();
+    first ? log->pause(what, work) : work();
   };
   auto ranks_know = [&](bool of_rank_0) { return communicator.gather(first && of_rank_0 ? "yes" : "")[0] == "yes"; };
   auto due = [&](int64_t every) { return every && trainer->steps_done() % every == 0; };
@@ -156,28 +156,28 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   auto evaluate = [&] {
     std::optional<ValidationLosses> validation;
     std::optional<HellaSwagScore> hellaswag;
-    pause(Watch::Pause::evaluation, "evaluation", [&] {
+    pause(RunLog::Pause::evaluation, "evaluation", [&] {
       validation = trainer->validate([&](double part) {
-        if (first) watch->evaluating(part);
+        if (first) log->evaluating(part);
       });
       hellaswag = trainer->hellaswag();
     });
-    if (first) watch->evaluation(validation, hellaswag);
+    if (first) log->evaluation(validation, hellaswag);
   };
   auto rotation = [&] {
-    return Rotation{run.keep, run.keep_every, run.keep_best && first ? watch->best() : std::nullopt};
+    return Rotation{run.keep, run.keep_every, run.keep_best && first ? log->best() : std::nullopt};
   };
   std::unique_ptr<Profile> profile;
   if (first && !options.profile.empty()) profile = std::make_unique<Profile>(backend.timeline(), options.profile, note);
   int64_t saved = chosen.empty() ? 0 : trainer->steps_done();
   std::string ruined;
   auto save = [&] {
-    pause(Watch::Pause::checkpoint, "checkpoint", [&] {
+    pause(RunLog::Pause::checkpoint, "checkpoint", [&] {
       Json more = place;
-      more["seconds"] = first ? watch->seconds() : 0;
+      more["seconds"] = first ? log->seconds() : 0;
       ruined = trainer->save(more, rotation(), [&] {
         start->check_owner();
-        watch->sync();
+        log->sync();
       });
     });
     saved = trainer->steps_done();
@@ -185,18 +185,18 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     if (first && !ruined.empty() && !done()) note(fmt::format("step {}: {}", saved, ruin_text(config, ruined)));
   };
   auto patience_ends = [&] {
-    return run.patience && ranks_know(first && watch->evaluations_since_best() >= run.patience);
+    return run.patience && ranks_know(first && log->evaluations_since_best() >= run.patience);
   };
 
   bool pending = false, skipping = false, early = false, stopped = false;  // pending: a save that was due
   try {
     if (run.steps == 0 && chosen.empty()) save();
     const bool evaluation_due = trainer->steps_done() > 0 ? due(run.eval_every) || done() : run.steps == 0;
-    if (evaluation_due && ranks_know(first && !watch->evaluated())) evaluate();
+    if (evaluation_due && ranks_know(first && !log->evaluated())) evaluate();
     early = !done() && patience_ends();
     while (!done() && !early) {
       const StepResult result = with_plan(config, communicator, [&] { return trainer->step(); });
-      if (first) watch->step(result);
+      if (first) log->step(result);
       skipping = !result.skipped.empty();
       const bool evaluates = due(run.eval_every) || done();
       pending = pending || result.save || due(run.checkpoint_every) || due(run.keep_every) ||
@@ -209,7 +209,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
       if (result.stop) throw Stopped();
       if (evaluates) evaluate();
       early = !done() && evaluates && patience_ends();
-      if (due(run.check_weights_every)) pause(Watch::Pause::check, "messages", [&] { trainer->check_weights(); });
+      if (due(run.check_weights_every)) pause(RunLog::Pause::check, "messages", [&] { trainer->check_weights(); });
       if (profile) profile->step();
     }
     if (early && saved != trainer->steps_done()) save();
@@ -228,15 +228,15 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     for (const std::string& rank : communicator.gather(std::to_string(mine))) code = std::max(code, std::stoi(rank));
     return code ? code : out_of_time;
   }
-  together(communicator, [&] {
+  run_on_all_ranks(communicator, [&] {
     if (!first) return;
     rotate_checkpoints(dir / "checkpoints", trainer->steps_done(), rotation());
     if (early)
       note(fmt::format(
           "ends after step {}: no better validation loss in the last {} evaluations; the best was at step {}",
-          trainer->steps_done(), run.patience, watch->best().value_or(0)));
-    print_end_page(config, watch->validation(), *trainer, progress);
-    if (const std::string text = watch->time_text(); !text.empty()) note("time: " + text);
+          trainer->steps_done(), run.patience, log->best().value_or(0)));
+    print_end_page(config, log->validation(), *trainer, progress);
+    if (const std::string text = log->time_text(); !text.empty()) note("time: " + text);
   });
   return 0;
 }

@@ -7,6 +7,7 @@
 #include "base/human.h"
 #include "kernels/dry/dry_backend.h"
 #include "train/trainer.h"
+#include "train/update_costs.h"
 
 namespace rowan {
 

@@ -9,7 +9,7 @@
 #include "base/human.h"
 #include "evaluate/entropy_floor.h"
 #include "evaluate/generate.h"
-#include "run/loss_picture.h"
+#include "run/loss_chart.h"
 #include "run/run_folder.h"
 #include "tokenizer/tokenizer.h"
 #include "train/data_need.h"
@@ -107,8 +107,8 @@ void print_end_page(const TrainConfig& config, const std::optional<double>& vali
   if (config.data.validation.size() == 1) floor = entropy_floor(config.data.validation[0]);
   LossCurves curves = read_loss_curves(dir / "metrics.jsonl", [&](const std::string& text) { progress.message(text); });
   if (floor) curves.floor = floor->sample;
-  write_file_atomically(dir / "loss.svg", loss_picture_svg(curves));
-  std::string page = "\n" + loss_picture_text(curves);
+  write_file_atomically(dir / "loss.svg", loss_chart_svg(curves));
+  std::string page = "\n" + loss_chart_text(curves);
   const int64_t steps = trainer.steps_done();
   page += fmt::format("done: {} steps in {}: {} tokens", steps, dir.string(),
                       human_count(static_cast<double>(steps * trainer.tokens_per_step())));

@@ -13,6 +13,7 @@
 #include "run/run_folder.h"
 #include "run/tokenizer_match.h"
 #include "train/layer_norms.h"
+#include "train/update_costs.h"
 
 namespace rowan {
 namespace {
@@ -181,7 +182,7 @@ StepResult Trainer::step() {
   const Wishes mine = wishes_ ? wishes_() : Wishes();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   const StepTotals totals =
-      sharding_.add_up(loss_sum_, {double(mine.stop), double(mine.save), seconds.count()}, optimizer_.sums());
+      sharding_.sum_over_ranks(loss_sum_, {double(mine.stop), double(mine.save), seconds.count()}, optimizer_.sums());
   messages.reset();
   // Ranks look together, which costs a message: after every micro-batch, or a quarter of a second of short ones.
   micro_steps_between_looks_ = std::max<int64_t>(

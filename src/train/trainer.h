@@ -13,7 +13,7 @@
 #include "run/checkpoint.h"
 #include "sharding/sharding.h"
 #include "train/config.h"
-#include "train/outliers.h"
+#include "train/spike_detector.h"
 
 namespace rowan {
 
@@ -115,7 +115,7 @@ class Trainer {
   double last_loss_ = 0;
   // The largest of the run so far: what sound checkpoints had, its first loss and that of a guess among all tokens.
   double largest_loss_ = 0, largest_norm_ = 0;
-  Outliers losses_, grad_norms_;
+  SpikeDetector losses_, grad_norms_;
   std::vector<std::pair<std::string, double>> norms_;
 };
 
@@ -126,8 +126,5 @@ int64_t micro_steps(const BatchConfig& batch, int ranks);
 
 // The micro-batch of one rank. `end_token`: of the data, below 0 where they are not open.
 ModelOptions model_options(const TrainConfig& config, int ranks, int32_t end_token = -1);
-
-// What updating each parameter takes, for the ownership plan: its optimizer's step is run on the dry backend.
-std::vector<UpdateCost> update_costs(const OptimizerConfig& optimizer, const ParameterTable& table, bool masters);
 
 }  // namespace rowan

@@ -161,10 +161,10 @@ std::string message_of(const std::function<void()>& work) {
 
 TEST(Agreement, AFailureOfOneRankIsThatOfAll) {
   int last = ranks().size() - 1;
-  EXPECT_EQ(message_of([&] { together(ranks(), [] {}); }), "");
-  EXPECT_EQ(message_of([&] { together(ranks(), [] { fail("no such file"); }); }), "no such file");
+  EXPECT_EQ(message_of([&] { run_on_all_ranks(ranks(), [] {}); }), "");
+  EXPECT_EQ(message_of([&] { run_on_all_ranks(ranks(), [] { fail("no such file"); }); }), "no such file");
   std::string message = message_of([&] {
-    together(ranks(), [&] {
+    run_on_all_ranks(ranks(), [&] {
       if (ranks().rank() == last) fail("disk full");
     });
   });

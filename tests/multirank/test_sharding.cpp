@@ -117,7 +117,7 @@ Result train(Communicator& communicator, ShardMode shard, Atom matrices, bool ti
       backend().sum(loss, losses, m > 0);
     }
     sharding.finish_gradients();
-    StepTotals totals = sharding.add_up(loss, {});
+    StepTotals totals = sharding.sum_over_ranks(loss, {});
     result.losses.push_back(totals.loss / (sequences * length));
     result.squares.push_back(totals.gradient_squares);
     for (size_t i = 0; i < momentum.size(); ++i) update(sharding.shares()[i], momentum[i]);
@@ -264,7 +264,7 @@ TEST(Sharding, AGradientThatIsNotFiniteIsSeenEverywhere) {
   }
   Arena memory(backend(), Category::data);
   Tensor tokens = memory.take(DType::i32, {length}), loss = memory.take(DType::f32, {1});
-  EXPECT_FALSE(std::isfinite(sharding.add_up(loss, {}).gradient_squares));
+  EXPECT_FALSE(std::isfinite(sharding.sum_over_ranks(loss, {}).gradient_squares));
   model.loss(tokens, tokens);  // takes part in the gathers
 }
 

@@ -12,9 +12,9 @@
 #include "base/files.h"
 #include "base/human.h"
 #include "run/metrics.h"
-#include "train/outliers.h"
 #include "train/progress.h"
 #include "train/signals.h"
+#include "train/spike_detector.h"
 
 namespace rowan {
 namespace {
@@ -229,15 +229,15 @@ TEST(StopSignals, FirstAsksAndSecondInterruptKills) {
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGINT);
 }
 
-TEST(Outliers, AreStandardDeviationsAboveTheLastValues) {
-  Outliers outliers(4);
+TEST(SpikeDetector, AreStandardDeviationsAboveTheLastValues) {
+  SpikeDetector outliers(4);
   for (double value : {1.0, 3.0, 1.0, 3.0}) EXPECT_EQ(outliers.add(value), 0) << "the window is not full";
   EXPECT_DOUBLE_EQ(outliers.add(7), 5);  // mean 2, deviation 1
   EXPECT_EQ(outliers.recent(), (std::vector<double>{3, 1, 3, 7}));
-  Outliers again(4);
+  SpikeDetector again(4);
   again.restore({9, 3, 1, 3, 7});
   EXPECT_EQ(again.add(2), outliers.add(2));
-  Outliers flat(2);
+  SpikeDetector flat(2);
   for (int i = 0; i < 3; ++i) flat.add(5);
   EXPECT_EQ(flat.add(6), 0) << "equal values have no deviation to measure with";
 }

@@ -1,5 +1,5 @@
-// Outliers: how far a figure of a training step lies above those of the steps before, by which spikes are told from
-// noise. llm.c skips updates by the same measure (its -sl and -sg).
+// SpikeDetector: how far a figure of a training step lies above those of the steps before, by which spikes are told
+// from noise. llm.c skips updates by the same measure (its -sl and -sg).
 #pragma once
 
 #include <cstddef>
@@ -9,10 +9,10 @@
 
 namespace rowan {
 
-class Outliers {
+class SpikeDetector {
  public:
   // Compares with the last `window` values; 2 at least.
-  explicit Outliers(int64_t window) : window_(static_cast<size_t>(window)) {}
+  explicit SpikeDetector(int64_t window) : window_(static_cast<size_t>(window)) {}
 
   // Standard deviations that `value` lies above the mean of the values before it, 0 while they do not fill the window.
   // Takes it in, outlier or not, so that a level that lasts becomes the new normal.

@@ -9,7 +9,7 @@
 #include "comm/agreement.h"
 #include "kernels/floats.h"
 #include "model/weights.h"
-#include "sharding/whole_tensors.h"
+#include "sharding/gather_tensors.h"
 #include "train/trainer.h"
 
 namespace rowan {
@@ -63,8 +63,8 @@ std::string Trainer::save(const Json& more, const Rotation& rotation, const std:
   for (const Share& share : sharding_.shares())
     model.push_back({share.parameter->name, share.parameter->shape, share.begin, share.value()});
   for (const StateTensor& s : optimizer_.state()) state.push_back({s.name, shape_of(s), s.begin, s.tensor});
-  std::vector<WholeTensor> whole_model = make_whole(communicator_, backend_, model);
-  std::vector<WholeTensor> whole_state = make_whole(communicator_, backend_, state);
+  std::vector<WholeTensor> whole_model = gather_tensors(communicator_, backend_, model);
+  std::vector<WholeTensor> whole_state = gather_tensors(communicator_, backend_, state);
   std::vector<std::byte> buffer;
 
   const std::filesystem::path folder = std::filesystem::path(config_.run.dir) / "checkpoints";
@@ -74,14 +74,14 @@ std::string Trainer::save(const Json& more, const Rotation& rotation, const std:
     writer = std::make_unique<CheckpointWriter>(folder, steps_done_, rank, communicator_.size(),
                                                 ruined.empty() ? Condition::sound : Condition::ruined);
   };
-  together(communicator_, [&] {
+  run_on_all_ranks(communicator_, [&] {
     if (rank == 0) open();
   });
-  together(communicator_, [&] {
+  run_on_all_ranks(communicator_, [&] {
     if (rank != 0) open();
     writer->write(sources(backend_, whole_model, buffer), sources(backend_, whole_state, buffer));
   });
-  together(communicator_, [&] {
+  run_on_all_ranks(communicator_, [&] {
     if (rank != 0) return;
     Json state = {{"version", state_version},
                   {"step", steps_done_},

@@ -14,11 +14,11 @@ namespace rowan {
 // On a clock that never goes back.
 double steady_seconds();
 
-class Watch {
+class RunLog {
  public:
   // `peak`: FLOP/s of products. `resumed`: the trainer goes on from a checkpoint that had seen `seconds_before`.
-  Watch(const TrainConfig& config, const Trainer& trainer, Progress& progress, double peak, bool resumed,
-        double seconds_before);
+  RunLog(const TrainConfig& config, const Trainer& trainer, Progress& progress, double peak, bool resumed,
+         double seconds_before);
 
   // Of training, over all starts.
   double seconds() const;

@@ -5,12 +5,12 @@
 
 #include "kernels/arena.h"
 #include "ranks.h"
-#include "sharding/whole_tensors.h"
+#include "sharding/gather_tensors.h"
 
 namespace rowan {
 namespace {
 
-TEST(WholeTensors, EveryTensorComesTogetherOnOneRank) {
+TEST(GatherTensors, EveryTensorComesTogetherOnOneRank) {
   Arena memory(backend(), Category::data);
   const int n = ranks().size(), rank = ranks().rank();
   std::vector<float> everywhere(6, 1.5f), owned = {0, 1, 2, 3}, cut(100 * 3);
@@ -26,7 +26,7 @@ TEST(WholeTensors, EveryTensorComesTogetherOnOneRank) {
   if (rank == n - 1) mine.push_back({"owned", {4}, 0, tensor(owned, 0, 4)});
 
   std::set<std::string> names;
-  for (const WholeTensor& whole : make_whole(ranks(), backend(), mine)) {
+  for (const WholeTensor& whole : gather_tensors(ranks(), backend(), mine)) {
     names.insert(whole.name);
     const std::vector<float>& want = whole.name == "cut" ? cut : whole.name == "owned" ? owned : everywhere;
     std::vector<float> got(want.size());

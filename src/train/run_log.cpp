@@ -1,4 +1,4 @@
-#include "train/watch.h"
+#include "train/run_log.h"
 
 #include <fmt/core.h>
 
@@ -15,8 +15,8 @@ double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-Watch::Watch(const TrainConfig& config, const Trainer& trainer, Progress& progress, double peak, bool resumed,
-             double seconds_before)
+RunLog::RunLog(const TrainConfig& config, const Trainer& trainer, Progress& progress, double peak, bool resumed,
+               double seconds_before)
     : config_(config),
       trainer_(trainer),
       progress_(progress),
@@ -30,9 +30,9 @@ Watch::Watch(const TrainConfig& config, const Trainer& trainer, Progress& progre
       last_step_(trainer.steps_done()),
       first_step_(trainer.steps_done()) {}
 
-double Watch::seconds() const { return seconds_before_ + steady_seconds() - start_ - paused_; }
+double RunLog::seconds() const { return seconds_before_ + steady_seconds() - start_ - paused_; }
 
-void Watch::step(const StepResult& result) {
+void RunLog::step(const StepResult& result) {
   const int64_t step = trainer_.steps_done();
   if (!result.skipped.empty())
     progress_.message(fmt::format("step {}: {}; update skipped ({} so far)", step, result.skipped, ++skipped_));
@@ -61,7 +61,7 @@ void Watch::step(const StepResult& result) {
   progress_.train(row, seconds_left(step, rate));
 }
 
-std::vector<std::pair<std::string, double>> Watch::details(int64_t step) {
+std::vector<std::pair<std::string, double>> RunLog::details(int64_t step) {
   std::vector<std::pair<std::string, double>> figures;
   const ParameterTable& table = trainer_.model().parameters();
   for (const auto& [group, rate] : group_rates(config_.optimizer, table, step - 1, config_.schedule.pace(step - 1)))
@@ -73,7 +73,7 @@ std::vector<std::pair<std::string, double>> Watch::details(int64_t step) {
   return figures;
 }
 
-double Watch::seconds_left(int64_t step, double tokens_per_second) const {
+double RunLog::seconds_left(int64_t step, double tokens_per_second) const {
   const RunConfig& run = config_.run;
   const int64_t left = run.steps - step;
   double seconds = static_cast<double>(left * trainer_.tokens_per_step()) / tokens_per_second;
@@ -90,7 +90,7 @@ double Watch::seconds_left(int64_t step, double tokens_per_second) const {
   return seconds + mean(Pause::checkpoint) * static_cast<double>(times(run.checkpoint_every));
 }
 
-std::string Watch::time_text() const {
+std::string RunLog::time_text() const {
   const double all = steady_seconds() - start_;
   std::string text;
   for (const auto& [phase, seconds] : trainer_.timeline().seconds())
@@ -99,8 +99,8 @@ std::string Watch::time_text() const {
   return text;
 }
 
-void Watch::evaluation(const std::optional<ValidationLosses>& validation,
-                       const std::optional<HellaSwagScore>& hellaswag) {
+void RunLog::evaluation(const std::optional<ValidationLosses>& validation,
+                        const std::optional<HellaSwagScore>& hellaswag) {
   ValidationRow row{trainer_.steps_done(), {}, {}};
   if (validation) row.val_loss = validation->mean;
   if (validation && trainer_.validation_bytes() > 0)
@@ -118,16 +118,16 @@ void Watch::evaluation(const std::optional<ValidationLosses>& validation,
   progress_.validation(row);
 }
 
-bool Watch::evaluated() const {
+bool RunLog::evaluated() const {
   const auto& all = log_.evaluations();
   return !all.empty() && all.back().step == trainer_.steps_done();
 }
 
-std::optional<double> Watch::validation() const {
+std::optional<double> RunLog::validation() const {
   return evaluated() ? log_.evaluations().back().val_loss : std::nullopt;
 }
 
-size_t Watch::best_index() const {
+size_t RunLog::best_index() const {
   const auto& all = log_.evaluations();
   size_t best = all.size();
   for (size_t i = 0; i < all.size(); ++i)
@@ -137,17 +137,17 @@ size_t Watch::best_index() const {
   return best;
 }
 
-std::optional<int64_t> Watch::best() const {
+std::optional<int64_t> RunLog::best() const {
   const size_t best = best_index();
   return best < log_.evaluations().size() ? std::optional(log_.evaluations()[best].step) : std::nullopt;
 }
 
-int64_t Watch::evaluations_since_best() const {
+int64_t RunLog::evaluations_since_best() const {
   const size_t all = log_.evaluations().size(), best = best_index();
   return static_cast<int64_t>(best < all ? all - best - 1 : all);
 }
 
-void Watch::pause(Pause what, const std::function<void()>& work) {
+void RunLog::pause(Pause what, const std::function<void()>& work) {
   const double begin = steady_seconds();
   work();
   const double seconds = steady_seconds() - begin;
@@ -158,7 +158,7 @@ void Watch::pause(Pause what, const std::function<void()>& work) {
 }
 
 // Once the rate has settled: how long the whole will take.
-void Watch::estimate(int64_t step) {
+void RunLog::estimate(int64_t step) {
   const int64_t done = step - first_step_, left = config_.run.steps - step;
   if (done == 1) settled_ = seconds();
   if (done != 6 || left < 10) return;

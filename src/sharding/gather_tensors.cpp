@@ -1,4 +1,4 @@
-#include "sharding/whole_tensors.h"
+#include "sharding/gather_tensors.h"
 
 #include <algorithm>
 #include <cstring>
@@ -50,7 +50,8 @@ std::map<std::string, Known> exchange(Communicator& communicator, const std::vec
 
 }  // namespace
 
-std::vector<WholeTensor> make_whole(Communicator& communicator, Backend& backend, const std::vector<TensorPart>& mine) {
+std::vector<WholeTensor> gather_tensors(Communicator& communicator, Backend& backend,
+                                        const std::vector<TensorPart>& mine) {
   std::map<std::string, const TensorPart*> own;
   for (const TensorPart& part : mine) own[part.name] = &part;
   std::vector<WholeTensor> result;
@@ -79,7 +80,7 @@ std::vector<WholeTensor> make_whole(Communicator& communicator, Backend& backend
       std::memcpy(whole.data() + holder.begin * size_of(known.dtype), parts[holder.rank].data(),
                   parts[holder.rank].size());
     }
-    if (covered != known.numel()) throw std::logic_error("make_whole: the parts of " + name + " leave gaps");
+    if (covered != known.numel()) throw std::logic_error("gather_tensors: the parts of " + name + " leave gaps");
     if (known.holders[turn++ % known.holders.size()].rank == communicator.rank()) {
       result.push_back({name, known.shape, known.dtype, Tensor(), std::move(whole)});
     }

@@ -1,7 +1,10 @@
+#include "train/update_costs.h"
+
 #include <map>
 
+#include "kernels/arena.h"
 #include "kernels/dry/dry_backend.h"
-#include "train/trainer.h"
+#include "optim/optimizer.h"
 
 namespace rowan {
 namespace {

@@ -1,4 +1,4 @@
-#include "run/loss_picture.h"
+#include "run/loss_chart.h"
 
 #include <fmt/core.h>
 
@@ -107,7 +107,7 @@ LossCurves read_loss_curves(const std::filesystem::path& metrics, const Note& no
   return curves;
 }
 
-std::string loss_picture_text(const LossCurves& curves, int columns, int rows) {
+std::string loss_chart_text(const LossCurves& curves, int columns, int rows) {
   Frame frame(curves);
   constexpr int label_width = 7;  // "12.345 "
   columns -= label_width + 1;
@@ -151,7 +151,7 @@ std::string loss_picture_text(const LossCurves& curves, int columns, int rows) {
   return text;
 }
 
-std::string loss_picture_svg(const LossCurves& curves) {
+std::string loss_chart_svg(const LossCurves& curves) {
   Frame frame(curves);
   if (frame.empty()) return "";
   constexpr double width = 720, height = 400, left = 60, right = 16, top = 28, bottom = 40;

@@ -25,9 +25,9 @@ LossCurves read_loss_curves(const std::filesystem::path& metrics, const Note& no
 
 // UTF-8 text of `columns` characters and `rows` lines and an axis; the loss axis is logarithmic. Braille dots are the
 // training loss, o the validation loss. Empty when there are not two finite points to draw.
-std::string loss_picture_text(const LossCurves& curves, int columns = 76, int rows = 15);
+std::string loss_chart_text(const LossCurves& curves, int columns = 76, int rows = 15);
 
 // The same as a self-contained SVG.
-std::string loss_picture_svg(const LossCurves& curves);
+std::string loss_chart_svg(const LossCurves& curves);
 
 }  // namespace rowan

@@ -1,10 +1,10 @@
-#include "train/outliers.h"
+#include "train/spike_detector.h"
 
 #include <cmath>
 
 namespace rowan {
 
-double Outliers::add(double value) {
+double SpikeDetector::add(double value) {
   double score = 0;
   if (recent_.size() == window_) {
     const double count = static_cast<double>(window_);
@@ -18,7 +18,7 @@ double Outliers::add(double value) {
   return score;
 }
 
-void Outliers::restore(const std::vector<double>& recent) {
+void SpikeDetector::restore(const std::vector<double>& recent) {
   recent_.assign(recent.begin(), recent.end());
   while (recent_.size() > window_) recent_.pop_front();
 }

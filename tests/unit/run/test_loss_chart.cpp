@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "run/loss_picture.h"
+#include "run/loss_chart.h"
 #include "temporary_folder.h"
 
 namespace rowan {
@@ -38,7 +38,7 @@ size_t characters(const std::string& text) {
 }
 
 TEST(LossPicture, TextHasTheSizeAskedForAndTheFloorAtTheBottom) {
-  std::string picture = loss_picture_text(falling(), 70, 12);
+  std::string picture = loss_chart_text(falling(), 70, 12);
   std::vector<std::string> lines = lines_of(picture);
   ASSERT_EQ(lines.size(), 14u);
   for (int row = 0; row < 13; ++row) EXPECT_EQ(characters(lines[row]), 70u) << picture;
@@ -54,7 +54,7 @@ TEST(LossPicture, TheCurveHasNoGaps) {
   LossCurves curves = falling();
   curves.validation.clear();
   // Every row from the start of the curve to its end has dots.
-  for (const std::string& line : lines_of(loss_picture_text(curves, 70, 12))) {
+  for (const std::string& line : lines_of(loss_chart_text(curves, 70, 12))) {
     if (line.find("└") != std::string::npos) break;
     bool dots = false;  // U+2801 to U+28FF
     for (size_t i = 0; i + 1 < line.size(); ++i) dots |= line[i] == '\xe2' && (line[i + 1] & 0xfc) == 0xa0;
@@ -63,17 +63,17 @@ TEST(LossPicture, TheCurveHasNoGaps) {
 }
 
 TEST(LossPicture, NothingToDrawIsEmptyAndOddValuesAreLeftOut) {
-  EXPECT_EQ(loss_picture_text({}), "");
-  EXPECT_EQ(loss_picture_svg({}), "");
+  EXPECT_EQ(loss_chart_text({}), "");
+  EXPECT_EQ(loss_chart_svg({}), "");
   LossCurves curves{{{1, 2.0}}, {}, {}};
-  EXPECT_EQ(loss_picture_text(curves), "");
+  EXPECT_EQ(loss_chart_text(curves), "");
   curves.train = {{1, 2.0}, {2, std::numeric_limits<double>::quiet_NaN()}, {3, 2.0}, {4, 0.0}};
-  EXPECT_EQ(lines_of(loss_picture_text(curves)).size(), 17u);
-  EXPECT_EQ(loss_picture_svg(curves).find("nan"), std::string::npos);
+  EXPECT_EQ(lines_of(loss_chart_text(curves)).size(), 17u);
+  EXPECT_EQ(loss_chart_svg(curves).find("nan"), std::string::npos);
 }
 
 TEST(LossPicture, SvgDrawsEveryCurve) {
-  std::string svg = loss_picture_svg(falling());
+  std::string svg = loss_chart_svg(falling());
   EXPECT_EQ(svg.rfind("<svg ", 0), 0u);
   EXPECT_NE(svg.find("</svg>"), std::string::npos);
   EXPECT_NE(svg.find("entropy of the text: 0.1080"), std::string::npos);

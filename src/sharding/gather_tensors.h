@@ -29,6 +29,7 @@ struct WholeTensor {
 
 // Every rank calls with all its parts; the results of all ranks together hold each tensor once. Tensors that several
 // ranks hold are dealt out in turn. Parts that leave gaps throw std::logic_error.
-std::vector<WholeTensor> make_whole(Communicator& communicator, Backend& backend, const std::vector<TensorPart>& mine);
+std::vector<WholeTensor> gather_tensors(Communicator& communicator, Backend& backend,
+                                        const std::vector<TensorPart>& mine);
 
 }  // namespace rowan
