@@ -1,6 +1,7 @@
 #include "comm/agreement.h"
 
 #include <algorithm>
+#include <system_error>
 
 namespace rowan {
 
@@ -13,6 +14,8 @@ void run_on_all_ranks(Communicator& communicator, const std::function<void()>& w
   } catch (const Error& error) {
     message = error.what();
     if (message.empty()) message = "failed";
+  } catch (const std::system_error& error) {  // std::filesystem, std::thread
+    message = error.what();
   }
   std::vector<std::string> messages = communicator.gather(message);
   for (int rank = 0; rank < communicator.size(); ++rank) {
@@ -26,7 +29,7 @@ void run_on_all_ranks(Communicator& communicator, const std::function<void()>& w
 void check_same(Communicator& communicator, const std::string& what, const Json& mine) {
   const std::vector<std::string> values = communicator.gather(mine.dump());
   auto alike = [&](const std::string& value) { return std::count(values.begin(), values.end(), value); };
-  // Of two groups of one size, rank 0's counts as the many.
+  // Between groups of equal size, rank 0's is the majority.
   const size_t usual = std::max_element(values.begin(), values.end(),
                                         [&](const auto& a, const auto& b) { return alike(a) < alike(b); }) -
                        values.begin();

@@ -1,5 +1,5 @@
-// Decisions ranks take together: a failure on one rank becomes the same failure on all, and what has to be equal
-// everywhere is compared.
+// Agreement between ranks: a failure on one rank becomes the same failure on all, and values that must be equal
+// everywhere are compared.
 #pragma once
 
 #include <functional>
@@ -11,25 +11,25 @@
 
 namespace rowan {
 
-// An Error that every rank has thrown: rank 0 prints it, all exit with code 2. Any other Error is one rank's own, which
+// An Error that every rank throws: rank 0 prints it, all exit with code 2. Any other Error belongs to one rank, which
 // prints it and calls Communicator::abort(2).
 class AgreedError : public Error {
  public:
   using Error::Error;
 };
 
-// Throws AgreedError for what every rank finds alike: the build, the environment of the launch.
+// Throws AgreedError for a mistake that every rank detects by itself: in the build, in the environment of the launch.
 template <typename... Args>
 [[noreturn]] void fail_on_all(fmt::format_string<Args...> format, Args&&... args) {
   throw AgreedError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-// Runs `work` on every rank. When it throws Error on some, all throw AgreedError with the message of the first of them,
-// which is named unless all failed alike.
+// Runs `work` on every rank. When it throws Error on some ranks, all throw AgreedError with the message of the first of
+// these; the message names that rank unless all failed with the same message.
 void run_on_all_ranks(Communicator& communicator, const std::function<void()>& work);
 
-// Throws AgreedError when `mine` is not the same everywhere. It names the rank that is not like most others, `what` it
-// is ("config"), and the first place that differs with both values.
+// Throws AgreedError when `mine` differs between ranks. The message names a rank that differs from the majority, `what`
+// was compared ("config"), and the first differing place with both values.
 void check_same(Communicator& communicator, const std::string& what, const Json& mine);
 
 }  // namespace rowan

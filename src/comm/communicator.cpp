@@ -17,11 +17,11 @@ constexpr double default_timeout_seconds = 300;
 // How long a waiting rank may take to answer a ping, and a rank that knows who is silent to report it and end all.
 constexpr std::chrono::seconds answer_time{2};
 
-// A process that is alone, or one that plays a rank of many: nothing arrives, everything is counted.
+// One process, or a simulated rank of many: nothing is sent, all traffic is counted.
 class LoneCommunicator : public Communicator {
  public:
   LoneCommunicator(int rank, int size) : Communicator(rank, size, rank) {}
-  std::string describe() const override { return size() == 1 ? "one process" : "ranks that are only counted"; }
+  std::string describe() const override { return size() == 1 ? "one process" : "simulated ranks"; }
   void attach(Backend&) override {}
   void wait(Ticket) override {}
   void abort(int exit_code) override { std::_Exit(exit_code); }
@@ -42,7 +42,7 @@ double timeout_from_environment() {
   if (!text || !*text) return default_timeout_seconds;
   char* end = nullptr;
   double seconds = std::strtod(text, &end);
-  if (*end || !(seconds > 0)) fail_on_all("ROWAN_TIMEOUT is '{}'; a number of seconds above 0 is wanted", text);
+  if (*end || !(seconds > 0)) fail_on_all("ROWAN_TIMEOUT: found '{}', expected a number of seconds above 0", text);
   return seconds;
 }
 
@@ -50,7 +50,7 @@ std::string ranks_text(const std::vector<int>& ranks) {
   std::string text = ranks.size() == 1 ? "rank " : "ranks ";
   for (size_t begin = 0, end = 0; begin < ranks.size(); begin = end) {
     for (end = begin + 1; end < ranks.size() && ranks[end] == ranks[end - 1] + 1;) ++end;
-    if (end < begin + 3) end = begin + 1;  // two neighbours are no range
+    if (end < begin + 3) end = begin + 1;  // two consecutive ranks are listed, not joined
     text += fmt::format("{}{}", begin ? ", " : "", ranks[begin]);
     if (end > begin + 1) text += fmt::format("-{}", ranks[end - 1]);
   }
@@ -129,7 +129,7 @@ void Communicator::report_hung_ranks(const std::string& operation) {
       if (!pinged()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   };
   listen(answer_time);
-  int before = 0;  // ranks that may speak for all
+  int before = 0;  // lower ranks that may report for all
   for (int r = 0; r < rank_; ++r) before += answered_[r] || !can_ping(r);
   listen(before * answer_time);
   std::vector<int> silent;

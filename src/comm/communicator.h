@@ -1,6 +1,7 @@
-// Communicator: what ranks say to each other, and nothing more. Every rank calls the same operations in the same order.
-// Tensor operations are queued and finish at wait(); sums run in a fixed order, so two runs give the same bits.
-// Implementations: one process, MPI (host memory, or device memory staged through it), NCCL (one GPU a rank).
+// Communicator: messages between ranks; it knows nothing of models. Every rank calls the same operations in the same
+// order. Tensor operations are queued and finish at wait(); sums run in a fixed order, so two runs give the same bits.
+// Implementations: one process, MPI (host memory, or device memory staged through it), NCCL (one GPU a rank), TCP
+// (host messages only).
 #pragma once
 
 #include <array>
@@ -21,7 +22,7 @@ struct Piece {
   int owner = 0;
 };
 
-// What this rank has sent, by kind. `control` are the small host messages.
+// The messages this rank has sent, by kind. `control` messages are small and lie in host memory.
 enum class Message : uint8_t { reduce, broadcast, all_reduce, control };
 inline constexpr int message_count = 4;
 struct Traffic {
@@ -33,7 +34,7 @@ struct Traffic {
   uint64_t tensor_bytes() const;
 };
 
-// Names an operation that was queued; 0 is one that is done.
+// Identifies a queued operation; 0 is one that has finished.
 using Ticket = uint64_t;
 
 class Communicator {
@@ -44,33 +45,33 @@ class Communicator {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
-  // Counts from 0 on each machine; chooses the GPU.
+  // Counts from 0 on each machine; selects the GPU.
   int local_rank() const { return local_rank_; }
   // "one process", "MPI", "NCCL 2.28.9".
   virtual std::string describe() const = 0;
 
-  // Tensors of later calls lie in this backend's memory; before, in host memory. The backend has to outlive the calls.
+  // From here on tensors lie in this backend's memory; before, in host memory. The backend has to outlive the calls.
   virtual void attach(Backend& backend) = 0;
 
-  // The sum over ranks of each piece arrives at its owner; what the others hold there is undefined afterwards. f32 or
-  // bf16; over MPI they are added in fp32 and rounded once, NCCL rounds where it likes.
+  // Each owner receives the sum of its pieces over all ranks; on other ranks these pieces are undefined afterwards. f32
+  // or bf16: MPI's sums are added in fp32 and rounded once, NCCL chooses where it rounds.
   Ticket reduce(const std::vector<Piece>& pieces);
-  // Each piece is copied from its owner to all.
+  // Copies each piece from its owner to all ranks.
   Ticket broadcast(const std::vector<Piece>& pieces);
-  // The sum over ranks, everywhere the same bits.
+  // Replaces x by its sum over ranks, with the same bits on every rank.
   Ticket all_reduce(Tensor x);
-  // Returns when the operation and all queued before it are done: for host memory at once, for a device in the order of
-  // its stream. Throws Error, or ends the process with exit code 2 and a message, when a rank is gone or silent for
-  // longer than `timeout_seconds`.
+  // Waits for the operation and all queued before it: on the host for host memory, on the device's stream for device
+  // memory. When a rank has exited or been silent for longer than `timeout_seconds`, throws Error or ends the process
+  // with a message and exit code 2.
   virtual void wait(Ticket ticket) = 0;
 
   // The given bytes of every rank, in rank order. Waits.
   std::vector<std::string> gather(const std::string& mine);
-  // Element-wise sums over ranks in rank order, everywhere the same bits. Waits.
+  // Element-wise sums, added in rank order, so that all ranks get the same bits. Waits.
   std::vector<double> sum(const std::vector<double>& mine);
   void barrier() { gather(""); }
 
-  // Ends all ranks with this exit code, without waiting for any.
+  // Ends all ranks with this exit code, without waiting for them.
   [[noreturn]] virtual void abort(int exit_code) = 0;
 
   // The silence check. When a wait times out, the rank pings all others. Ranks that are merely waiting answer with a
@@ -83,7 +84,7 @@ class Communicator {
 
   const Traffic& traffic() const { return traffic_; }
 
-  // How long a rank may be silent: timeout_from_environment() at the start.
+  // How long a rank may be silent; timeout_from_environment() when the communicator was made.
   double timeout_seconds() const { return timeout_seconds_; }
 
  protected:
@@ -112,7 +113,7 @@ class Communicator {
   Traffic traffic_;
 };
 
-// ROWAN_TIMEOUT in seconds; 300 when unset. Throws Error when it is no positive number.
+// ROWAN_TIMEOUT in seconds; 300 when unset. Throws Error when it is not a positive number.
 double timeout_from_environment();
 
 // How this process was started: by mpirun (OpenMPI, MPICH, Intel MPI) or Slurm's srun, or alone.
@@ -124,35 +125,37 @@ struct Launch {
 // Reads the environment. Throws Error when a variable is not a number or rank and size contradict each other.
 Launch detect_launch();
 
-// The cores this rank may run on, each shared evenly among the ranks that may run there too; at least 1. All ranks call
-// it.
+// The number of cores for this rank, at least 1: each core it may run on is divided evenly among the ranks that may run
+// there. All ranks call it.
 int threads_of_rank(Communicator& communicator);
 
-// This machine, as others call it.
+// This machine's host name.
 std::string machine_name();
 
 // "rank 3", "ranks 1, 4-7".
 std::string ranks_text(const std::vector<int>& ranks);
 
-// One process; MPI under mpirun; TCP where ROWAN_RENDEZVOUS is set. Throws Error when the build has no MPI and the
-// launch needs it.
+// One process; MPI under mpirun; TCP where ROWAN_RENDEZVOUS is set. Throws Error when the launch needs MPI and the
+// build has none.
 std::unique_ptr<Communicator> make_communicator(const Launch& launch);
 std::unique_ptr<Communicator> make_single_communicator();
-// Plays rank `rank` of `size` for plans: sends nothing, receives nothing, counts the traffic.
+// Simulates rank `rank` of `size` for plans: sends and receives nothing, counts the traffic.
 std::unique_ptr<Communicator> make_dry_communicator(int rank, int size);
 // Starts MPI; finalizes it when destroyed. Throws Error in a build without MPI.
 std::unique_ptr<Communicator> make_mpi_communicator();
 // Host messages only, for launchers without MPI. The ranks meet at
 //   tcp:HOST:PORT   where rank 0 listens, or
-//   file:PATH       in which rank 0 says where that is; the Slurm step is added to its name, and it is removed again.
-// Ranks that do not come within timeout_seconds() are named in one line, and all others exit with code 2. Throws
+//   file:PATH       into which rank 0 writes where it listens; the Slurm step is appended to the name, and rank 0
+//   removes
+//                   the file when all have connected.
+// When ranks do not connect within timeout_seconds(), one line names them and all others exit with code 2. Throws
 // AgreedError when the address is malformed.
 std::unique_ptr<Communicator> make_tcp_communicator(const Launch& launch, const std::string& address);
 
-// NCCL among GPU backends. Its id travels through `host`. Throws Error in a build without NCCL.
+// NCCL among GPU backends. `host` carries NCCL's id to all ranks. Throws Error in a build without NCCL.
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, Backend& backend);
-// NCCL when every rank has a GPU of its own; null when `host` is to be used, with device memory staged through it.
-// ROWAN_COMMUNICATOR=nccl or mpi decides otherwise. `host` has to outlive the result.
+// NCCL when every rank has a GPU of its own; else null: the caller then uses `host`, which stages device memory through
+// the host. ROWAN_COMMUNICATOR=nccl or mpi overrides this choice. `host` has to outlive the result.
 std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Backend& backend);
 
 // [begin, end) of part `index` when `elements` are cut into `parts` parts of nearly equal size.

@@ -21,7 +21,8 @@ std::optional<int> number(const char* variable) {
   if (!text || !*text) return {};
   char* end = nullptr;
   long value = std::strtol(text, &end, 10);
-  if (*end || value < 0 || value > 1'000'000) fail("{} is '{}'; a rank or a number of ranks is wanted", variable, text);
+  if (*end || value < 0 || value > 1'000'000)
+    fail("{}: found '{}', expected a rank or a number of ranks", variable, text);
   return static_cast<int>(value);
 }
 
@@ -30,7 +31,7 @@ struct Convention {
   const char *rank, *size, *local_rank;
 };
 
-// The launcher nearest to the process comes first: mpirun inside a Slurm job sets both.
+// The innermost launcher comes first: mpirun inside a Slurm job leaves the variables of both.
 constexpr Convention conventions[] = {
     {Launch::Kind::mpi, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},
     {Launch::Kind::mpi, "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"},
@@ -97,7 +98,7 @@ std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Backe
   const char* set = std::getenv("ROWAN_COMMUNICATOR");
   std::string choice = set ? set : "auto";
   if (choice != "auto" && choice != "mpi" && choice != "nccl") {
-    fail_on_all("ROWAN_COMMUNICATOR is '{}'; one of auto, mpi, nccl", choice);
+    fail_on_all("ROWAN_COMMUNICATOR: found '{}', expected auto, mpi or nccl", choice);
   }
   if (host.size() == 1 && choice != "nccl") return nullptr;
   check_same(host, "", {{"device", backend.name()}, {"communicator", choice}});

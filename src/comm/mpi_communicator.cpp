@@ -1,5 +1,5 @@
-// Ranks over MPI. Pieces travel by non-blocking sends and receives which are polled, so that a silent rank is noticed;
-// owners add contributions in rank order. MPI knows no bf16: elements are sent as bytes and added here.
+// Ranks over MPI. Pieces are sent and received without blocking, and the requests are polled, so that a hung rank is
+// noticed. Owners add contributions in rank order. MPI has no bf16: elements are sent as bytes and added here.
 #include "comm/agreement.h"
 #include "comm/communicator.h"
 
@@ -24,9 +24,9 @@ namespace {
 
 using Bytes = std::unique_ptr<std::byte[]>;
 
-// One message of MPI takes an int of bytes.
+// MPI counts the bytes of a message in an int.
 constexpr size_t message_bytes = 1u << 30;
-// Tags keep operations apart; MPI promises at least 32767.
+// The tag tells which operation a message belongs to; MPI guarantees tags up to 32767.
 constexpr int tags = 30000, ping_tag = tags;
 
 void add_to(float* sum, const float* x, int64_t n) {
@@ -60,7 +60,8 @@ class MpiCommunicator final : public Communicator {
   MpiCommunicator(int rank, int size, int local_rank) : Communicator(rank, size, local_rank) {}
 
   ~MpiCommunicator() override {
-    // While an exception unwinds, the other ranks may not come: the caller ends them with abort().
+    // MPI_Finalize waits for all ranks. While an exception unwinds, the others may never call it: the caller ends them
+    // with abort().
     if (std::uncaught_exceptions() == 0) MPI_Finalize();
   }
 
@@ -150,8 +151,8 @@ class MpiCommunicator final : public Communicator {
     std::vector<Bytes> memory;
   };
 
-  // Messages move on whenever some are handed over, block by block. Between the products of a block as well showed no
-  // gain, in a measurement that could not have shown a small one.
+  // Each new operation polls the queued ones, once a block. Polling between the products of a block as well showed no
+  // gain, in a measurement too coarse to show a small one.
   Operation& enqueue(const char* name) {
     progress();
     queue_.push_back({name, ++last_ticket_, {}, {}, {}});
@@ -181,7 +182,7 @@ class MpiCommunicator final : public Communicator {
 
   static int tag(const Operation& operation) { return static_cast<int>(operation.ticket % tags); }
 
-  // The tensor's elements in host memory.
+  // The tensor's elements in host memory; a copy where the tensor lies on a device.
   std::byte* on_host(Operation& operation, Tensor tensor) {
     if (!staged()) return tensor.as<std::byte>();
     std::byte* copy = scratch(operation, tensor.bytes());
@@ -237,7 +238,7 @@ class MpiCommunicator final : public Communicator {
     }
   }
 
-  // Looks at every queued operation once; true when one of them moved on.
+  // Polls every queued operation once; true when one of them progressed.
   bool progress() {
     bool moved = false;
     for (Operation& operation : queue_) {
@@ -267,7 +268,7 @@ class MpiCommunicator final : public Communicator {
 
   void leave_if_late(std::chrono::steady_clock::time_point start) {
     std::chrono::duration<double> waited = std::chrono::steady_clock::now() - start;
-    // Ranks may outnumber cores: whoever waits long leaves its core to those it waits for.
+    // Ranks may outnumber cores: a long wait yields the core to the ranks it waits for.
     if (waited.count() < 1e-3) {
       sched_yield();
       return;

@@ -39,7 +39,7 @@ ncclDataType_t type_of(DType dtype) {
   return dtype == DType::f32 ? ncclFloat32 : dtype == DType::bf16 ? ncclBfloat16 : ncclInt32;
 }
 
-// Short messages travel in one all-gather of blocks of this size, which begin with their length.
+// Short messages take one all-gather of blocks of this size, each beginning with the message's length.
 constexpr size_t block_bytes = 64, short_bytes = block_bytes - sizeof(uint64_t);
 // A rank that has waited this long looks for pings. Not earlier: looking also reveals that a rank has exited, and at
 // the end of a run one rank is always the first to exit.
@@ -182,13 +182,13 @@ class NcclCommunicator : public Communicator {
     return last_ticket_;
   }
 
-  // NCCL connects ranks in the first call that needs it, and waits there.
+  // NCCL connects ranks inside the first call that needs the connection, and may wait there.
   void calling(const char* name) {
     std::lock_guard lock(mutex_);
     calling_ = name ? std::optional(Call{name}) : std::nullopt;
   }
 
-  // Blocks of one size, a multiple of 4 bytes, of all ranks.
+  // All ranks' blocks, in rank order; all have the same size, a multiple of 4 bytes.
   std::string gather_equal(const std::string& mine) {
     int64_t words = static_cast<int64_t>(mine.size()) / 4;
     if (words > scratch_words_) {
@@ -267,7 +267,7 @@ std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, Backend
   return std::make_unique<NcclCommunicator>(host, backend, id);
 }
 
-// Machine and GPU: two ranks that share one cannot use NCCL.
+// Identifies machine and GPU: two ranks that share a GPU cannot use NCCL.
 std::string device_name_for_nccl() {
   int device = 0;
   cudaDeviceProp properties;

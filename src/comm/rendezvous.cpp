@@ -29,10 +29,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double connect_seconds = 2, hello_seconds = 2, welcome_seconds = 10;
-constexpr size_t most_guests = 4096;  // who connect at the same time
+constexpr size_t most_guests = 4096;  // connections at the same time
 constexpr int most_refusals_told = 5;
 
-// Calls until all bytes are through.
+// Repeats `call` until all bytes are transferred.
 template <typename Call>
 bool whole(size_t bytes, const Call& call) {
   for (size_t done = 0; done < bytes;) {
@@ -61,7 +61,7 @@ class Addresses {
   addrinfo* list_ = nullptr;
 };
 
-// At all of this machine's addresses, of both kinds where it has both; port 0 is any that is free. Throws Error.
+// Listens on all of this machine's addresses, IPv6 and IPv4; port 0 takes any that is free. Throws Error.
 Socket listen_at(uint16_t port) {
   const int no = 0, yes = 1;
   sockaddr_in6 six{};
@@ -83,13 +83,13 @@ Socket listen_at(uint16_t port) {
 }
 
 uint16_t port_of(const Socket& listener) {
-  sockaddr_in6 address{};  // the port has the same place in both kinds
+  sockaddr_in6 address{};  // the port is at the same offset in sockaddr_in
   socklen_t size = sizeof address;
   getsockname(listener.fd(), reinterpret_cast<sockaddr*>(&address), &size);
   return ntohs(address.sin6_port);
 }
 
-// Numeric, and this machine's own address last.
+// In numbers, loopback addresses last.
 std::vector<std::string> addresses_of_this_machine() {
   std::vector<std::string> all;
   ifaddrs* list = nullptr;
@@ -102,7 +102,7 @@ std::vector<std::string> addresses_of_this_machine() {
       if (family != AF_INET && family != AF_INET6) continue;
       const socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
       if (getnameinfo(i->ifa_addr, size, text, sizeof text, nullptr, 0, NI_NUMERICHOST)) continue;
-      if (!std::strchr(text, '%')) all.emplace_back(text);  // one that only neighbours can use
+      if (!std::strchr(text, '%')) all.emplace_back(text);  // link-local
     }
   }
   freeifaddrs(list);
@@ -121,7 +121,7 @@ Socket connect_to(const addrinfo& address) {
   return socket;
 }
 
-// The secret that a user gave to all ranks, or "".
+// The secret that the user has given to all ranks, or "".
 std::string secret_from_environment() {
   const char *value = std::getenv("ROWAN_SECRET"), *file = std::getenv("ROWAN_SECRET_FILE");
   if (value != nullptr && *value) return value;
@@ -192,13 +192,12 @@ Rendezvous::Rendezvous(const std::string& address) : address_(address) {
     const std::string secret = secret_from_environment();
     if (secret.empty())
       fail_on_all(
-          "ROWAN_RENDEZVOUS is '{}': tcp: needs a secret that all ranks know and nobody else, in ROWAN_SECRET or in "
-          "the "
+          "ROWAN_RENDEZVOUS is '{}': tcp: needs a secret known to all ranks and nobody else, in ROWAN_SECRET or in the "
           "file that ROWAN_SECRET_FILE names; file:PATH needs none",
           address);
     token_ = hash64("rowan rendezvous " + step + "\n" + secret);
   } else {
-    fail_on_all("ROWAN_RENDEZVOUS is '{}'; file:PATH or tcp:HOST:PORT is wanted", address);
+    fail_on_all("ROWAN_RENDEZVOUS: found '{}', expected file:PATH or tcp:HOST:PORT", address);
   }
 }
 
@@ -208,7 +207,7 @@ Socket Rendezvous::open() {
   token_ = std::random_device()() | static_cast<uint64_t>(std::random_device()()) << 32;
   std::string text = fmt::format("{} {}\n", token_, port_of(listener));
   for (const std::string& address : addresses_of_this_machine()) text += address + "\n";
-  const mode_t before = ::umask(077);  // for nobody else's eyes
+  const mode_t before = ::umask(077);  // readable by the owner only
   try {
     write_file_atomically(file_, text);
   } catch (...) {
@@ -229,8 +228,8 @@ int Rendezvous::welcome(const Socket& listener, int size, Socket& peer) {
   }
   for (size_t i = 0; i < guests_.size(); ++i) {
     Guest& guest = guests_[i];
-    const bool stays = hear(guest, size);
-    const bool complete = stays && guest.heard == sizeof guest.hello;
+    const bool stays = receive_hello(guest, size);
+    const bool complete = stays && guest.received == sizeof guest.hello;
     if (stays && !complete && Clock::now() < guest.deadline) continue;
     if (stays && !complete) refuse(guest.socket, "it says nothing");
     if (complete) peer = std::move(guest.socket);
@@ -241,14 +240,14 @@ int Rendezvous::welcome(const Socket& listener, int size, Socket& peer) {
   return -1;
 }
 
-// Takes what has come of a hello; false when the guest has left, or was sent away.
-bool Rendezvous::hear(Guest& guest, int size) {
+// Reads what has arrived of a Hello; false when the guest has disconnected or was refused.
+bool Rendezvous::receive_hello(Guest& guest, int size) {
   char* to = reinterpret_cast<char*>(&guest.hello);
-  const ssize_t got = recv(guest.socket.fd(), to + guest.heard, sizeof guest.hello - guest.heard, MSG_DONTWAIT);
+  const ssize_t got = recv(guest.socket.fd(), to + guest.received, sizeof guest.hello - guest.received, MSG_DONTWAIT);
   if (got < 0) return errno == EAGAIN || errno == EINTR;
   if (got == 0) return false;
-  guest.heard += static_cast<size_t>(got);
-  if (guest.heard < sizeof guest.hello) return true;
+  guest.received += static_cast<size_t>(got);
+  if (guest.received < sizeof guest.hello) return true;
   const Hello& hello = guest.hello;
   if (hello.token != token_) {
     refuse(guest.socket, "it does not know the secret of this job");

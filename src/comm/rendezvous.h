@@ -1,9 +1,9 @@
-// Where ranks meet that no MPI brings together: rank 0 listens, and the others find it.
+// Rendezvous: how ranks find each other without MPI. Rank 0 listens, and the others connect to it.
 //
-// Who knows the job's secret is a rank: file:PATH draws one anew for each job and keeps it in a file that only its
-// owner can read; tcp:HOST:PORT takes it from ROWAN_SECRET, or from the file that ROWAN_SECRET_FILE names. Secret and
-// tensors travel in the clear, and rank 0 listens at all addresses of its machine: this is made for the network inside
-// a cluster, and keeps out whoever can reach the port but cannot listen in.
+// A rank proves itself by the job's secret. file:PATH draws a new one for each job and keeps it in a file that only its
+// owner can read; tcp:HOST:PORT takes it from ROWAN_SECRET, or from the file that ROWAN_SECRET_FILE names. Nothing is
+// encrypted, and rank 0 listens on all addresses of its machine. This is meant for the network inside a cluster: it
+// rejects anyone who can reach the port, but does not protect against anyone who can read the traffic.
 #pragma once
 
 #include <chrono>
@@ -44,44 +44,44 @@ class Rendezvous {
 
   const std::string& text() const { return address_; }
 
-  // Rank 0's listener, and the file that says where it is. Throws Error.
+  // Opens rank 0's listener and, for file:, writes the file that says where it listens. Throws Error.
   Socket open();
-  // Rank 0 waits up to 0.1 s for another of `size` ranks; all that connect are heard at the same time. Returns which
-  // came, or -1 for nobody. Strangers are sent away with a line that names their address.
+  // Rank 0 waits up to 0.1 s for another of `size` ranks, and serves all open connections at the same time. Returns the
+  // rank that connected, or -1 for none. Others are disconnected, with a line that names their address.
   int welcome(const Socket& listener, int size, Socket& peer);
-  // Whether `peer`, which was welcomed, is still there; a second rank of its number is sent away then.
+  // Whether `peer`, an accepted rank, is still connected; a second process with its rank is then refused.
   static bool is_there(const Socket& peer);
   void refuse(const Socket& guest, const std::string& why);
-  // Tells a rank that it is welcome; false when it has left.
+  // Tells a rank that it is accepted; false when it has disconnected.
   bool answer(const Socket& peer) const;
-  // Takes the file away.
+  // Removes the file.
   void close() const;
 
-  // One attempt to reach rank 0, from another rank. When it fails, `why` says at what. Throws Error for a name that is
-  // not known.
+  // One attempt of another rank to connect to rank 0. When it fails, `why` gives the reason. Throws Error for an
+  // unknown host name.
   Socket reach(const Launch& launch, std::string& why);
 
  private:
-  // What a rank says first; rank 0 answers with the token.
+  // The first message of a rank; rank 0 answers with the token.
   struct Hello {
     uint64_t token;
     int32_t rank, size;
   };
-  // Somebody who has connected and not yet said all of it.
+  // A connection whose Hello has not arrived in full.
   struct Guest {
     Socket socket;
     std::chrono::steady_clock::time_point deadline;
-    size_t heard = 0;
+    size_t received = 0;
     Hello hello{};
   };
 
   std::string address_, host_, file_;
   uint16_t port_ = 0;
-  uint64_t token_ = 0;  // made of the secret
+  uint64_t token_ = 0;  // derived from the secret
   std::vector<Guest> guests_;
   int refused_ = 0;
 
-  bool hear(Guest& guest, int size);
+  bool receive_hello(Guest& guest, int size);
 };
 
 }  // namespace rowan

@@ -1,5 +1,5 @@
-// Host messages where there is no MPI (srun --mpi=none): rank 0 listens, the others connect, and every gather goes
-// through it. Tensors travel over NCCL.
+// Host messages without MPI (srun --mpi=none): rank 0 listens, the others connect, and every gather goes through rank
+// 0. NCCL carries the tensors.
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -21,10 +21,10 @@ using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr auto pause_between_attempts = std::chrono::milliseconds(50);
-// Takes the place of a length: whoever sends it leaves, and a message about it has been printed.
+// In place of a length: the sender exits and has printed the reason.
 constexpr uint64_t farewell = UINT64_MAX;
 constexpr uint64_t ping_word = 0;  // an empty message
-// What ranks tell each other: configs, lists of tensors.
+// Ranks exchange configs and lists of tensors.
 constexpr uint64_t longest_message = uint64_t{1} << 30, most_at_once = uint64_t{1} << 20;
 
 class TcpCommunicator final : public Communicator {
@@ -38,7 +38,7 @@ class TcpCommunicator final : public Communicator {
   }
 
   ~TcpCommunicator() override {
-    // A launcher ends all ranks when the first leaves: that is rank 0, which speaks for all.
+    // A launcher ends all ranks when the first one exits. That must be rank 0, which prints for all.
     char ignored = 0;
     if (rank() != 0 && std::uncaught_exceptions() == 0) peers_[0].read(&ignored, 1);
   }
@@ -76,7 +76,7 @@ class TcpCommunicator final : public Communicator {
   int next_ping() override {
     for (int r = 0; r < size(); ++r) {
       pollfd ready{peers_[r].fd(), POLLIN, 0};
-      if (poll(&ready, 1, 0) <= 0) continue;  // as for one that it does not hear
+      if (poll(&ready, 1, 0) <= 0) continue;  // also for a rank without a connection
       receive(r);
       return r;
     }
@@ -126,7 +126,7 @@ class TcpCommunicator final : public Communicator {
       try {
         peers_[0] = place.reach(launch, why);
         if (peers_[0]) return;
-      } catch (const Error& error) {  // a name that is not known yet
+      } catch (const Error& error) {  // a host name that is not known yet
         why = error.what();
       }
       if (Clock::now() > deadline)
@@ -166,7 +166,7 @@ class TcpCommunicator final : public Communicator {
     if (length > longest_message)
       leave(fmt::format("rank {} announces a message of {} bytes, at most {} are expected; leaving", from, length,
                         longest_message));
-    // Memory is taken as the bytes come.
+    // Memory grows with the bytes that arrive, not with the length that was announced.
     std::string message;
     while (message.size() < length) {
       const size_t before = message.size();

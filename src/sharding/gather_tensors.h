@@ -1,5 +1,5 @@
-// Whole tensors from the parts that ranks hold, for checkpoints: each comes together on exactly one rank, which writes
-// it, so that all ranks write at the same time and any number of them can read the result.
+// Gathers whole tensors from the parts that ranks hold, for checkpoints. Each tensor is gathered on exactly one rank,
+// which writes it: all ranks write at the same time, and any number of ranks can read the result.
 #pragma once
 
 #include <cstddef>
@@ -22,13 +22,13 @@ struct WholeTensor {
   std::string name;
   std::vector<int64_t> shape;
   DType dtype = DType::f32;
-  // One of them is set: the tensor in the backend's memory, or its bytes put together on the host.
+  // One of the two is set: the tensor in the backend's memory, or its bytes gathered in host memory.
   Tensor tensor;
   std::vector<std::byte> bytes;
 };
 
-// Every rank calls with all its parts; the results of all ranks together hold each tensor once. Tensors that several
-// ranks hold are dealt out in turn. Parts that leave gaps throw std::logic_error.
+// Every rank calls it with all its parts. The results of all ranks together hold each tensor once; tensors that several
+// ranks hold are assigned to them in turn. Throws std::logic_error when the parts leave gaps.
 std::vector<WholeTensor> gather_tensors(Communicator& communicator, Backend& backend,
                                         const std::vector<TensorPart>& mine);
 

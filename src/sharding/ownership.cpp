@@ -11,7 +11,7 @@ namespace rowan {
 
 namespace {
 
-// Elements are cut at multiples of this: few pieces, aligned, and short vectors stay whole.
+// Parameters are divided at multiples of this many elements: pieces are few and aligned, short vectors stay whole.
 constexpr int64_t element_granule = 1024;
 
 double balance(const std::vector<double>& loads) {
@@ -19,7 +19,7 @@ double balance(const std::vector<double>& loads) {
   return mean > 0 ? *std::max_element(loads.begin(), loads.end()) / mean : 1;
 }
 
-// How much each rank should get of `amount` so that its load rises to a common level; full ranks get nothing.
+// Each rank's part of `amount`, so that the loads rise to a common level; ranks above that level get nothing.
 std::vector<double> level(const std::vector<double>& loads, double amount) {
   std::vector<double> sorted = loads;
   std::sort(sorted.begin(), sorted.end());
@@ -84,12 +84,12 @@ void Ownership::cut_the_rest(const ParameterTable& table, const std::vector<Upda
   for (const UpdateCost& cost : costs) total += cost.atom == Atom::matrix ? 0 : cost.bytes;
   if (total == 0) return;
   std::vector<double> need = level(bytes_, total);
-  std::vector<double> until(ranks_);  // cumulative part of each block that belongs to ranks up to this one
+  std::vector<double> until(ranks_);  // cumulative fraction of each block owned by ranks up to this one
   std::partial_sum(need.begin(), need.end(), until.begin());
   for (double& part : until) part /= total;
   until.back() = 1;
 
-  // Every block is cut in the same proportions, so that each bucket of gradients has all ranks for owners.
+  // All blocks are divided in the same proportions, so that every rank owns a part of each block's gradients.
   std::vector<double> block_bytes, done;
   for (size_t i = 0; i < costs.size(); ++i) {
     block_bytes.resize(std::max(block_bytes.size(), static_cast<size_t>(parameters[i].block) + 1));
@@ -103,7 +103,8 @@ void Ownership::cut_the_rest(const ParameterTable& table, const std::vector<Upda
     double& before = done[parameter.block];
     int64_t begin = 0;
     for (int rank = 0; rank < ranks_ && begin < parameter.numel(); ++rank) {
-      double wanted = (until[rank] * block_bytes[parameter.block] - before) / costs[i].bytes;  // part of this parameter
+      double wanted =
+          (until[rank] * block_bytes[parameter.block] - before) / costs[i].bytes;  // fraction of this parameter
       double atoms =
           std::clamp(wanted, 0.0, 1.0) * static_cast<double>(parameter.numel()) / static_cast<double>(granule);
       int64_t end = std::min<int64_t>(std::llround(atoms) * granule, parameter.numel());

@@ -1,7 +1,7 @@
-// Ownership: which rank updates which part of each parameter. A pure function of the parameters, what their updates
-// cost and the number of ranks, so that every rank computes the same plan and no optimizer ever communicates.
-// Whole matrices are dealt out longest-processing-time first (Graham, "Bounds on multiprocessing timing anomalies",
-// 1969); rows and elements are then cut, block by block, so that memory comes out level.
+// Ownership: which rank updates which part of each parameter. It is a pure function of the parameters, the costs of
+// their updates and the number of ranks, so that every rank computes the same plan and no optimizer ever communicates.
+// Whole matrices are assigned longest-processing-time first (Graham, "Bounds on multiprocessing timing anomalies",
+// 1969). Then the other parameters of each block are divided by rows or elements so that all ranks need equal memory.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +12,10 @@
 
 namespace rowan {
 
-// What the update of one whole parameter takes; work and bytes of a part are proportional to its elements.
+// The cost of updating one whole parameter; work and bytes of a part are proportional to its elements.
 struct UpdateCost {
   Atom atom = Atom::element;
-  double work = 0;   // FLOPs, or any unit common to all parameters
+  double work = 0;   // FLOPs, or another unit common to all parameters
   double bytes = 0;  // optimizer state and master weights
 };
 
@@ -32,7 +32,7 @@ class Ownership {
   Ownership(const ParameterTable& table, const std::vector<UpdateCost>& costs, int ranks);
 
   int ranks() const { return ranks_; }
-  // By parameter, then by begin; they cover every element once.
+  // Sorted by parameter, then by begin. Each element belongs to exactly one piece.
   const std::vector<OwnedPiece>& pieces() const { return pieces_; }
 
   // Sums per rank, and their largest over their mean: 1 is perfect.

@@ -13,7 +13,7 @@ namespace rowan {
 
 namespace {
 
-// Layers in memory when they come and go: one in use, one on its way.
+// Layers in memory at a time where layers are sharded: one in use, one being communicated.
 constexpr int resident_layers = 2;
 
 // Elements [begin, begin + count) of a tensor; whole rows of a matrix keep its columns.
@@ -68,7 +68,7 @@ Sharding::Sharding(Communicator& communicator, Backend& backend, Model& model, c
 }
 
 Sharding::~Sharding() {
-  if (std::uncaught_exceptions() > 0) return;  // the other ranks may not come; the process is about to end
+  if (std::uncaught_exceptions() > 0) return;  // the other ranks may not answer, and the process is about to end
   for (const Block& block : blocks_) {
     communicator_.wait(block.gradient_ticket);
     communicator_.wait(block.weight_ticket);
@@ -130,7 +130,7 @@ void Sharding::check_weights() {
   check_same(communicator_, "checksum of the weights ", hashes);
 }
 
-// Starts to bring a layer's weights into its place, unless they are there or under way.
+// Starts to gather a layer's weights, unless its place holds them or is receiving them.
 void Sharding::gather_weights(int block) {
   if (!is_sharded(block, ShardMode::weights)) return;
   int& held = weight_slots_[model_.weight_placement().slot(block)];

@@ -1,15 +1,17 @@
 // Sharding: which part of the weights, gradients and optimizer state this rank holds, and the messages that keep the
-// ranks together. It watches the model's passes: gradients leave for their owners as soon as a block's backward is
-// done, and updated weights arrive in the order in which the forward needs them.
+// ranks consistent. It observes the model's passes: it sends a block's gradients to their owners as soon as the block's
+// backward is done, and receives updated weights in the order in which the forward needs them.
 //
 //   none       every rank holds and updates everything; gradients are all-reduced
-//   optimizer  state and master weights are held by owners (ZeRO 1)
-//   gradients  and gradients of layers too: they exist for a few layers at a time and are reduced every micro-step
-//              (ZeRO 2)
-//   weights    and weights of layers: gathered ahead of each pass and released behind it (ZeRO 3)
+//   optimizer  only owners hold state and master weights (ZeRO 1)
+//   gradients  the same, and only owners hold gradients of layers: others have room for a few layers, which are reduced
+//              every micro-step (ZeRO 2)
+//   weights    the same, and only owners hold weights of layers: they are gathered ahead of each pass and released
+//   after
+//              it (ZeRO 3)
 //
 // The stages are those of Rajbhandari et al., "ZeRO: memory optimizations toward training trillion parameter models"
-// (2020); embeddings, final norm and head stay whole in memory in all of them.
+// (2020). In all of them every rank holds embeddings, final norm and head whole.
 #pragma once
 
 #include <memory>
@@ -29,26 +31,26 @@ constexpr auto names_of(ShardMode) { return enum_names("none", "optimizer", "gra
 // Sets how many layers' weights and gradients a model keeps in memory.
 void apply_shard(ShardMode shard, int ranks, ModelOptions& options);
 
-// What ranks add up once a step, in one message.
+// Sums over ranks, made once a step in one message.
 struct StepTotals {
   double loss = 0;              // sum over targets, in nats
   double gradient_squares = 0;  // not finite when any gradient is not
-  std::vector<double> more;     // sums of what the caller added
+  std::vector<double> more;     // sums of the caller's further values
   ParameterSums of_parameters;  // of this rank's shares' parameters
 };
 
 class Sharding : public BlockObserver {
  public:
   // `costs`: one a parameter. `masters`: fp32 copies of weights that are not f32. `reduce`: the dtype, f32 or bf16, in
-  // which gradients travel; each rank's own are rounded to it once. The model's options went through apply_shard().
+  // which gradients are communicated; each rank rounds its own to it once. apply_shard() has set the model's options.
   // Becomes the model's observer.
   Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
            ShardMode shard, DType reduce, bool masters);
 
-  // Waits for the messages under way, which read and write this memory.
+  // Waits for pending messages, which read and write this memory.
   ~Sharding() override;
 
-  // The parts this rank updates, with their masters, if any, allocated and not yet filled.
+  // The parts this rank updates. Their masters, if any, are allocated and not yet filled.
   const std::vector<Share>& shares() const { return shares_; }
   // Whether they enter sums over ranks: with `none` every rank holds the same, and it counts once.
   bool shares_count() const { return shard_ != ShardMode::none || communicator_.rank() == 0; }
@@ -57,7 +59,7 @@ class Sharding : public BlockObserver {
 
   // Fills the shares' weights and masters with the initial values, then weights_changed().
   void initialize(uint64_t seed);
-  // The optimizer (or a checkpoint) has written the shares' weights: sends them to all ranks.
+  // To be called when the optimizer or a checkpoint has written the shares' weights: sends them to all ranks.
   void weights_changed();
 
   // Throws AgreedError naming rank and parameter when weights that several ranks hold differ. Waits.
@@ -65,15 +67,15 @@ class Sharding : public BlockObserver {
 
   // Zeroes gradients.
   void begin_step();
-  // Gradients of the last micro-step of a step are sent during its backward.
+  // Gradients are sent during the backward of a step's last micro-step.
   void begin_micro_step(bool last) { last_micro_step_ = last; }
   // Returns when the shares' gradients are complete sums over ranks and micro-steps.
   void finish_gradients();
-  // Ends a step between two of its micro-steps: waits for the messages under way; the gradients are not to be used.
+  // Ends a step between two of its micro-steps: waits for pending messages. The gradients must not be used.
   void abandon_step() { accumulate_all_reduced(); }
-  // Sums over ranks of `loss` (f32[1] on the device), of the squares of all shares' gradients, and of what the
-  // optimizer asks for (`sums`: of the parameters this rank has shares of; empty on every rank or on none), and of
-  // `more`: everywhere the same bits. The one place of a step where the host waits for the device.
+  // Sums over ranks, with the same bits on all of them: of `loss` (f32[1] on the device), of the squares of all shares'
+  // gradients, of `more`, and of the sums that the optimizer needs (`sums`: of the parameters this rank has shares of;
+  // empty on every rank or on none). The only place in a step where the host waits for the device.
   StepTotals sum_over_ranks(Tensor loss, const std::vector<double>& more, ParameterSums sums = {});
   // The 2-norm of all weights, masters where there are some. All ranks call it.
   double weight_norm();
@@ -85,7 +87,7 @@ class Sharding : public BlockObserver {
  private:
   struct Block {
     std::vector<Piece> gradients, weights;  // in sent_ and in the model's memory, with their owners
-    std::vector<int> shares;                // this rank's, and where they are in the lists above
+    std::vector<int> shares;                // this rank's, and their places in the lists above
     std::vector<size_t> at;
     Ticket gradient_ticket = 0, weight_ticket = 0;
   };
@@ -108,11 +110,11 @@ class Sharding : public BlockObserver {
   bool with_masters_;
   std::unique_ptr<Ownership> ownership_;
   Arena masters_, owned_gradients_, owned_weights_, sent_memory_, workspace_;
-  Tensor sent_;  // the model's gradients, or their copy in the dtype in which they travel
+  Tensor sent_;  // the model's gradients, or their copy in the dtype in which they are communicated
   std::vector<Share> shares_;
   std::vector<Block> blocks_;
   std::vector<int> weight_slots_,
-      gradient_slots_;  // which layer's weights, or unsettled gradients, a place holds; 0: none
+      gradient_slots_;  // the layer whose weights, or gradients not yet accumulated, a place holds; 0: none
   Tensor totals_;       // f32[2] on the device: loss and squares
   bool last_micro_step_ = true;
 };

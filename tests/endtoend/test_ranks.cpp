@@ -344,8 +344,8 @@ TEST_F(Ranks, MistakesAreOneLine) {
       "--set model.num_hidden_layers=1 --set model.hidden_size=4 --set model.intermediate_size=4 "
       "--set model.vocab_size=251 --set model.num_attention_heads=2 ";
   expect_one_line(command(12, "run", small + shard("optimizer")), "of 12 ranks would own no part of the model");
-  expect_one_line(command(2, "run", "", "ROWAN_TIMEOUT=soon"), "ROWAN_TIMEOUT is 'soon'");
-  expect_one_line(command(2, "run", "", "ROWAN_COMMUNICATOR=gloo"), "ROWAN_COMMUNICATOR is 'gloo'");
+  expect_one_line(command(2, "run", "", "ROWAN_TIMEOUT=soon"), "ROWAN_TIMEOUT: found 'soon'");
+  expect_one_line(command(2, "run", "", "ROWAN_COMMUNICATOR=gloo"), "ROWAN_COMMUNICATOR: found 'gloo'");
   expect_one_line(command(2, "run", "", "ROWAN_COMMUNICATOR=nccl"), "NCCL");
   EXPECT_FALSE(fs::exists(run("run"))) << "a refused run leaves nothing behind";
 }

@@ -80,7 +80,7 @@ TEST_F(Slurm, MistakesWithoutMpiAreOneLine) {
   expect_all_left({0, 1, 2});
   expect_one_line(step("file:" + (dir_ / "meet").string(), ""), common);
   expect_one_line(step(tcp(), "", "", " --set optimizer.lrr=1"), "unknown key 'lrr'");
-  expect_one_line(step("udp:localhost", ""), "ROWAN_RENDEZVOUS is 'udp:localhost'");
+  expect_one_line(step("udp:localhost", ""), "ROWAN_RENDEZVOUS: found 'udp:localhost'");
   expect_one_line(step("file:/nowhere/meet", "ROWAN_TIMEOUT=1", "--kill-on-bad-exit=1"), "/nowhere/meet");
   // One that only rank 1 makes.
   fs::copy_file(dir_ / "config.json", dir_ / "config.json0");

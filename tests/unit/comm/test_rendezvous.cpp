@@ -57,7 +57,7 @@ class RendezvousTest : public ::testing::Test {
 TEST_F(RendezvousTest, TcpNeedsASecret) {
   EXPECT_EQ(error_of(address_), "");
   ::unsetenv("ROWAN_SECRET");
-  EXPECT_NE(error_of(address_).find("needs a secret that all ranks know"), std::string::npos) << error_of(address_);
+  EXPECT_NE(error_of(address_).find("needs a secret known to all ranks"), std::string::npos) << error_of(address_);
   EXPECT_EQ(error_of("file:/tmp/meet"), "");
   TemporaryFolder folder;
   ::setenv("ROWAN_SECRET_FILE", (folder / "none").c_str(), 1);
