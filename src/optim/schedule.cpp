@@ -26,10 +26,8 @@ void set_warmup(Schedule& schedule, int64_t asked) {
 
 void set_decay(Schedule& schedule, int64_t asked) {
   const int64_t left = schedule.steps - schedule.warmup_steps;
-  schedule.decay_steps = asked;
-  if (asked <= left || (asked <= schedule.steps && schedule.asked_warmup_steps == 0)) return;
-  schedule.asked_decay_steps = asked;
-  schedule.decay_steps = left;
+  schedule.decay_steps = std::min(asked, left);
+  if (asked > left) schedule.asked_decay_steps = asked;
 }
 
 }  // namespace
@@ -91,9 +89,6 @@ Schedule parse_schedule(JsonObject object, int64_t steps) {
   Schedule schedule;
   schedule.steps = steps;
   read_keys(object, [&](Section& keys) { visit(schedule, keys); });
-  if (schedule.warmup_steps + schedule.decay_steps > steps)
-    object.fail("decay_steps", fmt::format("{} decay steps after {} of warm-up do not fit into {} steps",
-                                           schedule.decay_steps, schedule.warmup_steps, steps));
   object.finish();
   return schedule;
 }

@@ -28,7 +28,7 @@ struct Schedule {
   int64_t asked_warmup_steps = 0;  // where it was longer than the run and became a tenth of it
   double min_lr_ratio = 0.1;
   int64_t decay_steps = 0;        // wsd: the last steps, over which the peak falls to min_lr_ratio
-  int64_t asked_decay_steps = 0;  // where it was longer than the run and became what the warm-up leaves
+  int64_t asked_decay_steps = 0;  // where it did not fit into the run and became what the warm-up leaves
   Fall decay = Fall::linear;      // wsd: along a line or a cosine
 
   // At 0-based step t: t / warmup while warming up (0 at the first step), then the shape over
@@ -40,7 +40,7 @@ struct Schedule {
 constexpr auto names_of(Schedule::Shape) { return enum_names("constant", "cosine", "linear", "wsd"); }
 constexpr auto names_of(Schedule::Fall) { return enum_names("linear", "cosine"); }
 
-// `steps` is that of the run; a longer warm-up or decay is shortened. Throws Error naming the field.
+// `steps` is that of the run; a warm-up or decay that does not fit into it is shortened. Throws Error naming the field.
 Schedule parse_schedule(JsonObject object, int64_t steps);
 void visit(Schedule& schedule, Section& keys);
 Json to_json(Schedule schedule);

@@ -234,8 +234,13 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
   EXPECT_DOUBLE_EQ(s.multiplier(90), 0.5);
   EXPECT_EQ(s.multiplier(100), 0);
   EXPECT_THROW(schedule(R"({"name": "cosin"})", 10), Error);
-  EXPECT_THROW(schedule(R"({"name": "wsd", "warmup_steps": 9, "decay_steps": 2})", 10), Error);
-  s = schedule(R"({"warmup_steps": 51})", 50);  // a run cut short to try something
+  EXPECT_THROW(schedule(R"({"name": "wsd", "decay_steps": -1})", 10), Error);
+  EXPECT_THROW(schedule(R"({"warmup_steps": -1})", 10), Error);
+}
+
+// A run cut short to try something.
+TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
+  Schedule s = schedule(R"({"warmup_steps": 51})", 50);
   EXPECT_EQ(s.warmup_steps, 5);
   EXPECT_EQ(to_json(s)["warmup_steps"], 51) << "what was asked for counts when the run becomes longer";
   EXPECT_EQ(schedule(R"({"warmup_steps": 50})", 50).warmup_steps, 50);
@@ -244,7 +249,22 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
   EXPECT_EQ(s.decay_steps, 3);
   EXPECT_EQ(to_json(s)["decay_steps"], 20);
   EXPECT_EQ(schedule(R"({"warmup_steps": 2})", 1).multiplier(0), 0);
-  EXPECT_THROW(schedule(R"({"warmup_steps": -1})", 10), Error);
+  // The decay keeps its end: behind the warm-up, over what is left.
+  s = schedule(R"({"name": "wsd", "warmup_steps": 9, "decay_steps": 2})", 10);
+  EXPECT_EQ(s.decay_steps, 1);
+  EXPECT_EQ(s.asked_decay_steps, 2);
+  EXPECT_EQ(to_json(s)["decay_steps"], 2);
+  EXPECT_EQ(s.multiplier(9), 1);
+  EXPECT_EQ(s.multiplier(10), 0);
+  s = schedule(R"({"name": "wsd", "warmup_steps": 500, "decay_steps": 1000, "min_lr_ratio": 0.2})", 4);
+  EXPECT_EQ(s.warmup_steps, 1);
+  EXPECT_EQ(s.decay_steps, 3);
+  EXPECT_DOUBLE_EQ(s.multiplier(1), 1);
+  EXPECT_DOUBLE_EQ(s.multiplier(4), 0.2);
+  EXPECT_EQ(schedule(R"({"name": "wsd", "warmup_steps": 4, "decay_steps": 6})", 10).asked_decay_steps, 0);
+  EXPECT_EQ(schedule(R"({"name": "wsd", "warmup_steps": 10, "decay_steps": 6})", 10).decay_steps, 0);
+  // What a shortened run wrote into its config is the schedule of the longer one that continues it.
+  EXPECT_EQ(schedule(to_json(s).dump(), 2000).decay_steps, 1000);
 }
 
 }  // namespace
