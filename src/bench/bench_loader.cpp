@@ -40,7 +40,7 @@ void bench_loader(LoaderBench bench) {
   std::unique_ptr<MadeUpShard> made_up;
   if (bench.files.empty()) {
     made_up = std::make_unique<MadeUpShard>(int64_t{1} << 26, 500);  // documents of 500 tokens on average
-    bench.files = {made_up->path.string()};
+    bench.files = {made_up->path().string()};
     bench.end_id = 0;
   }
   DataConfig config;
@@ -83,7 +83,8 @@ void add_bench_loader(CommandLine& command) {
   command.add("--reading", settings->reading, "packed or documents").one_of<Reading>();
   command.add("--sequence-length", settings->sequence_length, "tokens a row").at_least(1);
   command.add("--sequences", settings->sequences, "rows a batch").at_least(1);
-  command.add("--end-id", settings->end_id, "end token, where the shards do not say");
+  command.add("--end-id", settings->end_id, "end token, where the shards do not say")
+      .range(int64_t{-1}, int64_t{INT32_MAX});
   command.add("--seconds", settings->seconds, "length of each measurement").range(1e-3, 1e6);
   add_json_option(command, settings->json);
   command.set_action([settings] { bench_loader(*settings); });

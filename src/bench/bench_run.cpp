@@ -1,7 +1,10 @@
 #include "bench/bench_run.h"
 
 #include <fmt/core.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+#include <fstream>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -55,8 +58,7 @@ OptimizerConfig recipe_config(const std::string& recipe) {
   return parse_optimizer(JsonObject(source, json));
 }
 
-MadeUpShard::MadeUpShard(int64_t count, int64_t vocabulary)
-    : path(std::filesystem::temp_directory_path() / fmt::format("rowan_bench_{}.bin", ::getpid())) {
+MadeUpShard::MadeUpShard(int64_t count, int64_t vocabulary) : fd_(::memfd_create("made up shard", MFD_CLOEXEC)) {
   std::vector<uint16_t> tokens(static_cast<size_t>(count));
   Random random(1, 0);
   for (uint16_t& token : tokens)
@@ -64,16 +66,16 @@ MadeUpShard::MadeUpShard(int64_t count, int64_t vocabulary)
   std::string header(shard::header_bytes, '\0');
   const int32_t words[] = {shard::magic_u16, shard::version_u16, static_cast<int32_t>(count)};
   header.replace(0, sizeof words, reinterpret_cast<const char*>(words), sizeof words);
-  AtomicFile file(path);
-  file.write(header);
-  file.write(tokens.data(), tokens.size() * sizeof tokens[0]);
-  file.commit();
+  std::ofstream file(path(), std::ios::binary);
+  file << header;
+  file.write(reinterpret_cast<const char*>(tokens.data()),
+             static_cast<std::streamsize>(tokens.size() * sizeof tokens[0]));
+  if (!file.flush()) fail("no memory for a shard of {} tokens", count);
 }
 
-MadeUpShard::~MadeUpShard() {
-  std::error_code ignored;
-  std::filesystem::remove(path, ignored);
-}
+MadeUpShard::~MadeUpShard() { ::close(fd_); }
+
+std::filesystem::path MadeUpShard::path() const { return fmt::format("/proc/self/fd/{}", fd_); }
 
 BenchRun::BenchRun(Backend& backend, const StepOptions& o, const std::string& recipe)
     : alone_(make_single_communicator()) {
@@ -98,7 +100,7 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
   config.precision = named<TrainPrecision>("--precision", o.precision);
   config.recompute = named<Recompute>("--recompute", o.recompute);
   const MadeUpShard made_up(8 * o.batch * o.seq + 1, config.model.vocabulary);  // mapped, it needs no name
-  config.data.train = {{{made_up.path.string()}, 1}};
+  config.data.train = {{{made_up.path().string()}, 1}};
   config.data.order = Order::sequential;
   trainer_ = std::make_unique<Trainer>(config, backend, communicator);
 }

@@ -37,7 +37,7 @@ inline DType compute_dtype(const StepOptions& options) {
 // {"name": RECIPE} as a config would have it. Throws Error naming the nearest recipe.
 OptimizerConfig recipe_config(const std::string& recipe);
 
-// A shard of random tokens in [0, vocabulary), in a file that goes when this does.
+// A shard of random tokens in [0, vocabulary), in a file without a name: however the process ends, nothing is left.
 class MadeUpShard {
  public:
   MadeUpShard(int64_t tokens, int64_t vocabulary);
@@ -45,7 +45,11 @@ class MadeUpShard {
   MadeUpShard(const MadeUpShard&) = delete;
   MadeUpShard& operator=(const MadeUpShard&) = delete;
 
-  const std::filesystem::path path;
+  // Opens in this process, while this lives.
+  std::filesystem::path path() const;
+
+ private:
+  int fd_;
 };
 
 // The run of `rowan train` on made-up data: on one process, or on the given ranks.
