@@ -1,14 +1,17 @@
 // Commands are killed and their calls to the system fail, again and again; then the same command goes on and has to end
 // with the bytes of one that nothing disturbed.
 //
-//   campaign [SECONDS [SEED]]   for so long (60), but every kind of trouble once
+//   campaign [SECONDS [SEED [COMMAND...]]]   for so long (60), but every kind of trouble once
+//   campaign every [COMMAND...]              every call of every kind with every fault: hours
 //
+// A COMMAND is train, ranks, tokenize, eval, export, replace (an export over an older one) or sweep; all by default.
 // Prints how many kills and faults there were and what was lost. Exit code 1 when anything was.
 #include <fmt/core.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -40,9 +43,12 @@ Contents contents(const fs::path& folder) {
   if (!fs::exists(folder)) return files;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
     const fs::path path = fs::relative(entry.path(), folder);
-    const std::string name = path.filename().string(), top = path.begin()->string();
-    if (!entry.is_regular_file() || top == "tensorboard" || top.starts_with("earlier-") || name == "log.txt" ||
-        name == "starts.jsonl" || name == "loss.svg" || name == "manifest.json" || name == "state.json")
+    const std::string name = path.filename().string();
+    const bool shown = std::any_of(path.begin(), path.end(), [](const fs::path& part) {
+      return part == "tensorboard" || part == "logs" || part.string().starts_with("earlier-");
+    });
+    if (!entry.is_regular_file() || shown || name == "log.txt" || name == "starts.jsonl" || name == "loss.svg" ||
+        name == "report.html" || name == "manifest.json" || name == "state.json")
       continue;
     std::string& content = files[path.string()];
     if (name != "metrics.jsonl") {
@@ -65,8 +71,11 @@ struct Command {
   std::string name;
   fs::path out;  // the folder it writes
   std::vector<std::string> words;
-  bool faults = true;                // whether its system calls can be made to fail one by one
-  std::function<void()> clear = {};  // what a fresh attempt needs
+  bool faults = true;                  // whether its system calls can be made to fail one by one
+  bool prints = false;                 // whether what it prints is a result
+  std::function<void()> prepare = {};  // makes what lies in `out` before
+  // What then lies there has to be found whole after an error, unless the new is.
+  Contents before = {};
   Contents undisturbed = {};
   double seconds = 0;
   std::map<std::string, long> calls = {};
@@ -81,20 +90,32 @@ class Campaign {
   }
   ~Campaign() { fs::remove_all(dir_); }
 
-  int run() {
-    std::vector<Command> commands = make_commands();
+  // Of the commands whose names are given, or of all.
+  int run(const std::vector<std::string>& names, bool every) {
+    std::vector<Command> commands;
+    for (Command& command : make_commands())
+      if (names.empty() || std::find(names.begin(), names.end(), command.name) != names.end())
+        commands.push_back(std::move(command));
     for (Command& command : commands) measure(command);
+    if (every) {
+      for (Command& command : commands) fail_every_call(command);
+      return report();
+    }
     for (int round = 0; round == 0 || seconds_since(start_) < seconds_; ++round)
       for (Command& command : commands) {
         kill_at_random_moments(command, 2);
         if (command.faults) fail_calls(command, round);
         if (round > 0 && seconds_since(start_) >= seconds_) break;
       }
+    return report();
+  }
+
+ private:
+  int report() const {
     fmt::print("campaign: {} kills, {} faults, {} lost, {:.0f} s\n", kills_, faults_, lost_, seconds_since(start_));
     return lost_ ? 1 : 0;
   }
 
- private:
   std::vector<Command> make_commands() {
     write_small_shard(dir_ / "train.bin", 3001);
     write_small_shard(dir_ / "validation.bin", 601);
@@ -118,18 +139,19 @@ class Campaign {
     write_small_run(dir_ / "exported", small_llama());
     write_file_atomically(dir_ / "text.jsonl", random_json_lines(1, 400));
 
-    const std::string train = (dir_ / "config.json").string();
+    const std::string train = (dir_ / "config.json").string(), run = (dir_ / "exported").string();
     std::vector<Command> commands = {
         {"train", dir_ / "run", {rowan_binary(), "train", train, "--set", "run.dir=" + (dir_ / "run").string()}},
         {"tokenize",
          dir_ / "shards",
          {rowan_binary(), "tokenize", "--tokenizer", "bytes", "--shard-tokens", "20000", "--validation", "every:50",
           "--save-seconds", "0", "--out", (dir_ / "shards").string(), (dir_ / "text.jsonl").string()}},
-        {"export",
-         dir_ / "export",
-         {rowan_binary(), "export", (dir_ / "exported").string(), (dir_ / "export").string()}}};
+        {"export", dir_ / "export", {rowan_binary(), "export", run, (dir_ / "export").string()}},
+        evaluation(),
+        replacement(run),
+        sweep(config)};
     std::istringstream launcher(mpirun());
-    Command ranks{"train on 2 ranks", dir_ / "ranks", {}, false};
+    Command ranks{.name = "ranks", .out = dir_ / "ranks", .words = {}, .faults = false};
     for (std::string word; launcher >> word;) ranks.words.push_back(word);
     if (!ranks.words.empty()) {
       for (const std::string& word : {std::string("-n"), std::string("2"), rowan_binary(), std::string("train")})
@@ -141,14 +163,53 @@ class Campaign {
     return commands;
   }
 
+  // It writes nothing: the run stays as it is, and what is printed too.
+  Command evaluation() {
+    const fs::path run = dir_ / "evaluated";
+    return {
+        .name = "eval", .out = run, .words = {rowan_binary(), "eval", run.string()}, .prints = true, .prepare = [run] {
+          write_small_run(run, small_llama());
+        }};
+  }
+
+  // Over the export of another model.
+  Command replacement(const std::string& run) {
+    write_small_run(dir_ / "older", small_gpt2());
+    const Command older{
+        .name = "older export",
+        .out = dir_ / "older_export",
+        .words = {rowan_binary(), "export", (dir_ / "older").string(), (dir_ / "older_export").string()}};
+    if (ended(start(older)) != 0) lose(older, "it fails");
+    const fs::path from = older.out, to = dir_ / "replaced";
+    return {.name = "replace", .out = to, .words = {rowan_binary(), "export", run, to.string()}, .prepare = [from, to] {
+              fs::copy(from, to, fs::copy_options::recursive);
+            }};
+  }
+
+  Command sweep(Json base) {
+    base["run"].update({{"steps", 6}, {"eval_every", 6}});
+    write_file_atomically(dir_ / "base.json", base.dump(2));
+    const fs::path out = dir_ / "swept";
+    const Json file = {{"base", "base.json"},
+                       {"dir", out.string()},
+                       {"axes", {{"optimizer", {{"rmnp", {{"optimizer", {{"name", "rmnp"}}}}}}}}},
+                       {"seeds", {1, 2}},
+                       {"resources", {{"jobs", 2}}}};
+    write_file_atomically(dir_ / "sweep.json", file.dump(2));
+    return {.name = "sweep",
+            .out = out,
+            .words = {rowan_binary(), "sweep", (dir_ / "sweep.json").string()},
+            .prints = true};
+  }
+
   pid_t start(const Command& command, const std::vector<std::string>& environment = {}) {
     std::fflush(nullptr);
     const pid_t child = ::fork();
     if (child != 0) return child;
     ::setpgid(0, 0);
     for (const std::string& variable : environment) ::putenv(const_cast<char*>(variable.c_str()));
-    const std::string log = (dir_ / "log").string();
-    if (!std::freopen(log.c_str(), "w", stdout) || !std::freopen(log.c_str(), "a", stderr)) ::_exit(126);
+    const std::string out = (dir_ / "stdout").string(), log = (dir_ / "log").string();
+    if (!std::freopen(out.c_str(), "w", stdout) || !std::freopen(log.c_str(), "w", stderr)) ::_exit(126);
     std::vector<char*> argv;
     for (const std::string& word : command.words) argv.push_back(const_cast<char*>(word.c_str()));
     argv.push_back(nullptr);
@@ -165,21 +226,35 @@ class Campaign {
   void lose(const Command& command, const std::string& what) {
     ++lost_;
     fmt::print("campaign: LOST: {}: {}\n{}\n", command.name, what, read_file(dir_ / "log"));
+    std::fflush(stdout);
+    begin_anew(command);
+  }
+
+  static void begin_anew(const Command& command) {
     fs::remove_all(command.out);
+    if (command.prepare) command.prepare();
+  }
+
+  Contents results(const Command& command) const {
+    Contents found = contents(command.out);
+    if (command.prints) found["(standard output)"] = read_file(dir_ / "stdout");
+    return found;
   }
 
   void measure(Command& command) {
+    begin_anew(command);
+    command.before = contents(command.out);
     const auto begin = Clock::now();
     const fs::path count = dir_ / "counts";
     const int code = ended(
         start(command, command.faults ? shim({"ROWAN_FAULT_COUNT=" + count.string()}) : std::vector<std::string>()));
     command.seconds = seconds_since(begin);
     if (code != 0) return lose(command, fmt::format("undisturbed it ends with {}", code));
-    command.undisturbed = contents(command.out);
+    command.undisturbed = results(command);
     std::ifstream lines(count);
     std::string name;
     for (long number; command.faults && lines >> name >> number;) command.calls[name] = number;
-    fs::remove_all(command.out);
+    begin_anew(command);
   }
 
   std::vector<std::string> shim(std::vector<std::string> more) {
@@ -193,13 +268,18 @@ class Campaign {
   void finish(const Command& command, const std::string& trouble) {
     const int code = ended(start(command));
     if (code != 0) return lose(command, fmt::format("{}: then it ends with {}", trouble, code));
-    const Contents now = contents(command.out);
-    for (const auto& [name, content] : command.undisturbed)
+    const std::string difference = difference_of(command.undisturbed, results(command));
+    if (!difference.empty()) return lose(command, fmt::format("{}: {}", trouble, difference));
+    begin_anew(command);
+  }
+
+  static std::string difference_of(const Contents& expected, const Contents& now) {
+    for (const auto& [name, content] : expected)
       if (!now.contains(name) || now.at(name) != content)
-        return lose(command, fmt::format("{}: {} {}", trouble, name, now.contains(name) ? "differs" : "is missing"));
+        return fmt::format("{} {}", name, now.contains(name) ? "differs" : "is missing");
     for (const auto& [name, content] : now)
-      if (!command.undisturbed.contains(name)) return lose(command, fmt::format("{}: {} is left", trouble, name));
-    fs::remove_all(command.out);
+      if (!expected.contains(name)) return name + " is left";
+    return "";
   }
 
   void kill_at_random_moments(const Command& command, int times) {
@@ -225,12 +305,30 @@ class Campaign {
     }
   }
 
+  void fail_every_call(const Command& command) {
+    for (const auto& [call, total] : command.calls) {
+      for (long number = 1; number <= total; ++number)
+        for (const char* how : {"full", "5", "kill"})
+          if (call == "write" || how != std::string("full"))
+            strike(command, fmt::format("{}:{}:{}", call, number, how));
+      fmt::print("campaign: {}, {} calls of {}: {} kills, {} faults, {} lost so far, {:.0f} s\n", command.name, total,
+                 call, kills_, faults_, lost_, seconds_since(start_));
+      std::fflush(stdout);
+    }
+  }
+
   void strike(const Command& command, const std::string& fault) {
     const int code = ended(start(command, shim({"ROWAN_FAULT=" + fault})));
     (code == -SIGKILL ? kills_ : faults_) += 1;
     // Nothing else ends a command than a mistake that it names; what it can do without, it may.
     if (code != 0 && code != 2 && code != -SIGKILL)
       return lose(command, fmt::format("{}: it ends with {}", fault, code));
+    if (command.prepare && code == 2) {  // the old or the new, and no mixture of both that could be taken for either
+      const Contents now = contents(command.out);
+      if (now.contains("config.json") && !difference_of(command.before, now).empty() &&
+          !difference_of(command.undisturbed, now).empty())
+        return lose(command, fmt::format("{}: {}", fault, difference_of(command.before, now)));
+    }
     finish(command, fault);
   }
 
@@ -245,7 +343,12 @@ class Campaign {
 }  // namespace rowan
 
 int main(int argc, char** argv) {
-  const double seconds = argc > 1 ? std::atof(argv[1]) : 60;
-  const uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : static_cast<uint64_t>(::getpid());
-  return rowan::Campaign(seconds, seed).run();
+  std::vector<std::string> words(argv + 1, argv + argc);
+  const bool every = !words.empty() && words[0] == "every";
+  const double seconds = words.empty() || every ? 60 : std::atof(words[0].c_str());
+  const bool seeded = words.size() > 1 && !every;
+  const uint64_t seed = seeded ? std::strtoull(words[1].c_str(), nullptr, 10) : static_cast<uint64_t>(::getpid());
+  const size_t options = words.empty() ? 0 : seeded ? 2 : 1;
+  words.erase(words.begin(), words.begin() + static_cast<std::ptrdiff_t>(options));
+  return rowan::Campaign(seconds, seed).run(words, every);
 }
