@@ -1,5 +1,6 @@
 #include <csignal>
 #include <exception>
+#include <new>
 #include <system_error>
 
 #include "base/console.h"
@@ -27,6 +28,9 @@ int main(int argc, char** argv) {
     return 2;
   } catch (const std::system_error& error) {  // of files, threads, or a result that cannot be written
     rowan::tell("rowan: {}\n", error.what());
+    return 2;
+  } catch (const std::bad_alloc&) {
+    rowan::tell("rowan: out of memory\n");
     return 2;
   } catch (const std::exception& error) {
     rowan::tell("rowan: internal error: {}\n", error.what());

@@ -12,10 +12,10 @@
 
 namespace rowan {
 
-void show(std::FILE* out, std::string_view text) noexcept {
-  std::fwrite(text.data(), 1, text.size(), out);
-  std::fflush(out);
+bool show(std::FILE* out, std::string_view text) noexcept {
+  const bool written = std::fwrite(text.data(), 1, text.size(), out) == text.size() && std::fflush(out) == 0;
   std::clearerr(out);
+  return written;
 }
 
 bool is_terminal(std::FILE* file) { return ::isatty(::fileno(file)) == 1; }

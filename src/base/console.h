@@ -1,6 +1,6 @@
 // What people are shown: progress, notes, errors. Text that cannot be written, because a disk is full or a terminal is
-// gone, is lost, and the work goes on. Results that a command was asked for are something else: fmt::print writes them
-// to stdout, and check_results_written() is the command's last word.
+// closed, is lost, and the work continues. The results of a command must not be lost: fmt::print writes them to stdout,
+// and main() calls check_results_written() at the end.
 #pragma once
 
 #include <fmt/core.h>
@@ -11,8 +11,8 @@
 
 namespace rowan {
 
-// Writes and flushes; never throws, never fails.
-void show(std::FILE* out, std::string_view text) noexcept;
+// Writes and flushes; never throws. False when some of it could not be written.
+bool show(std::FILE* out, std::string_view text) noexcept;
 
 // To stderr.
 template <typename... Args>

@@ -1,5 +1,5 @@
-// Mapped files that become shorter while they are read. The system sends SIGBUS to who reads behind the new end; the
-// guard answers with zeros, so that the process can say what happened and save what it has.
+// Mapped files that shrink while they are read. A read behind the new end raises SIGBUS. The guard's handler maps zeros
+// there instead, so that the process can report the file and save its state.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +18,8 @@ class ShrunkFile : public Error {
   using Error::Error;
 };
 
-// Throws ShrunkFile naming a file of which zeros were read that are not its own. Whoever has read from mapped files
-// calls it before it uses what it read.
+// Throws ShrunkFile naming the file when zeros were read in place of its content. To be called after reading from
+// mapped files, before the data is used.
 void check_mapped_files();
 
 }  // namespace rowan

@@ -60,7 +60,7 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
   DataConfig data = parse_data(folder.config().object("data", true));
   if (!options.data.empty()) data.validation = options.data;
   if (data.validation.empty()) fail("{}: the run has no validation data; name some with --data", options.run);
-  const int64_t of_the_run = folder.config().object("run").integer("eval_tokens", 0);
+  const int64_t of_the_run = folder.config().object("run").integer("eval_tokens", 0, 0);
   const int64_t tokens = options.tokens ? options.tokens : of_the_run ? of_the_run : INT64_MAX;
   const int64_t seq = folder.config().object("batch", true).integer("sequence_length", {}, 1);
   ValidationSet rows(data, seq, folder.model().vocabulary, tokens);

@@ -22,14 +22,14 @@ struct TrainOptions {
 };
 
 void run_train(const TrainOptions& options) {
-  std::signal(SIGPIPE, SIG_IGN);  // whoever reads what is shown may leave
+  std::signal(SIGPIPE, SIG_IGN);  // the reader of our output may exit first
   const Launch launch = detect_launch();
   std::unique_ptr<Communicator> host;
   int code = 0;
   try {
     host = make_communicator(launch);
     const int shared = threads_of_rank(*host);
-    // Alone, or where OMP_NUM_THREADS says, the backend knows best.
+    // One process, or OMP_NUM_THREADS set: the backend's own default is right.
     const int threads = launch.size == 1 || std::getenv("OMP_NUM_THREADS") ? 0 : shared;
     TrainConfig config;
     std::unique_ptr<Backend> backend;
@@ -54,7 +54,7 @@ void run_train(const TrainOptions& options) {
     host->abort(2);
   }
   if (!code) return;
-  // A launcher ends all ranks when the first leaves: that must not be before rank 0 has spoken.
+  // A launcher ends all ranks when the first one exits. That must not happen before rank 0 has printed the error.
   if (launch.rank != 0 && !host) std::this_thread::sleep_for(std::chrono::seconds(1));
   host.reset();  // waits for all
   throw Exit{code};
@@ -69,7 +69,8 @@ void add_train(CommandLine& command) {
       .type_name("PATH=VALUE")
       .one_at_a_time();
   command.add("--steps", options->steps, "run.steps").at_least(0);
-  command.add_flag("--resume", options->start.resume, "insist on a checkpoint to go on from; the config may differ");
+  command.add_flag("--resume", options->start.resume,
+                   "fail unless there is a checkpoint to resume; the config may differ");
   command.add("--from", options->from, "go back to the checkpoint of this step; the config may differ").at_least(0);
   command
       .add("--profile", options->start.profile, "a trace of the first 20 steps, for ui.perfetto.dev")

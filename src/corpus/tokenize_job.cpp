@@ -12,8 +12,10 @@
 #include <set>
 #include <thread>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_lock.h"
 #include "base/names.h"
 #include "corpus/tokenize_batch.h"
 #include "corpus/tokenize_notes.h"
@@ -60,7 +62,11 @@ class Job {
   TokenizeResult run() {
     if (rule_.kind == ValidationRule::last) find_cut();
     settings_ = describe_settings(options_, inputs_, tokenizer_, end_);
-    if (fs::exists(folder_ / "manifest.json")) return finished_before(folder_ / "manifest.json");
+    const fs::path manifest = folder_ / "manifest.json";
+    if (fs::exists(manifest)) return finished_before(manifest);
+    make_directories(folder_);
+    const FolderLock lock(folder_, "tokenizes into it", [](const std::string& text) { tell("rowan: {}\n", text); });
+    if (fs::exists(manifest)) return finished_before(manifest);  // the process that was waited for wrote it
     prepare();
     work();
     finish();
@@ -122,9 +128,6 @@ class Job {
   }
 
   void prepare() {
-    std::error_code failure;
-    fs::create_directories(folder_, failure);
-    if (failure) fail("{}: cannot make this folder: {}", folder_.string(), failure.message());
     const fs::path path = folder_ / "progress.json";
     ShardsState train, validation;
     if (fs::exists(path)) {

@@ -65,8 +65,8 @@ struct TokenizeResult {
 
 // Calls `progress` at the start and after every batch, from one thread at a time. A folder where the same work is
 // finished is checked instead: every shard's header, size, checksum and document index. Throws Error on damaged input,
-// a full disk, a damaged shard, an unfinished or finished run with other settings in the folder, or when no document is
-// left.
+// a full disk, a damaged shard, an unfinished or finished run with other settings in the folder, another process that
+// writes there (base/folder_lock.h), or when no document is left.
 TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,
                         const std::function<void(const TokenizeProgress&)>& progress);
 

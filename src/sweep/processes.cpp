@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -23,8 +24,11 @@ std::vector<int> visible_gpus() {
   std::vector<int> gpus;
   if (const char* chosen = std::getenv("CUDA_VISIBLE_DEVICES")) {
     std::istringstream list(chosen);
-    for (std::string item; std::getline(list, item, ',');)
-      if (!item.empty() && item.find_first_not_of("0123456789") == std::string::npos) gpus.push_back(std::stoi(item));
+    for (std::string item; std::getline(list, item, ',');) {
+      int gpu = -1;
+      const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), gpu);
+      if (error == std::errc() && end == item.data() + item.size() && gpu >= 0) gpus.push_back(gpu);
+    }
     return gpus;
   }
   std::error_code none;

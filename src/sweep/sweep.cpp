@@ -1,21 +1,19 @@
 #include "sweep/sweep.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <csignal>
-#include <cstring>
 #include <map>
 #include <sstream>
 #include <thread>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_lock.h"
 #include "sweep/ledger.h"
 #include "sweep/processes.h"
 #include "sweep/view.h"
@@ -26,25 +24,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using State = RunOutcome::State;
-
-// Held while a sweep is at work in a folder.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& dir) {
-    const fs::path path = dir / "sweep.lock";
-    file_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (file_ < 0) fail("cannot write {}: {}", path.string(), std::strerror(errno));
-    if (::flock(file_, LOCK_EX | LOCK_NB) == 0) return;
-    ::close(file_);
-    fail("{}: another sweep is at work there", dir.string());
-  }
-  ~FolderLock() { ::close(file_); }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
-  int file_ = -1;
-};
 
 // The last line in which the program speaks.
 std::string last_words(const fs::path& log) {
@@ -211,7 +190,7 @@ class Sweeper {
 
 SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program) {
   make_directories(sweep.dir);
-  FolderLock lock(sweep.dir);
+  const FolderLock lock(sweep.dir, "runs this sweep", [](const std::string& text) { tell("rowan: {}\n", text); });
   Ledger(sweep).prepare();
   return Sweeper(sweep, program).run();
 }

@@ -82,7 +82,7 @@ RunStart::RunStart(const TrainConfig& config, const StartOptions& options, const
     fail("{}: --from {}, but there is no checkpoint", (dir_ / "checkpoints").string(), *options_.from);
 }
 
-void RunStart::lock() { lock_ = std::make_unique<RunLock>(dir_, note_); }
+void RunStart::lock() { lock_ = std::make_unique<FolderLock>(dir_, "trains this run", note_); }
 
 void RunStart::look() {
   const fs::path checkpoints = dir_ / "checkpoints", config = dir_ / "config.json";
@@ -93,12 +93,13 @@ void RunStart::look() {
   if (!fs::exists(config)) {
     for (const char* name : {"metrics.jsonl", "tensorboard", "log.txt"})
       if (!checkpoint_ && has_content(dir_ / name))
-        fail("{}: has {}, but no config.json: no run's folder; choose another run.dir", dir_.string(), name);
+        fail("{}: has {}, but no config.json, so it is not a run's folder; choose another run.dir", dir_.string(),
+             name);
     return;
   }
   if (!ours) {
     if (read_file(config) != config_.resolved.dump(2) + "\n")
-      fail("{}: has a config.json that is no run's; choose another run.dir", dir_.string());
+      fail("{}: config.json exists but no run does; choose another run.dir", dir_.string());
     return;
   }
   std::string difference;
@@ -107,7 +108,7 @@ void RunStart::look() {
     resolve_precision(before, false);  // runs from before "auto" say nothing and mean fp32
     before_ = before.resolved;
     difference = first_difference(identity_of(*before_), identity_of(config_.resolved));
-  } catch (const Error&) {  // another version's, or another program's
+  } catch (const Error&) {  // written by another version or another program
     before_ = parse_json({config.string(), read_file(config)});
     difference = first_difference(*before_, config_.resolved);
   }
@@ -121,7 +122,7 @@ void RunStart::look() {
          dir_.string(), difference);
   if (!options_.from) return;
   const std::vector<Json> starts = read_starts(dir_);
-  // The same command again goes on from where it came to.
+  // The same command, repeated after an interruption, continues where that one stopped.
   if (difference.empty() && !starts.empty() && starts.back().value("from", Json()) == Json(*options_.from) &&
       checkpoint_ && step_of(*checkpoint_) >= *options_.from)
     options_.from.reset();

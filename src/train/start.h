@@ -1,37 +1,37 @@
-// Where a run begins. Its folder gets an owner, and what lies there is gone on from, refused with the difference named,
-// or set aside into RUN/earlier-N; it is never emptied.
+// The start of a run. It locks the run's folder. An earlier run in it is continued, refused with the difference named,
+// or moved into RUN/earlier-N; the folder is never emptied.
 #pragma once
 
 #include <filesystem>
 #include <memory>
 #include <optional>
 
+#include "base/folder_lock.h"
 #include "run/metrics.h"
-#include "run/run_lock.h"
 #include "train/config.h"
 
 namespace rowan {
 
 struct StartOptions {
-  bool resume = false;          // there has to be a checkpoint, and the config may be another
-  std::optional<int64_t> from;  // the step of the checkpoint to go back to; the config may be another
+  bool resume = false;          // fail unless there is a checkpoint to resume; the config may differ
+  std::optional<int64_t> from;  // go back to the checkpoint of this step; the config may differ
   std::string profile = {};     // a trace of the first steps is written there; "": none
 };
 
 class RunStart {
  public:
-  // Looks and changes nothing but what a dead process left unfinished. Throws Error naming what is in the way: another
-  // process, another config, files that are no run's.
+  // Inspects the folder; removes only what a killed process left unfinished. Throws Error when the run cannot start
+  // there: another process trains it, its config differs, or the files are not a run's.
   RunStart(const TrainConfig& config, const StartOptions& options, const Note& note);
 
-  // To go on from, if any.
+  // The checkpoint to continue from, if any.
   const std::optional<std::filesystem::path>& checkpoint() const { return checkpoint_; }
 
-  // Makes the folder, sets aside what the new start would replace, writes config.json and appends to starts.jsonl a
-  // record of this start: `facts`, time, machine, command, and what the config changes against the last start.
+  // Creates the folder, moves aside what the new start would replace, writes config.json and appends a record of this
+  // start to starts.jsonl: `facts`, time, machine, command, and the changes of the config since the last start.
   void begin(Json facts);
 
-  // Throws Error when another process has taken the run.
+  // Throws Error when another process has taken over the run.
   void check_owner() const { lock_->check(); }
 
  private:
@@ -43,12 +43,12 @@ class RunStart {
   StartOptions options_;
   Note note_;
   std::filesystem::path dir_;
-  std::unique_ptr<RunLock> lock_;
+  std::unique_ptr<FolderLock> lock_;
   std::optional<std::filesystem::path> checkpoint_;
   std::optional<Json> before_;  // the config of the last start, resolved
 };
 
-// What rowan train's records hold, oldest first; a torn one is left out.
+// The records in RUN/starts.jsonl, oldest first; an incomplete one is left out.
 std::vector<Json> read_starts(const std::filesystem::path& run_dir);
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-#include "run/run_lock.h"
+#include "base/folder_lock.h"
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -72,7 +72,7 @@ std::string read_all(int fd) {
   return text;
 }
 
-// Nobody when the file is empty, torn by a full disk, or another program's.
+// Nothing when the file is empty, cut short by a full disk, or another program's.
 std::optional<Owner> owner_in(const std::string& text) {
   const Json json = Json::parse(text, nullptr, false);
   if (!json.is_object()) return {};
@@ -84,8 +84,8 @@ std::optional<Owner> owner_in(const std::string& text) {
   return owner;
 }
 
-// The time of the file's last change as the file system tells it: -1 when it is gone. Opened anew, since a network file
-// system may answer for an open file from memory.
+// The time of the file's last change, -1 when the file does not exist. The file is opened anew, since a network file
+// system may answer from its cache for a file that is open.
 int64_t changed_at(const fs::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return -1;
@@ -95,7 +95,7 @@ int64_t changed_at(const fs::path& path) {
   return found ? info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1000000 : -1;
 }
 
-// The file system's clock, which need not be this machine's.
+// The time by the file system's clock, which may differ from this machine's.
 int64_t time_in(const fs::path& folder) {
   const fs::path probe = folder / fmt::format("lock.{}.{}.part", machine(), ::getpid());
   const int fd = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -112,28 +112,29 @@ bool same_file(int fd, const fs::path& path) {
          open.st_dev == named.st_dev;
 }
 
-[[noreturn]] void refuse(const fs::path& path, const Owner& owner) {
-  fail("{}: another process trains this run: {}; wait for it or stop it", path.parent_path().string(), owner.text());
+[[noreturn]] void refuse(const fs::path& path, const std::string& work, const Owner& owner) {
+  fail("{}: another process {}: {}; wait for it or stop it", path.parent_path().string(), work, owner.text());
 }
 
-// An owner on another machine: waits until it is heard again or is stale.
-void outwait(const fs::path& path, const Owner& owner, milliseconds stale,
+// An owner on another machine: waits until its next heartbeat, which is a refusal, or until it is stale.
+void outwait(const fs::path& path, const std::string& work, const Owner& owner, milliseconds stale,
              const std::function<void(const std::string&)>& note) {
   const int64_t heard = changed_at(path);
   const int64_t left = heard + stale.count() - time_in(path.parent_path());
   if (left <= 0) return;
-  note(fmt::format("{}: {}, last heard of {} s ago; waiting up to {} s whether it still lives",
-                   path.parent_path().string(), owner.text(), (stale.count() - left) / 1000, (left + 999) / 1000));
+  note(fmt::format("{}: {}, last heartbeat {} s ago; waiting up to {} s for the next one", path.parent_path().string(),
+                   owner.text(), (stale.count() - left) / 1000, (left + 999) / 1000));
   for (const auto end = Clock::now() + milliseconds(left); Clock::now() < end;) {
     std::this_thread::sleep_for(std::min(milliseconds(500), stale / 20));
-    if (changed_at(path) != heard) refuse(path, owner);
+    if (changed_at(path) != heard) refuse(path, work, owner);
   }
 }
 
 }  // namespace
 
-RunLock::RunLock(const fs::path& run_dir, const std::function<void(const std::string&)>& note, LockPace pace)
-    : path_(run_dir / "lock") {
+FolderLock::FolderLock(const fs::path& folder, std::string work, const std::function<void(const std::string&)>& note,
+                       LockPace pace)
+    : path_(folder / "lock"), work_(std::move(work)) {
   std::optional<Clock::time_point> patient_until;
   bool locked = false;
   while (true) {
@@ -147,9 +148,9 @@ RunLock::RunLock(const fs::path& run_dir, const std::function<void(const std::st
     if (!held) continue;  // its owner has removed it just now
     if (!patient_until) {
       patient_until = Clock::now() + pace.patience;
-      note(fmt::format("{}: {}; waiting a moment whether it ends", run_dir.string(), owner.text()));
+      note(fmt::format("{}: {}; waiting a moment for it to end", folder.string(), owner.text()));
     }
-    if (Clock::now() > *patient_until) refuse(path_, owner);
+    if (Clock::now() > *patient_until) refuse(path_, work_, owner);
     std::this_thread::sleep_for(milliseconds(50));
   }
   try {
@@ -157,9 +158,9 @@ RunLock::RunLock(const fs::path& run_dir, const std::function<void(const std::st
     if (const std::optional<Owner> owner = owner_in(read_all(fd_))) {
       const bool here = owner->boot == boot && owner->host == machine();
       if (!here)
-        outwait(path_, *owner, pace.stale, note);
+        outwait(path_, work_, *owner, pace.stale, note);
       else if (!locked && !owner->start.empty() && start_of(owner->process) == owner->start)
-        refuse(path_, *owner);
+        refuse(path_, work_, *owner);
     }
     mine_ = Json{{"host", machine()},
                  {"process", ::getpid()},
@@ -168,8 +169,13 @@ RunLock::RunLock(const fs::path& run_dir, const std::function<void(const std::st
                  {"since", local_time()}}
                 .dump() +
             "\n";
-    if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, mine_.data(), mine_.size(), 0) != static_cast<ssize_t>(mine_.size()))
-      fail("cannot write {}: {}", path_.string(), std::strerror(errno));
+    errno = ENOSPC;  // what a write that is cut short means
+    if (::ftruncate(fd_, 0) != 0 ||
+        ::pwrite(fd_, mine_.data(), mine_.size(), 0) != static_cast<ssize_t>(mine_.size())) {
+      const int code = errno;
+      ::unlink(path_.c_str());
+      fail("cannot write {}: {}", path_.string(), std::strerror(code));
+    }
   } catch (...) {
     ::close(fd_);
     throw;
@@ -177,7 +183,7 @@ RunLock::RunLock(const fs::path& run_dir, const std::function<void(const std::st
   heart_ = std::thread([this, interval = pace.heartbeat] { beat(interval); });
 }
 
-RunLock::~RunLock() {
+FolderLock::~FolderLock() {
   {
     std::lock_guard lock(mutex_);
     ends_ = true;
@@ -188,18 +194,18 @@ RunLock::~RunLock() {
   ::close(fd_);
 }
 
-bool RunLock::is_ours() const { return same_file(fd_, path_) && read_all(fd_) == mine_; }
+bool FolderLock::is_ours() const { return same_file(fd_, path_) && read_all(fd_) == mine_; }
 
-void RunLock::check() const {
+void FolderLock::check() const {
   if (is_ours()) return;
   const int fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   const std::optional<Owner> owner = fd < 0 ? std::nullopt : owner_in(read_all(fd));
   if (fd >= 0) ::close(fd);
-  if (owner) refuse(path_, *owner);
-  fail("{}: is gone, and with it this process's hold on the run", path_.string());
+  if (owner) refuse(path_, work_, *owner);
+  fail("{}: is gone, and with it this process's hold on the folder", path_.string());
 }
 
-void RunLock::beat(milliseconds interval) {
+void FolderLock::beat(milliseconds interval) {
   std::unique_lock lock(mutex_);
   while (!changed_.wait_for(lock, interval, [this] { return ends_; })) ::futimens(fd_, nullptr);
 }

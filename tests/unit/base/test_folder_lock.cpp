@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -8,8 +9,8 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_lock.h"
 #include "base/json.h"
-#include "run/run_lock.h"
 
 namespace rowan {
 namespace {
@@ -17,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
 
-class RunLockTest : public ::testing::Test {
+class FolderLockTest : public ::testing::Test {
  protected:
   void SetUp() override {
     dir_ = fs::path(testing::TempDir()) / ("rowan_lock_" + std::to_string(::getpid()));
@@ -26,9 +27,9 @@ class RunLockTest : public ::testing::Test {
   }
   void TearDown() override { fs::remove_all(dir_); }
 
-  std::unique_ptr<RunLock> take(LockPace pace = {milliseconds(10'000), milliseconds(60'000), milliseconds(0)}) {
-    return std::make_unique<RunLock>(
-        dir_, [this](const std::string& text) { notes_ += text + "\n"; }, pace);
+  std::unique_ptr<FolderLock> take(LockPace pace = {milliseconds(10'000), milliseconds(60'000), milliseconds(0)}) {
+    return std::make_unique<FolderLock>(
+        dir_, "trains this run", [this](const std::string& text) { notes_ += text + "\n"; }, pace);
   }
   std::string refusal() {
     try {
@@ -56,7 +57,7 @@ class RunLockTest : public ::testing::Test {
   std::string notes_;
 };
 
-TEST_F(RunLockTest, OneHoldsItAndTheOtherIsToldWho) {
+TEST_F(FolderLockTest, OneHoldsItAndTheOtherIsToldWho) {
   {
     auto lock = take();
     EXPECT_EQ(content()["process"], ::getpid());
@@ -71,7 +72,7 @@ TEST_F(RunLockTest, OneHoldsItAndTheOtherIsToldWho) {
   EXPECT_EQ(refusal(), "taken");
 }
 
-TEST_F(RunLockTest, ADeadProcessHoldsNothing) {
+TEST_F(FolderLockTest, ADeadProcessHoldsNothing) {
   const pid_t child = ::fork();
   if (child == 0) {
     take().release();
@@ -84,7 +85,7 @@ TEST_F(RunLockTest, ADeadProcessHoldsNothing) {
   EXPECT_EQ(notes_, "");
 }
 
-TEST_F(RunLockTest, AnOwnerOnAnotherMachineIsDeadWhenItHasBeenSilent) {
+TEST_F(FolderLockTest, AnOwnerOnAnotherMachineIsDeadWhenItHasBeenSilent) {
   forge(61);
   EXPECT_EQ(refusal(), "taken");
   EXPECT_EQ(notes_, "");
@@ -94,7 +95,7 @@ TEST_F(RunLockTest, AnOwnerOnAnotherMachineIsDeadWhenItHasBeenSilent) {
   EXPECT_NE(notes_.find("on elsewhere has held it since 2026-01-02 03:04:05"), std::string::npos) << notes_;
 }
 
-TEST_F(RunLockTest, AnOwnerOnAnotherMachineThatIsHeardIsNamed) {
+TEST_F(FolderLockTest, AnOwnerOnAnotherMachineThatIsHeardIsNamed) {
   forge(5);
   std::atomic<bool> ends = false;
   std::thread heart([&] {
@@ -110,7 +111,7 @@ TEST_F(RunLockTest, AnOwnerOnAnotherMachineThatIsHeardIsNamed) {
   EXPECT_EQ(content()["host"], "elsewhere");
 }
 
-TEST_F(RunLockTest, ItBeatsAndNoticesThatItWasTaken) {
+TEST_F(FolderLockTest, ItBeatsAndNoticesThatItWasTaken) {
   auto lock = take({milliseconds(10), milliseconds(60'000), milliseconds(0)});
   const auto before = fs::last_write_time(dir_ / "lock");
   while (fs::last_write_time(dir_ / "lock") == before) std::this_thread::sleep_for(milliseconds(10));
@@ -126,7 +127,7 @@ TEST_F(RunLockTest, ItBeatsAndNoticesThatItWasTaken) {
   EXPECT_THROW(lock->check(), Error);
 }
 
-TEST_F(RunLockTest, ATornOrForeignFileHoldsNothingAndALinkIsNotFollowed) {
+TEST_F(FolderLockTest, ATornOrForeignFileHoldsNothingAndALinkIsNotFollowed) {
   for (const char* text : {"", "{\"host\": \"el", "[]", "{}", "{\"host\": 7, \"process\": \"x\"}"}) {
     write_file_atomically(dir_ / "lock", text);
     const timespec old[] = {{1, 0}, {1, 0}};
@@ -137,6 +138,21 @@ TEST_F(RunLockTest, ATornOrForeignFileHoldsNothingAndALinkIsNotFollowed) {
   fs::create_symlink(dir_ / "precious", dir_ / "lock");
   EXPECT_NE(refusal().find("cannot open"), std::string::npos);
   EXPECT_EQ(read_file(dir_ / "precious"), "kept");
+}
+
+TEST_F(FolderLockTest, AFullDiskLeavesNoLock) {
+  rlimit before;
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  for (const rlim_t room : {0, 10}) {  // none of the text, a part of it
+    const rlimit small = {room, before.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &small);
+    const std::string said = refusal();
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    EXPECT_NE(said.find("cannot write " + (dir_ / "lock").string()), std::string::npos) << said;
+    EXPECT_FALSE(fs::exists(dir_ / "lock"));
+  }
+  std::signal(SIGXFSZ, handler);
 }
 
 }  // namespace
