@@ -6,10 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/files.h"
@@ -36,6 +39,31 @@ class CommandTest : public ::testing::Test {
     const std::string out = (dir_ / "out").string(), err = (dir_ / "err").string();
     int status = std::system((command + " >" + out + " 2>" + err).c_str());
     return {WEXITSTATUS(status), read_file(out), read_file(err)};
+  }
+
+  // In the background, its output in `log`.
+  pid_t start(const std::string& arguments) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const std::string command = "exec " + rowan_binary() + " " + arguments + " >" + (dir_ / "log").string() + " 2>&1";
+      ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+      ::_exit(127);
+    }
+    return child;
+  }
+  std::string log() { return read_file(dir_ / "log"); }
+  // Waits until `there`, and fails when the process ends before.
+  void until(pid_t child, const std::function<bool()>& there) {
+    while (!there()) {
+      ASSERT_EQ(::waitpid(child, nullptr, WNOHANG), 0) << log();
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  }
+  // Waits for its end; minus the signal where one ended it.
+  static int code_of(pid_t child) {
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
 
   // Exit code 2, nothing on stdout, one line on stderr with `part` in it.

@@ -32,7 +32,7 @@ int64_t number_of(const fs::path& folder, std::string_view prefix) {
   return error == std::errc() && end == name.data() + name.size() ? step : -1;
 }
 
-// Writes one file and returns its manifest entry.
+// Writes one file; returns its entry for the manifest.
 Json write_tensors(const fs::path& path, const std::vector<TensorSource>& sources) {
   SafeTensorsWriter writer(path, {sources.begin(), sources.end()}, {{"format", "pt"}});
   Json hashes = Json::object();
@@ -55,7 +55,7 @@ fs::path manifest_part(const fs::path& folder, int rank, int ranks) {
   return folder / fmt::format("manifest-{:05}-of-{:05}.json", rank + 1, ranks);
 }
 
-// The value of a key of a manifest, or an Error.
+// The value of a key of a manifest; throws Error when it is absent.
 const Json& field(const Json& object, const char* key, const fs::path& path) {
   if (!object.is_object() || !object.contains(key)) fail("{}: no '{}'", path.string(), key);
   return object[key];
@@ -78,7 +78,7 @@ void verify_file(const fs::path& path, const Json& entry, const fs::path& manife
       fail("{}: damaged: wrong checksum of tensor '{}'", where, tensor.name);
 }
 
-// A kill while a folder is being removed must not leave half a checkpoint under its name.
+// Renames the folder first: a kill during the removal must not leave half a checkpoint under a checkpoint's name.
 void remove_checkpoint(const fs::path& folder) {
   fs::path doomed = folder.string() + ".part";
   fs::remove_all(doomed);
@@ -110,7 +110,7 @@ CheckpointWriter::CheckpointWriter(const fs::path& folder, int64_t step, int ran
 }
 
 CheckpointWriter::~CheckpointWriter() {
-  std::error_code ignored;  // the error that ended the save is the one to tell
+  std::error_code ignored;  // the error that ended the save is the one to report
   if (rank_ == 0) fs::remove_all(part_, ignored);
 }
 

@@ -4,8 +4,10 @@
 #include <memory>
 #include <vector>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_lock.h"
 #include "base/json.h"
 #include "model/layout.h"
 #include "model/weights.h"
@@ -16,7 +18,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// What an export may have held before, and would otherwise be taken for a part of this one.
+// Files that an older export may have left, and that would be taken for part of this one.
 const char* const tokenizer_names[] = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",         "merges.txt",
     "spiece.model",   "tokenizer.model",       "added_tokens.json",       "chat_template.jinja"};
@@ -42,7 +44,12 @@ void export_model(const ModelConfig& config, const TensorFiles& files, DType dty
   if (tokenizer)
     for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) generation[key] = tokenizer->end_id();
   texts["generation_config.json"] = generation.dump(2) + "\n";
+  for (const char* name : {"checkpoints", "state.json"})
+    if (fs::exists(folder / name))
+      fail("{}: has {}: a run or a checkpoint, which an export would overwrite; choose another folder", folder.string(),
+           name);
   make_directories(folder);
+  const FolderLock lock(folder, "exports into it", [](const std::string& text) { tell("rowan: {}\n", text); });
 
   const ParameterTable table = parameter_table(theirs);
   std::vector<TensorInfo> declared;
@@ -62,14 +69,18 @@ void export_model(const ModelConfig& config, const TensorFiles& files, DType dty
       writer.write(parameter.name, rounded.data());
     }
   }
-  std::vector<std::unique_ptr<AtomicFile>> parts;
+  std::map<std::string, std::unique_ptr<AtomicFile>> parts;
   for (const auto& [name, content] : texts) {
-    parts.push_back(std::make_unique<AtomicFile>(folder / name));
-    parts.back()->write(content);
-    parts.back()->sync();
+    parts[name] = std::make_unique<AtomicFile>(folder / name);
+    parts[name]->write(content);
+    parts[name]->sync();
   }
+  // config.json is removed first and returns last: a kill between leaves no mixture of two exports that opens.
+  fs::remove(folder / "config.json");
   writer.commit();
-  for (const auto& part : parts) part->commit();
+  for (const auto& [name, part] : parts)
+    if (name != "config.json") part->commit();
+  parts.at("config.json")->commit();
   for (const char* name : tokenizer_names)
     if (!texts.contains(name)) fs::remove(folder / name);
 }

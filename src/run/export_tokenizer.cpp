@@ -36,7 +36,8 @@ Json replaced(const Json& pattern, const std::string& content) {
 
 Json sequence(const char* key, Json steps) { return {{"type", "Sequence"}, {key, std::move(steps)}}; }
 
-// The two parts of which a token is made last, if it is made of two: the merges of lower ranks are applied to it.
+// The two parts that the last merge of a token joins: those that remain when all merges of lower rank are applied to
+// its bytes. Nothing when more or fewer than two remain.
 std::optional<std::pair<int32_t, int32_t>> parts_of(const PairMerges& merges, const std::string& token, int32_t rank,
                                                     const std::vector<int32_t>& byte_ids) {
   std::vector<int32_t> ids;
@@ -46,7 +47,7 @@ std::optional<std::pair<int32_t, int32_t>> parts_of(const PairMerges& merges, co
   return std::pair(ids[0], ids[1]);
 }
 
-// `tokens`: the bytes of each, in the order of merging, and the end token behind them.
+// `tokens`: the bytes of each token in the order of merging, without the end token, which gets the next id.
 Json byte_tokenizer(const std::vector<std::string>& tokens, bool merges_pieces) {
   const ByteAlphabet alphabet;
   Json vocabulary = Json::object(), merges = Json::array();
@@ -61,7 +62,7 @@ Json byte_tokenizer(const std::vector<std::string>& tokens, bool merges_pieces) 
   for (size_t id = 0; merges_pieces && id < tokens.size(); ++id)
     scored.emplace_back(tokens[id], -static_cast<float>(id));
   std::vector<PairMerge> all = merges_of_scores(scored);
-  // Of the ways to make a token the one is written that the merges before it leave open.
+  // A token may be a merge of several pairs. Only the pair that earlier merges leave is written.
   const PairMerges known(all);
   for (size_t begin = 0, next; begin < all.size(); begin = next) {
     next = begin + 1;
@@ -153,7 +154,7 @@ Json sentencepiece_tokenizer(const SentencepieceModel& model) {
     result["normalizer"] = sequence("normalizers", steps);
     result["pre_tokenizer"] = metaspace;
     result["decoder"] = metaspace;
-  } else {  // pieces may hold several spaces: the text is one
+  } else {  // pieces may hold several spaces, so the text is not split into words
     if (model.add_dummy_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", mark}});
     steps.push_back(replaced({{"String", " "}}, mark));
     result["normalizer"] = sequence("normalizers", steps);
@@ -167,7 +168,7 @@ Json sentencepiece_tokenizer(const SentencepieceModel& model) {
   return result;
 }
 
-// As it is, less what lays tokens around a text or cuts it.
+// The file as it is, without the parts that add tokens around a text or truncate it.
 Json huggingface_tokenizer(const fs::path& path) {
   const fs::path file = fs::is_directory(path) ? path / "tokenizer.json" : path;
   Json json = parse_json({file.string(), read_file(file)});

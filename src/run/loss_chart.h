@@ -1,4 +1,4 @@
-// Pictures of a run's losses: characters for the terminal at the end of a run, and a file loss.svg for its directory.
+// Charts of a run's losses: text for the terminal at the end of a run, and loss.svg in its directory.
 #pragma once
 
 #include <filesystem>
@@ -16,18 +16,18 @@ struct LossPoint {
 
 struct LossCurves {
   std::vector<LossPoint> train, validation;  // by ascending step
-  std::optional<double> floor;               // a line across the picture: the entropy of the text, where it is known
+  std::optional<double> floor;               // a horizontal line: the entropy of the text, where it is known
 };
 
-// From the metrics.jsonl of a run: rows with `step` and `loss` or `val_loss`. A step that a resumed run repeated counts
-// as it was the last time. Rows that cannot be read are left out, with one note.
+// Reads the metrics.jsonl of a run: rows with `step` and `loss` or `val_loss`. Of a step that a resumed run repeated,
+// the last row counts. Rows that cannot be read are left out, with one note.
 LossCurves read_loss_curves(const std::filesystem::path& metrics, const Note& note);
 
-// UTF-8 text of `columns` characters and `rows` lines and an axis; the loss axis is logarithmic. Braille dots are the
-// training loss, o the validation loss. Empty when there are not two finite points to draw.
+// UTF-8 text, `columns` characters wide, of `rows` lines and an axis; the loss axis is logarithmic. Braille dots show
+// the training loss, o the validation loss. Empty when there are fewer than two finite points.
 std::string loss_chart_text(const LossCurves& curves, int columns = 76, int rows = 15);
 
-// The same as a self-contained SVG.
+// The same chart as a self-contained SVG.
 std::string loss_chart_svg(const LossCurves& curves);
 
 }  // namespace rowan

@@ -22,7 +22,7 @@ bool is_row(const Json& row) {
   return row["step"].get<int64_t>() >= 0;
 }
 
-// Calls `use` with every row and its line.
+// Calls `use` for every row, with the line it was read from.
 void each_row(const std::filesystem::path& metrics, const Note& note,
               const std::function<void(const Json& row, std::string_view line)>& use) {
   const std::string text = read_file(metrics);
@@ -61,7 +61,7 @@ ValidationRow evaluation_of(const Json& row) {
 }  // namespace
 
 MetricsLog::MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note)
-    : path_(run_dir / "metrics.jsonl") {
+    : path_(run_dir / "metrics.jsonl"), note_(note) {
   std::string kept;
   if (resumed_step && std::filesystem::exists(path_))
     each_row(path_, note, [&](const Json& row, std::string_view line) {
@@ -73,7 +73,7 @@ MetricsLog::MetricsLog(const std::filesystem::path& run_dir, std::optional<int64
   bytes_ = static_cast<int64_t>(kept.size());
   fd_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
   if (fd_ < 0) fail("cannot open {}: {}", path_.string(), std::strerror(errno));
-  events_.emplace(run_dir / "tensorboard", resumed_step ? *resumed_step + 1 : 0);
+  try_events([&] { events_.emplace(run_dir / "tensorboard", resumed_step ? *resumed_step + 1 : 0); });
 }
 
 MetricsLog::~MetricsLog() { ::close(fd_); }
@@ -83,7 +83,7 @@ void MetricsLog::train_row(const TrainRow& row) {
   row.visit([&](const char* key, auto value, bool) { json[key] = value; });
   append(json.dump());
   row.visit([&](const char* key, auto value, bool plotted) {
-    if (plotted) events_->scalar(fmt::format("train/{}", key), row.step, static_cast<float>(value));
+    if (plotted) plot(fmt::format("train/{}", key), row.step, static_cast<double>(value));
   });
 }
 
@@ -93,20 +93,34 @@ void MetricsLog::validation_row(const ValidationRow& row) {
   for (const auto& [key, value] : row.extra) json[key] = value;
   append(json.dump());
   evaluations_.push_back(row);
-  if (row.val_loss) events_->scalar("validation/loss", row.step, static_cast<float>(*row.val_loss));
-  for (const auto& [key, value] : row.extra) events_->scalar("validation/" + key, row.step, static_cast<float>(value));
+  if (row.val_loss) plot("validation/loss", row.step, *row.val_loss);
+  for (const auto& [key, value] : row.extra) plot("validation/" + key, row.step, value);
 }
 
 void MetricsLog::figures_row(int64_t step, const std::vector<std::pair<std::string, double>>& figures) {
   Json row = {{"step", step}};
   for (const auto& [name, value] : figures) {
     row[name] = value;
-    events_->scalar(name, step, static_cast<float>(value));
+    plot(name, step, value);
   }
   append(row.dump());
 }
 
 void MetricsLog::resume_row(int64_t step, const Json& start) { append(Json{{"step", step}, {"resume", start}}.dump()); }
+
+void MetricsLog::plot(const std::string& tag, int64_t step, double value) {
+  if (events_) try_events([&] { events_->scalar(tag, step, static_cast<float>(value)); });
+}
+
+void MetricsLog::try_events(const std::function<void()>& write) {
+  try {
+    write();
+  } catch (const Error& error) {
+    events_.reset();
+    note_(fmt::format("warning: {}; this start writes no more events for TensorBoard, metrics.jsonl has every row",
+                      error.what()));
+  }
+}
 
 void MetricsLog::append(const std::string& line) {
   const std::string text = line + "\n";
@@ -118,7 +132,7 @@ void MetricsLog::append(const std::string& line) {
     return;
   }
   const int code = done < 0 ? errno : ENOSPC;
-  if (::ftruncate(fd_, bytes_) != 0) {  // a part of a line that stays is no row to any reader
+  if (::ftruncate(fd_, bytes_) != 0) {  // readers ignore a last line without a newline
   }
   fail("cannot write {}: {}", path_.string(), std::strerror(code));
 }

@@ -1,4 +1,4 @@
-// What a run leaves to plot: RUN/metrics.jsonl, one JSON object a line, and TensorBoard events of the same numbers.
+// The numbers of a run: RUN/metrics.jsonl, one JSON object a line, and TensorBoard events of the same numbers.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +27,8 @@ struct TrainRow {
   std::optional<int64_t> unpadded_tokens = {};            // of `tokens`, where some are padding
   std::vector<std::pair<std::string, double>> more = {};  // lr/GROUP and time/PHASE
 
-  // Calls write(key, value, plotted) for each key of a row of metrics.jsonl, in their order; TensorBoard shows those
-  // that are plotted. FORMATS.md documents them.
+  // Calls write(key, value, plotted) for each key of a row of metrics.jsonl, in order; `plotted` keys are also written
+  // to TensorBoard. FORMATS.md documents the keys.
   template <typename Write>
   void visit(Write write) const {
     write("step", step, false);
@@ -51,16 +51,16 @@ struct ValidationRow {
   std::vector<std::pair<std::string, double>> extra;  // more numbers, such as accuracy in a task
 };
 
-// What is told to a person, one line without its end.
+// Shows a person one line, given without its newline.
 using Note = std::function<void(const std::string&)>;
 
 // Appends whole lines to metrics.jsonl, and the same numbers to events in RUN/tensorboard. In the lines a number that
-// is not finite is null.
+// is not finite is null. A row that cannot be written is an Error, since checkpoints rely on the rows before them. The
+// events only show the rows again: when they cannot be written, one note says so and the run continues without them.
 class MetricsLog {
  public:
-  // Starts afresh where there are no rows, or, given the step a run resumes from, drops the rows behind it and a line
-  // cut short, so that no step stands twice, and notes other rows that cannot be read. Throws Error when a file cannot
-  // be written.
+  // Starts afresh where there are no rows. Given the step a run resumes from, it drops the rows behind that step and a
+  // line cut short, so that each step is there once, and notes other rows that cannot be read.
   MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note);
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;
@@ -70,28 +70,31 @@ class MetricsLog {
   void validation_row(const ValidationRow& row);
   // {"step": ..., figure: value, ...} of the update that made `step`; names begin with optimizer/ or norm/.
   void figures_row(int64_t step, const std::vector<std::pair<std::string, double>>& figures);
-  // {"step": ..., "resume": {...}}: here a run went on.
+  // {"step": ..., "resume": {...}}: the run was resumed here.
   void resume_row(int64_t step, const Json& start);
 
-  // The evaluations so far, those of earlier starts with them.
+  // All evaluations of the run so far, earlier starts included.
   const std::vector<ValidationRow>& evaluations() const { return evaluations_; }
 
-  // Makes the rows durable. A checkpoint is worth no more than the rows up to its step.
+  // Makes the rows durable. Must precede the commit of a checkpoint: a resume relies on the rows up to its step.
   void sync();
 
  private:
   void append(const std::string& line);
+  void plot(const std::string& tag, int64_t step, double value);
+  // Runs `write`; the events end with the first Error.
+  void try_events(const std::function<void()>& write);
 
   std::filesystem::path path_;
+  Note note_;
   int fd_ = -1;
   int64_t bytes_ = 0;
   std::vector<ValidationRow> evaluations_;
   std::optional<TensorBoardWriter> events_;
 };
 
-// The rows of a metrics.jsonl in its order; a resumed run's file has no step twice. Each is an object with an integer
-// `step`, and numbers or null where a figure is known by name. Other rows are left out, with one note for all; a line
-// without its end is no row yet.
+// The rows of a metrics.jsonl in order. Each is an object with an integer `step`, and known figures are numbers or
+// null. Other rows are left out, with one note for all of them; a last line without a newline is ignored.
 std::vector<Json> read_metrics(const std::filesystem::path& metrics, const Note& note);
 
 }  // namespace rowan

@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Tells a card of ours from what somebody wrote.
+// Distinguishes a card written here from one written by a person, which is not replaced.
 const char* const mark = "<!-- written by rowan export -->";
 
 std::string row(const char* what, const std::string& value) { return fmt::format("| {} | {} |\n", what, value); }

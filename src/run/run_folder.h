@@ -1,4 +1,4 @@
-// A run directory opened to use what it trained.
+// Opens a run directory to use the trained model.
 #pragma once
 
 #include <filesystem>
@@ -15,29 +15,29 @@
 
 namespace rowan {
 
-// What data.documents asks of a model.
+// The model options that follow from data.documents.
 std::optional<DocumentOptions> document_options(const DataConfig& data, int32_t end_token);
 
-// A checkpoint as a person names it. `named` is a run, of which `step` chooses: a number, "newest" (undamaged) or
-// "best", the one with the lowest validation loss in metrics.jsonl of those that are there; or it is a checkpoint's own
-// folder. Throws Error naming what is there instead, or the file that is damaged.
+// Finds a checkpoint by name. `named` is a run, and `step` selects one of its checkpoints: a number, "newest" (which is
+// not damaged) or "best" (the lowest validation loss in metrics.jsonl); or `named` is a checkpoint's own folder. Throws
+// Error naming the checkpoints that exist, or the file that is damaged.
 struct NamedCheckpoint {
   std::filesystem::path run, checkpoint;
 };
 NamedCheckpoint find_checkpoint(const std::filesystem::path& named, const std::string& step, const Note& note);
 
-// What RUN/config.json says, and a checkpoint of it. Throws Error when there is no such run or checkpoint.
+// RUN/config.json and one checkpoint of the run. Throws Error when there is no such run or checkpoint.
 class RunFolder {
  public:
   RunFolder(const std::filesystem::path& named, const std::string& step, const Note& note);
 
-  // RUN/config.json; other sections are read from it by name.
+  // RUN/config.json, for sections that have no accessor here.
   JsonObject config() const { return JsonObject(source_, config_); }
   const ModelConfig& model() const { return model_; }
-  // "" when the run names none.
+  // "" when the config names none.
   const std::string& tokenizer() const { return tokenizer_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
-  // How the run kept documents apart; `end_token` is the token between them.
+  // How the run separated documents; `end_token` is the token between them.
   std::optional<DocumentOptions> documents(int32_t end_token) const { return document_options(data_, end_token); }
 
  private:
@@ -52,8 +52,8 @@ class RunFolder {
 // Sets every parameter; throws Error naming file and tensor when `files` holds another model.
 void load_weights(Model& model, const TensorFiles& files);
 
-// The model of a run as a next-token predictor that looks back over the last `window` tokens. A text that grows costs
-// its new tokens only; when it outgrows the window, the predictor goes on from the window's last half.
+// The model of a run as a next-token predictor with a context of `window` tokens. When a text is extended, only its new
+// tokens are computed (keys and values are cached); when it exceeds the window, the second half of the window is kept.
 class Predictor {
  public:
   // `end_token`: the token between documents, -1 where there is none.
@@ -67,8 +67,8 @@ class Predictor {
   Model model_;
   Arena memory_;
   Tensor input_;               // i32[window]
-  size_t start_ = 0;           // of the text: what the model has at position 0
-  std::vector<int32_t> seen_;  // what it has
+  size_t start_ = 0;           // index in the text of the token at the model's position 0
+  std::vector<int32_t> seen_;  // the tokens whose keys and values are cached
 };
 
 }  // namespace rowan

@@ -68,10 +68,13 @@ TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, int64_
   char host[256] = "localhost";
   if (gethostname(host, sizeof host - 1) != 0) std::strcpy(host, "localhost");
   double start = now();
-  // TensorBoard reads the files of a folder in the order of their names, and a clock may stand still or go back.
+  // TensorBoard reads the files of a folder in the order of their names. The clock may not have advanced since the last
+  // one, or may have been set back.
   std::string last;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error))
     last = std::max(last, entry.path().filename().string());
+  if (error) fail("cannot read {}: {}", folder.string(), error.message());
   auto name = [&](double second) { return fmt::format("events.out.tfevents.{:010.0f}.{}.{}", second, host, getpid()); };
   double second = std::floor(start);
   if (last.starts_with("events.out.tfevents.") && name(second) <= last)
@@ -79,7 +82,7 @@ TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, int64_
   path_ = folder / name(second);
   file_.open(path_, std::ios::binary);
   write_record(event_head(start, 0) + bytes_field(3, "brain.Event:2"));
-  // SessionLog: status = 1; START = 1: a reader purges steps from this one on.
+  // SessionLog: status = 1; START = 1. On START a reader drops events from this step on.
   if (!last.empty()) write_record(event_head(start, first_step) + bytes_field(7, key(1, varint) + varint_of(1)));
 }
 

@@ -12,9 +12,9 @@ namespace rowan {
 
 class TensorBoardWriter {
  public:
-  // Starts a new events.out.tfevents.* file in `folder`, which is made when absent; a resumed run adds a file that
-  // TensorBoard reads behind the others. What they hold from `first_step` on, it forgets: each step is shown once.
-  // Throws Error naming the file when it cannot be written.
+  // Starts a new events.out.tfevents.* file in `folder`, which is created when absent. TensorBoard reads it after the
+  // files of earlier starts and drops their events from `first_step` on, so that each step is shown once. Throws Error
+  // naming the file when it cannot be written.
   explicit TensorBoardWriter(const std::filesystem::path& folder, int64_t first_step = 0);
 
   // One point of the curve `tag` ("train/loss"); wall_time in seconds since 1970. On disk when it returns.

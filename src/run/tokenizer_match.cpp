@@ -16,7 +16,8 @@ uint64_t tokenizer_of_checkpoint(const std::filesystem::path& folder) {
   const std::string text = state["tokenizer_hash"].is_string() ? state["tokenizer_hash"].get<std::string>() : "";
   uint64_t hash = 0;
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), hash, 16);
-  if (text.empty() || parsed.ptr != text.data() + text.size()) fail("{}: tokenizer_hash is no hash", file.string());
+  if (text.empty() || parsed.ptr != text.data() + text.size())
+    fail("{}: tokenizer_hash: expected a hexadecimal number in a string", file.string());
   return hash;
 }
 

@@ -1,5 +1,5 @@
-// Whether tokens mean the same to everybody: the shards a run was trained on, those it is given now, and the tokenizer
-// that is named beside them.
+// Checks that token ids have the same meaning everywhere: in the shards a run was trained on, in those it is given now,
+// and in the tokenizer that its config names.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace rowan {
 
-// The hash of the tokenizer that made a checkpoint's training data; 0 where the checkpoint does not say it, or `folder`
-// is none.
+// The hash of the tokenizer that made a checkpoint's training data; 0 when the checkpoint does not hold it or `folder`
+// is not a checkpoint.
 uint64_t tokenizer_of_checkpoint(const std::filesystem::path& folder);
 
 // Throws Error when both hashes are known and are not the same: "FOUND was made with another tokenizer than EXPECTED".

@@ -1,5 +1,6 @@
 #include "train/config.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <limits>
 
@@ -49,7 +50,7 @@ void visit(RunConfig& run, Section& keys) {
        .help = "steps between checkpoints; 0: not by steps; there is one at the end and at a stop in any case",
        .continues = true},
       run.checkpoint_every);
-  // Where nothing is asked for, a run loses no more than ten minutes.
+  // By default a crash costs no more than ten minutes.
   if (keys.reading()) run.checkpoint_seconds = run.checkpoint_every ? 0 : 600;
   keys.integer<0, most>({.name = "checkpoint_seconds",
                          .help = "of the clock between checkpoints; 0: not by time",
@@ -177,6 +178,7 @@ RunConfig parse_run(JsonObject object) {
   RunConfig run;
   read_keys(object, [&](Section& keys) { visit(run, keys); });
   if (run.dir.empty()) object.fail("dir", "is empty");
+  if (run.dir.find('\0') != std::string::npos) object.fail("dir", "holds a zero byte");
   object.finish();
   return run;
 }
@@ -224,6 +226,8 @@ void check_missing(JsonObject root) {
 
 }  // namespace
 
+int64_t most_steps(const BatchConfig& batch) { return most_tokens / batch.sequences / batch.sequence_length; }
+
 std::map<std::string, std::vector<KeyRow>> config_keys() {
   TrainConfig defaults;
   std::map<std::string, std::vector<KeyRow>> rows;
@@ -268,10 +272,14 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   config.data = parse_data(root.object("data", true));
   config.batch = parse_batch(root.object("batch", true));
   config.run = parse_run(root.object("run", true));
+  if (std::max<int64_t>(config.run.steps, 1) > most_steps(config.batch))
+    root.object("run").fail(
+        "steps", fmt::format("found {}: steps of {} sequences of {} tokens, at most {}", config.run.steps,
+                             config.batch.sequences, config.batch.sequence_length, most_steps(config.batch)));
   const int64_t steps = config.run.steps ? config.run.steps : most;
   config.optimizer = parse_optimizer(root.object("optimizer", true), steps);
   check_routing(root.object("optimizer"), config.optimizer, parameter_table(config.model));
-  // Where there are no steps, a schedule that some were meant for does no harm.
+  // A run of no steps uses no schedule: one made for some steps is no mistake.
   config.schedule = parse_schedule(root.object("schedule"), steps);
   config.skip = parse_skip(root.object("skip"));
   if (config.precision == TrainPrecision::bf16_stochastic) {

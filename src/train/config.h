@@ -37,6 +37,10 @@ struct BatchConfig {
   int64_t micro_batch = 0;      // sequences a rank processes at once; 0: all that it has of a step
 };
 
+// Of a whole run, so that every count of tokens fits into 64 bits.
+constexpr int64_t most_tokens = int64_t{1} << 62;
+int64_t most_steps(const BatchConfig& batch);
+
 struct RunConfig {
   std::string dir;
   int64_t steps = 0;  // 0: the initial weights are the run
@@ -57,8 +61,8 @@ struct RunConfig {
   int64_t sample_tokens = 0;
 };
 
-// Updates that are left out because a figure of the step stands out from those before (train/spike_detector.h). Those
-// whose gradient is not finite are left out always.
+// Which updates are skipped because the step's loss or gradient norm is a spike (train/spike_detector.h). Updates with
+// a gradient that is not finite are always skipped.
 struct SkipConfig {
   double loss_zscore = 0;       // standard deviations above the last losses; 0: any loss is taken
   double grad_norm_zscore = 0;  // the same of the gradient norm before clipping
@@ -76,8 +80,8 @@ struct TrainConfig {
   double grad_clip = 0;  // largest global gradient norm; 0: no clipping
   SkipConfig skip;
   TrainPrecision precision = TrainPrecision::automatic;
-  // In which gradients travel between ranks. By default what they are kept in, so that nothing is lost on the way and
-  // the number of ranks changes no more than the order of summation; bf16 halves their bytes.
+  // Dtype in which gradients are communicated. Default: the dtype they are stored in, so that the number of ranks
+  // changes nothing but the order of summation. bf16 halves the bytes.
   DType reduce = DType::f32;
   ResidualStream residual = ResidualStream::compute;
   double z_loss = 0;  // weight of log(sum of exponentials)^2 in the gradient, not in reported losses
@@ -98,8 +102,8 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
 // Precision "auto" becomes bf16 with masters on a device that multiplies bf16 fast (Backend::fast), else fp32.
 void resolve_precision(TrainConfig& config, bool fast_bf16);
 
-// What two resolved configs have to share for one to continue the run of the other: everything but where and how fast
-// it runs, and what is logged and kept.
+// The part of a resolved config that must be equal for one run to continue another: everything except where and how
+// fast it runs, and what is logged and kept.
 Json identity_of(Json resolved);
 
 // The keys of each section, by its name ("": those outside), as configs/README.md has them; the switches of recipes are

@@ -1,4 +1,4 @@
-// Whether a run has enough data: said before it begins, not after it has read the same documents twice.
+// Whether a run has enough data for one epoch; said before it begins.
 #pragma once
 
 #include <string>

@@ -9,7 +9,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What makes another function of weights of the same shapes.
+// Keys that change the function but not the shapes of the weights.
 const char* const silent_keys[] = {"n_head",
                                    "num_attention_heads",
                                    "num_key_value_heads",
@@ -33,7 +33,7 @@ const char* const silent_keys[] = {"n_head",
                                    "scale_attn_by_inverse_layer_idx",
                                    "logit_softcap"};
 
-// `config`: a Hugging Face config.json, or that of a run.
+// `config`: a Hugging Face config.json, or a run's.
 void check_function(const ModelConfig& model, const fs::path& config) {
   auto source = std::make_shared<JsonSource>(JsonSource{config.string(), read_file(config)});
   Json theirs = parse_json(*source);

@@ -27,10 +27,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Two builds may round differently, and two versions may not even speak of the same messages.
+// All ranks must run the same binary: builds may round differently, versions may use different messages.
 std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile("/proc/self/exe").text())); }
 
-// Host memory is promised before it is there, and a process that then takes too much is killed without a word.
+// Linux overcommits: allocation succeeds, and the OOM killer ends the process later. Refuse before that.
 void check_memory(const TrainConfig& config, const Backend& backend, int ranks) {
   const size_t needed = make_plan(config, ranks).total_bytes, available = available_memory();
   if (backend.host_memory() && needed > available)
@@ -40,7 +40,7 @@ void check_memory(const TrainConfig& config, const Backend& backend, int ranks) 
         human_bytes(static_cast<double>(needed)), human_bytes(static_cast<double>(available)));
 }
 
-// What to do about a checkpoint that was kept apart.
+// What the user can do about a ruined checkpoint.
 std::string ruin_text(const TrainConfig& config, const std::string& what) {
   const std::vector<fs::path> sound = list_checkpoints(fs::path(config.run.dir) / "checkpoints");
   return fmt::format("{}; this checkpoint is kept apart as ruined_*, {}", what,
@@ -62,7 +62,7 @@ double peak_of_all(Backend& backend, DType dtype, Communicator& communicator, co
   return measured * communicator.size();
 }
 
-// Runs `work`; a message about memory that is not there gets the plan beside it.
+// Runs `work`; adds the memory plan to the message when memory runs out.
 template <typename Work>
 auto with_plan(const TrainConfig& config, const Communicator& communicator, Work work) {
   try {
@@ -109,7 +109,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   trainer->check_weights();
   const Json place = {{"device", backend.describe()}, {"world_size", communicator.size()}};
   std::unique_ptr<RunLog> log;
-  const StopSignals signals;  // before this there is nothing to save
+  const StopSignals signals;  // before this a signal ends the process: there is nothing to save
   run_on_all_ranks(communicator, [&] {
     if (!first) return;
     start->begin(place);
@@ -139,7 +139,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   const int64_t first_step = trainer->steps_done();
   double last_save = steady_seconds();
   trainer->listen([&] {
-    // However long a start takes, it gets on by a step.
+    // Each start makes at least one step, however long its start-up takes.
     const bool late = run.max_seconds && trainer->steps_done() > first_step &&
                       steady_seconds() - began >= static_cast<double>(run.max_seconds);
     const bool save =
@@ -188,7 +188,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     return run.patience && ranks_know(first && log->evaluations_since_best() >= run.patience);
   };
 
-  bool pending = false, skipping = false, early = false, stopped = false;  // pending: a save that was due
+  bool pending = false, skipping = false, early = false, stopped = false;  // pending: a save is due
   try {
     if (run.steps == 0 && chosen.empty()) save();
     const bool evaluation_due = trainer->steps_done() > 0 ? due(run.eval_every) || done() : run.steps == 0;
@@ -201,7 +201,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
       const bool evaluates = due(run.eval_every) || done();
       pending = pending || result.save || due(run.checkpoint_every) || due(run.keep_every) ||
                 (evaluates && run.keep_best) || done();
-      // While updates are left out there is nothing new to save, and perhaps nothing sound.
+      // While updates are skipped there is nothing new to save, and the state may not be sound.
       if (pending && (!skipping || done())) {
         save();
         pending = false;
@@ -216,7 +216,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   } catch (const Stopped&) {
     stopped = true;
     if (saved != trainer->steps_done()) save();
-  } catch (const ShrunkFile&) {  // the data failed before the update; what was done up to here is kept
+  } catch (const ShrunkFile&) {  // the data failed before this step's update; the updates so far are saved
     if (communicator.size() == 1 && saved != trainer->steps_done()) save();
     throw;
   }
@@ -244,7 +244,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
 }  // namespace
 
 int train(const TrainConfig& config, Backend& backend, Communicator& communicator, const StartOptions& options) {
-  // mpirun gives ranks a terminal of its own for stdout, wherever that goes then.
+  // mpirun connects each rank's stdout to a terminal of its own, even when its output goes to a file.
   Progress progress(config.run.steps, stdout, stderr, is_terminal(stdout) && is_terminal(stderr));
   try {
     return run_to_end(config, backend, communicator, options, progress);

@@ -13,7 +13,7 @@ namespace rowan {
 
 namespace {
 
-// What rank `rank` sends in a step: the passes and the exchange of weights are run with nobody at the other end.
+// The traffic of rank `rank` in a step: the passes and the exchange of weights run on a simulated communicator.
 Traffic traffic_of(const TrainConfig& config, int rank, int ranks, const std::vector<UpdateCost>& costs, bool masters) {
   auto dry = make_dry_backend();
   auto communicator = make_dry_communicator(rank, ranks);
@@ -33,7 +33,7 @@ Traffic traffic_of(const TrainConfig& config, int rank, int ranks, const std::ve
   return communicator->traffic();
 }
 
-// A matrix that is updated whole cannot be dealt out: no plan is more even than the largest of them.
+// A matrix that is updated whole cannot be divided: no rank's work is less uneven than the largest such matrix.
 std::string uneven_text(const ParameterTable& table, const std::vector<UpdateCost>& costs, int ranks) {
   double total = 0, largest = 0;
   std::string name;

@@ -1,5 +1,5 @@
-// What a run will take, found by running the real model, loss and optimizer on the dry backend: nothing is computed and
-// no formula is written twice.
+// The memory, FLOPs and traffic of a run, counted by running the real model, loss and optimizer on the dry backend,
+// which computes nothing. So no formula is written twice.
 #pragma once
 
 #include <array>
@@ -16,8 +16,8 @@ struct Plan {
   double step_flops_full = 0;  // the same with every attention score counted
   double optimizer_flops = 0, optimizer_bytes = 0;  // of one rank's update
   double work_balance = 1, memory_balance = 1;      // of the optimizer over ranks: largest over mean
-  std::string uneven;  // why, and what to do, where one matrix is more work than an equal share; else empty
-  // In one step, mean over ranks: gradients to their owners (with "none": to all), updated weights to all.
+  std::string uneven;  // the reason and a remedy when one matrix is more work than an equal share; else empty
+  // Of one step, mean over ranks: gradients to their owners (with "none": to all), updated weights to all.
   double gradient_bytes_sent = 0, weight_bytes_sent = 0;
 };
 

@@ -1,8 +1,11 @@
 #include "train/progress.h"
 
+#include <fcntl.h>
 #include <fmt/core.h>
 
+#include <cerrno>
 #include <cmath>
+#include <cstring>
 #include <utility>
 
 #include "base/console.h"
@@ -19,7 +22,11 @@ Progress::~Progress() {
 }
 
 void Progress::keep_log(const std::filesystem::path& file) {
-  log_ = std::fopen(file.c_str(), "ae");
+  log_path_ = file;
+  // Without O_NONBLOCK a pipe without a reader would block.
+  const int fd = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
+  if (fd >= 0) log_ = ::fdopen(fd, "a");
+  if (!log_) lose_log();
   keep(std::exchange(before_log_, {}));
 }
 
@@ -90,10 +97,18 @@ void Progress::line(std::FILE* out, const std::string& text, size_t indent) {
 }
 
 void Progress::keep(const std::string& text) {
-  if (log_)
-    show(log_, text);
-  else
+  if (log_path_.empty())
     before_log_ += text;
+  else if (log_ && !show(log_, text))
+    lose_log();
+}
+
+void Progress::lose_log() {
+  if (std::exchange(log_lost_, true)) return;
+  const int code = errno;
+  end_line();
+  show(notes_,
+       fmt::format("warning: cannot write {}: {}; training continues\n", log_path_.string(), std::strerror(code)));
 }
 
 void Progress::end_line() {

@@ -1,5 +1,6 @@
 // What a person sees while a run trains. Rows go to stdout, on a terminal as one line that is rewritten in place; notes
-// go to stderr. Both are kept in RUN/log.txt. What cannot be shown or kept there is lost, and the run goes on.
+// go to stderr. Both are kept in RUN/log.txt. Text that cannot be written is lost, for the log with one warning, and
+// training continues.
 #pragma once
 
 #include <cstdio>
@@ -20,7 +21,7 @@ class Progress {
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // From here on everything is appended to this file, too; first what was shown before.
+  // Appends everything to this file as well: first the lines shown so far, then all later ones.
   void keep_log(const std::filesystem::path& file);
 
   // step 250/5000  loss 3.4521  lr 2.00e-03  |g| 0.81  41.2K tok/s  MFU 38.1%  ETA 3m 05s
@@ -34,20 +35,23 @@ class Progress {
   void message(const std::string& text);
   // Lines of a label and a text, which further lines of the text stand under.
   void page(const std::vector<std::pair<std::string, std::string>>& lines);
-  // For the log alone: whoever ends the program shows it.
+  // Written to the log only: main() shows it.
   void keep_error(const std::string& text);
 
  private:
   void line(std::FILE* out, const std::string& text, size_t indent = 0);
   void rewrite(const std::string& text);
   void keep(const std::string& text);
+  void lose_log();
   void end_line();
 
   int64_t total_steps_;
   std::FILE *rows_, *notes_;
   std::FILE* log_ = nullptr;
+  std::filesystem::path log_path_;
   std::string before_log_;
   bool in_place_, open_line_ = false, passing_ = false;  // a line that is open, and worth nothing when it ends
+  bool log_lost_ = false;
 };
 
 }  // namespace rowan

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
 #include "evaluate/entropy_floor.h"
@@ -41,7 +42,7 @@ std::string sample_text(const TrainConfig& config) {
   return "\n" + tokenizer->decode(tokens);
 }
 
-// Which, and which one is the faster here.
+// The precision, and which one is faster on this device.
 std::string precision_text(const TrainConfig& config, const Backend& backend) {
   return fmt::format("{}; {}", name_of(config.precision),
                      backend.fast(DType::bf16) ? "bf16 is the faster one here: the device has instructions for it"
@@ -80,11 +81,17 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                             human_count(per_step * static_cast<double>(config.run.steps)),
                             static_cast<double>(config.run.steps * config.batch.sequences) /
                                 static_cast<double>(trainer.batches().samples_per_epoch())));
-  auto shortened = [&](const char* what, int64_t asked, int64_t steps) {
-    if (asked) line(what, fmt::format("shortened to {}: the {} of the config are longer than the run", steps, asked));
+  auto shortened = [&](const std::string& whose, const Schedule& schedule) {
+    if (schedule.asked_warmup_steps)
+      line("warm-up", fmt::format("{}shortened to {}: the {} of the config are longer than the run", whose,
+                                  schedule.warmup_steps, schedule.asked_warmup_steps));
+    if (schedule.asked_decay_steps)
+      line("decay", fmt::format("{}shortened to {}: the {} of the config do not fit into the run", whose,
+                                schedule.decay_steps, schedule.asked_decay_steps));
   };
-  shortened("warm-up", config.schedule.asked_warmup_steps, config.schedule.warmup_steps);
-  shortened("decay", config.schedule.asked_decay_steps, config.schedule.decay_steps);
+  shortened("", config.schedule);
+  for (const Group& group : config.optimizer.groups)
+    if (group.schedule) shortened(group.name + ": ", *group.schedule);
   if (const std::string shortage = data_shortage(config, trainer.batches()); !shortage.empty())
     line("more data", shortage);
   const Plan plan = make_plan(config, communicator.size());
@@ -107,7 +114,11 @@ void print_end_page(const TrainConfig& config, const std::optional<double>& vali
   if (config.data.validation.size() == 1) floor = entropy_floor(config.data.validation[0]);
   LossCurves curves = read_loss_curves(dir / "metrics.jsonl", [&](const std::string& text) { progress.message(text); });
   if (floor) curves.floor = floor->sample;
-  write_file_atomically(dir / "loss.svg", loss_chart_svg(curves));
+  try {
+    write_file_atomically(dir / "loss.svg", loss_chart_svg(curves));
+  } catch (const Error& error) {
+    progress.message(fmt::format("warning: {}; the run is complete without its chart", error.what()));
+  }
   std::string page = "\n" + loss_chart_text(curves);
   const int64_t steps = trainer.steps_done();
   page += fmt::format("done: {} steps in {}: {} tokens", steps, dir.string(),

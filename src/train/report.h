@@ -1,4 +1,4 @@
-// What a run shows before its first and after its last step, as notes.
+// The pages that a run shows before its first and after its last step, as notes.
 #pragma once
 
 #include <optional>

@@ -157,7 +157,7 @@ void RunLog::pause(Pause what, const std::function<void()>& work) {
   ++pauses_[what].count;
 }
 
-// Once the rate has settled: how long the whole will take.
+// Shows once, when the rate is known, how long the run will take.
 void RunLog::estimate(int64_t step) {
   const int64_t done = step - first_step_, left = config_.run.steps - step;
   if (done == 1) settled_ = seconds();

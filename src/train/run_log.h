@@ -1,4 +1,4 @@
-// Everything that rank 0 shows and keeps of a run while it trains.
+// RunLog: what rank 0 shows and records of a run while it trains.
 #pragma once
 
 #include <functional>
@@ -11,16 +11,17 @@
 
 namespace rowan {
 
-// On a clock that never goes back.
+// Seconds of a monotonic clock.
 double steady_seconds();
 
 class RunLog {
  public:
-  // `peak`: FLOP/s of products. `resumed`: the trainer goes on from a checkpoint that had seen `seconds_before`.
+  // `peak`: FLOP/s of products. `resumed`: the trainer continues from a checkpoint, before which training had taken
+  // `seconds_before`.
   RunLog(const TrainConfig& config, const Trainer& trainer, Progress& progress, double peak, bool resumed,
          double seconds_before);
 
-  // Of training, over all starts.
+  // Training time, over all starts.
   double seconds() const;
 
   void step(const StepResult& result);
@@ -29,16 +30,16 @@ class RunLog {
   // Makes the rows durable.
   void sync() { log_.sync(); }
 
-  // Whether this step's evaluation is among the rows.
+  // Whether the current step has been evaluated.
   bool evaluated() const;
-  // Of this step, if it was evaluated.
+  // The current step's validation loss, if it was evaluated.
   std::optional<double> validation() const;
   // The step with the lowest validation loss so far.
   std::optional<int64_t> best() const;
-  // How many evaluations there were since.
+  // The number of evaluations since that step.
   int64_t evaluations_since_best() const;
 
-  // Work that is not training does not count into the rates.
+  // Runs `work` without counting its time into the rates.
   enum class Pause { evaluation, checkpoint, check };
   void pause(Pause what, const std::function<void()>& work);
   // Part of an evaluation that is through, for whoever looks.
@@ -58,7 +59,7 @@ class RunLog {
   Progress& progress_;
   MetricsLog log_;
   double flops_, peak_, seconds_before_, start_, last_time_, paused_ = 0;
-  double settled_ = 0;  // seconds() when the first step, in which memory is touched, was over
+  double settled_ = 0;  // seconds() after the first step, which is slower: it touches memory for the first time
   int64_t last_step_, first_step_, skipped_ = 0;
   std::map<std::string, double> phases_;  // seconds at the last row
   struct Pauses {

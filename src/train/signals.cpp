@@ -6,7 +6,7 @@
 namespace rowan {
 namespace {
 
-// A handler can reach nothing but a global.
+// A signal handler can only use globals.
 volatile std::sig_atomic_t first_signal = 0;
 constexpr int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 struct sigaction previous[std::size(handled)];

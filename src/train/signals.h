@@ -1,11 +1,11 @@
-// SIGTERM, SIGINT, SIGHUP (a terminal that is gone) and SIGUSR1 (which launchers pass on where they would end their
-// ranks for the others) ask the loop to save and leave; a second SIGINT ends the process at once.
+// SIGTERM, SIGINT, SIGHUP (the terminal was closed) and SIGUSR1 (which mpirun forwards to its ranks; for the other
+// signals it kills them) request the loop to save and exit. A second SIGINT ends the process at once.
 #pragma once
 
 namespace rowan {
 
-// Handles them while it lives, but for SIGHUP where it is ignored (nohup); then the previous handlers are back. One at
-// a time.
+// Installs the handlers, except for SIGHUP when it is ignored (nohup); the destructor restores the previous ones. One
+// object at a time.
 class StopSignals {
  public:
   StopSignals();
@@ -13,7 +13,7 @@ class StopSignals {
   StopSignals(const StopSignals&) = delete;
   StopSignals& operator=(const StopSignals&) = delete;
 
-  // The signal that asked, 0 while none did.
+  // The first signal received, or 0.
   static int received();
 };
 

@@ -1,5 +1,5 @@
-// SpikeDetector: how far a figure of a training step lies above those of the steps before, by which spikes are told
-// from noise. llm.c skips updates by the same measure (its -sl and -sg).
+// SpikeDetector: how far a training step's loss or gradient norm lies above those of the steps before, which separates
+// spikes from noise. llm.c skips updates by the same measure (its -sl and -sg).
 #pragma once
 
 #include <cstddef>
@@ -11,11 +11,11 @@ namespace rowan {
 
 class SpikeDetector {
  public:
-  // Compares with the last `window` values; 2 at least.
+  // Compares with the last `window` values; `window` is at least 2.
   explicit SpikeDetector(int64_t window) : window_(static_cast<size_t>(window)) {}
 
-  // Standard deviations that `value` lies above the mean of the values before it, 0 while they do not fill the window.
-  // Takes it in, outlier or not, so that a level that lasts becomes the new normal.
+  // Returns how many standard deviations `value` lies above the mean of the values before it; 0 until these fill the
+  // window. Adds it to the window, spike or not, so that a lasting new level becomes the normal one.
   double add(double value);
 
   // The values compared with, oldest first, for checkpoints.

@@ -18,11 +18,11 @@
 namespace rowan {
 namespace {
 
-// So many gradients in a row that are not finite mean that the run is lost.
+// After this many non-finite gradients in a row, training will not recover.
 constexpr int most_not_finite = 10;
 
-// Training needs no tokenizer; but one that is not there or does not fit the data is better missed now than when the
-// run has ended.
+// Training needs no tokenizer, but HellaSwag and samples do. It is loaded now so that a missing or mismatched one fails
+// at the start.
 std::unique_ptr<Tokenizer> fitting_tokenizer(const TrainConfig& config) {
   if (config.tokenizer.empty()) return nullptr;
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(config.tokenizer);
@@ -32,14 +32,15 @@ std::unique_ptr<Tokenizer> fitting_tokenizer(const TrainConfig& config) {
   return tokenizer;
 }
 
-// What tells one pass over a micro-batch from another: the numbers that its operations are given.
+// Identifies a recorded pass over a micro-batch: the numbers that its operations are given.
 struct PassKey {
   float scale;
   bool accumulate;
 
   uint64_t packed() const { return uint64_t{std::bit_cast<uint32_t>(scale)} << 1 | uint64_t{accumulate}; }
 };
-// Ids mean something only together with the tokenizer that gave them.
+
+// Token ids have a meaning only together with the tokenizer that made them.
 void check_tokenizers(const TrainConfig& config, const Tokenizer* tokenizer, uint64_t train,
                       const ValidationSet* validation) {
   const std::string shards = "the shards of data.train";
@@ -123,7 +124,7 @@ int64_t Trainer::first_sample(int64_t step, int64_t micro) const {
          (micro * communicator_.size() + communicator_.rank()) * model_.options().batch;
 }
 
-// The masks of dropout are a function of the samples' numbers.
+// Dropout masks are a function of the sample numbers.
 void Trainer::upload_samples(int64_t first) {
   if (model_.samples().empty()) return;
   std::vector<int32_t> numbers;
@@ -134,7 +135,7 @@ void Trainer::upload_samples(int64_t first) {
   backend_.upload(model_.samples(), numbers.data());
 }
 
-// Item i of this rank is micro-step i mod micro_steps_ of step i / micro_steps_; ranks take neighbouring rows.
+// Item i of this rank is micro-step i mod micro_steps_ of step i / micro_steps_; ranks take consecutive rows.
 void Trainer::start_prefetch() {
   auto fill = [this](int64_t item, int32_t* inputs, int32_t* targets) {
     batches_.fill(first_sample(item / micro_steps_, item % micro_steps_), model_.options().batch, inputs, targets);
@@ -171,7 +172,7 @@ StepResult Trainer::step() {
     }
     sharding_.begin_micro_step(micro + 1 == micro_steps_);
     auto pass = [&] { backend_.sum(loss_sum_, model_.loss_and_gradients(tokens_, targets_, scale), micro > 0); };
-    if (communicator_.size() == 1)  // nothing is sent inside the pass, so it can be recorded and replayed
+    if (communicator_.size() == 1)  // no communication inside the pass, so it can be recorded and replayed
       backend_.repeat(PassKey{.scale = scale, .accumulate = micro > 0}.packed(), pass);
     else
       pass();
@@ -184,7 +185,8 @@ StepResult Trainer::step() {
   const StepTotals totals =
       sharding_.sum_over_ranks(loss_sum_, {double(mine.stop), double(mine.save), seconds.count()}, optimizer_.sums());
   messages.reset();
-  // Ranks look together, which costs a message: after every micro-batch, or a quarter of a second of short ones.
+  // Ranks check for a stop together, which costs a message: after every micro-batch, or every quarter of a second when
+  // these are short.
   micro_steps_between_looks_ = std::max<int64_t>(
       1, static_cast<int64_t>(0.25 * static_cast<double>(communicator_.size() * micro_steps_) / totals.more[2]));
 

@@ -1,4 +1,4 @@
-// Trainer: a model, its data, its optimizer and its ranks, one optimizer update at a time.
+// Trainer: a model with its data, optimizer and ranks; each step is one optimizer update.
 #pragma once
 
 #include <functional>
@@ -17,56 +17,56 @@
 
 namespace rowan {
 
-// What a rank is asked for from outside: a signal, a clock. What one is asked for, all do.
+// Requests from outside, such as a signal or a timer. A request to any rank takes effect on all ranks.
 struct Wishes {
   bool stop = false;
   bool save = false;
 };
 
-// Thrown on all ranks, between two micro-batches, when one of them is asked to stop.
+// Thrown on all ranks, between two micro-batches, when any of them is requested to stop.
 struct Stopped {};
 
 struct StepResult {
   double loss = 0;       // mean over the step's targets, nats
   double grad_norm = 0;  // global, before clipping
   double lr = 0;         // of the main recipe
-  std::string skipped;   // why the update was left out, the same on every rank; empty when it was made
-  bool stop = false;     // some rank was asked to stop,
-  bool save = false;     // or to save
+  std::string skipped;   // why the update was skipped, the same on every rank; empty when it was applied
+  bool stop = false;     // some rank was requested to stop
+  bool save = false;     // some rank was requested to save
 };
 
 class Trainer {
  public:
-  // Throws Error for what cannot be run: data without enough rows, a batch that the ranks do not divide.
+  // Throws Error for a config that cannot run: too few rows of data, a batch that the ranks do not divide.
   Trainer(const TrainConfig& config, Backend& backend, Communicator& communicator);
 
-  // From here on `wishes` is asked between micro-batches, of training and of evaluations.
+  // From here on `wishes` is called between micro-batches, in training and in evaluations.
   void listen(std::function<Wishes()> wishes) { wishes_ = std::move(wishes); }
 
-  // One optimizer update over batch.sequences sequences. Throws Error after too many gradients in a row that were not
-  // finite, and Stopped in the middle: then nothing has changed since the last update.
+  // One optimizer update over batch.sequences sequences. Throws Error after too many non-finite gradients in a row.
+  // Throws Stopped between micro-batches; the state is then that after the last update.
   StepResult step();
   int64_t steps_done() const { return steps_done_; }
 
-  // Over the validation set; nothing when there is none. The same on every rank. Throws Stopped.
+  // Losses over the validation set, the same on every rank; nothing when there is no set. Throws Stopped.
   // `done` is told after each batch which part of the rows is through.
   std::optional<ValidationLosses> validate(const std::function<void(double)>& done = {});
-  // Over data.hellaswag; nothing when there is none. The same on every rank. Throws Stopped.
+  // The score on data.hellaswag, the same on every rank; nothing when there is none. Throws Stopped.
   std::optional<HellaSwagScore> hellaswag();
 
-  // Starts from given weights instead of initial ones. Throws Error naming file and tensor when they are another
-  // model's.
+  // Replaces the initial weights by those of `files`. Throws Error naming file and tensor when they are of another
+  // model.
   void load_weights(const TensorFiles& files);
 
-  // RUN/checkpoints/step_N by all ranks together, and what is known of the run beside the state that returns (`more`,
-  // of rank 0). Weights or a loss far outside what this run has seen are kept apart (Condition): then this returns
-  // what stands out. `before_commit` is called by rank 0 when everything else is on disk.
+  // All ranks write RUN/checkpoints/step_N together. Rank 0's `more` is added to state.json. When the weights or the
+  // loss are far outside the range this run has seen, the checkpoint is written as a ruined one (Condition) and the
+  // reason is returned. Rank 0 calls `before_commit` when everything else is on disk.
   std::string save(const Json& more, const Rotation& rotation, const std::function<void()>& before_commit);
   // Throws AgreedError when the ranks do not hold the same weights.
   void check_weights() { sharding_.check_weights(); }
 
-  // From a checkpoint folder; returns its state.json, with what save() was given. Throws Error naming file and tensor
-  // when it is another model's, or data or optimizer do not fit.
+  // Restores a checkpoint folder; returns its state.json, which holds what save() was given. Throws Error naming file
+  // and tensor when the checkpoint is of another model, or data or optimizer do not match.
   Json restore(const std::filesystem::path& folder);
 
   const Model& model() const { return model_; }
@@ -75,11 +75,11 @@ class Trainer {
   const Sharding& sharding() const { return sharding_; }
   // Of the last step, when run.norms_every asks for it and its update was made (train/layer_norms.h); else empty.
   const std::vector<std::pair<std::string, double>>& norms() const { return norms_; }
-  // Bytes of text behind the validation targets (evaluate/bits_per_byte.h); 0 where the config names no tokenizer.
+  // Bytes of text that the validation targets stand for (evaluate/bits_per_byte.h); 0 when the config names no tokenizer.
   int64_t validation_bytes() const { return validation_bytes_; }
-  // Shards that stand in more than one data set, in words (data/overlap.h).
+  // A line for each shard that belongs to more than one data set (data/overlap.h).
   std::vector<std::string> shared_shards() const;
-  // Tokens of all steps done that were not padding; the papers on C4 count these or all places, tokens_per_step().
+  // Tokens of all steps so far without padding. Papers on C4 count either these or all positions (tokens_per_step()).
   int64_t unpadded_tokens() const { return unpadded_tokens_; }
   int64_t tokens_per_step() const { return config_.batch.sequences * config_.batch.sequence_length; }
   // Targets of an evaluation over all ranks; 0 without validation data.
@@ -90,7 +90,7 @@ class Trainer {
   void start_prefetch();
   bool asked_to_stop();
   std::string ruin();
-  // Of this rank's rows of a micro-step.
+  // The first sample of this rank's rows in a micro-step.
   int64_t first_sample(int64_t step, int64_t micro) const;
   void upload_samples(int64_t first);
   std::string reason_to_skip(const StepResult& result);
@@ -113,18 +113,19 @@ class Trainer {
   std::function<Wishes()> wishes_;
   int64_t micro_steps_between_looks_ = 1;
   double last_loss_ = 0;
-  // The largest of the run so far: what sound checkpoints had, its first loss and that of a guess among all tokens.
+  // The largest values so far: those of sound checkpoints, and for the loss also that of the first step and of a
+  // uniform guess.
   double largest_loss_ = 0, largest_norm_ = 0;
   SpikeDetector losses_, grad_norms_;
   std::vector<std::pair<std::string, double>> norms_;
 };
 
-// Sequences that one rank processes at once, and how often in a step. Throws Error when the ranks do not divide the
-// batch.
+// The sequences that one rank processes at once, and the number of times it does so in a step. Throws Error when the
+// ranks do not divide the batch.
 int64_t micro_batch(const BatchConfig& batch, int ranks);
 int64_t micro_steps(const BatchConfig& batch, int ranks);
 
-// The micro-batch of one rank. `end_token`: of the data, below 0 where they are not open.
+// The model's options for one rank. `end_token`: the data's; below 0 when no data is open.
 ModelOptions model_options(const TrainConfig& config, int ranks, int32_t end_token = -1);
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// A trainer's state to and from checkpoints: every tensor whole and by name.
+// Writes the trainer's state to checkpoints and restores it: every tensor whole and by name.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -41,10 +41,11 @@ std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTenso
 
 }  // namespace
 
-// What shows that the state is worth nothing, or "". Normalized layers can hide weights of any size from the loss.
+// Why the state is ruined, or "". The norm is checked too: normalized layers can hide weights of any size from the
+// loss.
 std::string Trainer::ruin() {
   constexpr double most_loss = 1.5, most_norm = 100;  // times the largest before
-  constexpr double most_weight = 1000;                // root mean square, where there is none before
+  constexpr double most_weight = 1000;                // root mean square; also for a run's first checkpoint
   const double norm = sharding_.weight_norm();
   if (!(last_loss_ <= most_loss * largest_loss_))
     return fmt::format("the loss {:.4g} is far above the {:.4g} of this run so far", last_loss_, largest_loss_);
@@ -140,10 +141,12 @@ Json Trainer::restore(const std::filesystem::path& folder) {
   check_mapped_files();
   largest_loss_ = std::max(largest_loss_, state.number("largest_loss", 0.0));
   largest_norm_ = state.number("largest_norm", 0.0);
-  constexpr int64_t most_steps = int64_t{1} << 40;
-  steps_done_ = state.integer("step", {}, 0, most_steps);
-  // A checkpoint that does not say it is counted after.
-  unpadded_tokens_ = state.has("unpadded_tokens") ? state.integer("unpadded_tokens", {}, 0)
+  steps_done_ = state.integer("step", {}, 0, most_steps(config_.batch));
+  if (const int64_t named = step_of(folder); named >= 0 && steps_done_ != named)
+    state.fail("step", fmt::format("found {}, expected {} as the folder's name says", steps_done_, named));
+  state.number("seconds", 0.0, 0);
+  // Where a checkpoint does not say it, it is counted.
+  unpadded_tokens_ = state.has("unpadded_tokens") ? state.integer("unpadded_tokens", {}, 0, most_tokens)
                                                   : batches_.count(0, steps_done_ * config_.batch.sequences).inputs;
   start_prefetch();
   return checkpoint.state();

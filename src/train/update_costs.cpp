@@ -9,7 +9,7 @@
 namespace rowan {
 namespace {
 
-// FLOPs that take as long as moving one byte: about that of GPUs, and of CPUs within a factor of a few.
+// FLOPs in the time of moving one byte: about right for GPUs, and within a small factor for CPUs.
 constexpr double flops_per_byte = 100;
 
 UpdateCost cost_of(const OptimizerConfig& config, const Parameter& parameter, bool masters) {

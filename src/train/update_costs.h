@@ -1,4 +1,4 @@
-// What updating each parameter takes.
+// The cost of each parameter's update, for the ownership plan.
 #pragma once
 
 #include <vector>
@@ -9,8 +9,8 @@
 
 namespace rowan {
 
-// One a parameter, for the ownership plan: its optimizer's step is run on the dry backend. `masters`: weights are bf16
-// with fp32 copies.
+// One cost a parameter, counted by running its optimizer's step on the dry backend. `masters`: weights are bf16 with
+// fp32 copies.
 std::vector<UpdateCost> update_costs(const OptimizerConfig& optimizer, const ParameterTable& table, bool masters);
 
 }  // namespace rowan

@@ -140,6 +140,8 @@ TEST_F(RunTools, MistakesAreOneLine) {
   expect_mistake("eval " + run_.string() + " --data " + (dir_ / "none*.bin").string(), "none*.bin: no such file");
   expect_mistake("eval " + run_.string() + " --task spelling x", "hellaswag");
   expect_mistake("export " + run_.string() + " /proc/nowhere", "/proc/nowhere");
+  for (const fs::path& precious : {run_, run_ / "checkpoints/step_00000001"})
+    expect_mistake("export " + run_.string() + " " + precious.string(), "which an export would overwrite");
 
   Json other = small_llama();
   other["intermediate_size"] = 32;

@@ -17,29 +17,6 @@ using std::chrono::milliseconds;
 
 class Safety : public TrainCommand {
  protected:
-  pid_t start(const std::string& arguments) {
-    const pid_t child = fork();
-    if (child == 0) {
-      const std::string log = (dir_ / "log").string();
-      execl("/bin/sh", "sh", "-c", ("exec " + rowan_binary() + " " + arguments + " >" + log + " 2>&1").c_str(),
-            nullptr);
-      _exit(127);
-    }
-    return child;
-  }
-  // Waits until `there`, and fails when the process ends before.
-  void until(pid_t child, const std::function<bool()>& there) {
-    while (!there()) {
-      ASSERT_EQ(waitpid(child, nullptr, WNOHANG), 0) << read_file(dir_ / "log");
-      std::this_thread::sleep_for(milliseconds(2));
-    }
-  }
-  static int code_of(pid_t child) {
-    int status = 0;
-    waitpid(child, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  }
-  std::string log() { return read_file(dir_ / "log"); }
   std::vector<std::string> checkpoints() {
     std::vector<std::string> names;
     if (fs::exists(run("run") / "checkpoints"))
@@ -269,6 +246,66 @@ TEST_F(Safety, ASmokeRunNeedsNoOtherConfig) {
   ASSERT_EQ(smoke.code, 0) << smoke.err;
   EXPECT_NE(smoke.err.find("shortened to 1: the 500 of the config are longer than the run"), std::string::npos);
   EXPECT_EQ(rows(run("run")).back()["step"], 4);
+
+  Json wsd = config();
+  wsd["schedule"] = {{"name", "wsd"}, {"warmup_steps", 2}, {"decay_steps", 9}};
+  wsd["optimizer"]["groups"] = {{{"roles", {"embedding"}}, {"schedule", {{"name", "wsd"}, {"decay_steps", 50}}}}};
+  write_config(wsd);
+  Outcome shorter = rowan(train(into("wsd") + " --steps 4"));
+  ASSERT_EQ(shorter.code, 0) << shorter.err;
+  for (const char* note : {"shortened to 2: the 9 of the config do not fit into the run",
+                           "shortened to 4: the 50 of the config do not fit into the run"})
+    EXPECT_NE(shorter.err.find(note), std::string::npos) << shorter.err;
+  auto rate = [&](int step) {
+    for (const Json& row : rows(run("wsd")))
+      if (row["step"] == step && row.contains("lr")) return row["lr"].get<double>();
+    return -1.0;
+  };
+  EXPECT_NEAR(rate(4), 0.01 / 2, 1e-12);
+  // The same run, longer: the schedule that was asked for.
+  ASSERT_EQ(rowan(train(into("wsd") + " --resume --steps 12")).code, 0);
+  EXPECT_NEAR(rate(12), 0.01 / 9, 1e-12);
+}
+
+using LongSafety = Safety;
+
+TEST_F(LongSafety, TwentyThousandStepsTakeNoMoreMemoryAndFiles) {
+  const pid_t child =
+      start(train("--set run.steps=20000 --set run.log_every=20 --set run.checkpoint_every=200 --set run.keep=2 "
+                  "--set run.eval_every=200 --set run.eval_tokens=64"));
+  const std::string process = "/proc/" + std::to_string(child);
+  // The largest of each after 4,000 steps, when everything has been done many times, and at the end.
+  struct Use {
+    int64_t pages = 0, files = 0, threads = 0;
+  };
+  Use early, late;
+  size_t early_samples = 0;
+  const fs::path quarter = run("run") / "checkpoints/step_00004000";
+  bool counts_late = false;
+  while (::waitpid(child, nullptr, WNOHANG) == 0) {
+    counts_late = counts_late || fs::exists(quarter);
+    std::error_code error;
+    auto entries = [&](const char* folder) {
+      int64_t count = 0;
+      for (auto at = fs::directory_iterator(process + folder, error); !error && at != fs::directory_iterator();
+           at.increment(error))
+        ++count;
+      return count;
+    };
+    int64_t pages = 0, resident = 0;
+    std::ifstream(process + "/statm") >> pages >> resident;
+    Use& use = counts_late ? late : early;
+    early_samples += !counts_late;
+    use.pages = std::max(use.pages, resident);
+    use.files = std::max(use.files, entries("/fd"));
+    use.threads = std::max(use.threads, entries("/task"));
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+  EXPECT_EQ(rows(run("run")).back()["step"], 20000) << log();
+  ASSERT_GT(early_samples, 100u);
+  EXPECT_LE(late.pages, early.pages + early.pages / 50) << "pages of memory";
+  EXPECT_LE(late.files, early.files);
+  EXPECT_LE(late.threads, early.threads);
 }
 
 }  // namespace

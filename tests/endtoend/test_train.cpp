@@ -158,6 +158,15 @@ TEST_F(Train, UpdatesThatStandOutAreSkippedAlsoAfterAResume) {
   EXPECT_EQ(weights(run("run"), 12), weights(run("cut"), 12));
   ASSERT_EQ(rowan(train("--set optimizer.lr=0.05" + into("all"))).code, 0);
   EXPECT_NE(weights(run("run"), 12), weights(run("all"), 12));
+
+  // Nothing is saved while updates are skipped, but for the end.
+  Outcome each = rowan(train(more + " --set run.checkpoint_every=1 --set run.keep=0" + into("each")));
+  ASSERT_EQ(each.code, 0) << each.err;
+  for (int step = 1; step <= 12; ++step) {
+    const bool skipped = each.err.find(fmt::format("step {}: the ", step)) != std::string::npos;
+    const std::string name = fmt::format("checkpoints/step_{:08}", step);
+    EXPECT_EQ(fs::exists(run("each") / name), !skipped || step == 12) << step << each.err;
+  }
 }
 
 using LongTrain = Train;
@@ -395,7 +404,7 @@ TEST_F(Train, ADirectoryThatCannotBeARunsIsRefused) {
 
   fs::create_directories(run("model"));
   write_file_atomically(run("model") / "config.json", "{}");
-  expect_mistake(train(into("model")), "has a config.json that is no run's");
+  expect_mistake(train(into("model")), "config.json exists but no run does");
   EXPECT_EQ(read_file(run("model") / "config.json"), "{}");
 
   fs::create_directories(run("half") / "checkpoints/step_00000004");

@@ -37,7 +37,7 @@ size_t characters(const std::string& text) {
   return count;
 }
 
-TEST(LossPicture, TextHasTheSizeAskedForAndTheFloorAtTheBottom) {
+TEST(LossChart, TextHasTheSizeAskedForAndTheFloorAtTheBottom) {
   std::string picture = loss_chart_text(falling(), 70, 12);
   std::vector<std::string> lines = lines_of(picture);
   ASSERT_EQ(lines.size(), 14u);
@@ -50,7 +50,7 @@ TEST(LossPicture, TextHasTheSizeAskedForAndTheFloorAtTheBottom) {
   EXPECT_NE(lines[13].find("400"), std::string::npos);
 }
 
-TEST(LossPicture, TheCurveHasNoGaps) {
+TEST(LossChart, TheCurveHasNoGaps) {
   LossCurves curves = falling();
   curves.validation.clear();
   // Every row from the start of the curve to its end has dots.
@@ -62,7 +62,7 @@ TEST(LossPicture, TheCurveHasNoGaps) {
   }
 }
 
-TEST(LossPicture, NothingToDrawIsEmptyAndOddValuesAreLeftOut) {
+TEST(LossChart, NothingToDrawIsEmptyAndOddValuesAreLeftOut) {
   EXPECT_EQ(loss_chart_text({}), "");
   EXPECT_EQ(loss_chart_svg({}), "");
   LossCurves curves{{{1, 2.0}}, {}, {}};
@@ -72,7 +72,7 @@ TEST(LossPicture, NothingToDrawIsEmptyAndOddValuesAreLeftOut) {
   EXPECT_EQ(loss_chart_svg(curves).find("nan"), std::string::npos);
 }
 
-TEST(LossPicture, SvgDrawsEveryCurve) {
+TEST(LossChart, SvgDrawsEveryCurve) {
   std::string svg = loss_chart_svg(falling());
   EXPECT_EQ(svg.rfind("<svg ", 0), 0u);
   EXPECT_NE(svg.find("</svg>"), std::string::npos);
@@ -81,7 +81,7 @@ TEST(LossPicture, SvgDrawsEveryCurve) {
   EXPECT_NE(svg.find("<circle "), std::string::npos) << "one evaluation is a point, not a line";
 }
 
-TEST(LossPicture, CurvesComeFromMetricsAndRepeatedStepsCountOnce) {
+TEST(LossChart, CurvesComeFromMetricsAndRepeatedStepsCountOnce) {
   TemporaryFolder folder;
   std::string path = folder / "metrics.jsonl";
   write_file_atomically(path,

@@ -70,6 +70,31 @@ TEST_F(MetricsTest, ResumingDropsRowsBehindTheCheckpoint) {
   EXPECT_EQ(notes_, "") << "a line cut short is what every kill may leave";
 }
 
+// A limit on file sizes fails writes as a full disk does. The events of a row take more than the row.
+TEST_F(MetricsTest, EventsThatCannotBeWrittenCostOneNoteAndNoRow) {
+  MetricsLog log = this->log({});
+  rlimit before;
+  ::getrlimit(RLIMIT_FSIZE, &before);
+  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+  const rlimit small = {1500, before.rlim_max};
+  ::setrlimit(RLIMIT_FSIZE, &small);
+  int64_t step = 0;
+  std::string error;
+  try {
+    while (notes_.empty()) log.train_row({.step = ++step});
+  } catch (const Error& failed) {
+    error = failed.what();
+  }
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_EQ(error, "");
+  EXPECT_NE(notes_.find("no more events for TensorBoard"), std::string::npos) << notes_;
+  for (int more = 0; more < 3; ++more) log.train_row({.step = ++step});
+  const std::string rows = content();
+  EXPECT_EQ(std::count(rows.begin(), rows.end(), '\n'), step);
+  EXPECT_EQ(std::count(notes_.begin(), notes_.end(), '\n'), 1) << notes_;
+}
+
 TEST_F(MetricsTest, BrokenRowsCostOneNote) {
   const std::string good = "{\"step\":1,\"loss\":2.0}\n", end = "{\"step\":3,\"val_loss\":1.5}\n";
   write_file_atomically(dir_ / "metrics.jsonl",

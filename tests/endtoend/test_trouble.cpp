@@ -1,0 +1,145 @@
+// Disks that are full, a second process in the same folder, states that lie: what was there stays whole, and one line
+// says what happened.
+#include <signal.h>
+
+#include <fstream>
+
+#include "train_command.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Trouble : public TrainCommand {
+ protected:
+  void stopped_after_8() {
+    ASSERT_EQ(rowan(train()).code, 0);
+    fs::remove_all(run("run") / "checkpoints/step_00000012");
+  }
+  static std::map<std::string, std::string> contents(const fs::path& folder) {
+    std::map<std::string, std::string> files;
+    for (const auto& entry : fs::directory_iterator(folder)) files[entry.path().filename()] = read_file(entry.path());
+    return files;
+  }
+};
+
+TEST_F(Trouble, TheEventsOfTensorBoardAndTheChartMayBeLost) {
+  ASSERT_EQ(rowan(train(into("whole"))).code, 0);
+  stopped_after_8();
+  fs::remove_all(run("run") / "tensorboard");
+  fs::remove(run("run") / "loss.svg");
+  write_file_atomically(run("run") / "tensorboard", "a file where the folder should be");
+  fs::create_directories(run("run") / "loss.svg/in the way");
+  Outcome result = rowan(train());
+  ASSERT_EQ(result.code, 0) << result.err;
+  EXPECT_TRUE(weights(run("run"), 12) == weights(run("whole"), 12));
+  size_t warnings = 0;
+  for (size_t at = 0; (at = result.err.find("warning: ", at)) != std::string::npos; ++at) ++warnings;
+  EXPECT_EQ(warnings, 2u) << result.err;
+  EXPECT_NE(result.err.find("no more events for TensorBoard"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("the run is complete without its chart"), std::string::npos) << result.err;
+}
+
+TEST_F(Trouble, ALogThatCannotBeKeptIsOneWarning) {
+  stopped_after_8();
+  fs::remove(run("run") / "log.txt");
+  fs::create_symlink("/dev/full", run("run") / "log.txt");
+  Outcome result = rowan(train());
+  ASSERT_EQ(result.code, 0) << result.err;
+  const size_t at = result.err.find("warning: cannot write " + (run("run") / "log.txt").string());
+  ASSERT_NE(at, std::string::npos) << result.err;
+  EXPECT_EQ(result.err.find("log.txt", at + 200), std::string::npos) << result.err;
+}
+
+TEST_F(Trouble, AFolderOfShardsHasOneOwner) {
+  std::string text(40'000'000, 'a');
+  for (size_t i = 0; i < text.size(); i += 5000) text[i] = '\n';
+  write_file_atomically(dir_ / "text.txt", text);
+  const fs::path out = dir_ / "shards";
+  const std::string command = "tokenize --tokenizer bytes --threads 1 --split line --save-seconds 0 --out " +
+                              out.string() + " " + (dir_ / "text.txt").string();
+  const pid_t first = start(command);
+  until(first, [&] { return fs::exists(out / "progress.json"); });
+  ::kill(first, SIGSTOP);
+  Outcome second = rowan(command);
+  EXPECT_EQ(second.code, 2);
+  EXPECT_NE(second.err.find(fmt::format("{}: another process tokenizes into it: process {} on ", out.string(), first)),
+            std::string::npos)
+      << second.err;
+  ::kill(first, SIGCONT);
+  EXPECT_EQ(code_of(first), 0) << log();
+  EXPECT_FALSE(fs::exists(out / "lock"));
+  Outcome after = rowan(command);
+  EXPECT_EQ(after.code, 0);
+  EXPECT_NE(after.err.find("complete already"), std::string::npos) << after.err;
+}
+
+TEST_F(Trouble, AnExportOnAFullDiskLeavesTheOlderWhole) {
+  write_small_run(run("older"), small_gpt2());
+  write_small_run(run("newer"), small_llama());
+  const std::string out = (dir_ / "export").string();
+  ASSERT_EQ(rowan("export " + run("older").string() + " " + out).code, 0);
+  const auto older = contents(out);
+  // A limit on file sizes, in units of 512 bytes, fails writes as a full disk does: of the weights, or of the texts
+  // beside them.
+  for (int blocks : {0, 1, 8, 30}) {
+    Outcome full = shell("sh -c 'ulimit -f " + std::to_string(blocks) + "; exec " + rowan_binary() + " export " +
+                         run("newer").string() + " " + out + "'");
+    if (blocks > 0) {  // else nothing can be said either
+      EXPECT_EQ(full.code, 2) << blocks << full.err;
+      EXPECT_NE(full.err.find("cannot write "), std::string::npos) << full.err;
+    }
+    EXPECT_EQ(contents(out), older) << blocks;
+  }
+  ASSERT_EQ(rowan("export " + run("newer").string() + " " + out).code, 0);
+  ASSERT_EQ(rowan("export " + run("newer").string() + " " + (dir_ / "fresh").string()).code, 0);
+  EXPECT_EQ(contents(out), contents(dir_ / "fresh"));
+}
+
+TEST_F(Trouble, AStateThatLiesIsOneLine) {
+  stopped_after_8();
+  const fs::path checkpoint = run("run") / "checkpoints/step_00000008";
+  const Json honest = Json::parse(read_file(checkpoint / "state.json"));
+  auto write = [&](const Json& state) {
+    write_file_atomically(checkpoint / "state.json", state.dump());
+    Json manifest = Json::parse(read_file(checkpoint / "manifest.json"));
+    manifest["files"]["state.json"] = {{"bytes", state.dump().size()},
+                                       {"xxh64", fmt::format("{:016x}", hash64(state.dump()))}};
+    write_file_atomically(checkpoint / "manifest.json", manifest.dump());
+  };
+  const std::pair<const char*, Json> lies[] = {{"step", 9},
+                                               {"step", -1},
+                                               {"step", int64_t{1} << 62},
+                                               {"step", INT64_MAX},
+                                               {"step", 1e300},
+                                               {"step", "8"},
+                                               {"step", nullptr},
+                                               {"seconds", "long"},
+                                               {"seconds", -1},
+                                               {"unpadded_tokens", -1},
+                                               {"unpadded_tokens", INT64_MAX},
+                                               {"recent_losses", "low"},
+                                               {"recent_losses", {1, "x"}},
+                                               {"largest_norm", "x"},
+                                               {"batch_sequences", INT64_MAX},
+                                               {"version", 2},
+                                               {"data", 7}};
+  for (const auto& [key, value] : lies) {
+    Json state = honest;
+    state[key] = value;
+    write(state);
+    expect_mistake(train(), key == std::string("data") ? "data: seed was null" : (checkpoint / "state.json").string());
+    if (HasFailure()) FAIL() << state[key].dump() << " as " << key;
+  }
+  write(honest);
+  ASSERT_EQ(rowan(train()).code, 0);
+  for (const Json& state : {Json(7), Json::array(), Json::object()}) {
+    fs::remove_all(run("run") / "checkpoints/step_00000012");
+    write(state);
+    expect_mistake(train(), (checkpoint / "state.json").string());
+  }
+}
+
+}  // namespace
+}  // namespace rowan
