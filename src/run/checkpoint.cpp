@@ -63,7 +63,8 @@ const Json& field(const Json& object, const char* key, const fs::path& path) {
 
 void verify_file(const fs::path& path, const Json& entry, const fs::path& manifest) {
   const std::string where = path.string();
-  if (!fs::is_regular_file(path)) fail("{}: missing, {} lists it", where, manifest.string());
+  std::error_code unreadable;  // a name that is too long, say
+  if (!fs::is_regular_file(path, unreadable)) fail("{}: missing, {} lists it", where, manifest.string());
   if (const Json& bytes = field(entry, "bytes", manifest); bytes != fs::file_size(path))
     fail("{}: damaged: {} bytes, {} were written", where, fs::file_size(path), bytes.dump());
   if (!entry.contains("tensors")) {

@@ -75,7 +75,8 @@ class Trainer {
   const Sharding& sharding() const { return sharding_; }
   // Of the last step, when run.norms_every asks for it and its update was made (train/layer_norms.h); else empty.
   const std::vector<std::pair<std::string, double>>& norms() const { return norms_; }
-  // Bytes of text that the validation targets stand for (evaluate/bits_per_byte.h); 0 when the config names no tokenizer.
+  // Bytes of text that the validation targets stand for (evaluate/bits_per_byte.h); 0 when the config names no
+  // tokenizer.
   int64_t validation_bytes() const { return validation_bytes_; }
   // A line for each shard that belongs to more than one data set (data/overlap.h).
   std::vector<std::string> shared_shards() const;

@@ -4,6 +4,8 @@
 #include <stdexcept>
 
 #include "base/error.h"
+#include "base/files.h"
+#include "base/folder_lock.h"
 #include "base/json.h"
 #include "base/safetensors.h"
 #include "corpus/tokenize_batch.h"
@@ -14,6 +16,9 @@
 #include "model/config.h"
 #include "optim/config.h"
 #include "optim/schedule.h"
+#include "run/checkpoint.h"
+#include "run/loss_chart.h"
+#include "run/tokenizer_match.h"
 #include "shared_files.h"
 #include "text_files.h"
 #include "token_bytes.h"
@@ -288,6 +293,57 @@ Strings progress_seeds() {
   return {note};
 }
 
+const char* const run_files[] = {"metrics.jsonl", "checkpoints/step_00000001/manifest.json",
+                                 "checkpoints/step_00000001/state.json", "lock"};
+
+// RUN as a folder of the fuzzer's own, with one checkpoint of one tensor.
+const std::filesystem::path& small_run() {
+  static const std::filesystem::path run = [] {
+    const std::filesystem::path path = folder() / "run";
+    static const std::vector<float> values(15);
+    CheckpointWriter writer(path / "checkpoints", 1);
+    const TensorSource source{{"a", "F32", {3, 5}}, [] { return values.data(); }};
+    writer.write({source}, {source});
+    writer.commit({{"step", 1}, {"tokenizer_hash", "00ff"}}, {});
+    return path;
+  }();
+  return run;
+}
+
+// The first byte says which of a run's own files the rest is.
+void run_entry(std::string_view input) {
+  if (input.empty()) return;
+  const size_t kind = static_cast<unsigned char>(input[0]) % std::size(run_files);
+  const std::filesystem::path checkpoint = small_run() / "checkpoints/step_00000001";
+  static const std::string manifest = read_file(checkpoint / "manifest.json"),
+                           state = read_file(checkpoint / "state.json");
+  write_file_atomically(small_run() / run_files[kind], input.substr(1));
+  const auto note = [](const std::string&) {};
+  result_or_error([&] {
+    if (kind == 0) {
+      for (const Json& row : read_metrics(small_run() / "metrics.jsonl", note))
+        promise(row["step"].get<int64_t>() >= 0, "a row has a step");
+      loss_chart_text(read_loss_curves(small_run() / "metrics.jsonl", note));
+    } else if (kind == 3) {  // no other process lives here
+      const FolderLock lock(small_run(), "fuzzes", note, {.stale = {}, .patience = {}});
+      lock.check();
+    } else {
+      verify_checkpoint(checkpoint);
+    }
+  });
+  if (kind == 2) result_or_error([&] { tokenizer_of_checkpoint(Checkpoint(checkpoint).folder()); });
+  write_file_atomically(checkpoint / "manifest.json", manifest);
+  write_file_atomically(checkpoint / "state.json", state);
+}
+
+Strings run_seeds() {
+  const std::filesystem::path checkpoint = small_run() / "checkpoints/step_00000001";
+  return {std::string(1, 0) + "{\"step\":1,\"loss\":2.5,\"tokens\":64}\n{\"step\":1,\"val_loss\":2.25}\n",
+          std::string(1, 1) + read_file(checkpoint / "manifest.json"),
+          std::string(1, 2) + read_file(checkpoint / "state.json"),
+          std::string(1, 3) + R"({"host": "a", "process": 7, "start": "1", "boot": "b", "since": "c"})"};
+}
+
 }  // namespace
 
 const std::vector<FuzzFamily>& fuzz_families() {
@@ -302,6 +358,7 @@ const std::vector<FuzzFamily>& fuzz_families() {
       {"config", config_entry, config_seeds},
       {"hellaswag", hellaswag_entry, hellaswag_seeds},
       {"progress", progress_entry, progress_seeds},
+      {"run", run_entry, run_seeds},
   };
   return families;
 }
