@@ -17,6 +17,7 @@ namespace rowan {
 
 void add_json_option(CommandLine& command, std::string& file) {
   command.add("--json", file, "write the figures to this file, too").check([](const std::string& path) -> std::string {
+    if (std::filesystem::is_directory(path)) return path + " is a directory";
     const auto folder = std::filesystem::absolute(path).parent_path();
     return std::filesystem::is_directory(folder) ? "" : folder.string() + " is no directory";
   });

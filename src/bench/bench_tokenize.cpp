@@ -124,7 +124,9 @@ void add_bench_tokenize(CommandLine& command) {
               "Files or patterns, as for `rowan tokenize`; without any, documents that are hard to divide");
   command.add("--field", arguments->field, "JSONL: the field that holds the text").show_default();
   command.add("--threads", arguments->threads, "Workers").range(1, 1024).show_default();
-  command.add("--seconds", arguments->seconds, "How long to measure text that comes again").show_default();
+  command.add("--seconds", arguments->seconds, "How long to measure text that comes again")
+      .show_default()
+      .range(0.0, 1e6);
   add_json_option(command, arguments->json);
   command.set_action([arguments] { bench_tokenize(*arguments); });
 }

@@ -31,7 +31,13 @@ Argument& Argument::at_least(int64_t least) {
 
 template <typename T>
 Argument& Argument::range(T least, T most) {
-  option_->check(CLI::Range(least, most));
+  auto problem = [least, most](std::string& text) -> std::string {
+    T value{};
+    if (!CLI::detail::lexical_cast(text, value)) return fmt::format("found '{}', expected a number", text);
+    const bool inside = value >= least && value <= most;  // NaN is outside
+    return inside ? "" : fmt::format("found {}, {} to {} is allowed", text, least, most);
+  };
+  option_->check(CLI::Validator(problem, fmt::format("in [{} - {}]", least, most)));
   return *this;
 }
 template Argument& Argument::range(int, int);

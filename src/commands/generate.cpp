@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <memory>
 
@@ -25,7 +24,6 @@ struct GenerateOptions {
 };
 
 void run_generate(const GenerateOptions& options) {
-  if (std::isnan(options.sampling.temperature)) fail("--temperature: found nan, 0 to 100 is allowed");
   RunFolder folder(options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); });
   if (folder.tokenizer().empty()) fail("{}: the run names no tokenizer to read and write text with", options.run);
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());

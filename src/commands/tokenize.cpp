@@ -130,7 +130,9 @@ void add_tokenize(CommandLine& command) {
       .one_of<InvalidUtf8>()
       .show_default();
   command.add_flag("--strict", options.strict, "Stop at the first document that would be skipped");
-  command.add("--save-seconds", options.save_seconds, "Time between notes of what is durable").show_default();
+  command.add("--save-seconds", options.save_seconds, "Time between notes of what is durable")
+      .show_default()
+      .range(0.0, 1e9);
   command.set_action([arguments] { run_tokenize(*arguments); });
 }
 

@@ -136,7 +136,10 @@ TEST_F(RunTools, TakesAnyCheckpoint) {
 
 TEST_F(RunTools, MistakesAreOneLine) {
   expect_mistake("generate " + (dir_ / "absent").string(), "absent: not the directory of a run");
-  expect_mistake("generate " + run_.string() + " --temperature -1", "--temperature");
+  for (const char* temperature : {"-1", "nan", "inf", "1e9"})
+    expect_mistake("generate " + run_.string() + " --temperature " + temperature,
+                   fmt::format("--temperature: found {}, 0 to 100 is allowed", temperature));
+  expect_mistake("bench loader --seconds nan", "--seconds: found nan, 0.001 to 1000000 is allowed");
   expect_mistake("eval " + run_.string() + " --data " + (dir_ / "none*.bin").string(), "none*.bin: no such file");
   expect_mistake("eval " + run_.string() + " --task spelling x", "hellaswag");
   expect_mistake("export " + run_.string() + " /proc/nowhere", "/proc/nowhere");
