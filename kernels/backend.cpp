@@ -75,6 +75,15 @@ void Backend::add(Tensor y, Tensor x) {
   op.run(y, &Backend::do_add, y, x);
 }
 
+void Backend::lerp(Tensor y, Tensor x, float weight) {
+  Operation op(*this, "lerp");
+  op.present("y", y);
+  op.compute("x", x);
+  if (y.dtype != DType::f32) fail("lerp: y is {}, must be f32", y.describe());
+  if (!x.same_shape(y)) fail("lerp: x is {}, must have the shape of y, {}", x.describe(), y.describe());
+  op.run(y, &Backend::do_lerp, y, x, weight);
+}
+
 void Backend::clamp_forward(Tensor x, int64_t begin, int64_t end, float limit) {
   Operation op(*this, "clamp_forward");
   op.compute("x", x);

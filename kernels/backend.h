@@ -163,6 +163,8 @@ class Backend {
   void scale(Tensor x, float factor);
   // y += x, any mix of f32 and bf16.
   void add(Tensor y, Tensor x);
+  // y += weight * (x - y), y f32, x f32 or bf16.
+  void lerp(Tensor y, Tensor x, float weight);
   // x = min(max(x, -limit), limit) on columns [begin, end) of x [N, width]: GPT-2's qk_clip in RMNP's code.
   void clamp_forward(Tensor x, int64_t begin, int64_t end, float limit);
   // dx = 0 where |x| >= limit, x being the clamped values, on the same columns.

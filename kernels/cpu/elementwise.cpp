@@ -46,6 +46,17 @@ void CpuBackend::do_add(Tensor y, Tensor x) {
   });
 }
 
+void CpuBackend::do_lerp(Tensor y, Tensor x, float weight) {
+  cpu::with_dtype(x.dtype, [&](auto from) {
+    float* values = y.as<float>();
+    auto* towards = x.as<decltype(from)>();
+    cpu::parallel_ranges(threads_, y.numel(), piece, [&](int64_t begin, int64_t end) {
+#pragma omp simd
+      for (int64_t i = begin; i < end; ++i) values[i] += weight * (cpu::load(towards[i]) - values[i]);
+    });
+  });
+}
+
 void CpuBackend::do_clamp_forward(Tensor x, int64_t begin, int64_t end, float limit) {
   cpu::with_dtype(x.dtype, [&](auto type) {
     cpu::parallel_for(threads_, x.rows(), [&](int64_t n) {

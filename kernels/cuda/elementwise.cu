@@ -1,4 +1,4 @@
-// Scale, add, clamp: one pass over the elements.
+// Scale, add, lerp, clamp: one pass over the elements.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -29,6 +29,19 @@ __global__ void add_kernel(Y* y, const X* x, int64_t count) {
 #pragma unroll
     for (int j = 0; j < n; ++j) sums[j] += values[j];
     store(y + i, sums);
+  });
+}
+
+template <typename X, int width>
+__global__ void lerp_kernel(float* y, const X* x, float weight, int64_t count) {
+  for_elements<width>(count, [&](int64_t i, auto w) {
+    constexpr int n = decltype(w)::value;
+    float values[n], towards[n];
+    load(values, y + i);
+    load(towards, x + i);
+#pragma unroll
+    for (int j = 0; j < n; ++j) values[j] += weight * (towards[j] - values[j]);
+    store(y + i, values);
   });
 }
 
@@ -76,6 +89,17 @@ void CudaBackend::do_add(Tensor y, Tensor x) {
         launch(add_kernel<Y, X, width>, grid_for(ceil_div(y.numel(), width), block), block, 0, y.as<Y>(), x.as<X>(),
                y.numel());
       });
+    });
+  });
+}
+
+void CudaBackend::do_lerp(Tensor y, Tensor x, float weight) {
+  with_dtype(x.dtype, [&](auto from) {
+    using X = decltype(from);
+    with_width(vector_width({y.data, x.data}), [&](auto w) {
+      constexpr int width = decltype(w)::value;
+      launch(lerp_kernel<X, width>, grid_for(ceil_div(y.numel(), width), block), block, 0, y.as<float>(), x.as<X>(),
+             weight, y.numel());
     });
   });
 }

@@ -29,6 +29,8 @@ void DryBackend::do_scale(Tensor x, float) { count(OpFamily::elementwise, {x}, {
 
 void DryBackend::do_add(Tensor y, Tensor x) { count(OpFamily::elementwise, {y, x}, {y}); }
 
+void DryBackend::do_lerp(Tensor y, Tensor x, float) { count(OpFamily::elementwise, {y, x}, {y}); }
+
 void DryBackend::do_clamp_forward(Tensor x, int64_t, int64_t, float) { count(OpFamily::elementwise, {x}, {x}); }
 
 void DryBackend::do_clamp_backward(Tensor dx, Tensor x, int64_t, int64_t, float) {

@@ -12,6 +12,8 @@ TEST(Checks, NameTheOperationAndTheArgument) {
       rows(DType::f32, {4});
   Buffer one(DType::f32, {1}), square(DType::f32, {6, 6});
   expect_error("add: x is f32[6], must have the shape of y, f32[4, 6]", [&] { b.add(x, vector); });
+  expect_error("lerp: y is bf16[4, 6], must be f32", [&] { b.lerp(narrow, x, 0.5f); });
+  expect_error("lerp: x is f32[6], must have the shape of y, f32[4, 6]", [&] { b.lerp(x, vector, 0.5f); });
   expect_error("scale: x is i32[4], must be f32 or bf16", [&] { b.scale(ids, 2.0f); });
   expect_error("copy: to is f32[6], must have the 24 elements of from, bf16[4, 6]", [&] { b.copy(vector, narrow); });
   expect_error("copy: to is i32[4], which from, f32[4], does not convert to", [&] { b.copy(ids, rows); });

@@ -29,6 +29,16 @@ TEST_P(Elementwise, AddInAnyMix) {
     }
 }
 
+TEST_P(Elementwise, LerpGoesPartOfTheWay) {
+  for (int64_t n : sizes) {
+    Buffer y(DType::f32, {n}, 1), x(dtype(), {n}, 2);
+    backend().lerp(y, x, 0.3f);
+    Doubles want = y.given(), towards = x.given();
+    for (size_t i = 0; i < want.size(); ++i) want[i] += static_cast<double>(0.3f) * (towards[i] - want[i]);
+    expect_close(y.read(), want, DType::f32, "y");
+  }
+}
+
 TEST_P(Elementwise, ClampTouchesItsColumnsOnly) {
   Buffer x(dtype(), {5, 37}, 1), dx(dtype(), {5, 37}, 2);
   float limit = 0.7f;
