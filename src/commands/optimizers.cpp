@@ -1,6 +1,8 @@
 // rowan optimizers: the recipes, and one of them in full.
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "commands/commands.h"
 #include "optim/config.h"
@@ -21,14 +23,27 @@ OptimizerConfig resolved(const std::string& name, const std::string& variant) {
   return parse_optimizer(JsonObject(source, json));
 }
 
+std::string checked_text(const RecipeInfo& info) {
+  return info.checked ? std::string("checked against ") + info.checked : "checked against its formula alone";
+}
+
 void list() {
-  for (const RecipeInfo& info : recipes()) {
-    if (info.name == std::string(recipes_of_the_field.front().name)) fmt::print("\nof the field\n");
-    fmt::print("{:<16} {}\n", info.name, describe(named_recipe(info.name)));
-    fmt::print("{:<16} {}; atom: {}{}\n", "", info.source, name_of(named_recipe(info.name).atom()),
-               info.checked ? fmt::format("; checked against {}", info.checked) : "");
+  std::vector<std::string> families;
+  for (const RecipeInfo& info : recipes())
+    if (const std::string family = family_of(info);
+        std::find(families.begin(), families.end(), family) == families.end())
+      families.push_back(family);
+  for (const std::string& family : families) {
+    fmt::print("{}\n", family);
+    for (const RecipeInfo& info : recipes()) {
+      if (family_of(info) != family) continue;
+      const Recipe recipe = named_recipe(info.name);
+      fmt::print("  {:<16} {}\n", info.name, describe(recipe));
+      fmt::print("  {:<16} {}; atom: {}; {}\n", "", info.source, name_of(recipe.atom()), checked_text(info));
+    }
+    fmt::print("\n");
   }
-  fmt::print("{:<16} {}\n", "recipe", "your own, from any of these stages: rowan optimizers recipe");
+  fmt::print("{:<18} {}\n", "recipe", "your own, from any of these stages: rowan optimizers recipe");
 }
 
 void show_switches() {
@@ -46,6 +61,7 @@ void show(const std::string& name) {
              name_of(named_recipe(name).atom()));
   fmt::print("\npaper and code\n");
   print_indented(info.deviations);
+  print_indented(checked_text(info).c_str());
   if (info.paper) fmt::print("  \"variant\": \"paper\" sets {}\n", Json::parse(info.paper).dump());
   fmt::print("\nresolved config\n{}\n", to_json(resolved(name, "code")).dump(1));
 }

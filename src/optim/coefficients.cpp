@@ -86,7 +86,8 @@ std::vector<Quintic> iterations(const Recipe& recipe) {
   const std::vector<Quintic>& given =
       recipe.ns_coefficients == "list" ? recipe.ns_list : sets().at(recipe.ns_coefficients).steps;
   std::vector<Quintic> steps;
-  for (int64_t i = 0; i < recipe.ns_steps; ++i) steps.push_back(given[std::min<size_t>(i, given.size() - 1)]);
+  for (size_t i = 0; i < static_cast<size_t>(recipe.ns_steps); ++i)
+    steps.push_back(given[recipe.ns_repeat == Repeat::all ? i % given.size() : std::min(i, given.size() - 1)]);
   return steps;
 }
 

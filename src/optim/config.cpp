@@ -14,11 +14,22 @@ constexpr auto names_of(RoundingMode) { return enum_names("nearest", "stochastic
 const std::vector<Role> two_dimensional = {Role::matrix, Role::embedding, Role::head};
 const std::vector<Role> vectors = {Role::norm, Role::bias};
 
-// The AdamW that takes what the recipe does not, and the decay of its vectors.
+// A number that is another one until it is given.
+struct Own {
+  double value = 0;
+  bool given = false;
+
+  void read(JsonObject& object, const char* key, double otherwise) {
+    given = given || object.has(key);
+    value = object.number(key, given ? value : otherwise, 0, 1e6);
+  }
+};
+
+// The AdamW that takes what the recipe does not, and what is other for embeddings and for vectors.
 struct Half {
   Recipe recipe;
-  double vector_decay = 0, lr_ratio = 0;
-  bool decay_set = false;
+  double lr_ratio = 0;
+  Own embedding_lr, vector_lr, vector_decay;
 
   void read(JsonObject object, double main_lr) {
     read_recipe(object, recipe);
@@ -30,10 +41,29 @@ struct Half {
     } else if (object.has("lr")) {
       lr_ratio = 0;
     }
-    decay_set = decay_set || object.has("vector_weight_decay");
-    vector_decay = object.number("vector_weight_decay", decay_set ? vector_decay : recipe.weight_decay, 0, 1e6);
+    embedding_lr.read(object, "embedding_lr", recipe.lr);
+    vector_lr.read(object, "vector_lr", recipe.lr);
+    vector_decay.read(object, "vector_weight_decay", recipe.weight_decay);
     if (recipe.mars_gamma > 0) object.fail("mars_gamma", "belongs to the recipe mars-adamw");
     object.finish();
+  }
+  // What a recipe says of it, that of its base first.
+  void read(const RecipeInfo& info, double main_lr) {
+    if (info.base) read(find_recipe(info.base), main_lr);
+    auto source = std::make_shared<JsonSource>(JsonSource{std::string("the AdamW half of ") + info.name, info.adamw});
+    Json json = parse_json(*source);
+    read(JsonObject(source, json), main_lr);
+  }
+  Recipe of_embeddings() const {
+    Recipe own = recipe;
+    own.lr = embedding_lr.value;
+    return own;
+  }
+  Recipe of_vectors() const {
+    Recipe own = recipe;
+    own.lr = vector_lr.value;
+    own.weight_decay = vector_decay.value;
+    return own;
   }
 };
 
@@ -42,11 +72,7 @@ Half adamw_half(const std::string& name, const Recipe& main, JsonObject object) 
   half.recipe = named_recipe("adamw");
   half.recipe.lr = main.lr;
   half.recipe.weight_decay = main.weight_decay;
-  if (name != "recipe") {
-    auto source = std::make_shared<JsonSource>(JsonSource{"the AdamW half of " + name, find_recipe(name).adamw});
-    Json json = parse_json(*source);
-    half.read(JsonObject(source, json), main.lr);
-  }
+  if (name != "recipe") half.read(find_recipe(name), main.lr);
   half.read(std::move(object), main.lr);
   return half;
 }
@@ -105,8 +131,9 @@ void visit(OptimizerConfig& config, Section& keys) {
                .absent = "the recipe's"},
               config.routing);
   keys.other({.name = "adamw",
-              .help = "AdamW for the rest: `lr`, or `lr_ratio` that ties it to the recipe's `lr`; `weight_decay`, "
-                      "`vector_weight_decay`, `betas`, `eps`, `corrected_eps`, `corrected_decay`",
+              .help = "AdamW for the rest: `lr`, or `lr_ratio` that ties it to the recipe's `lr`; `embedding_lr` and "
+                      "`vector_lr` where they differ from it; `weight_decay`, `vector_weight_decay`, `betas`, `eps`, "
+                      "`corrected_eps`, `corrected_decay`",
               .absent = "the recipe's"},
              {});
   keys.other(
@@ -142,7 +169,8 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
   Half half;
   if (name == "adamw") {
     half.recipe = main;
-    half.vector_decay = object.number("vector_weight_decay", 0.0, 0, 1e6);
+    half.vector_lr.value = main.lr;
+    half.vector_decay.read(object, "vector_weight_decay", 0);
   } else {
     half = adamw_half(name, main, object.object("adamw"));
   }
@@ -151,15 +179,18 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
       config.groups.push_back(given_group(std::move(item), main, half.recipe, steps));
   config.given = config.groups.size();
   config.adamw_lr_ratio = half.lr_ratio;
-  Recipe vector_half = half.recipe;
-  vector_half.weight_decay = half.vector_decay;
   if (config.routing == Routing::hidden) {
     config.groups.push_back({{{Role::matrix}, {}}, "matrices", main});
-    config.groups.push_back({{{Role::embedding, Role::head}, {}}, "embeddings and head", half.recipe});
-    config.groups.push_back({{}, "vectors", vector_half});
+    if (half.embedding_lr.value == half.recipe.lr) {
+      config.groups.push_back({{{Role::embedding, Role::head}, {}}, "embeddings and head", half.recipe});
+    } else {
+      config.groups.push_back({{{Role::embedding}, {}}, "embeddings", half.of_embeddings()});
+      config.groups.push_back({{{Role::head}, {}}, "head", half.recipe});
+    }
+    config.groups.push_back({{}, "vectors", half.of_vectors()});
   } else if (config.routing == Routing::two_dimensional || name == "adamw") {
     config.groups.push_back({{two_dimensional, {}}, "matrices", main});
-    config.groups.push_back({{}, "vectors", vector_half});
+    config.groups.push_back({{}, "vectors", half.of_vectors()});
   } else {
     config.groups.push_back({{}, "everything", main});
   }
@@ -171,7 +202,7 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
 const Recipe* OptimizerConfig::adamw_half() const {
   const Recipe& last = groups.back().recipe;
   if (main().name == "adamw" || !last.adamw) return nullptr;
-  return routing == Routing::hidden ? &groups[given + 1].recipe : &last;
+  return routing == Routing::hidden ? &groups[groups.size() - 2].recipe : &last;
 }
 
 Json to_json(OptimizerConfig config) {
@@ -184,6 +215,9 @@ Json to_json(OptimizerConfig config) {
   if (const Recipe* half = config.adamw_half()) {
     Json adamw = to_json(*half);
     adamw.erase("name");
+    const double embedding_lr = config.groups[config.given + 1].recipe.lr;
+    if (config.routing == Routing::hidden && embedding_lr != half->lr) adamw["embedding_lr"] = embedding_lr;
+    if (last.lr != half->lr) adamw["vector_lr"] = last.lr;
     if (config.adamw_lr_ratio > 0) {
       adamw.erase("lr");
       adamw["lr_ratio"] = config.adamw_lr_ratio;
@@ -246,6 +280,15 @@ std::vector<std::pair<std::string, double>> group_rates(const OptimizerConfig& c
     if (taken[i]) rates.emplace_back(name, group.recipe.lr * (group.schedule ? group.schedule->pace(step) : pace).rate);
   }
   return rates;
+}
+
+int64_t block_rows_of(const OptimizerConfig& config, const Parameter& parameter) {
+  if (parameter.shape.size() != 2) return 0;
+  const Recipe& recipe = config.groups[group_of(config, parameter)].recipe;
+  if (recipe.adamw || recipe.blocks.by == Blocks::By::none) return 0;
+  const std::vector<int64_t> rows = block_rows(recipe, parameter);
+  const bool equal = std::all_of(rows.begin(), rows.end(), [&](int64_t r) { return r == rows[0]; });
+  return rows.size() > 1 && equal ? rows[0] : 0;
 }
 
 std::string describe_groups(const OptimizerConfig& config, const ParameterTable& table) {

@@ -2,7 +2,8 @@
 //
 // "optimizer": {"name": RECIPE, "variant": "code"|"paper", any switch of the recipe,
 //   "routing": "hidden"|"two_dimensional"|"everything",   what the recipe takes; AdamW has the rest
-//   "adamw": {lr or lr_ratio, weight_decay, vector_weight_decay, betas, eps, corrected_eps, corrected_decay},
+//   "adamw": {lr or lr_ratio, embedding_lr, vector_lr, weight_decay, vector_weight_decay, betas, eps, corrected_eps,
+//   corrected_decay},
 //   "groups": [{"roles": [...], "names": ["*.q_proj.*"], "name": RECIPE, "schedule": {...}, switches}],  before the
 //   routing, first match "rounding": "nearest"|"stochastic", "state": "auto"|"f32"|"bf16", "telemetry_every": STEPS}
 #pragma once
@@ -58,6 +59,8 @@ Atom atom_of(const OptimizerConfig& config, const Parameter& parameter);
 // `pace`.
 std::vector<std::pair<std::string, double>> group_rates(const OptimizerConfig& config, const ParameterTable& table,
                                                         int64_t step, const Pace& pace);
+// Rows of the blocks that a parameter is updated in, where they are equal and more than one; else 0.
+int64_t block_rows_of(const OptimizerConfig& config, const Parameter& parameter);
 // One line for each group: its parameters, elements, learning rate, decay and stages.
 std::string describe_groups(const OptimizerConfig& config, const ParameterTable& table);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 
@@ -32,11 +33,41 @@ int64_t width(int64_t count) {
   return 1;
 }
 
+// Of those that are finite; infinite where none is.
+double mean_of(const std::vector<double>& values) {
+  double sum = 0;
+  int64_t count = 0;
+  for (double value : values)
+    if (std::isfinite(value)) sum += value, ++count;
+  return count ? sum / static_cast<double>(count) : std::numeric_limits<double>::infinity();
+}
+
 Tensor flat(const Tensor& x) { return x.view({x.numel()}); }
 
-// k of MARS's c = g + k (g - previous).
-float mars_weight(const Recipe& recipe) {
-  return static_cast<float>(recipe.mars_gamma * recipe.beta1 / (1 - recipe.beta1));
+// Rows of the matrices that a share consists of, and of those of its parameter before and behind it.
+struct ShareBlocks {
+  std::vector<int64_t> before, own, behind;
+};
+
+// None of its own when it cuts one.
+ShareBlocks blocks_of(const Recipe& recipe, const Share& share) {
+  const Parameter& p = *share.parameter;
+  ShareBlocks blocks;
+  int64_t at = 0, covered = 0;
+  for (int64_t rows : block_rows(recipe, p)) {
+    const int64_t end = at + rows * p.cols();
+    if (end <= share.begin) {
+      blocks.before.push_back(rows);
+    } else if (at >= share.begin + share.count) {
+      blocks.behind.push_back(rows);
+    } else {
+      blocks.own.push_back(rows);
+      covered += rows * p.cols();
+    }
+    at = end;
+  }
+  if (covered != share.count) blocks.own.clear();
+  return blocks;
 }
 
 void check_share(const Recipe& recipe, const Share& share) {
@@ -51,9 +82,9 @@ void check_share(const Recipe& recipe, const Share& share) {
   if (recipe.atom() == Atom::row && (share.begin % p.cols() || share.count % p.cols()))
     fail("optimizer: {} works on whole rows of {}, but elements [{}, {}) of it are owned", recipe.name, p.name,
          share.begin, share.begin + share.count);
-  if (recipe.atom() == Atom::matrix && !share.whole())
-    fail("optimizer: {} works on the whole of {}, but elements [{}, {}) of it are owned", recipe.name, p.name,
-         share.begin, share.begin + share.count);
+  if (recipe.atom() == Atom::matrix && !share.whole() && blocks_of(recipe, share).own.empty())
+    fail("optimizer: {} works on the whole of {}{}, but elements [{}, {}) of it are owned", recipe.name, p.name,
+         recipe.blocks.by == Blocks::By::none ? "" : " or of its blocks", share.begin, share.begin + share.count);
 }
 
 }  // namespace
@@ -70,14 +101,15 @@ Optimizer::Optimizer(Backend& backend, const OptimizerConfig& config, std::vecto
   take_workspace();
 }
 
-Tensor Optimizer::new_state(const Share& share, const char* kind, DType dtype, int64_t auxiliary) {
+Tensor Optimizer::new_state(const Share& share, const char* kind, DType dtype, const OwnShape& own) {
   StateTensor state;
   state.name = share.parameter->name + "." + kind;
   state.kind = kind;
   state.parameter = share.parameter;
-  state.begin = auxiliary ? 0 : share.begin;
-  state.count = auxiliary ? 0 : share.count;
-  state.tensor = state_memory_.take(dtype, {auxiliary ? auxiliary : share.count});
+  state.begin = own.count ? own.begin : share.begin;
+  state.count = own.count ? 0 : share.count;
+  state.whole = own.count ? own.whole : share.parameter->numel();
+  state.tensor = state_memory_.take(dtype, {own.count ? own.count : share.count});
   state_.push_back(state);
   return state.tensor;
 }
@@ -111,7 +143,7 @@ void Optimizer::add(const Share& share) {
 
   const bool matrix = p.shape.size() == 2;
   if (recipe.adamw) {
-    const bool mars = recipe.mars_gamma > 0 && matrix;
+    const bool mars = recipe.mars_adamw() && matrix;
     slot.first = new_state(share, "exp_avg", dtype);
     slot.second = new_state(share, "exp_avg_sq", dtype);
     if (!mars) {
@@ -137,18 +169,30 @@ void Optimizer::add(const Share& share) {
   }
   const bool shaped = matrix && recipe.atom() != Atom::element;
   const int64_t cols = shaped ? p.cols() : width(share.count), rows = share.count / cols;
-  const std::vector<int64_t> heights =
-      recipe.blocks.by == Blocks::By::none ? std::vector<int64_t>{rows} : block_rows(recipe, p);
+  ShareBlocks blocks;
+  if (recipe.blocks.by == Blocks::By::none || !matrix)
+    blocks.own = {rows};
+  else
+    blocks = blocks_of(recipe, share);
   // What a block keeps lies beside what the others of its parameter keep, in one tensor.
   std::map<std::string, Tensor> kept;
-  std::map<std::string, int64_t> counts;
-  for (int64_t height : heights)
-    for (const StateSpec& spec : state_of(recipe, height, cols)) counts[spec.kind] += spec.count;
-  for (const auto& [kind, count] : counts)
-    kept[kind] = new_state(share, kind.c_str(), count ? DType::f32 : dtype, count);
+  std::map<std::string, std::pair<DType, OwnShape>> kinds;
+  auto each_spec = [&](const std::vector<int64_t>& heights, auto add_to) {
+    for (int64_t height : heights)
+      for (const StateSpec& spec : state_of(recipe, height, cols)) {
+        auto& [kind_dtype, own] = kinds[spec.kind];
+        kind_dtype = spec.count ? spec.dtype : dtype;
+        own.whole += spec.count;
+        add_to(own, spec.count);
+      }
+  };
+  each_spec(blocks.before, [](OwnShape& own, int64_t count) { own.begin += count; });
+  each_spec(blocks.own, [](OwnShape& own, int64_t count) { own.count += count; });
+  each_spec(blocks.behind, [](OwnShape&, int64_t) {});
+  for (const auto& [kind, shape] : kinds) kept[kind] = new_state(share, kind.c_str(), shape.first, shape.second);
   std::map<std::string, int64_t> taken;
   int64_t begin = 0;
-  for (int64_t height : heights) {
+  for (int64_t height : blocks.own) {
     const int64_t size = height * cols;
     Batch& batch = batch_for(group, height, cols, share);
     for (const StateSpec& spec : state_of(recipe, height, cols)) {
@@ -180,8 +224,10 @@ void Optimizer::take_workspace() {
     size.other = std::max(size.other, needed.other);
     size.kept = std::max(size.kept, needed.kept);
     size.projected = std::max(size.projected, needed.projected);
+    size.gradients = std::max(size.gradients, needed.gradients);
     size.measured = std::max(size.measured, needed.measured);
     size.gram = std::max(size.gram, needed.gram);
+    size.gram_squared = std::max(size.gram_squared, needed.gram_squared);
     size.sums = std::max(size.sums, needed.sums);
   }
   for (const auto& [dtype, size] : sizes) {
@@ -190,8 +236,9 @@ void Optimizer::take_workspace() {
     if (size.other) workspace.other = workspace_memory_.take(dtype, {size.other});
     if (size.kept) workspace.kept = workspace_memory_.take(dtype, {size.kept});
     if (size.projected) workspace.projected = workspace_memory_.take(dtype, {size.projected});
+    if (size.gradients) workspace.gradients = workspace_memory_.take(DType::f32, {size.gradients});
     if (size.gram) workspace.gram = workspace_memory_.take(dtype, {size.gram});
-    if (size.gram) workspace.gram_squared = workspace_memory_.take(dtype, {size.gram});
+    if (size.gram_squared) workspace.gram_squared = workspace_memory_.take(dtype, {size.gram_squared});
     if (size.sums) workspace.sums = workspace_memory_.take(DType::f32, {size.sums});
     if (size.measured) workspace.measured = workspace_memory_.take(DType::f32, {size.measured});
   }
@@ -202,13 +249,12 @@ void Optimizer::take_workspace() {
 // s) |b|^2 do not contain it.
 ParameterSums Optimizer::sums() const {
   ParameterSums sums;
-  if (std::none_of(config_.groups.begin(), config_.groups.end(),
-                   [](auto& group) { return group.recipe.mars_gamma > 0; }))
+  if (std::none_of(config_.groups.begin(), config_.groups.end(), [](auto& group) { return group.recipe.mars_adamw(); }))
     return sums;
   for (const Share& share : shares_) sums[share.parameter] = {};
   for (const Batch& batch : batches_) {
     if (batch.corrected.empty()) continue;
-    const float k = mars_weight(*batch.recipe);
+    const float k = mars_weight(batch.recipe->mars_gamma, batch.recipe->beta1);
     const int64_t n = static_cast<int64_t>(batch.slots.size());
     Tensor update = update_of(batch), parts = workspaces_.at(DType::f32).sums.slice(0, 3 * n).view({3, n, 1});
     Slots slots = batch.slots;
@@ -232,7 +278,7 @@ ParameterSums Optimizer::sums() const {
 // c takes the gradient's place in AdamW.
 void Optimizer::mars_step(const Batch& batch, const Recipe& recipe, const Moment& now, const ParameterSums& sums) {
   Tensor update = update_of(batch);
-  const float k = mars_weight(recipe);
+  const float k = mars_weight(recipe.mars_gamma, recipe.beta1);
   backend_.momentum(update, batch.slots, MomentumRule{0, 1, -k, 1 + k, true, now.grad_scale});
   Slots slots = batch.corrected;
   const double s = now.grad_scale;
@@ -265,10 +311,10 @@ std::vector<float> Optimizer::host(Tensor x) const {
   return values;
 }
 
-// Slot i of a batch is a whole matrix of stages.
+// Slot i of a batch is a whole matrix of stages, or a block of one.
 bool Optimizer::is_watched(const Batch& batch, size_t i) {
   return !batch.recipe->adamw && batch.parameters[i]->shape.size() == 2 &&
-         batch.slots[i].weight.numel() == batch.parameters[i]->numel();
+         (by_blocks(batch) || batch.slots[i].weight.numel() == batch.parameters[i]->numel());
 }
 
 bool Optimizer::has_telemetry() const {
@@ -287,23 +333,24 @@ std::vector<Optimizer::Watched> Optimizer::watch() const {
 }
 
 void Optimizer::measure(const std::vector<Watched>& watched, const Moment& now) {
-  std::map<std::string, std::pair<double, int>> sums;
+  std::map<std::string, std::vector<double>> of_parameters, of_all;  // a value for each matrix
   for (const Watched& one : watched) {
     const OptimizerSlot& slot = one.batch->slots[one.slot];
     const Parameter& parameter = *one.batch->parameters[one.slot];
     const Recipe& recipe = *one.batch->recipe;
-    MatrixView view{parameter.rows(),    parameter.cols(), one.before, host(slot.value()),
-                    host(slot.gradient), host(slot.first), {}};
+    const int64_t rows = by_blocks(*one.batch) ? one.batch->rows : parameter.rows();
+    MatrixView view{rows, parameter.cols(), one.before, host(slot.value()), host(slot.gradient), host(slot.first), {}};
     for (float& g : view.gradient) g *= now.grad_scale;
     if (recipe.scales_rate()) view.second = host(one.batch->states.at("second_moment")[one.slot]);
     for (const Metric& metric : matrix_metrics(recipe, now.t, view)) {
-      metrics_.push_back({parameter.name + "/" + metric.name, metric.value});
-      if (!std::isfinite(metric.value)) continue;
-      sums[metric.name].first += metric.value;
-      sums[metric.name].second += 1;
+      of_parameters[parameter.name + "/" + metric.name].push_back(metric.value);
+      of_all["mean/" + metric.name].push_back(metric.value);
     }
   }
-  for (const auto& [name, sum] : sums) metrics_.push_back({"mean/" + name, sum.first / sum.second});
+  for (const auto& [name, values] : of_parameters)
+    metrics_.push_back({name, values.size() == 1 ? values[0] : mean_of(values)});
+  for (const auto& [name, values] : of_all)
+    if (const double mean = mean_of(values); std::isfinite(mean)) metrics_.push_back({name, mean});
 }
 
 // A sphere of radius 0 holds nothing but zeros, and a row of length 0 has no direction.
@@ -344,9 +391,8 @@ void Optimizer::step(int64_t step, const Pace& pace, float grad_scale, const Par
     const Recipe recipe = batch.recipe->at(step, own);
     now.lr = static_cast<float>(recipe.lr * batch.rate * own.rate);
     for (size_t i = 0; i < batch.parameters.size(); ++i) {
-      const bool blocks = recipe.blocks.by != Blocks::By::none;
-      batch.slots[i].scale =
-          shape_factor(recipe, blocks ? batch.rows : batch.parameters[i]->rows(), batch.parameters[i]->cols(), now.t);
+      batch.slots[i].scale = shape_factor(recipe, by_blocks(batch) ? batch.rows : batch.parameters[i]->rows(),
+                                          batch.parameters[i]->cols(), now.t);
     }
     if (recipe.adamw && batch.rows == 0)
       backend_.adamw(batch.slots, adamw_rule(recipe, now));

@@ -19,10 +19,15 @@ struct StateTensor {
   std::string name;  // "<parameter>.<kind>"
   std::string kind;  // momentum, exp_avg, exp_avg_sq, previous_gradient, or what a stage calls it
   const Parameter* parameter = nullptr;
-  // Elements of the parameter that the tensor belongs to. count 0: the tensor goes with the whole parameter and has a
-  // shape of its own (a value per matrix, column or row), so that the owner of the parameter has all of it.
-  int64_t begin = 0, count = 0;
+  // Elements of the parameter that the tensor belongs to. count 0: the tensor has a shape of its own (a value per
+  // matrix, column or row), and is elements [begin, begin + its own) of the `whole` that the parameter's owners have.
+  int64_t begin = 0, count = 0, whole = 0;
   Tensor tensor;
+};
+
+// Part [begin, begin + count) of a state tensor of `whole` values that has a shape of its own; count 0: it has not.
+struct OwnShape {
+  int64_t begin = 0, count = 0, whole = 0;
 };
 
 class Optimizer {
@@ -44,7 +49,7 @@ class Optimizer {
   int64_t period() const;
 
   // Figures of the last step, when telemetry_every asks for them (on_log_steps); else empty. They concern the matrices
-  // that this process owns whole and that a recipe of stages updates.
+  // that this process owns whole and that a recipe of stages updates; of a parameter in blocks, the mean of theirs.
   const std::vector<Metric>& telemetry() const { return metrics_; }
   // Whether there are such matrices.
   bool has_telemetry() const;
@@ -64,6 +69,7 @@ class Optimizer {
     Slots corrected;  // MARS: AdamW's slots, whose gradients are the corrected ones
     std::vector<const Parameter*> parameters;
   };
+  static bool by_blocks(const Batch& batch) { return batch.recipe->blocks.by != Blocks::By::none; }
   // A matrix of stages, and the weights that it had before the step.
   struct Watched {
     const Batch* batch;
@@ -73,7 +79,7 @@ class Optimizer {
 
   void add(const Share& share);
   Batch& batch_for(const Group& group, int64_t rows, int64_t cols, const Share& share);
-  Tensor new_state(const Share& share, const char* kind, DType dtype, int64_t auxiliary = 0);
+  Tensor new_state(const Share& share, const char* kind, DType dtype, const OwnShape& own = {});
   void take_workspace();
   Tensor update_of(const Batch& batch) const;
   void mars_step(const Batch& batch, const Recipe& recipe, const Moment& now, const ParameterSums& sums);

@@ -51,11 +51,69 @@ void by_gram_norm(StageRun& run, Tensor x, const Grams& grams) {
   run.backend.scale_along(x, factors, Along::matrix);
 }
 
+// x <- (a I + b A + c A^2) x, A = x x^T, each time anew; with `y` of its size to work in.
+Tensor iterate(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
+  Backend& backend = run.backend;
+  for (const auto& [a, b, c] : iterations(run.recipe)) {
+    backend.matmul(grams.gram, {x, grams.tall}, {x, !grams.tall});
+    backend.matmul_add(grams.squared, grams.gram, grams.gram, grams.gram, f(c), f(b));
+    if (grams.tall)
+      backend.matmul_add(y, x, x, grams.squared, 1, f(a));
+    else
+      backend.matmul_add(y, x, grams.squared, x, 1, f(a));
+    std::swap(x, y);
+  }
+  return x;
+}
+
+// Gram Newton-Schulz (Dao-AILab): the same polynomials of A alone, x <- (P + q I) x once in the end, and once before
+// the third iteration, from where A is made of x again: A's rounding would grow.
+Tensor iterate_on_gram(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
+  constexpr size_t restart = 2;
+  Backend& backend = run.backend;
+  const std::vector<Quintic> steps = iterations(run.recipe);
+  const int64_t size = grams.gram.numel();
+  auto place = [&](const Tensor& flat, int i) {
+    return flat.slice(i * size, size).view({x.dim(0), grams.gram.dim(1), grams.gram.dim(1)});
+  };
+  Tensor gram = grams.gram, polynomial = grams.squared, step = place(run.workspace.gram, 1),
+         spare = place(run.workspace.gram_squared, 1);
+  double q = 1;
+  auto apply = [&] {
+    if (grams.tall)
+      backend.matmul_add(y, x, x, polynomial, 1, f(q));
+    else
+      backend.matmul_add(y, x, polynomial, x, 1, f(q));
+    std::swap(x, y);
+  };
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const auto& [a, b, c] = steps[i];
+    const bool first = i == 0 || i == restart;
+    if (i == restart) apply();
+    if (first) backend.matmul(gram, {x, grams.tall}, {x, !grams.tall});
+    backend.matmul_add(step, gram, gram, gram, f(c), f(b));  // z = b A + c A^2
+    if (first) {
+      backend.copy(polynomial, step);
+      q = a;
+    } else {  // (z + a I) (P + q I)
+      backend.matmul_add(spare, polynomial, step, polynomial, 1, f(a));
+      backend.copy(polynomial, step);
+      backend.scale(polynomial, f(q));
+      backend.add(polynomial, spare);
+      q *= a;
+    }
+    if (i + 1 == steps.size() || i + 1 == restart) continue;
+    backend.matmul_add(spare, gram, gram, step, 1, f(a));  // (z + a I) A (z + a I)
+    backend.matmul_add(gram, spare, step, spare, 1, f(a));
+  }
+  apply();
+  return x;
+}
+
 }  // namespace
 
 Tensor orthogonalize(StageRun& run, Tensor x, Tensor y) {
   const Recipe& recipe = run.recipe;
-  Backend& backend = run.backend;
   const int64_t n = x.dim(0), rows = x.dim(1), cols = x.dim(2);
   Grams grams;
   grams.tall = recipe.ns_transpose && rows > cols;
@@ -68,16 +126,7 @@ Tensor orthogonalize(StageRun& run, Tensor x, Tensor y) {
     by_gram_norm(run, x, grams);
   else
     normalize_matrices(run, x, norm_safety(recipe));
-  for (const auto& [a, b, c] : iterations(recipe)) {
-    backend.matmul(grams.gram, {x, grams.tall}, {x, !grams.tall});
-    backend.matmul_add(grams.squared, grams.gram, grams.gram, grams.gram, f(c), f(b));
-    if (grams.tall)
-      backend.matmul_add(y, x, x, grams.squared, 1, f(a));
-    else
-      backend.matmul_add(y, x, grams.squared, x, 1, f(a));
-    std::swap(x, y);
-  }
-  return x;
+  return recipe.ns_gram && rows != cols ? iterate_on_gram(run, x, y, grams) : iterate(run, x, y, grams);
 }
 
 }  // namespace rowan

@@ -16,8 +16,9 @@ namespace rowan {
 
 enum class Form : uint8_t { ema, heavy_ball, lion, nadam, sum, none };
 constexpr auto names_of(Form) { return enum_names("ema", "heavy_ball", "lion", "nadam", "sum", "none"); }
-enum class Project : uint8_t { none, rows, columns, alternate };
-constexpr auto names_of(Project) { return enum_names("none", "rows", "columns", "alternate"); }
+// `both`: the axis of `alternate` after the other one.
+enum class Project : uint8_t { none, rows, columns, alternate, both };
+constexpr auto names_of(Project) { return enum_names("none", "rows", "columns", "alternate", "both"); }
 enum class Equilibrate : uint8_t { none, row, column, row_column, sign, row_mean };
 constexpr auto names_of(Equilibrate) { return enum_names("none", "row", "column", "row_column", "sign", "row_mean"); }
 enum class Direction : uint8_t {
@@ -27,15 +28,17 @@ enum class Direction : uint8_t {
   row_normalize,
   column_normalize,
   alternate_axis,
+  both_axes,
   sign,
   none
 };
 constexpr auto names_of(Direction) {
-  return enum_names("newton_schulz", "polar", "aurora", "row_normalize", "column_normalize", "alternate_axis", "sign",
-                    "none");
+  return enum_names("newton_schulz", "polar", "aurora", "row_normalize", "column_normalize", "alternate_axis",
+                    "both_axes", "sign", "none");
 }
-enum class Precondition : uint8_t { none, soap, kl_soap, kl_shampoo };
-constexpr auto names_of(Precondition) { return enum_names("none", "soap", "kl_soap", "kl_shampoo"); }
+// soap_momentum: SOAP's basis, with second moments of the momentum instead of the gradient.
+enum class Precondition : uint8_t { none, soap, soap_momentum, kl_soap, kl_shampoo };
+constexpr auto names_of(Precondition) { return enum_names("none", "soap", "soap_momentum", "kl_soap", "kl_shampoo"); }
 // Factors and basis take a gradient after its step (and the first makes no step), before it, or factors before and the
 // basis after.
 enum class PreconditionOrder : uint8_t { after, before, around };
@@ -44,10 +47,15 @@ enum class Basis : uint8_t { power, eigh };
 constexpr auto names_of(Basis) { return enum_names("power", "eigh"); }
 enum class Graft : uint8_t { none, adam };
 constexpr auto names_of(Graft) { return enum_names("none", "adam"); }
+// Of Newton-Schulz's coefficients when there are more steps than coefficients.
+enum class Repeat : uint8_t { last, all };
+constexpr auto names_of(Repeat) { return enum_names("last", "all"); }
 enum class Start : uint8_t { frobenius, aol, gram };
 constexpr auto names_of(Start) { return enum_names("frobenius", "aol", "gram"); }
-enum class Renormalize : uint8_t { none, row, column, column_row, frobenius };
-constexpr auto names_of(Renormalize) { return enum_names("none", "row", "column", "column_row", "frobenius"); }
+enum class Renormalize : uint8_t { none, row, column, column_row, row_column, frobenius };
+constexpr auto names_of(Renormalize) {
+  return enum_names("none", "row", "column", "column_row", "row_column", "frobenius");
+}
 enum class Adapt : uint8_t { none, matrix, column, row_moment, long_moment, element_moment, gradient_moment };
 constexpr auto names_of(Adapt) {
   return enum_names("none", "matrix", "column", "row_moment", "long_moment", "element_moment", "gradient_moment");
@@ -72,6 +80,10 @@ enum class Divide : uint8_t { add, clamp };
 constexpr auto names_of(Divide) { return enum_names("add", "clamp"); }
 enum class Precision : uint8_t { automatic, f32, bf16 };
 constexpr auto names_of(Precision) { return enum_names("auto", "f32", "bf16"); }
+
+// What is kept from step to step.
+enum class Kept : uint8_t { f32, bf16 };
+constexpr auto names_of(Kept) { return enum_names("f32", "bf16"); }
 
 // One iteration of X <- a X + (b A + c A^2) X, A = X X^T.
 using Quintic = std::array<double, 3>;
@@ -103,13 +115,13 @@ struct Recipe {
   double eps = 1e-8;                 // also of the norms of project and direction
   bool corrected_eps = true;         // eps beside the root of the bias-corrected v (torch), else of v itself
   bool corrected_decay = false;      // decay multiplies the bias-corrected step instead of lr
-  double mars_gamma = 0;             // > 0: MARS's corrected and clipped gradient
 
   // Stages, in order.
   double width_scale = 0;  // lr times (inputs / width_base)^width_scale, for each matrix; 0: off
   double width_base = 1;
   DecayCourse decay_course = DecayCourse::constant;
   Blocks blocks;
+  double mars_gamma = 0;  // > 0: MARS's corrected and clipped gradient, of AdamW too
   Form form = Form::ema;
   double momentum = 0.95;
   MomentumCourse momentum_course;
@@ -132,6 +144,8 @@ struct Recipe {
   std::string ns_coefficients = "keller";  // a named set, or "list"
   std::vector<Quintic> ns_list;
   int64_t ns_steps = 5;
+  Repeat ns_repeat = Repeat::last;
+  bool ns_gram = false;  // iterate on the Gram matrix of the short side
   Start ns_normalize = Start::frobenius;
   double ns_safety = 0;  // of the norm; 0: that of the coefficients
   double ns_eps = 1e-7;
@@ -146,6 +160,7 @@ struct Recipe {
   int64_t precondition_frequency = 10, max_precond_dim = 10000;
   double shampoo_beta = 0;  // of the factors; 0: beta2
   double precondition_eps = 1e-8;
+  Kept precondition_state = Kept::f32;  // of factors, bases and roots
   bool one_sided = false, kl_factors = false, correct_bias = true, normalize_update = false, decay_last = false;
   double init_factor = 0.1, max_inverse_root = 0;  // 0: by the side's length
   bool whole_first_factor = false;
@@ -189,20 +204,23 @@ struct Recipe {
   }
   // The first gradient makes a basis, and no step.
   bool skips_first() const;
+  // MARS before AdamW, whose clip needs sums over whole parameters.
+  bool mars_adamw() const { return adamw && mars_gamma > 0; }
   bool cautious() const { return decay == Decay::cautious || decay == Decay::cautious_strict; }
 };
 
 // A named recipe, for people and as data.
 struct RecipeInfo {
   const char* name;
-  const char* source;      // paper and code
-  const char* routing;     // what it takes by default: hidden, two_dimensional or everything
-  const char* rule;        // formulas
-  const char* deviations;  // paper against code, and ours
-  const char* settings;    // JSON
-  const char* paper;       // JSON of the overrides of "variant": "paper", or nullptr when it prints no other rule
-  const char* adamw;       // JSON of the AdamW half: lr, weight_decay, ... ; absent keys are those of the matrices
+  const char* source;           // paper and code
+  const char* routing;          // what it takes by default: hidden, two_dimensional or everything
+  const char* rule;             // formulas
+  const char* deviations;       // paper against code, and ours
+  const char* settings;         // JSON
+  const char* paper = nullptr;  // JSON of the overrides of "variant": "paper", or nullptr when it prints no other rule
+  const char* adamw = "{}";     // JSON of the AdamW half: lr, weight_decay, ... ; absent keys are those of the matrices
   const char* checked = nullptr;  // whose program it was held against
+  const char* base = nullptr;     // the recipe whose settings and AdamW these override
 };
 
 extern const std::vector<RecipeInfo> recipes_of_the_field;
@@ -211,6 +229,8 @@ const std::vector<RecipeInfo>& recipes();
 std::vector<std::string> recipe_names();
 // Throws Error naming the nearest recipe.
 const RecipeInfo& find_recipe(const std::string& name);
+// Of a recipe in the list of `rowan optimizers`.
+std::string family_of(const RecipeInfo& info);
 // The recipe as named; "recipe" is the one to compose from, with every stage off.
 Recipe named_recipe(const std::string& name, const std::string& variant = "code");
 
@@ -225,7 +245,7 @@ std::string describe_switches();
 // The stages in words: "heavy-ball momentum 0.95 with Nesterov -> row equilibration -> ...".
 std::string describe(const Recipe& recipe);
 
-// Coefficient sets of Newton-Schulz by name; a recipe takes the first ns_steps and repeats the last.
+// Coefficient sets of Newton-Schulz by name; a recipe takes the first ns_steps, and repeats the last or all of them.
 std::vector<std::string> coefficient_sets();
 // The iterations of a recipe that orthogonalizes.
 std::vector<Quintic> iterations(const Recipe& recipe);

@@ -26,7 +26,7 @@ void adamw_switches(Recipe& r, Switches& s) {
   if (r.adamw) s.number("eps", r.eps, Switches::tiny, 1);
   s.flag("corrected_eps", r.corrected_eps);
   s.flag("corrected_decay", r.corrected_decay);
-  s.set("mars_gamma", r.mars_gamma, Switches::tiny, 1);
+  if (r.adamw) s.set("mars_gamma", r.mars_gamma, Switches::tiny, 1);
 }
 
 void visit_switches(Recipe& r, Switches& s) {
@@ -235,7 +235,7 @@ class Lines : public Switches {
   }
   void coefficients(Recipe&) override {
     line("ns_steps", "1 to 100");
-    line("ns_coefficients", join(coefficient_sets()) + ", or a list of [a, b, c]; the last repeats");
+    line("ns_coefficients", join(coefficient_sets()) + ", or a list of [a, b, c]");
   }
   void blocks(Blocks&) override { line("blocks", blocks_allowed); }
 

@@ -21,13 +21,13 @@ std::vector<RecipeInfo> all_recipes() {
        "(vector_weight_decay), RMNP's and NAMO's GPT-2 code no embedding either (a group of role embedding). RMNP's C4 "
        "baseline uses eps 1e-10, MuonEq's 1e-6 on the uncorrected root (corrected_eps false).",
        R"({"lr": 1e-3, "weight_decay": 0.1, "betas": [0.9, 0.95], "eps": 1e-8})", nullptr,
-       R"({"vector_weight_decay": 0})"},
+       R"({"vector_weight_decay": 0})", "torch.optim.AdamW"},
       {"mars-adamw", "Yuan et al., MARS, arXiv 2411.10438; AGI-Arena/MARS mars.py, approximate form", "two_dimensional",
        "c = g + gamma b1 / (1 - b1) (g - g_previous)\nc = c / max(1, ||c||_F)\nAdamW on c",
        "Vectors are left to plain AdamW at its own rate, without decay. MuonEq's C4 scripts pass betas 0.9, 0.95. The "
        "code adds decay and step before it rounds to bf16; here each is rounded (precision bf16_pure).",
        R"({"lr": 3e-3, "weight_decay": 0.1, "betas": [0.95, 0.99], "eps": 1e-8, "mars_gamma": 0.025})", nullptr,
-       R"({"lr": 3e-3, "vector_weight_decay": 0})"},
+       R"({"lr": 3e-3, "vector_weight_decay": 0})", "the authors' mars.py"},
       {"lion", "Chen et al., arXiv 2302.06675; lion-pytorch", "everything",
        "u = sign(momentum m + (1 - momentum) g)\nm = beta m + (1 - beta) g\nw = (1 - lr wd) w - lr u", "None known.",
        R"({"lr": 1e-4, "weight_decay": 0, "form": "lion", "momentum": 0.9, "beta": 0.99, "direction": "sign"})",
@@ -46,7 +46,8 @@ std::vector<RecipeInfo> all_recipes() {
        "them run the iteration in bf16 whatever the weights are (ns_precision bf16; auto is the weights' own).",
        R"({"lr": 0.02, "weight_decay": 0, "momentum": 0.95, "nesterov": true, "direction": "newton_schulz",
            "shape_scale": "keller"})",
-       nullptr, R"({"lr": 3e-4, "betas": [0.9, 0.95], "eps": 1e-10})"},
+       nullptr, R"({"lr": 3e-4, "betas": [0.9, 0.95], "eps": 1e-10})",
+       "KellerJordan/Muon's muon.py and torch.optim.Muon"},
       {"muon-moonlight", "Liu et al., Muon is scalable for LLM training, arXiv 2502.16982; MoonshotAI/Moonlight",
        "hidden",
        "m = momentum m + g\nu = g + momentum m\nO = NS5(u / (||u||_F + 1e-7))\nw = (1 - lr wd) w - lr 0.2 "
@@ -57,7 +58,7 @@ std::vector<RecipeInfo> all_recipes() {
        "as an EMA and decays nothing in the AdamW half.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
            "direction": "newton_schulz", "shape_scale": "moonlight"})",
-       nullptr, R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})"},
+       nullptr, R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "MuonEq's and NAMO's copies of it"},
       {"rmnp", "Deng et al., RMNP, arXiv 2603.20527; Dominator-Index/RMNP LLaMA/optimizers/RMNP_optimizer.py", "hidden",
        "m = beta m + (1 - beta) g\nu = (1 - momentum) g + momentum m\nd_i = u_i / max(|u_i|, eps) for each row\n"
        "w = (1 - lr wd) w - lr sqrt(max(1, out / in)) d",
@@ -70,19 +71,21 @@ std::vector<RecipeInfo> all_recipes() {
        R"({"lr": 5e-3, "weight_decay": 0.1, "momentum": 0.95, "nesterov": true, "direction": "row_normalize",
            "eps": 1e-12, "shape_scale": "keller"})",
        R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0})",
-       R"({"betas": [0.9, 0.95], "eps": 1e-10, "corrected_eps": false, "corrected_decay": true})"},
+       R"({"betas": [0.9, 0.95], "eps": 1e-10, "corrected_eps": false, "corrected_decay": true})",
+       "the authors' LLaMA and GPT-2 code"},
       {"nora", "Yuan et al., Nora, arXiv 2605.03769; Yuan-Jinghui/Nora nora.py", "hidden",
        "m = beta m + (1 - beta) g\nu = (1 - momentum) g + momentum m\nt_i = w_i / max(|w_i|, eps)\n"
        "v_i = u_i - <u_i, t_i> t_i\nd_i = v_i / max(|v_i|, eps)\nw = (1 - lr wd) w - lr sqrt(max(1, out / in)) d",
        "The printed algorithm has neither Nesterov nor the shape factor (variant paper). Weight decay is 0 in the "
        "class "
-       "and the paper, 0.1 in the README. A second package of the authors drops Nesterov, an early version projected "
+       "and the paper, 0.1 in the README. The authors' second package is nora-opt; an early version projected "
        "along raw weights (raw_weights). Weights and state are fp32 whatever the model's precision, in the code and "
        "here unless bf16_pure asks otherwise.",
        R"({"lr": 5e-3, "weight_decay": 0, "momentum": 0.95, "beta": 0.95, "nesterov": true, "project": "rows",
            "direction": "row_normalize", "eps": 1e-10, "shape_scale": "keller"})",
        R"({"nesterov": false, "shape_scale": "none"})",
-       R"({"lr": 1e-3, "betas": [0.9, 0.95], "eps": 1e-10, "corrected_eps": false, "corrected_decay": true})"},
+       R"({"lr": 1e-3, "betas": [0.9, 0.95], "eps": 1e-10, "corrected_eps": false, "corrected_decay": true})",
+       "the authors' nora.py"},
       {"namo", "Zhang, Liu, Schaeffer, NAMO, arXiv 2602.17080; minxin-zhg/namo src/namo.py", "hidden",
        "m = momentum m + (1 - momentum) g\nu = (1 - momentum) g + momentum m\nv = beta2 v + (1 - beta2) ||g||_F^2\n"
        "O = NS5(u / (||u||_F + 1e-7))\na = lr sqrt(1 - beta2^t) / (1 - momentum^t) ||u||_F / (sqrt(v) + eps)\n"
@@ -96,7 +99,7 @@ std::vector<RecipeInfo> all_recipes() {
            "adapt": "matrix", "beta2": 0.99, "adapt_eps": 1e-8, "step_cap": 1, "shape_scale": "moonlight",
            "decay": "adaptive"})",
        R"({"nesterov": false, "shape_scale": "none", "step_cap": null, "weight_decay": 0.01})",
-       R"({"weight_decay": 0, "betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})"},
+       R"({"weight_decay": 0, "betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "the authors' namo.py"},
       {"namo-d", "Zhang, Liu, Schaeffer, NAMO-D, arXiv 2602.17080; minxin-zhg/namo src/namo.py", "hidden",
        "m, u, O as namo\nv_j = beta2 v_j + (1 - beta2) |g_:j|^2 for each column\nq_j = |u_:j| / (sqrt(v_j) + eps)\n"
        "q_j = min(max(q_j, c mean q), mean q / c)\na_j = lr sqrt(1 - beta2^t) / (1 - momentum^t) q_j\n"
@@ -107,7 +110,7 @@ std::vector<RecipeInfo> all_recipes() {
            "adapt": "column", "beta2": 0.99, "adapt_eps": 1e-8, "clamp": 0.75, "step_cap": 1,
            "shape_scale": "moonlight", "decay": "adaptive"})",
        R"({"nesterov": false, "shape_scale": "none", "step_cap": null, "weight_decay": 0.01, "clamp": 0.1})",
-       R"({"weight_decay": 0, "betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})"},
+       R"({"weight_decay": 0, "betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "the authors' namo.py"},
       {"muoneq-r", "Chang et al., MuonEq, arXiv 2603.28254; MaeChd/muon-eq muoneq.py, mode row", "hidden",
        "m = momentum m + g\nu = g + momentum m\nv_ij = u_ij (sum_j u_ij^2 + eps)^(-1/2)\nO = NS5(v / (||v||_F + "
        "1e-7))\n"
@@ -117,18 +120,17 @@ std::vector<RecipeInfo> all_recipes() {
        "The "
        "code also knows exponent -1/4 (equilibrate_exponent) and bounds on the factors (equilibrate_clip). Its class "
        "has AdamW betas 0.95, 0.95, every script passes 0.9, 0.95. Its optional start spc, by the norm of (u u^T)^2, "
-       "is "
-       "left out. Row and column sums are fp32 here, bf16 in the code.",
+       "is ns_normalize gram. Row and column sums are fp32 here, bf16 in the code.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
            "equilibrate": "row", "direction": "newton_schulz", "shape_scale": "moonlight"})",
        R"({"form": "ema", "momentum": 0.95, "nesterov": false})",
-       R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})"},
+       R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "the authors' muoneq.py"},
       {"muoneq-c", "Chang et al., MuonEq, arXiv 2603.28254; MaeChd/muon-eq muoneq.py, mode col", "hidden",
        "as muoneq-r with v_ij = u_ij (sum_i u_ij^2 + eps)^(-1/2)", "As muoneq-r.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
            "equilibrate": "column", "direction": "newton_schulz", "shape_scale": "moonlight"})",
        R"({"form": "ema", "momentum": 0.95, "nesterov": false})",
-       R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})"},
+       R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "the authors' muoneq.py"},
       {"muoneq-rc", "Chang et al., MuonEq, arXiv 2603.28254; MaeChd/muon-eq muoneq.py, mode rowcol", "hidden",
        "as muoneq-r with v_ij = u_ij (sum_j u_ij^2 + eps)^(-1/2) (sum_i u_ij^2 + eps)^(-1/2), both sums of the same "
        "u;\n"
@@ -137,7 +139,7 @@ std::vector<RecipeInfo> all_recipes() {
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
            "equilibrate": "row_column", "direction": "newton_schulz", "shape_scale": "moonlight"})",
        R"({"form": "ema", "momentum": 0.95, "nesterov": false})",
-       R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})"},
+       R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "the authors' muoneq.py"},
       {"mano", "Gu and Xie, Mano, arXiv 2601.23000; xie-lab-ml/Mano mano.py", "hidden",
        "m = momentum m + g\nk = columns on the first step, rows on the second, and so on\nt = w / max(|w|_k, eps)\n"
        "v = m - <m, t>_k t\nd = v / max(|v|_k, eps)\nw = (1 - lr wd) w - lr 0.2 sqrt(length of k) d",
@@ -148,23 +150,23 @@ std::vector<RecipeInfo> all_recipes() {
        "keller, eps 1e-10 and the AdamW half of nora.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": false,
            "project": "alternate", "direction": "alternate_axis", "eps": 1e-8, "shape_scale": "axis"})",
-       nullptr, R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})"},
+       nullptr, R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "the authors' mano.py"},
       {"mano-v2", "Gu and Xie, Mano v2; xie-lab-ml/Mano mano_v2.py", "hidden",
        "as mano with u = g + momentum m, v = u - <u, w>_k w (raw weights) and d = v / (|v|_k + eps)",
        "Not in the paper. With raw weights v is tangent only where |w|_k = 1. Both axes in every step, which its "
-       "README "
-       "suggests, are left out.",
+       "README suggests, are mano-both.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
            "project": "alternate", "raw_weights": true, "direction": "alternate_axis", "eps": 1e-8,
            "eps_mode": "add", "shape_scale": "axis"})",
-       nullptr, R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})"},
+       nullptr, R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "the authors' mano_v2.py"},
       {"normuon", "Li et al., NorMuon, arXiv 2510.05491; zichongli5/NorMuon", "hidden",
        "m, u, O as muon\nv_i = beta2 v_i + (1 - beta2) mean_j O_ij^2\nr_i = 1 / (sqrt(v_i) + eps)\n"
        "O_i = r_i O_i, rescaled to the Frobenius norm it had\nw = (1 - lr wd) w - lr sqrt(max(1, out / in)) O",
        "The paper has no Nesterov and gives every update elements of root mean square 0.2 (variant paper).",
        R"({"lr": 0.02, "weight_decay": 0, "momentum": 0.95, "nesterov": true, "direction": "newton_schulz",
            "adapt": "row_moment", "beta2": 0.95, "adapt_eps": 1e-10, "shape_scale": "keller"})",
-       R"({"nesterov": false, "shape_scale": "rms"})", R"({"lr": 3e-4, "betas": [0.9, 0.95], "eps": 1e-10})"},
+       R"({"nesterov": false, "shape_scale": "rms"})", R"({"lr": 3e-4, "betas": [0.9, 0.95], "eps": 1e-10})",
+       "the authors' normuon.py"},
       {"adamuon", "Si et al., AdaMuon, arXiv 2507.11005; Chongjie-Si/AdaMuon as run by MaeChd/muon-eq", "hidden",
        "m = momentum m + g\nu = g + momentum m\nO = NS5(sign(u))\nv = beta2 v + (1 - beta2) O^2\n"
        "O = O / (sqrt(v) + eps), rescaled to Frobenius norm 0.2 sqrt(out in)\nw = (1 - lr wd) w - lr O",
@@ -173,7 +175,7 @@ std::vector<RecipeInfo> all_recipes() {
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
            "equilibrate": "sign", "direction": "newton_schulz", "adapt": "element_moment", "beta2": 0.95,
            "adapt_eps": 1e-8, "shape_scale": "rms"})",
-       nullptr, R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})"},
+       nullptr, R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "MuonEq's copy of it"},
       {"muon-plus", "Muon+, arXiv 2602.21545, as run by MaeChd/muon-eq muonplus", "hidden",
        "m = momentum m + (1 - momentum) g\nO = NS5(m / (||m||_F + 1e-7))\nO: columns divided by their norms, then "
        "rows\n"
@@ -181,10 +183,18 @@ std::vector<RecipeInfo> all_recipes() {
        "The code has a nesterov argument that it ignores; the norms of columns and rows have 1e-8 inside the root.",
        R"({"lr": 0.02, "weight_decay": 0.1, "momentum": 0.95, "nesterov": false, "direction": "newton_schulz",
            "renormalize": "column_row", "shape_scale": "ratio"})",
-       nullptr, R"({"lr": 1e-3, "betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})"},
+       nullptr, R"({"lr": 1e-3, "betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "MuonEq's muonplus"},
   };
   all.insert(all.end(), recipes_of_the_field.begin(), recipes_of_the_field.end());
   return all;
+}
+
+void read_settings(const std::string& name, const char* text, Recipe& recipe) {
+  auto source = std::make_shared<JsonSource>(JsonSource{"the recipe " + name, text});
+  Json json = parse_json(*source);
+  JsonObject object(source, json);
+  read_recipe(object, recipe);
+  object.finish();
 }
 
 }  // namespace
@@ -208,6 +218,24 @@ const RecipeInfo& find_recipe(const std::string& name) {
   fail("no optimizer is called '{}'{} (allowed: {})", name, did_you_mean(name, allowed), join(allowed));
 }
 
+std::string family_of(const RecipeInfo& info) {
+  if (std::string(info.name).starts_with("track3-")) return "entries of track 3 of modded-nanogpt";
+  const Recipe r = named_recipe(info.name);
+  if (r.retract != Retract::none || r.magnitudes != Magnitudes::none) return "weights on spheres";
+  if (r.precondition != Precondition::none || r.shampoo) return "eigenbases";
+  if (r.orthogonalizes()) return "orthogonal directions";
+  return r.normalizes_axis() ? "normalized rows and columns" : "element by element";
+}
+
+namespace {
+
+void apply_settings(const RecipeInfo& info, Recipe& recipe) {
+  if (info.base) apply_settings(find_recipe(info.base), recipe);
+  read_settings(recipe.name, info.settings, recipe);
+}
+
+}  // namespace
+
 Recipe named_recipe(const std::string& name, const std::string& variant) {
   Recipe recipe;
   recipe.name = name;
@@ -216,13 +244,8 @@ Recipe named_recipe(const std::string& name, const std::string& variant) {
   const RecipeInfo& info = find_recipe(name);
   recipe.adamw = name == "adamw" || name == "mars-adamw";
   if (variant == "paper" && !info.paper) fail("{} has no variant 'paper': its paper and code agree", name);
-  for (const char* text : {info.settings, variant == "paper" ? info.paper : "{}"}) {
-    auto source = std::make_shared<JsonSource>(JsonSource{"the recipe " + name, text});
-    Json json = parse_json(*source);
-    JsonObject object(source, json);
-    read_recipe(object, recipe);
-    object.finish();
-  }
+  apply_settings(info, recipe);
+  if (variant == "paper") read_settings(name, info.paper, recipe);
   return recipe;
 }
 

@@ -1,161 +1,367 @@
-// The named recipes of others than the mission's papers: what reviewers ask a new method to be compared with.
+// The named recipes of others than the mission's papers: what reviewers ask a new method to be compared with. A recipe
+// with a base has its settings and its AdamW, where it says nothing else.
 #include "optim/recipe.h"
 
 namespace rowan {
 
 const std::vector<RecipeInfo> recipes_of_the_field = {
-    {"nanochat", "Karpathy, nanochat nanochat/optim.py at 92d63d4 (MuonEq, Muon+, NorMuon and cautious decay)",
-     "hidden",
-     "m = momentum m + (1 - momentum) g\nu = (1 - momentum) g + momentum m\n"
-     "u_i = u_i (||u||_F / sqrt(out)) / max(|u_i|, 1e-6)\nx = NS5(u / (1.01 ||u||_F + 1e-6))\n"
-     "x = x sqrt(min(out, in)) / max(||x||_F, 1e-6)\n"
-     "v = beta2 v + (1 - beta2) mean x^2 over the shorter side\nx = x / (sqrt(v) + 1e-10), with the norm it had\n"
-     "a = lr sqrt(max(1, out / in))\nw = w - a x - a wd w [x w >= 0]",
-     "Momentum goes from 0.85 to 0.97 over 400 steps and to 0.9 while the rate falls, decay along a cosine to 0; the "
-     "rate "
-     "of its runs is constant after 40 steps and falls over the last 0.65 of them (schedule wsd). Its rates are for a "
-     "width of 768 and its own batch; AdamW has 0.3 for the embedding and 0.008 for the head "
-     "there, "
-     "with betas of their own (groups); here one AdamW has the head's.",
-     R"({"lr": 0.02, "weight_decay": 0.28, "decay_course": "cosine",
-         "momentum": {"from": 0.85, "to": 0.97, "steps": 400, "end": 0.9}, "nesterov": true, "equilibrate": "row_mean",
-         "equilibrate_eps": 1e-6, "direction": "newton_schulz", "ns_coefficients": "polar_express_5",
-         "ns_safety": 1.01, "ns_eps": 1e-6, "renormalize": "frobenius", "renormalize_eps": 1e-6,
-         "adapt": "long_moment", "beta2": 0.9, "adapt_eps": 1e-10, "shape_scale": "keller", "decay": "cautious",
-         "decay_rate": "scaled_lr"})",
-     nullptr, R"({"lr": 0.008, "weight_decay": 0.01, "vector_weight_decay": 0, "betas": [0.8, 0.96], "eps": 1e-10})",
-     "nanochat's MuonAdamW"},
-    {"muon-h", "Hyperball, arXiv 2606.16899; modded-nanogpt track 3, 20260430_muonh", "hidden",
-     "u, O as muon, with 12 steps of (2, -1.5, 0.5)\nr = ||w||_F\nw = w - lr r O / ||O||_F\nw = r w / ||w||_F",
-     "lr is an angle; no shape factor has an effect. The paper fixes r at the first weights' norm; as the script, this "
-     "measures it again. Weights must not be zero. Step and retraction are one pass.",
-     R"({"lr": 0.018, "weight_decay": 0, "momentum": 0.95, "nesterov": true, "direction": "newton_schulz",
-         "ns_coefficients": "track3", "ns_steps": 12, "retract": "frobenius"})",
-     nullptr, R"({"lr": 3e-4, "betas": [0.8, 0.95], "eps": 1e-10})", "modded-nanogpt's script"},
-    {"normuon-h", "Hyperball, arXiv 2606.16899; modded-nanogpt track 3, 20260430_normuonh", "hidden",
-     "O as muon-h, divided by the root of the second moment of the longer side (normuon)\nw as muon-h", "As muon-h.",
-     R"({"lr": 0.018, "weight_decay": 0, "momentum": 0.95, "nesterov": true, "direction": "newton_schulz",
-         "ns_coefficients": "track3", "ns_steps": 12, "adapt": "long_moment", "beta2": 0.95, "adapt_eps": 1e-10,
-         "retract": "frobenius"})",
-     nullptr, R"({"lr": 3e-4, "betas": [0.8, 0.95], "eps": 1e-10})", "modded-nanogpt's script"},
-    {"adam-h", "Hyperball, arXiv 2606.16899; modded-nanogpt track 3, 20260430_adamh", "hidden",
-     "u = (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)\nw as muon-h, with u for O", "As muon-h.",
-     R"({"lr": 0.018, "weight_decay": 0, "momentum": 0.9, "nesterov": false, "bias_correction": true,
-         "adapt": "gradient_moment", "beta2": 0.95, "adapt_eps": 1e-8, "retract": "frobenius"})",
-     nullptr, R"({"lr": 3e-4, "betas": [0.8, 0.95], "eps": 1e-10})", "modded-nanogpt's script"},
-    {"turbo-muon", "Boissin et al., Turbo-Muon, arXiv 2512.04632; thib-s/flash-newton-schulz at cdb03db", "hidden",
-     "m, u as muon\nx_i = u_i / sqrt(sum_j |(u u^T)_ij|) on the shorter side\nO = NS4(x)\nw as muon",
-     "Four steps with coefficients fitted to this start. The set `aol` is another one, of Emerging-Optimizers, run "
-     "there without the start.",
-     R"({"lr": 0.02, "weight_decay": 0, "momentum": 0.95, "nesterov": true, "direction": "newton_schulz",
-         "ns_normalize": "aol", "ns_steps": 4, "shape_scale": "keller", "ns_coefficients":
-         [[4.6051, -9.6552, 5.6769], [4.7505, -6.0861, 2.1790], [2.7763, -2.3190, 0.5523], [2.4231, -2.2861, 0.8193]]})",
-     nullptr, R"({"lr": 3e-4, "betas": [0.9, 0.95], "eps": 1e-10})", "the authors' newton_schulz_triton_aol"},
-    {"aurora", "Aurora, arXiv 2606.27715; tilde-research/aurora-release src/aurora.py at 3d79a5c", "hidden",
-     "u as muon\nsquare: O = NS(u); else, rows being those of the longer side:\nd_i = 1 / |u_i|\ntwice: O = NS(diag(d) "
-     "u), between them d_i = d_i ((short / long) / |O_i|^2)^0.5\nw = (1 - lr wd) w - lr sqrt(max(1, out / in)) O",
-     "A wide matrix gets balanced columns, as in the code. The code raises when a step is not finite. Riemannian "
-     "Aurora "
-     "is another rule.",
-     R"({"lr": 0.05, "weight_decay": 0.025, "momentum": 0.95, "nesterov": true, "direction": "aurora",
-         "ns_coefficients": "track3", "ns_steps": 12, "shape_scale": "keller"})",
-     nullptr, R"({"lr": 3e-4, "betas": [0.9, 0.95], "eps": 1e-10})", "the authors' aurora.py"},
-    {"polargrad", "Lau et al., PolarGrad, arXiv 2505.21799; timlautk/polargrad polar_grad.py at 79f3c6f", "hidden",
-     "m = momentum m + (1 - momentum) g\nO = the polar factor of m\nw = (1 - lr wd) w - lr <m, O> O",
-     "polar_first of the code is momentum_last: m is an average of the gradients' factors. The code's default "
-     "iteration, two inner steps of QDWH, stops far from the polar factor; here it is reached.",
-     R"({"lr": 0.02, "weight_decay": 0, "momentum": 0.95, "nesterov": false, "direction": "polar",
-         "shape_scale": "nuclear"})",
-     nullptr, R"({"lr": 3e-4, "betas": [0.9, 0.95], "eps": 1e-10})", "the authors' polar_grad.py"},
-    {"muown", "Muown, arXiv 2605.10797; kcc-lion/muown optim/muown.py at 3bd0c05", "hidden",
-     "w_i = s_i v_i / |v_i| for each row\nds_i = <g_i, w_i> / s_i\ndv_i = (s_i / |v_i|) (g_i - its part along w_i)\n"
-     "v = v - lr 0.2 sqrt(max(out, in)) NS5(momentum of dv)\ns by Adam, at the same lr\nw_i = s_i v_i / |v_i|, less lr "
-     "wd of what it was",
-     "Decay acts on the weights, as in the single-process class (magnitudes weights); its data-parallel class decays "
-     "the magnitudes too, Emerging-Optimizers them alone (magnitudes magnitude). Blocks of rows are switched on by "
-     "blocks, not by the shape. A zero row, 0 / 0 there, stays zero.",
-     R"({"lr": 3e-4, "weight_decay": 0, "magnitudes": "weights", "magnitude_beta": 0.9, "beta2": 0.95,
-         "magnitude_eps": 1e-8, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
-         "direction": "newton_schulz", "shape_scale": "moonlight", "scale": 0.2})",
-     nullptr, R"({"betas": [0.9, 0.95], "eps": 1e-8})", "the authors' muown.py"},
-    {"soap", "Vyas et al., SOAP, arXiv 2409.11321; nikhilvyas/SOAP soap.py at a1e5535", "hidden",
-     "first gradient: L = (1 - b) g g^T, R = (1 - b) g^T g, Q their eigenvectors; w stays. Then, k counting steps:\n"
-     "m = b1 m + (1 - b1) g\ng' = Q_L^T g Q_R\nv = b2 v + (1 - b2) g'^2\nu = Q_L (Q_L^T m Q_R / (sqrt(v) + eps)) "
-     "Q_R^T\n"
-     "w = (1 - lr wd) (w - lr sqrt(1 - b2^k) / (1 - b1^k) u)\nL = b L + (1 - b) g g^T, R likewise\n"
-     "every f steps: the columns of Q by falling diag(Q^T L Q), v with them; Q = QR(L Q)",
-     "The buffer stays in the parameter's space, which is the same. A side longer than max_precond_dim has no basis; "
-     "one_sided leaves the longer one out. The authors give it all parameters; here AdamW has embeddings and head. The "
-     "orders of NVIDIA's Emerging-Optimizers and of modded-nanogpt are precondition_order before and around.",
-     R"({"lr": 3e-3, "weight_decay": 0.01, "form": "ema", "momentum": 0.95, "nesterov": false, "precondition": "soap",
-         "beta2": 0.95, "precondition_frequency": 10, "precondition_eps": 1e-8, "decay_last": true})",
-     nullptr, R"({"betas": [0.95, 0.95], "eps": 1e-8})", "the authors' soap.py"},
-    {"kl-shampoo", "Lin et al., KL-Shampoo, arXiv 2509.03378; yorkerlin/KL-Methods kl_opt.py at a02e622", "hidden",
-     "as kl-soap, with u = Q_L (Q_L^T m Q_R / sqrt(e_L e_R^T)) Q_R^T", "As kl-soap.",
-     R"({"lr": 1e-4, "weight_decay": 0.01, "form": "ema", "momentum": 0.9, "nesterov": false,
-         "precondition": "kl_shampoo", "beta2": 0.98, "precondition_frequency": 10, "decay_last": true})",
-     nullptr, R"({"betas": [0.9, 0.98], "eps": 1e-8})", "the authors' kl_opt.py"},
-    {"kl-soap", "Lin et al., KL-SOAP, arXiv 2509.03378; yorkerlin/KL-Methods kl_opt.py at a02e622", "hidden",
-     "first gradient: L = (1 - b) g g^T / in, R likewise, Q their eigenvectors, e = 0.1; w stays. Then\n"
-     "u = Q_L (Q_L^T m Q_R / (sqrt(v) + eps)) Q_R^T as soap, no bias corrected\nw = (1 - lr wd) (w - lr u)\n"
-     "L = b L + (1 - b) g Q_R diag(1 / e_R) Q_R^T g^T / in, R likewise\ne_L = b e_L + (1 - b) mean_j g'_ij^2 / e_R,j, "
-     "e_R likewise\nevery f steps: Q = QR(L Q)",
-     "1 / sqrt(e) is at most the side's length, between 10 and 4000 (max_inverse_root null). The code keeps its state "
-     "in bf16; here it is fp32, but for v as the optimizer's state is.",
-     R"({"lr": 1e-4, "weight_decay": 0.01, "form": "ema", "momentum": 0.9, "nesterov": false,
+    {.name = "nanochat",
+     .source = "Karpathy, nanochat nanochat/optim.py at 92d63d4 (MuonEq, Muon+, NorMuon and cautious decay)",
+     .routing = "hidden",
+     .rule = "m = momentum m + (1 - momentum) g\nu = (1 - momentum) g + momentum m\n"
+             "u_i = u_i (||u||_F / sqrt(out)) / max(|u_i|, 1e-6)\nx = NS5(u / (1.01 ||u||_F + 1e-6))\n"
+             "x = x sqrt(min(out, in)) / max(||x||_F, 1e-6)\n"
+             "v = beta2 v + (1 - beta2) mean x^2 over the shorter side\n"
+             "x = x / (sqrt(v) + 1e-10), with the norm it had\na = lr sqrt(max(1, out / in))\n"
+             "w = w - a x - a wd w [x w >= 0]",
+     .deviations = "Momentum goes from 0.85 to 0.97 over 400 steps and to 0.9 while the rate falls, decay along a "
+                   "cosine to 0; the rate of its runs is constant after 40 steps and falls over the last 0.65 of them "
+                   "(schedule wsd). Its rates are for a width of 768 and its own batch. Betas and decay of its AdamW "
+                   "differ by parameter there (embedding 0.8, 0.995 and 0.001); here they are the head's.",
+     .settings = R"({"lr": 0.02, "weight_decay": 0.28, "decay_course": "cosine", "momentum": {"from": 0.85, "to": 0.97,
+         "steps": 400, "end": 0.9}, "nesterov": true, "equilibrate": "row_mean", "equilibrate_eps": 1e-6,
+         "direction": "newton_schulz", "ns_coefficients": "polar_express_5", "ns_safety": 1.01, "ns_eps":
+         1e-6, "renormalize": "frobenius", "renormalize_eps": 1e-6, "adapt": "long_moment", "beta2": 0.9,
+         "adapt_eps": 1e-10, "shape_scale": "keller", "decay": "cautious", "decay_rate": "scaled_lr"})",
+     .adamw = R"({"lr": 0.008, "embedding_lr": 0.3, "weight_decay": 0.01, "vector_weight_decay": 0, "betas": [0.8,
+         0.96], "eps": 1e-10})",
+     .checked = "nanochat's MuonAdamW"},
+    {.name = "muon-h",
+     .source = "Hyperball, arXiv 2606.16899; modded-nanogpt track 3, 20260430_muonh",
+     .routing = "hidden",
+     .rule = "u, O as muon, with 12 steps of (2, -1.5, 0.5)\nr = ||w||_F\nw = w - lr r O / ||O||_F\n"
+             "w = r w / ||w||_F",
+     .deviations =
+         "lr is an angle; no shape factor has an effect. The paper fixes r at the first weights' norm; as the "
+         "script, this measures it again. Weights must not be zero. Step and retraction are one pass.",
+     .settings = R"({"lr": 0.018, "ns_coefficients": "track3", "ns_steps": 12, "shape_scale": "none", "retract":
+         "frobenius"})",
+     .adamw = R"({"betas": [0.8, 0.95]})",
+     .checked = "modded-nanogpt's script",
+     .base = "muon"},
+    {.name = "normuon-h",
+     .source = "Hyperball, arXiv 2606.16899; modded-nanogpt track 3, 20260430_normuonh",
+     .routing = "hidden",
+     .rule = "O as muon-h, divided by the root of the second moment of the longer side (normuon)\nw as muon-h",
+     .deviations = "As muon-h.",
+     .settings = R"({"adapt": "long_moment", "beta2": 0.95, "adapt_eps": 1e-10})",
+     .checked = "modded-nanogpt's script",
+     .base = "muon-h"},
+    {.name = "adam-h",
+     .source = "Hyperball, arXiv 2606.16899; modded-nanogpt track 3, 20260430_adamh",
+     .routing = "hidden",
+     .rule = "u = (m / (1 - b1^t)) / (sqrt(v / (1 - b2^t)) + eps)\nw as muon-h, with u for O",
+     .deviations = "As muon-h.",
+     .settings = R"({"momentum": 0.9, "nesterov": false, "bias_correction": true, "direction": "none", "adapt":
+         "gradient_moment", "beta2": 0.95, "adapt_eps": 1e-8})",
+     .checked = "modded-nanogpt's script",
+     .base = "muon-h"},
+    {.name = "turbo-muon",
+     .source = "Boissin et al., Turbo-Muon, arXiv 2512.04632; thib-s/flash-newton-schulz at cdb03db",
+     .routing = "hidden",
+     .rule = "m, u as muon\nx_i = u_i / sqrt(sum_j |(u u^T)_ij|) on the shorter side\nO = NS4(x)\nw as muon",
+     .deviations = "Four steps with coefficients fitted to this start. The set `aol` is another one, of "
+                   "Emerging-Optimizers, run there without the start, and from its first coefficients again beyond the "
+                   "last (ns_repeat all).",
+     .settings = R"({"ns_normalize": "aol", "ns_steps": 4, "ns_coefficients": [[4.6051, -9.6552, 5.6769], [4.7505,
+         -6.0861, 2.1790], [2.7763, -2.3190, 0.5523], [2.4231, -2.2861, 0.8193]]})",
+     .checked = "the authors' newton_schulz_triton_aol",
+     .base = "muon"},
+    {.name = "aurora",
+     .source = "Aurora, arXiv 2606.27715; tilde-research/aurora-release src/aurora.py at 3d79a5c",
+     .routing = "hidden",
+     .rule = "u as muon\nsquare: O = NS(u); else, rows being those of the longer side:\nd_i = 1 / |u_i|\n"
+             "twice: O = NS(diag(d) u), between them d_i = d_i ((short / long) / |O_i|^2)^0.5\n"
+             "w = (1 - lr wd) w - lr sqrt(max(1, out / in)) O",
+     .deviations = "A wide matrix gets balanced columns, as in the code. The code raises when a step is not finite. "
+                   "Riemannian Aurora is another rule.",
+     .settings = R"({"lr": 0.05, "weight_decay": 0.025, "direction": "aurora", "ns_coefficients": "track3", "ns_steps":
+         12})",
+     .checked = "the authors' aurora.py",
+     .base = "muon"},
+    {.name = "polargrad",
+     .source = "Lau et al., PolarGrad, arXiv 2505.21799; timlautk/polargrad polar_grad.py at 79f3c6f",
+     .routing = "hidden",
+     .rule = "m = momentum m + (1 - momentum) g\nO = the polar factor of m\nw = (1 - lr wd) w - lr <m, O> O",
+     .deviations = "polar_first of the code is momentum_last: m is an average of the gradients' factors. The code's "
+                   "default iteration, two inner steps of QDWH, stops far from the polar factor; here it is reached.",
+     .settings = R"({"nesterov": false, "direction": "polar", "shape_scale": "nuclear"})",
+     .checked = "the authors' polar_grad.py",
+     .base = "muon"},
+    {.name = "mars-m",
+     .source = "Liu et al., MARS-M, arXiv 2510.21800; AGI-Arena/MARS MARS_M/optimizers/mars_m.py at 4831e28, "
+               "approximate form",
+     .routing = "hidden",
+     .rule = "c = g + gamma momentum / (1 - momentum) (g - g_previous)\nc = c / max(1, ||c||_F)\n"
+             "m = momentum m + (1 - momentum) c\n"
+             "w = (1 - lr wd) w - lr 0.2 sqrt(max(out, in)) NS5(m / (||m||_F + 1e-7))",
+     .deviations =
+         "No Nesterov. The code's clip_c is not read: it clips always. Its exact form takes a second gradient "
+         "of each batch and is left out. Rate and decay are those of its GPT-2 small; the class has 1e-3 and "
+         "0.1.",
+     .settings = R"({"lr": 6e-3, "weight_decay": 0.01, "mars_gamma": 0.025, "nesterov": false, "shape_scale":
+         "moonlight"})",
+     .adamw = R"({"lr": 6e-3, "betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})",
+     .checked = "the authors' mars_m.py",
+     .base = "muon"},
+    {.name = "mano-both",
+     .source = "Gu and Xie, Mano; the README of xie-lab-ml/Mano at b78b952, 14 March 2026",
+     .routing = "hidden",
+     .rule = "u as mano-v2; k, l = columns, rows on the first step, rows, columns on the second, and so on\n"
+             "v = u - <u, w>_l w, then v - <v, w>_k w\nd = v / max(|v|_l, eps), then d / max(|d|_k, eps)\n"
+             "w = (1 - lr wd) w - lr 0.2 sqrt(length of k) d",
+     .deviations = "The README gives projection and normalization; what is around them is mano-v2's.",
+     .settings = R"({"project": "both", "direction": "both_axes", "eps_mode": "clamp"})",
+     .checked = "the code in the authors' README",
+     .base = "mano-v2"},
+    {.name = "nora-opt",
+     .source = "Yuan et al., Nora; the authors' second package, Yuan-Jinghui/nora-opt 0.1.0",
+     .routing = "two_dimensional",
+     .rule = "m = momentum m + (1 - momentum) g\nv_i = m_i - <m_i, w_i> w_i / max(|w_i|^2, eps)\n"
+             "d_i = v_i / max(|v_i|, eps)\nw = (1 - lr wd) w - lr d",
+     .deviations = "Every matrix, embeddings too, without Nesterov and shape factor. eps bounds |w_i| here, |w_i|^2 "
+                   "there, so that rows shorter than 1e-4 are projected differently.",
+     .settings = R"({"lr": 1e-3, "momentum": 0.9, "nesterov": false, "eps": 1e-8, "shape_scale": "none"})",
+     .adamw = R"({"lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8, "corrected_eps": true, "corrected_decay": false})",
+     .checked = "the authors' nora/optimizer.py",
+     .base = "nora"},
+    {.name = "muown",
+     .source = "Muown, arXiv 2605.10797; kcc-lion/muown optim/muown.py at 3bd0c05",
+     .routing = "hidden",
+     .rule = "w_i = s_i v_i / |v_i| for each row\nds_i = <g_i, w_i> / s_i\n"
+             "dv_i = (s_i / |v_i|) (g_i - its part along w_i)\n"
+             "v = v - lr 0.2 sqrt(max(out, in)) NS5(momentum of dv)\ns by Adam, at the same lr\n"
+             "w_i = s_i v_i / |v_i|, less lr wd of what it was",
+     .deviations = "Decay acts on the weights, as in the single-process class (magnitudes weights); its data-parallel "
+                   "class decays the magnitudes too, Emerging-Optimizers them alone (magnitudes magnitude). Blocks of "
+                   "rows are switched on by blocks, not by the shape. A zero row, 0 / 0 there, stays zero.",
+     .settings = R"({"lr": 3e-4, "weight_decay": 0, "magnitudes": "weights", "magnitude_beta": 0.9, "beta2": 0.95,
+         "magnitude_eps": 1e-8, "form": "heavy_ball", "momentum": 0.95, "nesterov": true, "direction":
+         "newton_schulz", "shape_scale": "moonlight", "scale": 0.2})",
+     .adamw = R"({"betas": [0.9, 0.95], "eps": 1e-8})",
+     .checked = "the authors' muown.py"},
+    {.name = "soap",
+     .source = "Vyas et al., SOAP, arXiv 2409.11321; nikhilvyas/SOAP soap.py at a1e5535",
+     .routing = "hidden",
+     .rule = "first gradient: L = (1 - b) g g^T, R = (1 - b) g^T g, Q their eigenvectors; w stays. Then, k "
+             "counting steps:\nm = b1 m + (1 - b1) g\ng' = Q_L^T g Q_R\nv = b2 v + (1 - b2) g'^2\n"
+             "u = Q_L (Q_L^T m Q_R / (sqrt(v) + eps)) Q_R^T\n"
+             "w = (1 - lr wd) (w - lr sqrt(1 - b2^k) / (1 - b1^k) u)\nL = b L + (1 - b) g g^T, R likewise\n"
+             "every f steps: the columns of Q by falling diag(Q^T L Q), v with them; Q = QR(L Q)",
+     .deviations = "The buffer stays in the parameter's space, which is the same. A side longer than max_precond_dim "
+                   "has no basis; one_sided leaves the longer one out. The authors give it all parameters; here AdamW "
+                   "has embeddings and head. The orders of NVIDIA's Emerging-Optimizers and of modded-nanogpt are "
+                   "precondition_order before and around.",
+     .settings = R"({"lr": 3e-3, "weight_decay": 0.01, "form": "ema", "momentum": 0.95, "nesterov": false,
+         "precondition": "soap", "beta2": 0.95, "precondition_frequency": 10, "precondition_eps": 1e-8,
+         "decay_last": true})",
+     .adamw = R"({"betas": [0.95, 0.95], "eps": 1e-8})",
+     .checked = "the authors' soap.py"},
+    {.name = "soap-muon",
+     .source = "Vyas, SOAP-Muon, nikhilvyas.github.io/SOAP_Muon.pdf; modded-nanogpt track 3, "
+               "20260504_contra_muon_mlp_soapish",
+     .routing = "hidden",
+     .rule = "m, u as muon; L, R, Q as soap\np = Q_L^T u Q_R\nv = beta2 v + (1 - beta2) p^2\n"
+             "O = NS(Q_L (p / (sqrt(v) + eps)) Q_R^T)\n"
+             "w as muon; then L and R take g, and every f steps the basis moves",
+     .deviations =
+         "The first step is Muon's. The script does so for the MLP only, beside Contra-Muon, NorMuon's "
+         "moments and a floor of the step's size, and gives the preconditioned momentum the norm it had; here "
+         "its elements have root mean square 1, which Newton-Schulz's own eps alone can tell. Its records "
+         "since move the basis in every step.",
+     .settings = R"({"lr": 0.0375, "precondition": "soap_momentum", "beta2": 0.9, "precondition_frequency": 10,
+         "precondition_eps": 1e-8, "normalize_update": true, "ns_coefficients": "track3", "ns_steps": 12})",
+     .adamw = R"({"betas": [0.8, 0.95]})",
+     .checked = "modded-nanogpt's script",
+     .base = "muon"},
+    {.name = "kl-soap",
+     .source = "Lin et al., KL-SOAP, arXiv 2509.03378; yorkerlin/KL-Methods kl_opt.py at a02e622",
+     .routing = "hidden",
+     .rule = "first gradient: L = (1 - b) g g^T / in, R likewise, Q their eigenvectors, e = 0.1; w stays. Then\n"
+             "u = Q_L (Q_L^T m Q_R / (sqrt(v) + eps)) Q_R^T as soap, no bias corrected\n"
+             "w = (1 - lr wd) (w - lr u)\nL = b L + (1 - b) g Q_R diag(1 / e_R) Q_R^T g^T / in, R likewise\n"
+             "e_L = b e_L + (1 - b) mean_j g'_ij^2 / e_R,j, e_R likewise\nevery f steps: Q = QR(L Q)",
+     .deviations = "1 / sqrt(e) is at most the side's length, between 10 and 4000 (max_inverse_root null). The code "
+                   "keeps its state in bf16; here it is fp32, but for v as the optimizer's state is.",
+     .settings = R"({"lr": 1e-4, "weight_decay": 0.01, "form": "ema", "momentum": 0.9, "nesterov": false,
          "precondition": "kl_soap", "beta2": 0.98, "precondition_frequency": 10, "decay_last": true})",
-     nullptr, R"({"betas": [0.9, 0.98], "eps": 1e-8})", "the authors' kl_opt.py"},
-    {"shampoo", "Gupta et al., Shampoo, arXiv 1802.09568; facebookresearch/optimizers DistributedShampoo at f606606",
-     "hidden",
-     "m = EMA(g, b1) / (1 - b1^t)\nL = EMA(g g^T, b2), R = EMA(g^T g, b2), both over 1 - b2^t\n"
-     "u = (L + eps I)^(-1/4) m (R + eps I)^(-1/4), roots taken every f steps from step f on\n"
-     "u = u |d|_F / |u|_F, d = m / (sqrt(v / (1 - b2^t)) + eps')\nw = (1 - lr wd) w - lr u",
-     "Before the first roots the step is Adam's. Small dimensions are not merged. The settings are those of "
-     "modded-nanogpt's track 3, 20260513_shampoo_1_4_power.",
-     R"({"lr": 1.5e-3, "weight_decay": 0.2, "form": "ema", "momentum": 0.9, "nesterov": false, "bias_correction": true,
-         "shampoo": true, "beta2": 0.95, "precondition_frequency": 5, "shampoo_start": 5, "max_precond_dim": 8192,
-         "precondition_eps": 1e-12, "shampoo_exponent": -0.25, "graft": "adam", "graft_eps": 1e-10})",
-     nullptr, R"({"betas": [0.9, 0.95], "eps": 1e-10})", "Meta's DistributedShampoo"},
-    {"dion2", "Ahn et al., Dion2, arXiv 2512.16928; microsoft/dion dion/dion2.py at 0a059a4", "hidden",
-     "m = m + g\nkeep the ceil(fraction min(out, in)) rows (columns, if those are fewer) of m with the largest sums of "
-     "magnitudes\nO = NS5 of them\ntheir part of m = 0.95 of it\nw = (1 - lr wd) w - lr sqrt(out / in) O",
-     "The shape factor is the whole matrix's. One selection whatever the number of ranks (the code's scope global). "
-     "The rows that are not kept take part as zeros: the same numbers, and no cheaper than Muon.",
-     R"({"lr": 0.01, "weight_decay": 0.01, "form": "sum", "select_fraction": 0.25, "select_decay": 0.95,
-         "direction": "newton_schulz", "ns_coefficients": "polar_express_5", "ns_eps": 1e-8, "shape_scale": "ratio"})",
-     nullptr, R"({"lr": 3e-4, "betas": [0.9, 0.95], "eps": 1e-8})", "the authors' dion2.py"},
-    {"scion", "Pethick et al., Scion, arXiv 2502.07529; LIONS-EPFL/scion scion.py at f58a393", "hidden",
-     "m = momentum m + (1 - momentum) g\nw = (1 - lr wd) w - lr radius sqrt(out / in) NS5(m)",
-     "With weight decay 1 the weights stay in the ball of the radius, with 0 it is the unconstrained rule. The authors "
-     "give embedding and head to scion-sign (a group), and start from orthogonal matrices.",
-     R"({"lr": 0.000244140625, "weight_decay": 1, "momentum": 0.9, "nesterov": false, "direction": "newton_schulz",
-         "shape_scale": "ratio", "radius": 50})",
-     nullptr, R"({"lr": 3e-4, "weight_decay": 0, "betas": [0.9, 0.95], "eps": 1e-8})", "the authors' scion.py"},
-    {"scion-sign", "Pethick et al., Scion, arXiv 2502.07529; LIONS-EPFL/scion scion.py at f58a393", "two_dimensional",
-     "m = momentum m + (1 - momentum) g\nw = (1 - lr wd) w - lr radius sign(m) / in", "As scion.",
-     R"({"lr": 0.000244140625, "weight_decay": 1, "momentum": 0.9, "nesterov": false, "direction": "sign",
-         "shape_scale": "inputs", "radius": 3000})",
-     nullptr, R"({"lr": 3e-4, "weight_decay": 0, "betas": [0.9, 0.95], "eps": 1e-8})", "the authors' scion.py"},
-    {"ademamix", "Pagliardini et al., AdEMAMix, arXiv 2409.03137; apple/ml-ademamix pytorch/ademamix.py at c3d73c0",
-     "everything",
-     "m = b1 m + (1 - b1) g\ns = b3 s + (1 - b3) g\nv = b2 v + (1 - b2) g^2\n"
-     "w = (1 - lr wd) w - lr (m / (1 - b1^t) + alpha s) / (sqrt(v / (1 - b2^t)) + eps)",
-     "b3 and alpha warm up over the whole run in the README (slow_beta_warmup, slow_alpha_warmup, in steps).",
-     R"({"lr": 1e-3, "weight_decay": 0.1, "momentum": 0.9, "nesterov": false, "bias_correction": true,
+     .adamw = R"({"betas": [0.9, 0.98], "eps": 1e-8})",
+     .checked = "the authors' kl_opt.py"},
+    {.name = "kl-shampoo",
+     .source = "Lin et al., KL-Shampoo, arXiv 2509.03378; yorkerlin/KL-Methods kl_opt.py at a02e622",
+     .routing = "hidden",
+     .rule = "as kl-soap, with u = Q_L (Q_L^T m Q_R / sqrt(e_L e_R^T)) Q_R^T",
+     .deviations = "As kl-soap.",
+     .settings = R"({"precondition": "kl_shampoo"})",
+     .checked = "the authors' kl_opt.py",
+     .base = "kl-soap"},
+    {.name = "shampoo",
+     .source = "Gupta et al., Shampoo, arXiv 1802.09568; facebookresearch/optimizers DistributedShampoo at f606606",
+     .routing = "hidden",
+     .rule = "m = EMA(g, b1) / (1 - b1^t)\nL = EMA(g g^T, b2), R = EMA(g^T g, b2), both over 1 - b2^t\n"
+             "u = (L + eps I)^(-1/4) m (R + eps I)^(-1/4), roots taken every f steps from step f on\n"
+             "u = u |d|_F / |u|_F, d = m / (sqrt(v / (1 - b2^t)) + eps')\nw = (1 - lr wd) w - lr u",
+     .deviations = "Before the first roots the step is Adam's. Small dimensions are not merged. The settings are those "
+                   "of modded-nanogpt's track 3, 20260513_shampoo_1_4_power.",
+     .settings = R"({"lr": 1.5e-3, "weight_decay": 0.2, "form": "ema", "momentum": 0.9, "nesterov": false,
+         "bias_correction": true, "shampoo": true, "beta2": 0.95, "precondition_frequency": 5,
+         "shampoo_start": 5, "max_precond_dim": 8192, "precondition_eps": 1e-12, "shampoo_exponent": -0.25,
+         "graft": "adam", "graft_eps": 1e-10})",
+     .adamw = R"({"betas": [0.9, 0.95], "eps": 1e-10})",
+     .checked = "Meta's DistributedShampoo"},
+    {.name = "dion2",
+     .source = "Ahn et al., Dion2, arXiv 2512.16928; microsoft/dion dion/dion2.py at 0a059a4",
+     .routing = "hidden",
+     .rule = "m = m + g\n"
+             "keep the ceil(fraction min(out, in)) rows (columns, if those are fewer) of m with the largest sums "
+             "of magnitudes\nO = NS5 of them\ntheir part of m = 0.95 of it\n"
+             "w = (1 - lr wd) w - lr sqrt(out / in) O",
+     .deviations =
+         "The shape factor is the whole matrix's. One selection whatever the number of ranks (the code's "
+         "scope global). The rows that are not kept take part as zeros: the same numbers, and no cheaper than "
+         "Muon.",
+     .settings = R"({"lr": 0.01, "weight_decay": 0.01, "form": "sum", "select_fraction": 0.25, "select_decay": 0.95,
+         "direction": "newton_schulz", "ns_coefficients": "polar_express_5", "ns_eps": 1e-8, "shape_scale":
+         "ratio"})",
+     .adamw = R"({"lr": 3e-4, "betas": [0.9, 0.95], "eps": 1e-8})",
+     .checked = "the authors' dion2.py"},
+    {.name = "scion",
+     .source = "Pethick et al., Scion, arXiv 2502.07529; LIONS-EPFL/scion scion.py at f58a393",
+     .routing = "hidden",
+     .rule = "m = momentum m + (1 - momentum) g\nw = (1 - lr wd) w - lr radius sqrt(out / in) NS5(m)",
+     .deviations = "With weight decay 1 the weights stay in the ball of the radius, with 0 it is the unconstrained "
+                   "rule. The authors give embedding and head to scion-sign (a group), and start from orthogonal "
+                   "matrices.",
+     .settings = R"({"lr": 0.000244140625, "weight_decay": 1, "momentum": 0.9, "nesterov": false, "direction":
+         "newton_schulz", "shape_scale": "ratio", "radius": 50})",
+     .adamw = R"({"lr": 3e-4, "weight_decay": 0, "betas": [0.9, 0.95], "eps": 1e-8})",
+     .checked = "the authors' scion.py"},
+    {.name = "scion-sign",
+     .source = "Pethick et al., Scion, arXiv 2502.07529; LIONS-EPFL/scion scion.py at f58a393",
+     .routing = "two_dimensional",
+     .rule = "m = momentum m + (1 - momentum) g\nw = (1 - lr wd) w - lr radius sign(m) / in",
+     .deviations = "As scion.",
+     .settings = R"({"direction": "sign", "shape_scale": "inputs", "radius": 3000})",
+     .checked = "the authors' scion.py",
+     .base = "scion"},
+    {.name = "ademamix",
+     .source = "Pagliardini et al., AdEMAMix, arXiv 2409.03137; apple/ml-ademamix pytorch/ademamix.py at c3d73c0",
+     .routing = "everything",
+     .rule = "m = b1 m + (1 - b1) g\ns = b3 s + (1 - b3) g\nv = b2 v + (1 - b2) g^2\n"
+             "w = (1 - lr wd) w - lr (m / (1 - b1^t) + alpha s) / (sqrt(v / (1 - b2^t)) + eps)",
+     .deviations = "b3 and alpha warm up over the whole run in the README (slow_beta_warmup, slow_alpha_warmup, in "
+                   "steps).",
+     .settings = R"({"lr": 1e-3, "weight_decay": 0.1, "momentum": 0.9, "nesterov": false, "bias_correction": true,
          "slow_beta": 0.9999, "slow_alpha": 8, "adapt": "gradient_moment", "beta2": 0.999, "adapt_eps": 1e-8})",
-     nullptr, R"({})", "the authors' ademamix.py"},
-    {"nadamw", "Dozat 2016, decay decoupled; torch.optim.NAdam with decoupled_weight_decay", "everything",
-     "mu_t = b1 (1 - 0.96^(t psi) / 2)\nm = b1 m + (1 - b1) g\nv = b2 v + (1 - b2) g^2\n"
-     "u = mu_(t+1) m / (1 - mu_1 ... mu_(t+1)) + (1 - mu_t) g / (1 - mu_1 ... mu_t)\n"
-     "w = (1 - lr wd) w - lr u / (sqrt(v / (1 - b2^t)) + eps)",
-     "torch's rule and defaults; other programs call Nesterov's Adam without the schedule of mu by this name.",
-     R"({"lr": 2e-3, "weight_decay": 0.1, "form": "nadam", "momentum": 0.9, "momentum_decay": 0.004,
+     .checked = "the authors' ademamix.py"},
+    {.name = "nadamw",
+     .source = "Dozat 2016, decay decoupled; torch.optim.NAdam with decoupled_weight_decay",
+     .routing = "everything",
+     .rule = "mu_t = b1 (1 - 0.96^(t psi) / 2)\nm = b1 m + (1 - b1) g\nv = b2 v + (1 - b2) g^2\n"
+             "u = mu_(t+1) m / (1 - mu_1 ... mu_(t+1)) + (1 - mu_t) g / (1 - mu_1 ... mu_t)\n"
+             "w = (1 - lr wd) w - lr u / (sqrt(v / (1 - b2^t)) + eps)",
+     .deviations = "torch's rule and defaults; other programs call Nesterov's Adam without the schedule of mu by this "
+                   "name.",
+     .settings = R"({"lr": 2e-3, "weight_decay": 0.1, "form": "nadam", "momentum": 0.9, "momentum_decay": 0.004,
          "adapt": "gradient_moment", "beta2": 0.999, "adapt_eps": 1e-8})",
-     nullptr, R"({})"},
-    {"signum", "Bernstein et al., signSGD, arXiv 1802.04434; Emerging-Optimizers signum.py at fd77292", "everything",
-     "m = momentum m + (1 - momentum) g\nw = (1 - lr wd) w - lr sign(m)", "sign(0) is 0.",
-     R"({"lr": 1e-4, "weight_decay": 0.1, "momentum": 0.9, "nesterov": false, "direction": "sign"})", nullptr, R"({})",
-     "Emerging-Optimizers' signum.py"},
+     .checked = "torch.optim.NAdam"},
+    {.name = "signum",
+     .source = "Bernstein et al., signSGD, arXiv 1802.04434; Emerging-Optimizers signum.py at fd77292",
+     .routing = "everything",
+     .rule = "m = momentum m + (1 - momentum) g\nw = (1 - lr wd) w - lr sign(m)",
+     .deviations = "sign(0) is 0.",
+     .settings = R"({"lr": 1e-4, "weight_decay": 0.1, "momentum": 0.9, "nesterov": false, "direction": "sign"})",
+     .checked = "Emerging-Optimizers' signum.py"},
+    {.name = "track3-muon",
+     .source = "modded-nanogpt track 3, entry 36, records/track_3_optimization/results/20260610_tuned_baseline_3250 "
+               "at f411b3d",
+     .routing = "hidden",
+     .rule = "as muon, with 12 steps of (2, -1.5, 0.5)",
+     .deviations = "Losses there are sums over the 524288 targets of a step, means here: every eps is divided by that. "
+                   "The rate is constant, then falls in a line to 0 over the last 0.7 of 3250 steps (schedule wsd).",
+     .settings = R"({"lr": 0.025, "weight_decay": 0.05, "ns_coefficients": "track3", "ns_steps": 12, "ns_eps":
+         1.9073486328125e-13})",
+     .adamw = R"({"lr": 0.004, "embedding_lr": 0.7, "vector_lr": 0.015, "weight_decay": 0.001, "betas": [0.8, 0.95],
+         "eps": 1.9073486328125e-16})",
+     .checked = "modded-nanogpt's script",
+     .base = "muon"},
+    {.name = "track3-normuon",
+     .source = "modded-nanogpt track 3, entry 10, records/track_3_optimization/results/20260503_normuon at f411b3d",
+     .routing = "hidden",
+     .rule = "as track3-muon, divided by the root of the second moment of the longer side (normuon)",
+     .deviations = "Losses there are sums over the 524288 targets of a step, means here: every eps is divided by that. "
+                   "Schedule as track3-muon's, over 3300 steps.",
+     .settings = R"({"lr": 0.035, "weight_decay": 0.025, "adapt": "long_moment", "beta2": 0.95, "adapt_eps": 1e-10})",
+     .adamw = R"({"lr": 0.003125, "embedding_lr": 0.3, "vector_lr": 0.01, "weight_decay": 0, "betas": [0.8, 0.95],
+         "eps": 1.9073486328125e-16})",
+     .checked = "modded-nanogpt's script",
+     .base = "track3-muon"},
+    {.name = "track3-muon-h",
+     .source = "modded-nanogpt track 3, entry 37, "
+               "records/track_3_optimization/results/20260611_muonh_tuned_aux_3250 at f411b3d",
+     .routing = "hidden",
+     .rule = "as muon-h",
+     .deviations = "Losses there are sums over the 524288 targets of a step, means here: every eps is divided by that. "
+                   "The matrices' rate falls over the whole run, AdamW's over its last 0.85 (a schedule of groups). "
+                   "Weights start as PyTorch's, times 1.25 (o), 3 and 1.5 (MLP).",
+     .settings = R"({"ns_eps": 1.9073486328125e-13})",
+     .adamw = R"({"lr": 0.0064, "embedding_lr": 0.91, "vector_lr": 0.0195, "weight_decay": 0.001, "eps":
+         1.9073486328125e-16})",
+     .checked = "modded-nanogpt's script",
+     .base = "muon-h"},
+    {.name = "track3-normuon-h",
+     .source = "modded-nanogpt track 3, entry 8, records/track_3_optimization/results/20260430_normuonh at f411b3d",
+     .routing = "hidden",
+     .rule = "as normuon-h",
+     .deviations = "Losses there are sums over the 524288 targets of a step, means here: every eps is divided by that. "
+                   "The matrices' rate falls over the whole run. AdamW's rates fall over the last 0.4 of the run there "
+                   "(a schedule of groups).",
+     .settings = R"({"ns_eps": 1.9073486328125e-13})",
+     .adamw = R"({"lr": 0.003125, "embedding_lr": 0.3, "vector_lr": 0.01, "weight_decay": 0, "betas": [0.8, 0.95],
+         "eps": 1.9073486328125e-16})",
+     .checked = "modded-nanogpt's script",
+     .base = "normuon-h"},
+    {.name = "track3-adam-h",
+     .source = "modded-nanogpt track 3, entry 4, records/track_3_optimization/results/20260430_adamh at f411b3d",
+     .routing = "hidden",
+     .rule = "as adam-h",
+     .deviations =
+         "Losses there are sums over the 524288 targets of a step, means here: every eps is divided by that. "
+         "The matrices' rate rises over 250 steps and falls over all others. AdamW's rates fall over the last "
+         "0.4 of the run there (a schedule of groups).",
+     .settings = R"({"adapt_eps": 1.9073486328125e-14})",
+     .adamw = R"({"lr": 0.003125, "embedding_lr": 0.3, "vector_lr": 0.01, "weight_decay": 0, "betas": [0.8, 0.95],
+         "eps": 1.9073486328125e-16})",
+     .checked = "modded-nanogpt's script",
+     .base = "adam-h"},
+    {.name = "track3-soap-h",
+     .source = "modded-nanogpt track 3, entry 27, records/track_3_optimization/results/20260518_soaph at f411b3d",
+     .routing = "hidden",
+     .rule = "the first gradient's basis; u as soap, without bias corrections, factors before the step, the basis "
+             "after it\nr = ||w||_F\nw = w - lr r u / ||u||_F\nw = r w / ||w||_F",
+     .deviations = "Losses there are sums over the 524288 targets of a step, means here: every eps is divided by that. "
+                   "AdamW's rates fall over the last 0.4 of the run there (a schedule of groups). Entry 19, KL-SOAP "
+                   "with this step, starts from numbers that are not the same in any other unit of gradients, and is "
+                   "left out.",
+     .settings = R"({"lr": 0.018, "weight_decay": 0, "beta2": 0.9, "precondition_order": "around",
+         "precondition_frequency": 1, "precondition_eps": 1.9073486328125e-14, "correct_bias": false,
+         "decay_last": false, "retract": "frobenius"})",
+     .adamw = R"({"lr": 0.003125, "embedding_lr": 0.3, "vector_lr": 0.01, "weight_decay": 0, "betas": [0.8, 0.95],
+         "eps": 1.9073486328125e-16})",
+     .checked = "modded-nanogpt's script",
+     .base = "soap"},
+    {.name = "track3-shampoo",
+     .source = "modded-nanogpt track 3, entry 21, records/track_3_optimization/results/20260513_shampoo_1_4_power "
+               "at f411b3d",
+     .routing = "hidden",
+     .rule = "as shampoo",
+     .deviations = "Losses there are sums over the 524288 targets of a step, means here: every eps is divided by that. "
+                   "No side is so short there that dimensions would be merged. Schedule as track3-muon's.",
+     .settings = R"({"precondition_eps": 3.637978807091713e-24, "graft_eps": 1.9073486328125e-16})",
+     .adamw = R"({"lr": 0.003125, "embedding_lr": 0.3, "vector_lr": 0.01, "weight_decay": 0, "betas": [0.8, 0.95],
+         "eps": 1.9073486328125e-16})",
+     .checked = "Meta's DistributedShampoo",
+     .base = "shampoo"},
 };
 
 }  // namespace rowan

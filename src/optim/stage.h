@@ -58,15 +58,17 @@ struct Moment {
   Rounding rounding;
 };
 
-// Memory that the stages of a batch share; flat, as large as the largest batch needs. `update`, `other`, `kept` and
-// `projected` hold the batch, the Gram matrices its smaller side squared; sums and measured are f32.
+// Memory that the stages of a batch share; flat, as large as the largest batch needs. `update`, `other`, `kept`,
+// `projected` and `gradients` hold the batch, the Gram matrices its smaller side squared; gradients, sums and measured
+// are f32.
 struct Workspace {
-  Tensor update, other, kept, projected, gram, gram_squared, sums, measured;
+  Tensor update, other, kept, projected, gradients, gram, gram_squared, sums, measured;
 };
 
-// Elements of each part of a workspace that a batch needs; gram_squared is as large as gram.
+// Elements of each part of a workspace that a batch needs.
 struct WorkspaceSize {
-  int64_t update = 0, other = 0, kept = 0, projected = 0, gram = 0, sums = 0, measured = 0;
+  int64_t update = 0, other = 0, kept = 0, projected = 0, gradients = 0, gram = 0, gram_squared = 0, sums = 0,
+          measured = 0;
 
   void sums_for(int64_t count) { sums = std::max(sums, count); }
 };
@@ -74,7 +76,8 @@ struct WorkspaceSize {
 // What a stage keeps from step to step for each matrix, beside the momentum that is a slot's `first`.
 struct StateSpec {
   const char* kind;   // of the tensor's name
-  int64_t count = 0;  // values of f32; 0: one for each element, in the dtype of the optimizer's state
+  int64_t count = 0;  // values of `dtype`; 0: one for each element, in the dtype of the optimizer's state
+  DType dtype = DType::f32;
 };
 // By kind, a tensor for each slot.
 using States = std::map<std::string, std::vector<Tensor>>;
@@ -104,6 +107,12 @@ struct StageRun {
   Tensor part(const Tensor& flat) const;
   // The slots with a stage's own state in the place of first and second.
   Slots with(const char* first, const char* second = nullptr) const;
+  // A square matrix that is kept in bf16 as an fp32 copy in the Gram matrices' memory, from element `at` on; one in
+  // fp32 as it lies. keep() writes it back.
+  Tensor wide(const Tensor& kept, int64_t at) const;
+  void keep(const Tensor& kept, const Tensor& wide) const;
+  // What the stages behind this one take for the gradients, clipped already.
+  void take_gradients(const Tensor& gradients);
 };
 
 // Reports a contradiction under the key that brought it in.

@@ -22,6 +22,8 @@ void switches(Recipe& r, Switches& s) {
          });
   s.when(iterates(r), "only direction newton_schulz has steps and coefficients, and aurora", [&] {
     s.coefficients(r);
+    s.choice("ns_repeat", r.ns_repeat);
+    s.flag("ns_gram", r.ns_gram);
     s.choice("ns_precision", r.ns_precision);
     s.choice("ns_normalize", r.ns_normalize);
     s.when(r.ns_normalize != Start::aol, "aol bounds the singular values by itself",
@@ -77,11 +79,16 @@ void run(StageRun& x) {
     x.backend.sign(x.update);
   } else {
     NormalizeRule rule;
-    rule.rows = axis_of(r, x.now.t) == Along::row;
-    rule.columns = !rule.rows;
     rule.eps = static_cast<float>(r.eps);
     rule.eps_mode = eps_of(r.eps_mode);
-    x.backend.normalize(x.update, rule);
+    auto along = [&](Along axis) {
+      rule.rows = axis == Along::row;
+      rule.columns = axis == Along::column;
+      x.backend.normalize(x.update, rule);
+    };
+    const Along last = axis_of(r, x.now.t);
+    if (r.direction == Direction::both_axes) along(other_axis(last));
+    along(last);
   }
   if (r.shape_scale != ShapeScale::nuclear) return;
   x.factors = x.sums(0, 1);
@@ -101,7 +108,9 @@ void workspace(const Recipe& r, int64_t n, int64_t rows, int64_t cols, Workspace
   if (r.orthogonalizes()) {
     const int64_t side = r.ns_transpose ? std::min(rows, cols) : rows;
     size.other = std::max(size.other, n * rows * cols);
-    size.gram = std::max(size.gram, n * side * side);
+    const int64_t squares = (r.ns_gram ? 2 : 1) * n * side * side;
+    size.gram = std::max(size.gram, squares);
+    size.gram_squared = std::max(size.gram_squared, squares);
     size.sums_for(4 * n * std::max(rows, cols));
   }
   if (r.shape_scale == ShapeScale::nuclear || r.direction == Direction::aurora)
@@ -112,27 +121,29 @@ void workspace(const Recipe& r, int64_t n, int64_t rows, int64_t cols, Workspace
 
 Along axis_of(const Recipe& recipe, int64_t t) {
   if (recipe.direction == Direction::column_normalize) return Along::column;
-  if (recipe.direction == Direction::alternate_axis) return t % 2 == 1 ? Along::column : Along::row;
+  if (recipe.direction == Direction::alternate_axis || recipe.direction == Direction::both_axes)
+    return alternating_axis(t);
   return Along::row;
 }
 
 bool Recipe::normalizes_axis() const {
   return direction == Direction::row_normalize || direction == Direction::column_normalize ||
-         direction == Direction::alternate_axis;
+         direction == Direction::alternate_axis || direction == Direction::both_axes;
 }
 
-const Stage direction_stage = {.name = "direction",
-                               .switches = switches,
-                               .on = [](const Recipe& r) { return r.direction != Direction::none; },
-                               .atom =
-                                   [](const Recipe& r) {
-                                     return r.direction == Direction::sign            ? Atom::element
-                                            : r.direction == Direction::row_normalize ? Atom::row
-                                                                                      : Atom::matrix;
-                                   },
-                               .run = run,
-                               .describe = in_words,
-                               .workspace = workspace,
-                               .fuses = [](const Recipe& r) { return r.normalizes_axis(); }};
+const Stage direction_stage = {
+    .name = "direction",
+    .switches = switches,
+    .on = [](const Recipe& r) { return r.direction != Direction::none; },
+    .atom =
+        [](const Recipe& r) {
+          return r.direction == Direction::sign            ? Atom::element
+                 : r.direction == Direction::row_normalize ? Atom::row
+                                                           : Atom::matrix;
+        },
+    .run = run,
+    .describe = in_words,
+    .workspace = workspace,
+    .fuses = [](const Recipe& r) { return r.normalizes_axis() && r.direction != Direction::both_axes; }};
 
 }  // namespace rowan

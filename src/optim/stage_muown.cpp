@@ -36,7 +36,7 @@ void row_lengths(StageRun& x, Tensor to) {
 
 // The gradients of the vectors take the place of the weights'; those of the magnitudes move them.
 void split(StageRun& x) {
-  Tensor gradients = x.part(x.workspace.kept);
+  Tensor gradients = x.part(x.workspace.gradients);
   x.backend.momentum(gradients, x.slots, {1, 0, 0, 1, false, x.now.grad_scale});
   if (x.now.t == 1) {
     Tensor lengths = x.sums(0, x.rows());
@@ -44,8 +44,7 @@ void split(StageRun& x) {
     scattered(x, "magnitude", lengths);
     scattered(x, "length", lengths);
   }
-  for (int64_t i = 0; i < x.n(); ++i) x.slots[i].gradient = gradients.at(i);
-  x.now.grad_scale = 1;
+  x.take_gradients(gradients);
 
   // ds_i = <g_i, w_i> / s_i, and Adam's step of s.
   Tensor inverse = gathered(x, "magnitude", 0), ds = x.sums(1, x.rows());
@@ -145,7 +144,7 @@ const Stage magnitudes_stage = {.name = "magnitudes",
                                 .check = check,
                                 .workspace =
                                     [](const Recipe&, int64_t n, int64_t rows, int64_t cols, WorkspaceSize& size) {
-                                      size.kept = std::max(size.kept, n * rows * cols);
+                                      size.gradients = n * rows * cols;
                                       size.sums_for(8 * n * rows);
                                     },
                                 .state = state};

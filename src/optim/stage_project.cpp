@@ -11,12 +11,26 @@ void switches(Recipe& r, Switches& s) {
 
 void run(StageRun& x) {
   ProjectRule rule;
-  rule.along = x.recipe.project == Project::rows      ? Along::row
-               : x.recipe.project == Project::columns ? Along::column
-                                                      : (x.now.t % 2 == 1 ? Along::column : Along::row);
   rule.raw = x.recipe.raw_weights;
   rule.eps = static_cast<float>(x.recipe.eps);
-  x.backend.project(x.update, x.slots, rule);
+  auto along = [&](Along axis) {
+    rule.along = axis;
+    x.backend.project(x.update, x.slots, rule);
+  };
+  const Along turn = alternating_axis(x.now.t);
+  switch (x.recipe.project) {
+    case Project::none:
+      break;
+    case Project::rows:
+      return along(Along::row);
+    case Project::columns:
+      return along(Along::column);
+    case Project::both:
+      along(other_axis(turn));
+      return along(turn);
+    case Project::alternate:
+      return along(turn);
+  }
 }
 
 }  // namespace
@@ -30,7 +44,8 @@ const Stage project_stage = {
     .describe = [](const Recipe& r) { return "project " + std::string(name_of(r.project)); },
     .check =
         [](const Recipe& r, const Refuse& refuse) {
-          if (r.project == Project::alternate && r.normalizes_axis() && r.direction != Direction::alternate_axis)
+          if (r.project == Project::alternate && r.normalizes_axis() && r.direction != Direction::alternate_axis &&
+              r.direction != Direction::both_axes)
             refuse("project",
                    "alternate needs direction alternate_axis: a fixed axis would undo every other projection");
         },

@@ -16,15 +16,15 @@ void run(StageRun& x) {
     return x.backend.normalize(x.update, rule);
   }
   rule.eps_mode = Eps::inside;
-  if (x.recipe.renormalize != Renormalize::row) {
-    rule.columns = true;
+  auto along = [&](Along axis) {
+    rule.rows = axis == Along::row;
+    rule.columns = axis == Along::column;
     x.backend.normalize(x.update, rule);
-  }
-  if (x.recipe.renormalize != Renormalize::column) {
-    rule.columns = false;
-    rule.rows = true;
-    x.backend.normalize(x.update, rule);
-  }
+  };
+  const Renormalize which = x.recipe.renormalize;
+  if (which == Renormalize::row || which == Renormalize::row_column) along(Along::row);
+  if (which != Renormalize::row) along(Along::column);
+  if (which == Renormalize::column_row) along(Along::row);
 }
 
 }  // namespace

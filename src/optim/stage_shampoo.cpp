@@ -17,6 +17,8 @@ void switches(Recipe& r, Switches& s) {
     s.number("beta2", r.beta2, 0, 0.9999999);
     s.integer("precondition_frequency", r.precondition_frequency, 1, Switches::most_steps);
     s.integer("max_precond_dim", r.max_precond_dim, 1, Switches::most_steps);
+    s.flag("one_sided", r.one_sided);
+    s.choice("precondition_state", r.precondition_state);
     s.number("precondition_eps", r.precondition_eps, Switches::tiny, 1);
     s.number("shampoo_exponent", r.shampoo_exponent, -1, 0);
     s.integer("shampoo_start", r.shampoo_start, 1, Switches::most_steps);
@@ -62,10 +64,15 @@ void run(StageRun& x) {
     if (factors == x.states.end()) continue;
     const int64_t k = left ? rows : cols;
     for (int64_t i = 0; i < x.n(); ++i) {
-      Tensor factor = factors->second[i].view({k, k}), root = x.states.at(name + "_root")[i].view({k, k});
+      Tensor kept_factor = factors->second[i].view({k, k}), kept_root = x.states.at(name + "_root")[i].view({k, k});
+      Tensor factor = x.wide(kept_factor, k * k), root = x.wide(kept_root, 2 * k * k);
       Tensor g = gradients.at(i), u = x.update.at(i);
       x.backend.matmul(factor, {g, !left}, {g, left}, f(1 - r.beta2), f(r.beta2));
-      if (roots) take_root(x, root, factor, correction);
+      x.keep(kept_factor, factor);
+      if (roots) {
+        take_root(x, root, factor, correction);
+        x.keep(kept_root, root);
+      }
       if (!started) continue;
       if (left)
         x.backend.matmul(spare.at(i), root, u);
@@ -89,22 +96,23 @@ void run(StageRun& x) {
 
 void state(const Recipe& r, int64_t rows, int64_t cols, std::vector<StateSpec>& specs) {
   if (r.graft == Graft::adam) specs.push_back({"second_moment"});
-  if (rows <= r.max_precond_dim) {
-    specs.push_back({"left_factor", rows * rows});
-    specs.push_back({"left_root", rows * rows});
+  const DType dtype = kept_dtype(r);
+  if (has_side(r, rows, cols)) {
+    specs.push_back({"left_factor", rows * rows, dtype});
+    specs.push_back({"left_root", rows * rows, dtype});
   }
-  if (cols <= r.max_precond_dim) {
-    specs.push_back({"right_factor", cols * cols});
-    specs.push_back({"right_root", cols * cols});
+  if (has_side(r, cols, rows)) {
+    specs.push_back({"right_factor", cols * cols, dtype});
+    specs.push_back({"right_root", cols * cols, dtype});
   }
 }
 
 void workspace(const Recipe& r, int64_t n, int64_t rows, int64_t cols, WorkspaceSize& size) {
-  const int64_t left = rows <= r.max_precond_dim ? rows : 0, right = cols <= r.max_precond_dim ? cols : 0;
+  const int64_t left = has_side(r, rows, cols) ? rows : 0, right = has_side(r, cols, rows) ? cols : 0;
   size.kept = std::max(size.kept, n * rows * cols);
   size.projected = std::max(size.projected, n * rows * cols);
   size.other = std::max(size.other, n * rows * cols);
-  size.gram = std::max(size.gram, std::max(left * left, right * right));
+  size.gram = std::max(size.gram, (kept_dtype(r) == DType::bf16 ? 3 : 1) * std::max(left * left, right * right));
   size.sums_for(std::max(2 * n, rows + cols));
 }
 

@@ -1,6 +1,7 @@
 // SOAP (arXiv 2409.11321) and its kin: second moments in the eigenbasis of Shampoo's factors, L of rows and R of
-// columns. KL-Shampoo and KL-SOAP (arXiv 2509.03378) weigh each factor by the other's eigenvalues. Momentum stays in
-// the parameter's own space, which is the same as turning it from basis to basis.
+// columns. KL-Shampoo and KL-SOAP (arXiv 2509.03378) weigh each factor by the other's eigenvalues; SOAP-Muon takes
+// second moments of the momentum and hands it on to a direction. Momentum stays in the parameter's own space, which is
+// the same as turning it from basis to basis.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -18,6 +19,12 @@ bool is_kl(const Recipe& r) {
 }
 bool scales(const Recipe& r) { return is_kl(r) || r.kl_factors; }
 bool moments(const Recipe& r) { return r.precondition != Precondition::kl_shampoo; }
+// The second moments follow their columns of the basis when these change places.
+bool sorts(const Recipe& r) {
+  return r.precondition == Precondition::soap_momentum ||
+         (r.precondition == Precondition::soap && r.precondition_order == PreconditionOrder::after);
+}
+bool corrects(const Recipe& r) { return r.precondition == Precondition::soap && r.correct_bias; }
 double coefficient(const Recipe& r) { return r.shampoo_beta > 0 ? r.shampoo_beta : r.beta2; }
 
 void switches(Recipe& r, Switches& s) {
@@ -28,6 +35,7 @@ void switches(Recipe& r, Switches& s) {
     s.integer("precondition_frequency", r.precondition_frequency, 1, Switches::most_steps);
     s.integer("max_precond_dim", r.max_precond_dim, 1, Switches::most_steps);
     s.flag("one_sided", r.one_sided);
+    s.choice("precondition_state", r.precondition_state);
     s.number("precondition_eps", r.precondition_eps, Switches::tiny, 1);
     s.flag("decay_last", r.decay_last);
   });
@@ -36,8 +44,9 @@ void switches(Recipe& r, Switches& s) {
     s.choice("basis", r.basis);
     s.flag("kl_factors", r.kl_factors);
     s.flag("correct_bias", r.correct_bias);
-    s.flag("normalize_update", r.normalize_update);
   });
+  s.when(r.precondition == Precondition::soap || r.precondition == Precondition::soap_momentum, "it is soap's",
+         [&] { s.flag("normalize_update", r.normalize_update); });
   s.when(is_kl(r), "it is kl_soap's and kl_shampoo's", [&] {
     s.number("init_factor", r.init_factor, Switches::tiny, 1e6);
     s.set("max_inverse_root", r.max_inverse_root, Switches::tiny, 1e9);
@@ -83,11 +92,16 @@ struct Matrix {
     return side;
   }
 
+  // In fp32, behind the square of the larger side; until the next one of its kind is asked for.
+  Tensor factor(const Side& side) const { return x.wide(side.factor, largest() * largest()); }
+  Tensor basis(const Side& side) const { return x.wide(side.basis, 2 * largest() * largest()); }
+  int64_t largest() const { return std::max(left ? left.size : 0, right ? right.size : 0); }
+
   // to = Q_L^T from Q_R, or back. `to` may be `from`.
   void turn(Tensor to, Tensor from, bool back) const {
     Tensor half = from;
     if (left) {
-      x.backend.matmul(spare, {left.basis, !back}, from);
+      x.backend.matmul(spare, {basis(left), !back}, from);
       half = spare;
     }
     if (right) {
@@ -95,7 +109,7 @@ struct Matrix {
         x.backend.copy(spare, half);
         half = spare;
       }
-      x.backend.matmul(to, half, {right.basis, back});
+      x.backend.matmul(to, half, {basis(right), back});
     } else if (half.data != to.data) {
       x.backend.copy(to, half);
     }
@@ -126,33 +140,44 @@ struct Matrix {
     Tensor g = gradient;
     if (by && other) {
       if (side.left)
-        x.backend.matmul(spare, gradient, other.basis);
+        x.backend.matmul(spare, gradient, basis(other));
       else
-        x.backend.matmul(spare, {other.basis, true}, gradient);
+        x.backend.matmul(spare, {basis(other), true}, gradient);
       x.backend.scale_along(spare.view({1, rows, cols}), inverse_roots(other, cap(other), 0),
                             side.left ? Along::column : Along::row);
       g = spare;
     }
-    x.backend.matmul(side.factor, {g, !side.left}, {g, side.left}, f(share), f(beta));
+    Tensor sum = factor(side);
+    x.backend.matmul(sum, {g, !side.left}, {g, side.left}, f(share), f(beta));
+    x.keep(side.factor, sum);
   }
 
   // falling diag(Q^T L Q) into f32[1, size].
   Tensor estimates(const Side& side) const {
     Tensor product = square(side), sums = x.workspace.sums.slice(0, side.size).view({1, side.size});
-    x.backend.matmul(product, side.factor, side.basis);
-    x.backend.sums_along(sums, {product}, {side.basis}, Along::column);
+    Tensor q = basis(side);
+    x.backend.matmul(product, factor(side), q);
+    x.backend.sums_along(sums, {product}, {q}, Along::column);
     return sums;
   }
 
   void decompose(const Side& side) const {
-    Tensor values = x.workspace.sums.slice(0, side.size);
-    x.backend.eigenvectors({side.basis}, {values}, {side.factor});
+    Tensor values = x.workspace.sums.slice(0, side.size), q = basis(side);
+    x.backend.eigenvectors({q}, {values}, {factor(side)});
+    x.keep(side.basis, q);
+  }
+
+  // The columns of the basis by their keys, which fall.
+  void sort_basis(const Side& side, const Tensor& keys) const {
+    Tensor q = basis(side);
+    x.backend.sort_along({q}, keys, Along::column);
+    x.keep(side.basis, q);
   }
 
   // One power iteration.
   void move_basis(const Side& side) const {
     Tensor product = square(side);
-    x.backend.matmul(product, side.factor, side.basis);
+    x.backend.matmul(product, factor(side), basis(side));
     x.backend.orthonormalize({product});
     x.backend.copy(side.basis, product);
   }
@@ -186,7 +211,7 @@ void adam_in_basis(StageRun& x, double root_scale) {
   rule.beta = f(x.recipe.beta2);
   rule.eps = f(x.recipe.precondition_eps);
   rule.root_scale = f(root_scale);
-  rule.of_gradient = true;
+  rule.of_gradient = x.recipe.precondition != Precondition::soap_momentum;
   Slots slots = x.with(nullptr, "basis_second_moment");
   for (size_t i = 0; i < slots.size(); ++i)
     slots[i].gradient = x.part(x.workspace.projected).at(static_cast<int64_t>(i));
@@ -218,8 +243,7 @@ void add_factors(const Matrix& m) {
   const Recipe& r = m.x.recipe;
   const double t = static_cast<double>(m.x.now.t);
   double b = coefficient(r);
-  if (r.precondition_order == PreconditionOrder::before && r.correct_bias && !is_kl(r))
-    b = 1 - (1 - b) / (1 - std::pow(b, t));
+  if (r.precondition_order == PreconditionOrder::before && corrects(r)) b = 1 - (1 - b) / (1 - std::pow(b, t));
   for (const Side* side : {&m.left, &m.right}) {
     if (!*side) continue;
     double share = 1 - b;
@@ -238,14 +262,13 @@ void move_bases(const Matrix& m) {
     if (r.precondition_order == PreconditionOrder::before && (m.x.now.t == 1 || r.basis == Basis::eigh)) {
       m.decompose(*side);
     } else {
-      if (r.precondition == Precondition::soap && r.precondition_order == PreconditionOrder::after) {
+      if (sorts(r)) {
         Tensor keys = m.estimates(*side);
-        m.x.backend.sort_along({side->basis}, keys, Along::column);
+        m.sort_basis(*side, keys);
         m.x.backend.sort_along({m.moments}, keys, along);
       }
       m.move_basis(*side);
-      if (r.precondition_order == PreconditionOrder::before && r.precondition == Precondition::soap)
-        m.x.backend.sort_along({side->basis}, m.estimates(*side), Along::column);
+      if (r.precondition_order == PreconditionOrder::before) m.sort_basis(*side, m.estimates(*side));
     }
     if (r.kl_factors) m.x.backend.copy(side->scale, m.estimates(*side));
   }
@@ -253,14 +276,15 @@ void move_bases(const Matrix& m) {
 
 void run(StageRun& x) {
   const Recipe& r = x.recipe;
-  const int64_t t = x.now.t, k = r.skips_first() ? t - 1 : t;
+  const bool late = r.precondition_order == PreconditionOrder::after;  // the first gradient makes a basis
+  const int64_t t = x.now.t, k = late ? t - 1 : t;
   // The gradients in fp32.
   x.backend.momentum(x.part(x.workspace.kept), x.slots, {1, 0, 0, 1, false, x.now.grad_scale});
   std::vector<Matrix> all;
   for (int64_t i = 0; i < x.n(); ++i) all.emplace_back(x, i);
   const bool moves = k % r.precondition_frequency == 0;
   for (const Matrix& m : all) {
-    if (r.skips_first() && t == 1) start(m);
+    if (late && t == 1) start(m);
     if (r.precondition_order == PreconditionOrder::before) add_factors(m), move_bases(m);
     if (r.precondition_order == PreconditionOrder::around) {
       add_factors(m);
@@ -269,18 +293,18 @@ void run(StageRun& x) {
           if (*side) m.decompose(*side);
     }
   }
-  if (k == 0) return;  // the update is zero
+  if (k == 0) return;  // the update is zero, or the momentum as it is
   for (const Matrix& m : all) {
     m.turn(m.projected, m.gradient, false);
     m.turn(x.update.at(m.i), x.update.at(m.i), false);
   }
   const double c1 = 1 - std::pow(r.beta, static_cast<double>(k)), c2 = 1 - std::pow(r.beta2, static_cast<double>(k));
-  const bool before = r.precondition_order == PreconditionOrder::before, corrects = r.correct_bias && !is_kl(r);
-  if (moments(r)) adam_in_basis(x, corrects && before ? 1 / std::sqrt(c2) : 1);
+  const bool before = r.precondition_order == PreconditionOrder::before;
+  if (moments(r)) adam_in_basis(x, corrects(r) && before ? 1 / std::sqrt(c2) : 1);
   for (const Matrix& m : all) {
     if (!moments(r)) divide_by_scales(m);
     m.turn(x.update.at(m.i), x.update.at(m.i), true);
-    if (r.precondition_order == PreconditionOrder::after) {
+    if (late) {
       add_factors(m);
       if (is_kl(r)) m.move_scales(coefficient(r));
     }
@@ -293,33 +317,31 @@ void run(StageRun& x) {
     rule.target = f(std::sqrt(static_cast<double>(x.rows() * x.cols())));
     x.backend.normalize(x.update, rule);
   }
-  if (corrects) x.backend.scale(x.update, f(before ? 1 / c1 : std::sqrt(c2) / c1));
-}
-
-bool has_side(const Recipe& r, int64_t size, int64_t other) {
-  return size <= r.max_precond_dim && !(r.one_sided && size > other);
+  if (corrects(r)) x.backend.scale(x.update, f(before ? 1 / c1 : std::sqrt(c2) / c1));
 }
 
 void state(const Recipe& r, int64_t rows, int64_t cols, std::vector<StateSpec>& specs) {
   if (moments(r)) specs.push_back({"basis_second_moment"});
+  const DType dtype = kept_dtype(r);
   if (has_side(r, rows, cols)) {
-    specs.push_back({"left_factor", rows * rows});
-    specs.push_back({"left_basis", rows * rows});
+    specs.push_back({"left_factor", rows * rows, dtype});
+    specs.push_back({"left_basis", rows * rows, dtype});
     if (scales(r)) specs.push_back({"left_scale", rows});
   }
   if (has_side(r, cols, rows)) {
-    specs.push_back({"right_factor", cols * cols});
-    specs.push_back({"right_basis", cols * cols});
+    specs.push_back({"right_factor", cols * cols, dtype});
+    specs.push_back({"right_basis", cols * cols, dtype});
     if (scales(r)) specs.push_back({"right_scale", cols});
   }
 }
 
 void workspace(const Recipe& r, int64_t n, int64_t rows, int64_t cols, WorkspaceSize& size) {
   const int64_t left = has_side(r, rows, cols) ? rows : 0, right = has_side(r, cols, rows) ? cols : 0;
+  const int64_t square = std::max(left, right) * std::max(left, right);
   size.kept = std::max(size.kept, n * rows * cols);
   size.projected = std::max(size.projected, n * rows * cols);
   size.other = std::max(size.other, n * rows * cols);
-  size.gram = std::max(size.gram, std::max(left * left, right * right));
+  size.gram = std::max(size.gram, (kept_dtype(r) == DType::bf16 ? 3 : 1) * square);
   size.sums_for(3 * (rows + cols));
 }
 
@@ -333,8 +355,15 @@ void check(const Recipe& r, const Refuse& refuse) {
 
 }  // namespace
 
+bool has_side(const Recipe& r, int64_t size, int64_t other) {
+  return size <= r.max_precond_dim && !(r.one_sided && size > other);
+}
+
+DType kept_dtype(const Recipe& r) { return r.precondition_state == Kept::bf16 ? DType::bf16 : DType::f32; }
+
 bool Recipe::skips_first() const {
-  return precondition != Precondition::none && precondition_order == PreconditionOrder::after;
+  return precondition != Precondition::none && precondition != Precondition::soap_momentum &&
+         precondition_order == PreconditionOrder::after;
 }
 
 const Stage soap_stage = {.name = "precondition",

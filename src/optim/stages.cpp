@@ -37,6 +37,22 @@ Slots StageRun::with(const char* first, const char* second) const {
   return own;
 }
 
+Tensor StageRun::wide(const Tensor& kept, int64_t at) const {
+  if (kept.dtype == DType::f32) return kept;
+  Tensor copy = workspace.gram.slice(at, kept.numel()).view({kept.dim(0), kept.dim(1)});
+  backend.copy(copy, kept);
+  return copy;
+}
+
+void StageRun::keep(const Tensor& kept, const Tensor& wide) const {
+  if (kept.data != wide.data) backend.copy(kept, wide);
+}
+
+void StageRun::take_gradients(const Tensor& gradients) {
+  for (size_t i = 0; i < slots.size(); ++i) slots[i].gradient = gradients.at(static_cast<int64_t>(i));
+  now.grad_scale = 1;
+}
+
 int64_t count_along(Along along, int64_t rows, int64_t cols) {
   return along == Along::row ? rows : along == Along::column ? cols : 1;
 }
@@ -51,7 +67,7 @@ std::vector<StateSpec> state_of(const Recipe& recipe, int64_t rows, int64_t cols
 WorkspaceSize workspace_size(const Recipe& recipe, int64_t n, int64_t rows, int64_t cols) {
   WorkspaceSize size;
   size.update = n * rows * cols;
-  if (recipe.mars_gamma > 0) size.sums = 3 * n;
+  if (recipe.mars_adamw()) size.sums = 3 * n;
   if (recipe.adamw) return size;
   for (const Stage* stage : stages)
     if (stage->workspace && stage->on(recipe)) stage->workspace(recipe, n, rows, cols, size);

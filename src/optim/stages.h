@@ -16,13 +16,23 @@ std::vector<StateSpec> state_of(const Recipe& recipe, int64_t rows, int64_t cols
 
 // Rows, columns or matrices to values of a matrix.
 int64_t count_along(Along along, int64_t rows, int64_t cols);
-// What a stage along an alternating axis works on: columns on the first step, rows on the second (Mano).
+// Columns on the first step, rows on the second, and so on (Mano).
+inline Along alternating_axis(int64_t t) { return t % 2 == 1 ? Along::column : Along::row; }
+inline Along other_axis(Along axis) { return axis == Along::row ? Along::column : Along::row; }
+// The axis that the direction normalizes (last).
 Along axis_of(const Recipe& recipe, int64_t t);
 // Multiplies the step of a parameter [out, in] at step t.
 float shape_factor(const Recipe& recipe, int64_t out, int64_t in, int64_t t);
 // The Frobenius norm that gives the elements of a step a root mean square of `scale`.
 float rms_norm(const Recipe& recipe, int64_t rows, int64_t cols);
 
+// Whether a side of a matrix, `size` long, has a factor of its own, and in what factors, bases and roots are kept.
+bool has_side(const Recipe& recipe, int64_t size, int64_t other);
+DType kept_dtype(const Recipe& recipe);
+// k of MARS's c = g + k (g - previous).
+inline float mars_weight(double gamma, double momentum) {
+  return static_cast<float>(gamma * momentum / (1 - momentum));
+}
 MomentumRule momentum_rule(const Recipe& recipe, const Moment& now);
 // Orthogonalizes x [n, out, in], with `spare` of its size to work in; the result lies in either.
 Tensor orthogonalize(StageRun& run, Tensor x, Tensor spare);
@@ -33,13 +43,14 @@ NormalizedStepRule fused_rule(const Recipe& recipe, const Moment& now);
 
 inline Eps eps_of(Divide divide) { return divide == Divide::add ? Eps::add : Eps::clamp; }
 
-extern const Stage blocks_stage, magnitudes_stage, momentum_stage, slow_stage, select_stage, soap_stage, shampoo_stage,
-    project_stage, measure_stage, equilibrate_stage, direction_stage, renormalize_stage, late_momentum_stage,
-    adapt_stage, scale_stage, retract_stage, rejoin_stage, apply_stage;
+extern const Stage blocks_stage, magnitudes_stage, variance_stage, momentum_stage, slow_stage, select_stage, soap_stage,
+    shampoo_stage, project_stage, measure_stage, equilibrate_stage, direction_stage, renormalize_stage,
+    late_momentum_stage, adapt_stage, scale_stage, retract_stage, rejoin_stage, apply_stage;
 // In the order in which they run.
 inline constexpr const Stage* stages[] = {
-    &blocks_stage,        &magnitudes_stage, &momentum_stage, &slow_stage,        &select_stage,    &soap_stage,
-    &shampoo_stage,       &project_stage,    &measure_stage,  &equilibrate_stage, &direction_stage, &renormalize_stage,
-    &late_momentum_stage, &adapt_stage,      &scale_stage,    &retract_stage,     &rejoin_stage,    &apply_stage};
+    &blocks_stage,      &magnitudes_stage, &variance_stage,    &momentum_stage,      &slow_stage,
+    &select_stage,      &soap_stage,       &shampoo_stage,     &project_stage,       &measure_stage,
+    &equilibrate_stage, &direction_stage,  &renormalize_stage, &late_momentum_stage, &adapt_stage,
+    &scale_stage,       &retract_stage,    &rejoin_stage,      &apply_stage};
 
 }  // namespace rowan

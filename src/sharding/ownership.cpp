@@ -63,18 +63,36 @@ void Ownership::own(const ParameterTable& table, const std::vector<UpdateCost>& 
   pieces_.push_back(piece);
 }
 
-void Ownership::deal_matrices(const ParameterTable& table, const std::vector<UpdateCost>& costs) {
-  std::vector<int> matrices;
-  for (size_t i = 0; i < costs.size(); ++i) {
-    if (costs[i].atom == Atom::matrix) matrices.push_back(static_cast<int>(i));
+// A matrix in blocks is cut into as few runs of them as leave none with more than `most` of the work.
+void Ownership::cut_matrix(const Parameter& parameter, int index, const UpdateCost& cost, double most,
+                           std::vector<OwnedPiece>& pieces) {
+  const int64_t blocks = cost.block_rows ? parameter.rows() / cost.block_rows : 1;
+  const int64_t runs = std::clamp<int64_t>(static_cast<int64_t>(std::ceil(cost.work / most)), 1, blocks);
+  const int64_t block = parameter.numel() / blocks;
+  for (int64_t run = 0; run < runs; ++run) {
+    const int64_t begin = run * blocks / runs, end = (run + 1) * blocks / runs;
+    pieces.push_back({index, begin * block, (end - begin) * block, 0});
   }
-  std::stable_sort(matrices.begin(), matrices.end(), [&](int a, int b) { return costs[a].work > costs[b].work; });
-  for (int i : matrices) {
-    int least = 0;
-    for (int rank = 1; rank < ranks_; ++rank) {
-      if (std::pair(work_[rank], bytes_[rank]) < std::pair(work_[least], bytes_[least])) least = rank;
-    }
-    own(table, costs, {i, 0, table.parameters()[i].numel(), least});
+}
+
+void Ownership::deal_matrices(const ParameterTable& table, const std::vector<UpdateCost>& costs) {
+  constexpr double most = 0.08;  // of a rank's equal share in one piece
+  double total = 0;
+  for (const UpdateCost& cost : costs) total += cost.work;
+  std::vector<OwnedPiece> matrices;
+  for (size_t i = 0; i < costs.size(); ++i)
+    if (costs[i].atom == Atom::matrix)
+      cut_matrix(table.parameters()[i], static_cast<int>(i), costs[i], most * total / ranks_, matrices);
+  auto work = [&](const OwnedPiece& piece) {
+    return costs[piece.parameter].work * static_cast<double>(piece.count) /
+           static_cast<double>(table.parameters()[piece.parameter].numel());
+  };
+  std::stable_sort(matrices.begin(), matrices.end(),
+                   [&](const OwnedPiece& a, const OwnedPiece& b) { return work(a) > work(b); });
+  for (OwnedPiece& piece : matrices) {
+    for (int rank = 1; rank < ranks_; ++rank)
+      if (std::pair(work_[rank], bytes_[rank]) < std::pair(work_[piece.owner], bytes_[piece.owner])) piece.owner = rank;
+    own(table, costs, piece);
   }
 }
 

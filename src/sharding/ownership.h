@@ -1,7 +1,8 @@
 // Ownership: which rank updates which part of each parameter. It is a pure function of the parameters, the costs of
 // their updates and the number of ranks, so that every rank computes the same plan and no optimizer ever communicates.
-// Whole matrices are assigned longest-processing-time first (Graham, "Bounds on multiprocessing timing anomalies",
-// 1969). Then the other parameters of each block are divided by rows or elements so that all ranks need equal memory.
+// Whole matrices, or runs of their blocks where one is much of a rank's work, are assigned longest-processing-time first
+// (Graham, "Bounds on multiprocessing timing anomalies", 1969). Then the other parameters of each block are divided by
+// rows or elements so that all ranks need equal memory.
 #pragma once
 
 #include <cstdint>
@@ -17,6 +18,8 @@ struct UpdateCost {
   Atom atom = Atom::element;
   double work = 0;   // FLOPs, or another unit common to all parameters
   double bytes = 0;  // optimizer state and master weights
+  // Of a matrix that is updated in equal blocks of rows, which may have different owners: rows of one; 0: in one piece.
+  int64_t block_rows = 0;
 };
 
 // Elements [begin, begin + count) of one parameter, updated by rank `owner`.
@@ -42,6 +45,8 @@ class Ownership {
   double memory_balance() const;
 
  private:
+  static void cut_matrix(const Parameter& parameter, int index, const UpdateCost& cost, double most,
+                         std::vector<OwnedPiece>& pieces);
   void deal_matrices(const ParameterTable& table, const std::vector<UpdateCost>& costs);
   void cut_the_rest(const ParameterTable& table, const std::vector<UpdateCost>& costs);
   void own(const ParameterTable& table, const std::vector<UpdateCost>& costs, const OwnedPiece& piece);

@@ -1,6 +1,7 @@
 #include "train/update_costs.h"
 
 #include <map>
+#include <tuple>
 
 #include "kernels/arena.h"
 #include "kernels/dry/dry_backend.h"
@@ -30,16 +31,17 @@ UpdateCost cost_of(const OptimizerConfig& config, const Parameter& parameter, bo
   const double steps = static_cast<double>(optimizer.period());
   for (int64_t step = 1; step <= optimizer.period(); ++step) optimizer.step(step, 1, 1);
   return {atom_of(config, parameter), (dry->work().flops + flops_per_byte * dry->work().bytes) / steps,
-          static_cast<double>(dry->bytes(Category::optimizer_state) + dry->bytes(Category::masters))};
+          static_cast<double>(dry->bytes(Category::optimizer_state) + dry->bytes(Category::masters)),
+          block_rows_of(config, parameter)};
 }
 
 }  // namespace
 
 std::vector<UpdateCost> update_costs(const OptimizerConfig& optimizer, const ParameterTable& table, bool masters) {
-  std::map<std::pair<size_t, std::vector<int64_t>>, UpdateCost> known;
+  std::map<std::tuple<size_t, std::vector<int64_t>, int64_t>, UpdateCost> known;
   std::vector<UpdateCost> costs;
   for (const Parameter& parameter : table.parameters()) {
-    const auto key = std::pair{group_of(optimizer, parameter), parameter.shape};
+    const auto key = std::tuple{group_of(optimizer, parameter), parameter.shape, parameter.head_rows};
     if (!known.contains(key)) known[key] = cost_of(optimizer, parameter, masters);
     costs.push_back(known[key]);
   }

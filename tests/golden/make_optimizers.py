@@ -232,6 +232,128 @@ def muoneq(w, grads, h):
     return out
 
 
+def mars_m(w, grads, h):
+    momentum, previous, out = Ema(w, h), zeros(len(w), len(w[0])), []
+    k = h["mars_gamma"] * h["momentum"] / (1 - h["momentum"])
+    for g in grads:
+        c = each(lambda x, y: x + k * (x - y), g, previous)
+        size, previous = max(1.0, norm(c)), g
+        w = decayed(w, h, h["lr"] * moonlight(w), newton_schulz(momentum(each(lambda x: x / size, c))))
+        out.append(w)
+    return out
+
+
+def eigenvectors(a):
+    """Of a symmetric matrix: (eigenvalues, falling; eigenvectors as columns), by Jacobi's rotations."""
+    n = len(a)
+    a, q = [list(row) for row in a], [[float(i == j) for j in range(n)] for i in range(n)]
+    for _ in range(60):
+        for i in range(n):
+            for j in range(i + 1, n):
+                if abs(a[i][j]) <= 1e-300:
+                    continue
+                theta = (a[j][j] - a[i][i]) / (2 * a[i][j])
+                t = (1 if theta >= 0 else -1) / (abs(theta) + math.sqrt(theta * theta + 1))
+                c = 1 / math.sqrt(t * t + 1)
+                s = c * t
+                for row in a:
+                    row[i], row[j] = c * row[i] - s * row[j], s * row[i] + c * row[j]
+                a[i], a[j] = [c * x - s * y for x, y in zip(a[i], a[j])], [s * x + c * y for x, y in zip(a[i], a[j])]
+                for row in q:
+                    row[i], row[j] = c * row[i] - s * row[j], s * row[i] + c * row[j]
+    order = sorted(range(n), key=lambda i: -a[i][i])
+    return [a[i][i] for i in order], [[row[i] for i in order] for row in q]
+
+
+def orthonormal(a):
+    """The orthogonal factor of a QR decomposition, by Gram and Schmidt, twice."""
+    columns = []
+    for v in transpose(a):
+        for _ in range(2):
+            for u in columns:
+                k = math.fsum(x * y for x, y in zip(u, v))
+                v = [y - k * x for x, y in zip(u, v)]
+        size = math.sqrt(math.fsum(x * x for x in v))
+        columns.append([x / size for x in v])
+    return transpose(columns)
+
+
+class Factor:
+    """One side's average of g g^T and its basis; a side without one has the unit matrix."""
+
+    def __init__(self, size, beta, kept=True):
+        self.beta, self.kept = beta, kept
+        self.sum, self.q = zeros(size, size), [[float(i == j) for j in range(size)] for i in range(size)]
+
+    def add(self, g):
+        self.sum = each(lambda x, y: self.beta * x + (1 - self.beta) * y, self.sum, product(g, transpose(g)))
+
+    def decompose(self):
+        if self.kept:
+            self.q = eigenvectors(self.sum)[1]
+
+    def move(self, v):
+        """One power iteration; returns the rows of v in the order of the basis's columns."""
+        if not self.kept:
+            return v
+        turned = product(self.sum, self.q)
+        values = [math.fsum(x * y for x, y in zip(p, c)) for p, c in zip(transpose(turned), transpose(self.q))]
+        order = sorted(range(len(values)), key=lambda i: -values[i])
+        self.q = orthonormal(product(self.sum, [[row[i] for i in order] for row in self.q]))
+        return [v[i] for i in order]
+
+
+def sides(w, h, beta):
+    rows, columns, one = len(w), len(w[0]), h.get("one_sided", False)
+    return Factor(rows, beta, not (one and rows > columns)), Factor(columns, beta, not (one and columns > rows))
+
+
+def soap_muon(w, grads, h):
+    momentum, v, out = Ema(w, h), zeros(len(w), len(w[0])), []
+    left, right = sides(w, h, h["beta2"])
+    for k, g in enumerate(grads):
+        u = momentum(g)
+        if k > 0:
+            p = product(product(transpose(left.q), u), right.q)
+            v = each(lambda x, y: h["beta2"] * x + (1 - h["beta2"]) * y * y, v, p)
+            u = each(lambda x, y: x / (math.sqrt(y) + h["precondition_eps"]), p, v)
+            u = product(product(left.q, u), transpose(right.q))
+            rms = norm(u) / math.sqrt(len(w) * len(w[0]))
+            u = each(lambda x: x / rms, u)
+        w = decayed(w, h, h["lr"] * keller(w), newton_schulz(u, h["ns_steps"], SETS[h["ns_coefficients"]][0]))
+        left.add(g)
+        right.add(transpose(g))
+        if k == 0:
+            left.decompose()
+            right.decompose()
+        elif k % h["precondition_frequency"] == 0:
+            v = left.move(v)
+            v = transpose(right.move(transpose(v)))
+        out.append(w)
+    return out
+
+
+def shampoo(w, grads, h):
+    """Without a graft; roots in every step."""
+    m, out = zeros(len(w), len(w[0])), []
+    left, right = sides(w, h, h["beta2"])
+    for t, g in enumerate(grads, 1):
+        m = each(lambda x, y: h["momentum"] * x + (1 - h["momentum"]) * y, m, g)
+        u = each(lambda x: x / (1 - h["momentum"]**t), m)
+        left.add(g)
+        right.add(transpose(g))
+        for side, flip in ((left, lambda a: a), (right, transpose)):
+            if not side.kept:
+                continue
+            values, q = eigenvectors(each(lambda x: x / (1 - h["beta2"]**t), side.sum))
+            powers = [(max(x, 0.0) + h["precondition_eps"])**h["shampoo_exponent"] for x in values]
+            root = product([[x * p for x, p in zip(row, powers)] for row in q], transpose(q))
+            u = flip(product(root, flip(u)))
+        w = decayed(w, h, h["lr"], u)
+        out.append(w)
+    return out
+
+
 def namo_d(w, grads, h):
     momentum, v, out = Ema(w, h), [0.0] * len(w[0]), []
     for t, g in enumerate(grads, 1):
@@ -290,13 +412,14 @@ def matrix_direction(u, h):
     """Newton-Schulz, or the orthogonal factor of the polar decomposition by Newton's cubic iteration."""
     flip = transpose if h.get("ns_transpose", True) and len(u) > len(u[0]) else lambda a: a
     coefficients, safety = SETS[h.get("ns_coefficients", "keller")]
+    again = h.get("ns_repeat", "last") == "all"
     steps = h.get("ns_steps", 5)
     if h["direction"] == "polar":
         coefficients, safety, steps = [(1.5, -.5, 0)], 1, 120
     scale = divided(norm(u), h.get("ns_eps", 1e-7), h.get("ns_eps_mode", "add")) * safety
     x = each(lambda v: v / scale, flip(u))
     for i in range(steps):
-        a, b, c = coefficients[min(i, len(coefficients) - 1)]
+        a, b, c = coefficients[i % len(coefficients) if again else min(i, len(coefficients) - 1)]
         gram = product(x, transpose(x))
         poly = each(lambda p, q: b * p + c * q, gram, product(gram, gram))
         x = each(lambda p, q: a * p + q, x, product(poly, x))
@@ -324,8 +447,10 @@ def recipe(w, grads, h):
             m = each(lambda x, y: beta * x + (1 - beta) * y, m, g)
             u = each(lambda x, y: mu * x + (1 - mu) * y, m, g) if nesterov else m
         odd = t % 2 == 1
-        if choice("project") != "none":
-            flip = transpose if choice("project") == "columns" or choice("project") == "alternate" and odd else lambda a: a
+        unflipped = lambda a: a
+        turn, other = (transpose, unflipped) if odd else (unflipped, transpose)
+        flips = {"none": [], "rows": [unflipped], "columns": [transpose], "alternate": [turn], "both": [other, turn]}
+        for flip in flips[choice("project")]:
             u = flip(tangent_rows(flip(u), flip(w), eps, choice("raw_weights", False)))
         update_norms, gradient_norms = row_norms(transpose(u)), row_norms(transpose(g))
         if choice("adapt") == "matrix":
@@ -345,19 +470,21 @@ def recipe(w, grads, h):
             u = [[x * r * c for x, c in zip(row, by_column)] for r, row in zip(by_row, u)]
 
         direction = choice("direction")
-        along_columns = direction == "column_normalize" or direction == "alternate_axis" and odd
+        along_columns = direction == "column_normalize" or direction in ("alternate_axis", "both_axes") and odd
         if direction in ("newton_schulz", "polar"):
             u = matrix_direction(u, h)
         elif direction == "sign":
             u = each(sign, u)
         elif direction != "none":
-            flip = transpose if along_columns else lambda a: a
-            u = flip(rows_normalized(flip(u), eps, choice("eps_mode", "clamp") == "add"))
+            flip = transpose if along_columns else unflipped
+            for axis in ([other, turn] if direction == "both_axes" else [flip]):
+                u = axis(rows_normalized(axis(u), eps, choice("eps_mode", "clamp") == "add"))
         factor["axis"] = choice("scale", .2) * math.sqrt(rows if along_columns else columns)
-        if "column" in choice("renormalize"):
-            u = transpose(by_rows(transpose(u)))
-        if "row" in choice("renormalize"):
-            u = by_rows(u)
+        for axis in choice("renormalize").split("_"):
+            if axis == "column":
+                u = transpose(by_rows(transpose(u)))
+            elif axis == "row":
+                u = by_rows(u)
 
         adapt, adapt_eps, a = choice("adapt"), choice("adapt_eps", 1e-8), [1.0] * columns
         if adapt in ("matrix", "column"):
@@ -457,26 +584,32 @@ SWITCHES = {
 RULES += [(name, "recipe", recipe, h) for name, h in SWITCHES.items()]
 RULES += [("ns_" + name, "recipe", recipe, dict(NS, ns_coefficients=name, ns_steps=len(steps) + 1))
           for name, (steps, _) in SETS.items()]
+MORE_SWITCHES = {
+    "renormalized_rows_first": dict(NS, renormalize="row_column"),
+    "mano_both": dict(MOMENTUM, form="heavy_ball", project="both", raw_weights=True, direction="both_axes",
+                      shape_scale="axis"),
+    "muon_both": dict(NS, project="both"),
+    "gram_newton_schulz": dict(NS, ns_gram=True, ns_coefficients="polar_express_5", ns_steps=5),
+    "gram_newton_schulz_short": dict(NS, ns_gram=True, ns_steps=2),
+    "aol_as_emerging": dict(NS, ns_coefficients="aol", ns_steps=6, ns_repeat="all"),
+}
+RULES += [("mars_m", "mars_m", mars_m, dict(MOMENTUM, nesterov=False, mars_gamma=0.1)),
+          ("nora_opt", "nora_opt", nora, dict(MOMENTUM, nesterov=False, eps=1e-8, shape_scale="none"))]
+RULES += [(name, "recipe", recipe, h) for name, h in MORE_SWITCHES.items()]
 SHAPES = [(5, 9), (9, 5), (1, 7), (7, 1)]
+# Factors of eigenbases want a null space of one dimension at most: in a larger one every basis is as good.
+SOAP = dict(MOMENTUM, beta2=.9, precondition_frequency=2, precondition_eps=1e-8, ns_coefficients="track3", ns_steps=4)
+ONE_SIDED = dict(SOAP, one_sided=True, precondition_frequency=1)
+SHAMPOO = dict(COMMON, momentum=.9, beta2=.8, precondition_frequency=1, shampoo_start=1, graft="none")
+BASES = [("soap_muon", "soap_muon", soap_muon, SOAP, [(5, 5), (5, 6), (6, 5)]),
+         ("soap_muon_one_sided", "soap_muon", soap_muon, ONE_SIDED, [(5, 9), (9, 5)]),
+         ("shampoo", "shampoo", shampoo, dict(SHAMPOO, precondition_eps=1e-3, shampoo_exponent=-.25), [(5, 6), (6, 5)]),
+         ("shampoo_one_sided", "shampoo", shampoo,
+          dict(SHAMPOO, precondition_eps=1e-6, shampoo_exponent=-.5, one_sided=True), [(5, 9), (9, 5)])]
 
 
-def main():
-    folder = pathlib.Path(__file__).parent / "data"
-    index, tensors = [], {}
-    for number, (name, rule, run, h) in enumerate(RULES):
-        for m, n in SHAPES:
-            # What a projection leaves of a vector of length 1 is rounding.
-            if (m == 1 or n == 1) and rule in ("mano", "nora", "recipe"):
-                continue
-            draw = random.Random(1000 * number + 10 * m + n)
-            matrix = lambda scale: [[f32(scale * draw.gauss(0, 1)) for _ in range(n)] for _ in range(m)]
-            w0, grads = matrix(0.3), [matrix(0.5) for _ in range(STEPS)]
-            case = f"{name}/{m}x{n}"
-            index.append({"case": case, "rule": rule, "shape": [m, n], "steps": STEPS, "hyperparameters": h})
-            flat = lambda steps: [x for step in steps for row in step for x in row]
-            tensors[case + "/w0"] = ([m, n], flat([w0]))
-            tensors[case + "/grads"] = ([STEPS, m, n], flat(grads))
-            tensors[case + "/w"] = ([STEPS, m, n], flat(run(w0, grads, h)))
+def write(folder, index, tensors):
+    """optimizers.json and optimizers.safetensors."""
     header, data = {}, b""
     for name, (shape, values) in tensors.items():
         raw = struct.pack(f"<{len(values)}f", *values)
@@ -487,6 +620,26 @@ def main():
     folder.mkdir(exist_ok=True)
     (folder / "optimizers.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + data)
     (folder / "optimizers.json").write_text("[\n" + ",\n".join(json.dumps(entry) for entry in index) + "\n]\n")
+
+
+def main():
+    folder = pathlib.Path(__file__).parent / "data"
+    index, tensors = [], {}
+    for number, (name, rule, run, h, shapes) in enumerate([(*entry, SHAPES) for entry in RULES] + BASES):
+        for m, n in shapes:
+            # What a projection leaves of a vector of length 1 is rounding.
+            if (m == 1 or n == 1) and rule in ("mano", "nora", "nora_opt", "recipe"):
+                continue
+            draw = random.Random(1000 * number + 10 * m + n)
+            matrix = lambda scale: [[f32(scale * draw.gauss(0, 1)) for _ in range(n)] for _ in range(m)]
+            w0, grads = matrix(0.3), [matrix(0.5) for _ in range(STEPS)]
+            case = f"{name}/{m}x{n}"
+            index.append({"case": case, "rule": rule, "shape": [m, n], "steps": STEPS, "hyperparameters": h})
+            flat = lambda steps: [x for step in steps for row in step for x in row]
+            tensors[case + "/w0"] = ([m, n], flat([w0]))
+            tensors[case + "/grads"] = ([STEPS, m, n], flat(grads))
+            tensors[case + "/w"] = ([STEPS, m, n], flat(run(w0, grads, h)))
+    write(folder, index, tensors)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
 // Every case of every index of optimizer goldens (optimizers.json of each golden root): weights after each step
 // against float64.
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -29,15 +31,17 @@ double distance(const std::vector<float>& a, const float* b) {
   return largest > 0 ? difference / largest : difference;
 }
 
-void run_case(const Json& entry, const SafeTensors& data, Backend& backend) {
+// The largest distance of all steps.
+double run_case(const Json& entry, const SafeTensors& data, Backend& backend) {
   const std::string name = entry["case"];
+  double largest = 0;
   SCOPED_TRACE(name);
   const int64_t rows = entry["shape"][0], cols = entry["shape"][1], steps = entry["steps"], size = rows * cols;
   const OptimizerConfig config = parse(config_of(entry["rule"], entry["hyperparameters"]));
   std::vector<float> weights = read_floats(data.find(name + "/w0")),
                      gradients = read_floats(data.find(name + "/grads")),
                      expected = read_floats(data.find(name + "/w"));
-  ASSERT_EQ(expected.size(), static_cast<size_t>(steps * size));
+  if (expected.size() != static_cast<size_t>(steps * size)) fail("{} steps of {} weights are not there", steps, size);
 
   ParameterTable table;
   table.add({"matrix.weight", Role::matrix, {rows, cols}, 0, 0, 0});
@@ -53,22 +57,35 @@ void run_case(const Json& entry, const SafeTensors& data, Backend& backend) {
     backend.upload(share.gradient, gradients.data() + step * size);
     optimizer.step(step, 1, 1);
     backend.download(weights.data(), share.weight);
-    EXPECT_LT(distance(weights, expected.data() + step * size), 2e-5) << "after step " << step + 1;
+    const double apart = distance(weights, expected.data() + step * size);
+    EXPECT_LT(apart, 2e-5) << "after step " << step + 1;
+    largest = std::max(largest, apart);
   }
+  return largest;
 }
+
+struct Seen {
+  int cases = 0;
+  double largest = 0;
+};
 
 void run_index(const std::filesystem::path& index) {
   const Json cases = parse_json({index.string(), read_file(index)});
   SafeTensors data(std::filesystem::path(index).replace_extension(".safetensors"));
   auto backend = make_golden_backend();
   ASSERT_GT(cases.size(), 0u);
+  std::map<std::string, Seen> seen;
   for (const Json& entry : cases) {
     try {
-      run_case(entry, data, *backend);
+      Seen& rule = seen[entry.at("rule")];
+      ++rule.cases;
+      rule.largest = std::max(rule.largest, run_case(entry, data, *backend));
     } catch (const Error& error) {
       ADD_FAILURE() << entry.at("case") << ": " << error.what();
     }
   }
+  fmt::print("{}: cases and largest difference of each rule\n", index.filename().string());
+  for (const auto& [rule, figures] : seen) fmt::print("  {:<20} {:>4} {:.1e}\n", rule, figures.cases, figures.largest);
 }
 
 TEST(OptimizerGoldens, every_index) {

@@ -87,6 +87,33 @@ TEST(Blocks, EqualMatricesOfTheirOwn) {
   }
 }
 
+// Owners of some of the blocks update them as the owner of all does.
+TEST(Blocks, GiveTheSameBitsInShares) {
+  for (const char* name : {"muon", "normuon", "soap", "muon-h", "muown", "mars-m"}) {
+    const std::string config = R"({"name": ")" + std::string(name) + R"(", "blocks": 3})";
+    Trained whole = one_matrix(config, 12, 64), cut = one_matrix(config, 12, 64);
+    whole.start();
+    cut.start({{0, 256}, {256, 512}});
+    whole.steps(3);
+    cut.steps(3);
+    EXPECT_EQ(whole.values(), cut.values()) << name;
+    std::map<std::string, int64_t> parts;
+    for (const StateTensor& state : cut.optimizer->state()) {
+      EXPECT_EQ(state.begin, parts[state.name]) << state.name;
+      parts[state.name] += state.tensor.numel();
+    }
+    for (const StateTensor& state : whole.optimizer->state()) {
+      EXPECT_EQ(parts[state.name], state.whole) << state.name;
+      EXPECT_EQ(state.tensor.numel(), state.whole) << state.name;
+    }
+  }
+  Trained uneven = one_matrix(R"({"name": "muon", "blocks": 3})", 12, 64);
+  EXPECT_NE(stage_refusal([&] {
+              uneven.start({{0, 300}});
+            }).find("whole of a.weight or of its blocks"),
+            std::string::npos);
+}
+
 TEST(Courses, MomentumAndDecayFollowTheRun) {
   const Recipe r = optimizer_config(R"({"name": "muon", "weight_decay": 0.2, "decay_course": "cosine",
       "momentum": {"from": 0.8, "to": 0.9, "steps": 4, "end": 0.7}})")

@@ -124,6 +124,40 @@ TEST(Ownership, EveryBlockOfElementsHasAllRanksForOwners) {
   }
 }
 
+// One matrix that is more than a rank's share: in heads it can be shared, and no more pieces are made than that takes.
+TEST(Ownership, CutsAtBlocks) {
+  Case c(Recipe::matrices, 1, 64, 48, 16, 32);
+  const size_t q = 2;
+  ASSERT_EQ(c.table.parameters()[q].name, "0.q");
+  c.costs[q].work *= 40;
+  const Ownership whole(c.table, c.costs, 4);
+  EXPECT_GT(whole.work_balance(), 2);
+  c.costs[q].block_rows = 4;
+  const Ownership cut(c.table, c.costs, 4);
+  EXPECT_LE(cut.work_balance(), 1.2);
+  int64_t next = 0;
+  size_t pieces = 0;
+  for (const OwnedPiece& piece : cut.pieces()) {
+    if (piece.parameter != static_cast<int>(q)) {
+      if (c.costs[piece.parameter].atom == Atom::matrix) {
+        EXPECT_EQ(piece.count, c.table.parameters()[piece.parameter].numel());
+      }
+      continue;
+    }
+    EXPECT_EQ(piece.begin, next);
+    EXPECT_EQ(piece.count % (4 * 64), 0);
+    next += piece.count;
+    ++pieces;
+  }
+  EXPECT_EQ(next, 64 * 64);
+  EXPECT_LE(pieces, 16u);
+  c.costs[q].work /= 400;
+  const Ownership small(c.table, c.costs, 2);
+  EXPECT_EQ(std::count_if(small.pieces().begin(), small.pieces().end(),
+                          [&](const OwnedPiece& piece) { return piece.parameter == static_cast<int>(q); }),
+            1);
+}
+
 TEST(Ownership, TwoPlansAreTheSame) {
   Case c = make(Recipe::matrices, smollm2_135m);
   Ownership a(c.table, c.costs, 6), b(c.table, c.costs, 6);
