@@ -2,6 +2,11 @@
 // in the same run.
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <numeric>
+
 #include "base/random.h"
 #include "bench/bench_run.h"
 #include "commands/commands.h"
@@ -47,13 +52,52 @@ struct Buffers {
   }
 };
 
-Work work_of(const OptimizerConfig& config, const ParameterTable& table, bool masters) {
+// Of a step, on average, and what is kept and used for it.
+struct Costs {
+  Work work;
+  double state_bytes, workspace_bytes;
+};
+
+Costs costs_of(const OptimizerConfig& config, const ParameterTable& table, bool masters) {
   auto dry = make_dry_backend();
   Buffers buffers(*dry, table, masters);
   Optimizer optimizer(*dry, config, buffers.shares);
   dry->reset_work();
-  optimizer.step(1, 1, 1);
-  return dry->work();
+  const int64_t period = optimizer.period();
+  for (int64_t step = 1; step <= period; ++step) optimizer.step(step, 1, 1);
+  Costs costs{dry->work(), static_cast<double>(dry->bytes(Category::optimizer_state)),
+              static_cast<double>(dry->bytes(Category::workspace))};
+  costs.work.bytes /= static_cast<double>(period);
+  costs.work.flops /= static_cast<double>(period);
+  return costs;
+}
+
+// Of a step: by the clock, and of all threads of this process.
+struct Seconds {
+  double wall = 0, cpu = 0;
+};
+
+// After a first step, which touches memory: the mean of a whole period where some steps do more than others, else the
+// median.
+Seconds time_steps(Backend& backend, Optimizer& optimizer, int steps) {
+  const int64_t period = optimizer.period(), count = period > 1 ? period : steps;
+  optimizer.step(0, 1e-3, 1);
+  std::vector<double> wall, cpu;
+  for (int64_t step = 1; step <= count; ++step) {
+    backend.synchronize();
+    const std::clock_t cpu_begin = std::clock();
+    const auto begin = std::chrono::steady_clock::now();
+    optimizer.step(step, 1e-3, 1);
+    backend.synchronize();
+    wall.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    cpu.push_back(static_cast<double>(std::clock() - cpu_begin) / CLOCKS_PER_SEC);
+  }
+  auto typical = [&](std::vector<double> times) {
+    if (period > 1) return std::accumulate(times.begin(), times.end(), 0.0) / static_cast<double>(times.size());
+    std::sort(times.begin(), times.end());
+    return times[times.size() / 2];
+  };
+  return {typical(wall), typical(cpu)};
 }
 
 void bench_optimizer(const OptimizerOptions& o) {
@@ -66,17 +110,28 @@ void bench_optimizer(const OptimizerOptions& o) {
              masters ? "bf16 weights with fp32 masters" : "fp32 weights", backend->describe());
   fmt::print("ceilings: copy {:.1f} GB/s (read + write), {} products {:.1f} GFLOP/s\n", copy / 1e9, o.precision,
              product / 1e9);
-  fmt::print("{:<16}{:>12}{:>10}{:>10}{:>12}{:>12}\n", "recipe", "ms/step", "GB", "of copy", "TFLOP", "of product");
+  fmt::print("{:<18}{:>11}{:>11}{:>10}{:>10}{:>9}{:>9}{:>11}{:>12}\n", "recipe", "ms/step", "CPU ms", "state GB",
+             "work GB", "GB", "of copy", "TFLOP", "of product");
   Json rows = Json::array();
   for (const std::string& recipe : o.recipes.empty() ? recipe_names() : o.recipes) {
     const OptimizerConfig config = recipe_config(recipe);
-    const Work work = work_of(config, table, masters);
-    Optimizer optimizer(*backend, config, buffers.shares);
-    int64_t step = 0;
-    const double seconds = median_seconds(*backend, o.steps, [&] { optimizer.step(step++, 1e-3, 1); });
-    fmt::print("{:<16}{:>12.1f}{:>10.3f}{:>10.3f}{:>12.3f}{:>12.3f}\n", recipe, seconds * 1e3, work.bytes / 1e9,
-               work.bytes / seconds / copy, work.flops / 1e12, work.flops / seconds / product);
-    rows.push_back({{"recipe", recipe}, {"seconds", seconds}, {"bytes", work.bytes}, {"flops", work.flops}});
+    const auto [work, state, workspace] = costs_of(config, table, masters);
+    const std::string costs = fmt::format("{:>10.3f}{:>10.3f}{:>9.3f}", state / 1e9, workspace / 1e9, work.bytes / 1e9);
+    Json row = {{"recipe", recipe},
+                {"bytes", work.bytes},
+                {"flops", work.flops},
+                {"state_bytes", state},
+                {"workspace_bytes", workspace}};
+    if (o.steps == 0) {
+      fmt::print("{:<18}{:>22}{}{:>9}{:>11.3f}\n", recipe, "", costs, "", work.flops / 1e12);
+    } else {
+      Optimizer optimizer(*backend, config, buffers.shares);
+      const auto [seconds, cpu] = time_steps(*backend, optimizer, o.steps);
+      fmt::print("{:<18}{:>11.1f}{:>11.1f}{}{:>9.3f}{:>11.3f}{:>12.3f}\n", recipe, seconds * 1e3, cpu * 1e3, costs,
+                 work.bytes / seconds / copy, work.flops / 1e12, work.flops / seconds / product);
+      row.update({{"seconds", seconds}, {"cpu_seconds", cpu}});
+    }
+    rows.push_back(row);
   }
   write_json(o.json, {{"bench", "optimizer"},
                       {"device", backend->describe()},
@@ -94,7 +149,10 @@ void add_bench_optimizer(CommandLine& command) {
   command.add("--model", o->model, "model config").show_default();
   command.add("--precision", o->precision).one_of({"fp32", "bf16"}).show_default();
   command.add("--recipe", o->recipes, "recipes to measure; all when none is given");
-  command.add("--steps", o->steps).at_least(1).show_default();
+  command
+      .add("--steps", o->steps, "0: memory and work only; a recipe that does more every so often takes a whole period")
+      .at_least(0)
+      .show_default();
   add_options(command, static_cast<DeviceOptions&>(*o));
   command.set_action([o] { bench_optimizer(*o); });
 }
