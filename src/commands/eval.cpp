@@ -21,13 +21,14 @@ namespace rowan {
 namespace {
 
 struct EvalOptions {
-  std::string step = "newest", run, device = "auto";
+  std::string step = "newest", weights = "raw", run, device = "auto";
   std::vector<std::string> data, task;
   int64_t tokens = 0, micro_batch = 0;
 };
 
-void print_checkpoint(const RunFolder& folder) {
-  fmt::print("checkpoint   {}\n", folder.checkpoint().folder().filename().string());
+void print_checkpoint(const EvalOptions& options, const RunFolder& folder) {
+  fmt::print("checkpoint   {}{}\n", folder.checkpoint().folder().filename().string(),
+             options.weights == "raw" ? "" : ", weights " + options.weights);
 }
 
 std::unique_ptr<Model> open_model(const EvalOptions& options, const RunFolder& folder, Backend& backend,
@@ -69,7 +70,7 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
   check_same_tokenizer(shard.tokenizer_hash(), shard.path().string(),
                        tokenizer_of_checkpoint(folder.checkpoint().folder()), options.run);
   const ValidationLosses losses = validation_losses(rows, row_losses(backend, *model, rows));
-  print_checkpoint(folder);
+  print_checkpoint(options, folder);
   fmt::print("loss         {:.6f} nats a token\nperplexity   {:.4f}\ntargets      {}\n", losses.mean,
              std::exp(losses.mean), losses.targets);
   print_bits_per_byte(folder, rows, losses);
@@ -98,13 +99,14 @@ void print_hellaswag(const EvalOptions& options, const RunFolder& folder, Backen
       read_hellaswag(options.task[1], tokenizer.get(), model->options().seq, folder.model().vocabulary);
   BatchEvaluator losses(backend, *model);
   HellaSwagScore score = score_hellaswag(items, model->options().batch, model->options().seq, std::ref(losses));
-  print_checkpoint(folder);
+  print_checkpoint(options, folder);
   fmt::print("hellaswag    acc_norm {:.4f}  acc {:.4f}  ({} items, llm.c's way of scoring)\n", score.acc_norm(),
              score.acc(), score.items);
 }
 
 void run_eval(const EvalOptions& options) {
-  RunFolder folder(options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); });
+  RunFolder folder(
+      options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); }, options.weights);
   if (!options.task.empty() && options.task[0] != "hellaswag")
     fail("--task {}: the one task there is is hellaswag", options.task[0]);
   std::unique_ptr<Backend> backend = make_backend(named<Device>("--device", options.device), 0, 0);
@@ -120,6 +122,9 @@ void add_eval(CommandLine& command) {
   auto options = std::make_shared<EvalOptions>();
   command.add("RUN", options->run, "run directory, or one of its checkpoints").required();
   command.add("--step", options->step, "of the run's checkpoint: a number, best or newest").show_default();
+  command.add("--weights", options->weights, "raw, or an average that the run keeps: ema or tail")
+      .show_default()
+      .one_of({"raw", "ema", "tail"});
   command.add("--data", options->data, "shards (a glob) instead of the run's validation data");
   command.add("--task", options->task, "score a task instead: hellaswag FILE").takes(2);
   command.add("--tokens", options->tokens, "at most this many; the run's eval_tokens when not given").at_least(1);

@@ -14,12 +14,12 @@ namespace rowan {
 namespace {
 
 struct ExportOptions {
-  std::string step = "newest", run, folder, dtype = "f32";
+  std::string step = "newest", weights = "raw", run, folder, dtype = "f32";
 };
 
 void run_export(const ExportOptions& options) {
   auto note = [](const std::string& text) { tell("rowan: {}\n", text); };
-  RunFolder source(options.run, options.step, note);
+  RunFolder source(options.run, options.step, note, options.weights);
   std::unique_ptr<Tokenizer> tokenizer;
   ExportFiles beside = model_card(source, options.folder);
   if (!source.tokenizer().empty()) {
@@ -35,8 +35,8 @@ void run_export(const ExportOptions& options) {
   }
   export_model(source.model(), source.checkpoint().model(), options.dtype == "bf16" ? DType::bf16 : DType::f32,
                tokenizer.get(), options.folder, beside);
-  note(fmt::format("{} of {} is now in {}", source.checkpoint().folder().filename().string(), options.run,
-                   options.folder));
+  note(fmt::format("{} of {}{} is now in {}", source.checkpoint().folder().filename().string(), options.run,
+                   options.weights == "raw" ? "" : ", " + options.weights + " weights,", options.folder));
 }
 
 }  // namespace
@@ -45,6 +45,9 @@ void add_export(CommandLine& command) {
   auto options = std::make_shared<ExportOptions>();
   command.add("RUN", options->run, "run directory, or one of its checkpoints").required();
   command.add("--step", options->step, "of the run's checkpoint: a number, best or newest").show_default();
+  command.add("--weights", options->weights, "raw, or an average that the run keeps: ema or tail")
+      .show_default()
+      .one_of({"raw", "ema", "tail"});
   command.add("DIR", options->folder, "directory to write").required();
   command.add("--dtype", options->dtype, "of the weights: f32 or bf16").show_default().one_of({"f32", "bf16"});
   command.set_action([options] { run_export(*options); });

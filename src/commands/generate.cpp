@@ -18,13 +18,14 @@ namespace rowan {
 namespace {
 
 struct GenerateOptions {
-  std::string step = "newest", run, prompt, device = "auto";
+  std::string step = "newest", weights = "raw", run, prompt, device = "auto";
   int64_t tokens = 200;
   Sampling sampling{.temperature = 0.8};
 };
 
 void run_generate(const GenerateOptions& options) {
-  RunFolder folder(options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); });
+  RunFolder folder(
+      options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); }, options.weights);
   if (folder.tokenizer().empty()) fail("{}: the run names no tokenizer to read and write text with", options.run);
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
   check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), tokenizer_of_checkpoint(folder.checkpoint().folder()),
@@ -63,6 +64,9 @@ void add_generate(CommandLine& command) {
   auto options = std::make_shared<GenerateOptions>();
   command.add("RUN", options->run, "run directory, or one of its checkpoints").required();
   command.add("--step", options->step, "of the run's checkpoint: a number, best or newest").show_default();
+  command.add("--weights", options->weights, "raw, or an average that the run keeps: ema or tail")
+      .show_default()
+      .one_of({"raw", "ema", "tail"});
   command.add("--prompt", options->prompt, "text to continue; none: a new document");
   command.add("--tokens", options->tokens, "at most this many").show_default().range(int64_t{1}, int64_t{1} << 30);
   command.add("--temperature", options->sampling.temperature, "0 takes the likeliest token always")

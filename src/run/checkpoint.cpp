@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/names.h"
 
 namespace rowan {
 namespace {
@@ -115,12 +116,17 @@ CheckpointWriter::~CheckpointWriter() {
   if (rank_ == 0) fs::remove_all(part_, ignored);
 }
 
-void CheckpointWriter::write(const std::vector<TensorSource>& model, const std::vector<TensorSource>& optimizer) {
+void CheckpointWriter::write(const std::vector<TensorSource>& model, const std::vector<TensorSource>& optimizer,
+                             const std::map<std::string, std::vector<TensorSource>>& averages) {
   Json files = Json::object();
-  for (auto [stem, sources] : {std::pair("model", &model), std::pair("optimizer", &optimizer)}) {
+  auto write_file = [&](const std::string& stem, const std::vector<TensorSource>& sources) {
     const std::string name = safetensors_file_name(stem, rank_, ranks_);
-    files[name] = write_tensors(part_ / name, *sources);
-  }
+    files[name] = write_tensors(part_ / name, sources);
+    stems_.push_back(stem);
+  };
+  write_file("model", model);
+  write_file("optimizer", optimizer);
+  for (const auto& [name, sources] : averages) write_file(name, sources);
   write_file_atomically(manifest_part(part_, rank_, ranks_), files.dump());
 }
 
@@ -132,7 +138,7 @@ void CheckpointWriter::commit(const Json& state, const Rotation& rotation) {
     files.update(parse_json({path.string(), read_file(path)}));
     fs::remove(path);
   }
-  for (const char* stem : {"model", "optimizer"}) {
+  for (const std::string& stem : stems_) {
     if (ranks_ == 1) break;
     std::map<std::string, std::string> file_of;
     uint64_t bytes = 0;
@@ -168,10 +174,26 @@ void rotate_checkpoints(const fs::path& folder, int64_t step, const Rotation& ro
   }
 }
 
-Checkpoint::Checkpoint(const fs::path& folder)
+namespace {
+
+// The stem of the file that holds the weights of a name.
+std::string weights_stem(const fs::path& folder, const Json& state, const std::string& weights) {
+  if (weights == "raw") return "model";
+  std::vector<std::string> there = {"raw"};
+  if (state.is_object() && state.contains("averages"))
+    for (const auto& [name, count] : state["averages"].items()) there.push_back(name);
+  if (std::find(there.begin(), there.end(), weights) == there.end())
+    fail("{}: found no weights '{}', expected {}; \"average\" in a run's config keeps others", folder.string(), weights,
+         join(there));
+  return weights;
+}
+
+}  // namespace
+
+Checkpoint::Checkpoint(const fs::path& folder, const std::string& weights)
     : folder_(folder),
       state_(parse_json({(folder / "state.json").string(), read_file(folder / "state.json")})),
-      model_(folder, "model"),
+      model_(folder, weights_stem(folder, state_, weights)),
       optimizer_(folder, "optimizer") {}
 
 void verify_checkpoint(const fs::path& checkpoint) {

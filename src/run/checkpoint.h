@@ -1,4 +1,5 @@
-// Checkpoints: RUN/checkpoints/step_00001000/{model.safetensors, optimizer.safetensors, state.json, manifest.json}.
+// Checkpoints: RUN/checkpoints/step_00001000/{model.safetensors, optimizer.safetensors, state.json, manifest.json}, and
+// averages of the weights as ema.safetensors and tail.safetensors where the run keeps some.
 //
 // A checkpoint is written into the sibling folder step_00001000.part: tensors first, then state.json, then
 // manifest.json with the size and checksum of every file. Each file is synced, and one rename makes the folder a
@@ -12,6 +13,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -49,13 +51,15 @@ class CheckpointWriter {
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
-  // Writes this rank's tensors: one file for the model, one for the optimizer.
-  void write(const std::vector<TensorSource>& model, const std::vector<TensorSource>& optimizer);
+  // Writes this rank's tensors: one file for the model, one for the optimizer, one for each average of the weights.
+  void write(const std::vector<TensorSource>& model, const std::vector<TensorSource>& optimizer,
+             const std::map<std::string, std::vector<TensorSource>>& averages = {});
   // Makes the checkpoint durable, replacing one of the same step, then removes those that the rotation does not keep.
   void commit(const Json& state, const Rotation& rotation);
 
  private:
   std::filesystem::path part_, final_;
+  std::vector<std::string> stems_;  // of the files written
   int rank_, ranks_;
   int64_t step_;
   Condition condition_;
@@ -64,7 +68,8 @@ class CheckpointWriter {
 // A checkpoint opened for reading. Throws Error naming the file when one is missing or malformed.
 class Checkpoint {
  public:
-  explicit Checkpoint(const std::filesystem::path& folder);
+  // `weights`: "raw", or the name of an average of them. Throws Error when it keeps no such average.
+  explicit Checkpoint(const std::filesystem::path& folder, const std::string& weights = "raw");
 
   const std::filesystem::path& folder() const { return folder_; }
   // The state that commit() was given.

@@ -68,7 +68,7 @@ std::optional<DocumentOptions> document_options(const DataConfig& data, int32_t 
                          data.documents->positions == DocumentPositions::restart};
 }
 
-RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note& note) {
+RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note& note, const std::string& weights) {
   if (!fs::exists(named / "config.json") && !fs::exists(named / "state.json"))
     fail("{}: not the directory of a run: it has no config.json", named.string());
   const NamedCheckpoint found = find_checkpoint(named, step, note);
@@ -79,7 +79,7 @@ RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note&
   model_ = parse_model(object.object("model", true));
   if (object.has("data")) data_ = parse_data(object.object("data"));
   tokenizer_ = object.string("tokenizer", "");
-  checkpoint_ = std::make_unique<Checkpoint>(found.checkpoint);
+  checkpoint_ = std::make_unique<Checkpoint>(found.checkpoint, weights);
 }
 
 void load_weights(Model& model, const TensorFiles& files) {

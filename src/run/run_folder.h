@@ -29,7 +29,9 @@ NamedCheckpoint find_checkpoint(const std::filesystem::path& named, const std::s
 // RUN/config.json and one checkpoint of the run. Throws Error when there is no such run or checkpoint.
 class RunFolder {
  public:
-  RunFolder(const std::filesystem::path& named, const std::string& step, const Note& note);
+  // `weights`: "raw", or an average of them (Checkpoint).
+  RunFolder(const std::filesystem::path& named, const std::string& step, const Note& note,
+            const std::string& weights = "raw");
 
   // RUN/config.json, for sections that have no accessor here.
   JsonObject config() const { return JsonObject(source_, config_); }

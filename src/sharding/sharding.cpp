@@ -116,6 +116,10 @@ void Sharding::weights_changed() {
   }
 }
 
+void Sharding::settle_weights() {
+  for (const Block& block : blocks_) communicator_.wait(block.weight_ticket);
+}
+
 void Sharding::check_weights() {
   Json hashes = Json::object();
   std::vector<std::byte> bytes;

@@ -61,6 +61,8 @@ class Sharding : public BlockObserver {
   void initialize(uint64_t seed);
   // To be called when the optimizer or a checkpoint has written the shares' weights: sends them to all ranks.
   void weights_changed();
+  // Waits for the weights under way, so that the shares' can be written.
+  void settle_weights();
 
   // Throws AgreedError naming rank and parameter when weights that several ranks hold differ. Waits.
   void check_weights();

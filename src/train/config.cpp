@@ -100,6 +100,16 @@ void visit(SkipConfig& skip, Section& keys) {
   keys.integer<2, 100000>({.name = "window", .help = "steps compared with"}, skip.window);
 }
 
+void visit(AverageConfig& average, Section& keys) {
+  keys.number({.name = "ema",
+               .help = "coefficient of an exponential average, a <- ema a + (1 - ema) w after each update; 0: none"},
+              average.ema, 0, 0.9999999);
+  keys.integer<0, most>({.name = "ema_start", .help = "updates before it begins, as the weights are then"},
+                        average.ema_start);
+  keys.integer<0, most>(
+      {.name = "tail", .help = "last steps of the run; their weights have a mean of their own; 0: none"}, average.tail);
+}
+
 // The keys outside the sections.
 void visit(TrainConfig& config, Section& keys) {
   keys.other({.name = "model", .help = "path of a model config, or the object itself", .required = true},
@@ -190,6 +200,14 @@ SkipConfig parse_skip(JsonObject object) {
   return skip;
 }
 
+AverageConfig parse_average(JsonObject object) {
+  AverageConfig average;
+  read_keys(object, [&](Section& keys) { visit(average, keys); });
+  if (average.ema_start && average.ema == 0) object.fail("ema_start", "has no effect: ema is 0");
+  object.finish();
+  return average;
+}
+
 // Sections in the order of configs/README.md, each as Visit.
 template <typename Call>
 void for_sections(TrainConfig& config, Call call) {
@@ -200,6 +218,7 @@ void for_sections(TrainConfig& config, Call call) {
   call("schedule", [&](Section& keys) { visit(config.schedule, keys); });
   call("run", [&](Section& keys) { visit(config.run, keys); });
   call("skip", [&](Section& keys) { visit(config.skip, keys); });
+  call("average", [&](Section& keys) { visit(config.average, keys); });
 }
 
 Json resolve(TrainConfig config) {
@@ -282,6 +301,7 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   // A run of no steps uses no schedule: one made for some steps is no mistake.
   config.schedule = parse_schedule(root.object("schedule"), steps);
   config.skip = parse_skip(root.object("skip"));
+  config.average = parse_average(root.object("average"));
   if (config.precision == TrainPrecision::bf16_stochastic) {
     config.optimizer.stochastic = true;
     if (config.optimizer.state == Precision::automatic) config.optimizer.state = Precision::f32;

@@ -8,6 +8,7 @@
 #include "base/section.h"
 #include "data/data_config.h"
 #include "model/model.h"
+#include "optim/average.h"
 #include "optim/config.h"
 #include "optim/schedule.h"
 #include "sharding/sharding.h"
@@ -77,6 +78,7 @@ struct TrainConfig {
   BatchConfig batch;
   OptimizerConfig optimizer;
   Schedule schedule;
+  AverageConfig average;
   double grad_clip = 0;  // largest global gradient norm; 0: no clipping
   SkipConfig skip;
   TrainPrecision precision = TrainPrecision::automatic;

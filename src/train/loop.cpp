@@ -155,14 +155,16 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   auto done = [&] { return trainer->steps_done() >= run.steps; };
   auto evaluate = [&] {
     std::optional<ValidationLosses> validation;
+    std::vector<std::pair<std::string, double>> averages;
     std::optional<HellaSwagScore> hellaswag;
     pause(RunLog::Pause::evaluation, "evaluation", [&] {
       validation = trainer->validate([&](double part) {
         if (first) log->evaluating(part);
       });
+      averages = trainer->validate_averages();
       hellaswag = trainer->hellaswag();
     });
-    if (first) log->evaluation(validation, hellaswag);
+    if (first) log->evaluation(validation, averages, hellaswag);
   };
   auto rotation = [&] {
     return Rotation{run.keep, run.keep_every, run.keep_best && first ? log->best() : std::nullopt};

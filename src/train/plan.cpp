@@ -39,8 +39,11 @@ std::string uneven_text(const ParameterTable& table, const std::vector<UpdateCos
   std::string name;
   for (size_t i = 0; i < costs.size(); ++i) {
     total += costs[i].work;
-    if (costs[i].atom != Atom::matrix || costs[i].work <= largest) continue;
-    largest = costs[i].work, name = table.parameters()[i].name;
+    const Parameter& parameter = table.parameters()[i];
+    const int64_t blocks = costs[i].block_rows ? parameter.rows() / costs[i].block_rows : 1;
+    const double work = costs[i].work / static_cast<double>(blocks);
+    if (costs[i].atom != Atom::matrix || work <= largest) continue;
+    largest = work, name = parameter.name;
   }
   if (largest * ranks <= 1.08 * total) return "";
   return fmt::format(
@@ -60,6 +63,7 @@ Plan make_plan(const TrainConfig& config, int ranks) {
   const std::vector<UpdateCost> costs = update_costs(config.optimizer, model.parameters(), masters);
   Sharding sharding(*communicator, *dry, model, costs, config.shard, config.reduce, masters);
   Optimizer optimizer(*dry, config.optimizer, sharding.shares(), config.run.seed);
+  Averages averages(*dry, config.average, config.run.steps, sharding.shares());
   Arena data(*dry, Category::data);
   const int64_t n = options.batch * options.seq;
   Tensor tokens = data.take(DType::i32, {n}), targets = data.take(DType::i32, {n});
@@ -82,7 +86,10 @@ Plan make_plan(const TrainConfig& config, int ranks) {
   plan.step_flops_full = dry->work().flops_full * count;
   dry->reset_work();
   const int64_t period = optimizer.period();
-  for (int64_t step = 1; step <= period; ++step) optimizer.step(step, 1, 1);
+  for (int64_t step = 1; step <= period; ++step) {
+    optimizer.step(step, 1, 1);
+    averages.update(config.run.steps);
+  }
   plan.optimizer_flops = dry->work().flops / static_cast<double>(period);
   plan.optimizer_bytes = dry->work().bytes / static_cast<double>(period);
   for (int c = 0; c < category_count; ++c) plan.bytes[c] = dry->peak_bytes(static_cast<Category>(c));

@@ -100,9 +100,11 @@ std::string RunLog::time_text() const {
 }
 
 void RunLog::evaluation(const std::optional<ValidationLosses>& validation,
+                        const std::vector<std::pair<std::string, double>>& averages,
                         const std::optional<HellaSwagScore>& hellaswag) {
   ValidationRow row{trainer_.steps_done(), {}, {}};
   if (validation) row.val_loss = validation->mean;
+  for (const auto& [name, loss] : averages) row.extra.emplace_back("val_loss_" + name, loss);
   if (validation && trainer_.validation_bytes() > 0)
     row.extra.emplace_back("val_bits_per_byte", bits_per_byte(*validation, trainer_.validation_bytes()));
   if (validation && validation->batch_mean) {

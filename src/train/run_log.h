@@ -25,7 +25,10 @@ class RunLog {
   double seconds() const;
 
   void step(const StepResult& result);
-  void evaluation(const std::optional<ValidationLosses>& validation, const std::optional<HellaSwagScore>& hellaswag);
+  // `averages`: losses of averages of the weights, by their names.
+  void evaluation(const std::optional<ValidationLosses>& validation,
+                  const std::vector<std::pair<std::string, double>>& averages,
+                  const std::optional<HellaSwagScore>& hellaswag);
   void resumed(const Json& start) { log_.resume_row(trainer_.steps_done(), start); }
   // Makes the rows durable.
   void sync() { log_.sync(); }

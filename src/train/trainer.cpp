@@ -93,6 +93,7 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
                 update_costs(config.optimizer, model_.parameters(), config.precision == TrainPrecision::bf16),
                 config.shard, config.reduce, config.precision == TrainPrecision::bf16),
       optimizer_(backend, config.optimizer, sharding_.shares(), config.run.seed),
+      averages_(backend, config.average, config.run.steps, sharding_.shares()),
       data_(backend, Category::data),
       micro_steps_(micro_steps(config.batch, communicator.size())),
       losses_(config.skip.window),
@@ -208,6 +209,7 @@ StepResult Trainer::step() {
     {
       const Timeline::Phase phase(backend_.timeline(), "optimizer");
       optimizer_.step(steps_done_, pace, static_cast<float>(clip), totals.of_parameters);
+      averages_.update(steps_done_ + 1);
     }
     if (norms) norms_ = norms->after(communicator_);
     const Timeline::Phase phase(backend_.timeline(), "messages");
@@ -240,8 +242,7 @@ std::string Trainer::reason_to_skip(const StepResult& result) {
   return "";
 }
 
-std::optional<ValidationLosses> Trainer::validate(const std::function<void(double)>& done) {
-  if (!validation_) return {};
+ValidationLosses Trainer::evaluate_weights(const std::function<void(double)>& done) {
   const int64_t a_batch = model_.options().batch * communicator_.size();
   int64_t begun = 0;  // batches
   const auto stop_if_asked = [&] {
@@ -252,6 +253,35 @@ std::optional<ValidationLosses> Trainer::validate(const std::function<void(doubl
       row_losses(backend_, model_, *validation_, communicator_.rank(), communicator_.size(), stop_if_asked);
   sums = communicator_.sum(sums);
   return validation_losses(*validation_, sums);
+}
+
+std::optional<ValidationLosses> Trainer::validate(const std::function<void(double)>& done) {
+  if (!validation_) return {};
+  return evaluate_weights(done);
+}
+
+std::vector<std::pair<std::string, double>> Trainer::validate_averages() {
+  std::vector<std::pair<std::string, double>> losses;
+  if (!validation_) return losses;
+  auto put_back = [this] {
+    sharding_.settle_weights();
+    averages_.hide();
+    sharding_.weights_changed();
+  };
+  for (const Averages::Average& average : averages_.all()) {
+    if (average.count == 0) continue;
+    sharding_.settle_weights();
+    averages_.show(average);
+    sharding_.weights_changed();
+    try {
+      losses.emplace_back(average.name, evaluate_weights().mean);
+    } catch (const Stopped&) {
+      put_back();
+      throw;
+    }
+    put_back();
+  }
+  return losses;
 }
 
 std::optional<HellaSwagScore> Trainer::hellaswag() {

@@ -9,6 +9,7 @@
 #include "data/prefetch.h"
 #include "evaluate/hellaswag.h"
 #include "evaluate/validation.h"
+#include "optim/average.h"
 #include "optim/optimizer.h"
 #include "run/checkpoint.h"
 #include "sharding/sharding.h"
@@ -51,6 +52,8 @@ class Trainer {
   // Losses over the validation set, the same on every rank; nothing when there is no set. Throws Stopped.
   // `done` is told after each batch which part of the rows is through.
   std::optional<ValidationLosses> validate(const std::function<void(double)>& done = {});
+  // The mean loss over the same set of each average of the weights that has begun, by its name. Throws Stopped.
+  std::vector<std::pair<std::string, double>> validate_averages();
   // The score on data.hellaswag, the same on every rank; nothing when there is none. Throws Stopped.
   std::optional<HellaSwagScore> hellaswag();
 
@@ -71,6 +74,7 @@ class Trainer {
 
   const Model& model() const { return model_; }
   const Optimizer& optimizer() const { return optimizer_; }
+  const Averages& averages() const { return averages_; }
   const BatchSource& batches() const { return batches_; }
   const Sharding& sharding() const { return sharding_; }
   // Of the last step, when run.norms_every asks for it and its update was made (train/layer_norms.h); else empty.
@@ -90,6 +94,8 @@ class Trainer {
  private:
   void start_prefetch();
   bool asked_to_stop();
+  ValidationLosses evaluate_weights(const std::function<void(double)>& done = {});
+  void restore_averages(const std::filesystem::path& folder, JsonObject counts);
   std::string ruin();
   // The first sample of this rank's rows in a micro-step.
   int64_t first_sample(int64_t step, int64_t micro) const;
@@ -103,6 +109,7 @@ class Trainer {
   Model model_;
   Sharding sharding_;
   Optimizer optimizer_;
+  Averages averages_;
   Arena data_;
   Tensor tokens_, targets_, loss_sum_;
   std::unique_ptr<ValidationSet> validation_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "base/error.h"
 #include "base/mapped_guard.h"
@@ -18,8 +19,7 @@ namespace {
 constexpr int state_version = 1;
 
 std::vector<int64_t> shape_of(const StateTensor& state) {
-  if (state.count) return state.parameter->shape;
-  return {state.tensor.shape, state.tensor.shape + state.tensor.rank};
+  return state.count ? state.parameter->shape : std::vector<int64_t>{state.whole};
 }
 
 std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTensor>& tensors,
@@ -66,6 +66,15 @@ std::string Trainer::save(const Json& more, const Rotation& rotation, const std:
   for (const StateTensor& s : optimizer_.state()) state.push_back({s.name, shape_of(s), s.begin, s.tensor});
   std::vector<WholeTensor> whole_model = gather_tensors(communicator_, backend_, model);
   std::vector<WholeTensor> whole_state = gather_tensors(communicator_, backend_, state);
+  std::map<std::string, std::vector<WholeTensor>> whole_averages;
+  Json counts = Json::object();
+  for (const Averages::Average& average : averages_.all()) {
+    if (average.count == 0) continue;
+    std::vector<TensorPart> parts = model;
+    for (size_t i = 0; i < parts.size(); ++i) parts[i].part = average.values[i];
+    whole_averages[average.name] = gather_tensors(communicator_, backend_, parts);
+    counts[average.name] = average.count;
+  }
   std::vector<std::byte> buffer;
 
   const std::filesystem::path folder = std::filesystem::path(config_.run.dir) / "checkpoints";
@@ -80,7 +89,9 @@ std::string Trainer::save(const Json& more, const Rotation& rotation, const std:
   });
   run_on_all_ranks(communicator_, [&] {
     if (rank != 0) open();
-    writer->write(sources(backend_, whole_model, buffer), sources(backend_, whole_state, buffer));
+    std::map<std::string, std::vector<TensorSource>> averages;
+    for (const auto& [name, tensors] : whole_averages) averages[name] = sources(backend_, tensors, buffer);
+    writer->write(sources(backend_, whole_model, buffer), sources(backend_, whole_state, buffer), averages);
   });
   run_on_all_ranks(communicator_, [&] {
     if (rank != 0) return;
@@ -94,6 +105,7 @@ std::string Trainer::save(const Json& more, const Rotation& rotation, const std:
                   {"recent_grad_norms", grad_norms_.recent()},
                   {"largest_loss", largest_loss_},
                   {"largest_norm", largest_norm_},
+                  {"averages", counts},
                   {"tokenizer_hash", fmt::format("{:016x}", batches_.tokenizer_hash())},
                   {"data", batches_.fingerprint()}};
     state.update(more);
@@ -112,6 +124,19 @@ void Trainer::load_weights(const TensorFiles& files) {
   check_mapped_files();
   sharding_.weights_changed();
   last_loss_ = 0;
+}
+
+void Trainer::restore_averages(const std::filesystem::path& folder, JsonObject counts) {
+  for (Averages::Average& average : averages_.all()) {
+    average.count = counts.integer(average.name, 0, 0);
+    if (average.count == 0) continue;
+    const TensorFiles files(folder, average.name);
+    const ModelWeights weights(config_.model, files);
+    for (size_t i = 0; i < average.values.size(); ++i) {
+      const Share& share = sharding_.shares()[i];
+      upload_floats(backend_, average.values[i], weights.read(*share.parameter).data() + share.begin);
+    }
+  }
 }
 
 Json Trainer::restore(const std::filesystem::path& folder) {
@@ -136,6 +161,7 @@ Json Trainer::restore(const std::filesystem::path& folder) {
            checkpoint.optimizer().file_of(s.name).string(), s.name, stored.describe(), fmt::join(shape_of(s), ", "));
     upload_floats(backend_, s.tensor, read_floats(stored).data() + s.begin);
   }
+  if (state.has("averages")) restore_averages(folder, state.object("averages"));
   losses_.restore(state.numbers("recent_losses", std::vector<double>()));
   grad_norms_.restore(state.numbers("recent_grad_norms", std::vector<double>()));
   check_mapped_files();

@@ -53,11 +53,13 @@ class Folder {
                    {"max_position_embeddings", 16}}},
                  {"data", {{"train", (path_ / "train.bin").string()}, {"format", "nanogpt"}, {"width", 2}}},
                  {"batch", {{"sequences", 12}, {"sequence_length", 8}, {"micro_batch", 1}}},
-                 {"optimizer", {{"name", recipe}, {"lr", 3e-3}}},
+                 {"optimizer", {{"name", recipe.substr(0, recipe.find(' '))}, {"lr", 3e-3}}},
                  {"grad_clip", 1.0},
                  {"precision", "fp32"},
                  {"shard", name_of(shard)},
+                 {"average", {{"ema", 0.9}, {"tail", 5}}},
                  {"run", {{"dir", (path_ / run).string()}, {"steps", steps}}}};
+    if (recipe.ends_with(" heads")) json["optimizer"]["blocks"] = "heads";
     if (recipe == "mars-adamw") json["optimizer"]["mars_gamma"] = 1;  // its clip acts
     fs::path file = path_ / ("config" + std::to_string(ranks().rank()) + ".json");
     std::ofstream(file) << json.dump(1);
@@ -88,31 +90,50 @@ Weights shares_of(const Trainer& trainer) {
   return result;
 }
 
-// The largest difference between this rank's shares and the same elements of whole weights.
-double difference(const Trainer& trainer, const Weights& whole) {
-  double worst = 0;
-  for (const Share& share : trainer.sharding().shares()) {
-    std::vector<float> mine(static_cast<size_t>(share.count));
-    backend().download(mine.data(), share.weight);
-    const std::vector<float>& want = whole.at(share.parameter->name + "+0");
-    for (size_t i = 0; i < mine.size(); ++i) worst = std::max(worst, std::abs(double{mine[i]} - want[share.begin + i]));
+// The same of an average of the weights.
+Weights average_of(const Trainer& trainer, size_t which) {
+  Weights result;
+  const Averages::Average& average = trainer.averages().all()[which];
+  for (size_t i = 0; i < average.values.size(); ++i) {
+    const Share& share = trainer.sharding().shares()[i];
+    auto& values = result[share.parameter->name + "+" + std::to_string(share.begin)];
+    values.resize(static_cast<size_t>(share.count));
+    backend().download(values.data(), average.values[i]);
   }
-  return worst;
+  return result;
 }
 
 struct Reference {
   std::vector<double> losses;
-  Weights weights;
+  Weights weights, averages[2] = {};
 };
+
+// The largest difference between this rank's shares, or averages of them, and the same elements of one process.
+double difference(const Trainer& trainer, const Reference& whole) {
+  double worst = 0;
+  auto compare = [&](const Weights& mine, const Weights& want) {
+    for (const Share& share : trainer.sharding().shares()) {
+      const std::vector<float>& part = mine.at(share.parameter->name + "+" + std::to_string(share.begin));
+      const std::vector<float>& all = want.at(share.parameter->name + "+0");
+      for (size_t i = 0; i < part.size(); ++i)
+        worst = std::max(worst, std::abs(double{part[i]} - all[share.begin + i]));
+    }
+  };
+  compare(shares_of(trainer), whole.weights);
+  for (size_t which : {0, 1})
+    if (!whole.averages[which].empty()) compare(average_of(trainer, which), whole.averages[which]);
+  return worst;
+}
 
 Reference one_process(const Folder& folder, const std::string& recipe) {
   auto alone = make_single_communicator();
   TrainConfig config = folder.config(recipe, ShardMode::none);
   Trainer trainer(config, backend(), *alone);
   std::vector<double> losses = train(trainer, steps);
-  return {losses, shares_of(trainer)};
+  return {losses, shares_of(trainer), {average_of(trainer, 0), average_of(trainer, 1)}};
 }
 
+// `recipe`: a name, with " heads" behind it for matrices of a head each.
 struct Setting {
   std::string recipe;
   ShardMode shard;
@@ -136,7 +157,7 @@ TEST_P(Training, IsThatOfOneProcessAndTheSameTwice) {
     double worst = 0;
     for (int step = 0; step < steps; ++step) worst = std::max(worst, std::abs(got[step] - want.losses[step]));
     EXPECT_LT(worst, 1e-5);
-    EXPECT_LT(difference(trainer, want.weights), 1e-4);
+    EXPECT_LT(difference(trainer, want), 1e-4);
     if (time == 0) {
       first_losses = got, first_weights = shares_of(trainer);
     } else {
@@ -159,7 +180,7 @@ TEST(Dropout, IsThatOfOneProcess) {
   Trainer one(whole, backend(), *alone), many(config, backend(), ranks());
   const std::vector<double> want = train(one, steps), got = train(many, steps);
   for (int step = 0; step < steps; ++step) EXPECT_NEAR(got[step], want[step], 1e-5) << step;
-  EXPECT_LT(difference(many, shares_of(one)), 1e-4);
+  EXPECT_LT(difference(many, {{}, shares_of(one)}), 1e-4);
 }
 
 // One update in one micro-step sends each gradient to its owner and each weight to all, and nothing else: no stage of
@@ -204,6 +225,8 @@ INSTANTIATE_TEST_SUITE_P(Long, Training, testing::ValuesIn(every_setting()), nam
 INSTANTIATE_TEST_SUITE_P(Some, Training,
                          testing::Values(Setting{"adamw", ShardMode::none}, Setting{"muon", ShardMode::optimizer},
                                          Setting{"rmnp", ShardMode::gradients}, Setting{"namo-d", ShardMode::weights},
+                                         Setting{"soap heads", ShardMode::optimizer},
+                                         Setting{"muown heads", ShardMode::weights},
                                          Setting{"mars-adamw", ShardMode::optimizer}),
                          name_of_setting);
 
@@ -231,7 +254,14 @@ TEST(Evaluation, RanksShareTheWorkAndAgree) {
     const auto hellaswag = trainer.hellaswag();
     EXPECT_EQ(loss->targets, 3999);
     EXPECT_EQ(hellaswag->items, 7);
-    return std::tuple(loss->mean, hellaswag->correct_by_mean, hellaswag->correct_by_sum);
+    const Weights weights = shares_of(trainer);
+    const auto averages = trainer.validate_averages();
+    EXPECT_EQ(averages.size(), 1) << "the run's last steps are not here yet";
+    EXPECT_EQ(averages[0].first, "ema");
+    EXPECT_EQ(shares_of(trainer), weights);
+    EXPECT_EQ(trainer.validate()->mean, loss->mean);
+    EXPECT_NE(averages[0].second, loss->mean);
+    return std::tuple(loss->mean, hellaswag->correct_by_mean, hellaswag->correct_by_sum, averages[0].second);
   };
   auto alone = make_single_communicator();
   const auto want = score(*alone, ShardMode::none);
@@ -240,6 +270,7 @@ TEST(Evaluation, RanksShareTheWorkAndAgree) {
     EXPECT_NEAR(std::get<0>(got), std::get<0>(want), 1e-5);
     EXPECT_EQ(std::get<1>(got), std::get<1>(want));
     EXPECT_EQ(std::get<2>(got), std::get<2>(want));
+    EXPECT_NEAR(std::get<3>(got), std::get<3>(want), 1e-5);
   }
 }
 
@@ -261,7 +292,7 @@ void save_and_resume(const Folder& folder, Communicator& first, ShardMode before
   EXPECT_EQ(trainer.restore(checkpoint)["seconds"], 1);
   std::vector<double> got = train(trainer, steps);
   for (int step = 10; step < steps; ++step) EXPECT_NEAR(got[step - 10], want.losses[step], 1e-5) << "step " << step;
-  EXPECT_LT(difference(trainer, want.weights), 1e-4);
+  EXPECT_LT(difference(trainer, want), 1e-4);
   ranks().barrier();
   if (ranks().rank() == 0) fs::remove_all(folder.path() / run);
   ranks().barrier();

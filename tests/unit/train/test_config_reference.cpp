@@ -52,7 +52,7 @@ TEST(ConfigReference, NamesEveryKey) {
                        {"schedule", {{"name", "wsd"}}},
                        {"run", {{"dir", "x"}, {"steps", 10}}}};
   std::vector<Json> trials;
-  for (const char* section : {"model", "data", "batch", "schedule", "run", "skip"}) {
+  for (const char* section : {"model", "data", "batch", "schedule", "run", "skip", "average"}) {
     trials.push_back(config);
     trials.back()[section]["unheard"] = 1;
   }
