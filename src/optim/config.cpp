@@ -67,6 +67,13 @@ struct Half {
   }
 };
 
+// Whether a recipe, or one that it is made from, has a key in its AdamW.
+bool half_has(const std::string& name, const char* key) {
+  if (name == "recipe") return false;
+  const RecipeInfo& info = find_recipe(name);
+  return Json::parse(info.adamw).contains(key) || (info.base && half_has(info.base, key));
+}
+
 Half adamw_half(const std::string& name, const Recipe& main, JsonObject object) {
   Half half;
   half.recipe = named_recipe("adamw");
@@ -216,8 +223,9 @@ Json to_json(OptimizerConfig config) {
     Json adamw = to_json(*half);
     adamw.erase("name");
     const double embedding_lr = config.groups[config.given + 1].recipe.lr;
-    if (config.routing == Routing::hidden && embedding_lr != half->lr) adamw["embedding_lr"] = embedding_lr;
-    if (last.lr != half->lr) adamw["vector_lr"] = last.lr;
+    if (config.routing == Routing::hidden && (embedding_lr != half->lr || half_has(main.name, "embedding_lr")))
+      adamw["embedding_lr"] = embedding_lr;
+    if (last.lr != half->lr || half_has(main.name, "vector_lr")) adamw["vector_lr"] = last.lr;
     if (config.adamw_lr_ratio > 0) {
       adamw.erase("lr");
       adamw["lr_ratio"] = config.adamw_lr_ratio;

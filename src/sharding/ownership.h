@@ -1,8 +1,8 @@
 // Ownership: which rank updates which part of each parameter. It is a pure function of the parameters, the costs of
 // their updates and the number of ranks, so that every rank computes the same plan and no optimizer ever communicates.
-// Whole matrices, or runs of their blocks where one is much of a rank's work, are assigned longest-processing-time first
-// (Graham, "Bounds on multiprocessing timing anomalies", 1969). Then the other parameters of each block are divided by
-// rows or elements so that all ranks need equal memory.
+// Whole matrices, or runs of their blocks where one is much of a rank's work, are assigned longest-processing-time
+// first (Graham, "Bounds on multiprocessing timing anomalies", 1969). Then the other parameters of each block are
+// divided by rows or elements so that all ranks need equal memory.
 #pragma once
 
 #include <cstdint>

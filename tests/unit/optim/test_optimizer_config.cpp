@@ -99,7 +99,9 @@ TEST(OptimizerConfig, EveryRecipeResolvesToWhatItParsesTo) {
       R"({"name": "muoneq-rc", "phase": 100, "equilibrate_clip": 4, "ns_coefficients": [[1, 2, 3], [4, 5, 6]]})",
       R"({"name": "rmnp", "routing": "two_dimensional", "adamw": {"lr": 0.5, "vector_weight_decay": 0},
           "groups": [{"names": ["*.q_proj.*"], "roles": ["matrix"], "name": "muon", "lr": 1},
-                     {"roles": ["head"], "name": "adamw", "lr": 2}], "rounding": "stochastic", "telemetry_every": 5})"};
+                     {"roles": ["head"], "name": "adamw", "lr": 2}], "rounding": "stochastic", "telemetry_every": 5})",
+      R"({"name": "track3-muon", "adamw": {"lr": 0.5, "embedding_lr": 0.5, "vector_lr": 0.5}})",
+      R"({"name": "muon", "adamw": {"lr": 0.5, "vector_lr": 0.25}})"};
   for (const RecipeInfo& info : recipes()) {
     texts.push_back(R"({"name": ")" + std::string(info.name) + R"("})");
     if (info.paper) texts.push_back(R"({"name": ")" + std::string(info.name) + R"(", "variant": "paper"})");
@@ -146,6 +148,17 @@ std::vector<std::string> split(const std::string& config) {
 }
 
 using Split = std::vector<std::string>;
+
+TEST(OptimizerConfig, AdamWMayHaveRatesOfEmbeddingsAndVectors) {
+  EXPECT_EQ(split(R"({"name": "track3-muon"})"),
+            (Split{"adamw 0.7 0.001", "track3-muon 0.025 0.05", "track3-muon 0.025 0.05", "adamw 0.015 0.001",
+                   "adamw 0.004 0.001"}));
+  EXPECT_EQ(split(R"({"name": "track3-normuon", "adamw": {"vector_lr": 3}})"),
+            (Split{"adamw 0.3 0", "track3-normuon 0.035 0.025", "track3-normuon 0.035 0.025", "adamw 3 0",
+                   "adamw 0.003125 0"}));
+  EXPECT_EQ(split(R"({"name": "muon", "lr": 2, "adamw": {"lr": 3, "embedding_lr": 4}})"),
+            (Split{"adamw 4 0", "muon 2 0", "muon 2 0", "adamw 3 0", "adamw 3 0"}));
+}
 
 TEST(OptimizerConfig, RoutingsOfThePapers) {
   EXPECT_EQ(split(R"({"name": "muoneq-r", "lr": 2, "weight_decay": 0.1})"),
