@@ -66,6 +66,10 @@ class Folder {
       json["optimizer"]["one_sided"] = true;
       json["optimizer"]["precondition_frequency"] = 3;
     }
+    // Nor do directions of a basis in which the gradient is next to nothing, and signs, have more than rounding to go
+    // by: they make small steps.
+    if (known.precondition != Precondition::none) json["optimizer"]["precondition_eps"] = 3e-2;
+    if (known.radius != 1) json["optimizer"]["lr"] = known.lr;
     if (recipe.ends_with(" heads")) json["optimizer"]["blocks"] = "heads";
     if (recipe == "mars-adamw") json["optimizer"]["mars_gamma"] = 1;  // its clip acts
     fs::path file = path_ / ("config" + std::to_string(ranks().rank()) + ".json");
