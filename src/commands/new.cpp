@@ -71,7 +71,10 @@ void run_new(const NewArguments& arguments) {
   options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const TokenizeResult made = tokenize(options, *tokenizer, [](const TokenizeProgress&) {});
   Json shards = {{"train", data + "/train-*.bin"}};
-  if (made.validation_tokens > 0) shards["validation"] = data + "/validation-*.bin";
+  if (made.validation_tokens > 0)
+    shards["validation"] = data + "/validation-*.bin";
+  else
+    tell("warning: the text is too short to hold some out; the config has no validation data\n");
 
   const int64_t steps = 1000;
   const Json json = {{"model", model},

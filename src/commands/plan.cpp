@@ -2,8 +2,10 @@
 
 #include <fmt/core.h>
 
+#include "base/error.h"
 #include "base/human.h"
 #include "commands/commands.h"
+#include "kernels/ceiling.h"
 #include "kernels/dry/dry_backend.h"
 #include "train/data_need.h"
 #include "train/device.h"
@@ -16,7 +18,46 @@ struct PlanOptions {
   std::string config;
   std::vector<std::string> overrides;
   int ranks = 1;
+  std::string on;
+  double mfu = 0.4, memory = 0;
 };
+
+// What a checkpoint holds: weights, or their masters, and the optimizer's state.
+double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
+  config.shard = ShardMode::none;
+  const bool fp32 = config.precision == TrainPrecision::fp32 || config.precision == TrainPrecision::bf16;
+  return static_cast<double>(table.count()) * (fp32 ? 4 : 2) +
+         static_cast<double>(make_plan(config, 1).bytes[static_cast<int>(Category::optimizer_state)]);
+}
+
+// The largest micro-batch with which the run fits into so many bytes, and what the next one would take.
+std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
+  const int64_t share = config.batch.sequences / ranks;
+  std::string larger;
+  for (int64_t size = share; size >= 1; --size) {
+    if (share % size) continue;
+    config.batch.micro_batch = size;
+    const auto bytes = static_cast<double>(make_plan(config, ranks).total_bytes);
+    if (bytes <= memory)
+      return fmt::format("{} at most: {} of {}{}", size, human_bytes(bytes), human_bytes(memory), larger);
+    larger = fmt::format("; {} would take {}", size, human_bytes(bytes));
+  }
+  return fmt::format("none fits into {}{}", human_bytes(memory), larger);
+}
+
+// On a GPU by the rate of its data sheet, else as "30% of an H100".
+std::string hours_text(const PlanOptions& options, double flops) {
+  constexpr double gpu_rate = 3e14;
+  if (options.on.empty())
+    return fmt::format("{:.3g} GPU hours at {}, about 30% of an H100's peak in bf16", flops / gpu_rate / 3600,
+                       human_flops(gpu_rate));
+  const auto published = published_product_rate(options.on, DType::bf16);
+  if (!published)
+    fail("--on {}: found no published rate for it; known are H100, H200, A100, B200 and others", options.on);
+  return fmt::format("{} on {} of {}, at {:.0f}% of its {} in bf16",
+                     human_duration(flops / (*published * options.mfu * options.ranks)), options.ranks, options.on,
+                     100 * options.mfu, human_flops(*published));
+}
 
 void run_plan(const PlanOptions& options) {
   TrainConfig config = load_config(options.config, options.overrides);
@@ -43,9 +84,15 @@ void run_plan(const PlanOptions& options) {
   fmt::print("  optimizer        {} a step and rank, {} moved\n", human_count(plan.optimizer_flops),
              bytes(plan.optimizer_bytes));
   const double run_flops = plan.step_flops * options.ranks * static_cast<double>(config.run.steps);
-  constexpr double gpu_rate = 3e14;
-  fmt::print("  the run          {:.3g}: {:.3g} GPU hours at {}, about 30% of an H100's peak in bf16\n", run_flops,
-             run_flops / gpu_rate / 3600, human_flops(gpu_rate));
+  fmt::print("  the run          {:.3g}: {}\n", run_flops, hours_text(options, run_flops));
+  const double disk = checkpoint_bytes(config, table);
+  fmt::print("disk         {} a checkpoint{}\n", bytes(disk),
+             config.run.keep ? fmt::format(", {} with the {} that are kept",
+                                           bytes(disk * static_cast<double>(config.run.keep + config.run.keep_best)),
+                                           config.run.keep + config.run.keep_best)
+                             : "; all are kept");
+  if (options.memory > 0)
+    fmt::print("micro-batch  {}\n", largest_micro_batch(config, options.ranks, options.memory * 1024 * 1024 * 1024));
   fmt::print("data         {}\n", data_need(config));
   if (options.ranks == 1) return;
   fmt::print("ranks        {}, shard {}: each sends {} a step\n", options.ranks, name_of(config.shard),
@@ -66,6 +113,9 @@ void add_plan(CommandLine& command) {
   command.add("CONFIG", options->config, "JSON file").required();
   command.add("--set", options->overrides, "path=value; may be repeated").type_name("PATH=VALUE").one_at_a_time();
   command.add("--ranks", options->ranks, "processes").at_least(1).show_default();
+  command.add("--on", options->on, "a GPU, as H100: how long the run takes on --ranks of them").type_name("NAME");
+  command.add("--mfu", options->mfu, "part of its peak that is reached").range(0.01, 1.0).show_default();
+  command.add("--memory", options->memory, "of a device: the largest micro-batch that fits").type_name("GIB");
   command.set_action([options] { run_plan(*options); });
 }
 

@@ -20,6 +20,19 @@ struct SweepOptions {
   bool list = false, slurm = false;
 };
 
+// Tuning optimizer.lr leaves the AdamW half where a recipe or a config has fixed it.
+std::string fixed_rate_note(const SweepConfig& sweep) {
+  if (!sweep.tuning || sweep.tuning->paths[0] != "optimizer.lr" || sweep.cells.empty()) return "";
+  const auto rate = [&](double value) -> std::optional<double> {
+    const Recipe* half = config_of(sweep, make_run(sweep, 0, value, {})).optimizer.adamw_half();
+    return half ? std::optional(half->lr) : std::nullopt;
+  };
+  const double own = sweep.tuning->factors ? sweep.cells[0].own : 1;
+  const auto low = rate(own * sweep.tuning->values.front()), high = rate(own * sweep.tuning->values.back());
+  if (!low || low != high || sweep.tuning->values.size() < 2) return "";
+  return fmt::format("optimizer.lr is tuned, the AdamW half stays at {:g}; optimizer.adamw.lr_ratio ties it", *low);
+}
+
 void sweep_command(const SweepOptions& options) {
   SweepConfig sweep = load_sweep(options.file, options.overrides, !options.list && !options.slurm);
   if (!options.only.empty()) keep_only(sweep, listed(options.only));
@@ -32,6 +45,7 @@ void sweep_command(const SweepOptions& options) {
     fmt::print("{}", slurm_script(sweep, program));
     return;
   }
+  if (const std::string note = fixed_rate_note(sweep); !note.empty()) tell("rowan: {}\n", note);
   const SweepEnd end = run_sweep(sweep, program);
   const ResultSet results = read_sweep(sweep.dir);
   const Table table = judge(results);

@@ -32,7 +32,8 @@ void set_decay(Schedule& schedule, int64_t asked) {
 
 }  // namespace
 
-double Schedule::multiplier(int64_t t) const {
+double Schedule::multiplier(int64_t step) const {
+  const int64_t t = std::max<int64_t>(0, step - from_step);
   if (t < warmup_steps) return static_cast<double>(t) / static_cast<double>(warmup_steps);
   const double length = static_cast<double>(std::max<int64_t>(1, steps - warmup_steps));
   switch (shape) {
@@ -49,12 +50,13 @@ double Schedule::multiplier(int64_t t) const {
               min_lr_ratio, decay == Fall::cosine);
 }
 
-Pace Schedule::pace(int64_t t) const {
+Pace Schedule::pace(int64_t step) const {
+  const int64_t t = std::max<int64_t>(0, step - from_step);
   const int64_t begin = shape == Shape::constant ? steps : shape == Shape::wsd ? steps - decay_steps : warmup_steps;
   auto part = [](int64_t passed, int64_t all) {
     return all <= 0 ? 0.0 : std::clamp(static_cast<double>(passed) / static_cast<double>(all), 0.0, 1.0);
   };
-  Pace pace(multiplier(t));
+  Pace pace(multiplier(step));
   pace.fall = part(t - begin, steps - begin);
   pace.done = part(t, steps);
   return pace;
@@ -65,6 +67,10 @@ void visit(Schedule& schedule, Section& keys) {
   constexpr int64_t most = int64_t{1} << 40;
   keys.choice({.name = "name", .help = "`constant`, `cosine`, `linear` or `wsd` (warm-up, stable, decay)"},
               schedule.shape);
+  keys.integer<0, most>(
+      {.name = "from_step", .help = "of the run, where this schedule begins: a new one for a run that is continued"},
+      schedule.from_step);
+  if (keys.reading()) schedule.steps = std::max<int64_t>(0, schedule.steps - schedule.from_step);
   int64_t warmup = std::max(schedule.warmup_steps, schedule.asked_warmup_steps);
   keys.integer<0, most>({.name = "warmup_steps", .help = "more than the run has: a tenth of it"}, warmup);
   if (keys.reading()) set_warmup(schedule, warmup);
@@ -89,6 +95,8 @@ Schedule parse_schedule(JsonObject object, int64_t steps) {
   Schedule schedule;
   schedule.steps = steps;
   read_keys(object, [&](Section& keys) { visit(schedule, keys); });
+  if (schedule.from_step >= steps)
+    object.fail("from_step", fmt::format("found {}, the run has {} steps", schedule.from_step, steps));
   object.finish();
   return schedule;
 }

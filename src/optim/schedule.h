@@ -1,7 +1,7 @@
 // The learning rate's course: a multiplier of every group's peak.
 //
 // "schedule": {"name": "constant"|"cosine"|"linear"|"wsd", "warmup_steps": N, "min_lr_ratio": R,
-//   and for wsd "decay_steps": N, "decay": "linear"|"cosine"}
+//   "from_step": N, and for wsd "decay_steps": N, "decay": "linear"|"cosine"}
 #pragma once
 
 #include "base/section.h"
@@ -23,7 +23,8 @@ struct Schedule {
   enum class Shape : uint8_t { constant, cosine, linear, wsd };
   enum class Fall : uint8_t { linear, cosine };
   Shape shape = Shape::cosine;
-  int64_t steps = 0;  // of the whole run
+  int64_t from_step = 0;  // of the run, where this schedule begins
+  int64_t steps = 0;      // from there to the end of the run
   int64_t warmup_steps = 0;
   int64_t asked_warmup_steps = 0;  // where it was longer than the run and became a tenth of it
   double min_lr_ratio = 0.1;
@@ -31,10 +32,10 @@ struct Schedule {
   int64_t asked_decay_steps = 0;  // where it did not fit into the run and became what the warm-up leaves
   Fall decay = Fall::linear;      // wsd: along a line or a cosine
 
-  // At 0-based step t: t / warmup while warming up (0 at the first step), then the shape over
+  // At 0-based step from_step + t: t / warmup while warming up (0 at the first step), then the shape over
   // (t - warmup) / (steps - warmup), which would reach min_lr_ratio at t = steps.
-  double multiplier(int64_t t) const;
-  Pace pace(int64_t t) const;
+  double multiplier(int64_t step) const;
+  Pace pace(int64_t step) const;
 };
 
 constexpr auto names_of(Schedule::Shape) { return enum_names("constant", "cosine", "linear", "wsd"); }

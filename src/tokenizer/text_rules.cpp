@@ -7,6 +7,7 @@
 #include "tokenizer/base64.h"
 #include "tokenizer/charsmap.h"
 #include "tokenizer/gpt2_split.h"
+#include "tokenizer/nfc.h"
 #include "tokenizer/pattern.h"
 #include "tokenizer/unigram.h"
 
@@ -97,9 +98,13 @@ std::vector<std::string> TextRules::divide(std::string_view text) const {
 }
 
 void TextRules::add_normalizer(JsonObject step) {
-  const std::string type = step.choice("type", {"Sequence", "Prepend", "Replace", "Precompiled", "Strip"});
+  const std::string type = step.choice("type", {"Sequence", "Prepend", "Replace", "Precompiled", "Strip", "NFC"});
   if (type == "Sequence") {
     for (JsonObject& one : step.objects("normalizers")) add_normalizer(one);
+  } else if (type == "NFC") {
+    steps_.push_back([](Pieces& pieces) {
+      for (std::string& piece : pieces) piece = nfc(piece);
+    });
   } else if (type == "Prepend") {
     steps_.push_back([prefix = step.string("prepend")](Pieces& pieces) {
       for (std::string& piece : pieces)

@@ -279,6 +279,10 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
 
   TrainConfig config;
   JsonObject root(source, json);
+  if (root.has("model_type") && !root.has("model"))
+    root.fail("model_type", "this is a model; a config names it as \"model\", and data, batch, optimizer and run");
+  if (root.has("device") && root.raw("device") == "gpu")
+    root.fail("device", "found 'gpu', allowed: auto, cpu, cuda; did you mean 'cuda'?");
   check_missing(root);
   if (root.has("model") && root.raw("model").is_string()) {
     const std::filesystem::path given = root.string("model");

@@ -126,6 +126,18 @@ TEST_F(Insight, AProfileIsATraceOfNestedOperations) {
   expect_mistake(train(into("other") + " --profile " + (dir_ / "no/trace.json").string()), "--profile");
 }
 
+TEST_F(Insight, PlanSaysDiskTimeAndMicroBatch) {
+  const Outcome plan = rowan("plan " + file().string() + " --memory 1 --on H100");
+  ASSERT_EQ(plan.code, 0) << plan.err;
+  EXPECT_NE(plan.out.find("\nmicro-batch  4 at most: "), std::string::npos) << plan.out;
+  EXPECT_NE(plan.out.find(" on 1 of H100, at 40% of its 989"), std::string::npos) << plan.out;
+  EXPECT_NE(plan.out.find("with the 3 that are kept"), std::string::npos) << plan.out;
+  // 12144 weights of 4 bytes, and the state that the plan lists.
+  EXPECT_NE(plan.out.find("\ndisk         127 KiB a checkpoint"), std::string::npos) << plan.out;
+  EXPECT_NE(rowan("plan " + file().string() + " --memory 0.0001").out.find("none fits into"), std::string::npos);
+  expect_mistake("plan " + file().string() + " --on H1", "--on H1: found no published rate");
+}
+
 TEST_F(Insight, LinesFitATerminal) {
   for (const unsigned short columns : {80, 120}) {
     const std::string name = "terminal_" + std::to_string(columns);

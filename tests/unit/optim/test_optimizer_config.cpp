@@ -261,6 +261,12 @@ TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   EXPECT_EQ(s.warmup_steps, 1);
   EXPECT_EQ(s.decay_steps, 3);
   EXPECT_EQ(to_json(s)["decay_steps"], 20);
+  s = schedule(R"({"name": "linear", "from_step": 100, "warmup_steps": 10, "min_lr_ratio": 0})", 150);
+  EXPECT_EQ(s.multiplier(100), 0);
+  EXPECT_EQ(s.multiplier(110), 1);
+  EXPECT_DOUBLE_EQ(s.multiplier(130), 0.5);
+  EXPECT_DOUBLE_EQ(s.pace(130).fall, 0.5);
+  EXPECT_THROW(schedule(R"({"from_step": 50})", 50), Error);
   EXPECT_EQ(schedule(R"({"warmup_steps": 2})", 1).multiplier(0), 0);
   // The decay keeps its end: behind the warm-up, over what is left.
   s = schedule(R"({"name": "wsd", "warmup_steps": 9, "decay_steps": 2})", 10);

@@ -100,6 +100,16 @@ TEST(HuggingFace, PatternsDivideTheText) {
   EXPECT_EQ(make_tokenizer("huggingface:" + (folder / "tokenizer.json"))->encode("x a"), (Ids{'x', 258}));
 }
 
+// As Qwen's tokenizers have it.
+TEST(HuggingFace, NormalizationFormC) {
+  TemporaryFolder folder;
+  std::string json = small();
+  json.replace(json.find(R"("normalizer":null)"), 17, R"("normalizer":{"type":"NFC"})");
+  folder.write("tokenizer.json", json);
+  auto tokenizer = make_tokenizer("huggingface:" + (folder / "tokenizer.json"));
+  EXPECT_EQ(tokenizer->encode("ae\u0301"), (Ids{'a', 0xc3, 0xa9}));
+}
+
 TEST(HuggingFace, MistakesNameTheField) {
   EXPECT_EQ(error_of(small(R"(,"end_of_word_suffix":"</w>")")),
             "tokenizer.json:1: model.end_of_word_suffix: only an empty one is implemented");

@@ -121,7 +121,8 @@ TEST(ResolvedConfig, HoldsEveryDefault) {
   EXPECT_EQ(resolved["reduce"], "fp32");
   EXPECT_EQ(resolved["grad_clip"], 0.0);
   EXPECT_EQ(resolved["skip"]["window"], 128);
-  EXPECT_EQ(resolved["schedule"], Json::parse(R"({"name": "cosine", "warmup_steps": 0, "min_lr_ratio": 0.1})"));
+  EXPECT_EQ(resolved["schedule"],
+            Json::parse(R"({"name": "cosine", "from_step": 0, "warmup_steps": 0, "min_lr_ratio": 0.1})"));
   EXPECT_EQ(resolved["optimizer"]["variant"], "code");
   EXPECT_EQ(resolved["optimizer"]["ns_coefficients"], "keller");
   EXPECT_EQ(resolved["optimizer"]["ns_steps"], 5);
@@ -188,6 +189,8 @@ TEST(ConfigErrors, NameAllThatIsMissing) {
   EXPECT_EQ(error_of(R"({"model": {"model_type": "gpt2"}, "data": {"mixture": []}, "batch": {"tokens": 8},
                          "optimizer": {"name": "muon"}, "run": {"dir": "x", "steps": 1}})"),
             "config.json: model.n_embd: is missing, as are model.n_layer, model.n_head, batch.sequence_length");
+  EXPECT_EQ(error_of(R"({"model_type": "gpt2"})").substr(0, 43), "config.json:1: model_type: this is a model;");
+  EXPECT_NE(error_of(R"({"device": "gpu"})").find("did you mean 'cuda'?"), std::string::npos);
   EXPECT_NE(error_of(R"({"data": {"trian": "x"}})").find("as are"), std::string::npos);
 }
 
