@@ -88,6 +88,7 @@ void run_new(const NewArguments& arguments) {
                       {{"dir", "runs/" + fs::path(name).filename().string()},
                        {"steps", steps},
                        {"eval_every", 200},
+                       {"eval_tokens", 131072},
                        {"checkpoint_every", 200},
                        {"sample_tokens", 200}}}};
   write_file_atomically(config, json.dump(2) + "\n");

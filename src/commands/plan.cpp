@@ -2,7 +2,6 @@
 
 #include <fmt/core.h>
 
-#include "base/error.h"
 #include "base/human.h"
 #include "commands/commands.h"
 #include "kernels/ceiling.h"
@@ -52,8 +51,6 @@ std::string hours_text(const PlanOptions& options, double flops) {
     return fmt::format("{:.3g} GPU hours at {}, about 30% of an H100's peak in bf16", flops / gpu_rate / 3600,
                        human_flops(gpu_rate));
   const auto published = published_product_rate(options.on, DType::bf16);
-  if (!published)
-    fail("--on {}: found no published rate for it; known are H100, H200, A100, B200 and others", options.on);
   return fmt::format("{} on {} of {}, at {:.0f}% of its {} in bf16",
                      human_duration(flops / (*published * options.mfu * options.ranks)), options.ranks, options.on,
                      100 * options.mfu, human_flops(*published));
@@ -113,7 +110,13 @@ void add_plan(CommandLine& command) {
   command.add("CONFIG", options->config, "JSON file").required();
   command.add("--set", options->overrides, "path=value; may be repeated").type_name("PATH=VALUE").one_at_a_time();
   command.add("--ranks", options->ranks, "processes").at_least(1).show_default();
-  command.add("--on", options->on, "a GPU, as H100: how long the run takes on --ranks of them").type_name("NAME");
+  command.add("--on", options->on, "a GPU, as H100: how long the run takes on --ranks of them")
+      .type_name("NAME")
+      .check([](const std::string& name) {
+        return published_product_rate(name, DType::bf16)
+                   ? ""
+                   : "found no published rate for it; known are H100, H200, A100, B200 and others";
+      });
   command.add("--mfu", options->mfu, "part of its peak that is reached").range(0.01, 1.0).show_default();
   command.add("--memory", options->memory, "of a device: the largest micro-batch that fits").type_name("GIB");
   command.set_action([options] { run_plan(*options); });

@@ -135,7 +135,7 @@ TEST_F(Insight, PlanSaysDiskTimeAndMicroBatch) {
   // 12144 weights of 4 bytes, and the state that the plan lists.
   EXPECT_NE(plan.out.find("\ndisk         127 KiB a checkpoint"), std::string::npos) << plan.out;
   EXPECT_NE(rowan("plan " + file().string() + " --memory 0.0001").out.find("none fits into"), std::string::npos);
-  expect_mistake("plan " + file().string() + " --on H1", "--on H1: found no published rate");
+  expect_mistake("plan " + file().string() + " --on H1", "found no published rate");
 }
 
 TEST_F(Insight, LinesFitATerminal) {
