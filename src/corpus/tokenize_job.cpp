@@ -63,7 +63,8 @@ class Job {
     if (rule_.kind == ValidationRule::last) find_cut();
     settings_ = describe_settings(options_, inputs_, tokenizer_, end_);
     const fs::path manifest = folder_ / "manifest.json";
-    if (fs::exists(manifest)) return finished_before(manifest);
+    // A kill after the last file leaves the lock of a dead process, which the next one removes.
+    if (fs::exists(manifest) && !fs::exists(folder_ / "lock")) return finished_before(manifest);
     make_directories(folder_);
     const FolderLock lock(folder_, "tokenizes into it", [](const std::string& text) { tell("rowan: {}\n", text); });
     if (fs::exists(manifest)) return finished_before(manifest);  // the process that was waited for wrote it

@@ -73,6 +73,10 @@ TEST_F(Trouble, AFolderOfShardsHasOneOwner) {
   Outcome after = rowan(command);
   EXPECT_EQ(after.code, 0);
   EXPECT_NE(after.err.find("complete already"), std::string::npos) << after.err;
+  // As a kill between the last file and the end leaves it.
+  write_file_atomically(out / "lock", "");
+  EXPECT_EQ(rowan(command).code, 0);
+  EXPECT_FALSE(fs::exists(out / "lock"));
 }
 
 TEST_F(Trouble, AnExportOnAFullDiskLeavesTheOlderWhole) {
