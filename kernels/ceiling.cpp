@@ -15,17 +15,22 @@ namespace {
 std::vector<double> sorted_seconds(Backend& backend, int repeats, const std::function<void()>& work) {
   std::vector<double> seconds;
   for (int i = 0; i <= repeats; ++i) {
-    backend.synchronize();
-    auto start = std::chrono::steady_clock::now();
-    work();
-    backend.synchronize();
-    if (i > 0) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    const double once = seconds_of(backend, work);
+    if (i > 0) seconds.push_back(once);
   }
   std::sort(seconds.begin(), seconds.end());
   return seconds;
 }
 
 }  // namespace
+
+double seconds_of(Backend& backend, const std::function<void()>& work) {
+  backend.synchronize();
+  const auto start = std::chrono::steady_clock::now();
+  work();
+  backend.synchronize();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
 
 double median_seconds(Backend& backend, int repeats, const std::function<void()>& work) {
   return sorted_seconds(backend, repeats, work)[static_cast<size_t>(repeats / 2)];

@@ -9,6 +9,9 @@
 
 namespace rowan {
 
+// Seconds of `work`, which the device begins idle and ends.
+double seconds_of(Backend& backend, const std::function<void()>& work);
+
 // Median seconds of `work` over `repeats` runs after one that does not count.
 double median_seconds(Backend& backend, int repeats, const std::function<void()>& work);
 

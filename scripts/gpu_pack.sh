@@ -15,7 +15,7 @@ build=build-pack generator=()
 command -v ninja >/dev/null && generator=(-G Ninja)
 architectures=$(nvcc --list-gpu-arch | sed -n 's/^compute_\(80\|89\|90\|100\)$/\1-real/p' | paste -sd';')
 # One process: ranks meet over NCCL or TCP on such a machine, not over this machine's MPI.
-cmake -B $build "${generator[@]}" -DROWAN_CUDA=ON -DROWAN_TESTS=ON -DROWAN_NATIVE=OFF \
+cmake -B $build "${generator[@]}" -DROWAN_CUDA=ON -DROWAN_TESTS=ON \
   -DCMAKE_CUDA_ARCHITECTURES="$architectures" -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
   '-DCMAKE_INSTALL_RPATH=$ORIGIN/lib' >/dev/null
 targets=(rowan gpu_backend_tests gpu_golden_tests)

@@ -131,8 +131,8 @@ struct Softmax {
   }
 
   // Turns scores of rows [first, first + count) into weights e^(score - top); `fade` is what earlier sums must be
-  // multiplied by.
-  void absorb(float* scores, int64_t first, int64_t count, int64_t seen) {
+  // multiplied by. Not inlined: inside forward_head GCC 12 leaves these loops scalar.
+  [[gnu::noinline]] void absorb(float* scores, int64_t first, int64_t count, int64_t seen) {
     float highest[block];
     for (int64_t r = 0; r < count; ++r) {
       const float* row = scores + (first + r) * block;

@@ -14,6 +14,7 @@ file(GLOB ROWAN_CPU_KERNELS CONFIGURE_DEPENDS kernels/cpu/*.cpp)
 
 # Compiles kernels/cpu with `options` as an object library with the factory rowan_cpu_backend_LEVEL.
 function(add_kernel_level level)
+  set(ROWAN_CPU_LEVELS ${ROWAN_CPU_LEVELS} ${level} PARENT_SCOPE)
   add_library(rowan_cpu_${level} OBJECT ${ROWAN_CPU_KERNELS})
   set_target_properties(rowan_cpu_${level} PROPERTIES CPU_LEVEL ${level})
   target_link_libraries(rowan_cpu_${level} PRIVATE rowan_options OpenMP::OpenMP_CXX fmt::fmt)
@@ -29,13 +30,15 @@ endfunction()
 function(add_joined_level level)
   add_kernel_level(${level} ${ARGN})
   set(joined ${CMAKE_BINARY_DIR}/cpu_${level}.o)
-  add_custom_command(OUTPUT ${joined} DEPENDS rowan_cpu_${level} $<TARGET_OBJECTS:rowan_cpu_${level}> VERBATIM
+  set(objects $<FILTER:$<TARGET_OBJECTS:rowan_cpu_${level}>,EXCLUDE,gch$>)
+  add_custom_command(OUTPUT ${joined} DEPENDS rowan_cpu_${level} ${objects} VERBATIM
     COMMAND_EXPAND_LISTS
-    COMMAND ${ROWAN_LD} -r --force-group-allocation -o ${joined}.all $<TARGET_OBJECTS:rowan_cpu_${level}>
+    COMMAND ${ROWAN_LD} -r --force-group-allocation -o ${joined}.all ${objects}
     COMMAND ${CMAKE_OBJCOPY} --keep-global-symbol=rowan_cpu_backend_${level}
       --keep-global-symbol=rowan_cpu_backend_${level}_rates ${joined}.all ${joined})
   set_source_files_properties(${joined} PROPERTIES EXTERNAL_OBJECT TRUE GENERATED TRUE)
   set(ROWAN_SOURCES ${ROWAN_SOURCES} ${joined} PARENT_SCOPE)
+  set(ROWAN_CPU_LEVELS ${ROWAN_CPU_LEVELS} PARENT_SCOPE)
 endfunction()
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")

@@ -5,6 +5,13 @@ if(NOT ROWAN_UNITY)
   return()
 endif()
 
+# The headers that most files of a target read are compiled once.
+target_precompile_headers(rowan_core PRIVATE src/base/json.h kernels/backend.h <fmt/format.h>)
+target_precompile_headers(rowan_commands PRIVATE src/base/json.h kernels/backend.h <fmt/format.h>)
+foreach(level IN LISTS ROWAN_CPU_LEVELS)
+  target_precompile_headers(rowan_cpu_${level} PRIVATE kernels/cpu/cpu_backend.h)
+endforeach()
+
 # unite(TARGET FILES...): `FILES`, of one room, are compiled as one. Those with definitions of their own stay apart.
 function(unite target)
   if(NOT ARGN)

@@ -16,11 +16,6 @@ struct RanksBench : StepOptions {
   int steps = 5;
 };
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 void bench_ranks(RanksBench o) {
   const Launch launch = detect_launch();
   std::unique_ptr<Communicator> host = make_communicator(launch);

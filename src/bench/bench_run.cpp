@@ -27,6 +27,11 @@ void write_json(const std::string& file, const Json& result) {
   if (!file.empty()) write_file_atomically(file, result.dump(1) + "\n");
 }
 
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values[values.size() / 2];
+}
+
 void add_options(CommandLine& command, DeviceOptions& o) {
   command.add("--device", o.device).one_of<Device>().show_default();
   command.add("--threads", o.threads, "of the CPU; 0: all").show_default();

@@ -15,6 +15,8 @@ void add_json_option(CommandLine& command, std::string& file);
 // Writes `result` to `file`, unless that is empty.
 void write_json(const std::string& file, const Json& result);
 
+double median(std::vector<double> values);
+
 struct DeviceOptions {
   std::string device = "auto", attention = "rowan", json;
   int threads = 0;

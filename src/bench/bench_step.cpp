@@ -1,6 +1,8 @@
 // rowan bench step, rowan bench gemm: training speed beside what the device's products alone reach in the same run.
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "bench/bench_run.h"
 #include "commands/commands.h"
 #include "kernels/ceiling.h"
@@ -51,11 +53,20 @@ void bench_step(const StepBench& o) {
   const double peak = peak_product_rate(*backend, options.compute);
   const bool published = published_product_rate(backend->describe(), options.compute).has_value();
 
-  const double before = model_product_rate(*backend, config, options);
-  const double seconds = median_seconds(*backend, o.steps, [&] { run.trainer().step(); });
-  const double after = model_product_rate(*backend, config, options);
-  const double products = (before + after) / 2, rate = static_cast<double>(o.batch * o.seq) / seconds;
   const TrainingFlops flops = flops_per_token(config, o.seq);
+  const double tokens = static_cast<double>(o.batch * o.seq);
+
+  // Steps and products by turns: what else runs on the machine then slows both.
+  run.trainer().step();
+  std::vector<double> step_seconds, product_rates{model_product_rate(*backend, config, options)}, ratios;
+  for (int i = 0; i < o.steps; ++i) {
+    step_seconds.push_back(seconds_of(*backend, [&] { run.trainer().step(); }));
+    product_rates.push_back(model_product_rate(*backend, config, options));
+    const double beside = (product_rates[product_rates.size() - 2] + product_rates.back()) / 2;
+    ratios.push_back(tokens / step_seconds.back() * flops.causal / beside);
+  }
+  const double seconds = median(step_seconds), products = median(product_rates), ratio = median(ratios),
+               rate = tokens / seconds;
   fmt::print("{} {} B={} T={} on {}\n", o.model, o.precision, o.batch, o.seq, backend->describe());
   fmt::print("  step               {:>10.1f} ms (forward, backward, norm, clipping, {}; median of {})\n", seconds * 1e3,
              o.optimizer, o.steps);
@@ -66,9 +77,11 @@ void bench_step(const StepBench& o) {
   fmt::print("  MFU                {:>10.3f} with causal attention, {:.3f} with full, of {:.1f} TFLOP/s ({})\n",
              rate * flops.causal / peak, rate * flops.full / peak, peak / 1e12,
              published ? "data sheet" : "measured on square products");
-  fmt::print("  its products alone {:>10.1f} GFLOP/s (before {:.1f}, after {:.1f})\n", products / 1e9, before / 1e9,
-             after / 1e9);
-  fmt::print("  ratio              {:>10.3f}\n", rate * flops.causal / products);
+  const auto [slowest, fastest] = std::minmax_element(product_rates.begin(), product_rates.end());
+  const auto [lowest, highest] = std::minmax_element(ratios.begin(), ratios.end());
+  fmt::print("  its products alone {:>10.1f} GFLOP/s ({:.1f} to {:.1f})\n", products / 1e9, *slowest / 1e9,
+             *fastest / 1e9);
+  fmt::print("  ratio of the turns {:>10.3f} ({:.3f} to {:.3f})\n", ratio, *lowest, *highest);
   Json result = result_of("step", o);
   result.update({{"device", backend->describe()},
                  {"optimizer", o.optimizer},
@@ -79,7 +92,7 @@ void bench_step(const StepBench& o) {
                  {"peak_flops_per_second", peak},
                  {"peak_is_published", published},
                  {"product_flops_per_second", products},
-                 {"of_products", rate * flops.causal / products}});
+                 {"of_products", ratio}});
   write_json(o.json, result);
 }
 
