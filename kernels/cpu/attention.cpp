@@ -136,10 +136,13 @@ struct Softmax {
     float highest[block];
     for (int64_t r = 0; r < count; ++r) {
       const float* row = scores + (first + r) * block;
-      float most = top[first + r];
-#pragma omp simd reduction(max : most)
-      for (int64_t j = 0; j < seen; ++j) most = row[j] > most ? row[j] : most;
-      highest[r] = most;
+      cpu::Vector most = *reinterpret_cast<const cpu::Vector*>(row);
+      for (int64_t j = lanes; j < seen; j += lanes) {
+        const cpu::Vector next = *reinterpret_cast<const cpu::Vector*>(row + j);
+        most = next > most ? next : most;
+      }
+      highest[r] = top[first + r];
+      for (int64_t lane = 0; lane < lanes; ++lane) highest[r] = std::max(highest[r], most[lane]);
     }
 #pragma omp simd
     for (int64_t r = 0; r < count; ++r) {

@@ -21,6 +21,8 @@ constexpr int64_t panel = cpu::block_vectors * lanes, depth = lanes == 16 ? 384 
 constexpr int64_t most_rows = 16 * group, most_columns = 512;
 constexpr int64_t most_packed = int64_t{4} << 20;  // floats of b
 constexpr int64_t few_rows = 8;                    // that do not pay for packing b
+constexpr int64_t at_once = 8;                     // values of a copied, of which a group needs its own
+static_assert(at_once >= group);
 
 typedef float Four __attribute__((vector_size(16)));
 typedef int32_t FourIndices __attribute__((vector_size(16)));
@@ -95,13 +97,14 @@ class Matrices {
     }
   }
 
-  static constexpr int64_t own_floats = most_rows * depth + most_rows * most_columns;
+  static constexpr int64_t left_floats = most_rows * depth + round_up(at_once, lanes);
+  static constexpr int64_t own_floats = left_floats + most_rows * most_columns;
 
   // Rows [row, row + rows) of c and its columns [first_column + j, ... + width), b being packed from first_column on.
   // `own`: own_floats of the thread's memory.
   void block(float* own, const float* packed, int64_t first_column, int64_t row, int64_t rows, int64_t j,
              int64_t width) const {
-    float *left = own, *sums = own + most_rows * depth;
+    float *left = own, *sums = own + left_floats;
     const int64_t column = first_column + j, direct = in_place ? width / panel * panel : 0;
     if (direct && p_.beta != 0 && p_.beta != 1)
       for (int64_t i = row; i < row + rows; ++i)
@@ -175,9 +178,13 @@ class Matrices {
         const T* from = a_ + begin * p_.m + row + i;
         float* to = left + i * count;
         const int64_t height = std::min(group, rows - i);
-        if (height == group)
-          for (int64_t x = 0; x < count; ++x)
-            for (int64_t y = 0; y < group; ++y) to[x * group + y] = cpu::load(from[x * p_.m + y]);
+        if (height == group && row + i + at_once <= p_.m)
+          // What is too many is written over by the next, or lies in what own_floats has to spare.
+          for (int64_t x = 0; x < count; ++x) {
+            float values[at_once];
+            for (int64_t y = 0; y < at_once; ++y) values[y] = cpu::load(from[x * p_.m + y]);
+            std::memcpy(to + x * group, values, sizeof values);
+          }
         else
           for (int64_t x = 0; x < count; ++x)
             for (int64_t y = 0; y < height; ++y) to[x * height + y] = cpu::load(from[x * p_.m + y]);

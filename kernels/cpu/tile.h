@@ -27,7 +27,7 @@ constexpr int64_t block_rows = 6;
 typedef float Vector __attribute__((vector_size(lanes * sizeof(float))));
 typedef float UnalignedVector __attribute__((vector_size(lanes * sizeof(float)), aligned(4)));
 
-inline int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
+constexpr int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 
 // A block of MR rows and NV vectors of c, held in registers over the whole of k.
 template <int MR, int NV, bool transpose_a>

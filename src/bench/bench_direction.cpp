@@ -106,7 +106,7 @@ class Bench {
   }
 
   void model(const std::string& recipe, const std::string& file) {
-    const ParameterTable table = parameter_table(load_model(file));
+    const ParameterTable table = parameter_table(model_of(file));
     const OptimizerConfig config = recipe_config(recipe);
     double ms = 0;
     int64_t count = 0;

@@ -102,7 +102,7 @@ Seconds time_steps(Backend& backend, Optimizer& optimizer, int steps) {
 
 void bench_optimizer(const OptimizerOptions& o) {
   auto backend = make_backend(o);
-  const ParameterTable table = parameter_table(load_model(o.model));
+  const ParameterTable table = parameter_table(model_of(o.model));
   const bool masters = o.precision == "bf16";
   Buffers buffers(*backend, table, masters);
   const double copy = copy_rate(*backend), product = square_product_rate(*backend, masters ? DType::bf16 : DType::f32);

@@ -32,6 +32,11 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+ModelConfig model_of(const std::string& file) {
+  const Json json = parse_json({file, read_file(file)});
+  return json.is_object() && json.contains("model") ? load_config(file, {}).model : load_model(file);
+}
+
 void add_options(CommandLine& command, DeviceOptions& o) {
   command.add("--device", o.device).one_of<Device>().show_default();
   command.add("--threads", o.threads, "of the CPU; 0: all").show_default();
@@ -95,7 +100,7 @@ BenchRun::BenchRun(Backend& backend, const StepOptions& o, const std::string& re
 
 void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& recipe, Communicator& communicator,
                      ShardMode shard) {
-  config.model = load_model(o.model);
+  config.model = model_of(o.model);
   if (o.seq > config.model.positions)
     fail("--seq: found {}, but {} has {} positions", o.seq, o.model, config.model.positions);
   config.batch = {o.batch, o.seq, 0};

@@ -17,6 +17,9 @@ void write_json(const std::string& file, const Json& result);
 
 double median(std::vector<double> values);
 
+// The model of a Hugging Face config.json or of a run's config.
+ModelConfig model_of(const std::string& file);
+
 struct DeviceOptions {
   std::string device = "auto", attention = "rowan", json;
   int threads = 0;
