@@ -28,7 +28,8 @@ Json settings_of(const TrainConfig& config) {
                {"optimizer", to_json(config.optimizer)},
                {"schedule", to_json(config.schedule)},
                {"grad_clip", config.grad_clip},
-               {"precision", name_of(config.precision)}};
+               {"precision", name_of(config.precision)},
+               {"residual", name_of(config.residual)}};
   view["batch"] = {{"sequences", config.batch.sequences}, {"sequence_length", config.batch.sequence_length}};
   view["run"] = {{"steps", config.run.steps},
                  {"seed", config.run.seed},
@@ -112,6 +113,7 @@ bool ours(const std::string& path) {
                                                 "device",
                                                 "shard",
                                                 "recompute",
+                                                "optimizer.telemetry_every",
                                                 "tokenizer",
                                                 "comment",
                                                 "reduce",
@@ -142,7 +144,7 @@ std::vector<Json> mutations(const std::string& path, const Json& value) {
     for (const std::string& name : recipe_names()) names.emplace_back(name);
   for (const char* name :
        {"fp32", "bf16", "bf16_pure", "hidden", "two_dimensional", "cosine", "linear", "constant", "packed", "documents",
-        "head", "ema", "heavy_ball", "gelu", "gelu_new", "keller", "axis", "f32"})
+        "compute", "head", "ema", "heavy_ball", "gelu", "gelu_new", "keller", "axis", "f32"})
     names.emplace_back(name);
   return names;
 }
