@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/human.h"
+#include "base/names.h"
 #include "commands/commands.h"
 #include "data/attended_share.h"
 #include "kernels/dry/dry_backend.h"
@@ -83,7 +84,13 @@ void run_plan(const PlanOptions& options) {
   constexpr double gpu_rate = 3e14;
   fmt::print("  the run          {:.3g}: {:.3g} GPU hours at {}, about 30% of an H100's peak in bf16\n", run_flops,
              run_flops / gpu_rate / 3600, human_flops(gpu_rate));
+  fmt::print(
+      "steps        {} of {} sequences of {} tokens: {} tokens\n", config.run.steps, config.batch.sequences,
+      config.batch.sequence_length,
+      human_count(static_cast<double>(config.run.steps * config.batch.sequences * config.batch.sequence_length)));
   fmt::print("data         {}\n", data_need(config));
+  for (const Corpus& corpus : config.data.train) fmt::print("  training         {}\n", join(corpus.files));
+  if (!config.data.validation.empty()) fmt::print("  validation       {}\n", join(config.data.validation));
   if (options.ranks == 1) return;
   fmt::print("ranks        {}, shard {}: each sends {} a step\n", options.ranks, name_of(config.shard),
              bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent));

@@ -408,6 +408,9 @@ TEST_F(Train, APlanNeedsNoDataAndWritesNothing) {
   says("activations");
   says("  with recompute   none ");
   says("scores are not stored");
+  says("steps        12 of 4 sequences of 16 tokens: 768 tokens");
+  says("  training         /nowhere.bin");
+  says("  validation       " + (dir_ / "validation.bin").string());
   const std::string documents = " --set data.documents.end_token=first --set data.end_id=5";
   plan = rowan("plan " + file().string() + " --set data.train=/nowhere.bin" + documents);
   EXPECT_EQ(plan.code, 0) << plan.err;
