@@ -88,7 +88,7 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/llmc_check"))
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
-    train, validation = (next(iter(sorted(args.shards.glob(f"{part}*.bin"))), None) for part in ("train", "val*"))
+    train, validation = (next(iter(sorted(args.shards.glob(f"{part}*.bin"))), None) for part in ("train", "val"))
     if not train or not validation:
         sys.exit(f"llmc_check: {args.shards}: no train*.bin and val*.bin")
     args.out.mkdir(parents=True, exist_ok=True)
