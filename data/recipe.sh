@@ -92,6 +92,17 @@ recipe() {
   [ -z "$validation" ] || mapfile -t validation_files < <(present "$validation" 1000000)
   common=(--tokenizer "$tokenizer" --out "$out" --validation "${rule:-none}" "${more[@]}")
 
+  # What came through a pipe has no name by which further files could be told.
+  if [[ $train == *.parquet ]]; then
+    mkdir -p "$out"
+    if [ -f "$out/manifest.json" ] && [ -f "$out/parquet_files.txt" ] &&
+      ! printf '%s\n' "${train_files[@]##*/}" | cmp -s - "$out/parquet_files.txt"; then
+      die "$out was made from $(wc -l <"$out/parquet_files.txt") parquet files, now there are ${#train_files[@]};" \
+        "remove its shards and manifest.json to begin anew"
+    fi
+    printf '%s\n' "${train_files[@]##*/}" >"$out/parquet_files.txt"
+  fi
+
   # The second call finds the work done and checks every shard against the manifest.
   for pass in tokenize verify; do
     say "$pass: ${#train_files[@]} files"

@@ -53,7 +53,7 @@ def config(args, name, train, validation, steps, decay):
         "optimizer": {"name": "adamw", "lr": 1e-4, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": decay,
                       "vector_weight_decay": decay},
         "schedule": {"name": "constant"},
-        "device": args.device,
+        "device": args.device, "precision": "fp32",
         "run": {"dir": str(args.out / name), "steps": steps, "log_every": 1, "eval_every": 10,
                 "eval_tokens": 10 * ROWS * LENGTH, "keep": 1},
     }
@@ -88,7 +88,7 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/llmc_check"))
     parser.add_argument("--device", default="cpu")
     args = parser.parse_args()
-    train, validation = (next(iter(sorted(args.shards.glob(f"{part}*.bin"))), None) for part in ("train", "val*"))
+    train, validation = (next(iter(sorted(args.shards.glob(f"{part}*.bin"))), None) for part in ("train", "val"))
     if not train or not validation:
         sys.exit(f"llmc_check: {args.shards}: no train*.bin and val*.bin")
     args.out.mkdir(parents=True, exist_ok=True)

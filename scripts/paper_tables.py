@@ -42,7 +42,21 @@ def without_n(target):
     return math.exp(math.log(target["perplexity"]) * (n + 1) / n) if "perplexity" in target else target["nats"] * (n + 1) / n
 
 
-def tables(targets):
+UNITS = {"perplexity": "perplexity", "nats": "nats", "bits_per_byte": "bits a byte"}
+
+
+def elsewhere_tables(figures):
+    """By source and unit: rows of optimizers, columns of what was trained."""
+    grouped = {}
+    for figure in figures:
+        unit = next(u for u in UNITS if u in figure)
+        row = grouped.setdefault((figure["source"], unit), {}).setdefault(figure["optimizer"], {})
+        spread = f" +- {figure['deviation']}" if "deviation" in figure else ""
+        row[figure["what"]] = f"{figure[unit]}{spread}"
+    return grouped
+
+
+def tables(targets, elsewhere):
     groups = {}
     for target in last_figures(targets):
         family, size, row = place(target)
@@ -65,6 +79,13 @@ def tables(targets):
                 counts = list(dict.fromkeys(str(t["batches"]) for t in cells.values()))
                 text.append(f"| {row}, without n + 1 | " + " | ".join(shown) + f" | n = {', '.join(counts)} |")
         text.append("")
+    for (source, unit), rows in elsewhere_tables(elsewhere).items():
+        whats = list(dict.fromkeys(what for row in rows.values() for what in row))
+        text.append(f"| Elsewhere: {UNITS[unit]} | " + " | ".join(whats) + " |")
+        text.append("|---" * (len(whats) + 1) + "|")
+        for optimizer, cells in rows.items():
+            text.append(f"| {optimizer} | " + " | ".join(cells.get(what, "") for what in whats) + " |")
+        text.append(f"\n{source}\n")
     curves = sum(1 for t in targets if t not in last_figures(targets))
     if curves:
         text.append(f"`targets.json` has {curves} points of published curves too; `rowan report` draws them over ours.\n")
@@ -74,7 +95,8 @@ def tables(targets):
 def main():
     bad = 0
     for file in sorted(FOLDER.glob("*/targets.json")):
-        targets = json.loads(file.read_text())["targets"]
+        content = json.loads(file.read_text())
+        targets, elsewhere = content["targets"], content.get("elsewhere", [])
         readme = file.parent / "README.md"
         text = readme.read_text()
         if not targets:
@@ -83,7 +105,7 @@ def main():
             sys.exit(f"paper_tables: {readme}: no place for the figures: give it the lines\n{BEGIN}\n{END}")
         before, rest = text.split(BEGIN, 1)
         after = rest.split(END, 1)[1]
-        new = f"{before}{BEGIN}\n{tables(targets)}{END}{after}"
+        new = f"{before}{BEGIN}\n{tables(targets, elsewhere)}{END}{after}"
         if new == text:
             continue
         if "--check" in sys.argv[1:]:

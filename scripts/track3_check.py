@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Trains a small model of modded-nanogpt's Track 3 with rowan and with PyTorch, from the same weights on the same rows.
 
-    python3 scripts/track3_check.py [--rowan build/rowan] [--steps 50] [--hidden 64] [--text FILE]
+    python3 scripts/track3_check.py [--entry muon] [--rowan build/rowan] [--steps 50] [--hidden 64] [--text FILE]
 
-The PyTorch program is written from the formulas in configs/papers/track3/README.md. Both take Muon for the matrices of
-the blocks and AdamW for the rest, in fp32 on the CPU. Fails when the losses of a step differ by more than 1e-3. Needs
-torch; not part of `make test`.
+Rowan takes optimizer and schedule from configs/papers/track3/track3_162m_ENTRY.json (muon, muon_12, normuon, muonh,
+adamw). The PyTorch program is written from the formulas of the entries: losses are sums over a step's targets, eps stands
+as published. Both run in fp32 on the CPU; what is counted in steps is cut down to the run, and entry 2's warm-up is left
+out. Fails when the losses of a step differ by more than 1e-3. Needs torch; not part of `make test`.
 """
 import argparse
 import array
@@ -23,10 +24,17 @@ except ImportError:
     sys.exit("track3_check: needs torch (pip install torch, or Debian's python3-torch)")
 
 SEQUENCE, SEQUENCES, VOCABULARY = 64, 8, 256
-MUON = {"lr": 0.02, "weight_decay": 0.05, "momentum": 0.95, "ns_steps": 12, "ns_eps": 1e-7}
-# Role: rate. Betas, eps and decay are those of all of AdamW.
-RATES = {"embedding": 0.05, "head": 0.004, "vector": 0.015}
-BETAS, EPS, DECAY = (0.8, 0.95), 1e-10, 0.001
+PUBLISHED_TARGETS = 512 * 1024
+# As in the entries' logs: what the matrices of the blocks get, the rates of embedding, head and vectors, their decay, and
+# the parts of the run over which the rates fall, of the matrices and of the others.
+ENTRIES = {
+    "muon": {"rule": "muon", "lr": 0.025, "decay": 0.05, "rates": (0.7, 0.004, 0.015), "aux_decay": 0.001, "fall": (0.7, 0.7)},
+    "muon_12": {"rule": "muon", "lr": 0.035, "decay": 0.025, "rates": (0.3, 1 / 320, 0.01), "aux_decay": 0, "fall": (0.7, 0.7)},
+    "normuon": {"rule": "normuon", "lr": 0.035, "decay": 0.025, "rates": (0.3, 1 / 320, 0.01), "aux_decay": 0, "fall": (0.7, 0.7)},
+    "muonh": {"rule": "muonh", "lr": 0.018, "decay": 0, "rates": (0.3, 1 / 320, 0.01), "aux_decay": 0, "fall": (1.0, 0.4)},
+    "adamw": {"rule": "adamw", "lr": 0.0015, "decay": 0.1, "rates": (0.3, 1 / 320, 0.01), "aux_decay": 0, "fall": (0.7, 0.7)},
+}
+BETAS, EPS = (0.8, 0.95), 1e-10
 
 
 def model_config(hidden):
@@ -39,7 +47,7 @@ def model_config(hidden):
         "rope_direction": -1, "logit_softcap": 15, "tie_word_embeddings": False}
 
 
-def initial_weights(c):
+def initial_weights(c, rule):
     hidden, inner = c["hidden_size"], c["intermediate_size"]
     torch.manual_seed(1)
     weights = {"model.embed_tokens.weight": torch.randn(VOCABULARY, hidden),
@@ -52,9 +60,14 @@ def initial_weights(c):
         for part, out, fan_in in (("self_attn.q_proj", hidden, hidden), ("self_attn.k_proj", hidden, hidden),
                                   ("self_attn.v_proj", hidden, hidden), ("self_attn.o_proj", hidden, hidden),
                                   ("mlp.up_proj", inner, hidden), ("mlp.down_proj", hidden, inner)):
-            zero = part.endswith(("o_proj", "down_proj"))
-            weights[f"{name}{part}.weight"] = torch.randn(out, fan_in) * (0 if zero else math.sqrt(0.33 / fan_in))
-            weights[f"{name}{part}.bias"] = torch.zeros(out)
+            written = part.endswith(("o_proj", "down_proj"))  # to the residual stream
+            uniform = (2 * torch.rand(out, fan_in) - 1) / math.sqrt(fan_in)
+            scale = {"self_attn.o_proj": 1.25, "mlp.down_proj": 3, "mlp.up_proj": 1.5}.get(part, 1)
+            weight = uniform * scale if rule == "muonh" else uniform if rule == "adamw" else \
+                torch.randn(out, fan_in) * math.sqrt(0.33 / fan_in)
+            weights[f"{name}{part}.weight"] = weight * (0 if written and rule != "muonh" else 1)
+            biased = rule in ("muonh", "adamw") and not written
+            weights[f"{name}{part}.bias"] = (2 * torch.rand(out) - 1) / math.sqrt(fan_in) if biased else torch.zeros(out)
     return weights
 
 
@@ -105,60 +118,96 @@ def loss_of(w, c, inputs, targets):
         x = x + linear(linear(normed, f"{name}mlp.up_proj").relu().square(), f"{name}mlp.down_proj")
     logits = linear(rms_norm(x, w["model.norm.weight"]), "lm_head")
     logits = 15 * logits * torch.rsqrt(logits.square() + 225)
-    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
 
 
 def orthogonalized(u):
-    x = u / (u.norm() + MUON["ns_eps"])
+    x = u / (u.norm() + 1e-7)
     tall = x.shape[0] > x.shape[1]
     if tall:
         x = x.T
-    for _ in range(MUON["ns_steps"]):
+    for _ in range(12):
         a = x @ x.T
         x = 2 * x - 1.5 * (a @ x) + 0.5 * (a @ (a @ x))
     return (x.T if tall else x) * max(1, u.shape[0] / u.shape[1]) ** 0.5
 
 
-def torch_losses(weights, c, tokens, steps):
+def matrix_step(matrix, state, entry, lr):
+    momentum = state.setdefault("momentum", torch.zeros_like(matrix))
+    momentum.mul_(0.95).add_(matrix.grad, alpha=0.05)
+    update = orthogonalized(0.05 * matrix.grad + 0.95 * momentum)
+    if entry["rule"] == "muonh":
+        radius = matrix.norm()
+        matrix.sub_(update * (lr * radius / update.norm().clamp(min=1e-10)))
+        matrix.mul_(radius / matrix.norm().clamp(min=1e-10))
+        return
+    if entry["rule"] == "normuon":
+        norm, along = update.norm(), 1 if matrix.shape[0] >= matrix.shape[1] else 0
+        second = state.setdefault("second", torch.zeros_like(update.mean(along, keepdim=True)))
+        second.mul_(0.95).add_(update.square().mean(along, keepdim=True), alpha=0.05)
+        update = update * second.clamp(min=1e-10).rsqrt()
+        update = update * (norm / update.norm().clamp(min=1e-10))
+    matrix.mul_(1 - lr * entry["decay"]).sub_(update, alpha=lr)
+
+
+def torch_losses(weights, c, tokens, steps, entry):
     w = {name: value.clone().requires_grad_() for name, value in weights.items()}
     matrices = [v for n, v in w.items() if ".layers." in n and v.dim() == 2]
-    of = {"embedding": [w["model.embed_tokens.weight"]], "head": [w["lm_head.weight"]],
-          "vector": [v for v in w.values() if v.dim() == 1]}
-    adamw = torch.optim.AdamW([{"params": of[role], "lr": rate} for role, rate in RATES.items()], betas=BETAS, eps=EPS,
-                              weight_decay=DECAY)
-    momenta, losses = [torch.zeros_like(m) for m in matrices], []
+    of = ([w["model.embed_tokens.weight"]], [w["lm_head.weight"]], [v for v in w.values() if v.dim() == 1])
+    others = torch.optim.AdamW([{"params": group, "lr": rate} for group, rate in zip(of, entry["rates"])], betas=BETAS,
+                               eps=EPS, weight_decay=entry["aux_decay"])
+    blocks = torch.optim.AdamW(matrices, lr=entry["lr"], betas=(0.9, 0.95), eps=EPS, weight_decay=entry["decay"])
+    states, losses = [{} for _ in matrices], []
+
+    def factor(step, part):
+        return 1.0 if step / steps < 1 - part else (1 - step / steps) / part
+
     for step in range(steps):
         begin = step * SEQUENCE * SEQUENCES
         window = torch.tensor(tokens[begin:begin + SEQUENCE * SEQUENCES + 1])
         loss = loss_of(w, c, window[:-1].view(SEQUENCES, -1), window[1:].view(SEQUENCES, -1))
-        losses.append(loss.item())
+        losses.append(loss.item() / (SEQUENCE * SEQUENCES))
         for value in w.values():
             value.grad = None
         loss.backward()
-        adamw.step()
+        own, aux = (factor(step, part) for part in entry["fall"])
+        for group, rate in zip(others.param_groups, entry["rates"]):
+            group["lr"] = rate * aux
+        others.step()
+        if entry["rule"] == "adamw":
+            blocks.param_groups[0]["lr"] = entry["lr"] * own
+            blocks.step()
+            continue
         with torch.no_grad():
-            for matrix, momentum in zip(matrices, momenta):
-                mu = MUON["momentum"]
-                momentum.mul_(mu).add_(matrix.grad, alpha=1 - mu)
-                update = (1 - mu) * matrix.grad + mu * momentum
-                matrix.mul_(1 - MUON["lr"] * MUON["weight_decay"]).sub_(orthogonalized(update), alpha=MUON["lr"])
+            for matrix, state in zip(matrices, states):
+                matrix_step(matrix, state, entry, entry["lr"] * own)
     return losses
 
 
-def rowan_losses(rowan, weights, c, tokens, steps, folder):
+def small(value, steps, published_steps):
+    """A section of the published config for this run: eps by its number of targets, schedules by its number of steps."""
+    if isinstance(value, list):
+        return [small(v, steps, published_steps) for v in value]
+    if not isinstance(value, dict):
+        return value
+    result = {k: small(v, steps, published_steps) for k, v in value.items() if k not in ("warmup_steps", "ns_precision")}
+    for key in ("eps", "ns_eps"):
+        if key in result:
+            result[key] *= PUBLISHED_TARGETS / (SEQUENCE * SEQUENCES)
+    if "decay_steps" in result:
+        result["decay_steps"] = round(result["decay_steps"] * steps / published_steps)
+    return result
+
+
+def rowan_losses(rowan, weights, c, tokens, steps, published, folder):
     write_safetensors(folder / "start.safetensors", weights)
     (folder / "tokens.bin").write_bytes(array.array("H", tokens).tobytes())
-    adamw = {"name": "adamw", "betas": BETAS, "eps": EPS, "weight_decay": DECAY}
     config = {
         "model": c, "init": str(folder / "start.safetensors"),
         "data": {"train": str(folder / "tokens.bin"), "format": "nanogpt", "width": 2, "order": "sequential"},
         "batch": {"sequences": SEQUENCES, "sequence_length": SEQUENCE},
-        "optimizer": {"name": "muon", **MUON, "ns_coefficients": [[2, -1.5, 0.5]],
-                      "groups": [{"roles": roles, "lr": RATES[role], **adamw}
-                                 for role, roles in (("embedding", ["embedding"]), ("head", ["head"]),
-                                                     ("vector", ["norm", "bias"]))]},
-        "schedule": {"name": "constant"}, "device": "cpu", "precision": "fp32",
-        "run": {"dir": str(folder / "run"), "steps": steps, "log_every": 1}}
+        **{section: small(published[section], steps, published["run"]["steps"]) for section in ("optimizer", "schedule")},
+        "device": "cpu", "precision": "fp32", "run": {"dir": str(folder / "run"), "steps": steps, "log_every": 1}}
     (folder / "config.json").write_text(json.dumps(config))
     subprocess.run([rowan, "train", str(folder / "config.json")], check=True, stdout=subprocess.DEVNULL,
                    stderr=subprocess.PIPE)
@@ -168,6 +217,7 @@ def rowan_losses(rowan, weights, c, tokens, steps, folder):
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--entry", default="muon", choices=ENTRIES)
     parser.add_argument("--rowan", default="build/rowan")
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--hidden", type=int, default=64)
@@ -177,10 +227,13 @@ def main():
     wanted = options.steps * SEQUENCE * SEQUENCES + 1
     tokens = list((text * (wanted // len(text) + 1))[:wanted])
     c = model_config(options.hidden)
-    weights = initial_weights(c)
+    entry = ENTRIES[options.entry]
+    file = pathlib.Path(__file__).parent.parent / f"configs/papers/track3/track3_162m_{options.entry}.json"
+    published = json.loads(file.read_text())
+    weights = initial_weights(c, entry["rule"])
     with tempfile.TemporaryDirectory() as folder:
-        ours = rowan_losses(options.rowan, weights, c, tokens, options.steps, pathlib.Path(folder))
-    theirs = torch_losses(weights, c, tokens, options.steps)
+        ours = rowan_losses(options.rowan, weights, c, tokens, options.steps, published, pathlib.Path(folder))
+    theirs = torch_losses(weights, c, tokens, options.steps, entry)
     worst = max(abs(a - b) for a, b in zip(ours, theirs))
     for step in range(0, options.steps, max(1, options.steps // 10)):
         print(f"step {step:4}  rowan {ours[step]:.6f}  torch {theirs[step]:.6f}")

@@ -1,8 +1,11 @@
 // rowan bench kernels: every operation that a training step and the optimizers ask of the backend, on a model's own
 // shapes, beside what copies and products alone reach in the same run.
 #include <fmt/core.h>
+#include <time.h>
 
 #include <algorithm>
+#include <cmath>
+#include <functional>
 #include <map>
 #include <set>
 
@@ -20,6 +23,7 @@ struct KernelOptions : StepOptions {
   std::vector<std::string> recipes = {"adamw",     "rmnp",   "nora",    "mano",    "muon",
                                       "muoneq-rc", "namo-d", "normuon", "adamuon", "lion"};
   int repeats = 3;
+  int64_t documents = 0;  // tokens of each, for attention within documents; 0: not measured
 };
 
 struct Ceilings {
@@ -88,6 +92,62 @@ class KernelBench {
   std::vector<Measured> rows_;
 };
 
+// Of the CPU, all threads together, so that what else runs on the machine does not count; of the clock on a GPU.
+double seconds_spent(Backend& backend, const std::function<void()>& work) {
+  backend.synchronize();
+  const clockid_t clock = backend.host_memory() ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
+  auto now = [&] {
+    timespec time{};
+    ::clock_gettime(clock, &time);
+    return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+  };
+  const double begin = now();
+  work();
+  backend.synchronize();
+  return now() - begin;
+}
+
+// Attention over rows of documents that all have `length` tokens, beside that over whole rows: the fastest of each.
+Json documents_of(Backend& backend, const KernelOptions& o) {
+  const ModelConfig model = load_model(o.model);
+  const AttentionShape shape = model.attention(o.batch, o.seq, 0);
+  const DType dtype = compute_dtype(o);
+  Arena memory(backend, Category::workspace);
+  Tensor qkv = memory.take(dtype, {shape.tokens(), shape.qkv_width()}),
+         d_qkv = memory.take(dtype, {shape.tokens(), shape.qkv_width()}),
+         out = memory.take(dtype, {shape.tokens(), shape.out_width()}),
+         d_out = memory.take(dtype, {shape.tokens(), shape.out_width()}),
+         sums = memory.take(DType::f32, {shape.batch, shape.heads, shape.seq}),
+         tokens = memory.take(DType::i32, {shape.tokens()}), table = memory.take(DType::i32, {3, shape.tokens()});
+  fill_random(backend, qkv);
+  fill_random(backend, d_out);
+  std::vector<int32_t> ids;
+  for (int64_t i = 0; i < shape.tokens(); ++i) ids.push_back(i % o.seq % o.documents ? 1 : 0);
+  backend.upload(tokens, ids.data());
+  backend.find_documents(table, tokens, {0, true}, o.seq);
+  double best[2][2];
+  for (auto& row : best) row[0] = row[1] = INFINITY;
+  for (int i = 0; i < o.repeats + 1; ++i)
+    for (int within = 0; within < 2; ++within) {
+      const AttentionRule rule{within ? table : Tensor(), {}};
+      best[0][within] = std::min(
+          best[0][within], seconds_spent(backend, [&] { backend.attention_forward(out, sums, qkv, shape, rule); }));
+      best[1][within] = std::min(best[1][within], seconds_spent(backend, [&] {
+                                   backend.attention_backward(d_qkv, d_out, out, sums, qkv, shape, rule);
+                                 }));
+    }
+  Json result = {{"tokens", o.documents}};
+  fmt::print("attention of {} rows of {}, in documents of {} beside whole rows ({}):\n", o.batch, o.seq, o.documents,
+             backend.host_memory() ? "CPU time" : "time");
+  for (int pass = 0; pass < 2; ++pass) {
+    const char* name = pass ? "backward" : "forward";
+    const double ratio = best[pass][1] / best[pass][0];
+    fmt::print("  {:<9} {:.3f} ms beside {:.3f} ms: {:.3f}\n", name, 1e3 * best[pass][1], 1e3 * best[pass][0], ratio);
+    result[name] = {{"seconds", best[pass][1]}, {"whole_rows_seconds", best[pass][0]}, {"ratio", ratio}};
+  }
+  return result;
+}
+
 // One line an operation, all its shapes together.
 void print_table(const std::vector<Measured>& rows, const Ceilings& c) {
   fmt::print("{:<10}{:<30}{:>6}{:>12}   {:<9}{:>9}\n", "in", "operation", "calls", "ms a step", "bound by", "of bound");
@@ -149,6 +209,7 @@ void bench_kernels(const KernelOptions& o) {
                  {"copy_bytes_per_second", c.copy},
                  {"product_flops_per_second", c.product},
                  {"rows", to_json(bench.rows(), c)}});
+  if (o.documents) result["documents"] = documents_of(*backend, o);
   write_json(o.json, result);
 }
 
@@ -159,6 +220,7 @@ void add_bench_kernels(CommandLine& command) {
   add_options(command, static_cast<StepOptions&>(*o));
   command.add("--recipe", o->recipes, "optimizers; the step's own first").show_default();
   command.add("--repeats", o->repeats, "measurements of each, of which the median counts").at_least(1).show_default();
+  command.add("--documents", o->documents, "attention within documents of so many tokens, too").at_least(1);
   command.set_action([o] { bench_kernels(*o); });
 }
 

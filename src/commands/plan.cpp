@@ -2,8 +2,13 @@
 
 #include <fmt/core.h>
 
+#include <optional>
+
+#include "base/error.h"
 #include "base/human.h"
+#include "base/names.h"
 #include "commands/commands.h"
+#include "data/attended_share.h"
 #include "kernels/ceiling.h"
 #include "kernels/dry/dry_backend.h"
 #include "train/data_need.h"
@@ -56,6 +61,28 @@ std::string hours_text(const PlanOptions& options, double flops) {
                      100 * options.mfu, human_flops(*published));
 }
 
+// What the whole takes with each choice of recompute.
+std::string recompute_text(TrainConfig config, int ranks) {
+  std::string text;
+  for (const Recompute choice : {Recompute::none, Recompute::mlp, Recompute::block}) {
+    config.recompute = choice;
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", name_of(choice),
+                        human_bytes(static_cast<double>(make_plan(config, ranks).total_bytes)));
+  }
+  return text;
+}
+
+// attended_share() of the config's data; nothing where that is not there.
+std::optional<double> known_share(const TrainConfig& config) {
+  if (!config.data.documents) return 1;
+  try {
+    const BatchSource batches(config.data, config.batch.sequence_length, config.run.seed, config.model.vocabulary);
+    return attended_share(batches, config.data.documents);
+  } catch (const Error&) {
+    return {};
+  }
+}
+
 void run_plan(const PlanOptions& options) {
   TrainConfig config = load_config(options.config, options.overrides);
   if (config.precision == TrainPrecision::automatic)  // a plan for GPUs needs none
@@ -73,15 +100,30 @@ void run_plan(const PlanOptions& options) {
   for (int c = 0; c < category_count; ++c)
     if (plan.bytes[c])
       fmt::print("  {:<16} {}\n", name_of(static_cast<Category>(c)), bytes(static_cast<double>(plan.bytes[c])));
+  fmt::print("  with recompute   {}\n", recompute_text(config, options.ranks));
   const double tokens = static_cast<double>(config.batch.sequences * config.batch.sequence_length) / options.ranks;
   const TrainingFlops model = flops_per_token(config.model, config.batch.sequence_length);
   fmt::print("FLOPs        {} a token with causal attention, {} with full (the model's own)\n",
              human_count(model.causal), human_count(model.full));
-  fmt::print("  executed         {} a token and rank, recomputation included\n", human_count(plan.step_flops / tokens));
+  fmt::print("  attention        {:.1f}% of the causal ones; {}\n", 100 * model.attention / model.causal,
+             config.attention == AttentionKernels::cudnn
+                 ? "cuDNN's backward stores the scores"
+                 : "scores are not stored, so that memory grows in line with sequence_length");
+  const std::optional<double> share = known_share(config);
+  if (config.data.documents && share)
+    fmt::print("  documents        attention within them is {:.1f}% of that in the first rows: {} a token\n",
+               100 * *share, human_count(model.within(*share)));
+  if (!share) fmt::print("  documents        without the data their length is not known: rows count as whole\n");
+  const double executed = plan.step_flops - (1 - share.value_or(1)) * plan.attention_flops;
+  fmt::print("  executed         {} a token and rank, recomputation included\n", human_count(executed / tokens));
   fmt::print("  optimizer        {} a step and rank, {} moved\n", human_count(plan.optimizer_flops),
              bytes(plan.optimizer_bytes));
-  const double run_flops = plan.step_flops * options.ranks * static_cast<double>(config.run.steps);
+  const double run_flops = executed * options.ranks * static_cast<double>(config.run.steps);
   fmt::print("  the run          {:.3g}: {}\n", run_flops, hours_text(options, run_flops));
+  fmt::print(
+      "steps        {} of {} sequences of {} tokens: {} tokens\n", config.run.steps, config.batch.sequences,
+      config.batch.sequence_length,
+      human_count(static_cast<double>(config.run.steps * config.batch.sequences * config.batch.sequence_length)));
   const double disk = checkpoint_bytes(config, table);
   fmt::print("disk         {} a checkpoint{}\n", bytes(disk),
              config.run.keep ? fmt::format(", {} with the {} that are kept",
@@ -91,6 +133,8 @@ void run_plan(const PlanOptions& options) {
   if (options.memory > 0)
     fmt::print("micro-batch  {}\n", largest_micro_batch(config, options.ranks, options.memory * 1024 * 1024 * 1024));
   fmt::print("data         {}\n", data_need(config));
+  for (const Corpus& corpus : config.data.train) fmt::print("  training         {}\n", join(corpus.files));
+  if (!config.data.validation.empty()) fmt::print("  validation       {}\n", join(config.data.validation));
   if (options.ranks == 1) return;
   fmt::print("ranks        {}, shard {}: each sends {} a step\n", options.ranks, name_of(config.shard),
              bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent));

@@ -15,6 +15,7 @@
 #include "commands/commands.h"
 #include "commands/text_inputs.h"
 #include "corpus/tokenize_job.h"
+#include "corpus/tokenize_notes.h"
 
 namespace rowan {
 namespace {
@@ -79,8 +80,12 @@ void run_tokenize(TokenizeArguments& arguments) {
   uint64_t total = 0;
   options.inputs = expand_texts(arguments.inputs, total);
   options.validation_inputs = expand_texts(arguments.validation_inputs, total);
-  if (options.validation == "auto")
-    options.validation = options.validation_inputs.empty() ? usual_validation(options.inputs, total) : "none";
+  if (options.validation == "auto") {
+    const std::optional<std::string> noted = noted_validation(options.out);
+    options.validation = noted                               ? *noted
+                         : options.validation_inputs.empty() ? usual_validation(options.inputs, total)
+                                                             : "none";
+  }
   bool known = std::find(options.inputs.begin(), options.inputs.end(), "-") == options.inputs.end();
   Meter meter(known ? total : 0);
   TokenizeResult result = tokenize(options, *tokenizer, [&](const TokenizeProgress& now) { meter.show(now); });
@@ -117,7 +122,7 @@ void add_tokenize(CommandLine& command) {
   command
       .add("--validation", options.validation,
            "What is held out: last:PERCENT%, none, every:N, documents:N, tokens:N or hash:FRACTION; auto is the last "
-           "tenth, 50 MB at most")
+           "tenth, 50 MB at most, or the rule of the shards that are there")
       .show_default();
   command.add("--validation-input", arguments->validation_inputs,
               "Files, folders or patterns that are validation data only");

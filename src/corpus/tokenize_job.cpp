@@ -1,7 +1,6 @@
 #include "corpus/tokenize_job.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cmath>
 #include <condition_variable>
@@ -16,7 +15,6 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/folder_lock.h"
-#include "base/names.h"
 #include "corpus/tokenize_batch.h"
 #include "corpus/tokenize_notes.h"
 #include "data/shard.h"
@@ -27,12 +25,6 @@ namespace rowan {
 namespace {
 
 namespace fs = std::filesystem;
-
-template <typename T>
-bool parse_number(std::string_view text, T& value) {
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
-}
 
 std::vector<std::string> all_inputs(const TokenizeOptions& options) {
   std::vector<std::string> all = options.inputs;
@@ -56,19 +48,26 @@ class Job {
                                                                                  : shard::EndPlace::before)),
         folder_(options.out),
         inputs_(all_inputs(options)),
-        reader_(inputs_, options.format, options.split),
-        sources_(inputs_.size()) {}
+        sources_(inputs_.size()) {
+    for (size_t i = 0; i < inputs_.size(); ++i) todo_.push_back(i);
+    reader_.emplace(inputs_, options.format, options.split);
+  }
 
   TokenizeResult run() {
-    if (rule_.kind == ValidationRule::last) find_cut();
+    if (rule_.kind == ValidationRule::last)
+      for (const std::string& input : options_.inputs)
+        if (input == "-") fail("--validation {}: standard input has no end that is known before", options_.validation);
     settings_ = describe_settings(options_, inputs_, tokenizer_, end_);
     const fs::path manifest = folder_ / "manifest.json";
     // A kill after the last file leaves the lock of a dead process, which the next one removes.
-    if (fs::exists(manifest) && !fs::exists(folder_ / "lock")) return finished_before(manifest);
+    if (fs::exists(manifest) && !fs::exists(folder_ / "lock") && added_to(manifest).empty())
+      return finished_before(manifest);
+    if (rule_.kind == ValidationRule::last && !fs::exists(manifest)) find_cut();
     make_directories(folder_);
     const FolderLock lock(folder_, "tokenizes into it", [](const std::string& text) { tell("rowan: {}\n", text); });
-    if (fs::exists(manifest)) return finished_before(manifest);  // the process that was waited for wrote it
-    prepare();
+    // The process that was waited for may have written it.
+    if (fs::exists(manifest) && !grow(manifest)) return finished_before(manifest);
+    if (!train_) prepare();
     work();
     finish();
     return result_;
@@ -88,8 +87,9 @@ class Job {
   std::vector<std::string> inputs_;
   Json settings_;
 
+  std::vector<size_t> todo_;  // of inputs_: those that this job reads; the others are in the shards already
   std::mutex reading_;
-  RawReader reader_;
+  std::optional<RawReader> reader_;
   uint64_t next_ticket_ = 0;
 
   std::mutex writing_;
@@ -99,19 +99,68 @@ class Job {
 
   TokenizeResult result_;
   std::vector<Source> sources_;
-  size_t next_source_ = 0;
+  size_t next_source_ = 0;  // of todo_
   uint64_t next_record_ = 0;
+  uint64_t known_bytes_ = 0;  // of the inputs that are not in todo_
   std::unique_ptr<ShardWriter> train_, validation_;
   uint64_t cut_ = UINT64_MAX;  // of the text of options_.inputs: what begins here or later is held out
   std::chrono::steady_clock::time_point saved_ = std::chrono::steady_clock::now();
 
   void find_cut() {
-    for (const std::string& input : options_.inputs)
-      if (input == "-") fail("--validation {}: standard input has no end that is known before", options_.validation);
     const std::vector<uint64_t> sizes = text_sizes(options_.inputs);
     const uint64_t total = std::accumulate(sizes.begin(), sizes.end(), uint64_t{0});
     cut_ = total - static_cast<uint64_t>(std::llround(static_cast<double>(total) * rule_.fraction));
-    reader_.cut_at(cut_, sizes);
+    reader_->cut_at(cut_, sizes);
+  }
+
+  // Once todo_ is known.
+  void open_inputs() {
+    if (todo_.size() < inputs_.size()) {
+      std::vector<std::string> paths;
+      for (size_t i : todo_) paths.push_back(inputs_[i]);
+      reader_.emplace(paths, options_.format, options_.split);
+      for (size_t i = 0; i < inputs_.size(); ++i)
+        if (std::find(todo_.begin(), todo_.end(), i) == todo_.end()) known_bytes_ += sources_[i].bytes;
+      cut_ = UINT64_MAX;  // what is added to finished shards is training data as a whole
+    }
+    reader_->seek(next_source_, next_record_);
+    result_.total.input_bytes = known_bytes_ + reader_->total_bytes();
+  }
+
+  void open_shards(const ShardsState& train, const ShardsState& validation) {
+    ShardLabel label{tokenizer_.vocab_size(), tokenizer_.end_id(), end_, tokenizer_.hash()};
+    train_ = std::make_unique<ShardWriter>(folder_, "train-*.bin", label, options_.shard_tokens, train);
+    validation_ = std::make_unique<ShardWriter>(folder_, "validation-*.bin", label, options_.shard_tokens, validation);
+    // From here on the folder is known as ours.
+    save();
+    report_(result_.total);
+  }
+
+  // The inputs beside those of finished shards.
+  std::vector<size_t> added_to(const fs::path& path) {
+    std::vector<size_t> added;
+    read_note(path, [&](const Json& manifest) { added = added_inputs(manifest.at("settings"), settings_); });
+    return added;
+  }
+
+  // Begins further shards where there are such inputs; else false.
+  bool grow(const fs::path& path) {
+    const std::vector<size_t> added = added_to(path);
+    if (added.empty()) return false;
+    read_note(path, [&](const Json& manifest) {
+      Json before = manifest.at("settings"), now = settings_;
+      for (Json* settings : {&before, &now}) settings->erase("inputs"), settings->erase("validation_inputs");
+      check_settings(path, before, now);
+      for (const char* split : {"train", "validation"})
+        for (const Json& shard : manifest.at(split)) check_shard(folder_, shard);
+      todo_ = added;
+      load(manifest);
+      open_inputs();
+      open_shards(shards_from_json({{"shards", manifest.at("train")}}),
+                  shards_from_json({{"shards", manifest.at("validation")}}));
+    });
+    fs::remove(path);
+    return true;
   }
 
   TokenizeResult finished_before(const fs::path& path) {
@@ -138,32 +187,32 @@ class Job {
         // What has not written a token may begin anew under any settings.
         if (train.empty() && validation.empty() && !first_shard(folder_)) return;
         check_settings(path, note.at("settings"), settings_);
+        if (note.contains("todo")) todo_ = note.at("todo").get<std::vector<size_t>>();
+        next_source_ = note.at("next").at("source");
+        next_record_ = note.at("next").at("record");
+        for (size_t i : todo_)
+          if (i >= inputs_.size()) fail("{}: input {} of {}", path.string(), i, inputs_.size());
+        if (next_source_ > todo_.size()) fail("{}: source {} of {}", path.string(), next_source_, todo_.size());
         load(note);
       });
-      reader_.seek(next_source_, next_record_);
-      result_.total.input_bytes = reader_.total_bytes();
     } else {
       if (const auto shard = first_shard(folder_))
         fail("{}: already there, and no manifest.json or progress.json beside it; choose an empty folder",
              shard->string());
     }
-    ShardLabel label{tokenizer_.vocab_size(), tokenizer_.end_id(), end_, tokenizer_.hash()};
-    train_ = std::make_unique<ShardWriter>(folder_, "train-*.bin", label, options_.shard_tokens, train);
-    validation_ = std::make_unique<ShardWriter>(folder_, "validation-*.bin", label, options_.shard_tokens, validation);
-    // From here on the folder is known as ours.
-    save();
-    report_(result_.total);
+    open_inputs();
+    open_shards(train, validation);
   }
 
+  // The counts of a note or of the manifest of finished shards, whose inputs may be fewer.
   void load(const Json& note) {
-    next_source_ = note.at("next").at("source");
-    next_record_ = note.at("next").at("record");
     result_.total.documents = note.at("documents");
     result_.total.text_bytes = note.at("text_bytes");
-    if (next_source_ > sources_.size()) fail("{}: source {} of {}", folder_.string(), next_source_, sources_.size());
-    for (size_t i = 0; i < sources_.size(); ++i) {
-      const Json& source = note.at("sources").at(i);
-      sources_[i] = {source.at("bytes"), from_hex(source.at("hash64")), source.at("documents"), source.at("tokens")};
+    for (const Json& source : note.at("sources")) {
+      const auto input = std::find(inputs_.begin(), inputs_.end(), source.at("path").get<std::string>());
+      if (input == inputs_.end()) fail("{}: {} is no input", folder_.string(), source.at("path").dump());
+      sources_[static_cast<size_t>(input - inputs_.begin())] = {source.at("bytes"), from_hex(source.at("hash64")),
+                                                                source.at("documents"), source.at("tokens")};
     }
     for (const auto& [reason, skipped] : note.at("skipped").items())
       result_.skipped[reason] = {skipped.at("count"), skipped.at("first")};
@@ -186,7 +235,8 @@ class Job {
   }
 
   void save() {
-    Json note = {{"settings", settings_}, {"next", {{"source", next_source_}, {"record", next_record_}}}};
+    Json note = {
+        {"settings", settings_}, {"todo", todo_}, {"next", {{"source", next_source_}, {"record", next_record_}}}};
     note["train"] = to_json(train_->sync());
     note["validation"] = to_json(validation_->sync());
     note.update(counts());
@@ -208,7 +258,8 @@ class Job {
         uint64_t ticket;
         {
           std::lock_guard lock(reading_);
-          if (!reader_.next(raw)) return;
+          if (!reader_->next(raw)) return;
+          raw.source = todo_[raw.source];
           ticket = next_ticket_++;
         }
         TokenizedBatch batch = tokenize_batch(raw, options_.field, options_.split == TextSplit::line, tokenizer_, end_);
@@ -239,9 +290,8 @@ class Job {
     source.documents += batch.documents.size();
     source.tokens += batch.ids.size();
     result_.total.text_bytes += batch.text_bytes;
-    result_.total.input_bytes = raw.total_bytes;
+    result_.total.input_bytes = known_bytes_ + raw.total_bytes;
     result_.total.tokens = train_->tokens() + validation_->tokens();
-    next_source_ = raw.source;
     next_record_ = raw.first_record + raw.ends.size();
     if (raw.last_of_source) {
       source.bytes = raw.source_bytes;
@@ -319,33 +369,6 @@ class Job {
 };
 
 }  // namespace
-
-ValidationRule ValidationRule::parse(const std::string& text) {
-  size_t colon = text.find(':');
-  std::string kind = text.substr(0, colon), value = colon == std::string::npos ? "" : text.substr(colon + 1);
-  ValidationRule rule;
-  const std::pair<const char*, Kind> counted[] = {{"every", every}, {"documents", documents}, {"tokens", tokens}};
-  for (auto [name, which] : counted)
-    if (kind == name && parse_number(value, rule.count) && rule.count > 0) {
-      rule.kind = which;
-      return rule;
-    }
-  if (kind == "hash" && parse_number(value, rule.fraction) && rule.fraction > 0 && rule.fraction < 1) {
-    rule.kind = hash;
-    return rule;
-  }
-  if (kind == "last" && value.ends_with('%') && parse_number(value.substr(0, value.size() - 1), rule.fraction) &&
-      rule.fraction > 0 && rule.fraction < 100) {
-    rule.kind = last;
-    rule.fraction /= 100;
-    return rule;
-  }
-  if (text != "none")
-    fail(
-        "--validation {}{}; allowed are none, every:N, documents:N, tokens:N, hash:FRACTION (0 to 1) and last:PERCENT%",
-        text, did_you_mean(kind, {"none", "every", "documents", "tokens", "hash", "last"}));
-  return rule;
-}
 
 TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,
                         const std::function<void(const TokenizeProgress&)>& progress) {

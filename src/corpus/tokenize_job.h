@@ -2,7 +2,8 @@
 //
 // Workers take batches of records in turn, turn them into tokens at the same time, and hand them over in the order of
 // the input, so the output does not depend on their number. What is durable is noted in progress.json; a run that
-// finds it continues there. When all is done manifest.json takes its place.
+// finds it continues there. When all is done manifest.json takes its place. Given further inputs beside those of
+// finished shards, it adds shards of these.
 #pragma once
 
 #include <cstdint>
@@ -64,9 +65,10 @@ struct TokenizeResult {
 };
 
 // Calls `progress` at the start and after every batch, from one thread at a time. A folder where the same work is
-// finished is checked instead: every shard's header, size, checksum and document index. Throws Error on damaged input,
-// a full disk, a damaged shard, an unfinished or finished run with other settings in the folder, another process that
-// writes there (base/folder_lock.h), or when no document is left.
+// finished is checked instead: every shard's header, size, checksum and document index; with further inputs in the
+// list, their shards follow. Throws Error on damaged input, a full disk, a damaged shard, an unfinished or finished run
+// with other settings in the folder, another process that writes there (base/folder_lock.h), or when no document is
+// left.
 TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,
                         const std::function<void(const TokenizeProgress&)>& progress);
 

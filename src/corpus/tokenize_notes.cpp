@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/files.h"
 #include "data/shard.h"
@@ -32,6 +34,7 @@ ShardsState shards_from_json(const Json& json) {
   for (const Json& shard : json.at("shards"))
     state.shards.push_back(
         {shard.at("file"), shard.at("tokens"), shard.at("documents"), from_hex(shard.at("checksum"))});
+  if (!json.contains("part_tokens")) return state;  // of a manifest
   state.part_tokens = json.at("part_tokens");
   state.part_documents = json.at("part_documents");
   return state;
@@ -57,8 +60,46 @@ Json describe_settings(const TokenizeOptions& options, const std::vector<std::st
           {"shard_tokens", options.shard_tokens},    {"inputs", files}};
 }
 
+std::vector<size_t> added_inputs(const Json& before, const Json& now) {
+  const Json &old = before.at("inputs"), &all = now.at("inputs");
+  auto held_out = [](const Json& settings, size_t i) {
+    return i + settings.at("validation_inputs").get<size_t>() >= settings.at("inputs").size();
+  };
+  std::vector<size_t> added;
+  size_t next = 0;
+  for (size_t i = 0; i < all.size(); ++i)
+    if (next < old.size() && all[i] == old[next] && held_out(now, i) == held_out(before, next))
+      ++next;
+    else
+      added.push_back(i);
+  return next == old.size() ? added : std::vector<size_t>();
+}
+
+std::optional<std::string> noted_validation(const fs::path& folder) {
+  for (const char* name : {"manifest.json", "progress.json"}) {
+    if (!fs::exists(folder / name)) continue;
+    const Json note = Json::parse(read_file(folder / name), nullptr, false);
+    if (!note.is_object() || !note.contains("settings") || !note["settings"].is_object()) continue;
+    const Json& settings = note["settings"];
+    if (settings.contains("validation") && settings["validation"].is_string()) return settings["validation"];
+  }
+  return {};
+}
+
 void check_settings(const fs::path& path, const Json& before, const Json& now) {
-  const size_t inputs_before = before.at("inputs").size(), inputs_now = now.at("inputs").size();
+  const size_t inputs_before = before.value("inputs", Json::array()).size(),
+               inputs_now = now.value("inputs", Json::array()).size();
+  if (inputs_before < inputs_now) {
+    const Json& all = now.at("inputs");
+    for (const Json& input : before.at("inputs"))
+      if (std::find(all.begin(), all.end(), input) == all.end())
+        fail(
+            "{}: made from {}, which is not among the inputs now or has changed; remove it and the shards beside it to "
+            "begin anew",
+            path.string(), input.at("path").dump());
+    fail("{}: made from {} inputs, now there are {}; others can be added, at the end, when it is finished",
+         path.string(), inputs_before, inputs_now);
+  }
   if (inputs_before != inputs_now)
     fail("{}: made from {} inputs, now there are {}; remove it and the shards beside it to begin anew", path.string(),
          inputs_before, inputs_now);

@@ -24,6 +24,13 @@ ShardsState shards_from_json(const Json& json);
 Json describe_settings(const TokenizeOptions& options, const std::vector<std::string>& inputs,
                        const Tokenizer& tokenizer, shard::EndPlace end);
 
+// Indices of the inputs of `now` that `before` has not, where the others are those of `before`, in their order and on
+// the same side of validation; else nothing.
+std::vector<size_t> added_inputs(const Json& before, const Json& now);
+
+// The rule of --validation that a folder's shards were made with, or are being; nothing where there are none.
+std::optional<std::string> noted_validation(const std::filesystem::path& folder);
+
 // Throws Error naming the first setting that is not what it was when `path` was written.
 void check_settings(const std::filesystem::path& path, const Json& before, const Json& now);
 

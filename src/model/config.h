@@ -85,6 +85,10 @@ ModelConfig load_model(const std::string& path);
 // counts) or with those that the mask leaves (causal, about half, as llm.c counts).
 struct TrainingFlops {
   double full, causal;
+  double attention;  // part of `causal`
+
+  // With so much of the causal scores left, as within documents.
+  double within(double share) const { return causal - (1 - share) * attention; }
 };
 TrainingFlops flops_per_token(const ModelConfig& config, int64_t seq);
 

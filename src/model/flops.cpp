@@ -12,7 +12,7 @@ TrainingFlops flops_per_token(const ModelConfig& config, int64_t seq) {
   const double n = static_cast<double>(seq);
   // What the logits' further columns cost is no use to the model.
   const double extra = 6.0 * static_cast<double>((config.logit_width() - config.vocabulary) * config.hidden);
-  return {dry->work().flops_full / n - extra, dry->work().flops / n - extra};
+  return {dry->work().flops_full / n - extra, dry->work().flops / n - extra, dry->work(OpFamily::attention).flops / n};
 }
 
 }  // namespace rowan

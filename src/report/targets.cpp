@@ -60,6 +60,20 @@ Json checked(JsonObject target, const fs::path& folder) {
   return item;
 }
 
+// A figure that no config here repeats.
+void check_elsewhere(JsonObject figure) {
+  figure.string("source");
+  figure.string("what");
+  figure.string("optimizer");
+  const bool bits = figure.has("bits_per_byte"), nats = figure.has("nats");
+  if (bits + nats + figure.has("perplexity") != 1)
+    figure.fail("what", "expected one of perplexity, nats and bits_per_byte beside it");
+  figure.number(bits ? "bits_per_byte" : nats ? "nats" : "perplexity", {}, 0);
+  if (figure.has("seeds")) figure.integer("seeds", {}, 1);
+  if (figure.has("deviation")) figure.number("deviation", {}, 0);
+  figure.finish();
+}
+
 }  // namespace
 
 Json load_targets(const std::string& path) {
@@ -69,6 +83,8 @@ Json load_targets(const std::string& path) {
   Json targets = Json::array();
   for (JsonObject& target : root.objects("targets"))
     targets.push_back(checked(std::move(target), fs::path(path).parent_path()));
+  if (root.has("elsewhere"))
+    for (JsonObject& figure : root.objects("elsewhere")) check_elsewhere(std::move(figure));
   for (const char* other : {"paper", "settings", "unpublished", "comment"})
     if (root.has(other)) root.raw(other);
   root.finish();

@@ -34,8 +34,9 @@ struct Target {
   double loss_of_batch_mean() const;
 };
 
-// The list "targets" of such a file, with configs made relative to the working directory. Throws Error naming file,
-// line and field.
+// The list "targets" of such a file, with configs made relative to the working directory. Its list "elsewhere" has what
+// others measured in set-ups that no config repeats: it is checked, and for people. Throws Error naming file, line and
+// field.
 Json load_targets(const std::string& path);
 
 // From one item of load_targets().

@@ -84,6 +84,7 @@ Plan make_plan(const TrainConfig& config, int ranks) {
   const double count = static_cast<double>(micro_steps(config.batch, ranks));
   plan.step_flops = dry->work().flops * count;
   plan.step_flops_full = dry->work().flops_full * count;
+  plan.attention_flops = dry->work(OpFamily::attention).flops * count;
   dry->reset_work();
   const int64_t period = optimizer.period();
   for (int64_t step = 1; step <= period; ++step) {

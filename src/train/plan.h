@@ -14,6 +14,7 @@ struct Plan {
   size_t total_bytes = 0;                      // peak of all together
   double step_flops = 0;       // of one rank's step: products and causal attention, recomputation included
   double step_flops_full = 0;  // the same with every attention score counted
+  double attention_flops = 0;  // part of step_flops
   double optimizer_flops = 0, optimizer_bytes = 0;  // of one rank's update
   double work_balance = 1, memory_balance = 1;      // of the optimizer over ranks: largest over mean
   std::string uneven;  // the reason and a remedy when one matrix is more work than an equal share; else empty

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
+#include "data/attended_share.h"
 #include "evaluate/entropy_floor.h"
 #include "evaluate/generate.h"
 #include "run/loss_chart.h"
@@ -77,6 +78,9 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                                             static_cast<double>(rows * config.batch.sequence_length),
                                 rows));
   }
+  if (config.data.documents)
+    line("documents", fmt::format("attention within them is {:.1f}% of that over whole rows, in the first rows",
+                                  100 * attended_share(trainer.batches(), config.data.documents)));
   line("steps", fmt::format("{}, {} tokens, {:.2f} epochs", config.run.steps,
                             human_count(per_step * static_cast<double>(config.run.steps)),
                             static_cast<double>(config.run.steps * config.batch.sequences) /

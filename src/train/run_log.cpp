@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/human.h"
+#include "data/attended_share.h"
 #include "evaluate/bits_per_byte.h"
 #include "model/model.h"
 
@@ -22,7 +23,8 @@ RunLog::RunLog(const TrainConfig& config, const Trainer& trainer, Progress& prog
       progress_(progress),
       log_(config.run.dir, resumed ? std::optional(trainer.steps_done()) : std::nullopt,
            [&](const std::string& text) { progress.message(text); }),
-      flops_(flops_per_token(config.model, config.batch.sequence_length).causal),
+      flops_(flops_per_token(config.model, config.batch.sequence_length)
+                 .within(attended_share(trainer.batches(), config.data.documents))),
       peak_(peak),
       seconds_before_(seconds_before),
       start_(steady_seconds()),

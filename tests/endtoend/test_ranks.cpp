@@ -285,6 +285,11 @@ TEST_F(Ranks, BatchMeansDoNotDependOnTheirNumber) {
     if (ranks == 1) want = last;
     for (const char* key : {"val_loss", "val_loss_batch_mean", "val_loss_galore"})
       EXPECT_NEAR(last.at(key).get<double>(), want.at(key).get<double>(), 1e-6) << key << " on " << ranks;
+    const Outcome eval = rowan("eval " + run(name).string() + " --device cpu");
+    ASSERT_EQ(eval.code, 0) << eval.err;
+    const size_t at = eval.out.find("as GaLore    ");
+    ASSERT_NE(at, std::string::npos) << eval.out;
+    EXPECT_NEAR(std::stod(eval.out.substr(at + 13)), last.at("val_loss_galore").get<double>(), 1e-6) << ranks;
   }
 }
 

@@ -77,6 +77,47 @@ TEST(TokenizeKill, TwentyTimesAndTheSameBytes) {
   EXPECT_EQ(contents(folder / "killed"), expected);
 }
 
+TEST(TokenizeKill, WhileItGrows) {
+  TemporaryFolder folder;
+  std::string first = folder.write("a.jsonl", random_json_lines(1, 3000));
+  std::string second = folder.write("b.json.gz", gzip(random_json_lines(2, 9000)));
+  auto arguments = [&](const std::string& out, bool grow) -> std::vector<std::string> {
+    std::vector<std::string> all = {rowan_binary(),   "tokenize", "--tokenizer",    "bytes", "--out", folder / out,
+                                    "--shard-tokens", "700000",   "--save-seconds", "0",     first};
+    if (grow) all.push_back(second);
+    return all;
+  };
+  ASSERT_EQ(wait_for(start(arguments("small", false))), 0);
+  auto copy = [&](const std::string& name) {
+    fs::remove_all(folder / name);
+    fs::copy(folder / "small", folder / name);
+  };
+  copy("whole");
+  auto began = std::chrono::steady_clock::now();
+  ASSERT_EQ(wait_for(start(arguments("whole", true))), 0);
+  auto undisturbed = std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began);
+  auto expected = contents(folder / "whole");
+  ASSERT_GT(expected.size(), contents(folder / "small").size());
+
+  Random random(static_cast<uint64_t>(::getpid()), 0);
+  int kills = 0;
+  copy("killed");
+  for (int run = 0; kills < 10 && run < 100; ++run) {
+    pid_t child = start(arguments("killed", true));
+    std::this_thread::sleep_for(undisturbed * random.uniform());
+    ::kill(child, SIGKILL);
+    if (WIFSIGNALED(wait_for(child))) {
+      ++kills;
+      continue;
+    }
+    ASSERT_EQ(contents(folder / "killed"), expected) << "after " << kills << " kills";
+    copy("killed");
+  }
+  EXPECT_EQ(kills, 10);
+  ASSERT_EQ(wait_for(start(arguments("killed", true))), 0);
+  EXPECT_EQ(contents(folder / "killed"), expected);
+}
+
 TEST(TokenizeKill, AFullDiskSaysSoAndTheSameCommandGoesOn) {
   TemporaryFolder folder;
   const std::string input = folder.write("a.jsonl", random_json_lines(1, 8000));

@@ -39,49 +39,6 @@ TEST_F(Train, QuickstartAtReducedSizeComesNearTheEntropyFloor) {
   EXPECT_TRUE(fs::exists(run("quickstart") / "loss.svg"));
 }
 
-// The figures of an evaluation of another program depend on its batches, not on ours.
-TEST_F(Train, BatchMeansAreTheSameForAnyMicroBatchAndInEval) {
-  Json json = config();
-  json["data"]["reading"] = "documents";
-  json["data"]["end_id"] = 7;
-  json["data"]["batch_means"] = {{"ranks", 3}, {"rows", 5}};
-  json["batch"]["sequences"] = 64;
-  json["run"]["steps"] = 2;
-  json["run"]["eval_tokens"] = 700;
-  std::vector<int32_t> header(256), lengths;
-  std::string bytes;
-  Random random(3, 0);
-  for (int document = 0; document < 90; ++document) {
-    for (uint64_t left = 1 + random.below(22); left > 0; --left) bytes += {static_cast<char>(20 + random.below(90)), 0};
-    bytes += {7, 0};
-  }
-  header[0] = 20240520, header[1] = 1, header[2] = static_cast<int32_t>(bytes.size() / 2);
-  write_file_atomically(dir_ / "validation.bin",
-                        std::string(reinterpret_cast<const char*>(header.data()), 1024) + bytes);
-  write_config(json);
-  Json want;
-  for (int micro_batch : {1, 2, 4, 8, 16, 32, 64}) {
-    const std::string name = fmt::format("micro{}", micro_batch);
-    Outcome result = rowan(train(fmt::format("--set batch.micro_batch={}", micro_batch) + into(name)));
-    ASSERT_EQ(result.code, 0) << result.err;
-    const Json last = rows(run(name)).back();
-    if (want.is_null()) want = last;
-    for (const char* key : {"val_loss", "val_loss_batch_mean", "val_loss_galore"})
-      EXPECT_NEAR(last.at(key).get<double>(), want.at(key).get<double>(), 1e-6) << key << " at " << micro_batch;
-  }
-  EXPECT_GT(want["val_loss_batch_mean"].get<double>(), 1.05 * want["val_loss_galore"].get<double>());
-  for (int micro_batch : {1, 7, 64}) {
-    Outcome eval = rowan(fmt::format("eval {} --device cpu --micro-batch {}", run("micro8").string(), micro_batch));
-    ASSERT_EQ(eval.code, 0) << eval.err;
-    const size_t at = eval.out.find("as GaLore    ");
-    ASSERT_NE(at, std::string::npos) << eval.out;
-    EXPECT_NEAR(std::stod(eval.out.substr(at + 13)), want["val_loss_galore"].get<double>(), 2e-6) << eval.out;
-  }
-  expect_bad_config("data.batch_means.ranks=0", "data.batch_means.ranks: found 0, at least 1 is allowed");
-  expect_bad_config("data.batch_means.row=4", "data.batch_means.row: unknown key 'row'; did you mean 'rows'?");
-  expect_bad_config("data.batch_means.ranks=91", "found 91 ranks, but the validation data has 90 rows");
-}
-
 TEST_F(Train, EvaluationIsShownKeptAndLeavesTheRunAsItIs) {
   std::string items;
   for (int i = 0; i < 9; ++i)
@@ -445,7 +402,22 @@ TEST_F(Train, ADamagedCheckpointIsSkippedAndAnotherModelsIsRefused) {
 TEST_F(Train, APlanNeedsNoDataAndWritesNothing) {
   Outcome plan = rowan("plan " + file().string() + " --set data.train=/nowhere.bin");
   EXPECT_EQ(plan.code, 0) << plan.err;
-  EXPECT_NE(plan.out.find("activations"), std::string::npos) << plan.out;
+  auto says = [&](const std::string& part) {
+    EXPECT_NE(plan.out.find(part), std::string::npos) << part << "\n" << plan.out;
+  };
+  says("activations");
+  says("  with recompute   none ");
+  says("scores are not stored");
+  says("steps        12 of 4 sequences of 16 tokens: 768 tokens");
+  says("  training         /nowhere.bin");
+  says("  validation       " + (dir_ / "validation.bin").string());
+  const std::string documents = " --set data.documents.end_token=first --set data.end_id=5";
+  plan = rowan("plan " + file().string() + " --set data.train=/nowhere.bin" + documents);
+  EXPECT_EQ(plan.code, 0) << plan.err;
+  says("without the data their length is not known: rows count as whole");
+  plan = rowan("plan " + file().string() + documents);
+  EXPECT_EQ(plan.code, 0) << plan.err;
+  says("  documents        attention within them is ");
   EXPECT_FALSE(fs::exists(run("run")));
 }
 

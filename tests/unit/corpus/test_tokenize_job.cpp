@@ -7,31 +7,12 @@
 #include "corpus/tokenize_job.h"
 #include "shared_files.h"
 #include "text_files.h"
+#include "unit/corpus/tokenize_runs.h"
 
 namespace rowan {
 namespace {
 
 namespace fs = std::filesystem;
-
-TokenizeResult run(TokenizeOptions options, const std::string& tokenizer = "bytes") {
-  return tokenize(options, *make_tokenizer(tokenizer), [](const TokenizeProgress&) {});
-}
-
-TokenizeOptions options_for(std::vector<std::string> inputs, const std::string& out) {
-  TokenizeOptions options;
-  options.inputs = std::move(inputs);
-  options.out = out;
-  return options;
-}
-
-std::string message(const TokenizeOptions& options) {
-  try {
-    run(options);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 template <typename T>
 std::vector<T> numbers(std::string_view bytes) {
@@ -48,13 +29,6 @@ std::vector<uint16_t> tokens(const std::string& path) {
 }
 std::vector<uint64_t> starts(const std::string& path) {
   return numbers<uint64_t>(read_file(path + shard::documents_suffix).substr(shard::documents_header_bytes));
-}
-
-// Name and content of every file of a folder.
-std::map<std::string, std::string> contents(const std::string& folder) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : fs::directory_iterator(folder)) files[entry.path().filename()] = read_file(entry.path());
-  return files;
 }
 
 TEST(TokenizeJob, HeaderTokensAndDocumentIndex) {

@@ -2,6 +2,7 @@
 #include <map>
 #include <set>
 
+#include "data/attended_share.h"
 #include "data/batch_source.h"
 #include "data/overlap.h"
 #include "data/permutation.h"
@@ -66,6 +67,16 @@ TEST_F(Batches, SharedShardsAreNamed) {
   EXPECT_EQ(lines({{a, b}}, {b, c}), Files{b + " is in data.train and in data.validation"});
   EXPECT_EQ(lines({{a, b}}, {a, b}), Files{a + " is in data.train and in data.validation, as are 1 more shards"});
   EXPECT_EQ(lines({{a}, {b, a}}, {c}), Files{a + " is in data.mixture.0 and in data.mixture.1"});
+}
+
+// Rows 0 1 2 3 and 4 0 6 7, the end token being 0 (or 3): documents of 4, 1 and 3 tokens (or 4 and 4).
+TEST_F(Batches, AttentionLeftWithinDocumentsIsCounted) {
+  DataConfig data = config({write("a.bin", llmc({0, 1, 2, 3, 4, 0, 6, 7, 8}))}, Order::sequential);
+  data.shards.end_id = 0;
+  const BatchSource source(data, 4, 1, 256);
+  EXPECT_EQ(attended_share(source, {}), 1);
+  EXPECT_DOUBLE_EQ(attended_share(source, DocumentConfig{EndToken::first}), (10.0 + 1 + 6) / 20);
+  EXPECT_DOUBLE_EQ(attended_share(source, DocumentConfig{EndToken::last}), (1.0 + 6 + 3 + 3) / 20);
 }
 
 TEST(Permutation, IsABijectionThatMoves) {

@@ -46,17 +46,17 @@ TEST_P(PublishedSizes, AreMatchedExactly) {
 }
 
 // GaLore's configs, RMNP's "350m", SmolLM2's and GPT-2's released configs.
-INSTANTIATE_TEST_SUITE_P(Models, PublishedSizes,
-                         testing::Values(Published{"llama_60m", 58'073'600, 25'296'896},
-                                         Published{"llama_130m", 134'105'856, 84'934'656},
-                                         Published{"llama_350m", 367'969'280, 302'383'104},
-                                         Published{"llama_1b", 1'339'082'752, 1'207'910'400},
-                                         Published{"llama_350m_rmnp", 271'090'688, 205'520'896},
-                                         Published{"smollm2_135m", 134'515'008, 106'168'320},
-                                         Published{"smollm2_360m", 361'821'120, 0},
-                                         Published{"gpt2_124m", 124'439'808, 0}, Published{"gpt2_355m", 354'823'168, 0},
-                                         Published{"gpt2_774m", 774'030'080, 0}),
-                         [](const auto& info) { return std::string(info.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Models, PublishedSizes,
+    testing::Values(Published{"llama_60m", 58'073'600, 25'296'896}, Published{"llama_130m", 134'105'856, 84'934'656},
+                    Published{"llama_350m", 367'969'280, 302'383'104},
+                    Published{"llama_1b", 1'339'082'752, 1'207'910'400},
+                    Published{"llama_350m_rmnp", 271'090'688, 205'520'896},
+                    Published{"smollm2_135m", 134'515'008, 106'168'320}, Published{"smollm2_360m", 361'821'120, 0},
+                    Published{"gpt2_124m", 124'439'808, 0}, Published{"gpt2_355m", 354'823'168, 0},
+                    Published{"gpt2_774m", 774'030'080, 0}, Published{"gpt2_1558m", 1'557'611'200, 0},
+                    Published{"track3_162m", 162'354'816, 84'934'656}),
+    [](const auto& info) { return std::string(info.param.name); });
 
 const char* const tiny = R"({"model_type": "llama", "hidden_size": 32, "intermediate_size": 64,
   "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 100)";
@@ -271,6 +271,27 @@ TEST(TrainingFlops, MatchThePublishedArithmetic) {
   EXPECT_NEAR(flops("gpt2_124m").causal / 1e9, 0.798, 0.0005);
   EXPECT_NEAR(flops("llama_350m").full / 1e9, 2.313, 0.0005);
   EXPECT_NEAR(flops("smollm2_135m").causal / 1e9, 0.913, 0.0005);
+}
+
+// Counted from the layers of train_gpt_simple.py: six a weight of blocks and head, and of attention, forward and
+// backward, six products of 128 in each of 6 heads and 12 layers for each key that a token sees, 512.5 on average.
+TEST(TrainingFlops, AndParametersAreThoseOfTrack3) {
+  for (const char* name : {"track3_162m", "track3_162m_uniform", "track3_162m_hyperball"}) {
+    const ModelConfig config = load_model(source_path(std::string("configs/models/") + name + ".json"));
+    const ParameterTable table = parameter_table(config);
+    const int64_t hidden = 768, block = 4 * hidden * hidden + 2 * 4 * hidden * hidden, head = 50304 * hidden;
+    EXPECT_EQ(table.count(Role::matrix), 12 * block);
+    EXPECT_EQ(table.count(Role::embedding), head);
+    EXPECT_EQ(table.count(Role::head), head);
+    EXPECT_EQ(table.count(Role::bias), 12 * (4 + 4 + 1) * hidden + 50304);
+    EXPECT_EQ(table.count(Role::norm), (12 * 2 + 2) * hidden);
+    EXPECT_EQ(table.count(), 162'354'816);
+    const TrainingFlops flops = flops_per_token(config, 1024);
+    const double attention = 6 * 2.0 * 128 * 6 * 12 * 512.5;
+    EXPECT_DOUBLE_EQ(flops.attention, attention);
+    EXPECT_DOUBLE_EQ(flops.causal, 6.0 * static_cast<double>(12 * block + head) + attention);
+    EXPECT_DOUBLE_EQ(flops.within(0.25), flops.causal - 0.75 * attention);
+  }
 }
 
 TEST(Logits, ComeInEvenPiecesOfWholeTiles) {

@@ -224,6 +224,13 @@ TEST_F(Targets, AreReadStrictly) {
       error(R"({"targets": [{"config": "a", "metric": "val_loss_galore", "perplexity": 20, "step": 1, "source": ""}]})")
           .find("batches: is missing"),
       std::string::npos);
+  auto elsewhere = [&](const std::string& more) {
+    return error(R"({"targets": [], "elsewhere": [{"source": "a", "what": "b", "optimizer": "muon")" + more + "}]}");
+  };
+  EXPECT_EQ(elsewhere(R"(, "bits_per_byte": 1.2, "seeds": 3, "deviation": 0.01)"), "");
+  EXPECT_NE(elsewhere("").find("elsewhere.0.what: expected one of perplexity, nats and bits_per_byte"),
+            std::string::npos);
+  EXPECT_NE(elsewhere(R"(, "nats": 1, "step": 2)").find("unknown key 'step'"), std::string::npos);
 }
 
 }  // namespace

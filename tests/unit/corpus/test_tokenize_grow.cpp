@@ -1,0 +1,96 @@
+// Shards that are added to finished ones.
+#include <gtest/gtest.h>
+
+#include "text_files.h"
+#include "unit/corpus/tokenize_runs.h"
+
+namespace rowan {
+namespace {
+
+// Further inputs get shards of their own behind those that are there.
+TEST(TokenizeGrow, AFinishedFolderGrows) {
+  TemporaryFolder folder;
+  const std::string a = folder.write("a.jsonl", random_json_lines(1, 300)),
+                    b = folder.write("b.json.gz", gzip(random_json_lines(2, 300))),
+                    held_out = folder.write("v.jsonl", random_json_lines(3, 20)),
+                    c = folder.write("c.jsonl", random_json_lines(4, 300)),
+                    d = folder.write("d.jsonl", random_json_lines(5, 300));
+  TokenizeOptions options = options_for({a, b}, folder / "out"), alone = options_for({c, d}, folder / "alone");
+  options.validation_inputs = {held_out};
+  options.shard_tokens = alone.shard_tokens = 20'000;
+  const TokenizeResult before = run(options), more = run(alone);
+  const auto first = contents(folder / "out");
+  options.inputs = {a, b, c, d};
+  const TokenizeResult grown = run(options);
+  EXPECT_FALSE(grown.already_done);
+  EXPECT_EQ(grown.total.documents, before.total.documents + more.total.documents);
+  EXPECT_EQ(grown.total.tokens, before.total.tokens + more.total.tokens);
+  EXPECT_EQ(grown.validation_tokens, before.validation_tokens);
+  const auto all = contents(folder / "out");
+  for (const auto& [name, bytes] : first) {
+    if (name != "manifest.json") {
+      EXPECT_EQ(all.at(name), bytes) << name;
+    }
+  }
+  std::string added, wanted;
+  for (const auto& [name, bytes] : all)
+    if (name.ends_with(".bin") && !first.contains(name)) added += bytes.substr(shard::header_bytes);
+  for (const auto& [name, bytes] : contents(folder / "alone"))
+    if (name.ends_with(".bin")) wanted += bytes.substr(shard::header_bytes);
+  EXPECT_EQ(added, wanted);
+  EXPECT_EQ(all.size() - first.size(), 2 * static_cast<size_t>((more.total.tokens + 19'999) / 20'000));
+  EXPECT_TRUE(run(options).already_done);
+  EXPECT_EQ(run(options).total.tokens, grown.total.tokens);
+
+  options.inputs = {a, b, c};
+  EXPECT_NE(message(options).find("made from 5 inputs, now there are 4"), std::string::npos) << message(options);
+  const std::string e = folder.write("e.jsonl", json_line("e"));
+  options.inputs = {a, b, c, d, e};
+  options.shard_tokens = 10'000;
+  EXPECT_NE(message(options).find("made with 20000 at settings/shard_tokens, now it is 10000"), std::string::npos);
+  options.shard_tokens = 20'000;
+  options.validation_inputs = {held_out, e};
+  options.inputs = {a, b, c, d};
+  EXPECT_EQ(run(options).validation_tokens, before.validation_tokens + 2);
+  options.inputs = {a, b, c, d, folder.write("f.jsonl", json_line("f"))};
+  try {
+    tokenize(options, *make_tokenizer("bytes", InvalidUtf8::refuse), [](const TokenizeProgress&) {});
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("at settings/"), std::string::npos) << error.what();
+  }
+  folder.write("c.jsonl", json_line("other"));
+  EXPECT_NE(message(options).find("c.jsonl\", which is not among the inputs now or has changed"), std::string::npos);
+}
+
+// Documents are counted on; a part of the text that was held out stays, and what is added is training data.
+TEST(TokenizeGrow, RulesOfValidationGoOnWhenItGrows) {
+  TemporaryFolder folder;
+  const std::string a = folder.write("a.jsonl", random_json_lines(1, 70)),
+                    b = folder.write("b.jsonl", random_json_lines(2, 70));
+  auto grown = [&](const std::string& rule, std::vector<std::string> inputs) {
+    TokenizeOptions options = options_for({a}, folder / rule);
+    options.validation = rule;
+    options.inputs = {inputs[0]};
+    run(options);
+    const Json first = Json::parse(read_file(folder / rule + "/manifest.json"));
+    options.inputs = std::move(inputs);
+    run(options);
+    EXPECT_TRUE(run(options).already_done);
+    const Json all = Json::parse(read_file(folder / rule + "/manifest.json"));
+    auto documents = [](const Json& manifest) {
+      uint64_t count = 0;
+      for (const Json& shard : manifest["validation"]) count += shard["documents"].get<uint64_t>();
+      return count;
+    };
+    return std::pair(documents(first), documents(all));
+  };
+  EXPECT_EQ(grown("every:20", {a, b}), (std::pair<uint64_t, uint64_t>(4, 7)));  // 0 20 40 60, 80 100 120
+  EXPECT_EQ(grown("documents:100", {a, b}), (std::pair<uint64_t, uint64_t>(70, 100)));
+  const auto [before, after] = grown("last:50%", {a, b});
+  EXPECT_GT(before, 0u);
+  EXPECT_EQ(after, before);
+}
+
+}  // namespace
+}  // namespace rowan
