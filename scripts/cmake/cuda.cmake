@@ -100,7 +100,7 @@ if(ROWAN_CUDA_COMPILES)
   add_library(rowan_cuda OBJECT ${ROWAN_CUDA_SOURCES})
   target_include_directories(rowan_cuda PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
   target_compile_options(rowan_cuda PRIVATE
-    "$<$<COMPILE_LANGUAGE:CUDA>:-lineinfo;-Xcompiler=-Wall,-Wextra;-Xptxas=-warn-spills;$<$<BOOL:${ROWAN_WERROR}>:--Werror=all-warnings>>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:-lineinfo;-Xcompiler=-Wall,-Wextra;$<$<BOOL:${ROWAN_WERROR}>:--Werror=all-warnings>>"
     "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;$<$<BOOL:${ROWAN_WERROR}>:-Werror>>")
   target_link_libraries(rowan_cuda PRIVATE fmt::fmt rowan_cuda_libraries)
 endif()
