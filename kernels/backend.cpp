@@ -34,14 +34,16 @@ void Backend::synchronize() {
 }
 
 // A replay calls no operation, so there would be nothing to record or to trace.
-void Backend::repeat(uint64_t key, const std::function<void()>& work) {
+void Backend::repeat(const void* owner, uint64_t key, const std::function<void()>& work) {
   if (recording_ || timeline_.recording())
     work();
   else
-    do_repeat(key, work);
+    do_repeat(owner, key, work);
 }
 
-void Backend::do_repeat(uint64_t, const std::function<void()>& work) { work(); }
+void Backend::do_repeat(const void*, uint64_t, const std::function<void()>& work) { work(); }
+
+void Backend::allow_tf32() { fail("precision: \"tf32\" takes a GPU, the device is \"{}\"; use \"fp32\"", name()); }
 
 void Backend::copy(Tensor to, Tensor from) {
   Operation op(*this, "copy");

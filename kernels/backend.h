@@ -140,6 +140,11 @@ class Backend {
   // The dtypes matrix products run fast in here; the trainer warns about others.
   virtual bool fast(DType dtype) const = 0;
   virtual Limits limits() const { return {}; }
+  // From now on products of f32 tensors may round their factors to TF32, 10 bits of mantissa, as tensor cores do.
+  // Throws Error where a device has none.
+  virtual void allow_tf32();
+  // What makes attention of this shape slow here, for people; empty when nothing does.
+  virtual std::string slow_attention(const AttentionShape& /*shape*/, DType /*dtype*/) const { return ""; }
   // True when tensors can be read and written by host code.
   virtual bool host_memory() const = 0;
 
@@ -154,9 +159,10 @@ class Backend {
   void copy(Tensor to, Tensor from);
   void zero(Tensor x);
   void synchronize();
-  // Runs `work`, which queues the same operations on the same memory whenever `key` is the same, and neither uploads,
-  // downloads, allocates nor waits. A GPU may record it once and replay it: the same results with fewer calls.
-  void repeat(uint64_t key, const std::function<void()>& work);
+  // Runs `work`, which queues the same operations on the same memory whenever owner and key are the same, and neither
+  // uploads, downloads, allocates nor waits. A GPU may record it once and replay it: the same results with fewer calls.
+  // `owner` is whose memory that is.
+  void repeat(const void* owner, uint64_t key, const std::function<void()>& work);
 
   // --- elementwise and reductions -------------------------------------------------------------------------------
   // x *= factor.
@@ -329,7 +335,7 @@ class Backend {
 #define ROWAN_OPERATION = 0
 #include "kernels/backend_overrides.inc"
   // Those that are made of others; a device that does better overrides them.
-  virtual void do_repeat(uint64_t key, const std::function<void()>& work);
+  virtual void do_repeat(const void* owner, uint64_t key, const std::function<void()>& work);
   virtual void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
   virtual void do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
                                             Tensor bias);

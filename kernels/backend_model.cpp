@@ -72,42 +72,24 @@ void Backend::dropout(Tensor x, const Dropout& rule, int64_t seq) {
 
 void Backend::norm_forward(const NormForward& norm) {
   Operation op(*this, "norm_forward");
-  const Tensor& residual = norm.residual;
-  op.compute("residual", residual);
-  op.rank("residual", residual, 2);
-  const int64_t n = residual.dim(0), c = residual.dim(1);
-  const Tensor &out = norm.out, &weight = norm.weight;
-  op.compute("weight", weight);
-  op.compute("out", out);
-  op.stream(residual, out, weight);
-  op.is("out", out, out.dtype, {n, c});
-  op.optional("branch", norm.branch, weight.dtype, {n, c});
+  const Tensor &residual = norm.residual, &weight = norm.weight;
+  op.norm(norm.kind, "residual", residual, "out", norm.out, weight, norm.mean, norm.rstd);
+  op.optional("branch", norm.branch, weight.dtype, {residual.dim(0), residual.dim(1)});
   if (norm.branch.empty())
     op.absent("sum", norm.sum, "without a branch");
   else
     op.same("sum", norm.sum, residual);
-  op.is("weight", weight, weight.dtype, {c});
-  op.optional("bias", norm.bias, weight.dtype, {c});
-  op.statistics(norm.kind, norm.mean, norm.rstd, n);
+  op.optional("bias", norm.bias, weight.dtype, {residual.dim(1)});
   op.run(residual, &Backend::do_norm_forward, norm);
 }
 
 void Backend::norm_backward(const NormBackward& norm) {
   Operation op(*this, "norm_backward");
   const Tensor& r = norm.r;
-  op.compute("r", r);
-  op.rank("r", r, 2);
-  const int64_t n = r.dim(0), c = r.dim(1);
-  const Tensor &dout = norm.dout, &weight = norm.weight;
-  op.compute("weight", weight);
-  op.compute("dout", dout);
-  op.stream(r, dout, weight);
-  op.is("dout", dout, dout.dtype, {n, c});
+  op.norm(norm.kind, "r", r, "dout", norm.dout, norm.weight, norm.mean, norm.rstd);
   op.same("d_residual", norm.d_residual, r);
-  op.is("weight", weight, weight.dtype, {c});
-  op.gradient("d_weight", norm.d_weight, {c});
-  if (!norm.d_bias.empty()) op.gradient("d_bias", norm.d_bias, {c});
-  op.statistics(norm.kind, norm.mean, norm.rstd, n);
+  op.gradient("d_weight", norm.d_weight, {r.dim(1)});
+  if (!norm.d_bias.empty()) op.gradient("d_bias", norm.d_bias, {r.dim(1)});
   op.run(r, &Backend::do_norm_backward, norm);
 }
 

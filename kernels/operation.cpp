@@ -17,21 +17,37 @@ void Backend::Operation::columns(const Tensor& x, int64_t begin, int64_t end, fl
 
 void Backend::Operation::linear(const char* result, const Tensor& out, const Tensor& in, const Tensor& weight,
                                 const Tensor& bias) const {
-  compute("in", in);
-  rank("in", in, 2);
-  rank("weight", weight, 2);
-  is("weight", weight, in.dtype, {weight.dim(0), in.dim(1)});
+  times_weight("in", in, weight, 1);
   is(result, out, in.dtype, {in.dim(0), weight.dim(0)});
   optional("bias", bias, in.dtype, {weight.dim(0)});
 }
 
 void Backend::Operation::linear_input(const char* result, const Tensor& din, const Tensor& dout,
                                       const Tensor& weight) const {
-  compute("dout", dout);
-  rank("dout", dout, 2);
-  rank("weight", weight, 2);
-  is("weight", weight, dout.dtype, {dout.dim(1), weight.dim(1)});
+  times_weight("dout", dout, weight, 0);
   is(result, din, dout.dtype, {dout.dim(0), weight.dim(1)});
+}
+
+void Backend::Operation::times_weight(const char* argument, const Tensor& x, const Tensor& weight, int axis) const {
+  compute(argument, x);
+  rank(argument, x, 2);
+  rank("weight", weight, 2);
+  Tensor wanted = weight;
+  wanted.dtype = x.dtype;
+  wanted.shape[axis] = x.dim(1);
+  same("weight", weight, wanted);
+}
+
+void Backend::Operation::norm(Norm kind, const char* argument, const Tensor& r, const char* result, const Tensor& out,
+                              const Tensor& weight, const Tensor& mean, const Tensor& rstd) const {
+  compute(argument, r);
+  rank(argument, r, 2);
+  compute("weight", weight);
+  compute(result, out);
+  stream(r, out, weight);
+  is(result, out, out.dtype, {r.dim(0), r.dim(1)});
+  is("weight", weight, weight.dtype, {r.dim(1)});
+  statistics(kind, mean, rstd, r.dim(0));
 }
 
 void Backend::Operation::product(const Tensor& c, const Operand& a, const Operand& b) const {

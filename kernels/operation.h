@@ -63,11 +63,11 @@ class Backend::Operation {
   void linear_input(const char* result, const Tensor& din, const Tensor& dout, const Tensor& weight) const;
   // c = a b.
   void product(const Tensor& c, const Operand& a, const Operand& b) const;
-  // What a norm of n rows keeps: rstd, and the mean unless it is rms.
-  void statistics(Norm kind, const Tensor& mean, const Tensor& rstd, int64_t n) const;
+  // What both passes of a norm take: the residual stream r, in what the weights are or in f32; `out`, what the norm
+  // gives or its gradient, in either; rstd of each row, and the mean unless it is rms.
+  void norm(Norm kind, const char* argument, const Tensor& r, const char* result, const Tensor& out,
+            const Tensor& weight, const Tensor& mean, const Tensor& rstd) const;
   void attention(const AttentionShape& shape, const AttentionRule& rule = {}) const;
-  // A norm's residual stream, in what the weights are or in f32; `out` is what the norm gives, in either.
-  void stream(const Tensor& residual, const Tensor& out, const Tensor& weight) const;
   void dropout(const Dropout& rule, int64_t batch) const;
   // The first dimension is whole rows of `seq` tokens.
   void rows_of(const char* argument, const Tensor& x, int64_t seq) const;
@@ -98,6 +98,11 @@ class Backend::Operation {
   }
 
  private:
+  // x [N, k] times a weight whose dimension `axis` is k.
+  void times_weight(const char* argument, const Tensor& x, const Tensor& weight, int axis) const;
+  void stream(const Tensor& residual, const Tensor& out, const Tensor& weight) const;
+  void statistics(Norm kind, const Tensor& mean, const Tensor& rstd, int64_t n) const;
+
   // Tensors by dtype and shape, all weights of slots as one tensor, and whether a flag is set or a factor is 0:
   // whatever decides what is read and written.
   static void tell(std::string& operands, const Tensor& x);

@@ -1,4 +1,5 @@
-// Activation functions, gated and plain.
+// Activation functions, gated and plain. Bytes an output value in bf16: gated forward 6, backward 10 (of two
+// gradients); plain forward 4, backward 6. Floor: these at a copy's rate.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 

@@ -1,4 +1,7 @@
-// Attention: which kernels run, and the row products that the plain backward starts with.
+// Attention: which kernels run, the row products that the backward starts with, and the sum of what owners of keys
+// leave. Floor of the row products: dout and out at a copy's rate, 4 bytes a value in bf16.
+#include <algorithm>
+
 #include "base/error.h"
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_cudnn.h"
@@ -31,6 +34,30 @@ __global__ void delta_kernel(AttentionArguments<T> a, int64_t items) {
   a.delta[a.row_values(static_cast<int>(n / a.seq), static_cast<int>(item % a.heads)) + n % a.seq] = total;
 }
 
+// dq = the sums over its owners, in the order of the first tiles of keys (of `keys` each) that they have.
+__global__ void add_owners_kernel(AttentionArguments<bfloat16> a, int owners, int keys) {
+  const int vectors = a.head_dim / vector_elements;
+  for (int64_t i = thread_index(); i < int64_t{a.batch} * a.heads * a.seq * vectors; i += thread_count()) {
+    const int column = static_cast<int>(i % vectors) * vector_elements;
+    const int query = static_cast<int>(i / vectors % a.seq);
+    const int head = static_cast<int>(i / vectors / a.seq % a.heads);
+    const int row = static_cast<int>(i / vectors / a.seq / a.heads);
+    const int first_query = query / tile_queries * tile_queries, begin = a.document_begin(row, first_query) / keys;
+    float sums[vector_elements] = {}, x[vector_elements];
+    for (int t = begin; t <= query / keys && t < begin + owners; ++t) {
+      load(x, a.dq_sums + a.dq_row(t % owners, row, head, query) + column);
+#pragma unroll
+      for (int j = 0; j < vector_elements; ++j) sums[j] += x[j];
+    }
+#pragma unroll
+    for (float& sum : sums) sum *= a.scale;
+    store(a.dqkv + a.query(row, head) + query * a.qkv_row() + column, sums);
+  }
+}
+
+// More owners of a head's keys than these would leave more sums of dq than the products they spare are worth.
+constexpr int64_t most_owners = 4;
+
 // cuDNN's kernels know neither documents nor our dropout.
 bool is_plain(const AttentionRule& rule) { return rule.documents.empty() && rule.dropout.rate == 0; }
 
@@ -40,9 +67,13 @@ void check_shape(const char* operation, const AttentionShape& shape) {
   if (!(shape.scale > 0)) fail("{}: scale is {}, must be above 0 on a GPU", operation, shape.scale);
 }
 
+bool fits_tensor_cores(DType dtype, int64_t head_dim) {
+  return dtype == DType::bf16 && head_dim % 8 == 0 && head_dim <= largest_tensor_core_head_dim;
+}
+
 template <typename T>
 bool on_tensor_cores(const AttentionArguments<T>& a) {
-  return std::is_same_v<T, bfloat16> && a.head_dim % 8 == 0 && a.head_dim <= largest_tensor_core_head_dim &&
+  return fits_tensor_cores(std::is_same_v<T, bfloat16> ? DType::bf16 : DType::f32, a.head_dim) &&
          vector_width({a.qkv, a.out, a.dout, a.result, a.dqkv}) > 1;
 }
 
@@ -96,30 +127,54 @@ void CudaBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Te
     a.dout = dout.as<T>();
     a.dqkv = dqkv.as<T>();
     a.log_sum_exp = log_sum_exp.as<float>();
-    a.delta = workspace<float>(shape.tokens() * shape.heads);
-    AttentionKernel<T> query = plain_backward_query<T>();
-    AttentionKernel<T> key_value = plain_backward_key_value<T>();
-    bool with_delta = false;  // computed by the query kernel
+    const int64_t deltas = shape.tokens() * shape.heads;
+    auto launch_delta = [&] {
+      with_width(vector_width({a.dout, a.out}, shape.head_dim), [&](auto w) {
+        launch(delta_kernel<T, decltype(w)::value>, unsigned(ceil_div(deltas * delta_lanes, delta_threads)),
+               delta_threads, 0, a, deltas);
+      });
+    };
+    auto launch_over = [&](const AttentionKernel<T>& kernel, int64_t blocks, int64_t heads) {
+      launch(kernel.kernel, dim3(unsigned(blocks), unsigned(heads), unsigned(shape.batch)), kernel.threads,
+             kernel.shared_bytes, a);
+    };
+    auto tiles_of = [&](const AttentionKernel<T>& kernel) { return ceil_div(shape.seq, kernel.rows_per_block); };
     if constexpr (std::is_same_v<T, bfloat16>)
       if (on_tensor_cores(a)) {
-        query = tensor_core_backward_query(shape.head_dim, a.dropout.on());
-        key_value = tensor_core_backward_key_value(shape.head_dim, a.dropout.on());
-        with_delta = true;
+        const AttentionKernel<T> all = tensor_core_backward_key_value(shape.head_dim, a.dropout.on(), true);
+        // Two blocks of every multiprocessor, if there are so many tiles.
+        const int64_t owners = std::min(tiles_of(all), ceil_div(2 * multiprocessors_, shape.batch * shape.kv_heads));
+        if (owners <= most_owners) {
+          const int64_t sums = a.dq_row(int(owners), 0, 0, 0);
+          a.dq_sums = workspace<float>(sums + deltas);
+          a.delta = a.dq_sums + sums;
+          launch_delta();
+          launch_over(all, owners, shape.kv_heads);
+          if (owners > 1)
+            launch(add_owners_kernel, grid_for(deltas * shape.head_dim / vector_elements, delta_threads), delta_threads,
+                   0, a, int(owners), int(all.rows_per_block));
+          return;
+        }
+        a.delta = workspace<float>(deltas);
+        const AttentionKernel<T> query = tensor_core_backward_query(shape.head_dim, a.dropout.on()),
+                                 key_value = tensor_core_backward_key_value(shape.head_dim, a.dropout.on(), false);
+        launch_over(query, tiles_of(query), shape.heads);
+        launch_over(key_value, tiles_of(key_value), shape.kv_heads);
+        return;
       }
-    if (!with_delta)
-      with_width(vector_width({a.dout, a.out}, shape.head_dim), [&](auto w) {
-        int64_t items = shape.tokens() * shape.heads;
-        launch(delta_kernel<T, decltype(w)::value>, unsigned(ceil_div(items * delta_lanes, delta_threads)),
-               delta_threads, 0, a, items);
-      });
-    launch(query.kernel,
-           dim3(unsigned(ceil_div(shape.seq, query.rows_per_block)), unsigned(shape.heads), unsigned(shape.batch)),
-           query.threads, query.shared_bytes, a);
-    launch(
-        key_value.kernel,
-        dim3(unsigned(ceil_div(shape.seq, key_value.rows_per_block)), unsigned(shape.kv_heads), unsigned(shape.batch)),
-        key_value.threads, key_value.shared_bytes, a);
+    a.delta = workspace<float>(deltas);
+    launch_delta();
+    launch_over(plain_backward_query<T>(), tiles_of(plain_backward_query<T>()), shape.heads);
+    launch_over(plain_backward_key_value<T>(), tiles_of(plain_backward_key_value<T>()), shape.kv_heads);
   });
+}
+
+std::string CudaBackend::slow_attention(const AttentionShape& shape, DType dtype) const {
+  if (cudnn_ || fits_tensor_cores(dtype, shape.head_dim)) return "";
+  return fmt::format(
+      "plain kernels, tens of times slower than those on tensor cores, which take bf16 and a head_dim that is a "
+      "multiple of 8 up to {}; here it is {} and {}",
+      largest_tensor_core_head_dim, name_of(dtype), shape.head_dim);
 }
 
 void CudaBackend::plan_attention(const AttentionShape& shape, DType dtype) {

@@ -11,6 +11,8 @@
 namespace rowan::cuda {
 
 constexpr int64_t largest_head_dim = 256, largest_tensor_core_head_dim = 128;
+// Queries of a tile of the backward: the sums of the keys' gradients take most of its registers.
+constexpr int tile_queries = 32;
 
 template <typename T>
 struct AttentionArguments {
@@ -18,6 +20,7 @@ struct AttentionArguments {
   T *result, *dqkv;           // result is the forward's out
   float* log_sum_exp;         // [batch, heads, seq]
   float* delta;               // [batch, heads, seq]: the products of rows of dout and out
+  float* dq_sums;             // [owners, batch, heads, rows of whole tiles of queries, head_dim rounded up to 32]
   const int* documents;       // [3, batch, seq] of find_documents(); null: rows are documents
   DropoutMask dropout;
   int batch;
@@ -49,6 +52,11 @@ struct AttentionArguments {
     return factors[key % 4];
   }
 
+  // Where dq_sums of a query begin.
+  __host__ __device__ int64_t dq_row(int owner, int row, int head, int query) const {
+    const int64_t rows = (seq + tile_queries - 1) / tile_queries * tile_queries, width = (head_dim + 31) / 32 * 32;
+    return (((int64_t{owner} * batch + row) * heads + head) * rows + query) * width;
+  }
   __host__ __device__ int64_t row_values(int batch, int head) const { return (int64_t{batch} * heads + head) * seq; }
 };
 
@@ -61,10 +69,11 @@ struct AttentionKernel {
 };
 
 // By head size, rounded up to 32, 64, 96 or 128, and whether there is dropout, whose draws take registers. The query
-// kernel writes delta, too, for the one after it.
+// kernel writes delta, too, for the one after it. With dq the key-value kernel reads delta and has grid x owners of the
+// tiles of keys of each head, else one of each tile; owners' sums of dq are to be added up where they are several.
 AttentionKernel<__nv_bfloat16> tensor_core_forward(int64_t head_dim, bool dropout);
 AttentionKernel<__nv_bfloat16> tensor_core_backward_query(int64_t head_dim, bool dropout);
-AttentionKernel<__nv_bfloat16> tensor_core_backward_key_value(int64_t head_dim, bool dropout);
+AttentionKernel<__nv_bfloat16> tensor_core_backward_key_value(int64_t head_dim, bool dropout, bool with_dq);
 
 template <typename T>
 AttentionKernel<T> plain_forward();

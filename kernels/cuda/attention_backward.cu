@@ -1,5 +1,15 @@
-// Causal attention backward on tensor cores, in two kernels. With p = exp(scale * q k^T - log_sum_exp) and
-// ds = p * (dout v^T - delta): dq = scale * ds k, dk = scale * ds^T q, dv = p^T dout.
+// Causal attention backward on tensor cores. With p = exp(scale * q k^T - log_sum_exp) and ds = p * (dout v^T - delta),
+// delta being the products of rows of dout and out: dq = scale * ds k, dk = scale * ds^T q, dv = p^T dout.
+//
+// Two ways to the same sums, none of them atomic, each with a fixed order:
+// * Where heads are many, a block owns a key/value head of a sequence, or one in `owners` tiles of its keys. Tile by
+//   tile it walks over the queries after the keys; dk and dv stay in registers, and the queries' dq is summed in
+//   memory, in fp32, by the same thread for every tile. Five products a score.
+// * Where they are few, a block owns a single tile of keys, and another kernel, whose blocks own queries, has summed dq
+//   before: it computes the scores again. Seven products a score.
+//
+// FLOPs a score: 10 or 14 * head_dim, the blocks on the diagonal counted whole. Floor: these at mma.sync's rate, on
+// Hopper 62% of wgmma's; shared memory bounds the first way before (72 ldmatrix a 160 mma of a warp, head_dim 64).
 #include "kernels/cuda/attention_tiles.cuh"
 
 namespace rowan::cuda {
@@ -37,14 +47,12 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
 
   // Of the lane's rows; those beyond the last are not stored. No branches, so that all loads are on their way together.
   float log_sum[groups][2], delta[groups][2];
-  int begins[groups][2];
 #pragma unroll
   for (int g = 0; g < groups; ++g)
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const int row = min(first + g * 16 + lane / 4 + half * 8, a.seq - 1);
       const int64_t at = row * a.out_row();
-      begins[g][half] = a.document_begin(batch, row);
       float total = 0.0f;
 #pragma unroll
       for (int k = 0; k < D; k += 32) {
@@ -88,7 +96,7 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
       multiply_transposed<D>(s, query_rows, buffer);
       multiply_transposed<D>(dp, dout_rows, buffer + key_tile);
       if (first_key + rows > first + 1) mask_scores<false>(s, first, first_key);
-      if (first_key < last_begin) mask_documents<false>(s, begins, first_key);
+      if (first_key < last_begin) mask_documents<false>(s, a, batch, first, first_key);
       if (dropout) drop<false>(dp, a, stream, head, first, first_key);
 #pragma unroll
       for (int g = 0; g < groups; ++g)
@@ -106,95 +114,198 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
   store_rows<D>(a.dqkv + a.query(batch, head), a.qkv_row(), first, a.seq, a.head_dim, sums, a.scale);
 }
 
-// Queries of a tile: the two sums take most of the registers.
-constexpr int tile_queries = 32;
+// A row of ds in shared memory, keys by queries, padded as tiles are.
+constexpr int score_stride = tile_queries + 8;
 
-// dk and dv: a block owns the keys of a tile of one key/value head and walks over the queries after them, of every
-// query head that reads these keys. Rows are keys here, so scores are those of the forward transposed.
-template <int D, bool dropout>
+// The part of a tile's dq [tile_queries, D] that a warp sums: 16 queries and half of the columns.
+template <int D>
+struct QueryPart {
+  static constexpr int columns = D / 2;
+  float sums[columns / 8][4];
+
+  static __device__ __forceinline__ int first_row() { return threadIdx.x / warp_size % 2 * 16; }
+  static __device__ __forceinline__ int first_column() { return threadIdx.x / warp_size / 2 * columns; }
+
+  // The sums so far, f32[tile_queries, D] at `from`, or zeros.
+  __device__ __forceinline__ void load(const float* from, bool zeros) {
+    const int lane = threadIdx.x % warp_size;
+#pragma unroll
+    for (int j = 0; j < columns / 8; ++j)
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const float* at = from + (first_row() + lane / 4 + half * 8) * D + first_column() + j * 8 + lane % 4 * 2;
+        const float2 pair = zeros ? float2{0.0f, 0.0f} : *reinterpret_cast<const float2*>(at);
+        sums[j][half * 2] = pair.x;
+        sums[j][half * 2 + 1] = pair.y;
+      }
+  }
+  // sums += ds^T k of `count` keys, a multiple of 16.
+  __device__ __forceinline__ void add(const bfloat16* ds, const bfloat16* keys, int count) {
+    const int lane = threadIdx.x % warp_size;
+    const bfloat16* left_row = ds + (lane / 16 * 8 + lane % 8) * score_stride + first_row() + lane / 8 % 2 * 8;
+    const bfloat16* right_row = keys + lane % 16 * tile_stride<D> + first_column() + lane / 16 * 8;
+#pragma unroll 2
+    for (int k = 0; k < count; k += 16) {
+      uint32_t left[4];
+      ldmatrix_x4<true>(left, left_row + k * score_stride);
+#pragma unroll
+      for (int j = 0; j < columns / 8; j += 2) {
+        uint32_t pair[4];
+        ldmatrix_x4<true>(pair, right_row + k * tile_stride<D> + j * 8);
+        mma_m16n8k16(sums[j], left, {pair[0], pair[1]});
+        mma_m16n8k16(sums[j + 1], left, {pair[2], pair[3]});
+      }
+    }
+  }
+  __device__ __forceinline__ void store(float* to) const {
+    const int lane = threadIdx.x % warp_size;
+#pragma unroll
+    for (int j = 0; j < columns / 8; ++j)
+#pragma unroll
+      for (int half = 0; half < 2; ++half)
+        *reinterpret_cast<float2*>(to + (first_row() + lane / 4 + half * 8) * D + first_column() + j * 8 +
+                                   lane % 4 * 2) = float2{sums[j][half * 2], sums[j][half * 2 + 1]};
+  }
+  // As the gradient itself: rows of queries from `first` on.
+  __device__ __forceinline__ void store(bfloat16* to, int64_t stride, int first, int seq, int head_dim,
+                                        float factor) const {
+    const int lane = threadIdx.x % warp_size;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int query = first + first_row() + lane / 4 + half * 8;
+      if (query >= seq) continue;
+#pragma unroll
+      for (int j = 0; j < columns / 8; ++j)
+        if (int c = first_column() + j * 8 + lane % 4 * 2; c < head_dim)
+          *reinterpret_cast<uint32_t*>(to + query * stride + c) =
+              pack_bf16(sums[j][half * 2] * factor, sums[j][half * 2 + 1] * factor);
+    }
+  }
+};
+
+// A warp's rows of keys of ds to shared memory, where all warps need them.
+template <int D>
+__device__ __forceinline__ void share_scores(bfloat16* to, const float (&ds)[row_groups<D>][tile_queries / 8][4]) {
+  const int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
+  to += (warp * warp_rows<D> + lane / 4) * score_stride + lane % 4 * 2;
+#pragma unroll
+  for (int g = 0; g < row_groups<D>; ++g)
+#pragma unroll
+    for (int j = 0; j < tile_queries / 8; ++j)
+#pragma unroll
+      for (int half = 0; half < 2; ++half)
+        *reinterpret_cast<uint32_t*>(to + (g * 16 + half * 8) * score_stride + j * 8) =
+            pack_bf16(ds[g][j][half * 2], ds[g][j][half * 2 + 1]);
+}
+
+// dk and dv, and dq where `with_dq` says so. Rows are keys here, so scores are those of the forward transposed.
+template <int D, bool dropout, bool with_dq>
 __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionArguments<bfloat16> a) {
-  // Keys, values, two buffers of queries and their dout, two of the log sums and deltas of these rows.
+  // Keys, values, two buffers of queries and their dout, two of the log sums and deltas of these rows, then ds.
   DYN_SHARED(bfloat16, shared);
   constexpr int rows = tile_queries, groups = row_groups<D>, tile = tile_size<D, block_rows<D>>,
                 query_tile = tile_size<D, rows>;
-  static_assert(2 * rows <= attention_threads);
+  static_assert(2 * rows <= attention_threads && block_rows<D> % rows == 0);
   float* statistics = reinterpret_cast<float*>(shared + 2 * tile + 4 * query_tile);
-  int kv_head = blockIdx.y, batch = blockIdx.z, group = a.heads / a.kv_heads;
-  int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
-  int first_key = blockIdx.x * block_rows<D>, first = first_key + warp * warp_rows<D>;
-  int end =
-      a.document_end(batch, min(first_key + block_rows<D>, a.seq) - 1);  // of the queries that see one of the keys
-  int begin = first_key / rows, tiles = (end + rows - 1) / rows - begin, rounds = group * tiles;
-  auto head_of = [&](int round) { return kv_head * group + round / tiles; };
-  auto first_query_of = [&](int round) { return (begin + round % tiles) * rows; };
-  auto load_queries = [&](int round) {
-    bfloat16* buffer = shared + 2 * tile + round % 2 * 2 * query_tile;
-    int head = head_of(round), first_query = first_query_of(round);
-    load_tile<D, rows>(buffer, a.qkv + a.query(batch, head), a.qkv_row(), first_query, a.seq, a.head_dim);
-    load_tile<D, rows>(buffer + query_tile, a.dout + a.output(batch, head), a.out_row(), first_query, a.seq,
-                       a.head_dim);
-    if (int i = static_cast<int>(threadIdx.x); i < 2 * rows) {
-      const float* from = (i < rows ? a.log_sum_exp : a.delta) + a.row_values(batch, head);
-      bool valid = first_query + i % rows < a.seq;
-      copy_async_4(statistics + round % 2 * 2 * rows + i, valid ? from + first_query + i % rows : from, valid);
-    }
-    copy_async_commit();
-  };
-  load_tile<D, block_rows<D>>(shared, a.qkv + a.key(batch, kv_head), a.qkv_row(), first_key, a.seq, a.head_dim);
-  load_tile<D, block_rows<D>>(shared + tile, a.qkv + a.value(batch, kv_head), a.qkv_row(), first_key, a.seq,
-                              a.head_dim);
-  load_queries(0);
-
-  int ends[groups][2];  // of the documents of the lane's rows
-#pragma unroll
-  for (int g = 0; g < groups; ++g)
-#pragma unroll
-    for (int half = 0; half < 2; ++half)
-      ends[g][half] = a.document_end(batch, min(first + g * 16 + lane / 4 + half * 8, a.seq - 1));
-  const int first_end = a.document_end(batch, min(first, a.seq - 1)),
-            warp_end = a.document_end(batch, min(first + warp_rows<D>, a.seq) - 1);
-  const LeftRows<D> keys(shared), values(shared + tile);
-  float dk[groups][D / 8][4] = {}, dv[groups][D / 8][4] = {}, scale = a.scale * log2_e;
+  bfloat16* scores = reinterpret_cast<bfloat16*>(statistics + 4 * rows);
+  const int kv_head = blockIdx.y, batch = blockIdx.z, group = a.heads / a.kv_heads;
+  const int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size, owners = gridDim.x;
+  const float scale = a.scale * log2_e;
   const uint64_t stream = dropout ? a.dropout.stream(batch) : 0;
-  for (int round = 0; round < rounds; ++round) {
-    if (round + 1 < rounds) {
-      load_queries(round + 1);
-      copy_async_wait<1>();
-    } else {
-      copy_async_wait<0>();
-    }
-    __syncthreads();
-    const bfloat16* buffer = shared + 2 * tile + round % 2 * 2 * query_tile;
-    const float* log_sums = statistics + round % 2 * 2 * rows;
-    if (int first_query = first_query_of(round); first_query + rows > first && first_query < warp_end) {
-      float p[groups][rows / 8][4], ds[groups][rows / 8][4];
-      multiply_transposed<D>(p, keys, buffer);
-      multiply_transposed<D>(ds, values, buffer + query_tile);
-      if (first_query < first + warp_rows<D> - 1) mask_scores<true>(p, first, first_query);
-      if (a.documents && first_query + rows > first_end) mask_documents<true>(p, ends, first_query);
-      if (dropout) drop<true>(ds, a, stream, head_of(round), first, first_query);
-        // Beyond the last query everything was filled with zeros: p is 1 there, and multiplies zeros.
-#pragma unroll
-      for (int j = 0; j < rows / 8; ++j) {
-        float log_sum[2], delta[2];
-        load(log_sum, log_sums + j * 8 + lane % 4 * 2);
-        load(delta, log_sums + rows + j * 8 + lane % 4 * 2);
-#pragma unroll
-        for (int g = 0; g < groups; ++g)
-#pragma unroll
-          for (int i = 0; i < 4; ++i) {
-            p[g][j][i] = exp2_approx(p[g][j][i] * scale - log_sum[i % 2] * log2_e);
-            ds[g][j][i] = p[g][j][i] * (ds[g][j][i] - delta[i % 2]);
-          }
+  QueryPart<D> dq;
+
+  for (int t = blockIdx.x; t * block_rows<D> < a.seq; t += owners) {
+    const int first_key = t * block_rows<D>, first = first_key + warp * warp_rows<D>;
+    // Of the queries that see one of the keys.
+    const int end = a.document_end(batch, min(first_key + block_rows<D>, a.seq) - 1);
+    const int rounds = group * ((end - first_key + rows - 1) / rows);
+    // The round that is loaded next: a tile of queries of one head.
+    int next_head = kv_head * group, next_query = first_key;
+    auto load_queries = [&](int round) {
+      bfloat16* buffer = shared + 2 * tile + round % 2 * 2 * query_tile;
+      const int head = next_head, first_query = next_query;
+      load_tile<D, rows>(buffer, a.qkv + a.query(batch, head), a.qkv_row(), first_query, a.seq, a.head_dim);
+      load_tile<D, rows>(buffer + query_tile, a.dout + a.output(batch, head), a.out_row(), first_query, a.seq,
+                         a.head_dim);
+      if (int i = static_cast<int>(threadIdx.x); i < 2 * rows) {
+        const float* from = (i < rows ? a.log_sum_exp : a.delta) + a.row_values(batch, head);
+        bool valid = first_query + i % rows < a.seq;
+        copy_async_4(statistics + round % 2 * 2 * rows + i, valid ? from + first_query + i % rows : from, valid);
       }
-      if (dropout) drop<true>(p, a, stream, head_of(round), first, first_query);
-      multiply_add<D>(dv, p, buffer + query_tile);
-      multiply_add<D>(dk, ds, buffer);
+      copy_async_commit();
+    };
+    load_tile<D, block_rows<D>>(shared, a.qkv + a.key(batch, kv_head), a.qkv_row(), first_key, a.seq, a.head_dim);
+    load_tile<D, block_rows<D>>(shared + tile, a.qkv + a.value(batch, kv_head), a.qkv_row(), first_key, a.seq,
+                                a.head_dim);
+    load_queries(0);
+
+    const int first_end = a.document_end(batch, min(first, a.seq - 1)),
+              warp_end = a.document_end(batch, min(first + warp_rows<D>, a.seq) - 1);
+    const LeftRows<D> keys(shared), values(keys, tile);
+    float dk[groups][D / 8][4] = {}, dv[groups][D / 8][4] = {};
+    for (int round = 0; round < rounds; ++round) {
+      const int head = next_head, first_query = next_query;
+      if (round + 1 < rounds) {
+        next_query += rows;
+        if (next_query >= end) {
+          next_query = first_key;
+          ++next_head;
+        }
+        load_queries(round + 1);
+        copy_async_wait<1>();
+      } else {
+        copy_async_wait<0>();
+      }
+      __syncthreads();
+      const bfloat16* buffer = shared + 2 * tile + round % 2 * 2 * query_tile;
+      const float* log_sums = statistics + round % 2 * 2 * rows;
+      float* sums = with_dq ? a.dq_sums + a.dq_row(blockIdx.x, batch, head, first_query) : nullptr;
+      // Zeros where no tile of keys that this block has comes before.
+      auto load_dq = [&] { dq.load(sums, t - owners < a.document_begin(batch, first_query) / block_rows<D>); };
+      if (first_query + rows > first && first_query < warp_end) {
+        float p[groups][rows / 8][4], ds[groups][rows / 8][4];
+        multiply_transposed<D>(p, keys, buffer);
+        multiply_transposed<D>(ds, values, buffer + query_tile);
+        if (first_query < first + warp_rows<D> - 1) mask_scores<true>(p, first, first_query);
+        if (a.documents && first_query + rows > first_end) mask_documents<true>(p, a, batch, first, first_query);
+        if (dropout) drop<true>(ds, a, stream, head, first, first_query);
+          // Beyond the last query everything was filled with zeros: p is 1 there, and multiplies zeros.
+#pragma unroll
+        for (int j = 0; j < rows / 8; ++j) {
+          float log_sum[2], delta[2];
+          load(log_sum, log_sums + j * 8 + lane % 4 * 2);
+          load(delta, log_sums + rows + j * 8 + lane % 4 * 2);
+#pragma unroll
+          for (int g = 0; g < groups; ++g)
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+              p[g][j][i] = exp2_approx(p[g][j][i] * scale - log_sum[i % 2] * log2_e);
+              ds[g][j][i] = p[g][j][i] * (ds[g][j][i] - delta[i % 2]);
+            }
+        }
+        if (with_dq) share_scores<D>(scores, ds);
+        if (dropout) drop<true>(p, a, stream, head, first, first_query);
+        multiply_add<D>(dv, p, buffer + query_tile);
+        if (with_dq) load_dq();  // on their way during the next product
+        multiply_add<D>(dk, ds, buffer);
+      } else if (with_dq) {
+        const float none[groups][rows / 8][4] = {};
+        share_scores<D>(scores, none);
+        load_dq();
+      }
+      if (with_dq) {
+        __syncthreads();
+        dq.add(scores, shared, min(block_rows<D>, first_query + rows - first_key));
+        if (owners == 1 && first_query < first_key + block_rows<D>)  // the last tile of keys that these queries see
+          dq.store(a.dqkv + a.query(batch, head), a.qkv_row(), first_query, a.seq, a.head_dim, a.scale);
+        else
+          dq.store(sums);
+      }
+      __syncthreads();  // before the next round writes over this buffer and the scores
     }
-    __syncthreads();
+    store_rows<D>(a.dqkv + a.key(batch, kv_head), a.qkv_row(), first, a.seq, a.head_dim, dk, a.scale);
+    store_rows<D>(a.dqkv + a.value(batch, kv_head), a.qkv_row(), first, a.seq, a.head_dim, dv, 1.0f);
   }
-  store_rows<D>(a.dqkv + a.key(batch, kv_head), a.qkv_row(), first, a.seq, a.head_dim, dk, a.scale);
-  store_rows<D>(a.dqkv + a.value(batch, kv_head), a.qkv_row(), first, a.seq, a.head_dim, dv, 1.0f);
 }
 
 }  // namespace
@@ -208,12 +319,16 @@ AttentionKernel<bfloat16> tensor_core_backward_query(int64_t head_dim, bool drop
   });
 }
 
-AttentionKernel<bfloat16> tensor_core_backward_key_value(int64_t head_dim, bool dropout) {
-  return for_head_dim(head_dim, dropout, [](auto width, auto drops) {
+AttentionKernel<bfloat16> tensor_core_backward_key_value(int64_t head_dim, bool dropout, bool with_dq) {
+  return for_head_dim(head_dim, dropout, [&](auto width, auto drops) {
     constexpr int D = decltype(width)::value;
-    constexpr size_t values = 2 * tile_size<D, block_rows<D>> + 4 * tile_size<D, tile_queries>;
-    return AttentionKernel<bfloat16>{key_value_kernel<D, decltype(drops)::value>, block_rows<D>, attention_threads,
-                                     values * sizeof(bfloat16) + 4 * tile_queries * sizeof(float)};
+    constexpr bool d = decltype(drops)::value;
+    constexpr size_t values = 2 * tile_size<D, block_rows<D>> + 4 * tile_size<D, tile_queries>,
+                     bytes = values * sizeof(bfloat16) + 4 * tile_queries * sizeof(float),
+                     scores = block_rows<D> * score_stride * sizeof(bfloat16);
+    return with_dq ? AttentionKernel<bfloat16>{key_value_kernel<D, d, true>, block_rows<D>, attention_threads,
+                                               bytes + scores}
+                   : AttentionKernel<bfloat16>{key_value_kernel<D, d, false>, block_rows<D>, attention_threads, bytes};
   });
 }
 

@@ -4,8 +4,7 @@
 // registers). D is the head size rounded up to 32, 64, 96 or 128; tiles are filled with zeros beyond the real head size
 // and the last token. A tile's row is padded by 16 bytes, so that the 8 rows that ldmatrix reads together lie in
 // different banks (an odd number of 16-byte units apart).
-// Method: Dao, "FlashAttention-2" (2023). Its dq is summed by atomics; here the backward computes the scores twice,
-// once for the rows of dq and once for those of dk and dv, so that each sum has one owner and a fixed order.
+// Method: Dao, "FlashAttention-2" (2023). Its dq is summed by atomics; here each sum has one owner and a fixed order.
 #pragma once
 
 #include "kernels/cuda/attention.h"
@@ -14,7 +13,6 @@
 namespace rowan::cuda {
 
 constexpr int attention_warps = 4, attention_threads = attention_warps * warp_size;
-constexpr float log2_e = 1.4426950408889634f, ln_2 = 0.6931471805599453f;
 
 // Fragments of 16 rows that a warp owns, its rows, and those of its block.
 template <int D>
@@ -33,14 +31,19 @@ constexpr int tile_size = rows* tile_stride<D>;
 template <int D, int rows>
 __device__ __forceinline__ void load_tile(bfloat16* tile, const bfloat16* from, int64_t stride, int first, int seq,
                                           int head_dim) {
-  constexpr unsigned chunks = D / 8, rounds = rows * chunks / attention_threads;
-  static_assert(rows * chunks % attention_threads == 0);
+  // The block's threads lie over `deep` rows, `across` copies of 8 elements in each, and step down the tile.
+  constexpr int across = D == 96 ? 4 : D / 8, deep = attention_threads / across;
+  static_assert(rows % deep == 0 && D % (across * 8) == 0);
+  const int row = static_cast<int>(threadIdx.x) / across, column = static_cast<int>(threadIdx.x) % across * 8;
+  const bfloat16* line = from + (first + row) * stride + column;
+  bfloat16* to = tile + row * tile_stride<D> + column;
+  const int left = seq - first - row;
 #pragma unroll
-  for (unsigned n = 0; n < rounds; ++n) {
-    unsigned i = n * attention_threads + threadIdx.x;
-    int row = int(i / chunks), column = int(i % chunks) * 8;
-    bool valid = first + row < seq && column < head_dim;
-    copy_async_16(tile + row * tile_stride<D> + column, valid ? from + (first + row) * stride + column : from, valid);
+  for (int n = 0; n < rows; n += deep) {
+#pragma unroll
+    for (int c = 0; c < D; c += across * 8) copy_async_16(to + c, line + c, n < left && column + c < head_dim);
+    line += deep * stride;
+    to += deep * tile_stride<D>;
   }
 }
 
@@ -53,6 +56,8 @@ struct LeftRows {
     int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
     row = tile + (warp * warp_rows<D> + lane % 16) * tile_stride<D> + lane / 16 * 8;
   }
+  // The same rows of a tile that lies `offset` elements behind.
+  __device__ __forceinline__ LeftRows(const LeftRows& other, int offset) : row(other.row + offset) {}
   __device__ __forceinline__ void load(uint32_t (&left)[row_groups<D>][4], int k) const {
 #pragma unroll
     for (int g = 0; g < row_groups<D>; ++g) ldmatrix_x4<false>(left[g], row + g * 16 * tile_stride<D> + k * 16);
@@ -158,21 +163,25 @@ __device__ __forceinline__ void mask_scores(float (&s)[groups][tiles][4], int fi
       }
 }
 
-// Scores between documents become -infinity. `edges` of the lane's rows: where the query's document begins, or, where
-// the scores are transposed, where the key's document ends.
+// Scores between documents become -infinity; the warp's rows are those from `first_row` on.
 template <bool transposed, int groups, int tiles>
-__device__ __forceinline__ void mask_documents(float (&s)[groups][tiles][4], const int (&edges)[groups][2],
-                                               int first_column) {
+__device__ __forceinline__ void mask_documents(float (&s)[groups][tiles][4], const AttentionArguments<bfloat16>& a,
+                                               int batch, int first_row, int first_column) {
   int lane = threadIdx.x % warp_size;
 #pragma unroll
   for (int g = 0; g < groups; ++g)
 #pragma unroll
-    for (int j = 0; j < tiles; ++j)
+    for (int half = 0; half < 2; ++half) {
+      const int row = min(first_row + g * 16 + lane / 4 + half * 8, a.seq - 1);
+      const int edge = transposed ? a.document_end(batch, row) : a.document_begin(batch, row);
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        int column = first_column + j * 8 + lane % 4 * 2 + i % 2, edge = edges[g][i / 2];
-        if (transposed ? column >= edge : column < edge) s[g][j][i] = -INFINITY;
-      }
+      for (int j = 0; j < tiles; ++j)
+#pragma unroll
+        for (int i = half * 2; i < half * 2 + 2; ++i) {
+          int column = first_column + j * 8 + lane % 4 * 2 + i % 2;
+          if (transposed ? column >= edge : column < edge) s[g][j][i] = -INFINITY;
+        }
+    }
 }
 
 // Multiplies weights, or their gradients, by what dropout makes of them.

@@ -1,5 +1,8 @@
 // The device, its memory and its messages.
+#if __has_include(<nvtx3/nvToolsExt.h>)
 #include <nvtx3/nvToolsExt.h>
+#define ROWAN_NVTX
+#endif
 
 #include <algorithm>
 #include <cstdlib>
@@ -42,10 +45,16 @@ __global__ void convert_kernel(To* to, const From* from, int64_t count) {
 void CudaBackend::begin(const char* operation, const Tensor& subject) {
   operation_ = operation;
   subject_ = subject;
+#ifdef ROWAN_NVTX
   nvtxRangePushA(operation);
+#endif
 }
 
-void CudaBackend::end() { nvtxRangePop(); }
+void CudaBackend::end() {
+#ifdef ROWAN_NVTX
+  nvtxRangePop();
+#endif
+}
 
 CudaBackend::CudaBackend(int index, AttentionKernels attention) : index_(index) {
   check(cudaSetDevice(index));
@@ -154,6 +163,7 @@ void* CudaBackend::allocate(size_t bytes, Category category) {
 void CudaBackend::release(void* memory) {
   auto found = blocks_.find(memory);
   if (found == blocks_.end()) return;
+  forget_recordings();
   taken_[static_cast<size_t>(found->second.second)] -= found->second.first;
   blocks_.erase(found);
   cudaStreamSynchronize(stream_);
@@ -162,7 +172,6 @@ void CudaBackend::release(void* memory) {
 
 void* CudaBackend::workspace(size_t bytes) {
   if (bytes > workspace_bytes_) {
-    forget_recordings();  // which hold its address
     release(workspace_);
     workspace_bytes_ = 0;
     workspace_ = reserve(bytes, Category::workspace);

@@ -32,6 +32,8 @@ class CudaBackend final : public Backend {
   std::string name() const override { return "cuda"; }
   std::string describe() const override { return description_; }
   bool fast(DType) const override { return true; }
+  void allow_tf32() override { tf32_ = true; }
+  std::string slow_attention(const AttentionShape& shape, DType dtype) const override;
   Limits limits() const override;
   bool host_memory() const override { return false; }
   cudaStream_t stream() const { return stream_; }
@@ -47,7 +49,7 @@ class CudaBackend final : public Backend {
 
 #define ROWAN_OPERATION override
 #include "kernels/backend_overrides.inc"
-  void do_repeat(uint64_t key, const std::function<void()>& work) override;
+  void do_repeat(const void* owner, uint64_t key, const std::function<void()>& work) override;
   void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta) override;
   void do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
                                     Tensor bias) override;
@@ -59,6 +61,7 @@ class CudaBackend final : public Backend {
     bool transpose_a, transpose_b;
     DType in, out;
     cublasLtEpilogue_t epilogue;
+    bool tf32;
     int alignment;  // in bytes, of every pointer
 
     bool operator<(const Product& other) const;
@@ -100,6 +103,8 @@ class CudaBackend final : public Backend {
   // the last wait.
   void wait();
   void forget_recordings();
+  // The places of the tokens in the order of their ids, in workspace; ids outside the vocabulary come last.
+  const int* sorted(Tensor tokens, int64_t vocabulary);
   // to[cols] += the column sums of partial[count, cols].
   void add_partials(Tensor to, const float* partial, int64_t count);
 
@@ -147,14 +152,14 @@ class CudaBackend final : public Backend {
   void* landing_ = nullptr;
   int* bad_id_ = nullptr;  // written by kernels: {which operation, the id}
 
-  // Recorded work, by key; no executable: it has run once and is recorded the next time.
-  std::unordered_map<uint64_t, cudaGraphExec_t> recordings_;
+  // Recorded work, by owner and key; no executable: it has run once and is recorded the next time.
+  std::map<std::pair<const void*, uint64_t>, cudaGraphExec_t> recordings_;
   bool records_ = false;
 
   cublasLtHandle_t blas_ = nullptr;
   void* blas_workspace_ = nullptr;
   std::map<Product, Plan> plans_;
-  bool fused_gelu_ = false;
+  bool fused_gelu_ = false, tf32_ = false;
   std::unique_ptr<cuda::CudnnAttention> cudnn_;  // what plan_attention() was told of; all else is our own kernels'
 };
 

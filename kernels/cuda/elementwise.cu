@@ -1,4 +1,5 @@
-// Scale, add, lerp, clamp: one pass over the elements.
+// Scale, add, lerp, clamp: one pass over the elements. Floor: each operand read and the result
+// written at a copy's rate.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 

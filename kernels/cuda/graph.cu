@@ -1,21 +1,23 @@
-// Work that repeats as a CUDA graph: the first time it runs as it is, so that scratch memory grows and cuBLASLt's plans
-// are made; the second time its launches are recorded; from then on the whole of it is one call.
+// Work that repeats, as a CUDA graph. The first time it runs as it is, so that scratch memory grows and cuBLASLt's
+// plans are made; the second time its launches are recorded; from then on one call replays them all. A recording holds
+// addresses: once memory is released, all recordings are forgotten.
 #include "base/error.h"
 #include "kernels/cuda/cuda_backend.h"
 
 namespace rowan {
 namespace {
 
-// Keys that never come back (a gradient scale that follows the batch) must not pile up.
+// Keys that never come back (a gradient scale that follows the batch) must neither pile up nor be in the way.
 constexpr size_t most_recordings = 16;
 
 }  // namespace
 
-void CudaBackend::do_repeat(uint64_t key, const std::function<void()>& work) {
+void CudaBackend::do_repeat(const void* owner, uint64_t key, const std::function<void()>& work) {
   if (!records_) return work();
-  auto found = recordings_.find(key);
+  auto found = recordings_.find({owner, key});
   if (found == recordings_.end()) {
-    if (recordings_.size() < most_recordings) recordings_.emplace(key, nullptr);
+    if (recordings_.size() == most_recordings) forget_recordings();
+    recordings_.emplace(std::make_pair(owner, key), nullptr);
     return work();
   }
   if (!found->second) {

@@ -1,5 +1,6 @@
 // RMSNorm of query and key heads: a warp takes a head. For a head x with rstd = 1 / sqrt(mean(x^2) + eps), n = x rstd
-// and g = dout * weight: dx = rstd (g - n mean(g n)), d_weight += dout n.
+// and g = dout * weight: dx = rstd (g - n mean(g n)), d_weight += dout n. Bytes a value in bf16: forward 4, backward 6.
+// Floor: these at a copy's rate.
 #include <algorithm>
 
 #include "kernels/cuda/attention.h"

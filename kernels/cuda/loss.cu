@@ -1,5 +1,6 @@
-// Cross-entropy: a block per row, the maximum and the sum of exponentials in one reading, the gradient written over
-// the logits in a second.
+// Cross-entropy: a block per row, the maximum and the sum of exponentials in one reading, the gradient written over the
+// logits in a second, which mostly finds the row in the second-level cache. Bytes a logit in bf16: 4 from memory, 2
+// more from that cache. Floor: these at a copy's rate.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -10,7 +11,7 @@ namespace {
 
 using namespace cuda;
 
-constexpr int ignored = -100;
+constexpr int ignored = -100, largest_block = 1024;
 
 // What becomes of a logit before the softmax, and its slope.
 struct Plain {
@@ -28,8 +29,9 @@ struct Capped {
 };
 
 template <typename T, typename Cap>
-__global__ void cross_entropy_kernel(float* losses, T* all_logits, const int* targets, int64_t width, LossRule rule,
-                                     Cap cap, float grad_scale, bool gradient, int* bad_id) {
+__global__ void __launch_bounds__(largest_block)
+    cross_entropy_kernel(float* losses, T* all_logits, const int* targets, int64_t width, LossRule rule, Cap cap,
+                         float grad_scale, bool gradient, int* bad_id) {
   T* logits = all_logits + blockIdx.x * width;
   int64_t vocabulary = rule.vocabulary;
   int target = targets[blockIdx.x];
@@ -65,24 +67,21 @@ __global__ void cross_entropy_kernel(float* losses, T* all_logits, const int* ta
   });
   float top = block_max(largest);
   float total = block_sum(sum * exponential<T>(largest - top));
-  float log_sum = logf(total) + top, chosen = cap.value(to_float(logits[target]));
-  if (threadIdx.x == 0) losses[blockIdx.x] = log_sum - chosen;
+  float log_sum = logf(total) + top, chosen = to_float(logits[target]);
+  if (threadIdx.x == 0) losses[blockIdx.x] = log_sum - cap.value(chosen);
   if (!gradient) return;
   __syncthreads();  // everybody has read logits[target]
   float factor = grad_scale * (1.0f + 2.0f * rule.z_loss * log_sum) / total;
   for_row(logits, vocabulary, [&](int64_t i, auto w) {
-    constexpr int n = decltype(w)::value;
-    float x[n];
+    float x[decltype(w)::value];
     load(x, logits + i);
 #pragma unroll
-    for (int j = 0; j < n; ++j) {
-      float slope = cap.slope(x[j]);
-      x[j] = factor * exponential<T>(cap.value(x[j]) - top);
-      if (i + j == target) x[j] -= grad_scale;
-      x[j] *= slope;
-    }
+    for (float& z : x) z = factor * exponential<T>(cap.value(z) - top) * cap.slope(z);
     store(logits + i, x);
   });
+  __syncthreads();  // the target's gradient has been written as any other's
+  if (threadIdx.x == 0)
+    logits[target] = from_float<T>((factor * exponential<T>(cap.value(chosen) - top) - grad_scale) * cap.slope(chosen));
   for (int64_t i = vocabulary + threadIdx.x; i < width; i += blockDim.x) logits[i] = from_float<T>(0.0f);
 }
 
@@ -91,7 +90,8 @@ __global__ void cross_entropy_kernel(float* losses, T* all_logits, const int* ta
 void CudaBackend::do_cross_entropy(Tensor losses, Tensor logits, Tensor targets, const LossRule& rule, float grad_scale,
                                    bool gradient) {
   if (logits.rows() == 0) return;
-  unsigned block = unsigned(std::clamp<int64_t>(ceil_div(rule.vocabulary, 8 * warp_size) * warp_size, warp_size, 1024));
+  unsigned block =
+      unsigned(std::clamp<int64_t>(ceil_div(rule.vocabulary, 8 * warp_size) * warp_size, warp_size, largest_block));
   with_dtype(logits.dtype, [&](auto type) {
     using T = decltype(type);
     auto run = [&](auto cap) {

@@ -1,5 +1,7 @@
 // Residual add fused with RMSNorm or LayerNorm, and the backward. A warp takes a row; its lanes come back to the same
-// elements in every pass, so later passes read the first-level cache and no synchronization is needed.
+// elements in every pass, so later passes read the first-level cache and no synchronization is needed. Bytes a value in
+// bf16: forward 8 (residual and branch in, sum and result out), backward 8 (dout, r and d_residual in, d_residual out).
+// Floor: these at a copy's rate.
 #include <algorithm>
 
 #include "base/error.h"

@@ -1,4 +1,5 @@
-// Optimizer operations on the rows and columns of matrices: sums along them, factors of them, and their order.
+// Optimizer operations on the rows and columns of matrices: sums along them, factors of them, and their order. Floor:
+// each operand once at a copy's rate.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
 

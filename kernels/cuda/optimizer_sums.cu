@@ -1,4 +1,5 @@
-// Sums of squares over rows, columns and matrices, and what is made of them.
+// Sums of squares over rows, columns and matrices, and what is made of them. Floor: each matrix read once at a copy's
+// rate.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"

@@ -1,4 +1,5 @@
-// Sums in two launches: partial sums by a fixed split of the elements, then their sum in a fixed order.
+// Sums in two launches: partial sums by a fixed split of the elements, then their sum in a fixed order. Floor: each
+// element read once at a copy's rate.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -57,7 +58,8 @@ __global__ void sum_kernel(float* partial, const float* x, int64_t count) {
   if (threadIdx.x == 0) partial[blockIdx.x] = total;
 }
 
-__global__ void final_sum_kernel(float* out, const float* partial, int64_t count, bool accumulate) {
+__global__ void __launch_bounds__(final_block)
+    final_sum_kernel(float* out, const float* partial, int64_t count, bool accumulate) {
   float total = 0.0f;
   for (int64_t i = threadIdx.x; i < count; i += blockDim.x) total += partial[i];
   total = block_sum(total);

@@ -45,6 +45,27 @@ struct Work {
   double bytes = 0;
 };
 
+// What bounds a kernel on a GPU. epilogue: where the device does it within the product before, nothing.
+enum class Bound : uint8_t {
+  copy,
+  optimizer,
+  product,
+  attention_forward,
+  attention_backward,
+  plain_attention,
+  epilogue
+};
+
+// A kernel that a GPU runs for an operation, or several of one name together.
+struct Kernel {
+  std::string name;  // the operation's; of products the shape of their weight or result; "bias gradients"
+  Bound bound = Bound::copy;
+  DType dtype = DType::f32;  // of a product's factors
+  double calls = 1;
+  double flops = 0;  // as many as are executed: attention's with whole blocks of scores and those computed again
+  double bytes = 0;
+};
+
 class DryBackend final : public Backend {
  public:
   explicit DryBackend(AttentionKernels attention) : attention_(attention) {}
@@ -58,12 +79,15 @@ class DryBackend final : public Backend {
   const Work& work(OpFamily family) const { return work_[static_cast<size_t>(family)]; }
   // Sum over the families.
   Work work() const;
+  // One for each that a GPU would have run, in order.
+  const std::vector<Kernel>& kernels() const { return kernels_; }
   // Forgets the work done so far, not the memory.
-  void reset_work() { work_ = {}; }
+  void reset_work() { work_ = {}, kernels_.clear(); }
 
   std::string name() const override { return "dry"; }
   std::string describe() const override { return "nothing: counts memory and work"; }
   bool fast(DType) const override { return true; }
+  void allow_tf32() override {}
   bool host_memory() const override { return false; }
 
   void* allocate(size_t bytes, Category category) override;
@@ -72,13 +96,23 @@ class DryBackend final : public Backend {
   void plan_attention(const AttentionShape& shape, DType dtype) override;
 
  private:
+  void begin(const char* operation, const Tensor&) override { operation_ = operation; }
 #define ROWAN_OPERATION override
 #include "kernels/backend_overrides.inc"
+  void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta) override;
+  void do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
+                                    Tensor bias) override;
+  void do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
 
   using Tensors = std::initializer_list<Tensor>;
-  // One call that reads and writes these; a tensor updated in place is in both.
-  Work& count(OpFamily family, Tensors reads, Tensors writes);
+  // One call that reads and writes these, and its kernel; a tensor updated in place is in both.
+  void count(OpFamily family, Tensors reads, Tensors writes);
+  // Further tensors of the call counted last.
+  void touch(OpFamily family, Tensors tensors);
   void count_products(OpFamily family, double full, double causal);
+  // One call of a product of factors of this dtype; the kernel is called by its kind and the shape of `named`.
+  void count_product(const char* kind, const Tensor& named, DType dtype, Tensors reads, Tensors writes, double flops);
+  void count_attention(Bound bound, const AttentionShape& shape, DType dtype, int products, int executed);
 
   struct Block {
     size_t bytes;
@@ -90,6 +124,8 @@ class DryBackend final : public Backend {
   std::array<size_t, category_count> current_{}, peak_{};
   size_t total_ = 0, total_peak_ = 0;
   std::array<Work, op_family_count> work_{};
+  std::vector<Kernel> kernels_;
+  const char* operation_ = "";
 };
 
 std::unique_ptr<DryBackend> make_dry_backend(AttentionKernels attention = AttentionKernels::rowan);

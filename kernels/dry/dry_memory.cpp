@@ -36,18 +36,26 @@ void DryBackend::release(void* memory) {
   blocks_.erase(found);
 }
 
-Work& DryBackend::count(OpFamily family, Tensors reads, Tensors writes) {
-  Work& work = work_[static_cast<size_t>(family)];
-  ++work.calls;
-  for (const Tensor& x : reads) work.bytes += static_cast<double>(x.bytes());
-  for (const Tensor& x : writes) work.bytes += static_cast<double>(x.bytes());
-  return work;
+void DryBackend::count(OpFamily family, Tensors reads, Tensors writes) {
+  ++work_[static_cast<size_t>(family)].calls;
+  kernels_.push_back({operation_, family == OpFamily::optimizer ? Bound::optimizer : Bound::copy});
+  touch(family, reads);
+  touch(family, writes);
+}
+
+void DryBackend::touch(OpFamily family, Tensors tensors) {
+  for (const Tensor& x : tensors) {
+    work_[static_cast<size_t>(family)].bytes += static_cast<double>(x.bytes());
+    kernels_.back().bytes += static_cast<double>(x.bytes());
+  }
 }
 
 void DryBackend::count_products(OpFamily family, double full, double causal) {
   Work& work = work_[static_cast<size_t>(family)];
   work.flops += causal;
   work.flops_full += full;
+  kernels_.back().bound = Bound::product;
+  kernels_.back().flops += full;
 }
 
 void DryBackend::do_upload(Tensor to, const void*) { count(OpFamily::transfer, {}, {to}); }

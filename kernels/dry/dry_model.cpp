@@ -15,15 +15,29 @@ Tensor touched(Tensor table, Tensor tokens) {
   return tokens.numel() < table.dim(0) ? table.slice(0, tokens.numel()) : table;
 }
 
-// FLOPs of one product per score over every head, and the part below the mask.
+// FLOPs of one product per score over every head, the part below the mask, and that part in whole blocks of 128 queries
+// and keys, as GPU kernels compute it (64 where heads are wide).
 struct Scores {
-  double full, causal;
+  double full, causal, in_blocks;
   explicit Scores(const AttentionShape& s)
       : full(2.0 * static_cast<double>(s.batch * s.heads * s.seq) * static_cast<double>(s.seq * s.head_dim)),
-        causal(full * static_cast<double>(s.seq + 1) / static_cast<double>(2 * s.seq)) {}
+        causal(full * static_cast<double>(s.seq + 1) / static_cast<double>(2 * s.seq)) {
+    const int64_t block = s.head_dim <= 64 ? 128 : 64, blocks = (s.seq + block - 1) / block;
+    in_blocks =
+        full * static_cast<double>(block * block * blocks * (blocks + 1)) / static_cast<double>(2 * s.seq * s.seq);
+  }
 };
 
 }  // namespace
+
+void DryBackend::count_product(const char* kind, const Tensor& named, DType dtype, Tensors reads, Tensors writes,
+                               double flops) {
+  count(OpFamily::product, reads, writes);
+  count_products(OpFamily::product, flops, flops);
+  const std::string shape = named.describe();  // "bf16[768, 768]"
+  kernels_.back().name = kind + (" " + shape.substr(shape.find('[')));
+  kernels_.back().dtype = dtype;
+}
 
 void DryBackend::do_scale(Tensor x, float) { count(OpFamily::elementwise, {x}, {x}); }
 
@@ -40,8 +54,8 @@ void DryBackend::do_clamp_backward(Tensor dx, Tensor x, int64_t, int64_t, float)
 void DryBackend::do_sum(Tensor out, Tensor x, bool) { count(OpFamily::elementwise, {x}, {out}); }
 
 void DryBackend::do_sum_squares(Tensor out, const std::vector<Tensor>& xs) {
-  Work& work = count(OpFamily::elementwise, {}, {out});
-  for (const Tensor& x : xs) work.bytes += static_cast<double>(x.bytes());
+  count(OpFamily::elementwise, {}, {out});
+  for (const Tensor& x : xs) touch(OpFamily::elementwise, {x});
 }
 
 void DryBackend::do_embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t, Tensor) {
@@ -72,27 +86,43 @@ void DryBackend::do_norm_backward(const NormBackward& norm) {
 }
 
 void DryBackend::do_linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
-  count(OpFamily::product, {in, weight, bias}, {out});
-  double flops = product_flops(in.dim(0), weight.dim(0), in.dim(1));
-  count_products(OpFamily::product, flops, flops);
+  count_product("linear", weight, in.dtype, {in, weight, bias}, {out},
+                product_flops(in.dim(0), weight.dim(0), in.dim(1)));
 }
 
 void DryBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate) {
-  count(OpFamily::product, {dout, weight, accumulate ? din : Tensor()}, {din});
-  double flops = product_flops(dout.dim(0), weight.dim(1), dout.dim(1));
-  count_products(OpFamily::product, flops, flops);
+  count_product("linear", weight, dout.dtype, {dout, weight, accumulate ? din : Tensor()}, {din},
+                product_flops(dout.dim(0), weight.dim(1), dout.dim(1)));
 }
 
+// A GPU adds up the bias's gradient by itself, in a second reading of dout.
 void DryBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
-  count(OpFamily::product, {dout, in, d_weight, d_bias}, {d_weight, d_bias});
-  double flops = product_flops(dout.dim(1), in.dim(1), dout.dim(0));
-  count_products(OpFamily::product, flops, flops);
+  count_product("linear", d_weight, dout.dtype, {dout, in, d_weight, d_bias}, {d_weight, d_bias},
+                product_flops(dout.dim(1), in.dim(1), dout.dim(0)));
+  if (d_bias.empty()) return;
+  const double bytes = static_cast<double>(dout.bytes() + 2 * d_bias.bytes());
+  kernels_.push_back({"bias gradients", Bound::copy, dout.dtype, 1, 0, bytes});
 }
 
 void DryBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float, float beta) {
-  count(OpFamily::product, {a.x, b.x, beta != 0 ? c : Tensor()}, {c});
-  double flops = product_flops(c.rows(), c.cols(), a.cols());
-  count_products(OpFamily::product, flops, flops);
+  count_product("matmul", c, a.x.dtype, {a.x, b.x, beta != 0 ? c : Tensor()}, {c},
+                product_flops(c.rows(), c.cols(), a.cols()));
+}
+
+void DryBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float, float) {
+  count_product("matmul", c, a.x.dtype, {a.x, b.x, source}, {c}, product_flops(c.rows(), c.cols(), a.cols()));
+}
+
+// cuBLASLt's epilogues have GELU by tanh, of bf16 (CudaBackend::fuses).
+void DryBackend::do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
+                                              Tensor bias) {
+  Backend::do_linear_activation_forward(kind, out, pre, in, weight, bias);
+  if (kind == Activation::gelu_tanh && out.dtype == DType::bf16) kernels_.back().bound = Bound::epilogue;
+}
+
+void DryBackend::do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) {
+  Backend::do_linear_activation_backward(kind, d_pre, dout, weight, pre);
+  if (kind == Activation::gelu_tanh && pre.dtype == DType::bf16) kernels_.back().bound = Bound::epilogue;
 }
 
 void DryBackend::do_head_norm_forward(Tensor out, Tensor in, Tensor weight, const AttentionShape&, float) {
@@ -104,22 +134,33 @@ void DryBackend::do_head_norm_backward(Tensor dqkv, Tensor d_weight, Tensor in, 
   count(OpFamily::norm, {dqkv, in, weight, d_weight}, {dqkv, d_weight});
 }
 
-void DryBackend::do_rope(Tensor qkv, Tensor table, const AttentionShape&, bool) {
-  count(OpFamily::rope, {qkv, table}, {qkv});
+// Values stay where they are.
+void DryBackend::do_rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool) {
+  Tensor rotated = qkv;
+  rotated.shape[1] = (shape.heads + shape.kv_heads) * shape.head_dim;
+  count(OpFamily::rope, {rotated, table}, {rotated});
 }
 
 void DryBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape,
                                       const AttentionRule& rule) {
   count(OpFamily::attention, {qkv, rule.documents}, {out, log_sum_exp});
-  Scores one(shape);
-  count_products(OpFamily::attention, 2 * one.full, 2 * one.causal);
+  count_attention(Bound::attention_forward, shape, qkv.dtype, 2, 2);
 }
 
+// Five products a score are executed; seven where heads are too few for the blocks of a GPU of 132 multiprocessors,
+// which then compute the scores twice (kernels/cuda/attention.cu).
 void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                        const AttentionShape& shape, const AttentionRule& rule) {
   count(OpFamily::attention, {dout, out, log_sum_exp, qkv, rule.documents}, {dqkv});
-  Scores one(shape);
-  count_products(OpFamily::attention, 4 * one.full, 4 * one.causal);
+  count_attention(Bound::attention_backward, shape, qkv.dtype, 4, 4 * shape.batch * shape.kv_heads < 2 * 132 ? 7 : 5);
+}
+
+void DryBackend::count_attention(Bound bound, const AttentionShape& shape, DType dtype, int products, int executed) {
+  const Scores one(shape);
+  count_products(OpFamily::attention, products * one.full, products * one.causal);
+  const bool tensor_cores = dtype == DType::bf16 && shape.head_dim % 8 == 0 && shape.head_dim <= 128;
+  kernels_.back().bound = tensor_cores ? bound : Bound::plain_attention;
+  kernels_.back().flops = executed * (tensor_cores ? one.in_blocks : one.causal);
 }
 
 // The most that cuDNN 9.19 asks for. To be deterministic its backward stores a bf16 score for every query and key, in

@@ -2,34 +2,27 @@
 #include "kernels/dry/dry_backend.h"
 
 namespace rowan {
-namespace {
-
-// Adds what a call reads and writes of every slot.
-void touch(Work& work, std::initializer_list<Tensor> tensors) {
-  for (const Tensor& x : tensors) work.bytes += static_cast<double>(x.bytes());
-}
-
-}  // namespace
 
 void DryBackend::do_adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule&) {
-  Work& work = count(OpFamily::optimizer, {}, {});
+  count(OpFamily::optimizer, {}, {});
   for (const OptimizerSlot& s : slots)
-    touch(work, {s.gradient, s.first, s.second, s.value(), s.first, s.second, s.weight, s.master});
+    touch(OpFamily::optimizer, {s.gradient, s.first, s.second, s.value(), s.first, s.second, s.weight, s.master});
 }
 
 void DryBackend::do_normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule&) {
-  Work& work = count(OpFamily::optimizer, {}, {});
-  for (const OptimizerSlot& s : slots) touch(work, {s.gradient, s.first, s.value(), s.first, s.weight, s.master});
+  count(OpFamily::optimizer, {}, {});
+  for (const OptimizerSlot& s : slots)
+    touch(OpFamily::optimizer, {s.gradient, s.first, s.value(), s.first, s.weight, s.master});
 }
 
 void DryBackend::do_momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule&) {
-  Work& work = count(OpFamily::optimizer, {}, {update});
-  for (const OptimizerSlot& s : slots) touch(work, {s.gradient, s.first, s.first});
+  count(OpFamily::optimizer, {}, {update});
+  for (const OptimizerSlot& s : slots) touch(OpFamily::optimizer, {s.gradient, s.first, s.first});
 }
 
 void DryBackend::do_project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule&) {
-  Work& work = count(OpFamily::optimizer, {update}, {update});
-  for (const OptimizerSlot& s : slots) touch(work, {s.value()});
+  count(OpFamily::optimizer, {update}, {update});
+  for (const OptimizerSlot& s : slots) touch(OpFamily::optimizer, {s.value()});
 }
 
 void DryBackend::do_normalize(Tensor update, const NormalizeRule&) { count(OpFamily::optimizer, {update}, {update}); }
@@ -37,32 +30,33 @@ void DryBackend::do_normalize(Tensor update, const NormalizeRule&) { count(OpFam
 void DryBackend::do_sign(Tensor update) { count(OpFamily::optimizer, {update}, {update}); }
 
 void DryBackend::do_sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along, float) {
-  Work& work = count(OpFamily::optimizer, {}, {out});
-  for (const Tensor& x : matrices) touch(work, {x});
+  count(OpFamily::optimizer, {}, {out});
+  for (const Tensor& x : matrices) touch(OpFamily::optimizer, {x});
 }
 
 void DryBackend::do_adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
                                      Tensor gradient_sums, const AdaptRule&) {
-  Work& work = count(OpFamily::optimizer, {update_sums, gradient_sums}, {factors});
-  for (const OptimizerSlot& s : slots) touch(work, {s.second, s.second});
+  count(OpFamily::optimizer, {update_sums, gradient_sums}, {factors});
+  for (const OptimizerSlot& s : slots) touch(OpFamily::optimizer, {s.second, s.second});
 }
 
 void DryBackend::do_second_moment(Tensor update, const std::vector<OptimizerSlot>& slots,
                                   const SecondMomentRule& rule) {
-  Work& work = count(OpFamily::optimizer, {update}, {update});
-  for (const OptimizerSlot& s : slots) touch(work, {s.second, s.second, rule.of_gradient ? s.gradient : Tensor()});
+  count(OpFamily::optimizer, {update}, {update});
+  for (const OptimizerSlot& s : slots)
+    touch(OpFamily::optimizer, {s.second, s.second, rule.of_gradient ? s.gradient : Tensor()});
 }
 
 void DryBackend::do_apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, Tensor keeps,
                           const ApplyRule&) {
-  Work& work = count(OpFamily::optimizer, {update, factors, keeps}, {});
-  for (const OptimizerSlot& s : slots) touch(work, {s.value(), s.weight, s.master});
+  count(OpFamily::optimizer, {update, factors, keeps}, {});
+  for (const OptimizerSlot& s : slots) touch(OpFamily::optimizer, {s.value(), s.weight, s.master});
 }
 
 void DryBackend::do_sums_along(Tensor out, const std::vector<Tensor>& a, const std::vector<Tensor>& b, Along) {
-  Work& work = count(OpFamily::optimizer, {}, {out});
-  for (const Tensor& x : a) touch(work, {x});
-  for (const Tensor& x : b) touch(work, {x});
+  count(OpFamily::optimizer, {}, {out});
+  for (const Tensor& x : a) touch(OpFamily::optimizer, {x});
+  for (const Tensor& x : b) touch(OpFamily::optimizer, {x});
 }
 
 void DryBackend::do_scale_along(Tensor update, Tensor factors, Along) {
@@ -79,33 +73,34 @@ void DryBackend::do_retract_factors(Tensor steps, Tensor keeps, Tensor ww, Tenso
 }
 
 void DryBackend::do_keep_largest(Tensor update, const std::vector<OptimizerSlot>& slots, const LargestRule&) {
-  Work& work = count(OpFamily::optimizer, {update}, {update});
-  for (const OptimizerSlot& s : slots) touch(work, {s.first, s.first});
+  count(OpFamily::optimizer, {update}, {update});
+  for (const OptimizerSlot& s : slots) touch(OpFamily::optimizer, {s.first, s.first});
 }
 
 void DryBackend::do_sort_along(const std::vector<Tensor>& matrices, Tensor keys, Along) {
-  Work& work = count(OpFamily::optimizer, {keys}, {});
-  for (const Tensor& x : matrices) touch(work, {x, x});
+  count(OpFamily::optimizer, {keys}, {});
+  for (const Tensor& x : matrices) touch(OpFamily::optimizer, {x, x});
 }
 
 // Eight sweeps of k^2 / 2 pairs of rows, whose rotations and products of two matrices take 20 k operations.
 void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values,
                                  const std::vector<Tensor>& a) {
-  Work& work = count(OpFamily::optimizer, {}, {});
+  count(OpFamily::optimizer, {}, {});
   for (size_t i = 0; i < a.size(); ++i) {
     const double k = static_cast<double>(a[i].dim(0));
-    touch(work, {a[i], q[i], values[i]});
-    work.flops += 80 * k * k * k;
+    touch(OpFamily::optimizer, {a[i], q[i], values[i]});
+    count_products(OpFamily::optimizer, 80 * k * k * k, 80 * k * k * k);
   }
 }
 
 // 4/3 k^3 for the reflections, as many to multiply them out.
 void DryBackend::do_orthonormalize(const std::vector<Tensor>& a) {
-  Work& work = count(OpFamily::optimizer, {}, {});
+  count(OpFamily::optimizer, {}, {});
   for (const Tensor& x : a) {
     const double k = static_cast<double>(x.dim(0));
-    touch(work, {x, x});
-    work.flops += 8.0 / 3.0 * k * k * k;
+    touch(OpFamily::optimizer, {x, x});
+    const double flops = 8.0 / 3.0 * k * k * k;
+    count_products(OpFamily::optimizer, flops, flops);
   }
 }
 

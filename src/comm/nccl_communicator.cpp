@@ -5,6 +5,7 @@
 #include "base/console.h"
 #include "comm/agreement.h"
 #include "comm/communicator.h"
+#include "comm/merged_pieces.h"
 #include "kernels/arena.h"
 #include "kernels/device_stream.h"
 
@@ -53,7 +54,10 @@ class NcclCommunicator : public Communicator {
         backend_(backend),
         compute_(static_cast<cudaStream_t>(stream_of(backend))) {
     check(cudaGetDevice(&device_), "no device");
-    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "no stream");
+    // Before the products' blocks, which would fill every multiprocessor until they are through.
+    int least = 0, greatest = 0;
+    check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "no priorities");
+    check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest), "no stream");
     check(cudaEventCreateWithFlags(&queued_, cudaEventDisableTiming), "no event");
     calling("start");
     watchdog_ = std::thread([this] { watch(); });
@@ -104,7 +108,7 @@ class NcclCommunicator : public Communicator {
  protected:
   Ticket start_reduce(const std::vector<Piece>& pieces) override {
     return queue("reduce", [&] {
-      for (const Piece& piece : pieces) {
+      for (const Piece& piece : merged(pieces)) {
         const Tensor& x = piece.tensor;
         check(ncclReduce(x.data, x.data, x.numel(), type_of(x.dtype), ncclSum, piece.owner, comm_, stream_), "reduce");
       }
@@ -113,7 +117,7 @@ class NcclCommunicator : public Communicator {
 
   Ticket start_broadcast(const std::vector<Piece>& pieces) override {
     return queue("broadcast", [&] {
-      for (const Piece& piece : pieces) {
+      for (const Piece& piece : merged(pieces)) {
         const Tensor& x = piece.tensor;
         check(ncclBroadcast(x.data, x.data, x.numel(), type_of(x.dtype), piece.owner, comm_, stream_), "broadcast");
       }

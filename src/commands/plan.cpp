@@ -9,11 +9,10 @@
 #include "base/names.h"
 #include "commands/commands.h"
 #include "data/attended_share.h"
-#include "kernels/ceiling.h"
-#include "kernels/dry/dry_backend.h"
 #include "train/data_need.h"
 #include "train/device.h"
 #include "train/report.h"
+#include "train/step_budget.h"
 
 namespace rowan {
 namespace {
@@ -22,8 +21,9 @@ struct PlanOptions {
   std::string config;
   std::vector<std::string> overrides;
   int ranks = 1;
-  std::string on;
-  double mfu = 0.4, memory = 0;
+  std::string device;
+  double price = 0;   // of a GPU hour; 0: not given
+  double memory = 0;  // GiB of a device; 0: not given
 };
 
 // What a checkpoint holds: weights, or their masters, and the optimizer's state.
@@ -49,18 +49,6 @@ std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
   return fmt::format("none fits into {}{}", human_bytes(memory), larger);
 }
 
-// On a GPU by the rate of its data sheet, else as "30% of an H100".
-std::string hours_text(const PlanOptions& options, double flops) {
-  constexpr double gpu_rate = 3e14;
-  if (options.on.empty())
-    return fmt::format("{:.3g} GPU hours at {}, about 30% of an H100's peak in bf16", flops / gpu_rate / 3600,
-                       human_flops(gpu_rate));
-  const auto published = published_product_rate(options.on, DType::bf16);
-  return fmt::format("{} on {} of {}, at {:.0f}% of its {} in bf16",
-                     human_duration(flops / (*published * options.mfu * options.ranks)), options.ranks, options.on,
-                     100 * options.mfu, human_flops(*published));
-}
-
 // What the whole takes with each choice of recompute.
 std::string recompute_text(TrainConfig config, int ranks) {
   std::string text;
@@ -83,10 +71,59 @@ std::optional<double> known_share(const TrainConfig& config) {
   }
 }
 
+// The table of kernels, what a step takes and the run costs.
+void print_budget(const TrainConfig& config, const Plan& plan, const PlanOptions& options, const DeviceProfile& device,
+                  double model_flops) {
+  const bool tf32 = config.precision == TrainPrecision::tf32;
+  const StepBudget budget = step_budget(plan, device, tf32);
+  const double tokens = static_cast<double>(config.batch.sequences * config.batch.sequence_length),
+               seconds = budget.step_seconds(),
+               hours = seconds * static_cast<double>(config.run.steps * options.ranks) / 3600,
+               rate = device.products(compute_dtype(config.precision), tf32);
+  fmt::print("budget       {}: products at {}, copies at {:.3g} TB/s; an estimate, nothing was measured\n", device.name,
+             human_flops(rate), device.copy / 1e12);
+  fmt::print("  a step           {:.4g} ms: {} tokens/s on {} GPU{}, {:.1f}% of the products' rate, attention causal\n",
+             seconds * 1e3, human_count(tokens / seconds), options.ranks, options.ranks == 1 ? "" : "s",
+             100 * model_flops * tokens / (seconds * options.ranks * rate));
+  if (options.ranks > 1)
+    fmt::print("  messages         {}\n", device.link > 0
+                                              ? fmt::format("{:.4g} ms of each GPU's link, beside kernels of {:.4g} ms",
+                                                            budget.message_seconds * 1e3, budget.kernel_seconds * 1e3)
+                                              : "not counted: the profile has no link");
+  fmt::print("  the run          {:.3g} GPU hours, evaluations and checkpoints apart{}\n", hours,
+             options.price > 0 ? fmt::format(": {:.2f} at {:g} an hour", hours * options.price, options.price) : "");
+  if (device.memory > 0 && static_cast<double>(plan.total_bytes) > device.memory)
+    fmt::print("  memory           does not fit: {} of {}\n", human_bytes(static_cast<double>(plan.total_bytes)),
+               human_bytes(device.memory));
+  fmt::print("  {:>8} {:>6} {:>8} {:>9} {:>9}   kernel\n", "ms", "share", "calls", "TFLOP", "GB");
+  for (const BudgetRow& row : budget.rows) {
+    if (row.seconds < 1e-4 * budget.kernel_seconds && row.kernel.bound != Bound::epilogue) continue;
+    fmt::print("  {:>8.3f} {:>5.1f}% {:>8.6g} {:>9} {:>9.3f}   {}\n", row.seconds * 1e3,
+               100 * row.seconds / budget.kernel_seconds, row.kernel.calls,
+               row.kernel.flops > 0 ? fmt::format("{:.3f}", row.kernel.flops / 1e12) : "", row.kernel.bytes / 1e9,
+               row.kernel.name + (row.seconds > 0 ? "" : ", in the product before"));
+  }
+}
+
+void print_ranks(const TrainConfig& config, const Plan& plan, int ranks) {
+  fmt::print("ranks        {}, shard {}: each sends {} a step\n", ranks, name_of(config.shard),
+             human_bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent));
+  fmt::print("  gradients        {}, reduced in {}\n", human_bytes(plan.gradient_bytes_sent),
+             config.reduce == DType::bf16 ? "bf16" : "fp32");
+  fmt::print("  weights          {}\n", human_bytes(plan.weight_bytes_sent));
+  if (config.shard != ShardMode::none)
+    fmt::print("  largest share    {:.3f} of the mean in optimizer work, {:.3f} in its memory\n", plan.work_balance,
+               plan.memory_balance);
+  if (!plan.uneven.empty()) fmt::print("  uneven           {}\n", plan.uneven);
+}
+
 void run_plan(const PlanOptions& options) {
   TrainConfig config = load_config(options.config, options.overrides);
+  std::optional<DeviceProfile> device;
+  if (!options.device.empty()) device = device_profile(options.device);
   if (config.precision == TrainPrecision::automatic)  // a plan for GPUs needs none
-    resolve_precision(config, config.device == Device::cuda || make_backend(config.device, 1, 0)->fast(DType::bf16));
+    resolve_precision(config,
+                      device || config.device == Device::cuda || make_backend(config.device, 1, 0)->fast(DType::bf16));
   const ParameterTable table = parameter_table(config.model);
   const Plan plan = make_plan(config, options.ranks);
   const auto bytes = [](double b) { return human_bytes(b); };
@@ -119,7 +156,10 @@ void run_plan(const PlanOptions& options) {
   fmt::print("  optimizer        {} a step and rank, {} moved\n", human_count(plan.optimizer_flops),
              bytes(plan.optimizer_bytes));
   const double run_flops = executed * options.ranks * static_cast<double>(config.run.steps);
-  fmt::print("  the run          {:.3g}: {}\n", run_flops, hours_text(options, run_flops));
+  constexpr double gpu_rate = 3e14;
+  if (!device)
+    fmt::print("  the run          {:.3g}: {:.3g} GPU hours at {}, about 30% of an H100's peak in bf16\n", run_flops,
+               run_flops / gpu_rate / 3600, human_flops(gpu_rate));
   fmt::print(
       "steps        {} of {} sequences of {} tokens: {} tokens\n", config.run.steps, config.batch.sequences,
       config.batch.sequence_length,
@@ -135,16 +175,8 @@ void run_plan(const PlanOptions& options) {
   fmt::print("data         {}\n", data_need(config));
   for (const Corpus& corpus : config.data.train) fmt::print("  training         {}\n", join(corpus.files));
   if (!config.data.validation.empty()) fmt::print("  validation       {}\n", join(config.data.validation));
-  if (options.ranks == 1) return;
-  fmt::print("ranks        {}, shard {}: each sends {} a step\n", options.ranks, name_of(config.shard),
-             bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent));
-  fmt::print("  gradients        {}, reduced in {}\n", bytes(plan.gradient_bytes_sent),
-             config.reduce == DType::bf16 ? "bf16" : "fp32");
-  fmt::print("  weights          {}\n", bytes(plan.weight_bytes_sent));
-  if (config.shard != ShardMode::none)
-    fmt::print("  largest share    {:.3f} of the mean in optimizer work, {:.3f} in its memory\n", plan.work_balance,
-               plan.memory_balance);
-  if (!plan.uneven.empty()) fmt::print("  uneven           {}\n", plan.uneven);
+  if (options.ranks > 1) print_ranks(config, plan, options.ranks);
+  if (device) print_budget(config, plan, options, *device, model.causal);
 }
 
 }  // namespace
@@ -154,14 +186,9 @@ void add_plan(CommandLine& command) {
   command.add("CONFIG", options->config, "JSON file").required();
   command.add("--set", options->overrides, "path=value; may be repeated").type_name("PATH=VALUE").one_at_a_time();
   command.add("--ranks", options->ranks, "processes").at_least(1).show_default();
-  command.add("--on", options->on, "a GPU, as H100: how long the run takes on --ranks of them")
-      .type_name("NAME")
-      .check([](const std::string& name) {
-        return published_product_rate(name, DType::bf16)
-                   ? ""
-                   : "found no published rate for it; known are H100, H200, A100, B200 and others";
-      });
-  command.add("--mfu", options->mfu, "part of its peak that is reached").range(0.01, 1.0).show_default();
+  command.add("--device", options->device, "budget of a step on a100, h100, h200, b200 or what a JSON file describes")
+      .type_name("NAME");
+  command.add("--price", options->price, "of a GPU hour").range(0.0, 1e6);
   command.add("--memory", options->memory, "of a device: the largest micro-batch that fits").type_name("GIB");
   command.set_action([options] { run_plan(*options); });
 }

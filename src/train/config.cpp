@@ -129,7 +129,8 @@ void visit(TrainConfig& config, Section& keys) {
       {.name = "precision",
        .help = "`fp32`; `bf16`: weights and activations in bf16, fp32 masters; `bf16_stochastic`: no masters, "
                "updates rounded stochastically; `bf16_pure`: weights, gradients and state in bf16; `auto`: "
-               "`bf16` where the device multiplies it faster (GPUs, AMX, AMD's bf16 instructions), else `fp32`"},
+               "`bf16` where the device multiplies it faster (GPUs, AMX, AMD's bf16 instructions), else `fp32`; "
+               "`tf32`: `fp32` whose products round their factors to 10 bits of mantissa, on a GPU"},
       config.precision);
   keys.choice({.name = "residual",
                .help = "with a precision in bf16, `fp32` keeps the residual stream, and what norms compute from it, in "
@@ -310,8 +311,9 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
     config.optimizer.stochastic = true;
     if (config.optimizer.state == Precision::automatic) config.optimizer.state = Precision::f32;
   }
-  if (config.attention == AttentionKernels::cudnn && config.precision == TrainPrecision::fp32)
-    root.fail("attention", "cudnn takes bf16, the precision is fp32");
+  if (config.attention == AttentionKernels::cudnn &&
+      (config.precision == TrainPrecision::fp32 || config.precision == TrainPrecision::tf32))
+    root.fail("attention", fmt::format("cudnn takes bf16, the precision is {}", name_of(config.precision)));
   if (config.attention == AttentionKernels::cudnn && config.data.documents)
     root.fail("attention", "cudnn does not keep attention within documents (data.documents)");
   if (config.attention == AttentionKernels::cudnn && config.model.dropout.attention > 0)

@@ -22,10 +22,14 @@ enum class TrainPrecision : uint8_t {
   bf16_stochastic,  // no masters: bf16 weights, updates rounded stochastically; fp32 optimizer state
   bf16_pure,        // weights, gradients and optimizer state in bf16, rounded to nearest, as the C4 papers ran
   automatic,        // bf16 or fp32: resolve_precision() decides; until then as fp32
+  tf32,             // fp32, whose products round their factors to TF32: on a GPU
 };
-constexpr auto names_of(TrainPrecision) { return enum_names("fp32", "bf16", "bf16_stochastic", "bf16_pure", "auto"); }
+constexpr auto names_of(TrainPrecision) {
+  return enum_names("fp32", "bf16", "bf16_stochastic", "bf16_pure", "auto", "tf32");
+}
 inline DType compute_dtype(TrainPrecision p) {
-  return p == TrainPrecision::fp32 || p == TrainPrecision::automatic ? DType::f32 : DType::bf16;
+  return p == TrainPrecision::fp32 || p == TrainPrecision::automatic || p == TrainPrecision::tf32 ? DType::f32
+                                                                                                  : DType::bf16;
 }
 inline DType gradient_dtype(TrainPrecision p) { return p == TrainPrecision::bf16_pure ? DType::bf16 : DType::f32; }
 

@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "base/human.h"
-#include "kernels/dry/dry_backend.h"
 #include "train/trainer.h"
 #include "train/update_costs.h"
 
@@ -52,6 +51,19 @@ std::string uneven_text(const ParameterTable& table, const std::vector<UpdateCos
       name, largest * ranks / total, std::max(1, static_cast<int>(1.08 * total / largest)));
 }
 
+// Adds kernels that run so many times a step to those of the same name.
+void add_kernels(std::vector<Kernel>& to, const std::vector<Kernel>& from, double times) {
+  for (const Kernel& kernel : from) {
+    auto same = std::find_if(to.begin(), to.end(), [&](const Kernel& other) {
+      return other.name == kernel.name && other.bound == kernel.bound && other.dtype == kernel.dtype;
+    });
+    if (same == to.end()) same = to.insert(same, {kernel.name, kernel.bound, kernel.dtype, 0, 0, 0});
+    same->calls += times * kernel.calls;
+    same->flops += times * kernel.flops;
+    same->bytes += times * kernel.bytes;
+  }
+}
+
 }  // namespace
 
 Plan make_plan(const TrainConfig& config, int ranks) {
@@ -66,7 +78,8 @@ Plan make_plan(const TrainConfig& config, int ranks) {
   Averages averages(*dry, config.average, config.run.steps, sharding.shares());
   Arena data(*dry, Category::data);
   const int64_t n = options.batch * options.seq;
-  Tensor tokens = data.take(DType::i32, {n}), targets = data.take(DType::i32, {n});
+  Tensor tokens = data.take(DType::i32, {n}), targets = data.take(DType::i32, {n}),
+         loss_sum = data.take(DType::f32, {1});
 
   Plan plan;
   if (const Ownership* ownership = sharding.ownership()) {
@@ -85,6 +98,12 @@ Plan make_plan(const TrainConfig& config, int ranks) {
   plan.step_flops = dry->work().flops * count;
   plan.step_flops_full = dry->work().flops_full * count;
   plan.attention_flops = dry->work(OpFamily::attention).flops * count;
+  add_kernels(plan.kernels, dry->kernels(), count);
+  dry->reset_work();
+  sharding.begin_step();
+  sharding.finish_gradients();
+  sharding.sum_over_ranks(loss_sum, {});
+  add_kernels(plan.kernels, dry->kernels(), 1);
   dry->reset_work();
   const int64_t period = optimizer.period();
   for (int64_t step = 1; step <= period; ++step) {
@@ -93,6 +112,7 @@ Plan make_plan(const TrainConfig& config, int ranks) {
   }
   plan.optimizer_flops = dry->work().flops / static_cast<double>(period);
   plan.optimizer_bytes = dry->work().bytes / static_cast<double>(period);
+  add_kernels(plan.kernels, dry->kernels(), 1 / static_cast<double>(period));
   for (int c = 0; c < category_count; ++c) plan.bytes[c] = dry->peak_bytes(static_cast<Category>(c));
   plan.total_bytes = dry->peak_bytes();
   return plan;

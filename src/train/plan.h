@@ -4,7 +4,9 @@
 
 #include <array>
 #include <string>
+#include <vector>
 
+#include "kernels/dry/dry_backend.h"
 #include "train/config.h"
 
 namespace rowan {
@@ -16,6 +18,7 @@ struct Plan {
   double step_flops_full = 0;  // the same with every attention score counted
   double attention_flops = 0;  // part of step_flops
   double optimizer_flops = 0, optimizer_bytes = 0;  // of one rank's update
+  std::vector<Kernel> kernels;                      // of one rank's step and update, each name once
   double work_balance = 1, memory_balance = 1;      // of the optimizer over ranks: largest over mean
   std::string uneven;  // the reason and a remedy when one matrix is more work than an equal share; else empty
   // Of one step, mean over ranks: gradients to their owners (with "none": to all), updated weights to all.

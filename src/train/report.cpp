@@ -64,6 +64,9 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
        fmt::format("{}: {} layers, {} wide, {} heads ({} key/value), MLP {} wide, vocabulary {}",
                    config.model.family == Family::llama ? "LLaMA" : "GPT-2", config.model.layers, config.model.hidden,
                    config.model.heads, config.model.kv_heads, config.model.intermediate, config.model.vocabulary));
+  const std::string slow = backend.slow_attention(config.model.attention(1, config.batch.sequence_length, 0),
+                                                  compute_dtype(config.precision));
+  if (!slow.empty()) line("attention", slow);
   line("parameters", roles_text(table));
   line("optimizer", describe_groups(config.optimizer, table));
   const auto per_step = static_cast<double>(trainer.tokens_per_step());

@@ -98,6 +98,7 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
       micro_steps_(micro_steps(config.batch, communicator.size())),
       losses_(config.skip.window),
       grad_norms_(config.skip.window) {
+  if (config.precision == TrainPrecision::tf32) backend.allow_tf32();
   const int64_t n = model_.options().batch * config.batch.sequence_length;
   tokens_ = data_.take(DType::i32, {n});
   targets_ = data_.take(DType::i32, {n});
@@ -174,7 +175,7 @@ StepResult Trainer::step() {
     sharding_.begin_micro_step(micro + 1 == micro_steps_);
     auto pass = [&] { backend_.sum(loss_sum_, model_.loss_and_gradients(tokens_, targets_, scale), micro > 0); };
     if (communicator_.size() == 1)  // no communication inside the pass, so it can be recorded and replayed
-      backend_.repeat(PassKey{.scale = scale, .accumulate = micro > 0}.packed(), pass);
+      backend_.repeat(this, PassKey{.scale = scale, .accumulate = micro > 0}.packed(), pass);
     else
       pass();
   }

@@ -172,6 +172,27 @@ TEST_P(Attention, NeverLooksAhead) {
 
 ROWAN_OVER_DTYPES(Attention);
 
+// The lengths, heads and groups of models: many tiles of keys and queries, the last of them cut.
+TEST(AttentionSizes, RealSizes) {
+  for (const AttentionShape& s : {AttentionShape{1, 520, 2, 1, 64, 0.125f}, AttentionShape{1, 1024, 1, 1, 64, 0.125f},
+                                  AttentionShape{1, 300, 2, 2, 128, 0.09f}, AttentionShape{2, 260, 2, 1, 32, 0.17f},
+                                  AttentionShape{4, 260, 4, 2, 64, 0.12f}, AttentionShape{1, 520, 3, 1, 96, 0.1f}}) {
+    Buffer qkv(DType::bf16, {s.tokens(), s.qkv_width()}, 1, 1.5), dout(DType::bf16, {s.tokens(), s.out_width()}, 2);
+    Buffer out(DType::bf16, {s.tokens(), s.out_width()}), dqkv(DType::bf16, {s.tokens(), s.qkv_width()}, 3);
+    Buffer log_sum_exp(DType::f32, {s.batch, s.heads, s.seq});
+    announce(s, DType::bf16);
+    backend().attention_forward(out, log_sum_exp, qkv, s);
+    const Result want = forward(s, qkv.given());
+    expect_close(out.read(), want.out, DType::bf16, "out, " + name(s));
+    expect_close(log_sum_exp.read(), want.log_sum_exp, DType::f32, "log_sum_exp, " + name(s), 1e-4);
+    backend().attention_backward(dqkv, dout, out, log_sum_exp, qkv, s);
+    const Doubles first = dqkv.read();
+    expect_close(first, backward(s, qkv.given(), out.read(), dout.given()), DType::bf16, "dqkv, " + name(s), 1.5e-2);
+    backend().attention_backward(dqkv, dout, out, log_sum_exp, qkv, s);
+    EXPECT_EQ(dqkv.read(), first) << "the same call twice gives other bits, " << name(s);
+  }
+}
+
 class Rope : public Ops {};
 
 TEST_P(Rope, RotatesQueriesAndKeys) {

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "suite.h"
 
 namespace rowan::test {
@@ -74,6 +76,31 @@ TEST_P(Embedding, OfGpt2sVocabulary) {
   }
   EXPECT_EQ(out.read(), want);
   expect_close(d_table.read(), d_want, DType::f32, "d_table");
+}
+
+// Thousands of tokens: many blocks sort them, and the most frequent one of a text has many rows.
+TEST(EmbeddingSizes, RealSizes) {
+  constexpr int64_t count = 9001, width = 40, length = 128;
+  for (auto [all, zipf] : {std::pair<int64_t, bool>{300, false}, {50257, false}, {50257, true}}) {
+    Doubles id = random_values(count, 1);
+    for (double& x : id) {
+      const double uniform = 0.5 * std::erfc(x / std::sqrt(2.0));
+      x = std::floor(zipf ? std::pow(double(all), uniform) - 1 : uniform * double(all));
+      x = std::min(x, double(all - 1));
+    }
+    Buffer d_table(DType::f32, {all, width}, 2), d_positions(DType::f32, {length, width}, 3);
+    Buffer dout(DType::bf16, {count, width}, 4), tokens_(DType::i32, {count}, id);
+    backend().embedding_backward(d_table, d_positions, dout, tokens_, length);
+    Doubles table = d_table.given(), positions = d_positions.given();
+    for (int64_t n = 0; n < count; ++n)
+      for (int64_t c = 0; c < width; ++c) {
+        const double d = dout.given()[n * width + c];
+        table[static_cast<int64_t>(id[n]) * width + c] += d;
+        positions[n % length * width + c] += d;
+      }
+    expect_close(d_table.read(), table, DType::f32, "d_table");
+    expect_close(d_positions.read(), positions, DType::f32, "d_positions");
+  }
 }
 
 TEST(EmbeddingIds, NamesTokensOutsideTheVocabulary) {

@@ -174,6 +174,18 @@ TEST_P(Linear, TallProducts) {
   }
 }
 
+TEST(LinearSizes, RealSizes) {
+  constexpr int64_t rows = 3000, o = 768, i = 8;
+  Buffer dout(DType::bf16, {rows, o}, 1), in(DType::bf16, {rows, i}, 2), d_weight(DType::f32, {o, i}, 3);
+  Buffer d_bias(DType::f32, {o}, 4);
+  backend().linear_backward_weight(d_weight, d_bias, dout, in);
+  expect_close(d_weight.read(), plus(product(dout.given(), true, in.given(), false, o, i, rows), d_weight.given()),
+               DType::f32, "d_weight");
+  Doubles d_b = d_bias.given();
+  for (size_t x = 0; x < dout.given().size(); ++x) d_b[x % o] += dout.given()[x];
+  expect_close(d_bias.read(), d_b, DType::f32, "d_bias");
+}
+
 ROWAN_OVER_DTYPES(Linear);
 
 }  // namespace

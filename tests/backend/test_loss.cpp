@@ -63,6 +63,17 @@ TEST_P(Loss, AndGradient) {
       }
 }
 
+TEST(LossSizes, RealSizes) {
+  constexpr int64_t rows = 40, vocabulary = 50257, width = 50304;
+  Doubles targets = random_values(rows, 1);
+  for (double& t : targets) t = std::floor(0.5 * std::erfc(t / std::sqrt(2.0)) * vocabulary);
+  Buffer logits(DType::bf16, {rows, width}, 2, 3.0), losses(DType::f32, {rows}), ids(DType::i32, {rows}, targets);
+  Doubles gradient, want = reference(logits.given(), targets, width, {vocabulary}, &gradient, 1e-3);
+  backend().cross_entropy(losses, logits, ids, {vocabulary}, 1e-3f, true);
+  expect_losses(losses.read(), want, {vocabulary});
+  expect_close(logits.read(), gradient, DType::bf16, "gradient", 4e-3);
+}
+
 TEST_P(Loss, OfImpossibleTokens) {
   double infinity = std::numeric_limits<double>::infinity();
   Doubles values(40, -infinity);

@@ -115,6 +115,76 @@ TEST_P(Norms, Backward) {
           }
 }
 
+// d r of the norm, from dout.
+Doubles derivative(Norm kind, const Doubles& r, const Doubles& weight, const Doubles& dout, const Statistics& s) {
+  const size_t width = weight.size();
+  Doubles result(r.size());
+  for (size_t row = 0; row < r.size() / width; ++row) {
+    double g_mean = 0, gx_mean = 0;
+    auto x = [&](size_t c) { return (r[row * width + c] - s.mean[row]) * s.rstd[row]; };
+    for (size_t c = 0; c < width; ++c) {
+      const double g = dout[row * width + c] * weight[c] / static_cast<double>(width);
+      g_mean += kind == Norm::layer ? g : 0;
+      gx_mean += g * x(c);
+    }
+    for (size_t c = 0; c < width; ++c)
+      result[row * width + c] = s.rstd[row] * (dout[row * width + c] * weight[c] - g_mean - x(c) * gx_mean);
+  }
+  return result;
+}
+
+// The widths of models over many rows, so that sums over rows are made by warps that see several, and by many of them.
+TEST(NormSizes, RealSizes) {
+  for (auto [kind, rows, width] : {std::tuple<Norm, int64_t, int64_t>{Norm::layer, 2000, 768},
+                                   {Norm::layer, 600, 1280},
+                                   {Norm::rms, 400, 2048},
+                                   {Norm::rms, 150, 5461}}) {
+    const bool layer = kind == Norm::layer;
+    const std::string what = std::to_string(rows) + " x " + std::to_string(width) + (layer ? ", layer" : ", rms");
+    Buffer residual(DType::bf16, {rows, width}, 1, 2.0), branch(DType::bf16, {rows, width}, 2);
+    Buffer sum(DType::bf16, {rows, width}), out(DType::bf16, {rows, width}), weight(DType::bf16, {width}, 3);
+    Buffer bias(DType::bf16, {width}, 4), mean(DType::f32, {rows}), rstd(DType::f32, {rows});
+    Buffer dout(DType::bf16, {rows, width}, 5), d_residual(DType::bf16, {rows, width}, 6);
+    Buffer d_weight(DType::f32, {width}, 7), d_bias(DType::f32, {width}, 8);
+    const Tensor mean_or_none = layer ? mean.tensor() : Tensor();
+    backend().norm_forward({.kind = kind,
+                            .out = out,
+                            .sum = sum,
+                            .mean = mean_or_none,
+                            .rstd = rstd,
+                            .residual = residual,
+                            .branch = branch,
+                            .weight = weight,
+                            .bias = layer ? bias.tensor() : Tensor(),
+                            .eps = static_cast<float>(eps)});
+    const Doubles r = sum.read();
+    expect_close(r, plus(residual.given(), branch.given()), DType::bf16, "sum, " + what);
+    expect_close(out.read(), normalized(kind, r, weight.given(), layer ? bias.given() : Doubles()), DType::bf16,
+                 "out, " + what);
+    backend().norm_backward({.kind = kind,
+                             .d_residual = d_residual,
+                             .d_weight = d_weight,
+                             .d_bias = layer ? d_bias.tensor() : Tensor(),
+                             .dout = dout,
+                             .r = sum,
+                             .weight = weight,
+                             .mean = mean_or_none,
+                             .rstd = rstd,
+                             .accumulate = true});
+    const Statistics s = statistics(kind, r, width);
+    expect_close(d_residual.read(), plus(d_residual.given(), derivative(kind, r, weight.given(), dout.given(), s)),
+                 DType::bf16, "d_residual, " + what);
+    Doubles d_w = d_weight.given(), d_b = d_bias.given();
+    for (size_t i = 0; i < r.size(); ++i) {
+      const size_t row = i / d_w.size(), c = i % d_w.size();
+      d_w[c] += dout.given()[i] * (r[i] - s.mean[row]) * s.rstd[row];
+      d_b[c] += layer ? dout.given()[i] : 0;
+    }
+    expect_close(d_weight.read(), d_w, DType::f32, "d_weight, " + what);
+    expect_close(d_bias.read(), d_b, DType::f32, "d_bias, " + what);
+  }
+}
+
 TEST_P(Norms, NanStaysInItsRow) {
   Doubles values(60, 0.5);
   values[25] = std::nan("");

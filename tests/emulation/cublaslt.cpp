@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine.h"
+#include "runtime.h"
 
 struct cublasLtContext {
   int unused;
@@ -48,6 +49,7 @@ struct Description {
   const void* bias;
   void* auxiliary;
   int64_t auxiliary_ld;
+  bool tf32;
 
   bool has(int part) const { return (epilogue & part) != 0; }
 };
@@ -60,6 +62,17 @@ float gelu(float x) { return x * sigmoid(inner(x)); }
 float gelu_slope(float x) {
   float s = sigmoid(inner(x));
   return s + x * s * (1.0f - s) * 1.5957691216057308f * (1.0f + 3.0f * 0.044715f * x * x);
+}
+
+bool epilogues_declined = false;
+
+// To 10 bits of mantissa, as tensor cores take fp32.
+float to_tf32(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  if ((bits & 0x7f800000u) != 0x7f800000u) bits = (bits + 0x1000u) & ~0x1fffu;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
 }
 
 struct Preference {
@@ -104,6 +117,12 @@ std::vector<float> gather(const Layout& x, const void* base, int64_t entry, bool
 
 }  // namespace
 
+namespace emulation {
+
+void decline_epilogues(bool declined) { epilogues_declined = declined; }
+
+}  // namespace emulation
+
 extern "C" {
 
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
@@ -120,9 +139,10 @@ const char* cublasLtGetStatusString(cublasStatus_t status) {
 
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* handle, cublasComputeType_t compute,
                                         cudaDataType_t scale) {
-  if (compute != CUBLAS_COMPUTE_32F || scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
+  const bool tf32 = compute == CUBLAS_COMPUTE_32F_FAST_TF32;
+  if ((compute != CUBLAS_COMPUTE_32F && !tf32) || scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
   *handle = reinterpret_cast<cublasLtMatmulDesc_t>(
-      new Description{CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT, CUDA_R_32F, nullptr, nullptr, 0});
+      new Description{CUBLAS_OP_N, CUBLAS_OP_N, CUBLASLT_EPILOGUE_DEFAULT, CUDA_R_32F, nullptr, nullptr, 0, tf32});
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t handle) {
@@ -215,6 +235,8 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
     return CUBLAS_STATUS_INVALID_VALUE;
   if (a.batch != d.batch || b.batch != d.batch || a.type != b.type) return CUBLAS_STATUS_INVALID_VALUE;
   if (a.type == CUDA_R_32F && d.type != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (epilogues_declined && m.epilogue != CUBLASLT_EPILOGUE_DEFAULT) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (m.tf32 && a.type != CUDA_R_32F) return CUBLAS_STATUS_INVALID_VALUE;
   std::memset(results, 0, sizeof *results);
   const Preference& p = *reinterpret_cast<Preference*>(preference);
   if (d.type == CUDA_R_16BF && (p.reductions & ~uint32_t(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE)))
@@ -261,6 +283,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
     emulation::DeviceMemoryOpen open;
     for (int64_t entry = 0; entry < d.batch; ++entry) {
       std::vector<float> left = gather(a, A, entry, ta), right = gather(b, B, entry, !tb);
+      if (m.tf32)
+        for (std::vector<float>* factor : {&left, &right})
+          for (float& x : *factor) x = to_tf32(x);
       for (uint64_t col = 0; col < d.cols; ++col)
         for (uint64_t row = 0; row < d.rows; ++row) {
           float sum = 0.0f;

@@ -20,5 +20,7 @@ RuntimeCounts counts();
 void break_device(cudaError_t error);
 // Device memory there is in all.
 void limit_memory(size_t bytes);
+// Whether cuBLASLt answers that it has no algorithm for a product with an epilogue (bias, GELU).
+void decline_epilogues(bool declined);
 
 }  // namespace emulation

@@ -66,10 +66,9 @@ INSTANTIATE_TEST_SUITE_P(Recipes, Step, testing::Values("adamw", "muon", "rmnp",
                          });
 
 // Losses and final weights of a run.
-std::vector<float> run(const TrainConfig& config) {
-  auto backend = make_cuda_backend(0);
+std::vector<float> run(const TrainConfig& config, Backend& backend) {
   auto alone = make_single_communicator();
-  Trainer trainer(config, *backend, *alone);
+  Trainer trainer(config, backend, *alone);
   std::vector<float> result;
   for (int step = 0; step < 4; ++step) result.push_back(static_cast<float>(trainer.step().loss));
   for (const Parameter& parameter : trainer.model().parameters().parameters()) {
@@ -80,39 +79,73 @@ std::vector<float> run(const TrainConfig& config) {
   return result;
 }
 
+std::vector<float> run(const TrainConfig& config) { return run(config, *make_cuda_backend(0)); }
+
+std::unique_ptr<Backend> recording_backend() {
+  setenv("ROWAN_CUDA_GRAPHS", "1", 1);
+  auto backend = make_cuda_backend(0);
+  unsetenv("ROWAN_CUDA_GRAPHS");
+  return backend;
+}
+
 TEST(Graphs, ReplayedPassesGiveTheSameBits) {
   for (const Json& model : {small_llama(), small_gpt2()}) {
     const TrainConfig config = config_of(model, "muon");
     const std::vector<float> plain = run(config);
     EXPECT_EQ(run(config), plain);
     const int64_t before = emulation::counts().replays;
-    setenv("ROWAN_CUDA_GRAPHS", "1", 1);
-    const std::vector<float> recorded = run(config);
-    unsetenv("ROWAN_CUDA_GRAPHS");
-    EXPECT_EQ(recorded, plain);
-    EXPECT_EQ(emulation::counts().replays - before, 4);  // the first two steps still grow scratch memory
+    EXPECT_EQ(run(config, *recording_backend()), plain);
+    EXPECT_EQ(emulation::counts().replays - before, 5);  // of 8; the first pass of all still grows scratch memory
   }
+}
+
+// Two trainers on one backend have equal keys. What the first recorded is of no use to the second, which lies
+// elsewhere.
+TEST(Graphs, ATrainerReplaysOnlyItsOwnPasses) {
+  const TrainConfig config = config_of(small_llama(), "adamw");
+  const std::vector<float> plain = run(config);
+  auto backend = recording_backend();
+  EXPECT_EQ(run(config, *backend), plain);
+  Arena between(*backend, Category::workspace);
+  between.take(DType::f32, {1 << 18});
+  EXPECT_EQ(run(config, *backend), plain);
+
+  auto alone = make_single_communicator();
+  Trainer first(config, *backend, *alone), second(config, *backend, *alone);
+  for (int step = 0; step < 4; ++step) {
+    EXPECT_EQ(static_cast<float>(first.step().loss), plain[step]);
+    EXPECT_EQ(static_cast<float>(second.step().loss), plain[step]);
+  }
+}
+
+// More keys than recordings are kept: those that come back are recorded all the same.
+TEST(Graphs, KeysThatNeverComeBackAreForgotten) {
+  auto backend = recording_backend();
+  Arena arena(*backend, Category::workspace);
+  Tensor x = arena.take(DType::f32, {3}), narrow = arena.take(DType::bf16, {3});
+  for (uint64_t key = 0; key < 40; ++key) backend->repeat(&arena, key, [&] { backend->copy(narrow, x); });
+  const int64_t before = emulation::counts().replays;
+  for (int i = 0; i < 3; ++i) backend->repeat(&arena, 40, [&] { backend->copy(narrow, x); });
+  EXPECT_EQ(emulation::counts().replays - before, 2);
 }
 
 // What must not happen while work is recorded is refused, by name, and leaves the backend as it was.
 TEST(Graphs, WhatCannotBeRecordedIsRefused) {
-  setenv("ROWAN_CUDA_GRAPHS", "1", 1);
-  auto backend = make_cuda_backend(0);
-  unsetenv("ROWAN_CUDA_GRAPHS");
+  auto backend = recording_backend();
   Arena arena(*backend, Category::workspace);
   Tensor x = arena.take(DType::f32, {3}), narrow = arena.take(DType::bf16, {3});
   const float given[] = {1, 2, 3};
   uint64_t key = 0;
   auto refused = [&](const std::string& operation, const std::function<void()>& work) {
-    backend->repeat(++key, work);
-    EXPECT_EQ(error_of([&] { backend->repeat(key, work); }),
+    backend->repeat(&arena, ++key, work);
+    EXPECT_EQ(error_of([&] { backend->repeat(&arena, key, work); }),
               operation + ": CUDA says: operation not permitted when stream is capturing");
   };
   refused("upload on f32[3]", [&] { backend->upload(x, given); });
   float taken[3];
   refused("download on f32[3]", [&] { backend->download(taken, x); });
   ++key;
-  for (int i = 0; i < 3; ++i) backend->repeat(key, [&] { backend->copy(narrow, x); });
+  for (int i = 0; i < 3; ++i) backend->repeat(&arena, key, [&] { backend->copy(narrow, x); });
   bf16 result[3];
   backend->download(result, narrow);
   EXPECT_EQ(to_float(result[2]), 3);
@@ -122,6 +155,45 @@ TEST(Graphs, TheSwitchIsChecked) {
   setenv("ROWAN_CUDA_GRAPHS", "yes", 1);
   EXPECT_EQ(error_of([] { make_cuda_backend(0); }), "ROWAN_CUDA_GRAPHS is 'yes'; one of 0, 1");
   unsetenv("ROWAN_CUDA_GRAPHS");
+}
+
+// cuBLASLt may decline an epilogue: then the bias and the activation take a pass of their own.
+TEST(Failures, AnEpilogueThatIsDeclinedCostsAPassAndNothingElse) {
+  Json model = small_gpt2();
+  const TrainConfig config = config_of(model, "adamw");
+  const std::vector<float> fused = run(config);
+  emulation::decline_epilogues(true);
+  const std::vector<float> apart = run(config);
+  emulation::decline_epilogues(false);
+  ASSERT_EQ(apart.size(), fused.size());
+  for (int step = 0; step < 4; ++step) EXPECT_NEAR(apart[step] / fused[step], 1, 1e-2) << "loss of step " << step;
+}
+
+TEST(Failures, SlowAttentionIsNamed) {
+  auto backend = make_cuda_backend(0);
+  EXPECT_EQ(backend->slow_attention({1, 8, 1, 1, 128, 1}, DType::bf16), "");
+  const std::string why =
+      "plain kernels, tens of times slower than those on tensor cores, which take bf16 and a head_dim that is a "
+      "multiple of 8 up to 128; here it is ";
+  EXPECT_EQ(backend->slow_attention({1, 8, 1, 1, 64, 1}, DType::f32), why + "f32 and 64");
+  EXPECT_EQ(backend->slow_attention({1, 8, 1, 1, 136, 1}, DType::bf16), why + "bf16 and 136");
+}
+
+TEST(Precision, Tf32RoundsTheFactorsOfProducts) {
+  auto backend = make_cuda_backend(0);
+  Arena arena(*backend, Category::workspace);
+  Tensor a = arena.take(DType::f32, {1, 1}), b = arena.take(DType::f32, {1, 1}), c = arena.take(DType::f32, {1, 1});
+  const float factor = 1 + 0x1p-11f + 0x1p-12f, one = 1;
+  backend->upload(a, &factor);
+  backend->upload(b, &one);
+  float exact, rounded;
+  backend->matmul(c, a, b);
+  backend->download(&exact, c);
+  backend->allow_tf32();
+  backend->matmul(c, a, b);
+  backend->download(&rounded, c);
+  EXPECT_EQ(exact, factor);
+  EXPECT_EQ(rounded, 1 + 0x1p-10f);
 }
 
 TEST(Failures, AttentionOfAnAbsentLibrary) {

@@ -30,7 +30,7 @@ TEST(Precision, AutoFollowsTheDevice) {
 }
 
 TEST(Precision, WhatIsStatedStays) {
-  for (const char* text : {"fp32", "bf16", "bf16_stochastic", "bf16_pure"})
+  for (const char* text : {"fp32", "bf16", "bf16_stochastic", "bf16_pure", "tf32"})
     for (bool fast_bf16 : {false, true}) {
       TrainConfig config = precision_config(text);
       resolve_precision(config, fast_bf16);
