@@ -127,15 +127,15 @@ TEST_F(Insight, AProfileIsATraceOfNestedOperations) {
 }
 
 TEST_F(Insight, PlanSaysDiskTimeAndMicroBatch) {
-  const Outcome plan = rowan("plan " + file().string() + " --memory 1 --on H100");
+  const Outcome plan = rowan("plan " + file().string() + " --memory 1 --device h100");
   ASSERT_EQ(plan.code, 0) << plan.err;
   EXPECT_NE(plan.out.find("\nmicro-batch  4 at most: "), std::string::npos) << plan.out;
-  EXPECT_NE(plan.out.find(" on 1 of H100, at 40% of its 989"), std::string::npos) << plan.out;
+  EXPECT_NE(plan.out.find("\n  a step           "), std::string::npos) << plan.out;
   EXPECT_NE(plan.out.find("with the 3 that are kept"), std::string::npos) << plan.out;
   // 12144 weights of 4 bytes, and the state that the plan lists.
   EXPECT_NE(plan.out.find("\ndisk         127 KiB a checkpoint"), std::string::npos) << plan.out;
   EXPECT_NE(rowan("plan " + file().string() + " --memory 0.0001").out.find("none fits into"), std::string::npos);
-  expect_mistake("plan " + file().string() + " --on H1", "found no published rate");
+  expect_mistake("plan " + file().string() + " --device h1", "h100");
 }
 
 TEST_F(Insight, LinesFitATerminal) {
