@@ -187,7 +187,8 @@ class Campaign {
   }
 
   Command sweep(Json base) {
-    base["run"].update({{"steps", 6}, {"eval_every", 6}});
+    // The runs of a killed sweep are stopped and save at once: of several checkpoints others would be kept.
+    base["run"].update({{"steps", 6}, {"eval_every", 6}, {"keep", 1}});
     write_file_atomically(dir_ / "base.json", base.dump(2));
     const fs::path out = dir_ / "swept";
     const Json file = {{"base", "base.json"},
