@@ -51,15 +51,18 @@ __device__ __forceinline__ int digit_of(int token, int vocabulary, int shift) {
 // stand.
 __global__ void count_digits_kernel(int* offsets, const int* from, const int* tokens, int count, int vocabulary,
                                     int shift) {
-  SHARED_ARRAY(int, counts, digits);
-  counts[threadIdx.x] = 0;
-  __syncthreads();
+  SHARED_ARRAY(int, found, sort_block);
+  const int me = static_cast<int>(threadIdx.x);
+  int mine = 0;
   for (int i = 0; i < tokens_per_block; i += sort_block) {
-    int place = static_cast<int>(blockIdx.x) * tokens_per_block + i + static_cast<int>(threadIdx.x);
-    if (place < count) atomicAdd(&counts[digit_of(tokens[from ? from[place] : place], vocabulary, shift)], 1);
+    int place = static_cast<int>(blockIdx.x) * tokens_per_block + i + me;
+    found[me] = place < count ? digit_of(tokens[from ? from[place] : place], vocabulary, shift) : -1;
+    __syncthreads();
+#pragma unroll 16
+    for (int m = 0; m < sort_block; ++m) mine += found[m] == me;
+    __syncthreads();
   }
-  __syncthreads();
-  offsets[threadIdx.x * gridDim.x + blockIdx.x] = counts[threadIdx.x];
+  offsets[me * gridDim.x + blockIdx.x] = mine;
 }
 
 // Counts become where each digit of each block begins: one block, a thread a digit.
