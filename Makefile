@@ -18,10 +18,10 @@ run: announce build
 	@[ -f data/tales/validation.bin ] || build/rowan tales --out data/tales
 	build/rowan train configs/quickstart.json
 
-# The compiler takes some 3 to 4 minutes of one core.
+# The compiler takes some 5 minutes of one core.
 announce:
 	@compile=$$([ -x build/rowan ] && echo "what changed of rowan" || \
-	  echo "rowan (about $$(((3 + $(JOBS)) / $(JOBS))) min on $(JOBS) cores)"); \
+	  echo "rowan (about $$(((4 + $(JOBS)) / $(JOBS))) min on $(JOBS) cores)"); \
 	echo "run: compiles $$compile, writes a corpus (1 s), trains the quickstart (1 to 2 min)"
 
 build:
