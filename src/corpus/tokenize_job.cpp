@@ -49,7 +49,7 @@ class Job {
         folder_(options.out),
         inputs_(all_inputs(options)),
         sources_(inputs_.size()) {
-    for (size_t i = 0; i < inputs_.size(); ++i) todo_.push_back(i);
+    for (size_t i = 0; i < inputs_.size(); ++i) pending_.push_back(i);
     reader_.emplace(inputs_, options.format, options.split);
   }
 
@@ -87,7 +87,7 @@ class Job {
   std::vector<std::string> inputs_;
   Json settings_;
 
-  std::vector<size_t> todo_;  // of inputs_: those that this job reads; the others are in the shards already
+  std::vector<size_t> pending_;  // of inputs_: those that this job reads; the others are in the shards already
   std::mutex reading_;
   std::optional<RawReader> reader_;
   uint64_t next_ticket_ = 0;
@@ -99,9 +99,9 @@ class Job {
 
   TokenizeResult result_;
   std::vector<Source> sources_;
-  size_t next_source_ = 0;  // of todo_
+  size_t next_source_ = 0;  // of pending_
   uint64_t next_record_ = 0;
-  uint64_t known_bytes_ = 0;  // of the inputs that are not in todo_
+  uint64_t known_bytes_ = 0;  // of the inputs that are not in pending_
   std::unique_ptr<ShardWriter> train_, validation_;
   uint64_t cut_ = UINT64_MAX;  // of the text of options_.inputs: what begins here or later is held out
   std::chrono::steady_clock::time_point saved_ = std::chrono::steady_clock::now();
@@ -113,14 +113,14 @@ class Job {
     reader_->cut_at(cut_, sizes);
   }
 
-  // Once todo_ is known.
+  // Once pending_ is known.
   void open_inputs() {
-    if (todo_.size() < inputs_.size()) {
+    if (pending_.size() < inputs_.size()) {
       std::vector<std::string> paths;
-      for (size_t i : todo_) paths.push_back(inputs_[i]);
+      for (size_t i : pending_) paths.push_back(inputs_[i]);
       reader_.emplace(paths, options_.format, options_.split);
       for (size_t i = 0; i < inputs_.size(); ++i)
-        if (std::find(todo_.begin(), todo_.end(), i) == todo_.end()) known_bytes_ += sources_[i].bytes;
+        if (std::find(pending_.begin(), pending_.end(), i) == pending_.end()) known_bytes_ += sources_[i].bytes;
       cut_ = UINT64_MAX;  // what is added to finished shards is training data as a whole
     }
     reader_->seek(next_source_, next_record_);
@@ -153,7 +153,7 @@ class Job {
       check_settings(path, before, now);
       for (const char* split : {"train", "validation"})
         for (const Json& shard : manifest.at(split)) check_shard(folder_, shard);
-      todo_ = added;
+      pending_ = added;
       load(manifest);
       open_inputs();
       open_shards(shards_from_json({{"shards", manifest.at("train")}}),
@@ -187,12 +187,12 @@ class Job {
         // What has not written a token may begin anew under any settings.
         if (train.empty() && validation.empty() && !first_shard(folder_)) return;
         check_settings(path, note.at("settings"), settings_);
-        if (note.contains("todo")) todo_ = note.at("todo").get<std::vector<size_t>>();
+        if (note.contains("pending")) pending_ = note.at("pending").get<std::vector<size_t>>();
         next_source_ = note.at("next").at("source");
         next_record_ = note.at("next").at("record");
-        for (size_t i : todo_)
+        for (size_t i : pending_)
           if (i >= inputs_.size()) fail("{}: input {} of {}", path.string(), i, inputs_.size());
-        if (next_source_ > todo_.size()) fail("{}: source {} of {}", path.string(), next_source_, todo_.size());
+        if (next_source_ > pending_.size()) fail("{}: source {} of {}", path.string(), next_source_, pending_.size());
         load(note);
       });
     } else {
@@ -236,7 +236,7 @@ class Job {
 
   void save() {
     Json note = {
-        {"settings", settings_}, {"todo", todo_}, {"next", {{"source", next_source_}, {"record", next_record_}}}};
+        {"settings", settings_}, {"pending", pending_}, {"next", {{"source", next_source_}, {"record", next_record_}}}};
     note["train"] = to_json(train_->sync());
     note["validation"] = to_json(validation_->sync());
     note.update(counts());
@@ -259,7 +259,7 @@ class Job {
         {
           std::lock_guard lock(reading_);
           if (!reader_->next(raw)) return;
-          raw.source = todo_[raw.source];
+          raw.source = pending_[raw.source];
           ticket = next_ticket_++;
         }
         TokenizedBatch batch = tokenize_batch(raw, options_.field, options_.split == TextSplit::line, tokenizer_, end_);

@@ -1,8 +1,16 @@
-// The named recipes of others than the mission's papers: what reviewers ask a new method to be compared with. A recipe
+// The named recipes of methods outside the four papers: what reviewers ask a new method to be compared with. A recipe
 // with a base has its settings and its AdamW, where it says nothing else.
 #include "optim/recipe.h"
 
 namespace rowan {
+namespace {
+
+// Of Track 3's entries that tune the rates of the matrices only.
+constexpr const char* track3_adamw =
+    R"({"lr": 0.003125, "embedding_lr": 0.3, "vector_lr": 0.01, "weight_decay": 0, "betas": [0.8, 0.95],
+         "eps": 1.9073486328125e-16})";
+
+}  // namespace
 
 const std::vector<RecipeInfo> recipes_of_the_field = {
     {.name = "nanochat",
@@ -289,11 +297,10 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .source = "modded-nanogpt track 3, entry 10, records/track_3_optimization/results/20260503_normuon at f411b3d",
      .routing = "hidden",
      .rule = "as track3-muon, divided by the root of the second moment of the longer side (normuon)",
-     .deviations = "Losses there are sums over the 524288 targets of a step, means here: every eps is divided by that. "
+     .deviations = "Every eps is divided as track3-muon's. "
                    "Schedule as track3-muon's, over 3300 steps.",
      .settings = R"({"lr": 0.035, "weight_decay": 0.025, "adapt": "long_moment", "beta2": 0.95, "adapt_eps": 1e-10})",
-     .adamw = R"({"lr": 0.003125, "embedding_lr": 0.3, "vector_lr": 0.01, "weight_decay": 0, "betas": [0.8, 0.95],
-         "eps": 1.9073486328125e-16})",
+     .adamw = track3_adamw,
      .checked = "modded-nanogpt's script",
      .base = "track3-muon"},
     {.name = "track3-muon-h",
@@ -301,7 +308,7 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
                "records/track_3_optimization/results/20260611_muonh_tuned_aux_3250 at f411b3d",
      .routing = "hidden",
      .rule = "as muon-h",
-     .deviations = "Losses there are sums over the 524288 targets of a step, means here: every eps is divided by that. "
+     .deviations = "Every eps is divided as track3-muon's. "
                    "The matrices' rate falls over the whole run, AdamW's over its last 0.85 (a schedule of groups). "
                    "Weights start as PyTorch's, times 1.25 (o), 3 and 1.5 (MLP).",
      .settings = R"({"ns_eps": 1.9073486328125e-13})",
@@ -313,12 +320,11 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .source = "modded-nanogpt track 3, entry 8, records/track_3_optimization/results/20260430_normuonh at f411b3d",
      .routing = "hidden",
      .rule = "as normuon-h",
-     .deviations = "Losses there are sums over the 524288 targets of a step, means here: every eps is divided by that. "
+     .deviations = "Every eps is divided as track3-muon's. "
                    "The matrices' rate falls over the whole run. AdamW's rates fall over the last 0.4 of the run there "
                    "(a schedule of groups).",
      .settings = R"({"ns_eps": 1.9073486328125e-13})",
-     .adamw = R"({"lr": 0.003125, "embedding_lr": 0.3, "vector_lr": 0.01, "weight_decay": 0, "betas": [0.8, 0.95],
-         "eps": 1.9073486328125e-16})",
+     .adamw = track3_adamw,
      .checked = "modded-nanogpt's script",
      .base = "normuon-h"},
     {.name = "track3-adam-h",
@@ -326,12 +332,11 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .routing = "hidden",
      .rule = "as adam-h",
      .deviations =
-         "Losses there are sums over the 524288 targets of a step, means here: every eps is divided by that. "
+         "Every eps is divided as track3-muon's. "
          "The matrices' rate rises over 250 steps and falls over all others. AdamW's rates fall over the last "
          "0.4 of the run there (a schedule of groups).",
      .settings = R"({"adapt_eps": 1.9073486328125e-14})",
-     .adamw = R"({"lr": 0.003125, "embedding_lr": 0.3, "vector_lr": 0.01, "weight_decay": 0, "betas": [0.8, 0.95],
-         "eps": 1.9073486328125e-16})",
+     .adamw = track3_adamw,
      .checked = "modded-nanogpt's script",
      .base = "adam-h"},
     {.name = "track3-soap-h",
@@ -339,15 +344,14 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .routing = "hidden",
      .rule = "the first gradient's basis; u as soap, without bias corrections, factors before the step, the basis "
              "after it\nr = ||w||_F\nw = w - lr r u / ||u||_F\nw = r w / ||w||_F",
-     .deviations = "Losses there are sums over the 524288 targets of a step, means here: every eps is divided by that. "
+     .deviations = "Every eps is divided as track3-muon's. "
                    "AdamW's rates fall over the last 0.4 of the run there (a schedule of groups). Entry 19, KL-SOAP "
                    "with this step, starts from numbers that are not the same in any other unit of gradients, and is "
                    "left out.",
      .settings = R"({"lr": 0.018, "weight_decay": 0, "beta2": 0.9, "precondition_order": "around",
          "precondition_frequency": 1, "precondition_eps": 1.9073486328125e-14, "correct_bias": false,
          "decay_last": false, "retract": "frobenius"})",
-     .adamw = R"({"lr": 0.003125, "embedding_lr": 0.3, "vector_lr": 0.01, "weight_decay": 0, "betas": [0.8, 0.95],
-         "eps": 1.9073486328125e-16})",
+     .adamw = track3_adamw,
      .checked = "modded-nanogpt's script",
      .base = "soap"},
     {.name = "track3-shampoo",
@@ -355,11 +359,10 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
                "at f411b3d",
      .routing = "hidden",
      .rule = "as shampoo",
-     .deviations = "Losses there are sums over the 524288 targets of a step, means here: every eps is divided by that. "
+     .deviations = "Every eps is divided as track3-muon's. "
                    "No side is so short there that dimensions would be merged. Schedule as track3-muon's.",
      .settings = R"({"precondition_eps": 3.637978807091713e-24, "graft_eps": 1.9073486328125e-16})",
-     .adamw = R"({"lr": 0.003125, "embedding_lr": 0.3, "vector_lr": 0.01, "weight_decay": 0, "betas": [0.8, 0.95],
-         "eps": 1.9073486328125e-16})",
+     .adamw = track3_adamw,
      .checked = "Meta's DistributedShampoo",
      .base = "shampoo"},
 };

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <functional>
 #include <map>
 #include <thread>
 #include <vector>
@@ -43,6 +44,31 @@ std::map<std::string, std::string> contents(const std::string& folder) {
   return files;
 }
 
+// Runs `command`, which makes `folder` of what begin() leaves there, `times` to a kill at a random moment and then to
+// its end: the files of every run that ends are `expected`.
+void killed(int times, std::chrono::microseconds undisturbed, const std::vector<std::string>& command,
+            const std::string& folder, const std::map<std::string, std::string>& expected,
+            const std::function<void()>& begin) {
+  Random random(static_cast<uint64_t>(::getpid()), 0);
+  int kills = 0, finished = 0;
+  begin();
+  for (int run = 0; kills < times && run < 10 * times; ++run) {
+    pid_t child = start(command);
+    std::this_thread::sleep_for(undisturbed * random.uniform());
+    ::kill(child, SIGKILL);
+    if (WIFSIGNALED(wait_for(child))) {
+      ++kills;
+      continue;
+    }
+    ASSERT_EQ(contents(folder), expected) << "after " << kills << " kills";
+    begin();
+    ++finished;
+  }
+  EXPECT_EQ(kills, times) << finished << " runs finished before they were killed";
+  ASSERT_EQ(wait_for(start(command)), 0);
+  EXPECT_EQ(contents(folder), expected);
+}
+
 TEST(TokenizeKill, TwentyTimesAndTheSameBytes) {
   TemporaryFolder folder;
   std::string first = folder.write("a.json.gz", gzip(random_json_lines(1, 8000)));
@@ -58,23 +84,7 @@ TEST(TokenizeKill, TwentyTimesAndTheSameBytes) {
   auto expected = contents(folder / "whole");
   ASSERT_GT(expected.size(), 6u);
 
-  Random random(static_cast<uint64_t>(::getpid()), 0);
-  int kills = 0, finished = 0;
-  for (int run = 0; kills < 20 && run < 200; ++run) {
-    pid_t child = start(arguments("killed"));
-    std::this_thread::sleep_for(undisturbed * random.uniform());
-    ::kill(child, SIGKILL);
-    if (WIFSIGNALED(wait_for(child))) {
-      ++kills;
-      continue;
-    }
-    ASSERT_EQ(contents(folder / "killed"), expected) << "after " << kills << " kills";
-    fs::remove_all(folder / "killed");
-    ++finished;
-  }
-  EXPECT_EQ(kills, 20) << finished << " runs finished before they were killed";
-  ASSERT_EQ(wait_for(start(arguments("killed"))), 0);
-  EXPECT_EQ(contents(folder / "killed"), expected);
+  killed(20, undisturbed, arguments("killed"), folder / "killed", expected, [&] { fs::remove_all(folder / "killed"); });
 }
 
 TEST(TokenizeKill, WhileItGrows) {
@@ -99,23 +109,7 @@ TEST(TokenizeKill, WhileItGrows) {
   auto expected = contents(folder / "whole");
   ASSERT_GT(expected.size(), contents(folder / "small").size());
 
-  Random random(static_cast<uint64_t>(::getpid()), 0);
-  int kills = 0;
-  copy("killed");
-  for (int run = 0; kills < 10 && run < 100; ++run) {
-    pid_t child = start(arguments("killed", true));
-    std::this_thread::sleep_for(undisturbed * random.uniform());
-    ::kill(child, SIGKILL);
-    if (WIFSIGNALED(wait_for(child))) {
-      ++kills;
-      continue;
-    }
-    ASSERT_EQ(contents(folder / "killed"), expected) << "after " << kills << " kills";
-    copy("killed");
-  }
-  EXPECT_EQ(kills, 10);
-  ASSERT_EQ(wait_for(start(arguments("killed", true))), 0);
-  EXPECT_EQ(contents(folder / "killed"), expected);
+  killed(10, undisturbed, arguments("killed", true), folder / "killed", expected, [&] { copy("killed"); });
 }
 
 TEST(TokenizeKill, AFullDiskSaysSoAndTheSameCommandGoesOn) {

@@ -28,7 +28,7 @@ import sys
 import tempfile
 import types
 
-import make_optimizers as rules
+import make_optimizers
 
 try:
     import torch
@@ -263,7 +263,7 @@ def main():
             tensors[name + "/grads"] = ([STEPS, m, n], torch.stack(grads).flatten().tolist())
             tensors[name + "/w"] = ([STEPS, m, n], torch.stack(run(w, grads)).flatten().tolist())
     with tempfile.TemporaryDirectory() as out:
-        rules.write(pathlib.Path(out), index, tensors)
+        make_optimizers.write(pathlib.Path(out), index, tensors)
         outcome = subprocess.run([build / "tests/golden_tests", "--gtest_brief=1", "--gtest_filter=OptimizerGoldens*"],
                                  env=dict(os.environ, ROWAN_GOLDEN=out, OMP_NUM_THREADS="1"))
     return outcome.returncode

@@ -3,13 +3,13 @@
 
     python3 tests/golden/torch_parity.py [CASES]
 
-torch runs in float64 against make_optimizers.py's formulas, which the golden tests hold Rowan to. torch's Muon
+torch runs in float64 against optimizer_rules.py's formulas, which the golden tests hold Rowan to. torch's Muon
 orthogonalizes in bfloat16 whatever the dtype of the weights, so its bound is that of bfloat16. Not part of `make test`.
 """
 import random
 import sys
 
-import make_optimizers as rules
+import optimizer_rules as rules
 
 try:
     import torch
