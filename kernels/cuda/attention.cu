@@ -1,5 +1,5 @@
-// Attention: which kernels run, the row products that the backward starts with, and the sum of what owners of keys
-// leave. Floor of the row products: dout and out at a copy's rate, 4 bytes a value in bf16.
+// Attention: chooses the kernels, computes delta (dot(dout, out) of each row, which the backward needs first), and adds
+// up the partial sums of dq. Floor of delta: dout and out at copy rate, 4 bytes a value in bf16.
 #include <algorithm>
 
 #include "base/error.h"
@@ -15,7 +15,7 @@ using namespace cuda;
 
 constexpr int delta_threads = 128, delta_lanes = 8;
 
-// delta[batch, head, seq] = dout . out; 8 lanes take a (token, head).
+// delta[batch, head, seq] = dot(dout, out); 8 lanes take one (token, head).
 template <typename T, int width>
 __global__ void delta_kernel(AttentionArguments<T> a, int64_t items) {
   int64_t item = thread_index() / delta_lanes;
@@ -34,7 +34,7 @@ __global__ void delta_kernel(AttentionArguments<T> a, int64_t items) {
   a.delta[a.row_values(static_cast<int>(n / a.seq), static_cast<int>(item % a.heads)) + n % a.seq] = total;
 }
 
-// dq = the sums over its owners, in the order of the first tiles of keys (of `keys` each) that they have.
+// dq = sum over its owners, in the order of each owner's first tile of keys. `keys` is the height of a tile.
 __global__ void add_owners_kernel(AttentionArguments<bfloat16> a, int owners, int keys) {
   const int vectors = a.head_dim / vector_elements;
   for (int64_t i = thread_index(); i < int64_t{a.batch} * a.heads * a.seq * vectors; i += thread_count()) {
@@ -55,10 +55,10 @@ __global__ void add_owners_kernel(AttentionArguments<bfloat16> a, int owners, in
   }
 }
 
-// More owners of a head's keys than these would leave more sums of dq than the products they spare are worth.
+// With more owners a head, the extra sums of dq would cost more than the two saved products gain.
 constexpr int64_t most_owners = 4;
 
-// cuDNN's kernels know neither documents nor our dropout.
+// cuDNN's kernels support neither documents nor our dropout.
 bool is_plain(const AttentionRule& rule) { return rule.documents.empty() && rule.dropout.rate == 0; }
 
 void check_shape(const char* operation, const AttentionShape& shape) {
@@ -142,7 +142,7 @@ void CudaBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Te
     if constexpr (std::is_same_v<T, bfloat16>)
       if (on_tensor_cores(a)) {
         const AttentionKernel<T> all = tensor_core_backward_key_value(shape.head_dim, a.dropout.on(), true);
-        // Two blocks of every multiprocessor, if there are so many tiles.
+        // Two blocks per multiprocessor, if there are that many tiles.
         const int64_t owners = std::min(tiles_of(all), ceil_div(2 * multiprocessors_, shape.batch * shape.kv_heads));
         if (owners <= most_owners) {
           const int64_t sums = a.dq_row(int(owners), 0, 0, 0);

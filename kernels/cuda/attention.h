@@ -1,6 +1,6 @@
-// What the attention kernels agree on. Two implementations: on tensor cores for bf16 and head sizes that are
-// multiples of 8 up to 128 (attention_forward.cu, attention_backward.cu), and a plain one for the rest up to 256
-// (attention_plain.cu).
+// Arguments and launch descriptions shared by the attention kernels. Two implementations: tensor cores for bf16 and
+// head sizes that are multiples of 8 up to 128 (attention_forward.cu, attention_backward.cu), and plain kernels for
+// everything else up to 256 (attention_plain.cu).
 #pragma once
 
 #include <cuda_bf16.h>
@@ -11,7 +11,7 @@
 namespace rowan::cuda {
 
 constexpr int64_t largest_head_dim = 256, largest_tensor_core_head_dim = 128;
-// Queries of a tile of the backward: the sums of the keys' gradients take most of its registers.
+// Queries in a tile of the backward. Few, because the sums of dk and dv take most of its registers.
 constexpr int tile_queries = 32;
 
 template <typename T>
@@ -19,9 +19,9 @@ struct AttentionArguments {
   const T *qkv, *out, *dout;  // out and dout are read by the backward
   T *result, *dqkv;           // result is the forward's out
   float* log_sum_exp;         // [batch, heads, seq]
-  float* delta;               // [batch, heads, seq]: the products of rows of dout and out
-  float* dq_sums;             // [owners, batch, heads, rows of whole tiles of queries, head_dim rounded up to 32]
-  const int* documents;       // [3, batch, seq] of find_documents(); null: rows are documents
+  float* delta;               // [batch, heads, seq]: dot(dout, out) of each row
+  float* dq_sums;             // [owners, batch, heads, seq rounded up to tile_queries, head_dim rounded up to 32]
+  const int* documents;       // [3, batch, seq] from find_documents(); null: each row is one document
   DropoutMask dropout;
   int batch;
   int seq, heads, kv_heads, head_dim;
@@ -29,7 +29,7 @@ struct AttentionArguments {
 
   __host__ __device__ int64_t qkv_row() const { return int64_t{heads + 2 * kv_heads} * head_dim; }
   __host__ __device__ int64_t out_row() const { return int64_t{heads} * head_dim; }
-  // Offsets in elements of a head's first row.
+  // Offset, in elements, of a head's first row.
   __host__ __device__ int64_t query(int batch, int head) const {
     return batch * seq * qkv_row() + int64_t{head} * head_dim;
   }
@@ -38,21 +38,21 @@ struct AttentionArguments {
   __host__ __device__ int64_t output(int batch, int head) const {
     return batch * seq * out_row() + int64_t{head} * head_dim;
   }
-  // Where the document of a token begins and ends in its row.
+  // First position of a token's document within its row, and the position after its last.
   __device__ __forceinline__ int document_begin(int row, int token) const {
     return documents ? documents[int64_t{row} * seq + token] : 0;
   }
   __device__ __forceinline__ int document_end(int row, int token) const {
     return documents ? documents[(int64_t{batch} + row) * seq + token] : seq;
   }
-  // What dropout makes of a weight, by the stream of its row.
+  // The factor that dropout applies to a weight; `stream` is that of the weight's row.
   __device__ __forceinline__ float dropped(uint64_t stream, int head, int query, int key) const {
     float factors[4];
     dropout.four(factors, stream, DropoutMask::attention_group(head, query, key, seq));
     return factors[key % 4];
   }
 
-  // Where dq_sums of a query begin.
+  // Offset of a query's sums within dq_sums.
   __host__ __device__ int64_t dq_row(int owner, int row, int head, int query) const {
     const int64_t rows = (seq + tile_queries - 1) / tile_queries * tile_queries, width = (head_dim + 31) / 32 * 32;
     return (((int64_t{owner} * batch + row) * heads + head) * rows + query) * width;
@@ -60,7 +60,7 @@ struct AttentionArguments {
   __host__ __device__ int64_t row_values(int batch, int head) const { return (int64_t{batch} * heads + head) * seq; }
 };
 
-// A kernel with its launch: grid (x, heads or kv_heads, batch) and dynamic shared memory.
+// A kernel and how to launch it: grid (x, heads or kv_heads, batch) and dynamic shared memory.
 template <typename T>
 struct AttentionKernel {
   void (*kernel)(AttentionArguments<T>);
@@ -68,9 +68,12 @@ struct AttentionKernel {
   size_t shared_bytes;
 };
 
-// By head size, rounded up to 32, 64, 96 or 128, and whether there is dropout, whose draws take registers. The query
-// kernel writes delta, too, for the one after it. With dq the key-value kernel reads delta and has grid x owners of the
-// tiles of keys of each head, else one of each tile; owners' sums of dq are to be added up where they are several.
+// Instantiated for head sizes rounded up to 32, 64, 96 or 128, with and without dropout, whose random draws take
+// registers.
+// The query kernel also writes delta for the key-value kernel that follows it.
+// With `with_dq` the key-value kernel reads delta from the caller. Its grid x is the number of owners, and each owner
+// takes every owners-th tile of keys of a head. With several owners the caller adds up their sums of dq. Without
+// `with_dq` grid x is the number of tiles.
 AttentionKernel<__nv_bfloat16> tensor_core_forward(int64_t head_dim, bool dropout);
 AttentionKernel<__nv_bfloat16> tensor_core_backward_query(int64_t head_dim, bool dropout);
 AttentionKernel<__nv_bfloat16> tensor_core_backward_key_value(int64_t head_dim, bool dropout, bool with_dq);

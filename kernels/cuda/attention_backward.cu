@@ -1,27 +1,32 @@
-// Causal attention backward on tensor cores. With p = exp(scale * q k^T - log_sum_exp) and ds = p * (dout v^T - delta),
-// delta being the products of rows of dout and out: dq = scale * ds k, dk = scale * ds^T q, dv = p^T dout.
+// Causal attention backward on tensor cores. Let p = exp(scale * q k^T - log_sum_exp), delta = dot(dout, out) of each
+// row and ds = p * (dout v^T - delta). Then dq = scale * ds k, dk = scale * ds^T q, dv = p^T dout.
 //
-// Two ways to the same sums, none of them atomic, each with a fixed order:
-// * Where heads are many, a block owns a key/value head of a sequence, or one in `owners` tiles of its keys. Tile by
-//   tile it walks over the queries after the keys; dk and dv stay in registers, and the queries' dq is summed in
-//   memory, in fp32, by the same thread for every tile. Five products a score.
-// * Where they are few, a block owns a single tile of keys, and another kernel, whose blocks own queries, has summed dq
-//   before: it computes the scores again. Seven products a score.
+// Two variants. Both are without atomics, so the order of summation is fixed:
+// * Many heads: a block owns all key tiles of one key/value head of a sequence, or every owners-th tile. For each tile
+//   it walks over the queries that see it. dk and dv stay in registers; dq is summed in fp32 in global memory, always
+//   by the same thread. Five products a score.
+// * Few heads: one kernel, whose blocks own queries, computes dq. A second kernel, whose blocks own one key tile each,
+//   computes dk and dv, and computes the scores again. Seven products a score.
 //
-// FLOPs a score: 10 or 14 * head_dim, the blocks on the diagonal counted whole. Floor: these at mma.sync's rate, on
-// Hopper 62% of wgmma's; shared memory bounds the first way before (72 ldmatrix a 160 mma of a warp, head_dim 64).
+// FLOPs a score: 10 or 14 * head_dim, where blocks on the diagonal count whole. Floor: these at mma.sync's rate, which
+// on Hopper is 62% of wgmma's. The first variant meets the limit of shared memory earlier: 72 ldmatrix for 160 mma of a
+// warp at head_dim 64.
+// What changed:
+// 1. A warp owns 32 rows of narrow heads and keeps its queries in registers, so each tile is read half as often.
+// 2. The query kernel computes delta itself: one pass over memory less.
+// 3. dq is summed beside dk and dv where heads fill the GPU: five products a score instead of seven.
 #include "kernels/cuda/attention_tiles.cuh"
 
 namespace rowan::cuda {
 namespace {
 
-// Keys of a tile: fewer where a warp owns 32 queries, and where the head is wide, or a block would not fit the shared
-// memory of GPUs that give it 99 KB.
+// Keys in a tile. 32 where a warp owns 32 queries, and for wide heads, so that a block fits the 99 KB of shared memory
+// that some GPUs offer.
 template <int D>
 constexpr int tile_keys = row_groups<D> == 1 && D <= 96 ? 64 : 32;
 
-// dq, and the delta of each query for the kernel after this one: a block owns the queries of a tile of one head and
-// walks over the keys before them.
+// dq, and delta for the key-value kernel that follows. A block owns a tile of queries of one head and walks over the
+// keys up to them.
 template <int D, bool dropout>
 __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArguments<bfloat16> a) {
   DYN_SHARED(bfloat16, shared);  // queries, their dout, then two buffers of keys and values
@@ -29,9 +34,9 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
                 key_tile = tile_size<D, rows>;
   int head = blockIdx.y, batch = blockIdx.z, kv_head = head / (a.heads / a.kv_heads);
   int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
-  int first_query = (gridDim.x - 1 - blockIdx.x) * block_rows<D>;  // the longest rows start first
-  int first = first_query + warp * warp_rows<D>;                   // of the warp's
-  int begin = a.document_begin(batch, first_query) / rows;         // the tile of keys where its first document begins
+  int first_query = (gridDim.x - 1 - blockIdx.x) * block_rows<D>;  // the blocks with the most keys start first
+  int first = first_query + warp * warp_rows<D>;                   // first query of the warp
+  int begin = a.document_begin(batch, first_query) / rows;  // first tile of keys that the block's first query sees
   int tiles = (min(first_query + block_rows<D>, a.seq) + rows - 1) / rows;
   const bfloat16 *keys = a.qkv + a.key(batch, kv_head), *values = a.qkv + a.value(batch, kv_head),
                  *douts = a.dout + a.output(batch, head), *outs = a.out + a.output(batch, head);
@@ -45,7 +50,8 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
   load_tile<D, block_rows<D>>(shared + tile, douts, a.out_row(), first_query, a.seq, a.head_dim);
   load_keys(begin);
 
-  // Of the lane's rows; those beyond the last are not stored. No branches, so that all loads are on their way together.
+  // The lane's rows; those beyond the last token are clamped and not stored. No branches, so that all loads are in
+  // flight together.
   float log_sum[groups][2], delta[groups][2];
 #pragma unroll
   for (int g = 0; g < groups; ++g)
@@ -114,10 +120,10 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
   store_rows<D>(a.dqkv + a.query(batch, head), a.qkv_row(), first, a.seq, a.head_dim, sums, a.scale);
 }
 
-// A row of ds in shared memory, keys by queries, padded as tiles are.
+// Row stride of ds [keys, queries] in shared memory, padded like tiles.
 constexpr int score_stride = tile_queries + 8;
 
-// The part of a tile's dq [tile_queries, D] that a warp sums: 16 queries and half of the columns.
+// One warp's part of a tile's dq [tile_queries, D]: 16 queries and half of the columns.
 template <int D>
 struct QueryPart {
   static constexpr int columns = D / 2;
@@ -126,7 +132,7 @@ struct QueryPart {
   static __device__ __forceinline__ int first_row() { return threadIdx.x / warp_size % 2 * 16; }
   static __device__ __forceinline__ int first_column() { return threadIdx.x / warp_size / 2 * columns; }
 
-  // The sums so far, f32[tile_queries, D] at `from`, or zeros.
+  // Loads the sums so far from f32[tile_queries, D] at `from`, or zeros.
   __device__ __forceinline__ void load(const float* from, bool zeros) {
     const int lane = threadIdx.x % warp_size;
 #pragma unroll
@@ -139,7 +145,7 @@ struct QueryPart {
         sums[j][half * 2 + 1] = pair.y;
       }
   }
-  // sums += ds^T k of `count` keys, a multiple of 16.
+  // sums += ds^T k over `count` keys, a multiple of 16.
   __device__ __forceinline__ void add(const bfloat16* ds, const bfloat16* keys, int count) {
     const int lane = threadIdx.x % warp_size;
     const bfloat16* left_row = ds + (lane / 16 * 8 + lane % 8) * score_stride + first_row() + lane / 8 % 2 * 8;
@@ -166,7 +172,7 @@ struct QueryPart {
         *reinterpret_cast<float2*>(to + (first_row() + lane / 4 + half * 8) * D + first_column() + j * 8 +
                                    lane % 4 * 2) = float2{sums[j][half * 2], sums[j][half * 2 + 1]};
   }
-  // As the gradient itself: rows of queries from `first` on.
+  // Stores the final gradient; the part's tile begins at query `first`.
   __device__ __forceinline__ void store(bfloat16* to, int64_t stride, int first, int seq, int head_dim,
                                         float factor) const {
     const int lane = threadIdx.x % warp_size;
@@ -183,7 +189,7 @@ struct QueryPart {
   }
 };
 
-// A warp's rows of keys of ds to shared memory, where all warps need them.
+// Writes the warp's rows of ds to shared memory, where every warp reads all of them.
 template <int D>
 __device__ __forceinline__ void share_scores(bfloat16* to, const float (&ds)[row_groups<D>][tile_queries / 8][4]) {
   const int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
@@ -198,10 +204,11 @@ __device__ __forceinline__ void share_scores(bfloat16* to, const float (&ds)[row
             pack_bf16(ds[g][j][half * 2], ds[g][j][half * 2 + 1]);
 }
 
-// dk and dv, and dq where `with_dq` says so. Rows are keys here, so scores are those of the forward transposed.
+// dk and dv, and dq if `with_dq`. Rows are keys here, so scores are the transpose of the forward's.
 template <int D, bool dropout, bool with_dq>
 __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionArguments<bfloat16> a) {
-  // Keys, values, two buffers of queries and their dout, two of the log sums and deltas of these rows, then ds.
+  // Keys, values, two buffers of queries and their dout, two buffers of the log sums and deltas of these queries, then
+  // ds.
   DYN_SHARED(bfloat16, shared);
   constexpr int rows = tile_queries, groups = row_groups<D>, tile = tile_size<D, block_rows<D>>,
                 query_tile = tile_size<D, rows>;
@@ -216,10 +223,10 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
 
   for (int t = blockIdx.x; t * block_rows<D> < a.seq; t += owners) {
     const int first_key = t * block_rows<D>, first = first_key + warp * warp_rows<D>;
-    // Of the queries that see one of the keys.
+    // The end of the queries that see any of this tile's keys.
     const int end = a.document_end(batch, min(first_key + block_rows<D>, a.seq) - 1);
     const int rounds = group * ((end - first_key + rows - 1) / rows);
-    // The round that is loaded next: a tile of queries of one head.
+    // The round to load next: a tile of queries of one head.
     int next_head = kv_head * group, next_query = first_key;
     auto load_queries = [&](int round) {
       bfloat16* buffer = shared + 2 * tile + round % 2 * 2 * query_tile;
@@ -260,7 +267,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
       const bfloat16* buffer = shared + 2 * tile + round % 2 * 2 * query_tile;
       const float* log_sums = statistics + round % 2 * 2 * rows;
       float* sums = with_dq ? a.dq_sums + a.dq_row(blockIdx.x, batch, head, first_query) : nullptr;
-      // Zeros where no tile of keys that this block has comes before.
+      // Starts from zeros if no earlier tile of this block contributed to these queries.
       auto load_dq = [&] { dq.load(sums, t - owners < a.document_begin(batch, first_query) / block_rows<D>); };
       if (first_query + rows > first && first_query < warp_end) {
         float p[groups][rows / 8][4], ds[groups][rows / 8][4];
@@ -269,7 +276,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
         if (first_query < first + warp_rows<D> - 1) mask_scores<true>(p, first, first_query);
         if (a.documents && first_query + rows > first_end) mask_documents<true>(p, a, batch, first, first_query);
         if (dropout) drop<true>(ds, a, stream, head, first, first_query);
-          // Beyond the last query everything was filled with zeros: p is 1 there, and multiplies zeros.
+          // Tiles are zero beyond the last query: p is 1 there and multiplies zeros.
 #pragma unroll
         for (int j = 0; j < rows / 8; ++j) {
           float log_sum[2], delta[2];
@@ -286,7 +293,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
         if (with_dq) share_scores<D>(scores, ds);
         if (dropout) drop<true>(p, a, stream, head, first, first_query);
         multiply_add<D>(dv, p, buffer + query_tile);
-        if (with_dq) load_dq();  // on their way during the next product
+        if (with_dq) load_dq();  // in flight during the next product
         multiply_add<D>(dk, ds, buffer);
       } else if (with_dq) {
         const float none[groups][rows / 8][4] = {};
@@ -296,12 +303,12 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
       if (with_dq) {
         __syncthreads();
         dq.add(scores, shared, min(block_rows<D>, first_query + rows - first_key));
-        if (owners == 1 && first_query < first_key + block_rows<D>)  // the last tile of keys that these queries see
+        if (owners == 1 && first_query < first_key + block_rows<D>)  // no later tile of keys adds to these queries
           dq.store(a.dqkv + a.query(batch, head), a.qkv_row(), first_query, a.seq, a.head_dim, a.scale);
         else
           dq.store(sums);
       }
-      __syncthreads();  // before the next round writes over this buffer and the scores
+      __syncthreads();  // the next round overwrites this buffer and the scores
     }
     store_rows<D>(a.dqkv + a.key(batch, kv_head), a.qkv_row(), first, a.seq, a.head_dim, dk, a.scale);
     store_rows<D>(a.dqkv + a.value(batch, kv_head), a.qkv_row(), first, a.seq, a.head_dim, dv, 1.0f);

@@ -19,7 +19,7 @@ namespace {
 namespace fe = cudnn_frontend;
 using fe::graph::Graph;
 
-// The operands of both graphs, by which pointers are bound to them.
+// Unique ids of the tensors of both graphs; execution binds pointers to them.
 enum Operand : int64_t { query = 1, key, value, result, row_values, d_result, d_query, d_key, d_value, factor };
 using Pointers = std::unordered_map<int64_t, void*>;
 
@@ -27,14 +27,14 @@ void check(cudnnStatus_t status, const char* what) {
   if (status != CUDNN_STATUS_SUCCESS) fail("attention: cuDNN: {}: {}", what, cudnnGetErrorString(status));
 }
 
-// Of the page that cuDNN may give, the innermost of the first reasons.
+// The first reason in cuDNN's message, which may be a page long.
 std::string reason(const std::string& text) {
   const std::string mark = "Reason: ";
   const size_t found = text.find(mark), begin = found == std::string::npos ? 0 : found + mark.size();
   return text.substr(begin, text.find('\n', begin) - begin);
 }
 
-// Query, key and value heads are strided views of packed rows.
+// Binds query, key and value heads as strided views of packed rows.
 void bind_packed(Pointers& to, Operand first, Tensor qkv, const AttentionShape& s) {
   char* row = qkv.as<char>();
   const int64_t head_bytes = s.head_dim * static_cast<int64_t>(size_of(qkv.dtype));
@@ -122,7 +122,7 @@ void add_attention(Graph& graph, const AttentionShape& s, bool backward) {
   auto tensor = [](Operand name, std::vector<int64_t> shape, std::vector<int64_t> stride) {
     return fe::graph::Tensor_attributes().set_uid(name).set_dim(std::move(shape)).set_stride(std::move(stride));
   };
-  // Heads [batch, heads, seq, head_dim] within rows of `width` values, one a token.
+  // Heads [batch, heads, seq, head_dim] as a view of rows of `width` values, one row a token.
   auto heads = [&](Operand name, int64_t count, int64_t width) {
     return tensor(name, {s.batch, count, s.seq, s.head_dim}, {s.seq * width, s.head_dim, width, 1});
   };

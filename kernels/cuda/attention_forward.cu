@@ -1,6 +1,10 @@
-// Causal attention forward on tensor cores: a block computes 64 or 128 queries of one head against all keys before
-// them, in tiles of 64 keys, with a running maximum and sum (in base 2) per query. FLOPs a score: 4 * head_dim, the
-// blocks on the diagonal counted whole. Floor: these at mma.sync's rate, on Hopper 62% of wgmma's.
+// Causal attention forward on tensor cores. A block computes 64 or 128 queries of one head against all keys up to them,
+// in tiles of 64 keys, with a running maximum and sum per query (in base 2).
+// FLOPs a score: 4 * head_dim, where blocks on the diagonal count whole. Floor: these at mma.sync's rate, which on
+// Hopper is 62% of wgmma's.
+// What changed:
+// 1. A warp owns 32 rows of narrow heads and keeps its queries in registers, so each tile is read half as often.
+// 2. Exponentials use ex2.approx; only tiles on the diagonal are masked.
 #include "kernels/cuda/attention_tiles.cuh"
 
 namespace rowan::cuda {
@@ -10,15 +14,15 @@ constexpr int key_rows = 64, key_tiles = key_rows / 8;
 
 template <int D, bool dropout>
 __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArguments<bfloat16> a) {
-  // Two buffers of keys and values. The queries pass through the second on their way to registers.
+  // Two buffers of keys and values. The queries pass through the second buffer on their way to registers.
   DYN_SHARED(bfloat16, shared);
   constexpr int key_tile = tile_size<D, key_rows>, groups = row_groups<D>;
   static_assert(block_rows<D> <= 2 * key_rows);
   int head = blockIdx.y, batch = blockIdx.z, kv_head = head / (a.heads / a.kv_heads);
   int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
-  int first_query = (gridDim.x - 1 - blockIdx.x) * block_rows<D>;  // the longest rows start first
-  int first = first_query + warp * warp_rows<D>;                   // of the warp's
-  int begin = a.document_begin(batch, first_query) / key_rows;     // tiles of keys that its first query sees, or later
+  int first_query = (gridDim.x - 1 - blockIdx.x) * block_rows<D>;  // the blocks with the most keys start first
+  int first = first_query + warp * warp_rows<D>;                   // first query of the warp
+  int begin = a.document_begin(batch, first_query) / key_rows;  // first tile of keys that the block's first query sees
   int tiles = (min(first_query + block_rows<D>, a.seq) + key_rows - 1) / key_rows;
   const bfloat16 *keys = a.qkv + a.key(batch, kv_head), *values = a.qkv + a.value(batch, kv_head);
   auto load_keys = [&](int t) {
@@ -38,7 +42,7 @@ __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArg
   const int warp_begin = a.document_begin(batch, min(first, a.seq - 1)),
             last_begin = a.document_begin(batch, min(first + warp_rows<D>, a.seq) - 1);
 
-  float sums[groups][D / 8][4] = {}, largest[groups][2], total[groups][2] = {};  // the total: of the lane's columns
+  float sums[groups][D / 8][4] = {}, largest[groups][2], total[groups][2] = {};  // total: over this lane's columns only
   for (auto& rows : largest) rows[0] = rows[1] = -INFINITY;
   float scale = a.scale * log2_e;
   const uint64_t stream = dropout ? a.dropout.stream(batch) : 0;
@@ -65,7 +69,7 @@ __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArg
           for (int j = 0; j < key_tiles; ++j) top = fmaxf(top, fmaxf(s[g][j][half * 2], s[g][j][half * 2 + 1]));
           top = fmaxf(top, __shfl_xor_sync(all_lanes, top, 1));
           top = fmaxf(top, __shfl_xor_sync(all_lanes, top, 2));
-          const float base = top == -INFINITY ? 0.0f : top;  // keys of other documents only, so far
+          const float base = top == -INFINITY ? 0.0f : top;  // only keys of other documents so far
           float shrink = exp2_approx((largest[g][half] - base) * scale), shift = base * scale, sum = 0.0f;
           largest[g][half] = top;
 #pragma unroll
@@ -85,7 +89,7 @@ __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArg
       if (dropout) drop<false>(s, a, stream, head, first, first_key);
       multiply_add<D>(sums, s, buffer + key_tile);
     }
-    __syncthreads();  // before the next round loads over this buffer
+    __syncthreads();  // the next iteration overwrites this buffer
   }
   float factors[groups][2];
 #pragma unroll

@@ -1,6 +1,7 @@
-// Causal attention without tensor cores, for f32 and the head sizes they do not take: a block per query (or per key,
-// for dk and dv) and head. A thread computes one score of a tile of 64, then one or more elements of the result. Two
-// loads a multiplication, each of which touches 32 cache lines: 1/64 of the rate of fp32.
+// Causal attention without tensor cores, for fp32 and the head sizes that tensor cores do not take. One block per query
+// and head; one per key and key/value head for dk and dv. A thread computes one score of a tile of 64, then one or more
+// elements of the result. Floor: about 1/64 of the fp32 rate, because each multiplication needs two loads that touch 32
+// cache lines.
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -18,7 +19,7 @@ __device__ float dot(const T* a, const T* b, int count) {
   return total;
 }
 
-// sums[i] += sum over t < size of factors[t] * rows[t, d], d being the thread's i-th element.
+// sums[i] += sum over t < size of factors[t] * rows[t, d], where d is the thread's i-th element.
 template <typename T>
 __device__ void add_rows(float (&sums)[elements], const float* factors, const T* rows, int64_t stride, int size,
                          int head_dim) {

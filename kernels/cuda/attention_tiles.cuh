@@ -1,10 +1,11 @@
-// The pieces of the tensor-core attention kernels: tiles in shared memory and two products on fragments.
+// Building blocks of the tensor-core attention kernels: tiles in shared memory, and two products on mma fragments.
 //
-// A block has 4 warps; each owns 32 rows of the result where the head is narrow, else 16 (their sums fill its
-// registers). D is the head size rounded up to 32, 64, 96 or 128; tiles are filled with zeros beyond the real head size
-// and the last token. A tile's row is padded by 16 bytes, so that the 8 rows that ldmatrix reads together lie in
-// different banks (an odd number of 16-byte units apart).
-// Method: Dao, "FlashAttention-2" (2023). Its dq is summed by atomics; here each sum has one owner and a fixed order.
+// A block has 4 warps. Each owns 32 rows of the result for head sizes up to 64, else 16, because the sums of wider
+// heads would fill its registers. D is the head size rounded up to 32, 64, 96 or 128; tiles are zero beyond the real
+// head size and the last token. Each row of a tile is padded by 16 bytes, so rows are an odd number of 16-byte units
+// apart and the 8 rows that one ldmatrix reads lie in different banks.
+// Method: Dao, "FlashAttention-2" (2023). That backward sums dq by atomics; here each sum has one owner and a fixed
+// order.
 #pragma once
 
 #include "kernels/cuda/attention.h"
@@ -14,7 +15,7 @@ namespace rowan::cuda {
 
 constexpr int attention_warps = 4, attention_threads = attention_warps * warp_size;
 
-// Fragments of 16 rows that a warp owns, its rows, and those of its block.
+// Groups of 16 rows (mma fragments) in a warp, rows of a warp, rows of a block.
 template <int D>
 constexpr int row_groups = D <= 64 ? 2 : 1;
 template <int D>
@@ -27,11 +28,11 @@ constexpr int tile_stride = D + 8;
 template <int D, int rows>
 constexpr int tile_size = rows* tile_stride<D>;
 
-// Starts the copy of rows [first, first + rows) of a [seq, head_dim] matrix whose rows are `stride` apart.
+// Starts the asynchronous copy of rows [first, first + rows) of a [seq, head_dim] matrix whose rows are `stride` apart.
 template <int D, int rows>
 __device__ __forceinline__ void load_tile(bfloat16* tile, const bfloat16* from, int64_t stride, int first, int seq,
                                           int head_dim) {
-  // The block's threads lie over `deep` rows, `across` copies of 8 elements in each, and step down the tile.
+  // The block's threads cover `deep` rows by `across` copies of 8 elements, and step down the tile.
   constexpr int across = D == 96 ? 4 : D / 8, deep = attention_threads / across;
   static_assert(rows % deep == 0 && D % (across * 8) == 0);
   const int row = static_cast<int>(threadIdx.x) / across, column = static_cast<int>(threadIdx.x) % across * 8;
@@ -47,16 +48,16 @@ __device__ __forceinline__ void load_tile(bfloat16* tile, const bfloat16* from, 
   }
 }
 
-// A warp's rows of a tile as left operands: k columns from column 16 k on, of each of its groups of 16 rows.
+// A warp's rows of a tile as left operands of mma: load(k) reads columns [16 k, 16 k + 16) of each group of 16 rows.
 template <int D>
 struct LeftRows {
-  const bfloat16* row;  // the lane's
+  const bfloat16* row;  // the row that this lane addresses
 
   __device__ __forceinline__ explicit LeftRows(const bfloat16* tile) {
     int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
     row = tile + (warp * warp_rows<D> + lane % 16) * tile_stride<D> + lane / 16 * 8;
   }
-  // The same rows of a tile that lies `offset` elements behind.
+  // The same rows of another tile, `offset` elements later.
   __device__ __forceinline__ LeftRows(const LeftRows& other, int offset) : row(other.row + offset) {}
   __device__ __forceinline__ void load(uint32_t (&left)[row_groups<D>][4], int k) const {
 #pragma unroll
@@ -64,7 +65,7 @@ struct LeftRows {
   }
 };
 
-// The same, kept in registers.
+// The same rows, loaded once and kept in registers.
 template <int D>
 struct KeptRows {
   uint32_t rows[D / 16][row_groups<D>][4];
@@ -82,9 +83,8 @@ struct KeptRows {
   }
 };
 
-// s[16 * groups, 8 * tiles] = left[16 * groups, D] b[8 * tiles, D]^T; b are rows of a tile.
-// Element (row, column) of a group's fragments: s[column / 8][(row / 8) * 2 + column % 2] of lane
-// (row % 8) * 4 + column % 8 / 2.
+// s[16 * groups, 8 * tiles] = left[16 * groups, D] b[8 * tiles, D]^T, where b is rows of a tile.
+// Element (row, column) of a group is s[column / 8][(row / 8) * 2 + column % 2] of lane (row % 8) * 4 + column % 8 / 2.
 template <int D, int tiles, typename Left>
 __device__ __forceinline__ void multiply_transposed(float (&s)[row_groups<D>][tiles][4], const Left& from,
                                                     const bfloat16* b) {
@@ -120,8 +120,8 @@ __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
   return bits;
 }
 
-// sums[16 * groups, D] += p[16 * groups, 8 * tiles] b[8 * tiles, D]; p is rounded to bf16: a result's fragments are
-// operands as they are.
+// sums[16 * groups, D] += p[16 * groups, 8 * tiles] b[8 * tiles, D], with p rounded to bf16. The fragments of a result
+// have the layout of a left operand, so p needs no shuffle.
 template <int D, int tiles>
 __device__ __forceinline__ void multiply_add(float (&sums)[row_groups<D>][D / 8][4],
                                              const float (&p)[row_groups<D>][tiles][4], const bfloat16* b) {
@@ -147,8 +147,8 @@ __device__ __forceinline__ void multiply_add(float (&sums)[row_groups<D>][D / 8]
   }
 }
 
-// Scores of keys that come after their query become -infinity. Row 0 and column 0 are these tokens; rows are queries,
-// or keys where the scores are transposed.
+// Causal mask: sets scores of keys after their query to -infinity. `first_row` and `first_column` are the token
+// positions of row 0 and column 0. Rows are queries, or keys when the scores are transposed.
 template <bool transposed, int groups, int tiles>
 __device__ __forceinline__ void mask_scores(float (&s)[groups][tiles][4], int first_row, int first_column) {
   int lane = threadIdx.x % warp_size;
@@ -163,7 +163,7 @@ __device__ __forceinline__ void mask_scores(float (&s)[groups][tiles][4], int fi
       }
 }
 
-// Scores between documents become -infinity; the warp's rows are those from `first_row` on.
+// Sets scores between different documents to -infinity. The warp's rows begin at token `first_row`.
 template <bool transposed, int groups, int tiles>
 __device__ __forceinline__ void mask_documents(float (&s)[groups][tiles][4], const AttentionArguments<bfloat16>& a,
                                                int batch, int first_row, int first_column) {
@@ -184,7 +184,7 @@ __device__ __forceinline__ void mask_documents(float (&s)[groups][tiles][4], con
     }
 }
 
-// Multiplies weights, or their gradients, by what dropout makes of them.
+// Multiplies weights, or their gradients, by their dropout factors.
 template <bool transposed, int groups, int tiles>
 __device__ __forceinline__ void drop(float (&s)[groups][tiles][4], const AttentionArguments<bfloat16>& a,
                                      uint64_t stream, int head, int first_row, int first_column) {
@@ -200,7 +200,7 @@ __device__ __forceinline__ void drop(float (&s)[groups][tiles][4], const Attenti
       }
 }
 
-// Writes the warp's rows from `first` on, times a factor for each of the lane's rows.
+// Stores the warp's rows, which begin at row `first`, each multiplied by its factor.
 template <int D>
 __device__ __forceinline__ void store_rows(bfloat16* to, int64_t stride, int first, int seq, int head_dim,
                                            const float (&sums)[row_groups<D>][D / 8][4],
@@ -231,7 +231,7 @@ __device__ __forceinline__ void store_rows(bfloat16* to, int64_t stride, int fir
   store_rows<D>(to, stride, first, seq, head_dim, sums, factors);
 }
 
-// choose(Width<D>, std::bool_constant) for the smallest D that holds the head, and dropout.
+// Calls choose(Width<D>, std::bool_constant<dropout>) with the smallest D that holds the head.
 template <typename F>
 auto for_head_dim(int64_t head_dim, bool dropout, F choose) {
   auto with = [&](auto width) { return dropout ? choose(width, std::true_type()) : choose(width, std::false_type()); };

@@ -1,4 +1,4 @@
-// The device, its memory and its messages.
+// The device: start-up, memory, transfers and error messages.
 #if __has_include(<nvtx3/nvToolsExt.h>)
 #include <nvtx3/nvToolsExt.h>
 #define ROWAN_NVTX
@@ -23,7 +23,7 @@ constexpr size_t staging_bytes = size_t{1} << 20, landing_bytes = size_t{64} << 
 
 std::string gigabytes(size_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) * 1e-9); }
 
-// ROWAN_CUDA_GRAPHS=1: off where nothing is set, for what it gains is the host's time, which large steps hide anyway.
+// ROWAN_CUDA_GRAPHS=1 turns CUDA graphs on. Off by default: graphs save host time only, which large steps hide anyway.
 bool records_asked_for() {
   const char* set = std::getenv("ROWAN_CUDA_GRAPHS");
   std::string choice = set ? set : "0";
@@ -64,7 +64,7 @@ CudaBackend::CudaBackend(int index, AttentionKernels attention) : index_(index) 
     fail("device: GPU {} is {} of compute capability {}.{}; rowan needs 8.0 (Ampere) or later", index, properties.name,
          properties.major, properties.minor);
   multiprocessors_ = properties.multiProcessorCount;
-  shared_limit_ = static_cast<int64_t>(properties.sharedMemPerBlockOptin) - 1024;  // static arrays take the rest
+  shared_limit_ = static_cast<int64_t>(properties.sharedMemPerBlockOptin) - 1024;  // 1 KB is left for static arrays
   fused_gelu_ = properties.major >= 9;
   records_ = records_asked_for();
   size_t free_bytes, total_bytes;
@@ -108,10 +108,10 @@ CudaBackend::~CudaBackend() {
 
 void CudaBackend::check(cudaError_t error) {
   if (error == cudaSuccess) return;
-  // A kernel's own failure stays with the device and is found by whoever asks next; others concern this very call.
+  // A kernel's failure is sticky and is reported by the next call, whichever that is. Other errors belong to this call.
   cudaError_t now = cudaStreamQuery(stream_);
   bool from_before = now != cudaSuccess && now != cudaErrorNotReady && now != cudaErrorStreamCaptureUnsupported;
-  cudaGetLastError();  // so that the next operation is not blamed
+  cudaGetLastError();  // clear it, or the next operation would report it
   fail("{} on {}: CUDA says: {}{}", operation_, subject_.describe(), cudaGetErrorString(error),
        from_before ? "; it may have been an operation before: with CUDA_LAUNCH_BLOCKING=1 the one named here failed"
                    : "");
@@ -120,8 +120,8 @@ void CudaBackend::check(cudaError_t error) {
 Limits CudaBackend::limits() const {
   Limits limits;
   limits.head_dim = cuda::largest_head_dim;
-  limits.norm_width = shared_limit_ / int64_t{2 * sizeof(float)};  // norm_backward's sums of one warp
-  limits.batch = 65535;                                            // blocks along the third axis of a grid
+  limits.norm_width = shared_limit_ / int64_t{2 * sizeof(float)};  // norm_backward's sums for one warp: weight and bias
+  limits.batch = 65535;                                            // gridDim.z limit
   return limits;
 }
 
@@ -238,7 +238,7 @@ std::unique_ptr<Backend> make_cuda_backend(int index, AttentionKernels attention
   if (driver == 0) fail("device: no NVIDIA driver is installed; use \"cpu\"");
   if (error != cudaSuccess) fail("device: CUDA says: {}; use \"cpu\"", cudaGetErrorString(error));
   if (index < 0 || count == 0) fail("device: GPU {} of {}; the first is 0", index, count);
-  return std::make_unique<CudaBackend>(index % count, attention);  // more ranks than GPUs share them
+  return std::make_unique<CudaBackend>(index % count, attention);  // with more ranks than GPUs, ranks share GPUs
 }
 
 }  // namespace rowan

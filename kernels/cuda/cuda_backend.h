@@ -1,5 +1,6 @@
-// The CUDA backend: every operation of kernels/backend.h on one GPU. One file per family of operations; kernels see
-// the machine through device.cuh alone, so that the same sources run on the CPU in tests/emulation. C++17.
+// The CUDA backend: every operation of kernels/backend.h on one GPU, one file per family of operations. Kernels reach
+// launches, shared memory and PTX only through device.cuh, so tests/emulation can run the same sources on the CPU.
+// C++17.
 #pragma once
 
 #include <cublasLt.h>
@@ -43,7 +44,7 @@ class CudaBackend final : public Backend {
   void plan_attention(const AttentionShape& shape, DType dtype) override;
 
  private:
-  // The operation that runs: an NVTX range for profilers, and what messages name.
+  // Marks the running operation: an NVTX range for profilers, and the name that error messages use.
   void begin(const char* operation, const Tensor& subject) override;
   void end() override;
 
@@ -62,7 +63,7 @@ class CudaBackend final : public Backend {
     DType in, out;
     cublasLtEpilogue_t epilogue;
     bool tf32;
-    int alignment;  // in bytes, of every pointer
+    int alignment;  // in bytes; every pointer has it
 
     bool operator<(const Product& other) const;
   };
@@ -77,38 +78,38 @@ class CudaBackend final : public Backend {
     const void *c, *a, *b;
     float alpha, beta;
     const void* bias = nullptr;  // [m]
-    void* auxiliary = nullptr;   // GELU's argument, written or read, in d's layout
+    void* auxiliary = nullptr;   // the argument of GELU, written by the forward and read by the backward; laid out as d
   };
 
   // Throws Error naming the operation and its subject when CUDA reports one.
   void check(cudaError_t error);
   void check(cublasStatus_t status);
-  // Starts a kernel on the stream.
+  // Launches a kernel on the stream.
   template <typename... Parameters>
   void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
               const std::common_type_t<Parameters>&... arguments) {
     check(cuda::launch(operation_, kernel, grid, block, shared_bytes, stream_, arguments...));
   }
-  // Blocks for `work` items when a block's threads take one each and stride over the rest.
+  // Number of blocks for `work` items, one a thread, with a grid-stride loop for the rest.
   unsigned grid_for(int64_t work, int block) const;
-  // allocate() without the zeros.
+  // allocate() without zeroing.
   void* reserve(size_t bytes, Category category);
-  // Scratch memory of one operation; grows to the largest request.
+  // Scratch memory, valid during one operation. It grows to the largest request.
   template <typename T>
   T* workspace(int64_t count) {
     return static_cast<T*>(workspace(static_cast<size_t>(count) * sizeof(T)));
   }
   void* workspace(size_t bytes);
-  // Waits for everything queued. Throws Error when a kernel has met a token or target id outside the vocabulary since
-  // the last wait.
+  // Waits for all queued work. Throws Error if a kernel met a token or target id outside the vocabulary since the last
+  // wait.
   void wait();
   void forget_recordings();
-  // The places of the tokens in the order of their ids, in workspace; ids outside the vocabulary come last.
+  // Indices of the tokens sorted by id, in workspace; ids outside the vocabulary come last.
   const int* sorted(Tensor tokens, int64_t vocabulary);
   // to[cols] += the column sums of partial[count, cols].
   void add_partials(Tensor to, const float* partial, int64_t count);
 
-  // The stages of optimizers on slots that carry their own updates and sums (optimizer_slots.cuh).
+  // Optimizer passes over slots that hold pointers to their own update and sums (optimizer_slots.cuh).
   template <typename Rule>
   void over_elements(void (*vectors)(cuda::SlotList, Rule), void (*scalars)(cuda::SlotList, Rule), int width,
                      const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, const Rule& rule);
@@ -120,10 +121,10 @@ class CudaBackend final : public Backend {
                 float factor);
   void staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types, const NormalizedStepRule& rule);
 
-  // The product that computes c = a b on row-major tensors; its a is this b, and the other way round.
+  // The column-major product that computes c = a b on row-major tensors: its a is our b, and its b our a.
   static Product row_major(const Tensor& c, const Operand& a, const Operand& b);
   const Plan& plan_for(const Product& product, const Operands& operands);
-  // False when cuBLASLt has no algorithm for it.
+  // Returns false when cuBLASLt has no algorithm for the product.
   bool try_multiply(Product product, const Operands& operands);
   void multiply(const Product& product, const Operands& operands);
   bool fuses(Activation kind, const Tensor& pre) const;
@@ -141,8 +142,8 @@ class CudaBackend final : public Backend {
   void* workspace_ = nullptr;
   size_t workspace_bytes_ = 0;
 
-  // Pinned host memory. Uploads go through a ring of buffers, so that the host waits for a copy only when it is that
-  // far ahead of the device; small downloads land in one of their own.
+  // Pinned host memory. Uploads go through a ring of buffers, so the host blocks only when it is a whole ring ahead of
+  // the device. Small downloads use a pinned buffer of their own.
   struct Staging {
     void* memory = nullptr;
     cudaEvent_t free = nullptr;
@@ -150,9 +151,9 @@ class CudaBackend final : public Backend {
   std::array<Staging, 16> staging_;
   size_t next_staging_ = 0;
   void* landing_ = nullptr;
-  int* bad_id_ = nullptr;  // written by kernels: {which operation, the id}
+  int* bad_id_ = nullptr;  // {operation, id}, written by a kernel that meets an invalid id
 
-  // Recorded work, by owner and key; no executable: it has run once and is recorded the next time.
+  // Recorded graphs, by owner and key. Null: the work has run once and will be recorded the next time.
   std::map<std::pair<const void*, uint64_t>, cudaGraphExec_t> recordings_;
   bool records_ = false;
 
@@ -160,7 +161,7 @@ class CudaBackend final : public Backend {
   void* blas_workspace_ = nullptr;
   std::map<Product, Plan> plans_;
   bool fused_gelu_ = false, tf32_ = false;
-  std::unique_ptr<cuda::CudnnAttention> cudnn_;  // what plan_attention() was told of; all else is our own kernels'
+  std::unique_ptr<cuda::CudnnAttention> cudnn_;  // runs the shapes given to plan_attention(), nothing else
 };
 
 }  // namespace rowan

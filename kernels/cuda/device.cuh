@@ -1,4 +1,4 @@
-// The only file in which nvcc and the emulation of tests/emulation differ: launches, shared memory and PTX.
+// The only file where nvcc and the emulation of tests/emulation differ: launches, shared memory and PTX instructions.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -19,7 +19,8 @@ namespace rowan::cuda {
 constexpr int warp_size = 32;
 constexpr unsigned all_lanes = 0xffffffffu;
 
-// What a kernel may ask for at its launch without being allowed more first: 48 KB, of which its arrays take their part.
+// Dynamic shared memory that needs no opt-in. CUDA's limit is 48 KB together with a kernel's static arrays; 4 KB are
+// left for those.
 constexpr size_t shared_without_asking = 44 * 1024;
 
 template <typename... Parameters>
@@ -29,11 +30,11 @@ cudaError_t allow_shared(void (*kernel)(Parameters...), size_t bytes) {
                               int(bytes));
 }
 
-// `launch(name, kernel, grid, block, shared_bytes, stream, arguments...)` starts a kernel and returns what CUDA says;
-// `name` is the operation's, for messages. Arguments convert to the kernel's parameter types.
+// `launch(name, kernel, grid, block, shared_bytes, stream, arguments...)` launches a kernel and returns CUDA's error
+// code. `name` is the operation's, for messages. Arguments convert to the kernel's parameter types.
 #ifndef ROWAN_EMULATION
 
-// Shared memory of a block: a fixed array, or the bytes asked for at the launch.
+// Shared memory of a block: a static array, or the dynamic bytes requested at launch.
 #define SHARED_ARRAY(T, name, count) __shared__ T name[count]
 #define DYN_SHARED(T, name)                                \
   extern __shared__ __align__(16) unsigned char name##_[]; \
@@ -47,7 +48,7 @@ cudaError_t launch(const char*, void (*kernel)(Parameters...), dim3 grid, dim3 b
   return cudaGetLastError();
 }
 
-// d += a b: a is 16x16, b 16x8, d 16x8; fragment layouts as in the PTX ISA, "Matrix Fragments for mma.m16n8k16".
+// d += a b with a 16x16, b 16x8, d 16x8. Fragment layouts: PTX ISA, "Matrix Fragments for mma.m16n8k16".
 __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
@@ -55,14 +56,14 @@ __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// 2^x by the special function unit: within 2 units of the last place, 0 for what is too small to be normal.
+// 2^x by the special function unit: error at most 2 ulp; denormal results are flushed to 0.
 __device__ __forceinline__ float exp2_approx(float x) {
   float result;
   asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(result) : "f"(x));
   return result;
 }
 
-// Loads four 8x8 matrices of 16-bit values; lane l names row l % 8 of matrix l / 8 (16 bytes, aligned).
+// Loads four 8x8 matrices of 16-bit values. Lane l passes the address of row l % 8 of matrix l / 8 (16 bytes, aligned).
 template <bool transposed>
 __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
   uint32_t address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
@@ -78,14 +79,15 @@ __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
                  : "memory");
 }
 
-// Copies 16 bytes from global to shared memory behind the thread's back; not valid: writes zeros, reads nothing.
+// Starts an asynchronous copy of 16 bytes from global to shared memory. When not `valid` it writes zeros and reads
+// nothing.
 __device__ __forceinline__ void copy_async_16(void* to, const void* from, bool valid) {
   asm volatile(
       "cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to))),
       "l"(from), "r"(valid ? 16 : 0)
       : "memory");
 }
-// The same for 4 bytes.
+// Same for 4 bytes.
 __device__ __forceinline__ void copy_async_4(void* to, const void* from, bool valid) {
   asm volatile(
       "cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to))),
@@ -93,7 +95,7 @@ __device__ __forceinline__ void copy_async_4(void* to, const void* from, bool va
       : "memory");
 }
 __device__ __forceinline__ void copy_async_commit() { asm volatile("cp.async.commit_group;\n" ::: "memory"); }
-// Waits until at most `groups_left` committed groups of this thread are on their way.
+// Waits until at most `groups_left` committed groups of this thread are still in flight.
 template <int groups_left>
 __device__ __forceinline__ void copy_async_wait() {
   asm volatile("cp.async.wait_group %0;\n" ::"n"(groups_left) : "memory");

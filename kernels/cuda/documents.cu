@@ -1,5 +1,6 @@
-// Where documents begin and end in packed rows: 20 bytes a token; and dropout: 4 bytes a value in bf16, whose draws
-// cost more than that. Floor: these at a copy's rate.
+// Finds where documents begin and end in packed rows, and applies dropout.
+// Bytes: 20 a token to find documents; 4 a value in bf16 for dropout, whose random draws cost more time than its bytes.
+// Floor: these at copy rate.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 #include "kernels/dropout.h"
@@ -11,7 +12,8 @@ using namespace cuda;
 
 constexpr int block = 256;
 
-// The largest value of this and the lanes before, or the smallest of this and the lanes after.
+// Inclusive scan over the warp: the maximum of this lane and those before it, or the minimum of this lane and those
+// after it.
 template <bool before>
 __device__ __forceinline__ int scan(int x) {
   int lane = static_cast<int>(threadIdx.x);
@@ -24,7 +26,7 @@ __device__ __forceinline__ int scan(int x) {
   return x;
 }
 
-// A warp takes a row, 32 tokens at a time: forward for the beginnings, backward for the ends.
+// One warp a row, 32 tokens at a time: left to right for the beginnings, right to left for the ends.
 __global__ void find_documents_kernel(int* documents, const int* tokens, DocumentRule rule, int64_t count, int seq) {
   const int* ids = tokens + int64_t{blockIdx.x} * seq;
   int *begins = documents + int64_t{blockIdx.x} * seq, *ends = begins + count, *positions = ends + count;
@@ -39,7 +41,7 @@ __global__ void find_documents_kernel(int* documents, const int* tokens, Documen
     begin = __shfl_sync(all_lanes, own, warp_size - 1);
   }
   for (int first = (seq - 1) / warp_size * warp_size; first >= 0; first -= warp_size) {
-    int t = first + lane, here = scan<false>(opens(t) ? t : end);  // the next beginning from t on
+    int t = first + lane, here = scan<false>(opens(t) ? t : end);  // the next beginning at or after t
     int next = __shfl_sync(all_lanes, here, (lane + 1) % warp_size);
     if (t < seq) ends[t] = lane + 1 < warp_size ? next : end;
     end = __shfl_sync(all_lanes, here, 0);

@@ -1,7 +1,9 @@
 // Eigenvectors of symmetric matrices and orthogonal factors of square ones, in double precision, all matrices of a call
-// in one launch. One-sided Jacobi has k / 2 independent pairs of rows a round, a block each, and k - 1 rounds a sweep;
-// a Householder reflection is a launch for the reflector and one for the columns that it moves. FLOPs: 10 k^3 a sweep,
-// 8/3 k^3 a factor. Floor: 2 k launches a sweep or factor, which bound it at the sizes of optimizers.
+// in one launch.
+// One-sided Jacobi: a sweep is k - 1 rounds; a round has k / 2 independent pairs of rows, one block each. Householder:
+// one launch computes a reflector, one applies it to the columns.
+// FLOPs: 10 k^3 a sweep, 8/3 k^3 a factor. Floor: 2 k launches a sweep or factor; at the sizes of optimizers launches
+// are the limit.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -11,11 +13,11 @@ namespace {
 using namespace cuda;
 
 constexpr int block = 256;
-constexpr int sweeps = 14;  // they converge quadratically; 2048 random rows take 11
+constexpr int sweeps = 14;  // convergence is quadratic; 2048 random rows take 11
 constexpr double small_angle = 1e-14;
-constexpr int64_t scratch_limit = int64_t{32} << 20;  // doubles
+constexpr int64_t scratch_limit = int64_t{32} << 20;  // in doubles
 
-// The sum over the block of x; every thread gets it.
+// The sum of x over the block; every thread gets it.
 __device__ double block_total(double x) {
   SHARED_ARRAY(double, parts, block);
   parts[threadIdx.x] = x;
@@ -29,7 +31,7 @@ __device__ double block_total(double x) {
   return total;
 }
 
-// g = a, u = the unit matrix, for matrix blockIdx.y.
+// g = a and u = identity, for matrix blockIdx.y.
 __global__ void widen_kernel(double* g, double* u, const float* a, int64_t k) {
   for (int64_t i = thread_index(); i < k * k; i += thread_count()) {
     g[i] = a[i];
@@ -37,7 +39,7 @@ __global__ void widen_kernel(double* g, double* u, const float* a, int64_t k) {
   }
 }
 
-// noise[m] = what counts as the squared length of a zero row of g[m]; a block per matrix.
+// noise[m] = the squared length below which a row of g[m] counts as zero. One block a matrix.
 __global__ void noise_kernel(double* noise, const double* g, int64_t k) {
   const double* own = g + int64_t{blockIdx.x} * k * k;
   double total = 0.0;
@@ -46,8 +48,8 @@ __global__ void noise_kernel(double* noise, const double* g, int64_t k) {
   if (threadIdx.x == 0) noise[blockIdx.x] = 1e-32 * total;
 }
 
-// Round `round` of a tournament of `players` rows (even; the last may stand for nobody): block x makes the rows of pair
-// x of matrix y orthogonal.
+// Round `round` of a round-robin tournament of `players` rows (even; the last may be a dummy). Block x makes the rows
+// of pair x of matrix y orthogonal.
 __global__ void rotate_kernel(double* g, double* u, const double* noise, int64_t k, int64_t players, int64_t round) {
   int64_t pair = blockIdx.x, around = players - 1;
   int64_t first = pair == 0 ? around : (round + pair) % around, second = (round + around - pair) % around;
@@ -78,7 +80,7 @@ __global__ void rotate_kernel(double* g, double* u, const double* noise, int64_t
   }
 }
 
-// lambda[m, i] = <row i of g, row i of u>; a block per row.
+// lambda[m, i] = <row i of g, row i of u>; one block a row.
 __global__ void eigenvalues_kernel(double* lambda, const double* g, const double* u, int64_t k) {
   int64_t row = (int64_t{blockIdx.y} * k + blockIdx.x) * k;
   double total = 0.0;
@@ -87,7 +89,7 @@ __global__ void eigenvalues_kernel(double* lambda, const double* g, const double
   if (threadIdx.x == 0) lambda[blockIdx.y * k + blockIdx.x] = total;
 }
 
-// Row i of u becomes the column of q that its eigenvalue's rank names.
+// Row i of u becomes column p of q, where p is the rank of its eigenvalue.
 __global__ void place_kernel(float* q, float* values, const double* lambda, const double* u, int64_t k) {
   for (int64_t i = blockIdx.x; i < k; i += gridDim.x) {
     int64_t place = 0;
@@ -97,7 +99,7 @@ __global__ void place_kernel(float* q, float* values, const double* lambda, cons
   }
 }
 
-// v[m, j, :] and tau[m, j] of the reflection that zeros column j of a[m] below the diagonal; a block per matrix.
+// Writes v[m, j, :] and tau[m, j] of the reflection that zeros column j of a[m] below the diagonal. One block a matrix.
 __global__ void reflector_kernel(double* v, double* tau, const double* a, int64_t k, int64_t j) {
   const double* own = a + int64_t{blockIdx.x} * k * k;
   double* reflector = v + (int64_t{blockIdx.x} * k + j) * k;
@@ -115,7 +117,7 @@ __global__ void reflector_kernel(double* v, double* tau, const double* a, int64_
   tau[blockIdx.x * k + j] = below > 0.0 ? 2.0 / (below + x * x) : 0.0;
 }
 
-// Columns [j, k) of a[m] -= tau v (v^T a) with reflector j; a thread per column.
+// Columns [j, k) of a[m] -= tau v (v^T a) with reflector j; one thread a column.
 __global__ void reflect_kernel(double* a, const double* v, const double* tau, int64_t k, int64_t j) {
   double size = tau[blockIdx.y * k + j];
   if (size == 0.0) return;

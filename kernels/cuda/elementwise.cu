@@ -1,5 +1,5 @@
-// Scale, add, lerp, clamp: one pass over the elements. Floor: each operand read and the result
-// written at a copy's rate.
+// Scale, add, lerp and clamp: one pass over the elements. Floor: each operand read once and the result written once at
+// copy rate.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -46,7 +46,7 @@ __global__ void lerp_kernel(float* y, const X* x, float weight, int64_t count) {
   });
 }
 
-// fminf and fmaxf would turn a NaN into the limit.
+// Comparisons keep a NaN; fminf and fmaxf would replace it by the limit.
 template <typename T>
 __global__ void clamp_forward_kernel(T* x, int64_t rows, int64_t cols, int64_t begin, int64_t end, float limit) {
   for (int64_t i = thread_index(); i < rows * (end - begin); i += thread_count()) {
@@ -57,7 +57,7 @@ __global__ void clamp_forward_kernel(T* x, int64_t rows, int64_t cols, int64_t b
   }
 }
 
-// The clamped values were rounded to their dtype, and the limit with them.
+// The clamped values were rounded to their dtype, so the limit is rounded before the comparison.
 template <typename T>
 __global__ void clamp_backward_kernel(T* dx, const T* x, int64_t rows, int64_t cols, int64_t begin, int64_t end,
                                       float limit) {

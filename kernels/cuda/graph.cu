@@ -1,13 +1,14 @@
-// Work that repeats, as a CUDA graph. The first time it runs as it is, so that scratch memory grows and cuBLASLt's
-// plans are made; the second time its launches are recorded; from then on one call replays them all. A recording holds
-// addresses: once memory is released, all recordings are forgotten.
+// Repeated work as a CUDA graph. The first call runs the work directly, so that scratch memory grows to its size and
+// cuBLASLt plans exist. The second call records the launches. Later calls replay the recording in one launch. A
+// recording holds addresses, so releasing any memory drops all recordings.
 #include "base/error.h"
 #include "kernels/cuda/cuda_backend.h"
 
 namespace rowan {
 namespace {
 
-// Keys that never come back (a gradient scale that follows the batch) must neither pile up nor be in the way.
+// Bounds the recordings: a key that never repeats (a gradient scale that changes with the batch) would otherwise pile
+// up.
 constexpr size_t most_recordings = 16;
 
 }  // namespace
@@ -29,7 +30,7 @@ void CudaBackend::do_repeat(const void* owner, uint64_t key, const std::function
     } catch (...) {
       cudaStreamEndCapture(stream_, &graph);
       if (graph) cudaGraphDestroy(graph);
-      cudaGetLastError();  // the recording's failure is told by what is thrown
+      cudaGetLastError();  // the exception carries the cause
       throw;
     }
     check(cudaStreamEndCapture(stream_, &graph));

@@ -1,6 +1,6 @@
-// RMSNorm of query and key heads: a warp takes a head. For a head x with rstd = 1 / sqrt(mean(x^2) + eps), n = x rstd
-// and g = dout * weight: dx = rstd (g - n mean(g n)), d_weight += dout n. Bytes a value in bf16: forward 4, backward 6.
-// Floor: these at a copy's rate.
+// RMSNorm of query and key heads, one warp a head. For a head x let rstd = 1 / sqrt(mean(x^2) + eps), n = x rstd and g
+// = dout * weight; then dx = rstd (g - n mean(g n)) and d_weight += dout n.
+// Bytes a value in bf16: forward 4, backward 6. Floor: these at copy rate.
 #include <algorithm>
 
 #include "kernels/cuda/attention.h"
@@ -13,8 +13,8 @@ namespace {
 using namespace cuda;
 
 constexpr int warps = 4, block = warps * warp_size;
-constexpr int backward_blocks = 8;  // of a multiprocessor: each leaves sums of its own behind
-constexpr int elements = static_cast<int>(largest_head_dim) / warp_size;  // of a lane
+constexpr int backward_blocks = 8;  // per multiprocessor; each writes its own partial sums
+constexpr int elements = static_cast<int>(largest_head_dim) / warp_size;  // per lane
 
 struct Sizes {
   int64_t tokens, row;
@@ -63,8 +63,8 @@ __global__ void head_norm_forward_kernel(T* out, const T* in, const T* weight, S
   store_head(out + head * s.head_dim, x, s.head_dim);
 }
 
-// blockIdx.y 0: queries, 1: keys. partial f32[2, blocks, head_dim], null without a weight: sums for the gradient of
-// that half's gains.
+// blockIdx.y is 0 for queries, 1 for keys. partial f32[2, blocks, head_dim] receives the gradient sums of that half of
+// the weight; null without a weight.
 template <typename T>
 __global__ void head_norm_backward_kernel(T* dqkv, float* partial, const T* in, const T* weight, Sizes s) {
   SHARED_ARRAY(float, sums, block* elements);

@@ -1,6 +1,7 @@
-// Cross-entropy: a block per row, the maximum and the sum of exponentials in one reading, the gradient written over the
-// logits in a second, which mostly finds the row in the second-level cache. Bytes a logit in bf16: 4 from memory, 2
-// more from that cache. Floor: these at a copy's rate.
+// Cross-entropy, one block a row. The first pass finds maximum and sum of exponentials together; the second writes the
+// gradient over the logits and mostly finds the row in the L2 cache.
+// Bytes a logit in bf16: 4 from memory, 2 more from L2. Floor: these at copy rate. Exponentials of bf16 flush
+// denormals, which saves instructions.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -13,7 +14,7 @@ using namespace cuda;
 
 constexpr int ignored = -100, largest_block = 1024;
 
-// What becomes of a logit before the softmax, and its slope.
+// The soft cap applied to a logit before the softmax, and its derivative.
 struct Plain {
   __device__ __forceinline__ float value(float x) const { return x; }
   __device__ __forceinline__ float slope(float) const { return 1.0f; }
@@ -61,7 +62,7 @@ __global__ void __launch_bounds__(largest_block)
     }
     if (top > largest) sum *= exponential<T>(largest - top);
     largest = top;
-    float shift = top == -INFINITY ? 0.0f : top;  // impossible tokens only, so far
+    float shift = top == -INFINITY ? 0.0f : top;  // only logits of -infinity so far
 #pragma unroll
     for (int j = 0; j < n; ++j) sum += exponential<T>(x[j] - shift);
   });
@@ -70,7 +71,7 @@ __global__ void __launch_bounds__(largest_block)
   float log_sum = logf(total) + top, chosen = to_float(logits[target]);
   if (threadIdx.x == 0) losses[blockIdx.x] = log_sum - cap.value(chosen);
   if (!gradient) return;
-  __syncthreads();  // everybody has read logits[target]
+  __syncthreads();  // every thread has read logits[target]
   float factor = grad_scale * (1.0f + 2.0f * rule.z_loss * log_sum) / total;
   for_row(logits, vocabulary, [&](int64_t i, auto w) {
     float x[decltype(w)::value];
@@ -79,7 +80,7 @@ __global__ void __launch_bounds__(largest_block)
     for (float& z : x) z = factor * exponential<T>(cap.value(z) - top) * cap.slope(z);
     store(logits + i, x);
   });
-  __syncthreads();  // the target's gradient has been written as any other's
+  __syncthreads();  // the loop has written the target's gradient without its -1
   if (threadIdx.x == 0)
     logits[target] = from_float<T>((factor * exponential<T>(cap.value(chosen) - top) - grad_scale) * cap.slope(chosen));
   for (int64_t i = vocabulary + threadIdx.x; i < width; i += blockDim.x) logits[i] = from_float<T>(0.0f);

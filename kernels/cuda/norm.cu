@@ -1,7 +1,11 @@
-// Residual add fused with RMSNorm or LayerNorm, and the backward. A warp takes a row; its lanes come back to the same
-// elements in every pass, so later passes read the first-level cache and no synchronization is needed. Bytes a value in
-// bf16: forward 8 (residual and branch in, sum and result out), backward 8 (dout, r and d_residual in, d_residual out).
-// Floor: these at a copy's rate.
+// Residual add fused with RMSNorm or LayerNorm, forward and backward. One warp takes one row. Its lanes revisit the
+// same elements in every pass, so later passes hit the L1 cache and no synchronization is needed.
+// Bytes a value in bf16: forward 8 (residual and branch in, sum and output out), backward 8 (dout, r and d_residual in,
+// d_residual out). Floor: these at copy rate.
+// What changed:
+// 1. Later passes of the forward add residual and branch again from L1 instead of reading back the stored sum.
+// 2. The backward issues all loads of a row before using any; one vector in flight per thread left half of the memory
+// bandwidth unused.
 #include <algorithm>
 
 #include "base/error.h"
@@ -14,16 +18,16 @@ namespace {
 using namespace cuda;
 
 constexpr int warps = 4, block = warps * warp_size;
-constexpr int backward_blocks = 4;  // of a multiprocessor: each leaves sums of its own behind
+constexpr int backward_blocks = 4;  // per multiprocessor; each writes its own partial sums
 
-// Calls f(column) for the vectors of a row that belong to the calling lane.
+// Calls f(column) for the calling lane's vectors of a row.
 template <int width, typename F>
 __device__ __forceinline__ void for_lane(int64_t cols, F f) {
   for (int64_t column = threadIdx.x % warp_size * width; column < cols; column += warp_size * width) f(column);
 }
 
-// The same in order: the first vectors of a lane, as many as registers may hold, as f(column, constant), and those
-// after them as f(column, constant of `kept`).
+// The same, with an index known at compile time: f(column, constant) for the first kept<T> vectors of a lane, which fit
+// its registers, then f(column, constant kept<T>) for all after them.
 template <typename T>
 constexpr int kept = 8 / sizeof(T);
 template <typename T, int width, int i = 0, typename F>
@@ -37,7 +41,7 @@ __device__ __forceinline__ void for_kept(int64_t cols, F f) {
   }
 }
 
-// f(R, O, T): element types of the residual stream, of what the norm gives, and of the weights and the branch.
+// Calls f(R, O, T): element types of the residual stream, of the norm's output, and of weights and branch.
 template <typename F>
 void with_types(DType stream, DType out, DType weight, F f) {
   if (stream == weight)
@@ -48,7 +52,7 @@ void with_types(DType stream, DType out, DType weight, F f) {
     f(float(), float(), bfloat16());
 }
 
-// mean is null for rms; branch and sum, and bias, may be null. sum is neither residual's nor branch's memory.
+// mean is null for rms. branch and sum, and bias, may be null. sum does not alias residual or branch.
 template <typename R, typename O, typename T>
 struct ForwardArguments {
   O* out;
@@ -64,7 +68,7 @@ template <typename R, typename O, typename T, int width>
 __global__ void norm_forward_kernel(ForwardArguments<R, O, T> a) {
   int64_t n = int64_t{blockIdx.x} * warps + threadIdx.x / warp_size;
   if (n >= a.rows) return;
-  // Later passes add up again what the first read into the first-level cache; what it stored may not be there.
+  // Later passes add residual and branch again: the first pass loaded both into L1, where its stores may not be.
   auto load_sum = [&](auto& x, int64_t c) {
     load(x, a.residual + n * a.cols + c);
     if (!a.branch) return;
@@ -111,7 +115,7 @@ __global__ void norm_forward_kernel(ForwardArguments<R, O, T> a) {
   });
 }
 
-// partial_weight and partial_bias f32[blocks, cols]; mean and partial_bias may be null.
+// partial_weight and partial_bias are f32[blocks, cols]; mean and partial_bias may be null.
 template <typename R, typename O, typename T>
 struct BackwardArguments {
   R* d_residual;
@@ -124,8 +128,8 @@ struct BackwardArguments {
   bool accumulate;
 };
 
-// Each warp adds the parameter gradients of its rows in shared memory (one row of `cols` sums a warp for the weight,
-// then for the bias); at the end the block adds up its warps.
+// Each warp accumulates the parameter gradients of its rows in shared memory: `cols` sums a warp for the weight, then
+// as many for the bias. At the end the block adds up its warps.
 template <typename R, typename O, typename T, int width>
 __global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(BackwardArguments<R, O, T> a) {
   DYN_SHARED(float, sums);
@@ -139,8 +143,8 @@ __global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(B
     }
   });
   for (int64_t n = int64_t{blockIdx.x} * used_warps + warp; n < a.rows; n += int64_t{gridDim.x} * used_warps) {
-    // All that a row is made of is on its way before the first of it is used: few warps fit beside their sums, and
-    // their loads must fill the way to memory.
+    // Issue all loads of the row before using any. The shared-memory sums limit occupancy, so each warp must keep many
+    // loads in flight.
     constexpr int most = kept<R>;
     Kept<O, width> douts[most];
     Kept<R, width> rs[most], befores[most] = {};
@@ -235,7 +239,7 @@ void CudaBackend::do_norm_forward(const NormForward& norm) {
 
 void CudaBackend::do_norm_backward(const NormBackward& norm) {
   int64_t sums = norm.d_bias.empty() ? 1 : 2, cols = norm.r.cols();
-  // Wide rows leave room for fewer warps.
+  // Shared memory holds the sums of fewer warps when rows are wide.
   int64_t used_warps = std::min<int64_t>(warps, shared_limit_ / (sums * cols * int64_t{sizeof(float)}));
   if (used_warps == 0)
     fail("norm_backward: r is {}, must have at most {} columns", norm.r.describe(), limits().norm_width);

@@ -1,5 +1,5 @@
-// Optimizer operations on the rows and columns of matrices: sums along them, factors of them, and their order. Floor:
-// each operand once at a copy's rate.
+// Optimizer operations on rows and columns of matrices: sums along them, scaling by factors, and sorting. Floor: each
+// operand read once at copy rate.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
 
@@ -10,7 +10,7 @@ using namespace cuda;
 
 constexpr int block = 256;
 
-// a * b, or |a| where there is no b, for one element.
+// One element of a * b, or of |a| without b.
 __device__ __forceinline__ float product(const Slot& s, const SlotTypes& types, int64_t at) {
   float x[1], y[1];
   load_any(x, s.update, at, types.update);
@@ -19,7 +19,7 @@ __device__ __forceinline__ float product(const Slot& s, const SlotTypes& types, 
   return x[0] * y[0];
 }
 
-// A block per row of the tallest slot.
+// One block per row; the grid covers the tallest slot.
 __global__ void row_products_kernel(const __grid_constant__ SlotList list) {
   const Slot& s = list.slots[blockIdx.y];
   if (blockIdx.x >= s.rows) return;
@@ -30,7 +30,7 @@ __global__ void row_products_kernel(const __grid_constant__ SlotList list) {
   if (threadIdx.x == 0) s.sums[blockIdx.x] = total;
 }
 
-// A thread per column.
+// One thread a column.
 __global__ void column_products_kernel(const __grid_constant__ SlotList list) {
   const Slot& s = list.slots[blockIdx.y];
   for (int64_t c = thread_index(); c < s.cols; c += thread_count()) {
@@ -40,7 +40,7 @@ __global__ void column_products_kernel(const __grid_constant__ SlotList list) {
   }
 }
 
-// totals[n] = the sum of parts[n, k]; a block per n.
+// totals[n] = sum of parts[n, k]; one block per n.
 __global__ void add_rows_kernel(float* totals, const float* parts, int64_t k) {
   float total = 0.0f;
   for (int64_t i = threadIdx.x; i < k; i += blockDim.x) total += parts[blockIdx.x * k + i];
@@ -82,14 +82,14 @@ __global__ void retract_kernel(float* steps, float* keeps, const float* ww, cons
   }
 }
 
-// The place of keys[i] among k by falling value; equals keep their order.
+// Rank of keys[i] among k keys in descending order; equal keys keep their order.
 __device__ __forceinline__ int64_t place(const float* keys, int64_t k, int64_t i) {
   int64_t before = 0;
   for (int64_t j = 0; j < k; ++j) before += keys[j] > keys[i] || (keys[j] == keys[i] && j < i);
   return before;
 }
 
-// places[n, k], those of the slots' sums.
+// places[n, k]: the rank of each key within its slot.
 __global__ void places_kernel(int* places, const float* keys, int64_t k, int64_t n) {
   for (int64_t i = thread_index(); i < n * k; i += thread_count())
     places[i] = static_cast<int>(place(keys + i / k * k, k, i % k));
@@ -112,7 +112,7 @@ __global__ void keep_largest_kernel(const __grid_constant__ SlotList list, const
   }
 }
 
-// slot.sums = the matrix as it was, with rows or columns at their places.
+// slot.sums = the matrix with its rows or columns moved to their places.
 __global__ void gather_kernel(const __grid_constant__ SlotList list, const int* places, int64_t k, Along along) {
   const Slot& s = list.slots[blockIdx.y];
   for (int64_t i = thread_index(); i < s.count(); i += thread_count()) {
@@ -218,7 +218,7 @@ void CudaBackend::do_keep_largest(Tensor update, const std::vector<OptimizerSlot
   });
 }
 
-// Matrices one at a time: this happens seldom, and a copy of all would be large.
+// One matrix at a time: sorting is rare, and a copy of all matrices would be large.
 void CudaBackend::do_sort_along(const std::vector<Tensor>& matrices, Tensor keys, Along along) {
   int64_t k = width_of(along, matrices[0]), size = matrices[0].numel();
   float* copy = workspace<float>(size + k);

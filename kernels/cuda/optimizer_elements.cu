@@ -1,6 +1,6 @@
-// Optimizer operations that look at one element at a time: one launch for up to 40 matrices. AdamW moves 30 bytes a
-// parameter with bf16 weights (gradient, two states and master in fp32 in, the last three and the weight out). Floor:
-// these at a copy's rate.
+// Optimizer operations that work element by element; one launch covers up to 40 matrices.
+// AdamW moves 30 bytes a parameter with bf16 weights: it reads gradient, two states and master in fp32, and writes
+// states, master and weight. Floor: these at copy rate.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
 
@@ -68,7 +68,8 @@ __global__ void second_moment_kernel(const __grid_constant__ SlotList list, Seco
   });
 }
 
-// sums holds the factors and keeps what takes the place of 1 - d: of each row, of each column, or one; null: 1, none.
+// slot.sums holds the step factors; keeps replaces 1 - d. Each has one value per row, per column or per matrix. Null:
+// factor 1, no replacement.
 template <int width>
 __global__ void apply_kernel(const __grid_constant__ SlotList list, const float* keeps, int64_t k, ApplyRule rule) {
   const Slot& s = list.slots[blockIdx.y];

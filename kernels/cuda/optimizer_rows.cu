@@ -1,7 +1,7 @@
-// RMNP, Nora and Mano in one pass over memory where rows are normalized, and the projection on its own. Columns cross
-// all rows of a matrix, so that their sums need a launch of their own. A step by rows moves 22 bytes a parameter with
-// bf16 weights (gradient, momentum and master in fp32 in, the last two and the weight out). Floor: these at a copy's
-// rate.
+// RMNP, Nora and Mano in one pass over memory when rows are normalized, and the projection by itself. Columns span all
+// rows of a matrix, so normalizing columns needs separate launches for its sums.
+// A step over rows moves 22 bytes a parameter with bf16 weights: it reads gradient, momentum and master in fp32, and
+// writes momentum, master and weight. Floor: these at copy rate.
 #include "base/error.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
@@ -13,10 +13,11 @@ using namespace cuda;
 
 constexpr int stripe_warps = 8, stripe_threads = stripe_warps * warp_size;
 
-// A block per row: gradient, momentum and weights are read once; the update waits in shared memory for its norm.
+// One block a row. Gradient, momentum and weights are read once; the update stays in shared memory until its norm is
+// known.
 template <int width>
 __global__ void row_step_kernel(const __grid_constant__ SlotList list, NormalizedStepRule rule) {
-  DYN_SHARED(float, u);  // the row's update; when projecting, its weights follow
+  DYN_SHARED(float, u);  // the row's update, followed by its weights if projecting
   const Slot& s = list.slots[blockIdx.y];
   if (blockIdx.x >= s.rows) return;
   int64_t row = blockIdx.x * s.cols, begin = int64_t{threadIdx.x} * width, stride = int64_t{blockDim.x} * width;
@@ -65,7 +66,7 @@ __global__ void row_step_kernel(const __grid_constant__ SlotList list, Normalize
   }
 }
 
-// update -= its part along the weights, row by row.
+// update -= its component along the weights, row by row.
 template <int width>
 __global__ void project_rows_kernel(const __grid_constant__ SlotList list, ProjectRule rule) {
   const Slot& s = list.slots[blockIdx.y];
@@ -93,7 +94,7 @@ __global__ void project_rows_kernel(const __grid_constant__ SlotList list, Proje
   }
 }
 
-// The sum over the block's warps of each lane's value; every thread gets that of its lane.
+// Sum over the block's warps of each lane's value; every thread gets the sum of its lane.
 __device__ float sum_over_warps(float x) {
   SHARED_ARRAY(float, values, stripe_threads);
   values[threadIdx.x] = x;
@@ -104,7 +105,7 @@ __device__ float sum_over_warps(float x) {
   return total;
 }
 
-// A block per 32 columns; its warps take every 8th row.
+// One block per 32 columns; each warp takes every 8th row.
 __global__ void project_columns_kernel(const __grid_constant__ SlotList list, ProjectRule rule) {
   const Slot& s = list.slots[blockIdx.y];
   int64_t column = int64_t{blockIdx.x} * warp_size + threadIdx.x % warp_size, first = threadIdx.x / warp_size;
@@ -127,7 +128,7 @@ __global__ void project_columns_kernel(const __grid_constant__ SlotList list, Pr
   }
 }
 
-// The step of updates whose rows' or columns' sums of squares are known.
+// The step, for updates whose row or column sums of squares are known.
 __global__ void staged_step_kernel(const __grid_constant__ SlotList list, NormalizedStepRule rule) {
   const Slot& s = list.slots[blockIdx.y];
   for (int64_t i = thread_index(); i < s.count(); i += thread_count()) {
@@ -162,16 +163,17 @@ void CudaBackend::do_project(Tensor update, const std::vector<OptimizerSlot>& sl
   run_project(list, types, rule);
 }
 
-// Columns, and rows too wide for a block: as many matrices at a time as a fixed amount of scratch memory holds.
+// Handles columns, and rows too wide for shared memory, with a pass per stage. It takes as many matrices at a time as
+// fit a fixed amount of scratch memory.
 void CudaBackend::staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types,
                                const NormalizedStepRule& rule) {
-  constexpr int64_t scratch_limit = int64_t{32} << 20;  // elements
+  constexpr int64_t scratch_limit = int64_t{32} << 20;  // in elements
   types.update = false;
   for (size_t begin = 0; begin < slots.size();) {
     std::vector<Slot> part;
     std::vector<int64_t> offsets;
     int64_t used = 0;
-    // The update, then the sums.
+    // Room for the update, then the sums.
     auto room = [](const Slot& s) { return (s.count() + std::max(s.rows, s.cols) + 3) / 4 * 4; };
     while (begin < slots.size() && part.size() < SlotList::capacity &&
            (part.empty() || used + room(slots[begin]) <= scratch_limit)) {

@@ -1,5 +1,5 @@
-// What the optimizer kernels share: the list of slots that one launch works on, values of either dtype as floats, and
-// the one place where weights are stored.
+// Shared by the optimizer kernels: the list of slots that one launch works on, loads and stores of either dtype, and
+// the only code that writes weights.
 #pragma once
 
 #include <algorithm>
@@ -12,8 +12,8 @@
 
 namespace rowan::cuda {
 
-// One matrix of a launch; what an operation does not use is null. `update` is the slot's own part of an update
-// tensor, `sums` its own sums or factors.
+// One matrix of a launch. Pointers that an operation does not use are null. `update` points to this slot's matrix in
+// the update tensor, `sums` to its sums or factors.
 struct Slot {
   void *weight, *master, *gradient, *first, *second, *update;
   float* sums;
@@ -23,19 +23,19 @@ struct Slot {
   __host__ __device__ int64_t count() const { return rows * cols; }
 };
 
-// The dtypes that all slots of a call share; true for bf16.
+// Dtypes shared by all slots of a call; true: bf16.
 struct SlotTypes {
   bool weight, gradient, first, second, update;
 };
 
-// A kernel parameter: all parameters of a launch hold at most 4 KB.
+// Passed as a kernel parameter; the parameters of a launch hold at most 4 KB.
 struct SlotList {
   static constexpr int capacity = 40;
   Slot slots[capacity];
   SlotTypes types;
 };
 
-// Elements [at, at + width) as floats.
+// Loads elements [at, at + width) as floats.
 template <int width>
 __device__ __forceinline__ void load_any(float (&to)[width], const void* from, int64_t at, bool is_bf16) {
   if (is_bf16)
@@ -52,13 +52,13 @@ __device__ __forceinline__ void store_any(void* to, int64_t at, bool is_bf16, co
     store(static_cast<float*>(to) + at, values);
 }
 
-// What is read and updated: the master where there is one.
+// Loads the value that an update works on: the master if there is one, else the weight.
 template <int width>
 __device__ __forceinline__ void load_value(float (&to)[width], const Slot& slot, const SlotTypes& types, int64_t at) {
   load_any(to, slot.master ? slot.master : slot.weight, at, slot.master ? false : types.weight);
 }
 
-// The bf16 below or above x, with the probabilities that make x the mean; `bits` are 16 random bits.
+// Rounds x to the bf16 below or above, with probabilities whose mean is x; `bits` are 16 random bits.
 __device__ __forceinline__ float round_stochastic(float x, uint32_t bits) {
   uint32_t wide;
   memcpy(&wide, &x, sizeof wide);
@@ -72,8 +72,8 @@ __device__ __forceinline__ bool allows(Mask mask, float step, float w) {
   return mask == Mask::none || (mask == Mask::same_sign ? step * w > 0.0f : step * w >= 0.0f);
 }
 
-// w = keep w - step for elements [at, at + width), rounded as the rules of Rounding say; keep is 1 where the mask does
-// not allow decay.
+// w = keep w - step for elements [at, at + width), rounded as `rounding` says. keep[j] becomes 1 where the mask
+// excludes decay.
 template <int width>
 __device__ __forceinline__ void update_weights(const Slot& slot, const SlotTypes& types, int64_t at,
                                                float (&keep)[width], const float (&step)[width],
@@ -104,20 +104,20 @@ __device__ __forceinline__ void update_weights(const Slot& slot, const SlotTypes
   store_any(slot.weight, at, types.weight, w);
 }
 
-// The multiple of the weights to take away, from <u, w> and <w, w>.
+// The coefficient c of the projection u -= c w, from <u, w> and <w, w>.
 __device__ __forceinline__ float projection_share(bool raw, float eps, float uw, float ww) {
   if (raw) return uw;
   float norm = fmaxf(sqrtf(ww), eps);
   return uw / norm / norm;
 }
 
-// One over the norm, 0 for nothing.
+// 1 / norm, or 0 where the norm is 0.
 __device__ __forceinline__ float inverse_norm(float squares, float eps, Eps mode) {
   float norm = sqrtf(squares), divisor = mode == Eps::clamp ? fmaxf(norm, eps) : norm + eps;
   return divisor > 0.0f ? 1.0f / divisor : 0.0f;
 }
 
-// New buffer into b, update into u.
+// Writes the new momentum buffer to b and the update to u.
 template <int width>
 __device__ __forceinline__ void mix_momentum(const MomentumRule& rule, const float (&gradient)[width],
                                              float (&b)[width], float (&u)[width]) {
@@ -129,7 +129,7 @@ __device__ __forceinline__ void mix_momentum(const MomentumRule& rule, const flo
   }
 }
 
-// Slots as kernels take them. Matrices are those of the weights; other shapes count as one row.
+// Converts slots for kernels. A weight that is no matrix counts as one row.
 inline std::vector<Slot> device_slots(const std::vector<OptimizerSlot>& slots) {
   std::vector<Slot> result;
   for (const OptimizerSlot& slot : slots) {
@@ -151,7 +151,7 @@ inline SlotTypes types_of(const std::vector<OptimizerSlot>& slots) {
   return types;
 }
 
-// Gives each slot its matrix [rows, cols] of an update [n, rows, cols].
+// Points each slot to its matrix [rows, cols] of an update [n, rows, cols].
 inline void attach_update(std::vector<Slot>& slots, SlotTypes& types, const Tensor& update) {
   types.update = update.dtype == DType::bf16;
   for (size_t i = 0; i < slots.size(); ++i) {
@@ -161,12 +161,12 @@ inline void attach_update(std::vector<Slot>& slots, SlotTypes& types, const Tens
   }
 }
 
-// Gives each slot its row of sums [n, k].
+// Points each slot to its row of sums [n, k].
 inline void attach_sums(std::vector<Slot>& slots, float* sums, int64_t k) {
   for (size_t i = 0; i < slots.size(); ++i) slots[i].sums = sums + static_cast<int64_t>(i) * k;
 }
 
-// The width of vectors that every slot allows; whole_rows: vectors must not cross rows.
+// The vector width that every slot allows. With whole_rows, vectors must not cross rows.
 inline int slots_width(const std::vector<Slot>& slots, bool whole_rows) {
   int width = vector_elements;
   for (const Slot& s : slots)
@@ -175,7 +175,7 @@ inline int slots_width(const std::vector<Slot>& slots, bool whole_rows) {
   return width;
 }
 
-// f(list, number of slots in it) for every launch that a call takes.
+// Calls f(list, count) for each launch that the slots need.
 template <typename F>
 void for_lists(const std::vector<Slot>& slots, const SlotTypes& types, F f) {
   for (size_t begin = 0; begin < slots.size(); begin += SlotList::capacity) {
@@ -187,7 +187,7 @@ void for_lists(const std::vector<Slot>& slots, const SlotTypes& types, F f) {
   }
 }
 
-// The largest value of f over slots, at least 1.
+// The largest f(slot), at least 1.
 template <typename F>
 int64_t largest(const std::vector<Slot>& slots, F f) {
   int64_t result = 1;
@@ -195,7 +195,7 @@ int64_t largest(const std::vector<Slot>& slots, F f) {
   return result;
 }
 
-// Threads for a block that shares a row of `cols` elements.
+// Threads of a block that processes a row of `cols` elements.
 inline unsigned row_threads(int64_t cols, int width) {
   return static_cast<unsigned>(std::clamp<int64_t>(ceil_div(cols, width * warp_size) * warp_size, warp_size, 256));
 }

@@ -1,4 +1,4 @@
-// Sums of squares over rows, columns and matrices, and what is made of them. Floor: each matrix read once at a copy's
+// Sums of squares over rows, columns and matrices, and the factors made of them. Floor: each matrix read once at copy
 // rate.
 #include <algorithm>
 
@@ -12,7 +12,7 @@ using namespace cuda;
 
 constexpr int block = 256, stripe_warps = block / warp_size;
 
-// sums[row] = factor * |row|^2; a block per row of the tallest slot.
+// sums[row] = factor * |row|^2. One block per row; the grid covers the tallest slot.
 template <int width>
 __global__ void row_sums_kernel(const __grid_constant__ SlotList list, float factor) {
   const Slot& s = list.slots[blockIdx.y];
@@ -28,7 +28,7 @@ __global__ void row_sums_kernel(const __grid_constant__ SlotList list, float fac
   if (threadIdx.x == 0) s.sums[blockIdx.x] = factor * total;
 }
 
-// sums[column] = factor * |column|^2; a block per 32 columns, whose warps take every 8th row.
+// sums[column] = factor * |column|^2. One block per 32 columns; each warp takes every 8th row.
 __global__ void column_sums_kernel(const __grid_constant__ SlotList list, float factor) {
   SHARED_ARRAY(float, partial, block);
   const Slot& s = list.slots[blockIdx.y];
@@ -45,7 +45,7 @@ __global__ void column_sums_kernel(const __grid_constant__ SlotList list, float 
   s.sums[column] = factor * total;
 }
 
-// totals[n] = the sum of parts[n, k]; a block per n.
+// totals[n] = sum of parts[n, k]; one block per n.
 __global__ void totals_kernel(float* totals, const float* parts, int64_t k) {
   float total = 0.0f;
   for (int64_t i = threadIdx.x; i < k; i += blockDim.x) total += parts[blockIdx.x * k + i];
@@ -53,7 +53,8 @@ __global__ void totals_kernel(float* totals, const float* parts, int64_t k) {
   if (threadIdx.x == 0) totals[blockIdx.x] = total;
 }
 
-// Sums of squares become what they multiply by. Double: a power of a norm is asked for once per row, not per element.
+// Replaces sums of squares by the factors that rows or columns are multiplied with. Double precision costs little here:
+// one power per row, not per element.
 __global__ void factors_kernel(float* sums, int64_t count, NormalizeRule rule) {
   for (int64_t i = thread_index(); i < count; i += thread_count()) {
     double sum = sums[i], eps = rule.eps;
@@ -66,7 +67,7 @@ __global__ void factors_kernel(float* sums, int64_t count, NormalizeRule rule) {
   }
 }
 
-// x[n, rows, cols] *= target * row factor * column factor * matrix factor, each where its pointer is set.
+// x[n, rows, cols] *= target * row factor * column factor * matrix factor; a null pointer is a factor of 1.
 template <typename T, int width>
 __global__ void scale_kernel(T* x, const float* by_row, const float* by_column, const float* by_matrix, float target,
                              int64_t n, int64_t rows, int64_t cols) {
@@ -81,7 +82,7 @@ __global__ void scale_kernel(T* x, const float* by_row, const float* by_column, 
   }
 }
 
-// A block per slot; slot.sums are its factors, slot.second its running averages.
+// One block a slot; slot.sums are its factors, slot.second its running averages.
 __global__ void adaptive_factors_kernel(float* factors, const __grid_constant__ SlotList list, const float* update_sums,
                                         const float* gradient_sums, int64_t k, AdaptRule rule) {
   const Slot& s = list.slots[blockIdx.x];
@@ -150,7 +151,7 @@ void CudaBackend::run_column_sums(const std::vector<cuda::Slot>& slots, const cu
   });
 }
 
-// `rows` f32[n, rows] is written too when the sums are those of matrices.
+// Also writes `rows` f32[n, rows] when the sums are of matrices.
 void CudaBackend::run_sums(float* out, float* rows, std::vector<cuda::Slot> slots, const cuda::SlotTypes& types,
                            Along along, float factor) {
   int64_t height = slots[0].rows, width = slots[0].cols, n = static_cast<int64_t>(slots.size());

@@ -1,5 +1,5 @@
-// Rotary positions on the packed projections, in place: 4 bytes a value of queries and keys in bf16, forward and
-// backward. Floor: these at a copy's rate.
+// Rotary positions (RoPE) on the packed projections, in place. Bytes: 4 a value of queries and keys in bf16, forward
+// and backward alike. Floor: these at copy rate.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
