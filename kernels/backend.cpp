@@ -1,4 +1,4 @@
-// The front of Backend: what recording is, memory, and elementwise operations.
+// The front of Backend: recording, memory, and elementwise operations.
 #include "kernels/backend.h"
 
 #include "kernels/operation.h"
@@ -33,7 +33,7 @@ void Backend::synchronize() {
   do_synchronize();
 }
 
-// A replay calls no operation, so there would be nothing to record or to trace.
+// A replay calls no operation, so nothing would be recorded or traced.
 void Backend::repeat(const void* owner, uint64_t key, const std::function<void()>& work) {
   if (recording_ || timeline_.recording())
     work();

@@ -1,4 +1,4 @@
-// The front of Backend: the operations of a model, from the embedding to the loss.
+// The front of Backend: operations of a model, from the embedding to the loss.
 #include "kernels/operation.h"
 
 namespace rowan {

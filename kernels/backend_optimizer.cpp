@@ -1,4 +1,4 @@
-// The front of Backend: the operations of optimizers.
+// The front of Backend: operations of optimizers.
 #include "kernels/operation.h"
 
 namespace rowan {
@@ -19,7 +19,7 @@ void matrix(const char* op, const char* argument, size_t i, const Tensor& x) {
   if (x.rank != 2) fail("{}: {} of slot {} is {}, must be [out, in]", op, argument, i, x.describe());
 }
 
-// Weights and masters of `count` elements each (of their own size when 0), of the same dtypes in every slot.
+// Checks weights and masters: `count` elements each (any number if 0), the same dtypes in every slot.
 void values(const char* op, const Slots& slots, int64_t count) {
   for (size_t i = 0; i < slots.size(); ++i) {
     const Tensor &weight = slots[i].weight, &master = slots[i].master;
@@ -32,7 +32,7 @@ void values(const char* op, const Slots& slots, int64_t count) {
   }
 }
 
-// Gradients and momentum buffers, of the same dtypes in every slot.
+// Checks gradients and momentum buffers: the same dtypes in every slot.
 void momenta(const char* op, const Slots& slots, int64_t count) {
   for (size_t i = 0; i < slots.size(); ++i) {
     const Tensor &gradient = slots[i].gradient, &first = slots[i].first;
@@ -63,7 +63,7 @@ int64_t width(Along along, int64_t rows, int64_t cols) {
   return along == Along::row ? rows : along == Along::column ? cols : 1;
 }
 
-// Matrices of one shape and dtype.
+// Checks that all matrices have one shape and dtype.
 void alike(const char* op, const char* argument, const std::vector<Tensor>& matrices) {
   for (size_t i = 0; i < matrices.size(); ++i) {
     matrix(op, argument, i, matrices[i]);

@@ -11,7 +11,7 @@ namespace rowan {
 
 namespace {
 
-// Of `repeats` runs after one that does not count, ascending.
+// Seconds of `repeats` runs after one warm-up run, in ascending order.
 std::vector<double> sorted_seconds(Backend& backend, int repeats, const std::function<void()>& work) {
   std::vector<double> seconds;
   for (int i = 0; i <= repeats; ++i) {
@@ -52,13 +52,13 @@ double square_product_rate(Backend& backend, DType dtype, int64_t n) {
   Tensor a = arena.take(dtype, {n, n}), b = arena.take(dtype, {n, n}), c = arena.take(dtype, {n, n});
   fill_random(backend, a);
   fill_random(backend, b);
-  // The fastest: what else runs on the machine can only slow a product down.
+  // The fastest run counts: other processes can only slow a product down.
   double seconds = sorted_seconds(backend, 10, [&] { backend.matmul(c, a, b); })[0];
   return 2.0 * static_cast<double>(n * n * n) / seconds;
 }
 
 std::optional<double> published_product_rate(const std::string& description, DType dtype) {
-  // NVIDIA's data sheets, TFLOP/s of bf16 without sparsity. Longer names stand before those they contain.
+  // bf16 TFLOP/s without sparsity, from NVIDIA's data sheets. Longer names come before names that they contain.
   static constexpr std::pair<const char*, double> devices[] = {
       {"GB200", 2500},  {"B200", 2250},  {"H100 PCIe", 756}, {"H100 NVL", 835}, {"H100", 989.4},
       {"GH200", 989.4}, {"H200", 989.4}, {"A100", 312},      {"L40S", 362},     {"RTX 4090", 165.2}};
@@ -74,7 +74,7 @@ double peak_product_rate(Backend& backend, DType dtype) {
 }
 
 double copy_rate(Backend& backend, size_t bytes) {
-  // Long enough for a GPU that starting it and waiting for it do not count.
+  // Large enough that launch and synchronization of a GPU do not matter.
   if (bytes == 0) bytes = size_t{1} << (backend.host_memory() ? 28 : 30);
   Arena arena(backend, Category::workspace);
   const auto n = static_cast<int64_t>(bytes / 4);

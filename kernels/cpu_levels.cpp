@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/names.h"
 
-// Defined in kernels/cpu, once a level.
+// Defined by kernels/cpu, once per level.
 #define ROWAN_DECLARE_LEVEL(level)                                   \
   extern "C" rowan::Backend* rowan_cpu_backend_##level(int threads); \
   extern "C" void rowan_cpu_backend_##level##_rates(rowan::TileRates& rates);
@@ -30,7 +30,7 @@ struct Level {
   void (*measure)(TileRates& rates);
 };
 
-// Processors with these have what else belongs to their level.
+// Features that imply the rest of their level on every existing processor.
 std::vector<Level> compiled_levels() {
 #ifdef __x86_64__
   const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");

@@ -1,4 +1,4 @@
-// What `make_cuda_backend` is in a build without CUDA; kernels/cuda/backend.cu takes its place in a build with it.
+// make_cuda_backend of a build without CUDA; kernels/cuda/backend.cu defines it in a build with CUDA.
 #include "base/error.h"
 #include "kernels/backend.h"
 #include "kernels/device_stream.h"

@@ -14,8 +14,8 @@ inline void pause() {
 #endif
 }
 
-// Waits until `value` is no longer `old`. Loops follow one another within microseconds, and waking a sleeper takes
-// tens of them: so first in a loop that yields, then asleep.
+// Waits until `value` differs from `old`. Loops follow one another within microseconds, and waking a sleeping thread
+// takes tens of them. So it first spins, then yields, then sleeps.
 void wait_while(const std::atomic<uint32_t>& value, uint32_t old) {
   for (int i = 0; i < 64; ++i) {
     if (value.load(std::memory_order_acquire) != old) return;
@@ -64,7 +64,7 @@ void ThreadPool::start(int64_t count, Work work) {
   }
 }
 
-// Its own share, then what is left of the others'.
+// Works through the thread's own share, then steals from the others.
 void ThreadPool::take_part(int thread) {
   try {
     for (int t = 0, threads = size(); t < threads; ++t) {

@@ -1,3 +1,5 @@
+// Activation functions, gated and plain. Values moved an output value: gated forward 3, gated backward 5, plain forward
+// 2, plain backward 3. Floor: these at copy rate; a value is 4 bytes in fp32, 2 in bf16.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"
@@ -37,12 +39,12 @@ struct GeluErf {
 };
 
 struct ReluSquared {
-  static float positive(float x) { return x < 0.0f ? 0.0f : x; }  // NaN stays
+  static float positive(float x) { return x < 0.0f ? 0.0f : x; }  // keeps NaN
   static float value(float x) { return positive(x) * positive(x); }
   static float slope(float x) { return 2.0f * positive(x); }
 };
 
-// f(float or bf16, the activation).
+// Calls f(float{} or bf16{}, the activation).
 template <typename F>
 void with_activation(DType dtype, Activation kind, F&& f) {
   cpu::with_dtype(dtype, [&](auto type) {

@@ -1,7 +1,14 @@
-// Causal attention in tiles of 64 queries by 64 keys with a streaming softmax (Dao et al., "FlashAttention: fast and
-// memory-efficient exact attention with IO-awareness", 2022; the backward as in section B.4). One thread takes a head
-// (backward: a key/value head and the query heads that read it) of one document, converts it to fp32 once and works in
-// its cache.
+// Causal attention in tiles of 64 queries by 64 keys with an online softmax (Dao et al., "FlashAttention: fast and
+// memory-efficient exact attention with IO-awareness", 2022; the backward as in section B.4). A unit of work is one
+// head of one document; in the backward one key/value head with the query heads that read it. A thread converts its
+// unit to fp32 once and then works in cache.
+// FLOPs a score: 4 * head_dim forward, 10 * head_dim backward, which computes the scores again. Floor: these at the
+// rate of tile products (`rowan bench gemm`).
+// What was tried, by gain:
+// 1. Vectorized softmax in the forward: attention of the quickstart's step from 24.9 to 7.9 ms, from 0.157 to 0.657 of
+// the rate of products (AVX-512, BENCHMARKS.md).
+// 2. Tiles on the diagonal in strips of 16 queries, each with only the keys that it sees: less masked work; not
+// measured alone.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -18,11 +25,11 @@ namespace {
 using cpu::lanes;
 using cpu::round_up;
 
-// The block on the diagonal is taken in strips, each with the keys that it sees.
+// Blocks on the diagonal are processed in strips, each with only the keys that it sees.
 constexpr int64_t block = 64, strip = 16;
 static_assert(block % strip == 0 && strip % lanes == 0);
 
-// Tokens that see each other: a document, or a row.
+// Tokens that may attend to each other: a document, or a whole row where there are no documents.
 struct Document {
   int64_t batch, begin, count;
 };
@@ -37,20 +44,20 @@ std::vector<Document> documents_of(const AttentionShape& s, const Tensor& table)
   return documents;
 }
 
-// The shape of a row that is no longer than the longest of them.
+// The shape of the longest document, by which scratch memory is sized.
 AttentionShape longest(const std::vector<Document>& documents, AttentionShape shape) {
   shape.seq = 0;
   for (const Document& document : documents) shape.seq = std::max(shape.seq, document.count);
   return shape;
 }
 
-// Dropout of the weights of one query head; queries and keys count from the beginning of their document.
+// Dropout of the softmax weights of one query head. Queries and keys are numbered from the start of their document.
 struct HeadDropout {
   DropoutMask mask;
   uint64_t stream;
   int64_t begin, head, seq;
 
-  // row[j] is multiplied by the factor of the query on key `first` + j.
+  // Multiplies row[j] by the dropout factor of the query and key `first` + j.
   void apply(float* row, int64_t query, int64_t first, int64_t count) const {
     for (int64_t j = 0; j < count;) {
       const int64_t key = begin + first + j;
@@ -61,7 +68,7 @@ struct HeadDropout {
   }
 };
 
-// Sizes of one head's fp32 copies: rows padded to whole vectors, sequences to whole blocks.
+// Sizes of the fp32 copies of one head. Rows are padded to whole vectors, sequences to whole blocks.
 struct Sizes {
   int64_t seq, dim, blocks, width;
 
@@ -72,7 +79,7 @@ struct Sizes {
   int64_t transposed() const { return blocks * block * dim; }
 };
 
-// to[seq][width] = factor * the head at `from`, whose tokens are `stride` apart.
+// to[seq][width] = factor * head, where the head begins at `from` and its tokens are `stride` apart.
 template <typename T>
 void gather(float* to, const T* from, int64_t stride, const Sizes& size, float factor) {
   for (int64_t t = 0; t < size.seq; ++t) {
@@ -84,7 +91,7 @@ void gather(float* to, const T* from, int64_t stride, const Sizes& size, float f
   }
 }
 
-// to[blocks][dim][block]: the head transposed block by block; keys beyond the sequence are zero.
+// to[blocks][dim][block] = the head, transposed block by block. Keys beyond the sequence are zero.
 template <typename T>
 void gather_transposed(float* to, const T* from, int64_t stride, const Sizes& size) {
   for (int64_t i = 0; i < size.blocks; ++i) {
@@ -109,7 +116,7 @@ void scatter(T* to, const float* from, int64_t stride, const Sizes& size, float 
   }
 }
 
-// fn(first, count, seen) for each strip of `rows` queries and the `seen` keys of the block that it needs.
+// Calls fn(first, count, seen) for each strip of `rows` queries; the strip needs the first `seen` keys of the block.
 template <typename F>
 void for_strips(bool diagonal, int64_t rows, F&& fn) {
   const int64_t step = diagonal ? strip : block;
@@ -121,7 +128,7 @@ void mask_future(float* row, int64_t query, int64_t seen) {
   for (int64_t j = query + 1; j < seen; ++j) row[j] = -HUGE_VALF;
 }
 
-// Running softmax of one block of queries.
+// Online softmax of one block of queries.
 struct Softmax {
   alignas(64) float top[block], total[block], fade[block];
 
@@ -130,8 +137,8 @@ struct Softmax {
     std::fill(total, total + block, 0.0f);
   }
 
-  // Turns scores of rows [first, first + count) into weights e^(score - top); `fade` is what earlier sums must be
-  // multiplied by. Not inlined: inside forward_head GCC 12 leaves these loops scalar.
+  // Replaces the scores of rows [first, first + count) by weights e^(score - top). `fade` receives the factor by which
+  // earlier sums must be multiplied. Not inlined: GCC 12 does not vectorize these loops inside forward_head.
   [[gnu::noinline]] void absorb(float* scores, int64_t first, int64_t count, int64_t seen) {
     float highest[block];
     for (int64_t r = 0; r < count; ++r) {
@@ -161,7 +168,8 @@ struct Softmax {
   }
 };
 
-// Floats of scratch a thread needs for forward_head: keys transposed, values, one block of q, out and scores.
+// Floats of scratch memory that a thread needs for forward_head: transposed keys, values, and one block each of q, out
+// and scores.
 int64_t forward_floats(const Sizes& size) {
   return round_up(size.transposed(), lanes) + size.row_major() + 2 * block * size.width + block * block;
 }
@@ -215,7 +223,7 @@ void forward_head(T* out, float* log_sum_exp, const T* q, const T* k, const T* v
   }
 }
 
-// One thread's memory for the backward of a key/value head.
+// A thread's scratch memory for the backward of one key/value head.
 struct BackwardScratch {
   float *k, *k_transposed, *v_transposed, *dk, *dv, *q, *dout, *dq, *delta, *scores, *d_scores;
 
@@ -235,7 +243,8 @@ struct BackwardScratch {
   }
 };
 
-// scores = softmax weights P of queries i on keys j, d_scores = P * (dP - delta), P and dP with what dropout leaves.
+// scores = softmax weights P of query block i on key block j; d_scores = P * (dP - delta). Dropout is applied to dP,
+// and to P for the product with dout.
 void backward_scores(const BackwardScratch& s, const Sizes& size, const float* log_sum_exp, const HeadDropout& dropout,
                      int64_t i, int64_t j) {
   const int64_t begin = i * block;
@@ -253,7 +262,7 @@ void backward_scores(const BackwardScratch& s, const Sizes& size, const float* l
       if (dropout.mask.on()) dropout.apply(d, begin + r, j * block, keys_here);
 #pragma omp simd
       for (int64_t c = 0; c < seen; ++c) {
-        p[c] = cpu::exp_nonpositive(p[c] - shift);  // but for rounding
+        p[c] = cpu::exp_nonpositive(p[c] - shift);  // the argument is positive only by rounding
         d[c] = p[c] * (d[c] - delta);
       }
       if (dropout.mask.on()) dropout.apply(p, begin + r, j * block, keys_here);
@@ -261,7 +270,7 @@ void backward_scores(const BackwardScratch& s, const Sizes& size, const float* l
   });
 }
 
-// Adds one query head to s.dk and s.dv and leaves its gradient, still without `scale`, in s.dq.
+// Adds one query head's part to s.dk and s.dv. Leaves its own gradient in s.dq, not yet multiplied by `scale`.
 void backward_head(const BackwardScratch& s, const Sizes& size, const float* log_sum_exp, const HeadDropout& dropout) {
   std::fill(s.dq, s.dq + size.row_major(), 0.0f);
   int64_t w = size.width;
@@ -269,7 +278,7 @@ void backward_head(const BackwardScratch& s, const Sizes& size, const float* log
     for (int64_t i = j; i < size.blocks; ++i) {
       backward_scores(s, size, log_sum_exp, dropout, i, j);
       int64_t queries = size.rows(i), keys = size.rows(j), qi = i * block * w, kj = j * block * w;
-      // Keys [first, first + count) are seen by the queries from `from` on.
+      // Queries before `from` do not see keys [first, first + count).
       for_strips(i == j, keys, [&](int64_t first, int64_t count, int64_t) {
         const int64_t from = i == j ? first : 0, at = from * block + first, to = kj + first * w;
         cpu::tile_product<true>(s.dv + to, w, s.scores + at, block, s.dout + qi + from * w, w, count, w, queries - from,

@@ -1,4 +1,5 @@
-// The CPU backend: the specification of every operation (kernels/backend.h). One file per family of operations.
+// The CPU backend, which is the specification of every operation (kernels/backend.h). One file per family of
+// operations.
 #pragma once
 
 #include <memory>
@@ -31,8 +32,8 @@ class CpuBackend final : public Backend {
 #include "kernels/backend_overrides.inc"
 
   struct Block {
-    void* base;     // what the system gave
-    size_t length;  // of a mapping; 0 for memory of aligned_alloc
+    void* base;     // address that the system returned
+    size_t length;  // length of the mapping; 0: allocated by aligned_alloc
   };
 
   void multiply(const Product& product);

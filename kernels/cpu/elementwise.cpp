@@ -1,3 +1,6 @@
+// Scale, add, lerp, clamp and sums: one pass over the elements. Sums add up fixed pieces in double precision, so that
+// equal inputs give equal bits with any number of threads. Floor: each operand read once and the result written once at
+// copy rate.
 #include <vector>
 
 #include "kernels/cpu/cpu_backend.h"
@@ -73,7 +76,7 @@ void CpuBackend::do_clamp_forward(Tensor x, int64_t begin, int64_t end, float li
 
 void CpuBackend::do_clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit) {
   cpu::with_dtype(x.dtype, [&](auto type) {
-    // The clamped values were rounded to their dtype, and the limit with them.
+    // The clamped values were rounded to their dtype, so the limit is rounded before the comparison.
     decltype(type) rounded;
     cpu::store(rounded, limit);
     float bound = cpu::load(rounded);

@@ -1,5 +1,6 @@
-// RMSNorm of query and key heads. For a head x with rstd = 1 / sqrt(mean(x^2) + eps), n = x rstd and g = dout * weight:
-// dx = rstd (g - n mean(g n)), d_weight += dout n.
+// RMSNorm of query and key heads. For a head x let rstd = 1 / sqrt(mean(x^2) + eps), n = x rstd and g = dout * weight;
+// then dx = rstd (g - n mean(g n)) and d_weight += dout n. Values moved a value: forward 2, backward 3. Floor: these at
+// copy rate.
 #include <algorithm>
 #include <cmath>
 
@@ -18,7 +19,7 @@ float rstd_of(const T* x, int64_t width, float eps) {
   return 1.0f / std::sqrt(total / static_cast<float>(width) + eps);
 }
 
-// In place on d, the gradient of the normalized head; d_weight is null without a weight.
+// Works in place on d, the gradient of the normalized head. d_weight is null if there is no weight.
 template <typename T>
 void head_backward(T* d, float* d_weight, const T* x, const T* weight, int64_t width, float eps) {
   const float rstd = rstd_of(x, width, eps);
@@ -67,7 +68,7 @@ void CpuBackend::do_head_norm_forward(Tensor out, Tensor in, Tensor weight, cons
 
 void CpuBackend::do_head_norm_backward(Tensor dqkv, Tensor d_weight, Tensor in, Tensor weight,
                                        const AttentionShape& shape, float eps) {
-  constexpr int64_t pieces = 32;  // fixed: the order of summation does not depend on the number of threads
+  constexpr int64_t pieces = 32;  // fixed, so that the order of summation does not depend on the number of threads
   const int64_t row = shape.qkv_width(), width = shape.head_dim, normed = shape.heads + shape.kv_heads,
                 rows = shape.tokens(), grain = std::max<int64_t>(1, (rows + pieces - 1) / pieces),
                 used = (rows + grain - 1) / grain;

@@ -1,3 +1,6 @@
+// Cross-entropy of one row at a time: maximum, exponentials with their sum, gradient. Values moved a logit: 2 from
+// memory if a row stays in cache between the passes. Floor: that at copy rate, or one exponential a logit; it was two
+// before the exponentials were kept for the gradient.
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
@@ -10,7 +13,7 @@
 namespace rowan {
 namespace {
 
-// A NaN loses every comparison, so it does not show here; the sum below carries it.
+// A NaN fails every comparison, so this maximum ignores it; the sum below propagates it.
 template <typename T>
 float largest(const T* x, int64_t count) {
   float result = cpu::load(x[0]);
@@ -22,7 +25,7 @@ float largest(const T* x, int64_t count) {
   return result;
 }
 
-// What becomes of a logit before the softmax, and its slope.
+// The soft cap applied to a logit before the softmax, and its derivative.
 struct Plain {
   float value(float x) const { return x; }
   float slope(float) const { return 1.0f; }
@@ -37,8 +40,8 @@ struct Capped {
   }
 };
 
-// to[i] = e^(z - shift), z being what becomes of x[i], and their sum: short sums in float, their total in double. `to`
-// may be x itself.
+// to[i] = e^(z - shift), where z is the capped x[i]. Returns their sum: blocks are summed in float, the blocks in
+// double. `to` may be x itself.
 template <typename T, typename Cap>
 double exponentials(float* to, const T* x, const Cap& cap, float shift, int64_t count) {
   constexpr int64_t block = 1024;
@@ -55,7 +58,7 @@ double exponentials(float* to, const T* x, const Cap& cap, float shift, int64_t 
   return total;
 }
 
-// `memory`: floats for the exponentials of a row that is not of floats itself or must stay.
+// `memory` holds the exponentials of a row, unless they can replace fp32 logits in place.
 template <typename T, typename Cap>
 float row_loss(T* logits, float* memory, int64_t width, int32_t target, const LossRule& rule, const Cap& cap,
                float grad_scale, bool gradient) {

@@ -1,3 +1,5 @@
+// Linear layers and matrix products on the engines of kernels/cpu/products.h. FLOPs: 2 m n k. Floor: these at the rate
+// of tile products (`rowan bench gemm`). A bias gradient is a pass of its own over dout, at copy rate.
 #include <algorithm>
 
 #include "kernels/cpu/cpu_backend.h"

@@ -1,3 +1,4 @@
+// Memory of the CPU backend, copies between dtypes, and the backend's own start.
 #include <sched.h>
 #include <sys/mman.h>
 
@@ -17,7 +18,7 @@ namespace {
 
 constexpr size_t huge_page = size_t{2} << 20;
 
-// OMP_NUM_THREADS where it is set, else every core this process may run on.
+// OMP_NUM_THREADS if it is set, else every core that this process may run on.
 int default_threads() {
   if (const char* text = std::getenv("OMP_NUM_THREADS")) {
     int threads = std::atoi(text);
@@ -52,7 +53,7 @@ std::string CpuBackend::describe() const {
 
 bool CpuBackend::fast(DType dtype) const { return dtype != DType::bf16 || Bf16Products::fast(); }
 
-// Large blocks are mapped, which gives zeroed memory without touching it, and ask for huge pages.
+// Large blocks are mapped: the system hands out zeroed pages lazily, and madvise asks for huge pages.
 void* CpuBackend::allocate(size_t bytes, Category category) {
   Block block{nullptr, 0};
   void* memory = nullptr;
@@ -118,5 +119,5 @@ void CpuBackend::do_zero(Tensor x) {
 
 }  // namespace rowan
 
-extern "C" rowan::Backend* ROWAN_CPU_FACTORY(int threads);  // for kernels/cpu_levels.cpp
+extern "C" rowan::Backend* ROWAN_CPU_FACTORY(int threads);  // called by kernels/cpu_levels.cpp
 rowan::Backend* ROWAN_CPU_FACTORY(int threads) { return new rowan::CpuBackend(threads); }

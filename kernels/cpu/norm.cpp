@@ -1,3 +1,6 @@
+// Residual add fused with RMSNorm or LayerNorm, forward and backward, one row at a time in cache. Values moved a value:
+// forward 4 (residual and branch in, sum and output out), backward 4 (dout, r and d_residual in, d_residual out).
+// Floor: these at copy rate.
 #include <algorithm>
 
 #include "kernels/cpu/cpu_backend.h"
@@ -7,7 +10,7 @@
 namespace rowan {
 namespace {
 
-// f(R, O, T): element types of the residual stream, of what the norm gives, and of the weights and the branch.
+// Calls f(R, O, T): element types of the residual stream, of the norm's output, and of weights and branch.
 template <typename F>
 void with_types(DType stream, DType out, DType weight, F&& f) {
   if (stream == weight)
@@ -32,7 +35,7 @@ float mean_of(const R* r, int64_t width) {
   return total / static_cast<float>(width);
 }
 
-// Mean of (r - mean)^2.
+// The mean of (r - mean)^2.
 template <typename R>
 float spread_of(const R* r, float mean, int64_t width) {
   float total = 0;
@@ -60,7 +63,7 @@ struct Moments {
   float g, gx;  // means of g = dout * weight and of g * x
 };
 
-// Adds one row to the gradients of weight and bias; x is the normalized row.
+// Adds one row's part to the gradients of weight and bias; x is the normalized row.
 template <typename O, typename R, typename T>
 Moments parameter_gradients(float* d_weight, float* d_bias, const O* dout, const R* r, const T* weight, float mean,
                             float rstd, int64_t width) {
@@ -87,7 +90,7 @@ void input_gradient(R* d_residual, const O* dout, const R* r, const T* weight, f
   }
 }
 
-// to += the sum over `count` of the rows of `partial`, `stride` floats apart.
+// to += the sum of `count` rows of `partial`, which are `stride` floats apart.
 void add_partials(Tensor to, const float* partial, int64_t count, int64_t stride, ThreadPool& threads) {
   cpu::with_dtype(to.dtype, [&](auto type) {
     auto* values = to.as<decltype(type)>();
@@ -128,7 +131,7 @@ void CpuBackend::do_norm_forward(const NormForward& norm) {
 }
 
 void CpuBackend::do_norm_backward(const NormBackward& norm) {
-  constexpr int64_t pieces = 32;  // fixed: the order of summation does not depend on the number of threads
+  constexpr int64_t pieces = 32;  // fixed, so that the order of summation does not depend on the number of threads
   int64_t rows = norm.r.rows(), width = norm.r.cols(), stride = 2 * width;
   int64_t grain = std::max<int64_t>(1, (rows + pieces - 1) / pieces), used = (rows + grain - 1) / grain;
   float* partial = scratch_.take(used * stride);

@@ -1,4 +1,5 @@
-// Optimizer operations on the rows and columns of matrices: sums along them, factors of them, and their order.
+// Optimizer operations on rows and columns of matrices: sums along them, scaling by factors, and sorting. Floor: each
+// operand read once at copy rate.
 #include <algorithm>
 #include <numeric>
 
@@ -14,7 +15,7 @@ int64_t width_of(Along along, const Tensor& matrix) {
   return along == Along::row ? matrix.dim(0) : along == Along::column ? matrix.dim(1) : 1;
 }
 
-// Indices by falling key; equals keep their order.
+// Indices sorted by descending key; equal keys keep their order.
 std::vector<int64_t> falling(const float* keys, int64_t count) {
   std::vector<int64_t> order(static_cast<size_t>(count));
   std::iota(order.begin(), order.end(), int64_t{0});
@@ -22,7 +23,7 @@ std::vector<int64_t> falling(const float* keys, int64_t count) {
   return order;
 }
 
-// The sums of one matrix, by row or column; of magnitudes when `b` is empty.
+// Sums of a * b along the rows, the columns or the whole of one matrix; sums of |a| when `b` is empty.
 void sum_matrix(float* out, const Tensor& a, const Tensor& b, Along along) {
   const int64_t rows = a.dim(0), cols = a.dim(1);
   float* memory = lines(2 * cols);

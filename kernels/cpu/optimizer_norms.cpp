@@ -1,4 +1,5 @@
-// Optimizer operations over rows, columns and whole matrices of an update.
+// Optimizer operations over rows, columns and whole matrices of an update: sums of squares, normalization, projection
+// and adaptive factors. Floor: each operand read once at copy rate.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/optimizer_pieces.h"
 
@@ -7,7 +8,7 @@ using namespace cpu;
 
 namespace {
 
-// Sums of squares of n matrices [rows, cols]; the value of each row is also what a matrix's is added up from.
+// Sums of squares of each row of n matrices [rows, cols]. The sum of a matrix is made of its rows' sums.
 void row_sums(ThreadPool& threads, const std::vector<Tensor>& matrices, float* out) {
   const int64_t rows = matrices[0].dim(0), cols = matrices[0].dim(1);
   parallel_ranges(threads, static_cast<int64_t>(matrices.size()) * rows, rows_per_piece(cols),
@@ -63,7 +64,7 @@ std::vector<Tensor> matrices_of(const Tensor& update) {
   return matrices;
 }
 
-// What a sum of squares multiplies by.
+// The factor made of a sum of squares.
 float factor(float sum, const NormalizeRule& rule) {
   double divisor = rule.eps_mode == Eps::inside ? std::sqrt(static_cast<double>(sum) + rule.eps)
                    : rule.eps_mode == Eps::add  ? std::sqrt(static_cast<double>(sum)) + rule.eps

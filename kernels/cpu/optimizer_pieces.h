@@ -1,5 +1,5 @@
-// What the optimizer operations of the CPU backend share: cutting slots into pieces of work, elements as floats, and
-// the one place where weights are stored.
+// Shared by the CPU's optimizer operations: cutting slots into pieces of work, elements as floats, and the only code
+// that writes weights.
 #pragma once
 
 #include <algorithm>
@@ -29,16 +29,16 @@ std::vector<Piece> cut(size_t slots, Units units, Grain grain) {
   return pieces;
 }
 
-// Elements of a piece of an elementwise pass.
+// Elements in a piece of an elementwise pass.
 inline constexpr int64_t element_grain = 32768;
-// Elements converted at once: a few such buffers stay in the first-level cache.
+// Elements converted at once; a few such buffers fit the L1 cache.
 inline constexpr int64_t block = 1024;
-// Columns that are worked on together, so that `rows` of them stay in the second-level cache.
+// Columns processed together, so that `rows` of them fit the L2 cache.
 inline int64_t stripe(int64_t rows) {
   return std::clamp<int64_t>(65536 / std::max<int64_t>(1, rows) / 32 * 32, 32, 256);
 }
 
-// Elements [begin, begin + count) as floats: the tensor's own memory when it is f32, else converted into `buffer`.
+// Elements [begin, begin + count) as floats: the tensor's own memory if it is fp32, else a copy in `buffer`.
 inline float* open(const Tensor& x, int64_t begin, int64_t count, float* buffer) {
   if (x.dtype == DType::f32) return x.as<float>() + begin;
   const bf16* from = x.as<bf16>() + begin;
@@ -47,7 +47,7 @@ inline float* open(const Tensor& x, int64_t begin, int64_t count, float* buffer)
   return buffer;
 }
 
-// Stores what open() gave.
+// Writes back what open() returned.
 inline void close(const Tensor& x, int64_t begin, int64_t count, const float* values) {
   if (x.dtype == DType::f32) {
     float* to = x.as<float>() + begin;
@@ -65,7 +65,7 @@ inline float rounded(float x) {
   return to_float(narrow);
 }
 
-// The bf16 below or above x, with the probabilities that make x the mean; `bits` are 16 random bits.
+// Rounds x to the bf16 below or above, with probabilities whose mean is x; `bits` are 16 random bits.
 inline bf16 round_stochastic(float x, uint32_t bits) {
   uint32_t wide;
   std::memcpy(&wide, &x, sizeof wide);
@@ -83,7 +83,7 @@ inline bool allows(Mask mask, float step, float w) {
   return mask == Mask::none || (mask == Mask::same_sign ? step * w > 0.0f : step * w >= 0.0f);
 }
 
-// w = keep(j) w - step(j) for elements [begin, begin + count) of a slot; keep is 1 where the mask does not allow decay.
+// w = keep(j) w - step(j) for elements [begin, begin + count) of a slot. keep is 1 where the mask excludes decay.
 template <typename Keep, typename Step>
 void update(const OptimizerSlot& slot, int64_t begin, int64_t count, const Rounding& rounding, Mask mask, Keep keep,
             Step step) {

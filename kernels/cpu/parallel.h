@@ -1,4 +1,4 @@
-// Loops over a thread pool. Work is cut independently of the number of threads, so that results are too.
+// Loops over a thread pool. Work is cut independently of the number of threads, so results do not depend on it.
 #pragma once
 
 #include <algorithm>
@@ -8,19 +8,19 @@
 
 namespace rowan::cpu {
 
-// fn(i) for every i in [0, count); neighbours go to one thread.
+// Calls fn(i) for every i in [0, count); a thread takes consecutive i.
 template <typename F>
 void parallel_for(ThreadPool& threads, int64_t count, F&& fn) {
   threads.run(count, [&](int64_t i, int) { fn(i); });
 }
 
-// fn(begin, end) over [0, count) cut into pieces of `grain`.
+// Calls fn(begin, end) for pieces of [0, count) of length `grain`.
 template <typename F>
 void parallel_ranges(ThreadPool& threads, int64_t count, int64_t grain, F&& fn) {
   threads.run((count + grain - 1) / grain, [&](int64_t i, int) { fn(i * grain, std::min(count, (i + 1) * grain)); });
 }
 
-// Rows of `width` elements that make a piece of work worth a thread's while.
+// Rows of `width` elements that make a piece large enough to be worth a thread.
 inline int64_t rows_per_piece(int64_t width) { return std::max<int64_t>(1, 16384 / std::max<int64_t>(1, width)); }
 
 }  // namespace rowan::cpu

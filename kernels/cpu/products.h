@@ -1,5 +1,6 @@
-// Matrix products of the CPU backend: our own in fp32 (products_tiles.cpp), and oneDNN's for bf16 operands on
-// processors that multiply bf16 faster than fp32 (products_onednn.cpp). The same bits for any number of threads.
+// The engines of the CPU backend's matrix products: our own in fp32 (products_tiles.cpp), and oneDNN for bf16 operands
+// on processors that multiply bf16 faster than fp32 (products_onednn.cpp). Results do not depend on the number of
+// threads.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +24,8 @@ struct Product {
   float alpha = 1, beta = 0;
 };
 
-// Products of tiles that are packed for the caches (Goto and van de Geijn, "Anatomy of high-performance matrix
-// multiplication", 2008).
+// Cache-blocked products over packed tiles (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication",
+// 2008).
 class TileProducts {
  public:
   explicit TileProducts(ThreadPool& threads) : threads_(threads) {}
@@ -35,14 +36,14 @@ class TileProducts {
   cpu::Scratch packed_, own_;
 };
 
-// oneDNN's; `fast` says whether this build has it and this processor multiplies bf16 by instructions that pay.
+// Products by oneDNN. fast(): this build has oneDNN, and this processor's bf16 instructions beat fp32.
 class Bf16Products {
  public:
   explicit Bf16Products(ThreadPool& threads);
   ~Bf16Products();
   static bool fast();
   void run(const Product& product);
-  // For people: which library does it, or why none does.
+  // For the start page: the library that is used, or why none is.
   static std::string describe();
 
  private:

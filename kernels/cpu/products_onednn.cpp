@@ -1,3 +1,5 @@
+// bf16 products by oneDNN, one block of c a thread. FLOPs: 2 m n k. Floor: these at the rate of the processor's bf16
+// instructions.
 #ifdef ROWAN_ONEDNN
 #include <omp.h>
 
@@ -22,10 +24,10 @@ namespace {
 using Dims = dnnl::memory::dims;
 using ISA = dnnl::cpu_isa;
 
-// Of one matrix of c, what a thread computes at once.
+// The block of c that a thread computes at once.
 constexpr int64_t most_rows = 512, most_columns = 512;
 
-// oneDNN starts no threads of its own: OpenMP's would spin beside ours.
+// Keeps oneDNN from starting OpenMP threads, which would busy-wait beside ours.
 class OneThread {
  public:
   OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
@@ -35,14 +37,15 @@ class OneThread {
   int before_;
 };
 
-// The values of cpu_isa are sets of bits.
+// The values of cpu_isa are bit sets.
 [[maybe_unused]] bool cpu_has(ISA isa) {
   int here = static_cast<int>(dnnl::get_effective_cpu_isa()), wanted = static_cast<int>(isa);
   return (here & wanted) == wanted;
 }
 
-// AMX, or the dot product of AVX512-BF16 where it beats fp32: on Zen it has twice fp32's rate; on Intel's cores from
-// Sapphire Rapids on (the first with AVX512-FP16) about half, 74 against 125 GFLOP/s a core where AMX was hidden.
+// True with AMX, or where the dot product of AVX512-BF16 beats fp32. On Zen it has twice the rate of fp32. On Intel
+// cores since Sapphire Rapids (the first with AVX512-FP16) it has about half: 74 against 125 GFLOP/s a core with AMX
+// hidden.
 bool has_fast_bf16() {
 #ifdef __AVX512F__
   if (cpu_has(ISA::avx512_core_amx)) return true;
@@ -59,10 +62,10 @@ struct Part {
   int64_t row, rows, column, columns;
 };
 
-// `stride`: from row to row in memory, where a transposed matrix has its columns as rows.
+// `stride` is the distance between rows in memory; the rows of a transposed matrix are its columns.
 dnnl::memory::desc describe(int64_t rows, int64_t cols, bool transpose, int64_t stride, DType dtype) {
   Dims strides = transpose ? Dims{1, stride} : Dims{stride, 1};
-  if (transpose && rows == 1) strides[0] = stride * cols;  // for oneDNN 3.7 a 1 there means contiguous columns
+  if (transpose && rows == 1) strides[0] = stride * cols;  // oneDNN 3.7 reads a stride of 1 here as contiguous columns
   return {{rows, cols}, dtype == DType::bf16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32, strides};
 }
 
@@ -71,7 +74,7 @@ struct Compiled {
   dnnl::matmul primitive;
 };
 
-// c = alpha a b (+ bias) + beta c. From oneDNN 3 on alpha belongs to an operand and is given at execution.
+// Builds c = alpha a b (+ bias) + beta c. Since oneDNN 3 alpha is a scale of an operand, passed at execution.
 void compile(Compiled& of, const dnnl::engine& engine, bool bias, float alpha, float beta) {
   dnnl::primitive_attr attributes;
   dnnl::post_ops sum;
@@ -93,7 +96,7 @@ void compile(Compiled& of, const dnnl::engine& engine, bool bias, float alpha, f
   of.primitive = dnnl::matmul(description);
 }
 
-// What one thread needs.
+// The state of one thread.
 class Worker {
  public:
   void run(const Product& p, int64_t entry, const Part& part) {

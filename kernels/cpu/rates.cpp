@@ -1,4 +1,4 @@
-// What this level's tile products reach, beside the peak of a core (kernels/cpu_levels.h).
+// Measures this level's tile products and the peak of a core (kernels/cpu_levels.h).
 #include <time.h>
 
 #include <algorithm>
@@ -12,14 +12,14 @@ namespace {
 
 using cpu::Vector;
 
-// Of this thread alone, so that neighbours count little.
+// CPU time of this thread, which other processes disturb little.
 double seconds() {
   timespec now;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-// The best of many runs of `work`, which is `flops` each.
+// FLOP/s of the best of many runs of `work`, which does `flops`.
 template <typename F>
 double rate(double flops, F&& work) {
   double best = 0;
@@ -31,7 +31,8 @@ double rate(double flops, F&& work) {
   return best;
 }
 
-// As many sums at once as hide the latency of an instruction; the compiler may not know their values.
+// Enough independent sums to hide the latency of an instruction. Not inlined, so that the compiler cannot know the
+// values.
 __attribute__((noinline)) void multiply_and_add(Vector* sums, int64_t times) {
   constexpr int count = 12;
   Vector s[count], factor = sums[count], term = sums[count + 1];
@@ -57,7 +58,7 @@ double tile_rate() {
 }  // namespace
 }  // namespace rowan
 
-// For kernels/cpu_levels.cpp: the factory's name and _rates.
+// Defines the function that kernels/cpu_levels.cpp calls: the factory's name followed by _rates.
 #define ROWAN_RATES_OF(factory) factory##_rates
 #define ROWAN_RATES(factory) ROWAN_RATES_OF(factory)
 extern "C" void ROWAN_RATES(ROWAN_CPU_FACTORY)(rowan::TileRates& rates);

@@ -1,3 +1,5 @@
+// Rotary positions (RoPE) on the packed projections, in place. Each value of queries and keys is read and written once.
+// Floor: these at copy rate.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"

@@ -1,4 +1,4 @@
-// Memory that operations reuse from call to call.
+// Scratch memory that operations keep from call to call.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ class Scratch {
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
-  // 64-byte aligned, not initialized, valid until the next call; grows to the largest request.
+  // 64-byte aligned and uninitialized, valid until the next call. Grows to the largest request.
   float* take(int64_t floats) {
     if (floats > floats_) {
       std::free(memory_);
@@ -35,7 +35,7 @@ class Scratch {
   int64_t floats_ = 0;
 };
 
-// A thread's own scratch memory, kept between calls.
+// Scratch memory of the calling thread, kept between calls.
 inline float* lines(int64_t count) {
   thread_local std::vector<float> memory;
   if (static_cast<int64_t>(memory.size()) < count) memory.resize(static_cast<size_t>(count));

@@ -1,5 +1,6 @@
-// Products of small fp32 tiles that sit in cache, written with GCC's vector types as wide as a register of the level:
-// wider ones would be split and spilled. `rowan bench gemm` prints what they reach beside the peak of a core.
+// Products of small fp32 tiles that lie in cache, on GCC vector types as wide as the level's registers; wider vectors
+// would be split and spilled. FLOPs: 2 m n k. Floor: the peak of a core; `rowan bench gemm` prints both, BENCHMARKS.md
+// has figures.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +9,7 @@
 
 namespace rowan::cpu {
 
-// A block of sums, one row of the right operand and a value of the left one fill the registers.
+// Sized so that a block of sums, one row of the right operand and one value of the left fill the registers.
 #if defined(__AVX512F__)
 constexpr int64_t lanes = 16;  // 32 registers
 constexpr int block_vectors = 4;
@@ -29,7 +30,7 @@ typedef float UnalignedVector __attribute__((vector_size(lanes * sizeof(float)),
 
 constexpr int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 
-// A block of MR rows and NV vectors of c, held in registers over the whole of k.
+// A block of c, MR rows by NV vectors, held in registers for the whole of k.
 template <int MR, int NV, bool transpose_a>
 inline void tile_block(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t k,
                        bool accumulate) {
@@ -53,7 +54,7 @@ inline void tile_block(float* c, int64_t ldc, const float* a, int64_t lda, const
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 8
     for (int j = 0; j < NV; ++j) {
-      UnalignedVector* to = reinterpret_cast<UnalignedVector*>(c + i * ldc + j * lanes);  // auto would align it
+      UnalignedVector* to = reinterpret_cast<UnalignedVector*>(c + i * ldc + j * lanes);  // auto would assume alignment
       *to = accumulate ? *to + sums[i][j] : sums[i][j];
     }
 }
@@ -72,8 +73,8 @@ void tile_columns(float* c, int64_t ldc, const float* a, int64_t lda, const floa
   rows(std::integral_constant<int, 1>());
 }
 
-// c[m, n] (+)= op(a) b with op(a) [m, k], b [k, n], rows ldc, lda, ldb apart. n and ldb are multiples of `lanes` and b
-// is aligned to a vector.
+// c[m, n] (+)= op(a) b, where op(a) is [m, k] and b is [k, n]; rows are ldc, lda and ldb apart. n and ldb are multiples
+// of `lanes`, and b is aligned to a vector.
 template <bool transpose_a>
 void tile_product(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t m, int64_t n,
                   int64_t k, bool accumulate) {

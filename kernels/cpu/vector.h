@@ -1,6 +1,6 @@
-// Elements as floats, and functions that GCC turns into vector code inside `#pragma omp simd` loops: no branches, no
-// library calls. Relative errors are below 2e-7; infinities and NaNs come out as in the C library. Polynomials are
-// Chebyshev fits of our own.
+// Loads and stores of either dtype as floats, and math functions that GCC vectorizes inside `#pragma omp simd` loops:
+// no branches, no library calls. Relative errors are below 2e-7; infinities and NaNs behave as in the C library. The
+// polynomials are our own Chebyshev fits.
 #pragma once
 
 #include <cmath>
@@ -31,7 +31,7 @@ void with_dtype(DType dtype, F&& f) {
     f(float{});
 }
 
-// a b + c, in one rounding where the level has an instruction for it; elsewhere std::fma would be a slow call.
+// a b + c, rounded once if the level has an FMA instruction. Elsewhere std::fma would be a slow call.
 #if defined(__FMA__) || defined(__aarch64__)
 #define ROWAN_FMA 1
 inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
@@ -40,8 +40,8 @@ inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c);
 inline float multiply_add(float a, float b, float c) { return a * b + c; }
 #endif
 
-// x - n log 2, exact but for its last rounding: log 2 in two parts, which fma keeps the compiler, that may reassociate
-// here, from adding up; or in double.
+// x - n log 2, exact up to the last rounding. With FMA, log 2 is split in two parts; fma also keeps the compiler from
+// reassociating them. Without FMA, in double.
 inline float less_log2s(float x, float n) {
 #if ROWAN_FMA
   return std::fma(n, -1.42860677e-6f, std::fma(n, -0.693145752f, x));
@@ -61,7 +61,7 @@ inline float exp_of_remainder(float r) {
   return multiply_add(p, r, 1.0f);
 }
 
-// 2^n for whole -126 <= n <= 127.
+// 2^n for integer n, -126 <= n <= 127.
 inline float power_of_two(float n) {
   uint32_t bits = static_cast<uint32_t>(static_cast<int32_t>(n) + 127) << 23;
   float power;
@@ -69,7 +69,7 @@ inline float power_of_two(float n) {
   return power;
 }
 
-// e^x of an x between -87.3 and 88.3.
+// e^x for -87.3 <= x <= 88.3.
 inline float exp_within(float x) {
   float n = std::rint(x * 1.44269504f);
   return exp_of_remainder(less_log2s(x, n)) * power_of_two(n);
@@ -83,14 +83,14 @@ inline float exp(float x) {
   return x > 88.3f ? HUGE_VALF : p;
 }
 
-// The same of an x that is not positive.
+// e^x for x <= 0.
 inline float exp_nonpositive(float x) {
   float p = exp_within(x < -87.3f ? -87.3f : x);
   return x < -87.3f ? 0.0f : p;
 }
 
-// The same, but never below e^-87.3 nor above e^88.3: in quotients and products with anything of common size that is
-// as good as 0 and infinity.
+// e^x, saturating at e^-87.3 and e^88.3. In sums, quotients and products with values of ordinary size these act as 0
+// and infinity.
 inline float exp_saturating(float x) {
   float limited = x < -87.3f ? -87.3f : x;
   return exp_within(limited > 88.3f ? 88.3f : limited);
@@ -99,8 +99,8 @@ inline float exp_saturating(float x) {
 // 1 / (1 + e^-x).
 inline float sigmoid(float x) { return 1.0f / (1.0f + exp_saturating(-x)); }
 
-// The standard normal distribution function, and its density in `density`: Phi(-|x|) = e^(-x^2/2) erfcx(|x|/sqrt 2) / 2
-// with erfcx a polynomial in t = 1 / (1 + 0.4 |x| / sqrt 2).
+// The standard normal distribution function; its density goes to `density`. Phi(-|x|) = e^(-x^2/2) erfcx(|x|/sqrt 2) /
+// 2, where erfcx is a polynomial in t = 1 / (1 + 0.4 |x| / sqrt 2).
 inline float normal_cdf(float x, float& density) {
   float gauss = exp_nonpositive(-0.5f * x * x);
   density = 0.398942280f * gauss;

@@ -1,3 +1,4 @@
+// Counts memory: allocations by category, copies, and the totals of the counted work.
 #include <algorithm>
 #include <cstring>
 

@@ -1,4 +1,4 @@
-// The model's operations, counted.
+// Counts the model's operations.
 #include <algorithm>
 
 #include "kernels/dry/dry_backend.h"
@@ -10,13 +10,13 @@ double product_flops(int64_t m, int64_t n, int64_t k) {
   return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
 }
 
-// Rows of the table that the tokens can touch.
+// The rows of the table that the tokens can touch, at most.
 Tensor touched(Tensor table, Tensor tokens) {
   return tokens.numel() < table.dim(0) ? table.slice(0, tokens.numel()) : table;
 }
 
-// FLOPs of one product per score over every head, the part below the mask, and that part in whole blocks of 128 queries
-// and keys, as GPU kernels compute it (64 where heads are wide).
+// FLOPs of one product per score, over all heads: all scores, unmasked scores, and unmasked scores in whole blocks of
+// 128 queries by 128 keys, as GPU kernels compute them (64 by 64 for wide heads).
 struct Scores {
   double full, causal, in_blocks;
   explicit Scores(const AttentionShape& s)
@@ -95,7 +95,7 @@ void DryBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weight
                 product_flops(dout.dim(0), weight.dim(1), dout.dim(1)));
 }
 
-// A GPU adds up the bias's gradient by itself, in a second reading of dout.
+// A GPU sums the bias gradient in a separate kernel, which reads dout a second time.
 void DryBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
   count_product("linear", d_weight, dout.dtype, {dout, in, d_weight, d_bias}, {d_weight, d_bias},
                 product_flops(dout.dim(1), in.dim(1), dout.dim(0)));
@@ -113,7 +113,7 @@ void DryBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const 
   count_product("matmul", c, a.x.dtype, {a.x, b.x, source}, {c}, product_flops(c.rows(), c.cols(), a.cols()));
 }
 
-// cuBLASLt's epilogues have GELU by tanh, of bf16 (CudaBackend::fuses).
+// cuBLASLt's epilogues offer the tanh form of GELU, in bf16 (CudaBackend::fuses).
 void DryBackend::do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
                                               Tensor bias) {
   Backend::do_linear_activation_forward(kind, out, pre, in, weight, bias);
@@ -134,7 +134,7 @@ void DryBackend::do_head_norm_backward(Tensor dqkv, Tensor d_weight, Tensor in, 
   count(OpFamily::norm, {dqkv, in, weight, d_weight}, {dqkv, d_weight});
 }
 
-// Values stay where they are.
+// The value heads are not touched.
 void DryBackend::do_rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool) {
   Tensor rotated = qkv;
   rotated.shape[1] = (shape.heads + shape.kv_heads) * shape.head_dim;
@@ -147,8 +147,8 @@ void DryBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv
   count_attention(Bound::attention_forward, shape, qkv.dtype, 2, 2);
 }
 
-// Five products a score are executed; seven where heads are too few for the blocks of a GPU of 132 multiprocessors,
-// which then compute the scores twice (kernels/cuda/attention.cu).
+// Five products a score are executed. With too few heads to fill a GPU of 132 multiprocessors it is seven, because the
+// scores are computed twice (kernels/cuda/attention.cu).
 void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                        const AttentionShape& shape, const AttentionRule& rule) {
   count(OpFamily::attention, {dout, out, log_sum_exp, qkv, rule.documents}, {dqkv});
@@ -163,9 +163,9 @@ void DryBackend::count_attention(Bound bound, const AttentionShape& shape, DType
   kernels_.back().flops = executed * (tensor_cores ? one.in_blocks : one.causal);
 }
 
-// The most that cuDNN 9.19 asks for. To be deterministic its backward stores a bf16 score for every query and key, in
-// tiles (not on GPUs of compute capability 10.0); and with grouped-query heads the gradients of keys and values of
-// every query head before it adds them up, in bf16 (10.0: in fp32). Its frontend keeps an fp32 sum a row.
+// An upper bound for cuDNN 9.19. Its deterministic backward stores a bf16 score for every query and key, in tiles (not
+// on compute capability 10.0). With grouped-query heads it also stores the key and value gradients of every query head
+// before adding them up, in bf16 (fp32 on 10.0). Its frontend keeps one fp32 sum a row.
 void DryBackend::plan_attention(const AttentionShape& s, DType) {
   if (attention_ != AttentionKernels::cudnn) return;
   auto whole = [](int64_t n, int64_t of) { return (n + of - 1) / of * of; };

@@ -1,4 +1,4 @@
-// The optimizer's operations, counted.
+// Counts the optimizer's operations.
 #include "kernels/dry/dry_backend.h"
 
 namespace rowan {
@@ -82,7 +82,7 @@ void DryBackend::do_sort_along(const std::vector<Tensor>& matrices, Tensor keys,
   for (const Tensor& x : matrices) touch(OpFamily::optimizer, {x, x});
 }
 
-// Eight sweeps of k^2 / 2 pairs of rows, whose rotations and products of two matrices take 20 k operations.
+// Eight sweeps of k^2 / 2 pairs of rows. A pair's dot products and rotation, on two matrices, take 20 k operations.
 void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values,
                                  const std::vector<Tensor>& a) {
   count(OpFamily::optimizer, {}, {});
@@ -93,7 +93,7 @@ void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector
   }
 }
 
-// 4/3 k^3 for the reflections, as many to multiply them out.
+// 4/3 k^3 for the reflections, and the same again to multiply them out.
 void DryBackend::do_orthonormalize(const std::vector<Tensor>& a) {
   count(OpFamily::optimizer, {}, {});
   for (const Tensor& x : a) {
