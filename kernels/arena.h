@@ -1,5 +1,5 @@
-// Arena: owns device memory of one category and hands out tensors. Everything is taken at start; nothing is
-// allocated in the training loop.
+// Arena: owns device memory of one category and hands out tensors in it. Everything is allocated at start, nothing in
+// the training loop.
 #pragma once
 
 #include <initializer_list>
@@ -16,7 +16,7 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Zeroed; valid until the arena dies.
+  // Returns a zeroed tensor, valid as long as the arena.
   Tensor take(DType dtype, std::initializer_list<int64_t> shape);
   // Bytes handed out.
   size_t bytes() const { return bytes_; }

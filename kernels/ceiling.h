@@ -1,4 +1,5 @@
-// Ceilings: the rates a device reaches on nothing but products or copies, measured where a speed is to be judged.
+// Ceilings: the rates a device reaches on pure matrix products or pure copies, measured next to the speeds that are
+// compared with them.
 #pragma once
 
 #include <functional>
@@ -9,26 +10,26 @@
 
 namespace rowan {
 
-// Seconds of `work`, which the device begins idle and ends.
+// Seconds of `work`, from an idle device until the device has finished.
 double seconds_of(Backend& backend, const std::function<void()>& work);
 
-// Median seconds of `work` over `repeats` runs after one that does not count.
+// Median seconds of `work` over `repeats` runs after one warm-up run.
 double median_seconds(Backend& backend, int repeats, const std::function<void()>& work);
 
-// Values as those of a run: a GPU draws less power on zeros and multiplies them at higher clocks.
+// Fills x with random values. On zeros a GPU draws less power and multiplies at higher clocks (some 13% faster).
 void fill_random(Backend& backend, Tensor x);
 
-// FLOP/s of the square product of size n: c = a b. n = 0: large enough for the device to show what it can.
+// FLOP/s of a square product of size n. n = 0: a size large enough to reach the device's best rate.
 double square_product_rate(Backend& backend, DType dtype, int64_t n = 0);
 
-// Dense FLOP/s of a device's data sheet, with fp32 accumulation, by the name that describe() holds; nothing when it is
-// not known.
+// Dense FLOP/s with fp32 accumulation from the device's data sheet, looked up by a name that describe() contains;
+// nothing if unknown.
 std::optional<double> published_product_rate(const std::string& description, DType dtype);
 
-// What MFU is a fraction of: the published rate, or the measured one of square products where none is published.
+// The denominator of MFU: the published rate, or the measured rate of square products if none is published.
 double peak_product_rate(Backend& backend, DType dtype);
 
-// Bytes/s of a copy, counting both the bytes read and the bytes written. bytes = 0: large enough to tell.
+// Bytes/s of a copy, counting bytes read plus bytes written. bytes = 0: large enough to reach the best rate.
 double copy_rate(Backend& backend, size_t bytes = 0);
 
 }  // namespace rowan

@@ -1,4 +1,5 @@
-// The CPU backend in several levels of instructions: kernels/cpu compiled for each, one of them chosen at run time.
+// The CPU backend for several instruction sets: kernels/cpu is compiled once per level, and one level is chosen at run
+// time.
 #pragma once
 
 #include <memory>
@@ -9,15 +10,15 @@
 
 namespace rowan {
 
-// The levels that this machine can run, lowest first. On x86-64 those of its psABI: v2 (SSE4.2), v3 (AVX2, FMA) and
-// v4 (AVX-512); elsewhere "baseline" alone.
+// The levels that this machine can run, lowest first. On x86-64 they are those of its psABI: v2 (SSE4.2), v3 (AVX2,
+// FMA) and v4 (AVX-512); elsewhere "baseline" alone.
 std::vector<std::string> cpu_levels();
 
-// make_cpu_backend (kernels/backend.h) takes the highest, or the one that the environment's ROWAN_ISA names.
+// make_cpu_backend (kernels/backend.h) uses the highest level, or the one named by the environment variable ROWAN_ISA.
 std::unique_ptr<Backend> make_cpu_backend_at(const std::string& level, int threads);
 
-// FLOP/s of one core: of multiplications and additions on registers alone, and of the tile products that attention and
-// matrix products are made of, in the first-level cache.
+// FLOP/s of one core: multiply-adds on registers, and the tile products in L1 cache of which attention and matrix
+// products are made.
 struct TileRates {
   double peak, tile, transposed_tile;
 };

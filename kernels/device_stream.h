@@ -1,11 +1,11 @@
-// The stream that a GPU backend queues its operations on, for those who order other work around it.
+// The stream on which a GPU backend queues its operations, for code that must order other work around them.
 #pragma once
 
 #include "kernels/backend.h"
 
 namespace rowan {
 
-// A cudaStream_t; null when the backend is no GPU's.
+// A cudaStream_t; null if the backend is not a GPU.
 void* stream_of(Backend& backend);
 
 }  // namespace rowan

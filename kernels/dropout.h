@@ -1,6 +1,6 @@
-// The masks of dropout: which elements are left out is a pure function of seed, sample, site and element
-// (base/random.h), so that a backward, a recomputation, another micro-batch or another rank draws the same.
-// C++17: CUDA sources include this header.
+// Dropout masks. Whether an element is dropped is a pure function of seed, sample, site and element (base/random.h), so
+// a backward, a recomputation, another micro-batch or another rank draws the same mask. C++17, because CUDA sources
+// include this header.
 #pragma once
 
 #include "base/random.h"
@@ -11,7 +11,7 @@ namespace rowan {
 struct DropoutMask {
   const int32_t* samples = nullptr;
   uint64_t seed = 0, site = 0;
-  uint32_t below = 0;  // of 2^32: draws that leave an element out; 0: no dropout
+  uint32_t below = 0;  // a 32-bit draw below this drops the element; 0: no dropout
   float factor = 1;
 
   DropoutMask() = default;
@@ -24,17 +24,17 @@ struct DropoutMask {
 
   ROWAN_HOST_DEVICE bool on() const { return below > 0; }
 
-  // The stream of draws of a row of the micro-batch.
+  // The random stream of one row of the micro-batch.
   ROWAN_HOST_DEVICE uint64_t stream(int64_t row) const {
     const uint64_t low = static_cast<uint32_t>(samples[2 * row]), high = static_cast<uint32_t>(samples[2 * row + 1]);
     return (high << 32 | low) << 24 | site;
   }
-  // What elements [4 group, 4 group + 4) of its row are multiplied by.
+  // The factors of elements [4 group, 4 group + 4) of the stream's row.
   ROWAN_HOST_DEVICE void four(float (&factors)[4], uint64_t stream, int64_t group) const {
     const Philox draw = philox(seed, static_cast<uint64_t>(group), stream);
     for (int i = 0; i < 4; ++i) factors[i] = draw.word[i] < below ? 0.0f : factor;
   }
-  // Of attention: the group of the weights of a query on keys [key, key + 4), key being a multiple of 4.
+  // The group that holds a query's weights on keys [key, key + 4), where key is a multiple of 4.
   ROWAN_HOST_DEVICE static int64_t attention_group(int64_t head, int64_t query, int64_t key, int64_t seq) {
     return (head * seq + query) * ((seq + 3) / 4) + key / 4;
   }

@@ -1,6 +1,6 @@
-// One call of an operation of Backend: its arguments against what they must be, and the call itself, which is recorded
-// where somebody listens. Messages name operation, argument, what it is and what it must be: "linear_forward: weight is
-// bf16[3, 4], must be bf16[3, 5]".
+// One call of a Backend operation: checks the arguments, makes the call, and records it if someone listens. Messages
+// name operation, argument, what was found and what was expected: "linear_forward: weight: found bf16[3, 4], expected
+// bf16[3, 5]".
 #pragma once
 
 #include <initializer_list>
@@ -40,7 +40,7 @@ class Backend::Operation {
   void optional(const char* argument, const Tensor& x, DType dtype, std::initializer_list<int64_t> shape) const {
     if (!x.empty()) is(argument, x, dtype, shape);
   }
-  // A gradient that accumulates: f32 or bf16 whatever the dtype of the activations.
+  // Checks an accumulating gradient: f32 or bf16, whatever the dtype of the activations.
   void gradient(const char* argument, const Tensor& x, std::initializer_list<int64_t> shape) const {
     compute(argument, x);
     is(argument, x, x.dtype, shape);
@@ -57,30 +57,31 @@ class Backend::Operation {
     if (value <= 0) fail("{}: {} is {}, must be positive", name_, argument, value);
   }
   void columns(const Tensor& x, int64_t begin, int64_t end, float limit) const;
-  // out = in weight^T (+ bias), where `result` is what out is called.
+  // Checks out = in weight^T (+ bias); `result` is the name of out in messages.
   void linear(const char* result, const Tensor& out, const Tensor& in, const Tensor& weight, const Tensor& bias) const;
-  // din = dout weight.
+  // Checks din = dout weight.
   void linear_input(const char* result, const Tensor& din, const Tensor& dout, const Tensor& weight) const;
-  // c = a b.
+  // Checks c = a b.
   void product(const Tensor& c, const Operand& a, const Operand& b) const;
-  // What both passes of a norm take: the residual stream r, in what the weights are or in f32; `out`, what the norm
-  // gives or its gradient, in either; rstd of each row, and the mean unless it is rms.
+  // Checks the arguments common to both passes of a norm. r, the residual stream, is f32 or of the weight's dtype;
+  // `out`, the norm's output or its gradient, is of either dtype; rstd has one value a row, and so has mean unless the
+  // norm is rms.
   void norm(Norm kind, const char* argument, const Tensor& r, const char* result, const Tensor& out,
             const Tensor& weight, const Tensor& mean, const Tensor& rstd) const;
   void attention(const AttentionShape& shape, const AttentionRule& rule = {}) const;
   void dropout(const Dropout& rule, int64_t batch) const;
-  // The first dimension is whole rows of `seq` tokens.
+  // Checks that the first dimension is a multiple of `seq` tokens.
   void rows_of(const char* argument, const Tensor& x, int64_t seq) const;
-  // Ids in [0, vocabulary), or -100 where `ignore` allows it; looked at where the host can read them.
+  // Checks that ids are in [0, vocabulary), or -100 if `ignore`; only where the host can read them.
   void token_ids(const Tensor& ids, int64_t vocabulary, bool ignore) const;
 
-  // What makes it another kernel, for those who record: `text` is asked for only then.
+  // Adds the options that select a kernel to the recorded name; `text` is called only while recording.
   template <typename Text>
   void detail(Text text) {
     if (backend_.recording_) detail_ = text();
   }
 
-  // backend.perform(arguments...), as the operation that runs on `subject`.
+  // Calls backend.perform(arguments...), marked as the operation that runs on `subject`.
   template <typename... Parameters, typename... Arguments>
   void run(const Tensor& subject, void (Backend::*perform)(Parameters...), const Arguments&... arguments) const {
     {
@@ -98,13 +99,13 @@ class Backend::Operation {
   }
 
  private:
-  // x [N, k] times a weight whose dimension `axis` is k.
+  // Checks x [N, k] times a weight whose dimension `axis` is k.
   void times_weight(const char* argument, const Tensor& x, const Tensor& weight, int axis) const;
   void stream(const Tensor& residual, const Tensor& out, const Tensor& weight) const;
   void statistics(Norm kind, const Tensor& mean, const Tensor& rstd, int64_t n) const;
 
-  // Tensors by dtype and shape, all weights of slots as one tensor, and whether a flag is set or a factor is 0:
-  // whatever decides what is read and written.
+  // Appends whatever decides what is read and written: a tensor's dtype and shape, all weights of slots as one tensor,
+  // whether a flag is set, whether a factor is 0.
   static void tell(std::string& operands, const Tensor& x);
   static void tell(std::string& operands, const std::vector<Tensor>& xs);
   static void tell(std::string& operands, const Slots& slots);

@@ -1,8 +1,7 @@
-// What the optimizer operations of Backend work on, and the numbers of one call of each. C++17: CUDA sources include
-// this header.
+// The slots and rules of Backend's optimizer operations. C++17, because CUDA sources include this header.
 //
-// A slot is one matrix (or a range of elements, or of rows) with its state; operations take lists of slots so that
-// all matrices go in one launch. An `update` tensor [n, out, in] (f32 or bf16) holds one matrix for each of n slots.
+// A slot is one matrix (or a range of elements or rows) with its state. Operations take lists of slots, so that all
+// matrices go in one launch. An `update` tensor [n, out, in] (f32 or bf16) holds one matrix for each of n slots.
 #pragma once
 
 #include <cstdint>
@@ -14,31 +13,32 @@ namespace rowan {
 
 struct OptimizerSlot {
   Tensor weight;      // f32 or bf16: what the forward reads
-  Tensor master;      // f32 copy that is updated instead, and rounded into the weight; empty: the weight is updated
+  Tensor master;      // f32 copy that is updated, then rounded into the weight; empty: the weight itself is updated
   Tensor gradient;    // f32 or bf16
-  Tensor first;       // f32 or bf16, of the weight's size: momentum
-  Tensor second;      // adamw: like first; adaptive_factors: f32 [k]; second_moment: f32 or bf16 of the weight's size
-  float scale = 1;    // shape factor: multiplies the step, never the decay
-  int64_t index = 0;  // of its first element among all parameters: the counter of stochastic rounding
+  Tensor first;       // f32 or bf16 of the weight's size: momentum
+  Tensor second;      // adamw: like first; adaptive_factors: f32[k]; second_moment: f32 or bf16 of the weight's size
+  float scale = 1;    // shape-dependent factor of the step, never of the decay
+  int64_t index = 0;  // number of its first element among all parameters, the counter of stochastic rounding
 
-  // What is read and updated.
+  // The tensor that is read and updated.
   const Tensor& value() const { return master.empty() ? weight : master; }
 };
 
-// How a bf16 weight without a master is stored: the decayed weight and the result are each rounded to nearest, as a
-// framework that runs decay and step as two operations does; or the result once, up with the probability of the
-// part cut off: bits (element % 8) of philox(seed, element / 8, step), 16 each, low halves first.
+// How a bf16 weight without a master is rounded. Nearest: the decayed weight and the result are each rounded to
+// nearest, as in a framework that runs decay and step as two operations. Stochastic: the result is rounded once, up
+// with a probability equal to the fraction cut off; its random bits are bits (element % 8) of philox(seed, element / 8,
+// step), 16 each, low halves first.
 struct Rounding {
   bool stochastic = false;
   uint64_t seed = 0, step = 0;
 };
 
-// Cautious decay spares the elements that the step already shrinks: it acts where step * w >= 0 (same_sign_or_zero) or
-// > 0 (same_sign), w being the weight before the step.
+// Cautious decay skips elements that the step already shrinks. It acts where step * w >= 0 (same_sign_or_zero) or > 0
+// (same_sign); w is the weight before the step.
 enum class Mask : uint8_t { none, same_sign_or_zero, same_sign };
 
 // g = grad_scale * gradient; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
-// w = (1 - decay) w - step * m / (root_scale * sqrt(v) + eps), decay where the mask allows it.
+// w = (1 - decay) w - step * m / (root_scale * sqrt(v) + eps), with decay only where the mask allows it.
 struct AdamWRule {
   float beta1, beta2;
   float root_scale, eps;
@@ -48,7 +48,8 @@ struct AdamWRule {
   Mask mask = Mask::none;
 };
 
-// g = grad_scale * gradient; b' = keep b + take g; u = from_buffer * (previous ? b : b') + from_gradient * g.
+// g = grad_scale * gradient; b' = keep b + take g;
+// u = from_buffer * (previous ? b : b') + from_gradient * g.
 struct MomentumRule {
   float keep, take;
   float from_buffer, from_gradient;
@@ -60,18 +61,19 @@ struct MomentumRule {
 enum class Along : uint8_t { row, column, matrix };
 constexpr auto names_of(Along) { return enum_names("row", "column", "matrix"); }
 
-// Where eps goes when a norm divides: 1 / sqrt(sum + eps), 1 / (norm + eps), 1 / max(norm, eps).
+// Where eps enters when dividing by a norm: 1 / sqrt(sum + eps), 1 / (norm + eps), 1 / max(norm, eps).
 enum class Eps : uint8_t { inside, add, clamp };
 
-// u -= <u, t> t over each row or column, t = w / max(|w|, eps), or w itself when raw.
+// u -= <u, t> t for each row or column, where t = w / max(|w|, eps), or t = w if raw.
 struct ProjectRule {
   Along along = Along::row;  // row or column
   bool raw = false;
   float eps = 1e-10f;
 };
 
-// Multiplies by target * clip(divisor(sum of squares) ^ (-2 exponent)) for each axis named; all sums are those of the
-// unscaled update. exponent -1/2 divides by the norm; clip k > 0 limits each factor to [1/k, k].
+// Multiplies by target, and for each axis that is set by clip(norm ^ (2 exponent)), where the norm includes eps as
+// eps_mode says; all norms are those of the unscaled update. exponent -1/2 divides by the norm. clip k > 0 limits each
+// factor to [1/k, k].
 struct NormalizeRule {
   bool rows = false, columns = false, matrix = false;
   float exponent = -0.5f;
@@ -81,11 +83,11 @@ struct NormalizeRule {
   float target = 1;
 };
 
-// factors[n, k] of adaptive_factors; v is the slot's second.
+// Computes factors[n, k]; v is the slot's second.
 // namo: v = beta v + (1 - beta) gradient_sums; q = sqrt(update_sums) / (sqrt(v) + eps), or / sqrt(v + eps) with
-//   eps_inside; with 0 < clamp <= 1, q = min(max(q, clamp * mean q), mean q / clamp); factor = bias * q.
+// eps_inside; with 0 < clamp <= 1, q = min(max(q, clamp * mean q), mean q / clamp); factor = bias * q.
 // normuon: v = beta v + (1 - beta) update_sums / width; r = 1 / (sqrt(v) + eps); factor = r * sqrt(sum update_sums) /
-//   (sqrt(sum r^2 update_sums) + eps), which keeps the Frobenius norm of the update; target > 0 is the norm instead.
+// (sqrt(sum r^2 update_sums) + eps), which keeps the Frobenius norm of the update. target > 0 replaces that norm.
 struct AdaptRule {
   bool normuon = false;
   float beta = 0.99f;
@@ -97,7 +99,7 @@ struct AdaptRule {
   float target = 0;
 };
 
-// v = beta v + (1 - beta) x^2, x being the update or grad_scale * gradient; update /= root_scale * sqrt(v) + eps.
+// v = beta v + (1 - beta) x^2, where x is the update or grad_scale * gradient; update /= root_scale * sqrt(v) + eps.
 struct SecondMomentRule {
   float beta = 0.95f;
   float eps = 1e-8f;
@@ -111,17 +113,17 @@ struct PowerRule {
   float factor = 1, floor = 0, exponent = 1, shift = 0;
 };
 
-// The size of a step that ends on a sphere, from ww = |w|^2, uw = <u, w>, uu = |u|^2 of each row or matrix:
-// k = 1 - decay; s = lr * r / max(|u|, eps); q = r / max(|k w - s u|, eps); w = q k w - q s u. r = |w| unless radii are
-// passed; with `given`, s is what steps hold.
+// The size of a step that ends on a sphere, computed from ww = |w|^2, uw = <u, w> and uu = |u|^2 of each row or matrix:
+// k = 1 - decay; s = lr * r / max(|u|, eps); q = r / max(|k w - s u|, eps); w = q k w - q s u.
+// r = |w| unless radii are given. With `given`, s is read from steps.
 struct RetractRule {
   float lr, decay;
   float eps;
   bool given = false;
 };
 
-// Keeps the `count` rows or columns of each update with the largest sums of magnitudes (the first of equals), zeros the
-// rest, and multiplies the kept ones of the slot's first by `decay`.
+// Keeps the `count` rows or columns of each update with the largest sums of magnitudes (the first among equals) and
+// zeros the rest. Multiplies the kept rows or columns of the slot's first by `decay`.
 struct LargestRule {
   Along along = Along::row;  // row or column
   int64_t count = 1;
@@ -130,8 +132,10 @@ struct LargestRule {
 
 // f = factors[n, k] along the axis, or 1; s = min(lr * f * slot.scale, cap);
 // d = weight_decay * (adaptive_decay ? min(lr * f, cap) : lr) * (scaled_decay ? slot.scale : 1), at most 1, where the
-// mask allows it; w = (1 - d) w - s u. keeps[n, k], where given, take the place of 1 - d. With `rounded`, slot.scale *
-// u is rounded to bf16 before s / slot.scale multiplies it.
+// mask allows it;
+// w = (1 - d) w - s u.
+// keeps[n, k], if given, replaces 1 - d. With `rounded`, slot.scale * u is rounded to bf16, then multiplied by s /
+// slot.scale.
 struct ApplyRule {
   float lr;
   float weight_decay = 0;
@@ -144,8 +148,8 @@ struct ApplyRule {
   Rounding rounding;
 };
 
-// Momentum, projection, normalization and update in one pass: u by `momentum`, projected when `project` as by
-// project(), divided by its norm along the axis (add or clamp), w = (1 - decay) w - step * slot.scale * u.
+// Momentum, projection, normalization and update in one pass: u by `momentum`; if `project`, projected as by project();
+// divided by its norm along the axis (add or clamp); w = (1 - decay) w - step * slot.scale * u.
 struct NormalizedStepRule {
   MomentumRule momentum;
   Along along = Along::row;  // row or column

@@ -1,6 +1,6 @@
-// Threads that share out loops. Beside OpenMP's: a loop does not wait for a thread that comes late, because the others
-// take its share; who waits yields its core and soon sleeps, so that a busy neighbour costs no more than the core that
-// it takes.
+// A thread pool for parallel loops with work stealing. Unlike OpenMP's, a loop does not wait for a late thread, because
+// the others take its share; and idle threads yield and soon sleep, so a busy neighbour costs only the core that it
+// takes.
 #pragma once
 
 #include <atomic>
@@ -15,7 +15,7 @@ namespace rowan {
 
 class ThreadPool {
  public:
-  // The caller of run() is the first of the `threads`; the others are started here.
+  // The caller of run() is one of the `threads`; the constructor starts the others.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -23,8 +23,8 @@ class ThreadPool {
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // fn(i, thread) for every i in [0, count) with 0 <= thread < size(); neighbours go to one thread as far as all keep
-  // pace. Returns when every call has, and rethrows the first exception. fn must not call run() itself.
+  // Calls fn(i, thread) for every i in [0, count), with 0 <= thread < size(); a thread takes consecutive i unless it
+  // falls behind. Returns when every call has returned, and rethrows the first exception. fn must not call run().
   template <typename F>
   void run(int64_t count, F&& fn) {
     if (workers_.empty() || count <= 1) {
@@ -55,8 +55,8 @@ class ThreadPool {
   std::unique_ptr<Share[]> shares_;
   std::exception_ptr failure_;
   std::atomic<bool> failed_{false}, stop_{false};
-  std::atomic<uint32_t> loops_{0};  // begun so far: what idle threads watch
-  std::atomic<uint32_t> inside_;    // workers in the loop, and a bit that says that no more may enter
+  std::atomic<uint32_t> loops_{0};  // loops begun so far; idle threads wait for it to change
+  std::atomic<uint32_t> inside_;    // workers in the loop; the top bit closes the loop to others
   std::vector<std::thread> workers_;
 };
 

@@ -9,10 +9,10 @@
 #include "base/version.h"
 #include "commands/commands.h"
 
-// Exit codes: 0 done, 2 the user's mistake or a missing thing, 1 a defect of ours.
+// Exit codes: 0 success; 2 a user's mistake or something missing; 1 a defect in Rowan.
 int main(int argc, char** argv) {
   rowan::hold_standard_descriptors();
-  std::signal(SIGXFSZ, SIG_IGN);  // a file beyond the limit is an Error of the write, not the end of the process
+  std::signal(SIGXFSZ, SIG_IGN);  // a file above the size limit makes write() fail instead of killing the process
   try {
     rowan::CommandLine line("rowan", "Pretrains language models: LLaMA and GPT-2, from one JSON file.");
     line.add_version("rowan " + rowan::version());
@@ -26,7 +26,7 @@ int main(int argc, char** argv) {
   } catch (const rowan::Error& error) {
     rowan::tell("rowan: {}\n", error.what());
     return 2;
-  } catch (const std::system_error& error) {  // of files, threads, or a result that cannot be written
+  } catch (const std::system_error& error) {  // from files, threads, or a result that cannot be written
     rowan::tell("rowan: {}\n", error.what());
     return 2;
   } catch (const std::bad_alloc&) {

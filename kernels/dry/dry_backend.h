@@ -1,6 +1,6 @@
-// A Backend that computes nothing and counts everything: memory by category, FLOPs and bytes moved by family of
-// operations. Its arguments are checked as the others' are, so the real model, optimizer and plan code run over it.
-// Addresses are made up and never touched; download() gives zeros.
+// A Backend that computes nothing and counts everything: memory by category, FLOPs and bytes by family of operations.
+// It checks arguments like any other, so the real model, optimizer and plan code run on it. Addresses are invented and
+// never dereferenced; download() returns zeros.
 #pragma once
 
 #include <array>
@@ -35,17 +35,17 @@ inline constexpr int op_family_count = count_of<OpFamily>;
 
 struct Work {
   int64_t calls = 0;
-  // Of matrix products: 2mnk each; other arithmetic is not counted. Attention counts what its mask leaves
-  // (seq (seq + 1) / 2 scores a head, as if a row were one document) and, in the backward, four products: recomputing
-  // the scores is the method's price.
+  // FLOPs of matrix products, 2 m n k each; other arithmetic is not counted. Attention counts unmasked scores only: seq
+  // (seq + 1) / 2 a head, as if a row were one document. Its backward counts as four products, because recomputing the
+  // scores is a cost of the method.
   double flops = 0;
-  // The same with every score counted, masked or not: the convention of published MFU figures.
+  // The same with masked scores counted too: the convention of published MFU figures.
   double flops_full = 0;
-  // Bytes that must be read or written when every argument is touched once each way.
+  // Bytes if every argument is read or written exactly once.
   double bytes = 0;
 };
 
-// What bounds a kernel on a GPU. epilogue: where the device does it within the product before, nothing.
+// What limits a kernel on a GPU. epilogue: free on a device that fuses it into the preceding product.
 enum class Bound : uint8_t {
   copy,
   optimizer,
@@ -56,13 +56,13 @@ enum class Bound : uint8_t {
   epilogue
 };
 
-// A kernel that a GPU runs for an operation, or several of one name together.
+// A kernel that a GPU runs for an operation, or several of the same name.
 struct Kernel {
-  std::string name;  // the operation's; of products the shape of their weight or result; "bias gradients"
+  std::string name;  // the operation's name; a product's weight or result shape; "bias gradients"
   Bound bound = Bound::copy;
-  DType dtype = DType::f32;  // of a product's factors
+  DType dtype = DType::f32;  // a product's operand dtype
   double calls = 1;
-  double flops = 0;  // as many as are executed: attention's with whole blocks of scores and those computed again
+  double flops = 0;  // executed FLOPs: whole blocks of scores, recomputed ones included
   double bytes = 0;
 };
 
@@ -73,15 +73,15 @@ class DryBackend final : public Backend {
   // Bytes held now, and the most held at one time.
   size_t bytes(Category category) const { return current_[static_cast<size_t>(category)]; }
   size_t peak_bytes(Category category) const { return peak_[static_cast<size_t>(category)]; }
-  // Of all categories together.
+  // The same over all categories.
   size_t bytes() const { return total_; }
   size_t peak_bytes() const { return total_peak_; }
   const Work& work(OpFamily family) const { return work_[static_cast<size_t>(family)]; }
-  // Sum over the families.
+  // The sum over all families.
   Work work() const;
-  // One for each that a GPU would have run, in order.
+  // The kernels that a GPU would have run, in order.
   const std::vector<Kernel>& kernels() const { return kernels_; }
-  // Forgets the work done so far, not the memory.
+  // Clears the counted work; memory stays counted.
   void reset_work() { work_ = {}, kernels_.clear(); }
 
   std::string name() const override { return "dry"; }
@@ -92,7 +92,7 @@ class DryBackend final : public Backend {
 
   void* allocate(size_t bytes, Category category) override;
   void release(void* memory) override;
-  // Counts the workspace of cuDNN's kernels where they are chosen.
+  // Counts the workspace of cuDNN's kernels if they are chosen.
   void plan_attention(const AttentionShape& shape, DType dtype) override;
 
  private:
@@ -105,12 +105,12 @@ class DryBackend final : public Backend {
   void do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
 
   using Tensors = std::initializer_list<Tensor>;
-  // One call that reads and writes these, and its kernel; a tensor updated in place is in both.
+  // Counts one call and its kernel by the tensors it reads and writes. A tensor updated in place appears in both.
   void count(OpFamily family, Tensors reads, Tensors writes);
-  // Further tensors of the call counted last.
+  // Adds tensors to the call counted last.
   void touch(OpFamily family, Tensors tensors);
   void count_products(OpFamily family, double full, double causal);
-  // One call of a product of factors of this dtype; the kernel is called by its kind and the shape of `named`.
+  // Counts one matrix product. Its kernel is named by `kind` and the shape of `named`.
   void count_product(const char* kind, const Tensor& named, DType dtype, Tensors reads, Tensors writes, double flops);
   void count_attention(Bound bound, const AttentionShape& shape, DType dtype, int products, int executed);
 

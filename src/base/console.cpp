@@ -38,7 +38,7 @@ std::string wrapped(std::string_view text, size_t columns, size_t indent) {
     const std::string space(indent, ' ');
     bool first = true;
     while (columns > indent + 8 && columns_of(line) + (first ? 0 : indent) > columns) {
-      // The last blank that leaves a line of at most `columns`, behind what the line begins with.
+      // The last blank at which the line can be broken and still fit `columns`; never inside its indentation.
       size_t at = std::string_view::npos;
       for (size_t i = line.find_first_not_of(' ', first ? indent : 0); i < line.size(); ++i)
         if (line[i] == ' ' && columns_of(line.substr(0, i)) + (first ? 0 : indent) <= columns) at = i;
@@ -56,14 +56,14 @@ std::string wrapped(std::string_view text, size_t columns, size_t indent) {
 }
 
 void check_results_written() {
-  errno = EIO;  // where an earlier write has failed
+  errno = EIO;  // an earlier write failed
   if (std::fflush(stdout) != 0 || std::ferror(stdout))
     fail("cannot write to standard output: {}", std::strerror(errno));
 }
 
 void hold_standard_descriptors() {
   for (int fd = 0; fd <= 2; ++fd)
-    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)!::open("/dev/null", O_RDONLY);  // the lowest that is free
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)!::open("/dev/null", O_RDONLY);  // takes the lowest free one
 }
 
 }  // namespace rowan

@@ -14,7 +14,7 @@ enum class DType : uint8_t { f32, bf16, i32 };
 inline size_t size_of(DType dtype) { return dtype == DType::bf16 ? 2 : 4; }
 constexpr auto names_of(DType) { return enum_names("f32", "bf16", "i32"); }
 
-// bfloat16 as stored: the upper half of an IEEE float.
+// bfloat16 in memory: the upper 16 bits of an IEEE float.
 struct bf16 {
   uint16_t bits;
 };
@@ -26,7 +26,7 @@ inline float to_float(bf16 value) {
   return result;
 }
 
-// Rounds to nearest, ties to even; a NaN stays a NaN.
+// Rounds to nearest, ties to even. A NaN stays a NaN.
 inline bf16 to_bf16(float value) {
   uint32_t wide;
   std::memcpy(&wide, &value, sizeof wide);

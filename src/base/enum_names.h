@@ -1,11 +1,11 @@
-// How the values of an enum are spelt, in files, on the command line and in messages. The spellings stand beside the
-// enum, in the order of its values, which count from 0:
+// The spellings of enum values in files, on the command line and in messages. They are declared beside the enum, in the
+// order of its values, which count from 0:
 //
 //   enum class Order { shuffled, sequential };
 //   constexpr auto names_of(Order) { return enum_names("shuffled", "sequential"); }
 //
-// name_of() writes a value, named() in base/names.h and JsonObject::choice() read one. C++17: CUDA sources include this
-// header.
+// name_of() writes a value; named() in base/names.h and JsonObject::choice() read one. C++17, because CUDA sources
+// include this header.
 #pragma once
 
 #include <array>
@@ -23,7 +23,7 @@ constexpr const char* name_of(Enum value) {
   return names_of(value)[static_cast<size_t>(value)];
 }
 
-// How many values an enum has.
+// The number of values of an enum.
 template <typename Enum>
 constexpr int count_of = static_cast<int>(names_of(Enum()).size());
 

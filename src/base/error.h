@@ -1,5 +1,6 @@
-// Errors a user can cause or must know of. Every message is one line that names the place (file, field, byte),
-// what was found and what is allowed. `rowan` prints it to stderr and exits with 2.
+// Errors that a user can cause or must know about. A message is one line: the place (file, field or byte), what was
+// found, what was expected, and the nearest valid name: "run.steps: found -1, expected at least 0". `rowan` prints it
+// to stderr and exits with code 2.
 #pragma once
 
 #include <fmt/core.h>
@@ -14,7 +15,7 @@ class Error : public std::runtime_error {
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 };
 
-// Memory that a device does not have. Whoever knows what the whole work needs adds it to the message.
+// A device has too little memory. The caller who knows the needs of the whole run adds them to the message.
 class OutOfMemory : public Error {
  public:
   using Error::Error;

@@ -30,8 +30,7 @@ const char* kind_of(mode_t mode) {
   return "a device";
 }
 
-// A file descriptor open for reading, with the size of the regular file behind it. Pipes and devices may never end, or
-// wait for ever for somebody who writes.
+// A file opened for reading, and its size. Only regular files are allowed: reading a pipe or a device may never end.
 struct OpenFile {
   int fd;
   size_t size;
@@ -55,7 +54,7 @@ struct OpenFile {
   ~OpenFile() { ::close(fd); }
 };
 
-// Lines of a file, counted without memory of their own.
+// Counts the lines of a file in constant memory.
 size_t count_lines(const char* path) {
   size_t lines = 0;
   char buffer[4096];
@@ -66,8 +65,7 @@ size_t count_lines(const char* path) {
   return lines;
 }
 
-// Linux gives a process no more than vm.max_map_count mappings; where they are used up, large pieces of memory cannot
-// be had either.
+// Linux limits a process to vm.max_map_count mappings. Once they are used up, large allocations fail as well.
 [[noreturn]] void fail_map(const std::filesystem::path& path) {
   const int code = errno;
   char text[32] = {};
@@ -100,7 +98,7 @@ void sync_directory(const std::filesystem::path& directory) {
 }
 
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
-  // Of a folder that is replaced, where the old one then lies.
+  // Where the old folder is moved while it is being replaced.
   std::filesystem::path old;
   if (std::filesystem::is_directory(to)) {
     if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
@@ -128,7 +126,7 @@ std::string read_file(const std::filesystem::path& path) {
   OpenFile file(path);
   std::string content(file.size, '\0');
   size_t used = 0;
-  // A file in /proc has size 0, so the end is where read() says.
+  // A file in /proc reports size 0, so read until read() reports the end.
   while (true) {
     if (used == content.size()) content.resize(content.size() + 65536);
     ssize_t got = ::read(file.fd, content.data() + used, content.size() - used);
@@ -167,7 +165,8 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), part_(part_of(path_)) {
-  // What a killed process left, or a link that somebody laid there: not to be followed.
+  // Removes what a killed process left. It might also be a symbolic link that somebody placed there, which must not be
+  // followed.
   ::unlink(part_.c_str());
   fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (fd_ < 0) fail_errno("create", part_);
@@ -239,7 +238,7 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 }
 
 std::vector<std::filesystem::path> expand_glob(const std::string& pattern) {
-  // A name may hold such characters itself.
+  // The path itself may contain pattern characters.
   std::error_code unused;
   if (std::filesystem::exists(pattern, unused)) return {pattern};
   glob_t found;

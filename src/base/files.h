@@ -1,5 +1,5 @@
-// Files: reading whole or mapped, writing so that a crash at any moment leaves either the old file or the new one.
-// Every failure (missing, no permission, disk full) is an Error naming the file and the system's reason.
+// Files: reading them whole or mapped, and writing them so that a crash at any moment leaves either the old file or the
+// new one. Every failure (missing file, no permission, full disk) is an Error naming the file and the system's reason.
 #pragma once
 
 #include <cstddef>
@@ -11,13 +11,13 @@
 
 namespace rowan {
 
-// Makes a directory and those above it, where they are not there yet.
+// Creates a directory and its parents, as far as they do not exist.
 void make_directories(const std::filesystem::path& path);
 
-// The whole content of a regular file; pipes and devices are refused here as by MappedFile.
+// Returns the whole content of a regular file. Throws Error for pipes and devices, as does MappedFile.
 std::string read_file(const std::filesystem::path& path);
 
-// A read-only mapping; sizes are 64 bits wide. An empty file maps to size 0.
+// A read-only mapping of a file. An empty file maps to size 0.
 class MappedFile {
  public:
   MappedFile() = default;
@@ -35,13 +35,13 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// Writes to `path` + ".part"; commit() makes the bytes durable and renames them to `path`. Destroyed without a commit,
-// it removes the part and leaves whatever was at `path`.
+// Writes to `path` + ".part". commit() makes the bytes durable and renames the file to `path`. Without a commit the
+// destructor removes the part and leaves `path` as it was.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
-  // Continues the part that an earlier process left, cut to its first `keep_bytes` (0 begins anew); throws Error when
-  // it is shorter. Such a part outlives a destruction without commit, so that the next attempt can continue it.
+  // Continues the .part file of an earlier process, cut to its first `keep_bytes`; 0 starts afresh. Throws Error if it
+  // is shorter. Such a part survives destruction without commit, so that the next attempt can continue it.
   AtomicFile(std::filesystem::path path, uint64_t keep_bytes);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
@@ -51,9 +51,9 @@ class AtomicFile {
   void write(std::string_view text) { write(text.data(), text.size()); }
   // Overwrites bytes already written (a header whose counts are known at the end).
   void write_at(uint64_t offset, const void* data, size_t bytes);
-  // Makes what was written so far durable, still as a part.
+  // Makes the bytes written so far durable; the file stays a .part.
   void sync();
-  // Bytes written so far.
+  // The number of bytes written so far.
   uint64_t size() const { return size_; }
   // fsync, rename, fsync of the directory.
   void commit();
@@ -70,19 +70,19 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 // Makes the names in a directory durable.
 void sync_directory(const std::filesystem::path& directory);
 
-// Renames a file or folder and makes that durable. A folder that is already at `to` is replaced and removed: in one
-// step, or, on file systems that cannot exchange two names, in two with `to`.replaced.part between them.
+// Renames a file or folder, durably. A folder that exists at `to` is replaced and removed: atomically, or, on file
+// systems that cannot exchange two names, in two steps with `to`.replaced.part in between.
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
 
-// The name that holds the bytes of `path` until they are committed.
+// The name of the .part file that holds the bytes of `path` until the commit.
 std::filesystem::path part_of(const std::filesystem::path& path);
 
-// A path that exists, as it is; else the paths matching a shell pattern (*, ?, [..]), sorted by name.
-// Throws Error when nothing matches, and names the recipe get.sh where one lies in the folder.
+// Returns an existing path as it is, else the paths that match a shell pattern (*, ?, [..]), sorted by name. Throws
+// Error if nothing matches; if get.sh in that folder can produce the files, the message says so.
 std::vector<std::filesystem::path> expand_glob(const std::string& pattern);
 
-// A 64-bit checksum that finds damage (it is no defence against forgery). It may be fed in pieces of any size: the
-// value depends on the bytes only. XXH64 of the xxHash specification (github.com/Cyan4973/xxHash), seed 0.
+// A 64-bit checksum that detects damage, but not forgery. It may be fed in pieces of any size. XXH64 of the xxHash
+// specification (github.com/Cyan4973/xxHash), seed 0.
 class Hash64 {
  public:
   void add(const void* data, size_t bytes);
@@ -90,7 +90,7 @@ class Hash64 {
   uint64_t value() const;
 
  private:
-  // Start values of the specification for seed 0.
+  // The specification's initial state for seed 0.
   uint64_t lane_[4] = {0x60ea27eeadc0b5d6ull, 0xc2b2ae3d27d4eb4full, 0, 0x61c8864e7a143579ull};
   unsigned char tail_[32] = {};
   uint64_t size_ = 0;

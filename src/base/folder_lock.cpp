@@ -22,25 +22,26 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-// Of this start of the machine; "" where the system does not say.
+// The id of this boot of the machine; "" if the system does not tell.
 std::string boot_id() {
   std::error_code error;
   const char* file = "/proc/sys/kernel/random/boot_id";
   return fs::exists(file, error) ? read_file(file) : "";
 }
 
-// When a process began, in ticks since the boot; "" when there is none of that number. Numbers are used again.
+// The start time of a process in ticks since boot; "" if there is no such process. It tells processes apart whose
+// number was reused.
 std::string start_of(int64_t process) {
   const std::string file = fmt::format("/proc/{}/stat", process);
   std::error_code error;
   if (!fs::exists(file, error)) return "";
   try {
     std::string stat = read_file(file);
-    std::istringstream fields(stat.substr(stat.rfind(')') + 1));  // the name may hold anything
+    std::istringstream fields(stat.substr(stat.rfind(')') + 1));  // the name may contain anything, even ')'
     std::string field;
     for (int i = 3; i <= 22; ++i) fields >> field;
     return field;
-  } catch (const Error&) {  // it has ended meanwhile
+  } catch (const Error&) {  // the process has ended meanwhile
     return "";
   }
 }
@@ -72,7 +73,7 @@ std::string read_all(int fd) {
   return text;
 }
 
-// Nothing when the file is empty, cut short by a full disk, or another program's.
+// Returns nothing if the file is empty, truncated by a full disk, or not ours.
 std::optional<Owner> owner_in(const std::string& text) {
   const Json json = Json::parse(text, nullptr, false);
   if (!json.is_object()) return {};
@@ -84,8 +85,8 @@ std::optional<Owner> owner_in(const std::string& text) {
   return owner;
 }
 
-// The time of the file's last change, -1 when the file does not exist. The file is opened anew, since a network file
-// system may answer from its cache for a file that is open.
+// The modification time of the file, or -1 if it does not exist. The file is opened anew, because a network file system
+// may answer from its cache for a file that is already open.
 int64_t changed_at(const fs::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return -1;
@@ -95,7 +96,7 @@ int64_t changed_at(const fs::path& path) {
   return found ? info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1000000 : -1;
 }
 
-// The time by the file system's clock, which may differ from this machine's.
+// The time on the file system's clock, which may differ from this machine's.
 int64_t time_in(const fs::path& folder) {
   const fs::path probe = folder / fmt::format("lock.{}.{}.part", machine(), ::getpid());
   const int fd = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -116,7 +117,8 @@ bool same_file(int fd, const fs::path& path) {
   fail("{}: another process {}: {}; wait for it or stop it", path.parent_path().string(), work, owner.text());
 }
 
-// An owner on another machine: waits until its next heartbeat, which is a refusal, or until it is stale.
+// The owner is on another machine. Waits for its next heartbeat, which proves that it lives, or until it counts as
+// dead.
 void outwait(const fs::path& path, const std::string& work, const Owner& owner, milliseconds stale,
              const std::function<void(const std::string&)>& note) {
   const int64_t heard = changed_at(path);
@@ -141,11 +143,11 @@ FolderLock::FolderLock(const fs::path& folder, std::string work, const std::func
     fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd_ < 0) fail("cannot open {}: {}", path_.string(), std::strerror(errno));
     locked = ::flock(fd_, LOCK_EX | LOCK_NB) == 0;
-    const bool held = !locked && errno == EWOULDBLOCK;  // other errors: the file system has no such locks
+    const bool held = !locked && errno == EWOULDBLOCK;  // other errors: the file system does not support flock()
     if (!held && same_file(fd_, path_)) break;
     const Owner owner = owner_in(read_all(fd_)).value_or(Owner{"an unknown machine", "", "", "a moment ago", 0});
     ::close(fd_);
-    if (!held) continue;  // its owner has removed it just now
+    if (!held) continue;  // its owner has just removed it
     if (!patient_until) {
       patient_until = Clock::now() + pace.patience;
       note(fmt::format("{}: {}; waiting a moment for it to end", folder.string(), owner.text()));
@@ -169,7 +171,7 @@ FolderLock::FolderLock(const fs::path& folder, std::string work, const std::func
                  {"since", local_time()}}
                 .dump() +
             "\n";
-    errno = ENOSPC;  // what a write that is cut short means
+    errno = ENOSPC;  // a short write means a full disk
     if (::ftruncate(fd_, 0) != 0 ||
         ::pwrite(fd_, mine_.data(), mine_.size(), 0) != static_cast<ssize_t>(mine_.size())) {
       const int code = errno;

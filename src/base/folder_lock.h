@@ -1,9 +1,9 @@
 // A folder that is being written has one owner: the process that holds FOLDER/lock.
 //
-// The lock is flock() on that file, which the system releases however a process ends. Between machines that share a
-// folder flock() may have no effect, so the file also says who holds it, and its time of change is a heartbeat: an
-// owner on another machine counts as dead when no heartbeat has come for a while. So no dead process, host or node
-// holds a folder for ever.
+// The lock is flock() on that file; the system releases it however the process ends. Between machines that share a
+// folder flock() may have no effect. So the file also names its owner, and its modification time is a heartbeat: an
+// owner on another machine counts as dead after some time without one. So no dead process, host or node holds a folder
+// forever.
 #pragma once
 
 #include <chrono>
@@ -18,23 +18,22 @@ namespace rowan {
 
 struct LockPace {
   std::chrono::milliseconds heartbeat{10'000};
-  std::chrono::milliseconds stale{60'000};     // without a heartbeat, an owner elsewhere is dead
-  std::chrono::milliseconds patience{10'000};  // for an owner here that may be about to end
+  std::chrono::milliseconds stale{60'000};     // time without heartbeat after which an owner elsewhere counts as dead
+  std::chrono::milliseconds patience{10'000};  // time to wait for an owner on this machine, which may be about to end
 };
 
 class FolderLock {
  public:
-  // Takes the lock of a folder that exists. Throws Error naming process and machine when another process holds it;
-  // `work` says in the message what that process does there: "trains this run". Before it waits for another process, it
-  // says so through `note`.
+  // Takes the lock of an existing folder. Throws Error naming process and machine if another process holds it; `work`
+  // completes the message: "trains this run". Before waiting for another process it says so through `note`.
   FolderLock(const std::filesystem::path& folder, std::string work, const std::function<void(const std::string&)>& note,
              LockPace pace = {});
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
 
-  // Throws Error when this process no longer holds the lock: the folder is gone, or another machine took it while this
-  // one was silent.
+  // Throws Error if this process no longer holds the lock: the folder is gone, or another machine took the lock while
+  // this process sent no heartbeat.
   void check() const;
 
  private:

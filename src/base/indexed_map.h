@@ -1,5 +1,5 @@
-// The objects of Json: keys in the order they came, as in nlohmann::ordered_map, and an index once there are many, so
-// that a key among a hundred thousand is found at once.
+// The object type of Json: keys in the order of the text, as in nlohmann::ordered_map, with a hash index once there are
+// many, so that look-ups stay fast with a hundred thousand keys.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace rowan {
 
-// Key is a string. Everything of the base that looks for a key is hidden by a member of the same name.
+// Key is a string. Every member of the base that looks up a key is hidden by a member of the same name.
 template <class Key, class T, class Less = std::less<Key>, class Allocator = std::allocator<std::pair<const Key, T>>>
 class IndexedMap : public nlohmann::ordered_map<Key, T, Less, Allocator> {
   using Base = nlohmann::ordered_map<Key, T, Less, Allocator>;
@@ -74,10 +74,10 @@ class IndexedMap : public nlohmann::ordered_map<Key, T, Less, Allocator> {
   }
 
  private:
-  static constexpr size_type few = 16;  // as many keys are compared one by one
+  static constexpr size_type few = 16;  // up to this many keys are compared one by one
   static constexpr uint32_t vacant = UINT32_MAX;
 
-  // Open addressing, at most half full: positions of the keys. Without slots while there are few.
+  // Positions of the keys: open addressing, at most half full. Empty while there are few keys.
   std::vector<uint32_t> slots_;
 
   template <class Iterator>
@@ -86,7 +86,7 @@ class IndexedMap : public nlohmann::ordered_map<Key, T, Less, Allocator> {
     return at;
   }
 
-  // The position of a key, or size().
+  // The position of a key, or size() if absent.
   std::ptrdiff_t place(std::string_view key) const {
     const auto size = static_cast<std::ptrdiff_t>(this->size());
     if (slots_.empty()) {

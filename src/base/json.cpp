@@ -17,7 +17,7 @@ int line_at(const std::string& text, size_t byte) {
   return 1 + static_cast<int>(std::count(text.begin(), text.begin() + std::min(byte, text.size()), '\n'));
 }
 
-// "NAME:LINE:COLUMN"; columns count bytes from 1.
+// Formats "NAME:LINE:COLUMN"; columns count bytes from 1.
 std::string place_of(const JsonSource& source, size_t byte) {
   byte = std::min(byte, source.text.size());
   const size_t newline = source.text.rfind('\n', byte ? byte - 1 : 0);
@@ -25,7 +25,7 @@ std::string place_of(const JsonSource& source, size_t byte) {
   return fmt::format("{}:{}:{}", source.name, line_at(source.text, byte), byte - begin + 1);
 }
 
-// Walks a well-formed JSON text only as far as needed to find where a path's value begins.
+// Walks a well-formed JSON text only until it finds where the value at a path begins.
 class Locator {
  public:
   explicit Locator(const std::string& text) : text_(text) {}
@@ -34,7 +34,7 @@ class Locator {
     value("", path);
     return found_;
   }
-  // Where a key stands for the second time in an object.
+  // The byte at which a key of an object appears for the second time.
   size_t find_repeated_key() { return find(""); }
 
  private:
@@ -94,7 +94,7 @@ class Locator {
   size_t found_ = std::string::npos;
 };
 
-// A message is one line of a length that can be read, whatever the text that it speaks of holds.
+// Throws Error with a message of one readable line, whatever the quoted text contains.
 [[noreturn]] void refuse(std::string message) {
   constexpr size_t longest = 1000;
   if (message.size() > longest) message.replace(longest / 2, message.size() - longest, " ... ");
@@ -103,7 +103,7 @@ class Locator {
   throw Error(message);
 }
 
-// What is read: far more than any file of Rowan's holds, and far less than what would fill a machine.
+// Limits of what is read: far above any file of Rowan's, and far below what would exhaust memory.
 constexpr size_t deepest = 64;
 constexpr size_t most_values = size_t{1} << 22;
 
@@ -117,11 +117,11 @@ const char* type_name(const Json& value) {
   return "null";
 }
 
-// Builds a Json from the events of nlohmann's parser. Its own builder looks through an object for every value that
-// ends there as soon as somebody watches it.
+// Builds a Json from the events of nlohmann's parser. nlohmann's own builder, once it has a callback, searches the
+// enclosing object after every value.
 class Builder : public nlohmann::json_sax<Json> {
  public:
-  // The text will lie `depth` deep.
+  // `depth` is the nesting of the text within the final document.
   Builder(const JsonSource& source, size_t depth) : source_(source), depth_(depth) {}
 
   Json result;
@@ -132,7 +132,7 @@ class Builder : public nlohmann::json_sax<Json> {
   bool number_unsigned(uint64_t value) override { return put(value); }
   bool number_float(double value, const std::string&) override { return put(value); }
   bool string(std::string& value) override { return put(std::move(value)); }
-  bool binary(Json::binary_t&) override { return false; }  // not in texts
+  bool binary(Json::binary_t&) override { return false; }  // binary values do not occur in text
   bool start_object(size_t) override { return open(Json::object()); }
   bool start_array(size_t) override { return open(Json::array()); }
   bool end_object() override { return close(); }
@@ -158,12 +158,12 @@ class Builder : public nlohmann::json_sax<Json> {
   }
 
  private:
-  static constexpr int number_overflow = 406;  // nlohmann's number of that error
+  static constexpr int number_overflow = 406;  // nlohmann's id for a number that overflows
 
   const JsonSource& source_;
   size_t depth_, values_ = 0;
-  std::vector<Json*> open_;  // objects and lists, from the outermost to where the next value goes
-  Json* next_ = nullptr;     // the value of the key that was read last
+  std::vector<Json*> open_;  // open objects and lists, outermost first
+  Json* next_ = nullptr;     // where the value of the last key goes
 
   Json& place(Json&& value) {
     if (++values_ > most_values) fail("{}: not readable: more than {} values", source_.name, most_values);
@@ -191,7 +191,7 @@ class Builder : public nlohmann::json_sax<Json> {
 };
 
 Json parse_at(const JsonSource& source, size_t depth) {
-  // The parser takes it for the end.
+  // nlohmann's parser would take it for the end of the text.
   if (const size_t zero = source.text.find('\0'); zero != std::string::npos)
     fail("{}: not valid JSON: a byte 0", place_of(source, zero));
   Builder builder(source, depth);
@@ -210,7 +210,7 @@ Json parse_json(const JsonSource& source) { return parse_at(source, 0); }
 
 namespace {
 
-// Where the value at a path was written.
+// Where the value at a path comes from: file and line, or --set.
 std::string origin_of(const JsonSource& source, const std::string& path) {
   for (const std::string& set : source.overridden) {
     if (path == set) return "--set " + path;
@@ -244,7 +244,7 @@ const Json* JsonObject::find(const std::string& key, bool required) {
   known_.insert(key);
   if (const Json* value = present(key)) return value;
   if (required) {
-    // A misspelt key is the likelier mistake: name it rather than what is missing.
+    // A misspelt key is more likely than a missing one, so it is reported first.
     for (const std::string& other : keys())
       if (!known_.count(other) && nearest(other, {key}) == key && !did_you_mean(other, {key}).empty())
         fail(other, fmt::format("unknown key '{}'{}", other, did_you_mean(other, {key})));

@@ -1,4 +1,4 @@
-// Dotted paths into a JSON value, as --set has them.
+// Dotted paths into a JSON value, as in --set.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace rowan {
 
-// The value at "run.steps" or "optimizer.groups.0.lr"; null pointer when it is not there.
+// Returns the value at "run.steps" or "optimizer.groups.0.lr"; null if it is absent.
 const Json* value_at(const Json& root, const std::string& path);
 
 }  // namespace rowan

@@ -17,10 +17,11 @@ struct Mapping {
   std::string path;
 };
 
-// The handler can reach nothing but globals. It runs in the thread that reads, which is inside none of these functions.
+// A signal handler can only use globals. It runs in the thread that reads the mapping, which at that moment is in none
+// of these functions.
 std::mutex mutex;
 std::map<const std::byte*, Mapping> mappings;
-const std::string* shrunk = nullptr;  // once set, it stays
+const std::string* shrunk = nullptr;  // never reset
 std::atomic<bool> any_shrunk = false;
 struct sigaction previous;
 

@@ -9,7 +9,7 @@
 
 namespace rowan {
 
-// A mapping is guarded from guard_mapping() to unguard_mapping(), which comes before it is unmapped.
+// A mapping is guarded between guard_mapping() and unguard_mapping(), which must precede munmap().
 void guard_mapping(const std::byte* data, size_t size, const std::filesystem::path& path);
 void unguard_mapping(const std::byte* data);
 
@@ -18,8 +18,8 @@ class ShrunkFile : public Error {
   using Error::Error;
 };
 
-// Throws ShrunkFile naming the file when zeros were read in place of its content. To be called after reading from
-// mapped files, before the data is used.
+// Throws ShrunkFile naming the file if zeros were read in place of its content. Call it after reading from mapped files
+// and before using the data.
 void check_mapped_files();
 
 }  // namespace rowan

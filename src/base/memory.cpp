@@ -9,7 +9,7 @@
 namespace rowan {
 namespace {
 
-// The number behind a word of a file of words and numbers.
+// The number that follows a word in a file of words and numbers.
 std::optional<uint64_t> number_behind(const std::string& path, const std::string& wanted) {
   std::ifstream file(path);
   for (std::string word; file >> word;) {
@@ -19,7 +19,7 @@ std::optional<uint64_t> number_behind(const std::string& path, const std::string
   return {};
 }
 
-// A file of one number; "max" is none.
+// The number in a file that holds only that; nothing for "max".
 std::optional<uint64_t> number_in(const std::string& path) {
   std::ifstream file(path);
   uint64_t number;
@@ -27,7 +27,8 @@ std::optional<uint64_t> number_in(const std::string& path) {
   return {};
 }
 
-// "0::/user.slice" of /proc/self/cgroup, as a folder; empty without cgroup v2.
+// The folder of this process's control group, from a line such as "0::/user.slice" of /proc/self/cgroup; empty without
+// cgroup v2.
 std::string control_group() {
   std::ifstream file("/proc/self/cgroup");
   for (std::string line; std::getline(file, line);)
@@ -43,7 +44,7 @@ size_t available_memory() {
     available = 1024 * (*kibibytes + number_behind("/proc/meminfo", "SwapFree:").value_or(0));
   if (const std::string group = control_group(); !group.empty()) {
     const auto limit = number_in(group + "/memory.max"), used = number_in(group + "/memory.current");
-    // Pages of files are in use only until somebody needs them.
+    // Cached pages of files count as available: the kernel drops them on demand.
     const uint64_t cached = number_behind(group + "/memory.stat", "inactive_file").value_or(0);
     if (limit && used)
       available = std::min<size_t>(available, *limit - std::min(*limit, *used - std::min(*used, cached)));

@@ -1,12 +1,12 @@
-// How much memory this machine can still give.
+// How much memory is available on this machine.
 #pragma once
 
 #include <cstddef>
 
 namespace rowan {
 
-// Bytes that the kernel calls available, swap included, within the limit of this process's control group (cgroup v2);
-// SIZE_MAX where neither is known.
+// Available bytes according to the kernel, including swap, within the limit of this process's control group (cgroup
+// v2); SIZE_MAX if neither is known.
 size_t available_memory();
 
 }  // namespace rowan

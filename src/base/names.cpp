@@ -7,7 +7,7 @@
 namespace rowan {
 namespace {
 
-// Edits (insert, delete, replace, swap of neighbours) that turn a into b.
+// The number of edits (insert, delete, replace, swap of neighbours) that turn a into b.
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
   for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
@@ -28,7 +28,7 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
   size_t best_distance = std::max<size_t>(name.size() / 2, 1) + 1;
   for (const std::string& candidate : candidates) {
     const size_t longer = std::max(name.size(), candidate.size()), shorter = std::min(name.size(), candidate.size());
-    if (longer - shorter >= best_distance) continue;  // at least so many edits
+    if (longer - shorter >= best_distance) continue;  // the difference in length is a lower bound
     size_t distance = edit_distance(name, candidate);
     if (distance < best_distance) {
       best_distance = distance;

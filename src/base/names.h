@@ -1,4 +1,4 @@
-// Names that people spell: suggestions, lists, and the values of enums.
+// Names that people type: suggestions, lists, and the values of enums.
 #pragma once
 
 #include <string>
@@ -10,13 +10,13 @@
 
 namespace rowan {
 
-// The candidate nearest to `name` in edit distance, or "" when none is near enough to be meant.
+// The candidate nearest to `name` in edit distance, or "" if none is close.
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
 
-// "; did you mean 'x'?" or "" when nothing is near.
+// "; did you mean 'x'?", or "" if no candidate is close.
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates);
 
-// "a, b, c".
+// Joins names to "a, b, c".
 std::string join(const std::vector<std::string>& names);
 
 // The spellings of an enum (base/enum_names.h), in order.
@@ -26,7 +26,7 @@ std::vector<std::string> all_names() {
   return {names.begin(), names.end()};
 }
 
-// The value that is spelt `name`. Throws Error naming `what` and the nearest.
+// The enum value spelt `name`. Throws Error naming `what` and the nearest spelling.
 template <typename Enum>
 Enum named(const char* what, std::string_view name) {
   const std::vector<std::string> names = all_names<Enum>();

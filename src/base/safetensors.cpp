@@ -20,10 +20,10 @@ const std::pair<const char*, size_t> element_types[] = {
     {"I16", 2},  {"F16", 2}, {"BF16", 2}, {"U32", 4},     {"I32", 4},     {"F32", 4},
     {"U64", 8},  {"I64", 8}, {"F64", 8},  {"C64", 8},     {"F8_E8M0", 1}};
 
-// The format's own limit.
+// The limit of the format itself.
 constexpr uint64_t max_header_bytes = 100'000'000;
 
-// The integers of a list; throws a description of what is wrong.
+// The integers of the list at `key`; throws Error saying what is wrong.
 std::vector<int64_t> counts(const Json& tensor, const char* key) {
   if (!tensor.contains(key) || !tensor[key].is_array()) fail("it has no list '{}'", key);
   std::vector<int64_t> result;
@@ -191,7 +191,7 @@ void read_values(const StoredTensor& tensor, DType dtype, void* out) {
 SafeTensorsWriter::SafeTensorsWriter(const std::filesystem::path& path, std::vector<TensorInfo> tensors,
                                      const std::map<std::string, std::string>& metadata)
     : file_(path), path_(path) {
-  // Wide elements first, so that every tensor is aligned whatever the shapes.
+  // Tensors with wide elements come first, so that every tensor is aligned whatever the shapes.
   std::stable_sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
     return safetensors_element_bytes(a.dtype) > safetensors_element_bytes(b.dtype);
   });
@@ -207,7 +207,7 @@ SafeTensorsWriter::SafeTensorsWriter(const std::filesystem::path& path, std::vec
     offset += bytes;
   }
   std::string json = header.dump();
-  json.resize((json.size() + 8 + 63) / 64 * 64 - 8, ' ');  // the data begins at a multiple of 64
+  json.resize((json.size() + 8 + 63) / 64 * 64 - 8, ' ');  // pad so that the data begins at a multiple of 64
   uint64_t json_bytes = json.size();
   header_.assign(reinterpret_cast<const char*>(&json_bytes), sizeof json_bytes);
   header_ += json;

@@ -15,41 +15,41 @@
 
 namespace rowan {
 
-// Bytes of one element of a safetensors dtype ("F32", "BF16", "I64" ...), 0 when there is no such dtype.
+// Bytes of one element of a safetensors dtype ("F32", "BF16", "I64" ...); 0 for an unknown dtype.
 size_t safetensors_element_bytes(std::string_view dtype);
-// "F32", "BF16" or "I32".
+// The safetensors spelling of a dtype: "F32", "BF16" or "I32".
 const char* safetensors_dtype(DType dtype);
 
 struct TensorInfo {
   std::string name;
-  std::string dtype;  // as the format spells it: "F32"
+  std::string dtype;  // spelt as in the format: "F32"
   std::vector<int64_t> shape;
 
-  // Throws Error when the dtype is unknown or the count does not fit 63 bits.
+  // Throws Error if the dtype is unknown or the count does not fit 63 bits.
   size_t bytes() const;
   int64_t numel() const;
   std::string describe() const;  // "F32[512, 768]"
 };
 
 struct StoredTensor : TensorInfo {
-  const std::byte* data = nullptr;  // not aligned in files whose header is not padded, as many published ones are
+  const std::byte* data = nullptr;  // unaligned if the file's header is not padded, as in many published files
 };
 
-// A mapped file, checked when it is opened: the header must be complete and well formed, and the byte ranges must
-// match the shapes and tile the rest of the file exactly. Throws Error naming the file and the tensor.
+// A mapped safetensors file. Opening checks that the header is complete and well formed, and that the byte ranges match
+// the shapes and cover the rest of the file exactly. Throws Error naming file and tensor.
 class SafeTensors {
  public:
   explicit SafeTensors(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
-  // In the order of the bytes in the file.
+  // Tensors in the order of their bytes in the file.
   const std::vector<StoredTensor>& tensors() const { return tensors_; }
   std::vector<std::string> names() const;
   bool has(const std::string& name) const { return by_name_.contains(name); }
-  // Throws Error naming the nearest tensor.
+  // Throws Error naming the nearest name if there is no such tensor.
   const StoredTensor& find(const std::string& name) const;
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  // The length field and the JSON, as stored.
+  // The header as stored: length field and JSON.
   std::string_view header() const { return file_.text().substr(0, header_bytes_); }
 
  private:
@@ -64,11 +64,11 @@ class SafeTensors {
 // Converts to fp32 from F32, F64, F16 or BF16; `out` holds tensor.numel() values. Throws Error for other dtypes.
 void read_floats(const StoredTensor& tensor, float* out);
 std::vector<float> read_floats(const StoredTensor& tensor);
-// The values as f32 or bf16 (any of those floats, rounded to nearest even) or i32 (from I32 only).
+// Converts to f32 or bf16 from any of these floats (rounded to nearest even), or to i32 from I32.
 void read_values(const StoredTensor& tensor, DType dtype, void* out);
 
-// Writes a file whose tensors are declared first and filled in any order, each once. Nothing is at `path` before
-// commit(), which throws Error when a tensor was left out.
+// Writes a file whose tensors are declared first and then filled in any order, each once. Nothing appears at `path`
+// before commit(), which throws Error if a tensor was not written.
 class SafeTensorsWriter {
  public:
   SafeTensorsWriter(const std::filesystem::path& path, std::vector<TensorInfo> tensors,
@@ -76,7 +76,7 @@ class SafeTensorsWriter {
 
   void write(const std::string& name, const void* data);
   void commit();
-  // The length field and the JSON, as written.
+  // The header as written: length field and JSON.
   std::string_view header() const { return header_; }
 
  private:
@@ -91,21 +91,21 @@ class SafeTensorsWriter {
   std::map<std::string, Slot> slots_;
 };
 
-// One or several files read as one: `<folder>/<stem>.safetensors`, or the files that `<stem>.safetensors.index.json`
-// lists (Hugging Face's layout of sharded models).
+// One or several files that are read as one: `<folder>/<stem>.safetensors`, or the files that
+// `<stem>.safetensors.index.json` lists (Hugging Face's layout for sharded models).
 class TensorFiles {
  public:
   TensorFiles(const std::filesystem::path& folder, const std::string& stem);
-  // `file`: the .safetensors or the .safetensors.index.json itself.
+  // `file` is the .safetensors or the .safetensors.index.json itself.
   explicit TensorFiles(const std::filesystem::path& file);
 
-  // The one file, or the index of several.
+  // The path of the single file, or of the index of several.
   const std::filesystem::path& path() const { return place_; }
   const std::vector<SafeTensors>& files() const { return files_; }
-  // Sorted.
+  // The names of all tensors, sorted.
   std::vector<std::string> names() const;
   bool has(const std::string& name) const { return file_of_.contains(name); }
-  // Throws Error naming the file (the folder for a tensor in none of several) and the nearest tensor.
+  // Throws Error if no file has the tensor, naming the file (the folder if there are several) and the nearest name.
   const StoredTensor& find(const std::string& name) const;
   // The file that holds a tensor, for messages.
   const std::filesystem::path& file_of(const std::string& name) const;
@@ -118,7 +118,7 @@ class TensorFiles {
 
 // "model.safetensors", or "model-00002-of-00004.safetensors" for part 1 (from 0) of 4.
 std::string safetensors_file_name(const std::string& stem, int part, int parts);
-// Writes `<folder>/<stem>.safetensors.index.json`: which file holds each tensor, and their bytes together.
+// Writes `<folder>/<stem>.safetensors.index.json`: the file of each tensor, and the total number of bytes.
 void write_safetensors_index(const std::filesystem::path& folder, const std::string& stem,
                              const std::map<std::string, std::string>& file_of_tensor, uint64_t total_bytes);
 

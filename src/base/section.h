@@ -1,5 +1,5 @@
-// A section of a config, whose keys are gone through once, with field, range, and what configs/README.md says of each:
-// reading, writing what was read with every default in it, and the list of keys all follow from that.
+// A section of a config. Its keys are visited once, each with field, range and help text. Reading, writing the resolved
+// config, and the tables of configs/README.md all follow from that visit.
 //
 //   void visit(SkipConfig& skip, Section& keys) {
 //     keys.integer<2, 100000>({.name = "window", .help = "steps compared with"}, skip.window);
@@ -19,17 +19,17 @@ class Section {
  public:
   struct Key {
     std::string name;
-    std::string help = {};     // the value's cell in configs/README.md, behind the choices unless it names them
-    bool required = false;     // else the field's value before reading is the default
-    bool continues = false;    // a run may be continued with another value; else it would be another run
-    std::string absent = {};   // what the default is called where its value does not say it
-    std::string instead = {};  // a key that may stand in the place of a required one
+    std::string help = {};    // text of the value's cell in configs/README.md; follows the choices unless it names them
+    bool required = false;    // false: the field's value before reading is the default
+    bool continues = false;   // true: a run may continue with another value; false: it would be another run
+    std::string absent = {};  // name of the default if its value does not explain itself
+    std::string instead = {};  // a key that may be given instead of this required one
   };
   virtual ~Section() = default;
-  // While reading, a field holds its default; one that depends on keys before it can be set first.
+  // True while reading. A field then holds its default; a default that depends on earlier keys can be set in the visit.
   virtual bool reading() const { return false; }
 
-  // An integer from `least` to `most`, which the field must be able to hold.
+  // An integer from `least` to `most`; the field's type must be able to hold them.
   template <int64_t least, int64_t most, typename Integer>
   void integer(const Key& key, Integer& field) {
     static_assert(least >= static_cast<int64_t>(std::numeric_limits<Integer>::min()) &&
@@ -39,7 +39,7 @@ class Section {
     field = static_cast<Integer>(value);
   }
   virtual void number(const Key& key, double& field, double least, double most) = 0;
-  // Above 0, or off at 0: absent or null.
+  // A positive number, or off: 0 in the field, absent or null in the config.
   virtual void positive(const Key& key, double& field) = 0;
   virtual void flag(const Key& key, bool& field) = 0;
   virtual void text(const Key& key, std::string& field) = 0;
@@ -49,9 +49,9 @@ class Section {
     one_of(key, index, all_names<Enum>());
     field = static_cast<Enum>(index);
   }
-  // A key of another kind, read elsewhere; a null value is left out.
+  // A key of another kind, which is read elsewhere; a null value is not written.
   virtual void other(const Key& key, const Json& value) = 0;
-  // Keys that exist only where `holds`; documentation names them all.
+  // Keys that exist only if `holds`; the documentation lists them always.
   virtual void when(bool holds, const std::function<void()>& visit) {
     if (holds) visit();
   }
@@ -63,12 +63,12 @@ class Section {
 
 using Visit = std::function<void(Section&)>;
 
-// Fills the fields from what a config says. Throws Error naming file, line and key.
+// Fills the fields from a config. Throws Error naming file, line and key.
 void read_keys(JsonObject& object, const Visit& visit);
-// Every key with its value.
+// Writes every key with its value.
 Json write_keys(const Visit& visit);
 
-// What configs/README.md says of a key.
+// A key's row in configs/README.md.
 struct KeyRow {
   std::string name, help;
   std::string fallback;  // the default, or "required"
@@ -78,7 +78,7 @@ struct KeyRow {
 };
 std::vector<KeyRow> list_keys(const Visit& visit);
 
-// The paths of all required keys that `object` lacks; none where it has a misspelt one, which reading it will name.
+// The paths of all required keys that `object` lacks. Empty if it has a misspelt key, which reading will report.
 std::vector<std::string> missing_keys(const JsonObject& object, const std::vector<KeyRow>& rows);
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// Tensor: a non-owning, row-major, contiguous view of device memory. C++17: CUDA sources include this header.
+// Tensor: a non-owning, row-major, contiguous view of device memory. C++17, because CUDA sources include this header.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +20,12 @@ struct Tensor {
   Tensor() = default;
   Tensor(void* data, DType dtype, std::initializer_list<int64_t> dims);
 
-  // An absent optional argument (a bias, a master copy).
+  // True for an absent optional argument (a bias, a master copy).
   bool empty() const { return data == nullptr; }
   int64_t numel() const { return empty() ? 0 : shape[0] * shape[1] * shape[2] * shape[3]; }
   size_t bytes() const { return static_cast<size_t>(numel()) * size_of(dtype); }
   int64_t dim(int i) const { return shape[i]; }
-  // Product of all dimensions but the last, and the last: any tensor seen as a matrix.
+  // Any tensor seen as a matrix: rows is the product of all dimensions but the last, cols the last.
   int64_t rows() const { return cols() == 0 ? 0 : numel() / cols(); }
   int64_t cols() const { return rank == 0 ? 1 : shape[rank - 1]; }
 
@@ -34,9 +34,9 @@ struct Tensor {
     return static_cast<T*>(data);
   }
 
-  // The same elements under other dimensions; throws Error when the counts differ.
+  // The same elements under other dimensions; throws Error if the counts differ.
   Tensor view(std::initializer_list<int64_t> dims) const;
-  // Entries [begin, begin + count) of the first dimension; throws Error when out of range.
+  // Entries [begin, begin + count) of the first dimension; throws Error if out of range.
   Tensor slice(int64_t begin, int64_t count) const;
   // Entry i of the first dimension, without that dimension.
   Tensor at(int64_t i) const;

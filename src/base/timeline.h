@@ -1,6 +1,7 @@
-// Where time goes, as the calling thread sees it: seconds by phase, always, and on request every span, as the JSON that
-// Perfetto and chrome://tracing open ("complete" events of the Trace Event Format,
-// docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU). C++17: CUDA sources include this header.
+// Where time goes, as the calling thread sees it. Always: seconds by phase. On request: every span, as JSON for
+// Perfetto and chrome://tracing ("complete" events of the Trace Event Format,
+// docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU). C++17, because CUDA sources include this
+// header.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@ namespace rowan {
 
 class Timeline {
  public:
-  // From its making to its end. A phase counts unless it lies in another; a span is seen in the trace alone.
+  // Measures from construction to destruction. A phase inside another phase is not counted. A span appears only in the
+  // trace.
   class Span {
    public:
     Span(Timeline& timeline, const std::string& name);
@@ -38,17 +40,17 @@ class Timeline {
     double begin_;
   };
 
-  // Seconds of the phases that have ended, since the start.
+  // Seconds by phase since the start; only phases that have ended.
   const std::map<std::string, double>& seconds() const { return seconds_; }
 
-  // Between record() and stop() spans are kept. Both are called outside of any span.
+  // Spans are kept between record() and stop(). Both are called outside of any span.
   void record();
   void stop() { recording_ = false; }
   bool recording() const { return recording_; }
-  // One line of "args" goes with an event: what an operation works on.
+  // `operands` becomes the event's "args": the tensors an operation works on.
   void open(const std::string& name, const std::string& operands = "");
   void close();
-  // What was kept: {"traceEvents": [...]}, times in microseconds since record().
+  // The trace: {"traceEvents": [...]}, times in microseconds since record().
   std::string json(const std::string& process) const;
 
  private:
@@ -58,7 +60,7 @@ class Timeline {
   };
 
   std::map<std::string, double> seconds_;
-  const char* phase_ = nullptr;  // the one that counts now
+  const char* phase_ = nullptr;  // the phase being counted
   bool recording_ = false;
   double zero_ = 0;
   std::vector<Event> events_;

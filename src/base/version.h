@@ -1,4 +1,4 @@
-// Which program this is.
+// The version of this program.
 #pragma once
 
 #include <string>

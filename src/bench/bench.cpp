@@ -1,4 +1,4 @@
-// rowan bench: one room for every measurement.
+// rowan bench: the subcommands that measure speed.
 #include "commands/commands.h"
 
 namespace rowan {

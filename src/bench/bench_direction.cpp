@@ -1,5 +1,5 @@
-// rowan bench direction: what turning momentum into a direction takes by itself, matrix by matrix and waited for, as
-// RMNP and Nora time their preconditioning; beside it what each recipe keeps from step to step.
+// rowan bench direction: the time to turn momentum into a direction, one matrix at a time with a wait after each, which
+// is how RMNP and Nora time their preconditioning. Also prints the bytes of state that each recipe keeps.
 #include <fmt/format.h>
 
 #include <map>
@@ -18,7 +18,7 @@
 namespace rowan {
 namespace {
 
-using Shape = std::pair<int64_t, int64_t>;  // out, in
+using Shape = std::pair<int64_t, int64_t>;  // {out, in}
 
 struct DirectionOptions : DeviceOptions {
   std::vector<std::string> models, matrices, recipes = {"muon", "rmnp", "nora", "mano"};
@@ -37,7 +37,7 @@ Shape parse_shape(const std::string& text) {
   return {number(text.substr(0, x)), number(text.substr(x + 1))};
 }
 
-// Milliseconds of one call on one matrix, the wait for its end included.
+// Milliseconds of one call on one matrix, including the wait for its end.
 double milliseconds(Backend& backend, const DirectionOptions& o, const Recipe& recipe, Shape shape) {
   const DType dtype = o.precision == "bf16" ? DType::bf16 : DType::f32;
   const auto [rows, cols] = shape;
@@ -58,7 +58,7 @@ double milliseconds(Backend& backend, const DirectionOptions& o, const Recipe& r
   backend.upload(values, numbers.data());
   backend.copy(workspace.update, values);
   Moment now;
-  now.t = 2;  // where an axis alternates: rows
+  now.t = 2;  // for recipes that alternate axes: rows
   const States none;
   const Tensor update = workspace.update.view({1, rows, cols});
   return 1e3 * median_seconds(backend, o.repeats, [&] {
@@ -67,7 +67,7 @@ double milliseconds(Backend& backend, const DirectionOptions& o, const Recipe& r
          });
 }
 
-// The matrices that a recipe takes of a model, by shape.
+// The number of a model's matrices of each shape that the recipe updates.
 std::map<Shape, int64_t> matrices_of(const OptimizerConfig& config, const ParameterTable& table) {
   std::map<Shape, int64_t> shapes;
   for (const Parameter& parameter : table.parameters())

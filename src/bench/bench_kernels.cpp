@@ -1,5 +1,5 @@
-// rowan bench kernels: every operation that a training step and the optimizers ask of the backend, on a model's own
-// shapes, beside what copies and products alone reach in the same run.
+// rowan bench kernels: every operation that a training step and the optimizers call, on a model's own shapes, next to
+// the ceilings of copies and products measured in the same run.
 #include <fmt/core.h>
 #include <time.h>
 
@@ -19,11 +19,11 @@ namespace rowan {
 namespace {
 
 struct KernelOptions : StepOptions {
-  // The step's own is the first; each of the others adds the operations that those before it have not.
+  // The first is the step's own recipe. Each further one adds only operations that earlier ones do not use.
   std::vector<std::string> recipes = {"adamw",     "rmnp",   "nora",    "mano",    "muon",
                                       "muoneq-rc", "namo-d", "normuon", "adamuon", "lion"};
   int repeats = 3;
-  int64_t documents = 0;  // tokens of each, for attention within documents; 0: not measured
+  int64_t documents = 0;  // tokens per document when attention within documents is measured; 0: do not measure
 };
 
 struct Ceilings {
@@ -32,19 +32,19 @@ struct Ceilings {
 
 Ceilings ceilings(Backend& backend, DType dtype) { return {copy_rate(backend), square_product_rate(backend, dtype)}; }
 
-// The calls of one operation on operands of the same shapes.
+// All calls of one operation on operands of the same shapes.
 struct Measured {
   std::string in, operation, operands;
-  int64_t calls = 0;   // a step
-  double seconds = 0;  // of one call
-  Work work;           // of one call
+  int64_t calls = 0;   // calls in a step
+  double seconds = 0;  // seconds of one call
+  Work work;           // work of one call
 
   double bound(const Ceilings& c) const { return std::max(work.bytes / c.copy, work.flops / c.product); }
   bool bound_by_products(const Ceilings& c) const { return work.flops / c.product > work.bytes / c.copy; }
 };
 
-// All calls in turn, so that each finds its operands where a step would leave them; short ones often enough that the
-// wait at the end does not count.
+// Runs all calls in turn, so that each finds its operands in the cache state of a real step. Short calls are repeated
+// until the wait at the end does not matter.
 double seconds_of(Backend& backend, const std::vector<RecordedCall>& calls, int repeats) {
   auto all = [&] {
     for (const RecordedCall& call : calls) call.run(backend);
@@ -61,7 +61,7 @@ class KernelBench {
  public:
   KernelBench(Backend& backend, int repeats) : backend_(backend), repeats_(repeats) {}
 
-  // Measures the operations among `calls` that no earlier list had.
+  // Measures those operations in `calls` that no earlier list contained.
   void add(const std::string& in, const std::vector<RecordedCall>& calls) {
     std::vector<std::string> order;
     std::map<std::string, std::vector<RecordedCall>> kinds;
@@ -92,7 +92,7 @@ class KernelBench {
   std::vector<Measured> rows_;
 };
 
-// Of the CPU, all threads together, so that what else runs on the machine does not count; of the clock on a GPU.
+// On a CPU: CPU seconds of all threads, which other processes do not change. On a GPU: wall-clock seconds.
 double seconds_spent(Backend& backend, const std::function<void()>& work) {
   backend.synchronize();
   const clockid_t clock = backend.host_memory() ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
@@ -107,7 +107,7 @@ double seconds_spent(Backend& backend, const std::function<void()>& work) {
   return now() - begin;
 }
 
-// Attention over rows of documents that all have `length` tokens, beside that over whole rows: the fastest of each.
+// Attention over rows made of documents of `length` tokens, next to attention over whole rows; the fastest run of each.
 Json documents_of(Backend& backend, const KernelOptions& o) {
   const ModelConfig model = load_model(o.model);
   const AttentionShape shape = model.attention(o.batch, o.seq, 0);
@@ -148,7 +148,7 @@ Json documents_of(Backend& backend, const KernelOptions& o) {
   return result;
 }
 
-// One line an operation, all its shapes together.
+// Prints one line per operation, summed over its shapes.
 void print_table(const std::vector<Measured>& rows, const Ceilings& c) {
   fmt::print("{:<10}{:<30}{:>6}{:>12}   {:<9}{:>9}\n", "in", "operation", "calls", "ms a step", "bound by", "of bound");
   std::set<std::string> printed;

@@ -1,4 +1,4 @@
-// rowan bench loader: tokens a second that batches are made from the page cache, on one thread.
+// rowan bench loader: the rate, in tokens per second, at which one thread makes batches from the page cache.
 #include <fmt/core.h>
 
 #include <chrono>
@@ -22,7 +22,7 @@ struct LoaderBench {
   double seconds = 2;
 };
 
-// Batches for the given time; the first pass over the data only fills the page cache.
+// Makes batches for the given time. The first pass over the data only fills the page cache.
 template <typename NextBatch>
 double tokens_per_second(const LoaderBench& bench, NextBatch&& next) {
   using Clock = std::chrono::steady_clock;
@@ -39,7 +39,7 @@ double tokens_per_second(const LoaderBench& bench, NextBatch&& next) {
 void bench_loader(LoaderBench bench) {
   std::unique_ptr<MadeUpShard> made_up;
   if (bench.files.empty()) {
-    made_up = std::make_unique<MadeUpShard>(int64_t{1} << 26, 500);  // documents of 500 tokens on average
+    made_up = std::make_unique<MadeUpShard>(int64_t{1} << 26, 500);  // documents average 500 tokens
     bench.files = {made_up->path().string()};
     bench.end_id = 0;
   }

@@ -1,5 +1,5 @@
-// rowan bench optimizer: the step of each recipe on a model's parameters, beside what copies and products alone reach
-// in the same run.
+// rowan bench optimizer: the step of each recipe on a model's parameters, next to the ceilings of copies and products
+// measured in the same run.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -24,7 +24,7 @@ struct OptimizerOptions : DeviceOptions {
   int steps = 3;
 };
 
-// Weights, masters and gradients of a model in flat buffers, and the shares that are all of them.
+// Weights, masters and gradients of a model in flat buffers, with one share for each whole parameter.
 struct Buffers {
   Arena arena;
   std::vector<Share> shares;
@@ -36,7 +36,7 @@ struct Buffers {
     std::vector<float> values(1 << 16);
     Random random(1, 0);
     for (float& value : values) value = 0.02f * static_cast<float>(random.normal());
-    for (Tensor x : {masters ? master : weights, gradients})  // every page touched, none of them the zero page
+    for (Tensor x : {masters ? master : weights, gradients})  // touches every page
       for (int64_t at = 0; at < n; at += static_cast<int64_t>(values.size()))
         backend.upload(x.slice(at, std::min<int64_t>(values.size(), n - at)), values.data());
     if (masters) backend.copy(weights, master);
@@ -52,7 +52,7 @@ struct Buffers {
   }
 };
 
-// Of a step, on average, and what is kept and used for it.
+// The average work of a step, and the bytes of state and workspace.
 struct Costs {
   Work work;
   double state_bytes, workspace_bytes;
@@ -72,13 +72,13 @@ Costs costs_of(const OptimizerConfig& config, const ParameterTable& table, bool 
   return costs;
 }
 
-// Of a step: by the clock, and of all threads of this process.
+// Seconds of a step: wall-clock time, and CPU time of all threads of this process.
 struct Seconds {
   double wall = 0, cpu = 0;
 };
 
-// After a first step, which touches memory: the mean of a whole period where some steps do more than others, else the
-// median.
+// Times steps after a warm-up step that touches memory. Returns the mean over a whole period if some steps do more than
+// others, else the median.
 Seconds time_steps(Backend& backend, Optimizer& optimizer, int steps) {
   const int64_t period = optimizer.period(), count = period > 1 ? period : steps;
   optimizer.step(0, 1e-3, 1);

@@ -1,4 +1,5 @@
-// rowan bench ranks: what many ranks reach beside one rank with all their threads, by turns in one run.
+// rowan bench ranks: the speed of several ranks next to one rank that has all their threads, measured in turns in one
+// run.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -26,7 +27,7 @@ void bench_ranks(RanksBench o) {
   auto backend = make_backend(o);
   auto many = std::make_unique<BenchRun>(*backend, o, o.optimizer, *host, named<ShardMode>("--shard", o.shard));
 
-  // Rank 0 is also the one that works alone, with the threads of all; the others wait meanwhile.
+  // Rank 0 also runs alone, with the threads of all ranks, while the others wait.
   DeviceOptions all = o;
   all.threads = o.threads * ranks;
   std::unique_ptr<Backend> wide;
@@ -45,7 +46,7 @@ void bench_ranks(RanksBench o) {
   std::vector<double> many_seconds, one_seconds, ratios;
   for (int step = -1; step < o.steps; ++step) {
     const double together = seconds_of(many.get()), alone = seconds_of(one.get());
-    if (step < 0) continue;  // memory is touched for the first time
+    if (step < 0) continue;  // the first step touches memory for the first time
     many_seconds.push_back(together), one_seconds.push_back(alone), ratios.push_back(alone / together);
   }
   if (host->rank() == 0) {

@@ -110,7 +110,7 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
   config.grad_clip = 1;
   config.precision = named<TrainPrecision>("--precision", o.precision);
   config.recompute = named<Recompute>("--recompute", o.recompute);
-  const MadeUpShard made_up(8 * o.batch * o.seq + 1, config.model.vocabulary);  // mapped, it needs no name
+  const MadeUpShard made_up(8 * o.batch * o.seq + 1, config.model.vocabulary);  // once mapped, the file needs no name
   config.data.train = {{{made_up.path().string()}, 1}};
   config.data.order = Order::sequential;
   trainer_ = std::make_unique<Trainer>(config, backend, communicator);

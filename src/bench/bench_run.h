@@ -1,4 +1,4 @@
-// What the subcommands of `rowan bench` share: their options, a training run on made-up data, and results as JSON.
+// Shared by the subcommands of `rowan bench`: options, a training run on synthetic data, and results as JSON.
 #pragma once
 
 #include <filesystem>
@@ -10,14 +10,14 @@
 
 namespace rowan {
 
-// --json FILE of every subcommand.
+// Declares --json FILE.
 void add_json_option(CommandLine& command, std::string& file);
-// Writes `result` to `file`, unless that is empty.
+// Writes `result` to `file`, unless `file` is empty.
 void write_json(const std::string& file, const Json& result);
 
 double median(std::vector<double> values);
 
-// The model of a Hugging Face config.json or of a run's config.
+// Reads the model from a Hugging Face config.json or from a run's config.
 ModelConfig model_of(const std::string& file);
 
 struct DeviceOptions {
@@ -27,22 +27,22 @@ struct DeviceOptions {
 void add_options(CommandLine& command, DeviceOptions& options);
 std::unique_ptr<Backend> make_backend(const DeviceOptions& options);
 
-// A training step to be measured.
+// Options of a measured training step.
 struct StepOptions : DeviceOptions {
   std::string model = "configs/models/gpt2_124m.json", precision = "fp32", recompute = "none";
-  int64_t batch = 4, seq = 256;  // of the step, which is one micro-batch
+  int64_t batch = 4, seq = 256;  // of the step, which has one micro-batch
 };
 void add_options(CommandLine& command, StepOptions& options);
-// What a result begins with: the bench, and the step it measured.
+// The first fields of a result: the name of the bench and the step that it measured.
 Json result_of(const char* bench, const StepOptions& options);
 inline DType compute_dtype(const StepOptions& options) {
   return options.precision == "fp32" ? DType::f32 : DType::bf16;
 }
 
-// {"name": RECIPE} as a config would have it. Throws Error naming the nearest recipe.
+// The config section {"name": RECIPE}. Throws Error naming the nearest recipe.
 OptimizerConfig recipe_config(const std::string& recipe);
 
-// A shard of random tokens in [0, vocabulary), in a file without a name: however the process ends, nothing is left.
+// A shard of random tokens in [0, vocabulary), in an unnamed file: nothing is left behind, however the process ends.
 class MadeUpShard {
  public:
   MadeUpShard(int64_t tokens, int64_t vocabulary);
@@ -50,14 +50,14 @@ class MadeUpShard {
   MadeUpShard(const MadeUpShard&) = delete;
   MadeUpShard& operator=(const MadeUpShard&) = delete;
 
-  // Opens in this process, while this lives.
+  // A path that this process can open as long as the object exists.
   std::filesystem::path path() const;
 
  private:
   int fd_;
 };
 
-// The run of `rowan train` on made-up data: on one process, or on the given ranks.
+// A run of `rowan train` on synthetic data, in one process or on the given ranks.
 class BenchRun {
  public:
   BenchRun(Backend& backend, const StepOptions& options, const std::string& recipe);

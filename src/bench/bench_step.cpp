@@ -1,4 +1,5 @@
-// rowan bench step, rowan bench gemm: training speed beside what the device's products alone reach in the same run.
+// rowan bench step and rowan bench gemm: training speed next to the speed of the same model's products alone, measured
+// in the same run.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -16,8 +17,8 @@ struct StepBench : StepOptions {
   int steps = 5;
 };
 
-// FLOP/s over every product of a training step and nothing else: forward, input and weight gradients of each linear
-// layer and of the head (in the model's pieces), on plain operands.
+// FLOP/s of all products of a training step and nothing else: forward, input gradient and weight gradient of each
+// linear layer and of the head (in the model's chunks), on plain operands.
 double model_product_rate(Backend& backend, const ModelConfig& config, const ModelOptions& options) {
   const int64_t tokens = options.batch * options.seq;
   double flops = 0, seconds = 0;
@@ -56,7 +57,7 @@ void bench_step(const StepBench& o) {
   const TrainingFlops flops = flops_per_token(config, o.seq);
   const double tokens = static_cast<double>(o.batch * o.seq);
 
-  // Steps and products by turns: what else runs on the machine then slows both.
+  // Steps and products alternate, so that other processes slow both alike.
   run.trainer().step();
   std::vector<double> step_seconds, product_rates{model_product_rate(*backend, config, options)}, ratios;
   for (int i = 0; i < o.steps; ++i) {

@@ -1,4 +1,4 @@
-// rowan bench tokenize: how fast text becomes tokens, from records in memory to ids, reading JSON included.
+// rowan bench tokenize: the speed of tokenizing records in memory, including reading JSON.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -27,10 +27,10 @@ struct TokenizeBench {
 };
 
 constexpr size_t most_bytes = size_t{256} << 20;
-// Records handed to a thread at once; few, so that all threads end together.
+// Records that a thread takes at once. Few, so that all threads finish together.
 constexpr uint64_t batch_records = 64;
 
-// The first 256 MiB of the inputs; plain text by lines.
+// Reads the first 256 MiB of the inputs; plain text is split into lines.
 std::vector<RawBatch> read_batches(const TokenizeBench& arguments) {
   std::vector<std::string> paths;
   for (const std::string& input : arguments.inputs)
@@ -47,7 +47,7 @@ std::vector<RawBatch> read_batches(const TokenizeBench& arguments) {
 
 using Clock = std::chrono::steady_clock;
 
-// All threads take batches, every one of the list and then on until `deadline`.
+// All threads take batches: the whole list once, then again until `deadline`.
 Json measure(const char* name, const TokenizeBench& arguments, const std::vector<RawBatch>& batches,
              const Tokenizer& tokenizer, Clock::time_point deadline) {
   std::atomic<size_t> next = 0;
@@ -72,8 +72,7 @@ Json measure(const char* name, const TokenizeBench& arguments, const std::vector
   return {{"text_bytes_per_second", bytes_rate}, {"tokens_per_second", rate}};
 }
 
-// Seconds a megabyte of documents that are hard to divide, in two lengths: what takes quadratic time shows in the
-// ratio.
+// Seconds per megabyte for documents that are hard to split, in two lengths: quadratic time shows in their ratio.
 Json measure_hard(const Tokenizer& tokenizer) {
   constexpr size_t small = size_t{1} << 18, large = size_t{1} << 20;
   auto seconds_a_megabyte = [&](const std::string& text) {
@@ -85,7 +84,7 @@ Json measure_hard(const Tokenizer& tokenizer) {
   double worst = 0;
   const std::vector<HardText> shorter = hard_texts(small), longer = hard_texts(large);
   for (size_t i = 0; i < longer.size(); ++i) {
-    seconds_a_megabyte(shorter[i].text);  // memory is touched
+    seconds_a_megabyte(shorter[i].text);  // warm-up: touches memory
     const double at_first = seconds_a_megabyte(shorter[i].text), later = seconds_a_megabyte(longer[i].text);
     fmt::print("{:16}  {:7.3f} s a MB in a document of 1 MiB, {:7.3f} in one of 256 KiB\n", longer[i].name, later,
                at_first);
@@ -97,7 +96,7 @@ Json measure_hard(const Tokenizer& tokenizer) {
   return result;
 }
 
-// A tokenizer may remember words, which flatters text that comes again: the first pass is told apart.
+// A tokenizer may cache words, which makes repeated text look fast, so the first pass is reported separately.
 void bench_tokenize(const TokenizeBench& arguments) {
   auto tokenizer = make_tokenizer(arguments.tokenizer);
   fmt::print("{}\n", arguments.tokenizer);

@@ -14,7 +14,7 @@ void run_on_all_ranks(Communicator& communicator, const std::function<void()>& w
   } catch (const Error& error) {
     message = error.what();
     if (message.empty()) message = "failed";
-  } catch (const std::system_error& error) {  // std::filesystem, std::thread
+  } catch (const std::system_error& error) {  // thrown by std::filesystem and std::thread
     message = error.what();
   }
   std::vector<std::string> messages = communicator.gather(message);
@@ -29,7 +29,7 @@ void run_on_all_ranks(Communicator& communicator, const std::function<void()>& w
 void check_same(Communicator& communicator, const std::string& what, const Json& mine) {
   const std::vector<std::string> values = communicator.gather(mine.dump());
   auto alike = [&](const std::string& value) { return std::count(values.begin(), values.end(), value); };
-  // Between groups of equal size, rank 0's is the majority.
+  // If groups are of equal size, rank 0's counts as the majority.
   const size_t usual = std::max_element(values.begin(), values.end(),
                                         [&](const auto& a, const auto& b) { return alike(a) < alike(b); }) -
                        values.begin();
@@ -37,7 +37,7 @@ void check_same(Communicator& communicator, const std::string& what, const Json&
     if (values[rank] == values[usual]) continue;
     const Json theirs = Json::parse(values[rank]), others = Json::parse(values[usual]);
     std::string path = Json::diff(others, theirs)[0]["path"].get<std::string>();
-    if (path.ends_with("/-")) path.resize(path.size() - 2);  // one list is longer
+    if (path.ends_with("/-")) path.resize(path.size() - 2);  // only one list has this entry
     const Json::json_pointer place(path);
     auto text = [&](const Json& from) { return from.contains(place) ? from[place].dump() : "missing"; };
     throw AgreedError(fmt::format("rank {} differs from rank {}{}: {}{} is {}, not {}; all ranks need the same", rank,

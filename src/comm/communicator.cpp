@@ -14,7 +14,7 @@ namespace rowan {
 namespace {
 
 constexpr double default_timeout_seconds = 300;
-// How long a waiting rank may take to answer a ping, and a rank that knows who is silent to report it and end all.
+// Time for a waiting rank to answer a ping, and for a rank that knows who is silent to report it and end all ranks.
 constexpr std::chrono::seconds answer_time{2};
 
 // One process, or a simulated rank of many: nothing is sent, all traffic is counted.
@@ -129,7 +129,7 @@ void Communicator::report_hung_ranks(const std::string& operation) {
       if (!pinged()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   };
   listen(answer_time);
-  int before = 0;  // lower ranks that may report for all
+  int before = 0;  // number of lower ranks that may report first
   for (int r = 0; r < rank_; ++r) before += answered_[r] || !can_ping(r);
   listen(before * answer_time);
   std::vector<int> silent;

@@ -30,7 +30,7 @@ struct Traffic {
 
   uint64_t bytes_of(Message kind) const { return bytes[static_cast<int>(kind)]; }
   uint64_t calls_of(Message kind) const { return calls[static_cast<int>(kind)]; }
-  // Without the control messages.
+  // Bytes of tensors, without control messages.
   uint64_t tensor_bytes() const;
 };
 
@@ -45,12 +45,12 @@ class Communicator {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
-  // Counts from 0 on each machine; selects the GPU.
+  // This rank's number among the ranks of its machine, from 0; selects the GPU.
   int local_rank() const { return local_rank_; }
-  // "one process", "MPI", "NCCL 2.28.9".
+  // A name for people: "one process", "MPI", "NCCL 2.28.9".
   virtual std::string describe() const = 0;
 
-  // From here on tensors lie in this backend's memory; before, in host memory. The backend has to outlive the calls.
+  // From now on tensors lie in this backend's memory; before, in host memory. The backend must outlive the calls.
   virtual void attach(Backend& backend) = 0;
 
   // Each owner receives the sum of its pieces over all ranks; on other ranks these pieces are undefined afterwards. f32
@@ -65,9 +65,9 @@ class Communicator {
   // with a message and exit code 2.
   virtual void wait(Ticket ticket) = 0;
 
-  // The given bytes of every rank, in rank order. Waits.
+  // Returns the given bytes of every rank, in rank order. Waits.
   std::vector<std::string> gather(const std::string& mine);
-  // Element-wise sums, added in rank order, so that all ranks get the same bits. Waits.
+  // Returns element-wise sums, added in rank order so that all ranks get the same bits. Waits.
   std::vector<double> sum(const std::vector<double>& mine);
   void barrier() { gather(""); }
 
@@ -84,7 +84,7 @@ class Communicator {
 
   const Traffic& traffic() const { return traffic_; }
 
-  // How long a rank may be silent; timeout_from_environment() when the communicator was made.
+  // The time for which a rank may be silent: timeout_from_environment() at construction.
   double timeout_seconds() const { return timeout_seconds_; }
 
  protected:
@@ -94,8 +94,8 @@ class Communicator {
   virtual Ticket start_all_reduce(Tensor x) = 0;
   virtual std::vector<std::string> gather_bytes(const std::string& mine) = 0;
 
-  // The silence check's messages: whether this rank has a connection to that one; sending a ping; the sender of a ping
-  // that has arrived, or -1. None of them waits.
+  // The messages of the silence check. can_ping: whether this rank is connected to `other`. ping: sends a ping. The
+  // third returns the sender of a ping that has arrived, or -1. None of them waits.
   virtual bool can_ping(int other) const { return other != rank_; }
   virtual void ping(int /*other*/) {}
   virtual int next_ping() { return -1; }

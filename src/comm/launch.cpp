@@ -31,7 +31,7 @@ struct Convention {
   const char *rank, *size, *local_rank;
 };
 
-// The innermost launcher comes first: mpirun inside a Slurm job leaves the variables of both.
+// The innermost launcher comes first, because mpirun inside a Slurm job sees the variables of both.
 constexpr Convention conventions[] = {
     {Launch::Kind::mpi, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},
     {Launch::Kind::mpi, "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"},

@@ -1,4 +1,4 @@
-// Pieces as messages.
+// Merging of pieces into fewer messages.
 #pragma once
 
 #include <vector>
@@ -7,8 +7,8 @@
 
 namespace rowan {
 
-// Neighbours in the list and in memory that have the same owner and dtype become one piece: fewer messages of the same
-// bytes. The same on all ranks whose memory is laid out alike.
+// Merges pieces that are neighbours in the list and in memory and have the same owner and dtype: fewer messages with
+// the same bytes. Ranks with the same memory layout get the same result.
 std::vector<Piece> merged(const std::vector<Piece>& pieces);
 
 }  // namespace rowan

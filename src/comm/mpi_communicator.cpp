@@ -147,7 +147,7 @@ class MpiCommunicator final : public Communicator {
     const char* name;
     Ticket ticket;
     std::vector<MPI_Request> requests;
-    std::vector<std::function<void(Operation&)>> then;  // when the requests are done: add up, copy back, send on
+    std::vector<std::function<void(Operation&)>> then;  // steps after the requests are done: add up, copy back, forward
     std::vector<Bytes> memory;
   };
 
@@ -287,7 +287,7 @@ class MpiCommunicator final : public Communicator {
 
 std::unique_ptr<Communicator> make_mpi_communicator() {
   int level = 0, rank = 0, size = 1, local_rank = 0;
-  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &level);  // NCCL's watchdog thread pings
+  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &level);  // the NCCL watchdog thread pings, too
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   MPI_Comm machine;

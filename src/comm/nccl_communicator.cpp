@@ -54,7 +54,7 @@ class NcclCommunicator : public Communicator {
         backend_(backend),
         compute_(static_cast<cudaStream_t>(stream_of(backend))) {
     check(cudaGetDevice(&device_), "no device");
-    // Before the products' blocks, which would fill every multiprocessor until they are through.
+    // The highest priority, or the blocks of a matrix product would occupy every multiprocessor first.
     int least = 0, greatest = 0;
     check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "no priorities");
     check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest), "no stream");
@@ -252,7 +252,7 @@ class NcclCommunicator : public Communicator {
   Tensor send_, receive_;
   int64_t scratch_words_ = 0;
 
-  std::mutex mutex_;  // guards the four below
+  std::mutex mutex_;  // guards the four members below
   std::deque<Pending> pending_;
   std::optional<Call> calling_;
   std::vector<cudaEvent_t> free_;

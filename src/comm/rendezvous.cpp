@@ -29,7 +29,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double connect_seconds = 2, hello_seconds = 2, welcome_seconds = 10;
-constexpr size_t most_guests = 4096;  // connections at the same time
+constexpr size_t most_guests = 4096;  // simultaneous connections
 constexpr int most_refusals_told = 5;
 
 // Repeats `call` until all bytes are transferred.
@@ -46,7 +46,7 @@ bool whole(size_t bytes, const Call& call) {
 
 class Addresses {
  public:
-  // Throws Error when the name is unknown.
+  // Throws Error if the host name is unknown.
   Addresses(const std::string& host, const std::string& port) {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
@@ -89,7 +89,7 @@ uint16_t port_of(const Socket& listener) {
   return ntohs(address.sin6_port);
 }
 
-// In numbers, loopback addresses last.
+// The numeric addresses of this machine, loopback last.
 std::vector<std::string> addresses_of_this_machine() {
   std::vector<std::string> all;
   ifaddrs* list = nullptr;
@@ -102,7 +102,7 @@ std::vector<std::string> addresses_of_this_machine() {
       if (family != AF_INET && family != AF_INET6) continue;
       const socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
       if (getnameinfo(i->ifa_addr, size, text, sizeof text, nullptr, 0, NI_NUMERICHOST)) continue;
-      if (!std::strchr(text, '%')) all.emplace_back(text);  // link-local
+      if (!std::strchr(text, '%')) all.emplace_back(text);  // skip link-local addresses
     }
   }
   freeifaddrs(list);
@@ -112,7 +112,7 @@ std::vector<std::string> addresses_of_this_machine() {
 Socket connect_to(const addrinfo& address) {
   Socket socket(::socket(address.ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0));
   if (!socket) return socket;
-  socket.set_timeout(connect_seconds);  // Linux: of connect, too
+  socket.set_timeout(connect_seconds);  // on Linux this also limits connect()
   if (connect(socket.fd(), address.ai_addr, address.ai_addrlen)) {
     const int error = errno == EINPROGRESS ? ETIMEDOUT : errno;
     socket = Socket();

@@ -26,7 +26,7 @@ class Socket {
   explicit operator bool() const { return fd_ >= 0; }
   int fd() const { return fd_; }
 
-  // A read or write that takes longer fails.
+  // Reads and writes that take longer fail.
   void set_timeout(double seconds) const;
   // False, with errno set, when the other end is gone (ECONNRESET, EPIPE) or silent (EAGAIN).
   bool read(void* data, size_t bytes) const;
@@ -54,7 +54,7 @@ class Rendezvous {
   void refuse(const Socket& guest, const std::string& why);
   // Tells a rank that it is accepted; false when it has disconnected.
   bool answer(const Socket& peer) const;
-  // Removes the file.
+  // Removes the rendezvous file.
   void close() const;
 
   // One attempt of another rank to connect to rank 0. When it fails, `why` gives the reason. Throws Error for an
@@ -67,7 +67,7 @@ class Rendezvous {
     uint64_t token;
     int32_t rank, size;
   };
-  // A connection whose Hello has not arrived in full.
+  // A connection whose Hello is still incomplete.
   struct Guest {
     Socket socket;
     std::chrono::steady_clock::time_point deadline;

@@ -21,10 +21,10 @@ using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr auto pause_between_attempts = std::chrono::milliseconds(50);
-// In place of a length: the sender exits and has printed the reason.
+// Sent in place of a length: the sender exits and has printed the reason.
 constexpr uint64_t farewell = UINT64_MAX;
 constexpr uint64_t ping_word = 0;  // an empty message
-// Ranks exchange configs and lists of tensors.
+// Enough for what ranks exchange: configs and lists of tensors.
 constexpr uint64_t longest_message = uint64_t{1} << 30, most_at_once = uint64_t{1} << 20;
 
 class TcpCommunicator final : public Communicator {
@@ -155,7 +155,7 @@ class TcpCommunicator final : public Communicator {
 
   void transmit(int to, const std::string& frame) {
     if (peers_[to].write(frame.data(), frame.size())) return;
-    if (errno != EAGAIN) receive(to);  // perhaps a farewell
+    if (errno != EAGAIN) receive(to);  // it may be a farewell
     lost(to);
   }
 
@@ -183,7 +183,7 @@ class TcpCommunicator final : public Communicator {
                  : fmt::format("rank {} is gone; leaving", r));
   }
 
-  std::vector<Socket> peers_;  // of rank 0: one a rank; of the others: rank 0's
+  std::vector<Socket> peers_;  // on rank 0 one per rank; on the others one, to rank 0
 };
 
 }  // namespace

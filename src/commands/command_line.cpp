@@ -34,7 +34,7 @@ Argument& Argument::range(T least, T most) {
   auto problem = [least, most](std::string& text) -> std::string {
     T value{};
     if (!CLI::detail::lexical_cast(text, value)) return fmt::format("found '{}', expected a number", text);
-    const bool inside = value >= least && value <= most;  // NaN is outside
+    const bool inside = value >= least && value <= most;  // false for NaN
     return inside ? "" : fmt::format("found {}, {} to {} is allowed", text, least, most);
   };
   option_->check(CLI::Validator(problem, fmt::format("in [{} - {}]", least, most)));
@@ -137,7 +137,7 @@ void check_commands(const CLI::App& app, const std::vector<std::string>& words) 
 void CommandLine::parse(const std::vector<std::string>& words) {
   check_commands(*app_, words);
   try {
-    app_->parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 takes them from the back
+    app_->parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 expects them in reverse order
   } catch (const CLI::Success& done) {
     app_->exit(done);
   } catch (const CLI::ParseError& error) {

@@ -1,5 +1,5 @@
-// The command line of a program: options, operands and subcommands over CLI11. That library is slow to compile (nine
-// seconds in every file that includes it), so only command_line.cpp does.
+// The command line: options, operands and subcommands, on top of CLI11. CLI11 is slow to compile (nine seconds in every
+// file that includes it), so only command_line.cpp includes it.
 #pragma once
 
 #include <cstdint>
@@ -17,16 +17,16 @@ class Option;
 
 namespace rowan {
 
-// One option or operand. Each call adds to what it demands or to what --help says of it.
+// One option or operand. Each call adds a requirement or extends its --help text.
 class Argument {
  public:
   explicit Argument(CLI::Option& option) : option_(&option) {}
 
   Argument& required();
-  // --help shows the value that the variable has now.
+  // Shows the variable's current value as the default in --help.
   Argument& show_default();
   Argument& at_least(int64_t least);
-  template <typename T>  // int, int64_t, uint64_t or double
+  template <typename T>  // T is int, int64_t, uint64_t or double
   Argument& range(T least, T most);
   Argument& one_of(const std::vector<std::string>& allowed);
   // One of an enum's spellings.
@@ -34,13 +34,13 @@ class Argument {
   Argument& one_of() {
     return one_of(all_names<Enum>());
   }
-  // `problem` returns what is wrong with the text, or "".
+  // `problem` returns what is wrong with the text, or "" if nothing is.
   Argument& check(std::function<std::string(const std::string&)> problem);
-  // The number of values that a list takes.
+  // Sets the number of values that a list takes.
   Argument& takes(int values);
-  // Each occurrence of a list's option takes one value; the next word is not the option's.
+  // Each occurrence of the option adds one value to the list; the following word is not part of it.
   Argument& one_at_a_time();
-  // What --help calls the value.
+  // Sets the name of the value in --help.
   Argument& type_name(const std::string& name);
 
  private:
@@ -52,7 +52,7 @@ class CommandLine {
  public:
   CommandLine(const std::string& program, const std::string& description);
 
-  // "--name" for an option; without dashes an operand. The value is read as the variable's type.
+  // `name` is "--name" for an option, or "name" for an operand. The text is parsed as the variable's type.
   Argument add(const std::string& name, std::string& value, const std::string& help = "");
   Argument add(const std::string& name, int32_t& value, const std::string& help = "");
   Argument add(const std::string& name, int64_t& value, const std::string& help = "");
@@ -63,13 +63,13 @@ class CommandLine {
   void add_version(const std::string& text);
 
   CommandLine add_command(const std::string& name, const std::string& help);
-  // One of the subcommands must be given.
+  // Requires one of the subcommands.
   void require_command();
-  // What parse() runs when this command was chosen.
+  // Sets the function that parse() runs if this command was chosen.
   void set_action(std::function<void()> action);
 
-  // Reads the words behind the program's name and runs the chosen action; prints what --help and --version ask for.
-  // Throws Error for what it does not understand, naming the nearest command, and whatever the action throws.
+  // Parses the words after the program's name and runs the chosen action; prints --help and --version texts. Throws
+  // Error for anything it does not understand, naming the nearest command, and whatever the action throws.
   void parse(const std::vector<std::string>& words);
 
  private:

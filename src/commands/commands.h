@@ -1,5 +1,5 @@
-// The subcommands of `rowan`. Each function declares one command's arguments and sets what it does; that throws Error
-// on a user's mistake, which main() turns into one line and exit code 2.
+// The subcommands of `rowan`. Each function declares a command's arguments and its action. The action throws Error on a
+// user's mistake; main() turns it into one line and exit code 2.
 #pragma once
 
 #include <span>
@@ -16,14 +16,14 @@ struct Command {
   void (*add)(CommandLine& command);
 };
 
-// Every subcommand, as --help lists them.
+// All subcommands, in the order of --help.
 std::span<const Command> commands();
 void add_commands(CommandLine& parent, std::span<const Command> commands);
 
-// The parts of "a,b,c".
+// Splits "a,b,c" at the commas.
 std::vector<std::string> listed(const std::string& text);
 
-// Thrown to leave with a code when the message has been printed elsewhere.
+// Thrown to exit with a code whose message has already been printed.
 struct Exit {
   int code;
 };
@@ -44,7 +44,7 @@ void add_tokenize(CommandLine& command);
 void add_tokenizer(CommandLine& command);
 void add_train(CommandLine& command);
 
-// The parts of `rowan bench`.
+// The subcommands of `rowan bench`.
 void add_bench_direction(CommandLine& command);
 void add_bench_gemm(CommandLine& command);
 void add_bench_kernels(CommandLine& command);

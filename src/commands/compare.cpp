@@ -1,4 +1,4 @@
-// rowan compare: what several runs, or a sweep, came to; rowan report: the same as a page with pictures.
+// rowan compare: the results of several runs or of a sweep as a table. rowan report: the same as a page with plots.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -28,7 +28,7 @@ std::string figure_or_empty(double value, const char* format) {
 
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
-// Of runs that are not grouped: a row each, best validation loss first.
+// Ungrouped runs: one row each, lowest validation loss first.
 Table table_of_runs(const ResultSet& set) {
   struct Row {
     const ResultRun* run;
@@ -135,7 +135,7 @@ void add_report(CommandLine& command) {
   command.add("--out", options->out, "the HTML file").show_default();
   command.set_action([options] {
     ResultSet set = read(*options);
-    if (set.axes.empty())  // every run is a group
+    if (set.axes.empty())  // each run is a group of its own
       for (ResultRun& run : set.runs) run.labels = {run.name};
     if (set.axes.empty()) set.axes = {"run"};
     write_file_atomically(options->out, html_report(set, options->runs[0]));

@@ -43,7 +43,7 @@ std::unique_ptr<Model> open_model(const EvalOptions& options, const RunFolder& f
   return model;
 }
 
-// Where the run names a tokenizer that is still there.
+// Prints bits per byte if the run names a tokenizer and its files still exist.
 void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, const ValidationLosses& losses) {
   if (folder.tokenizer().empty()) return;
   try {

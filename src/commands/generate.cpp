@@ -31,7 +31,7 @@ void run_generate(const GenerateOptions& options) {
   check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), tokenizer_of_checkpoint(folder.checkpoint().folder()),
                        "the run");
   std::vector<int32_t> tokens = tokenizer->encode(options.prompt);
-  // Without a prompt a document begins: behind the token that ends the one before.
+  // Without a prompt the text starts a document: it follows the end token of the document before.
   const size_t skip = tokens.empty();
   if (tokens.empty()) tokens.push_back(tokenizer->end_id());
 
@@ -41,13 +41,13 @@ void run_generate(const GenerateOptions& options) {
   const size_t known = static_cast<size_t>(tokenizer->vocab_size());
   auto next_logits = [&](std::span<const int32_t> so_far) {
     std::vector<float> logits = predict(so_far);
-    if (logits.size() > known) logits.resize(known);  // a vocabulary padded beyond the tokenizer's
+    if (logits.size() > known) logits.resize(known);  // drop ids that only pad the vocabulary
     return logits;
   };
   std::string shown;
   auto show = [&] {
     std::string text = tokenizer->decode(std::span(tokens).subspan(skip));
-    // A character may still be incomplete, then its text is not yet behind what was shown.
+    // While the last character is incomplete, the decoded text does not yet extend the text already shown.
     if (!text.starts_with(shown)) return;
     fmt::print("{}", text.substr(shown.size()));
     std::fflush(stdout);

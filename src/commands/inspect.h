@@ -1,4 +1,4 @@
-// The parts of `rowan inspect`. Each prints what it finds to stdout and counts what is wrong.
+// The parts of `rowan inspect`. Each prints its findings to stdout and counts the problems.
 #pragma once
 
 #include <fmt/core.h>
@@ -30,24 +30,24 @@ class Report {
   int problems_ = 0;
 };
 
-// Bytes on one line, cut, with control characters escaped.
+// Formats bytes on one line: truncated at `limit`, control characters escaped.
 std::string shown(std::string_view text, size_t limit = 400);
 
 struct InspectOptions {
   ShardOptions shards;
   const Tokenizer* tokenizer = nullptr;
-  int64_t head = 32;  // tokens shown
-  std::string step;   // of a run: the checkpoint to look at; "": which there are
+  int64_t head = 32;  // number of tokens to show
+  std::string step;   // the checkpoint of a run to inspect; "": list them
 };
 
-// A token shard, its document index and its checksum, every token and every document looked at.
+// Inspects a token shard, its document index and its checksum; reads every token and every document.
 void inspect_shard(const std::filesystem::path& path, const InspectOptions& options, Report& report);
-// An evaluation set: llm.c's binary form or HellaSwag's .jsonl.
+// Inspects an evaluation set: llm.c's binary form or HellaSwag's .jsonl.
 void inspect_hellaswag(const std::filesystem::path& path, const InspectOptions& options, Report& report);
-// A tokenizer that make_tokenizer(spec) opens.
+// Inspects the tokenizer that make_tokenizer(spec) opens.
 void inspect_tokenizer(const std::string& spec, Report& report);
 void inspect_safetensors(const std::filesystem::path& path, Report& report);
-// A checkpoint of Rowan: every file and tensor against its checksum.
+// Inspects a Rowan checkpoint: compares every file and tensor with its checksum.
 void inspect_checkpoint(const std::filesystem::path& folder, Report& report);
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// rowan new MODEL --text FOLDER: a config for one's own text, and the shards that it names.
+// rowan new MODEL --text FOLDER: writes a config for your own text, and the shards that it names.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -32,7 +32,7 @@ struct Size {
 };
 constexpr Size sizes[] = {{"2m", 160, 6, 5, 432}, {"10m", 320, 8, 5, 864}, {"25m", 448, 10, 7, 1216}};
 
-constexpr int64_t context = 256;  // tokens
+constexpr int64_t context = 256;  // in tokens
 
 Json model_named(const std::string& name, int64_t vocabulary) {
   std::vector<std::string> names;

@@ -1,4 +1,4 @@
-// rowan optimizers: the recipes, and one of them in full.
+// rowan optimizers: lists the recipes, or shows one in full.
 #include <fmt/core.h>
 
 #include <algorithm>

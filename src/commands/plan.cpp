@@ -22,11 +22,11 @@ struct PlanOptions {
   std::vector<std::string> overrides;
   int ranks = 1;
   std::string device;
-  double price = 0;   // of a GPU hour; 0: not given
-  double memory = 0;  // GiB of a device; 0: not given
+  double price = 0;   // price of a GPU hour; 0: not given
+  double memory = 0;  // memory of a device in GiB; 0: not given
 };
 
-// What a checkpoint holds: weights, or their masters, and the optimizer's state.
+// Bytes of a checkpoint: weights (or their masters) and the optimizer's state.
 double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
   config.shard = ShardMode::none;
   const bool fp32 = config.precision == TrainPrecision::fp32 || config.precision == TrainPrecision::bf16;
@@ -34,7 +34,7 @@ double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
          static_cast<double>(make_plan(config, 1).bytes[static_cast<int>(Category::optimizer_state)]);
 }
 
-// The largest micro-batch with which the run fits into so many bytes, and what the next one would take.
+// The largest micro-batch with which the run fits into `memory` bytes, and the memory of the next larger one.
 std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
   const int64_t share = config.batch.sequences / ranks;
   std::string larger;
@@ -49,7 +49,7 @@ std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
   return fmt::format("none fits into {}{}", human_bytes(memory), larger);
 }
 
-// What the whole takes with each choice of recompute.
+// The run's memory for each setting of recompute.
 std::string recompute_text(TrainConfig config, int ranks) {
   std::string text;
   for (const Recompute choice : {Recompute::none, Recompute::mlp, Recompute::block}) {
@@ -60,7 +60,7 @@ std::string recompute_text(TrainConfig config, int ranks) {
   return text;
 }
 
-// attended_share() of the config's data; nothing where that is not there.
+// attended_share() of the config's data; nothing if the data does not exist.
 std::optional<double> known_share(const TrainConfig& config) {
   if (!config.data.documents) return 1;
   try {
@@ -71,7 +71,7 @@ std::optional<double> known_share(const TrainConfig& config) {
   }
 }
 
-// The table of kernels, what a step takes and the run costs.
+// Prints the table of kernels, the time of a step and the cost of the run.
 void print_budget(const TrainConfig& config, const Plan& plan, const PlanOptions& options, const DeviceProfile& device,
                   double model_flops) {
   const bool tf32 = config.precision == TrainPrecision::tf32;
@@ -121,7 +121,7 @@ void run_plan(const PlanOptions& options) {
   TrainConfig config = load_config(options.config, options.overrides);
   std::optional<DeviceProfile> device;
   if (!options.device.empty()) device = device_profile(options.device);
-  if (config.precision == TrainPrecision::automatic)  // a plan for GPUs needs none
+  if (config.precision == TrainPrecision::automatic)  // a plan for a GPU needs no measurement
     resolve_precision(config,
                       device || config.device == Device::cuda || make_backend(config.device, 1, 0)->fast(DType::bf16));
   const ParameterTable table = parameter_table(config.model);

@@ -20,7 +20,7 @@ struct SweepOptions {
   bool list = false, slurm = false;
 };
 
-// Tuning optimizer.lr leaves the AdamW half where a recipe or a config has fixed it.
+// Warns that tuning optimizer.lr does not move the rate of the AdamW group if a recipe or a config fixes it.
 std::string fixed_rate_note(const SweepConfig& sweep) {
   if (!sweep.tuning || sweep.tuning->paths[0] != "optimizer.lr" || sweep.cells.empty()) return "";
   const auto rate = [&](double value) -> std::optional<double> {

@@ -24,10 +24,11 @@ struct TalesOptions {
   uint64_t stories = 6000, validation_stories = 320, seed = 1;
 };
 
-// Validation takes the stories from here on, so that it does not change with the number of training stories.
+// The number of the first validation story. It is far above any training story, so that validation does not change with
+// the amount of training data.
 constexpr uint64_t first_validation_story = uint64_t{1} << 40;
 
-// One shard of byte tokens, an end token before each story; returns what entropy.json says of it.
+// Writes one shard of byte tokens with an end token before each story; returns its entry for entropy.json.
 Json write_shard(const std::filesystem::path& folder, const std::string& name, const Tales& tales, uint64_t seed,
                  uint64_t first, uint64_t count) {
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer("bytes");

@@ -12,7 +12,7 @@
 namespace rowan {
 namespace {
 
-// The texts in a folder and those below it, by name; hidden ones are left out.
+// The text files in a folder and its subfolders, sorted by name, without hidden ones.
 std::vector<std::filesystem::path> texts_in(const std::filesystem::path& folder) {
   namespace fs = std::filesystem;
   std::vector<fs::path> found;

@@ -1,4 +1,4 @@
-// rowan tokenize: raw text to shards.
+// rowan tokenize: turns raw text into shards.
 #include <fmt/core.h>
 #include <unistd.h>
 
@@ -26,15 +26,15 @@ struct TokenizeArguments {
   std::vector<std::string> inputs, validation_inputs;
 };
 
-// One line: rewritten in place on a terminal, now and then in a file.
+// A progress line: rewritten in place on a terminal, printed now and then into a file.
 class Meter {
  public:
-  // `total_bytes` of all inputs on disk; 0 when unknown.
+  // `total_bytes` is the size of all inputs on disk; 0 if unknown.
   explicit Meter(uint64_t total_bytes) : total_(total_bytes), terminal_(::isatty(2) == 1) {}
 
   void show(const TokenizeProgress& now) {
     double seconds = elapsed();
-    // A continued run begins with bytes that were read before.
+    // A continued run starts with the bytes read by earlier runs.
     if (!first_) first_ = now;
     if (seconds < next_) return;
     next_ = seconds + (terminal_ ? 0.5 : 30.0);
@@ -71,7 +71,7 @@ class Meter {
 };
 
 void run_tokenize(TokenizeArguments& arguments) {
-  std::signal(SIGPIPE, SIG_IGN);  // whoever reads what is shown may leave
+  std::signal(SIGPIPE, SIG_IGN);  // the reader of our output may exit first
   TokenizeOptions& options = arguments.options;
   options.format = named<TextFormat>("--format", arguments.format);
   options.split = named<TextSplit>("--split", arguments.split);

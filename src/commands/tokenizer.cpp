@@ -1,4 +1,4 @@
-// rowan tokenizer train: a vocabulary of one's own.
+// rowan tokenizer train: makes a vocabulary from your own text.
 #include "tokenizer/tokenizer.h"
 
 #include <fmt/core.h>

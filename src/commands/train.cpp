@@ -56,7 +56,7 @@ void run_train(const TrainOptions& options) {
   if (!code) return;
   // A launcher ends all ranks when the first one exits. That must not happen before rank 0 has printed the error.
   if (launch.rank != 0 && !host) std::this_thread::sleep_for(std::chrono::seconds(1));
-  host.reset();  // waits for all
+  host.reset();  // waits for all ranks
   throw Exit{code};
 }
 

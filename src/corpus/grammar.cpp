@@ -96,7 +96,7 @@ class Reader {
     choice.alternatives.push_back(std::move(sequence));
   }
 
-  // Reads up to one of the `stops`, which stays, or to the end of the line.
+  // Reads up to one of the `stops`, which is not consumed, or to the end of the line.
   Sequence read_sequence(std::string_view stops) {
     Sequence sequence;
     while (!rest_.empty() && stops.find(rest_[0]) == stops.npos) {
@@ -186,12 +186,12 @@ class Reader {
   }
 
   Grammar grammar_;
-  std::map<std::string, int> rules_, used_;  // name -> choice, name -> line of a use
+  std::map<std::string, int> rules_, used_;  // index of the choice by name; line of first use by name
   int line_ = 0, open_rule_ = -1;
-  std::string_view rest_;  // of the line
+  std::string_view rest_;  // unread rest of the line
 };
 
-// Finds what each alternative can begin with, and refuses choices that the text would not tell.
+// Finds the possible beginnings of each alternative, and refuses choices that cannot be told apart from the text.
 class Checker {
  public:
   explicit Checker(Grammar& grammar) : grammar_(grammar), state_(grammar.choices.size()) {}
@@ -234,7 +234,8 @@ class Checker {
     return starts;
   }
 
-  // No text of `a` may begin with one of `b` or the other way round; without `b`, none of `a` with another of `a`.
+  // Throws Error if a text of `a` is a prefix of one of `b`, or the other way round; if `b` is missing, if one of `a`
+  // is a prefix of another of `a`.
   static void refuse_prefixes(const Texts& a, const Texts& b, int line) {
     for (size_t i = 0; i < a.size(); ++i) {
       for (size_t j = 0; j < (b.empty() ? i : b.size()); ++j) {

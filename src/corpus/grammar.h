@@ -1,5 +1,5 @@
-// A probabilistic grammar with memory, in which the text tells the derivation. data/tales/grammar.txt explains the
-// notation, src/corpus/tales.h what it is for.
+// A probabilistic grammar with memory, in which the text determines the derivation. data/tales/grammar.txt explains the
+// notation, src/corpus/tales.h the purpose.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ struct Grammar {
     std::vector<std::string> columns;
     std::vector<std::vector<std::string>> rows;
   };
-  // A variable always draws from the same table.
+  // A variable; it always draws from the same table.
   struct Variable {
     std::string name;
     int table;
@@ -23,34 +23,36 @@ struct Grammar {
   enum class Kind : uint8_t { text, expand, draw, recall };
   struct Item {
     Kind kind = Kind::text;
-    std::string text;      // of Kind::text
-    int index = 0;         // expand: the choice; draw and recall: the variable
-    int column = 0;        // draw and recall
-    bool capital = false;  // draw and recall
+    std::string text;      // for Kind::text
+    int index = 0;         // index of the choice (expand) or of the variable (draw, recall)
+    int column = 0;        // draw and recall: the column of the table
+    bool capital = false;  // draw and recall: whether to capitalize
   };
   using Sequence = std::vector<Item>;
-  // A rule, or an inline [a|b], which has no name.
+  // A rule, or an inline choice [a|b], which has no name.
   struct Choice {
     std::string name;
     int line = 0;
     std::vector<int> weights;
     std::vector<Sequence> alternatives;
     int total_weight = 0;
-    // starts[a]: every text of alternative a begins with one of these, and no text of another alternative does.
+    // starts[a] are the beginnings of alternative a: every text of a begins with one of them, and no text of another
+    // alternative does.
     std::vector<std::vector<std::string>> starts;
   };
 
   std::vector<Table> tables;
   std::vector<Variable> variables;
   std::vector<Choice> choices;
-  int story = 0;  // the choice that a story expands
+  int story = 0;  // index of the choice that a story expands
 
   const Table& table_of(const Item& item) const { return tables[variables[item.index].table]; }
-  // The text of a draw or recall when its variable holds `row`.
+  // The text of a draw or recall if its variable holds `row`.
   std::string cell(const Item& item, size_t row) const;
 };
 
-// Throws Error with the line when the text is no grammar, is recursive, or has a choice that the text would not tell.
+// Throws Error with the line if the text is not a grammar, is recursive, or has a choice that cannot be told from the
+// text.
 Grammar read_grammar(std::string_view text);
 
 }  // namespace rowan

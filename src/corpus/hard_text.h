@@ -1,5 +1,4 @@
-// Texts that make tokenizers slow: one document without a place to divide it, or with nothing that the vocabulary
-// knows.
+// Texts that make tokenizers slow: a document with no place to split it, or with nothing that the vocabulary contains.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +12,7 @@ struct HardText {
   std::string text;  // valid UTF-8
 };
 
-// Each of about `bytes` bytes, always the same.
+// Returns texts of about `bytes` bytes each, always the same ones.
 std::vector<HardText> hard_texts(size_t bytes);
 
 }  // namespace rowan

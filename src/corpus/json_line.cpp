@@ -10,14 +10,14 @@
 namespace rowan {
 namespace {
 
-constexpr size_t deepest = 1000;  // nesting that is read
+constexpr size_t deepest = 1000;  // deepest nesting that is read
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 class Scanner {
  public:
   explicit Scanner(std::string_view line) : line_(line) {
-    if (line_.starts_with("\xef\xbb\xbf")) at_ = 3;  // a byte order mark
+    if (line_.starts_with("\xef\xbb\xbf")) at_ = 3;  // skip a byte order mark
   }
 
   bool members(std::vector<JsonMember>& members) {
@@ -51,7 +51,7 @@ class Scanner {
  private:
   std::string_view line_;
   size_t at_ = 0;
-  std::string open_;  // brackets of the value being read
+  std::string open_;  // open brackets of the value being read
 
   [[noreturn]] void wrong(const char* what) const { fail("byte {}: {}", at_ + 1, what); }
 
@@ -78,12 +78,12 @@ class Scanner {
   static std::string key_of(std::string_view written) {
     try {
       return json_string(written);
-    } catch (const Error&) {  // a key that nobody can ask for
+    } catch (const Error&) {  // no caller can ask for such a key
       return std::string(written);
     }
   }
 
-  // With its quotes.
+  // Reads a string, including its quotes.
   std::string_view string() {
     const size_t begin = at_;
     expect('"');
@@ -126,7 +126,7 @@ class Scanner {
     return true;
   }
 
-  // A value of any kind, with those inside it.
+  // Reads a value of any kind, including nested ones.
   std::string_view value() {
     space();
     const size_t begin = at_;
@@ -137,7 +137,7 @@ class Scanner {
     return line_.substr(begin, at_ - begin);
   }
 
-  // Up to where the first value inside begins, or the end of one that has none.
+  // Advances to the first nested value, or to the end of a value without one.
   void begin_value() {
     for (;;) {
       space();
@@ -159,7 +159,7 @@ class Scanner {
     }
   }
 
-  // Closes what ends here, up to where the next value begins.
+  // Closes the brackets that end here and advances to the next value.
   void end_values() {
     while (!open_.empty()) {
       space();

@@ -1,6 +1,5 @@
-// One line of JSON lines, read for some of its fields. Only what is asked for has to be good: what other fields hold
-// may be what JSON cannot say but Python writes (NaN, Infinity, half a surrogate pair) or a number that no double
-// holds.
+// Reads some fields of one line of a JSON-lines file. Only the requested fields must be valid. Others may hold what
+// Python writes but JSON forbids (NaN, Infinity, half a surrogate pair), or a number too large for a double.
 #pragma once
 
 #include <string>
@@ -11,15 +10,14 @@ namespace rowan {
 
 struct JsonMember {
   std::string key;
-  std::string_view value;  // as it is written
+  std::string_view value;  // the raw text of the value
 };
 
-// The members of the object in a line, in their order. False for JSON that is no object. Throws Error "byte N: ..."
-// when the line is not JSON.
+// Reads the members of the object in a line, in order. Returns false for JSON that is not an object. Throws Error "byte
+// N: ..." if the line is not JSON.
 bool read_members(std::string_view line, std::vector<JsonMember>& members);
 
-// What a written string says. Throws Error when that is not Unicode: bytes that are not UTF-8, or half a surrogate
-// pair.
+// Decodes a raw JSON string. Throws Error if it is not Unicode: invalid UTF-8, or half a surrogate pair.
 std::string json_string(std::string_view written);
 
 }  // namespace rowan

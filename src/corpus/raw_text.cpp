@@ -60,11 +60,11 @@ void RawReader::cut_at(uint64_t byte, std::vector<uint64_t> sizes) {
   text_sizes_ = std::move(sizes);
 }
 
-// Where the record that begins at `begin` within pending_ is cut, or npos: not, or not yet.
+// Where to cut the record that begins at `begin` in pending_; npos if it needs no cut, or not yet.
 size_t RawReader::find_cut(size_t begin, bool ended) const {
   constexpr size_t window = size_t{1} << 16;
   if (json_[source_] || split_ != TextSplit::file || cut_ <= text_bytes_ + begin) return std::string::npos;
-  const uint64_t at = cut_ - text_bytes_ - 1;  // a line that ends here needs no more
+  const uint64_t at = cut_ - text_bytes_ - 1;  // a line that ends here needs no cut
   if (at >= pending_.size() || (!ended && pending_.size() - at < window)) return std::string::npos;
   const std::string_view near = std::string_view(pending_).substr(at, window);
   size_t next = 1;
@@ -77,7 +77,7 @@ size_t RawReader::find_cut(size_t begin, bool ended) const {
   return at + next < pending_.size() ? at + next : std::string::npos;
 }
 
-// The end of the first record that ends at or after `from` within pending_, or npos.
+// The end of the first record in pending_ that ends at or after `from`, or npos.
 size_t RawReader::find_end(size_t from) const {
   if (json_[source_] || split_ == TextSplit::line) {
     size_t at = pending_.find('\n', from);
@@ -104,14 +104,14 @@ bool RawReader::next(RawBatch& batch, uint64_t most) {
   batch.last_of_source = false;
   batch.first_byte = text_bytes_;
 
-  size_t end = 0;  // of the records found
+  size_t end = 0;  // end of the complete records found so far
   while (end < size && batch.ends.size() < most && !batch.last_of_source) {
     size_t found = std::min(find_end(std::max(end, scanned_)), find_cut(end, false));
     if (found != std::string::npos) {
       batch.ends.push_back(end = found);
       continue;
     }
-    // An empty line may be half read.
+    // The bytes of an empty line may have arrived only in part.
     scanned_ = std::max(end, pending_.size() - std::min<size_t>(pending_.size(), 2));
     if (pending_.size() - end > longest_record)
       fail("{}: record {} is longer than {} bytes", inputs_[source_], record_ + batch.ends.size() + 1, longest_record);

@@ -1,4 +1,4 @@
-// Raw text of any size as batches of records: the lines of JSONL files, or the documents of plain text files.
+// Reads raw text of any size as batches of records: the lines of JSONL files, or the documents of plain text.
 #pragma once
 
 #include <cstdint>
@@ -13,31 +13,31 @@
 namespace rowan {
 
 enum class TextFormat {
-  by_name,  // .txt and .md, or .jsonl, .ndjson and .json; each may be followed by .gz or .zst; standard input is JSONL
+  by_name,  // text: .txt, .md; JSONL: .jsonl, .ndjson, .json; each also with .gz or .zst; standard input is JSONL
   text,
   jsonl,
 };
 constexpr auto names_of(TextFormat) { return enum_names("auto", "text", "jsonl"); }
 
-// Where plain text is cut into documents.
+// How plain text is split into documents.
 enum class TextSplit {
-  file,   // not at all: a file is a document
-  blank,  // after every empty line (\n\n or \n\r\n), which stays with the document it ends
+  file,   // a file is one document
+  blank,  // after every empty line (\n\n or \n\r\n), which belongs to the document before it
   line,   // at every newline, which belongs to no document
 };
 constexpr auto names_of(TextSplit) { return enum_names("file", "blank", "line"); }
 
-// Consecutive records of one source. Together the batches of a source hold all its bytes, in order.
+// Consecutive records of one source. The batches of a source together contain all its bytes, in order.
 struct RawBatch {
-  size_t source = 0;          // index into the list of inputs
-  uint64_t first_record = 0;  // counted from 0 in the source; for JSONL the line number less one
-  uint64_t first_byte = 0;    // of the text of all sources; where the first record begins
+  size_t source = 0;          // index in the list of inputs
+  uint64_t first_record = 0;  // number of the first record in the source, from 0; for JSONL its line number minus one
+  uint64_t first_byte = 0;    // where the first record begins in the text of all sources
   bool json = false;
-  std::string bytes;         // the records one after the other, newlines included
-  std::vector<size_t> ends;  // of each record in `bytes`
+  std::string bytes;         // the records back to back, including newlines
+  std::vector<size_t> ends;  // end of each record in `bytes`
   bool last_of_source = false;
-  uint64_t source_bytes = 0, source_hash = 0;  // of the file on disk up to here; complete when last_of_source
-  uint64_t total_bytes = 0;                    // on disk, of all sources up to here
+  uint64_t source_bytes = 0, source_hash = 0;  // size and hash of the file up to here; complete if last_of_source
+  uint64_t total_bytes = 0;                    // bytes on disk of all sources up to here
 
   std::string_view record(size_t i) const {
     size_t begin = i == 0 ? 0 : ends[i - 1];
@@ -45,30 +45,30 @@ struct RawBatch {
   }
 };
 
-// A record longer than this is an error, not memory without end.
+// A longer record is an error, so that memory stays bounded.
 constexpr size_t longest_record = size_t{1} << 30;
 
-// Bytes of text, before compression, in each file. Reads all of a compressed one.
+// The bytes of text in each file, uncompressed. Reads a compressed file to its end.
 std::vector<uint64_t> text_sizes(const std::vector<std::string>& paths);
 
-// Whether by_name knows what a file of this name holds.
+// Whether TextFormat::by_name recognizes this file name.
 bool has_text_name(const std::string& path);
 
 class RawReader {
  public:
-  // `inputs` are paths, or "-" for the standard input.
+  // `inputs` are paths, or "-" for standard input.
   RawReader(std::vector<std::string> inputs, TextFormat format, TextSplit split);
 
-  // A plain text that is one document and goes on past this byte of all the text becomes two, cut at the end of a line
-  // or word soon after it. `sizes`: those of the text of each input.
+  // Splits a one-document plain text that contains this byte of the whole text into two documents, at the next end of a
+  // line or word. `sizes` are the text sizes of all inputs.
   void cut_at(uint64_t byte, std::vector<uint64_t> sizes);
 
-  // The next batch of about a MiB, or of one record if that is longer, and of `most` records at most; false at the end
-  // of the last source. Throws Error naming the file.
+  // Reads the next batch: about 1 MiB, or one record if that is longer, and at most `most` records. Returns false at
+  // the end of the last source. Throws Error naming the file.
   bool next(RawBatch& batch, uint64_t most = UINT64_MAX);
-  // Bytes on disk read so far, of all sources.
+  // The bytes on disk read so far, over all sources.
   uint64_t total_bytes() const { return finished_bytes_ + (stream_ ? stream_->raw_bytes() : 0); }
-  // Starts at a record of a source, reading over what stands before it in that source.
+  // Continues at a record of a source, skipping the records before it in that source.
   void seek(size_t source, uint64_t record);
 
  private:
@@ -78,10 +78,10 @@ class RawReader {
   size_t source_ = 0;
   uint64_t record_ = 0, finished_bytes_ = 0;
   std::optional<TextStream> stream_;
-  std::string pending_;  // bytes read and not handed out
-  size_t scanned_ = 0;   // bytes of pending_ known to hold no end of a record
+  std::string pending_;  // bytes read but not yet handed out
+  size_t scanned_ = 0;   // leading bytes of pending_ known to contain no end of a record
 
-  uint64_t cut_ = UINT64_MAX, text_bytes_ = 0;  // of the text before pending_
+  uint64_t cut_ = UINT64_MAX, text_bytes_ = 0;  // text_bytes_: bytes of text before pending_
   std::vector<uint64_t> text_sizes_;
 
   size_t find_end(size_t from) const;

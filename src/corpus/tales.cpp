@@ -15,7 +15,7 @@ using Item = Grammar::Item;
 using Kind = Grammar::Kind;
 using Sequence = Grammar::Sequence;
 
-// What a story remembers: the row each variable holds (-1: none), and which rows of each table have been drawn.
+// The memory of a story: the row that each variable holds (-1: none), and which rows of each table have been drawn.
 struct Memory {
   explicit Memory(const Grammar& grammar) : row(grammar.variables.size(), -1) {
     for (const Grammar::Table& table : grammar.tables) drawn.emplace_back(table.rows.size(), false);
@@ -24,7 +24,7 @@ struct Memory {
     row[item.index] = static_cast<int>(chosen);
     drawn[grammar.variables[item.index].table][chosen] = true;
   }
-  // The rows of the item's table that can still be drawn.
+  // The rows of the item's table that have not been drawn.
   std::vector<size_t> left(const Grammar& grammar, const Item& item) const {
     const std::vector<bool>& taken = drawn[grammar.variables[item.index].table];
     std::vector<size_t> rows;
@@ -74,7 +74,7 @@ class Teller {
   std::string text_;
 };
 
-// Deterministic descent: at every choice the text agrees with the starts of one alternative at most.
+// A deterministic recursive descent: at every choice the text matches the beginnings of at most one alternative.
 class Listener {
  public:
   Listener(const Grammar& grammar, std::string_view text) : grammar_(grammar), rest_(text), memory_(grammar) {
@@ -138,15 +138,15 @@ class Listener {
   double nats_ = 0;
 };
 
-// The distribution of how far a story has come, as far as the rest depends on it: how many rows of each table are
-// drawn and which variables hold one. Rows themselves are exchangeable: a variable holds each with equal probability,
-// whatever was chosen, for no choice looks at a row.
+// The state of a story as far as its continuation depends on it: how many rows of each table are drawn, and which
+// variables hold one. Rows are exchangeable: a variable holds each with equal probability, because no choice looks at a
+// row.
 struct Progress {
   std::vector<size_t> drawn;
   std::vector<bool> bound;
   auto operator<=>(const Progress&) const = default;
 };
-using Paths = std::map<Progress, double>;  // with the probability of each
+using Paths = std::map<Progress, double>;  // probability of each state
 
 class Expecter {
  public:

@@ -1,6 +1,6 @@
-// The embedded corpus: small English stories from the probabilistic grammar data/tales/grammar.txt. Every story has one
-// derivation, so its probability is known, and the entropy of the corpus is a sum over the grammar: the lowest
-// validation loss that an honest model can have.
+// The embedded corpus: short English stories from the probabilistic grammar data/tales/grammar.txt. Every story has
+// exactly one derivation, so its probability is known, and the entropy of the corpus is a sum over the grammar. That
+// entropy is the lowest validation loss that a model can have without memorizing the validation text.
 #pragma once
 
 #include <cstdint>
@@ -15,14 +15,14 @@ extern const char* const tales_grammar_text;
 
 class Tales {
  public:
-  // Throws Error with the line when the text is not an unambiguous grammar.
+  // Throws Error with the line if the text is not an unambiguous grammar.
   explicit Tales(std::string_view grammar = tales_grammar_text);
 
-  // Story number `index` of the endless collection `seed`: a pure function of both.
+  // Story number `index` of the infinite collection `seed`: a pure function of both.
   std::string story(uint64_t seed, uint64_t index) const;
 
-  // -log p(story) in nats, by reading the story's derivation off its text. Throws Error with the byte at which the
-  // text stops being a story.
+  // -log p(story) in nats, found by parsing the story. Throws Error with the byte at which the text stops being a
+  // story.
   double surprise(std::string_view story) const;
 
   struct Expectation {
@@ -32,7 +32,7 @@ class Tales {
     // where their text says, so the token itself adds a symbol and no entropy.
     double nats_per_token() const { return nats / (bytes + 1); }
   };
-  // Exact: summed over the grammar, not sampled.
+  // Exact expectation, summed over the grammar instead of sampled.
   const Expectation& expectation() const { return expectation_; }
 
  private:

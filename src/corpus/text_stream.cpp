@@ -17,7 +17,7 @@
 
 namespace rowan {
 
-// The file as it lies on disk, through one buffer.
+// The raw file, read through one buffer.
 class TextStream::Raw {
  public:
   explicit Raw(const std::string& path) : path_(path == "-" ? "standard input" : path), buffer_(1 << 18) {
@@ -28,7 +28,7 @@ class TextStream::Raw {
   Raw(const Raw&) = delete;
   Raw& operator=(const Raw&) = delete;
 
-  // The bytes that are ready, at least `wanted` of them unless the file ends before.
+  // Returns the buffered bytes: at least `wanted`, unless the file ends before.
   std::string_view peek(size_t wanted = 1) {
     while (end_ - begin_ < wanted && !ended_) {
       std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
@@ -111,7 +111,7 @@ class TextStream::Gzip : public Decoder {
   z_stream stream_{};
   bool ended_ = false;
 
-  // Zero bytes after the last member are padding; anything else has to be another member.
+  // Zero bytes after the last member are padding; anything else must be another member.
   void next_member() {
     while (!raw_.peek().empty() && raw_.peek()[0] == '\0') raw_.take(1);
     ended_ = raw_.peek().empty();
@@ -123,7 +123,7 @@ class TextStream::Zstd : public Decoder {
  public:
   explicit Zstd(Raw& raw) : Decoder(raw), stream_(ZSTD_createDCtx()) {
     if (stream_ == nullptr) fail("{}: zstd cannot start", raw.path());
-    // Files made with --long or --ultra look back further than the library follows unasked.
+    // Files made with --long or --ultra need a larger window than the library allows by default.
     ZSTD_DCtx_setParameter(stream_, ZSTD_d_windowLogMax, ZSTD_dParam_getBounds(ZSTD_d_windowLogMax).upperBound);
   }
   ~Zstd() override { ZSTD_freeDCtx(stream_); }
@@ -151,7 +151,7 @@ class TextStream::Zstd : public Decoder {
 };
 
 bool is_zstd(std::string_view start) {
-  // A frame, or one to be skipped, which pzstd lays before each: RFC 8878, 3.1.
+  // A frame, or a skippable frame, which pzstd writes before each frame (RFC 8878, 3.1).
   const bool skippable = start.size() >= 4 && (start[0] & 0xf0) == 0x50 && start.substr(1, 3) == "\x2a\x4d\x18";
   return skippable || start.starts_with("\x28\xb5\x2f\xfd");
 }

@@ -1,5 +1,5 @@
-// Bytes of a text file as they were before compression: plain, gzip (any number of members) or zstd (any number of
-// frames), told apart by their first bytes.
+// Reads a text file decompressed: plain, gzip (any number of members) or zstd (any number of frames), recognized by its
+// first bytes.
 #pragma once
 
 #include <cstddef>
@@ -10,23 +10,23 @@
 
 namespace rowan {
 
-// Whether a file that starts with these bytes, four or more, is zstd's.
+// Whether a file that starts with these bytes (at least four) is zstd.
 bool is_zstd(std::string_view start);
 
 class TextStream {
  public:
-  // "-" is the standard input. Throws Error when the file cannot be opened, or its name says .gz or .zst and its first
-  // bytes do not.
+  // "-" is standard input. Throws Error if the file cannot be opened, or if its name ends in .gz or .zst and its first
+  // bytes do not match.
   explicit TextStream(const std::string& path);
   ~TextStream();
   TextStream(TextStream&&) noexcept;
   TextStream& operator=(TextStream&&) noexcept;
 
-  // Fills `to` with at most `size` bytes and returns how many, 0 at the end only. Throws Error naming the file and the
-  // byte where a compressed stream is damaged or cut short, so nothing is lost silently.
+  // Reads at most `size` bytes into `to`; returns their number, which is 0 only at the end. Throws Error naming file
+  // and byte if a compressed stream is damaged or truncated, so that nothing is lost silently.
   size_t read(char* to, size_t size);
   bool compressed() const { return compressed_; }
-  // Bytes of the file itself consumed so far, and their Hash64.
+  // Raw bytes of the file consumed so far, and their Hash64.
   uint64_t raw_bytes() const;
   uint64_t raw_hash() const;
 

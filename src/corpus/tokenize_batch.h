@@ -1,4 +1,4 @@
-// One batch of records turned into tokens: what a worker of tokenize_job.h does on its own.
+// Tokenizes one batch of records: the part of tokenize_job.h that workers do independently.
 #pragma once
 
 #include <cstdint>
@@ -13,26 +13,26 @@
 namespace rowan {
 
 struct TokenizedDocument {
-  size_t tokens = 0;   // the end token included
-  uint64_t hash = 0;   // Hash64 of the text
-  uint64_t begin = 0;  // of its record, in the text of all sources
+  size_t tokens = 0;   // including the end token
+  uint64_t hash = 0;   // Hash64 of the document's text
+  uint64_t begin = 0;  // first byte of its record in the text of all sources
 };
 
 struct SkippedRecord {
-  uint64_t record = 0;  // index in the source
-  std::string reason;   // one of few
+  uint64_t record = 0;  // number of the record in its source
+  std::string reason;   // one of a few fixed texts
   std::string detail;
 };
 
 struct TokenizedBatch {
-  std::vector<int32_t> ids;  // of all documents, one after the other
+  std::vector<int32_t> ids;  // ids of all documents back to back
   std::vector<TokenizedDocument> documents;
   std::vector<SkippedRecord> skipped;
   uint64_t text_bytes = 0;
 };
 
-// Skipped are: blank lines, lines that are no JSON object with a string under `field`, documents without text, text
-// that is not Unicode (invalid UTF-8 or a lone surrogate in JSON) or that the tokenizer refuses.
+// Skips blank lines, lines that are not a JSON object with a string at `field`, documents without text, text that is
+// not Unicode (invalid UTF-8 or a lone surrogate in JSON), and text that the tokenizer refuses.
 TokenizedBatch tokenize_batch(const RawBatch& raw, const std::string& field, bool lines, const Tokenizer& tokenizer,
                               shard::EndPlace end);
 

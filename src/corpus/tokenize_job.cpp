@@ -35,7 +35,7 @@ std::vector<std::string> all_inputs(const TokenizeOptions& options) {
   return all;
 }
 
-// Everything of one run. The counters and writers belong to whoever's turn it is to hand over a batch.
+// The state of one run. Counters and writers belong to the thread whose turn it is to hand over a batch.
 class Job {
  public:
   Job(const TokenizeOptions& options, const Tokenizer& tokenizer,
@@ -59,13 +59,13 @@ class Job {
         if (input == "-") fail("--validation {}: standard input has no end that is known before", options_.validation);
     settings_ = describe_settings(options_, inputs_, tokenizer_, end_);
     const fs::path manifest = folder_ / "manifest.json";
-    // A kill after the last file leaves the lock of a dead process, which the next one removes.
+    // A kill after the last file was written leaves the lock of a dead process; the next run removes it.
     if (fs::exists(manifest) && !fs::exists(folder_ / "lock") && added_to(manifest).empty())
       return finished_before(manifest);
     if (rule_.kind == ValidationRule::last && !fs::exists(manifest)) find_cut();
     make_directories(folder_);
     const FolderLock lock(folder_, "tokenizes into it", [](const std::string& text) { tell("rowan: {}\n", text); });
-    // The process that was waited for may have written it.
+    // The process that we waited for may have written it.
     if (fs::exists(manifest) && !grow(manifest)) return finished_before(manifest);
     if (!train_) prepare();
     work();
@@ -87,7 +87,7 @@ class Job {
   std::vector<std::string> inputs_;
   Json settings_;
 
-  std::vector<size_t> pending_;  // of inputs_: those that this job reads; the others are in the shards already
+  std::vector<size_t> pending_;  // indices into inputs_ that this job reads; the other inputs are in the shards already
   std::mutex reading_;
   std::optional<RawReader> reader_;
   uint64_t next_ticket_ = 0;
@@ -99,11 +99,11 @@ class Job {
 
   TokenizeResult result_;
   std::vector<Source> sources_;
-  size_t next_source_ = 0;  // of pending_
+  size_t next_source_ = 0;  // index into pending_
   uint64_t next_record_ = 0;
-  uint64_t known_bytes_ = 0;  // of the inputs that are not in pending_
+  uint64_t known_bytes_ = 0;  // bytes of the inputs that are not in pending_
   std::unique_ptr<ShardWriter> train_, validation_;
-  uint64_t cut_ = UINT64_MAX;  // of the text of options_.inputs: what begins here or later is held out
+  uint64_t cut_ = UINT64_MAX;  // byte of the text of options_.inputs: documents that begin here or later are held out
   std::chrono::steady_clock::time_point saved_ = std::chrono::steady_clock::now();
 
   void find_cut() {
@@ -113,7 +113,7 @@ class Job {
     reader_->cut_at(cut_, sizes);
   }
 
-  // Once pending_ is known.
+  // Opens the inputs; pending_ must be known.
   void open_inputs() {
     if (pending_.size() < inputs_.size()) {
       std::vector<std::string> paths;
@@ -121,7 +121,7 @@ class Job {
       reader_.emplace(paths, options_.format, options_.split);
       for (size_t i = 0; i < inputs_.size(); ++i)
         if (std::find(pending_.begin(), pending_.end(), i) == pending_.end()) known_bytes_ += sources_[i].bytes;
-      cut_ = UINT64_MAX;  // what is added to finished shards is training data as a whole
+      cut_ = UINT64_MAX;  // text added to finished shards is all training data
     }
     reader_->seek(next_source_, next_record_);
     result_.total.input_bytes = known_bytes_ + reader_->total_bytes();
@@ -131,19 +131,19 @@ class Job {
     ShardLabel label{tokenizer_.vocab_size(), tokenizer_.end_id(), end_, tokenizer_.hash()};
     train_ = std::make_unique<ShardWriter>(folder_, "train-*.bin", label, options_.shard_tokens, train);
     validation_ = std::make_unique<ShardWriter>(folder_, "validation-*.bin", label, options_.shard_tokens, validation);
-    // From here on the folder is known as ours.
+    // From here on the folder is marked as ours.
     save();
     report_(result_.total);
   }
 
-  // The inputs beside those of finished shards.
+  // The inputs that are not in the finished shards.
   std::vector<size_t> added_to(const fs::path& path) {
     std::vector<size_t> added;
     read_note(path, [&](const Json& manifest) { added = added_inputs(manifest.at("settings"), settings_); });
     return added;
   }
 
-  // Begins further shards where there are such inputs; else false.
+  // Starts further shards if there are new inputs; returns false if there are none.
   bool grow(const fs::path& path) {
     const std::vector<size_t> added = added_to(path);
     if (added.empty()) return false;
@@ -184,7 +184,7 @@ class Job {
       read_note(path, [&](const Json& note) {
         train = shards_from_json(note.at("train"));
         validation = shards_from_json(note.at("validation"));
-        // What has not written a token may begin anew under any settings.
+        // A run that has not written a token may start afresh with any settings.
         if (train.empty() && validation.empty() && !first_shard(folder_)) return;
         check_settings(path, note.at("settings"), settings_);
         if (note.contains("pending")) pending_ = note.at("pending").get<std::vector<size_t>>();
@@ -204,7 +204,7 @@ class Job {
     open_shards(train, validation);
   }
 
-  // The counts of a note or of the manifest of finished shards, whose inputs may be fewer.
+  // Loads the counts from a progress note, or from the manifest of finished shards, which may have fewer inputs.
   void load(const Json& note) {
     result_.total.documents = note.at("documents");
     result_.total.text_bytes = note.at("text_bytes");
@@ -277,7 +277,7 @@ class Job {
     }
   }
 
-  // Writes one batch, in the order of the input.
+  // Writes one batch. Batches arrive in the order of the input.
   void take(const RawBatch& raw, const TokenizedBatch& batch) {
     for (const SkippedRecord& skipped : batch.skipped) skip(raw, skipped);
     Source& source = sources_[raw.source];
@@ -308,7 +308,7 @@ class Job {
     std::string where =
         fmt::format("{}, {} {}", inputs_[raw.source], raw.json ? "line" : "document", skipped.record + 1);
     if (!skipped.detail.empty()) where += ": " + skipped.detail;
-    // A blank line is no document.
+    // A blank line is not a document, so --strict allows it.
     if (options_.strict && skipped.reason != "blank line") fail("{} ({})", where, skipped.reason);
     Skipped& all = result_.skipped[skipped.reason];
     if (all.count++ == 0) all.first = where;
@@ -332,7 +332,7 @@ class Job {
         held_out |= static_cast<double>(document.hash) < rule_.fraction * 0x1p64;
         break;
       case ValidationRule::tokens: {
-        // The cut falls inside a document; its rest begins the training data, without a start of its own.
+        // The cut may fall inside a document; the rest then begins the training data, without a document start.
         if (held_out) break;
         uint64_t room = rule_.count - std::min(rule_.count, validation_->tokens());
         size_t first = static_cast<size_t>(std::min<uint64_t>(room, ids.size()));

@@ -15,9 +15,9 @@ namespace rowan {
 #ifdef ROWAN_SENTENCEPIECE_TRAINER
 namespace {
 
-constexpr size_t longest_sentence = 4000;  // bytes; the trainer passes over those of more than 4192
+constexpr size_t longest_sentence = 4000;  // in bytes; the trainer skips sentences of more than 4192
 
-// The lines of all texts; long ones in parts that end behind a word or character.
+// Iterates over the lines of all texts. Long lines are split after a word or a character.
 class Sentences : public sentencepiece::SentenceIterator {
  public:
   explicit Sentences(const TokenizerTraining& training)
@@ -76,7 +76,7 @@ class Sentences : public sentencepiece::SentenceIterator {
       read_members(line, members);
       for (const JsonMember& member : members)
         if (member.key == field_ && member.value.starts_with('"')) return json_string(member.value);
-    } catch (const Error&) {  // what tokenizing would skip
+    } catch (const Error&) {  // tokenizing would skip this text, too
     }
     return "";
   }

@@ -1,4 +1,4 @@
-// Making a sentencepiece model of one's own text, with the library's trainer.
+// Trains a sentencepiece model on your own text, with the library's trainer.
 #pragma once
 
 #include <cstdint>
@@ -10,16 +10,17 @@
 namespace rowan {
 
 struct TokenizerTraining {
-  std::vector<std::string> inputs;  // as RawReader takes them
+  std::vector<std::string> inputs;  // as for RawReader
   TextFormat format = TextFormat::by_name;
-  std::string field = "text";  // of the JSON objects
-  bool bpe = true;             // else unigram
-  int64_t vocabulary = 8000;   // ids: pieces, 256 bytes, <unk>, <s> and </s>
+  std::string field = "text";  // the key of the text in JSON objects
+  bool bpe = true;             // false: unigram
+  int64_t vocabulary = 8000;   // number of ids: pieces, 256 bytes, <unk>, <s> and </s>
   int threads = 1;
 };
 
-// The model's file. Text is taken as it is: no normalization, spaces are kept, and every byte is a piece, so that
-// nothing is unknown. Throws Error for a text that has not so many pieces, or a build without the trainer.
+// Returns the content of the model file. Text is used unchanged: no normalization, spaces are kept, and every byte is a
+// piece, so nothing is unknown. Throws Error if the text does not yield that many pieces, or if the build has no
+// trainer.
 std::string train_tokenizer(const TokenizerTraining& training);
 
 }  // namespace rowan

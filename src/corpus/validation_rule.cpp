@@ -1,4 +1,4 @@
-// What is held out for validation, as the command line says it.
+// Parses --validation: which part of the text is held out.
 #include <charconv>
 
 #include "base/error.h"

@@ -1,4 +1,4 @@
-// How much of causal attention is left in packed rows when it stays within documents.
+// The fraction of causal attention that remains in packed rows if it stays within documents.
 #pragma once
 
 #include <optional>
@@ -8,8 +8,8 @@
 
 namespace rowan {
 
-// Over the documents in a run's first rows, 256 at most: the sum of n (n + 1) / 2, n being the tokens of each, over the
-// same sum of whole rows. 1 where attention runs through the row.
+// Computed over the documents in at most the first 256 rows of a run: the sum of n (n + 1) / 2 over documents of n
+// tokens, divided by the same sum for whole rows. 1 if attention spans the row.
 double attended_share(const BatchSource& batches, const std::optional<DocumentConfig>& documents);
 
 }  // namespace rowan

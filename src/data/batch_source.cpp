@@ -9,7 +9,8 @@
 namespace rowan {
 namespace {
 
-// A mixture goes in rounds of this many rows, all alike: each corpus has its share of the places, drawn by lot once.
+// A mixture repeats rounds of this many rows, all alike. Each corpus has a number of places in the round that is
+// proportional to its weight; their order is drawn once.
 constexpr int64_t round_rows = 10000;
 
 Json describe(const Dataset& corpus, double weight) {
@@ -51,7 +52,7 @@ BatchSource::BatchSource(const DataConfig& config, int64_t sequence_length, uint
 void BatchSource::draw_round(const std::vector<Corpus>& parts) {
   double total = 0, sum = 0;
   for (const Corpus& part : parts) total += part.weight;
-  std::vector<int64_t> corpus_at;  // in order; the lot then moves every place
+  std::vector<int64_t> corpus_at;  // in order first, then shuffled
   for (const Corpus& part : parts) {
     sum += part.weight;
     const int64_t share = std::llround(round_rows * (sum / total)) - static_cast<int64_t>(corpus_at.size());

@@ -1,4 +1,4 @@
-// What the section "data" of a configuration says.
+// The section "data" of a config.
 #pragma once
 
 #include <optional>
@@ -10,30 +10,30 @@
 
 namespace rowan {
 
-// packed     the stream of all tokens in windows: a row is T + 1 tokens, the next row starts T tokens later
-// documents  one document a row, cut to T - 1 tokens, its end token after it, then padding
+// packed     windows over the stream of all tokens: a row is T + 1 tokens, and the next row starts T tokens later
+// documents  one document per row, cut to T - 1 tokens, then its end token, then padding
 enum class Reading { packed, documents };
 constexpr auto names_of(Reading) { return enum_names("packed", "documents"); }
-// Of the rows within an epoch.
+// The order of the rows within an epoch.
 enum class Order { shuffled, sequential };
 constexpr auto names_of(Order) { return enum_names("shuffled", "sequential"); }
 
 struct Corpus {
-  std::vector<std::string> files;  // names or globs
-  double weight = 1;               // share of the rows of a mixture, in any unit
+  std::vector<std::string> files;  // file names or globs
+  double weight = 1;               // share of a mixture's rows, relative to the other weights
 };
 
-// How the evaluation of another program cuts the validation rows into batches; its figure is a mean of batch means.
+// How another program's evaluation splits the validation rows into batches. Its figure is a mean of batch means.
 struct BatchMeans {
-  int64_t ranks = 0, rows = 0;  // processes, and rows in a batch of one of them; 0: not wanted
+  int64_t ranks = 0, rows = 0;  // processes, and rows per batch of one process; 0: off
 };
 
-// How packed rows are cut into documents, between which there is no attention.
-enum class EndToken : uint8_t { first, last };  // of its document
+// How packed rows are split into documents. There is no attention between documents.
+enum class EndToken : uint8_t { first, last };  // position of the end token within its document
 constexpr auto names_of(EndToken) { return enum_names("first", "last"); }
 enum class DocumentPositions : uint8_t { restart, through };
 constexpr auto names_of(DocumentPositions) { return enum_names("restart", "continue"); }
-enum class EndTargets : uint8_t { counted, ignored };  // what follows an end token
+enum class EndTargets : uint8_t { counted, ignored };  // whether the target after an end token counts
 constexpr auto names_of(EndTargets) { return enum_names("counted", "ignored"); }
 struct DocumentConfig {
   EndToken end_token = EndToken::first;
@@ -42,12 +42,12 @@ struct DocumentConfig {
 };
 
 struct DataConfig {
-  std::vector<Corpus> train;            // more than one: a mixture
-  std::vector<std::string> validation;  // may be empty
+  std::vector<Corpus> train;            // several corpora form a mixture
+  std::vector<std::string> validation;  // files or globs; may be empty
   BatchMeans batch_means;
-  std::string hellaswag;  // a file scored at every evaluation (hellaswag.h); "": none
+  std::string hellaswag;  // HellaSwag file, scored at every evaluation (evaluate/hellaswag.h); "": none
   Reading reading = Reading::packed;
-  std::optional<DocumentConfig> documents;  // none: attention runs through the row
+  std::optional<DocumentConfig> documents;  // none: attention spans the row
   Order order = Order::shuffled;
   ShardOptions shards;
 };
@@ -58,7 +58,7 @@ struct DataConfig {
 // width (2 | 4) and end_id. Throws Error naming the field.
 DataConfig parse_data(JsonObject data);
 void visit(DocumentConfig& documents, Section& keys);
-// Its keys; train, mixture and validation are lists that parse_data() reads by itself.
+// Visits the keys of the section, except the lists train, mixture and validation, which parse_data() reads itself.
 void visit(DataConfig& data, Section& keys);
 
 }  // namespace rowan

@@ -10,7 +10,7 @@
 namespace rowan {
 namespace {
 
-// Index of the last entry <= value in an ascending list whose last entry is the end.
+// Index of the last entry <= value in an ascending list; the list's last entry is the end.
 size_t find_part(const std::vector<int64_t>& bounds, int64_t value) {
   return static_cast<size_t>(std::upper_bound(bounds.begin(), bounds.end() - 1, value) - bounds.begin()) - 1;
 }
@@ -113,7 +113,7 @@ void Dataset::copy(Range range, int32_t* out) const {
 Dataset::Range Dataset::content(int64_t document) const {
   size_t s = find_part(first_document_, document);
   int64_t begin = offsets_[s] + documents_[s].start(document - first_document_[s]);
-  // A document ends where the next one starts, be it in a later shard.
+  // A document ends where the next one starts, which may be in a later shard.
   int64_t end = tokens();
   if (++document < rows_) {
     s = find_part(first_document_, document);
@@ -126,7 +126,7 @@ Dataset::Range Dataset::content(int64_t document) const {
 
 int64_t Dataset::read(int64_t row, int32_t* inputs, int32_t* targets) const {
   const int64_t T = sequence_length_;
-  int64_t used, counted;  // inputs and targets that are real
+  int64_t used, counted;  // numbers of real inputs and of targets that count
   if (reading_ == Reading::packed) {
     const int64_t begin = row * T;
     used = std::min(T, tokens() - begin);

@@ -1,5 +1,5 @@
-// Dataset: the rows of one corpus, by number. The shards are one stream, in the order of their names; a row may cross
-// from one to the next.
+// Dataset: the rows of one corpus, by number. Its shards form one stream in the order of their names; a row may span
+// two shards.
 #pragma once
 
 #include <cstdint>
@@ -11,20 +11,21 @@
 
 namespace rowan {
 
-// A target that does not count.
+// The target value that does not count.
 constexpr int32_t ignored_target = -100;
 
-// What is real in one or more rows: inputs that are not padding, and targets that count.
+// In one or more rows: inputs that are not padding, and targets that count.
 struct RowCount {
   int64_t inputs = 0, targets = 0;
 };
 
 class Dataset {
  public:
-  // Opens what the names and globs match. `documents`: how packed rows are cut, where they are. `sequence_length` is T;
-  // ids must be below `vocab_size`. Throws Error when a shard is damaged or given twice, when shards come from
-  // different tokenizers or a larger vocabulary, and when there is no row. Shards that do not name their vocabulary are
-  // looked through for ids outside of it, the first `looked_through` tokens; later ones are checked as they are read.
+  // Opens the files that the names and globs match. `documents` says how packed rows are split into documents, if they
+  // are. `sequence_length` is T; ids must be below `vocab_size`.
+  // Throws Error if a shard is damaged or given twice, if shards come from different tokenizers or a larger vocabulary,
+  // or if there is no row. In shards that do not state their vocabulary the first `looked_through` tokens are checked
+  // for ids outside it; later tokens are checked as they are read.
   Dataset(const std::vector<std::string>& files, const ShardOptions& options, Reading reading, int64_t sequence_length,
           int64_t vocab_size, const std::optional<DocumentConfig>& documents = {});
 
@@ -32,12 +33,12 @@ class Dataset {
 
   const std::vector<Shard>& shards() const { return shards_; }
   int64_t tokens() const { return offsets_.back(); }
-  // The token between documents; -1 where nothing names it.
+  // The token between documents; -1 if unknown.
   int32_t end_id() const { return end_id_; }
-  // Rows of an epoch.
+  // The number of rows of an epoch.
   //   packed     ceil((tokens - 1) / T): every token but the very first is a target exactly once (unless the
-  //              targets of end tokens do not count); the last row may be short, its missing targets are
-  //              ignored_target
+  //              targets of end tokens do not count). The last row may be short; its missing targets are
+  //              ignored_target.
   //   documents  the number of documents that start in these shards
   int64_t rows() const { return rows_; }
 
@@ -45,18 +46,18 @@ class Dataset {
   // Throws Error naming shard, position and id for an id outside the vocabulary.
   //   documents  n tokens of content become min(n, T - 1) inputs and the end token; each but the first is a target
   int64_t read(int64_t row, int32_t* inputs, int32_t* targets) const;
-  // What read() would give.
+  // The counts of read(), without reading the tokens.
   RowCount count(int64_t row) const;
 
  private:
   struct Range {
     int64_t begin, count;
   };
-  // The shard that holds a position of the stream.
+  // The index of the shard that contains a position of the stream.
   size_t shard_of(int64_t position) const;
   void copy(Range range, int32_t* out) const;
   int32_t token(int64_t position) const;
-  // What a document holds, without end tokens around it, cut to T - 1.
+  // The tokens of a document without its end tokens, cut to T - 1.
   Range content(int64_t document) const;
   void open_documents();
   void check_documents(const DocumentConfig& documents) const;
@@ -65,9 +66,9 @@ class Dataset {
   Reading reading_;
   int64_t sequence_length_, vocab_size_, rows_ = 0;
   int32_t end_id_ = -1;
-  bool end_targets_ = true;  // count
+  bool end_targets_ = true;  // targets after end tokens count
   std::vector<Shard> shards_;
-  std::vector<int64_t> offsets_{0};  // position of each shard's first token in the stream; then the end
+  std::vector<int64_t> offsets_{0};  // stream position of each shard's first token; then the end
   std::vector<DocumentIndex> documents_;
   std::vector<int64_t> first_document_{0};  // number of each shard's first document; then the end
 };

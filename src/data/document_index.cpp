@@ -9,8 +9,8 @@
 namespace rowan {
 namespace {
 
-// Byte of each field of Megatron's .idx.
-constexpr char megatron_magic[] = "MMIDIDX\0";  // nine bytes with the final zero
+// Byte offsets of the fields of Megatron's .idx.
+constexpr char megatron_magic[] = "MMIDIDX\0";  // nine bytes including the final zero
 constexpr uint64_t megatron_dtype = 17, megatron_counts = 18, megatron_lengths = 34;
 
 template <typename T>
@@ -72,7 +72,7 @@ DocumentIndex DocumentIndex::megatron(const std::filesystem::path& path, uint64_
     fail("{}: byte {}: element type {}, allowed: 4 (i32) and 8 (u16)", name, megatron_dtype, dtype);
   index.width_ = dtype == 4 ? 4 : 2;
   const uint64_t sequences = index.word(megatron_counts), bounds = index.word(megatron_counts + 8);
-  const uint64_t limit = file.size() / 8;  // keeps the sum below from overflowing
+  const uint64_t limit = file.size() / 8;  // so that the sum below cannot overflow
   if (bounds == 0 || bounds > limit || sequences > limit ||
       file.size() != megatron_lengths + 12 * sequences + 8 * bounds)
     fail("{}: byte {}: {} sequences and {} document bounds do not make a file of {} bytes", name, megatron_counts,
@@ -98,7 +98,7 @@ DocumentIndex DocumentIndex::found(const std::filesystem::path& path, std::vecto
   return index;
 }
 
-// A value that is no position (a bound that points at no sequence) comes out too large, which start() refuses.
+// An invalid value (a bound that points to no sequence) comes out too large; start() rejects it.
 uint64_t DocumentIndex::entry(int64_t i) const {
   const uint64_t at = static_cast<uint64_t>(i);
   switch (kind_) {

@@ -1,4 +1,4 @@
-// Where the documents of a token file start, read in place from the index file beside it.
+// The starts of the documents of a token file, read in place from the index file beside it.
 #pragma once
 
 #include <cstdint>
@@ -12,24 +12,24 @@ namespace rowan {
 
 class DocumentIndex {
  public:
-  // Rowan's NAME.bin.documents (shard_format.h), for a shard of `tokens` tokens.
+  // Opens Rowan's NAME.bin.documents (shard_format.h) of a shard of `tokens` tokens.
   static DocumentIndex rowan(const std::filesystem::path& path, int64_t tokens);
-  // datatrove's X.ds.index: u64 end of each document, in tokens; the last one is the number of tokens.
+  // Opens datatrove's X.ds.index: the u64 end of each document in tokens; the last one is the number of tokens.
   static DocumentIndex datatrove(const std::filesystem::path& path);
-  // Megatron's X.idx; `bin_bytes` is the size of the .bin it describes. Its arrays start at byte 34: misaligned.
+  // Opens Megatron's X.idx; `bin_bytes` is the size of its .bin. The arrays start at byte 34, so they are unaligned.
   static DocumentIndex megatron(const std::filesystem::path& path, uint64_t bin_bytes);
-  // Positions found by looking at the tokens.
+  // Wraps positions that were found by scanning the tokens.
   static DocumentIndex found(const std::filesystem::path& path, std::vector<int64_t> starts, int64_t tokens);
 
   int64_t size() const { return count_; }
-  // Number of tokens the index speaks of, and (megatron) bytes a token.
+  // The number of tokens that the index covers, and (Megatron) bytes per token.
   int64_t tokens() const { return tokens_; }
   int width() const { return width_; }
-  // The file read.
+  // The index file.
   const std::filesystem::path& path() const { return path_; }
 
-  // Position of the first token of document i < size(). Sizes are checked when the file is opened, every entry as it
-  // is read: Error naming file and document when starts do not ascend or leave the file.
+  // Position of the first token of document i < size(). Sizes are checked on opening, entries when they are read: Error
+  // naming file and document if starts do not ascend or leave the file.
   int64_t start(int64_t i) const;
 
  private:

@@ -1,4 +1,4 @@
-// Shards that stand in more than one place: named twice, by two globs, or through links.
+// Shards that are used in more than one place: named twice, matched by two globs, or reached through links.
 #pragma once
 
 #include <cstdint>
@@ -11,12 +11,12 @@
 
 namespace rowan {
 
-// A file, whatever its name.
+// Identifies a file whatever its name.
 using FileIdentity = std::pair<uint64_t, uint64_t>;
 FileIdentity identity_of(const std::filesystem::path& path);
 
-// One line for each pair of data sets that share shards, naming the first: two corpora of a mixture, or training and
-// validation data (`validation` may be null). Somebody may want that; most do not.
+// One line for each pair of data sets that share shards, naming the first shared shard. Data sets are the corpora of a
+// mixture and the validation data (`validation` may be null). Sharing is allowed, because it may be intended.
 std::vector<std::string> shared_shards(const std::vector<Dataset>& train, const Dataset* validation);
 
 }  // namespace rowan

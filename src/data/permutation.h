@@ -1,6 +1,6 @@
-// A permutation of 0 .. size-1 that is computed, not stored: an unbalanced Feistel network over the next power of two
-// (Luby and Rackoff 1988) with Philox as round function, walked along its cycle until it lands inside (Black and
-// Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002).
+// A permutation of 0 .. size-1 that is computed instead of stored: an unbalanced Feistel network over the next power of
+// two (Luby and Rackoff 1988) with Philox as round function; values outside the range are scrambled again until they
+// fall inside (cycle walking: Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002).
 #pragma once
 
 #include <bit>
@@ -12,11 +12,11 @@ namespace rowan {
 
 class Permutation {
  public:
-  // `stream` separates permutations under one key: the epoch.
+  // `stream` selects one of many permutations under the same key; here it is the epoch.
   Permutation(uint64_t key, uint64_t stream, uint64_t size)
       : key_(key), stream_(stream), size_(size), bits_(size > 1 ? std::bit_width(size - 1) : 0) {}
 
-  // Where i < size goes.
+  // The image of i < size.
   uint64_t operator()(uint64_t i) const {
     if (size_ <= 1) return i;
     // The domain is less than twice `size`, so fewer than two tries are expected.

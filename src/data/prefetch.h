@@ -1,4 +1,4 @@
-// Prefetcher: batches one ahead of their use, filled by a thread of its own.
+// Prefetcher: prepares batches one ahead of their use, in a thread of its own.
 #pragma once
 
 #include <array>
@@ -14,21 +14,22 @@ namespace rowan {
 
 class Prefetcher {
  public:
-  // Writes batch number `item`. Called by one thread at a time, with item, item + 1, ...
+  // Writes batch number `item`. Called from one thread at a time, with item, item + 1, ...
   using Fill = std::function<void(int64_t item, int32_t* inputs, int32_t* targets)>;
   struct Batch {
     int32_t* inputs;
     int32_t* targets;
   };
 
-  // Batches `first_item`, `first_item` + 1, ... of `elements` inputs and as many targets, in two buffers that take
-  // turns (Backend::upload has pinned ones of its own). Without a thread next() fills: the batches are the same.
+  // Batches `first_item`, `first_item` + 1, ... of `elements` inputs and as many targets, in two alternating buffers
+  // (Backend::upload has pinned buffers of its own). Without a thread next() fills the batch itself; the batches are
+  // the same.
   Prefetcher(Fill fill, int64_t first_item, int64_t elements, bool use_thread = true);
   ~Prefetcher();
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 
-  // The next batch, to be used until next() is called again. What `fill` threw for it is thrown here, and again by
+  // Returns the next batch, valid until the next call. An exception of `fill` for this batch is rethrown here and by
   // every later call.
   Batch next();
 
@@ -41,7 +42,7 @@ class Prefetcher {
   std::array<Batch, 2> buffers_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  int64_t filled_ = 0, taken_ = 0;  // batches ready, and batches handed out
+  int64_t filled_ = 0, taken_ = 0;  // numbers of batches filled and handed out
   bool stop_ = false;
   std::exception_ptr failure_;
   std::thread thread_;

@@ -89,7 +89,7 @@ void Shard::open_llmc() {
     fail("{}: byte 8: {} tokens make a file of {} bytes, but it has {}", name, tokens_, size, file_.size());
 
   if (header_word(file_, shard::word_mark) != shard::rowan_mark) {
-    // llm.c and modded-nanogpt begin every document with the end token.
+    // llm.c and modded-nanogpt put the end token before every document.
     end_place_ = shard::EndPlace::before;
   } else {
     vocab_size_ = header_word(file_, shard::word_vocab);
@@ -153,7 +153,7 @@ void Shard::copy_tokens(int64_t begin, int64_t count, int32_t* out) const {
   if (width_ == 4) {
     std::memcpy(out, from, static_cast<size_t>(count) * 4);
   } else {
-    // A mapping starts at a page and base_ is even: aligned.
+    // Aligned: a mapping starts at a page, and base_ is even.
     const uint16_t* narrow = reinterpret_cast<const uint16_t*>(from);
     for (int64_t i = 0; i < count; ++i) out[i] = narrow[i];
   }

@@ -1,4 +1,4 @@
-// Shard: one file of tokens, mapped into memory, in any of the formats Rowan reads. Nothing is converted.
+// Shard: one file of tokens, mapped into memory, in any format that Rowan reads. Nothing is converted.
 #pragma once
 
 #include <cstdint>
@@ -13,23 +13,23 @@
 namespace rowan {
 
 // llmc       llm.c, modded-nanogpt, Rowan: a 1,024-byte header, u16 or u32 tokens (shard_format.h)
-// nanogpt    bare tokens; nothing says how wide they are
+// nanogpt    bare tokens; the file does not state their width
 // datatrove  X.ds: bare tokens; X.ds.index: where each document ends
 // megatron   X.bin: bare tokens; X.idx: element type, sequences and document boundaries
 enum class ShardFormat { automatic, llmc, nanogpt, datatrove, megatron };
 constexpr auto names_of(ShardFormat) { return enum_names("auto", "llmc", "nanogpt", "datatrove", "megatron"); }
 
-// What a file may not say of itself.
+// Facts that a file may not state about itself.
 struct ShardOptions {
-  ShardFormat format = ShardFormat::automatic;  // automatic: by magic, then by name and neighbours
-  int width = 0;                                // bytes a token (2 or 4); 0: not given
+  ShardFormat format = ShardFormat::automatic;  // automatic: by the magic, then by name and neighbouring files
+  int width = 0;                                // bytes per token (2 or 4); 0: not given
   int32_t end_id = -1;                          // the token between documents; -1: not given
 };
 
 class Shard {
  public:
-  // Maps the file and checks all that takes no pass over the tokens: magic, version, exact size, size of the index
-  // beside it. Throws Error naming file, byte, what was found and what is allowed.
+  // Maps the file and checks everything that needs no pass over the tokens: magic, version, exact size, size of the
+  // index beside it. Throws Error naming file, byte, what was found and what was expected.
   explicit Shard(const std::filesystem::path& path, const ShardOptions& options = {});
 
   const std::filesystem::path& path() const { return path_; }
@@ -38,13 +38,13 @@ class Shard {
   int64_t tokens() const { return tokens_; }
   uint64_t file_bytes() const { return file_.size(); }
 
-  // What the file says of itself; 0, none and -1 where it is silent (end_id is then the one given in the options).
+  // What the file states about itself; 0, none and -1 where it does not (end_id is then the one from the options).
   int32_t vocab_size() const { return vocab_size_; }
   int32_t end_id() const { return end_id_; }
   shard::EndPlace end_place() const { return end_place_; }
   uint64_t tokenizer_hash() const { return tokenizer_hash_; }
   std::optional<uint64_t> checksum() const { return checksum_; }
-  // Of the first 4,096 bytes: header and first tokens, whatever the format.
+  // A hash of the first 4,096 bytes: header and first tokens, whatever the format.
   uint64_t head_hash() const;
 
   // Tokens [begin, begin + count) as int32; a u32 id above 2^31 - 1 comes out negative. Throws Error outside the shard.
@@ -52,10 +52,10 @@ class Shard {
   int32_t token(int64_t position) const;
   std::string_view token_bytes() const;
 
-  // The index beside the file, if there is one.
+  // The document index beside the file, if there is one.
   const std::optional<DocumentIndex>& index() const { return index_; }
-  // That index; without one, what a scan of all tokens for end_id() finds. `begins_document`: token 0 starts a
-  // document, which only matters where the end token stands after documents. Throws Error without index and end id.
+  // The document index; without one, the result of a scan of all tokens for end_id(). `begins_document`: token 0 starts
+  // a document, which matters only if end tokens follow documents. Throws Error without index and end id.
   DocumentIndex documents(bool begins_document = true) const;
 
  private:
@@ -68,7 +68,7 @@ class Shard {
   MappedFile file_;
   ShardFormat format_;
   int width_ = 0;
-  uint64_t base_ = 0;  // byte of token 0
+  uint64_t base_ = 0;  // byte offset of token 0
   int64_t tokens_ = 0;
   int32_t vocab_size_ = 0, end_id_ = -1;
   shard::EndPlace end_place_ = shard::EndPlace::none;

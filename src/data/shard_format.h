@@ -1,14 +1,14 @@
-// The bytes of a token shard, as `rowan tokenize` writes it and the readers of src/data read it (all little-endian).
+// The bytes of a token shard, as written by `rowan tokenize` and read by src/data. All integers are little-endian.
 //
 // A shard is llm.c's file: a header of 256 int32 words, then the tokens.
 //   word 0     magic: 20240520 (u16 tokens) or 20240801 (u32 tokens)
 //   word 1     version: 1 for u16, 7 for u32
 //   word 2     token count N; the file is 1024 + N * width bytes long
-// Public readers ignore the other words. Rowan writes there (all zero in a shard of someone else):
+// Other readers ignore the remaining words. Rowan uses these; they are zero in shards of other programs:
 //   word 3     mark 0x4e574f52 ("ROWN"): words 4 to 11 are valid
-//   word 4     vocabulary size, end token included
-//   word 5     end id, the token that separates documents; -1 when none was written
-//   word 6     where the end token stands: 0 none, 1 before each document, 2 after each document
+//   word 4     vocabulary size, including the end token
+//   word 5     end id, the token that separates documents; -1: none was written
+//   word 6     position of the end token: 0 none, 1 before each document, 2 after each document
 //   word 8, 9  64-bit hash of the tokenizer (Tokenizer::hash), low word first
 //   word 10,11 Hash64 of the token bytes, low word first
 //
@@ -16,9 +16,9 @@
 //   byte 0     "ROWNDOCS"
 //   byte 8     u64 number D of documents that start in this shard
 //   byte 16    u64 number of tokens in this shard
-//   byte 24    u64[D] position of each document's first token (its end token, where that stands before), ascending
-// A document reaches to the next start, be it in this shard or in a later one, so tokens before the first start
-// continue the last document of the shard before.
+//   byte 24    u64[D] position of each document's first token (its end token, if that precedes it), ascending
+// A document ends where the next one starts, which may be in a later shard. So tokens before the first start continue
+// the last document of the previous shard.
 #pragma once
 
 #include <cstddef>
@@ -45,11 +45,11 @@ enum Word : size_t {
   word_checksum = 10,
 };
 
-// Where the end token stands.
+// The position of the end token relative to its document.
 enum class EndPlace : int32_t { none, before, after };
 constexpr auto names_of(EndPlace) { return enum_names("none", "before", "after"); }
 
-// Tokens of vocabularies up to this size take two bytes.
+// Vocabularies up to this size use two bytes per token.
 constexpr int64_t largest_u16_vocab = 65536;
 constexpr size_t token_bytes(int64_t vocab_size) { return vocab_size <= largest_u16_vocab ? 2 : 4; }
 

@@ -17,7 +17,7 @@ void append_bytes(std::string& buffer, T value) {
   buffer.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-// A file that was finished after the state was saved becomes a part again.
+// A shard that was finished after the state was saved is turned back into a part.
 void reopen(const fs::path& file) {
   if (fs::exists(file) && !fs::exists(part_of(file))) fs::rename(file, part_of(file));
 }

@@ -1,4 +1,4 @@
-// Writes a stream of tokens as shards of a fixed size (shard_format.h), in a way that can be continued after a kill.
+// Writes a stream of tokens as shards of a fixed size (shard_format.h). It can be continued after a kill.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace rowan {
 
-// What every header of a run says.
+// The fields that all shard headers of a run share.
 struct ShardLabel {
   int32_t vocab_size = 0;
   int32_t end_id = -1;
@@ -22,12 +22,12 @@ struct ShardLabel {
 };
 
 struct ShardInfo {
-  std::string file;  // name inside the folder
+  std::string file;  // file name within the folder
   uint64_t tokens = 0, documents = 0;
   uint64_t checksum = 0;
 };
 
-// What is durable: the finished shards, and how much of the next one.
+// What is durable: the finished shards, and the amount written of the next one.
 struct ShardsState {
   std::vector<ShardInfo> shards;
   uint64_t part_tokens = 0, part_documents = 0;
@@ -37,19 +37,20 @@ struct ShardsState {
 
 class ShardWriter {
  public:
-  // Shards are named by `pattern` in `folder`, a * standing for 00000, 00001, ...; without one there is one shard, and
-  // Error when it is full. `state` is that of an earlier writer with the same arguments, whose work is continued.
+  // Shards in `folder` are named by `pattern`, with * replaced by 00000, 00001, ...; a pattern without * makes one
+  // shard, and an Error if it is full. `state` comes from an earlier writer with the same arguments, whose work is
+  // continued.
   ShardWriter(std::filesystem::path folder, std::string pattern, const ShardLabel& label, uint64_t shard_tokens,
               ShardsState state = {});
 
-  // Appends tokens of a document, whose first one is `ids[0]` when `starts_document`.
+  // Appends tokens of a document. With `starts_document`, ids[0] is the document's first token.
   void append(std::span<const int32_t> ids, bool starts_document);
-  // Makes everything durable and says what that is.
+  // Makes everything durable and returns the state.
   const ShardsState& sync();
-  // Ends the last shard, which may be shorter, and says what was written.
+  // Finishes the last shard, which may be shorter, and returns the state.
   const ShardsState& finish();
 
-  // Tokens so far, in all shards.
+  // The number of tokens so far, in all shards.
   uint64_t tokens() const { return tokens_; }
 
  private:
@@ -58,7 +59,7 @@ class ShardWriter {
   ShardLabel label_;
   uint64_t shard_tokens_, tokens_ = 0;
   size_t width_;
-  ShardsState state_;  // part_tokens and part_documents count what was appended; durable after sync()
+  ShardsState state_;  // part_tokens and part_documents count what was appended; it is durable after sync()
   std::unique_ptr<AtomicFile> file_, index_;
   std::string buffer_, index_buffer_;
   Hash64 checksum_;

@@ -1,5 +1,5 @@
-// Losses in bits for each byte of the text behind the tokens: unlike nats a token, that can be compared between
-// tokenizers. End tokens stand for no bytes, but what they cost counts.
+// Losses in bits per byte of the underlying text. Unlike nats per token they can be compared between tokenizers. End
+// tokens stand for no bytes, but their loss counts.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +9,10 @@
 
 namespace rowan {
 
-// Bytes of text that the targets of `data` stand for.
+// The bytes of text that the targets of `data` represent.
 int64_t target_bytes(const ValidationSet& data, const Tokenizer& tokenizer);
 
-// Of a loss over the targets that stand for `bytes`; not a number when there are none.
+// Bits per byte of a loss over targets that represent `bytes`; NaN if there are none.
 double bits_per_byte(const ValidationLosses& losses, int64_t bytes);
 
 }  // namespace rowan

@@ -26,7 +26,7 @@ std::vector<double> row_losses(Backend& backend, Model& model, const ValidationS
   std::vector<int32_t> inputs(static_cast<size_t>(rows * seq)), targets(inputs.size());
   std::vector<float> losses(inputs.size());
   std::vector<double> sums(static_cast<size_t>(set.rows()));
-  // Every rank makes as many passes: passes over sharded weights are made together.
+  // Every rank makes the same number of passes, because a pass over sharded weights involves all ranks.
   for (int64_t round = 0; round < set.rows(); round += rows * ranks) {
     between();
     const int64_t first = round + rank * rows;

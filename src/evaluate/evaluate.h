@@ -1,4 +1,4 @@
-// Losses of a model outside training.
+// Evaluates the losses of a model outside training.
 #pragma once
 
 #include <functional>
@@ -9,12 +9,12 @@
 
 namespace rowan {
 
-// Losses of one batch of rows given in host memory.
+// Computes the losses of one batch of rows in host memory.
 class BatchEvaluator {
  public:
   BatchEvaluator(Backend& backend, Model& model);
 
-  // losses[batch * T] in nats of targets[batch * T], 0 where the target is -100.
+  // Writes losses[batch * T], in nats, of targets[batch * T]; 0 where the target is -100.
   void operator()(const int32_t* inputs, const int32_t* targets, float* losses);
 
  private:
@@ -24,9 +24,8 @@ class BatchEvaluator {
   Tensor inputs_, targets_;  // i32[batch * T]
 };
 
-// The sum of each row's losses, over the set in batches of the model. Batches are dealt to the ranks in turn; the rows
-// of the other ranks are 0, so that the sums of all ranks add up to those of the set. `between` is called before every
-// batch.
+// Returns the sum of the losses of each row of the set. Batches are dealt to the ranks in turn, and rows of other ranks
+// are 0, so the sums over all ranks are those of the set. `between` is called before every batch.
 std::vector<double> row_losses(
     Backend& backend, Model& model, const ValidationSet& set, int rank = 0, int ranks = 1,
     const std::function<void()>& between = [] {});

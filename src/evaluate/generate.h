@@ -1,4 +1,4 @@
-// Drawing text from a model, one token at a time.
+// Generates text from a model, one token at a time.
 #pragma once
 
 #include <cstdint>
@@ -9,20 +9,20 @@
 namespace rowan {
 
 struct Sampling {
-  double temperature = 1;  // 0: always the likeliest token
-  int64_t top_k = 0;       // draw among the k likeliest; 0: among all
+  double temperature = 1;  // 0: always the most likely token
+  int64_t top_k = 0;       // draw among the k most likely tokens; 0: among all
   uint64_t seed = 0;
 };
 
-// A token with probability softmax(logits / temperature); ties go to the lower id. A pure function of its arguments:
-// `position` counts the tokens drawn before. Throws Error when a logit is not a number.
+// Draws a token with probability softmax(logits / temperature); ties go to the lower id. A pure function of its
+// arguments; `position` is the number of tokens drawn before. Throws Error if a logit is NaN.
 int32_t sample_token(std::span<const float> logits, const Sampling& sampling, uint64_t position);
 
-// The logits of the token behind `tokens`.
+// Returns the logits of the token after `tokens`.
 using NextLogits = std::function<std::vector<float>(std::span<const int32_t> tokens)>;
 
-// Appends up to `count` tokens to `tokens`, which is not empty, and stops before `end_id`. `on_token` is called after
-// each.
+// Appends up to `count` tokens to `tokens`, which must not be empty. Stops before `end_id`. Calls `on_token` after each
+// token.
 void generate(std::vector<int32_t>& tokens, int64_t count, int32_t end_id, const Sampling& sampling,
               const NextLogits& next_logits, const std::function<void()>& on_token);
 

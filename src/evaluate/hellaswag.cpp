@@ -16,7 +16,7 @@ namespace {
 constexpr size_t header_bytes = 1024;
 constexpr uint16_t item_mark = 65535;
 
-// The u16 stream of the binary file.
+// Reads the u16 stream of the binary file.
 class WordReader {
  public:
   WordReader(std::string name, std::string_view bytes) : name_(std::move(name)), bytes_(bytes) {}
@@ -77,7 +77,7 @@ std::vector<HellaSwagItem> read_binary(const std::string& name, std::string_view
   return items;
 }
 
-// The label is a number, or a string of one in some copies of the data set.
+// The label: a number, or in some copies of the data set a string that holds one.
 int label_of(const Json& record) {
   if (!record.contains("label")) return -1;
   const Json& label = record["label"];
@@ -109,7 +109,7 @@ std::vector<HellaSwagItem> read_jsonl(const std::string& name, std::string_view 
   return items;
 }
 
-// Context and ending as one row; targets are those of the ending only. Returns their number.
+// Writes context and ending as one row; only tokens of the ending are targets. Returns their number.
 int64_t write_row(const HellaSwagItem& item, size_t ending, int64_t T, int32_t* inputs, int32_t* targets) {
   const std::vector<int32_t>& end = item.endings[ending];
   const size_t room = static_cast<size_t>(T) + 1 - end.size();

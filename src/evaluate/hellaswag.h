@@ -16,10 +16,10 @@ namespace rowan {
 struct HellaSwagItem {
   std::vector<int32_t> context;
   std::array<std::vector<int32_t>, 4> endings;
-  int label = 0;  // of the true ending
+  int label = 0;  // index of the true ending
 };
 
-// Reads llm.c's binary file (magic 20240522, which holds GPT-2 ids) or the data set's own .jsonl; the latter needs a
+// Reads llm.c's binary file (magic 20240522; it holds GPT-2 ids) or the data set's own .jsonl. The latter needs a
 // tokenizer and encodes "ctx" and, after a space, each of "endings". Throws Error naming file and byte or line.
 std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer);
 
@@ -31,17 +31,17 @@ struct HellaSwagScore {
   double acc() const { return items ? static_cast<double>(correct_by_sum) / static_cast<double>(items) : 0; }
 };
 
-// Reads and checks what a model of this sequence length and vocabulary is to be scored on. Throws Error naming the file
-// and the example that cannot be: an id outside the vocabulary, no context, or an ending without tokens or longer than
-// T.
+// Reads the examples and checks that a model of this sequence length and vocabulary can be scored on them. Throws Error
+// naming the file and the example otherwise: an id outside the vocabulary, no context, or an ending without tokens or
+// longer than T.
 std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer,
                                           int64_t sequence_length, int64_t vocab_size);
 
-// The model: losses[batch * T] in nats of targets[batch, T] given inputs[batch, T], 0 where the target is -100.
+// Computes losses[batch * T], in nats, of targets[batch, T] given inputs[batch, T]; 0 where the target is -100.
 using BatchLosses = std::function<void(const int32_t* inputs, const int32_t* targets, float* losses)>;
 
-// Scores this rank's share of the items; all ranks make the same number of calls of `losses`, and their scores are to
-// be summed. A context too long for the model loses its beginning. The items were read for this sequence length.
+// Scores this rank's share of the items. All ranks call `losses` equally often, and their scores must be summed. A
+// context too long for the model loses its beginning. The items must have been read for this sequence length.
 HellaSwagScore score_hellaswag(const std::vector<HellaSwagItem>& items, int64_t batch, int64_t sequence_length,
                                const BatchLosses& losses, int rank = 0, int ranks = 1);
 

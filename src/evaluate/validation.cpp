@@ -36,7 +36,7 @@ void ValidationSet::deal(int64_t eval_tokens) {
       taken[static_cast<size_t>(row % ranks)] += count.inputs;
     }
     for (size_t rank = 0; rank < batches_.size(); ++rank) {
-      // A rank that has enough, or whose rows have ended, takes no more.
+      // A rank stops when it has enough tokens or its rows have ended.
       if (tokens[rank] > eval_tokens / ranks || taken[rank] == 0) continue;
       ++batches_[rank];
       tokens[rank] += taken[rank];
@@ -61,7 +61,7 @@ void ValidationSet::fill(int64_t first, int64_t count, int32_t* inputs, int32_t*
 
 namespace {
 
-// The sum of the means of a rank's first `batches` batches.
+// Sum of the mean losses of a rank's first `batches` batches.
 double sum_of_means(const ValidationSet& set, std::span<const double> row_sums, int64_t rank, int64_t batches) {
   const auto [ranks, rows] = set.batch_means();
   double sum = 0;

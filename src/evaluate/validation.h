@@ -1,4 +1,5 @@
-// Validation: fixed rows that depend on the files and the sequence length only, and the figures made of their losses.
+// Validation: a fixed set of rows that depends only on the files and the sequence length, and the figures computed from
+// their losses.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,8 @@ namespace rowan {
 
 class ValidationSet {
  public:
-  // The first rows of config.validation, in order, that together hold `eval_tokens` targets; all of them when there
-  // are fewer. With config.batch_means, the rows that its ranks go through. Throws Error when there is no target.
+  // Takes the first rows of config.validation that together hold `eval_tokens` targets; all rows if there are fewer.
+  // With config.batch_means, takes the rows that its ranks go through. Throws Error if there is no target.
   ValidationSet(const DataConfig& config, int64_t sequence_length, int64_t vocab_size, int64_t eval_tokens);
 
   int64_t rows() const { return static_cast<int64_t>(row_targets_.size()); }
@@ -23,13 +24,13 @@ class ValidationSet {
   int64_t targets_of(int64_t row) const { return row_targets_[static_cast<size_t>(row)]; }
   const Dataset& data() const { return data_; }
   const BatchMeans& batch_means() const { return means_; }
-  // Of each of the ranks of batch_means(), how many batches it takes: as in the code of GaLore (torchrun_main.py,
-  // evaluate_model), batch after batch until its tokens times the number of ranks exceed `eval_tokens`, or until the
-  // rows end. Rank r has the rows r, r + ranks, r + 2 ranks ...
+  // The number of batches of each rank of batch_means(). As in GaLore's code (torchrun_main.py, evaluate_model), a rank
+  // takes batches until its tokens times the number of ranks exceed `eval_tokens`, or until its rows end. Rank r has
+  // rows r, r + ranks, r + 2 ranks ...
   const std::vector<int64_t>& batches() const { return batches_; }
 
-  // Rows [first, first + count) to inputs[count, T] and targets[count, T]. Rows past the end are all padding, so any
-  // batch size and any number of ranks can go through the set.
+  // Writes rows [first, first + count) to inputs[count, T] and targets[count, T]. Rows past the end are all padding, so
+  // any batch size and any number of ranks work.
   void fill(int64_t first, int64_t count, int32_t* inputs, int32_t* targets) const;
 
  private:
@@ -42,18 +43,18 @@ class ValidationSet {
   std::vector<int64_t> batches_;
 };
 
-// Losses in nats a target.
+// Losses in nats per target.
 struct ValidationLosses {
-  double mean = 0;  // every target has the same weight
+  double mean = 0;  // each target has the same weight
   int64_t targets = 0;
-  // Where the set has batch_means: every batch has the same weight within its rank, every rank the same in the whole.
+  // If the set has batch_means: each batch has the same weight within its rank, and each rank in the whole.
   std::optional<double> batch_mean;
-  // The same with n + 1 in place of the n batches of a rank, as the released code of GaLore and RMNP reports it: its
+  // The same sum divided by n + 1 instead of a rank's n batches, as in the released code of GaLore and RMNP, whose
   // count of batches starts at 1.
   std::optional<double> galore;
 };
 
-// From the sum of each row's losses. It depends on neither micro-batch nor ranks.
+// Computes the figures from the sum of each row's losses. They depend on neither micro-batch nor ranks.
 ValidationLosses validation_losses(const ValidationSet& set, std::span<const double> row_sums);
 
 }  // namespace rowan

@@ -16,10 +16,10 @@ namespace {
 
 constexpr int64_t most = int64_t{1} << 31;
 
-// Keys of published files that do not change the mathematics of training: notes of the library that wrote the file,
-// how text is generated, how a classifier names its labels.
+// Keys of published configs that do not change training: notes of the library that wrote the file, generation settings,
+// label names of classifiers.
 const std::set<std::string> bookkeeping = {
-    // who made it, of what, for which program
+    // origin and format
     "architectures", "_name_or_path", "_commit_hash", "transformers_version", "transformers.js_config", "torch_dtype",
     "dtype", "tokenizer_class", "model_max_length", "unsloth_version", "unsloth_fixed", "comment",
     // how it is run
@@ -27,7 +27,7 @@ const std::set<std::string> bookkeeping = {
     "output_past", "torchscript", "use_bfloat16", "gradient_checkpointing", "pretraining_tp", "is_llama_config",
     "_attn_implementation", "_attn_implementation_autoset", "attn_implementation", "_flash_attn_2_enabled",
     "reorder_and_upcast_attn", "chunk_size_feed_forward", "tf_legacy_loss", "n_ctx",
-    // tokens, generation
+    // tokens and generation
     "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "decoder_start_token_id", "prefix", "max_length",
     "min_length", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty", "temperature",
     "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size",
@@ -39,7 +39,7 @@ const std::set<std::string> bookkeeping = {
     "classifier_dropout", "task_specific_params", "finetuning_task", "problem_type", "num_labels", "id2label",
     "label2id"};
 
-// A key of one value only.
+// Checks a key for which only one value is implemented.
 template <typename Value>
 void require(JsonObject& object, const char* key, const Value& only) {
   if (!object.has(key)) return;
@@ -48,7 +48,7 @@ void require(JsonObject& object, const char* key, const Value& only) {
     object.fail(key, fmt::format("found {}, only {} is implemented", value.dump(), Json(only).dump()));
 }
 
-// Keys with which transformers makes another model, and what they have to say for the one that is here.
+// Checks keys with which transformers selects another model; only the values that mean this model are accepted.
 void check_variants(JsonObject& object, Family family) {
   static const std::set<std::string> no = {"rope_interleaved", "is_encoder_decoder", "add_cross_attention",
                                            "tie_encoder_decoder", "use_sliding_window"};
@@ -75,7 +75,7 @@ constexpr auto names_of(Gpt2Activation) { return enum_names("gelu_new", "gelu");
 
 constexpr double any = std::numeric_limits<double>::max();
 
-// LLaMA, or Qwen3, which is LLaMA with normalized queries and keys and a head size of its own.
+// The keys of LLaMA and of Qwen3, which is LLaMA with normalized queries and keys and an explicit head size.
 void visit_llama(ModelConfig& config, bool qwen3, Section& keys) {
   keys.integer<1, most>({.name = "hidden_size", .help = "values of a token", .required = true}, config.hidden);
   keys.integer<1, most>({.name = "intermediate_size", .help = "those inside the MLP", .required = true},
@@ -152,7 +152,7 @@ void visit_gpt2(ModelConfig& config, Section& keys) {
   keys.number({.name = "qk_clip", .help = "q and k clamped to +-that; 0: off"}, config.qk_clip, 0, any);
 }
 
-// What every kind may have.
+// The keys that every kind of model may have.
 void visit_common(ModelConfig& config, const Json& initialization, Section& keys) {
   keys.positive({.name = "attention_scale", .help = "what scores are multiplied by", .absent = "`head_dim`^-0.5"},
                 config.attention_scale);
@@ -167,7 +167,7 @@ void visit_common(ModelConfig& config, const Json& initialization, Section& keys
       initialization);
 }
 
-// A model of this kind as it is where nothing is said.
+// The default values of this kind of model.
 ModelConfig default_model(ModelType type) {
   ModelConfig config;
   if (type != ModelType::gpt2) {
@@ -215,7 +215,7 @@ void finish_llama(JsonObject& object, ModelConfig& config, bool qwen3) {
   if (!qwen3) return;
   config.qk_norm = HeadNorm::rms_gain;
   object.choice("hidden_act", {"silu"}, "silu");
-  for (const char* key : {"sliding_window", "max_window_layers"})  // of no effect without use_sliding_window
+  for (const char* key : {"sliding_window", "max_window_layers"})  // these have no effect without use_sliding_window
     if (object.has(key)) object.raw(key);
 }
 
@@ -244,7 +244,7 @@ ModelConfig parse_model(JsonObject object) {
   ModelConfig config = default_model(type);
   if (type != ModelType::gpt2) {
     config.rope = parse_rope_scaling(object);
-    if (object.has("max_sequence_length"))  // transformers ignores it; RoPE has no table to outgrow
+    if (object.has("max_sequence_length"))  // ignored by transformers; RoPE has no table that could be too short
       config.positions = std::max<int64_t>(2048, object.integer("max_sequence_length", {}, 1, most));
   }
   const Json initialization = object.has("initialization") ? object.raw("initialization") : Json();

@@ -1,11 +1,11 @@
-// "initialization": what parameters start as, where a model does not leave it to its family's rule.
+// "initialization": initial values of parameters that differ from the rule of the model's family.
 //
-// A list of {"roles": [...], "names": [...], "distribution": D, ...}; a parameter takes the first entry that speaks of
-// it (model/selection.h).
+// A list of {"roles": [...], "names": [...], "distribution": D, ...}. The first entry that matches a parameter applies
+// (model/selection.h).
 //   zero
 //   normal   with standard deviation "std", or "gain" / sqrt(fan_in)
-//   uniform  between -"bound" and "bound", or +-"gain" / sqrt(fan_in): 1 is PyTorch's own for linear layers
-// fan_in is the number of inputs of the linear layer that a matrix or a bias belongs to.
+//   uniform  between -"bound" and "bound", or +-"gain" / sqrt(fan_in); gain 1 is PyTorch's default for linear layers
+// fan_in is the number of inputs of the linear layer to which a matrix or a bias belongs.
 #pragma once
 
 #include <optional>
@@ -23,15 +23,15 @@ struct InitialRule : Selection {
   bool fan_in = false;  // scale is a gain
 };
 
-// The list at `key`, which may be absent. Throws Error naming the field.
+// Parses the list at `key`, which may be absent. Throws Error naming the field.
 std::vector<InitialRule> parse_initialization(JsonObject& object, const char* key);
 
-// Sets the parameter's distribution to that of the first rule which speaks of it; returns that rule's number. `fan_in`:
-// 0 where the parameter belongs to no linear layer; a rule that needs one then throws Error.
+// Sets the parameter's distribution by the first rule that matches it and returns the rule's index. `fan_in` is 0 if
+// the parameter belongs to no linear layer; a rule that needs fan_in then throws Error.
 std::optional<size_t> apply_initialization(const std::vector<InitialRule>& rules, Parameter& parameter, int64_t fan_in);
 
-// Initial values of a parameter: a pure function of (seed, name, element). Writes elements [begin, begin + count) as
-// f32.
+// Writes elements [begin, begin + count) of a parameter's initial values as f32. They are a pure function of (seed,
+// name, element).
 void initial_values(const Parameter& parameter, uint64_t seed, int64_t begin, int64_t count, float* values);
 
 }  // namespace rowan

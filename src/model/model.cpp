@@ -1,4 +1,4 @@
-// Binding a model to memory: flat parameter buffers, views of them, activations.
+// Binds a model to memory: flat parameter buffers, views of them, activations.
 #include "model/model.h"
 
 #include <algorithm>
@@ -9,8 +9,8 @@
 
 namespace rowan {
 
-// A piece takes no more than what a block keeps for its backward, or 128 MiB where that is less, or 1 GiB where it is
-// more: each piece passes once over the gradient of the head, which few rows would not be worth.
+// A chunk of logits takes at most the memory that a block keeps for its backward, but at least 128 MiB and at most 1
+// GiB. Every chunk reads and writes the whole gradient of the head once, so chunks of few rows would be slow.
 int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype) {
   constexpr int64_t least_bytes = int64_t{128} << 20, most_bytes = int64_t{1} << 30, tile = 128;  // rows of products
   const AttentionShape shape = config.attention(1, 1, 0);
@@ -59,7 +59,8 @@ Model::~Model() = default;
 void Model::bind() {
   const ModelConfig& c = config_;
   const ParameterNames names = names_of(c);
-  // `rows` of a parameter and of what lies behind it, as one tensor, and its gradient.
+  // Binds `rows` rows, of a parameter and of those that follow it in memory, as one tensor, and the same of the
+  // gradient.
   auto bind = [&](Tensor& weight, Tensor& gradient, const std::string& name, int64_t rows) {
     Parameter all = table_.find(name);
     all.shape[0] = rows;
@@ -100,7 +101,8 @@ void Model::take_activations() {
   const int64_t n = options_.batch * options_.seq;
   const DType type = options_.compute, stream = options_.fp32_residual ? DType::f32 : type;
   const AttentionShape shape = c.attention(options_.batch, options_.seq, 0);
-  // A forward-only pass needs two residual streams in turn: a block reads one and leaves its middle in the other.
+  // A forward-only pass alternates between two residual streams: a block reads one and leaves its middle stream in the
+  // other.
   const bool keep_block = options_.training && options_.recompute != Recompute::block;
   const bool keep_mlp = keep_block && options_.recompute == Recompute::none;
   Arena& memory = activation_memory_;

@@ -12,34 +12,35 @@
 namespace rowan {
 
 enum class Recompute : uint8_t {
-  none,   // every activation is kept
-  mlp,    // the wide activations of the MLP are computed again in the backward
-  block,  // only each block's input is kept
+  none,   // keep all activations
+  mlp,    // recompute the wide activations of the MLP in the backward
+  block,  // keep only each block's input
 };
 constexpr auto names_of(Recompute) { return enum_names("none", "mlp", "block"); }
 
-// Attention that stays within documents, and positions that count from the beginning of each.
+// Attention within documents, and positions counted from the start of each document.
 struct DocumentOptions {
   DocumentRule rule;
-  bool restart = true;  // false: positions count through the row
+  bool restart = true;  // false: positions count from the start of the row
 };
 
 struct ModelOptions {
-  int64_t batch = 1, seq = 1;  // the micro-batch
+  int64_t batch = 1, seq = 1;  // the micro-batch: sequences and their length
   DType compute = DType::f32;  // weights and activations
   DType gradient = DType::f32;
-  bool fp32_residual = false;  // the residual stream, of which norms are taken, in f32 whatever the weights are in
+  bool fp32_residual = false;  // keep the residual stream in f32, whatever the dtype of the weights
   Recompute recompute = Recompute::none;
-  bool training = true;  // false: no gradients, activations of one block only
-  bool growing = false;  // without training and batch 1: keeps every layer's q, k, v, for forward_next()
-  std::optional<DocumentOptions> documents = {};  // none: a row is one document
+  bool training = true;  // false: no gradients, and activations of one block only
+  bool growing = false;  // for generation (no training, batch 1): keep q, k, v of every layer for forward_next()
+  std::optional<DocumentOptions> documents = {};  // none: each row is one document
   uint64_t dropout_seed = 0;
   double z_loss = 0;  // the gradient is that of loss + z_loss * log(sum of exponentials)^2
-  // Layers whose weights, or gradients, have memory at a time; 0: all. An observer brings them in and out.
+  // Number of layers whose weights or gradients have memory at the same time; 0: all. An observer moves them in and
+  // out.
   int resident_weights = 0, resident_gradients = 0;
 };
 
-// Told as the passes reach each block (Parameter::block), so that weights can be brought in and gradients sent away.
+// Is called when a pass reaches a block (Parameter::block), so that weights can be fetched and gradients sent.
 class BlockObserver {
  public:
   virtual ~BlockObserver() = default;
@@ -50,57 +51,58 @@ class BlockObserver {
   virtual void after_backward(int /*block*/) {}
 };
 
-// Logits are made in pieces of this many rows: whole, they would be by far the largest tensor of a step.
+// Logits are computed in chunks of this many rows; as a whole they would be by far the largest tensor of a step.
 int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype);
 
 class Model {
  public:
-  // Throws Error when the sequence is longer than the position table, or the backend's limits are exceeded.
+  // Throws Error if the sequence is longer than the position table, or if the backend's limits are exceeded.
   Model(Backend& backend, const ModelConfig& config, const ModelOptions& options);
   ~Model();
 
   const ModelConfig& config() const { return config_; }
   const ModelOptions& options() const { return options_; }
   const ParameterTable& parameters() const { return table_; }
-  // Flat buffers, in which the placements find parameters and blocks.
+  // Flat buffers; the placements locate parameters and blocks in them.
   Tensor weights() const { return weights_; }
   Tensor gradients() const { return gradients_; }
   const Placement& weight_placement() const { return weight_placement_; }
   const Placement& gradient_placement() const { return gradient_placement_; }
-  // In its own shape.
+  // A parameter's weight in its own shape.
   Tensor weight(const Parameter& parameter) const { return weight_placement_.in(weights_, parameter); }
   Tensor gradient(const Parameter& parameter) const { return gradient_placement_.in(gradients_, parameter); }
 
-  // Sets a whole parameter from f32 host values, rounding to the compute dtype; reads it back as f32.
+  // set() writes a whole parameter from f32 host values, rounded to the compute dtype; get() reads it back as f32.
   void set(const Parameter& parameter, const float* values);
   void get(const Parameter& parameter, float* values) const;
-  // initial_values() of every parameter.
+  // Sets every parameter to its initial_values().
   void initialize(uint64_t seed);
 
   void observe(BlockObserver* observer) { observer_ = observer; }
   void zero_gradients();
 
-  // i32[batch, 2], to be written before loss_and_gradients() where the model has dropout: low and high words of the
-  // numbers, below 2^40, of the samples in the micro-batch, of which their masks are a function.
+  // i32[batch, 2]: low and high words of the sample numbers (below 2^40) of the micro-batch, which determine the
+  // dropout masks. Must be written before loss_and_gradients() if the model has dropout.
   Tensor samples() const { return samples_; }
 
-  // Forward and loss. tokens and targets: i32 device tensors of batch * seq. Returns f32[batch * seq] losses in nats,
-  // 0 where the target is -100.
+  // Forward and loss. tokens and targets are i32 device tensors of batch * seq. Returns losses f32[batch * seq] in
+  // nats, 0 where the target is -100.
   Tensor loss(Tensor tokens, Tensor targets);
-  // The same with dropout, then the backward of grad_scale * (sum of losses), added to the gradients.
+  // Forward with dropout, then the backward of grad_scale * (sum of losses), which is added to the gradients.
   Tensor loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale);
-  // The forward alone, up to the final norm.
+  // Forward only, up to the final norm.
   void forward(Tensor tokens);
-  // The forward of tokens i32[count] at positions [begin, begin + count) of a growing sequence, of which the positions
-  // before have been through this or forward(). Weights multiply the new rows only; attention is done again for all.
+  // Forward of tokens i32[count] at positions [begin, begin + count) of a growing sequence. All earlier positions must
+  // have been through this or forward(). Only the new rows are multiplied by weights, but attention is computed again
+  // for all.
   void forward_next(Tensor tokens, int64_t begin);
-  // Logits [vocabulary] behind one row of the micro-batch that has been through forward().
+  // Logits [vocabulary] of one row of the micro-batch that went through forward().
   std::vector<float> logits(int64_t row);
 
  private:
   struct Block;
 
-  // A norm: its parameters and their gradients, what it reads and gives, and what it keeps for the backward.
+  // A norm: parameters and their gradients, input and output, and the statistics kept for the backward.
   struct NormLayer {
     Tensor weight, bias, d_weight, d_bias;  // [C]
     Tensor in, out, mean, rstd;             // [N, C], f32[N]
@@ -113,7 +115,7 @@ class Model {
     }
   };
 
-  // The positions that a pass goes through.
+  // The positions that a pass covers.
   struct Span {
     int64_t batch, begin, count;
   };
@@ -122,7 +124,7 @@ class Model {
   void bind();
   void take_activations();
 
-  // norm.in to norm.out, where there is a branch after it has become residual + branch.
+  // Computes norm.out from norm.in. If there is a branch, norm.in first becomes residual + branch.
   void forward_norm(const NormLayer& norm, Tensor residual = Tensor(), Tensor branch = Tensor());
   void backward_norm(const NormLayer& norm, Tensor d_in, Tensor dout, bool accumulate);
   Tensor documents(const Span& span) const;
@@ -158,10 +160,10 @@ class Model {
   BlockObserver* observer_ = &none_;
 
   Tensor rope_table_;
-  Tensor documents_, document_tokens_;  // flat i32[3 N]; of a growing sequence, i32[N]
+  Tensor documents_, document_tokens_;  // flat i32[3 N]; i32[N] for a growing sequence
   Tensor samples_;
-  bool dropping_ = false;            // in the pass that runs
-  NormLayer embedding_norm_, norm_;  // after the embedding, where there is one, and the final one
+  bool dropping_ = false;            // whether the running pass applies dropout
+  NormLayer embedding_norm_, norm_;  // the norm after the embedding, if there is one, and the final norm
   Tensor branch_;                    // [N, C]
   Tensor logits_, losses_;           // [rows, logit_width], f32[N]
   Tensor d_residual_, d_normed_, d_embedded_, d_attention_, d_wide_, d_inner_;  // gradients of activations

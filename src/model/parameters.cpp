@@ -58,7 +58,8 @@ Placement::Placement(const ParameterTable& table, int resident) {
   elements_ = table.elements() - shift(layers_ + 1);
 }
 
-// How far before its place in the table a block lies. Layers are alike, so a step from one to the next is constant.
+// The distance from a block's place in the table to its place in memory. Layers are alike, so consecutive layers differ
+// by a constant.
 int64_t Placement::shift(int block) const {
   if (block == 0 || layers_ == resident_) return 0;
   int64_t step = begins_[2] - begins_[1];

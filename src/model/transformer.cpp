@@ -1,5 +1,5 @@
-// The forward and the backward pass. A block is a norm, a projection to queries, keys and values, their own norm and
-// positions, attention, a projection back to the residual stream; then a norm and an MLP with its activation.
+// The forward and the backward pass. A block is a norm, a projection to queries, keys and values, their norm and rotary
+// positions, attention, and a projection back to the residual stream; then a norm and an MLP.
 #include <cmath>
 
 #include "base/error.h"
@@ -35,7 +35,7 @@ void Model::backward_norm(const NormLayer& norm, Tensor d_in, Tensor dout, bool 
                           .accumulate = accumulate});
 }
 
-// Of the tokens up to the end of the span: i32[3, tokens], or nothing where rows are documents.
+// The document table i32[3, tokens] of the tokens up to the end of the span; empty if rows are documents.
 Tensor Model::documents(const Span& span) const {
   const int64_t until = span.batch * (span.begin + span.count);
   return options_.documents ? documents_.slice(0, 3 * until).view({3, until}) : Tensor();
@@ -50,7 +50,7 @@ void Model::find_documents(Tensor tokens, const Span& span) {
   backend_.find_documents(documents(span), tokens, options_.documents->rule, span.begin + span.count);
 }
 
-// Places of a layer: 0 attention's weights, 1 its output, 2 the MLP's; of layer -1, 2: the embedding.
+// Dropout places of a layer: 0 attention weights, 1 attention output, 2 MLP output. Layer -1, place 2 is the embedding.
 Dropout Model::dropout(double rate, int64_t layer, int64_t place) const {
   if (!dropping_) return {};
   return {static_cast<float>(rate), options_.dropout_seed, 3 * (layer + 1) + place, samples_};
@@ -95,7 +95,7 @@ void Model::forward(Tensor tokens, const Span& span) {
   forward_norm(norm_.rows(span.begin, rows), middle, branch);
 }
 
-// Tokens to the residual stream.
+// From tokens to the residual stream.
 void Model::forward_embedding(Tensor tokens, const Span& span) {
   const int64_t rows = span.batch * span.count;
   find_documents(tokens, span);
@@ -128,7 +128,7 @@ void Model::forward_attention(const Block& b, int64_t layer, const Span& span) {
   drop(branch, config_.dropout.residual, layer, 1);
 }
 
-// From norm1.out to queries, keys and values as attention takes them.
+// From norm1.out to the queries, keys and values that attention reads.
 void Model::forward_qkv(const Block& b, const AttentionShape& shape, int64_t begin) {
   Tensor qkv = b.attended_qkv.slice(begin, shape.tokens()), projected = b.projected.slice(begin, shape.tokens());
   backend_.linear_forward(projected, b.norm1.out, b.qkv.weight, b.qkv.bias);
@@ -166,7 +166,7 @@ std::vector<float> Model::logits(int64_t row) {
   return values;
 }
 
-// Logits exist only in pieces; each piece is turned into its own gradient and consumed at once.
+// Logits exist only in chunks; each chunk is turned into its own gradient and used at once.
 Tensor Model::head_loss(Tensor targets, float grad_scale, bool gradient) {
   const int64_t n = options_.batch * options_.seq;
   const LossRule rule{config_.vocabulary, static_cast<float>(config_.logit_softcap),
@@ -237,7 +237,7 @@ void Model::backward(Tensor tokens) {
   observer_->after_backward(0);
 }
 
-// The gradient of what a sub-layer added to the stream.
+// The gradient of a sub-layer's output, which was added to the residual stream.
 Tensor Model::branch_gradient(int64_t layer, int64_t place) {
   if (config_.dropout.residual == 0 && d_residual_.dtype == branch_.dtype) return d_residual_;
   backend_.copy(branch_, d_residual_);
@@ -274,7 +274,7 @@ void Model::backward_attention(int64_t layer) {
   backward_norm(b.norm1, d_residual_, d_normed_, true);
 }
 
-// From the gradient of what attention took to that of norm1.out, in d_normed_.
+// From the gradient of attention's inputs to the gradient of norm1.out, in d_normed_.
 void Model::backward_qkv(const Block& b, Tensor d_qkv, const AttentionShape& shape) {
   if (config_.qk_clip > 0)
     backend_.clamp_backward(d_qkv, b.attended_qkv, 0, (shape.heads + shape.kv_heads) * shape.head_dim,

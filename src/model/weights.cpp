@@ -16,7 +16,7 @@ bool is_buffer(const std::string& name) {
   return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias") || name.ends_with("rotary_emb.inv_freq");
 }
 
-// `name` with one part of it exchanged; "" where it has no such part.
+// `name` with `part` replaced by `other`; "" if it does not contain `part`.
 std::string exchanged(std::string name, const std::string& part, const std::string& other) {
   const size_t at = name.find(part);
   return at == std::string::npos ? "" : name.replace(at, part.size(), other);
@@ -57,7 +57,7 @@ ModelWeights::ModelWeights(const ModelConfig& config, const TensorFiles& files) 
   check(config, stored);
 }
 
-// `stored`: the model as the files have it.
+// `stored` is the model as the files describe it.
 void ModelWeights::check(const ModelConfig& config, const ModelConfig& stored) const {
   std::map<std::string, std::string> unknown = names_;
   const ParameterTable table = parameter_table(stored);

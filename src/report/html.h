@@ -7,8 +7,8 @@
 
 namespace rowan {
 
-// The judge's table, curves with published points over them, loss against what was tuned, the figures of the papers'
-// plots (optimizer.telemetry_every), times, and where the configs differ.
+// The page contains the judge's table, loss curves with published points, final loss against the tuned value, the
+// figures that the papers plot (optimizer.telemetry_every), times, and config differences.
 std::string html_report(const ResultSet& set, const std::string& title);
 
 }  // namespace rowan

@@ -40,7 +40,7 @@ std::string difference_text(const Spread& difference) {
   return std::isfinite(half) ? text + fmt::format(" ± {:.4f}", half) : text;
 }
 
-// Labels of all axes but the last: rows of one such block are compared with each other.
+// The labels of all axes but the last. Groups that share them form a block and are compared with each other.
 std::vector<std::string> block_of(const ResultGroup& group) {
   return {group.labels.begin(), group.labels.empty() ? group.labels.end() : group.labels.end() - 1};
 }
@@ -59,7 +59,7 @@ const ResultGroup* reference_of(const std::vector<ResultGroup>& groups, const Re
   return nullptr;
 }
 
-// "order as published" or the pairs that changed places, for the groups of one block, sorted by our loss.
+// "order as published", or the pairs whose order differs, for the groups of one block sorted by our loss.
 std::string order_note(const ResultSet& set, const std::vector<ResultGroup>& groups, const std::vector<size_t>& block) {
   std::vector<std::string> swapped;
   size_t with_target = 0;

@@ -1,4 +1,4 @@
-// Line plots as SVG that needs nothing else.
+// Line plots as self-contained SVG.
 #pragma once
 
 #include <string>
@@ -7,10 +7,10 @@
 namespace rowan {
 
 struct PlotSeries {
-  std::string label;                              // in the legend, once; "": not there
-  size_t color = 0;                               // any number; series of the same have the same colour
-  bool marks = false;                             // points without a line
-  std::vector<std::pair<double, double>> points;  // those that are not finite are left out
+  std::string label;                              // label in the legend, shown once; "": none
+  size_t color = 0;                               // colour number; series with the same number share a colour
+  bool marks = false;                             // draw points without a line
+  std::vector<std::pair<double, double>> points;  // points that are not finite are skipped
 };
 
 struct Plot {
@@ -19,14 +19,14 @@ struct Plot {
   std::vector<PlotSeries> series;
 };
 
-// Text for HTML and SVG: & < > and quotes escaped.
+// Escapes & < > and quotes for HTML and SVG.
 std::string escaped(const std::string& text);
 
-// "" when there is nothing to draw. The vertical range leaves out the first part of long curves where it would hide
-// how their ends differ.
+// Returns "" if there is nothing to draw. The vertical range excludes the start of long curves if it would hide how
+// their ends differ.
 std::string plot_svg(const Plot& plot);
 
-// The colour of a series, "#rrggbb".
+// The colour "#rrggbb" of a colour number.
 std::string series_color(size_t number);
 
 }  // namespace rowan

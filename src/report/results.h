@@ -1,4 +1,4 @@
-// What runs came to, read from their folders: what the judge and the report work on.
+// The results of runs, read from their folders; input of the judge and of the report.
 #pragma once
 
 #include <filesystem>
@@ -13,39 +13,40 @@
 namespace rowan {
 
 struct ResultPoint {
-  double step = 0, tokens = 0, loss = 0;  // tokens since step 0, NaN where they are not known
+  double step = 0, tokens = 0, loss = 0;  // tokens since step 0, NaN if unknown
 };
 
 struct ResultRun {
   std::string name;
-  std::vector<std::string> labels;  // one for each axis
+  std::vector<std::string> labels;  // one label per axis
   std::optional<double> tuned;
   std::optional<int64_t> seed;
-  std::string config_file;  // "" where it is not known
-  Json config;              // of the run's folder; null when it has not begun
+  std::string config_file;  // the run's config file; "" if unknown
+  Json config;              // config.json of the run's folder; null if the run has not begun
   bool diverged = false;
   int64_t steps = 0, planned = 0;
   double tokens = std::numeric_limits<double>::quiet_NaN(), seconds = std::numeric_limits<double>::quiet_NaN();
-  double train_loss = std::numeric_limits<double>::quiet_NaN();  // mean of those logged in the last tenth of the steps
-  std::vector<ResultPoint> training;                             // loss as logged
-  std::map<std::string, std::vector<ResultPoint>> validation;    // by metric; losses are finite
-  std::map<std::string, std::vector<ResultPoint>> telemetry;     // by figure
+  double train_loss = std::numeric_limits<double>::quiet_NaN();  // mean logged loss of the last tenth of the steps
+  std::vector<ResultPoint> training;                             // training losses as logged
+  std::map<std::string, std::vector<ResultPoint>> validation;    // finite validation losses by metric
+  std::map<std::string, std::vector<ResultPoint>> telemetry;     // telemetry by figure
 
-  // At the last step of a run that is through; infinite when it diverged.
+  // The loss at the last step of a finished run; infinite if it diverged; nothing before.
   std::optional<double> final_loss(const std::string& metric) const;
 };
 
 struct ResultSet {
   std::vector<std::string> axes;
-  std::string tuned;  // what is tuned: the path's last part; "" when nothing is
+  std::string tuned;  // what is tuned (the last part of its path); "" if nothing is
   std::string metric = "val_loss";
   std::string against;
-  std::optional<double> loss;  // whose tokens are compared
+  std::optional<double> loss;  // the loss at which tokens are compared
   Json targets = Json::array();
   std::vector<ResultRun> runs;
 };
 
-// What a run's optimizer is and its two rates: the recipe's, and that of the AdamW for the rest where there is one.
+// A run's recipe and its two learning rates: the recipe's, and that of the AdamW for the other parameters, if there is
+// one.
 struct Rates {
   std::string recipe;
   double main = 0;
@@ -53,14 +54,14 @@ struct Rates {
 };
 Rates rates_of(const ResultRun& run);
 
-// A run's folder as `rowan train` leaves it. Throws Error when it is none.
+// Reads a run's folder as written by `rowan train`. Throws Error if it is not one.
 ResultRun read_run(const std::filesystem::path& folder);
 
-// What `rowan sweep` has made in its folder so far.
+// Reads what `rowan sweep` has written to its folder so far.
 ResultSet read_sweep(const std::filesystem::path& dir);
 bool is_sweep(const std::filesystem::path& dir);
 
-// Runs whose labels are their configs' values at the paths `by`.
+// Reads runs; their labels are the values at the paths `by` of their configs.
 ResultSet read_runs(const std::vector<std::string>& folders, const std::vector<std::string>& by);
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// What a few seeds say about a figure.
+// Statistics of a figure over a few seeds.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +9,15 @@ namespace rowan {
 struct Spread {
   int64_t count = 0;
   double mean = 0;
-  double deviation = 0;  // of the sample, with count - 1; NaN for one value
+  double deviation = 0;  // sample standard deviation (count - 1); NaN for one value
 };
 Spread spread_of(std::span<const double> values);
 
-// The t with P(|T| <= t) = `level` for Student's T of `degrees` degrees of freedom, 1 or more.
+// The t for which P(|T| <= t) = `level`, where T has Student's distribution with `degrees` (at least 1) degrees of
+// freedom.
 double student_quantile(double level, int64_t degrees);
 
-// Half the width of the confidence interval of the mean of independent normal values; NaN for one value.
+// Half the width of the confidence interval of the mean, for independent normal values; NaN for one value.
 double confidence_of_mean(const Spread& spread, double level = 0.95);
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// A table of results, and the forms it is printed in.
+// A table of results and its output formats.
 #pragma once
 
 #include <string>
@@ -9,29 +9,29 @@
 namespace rowan {
 
 struct TableCell {
-  std::string text;  // for people; "" where there is nothing to say
-  Json value;        // for programs; null where there is nothing to say
+  std::string text;  // text for people; "" if there is none
+  Json value;        // value for programs; null if there is none
 };
 
 struct Table {
   struct Column {
-    std::string title;  // for people
-    std::string key;    // for programs
+    std::string title;  // title for people
+    std::string key;    // key for programs
   };
   std::vector<Column> columns;
   std::vector<std::vector<TableCell>> rows;
-  std::vector<std::string> notes;  // lines below it
+  std::vector<std::string> notes;  // lines printed below the table
 
   std::vector<TableCell>& add_row() { return rows.emplace_back(columns.size()); }
 };
 
 enum class TableFormat { text, markdown, csv, json };
-std::vector<std::string> table_formats();  // their names, in order
+std::vector<std::string> table_formats();  // names of the formats, in order
 
-// Ends in a line break. CSV has no notes; JSON is {"rows": [{key: value}], "notes": [...]}.
+// Renders the table, ending with a newline. CSV omits the notes; JSON is {"rows": [{key: value}], "notes": [...]}.
 std::string render(const Table& table, TableFormat format);
-// For whoever looks: as text on a terminal of so many columns, each row as lines of its own where it would not fit; as
-// markdown where there is no terminal (0).
+// Renders as text for a terminal of `columns` columns, with each row on several lines if it would not fit; as markdown
+// if there is no terminal (0).
 std::string render_for(const Table& table, size_t columns);
 
 }  // namespace rowan

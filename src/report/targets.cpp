@@ -60,7 +60,7 @@ Json checked(JsonObject target, const fs::path& folder) {
   return item;
 }
 
-// A figure that no config here repeats.
+// Checks a figure that no config here reproduces.
 void check_elsewhere(JsonObject figure) {
   figure.string("source");
   figure.string("what");

@@ -24,7 +24,7 @@ std::string bytes_hash(const void* data, size_t bytes) {
 
 constexpr std::string_view step_prefix = "step_", ruined_prefix = "ruined_";
 
-// The number behind a prefix, or -1 for other names.
+// The number after the prefix of a folder's name; -1 for other names.
 int64_t number_of(const fs::path& folder, std::string_view prefix) {
   const std::string name = folder.filename().string();
   int64_t step = -1;
@@ -64,7 +64,7 @@ const Json& field(const Json& object, const char* key, const fs::path& path) {
 
 void verify_file(const fs::path& path, const Json& entry, const fs::path& manifest) {
   const std::string where = path.string();
-  std::error_code unreadable;  // a name that is too long, say
+  std::error_code unreadable;  // for example if the name is too long
   if (!fs::is_regular_file(path, unreadable)) fail("{}: missing, {} lists it", where, manifest.string());
   if (const Json& bytes = field(entry, "bytes", manifest); bytes != fs::file_size(path))
     fail("{}: damaged: {} bytes, {} were written", where, fs::file_size(path), bytes.dump());

@@ -30,9 +30,9 @@ struct TensorSource : TensorInfo {
 
 // Which checkpoints are kept when a new one has been written.
 struct Rotation {
-  int64_t keep = 0;                  // this many of the newest; 0: all
-  int64_t keep_every = 0;            // milestones: steps that are multiples of it; 0: none
-  std::optional<int64_t> best = {};  // the step of the one with the lowest validation loss
+  int64_t keep = 0;                  // keep this many of the newest; 0: all
+  int64_t keep_every = 0;            // also keep steps that are multiples of it; 0: none
+  std::optional<int64_t> best = {};  // also keep this step, the one with the lowest validation loss
 };
 
 // Whether training can continue from the state. A ruined checkpoint is kept for inspection only: it has a name of its
@@ -59,7 +59,7 @@ class CheckpointWriter {
 
  private:
   std::filesystem::path part_, final_;
-  std::vector<std::string> stems_;  // of the files written
+  std::vector<std::string> stems_;  // stems of the files written
   int rank_, ranks_;
   int64_t step_;
   Condition condition_;
@@ -68,7 +68,7 @@ class CheckpointWriter {
 // A checkpoint opened for reading. Throws Error naming the file when one is missing or malformed.
 class Checkpoint {
  public:
-  // `weights`: "raw", or the name of an average of them. Throws Error when it keeps no such average.
+  // `weights` is "raw" or the name of an average of the weights. Throws Error if the checkpoint has no such average.
   explicit Checkpoint(const std::filesystem::path& folder, const std::string& weights = "raw");
 
   const std::filesystem::path& folder() const { return folder_; }
@@ -89,7 +89,7 @@ void verify_checkpoint(const std::filesystem::path& checkpoint);
 // The checkpoints in RUN/checkpoints, newest first; empty when there is no such folder.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& folder);
 
-// RUN/checkpoints/step_00001000 of a step; and the step of such a path, -1 for other names.
+// The path RUN/checkpoints/step_00001000 of a step; and the step of such a path, or -1 for other names.
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder, int64_t step);
 int64_t step_of(const std::filesystem::path& checkpoint);
 

@@ -73,7 +73,7 @@ class Dots {
     for (int x = 0; x < width(); ++x) {
       if (std::isnan(means[x])) continue;
       int y = std::clamp(static_cast<int>(frame.y(means[x]) * height()), 0, height() - 1);
-      // A column joins the one before: no gap where the loss falls steeply.
+      // Each column is joined to the one before, so that there is no gap where the loss falls steeply.
       int from = before < 0 || before == y ? y : before < y ? before + 1 : before - 1;
       for (int at = std::min(from, y); at <= std::max(from, y); ++at) set(x, at);
       before = y;

@@ -17,14 +17,14 @@ namespace rowan {
 // One training step. `step` counts finished optimizer updates, from 1.
 struct TrainRow {
   int64_t step = 0;
-  double loss = 0;       // mean over the step's targets, nats
-  double lr = 0;         // of this update
-  double grad_norm = 0;  // global, before clipping
-  int64_t tokens = 0;    // consumed since step 0
+  double loss = 0;       // mean over the step's targets, in nats
+  double lr = 0;         // learning rate of this update
+  double grad_norm = 0;  // global gradient norm before clipping
+  int64_t tokens = 0;    // tokens consumed since step 0
   double tokens_per_second = 0;
   double mfu = 0;      // model FLOP/s over the device's peak, 0 to 1; not finite when the peak is unknown
-  double seconds = 0;  // of training since step 0, over all resumes
-  std::optional<int64_t> unpadded_tokens = {};            // of `tokens`, where some are padding
+  double seconds = 0;  // seconds of training since step 0, over all resumes
+  std::optional<int64_t> unpadded_tokens = {};            // how many of `tokens` are not padding, if some are
   std::vector<std::pair<std::string, double>> more = {};  // lr/GROUP and time/PHASE
 
   // Calls write(key, value, plotted) for each key of a row of metrics.jsonl, in order; `plotted` keys are also written
@@ -47,7 +47,7 @@ struct TrainRow {
 // An evaluation after `step` updates.
 struct ValidationRow {
   int64_t step = 0;
-  std::optional<double> val_loss;                     // nats a token; without it when there is no validation data
+  std::optional<double> val_loss;                     // nats per token; absent without validation data
   std::vector<std::pair<std::string, double>> extra;  // more numbers, such as accuracy in a task
 };
 

@@ -29,14 +29,14 @@ NamedCheckpoint find_checkpoint(const std::filesystem::path& named, const std::s
 // RUN/config.json and one checkpoint of the run. Throws Error when there is no such run or checkpoint.
 class RunFolder {
  public:
-  // `weights`: "raw", or an average of them (Checkpoint).
+  // `weights` is "raw" or an average of the weights (Checkpoint).
   RunFolder(const std::filesystem::path& named, const std::string& step, const Note& note,
             const std::string& weights = "raw");
 
   // RUN/config.json, for sections that have no accessor here.
   JsonObject config() const { return JsonObject(source_, config_); }
   const ModelConfig& model() const { return model_; }
-  // "" when the config names none.
+  // The tokenizer's spec; "" if the config names none.
   const std::string& tokenizer() const { return tokenizer_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   // How the run separated documents; `end_token` is the token between them.
@@ -58,10 +58,10 @@ void load_weights(Model& model, const TensorFiles& files);
 // tokens are computed (keys and values are cached); when it exceeds the window, the second half of the window is kept.
 class Predictor {
  public:
-  // `end_token`: the token between documents, -1 where there is none.
+  // `end_token` is the token between documents; -1 if there is none.
   Predictor(Backend& backend, const RunFolder& run, int64_t window, int32_t end_token);
 
-  // Logits of the token behind `tokens`. Throws Error for an id outside the vocabulary.
+  // The logits of the token after `tokens`. Throws Error for an id outside the vocabulary.
   std::vector<float> operator()(std::span<const int32_t> tokens);
 
  private:

@@ -19,7 +19,7 @@ class TensorBoardWriter {
 
   // One point of the curve `tag` ("train/loss"); wall_time in seconds since 1970. On disk when it returns.
   void scalar(std::string_view tag, int64_t step, float value, double wall_time);
-  void scalar(std::string_view tag, int64_t step, float value);  // now
+  void scalar(std::string_view tag, int64_t step, float value);  // at the current time
 
   const std::filesystem::path& path() const { return path_; }
 

@@ -22,7 +22,7 @@ struct WholeTensor {
   std::string name;
   std::vector<int64_t> shape;
   DType dtype = DType::f32;
-  // One of the two is set: the tensor in the backend's memory, or its bytes gathered in host memory.
+  // Either the tensor in the backend's memory or its bytes in host memory; the other is empty.
   Tensor tensor;
   std::vector<std::byte> bytes;
 };

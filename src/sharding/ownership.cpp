@@ -63,7 +63,7 @@ void Ownership::own(const ParameterTable& table, const std::vector<UpdateCost>& 
   pieces_.push_back(piece);
 }
 
-// A matrix in blocks is cut into as few runs of them as leave none with more than `most` of the work.
+// Cuts a matrix of blocks into as few runs of blocks as possible, such that none has more than `most` of the work.
 void Ownership::cut_matrix(const Parameter& parameter, int index, const UpdateCost& cost, double most,
                            std::vector<OwnedPiece>& pieces) {
   const int64_t blocks = cost.block_rows ? parameter.rows() / cost.block_rows : 1;
@@ -76,7 +76,7 @@ void Ownership::cut_matrix(const Parameter& parameter, int index, const UpdateCo
 }
 
 void Ownership::deal_matrices(const ParameterTable& table, const std::vector<UpdateCost>& costs) {
-  constexpr double most = 0.08;  // of a rank's equal share in one piece
+  constexpr double most = 0.08;  // largest piece, as a fraction of a rank's equal share
   double total = 0;
   for (const UpdateCost& cost : costs) total += cost.work;
   std::vector<OwnedPiece> matrices;
@@ -122,7 +122,7 @@ void Ownership::cut_the_rest(const ParameterTable& table, const std::vector<Upda
     int64_t begin = 0;
     for (int rank = 0; rank < ranks_ && begin < parameter.numel(); ++rank) {
       double wanted =
-          (until[rank] * block_bytes[parameter.block] - before) / costs[i].bytes;  // fraction of this parameter
+          (until[rank] * block_bytes[parameter.block] - before) / costs[i].bytes;  // the rank's part of this parameter
       double atoms =
           std::clamp(wanted, 0.0, 1.0) * static_cast<double>(parameter.numel()) / static_cast<double>(granule);
       int64_t end = std::min<int64_t>(std::llround(atoms) * granule, parameter.numel());

@@ -1,8 +1,8 @@
 // Ownership: which rank updates which part of each parameter. It is a pure function of the parameters, the costs of
-// their updates and the number of ranks, so that every rank computes the same plan and no optimizer ever communicates.
-// Whole matrices, or runs of their blocks where one is much of a rank's work, are assigned longest-processing-time
-// first (Graham, "Bounds on multiprocessing timing anomalies", 1969). Then the other parameters of each block are
-// divided by rows or elements so that all ranks need equal memory.
+// their updates and the number of ranks, so every rank computes the same plan and optimizers never communicate. Whole
+// matrices are assigned longest-processing-time first (Graham, "Bounds on multiprocessing timing anomalies", 1969); a
+// matrix of blocks that is much of a rank's work is first cut into runs of blocks. Then the other parameters of each
+// block are divided by rows or elements so that all ranks need equal memory.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,8 @@ struct UpdateCost {
   Atom atom = Atom::element;
   double work = 0;   // FLOPs, or another unit common to all parameters
   double bytes = 0;  // optimizer state and master weights
-  // Of a matrix that is updated in equal blocks of rows, which may have different owners: rows of one; 0: in one piece.
+  // Rows of a block, for a matrix updated in equal blocks of rows, which may have different owners; 0: the matrix is
+  // updated as a whole.
   int64_t block_rows = 0;
 };
 

@@ -52,16 +52,16 @@ class Sharding : public BlockObserver {
 
   // The parts this rank updates. Their masters, if any, are allocated and not yet filled.
   const std::vector<Share>& shares() const { return shares_; }
-  // Whether they enter sums over ranks: with `none` every rank holds the same, and it counts once.
+  // Whether this rank's shares enter sums over ranks. With `none` every rank holds the same, and only rank 0 counts.
   bool shares_count() const { return shard_ != ShardMode::none || communicator_.rank() == 0; }
   // Null for `none`.
   const Ownership* ownership() const { return ownership_.get(); }
 
   // Fills the shares' weights and masters with the initial values, then weights_changed().
   void initialize(uint64_t seed);
-  // To be called when the optimizer or a checkpoint has written the shares' weights: sends them to all ranks.
+  // Call it after the optimizer or a checkpoint has written the shares' weights: sends them to all ranks.
   void weights_changed();
-  // Waits for the weights under way, so that the shares' can be written.
+  // Waits for weights in flight, so that the shares' weights can be written.
   void settle_weights();
 
   // Throws AgreedError naming rank and parameter when weights that several ranks hold differ. Waits.
@@ -88,8 +88,8 @@ class Sharding : public BlockObserver {
 
  private:
   struct Block {
-    std::vector<Piece> gradients, weights;  // in sent_ and in the model's memory, with their owners
-    std::vector<int> shares;                // this rank's, and their places in the lists above
+    std::vector<Piece> gradients, weights;  // pieces in sent_ and in the model's memory, with their owners
+    std::vector<int> shares;                // this rank's shares, and their positions in the lists above
     std::vector<size_t> at;
     Ticket gradient_ticket = 0, weight_ticket = 0;
   };

@@ -12,7 +12,7 @@ namespace {
 namespace fs = std::filesystem;
 
 void check_same_config(const fs::path& file, const Json& before, Json now) {
-  if (now["precision"] == "auto") now["precision"] = before["precision"];  // a run's config has what auto chose
+  if (now["precision"] == "auto") now["precision"] = before["precision"];  // a run's config has what "auto" became
   for (const Json& change : Json::diff(identity_of(before), identity_of(now)))
     fail("{}: made with another config (first difference at {}); choose another dir for the changed sweep",
          file.string(), change.at("path").get<std::string>());
@@ -33,13 +33,13 @@ RunOutcome Ledger::read(const SweepRun& run) const {
     check_same_config(diverged, stored.at("config"), config_of(sweep_, run).resolved);
     return {RunOutcome::State::done, std::numeric_limits<double>::infinity()};
   }
-  // The picture is the last that a run writes.
+  // loss.svg is the last file that a run writes.
   if (!fs::exists(folder / "loss.svg") || !fs::exists(folder / "config.json") || !fs::exists(folder / "metrics.jsonl"))
     return {};
   const ResultRun result = read_run(folder);
   const std::optional<double> loss = result.final_loss(sweep_.metric);
   if (!loss) return {};
-  // Read as this version reads it: what an older one left out has today's defaults.
+  // Load it with this version's defaults, which fill in the keys that an older version did not write.
   const Json before = load_config((folder / "config.json").string(), {}).resolved;
   check_same_config(folder / "config.json", before, config_of(sweep_, run).resolved);
   return {RunOutcome::State::done, *loss};

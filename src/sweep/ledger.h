@@ -1,12 +1,11 @@
-// What the runs of a sweep have come to, as their folders say: it needs no memory of its own but for runs that
-// diverged.
+// The outcomes of a sweep's runs, read from their folders. Only diverged runs are recorded separately.
 //
-//   DIR/configs/NAME.json   the config of each run, as `rowan train` can repeat it
-//   DIR/NAME/               its folder
-//   DIR/logs/NAME.log       what it printed
-//   DIR/failed/NAME.log     the log of a run that failed, until it succeeds
-//   DIR/diverged/NAME.json  that a run diverged: it counts as worse than every other and is not repeated
-//   DIR/sweep.json          what `rowan compare` and `rowan report` have to know
+//   DIR/configs/NAME.json   the config of each run; `rowan train` can repeat the run from it
+//   DIR/NAME/               the run's folder
+//   DIR/logs/NAME.log       its output
+//   DIR/failed/NAME.log     the log of a failed run, until it succeeds
+//   DIR/diverged/NAME.json  marks a diverged run: it counts as worse than any other and is not repeated
+//   DIR/sweep.json          the information that `rowan compare` and `rowan report` need
 #pragma once
 
 #include <map>
@@ -20,11 +19,11 @@ class Ledger {
  public:
   explicit Ledger(const SweepConfig& sweep) : sweep_(sweep) {}
 
-  // Reads a run's folder when it is asked for the first time and after forget(). Throws Error when the folder holds a
-  // finished run of another config.
+  // Reads a run's folder on the first call and after forget(). Throws Error if the folder holds a finished run with
+  // another config.
   RunOutcome outcome(const SweepRun& run);
   void forget(const std::string& name) { known_.erase(name); }
-  // For this process only: a later one tries again.
+  // Recorded for this process only; a later one tries the run again.
   void failed(const std::string& name) { known_[name] = {RunOutcome::State::failed, 0}; }
   void diverged(const SweepRun& run, const std::string& message);
 
@@ -32,10 +31,10 @@ class Ledger {
   std::filesystem::path failed_log(const std::string& name) const { return sweep_.dir / "failed" / (name + ".log"); }
   std::filesystem::path config(const std::string& name) const { return sweep_.dir / "configs" / (name + ".json"); }
 
-  // Makes the folders.
+  // Creates the sweep's folders.
   void prepare() const;
   void write_config(const SweepRun& run) const;
-  // DIR/sweep.json of the runs known now.
+  // Writes DIR/sweep.json for the runs known now.
   void write_index();
 
  private:

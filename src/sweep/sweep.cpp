@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 using State = RunOutcome::State;
 
-// The last line in which the program speaks.
+// The last line of a log that is a message of rowan.
 std::string last_words(const fs::path& log) {
   std::istringstream lines(read_file(log));
   std::string found = "no message";
@@ -34,13 +34,13 @@ std::string last_words(const fs::path& log) {
   return found;
 }
 
-// What rowan train says last of a run that has come to nothing.
+// Whether these are the last words of `rowan train` for a diverged run.
 bool has_diverged(const std::string& words) {
   return words.find("the gradient was not finite for") != words.npos ||
          words.find("kept apart as ruined_") != words.npos;
 }
 
-// Exit codes of a run that was asked to stop, by a signal or by run.max_seconds, and saved what it had.
+// Whether the exit code is that of a run that saved and stopped because of a signal or run.max_seconds.
 bool was_stopped(int code) {
   return code == 0 || code == 124 || code == 128 + SIGHUP || code == 128 + SIGINT || code == 128 + SIGTERM;
 }
@@ -83,7 +83,7 @@ class Sweeper {
     return [this](const SweepRun& run) { return ledger_.outcome(run); };
   }
 
-  // What is known and open now.
+  // Updates the lists of known and of open runs.
   void look() {
     const std::vector<SweepRun> known = known_runs(sweep_, outcomes());
     known_ = known.size(), done_ = 0;
@@ -97,7 +97,7 @@ class Sweeper {
     ledger_.write_index();
   }
 
-  // Whether something is open that could not be started.
+  // Starts open runs on free slots; returns whether some could not be started.
   bool start_what_is_open() {
     bool waits = false;
     for (auto run = open_.begin(); run != open_.end() && !pool_.full();) {
@@ -107,7 +107,7 @@ class Sweeper {
         running_.emplace(run->name, *run);
         run = open_.erase(run);
       } else {
-        waits = true;  // the process of an earlier sweep still writes its checkpoint
+        waits = true;  // a process of an earlier sweep is still writing its checkpoint
         ++run;
       }
     }
@@ -126,7 +126,7 @@ class Sweeper {
     return words;
   }
 
-  // Launchers of several ranks would give each run the same cores.
+  // mpirun would otherwise bind every run to the same cores.
   std::vector<std::string> environment() const {
     std::vector<std::string> variables = {"OMPI_MCA_hwloc_base_binding_policy=none",
                                           "PRTE_MCA_hwloc_default_binding_policy=none"};
@@ -159,7 +159,7 @@ class Sweeper {
     look();
   }
 
-  // A run that was killed, or asked to stop, goes on from its checkpoint.
+  // A run that was killed or asked to stop continues from its checkpoint.
   void interrupted(const SweepRun& run, const ProcessPool::Ended& ended) {
     const std::string how = ended.signal ? fmt::format("ended by signal {}", ended.signal) : "stopped";
     if (StopSignals::received() || ++interruptions_[run.name] < most_interruptions) {
@@ -171,7 +171,7 @@ class Sweeper {
     end_.failed.push_back(fmt::format("{}: {}", run.name, how));
   }
 
-  static constexpr int most_interruptions = 10;  // of a run, in one sweep
+  static constexpr int most_interruptions = 10;  // most interruptions of one run in one sweep
 
   const SweepConfig& sweep_;
   std::string program_;

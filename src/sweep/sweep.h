@@ -1,4 +1,4 @@
-// Running a sweep to its end.
+// Runs a sweep to its end.
 #pragma once
 
 #include <string>
@@ -9,18 +9,18 @@
 namespace rowan {
 
 struct SweepEnd {
-  int signal = 0;                   // that asked it to stop before all was through; the same command goes on
-  std::vector<std::string> failed;  // names of the runs that failed, each with its reason
+  int signal = 0;                   // signal that stopped the sweep early; the same command continues it
+  std::vector<std::string> failed;  // failed runs, by name, with reasons
 };
 
-// Runs what is open on the slots of this machine, as processes of `program`; what is through is skipped, what was
-// interrupted goes on. Throws Error when another sweep is at work in the folder.
+// Runs all open runs on the slots of this machine, as processes of `program`. Finished runs are skipped, interrupted
+// ones continue. Throws Error if another sweep is running in the folder.
 SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program);
 
-// A script for sbatch: an array of the runs that are open now, one task each. Writes their configs.
+// Returns a script for sbatch: an array job with one task per open run. Writes their configs.
 std::string slurm_script(const SweepConfig& sweep, const std::string& program);
 
-// A line a run known now: its name, whether it is through, its steps.
+// One line per known run: its name, whether it is finished, and its steps.
 std::string list_runs(const SweepConfig& sweep);
 
 }  // namespace rowan

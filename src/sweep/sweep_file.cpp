@@ -18,14 +18,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What a folder may be called.
+// Turns a label into a valid folder name.
 std::string slug(std::string text) {
   for (char& c : text)
     if (!std::isalnum(static_cast<unsigned char>(c)) && !std::strchr(".+-=", c)) c = '-';
   return text;
 }
 
-// Numbers of a grid are those that their names show.
+// Rounds a grid value to the digits that its name shows.
 double rounded(double value) { return std::stod(fmt::format("{:.6g}", value)); }
 
 std::string last_part(const std::string& path) { return path.substr(path.rfind('.') + 1); }
@@ -48,7 +48,7 @@ std::vector<Setting> settings_of(JsonObject object) {
   return settings;
 }
 
-// A list of values of the path that the axis is called by.
+// An axis named by a config path: a list of values for that path.
 Axis axis_of_path(JsonObject& axes, const std::string& path, const Json& list) {
   check_path(axes, path, path);
   Axis axis{path, {}};
@@ -80,7 +80,7 @@ Axis axis_of_labels(JsonObject object, const std::string& name, const std::strin
 
 std::string in_base(const std::string& axis) { return "{" + axis + "}"; }
 
-// A list of labels that stand for parts of the base's file name.
+// An axis given by a list of labels, each of which replaces a part of the base's file name.
 Axis axis_of_names(JsonObject& axes, const std::string& name, const Json& list) {
   Axis axis{name, {}};
   for (const Json& value : list) {
@@ -140,7 +140,7 @@ Resources parse_resources(JsonObject object) {
 double own_value(const TrainConfig& config, const std::string& path) {
   const Json* place = value_at(config.resolved, path);
   if (place && place->is_number()) return place->get<double>();
-  if (path == "optimizer.lr") return config.optimizer.main().lr;  // the recipe's own
+  if (path == "optimizer.lr") return config.optimizer.main().lr;  // the rate of the main recipe
   fail("tune.factors: the config has no number at {}; set it, or give values", path);
 }
 
@@ -163,7 +163,7 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
   if (cells.size() > most) root.fail("axes", fmt::format("{} cells; at most {} are allowed", cells.size(), most));
   for (const Cell& cell : cells)
     if (cell.config.empty()) root.fail("base", "is missing, and not every value of an axis names a config");
-  // A part of a section is set after the section, whichever axis it belongs to.
+  // Shorter paths are set first, so that a key is set after its whole section, whatever the order of the axes.
   const auto depth = [](const Setting& setting) { return std::count(setting.path.begin(), setting.path.end(), '.'); };
   for (Cell& cell : cells)
     std::stable_sort(cell.settings.begin(), cell.settings.end(),
@@ -171,7 +171,7 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
   sweep.cells = cells;
 }
 
-// What the runs would find wrong one by one is said before the first begins.
+// Reports before the first run what would make any of the runs fail.
 void check_cells(SweepConfig& sweep, bool needs_data) {
   std::map<std::string, std::string> taken;
   for (size_t i = 0; i < sweep.cells.size(); ++i) {
@@ -214,7 +214,7 @@ SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> t
   SweepRun run{cell, {}, seed, ""};
   std::vector<std::string> parts;
   for (size_t axis = 0; axis < sweep.axes.size(); ++axis) {
-    // A number alone would not say what it is of.
+    // A bare number would not say what it means.
     const std::string& label = sweep.cells[cell].labels[axis];
     const bool bare = label.find_first_not_of("0123456789.eE+-") == std::string::npos;
     parts.push_back(slug((bare ? last_part(sweep.axes[axis].name) : "") + label));
@@ -242,7 +242,7 @@ TrainConfig config_of(const SweepConfig& sweep, const SweepRun& run) {
 
 namespace {
 
-// set.PATH=VALUE sets a path of the runs' configs; everything else is a path of the sweep.
+// Applies --set: set.PATH=VALUE sets a path in the runs' configs; any other path is one of the sweep file.
 std::string override_sweep(Json& sweep, const std::string& assignment) {
   const std::string common = "set.";
   const size_t equals = assignment.find('=');

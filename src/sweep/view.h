@@ -1,4 +1,5 @@
-// A sweep as it goes: one line a run on a terminal, drawn again every second; lines of what begins and ends elsewhere.
+// Shows a running sweep. On a terminal: one line per run, redrawn every second. Elsewhere: a line when a run begins or
+// ends.
 #pragma once
 
 #include <chrono>
@@ -17,7 +18,7 @@ class SweepView {
   void begins(const std::string& name);
   void ends(const std::string& name, const std::string& how);
   void message(const std::string& text);
-  // How far all is, drawn below the runs; `done` of `known` runs are through on `slots` slots.
+  // Draws the overall progress below the runs: `done` of `known` runs are finished, on `slots` slots.
   void draw(size_t done, size_t known, size_t slots);
 
  private:
@@ -28,10 +29,10 @@ class SweepView {
 
   std::filesystem::path dir_;
   bool terminal_;
-  int drawn_ = 0;  // lines on the screen that the next drawing replaces
+  int drawn_ = 0;  // lines on the screen that the next draw replaces
   Clock::time_point last_{};
   std::map<std::string, Clock::time_point> running_;
-  double seconds_ = 0;  // of the runs that have ended here
+  double seconds_ = 0;  // total seconds of the runs that ended here
   size_t ended_ = 0;
 };
 

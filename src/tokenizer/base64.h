@@ -7,7 +7,7 @@
 
 namespace rowan {
 
-// Nothing for a text that is no base64, or empty.
+// Returns nothing for text that is not base64, or empty.
 std::optional<std::string> decode_base64(std::string_view text);
 std::string encode_base64(std::string_view bytes);
 

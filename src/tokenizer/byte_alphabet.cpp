@@ -15,7 +15,7 @@ ByteAlphabet::ByteAlphabet() {
   }
 }
 
-// All its characters lie below U+0800: one or two bytes of UTF-8.
+// All characters of the alphabet are below U+0800: one or two bytes of UTF-8.
 std::optional<std::string> ByteAlphabet::decode(std::string_view text) const {
   std::string bytes;
   for (size_t i = 0; i < text.size(); ++i) {

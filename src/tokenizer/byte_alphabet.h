@@ -1,5 +1,5 @@
-// The published JSON forms of byte-level vocabularies write every byte as a printable character: those that are
-// printable in Latin-1 as themselves, the rest as U+0100, U+0101, ... in order.
+// The alphabet in which published JSON files of byte-level vocabularies write bytes as printable characters: bytes that
+// are printable in Latin-1 as themselves, the others as U+0100, U+0101, ... in order.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@ class ByteAlphabet {
  public:
   ByteAlphabet();
 
-  // The bytes that a text in this alphabet stands for; nothing for one with other characters.
+  // The bytes that a text in this alphabet represents; nothing if it contains other characters.
   std::optional<std::string> decode(std::string_view text) const;
   std::string encode(std::string_view bytes) const;
 

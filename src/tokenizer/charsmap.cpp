@@ -8,16 +8,16 @@
 namespace rowan {
 namespace {
 
-// A unit of the trie: the byte that leads to it, where its children are, and whether a key ends at it. The unit that
-// holds a key's value has the highest bit.
+// A unit of the trie: the byte that leads to it, the position of its children, and whether a key ends at it. A unit
+// that holds a key's value has the highest bit set.
 bool ends_key(uint32_t unit) { return unit >> 8 & 1; }
 uint32_t label(uint32_t unit) { return unit & 0x800000ffu; }
 uint32_t offset(uint32_t unit) { return unit >> 10 << (unit >> 6 & 8); }
 uint32_t value(uint32_t unit) { return unit & 0x7fffffffu; }
 
-// Compatibility forms become at most 18 characters (Unicode Standard Annex 15).
+// Compatibility forms expand to at most 18 characters (Unicode Standard Annex 15).
 constexpr size_t longest_replacement = 1024;
-constexpr size_t most_keys_on_a_path = 32;  // sentencepiece has room for as many
+constexpr size_t most_keys_on_a_path = 32;  // the limit in sentencepiece
 constexpr size_t longest_key = 1024;
 
 size_t character_bytes(std::string_view text) {
@@ -26,7 +26,7 @@ size_t character_bytes(std::string_view text) {
   return bytes;
 }
 
-// Walks all keys. Equal ends of keys are one in the trie, so a node is looked at once only.
+// Checks all keys. Keys with equal endings share nodes of the trie, so each node is checked only once.
 class Checker {
  public:
   Checker(const std::vector<uint32_t>& units, const std::string& replacements)
@@ -40,16 +40,16 @@ class Checker {
   static constexpr uint16_t unseen = UINT16_MAX, open = UINT16_MAX - 1;
   const std::vector<uint32_t>& units_;
   const std::string& replacements_;
-  std::vector<uint16_t> keys_below_;  // of each node: most keys that end on one way on from it
+  std::vector<uint16_t> keys_below_;  // for each node: the largest number of keys that end on one path below it
 
-  // `children`: the index of the child by byte 0; the others differ in the lowest eight bits.
+  // `children` is the index of the child for byte 0; the others differ in the lowest eight bits.
   size_t keys_among(uint32_t children, size_t depth) {
     if ((children | 0xffu) >= units_.size()) fail("precompiled_charsmap: damaged: a node leads out of the trie");
     if (depth > longest_key) fail("precompiled_charsmap: damaged: a key of more than {} bytes", longest_key);
     size_t most = 0;
     for (uint32_t byte = 0; byte < 256; ++byte) {
       const uint32_t child = children ^ byte;
-      if (child != 0 && units_[child] != 0 && label(units_[child]) == byte)  // 0: free
+      if (child != 0 && units_[child] != 0 && label(units_[child]) == byte)  // 0: a free unit
         most = std::max(most, ends_key(units_[child]) + below(child, depth));
     }
     return most;

@@ -1,7 +1,7 @@
-// The table of replacements that sentencepiece models and Hugging Face's tokenizers carry as "precompiled_charsmap":
-// of all its keys that a text begins with the longest is replaced, and where none fits a character stays as it is.
-// The bytes are the length of a double-array trie (Aoe 1989, in the layout of Darts-clone), the trie, and the
-// replacements, each ended by a zero byte.
+// The replacement table that sentencepiece models and Hugging Face's tokenizers store as "precompiled_charsmap". At
+// each position the longest matching key is replaced; if none matches, one character is copied. Its bytes are the
+// length of a double-array trie (Aoe 1989, in the layout of Darts-clone), the trie, and the replacements, each ended by
+// a zero byte.
 #pragma once
 
 #include <cstdint>
@@ -13,14 +13,14 @@ namespace rowan {
 
 class Charsmap {
  public:
-  // Replaces nothing.
+  // A table that replaces nothing.
   Charsmap() = default;
-  // Throws Error for a damaged table: everything that can be reached from the start of the trie must lie inside it.
+  // Throws Error for a damaged table: everything reachable from the root of the trie must lie inside it.
   explicit Charsmap(std::string_view bytes);
 
-  // Appends `text`, which is UTF-8, with everything replaced.
+  // Appends `text`, which is UTF-8, after replacement.
   void apply(std::string_view text, std::string& result) const;
-  // What stands for the beginning of a text, and how many bytes of it.
+  // The replacement for the beginning of a text, and the number of bytes that it replaces.
   struct Step {
     std::string_view replacement;
     size_t length;

@@ -25,7 +25,7 @@ uint64_t hash_of(std::string_view bytes) {
     std::memcpy(&word, from, 8);
     add(word);
   }
-  // The tail without reading past it: two overlapping halves, or three single bytes.
+  // Loads the tail without reading past its end: two overlapping halves, or up to three single bytes.
   if (left >= 4) {
     uint32_t low, high;
     std::memcpy(&low, from, 4);
@@ -76,8 +76,8 @@ inline int32_t Gpt2Tokenizer::find(std::string_view bytes) const {
 }
 
 void Gpt2Tokenizer::merge(std::string_view piece, std::vector<int32_t>& ids) const {
-  // The parts are a linked list over byte positions; the heap holds every union that was a token when it was seen, the
-  // lowest rank and then the leftmost on top. An entry is out of date when one of its two parts has changed since.
+  // The parts form a linked list over byte positions. The heap holds every pair whose union was a token when it was
+  // seen, ordered by rank, then from left to right. An entry is stale if one of its parts has changed since.
   struct Part {
     uint32_t next, previous;
     int32_t id;
@@ -106,7 +106,7 @@ void Gpt2Tokenizer::merge(std::string_view piece, std::vector<int32_t>& ids) con
     std::pop_heap(heap.begin(), heap.end(), std::greater<>());
     heap.pop_back();
     Part& left = parts[best.left];
-    // Merged away into an earlier part, at the end, or one of the two has grown: out of date.
+    // Stale: the left part was merged away or is now the last, or one of the two has grown.
     if (left.id < 0 || left.next == size || parts[left.next].next != best.end) continue;
     parts[left.next].id = -1;
     left.next = best.end;

@@ -14,13 +14,13 @@ class Gpt2Splitter {
  public:
   Gpt2Splitter();
 
-  // The end of the piece that begins at `begin` < text.size(). A byte that is not part of well-formed UTF-8 counts as
-  // a character that is neither letter, number nor space.
+  // The end of the piece that begins at `begin` < text.size(). A byte that is not valid UTF-8 counts as a character
+  // that is neither letter, number nor space.
   size_t piece_end(std::string_view text, size_t begin) const;
 
  private:
   enum Class : unsigned char { other, letter, number, space };
-  const unsigned char* classes_;  // one per code point
+  const unsigned char* classes_;  // the class of each code point
 
   Class class_at(std::string_view text, size_t at, size_t& next) const;
   size_t run_end(std::string_view text, size_t at, Class wanted) const;

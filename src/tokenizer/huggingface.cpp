@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t most_ids = int64_t{1} << 20;  // four times the largest vocabularies
+constexpr int64_t most_ids = int64_t{1} << 20;  // four times the largest known vocabularies
 
 class HuggingFaceTokenizer : public Tokenizer {
  public:
@@ -82,14 +82,14 @@ class HuggingFaceTokenizer : public Tokenizer {
 
  private:
   TextRules rules_;
-  std::vector<std::string> texts_;  // of every id, as it is decoded
+  std::vector<std::string> texts_;  // decoded text of every id
   std::vector<bool> is_special_;
   std::map<std::string, int32_t> added_;
-  std::optional<Pattern> plain_added_;  // those that are not special, which are found in text
+  std::optional<Pattern> plain_added_;  // added tokens that are not special; these are recognized in text
   bool unigram_model_ = false;
   UnigramModel unigram_;
-  // Of the BPE model.
-  std::unordered_map<std::string, int32_t> ids_;  // the bytes of a token, where the model is of bytes
+  // Members of the BPE model.
+  std::unordered_map<std::string, int32_t> ids_;  // ids by token; by the token's bytes if the model is byte-level
   PairMerges merges_;
   bool whole_pieces_first_ = false, joins_unknown_ = false, byte_fallback_ = false;
   std::optional<int32_t> unknown_;
@@ -108,7 +108,7 @@ class HuggingFaceTokenizer : public Tokenizer {
         if (token.boolean(key, false)) token.fail(key, "only false is implemented");
       in_text.push_back(content);
     }
-    // The longest of those that begin at one place.
+    // Longer tokens first, so that the longest one at a position matches.
     std::sort(in_text.begin(), in_text.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
     std::string any;
     for (const std::string& token : in_text) any += (any.empty() ? "" : "|") + Pattern::quoted(token);
@@ -120,7 +120,7 @@ class HuggingFaceTokenizer : public Tokenizer {
     texts_[static_cast<size_t>(id)] = std::move(text);
   }
 
-  // "<0x0A>", the way of vocabularies that know bytes among other pieces.
+  // Parses "<0x0A>", the notation for bytes in vocabularies of pieces.
   static std::optional<unsigned char> byte_of(const std::string& token) {
     unsigned value = 0;
     if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return {};
@@ -128,7 +128,7 @@ class HuggingFaceTokenizer : public Tokenizer {
     return parsed.ptr == token.data() + 5 ? std::optional(static_cast<unsigned char>(value)) : std::nullopt;
   }
 
-  // What a piece says: marks are spaces, and bytes where the model falls back on them.
+  // Sets the text of a piece: word marks become spaces, and "<0x0A>" a byte if the model has byte fallback.
   void set_piece(int64_t id, const std::string& piece) {
     if (const auto byte = byte_of(piece); byte && byte_fallback_)
       return set_text(id, std::string(1, static_cast<char>(*byte)));
@@ -173,7 +173,7 @@ class HuggingFaceTokenizer : public Tokenizer {
     return found->second;
   }
 
-  // Each is "left right" or ["left", "right"]; the rank is the place in the list.
+  // A merge is "left right" or ["left", "right"]; its rank is its place in the list.
   void read_merges(JsonObject& model, const ByteAlphabet& alphabet) {
     const Json& list = model.raw("merges");
     if (!list.is_array()) model.fail("merges", "is no list");

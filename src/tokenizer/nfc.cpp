@@ -12,14 +12,14 @@ namespace {
 
 #include "tokenizer/nfc_tables.inc"
 
-// Syllables of Hangul are computed from their letters: leading consonant, vowel, and perhaps a trailing consonant.
+// Hangul syllables are computed from their letters: leading consonant, vowel, and optionally a trailing consonant.
 constexpr uint32_t syllables = 0xac00, leads = 0x1100, vowels = 0x1161, trails = 0x11a7;
 constexpr uint32_t lead_count = 19, vowel_count = 21, trail_count = 28;
 constexpr uint32_t syllable_count = lead_count * vowel_count * trail_count;
 
 struct CanonicalTables {
   std::unordered_map<uint32_t, uint8_t> classes;
-  std::unordered_map<uint32_t, std::pair<uint32_t, uint32_t>> parts;  // 0: one part
+  std::unordered_map<uint32_t, std::pair<uint32_t, uint32_t>> parts;  // second part 0: only one part
   std::unordered_map<uint64_t, uint32_t> wholes;
 
   CanonicalTables() {
@@ -51,7 +51,7 @@ void decompose(const CanonicalTables& tables, uint32_t code, std::vector<uint32_
   if (found->second.second) decompose(tables, found->second.second, codes);
 }
 
-// 0 where the two have no composed character.
+// The composition of two characters; 0 if there is none.
 uint32_t composed(const CanonicalTables& tables, uint32_t first, uint32_t second) {
   if (first - leads < lead_count && second - vowels < vowel_count)
     return syllables + ((first - leads) * vowel_count + second - vowels) * trail_count;
@@ -65,7 +65,8 @@ uint32_t composed(const CanonicalTables& tables, uint32_t first, uint32_t second
 }  // namespace
 
 std::string nfc(std::string_view text) {
-  // Nothing below U+0300 combines or decomposes: bytes below 0xcc are ASCII, their continuations, or Latin letters.
+  // Fast path: nothing below U+0300 combines or decomposes further. Bytes below 0xcc are ASCII, continuation bytes, or
+  // Latin letters.
   if (std::all_of(text.begin(), text.end(), [](unsigned char byte) { return byte < 0xcc; })) return std::string(text);
   static const CanonicalTables tables;
   std::vector<uint32_t> codes;
@@ -74,7 +75,7 @@ std::string nfc(std::string_view text) {
     if (!read_utf8(text, at, code, next)) return std::string(text);
     decompose(tables, code, codes);
   }
-  // Marks of one character by their classes.
+  // Sort the marks of each character by their combining class.
   for (size_t begin = 0; begin < codes.size();) {
     size_t end = begin + 1;
     while (end < codes.size() && tables.class_of(codes[end])) ++end;
@@ -83,10 +84,10 @@ std::string nfc(std::string_view text) {
                      [](uint32_t a, uint32_t b) { return tables.class_of(a) < tables.class_of(b); });
     begin = end;
   }
-  // A mark joins the last character of class 0, unless one of its class or above stands between.
+  // A mark composes with the last character of class 0, unless a mark of the same or a higher class stands between.
   std::vector<uint32_t> result;
   size_t starter = SIZE_MAX;
-  int last_class = -1;  // between the starter and here; -1: nothing
+  int last_class = -1;  // class of the last mark since the starter; -1: none
   for (uint32_t code : codes) {
     const int own = tables.class_of(code);
     if (starter != SIZE_MAX && last_class < own)

@@ -1,5 +1,5 @@
-// Normalization form C (Unicode Standard Annex 15): characters and the marks on them in one spelling, composed where
-// there is a composed character. Tokenizers of Qwen and others read text in this form.
+// Normalization form C (Unicode Standard Annex 15): characters with marks are written in one way, composed if a
+// composed character exists. The tokenizers of Qwen and others read text in this form.
 #pragma once
 
 #include <string>

@@ -40,11 +40,11 @@ const PairMerges::Slot* PairMerges::find(int32_t left, int32_t right) const {
 void PairMerges::merge(std::vector<int32_t>& ids, size_t begin, int32_t below) const {
   const auto size = static_cast<uint32_t>(ids.size() - begin);
   if (slots_.empty() || size < 2) return;
-  // Parts are a linked list over positions; the heap holds every pair that could be merged when it was seen. An entry
-  // is out of date when one of its two parts has changed since.
+  // The parts form a linked list over positions. The heap holds every pair that could be merged when it was seen. An
+  // entry is stale if one of its parts has changed since.
   struct Part {
     uint32_t next, previous;
-    int32_t id;  // -1: merged into the part before
+    int32_t id;  // -1: merged into the previous part
   };
   struct Pair {
     int32_t rank;

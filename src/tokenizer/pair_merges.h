@@ -1,5 +1,5 @@
-// Byte pair encoding over ids (Sennrich et al. 2016, "Neural machine translation of rare words with subword units"): of
-// all neighbours that may be merged the pair of the lowest rank is, the leftmost first, until none is left.
+// Byte pair encoding over ids (Sennrich et al. 2016, "Neural machine translation of rare words with subword units"):
+// repeatedly merges the neighbouring pair of lowest rank, leftmost first, until no pair can be merged.
 #pragma once
 
 #include <cstdint>
@@ -9,20 +9,20 @@
 
 namespace rowan {
 
-// One way to make a piece of two others.
+// One way to make a piece from two others.
 struct PairMerge {
-  int32_t left, right;  // ids
+  int32_t left, right;  // ids of the two parts
   int32_t rank;
-  int32_t id;  // of the two together
+  int32_t id;  // id of the merged piece
 };
 
 class PairMerges {
  public:
   PairMerges() = default;
-  // Of a pair that is there twice the first counts.
+  // If a pair appears twice, the first one counts.
   explicit PairMerges(const std::vector<PairMerge>& merges);
 
-  // Merges what can be merged in ids[begin, end) by ranks below `below`, in time n log n.
+  // Applies all merges of rank below `below` in ids[begin, end), in O(n log n).
   void merge(std::vector<int32_t>& ids, size_t begin, int32_t below = INT32_MAX) const;
 
  private:
@@ -30,14 +30,14 @@ class PairMerges {
     uint64_t pair = UINT64_MAX;
     int32_t rank = 0, id = 0;
   };
-  std::vector<Slot> slots_;  // open addressing, half empty or more
+  std::vector<Slot> slots_;  // open addressing, at most half full
 
   const Slot* find(int32_t left, int32_t right) const;
   size_t home(uint64_t pair) const;
 };
 
-// All ways to make the pieces of a vocabulary (by id) of two others, where a score says which is made first: what
-// sentencepiece's BPE merges, and how Hugging Face writes it down.
+// All ways to make the pieces of a vocabulary (by id) from two others, ranked by score: the merges of sentencepiece's
+// BPE, and the form in which Hugging Face writes them.
 std::vector<PairMerge> merges_of_scores(const std::vector<std::pair<std::string, float>>& pieces);
 
 }  // namespace rowan

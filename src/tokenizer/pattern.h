@@ -1,4 +1,4 @@
-// Regular expressions over UTF-8 (PCRE2), for the patterns that tokenizers divide text with.
+// Regular expressions over UTF-8 (PCRE2), for the patterns with which tokenizers split text.
 #pragma once
 
 #include <cstddef>
@@ -12,13 +12,13 @@ namespace rowan {
 
 class Pattern {
  public:
-  // Throws Error for an expression that PCRE2 does not understand.
+  // Throws Error for an expression that PCRE2 cannot compile.
   explicit Pattern(const std::string& expression);
-  // An expression for the text itself.
+  // An expression that matches exactly this text.
   static std::string quoted(std::string_view text);
   static Pattern literal(std::string_view text) { return Pattern(quoted(text)); }
 
-  // Where matches begin and end, in order; empty matches are left out. `text` is valid UTF-8.
+  // The begin and end of every match, in order, without empty matches. `text` is valid UTF-8.
   std::vector<std::pair<size_t, size_t>> matches(std::string_view text) const;
 
  private:

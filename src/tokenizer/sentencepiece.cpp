@@ -74,7 +74,7 @@ class SentencepieceTokenizer : public Tokenizer {
     if (piece.type != Type::normal && piece.type != Type::user_defined) return 0;
     auto bytes = static_cast<int64_t>(piece.text.size());
     for (size_t at = 0; (at = piece.text.find(word_mark, at)) != std::string::npos; at += word_mark.size())
-      bytes -= static_cast<int64_t>(word_mark.size()) - 1;  // a space
+      bytes -= static_cast<int64_t>(word_mark.size()) - 1;  // a word mark decodes to one space
     return bytes;
   }
 
@@ -87,8 +87,8 @@ class SentencepieceTokenizer : public Tokenizer {
   }
 
  private:
-  // The library takes quadratic time where much of a document is unknown to the model. So its searches are made here
-  // in linear time where that gives what the library gives: for models without oddities.
+  // The library takes quadratic time on documents with much text unknown to the model. So for ordinary models the
+  // search is done here in linear time, with the same result.
   enum class Search { words, merges, library };
 
   SentencepieceModel model_;
@@ -96,7 +96,7 @@ class SentencepieceTokenizer : public Tokenizer {
   Charsmap charsmap_;
   UnigramModel unigram_;
   PairMerges merges_;
-  std::unordered_map<std::string, int32_t> symbols_;  // pieces of one character
+  std::unordered_map<std::string, int32_t> symbols_;  // ids of one-character pieces
   std::array<int32_t, 256> byte_ids_ = {};
   Search search_ = Search::library;
 
@@ -107,7 +107,7 @@ class SentencepieceTokenizer : public Tokenizer {
     ids.insert(ids.end(), pieces.begin(), pieces.end());
   }
 
-  // Chooses the search that gives the library's result on a text that has every piece in it.
+  // Chooses the fast search that gives the library's result, checked on a text that contains every piece.
   void prepare() {
     if (model_.space_is_suffix || !model_.add_dummy_prefix || !model_.escape_whitespaces) return;
     std::string probe;
@@ -135,7 +135,7 @@ class SentencepieceTokenizer : public Tokenizer {
 
   bool prepare_merges(const std::vector<std::pair<std::string, float>>& scored) {
     for (const auto& [text, score] : scored) {
-      // Behind a word's last character nothing is merged with the mark of the next word.
+      // Nothing merges a word's last character with the mark of the next word.
       size_t first = 0;
       while (text.compare(first, word_mark.size(), word_mark) == 0) first += word_mark.size();
       if (text.find(word_mark, first) != std::string::npos) return false;
@@ -174,7 +174,7 @@ class SentencepieceTokenizer : public Tokenizer {
     auto is_space = [](char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; };
     for (size_t at = 0; at < text.size();) {
       size_t end = at;
-      bool plain = true;  // printable ASCII stays as it is
+      bool plain = true;  // whether printable ASCII is unchanged by normalization
       for (; end < text.size() && !is_space(text[end]); ++end) plain &= text[end] > ' ' && text[end] < 0x7f;
       std::string_view word = text.substr(at, end - at);
       at = end + 1;
@@ -194,7 +194,7 @@ class SentencepieceTokenizer : public Tokenizer {
     normalize(text, normalized);
     const size_t before = ids.size();
     for (size_t at = 0; at < normalized.size();) {
-      // A word with the marks before it.
+      // A word, including the marks before it.
       size_t end = at;
       while (normalized.compare(end, word_mark.size(), word_mark) == 0) end += word_mark.size();
       end = std::min(normalized.find(word_mark, end), normalized.size());
@@ -215,13 +215,13 @@ class SentencepieceTokenizer : public Tokenizer {
       }
       merges_.merge(ids, first);
     }
-    // Neighbouring unknown characters are one unknown piece.
+    // Consecutive unknown characters become one unknown piece.
     const auto both_unknown = [&](int32_t a, int32_t b) { return a == model_.unknown_id && a == b; };
     ids.erase(std::unique(ids.begin() + static_cast<std::ptrdiff_t>(before), ids.end(), both_unknown), ids.end());
   }
 
-  // As the library does: characters replaced, white space at both ends and what follows white space removed if the
-  // model says so, spaces as marks, one before everything.
+  // Normalizes as the library does: replaces characters; removes white space at both ends, and repeated white space, if
+  // the model says so; writes spaces as marks, with one before the text.
   void normalize(std::string_view text, std::string& result) const {
     result.clear();
     bool after_space = model_.remove_extra_whitespaces;

@@ -10,7 +10,7 @@
 namespace rowan {
 namespace {
 
-constexpr size_t longest_piece = 1024;  // bytes; models have tens
+constexpr size_t longest_piece = 1024;  // in bytes; real models have tens
 
 // One field of a protocol buffer message (protobuf.dev/programming-guides/encoding).
 struct Field {
@@ -123,7 +123,7 @@ SentencepieceModel read_sentencepiece_model(std::string_view bytes) {
     }
     if (field.number == 2) read_trainer(field.bytes, model);
     if (field.number == 3) read_normalizer(field.bytes, model);
-    if (field.number == 5) {  // for decoding
+    if (field.number == 5) {  // rules for decoding
       SentencepieceModel other;
       read_normalizer(field.bytes, other);
       Charsmap check(other.charsmap);

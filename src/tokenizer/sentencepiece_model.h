@@ -1,5 +1,5 @@
-// The file of a sentencepiece model (github.com/google/sentencepiece, sentencepiece_model.proto), read for what the
-// tokens depend on. The library that works with such models trusts them; what passes here is safe for it.
+// Reads the file of a sentencepiece model (github.com/google/sentencepiece, sentencepiece_model.proto), as far as
+// tokens depend on it. The library trusts its models; a model that passes these checks is safe for it.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct SentencepieceModel {
     Type type = Type::normal;
   };
 
-  std::vector<Piece> pieces;  // by id
+  std::vector<Piece> pieces;  // pieces by id
   Kind kind = Kind::unigram;
   bool byte_fallback = false, space_is_suffix = false;
   int32_t unknown_id = -1;
@@ -26,8 +26,8 @@ struct SentencepieceModel {
   bool add_dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true;
 };
 
-// Throws Error saying what is wrong: a message cut short, a type that there is not, text that is not UTF-8, a score
-// that is no number, a damaged table of replacements.
+// Throws Error saying what is wrong: a truncated message, an unknown type, text that is not UTF-8, a score that is not
+// a number, or a damaged replacement table.
 SentencepieceModel read_sentencepiece_model(std::string_view bytes);
 
 }  // namespace rowan

@@ -16,10 +16,10 @@ namespace {
 
 using Pieces = std::vector<std::string>;
 
-// What becomes of the matches of a pattern that divides text.
+// What happens to the matches of a pattern that splits text.
 enum class Behavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
 
-// Replaces every piece by what divide() makes of it; empty pieces vanish.
+// Replaces every piece by the pieces that divide() makes of it; drops empty ones.
 template <typename Divide>
 void divide_each(Pieces& pieces, Divide divide) {
   Pieces result;
@@ -45,7 +45,7 @@ Pattern pattern_of(JsonObject& step) {
 
 void split(Pieces& pieces, const Pattern& pattern, Behavior behavior, bool invert) {
   divide_each(pieces, [&](const std::string& piece, auto emit) {
-    // Matches and what lies between them, in turn.
+    // Matches and the text between them, alternating.
     std::vector<std::pair<std::string, bool>> parts;
     size_t at = 0;
     for (const auto& [begin, end] : pattern.matches(piece)) {
@@ -55,7 +55,7 @@ void split(Pieces& pieces, const Pattern& pattern, Behavior behavior, bool inver
     }
     if (at < piece.size()) parts.emplace_back(piece.substr(at), invert);
 
-    std::string open;  // a part that another may join
+    std::string open;  // a part to which the next one may be joined
     bool open_matched = false;
     for (auto& [text, matched] : parts) {
       const bool joins = (behavior == Behavior::contiguous && !open.empty() && matched == open_matched) ||

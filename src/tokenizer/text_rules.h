@@ -1,5 +1,5 @@
-// How a tokenizer.json of Hugging Face prepares text for its model: the sections "normalizer" and "pre_tokenizer"
-// (huggingface.co/docs/tokenizers). Text becomes pieces that the model takes one by one.
+// How a Hugging Face tokenizer.json prepares text for its model: the sections "normalizer" and "pre_tokenizer"
+// (huggingface.co/docs/tokenizers). Text is split into pieces that the model tokenizes one by one.
 #pragma once
 
 #include <functional>
@@ -14,14 +14,14 @@ namespace rowan {
 class TextRules {
  public:
   TextRules() = default;
-  // Either may be null. Throws Error naming the field for a step that there is not here.
+  // Either section may be null. Throws Error naming the field for a step that is not implemented.
   TextRules(JsonObject& tokenizer, const char* normalizer, const char* pre_tokenizer);
 
   std::vector<std::string> divide(std::string_view text) const;
 
-  // A step takes the text as bytes: the model's vocabulary is written in GPT-2's byte alphabet.
+  // Whether a step maps text to bytes; the model's vocabulary is then written in GPT-2's byte alphabet.
   bool byte_level() const { return byte_level_; }
-  // A step lays a space before the text, which decoding takes away again.
+  // Whether a step puts a space before the text, which decoding removes again.
   bool adds_space() const { return adds_space_; }
 
  private:

@@ -39,7 +39,7 @@ class ByteTokenizer : public Tokenizer {
 }  // namespace
 
 int64_t Tokenizer::token_bytes(int32_t id) const {
-  // The first token of a text may lose a space.
+  // Decoding may drop a space before the first token of a text, so the id is decoded twice.
   const int32_t twice[] = {id, id};
   return static_cast<int64_t>(decode(twice).size()) - static_cast<int64_t>(decode({twice, 1}).size());
 }

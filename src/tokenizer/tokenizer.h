@@ -1,4 +1,4 @@
-// Tokenizers: text to ids and back, all behind one interface. Every member is const and safe to call from many threads.
+// Tokenizers: text to ids and back, behind one interface. All members are const and thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@
 
 namespace rowan {
 
-// What to do with bytes that are not UTF-8. They are never changed silently.
+// How to treat bytes that are not UTF-8. They are never changed silently.
 enum class InvalidUtf8 {
-  keep,    // encode them byte by byte, so decode(encode(x)) == x; tokenizers without bytes refuse
+  keep,    // encode them byte by byte, so decode(encode(x)) == x; tokenizers without byte tokens refuse
   refuse,  // Error naming the byte offset
 };
 constexpr auto names_of(InvalidUtf8) { return enum_names("keep", "refuse"); }
@@ -23,21 +23,21 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Appends the ids of `text`, which is one whole document. Special tokens are never recognised inside text.
+  // Appends the ids of `text`, one whole document. Special tokens are never recognized inside text.
   virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
-  // The bytes of the ids; the end id gives nothing. Throws Error for an id outside the vocabulary.
+  // The bytes of the ids; the end id has none. Throws Error for an id outside the vocabulary.
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
 
-  // Bytes of text that an id stands for in the middle of a document; 0 for special tokens.
+  // Bytes of text that an id represents in the middle of a document; 0 for special tokens.
   virtual int64_t token_bytes(int32_t id) const;
 
-  // Number of ids, the end id included.
+  // The number of ids, including the end id.
   int32_t vocab_size() const { return vocab_size_; }
   // The token that separates documents: bytes 256, GPT-2 50256, sentencepiece </s> (T5 1, LLaMA 2).
   int32_t end_id() const { return end_id_; }
-  // Of everything the ids depend on: the kind and the content of the vocabulary files.
+  // A hash of everything the ids depend on: the kind of tokenizer and the content of its vocabulary files.
   uint64_t hash() const { return hash_; }
-  // What make_tokenizer was given.
+  // The argument of make_tokenizer.
   const std::string& spec() const { return spec_; }
   InvalidUtf8 invalid() const { return invalid_; }
 

@@ -14,7 +14,7 @@ UnigramModel::UnigramModel(std::vector<Piece> pieces, int32_t unknown) : unknown
     lowest = std::min(lowest, piece.score);
     mark_leads &= piece.text.find(word_mark, 1) == std::string::npos;
     mark_is_piece |= piece.text == word_mark;
-    if (piece.text.size() > longest_piece) return;  // grow() goes as deep
+    if (piece.text.size() > longest_piece) return;  // grow() recurses this deep
   }
   unknown_score_ = lowest - unknown_penalty;
   divides_at_words_ = mark_leads && mark_is_piece;
@@ -23,9 +23,9 @@ UnigramModel::UnigramModel(std::vector<Piece> pieces, int32_t unknown) : unknown
   grow(pieces, 0, pieces.size(), 0, root);
 }
 
-// Makes the subtree of `node` from the pieces [begin, end), which agree in their first `depth` bytes.
+// Builds the subtree of `node` from the pieces [begin, end), which agree in their first `depth` bytes.
 void UnigramModel::grow(const std::vector<Piece>& sorted, size_t begin, size_t end, size_t depth, int32_t node) {
-  // A damaged model may hold a piece twice: the first one counts.
+  // A damaged model may contain a piece twice; the first one counts.
   for (; begin < end && sorted[begin].text.size() == depth; ++begin)
     if (cells_[node].id < 0) cells_[node].id = sorted[begin].id, cells_[node].score = sorted[begin].score;
   struct Child {
@@ -38,7 +38,7 @@ void UnigramModel::grow(const std::vector<Piece>& sorted, size_t begin, size_t e
     children.back().end = i + 1;
   }
   if (children.empty()) return;
-  // The first base that leaves every child a free cell. Where nearly all cells are taken the search does not come
+  // Finds the first base that gives every child a free cell. Regions where nearly all cells are taken are not searched
   // again.
   const size_t least = children[0].byte;
   size_t at = std::max(least + 1, search_from_), taken = 0;
@@ -63,13 +63,13 @@ void UnigramModel::search(std::string_view word, float& score, std::vector<int32
     uint32_t begin;
   };
   constexpr int32_t unreached = -1;
-  thread_local std::vector<Node> nodes;  // one a byte; those inside characters stay unreached
+  thread_local std::vector<Node> nodes;  // one per byte; nodes inside characters are never reached
   nodes.assign(word.size() + 1, {0, unreached, 0});
   nodes[0].score = score;
   auto relax = [&](size_t begin, size_t end, int32_t id, float piece_score) {
     Node& target = nodes[end];
     const double candidate = static_cast<double>(piece_score) + nodes[begin].score;
-    // Of equal scores the first one wins.
+    // Among equal scores the first one wins.
     if (target.id == unreached || candidate > target.score)
       target = {static_cast<float>(candidate), id, static_cast<uint32_t>(begin)};
   };

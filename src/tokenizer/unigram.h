@@ -12,7 +12,7 @@
 
 namespace rowan {
 
-// The white space mark that begins every word, U+2581.
+// The mark for white space that begins every word, U+2581.
 inline constexpr std::string_view word_mark = "\xe2\x96\x81";
 
 class UnigramModel {
@@ -22,26 +22,26 @@ class UnigramModel {
     int32_t id;
     float score;
   };
-  // Bytes; models have tens. With a longer one the model finds nothing.
+  // In bytes; real models have tens. A model with a longer piece is treated as empty.
   static constexpr size_t longest_piece = 1024;
 
   UnigramModel() = default;
-  // The pieces that may occur in text, and the id of a character that is none of them; its score is that of the rarest
-  // piece less ten.
+  // `pieces` may occur in text; `unknown` is the id of a character outside all pieces, whose score is that of the
+  // rarest piece minus ten.
   UnigramModel(std::vector<Piece> pieces, int32_t unknown);
 
-  // Every word is found again by its mark, so the search may go word by word.
+  // Whether no piece spans the start of a word, so that the search may go word by word.
   bool divides_at_words() const { return divides_at_words_; }
-  // Appends the ids of the best division; neighbouring unknown characters become one. `word` is UTF-8 as the model's
-  // normalization leaves it, with its mark. `score` is that of all words before, and is brought up to date.
+  // Appends the ids of the best segmentation; consecutive unknown characters become one. `word` is UTF-8 after the
+  // model's normalization, with its mark. `score` is the score of all earlier words, and is updated.
   void search(std::string_view word, float& score, std::vector<int32_t>& ids) const;
 
  private:
-  // A trie in two arrays (Aoe 1989): the child of a node by a byte is cell base + byte, if that cell names it as
+  // A double-array trie (Aoe 1989): the child of a node by a byte is cell base + byte, if that cell names the node as
   // parent.
   struct Cell {
     int32_t base = 0, parent = -1;
-    int32_t id = -1;  // of the piece that ends here
+    int32_t id = -1;  // id of the piece that ends here
     float score = 0;
   };
   static constexpr int32_t root = 0;
@@ -49,7 +49,7 @@ class UnigramModel {
   void grow(const std::vector<Piece>& sorted, size_t begin, size_t end, size_t depth, int32_t node);
 
   std::vector<Cell> cells_;
-  size_t search_from_ = 1;  // while the trie is made
+  size_t search_from_ = 1;  // where the search for free cells begins, during construction
   int32_t unknown_ = 0;
   float unknown_score_ = 0;
   bool divides_at_words_ = false;

@@ -52,7 +52,7 @@ size_t first_invalid_utf8(std::string_view text) {
     return at < size && bytes[at] >= low && bytes[at] <= high;
   };
   while (i < size) {
-    // Most text is ASCII: eight bytes at a time.
+    // Most text is ASCII, so check eight bytes at a time.
     uint64_t word;
     if (i + 8 <= size && (std::memcpy(&word, bytes + i, 8), (word & 0x8080808080808080ull) == 0)) {
       i += 8;

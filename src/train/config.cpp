@@ -14,7 +14,7 @@ namespace {
 
 constexpr int64_t most = int64_t{1} << 40;
 
-enum class Travel : uint8_t { fp32, bf16 };  // of gradients
+enum class Travel : uint8_t { fp32, bf16 };  // dtype in which gradients are communicated
 constexpr auto names_of(Travel) { return enum_names("fp32", "bf16"); }
 
 void visit(BatchConfig& batch, Section& keys) {
@@ -175,7 +175,7 @@ BatchConfig parse_batch(JsonObject object) {
   if (batch.micro_batch && batch.sequences % batch.micro_batch)
     object.fail("micro_batch",
                 fmt::format("{} does not divide the {} sequences of a step", batch.micro_batch, batch.sequences));
-  constexpr int64_t most_at_once = int64_t{1} << 31;  // tokens; far more than any memory holds
+  constexpr int64_t most_at_once = int64_t{1} << 31;  // in tokens; far more than fits any memory
   const int64_t at_once = batch.micro_batch ? batch.micro_batch : batch.sequences;
   if (at_once > most_at_once / batch.sequence_length)
     object.fail(batch.micro_batch ? "micro_batch" : "sequences",
@@ -209,7 +209,7 @@ AverageConfig parse_average(JsonObject object) {
   return average;
 }
 
-// Sections in the order of configs/README.md, each as Visit.
+// Calls `call` for each section, in the order of configs/README.md.
 template <typename Call>
 void for_sections(TrainConfig& config, Call call) {
   call("", [&](Section& keys) { visit(config, keys); });
@@ -227,11 +227,11 @@ Json resolve(TrainConfig config) {
   for_sections(config, [&](const std::string& name, const Visit& visit) {
     (name.empty() ? json : json[name]) = write_keys(visit);
   });
-  json["optimizer"] = to_json(config.optimizer);  // with the switches of its recipes
+  json["optimizer"] = to_json(config.optimizer);  // includes the switches of its recipes
   return json;
 }
 
-// All that is missing at once, where it is more than one key.
+// Reports all missing keys at once if there are several.
 void check_missing(JsonObject root) {
   std::vector<std::string> missing;
   auto add = [&](const std::vector<std::string>& paths) { missing.insert(missing.end(), paths.begin(), paths.end()); };
@@ -303,7 +303,7 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   const int64_t steps = config.run.steps ? config.run.steps : most;
   config.optimizer = parse_optimizer(root.object("optimizer", true), steps);
   check_routing(root.object("optimizer"), config.optimizer, parameter_table(config.model));
-  // A run of no steps uses no schedule: one made for some steps is no mistake.
+  // A run of 0 steps uses no schedule, so a schedule meant for a longer run is not an error.
   config.schedule = parse_schedule(root.object("schedule"), steps);
   config.skip = parse_skip(root.object("skip"));
   config.average = parse_average(root.object("average"));

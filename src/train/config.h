@@ -1,4 +1,4 @@
-// TrainConfig: everything one JSON file says about a run, checked.
+// TrainConfig: everything that one JSON file says about a run, checked.
 #pragma once
 
 #include <map>
@@ -22,7 +22,7 @@ enum class TrainPrecision : uint8_t {
   bf16_stochastic,  // no masters: bf16 weights, updates rounded stochastically; fp32 optimizer state
   bf16_pure,        // weights, gradients and optimizer state in bf16, rounded to nearest, as the C4 papers ran
   automatic,        // bf16 or fp32: resolve_precision() decides; until then as fp32
-  tf32,             // fp32, whose products round their factors to TF32: on a GPU
+  tf32,             // fp32, with product operands rounded to TF32; GPU only
 };
 constexpr auto names_of(TrainPrecision) {
   return enum_names("fp32", "bf16", "bf16_stochastic", "bf16_pure", "auto", "tf32");
@@ -33,51 +33,51 @@ inline DType compute_dtype(TrainPrecision p) {
 }
 inline DType gradient_dtype(TrainPrecision p) { return p == TrainPrecision::bf16_pure ? DType::bf16 : DType::f32; }
 
-enum class ResidualStream : uint8_t { compute, fp32 };  // as the products' operands, or fp32
+enum class ResidualStream : uint8_t { compute, fp32 };  // dtype of the residual stream: the compute dtype or fp32
 constexpr auto names_of(ResidualStream) { return enum_names("compute", "fp32"); }
 
 struct BatchConfig {
-  int64_t sequences = 0;        // a step, over all ranks
-  int64_t sequence_length = 0;  // tokens
-  int64_t micro_batch = 0;      // sequences a rank processes at once; 0: all that it has of a step
+  int64_t sequences = 0;        // sequences in a step, over all ranks
+  int64_t sequence_length = 0;  // tokens in a sequence
+  int64_t micro_batch = 0;      // sequences that a rank processes at once; 0: its whole part of a step
 };
 
-// Of a whole run, so that every count of tokens fits into 64 bits.
+// Most tokens of a whole run, so that every token count fits in 64 bits.
 constexpr int64_t most_tokens = int64_t{1} << 62;
 int64_t most_steps(const BatchConfig& batch);
 
 struct RunConfig {
   std::string dir;
-  int64_t steps = 0;  // 0: the initial weights are the run
+  int64_t steps = 0;  // 0: the run ends with the initial weights
   uint64_t seed = 42;
   int64_t log_every = 10;
-  int64_t eval_every = 0;           // steps; 0: only at the end
+  int64_t eval_every = 0;           // steps between evaluations; 0: only at the end
   int64_t eval_tokens = 0;          // 0: the whole validation set
-  int64_t checkpoint_every = 0;     // steps; 0: not by steps
-  int64_t checkpoint_seconds = 0;   // of the clock; 0: not by time
-  int64_t keep = 3;                 // checkpoints; 0: all
-  int64_t keep_every = 0;           // steps of milestones, saved and kept for good; 0: none
-  bool keep_best = false;           // and the one with the best validation loss; then evaluations save, too
-  int64_t patience = 0;             // evaluations without a better validation loss that end the run; 0: any number
-  int64_t max_seconds = 0;          // after which a process saves and leaves; 0: never
-  int64_t check_weights_every = 0;  // steps; 0: only at the start
+  int64_t checkpoint_every = 0;     // steps between checkpoints; 0: not by steps
+  int64_t checkpoint_seconds = 0;   // seconds between checkpoints; 0: not by time
+  int64_t keep = 3;                 // number of checkpoints to keep; 0: all
+  int64_t keep_every = 0;           // steps between milestones, which are saved and never removed; 0: none
+  bool keep_best = false;           // also keep the best validation loss; evaluations then save
+  int64_t patience = 0;             // end the run after this many evaluations without improvement; 0: never
+  int64_t max_seconds = 0;          // seconds after which a process saves and exits; 0: never
+  int64_t check_weights_every = 0;  // steps between checks; 0: only at the start
   int64_t norms_every = 0;          // steps between norms by layer; 0: never
-  std::string sample_prompt;        // a continuation is printed at the end of the run
+  std::string sample_prompt;        // prompt whose continuation is printed at the end of the run
   int64_t sample_tokens = 0;
 };
 
 // Which updates are skipped because the step's loss or gradient norm is a spike (train/spike_detector.h). Updates with
 // a gradient that is not finite are always skipped.
 struct SkipConfig {
-  double loss_zscore = 0;       // standard deviations above the last losses; 0: any loss is taken
-  double grad_norm_zscore = 0;  // the same of the gradient norm before clipping
-  int64_t window = 128;         // steps compared with
+  double loss_zscore = 0;       // skip losses this many standard deviations above the last; 0: never
+  double grad_norm_zscore = 0;  // the same for the gradient norm before clipping
+  int64_t window = 128;         // number of last steps compared with
 };
 
 struct TrainConfig {
   ModelConfig model;
-  std::string init;       // where the first weights are read; "": drawn from run.seed
-  std::string tokenizer;  // "" when nothing has to be decoded
+  std::string init;       // file or folder of initial weights; "": drawn from run.seed
+  std::string tokenizer;  // "" if nothing has to be decoded
   DataConfig data;
   BatchConfig batch;
   OptimizerConfig optimizer;
@@ -94,26 +94,26 @@ struct TrainConfig {
   Recompute recompute = Recompute::none;
   ShardMode shard = ShardMode::none;
   Device device = Device::automatic;
-  int threads = 0;  // of the CPU backend; 0: all cores
+  int threads = 0;  // threads of the CPU backend; 0: all cores
   AttentionKernels attention = AttentionKernels::rowan;
   RunConfig run;
-  Json comment;   // anything
-  Json resolved;  // every key with its value: what `rowan train` repeats this run from, in any version
+  Json comment;   // free text
+  Json resolved;  // every key with its value; `rowan train` repeats this run from it, in any version
 };
 
 // Reads a config file with --set assignments applied. A model path is relative to the file. Throws Error naming file,
 // line and field.
 TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides);
 
-// Precision "auto" becomes bf16 with masters on a device that multiplies bf16 fast (Backend::fast), else fp32.
+// Replaces precision "auto": bf16 with masters on a device with fast bf16 products (Backend::fast), else fp32.
 void resolve_precision(TrainConfig& config, bool fast_bf16);
 
 // The part of a resolved config that must be equal for one run to continue another: everything except where and how
 // fast it runs, and what is logged and kept.
 Json identity_of(Json resolved);
 
-// The keys of each section, by its name ("": those outside), as configs/README.md has them; the switches of recipes are
-// listed by `rowan optimizers`.
+// The keys of each section by its name ("" for those outside), as in configs/README.md. The switches of recipes are
+// listed by `rowan optimizers` instead.
 std::map<std::string, std::vector<KeyRow>> config_keys();
 
 }  // namespace rowan

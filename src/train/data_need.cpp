@@ -19,7 +19,7 @@ double epochs_of(const TrainConfig& config, const BatchSource& batches) {
          static_cast<double>(batches.samples_per_epoch());
 }
 
-// The command that brings `times` as many files as the shards were made of; "" where no recipe lies beside them.
+// The command that fetches `times` as many files as the shards were made from; "" if no get.sh lies beside them.
 std::string more_of(const fs::path& folder, double times) {
   const fs::path manifest = folder / "manifest.json", recipe = folder / "get.sh";
   if (!fs::exists(manifest) || !fs::exists(recipe)) return "";

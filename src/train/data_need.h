@@ -1,4 +1,4 @@
-// Whether a run has enough data for one epoch; said before it begins.
+// Checks before a run begins whether its data suffices for one epoch.
 #pragma once
 
 #include <string>
@@ -8,11 +8,11 @@
 
 namespace rowan {
 
-// "reads 5.12M rows, there are 2.85M: 1.80 epochs; data/c4/get.sh --shards 15 has enough" where a run goes through its
-// data more than once; else "".
+// A text such as "reads 5.12M rows, there are 2.85M: 1.80 epochs; data/c4/get.sh --shards 15 has enough" if a run reads
+// its data more than once; else "".
 std::string data_shortage(const TrainConfig& config, const BatchSource& batches);
 
-// The same with how often a row is read, for runs that have enough too; or that the data is not there.
+// The same for runs with enough data as well: how often each row is read, or that the data is missing.
 std::string data_need(const TrainConfig& config);
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// Choosing a device by name.
+// Chooses a device by name.
 #pragma once
 
 #include <memory>
@@ -8,7 +8,7 @@
 
 namespace rowan {
 
-// automatic: a GPU where build and machine have one, else the CPU.
+// automatic: a GPU if build and machine have one, else the CPU.
 enum class Device : uint8_t { automatic, cpu, cuda };
 constexpr auto names_of(Device) { return enum_names("auto", "cpu", "cuda"); }
 

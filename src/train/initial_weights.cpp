@@ -33,7 +33,7 @@ const char* const silent_keys[] = {"n_head",
                                    "scale_attn_by_inverse_layer_idx",
                                    "logit_softcap"};
 
-// `config`: a Hugging Face config.json, or a run's.
+// `config` is a Hugging Face config.json, or a run's.
 void check_function(const ModelConfig& model, const fs::path& config) {
   auto source = std::make_shared<JsonSource>(JsonSource{config.string(), read_file(config)});
   Json theirs = parse_json(*source);
@@ -60,7 +60,7 @@ void check_function(const ModelConfig& model, const fs::path& config) {
 fs::path find_initial_weights(const std::string& init, const ModelConfig& model,
                               const std::function<void(const std::string&)>& warn) {
   fs::path path = init;
-  // RUN@best, RUN@400
+  // RUN@best or RUN@400
   if (const size_t at = init.rfind('@'); at != std::string::npos && !fs::exists(path))
     path = find_checkpoint(init.substr(0, at), init.substr(at + 1), warn).checkpoint;
   if (!fs::exists(path)) fail("init: {}: no such file or folder", init);

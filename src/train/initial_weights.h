@@ -1,4 +1,4 @@
-// The weights that a new run starts from when its config has `init`.
+// The weights that a new run starts from if its config has `init`.
 #pragma once
 
 #include <filesystem>

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// "" where there is no place for it.
+// The cache file; "" if there is no cache folder.
 fs::path rates_file() {
   const char *cache = std::getenv("XDG_CACHE_HOME"), *home = std::getenv("HOME");
   if (cache && *cache == '/') return fs::path(cache) / "rowan" / "products.json";
@@ -25,7 +25,7 @@ Json known_rates(const fs::path& file) {
   Json rates;
   try {
     if (!file.empty() && fs::exists(file)) rates = Json::parse(read_file(file), nullptr, false);
-  } catch (const std::exception&) {  // not readable
+  } catch (const std::exception&) {  // the file is not readable
   }
   return rates.is_object() ? rates : Json::object();
 }

@@ -1,6 +1,6 @@
-// What a machine's products were measured at before, so that a start need not measure them again: published figures,
-// or $XDG_CACHE_HOME/rowan/products.json ($HOME/.cache where that is not set), by device, instructions, threads, ranks
-// and version. Delete the file to measure anew.
+// Known rates of matrix products, so that a start need not measure them again. They are published figures, or earlier
+// measurements in $XDG_CACHE_HOME/rowan/products.json ($HOME/.cache if that is not set), by device, instruction set,
+// threads, ranks and version. Delete the file to measure anew.
 #pragma once
 
 #include <optional>
@@ -9,9 +9,9 @@
 
 namespace rowan {
 
-// FLOP/s of one of `ranks`.
+// FLOP/s of one of `ranks` ranks, if known.
 std::optional<double> known_peak(const Backend& backend, DType dtype, int ranks);
-// A file that cannot be written is none.
+// Stores a measured rate; failure to write the file is ignored.
 void keep_peak(const Backend& backend, DType dtype, int ranks, double rate);
 
 }  // namespace rowan

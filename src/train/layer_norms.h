@@ -1,5 +1,5 @@
 // Norms by layer around one update, on request (run.norms_every): of the weights after it, of the gradients before
-// clipping, and of what the update added. Computed on the host from copies, so that looking changes nothing.
+// clipping, and of the update itself. They are computed on the host from copies, so that observing changes nothing.
 #pragma once
 
 #include <string>
@@ -14,11 +14,12 @@ namespace rowan {
 
 class LayerNorms {
  public:
-  // Before the update. `shares` are what this rank updates; `counts`: false on ranks that hold what another counts.
+  // Call it before the update. `shares` are the parts that this rank updates; `counts` is false on ranks that hold what
+  // another rank counts.
   LayerNorms(Backend& backend, const std::vector<Share>& shares, bool counts, int blocks);
 
-  // After it; all ranks call it. "norm/weights/layer_0", ... with "embeddings" and "head" for the ends: of each layer
-  // the 2-norm of all its parameters.
+  // Call it after the update, on all ranks. Returns "norm/weights/layer_0", ..., with "embeddings" and "head" for the
+  // ends: the 2-norm over all parameters of each layer.
   std::vector<std::pair<std::string, double>> after(Communicator& communicator) const;
 
  private:

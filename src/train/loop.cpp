@@ -50,7 +50,8 @@ std::string ruin_text(const TrainConfig& config, const std::string& what) {
                                                  sound[0].filename().string(), step_of(sound[0])));
 }
 
-// FLOP/s of all ranks in products, on rank 0: as it was measured on this machine before, else measured by all at once.
+// FLOP/s of matrix products on all ranks together; valid on rank 0. Taken from an earlier measurement on this machine,
+// else measured by all ranks at once.
 double peak_of_all(Backend& backend, DType dtype, Communicator& communicator, const Note& note) {
   const bool first = communicator.rank() == 0;
   std::optional<double> peak;
@@ -109,7 +110,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   trainer->check_weights();
   const Json place = {{"device", backend.describe()}, {"world_size", communicator.size()}};
   std::unique_ptr<RunLog> log;
-  const StopSignals signals;  // before this a signal ends the process: there is nothing to save
+  const StopSignals signals;  // before this point a signal ends the process, since there is nothing to save
   run_on_all_ranks(communicator, [&] {
     if (!first) return;
     start->begin(place);

@@ -19,7 +19,7 @@ Profile::~Profile() {
   if (!timeline_.recording()) return;
   try {
     write();
-  } catch (const Error& error) {  // the run itself is done
+  } catch (const Error& error) {  // the run itself has succeeded
     note_(error.what());
   }
 }

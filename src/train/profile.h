@@ -1,5 +1,5 @@
-// rowan train --profile FILE: the operations of a start's first steps on a timeline that Perfetto and chrome://tracing
-// open. On a GPU every operation is waited for meanwhile, so that its length is that of its work.
+// rowan train --profile FILE: records the operations of a start's first steps as a timeline for Perfetto and
+// chrome://tracing. While it records, every GPU operation is waited for, so that its duration is its execution time.
 #pragma once
 
 #include <string>
@@ -11,14 +11,14 @@ namespace rowan {
 
 class Profile {
  public:
-  // Records from now on.
+  // Starts recording.
   Profile(Timeline& timeline, std::string file, const Note& note);
-  // Writes what there is, where fewer steps were made.
+  // Writes the file if fewer than 20 steps were made.
   ~Profile();
   Profile(const Profile&) = delete;
   Profile& operator=(const Profile&) = delete;
 
-  // One more step has been made, with what belongs to it; after 20 of them the file is written.
+  // Call it after each step, including its evaluation and checkpoint; after 20 steps the file is written.
   void step();
 
  private:

@@ -47,7 +47,7 @@ void Progress::train(const TrainRow& row, double seconds_left) {
   const std::string text = joined();
   if (!in_place_) return line(rows_, text);
   const size_t columns = terminal_columns(rows_);
-  for (size_t i : {5, 3, 2, 4})  // what a narrow terminal goes without, first of all
+  for (size_t i : {5, 3, 2, 4})  // parts that a narrow terminal drops, in this order
     if (columns && joined().size() >= columns) parts[i].clear();
   rewrite(joined());
   keep(text + "\n");

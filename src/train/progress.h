@@ -31,9 +31,9 @@ class Progress {
   void validation(const ValidationRow& row);
   // Rewrites the line of a terminal while an evaluation runs; elsewhere nothing is shown.
   void evaluating(int64_t step, double part);
-  // A note of one or more lines.
+  // Shows a note of one or more lines.
   void message(const std::string& text);
-  // Lines of a label and a text, which further lines of the text stand under.
+  // Shows lines of a label and a text; further lines of a text are aligned below it.
   void page(const std::vector<std::pair<std::string, std::string>>& lines);
   // Written to the log only: main() shows it.
   void keep_error(const std::string& text);
@@ -50,7 +50,7 @@ class Progress {
   std::FILE* log_ = nullptr;
   std::filesystem::path log_path_;
   std::string before_log_;
-  bool in_place_, open_line_ = false, passing_ = false;  // a line that is open, and worth nothing when it ends
+  bool in_place_, open_line_ = false, passing_ = false;  // passing_: the open line is temporary and may be erased
   bool log_lost_ = false;
 };
 

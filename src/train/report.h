@@ -8,11 +8,12 @@
 
 namespace rowan {
 
-// Device, model, parameters and who updates them, data, memory by category. `peak`: FLOP/s of products, all ranks.
+// Prints device, model, parameters and who updates them, data, and memory by category. `peak` is FLOP/s of products
+// over all ranks.
 void print_start_page(const TrainConfig& config, const Trainer& trainer, const Backend& backend,
                       const Communicator& communicator, double peak, Progress& progress);
 
-// Final loss beside the entropy floor where it is known, the loss picture, files, a sample.
+// Prints the final loss (with the entropy floor if known), the loss chart, files, and a sample.
 void print_end_page(const TrainConfig& config, const std::optional<double>& validation, const Trainer& trainer,
                     Progress& progress);
 

@@ -45,14 +45,14 @@ class RunLog {
   // Runs `work` without counting its time into the rates.
   enum class Pause { evaluation, checkpoint, check };
   void pause(Pause what, const std::function<void()>& work);
-  // Part of an evaluation that is through, for whoever looks.
+  // Shows which part of an evaluation is done.
   void evaluating(double part) { progress_.evaluating(trainer_.steps_done(), part); }
-  // "forward 31%, ...": where the time of this start went.
+  // A text such as "forward 31%, ...": how the time of this start was spent.
   std::string time_text() const;
 
  private:
   void estimate(int64_t step);
-  // Of the run, evaluations and checkpoints included, at so many tokens a second.
+  // Seconds left in the run, including evaluations and checkpoints, at this many tokens per second.
   double seconds_left(int64_t step, double tokens_per_second) const;
   std::vector<std::pair<std::string, double>> details(int64_t step);
   size_t best_index() const;
@@ -62,9 +62,9 @@ class RunLog {
   Progress& progress_;
   MetricsLog log_;
   double flops_, peak_, seconds_before_, start_, last_time_, paused_ = 0;
-  double settled_ = 0;  // seconds() after the first step, which is slower: it touches memory for the first time
+  double settled_ = 0;  // seconds() after the first step, which is slow because it touches memory for the first time
   int64_t last_step_, first_step_, skipped_ = 0;
-  std::map<std::string, double> phases_;  // seconds at the last row
+  std::map<std::string, double> phases_;  // seconds of each phase at the last row
   struct Pauses {
     double seconds = 0;
     int64_t count = 0;

@@ -15,7 +15,7 @@ namespace rowan {
 struct StartOptions {
   bool resume = false;          // fail unless there is a checkpoint to resume; the config may differ
   std::optional<int64_t> from;  // go back to the checkpoint of this step; the config may differ
-  std::string profile = {};     // a trace of the first steps is written there; "": none
+  std::string profile = {};     // file for a trace of the first steps; "": none
 };
 
 class RunStart {
@@ -45,7 +45,7 @@ class RunStart {
   std::filesystem::path dir_;
   std::unique_ptr<FolderLock> lock_;
   std::optional<std::filesystem::path> checkpoint_;
-  std::optional<Json> before_;  // the config of the last start, resolved
+  std::optional<Json> before_;  // resolved config of the last start
 };
 
 // The records in RUN/starts.jsonl, oldest first; an incomplete one is left out.

@@ -5,10 +5,11 @@
 namespace rowan {
 namespace {
 
-// Of a copy's rate, what kernels reach whose every byte is touched once; those of optimizers have many streams at a
-// time.
+// The fraction of copy rate that kernels reach if they touch every byte once. Optimizer kernels reach less, because
+// they read and write many streams at once.
 constexpr double stream_share = 0.88, optimizer_share = 0.8;
-// Of fp32's rate, what attention reaches without tensor cores: two loads a multiplication, of 32 lines each.
+// The fraction of the fp32 rate that attention reaches without tensor cores: each multiplication needs two loads that
+// touch 32 cache lines.
 constexpr double plain_attention_share = 1.0 / 64;
 
 double seconds_of(const Kernel& kernel, const DeviceProfile& device, bool tf32) {

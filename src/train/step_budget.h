@@ -1,5 +1,5 @@
-// How long a step should take on a GPU, kernel by kernel, from the bytes and FLOPs that a plan has counted and the
-// rates of a device: a floor to hold measurements against (`rowan bench kernels`), and what a run would cost.
+// The time that a step should take on a GPU, kernel by kernel, computed from the plan's bytes and FLOPs and the
+// device's rates. It is a floor for measurements (`rowan bench kernels`) and the base of cost estimates.
 #pragma once
 
 #include <vector>
@@ -11,17 +11,17 @@ namespace rowan {
 
 struct BudgetRow {
   Kernel kernel;
-  double seconds = 0;  // a step
+  double seconds = 0;  // seconds per step
 };
 
 struct StepBudget {
-  std::vector<BudgetRow> rows;  // the longest first
-  double kernel_seconds = 0;    // of one rank, one kernel after the other
-  double message_seconds = 0;   // what it sends, on the link; gradients travel during the backward
+  std::vector<BudgetRow> rows;  // longest first
+  double kernel_seconds = 0;    // one rank's kernels, one after the other
+  double message_seconds = 0;   // the rank's messages over the link; gradients are sent during the backward
   double step_seconds() const { return kernel_seconds > message_seconds ? kernel_seconds : message_seconds; }
 };
 
-// `tf32`: products of f32 factors are TF32's.
+// `tf32`: products of f32 operands use TF32.
 StepBudget step_budget(const Plan& plan, const DeviceProfile& device, bool tf32);
 
 }  // namespace rowan

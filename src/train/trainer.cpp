@@ -245,7 +245,7 @@ std::string Trainer::reason_to_skip(const StepResult& result) {
 
 ValidationLosses Trainer::evaluate_weights(const std::function<void(double)>& done) {
   const int64_t a_batch = model_.options().batch * communicator_.size();
-  int64_t begun = 0;  // batches
+  int64_t begun = 0;  // number of batches begun
   const auto stop_if_asked = [&] {
     if (asked_to_stop()) throw Stopped();
     if (done) done(static_cast<double>(begun++ * a_batch) / static_cast<double>(validation_->rows()));

@@ -28,9 +28,9 @@ struct Wishes {
 struct Stopped {};
 
 struct StepResult {
-  double loss = 0;       // mean over the step's targets, nats
-  double grad_norm = 0;  // global, before clipping
-  double lr = 0;         // of the main recipe
+  double loss = 0;       // mean over the step's targets, in nats
+  double grad_norm = 0;  // global gradient norm before clipping
+  double lr = 0;         // learning rate of the main recipe
   std::string skipped;   // why the update was skipped, the same on every rank; empty when it was applied
   bool stop = false;     // some rank was requested to stop
   bool save = false;     // some rank was requested to save
@@ -41,7 +41,7 @@ class Trainer {
   // Throws Error for a config that cannot run: too few rows of data, a batch that the ranks do not divide.
   Trainer(const TrainConfig& config, Backend& backend, Communicator& communicator);
 
-  // From here on `wishes` is called between micro-batches, in training and in evaluations.
+  // Makes the trainer call `wishes` between micro-batches, in training and in evaluations.
   void listen(std::function<Wishes()> wishes) { wishes_ = std::move(wishes); }
 
   // One optimizer update over batch.sequences sequences. Throws Error after too many non-finite gradients in a row.
@@ -49,10 +49,10 @@ class Trainer {
   StepResult step();
   int64_t steps_done() const { return steps_done_; }
 
-  // Losses over the validation set, the same on every rank; nothing when there is no set. Throws Stopped.
-  // `done` is told after each batch which part of the rows is through.
+  // Losses over the validation set, the same on every rank; nothing if there is no set. Throws Stopped. `done` is
+  // called after each batch with the fraction of rows done.
   std::optional<ValidationLosses> validate(const std::function<void(double)>& done = {});
-  // The mean loss over the same set of each average of the weights that has begun, by its name. Throws Stopped.
+  // The mean loss on the validation set of each average of the weights that has begun, by name. Throws Stopped.
   std::vector<std::pair<std::string, double>> validate_averages();
   // The score on data.hellaswag, the same on every rank; nothing when there is none. Throws Stopped.
   std::optional<HellaSwagScore> hellaswag();
@@ -77,14 +77,15 @@ class Trainer {
   const Averages& averages() const { return averages_; }
   const BatchSource& batches() const { return batches_; }
   const Sharding& sharding() const { return sharding_; }
-  // Of the last step, when run.norms_every asks for it and its update was made (train/layer_norms.h); else empty.
+  // The norms of the last step, if run.norms_every asks for them and the update was applied (train/layer_norms.h); else
+  // empty.
   const std::vector<std::pair<std::string, double>>& norms() const { return norms_; }
   // Bytes of text that the validation targets stand for (evaluate/bits_per_byte.h); 0 when the config names no
   // tokenizer.
   int64_t validation_bytes() const { return validation_bytes_; }
   // A line for each shard that belongs to more than one data set (data/overlap.h).
   std::vector<std::string> shared_shards() const;
-  // Tokens of all steps so far without padding. Papers on C4 count either these or all positions (tokens_per_step()).
+  // Tokens of all steps so far, without padding. Papers on C4 count either these or all positions (tokens_per_step()).
   int64_t unpadded_tokens() const { return unpadded_tokens_; }
   int64_t tokens_per_step() const { return config_.batch.sequences * config_.batch.sequence_length; }
   // Targets of an evaluation over all ranks; 0 without validation data.

@@ -45,7 +45,7 @@ std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTenso
 // loss.
 std::string Trainer::ruin() {
   constexpr double most_loss = 1.5, most_norm = 100;  // times the largest before
-  constexpr double most_weight = 1000;                // root mean square; also for a run's first checkpoint
+  constexpr double most_weight = 1000;  // largest root mean square of weights; also applies to a run's first checkpoint
   const double norm = sharding_.weight_norm();
   if (!(last_loss_ <= most_loss * largest_loss_))
     return fmt::format("the loss {:.4g} is far above the {:.4g} of this run so far", last_loss_, largest_loss_);
@@ -171,7 +171,7 @@ Json Trainer::restore(const std::filesystem::path& folder) {
   if (const int64_t named = step_of(folder); named >= 0 && steps_done_ != named)
     state.fail("step", fmt::format("found {}, expected {} as the folder's name says", steps_done_, named));
   state.number("seconds", 0.0, 0);
-  // Where a checkpoint does not say it, it is counted.
+  // Older checkpoints do not store this number; it is counted from the data.
   unpadded_tokens_ = state.has("unpadded_tokens") ? state.integer("unpadded_tokens", {}, 0, most_tokens)
                                                   : batches_.count(0, steps_done_ * config_.batch.sequences).inputs;
   start_prefetch();
