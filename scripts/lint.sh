@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# House rules that a machine can check: file length, words and paths that do not belong in a repository, formatting.
+# Rules that a machine can check: file length, words and paths that do not belong in a repository, names, formatting.
 # --strict: formatting that differs is an error, not a remark.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -36,7 +36,11 @@ fi
 if ! python3 scripts/paper_tables.py --check; then bad=1; fi
 
 if ! same=$(python3 scripts/same_names.py); then
-  complain "names of one room differ, or ROWAN_UNITY does not compile:"$'\n'"$same"
+  complain "names in one folder clash, or ROWAN_UNITY does not compile:"$'\n'"$same"
+fi
+
+if ! absent=$(python3 scripts/named_places.py); then
+  complain "ARCHITECTURE.md names what is not there:"$'\n'"$absent"
 fi
 
 format=$(command -v clang-format-$formatter || command -v clang-format || true)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Names inside `namespace {` that two files of one room define, or that a header of the room declares: the files could
+"""Names inside `namespace {` that two files of one folder define, or that a header of the folder declares: the files could
 not be compiled as one (ROWAN_UNITY). Prints a line for each and exits with 1 when there is one."""
 import collections
 import pathlib

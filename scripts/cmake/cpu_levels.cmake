@@ -1,11 +1,11 @@
-# kernels/cpu is compiled once for each level of instructions; kernels/cpu_levels.cpp chooses one when a backend is made.
+# kernels/cpu is compiled once for each instruction set (level); kernels/cpu_levels.cpp chooses one at run time.
 #
-# The linker keeps one copy of every inline function and template, whoever compiled it: a std::vector of the AVX-512
-# objects may serve the whole program. So the objects of a level are joined into one whose only global symbols are what
-# kernels/cpu_levels.cpp calls; every other definition in it, those of headers included, is local and its own.
-# tests/unit/kernels/test_cpu_levels.cpp holds that.
+# The linker keeps one copy of every inline function and template, from whichever object: a std::vector compiled for
+# AVX-512 might be used by the whole program. So the objects of a level are joined into one object, whose only global
+# symbols are those that kernels/cpu_levels.cpp calls. All its other definitions, including those from headers, are
+# local. tests/unit/kernels/test_cpu_levels.cpp checks that.
 set(ROWAN_KERNEL_OPTIONS
-  # Kernels may reorder sums: their results are compared with tolerances, and vector code needs it.
+  # Vector code must reorder sums; the results are compared with tolerances.
   -O3 -fassociative-math -fno-signed-zeros -fno-trapping-math -fno-math-errno
   # A unique symbol could not be made local.
   $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>)
@@ -26,7 +26,7 @@ function(add_kernel_level level)
   endif()
 endfunction()
 
-# The same, joined into one object that is added to ROWAN_SOURCES.
+# Does the same, joins the objects into one, and adds it to ROWAN_SOURCES.
 function(add_joined_level level)
   add_kernel_level(${level} ${ARGN})
   set(joined ${CMAKE_BINARY_DIR}/cpu_${level}.o)

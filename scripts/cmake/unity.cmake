@@ -1,6 +1,6 @@
-# ROWAN_UNITY: headers are most of what the compiler reads, so a room whose files are compiled as one needs a fraction of
-# the time. Names in the anonymous namespaces of a room must differ then (scripts/same_names.py), and whoever edits one
-# file compiles its room: for a first build, not for developing.
+# ROWAN_UNITY compiles all files of a folder as one. Headers are most of what the compiler reads, so a first build takes a
+# fraction of the time. An edit of one file then recompiles its whole folder, so it is not for developing. Names in the
+# anonymous namespaces of a folder must differ (scripts/same_names.py).
 if(NOT ROWAN_UNITY)
   return()
 endif()
@@ -12,7 +12,7 @@ foreach(level IN LISTS ROWAN_CPU_LEVELS)
   target_precompile_headers(rowan_cpu_${level} PRIVATE kernels/cpu/cpu_backend.h)
 endforeach()
 
-# unite(TARGET FILES...): `FILES`, of one room, are compiled as one. Those with definitions of their own stay apart.
+# unite(TARGET FILES...) compiles FILES, which lie in one folder, as one. Files with definitions of their own stay apart.
 function(unite target)
   if(NOT ARGN)
     return()
@@ -27,7 +27,7 @@ endfunction()
 file(GLOB rooms LIST_DIRECTORIES TRUE CONFIGURE_DEPENDS src/*)
 foreach(room IN LISTS rooms)
   file(GLOB files CONFIGURE_DEPENDS ${room}/*.cpp)
-  # The stages share their names; CLI11, JSON and version are compiled with or for something else.
+  # The stages reuse each other's names; command_line, json and nccl_communicator have compile settings of their own.
   list(FILTER files EXCLUDE REGEX "/(stage_[a-z]*|command_line|json|nccl_communicator)\\.cpp$")
   if(room MATCHES "/(bench|commands|report|sweep)$")
     unite(rowan_commands ${files})
@@ -36,6 +36,6 @@ foreach(room IN LISTS rooms)
   endif()
 endforeach()
 file(GLOB files CONFIGURE_DEPENDS kernels/*.cpp kernels/dry/*.cpp)
-# What stands in for CUDA must be an object of its own, which the emulated kernels replace.
+# cuda_absent.cpp must be an object of its own, because the emulated kernels replace it.
 list(FILTER files EXCLUDE REGEX "/cuda_absent\\.cpp$")
 unite(rowan_core ${files})

@@ -1,0 +1,21 @@
+#!/usr/bin/env python3
+"""Prints what ARCHITECTURE.md names and the tree does not have: files, and symbols in the sources."""
+import pathlib
+import re
+import sys
+
+root = pathlib.Path(__file__).resolve().parent.parent
+sources = [path for folder in ("src", "kernels") for path in (root / folder).rglob("*.*")]
+words = set(re.findall(r"\w+", "\n".join(path.read_text() for path in sources)))
+missing = []
+for name in re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", (root / "ARCHITECTURE.md").read_text(), flags=re.S)):
+    if "NAME" in name or " " in name or name.startswith("-"):
+        continue
+    if "/" in name or re.search(r"\.\w+$", name):
+        found = any((root / top / name).exists() for top in ("", "src", "tests"))
+    else:
+        found = all(word in words for word in re.findall(r"\w+", name))
+    if not found:
+        missing.append(name)
+print("\n".join(missing), end="\n" if missing else "")
+sys.exit(bool(missing))
