@@ -1,13 +1,13 @@
 # make run    installs what is missing, builds, writes the embedded corpus and trains the quickstart on it
 # make test   the same set-up, then the tests in a Release build
 # make test-long  the tests that take minutes     make sanitize  the unit tests under ASan, UBSan
-# make clang  everything compiled by clang        make tidy  clang-tidy on what changed
-# make bench  the CPU benchmarks     make lint  formatting and house rules     make format  applies the formatting
+# make clang  compiles everything with clang      make tidy  clang-tidy on changed lines
+# make bench  the CPU benchmarks     make lint  formatting and other rules     make format  applies the formatting
 SHELL := bash
 JOBS ?= $(shell nproc)
 
-# ninja may have been installed by the recipe's own set-up, so this is decided in the shell. A folder that was configured
-# before keeps its generator and compiles file by file or by rooms as it did.
+# Decided in the shell, because the recipe's own set-up may have installed ninja. A folder that was configured before
+# keeps its generator and its setting of ROWAN_UNITY.
 configure = cmake -B $(1) $$([ ! -f $(1)/CMakeCache.txt ] && { echo -DROWAN_UNITY=ON; \
   command -v ninja >/dev/null && echo -G Ninja; }) $(2)
 # timed(NAME,COMMAND)
@@ -18,7 +18,7 @@ run: announce build
 	@[ -f data/tales/validation.bin ] || build/rowan tales --out data/tales
 	build/rowan train configs/quickstart.json
 
-# The compiler takes some 5 minutes of one core.
+# Compiling takes about 5 minutes of one core.
 announce:
 	@compile=$$([ -x build/rowan ] && echo "what changed of rowan" || \
 	  echo "rowan (about $$(((4 + $(JOBS)) / $(JOBS))) min on $(JOBS) cores)"); \
@@ -48,7 +48,7 @@ sanitize:
 	@cmake --build build-sanitize -j $(JOBS) --target unit_tests
 	@OMP_NUM_THREADS=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 build-sanitize/tests/unit_tests --gtest_brief=1 </dev/null
 
-# Compiled only: the emulated GPU kernels are for GCC's sanitizers, and optimization would find nothing more.
+# Compiles only, without optimization. The emulated GPU kernels are left out: they are written for GCC's sanitizers.
 clang:
 	@scripts/setup.sh ci
 	@$(call configure,build-clang,-DROWAN_TESTS=ON -DROWAN_WERROR=ON -DROWAN_CUDA=OFF -DCMAKE_CXX_COMPILER=clang++ \
