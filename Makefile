@@ -46,13 +46,13 @@ sanitize:
 	@$(call configure,build-sanitize,-DROWAN_TESTS=ON -DROWAN_WERROR=ON -DROWAN_CUDA=OFF -DROWAN_SANITIZE=address$(comma)undefined \
 	  -DCMAKE_BUILD_TYPE=Sanitize -DCMAKE_CXX_FLAGS_SANITIZE=-O0)
 	@cmake --build build-sanitize -j $(JOBS) --target unit_tests
-	@OMP_NUM_THREADS=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 build-sanitize/tests/unit_tests --gtest_brief=1 </dev/null
+	@OMP_NUM_THREADS=1 ASAN_OPTIONS=handle_sigbus=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 build-sanitize/tests/unit_tests --gtest_brief=1 </dev/null
 
 # Compiles only, without optimization. The emulated GPU kernels are left out: they are written for GCC's sanitizers.
 clang:
 	@scripts/setup.sh ci
 	@$(call configure,build-clang,-DROWAN_TESTS=ON -DROWAN_WERROR=ON -DROWAN_CUDA=OFF -DCMAKE_CXX_COMPILER=clang++ \
-	  -DCMAKE_CXX_FLAGS_RELEASE=-O0)
+	  -DCMAKE_BUILD_TYPE=Check -DCMAKE_CXX_FLAGS_CHECK=-O0)
 	@cmake --build build-clang -j $(JOBS) --target rowan unit_tests backend_tests golden_tests endtoend_tests fuzz_tests \
 	  multirank_tests
 

@@ -8,6 +8,7 @@
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/tile.h"
 #include "kernels/cpu/vector.h"
 
 namespace rowan {
@@ -17,11 +18,18 @@ namespace {
 template <typename T>
 float largest(const T* x, int64_t count) {
   float result = cpu::load(x[0]);
-#pragma omp simd reduction(max : result)
-  for (int64_t i = 0; i < count; ++i) {
-    float value = cpu::load(x[i]);
-    result = value > result ? value : result;
+  int64_t i = 0;
+  // Vectors by hand: clang turns no maximum of floats into vector code.
+  cpu::Vector most = cpu::Vector{} + result;
+  for (; i + cpu::lanes <= count; i += cpu::lanes) {
+    alignas(cpu::Vector) float values[cpu::lanes];
+#pragma omp simd
+    for (int64_t lane = 0; lane < cpu::lanes; ++lane) values[lane] = cpu::load(x[i + lane]);
+    const cpu::Vector next = *reinterpret_cast<const cpu::Vector*>(values);
+    most = next > most ? next : most;
   }
+  for (int64_t lane = 0; lane < cpu::lanes; ++lane) result = std::max(result, most[lane]);
+  for (; i < count; ++i) result = std::max(result, cpu::load(x[i]));
   return result;
 }
 

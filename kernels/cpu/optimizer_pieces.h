@@ -79,8 +79,10 @@ inline uint32_t random_bits(const Rounding& rounding, int64_t element) {
   return element % 2 ? word >> 16 : word & 0xffffu;
 }
 
+// Without branches, for loops that become vector code.
 inline bool allows(Mask mask, float step, float w) {
-  return mask == Mask::none || (mask == Mask::same_sign ? step * w > 0.0f : step * w >= 0.0f);
+  const float product = step * w;
+  return (mask == Mask::none) | (product > 0.0f) | ((mask != Mask::same_sign) & (product == 0.0f));
 }
 
 // w = keep(j) w - step(j) for elements [begin, begin + count) of a slot. keep is 1 where the mask excludes decay.

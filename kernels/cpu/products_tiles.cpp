@@ -27,6 +27,8 @@ constexpr int64_t panel = cpu::block_vectors * lanes, depth = lanes == 16 ? 384 
 constexpr int64_t most_rows = 16 * group, most_columns = 512;
 constexpr int64_t most_packed = int64_t{4} << 20;  // floats of packed b
 constexpr int64_t few_rows = 8;                    // with at most this many rows, packing b does not pay off
+constexpr int64_t most_unpacked = 512;             // columns of b up to which its rows are read in place
+constexpr int64_t most_uncopied = 1023;            // the same of a; rows 4096 bytes apart would evict each other
 constexpr int64_t at_once = 8;                     // values of a copied together; a group needs at most these
 static_assert(at_once >= group);
 
@@ -80,7 +82,13 @@ class Matrices {
         a_(static_cast<const T*>(p.a) + entry * p.m * p.k),
         b_(static_cast<const T*>(p.b) + entry * p.k * p.n),
         bias_(static_cast<const T*>(p.bias)),
-        c_(static_cast<R*>(p.c) + entry * p.m * p.n) {}
+        c_(static_cast<R*>(p.c) + entry * p.m * p.n),
+        packs_(!as_it_is || p.transpose_b || p.alpha != 1 || p.n > most_unpacked || p.n % lanes != 0 ||
+               reinterpret_cast<uintptr_t>(b_) % sizeof(cpu::Vector) != 0),
+        copies_(!as_it_is || (p.transpose_a && p.m > most_uncopied)) {}
+
+  // Whether b has to be packed.
+  bool packs() const { return packs_; }
 
   // Packs one depth of one panel of b; the layout is [panels][k][panel].
   void pack(float* packed, int64_t first_column, int64_t columns, int64_t j, int64_t begin) const {
@@ -103,7 +111,7 @@ class Matrices {
     }
   }
 
-  static constexpr int64_t left_floats = most_rows * depth + round_up(at_once, lanes);
+  static constexpr int64_t left_floats = most_rows * depth;
   static constexpr int64_t own_floats = left_floats + most_rows * most_columns;
 
   // Computes rows [row, row + rows) and columns [first_column + j, ... + width) of c. b is packed from first_column on.
@@ -119,9 +127,11 @@ class Matrices {
     const int64_t ends = p_.k > 0 ? p_.k : 1;
     for (int64_t begin = 0; begin < ends; begin += depth) {
       const int64_t count = std::min(depth, p_.k - begin);
-      gather(left, row, rows, begin, count);
+      if (copies_) gather(left, row, rows, begin, count);
       for (int64_t x = 0; x < width; x += panel) {
         const float* right = packed + (j + x) * p_.k + begin * panel;
+        if constexpr (as_it_is)
+          if (!packs_) right = b_ + begin * p_.n + column + x;
         if constexpr (in_place) {
           if (x < direct) {
             multiply(c_ + row * p_.n + column + x, p_.n, left, row, rows, begin, right, panel, count,
@@ -178,27 +188,26 @@ class Matrices {
 
   R at(int64_t i, int64_t j) const { return c_[i * p_.n + j]; }
 
-  // Prepares the part of a that multiply() reads. fp32 rows are used in place; columns are copied in groups
-  // [count][group].
+  // Copies the part of a that multiply() reads, columns in groups [count][group].
   void gather(float* left, int64_t row, int64_t rows, int64_t begin, int64_t count) const {
     if (p_.transpose_a) {
-      for (int64_t i = 0; i < rows; i += group) {
-        const T* from = a_ + begin * p_.m + row + i;
-        float* to = left + i * count;
-        const int64_t height = std::min(group, rows - i);
-        if (height == group && row + i + at_once <= p_.m)
-          // Values copied beyond a group's height are overwritten by the next group, or land in the spare end of
-          // own_floats.
-          for (int64_t x = 0; x < count; ++x) {
-            float values[at_once];
-            for (int64_t y = 0; y < at_once; ++y) values[y] = cpu::load(from[x * p_.m + y]);
-            std::memcpy(to + x * group, values, sizeof values);
+      // Each row of a is read once, in order; all groups take their columns from it.
+      for (int64_t x = 0; x < count; ++x) {
+        const T* from = a_ + (begin + x) * p_.m + row;
+        for (int64_t i = 0; i < rows; i += group) {
+          const int64_t height = std::min(group, rows - i);
+          float* to = left + i * count + x * height;
+          if (height == group && x + 1 < count && row + i + at_once <= p_.m) {
+            for (int64_t y = 0; y < at_once; y += 4) {  // the next x overwrites what is too many
+              const Four values = load_four(from + i + y);
+              std::memcpy(to + y, &values, sizeof values);
+            }
+          } else {
+            for (int64_t y = 0; y < height; ++y) to[y] = cpu::load(from[i + y]);
           }
-        else
-          for (int64_t x = 0; x < count; ++x)
-            for (int64_t y = 0; y < height; ++y) to[x * height + y] = cpu::load(from[x * p_.m + y]);
+        }
       }
-    } else if (!as_it_is) {
+    } else {
       for (int64_t i = 0; i < rows; ++i) {
         const T* from = a_ + (row + i) * p_.k + begin;
 #pragma omp simd
@@ -209,18 +218,23 @@ class Matrices {
 
   void multiply(float* c, int64_t stride, const float* left, int64_t row, int64_t rows, int64_t begin,
                 const float* right, int64_t width, int64_t count, bool accumulate) const {
+    const int64_t right_stride = packs_ ? panel : p_.n;
     if (p_.transpose_a) {
       for (int64_t i = 0; i < rows; i += group) {
         const int64_t height = std::min(group, rows - i);
-        cpu::tile_product<true>(c + i * stride, stride, left + i * count, height, right, panel, height, width, count,
+        const float* from = left + i * count;
+        int64_t from_stride = height;
+        if constexpr (as_it_is)
+          if (!copies_) from = a_ + begin * p_.m + row + i, from_stride = p_.m;
+        cpu::tile_product<true>(c + i * stride, stride, from, from_stride, right, right_stride, height, width, count,
                                 accumulate);
       }
       return;
     }
-    if constexpr (as_it_is)
-      cpu::tile_product<false>(c, stride, a_ + row * p_.k + begin, p_.k, right, panel, rows, width, count, accumulate);
-    else
-      cpu::tile_product<false>(c, stride, left, count, right, panel, rows, width, count, accumulate);
+    const float* from = left;
+    int64_t from_stride = count;
+    if constexpr (as_it_is) from = a_ + row * p_.k + begin, from_stride = p_.k;
+    cpu::tile_product<false>(c, stride, from, from_stride, right, right_stride, rows, width, count, accumulate);
   }
 
   // The first `direct` columns of the row already hold their sums in c; the sums of the others are in `sums`. Adds the
@@ -246,6 +260,7 @@ class Matrices {
   const Product& p_;
   const T *a_, *b_, *bias_;
   R* c_;
+  const bool packs_, copies_;
 };
 
 int64_t pieces(int64_t size, int64_t step) { return (size + step - 1) / step; }
@@ -269,8 +284,9 @@ void run_batch(ThreadPool& threads, const Product& p, cpu::Scratch& memory) {
   threads.run(p.batch, [&](int64_t entry, int thread) {
     const Matrices<T, R> matrices(p, entry);
     float *right = all + thread * floats, *own = right + round_up(packed, lanes);
-    for (int64_t j = 0; j < p.n; j += panel)
-      for (int64_t begin = 0; begin < p.k; begin += depth) matrices.pack(right, 0, p.n, j, begin);
+    if (matrices.packs())
+      for (int64_t j = 0; j < p.n; j += panel)
+        for (int64_t begin = 0; begin < p.k; begin += depth) matrices.pack(right, 0, p.n, j, begin);
     for (int64_t row = 0; row < p.m; row += most_rows)
       for (int64_t j = 0; j < p.n; j += most_columns)
         matrices.block(own, right, 0, row, std::min(most_rows, p.m - row), j, std::min(most_columns, p.n - j));
@@ -287,12 +303,16 @@ void run_large(ThreadPool& threads, const Product& p, cpu::Scratch& packed_memor
     const Matrices<T, R> matrices(p, entry);
     for (int64_t first = 0; first < p.n; first += columns) {
       const int64_t width = std::min(columns, p.n - first), depths = pieces(p.k, depth);
-      threads.run(pieces(width, panel) * depths, [&](int64_t unit, int) {
-        matrices.pack(packed, first, width, unit / depths * panel, unit % depths * depth);
-      });
-      // Shrink the blocks if there are too few to keep all threads busy to the end.
+      if (matrices.packs())
+        threads.run(pieces(width, panel) * depths, [&](int64_t unit, int) {
+          matrices.pack(packed, first, width, unit / depths * panel, unit % depths * depth);
+        });
+      // Shrink the blocks if there are too few to keep all threads busy to the end. Narrower blocks would copy columns
+      // of a more often.
       int64_t rows = most_rows, cols = most_columns;
       const auto too_few = [&] { return pieces(p.m, rows) * pieces(width, cols) < 4 * threads.size(); };
+      if (p.transpose_a)
+        while (too_few() && rows > 4 * group) rows /= 2;
       while (too_few() && cols > 2 * panel) cols /= 2;
       while (too_few() && rows > 4 * group) rows /= 2;
       const int64_t across = pieces(width, cols);

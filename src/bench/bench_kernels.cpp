@@ -30,36 +30,74 @@ struct Ceilings {
   double copy, product;
 };
 
-Ceilings ceilings(Backend& backend, DType dtype) { return {copy_rate(backend), square_product_rate(backend, dtype)}; }
+// A machine's speed may change by a third within seconds, so the ceilings are measured beside every operation.
+class CeilingProbe {
+ public:
+  CeilingProbe(Backend& backend, DType dtype) : backend_(backend), memory_(backend, Category::workspace) {
+    const int64_t n = backend.host_memory() ? 1024 : 8192, copied = int64_t{1} << (backend.host_memory() ? 24 : 28);
+    for (Tensor* x : {&a_, &b_, &c_}) *x = memory_.take(dtype, {n, n});
+    for (Tensor* x : {&from_, &to_}) *x = memory_.take(DType::f32, {copied});
+    fill_random(backend, a_);
+    fill_random(backend, b_);
+    measure();
+  }
+
+  Ceilings measure() {
+    const double copy = seconds_of(backend_, [&] { backend_.copy(to_, from_); });
+    const double product = seconds_of(backend_, [&] { backend_.matmul(c_, a_, b_); });
+    const auto n = static_cast<double>(a_.dim(0));
+    return {2.0 * static_cast<double>(from_.bytes()) / copy, 2.0 * n * n * n / product};
+  }
+
+ private:
+  Backend& backend_;
+  Arena memory_;
+  Tensor a_, b_, c_, from_, to_;
+};
 
 // All calls of one operation on operands of the same shapes.
 struct Measured {
   std::string in, operation, operands;
-  int64_t calls = 0;   // calls in a step
-  double seconds = 0;  // seconds of one call
-  Work work;           // work of one call
+  int64_t calls = 0;   // a step
+  double seconds = 0;  // of one call
+  Work work;           // of one call
+  Ceilings beside;
 
-  double bound(const Ceilings& c) const { return std::max(work.bytes / c.copy, work.flops / c.product); }
-  bool bound_by_products(const Ceilings& c) const { return work.flops / c.product > work.bytes / c.copy; }
+  double bound() const { return std::max(work.bytes / beside.copy, work.flops / beside.product); }
+  double of_bound() const { return bound() / seconds; }
+  bool bound_by_products() const { return work.flops / beside.product > work.bytes / beside.copy; }
 };
 
-// Runs all calls in turn, so that each finds its operands in the cache state of a real step. Short calls are repeated
-// until the wait at the end does not matter.
-double seconds_of(Backend& backend, const std::vector<RecordedCall>& calls, int repeats) {
+// All calls in turn, so that each finds its operands where a step would leave them; short ones often enough that the
+// wait at the end does not count.
+void measure_calls(Backend& backend, CeilingProbe& probe, const std::vector<RecordedCall>& calls, int repeats,
+                   Measured& m) {
   auto all = [&] {
     for (const RecordedCall& call : calls) call.run(backend);
   };
   const double once = median_seconds(backend, 1, all);
   const int rounds = static_cast<int>(std::clamp(1e-3 / once, 1.0, 1000.0));
-  const double seconds = median_seconds(backend, repeats, [&] {
-    for (int i = 0; i < rounds; ++i) all();
-  });
-  return seconds / static_cast<double>(rounds * static_cast<int64_t>(calls.size()));
+  const double runs = static_cast<double>(rounds) * static_cast<double>(calls.size());
+  std::vector<Measured> turns;
+  for (int turn = 0; turn < repeats; ++turn) {
+    const Ceilings before = probe.measure();
+    const double all_rounds = seconds_of(backend, [&] {
+      for (int i = 0; i < rounds; ++i) all();
+    });
+    const Ceilings after = probe.measure();
+    m.seconds = all_rounds / runs;
+    m.beside = {(before.copy + after.copy) / 2, (before.product + after.product) / 2};
+    turns.push_back(m);
+  }
+  std::sort(turns.begin(), turns.end(),
+            [](const Measured& x, const Measured& y) { return x.of_bound() < y.of_bound(); });
+  m = turns[turns.size() / 2];
 }
 
 class KernelBench {
  public:
-  KernelBench(Backend& backend, int repeats) : backend_(backend), repeats_(repeats) {}
+  KernelBench(Backend& backend, DType dtype, int repeats)
+      : backend_(backend), probe_(backend, dtype), repeats_(repeats) {}
 
   // Measures those operations in `calls` that no earlier list contained.
   void add(const std::string& in, const std::vector<RecordedCall>& calls) {
@@ -73,11 +111,11 @@ class KernelBench {
     }
     for (const std::string& key : order) {
       const std::vector<RecordedCall>& kind = kinds[key];
-      Measured m{in, kind[0].operation, kind[0].operands, static_cast<int64_t>(kind.size()), 0, {}};
+      Measured m{in, kind[0].operation, kind[0].operands, static_cast<int64_t>(kind.size()), 0, {}, {}};
       auto dry = make_dry_backend();
       kind[0].run(*dry);
       m.work = dry->work();
-      m.seconds = seconds_of(backend_, kind, repeats_);
+      measure_calls(backend_, probe_, kind, repeats_, m);
       rows_.push_back(m);
       known_.insert(m.operation);
     }
@@ -87,6 +125,7 @@ class KernelBench {
 
  private:
   Backend& backend_;
+  CeilingProbe probe_;
   int repeats_;
   std::set<std::string> known_;
   std::vector<Measured> rows_;
@@ -148,8 +187,19 @@ Json documents_of(Backend& backend, const KernelOptions& o) {
   return result;
 }
 
-// Prints one line per operation, summed over its shapes.
-void print_table(const std::vector<Measured>& rows, const Ceilings& c) {
+void print_ceilings(const std::vector<Measured>& rows) {
+  const auto range = [&](double Ceilings::*rate) {
+    const auto less = [rate](const Measured& x, const Measured& y) { return x.beside.*rate < y.beside.*rate; };
+    const auto [least, most] = std::minmax_element(rows.begin(), rows.end(), less);
+    return std::pair(least->beside.*rate / 1e9, most->beside.*rate / 1e9);
+  };
+  const auto copy = range(&Ceilings::copy), product = range(&Ceilings::product);
+  fmt::print("ceilings: copy {:.1f} to {:.1f} GB/s (read + write), products {:.1f} to {:.1f} GFLOP/s\n", copy.first,
+             copy.second, product.first, product.second);
+}
+
+// One line an operation, all its shapes together.
+void print_table(const std::vector<Measured>& rows) {
   fmt::print("{:<10}{:<30}{:>6}{:>12}   {:<9}{:>9}\n", "in", "operation", "calls", "ms a step", "bound by", "of bound");
   std::set<std::string> printed;
   for (const Measured& first : rows) {
@@ -161,15 +211,15 @@ void print_table(const std::vector<Measured>& rows, const Ceilings& c) {
       const double times = static_cast<double>(m.calls);
       calls += m.calls;
       seconds += times * m.seconds;
-      bound += times * m.bound(c);
-      if (m.bound_by_products(c)) products += times * m.bound(c);
+      bound += times * m.bound();
+      if (m.bound_by_products()) products += times * m.bound();
     }
     fmt::print("{:<10}{:<30}{:>6}{:>12.3f}   {:<9}{:>9.3f}\n", first.in, first.operation, calls, seconds * 1e3,
                2 * products > bound ? "products" : "copy", bound / seconds);
   }
 }
 
-Json to_json(const std::vector<Measured>& rows, const Ceilings& c) {
+Json to_json(const std::vector<Measured>& rows) {
   Json list = Json::array();
   for (const Measured& m : rows)
     list.push_back({{"in", m.in},
@@ -179,8 +229,10 @@ Json to_json(const std::vector<Measured>& rows, const Ceilings& c) {
                     {"seconds", m.seconds},
                     {"bytes", m.work.bytes},
                     {"flops", m.work.flops},
-                    {"bound_by", m.bound_by_products(c) ? "products" : "copy"},
-                    {"of_bound", m.bound(c) / m.seconds}});
+                    {"copy_bytes_per_second", m.beside.copy},
+                    {"product_flops_per_second", m.beside.product},
+                    {"bound_by", m.bound_by_products() ? "products" : "copy"},
+                    {"of_bound", m.of_bound()}});
   return list;
 }
 
@@ -188,9 +240,8 @@ void bench_kernels(const KernelOptions& o) {
   for (const std::string& recipe : o.recipes) find_recipe(recipe);
   auto backend = make_backend(o);
   const DType dtype = compute_dtype(o);
-  const Ceilings before = ceilings(*backend, dtype);
   BenchRun run(*backend, o, o.recipes[0]);
-  KernelBench bench(*backend, o.repeats);
+  KernelBench bench(*backend, dtype, o.repeats);
   bench.add("step", backend->record([&] { run.trainer().step(); }));
   for (const std::string& recipe : o.recipes) {
     const OptimizerConfig config = recipe_config(recipe);
@@ -198,17 +249,11 @@ void bench_kernels(const KernelOptions& o) {
     for (int64_t step = 0; step < (config.main().direction == Direction::alternate_axis ? 2 : 1); ++step)
       bench.add(recipe, backend->record([&] { optimizer.step(step, 1e-3, 1); }));
   }
-  const Ceilings after = ceilings(*backend, dtype);
-  const Ceilings c{(before.copy + after.copy) / 2, (before.product + after.product) / 2};
-
   fmt::print("{} {} B={} T={} on {}\n", o.model, o.precision, o.batch, o.seq, backend->describe());
-  fmt::print("ceilings: copy {:.1f} GB/s (read + write), products {:.1f} GFLOP/s\n", c.copy / 1e9, c.product / 1e9);
-  print_table(bench.rows(), c);
+  print_ceilings(bench.rows());
+  print_table(bench.rows());
   Json result = result_of("kernels", o);
-  result.update({{"device", backend->describe()},
-                 {"copy_bytes_per_second", c.copy},
-                 {"product_flops_per_second", c.product},
-                 {"rows", to_json(bench.rows(), c)}});
+  result.update({{"device", backend->describe()}, {"rows", to_json(bench.rows())}});
   if (o.documents) result["documents"] = documents_of(*backend, o);
   write_json(o.json, result);
 }
