@@ -30,7 +30,7 @@ endfunction()
 function(add_joined_level level)
   add_kernel_level(${level} ${ARGN})
   set(joined ${CMAKE_BINARY_DIR}/cpu_${level}.o)
-  set(objects $<FILTER:$<TARGET_OBJECTS:rowan_cpu_${level}>,EXCLUDE,gch$>)
+  set(objects $<FILTER:$<TARGET_OBJECTS:rowan_cpu_${level}>,EXCLUDE,[gp]ch$>)
   add_custom_command(OUTPUT ${joined} DEPENDS rowan_cpu_${level} ${objects} VERBATIM
     COMMAND_EXPAND_LISTS
     COMMAND ${ROWAN_LD} -r --force-group-allocation -o ${joined}.all ${objects}

@@ -277,7 +277,7 @@ std::map<std::string, std::vector<KeyRow>> model_keys() {
   for (const auto& [name, type] :
        {std::pair("model.llama", ModelType::llama), std::pair("model.gpt2", ModelType::gpt2)}) {
     ModelConfig config = default_model(type);
-    rows[name] = list_keys([&](Section& keys) { visit_family(config, type, keys); });
+    rows[name] = list_keys([&, type = type](Section& keys) { visit_family(config, type, keys); });
     rows["model"] = list_keys([&](Section& keys) { visit_common(config, {}, keys); });
   }
   return rows;

@@ -353,8 +353,9 @@ TEST_P(Optimizers, SecondMoment) {
 }
 
 TEST_P(Optimizers, Apply) {
-  for (auto [n, rows, cols] : shapes)
+  for (const auto& [n, height, width] : shapes)
     for (int kind = 0; kind < 10; ++kind) {
+      const int64_t rows = height, cols = width;
       Matrices x = make(n, rows, cols);
       Buffer update(dtype(), {n, rows, cols}, 7);
       ApplyRule rule;

@@ -25,7 +25,8 @@ TEST(Telemetry, FiguresOfKnownMatrices) {
 }
 
 TEST(Telemetry, FiguresEqualTheirDefinitions) {
-  for (auto [rows, cols] : {std::pair<int64_t, int64_t>{5, 8}, {8, 5}}) {
+  for (const auto& shape : {std::pair<int64_t, int64_t>{5, 8}, {8, 5}}) {
+    const int64_t rows = shape.first, cols = shape.second;
     const double c = 0.9, beta2 = 0.9, mu = 0.95;
     Trained x = one_matrix(
         recipe("namo-d", R"("equilibrate": "row", "clamp": 0.9, "beta2": 0.9, "telemetry_every": 1)"), rows, cols);
