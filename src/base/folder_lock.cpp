@@ -75,7 +75,7 @@ std::string read_all(int fd) {
 
 // Returns nothing if the file is empty, truncated by a full disk, or not ours.
 std::optional<Owner> owner_in(const std::string& text) {
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = try_parse_json(text);
   if (!json.is_object()) return {};
   auto field = [&](const char* key) {
     return json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : std::string();

@@ -208,6 +208,8 @@ int line_of(const std::string& text, const std::string& path) {
 
 Json parse_json(const JsonSource& source) { return parse_at(source, 0); }
 
+Json try_parse_json(std::string_view text) { return Json::parse(text, nullptr, false); }
+
 namespace {
 
 // Where the value at a path comes from: file and line, or --set.

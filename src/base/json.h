@@ -10,17 +10,17 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/indexed_map.h"
+#include "base/json_fwd.h"
 #include "base/names.h"
 
 // Compiled once, in json.cpp; users compile in two thirds of the time.
 extern template class nlohmann::basic_json<rowan::IndexedMap>;
 
 namespace rowan {
-
-using Json = nlohmann::basic_json<IndexedMap>;
 
 // A JSON text and its origin. Errors are: comments, trailing commas, duplicate keys, numbers too large for a double,
 // and more values or deeper nesting than any file of Rowan's has.
@@ -33,6 +33,8 @@ struct JsonSource {
 
 // Parses source.text; throws Error "NAME:LINE:COLUMN: ..." if it is not JSON.
 Json parse_json(const JsonSource& source);
+// Parses what may be cut short or another program's: is_discarded(), and neither object nor list, when it is not JSON.
+Json try_parse_json(std::string_view text);
 
 // A view of one object that remembers which keys were read. finish() reports the keys that nobody read.
 class JsonObject {

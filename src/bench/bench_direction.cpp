@@ -71,7 +71,7 @@ double milliseconds(Backend& backend, const DirectionOptions& o, const Recipe& r
 std::map<Shape, int64_t> matrices_of(const OptimizerConfig& config, const ParameterTable& table) {
   std::map<Shape, int64_t> shapes;
   for (const Parameter& parameter : table.parameters())
-    if (!config.groups[group_of(config, parameter)].recipe.adamw && parameter.shape.size() == 2)
+    if (!config.groups[group_of(config, parameter)].recipe->adamw && parameter.shape.size() == 2)
       ++shapes[{parameter.rows(), parameter.cols()}];
   return shapes;
 }

@@ -14,6 +14,8 @@
 #include "kernels/ceiling.h"
 #include "kernels/dry/dry_backend.h"
 #include "optim/optimizer.h"
+#include "optim/recipe.h"
+#include "optim/recipes.h"
 
 namespace rowan {
 namespace {

@@ -14,6 +14,7 @@
 #include "kernels/dry/dry_backend.h"
 #include "model/layout.h"
 #include "optim/optimizer.h"
+#include "optim/recipes.h"
 
 namespace rowan {
 namespace {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/json_fwd.h"
 #include "comm/communicator.h"
 
 namespace rowan {

@@ -23,9 +23,8 @@ struct SweepOptions {
 // Warns that tuning optimizer.lr does not move the rate of the AdamW group if a recipe or a config fixes it.
 std::string fixed_rate_note(const SweepConfig& sweep) {
   if (!sweep.tuning || sweep.tuning->paths[0] != "optimizer.lr" || sweep.cells.empty()) return "";
-  const auto rate = [&](double value) -> std::optional<double> {
-    const Recipe* half = config_of(sweep, make_run(sweep, 0, value, {})).optimizer.adamw_half();
-    return half ? std::optional(half->lr) : std::nullopt;
+  const auto rate = [&](double value) {
+    return config_of(sweep, make_run(sweep, 0, value, {})).optimizer.rates().adamw;
   };
   const double own = sweep.tuning->factors ? sweep.cells[0].own : 1;
   const auto low = rate(own * sweep.tuning->values.front()), high = rate(own * sweep.tuning->values.back());

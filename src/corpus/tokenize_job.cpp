@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/folder_lock.h"
+#include "base/json.h"
 #include "corpus/tokenize_batch.h"
 #include "corpus/tokenize_notes.h"
 #include "data/shard.h"

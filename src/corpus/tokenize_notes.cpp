@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "data/shard.h"
 #include "tokenizer/utf8.h"
 
@@ -78,7 +79,7 @@ std::vector<size_t> added_inputs(const Json& before, const Json& now) {
 std::optional<std::string> noted_validation(const fs::path& folder) {
   for (const char* name : {"manifest.json", "progress.json"}) {
     if (!fs::exists(folder / name)) continue;
-    const Json note = Json::parse(read_file(folder / name), nullptr, false);
+    const Json note = try_parse_json(read_file(folder / name));
     if (!note.is_object() || !note.contains("settings") || !note["settings"].is_object()) continue;
     const Json& settings = note["settings"];
     if (settings.contains("validation") && settings["validation"].is_string()) return settings["validation"];
@@ -112,12 +113,17 @@ void check_settings(const fs::path& path, const Json& before, const Json& now) {
 }
 
 void read_note(const fs::path& path, const std::function<void(const Json&)>& use) {
+  const auto damaged = [&](const char* why) {
+    fail("{}: damaged: {}; remove it and the shards beside it to begin anew", path.string(), why);
+  };
+  const Json content = try_parse_json(read_file(path));
+  if (content.is_discarded()) damaged("not JSON");
   try {
-    use(Json::parse(read_file(path)));
+    use(content);
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    fail("{}: damaged: {}; remove it and the shards beside it to begin anew", path.string(), error.what());
+    damaged(error.what());
   }
 }
 

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace rowan {
 namespace {

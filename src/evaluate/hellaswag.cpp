@@ -92,7 +92,7 @@ std::vector<HellaSwagItem> read_jsonl(const std::string& name, std::string_view 
     const std::string_view content = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(text.size(), content.size() + 1));
     if (content.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const Json record = Json::parse(content, nullptr, false);
+    const Json record = try_parse_json(content);
     auto is_text = [](const Json& value) { return value.is_string(); };
     if (!record.is_object() || !record.contains("ctx") || !record["ctx"].is_string() || !record.contains("endings") ||
         !record["endings"].is_array() || record["endings"].size() != 4 ||

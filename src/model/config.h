@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/json.h"
 #include "kernels/backend.h"
 #include "model/initialization.h"
 #include "model/rope.h"

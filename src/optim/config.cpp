@@ -3,7 +3,10 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/names.h"
+#include "optim/recipe.h"
+#include "optim/recipes.h"
 
 namespace rowan {
 namespace {
@@ -71,7 +74,7 @@ struct Half {
 bool half_has(const std::string& name, const char* key) {
   if (name == "recipe") return false;
   const RecipeInfo& info = find_recipe(name);
-  return Json::parse(info.adamw).contains(key) || (info.base && half_has(info.base, key));
+  return try_parse_json(info.adamw).contains(key) || (info.base && half_has(info.base, key));
 }
 
 Half adamw_half(const std::string& name, const Recipe& main, JsonObject object) {
@@ -84,16 +87,19 @@ Half adamw_half(const std::string& name, const Recipe& main, JsonObject object) 
   return half;
 }
 
+std::shared_ptr<const Recipe> shared(const Recipe& recipe) { return std::make_shared<const Recipe>(recipe); }
+
 Group given_group(JsonObject object, const Recipe& main, const Recipe& adamw, int64_t steps) {
   Group group;
   group.name = object.path().substr(object.path().rfind("groups"));
   static_cast<Selection&>(group) = parse_selection(object, "a group");
   const std::string name = object.string("name", main.name), variant = object.string("variant", std::string("code"));
-  group.recipe = name == main.name && !object.has("variant") ? main
-                 : name == "adamw"                           ? adamw
-                                                             : named_recipe(name, variant);
-  read_recipe(object, group.recipe);
-  check_recipe(object, group.recipe);
+  Recipe recipe = name == main.name && !object.has("variant") ? main
+                  : name == "adamw"                           ? adamw
+                                                              : named_recipe(name, variant);
+  read_recipe(object, recipe);
+  check_recipe(object, recipe);
+  group.recipe = shared(recipe);
   if (object.has("schedule")) group.schedule = parse_schedule(object.object("schedule"), steps);
   object.finish();
   return group;
@@ -187,19 +193,19 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
   config.given = config.groups.size();
   config.adamw_lr_ratio = half.lr_ratio;
   if (config.routing == Routing::hidden) {
-    config.groups.push_back({{{Role::matrix}, {}}, "matrices", main});
+    config.groups.push_back({{{Role::matrix}, {}}, "matrices", shared(main)});
     if (half.embedding_lr.value == half.recipe.lr) {
-      config.groups.push_back({{{Role::embedding, Role::head}, {}}, "embeddings and head", half.recipe});
+      config.groups.push_back({{{Role::embedding, Role::head}, {}}, "embeddings and head", shared(half.recipe)});
     } else {
-      config.groups.push_back({{{Role::embedding}, {}}, "embeddings", half.of_embeddings()});
-      config.groups.push_back({{{Role::head}, {}}, "head", half.recipe});
+      config.groups.push_back({{{Role::embedding}, {}}, "embeddings", shared(half.of_embeddings())});
+      config.groups.push_back({{{Role::head}, {}}, "head", shared(half.recipe)});
     }
-    config.groups.push_back({{}, "vectors", half.of_vectors()});
+    config.groups.push_back({{}, "vectors", shared(half.of_vectors())});
   } else if (config.routing == Routing::two_dimensional || name == "adamw") {
-    config.groups.push_back({{two_dimensional, {}}, "matrices", main});
-    config.groups.push_back({{}, "vectors", half.of_vectors()});
+    config.groups.push_back({{two_dimensional, {}}, "matrices", shared(main)});
+    config.groups.push_back({{}, "vectors", shared(half.of_vectors())});
   } else {
-    config.groups.push_back({{}, "everything", main});
+    config.groups.push_back({{}, "everything", shared(main)});
   }
 
   object.finish();
@@ -207,14 +213,20 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
 }
 
 const Recipe* OptimizerConfig::adamw_half() const {
-  const Recipe& last = groups.back().recipe;
+  const Recipe& last = *groups.back().recipe;
   if (main().name == "adamw" || !last.adamw) return nullptr;
-  return routing == Routing::hidden ? &groups[groups.size() - 2].recipe : &last;
+  return routing == Routing::hidden ? groups[groups.size() - 2].recipe.get() : &last;
+}
+
+Rates OptimizerConfig::rates() const {
+  Rates rates{main().name, main().lr, {}};
+  if (const Recipe* half = adamw_half()) rates.adamw = half->lr;
+  return rates;
 }
 
 Json to_json(OptimizerConfig config) {
   const Recipe& main = config.main();
-  const Recipe& last = config.groups.back().recipe;
+  const Recipe& last = *config.groups.back().recipe;
   Json json = to_json(main);
   json["variant"] = main.variant;
   json.update(write_keys([&](Section& keys) { visit(config, keys); }));
@@ -222,7 +234,7 @@ Json to_json(OptimizerConfig config) {
   if (const Recipe* half = config.adamw_half()) {
     Json adamw = to_json(*half);
     adamw.erase("name");
-    const double embedding_lr = config.groups[config.given + 1].recipe.lr;
+    const double embedding_lr = config.groups[config.given + 1].recipe->lr;
     if (config.routing == Routing::hidden && (embedding_lr != half->lr || half_has(main.name, "embedding_lr")))
       adamw["embedding_lr"] = embedding_lr;
     if (last.lr != half->lr || half_has(main.name, "vector_lr")) adamw["vector_lr"] = last.lr;
@@ -234,7 +246,7 @@ Json to_json(OptimizerConfig config) {
     json["adamw"] = adamw;
   }
   for (size_t i = 0; i < config.given; ++i) {
-    Json group = to_json(config.groups[i].recipe);
+    Json group = to_json(*config.groups[i].recipe);
     for (Role role : config.groups[i].roles) group["roles"].push_back(name_of(role));
     for (const std::string& name : config.groups[i].names) group["names"].push_back(name);
     if (config.groups[i].schedule) group["schedule"] = to_json(*config.groups[i].schedule);
@@ -248,7 +260,7 @@ void check_routing(JsonObject object, const OptimizerConfig& config, const Param
   for (const Parameter& parameter : table.parameters()) {
     const size_t group = group_of(config, parameter);
     taken[group] = true;
-    if (parameter.shape.size() == 2) block_rows(config.groups[group].recipe, parameter);
+    if (parameter.shape.size() == 2) block_rows(*config.groups[group].recipe, parameter);
   }
   for (size_t i = 0; i < config.given; ++i) {
     if (taken[i]) continue;
@@ -263,16 +275,16 @@ size_t group_of(const OptimizerConfig& config, const Parameter& parameter) {
   for (size_t i = 0; i < config.groups.size(); ++i) {
     const Group& group = config.groups[i];
     if (!group.takes(parameter)) continue;
-    if (parameter.shape.size() != 2 && !group.recipe.adamw && group.recipe.atom() != Atom::element)
+    if (parameter.shape.size() != 2 && !group.recipe->adamw && group.recipe->atom() != Atom::element)
       fail("optimizer: {} goes to {} by group '{}', but it is no matrix; a group with adamw, lion or sgdm can have it",
-           parameter.name, group.recipe.name, group.name);
+           parameter.name, group.recipe->name, group.name);
     return i;
   }
   fail("optimizer: no group takes {}", parameter.name);
 }
 
 Atom atom_of(const OptimizerConfig& config, const Parameter& parameter) {
-  const Atom atom = config.groups[group_of(config, parameter)].recipe.atom();
+  const Atom atom = config.groups[group_of(config, parameter)].recipe->atom();
   return parameter.shape.size() == 2 ? atom : Atom::element;
 }
 
@@ -285,14 +297,15 @@ std::vector<std::pair<std::string, double>> group_rates(const OptimizerConfig& c
     const Group& group = config.groups[i];
     std::string name = group.name;
     std::replace(name.begin(), name.end(), ' ', '_');
-    if (taken[i]) rates.emplace_back(name, group.recipe.lr * (group.schedule ? group.schedule->pace(step) : pace).rate);
+    if (taken[i])
+      rates.emplace_back(name, group.recipe->lr * (group.schedule ? group.schedule->pace(step) : pace).rate);
   }
   return rates;
 }
 
 int64_t block_rows_of(const OptimizerConfig& config, const Parameter& parameter) {
   if (parameter.shape.size() != 2) return 0;
-  const Recipe& recipe = config.groups[group_of(config, parameter)].recipe;
+  const Recipe& recipe = *config.groups[group_of(config, parameter)].recipe;
   if (recipe.adamw || recipe.blocks.by == Blocks::By::none) return 0;
   const std::vector<int64_t> rows = block_rows(recipe, parameter);
   const bool equal = std::all_of(rows.begin(), rows.end(), [&](int64_t r) { return r == rows[0]; });
@@ -312,8 +325,8 @@ std::string describe_groups(const OptimizerConfig& config, const ParameterTable&
     if (tensors[i] == 0 && i >= config.given) continue;
     const std::string which = patterns(group);
     text += fmt::format("{}{}: {} tensors, {} elements, lr {}, weight decay {}, {} ({})\n", group.name,
-                        which.empty() ? "" : fmt::format(" [{}]", which), tensors[i], elements[i], group.recipe.lr,
-                        group.recipe.weight_decay, group.recipe.name, describe(group.recipe));
+                        which.empty() ? "" : fmt::format(" [{}]", which), tensors[i], elements[i], group.recipe->lr,
+                        group.recipe->weight_decay, group.recipe->name, describe(*group.recipe));
   }
   return text;
 }

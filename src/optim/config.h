@@ -8,24 +8,38 @@
 //   routing, first match "rounding": "nearest"|"stochastic", "state": "auto"|"f32"|"bf16", "telemetry_every": STEPS}
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/selection.h"
-#include "optim/recipe.h"
+#include "optim/precision.h"
+#include "optim/schedule.h"
+#include "optim/share.h"
 
 namespace rowan {
 
+struct Recipe;
+
 struct Group : Selection {
   std::string name;
-  Recipe recipe;
+  std::shared_ptr<const Recipe> recipe;   // never null
   std::optional<Schedule> schedule = {};  // of its own
 };
 
 // What the main recipe takes; AdamW has the rest.
 enum class Routing : uint8_t { hidden, two_dimensional, everything };
 constexpr auto names_of(Routing) { return enum_names("hidden", "two_dimensional", "everything"); }
+
+// The name of the main recipe and the two peak learning rates: the recipe's, and that of the AdamW for the other
+// parameters, if there is one.
+struct Rates {
+  std::string recipe;
+  double main = 0;
+  std::optional<double> adamw;
+};
 
 struct OptimizerConfig {
   Routing routing = Routing::hidden;
@@ -36,9 +50,10 @@ struct OptimizerConfig {
   Precision state = Precision::automatic;  // automatic: bf16 for bf16 weights without a master, else f32
   int64_t telemetry_every = 0;             // steps; 0: off
 
-  const Recipe& main() const { return groups[given].recipe; }
+  const Recipe& main() const { return *groups[given].recipe; }
   // The AdamW that updates what the main recipe does not; nullptr where there is none.
   const Recipe* adamw_half() const;
+  Rates rates() const;
 };
 
 // `steps` is that of the run, which schedules of groups end with. Throws Error naming the field.

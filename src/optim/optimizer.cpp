@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "optim/stages.h"
 
 namespace rowan {
 namespace {
@@ -89,6 +90,8 @@ void check_share(const Recipe& recipe, const Share& share) {
 
 }  // namespace
 
+bool Optimizer::by_blocks(const Batch& batch) { return batch.recipe->blocks.by != Blocks::By::none; }
+
 Optimizer::Optimizer(Backend& backend, const OptimizerConfig& config, std::vector<Share> shares, uint64_t seed)
     : backend_(backend),
       config_(config),
@@ -116,7 +119,7 @@ Tensor Optimizer::new_state(const Share& share, const char* kind, DType dtype, c
 
 Optimizer::Batch& Optimizer::batch_for(const Group& group, int64_t rows, int64_t cols, const Share& share) {
   const Parameter& p = *share.parameter;
-  const double rate = p.shape.size() == 2 ? group.recipe.width_factor(p.cols()) : 1;
+  const double rate = p.shape.size() == 2 ? group.recipe->width_factor(p.cols()) : 1;
   const std::string key = fmt::format("{} {} {} {} {} {} {}", static_cast<const void*>(&group), rate, rows, cols,
                                       name_of(share.weight.dtype), share.master.empty(), name_of(share.gradient.dtype));
   auto at = open_.find(key);
@@ -125,14 +128,14 @@ Optimizer::Batch& Optimizer::batch_for(const Group& group, int64_t rows, int64_t
     if ((static_cast<int64_t>(batch.slots.size()) + 1) * rows * cols <= batch_elements) return batch;
   }
   open_[key] = batches_.size();
-  batches_.push_back({&group, &group.recipe, rate, rows, cols, {}, {}, {}, {}});
+  batches_.push_back({&group, group.recipe.get(), rate, rows, cols, {}, {}, {}, {}});
   return batches_.back();
 }
 
 void Optimizer::add(const Share& share) {
   const Parameter& p = *share.parameter;
   const Group& group = config_.groups[group_of(config_, p)];
-  const Recipe& recipe = group.recipe;
+  const Recipe& recipe = *group.recipe;
   check_share(recipe, share);
   const DType dtype = state_dtype(config_, share);
   OptimizerSlot slot;
@@ -249,7 +252,8 @@ void Optimizer::take_workspace() {
 // s) |b|^2 do not contain it.
 ParameterSums Optimizer::sums() const {
   ParameterSums sums;
-  if (std::none_of(config_.groups.begin(), config_.groups.end(), [](auto& group) { return group.recipe.mars_adamw(); }))
+  if (std::none_of(config_.groups.begin(), config_.groups.end(),
+                   [](auto& group) { return group.recipe->mars_adamw(); }))
     return sums;
   for (const Share& share : shares_) sums[share.parameter] = {};
   for (const Batch& batch : batches_) {

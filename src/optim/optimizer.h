@@ -9,7 +9,7 @@
 #include "kernels/arena.h"
 #include "optim/config.h"
 #include "optim/share.h"
-#include "optim/stages.h"
+#include "optim/stage.h"
 #include "optim/telemetry.h"
 
 namespace rowan {
@@ -69,7 +69,7 @@ class Optimizer {
     Slots corrected;  // MARS: AdamW's slots, whose gradients are the corrected ones
     std::vector<const Parameter*> parameters;
   };
-  static bool by_blocks(const Batch& batch) { return batch.recipe->blocks.by != Blocks::By::none; }
+  static bool by_blocks(const Batch& batch);
   // A matrix of stages, and the weights that it had before the step.
   struct Watched {
     const Batch* batch;

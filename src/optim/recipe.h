@@ -1,5 +1,6 @@
-// Recipe: one update rule, resolved to its stages' switches. Every optimizer of the papers is a value of this type;
-// the named ones are data in recipes.cpp, written in the same JSON keys a config overrides them with.
+// Recipe: one update rule, resolved to its stages' switches. Every optimizer of the papers is a value of this type.
+// For the stages and what sets them up: others find what they need in optim/config.h and optim/recipes.h, so that a new
+// switch is no reason to compile them again.
 #pragma once
 
 #include <array>
@@ -7,12 +8,13 @@
 #include <vector>
 
 #include "base/enum_names.h"
-#include "base/json.h"
-#include "model/parameters.h"
-#include "optim/schedule.h"
+#include "base/json_fwd.h"
+#include "optim/precision.h"
 #include "optim/share.h"
 
 namespace rowan {
+
+struct Pace;
 
 enum class Form : uint8_t { ema, heavy_ball, lion, nadam, sum, none };
 constexpr auto names_of(Form) { return enum_names("ema", "heavy_ball", "lion", "nadam", "sum", "none"); }
@@ -78,9 +80,6 @@ enum class Magnitudes : uint8_t { none, weights, magnitude };
 constexpr auto names_of(Magnitudes) { return enum_names("none", "weights", "magnitude"); }
 enum class Divide : uint8_t { add, clamp };
 constexpr auto names_of(Divide) { return enum_names("add", "clamp"); }
-enum class Precision : uint8_t { automatic, f32, bf16 };
-constexpr auto names_of(Precision) { return enum_names("auto", "f32", "bf16"); }
-
 // What is kept from step to step.
 enum class Kept : uint8_t { f32, bf16 };
 constexpr auto names_of(Kept) { return enum_names("f32", "bf16"); }
@@ -208,31 +207,6 @@ struct Recipe {
   bool mars_adamw() const { return adamw && mars_gamma > 0; }
   bool cautious() const { return decay == Decay::cautious || decay == Decay::cautious_strict; }
 };
-
-// A named recipe, for people and as data.
-struct RecipeInfo {
-  const char* name;
-  const char* source;           // paper and code
-  const char* routing;          // what it takes by default: hidden, two_dimensional or everything
-  const char* rule;             // formulas
-  const char* deviations;       // paper against code, and ours
-  const char* settings;         // JSON
-  const char* paper = nullptr;  // JSON of the overrides of "variant": "paper", or nullptr when it prints no other rule
-  const char* adamw = "{}";     // JSON of the AdamW half: lr, weight_decay, ... ; absent keys are those of the matrices
-  const char* checked = nullptr;  // whose program it was held against
-  const char* base = nullptr;     // the recipe whose settings and AdamW these override
-};
-
-extern const std::vector<RecipeInfo> recipes_of_the_field;
-
-const std::vector<RecipeInfo>& recipes();
-std::vector<std::string> recipe_names();
-// Throws Error naming the nearest recipe.
-const RecipeInfo& find_recipe(const std::string& name);
-// Of a recipe in the list of `rowan optimizers`.
-std::string family_of(const RecipeInfo& info);
-// The recipe as named; "recipe" is the one to compose from, with every stage off.
-Recipe named_recipe(const std::string& name, const std::string& variant = "code");
 
 // Overrides `recipe` with the keys of `object` that name its switches; leaves other keys unread.
 void read_recipe(JsonObject& object, Recipe& recipe);

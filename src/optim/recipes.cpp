@@ -1,7 +1,10 @@
 // The named recipes. Settings are the authors' released code; "paper" holds what the printed rule changes.
+#include "optim/recipes.h"
+
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/names.h"
 #include "optim/recipe.h"
 

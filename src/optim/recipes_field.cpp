@@ -1,6 +1,6 @@
 // The named recipes of methods outside the four papers: what reviewers ask a new method to be compared with. A recipe
 // with a base has its settings and its AdamW, where it says nothing else.
-#include "optim/recipe.h"
+#include "optim/recipes.h"
 
 namespace rowan {
 namespace {

@@ -10,9 +10,12 @@
 
 #include "base/names.h"
 #include "kernels/backend.h"
-#include "optim/recipe.h"
+#include "optim/share.h"
 
 namespace rowan {
+
+struct Blocks;
+struct Recipe;
 
 using Names = std::vector<std::string>;
 using Slots = std::vector<OptimizerSlot>;

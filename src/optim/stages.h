@@ -1,6 +1,7 @@
 // The stages of a recipe run on a batch of same-shape matrices, and what the optimizer must know of them.
 #pragma once
 
+#include "optim/recipe.h"
 #include "optim/stage.h"
 
 namespace rowan {

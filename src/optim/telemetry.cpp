@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "optim/recipe.h"
+
 namespace rowan {
 namespace {
 

@@ -2,12 +2,13 @@
 // changes nothing. Meant for an interval of many steps: a Gram matrix and its factorization for each matrix.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
-#include "optim/recipe.h"
-
 namespace rowan {
+
+struct Recipe;
 
 // "<parameter>/<figure>", or "mean/<figure>" over the matrices of this process.
 struct Metric {

@@ -69,11 +69,8 @@ std::optional<double> ResultRun::final_loss(const std::string& metric) const {
 
 Rates rates_of(const ResultRun& run) {
   auto source = std::make_shared<const JsonSource>(JsonSource{run.name, ""});
-  const OptimizerConfig optimizer =
-      parse_optimizer(JsonObject(source, run.config).object("optimizer", true), std::max<int64_t>(run.planned, 1));
-  Rates rates{optimizer.main().name, optimizer.main().lr, {}};
-  if (const Recipe* half = optimizer.adamw_half()) rates.adamw = half->lr;
-  return rates;
+  return parse_optimizer(JsonObject(source, run.config).object("optimizer", true), std::max<int64_t>(run.planned, 1))
+      .rates();
 }
 
 ResultRun read_run(const fs::path& folder) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "optim/config.h"
 
 namespace rowan {
 
@@ -45,13 +46,6 @@ struct ResultSet {
   std::vector<ResultRun> runs;
 };
 
-// A run's recipe and its two learning rates: the recipe's, and that of the AdamW for the other parameters, if there is
-// one.
-struct Rates {
-  std::string recipe;
-  double main = 0;
-  std::optional<double> adamw;
-};
 Rates rates_of(const ResultRun& run);
 
 // Reads a run's folder as written by `rowan train`. Throws Error if it is not one.

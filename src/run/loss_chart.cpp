@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 
+#include "base/json.h"
 #include "run/metrics.h"
 
 namespace rowan {

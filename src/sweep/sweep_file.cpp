@@ -140,7 +140,7 @@ Resources parse_resources(JsonObject object) {
 double own_value(const TrainConfig& config, const std::string& path) {
   const Json* place = value_at(config.resolved, path);
   if (place && place->is_number()) return place->get<double>();
-  if (path == "optimizer.lr") return config.optimizer.main().lr;  // the rate of the main recipe
+  if (path == "optimizer.lr") return config.optimizer.rates().main;  // the rate of the main recipe
   fail("tune.factors: the config has no number at {}; set it, or give values", path);
 }
 

@@ -1,12 +1,12 @@
 // Reads GPT-2's vocabulary in its published forms.
 #include <charconv>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <unordered_map>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "tokenizer/base64.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/gpt2.h"
@@ -68,7 +68,7 @@ fs::path first_existing(const fs::path& folder, const char* name, const char* ot
 }
 
 std::vector<std::string> read_encoder(const fs::path& path, const ByteAlphabet& alphabet) {
-  nlohmann::json json = nlohmann::json::parse(read_file(path), nullptr, false);
+  const Json json = try_parse_json(read_file(path));
   if (!json.is_object() || json.size() <= single_bytes) fail("{}: not a JSON object of tokens and ids", path.string());
   std::vector<std::string> tokens(json.size() - 1);
   for (const auto& [text, id] : json.items()) {

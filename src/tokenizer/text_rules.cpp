@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "tokenizer/base64.h"
 #include "tokenizer/charsmap.h"
 #include "tokenizer/gpt2_split.h"

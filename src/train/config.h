@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "base/section.h"
 #include "data/data_config.h"
 #include "model/model.h"

@@ -23,7 +23,7 @@ double epochs_of(const TrainConfig& config, const BatchSource& batches) {
 std::string more_of(const fs::path& folder, double times) {
   const fs::path manifest = folder / "manifest.json", recipe = folder / "get.sh";
   if (!fs::exists(manifest) || !fs::exists(recipe)) return "";
-  const Json json = Json::parse(read_file(manifest), nullptr, false);
+  const Json json = try_parse_json(read_file(manifest));
   if (!json.is_object() || !json.contains("sources") || !json.contains("settings")) return "";
   const Json& held_out = json["settings"].value("validation_inputs", Json(0));
   const auto files = static_cast<double>(json["sources"].size()) - held_out.get<double>();

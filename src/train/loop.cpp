@@ -120,7 +120,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     for (const std::string& line : trainer->shared_shards()) note("warning: " + line);
     if (config.optimizer.telemetry_every && !trainer->optimizer().has_telemetry())
       note(fmt::format("optimizer.telemetry_every: {} has no figures of its own; run.norms_every gives norms by layer",
-                       config.optimizer.main().name));
+                       config.optimizer.rates().recipe));
     if (!backend.fast(compute_dtype(config.precision)))
       note(fmt::format("warning: precision {} is slow here, fp32 is faster; \"auto\" takes the faster one",
                        name_of(config.precision)));

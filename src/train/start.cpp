@@ -64,7 +64,7 @@ std::vector<Json> read_starts(const fs::path& run_dir) {
   if (!fs::exists(run_dir / "starts.jsonl")) return records;
   const std::string text = read_file(run_dir / "starts.jsonl");
   for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    Json record = Json::parse(text.substr(begin, end - begin), nullptr, false);
+    Json record = try_parse_json(std::string_view(text).substr(begin, end - begin));
     if (record.is_object()) records.push_back(std::move(record));
   }
   return records;

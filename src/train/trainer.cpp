@@ -196,7 +196,7 @@ StepResult Trainer::step() {
   result.loss = totals.loss / static_cast<double>(std::max<int64_t>(targets, 1));
   result.grad_norm = std::sqrt(totals.gradient_squares);
   const Pace pace = config_.schedule.pace(steps_done_);
-  result.lr = config_.optimizer.main().lr * pace.rate;
+  result.lr = config_.optimizer.rates().main * pace.rate;
   result.stop = totals.more[0] > 0;
   result.save = totals.more[1] > 0;
   result.skipped = reason_to_skip(result);

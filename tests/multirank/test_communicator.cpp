@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "base/json.h"
 #include "comm/agreement.h"
 #include "kernels/arena.h"
 #include "ranks.h"

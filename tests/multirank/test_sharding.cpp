@@ -6,6 +6,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/random.h"
 #include "comm/agreement.h"
 #include "ranks.h"

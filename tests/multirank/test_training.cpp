@@ -12,6 +12,7 @@
 
 #include "base/random.h"
 #include "optim/recipe.h"
+#include "optim/recipes.h"
 #include "ranks.h"
 #include "train/trainer.h"
 

@@ -1,6 +1,7 @@
 // Shards that are added to finished ones.
 #include <gtest/gtest.h>
 
+#include "base/json.h"
 #include "text_files.h"
 #include "unit/corpus/tokenize_runs.h"
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "corpus/tokenize_job.h"
 #include "shared_files.h"
 #include "text_files.h"

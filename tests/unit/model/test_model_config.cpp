@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "model/layout.h"
 #include "model/model.h"
 #include "paths.h"

@@ -5,6 +5,8 @@
 #include <map>
 
 #include "base/error.h"
+#include "optim/recipe.h"
+#include "optim/recipes.h"
 #include "unit/optim/optimizer_bench.h"
 
 namespace rowan::test {

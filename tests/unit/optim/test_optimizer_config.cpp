@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/json.h"
+#include "optim/recipe.h"
+#include "optim/recipes.h"
 #include "optim/schedule.h"
 #include "unit/optim/optimizer_bench.h"
 
@@ -141,7 +144,7 @@ std::vector<std::string> split(const std::string& config) {
   const OptimizerConfig parsed = optimizer_config(config);
   const ParameterTable parameters = table();
   for (const Parameter& p : parameters.parameters()) {
-    const Recipe& r = parsed.groups[group_of(parsed, p)].recipe;
+    const Recipe& r = *parsed.groups[group_of(parsed, p)].recipe;
     result.push_back(fmt::format("{} {} {}", r.name, r.lr, r.weight_decay));
   }
   return result;

@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
+#include "optim/recipe.h"
 #include "paths.h"
 #include "unit/optim/optimizer_bench.h"
 

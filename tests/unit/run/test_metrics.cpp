@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
+#include "base/json.h"
 #include "run/metrics.h"
 #include "train/progress.h"
 #include "train/signals.h"

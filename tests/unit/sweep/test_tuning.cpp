@@ -123,8 +123,8 @@ TEST_F(SweepFile, CellsAreTheProductOfTheAxes) {
   const SweepRun run = make_run(sweep, 3, 0.5 * sweep.cells[3].own, 6);
   EXPECT_EQ(run.name, "muon_steps3_lr0.01_seed6") << "half of muon's own rate";
   const TrainConfig config = config_of(sweep, run);
-  EXPECT_EQ(config.optimizer.main().name, "muon");
-  EXPECT_DOUBLE_EQ(config.optimizer.main().lr, 0.01);
+  EXPECT_EQ(config.optimizer.rates().recipe, "muon");
+  EXPECT_DOUBLE_EQ(config.optimizer.rates().main, 0.01);
   EXPECT_EQ(config.run.steps, 3);
   EXPECT_EQ(config.run.seed, 6);
   EXPECT_EQ(config.batch.sequences, 4);
@@ -135,8 +135,8 @@ TEST_F(SweepFile, APartOfASectionIsSetAfterTheSection) {
   json_["axes"] = {{"rate", {{"high", {{"optimizer.lr", 0.5}}}}}, {"optimizer", json_["axes"]["optimizer"]}};
   const SweepConfig sweep = load();
   const TrainConfig config = config_of(sweep, make_run(sweep, 1, {}, {}));
-  EXPECT_EQ(config.optimizer.main().name, "muon");
-  EXPECT_EQ(config.optimizer.main().lr, 0.5);
+  EXPECT_EQ(config.optimizer.rates().recipe, "muon");
+  EXPECT_EQ(config.optimizer.rates().main, 0.5);
 }
 
 TEST_F(SweepFile, AnAxisCanBePartOfTheBasesName) {

@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "optim/recipe.h"
+#include "optim/recipes.h"
 #include "small_run.h"
 #include "temporary_folder.h"
 #include "train/trainer.h"

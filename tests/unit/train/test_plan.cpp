@@ -4,8 +4,9 @@
 
 #include <fstream>
 
+#include "base/json.h"
 #include "model/layout.h"
-#include "optim/recipe.h"
+#include "optim/recipes.h"
 #include "paths.h"
 #include "train/plan.h"
 

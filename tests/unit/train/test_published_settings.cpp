@@ -11,7 +11,7 @@
 #include "base/files.h"
 #include "base/json_path.h"
 #include "model/layout.h"
-#include "optim/recipe.h"
+#include "optim/recipes.h"
 #include "paths.h"
 #include "report/targets.h"
 #include "sweep/sweep_file.h"

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "model/layout.h"
 #include "paths.h"
 #include "temporary_folder.h"

@@ -1,0 +1,15 @@
+// Json and what reads it, named but not defined: headers that only pass them on compile without the parser.
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace rowan {
+
+template <class Key, class T, class Less, class Allocator>
+class IndexedMap;
+using Json = nlohmann::basic_json<IndexedMap>;
+
+struct JsonSource;
+class JsonObject;
+
+}  // namespace rowan
