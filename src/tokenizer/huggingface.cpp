@@ -1,8 +1,8 @@
 #include "tokenizer/huggingface.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -23,6 +23,7 @@ namespace rowan {
 namespace {
 
 namespace fs = std::filesystem;
+using Unigram = UnigramModel<double>;
 
 constexpr int64_t most_ids = int64_t{1} << 20;  // four times the largest known vocabularies
 
@@ -87,13 +88,13 @@ class HuggingFaceTokenizer : public Tokenizer {
   std::map<std::string, int32_t> added_;
   std::optional<Pattern> plain_added_;  // added tokens that are not special; these are recognized in text
   bool unigram_model_ = false;
-  UnigramModel unigram_;
+  Unigram unigram_;
   // Members of the BPE model.
   std::unordered_map<std::string, int32_t> ids_;  // ids by token; by the token's bytes if the model is byte-level
   PairMerges merges_;
   bool whole_pieces_first_ = false, joins_unknown_ = false, byte_fallback_ = false;
   std::optional<int32_t> unknown_;
-  std::array<int32_t, 256> byte_ids_ = {};
+  ByteIds byte_ids_ = no_bytes;
 
   void read_added_tokens(JsonObject& root) {
     if (!root.has("added_tokens")) return;
@@ -124,8 +125,8 @@ class HuggingFaceTokenizer : public Tokenizer {
   static std::optional<unsigned char> byte_of(const std::string& token) {
     unsigned value = 0;
     if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return {};
-    const auto parsed = std::from_chars(token.data() + 3, token.data() + 5, value, 16);
-    return parsed.ptr == token.data() + 5 ? std::optional(static_cast<unsigned char>(value)) : std::nullopt;
+    std::from_chars(token.data() + 3, token.data() + 5, value, 16);
+    return token == fmt::format("<0x{:02X}>", value) ? std::optional(static_cast<unsigned char>(value)) : std::nullopt;
   }
 
   // Sets the text of a piece: word marks become spaces, and "<0x0A>" a byte if the model has byte fallback.
@@ -202,25 +203,28 @@ class HuggingFaceTokenizer : public Tokenizer {
 
   void read_unigram(JsonObject& model) {
     unigram_model_ = true;
-    if (model.boolean("byte_fallback", false)) model.fail("byte_fallback", "only false is implemented for Unigram");
+    byte_fallback_ = model.boolean("byte_fallback", false);
     const int64_t unknown = model.integer("unk_id", {}, 0, most_ids);
     const Json& vocabulary = model.raw("vocab");
-    std::vector<UnigramModel::Piece> pieces;
+    std::vector<Unigram::Piece> pieces;
+    double lowest = std::numeric_limits<double>::infinity();
     if (!vocabulary.is_array()) model.fail("vocab", "is no list of pieces and scores");
     for (const Json& entry : vocabulary) {
       if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number())
         model.fail("vocab", fmt::format("found {}, expected a piece and its score", entry.dump()));
       const auto& piece = entry[0].get_ref<const std::string&>();
       const auto id = static_cast<int32_t>(&entry - &vocabulary[0]);
-      if (piece.size() > UnigramModel::longest_piece)
-        model.fail("vocab", fmt::format("a piece of {} bytes, at most {} are allowed", piece.size(),
-                                        UnigramModel::longest_piece));
+      if (piece.size() > Unigram::longest_piece)
+        model.fail("vocab",
+                   fmt::format("a piece of {} bytes, at most {} are allowed", piece.size(), Unigram::longest_piece));
+      lowest = std::min(lowest, entry[1].get<double>());
+      if (const auto byte = byte_of(piece); byte && byte_fallback_) byte_ids_[*byte] = id;
       const bool in_text = id != unknown && !added_.contains(piece) && !piece.empty();
-      if (in_text) pieces.push_back({piece, id, entry[1].get<float>()});
+      if (in_text) pieces.push_back({piece, id, entry[1].get<double>()});
       in_text ? set_piece(id, piece) : set_text(id, piece);
     }
     if (unknown >= static_cast<int64_t>(vocabulary.size())) model.fail("unk_id", "is not in the vocabulary");
-    unigram_ = UnigramModel(std::move(pieces), static_cast<int32_t>(unknown));
+    unigram_ = Unigram(std::move(pieces), static_cast<int32_t>(unknown), lowest, byte_ids_);
   }
 
   void encode_between(std::string_view text, std::vector<int32_t>& ids) const {
@@ -229,7 +233,7 @@ class HuggingFaceTokenizer : public Tokenizer {
   }
 
   void encode_unigram(const std::string& piece, std::vector<int32_t>& ids) const {
-    float score = 0;
+    double score = 0;
     unigram_.search(piece, score, ids);
   }
 

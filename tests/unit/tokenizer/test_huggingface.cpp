@@ -110,6 +110,73 @@ TEST(HuggingFace, NormalizationFormC) {
   EXPECT_EQ(tokenizer->encode("ae\u0301"), (Ids{'a', 0xc3, 0xa9}));
 }
 
+// A unigram model in the form that sentencepiece's are converted to; ids count from <unk> and </s>.
+std::string unigram(const Json& pieces, bool byte_fallback, double unknown_score = 0) {
+  Json vocabulary = Json::array({{"<unk>", unknown_score}, {"</s>", 0.0}});
+  vocabulary.insert(vocabulary.end(), pieces.begin(), pieces.end());
+  const Json steps = Json::array({{{"type", "Prepend"}, {"prepend", "\u2581"}},
+                                  {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", "\u2581"}}});
+  const Json json = {
+      {"added_tokens", Json::array({{{"id", 1}, {"content", "</s>"}, {"special", true}}})},
+      {"normalizer", {{"type", "Sequence"}, {"normalizers", steps}}},
+      {"pre_tokenizer", nullptr},
+      {"model", {{"type", "Unigram"}, {"unk_id", 0}, {"vocab", vocabulary}, {"byte_fallback", byte_fallback}}}};
+  return json.dump();
+}
+
+// The ids are those of the package tokenizers, 0.23.3.
+TEST(HuggingFace, UnigramFallsBackOnBytes) {
+  Json pieces = Json::array();
+  for (int byte = 0; byte < 256; ++byte) pieces.push_back({fmt::format("<0x{:02X}>", byte), 0.0});
+  const std::pair<const char*, double> words[] = {{"\u2581", -2},      {"\u2581a", -2.5}, {"b", -3}, {"ab", -4},
+                                                  {"\u2581ab", -4.25}, {"\u00e9", -6},    {"c", -5}};
+  for (const auto& [piece, score] : words) pieces.push_back({piece, score});
+  TemporaryFolder folder;
+  auto opened = [&](const std::string& json) {
+    folder.write("tokenizer.json", json);
+    return make_tokenizer("huggingface:" + (folder / "tokenizer.json"));
+  };
+  auto tokenizer = opened(unigram(pieces, true));
+  const std::pair<const char*, Ids> cases[] = {{"ab c", {262, 258, 264}},
+                                               {"a\u00e9b", {259, 263, 260}},
+                                               {"x", {258, 122}},
+                                               {"ab\u4e2d\U0001f600b", {262, 230, 186, 175, 242, 161, 154, 130, 260}},
+                                               {"a\nb", {259, 12, 260}},
+                                               {"a\u00fc\u00fcb", {259, 197, 190, 197, 190, 260}},
+                                               {" a  b", {258, 259, 258, 258, 260}},
+                                               {"", {}}};
+  for (const auto& [text, ids] : cases) {
+    EXPECT_EQ(tokenizer->encode(text), ids) << text;
+    EXPECT_EQ(tokenizer->decode(ids), text);
+  }
+  EXPECT_EQ(tokenizer->encode("<0x41>"), (Ids{258, 67}));  // a piece like others
+  EXPECT_EQ(tokenizer->token_bytes(230), 1);
+  // Characters are unknown together, and so they stay when one of their bytes has no piece.
+  Json fewer = Json::array();
+  for (const Json& piece : pieces)
+    if (piece[0] != "<0xB8>") fewer.push_back(piece);
+  EXPECT_EQ(opened(unigram(fewer, true))->encode("ab\u4e2d\u00fcb"), (Ids{261, 0, 259}));
+  EXPECT_EQ(opened(unigram(fewer, true))->encode("\u00fcab\u4e2d"), (Ids{257, 196, 189, 260, 0}));
+  EXPECT_EQ(opened(unigram(pieces, false))->encode("ab\u4e2d\u00fcb"), (Ids{262, 0, 260}));
+}
+
+TEST(HuggingFace, UnigramAddsUpInDoublePrecision) {
+  TemporaryFolder folder;
+  auto ids = [&](const std::string& json, const char* text) {
+    folder.write("tokenizer.json", json);
+    return make_tokenizer("huggingface:" + (folder / "tokenizer.json"))->encode(text);
+  };
+  for (bool joined : {false, true}) {
+    const Json pieces =
+        Json::array({{"\u2581", -2.0}, {"a", -1.1}, {"b", -1.2}, {"ab", joined ? -2.29999999 : -2.30000001}});
+    EXPECT_EQ(ids(unigram(pieces, false), "abab"), joined ? (Ids{2, 5, 5}) : (Ids{2, 3, 4, 3, 4}));
+  }
+  // An unknown character costs ten more than the lowest score, of <unk> too.
+  const Json rare = Json::array({{"\u2581", -2.0}, {"abx", -1.0}, {"a", -9.0}, {"b", -9.0}, {"xy", -9.0}});
+  EXPECT_EQ(ids(unigram(rare, false, -50), "abxy"), (Ids{2, 4, 5, 6}));
+  EXPECT_EQ(ids(unigram(rare, false), "abxy"), (Ids{2, 3, 0}));
+}
+
 TEST(HuggingFace, MistakesNameTheField) {
   EXPECT_EQ(error_of(small(R"(,"end_of_word_suffix":"</w>")")),
             "tokenizer.json:1: model.end_of_word_suffix: only an empty one is implemented");

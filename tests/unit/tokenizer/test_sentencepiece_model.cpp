@@ -157,8 +157,10 @@ TEST(TrainedTokenizer, GivesWhatTheLibraryGives) {
   }
 }
 
-TEST(TrainedTokenizer, ExportedBpeIsTheSame) {
-  const std::string model = trained(true);
+class ExportedModel : public testing::TestWithParam<bool> {};
+
+TEST_P(ExportedModel, IsTheSame) {
+  const std::string model = trained(GetParam());
   if (model.empty()) GTEST_SKIP() << "built without the trainer of sentencepiece";
   const ModelFile file(model);
   auto tokenizer = file.open();
@@ -168,12 +170,19 @@ TEST(TrainedTokenizer, ExportedBpeIsTheSame) {
   EXPECT_EQ(back->vocab_size(), 600);
   EXPECT_EQ(back->end_id(), 2);
   Random random(4, 0);
+  int other = 0;
   for (int i = 0; i < 300; ++i) {
     const std::string text = random_text(random, true) + " the cat";
-    ASSERT_EQ(back->encode(text), tokenizer->encode(text)) << text;
-    ASSERT_EQ(back->decode(back->encode(text)), tokenizer->decode(tokenizer->encode(text))) << text;
+    const std::vector<int32_t> ids = back->encode(text), expected = tokenizer->encode(text);
+    other += ids != expected;
+    ASSERT_EQ(back->decode(ids), tokenizer->decode(expected)) << text;
   }
+  // The library adds up scores in single precision: of divisions that are nearly as good it may choose another.
+  EXPECT_LE(other, GetParam() ? 0 : 3);
 }
+
+INSTANTIATE_TEST_SUITE_P(Kinds, ExportedModel, testing::Bool(),
+                         [](const auto& info) { return std::string(info.param ? "bpe" : "unigram"); });
 #endif
 
 // Four times the text takes four times as long, whatever is in it.
