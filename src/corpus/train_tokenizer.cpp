@@ -82,6 +82,26 @@ class Sentences : public sentencepiece::SentenceIterator {
   }
 };
 
+// The number behind `words`; "" where they do not stand there.
+std::string number_behind(const std::string& text, std::string_view words) {
+  const size_t at = text.find(words);
+  if (at == std::string::npos) return "";
+  const size_t begin = at + words.size();
+  return text.substr(begin, text.find_first_not_of("0123456789", begin) - begin);
+}
+
+// The library's message names lines of its source and options that are not ours.
+[[noreturn]] void refuse(int64_t vocabulary, const std::string& message) {
+  if (const std::string most = number_behind(message, "set it to a value <= "); !most.empty())
+    fail("too little text for a vocabulary of {} ids: it gives at most {}", vocabulary, most);
+  if (const std::string least = number_behind(message, fmt::format("required_chars. {} vs ", vocabulary));
+      !least.empty())
+    fail("found a vocabulary of {} ids, expected at least {}: the characters of the text and single bytes", vocabulary,
+         least);
+  const size_t at = message.rfind("] ");
+  fail("the tokenizer cannot be made: {}", at == std::string::npos ? message : message.substr(at + 2));
+}
+
 }  // namespace
 
 std::string train_tokenizer(const TokenizerTraining& training) {
@@ -99,7 +119,7 @@ std::string train_tokenizer(const TokenizerTraining& training) {
                                                                   {"input_sentence_size", "4000000"},
                                                                   {"minloglevel", "2"}},
                                                                  &sentences, &model);
-  if (!status.ok()) fail("the tokenizer cannot be made: {}", status.ToString());
+  if (!status.ok()) refuse(training.vocabulary, status.ToString());
   return model;
 }
 #else

@@ -157,6 +157,30 @@ TEST(TrainedTokenizer, GivesWhatTheLibraryGives) {
   }
 }
 
+TEST(TrainedTokenizer, TextThatDoesNotFitIsNamedInOneLine) {
+  TemporaryFolder folder;
+  std::string characters;
+  for (uint32_t code = 0x4e00; code < 0x4e00 + 500; ++code) append_utf8(characters, code);
+  auto error = [&](const std::string& text, bool bpe) -> std::string {
+    TokenizerTraining training;
+    training.inputs = {folder.write("text.txt", text)};
+    training.bpe = bpe;
+    training.vocabulary = 400;
+    try {
+      train_tokenizer(training);
+    } catch (const Error& refused) {
+      return refused.what();
+    }
+    return "";
+  };
+  if (error("", true).find("this build has no") == 0) GTEST_SKIP() << "built without the trainer of sentencepiece";
+  EXPECT_EQ(error("\n\n", true), "no text to make a tokenizer of");
+  EXPECT_EQ(error("hello world\n", true), "too little text for a vocabulary of 400 ids: it gives at most 287");
+  EXPECT_EQ(error("hello world\n", false), "too little text for a vocabulary of 400 ids: it gives at most 267");
+  EXPECT_EQ(error(characters, true),
+            "found a vocabulary of 400 ids, expected at least 760: the characters of the text and single bytes");
+}
+
 class ExportedModel : public testing::TestWithParam<bool> {};
 
 TEST_P(ExportedModel, IsTheSame) {
