@@ -54,7 +54,7 @@ void visit(DataConfig& data, Section& keys) {
       {.name = "batch_means",
        .help = "`{\"ranks\": 8, \"rows\": 64}`: how the evaluation of another program cuts the validation rows into "
                "batches; adds `val_loss_batch_mean`, the mean over its ranks of the means of their batches, and "
-               "`val_loss_galore`, the same with n + 1 in place of n batches",
+               "with `reading` `documents` `val_loss_galore`, the same with n + 1 in place of n batches",
        .continues = true,
        .absent = "none"},
       ranks ? Json{{"ranks", ranks}, {"rows", rows}} : Json());

@@ -8,6 +8,7 @@ namespace rowan {
 
 ValidationSet::ValidationSet(const DataConfig& config, int64_t sequence_length, int64_t vocab_size, int64_t eval_tokens)
     : data_(config.validation, config.shards, config.reading, sequence_length, vocab_size, config.documents),
+      reading_(config.reading),
       means_(config.batch_means),
       sequence_length_(sequence_length) {
   if (means_.ranks)
@@ -95,7 +96,8 @@ ValidationLosses validation_losses(const ValidationSet& set, std::span<const dou
     mean += sum / static_cast<double>(n) / ranks;
     galore += sum / static_cast<double>(n + 1) / ranks;
   }
-  losses.batch_mean = mean, losses.galore = galore;
+  losses.batch_mean = mean;
+  if (set.reading() == Reading::documents) losses.galore = galore;
   return losses;
 }
 

@@ -25,6 +25,8 @@ void check_metric(const std::string& metric, const DataConfig& data, const std::
   if (data.validation.empty()) fail("{}: {} needs validation data, the config names none", place, metric);
   if (metric != "val_loss" && data.batch_means.ranks == 0)
     fail("{}: {} needs data.batch_means, which the config has not", place, metric);
+  if (metric == "val_loss_galore" && data.reading != Reading::documents)
+    fail("{}: {} needs data.reading documents, found {}", place, metric, name_of(data.reading));
 }
 
 double Target::loss() const { return unit == "perplexity" ? std::log(value) : value; }

@@ -44,9 +44,8 @@ class UnigramModel {
 
   // Whether no piece spans the start of a word, so that the search may go word by word.
   bool divides_at_words() const { return divides_at_words_; }
-  // Appends the ids of the best segmentation; consecutive unknown characters become one, or
-  // their bytes. `word` is UTF-8 after the
-  // model's normalization, with its mark. `score` is the score of all earlier words, and is updated.
+  // Appends the ids of the best segmentation; consecutive unknown characters become one, or their bytes. `word` is
+  // UTF-8 after the model's normalization, with its mark. `score` is the score of all earlier words, and is updated.
   void search(std::string_view word, Score& score, std::vector<int32_t>& ids) const;
 
  private:

@@ -42,9 +42,11 @@ void visit(RunConfig& run, Section& keys) {
                         run.log_every);
   keys.integer<0, most>({.name = "eval_every", .help = "steps between validations; 0: at the end", .continues = true},
                         run.eval_every);
-  keys.integer<0, most>(
-      {.name = "eval_tokens", .help = "at most so many of the validation set; 0: all", .continues = true},
-      run.eval_tokens);
+  keys.integer<0, most>({.name = "eval_tokens",
+                         .help = "the first so many of the validation set; 0: all",
+                         .continues = true,
+                         .absent = "as many as 20 steps read; all where `steps` is 0"},
+                        run.eval_tokens);
   keys.integer<0, most>(
       {.name = "checkpoint_every",
        .help = "steps between checkpoints; 0: not by steps; there is one at the end and at a stop in any case",
@@ -185,8 +187,15 @@ BatchConfig parse_batch(JsonObject object) {
   return batch;
 }
 
-RunConfig parse_run(JsonObject object) {
+// What an evaluation reads where a config does not say: llm.c's 20 batches, about as long as 7 steps of training.
+int64_t usual_eval_tokens(const BatchConfig& batch) {
+  constexpr int64_t steps = 20;
+  return std::min(most / steps / batch.sequence_length, batch.sequences) * batch.sequence_length * steps;
+}
+
+RunConfig parse_run(JsonObject object, const BatchConfig& batch) {
   RunConfig run;
+  if (object.integer("steps", 0) > 0) run.eval_tokens = usual_eval_tokens(batch);
   read_keys(object, [&](Section& keys) { visit(run, keys); });
   if (run.dir.empty()) object.fail("dir", "is empty");
   if (run.dir.find('\0') != std::string::npos) object.fail("dir", "holds a zero byte");
@@ -295,7 +304,7 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   read_keys(root, [&](Section& keys) { visit(config, keys); });
   config.data = parse_data(root.object("data", true));
   config.batch = parse_batch(root.object("batch", true));
-  config.run = parse_run(root.object("run", true));
+  config.run = parse_run(root.object("run", true), config.batch);
   if (std::max<int64_t>(config.run.steps, 1) > most_steps(config.batch))
     root.object("run").fail(
         "steps", fmt::format("found {}: steps of {} sequences of {} tokens, at most {}", config.run.steps,

@@ -53,7 +53,7 @@ struct RunConfig {
   uint64_t seed = 42;
   int64_t log_every = 10;
   int64_t eval_every = 0;           // steps between evaluations; 0: only at the end
-  int64_t eval_tokens = 0;          // 0: the whole validation set
+  int64_t eval_tokens = 0;          // 0: the whole validation set; the default follows from the batch
   int64_t checkpoint_every = 0;     // steps between checkpoints; 0: not by steps
   int64_t checkpoint_seconds = 0;   // seconds between checkpoints; 0: not by time
   int64_t keep = 3;                 // number of checkpoints to keep; 0: all

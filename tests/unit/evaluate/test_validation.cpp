@@ -103,6 +103,10 @@ TEST_F(Validation, WithoutBatchesThereIsOneFigure) {
   EXPECT_DOUBLE_EQ(losses.mean, 2);
   EXPECT_EQ(losses.targets, 24);
   EXPECT_FALSE(losses.batch_mean || losses.galore);
+  config.batch_means = {2, 1};
+  const ValidationLosses batches = validation_losses(ValidationSet(config, 8, 100, 17), std::vector<double>{8, 16, 24});
+  EXPECT_TRUE(batches.batch_mean);
+  EXPECT_FALSE(batches.galore);  // belongs to rows of one document each
 }
 
 std::vector<Tokens> golden_ids(const std::filesystem::path& path) {

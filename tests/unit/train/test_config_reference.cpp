@@ -10,6 +10,7 @@
 #include "sweep/sweep_file.h"
 #include "temporary_folder.h"
 #include "train/config.h"
+#include "train/data_need.h"
 
 namespace rowan {
 namespace {
@@ -204,6 +205,30 @@ TEST(ResolvedConfig, SaysWhichRunItIs) {
   for (const char* other : {"run.seed=43", "run.steps=900", "precision=bf16", "optimizer.lr=1", "data.order=sequential",
                             "grad_clip=7", "skip.window=64"})
     EXPECT_NE(identity_of(load_config(path, {other}).resolved), before) << other;
+}
+
+TEST(ResolvedConfig, AnEvaluationReadsWhat20StepsRead) {
+  const std::string path = source_path("configs/examples/own_text.json");
+  const TrainConfig config = load_config(path, {});
+  EXPECT_EQ(config.run.eval_tokens, 20 * 8 * 128);
+  EXPECT_EQ(config.resolved["run"]["eval_tokens"], 20 * 8 * 128);
+  EXPECT_EQ(load_config(path, {"batch.sequences=16"}).run.eval_tokens, 20 * 16 * 128);
+  EXPECT_EQ(load_config(path, {"run.steps=0"}).run.eval_tokens, 0);  // the weights as they are, on all there is
+  EXPECT_EQ(load_config(path, {"batch.sequences=1099511627776", "batch.micro_batch=1"}).run.eval_tokens,
+            (int64_t{1} << 40) / 20 / 128 * 128 * 20);
+  for (int64_t given : {0, 64})  // what a config states, another run's config.json too, stays
+    EXPECT_EQ(load_config(path, {fmt::format("run.eval_tokens={}", given)}).resolved["run"]["eval_tokens"], given);
+}
+
+TEST(DataNeed, EvaluationsAreAStatedPart) {
+  RunConfig run;
+  run.steps = 1000;
+  EXPECT_EQ(evaluation_need(run, 2000, 40000), "at the end on 40.0K tokens, less than 1% of the run");
+  run.eval_every = 100;
+  EXPECT_EQ(evaluation_need(run, 2000, 40000), "every 100 steps on 40.0K tokens, about 6% of the run");
+  run.eval_every = 300;  // and at the end
+  EXPECT_EQ(evaluation_need(run, 2000, 150000), "every 300 steps on 150K tokens, about 9% of the run");
+  EXPECT_EQ(evaluation_need(run, 2000, 0), "every 300 steps on all validation data");
 }
 
 // What no field can hold is refused, not cut to what it can.
