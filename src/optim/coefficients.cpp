@@ -1,4 +1,5 @@
 // Coefficients of the Newton-Schulz iterations.
+#include <algorithm>
 #include <map>
 
 #include "optim/recipe.h"
