@@ -1,5 +1,5 @@
-// What the Trace Event Format asks of a trace of complete events, and what makes it one that viewers draw: events of a
-// thread lie within each other or apart.
+// Checks a trace of complete events against the Trace Event Format. Viewers also need the events of a thread to be
+// nested or disjoint.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@
 
 namespace rowan {
 
-// The names of the spans that each span was seen in directly, by its name. Times are whole nanoseconds.
+// Returns, by the name of a span, the names of the spans that directly contain it.
 inline std::map<std::string, std::set<std::string>> expect_trace(const Json& trace) {
   struct Open {
     std::string name;

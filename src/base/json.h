@@ -33,7 +33,8 @@ struct JsonSource {
 
 // Parses source.text; throws Error "NAME:LINE:COLUMN: ..." if it is not JSON.
 Json parse_json(const JsonSource& source);
-// Parses what may be cut short or another program's: is_discarded(), and neither object nor list, when it is not JSON.
+// Parses text that may be cut short or another program's. If it is not JSON, the value is_discarded(), which is neither
+// an object nor a list.
 Json try_parse_json(std::string_view text);
 
 // A view of one object that remembers which keys were read. finish() reports the keys that nobody read.

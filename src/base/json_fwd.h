@@ -1,4 +1,4 @@
-// Json and what reads it, named but not defined: headers that only pass them on compile without the parser.
+// Forward declarations of Json and its readers. Headers that only pass them on compile without the parser.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

@@ -51,8 +51,8 @@ struct ValidationLosses {
   int64_t targets = 0;
   // If the set has batch_means: each batch has the same weight within its rank, and each rank in the whole.
   std::optional<double> batch_mean;
-  // If the set also reads documents: the same sum divided by n + 1 instead of a rank's n batches, as in the released code of GaLore and RMNP, whose
-  // count of batches starts at 1.
+  // If the set also reads documents: the same sum divided by n + 1 instead of a rank's n batches, as in the released
+  // code of GaLore and RMNP, whose count of batches starts at 1.
   std::optional<double> galore;
 };
 

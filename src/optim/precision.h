@@ -1,4 +1,4 @@
-// What an optimizer computes or keeps values in.
+// The precision in which an optimizer computes or keeps values.
 #pragma once
 
 #include <cstdint>

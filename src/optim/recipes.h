@@ -1,4 +1,4 @@
-// The named recipes: data, written in the same JSON keys a config overrides them with.
+// The named recipes: data, written in the same JSON keys with which a config overrides them.
 #pragma once
 
 #include <string>

@@ -187,7 +187,7 @@ BatchConfig parse_batch(JsonObject object) {
   return batch;
 }
 
-// What an evaluation reads where a config does not say: llm.c's 20 batches, about as long as 7 steps of training.
+// The default of run.eval_tokens: llm.c's 20 batches, which take about as long as 7 steps of training.
 int64_t usual_eval_tokens(const BatchConfig& batch) {
   constexpr int64_t steps = 20;
   return std::min(most / steps / batch.sequence_length, batch.sequences) * batch.sequence_length * steps;
