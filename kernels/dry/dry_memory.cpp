@@ -37,6 +37,13 @@ void DryBackend::release(void* memory) {
   blocks_.erase(found);
 }
 
+void DryBackend::use_scratch(double bytes) {
+  if (bytes <= scratch_bytes_) return;
+  release(scratch_);
+  scratch_ = allocate(static_cast<size_t>(bytes), Category::workspace);
+  scratch_bytes_ = bytes;
+}
+
 void DryBackend::count(OpFamily family, Tensors reads, Tensors writes) {
   ++work_[static_cast<size_t>(family)].calls;
   kernels_.push_back({operation_, family == OpFamily::optimizer ? Bound::optimizer : Bound::copy});
@@ -69,6 +76,8 @@ void DryBackend::do_download(void* host, Tensor from) {
 void DryBackend::do_synchronize() {}
 
 void DryBackend::do_copy(Tensor to, Tensor from) { count(OpFamily::transfer, {from}, {to}); }
+
+void DryBackend::do_swap_axes(Tensor to, Tensor from) { count(OpFamily::transfer, {from}, {to}); }
 
 void DryBackend::do_zero(Tensor x) { count(OpFamily::transfer, {}, {x}); }
 
