@@ -165,6 +165,9 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), part_(part_of(path_)) {
+  struct stat info;
+  if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))  // /dev/null, say
+    fail("cannot write {}: found {}, expected a file", path_.string(), kind_of(info.st_mode));
   // Removes what a killed process left. It might also be a symbolic link that somebody placed there, which must not be
   // followed.
   ::unlink(part_.c_str());
