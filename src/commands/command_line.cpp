@@ -61,7 +61,7 @@ template <typename T>
 Argument& Argument::range(T least, T most) {
   auto problem = [least, most](std::string& text) -> std::string {
     T value{};
-    read_number(text, value);  // a text that is no number was found before
+    read_number(text, value);                             // a text that is no number was found before
     const bool inside = value >= least && value <= most;  // false for NaN
     return inside ? "" : fmt::format("found {}, {} to {} is allowed", text, least, most);
   };
