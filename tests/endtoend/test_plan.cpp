@@ -64,6 +64,10 @@ TEST_F(PlanCommand, AModelThatNoMemoryHoldsIsOneLine) {
 // Deep models, steps of many micro-batches and batches of many divisors: none is counted one by one.
 TEST_F(PlanCommand, AbsurdNumbersTakeNoLonger) {
   EXPECT_EQ(rowan(plan("--set model.num_hidden_layers=10000")).code, 0);
+  const Outcome longest =
+      rowan(plan("--set batch.sequences=1 --set batch.micro_batch=1 --set batch.sequence_length="
+                 "1073741824 --set model.max_position_embeddings=1073741824"));
+  EXPECT_EQ(longest.code, 0) << longest.err;
   const Outcome many = rowan(plan("--ranks 2 --memory 80 --set batch.sequences=1099511627776"));
   EXPECT_EQ(many.code, 0) << many.err;
   EXPECT_NE(many.out.find("micro-batch  "), std::string::npos);
