@@ -17,14 +17,13 @@
 #include "base/json.h"
 #include "model/layout.h"
 #include "model/weights.h"
+#include "run/metrics.h"
 
 namespace rowan {
 
 namespace fs = std::filesystem;
 
 namespace {
-
-using Note = std::function<void(const std::string&)>;
 
 const char* const exports = "exports into it";  // for the lock
 

@@ -2,6 +2,8 @@
 #include <signal.h>
 #include <sys/stat.h>
 
+#include <map>
+
 #include "base/random.h"
 #include "train_command.h"
 

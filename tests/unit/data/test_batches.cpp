@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <span>
 
 #include "data/attended_share.h"
 #include "data/batch_source.h"
