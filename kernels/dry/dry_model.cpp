@@ -1,5 +1,7 @@
 // Counts the model's operations.
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
 
 #include "kernels/dry/dry_backend.h"
 
@@ -23,8 +25,8 @@ struct Scores {
       : full(2.0 * static_cast<double>(s.batch * s.heads * s.seq) * static_cast<double>(s.seq * s.head_dim)),
         causal(full * static_cast<double>(s.seq + 1) / static_cast<double>(2 * s.seq)) {
     const int64_t block = s.head_dim <= 64 ? 128 : 64, blocks = (s.seq + block - 1) / block;
-    in_blocks =
-        full * static_cast<double>(block * block * blocks * (blocks + 1)) / static_cast<double>(2 * s.seq * s.seq);
+    const double covered = static_cast<double>(block * blocks), seq = static_cast<double>(s.seq);
+    in_blocks = full * covered * (covered + static_cast<double>(block)) / (2 * seq * seq);
   }
 };
 
@@ -168,11 +170,13 @@ void DryBackend::count_attention(Bound bound, const AttentionShape& shape, DType
 // before adding them up, in bf16 (fp32 on 10.0). Its frontend keeps one fp32 sum a row.
 void DryBackend::plan_attention(const AttentionShape& s, DType) {
   if (attention_ != AttentionKernels::cudnn) return;
-  auto whole = [](int64_t n, int64_t of) { return (n + of - 1) / of * of; };
-  const int64_t rows = s.batch * s.heads, scores = 2 * rows * whole(s.seq, 128) * whole(s.seq, 64);
-  const int64_t key_values = s.kv_heads < s.heads ? 2 * whole(2 * rows * s.seq * s.head_dim, 128) : 0;
-  allocate(static_cast<size_t>(std::max(scores, key_values) + key_values + 4 * rows * s.seq + 256),
-           Category::workspace);
+  // Doubles are exact as far as there is memory, and hold the rest.
+  auto whole = [](double n, double of) { return std::ceil(n / of) * of; };
+  const double rows = static_cast<double>(s.batch) * static_cast<double>(s.heads), seq = static_cast<double>(s.seq),
+               scores = 2 * rows * whole(seq, 128) * whole(seq, 64),
+               key_values = s.kv_heads < s.heads ? 2 * whole(2 * rows * seq * static_cast<double>(s.head_dim), 128) : 0,
+               bytes = std::max(scores, key_values) + key_values + 4 * rows * seq + 256;
+  allocate(bytes < 0x1p63 ? static_cast<size_t>(bytes) : SIZE_MAX, Category::workspace);
 }
 
 void DryBackend::do_gated_forward(Activation, Tensor out, Tensor gate_up) {

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -122,7 +123,8 @@ bool same_file(int fd, const fs::path& path) {
 void outwait(const fs::path& path, const std::string& work, const Owner& owner, milliseconds stale,
              const std::function<void(const std::string&)>& note) {
   const int64_t heard = changed_at(path);
-  const int64_t left = heard + stale.count() - time_in(path.parent_path());
+  // A heartbeat from the future, which clocks that differ or a copied folder make, is as good as one from now.
+  const int64_t left = std::min(heard - time_in(path.parent_path()), int64_t{0}) + stale.count();
   if (left <= 0) return;
   note(fmt::format("{}: {}, last heartbeat {} s ago; waiting up to {} s for the next one", path.parent_path().string(),
                    owner.text(), (stale.count() - left) / 1000, (left + 999) / 1000));

@@ -117,6 +117,12 @@ const char* type_name(const Json& value) {
   return "null";
 }
 
+// A whole number that no int64_t holds; the parser reads larger ones than uint64_t's as floating point.
+bool is_beyond_64_bits(const Json& value) {
+  if (value.is_number_unsigned()) return value.get<uint64_t>() > INT64_MAX;
+  return value.is_number_float() && std::abs(value.get<double>()) >= 0x1p63;
+}
+
 // Builds a Json from the events of nlohmann's parser. nlohmann's own builder, once it has a callback, searches the
 // enclosing object after every value.
 class Builder : public nlohmann::json_sax<Json> {
@@ -273,7 +279,11 @@ bool JsonObject::boolean(const std::string& key, std::optional<bool> fallback) {
 int64_t JsonObject::integer(const std::string& key, std::optional<int64_t> fallback, int64_t min, int64_t max) {
   const Json* value = find(key, !fallback);
   if (!value) return *fallback;
-  if (!value->is_number_integer() || (value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX))
+  if (is_beyond_64_bits(*value)) {
+    const bool below = value->get<double>() < 0;
+    fail(key, fmt::format("found {}, at {} {} is allowed", value->dump(), below ? "least" : "most", below ? min : max));
+  }
+  if (!value->is_number_integer())
     fail(key, fmt::format("found {} ({}), expected an integer", type_name(*value), value->dump()));
   int64_t result = value->get<int64_t>();
   if (result < min) fail(key, fmt::format("found {}, at least {} is allowed", result, min));

@@ -9,9 +9,11 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/random.h"
+#include "base/threads.h"
 #include "commands/commands.h"
 #include "data/shard_format.h"
 #include "train/device.h"
+#include "train/plan.h"
 
 namespace rowan {
 
@@ -39,7 +41,7 @@ ModelConfig model_of(const std::string& file) {
 
 void add_options(CommandLine& command, DeviceOptions& o) {
   command.add("--device", o.device).one_of<Device>().show_default();
-  command.add("--threads", o.threads, "of the CPU; 0: all").show_default();
+  command.add("--threads", o.threads, "of the CPU; 0: all").range(0, most_threads).show_default();
   add_json_option(command, o.json);
 }
 
@@ -50,8 +52,8 @@ std::unique_ptr<Backend> make_backend(const DeviceOptions& o) {
 
 void add_options(CommandLine& command, StepOptions& o) {
   command.add("--model", o.model, "model config").show_default();
-  command.add("--batch", o.batch, "sequences").at_least(1).show_default();
-  command.add("--seq", o.seq, "tokens a sequence").at_least(1).show_default();
+  command.add("--batch", o.batch, "sequences").range(int64_t{1}, int64_t{1} << 20).show_default();
+  command.add("--seq", o.seq, "tokens a sequence").range(int64_t{1}, int64_t{1} << 20).show_default();
   command.add("--precision", o.precision).one_of({"fp32", "bf16"}).show_default();
   command.add("--recompute", o.recompute).one_of<Recompute>().show_default();
   command.add("--attention", o.attention, "whose kernels on a GPU").one_of<AttentionKernels>().show_default();
@@ -110,6 +112,10 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
   config.grad_clip = 1;
   config.precision = named<TrainPrecision>("--precision", o.precision);
   config.recompute = named<Recompute>("--recompute", o.recompute);
+  constexpr int64_t most_tokens = int64_t{1} << 31;  // of one shard
+  if (8 * o.batch * o.seq >= most_tokens)
+    fail("--batch: found {} sequences of {} tokens, at most {} tokens are allowed", o.batch, o.seq, most_tokens / 8);
+  check_memory(config, backend, communicator.size());
   const MadeUpShard made_up(8 * o.batch * o.seq + 1, config.model.vocabulary);  // once mapped, the file needs no name
   config.data.train = {{{made_up.path().string()}, 1}};
   config.data.order = Order::sequential;

@@ -61,9 +61,10 @@ Json measure(const char* name, const TokenizeBench& arguments, const std::vector
       tokens += batch.ids.size();
     }
   };
-  std::vector<std::thread> workers;
-  for (int i = 0; i < arguments.threads; ++i) workers.emplace_back(work);
-  for (std::thread& worker : workers) worker.join();
+  {
+    std::vector<std::jthread> workers;
+    for (int i = 0; i < arguments.threads; ++i) workers.emplace_back(work);
+  }
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
   if (text_bytes == 0) fail("no document in the input");
   const double bytes_rate = static_cast<double>(text_bytes) / seconds, rate = static_cast<double>(tokens) / seconds;

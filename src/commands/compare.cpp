@@ -7,6 +7,7 @@
 #include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_kind.h"
 #include "base/human.h"
 #include "commands/commands.h"
 #include "report/html.h"
@@ -114,7 +115,7 @@ void add_choices(CommandLine& command, const std::shared_ptr<CompareOptions>& op
       .type_name("PATH,...");
   command.add("--metric", options->metric).one_of(loss_metrics());
   command.add("--against", options->against, "a group: differences to its runs of the same seed").type_name("LABEL");
-  command.add("--loss", options->loss, "tokens that each group takes to this loss");
+  command.add("--loss", options->loss, "tokens that each group takes to this loss").range(0.0, 1e6);
   command.add("--targets", options->targets, "published figures, as configs/papers/nora/targets.json")
       .type_name("FILE");
 }
@@ -134,6 +135,7 @@ void add_report(CommandLine& command) {
   add_choices(command, options);
   command.add("--out", options->out, "the HTML file").show_default();
   command.set_action([options] {
+    check_replaced(options->out, "<!DOCTYPE html>", "a page");
     ResultSet set = read(*options);
     if (set.axes.empty())  // each run is a group of its own
       for (ResultRun& run : set.runs) run.labels = {run.name};

@@ -15,6 +15,7 @@
 #include "evaluate/hellaswag.h"
 #include "run/run_folder.h"
 #include "run/tokenizer_match.h"
+#include "train/config.h"
 #include "train/device.h"
 
 namespace rowan {
@@ -34,11 +35,13 @@ void print_checkpoint(const EvalOptions& options, const RunFolder& folder) {
 std::unique_ptr<Model> open_model(const EvalOptions& options, const RunFolder& folder, Backend& backend,
                                   int32_t end_token) {
   JsonObject batch = folder.config().object("batch", true);
-  const int64_t seq = batch.integer("sequence_length", {}, 1);
+  const int64_t seq = batch.integer("sequence_length", {}, 1, most_tokens_at_once);
   const int64_t micro_batch = options.micro_batch ? options.micro_batch : std::max<int64_t>(4, 4096 / seq);
-  auto model = std::make_unique<Model>(
-      backend, folder.model(),
-      ModelOptions{.batch = micro_batch, .seq = seq, .training = false, .documents = folder.documents(end_token)});
+  const ModelOptions run_as{
+      .batch = micro_batch, .seq = seq, .training = false, .documents = folder.documents(end_token)};
+  check_model_fits(backend, folder.model(), run_as,
+                   fmt::format("--micro-batch takes fewer than these {} rows of {} tokens", micro_batch, seq));
+  auto model = std::make_unique<Model>(backend, folder.model(), run_as);
   load_weights(*model, folder.checkpoint().model());
   return model;
 }
@@ -63,7 +66,7 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
   if (data.validation.empty()) fail("{}: the run has no validation data; name some with --data", options.run);
   const int64_t of_the_run = folder.config().object("run").integer("eval_tokens", 0, 0);
   const int64_t tokens = options.tokens ? options.tokens : of_the_run ? of_the_run : INT64_MAX;
-  const int64_t seq = folder.config().object("batch", true).integer("sequence_length", {}, 1);
+  const int64_t seq = folder.config().object("batch", true).integer("sequence_length", {}, 1, most_tokens_at_once);
   ValidationSet rows(data, seq, folder.model().vocabulary, tokens);
   const std::unique_ptr<Model> model = open_model(options, folder, backend, rows.data().end_id());
   const Shard& shard = rows.data().shards().front();
@@ -129,7 +132,8 @@ void add_eval(CommandLine& command) {
   command.add("--data", options->data, "shards (a glob) instead of the run's validation data");
   command.add("--task", options->task, "score a task instead: hellaswag FILE").takes(2);
   command.add("--tokens", options->tokens, "at most this many; the run's eval_tokens when not given").at_least(1);
-  command.add("--micro-batch", options->micro_batch, "rows at a time; 4096 tokens when not given").at_least(1);
+  command.add("--micro-batch", options->micro_batch, "rows at a time; 4096 tokens when not given")
+      .range(int64_t{1}, most_tokens_at_once);
   command.add("--device", options->device).one_of<Device>().show_default();
   command.set_action([options] { run_eval(*options); });
 }

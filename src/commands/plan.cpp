@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "base/error.h"
@@ -37,9 +38,16 @@ double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
 // The largest micro-batch with which the run fits into `memory` bytes, and the memory of the next larger one.
 std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
   const int64_t share = config.batch.sequences / ranks;
-  std::string larger;
-  for (int64_t size = share; size >= 1; --size) {
+  std::vector<int64_t> sizes;  // that divide it, the largest first
+  for (int64_t size = 1; size <= share / size; ++size) {
     if (share % size) continue;
+    sizes.push_back(size);
+    if (size != share / size) sizes.push_back(share / size);
+  }
+  std::sort(sizes.rbegin(), sizes.rend());
+  std::string larger;
+  for (int64_t size : sizes) {
+    if (size > most_tokens_at_once / config.batch.sequence_length) continue;
     config.batch.micro_batch = size;
     const auto bytes = static_cast<double>(make_plan(config, ranks).total_bytes);
     if (bytes <= memory)
@@ -188,11 +196,13 @@ void add_plan(CommandLine& command) {
   auto options = std::make_shared<PlanOptions>();
   command.add("CONFIG", options->config, "JSON file").required();
   command.add("--set", options->overrides, "path=value; may be repeated").type_name("PATH=VALUE").one_at_a_time();
-  command.add("--ranks", options->ranks, "processes").at_least(1).show_default();
+  command.add("--ranks", options->ranks, "processes").range(1, 1 << 16).show_default();
   command.add("--device", options->device, "budget of a step on a100, h100, h200, b200 or what a JSON file describes")
       .type_name("NAME");
   command.add("--price", options->price, "of a GPU hour").range(0.0, 1e6);
-  command.add("--memory", options->memory, "of a device: the largest micro-batch that fits").type_name("GIB");
+  command.add("--memory", options->memory, "of a device: the largest micro-batch that fits")
+      .type_name("GIB")
+      .range(0.0, 1e9);
   command.set_action([options] { run_plan(*options); });
 }
 

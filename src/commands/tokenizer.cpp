@@ -9,6 +9,7 @@
 
 #include "base/console.h"
 #include "base/files.h"
+#include "base/folder_kind.h"
 #include "commands/commands.h"
 #include "commands/text_inputs.h"
 #include "corpus/train_tokenizer.h"
@@ -23,6 +24,7 @@ struct TokenizerArguments {
 };
 
 void run_tokenizer(TokenizerArguments& arguments) {
+  check_replaced(arguments.out, "\n", "a sentencepiece model");  // its first field
   uint64_t bytes = 0;
   arguments.training.inputs = expand_texts(arguments.inputs, bytes);
   arguments.training.bpe = arguments.kind == "bpe";

@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/console.h"
+#include "base/folder_kind.h"
 #include "comm/agreement.h"
 #include "commands/commands.h"
 #include "train/device.h"
@@ -34,6 +35,7 @@ void run_train(const TrainOptions& options) {
     TrainConfig config;
     std::unique_ptr<Backend> backend;
     run_on_all_ranks(*host, [&] {
+      if (!options.start.profile.empty()) check_replaced(options.start.profile, "{\"displayTimeUnit\"", "a trace");
       std::vector<std::string> overrides = options.overrides;
       if (options.steps >= 0) overrides.push_back(fmt::format("run.steps={}", options.steps));
       config = load_config(options.config, overrides);

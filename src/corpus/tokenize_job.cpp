@@ -9,11 +9,13 @@
 #include <mutex>
 #include <numeric>
 #include <set>
+#include <system_error>
 #include <thread>
 
 #include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_kind.h"
 #include "base/folder_lock.h"
 #include "base/json.h"
 #include "corpus/tokenize_batch.h"
@@ -55,6 +57,7 @@ class Job {
   }
 
   TokenizeResult run() {
+    check_folder(folder_, FolderKind::shards);
     if (rule_.kind == ValidationRule::last)
       for (const std::string& input : options_.inputs)
         if (input == "-") fail("--validation {}: standard input has no end that is known before", options_.validation);
@@ -247,7 +250,11 @@ class Job {
 
   void work() {
     std::vector<std::thread> workers;
-    for (int i = 0; i < options_.threads; ++i) workers.emplace_back([this] { worker(); });
+    try {
+      for (int i = 0; i < options_.threads; ++i) workers.emplace_back([this] { worker(); });
+    } catch (const std::system_error&) {  // those that could be started do it all
+      if (workers.empty()) throw;
+    }
     for (std::thread& thread : workers) thread.join();
     if (failure_) std::rethrow_exception(failure_);
   }

@@ -76,11 +76,14 @@ BatchSource::Row BatchSource::row_of(int64_t sample) const {
     part = static_cast<size_t>(place.corpus);
     sample = sample / round_rows * shares_[part] + place.before;
   }
-  const Dataset& corpus = corpora_[part];
-  const int64_t epoch = sample / corpus.rows(), row = sample % corpus.rows();
-  if (order_ == Order::sequential) return {&corpus, row};
-  const Permutation shuffle(keys_[part], static_cast<uint64_t>(epoch), static_cast<uint64_t>(corpus.rows()));
-  return {&corpus, static_cast<int64_t>(shuffle(static_cast<uint64_t>(row)))};
+  return {&corpora_[part], row_in(part, sample)};
+}
+
+int64_t BatchSource::row_in(size_t part, int64_t sample) const {
+  const int64_t rows = corpora_[part].rows(), epoch = sample / rows, row = sample % rows;
+  if (order_ == Order::sequential) return row;
+  const Permutation shuffle(keys_[part], static_cast<uint64_t>(epoch), static_cast<uint64_t>(rows));
+  return static_cast<int64_t>(shuffle(static_cast<uint64_t>(row)));
 }
 
 void BatchSource::fill(int64_t first, int64_t count, int32_t* inputs, int32_t* targets) const {
@@ -90,13 +93,33 @@ void BatchSource::fill(int64_t first, int64_t count, int32_t* inputs, int32_t* t
   }
 }
 
+int64_t BatchSource::samples_of(size_t part, int64_t end) const {
+  if (corpora_.size() == 1) return end;
+  const auto next = std::find_if(round_.begin() + end % round_rows, round_.end(),
+                                 [&](const Place& place) { return place.corpus == static_cast<int64_t>(part); });
+  return end / round_rows * shares_[part] + (next == round_.end() ? shares_[part] : next->before);
+}
+
+// An epoch has every row of its corpus once, in whatever order: however many samples are asked for, no more rows are
+// looked at than those of three epochs.
 RowCount BatchSource::count(int64_t first, int64_t count) const {
   RowCount total;
-  for (int64_t i = 0; i < count; ++i) {
-    const Row row = row_of(first + i);
-    const RowCount one = row.corpus->count(row.row);
-    total.inputs += one.inputs;
-    total.targets += one.targets;
+  auto add = [&](const RowCount& one, int64_t times) {
+    total.inputs += times * one.inputs;
+    total.targets += times * one.targets;
+  };
+  for (size_t part = 0; part < corpora_.size(); ++part) {
+    const Dataset& corpus = corpora_[part];
+    const int64_t rows = corpus.rows(), end = samples_of(part, first + count);
+    for (int64_t sample = samples_of(part, first); sample < end;) {
+      const int64_t epochs = sample % rows == 0 ? (end - sample) / rows : 0;
+      if (epochs == 0) {
+        add(corpus.count(row_in(part, sample++)), 1);
+        continue;
+      }
+      for (int64_t row = 0; row < rows; ++row) add(corpus.count(row), epochs);
+      sample += epochs * rows;
+    }
   }
   return total;
 }

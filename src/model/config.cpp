@@ -11,6 +11,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "model/layout.h"
+#include "model/size.h"
 
 namespace rowan {
 namespace {
@@ -231,6 +232,20 @@ void finish_gpt2(JsonObject& object, ModelConfig& config) {
   config.head_dim = config.hidden / config.heads;
 }
 
+// So that no product of the config's numbers overflows: matrices have sides of at most 2^31, and models a number of
+// weights that no memory holds.
+void check_size(const JsonObject& object, const ModelConfig& config) {
+  if (config.heads > most / config.head_dim)
+    object.fail(object.has("head_dim") ? "head_dim" : "num_attention_heads",
+                fmt::format("{} heads of {} values, at most {} values together", config.heads, config.head_dim, most));
+  constexpr double most_weights = 0x1p44;
+  const double count = weight_count(config);
+  if (count <= most_weights) return;
+  const SizeKey key = largest_key(config);
+  object.fail(key.name, fmt::format("found {}: a model of {:.3g} weights, at most {:.3g} are allowed", key.value, count,
+                                    most_weights));
+}
+
 }  // namespace
 
 AttentionShape ModelConfig::attention(int64_t batch, int64_t seq, int64_t layer) const {
@@ -258,6 +273,7 @@ ModelConfig parse_model(JsonObject object) {
     finish_gpt2(object, config);
   else
     finish_llama(object, config, type == ModelType::qwen3);
+  check_size(object, config);
   config.initialization = parse_initialization(object, "initialization");
   check_variants(object, config.family);
   config.resolved = {{"model_type", name_of(type)}};

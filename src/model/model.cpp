@@ -14,10 +14,13 @@ namespace rowan {
 int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype) {
   constexpr int64_t least_bytes = int64_t{128} << 20, most_bytes = int64_t{1} << 30, tile = 128;  // rows of products
   const AttentionShape shape = config.attention(1, 1, 0);
-  const int64_t size = static_cast<int64_t>(size_of(dtype)),
-                block = 4 * config.hidden + shape.qkv_width() + shape.out_width() + config.mlp_in_width() +
-                        config.intermediate,
-                bytes = std::clamp(block * tokens * size, least_bytes, most_bytes);
+  const int64_t size = static_cast<int64_t>(size_of(dtype)), block = 4 * config.hidden + shape.qkv_width() +
+                                                                     shape.out_width() + config.mlp_in_width() +
+                                                                     config.intermediate;
+  // As doubles, which a model that no memory holds does not overflow.
+  const double kept = static_cast<double>(block) * static_cast<double>(tokens * size);
+  const auto bytes =
+      static_cast<int64_t>(std::clamp(kept, static_cast<double>(least_bytes), static_cast<double>(most_bytes)));
   const int64_t most = std::clamp<int64_t>(bytes / (config.logit_width() * size), 1, tokens);
   const int64_t pieces = (tokens + most - 1) / most, even = (tokens + pieces - 1) / pieces;
   const int64_t whole_tiles = (even + tile - 1) / tile * tile;
@@ -169,8 +172,9 @@ void Model::take_activations() {
   }
   if (options_.training && c.dropout.any()) samples_ = workspace_.take(DType::i32, {options_.batch, 2});
   if (c.rope) {
-    const std::vector<float> table = rope_table(*c.rope, options_.seq, c.head_dim);
     rope_table_ = workspace_.take(DType::f32, {options_.seq, c.head_dim});
+    std::vector<float> table;  // of which a dry backend reads nothing
+    if (backend_.name() != "dry") table = rope_table(*c.rope, options_.seq, c.head_dim);
     backend_.upload(rope_table_, table.data());
   }
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/tensor.h"
@@ -53,6 +54,7 @@ class ParameterTable {
 
  private:
   std::vector<Parameter> parameters_;
+  std::unordered_map<std::string, size_t> at_;  // by name
   int64_t elements_ = 0;
 };
 

@@ -123,13 +123,14 @@ class Reader : public Switches {
     if (idle("blocks") || !object_.has("blocks")) return;
     const Json& given = object_.raw("blocks");
     blocks = {};
-    if (given.is_number_integer() && given.get<int64_t>() > 0) {
+    constexpr int64_t most = int64_t{1} << 31;  // rows of any matrix
+    if (given.is_number_integer() && given > 0 && given <= most) {
       blocks.by = Blocks::By::count;
       blocks.count = given.get<int64_t>();
     } else if (given.is_array() && !given.empty()) {
       blocks.by = Blocks::By::rows;
       for (const Json& rows : given) {
-        if (!rows.is_number_integer() || rows.get<int64_t>() < 1)
+        if (!rows.is_number_integer() || rows < 1 || rows > most)
           object_.fail("blocks", fmt::format("found {} in the list, expected a number of rows", rows.dump()));
         blocks.rows.push_back(rows.get<int64_t>());
       }

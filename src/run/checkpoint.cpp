@@ -24,13 +24,16 @@ std::string bytes_hash(const void* data, size_t bytes) {
 
 constexpr std::string_view step_prefix = "step_", ruined_prefix = "ruined_";
 
-// The number after the prefix of a folder's name; -1 for other names.
+std::string name_with(std::string_view prefix, int64_t step) { return fmt::format("{}{:08}", prefix, step); }
+
+// The number after the prefix of a folder's name; -1 for names that are not written so, which must not pass for a
+// checkpoint or push one out.
 int64_t number_of(const fs::path& folder, std::string_view prefix) {
   const std::string name = folder.filename().string();
   int64_t step = -1;
   if (!name.starts_with(prefix)) return -1;
-  auto [end, error] = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), step);
-  return error == std::errc() && end == name.data() + name.size() ? step : -1;
+  std::from_chars(name.data() + prefix.size(), name.data() + name.size(), step);
+  return step >= 0 && name == name_with(prefix, step) ? step : -1;
 }
 
 // Writes one file; returns its entry for the manifest.
@@ -90,15 +93,12 @@ void remove_checkpoint(const fs::path& folder) {
 
 }  // namespace
 
-fs::path checkpoint_path(const fs::path& folder, int64_t step) {
-  return folder / fmt::format("{}{:08}", step_prefix, step);
-}
+fs::path checkpoint_path(const fs::path& folder, int64_t step) { return folder / name_with(step_prefix, step); }
 
 int64_t step_of(const fs::path& checkpoint) { return number_of(checkpoint, step_prefix); }
 
 CheckpointWriter::CheckpointWriter(const fs::path& folder, int64_t step, int rank, int ranks, Condition condition)
-    : final_(condition == Condition::sound ? checkpoint_path(folder, step)
-                                           : folder / fmt::format("{}{:08}", ruined_prefix, step)),
+    : final_(condition == Condition::sound ? checkpoint_path(folder, step) : folder / name_with(ruined_prefix, step)),
       rank_(rank),
       ranks_(ranks),
       step_(step),

@@ -6,6 +6,9 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/human.h"
+#include "base/memory.h"
+#include "kernels/dry/dry_backend.h"
 #include "model/weights.h"
 
 namespace rowan {
@@ -82,6 +85,25 @@ RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note&
   checkpoint_ = std::make_unique<Checkpoint>(found.checkpoint, weights);
 }
 
+void check_model_fits(const Backend& backend, const ModelConfig& config, const ModelOptions& options,
+                      const std::string& remedy) {
+  if (!backend.host_memory()) return;
+  auto dry = make_dry_backend();
+  const Model model(*dry, config, options);
+  if (const size_t needed = dry->bytes(), available = available_memory(); needed > available)
+    fail("out of memory: the model takes {}, {} are free here; {}", human_bytes(static_cast<double>(needed)),
+         human_bytes(static_cast<double>(available)), remedy);
+}
+
+namespace {
+
+ModelOptions checked(const Backend& backend, const ModelConfig& config, const ModelOptions& options) {
+  check_model_fits(backend, config, options, fmt::format("its context has {} tokens", options.seq));
+  return options;
+}
+
+}  // namespace
+
 void load_weights(Model& model, const TensorFiles& files) {
   const ModelWeights weights(model.config(), files);
   for (const Parameter& parameter : model.parameters().parameters())
@@ -90,8 +112,11 @@ void load_weights(Model& model, const TensorFiles& files) {
 
 Predictor::Predictor(Backend& backend, const RunFolder& run, int64_t window, int32_t end_token)
     : backend_(backend),
-      model_(backend, run.model(),
-             {.batch = 1, .seq = window, .training = false, .growing = true, .documents = run.documents(end_token)}),
+      model_(
+          backend, run.model(),
+          checked(
+              backend, run.model(),
+              {.batch = 1, .seq = window, .training = false, .growing = true, .documents = run.documents(end_token)})),
       memory_(backend, Category::data),
       input_(memory_.take(DType::i32, {window})) {
   load_weights(model_, run.checkpoint().model());

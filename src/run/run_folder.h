@@ -51,6 +51,11 @@ class RunFolder {
   std::unique_ptr<Checkpoint> checkpoint_;
 };
 
+// Throws Error when a model with these options takes more memory than this machine has free; `remedy` says what to
+// lower. GPUs have their own memory and say so themselves.
+void check_model_fits(const Backend& backend, const ModelConfig& config, const ModelOptions& options,
+                      const std::string& remedy);
+
 // Sets every parameter; throws Error naming file and tensor when `files` holds another model.
 void load_weights(Model& model, const TensorFiles& files);
 

@@ -114,7 +114,7 @@ bool ProcessPool::start(const std::string& name, const std::vector<std::string>&
   const auto free = std::find_if(busy_.begin(), busy_.end(), [](const Process& p) { return p.pid == 0; });
   // The lock belongs to the open file, which the process and its children share; it is released when the last of them
   // ends.
-  const int file = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  const int file = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
   if (file < 0) fail("cannot write {}: {}", log.string(), std::strerror(errno));
   if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
     ::close(file);

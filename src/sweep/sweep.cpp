@@ -13,6 +13,7 @@
 #include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_kind.h"
 #include "base/folder_lock.h"
 #include "sweep/ledger.h"
 #include "sweep/processes.h"
@@ -189,6 +190,7 @@ class Sweeper {
 }  // namespace
 
 SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program) {
+  check_folder(sweep.dir, FolderKind::sweep);
   make_directories(sweep.dir);
   const FolderLock lock(sweep.dir, "runs this sweep", [](const std::string& text) { tell("rowan: {}\n", text); });
   Ledger(sweep).prepare();
@@ -196,6 +198,7 @@ SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program) {
 }
 
 std::string slurm_script(const SweepConfig& sweep, const std::string& program) {
+  check_folder(sweep.dir, FolderKind::sweep);
   Ledger ledger(sweep);
   ledger.prepare();
   std::string configs;

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/json_path.h"
+#include "base/threads.h"
 #include "report/targets.h"
 
 namespace rowan {
@@ -130,11 +131,23 @@ Tuning parse_tuning(JsonObject tune) {
 Resources parse_resources(JsonObject object) {
   Resources resources;
   resources.jobs = object.integer("jobs", 0, 0, 4096);
-  resources.threads = object.integer("threads", 1, 1, 4096);
+  resources.threads = object.integer("threads", 1, 1, most_threads);
   resources.ranks = object.integer("ranks", 1, 1, 4096);
   resources.launcher = object.string("launcher", resources.launcher);
   object.finish();
   return resources;
+}
+
+std::vector<int64_t> parse_seeds(JsonObject& root) {
+  const Json& list = root.raw("seeds");
+  if (!list.is_array()) root.fail("seeds", fmt::format("found {}, expected a list of whole numbers", list.dump()));
+  std::vector<int64_t> seeds;
+  for (const Json& seed : list) {
+    if (!seed.is_number_integer() || seed < 0 || seed > INT64_MAX)
+      root.fail("seeds", fmt::format("found {}, expected whole numbers from 0 to {}", seed.dump(), INT64_MAX));
+    seeds.push_back(seed.get<int64_t>());
+  }
+  return seeds;
 }
 
 double own_value(const TrainConfig& config, const std::string& path) {
@@ -268,12 +281,7 @@ SweepConfig load_sweep(const std::string& path, const std::vector<std::string>& 
   const std::vector<Setting> common = settings_of(root.object("set"));
   sweep.axes = parse_axes(root.object("axes"), path, base);
   if (root.has("tune")) sweep.tuning = parse_tuning(root.object("tune"));
-  if (root.has("seeds"))
-    for (double seed : root.numbers("seeds")) {
-      if (seed < 0 || seed != std::floor(seed))
-        root.fail("seeds", fmt::format("found {}, expected whole numbers", seed));
-      sweep.seeds.push_back(static_cast<int64_t>(seed));
-    }
+  if (root.has("seeds")) sweep.seeds = parse_seeds(root);
   if (root.has("seeds") && sweep.seeds.empty()) root.fail("seeds", "the list is empty");
   for (size_t i = 1; i < sweep.seeds.size(); ++i)
     if (std::count(sweep.seeds.begin(), sweep.seeds.end(), sweep.seeds[i]) > 1)

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/threads.h"
 #include "base/version.h"
 #include "model/layout.h"
 
@@ -151,7 +152,8 @@ void visit(TrainConfig& config, Section& keys) {
                .help = "whose kernels a GPU runs; `cudnn` in bf16 where cuDNN and its frontend were found; its "
                        "backward stores the scores, which `rowan plan` counts"},
               config.attention);
-  keys.integer<0, 4096>({.name = "threads", .help = "of the CPU; 0: all cores", .continues = true}, config.threads);
+  keys.integer<0, most_threads>({.name = "threads", .help = "of the CPU; 0: all cores", .continues = true},
+                                config.threads);
   keys.choice({.name = "shard", .help = "what ranks do not hold in common", .continues = true}, config.shard);
   if (keys.reading()) config.reduce = gradient_dtype(config.precision);
   Travel reduce = config.reduce == DType::bf16 ? Travel::bf16 : Travel::fp32;
@@ -177,12 +179,11 @@ BatchConfig parse_batch(JsonObject object) {
   if (batch.micro_batch && batch.sequences % batch.micro_batch)
     object.fail("micro_batch",
                 fmt::format("{} does not divide the {} sequences of a step", batch.micro_batch, batch.sequences));
-  constexpr int64_t most_at_once = int64_t{1} << 31;  // in tokens; far more than fits any memory
   const int64_t at_once = batch.micro_batch ? batch.micro_batch : batch.sequences;
-  if (at_once > most_at_once / batch.sequence_length)
+  if (at_once > most_tokens_at_once / batch.sequence_length)
     object.fail(batch.micro_batch ? "micro_batch" : "sequences",
                 fmt::format("found {}: sequences of {} tokens, at most {} at once", at_once, batch.sequence_length,
-                            most_at_once / batch.sequence_length));
+                            most_tokens_at_once / batch.sequence_length));
   object.finish();
   return batch;
 }

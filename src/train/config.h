@@ -43,6 +43,8 @@ struct BatchConfig {
   int64_t micro_batch = 0;      // sequences that a rank processes at once; 0: its whole part of a step
 };
 
+// Most tokens of one micro-batch: far more than fit any memory.
+constexpr int64_t most_tokens_at_once = int64_t{1} << 31;
 // Most tokens of a whole run, so that every token count fits in 64 bits.
 constexpr int64_t most_tokens = int64_t{1} << 62;
 int64_t most_steps(const BatchConfig& batch);

@@ -5,9 +5,7 @@
 #include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
-#include "base/human.h"
 #include "base/mapped_guard.h"
-#include "base/memory.h"
 #include "comm/agreement.h"
 #include "kernels/ceiling.h"
 #include "run/tokenizer_match.h"
@@ -29,16 +27,6 @@ namespace fs = std::filesystem;
 
 // All ranks must run the same binary: builds may round differently, versions may use different messages.
 std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile("/proc/self/exe").text())); }
-
-// Linux overcommits: allocation succeeds, and the OOM killer ends the process later. Refuse before that.
-void check_memory(const TrainConfig& config, const Backend& backend, int ranks) {
-  const size_t needed = make_plan(config, ranks).total_bytes, available = available_memory();
-  if (backend.host_memory() && needed > available)
-    fail(
-        "out of memory: the run takes {} on each rank, {} are free here; lower batch.micro_batch or set recompute "
-        "(rowan plan shows what takes how much)",
-        human_bytes(static_cast<double>(needed)), human_bytes(static_cast<double>(available)));
-}
 
 // What the user can do about a ruined checkpoint.
 std::string ruin_text(const TrainConfig& config, const std::string& what) {

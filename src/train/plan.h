@@ -29,6 +29,10 @@ struct Plan {
 // The plan of rank 0 of `ranks` ranks.
 Plan make_plan(const TrainConfig& config, int ranks);
 
+// Throws Error when the run needs more memory than is free here, and names what makes it large. Linux overcommits:
+// allocation would succeed, and the process be killed later.
+void check_memory(const TrainConfig& config, const Backend& backend, int ranks);
+
 // A text such as "1.2 GB at most: weights 0.3 GB, ...".
 std::string memory_text(const Plan& plan);
 

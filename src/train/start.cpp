@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_kind.h"
 #include "base/version.h"
 #include "comm/communicator.h"
 #include "run/checkpoint.h"
@@ -73,6 +74,7 @@ std::vector<Json> read_starts(const fs::path& run_dir) {
 RunStart::RunStart(const TrainConfig& config, const StartOptions& options, const Note& note)
     : config_(config), options_(options), note_(note), dir_(config.run.dir) {
   if (fs::is_directory(dir_)) {
+    check_folder(dir_, FolderKind::run);
     lock();
     look();
   }

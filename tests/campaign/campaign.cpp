@@ -2,9 +2,10 @@
 // with the bytes of one that nothing disturbed.
 //
 //   campaign [SECONDS [SEED [COMMAND...]]]   for so long (60), but every kind of trouble once
-//   campaign every [COMMAND...]              every call of every kind with every fault: hours
+//   campaign every [COMMAND[:CALL]...]       every call of every kind, or of one kind, with every fault: hours
 //
 // A COMMAND is train, ranks, tokenize, eval, export, replace (an export over an older one) or sweep; all by default.
+// A CALL is open, write, fsync, rename or remove.
 // Prints how many kills and faults there were and what was lost. Exit code 1 when anything was.
 #include <fmt/core.h>
 #include <signal.h>
@@ -18,6 +19,7 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -93,10 +95,16 @@ class Campaign {
   // Of the commands whose names are given, or of all.
   int run(const std::vector<std::string>& names, bool every) {
     std::vector<Command> commands;
-    for (Command& command : make_commands())
-      if (names.empty() || std::find(names.begin(), names.end(), command.name) != names.end())
-        commands.push_back(std::move(command));
-    for (Command& command : commands) measure(command);
+    for (Command& command : make_commands()) {
+      std::set<std::string> wanted;  // calls, or "" for all
+      for (const std::string& name : names)
+        if (name.substr(0, name.find(':')) == command.name) wanted.insert(name.substr(command.name.size()));
+      if (wanted.empty() && !names.empty()) continue;
+      measure(command);
+      if (!wanted.empty() && !wanted.contains(""))
+        std::erase_if(command.calls, [&](const auto& call) { return !wanted.contains(":" + call.first); });
+      commands.push_back(std::move(command));
+    }
     if (every) {
       for (Command& command : commands) fail_every_call(command);
       return report();
@@ -324,11 +332,12 @@ class Campaign {
     // Nothing else ends a command than a mistake that it names; what it can do without, it may.
     if (code != 0 && code != 2 && code != -SIGKILL)
       return lose(command, fmt::format("{}: it ends with {}", fault, code));
-    if (command.prepare && code == 2) {  // the old or the new, and no mixture of both that could be taken for either
-      const Contents now = contents(command.out);
-      if (now.contains("config.json") && !difference_of(command.before, now).empty() &&
-          !difference_of(command.undisturbed, now).empty())
-        return lose(command, fmt::format("{}: {}", fault, difference_of(command.before, now)));
+    if (command.prepare && code != 0) {  // the old or the new, as a whole
+      Contents now = contents(command.out);
+      now.erase("lock");
+      if (!difference_of(command.before, now).empty() && !difference_of(command.undisturbed, now).empty())
+        return lose(command, fmt::format("{}: neither the old nor the new: {}, {}", fault,
+                                         difference_of(command.before, now), difference_of(command.undisturbed, now)));
     }
     finish(command, fault);
   }

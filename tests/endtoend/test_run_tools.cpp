@@ -139,12 +139,17 @@ TEST_F(RunTools, MistakesAreOneLine) {
   for (const char* temperature : {"-1", "nan", "inf", "1e9"})
     expect_mistake("generate " + run_.string() + " --temperature " + temperature,
                    fmt::format("--temperature: found {}, 0 to 100 is allowed", temperature));
+  for (const char* seed : {"18446744073709551616", "-1"})
+    expect_mistake("generate " + run_.string() + " --seed " + seed,
+                   fmt::format("--seed: found {}, 0 to 18446744073709551615 is allowed", seed));
+  expect_mistake("generate " + run_.string() + " --seed one", "--seed: found 'one', expected an integer");
   expect_mistake("bench loader --seconds nan", "--seconds: found nan, 0.001 to 1000000 is allowed");
   expect_mistake("eval " + run_.string() + " --data " + (dir_ / "none*.bin").string(), "none*.bin: no such file");
   expect_mistake("eval " + run_.string() + " --task spelling x", "hellaswag");
   expect_mistake("export " + run_.string() + " /proc/nowhere", "/proc/nowhere");
   for (const fs::path& precious : {run_, run_ / "checkpoints/step_00000001"})
-    expect_mistake("export " + run_.string() + " " + precious.string(), "which an export would overwrite");
+    expect_mistake("export " + run_.string() + " " + precious.string(),
+                   precious == run_ ? "found a run with its checkpoints" : "found a checkpoint with its state.json");
 
   Json other = small_llama();
   other["intermediate_size"] = 32;

@@ -65,7 +65,7 @@ TEST_F(Safety, AKillBetweenTheLastSaveAndItsEvaluationLosesNothing) {
 }
 
 TEST_F(Safety, AStopIsSeenBetweenMicroBatches) {
-  const pid_t child = start(train("--set batch.sequences=60000 --set batch.micro_batch=1"));
+  const pid_t child = start(train("--set batch.sequences=1000000000 --set batch.micro_batch=1"));
   until(child, [&] { return fs::exists(run("run") / "metrics.jsonl"); });
   kill(child, SIGTERM);
   EXPECT_EQ(code_of(child), 143) << log();

@@ -217,6 +217,9 @@ TEST_F(Sweep, MistakesAreOneLineAndLeaveNothing) {
   expect_mistake("sweep " + file().string() + " --set against='\"\"' --set 'axes={\"optimizer.lrr\": [1]}'",
                  "unknown key 'lrr'");
   expect_mistake("sweep " + file().string() + " --set tune.values=[]", "the grid is empty");
+  for (const char* seed : {"18446744073709551615", "-1", "1.5", "1e+300", "\\\"1\\\""})
+    expect_mistake("sweep " + file().string() + " --set seeds=[1," + seed + "]",
+                   "expected whole numbers from 0 to 9223372036854775807");
   expect_mistake("sweep " + file().string() + " --set tune.values=[0.1,1e30]", "optimizer.lr: found 1e+30");
   expect_mistake("sweep " + file().string() + " --set metric=accuracy", "found 'accuracy', allowed: val_loss");
   expect_mistake("sweep " + (dir_ / "none.json").string(), "none.json");

@@ -263,7 +263,11 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("model.attention_dropout=1", "must be at least 0 and below 1");
   expect_bad_config("model.logit_softcap=0", "must be greater than 0");
   expect_bad_config("batch.sequences=1000000000000 --set batch.micro_batch=1000000000000", "at most 134217728 at once");
-  expect_bad_config("batch.sequences=100000000 --set batch.micro_batch=100000000", "out of memory: the run takes");
+  expect_bad_config("run.seed=18446744073709551615",
+                    "--set run.seed: found 18446744073709551615, at most 9223372036854775807 is allowed");
+  expect_bad_config("run.seed=99999999999999999999999", "run.seed: found 1e+23, at most 9223372036854775807 is");
+  expect_bad_config("run.seed=-9223372036854775809", "at least 0 is allowed");
+  expect_bad_config("threads=100000", "threads: found 100000, at most 4096 is allowed");
   expect_bad_config("optimizer=3", "--set optimizer: found an integer");
   expect_bad_config("grad_clip=1e400", "--set grad_clip: found a string");
   expect_bad_config("run..steps=3", "expected path=value");

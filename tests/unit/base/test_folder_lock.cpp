@@ -95,6 +95,12 @@ TEST_F(FolderLockTest, AnOwnerOnAnotherMachineIsDeadWhenItHasBeenSilent) {
   EXPECT_NE(notes_.find("on elsewhere has held it since 2026-01-02 03:04:05"), std::string::npos) << notes_;
 }
 
+TEST_F(FolderLockTest, AHeartbeatFromTheFutureIsAsGoodAsOneFromNow) {
+  forge(-86'400);
+  EXPECT_NO_THROW(take({milliseconds(50), milliseconds(300), milliseconds(0)}));
+  EXPECT_NE(notes_.find("waiting up to 1 s"), std::string::npos) << notes_;
+}
+
 TEST_F(FolderLockTest, AnOwnerOnAnotherMachineThatIsHeardIsNamed) {
   forge(5);
   std::atomic<bool> ends = false;

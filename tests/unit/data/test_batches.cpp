@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <span>
 
 #include "data/attended_share.h"
 #include "data/batch_source.h"
@@ -226,6 +227,35 @@ TEST_F(Batches, MixtureKeepsWeightsAndRepeatsNothingEarly) {
   EXPECT_NEAR(static_cast<double>(early), 300, 40) << "mixed throughout, not one after the other";
   mixture.train[1].weight = 1e-9;
   EXPECT_ERROR(BatchSource(mixture, T, 42, 10000), "less than one row in 10000");
+}
+
+// Whatever the range, as many as the rows themselves have, summed one by one.
+TEST_F(Batches, CountsAreThoseOfTheRows) {
+  DataConfig mixed = uneven();
+  mixed.train.push_back({{write("other.bin", llmc(counting(60)))}, 2.5});
+  DataConfig documents = config({write("documents.bin", llmc({9, 1, 2, 9, 3, 4, 5, 6, 7, 8, 9, 1, 9, 2, 3}))});
+  documents.shards.end_id = 9;
+  documents.reading = Reading::documents;
+  for (const DataConfig& data : {uneven(), uneven(Order::sequential), mixed, documents}) {
+    const BatchSource source(data, 8, 1, 256);
+    for (const auto& [first, count] : {std::pair(0, 1), std::pair(0, 40), std::pair(3, 1), std::pair(7, 90),
+                                       std::pair(9990, 30), std::pair(12345, 20011)}) {
+      RowCount sum;
+      const Rows rows = take(source, first, count);
+      for (size_t i = 0; i < rows.targets.size(); i += 8) {
+        const auto row = std::span(rows.targets).subspan(i, 8);
+        const int64_t targets = 8 - std::ranges::count(row, ignored_target);
+        sum.targets += targets;
+        sum.inputs += std::min<int64_t>(8, targets + 1);  // the last row's last token has none
+      }
+      const RowCount counted = source.count(first, count);
+      EXPECT_EQ(counted.targets, sum.targets) << first << " " << count;
+      if (data.reading == Reading::documents) EXPECT_EQ(counted.inputs, sum.inputs) << first << " " << count;
+    }
+    const RowCount epoch = source.count(0, source.samples_per_epoch());
+    if (data.train.size() == 1)
+      EXPECT_EQ(source.count(0, source.samples_per_epoch() << 30).targets, epoch.targets << 30);
+  }
 }
 
 TEST_F(Batches, DocumentsAreCutEndedAndPadded) {

@@ -110,6 +110,21 @@ TEST_F(CheckpointTest, MilestonesAndTheBestStay) {
   EXPECT_EQ(names(), " 12 11 10 5");
 }
 
+TEST_F(CheckpointTest, OtherFoldersPushNoneOut) {
+  for (int step : {10, 20}) save(dir_, step);
+  const char* const others[] = {"step_000000000030", "step_30",          "step_-0000030", "step_99999999999999999999",
+                                "step_00000030.old", "step_0000003a",    "step_",         "step_ 0000030",
+                                "step_+0000030",     "ruined_000000030", "steps"};
+  for (const char* name : others) fs::create_directories(dir_ / name);
+  write_file_atomically(dir_ / "step_00000040", "a file");
+  save(dir_, 25, 2);
+  std::string all;
+  for (const fs::path& checkpoint : list_checkpoints(dir_)) all += fmt::format(" {}", step_of(checkpoint));
+  EXPECT_EQ(all, " 25 20");
+  EXPECT_EQ(newest(), checkpoint_path(dir_, 25));
+  for (const char* name : others) EXPECT_TRUE(fs::exists(dir_ / name)) << name;
+}
+
 TEST_F(CheckpointTest, ARuinedOneIsKeptApartAndPushesNoneOut) {
   auto ruin = [&](int64_t step) {
     CheckpointWriter writer(dir_, step, 0, 1, Condition::ruined);

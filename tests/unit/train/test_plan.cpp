@@ -88,6 +88,21 @@ TEST(Plan, TrafficIsThatOfOneAllReduce) {
   EXPECT_EQ(half.weight_bytes_sent, whole.weight_bytes_sent);
 }
 
+// Micro-steps that are alike are not run one by one.
+TEST(Plan, TrafficGrowsByTheSameWithEachMicroStep) {
+  for (const char* shard : {"none", "optimizer", "weights"}) {
+    TrainConfig config = config_of("llama_tiny", shard);
+    std::vector<double> bytes;
+    for (int64_t micro_steps : {2, 3, 4, 5, 1 << 30}) {
+      config.batch.sequences = 2 * micro_steps;
+      bytes.push_back(sent(make_plan(config, 2)));
+    }
+    EXPECT_EQ(bytes[2] - bytes[1], bytes[3] - bytes[2]) << shard;
+    EXPECT_DOUBLE_EQ(bytes[4], bytes[3] + ((1 << 30) - 5) * (bytes[3] - bytes[2])) << shard;
+    EXPECT_EQ(std::string(shard) == "weights", bytes[1] > bytes[0]) << shard;
+  }
+}
+
 TEST(Plan, ShardedWeightsAndGradientsTakeLessMemory) {
   Plan none = make_plan(config_of("llama_350m", "none"), 8), weights = make_plan(config_of("llama_350m", "weights"), 8);
   for (Category category : {Category::weights, Category::gradients}) {
