@@ -85,7 +85,7 @@ constexpr auto names_of(AttentionKernels) { return enum_names("rowan", "cudnn");
 
 // The limits of a device. A model beyond them is refused before anything runs.
 struct Limits {
-  int64_t head_dim = INT64_MAX;    // of an attention head
+  int64_t head_dim = INT64_MAX;    // largest head_dim of attention
   int64_t norm_width = INT64_MAX;  // values in a row that is normalized
   int64_t batch = INT64_MAX;       // sequences in a micro-batch
 };
@@ -135,7 +135,7 @@ class Backend {
 
   // "cpu", "cuda" or "dry".
   virtual std::string name() const = 0;
-  // For the start page: device model, threads or GPU, and the instructions used.
+  // Text for the start page: device model, threads or GPU, and the instructions used.
   virtual std::string describe() const = 0;
   // Whether matrix products of this dtype are fast here; the trainer warns if not.
   virtual bool fast(DType dtype) const = 0;

@@ -1,4 +1,4 @@
-// Running the program as a person does, in a folder of the test's own.
+// Runs the program as a user does, in a folder of the test's own.
 #pragma once
 
 #include <gtest/gtest.h>

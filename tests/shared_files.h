@@ -1,4 +1,4 @@
-// Real data for tests that is not part of the repository: $ROWAN_SHARED, or the folder `shared` beside the checkout.
+// Real data for tests, outside the repository: $ROWAN_SHARED, or the folder `shared` beside the checkout.
 #pragma once
 
 #include <cstdlib>

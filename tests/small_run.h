@@ -1,4 +1,4 @@
-// A run directory as `rowan train` leaves it, of a small model with random weights.
+// A run directory as written by `rowan train`, of a small model with random weights.
 #pragma once
 
 #include <filesystem>

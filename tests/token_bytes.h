@@ -1,4 +1,4 @@
-// The bytes of token files and their indexes in every format, made by tests.
+// Makes the bytes of token files and their indexes in every format.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// A small run of `rowan train` in a folder of the test's own, and what is compared of two such runs.
+// A small run of `rowan train` in a folder of the test's own, and the comparison of two such runs.
 #pragma once
 
 #include <fmt/core.h>

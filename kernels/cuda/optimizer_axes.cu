@@ -112,7 +112,7 @@ __global__ void keep_largest_kernel(const __grid_constant__ SlotList list, const
   }
 }
 
-// slot.sums = the matrix with its rows or columns moved to their places.
+// Copies the matrix to slot.sums with its rows or columns moved to their places.
 __global__ void gather_kernel(const __grid_constant__ SlotList list, const int* places, int64_t k, Along along) {
   const Slot& s = list.slots[blockIdx.y];
   for (int64_t i = thread_index(); i < s.count(); i += thread_count()) {

@@ -167,7 +167,7 @@ void CudaBackend::do_project(Tensor update, const std::vector<OptimizerSlot>& sl
 // fit a fixed amount of scratch memory.
 void CudaBackend::staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types,
                                const NormalizedStepRule& rule) {
-  constexpr int64_t scratch_limit = int64_t{32} << 20;  // in elements
+  constexpr int64_t scratch_limit = int64_t{32} << 20;  // size in elements
   types.update = false;
   for (size_t begin = 0; begin < slots.size();) {
     std::vector<Slot> part;

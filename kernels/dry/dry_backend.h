@@ -39,7 +39,7 @@ struct Work {
   // (seq + 1) / 2 a head, as if a row were one document. Its backward counts as four products, because recomputing the
   // scores is a cost of the method.
   double flops = 0;
-  // The same with masked scores counted too: the convention of published MFU figures.
+  // FLOPs with masked attention scores counted too: the convention of published MFU figures.
   double flops_full = 0;
   // Bytes if every argument is read or written exactly once.
   double bytes = 0;
@@ -73,7 +73,7 @@ class DryBackend final : public Backend {
   // Bytes held now, and the most held at one time.
   size_t bytes(Category category) const { return current_[static_cast<size_t>(category)]; }
   size_t peak_bytes(Category category) const { return peak_[static_cast<size_t>(category)]; }
-  // The same over all categories.
+  // Bytes held now and the most held at one time, over all categories.
   size_t bytes() const { return total_; }
   size_t peak_bytes() const { return total_peak_; }
   const Work& work(OpFamily family) const { return work_[static_cast<size_t>(family)]; }

@@ -17,8 +17,8 @@ Tensor touched(Tensor table, Tensor tokens) {
   return tokens.numel() < table.dim(0) ? table.slice(0, tokens.numel()) : table;
 }
 
-// FLOPs of one product per score, over all heads: all scores, unmasked scores, and unmasked scores in whole blocks of
-// 128 queries by 128 keys, as GPU kernels compute them (64 by 64 for wide heads).
+// FLOPs of one product per score, summed over heads: for all scores, for unmasked scores, and for whole blocks of
+// scores that are not fully masked, as GPU kernels compute them (128 by 128, or 64 by 64 for wide heads).
 struct Scores {
   double full, causal, in_blocks;
   explicit Scores(const AttentionShape& s)

@@ -43,7 +43,7 @@ class JsonObject {
   // `path` is "" for the top level. Throws Error if `value` is not an object.
   JsonObject(std::shared_ptr<const JsonSource> source, const Json& value, std::string path = "");
 
-  // From now on a key whose value is null counts as absent, here and in objects read from here.
+  // Makes a key whose value is null count as absent, here and in objects read from here.
   void ignore_nulls() { ignores_nulls_ = true; }
 
   // Whether the key is there. The key then counts as allowed, but not as read.

@@ -1,5 +1,5 @@
-// rowan bench kernels: every operation that a training step and the optimizers call, on a model's own shapes, next to
-// the ceilings of copies and products measured in the same run.
+// rowan bench kernels: measures every operation that a training step and the optimizers call, on a model's own shapes.
+// The ceilings of copies and products are measured in the same run.
 #include <fmt/core.h>
 #include <time.h>
 

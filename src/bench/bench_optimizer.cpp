@@ -1,5 +1,5 @@
-// rowan bench optimizer: the step of each recipe on a model's parameters, next to the ceilings of copies and products
-// measured in the same run.
+// rowan bench optimizer: measures the step of each recipe on a model's parameters. The ceilings of copies and products
+// are measured in the same run.
 #include <fmt/core.h>
 
 #include <algorithm>

@@ -1,6 +1,6 @@
-// BatchSource: sample s of a training run, a pure function of (seed, data, s). Ranks, micro-batches and threads do not
-// matter: a step of G rows consists of samples [step * G, (step + 1) * G), and each rank and micro-batch takes a part
-// of that. So the only state to save is the number of samples taken.
+// BatchSource: defines sample s of a training run as a pure function of (seed, data, s). Ranks, micro-batches and
+// threads do not matter. A step of G rows consists of samples [step * G, (step + 1) * G); each rank and micro-batch
+// takes a part of them. So the only state to save is the number of samples taken.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// The parameter table: the names and shapes of a model's weights, and their places in the flat buffers of weights,
-// gradients and (if weights are bf16) fp32 masters, which share one layout.
+// The parameter table: names and shapes of a model's weights, and their places in the flat buffers. The buffers of
+// weights, gradients and, if weights are bf16, fp32 masters share one layout.
 #pragma once
 
 #include <cstdint>

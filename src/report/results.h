@@ -30,7 +30,7 @@ struct ResultRun {
   double train_loss = std::numeric_limits<double>::quiet_NaN();  // mean logged loss of the last tenth of the steps
   std::vector<ResultPoint> training;                             // training losses as logged
   std::map<std::string, std::vector<ResultPoint>> validation;    // finite validation losses by metric
-  std::map<std::string, std::vector<ResultPoint>> telemetry;     // telemetry by figure
+  std::map<std::string, std::vector<ResultPoint>> telemetry;     // telemetry points by figure
 
   // The loss at the last step of a finished run; infinite if it diverged; nothing before.
   std::optional<double> final_loss(const std::string& metric) const;

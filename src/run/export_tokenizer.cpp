@@ -1,4 +1,4 @@
-// Tokenizers in the form of Hugging Face's tokenizer.json.
+// Writes tokenizers as Hugging Face's tokenizer.json.
 #include <algorithm>
 #include <optional>
 

@@ -59,8 +59,8 @@ using Note = std::function<void(const std::string&)>;
 // events only show the rows again: when they cannot be written, one note says so and the run continues without them.
 class MetricsLog {
  public:
-  // Starts afresh where there are no rows. Given the step a run resumes from, it drops the rows behind that step and a
-  // line cut short, so that each step is there once, and notes other rows that cannot be read.
+  // Opens the log, or starts a new one if there are no rows. Given the step from which a run resumes, it drops later
+  // rows and an incomplete last line, so that each step appears once. It reports other rows that cannot be read.
   MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note);
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;

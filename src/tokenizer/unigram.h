@@ -1,9 +1,9 @@
-// The search of a sentencepiece unigram model (Kudo 2018, "Subword regularization", section 3.3: the division of a text
-// whose pieces have the highest sum of log probabilities), a word at a time.
+// The search of a sentencepiece unigram model: the segmentation whose pieces have the highest sum of log probabilities
+// (Kudo 2018, "Subword regularization", section 3.3).
 //
-// No piece crosses the start of a word, so the search can go word by word; carrying the score from word to word in
-// single precision (Score: float), as the library does, gives its result to the last rounded tie. Hugging Face's
-// tokenizers add up in double precision.
+// No piece crosses the start of a word, so the search goes word by word. It carries the score from word to word. The
+// library does so in single precision (Score: float), and so even ties are broken as it breaks them. Hugging Face's
+// tokenizers add up in double precision (Score: double).
 #pragma once
 
 #include <array>
@@ -34,7 +34,7 @@ class UnigramModel {
     int32_t id;
     Score score;
   };
-  // In bytes; real models have tens. A model with a longer piece is treated as empty.
+  // Largest length of a piece in bytes; real models have tens. A model with a longer piece is treated as empty.
   static constexpr size_t longest_piece = 1024;
 
   UnigramModel() = default;

@@ -18,7 +18,7 @@
 namespace rowan {
 
 enum class TrainPrecision : uint8_t {
-  fp32,             // everything in fp32
+  fp32,             // weights, activations, gradients and optimizer state in fp32
   bf16,             // weights and activations in bf16, fp32 masters, gradients and optimizer state
   bf16_stochastic,  // no masters: bf16 weights, updates rounded stochastically; fp32 optimizer state
   bf16_pure,        // weights, gradients and optimizer state in bf16, rounded to nearest, as the C4 papers ran
@@ -60,7 +60,7 @@ struct RunConfig {
   int64_t checkpoint_seconds = 0;   // seconds between checkpoints; 0: not by time
   int64_t keep = 3;                 // number of checkpoints to keep; 0: all
   int64_t keep_every = 0;           // steps between milestones, which are saved and never removed; 0: none
-  bool keep_best = false;           // also keep the best validation loss; evaluations then save
+  bool keep_best = false;           // also keep the checkpoint with the best validation loss; evaluations then save
   int64_t patience = 0;             // end the run after this many evaluations without improvement; 0: never
   int64_t max_seconds = 0;          // seconds after which a process saves and exits; 0: never
   int64_t check_weights_every = 0;  // steps between checks; 0: only at the start
@@ -111,7 +111,7 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
 // Replaces precision "auto": bf16 with masters on a device with fast bf16 products (Backend::fast), else fp32.
 void resolve_precision(TrainConfig& config, bool fast_bf16);
 
-// The part of a resolved config that must be equal for one run to continue another: everything except where and how
+// The part of a resolved config that must be equal if one run is to continue another: everything except where and how
 // fast it runs, and what is logged and kept.
 Json identity_of(Json resolved);
 

@@ -207,7 +207,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   } catch (const Stopped&) {
     stopped = true;
     if (saved != trainer->steps_done()) save();
-  } catch (const ShrunkFile&) {  // the data failed before this step's update; the updates so far are saved
+  } catch (const ShrunkFile&) {  // a data file shrank in this step; earlier updates are saved
     if (communicator.size() == 1 && saved != trainer->steps_done()) save();
     throw;
   }

@@ -77,7 +77,7 @@ std::string uneven_text(const ParameterTable& table, const std::vector<UpdateCos
       name, largest * ranks / total, std::max(1, static_cast<int>(1.08 * total / largest)));
 }
 
-// Adds kernels that run so many times a step to those of the same name.
+// Adds kernels that run `times` times a step, merged by name.
 void add_kernels(std::vector<Kernel>& to, const std::vector<Kernel>& from, double times) {
   for (const Kernel& kernel : from) {
     auto same = std::find_if(to.begin(), to.end(), [&](const Kernel& other) {

@@ -1,4 +1,4 @@
-// Of the CPU backend alone: products so large that it takes them in pieces, checked on a few rows.
+// CPU backend only: products large enough to be split into blocks, checked on a few rows.
 #include <cmath>
 
 #include "suite.h"

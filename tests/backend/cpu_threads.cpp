@@ -1,5 +1,5 @@
-// Of the CPU backend alone, at every level of instructions that this machine has: the number of threads does not change
-// a bit, and the levels agree.
+// CPU backend only, at every level that this machine supports: the number of threads does not change a bit, and the
+// levels agree.
 #include "kernels/cpu_levels.h"
 #include "suite.h"
 

@@ -1,6 +1,6 @@
-// The suite every Backend must pass: each operation, forward and backward, against float64 references written here from
-// the formulas of kernels/backend.h. Nothing reads device memory but through the Backend. A program that compiles
-// test_*.cpp of this folder gives its own make_backend_under_test().
+// The suite that every Backend must pass: each operation, forward and backward, against float64 references written here
+// from the formulas of kernels/backend.h. Device memory is read only through the Backend. A program that compiles
+// test_*.cpp of this folder supplies make_backend_under_test().
 #pragma once
 
 #include <gtest/gtest.h>

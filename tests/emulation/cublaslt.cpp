@@ -1,6 +1,6 @@
-// A stand-in for the cuBLASLt calls of kernels/cuda/matmul.cu, with cuBLASLt's column-major conventions: it refuses
-// leading dimensions too small, layouts that do not fit each other, pointers outside device memory or less aligned than
-// was said and sums whose parts may be rounded to bf16, and computes the product with fp32 sums.
+// A stand-in for the cuBLASLt calls of kernels/cuda/matmul.cu, with cuBLASLt's column-major conventions. It refuses
+// leading dimensions that are too small, layouts that do not match, pointers outside device memory or less aligned than
+// declared, and split sums that may be rounded to bf16. It computes the product with fp32 sums.
 #include <cublasLt.h>
 #include <cuda_bf16.h>
 

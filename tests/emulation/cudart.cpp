@@ -1,8 +1,8 @@
-// A stand-in for the CUDA runtime calls that kernels/cuda makes. Kernels run at once; copies between the device and
-// pinned memory arrive at the wait for them and not before, and what they read must not change until then. Device
-// memory is one reserved range of addresses: filled with NaN when allocated, poisoned when freed, and unreachable
-// (PROT_NONE) unless a kernel, a copy or a library call runs, so that host code that follows a device pointer faults
-// as with a GPU.
+// A stand-in for the CUDA runtime calls that kernels/cuda makes. Kernels run immediately. Copies between the device and
+// pinned memory complete only when the host waits for them, and their source must not change until then.
+// Device memory is one reserved range of addresses. It is filled with NaN when allocated and poisoned when freed. It is
+// unreachable (PROT_NONE) unless a kernel, a copy or a library call runs, so host code that follows a device pointer
+// faults as with a real GPU.
 #include <cuda_runtime.h>
 #include <sys/mman.h>
 

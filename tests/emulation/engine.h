@@ -1,10 +1,11 @@
-// Runs CUDA kernels on the CPU: every thread of a block is a fiber, blocks run one after another, and what a GPU
-// would leave undefined becomes an exception. Kernels see it through language.h and kernels/cuda/device.cuh.
+// Runs CUDA kernels on the CPU. Every thread of a block is a fiber, and blocks run one after another. What is undefined
+// on a GPU becomes an exception. Kernels reach this engine through language.h and kernels/cuda/device.cuh.
 //
-// Checked beyond what a GPU checks: shared memory starts as NaN; every thread of a block must meet each barrier at
-// the same line of code; every lane named in a mask must meet the warp operation; copies by cp.async arrive only at
-// their wait; device memory is unreachable while host code runs (cudart.cpp). ThreadSanitizer sees every CUDA thread
-// as a thread, ordered with others by barriers, __syncwarp and launches alone, so that it finds races.
+// It checks more than a GPU does. Shared memory starts as NaN. Every thread of a block must meet each barrier at the
+// same line of code. Every lane named in a mask must meet the warp operation. Copies by cp.async arrive only at their
+// wait. Device memory is unreachable while host code runs (cudart.cpp).
+// ThreadSanitizer sees every CUDA thread as a thread, ordered with others only by barriers, __syncwarp and launches, so
+// it finds races.
 #pragma once
 
 #include <cuda_runtime.h>

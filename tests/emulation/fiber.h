@@ -1,5 +1,5 @@
-// Fiber: a stack of its own that runs until it suspends itself; one for every emulated CUDA thread. Switches tell
-// AddressSanitizer and ThreadSanitizer, whose hooks are weak symbols: one object serves every build.
+// Fiber: code on a stack of its own that runs until it suspends itself; one for every emulated CUDA thread. Switches
+// are reported to AddressSanitizer and ThreadSanitizer. Their hooks are weak symbols, so one object serves every build.
 #pragma once
 
 #include <cstddef>

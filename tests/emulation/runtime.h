@@ -1,4 +1,4 @@
-// What tests may ask of the stand-in for the CUDA runtime, and do to it.
+// The interface of tests to the stand-in for the CUDA runtime.
 #pragma once
 
 #include <cuda_runtime.h>

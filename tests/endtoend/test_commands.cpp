@@ -1,4 +1,4 @@
-// The command line as README describes it and --help shows it.
+// The command line agrees with README and with --help.
 #include <gtest/gtest.h>
 
 #include <regex>

@@ -1,4 +1,4 @@
-// What a run lets one see: rates, times and norms in its rows, a trace, and lines that fit a terminal.
+// What a run shows of itself: rates, times and norms in its rows, a trace, and lines that fit a terminal.
 #include <pty.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-// Where output goes and what happens when it cannot go there: what is only shown may be lost, a result may not.
+// Output that cannot be written: progress may be lost, a result must not be.
 #include "paths.h"
 #include "train_command.h"
 

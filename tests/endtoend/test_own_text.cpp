@@ -1,4 +1,4 @@
-// Text of one's own, as a new user has it: a folder of files.
+// A new user's own text: a folder of files.
 #include "base/json.h"
 #include "command.h"
 #include "text_files.h"

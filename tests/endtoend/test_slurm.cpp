@@ -1,5 +1,5 @@
-// What Slurm starts, with a folder of its commands that do on one machine what the real ones do on many (slurm/): tasks
-// find their ranks in its variables and meet with or without MPI, and whatever goes wrong there is one line.
+// Runs started by Slurm. The folder slurm/ holds stand-ins for its commands that run on one machine. Tasks find their
+// ranks in Slurm's variables and meet with or without MPI, and every failure gives one line.
 #include <signal.h>
 
 #include <chrono>

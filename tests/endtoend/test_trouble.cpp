@@ -1,4 +1,4 @@
-// Disks that are full, a second process in the same folder, states that lie: what was there stays whole, and one line
+// Full disks, a second process in the same folder, inconsistent state files: existing files stay intact, and one line
 // says what happened.
 #include <signal.h>
 

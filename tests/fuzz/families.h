@@ -1,5 +1,5 @@
-// What is fuzzed, a family of inputs each. Both ways of fuzzing call the same entries: the mutation tests (plain
-// builds, a second or so each) and the libFuzzer programs (clang, ROWAN_FUZZ=ON).
+// The fuzzed families of inputs. The mutation tests (plain builds, about a second each) and the libFuzzer programs
+// (clang, ROWAN_FUZZ=ON) call the same entry points.
 #pragma once
 
 #include <functional>

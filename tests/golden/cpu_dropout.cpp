@@ -1,5 +1,5 @@
-// Dropout over many draws: the mean of the losses and of the gradients against float64 results of 40,000 draws; and
-// what the masks of one draw do not depend on.
+// Dropout over many draws: mean losses and gradients against float64 results of 40,000 draws. Also checks what the
+// masks of one draw must not depend on.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// Where golden files are read from: $ROWAN_GOLDEN, else the folder shared/golden beside the checkout, and always the
+// Finds golden files: in $ROWAN_GOLDEN, else in the folder shared/golden beside the checkout, and always in the
 // project's own small set. Every case found is run.
 #pragma once
 

@@ -1,4 +1,4 @@
-// The update rules of golden files in Rowan's words.
+// Translates the update rules of golden files to Rowan's configs.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// The transformers of configs/README.md written out plainly: in float64, token by token, from the keys of a model
-// config. What model and kernels are held against in combinations that no golden file has.
+// The transformers of configs/README.md written out plainly in float64, token by token, from the keys of a model
+// config. Model and kernels are compared with it in combinations that no golden file has.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-// Every pair of a model's switches, in a few models that have them all: the loss, and the slope of the loss along a
-// random direction of each parameter, against a plain program in float64.
+// Every pair of model switches, covered by a few models: the loss, and its slope along a random direction of each
+// parameter, against a plain float64 program.
 #include <gtest/gtest.h>
 
 #include <cmath>

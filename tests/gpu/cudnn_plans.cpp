@@ -1,5 +1,5 @@
-// cuDNN takes the graphs of our attention, for GPUs that are not here: from a description of the device it finds and
-// checks an engine, up to compiling the kernels. It asks for no more workspace than `rowan plan` counts.
+// cuDNN accepts the graphs of our attention, even for GPUs that this machine lacks. From a description of the device it
+// finds and checks an engine, and compiles the kernels. It needs no more workspace than `rowan plan` counts.
 #define CUDNN_FRONTEND_SKIP_JSON_LIB
 #include <cudnn_frontend.h>
 #include <fmt/core.h>

@@ -1,4 +1,5 @@
-// A small model trained under every shard setting gives what one process gives, with the traffic the plan promises.
+// A small model gives the same results under every shard setting as in one process, with the traffic that the plan
+// predicts.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,5 +1,5 @@
 // Whole training runs: every recipe under every shard setting gives the losses and weights of one process and sends
-// what the plan promises, and what any number of ranks saved goes on under another number and another setting.
+// what the plan predicts. Checkpoints of any number of ranks continue with another number and another setting.
 #include <gtest/gtest.h>
 #include <unistd.h>
 

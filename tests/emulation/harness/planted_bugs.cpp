@@ -1,5 +1,6 @@
-// One kernel for each class of mistake, right or with its bug: the emulation (or the sanitizer it runs under) has to
-// notice every bug and none of the right ones. tests/emulation/CMakeLists.txt says who has to notice what.
+// One kernel for each class of mistake, correct or with its bug. The emulation, or the sanitizer under which it runs,
+// must notice every bug and must not report a correct kernel. tests/emulation/CMakeLists.txt says which one must notice
+// what.
 //   planted_bugs NAME [planted]
 #include <cstdio>
 #include <cstring>

@@ -1,5 +1,5 @@
-// Whole tiny training runs on CUDA's kernels against the same runs on the CPU: accumulation, clipping, validation, and
-// a checkpoint that continues to the same bits.
+// Tiny training runs on CUDA kernels against the same runs on the CPU: accumulation, clipping, validation, and a
+// checkpoint that continues with the same bits.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 

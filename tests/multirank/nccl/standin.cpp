@@ -1,7 +1,6 @@
-// The NCCL calls that src/comm/nccl_communicator.cpp makes, over POSIX shared memory, for processes of one machine
-// whose device memory is emulated. Every call is compared across ranks (operation, type, count, root, order): what
-// would hang or corrupt on GPUs is an error here. Sums run in rank order in fp32. A rank that does not come is an error
-// too.
+// A stand-in for the NCCL calls of src/comm/nccl_communicator.cpp, over POSIX shared memory, for processes of one
+// machine with emulated device memory. Every call is compared across ranks (operation, type, count, root, order): what
+// would hang or corrupt on GPUs is an error here. Sums run in rank order in fp32. A missing rank is an error, too.
 #include <fcntl.h>
 #include <nccl.h>
 #include <sys/mman.h>

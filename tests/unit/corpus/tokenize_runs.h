@@ -1,4 +1,4 @@
-// Runs of the tokenizer's job, and what they leave in a folder.
+// Runs tokenize() and reads what it leaves in a folder.
 #pragma once
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// Tests with token files in a folder of their own, and the errors they expect.
+// A test fixture with token files in a folder of its own, and checks of expected errors.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// The levels of instructions of the CPU backend: nothing leaks out of one, and ROWAN_ISA chooses.
+// The CPU levels: no symbol of one leaks into the program, and ROWAN_ISA chooses.
 #include <cstdlib>
 #include <optional>
 

@@ -1,4 +1,5 @@
-// Packed rows with attention within documents are those documents one by one, in rows as long as 8,192 tokens.
+// Packed rows with attention within documents give the results of those documents one by one, in rows of up to 8,192
+// tokens.
 #include <gtest/gtest.h>
 
 #include <cmath>

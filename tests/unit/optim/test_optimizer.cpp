@@ -1,4 +1,4 @@
-// What the papers say of their rules, and what any optimizer here must bear.
+// Properties that the papers state of their rules, and that every optimizer here must have.
 #include <gtest/gtest.h>
 
 #include <cmath>

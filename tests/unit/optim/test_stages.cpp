@@ -1,4 +1,4 @@
-// What every stage answers for itself.
+// What every stage states about itself.
 #include <gtest/gtest.h>
 
 #include <functional>

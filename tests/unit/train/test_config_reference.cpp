@@ -1,4 +1,4 @@
-// configs/README.md names every key that a config may have, and a resolved config holds every one with its value.
+// configs/README.md lists every config key, and a resolved config holds every key with its value.
 #include <gtest/gtest.h>
 
 #include <filesystem>

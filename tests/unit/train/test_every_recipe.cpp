@@ -1,4 +1,4 @@
-// What a run asks of every recipe: it goes on from a checkpoint bit for bit, and shows figures.
+// What a run needs from every recipe: it continues from a checkpoint bit for bit, and produces telemetry.
 #include <gtest/gtest.h>
 
 #include <cmath>

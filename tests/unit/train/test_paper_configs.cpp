@@ -1,4 +1,4 @@
-// The configs of the papers are read by the loader that `rowan train` uses, and describe models of the published sizes.
+// The papers' configs load as in `rowan train` and describe models of the published sizes.
 #include <gtest/gtest.h>
 
 #include <filesystem>

@@ -1,4 +1,4 @@
-// What `rowan plan` says of many ranks.
+// What `rowan plan` computes for many ranks.
 #include <gtest/gtest.h>
 #include <unistd.h>
 

@@ -1,4 +1,4 @@
-// "precision": "auto", the default, and what it stands for.
+// "precision": "auto", the default, and what it resolves to.
 #include <gtest/gtest.h>
 
 #include "base/json.h"

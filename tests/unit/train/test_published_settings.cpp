@@ -1,4 +1,4 @@
-// Every setting that a paper published, held against the config that claims to repeat it, as `rowan train` reads it.
+// Every published setting against the config that claims to reproduce it, as `rowan train` reads it.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>

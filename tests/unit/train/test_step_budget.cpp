@@ -1,4 +1,4 @@
-// The budget of a step (`rowan plan --device`) beside one that was worked out by hand for an H200.
+// The time budget of a step (`rowan plan --device`) against one computed by hand for an H200.
 #include <gtest/gtest.h>
 
 #include <functional>
