@@ -46,8 +46,8 @@ void bind_packed(Pointers& to, Operand first, Tensor qkv, const AttentionShape& 
 class Cudnn final : public CudnnAttention {
  public:
   explicit Cudnn(cudaStream_t stream) {
-    check(cudnnCreate(&handle_), "it does not start");
-    check(cudnnSetStream(handle_, stream), "no stream");
+    check(cudnnCreate(&handle_), "cannot create a handle");
+    check(cudnnSetStream(handle_, stream), "cannot set the stream");
   }
   ~Cudnn() override {
     plans_.clear();
@@ -92,7 +92,7 @@ class Cudnn final : public CudnnAttention {
     add_attention(*graph, s, backward);
     if (const auto error = graph->build(handle_, {fe::HeurMode_t::A}); error.is_bad())
       fail(
-          "attention: {} has no {} for {} sequences of {} tokens, {} heads, {} of keys and values, {} wide: {}; use "
+          "attention: {} has no {} for {} sequences of {} tokens, {} heads, {} key/value heads, head_dim {}: {}; use "
           "\"rowan\"",
           describe(), backward ? "backward" : "forward", s.batch, s.seq, s.heads, s.kv_heads, s.head_dim,
           reason(error.err_msg));
@@ -105,7 +105,7 @@ class Cudnn final : public CudnnAttention {
     float scale = s.scale;
     pointers[factor] = &scale;
     if (const auto error = (found->second.*which)->execute(handle_, pointers, workspace); error.is_bad())
-      fail("attention: {} does not run: {}", describe(), reason(error.err_msg));
+      fail("attention: {} failed: {}", describe(), reason(error.err_msg));
     return true;
   }
 

@@ -79,7 +79,7 @@ bool CudaBackend::Product::operator<(const Product& other) const {
 
 void CudaBackend::check(cublasStatus_t status) {
   if (status != CUBLAS_STATUS_SUCCESS)
-    fail("{} on {}: cuBLASLt says: {}", operation_, subject_.describe(), cublasLtGetStatusString(status));
+    fail("{} on {}: cuBLASLt reports: {}", operation_, subject_.describe(), cublasLtGetStatusString(status));
 }
 
 const CudaBackend::Plan& CudaBackend::plan_for(const Product& p, const Operands& operands) {

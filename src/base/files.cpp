@@ -76,7 +76,7 @@ size_t count_lines(const char* path) {
   }
   const size_t most = std::strtoull(text, nullptr, 10);
   if (code == ENOMEM && count_lines("/proc/self/maps") + 100 > most)
-    fail("cannot map {}: the system lets a process map {} files (vm.max_map_count); use fewer, larger ones",
+    fail("cannot map {}: this process has reached the limit of {} mappings (vm.max_map_count); use fewer, larger files",
          path.string(), most);
   errno = code;
   fail_errno("map", path);
@@ -99,12 +99,12 @@ void sync_directory(const std::filesystem::path& directory) {
 }
 
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
-  // Where the old folder is moved while it is being replaced.
+  // The path to which an old folder is moved while it is being replaced.
   std::filesystem::path old;
   if (std::filesystem::is_directory(to)) {
     if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
       old = from;
-    } else if (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP) {  // NFS, CIFS, FUSE
+    } else if (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP) {  // happens on NFS, CIFS and FUSE
       old = to.string() + ".replaced.part";
       std::filesystem::remove_all(old);
       if (::rename(to.c_str(), old.c_str()) != 0) fail_errno("replace", to);
@@ -187,7 +187,7 @@ AtomicFile::AtomicFile(std::filesystem::path path, uint64_t keep_bytes)
   bool found = ::fstat(fd_, &info) == 0;
   if (found && static_cast<uint64_t>(info.st_size) < keep_bytes) {
     ::close(fd_);
-    fail("{}: {} bytes are left of the {} written before", part_.string(), info.st_size, keep_bytes);
+    fail("{}: found {} bytes, expected the {} written before", part_.string(), info.st_size, keep_bytes);
   }
   if (!found || ::ftruncate(fd_, static_cast<off_t>(keep_bytes)) != 0) {
     int code = errno;

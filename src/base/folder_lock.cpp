@@ -206,7 +206,7 @@ void FolderLock::check() const {
   const std::optional<Owner> owner = fd < 0 ? std::nullopt : owner_in(read_all(fd));
   if (fd >= 0) ::close(fd);
   if (owner) refuse(path_, work_, *owner);
-  fail("{}: is gone, and with it this process's hold on the folder", path_.string());
+  fail("{}: gone, so this process no longer owns the folder", path_.string());
 }
 
 void FolderLock::beat(milliseconds interval) {

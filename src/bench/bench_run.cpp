@@ -83,7 +83,7 @@ MadeUpShard::MadeUpShard(int64_t count, int64_t vocabulary) : fd_(::memfd_create
   file << header;
   file.write(reinterpret_cast<const char*>(tokens.data()),
              static_cast<std::streamsize>(tokens.size() * sizeof tokens[0]));
-  if (!file.flush()) fail("no memory for a shard of {} tokens", count);
+  if (!file.flush()) fail("out of memory: a shard of {} tokens", count);
 }
 
 MadeUpShard::~MadeUpShard() { ::close(fd_); }
@@ -104,7 +104,7 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
                      ShardMode shard) {
   config.model = model_of(o.model);
   if (o.seq > config.model.positions)
-    fail("--seq: found {}, but {} has {} positions", o.seq, o.model, config.model.positions);
+    fail("--seq: found {}, expected at most the positions of {}, {}", o.seq, o.model, config.model.positions);
   config.batch = {o.batch, o.seq, 0};
   config.shard = shard;
   config.optimizer = recipe_config(recipe);

@@ -66,7 +66,7 @@ Json measure(const char* name, const TokenizeBench& arguments, const std::vector
     for (int i = 0; i < arguments.threads; ++i) workers.emplace_back(work);
   }
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  if (text_bytes == 0) fail("no document in the input");
+  if (text_bytes == 0) fail("found no document in the input");
   const double bytes_rate = static_cast<double>(text_bytes) / seconds, rate = static_cast<double>(tokens) / seconds;
   fmt::print("{:10}  {:6.1f} MB of text/s, {:5.2f} million tokens/s   ({:.1f} MB on {} threads)\n", name,
              bytes_rate / 1e6, rate / 1e6, static_cast<double>(text_bytes) / 1e6, arguments.threads);

@@ -30,7 +30,7 @@ std::string read_number(std::string& text, T& value) {
   if (CLI::detail::lexical_cast(text, value)) return "";
   const std::string digits = text.substr(text.starts_with('-') || text.starts_with('+'));
   if (std::is_integral_v<T> && !digits.empty() && digits.find_first_not_of("0123456789") == std::string::npos)
-    return fmt::format("found {}, {} to {} is allowed", text, Limits::min(), Limits::max());
+    return fmt::format("found {}, expected {} to {}", text, Limits::min(), Limits::max());
   return fmt::format("found '{}', expected {}", text, std::is_integral_v<T> ? "an integer" : "a number");
 }
 
@@ -51,7 +51,7 @@ Argument& Argument::at_least(int64_t least) {
   auto problem = [least](std::string& text) -> std::string {
     int64_t value = 0;
     if (std::string wrong = read_number(text, value); !wrong.empty()) return wrong;
-    return value < least ? fmt::format("found {}, at least {} is allowed", value, least) : "";
+    return value < least ? fmt::format("found {}, expected at least {}", value, least) : "";
   };
   option_->check(CLI::Validator(problem, fmt::format(">= {}", least)));
   return *this;
@@ -63,7 +63,7 @@ Argument& Argument::range(T least, T most) {
     T value{};
     read_number(text, value);                             // a text that is no number was found before
     const bool inside = value >= least && value <= most;  // false for NaN
-    return inside ? "" : fmt::format("found {}, {} to {} is allowed", text, least, most);
+    return inside ? "" : fmt::format("found {}, expected {} to {}", text, least, most);
   };
   option_->check(CLI::Validator(problem, fmt::format("in [{} - {}]", least, most)));
   return *this;

@@ -84,14 +84,15 @@ Table table_of_runs(const ResultSet& set) {
 
 ResultSet read(const CompareOptions& options) {
   const bool sweep = options.runs.size() == 1 && is_sweep(options.runs[0]);
-  if (sweep && !options.by.empty()) fail("--by: {} is a sweep, its axes are what it is grouped by", options.runs[0]);
+  if (sweep && !options.by.empty())
+    fail("--by: found the sweep {}, which is grouped by its axes; leave --by out", options.runs[0]);
   ResultSet set = sweep ? read_sweep(options.runs[0]) : read_runs(options.runs, listed(options.by));
   if (!options.metric.empty()) set.metric = options.metric;
   if (!options.against.empty()) {
     const bool found = std::any_of(set.runs.begin(), set.runs.end(), [&](const ResultRun& run) {
       return std::find(run.labels.begin(), run.labels.end(), options.against) != run.labels.end();
     });
-    if (!found) fail("--against {}: no group is called so", options.against);
+    if (!found) fail("--against: found '{}', expected the label of a group", options.against);
     set.against = options.against;
   }
   if (options.loss > 0) set.loss = options.loss;

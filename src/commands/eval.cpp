@@ -63,7 +63,7 @@ void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, con
 void print_validation(const EvalOptions& options, const RunFolder& folder, Backend& backend) {
   DataConfig data = parse_data(folder.config().object("data", true));
   if (!options.data.empty()) data.validation = options.data;
-  if (data.validation.empty()) fail("{}: the run has no validation data; name some with --data", options.run);
+  if (data.validation.empty()) fail("{}: found a run without validation data; name some with --data", options.run);
   const int64_t of_the_run = folder.config().object("run").integer("eval_tokens", 0, 0);
   const int64_t tokens = options.tokens ? options.tokens : of_the_run ? of_the_run : INT64_MAX;
   const int64_t seq = folder.config().object("batch", true).integer("sequence_length", {}, 1, most_tokens_at_once);
@@ -112,7 +112,7 @@ void run_eval(const EvalOptions& options) {
   RunFolder folder(
       options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); }, options.weights);
   if (!options.task.empty() && options.task[0] != "hellaswag")
-    fail("--task {}: the one task there is is hellaswag", options.task[0]);
+    fail("--task: found '{}', expected hellaswag", options.task[0]);
   std::unique_ptr<Backend> backend = make_backend(named<Device>("--device", options.device), 0, 0);
   if (options.task.empty())
     print_validation(options, folder, *backend);

@@ -26,7 +26,7 @@ struct GenerateOptions {
 void run_generate(const GenerateOptions& options) {
   RunFolder folder(
       options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); }, options.weights);
-  if (folder.tokenizer().empty()) fail("{}: the run names no tokenizer to read and write text with", options.run);
+  if (folder.tokenizer().empty()) fail("{}: found no tokenizer in the run's config, which text needs", options.run);
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
   check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), tokenizer_of_checkpoint(folder.checkpoint().folder()),
                        "the run");
@@ -47,7 +47,8 @@ void run_generate(const GenerateOptions& options) {
   std::string shown;
   auto show = [&] {
     std::string text = tokenizer->decode(std::span(tokens).subspan(skip));
-    // While the last character is incomplete, the decoded text does not yet extend the text already shown.
+    // Print only once the last character is complete; until then the decoded text does not begin with the text already
+    // shown.
     if (!text.starts_with(shown)) return;
     fmt::print("{}", text.substr(shown.size()));
     std::fflush(stdout);

@@ -93,16 +93,16 @@ void inspect_folder(const fs::path& folder, const InspectOptions& options, Repor
                 model.files().size() == 1 ? "" : "s");
     return;
   }
-  fail("{}: a folder that is no checkpoint, run, model or GPT-2 vocabulary", folder.string());
+  fail("{}: found a folder, expected a checkpoint, run, model or GPT-2 vocabulary", folder.string());
 }
 
 // One JSON value per line: HellaSwag examples, or documents to tokenize.
 void inspect_json_lines(const fs::path& path, std::string_view text, const InspectOptions& options, Report& report) {
   std::vector<JsonMember> members;
   try {
-    if (!read_members(text.substr(0, text.find('\n')), members)) fail("no object");
+    if (!read_members(text.substr(0, text.find('\n')), members)) fail("found no object");
   } catch (const Error&) {
-    fail("{}:1: neither JSON lines nor a JSON file", path.string());
+    fail("{}:1: found neither JSON lines nor a JSON file", path.string());
   }
   std::vector<std::string> keys;
   std::string_view content;
@@ -202,7 +202,7 @@ void add_inspect(CommandLine& command) {
     else
       inspect_file(settings->file, options, report);
     if (report.problems() > 0)
-      fail("{}: {} thing{} wrong", settings->file, report.problems(), report.problems() == 1 ? "" : "s");
+      fail("{}: found {} problem{}", settings->file, report.problems(), report.problems() == 1 ? "" : "s");
   });
 }
 

@@ -52,7 +52,7 @@ Json model_named(const std::string& name, int64_t vocabulary) {
               {"max_position_embeddings", context},
               {"tie_word_embeddings", true}};
     }
-  fail("there is no model {}; allowed are {}{}", name, join(names), did_you_mean(name, names));
+  fail("model: found '{}', expected one of {}{}", name, join(names), did_you_mean(name, names));
 }
 
 void run_new(const NewArguments& arguments) {
@@ -61,7 +61,7 @@ void run_new(const NewArguments& arguments) {
   const fs::path config = name + ".json";
   const std::string data = "data/" + fs::path(name).filename().string();
   const Json model = model_named(arguments.model, tokenizer->vocab_size());
-  if (fs::exists(config)) fail("{}: already there; choose another name with --out", config.string());
+  if (fs::exists(config)) fail("{}: exists already; choose another name with --out", config.string());
 
   TokenizeOptions options;
   uint64_t bytes = 0;

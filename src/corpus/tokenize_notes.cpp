@@ -44,7 +44,7 @@ ShardsState shards_from_json(const Json& json) {
 Json describe_settings(const TokenizeOptions& options, const std::vector<std::string>& inputs,
                        const Tokenizer& tokenizer, shard::EndPlace end) {
   auto check_text = [](const char* what, const std::string& text) {
-    if (first_invalid_utf8(text) != text.size()) fail("{}: {} that is not valid UTF-8", text, what);
+    if (first_invalid_utf8(text) != text.size()) fail("{}: found {} that is not valid UTF-8", text, what);
   };
   check_text("a field", options.field);
   Json files = Json::array();
@@ -95,26 +95,26 @@ void check_settings(const fs::path& path, const Json& before, const Json& now) {
     for (const Json& input : before.at("inputs"))
       if (std::find(all.begin(), all.end(), input) == all.end())
         fail(
-            "{}: made from {}, which is not among the inputs now or has changed; remove it and the shards beside it to "
-            "begin anew",
+            "{}: made from {}, which has changed or is no longer an input; remove it and the shards beside it to "
+            "start afresh",
             path.string(), input.at("path").dump());
-    fail("{}: made from {} inputs, now there are {}; others can be added, at the end, when it is finished",
-         path.string(), inputs_before, inputs_now);
+    fail("{}: made from {} inputs, found {}; inputs can be added at the end once it is finished", path.string(),
+         inputs_before, inputs_now);
   }
   if (inputs_before != inputs_now)
-    fail("{}: made from {} inputs, now there are {}; remove it and the shards beside it to begin anew", path.string(),
+    fail("{}: made from {} inputs, found {}; remove it and the shards beside it to start afresh", path.string(),
          inputs_before, inputs_now);
   for (const Json& change : Json::diff(before, now)) {
     const Json::json_pointer place(change.at("path").get<std::string>());
     auto at = [&](const Json& settings) { return settings.contains(place) ? settings[place].dump() : "nothing"; };
-    fail("{}: made with {} at settings{}, now it is {}; remove it and the shards beside it to begin anew",
-         path.string(), at(before), place.to_string(), at(now));
+    fail("{}: made with {} at settings{}, found {}; remove it and the shards beside it to start afresh", path.string(),
+         at(before), place.to_string(), at(now));
   }
 }
 
 void read_note(const fs::path& path, const std::function<void(const Json&)>& use) {
   const auto damaged = [&](const char* why) {
-    fail("{}: damaged: {}; remove it and the shards beside it to begin anew", path.string(), why);
+    fail("{}: damaged: {}; remove it and the shards beside it to start afresh", path.string(), why);
   };
   const Json content = try_parse_json(read_file(path));
   if (content.is_discarded()) damaged("not JSON");
@@ -131,15 +131,15 @@ void check_shard(const fs::path& folder, const Json& entry) {
   const fs::path path = folder / entry.at("file").get<std::string>();
   const Shard shard(path);
   if (shard.tokens() != entry.at("tokens").get<int64_t>())
-    fail("{}: {} tokens; the manifest says {}", path.string(), shard.tokens(), entry["tokens"].dump());
+    fail("{}: found {} tokens, expected {} from the manifest", path.string(), shard.tokens(), entry["tokens"].dump());
   const std::string found = hex(hash64(shard.token_bytes()));
   if (found != entry.at("checksum").get<std::string>())
-    fail("{}: damaged: the tokens have checksum {}, the manifest says {}", path.string(), found,
+    fail("{}: damaged: found checksum {}, expected {} from the manifest", path.string(), found,
          entry["checksum"].dump());
   const int64_t documents = shard.index() ? shard.index()->size() : -1;
   if (documents != entry.at("documents").get<int64_t>())
-    fail("{}{}: {}; the manifest says {} documents", path.string(), shard::documents_suffix,
-         shard.index() ? fmt::format("{} documents", documents) : "missing", entry["documents"].dump());
+    fail("{}{}: found {}, expected {} documents from the manifest", path.string(), shard::documents_suffix,
+         shard.index() ? fmt::format("{} documents", documents) : "no file", entry["documents"].dump());
   for (int64_t i = 0; i < documents; ++i) shard.index()->start(i);
 }
 

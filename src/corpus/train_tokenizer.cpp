@@ -106,7 +106,7 @@ std::string number_behind(const std::string& text, std::string_view words) {
 
 std::string train_tokenizer(const TokenizerTraining& training) {
   Sentences sentences(training);
-  if (sentences.done()) fail("no text to make a tokenizer of");
+  if (sentences.done()) fail("found no text to train a tokenizer on");
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train({{"model_type", training.bpe ? "bpe" : "unigram"},
                                                                   {"vocab_size", std::to_string(training.vocabulary)},
@@ -124,7 +124,7 @@ std::string train_tokenizer(const TokenizerTraining& training) {
 }
 #else
 std::string train_tokenizer(const TokenizerTraining&) {
-  fail("this build has no trainer of sentencepiece; install libsentencepiece-dev and configure again");
+  fail("this build has no sentencepiece trainer; install libsentencepiece-dev and configure again");
 }
 #endif
 

@@ -43,7 +43,7 @@ BatchSource::BatchSource(const DataConfig& config, int64_t sequence_length, uint
     keys_.push_back(key.value());
     fingerprint_["corpora"].push_back(description);
     if (corpus.shards().front().tokenizer_hash() != tokenizer_hash())
-      fail("{}: made with another tokenizer than the first corpus of the mixture",
+      fail("{}: found another tokenizer, expected that of the first corpus of the mixture",
            corpus.shards().front().path().string());
   }
   draw_round(config.train);
@@ -57,7 +57,8 @@ void BatchSource::draw_round(const std::vector<Corpus>& parts) {
     sum += part.weight;
     const int64_t share = std::llround(round_rows * (sum / total)) - static_cast<int64_t>(corpus_at.size());
     if (share == 0)
-      fail("data.mixture: weight {} of {} is less than one row in {}", part.weight, part.files.front(), round_rows);
+      fail("data.mixture: weight of {1}: found {0}, expected at least one row in {2}", part.weight, part.files.front(),
+           round_rows);
     corpus_at.insert(corpus_at.end(), static_cast<size_t>(share), static_cast<int64_t>(shares_.size()));
     shares_.push_back(share);
   }
@@ -134,8 +135,9 @@ void check_fingerprint(const Json& saved, const Json& current) {
   auto compare = [](const Json& was, const Json& is, const std::string& key, const std::string& place) {
     const Json before = was.is_object() && was.contains(key) ? was[key] : Json();
     if (before != is.at(key))
-      fail("{}: {} was {} when the checkpoint was written and is {} now; the run cannot continue on other data", place,
-           key, before.dump(), is.at(key).dump());
+      fail(
+          "{0}: {1}: found {3}, expected {2} as when the checkpoint was written; the run cannot continue on other data",
+          place, key, before.dump(), is.at(key).dump());
   };
   auto length = [](const Json& of, const char* key) {
     return of.is_object() && of.contains(key) && of[key].is_array() ? of[key].size() : 0;
@@ -143,7 +145,7 @@ void check_fingerprint(const Json& saved, const Json& current) {
   for (const char* key : {"seed", "sequence_length", "reading", "order"}) compare(saved, current, key, "data");
   const size_t corpora = current["corpora"].size();
   if (length(saved, "corpora") != corpora)
-    fail("data: {} corpora when the checkpoint was written, {} now", length(saved, "corpora"), corpora);
+    fail("data: found {1} corpora, expected {0} as when the checkpoint was written", length(saved, "corpora"), corpora);
   for (size_t c = 0; c < corpora; ++c) {
     const Json &was = saved["corpora"][c], &is = current["corpora"][c];
     const std::string place = corpora == 1 ? "data.train" : fmt::format("data.mixture.{}", c);
@@ -153,7 +155,7 @@ void check_fingerprint(const Json& saved, const Json& current) {
         compare(was["shards"][s], is["shards"][s], key,
                 fmt::format("shard {}", is["shards"][s]["name"].get<std::string>()));
     if (shards_before != shards)
-      fail("{}: {} shards when the checkpoint was written, {} now", place, shards_before, shards);
+      fail("{0}: found {2} shards, expected {1} as when the checkpoint was written", place, shards_before, shards);
     compare(was, is, "weight", place);
     compare(was, is, "rows", place);
   }

@@ -79,10 +79,10 @@ void visit(DataConfig& data, Section& keys) {
 DataConfig parse_data(JsonObject data) {
   DataConfig config;
   if (data.has("mixture")) {
-    if (data.has("train")) data.fail("mixture", "stands beside train; give one of them");
+    if (data.has("train")) data.fail("mixture", "conflicts with train; give one of them");
     for (JsonObject& part : data.objects("mixture")) {
       Corpus corpus{files_at(part, "glob"), part.number("weight")};
-      if (corpus.weight <= 0) part.fail("weight", "must be greater than 0");
+      if (corpus.weight <= 0) part.fail("weight", "expected more than 0");
       part.finish();
       config.train.push_back(corpus);
     }
@@ -95,18 +95,18 @@ DataConfig parse_data(JsonObject data) {
     JsonObject means = data.object("batch_means");
     config.batch_means = {means.integer("ranks", {}, 1, 1 << 20), means.integer("rows", {}, 1, 1 << 20)};
     means.finish();
-    if (config.validation.empty()) data.fail("batch_means", "there is no validation data; give validation");
+    if (config.validation.empty()) data.fail("batch_means", "needs validation data; give validation");
   }
   read_keys(data, [&](Section& keys) { visit(config, keys); });
   if (data.has("documents")) {
     if (config.reading == Reading::documents)
-      data.fail("documents", "belongs to packed rows; with reading documents every row is one");
+      data.fail("documents", "is for packed rows; with reading documents every row is one document");
     config.documents = parse_documents(data.object("documents"));
   }
   if (config.shards.width != 0 && config.shards.width != 2 && config.shards.width != 4)
-    data.fail("width", fmt::format("found {}, allowed: 2 and 4", config.shards.width));
+    data.fail("width", fmt::format("found {}, expected 2 or 4", config.shards.width));
   if (config.shards.format == ShardFormat::nanogpt && config.shards.width == 0)
-    data.fail("format", "nanogpt files are bare tokens: give width too, 2 or 4");
+    data.fail("format", "nanogpt files are bare tokens; give width, 2 or 4, as well");
   data.finish();
   return config;
 }

@@ -19,7 +19,8 @@ ValidationSet::ValidationSet(const DataConfig& config, int64_t sequence_length, 
       targets_ += row_targets_.back();
     }
   if (targets_ == 0)
-    fail("{}: no target in the first {} rows of the validation data", data_.shards().front().path().string(), rows());
+    fail("{}: found no target in the first {} rows of the validation data", data_.shards().front().path().string(),
+         rows());
 }
 
 void ValidationSet::deal(int64_t eval_tokens) {
@@ -46,7 +47,7 @@ void ValidationSet::deal(int64_t eval_tokens) {
   }
   for (int32_t targets : row_targets_) targets_ += targets;
   if (!batches_.back())
-    fail("data.batch_means: found {} ranks, but the validation data has {} rows", ranks, data_.rows());
+    fail("data.batch_means: found {} ranks, expected at most the {} rows of the validation data", ranks, data_.rows());
 }
 
 void ValidationSet::fill(int64_t first, int64_t count, int32_t* inputs, int32_t* targets) const {

@@ -47,7 +47,8 @@ void require(JsonObject& object, const char* key, const Value& only) {
   if (!object.has(key)) return;
   const Json& value = object.raw(key);
   if (value != Json(only))
-    object.fail(key, fmt::format("found {}, only {} is implemented", value.dump(), Json(only).dump()));
+    object.fail(key,
+                fmt::format("found {}, expected {}: nothing else is implemented", value.dump(), Json(only).dump()));
 }
 
 // Checks keys with which transformers selects another model; only the values that mean this model are accepted.
@@ -57,14 +58,15 @@ void check_variants(JsonObject& object, Family family) {
   std::set<std::string> zero = {"hidden_dropout", "hidden_dropout_prob"};
   if (family == Family::llama) zero.insert({"resid_pdrop", "embd_pdrop"});
   for (const std::string& key : object.keys()) {
-    if (no.contains(key) && object.boolean(key)) object.fail(key, "found true, only false is implemented");
+    if (no.contains(key) && object.boolean(key))
+      object.fail(key, "found true, expected false: nothing else is implemented");
     if (zero.contains(key)) require(object, key.c_str(), 0);
     if (key == "partial_rotary_factor" && object.number(key) != 1) object.fail(key, "only 1 is implemented");
     if (key == "pruned_heads" && !object.raw(key).empty()) object.fail(key, "only {} is implemented");
     if (key != "layer_types") continue;
     for (const std::string& type : object.strings(key))
       if (type != "full_attention")
-        object.fail(key, fmt::format("found '{}', only full_attention is implemented", type));
+        object.fail(key, fmt::format("found '{}', expected full_attention: nothing else is implemented", type));
   }
 }
 
@@ -199,18 +201,19 @@ void visit_family(ModelConfig& config, ModelType type, Section& keys) {
 void check_dropout(JsonObject& object, const DropoutRates& rates, const std::array<const char*, 3>& keys) {
   const double values[] = {rates.embedding, rates.attention, rates.residual};
   for (size_t i = 0; i < keys.size(); ++i)
-    if (values[i] >= 1) object.fail(keys[i], fmt::format("found {}, must be at least 0 and below 1", values[i]));
+    if (values[i] >= 1) object.fail(keys[i], fmt::format("found {}, expected at least 0 and below 1", values[i]));
 }
 
 void finish_llama(JsonObject& object, ModelConfig& config, bool qwen3) {
   if (config.hidden % config.heads && !qwen3 && !object.has("head_dim"))
     object.fail("num_attention_heads",
-                fmt::format("{} heads do not divide hidden_size {}", config.heads, config.hidden));
+                fmt::format("found {}, expected a divisor of hidden_size {}", config.heads, config.hidden));
   if (config.heads % config.kv_heads)
     object.fail("num_key_value_heads",
-                fmt::format("{} key/value heads do not divide {} attention heads", config.kv_heads, config.heads));
+                fmt::format("found {}, expected a divisor of {}, the attention heads", config.kv_heads, config.heads));
   if (config.head_dim % 2)
-    object.fail("num_attention_heads", fmt::format("head dimension {} is odd; RoPE needs pairs", config.head_dim));
+    object.fail("num_attention_heads",
+                fmt::format("found a head dimension of {}, expected an even one for RoPE", config.head_dim));
   check_rope(object, *config.rope, config.head_dim);
   check_dropout(object, config.dropout, {"embedding_dropout", "attention_dropout", "residual_dropout"});
   config.residual_init_std = config.init_std;
@@ -228,7 +231,7 @@ void finish_gpt2(JsonObject& object, ModelConfig& config) {
   check_dropout(object, config.dropout, {"embd_pdrop", "attn_pdrop", "resid_pdrop"});
   require(object, "scale_attn_weights", true);
   if (config.hidden % config.heads)
-    object.fail("n_head", fmt::format("{} heads do not divide n_embd {}", config.heads, config.hidden));
+    object.fail("n_head", fmt::format("found {}, expected a divisor of n_embd {}", config.heads, config.hidden));
   config.head_dim = config.hidden / config.heads;
 }
 
@@ -315,7 +318,7 @@ ModelConfig load_model(const std::string& path) {
 
 Json hugging_face_config(const ModelConfig& config) {
   auto refuse = [](const char* key, const auto& value) {
-    fail("export: the model has {} {}, transformers has no such model", key, value);
+    fail("export: found {} {}, which no model of transformers has", key, value);
   };
   if (config.embedding_norm) refuse("embedding_norm", true);
   if (config.head_bias) refuse("head_bias", true);

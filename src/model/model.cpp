@@ -39,18 +39,19 @@ Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& op
       activation_memory_(backend, Category::activations),
       workspace_(backend, Category::workspace) {
   if (options.seq > config.positions)
-    fail("model: sequence length {} is longer than the {} positions of the model", options.seq, config.positions);
+    fail("model: found sequence length {}, expected at most {}, the positions of the model", options.seq,
+         config.positions);
   const Limits most = backend.limits();
   auto check_limit = [&](const char* field, int64_t found, int64_t allowed) {
     if (found > allowed)
-      fail("model: {} is {}, must be at most {} on the device \"{}\"", field, found, allowed, backend.name());
+      fail("model: {}: found {}, expected at most {} on the device \"{}\"", field, found, allowed, backend.name());
   };
   check_limit("head_dim (hidden_size / num_attention_heads)", config.head_dim, most.head_dim);
   check_limit("hidden_size", config.hidden, most.norm_width);
   check_limit("micro_batch", options.batch, most.batch);
   if (options.training) backend.plan_attention(config.attention(options.batch, options.seq, 0), options.compute);
   if (options.growing && (options.training || options.batch != 1))
-    fail("model: a growing sequence is one sequence without training, the batch is {}", options.batch);
+    fail("model: found a batch of {}, expected one sequence without training for generation", options.batch);
   weights_ = weight_memory_.take(options.compute, {weight_placement_.elements()});
   if (options.training) gradients_ = gradient_memory_.take(options.gradient, {gradient_placement_.elements()});
   bind();
@@ -62,8 +63,8 @@ Model::~Model() = default;
 void Model::bind() {
   const ModelConfig& c = config_;
   const ParameterNames names = names_of(c);
-  // Binds `rows` rows, of a parameter and of those that follow it in memory, as one tensor, and the same of the
-  // gradient.
+  // Binds a weight and its gradient to `rows` consecutive rows. They begin with the named parameter and may extend over
+  // parameters that follow it in memory.
   auto bind = [&](Tensor& weight, Tensor& gradient, const std::string& name, int64_t rows) {
     Parameter all = table_.find(name);
     all.shape[0] = rows;

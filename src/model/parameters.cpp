@@ -31,7 +31,7 @@ const Parameter& ParameterTable::find(const std::string& name) const {
   if (const auto found = at_.find(name); found != at_.end()) return parameters_[found->second];
   std::vector<std::string> names;
   for (const Parameter& parameter : parameters_) names.push_back(parameter.name);
-  fail("no parameter is called '{}'{}", name, did_you_mean(name, names));
+  fail("found no parameter '{}'{}", name, did_you_mean(name, names));
 }
 
 int64_t ParameterTable::count() const {

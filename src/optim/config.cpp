@@ -37,9 +37,9 @@ struct Half {
   void read(JsonObject object, double main_lr) {
     read_recipe(object, recipe);
     if (object.has("lr_ratio")) {
-      if (object.has("lr")) object.fail("lr_ratio", "stands beside lr; give one of them");
+      if (object.has("lr")) object.fail("lr_ratio", "conflicts with lr; give one of them");
       lr_ratio = object.number("lr_ratio", {}, 0, 1e6);
-      if (lr_ratio == 0) object.fail("lr_ratio", "found 0, must be greater than 0");
+      if (lr_ratio == 0) object.fail("lr_ratio", "found 0, expected more than 0");
       recipe.lr = lr_ratio * main_lr;
     } else if (object.has("lr")) {
       lr_ratio = 0;
@@ -278,8 +278,8 @@ size_t group_of(const OptimizerConfig& config, const Parameter& parameter) {
     const Group& group = config.groups[i];
     if (!group.takes(parameter)) continue;
     if (parameter.shape.size() != 2 && !group.recipe->adamw && group.recipe->atom() != Atom::element)
-      fail("optimizer: {} goes to {} by group '{}', but it is no matrix; a group with adamw, lion or sgdm can have it",
-           parameter.name, group.recipe->name, group.name);
+      fail("optimizer: group '{}': found {}, which is not a matrix, expected matrices for {}; use adamw, lion or sgdm",
+           group.name, parameter.name, group.recipe->name);
     return i;
   }
   fail("optimizer: no group takes {}", parameter.name);

@@ -55,8 +55,7 @@ class Reader : public Switches {
   void number(const char* key, double& field, double min, double max) override {
     if (idle(key)) return;
     field = object_.number(key, field, min == tiny ? std::numeric_limits<double>::lowest() : min, max);
-    if (min == tiny && field < tiny)
-      object_.fail(key, fmt::format("found {}, must be positive (at least 1e-30)", field));
+    if (min == tiny && field < tiny) object_.fail(key, fmt::format("found {}, expected at least 1e-30", field));
   }
   void set(const char* key, double& field, double min, double max) override {
     if (idle(key) || !object_.has(key)) return;
@@ -80,7 +79,8 @@ class Reader : public Switches {
     std::vector<double> betas = object_.numbers("betas", std::vector<double>{r.beta1, r.beta2});
     if (betas.size() != 2) object_.fail("betas", fmt::format("found {} numbers, expected two", betas.size()));
     for (double beta : betas)
-      if (!(beta >= 0 && beta < 1)) object_.fail("betas", fmt::format("found {}, must be in [0, 1)", beta));
+      if (!(beta >= 0 && beta < 1))
+        object_.fail("betas", fmt::format("found {}, expected at least 0 and below 1", beta));
     r.beta1 = betas[0];
     r.beta2 = betas[1];
   }
@@ -115,7 +115,7 @@ class Reader : public Switches {
                                                     join(coefficient_sets())));
       r.ns_list.push_back({item[0].get<double>(), item[1].get<double>(), item[2].get<double>()});
     }
-    if (r.ns_list.empty()) object_.fail("ns_coefficients", "the list is empty");
+    if (r.ns_list.empty()) object_.fail("ns_coefficients", "found an empty list");
     r.ns_coefficients = "list";
     if (!object_.has("ns_steps")) r.ns_steps = static_cast<int64_t>(r.ns_list.size());
   }

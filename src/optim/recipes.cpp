@@ -220,7 +220,7 @@ const RecipeInfo& find_recipe(const std::string& name) {
     if (name == info.name) return info;
   std::vector<std::string> allowed = recipe_names();
   allowed.push_back("recipe");
-  fail("no optimizer is called '{}'{} (allowed: {})", name, did_you_mean(name, allowed), join(allowed));
+  fail("unknown optimizer '{}'{} (allowed: {})", name, did_you_mean(name, allowed), join(allowed));
 }
 
 std::string family_of(const RecipeInfo& info) {
@@ -248,7 +248,8 @@ Recipe named_recipe(const std::string& name, const std::string& variant) {
   if (name == "recipe") return recipe;
   const RecipeInfo& info = find_recipe(name);
   recipe.adamw = name == "adamw" || name == "mars-adamw";
-  if (variant == "paper" && !info.paper) fail("{} has no variant 'paper': its paper and code agree", name);
+  if (variant == "paper" && !info.paper)
+    fail("variant: found 'paper' for {}, expected code: its paper and code agree", name);
   apply_settings(info, recipe);
   if (variant == "paper") read_settings(name, info.paper, recipe);
   return recipe;

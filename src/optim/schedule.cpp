@@ -107,7 +107,8 @@ Schedule parse_schedule(JsonObject object, int64_t steps) {
   schedule.steps = steps;
   read_keys(object, [&](Section& keys) { visit(schedule, keys); });
   if (schedule.from_step >= steps)
-    object.fail("from_step", fmt::format("found {}, the run has {} steps", schedule.from_step, steps));
+    object.fail("from_step",
+                fmt::format("found {}, expected less than {}, the steps of the run", schedule.from_step, steps));
   object.finish();
   return schedule;
 }

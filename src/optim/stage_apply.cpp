@@ -36,11 +36,11 @@ ApplyRule apply_rule(const StageRun& x) {
 
 void check(const Recipe& r, const Refuse& refuse) {
   if (r.decay == Decay::adaptive && !r.scales_rate())
-    refuse("decay", "adaptive decay is multiplied by the factors of adapt matrix or column, and adapt is neither");
+    refuse("decay", "adaptive needs the factors of adapt matrix or column");
   if (r.cautious() && r.direction == Direction::none && r.adapt == Adapt::none && !r.adamw)
-    refuse("decay", "cautious decay looks at the signs of a direction, and direction and adapt are none");
+    refuse("decay", "cautious needs the signs of a direction, but direction and adapt are none");
   if (r.decay == Decay::adaptive && r.decay_rate != DecayRate::lr)
-    refuse("decay_rate", "adaptive decay has a rate of its own");
+    refuse("decay_rate", "conflicts with adaptive decay, which has a rate of its own");
 }
 
 }  // namespace

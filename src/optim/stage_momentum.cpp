@@ -14,14 +14,15 @@ bool averages(const Recipe& r) { return r.form == Form::ema || r.form == Form::l
 
 void switches(Recipe& r, Switches& s) {
   s.choice("form", r.form);
-  s.when(r.form != Form::sum && r.form != Form::none, "the buffer is not multiplied by anything",
-         [&] { s.momentum(r); });
+  s.when(r.form != Form::sum && r.form != Form::none, "forms sum and none have no coefficient", [&] { s.momentum(r); });
   s.when(r.form == Form::ema || r.form == Form::lion, "only ema and lion have a coefficient of the buffer alone",
          [&] { s.number("beta", r.beta, 0, 0.9999999); });
   s.when(r.form == Form::ema || r.form == Form::heavy_ball, "the form looks ahead by its own rule, or not at all",
          [&] { s.flag("nesterov", r.nesterov); });
-  s.when(r.form == Form::ema, "only an ema starts too small", [&] { s.flag("bias_correction", r.bias_correction); });
-  s.when(r.form == Form::nadam, "it is nadam's", [&] { s.number("momentum_decay", r.momentum_decay, 0, 1); });
+  s.when(r.form == Form::ema, "only form ema has a bias to correct",
+         [&] { s.flag("bias_correction", r.bias_correction); });
+  s.when(r.form == Form::nadam, "only form nadam reads it",
+         [&] { s.number("momentum_decay", r.momentum_decay, 0, 1); });
   s.when(r.form == Form::ema || r.form == Form::heavy_ball, "directions are averaged by ema or heavy_ball",
          [&] { s.flag("momentum_last", r.momentum_last); });
 }
@@ -48,10 +49,9 @@ void nadam(const Recipe& r, int64_t t, MomentumRule& rule) {
 }
 
 void check(const Recipe& r, const Refuse& refuse) {
-  if (r.form == Form::lion && r.direction != Direction::sign)
-    refuse("form", "lion's two mixtures of the gradient belong to direction sign");
+  if (r.form == Form::lion && r.direction != Direction::sign) refuse("form", "lion needs direction sign");
   if (r.momentum_last && r.bias_correction)
-    refuse("momentum_last", "bias_correction belongs to an average of gradients");
+    refuse("momentum_last", "conflicts with bias_correction, which needs an average of gradients");
 }
 
 }  // namespace

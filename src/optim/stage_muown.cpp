@@ -120,12 +120,14 @@ void join(StageRun& x) {
 
 void check(const Recipe& r, const Refuse& refuse) {
   if (r.magnitudes == Magnitudes::none) return;
-  if (r.retract != Retract::none) refuse("retract", "magnitudes put rows on spheres of their own");
+  if (r.retract != Retract::none)
+    refuse("retract", "conflicts with magnitudes, which put each row on a sphere of its own");
   if (r.adapt != Adapt::none || r.shape_scale == ShapeScale::nuclear)
-    refuse("magnitudes", "the vectors' rule has no factors of adapt or of shape_scale nuclear");
+    refuse("magnitudes",
+           "conflicts with adapt and shape_scale nuclear, whose factors the rule of the vectors cannot use");
   if (r.decay != Decay::plain || r.decay_rate != DecayRate::lr || r.decay_last)
-    refuse("decay", "magnitudes say themselves what decays: the weights or the magnitudes");
-  if (r.momentum_last) refuse("momentum_last", "the vectors' buffer is of gradients");
+    refuse("decay", "conflicts with magnitudes, which choose what decays");
+  if (r.momentum_last) refuse("momentum_last", "conflicts with magnitudes, whose buffer averages gradients");
 }
 
 void state(const Recipe&, int64_t rows, int64_t, std::vector<StateSpec>& specs) {

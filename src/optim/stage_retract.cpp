@@ -31,11 +31,13 @@ void run(StageRun& x) {
 void check(const Recipe& r, const Refuse& refuse) {
   if (r.retract == Retract::none) return;
   if (r.decay != Decay::plain || r.decay_rate != DecayRate::lr)
-    refuse("decay", "retract keeps the weights' norm, so that decay, if any, is plain");
-  if (r.step_cap > 0) refuse("step_cap", "retract makes steps as long as lr times the weights");
+    refuse("decay", "retract keeps the norm of the weights and allows only plain decay");
+  if (r.step_cap > 0)
+    refuse("step_cap", "conflicts with retract, whose steps have the length lr times the weights' norm");
   if (r.shape_scale != ShapeScale::none || r.radius != 1)
-    refuse("shape_scale", "retract makes steps as long as lr times the weights, whatever the size of the update");
-  if (r.direction_precision == Precision::bf16) refuse("direction_precision", "retract rounds nothing but the weights");
+    refuse("shape_scale", "conflicts with retract, whose steps do not depend on the size of the update");
+  if (r.direction_precision == Precision::bf16)
+    refuse("direction_precision", "conflicts with retract, which rounds only the weights");
 }
 
 }  // namespace

@@ -35,11 +35,11 @@ void run(StageRun& x) {
 
 void check(const Recipe& r, const Refuse& refuse) {
   if (r.shape_scale == ShapeScale::rms && r.scales_rate())
-    refuse("shape_scale", "rms gives every update one norm, which is what adapt matrix and column choose");
+    refuse("shape_scale", "rms conflicts with adapt matrix and column, which choose the norm themselves");
   if (r.shape_scale == ShapeScale::nuclear && (r.direction == Direction::none || r.adapt != Adapt::none))
-    refuse("shape_scale", "nuclear is <momentum, direction>: it needs a direction, and no factors of adapt");
+    refuse("shape_scale", "nuclear needs a direction and no adapt: it is <momentum, direction>");
   if (r.shape_scale == ShapeScale::axis && !r.normalizes_axis())
-    refuse("shape_scale", "axis is the length of the axis that direction normalizes, and this one normalizes none");
+    refuse("shape_scale", "axis needs a direction that normalizes rows or columns");
 }
 
 }  // namespace

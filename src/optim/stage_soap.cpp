@@ -39,15 +39,15 @@ void switches(Recipe& r, Switches& s) {
     s.number("precondition_eps", r.precondition_eps, Switches::tiny, 1);
     s.flag("decay_last", r.decay_last);
   });
-  s.when(r.precondition == Precondition::soap, "it is soap's", [&] {
+  s.when(r.precondition == Precondition::soap, "only precondition soap reads it", [&] {
     s.choice("precondition_order", r.precondition_order);
     s.choice("basis", r.basis);
     s.flag("kl_factors", r.kl_factors);
     s.flag("correct_bias", r.correct_bias);
   });
-  s.when(r.precondition == Precondition::soap || r.precondition == Precondition::soap_momentum, "it is soap's",
-         [&] { s.flag("normalize_update", r.normalize_update); });
-  s.when(is_kl(r), "it is kl_soap's and kl_shampoo's", [&] {
+  s.when(r.precondition == Precondition::soap || r.precondition == Precondition::soap_momentum,
+         "only precondition soap and soap_momentum read it", [&] { s.flag("normalize_update", r.normalize_update); });
+  s.when(is_kl(r), "only precondition kl_soap and kl_shampoo read it", [&] {
     s.number("init_factor", r.init_factor, Switches::tiny, 1e6);
     s.set("max_inverse_root", r.max_inverse_root, Switches::tiny, 1e9);
     s.flag("whole_first_factor", r.whole_first_factor);
@@ -347,9 +347,9 @@ void workspace(const Recipe& r, int64_t n, int64_t rows, int64_t cols, Workspace
 
 void check(const Recipe& r, const Refuse& refuse) {
   if (!on(r)) return;
-  if (r.adapt != Adapt::none) refuse("adapt", "precondition has second moments of its own, in its basis");
+  if (r.adapt != Adapt::none) refuse("adapt", "conflicts with precondition, which has second moments of its own");
   if (r.form != Form::ema && r.form != Form::heavy_ball)
-    refuse("form", "precondition turns an average of gradients, ema or heavy_ball, into its basis");
+    refuse("form", "precondition needs ema or heavy_ball, an average of gradients");
   if (r.decay_last && r.decay_rate != DecayRate::lr) refuse("decay_last", "decay after the step has the rate lr");
 }
 

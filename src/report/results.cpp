@@ -76,7 +76,7 @@ Rates rates_of(const ResultRun& run) {
 ResultRun read_run(const fs::path& folder) {
   const fs::path config = folder / "config.json", metrics = folder / "metrics.jsonl";
   if (!fs::exists(config) || !fs::exists(metrics))
-    fail("{}: not the directory of a run: no {}", folder.string(),
+    fail("{}: found no {}, expected the folder of a run", folder.string(),
          (fs::exists(config) ? metrics : config).filename().string());
   auto source = std::make_shared<const JsonSource>(JsonSource{config.string(), read_file(config)});
   ResultRun run;
@@ -128,7 +128,7 @@ ResultSet read_runs(const std::vector<std::string>& folders, const std::vector<s
   for (size_t axis = 0; axis < by.size(); ++axis) {
     bool found = false;
     for (const ResultRun& run : set.runs) found = found || !run.labels[axis].empty();
-    if (!found) fail("--by {}: no run's config has it", by[axis]);
+    if (!found) fail("--by: found '{}', which no run's config has", by[axis]);
   }
   return set;
 }

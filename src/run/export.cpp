@@ -32,8 +32,8 @@ const char* const tokenizer_names[] = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",         "merges.txt",
     "spiece.model",   "tokenizer.model",       "added_tokens.json",       "chat_template.jinja"};
 
-// Every file is written in full before the first replaces an older one. config.json, without which nobody takes the
-// folder for a model, is removed first and returns last: what stands beside it is always one export.
+// Every file is written in full before the first replaces an older one. Nothing takes a folder without config.json for
+// a model. So config.json is removed first and comes back last, and a folder that has one holds one whole export.
 void write_files(const fs::path& folder, const ModelConfig& config, const ModelWeights& weights,
                  const ParameterTable& table, DType dtype, const ExportFiles& texts) {
   std::vector<TensorInfo> declared;

@@ -209,7 +209,7 @@ std::string slurm_script(const SweepConfig& sweep, const std::string& program) {
     ++count;
   }
   ledger.write_index();
-  if (count == 0) fail("{}: no run is open", sweep.file);
+  if (count == 0) fail("{}: found no open run", sweep.file);
   const Resources& resources = sweep.resources;
   const std::string at_once = resources.jobs ? fmt::format("%{}", resources.jobs) : "";
   const bool gpu = config_of(sweep, make_run(sweep, 0, {}, {})).device != Device::cpu;

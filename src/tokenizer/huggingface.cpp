@@ -55,7 +55,7 @@ class HuggingFaceTokenizer : public Tokenizer {
   void encode(std::string_view text, std::vector<int32_t>& ids) const override {
     refuse_invalid_utf8(text);
     if (text.size() >= INT32_MAX)
-      fail("tokenizer.json: a document of {} bytes; at most {} are allowed", text.size(), INT32_MAX - 1);
+      fail("tokenizer.json: found a document of {} bytes, expected at most {}", text.size(), INT32_MAX - 1);
     size_t at = 0;
     if (plain_added_)
       for (const auto& [begin, end] : plain_added_->matches(text)) {
@@ -147,10 +147,10 @@ class HuggingFaceTokenizer : public Tokenizer {
     whole_pieces_first_ = model.boolean("ignore_merges", false);
     const ByteAlphabet alphabet;
     const Json& vocabulary = model.raw("vocab");
-    if (!vocabulary.is_object()) model.fail("vocab", "is no object of tokens and ids");
+    if (!vocabulary.is_object()) model.fail("vocab", "expected an object of tokens and ids");
     for (const auto& [token, id] : vocabulary.items()) {
       if (!id.is_number_unsigned() || id.get<uint64_t>() >= static_cast<uint64_t>(most_ids))
-        model.fail("vocab", fmt::format("token '{}' has the id {}", token, id.dump()));
+        model.fail("vocab", fmt::format("token '{}': found id {}, expected 0 to {}", token, id.dump(), most_ids - 1));
       const auto number = id.get<int32_t>();
       const auto bytes = rules_.byte_level() ? alphabet.decode(token) : std::nullopt;
       if (added_.contains(token)) continue;
@@ -170,21 +170,22 @@ class HuggingFaceTokenizer : public Tokenizer {
   int32_t id_of(const JsonObject& model, const char* key, const std::string& token) const {
     if (const auto special = added_.find(token); special != added_.end()) return special->second;
     const auto found = ids_.find(token);
-    if (found == ids_.end()) model.fail(key, fmt::format("the vocabulary has no token '{}'", token));
+    if (found == ids_.end()) model.fail(key, fmt::format("found no token '{}' in the vocabulary", token));
     return found->second;
   }
 
   // A merge is "left right" or ["left", "right"]; its rank is its place in the list.
   void read_merges(JsonObject& model, const ByteAlphabet& alphabet) {
     const Json& list = model.raw("merges");
-    if (!list.is_array()) model.fail("merges", "is no list");
+    if (!list.is_array()) model.fail("merges", "expected a list");
     std::vector<PairMerge> merges;
     for (const Json& entry : list) {
       std::string left, right;
       if (entry.is_string()) {
         const auto& text = entry.get_ref<const std::string&>();
         const size_t space = text.find(' ', 1);
-        if (space == std::string::npos) model.fail("merges", fmt::format("'{}' is no pair", text));
+        if (space == std::string::npos)
+          model.fail("merges", fmt::format("found '{}', expected a pair of tokens", text));
         left = text.substr(0, space), right = text.substr(space + 1);
       } else if (entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_string()) {
         left = entry[0], right = entry[1];
@@ -208,7 +209,7 @@ class HuggingFaceTokenizer : public Tokenizer {
     const Json& vocabulary = model.raw("vocab");
     std::vector<Unigram::Piece> pieces;
     double lowest = std::numeric_limits<double>::infinity();
-    if (!vocabulary.is_array()) model.fail("vocab", "is no list of pieces and scores");
+    if (!vocabulary.is_array()) model.fail("vocab", "expected a list of pieces and scores");
     for (const Json& entry : vocabulary) {
       if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number())
         model.fail("vocab", fmt::format("found {}, expected a piece and its score", entry.dump()));
@@ -216,14 +217,14 @@ class HuggingFaceTokenizer : public Tokenizer {
       const auto id = static_cast<int32_t>(&entry - &vocabulary[0]);
       if (piece.size() > Unigram::longest_piece)
         model.fail("vocab",
-                   fmt::format("a piece of {} bytes, at most {} are allowed", piece.size(), Unigram::longest_piece));
+                   fmt::format("found a piece of {} bytes, expected at most {}", piece.size(), Unigram::longest_piece));
       lowest = std::min(lowest, entry[1].get<double>());
       if (const auto byte = byte_of(piece); byte && byte_fallback_) byte_ids_[*byte] = id;
       const bool in_text = id != unknown && !added_.contains(piece) && !piece.empty();
       if (in_text) pieces.push_back({piece, id, entry[1].get<double>()});
       in_text ? set_piece(id, piece) : set_text(id, piece);
     }
-    if (unknown >= static_cast<int64_t>(vocabulary.size())) model.fail("unk_id", "is not in the vocabulary");
+    if (unknown >= static_cast<int64_t>(vocabulary.size())) model.fail("unk_id", "found an id outside the vocabulary");
     unigram_ = Unigram(std::move(pieces), static_cast<int32_t>(unknown), lowest, byte_ids_);
   }
 

@@ -30,7 +30,7 @@ SentencepieceModel checked_model(std::string_view bytes, const std::filesystem::
   try {
     return read_sentencepiece_model(bytes);
   } catch (const Error& error) {
-    fail("{}: no sentencepiece model: {}", file.string(), error.what());
+    fail("{}: not a sentencepiece model: {}", file.string(), error.what());
   }
 }
 
@@ -40,10 +40,10 @@ class SentencepieceTokenizer : public Tokenizer {
     const std::string bytes = read_file(file);
     model_ = checked_model(bytes, file);
     auto status = processor_.LoadFromSerializedProto(bytes);
-    if (!status.ok()) fail("{}: no sentencepiece model: {}", file.string(), status.ToString());
+    if (!status.ok()) fail("{}: not a sentencepiece model: {}", file.string(), status.ToString());
     vocab_size_ = processor_.GetPieceSize();
     end_id_ = processor_.eos_id();
-    if (end_id_ < 0) fail("{}: the model has no end token </s>", file.string());
+    if (end_id_ < 0) fail("{}: found no end token </s> in the model", file.string());
     charsmap_ = Charsmap(model_.charsmap);
     prepare();
     Hash64 hash;
@@ -56,7 +56,7 @@ class SentencepieceTokenizer : public Tokenizer {
   void encode(std::string_view text, std::vector<int32_t>& ids) const override {
     refuse_invalid_utf8(text);
     if (text.size() > INT_MAX / 2)
-      fail("sentencepiece: a document of {} bytes; at most {} are allowed", text.size(), INT_MAX / 2);
+      fail("sentencepiece: found a document of {} bytes, expected at most {}", text.size(), INT_MAX / 2);
     switch (search_) {
       case Search::words:
         return encode_words(text, ids);
@@ -222,8 +222,8 @@ class SentencepieceTokenizer : public Tokenizer {
     ids.erase(std::unique(ids.begin() + static_cast<std::ptrdiff_t>(before), ids.end(), both_unknown), ids.end());
   }
 
-  // Normalizes as the library does: replaces characters; removes white space at both ends, and repeated white space, if
-  // the model says so; writes spaces as marks, with one before the text.
+  // Normalizes as the library does: replaces characters, removes white space at both ends and repeated white space if
+  // the model says so, and writes spaces as marks. Another mark goes before the text.
   void normalize(std::string_view text, std::string& result) const {
     result.clear();
     bool after_space = model_.remove_extra_whitespaces;

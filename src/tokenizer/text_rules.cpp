@@ -119,7 +119,7 @@ void TextRules::add_normalizer(JsonObject step) {
   } else if (type == "Precompiled") {
     const std::string text = step.string("precompiled_charsmap");
     const auto bytes = decode_base64(text);
-    if (!bytes && !text.empty()) step.fail("precompiled_charsmap", "is no base64");
+    if (!bytes && !text.empty()) step.fail("precompiled_charsmap", "expected base64");
     Charsmap table;
     try {
       table = Charsmap(bytes.value_or(""));

@@ -168,22 +168,22 @@ void visit(TrainConfig& config, Section& keys) {
 BatchConfig parse_batch(JsonObject object) {
   BatchConfig batch;
   if (object.has("tokens")) {
-    if (object.has("sequences")) object.fail("tokens", "either tokens or sequences a step can be given, not both");
+    if (object.has("sequences")) object.fail("tokens", "conflicts with sequences; give one of them");
     const int64_t tokens = object.integer("tokens", {}, 1, most),
                   length = object.integer("sequence_length", {}, 1, most);
     if (tokens % length)
-      object.fail("tokens", fmt::format("{} is not a multiple of sequence_length {}", tokens, length));
+      object.fail("tokens", fmt::format("found {}, expected a multiple of sequence_length {}", tokens, length));
     batch.sequences = tokens / length;
   }
   read_keys(object, [&](Section& keys) { visit(batch, keys); });
   if (batch.micro_batch && batch.sequences % batch.micro_batch)
-    object.fail("micro_batch",
-                fmt::format("{} does not divide the {} sequences of a step", batch.micro_batch, batch.sequences));
+    object.fail("micro_batch", fmt::format("found {}, expected a divisor of {}, the sequences of a step",
+                                           batch.micro_batch, batch.sequences));
   const int64_t at_once = batch.micro_batch ? batch.micro_batch : batch.sequences;
   if (at_once > most_tokens_at_once / batch.sequence_length)
     object.fail(batch.micro_batch ? "micro_batch" : "sequences",
-                fmt::format("found {}: sequences of {} tokens, at most {} at once", at_once, batch.sequence_length,
-                            most_tokens_at_once / batch.sequence_length));
+                fmt::format("found {} sequences of {} tokens at once, expected at most {}", at_once,
+                            batch.sequence_length, most_tokens_at_once / batch.sequence_length));
   object.finish();
   return batch;
 }
@@ -199,7 +199,7 @@ RunConfig parse_run(JsonObject object, const BatchConfig& batch) {
   if (object.integer("steps", 0) > 0) run.eval_tokens = usual_eval_tokens(batch);
   read_keys(object, [&](Section& keys) { visit(run, keys); });
   if (run.dir.empty()) object.fail("dir", "is empty");
-  if (run.dir.find('\0') != std::string::npos) object.fail("dir", "holds a zero byte");
+  if (run.dir.find('\0') != std::string::npos) object.fail("dir", "found a zero byte");
   object.finish();
   return run;
 }
@@ -214,7 +214,7 @@ SkipConfig parse_skip(JsonObject object) {
 AverageConfig parse_average(JsonObject object) {
   AverageConfig average;
   read_keys(object, [&](Section& keys) { visit(average, keys); });
-  if (average.ema_start && average.ema == 0) object.fail("ema_start", "has no effect: ema is 0");
+  if (average.ema_start && average.ema == 0) object.fail("ema_start", "has no effect, because ema is 0");
   object.finish();
   return average;
 }
@@ -293,7 +293,7 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   if (root.has("model_type") && !root.has("model"))
     root.fail("model_type", "this is a model; a config names it as \"model\", and data, batch, optimizer and run");
   if (root.has("device") && root.raw("device") == "gpu")
-    root.fail("device", "found 'gpu', allowed: auto, cpu, cuda; did you mean 'cuda'?");
+    root.fail("device", "found 'gpu', expected one of auto, cpu, cuda; did you mean 'cuda'?");
   check_missing(root);
   if (root.has("model") && root.raw("model").is_string()) {
     const std::filesystem::path given = root.string("model");
@@ -308,7 +308,7 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   config.run = parse_run(root.object("run", true), config.batch);
   if (std::max<int64_t>(config.run.steps, 1) > most_steps(config.batch))
     root.object("run").fail(
-        "steps", fmt::format("found {}: steps of {} sequences of {} tokens, at most {}", config.run.steps,
+        "steps", fmt::format("found {} steps of {} sequences of {} tokens, expected at most {}", config.run.steps,
                              config.batch.sequences, config.batch.sequence_length, most_steps(config.batch)));
   const int64_t steps = config.run.steps ? config.run.steps : most;
   config.optimizer = parse_optimizer(root.object("optimizer", true), steps);
@@ -323,7 +323,8 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   }
   if (config.attention == AttentionKernels::cudnn &&
       (config.precision == TrainPrecision::fp32 || config.precision == TrainPrecision::tf32))
-    root.fail("attention", fmt::format("cudnn takes bf16, the precision is {}", name_of(config.precision)));
+    root.fail("attention",
+              fmt::format("found cudnn with precision {}, expected bf16 for it", name_of(config.precision)));
   if (config.attention == AttentionKernels::cudnn && config.data.documents)
     root.fail("attention", "cudnn does not keep attention within documents (data.documents)");
   if (config.attention == AttentionKernels::cudnn && config.model.dropout.attention > 0)
@@ -335,8 +336,9 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   if (config.data.validation.empty() && (config.run.keep_best || config.run.patience))
     root.object("run").fail(config.run.keep_best ? "keep_best" : "patience", "needs data.validation");
   if (config.batch.sequence_length > config.model.positions)
-    root.object("batch").fail("sequence_length", fmt::format("found {}, but the model has {} positions",
-                                                             config.batch.sequence_length, config.model.positions));
+    root.object("batch").fail("sequence_length",
+                              fmt::format("found {}, expected at most {}, the positions of the model",
+                                          config.batch.sequence_length, config.model.positions));
   config.resolved = resolve(config);
   return config;
 }

@@ -1,4 +1,4 @@
-// Documents in packed rows and dropout: how they are found and drawn, and attention under them.
+// Documents in packed rows and dropout: finding documents, drawing masks, and attention with both.
 #include <cmath>
 
 #include "base/random.h"
@@ -66,19 +66,19 @@ TEST(Documents, ChecksNameTheArgument) {
   EXPECT_EQ(error_of([&] {
               backend().find_documents(narrow, tokens, {3, true}, 3);
             }),
-            "find_documents: documents is i32[2, 6], must be i32[3, 6]");
+            "find_documents: documents: found i32[2, 6], expected i32[3, 6]");
   EXPECT_EQ(error_of([&] {
               backend().find_documents(found, tokens, {3, true}, 4);
             }),
-            "find_documents: tokens is i32[6], must be whole rows of 4 tokens");
+            "find_documents: tokens: found i32[6], expected whole rows of 4 tokens");
   EXPECT_EQ(error_of([&] {
               backend().dropout(x, {1, 0, 0, samples}, 6);
             }),
-            "dropout: rate is 1, must be at least 0 and below 1");
+            "dropout: rate: found 1, expected at least 0 and below 1");
   EXPECT_EQ(error_of([&] {
               backend().dropout(x, {0.5f, 0, 0, samples}, 3);
             }),
-            "dropout: samples is i32[1, 2], must be i32[2, 2]");
+            "dropout: samples: found i32[1, 2], expected i32[2, 2]");
 }
 
 class DocumentAttention : public Ops {};

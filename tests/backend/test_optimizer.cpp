@@ -442,7 +442,7 @@ TEST(OptimizerChecks, NameTheArgument) {
   Buffer narrow(DType::f32, {2, 3, 5}), one(DType::f32, {1, 3, 4}), flat(DType::f32, {24});
   EXPECT_NE(error_of([&] { backend().momentum(one, x.slots, {}); }).find("there are 2 slots"), std::string::npos);
   EXPECT_NE(error_of([&] { backend().momentum(narrow, x.slots, {}); }).find("gradient of slot 0"), std::string::npos);
-  EXPECT_NE(error_of([&] { backend().normalize(flat, {}); }).find("must be [n, out, in]"), std::string::npos);
+  EXPECT_NE(error_of([&] { backend().normalize(flat, {}); }).find("expected [n, out, in]"), std::string::npos);
   x.slots[1].second = Tensor();
   EXPECT_NE(error_of([&] { backend().adamw(x.slots, {}); }).find("second of slot 1 is missing"), std::string::npos);
 }

@@ -1,4 +1,4 @@
-// The figure of GaLore's evaluation, in training and in `rowan eval`, beside a plain program of its definition.
+// The figure of GaLore's evaluation, in training and in `rowan eval`, against a plain program of its definition.
 #include <cmath>
 
 #include "base/random.h"
@@ -108,9 +108,9 @@ TEST_F(BatchMeansRun, AreTheSameForAnyMicroBatchAndInEvalAndThoseOfAPlainProgram
   auto refused = [&](const std::string& assignment, const std::string& part) {
     expect_mistake(train("--set " + assignment), part);
   };
-  refused("data.batch_means.ranks=0", "data.batch_means.ranks: found 0, at least 1 is allowed");
+  refused("data.batch_means.ranks=0", "data.batch_means.ranks: found 0, expected at least 1");
   refused("data.batch_means.row=4", "data.batch_means.row: unknown key 'row'; did you mean 'rows'?");
-  refused("data.batch_means.ranks=91", "found 91 ranks, but the validation data has 90 rows");
+  refused("data.batch_means.ranks=91", "found 91 ranks, expected at most the 90 rows of the validation data");
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Whatever must match is checked wherever it is read: shards, tokenizer and weights of one run.
+// Shards, tokenizer and weights of a run must match, and every command that reads them checks that.
 #include <cmath>
 
 #include "base/json.h"
@@ -46,7 +46,7 @@ class Matching : public CommandTest {
 
 TEST_F(Matching, ValidationShardsOfAnotherTokenizer) {
   expect_mistake(train(" --set data.validation=" + at("theirs/validation-*.bin")),
-                 "data.validation: " + at("theirs/validation-00000.bin") + ": another tokenizer than that of");
+                 "data.validation: " + at("theirs/validation-00000.bin") + ": found another tokenizer than that of");
   expect_mistake(train(" --set data.train=" + at("theirs/train-*.bin")), "another tokenizer than that of bytes");
   // Without a tokenizer of its own, too.
   config_.erase("tokenizer");
@@ -66,12 +66,12 @@ TEST_F(Matching, WhatIsReadOfAFinishedRun) {
   EXPECT_NEAR(bits, loss / std::log(2.0), 1e-5);
   EXPECT_NE(read_file(dir_ / "run/metrics.jsonl").find("\"val_bits_per_byte\":"), std::string::npos);
   expect_mistake("eval " + at("run") + " --device cpu --data " + at("theirs/validation-*.bin"),
-                 "theirs/validation-00000.bin: another tokenizer than that of " + at("run"));
+                 "theirs/validation-00000.bin: found another tokenizer than that of " + at("run"));
   const std::string other = "huggingface:" + at("tokenizer.json");
   expect_mistake(train(" --set run.dir=" + at("second") + " --set init=" + at("run") + " --set tokenizer=" + other +
                        " --set data.train=" + at("theirs/train-*.bin") +
                        " --set data.validation=" + at("theirs/validation-*.bin")),
-                 "the shards of data.train: another tokenizer than that of init: ");
+                 "the shards of data.train: found another tokenizer than that of init: ");
   // The run's config, changed afterwards.
   Json config = Json::parse(read_file(dir_ / "run/config.json"));
   config["tokenizer"] = other;

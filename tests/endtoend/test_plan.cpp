@@ -1,4 +1,4 @@
-// What `rowan plan` says of a step on a GPU, and what it refuses.
+// What `rowan plan` prints about a step on a GPU, and what it refuses.
 #include <gtest/gtest.h>
 
 #include "train_command.h"
@@ -32,7 +32,8 @@ TEST_F(PlanCommand, AnUnknownGpuIsRefusedBeforeAnythingIsSaid) {
 
 TEST_F(PlanCommand, Tf32TakesAGpu) {
   EXPECT_EQ(rowan(plan("--set precision=tf32 --device a100")).code, 0);
-  expect_mistake(train("--set precision=tf32"), "\"tf32\" takes a GPU, the device is \"cpu\"; use \"fp32\"");
+  expect_mistake(train("--set precision=tf32"),
+                 "found \"tf32\" on the device \"cpu\", expected a GPU for it; use \"fp32\"");
   EXPECT_FALSE(std::filesystem::exists(run("run")));
 }
 

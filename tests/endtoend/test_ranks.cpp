@@ -1,5 +1,5 @@
-// mpirun rowan train, as a person starts it: what any number of ranks saved goes on under another number, ranks that
-// die or hang take the others with them and lose nothing, and mistakes are one line.
+// `mpirun rowan train`: checkpoints of any number of ranks continue on another number. Ranks that die or hang end the
+// others without losing anything. Mistakes give one line.
 #ifdef ROWAN_MPI
 
 #include <signal.h>
@@ -341,14 +341,14 @@ TEST_F(Ranks, AStopReachesEveryRank) {
 }
 
 TEST_F(Ranks, MistakesAreOneLine) {
-  expect_one_line(command(5, "run"), "5 ranks do not divide 12 sequences a step");
-  expect_one_line(command(3, "run", "--set batch.micro_batch=3"), "each has 4 of 12 sequences a step");
+  expect_one_line(command(5, "run"), "found 5 ranks, expected a divisor of 12");
+  expect_one_line(command(3, "run", "--set batch.micro_batch=3"), "found 4 of 12 sequences for each of 3 ranks");
   expect_one_line(command(4, "run", "--set optimizer.lrr=1"), "unknown key 'lrr'");
   expect_one_line(command(2, "run", "--set data.train=/nowhere.bin"), "/nowhere.bin");
   const std::string small =
       "--set model.num_hidden_layers=1 --set model.hidden_size=4 --set model.intermediate_size=4 "
       "--set model.vocab_size=251 --set model.num_attention_heads=2 ";
-  expect_one_line(command(12, "run", small + shard("optimizer")), "of 12 ranks would own no part of the model");
+  expect_one_line(command(12, "run", small + shard("optimizer")), "found 12 ranks, expected at most");
   expect_one_line(command(2, "run", "", "ROWAN_TIMEOUT=soon"), "ROWAN_TIMEOUT: found 'soon'");
   expect_one_line(command(2, "run", "", "ROWAN_COMMUNICATOR=gloo"), "ROWAN_COMMUNICATOR: found 'gloo'");
   expect_one_line(command(2, "run", "", "ROWAN_COMMUNICATOR=nccl"), "NCCL");

@@ -1,4 +1,4 @@
-// rowan generate, eval and export on a run directory, as a person calls them.
+// rowan generate, eval and export on a run directory, from the command line.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
@@ -77,7 +77,7 @@ TEST_F(RunTools, ComparesRunsBestFirst) {
     EXPECT_NE(row.find(cell), std::string::npos) << cell << " in " << row;
   EXPECT_NE(result.out.find("| 10 of 20 "), std::string::npos) << result.out;
 
-  expect_mistake("compare " + (dir_ / "absent").string(), "absent: not the directory of a run");
+  expect_mistake("compare " + (dir_ / "absent").string(), "absent: found no config.json, expected the folder of a run");
   // One broken row costs one warning, not the table.
   Outcome torn =
       rowan("compare " + better + write("torn", "1", "{\"step\": 10, \"val_loss\": 3.5}\n{\"loss\":1}\n{\"step\""));
@@ -126,7 +126,7 @@ TEST_F(RunTools, TakesAnyCheckpoint) {
   }
   expect_mistake("eval " + (checkpoints / "step_00000002").string() + " --step 1", "is one of its checkpoints");
   fs::remove(run_ / "metrics.jsonl");
-  expect_mistake("eval " + run + " --step best", "no checkpoint has been evaluated");
+  expect_mistake("eval " + run + " --step best", "found no evaluated checkpoint");
   const fs::path weights = checkpoints / "step_00000002/model.safetensors";
   std::string bytes = read_file(weights);
   bytes.back() = static_cast<char>(bytes.back() ^ 1);
@@ -135,15 +135,16 @@ TEST_F(RunTools, TakesAnyCheckpoint) {
 }
 
 TEST_F(RunTools, MistakesAreOneLine) {
-  expect_mistake("generate " + (dir_ / "absent").string(), "absent: not the directory of a run");
+  expect_mistake("generate " + (dir_ / "absent").string(),
+                 "absent: found no config.json, expected the folder of a run");
   for (const char* temperature : {"-1", "nan", "inf", "1e9"})
     expect_mistake("generate " + run_.string() + " --temperature " + temperature,
-                   fmt::format("--temperature: found {}, 0 to 100 is allowed", temperature));
+                   fmt::format("--temperature: found {}, expected 0 to 100", temperature));
   for (const char* seed : {"18446744073709551616", "-1"})
     expect_mistake("generate " + run_.string() + " --seed " + seed,
-                   fmt::format("--seed: found {}, 0 to 18446744073709551615 is allowed", seed));
+                   fmt::format("--seed: found {}, expected 0 to 18446744073709551615", seed));
   expect_mistake("generate " + run_.string() + " --seed one", "--seed: found 'one', expected an integer");
-  expect_mistake("bench loader --seconds nan", "--seconds: found nan, 0.001 to 1000000 is allowed");
+  expect_mistake("bench loader --seconds nan", "--seconds: found nan, expected 0.001 to 1000000");
   expect_mistake("eval " + run_.string() + " --data " + (dir_ / "none*.bin").string(), "none*.bin: no such file");
   expect_mistake("eval " + run_.string() + " --task spelling x", "hellaswag");
   expect_mistake("export " + run_.string() + " /proc/nowhere", "/proc/nowhere");

@@ -1,5 +1,5 @@
-// What a run must survive: signals at any moment, a second start, another config, weights that have come to nothing,
-// data that shrinks. No test depends on how fast the machine is.
+// What a run must survive: signals at any moment, a second start, another config, ruined weights, data that shrinks. No
+// test depends on the speed of the machine.
 #include <signal.h>
 
 #include <fstream>
@@ -143,7 +143,7 @@ TEST_F(Safety, AnotherConfigNeverWipesARun) {
   // A folder that was never a run's.
   fs::create_directories(run("mine") / "tensorboard");
   write_file_atomically(run("mine") / "tensorboard/mine.txt", "kept");
-  expect_mistake(train(into("mine")), "has tensorboard, but no config.json");
+  expect_mistake(train(into("mine")), "found tensorboard without config.json");
   write_file_atomically(run("mine") / "config.json", "{\"data\": 1}");
   write_file_atomically(run("mine") / "metrics.jsonl", "kept");
   expect_mistake(train(into("mine")), "first difference at ");
@@ -184,8 +184,8 @@ TEST_F(Safety, GoingBackSetsAsideWhatCameAfter) {
   EXPECT_NE(again.err.find("resumed from " + (run("run") / "checkpoints/step_00000008").string()), std::string::npos)
       << again.err;
   EXPECT_FALSE(fs::exists(run("run") / "earlier-2"));
-  expect_mistake(train("--from 5"), "--from 5, but the checkpoints are of steps 12 8 4");
-  expect_mistake(train(into("absent") + " --from 5"), "there is no checkpoint");
+  expect_mistake(train("--from 5"), "--from: found 5, expected one of the steps 12 8 4");
+  expect_mistake(train(into("absent") + " --from 5"), "found no checkpoint");
 }
 
 TEST_F(Safety, EveryStartIsRecorded) {

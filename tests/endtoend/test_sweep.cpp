@@ -1,4 +1,4 @@
-// rowan sweep, compare and report from the command line: killed at random, failing, refused.
+// rowan sweep, compare and report from the command line: killed at random, with failing runs, with mistakes.
 #include <signal.h>
 
 #include <cmath>
@@ -113,7 +113,7 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   EXPECT_FALSE(fs::exists(dir_ / "made"));
   EXPECT_NE(rowan("sweep " + file().string() + " --list --only rmnp").out.find("2 runs are known now"),
             std::string::npos);
-  expect_mistake("sweep " + file().string() + " --only muon", "--only muon: no run has this label");
+  expect_mistake("sweep " + file().string() + " --only muon", "--only: found 'muon', which no run has as a label");
   Outcome first = rowan("sweep " + file().string());
   ASSERT_EQ(first.code, 0) << first.err;
   EXPECT_NE(first.out.find("against adamw"), std::string::npos) << first.out;
@@ -142,15 +142,15 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   ASSERT_EQ(by.code, 0) << by.err;
   EXPECT_EQ(Json::parse(by.out)["rows"].size(), 2);
   EXPECT_NE(rowan("compare " + runs).out.find("best val loss"), std::string::npos);
-  expect_mistake("compare " + runs + " --by optimizer.rate", "--by optimizer.rate: no run's config has it");
+  expect_mistake("compare " + runs + " --by optimizer.rate", "--by: found 'optimizer.rate', which no run's config has");
   expect_mistake("compare " + runs + " --metric loss", "--metric");
-  expect_mistake("compare " + (dir_ / "made").string() + " --against muon", "no group is called so");
+  expect_mistake("compare " + (dir_ / "made").string() + " --against muon", "expected the label of a group");
 }
 
 TEST_F(Sweep, AnotherConfigInTheSameFolderIsRefused) {
   ASSERT_EQ(rowan("sweep " + file().string()).code, 0);
   expect_mistake("sweep " + file().string() + " --set set.batch.sequences=2",
-                 "made with another config (first difference at /batch/sequences)");
+                 "found another config (first difference at /batch/sequences)");
 }
 
 TEST_F(Sweep, OneRunThatFailsLeavesTheOthersWhole) {
@@ -216,12 +216,12 @@ TEST_F(Sweep, ASlurmScriptHasTheOpenRuns) {
 TEST_F(Sweep, MistakesAreOneLineAndLeaveNothing) {
   expect_mistake("sweep " + file().string() + " --set against='\"\"' --set 'axes={\"optimizer.lrr\": [1]}'",
                  "unknown key 'lrr'");
-  expect_mistake("sweep " + file().string() + " --set tune.values=[]", "the grid is empty");
+  expect_mistake("sweep " + file().string() + " --set tune.values=[]", "found an empty grid");
   for (const char* seed : {"18446744073709551615", "-1", "1.5", "1e+300", "\\\"1\\\""})
     expect_mistake("sweep " + file().string() + " --set seeds=[1," + seed + "]",
                    "expected whole numbers from 0 to 9223372036854775807");
   expect_mistake("sweep " + file().string() + " --set tune.values=[0.1,1e30]", "optimizer.lr: found 1e+30");
-  expect_mistake("sweep " + file().string() + " --set metric=accuracy", "found 'accuracy', allowed: val_loss");
+  expect_mistake("sweep " + file().string() + " --set metric=accuracy", "found 'accuracy', expected one of val_loss");
   expect_mistake("sweep " + (dir_ / "none.json").string(), "none.json");
   EXPECT_FALSE(fs::exists(dir_ / "made"));
 }

@@ -246,22 +246,22 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("run.steps=twelve", "run.steps: found a string");
   expect_bad_config("run.stepps=3", "did you mean 'steps'");
   expect_bad_config("batch.sequence_length=64", "the model has");
-  expect_bad_config("batch.micro_batch=3", "3 does not divide the 4 sequences");
-  expect_bad_config("model.num_attention_heads=3", "heads do not divide");
-  expect_bad_config("precision=fp16", "allowed: fp32, bf16");
+  expect_bad_config("batch.micro_batch=3", "found 3, expected a divisor of 4");
+  expect_bad_config("model.num_attention_heads=3", "found 3, expected a divisor of");
+  expect_bad_config("precision=fp16", "expected one of fp32, bf16");
   expect_bad_config("optimizer.lr=-1", "optimizer.lr");
   expect_bad_config("schedule.warmup_steps=-1", "warmup_steps");
   expect_bad_config("skip.window=1", "skip.window: found 1, at least 2");
   expect_bad_config("data.train=/nowhere/*.bin", "/nowhere/*.bin");
   expect_bad_config("optimizer.lr=abc", "--set optimizer.lr: found a string");
-  expect_bad_config("residual=bf16", "allowed: compute, fp32");
+  expect_bad_config("residual=bf16", "expected one of compute, fp32");
   expect_bad_config("z_loss=-1", "z_loss");
-  expect_bad_config("data.documents.end_token=before", "allowed: first, last");
+  expect_bad_config("data.documents.end_token=before", "expected one of first, last");
   expect_bad_config("data.documents.positions=restart", "data.documents.end_token: is missing");
-  expect_bad_config("data.documents.end_token=first", "data.documents needs an end token inside the vocabulary");
-  expect_bad_config("data.documents.end_token=first --set data.reading=documents", "belongs to packed rows");
-  expect_bad_config("model.attention_dropout=1", "must be at least 0 and below 1");
-  expect_bad_config("model.logit_softcap=0", "must be greater than 0");
+  expect_bad_config("data.documents.end_token=first", "data.documents: found end id");
+  expect_bad_config("data.documents.end_token=first --set data.reading=documents", "is for packed rows");
+  expect_bad_config("model.attention_dropout=1", "expected at least 0 and below 1");
+  expect_bad_config("model.logit_softcap=0", "expected more than 0");
   expect_bad_config("batch.sequences=1000000000000 --set batch.micro_batch=1000000000000", "at most 134217728 at once");
   expect_bad_config("run.seed=18446744073709551615",
                     "--set run.seed: found 18446744073709551615, at most 9223372036854775807 is allowed");
@@ -275,17 +275,18 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("\"a\n=1\"", "--set a?: unknown key 'a?'");
   expect_bad_config("run.dir=\xff", "not valid UTF-8");
   expect_bad_config("\"run.dir=" + std::string(99, '[') + std::string(99, ']') + "\"",
-                    "--set run.dir: not readable: nested more than 64");
-  expect_bad_config("tokenizer=byte", "tokenizer 'byte'");
+                    "--set run.dir: found nesting deeper than 64");
+  expect_bad_config("tokenizer=byte", "tokenizer: found 'byte'");
   expect_bad_config("attention=cudn", "did you mean 'cudnn'");
-  expect_bad_config("attention=cudnn", "attention: cudnn takes bf16, the precision is fp32");
-  expect_bad_config("attention=cudnn --set precision=bf16", "runs on a GPU, the device is \"cpu\"; use \"rowan\"");
+  expect_bad_config("attention=cudnn", "attention: found cudnn with precision fp32, expected bf16");
+  expect_bad_config("attention=cudnn --set precision=bf16",
+                    "on the device \"cpu\", expected a GPU for it; use \"rowan\"");
   if (!fs::exists("/dev/nvidia0"))
     expect_bad_config("attention=cudnn --set precision=bf16 --set device=auto", "; use \"");
   expect_mistake("train /nowhere.json", "/nowhere.json");
   expect_mistake(train("--resume"), "no checkpoint");
   expect_bad_config("tokenizer=gpt2:/nowhere.tiktoken", "/nowhere.tiktoken");
-  expect_bad_config("model.vocab_size=251", "bytes has 257 ids, but the model's vocabulary has 251");
+  expect_bad_config("model.vocab_size=251", "bytes: found 257 ids, expected at most 251");
   expect_mistake("trian " + file().string(), "unknown command 'trian'; did you mean 'train'?");
   EXPECT_FALSE(fs::exists(run("run"))) << "a refused run leaves nothing behind";
 }
@@ -333,8 +334,8 @@ TEST_F(Train, GivenWeightsAreReadOnceAndCheckedFirst) {
   bad("--set init=/nowhere", "init: /nowhere: no such file or folder");
   bad(init + " --set model.num_hidden_layers=1",
       "tensor 'model.layers.1.input_layernorm.weight', F32[16], is not part");
-  bad(init + " --set model.intermediate_size=40", "is F32[24, 16], this model has [40, 16]: weights of another model");
-  bad(init + " --set model.rope_theta=500", "config.json: rope_theta is 10000 there, 500 in");
+  bad(init + " --set model.intermediate_size=40", "found F32[24, 16], expected [40, 16]: weights of another model");
+  bad(init + " --set model.rope_theta=500", "config.json: rope_theta: found 10000, expected 500 as in");
   expect_mistake(train(), "another config (first difference at /init: ");
 
   const std::string whole = weights(run("run"), 12);
@@ -352,10 +353,10 @@ TEST_F(Train, TextThatIsNotJsonIsPlaced) {
   };
   expect("", "1:1: not valid JSON");
   expect("{\n  \"a\": 1\n  \"b\": 2\n}", "3:5: not valid JSON");
-  expect("{\"run\": {\"steps\": 1,\n  \"steps\": 2}}", "2:3: the key 'steps' stands twice");
-  expect(R"({"a\nb": 1, "a\nb": 1})", "1:13: the key 'a?b' stands twice");
+  expect("{\"run\": {\"steps\": 1,\n  \"steps\": 2}}", "2:3: the key 'steps' appears twice");
+  expect(R"({"a\nb": 1, "a\nb": 1})", "1:13: the key 'a?b' appears twice");
   expect("{\n\"grad_clip\": 1e400}", "2:14: not valid JSON: the number 1e400 is too large");
-  expect("{\"model\": " + std::string(1000, '[') + std::string(1000, ']') + "}", " not readable: nested more than 64");
+  expect("{\"model\": " + std::string(1000, '[') + std::string(1000, ']') + "}", " found nesting deeper than 64");
 }
 
 TEST_F(Train, ADirectoryThatCannotBeARunsIsRefused) {
@@ -365,7 +366,7 @@ TEST_F(Train, ADirectoryThatCannotBeARunsIsRefused) {
 
   fs::create_directories(run("model"));
   write_file_atomically(run("model") / "config.json", "{}");
-  expect_mistake(train(into("model")), "config.json exists but no run does");
+  expect_mistake(train(into("model")), "found config.json without a run");
   EXPECT_EQ(read_file(run("model") / "config.json"), "{}");
 
   fs::create_directories(run("half") / "checkpoints/step_00000004");
@@ -382,7 +383,7 @@ TEST_F(Train, DamagedOrUnfitDataIsNamed) {
   with(shard.substr(0, 1024));
   expect_mistake(train(), "train.bin");
   with(shard);
-  expect_mistake(train("--set model.vocab_size=100"), "train.bin: token 250: id 250 is outside the vocabulary of 100");
+  expect_mistake(train("--set model.vocab_size=100"), "train.bin: token 250: found id 250, expected less than 100");
   EXPECT_FALSE(fs::exists(run("run")));
 }
 

@@ -1,5 +1,6 @@
-// A training step on the CUDA backend as the runtime's stand-in sees it: when the host waits, what is allocated, what
-// recorded work changes; and what is said when memory, a kernel or the device's limits stand in the way.
+// A training step on the CUDA backend, observed by the stand-in for the CUDA runtime: when the host waits, what is
+// allocated, and what recording changes. Also the messages when memory runs out, a kernel fails, or a limit of the
+// device is exceeded.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -139,7 +140,7 @@ TEST(Graphs, WhatCannotBeRecordedIsRefused) {
   auto refused = [&](const std::string& operation, const std::function<void()>& work) {
     backend->repeat(&arena, ++key, work);
     EXPECT_EQ(error_of([&] { backend->repeat(&arena, key, work); }),
-              operation + ": CUDA says: operation not permitted when stream is capturing");
+              operation + ": CUDA reports: operation not permitted when stream is capturing");
   };
   refused("upload on f32[3]", [&] { backend->upload(x, given); });
   float taken[3];
@@ -153,7 +154,7 @@ TEST(Graphs, WhatCannotBeRecordedIsRefused) {
 
 TEST(Graphs, TheSwitchIsChecked) {
   setenv("ROWAN_CUDA_GRAPHS", "yes", 1);
-  EXPECT_EQ(error_of([] { make_cuda_backend(0); }), "ROWAN_CUDA_GRAPHS is 'yes'; one of 0, 1");
+  EXPECT_EQ(error_of([] { make_cuda_backend(0); }), "ROWAN_CUDA_GRAPHS: found 'yes', expected 0 or 1");
   unsetenv("ROWAN_CUDA_GRAPHS");
 }
 
@@ -228,8 +229,8 @@ TEST(Failures, AKernelsFailureNamesOperationAndShape) {
   const std::string waited = error_of([&] { backend->download(value, x); });
   emulation::break_device(cudaSuccess);
   const std::string what =
-      " on f32[3, 5]: CUDA says: an illegal memory access was encountered; it may have been an operation before: with "
-      "CUDA_LAUNCH_BLOCKING=1 the one named here failed";
+      " on f32[3, 5]: CUDA reports: an illegal memory access was encountered; an earlier operation may have caused it: "
+      "set CUDA_LAUNCH_BLOCKING=1 to see which";
   EXPECT_EQ(launched, "scale" + what);
   EXPECT_EQ(waited, "download" + what);
 }
@@ -241,15 +242,16 @@ TEST(Failures, AScaleThatTurnsTheOrderOfScores) {
   Tensor qkv = arena.take(DType::bf16, {2, 24}), out = arena.take(DType::bf16, {2, 8});
   Tensor log_sum_exp = arena.take(DType::f32, {1, 1, 2});
   EXPECT_EQ(error_of([&] { backend->attention_forward(out, log_sum_exp, qkv, shape); }),
-            "attention_forward: scale is -1, must be above 0 on a GPU");
+            "attention_forward: scale: found -1, expected more than 0 on a GPU");
 }
 
 TEST(Failures, AHeadTooWideIsRefusedAtTheStart) {
   Json model = small_llama();
   model["head_dim"] = 264;
   auto backend = make_cuda_backend(0);
-  EXPECT_EQ(error_of([&] { Model(*backend, model_from(model), ModelOptions()); }),
-            "model: head_dim (hidden_size / num_attention_heads) is 264, must be at most 256 on the device \"cuda\"");
+  EXPECT_EQ(
+      error_of([&] { Model(*backend, model_from(model), ModelOptions()); }),
+      "model: head_dim (hidden_size / num_attention_heads): found 264, expected at most 256 on the device \"cuda\"");
 }
 
 }  // namespace

@@ -238,7 +238,7 @@ TEST_F(Files, TooManyMappingsAreCountedInTheMessage) {
     GTEST_SKIP() << "no limit here";
   } catch (const Error& error) {
     files.resize(files.size() / 2);
-    EXPECT_NE(std::string(error.what()).find("(vm.max_map_count); use fewer, larger ones"), std::string::npos)
+    EXPECT_NE(std::string(error.what()).find("(vm.max_map_count); use fewer, larger files"), std::string::npos)
         << error.what();
   }
 }

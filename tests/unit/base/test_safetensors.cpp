@@ -122,20 +122,21 @@ TEST_F(SafeTensorsTest, DamageIsNamed) {
   };
   const char* good = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}  )";
   EXPECT_EQ(error_of(good, eight), "");
-  contains(good, "xxxx", "raw: tensor 'a': its bytes end at 8, the file's at 4");
-  contains(good, eight + "x", "1 bytes behind the last tensor");
-  contains(R"({"a":{"dtype":"F3","shape":[2],"data_offsets":[0,8]}})", eight, "tensor 'a': unknown dtype 'F3'");
-  contains(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", eight, "F32[3] takes 12 bytes");
-  contains(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", eight, "'shape' holds -2, expected a count");
+  contains(good, "xxxx", "raw: tensor 'a': found bytes up to 8, expected at most 4");
+  contains(good, eight + "x", "1 bytes after the last tensor");
+  contains(R"({"a":{"dtype":"F3","shape":[2],"data_offsets":[0,8]}})", eight,
+           "tensor 'a': found the unknown dtype 'F3'");
+  contains(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", eight, "found 8 bytes, expected 12 for F32[3]");
+  contains(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", eight, "'shape': found -2, expected a count");
   contains(R"({"a":{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,8]}})", eight, "too many elements");
-  contains(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", eight, "data_offsets is not [begin, end]");
+  contains(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", eight, "data_offsets: expected [begin, end]");
   contains(R"({"a":{"dtype":"F32","shape":[2]}})", eight, "no list 'data_offsets'");
   contains(R"({"a":7})", eight, "not an object");
   contains(R"([1])", eight, "the header is not a JSON object");
   contains(R"({"a":)", eight, "not valid JSON");
   contains(R"({"a":1e999})", eight, "not valid JSON");
-  contains(R"({"a":{},"a":{}})", eight, "stands twice");
-  contains(R"({"__metadata__":{"k":1}})", "", "__metadata__ 'k' is not a string");
+  contains(R"({"a":{},"a":{}})", eight, "appears twice");
+  contains(R"({"__metadata__":{"k":1}})", "", "__metadata__: found no string at 'k'");
   contains(
       R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}})",
       "abc", "tensor 'b' leaves a gap");

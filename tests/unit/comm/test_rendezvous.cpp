@@ -119,7 +119,7 @@ TEST_F(RendezvousTest, ASecondRankOfANumberIsSentAway) {
   others.join();
   more.join();
   zero.reset();
-  EXPECT_NE(testing::internal::GetCapturedStderr().find("rank 1 is there already"), std::string::npos);
+  EXPECT_NE(testing::internal::GetCapturedStderr().find("rank 1 is connected already"), std::string::npos);
 }
 
 TEST_F(RendezvousTest, LengthsAreBounded) {

@@ -37,7 +37,7 @@ TEST(JsonLine, OtherFieldsMayHoldAnything) {
 
 TEST(JsonLine, MistakesAreNamedByByte) {
   EXPECT_EQ(text_of(R"({"text": "cut)"), "byte 14: the line ends inside a string");
-  EXPECT_EQ(text_of(R"({"text": "a"} x)"), "byte 15: found more behind the value");
+  EXPECT_EQ(text_of(R"({"text": "a"} x)"), "byte 15: found text after the value");
   EXPECT_EQ(text_of(R"({"a": nan})"), "byte 7: expected a value");
   EXPECT_EQ(text_of(R"({"a": 01})"), "byte 8: expected '}'");
   EXPECT_EQ(text_of(R"({"a": 1.})"), "byte 9: expected a digit");

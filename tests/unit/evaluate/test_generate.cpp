@@ -136,7 +136,7 @@ TEST_F(RunFolderTest, MistakesAreNamed) {
     return std::string("no error");
   };
   EXPECT_EQ(message(dir_ / "absent"),
-            (dir_ / "absent").string() + ": not the directory of a run: it has no config.json");
+            (dir_ / "absent").string() + ": found no config.json, expected the folder of a run");
   write_small_run(dir_, small_llama());
   fs::remove_all(dir_ / "checkpoints" / "step_00000001");
   EXPECT_EQ(message(dir_), (dir_ / "checkpoints").string() + ": no checkpoint yet");

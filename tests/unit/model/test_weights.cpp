@@ -1,5 +1,5 @@
-// Weights from files: what `rowan export` wrote reads back bit for bit, published files read in all their layouts, and
-// what does not fit is named.
+// Weights from files: exports read back bit for bit, published files are read in all their layouts, and mismatches are
+// named.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -125,7 +125,7 @@ TEST_F(Weights, WhatTransformersHasNoModelOfIsNotExported) {
                            Json{{"logit_softcap", 15}}, Json{{"rope_fraction", 0.5}},
                            Json{{"rope_frequencies", "endpoint"}}, Json{{"rope_direction", -1}}}) {
     const std::string key = more.begin().key(), error = error_of([&] { make(with(small_llama(), more)); });
-    EXPECT_EQ(error.find("export: the model has " + key + " "), 0u) << key << ": " << error;
+    EXPECT_EQ(error.find("export: found " + key + " "), 0u) << key << ": " << error;
     EXPECT_NE(error.find(", transformers has no such model"), std::string::npos) << error;
     EXPECT_FALSE(fs::exists(hf()));
   }
@@ -172,25 +172,24 @@ TEST_F(Weights, NoBiasesAreBiasesOfZero) {
 TEST_F(Weights, WhatDoesNotFitIsNamed) {
   make(with(small_gpt2(), {{"split_qkv", false}}));
   EXPECT_EQ(error_with([](Tensors& t) { t.erase("transformer.h.1.ln_2.weight"); }),
-            "no tensor 'transformer.h.1.ln_2.weight', which this model has as [16]: weights of another model");
-  EXPECT_EQ(
-      error_with([](Tensors& t) {
-        t["transformer.h.1.mlp.c_fc.weight"].first = {64, 16};
-      }),
-      "tensor 'transformer.h.1.mlp.c_fc.weight' is F32[64, 16], this model has [16, 64]: weights of another model");
+            "found no tensor 'transformer.h.1.ln_2.weight', expected it as [16]: weights of another model");
+  EXPECT_EQ(error_with([](Tensors& t) {
+              t["transformer.h.1.mlp.c_fc.weight"].first = {64, 16};
+            }),
+            "tensor 'transformer.h.1.mlp.c_fc.weight': found F32[64, 16], expected [16, 64]: weights of another model");
   EXPECT_EQ(error_with([](Tensors& t) {
               t["h.2.ln_1.weight"] = {{2}, {1, 1}};
             }),
-            "tensor 'h.2.ln_1.weight', F32[2], is not part of this model: weights of another model");
+            "found tensor 'h.2.ln_1.weight', F32[2], which this model lacks: weights of another model");
   EXPECT_EQ(error_with([](Tensors& t) { t["wpe.weight"] = t["transformer.wpe.weight"]; }),
-            "holds both 'transformer.wpe.weight' and 'wpe.weight'");
+            "found both 'transformer.wpe.weight' and 'wpe.weight'");
   EXPECT_EQ(error_with([](Tensors& t) { t["transformer.h.0.ln_1.bias"].second[3] = 1e-30f; }),
-            "tensor 'transformer.h.0.ln_1.bias' is not zeros, and this model has no biases");
+            "tensor 'transformer.h.0.ln_1.bias': found values other than 0, but this model has no biases");
   EXPECT_EQ(error_with([](Tensors& t) { (t["lm_head.weight"] = t["transformer.wte.weight"]).second[7] += 1; }),
-            "tensor 'lm_head.weight' is not 'transformer.wte.weight', and this model ties them");
+            "tensor 'lm_head.weight': found other values than in 'transformer.wte.weight', but this model ties them");
   config_.tied = false;
   EXPECT_EQ(error_with([](Tensors&) {}),
-            "no tensor 'lm_head.weight', which this model has as [300, 16]: weights of another model");
+            "found no tensor 'lm_head.weight', expected it as [300, 16]: weights of another model");
 
   write_safetensors_index(dir_ / "", "none", {}, 0);
   EXPECT_NE(error_of([&] { ModelWeights(config_, TensorFiles(dir_ / "", "none")); }).find("index.json: no tensor"),
@@ -235,12 +234,12 @@ TEST_F(Weights, AnotherFunctionOfTheSameShapesIsRefused) {
     config_ = model_from(with(small_llama(), more));
     for (const fs::path& init : {hf(), run(), checkpoint()}) {
       const std::string error = error_of([&] { found(init); });
-      EXPECT_NE(error.find("config.json: " + part + " in this run's model; to take"), std::string::npos) << error;
+      EXPECT_NE(error.find("config.json: " + part + " as in this run's model; to use"), std::string::npos) << error;
     }
     EXPECT_EQ(found(file()), file());
   };
-  differs({{"rope_theta", 500000}}, "rope_theta is 10000 there, 500000");
-  differs({{"num_attention_heads", 8}, {"num_key_value_heads", 4}}, "the number of heads is 4 there, 8");
+  differs({{"rope_theta", 500000}}, "rope_theta: found 10000, expected 500000");
+  differs({{"num_attention_heads", 8}, {"num_key_value_heads", 4}}, "the number of heads: found 4, expected 8");
   differs({{"rms_norm_eps", 1e-5}}, "the norm's epsilon is 1e-06 there, 1e-05");
   differs({{"qk_norm", "rms"}}, "qk_norm is none there, rms");
   differs({{"attention_scale", 0.5}}, "attention_scale is 0 there, 0.5");

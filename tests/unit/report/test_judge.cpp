@@ -214,11 +214,11 @@ TEST_F(Targets, AreReadStrictly) {
   EXPECT_EQ(error(with(R"("nats": 3.1)")), "");
   const Json targets = load_targets(folder_ / "targets.json");
   EXPECT_EQ(targets[0]["config"], (fs::path(folder_ / "x").parent_path() / "a.json").string());
-  EXPECT_NE(error(with(R"("nats": 3.1, "perplexity": 20)")).find("stands beside perplexity"), std::string::npos);
+  EXPECT_NE(error(with(R"("nats": 3.1, "perplexity": 20)")).find("conflicts with perplexity"), std::string::npos);
   EXPECT_NE(error(with(R"("nats": 3.1, "sd": 1)")).find("unknown key 'sd'"), std::string::npos);
   EXPECT_NE(error(R"({"targets": [{"config": "a", "metric": "accuracy"}]})")
                 .find("targets.json:1: targets.0.metric: found "
-                      "'accuracy', allowed: val_loss"),
+                      "'accuracy', expected one of val_loss"),
             std::string::npos);
   EXPECT_NE(
       error(R"({"targets": [{"config": "a", "metric": "val_loss_galore", "perplexity": 20, "step": 1, "source": ""}]})")

@@ -171,7 +171,7 @@ TEST(Ownership, MoreRanksThanAtomsIsAnError) {
     Ownership(tiny.table, tiny.costs, 100);
     FAIL() << "no error";
   } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("of 100 ranks would own no part"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find("found 100 ranks, expected at most"), std::string::npos) << error.what();
   }
 }
 

@@ -162,27 +162,27 @@ TEST_F(SweepFile, MistakesAreOneLineBeforeAnythingRuns) {
     expect(part);
   };
   with("axes", {{"optimizer.lrr", {0.1, 0.2}}}, "optimizer.lrr: unknown key 'lrr'; did you mean 'lr'?");
-  with("axes", {{"optimizer.lr", Json::array()}}, "axes.optimizer.lr: the axis has no values");
-  with("axes", {{"optimizer.lr", {0.1, 0.10}}}, "two runs have the folder " + folder_ / "out/lr0.1");
+  with("axes", {{"optimizer.lr", Json::array()}}, "axes.optimizer.lr: found an axis without values");
+  with("axes", {{"optimizer.lr", {0.1, 0.10}}}, "found two runs with the folder " + folder_ / "out/lr0.1");
   with("axes", {{"optimizer.name", {"muon", "muoon"}}}, "did you mean 'muon'?");
-  with("axes", {{"run.seed", {1, 2}}}, "seeds stand under the key seeds");
+  with("axes", {{"run.seed", {1, 2}}}, "whose seeds stand under its key seeds");
   with("axes", {{"run.dir", {"a"}}}, "names the folders of its runs itself");
-  with("axes", {{"optimizer", {{{"name", "muon"}}}}}, "found an object or a list as a value; name it");
-  with("tune", {{"path", "optimizer.lr"}, {"values", Json::array()}}, "tune.values: the grid is empty");
+  with("axes", {{"optimizer", {{{"name", "muon"}}}}}, "found an object or a list, expected a name");
+  with("tune", {{"path", "optimizer.lr"}, {"values", Json::array()}}, "tune.values: found an empty grid");
   with("tune", {{"path", "optimizer.lr"}, {"values", {0.1, -1}}}, "tune.values: found -1");
-  with("tune", {{"path", "optimizer.lr"}, {"values", {0.1, 0.1}}}, "a value stands twice");
+  with("tune", {{"path", "optimizer.lr"}, {"values", {0.1, 0.1}}}, "found a value twice");
   with("tune", {{"path", "optimizer.lr"}, {"values", {1}}, {"extend", 1}}, "expected a factor greater than 1");
-  with("tune", {{"path", "data.reading"}, {"factors", {1}}}, "the config has no number at data.reading");
-  with("seeds", {1, 2, 1}, "seeds: 1 stands twice");
+  with("tune", {{"path", "data.reading"}, {"factors", {1}}}, "found no number at data.reading");
+  with("seeds", {1, 2, 1}, "seeds: found 1 twice");
   with("metric", "val_los",
-       "found 'val_los', allowed: val_loss, val_loss_batch_mean, val_loss_galore; did you mean 'val_loss'?");
-  with("metric", "val_loss_galore", "needs data.batch_means, which the config has not");
-  with("against", "adamw", "found 'adamw', which is no label of an axis");
+       "found 'val_los', expected one of val_loss, val_loss_batch_mean, val_loss_galore; did you mean 'val_loss'?");
+  with("metric", "val_loss_galore", "which needs data.batch_means; the config has none");
+  with("against", "adamw", "found 'adamw', expected a label of an axis");
   with("set", {{"data.train", "/nowhere.bin"}}, "/nowhere.bin");
   with("base", "other.json", "other.json");
   with("basis", "base.json", "unknown key 'basis'; did you mean 'base'?");
   folder_.write("targets.json", R"({"targets": [{"config": "base.json", "metric": "accuracy"}]})");
-  with("targets", "targets.json", "targets.0.metric: found 'accuracy', allowed: val_loss");
+  with("targets", "targets.json", "targets.0.metric: found 'accuracy', expected one of val_loss");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
 }
 
