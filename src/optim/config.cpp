@@ -17,7 +17,7 @@ constexpr auto names_of(RoundingMode) { return enum_names("nearest", "stochastic
 const std::vector<Role> two_dimensional = {Role::matrix, Role::embedding, Role::head};
 const std::vector<Role> vectors = {Role::norm, Role::bias};
 
-// A number that is another one until it is given.
+// A number that follows another number until it is set.
 struct Own {
   double value = 0;
   bool given = false;
@@ -28,7 +28,7 @@ struct Own {
   }
 };
 
-// The AdamW that takes what the recipe does not, and what is other for embeddings and for vectors.
+// The AdamW for parameters that the recipe does not take, with its exceptions for embeddings and vectors.
 struct Half {
   Recipe recipe;
   double lr_ratio = 0;
@@ -50,7 +50,7 @@ struct Half {
     if (recipe.mars_gamma > 0) object.fail("mars_gamma", "belongs to the recipe mars-adamw");
     object.finish();
   }
-  // What a recipe says of it, that of its base first.
+  // Applies a recipe's settings for its AdamW, those of its base first.
   void read(const RecipeInfo& info, double main_lr) {
     if (info.base) read(find_recipe(info.base), main_lr);
     auto source = std::make_shared<JsonSource>(JsonSource{std::string("the AdamW half of ") + info.name, info.adamw});
@@ -70,7 +70,7 @@ struct Half {
   }
 };
 
-// Whether a recipe, or one that it is made from, has a key in its AdamW.
+// Whether a recipe or one of its bases sets a key of its AdamW.
 bool half_has(const std::string& name, const char* key) {
   if (name == "recipe") return false;
   const RecipeInfo& info = find_recipe(name);
@@ -120,7 +120,7 @@ std::vector<std::string> pieces(const std::string& name) {
   return result;
 }
 
-// For the first piece of a pattern that is no piece of any name.
+// A suggestion for the first part of a pattern that is not part of any name.
 std::string suggestion(const std::vector<std::string>& patterns, const ParameterTable& table) {
   std::vector<std::string> known;
   for (const Parameter& parameter : table.parameters())

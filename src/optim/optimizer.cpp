@@ -9,7 +9,7 @@
 namespace rowan {
 namespace {
 
-// Elements of a batch's update: bounds the workspace. Results do not depend on it.
+// Elements in a batch's update, which bounds the workspace. Results do not depend on it.
 constexpr int64_t batch_elements = 32 << 20;
 
 DType state_dtype(const OptimizerConfig& config, const Share& share) {
@@ -17,7 +17,7 @@ DType state_dtype(const OptimizerConfig& config, const Share& share) {
   return share.weight.dtype == DType::bf16 && share.master.empty() ? DType::bf16 : DType::f32;
 }
 
-// Of the update and its products.
+// The dtype of the update and of its matrix products.
 DType update_dtype(const Recipe& recipe, const Slots& slots) {
   if (recipe.direction != Direction::newton_schulz && recipe.direction != Direction::aurora) return DType::f32;
   if (recipe.precondition != Precondition::none || recipe.shampoo) return DType::f32;
@@ -26,7 +26,7 @@ DType update_dtype(const Recipe& recipe, const Slots& slots) {
   return slots[0].weight.dtype;
 }
 
-// A vector or a range of elements seen as a matrix.
+// The width at which a vector or a range of elements is seen as a matrix.
 int64_t width(int64_t count) {
   for (int64_t cols = 4096; cols > 1; cols /= 2)
     if (count % cols == 0) return cols;
@@ -35,13 +35,13 @@ int64_t width(int64_t count) {
 
 Tensor flat(const Tensor& x) { return x.view({x.numel()}); }
 
-// Rows of the matrices that a share consists of, and of those of its parameter before and behind it; their columns.
+// Rows of the matrices in a share, and of those before and after it in the same parameter.
 struct ShareBlocks {
   std::vector<int64_t> before, own, behind;
   int64_t cols;
 };
 
-// None of its own when it cuts one.
+// `own` is empty if the share cuts a block.
 ShareBlocks blocks_of(const Recipe& recipe, const Share& share) {
   const Parameter& p = *share.parameter;
   const int64_t columns = column_blocks(recipe, p);
@@ -176,7 +176,7 @@ void Optimizer::add(const Share& share) {
     blocks = blocks_of(recipe, share);
   }
   const int64_t cols = blocks.cols;
-  // What a block keeps lies beside what the others of its parameter keep, in one tensor.
+  // The states of all blocks of a parameter lie in one tensor.
   std::map<std::string, Tensor> kept;
   std::map<std::string, std::pair<DType, OwnShape>> kinds;
   auto each_spec = [&](const std::vector<int64_t>& heights, auto add_to) {
@@ -260,8 +260,8 @@ void Optimizer::take_columns() {
 }
 
 // MARS clips c = s a - b to norm 1, where a = (1 + k) g, b = k previous, and s is the clipping coefficient of the whole
-// model, which is known only when the ranks have spoken. The sums of |s a - b|^2 = s |a - b|^2 + (s^2 - s) |a|^2 + (1 -
-// s) |b|^2 do not contain it.
+// model. s is known only after the ranks have exchanged sums. The sums of |s a - b|^2 = s |a - b|^2 + (s^2 - s) |a|^2 +
+// (1 - s) |b|^2 do not contain it.
 ParameterSums Optimizer::sums() const {
   ParameterSums sums;
   if (std::none_of(config_.groups.begin(), config_.groups.end(),
@@ -279,7 +279,7 @@ ParameterSums Optimizer::sums() const {
       differences.push_back(update.at(i));
       gradients.push_back(slots[i].gradient.view({batch.rows, batch.cols}));
       previous.push_back(slots[i].first.view({batch.rows, batch.cols}));
-      std::swap(slots[i].gradient, slots[i].first);  // the one that the rule leaves as it is may be not finite
+      std::swap(slots[i].gradient, slots[i].first);  // the unmodified buffer may not be finite
     }
     backend_.momentum(update, slots, MomentumRule{1, 0, 1 + k, -k});
     backend_.sums_of_squares(parts.at(0), differences, Along::matrix, 1);
@@ -291,7 +291,7 @@ ParameterSums Optimizer::sums() const {
   return sums;
 }
 
-// c takes the gradient's place in AdamW.
+// In AdamW, c replaces the gradient.
 void Optimizer::mars_step(const Batch& batch, const Recipe& recipe, const Moment& now, const ParameterSums& sums) {
   Tensor update = update_of(batch);
   const float k = mars_weight(recipe.mars_gamma, recipe.beta1);
@@ -309,7 +309,7 @@ void Optimizer::mars_step(const Batch& batch, const Recipe& recipe, const Moment
   backend_.adamw(slots, rule);
 }
 
-// The workspace's part for a batch.
+// The part of the workspace that a batch uses.
 Tensor Optimizer::update_of(const Batch& batch) const {
   const int64_t n = static_cast<int64_t>(batch.slots.size());
   return workspaces_.at(DType::f32).update.slice(0, n * batch.rows * batch.cols).view({n, batch.rows, batch.cols});
@@ -333,7 +333,7 @@ std::pair<int64_t, int64_t> Optimizer::shape_of(const Batch& batch, size_t i) {
   return {batch.parameters[i]->rows(), batch.parameters[i]->cols()};
 }
 
-// A sphere of radius 0 holds nothing but zeros, and a row of length 0 has no direction.
+// A sphere of radius 0 contains only zeros, and a row of length 0 has no direction.
 void Optimizer::check_weights() const {
   for (const Batch& batch : batches_) {
     if (batch.recipe->adamw || backend_.name() == "dry") continue;

@@ -1,4 +1,4 @@
-// Recipe <-> JSON: the switches of the stages, gone through for reading, writing and the help texts.
+// Recipe <-> JSON: visits the switches of the stages for reading, writing and help texts.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -86,7 +86,7 @@ class Reader : public Switches {
   }
   void momentum(Recipe& r) override {
     if (idle("momentum") || !object_.has("momentum")) return;
-    const bool follows = r.beta == r.momentum;  // one coefficient in the papers, two in Nora's code
+    const bool follows = r.beta == r.momentum;  // the papers have one coefficient, Nora's code two
     r.momentum_course = {};
     if (object_.raw("momentum").is_object()) {
       JsonObject course = object_.object("momentum");
@@ -147,7 +147,7 @@ class Reader : public Switches {
     const std::string name = object_.choice(key, names, names[static_cast<size_t>(value)]);
     value = static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin());
   }
-  // A key of several stages has an effect when one of them reads it.
+  // A key that several stages share has an effect if one of them reads it.
   bool idle(const char* key) {
     if (!idle_)
       read_.insert(key);
@@ -209,7 +209,7 @@ class Writer : public Switches {
   Json& json_;
 };
 
-// "  key               what is allowed".
+// Formats lines "  key               possible values".
 class Lines : public Switches {
  public:
   std::string text;

@@ -1,4 +1,4 @@
-// The named recipes. Settings are the authors' released code; "paper" holds what the printed rule changes.
+// The named recipes. Settings follow the authors' released code; "paper" holds what the printed rule changes.
 #include "optim/recipes.h"
 
 #include <algorithm>

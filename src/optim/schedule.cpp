@@ -10,14 +10,14 @@
 namespace rowan {
 namespace {
 
-// From 1 at 0 to `floor` at 1.
+// Falls from 1 at progress 0 to `floor` at progress 1.
 double fall(double progress, double floor, bool cosine) {
   progress = std::clamp(progress, 0.0, 1.0);
   const double left = cosine ? 0.5 * (1 + std::cos(std::numbers::pi * progress)) : 1 - progress;
   return floor + (1 - floor) * left;
 }
 
-// Runs are cut short to try something; what was asked for counts when they become longer.
+// Runs are often shortened for a test; the requested warm-up applies again when they get longer.
 void set_warmup(Schedule& schedule, int64_t asked) {
   schedule.warmup_steps = asked;
   if (asked <= schedule.steps) return;
