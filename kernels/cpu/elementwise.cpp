@@ -64,7 +64,7 @@ void CpuBackend::do_lerp(Tensor y, Tensor x, float weight) {
 
 void CpuBackend::do_swap_axes(Tensor to, Tensor from) {
   const int64_t a = from.dim(0), b = from.dim(1), c = from.dim(2);
-  const size_t bytes = static_cast<size_t>(c) * size_of(from.dtype);  // of a line
+  const size_t bytes = static_cast<size_t>(c) * size_of(from.dtype);  // bytes of a line
   cpu::parallel_ranges(threads_, a * b, std::max<int64_t>(1, piece / c), [&](int64_t begin, int64_t end) {
     for (int64_t line = begin; line < end; ++line)
       std::memcpy(static_cast<char*>(to.data) + static_cast<size_t>(line) * bytes,

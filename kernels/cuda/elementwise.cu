@@ -46,7 +46,7 @@ __global__ void lerp_kernel(float* y, const X* x, float weight, int64_t count) {
   });
 }
 
-// A thread per word of 2, 4 or 16 bytes; a line is c words.
+// One thread for each word of 2, 4 or 16 bytes. A line is c words.
 template <typename Word>
 __global__ void swap_axes_kernel(Word* to, const Word* from, int64_t a, int64_t b, int64_t c) {
   for (int64_t i = thread_index(); i < a * b * c; i += thread_count()) {

@@ -104,7 +104,7 @@ class DryBackend final : public Backend {
                                     Tensor bias) override;
   void do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
 
-  // What an operation works in beside its arguments; the largest is kept for all, as the devices do.
+  // Asks for scratch memory of an operation. As on the devices, one block, as large as the largest request, serves all.
   void use_scratch(double bytes);
   using Tensors = std::initializer_list<Tensor>;
   // Counts one call and its kernel by the tensors it reads and writes. A tensor updated in place appears in both.

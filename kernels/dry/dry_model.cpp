@@ -170,7 +170,7 @@ void DryBackend::count_attention(Bound bound, const AttentionShape& shape, DType
 // before adding them up, in bf16 (fp32 on 10.0). Its frontend keeps one fp32 sum a row.
 void DryBackend::plan_attention(const AttentionShape& s, DType) {
   if (attention_ != AttentionKernels::cudnn) return;
-  // Doubles are exact as far as there is memory, and hold the rest.
+  // In doubles: they are exact for all sizes that fit in memory, and larger ones do not overflow.
   auto whole = [](double n, double of) { return std::ceil(n / of) * of; };
   const double rows = static_cast<double>(s.batch) * static_cast<double>(s.heads), seq = static_cast<double>(s.seq),
                scores = 2 * rows * whole(seq, 128) * whole(seq, 64),

@@ -95,8 +95,8 @@ void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector
   }
 }
 
-// 4/3 k^3 for the reflections, and the same again to multiply them out. The matrix, the reflections and the factor are
-// in double precision.
+// 4/3 k^3 for the reflections, and as much again to multiply them. The matrix, the reflections and the factor are in
+// double precision.
 void DryBackend::do_orthonormalize(const std::vector<Tensor>& a) {
   count(OpFamily::optimizer, {}, {});
   for (const Tensor& x : a) {

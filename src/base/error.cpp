@@ -4,7 +4,8 @@
 
 namespace rowan {
 
-// What users have named, a path say, may hold anything; a message is one line, and no command of the terminal's.
+// A message may quote anything that a user has named, such as a path. It must stay one line, and must not control the
+// terminal. So control characters are replaced.
 void fail_with(fmt::string_view format, fmt::format_args args) {
   std::string message = fmt::vformat(format, args);
   std::replace_if(

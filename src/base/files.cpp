@@ -125,9 +125,8 @@ void make_directories(const std::filesystem::path& path) {
 
 std::string read_file(const std::filesystem::path& path) {
   OpenFile file(path);
-  constexpr size_t most = size_t{4} << 30;  // what is larger is no text, and would fill the memory
-  if (file.size > most)
-    fail("cannot read {}: found {} bytes, at most {} are read at once", path.string(), file.size, most);
+  constexpr size_t most = size_t{4} << 30;  // larger files are not text and could fill the memory
+  if (file.size > most) fail("cannot read {}: found {} bytes, expected at most {}", path.string(), file.size, most);
   std::string content(file.size, '\0');
   size_t used = 0;
   // A file in /proc reports size 0, so read until read() reports the end.
@@ -170,7 +169,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), part_(part_of(path_)) {
   struct stat info;
-  if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))  // /dev/null, say
+  if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))  // such as /dev/null
     fail("cannot write {}: found {}, expected a file", path_.string(), kind_of(info.st_mode));
   // Removes what a killed process left. It might also be a symbolic link that somebody placed there, which must not be
   // followed.
@@ -245,8 +244,8 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 }
 
 std::vector<std::filesystem::path> expand_glob(const std::string& pattern) {
-  if (pattern.size() >= PATH_MAX)  // glob() would use up the stack
-    fail("{}...: found a pattern of {} bytes, at most {} are allowed", pattern.substr(0, 60), pattern.size(),
+  if (pattern.size() >= PATH_MAX)  // with longer ones glob() overflows the stack
+    fail("{}...: found a pattern of {} bytes, expected at most {}", pattern.substr(0, 60), pattern.size(),
          PATH_MAX - 1);
   // The path itself may contain pattern characters.
   std::error_code unused;

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A checkpoint has weights and a manifest as well as its state, so that it comes before those that are known by these.
+// The first match counts. A checkpoint also has the files of exported models and shards, so it comes before them.
 struct Mark {
   FolderKind kind;
   std::vector<const char*> files;
@@ -48,7 +48,7 @@ void check_replaced(const fs::path& file, std::string_view begins, const char* w
   std::error_code unreadable;
   if (!fs::exists(file, unreadable)) return;
   if (!fs::is_regular_file(file, unreadable))
-    fail("{}: found no file, expected {}; choose another", file.string(), what);
+    fail("{}: found no regular file, expected {}; choose another name", file.string(), what);
   std::string head(begins.size(), '\0');
   std::ifstream(file, std::ios::binary).read(head.data(), static_cast<std::streamsize>(head.size()));
   if (head != begins && fs::file_size(file) > 0)

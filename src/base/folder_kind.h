@@ -1,5 +1,6 @@
-// What a folder or file already holds. Nothing of ours is written into a folder of another kind, where names are shared
-// and one would take the other's files for its own; and no file takes the place of something else.
+// Which kind of folder this is, and whether a file may be replaced.
+// Kinds of folders share file names, so one kind would take the other's files for its own. Hence nothing is written
+// into a folder of another kind, and no file replaces an unrelated one.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +16,11 @@ constexpr auto names_of(FolderKind) {
   return enum_names("a run", "a checkpoint", "token shards", "tales", "an exported model", "a sweep");
 }
 
-// Throws Error naming a file of another kind when `folder` is not yet of the kind that is wanted there. A folder that
-// does not exist fits every kind, and so does one that holds nothing of ours. A kind is known by files that only its
-// folders have.
+// Throws Error if `folder` is of another kind than `wanted`, and names the file that shows it. Files that only folders
+// of one kind have tell the kind. A folder that does not exist, or has none of these files, fits every kind.
 void check_folder(const std::filesystem::path& folder, FolderKind wanted);
 
-// Throws Error when `file` exists and does not begin as `what`, which is to replace it, does.
+// Throws Error if `file` exists, is not empty and does not start with `begins`, as a `what` does.
 void check_replaced(const std::filesystem::path& file, std::string_view begins, const char* what);
 
 }  // namespace rowan

@@ -123,7 +123,7 @@ bool same_file(int fd, const fs::path& path) {
 void outwait(const fs::path& path, const std::string& work, const Owner& owner, milliseconds stale,
              const std::function<void(const std::string&)>& note) {
   const int64_t heard = changed_at(path);
-  // A heartbeat from the future, which clocks that differ or a copied folder make, is as good as one from now.
+  // Clocks that differ, or a copied folder, give a heartbeat in the future. It counts as one of this moment.
   const int64_t left = std::min(heard - time_in(path.parent_path()), int64_t{0}) + stale.count();
   if (left <= 0) return;
   note(fmt::format("{}: {}, last heartbeat {} s ago; waiting up to {} s for the next one", path.parent_path().string(),

@@ -117,7 +117,7 @@ const char* type_name(const Json& value) {
   return "null";
 }
 
-// A whole number that no int64_t holds; the parser reads larger ones than uint64_t's as floating point.
+// Whether the value is a whole number outside int64_t. The parser reads those outside uint64_t as floating point.
 bool is_beyond_64_bits(const Json& value) {
   if (value.is_number_unsigned()) return value.get<uint64_t>() > INT64_MAX;
   return value.is_number_float() && std::abs(value.get<double>()) >= 0x1p63;
@@ -281,7 +281,7 @@ int64_t JsonObject::integer(const std::string& key, std::optional<int64_t> fallb
   if (!value) return *fallback;
   if (is_beyond_64_bits(*value)) {
     const bool below = value->get<double>() < 0;
-    fail(key, fmt::format("found {}, at {} {} is allowed", value->dump(), below ? "least" : "most", below ? min : max));
+    fail(key, fmt::format("found {}, expected at {} {}", value->dump(), below ? "least" : "most", below ? min : max));
   }
   if (!value->is_number_integer())
     fail(key, fmt::format("found {} ({}), expected an integer", type_name(*value), value->dump()));

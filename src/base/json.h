@@ -33,8 +33,8 @@ struct JsonSource {
 
 // Parses source.text; throws Error "NAME:LINE:COLUMN: ..." if it is not JSON.
 Json parse_json(const JsonSource& source);
-// Parses text that may be cut short or another program's. If it is not JSON, the value is_discarded(), which is neither
-// an object nor a list.
+// Parses text that may be truncated or from another program. If it is not JSON, the result's is_discarded() is true,
+// and it is neither an object nor a list.
 Json try_parse_json(std::string_view text);
 
 // A view of one object that remembers which keys were read. finish() reports the keys that nobody read.

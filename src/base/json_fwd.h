@@ -1,4 +1,4 @@
-// Forward declarations of Json and its readers. Headers that only pass them on compile without the parser.
+// Forward declarations of Json and its readers: a header that only passes them on does not need the parser.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

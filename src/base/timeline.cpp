@@ -51,11 +51,11 @@ void Timeline::close() {
 }
 
 std::string Timeline::json(const std::string& process) const {
-  // Process and thread 1: viewers leave out number 0, the idle ones of a kernel.
+  // Process 1 and thread 1, because viewers hide number 0, the kernel's idle thread.
   auto event_of = [](const char* kind, const std::string& name) {
     return Json{{"ph", kind}, {"name", name}, {"pid", 1}, {"tid", 1}};
   };
-  // Whole nanoseconds: a span that ends with the one around it does so in the file, too.
+  // Times are whole nanoseconds, so that two spans that end together also do so in the file.
   auto nanoseconds = [](double seconds) { return std::llround(seconds * 1e9); };
   auto microseconds = [](int64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1000; };
   std::string out = "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [";

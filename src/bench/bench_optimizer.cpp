@@ -30,7 +30,7 @@ struct OptimizerOptions : DeviceOptions {
 struct Buffers {
   Arena arena;
   std::vector<Share> shares;
-  Tensor state;  // what the state is filled with
+  Tensor state;  // values to fill the state with
 
   Buffers(Backend& backend, const ParameterTable& table, bool masters) : arena(backend, Category::weights) {
     const int64_t n = table.elements();
@@ -58,7 +58,7 @@ struct Buffers {
   }
 };
 
-// The steps of a period that do the same work: the first of them, and how many there are.
+// The steps of a period that do the same work: the first of them, and their number.
 struct Kind {
   int64_t first = 0;
   double count = 0;
@@ -98,8 +98,9 @@ struct Seconds {
   double wall = 0, cpu = 0;
 };
 
-// Times steps of the middle of a run, whose state is not zero, after a warm-up step that touches memory. Returns the
-// mean over the kinds of steps, weighted by their numbers; a kind counts by the median of `steps` measurements.
+// Times steps as in the middle of a run, with a state that is not zero, after a warm-up step that touches the memory.
+// Returns the mean over the kinds of steps, weighted by their numbers. For each kind, the median of `steps`
+// measurements counts.
 Seconds time_steps(Backend& backend, Optimizer& optimizer, const Tensor& state, const std::vector<Kind>& kinds,
                    int steps) {
   for (const StateTensor& kept : optimizer.state())
@@ -178,7 +179,8 @@ void add_bench_optimizer(CommandLine& command) {
   command.add("--precision", o->precision).one_of({"fp32", "bf16"}).show_default();
   command.add("--recipe", o->recipes, "recipes to measure; all when none is given");
   command
-      .add("--steps", o->steps, "of each kind: a recipe that does more every so often has two; 0: memory and work only")
+      .add("--steps", o->steps,
+           "to time of each kind (some recipes do more work in every Nth step); 0: memory and work only")
       .at_least(0)
       .show_default();
   add_options(command, static_cast<DeviceOptions&>(*o));

@@ -112,9 +112,9 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
   config.grad_clip = 1;
   config.precision = named<TrainPrecision>("--precision", o.precision);
   config.recompute = named<Recompute>("--recompute", o.recompute);
-  constexpr int64_t most_tokens = int64_t{1} << 31;  // of one shard
+  constexpr int64_t most_tokens = int64_t{1} << 31;  // tokens of one shard
   if (8 * o.batch * o.seq >= most_tokens)
-    fail("--batch: found {} sequences of {} tokens, at most {} tokens are allowed", o.batch, o.seq, most_tokens / 8);
+    fail("--batch: found {} sequences of {} tokens, expected at most {} tokens", o.batch, o.seq, most_tokens / 8);
   check_memory(config, backend, communicator.size());
   const MadeUpShard made_up(8 * o.batch * o.seq + 1, config.model.vocabulary);  // once mapped, the file needs no name
   config.data.train = {{{made_up.path().string()}, 1}};

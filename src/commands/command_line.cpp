@@ -23,7 +23,7 @@ Argument& Argument::show_default() {
 
 namespace {
 
-// Reads a number of the variable's type, or says what is wrong with the text.
+// Reads a number of the variable's type. Returns "", or what is wrong with the text.
 template <typename T>
 std::string read_number(std::string& text, T& value) {
   using Limits = std::numeric_limits<T>;
@@ -61,7 +61,7 @@ template <typename T>
 Argument& Argument::range(T least, T most) {
   auto problem = [least, most](std::string& text) -> std::string {
     T value{};
-    read_number(text, value);                             // a text that is no number was found before
+    read_number(text, value);                             // a text that is not a number was refused before
     const bool inside = value >= least && value <= most;  // false for NaN
     return inside ? "" : fmt::format("found {}, expected {} to {}", text, least, most);
   };

@@ -116,7 +116,8 @@ void add_choices(CommandLine& command, const std::shared_ptr<CompareOptions>& op
       .type_name("PATH,...");
   command.add("--metric", options->metric).one_of(loss_metrics());
   command.add("--against", options->against, "a group: differences to its runs of the same seed").type_name("LABEL");
-  command.add("--loss", options->loss, "tokens that each group takes to this loss").range(0.0, 1e6);
+  command.add("--loss", options->loss, "also print the tokens that each group needs to reach this loss")
+      .range(0.0, 1e6);
   command.add("--targets", options->targets, "published figures, as configs/papers/nora/targets.json")
       .type_name("FILE");
 }

@@ -38,7 +38,7 @@ double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
 // The largest micro-batch with which the run fits into `memory` bytes, and the memory of the next larger one.
 std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
   const int64_t share = config.batch.sequences / ranks;
-  std::vector<int64_t> sizes;  // that divide it, the largest first
+  std::vector<int64_t> sizes;  // its divisors, the largest first
   for (int64_t size = 1; size <= share / size; ++size) {
     if (share % size) continue;
     sizes.push_back(size);

@@ -254,7 +254,7 @@ class Job {
     std::vector<std::thread> workers;
     try {
       for (int i = 0; i < options_.threads; ++i) workers.emplace_back([this] { worker(); });
-    } catch (const std::system_error&) {  // those that could be started do it all
+    } catch (const std::system_error&) {  // the threads that could be started do all the work
       if (workers.empty()) throw;
     }
     for (std::thread& thread : workers) thread.join();

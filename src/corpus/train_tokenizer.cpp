@@ -82,7 +82,7 @@ class Sentences : public sentencepiece::SentenceIterator {
   }
 };
 
-// The number behind `words`; "" where they do not stand there.
+// The number after `words`, or "" if the text does not contain them.
 std::string number_behind(const std::string& text, std::string_view words) {
   const size_t at = text.find(words);
   if (at == std::string::npos) return "";
@@ -90,10 +90,10 @@ std::string number_behind(const std::string& text, std::string_view words) {
   return text.substr(begin, text.find_first_not_of("0123456789", begin) - begin);
 }
 
-// The library's message names lines of its source and options that are not ours.
+// Replaces the library's message, which names lines of its source and options that Rowan does not have.
 [[noreturn]] void refuse(int64_t vocabulary, const std::string& message) {
   if (const std::string most = number_behind(message, "set it to a value <= "); !most.empty())
-    fail("too little text for a vocabulary of {} ids: it gives at most {}", vocabulary, most);
+    fail("found too little text for a vocabulary of {} ids: it gives at most {}", vocabulary, most);
   if (const std::string least = number_behind(message, fmt::format("required_chars. {} vs ", vocabulary));
       !least.empty())
     fail("found a vocabulary of {} ids, expected at least {}: the characters of the text and single bytes", vocabulary,

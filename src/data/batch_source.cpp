@@ -101,8 +101,8 @@ int64_t BatchSource::samples_of(size_t part, int64_t end) const {
   return end / round_rows * shares_[part] + (next == round_.end() ? shares_[part] : next->before);
 }
 
-// An epoch has every row of its corpus once, in whatever order: however many samples are asked for, no more rows are
-// looked at than those of three epochs.
+// An epoch has every row of its corpus once, in any order. So at most the rows of three epochs are visited, however
+// many samples are asked for.
 RowCount BatchSource::count(int64_t first, int64_t count) const {
   RowCount total;
   auto add = [&](const RowCount& one, int64_t times) {

@@ -49,7 +49,7 @@ class BatchSource {
   };
   void draw_round(const std::vector<Corpus>& parts);
   Row row_of(int64_t sample) const;
-  // Of one corpus: the row of its s-th sample, and how many of the run's first `end` samples are its.
+  // For one corpus: the row of its s-th sample, and how many of the run's first `end` samples are from it.
   int64_t row_in(size_t part, int64_t sample) const;
   int64_t samples_of(size_t part, int64_t end) const;
 

@@ -235,17 +235,18 @@ void finish_gpt2(JsonObject& object, ModelConfig& config) {
   config.head_dim = config.hidden / config.heads;
 }
 
-// So that no product of the config's numbers overflows: matrices have sides of at most 2^31, and models a number of
-// weights that no memory holds.
+// Limits the config's numbers so that none of their products overflows: sides of matrices to 2^31, and the number of
+// weights to more than fits in any memory.
 void check_size(const JsonObject& object, const ModelConfig& config) {
   if (config.heads > most / config.head_dim)
     object.fail(object.has("head_dim") ? "head_dim" : "num_attention_heads",
-                fmt::format("{} heads of {} values, at most {} values together", config.heads, config.head_dim, most));
+                fmt::format("found {} heads of {} values, expected at most {} values together", config.heads,
+                            config.head_dim, most));
   constexpr double most_weights = 0x1p44;
   const double count = weight_count(config);
   if (count <= most_weights) return;
   const SizeKey key = largest_key(config);
-  object.fail(key.name, fmt::format("found {}: a model of {:.3g} weights, at most {:.3g} are allowed", key.value, count,
+  object.fail(key.name, fmt::format("found {}, which makes {:.3g} weights, expected at most {:.3g}", key.value, count,
                                     most_weights));
 }
 

@@ -17,7 +17,7 @@ int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype)
   const int64_t size = static_cast<int64_t>(size_of(dtype)), block = 4 * config.hidden + shape.qkv_width() +
                                                                      shape.out_width() + config.mlp_in_width() +
                                                                      config.intermediate;
-  // As doubles, which a model that no memory holds does not overflow.
+  // As doubles, so that models larger than any memory do not overflow.
   const double kept = static_cast<double>(block) * static_cast<double>(tokens * size);
   const auto bytes =
       static_cast<int64_t>(std::clamp(kept, static_cast<double>(least_bytes), static_cast<double>(most_bytes)));
@@ -174,7 +174,7 @@ void Model::take_activations() {
   if (options_.training && c.dropout.any()) samples_ = workspace_.take(DType::i32, {options_.batch, 2});
   if (c.rope) {
     rope_table_ = workspace_.take(DType::f32, {options_.seq, c.head_dim});
-    std::vector<float> table;  // of which a dry backend reads nothing
+    std::vector<float> table;  // a dry backend reads none of it
     if (backend_.name() != "dry") table = rope_table(*c.rope, options_.seq, c.head_dim);
     backend_.upload(rope_table_, table.data());
   }

@@ -1,4 +1,4 @@
-// How large the numbers of a config make a model, before anything of that size is made.
+// The size of a model by the numbers of its config, before anything of that size is allocated.
 #pragma once
 
 #include <cstdint>
@@ -7,12 +7,12 @@
 
 namespace rowan {
 
-// Weights of embeddings and matrices. A double: no config overflows it.
+// The number of weights in embeddings and matrices. As a double, because no config overflows it.
 double weight_count(const ModelConfig& config);
 
-// The number that a model's size is owed to most: the one whose replacement by 1 makes it smallest.
+// The config key that matters most for the size: the model is smallest with this one set to 1.
 struct SizeKey {
-  const char* name;  // as its config calls it
+  const char* name;  // its name in this kind of config
   int64_t value;
 };
 SizeKey largest_key(const ModelConfig& config);

@@ -1,6 +1,7 @@
-// Blocks of columns as matrices of their own. The optimizer's operations want a matrix in one piece, so the blocks of a
-// parameter lie one behind another, in memory that all batches share, while their batch is updated. State is kept in
-// that order.
+// Blocks of columns as matrices of their own.
+// The optimizer's operations need each matrix in contiguous memory. So while a batch is updated, the blocks of its
+// parameters are copied into memory that all batches share, one after the other. The state is always kept in that
+// order.
 #pragma once
 
 #include <array>
@@ -11,21 +12,21 @@
 namespace rowan {
 
 using SlotPart = Tensor OptimizerSlot::*;
-// What is moved; momentum and the like have their blocks one behind another always.
+// The tensors that are copied. Momentum and other state have their blocks one after the other at all times.
 inline constexpr SlotPart moved_parts[] = {&OptimizerSlot::weight, &OptimizerSlot::master, &OptimizerSlot::gradient};
 
-// `wholes`: the matrices [rows, n * cols] of a batch, whose slots are their blocks [rows, cols] in order; empty: of a
-// batch without such blocks, which nothing is done for.
+// `wholes` are the matrices [rows, n * cols] of a batch. The batch's slots are their blocks [rows, cols], in order. For
+// a batch without such blocks, `wholes` is empty and nothing is done.
 class ColumnBlocks {
  public:
-  // Makes sure that there will be room for a batch.
+  // Makes take() allocate enough for this batch.
   void reserve(const Slots& wholes);
-  // Takes the memory of all that was reserved.
+  // Allocates the memory that all batches share.
   void take(Arena& memory);
-  // Gives the slots of a batch their places.
+  // Lets the slots of a batch point at their blocks in the shared memory.
   void place(Slots& slots, const Slots& wholes) const;
 
-  // Brings the blocks to their places, and weights and masters back.
+  // split() copies weights, masters and gradients into the shared memory; join() copies weights and masters back.
   void split(Backend& backend, const Slots& wholes, int64_t cols) const { move(backend, wholes, cols, true); }
   void join(Backend& backend, const Slots& wholes, int64_t cols) const { move(backend, wholes, cols, false); }
 
@@ -35,7 +36,7 @@ class ColumnBlocks {
   struct Room {
     int64_t bytes = 0;
     Tensor memory;
-    // Elements from byte `at` on.
+    // A tensor that starts at byte `at`.
     Tensor from(int64_t at, DType dtype, std::initializer_list<int64_t> shape) const {
       return {memory.as<char>() + at, dtype, shape};
     }

@@ -33,8 +33,8 @@ struct Group : Selection {
 enum class Routing : uint8_t { hidden, two_dimensional, everything };
 constexpr auto names_of(Routing) { return enum_names("hidden", "two_dimensional", "everything"); }
 
-// The name of the main recipe and the two peak learning rates: the recipe's, and that of the AdamW for the other
-// parameters, if there is one.
+// The name of the main recipe and the two peak learning rates: the recipe's own, and that of the AdamW that takes the
+// other parameters, if there is one.
 struct Rates {
   std::string recipe;
   double main = 0;
@@ -44,9 +44,9 @@ struct Rates {
 struct OptimizerConfig {
   Routing routing = Routing::hidden;
   std::vector<Group> groups;  // a parameter belongs to the first group that matches; the last ones match everything
-  size_t given = 0;                        // how many of them "groups" lists
-  double adamw_lr_ratio = 0;               // ratio of AdamW's rate to the main recipe's; 0: independent
-  bool stochastic = false;                 // stochastic rounding of bf16 weights without fp32 masters
+  size_t given = 0;           // how many of them "groups" lists
+  double adamw_lr_ratio = 0;  // ratio of AdamW's rate to the main recipe's; 0: independent
+  bool stochastic = false;    // stochastic rounding of bf16 weights without fp32 masters
   Precision state = Precision::automatic;  // automatic: bf16 for bf16 weights without masters, else f32
   int64_t telemetry_every = 0;             // steps between telemetry rows; 0: off
 

@@ -35,7 +35,8 @@ int64_t width(int64_t count) {
 
 Tensor flat(const Tensor& x) { return x.view({x.numel()}); }
 
-// Rows of the matrices in a share, and of those before and after it in the same parameter.
+// The rows of each block in a share, and of the blocks before and after it in the same parameter; the columns of them
+// all.
 struct ShareBlocks {
   std::vector<int64_t> before, own, behind;
   int64_t cols;
@@ -194,7 +195,7 @@ void Optimizer::add(const Share& share) {
   for (const auto& [kind, shape] : kinds) kept[kind] = new_state(share, kind.c_str(), shape.first, shape.second);
   std::map<std::string, int64_t> taken;
   int64_t begin = 0;
-  Batch* columns = nullptr;  // where they are blocks of columns: they stay together, and take_columns() places them
+  Batch* columns = nullptr;  // for blocks of columns, which stay together; take_columns() places them
   if (matrix && column_blocks(recipe, p) > 1) {
     columns = &batch_for(group, p.rows(), cols, share, static_cast<int64_t>(blocks.own.size()));
     columns->wholes.push_back(slot);
@@ -327,7 +328,7 @@ std::vector<float> Optimizer::host(Tensor x) const {
   return values;
 }
 
-// Of the matrix that a slot is, or is a part of.
+// Shape of the matrix that a slot is, or is part of.
 std::pair<int64_t, int64_t> Optimizer::shape_of(const Batch& batch, size_t i) {
   if (batch.recipe->blocks.by != Blocks::By::none) return {batch.rows, batch.cols};
   return {batch.parameters[i]->rows(), batch.parameters[i]->cols()};

@@ -69,7 +69,7 @@ class Optimizer {
     int64_t rows = 0, cols = 0;
     Slots slots;
     States states;    // state of the stages other than the momentum
-    Slots wholes;     // where the slots are blocks of columns: the matrices that they are of
+    Slots wholes;     // if the slots are blocks of columns: the matrices of these blocks
     Slots corrected;  // MARS: AdamW's slots with the corrected gradients
     std::vector<const Parameter*> parameters;
   };
@@ -81,7 +81,7 @@ class Optimizer {
   };
 
   void add(const Share& share);
-  // Where the next `together` slots go.
+  // The batch for the next `together` slots.
   Batch& batch_for(const Group& group, int64_t rows, int64_t cols, const Share& share, int64_t together = 1);
   Tensor new_state(const Share& share, const char* kind, DType dtype, const OwnShape& own = {});
   void take_workspace();

@@ -1,4 +1,4 @@
-// The figures of a step: what is watched, and how matrices and blocks become figures of parameters.
+// The metrics of a step: which matrices are watched, and how metrics of matrices and blocks become those of parameters.
 #include <cmath>
 #include <limits>
 
@@ -7,7 +7,7 @@
 namespace rowan {
 namespace {
 
-// Of those that are finite; infinite where none is.
+// Mean of the finite values; infinite if there are none.
 double mean_of(const std::vector<double>& values) {
   double sum = 0;
   int64_t count = 0;
@@ -18,7 +18,7 @@ double mean_of(const std::vector<double>& values) {
 
 }  // namespace
 
-// Slot i of a batch is a whole matrix of stages, or a block of one.
+// Whether slot i of a batch is a whole matrix, or a block of one, that stages update.
 bool Optimizer::is_watched(const Batch& batch, size_t i) {
   return !batch.recipe->adamw && batch.parameters[i]->shape.size() == 2 &&
          (batch.recipe->blocks.by != Blocks::By::none || batch.slots[i].weight.numel() == batch.parameters[i]->numel());
@@ -42,7 +42,7 @@ std::vector<Optimizer::Watched> Optimizer::watch() const {
 }
 
 void Optimizer::measure(const std::vector<Watched>& watched, const Moment& now) {
-  std::map<std::string, std::vector<double>> of_parameters, of_all;  // a value for each matrix
+  std::map<std::string, std::vector<double>> of_parameters, of_all;  // one value for each matrix
   const Batch* split = nullptr;
   for (const Watched& one : watched) {
     if (one.batch != split) columns_.split(backend_, one.batch->wholes, one.batch->cols);

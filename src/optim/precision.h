@@ -1,4 +1,4 @@
-// The precision in which an optimizer computes or keeps values.
+// The precision in which an optimizer computes or stores values.
 #pragma once
 
 #include <cstdint>

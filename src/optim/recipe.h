@@ -1,6 +1,6 @@
 // Recipe: one update rule, resolved to its stages' switches. Every optimizer of the papers is a value of this type.
-// For the stages and what sets them up: others find what they need in optim/config.h and optim/recipes.h, so that a new
-// switch is no reason to compile them again.
+// Include this file only in stages and in code that sets them up. Other code finds what it needs in optim/config.h and
+// optim/recipes.h, and so is not compiled again when a switch is added.
 #pragma once
 
 #include <array>
@@ -89,7 +89,7 @@ constexpr auto names_of(Kept) { return enum_names("f32", "bf16"); }
 using Quintic = std::array<double, 3>;
 
 // Splits a parameter into blocks of consecutive rows. Each block is a matrix of its own, except for momentum and
-// elementwise decay.
+// elementwise decay. With heads and pairs, also into blocks of columns if the inputs are heads.
 struct Blocks {
   enum class By : uint8_t { none, count, rows, heads, pairs };
   By by = By::none;
@@ -97,10 +97,10 @@ struct Blocks {
   std::vector<int64_t> rows;  // rows of each block
 };
 
-// A momentum that changes: linearly from `from` to the recipe's momentum over `steps`, and to `end` while the rate
+// A momentum that changes: linearly from `from` to the recipe's momentum over `steps`, and then to `end` while the rate
 // falls.
 struct MomentumCourse {
-  double from = 0;  // 0: off
+  double from = 0;  // initial value; 0: momentum stays constant
   int64_t steps = 0;
   double end = 0;  // final value; 0: none
 };
@@ -115,8 +115,8 @@ struct Recipe {
   // AdamW.
   double beta1 = 0.9, beta2 = 0.95;  // beta2 is also used by `adapt`
   double eps = 1e-8;                 // also used for the norms of project and direction
-  bool corrected_eps = true;         // add eps to the root of the bias-corrected v (as torch), else of v itself
-  bool corrected_decay = false;      // decay is scaled by the bias-corrected step size instead of lr
+  bool corrected_eps = true;  // true: add eps to the root of the bias-corrected v (as torch); false: to the root of v
+  bool corrected_decay = false;  // decay is scaled by the bias-corrected step size instead of lr
 
   // Stages, in the order in which they run.
   double width_scale = 0;  // multiplies lr of each matrix by (inputs / width_base)^width_scale; 0: off
@@ -134,13 +134,13 @@ struct Recipe {
   bool momentum_last = false;            // the buffer averages directions instead of gradients
   double slow_beta = 0, slow_alpha = 0;  // AdEMAMix's second average and its weight; 0: off
   int64_t slow_alpha_warmup = 0, slow_beta_warmup = 0;
-  double select_fraction = 0, select_decay = 0.95;  // Dion2; 0: off
+  double select_fraction = 0, select_decay = 0.95;  // Dion2: the part of the rows or columns that is updated; 0: all
   Project project = Project::none;
   bool raw_weights = false;  // project along w itself (Mano v2) instead of w / |w|
   Equilibrate equilibrate = Equilibrate::none;
   double equilibrate_exponent = -0.5, equilibrate_eps = 1e-8;
-  double equilibrate_clip = 0;  // 0: off
-  int64_t phase = 0;            // row_column before this step (from 1), then row; 0: off
+  double equilibrate_clip = 0;  // factors are kept within [1 / clip, clip]; 0: unlimited
+  int64_t phase = 0;            // equilibrate by row_column before this step (from 1), then by row; 0: always as set
   Direction direction = Direction::none;
   Divide eps_mode = Divide::clamp;
   std::string ns_coefficients = "keller";  // a named set, or "list"
@@ -176,8 +176,8 @@ struct Recipe {
   Adapt adapt = Adapt::none;
   double adapt_eps = 1e-8;
   bool adapt_eps_inside = false;
-  double clamp = 0;     // the constant c of NAMO-D; 0: off
-  double step_cap = 0;  // NAMO's cap on step and decay; 0: off
+  double clamp = 0;     // the constant c of NAMO-D; 0: unlimited
+  double step_cap = 0;  // NAMO's cap on step and decay; 0: unlimited
   ShapeScale shape_scale = ShapeScale::none;
   double scale = 0.2;                                    // factor for moonlight, axis and rms
   double radius = 1;                                     // multiplies the step, in addition to the factor for the shape
@@ -233,7 +233,7 @@ double norm_safety(const Recipe& recipe);
 const char* name_of(Atom atom);
 // The rows of each block of a parameter; a single entry if it is one block. Throws Error if blocks do not divide it.
 std::vector<int64_t> block_rows(const Recipe& recipe, const Parameter& parameter);
-// Equal blocks of columns that a parameter is updated in; 1 where it is not.
+// The number of equal blocks of columns in which a parameter is updated; 1 if there are none.
 int64_t column_blocks(const Recipe& recipe, const Parameter& parameter);
 
 }  // namespace rowan

@@ -123,7 +123,7 @@ class Reader : public Switches {
     if (idle("blocks") || !object_.has("blocks")) return;
     const Json& given = object_.raw("blocks");
     blocks = {};
-    constexpr int64_t most = int64_t{1} << 31;  // rows of any matrix
+    constexpr int64_t most = int64_t{1} << 31;  // the most rows of a matrix
     if (given.is_number_integer() && given > 0 && given <= most) {
       blocks.by = Blocks::By::count;
       blocks.count = given.get<int64_t>();

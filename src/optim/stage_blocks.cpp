@@ -1,5 +1,5 @@
-// Blocks of rows, or of columns, as matrices of their own: the optimizer deals them out as slots, so that no other
-// stage knows of them.
+// Blocks of rows or of columns as matrices of their own. The optimizer makes each block a slot, so no other stage knows
+// of blocks.
 #include <numeric>
 
 #include "base/error.h"
@@ -10,10 +10,11 @@ namespace {
 
 bool by_heads(const Blocks& blocks) { return blocks.by == Blocks::By::heads || blocks.by == Blocks::By::pairs; }
 
-// Blocks of one head or two, of `size` rows or columns that are heads of `head` each.
+// The number of blocks, of one head or two, in `size` rows or columns with `head` of them for each head.
 int64_t head_blocks(const Recipe& recipe, const Parameter& parameter, int64_t size, int64_t head) {
   const int64_t heads = size / head, each = recipe.blocks.by == Blocks::By::pairs ? 2 : 1;
-  if (heads % each != 0) fail("optimizer: blocks: {} has {} heads, which pairs do not divide", parameter.name, heads);
+  if (heads % each != 0)
+    fail("optimizer: blocks: {}: found {} heads, expected an even number for pairs", parameter.name, heads);
   return heads / each;
 }
 

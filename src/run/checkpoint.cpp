@@ -26,8 +26,8 @@ constexpr std::string_view step_prefix = "step_", ruined_prefix = "ruined_";
 
 std::string name_with(std::string_view prefix, int64_t step) { return fmt::format("{}{:08}", prefix, step); }
 
-// The number after the prefix of a folder's name; -1 for names that are not written so, which must not pass for a
-// checkpoint or push one out.
+// The number after the prefix of a folder's name, or -1 if the name is not written in exactly this way. Such folders
+// must not pass for a checkpoint, nor make one be removed.
 int64_t number_of(const fs::path& folder, std::string_view prefix) {
   const std::string name = folder.filename().string();
   int64_t step = -1;

@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const char* const exports = "exports into it";  // for the lock
+const char* const exports = "exports into it";  // the lock's text for what this process does
 
 // Files that an older export may have left, and that would be taken for part of this one.
 const char* const tokenizer_names[] = {
@@ -75,8 +75,8 @@ bool is_of_an_export(const std::string& name) {
                      [&](const char* own) { return name == own || name == part_of(own); });
 }
 
-// Whether a folder may appear there in the place of what is there: of nothing, or of an export and nothing else. A
-// working directory and a mounted folder stay.
+// Whether `folder` may be replaced as a whole: it does not exist, or holds an export and nothing else. A working
+// directory or the root of a mount is not replaced.
 bool is_replaceable(const fs::path& folder) {
   if (!fs::exists(folder)) return true;
   struct statx info = {};
@@ -87,13 +87,13 @@ bool is_replaceable(const fs::path& folder) {
                      [](const auto& entry) { return is_of_an_export(entry.path().filename()); });
 }
 
-// The files are written into FOLDER.part, which then takes the folder's name as one.
+// Writes the files into FOLDER.part, then renames it to FOLDER.
 void write_folder(const fs::path& folder, const std::function<void(const fs::path&)>& write, const Note& note) {
   const fs::path part = part_of(folder);
   make_directories(part);
   const FolderLock lock(part, exports, note);
   try {
-    for (const auto& entry : fs::directory_iterator(part))  // what a killed process left
+    for (const auto& entry : fs::directory_iterator(part))  // left by a killed process
       if (entry.path().filename() != "lock") fs::remove_all(entry.path());
     write(part);
     lock.check();

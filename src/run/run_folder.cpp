@@ -91,7 +91,7 @@ void check_model_fits(const Backend& backend, const ModelConfig& config, const M
   auto dry = make_dry_backend();
   const Model model(*dry, config, options);
   if (const size_t needed = dry->bytes(), available = available_memory(); needed > available)
-    fail("out of memory: the model takes {}, {} are free here; {}", human_bytes(static_cast<double>(needed)),
+    fail("out of memory: found {1} free, expected {0} for the model; {2}", human_bytes(static_cast<double>(needed)),
          human_bytes(static_cast<double>(available)), remedy);
 }
 

@@ -51,8 +51,8 @@ class RunFolder {
   std::unique_ptr<Checkpoint> checkpoint_;
 };
 
-// Throws Error when a model with these options takes more memory than this machine has free; `remedy` says what to
-// lower. GPUs have their own memory and say so themselves.
+// Throws Error if a model with these options needs more memory than this machine has free; `remedy` says what to
+// reduce. Not checked for GPUs, whose allocator reports it.
 void check_model_fits(const Backend& backend, const ModelConfig& config, const ModelOptions& options,
                       const std::string& remedy);
 

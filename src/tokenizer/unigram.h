@@ -17,7 +17,7 @@ namespace rowan {
 // The mark for white space that begins every word, U+2581.
 inline constexpr std::string_view word_mark = "\xe2\x96\x81";
 
-// For each byte, the id of the piece that stands for it.
+// The id of each byte's piece; no_id if it has none.
 using ByteIds = std::array<int32_t, 256>;
 constexpr int32_t no_id = -1;
 constexpr ByteIds no_bytes = [] {
@@ -38,14 +38,15 @@ class UnigramModel {
   static constexpr size_t longest_piece = 1024;
 
   UnigramModel() = default;
-  // `pieces` may occur in text; `unknown` is the id of a character outside all pieces, whose score is `lowest`, that of
-  // the rarest piece, minus ten. Unknown characters become the pieces of their bytes if each of these bytes has one.
+  // `pieces` are those that may occur in text. `unknown` is the id of a character that no piece contains; its score is
+  // `lowest`, the lowest score of a piece, minus ten. Such a character becomes the pieces of its bytes if each of them
+  // has one.
   UnigramModel(std::vector<Piece> pieces, int32_t unknown, Score lowest, const ByteIds& bytes = no_bytes);
 
   // Whether no piece spans the start of a word, so that the search may go word by word.
   bool divides_at_words() const { return divides_at_words_; }
-  // Appends the ids of the best segmentation; consecutive unknown characters become one, or their bytes. `word` is
-  // UTF-8 after the model's normalization, with its mark. `score` is the score of all earlier words, and is updated.
+  // Appends the ids of the best segmentation. Consecutive unknown characters become one id, or their bytes. `word` is
+  // UTF-8 after the model's normalization, with its mark. `score` is the sum over all earlier words, and is updated.
   void search(std::string_view word, Score& score, std::vector<int32_t>& ids) const;
 
  private:

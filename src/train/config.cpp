@@ -44,7 +44,7 @@ void visit(RunConfig& run, Section& keys) {
   keys.integer<0, most>({.name = "eval_every", .help = "steps between validations; 0: at the end", .continues = true},
                         run.eval_every);
   keys.integer<0, most>({.name = "eval_tokens",
-                         .help = "the first so many of the validation set; 0: all",
+                         .help = "how many of the validation set's first tokens are read; 0: all",
                          .continues = true,
                          .absent = "as many as 20 steps read; all where `steps` is 0"},
                         run.eval_tokens);
@@ -188,7 +188,7 @@ BatchConfig parse_batch(JsonObject object) {
   return batch;
 }
 
-// The default of run.eval_tokens: llm.c's 20 batches, which take about as long as 7 steps of training.
+// The default of run.eval_tokens: 20 batches, as in llm.c. They take about as long as 7 steps of training.
 int64_t usual_eval_tokens(const BatchConfig& batch) {
   constexpr int64_t steps = 20;
   return std::min(most / steps / batch.sequence_length, batch.sequences) * batch.sequence_length * steps;
@@ -326,9 +326,11 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
     root.fail("attention",
               fmt::format("found cudnn with precision {}, expected bf16 for it", name_of(config.precision)));
   if (config.attention == AttentionKernels::cudnn && config.data.documents)
-    root.fail("attention", "cudnn does not keep attention within documents (data.documents)");
+    root.fail("attention",
+              "found cudnn, which does not keep attention within documents; use rowan, or remove data.documents");
   if (config.attention == AttentionKernels::cudnn && config.model.dropout.attention > 0)
-    root.fail("attention", "cudnn draws no dropout of attention");
+    root.fail("attention",
+              "found cudnn, which has no dropout of attention; use rowan, or remove model.attention_dropout");
   if (root.has("comment")) config.comment = root.raw("comment");
   if (root.has("version")) root.string("version");
   root.finish();

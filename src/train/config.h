@@ -43,7 +43,7 @@ struct BatchConfig {
   int64_t micro_batch = 0;      // sequences that a rank processes at once; 0: its whole part of a step
 };
 
-// Most tokens of one micro-batch: far more than fit any memory.
+// The most tokens of one micro-batch, more than fit in any memory.
 constexpr int64_t most_tokens_at_once = int64_t{1} << 31;
 // Most tokens of a whole run, so that every token count fits in 64 bits.
 constexpr int64_t most_tokens = int64_t{1} << 62;
@@ -55,7 +55,7 @@ struct RunConfig {
   uint64_t seed = 42;
   int64_t log_every = 10;
   int64_t eval_every = 0;           // steps between evaluations; 0: only at the end
-  int64_t eval_tokens = 0;          // 0: the whole validation set; the default follows from the batch
+  int64_t eval_tokens = 0;          // 0: the whole validation set; the default depends on the batch
   int64_t checkpoint_every = 0;     // steps between checkpoints; 0: not by steps
   int64_t checkpoint_seconds = 0;   // seconds between checkpoints; 0: not by time
   int64_t keep = 3;                 // number of checkpoints to keep; 0: all

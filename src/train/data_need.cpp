@@ -63,9 +63,9 @@ std::string evaluation_need(const RunConfig& run, double tokens_per_step, double
   std::string text = run.eval_every ? fmt::format("every {} steps", run.eval_every) : "at the end";
   text += targets > 0 ? fmt::format(" on {} tokens", human_count(targets)) : " on all validation data";
   if (targets == 0 || run.steps == 0) return text;
-  const bool one_more = run.eval_every == 0 || run.steps % run.eval_every != 0;  // at the end
+  const bool one_more = run.eval_every == 0 || run.steps % run.eval_every != 0;  // the evaluation at the end
   const auto times = static_cast<double>((run.eval_every ? run.steps / run.eval_every : 0) + one_more);
-  const double evaluated = times * targets / 3;  // a forward is about a third of a step
+  const double evaluated = times * targets / 3;  // a forward pass takes about a third of a step
   const double part = 100 * evaluated / (evaluated + static_cast<double>(run.steps) * tokens_per_step);
   return text + (part < 1 ? ", less than 1% of the run" : fmt::format(", about {:.0f}% of the run", part));
 }

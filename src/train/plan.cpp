@@ -26,7 +26,7 @@ Traffic traffic_of(const TrainConfig& config, int rank, int ranks, const std::ve
   Tensor tokens = data.take(DType::i32, {options.batch * options.seq});
   const int64_t count = micro_steps(config.batch, ranks);
   sharding.begin_step();
-  // Those between the first and the last are alike.
+  // The steps between the first and the last are alike.
   const int64_t made = std::min<int64_t>(count, 3);
   Traffic before, second;
   for (int64_t micro = 0; micro < made; ++micro) {
@@ -45,7 +45,7 @@ Traffic traffic_of(const TrainConfig& config, int rank, int ranks, const std::ve
   return traffic;
 }
 
-// What has to be lowered, so that the run fits.
+// The setting to lower so that the run fits.
 std::string remedy(const TrainConfig& config, const Plan& plan, int ranks, size_t available) {
   size_t of_batch = 0;
   for (Category category : {Category::activations, Category::workspace, Category::data})
@@ -148,7 +148,7 @@ void check_memory(const TrainConfig& config, const Backend& backend, int ranks) 
   const Plan plan = make_plan(config, ranks);
   const size_t available = available_memory();
   if (backend.host_memory() && plan.total_bytes > available)
-    fail("out of memory: the run takes {} on each rank, {} are free here; {} (rowan plan shows what takes how much)",
+    fail("out of memory: found {1} free, expected {0} on each rank; {2} (rowan plan shows what takes how much)",
          human_bytes(static_cast<double>(plan.total_bytes)), human_bytes(static_cast<double>(available)),
          remedy(config, plan, ranks, available));
 }

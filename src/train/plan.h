@@ -29,8 +29,8 @@ struct Plan {
 // The plan of rank 0 of `ranks` ranks.
 Plan make_plan(const TrainConfig& config, int ranks);
 
-// Throws Error when the run needs more memory than is free here, and names what makes it large. Linux overcommits:
-// allocation would succeed, and the process be killed later.
+// Throws Error if the run needs more memory than is free here, and names the setting that matters most. Without this
+// check Linux would grant the memory and kill the process later.
 void check_memory(const TrainConfig& config, const Backend& backend, int ranks);
 
 // A text such as "1.2 GB at most: weights 0.3 GB, ...".

@@ -79,7 +79,7 @@ TEST_F(Folders, NoFileTakesThePlaceOfAnother) {
   const std::string page = (dir_ / "page.html").string(), pipe = (dir_ / "pipe").string();
   for (int i = 0; i < 2; ++i) EXPECT_EQ(rowan("report " + run("run").string() + " --out " + page).code, 0);
   ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
-  expect_mistake("report " + run("run").string() + " --out " + pipe, "found no file, expected a page");
+  expect_mistake("report " + run("run").string() + " --out " + pipe, "found no regular file, expected a page");
   EXPECT_TRUE(fs::is_fifo(pipe));
   EXPECT_THROW(write_file_atomically(pipe, "x"), Error);
   EXPECT_TRUE(fs::is_fifo(pipe));

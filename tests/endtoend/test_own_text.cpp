@@ -70,7 +70,7 @@ TEST_F(OwnText, ATokenizerOfOnesOwn) {
   EXPECT_EQ(Json::parse(read_file(dir_ / "llama-2m.json"))["model"]["vocab_size"], 320);
   const Outcome much = here("tokenizer train --vocabulary 90000 --out much.model text");
   EXPECT_EQ(much.code, 2);
-  EXPECT_TRUE(much.err.starts_with("rowan: too little text for a vocabulary of 90000 ids: it gives at most "))
+  EXPECT_TRUE(much.err.starts_with("rowan: found too little text for a vocabulary of 90000 ids: it gives at most "))
       << much.err;
   EXPECT_EQ(std::count(much.err.begin(), much.err.end(), '\n'), 1) << much.err;
   EXPECT_FALSE(fs::exists(dir_ / "much.model"));

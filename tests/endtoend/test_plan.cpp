@@ -44,22 +44,23 @@ TEST_F(PlanCommand, AModelThatNoMemoryHoldsIsOneLine) {
     expect_mistake(train("--set " + set), part);
     EXPECT_FALSE(std::filesystem::exists(run("run")));
   };
-  too_large("model.hidden_size=2147483648", "model.hidden_size: found 2147483648: a model of ");
-  too_large("model.hidden_size=1048576", "out of memory: the run takes ");
+  too_large("model.hidden_size=2147483648", "model.hidden_size: found 2147483648, which makes ");
+  too_large("model.hidden_size=1048576", "out of memory: found ");
   too_large("model.hidden_size=1048576", "; lower model.hidden_size, which is 1048576 ");
   too_large("model.vocab_size=2147483647", "; lower model.vocab_size, which is 2147483647 ");
   too_large("model.intermediate_size=2000000000", "; lower model.intermediate_size, which is 2000000000 ");
   too_large("model.num_hidden_layers=100000 --set model.intermediate_size=2147483647",
-            "model.intermediate_size: found 2147483647: a model of ");
-  too_large("model.num_attention_heads=2147483648 --set model.head_dim=2", "2147483648 heads of 2 values, at most ");
+            "model.intermediate_size: found 2147483647, which makes ");
+  too_large("model.num_attention_heads=2147483648 --set model.head_dim=2",
+            "found 2147483648 heads of 2 values, expected at most ");
   too_large("batch.sequences=100000000 --set batch.micro_batch=100000000",
             "; lower batch.micro_batch or set recompute");
   // Products that 64 bits do not hold.
   too_large(
       "model.vocab_size=2147483647 --set model.hidden_size=8 --set batch.sequences=134217728 --set batch.micro_batch=0",
       "out of memory: ");
-  expect_mistake("bench step --batch 2000000", "--batch: found 2000000, 1 to 1048576 is allowed");
-  expect_mistake("bench step --threads 100000", "--threads: found 100000, 0 to 4096 is allowed");
+  expect_mistake("bench step --batch 2000000", "--batch: found 2000000, expected 1 to 1048576");
+  expect_mistake("bench step --threads 100000", "--threads: found 100000, expected 0 to 4096");
 }
 
 // Deep models, steps of many micro-batches and batches of many divisors: none is counted one by one.
@@ -72,7 +73,7 @@ TEST_F(PlanCommand, AbsurdNumbersTakeNoLonger) {
   const Outcome many = rowan(plan("--ranks 2 --memory 80 --set batch.sequences=1099511627776"));
   EXPECT_EQ(many.code, 0) << many.err;
   EXPECT_NE(many.out.find("micro-batch  "), std::string::npos);
-  expect_mistake(plan("--ranks 100000"), "--ranks: found 100000, 1 to 65536 is allowed");
+  expect_mistake(plan("--ranks 100000"), "--ranks: found 100000, expected 1 to 65536");
 }
 
 }  // namespace

@@ -245,13 +245,13 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("optimizer.name=muon-moonlit", "muon-moonlight");
   expect_bad_config("run.steps=twelve", "run.steps: found a string");
   expect_bad_config("run.stepps=3", "did you mean 'steps'");
-  expect_bad_config("batch.sequence_length=64", "the model has");
+  expect_bad_config("batch.sequence_length=64", "the positions of the model");
   expect_bad_config("batch.micro_batch=3", "found 3, expected a divisor of 4");
   expect_bad_config("model.num_attention_heads=3", "found 3, expected a divisor of");
   expect_bad_config("precision=fp16", "expected one of fp32, bf16");
   expect_bad_config("optimizer.lr=-1", "optimizer.lr");
   expect_bad_config("schedule.warmup_steps=-1", "warmup_steps");
-  expect_bad_config("skip.window=1", "skip.window: found 1, at least 2");
+  expect_bad_config("skip.window=1", "skip.window: found 1, expected at least 2");
   expect_bad_config("data.train=/nowhere/*.bin", "/nowhere/*.bin");
   expect_bad_config("optimizer.lr=abc", "--set optimizer.lr: found a string");
   expect_bad_config("residual=bf16", "expected one of compute, fp32");
@@ -262,12 +262,13 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("data.documents.end_token=first --set data.reading=documents", "is for packed rows");
   expect_bad_config("model.attention_dropout=1", "expected at least 0 and below 1");
   expect_bad_config("model.logit_softcap=0", "expected more than 0");
-  expect_bad_config("batch.sequences=1000000000000 --set batch.micro_batch=1000000000000", "at most 134217728 at once");
+  expect_bad_config("batch.sequences=1000000000000 --set batch.micro_batch=1000000000000",
+                    "at once, expected at most 134217728");
   expect_bad_config("run.seed=18446744073709551615",
-                    "--set run.seed: found 18446744073709551615, at most 9223372036854775807 is allowed");
-  expect_bad_config("run.seed=99999999999999999999999", "run.seed: found 1e+23, at most 9223372036854775807 is");
-  expect_bad_config("run.seed=-9223372036854775809", "at least 0 is allowed");
-  expect_bad_config("threads=100000", "threads: found 100000, at most 4096 is allowed");
+                    "--set run.seed: found 18446744073709551615, expected at most 9223372036854775807");
+  expect_bad_config("run.seed=99999999999999999999999", "run.seed: found 1e+23, expected at most 9223372036854775807");
+  expect_bad_config("run.seed=-9223372036854775809", "expected at least 0");
+  expect_bad_config("threads=100000", "threads: found 100000, expected at most 4096");
   expect_bad_config("optimizer=3", "--set optimizer: found an integer");
   expect_bad_config("grad_clip=1e400", "--set grad_clip: found a string");
   expect_bad_config("run..steps=3", "expected path=value");

@@ -155,10 +155,12 @@ TEST(Blocks, FollowTheHeadsOfAModel) {
   Parameter odd{"odd", Role::matrix, {20, 12}};
   odd.head_rows = odd.head_cols = 4;
   const Recipe pairs = optimizer_config(R"({"name": "muon", "blocks": "pairs"})").main();
-  EXPECT_NE(stage_refusal([&] { block_rows(pairs, odd); }).find("odd has 5 heads, which pairs do not divide"),
-            std::string::npos);
-  EXPECT_NE(stage_refusal([&] { column_blocks(pairs, odd); }).find("odd has 3 heads, which pairs do not divide"),
-            std::string::npos);
+  EXPECT_NE(
+      stage_refusal([&] { block_rows(pairs, odd); }).find("odd: found 5 heads, expected an even number for pairs"),
+      std::string::npos);
+  EXPECT_NE(
+      stage_refusal([&] { column_blocks(pairs, odd); }).find("odd: found 3 heads, expected an even number for pairs"),
+      std::string::npos);
 }
 
 // Owners of some of the blocks update them as the owner of all does.
