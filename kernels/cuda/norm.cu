@@ -128,7 +128,7 @@ struct BackwardArguments {
   bool accumulate;
 };
 
-// Each warp accumulates the parameter gradients of its rows in shared memory: `cols` sums a warp for the weight, then
+// Each warp accumulates the parameter gradients of its rows in shared memory: `cols` sums per warp for the weight, then
 // as many for the bias. At the end the block adds up its warps.
 template <typename R, typename O, typename T, int width>
 __global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(BackwardArguments<R, O, T> a) {

@@ -30,7 +30,7 @@ __global__ void row_products_kernel(const __grid_constant__ SlotList list) {
   if (threadIdx.x == 0) s.sums[blockIdx.x] = total;
 }
 
-// One thread a column.
+// One thread per column.
 __global__ void column_products_kernel(const __grid_constant__ SlotList list) {
   const Slot& s = list.slots[blockIdx.y];
   for (int64_t c = thread_index(); c < s.cols; c += thread_count()) {

@@ -149,8 +149,8 @@ void DryBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv
   count_attention(Bound::attention_forward, shape, qkv.dtype, 2, 2);
 }
 
-// Five products a score are executed. With too few heads to fill a GPU of 132 multiprocessors it is seven, because the
-// scores are computed twice (kernels/cuda/attention.cu).
+// Five products per score are executed. With too few heads to fill a GPU of 132 multiprocessors it is seven, because
+// the scores are computed twice (kernels/cuda/attention.cu).
 void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                        const AttentionShape& shape, const AttentionRule& rule) {
   count(OpFamily::attention, {dout, out, log_sum_exp, qkv, rule.documents}, {dqkv});
@@ -167,7 +167,7 @@ void DryBackend::count_attention(Bound bound, const AttentionShape& shape, DType
 
 // An upper bound for cuDNN 9.19. Its deterministic backward stores a bf16 score for every query and key, in tiles (not
 // on compute capability 10.0). With grouped-query heads it also stores the key and value gradients of every query head
-// before adding them up, in bf16 (fp32 on 10.0). Its frontend keeps one fp32 sum a row.
+// before adding them up, in bf16 (fp32 on 10.0). Its frontend keeps one fp32 sum per row.
 void DryBackend::plan_attention(const AttentionShape& s, DType) {
   if (attention_ != AttentionKernels::cudnn) return;
   // In doubles: they are exact for all sizes that fit in memory, and larger ones do not overflow.

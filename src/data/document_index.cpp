@@ -87,7 +87,7 @@ DocumentIndex DocumentIndex::megatron(const std::filesystem::path& path, uint64_
     end = index.word(megatron_lengths + 12 * sequences - 8) + static_cast<uint64_t>(length * index.width_);
   }
   if (end != bin_bytes)
-    fail("{}: found a last sequence up to byte {} of the .bin, which has {} bytes", name, end, bin_bytes);
+    fail("{}: found a last sequence that ends at byte {} of the .bin, which has {} bytes", name, end, bin_bytes);
   return index;
 }
 

@@ -99,7 +99,7 @@ void join(StageRun& x) {
   rule.eps = 1e-30f;
   rule.given = true;
   x.backend.retract_factors(steps, keeps, ww, uw, uu, after, rule);
-  // l' = (l / s) s' / q, where q is the factor of w.
+  // The length of v' is l' = (l / s) s' / q, where q is the factor that retract_factors() gave for w.
   Tensor length = before;
   x.backend.copy(length, keeps);
   x.backend.multiply(length, ratio);

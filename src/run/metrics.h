@@ -82,7 +82,7 @@ class MetricsLog {
  private:
   void append(const std::string& line);
   void plot(const std::string& tag, int64_t step, double value);
-  // Runs `write`; the events end with the first Error.
+  // Runs `write`. After the first Error it does nothing: the run goes on without event files.
   void try_events(const std::function<void()>& write);
 
   std::filesystem::path path_;

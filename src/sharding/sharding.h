@@ -90,8 +90,8 @@ class Sharding : public BlockObserver {
  private:
   struct Block {
     std::vector<Piece> gradients, weights;  // pieces in sent_ and in the model's memory, with their owners
-    std::vector<int> shares;                // this rank's shares, and their positions in the lists above
-    std::vector<size_t> at;
+    std::vector<int> shares;                // this rank's shares of the block, as indices into shares_
+    std::vector<size_t> at;                 // positions of their pieces in the lists above
     Ticket gradient_ticket = 0, weight_ticket = 0;
   };
 
