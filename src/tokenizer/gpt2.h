@@ -34,7 +34,7 @@ class Gpt2Tokenizer : public Tokenizer {
   };
   Gpt2Splitter splitter_;
   std::string bytes_;            // the bytes of all tokens, back to back
-  std::vector<uint32_t> begin_;  // begin of each token in bytes_, then the end
+  std::vector<uint32_t> begin_;  // start of each token in bytes_, then the end of the last
   std::vector<Slot> slots_;
   size_t longest_ = 0;
 

@@ -178,7 +178,7 @@ TEST(TrainedTokenizer, TextThatDoesNotFitIsNamedInOneLine) {
   EXPECT_EQ(error("hello world\n", true), "found too little text for a vocabulary of 400 ids: it gives at most 287");
   EXPECT_EQ(error("hello world\n", false), "found too little text for a vocabulary of 400 ids: it gives at most 267");
   EXPECT_EQ(error(characters, true),
-            "found a vocabulary of 400 ids, expected at least 760: the characters of the text and single bytes");
+            "found a vocabulary of 400 ids, expected at least 760 for the characters of the text and single bytes");
 }
 
 class ExportedModel : public testing::TestWithParam<bool> {};
