@@ -1,3 +1,4 @@
+// Activations and gated activations, forward and backward, against float64.
 #include <cmath>
 
 #include "suite.h"

@@ -1,3 +1,4 @@
+// Attention against float64: forward, backward as its derivative, large scores, rotary positions and real sizes.
 #include <cmath>
 
 #include "suite.h"

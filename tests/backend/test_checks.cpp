@@ -1,3 +1,4 @@
+// Wrong arguments: the message names the operation and the argument.
 #include "suite.h"
 
 namespace rowan::test {

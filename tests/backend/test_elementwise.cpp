@@ -1,3 +1,4 @@
+// Scale, add, lerp, clamp, swap_axes and sums against float64.
 #include <cmath>
 #include <limits>
 

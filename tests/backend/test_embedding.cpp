@@ -1,3 +1,4 @@
+// Embedding forward and backward against float64, and tokens outside the vocabulary.
 #include <cmath>
 
 #include "suite.h"

@@ -1,3 +1,4 @@
+// Linear layers and matrix products in every orientation and dtype against float64.
 #include <cmath>
 
 #include "suite.h"

@@ -1,3 +1,4 @@
+// Cross-entropy and its gradient against float64, and targets outside the vocabulary.
 #include <algorithm>
 #include <cmath>
 #include <limits>

@@ -1,3 +1,4 @@
+// RMSNorm and LayerNorm with the residual add, forward and backward, against float64.
 #include <cmath>
 #include <tuple>
 

@@ -1,3 +1,4 @@
+// Optimizer operations against float64: AdamW, momentum, norms, second moments and the step.
 #include <cmath>
 #include <cstring>
 

@@ -1,3 +1,4 @@
+// Reductions, gathers and errors of a communicator on several ranks.
 #include <gtest/gtest.h>
 
 #include <memory>

@@ -1,3 +1,4 @@
+// Model configs: published files, refused values, rotary positions, counts of parameters and FLOPs.
 #include <gtest/gtest.h>
 
 #include <cmath>

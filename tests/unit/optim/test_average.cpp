@@ -1,3 +1,4 @@
+// Averages of the weights (optim/average.h) against their formulas.
 #include <gtest/gtest.h>
 
 #include "optim/average.h"

@@ -1,3 +1,4 @@
+// The "optimizer" and "schedule" sections: refused values, variants, routing of parameters, and schedules.
 #include <gtest/gtest.h>
 
 #include "base/error.h"
