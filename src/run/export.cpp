@@ -133,7 +133,7 @@ void export_model(const ModelConfig& config, const TensorFiles& files, DType dty
   auto write = [&](const fs::path& into) { write_files(into, config, weights, table, dtype, texts); };
   const Note note = [](const std::string& text) { tell("rowan: {}\n", text); };
   fs::path place = fs::weakly_canonical(fs::absolute(folder));
-  if (!place.has_filename()) place = place.parent_path();  // "exported/"
+  if (!place.has_filename()) place = place.parent_path();  // for a path that ends in "/"
   if (fs::exists(place) && !fs::is_directory(place)) fail("{}: found a file, expected a folder", folder.string());
   if (is_replaceable(place)) return write_folder(place, write, note);
   const FolderLock lock(place, exports, note);
