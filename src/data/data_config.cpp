@@ -33,7 +33,8 @@ void visit(DocumentConfig& documents, Section& keys) {
       documents.end_token);
   keys.choice({.name = "positions", .help = "`restart` with every document, or `continue` through the row"},
               documents.positions);
-  keys.choice({.name = "end_targets", .help = "whether what follows an end token counts"}, documents.end_targets);
+  keys.choice({.name = "end_targets", .help = "whether the loss counts the token after an end token"},
+              documents.end_targets);
 }
 
 void visit(DataConfig& data, Section& keys) {
@@ -50,15 +51,14 @@ void visit(DataConfig& data, Section& keys) {
   keys.other({.name = "validation", .help = "files or globs", .absent = "none"},
              data.validation.empty() ? Json() : list_of(data.validation));
   const auto [ranks, rows] = data.batch_means;
-  keys.other(
-      {.name = "batch_means",
-       .help = "`{\"ranks\": 8, \"rows\": 64}`: how the evaluation of another program cuts the validation rows into "
-               "batches; adds `val_loss_batch_mean`, the mean over its ranks of the means of their batches, and "
-               "with `reading` `documents` `val_loss_galore`, the same with n + 1 in place of n batches",
-       .continues = true,
-       .absent = "none"},
-      ranks ? Json{{"ranks", ranks}, {"rows", rows}} : Json());
-  keys.text({.name = "hellaswag", .help = "a file of HellaSwag scored at every evaluation", .continues = true},
+  keys.other({.name = "batch_means",
+              .help = "`{\"ranks\": 8, \"rows\": 64}`: the ranks and batches of rows with which another program "
+                      "evaluates; adds `val_loss_batch_mean`, the mean over its ranks of the means of their batches, "
+                      "and with `reading` `documents` `val_loss_galore`, the same with n + 1 in place of n batches",
+              .continues = true,
+              .absent = "none"},
+             ranks ? Json{{"ranks", ranks}, {"rows", rows}} : Json());
+  keys.text({.name = "hellaswag", .help = "a HellaSwag file, which every evaluation scores", .continues = true},
             data.hellaswag);
   keys.choice(
       {.name = "reading",
@@ -68,12 +68,12 @@ void visit(DataConfig& data, Section& keys) {
               .help = "of packed rows: an object that keeps attention within documents, below",
               .absent = "attention runs through the row"},
              data.documents ? write_keys([&](Section& inner) { visit(*data.documents, inner); }) : Json());
-  keys.choice({.name = "order", .help = "of the rows within an epoch"}, data.order);
-  keys.choice({.name = "format", .help = "of the shards"}, data.shards.format);
-  keys.integer<0, 4>({.name = "width", .help = "bytes a token, 2 or 4, where the format does not say; 0: not given"},
+  keys.choice({.name = "order", .help = "order of the rows within an epoch"}, data.order);
+  keys.choice({.name = "format", .help = "format of the shards"}, data.shards.format);
+  keys.integer<0, 4>({.name = "width", .help = "bytes per token, 2 or 4, if the format does not tell; 0: not given"},
                      data.shards.width);
   keys.integer<-1, std::numeric_limits<int32_t>::max()>(
-      {.name = "end_id", .help = "the end token, where the shards do not say"}, data.shards.end_id);
+      {.name = "end_id", .help = "id of the end token, if the shards do not name it"}, data.shards.end_id);
 }
 
 DataConfig parse_data(JsonObject data) {

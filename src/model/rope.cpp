@@ -67,15 +67,15 @@ void visit(Rope& rope, Section& keys) {
   keys.other(
       {.name = "rope_parameters", .help = "`rope_theta` and scaling in one object, as transformers 5 writes them"}, {});
   keys.number({.name = "rope_fraction",
-               .help = "part of the `head_dim` / 2 pairs that turn, the first ones; pairs are always (j, j + "
+               .help = "part of the `head_dim` / 2 pairs that are rotated, from the first on; pairs are always (j, j + "
                        "`head_dim` / 2)"},
               rope.fraction, 0, 1);
   keys.choice({.name = "rope_frequencies",
                .help = "of the n turning pairs: `standard` theta^(-j / n); `endpoint` theta^(-j / (n - 1))"},
               rope.frequencies);
-  keys.integer<-1, 1>(
-      {.name = "rope_direction", .help = "1: (x1 cos - x2 sin, x2 cos + x1 sin); -1: by the opposite angle"},
-      rope.direction);
+  keys.integer<-1, 1>({.name = "rope_direction",
+                       .help = "1: rotates to (x1 cos - x2 sin, x2 cos + x1 sin); -1: rotates by the opposite angle"},
+                      rope.direction);
 }
 
 void check_rope(JsonObject& object, const Rope& rope, int64_t head_dim) {

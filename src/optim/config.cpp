@@ -156,12 +156,14 @@ void visit(OptimizerConfig& config, Section& keys) {
        .absent = "none"},
       {});
   RoundingMode rounding = config.stochastic ? RoundingMode::stochastic : RoundingMode::nearest;
-  keys.choice({.name = "rounding", .help = "of bf16 weights without masters"}, rounding);
+  keys.choice({.name = "rounding", .help = "how bf16 weights without masters are rounded"}, rounding);
   config.stochastic = rounding == RoundingMode::stochastic;
   keys.choice({.name = "state", .help = "`auto`: bf16 for bf16 weights without masters, else `f32`; `bf16`"},
               config.state);
   keys.integer<0, int64_t{1} << 40>(
-      {.name = "telemetry_every", .help = "steps between the figures the papers plot; 0: never", .continues = true},
+      {.name = "telemetry_every",
+       .help = "steps between rows with the optimizer's metrics that papers plot; 0: never",
+       .continues = true},
       config.telemetry_every);
 }
 

@@ -73,32 +73,39 @@ void visit(Schedule& schedule, Section& keys) {
   keys.choice({.name = "name", .help = "`constant`, `cosine`, `linear` or `wsd` (warm-up, stable, decay)"},
               schedule.shape);
   keys.integer<0, most>(
-      {.name = "from_step", .help = "of the run, where this schedule begins: a new one for a run that is continued"},
+      {.name = "from_step",
+       .help = "step of the run at which this schedule starts; for a new schedule in a run that is continued"},
       schedule.from_step);
   if (keys.reading()) schedule.steps = std::max<int64_t>(0, schedule.steps - schedule.from_step);
   int64_t warmup = std::max(schedule.warmup_steps, schedule.asked_warmup_steps);
-  keys.integer<0, most>({.name = "warmup_steps", .help = "more than the run has: a tenth of it"}, warmup);
+  keys.integer<0, most>(
+      {.name = "warmup_steps", .help = "steps over which the rate rises; a tenth of the run if the run is shorter"},
+      warmup);
   if (keys.reading()) set_warmup(schedule, warmup);
   const bool wsd = schedule.shape == Shape::wsd;
   keys.when(schedule.shape != Shape::constant, [&] {
     if (keys.reading()) schedule.min_lr_ratio = wsd ? 0 : 0.1;
-    keys.number(
-        {.name = "min_lr_ratio", .help = "where it would arrive at the last step", .absent = "0.1; 0 for `wsd`"},
-        schedule.min_lr_ratio, 0, 1);
+    keys.number({.name = "min_lr_ratio",
+                 .help = "part of `lr` that the rate falls to at the end",
+                 .absent = "0.1; 0 for `wsd`"},
+                schedule.min_lr_ratio, 0, 1);
   });
   keys.when(schedule.shape == Shape::cosine || schedule.shape == Shape::linear, [&] {
-    keys.choice({.name = "falls_from",
-                 .help = "of `cosine` and `linear`: the fall begins where the warm-up ends, or at the first step, "
-                         "under the warm-up"},
-                schedule.falls_from);
+    keys.choice(
+        {.name = "falls_from",
+         .help =
+             "`cosine` and `linear`: whether the fall is counted from the end of the warm-up or from the first step"},
+        schedule.falls_from);
   });
   keys.when(wsd, [&] {
     int64_t decay = std::max(schedule.decay_steps, schedule.asked_decay_steps);
     if (keys.reading()) decay = (schedule.steps - schedule.warmup_steps) / 10;
-    keys.integer<0, most>({.name = "decay_steps", .help = "of `wsd`: the last steps", .absent = "a tenth of the rest"},
+    keys.integer<0, most>({.name = "decay_steps",
+                           .help = "`wsd`: number of last steps in which the rate falls",
+                           .absent = "a tenth of the rest"},
                           decay);
     if (keys.reading()) set_decay(schedule, decay);
-    keys.choice({.name = "decay", .help = "of `wsd`"}, schedule.decay);
+    keys.choice({.name = "decay", .help = "`wsd`: shape of the fall"}, schedule.decay);
   });
 }
 
