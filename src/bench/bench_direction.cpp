@@ -166,7 +166,7 @@ void bench_direction(const DirectionOptions& o) {
 
 void add_bench_direction(CommandLine& command) {
   auto o = std::make_shared<DirectionOptions>();
-  command.add("--model", o->models, "model configs: the sum over their matrices, seconds of 100 steps");
+  command.add("--model", o->models, "model configs: sums over their matrices, in seconds for 100 steps");
   command.add("--matrix", o->matrices, "single matrices, OUTxIN");
   command.add("--recipe", o->recipes, "recipes to measure").show_default();
   command.add("--precision", o->precision).one_of({"fp32", "bf16"}).show_default();

@@ -220,9 +220,9 @@ void bench_kernels(const KernelOptions& o) {
 void add_bench_kernels(CommandLine& command) {
   auto o = std::make_shared<KernelOptions>();
   add_options(command, static_cast<StepOptions&>(*o));
-  command.add("--recipe", o->recipes, "optimizers; the step's own first").show_default();
-  command.add("--repeats", o->repeats, "measurements of each, of which the median counts").at_least(1).show_default();
-  command.add("--documents", o->documents, "attention within documents of so many tokens, too").at_least(1);
+  command.add("--recipe", o->recipes, "recipes to measure; the first one is that of the step").show_default();
+  command.add("--repeats", o->repeats, "number of measurements; the median counts").at_least(1).show_default();
+  command.add("--documents", o->documents, "also measure attention within documents of this many tokens").at_least(1);
   command.set_action([o] { bench_kernels(*o); });
 }
 

@@ -180,7 +180,7 @@ void add_bench_optimizer(CommandLine& command) {
   command.add("--recipe", o->recipes, "recipes to measure; all when none is given");
   command
       .add("--steps", o->steps,
-           "to time of each kind (some recipes do more work in every Nth step); 0: memory and work only")
+           "steps to time, of each kind (some recipes do more work in every Nth step); 0: only count memory and work")
       .at_least(0)
       .show_default();
   add_options(command, static_cast<DeviceOptions&>(*o));

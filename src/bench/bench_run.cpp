@@ -18,11 +18,12 @@
 namespace rowan {
 
 void add_json_option(CommandLine& command, std::string& file) {
-  command.add("--json", file, "write the figures to this file, too").check([](const std::string& path) -> std::string {
-    if (std::filesystem::is_directory(path)) return path + " is a directory";
-    const auto folder = std::filesystem::absolute(path).parent_path();
-    return std::filesystem::is_directory(folder) ? "" : folder.string() + " is no directory";
-  });
+  command.add("--json", file, "also write the results to this JSON file")
+      .check([](const std::string& path) -> std::string {
+        if (std::filesystem::is_directory(path)) return path + " is a directory";
+        const auto folder = std::filesystem::absolute(path).parent_path();
+        return std::filesystem::is_directory(folder) ? "" : folder.string() + " is no directory";
+      });
 }
 
 void write_json(const std::string& file, const Json& result) {
@@ -41,7 +42,7 @@ ModelConfig model_of(const std::string& file) {
 
 void add_options(CommandLine& command, DeviceOptions& o) {
   command.add("--device", o.device).one_of<Device>().show_default();
-  command.add("--threads", o.threads, "of the CPU; 0: all").range(0, most_threads).show_default();
+  command.add("--threads", o.threads, "CPU threads; 0: one per core").range(0, most_threads).show_default();
   add_json_option(command, o.json);
 }
 
@@ -52,11 +53,13 @@ std::unique_ptr<Backend> make_backend(const DeviceOptions& o) {
 
 void add_options(CommandLine& command, StepOptions& o) {
   command.add("--model", o.model, "model config").show_default();
-  command.add("--batch", o.batch, "sequences").range(int64_t{1}, int64_t{1} << 20).show_default();
-  command.add("--seq", o.seq, "tokens a sequence").range(int64_t{1}, int64_t{1} << 20).show_default();
+  command.add("--batch", o.batch, "sequences per step").range(int64_t{1}, int64_t{1} << 20).show_default();
+  command.add("--seq", o.seq, "tokens per sequence").range(int64_t{1}, int64_t{1} << 20).show_default();
   command.add("--precision", o.precision).one_of({"fp32", "bf16"}).show_default();
   command.add("--recompute", o.recompute).one_of<Recompute>().show_default();
-  command.add("--attention", o.attention, "whose kernels on a GPU").one_of<AttentionKernels>().show_default();
+  command.add("--attention", o.attention, "whose attention kernels a GPU runs")
+      .one_of<AttentionKernels>()
+      .show_default();
   add_options(command, static_cast<DeviceOptions&>(o));
 }
 

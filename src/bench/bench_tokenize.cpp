@@ -122,9 +122,9 @@ void add_bench_tokenize(CommandLine& command) {
       .required();
   command.add("inputs", arguments->inputs,
               "Files or patterns, as for `rowan tokenize`; without any, documents that are hard to divide");
-  command.add("--field", arguments->field, "JSONL: the field that holds the text").show_default();
-  command.add("--threads", arguments->threads, "Workers").range(1, 1024).show_default();
-  command.add("--seconds", arguments->seconds, "How long to measure text that comes again")
+  command.add("--field", arguments->field, "field of a JSON line that holds the text").show_default();
+  command.add("--threads", arguments->threads, "number of threads").range(1, 1024).show_default();
+  command.add("--seconds", arguments->seconds, "length of the measurement; the text is repeated")
       .show_default()
       .range(0.0, 1e6);
   add_json_option(command, arguments->json);

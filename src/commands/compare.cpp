@@ -112,13 +112,14 @@ void compare(const CompareOptions& options) {
 
 void add_choices(CommandLine& command, const std::shared_ptr<CompareOptions>& options) {
   command.add("RUN", options->runs, "run directories, or the directory of a sweep").required();
-  command.add("--by", options->by, "paths of the config to group runs by, as optimizer.name,run.steps")
+  command.add("--by", options->by, "config paths to group runs by, such as optimizer.name,run.steps")
       .type_name("PATH,...");
   command.add("--metric", options->metric).one_of(loss_metrics());
-  command.add("--against", options->against, "a group: differences to its runs of the same seed").type_name("LABEL");
+  command.add("--against", options->against, "a group; also prints the differences to its runs with the same seed")
+      .type_name("LABEL");
   command.add("--loss", options->loss, "also print the tokens that each group needs to reach this loss")
       .range(0.0, 1e6);
-  command.add("--targets", options->targets, "published figures, as configs/papers/nora/targets.json")
+  command.add("--targets", options->targets, "published results, such as configs/papers/nora/targets.json")
       .type_name("FILE");
 }
 
@@ -127,15 +128,16 @@ void add_choices(CommandLine& command, const std::shared_ptr<CompareOptions>& op
 void add_compare(CommandLine& command) {
   auto options = std::make_shared<CompareOptions>();
   add_choices(command, options);
-  command.add("--format", options->format, "unless given: text on a terminal, else markdown").one_of(table_formats());
-  command.add_flag("--times", options->times, "with what a clock measured");
+  command.add("--format", options->format, "format of the tables; by default text on a terminal, else markdown")
+      .one_of(table_formats());
+  command.add_flag("--times", options->times, "also print times and rates");
   command.set_action([options] { compare(*options); });
 }
 
 void add_report(CommandLine& command) {
   auto options = std::make_shared<CompareOptions>();
   add_choices(command, options);
-  command.add("--out", options->out, "the HTML file").show_default();
+  command.add("--out", options->out, "HTML file to write").show_default();
   command.set_action([options] {
     check_replaced(options->out, "<!DOCTYPE html>", "a page");
     ResultSet set = read(*options);

@@ -125,14 +125,14 @@ void run_eval(const EvalOptions& options) {
 void add_eval(CommandLine& command) {
   auto options = std::make_shared<EvalOptions>();
   command.add("RUN", options->run, "run directory, or one of its checkpoints").required();
-  command.add("--step", options->step, "of the run's checkpoint: a number, best or newest").show_default();
-  command.add("--weights", options->weights, "raw, or an average that the run keeps: ema or tail")
+  command.add("--step", options->step, "which checkpoint of the run: a step, best or newest").show_default();
+  command.add("--weights", options->weights, "which weights: raw, or an average that the run keeps (ema or tail)")
       .show_default()
       .one_of({"raw", "ema", "tail"});
   command.add("--data", options->data, "shards (a glob) instead of the run's validation data");
   command.add("--task", options->task, "score a task instead: hellaswag FILE").takes(2);
-  command.add("--tokens", options->tokens, "at most this many; the run's eval_tokens when not given").at_least(1);
-  command.add("--micro-batch", options->micro_batch, "rows at a time; 4096 tokens when not given")
+  command.add("--tokens", options->tokens, "at most this many tokens; the run's eval_tokens by default").at_least(1);
+  command.add("--micro-batch", options->micro_batch, "rows at a time; by default as many as make 4096 tokens")
       .range(int64_t{1}, most_tokens_at_once);
   command.add("--device", options->device).one_of<Device>().show_default();
   command.set_action([options] { run_eval(*options); });

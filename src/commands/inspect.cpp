@@ -182,12 +182,13 @@ void add_inspect(CommandLine& command) {
   auto settings = std::make_shared<Settings>();
   command.add("file", settings->file, "token shard, checkpoint, safetensors, tokenizer, evaluation set ...").required();
   command.add("--tokenizer", settings->tokenizer,
-              "decodes what is shown: bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE");
+              "decodes the tokens shown: bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE");
   command.add("--format", settings->format, "format of a token shard").one_of<ShardFormat>();
-  command.add("--width", settings->options.shards.width, "bytes a token of bare tokens").one_of({"2", "4"});
-  command.add("--end-id", settings->options.shards.end_id, "end token, where the file does not say");
-  command.add("--step", settings->options.step, "look at this checkpoint of a run: a number, best or newest");
-  command.add("--head", settings->options.head, "tokens shown").at_least(0);
+  command.add("--width", settings->options.shards.width, "bytes per token of a file without a header")
+      .one_of({"2", "4"});
+  command.add("--end-id", settings->options.shards.end_id, "id of the end token, if the file does not name it");
+  command.add("--step", settings->options.step, "which checkpoint of a run: a step, best or newest");
+  command.add("--head", settings->options.head, "number of tokens to show").at_least(0);
   command.set_action([settings] {
     InspectOptions options = settings->options;
     options.shards.format = named<ShardFormat>("--format", settings->format);

@@ -103,11 +103,11 @@ void add_new(CommandLine& command) {
   auto arguments = std::make_shared<NewArguments>();
   command.add("MODEL", arguments->model, "llama or gpt2 of 2, 10 or 25 million parameters: llama-2m, gpt2-10m ...")
       .required();
-  command.add("--text", arguments->text, "Files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst")
+  command.add("--text", arguments->text, "files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst")
       .required();
   command.add("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE")
       .show_default();
-  command.add("--out", arguments->out, "NAME of NAME.json, data/NAME and runs/NAME; the model's unless given");
+  command.add("--out", arguments->out, "NAME of NAME.json, data/NAME and runs/NAME; the model's by default");
   command.set_action([arguments] { run_new(*arguments); });
 }
 

@@ -196,11 +196,14 @@ void add_plan(CommandLine& command) {
   auto options = std::make_shared<PlanOptions>();
   command.add("CONFIG", options->config, "JSON file").required();
   command.add("--set", options->overrides, "path=value; may be repeated").type_name("PATH=VALUE").one_at_a_time();
-  command.add("--ranks", options->ranks, "processes").range(1, 1 << 16).show_default();
-  command.add("--device", options->device, "budget of a step on a100, h100, h200, b200 or what a JSON file describes")
+  command.add("--ranks", options->ranks, "number of processes").range(1, 1 << 16).show_default();
+  command
+      .add("--device", options->device,
+           "also print the time of a step on this GPU: a100, h100, h200, b200 or a JSON file that describes one")
       .type_name("NAME");
-  command.add("--price", options->price, "of a GPU hour").range(0.0, 1e6);
-  command.add("--memory", options->memory, "of a device: the largest micro-batch that fits")
+  command.add("--price", options->price, "price of a GPU hour").range(0.0, 1e6);
+  command
+      .add("--memory", options->memory, "also print the largest micro-batch that fits in this much memory per device")
       .type_name("GIB")
       .range(0.0, 1e9);
   command.set_action([options] { run_plan(*options); });

@@ -67,12 +67,12 @@ void sweep_command(const SweepOptions& options) {
 void add_sweep(CommandLine& command) {
   auto options = std::make_shared<SweepOptions>();
   command.add("FILE", options->file, "JSON file: a base config, axes, seeds").required();
-  command.add("--set", options->overrides, "path=value of the sweep file; set.PATH=VALUE of all its configs")
+  command.add("--set", options->overrides, "PATH=VALUE changes the sweep file, set.PATH=VALUE all its configs")
       .type_name("PATH=VALUE")
       .one_at_a_time();
-  command.add("--only", options->only, "leave out the runs that have none of these labels").type_name("LABEL,...");
-  command.add_flag("--list", options->list, "show the runs that are known now, and make none");
-  command.add_flag("--slurm", options->slurm, "print an sbatch script of the open runs instead of making them");
+  command.add("--only", options->only, "only runs with one of these labels").type_name("LABEL,...");
+  command.add_flag("--list", options->list, "list the known runs and start none");
+  command.add_flag("--slurm", options->slurm, "print an sbatch script of the unfinished runs and start none");
   command.set_action([options] { sweep_command(*options); });
 }
 

@@ -82,7 +82,7 @@ void add_tales(CommandLine& command) {
   command.add("--validation-stories", options->validation_stories, "stories to validate on")
       .show_default()
       .range(uint64_t{1}, uint64_t{1} << 30);
-  command.add("--seed", options->seed, "which collection").show_default();
+  command.add("--seed", options->seed, "seed of the stories").show_default();
   command.set_action([options] { run_tales(*options); });
 }
 

@@ -37,19 +37,19 @@ void add_train_tokenizer(CommandLine& command) {
   auto arguments = std::make_shared<TokenizerArguments>();
   TokenizerTraining& training = arguments->training;
   training.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  command.add("--out", arguments->out, "File to write, a sentencepiece model").required();
+  command.add("--out", arguments->out, "sentencepiece model to write").required();
   command
       .add("inputs", arguments->inputs,
            "Files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst; - reads standard input")
       .required();
-  command.add("--kind", arguments->kind, "Byte pair encoding, or Kudo's unigram model")
+  command.add("--kind", arguments->kind, "byte pair encoding or Kudo's unigram model")
       .one_of({"bpe", "unigram"})
       .show_default();
-  command.add("--vocabulary", training.vocabulary, "Number of ids")
+  command.add("--vocabulary", training.vocabulary, "number of ids")
       .range(int64_t{300}, int64_t{1} << 20)
       .show_default();
-  command.add("--field", training.field, "JSONL: the field that holds the text").show_default();
-  command.add("--threads", training.threads, "Workers").range(1, 1024).show_default();
+  command.add("--field", training.field, "field of a JSON line that holds the text").show_default();
+  command.add("--threads", training.threads, "number of threads").range(1, 1024).show_default();
   command.set_action([arguments] { run_tokenizer(*arguments); });
 }
 
