@@ -20,9 +20,9 @@ namespace rowan {
 void add_json_option(CommandLine& command, std::string& file) {
   command.add("--json", file, "also write the results to this JSON file")
       .check([](const std::string& path) -> std::string {
-        if (std::filesystem::is_directory(path)) return path + " is a directory";
+        if (std::filesystem::is_directory(path)) return "found the folder " + path + ", expected a file";
         const auto folder = std::filesystem::absolute(path).parent_path();
-        return std::filesystem::is_directory(folder) ? "" : folder.string() + " is no directory";
+        return std::filesystem::is_directory(folder) ? "" : "found no folder " + folder.string();
       });
 }
 

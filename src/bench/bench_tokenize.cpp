@@ -121,7 +121,7 @@ void add_bench_tokenize(CommandLine& command) {
   command.add("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE")
       .required();
   command.add("inputs", arguments->inputs,
-              "Files or patterns, as for `rowan tokenize`; without any, documents that are hard to divide");
+              "files or patterns, as for `rowan tokenize`; by default made-up documents that are hard to split");
   command.add("--field", arguments->field, "field of a JSON line that holds the text").show_default();
   command.add("--threads", arguments->threads, "number of threads").range(1, 1024).show_default();
   command.add("--seconds", arguments->seconds, "length of the measurement; the text is repeated")

@@ -108,7 +108,7 @@ void add_tokenize(CommandLine& command) {
   command.add("--out", options.out, "folder for the shards; an interrupted command in it is continued").required();
   command
       .add("inputs", arguments->inputs,
-           "Files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst; - reads standard input")
+           "files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst; - reads standard input")
       .required();
   command.add("--format", arguments->format, "format of the inputs; auto goes by the file name, and reads - as JSONL")
       .one_of<TextFormat>()

@@ -40,7 +40,7 @@ void add_train_tokenizer(CommandLine& command) {
   command.add("--out", arguments->out, "sentencepiece model to write").required();
   command
       .add("inputs", arguments->inputs,
-           "Files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst; - reads standard input")
+           "files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst; - reads standard input")
       .required();
   command.add("--kind", arguments->kind, "byte pair encoding or Kudo's unigram model")
       .one_of({"bpe", "unigram"})
@@ -57,7 +57,7 @@ void add_train_tokenizer(CommandLine& command) {
 
 void add_tokenizer(CommandLine& command) {
   static constexpr Command table[] = {
-      {"train", "make a tokenizer of one's own text", add_train_tokenizer},
+      {"train", "train a tokenizer on your own text", add_train_tokenizer},
   };
   add_commands(command, table);
 }

@@ -192,7 +192,8 @@ TEST_F(RunTools, BenchesWriteTheirFiguresAsJson) {
   EXPECT_GT(figures["mfu_full"], figures["mfu_causal"]);
   EXPECT_EQ(figures["optimizer"], "rmnp");
   expect_mistake("bench step --optimizer rmpn" + step, "did you mean 'rmnp'");
-  expect_mistake("bench gemm --json " + (dir_ / "absent" / "x.json").string(), "absent is no directory");
+  expect_mistake("bench gemm --json " + (dir_ / "absent" / "x.json").string(),
+                 "found no folder " + (dir_ / "absent").string());
 }
 
 }  // namespace
