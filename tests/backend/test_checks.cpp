@@ -4,7 +4,7 @@
 namespace rowan::test {
 namespace {
 
-// Every message names the operation, the argument, what it got and what it wants.
+// Every message names the operation and the argument, and says what was found and what was expected.
 void expect_error(const std::string& want, const std::function<void()>& fn) { EXPECT_EQ(error_of(fn), want); }
 
 TEST(Checks, NameTheOperationAndTheArgument) {

@@ -15,7 +15,7 @@ class Continuing : public TrainCommand {
     ASSERT_EQ(rowan(train()).code, 0);
     before_ = rows(run("run"));
   }
-  // The rate of the update that made `step`.
+  // The learning rate of the update that led to `step`.
   double rate(const std::string& name, int64_t step) {
     for (const Json& row : rows(run(name)))
       if (row["step"] == step && row.contains("lr")) return row["lr"];

@@ -14,11 +14,11 @@ TEST_F(Environment, ThreadsThatCannotBeAreOneLine) {
     EXPECT_EQ(result.out, "");
     const std::string line =
         fmt::format("rowan: OMP_NUM_THREADS: found '{}', expected a number from 1 to 4096\n", threads);
-    EXPECT_TRUE(result.err.ends_with(line)) << result.err;  // OpenMP may have spoken before
+    EXPECT_TRUE(result.err.ends_with(line)) << result.err;  // OpenMP may have printed something before
   }
   for (const char* threads : {"1", "2,1", "''"})
     EXPECT_EQ(shell("OMP_NUM_THREADS=" + std::string(threads) + " " + rest).code, 0) << threads;
-  // As many as the system does not give.
+  // More than the system allows.
   const Outcome refused =
       shell("sh -c 'ulimit -v 4000000; exec " + rowan_binary() + " " + train("--set threads=4096 --steps 1") + "'");
   EXPECT_EQ(refused.code, 2) << refused.err;
@@ -37,7 +37,7 @@ TEST_F(Environment, TimesThatAreNoneAreOneLine) {
   EXPECT_FALSE(std::filesystem::exists(run("run")));
 }
 
-// A line break, or a command of the terminal's.
+// A line break, or a terminal escape sequence.
 TEST_F(Environment, NamesCannotBreakAMessage) {
   for (const char* name : {"'/proc/a\nb'", "'/proc/a\x1b[2Jb'", "'/proc/a\rb'"}) {
     expect_mistake(train("--set run.dir=" + std::string(name)), "/proc/a?");
@@ -48,7 +48,7 @@ TEST_F(Environment, NamesCannotBreakAMessage) {
   EXPECT_EQ(rowan("eval " + odd).code, 0);
 }
 
-// Nobody else's descriptors are there to be used.
+// No other descriptors are available.
 TEST_F(Environment, FewDescriptorsAreOneLineOrEnough) {
   for (int most = 5; most < 14; ++most) {
     const std::string name = fmt::format("run{}", most);

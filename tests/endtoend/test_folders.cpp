@@ -38,7 +38,7 @@ TEST_F(Folders, EachKindRefusesEveryOther) {
                         "tokenize --tokenizer bytes --validation none " + (dir_ / "text.txt").string() + " --out ",
                     tales = "tales --stories 2 --validation-stories 2 --out ", path = dir_.string() + "/";
   struct Kind {
-    std::string name, file, folder, command;  // which writes into the folder that is named behind it
+    std::string name, file, folder, command;  // command: writes into the folder named after it
   };
   const Kind kinds[] = {
       {"a run", "starts.jsonl", path + "run", train("--steps 1 --set run.dir=")},
@@ -64,7 +64,7 @@ TEST_F(Folders, EachKindRefusesEveryOther) {
   const std::string checkpoint = path + "run/checkpoints/step_00000001";
   for (const Kind& wanted : kinds)
     expect_mistake(wanted.command + checkpoint, "found a checkpoint with its state.json, expected " + wanted.name);
-  // Its own kind continues.
+  // A folder of its own kind is continued.
   for (const Kind& kind : kinds) EXPECT_EQ(rowan(kind.command + kind.folder).code, 0) << kind.name;
 }
 

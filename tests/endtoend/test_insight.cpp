@@ -22,7 +22,7 @@ class Insight : public TrainCommand {
     return result;
   }
 
-  // What the program prints on a terminal of so many columns.
+  // What the program prints on a terminal of this many columns.
   static std::string on_terminal(const std::string& arguments, unsigned short columns) {
     const winsize size = {40, columns, 0, 0};
     int terminal = -1;
@@ -41,7 +41,7 @@ class Insight : public TrainCommand {
     return text;
   }
 
-  // Lines as they stood on it, rewritten ones included.
+  // The lines as they appeared on the terminal, including rewritten ones.
   static std::vector<std::string> lines_of(std::string text) {
     for (const char* erase : {"\x1b[K", "\r\n", "\r"})
       for (size_t at; (at = text.find(erase)) != std::string::npos;)
@@ -80,7 +80,7 @@ TEST_F(Insight, RowsHaveRatesTimesAndNorms) {
   EXPECT_EQ(with_norms, (std::vector<int64_t>{1, 6, 12}));
   EXPECT_EQ(with_figures, with_norms);
   EXPECT_NEAR(std::sqrt(gradient), logged, 1e-5 * logged) << "layers make up the whole";
-  // A continued run does not take them for evaluations.
+  // A continued run does not mistake them for evaluations.
   ASSERT_EQ(
       rowan(train("--resume --set run.steps=13 --set run.keep_best=true --set optimizer.adamw.lr_ratio=0.1")).code, 0);
   EXPECT_EQ(all_rows("run").back()["step"], 13);
@@ -117,7 +117,7 @@ TEST_F(Insight, PlanSaysDiskTimeAndMicroBatch) {
   EXPECT_NE(plan.out.find("\nmicro-batch  4 at most: "), std::string::npos) << plan.out;
   EXPECT_NE(plan.out.find("\n  a step           "), std::string::npos) << plan.out;
   EXPECT_NE(plan.out.find("with the 3 that are kept"), std::string::npos) << plan.out;
-  // 12144 weights of 4 bytes, and the state that the plan lists.
+  // 12144 weights of 4 bytes each, and the state in the plan.
   EXPECT_NE(plan.out.find("\ndisk         127 KiB a checkpoint"), std::string::npos) << plan.out;
   EXPECT_NE(rowan("plan " + file().string() + " --memory 0.0001").out.find("none fits into"), std::string::npos);
   expect_mistake("plan " + file().string() + " --device h1", "h100");
@@ -136,7 +136,7 @@ TEST_F(Insight, LinesFitATerminal) {
     }
     EXPECT_GE(rows, 14u);
     EXPECT_GE(evaluations, 2u);
-    // The log has the lines whole.
+    // The log has whole lines.
     EXPECT_NE(read_file(run(name) / "log.txt").find("  optimizer    matrices [matrix]: "), std::string::npos);
     const std::string runs = run("terminal_80").string() + " " + run("terminal_80").string();
     for (const std::string& line : lines_of(on_terminal("compare " + runs, columns)))

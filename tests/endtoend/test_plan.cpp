@@ -37,7 +37,7 @@ TEST_F(PlanCommand, Tf32TakesAGpu) {
   EXPECT_FALSE(std::filesystem::exists(run("run")));
 }
 
-// Before anything of that size is made, and by the key that makes it so large.
+// The error comes before anything of that size is allocated, and names the key that makes it so large.
 TEST_F(PlanCommand, AModelThatNoMemoryHoldsIsOneLine) {
   auto too_large = [&](const std::string& set, const std::string& part) {
     SCOPED_TRACE(set);
@@ -55,7 +55,7 @@ TEST_F(PlanCommand, AModelThatNoMemoryHoldsIsOneLine) {
             "found 2147483648 heads of 2 values, expected at most ");
   too_large("batch.sequences=100000000 --set batch.micro_batch=100000000",
             "; lower batch.micro_batch or set recompute");
-  // Products that 64 bits do not hold.
+  // Products that do not fit in 64 bits.
   too_large(
       "model.vocab_size=2147483647 --set model.hidden_size=8 --set batch.sequences=134217728 --set batch.micro_batch=0",
       "out of memory: ");
@@ -63,7 +63,7 @@ TEST_F(PlanCommand, AModelThatNoMemoryHoldsIsOneLine) {
   expect_mistake("bench step --threads 100000", "--threads: found 100000, expected 0 to 4096");
 }
 
-// Deep models, steps of many micro-batches and batches of many divisors: none is counted one by one.
+// Deep models, steps of many micro-batches and batches with many divisors: the plan does not count them one by one.
 TEST_F(PlanCommand, AbsurdNumbersTakeNoLonger) {
   EXPECT_EQ(rowan(plan("--set model.num_hidden_layers=10000")).code, 0);
   const Outcome longest =

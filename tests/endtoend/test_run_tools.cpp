@@ -88,12 +88,12 @@ TEST_F(RunTools, ComparesRunsBestFirst) {
             fmt::format("rowan: {}, row 2: not a row of metrics; left out\n", (dir_ / "torn/metrics.jsonl").string()));
 }
 
-// Every tool takes a run, one of its checkpoints, or a run and which one.
+// Every tool takes a run, one of its checkpoints, or a run and a step.
 TEST_F(RunTools, TakesAnyCheckpoint) {
   const fs::path checkpoints = run_ / "checkpoints";
   auto copy = [&](int step) { fs::copy(checkpoints / "step_00000001", checkpoint_path(checkpoints, step)); };
   for (int step : {2, 3}) copy(step);
-  // Step 2 has other weights, and the lowest loss of those that are there.
+  // Step 2 has other weights and the lowest loss of the existing checkpoints.
   fs::remove_all(run_ / "checkpoints/step_00000002");
   write_small_run(dir_ / "other", small_llama(), 9);
   fs::rename(dir_ / "other/checkpoints/step_00000001", checkpoints / "step_00000002");

@@ -54,7 +54,7 @@ TEST_F(Train, EvaluationIsShownKeptAndLeavesTheRunAsItIs) {
   const Json last = rows(run("run")).back();
   EXPECT_EQ(last["step"], 12);
   EXPECT_GT(last["val_loss"], 0);
-  // The command says the same of the last checkpoint.
+  // The command prints the same score for the last checkpoint.
   Outcome eval = rowan("eval " + run("run").string() + " --task hellaswag " + file + " --device cpu --micro-batch 2");
   const std::string figures =
       fmt::format("acc_norm {:.4f}  acc {:.4f}  (9 items", last["hellaswag_acc_norm"].get<double>(),
@@ -66,11 +66,11 @@ TEST_F(Train, EvaluationIsShownKeptAndLeavesTheRunAsItIs) {
   for (const auto& entry : fs::directory_iterator(run("run") / "tensorboard"))
     in_events |= read_file(entry.path()).find("validation/hellaswag_acc_norm") != std::string::npos;
   EXPECT_TRUE(in_events);
-  // It may be asked for later on.
+  // It may be switched on later.
   Outcome resumed = rowan(train("--set run.eval_every=3 --set data.hellaswag=" + file + into("plain")));
   EXPECT_EQ(resumed.code, 0) << resumed.err;
 
-  // Mistakes show before anything starts.
+  // Mistakes are reported before anything starts.
   fs::remove_all(run("run"));
   expect_bad_config("data.hellaswag=/nowhere.jsonl", "/nowhere.jsonl");
   expect_mistake(train("--set tokenizer=\"\" --set data.hellaswag=" + file), "needs a tokenizer");
@@ -91,7 +91,7 @@ TEST_F(Train, ResumingEqualsNeverHavingStopped) {
     const std::string set = std::string(" --set precision=") + precision, name = precision;
     Outcome whole = rowan(train(set + into(name)));
     ASSERT_EQ(whole.code, 0) << whole.err;
-    // What a run leaves that was killed behind step 8.
+    // Makes what a run leaves that was killed after step 8.
     ASSERT_EQ(rowan(train(set + into(name + "_cut"))).code, 0);
     fs::remove_all(run(name + "_cut") / "checkpoints/step_00000012");
     Outcome resumed = rowan(train(set + into(name + "_cut")));
@@ -116,7 +116,7 @@ TEST_F(Train, UpdatesThatStandOutAreSkippedAlsoAfterAResume) {
   ASSERT_EQ(rowan(train("--set optimizer.lr=0.05" + into("all"))).code, 0);
   EXPECT_NE(weights(run("run"), 12), weights(run("all"), 12));
 
-  // Nothing is saved while updates are skipped, but for the end.
+  // While updates are skipped, nothing is saved except at the end.
   Outcome each = rowan(train(more + " --set run.checkpoint_every=1 --set run.keep=0" + into("each")));
   ASSERT_EQ(each.code, 0) << each.err;
   for (int step = 1; step <= 12; ++step) {
@@ -128,7 +128,7 @@ TEST_F(Train, UpdatesThatStandOutAreSkippedAlsoAfterAResume) {
 
 using LongTrain = Train;
 
-// The data set has uneven shards, so the stops fall inside shards, at their ends, in the short last one and around the
+// The data set has uneven shards. So the stops fall inside shards, at their ends, in the short last one and around the
 // ends of epochs.
 TEST_F(LongTrain, StoppingAtAnyStepEqualsNeverHavingStopped) {
   const int tokens[] = {70, 33, 1, 129};
@@ -150,7 +150,7 @@ TEST_F(LongTrain, StoppingAtAnyStepEqualsNeverHavingStopped) {
       EXPECT_EQ(rows(run(name)), rows(cut)) << reading << ", stopped after step " << step;
     }
   }
-  // Both counts of the papers: every place, and those that are not padding.
+  // Both counts of the papers: all positions, and those without padding.
   const Json packed = rows(run("packed")).front(), documents = rows(run("documents")).front();
   EXPECT_EQ(packed["tokens"], 64);
   EXPECT_FALSE(packed.contains("unpadded_tokens"));
@@ -170,7 +170,7 @@ TEST_F(Train, MicroBatchesAndRecomputationDoNotChangeTheRun) {
     }
 }
 
-// Of the model's and the data's further switches: none of them depends on how the rows are dealt out.
+// Dropout and attention within documents do not depend on how rows are divided into micro-batches.
 TEST_F(Train, DropoutAndDocumentsAreTheSameForAnyMicroBatchAndRecomputation) {
   Json json = config();
   json["model"] = small_gpt2();
@@ -193,7 +193,7 @@ TEST_F(Train, DropoutAndDocumentsAreTheSameForAnyMicroBatchAndRecomputation) {
     if (a[i].contains("loss")) {
       EXPECT_NEAR(a[i]["loss"].get<double>(), b[i]["loss"].get<double>(), 1e-5);
     }
-  // rowan eval reads the same documents and drops nothing.
+  // rowan eval reads the same documents without dropout.
   const Outcome eval = rowan("eval " + run("run").string() + " --device cpu");
   EXPECT_NE(eval.out.find(fmt::format("loss         {:.4f}", a.back()["val_loss"].get<double>())), std::string::npos)
       << eval.out << a.back();
@@ -311,7 +311,7 @@ TEST_F(Train, ARunOfNoStepsIsItsInitialWeights) {
   EXPECT_EQ(evaluated(run("run")), evaluated(source));
   EXPECT_NE(evaluated(source).find("targets      300"), std::string::npos);
 
-  // Done is done; more steps may follow.
+  // A finished run stays finished; more steps may follow.
   ASSERT_EQ(rowan(command).code, 0);
   EXPECT_EQ(rows(run("run")).size(), 1u);
   Outcome more = rowan(train("--resume --set run.steps=2 --set init=" + hf.string()));

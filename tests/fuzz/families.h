@@ -11,8 +11,8 @@ namespace rowan {
 
 struct FuzzFamily {
   const char* name;
-  // Reads the input as the program would. Returns when that gives a result or an Error; throws anything else when a
-  // promise is broken.
+  // Reads the input as the program would. Returns if the result is valid or an Error. Throws anything else if a promise
+  // is broken.
   std::function<void(std::string_view input)> entry;
   // Well-formed inputs to start from.
   std::function<std::vector<std::string>()> seeds;

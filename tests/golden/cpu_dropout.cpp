@@ -11,7 +11,7 @@
 namespace rowan {
 namespace {
 
-// A golden model whose rows stand in the micro-batch many times.
+// A golden model whose rows are repeated in the micro-batch.
 class Draws {
  public:
   Draws(const Golden& golden, const DropoutRates& rates, int64_t copies, Recompute recompute = Recompute::none)
@@ -103,7 +103,7 @@ TEST_P(GoldenDropouts, MeanLossesAreThoseOfManyDraws) {
   }
 }
 
-// To twice the error that the spread of the draws leaves.
+// Within twice the standard error of the draws.
 TEST_P(GoldenDropouts, MeanGradientIsThatOfManyDraws) {
   constexpr int64_t copies = 50, passes = 200;
   const SafeTensors want(golden_.folder / "dropout_grads.safetensors");
@@ -130,7 +130,7 @@ TEST_P(GoldenDropouts, MeanGradientIsThatOfManyDraws) {
   }
 }
 
-// With the masks held, the gradient is the slope along itself.
+// With fixed masks, the gradient is the slope along itself.
 TEST_P(GoldenDropouts, GradientIsTheSlopeUnderTheSameMasks) {
   Draws draws(golden_, everywhere_, 1);
   draws.model().zero_gradients();

@@ -15,7 +15,7 @@
 
 namespace rowan {
 
-// Rates at three places, and what the loss is like over many draws.
+// Dropout rates at three places, and the statistics of the loss over many draws.
 struct GoldenDropout {
   DropoutRates rates;
   double draws = 0, mean = 0, deviation = 0;

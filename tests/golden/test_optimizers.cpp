@@ -21,7 +21,7 @@ OptimizerConfig parse(const Json& json) {
   return parse_optimizer(JsonObject(source, json));
 }
 
-// Largest |a - b| over the largest |b|; the former itself where b is zero.
+// Largest |a - b| over the largest |b|; only the former if b is zero.
 double distance(const std::vector<float>& a, const float* b) {
   double difference = 0, largest = 0;
   for (size_t i = 0; i < a.size(); ++i) {

@@ -9,7 +9,7 @@ namespace rowan {
 
 Communicator& ranks();
 Backend& backend();
-// What the program was linked with.
+// The backend that the program was linked with.
 std::unique_ptr<Backend> make_rank_backend();
 
 }  // namespace rowan

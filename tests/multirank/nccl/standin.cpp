@@ -141,7 +141,7 @@ ncclResult_t run(const Request& request) {
     } else if (call.kind == all_reduce || call.root == comm.rank) {
       add(comm, call.type, count, to + begin * size);
     } else {
-      std::memset(to + begin * size, 0xff, bytes);  // undefined by contract: nobody may rely on it
+      std::memset(to + begin * size, 0xff, bytes);  // undefined by contract, so nobody may rely on it
     }
     if (!barrier(comm)) return ncclRemoteError;
   }

@@ -57,7 +57,7 @@ TEST_F(Files, AtomicFileAppearsOnlyWhenCommitted) {
 TEST_F(Files, AFolderIsReplacedWhereNamesCannotBeExchanged) {
   const pid_t child = ::fork();
   if (child == 0) {
-    // The system call renameat2 with RENAME_EXCHANGE (2) finds EINVAL from here on.
+    // From here on, the system call renameat2 with RENAME_EXCHANGE (2) fails with EINVAL.
     sock_filter refuse[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_renameat2, 0, 3),
@@ -84,7 +84,7 @@ TEST_F(Files, AFolderIsReplacedWhereNamesCannotBeExchanged) {
   EXPECT_EQ(WEXITSTATUS(status), 7);
 }
 
-// In a process of its own: what has shrunk stays so.
+// In a separate process, because the mark for a shrunk file is never reset.
 TEST_F(Files, AMappedFileThatShrinksReadsAsZerosAndIsNamed) {
   const fs::path path = dir_ / "a.bin";
   write_file_atomically(path, std::string(100'000, 'x'));
@@ -104,7 +104,7 @@ TEST_F(Files, AMappedFileThatShrinksReadsAsZerosAndIsNamed) {
   int status = 0;
   ::waitpid(child, &status, 0);
   EXPECT_EQ(WEXITSTATUS(status), 7);
-  // A fault that is none of ours still ends the process.
+  // A fault outside our mappings still ends the process.
   const pid_t foreign = ::fork();
   if (foreign == 0) {
     MappedFile file(path);
@@ -196,7 +196,7 @@ TEST_F(Files, MappingShowsTheContent) {
   EXPECT_EQ(MappedFile(dir_ / "empty").size(), 0u);
 }
 
-// Neither would ever end: somebody has to write into a pipe before it can even be opened.
+// Reading them would never end: a pipe cannot even be opened before somebody writes into it.
 TEST_F(Files, PipesDevicesAndFoldersAreNoFiles) {
   ASSERT_EQ(::mkfifo((dir_ / "pipe").c_str(), 0600), 0);
   fs::create_symlink(dir_ / "pipe", dir_ / "link");

@@ -16,7 +16,7 @@ TEST(Timeline, CountsOuterPhasesAndKeepsSpansOnRequest) {
   Timeline timeline;
   {
     const Timeline::Phase evaluation(timeline, "evaluation");
-    const Timeline::Phase forward(timeline, "forward");  // is part of the evaluation
+    const Timeline::Phase forward(timeline, "forward");  // counts as part of the evaluation
   }
   EXPECT_EQ(timeline.seconds().size(), 1u);
   EXPECT_GT(timeline.seconds().at("evaluation"), 0);
@@ -40,7 +40,7 @@ TEST(Timeline, CountsOuterPhasesAndKeepsSpansOnRequest) {
   const auto inside = expect_trace(trace);
   EXPECT_EQ(inside.at("linear_forward"), std::set<std::string>{"forward"});
   EXPECT_EQ(inside.at("forward"), std::set<std::string>{"step \"1\""});
-  // In microseconds.
+  // The duration is in microseconds.
   EXPECT_GE(events[2]["dur"], 3000);
   EXPECT_LE(events[2]["dur"].get<double>(), 1e6 * std::chrono::duration<double>(Clock::now() - start).count());
   EXPECT_EQ(timeline.seconds().count("forward"), 1u);

@@ -8,7 +8,7 @@
 namespace rowan {
 namespace {
 
-// Further inputs get shards of their own behind those that are there.
+// Further inputs get their own shards after the existing ones.
 TEST(TokenizeGrow, AFinishedFolderGrows) {
   TemporaryFolder folder;
   const std::string a = folder.write("a.jsonl", random_json_lines(1, 300)),
@@ -64,7 +64,7 @@ TEST(TokenizeGrow, AFinishedFolderGrows) {
   EXPECT_NE(message(options).find("c.jsonl\", which has changed or is no longer an input"), std::string::npos);
 }
 
-// Documents are counted on; a part of the text that was held out stays, and what is added is training data.
+// The count of documents continues. A held-out part of the text stays held out, and new inputs are training data.
 TEST(TokenizeGrow, RulesOfValidationGoOnWhenItGrows) {
   TemporaryFolder folder;
   const std::string a = folder.write("a.jsonl", random_json_lines(1, 70)),

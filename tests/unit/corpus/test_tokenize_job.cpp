@@ -141,11 +141,11 @@ TEST(TokenizeJob, ValidationRules) {
     EXPECT_THROW(ValidationRule::parse(wrong), Error) << wrong;
 }
 
-// The last tenth of the text, wherever files begin and end; a plain text is cut at the end of a line.
+// The last tenth of the text, independent of file boundaries. Plain text is cut at the end of a line.
 TEST(TokenizeJob, TheLastPartOfTheTextIsHeldOut) {
   TemporaryFolder folder;
   std::string text;
-  for (int i = 0; i < 1000; ++i) text += "line " + std::to_string(1000 + i) + "\n";  // of 10 bytes
+  for (int i = 0; i < 1000; ++i) text += "line " + std::to_string(1000 + i) + "\n";  // 10 bytes
   auto held_out = [&](std::vector<std::string> inputs, const std::string& name, const std::string& rule,
                       TextSplit split = TextSplit::file) {
     TokenizeOptions options = options_for(std::move(inputs), folder / name);
@@ -169,11 +169,11 @@ TEST(TokenizeJob, TheLastPartOfTheTextIsHeldOut) {
   }
   EXPECT_EQ(held_out({plain}, "inside", "last:10.05%").second, text.substr(9000)) << "a line is whole";
   EXPECT_EQ(held_out({plain}, "third", "last:33.3%").second, text.substr(6670));
-  // Over two files, with the cut in the first, and at a whole document of the second.
+  // Over two files: the cut is in the first, or before the whole second one.
   const std::string second = folder.write("b.txt", "0123456789");
   EXPECT_EQ(held_out({plain, second}, "two", "last:50%").second, text.substr(5010) + "0123456789");
   EXPECT_EQ(held_out({plain, second}, "end", "last:0.1%").second, "0123456789");
-  // Without a line's end the cut is behind a word, or a character.
+  // Without line ends the cut is after a word, or after a character.
   const std::string words = folder.write("c.txt", "aaaa bbbb cccc dddd eeee"), letters = folder.write("d.txt", "ééééé");
   EXPECT_EQ(held_out({words}, "words", "last:50%").second, "dddd eeee");
   EXPECT_EQ(held_out({letters}, "letters", "last:50%").second, "éé");
@@ -243,7 +243,7 @@ TEST(TokenizeJob, ContinuesWhatADamagedInputStopped) {
   options.validation = "every:100";
   run(options);
 
-  // The same work, stopped after every few batches by its own progress report.
+  // The same work, interrupted after every few batches through its progress callback.
   options.out = folder / "stopped";
   options.save_seconds = 0;
   auto tokenizer = make_tokenizer("bytes");
@@ -314,7 +314,7 @@ TEST(TokenizeJob, OtherWorkInTheFolderIsNotMixed) {
   EXPECT_NE(message(options).find("the name of a file that is not valid UTF-8"), std::string::npos);
 }
 
-// A download that was not complete stops the run; what the user then does is told apart.
+// An incomplete download stops the command. Its message depends on what the user does next.
 TEST(TokenizeJob, SettingsOfAnInterruptedRunAreKept) {
   TemporaryFolder folder;
   const std::string packed = gzip(random_json_lines(1, 3000));
@@ -341,7 +341,7 @@ TEST(TokenizeJob, SettingsOfAnInterruptedRunAreKept) {
     folder.write("out/progress.json", note);
     EXPECT_NE(message(options).find("progress.json: damaged"), std::string::npos) << note;
   }
-  // Nothing written yet: any settings will do.
+  // Nothing is written yet, so any settings are accepted.
   TokenizeOptions fresh = options_for({folder.write("c.json.gz", packed.substr(0, 20))}, folder / "fresh");
   EXPECT_NE(message(fresh), "");
   EXPECT_TRUE(fs::exists(folder / "fresh/progress.json"));
@@ -373,7 +373,7 @@ TEST(TokenizeJob, TinyShakespeareAsLlmCWritesIt) {
   for (auto [ours, theirs] : {std::pair("out/train-00000.bin", "corpora/shards/tiny_shakespeare_train.bin"),
                               std::pair("out/validation-00000.bin", "corpora/shards/tiny_shakespeare_val.bin")}) {
     std::string bytes = read_file(folder / ours);
-    // The words that llm.c leaves at zero.
+    // The header words that llm.c leaves at zero.
     std::memset(bytes.data() + 4 * shard::word_mark, 0, shard::header_bytes - 4 * shard::word_mark);
     EXPECT_EQ(bytes, read_file(shared_file(theirs))) << ours;
   }

@@ -70,7 +70,7 @@ TEST_F(Batches, SharedShardsAreNamed) {
   EXPECT_EQ(lines({{a}, {b, a}}, {c}), Files{a + " is in data.mixture.0 and in data.mixture.1"});
 }
 
-// Rows 0 1 2 3 and 4 0 6 7, the end token being 0 (or 3): documents of 4, 1 and 3 tokens (or 4 and 4).
+// Rows 0 1 2 3 and 4 0 6 7. With end token 0, the documents have 4, 1 and 3 tokens; with end token 3, 4 and 4.
 TEST_F(Batches, AttentionLeftWithinDocumentsIsCounted) {
   DataConfig data = config({write("a.bin", llmc({0, 1, 2, 3, 4, 0, 6, 7, 8}))}, Order::sequential);
   data.shards.end_id = 0;
@@ -116,7 +116,7 @@ TEST(Permutation, DiffersByKeyAndEpochAndNeverChanges) {
   }
   EXPECT_NE(a, b);
   EXPECT_NE(a, c);
-  // Recorded: a change would break the resumption of every run.
+  // Recorded values: a change would break the resumption of every run.
   EXPECT_EQ(a, (std::vector<uint64_t>{318, 896, 128, 858, 10, 503, 584, 709}));
 }
 
@@ -168,7 +168,7 @@ TEST_F(Batches, RanksMicroBatchesAndResumptionDoNotMatter) {
     const Rows whole = take(source, step * G, G);
     for (int64_t ranks : {1, 2, 4})
       for (int64_t micro : {1, 3}) {
-        // A run started anew at this step: the boundaries pass through shards, their ends and three epochs.
+        // A run that starts at this step: batches cross shards, ends of shards and three epochs.
         BatchSource resumed(uneven(), T, 5, 77);
         Rows parts{Tokens(whole.inputs.size()), Tokens(whole.targets.size())};
         for (int64_t rank = 0; rank < ranks; ++rank)
@@ -229,7 +229,7 @@ TEST_F(Batches, MixtureKeepsWeightsAndRepeatsNothingEarly) {
   EXPECT_ERROR(BatchSource(mixture, T, 42, 10000), "expected at least one row in 10000");
 }
 
-// Whatever the range, as many as the rows themselves have, summed one by one.
+// For every range, the same counts as the sums over its rows.
 TEST_F(Batches, CountsAreThoseOfTheRows) {
   DataConfig mixed = uneven();
   mixed.train.push_back({{write("other.bin", llmc(counting(60)))}, 2.5});
@@ -246,7 +246,7 @@ TEST_F(Batches, CountsAreThoseOfTheRows) {
         const auto row = std::span(rows.targets).subspan(i, 8);
         const int64_t targets = 8 - std::ranges::count(row, ignored_target);
         sum.targets += targets;
-        sum.inputs += std::min<int64_t>(8, targets + 1);  // the last row's last token has none
+        sum.inputs += std::min<int64_t>(8, targets + 1);  // the last token of the last row has no target
       }
       const RowCount counted = source.count(first, count);
       EXPECT_EQ(counted.targets, sum.targets) << first << " " << count;
@@ -259,7 +259,7 @@ TEST_F(Batches, CountsAreThoseOfTheRows) {
 }
 
 TEST_F(Batches, DocumentsAreCutEndedAndPadded) {
-  // End token 9 before each document; the second shard goes on with document 2 of the first.
+  // End token 9 comes before each document. The second shard continues document 2 of the first.
   write("d0.bin", llmc({9, 1, 2, 9, 9, 3, 4}));
   write("d1.bin", llmc({5, 6, 7, 9, 8}));
   DataConfig data = config({(folder_ / "d*.bin").string()}, Order::sequential);
@@ -275,11 +275,11 @@ TEST_F(Batches, DocumentsAreCutEndedAndPadded) {
     EXPECT_EQ(source.count(0, 4).inputs, 3 + 1 + 4 + 2);
   };
   check();
-  // The same with indexes in place of the scan.
+  // The same, with indexes instead of a scan.
   write("d0.bin.documents", rowan_index({0, 3, 4}, 7));
   write("d1.bin.documents", rowan_index({3}, 5));
   check();
-  // The same documents with the end token after each.
+  // The same documents, with the end token after each.
   write("d0.bin", bare({1, 2, 9, 9, 3, 4, 5}, 2));
   write("d1.bin", bare({6, 7, 9, 8, 9}, 2));
   data.shards = {ShardFormat::nanogpt, 2, 9};
@@ -299,7 +299,7 @@ TEST_F(Batches, UserMistakesAreNamed) {
   poke(bytes, 4 * shard::word_mark, shard::rowan_mark);
   poke(bytes, 4 * shard::word_vocab, 51);
   EXPECT_ERROR(BatchSource(config({write("v.bin", bytes)}), 2, 1, 50), "found a vocabulary of 51");
-  // A header that names its vocabulary is believed until the token is read.
+  // The vocabulary in a header is trusted until such a token is read.
   poke(bytes, 4 * shard::word_vocab, 3);
   BatchSource lying(config({write("l.bin", bytes)}), 2, 1, 3);
   EXPECT_ERROR(take(lying, 0, 1), "l.bin: token 2: found id 3, expected less than 3");

@@ -32,7 +32,7 @@ std::string config_error(const std::string& text) {
 
 struct Published {
   const char* name;
-  int64_t parameters;  // all of them
+  int64_t parameters;  // all parameters
   int64_t matrices;    // two-dimensional ones inside the blocks; 0: not published
 };
 
@@ -47,7 +47,7 @@ TEST_P(PublishedSizes, AreMatchedExactly) {
   }
 }
 
-// GaLore's configs, RMNP's "350m", SmolLM2's and GPT-2's released configs.
+// The configs of GaLore, RMNP ("350m"), SmolLM2 and GPT-2.
 INSTANTIATE_TEST_SUITE_P(
     Models, PublishedSizes,
     testing::Values(Published{"llama_60m", 58'073'600, 25'296'896}, Published{"llama_130m", 134'105'856, 84'934'656},
@@ -78,7 +78,7 @@ TEST(ModelConfigErrors, NameTheFieldAndTheNearestKey) {
   EXPECT_NE(config_error(R"({"model_type": "gpt3"})").find("did you mean 'gpt2'"), std::string::npos);
 }
 
-// What the files of the hubs hold beside the model.
+// Keys of the hubs' files that do not describe the model.
 TEST(ModelConfig, ReadsPublishedFilesAsTheyAre) {
   for (const char* key :
        {R"("head_dim": null)", R"("rope_scaling": null)", R"("rope_scaling": {"rope_type": "default"})",
@@ -206,7 +206,7 @@ TEST(ModelConfig, ReadsQwen3AsPublished) {
             std::string::npos);
 }
 
-// LLaMA 3.1's own values, beside the formula written another way.
+// LLaMA 3.1's values, compared with the formula written in another way.
 TEST(Rope, ScalesAsLlama3) {
   const ModelConfig config = parse(std::string(tiny) + R"(, "head_dim": 128, "rope_theta": 500000, "rope_scaling":
     {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192,
@@ -264,7 +264,7 @@ TEST(Initialization, FollowsTheFirstRuleThatSpeaksOfAParameter) {
 }
 
 TEST(TrainingFlops, MatchThePublishedArithmetic) {
-  // Billions of operations a token at T = 1024, attention counted fully and causally.
+  // Billions of operations per token at T = 1024, with attention counted fully and causally.
   auto flops = [](const char* name) {
     return flops_per_token(load_model(source_path(std::string("configs/models/") + name + ".json")), 1024);
   };
@@ -274,8 +274,9 @@ TEST(TrainingFlops, MatchThePublishedArithmetic) {
   EXPECT_NEAR(flops("smollm2_135m").causal / 1e9, 0.913, 0.0005);
 }
 
-// Counted from the layers of train_gpt_simple.py: six a weight of blocks and head, and of attention, forward and
-// backward, six products of 128 in each of 6 heads and 12 layers for each key that a token sees, 512.5 on average.
+// Counted from the layers of train_gpt_simple.py. Each weight of blocks and head takes six operations. Attention,
+// forward and backward, takes six products of length 128 in each of 6 heads and 12 layers, for each key that a token
+// sees: 512.5 on average.
 TEST(TrainingFlops, AndParametersAreThoseOfTrack3) {
   for (const char* name : {"track3_162m", "track3_162m_uniform", "track3_162m_hyperball"}) {
     const ModelConfig config = load_model(source_path(std::string("configs/models/") + name + ".json"));

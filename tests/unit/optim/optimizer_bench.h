@@ -28,7 +28,7 @@ inline Floats normal_floats(int64_t count, uint64_t seed, double scale = 1) {
   return values;
 }
 
-// Shares of f32 weights (or bf16 ones with or without masters) cut at will, on the CPU.
+// Shares of f32 weights, or of bf16 weights with or without masters, on the CPU. They can be cut anywhere.
 class Trained {
  public:
   enum class Weights { f32, masters, bf16 };
@@ -50,7 +50,7 @@ class Trained {
     table_.add(parameter);
   }
 
-  // `cuts`: the parts of every parameter that are given as shares; all of each when empty.
+  // `cuts`: the parts of every parameter that become shares; empty: one share for each parameter.
   void start(const std::vector<Cut>& cuts = {}) {
     const DType dtype = kind_ == Weights::f32 ? DType::f32 : DType::bf16;
     weights = arena_.take(dtype, {table_.elements()});
@@ -104,7 +104,7 @@ class Trained {
   Arena arena_;
 
  public:
-  std::unique_ptr<Optimizer> optimizer;  // last: it gives its memory back to the backend
+  std::unique_ptr<Optimizer> optimizer;  // last, because it returns its memory to the backend
 };
 
 inline double dot(const float* a, const float* b, int64_t n) {

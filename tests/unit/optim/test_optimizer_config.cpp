@@ -79,7 +79,7 @@ TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
   expect_refused(R"({"name": "namo", "shape_scale": "rms"})", "choose the norm themselves");
 }
 
-// What the printed rules change, as the papers' notes have it.
+// The differences of the printed rules, as in the notes on the papers.
 TEST(OptimizerConfig, VariantsOfThePapers) {
   const std::vector<std::pair<std::string, std::string>> expected = {
       {"rmnp", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.0, "form": "ema"})"},
@@ -250,7 +250,7 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
   EXPECT_EQ(s.multiplier(80), 1);
   EXPECT_DOUBLE_EQ(s.multiplier(90), 0.5);
   EXPECT_EQ(s.multiplier(100), 0);
-  // AdamH's in modded-nanogpt: a line from the first step, and a warm-up over it.
+  // AdamH's schedule in modded-nanogpt: a line from the first step, multiplied by the warm-up.
   s = schedule(R"({"name": "linear", "warmup_steps": 250, "falls_from": "start", "min_lr_ratio": 0})", 4875);
   EXPECT_DOUBLE_EQ(s.multiplier(125), 0.5);
   EXPECT_DOUBLE_EQ(s.multiplier(249), 0.996);
@@ -263,7 +263,7 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
   EXPECT_THROW(schedule(R"({"warmup_steps": -1})", 10), Error);
 }
 
-// A run cut short to try something.
+// A run that was shortened to try something.
 TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   Schedule s = schedule(R"({"warmup_steps": 51})", 50);
   EXPECT_EQ(s.warmup_steps, 5);
@@ -280,7 +280,7 @@ TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   EXPECT_DOUBLE_EQ(s.pace(130).fall, 0.5);
   EXPECT_THROW(schedule(R"({"from_step": 50})", 50), Error);
   EXPECT_EQ(schedule(R"({"warmup_steps": 2})", 1).multiplier(0), 0);
-  // The decay keeps its end: behind the warm-up, over what is left.
+  // The decay keeps its end: it runs over the steps after the warm-up.
   s = schedule(R"({"name": "wsd", "warmup_steps": 9, "decay_steps": 2})", 10);
   EXPECT_EQ(s.decay_steps, 1);
   EXPECT_EQ(s.asked_decay_steps, 2);
@@ -294,7 +294,7 @@ TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   EXPECT_DOUBLE_EQ(s.multiplier(4), 0.2);
   EXPECT_EQ(schedule(R"({"name": "wsd", "warmup_steps": 4, "decay_steps": 6})", 10).asked_decay_steps, 0);
   EXPECT_EQ(schedule(R"({"name": "wsd", "warmup_steps": 10, "decay_steps": 6})", 10).decay_steps, 0);
-  // What a shortened run wrote into its config is the schedule of the longer one that continues it.
+  // The config of a shortened run has the schedule of the longer run that continues it.
   EXPECT_EQ(schedule(to_json(s).dump(), 2000).decay_steps, 1000);
 }
 

@@ -24,7 +24,7 @@ TEST(EveryStage, AnswersForItself) {
   }
 }
 
-// A stage that sees less than it says would compute something else on many ranks, silently.
+// A stage that needs more than its atom would silently compute other results on many ranks.
 TEST(EveryStage, SeesNoMoreThanItsAtom) {
   for (const char* switches :
        {R"("equilibrate": "row")", R"("equilibrate": "sign")", R"("renormalize": "row")",
@@ -75,8 +75,8 @@ TEST(EveryStage, RefusesWhatItCannotDo) {
   }
 }
 
-// Blocks that are matrices of their own give what those matrices alone would. Sizes are whole cache lines, so that both
-// layouts have their gradients at the same places.
+// Blocks give the same result as separate matrices. Sizes are whole cache lines, so that gradients are aligned alike in
+// both layouts.
 TEST(Blocks, EqualMatricesOfTheirOwn) {
   for (const char* name : {"muon", "normuon", "soap", "muon-h", "muown"}) {
     Trained blocks(R"({"name": ")" + std::string(name) + R"(", "blocks": 3})", 12, 64);
@@ -90,7 +90,7 @@ TEST(Blocks, EqualMatricesOfTheirOwn) {
   }
 }
 
-// The same of a head's columns, whatever holds the weights. Figures are those of the blocks, too.
+// The same for the columns of a head, for all dtypes of the weights. Metrics are also those of the blocks.
 TEST(Blocks, OfColumnsEqualMatricesOfTheirOwn) {
   constexpr int64_t rows = 12, heads = 3, width = 16, size = rows * width;
   auto apart = [](const Floats& x) {
@@ -130,7 +130,7 @@ TEST(Blocks, OfColumnsEqualMatricesOfTheirOwn) {
   EXPECT_NE(stage_refusal([&] { cut.start({{0, size}}); }).find("whole of o or of its blocks"), std::string::npos);
 }
 
-// Of q, k and v by rows, of the matrix behind attention by columns, one head or two; all others are whole.
+// q, k and v have blocks of rows, the output projection blocks of columns, of one head or two. All others are whole.
 TEST(Blocks, FollowTheHeadsOfAModel) {
   for (const auto& [model, out, in] :
        {std::tuple{R"({"model_type": "llama", "hidden_size": 24, "intermediate_size": 20, "num_hidden_layers": 1,
@@ -163,7 +163,7 @@ TEST(Blocks, FollowTheHeadsOfAModel) {
       std::string::npos);
 }
 
-// Owners of some of the blocks update them as the owner of all does.
+// Owners of some of the blocks make the same updates as an owner of all.
 TEST(Blocks, GiveTheSameBitsInShares) {
   for (const char* name : {"muon", "normuon", "soap", "muon-h", "muown", "mars-m"}) {
     const std::string config = R"({"name": ")" + std::string(name) + R"(", "blocks": 3})";
@@ -207,7 +207,7 @@ TEST(Courses, MomentumAndDecayFollowTheRun) {
   EXPECT_DOUBLE_EQ(r.at(9, pace).weight_decay, 0.1);
   const Recipe by_rate = optimizer_config(R"({"name": "adamw", "weight_decay": 0.2, "decay_course": "rate"})").main();
   EXPECT_DOUBLE_EQ(by_rate.at(9, Pace(0.25)).weight_decay, 0.05);
-  // A plain number again.
+  // A plain number is allowed again.
   EXPECT_EQ(optimizer_config(R"({"name": "nanochat", "momentum": 0.9})").main().at(0, Pace()).momentum, 0.9);
 }
 

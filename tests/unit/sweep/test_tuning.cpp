@@ -24,7 +24,7 @@ SweepConfig sweep_of(std::vector<double> values, double extend, std::vector<int6
   return sweep;
 }
 
-// Makes runs until none is open, the last asked for first; the loss is a parabola in log(lr).
+// Makes runs until none is missing, the last one first. The loss is a parabola in log(lr).
 std::map<std::string, double> make_all(const SweepConfig& sweep, double optimum) {
   std::map<std::string, double> done;
   auto outcome = [&](const SweepRun& run) {
@@ -100,7 +100,7 @@ class SweepFile : public ::testing::Test {
              {"axes", {{"optimizer", {{"rmnp", Json::object()}, {"muon", {{"optimizer", {{"name", "muon"}}}}}}}}}};
   }
   SweepConfig load() { return load_sweep(folder_.write("sweep.json", json_.dump(1)), {}); }
-  // The message without the file's name, which has to be in it.
+  // The message without the file's name, which it must contain.
   std::string error() {
     std::string text = error_of([&] { load(); });
     EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 0);

@@ -48,7 +48,7 @@ std::string error_of(const std::string& json) {
   return "";
 }
 
-// A little BPE over bytes: a to e, "ab", "abc", " a".
+// A small BPE over bytes: a to e, "ab", "abc", " a".
 std::string small(
     const std::string& more = "",
     const std::string& pre_tokenizer = R"({"type":"ByteLevel","add_prefix_space":false,"use_regex":true})") {
@@ -100,7 +100,7 @@ TEST(HuggingFace, PatternsDivideTheText) {
   EXPECT_EQ(make_tokenizer("huggingface:" + (folder / "tokenizer.json"))->encode("x a"), (Ids{'x', 258}));
 }
 
-// As Qwen's tokenizers have it.
+// As in Qwen's tokenizers.
 TEST(HuggingFace, NormalizationFormC) {
   TemporaryFolder folder;
   std::string json = small();
@@ -110,7 +110,7 @@ TEST(HuggingFace, NormalizationFormC) {
   EXPECT_EQ(tokenizer->encode("ae\u0301"), (Ids{'a', 0xc3, 0xa9}));
 }
 
-// A unigram model in the form that sentencepiece's are converted to; ids count from <unk> and </s>.
+// A unigram model in the form to which those of sentencepiece are converted. Ids count from <unk> and </s>.
 std::string unigram(const Json& pieces, bool byte_fallback, double unknown_score = 0) {
   Json vocabulary = Json::array({{"<unk>", unknown_score}, {"</s>", 0.0}});
   vocabulary.insert(vocabulary.end(), pieces.begin(), pieces.end());
@@ -149,9 +149,9 @@ TEST(HuggingFace, UnigramFallsBackOnBytes) {
     EXPECT_EQ(tokenizer->encode(text), ids) << text;
     EXPECT_EQ(tokenizer->decode(ids), text);
   }
-  EXPECT_EQ(tokenizer->encode("<0x41>"), (Ids{258, 67}));  // a piece like others
+  EXPECT_EQ(tokenizer->encode("<0x41>"), (Ids{258, 67}));  // this piece is an ordinary one
   EXPECT_EQ(tokenizer->token_bytes(230), 1);
-  // Characters are unknown together, and so they stay when one of their bytes has no piece.
+  // Consecutive unknown characters become one id. They keep it if one of their bytes has no piece.
   Json fewer = Json::array();
   for (const Json& piece : pieces)
     if (piece[0] != "<0xB8>") fewer.push_back(piece);
@@ -171,7 +171,7 @@ TEST(HuggingFace, UnigramAddsUpInDoublePrecision) {
         Json::array({{"\u2581", -2.0}, {"a", -1.1}, {"b", -1.2}, {"ab", joined ? -2.29999999 : -2.30000001}});
     EXPECT_EQ(ids(unigram(pieces, false), "abab"), joined ? (Ids{2, 5, 5}) : (Ids{2, 3, 4, 3, 4}));
   }
-  // An unknown character costs ten more than the lowest score, of <unk> too.
+  // The score of an unknown character is ten below the lowest score, also below that of <unk>.
   const Json rare = Json::array({{"\u2581", -2.0}, {"abx", -1.0}, {"a", -9.0}, {"b", -9.0}, {"xy", -9.0}});
   EXPECT_EQ(ids(unigram(rare, false, -50), "abxy"), (Ids{2, 4, 5, 6}));
   EXPECT_EQ(ids(unigram(rare, false), "abxy"), (Ids{2, 3, 0}));
@@ -211,7 +211,7 @@ TEST(HuggingFace, ExportedGpt2IsGpt2) {
   EXPECT_EQ(back->end_id(), 50256);
   for (const char* text : texts) expect_same(*gpt2, *back, text);
   expect_same(*gpt2, *back, read_file(shared_file("corpora/text/tinyshakespeare.txt")).substr(0, 100'000));
-  // The published merges, in their order.
+  // The published merges, in the same order.
   const Json json = Json::parse(read_file(folder / "tokenizer.json"));
   std::string merges = "#version: 0.2\n";
   for (const Json& merge : json["model"]["merges"])
@@ -234,7 +234,8 @@ TEST(HuggingFace, ExportedT5IsT5) {
   EXPECT_EQ(back->encode("a b"), (Ids{3, 9, 3, 115}));
   for (const char* text : texts) EXPECT_EQ(back->encode(text), t5->encode(text)) << text;
   expect_same(*t5, *back, "Plain words, two  spaces and 1234.");
-  // The library adds up a whole document's scores in single precision: among equal ones it may choose another.
+  // The library adds up the scores of a whole document in single precision. Among equal scores it may choose another
+  // segmentation.
   std::istringstream lines(read_file(shared_file("corpora/text/wikitext2_valid.txt")).substr(0, 200'000));
   int all = 0, other = 0;
   for (std::string line; std::getline(lines, line); ++all) other += back->encode(line) != t5->encode(line);

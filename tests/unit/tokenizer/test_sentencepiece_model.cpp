@@ -30,7 +30,7 @@ std::string model_error(const std::string& bytes) {
   return "";
 }
 
-// A field of a message: its key, and the length where it has one.
+// A field of a protobuf message: its key, and its length if it has one.
 std::string field(int number, const std::string& bytes) {
   return std::string(1, static_cast<char>(number << 3 | 2)) + static_cast<char>(bytes.size()) + bytes;
 }
@@ -76,7 +76,7 @@ class ModelFile {
   std::string spec_;
 };
 
-// T5's model with its first pieces only.
+// T5's model with only its first pieces.
 std::string small_t5(const std::string& whole) {
   std::string result;
   int pieces = 0;
@@ -94,7 +94,7 @@ std::string small_t5(const std::string& whole) {
   return result;
 }
 
-// Before they were checked, one of sixteen such models crashed the library or grew without end.
+// Before these checks, one of sixteen such models crashed the library or grew without end.
 TEST(SentencepieceModel, DamagedOnesAreRefusedOrSafe) {
   ROWAN_SHARED_OR_SKIP(file, "corpora/tokenizers/t5/spiece.model");
   const std::string good = small_t5(read_file(file));
@@ -118,7 +118,7 @@ TEST(SentencepieceModel, DamagedOnesAreRefusedOrSafe) {
   EXPECT_GT(refused, 20);
 }
 
-// "" in a build without the trainer.
+// A trained model; "" in a build without the trainer.
 std::string trained(bool bpe) {
   TemporaryFolder folder;
   TokenizerTraining training;
@@ -201,7 +201,7 @@ TEST_P(ExportedModel, IsTheSame) {
     other += ids != expected;
     ASSERT_EQ(back->decode(ids), tokenizer->decode(expected)) << text;
   }
-  // The library adds up scores in single precision: of divisions that are nearly as good it may choose another.
+  // The library adds up scores in single precision. Among nearly equal segmentations it may choose another.
   EXPECT_LE(other, GetParam() ? 0 : 3);
 }
 
@@ -209,7 +209,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, ExportedModel, testing::Bool(),
                          [](const auto& info) { return std::string(info.param ? "bpe" : "unigram"); });
 #endif
 
-// Four times the text takes four times as long, whatever is in it.
+// Four times the text takes four times as long, for any content.
 void expect_linear(const Tokenizer& tokenizer) {
   auto seconds = [&](const std::string& text) {
     const std::clock_t start = std::clock();

@@ -42,7 +42,7 @@ TEST(Plan, EveryOptimizerIsBalancedOnEightRanks) {
   }
 }
 
-// The embedding of llama_130m alone is more than 1/8 of the model.
+// The embedding of llama_130m is more than 1/8 of the model.
 TEST(Plan, WorkIsAsEvenAsItSays) {
   const TrainConfig whole = config_of("llama_130m", "optimizer", {{"name", "mano"}, {"routing", "two_dimensional"}});
   EXPECT_EQ(
@@ -60,7 +60,7 @@ TEST(Plan, StateAndWorkAreSplit) {
   EXPECT_LE(eight.optimizer_flops, 1.08 / 8 * alone.optimizer_flops);
 }
 
-// What cuDNN 9.19 answers for an H100 (tests/gpu/cudnn_plans.cpp), and its frontend's sums.
+// Values that cuDNN 9.19 gives for an H100 (tests/gpu/cudnn_plans.cpp), and the sums of its frontend.
 TEST(Plan, TheScoresThatCudnnStoresAreCounted) {
   TrainConfig config = config_of("gpt2_124m", "none");
   config.batch = {64, 1024, 64};
@@ -88,7 +88,7 @@ TEST(Plan, TrafficIsThatOfOneAllReduce) {
   EXPECT_EQ(half.weight_bytes_sent, whole.weight_bytes_sent);
 }
 
-// Micro-steps that are alike are not run one by one.
+// Equal micro-steps are not run one by one.
 TEST(Plan, TrafficGrowsByTheSameWithEachMicroStep) {
   for (const char* shard : {"none", "optimizer", "weights"}) {
     TrainConfig config = config_of("llama_tiny", shard);

@@ -27,7 +27,7 @@ double status_bytes(const std::string& key) {
   return 0;
 }
 
-// What `work` adds to a process at most, after `warm` has brought its code in; negative when it fails.
+// The peak memory that `work` adds to a process after `warm` has loaded its code; negative if it fails.
 double peak_of(const std::function<void()>& warm, const std::function<void()>& work) {
   int ends[2];
   if (pipe(ends) != 0) return -1;
@@ -37,7 +37,7 @@ double peak_of(const std::function<void()>& warm, const std::function<void()>& w
     try {
       warm();
       malloc_trim(0);
-      std::ofstream("/proc/self/clear_refs") << 5;  // the peak is that of what follows
+      std::ofstream("/proc/self/clear_refs") << 5;  // resets the peak
       const double before = status_bytes("VmRSS");
       work();
       added = status_bytes("VmHWM") - before;
@@ -101,7 +101,8 @@ INSTANTIATE_TEST_SUITE_P(Some, PlannedMemory,
                          name_of_recipe);
 INSTANTIATE_TEST_SUITE_P(Long, PlannedMemory, testing::ValuesIn(recipe_names()), name_of_recipe);
 
-// Double precision for one matrix at a time: of a Jacobi iteration two, of Householder's reflections three.
+// In double precision, for one matrix at a time: two matrices for a Jacobi iteration, three for Householder's
+// reflections.
 TEST(EigenScratch, IsInThePlan) {
   auto dry = make_dry_backend();
   Tensor a(dry->allocate(4 * 64 * 64, Category::workspace), DType::f32, {64, 64}),
