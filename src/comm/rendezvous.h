@@ -27,7 +27,7 @@ class Socket {
   explicit operator bool() const { return fd_ >= 0; }
   int fd() const { return fd_; }
 
-  // Reads and writes that take longer fail.
+  // Sets the longest time for a read or write; a longer one fails.
   void set_timeout(double seconds) const;
   // False, with errno set, when the other end is gone (ECONNRESET, EPIPE) or silent (EAGAIN).
   bool read(void* data, size_t bytes) const;
