@@ -53,8 +53,8 @@ TEST_P(Elementwise, SwapAxesTakesLinesElsewhere) {
       EXPECT_EQ(back.read(), x);
     }
   Buffer flat(dtype(), {3, 4}), cube(dtype(), {3, 2, 4});
-  EXPECT_NE(error_of([&] { backend().swap_axes(cube, flat); }).find("must have 3 dimension(s)"), std::string::npos);
-  EXPECT_NE(error_of([&] { backend().swap_axes(cube, cube); }).find("must be"), std::string::npos);
+  EXPECT_NE(error_of([&] { backend().swap_axes(cube, flat); }).find("expected 3 dimension(s)"), std::string::npos);
+  EXPECT_NE(error_of([&] { backend().swap_axes(cube, cube); }).find("expected"), std::string::npos);
 }
 
 TEST_P(Elementwise, ClampTouchesItsColumnsOnly) {

@@ -43,7 +43,7 @@ TEST_F(OwnText, AFolderIsTokenizedAndATenthHeldOut) {
   expect_mistake("tokenize --tokenizer bytes --out x " + (dir_ / "text/.hidden/..").string() + "/../none",
                  "no such file");
   fs::create_directories(dir_ / "empty");
-  expect_mistake("tokenize --tokenizer bytes --out x " + (dir_ / "empty").string(), "empty: no .txt, .md");
+  expect_mistake("tokenize --tokenizer bytes --out x " + (dir_ / "empty").string(), "empty: found no .txt, .md");
 }
 
 TEST_F(OwnText, ANewConfigTrains) {

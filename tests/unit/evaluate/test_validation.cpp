@@ -267,7 +267,7 @@ TEST_F(HellaSwag, DamageIsNamedWhereverItIs) {
   EXPECT_ERROR(read_hellaswag(write("h.bin", good + "xx"), nullptr), "2 bytes after the last of 2 examples");
   std::string bad = good;
   poke(bad, 1024 + 6, uint16_t{4});
-  EXPECT_ERROR(read_hellaswag(write("h.bin", bad), nullptr), "byte 1030: the label is 4, allowed: 0 to 3");
+  EXPECT_ERROR(read_hellaswag(write("h.bin", bad), nullptr), "byte 1030: the label: found 4, expected 0 to 3");
   for (size_t at = 1024; at < good.size(); ++at) {
     bad = good;
     bad[at] ^= 0x55;

@@ -47,8 +47,8 @@ TEST(OptimizerConfig, MistakesAreNamed) {
   expect_refused(R"({"name": "adamw", "eps": 0})", "expected at least 1e-30");
   expect_refused(R"({"name": "muoneq-r", "equilibrate_eps": -1})", "at least 0");
   expect_refused(R"({"name": "muon", "momentum": 1})", "momentum: found 1, expected at most 0.9999999");
-  expect_refused(R"({"name": "nora", "beta": 1.5})", "beta: found 1.5, at most");
-  expect_refused(R"({"name": "namo", "beta2": 1})", "beta2: found 1, at most");
+  expect_refused(R"({"name": "nora", "beta": 1.5})", "beta: found 1.5, expected at most");
+  expect_refused(R"({"name": "namo", "beta2": 1})", "beta2: found 1, expected at most");
   expect_refused(R"({"name": "muoneq-rc", "phase": 0})", "at least 1");
   expect_refused(R"({"name": "muon", "ns_steps": 101})", "at most 100");
   expect_refused(R"({"name": "muon", "ns_coefficients": "keler"})", "did you mean 'keller'");
