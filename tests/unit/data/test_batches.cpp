@@ -311,14 +311,14 @@ TEST_F(Batches, FingerprintNamesTheShardThatChanged) {
     return error_of([&] { check_fingerprint(saved, BatchSource(data, T, seed, 77).fingerprint()); });
   };
   EXPECT_EQ(now(uneven(), 4, 1), "");
-  EXPECT_NE(now(uneven(), 4, 2).find("seed was 1"), std::string::npos);
-  EXPECT_NE(now(uneven(), 5, 1).find("sequence_length was 4"), std::string::npos);
-  EXPECT_NE(now(uneven(Order::sequential), 4, 1).find("order was \"shuffled\""), std::string::npos);
+  EXPECT_NE(now(uneven(), 4, 2).find("seed: found 2, expected 1"), std::string::npos);
+  EXPECT_NE(now(uneven(), 5, 1).find("sequence_length: found 5, expected 4"), std::string::npos);
+  EXPECT_NE(now(uneven(Order::sequential), 4, 1).find("expected \"shuffled\""), std::string::npos);
   DataConfig changed = uneven();
   write("t1.bin", llmc(counting(7, 3)));
   EXPECT_NE(now(changed, 4, 1).find("shard t1.bin: hash"), std::string::npos);
   write("t1.bin", llmc(counting(8)));
-  EXPECT_NE(now(changed, 4, 1).find("shard t1.bin: bytes was 1038"), std::string::npos);
+  EXPECT_NE(now(changed, 4, 1).find("shard t1.bin: bytes: found 1040, expected 1038"), std::string::npos);
   uneven();
   write("t9.bin", llmc(counting(8)));
   EXPECT_NE(now(changed, 4, 1).find("found 6 shards, expected 5 as when the checkpoint was written"),
