@@ -122,9 +122,10 @@ TEST_F(RunTools, TakesAnyCheckpoint) {
 
   for (const char* command : {"eval ", "generate "}) {
     expect_mistake(command + run + " --step 7", "the checkpoints are of steps 3 2 1");
-    expect_mistake(command + run + " --step bset", "--step bset: expected a step, best or newest");
+    expect_mistake(command + run + " --step bset", "--step: found 'bset', expected a step, best or newest");
   }
-  expect_mistake("eval " + (checkpoints / "step_00000002").string() + " --step 1", "is one of its checkpoints");
+  expect_mistake("eval " + (checkpoints / "step_00000002").string() + " --step 1",
+                 "--step 1: found a checkpoint, expected a run");
   fs::remove(run_ / "metrics.jsonl");
   expect_mistake("eval " + run + " --step best", "found no evaluated checkpoint");
   const fs::path weights = checkpoints / "step_00000002/model.safetensors";
