@@ -250,11 +250,14 @@ TEST_F(Batches, CountsAreThoseOfTheRows) {
       }
       const RowCount counted = source.count(first, count);
       EXPECT_EQ(counted.targets, sum.targets) << first << " " << count;
-      if (data.reading == Reading::documents) EXPECT_EQ(counted.inputs, sum.inputs) << first << " " << count;
+      if (data.reading == Reading::documents) {
+        EXPECT_EQ(counted.inputs, sum.inputs) << first << " " << count;
+      }
     }
     const RowCount epoch = source.count(0, source.samples_per_epoch());
-    if (data.train.size() == 1)
+    if (data.train.size() == 1) {
       EXPECT_EQ(source.count(0, source.samples_per_epoch() << 30).targets, epoch.targets << 30);
+    }
   }
 }
 

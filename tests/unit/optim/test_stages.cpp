@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "model/layout.h"
 #include "optim/recipe.h"
+#include "optim/stages.h"
 #include "paths.h"
 #include "unit/optim/optimizer_bench.h"
 
