@@ -43,18 +43,28 @@ void Backend::repeat(const void* owner, uint64_t key, const std::function<void()
 
 void Backend::do_repeat(const void*, uint64_t, const std::function<void()>& work) { work(); }
 
-void Backend::allow_tf32() { fail("precision: \"tf32\" takes a GPU, the device is \"{}\"; use \"fp32\"", name()); }
+void Backend::allow_tf32() {
+  fail("precision: found \"tf32\" on the device \"{}\", expected a GPU for it; use \"fp32\"", name());
+}
 
 void Backend::copy(Tensor to, Tensor from) {
   Operation op(*this, "copy");
   op.present("to", to);
   op.present("from", from);
   if (to.numel() != from.numel())
-    fail("copy: to is {}, must have the {} elements of from, {}", to.describe(), from.numel(), from.describe());
+    fail("copy: to: found {}, expected the {} elements of from, {}", to.describe(), from.numel(), from.describe());
   if (to.dtype != from.dtype && (to.dtype == DType::i32 || from.dtype == DType::i32))
-    fail("copy: to is {}, which from, {}, does not convert to", to.describe(), from.describe());
+    fail("copy: to: found {}, expected a dtype that from, {}, converts to", to.describe(), from.describe());
   op.detail([&] { return fmt::format(" {} to {}", name_of(from.dtype), name_of(to.dtype)); });
   op.run(to, &Backend::do_copy, to, from);
+}
+
+void Backend::swap_axes(Tensor to, Tensor from) {
+  Operation op(*this, "swap_axes");
+  op.present("from", from);
+  op.rank("from", from, 3);
+  op.is("to", to, from.dtype, {from.dim(1), from.dim(0), from.dim(2)});
+  op.run(to, &Backend::do_swap_axes, to, from);
 }
 
 void Backend::zero(Tensor x) {
@@ -73,7 +83,7 @@ void Backend::add(Tensor y, Tensor x) {
   Operation op(*this, "add");
   op.compute("y", y);
   op.compute("x", x);
-  if (!x.same_shape(y)) fail("add: x is {}, must have the shape of y, {}", x.describe(), y.describe());
+  if (!x.same_shape(y)) fail("add: x: found {}, expected the shape of y, {}", x.describe(), y.describe());
   op.run(y, &Backend::do_add, y, x);
 }
 
@@ -81,8 +91,8 @@ void Backend::lerp(Tensor y, Tensor x, float weight) {
   Operation op(*this, "lerp");
   op.present("y", y);
   op.compute("x", x);
-  if (y.dtype != DType::f32) fail("lerp: y is {}, must be f32", y.describe());
-  if (!x.same_shape(y)) fail("lerp: x is {}, must have the shape of y, {}", x.describe(), y.describe());
+  if (y.dtype != DType::f32) fail("lerp: y: found {}, expected f32", y.describe());
+  if (!x.same_shape(y)) fail("lerp: x: found {}, expected the shape of y, {}", x.describe(), y.describe());
   op.run(y, &Backend::do_lerp, y, x, weight);
 }
 
@@ -107,7 +117,7 @@ void Backend::sum(Tensor out, Tensor x, bool accumulate) {
   Operation op(*this, "sum");
   op.is("out", out, DType::f32, {1});
   op.present("x", x);
-  if (x.dtype != DType::f32) fail("sum: x is {}, must be f32", x.describe());
+  if (x.dtype != DType::f32) fail("sum: x: found {}, expected f32", x.describe());
   op.run(x, &Backend::do_sum, out, x, accumulate);
 }
 

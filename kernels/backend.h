@@ -85,7 +85,7 @@ constexpr auto names_of(AttentionKernels) { return enum_names("rowan", "cudnn");
 
 // The limits of a device. A model beyond them is refused before anything runs.
 struct Limits {
-  int64_t head_dim = INT64_MAX;    // of an attention head
+  int64_t head_dim = INT64_MAX;    // largest head_dim of attention
   int64_t norm_width = INT64_MAX;  // values in a row that is normalized
   int64_t batch = INT64_MAX;       // sequences in a micro-batch
 };
@@ -135,7 +135,7 @@ class Backend {
 
   // "cpu", "cuda" or "dry".
   virtual std::string name() const = 0;
-  // For the start page: device model, threads or GPU, and the instructions used.
+  // Text for the start page: device model, threads or GPU, and the instructions used.
   virtual std::string describe() const = 0;
   // Whether matrix products of this dtype are fast here; the trainer warns if not.
   virtual bool fast(DType dtype) const = 0;
@@ -157,6 +157,8 @@ class Backend {
   void download(void* host, Tensor from);
   // `to` and `from` have the same number of elements. Converts between f32 and bf16 (round to nearest even).
   void copy(Tensor to, Tensor from);
+  // to [b, a, c] = from [a, b, c] with the first two dimensions swapped; same dtype.
+  void swap_axes(Tensor to, Tensor from);
   void zero(Tensor x);
   void synchronize();
   // Runs `work`. Each time owner and key are the same, `work` must queue the same operations on the same memory, and
@@ -306,8 +308,8 @@ class Backend {
   // Sorts the rows or columns of each matrix [out, in] by descending keys f32[n, k].
   void sort_along(const std::vector<Tensor>& matrices, Tensor keys, Along along);
   // For each symmetric a f32[k, k], assumed positive semidefinite up to rounding: eigenvectors as columns of q f32[k,
-  // k] by descending eigenvalue, and the eigenvalues in values f32[k]. One-sided Jacobi (Hestenes 1958) in double
-  // precision.
+  // k] by descending eigenvalue, and the eigenvalues in values f32[k]. In double precision: by a tridiagonal form on a
+  // CPU, by one-sided Jacobi (Hestenes 1958) on a GPU.
   void eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values, const std::vector<Tensor>& a);
   // Replaces each a f32[k, k] by the orthogonal factor of its QR decomposition (Householder), in double precision.
   void orthonormalize(const std::vector<Tensor>& a);

@@ -28,7 +28,7 @@ void Backend::embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor 
   if (!positions.empty()) {
     op.is("positions", positions, table.dtype, {positions.dim(0), table.dim(1)});
     if (positions.dim(0) < seq)
-      fail("embedding_forward: positions is {}, must have at least {} rows (seq)", positions.describe(), seq);
+      fail("embedding_forward: positions: found {}, expected at least {} rows (seq)", positions.describe(), seq);
   }
   op.optional("position_ids", position_ids, DType::i32, {tokens.dim(0)});
   op.token_ids(tokens, table.dim(0), false);
@@ -46,7 +46,7 @@ void Backend::embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout
   if (!d_positions.empty()) {
     op.gradient("d_positions", d_positions, {d_positions.dim(0), d_table.dim(1)});
     if (d_positions.dim(0) < seq)
-      fail("embedding_backward: d_positions is {}, must have at least {} rows (seq)", d_positions.describe(), seq);
+      fail("embedding_backward: d_positions: found {}, expected at least {} rows (seq)", d_positions.describe(), seq);
   }
   op.token_ids(tokens, d_table.dim(0), false);
   op.run(dout, &Backend::do_embedding_backward, d_table, d_positions, dout, tokens, seq);
@@ -192,7 +192,7 @@ void Backend::head_norm_backward(Tensor dqkv, Tensor d_weight, Tensor in, Tensor
 void Backend::rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse) {
   Operation op(*this, "rope");
   op.attention(shape);
-  if (shape.head_dim % 2 != 0) fail("rope: head_dim is {}, must be even", shape.head_dim);
+  if (shape.head_dim % 2 != 0) fail("rope: head_dim: found {}, expected an even number", shape.head_dim);
   op.compute("qkv", qkv);
   op.is("qkv", qkv, qkv.dtype, {shape.tokens(), shape.qkv_width()});
   op.is("table", table, DType::f32, {shape.seq, shape.head_dim});
@@ -265,8 +265,8 @@ void Backend::cross_entropy(Tensor losses, Tensor logits, Tensor targets, const 
   op.compute("logits", logits);
   op.rank("logits", logits, 2);
   if (rule.vocabulary < 1 || rule.vocabulary > logits.dim(1))
-    fail("cross_entropy: vocabulary is {}, must be 1 to {}, the width of logits", rule.vocabulary, logits.dim(1));
-  if (!(rule.softcap >= 0)) fail("cross_entropy: softcap is {}, must not be negative", rule.softcap);
+    fail("cross_entropy: vocabulary: found {}, expected 1 to {}, the width of logits", rule.vocabulary, logits.dim(1));
+  if (!(rule.softcap >= 0)) fail("cross_entropy: softcap: found {}, expected at least 0", rule.softcap);
   op.is("losses", losses, DType::f32, {logits.dim(0)});
   op.is("targets", targets, DType::i32, {logits.dim(0)});
   op.token_ids(targets, rule.vocabulary, true);

@@ -6,17 +6,18 @@ namespace {
 
 void floats(const char* op, const char* argument, size_t i, const Tensor& x) {
   if (x.empty()) fail("{}: {} of slot {} is missing", op, argument, i);
-  if (x.dtype == DType::i32) fail("{}: {} of slot {} is {}, must be f32 or bf16", op, argument, i, x.describe());
+  if (x.dtype == DType::i32) fail("{}: {} of slot {}: found {}, expected f32 or bf16", op, argument, i, x.describe());
 }
 
 void sized(const char* op, const char* argument, size_t i, const Tensor& x, int64_t count) {
   floats(op, argument, i, x);
-  if (x.numel() != count) fail("{}: {} of slot {} is {}, must have {} elements", op, argument, i, x.describe(), count);
+  if (x.numel() != count)
+    fail("{}: {} of slot {}: found {}, expected {} elements", op, argument, i, x.describe(), count);
 }
 
 void matrix(const char* op, const char* argument, size_t i, const Tensor& x) {
   floats(op, argument, i, x);
-  if (x.rank != 2) fail("{}: {} of slot {} is {}, must be [out, in]", op, argument, i, x.describe());
+  if (x.rank != 2) fail("{}: {} of slot {}: found {}, expected [out, in]", op, argument, i, x.describe());
 }
 
 // Checks weights and masters: `count` elements each (any number if 0), the same dtypes in every slot.
@@ -25,10 +26,10 @@ void values(const char* op, const Slots& slots, int64_t count) {
     const Tensor &weight = slots[i].weight, &master = slots[i].master;
     sized(op, "weight", i, weight, count ? count : weight.numel());
     if (weight.dtype != slots[0].weight.dtype || master.empty() != slots[0].master.empty())
-      fail("{}: slots 0 and {} differ in the dtype of the weight or in having a master", op, i);
+      fail("{}: slot {}: expected the weight's dtype and a master or none as in slot 0", op, i);
     if (master.empty()) continue;
     sized(op, "master", i, master, weight.numel());
-    if (master.dtype != DType::f32) fail("{}: master of slot {} is {}, must be f32", op, i, master.describe());
+    if (master.dtype != DType::f32) fail("{}: master of slot {}: found {}, expected f32", op, i, master.describe());
   }
 }
 
@@ -39,24 +40,24 @@ void momenta(const char* op, const Slots& slots, int64_t count) {
     sized(op, "gradient", i, gradient, count ? count : slots[i].weight.numel());
     sized(op, "first", i, first, gradient.numel());
     if (gradient.dtype != slots[0].gradient.dtype || first.dtype != slots[0].first.dtype)
-      fail("{}: slots 0 and {} differ in the dtype of gradient or first", op, i);
+      fail("{}: slot {}: expected the dtypes of gradient and first of slot 0", op, i);
   }
 }
 
 void updates(const char* op, const Tensor& update) {
   floats(op, "update", 0, update);
-  if (update.rank != 3) fail("{}: update is {}, must be [n, out, in]", op, update.describe());
+  if (update.rank != 3) fail("{}: update: found {}, expected [n, out, in]", op, update.describe());
 }
 
 void matches(const char* op, const Tensor& update, const Slots& slots) {
   updates(op, update);
   if (update.dim(0) != static_cast<int64_t>(slots.size()))
-    fail("{}: update is {}, but there are {} slots", op, update.describe(), slots.size());
+    fail("{}: update: found {}, expected one matrix for each of {} slots", op, update.describe(), slots.size());
 }
 
 void sums(const char* op, const char* argument, const Tensor& x, int64_t n, int64_t k) {
   if (x.empty() || x.dtype != DType::f32 || x.rank != 2 || x.dim(0) != n || x.dim(1) != k)
-    fail("{}: {} is {}, must be f32[{}, {}]", op, argument, x.describe(), n, k);
+    fail("{}: {}: found {}, expected f32[{}, {}]", op, argument, x.describe(), n, k);
 }
 
 int64_t width(Along along, int64_t rows, int64_t cols) {
@@ -68,14 +69,14 @@ void alike(const char* op, const char* argument, const std::vector<Tensor>& matr
   for (size_t i = 0; i < matrices.size(); ++i) {
     matrix(op, argument, i, matrices[i]);
     if (!matrices[i].same_shape(matrices[0]) || matrices[i].dtype != matrices[0].dtype)
-      fail("{}: {} {} is {}, must be {}", op, argument, i, matrices[i].describe(), matrices[0].describe());
+      fail("{}: {} {}: found {}, expected {}", op, argument, i, matrices[i].describe(), matrices[0].describe());
   }
 }
 
 void squares(const char* op, const std::vector<Tensor>& a) {
   alike(op, "matrix", a);
   if (!a.empty() && (a[0].dtype != DType::f32 || a[0].dim(0) != a[0].dim(1)))
-    fail("{}: matrix 0 is {}, must be f32 and square", op, a[0].describe());
+    fail("{}: matrix 0: found {}, expected f32 and square", op, a[0].describe());
 }
 
 Tensor first_of(const Slots& slots) { return slots.empty() ? Tensor() : slots[0].weight; }
@@ -88,7 +89,8 @@ void Backend::adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& ru
   momenta(op.name(), slots, 0);
   for (size_t i = 0; i < slots.size(); ++i) {
     sized(op.name(), "second", i, slots[i].second, slots[i].weight.numel());
-    if (slots[i].second.dtype != slots[0].second.dtype) fail("adamw: slots 0 and {} differ in the dtype of second", i);
+    if (slots[i].second.dtype != slots[0].second.dtype)
+      fail("adamw: slot {}: expected the dtype of second of slot 0", i);
   }
   op.run(first_of(slots), &Backend::do_adamw, slots, rule);
 }
@@ -98,8 +100,8 @@ void Backend::normalized_step(const std::vector<OptimizerSlot>& slots, const Nor
   values(op.name(), slots, 0);
   momenta(op.name(), slots, 0);
   for (size_t i = 0; i < slots.size(); ++i) matrix(op.name(), "weight", i, slots[i].weight);
-  if (rule.along == Along::matrix) fail("normalized_step: along must be row or column");
-  if (rule.eps_mode == Eps::inside) fail("normalized_step: eps can be added to the norm or clamp it");
+  if (rule.along == Along::matrix) fail("normalized_step: along: found matrix, expected row or column");
+  if (rule.eps_mode == Eps::inside) fail("normalized_step: eps_mode: found inside, expected add or clamp");
   op.detail([&] { return fmt::format(" {}{}", name_of(rule.along), rule.project ? ", project" : ""); });
   op.run(first_of(slots), &Backend::do_normalized_step, slots, rule);
 }
@@ -115,7 +117,7 @@ void Backend::project(Tensor update, const std::vector<OptimizerSlot>& slots, co
   Operation op(*this, "project");
   matches(op.name(), update, slots);
   values(op.name(), slots, update.dim(1) * update.dim(2));
-  if (rule.along == Along::matrix) fail("project: along must be row or column");
+  if (rule.along == Along::matrix) fail("project: along: found matrix, expected row or column");
   op.detail([&] { return fmt::format(" {}", name_of(rule.along)); });
   op.run(update, &Backend::do_project, update, slots, rule);
 }
@@ -155,7 +157,7 @@ void Backend::adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>&
   for (size_t i = 0; i < slots.size(); ++i) {
     sized(op.name(), "second", i, slots[i].second, k);
     if (slots[i].second.dtype != DType::f32)
-      fail("{}: second of slot {} is {}, must be f32", op.name(), i, slots[i].second.describe());
+      fail("{}: second of slot {}: found {}, expected f32", op.name(), i, slots[i].second.describe());
   }
   op.detail([&] { return std::string(rule.normuon ? " normuon" : ""); });
   op.run(factors, &Backend::do_adaptive_factors, factors, slots, update_sums, gradient_sums, rule);
@@ -188,7 +190,7 @@ void Backend::sums_along(Tensor out, const std::vector<Tensor>& a, const std::ve
   alike(op.name(), "a", a);
   alike(op.name(), "b", b);
   if (!b.empty() && (b.size() != a.size() || !b[0].same_shape(a[0])))
-    fail("sums_along: b is {} of {}, must be {} of {}", b.size(), b[0].describe(), a.size(), a[0].describe());
+    fail("sums_along: b: found {} of {}, expected {} of {}", b.size(), b[0].describe(), a.size(), a[0].describe());
   if (!a.empty()) sums(op.name(), "out", out, static_cast<int64_t>(a.size()), width(along, a[0].dim(0), a[0].dim(1)));
   op.detail([&] { return fmt::format(" {}", name_of(along)); });
   op.run(a.empty() ? out : a[0], &Backend::do_sums_along, out, a, b, along);
@@ -205,14 +207,14 @@ void Backend::scale_along(Tensor update, Tensor factors, Along along) {
 void Backend::power(Tensor x, const PowerRule& rule) {
   Operation op(*this, "power");
   floats(op.name(), "x", 0, x);
-  if (x.dtype != DType::f32) fail("power: x is {}, must be f32", x.describe());
+  if (x.dtype != DType::f32) fail("power: x: found {}, expected f32", x.describe());
   op.run(x, &Backend::do_power, x, rule);
 }
 
 void Backend::multiply(Tensor y, Tensor x) {
   Operation op(*this, "multiply");
   op.same("x", x, y);
-  if (x.dtype != DType::f32) fail("multiply: x is {}, must be f32", x.describe());
+  if (x.dtype != DType::f32) fail("multiply: x: found {}, expected f32", x.describe());
   op.run(y, &Backend::do_multiply, y, x);
 }
 
@@ -231,7 +233,7 @@ void Backend::keep_largest(Tensor update, const std::vector<OptimizerSlot>& slot
   Operation op(*this, "keep_largest");
   matches(op.name(), update, slots);
   momenta(op.name(), slots, update.dim(1) * update.dim(2));
-  if (rule.along == Along::matrix) fail("keep_largest: along must be row or column");
+  if (rule.along == Along::matrix) fail("keep_largest: along: found matrix, expected row or column");
   op.detail([&] { return fmt::format(" {}", name_of(rule.along)); });
   op.run(update, &Backend::do_keep_largest, update, slots, rule);
 }
@@ -239,7 +241,7 @@ void Backend::keep_largest(Tensor update, const std::vector<OptimizerSlot>& slot
 void Backend::sort_along(const std::vector<Tensor>& matrices, Tensor keys, Along along) {
   Operation op(*this, "sort_along");
   alike(op.name(), "matrix", matrices);
-  if (along == Along::matrix) fail("sort_along: along must be row or column");
+  if (along == Along::matrix) fail("sort_along: along: found matrix, expected row or column");
   if (matrices.empty()) return;
   sums(op.name(), "keys", keys, static_cast<int64_t>(matrices.size()),
        width(along, matrices[0].dim(0), matrices[0].dim(1)));
@@ -252,7 +254,7 @@ void Backend::eigenvectors(const std::vector<Tensor>& q, const std::vector<Tenso
   Operation op(*this, "eigenvectors");
   squares(op.name(), a);
   if (q.size() != a.size() || values.size() != a.size())
-    fail("eigenvectors: {} q and {} values for {} matrices", q.size(), values.size(), a.size());
+    fail("eigenvectors: found {} q and {} values, expected {} of each", q.size(), values.size(), a.size());
   for (size_t i = 0; i < a.size(); ++i) {
     op.same("q", q[i], a[i]);
     op.is("values", values[i], DType::f32, {a[i].dim(0)});

@@ -50,10 +50,10 @@ Level find_level(const std::string& name) {
   for (const Level& level : compiled_levels()) {
     known.push_back(level.name);
     if (name != level.name) continue;
-    if (!level.here) fail("ROWAN_ISA: found {}, this CPU has {}", name, join(cpu_levels()));
+    if (!level.here) fail("ROWAN_ISA: found '{}', which this CPU lacks; expected one of {}", name, join(cpu_levels()));
     return level;
   }
-  fail("ROWAN_ISA: found '{}', expected {}", name, join(known));
+  fail("ROWAN_ISA: found '{}', expected one of {}", name, join(known));
 }
 
 }  // namespace
@@ -78,7 +78,7 @@ TileRates tile_rates(const std::string& level) {
 std::unique_ptr<Backend> make_cpu_backend(int threads) {
   const char* forced = std::getenv("ROWAN_ISA");
   const std::vector<std::string> levels = cpu_levels();
-  if (levels.empty()) fail("this CPU has no SSE4.2 and POPCNT (x86-64-v2), the least that Rowan is compiled for");
+  if (levels.empty()) fail("this CPU lacks SSE4.2 or POPCNT; Rowan needs x86-64-v2 or later");
   return make_cpu_backend_at(forced && *forced ? forced : levels.back(), threads);
 }
 

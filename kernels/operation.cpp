@@ -11,8 +11,8 @@ void add_word(std::string& text, const std::string& word) { text += (text.empty(
 
 void Backend::Operation::columns(const Tensor& x, int64_t begin, int64_t end, float limit) const {
   if (begin < 0 || end < begin || end > x.cols())
-    fail("{}: columns [{}, {}) of x, which is {}", name_, begin, end, x.describe());
-  if (!(limit > 0)) fail("{}: limit is {}, must be positive", name_, limit);
+    fail("{}: found columns [{}, {}), expected columns of x, {}", name_, begin, end, x.describe());
+  if (!(limit > 0)) fail("{}: limit: found {}, expected more than 0", name_, limit);
 }
 
 void Backend::Operation::linear(const char* result, const Tensor& out, const Tensor& in, const Tensor& weight,
@@ -52,7 +52,7 @@ void Backend::Operation::norm(Norm kind, const char* argument, const Tensor& r, 
 
 void Backend::Operation::product(const Tensor& c, const Operand& a, const Operand& b) const {
   compute("c", c);
-  if (c.rank != 2 && c.rank != 3) fail("{}: c is {}, must have 2 or 3 dimensions", name_, c.describe());
+  if (c.rank != 2 && c.rank != 3) fail("{}: c: found {}, expected 2 or 3 dimensions", name_, c.describe());
   const int last = c.rank - 1;
   present("a", a.x);
   rank("a", a.x, c.rank);
@@ -77,20 +77,21 @@ void Backend::Operation::statistics(Norm kind, const Tensor& mean, const Tensor&
 
 void Backend::Operation::stream(const Tensor& residual, const Tensor& out, const Tensor& weight) const {
   if (residual.dtype != weight.dtype && residual.dtype != DType::f32)
-    fail("{}: the residual stream is {}, must be f32 or {} as the weight", name_, residual.describe(),
+    fail("{}: residual stream: found {}, expected f32 or {} as the weight", name_, residual.describe(),
          rowan::name_of(weight.dtype));
   if (out.dtype != weight.dtype && out.dtype != residual.dtype)
-    fail("{}: the norm's result is {}, must be {} as the weight or {} as the residual stream", name_, out.describe(),
-         rowan::name_of(weight.dtype), rowan::name_of(residual.dtype));
+    fail("{}: result of the norm: found {}, expected {} as the weight or {} as the residual stream", name_,
+         out.describe(), rowan::name_of(weight.dtype), rowan::name_of(residual.dtype));
 }
 
 void Backend::Operation::rows_of(const char* argument, const Tensor& x, int64_t seq) const {
   positive("seq", seq);
-  if (x.dim(0) % seq != 0) fail("{}: {} is {}, must be whole rows of {} tokens", name_, argument, x.describe(), seq);
+  if (x.dim(0) % seq != 0)
+    fail("{}: {}: found {}, expected whole rows of {} tokens", name_, argument, x.describe(), seq);
 }
 
 void Backend::Operation::dropout(const Dropout& rule, int64_t batch) const {
-  if (!(rule.rate >= 0 && rule.rate < 1)) fail("{}: rate is {}, must be at least 0 and below 1", name_, rule.rate);
+  if (!(rule.rate >= 0 && rule.rate < 1)) fail("{}: rate: found {}, expected at least 0 and below 1", name_, rule.rate);
   if (rule.rate > 0) is("samples", rule.samples, DType::i32, {batch, 2});
 }
 
@@ -101,7 +102,7 @@ void Backend::Operation::attention(const AttentionShape& s, const AttentionRule&
   positive("kv_heads", s.kv_heads);
   positive("head_dim", s.head_dim);
   if (s.heads % s.kv_heads != 0)
-    fail("{}: heads is {}, must be a multiple of kv_heads, {}", name_, s.heads, s.kv_heads);
+    fail("{}: heads: found {}, expected a multiple of kv_heads, {}", name_, s.heads, s.kv_heads);
   optional("documents", rule.documents, DType::i32, {3, s.tokens()});
   dropout(rule.dropout, s.batch);
 }
@@ -111,8 +112,8 @@ void Backend::Operation::token_ids(const Tensor& ids, int64_t vocabulary, bool i
   const int32_t* values = ids.as<int32_t>();
   for (int64_t n = 0; n < ids.numel(); ++n)
     if ((values[n] < 0 || values[n] >= vocabulary) && !(ignore && values[n] == -100))
-      fail("{}: token id {} at {} is outside the vocabulary [0, {}){}", name_, values[n], n, vocabulary,
-           ignore ? " and is not -100" : "");
+      fail("{}: token {}: found id {}, expected 0 to {}{}", name_, n, values[n], vocabulary - 1,
+           ignore ? " or -100" : "");
 }
 
 void Backend::Operation::tell(std::string& operands, const Tensor& x) {

@@ -26,16 +26,16 @@ class Backend::Operation {
   }
   void compute(const char* argument, const Tensor& x) const {
     present(argument, x);
-    if (x.dtype == DType::i32) fail("{}: {} is {}, must be f32 or bf16", name_, argument, x.describe());
+    if (x.dtype == DType::i32) fail("{}: {}: found {}, expected f32 or bf16", name_, argument, x.describe());
   }
   void rank(const char* argument, const Tensor& x, int rank) const {
-    if (x.rank != rank) fail("{}: {} is {}, must have {} dimension(s)", name_, argument, x.describe(), rank);
+    if (x.rank != rank) fail("{}: {}: found {}, expected {} dimension(s)", name_, argument, x.describe(), rank);
   }
   void is(const char* argument, const Tensor& x, DType dtype, std::initializer_list<int64_t> shape) const {
     present(argument, x);
     Tensor wanted(x.data, dtype, shape);
     if (x.dtype != dtype || !x.same_shape(wanted))
-      fail("{}: {} is {}, must be {}", name_, argument, x.describe(), wanted.describe());
+      fail("{}: {}: found {}, expected {}", name_, argument, x.describe(), wanted.describe());
   }
   void optional(const char* argument, const Tensor& x, DType dtype, std::initializer_list<int64_t> shape) const {
     if (!x.empty()) is(argument, x, dtype, shape);
@@ -48,13 +48,13 @@ class Backend::Operation {
   void same(const char* argument, const Tensor& x, const Tensor& wanted) const {
     present(argument, x);
     if (x.dtype != wanted.dtype || !x.same_shape(wanted))
-      fail("{}: {} is {}, must be {}", name_, argument, x.describe(), wanted.describe());
+      fail("{}: {}: found {}, expected {}", name_, argument, x.describe(), wanted.describe());
   }
   void absent(const char* argument, const Tensor& x, const char* when) const {
-    if (!x.empty()) fail("{}: {} is {}, must be absent {}", name_, argument, x.describe(), when);
+    if (!x.empty()) fail("{}: {}: found {}, expected none {}", name_, argument, x.describe(), when);
   }
   void positive(const char* argument, int64_t value) const {
-    if (value <= 0) fail("{}: {} is {}, must be positive", name_, argument, value);
+    if (value <= 0) fail("{}: {}: found {}, expected more than 0", name_, argument, value);
   }
   void columns(const Tensor& x, int64_t begin, int64_t end, float limit) const;
   // Checks out = in weight^T (+ bias); `result` is the name of out in messages.

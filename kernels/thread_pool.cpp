@@ -1,7 +1,10 @@
 #include "kernels/thread_pool.h"
 
 #include <chrono>
+#include <system_error>
 #include <utility>
+
+#include "base/error.h"
 
 namespace rowan {
 namespace {
@@ -29,18 +32,27 @@ void wait_while(const std::atomic<uint32_t>& value, uint32_t old) {
   value.wait(old, std::memory_order_acquire);
 }
 
+void end(std::vector<std::thread>& workers, std::atomic<bool>& stop, std::atomic<uint32_t>& loops) {
+  stop = true;
+  ++loops;
+  loops.notify_all();
+  for (std::thread& worker : workers) worker.join();
+}
+
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) : shares_(new Share[static_cast<size_t>(threads)]), inside_(closed) {
-  for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { serve(thread); });
+  try {
+    for (int thread = 1; thread < threads; ++thread) workers_.emplace_back([this, thread] { serve(thread); });
+  } catch (const std::system_error& error) {
+    const int started = size();
+    end(workers_, stop_, loops_);
+    fail("cannot start {} threads: {} after {}; lower threads or OMP_NUM_THREADS", threads, error.code().message(),
+         started);
+  }
 }
 
-ThreadPool::~ThreadPool() {
-  stop_ = true;
-  ++loops_;
-  loops_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
-}
+ThreadPool::~ThreadPool() { end(workers_, stop_, loops_); }
 
 void ThreadPool::start(int64_t count, Work work) {
   const int threads = size();

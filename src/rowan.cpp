@@ -6,6 +6,7 @@
 #include "base/console.h"
 #include "base/error.h"
 #include "base/mapped_guard.h"
+#include "base/threads.h"
 #include "base/version.h"
 #include "commands/commands.h"
 
@@ -14,6 +15,7 @@ int main(int argc, char** argv) {
   rowan::hold_standard_descriptors();
   std::signal(SIGXFSZ, SIG_IGN);  // a file above the size limit makes write() fail instead of killing the process
   try {
+    rowan::threads_from_environment();  // checked before OpenMP starts that many
     rowan::CommandLine line("rowan", "Pretrains language models: LLaMA and GPT-2, from one JSON file.");
     line.add_version("rowan " + rowan::version());
     rowan::add_commands(line, rowan::commands());

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/threads.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"
@@ -20,11 +21,7 @@ constexpr size_t huge_page = size_t{2} << 20;
 
 // OMP_NUM_THREADS if it is set, else every core that this process may run on.
 int default_threads() {
-  if (const char* text = std::getenv("OMP_NUM_THREADS")) {
-    int threads = std::atoi(text);
-    if (threads > 0) return threads;
-    fail("OMP_NUM_THREADS is '{}', must be a positive number", text);
-  }
+  if (const int threads = threads_from_environment()) return threads;
   cpu_set_t set;
   if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
   return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));

@@ -1,5 +1,5 @@
 // Attention: chooses the kernels, computes delta (dot(dout, out) of each row, which the backward needs first), and adds
-// up the partial sums of dq. Floor of delta: dout and out at copy rate, 4 bytes a value in bf16.
+// up the partial sums of dq. Floor of delta: dout and out at copy rate, 4 bytes per value in bf16.
 #include <algorithm>
 
 #include "base/error.h"
@@ -63,8 +63,8 @@ bool is_plain(const AttentionRule& rule) { return rule.documents.empty() && rule
 
 void check_shape(const char* operation, const AttentionShape& shape) {
   if (shape.head_dim > largest_head_dim)
-    fail("{}: head_dim is {}, must be at most {} on a GPU", operation, shape.head_dim, largest_head_dim);
-  if (!(shape.scale > 0)) fail("{}: scale is {}, must be above 0 on a GPU", operation, shape.scale);
+    fail("{}: head_dim: found {}, expected at most {} on a GPU", operation, shape.head_dim, largest_head_dim);
+  if (!(shape.scale > 0)) fail("{}: scale: found {}, expected more than 0 on a GPU", operation, shape.scale);
 }
 
 bool fits_tensor_cores(DType dtype, int64_t head_dim) {
@@ -179,7 +179,7 @@ std::string CudaBackend::slow_attention(const AttentionShape& shape, DType dtype
 
 void CudaBackend::plan_attention(const AttentionShape& shape, DType dtype) {
   if (!cudnn_) return;
-  if (dtype != DType::bf16) fail("attention: cuDNN's takes bf16, not fp32; use \"rowan\"");
+  if (dtype != DType::bf16) fail("attention: found \"cudnn\" with fp32, expected bf16 for it; use \"rowan\"");
   workspace(cudnn_->plan(shape));
 }
 

@@ -46,8 +46,8 @@ void bind_packed(Pointers& to, Operand first, Tensor qkv, const AttentionShape& 
 class Cudnn final : public CudnnAttention {
  public:
   explicit Cudnn(cudaStream_t stream) {
-    check(cudnnCreate(&handle_), "it does not start");
-    check(cudnnSetStream(handle_, stream), "no stream");
+    check(cudnnCreate(&handle_), "cannot create a handle");
+    check(cudnnSetStream(handle_, stream), "cannot set the stream");
   }
   ~Cudnn() override {
     plans_.clear();
@@ -92,7 +92,7 @@ class Cudnn final : public CudnnAttention {
     add_attention(*graph, s, backward);
     if (const auto error = graph->build(handle_, {fe::HeurMode_t::A}); error.is_bad())
       fail(
-          "attention: {} has no {} for {} sequences of {} tokens, {} heads, {} of keys and values, {} wide: {}; use "
+          "attention: {} has no {} for {} sequences of {} tokens, {} heads, {} key/value heads, head_dim {}: {}; use "
           "\"rowan\"",
           describe(), backward ? "backward" : "forward", s.batch, s.seq, s.heads, s.kv_heads, s.head_dim,
           reason(error.err_msg));
@@ -105,7 +105,7 @@ class Cudnn final : public CudnnAttention {
     float scale = s.scale;
     pointers[factor] = &scale;
     if (const auto error = (found->second.*which)->execute(handle_, pointers, workspace); error.is_bad())
-      fail("attention: {} does not run: {}", describe(), reason(error.err_msg));
+      fail("attention: {} failed: {}", describe(), reason(error.err_msg));
     return true;
   }
 
@@ -122,7 +122,7 @@ void add_attention(Graph& graph, const AttentionShape& s, bool backward) {
   auto tensor = [](Operand name, std::vector<int64_t> shape, std::vector<int64_t> stride) {
     return fe::graph::Tensor_attributes().set_uid(name).set_dim(std::move(shape)).set_stride(std::move(stride));
   };
-  // Heads [batch, heads, seq, head_dim] as a view of rows of `width` values, one row a token.
+  // Heads [batch, heads, seq, head_dim] as a view of rows of `width` values, one row per token.
   auto heads = [&](Operand name, int64_t count, int64_t width) {
     return tensor(name, {s.batch, count, s.seq, s.head_dim}, {s.seq * width, s.head_dim, width, 1});
   };

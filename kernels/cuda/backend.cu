@@ -27,7 +27,7 @@ std::string gigabytes(size_t bytes) { return fmt::format("{:.2f} GB", static_cas
 bool records_asked_for() {
   const char* set = std::getenv("ROWAN_CUDA_GRAPHS");
   std::string choice = set ? set : "0";
-  if (choice != "0" && choice != "1") fail("ROWAN_CUDA_GRAPHS is '{}'; one of 0, 1", choice);
+  if (choice != "0" && choice != "1") fail("ROWAN_CUDA_GRAPHS: found '{}', expected 0 or 1", choice);
   return choice == "1";
 }
 
@@ -61,7 +61,7 @@ CudaBackend::CudaBackend(int index, AttentionKernels attention) : index_(index) 
   cudaDeviceProp properties;
   check(cudaGetDeviceProperties(&properties, index));
   if (properties.major < 8)
-    fail("device: GPU {} is {} of compute capability {}.{}; rowan needs 8.0 (Ampere) or later", index, properties.name,
+    fail("device: GPU {}: found {} of compute capability {}.{}, expected 8.0 (Ampere) or later", index, properties.name,
          properties.major, properties.minor);
   multiprocessors_ = properties.multiProcessorCount;
   shared_limit_ = static_cast<int64_t>(properties.sharedMemPerBlockOptin) - 1024;  // 1 KB is left for static arrays
@@ -112,9 +112,8 @@ void CudaBackend::check(cudaError_t error) {
   cudaError_t now = cudaStreamQuery(stream_);
   bool from_before = now != cudaSuccess && now != cudaErrorNotReady && now != cudaErrorStreamCaptureUnsupported;
   cudaGetLastError();  // clear it, or the next operation would report it
-  fail("{} on {}: CUDA says: {}{}", operation_, subject_.describe(), cudaGetErrorString(error),
-       from_before ? "; it may have been an operation before: with CUDA_LAUNCH_BLOCKING=1 the one named here failed"
-                   : "");
+  fail("{} on {}: CUDA reports: {}{}", operation_, subject_.describe(), cudaGetErrorString(error),
+       from_before ? "; an earlier operation may have caused it: set CUDA_LAUNCH_BLOCKING=1 to see which" : "");
 }
 
 Limits CudaBackend::limits() const {
@@ -204,7 +203,8 @@ void CudaBackend::do_synchronize() { wait(); }
 void CudaBackend::wait() {
   check(cudaStreamSynchronize(stream_));
   if (int where = std::exchange(bad_id_[0], 0))
-    fail("{}: id {} is outside the vocabulary", where == 1 ? "embedding: token" : "cross_entropy: target", bad_id_[1]);
+    fail("{}: found id {}, expected an id of the vocabulary", where == 1 ? "embedding: token" : "cross_entropy: target",
+         bad_id_[1]);
 }
 
 void CudaBackend::do_copy(Tensor to, Tensor from) {
@@ -235,9 +235,10 @@ std::unique_ptr<Backend> make_cuda_backend(int index, AttentionKernels attention
   int count = 0, driver = 0;
   cudaDriverGetVersion(&driver);
   cudaError_t error = cudaGetDeviceCount(&count);
-  if (driver == 0) fail("device: no NVIDIA driver is installed; use \"cpu\"");
-  if (error != cudaSuccess) fail("device: CUDA says: {}; use \"cpu\"", cudaGetErrorString(error));
-  if (index < 0 || count == 0) fail("device: GPU {} of {}; the first is 0", index, count);
+  if (driver == 0) fail("device: found no NVIDIA driver; use \"cpu\"");
+  if (error != cudaSuccess) fail("device: CUDA reports: {}; use \"cpu\"", cudaGetErrorString(error));
+  if (index < 0 || count == 0)
+    fail("device: found GPU {}, expected 0 or more on this machine of {} GPUs", index, count);
   return std::make_unique<CudaBackend>(index % count, attention);  // with more ranks than GPUs, ranks share GPUs
 }
 

@@ -26,8 +26,8 @@ __device__ __forceinline__ void for_lane(int64_t cols, F f) {
   for (int64_t column = threadIdx.x % warp_size * width; column < cols; column += warp_size * width) f(column);
 }
 
-// The same, with an index known at compile time: f(column, constant) for the first kept<T> vectors of a lane, which fit
-// its registers, then f(column, constant kept<T>) for all after them.
+// Like for_lane, but f also gets an index that is a compile-time constant: i for the i-th vector of a lane while i <
+// kept<T>, whose values fit its registers, and kept<T> for all later vectors.
 template <typename T>
 constexpr int kept = 8 / sizeof(T);
 template <typename T, int width, int i = 0, typename F>
@@ -128,7 +128,7 @@ struct BackwardArguments {
   bool accumulate;
 };
 
-// Each warp accumulates the parameter gradients of its rows in shared memory: `cols` sums a warp for the weight, then
+// Each warp accumulates the parameter gradients of its rows in shared memory: `cols` sums per warp for the weight, then
 // as many for the bias. At the end the block adds up its warps.
 template <typename R, typename O, typename T, int width>
 __global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(BackwardArguments<R, O, T> a) {
@@ -242,7 +242,7 @@ void CudaBackend::do_norm_backward(const NormBackward& norm) {
   // Shared memory holds the sums of fewer warps when rows are wide.
   int64_t used_warps = std::min<int64_t>(warps, shared_limit_ / (sums * cols * int64_t{sizeof(float)}));
   if (used_warps == 0)
-    fail("norm_backward: r is {}, must have at most {} columns", norm.r.describe(), limits().norm_width);
+    fail("norm_backward: r: found {}, expected at most {} columns", norm.r.describe(), limits().norm_width);
   int64_t blocks = std::min<int64_t>(ceil_div(norm.r.rows(), used_warps), multiprocessors_ * backward_blocks);
   float* partial = workspace<float>(2 * blocks * cols);
   with_types(norm.r.dtype, norm.dout.dtype, norm.weight.dtype, [&](auto stream, auto result, auto type) {

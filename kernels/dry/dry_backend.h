@@ -39,7 +39,7 @@ struct Work {
   // (seq + 1) / 2 a head, as if a row were one document. Its backward counts as four products, because recomputing the
   // scores is a cost of the method.
   double flops = 0;
-  // The same with masked scores counted too: the convention of published MFU figures.
+  // FLOPs with masked attention scores counted too: the convention of published MFU figures.
   double flops_full = 0;
   // Bytes if every argument is read or written exactly once.
   double bytes = 0;
@@ -73,7 +73,7 @@ class DryBackend final : public Backend {
   // Bytes held now, and the most held at one time.
   size_t bytes(Category category) const { return current_[static_cast<size_t>(category)]; }
   size_t peak_bytes(Category category) const { return peak_[static_cast<size_t>(category)]; }
-  // The same over all categories.
+  // Bytes held now and the most held at one time, over all categories.
   size_t bytes() const { return total_; }
   size_t peak_bytes() const { return total_peak_; }
   const Work& work(OpFamily family) const { return work_[static_cast<size_t>(family)]; }
@@ -104,6 +104,8 @@ class DryBackend final : public Backend {
                                     Tensor bias) override;
   void do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
 
+  // Asks for scratch memory of an operation. As on the devices, one block, as large as the largest request, serves all.
+  void use_scratch(double bytes);
   using Tensors = std::initializer_list<Tensor>;
   // Counts one call and its kernel by the tensors it reads and writes. A tensor updated in place appears in both.
   void count(OpFamily family, Tensors reads, Tensors writes);
@@ -123,6 +125,8 @@ class DryBackend final : public Backend {
   uintptr_t next_address_ = uintptr_t{1} << 46;
   std::array<size_t, category_count> current_{}, peak_{};
   size_t total_ = 0, total_peak_ = 0;
+  void* scratch_ = nullptr;
+  double scratch_bytes_ = 0;
   std::array<Work, op_family_count> work_{};
   std::vector<Kernel> kernels_;
   const char* operation_ = "";

@@ -18,6 +18,8 @@ Work DryBackend::work() const {
 }
 
 void* DryBackend::allocate(size_t bytes, Category category) {
+  if (bytes > PTRDIFF_MAX - total_)
+    throw OutOfMemory(fmt::format("out of memory: found more bytes than 64 bits can count, for {}", name_of(category)));
   uintptr_t address = next_address_;
   next_address_ += (bytes / 64 + 1) * 64;
   blocks_.emplace(address, Block{bytes, category});
@@ -35,6 +37,13 @@ void DryBackend::release(void* memory) {
   current_[static_cast<size_t>(found->second.category)] -= found->second.bytes;
   total_ -= found->second.bytes;
   blocks_.erase(found);
+}
+
+void DryBackend::use_scratch(double bytes) {
+  if (bytes <= scratch_bytes_) return;
+  release(scratch_);
+  scratch_ = allocate(static_cast<size_t>(bytes), Category::workspace);
+  scratch_bytes_ = bytes;
 }
 
 void DryBackend::count(OpFamily family, Tensors reads, Tensors writes) {
@@ -69,6 +78,8 @@ void DryBackend::do_download(void* host, Tensor from) {
 void DryBackend::do_synchronize() {}
 
 void DryBackend::do_copy(Tensor to, Tensor from) { count(OpFamily::transfer, {from}, {to}); }
+
+void DryBackend::do_swap_axes(Tensor to, Tensor from) { count(OpFamily::transfer, {from}, {to}); }
 
 void DryBackend::do_zero(Tensor x) { count(OpFamily::transfer, {}, {x}); }
 

@@ -1,5 +1,7 @@
 // Counts the model's operations.
 #include <algorithm>
+#include <cmath>
+#include <cstdint>
 
 #include "kernels/dry/dry_backend.h"
 
@@ -15,16 +17,16 @@ Tensor touched(Tensor table, Tensor tokens) {
   return tokens.numel() < table.dim(0) ? table.slice(0, tokens.numel()) : table;
 }
 
-// FLOPs of one product per score, over all heads: all scores, unmasked scores, and unmasked scores in whole blocks of
-// 128 queries by 128 keys, as GPU kernels compute them (64 by 64 for wide heads).
+// FLOPs of one product per score, summed over heads: for all scores, for unmasked scores, and for whole blocks of
+// scores that are not fully masked, as GPU kernels compute them (128 by 128, or 64 by 64 for wide heads).
 struct Scores {
   double full, causal, in_blocks;
   explicit Scores(const AttentionShape& s)
       : full(2.0 * static_cast<double>(s.batch * s.heads * s.seq) * static_cast<double>(s.seq * s.head_dim)),
         causal(full * static_cast<double>(s.seq + 1) / static_cast<double>(2 * s.seq)) {
     const int64_t block = s.head_dim <= 64 ? 128 : 64, blocks = (s.seq + block - 1) / block;
-    in_blocks =
-        full * static_cast<double>(block * block * blocks * (blocks + 1)) / static_cast<double>(2 * s.seq * s.seq);
+    const double covered = static_cast<double>(block * blocks), seq = static_cast<double>(s.seq);
+    in_blocks = full * covered * (covered + static_cast<double>(block)) / (2 * seq * seq);
   }
 };
 
@@ -147,8 +149,8 @@ void DryBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv
   count_attention(Bound::attention_forward, shape, qkv.dtype, 2, 2);
 }
 
-// Five products a score are executed. With too few heads to fill a GPU of 132 multiprocessors it is seven, because the
-// scores are computed twice (kernels/cuda/attention.cu).
+// Five products per score are executed. With too few heads to fill a GPU of 132 multiprocessors it is seven, because
+// the scores are computed twice (kernels/cuda/attention.cu).
 void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                        const AttentionShape& shape, const AttentionRule& rule) {
   count(OpFamily::attention, {dout, out, log_sum_exp, qkv, rule.documents}, {dqkv});
@@ -165,14 +167,16 @@ void DryBackend::count_attention(Bound bound, const AttentionShape& shape, DType
 
 // An upper bound for cuDNN 9.19. Its deterministic backward stores a bf16 score for every query and key, in tiles (not
 // on compute capability 10.0). With grouped-query heads it also stores the key and value gradients of every query head
-// before adding them up, in bf16 (fp32 on 10.0). Its frontend keeps one fp32 sum a row.
+// before adding them up, in bf16 (fp32 on 10.0). Its frontend keeps one fp32 sum per row.
 void DryBackend::plan_attention(const AttentionShape& s, DType) {
   if (attention_ != AttentionKernels::cudnn) return;
-  auto whole = [](int64_t n, int64_t of) { return (n + of - 1) / of * of; };
-  const int64_t rows = s.batch * s.heads, scores = 2 * rows * whole(s.seq, 128) * whole(s.seq, 64);
-  const int64_t key_values = s.kv_heads < s.heads ? 2 * whole(2 * rows * s.seq * s.head_dim, 128) : 0;
-  allocate(static_cast<size_t>(std::max(scores, key_values) + key_values + 4 * rows * s.seq + 256),
-           Category::workspace);
+  // In doubles: they are exact for all sizes that fit in memory, and larger ones do not overflow.
+  auto whole = [](double n, double of) { return std::ceil(n / of) * of; };
+  const double rows = static_cast<double>(s.batch) * static_cast<double>(s.heads), seq = static_cast<double>(s.seq),
+               scores = 2 * rows * whole(seq, 128) * whole(seq, 64),
+               key_values = s.kv_heads < s.heads ? 2 * whole(2 * rows * seq * static_cast<double>(s.head_dim), 128) : 0,
+               bytes = std::max(scores, key_values) + key_values + 4 * rows * seq + 256;
+  allocate(bytes < 0x1p63 ? static_cast<size_t>(bytes) : SIZE_MAX, Category::workspace);
 }
 
 void DryBackend::do_gated_forward(Activation, Tensor out, Tensor gate_up) {

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -75,7 +76,7 @@ size_t count_lines(const char* path) {
   }
   const size_t most = std::strtoull(text, nullptr, 10);
   if (code == ENOMEM && count_lines("/proc/self/maps") + 100 > most)
-    fail("cannot map {}: the system lets a process map {} files (vm.max_map_count); use fewer, larger ones",
+    fail("cannot map {}: this process has reached the limit of {} mappings (vm.max_map_count); use fewer, larger files",
          path.string(), most);
   errno = code;
   fail_errno("map", path);
@@ -98,12 +99,12 @@ void sync_directory(const std::filesystem::path& directory) {
 }
 
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
-  // Where the old folder is moved while it is being replaced.
+  // The path to which an old folder is moved while it is being replaced.
   std::filesystem::path old;
   if (std::filesystem::is_directory(to)) {
     if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
       old = from;
-    } else if (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP) {  // NFS, CIFS, FUSE
+    } else if (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP) {  // happens on NFS, CIFS and FUSE
       old = to.string() + ".replaced.part";
       std::filesystem::remove_all(old);
       if (::rename(to.c_str(), old.c_str()) != 0) fail_errno("replace", to);
@@ -124,6 +125,8 @@ void make_directories(const std::filesystem::path& path) {
 
 std::string read_file(const std::filesystem::path& path) {
   OpenFile file(path);
+  constexpr size_t most = size_t{4} << 30;  // larger files are not text and could fill the memory
+  if (file.size > most) fail("cannot read {}: found {} bytes, expected at most {}", path.string(), file.size, most);
   std::string content(file.size, '\0');
   size_t used = 0;
   // A file in /proc reports size 0, so read until read() reports the end.
@@ -165,6 +168,9 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), part_(part_of(path_)) {
+  struct stat info;
+  if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))  // such as /dev/null
+    fail("cannot write {}: found {}, expected a file", path_.string(), kind_of(info.st_mode));
   // Removes what a killed process left. It might also be a symbolic link that somebody placed there, which must not be
   // followed.
   ::unlink(part_.c_str());
@@ -180,7 +186,7 @@ AtomicFile::AtomicFile(std::filesystem::path path, uint64_t keep_bytes)
   bool found = ::fstat(fd_, &info) == 0;
   if (found && static_cast<uint64_t>(info.st_size) < keep_bytes) {
     ::close(fd_);
-    fail("{}: {} bytes are left of the {} written before", part_.string(), info.st_size, keep_bytes);
+    fail("{}: found {} bytes, expected the {} written before", part_.string(), info.st_size, keep_bytes);
   }
   if (!found || ::ftruncate(fd_, static_cast<off_t>(keep_bytes)) != 0) {
     int code = errno;
@@ -238,6 +244,9 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 }
 
 std::vector<std::filesystem::path> expand_glob(const std::string& pattern) {
+  if (pattern.size() >= PATH_MAX)  // with longer ones glob() overflows the stack
+    fail("{}...: found a pattern of {} bytes, expected at most {}", pattern.substr(0, 60), pattern.size(),
+         PATH_MAX - 1);
   // The path itself may contain pattern characters.
   std::error_code unused;
   if (std::filesystem::exists(pattern, unused)) return {pattern};

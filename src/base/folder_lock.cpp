@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -75,7 +76,7 @@ std::string read_all(int fd) {
 
 // Returns nothing if the file is empty, truncated by a full disk, or not ours.
 std::optional<Owner> owner_in(const std::string& text) {
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = try_parse_json(text);
   if (!json.is_object()) return {};
   auto field = [&](const char* key) {
     return json.contains(key) && json[key].is_string() ? json[key].get<std::string>() : std::string();
@@ -122,7 +123,8 @@ bool same_file(int fd, const fs::path& path) {
 void outwait(const fs::path& path, const std::string& work, const Owner& owner, milliseconds stale,
              const std::function<void(const std::string&)>& note) {
   const int64_t heard = changed_at(path);
-  const int64_t left = heard + stale.count() - time_in(path.parent_path());
+  // Clocks that differ, or a copied folder, give a heartbeat in the future. It counts as one of this moment.
+  const int64_t left = std::min(heard - time_in(path.parent_path()), int64_t{0}) + stale.count();
   if (left <= 0) return;
   note(fmt::format("{}: {}, last heartbeat {} s ago; waiting up to {} s for the next one", path.parent_path().string(),
                    owner.text(), (stale.count() - left) / 1000, (left + 999) / 1000));
@@ -204,7 +206,7 @@ void FolderLock::check() const {
   const std::optional<Owner> owner = fd < 0 ? std::nullopt : owner_in(read_all(fd));
   if (fd >= 0) ::close(fd);
   if (owner) refuse(path_, work_, *owner);
-  fail("{}: is gone, and with it this process's hold on the folder", path_.string());
+  fail("{}: gone, so this process no longer owns the folder", path_.string());
 }
 
 void FolderLock::beat(milliseconds interval) {

@@ -117,6 +117,12 @@ const char* type_name(const Json& value) {
   return "null";
 }
 
+// Whether the value is a whole number outside int64_t. The parser reads those outside uint64_t as floating point.
+bool is_beyond_64_bits(const Json& value) {
+  if (value.is_number_unsigned()) return value.get<uint64_t>() > INT64_MAX;
+  return value.is_number_float() && std::abs(value.get<double>()) >= 0x1p63;
+}
+
 // Builds a Json from the events of nlohmann's parser. nlohmann's own builder, once it has a callback, searches the
 // enclosing object after every value.
 class Builder : public nlohmann::json_sax<Json> {
@@ -141,7 +147,7 @@ class Builder : public nlohmann::json_sax<Json> {
   bool key(std::string& key) override {
     Json& object = *open_.back();
     if (object.contains(key))
-      refuse(fmt::format("{}: the key '{}' stands twice in one object",
+      refuse(fmt::format("{}: the key '{}' appears twice in one object",
                          place_of(source_, Locator(source_.text).find_repeated_key()), key));
     next_ = &object[key];
     return true;
@@ -166,7 +172,7 @@ class Builder : public nlohmann::json_sax<Json> {
   Json* next_ = nullptr;     // where the value of the last key goes
 
   Json& place(Json&& value) {
-    if (++values_ > most_values) fail("{}: not readable: more than {} values", source_.name, most_values);
+    if (++values_ > most_values) fail("{}: found more than {} values, expected fewer", source_.name, most_values);
     if (open_.empty()) return result = std::move(value);
     if (open_.back()->is_object()) return *next_ = std::move(value);
     open_.back()->push_back(std::move(value));
@@ -179,7 +185,7 @@ class Builder : public nlohmann::json_sax<Json> {
   }
 
   bool open(Json&& value) {
-    if (depth_ + open_.size() > deepest) fail("{}: not readable: nested more than {} deep", source_.name, deepest);
+    if (depth_ + open_.size() > deepest) fail("{}: found nesting deeper than {}, expected less", source_.name, deepest);
     open_.push_back(&place(std::move(value)));
     return true;
   }
@@ -191,9 +197,9 @@ class Builder : public nlohmann::json_sax<Json> {
 };
 
 Json parse_at(const JsonSource& source, size_t depth) {
-  // nlohmann's parser would take it for the end of the text.
+  // nlohmann's parser would take a zero byte for the end of the text.
   if (const size_t zero = source.text.find('\0'); zero != std::string::npos)
-    fail("{}: not valid JSON: a byte 0", place_of(source, zero));
+    fail("{}: not valid JSON: found a zero byte", place_of(source, zero));
   Builder builder(source, depth);
   Json::sax_parse(source.text, &builder);
   return std::move(builder.result);
@@ -207,6 +213,8 @@ int line_of(const std::string& text, const std::string& path) {
 }
 
 Json parse_json(const JsonSource& source) { return parse_at(source, 0); }
+
+Json try_parse_json(std::string_view text) { return Json::parse(text, nullptr, false); }
 
 namespace {
 
@@ -271,11 +279,15 @@ bool JsonObject::boolean(const std::string& key, std::optional<bool> fallback) {
 int64_t JsonObject::integer(const std::string& key, std::optional<int64_t> fallback, int64_t min, int64_t max) {
   const Json* value = find(key, !fallback);
   if (!value) return *fallback;
-  if (!value->is_number_integer() || (value->is_number_unsigned() && value->get<uint64_t>() > INT64_MAX))
+  if (is_beyond_64_bits(*value)) {
+    const bool below = value->get<double>() < 0;
+    fail(key, fmt::format("found {}, expected at {} {}", value->dump(), below ? "least" : "most", below ? min : max));
+  }
+  if (!value->is_number_integer())
     fail(key, fmt::format("found {} ({}), expected an integer", type_name(*value), value->dump()));
   int64_t result = value->get<int64_t>();
-  if (result < min) fail(key, fmt::format("found {}, at least {} is allowed", result, min));
-  if (result > max) fail(key, fmt::format("found {}, at most {} is allowed", result, max));
+  if (result < min) fail(key, fmt::format("found {}, expected at least {}", result, min));
+  if (result > max) fail(key, fmt::format("found {}, expected at most {}", result, max));
   return result;
 }
 
@@ -285,8 +297,8 @@ double JsonObject::number(const std::string& key, std::optional<double> fallback
   if (!value->is_number()) fail(key, fmt::format("found {} ({}), expected a number", type_name(*value), value->dump()));
   double result = value->get<double>();
   if (!std::isfinite(result)) fail(key, fmt::format("found {}, expected a finite number", value->dump()));
-  if (result < min) fail(key, fmt::format("found {}, at least {} is allowed", result, min));
-  if (result > max) fail(key, fmt::format("found {}, at most {} is allowed", result, max));
+  if (result < min) fail(key, fmt::format("found {}, expected at least {}", result, min));
+  if (result > max) fail(key, fmt::format("found {}, expected at most {}", result, max));
   return result;
 }
 
@@ -294,7 +306,7 @@ std::string JsonObject::choice(const std::string& key, const std::vector<std::st
                                std::optional<std::string> fallback) {
   std::string result = string(key, std::move(fallback));
   if (std::find(allowed.begin(), allowed.end(), result) == allowed.end())
-    fail(key, fmt::format("found '{}', allowed: {}{}", result, join(allowed), did_you_mean(result, allowed)));
+    fail(key, fmt::format("found '{}', expected one of {}{}", result, join(allowed), did_you_mean(result, allowed)));
   return result;
 }
 
@@ -380,10 +392,11 @@ std::string apply_override(Json& root, const std::string& assignment) {
     size_t end = std::min(path.find('.', begin), path.size());
     std::string key = path.substr(begin, end - begin);
     if (key.empty()) refuse(fmt::format("--set {}: expected path=value, as in optimizer.lr=3e-3", assignment));
-    if (depth == deepest) refuse(fmt::format("--set {}: nested more than {} deep", path, deepest));
+    if (depth == deepest) refuse(fmt::format("--set {}: found nesting deeper than {}, expected less", path, deepest));
     if (place->is_null()) *place = Json::object();
     if (!place->is_object())
-      refuse(fmt::format("--set {}: '{}' is not an object", assignment, path.substr(0, begin ? begin - 1 : 0)));
+      refuse(fmt::format("--set {}: found a value at '{}', expected an object", assignment,
+                         path.substr(0, begin ? begin - 1 : 0)));
     place = &(*place)[key];
     begin = end + 1;
   }

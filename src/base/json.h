@@ -10,17 +10,17 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/indexed_map.h"
+#include "base/json_fwd.h"
 #include "base/names.h"
 
 // Compiled once, in json.cpp; users compile in two thirds of the time.
 extern template class nlohmann::basic_json<rowan::IndexedMap>;
 
 namespace rowan {
-
-using Json = nlohmann::basic_json<IndexedMap>;
 
 // A JSON text and its origin. Errors are: comments, trailing commas, duplicate keys, numbers too large for a double,
 // and more values or deeper nesting than any file of Rowan's has.
@@ -33,6 +33,9 @@ struct JsonSource {
 
 // Parses source.text; throws Error "NAME:LINE:COLUMN: ..." if it is not JSON.
 Json parse_json(const JsonSource& source);
+// Parses text that may be truncated or from another program. If it is not JSON, the result's is_discarded() is true,
+// and it is neither an object nor a list.
+Json try_parse_json(std::string_view text);
 
 // A view of one object that remembers which keys were read. finish() reports the keys that nobody read.
 class JsonObject {
@@ -40,7 +43,7 @@ class JsonObject {
   // `path` is "" for the top level. Throws Error if `value` is not an object.
   JsonObject(std::shared_ptr<const JsonSource> source, const Json& value, std::string path = "");
 
-  // From now on a key whose value is null counts as absent, here and in objects read from here.
+  // Makes a key whose value is null count as absent, here and in objects read from here.
   void ignore_nulls() { ignores_nulls_ = true; }
 
   // Whether the key is there. The key then counts as allowed, but not as read.

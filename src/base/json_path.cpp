@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/json.h"
+
 namespace rowan {
 
 const Json* value_at(const Json& root, const std::string& path) {

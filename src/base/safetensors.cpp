@@ -25,11 +25,11 @@ constexpr uint64_t max_header_bytes = 100'000'000;
 
 // The integers of the list at `key`; throws Error saying what is wrong.
 std::vector<int64_t> counts(const Json& tensor, const char* key) {
-  if (!tensor.contains(key) || !tensor[key].is_array()) fail("it has no list '{}'", key);
+  if (!tensor.contains(key) || !tensor[key].is_array()) fail("found no list '{}'", key);
   std::vector<int64_t> result;
   for (const Json& item : tensor[key]) {
     if (!item.is_number_unsigned() || item.get<uint64_t>() > INT64_MAX)
-      fail("'{}' holds {}, expected a count", key, item.dump());
+      fail("'{}': found {}, expected a count", key, item.dump());
     result.push_back(item.get<int64_t>());
   }
   return result;
@@ -75,7 +75,7 @@ int64_t TensorInfo::numel() const {
 
 size_t TensorInfo::bytes() const {
   size_t element = safetensors_element_bytes(dtype);
-  if (element == 0) fail("unknown dtype '{}'", dtype);
+  if (element == 0) fail("found the unknown dtype '{}'", dtype);
   int64_t result;
   if (__builtin_mul_overflow(numel(), static_cast<int64_t>(element), &result))
     fail("{}: the shape has too many elements", name);
@@ -87,11 +87,12 @@ std::string TensorInfo::describe() const { return fmt::format("{}[{}]", dtype, f
 SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_(path) {
   const std::string where = path.string();
   uint64_t json_bytes = 0;
-  if (file_.size() < sizeof json_bytes) fail("{}: truncated: {} bytes are no safetensors file", where, file_.size());
+  if (file_.size() < sizeof json_bytes)
+    fail("{}: truncated: found {} bytes, expected a safetensors file", where, file_.size());
   std::memcpy(&json_bytes, file_.data(), sizeof json_bytes);
-  if (json_bytes > max_header_bytes) fail("{}: not a safetensors file: a header of {} bytes", where, json_bytes);
+  if (json_bytes > max_header_bytes) fail("{}: not a safetensors file: found a header of {} bytes", where, json_bytes);
   if (json_bytes > file_.size() - sizeof json_bytes)
-    fail("{}: truncated: the header needs {} bytes, the file has {}", where, json_bytes + 8, file_.size());
+    fail("{}: truncated: the header ends at byte {}, the file at {}", where, json_bytes + 8, file_.size());
   header_bytes_ = sizeof json_bytes + json_bytes;
   const uint64_t data_bytes = file_.size() - header_bytes_;
 
@@ -103,24 +104,24 @@ SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_
       if (value.is_null()) continue;
       if (!value.is_object()) fail("{}: __metadata__ is not an object", where);
       for (const auto& [key, text] : value.items()) {
-        if (!text.is_string()) fail("{}: __metadata__ '{}' is not a string", where, key);
+        if (!text.is_string()) fail("{}: __metadata__: found no string at '{}'", where, key);
         metadata_[key] = text.get<std::string>();
       }
       continue;
     }
     try {
-      if (!value.is_object()) fail("its description is not an object");
-      if (!value.contains("dtype") || !value["dtype"].is_string()) fail("it has no dtype");
+      if (!value.is_object()) fail("found a description that is not an object");
+      if (!value.contains("dtype") || !value["dtype"].is_string()) fail("found no dtype");
       StoredTensor tensor;
       tensor.name = name;
       tensor.dtype = value["dtype"].get<std::string>();
       tensor.shape = counts(value, "shape");
       std::vector<int64_t> range = counts(value, "data_offsets");
-      if (range.size() != 2 || range[0] > range[1]) fail("data_offsets is not [begin, end]");
+      if (range.size() != 2 || range[0] > range[1]) fail("data_offsets: expected [begin, end]");
       uint64_t begin = static_cast<uint64_t>(range[0]), end = static_cast<uint64_t>(range[1]);
-      if (end > data_bytes) fail("its bytes end at {}, the file's at {}", end, data_bytes);
+      if (end > data_bytes) fail("found bytes up to {}, expected at most {}, the end of the file", end, data_bytes);
       if (end - begin != tensor.bytes())
-        fail("{} takes {} bytes, data_offsets give {}", tensor.describe(), tensor.bytes(), end - begin);
+        fail("data_offsets: found {2} bytes, expected {1} for {0}", tensor.describe(), tensor.bytes(), end - begin);
       tensor.data = file_.data() + header_bytes_ + begin;
       tensors_.push_back(std::move(tensor));
     } catch (const Error& error) {
@@ -135,12 +136,12 @@ SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_
     const StoredTensor& tensor = tensors_[i];
     if (tensor.data != end)
       fail("{}: tensor '{}' {} the tensor before it", where, tensor.name,
-           tensor.data < end ? "overlaps" : "leaves a gap behind");
+           tensor.data < end ? "overlaps" : "leaves a gap after");
     end += tensor.bytes();
     by_name_[tensor.name] = i;
   }
   if (end != file_.data() + file_.size())
-    fail("{}: {} bytes behind the last tensor", where, file_.data() + file_.size() - end);
+    fail("{}: found {} bytes after the last tensor", where, file_.data() + file_.size() - end);
 }
 
 std::vector<std::string> SafeTensors::names() const {
@@ -165,7 +166,7 @@ void read_floats(const StoredTensor& tensor, float* out) {
   } else if (tensor.dtype == "F64") {
     convert_all<double>(tensor, out, [](double x) { return static_cast<float>(x); });
   } else {
-    fail("tensor '{}' is {}, expected F32, F64, F16 or BF16", tensor.name, tensor.describe());
+    fail("tensor '{}': found {}, expected F32, F64, F16 or BF16", tensor.name, tensor.describe());
   }
 }
 
@@ -184,7 +185,7 @@ void read_values(const StoredTensor& tensor, DType dtype, void* out) {
     std::vector<float> values = read_floats(tensor);
     std::transform(values.begin(), values.end(), static_cast<bf16*>(out), to_bf16);
   } else {
-    fail("tensor '{}' is {}, expected I32", tensor.name, tensor.describe());
+    fail("tensor '{}': found {}, expected I32", tensor.name, tensor.describe());
   }
 }
 
@@ -240,13 +241,13 @@ TensorFiles::TensorFiles(const std::filesystem::path& folder, const std::string&
   const std::string where = index.string();
   Json json = parse_json({where, read_file(index)});
   if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
-    fail("{}: no object 'weight_map'", where);
+    fail("{}: found no object 'weight_map'", where);
   std::map<std::string, size_t> opened;
   for (const auto& [tensor, file] : json["weight_map"].items()) {
-    if (!file.is_string()) fail("{}: the file of tensor '{}' is not a string", where, tensor);
+    if (!file.is_string()) fail("{}: file of tensor '{}': found no string", where, tensor);
     std::string name = file.get<std::string>();
     if (name.empty() || name.find('/') != std::string::npos)
-      fail("{}: tensor '{}' lies in '{}', expected a file of the same folder", where, tensor, name);
+      fail("{}: tensor '{}': found the file '{}', expected one in the same folder", where, tensor, name);
     auto [known, fresh] = opened.emplace(name, files_.size());
     if (fresh) files_.emplace_back(folder / name);
     files_[known->second].find(tensor);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/json.h"
+
 namespace rowan {
 namespace {
 
@@ -19,7 +21,7 @@ class Reader : public Section {
     if (!object_.has(key.name)) return;
     field = object_.raw(key.name).is_null() ? 0 : object_.number(key.name);
     if (field <= 0 && !object_.raw(key.name).is_null())
-      object_.fail(key.name, fmt::format("found {}, must be greater than 0", field));
+      object_.fail(key.name, fmt::format("found {}, expected more than 0", field));
   }
   void flag(const Key& key, bool& field) override { field = object_.boolean(key.name, fallback(key, field)); }
   void text(const Key& key, std::string& field) override { field = object_.string(key.name, fallback(key, field)); }

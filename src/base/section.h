@@ -11,7 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_fwd.h"
+#include "base/names.h"
 
 namespace rowan {
 

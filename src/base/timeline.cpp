@@ -1,8 +1,8 @@
 #include "base/timeline.h"
 
-#include <fmt/format.h>
-
 #include <chrono>
+#include <cmath>
+#include <utility>
 
 #include "base/json.h"
 
@@ -51,15 +51,32 @@ void Timeline::close() {
 }
 
 std::string Timeline::json(const std::string& process) const {
-  auto text = [](const std::string& value) { return Json(value).dump(-1, ' ', false, Json::error_handler_t::replace); };
-  std::string out = fmt::format(
-      "{{\"displayTimeUnit\": \"ms\", \"traceEvents\": [\n"
-      "{{\"ph\": \"M\", \"name\": \"process_name\", \"pid\": 0, \"tid\": 0, \"args\": {{\"name\": {}}}}}",
-      text(process));
-  for (const Event& event : events_)
-    out += fmt::format(",\n{{\"ph\": \"X\", \"name\": {}, \"pid\": 0, \"tid\": 0, \"ts\": {:.3f}, \"dur\": {:.3f}{}}}",
-                       text(event.name), event.begin * 1e6, (event.end - event.begin) * 1e6,
-                       event.operands.empty() ? "" : fmt::format(", \"args\": {{\"on\": {}}}", text(event.operands)));
+  // Process 1 and thread 1, because viewers hide number 0, the kernel's idle thread.
+  auto event_of = [](const char* kind, const std::string& name) {
+    return Json{{"ph", kind}, {"name", name}, {"pid", 1}, {"tid", 1}};
+  };
+  // Times are whole nanoseconds, so that two spans that end together also do so in the file.
+  auto nanoseconds = [](double seconds) { return std::llround(seconds * 1e9); };
+  auto microseconds = [](int64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1000; };
+  std::string out = "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [";
+  auto add = [&, first = true](const Json& event) mutable {
+    out += (first ? "\n" : ",\n") + event.dump(-1, ' ', false, Json::error_handler_t::replace);
+    first = false;
+  };
+  for (const auto& [what, name] : {std::pair("process_name", process), std::pair("thread_name", std::string("main"))}) {
+    Json event = event_of("M", what);
+    event["args"] = {{"name", name}};
+    add(event);
+  }
+  for (const Event& span : events_) {
+    const int64_t begin = nanoseconds(span.begin);
+    Json event = event_of("X", span.name);
+    event["cat"] = span.operands.empty() ? "span" : "operation";
+    event["ts"] = microseconds(begin);
+    event["dur"] = microseconds(nanoseconds(span.end) - begin);
+    if (!span.operands.empty()) event["args"] = {{"on", span.operands}};
+    add(event);
+  }
   return out + "\n]}\n";
 }
 

@@ -1,5 +1,5 @@
-// rowan bench direction: the time to turn momentum into a direction, one matrix at a time with a wait after each, which
-// is how RMNP and Nora time their preconditioning. Also prints the bytes of state that each recipe keeps.
+// rowan bench direction: measures the time to turn momentum into a direction. It runs one matrix at a time and waits
+// after each, as RMNP and Nora time their preconditioning. It also prints the bytes of state that each recipe keeps.
 #include <fmt/format.h>
 
 #include <map>
@@ -30,10 +30,10 @@ Shape parse_shape(const std::string& text) {
   const size_t x = text.find('x');
   auto number = [&](const std::string& part) {
     if (part.empty() || part.size() > 6 || part.find_first_not_of("0123456789") != std::string::npos || part[0] == '0')
-      fail("--matrix {}: expected OUTxIN, as in 5461x2048", text);
+      fail("--matrix: found '{}', expected OUTxIN, as in 5461x2048", text);
     return std::stoll(part);
   };
-  if (x == std::string::npos) fail("--matrix {}: expected OUTxIN, as in 5461x2048", text);
+  if (x == std::string::npos) fail("--matrix: found '{}', expected OUTxIN, as in 5461x2048", text);
   return {number(text.substr(0, x)), number(text.substr(x + 1))};
 }
 
@@ -58,7 +58,7 @@ double milliseconds(Backend& backend, const DirectionOptions& o, const Recipe& r
   backend.upload(values, numbers.data());
   backend.copy(workspace.update, values);
   Moment now;
-  now.t = 2;  // for recipes that alternate axes: rows
+  now.t = 2;  // recipes that alternate axes use rows at step 2
   const States none;
   const Tensor update = workspace.update.view({1, rows, cols});
   return 1e3 * median_seconds(backend, o.repeats, [&] {
@@ -71,7 +71,7 @@ double milliseconds(Backend& backend, const DirectionOptions& o, const Recipe& r
 std::map<Shape, int64_t> matrices_of(const OptimizerConfig& config, const ParameterTable& table) {
   std::map<Shape, int64_t> shapes;
   for (const Parameter& parameter : table.parameters())
-    if (!config.groups[group_of(config, parameter)].recipe.adamw && parameter.shape.size() == 2)
+    if (!config.groups[group_of(config, parameter)].recipe->adamw && parameter.shape.size() == 2)
       ++shapes[{parameter.rows(), parameter.cols()}];
   return shapes;
 }
@@ -134,7 +134,7 @@ class Bench {
   double of(const std::string& recipe, Shape shape) {
     const Recipe resolved = recipe_config(recipe).main();
     if (resolved.adamw || resolved.direction == Direction::none)
-      fail("--recipe {}: has no direction of matrices to measure", recipe);
+      fail("--recipe: found {}, expected a recipe with a direction of matrices", recipe);
     const auto [at, fresh] = measured_.try_emplace({recipe, shape});
     if (fresh) at->second = milliseconds(backend_, options_, resolved, shape);
     return at->second;
@@ -166,7 +166,7 @@ void bench_direction(const DirectionOptions& o) {
 
 void add_bench_direction(CommandLine& command) {
   auto o = std::make_shared<DirectionOptions>();
-  command.add("--model", o->models, "model configs: the sum over their matrices, seconds of 100 steps");
+  command.add("--model", o->models, "model configs: sums over their matrices, in seconds for 100 steps");
   command.add("--matrix", o->matrices, "single matrices, OUTxIN");
   command.add("--recipe", o->recipes, "recipes to measure").show_default();
   command.add("--precision", o->precision).one_of({"fp32", "bf16"}).show_default();

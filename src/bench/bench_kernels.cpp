@@ -1,5 +1,5 @@
-// rowan bench kernels: every operation that a training step and the optimizers call, on a model's own shapes, next to
-// the ceilings of copies and products measured in the same run.
+// rowan bench kernels: measures every operation that a training step and the optimizers call, on a model's own shapes.
+// The ceilings of copies and products are measured in the same run.
 #include <fmt/core.h>
 #include <time.h>
 
@@ -14,6 +14,8 @@
 #include "kernels/ceiling.h"
 #include "kernels/dry/dry_backend.h"
 #include "optim/optimizer.h"
+#include "optim/recipe.h"
+#include "optim/recipes.h"
 
 namespace rowan {
 namespace {
@@ -263,9 +265,9 @@ void bench_kernels(const KernelOptions& o) {
 void add_bench_kernels(CommandLine& command) {
   auto o = std::make_shared<KernelOptions>();
   add_options(command, static_cast<StepOptions&>(*o));
-  command.add("--recipe", o->recipes, "optimizers; the step's own first").show_default();
-  command.add("--repeats", o->repeats, "measurements of each, of which the median counts").at_least(1).show_default();
-  command.add("--documents", o->documents, "attention within documents of so many tokens, too").at_least(1);
+  command.add("--recipe", o->recipes, "recipes to measure; the first one is that of the step").show_default();
+  command.add("--repeats", o->repeats, "number of measurements; the median counts").at_least(1).show_default();
+  command.add("--documents", o->documents, "also measure attention within documents of this many tokens").at_least(1);
   command.set_action([o] { bench_kernels(*o); });
 }
 

@@ -80,10 +80,10 @@ void bench_loader(LoaderBench bench) {
 void add_bench_loader(CommandLine& command) {
   auto settings = std::make_shared<LoaderBench>();
   command.add("files", settings->files, "token shards (default: 64 Mi made-up tokens)");
-  command.add("--reading", settings->reading, "packed or documents").one_of<Reading>();
-  command.add("--sequence-length", settings->sequence_length, "tokens a row").at_least(1);
-  command.add("--sequences", settings->sequences, "rows a batch").at_least(1);
-  command.add("--end-id", settings->end_id, "end token, where the shards do not say")
+  command.add("--reading", settings->reading, "packed rows or one document per row").one_of<Reading>();
+  command.add("--sequence-length", settings->sequence_length, "tokens per row").at_least(1);
+  command.add("--sequences", settings->sequences, "rows per batch").at_least(1);
+  command.add("--end-id", settings->end_id, "id of the end token, if the shards do not name it")
       .range(int64_t{-1}, int64_t{INT32_MAX});
   command.add("--seconds", settings->seconds, "length of each measurement").range(1e-3, 1e6);
   add_json_option(command, settings->json);

@@ -1,5 +1,5 @@
-// rowan bench ranks: the speed of several ranks next to one rank that has all their threads, measured in turns in one
-// run.
+// rowan bench ranks: compares several ranks with one rank that has all their threads. The two are measured in turns in
+// one run.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -21,7 +21,7 @@ void bench_ranks(RanksBench o) {
   const Launch launch = detect_launch();
   std::unique_ptr<Communicator> host = make_communicator(launch);
   const int ranks = host->size();
-  if (ranks == 1) fail("bench ranks: start several: mpirun --bind-to none -n 2 rowan bench ranks");
+  if (ranks == 1) fail("bench ranks: found 1 rank, expected several: mpirun --bind-to none -n 2 rowan bench ranks");
   o.device = "cpu";
   if (o.threads == 0) o.threads = std::max(1, threads_of_rank(*host));
   auto backend = make_backend(o);

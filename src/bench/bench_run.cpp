@@ -9,18 +9,21 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/random.h"
+#include "base/threads.h"
 #include "commands/commands.h"
 #include "data/shard_format.h"
 #include "train/device.h"
+#include "train/plan.h"
 
 namespace rowan {
 
 void add_json_option(CommandLine& command, std::string& file) {
-  command.add("--json", file, "write the figures to this file, too").check([](const std::string& path) -> std::string {
-    if (std::filesystem::is_directory(path)) return path + " is a directory";
-    const auto folder = std::filesystem::absolute(path).parent_path();
-    return std::filesystem::is_directory(folder) ? "" : folder.string() + " is no directory";
-  });
+  command.add("--json", file, "also write the results to this JSON file")
+      .check([](const std::string& path) -> std::string {
+        if (std::filesystem::is_directory(path)) return "found the folder " + path + ", expected a file";
+        const auto folder = std::filesystem::absolute(path).parent_path();
+        return std::filesystem::is_directory(folder) ? "" : "found no folder " + folder.string();
+      });
 }
 
 void write_json(const std::string& file, const Json& result) {
@@ -39,7 +42,7 @@ ModelConfig model_of(const std::string& file) {
 
 void add_options(CommandLine& command, DeviceOptions& o) {
   command.add("--device", o.device).one_of<Device>().show_default();
-  command.add("--threads", o.threads, "of the CPU; 0: all").show_default();
+  command.add("--threads", o.threads, "CPU threads; 0: one per core").range(0, most_threads).show_default();
   add_json_option(command, o.json);
 }
 
@@ -50,11 +53,13 @@ std::unique_ptr<Backend> make_backend(const DeviceOptions& o) {
 
 void add_options(CommandLine& command, StepOptions& o) {
   command.add("--model", o.model, "model config").show_default();
-  command.add("--batch", o.batch, "sequences").at_least(1).show_default();
-  command.add("--seq", o.seq, "tokens a sequence").at_least(1).show_default();
+  command.add("--batch", o.batch, "sequences per step").range(int64_t{1}, int64_t{1} << 20).show_default();
+  command.add("--seq", o.seq, "tokens per sequence").range(int64_t{1}, int64_t{1} << 20).show_default();
   command.add("--precision", o.precision).one_of({"fp32", "bf16"}).show_default();
   command.add("--recompute", o.recompute).one_of<Recompute>().show_default();
-  command.add("--attention", o.attention, "whose kernels on a GPU").one_of<AttentionKernels>().show_default();
+  command.add("--attention", o.attention, "whose attention kernels a GPU runs")
+      .one_of<AttentionKernels>()
+      .show_default();
   add_options(command, static_cast<DeviceOptions&>(o));
 }
 
@@ -81,7 +86,7 @@ MadeUpShard::MadeUpShard(int64_t count, int64_t vocabulary) : fd_(::memfd_create
   file << header;
   file.write(reinterpret_cast<const char*>(tokens.data()),
              static_cast<std::streamsize>(tokens.size() * sizeof tokens[0]));
-  if (!file.flush()) fail("no memory for a shard of {} tokens", count);
+  if (!file.flush()) fail("out of memory: a shard of {} tokens", count);
 }
 
 MadeUpShard::~MadeUpShard() { ::close(fd_); }
@@ -102,7 +107,7 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
                      ShardMode shard) {
   config.model = model_of(o.model);
   if (o.seq > config.model.positions)
-    fail("--seq: found {}, but {} has {} positions", o.seq, o.model, config.model.positions);
+    fail("--seq: found {}, expected at most the positions of {}, {}", o.seq, o.model, config.model.positions);
   config.batch = {o.batch, o.seq, 0};
   config.shard = shard;
   config.optimizer = recipe_config(recipe);
@@ -110,6 +115,10 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
   config.grad_clip = 1;
   config.precision = named<TrainPrecision>("--precision", o.precision);
   config.recompute = named<Recompute>("--recompute", o.recompute);
+  constexpr int64_t most_tokens = int64_t{1} << 31;  // tokens of one shard
+  if (8 * o.batch * o.seq >= most_tokens)
+    fail("--batch: found {} sequences of {} tokens, expected at most {} tokens", o.batch, o.seq, most_tokens / 8);
+  check_memory(config, backend, communicator.size());
   const MadeUpShard made_up(8 * o.batch * o.seq + 1, config.model.vocabulary);  // once mapped, the file needs no name
   config.data.train = {{{made_up.path().string()}, 1}};
   config.data.order = Order::sequential;

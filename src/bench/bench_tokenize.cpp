@@ -61,11 +61,12 @@ Json measure(const char* name, const TokenizeBench& arguments, const std::vector
       tokens += batch.ids.size();
     }
   };
-  std::vector<std::thread> workers;
-  for (int i = 0; i < arguments.threads; ++i) workers.emplace_back(work);
-  for (std::thread& worker : workers) worker.join();
+  {
+    std::vector<std::jthread> workers;
+    for (int i = 0; i < arguments.threads; ++i) workers.emplace_back(work);
+  }
   const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  if (text_bytes == 0) fail("no document in the input");
+  if (text_bytes == 0) fail("found no document in the input");
   const double bytes_rate = static_cast<double>(text_bytes) / seconds, rate = static_cast<double>(tokens) / seconds;
   fmt::print("{:10}  {:6.1f} MB of text/s, {:5.2f} million tokens/s   ({:.1f} MB on {} threads)\n", name,
              bytes_rate / 1e6, rate / 1e6, static_cast<double>(text_bytes) / 1e6, arguments.threads);
@@ -120,10 +121,10 @@ void add_bench_tokenize(CommandLine& command) {
   command.add("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE")
       .required();
   command.add("inputs", arguments->inputs,
-              "Files or patterns, as for `rowan tokenize`; without any, documents that are hard to divide");
-  command.add("--field", arguments->field, "JSONL: the field that holds the text").show_default();
-  command.add("--threads", arguments->threads, "Workers").range(1, 1024).show_default();
-  command.add("--seconds", arguments->seconds, "How long to measure text that comes again")
+              "files or patterns, as for `rowan tokenize`; by default made-up documents that are hard to split");
+  command.add("--field", arguments->field, "field of a JSON line that holds the text").show_default();
+  command.add("--threads", arguments->threads, "number of threads").range(1, 1024).show_default();
+  command.add("--seconds", arguments->seconds, "length of the measurement; the text is repeated")
       .show_default()
       .range(0.0, 1e6);
   add_json_option(command, arguments->json);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <system_error>
 
+#include "base/json.h"
+
 namespace rowan {
 
 void run_on_all_ranks(Communicator& communicator, const std::function<void()>& work) {
@@ -35,7 +37,7 @@ void check_same(Communicator& communicator, const std::string& what, const Json&
                        values.begin();
   for (size_t rank = 0; rank < values.size(); ++rank) {
     if (values[rank] == values[usual]) continue;
-    const Json theirs = Json::parse(values[rank]), others = Json::parse(values[usual]);
+    const Json theirs = try_parse_json(values[rank]), others = try_parse_json(values[usual]);
     std::string path = Json::diff(others, theirs)[0]["path"].get<std::string>();
     if (path.ends_with("/-")) path.resize(path.size() - 2);  // only one list has this entry
     const Json::json_pointer place(path);

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "base/json.h"
+#include "base/json_fwd.h"
 #include "comm/communicator.h"
 
 namespace rowan {
@@ -24,8 +24,8 @@ template <typename... Args>
   throw AgreedError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-// Runs `work` on every rank. When it throws Error on some ranks, all throw AgreedError with the message of the first of
-// these; the message names that rank unless all failed with the same message.
+// Runs `work` on every rank. If it throws Error on some ranks, all ranks throw AgreedError with the message of the
+// first of these. The message names that rank, unless all ranks failed with the same message.
 void run_on_all_ranks(Communicator& communicator, const std::function<void()>& work);
 
 // Throws AgreedError when `mine` differs between ranks. The message names a rank that differs from the majority, `what`

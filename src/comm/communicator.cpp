@@ -13,7 +13,7 @@ namespace rowan {
 
 namespace {
 
-constexpr double default_timeout_seconds = 300;
+constexpr double default_timeout_seconds = 300, most_timeout_seconds = 1e8;
 // Time for a waiting rank to answer a ping, and for a rank that knows who is silent to report it and end all ranks.
 constexpr std::chrono::seconds answer_time{2};
 
@@ -42,7 +42,9 @@ double timeout_from_environment() {
   if (!text || !*text) return default_timeout_seconds;
   char* end = nullptr;
   double seconds = std::strtod(text, &end);
-  if (*end || !(seconds > 0)) fail_on_all("ROWAN_TIMEOUT: found '{}', expected a number of seconds above 0", text);
+  if (*end || !(seconds > 0 && seconds <= most_timeout_seconds))
+    fail_on_all("ROWAN_TIMEOUT: found '{}', expected a number of seconds above 0, at most {}", text,
+                most_timeout_seconds);
   return seconds;
 }
 

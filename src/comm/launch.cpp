@@ -44,7 +44,7 @@ Launch detect_launch() {
   for (const Convention& names : conventions) {
     std::optional<int> rank = number(names.rank), size = number(names.size);
     if (!rank || !size) continue;  // SLURM_STEP_NUM_TASKS is set by srun, not in the batch script itself
-    if (*rank >= *size) fail("{} is {}, but {} is {}", names.rank, *rank, names.size, *size);
+    if (*rank >= *size) fail("{}: found {}, expected less than {}, which is {}", names.rank, *rank, names.size, *size);
     std::optional<int> local = number(names.local_rank);
     if (!local) local = number("SLURM_LOCALID");
     return {names.kind, *rank, *size, local.value_or(*rank)};

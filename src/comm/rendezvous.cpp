@@ -231,7 +231,7 @@ int Rendezvous::welcome(const Socket& listener, int size, Socket& peer) {
     const bool stays = receive_hello(guest, size);
     const bool complete = stays && guest.received == sizeof guest.hello;
     if (stays && !complete && Clock::now() < guest.deadline) continue;
-    if (stays && !complete) refuse(guest.socket, "it says nothing");
+    if (stays && !complete) refuse(guest.socket, "it sent nothing");
     if (complete) peer = std::move(guest.socket);
     const int rank = complete ? guest.hello.rank : -1;
     guests_.erase(guests_.begin() + static_cast<std::ptrdiff_t>(i--));
@@ -254,7 +254,7 @@ bool Rendezvous::receive_hello(Guest& guest, int size) {
     return false;
   }
   if (hello.rank >= 1 && hello.rank < size && hello.size == size) return true;
-  refuse(guest.socket, fmt::format("it is rank {} of {}, this job has {}", hello.rank, hello.size, size));
+  refuse(guest.socket, fmt::format("found rank {} of {}, expected one of {}", hello.rank, hello.size, size));
   return false;
 }
 

@@ -104,7 +104,7 @@ class TcpCommunicator final : public Communicator {
         Socket peer;
         const int who = place.welcome(listener, size(), peer);
         if (who > 0 && peers_[who] && Rendezvous::is_there(peers_[who]))
-          place.refuse(peer, fmt::format("rank {} is there already", who));
+          place.refuse(peer, fmt::format("rank {} is connected already", who));
         else if (who > 0 && place.answer(peer))
           peers_[who] = std::move(peer);
         missing.clear();

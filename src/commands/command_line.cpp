@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <limits>
+#include <type_traits>
 
 #include "base/error.h"
 #include "base/names.h"
@@ -19,11 +21,37 @@ Argument& Argument::show_default() {
   return *this;
 }
 
+namespace {
+
+// Reads a number of the variable's type. Returns "", or what is wrong with the text.
+template <typename T>
+std::string read_number(std::string& text, T& value) {
+  using Limits = std::numeric_limits<T>;
+  if (CLI::detail::lexical_cast(text, value)) return "";
+  const std::string digits = text.substr(text.starts_with('-') || text.starts_with('+'));
+  if (std::is_integral_v<T> && !digits.empty() && digits.find_first_not_of("0123456789") == std::string::npos)
+    return fmt::format("found {}, expected {} to {}", text, Limits::min(), Limits::max());
+  return fmt::format("found '{}', expected {}", text, std::is_integral_v<T> ? "an integer" : "a number");
+}
+
+template <typename T>
+Argument add_number(CLI::App& app, const std::string& name, T& value, const std::string& help) {
+  CLI::Option* option = app.add_option(name, value, help);
+  auto problem = [](std::string& text) {
+    T unused{};
+    return read_number(text, unused);
+  };
+  option->check(CLI::Validator(problem, ""));
+  return Argument(*option);
+}
+
+}  // namespace
+
 Argument& Argument::at_least(int64_t least) {
   auto problem = [least](std::string& text) -> std::string {
     int64_t value = 0;
-    if (!CLI::detail::lexical_cast(text, value)) return fmt::format("found '{}', expected an integer", text);
-    return value < least ? fmt::format("found {}, at least {} is allowed", value, least) : "";
+    if (std::string wrong = read_number(text, value); !wrong.empty()) return wrong;
+    return value < least ? fmt::format("found {}, expected at least {}", value, least) : "";
   };
   option_->check(CLI::Validator(problem, fmt::format(">= {}", least)));
   return *this;
@@ -33,9 +61,9 @@ template <typename T>
 Argument& Argument::range(T least, T most) {
   auto problem = [least, most](std::string& text) -> std::string {
     T value{};
-    if (!CLI::detail::lexical_cast(text, value)) return fmt::format("found '{}', expected a number", text);
+    read_number(text, value);                             // a text that is not a number was refused before
     const bool inside = value >= least && value <= most;  // false for NaN
-    return inside ? "" : fmt::format("found {}, {} to {} is allowed", text, least, most);
+    return inside ? "" : fmt::format("found {}, expected {} to {}", text, least, most);
   };
   option_->check(CLI::Validator(problem, fmt::format("in [{} - {}]", least, most)));
   return *this;
@@ -78,19 +106,19 @@ Argument CommandLine::add(const std::string& name, std::string& value, const std
 }
 
 Argument CommandLine::add(const std::string& name, int32_t& value, const std::string& help) {
-  return Argument(*app_->add_option(name, value, help));
+  return add_number(*app_, name, value, help);
 }
 
 Argument CommandLine::add(const std::string& name, int64_t& value, const std::string& help) {
-  return Argument(*app_->add_option(name, value, help));
+  return add_number(*app_, name, value, help);
 }
 
 Argument CommandLine::add(const std::string& name, uint64_t& value, const std::string& help) {
-  return Argument(*app_->add_option(name, value, help));
+  return add_number(*app_, name, value, help);
 }
 
 Argument CommandLine::add(const std::string& name, double& value, const std::string& help) {
-  return Argument(*app_->add_option(name, value, help));
+  return add_number(*app_, name, value, help);
 }
 
 Argument CommandLine::add(const std::string& name, std::vector<std::string>& values, const std::string& help) {

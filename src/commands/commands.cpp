@@ -6,21 +6,21 @@ namespace rowan {
 
 std::span<const Command> commands() {
   static constexpr Command table[] = {
-      {"bench", "measure speed, against ceilings measured in the same run", add_bench},
-      {"compare", "judge several runs, or a sweep, in one table", add_compare},
+      {"bench", "measure speed and compare it with ceilings measured in the same run", add_bench},
+      {"compare", "compare several runs, or those of a sweep, in one table", add_compare},
       {"eval", "compute the validation loss of a run, or its score in a task", add_eval},
-      {"export", "write a run's model as a directory that transformers opens", add_export},
-      {"generate", "continue a text with what a run has learnt", add_generate},
-      {"inspect", "tell what a file is, what is in it and what is wrong with it", add_inspect},
-      {"new", "write a config for one's own text, and its shards", add_new},
+      {"export", "write a run's model as a folder that transformers reads", add_export},
+      {"generate", "continue a text with the model of a run", add_generate},
+      {"inspect", "show what a file is, what it contains and what is wrong with it", add_inspect},
+      {"new", "make shards of your own text, and a config that trains on them", add_new},
       {"optimizers", "list the optimizer recipes, or explain one: rule, paper, switches", add_optimizers},
       {"plan", "count memory, FLOPs and traffic of a run, without running it", add_plan},
-      {"report", "write what runs, or a sweep, came to as one page with pictures", add_report},
-      {"sweep", "make the runs of a table, on what GPUs or cores there are; goes on where it was", add_sweep},
+      {"report", "write the results of runs, or of a sweep, as one page with figures", add_report},
+      {"sweep", "run all runs of a table on the GPUs or cores of this machine; continues after a stop", add_sweep},
       {"tales", "write the embedded corpus of stories, with its exact entropy", add_tales},
       {"tokenize", "turn text into shards of tokens", add_tokenize},
-      {"tokenizer", "make a tokenizer of one's own text", add_tokenizer},
-      {"train", "train a model from one JSON file; continues what was interrupted", add_train},
+      {"tokenizer", "train a tokenizer on your own text", add_tokenizer},
+      {"train", "train a model from one JSON file; continues after a stop", add_train},
   };
   return table;
 }

@@ -7,6 +7,7 @@
 #include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_kind.h"
 #include "base/human.h"
 #include "commands/commands.h"
 #include "report/html.h"
@@ -83,14 +84,15 @@ Table table_of_runs(const ResultSet& set) {
 
 ResultSet read(const CompareOptions& options) {
   const bool sweep = options.runs.size() == 1 && is_sweep(options.runs[0]);
-  if (sweep && !options.by.empty()) fail("--by: {} is a sweep, its axes are what it is grouped by", options.runs[0]);
+  if (sweep && !options.by.empty())
+    fail("--by: found the sweep {}, which is grouped by its axes; leave --by out", options.runs[0]);
   ResultSet set = sweep ? read_sweep(options.runs[0]) : read_runs(options.runs, listed(options.by));
   if (!options.metric.empty()) set.metric = options.metric;
   if (!options.against.empty()) {
     const bool found = std::any_of(set.runs.begin(), set.runs.end(), [&](const ResultRun& run) {
       return std::find(run.labels.begin(), run.labels.end(), options.against) != run.labels.end();
     });
-    if (!found) fail("--against {}: no group is called so", options.against);
+    if (!found) fail("--against: found '{}', expected the label of a group", options.against);
     set.against = options.against;
   }
   if (options.loss > 0) set.loss = options.loss;
@@ -110,12 +112,14 @@ void compare(const CompareOptions& options) {
 
 void add_choices(CommandLine& command, const std::shared_ptr<CompareOptions>& options) {
   command.add("RUN", options->runs, "run directories, or the directory of a sweep").required();
-  command.add("--by", options->by, "paths of the config to group runs by, as optimizer.name,run.steps")
+  command.add("--by", options->by, "config paths to group runs by, such as optimizer.name,run.steps")
       .type_name("PATH,...");
   command.add("--metric", options->metric).one_of(loss_metrics());
-  command.add("--against", options->against, "a group: differences to its runs of the same seed").type_name("LABEL");
-  command.add("--loss", options->loss, "tokens that each group takes to this loss");
-  command.add("--targets", options->targets, "published figures, as configs/papers/nora/targets.json")
+  command.add("--against", options->against, "a group; also prints the differences to its runs with the same seed")
+      .type_name("LABEL");
+  command.add("--loss", options->loss, "also print the tokens that each group needs to reach this loss")
+      .range(0.0, 1e6);
+  command.add("--targets", options->targets, "published results, such as configs/papers/nora/targets.json")
       .type_name("FILE");
 }
 
@@ -124,16 +128,18 @@ void add_choices(CommandLine& command, const std::shared_ptr<CompareOptions>& op
 void add_compare(CommandLine& command) {
   auto options = std::make_shared<CompareOptions>();
   add_choices(command, options);
-  command.add("--format", options->format, "unless given: text on a terminal, else markdown").one_of(table_formats());
-  command.add_flag("--times", options->times, "with what a clock measured");
+  command.add("--format", options->format, "format of the tables; by default text on a terminal, else markdown")
+      .one_of(table_formats());
+  command.add_flag("--times", options->times, "also print times and rates");
   command.set_action([options] { compare(*options); });
 }
 
 void add_report(CommandLine& command) {
   auto options = std::make_shared<CompareOptions>();
   add_choices(command, options);
-  command.add("--out", options->out, "the HTML file").show_default();
+  command.add("--out", options->out, "HTML file to write").show_default();
   command.set_action([options] {
+    check_replaced(options->out, "<!DOCTYPE html>", "a page");
     ResultSet set = read(*options);
     if (set.axes.empty())  // each run is a group of its own
       for (ResultRun& run : set.runs) run.labels = {run.name};

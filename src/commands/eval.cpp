@@ -15,6 +15,7 @@
 #include "evaluate/hellaswag.h"
 #include "run/run_folder.h"
 #include "run/tokenizer_match.h"
+#include "train/config.h"
 #include "train/device.h"
 
 namespace rowan {
@@ -34,11 +35,13 @@ void print_checkpoint(const EvalOptions& options, const RunFolder& folder) {
 std::unique_ptr<Model> open_model(const EvalOptions& options, const RunFolder& folder, Backend& backend,
                                   int32_t end_token) {
   JsonObject batch = folder.config().object("batch", true);
-  const int64_t seq = batch.integer("sequence_length", {}, 1);
+  const int64_t seq = batch.integer("sequence_length", {}, 1, most_tokens_at_once);
   const int64_t micro_batch = options.micro_batch ? options.micro_batch : std::max<int64_t>(4, 4096 / seq);
-  auto model = std::make_unique<Model>(
-      backend, folder.model(),
-      ModelOptions{.batch = micro_batch, .seq = seq, .training = false, .documents = folder.documents(end_token)});
+  const ModelOptions run_as{
+      .batch = micro_batch, .seq = seq, .training = false, .documents = folder.documents(end_token)};
+  check_model_fits(backend, folder.model(), run_as,
+                   fmt::format("--micro-batch takes fewer than these {} rows of {} tokens", micro_batch, seq));
+  auto model = std::make_unique<Model>(backend, folder.model(), run_as);
   load_weights(*model, folder.checkpoint().model());
   return model;
 }
@@ -60,10 +63,10 @@ void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, con
 void print_validation(const EvalOptions& options, const RunFolder& folder, Backend& backend) {
   DataConfig data = parse_data(folder.config().object("data", true));
   if (!options.data.empty()) data.validation = options.data;
-  if (data.validation.empty()) fail("{}: the run has no validation data; name some with --data", options.run);
+  if (data.validation.empty()) fail("{}: found a run without validation data; name some with --data", options.run);
   const int64_t of_the_run = folder.config().object("run").integer("eval_tokens", 0, 0);
   const int64_t tokens = options.tokens ? options.tokens : of_the_run ? of_the_run : INT64_MAX;
-  const int64_t seq = folder.config().object("batch", true).integer("sequence_length", {}, 1);
+  const int64_t seq = folder.config().object("batch", true).integer("sequence_length", {}, 1, most_tokens_at_once);
   ValidationSet rows(data, seq, folder.model().vocabulary, tokens);
   const std::unique_ptr<Model> model = open_model(options, folder, backend, rows.data().end_id());
   const Shard& shard = rows.data().shards().front();
@@ -79,9 +82,10 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
     fmt::print("batch means  {:.6f}, perplexity {:.4f}: of {} ranks with {} batches of {} rows\n", *losses.batch_mean,
                std::exp(*losses.batch_mean), data.batch_means.ranks,
                fewest == most ? fmt::format("{}", most) : fmt::format("{} to {}", fewest, most), data.batch_means.rows);
+  }
+  if (losses.galore)
     fmt::print("as GaLore    {:.6f}, perplexity {:.4f}: the same with n + 1 in place of n batches\n", *losses.galore,
                std::exp(*losses.galore));
-  }
   if (rows.data().shards().size() == 1)
     if (auto floor = entropy_floor(rows.data().shards()[0].path()))
       fmt::print("entropy      {:.6f} nats a token: the least a model can reach\n", floor->sample);
@@ -108,7 +112,7 @@ void run_eval(const EvalOptions& options) {
   RunFolder folder(
       options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); }, options.weights);
   if (!options.task.empty() && options.task[0] != "hellaswag")
-    fail("--task {}: the one task there is is hellaswag", options.task[0]);
+    fail("--task: found '{}', expected hellaswag", options.task[0]);
   std::unique_ptr<Backend> backend = make_backend(named<Device>("--device", options.device), 0, 0);
   if (options.task.empty())
     print_validation(options, folder, *backend);
@@ -121,14 +125,15 @@ void run_eval(const EvalOptions& options) {
 void add_eval(CommandLine& command) {
   auto options = std::make_shared<EvalOptions>();
   command.add("RUN", options->run, "run directory, or one of its checkpoints").required();
-  command.add("--step", options->step, "of the run's checkpoint: a number, best or newest").show_default();
-  command.add("--weights", options->weights, "raw, or an average that the run keeps: ema or tail")
+  command.add("--step", options->step, "which checkpoint of the run: a step, best or newest").show_default();
+  command.add("--weights", options->weights, "which weights: raw, or an average that the run keeps (ema or tail)")
       .show_default()
       .one_of({"raw", "ema", "tail"});
   command.add("--data", options->data, "shards (a glob) instead of the run's validation data");
   command.add("--task", options->task, "score a task instead: hellaswag FILE").takes(2);
-  command.add("--tokens", options->tokens, "at most this many; the run's eval_tokens when not given").at_least(1);
-  command.add("--micro-batch", options->micro_batch, "rows at a time; 4096 tokens when not given").at_least(1);
+  command.add("--tokens", options->tokens, "at most this many tokens; the run's eval_tokens by default").at_least(1);
+  command.add("--micro-batch", options->micro_batch, "rows at a time; by default as many as make 4096 tokens")
+      .range(int64_t{1}, most_tokens_at_once);
   command.add("--device", options->device).one_of<Device>().show_default();
   command.set_action([options] { run_eval(*options); });
 }

@@ -44,12 +44,12 @@ void run_export(const ExportOptions& options) {
 void add_export(CommandLine& command) {
   auto options = std::make_shared<ExportOptions>();
   command.add("RUN", options->run, "run directory, or one of its checkpoints").required();
-  command.add("--step", options->step, "of the run's checkpoint: a number, best or newest").show_default();
-  command.add("--weights", options->weights, "raw, or an average that the run keeps: ema or tail")
+  command.add("--step", options->step, "which checkpoint of the run: a step, best or newest").show_default();
+  command.add("--weights", options->weights, "which weights: raw, or an average that the run keeps (ema or tail)")
       .show_default()
       .one_of({"raw", "ema", "tail"});
   command.add("DIR", options->folder, "directory to write").required();
-  command.add("--dtype", options->dtype, "of the weights: f32 or bf16").show_default().one_of({"f32", "bf16"});
+  command.add("--dtype", options->dtype, "dtype of the weights: f32 or bf16").show_default().one_of({"f32", "bf16"});
   command.set_action([options] { run_export(*options); });
 }
 

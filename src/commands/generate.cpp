@@ -26,7 +26,7 @@ struct GenerateOptions {
 void run_generate(const GenerateOptions& options) {
   RunFolder folder(
       options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); }, options.weights);
-  if (folder.tokenizer().empty()) fail("{}: the run names no tokenizer to read and write text with", options.run);
+  if (folder.tokenizer().empty()) fail("{}: found no tokenizer in the run's config, which text needs", options.run);
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
   check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), tokenizer_of_checkpoint(folder.checkpoint().folder()),
                        "the run");
@@ -47,7 +47,8 @@ void run_generate(const GenerateOptions& options) {
   std::string shown;
   auto show = [&] {
     std::string text = tokenizer->decode(std::span(tokens).subspan(skip));
-    // While the last character is incomplete, the decoded text does not yet extend the text already shown.
+    // Print only once the last character is complete; until then the decoded text does not begin with the text already
+    // shown.
     if (!text.starts_with(shown)) return;
     fmt::print("{}", text.substr(shown.size()));
     std::fflush(stdout);
@@ -63,19 +64,21 @@ void run_generate(const GenerateOptions& options) {
 void add_generate(CommandLine& command) {
   auto options = std::make_shared<GenerateOptions>();
   command.add("RUN", options->run, "run directory, or one of its checkpoints").required();
-  command.add("--step", options->step, "of the run's checkpoint: a number, best or newest").show_default();
-  command.add("--weights", options->weights, "raw, or an average that the run keeps: ema or tail")
+  command.add("--step", options->step, "which checkpoint of the run: a step, best or newest").show_default();
+  command.add("--weights", options->weights, "which weights: raw, or an average that the run keeps (ema or tail)")
       .show_default()
       .one_of({"raw", "ema", "tail"});
-  command.add("--prompt", options->prompt, "text to continue; none: a new document");
-  command.add("--tokens", options->tokens, "at most this many").show_default().range(int64_t{1}, int64_t{1} << 30);
-  command.add("--temperature", options->sampling.temperature, "0 takes the likeliest token always")
+  command.add("--prompt", options->prompt, "text to continue; by default starts a new document");
+  command.add("--tokens", options->tokens, "at most this many tokens")
+      .show_default()
+      .range(int64_t{1}, int64_t{1} << 30);
+  command.add("--temperature", options->sampling.temperature, "0 always takes the most likely token")
       .show_default()
       .range(0.0, 100.0);
-  command.add("--top-k", options->sampling.top_k, "draw among the k likeliest tokens; 0: all")
+  command.add("--top-k", options->sampling.top_k, "draw among the k most likely tokens; 0: all")
       .show_default()
       .at_least(0);
-  command.add("--seed", options->sampling.seed, "another seed, another text").show_default();
+  command.add("--seed", options->sampling.seed, "seed of the random numbers").show_default();
   command.add("--device", options->device).one_of<Device>().show_default();
   command.set_action([options] { run_generate(*options); });
 }

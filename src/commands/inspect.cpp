@@ -93,16 +93,16 @@ void inspect_folder(const fs::path& folder, const InspectOptions& options, Repor
                 model.files().size() == 1 ? "" : "s");
     return;
   }
-  fail("{}: a folder that is no checkpoint, run, model or GPT-2 vocabulary", folder.string());
+  fail("{}: found a folder, expected a checkpoint, run, model or GPT-2 vocabulary", folder.string());
 }
 
 // One JSON value per line: HellaSwag examples, or documents to tokenize.
 void inspect_json_lines(const fs::path& path, std::string_view text, const InspectOptions& options, Report& report) {
   std::vector<JsonMember> members;
   try {
-    if (!read_members(text.substr(0, text.find('\n')), members)) fail("no object");
+    if (!read_members(text.substr(0, text.find('\n')), members)) fail("found no object");
   } catch (const Error&) {
-    fail("{}:1: neither JSON lines nor a JSON file", path.string());
+    fail("{}:1: found neither JSON lines nor a JSON file", path.string());
   }
   std::vector<std::string> keys;
   std::string_view content;
@@ -182,12 +182,13 @@ void add_inspect(CommandLine& command) {
   auto settings = std::make_shared<Settings>();
   command.add("file", settings->file, "token shard, checkpoint, safetensors, tokenizer, evaluation set ...").required();
   command.add("--tokenizer", settings->tokenizer,
-              "decodes what is shown: bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE");
+              "decodes the tokens shown: bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE");
   command.add("--format", settings->format, "format of a token shard").one_of<ShardFormat>();
-  command.add("--width", settings->options.shards.width, "bytes a token of bare tokens").one_of({"2", "4"});
-  command.add("--end-id", settings->options.shards.end_id, "end token, where the file does not say");
-  command.add("--step", settings->options.step, "look at this checkpoint of a run: a number, best or newest");
-  command.add("--head", settings->options.head, "tokens shown").at_least(0);
+  command.add("--width", settings->options.shards.width, "bytes per token of a file without a header")
+      .one_of({"2", "4"});
+  command.add("--end-id", settings->options.shards.end_id, "id of the end token, if the file does not name it");
+  command.add("--step", settings->options.step, "which checkpoint of a run: a step, best or newest");
+  command.add("--head", settings->options.head, "number of tokens to show").at_least(0);
   command.set_action([settings] {
     InspectOptions options = settings->options;
     options.shards.format = named<ShardFormat>("--format", settings->format);
@@ -202,7 +203,7 @@ void add_inspect(CommandLine& command) {
     else
       inspect_file(settings->file, options, report);
     if (report.problems() > 0)
-      fail("{}: {} thing{} wrong", settings->file, report.problems(), report.problems() == 1 ? "" : "s");
+      fail("{}: found {} problem{}", settings->file, report.problems(), report.problems() == 1 ? "" : "s");
   });
 }
 

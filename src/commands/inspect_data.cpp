@@ -92,14 +92,15 @@ void inspect_shard(const std::filesystem::path& path, const InspectOptions& opti
   if (shard.vocab_size() > 0) {
     report.line("vocabulary", "{} ids, tokenizer {:016x}", shard.vocab_size(), shard.tokenizer_hash());
     if (ids.largest >= shard.vocab_size())
-      report.wrong("token {}: id {} is outside the vocabulary of {}", ids.largest_at, ids.largest, shard.vocab_size());
+      report.wrong("token {}: found id {}, expected less than {}, the vocabulary", ids.largest_at, ids.largest,
+                   shard.vocab_size());
   }
   if (const Tokenizer* tokenizer = options.tokenizer; tokenizer != nullptr && shard.tokens() > 0) {
     if (shard.tokenizer_hash() != 0 && shard.tokenizer_hash() != tokenizer->hash())
-      report.wrong("made with another tokenizer than {} ({:016x})", tokenizer->spec(), tokenizer->hash());
+      report.wrong("found another tokenizer, expected {} ({:016x})", tokenizer->spec(), tokenizer->hash());
     if (ids.largest >= tokenizer->vocab_size())
-      report.wrong("token {}: id {} is outside the {} ids of {}", ids.largest_at, ids.largest, tokenizer->vocab_size(),
-                   tokenizer->spec());
+      report.wrong("token {}: found id {}, expected less than {}, the vocabulary of {}", ids.largest_at, ids.largest,
+                   tokenizer->vocab_size(), tokenizer->spec());
   }
   show_documents(shard, report);
   if (shard.checksum()) {
@@ -107,12 +108,12 @@ void inspect_shard(const std::filesystem::path& path, const InspectOptions& opti
     if (found == *shard.checksum())
       report.line("checksum", "{:016x}, matches", found);
     else
-      report.wrong("the tokens have checksum {:016x}, the header says {:016x}", found, *shard.checksum());
+      report.wrong("tokens: found checksum {:016x}, expected {:016x} from the header", found, *shard.checksum());
   }
   std::vector<int32_t> head(static_cast<size_t>(std::min(shard.tokens(), options.head)));
   shard.copy_tokens(0, static_cast<int64_t>(head.size()), head.data());
   show_tokens("head", head, options.tokenizer, report);
-  if (shard.tokens() == 0) report.wrong("no tokens");
+  if (shard.tokens() == 0) report.wrong("found no tokens");
 }
 
 void inspect_hellaswag(const std::filesystem::path& path, const InspectOptions& options, Report& report) {

@@ -52,7 +52,7 @@ Json model_named(const std::string& name, int64_t vocabulary) {
               {"max_position_embeddings", context},
               {"tie_word_embeddings", true}};
     }
-  fail("there is no model {}; allowed are {}{}", name, join(names), did_you_mean(name, names));
+  fail("model: found '{}', expected one of {}{}", name, join(names), did_you_mean(name, names));
 }
 
 void run_new(const NewArguments& arguments) {
@@ -61,7 +61,7 @@ void run_new(const NewArguments& arguments) {
   const fs::path config = name + ".json";
   const std::string data = "data/" + fs::path(name).filename().string();
   const Json model = model_named(arguments.model, tokenizer->vocab_size());
-  if (fs::exists(config)) fail("{}: already there; choose another name with --out", config.string());
+  if (fs::exists(config)) fail("{}: exists already; choose another name with --out", config.string());
 
   TokenizeOptions options;
   uint64_t bytes = 0;
@@ -103,11 +103,11 @@ void add_new(CommandLine& command) {
   auto arguments = std::make_shared<NewArguments>();
   command.add("MODEL", arguments->model, "llama or gpt2 of 2, 10 or 25 million parameters: llama-2m, gpt2-10m ...")
       .required();
-  command.add("--text", arguments->text, "Files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst")
+  command.add("--text", arguments->text, "files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst")
       .required();
   command.add("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE")
       .show_default();
-  command.add("--out", arguments->out, "NAME of NAME.json, data/NAME and runs/NAME; the model's unless given");
+  command.add("--out", arguments->out, "NAME of NAME.json, data/NAME and runs/NAME; the model's by default");
   command.set_action([arguments] { run_new(*arguments); });
 }
 

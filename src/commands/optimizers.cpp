@@ -4,8 +4,11 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "commands/commands.h"
 #include "optim/config.h"
+#include "optim/recipe.h"
+#include "optim/recipes.h"
 
 namespace rowan {
 namespace {
@@ -62,7 +65,7 @@ void show(const std::string& name) {
   fmt::print("\npaper and code\n");
   print_indented(info.deviations);
   print_indented(checked_text(info).c_str());
-  if (info.paper) fmt::print("  \"variant\": \"paper\" sets {}\n", Json::parse(info.paper).dump());
+  if (info.paper) fmt::print("  \"variant\": \"paper\" sets {}\n", try_parse_json(info.paper).dump());
   fmt::print("\nresolved config\n{}\n", to_json(resolved(name, "code")).dump(1));
 }
 

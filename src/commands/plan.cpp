@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <optional>
 
 #include "base/error.h"
@@ -37,9 +38,16 @@ double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
 // The largest micro-batch with which the run fits into `memory` bytes, and the memory of the next larger one.
 std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
   const int64_t share = config.batch.sequences / ranks;
-  std::string larger;
-  for (int64_t size = share; size >= 1; --size) {
+  std::vector<int64_t> sizes;  // its divisors, the largest first
+  for (int64_t size = 1; size <= share / size; ++size) {
     if (share % size) continue;
+    sizes.push_back(size);
+    if (size != share / size) sizes.push_back(share / size);
+  }
+  std::sort(sizes.rbegin(), sizes.rend());
+  std::string larger;
+  for (int64_t size : sizes) {
+    if (size > most_tokens_at_once / config.batch.sequence_length) continue;
     config.batch.micro_batch = size;
     const auto bytes = static_cast<double>(make_plan(config, ranks).total_bytes);
     if (bytes <= memory)
@@ -164,6 +172,9 @@ void run_plan(const PlanOptions& options) {
       "steps        {} of {} sequences of {} tokens: {} tokens\n", config.run.steps, config.batch.sequences,
       config.batch.sequence_length,
       human_count(static_cast<double>(config.run.steps * config.batch.sequences * config.batch.sequence_length)));
+  if (!config.data.validation.empty())
+    fmt::print("evaluation   {}\n",
+               evaluation_need(config.run, tokens * options.ranks, static_cast<double>(config.run.eval_tokens)));
   const double disk = checkpoint_bytes(config, table);
   fmt::print("disk         {} a checkpoint{}\n", bytes(disk),
              config.run.keep ? fmt::format(", {} with the {} that are kept",
@@ -185,11 +196,16 @@ void add_plan(CommandLine& command) {
   auto options = std::make_shared<PlanOptions>();
   command.add("CONFIG", options->config, "JSON file").required();
   command.add("--set", options->overrides, "path=value; may be repeated").type_name("PATH=VALUE").one_at_a_time();
-  command.add("--ranks", options->ranks, "processes").at_least(1).show_default();
-  command.add("--device", options->device, "budget of a step on a100, h100, h200, b200 or what a JSON file describes")
+  command.add("--ranks", options->ranks, "number of processes").range(1, 1 << 16).show_default();
+  command
+      .add("--device", options->device,
+           "also print the time of a step on this GPU: a100, h100, h200, b200 or a JSON file that describes one")
       .type_name("NAME");
-  command.add("--price", options->price, "of a GPU hour").range(0.0, 1e6);
-  command.add("--memory", options->memory, "of a device: the largest micro-batch that fits").type_name("GIB");
+  command.add("--price", options->price, "price of a GPU hour").range(0.0, 1e6);
+  command
+      .add("--memory", options->memory, "also print the largest micro-batch that fits in this much memory per device")
+      .type_name("GIB")
+      .range(0.0, 1e9);
   command.set_action([options] { run_plan(*options); });
 }
 

@@ -23,9 +23,8 @@ struct SweepOptions {
 // Warns that tuning optimizer.lr does not move the rate of the AdamW group if a recipe or a config fixes it.
 std::string fixed_rate_note(const SweepConfig& sweep) {
   if (!sweep.tuning || sweep.tuning->paths[0] != "optimizer.lr" || sweep.cells.empty()) return "";
-  const auto rate = [&](double value) -> std::optional<double> {
-    const Recipe* half = config_of(sweep, make_run(sweep, 0, value, {})).optimizer.adamw_half();
-    return half ? std::optional(half->lr) : std::nullopt;
+  const auto rate = [&](double value) {
+    return config_of(sweep, make_run(sweep, 0, value, {})).optimizer.rates().adamw;
   };
   const double own = sweep.tuning->factors ? sweep.cells[0].own : 1;
   const auto low = rate(own * sweep.tuning->values.front()), high = rate(own * sweep.tuning->values.back());
@@ -68,12 +67,12 @@ void sweep_command(const SweepOptions& options) {
 void add_sweep(CommandLine& command) {
   auto options = std::make_shared<SweepOptions>();
   command.add("FILE", options->file, "JSON file: a base config, axes, seeds").required();
-  command.add("--set", options->overrides, "path=value of the sweep file; set.PATH=VALUE of all its configs")
+  command.add("--set", options->overrides, "PATH=VALUE changes the sweep file, set.PATH=VALUE all its configs")
       .type_name("PATH=VALUE")
       .one_at_a_time();
-  command.add("--only", options->only, "leave out the runs that have none of these labels").type_name("LABEL,...");
-  command.add_flag("--list", options->list, "show the runs that are known now, and make none");
-  command.add_flag("--slurm", options->slurm, "print an sbatch script of the open runs instead of making them");
+  command.add("--only", options->only, "only runs with one of these labels").type_name("LABEL,...");
+  command.add_flag("--list", options->list, "list the known runs and start none");
+  command.add_flag("--slurm", options->slurm, "print an sbatch script of the unfinished runs and start none");
   command.set_action([options] { sweep_command(*options); });
 }
 

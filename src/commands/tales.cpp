@@ -10,6 +10,7 @@
 #include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_kind.h"
 #include "base/folder_lock.h"
 #include "base/json.h"
 #include "commands/commands.h"
@@ -51,6 +52,7 @@ Json write_shard(const std::filesystem::path& folder, const std::string& name, c
 
 void run_tales(const TalesOptions& options) {
   std::filesystem::path out = options.out;
+  check_folder(out, FolderKind::tales);
   make_directories(out);
   const FolderLock lock(out, "writes tales there", [](const std::string& text) { tell("rowan: {}\n", text); });
   Tales tales;
@@ -80,7 +82,7 @@ void add_tales(CommandLine& command) {
   command.add("--validation-stories", options->validation_stories, "stories to validate on")
       .show_default()
       .range(uint64_t{1}, uint64_t{1} << 30);
-  command.add("--seed", options->seed, "which collection").show_default();
+  command.add("--seed", options->seed, "seed of the stories").show_default();
   command.set_action([options] { run_tales(*options); });
 }
 

@@ -23,7 +23,7 @@ std::vector<std::filesystem::path> texts_in(const std::filesystem::path& folder)
     if (!hidden && at->is_regular_file() && has_text_name(at->path().string())) found.push_back(at->path());
   }
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a.native() < b.native(); });
-  if (found.empty()) fail("{}: no .txt, .md, .jsonl, .ndjson or .json in this folder", folder.string());
+  if (found.empty()) fail("{}: found no .txt, .md, .jsonl, .ndjson or .json in this folder", folder.string());
   return found;
 }
 
@@ -32,7 +32,7 @@ std::vector<std::filesystem::path> texts_in(const std::filesystem::path& folder)
 std::vector<std::string> expand_texts(const std::vector<std::string>& arguments, uint64_t& bytes) {
   std::vector<std::string> paths;
   auto take = [&](const std::filesystem::path& path) {
-    if (!std::filesystem::is_regular_file(path)) fail("{}: neither a file nor a folder", path.string());
+    if (!std::filesystem::is_regular_file(path)) fail("{}: found neither a file nor a folder", path.string());
     paths.push_back(path.string());
     bytes += std::filesystem::file_size(path);
   };

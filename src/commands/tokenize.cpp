@@ -90,8 +90,9 @@ void run_tokenize(TokenizeArguments& arguments) {
   Meter meter(known ? total : 0);
   TokenizeResult result = tokenize(options, *tokenizer, [&](const TokenizeProgress& now) { meter.show(now); });
   if (result.already_done)
-    tell("{}: complete already, {} tokens ({} of them for validation), every checksum right\n", options.out,
-         result.total.tokens, result.validation_tokens);
+    tell("{}: complete already, {} tokens ({} of them for validation), every checksum right{}\n", options.out,
+         result.total.tokens, result.validation_tokens,
+         known ? "" : "; nothing was read from standard input, whose text cannot be added");
   else
     meter.done(result);
 }
@@ -104,38 +105,41 @@ void add_tokenize(CommandLine& command) {
   options.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   command.add("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE")
       .required();
-  command.add("--out", options.out, "Folder for the shards; an interrupted run in it is continued").required();
+  command.add("--out", options.out, "folder for the shards; an interrupted command in it is continued").required();
   command
       .add("inputs", arguments->inputs,
-           "Files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst; - reads standard input")
+           "files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst; - reads standard input")
       .required();
-  command.add("--format", arguments->format, "What the inputs are; auto goes by name, and takes - for JSONL")
+  command.add("--format", arguments->format, "format of the inputs; auto goes by the file name, and reads - as JSONL")
       .one_of<TextFormat>()
       .show_default();
-  command.add("--field", options.field, "JSONL: the field that holds the text").show_default();
-  command.add("--split", arguments->split, "Plain text: a document is a file, ends after an empty line, or is a line")
+  command.add("--field", options.field, "field of a JSON line that holds the text").show_default();
+  command.add("--split", arguments->split, "in plain text, a document is a file, ends at an empty line, or is a line")
       .one_of<TextSplit>()
       .show_default();
-  command.add("--end", arguments->end, "Where the end token stands (default: after for sentencepiece, else before)")
+  command
+      .add("--end", arguments->end,
+           "whether the end token comes before or after a document (default: after for sentencepiece, else before)")
       .one_of<shard::EndPlace>();
   options.validation = "auto";
   command
       .add("--validation", options.validation,
-           "What is held out: last:PERCENT%, none, every:N, documents:N, tokens:N or hash:FRACTION; auto is the last "
-           "tenth, 50 MB at most, or the rule of the shards that are there")
+           "text to hold out for validation: last:PERCENT%, none, every:N, documents:N, tokens:N or hash:FRACTION; "
+           "auto is the last tenth, at most 50 MB, or the rule of the shards in the folder")
       .show_default();
   command.add("--validation-input", arguments->validation_inputs,
-              "Files, folders or patterns that are validation data only");
-  command.add("--shard-tokens", options.shard_tokens, "Tokens a shard")
+              "files, folders or patterns that are only validation data");
+  command.add("--shard-tokens", options.shard_tokens, "tokens per shard")
       .range(uint64_t{1}, uint64_t{INT32_MAX})
       .show_default();
-  command.add("--threads", options.threads, "Workers; the output does not depend on it").range(1, 1024).show_default();
-  command
-      .add("--invalid", arguments->invalid, "Bytes that are not UTF-8: keep them as they are, or refuse the document")
+  command.add("--threads", options.threads, "number of threads; the output does not depend on it")
+      .range(1, 1024)
+      .show_default();
+  command.add("--invalid", arguments->invalid, "bytes that are not UTF-8: keep them, or skip the document")
       .one_of<InvalidUtf8>()
       .show_default();
-  command.add_flag("--strict", options.strict, "Stop at the first document that would be skipped");
-  command.add("--save-seconds", options.save_seconds, "Time between notes of what is durable")
+  command.add_flag("--strict", options.strict, "stop at the first document that would be skipped");
+  command.add("--save-seconds", options.save_seconds, "seconds between saves of the progress")
       .show_default()
       .range(0.0, 1e9);
   command.set_action([arguments] { run_tokenize(*arguments); });

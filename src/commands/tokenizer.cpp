@@ -9,6 +9,7 @@
 
 #include "base/console.h"
 #include "base/files.h"
+#include "base/folder_kind.h"
 #include "commands/commands.h"
 #include "commands/text_inputs.h"
 #include "corpus/train_tokenizer.h"
@@ -23,6 +24,7 @@ struct TokenizerArguments {
 };
 
 void run_tokenizer(TokenizerArguments& arguments) {
+  check_replaced(arguments.out, "\n", "a sentencepiece model");  // the tag of its first field
   uint64_t bytes = 0;
   arguments.training.inputs = expand_texts(arguments.inputs, bytes);
   arguments.training.bpe = arguments.kind == "bpe";
@@ -35,19 +37,19 @@ void add_train_tokenizer(CommandLine& command) {
   auto arguments = std::make_shared<TokenizerArguments>();
   TokenizerTraining& training = arguments->training;
   training.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  command.add("--out", arguments->out, "File to write, a sentencepiece model").required();
+  command.add("--out", arguments->out, "sentencepiece model to write").required();
   command
       .add("inputs", arguments->inputs,
-           "Files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst; - reads standard input")
+           "files, folders or patterns: .txt, .md, .jsonl, .json, each also .gz or .zst; - reads standard input")
       .required();
-  command.add("--kind", arguments->kind, "Byte pair encoding, or Kudo's unigram model")
+  command.add("--kind", arguments->kind, "byte pair encoding or Kudo's unigram model")
       .one_of({"bpe", "unigram"})
       .show_default();
-  command.add("--vocabulary", training.vocabulary, "Number of ids")
+  command.add("--vocabulary", training.vocabulary, "number of ids")
       .range(int64_t{300}, int64_t{1} << 20)
       .show_default();
-  command.add("--field", training.field, "JSONL: the field that holds the text").show_default();
-  command.add("--threads", training.threads, "Workers").range(1, 1024).show_default();
+  command.add("--field", training.field, "field of a JSON line that holds the text").show_default();
+  command.add("--threads", training.threads, "number of threads").range(1, 1024).show_default();
   command.set_action([arguments] { run_tokenizer(*arguments); });
 }
 
@@ -55,7 +57,7 @@ void add_train_tokenizer(CommandLine& command) {
 
 void add_tokenizer(CommandLine& command) {
   static constexpr Command table[] = {
-      {"train", "make a tokenizer of one's own text", add_train_tokenizer},
+      {"train", "train a tokenizer on your own text", add_train_tokenizer},
   };
   add_commands(command, table);
 }

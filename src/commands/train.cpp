@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/console.h"
+#include "base/folder_kind.h"
 #include "comm/agreement.h"
 #include "commands/commands.h"
 #include "train/device.h"
@@ -34,6 +35,7 @@ void run_train(const TrainOptions& options) {
     TrainConfig config;
     std::unique_ptr<Backend> backend;
     run_on_all_ranks(*host, [&] {
+      if (!options.start.profile.empty()) check_replaced(options.start.profile, "{\"displayTimeUnit\"", "a trace");
       std::vector<std::string> overrides = options.overrides;
       if (options.steps >= 0) overrides.push_back(fmt::format("run.steps={}", options.steps));
       config = load_config(options.config, overrides);
@@ -68,12 +70,12 @@ void add_train(CommandLine& command) {
   command.add("--set", options->overrides, "path=value, as in optimizer.lr=3e-3; may be repeated")
       .type_name("PATH=VALUE")
       .one_at_a_time();
-  command.add("--steps", options->steps, "run.steps").at_least(0);
+  command.add("--steps", options->steps, "same as --set run.steps=N").at_least(0);
   command.add_flag("--resume", options->start.resume,
-                   "fail unless there is a checkpoint to resume; the config may differ");
+                   "fail if there is no checkpoint to resume; the config may differ");
   command.add("--from", options->from, "go back to the checkpoint of this step; the config may differ").at_least(0);
   command
-      .add("--profile", options->start.profile, "a trace of the first 20 steps, for ui.perfetto.dev")
+      .add("--profile", options->start.profile, "write a trace of the first 20 steps, for ui.perfetto.dev")
 
       .type_name("FILE")
       .check([](const std::string& file) {

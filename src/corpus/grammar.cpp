@@ -53,15 +53,15 @@ class Reader {
       open_rule_ = -1;
       if (content.starts_with("table ")) return read_table(content.substr(6));
       if (content.starts_with("rule ")) return start_rule(std::string(trim(content.substr(5))));
-      fail("grammar line {}: expected 'table' or 'rule', found '{}'", line_, content);
+      fail("grammar line {}: found '{}', expected 'table' or 'rule'", line_, content);
     }
     if (open_rule_ >= 0) return read_alternative(content);
-    if (grammar_.tables.empty()) fail("grammar line {}: a row outside any table or rule", line_);
+    if (grammar_.tables.empty()) fail("grammar line {}: found a row outside any table or rule", line_);
     Grammar::Table& table = grammar_.tables.back();
     std::vector<std::string_view> cells = split(content, '|');
     if (cells.size() != table.columns.size()) {
-      fail("grammar line {}: {} cells, but table '{}' has {} columns", line_, cells.size(), table.name,
-           table.columns.size());
+      fail("grammar line {}: found {} cells, expected as many as table '{}' has columns, {}", line_, cells.size(),
+           table.name, table.columns.size());
     }
     table.rows.emplace_back(cells.begin(), cells.end());
   }
@@ -77,7 +77,7 @@ class Reader {
   void start_rule(const std::string& name) {
     open_rule_ = rule(name);
     Grammar::Choice& choice = grammar_.choices[open_rule_];
-    if (!choice.alternatives.empty()) fail("grammar line {}: a second rule '{}'", line_, name);
+    if (!choice.alternatives.empty()) fail("grammar line {}: found a second rule '{}'", line_, name);
     choice.line = line_;
   }
 
@@ -113,7 +113,7 @@ class Reader {
         rest_ = rest_.substr(end);
       }
     }
-    if (sequence.empty()) fail("grammar line {}: an empty alternative", line_);
+    if (sequence.empty()) fail("grammar line {}: found an empty alternative", line_);
     return sequence;
   }
 
@@ -177,7 +177,8 @@ class Reader {
   int variable(const std::string& name, int table = -1) {
     for (size_t v = 0; v < grammar_.variables.size(); ++v) {
       if (grammar_.variables[v].name != name) continue;
-      if (table >= 0 && grammar_.variables[v].table != table) fail("grammar line {}: '{}' changes table", line_, name);
+      if (table >= 0 && grammar_.variables[v].table != table)
+        fail("grammar line {}: found '{}' with another table than before", line_, name);
       return static_cast<int>(v);
     }
     if (table < 0) fail("grammar line {}: '{}' is not drawn in any line above", line_, name);
@@ -191,7 +192,7 @@ class Reader {
   std::string_view rest_;  // unread rest of the line
 };
 
-// Finds the possible beginnings of each alternative, and refuses choices that cannot be told apart from the text.
+// Finds the possible beginnings of each alternative. Refuses choices whose outcome cannot be told from the text.
 class Checker {
  public:
   explicit Checker(Grammar& grammar) : grammar_(grammar), state_(grammar.choices.size()) {}
@@ -234,15 +235,15 @@ class Checker {
     return starts;
   }
 
-  // Throws Error if a text of `a` is a prefix of one of `b`, or the other way round; if `b` is missing, if one of `a`
-  // is a prefix of another of `a`.
+  // Throws Error if a text of `a` is a prefix of one of `b`, or the reverse. Without `b`, throws if one of `a` is a
+  // prefix of another of `a`.
   static void refuse_prefixes(const Texts& a, const Texts& b, int line) {
     for (size_t i = 0; i < a.size(); ++i) {
       for (size_t j = 0; j < (b.empty() ? i : b.size()); ++j) {
         const std::string &one = a[i], &other = b.empty() ? a[j] : b[j];
         if (one.starts_with(other) || other.starts_with(one)) {
-          fail("grammar line {}: '{}' and '{}' begin alike: the text would not tell which was chosen", line, one,
-               other);
+          fail("grammar line {}: found '{}' and '{}', which begin alike, so that a text cannot tell them apart", line,
+               one, other);
         }
       }
     }

@@ -29,7 +29,8 @@ bool is_json(const std::string& path, TextFormat format) {
   if (path.ends_with(".parquet"))
     fail("{}: pipe parquet through scripts/parquet_text.py into `rowan tokenize ... -`", path);
   fail(
-      "{}: neither .txt, .md nor .jsonl, .ndjson or .json (each may be followed by .gz or .zst); name it with --format",
+      "{}: expected .txt, .md, .jsonl, .ndjson or .json (each may be followed by .gz or .zst); name the format with "
+      "--format",
       path);
 }
 
@@ -60,7 +61,7 @@ void RawReader::cut_at(uint64_t byte, std::vector<uint64_t> sizes) {
   text_sizes_ = std::move(sizes);
 }
 
-// Where to cut the record that begins at `begin` in pending_; npos if it needs no cut, or not yet.
+// The position at which the record that begins at `begin` in pending_ is cut; npos if it needs no cut, or not yet.
 size_t RawReader::find_cut(size_t begin, bool ended) const {
   constexpr size_t window = size_t{1} << 16;
   if (json_[source_] || split_ != TextSplit::file || cut_ <= text_bytes_ + begin) return std::string::npos;
@@ -114,7 +115,8 @@ bool RawReader::next(RawBatch& batch, uint64_t most) {
     // The bytes of an empty line may have arrived only in part.
     scanned_ = std::max(end, pending_.size() - std::min<size_t>(pending_.size(), 2));
     if (pending_.size() - end > longest_record)
-      fail("{}: record {} is longer than {} bytes", inputs_[source_], record_ + batch.ends.size() + 1, longest_record);
+      fail("{}: record {}: found more than {} bytes, expected fewer", inputs_[source_], record_ + batch.ends.size() + 1,
+           longest_record);
     size_t used = pending_.size();
     pending_.resize(used + chunk);
     size_t got = stream_->read(pending_.data() + used, chunk);
@@ -151,7 +153,7 @@ void RawReader::seek(size_t source, uint64_t record) {
   RawBatch batch;
   while (record_ < record)
     if (!next(batch, record - record_) || batch.last_of_source)
-      fail("{}: {} records, but more were read before; the file has changed", inputs_[source],
+      fail("{}: found {} records, expected more, which were read before: the file has changed", inputs_[source],
            batch.first_record + batch.ends.size());
 }
 

@@ -128,7 +128,7 @@ class Listener {
   }
 
   [[noreturn]] void stray() const {
-    fail("tales: byte {}: not a story from '{}' on", size_ - rest_.size(), rest_.substr(0, 24));
+    fail("tales: byte {}: found '{}', expected a story to continue", size_ - rest_.size(), rest_.substr(0, 24));
   }
 
   const Grammar& grammar_;

@@ -159,9 +159,9 @@ bool is_zstd(std::string_view start) {
 TextStream::TextStream(const std::string& path) : raw_(std::make_unique<Raw>(path)) {
   std::string_view start = raw_->peek(4);
   bool gzip = start.starts_with("\x1f\x8b"), zstd = is_zstd(start);
-  if (path.ends_with(".gz") && !gzip) fail("{}: the name says gzip, the first bytes do not", path);
+  if (path.ends_with(".gz") && !gzip) fail("{}: found other first bytes than gzip's, which the name promises", path);
   if ((path.ends_with(".zst") || path.ends_with(".zstd")) && !zstd)
-    fail("{}: the name says zstd, the first bytes do not", path);
+    fail("{}: found other first bytes than zstd's, which the name promises", path);
   compressed_ = gzip || zstd;
   if (gzip)
     decoder_ = std::make_unique<Gzip>(*raw_);

@@ -9,12 +9,15 @@
 #include <mutex>
 #include <numeric>
 #include <set>
+#include <system_error>
 #include <thread>
 
 #include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_kind.h"
 #include "base/folder_lock.h"
+#include "base/json.h"
 #include "corpus/tokenize_batch.h"
 #include "corpus/tokenize_notes.h"
 #include "data/shard.h"
@@ -54,9 +57,11 @@ class Job {
   }
 
   TokenizeResult run() {
+    check_folder(folder_, FolderKind::shards);
     if (rule_.kind == ValidationRule::last)
       for (const std::string& input : options_.inputs)
-        if (input == "-") fail("--validation {}: standard input has no end that is known before", options_.validation);
+        if (input == "-")
+          fail("--validation {}: found standard input, whose size is not known in advance", options_.validation);
     settings_ = describe_settings(options_, inputs_, tokenizer_, end_);
     const fs::path manifest = folder_ / "manifest.json";
     // A kill after the last file was written leaves the lock of a dead process; the next run removes it.
@@ -131,7 +136,7 @@ class Job {
     ShardLabel label{tokenizer_.vocab_size(), tokenizer_.end_id(), end_, tokenizer_.hash()};
     train_ = std::make_unique<ShardWriter>(folder_, "train-*.bin", label, options_.shard_tokens, train);
     validation_ = std::make_unique<ShardWriter>(folder_, "validation-*.bin", label, options_.shard_tokens, validation);
-    // From here on the folder is marked as ours.
+    // The first save marks the folder as ours.
     save();
     report_(result_.total);
   }
@@ -197,7 +202,7 @@ class Job {
       });
     } else {
       if (const auto shard = first_shard(folder_))
-        fail("{}: already there, and no manifest.json or progress.json beside it; choose an empty folder",
+        fail("{}: found a shard without manifest.json or progress.json beside it; choose an empty folder",
              shard->string());
     }
     open_inputs();
@@ -210,7 +215,8 @@ class Job {
     result_.total.text_bytes = note.at("text_bytes");
     for (const Json& source : note.at("sources")) {
       const auto input = std::find(inputs_.begin(), inputs_.end(), source.at("path").get<std::string>());
-      if (input == inputs_.end()) fail("{}: {} is no input", folder_.string(), source.at("path").dump());
+      if (input == inputs_.end())
+        fail("{}: found the source {}, which is not an input", folder_.string(), source.at("path").dump());
       sources_[static_cast<size_t>(input - inputs_.begin())] = {source.at("bytes"), from_hex(source.at("hash64")),
                                                                 source.at("documents"), source.at("tokens")};
     }
@@ -246,7 +252,11 @@ class Job {
 
   void work() {
     std::vector<std::thread> workers;
-    for (int i = 0; i < options_.threads; ++i) workers.emplace_back([this] { worker(); });
+    try {
+      for (int i = 0; i < options_.threads; ++i) workers.emplace_back([this] { worker(); });
+    } catch (const std::system_error&) {  // the threads that could be started do all the work
+      if (workers.empty()) throw;
+    }
     for (std::thread& thread : workers) thread.join();
     if (failure_) std::rethrow_exception(failure_);
   }
@@ -350,7 +360,7 @@ class Job {
       for (const auto& [reason, skipped] : result_.skipped)
         why += fmt::format("; {} skipped: {} (first {})", skipped.count, reason, skipped.first);
       fs::remove(folder_ / "progress.json");
-      fail("no document in the input{}", why);
+      fail("found no document in the input{}", why);
     }
     Json manifest = {{"format", "rowan-shards-1"},
                      {"tokenizer",

@@ -13,7 +13,6 @@
 #include <string>
 #include <vector>
 
-#include "base/json.h"
 #include "corpus/raw_text.h"
 #include "data/shard_format.h"
 #include "tokenizer/tokenizer.h"

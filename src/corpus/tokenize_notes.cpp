@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "data/shard.h"
 #include "tokenizer/utf8.h"
 
@@ -43,7 +44,7 @@ ShardsState shards_from_json(const Json& json) {
 Json describe_settings(const TokenizeOptions& options, const std::vector<std::string>& inputs,
                        const Tokenizer& tokenizer, shard::EndPlace end) {
   auto check_text = [](const char* what, const std::string& text) {
-    if (first_invalid_utf8(text) != text.size()) fail("{}: {} that is not valid UTF-8", text, what);
+    if (first_invalid_utf8(text) != text.size()) fail("{}: found {} that is not valid UTF-8", text, what);
   };
   check_text("a field", options.field);
   Json files = Json::array();
@@ -78,7 +79,7 @@ std::vector<size_t> added_inputs(const Json& before, const Json& now) {
 std::optional<std::string> noted_validation(const fs::path& folder) {
   for (const char* name : {"manifest.json", "progress.json"}) {
     if (!fs::exists(folder / name)) continue;
-    const Json note = Json::parse(read_file(folder / name), nullptr, false);
+    const Json note = try_parse_json(read_file(folder / name));
     if (!note.is_object() || !note.contains("settings") || !note["settings"].is_object()) continue;
     const Json& settings = note["settings"];
     if (settings.contains("validation") && settings["validation"].is_string()) return settings["validation"];
@@ -94,30 +95,35 @@ void check_settings(const fs::path& path, const Json& before, const Json& now) {
     for (const Json& input : before.at("inputs"))
       if (std::find(all.begin(), all.end(), input) == all.end())
         fail(
-            "{}: made from {}, which is not among the inputs now or has changed; remove it and the shards beside it to "
-            "begin anew",
+            "{}: made from {}, which has changed or is no longer an input; remove it and the shards beside it to "
+            "start afresh",
             path.string(), input.at("path").dump());
-    fail("{}: made from {} inputs, now there are {}; others can be added, at the end, when it is finished",
-         path.string(), inputs_before, inputs_now);
+    fail("{}: made from {} inputs, found {}; inputs can be added at the end once it is finished", path.string(),
+         inputs_before, inputs_now);
   }
   if (inputs_before != inputs_now)
-    fail("{}: made from {} inputs, now there are {}; remove it and the shards beside it to begin anew", path.string(),
+    fail("{}: made from {} inputs, found {}; remove it and the shards beside it to start afresh", path.string(),
          inputs_before, inputs_now);
   for (const Json& change : Json::diff(before, now)) {
     const Json::json_pointer place(change.at("path").get<std::string>());
     auto at = [&](const Json& settings) { return settings.contains(place) ? settings[place].dump() : "nothing"; };
-    fail("{}: made with {} at settings{}, now it is {}; remove it and the shards beside it to begin anew",
-         path.string(), at(before), place.to_string(), at(now));
+    fail("{}: made with {} at settings{}, found {}; remove it and the shards beside it to start afresh", path.string(),
+         at(before), place.to_string(), at(now));
   }
 }
 
 void read_note(const fs::path& path, const std::function<void(const Json&)>& use) {
+  const auto damaged = [&](const char* why) {
+    fail("{}: damaged: {}; remove it and the shards beside it to start afresh", path.string(), why);
+  };
+  const Json content = try_parse_json(read_file(path));
+  if (content.is_discarded()) damaged("not JSON");
   try {
-    use(Json::parse(read_file(path)));
+    use(content);
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    fail("{}: damaged: {}; remove it and the shards beside it to begin anew", path.string(), error.what());
+    damaged(error.what());
   }
 }
 
@@ -125,15 +131,15 @@ void check_shard(const fs::path& folder, const Json& entry) {
   const fs::path path = folder / entry.at("file").get<std::string>();
   const Shard shard(path);
   if (shard.tokens() != entry.at("tokens").get<int64_t>())
-    fail("{}: {} tokens; the manifest says {}", path.string(), shard.tokens(), entry["tokens"].dump());
+    fail("{}: found {} tokens, expected {} from the manifest", path.string(), shard.tokens(), entry["tokens"].dump());
   const std::string found = hex(hash64(shard.token_bytes()));
   if (found != entry.at("checksum").get<std::string>())
-    fail("{}: damaged: the tokens have checksum {}, the manifest says {}", path.string(), found,
+    fail("{}: damaged: found checksum {}, expected {} from the manifest", path.string(), found,
          entry["checksum"].dump());
   const int64_t documents = shard.index() ? shard.index()->size() : -1;
   if (documents != entry.at("documents").get<int64_t>())
-    fail("{}{}: {}; the manifest says {} documents", path.string(), shard::documents_suffix,
-         shard.index() ? fmt::format("{} documents", documents) : "missing", entry["documents"].dump());
+    fail("{}{}: found {}, expected {} documents from the manifest", path.string(), shard::documents_suffix,
+         shard.index() ? fmt::format("{} documents", documents) : "no file", entry["documents"].dump());
   for (int64_t i = 0; i < documents; ++i) shard.index()->start(i);
 }
 

@@ -82,11 +82,31 @@ class Sentences : public sentencepiece::SentenceIterator {
   }
 };
 
+// The number after `words`, or "" if the text does not contain them.
+std::string number_behind(const std::string& text, std::string_view words) {
+  const size_t at = text.find(words);
+  if (at == std::string::npos) return "";
+  const size_t begin = at + words.size();
+  return text.substr(begin, text.find_first_not_of("0123456789", begin) - begin);
+}
+
+// Replaces the library's message, which names lines of its source and options that Rowan does not have.
+[[noreturn]] void refuse(int64_t vocabulary, const std::string& message) {
+  if (const std::string most = number_behind(message, "set it to a value <= "); !most.empty())
+    fail("found too little text for a vocabulary of {} ids: it gives at most {}", vocabulary, most);
+  if (const std::string least = number_behind(message, fmt::format("required_chars. {} vs ", vocabulary));
+      !least.empty())
+    fail("found a vocabulary of {} ids, expected at least {} for the characters of the text and single bytes", vocabulary,
+         least);
+  const size_t at = message.rfind("] ");
+  fail("the tokenizer cannot be made: {}", at == std::string::npos ? message : message.substr(at + 2));
+}
+
 }  // namespace
 
 std::string train_tokenizer(const TokenizerTraining& training) {
   Sentences sentences(training);
-  if (sentences.done()) fail("no text to make a tokenizer of");
+  if (sentences.done()) fail("found no text to train a tokenizer on");
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train({{"model_type", training.bpe ? "bpe" : "unigram"},
                                                                   {"vocab_size", std::to_string(training.vocabulary)},
@@ -99,12 +119,12 @@ std::string train_tokenizer(const TokenizerTraining& training) {
                                                                   {"input_sentence_size", "4000000"},
                                                                   {"minloglevel", "2"}},
                                                                  &sentences, &model);
-  if (!status.ok()) fail("the tokenizer cannot be made: {}", status.ToString());
+  if (!status.ok()) refuse(training.vocabulary, status.ToString());
   return model;
 }
 #else
 std::string train_tokenizer(const TokenizerTraining&) {
-  fail("this build has no trainer of sentencepiece; install libsentencepiece-dev and configure again");
+  fail("this build has no sentencepiece trainer; install libsentencepiece-dev and configure again");
 }
 #endif
 

@@ -38,7 +38,8 @@ ValidationRule ValidationRule::parse(const std::string& text) {
   }
   if (text != "none")
     fail(
-        "--validation {}{}; allowed are none, every:N, documents:N, tokens:N, hash:FRACTION (0 to 1) and last:PERCENT%",
+        "--validation: found '{}', expected none, every:N, documents:N, tokens:N, hash:FRACTION (0 to 1) or "
+        "last:PERCENT%{}",
         text, did_you_mean(kind, {"none", "every", "documents", "tokens", "hash", "last"}));
   return rule;
 }

@@ -43,7 +43,7 @@ BatchSource::BatchSource(const DataConfig& config, int64_t sequence_length, uint
     keys_.push_back(key.value());
     fingerprint_["corpora"].push_back(description);
     if (corpus.shards().front().tokenizer_hash() != tokenizer_hash())
-      fail("{}: made with another tokenizer than the first corpus of the mixture",
+      fail("{}: found another tokenizer, expected that of the first corpus of the mixture",
            corpus.shards().front().path().string());
   }
   draw_round(config.train);
@@ -57,7 +57,8 @@ void BatchSource::draw_round(const std::vector<Corpus>& parts) {
     sum += part.weight;
     const int64_t share = std::llround(round_rows * (sum / total)) - static_cast<int64_t>(corpus_at.size());
     if (share == 0)
-      fail("data.mixture: weight {} of {} is less than one row in {}", part.weight, part.files.front(), round_rows);
+      fail("data.mixture: weight of {1}: found {0}, expected at least one row in {2}", part.weight, part.files.front(),
+           round_rows);
     corpus_at.insert(corpus_at.end(), static_cast<size_t>(share), static_cast<int64_t>(shares_.size()));
     shares_.push_back(share);
   }
@@ -76,11 +77,14 @@ BatchSource::Row BatchSource::row_of(int64_t sample) const {
     part = static_cast<size_t>(place.corpus);
     sample = sample / round_rows * shares_[part] + place.before;
   }
-  const Dataset& corpus = corpora_[part];
-  const int64_t epoch = sample / corpus.rows(), row = sample % corpus.rows();
-  if (order_ == Order::sequential) return {&corpus, row};
-  const Permutation shuffle(keys_[part], static_cast<uint64_t>(epoch), static_cast<uint64_t>(corpus.rows()));
-  return {&corpus, static_cast<int64_t>(shuffle(static_cast<uint64_t>(row)))};
+  return {&corpora_[part], row_in(part, sample)};
+}
+
+int64_t BatchSource::row_in(size_t part, int64_t sample) const {
+  const int64_t rows = corpora_[part].rows(), epoch = sample / rows, row = sample % rows;
+  if (order_ == Order::sequential) return row;
+  const Permutation shuffle(keys_[part], static_cast<uint64_t>(epoch), static_cast<uint64_t>(rows));
+  return static_cast<int64_t>(shuffle(static_cast<uint64_t>(row)));
 }
 
 void BatchSource::fill(int64_t first, int64_t count, int32_t* inputs, int32_t* targets) const {
@@ -90,13 +94,33 @@ void BatchSource::fill(int64_t first, int64_t count, int32_t* inputs, int32_t* t
   }
 }
 
+int64_t BatchSource::samples_of(size_t part, int64_t end) const {
+  if (corpora_.size() == 1) return end;
+  const auto next = std::find_if(round_.begin() + end % round_rows, round_.end(),
+                                 [&](const Place& place) { return place.corpus == static_cast<int64_t>(part); });
+  return end / round_rows * shares_[part] + (next == round_.end() ? shares_[part] : next->before);
+}
+
+// An epoch has every row of its corpus once, in any order. So at most the rows of three epochs are visited, however
+// many samples are asked for.
 RowCount BatchSource::count(int64_t first, int64_t count) const {
   RowCount total;
-  for (int64_t i = 0; i < count; ++i) {
-    const Row row = row_of(first + i);
-    const RowCount one = row.corpus->count(row.row);
-    total.inputs += one.inputs;
-    total.targets += one.targets;
+  auto add = [&](const RowCount& one, int64_t times) {
+    total.inputs += times * one.inputs;
+    total.targets += times * one.targets;
+  };
+  for (size_t part = 0; part < corpora_.size(); ++part) {
+    const Dataset& corpus = corpora_[part];
+    const int64_t rows = corpus.rows(), end = samples_of(part, first + count);
+    for (int64_t sample = samples_of(part, first); sample < end;) {
+      const int64_t epochs = sample % rows == 0 ? (end - sample) / rows : 0;
+      if (epochs == 0) {
+        add(corpus.count(row_in(part, sample++)), 1);
+        continue;
+      }
+      for (int64_t row = 0; row < rows; ++row) add(corpus.count(row), epochs);
+      sample += epochs * rows;
+    }
   }
   return total;
 }
@@ -111,8 +135,9 @@ void check_fingerprint(const Json& saved, const Json& current) {
   auto compare = [](const Json& was, const Json& is, const std::string& key, const std::string& place) {
     const Json before = was.is_object() && was.contains(key) ? was[key] : Json();
     if (before != is.at(key))
-      fail("{}: {} was {} when the checkpoint was written and is {} now; the run cannot continue on other data", place,
-           key, before.dump(), is.at(key).dump());
+      fail(
+          "{0}: {1}: found {3}, expected {2} as when the checkpoint was written; the run cannot continue on other data",
+          place, key, before.dump(), is.at(key).dump());
   };
   auto length = [](const Json& of, const char* key) {
     return of.is_object() && of.contains(key) && of[key].is_array() ? of[key].size() : 0;
@@ -120,7 +145,7 @@ void check_fingerprint(const Json& saved, const Json& current) {
   for (const char* key : {"seed", "sequence_length", "reading", "order"}) compare(saved, current, key, "data");
   const size_t corpora = current["corpora"].size();
   if (length(saved, "corpora") != corpora)
-    fail("data: {} corpora when the checkpoint was written, {} now", length(saved, "corpora"), corpora);
+    fail("data: found {1} corpora, expected {0} as when the checkpoint was written", length(saved, "corpora"), corpora);
   for (size_t c = 0; c < corpora; ++c) {
     const Json &was = saved["corpora"][c], &is = current["corpora"][c];
     const std::string place = corpora == 1 ? "data.train" : fmt::format("data.mixture.{}", c);
@@ -130,7 +155,7 @@ void check_fingerprint(const Json& saved, const Json& current) {
         compare(was["shards"][s], is["shards"][s], key,
                 fmt::format("shard {}", is["shards"][s]["name"].get<std::string>()));
     if (shards_before != shards)
-      fail("{}: {} shards when the checkpoint was written, {} now", place, shards_before, shards);
+      fail("{0}: found {2} shards, expected {1} as when the checkpoint was written", place, shards_before, shards);
     compare(was, is, "weight", place);
     compare(was, is, "rows", place);
   }

@@ -1,6 +1,6 @@
-// BatchSource: sample s of a training run, a pure function of (seed, data, s). Ranks, micro-batches and threads do not
-// matter: a step of G rows consists of samples [step * G, (step + 1) * G), and each rank and micro-batch takes a part
-// of that. So the only state to save is the number of samples taken.
+// BatchSource: defines sample s of a training run as a pure function of (seed, data, s). Ranks, micro-batches and
+// threads do not matter. A step of G rows consists of samples [step * G, (step + 1) * G); each rank and micro-batch
+// takes a part of them. So the only state to save is the number of samples taken.
 #pragma once
 
 #include <cstdint>
@@ -49,6 +49,9 @@ class BatchSource {
   };
   void draw_round(const std::vector<Corpus>& parts);
   Row row_of(int64_t sample) const;
+  // For one corpus: the row of its s-th sample, and how many of the run's first `end` samples are from it.
+  int64_t row_in(size_t part, int64_t sample) const;
+  int64_t samples_of(size_t part, int64_t end) const;
 
   int64_t sequence_length_, samples_per_epoch_ = 0;
   Order order_;

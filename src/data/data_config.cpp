@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace rowan {
 namespace {
@@ -32,7 +33,8 @@ void visit(DocumentConfig& documents, Section& keys) {
       documents.end_token);
   keys.choice({.name = "positions", .help = "`restart` with every document, or `continue` through the row"},
               documents.positions);
-  keys.choice({.name = "end_targets", .help = "whether what follows an end token counts"}, documents.end_targets);
+  keys.choice({.name = "end_targets", .help = "whether the loss counts the token after an end token"},
+              documents.end_targets);
 }
 
 void visit(DataConfig& data, Section& keys) {
@@ -49,15 +51,14 @@ void visit(DataConfig& data, Section& keys) {
   keys.other({.name = "validation", .help = "files or globs", .absent = "none"},
              data.validation.empty() ? Json() : list_of(data.validation));
   const auto [ranks, rows] = data.batch_means;
-  keys.other(
-      {.name = "batch_means",
-       .help = "`{\"ranks\": 8, \"rows\": 64}`: how the evaluation of another program cuts the validation rows into "
-               "batches; adds `val_loss_batch_mean`, the mean over its ranks of the means of their batches, and "
-               "`val_loss_galore`, the same with n + 1 in place of n batches",
-       .continues = true,
-       .absent = "none"},
-      ranks ? Json{{"ranks", ranks}, {"rows", rows}} : Json());
-  keys.text({.name = "hellaswag", .help = "a file of HellaSwag scored at every evaluation", .continues = true},
+  keys.other({.name = "batch_means",
+              .help = "`{\"ranks\": 8, \"rows\": 64}`: the ranks and batches of rows with which another program "
+                      "evaluates; adds `val_loss_batch_mean`, the mean over its ranks of the means of their batches, "
+                      "and with `reading` `documents` `val_loss_galore`, the same with n + 1 in place of n batches",
+              .continues = true,
+              .absent = "none"},
+             ranks ? Json{{"ranks", ranks}, {"rows", rows}} : Json());
+  keys.text({.name = "hellaswag", .help = "a HellaSwag file, which every evaluation scores", .continues = true},
             data.hellaswag);
   keys.choice(
       {.name = "reading",
@@ -67,21 +68,21 @@ void visit(DataConfig& data, Section& keys) {
               .help = "of packed rows: an object that keeps attention within documents, below",
               .absent = "attention runs through the row"},
              data.documents ? write_keys([&](Section& inner) { visit(*data.documents, inner); }) : Json());
-  keys.choice({.name = "order", .help = "of the rows within an epoch"}, data.order);
-  keys.choice({.name = "format", .help = "of the shards"}, data.shards.format);
-  keys.integer<0, 4>({.name = "width", .help = "bytes a token, 2 or 4, where the format does not say; 0: not given"},
+  keys.choice({.name = "order", .help = "order of the rows within an epoch"}, data.order);
+  keys.choice({.name = "format", .help = "format of the shards"}, data.shards.format);
+  keys.integer<0, 4>({.name = "width", .help = "bytes per token, 2 or 4, if the format does not tell; 0: not given"},
                      data.shards.width);
   keys.integer<-1, std::numeric_limits<int32_t>::max()>(
-      {.name = "end_id", .help = "the end token, where the shards do not say"}, data.shards.end_id);
+      {.name = "end_id", .help = "id of the end token, if the shards do not name it"}, data.shards.end_id);
 }
 
 DataConfig parse_data(JsonObject data) {
   DataConfig config;
   if (data.has("mixture")) {
-    if (data.has("train")) data.fail("mixture", "stands beside train; give one of them");
+    if (data.has("train")) data.fail("mixture", "conflicts with train; give one of them");
     for (JsonObject& part : data.objects("mixture")) {
       Corpus corpus{files_at(part, "glob"), part.number("weight")};
-      if (corpus.weight <= 0) part.fail("weight", "must be greater than 0");
+      if (corpus.weight <= 0) part.fail("weight", "expected more than 0");
       part.finish();
       config.train.push_back(corpus);
     }
@@ -94,18 +95,18 @@ DataConfig parse_data(JsonObject data) {
     JsonObject means = data.object("batch_means");
     config.batch_means = {means.integer("ranks", {}, 1, 1 << 20), means.integer("rows", {}, 1, 1 << 20)};
     means.finish();
-    if (config.validation.empty()) data.fail("batch_means", "there is no validation data; give validation");
+    if (config.validation.empty()) data.fail("batch_means", "needs validation data; give validation");
   }
   read_keys(data, [&](Section& keys) { visit(config, keys); });
   if (data.has("documents")) {
     if (config.reading == Reading::documents)
-      data.fail("documents", "belongs to packed rows; with reading documents every row is one");
+      data.fail("documents", "is for packed rows; with reading documents every row is one document");
     config.documents = parse_documents(data.object("documents"));
   }
   if (config.shards.width != 0 && config.shards.width != 2 && config.shards.width != 4)
-    data.fail("width", fmt::format("found {}, allowed: 2 and 4", config.shards.width));
+    data.fail("width", fmt::format("found {}, expected 2 or 4", config.shards.width));
   if (config.shards.format == ShardFormat::nanogpt && config.shards.width == 0)
-    data.fail("format", "nanogpt files are bare tokens: give width too, 2 or 4");
+    data.fail("format", "nanogpt files are bare tokens; give width, 2 or 4, as well");
   data.finish();
   return config;
 }

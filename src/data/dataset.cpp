@@ -28,11 +28,11 @@ Dataset::Dataset(const std::vector<std::string>& files, const ShardOptions& opti
       const Shard& first = shards_.front();
       const std::string name = path.string();
       if (shard.vocab_size() > vocab_size)
-        fail("{}: made with a vocabulary of {}, but the model's has {}", name, shard.vocab_size(), vocab_size);
+        fail("{}: found a vocabulary of {}, expected at most {}, the model's", name, shard.vocab_size(), vocab_size);
       if (shard.tokenizer_hash() != first.tokenizer_hash())
-        fail("{}: made with another tokenizer than {}", name, first.path().string());
+        fail("{}: found another tokenizer, expected that of {}", name, first.path().string());
       if (shard.end_id() != first.end_id())
-        fail("{}: end id {}, but {} in {}", name, shard.end_id(), first.end_id(), first.path().string());
+        fail("{}: found end id {}, expected {} as in {}", name, shard.end_id(), first.end_id(), first.path().string());
       offsets_.push_back(offsets_.back() + shard.tokens());
     }
   end_id_ = shards_.front().end_id();
@@ -43,7 +43,7 @@ Dataset::Dataset(const std::vector<std::string>& files, const ShardOptions& opti
   else
     open_documents();
   if (rows_ == 0)
-    fail("{}: an empty data set: {} tokens in {} shard{}, no row to read as {}", shards_.front().path().string(),
+    fail("{}: found {} tokens in {} shard{}, expected at least one row to read as {}", shards_.front().path().string(),
          tokens(), shards_.size(), shards_.size() == 1 ? "" : "s", name_of(reading));
   look_through();
 }
@@ -62,21 +62,24 @@ void Dataset::look_through() const {
 
 void Dataset::check_documents(const DocumentConfig& documents) const {
   if (end_id_ < 0 || end_id_ >= vocab_size_)
-    fail("{}: data.documents needs an end token inside the vocabulary of {}: found {}; give data.end_id",
-         shards_.front().path().string(), vocab_size_, end_id_);
+    fail(
+        "{0}: data.documents: found end id {2}, expected 0 or more and less than {1}, the vocabulary; give data.end_id",
+        shards_.front().path().string(), vocab_size_, end_id_);
   const bool first = documents.end_token == EndToken::first;
   const shard::EndPlace wanted = first ? shard::EndPlace::before : shard::EndPlace::after;
   for (const Shard& shard : shards_)
     if (shard.end_place() != wanted && shard.end_place() != shard::EndPlace::none)
-      fail("{}: its end tokens stand {} the documents; data.documents.end_token must be {}", shard.path().string(),
-           first ? "behind" : "before", first ? "last" : "first");
+      fail("{}: found end tokens {} the documents, expected data.documents.end_token {}", shard.path().string(),
+           first ? "after" : "before", first ? "last" : "first");
 }
 
 void Dataset::open_documents() {
-  if (sequence_length_ < 2) fail("data.reading: documents need a sequence length of at least 2");
+  if (sequence_length_ < 2) fail("data.reading: documents need sequence_length 2 or more");
   if (end_id_ < 0 || end_id_ >= vocab_size_)
-    fail("{}: reading documents needs an end token inside the vocabulary of {}: found {}; give data.end_id",
-         shards_.front().path().string(), vocab_size_, end_id_);
+    fail(
+        "{0}: data.reading documents: found end id {2}, expected 0 or more and less than {1}, the vocabulary; give "
+        "data.end_id",
+        shards_.front().path().string(), vocab_size_, end_id_);
   bool fresh = true;
   for (const Shard& shard : shards_) {
     documents_.push_back(shard.documents(fresh));
@@ -102,8 +105,8 @@ void Dataset::copy(Range range, int32_t* out) const {
     for (int64_t i = 0; i < count; ++i) largest = std::max(largest, static_cast<uint32_t>(out[i]));
     if (largest >= static_cast<uint64_t>(vocab_size_)) {
       const int64_t at = std::find(out, out + count, static_cast<int32_t>(largest)) - out;
-      fail("{}: token {}: id {} is outside the vocabulary of {}", shard.path().string(), begin + at, largest,
-           vocab_size_);
+      fail("{}: token {}: found id {}, expected less than {}, the vocabulary", shard.path().string(), begin + at,
+           largest, vocab_size_);
     }
     range = {range.begin + count, range.count - count};
     out += count;

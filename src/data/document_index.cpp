@@ -31,14 +31,15 @@ DocumentIndex DocumentIndex::rowan(const std::filesystem::path& path, int64_t to
   index.map();
   const uint64_t bytes = index.file_->size();
   if (bytes < shard::documents_header_bytes)
-    fail("{}: {} bytes; a document index begins with {}", path.string(), bytes, shard::documents_header_bytes);
+    fail("{}: found {} bytes, expected at least {} of a document index", path.string(), bytes,
+         shard::documents_header_bytes);
   if (std::memcmp(index.file_->data(), shard::documents_magic, sizeof shard::documents_magic) != 0)
-    fail("{}: byte 0: not the mark ROWNDOCS of a document index", path.string());
+    fail("{}: byte 0: expected the mark ROWNDOCS of a document index", path.string());
   const uint64_t count = index.word(8), room = (bytes - shard::documents_header_bytes) / 8;
   if (count != room || bytes % 8 != 0)
-    fail("{}: byte 8: {} documents, but the file of {} bytes holds {}", path.string(), count, bytes, room);
+    fail("{}: byte 8: found {} documents, but the file of {} bytes has room for {}", path.string(), count, bytes, room);
   if (index.word(16) != static_cast<uint64_t>(tokens))
-    fail("{}: byte 16: made for a shard of {} tokens, but the shard has {}", path.string(), index.word(16), tokens);
+    fail("{}: byte 16: found {} tokens, expected {} as in the shard", path.string(), index.word(16), tokens);
   index.count_ = static_cast<int64_t>(count);
   index.tokens_ = tokens;
   return index;
@@ -49,9 +50,9 @@ DocumentIndex DocumentIndex::datatrove(const std::filesystem::path& path) {
   index.map();
   const uint64_t bytes = index.file_->size();
   if (bytes == 0 || bytes % 8 != 0)
-    fail("{}: {} bytes; a .ds.index is one 8-byte number a document", path.string(), bytes);
+    fail("{}: found {} bytes, expected 8 for each document of a .ds.index", path.string(), bytes);
   const uint64_t end = index.word(bytes - 8);
-  if (end > INT64_MAX / 4) fail("{}: byte {}: impossible last position {}", path.string(), bytes - 8, end);
+  if (end > INT64_MAX / 4) fail("{}: byte {}: found the impossible last position {}", path.string(), bytes - 8, end);
   index.count_ = static_cast<int64_t>(bytes / 8);
   index.tokens_ = static_cast<int64_t>(end);
   return index;
@@ -63,20 +64,20 @@ DocumentIndex DocumentIndex::megatron(const std::filesystem::path& path, uint64_
   const MappedFile& file = *index.file_;
   const std::string name = path.string();
   if (file.size() < megatron_lengths)
-    fail("{}: {} bytes; a Megatron index begins with {}", name, file.size(), megatron_lengths);
+    fail("{}: found {} bytes, expected at least {} of a Megatron index", name, file.size(), megatron_lengths);
   if (std::memcmp(file.data(), megatron_magic, sizeof megatron_magic) != 0)
-    fail("{}: byte 0: not the mark MMIDIDX of a Megatron index", name);
-  if (index.word(9) != 1) fail("{}: byte 9: version {}, allowed: 1", name, index.word(9));
+    fail("{}: byte 0: expected the mark MMIDIDX of a Megatron index", name);
+  if (index.word(9) != 1) fail("{}: byte 9: found version {}, expected 1", name, index.word(9));
   const int dtype = load<uint8_t>(file, megatron_dtype);
   if (dtype != 4 && dtype != 8)
-    fail("{}: byte {}: element type {}, allowed: 4 (i32) and 8 (u16)", name, megatron_dtype, dtype);
+    fail("{}: byte {}: found element type {}, expected 4 (i32) or 8 (u16)", name, megatron_dtype, dtype);
   index.width_ = dtype == 4 ? 4 : 2;
   const uint64_t sequences = index.word(megatron_counts), bounds = index.word(megatron_counts + 8);
   const uint64_t limit = file.size() / 8;  // so that the sum below cannot overflow
   if (bounds == 0 || bounds > limit || sequences > limit ||
       file.size() != megatron_lengths + 12 * sequences + 8 * bounds)
-    fail("{}: byte {}: {} sequences and {} document bounds do not make a file of {} bytes", name, megatron_counts,
-         sequences, bounds, file.size());
+    fail("{}: byte {}: found {} sequences and {} document bounds, which do not make a file of {} bytes", name,
+         megatron_counts, sequences, bounds, file.size());
   index.sequences_ = static_cast<int64_t>(sequences);
   index.count_ = static_cast<int64_t>(bounds) - 1;
   index.tokens_ = static_cast<int64_t>(bin_bytes / static_cast<uint64_t>(index.width_));
@@ -86,7 +87,7 @@ DocumentIndex DocumentIndex::megatron(const std::filesystem::path& path, uint64_
     end = index.word(megatron_lengths + 12 * sequences - 8) + static_cast<uint64_t>(length * index.width_);
   }
   if (end != bin_bytes)
-    fail("{}: its last sequence ends at byte {} of the .bin, which has {} bytes", name, end, bin_bytes);
+    fail("{}: found a last sequence that ends at byte {} of the .bin, which has {} bytes", name, end, bin_bytes);
   return index;
 }
 
@@ -123,7 +124,7 @@ uint64_t DocumentIndex::entry(int64_t i) const {
 int64_t DocumentIndex::start(int64_t i) const {
   const uint64_t start = entry(i);
   if (start > static_cast<uint64_t>(tokens_) || (i > 0 && start < entry(i - 1)))
-    fail("{}: document {} starts at token {}, which is before the one it follows or after the {} tokens there are",
+    fail("{}: document {}: found start {}, expected it after the previous start and at most {}, the tokens",
          path_.string(), i, start, tokens_);
   return static_cast<int64_t>(start);
 }

@@ -48,7 +48,7 @@ Shard::Shard(const std::filesystem::path& path, const ShardOptions& options)
     else if (options.width != 0)
       format_ = ShardFormat::nanogpt;
     else if (file_.size() < 4)
-      fail("{}: {} bytes: too short for a token shard", path.string(), file_.size());
+      fail("{}: found {} bytes, too few for a token shard", path.string(), file_.size());
     else
       fail(
           "{}: byte 0: magic {}; a token shard starts with {} or {} (llm.c), is named .ds, or has an .idx beside it; "
@@ -73,20 +73,21 @@ Shard::Shard(const std::filesystem::path& path, const ShardOptions& options)
 void Shard::open_llmc() {
   const std::string name = path_.string();
   if (file_.size() < shard::header_bytes)
-    fail("{}: {} bytes; an llm.c shard begins with a header of {}", name, file_.size(), shard::header_bytes);
+    fail("{}: found {} bytes, expected at least the {} of an llm.c header", name, file_.size(), shard::header_bytes);
   const int32_t magic = header_word(file_, shard::word_magic);
   if (!has_llmc_magic(file_))
-    fail("{}: byte 0: magic {}, allowed: {} and {}", name, magic, shard::magic_u16, shard::magic_u32);
+    fail("{}: byte 0: found magic {}, expected {} or {}", name, magic, shard::magic_u16, shard::magic_u32);
   width_ = magic == shard::magic_u16 ? 2 : 4;
   const int32_t version = header_word(file_, shard::word_version);
   const int32_t wanted = magic == shard::magic_u16 ? shard::version_u16 : shard::version_u32;
-  if (version != wanted) fail("{}: byte 4: version {}, allowed with this magic: {}", name, version, wanted);
+  if (version != wanted) fail("{}: byte 4: found version {}, expected {} with this magic", name, version, wanted);
   base_ = shard::header_bytes;
   tokens_ = header_word(file_, shard::word_tokens);
-  if (tokens_ < 0) fail("{}: byte 8: {} tokens", name, tokens_);
+  if (tokens_ < 0) fail("{}: byte 8: found {} tokens, expected at least 0", name, tokens_);
   const uint64_t size = base_ + static_cast<uint64_t>(tokens_ * width_);
   if (file_.size() != size)
-    fail("{}: byte 8: {} tokens make a file of {} bytes, but it has {}", name, tokens_, size, file_.size());
+    fail("{}: byte 8: found {} tokens, which make a file of {} bytes, but it has {}", name, tokens_, size,
+         file_.size());
 
   if (header_word(file_, shard::word_mark) != shard::rowan_mark) {
     // llm.c and modded-nanogpt put the end token before every document.
@@ -94,11 +95,13 @@ void Shard::open_llmc() {
   } else {
     vocab_size_ = header_word(file_, shard::word_vocab);
     const int32_t end_id = header_word(file_, shard::word_end_id), place = header_word(file_, shard::word_end_place);
-    if (vocab_size_ <= 0) fail("{}: byte {}: vocabulary of {}", name, 4 * shard::word_vocab, vocab_size_);
+    if (vocab_size_ <= 0)
+      fail("{}: byte {}: found a vocabulary of {}, expected more than 0", name, 4 * shard::word_vocab, vocab_size_);
     if (end_id < -1 || end_id >= vocab_size_)
-      fail("{}: byte {}: end id {} in a vocabulary of {}", name, 4 * shard::word_end_id, end_id, vocab_size_);
+      fail("{}: byte {}: found end id {}, expected less than {}, the vocabulary", name, 4 * shard::word_end_id, end_id,
+           vocab_size_);
     if (place < 0 || place > 2)
-      fail("{}: byte {}: end token at place {}, allowed: 0, 1 and 2", name, 4 * shard::word_end_place, place);
+      fail("{}: byte {}: found end token place {}, expected 0, 1 or 2", name, 4 * shard::word_end_place, place);
     if (end_id >= 0) end_id_ = end_id;
     end_place_ = static_cast<shard::EndPlace>(place);
     tokenizer_hash_ = header_pair(file_, shard::word_tokenizer_hash);
@@ -111,9 +114,9 @@ void Shard::open_llmc() {
 void Shard::open_bare(int width) {
   const std::string name = path_.string();
   if (width != 2 && width != 4)
-    fail("{}: bare tokens need data.width (--width): 2 or 4 bytes a token (found {})", name, width);
+    fail("{}: data.width (--width): found {}, expected 2 or 4 bytes per bare token", name, width);
   if (file_.size() % static_cast<uint64_t>(width) != 0)
-    fail("{}: {} bytes are no whole number of {}-byte tokens", name, file_.size(), width);
+    fail("{}: found {} bytes, expected a whole number of {}-byte tokens", name, file_.size(), width);
   width_ = width;
   tokens_ = static_cast<int64_t>(file_.size()) / width;
   end_place_ = shard::EndPlace::after;
@@ -123,7 +126,7 @@ void Shard::open_datatrove(int width) {
   const std::filesystem::path path = with_suffix(path_, ".index");
   if (!std::filesystem::exists(path)) {
     if (width == 0)
-      fail("{}: without {} beside it, data.width (--width) is needed", path_.string(), path.filename().string());
+      fail("{}: found no {} beside it; give data.width (--width)", path_.string(), path.filename().string());
     return open_bare(width);
   }
   index_ = DocumentIndex::datatrove(path);
@@ -131,7 +134,7 @@ void Shard::open_datatrove(int width) {
   if (width == 0 && tokens > 0) width = static_cast<int>(std::min<uint64_t>(file_.size() / tokens, 4));
   if (width == 0) width = 2;
   if ((width != 2 && width != 4) || file_.size() != tokens * static_cast<uint64_t>(width))
-    fail("{}: {} bytes, but {} ends at token {}, which makes {} or {}", path_.string(), file_.size(),
+    fail("{0}: found {1} bytes, expected {4} or {5}, since {2} ends at token {3}", path_.string(), file_.size(),
          path.filename().string(), tokens, 2 * tokens, 4 * tokens);
   open_bare(width);
 }
@@ -147,7 +150,8 @@ std::string_view Shard::token_bytes() const { return file_.text().substr(base_);
 
 void Shard::copy_tokens(int64_t begin, int64_t count, int32_t* out) const {
   if (begin < 0 || count < 0 || begin > tokens_ - count)
-    fail("{}: tokens {} to {} asked for, but there are {}", path_.string(), begin, begin + count, tokens_);
+    fail("{}: found the range of tokens {} to {}, expected it within {} tokens", path_.string(), begin, begin + count,
+         tokens_);
   if (count == 0) return;
   const std::byte* from = file_.data() + base_ + begin * width_;
   if (width_ == 4) {
@@ -168,8 +172,7 @@ int32_t Shard::token(int64_t position) const {
 DocumentIndex Shard::documents(bool begins_document) const {
   if (index_) return *index_;
   if (end_id_ < 0 || end_place_ == shard::EndPlace::none)
-    fail("{}: nothing says where its documents are: an index beside it or data.end_id (--end-id) is needed",
-         path_.string());
+    fail("{}: found no index beside it that says where documents begin; give data.end_id (--end-id)", path_.string());
   const int64_t after = end_place_ == shard::EndPlace::after;
   std::vector<int64_t> starts;
   if (after && begins_document && tokens_ > 0) starts.push_back(0);

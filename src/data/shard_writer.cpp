@@ -33,9 +33,9 @@ ShardWriter::ShardWriter(fs::path folder, std::string pattern, const ShardLabel&
       width_(shard::token_bytes(label.vocab_size)),
       state_(std::move(state)) {
   if (shard_tokens == 0 || shard_tokens > INT32_MAX)
-    fail("a shard of {} tokens; allowed are 1 to {}", shard_tokens, INT32_MAX);
+    fail("shard size: found {} tokens, expected 1 to {}", shard_tokens, INT32_MAX);
   if (state_.part_tokens > shard_tokens || state_.part_documents > state_.part_tokens)
-    fail("{}: an unfinished shard of {} tokens and {} documents; {} tokens are a whole one", folder_.string(),
+    fail("{}: found an unfinished shard of {} tokens and {} documents, expected fewer than {} tokens", folder_.string(),
          state_.part_tokens, state_.part_documents, shard_tokens);
   for (const ShardInfo& shard : state_.shards) tokens_ += shard.tokens;
   tokens_ += state_.part_tokens;
@@ -47,7 +47,7 @@ std::string ShardWriter::next_name() const {
   if (const size_t star = name.find('*'); star != std::string::npos)
     return name.replace(star, 1, fmt::format("{:05}", state_.shards.size()));
   if (!state_.shards.empty())
-    fail("{}: more than the {} tokens of one shard", (folder_ / name).string(), shard_tokens_);
+    fail("{}: found more tokens than the {} of one shard", (folder_ / name).string(), shard_tokens_);
   return name;
 }
 

@@ -23,7 +23,7 @@ class WordReader {
 
   size_t byte() const { return at_; }
   uint16_t word(const char* what) {
-    if (bytes_.size() - at_ < 2) fail("{}: byte {}: the file ends where {} should stand", name_, at_, what);
+    if (bytes_.size() - at_ < 2) fail("{}: byte {}: found the end of the file, expected {}", name_, at_, what);
     uint16_t value;
     std::memcpy(&value, bytes_.data() + at_, sizeof value);
     at_ += sizeof value;
@@ -33,7 +33,7 @@ class WordReader {
     const size_t at = at_;
     const uint16_t value = word(what);
     if (value < allowed_first || value > allowed_last)
-      fail("{}: byte {}: {} is {}, allowed: {} to {}", name_, at, what, value, allowed_first, allowed_last);
+      fail("{}: byte {}: {}: found {}, expected {} to {}", name_, at, what, value, allowed_first, allowed_last);
     return value;
   }
   std::vector<int32_t> tokens(const char* what) {
@@ -51,10 +51,11 @@ class WordReader {
 
 std::vector<HellaSwagItem> read_binary(const std::string& name, std::string_view bytes) {
   if (bytes.size() < header_bytes)
-    fail("{}: {} bytes; an llm.c evaluation file begins with a header of {}", name, bytes.size(), header_bytes);
+    fail("{}: found {} bytes, expected at least the {} of an llm.c evaluation header", name, bytes.size(),
+         header_bytes);
   int32_t header[3];
   std::memcpy(header, bytes.data(), sizeof header);
-  if (header[1] != 1) fail("{}: byte 4: version {}, allowed: 1", name, header[1]);
+  if (header[1] != 1) fail("{}: byte 4: found version {}, expected 1", name, header[1]);
   WordReader reader(name, bytes);
   reader.skip_header();
   std::vector<HellaSwagItem> items;
@@ -69,10 +70,11 @@ std::vector<HellaSwagItem> read_binary(const std::string& name, std::string_view
     item.context = reader.tokens("the context");
     for (auto& ending : item.endings) ending = reader.tokens("an ending");
     if (reader.byte() - begin != length)
-      fail("{}: byte {}: example {} has {} bytes, but says {}", name, begin, i, reader.byte() - begin, length);
+      fail("{}: byte {}: example {}: found {} bytes, expected {} as it says", name, begin, i, reader.byte() - begin,
+           length);
   }
   if (reader.byte() != bytes.size())
-    fail("{}: byte {}: {} bytes after the last of {} examples", name, reader.byte(), bytes.size() - reader.byte(),
+    fail("{}: byte {}: found {} bytes after the last of {} examples", name, reader.byte(), bytes.size() - reader.byte(),
          header[2]);
   return items;
 }
@@ -92,13 +94,13 @@ std::vector<HellaSwagItem> read_jsonl(const std::string& name, std::string_view 
     const std::string_view content = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(text.size(), content.size() + 1));
     if (content.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const Json record = Json::parse(content, nullptr, false);
+    const Json record = try_parse_json(content);
     auto is_text = [](const Json& value) { return value.is_string(); };
     if (!record.is_object() || !record.contains("ctx") || !record["ctx"].is_string() || !record.contains("endings") ||
         !record["endings"].is_array() || record["endings"].size() != 4 ||
         !std::all_of(record["endings"].begin(), record["endings"].end(), is_text) || label_of(record) < 0 ||
         label_of(record) > 3)
-      fail("{}:{}: no HellaSwag record: wanted are ctx (a string), endings (four strings) and label (0 to 3)", name,
+      fail("{}:{}: found no HellaSwag record, expected ctx (a string), endings (four strings) and label (0 to 3)", name,
            line);
     if (tokenizer == nullptr) fail("{}: HellaSwag as text needs a tokenizer", name);
     HellaSwagItem& item = items.emplace_back();
@@ -136,7 +138,7 @@ std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, con
   if (file.size() >= sizeof magic) std::memcpy(&magic, file.data(), sizeof magic);
   std::vector<HellaSwagItem> items =
       magic == hellaswag_magic ? read_binary(name, file.text()) : read_jsonl(name, file.text(), tokenizer);
-  if (items.empty()) fail("{}: no examples", name);
+  if (items.empty()) fail("{}: found no examples", name);
   return items;
 }
 
@@ -147,14 +149,14 @@ std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, con
     auto check_ids = [&](const std::vector<int32_t>& ids) {
       for (int32_t id : ids)
         if (id < 0 || id >= vocab_size)
-          fail("{}: example {}: id {} is outside the vocabulary of {}", path.string(), i, id, vocab_size);
+          fail("{}: example {}: found id {}, expected less than {}, the vocabulary", path.string(), i, id, vocab_size);
     };
-    if (items[i].context.empty()) fail("{}: example {}: no context", path.string(), i);
+    if (items[i].context.empty()) fail("{}: example {}: found no context", path.string(), i);
     check_ids(items[i].context);
     for (const std::vector<int32_t>& ending : items[i].endings) {
       if (ending.empty() || static_cast<int64_t>(ending.size()) > sequence_length)
-        fail("{}: example {}: an ending of {} tokens, allowed with this sequence length: 1 to {}", path.string(), i,
-             ending.size(), sequence_length);
+        fail("{}: example {}: found an ending of {} tokens, expected 1 to {} with this sequence length", path.string(),
+             i, ending.size(), sequence_length);
       check_ids(ending);
     }
   }

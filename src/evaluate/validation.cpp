@@ -8,6 +8,7 @@ namespace rowan {
 
 ValidationSet::ValidationSet(const DataConfig& config, int64_t sequence_length, int64_t vocab_size, int64_t eval_tokens)
     : data_(config.validation, config.shards, config.reading, sequence_length, vocab_size, config.documents),
+      reading_(config.reading),
       means_(config.batch_means),
       sequence_length_(sequence_length) {
   if (means_.ranks)
@@ -18,7 +19,8 @@ ValidationSet::ValidationSet(const DataConfig& config, int64_t sequence_length, 
       targets_ += row_targets_.back();
     }
   if (targets_ == 0)
-    fail("{}: no target in the first {} rows of the validation data", data_.shards().front().path().string(), rows());
+    fail("{}: found no target in the first {} rows of the validation data", data_.shards().front().path().string(),
+         rows());
 }
 
 void ValidationSet::deal(int64_t eval_tokens) {
@@ -45,7 +47,7 @@ void ValidationSet::deal(int64_t eval_tokens) {
   }
   for (int32_t targets : row_targets_) targets_ += targets;
   if (!batches_.back())
-    fail("data.batch_means: found {} ranks, but the validation data has {} rows", ranks, data_.rows());
+    fail("data.batch_means: found {} ranks, expected at most the {} rows of the validation data", ranks, data_.rows());
 }
 
 void ValidationSet::fill(int64_t first, int64_t count, int32_t* inputs, int32_t* targets) const {
@@ -95,7 +97,8 @@ ValidationLosses validation_losses(const ValidationSet& set, std::span<const dou
     mean += sum / static_cast<double>(n) / ranks;
     galore += sum / static_cast<double>(n + 1) / ranks;
   }
-  losses.batch_mean = mean, losses.galore = galore;
+  losses.batch_mean = mean;
+  if (set.reading() == Reading::documents) losses.galore = galore;
   return losses;
 }
 

@@ -23,6 +23,7 @@ class ValidationSet {
   int64_t sequence_length() const { return sequence_length_; }
   int64_t targets_of(int64_t row) const { return row_targets_[static_cast<size_t>(row)]; }
   const Dataset& data() const { return data_; }
+  Reading reading() const { return reading_; }
   const BatchMeans& batch_means() const { return means_; }
   // The number of batches of each rank of batch_means(). As in GaLore's code (torchrun_main.py, evaluate_model), a rank
   // takes batches until its tokens times the number of ranks exceed `eval_tokens`, or until its rows end. Rank r has
@@ -37,6 +38,7 @@ class ValidationSet {
   void deal(int64_t eval_tokens);
 
   Dataset data_;
+  Reading reading_;
   BatchMeans means_;
   int64_t sequence_length_, targets_ = 0;
   std::vector<int32_t> row_targets_;
@@ -49,8 +51,8 @@ struct ValidationLosses {
   int64_t targets = 0;
   // If the set has batch_means: each batch has the same weight within its rank, and each rank in the whole.
   std::optional<double> batch_mean;
-  // The same sum divided by n + 1 instead of a rank's n batches, as in the released code of GaLore and RMNP, whose
-  // count of batches starts at 1.
+  // If the set also reads documents: the same sum divided by n + 1 instead of a rank's n batches, as in the released
+  // code of GaLore and RMNP, whose count of batches starts at 1.
   std::optional<double> galore;
 };
 

@@ -9,7 +9,9 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "model/layout.h"
+#include "model/size.h"
 
 namespace rowan {
 namespace {
@@ -45,7 +47,8 @@ void require(JsonObject& object, const char* key, const Value& only) {
   if (!object.has(key)) return;
   const Json& value = object.raw(key);
   if (value != Json(only))
-    object.fail(key, fmt::format("found {}, only {} is implemented", value.dump(), Json(only).dump()));
+    object.fail(key,
+                fmt::format("found {}, expected {}: nothing else is implemented", value.dump(), Json(only).dump()));
 }
 
 // Checks keys with which transformers selects another model; only the values that mean this model are accepted.
@@ -55,14 +58,15 @@ void check_variants(JsonObject& object, Family family) {
   std::set<std::string> zero = {"hidden_dropout", "hidden_dropout_prob"};
   if (family == Family::llama) zero.insert({"resid_pdrop", "embd_pdrop"});
   for (const std::string& key : object.keys()) {
-    if (no.contains(key) && object.boolean(key)) object.fail(key, "found true, only false is implemented");
+    if (no.contains(key) && object.boolean(key))
+      object.fail(key, "found true, expected false: nothing else is implemented");
     if (zero.contains(key)) require(object, key.c_str(), 0);
     if (key == "partial_rotary_factor" && object.number(key) != 1) object.fail(key, "only 1 is implemented");
     if (key == "pruned_heads" && !object.raw(key).empty()) object.fail(key, "only {} is implemented");
     if (key != "layer_types") continue;
     for (const std::string& type : object.strings(key))
       if (type != "full_attention")
-        object.fail(key, fmt::format("found '{}', only full_attention is implemented", type));
+        object.fail(key, fmt::format("found '{}', expected full_attention: nothing else is implemented", type));
   }
 }
 
@@ -77,84 +81,87 @@ constexpr double any = std::numeric_limits<double>::max();
 
 // The keys of LLaMA and of Qwen3, which is LLaMA with normalized queries and keys and an explicit head size.
 void visit_llama(ModelConfig& config, bool qwen3, Section& keys) {
-  keys.integer<1, most>({.name = "hidden_size", .help = "values of a token", .required = true}, config.hidden);
-  keys.integer<1, most>({.name = "intermediate_size", .help = "those inside the MLP", .required = true},
+  keys.integer<1, most>({.name = "hidden_size", .help = "values per token", .required = true}, config.hidden);
+  keys.integer<1, most>({.name = "intermediate_size", .help = "values per token inside the MLP", .required = true},
                         config.intermediate);
   keys.integer<1, 100000>({.name = "num_hidden_layers", .help = "blocks", .required = true}, config.layers);
-  keys.integer<1, most>({.name = "num_attention_heads", .help = "of queries", .required = true}, config.heads);
+  keys.integer<1, most>({.name = "num_attention_heads", .help = "heads of queries", .required = true}, config.heads);
   if (keys.reading()) config.kv_heads = config.heads;
   keys.integer<1, most>(
-      {.name = "num_key_value_heads", .help = "of keys and values", .absent = "`num_attention_heads`"},
+      {.name = "num_key_value_heads", .help = "heads of keys and values", .absent = "`num_attention_heads`"},
       config.kv_heads);
   if (keys.reading()) config.head_dim = qwen3 ? 128 : config.hidden / config.heads;
-  keys.integer<1, most>({.name = "head_dim",
-                         .help = "values of a head",
-                         .absent = "`hidden_size` / `num_attention_heads`; 128 for Qwen3"},
-                        config.head_dim);
-  keys.integer<2, most>({.name = "vocab_size", .help = "token ids", .required = true}, config.vocabulary);
-  keys.integer<1, most>({.name = "max_position_embeddings", .help = "longest sequence"}, config.positions);
-  keys.other({.name = "max_sequence_length", .help = "the same, as GaLore's files call it; at least 2048"}, {});
-  keys.number({.name = "rms_norm_eps", .help = "of the norms"}, config.norm_eps, 0, 1);
+  keys.integer<1, most>(
+      {.name = "head_dim", .help = "values per head", .absent = "`hidden_size` / `num_attention_heads`; 128 for Qwen3"},
+      config.head_dim);
+  keys.integer<2, most>({.name = "vocab_size", .help = "number of token ids", .required = true}, config.vocabulary);
+  keys.integer<1, most>({.name = "max_position_embeddings", .help = "length of the longest sequence"},
+                        config.positions);
+  keys.other({.name = "max_sequence_length", .help = "the same, under the name in GaLore's files; at least 2048"}, {});
+  keys.number({.name = "rms_norm_eps", .help = "epsilon of the norms"}, config.norm_eps, 0, 1);
   visit(*config.rope, keys);
   keys.flag({.name = "tie_word_embeddings", .help = "the head is the embedding table"}, config.tied);
   keys.number({.name = "initializer_range", .help = "standard deviation of initial weights"}, config.init_std, 0, any);
   keys.flag({.name = "attention_bias", .help = "q, k, v and o have biases"}, config.attention_bias);
-  keys.number({.name = "attention_dropout", .help = "rate, of the softmax's weights"}, config.dropout.attention, 0,
-              any);
+  keys.number({.name = "attention_dropout", .help = "dropout rate of the softmax's weights"}, config.dropout.attention,
+              0, any);
   LlamaActivation activation =
       config.activation == Activation::relu_squared ? LlamaActivation::relu2 : LlamaActivation::silu;
   keys.choice({.name = "hidden_act", .help = "`silu`, or `relu2`: max(x, 0)^2"}, activation);
   config.activation = activation == LlamaActivation::relu2 ? Activation::relu_squared : Activation::silu;
   keys.when(!qwen3, [&] {
     keys.flag({.name = "mlp_bias", .help = "the MLP has biases"}, config.mlp_bias);
-    keys.flag({.name = "embedding_norm", .help = "RMSNorm with gain right after the embedding"}, config.embedding_norm);
+    keys.flag({.name = "embedding_norm", .help = "an RMSNorm with gain follows the embedding"}, config.embedding_norm);
     keys.flag({.name = "head_bias", .help = "the head has a bias"}, config.head_bias);
     keys.choice({.name = "qk_norm",
                  .help = "`rms`: queries and keys of each head over their RMS, before they are rotated; `rms_gain`: "
                          "times gains that the heads share; `none`"},
                 config.qk_norm);
     keys.flag({.name = "gated_mlp", .help = "false: down(act(up(x))), without `gate_proj`"}, config.gated);
-    keys.number({.name = "embedding_dropout", .help = "rate, of the embedding, as llama2.c has it"},
+    keys.number({.name = "embedding_dropout", .help = "dropout rate of the embedding, as in llama2.c"},
                 config.dropout.embedding, 0, any);
-    keys.number({.name = "residual_dropout", .help = "rate, of what attention and MLP add to the stream"},
-                config.dropout.residual, 0, any);
+    keys.number(
+        {.name = "residual_dropout", .help = "dropout rate of what attention and MLP add to the residual stream"},
+        config.dropout.residual, 0, any);
   });
 }
 
 void visit_gpt2(ModelConfig& config, Section& keys) {
-  keys.integer<1, most>({.name = "n_embd", .help = "values of a token", .required = true}, config.hidden);
+  keys.integer<1, most>({.name = "n_embd", .help = "values per token", .required = true}, config.hidden);
   keys.integer<1, 100000>({.name = "n_layer", .help = "blocks", .required = true}, config.layers);
   keys.integer<1, most>({.name = "n_head", .help = "heads", .required = true}, config.heads);
   if (keys.reading()) config.intermediate = 4 * config.hidden;
-  keys.integer<1, most>({.name = "n_inner", .help = "values inside the MLP", .absent = "4 `n_embd`"},
+  keys.integer<1, most>({.name = "n_inner", .help = "values per token inside the MLP", .absent = "4 `n_embd`"},
                         config.intermediate);
-  keys.integer<1, most>({.name = "n_positions", .help = "longest sequence"}, config.positions);
-  keys.integer<2, most>({.name = "vocab_size", .help = "token ids"}, config.vocabulary);
-  keys.number({.name = "layer_norm_epsilon", .help = "of the norms"}, config.norm_eps, 0, 1);
+  keys.integer<1, most>({.name = "n_positions", .help = "length of the longest sequence"}, config.positions);
+  keys.integer<2, most>({.name = "vocab_size", .help = "number of token ids"}, config.vocabulary);
+  keys.number({.name = "layer_norm_epsilon", .help = "epsilon of the norms"}, config.norm_eps, 0, 1);
   Gpt2Activation activation =
       config.activation == Activation::gelu_erf ? Gpt2Activation::gelu : Gpt2Activation::gelu_new;
   keys.choice({.name = "activation_function", .help = "`gelu_new`, by tanh, or `gelu`, exact"}, activation);
   config.activation = activation == Gpt2Activation::gelu ? Activation::gelu_erf : Activation::gelu_tanh;
   keys.flag({.name = "tie_word_embeddings", .help = "the head is the embedding table"}, config.tied);
   keys.number({.name = "initializer_range",
-               .help = "standard deviation of initial weights; over the root of 2 `n_layer` where they write to the "
-                       "stream"},
+               .help = "standard deviation of initial weights; divided by the root of 2 `n_layer` for matrices that "
+                       "write to the residual stream"},
               config.init_std, 0, any);
-  keys.number({.name = "embd_pdrop", .help = "rate of dropout, of the embedding; OpenAI's own file says 0.1"},
+  keys.number({.name = "embd_pdrop", .help = "dropout rate of the embedding; OpenAI's own file has 0.1"},
               config.dropout.embedding, 0, any);
-  keys.number({.name = "attn_pdrop", .help = "of the softmax's weights"}, config.dropout.attention, 0, any);
-  keys.number({.name = "resid_pdrop", .help = "of what attention and MLP add to the stream"}, config.dropout.residual,
-              0, any);
+  keys.number({.name = "attn_pdrop", .help = "dropout rate of the softmax's weights"}, config.dropout.attention, 0,
+              any);
+  keys.number({.name = "resid_pdrop", .help = "dropout rate of what attention and MLP add to the residual stream"},
+              config.dropout.residual, 0, any);
   keys.flag({.name = "bias", .help = "false: no biases"}, config.attention_bias);
-  keys.flag({.name = "split_qkv", .help = "the optimizer sees q, k and v"}, config.split_qkv);
-  keys.flag({.name = "scale_attn_by_inverse_layer_idx", .help = "layer l, from 0, divides its scores by l + 1"},
+  keys.flag({.name = "split_qkv", .help = "the optimizer gets q, k and v as separate matrices"}, config.split_qkv);
+  keys.flag({.name = "scale_attn_by_inverse_layer_idx", .help = "layer l (from 0) divides its scores by l + 1"},
             config.scale_attn_by_inverse_layer_idx);
-  keys.number({.name = "qk_clip", .help = "q and k clamped to +-that; 0: off"}, config.qk_clip, 0, any);
+  keys.number({.name = "qk_clip", .help = "q and k are clamped to [-`qk_clip`, `qk_clip`]; 0: off"}, config.qk_clip, 0,
+              any);
 }
 
 // The keys that every kind of model may have.
 void visit_common(ModelConfig& config, const Json& initialization, Section& keys) {
-  keys.positive({.name = "attention_scale", .help = "what scores are multiplied by", .absent = "`head_dim`^-0.5"},
+  keys.positive({.name = "attention_scale", .help = "factor of the scores", .absent = "`head_dim`^-0.5"},
                 config.attention_scale);
   keys.positive({.name = "logit_softcap", .help = "c: logits l become c l / sqrt(l^2 + c^2)"}, config.logit_softcap);
   keys.other(
@@ -197,18 +204,19 @@ void visit_family(ModelConfig& config, ModelType type, Section& keys) {
 void check_dropout(JsonObject& object, const DropoutRates& rates, const std::array<const char*, 3>& keys) {
   const double values[] = {rates.embedding, rates.attention, rates.residual};
   for (size_t i = 0; i < keys.size(); ++i)
-    if (values[i] >= 1) object.fail(keys[i], fmt::format("found {}, must be at least 0 and below 1", values[i]));
+    if (values[i] >= 1) object.fail(keys[i], fmt::format("found {}, expected at least 0 and below 1", values[i]));
 }
 
 void finish_llama(JsonObject& object, ModelConfig& config, bool qwen3) {
   if (config.hidden % config.heads && !qwen3 && !object.has("head_dim"))
     object.fail("num_attention_heads",
-                fmt::format("{} heads do not divide hidden_size {}", config.heads, config.hidden));
+                fmt::format("found {}, expected a divisor of hidden_size {}", config.heads, config.hidden));
   if (config.heads % config.kv_heads)
     object.fail("num_key_value_heads",
-                fmt::format("{} key/value heads do not divide {} attention heads", config.kv_heads, config.heads));
+                fmt::format("found {}, expected a divisor of {}, the attention heads", config.kv_heads, config.heads));
   if (config.head_dim % 2)
-    object.fail("num_attention_heads", fmt::format("head dimension {} is odd; RoPE needs pairs", config.head_dim));
+    object.fail("num_attention_heads",
+                fmt::format("found a head dimension of {}, expected an even one for RoPE", config.head_dim));
   check_rope(object, *config.rope, config.head_dim);
   check_dropout(object, config.dropout, {"embedding_dropout", "attention_dropout", "residual_dropout"});
   config.residual_init_std = config.init_std;
@@ -226,8 +234,23 @@ void finish_gpt2(JsonObject& object, ModelConfig& config) {
   check_dropout(object, config.dropout, {"embd_pdrop", "attn_pdrop", "resid_pdrop"});
   require(object, "scale_attn_weights", true);
   if (config.hidden % config.heads)
-    object.fail("n_head", fmt::format("{} heads do not divide n_embd {}", config.heads, config.hidden));
+    object.fail("n_head", fmt::format("found {}, expected a divisor of n_embd {}", config.heads, config.hidden));
   config.head_dim = config.hidden / config.heads;
+}
+
+// Limits the config's numbers so that none of their products overflows: sides of matrices to 2^31, and the number of
+// weights to more than fits in any memory.
+void check_size(const JsonObject& object, const ModelConfig& config) {
+  if (config.heads > most / config.head_dim)
+    object.fail(object.has("head_dim") ? "head_dim" : "num_attention_heads",
+                fmt::format("found {} heads of {} values, expected at most {} values together", config.heads,
+                            config.head_dim, most));
+  constexpr double most_weights = 0x1p44;
+  const double count = weight_count(config);
+  if (count <= most_weights) return;
+  const SizeKey key = largest_key(config);
+  object.fail(key.name, fmt::format("found {}, which makes {:.3g} weights, expected at most {:.3g}", key.value, count,
+                                    most_weights));
 }
 
 }  // namespace
@@ -257,6 +280,7 @@ ModelConfig parse_model(JsonObject object) {
     finish_gpt2(object, config);
   else
     finish_llama(object, config, type == ModelType::qwen3);
+  check_size(object, config);
   config.initialization = parse_initialization(object, "initialization");
   check_variants(object, config.family);
   config.resolved = {{"model_type", name_of(type)}};
@@ -298,7 +322,7 @@ ModelConfig load_model(const std::string& path) {
 
 Json hugging_face_config(const ModelConfig& config) {
   auto refuse = [](const char* key, const auto& value) {
-    fail("export: the model has {} {}, transformers has no such model", key, value);
+    fail("export: found {} {}, which no model of transformers has", key, value);
   };
   if (config.embedding_norm) refuse("embedding_norm", true);
   if (config.head_bias) refuse("head_bias", true);

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/json.h"
 #include "kernels/backend.h"
 #include "model/initialization.h"
 #include "model/rope.h"
@@ -45,7 +46,7 @@ struct ModelConfig {
   // Positions: rotary, or a table.
   std::optional<Rope> rope;
   // Attention.
-  double attention_scale = 0;  // 0: head_dim^-0.5
+  double attention_scale = 0;  // scale of the scores; 0: head_dim^-0.5
   // Peculiarities of the GPT-2 published with RMNP: layer l divides its attention scale by l + 1, and q and k are
   // clamped to +-qk_clip.
   bool scale_attn_by_inverse_layer_idx = false;

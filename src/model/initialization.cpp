@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/random.h"
 
 namespace rowan {
@@ -19,9 +20,10 @@ InitialRule parse_rule(JsonObject object) {
   if (rule.distribution != Distribution::zero) {
     const char* own = name == "normal" ? "std" : "bound";
     rule.fan_in = object.has("gain");
-    if (rule.fan_in && object.has(own)) object.fail("gain", fmt::format("stands beside {}; give one of them", own));
+    if (rule.fan_in && object.has(own)) object.fail("gain", fmt::format("conflicts with {}; give one of them", own));
     rule.scale = object.number(rule.fan_in ? "gain" : own, {}, 0);
-    if (rule.scale == 0) object.fail(rule.fan_in ? "gain" : own, "found 0; the distribution zero says so");
+    if (rule.scale == 0)
+      object.fail(rule.fan_in ? "gain" : own, "found 0, expected more; use the distribution zero instead");
   }
   object.finish();
   return rule;
@@ -48,7 +50,8 @@ std::optional<size_t> apply_initialization(const std::vector<InitialRule>& rules
     const InitialRule& rule = rules[i];
     if (!rule.takes(parameter)) continue;
     if (rule.fan_in && fan_in == 0)
-      fail("entry {}: gain: '{}' is of no linear layer and has no fan-in; give std or bound", i, parameter.name);
+      fail("entry {}: gain: found '{}', which belongs to no linear layer and has no fan-in; give std or bound", i,
+           parameter.name);
     const double scale = rule.fan_in ? rule.scale / std::sqrt(static_cast<double>(fan_in)) : rule.scale;
     parameter.init_mean = 0;
     parameter.init_std = rule.distribution == InitialRule::Distribution::normal ? scale : 0;

@@ -14,10 +14,13 @@ namespace rowan {
 int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype) {
   constexpr int64_t least_bytes = int64_t{128} << 20, most_bytes = int64_t{1} << 30, tile = 128;  // rows of products
   const AttentionShape shape = config.attention(1, 1, 0);
-  const int64_t size = static_cast<int64_t>(size_of(dtype)),
-                block = 4 * config.hidden + shape.qkv_width() + shape.out_width() + config.mlp_in_width() +
-                        config.intermediate,
-                bytes = std::clamp(block * tokens * size, least_bytes, most_bytes);
+  const int64_t size = static_cast<int64_t>(size_of(dtype)), block = 4 * config.hidden + shape.qkv_width() +
+                                                                     shape.out_width() + config.mlp_in_width() +
+                                                                     config.intermediate;
+  // As doubles, so that models larger than any memory do not overflow.
+  const double kept = static_cast<double>(block) * static_cast<double>(tokens * size);
+  const auto bytes =
+      static_cast<int64_t>(std::clamp(kept, static_cast<double>(least_bytes), static_cast<double>(most_bytes)));
   const int64_t most = std::clamp<int64_t>(bytes / (config.logit_width() * size), 1, tokens);
   const int64_t pieces = (tokens + most - 1) / most, even = (tokens + pieces - 1) / pieces;
   const int64_t whole_tiles = (even + tile - 1) / tile * tile;
@@ -36,18 +39,19 @@ Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& op
       activation_memory_(backend, Category::activations),
       workspace_(backend, Category::workspace) {
   if (options.seq > config.positions)
-    fail("model: sequence length {} is longer than the {} positions of the model", options.seq, config.positions);
+    fail("model: found sequence length {}, expected at most {}, the positions of the model", options.seq,
+         config.positions);
   const Limits most = backend.limits();
   auto check_limit = [&](const char* field, int64_t found, int64_t allowed) {
     if (found > allowed)
-      fail("model: {} is {}, must be at most {} on the device \"{}\"", field, found, allowed, backend.name());
+      fail("model: {}: found {}, expected at most {} on the device \"{}\"", field, found, allowed, backend.name());
   };
   check_limit("head_dim (hidden_size / num_attention_heads)", config.head_dim, most.head_dim);
   check_limit("hidden_size", config.hidden, most.norm_width);
   check_limit("micro_batch", options.batch, most.batch);
   if (options.training) backend.plan_attention(config.attention(options.batch, options.seq, 0), options.compute);
   if (options.growing && (options.training || options.batch != 1))
-    fail("model: a growing sequence is one sequence without training, the batch is {}", options.batch);
+    fail("model: found a batch of {}, expected one sequence without training for generation", options.batch);
   weights_ = weight_memory_.take(options.compute, {weight_placement_.elements()});
   if (options.training) gradients_ = gradient_memory_.take(options.gradient, {gradient_placement_.elements()});
   bind();
@@ -59,8 +63,8 @@ Model::~Model() = default;
 void Model::bind() {
   const ModelConfig& c = config_;
   const ParameterNames names = names_of(c);
-  // Binds `rows` rows, of a parameter and of those that follow it in memory, as one tensor, and the same of the
-  // gradient.
+  // Binds a weight and its gradient to `rows` consecutive rows. They begin with the named parameter and may extend over
+  // parameters that follow it in memory.
   auto bind = [&](Tensor& weight, Tensor& gradient, const std::string& name, int64_t rows) {
     Parameter all = table_.find(name);
     all.shape[0] = rows;
@@ -169,8 +173,9 @@ void Model::take_activations() {
   }
   if (options_.training && c.dropout.any()) samples_ = workspace_.take(DType::i32, {options_.batch, 2});
   if (c.rope) {
-    const std::vector<float> table = rope_table(*c.rope, options_.seq, c.head_dim);
     rope_table_ = workspace_.take(DType::f32, {options_.seq, c.head_dim});
+    std::vector<float> table;  // a dry backend reads none of it
+    if (backend_.name() != "dry") table = rope_table(*c.rope, options_.seq, c.head_dim);
     backend_.upload(rope_table_, table.data());
   }
 }

@@ -23,16 +23,15 @@ void ParameterTable::add(Parameter parameter, bool aligned) {
   if (aligned) elements_ = (elements_ + line - 1) / line * line;
   parameter.offset = elements_;
   elements_ += parameter.numel();
+  at_.emplace(parameter.name, parameters_.size());
   parameters_.push_back(std::move(parameter));
 }
 
 const Parameter& ParameterTable::find(const std::string& name) const {
+  if (const auto found = at_.find(name); found != at_.end()) return parameters_[found->second];
   std::vector<std::string> names;
-  for (const Parameter& parameter : parameters_) {
-    if (parameter.name == name) return parameter;
-    names.push_back(parameter.name);
-  }
-  fail("no parameter is called '{}'{}", name, did_you_mean(name, names));
+  for (const Parameter& parameter : parameters_) names.push_back(parameter.name);
+  fail("found no parameter '{}'{}", name, did_you_mean(name, names));
 }
 
 int64_t ParameterTable::count() const {

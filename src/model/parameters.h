@@ -1,9 +1,10 @@
-// The parameter table: the names and shapes of a model's weights, and their places in the flat buffers of weights,
-// gradients and (if weights are bf16) fp32 masters, which share one layout.
+// The parameter table: names and shapes of a model's weights, and their places in the flat buffers. The buffers of
+// weights, gradients and, if weights are bf16, fp32 masters share one layout.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/tensor.h"
@@ -24,6 +25,7 @@ struct Parameter {
   // Initial values around init_mean: normal with init_std, or uniform within init_bound.
   double init_mean = 0, init_std = 0, init_bound = 0;
   int64_t head_rows = 0;  // rows per attention head, if the rows belong to heads
+  int64_t head_cols = 0;  // columns per attention head, if the columns belong to heads
 
   int64_t numel() const;
   int64_t rows() const { return shape[0]; }
@@ -52,6 +54,7 @@ class ParameterTable {
 
  private:
   std::vector<Parameter> parameters_;
+  std::unordered_map<std::string, size_t> at_;  // by name
   int64_t elements_ = 0;
 };
 

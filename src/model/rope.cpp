@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/json.h"
+
 namespace rowan {
 namespace {
 
@@ -42,7 +44,7 @@ Rope parse_rope_scaling(JsonObject& object) {
   }
   if (object.has("rope_scaling") && !object.raw("rope_scaling").is_null()) {
     if (rope.factor > 0)
-      object.fail("rope_scaling", "stands beside rope_parameters, which scales too; give one of them");
+      object.fail("rope_scaling", "conflicts with rope_parameters, which also scales; give one of them");
     JsonObject scaling = object.object("rope_scaling");
     parse_scaling(scaling, rope, {});
     scaling.finish();
@@ -65,28 +67,30 @@ void visit(Rope& rope, Section& keys) {
   keys.other(
       {.name = "rope_parameters", .help = "`rope_theta` and scaling in one object, as transformers 5 writes them"}, {});
   keys.number({.name = "rope_fraction",
-               .help = "part of the `head_dim` / 2 pairs that turn, the first ones; pairs are always (j, j + "
+               .help = "part of the `head_dim` / 2 pairs that are rotated, from the first on; pairs are always (j, j + "
                        "`head_dim` / 2)"},
               rope.fraction, 0, 1);
   keys.choice({.name = "rope_frequencies",
                .help = "of the n turning pairs: `standard` theta^(-j / n); `endpoint` theta^(-j / (n - 1))"},
               rope.frequencies);
-  keys.integer<-1, 1>(
-      {.name = "rope_direction", .help = "1: (x1 cos - x2 sin, x2 cos + x1 sin); -1: by the opposite angle"},
-      rope.direction);
+  keys.integer<-1, 1>({.name = "rope_direction",
+                       .help = "1: rotates to (x1 cos - x2 sin, x2 cos + x1 sin); -1: rotates by the opposite angle"},
+                      rope.direction);
 }
 
 void check_rope(JsonObject& object, const Rope& rope, int64_t head_dim) {
   if (object.has("rope_parameters")) {
     const double inner = object.object("rope_parameters").number("rope_theta", rope.theta, 1);
     if (inner != rope.theta)
-      object.fail("rope_theta", fmt::format("found {}, but rope_parameters.rope_theta is {}", rope.theta, inner));
+      object.fail("rope_theta",
+                  fmt::format("found {}, expected {} as in rope_parameters.rope_theta", rope.theta, inner));
   }
   const double pairs = rope.fraction * static_cast<double>(head_dim) / 2;
   if (pairs < 0.5 || std::abs(pairs - std::round(pairs)) > 1e-9)
-    object.fail("rope_fraction", fmt::format("found {}, which turns {} of the {} values of a head; pairs are needed",
-                                             rope.fraction, 2 * pairs, head_dim));
-  if (rope.direction == 0) object.fail("rope_direction", "found 0, allowed: 1, -1");
+    object.fail("rope_fraction",
+                fmt::format("found {}, which rotates {} of the {} values of a head, expected whole pairs",
+                            rope.fraction, 2 * pairs, head_dim));
+  if (rope.direction == 0) object.fail("rope_direction", "found 0, expected 1 or -1");
 }
 
 std::vector<float> rope_table(const Rope& rope, int64_t positions, int64_t head_dim) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/json.h"
 #include "base/names.h"
 
 namespace rowan {
@@ -24,13 +25,13 @@ Selection parse_selection(JsonObject& object, const char* what) {
   for (const std::string& name : object.strings("roles", std::vector<std::string>{})) {
     auto at = std::find(role_names.begin(), role_names.end(), name);
     if (at == role_names.end())
-      object.fail("roles",
-                  fmt::format("found '{}', allowed: {}{}", name, join(role_names), did_you_mean(name, role_names)));
+      object.fail("roles", fmt::format("found '{}', expected one of {}{}", name, join(role_names),
+                                       did_you_mean(name, role_names)));
     selection.roles.push_back(static_cast<Role>(at - role_names.begin()));
   }
   selection.names = object.strings("names", std::vector<std::string>{});
   if (selection.roles.empty() && selection.names.empty())
-    object.fail("names", fmt::format("{} needs roles or names to say which parameters it takes", what));
+    object.fail("names", fmt::format("expected roles or names, which select the parameters of {}", what));
   return selection;
 }
 

@@ -1,7 +1,7 @@
 // Selects parameters by an entry of a config list: "roles": [...], "names": [patterns with * and ?].
 #pragma once
 
-#include "base/json.h"
+#include "base/json_fwd.h"
 #include "model/parameters.h"
 
 namespace rowan {

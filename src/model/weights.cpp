@@ -41,7 +41,7 @@ ModelWeights::ModelWeights(const ModelConfig& config, const TensorFiles& files) 
     if (is_buffer(name)) continue;
     const std::string own = name.starts_with(head) || name.starts_with(prefix) ? name : prefix + name;
     if (!names_.emplace(own, name).second)
-      fail("{}: holds both '{}' and '{}'", files.file_of(name).string(), names_[own], name);
+      fail("{}: found both '{}' and '{}', expected one of them", files.file_of(name).string(), names_[own], name);
     bias_ = bias_ || name.ends_with(".bias");
   }
   ModelConfig stored = config;
@@ -66,27 +66,27 @@ void ModelWeights::check(const ModelConfig& config, const ModelConfig& stored) c
     if (conv1d_ && is_conv1d(config, parameter)) std::swap(shape[0], shape[1]);
     const auto found = names_.find(parameter.name);
     if (found == names_.end())
-      fail("{}: no tensor '{}', which this model has as [{}]: weights of another model", files_.path().string(),
+      fail("{}: found no tensor '{}', expected it as [{}]: weights of another model", files_.path().string(),
            parameter.name, fmt::join(shape, ", "));
     const StoredTensor& tensor = files_.find(found->second);
     const std::string file = files_.file_of(tensor.name).string();
     if (tensor.shape != shape)
-      fail("{}: tensor '{}' is {}, this model has [{}]: weights of another model", file, tensor.name, tensor.describe(),
+      fail("{}: tensor '{}': found {}, expected [{}]: weights of another model", file, tensor.name, tensor.describe(),
            fmt::join(shape, ", "));
     unknown.erase(parameter.name);
     if (parameter.role == Role::bias && config.family == Family::gpt2 && !config.norm_bias) {
       const std::vector<float> values = stored_values(parameter.name, false);
       if (std::any_of(values.begin(), values.end(), [](float x) { return x != 0; }))
-        fail("{}: tensor '{}' is not zeros, and this model has no biases", file, tensor.name);
+        fail("{}: tensor '{}': found values other than 0, but this model has no biases", file, tensor.name);
     }
     if (parameter.role == Role::head && config.tied &&
         stored_values(parameter.name, false) != stored_values(table.parameters()[0].name, false))
-      fail("{}: tensor '{}' is not '{}', and this model ties them", file, tensor.name,
+      fail("{}: tensor '{}': found other values than in '{}', but this model ties them", file, tensor.name,
            names_.at(table.parameters()[0].name));
   }
   for (const auto& [own, name] : unknown) {
     const StoredTensor& tensor = files_.find(name);
-    fail("{}: tensor '{}', {}, is not part of this model: weights of another model", files_.file_of(name).string(),
+    fail("{}: found tensor '{}', {}, which this model lacks: weights of another model", files_.file_of(name).string(),
          name, tensor.describe());
   }
 }

@@ -3,7 +3,10 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/names.h"
+#include "optim/recipe.h"
+#include "optim/recipes.h"
 
 namespace rowan {
 namespace {
@@ -14,7 +17,7 @@ constexpr auto names_of(RoundingMode) { return enum_names("nearest", "stochastic
 const std::vector<Role> two_dimensional = {Role::matrix, Role::embedding, Role::head};
 const std::vector<Role> vectors = {Role::norm, Role::bias};
 
-// A number that is another one until it is given.
+// A number that follows another number until it is set.
 struct Own {
   double value = 0;
   bool given = false;
@@ -25,7 +28,7 @@ struct Own {
   }
 };
 
-// The AdamW that takes what the recipe does not, and what is other for embeddings and for vectors.
+// The AdamW for parameters that the recipe does not take, with its exceptions for embeddings and vectors.
 struct Half {
   Recipe recipe;
   double lr_ratio = 0;
@@ -34,9 +37,9 @@ struct Half {
   void read(JsonObject object, double main_lr) {
     read_recipe(object, recipe);
     if (object.has("lr_ratio")) {
-      if (object.has("lr")) object.fail("lr_ratio", "stands beside lr; give one of them");
+      if (object.has("lr")) object.fail("lr_ratio", "conflicts with lr; give one of them");
       lr_ratio = object.number("lr_ratio", {}, 0, 1e6);
-      if (lr_ratio == 0) object.fail("lr_ratio", "found 0, must be greater than 0");
+      if (lr_ratio == 0) object.fail("lr_ratio", "found 0, expected more than 0");
       recipe.lr = lr_ratio * main_lr;
     } else if (object.has("lr")) {
       lr_ratio = 0;
@@ -47,7 +50,7 @@ struct Half {
     if (recipe.mars_gamma > 0) object.fail("mars_gamma", "belongs to the recipe mars-adamw");
     object.finish();
   }
-  // What a recipe says of it, that of its base first.
+  // Applies a recipe's settings for its AdamW, those of its base first.
   void read(const RecipeInfo& info, double main_lr) {
     if (info.base) read(find_recipe(info.base), main_lr);
     auto source = std::make_shared<JsonSource>(JsonSource{std::string("the AdamW half of ") + info.name, info.adamw});
@@ -67,11 +70,11 @@ struct Half {
   }
 };
 
-// Whether a recipe, or one that it is made from, has a key in its AdamW.
+// Whether a recipe or one of its bases sets a key of its AdamW.
 bool half_has(const std::string& name, const char* key) {
   if (name == "recipe") return false;
   const RecipeInfo& info = find_recipe(name);
-  return Json::parse(info.adamw).contains(key) || (info.base && half_has(info.base, key));
+  return try_parse_json(info.adamw).contains(key) || (info.base && half_has(info.base, key));
 }
 
 Half adamw_half(const std::string& name, const Recipe& main, JsonObject object) {
@@ -84,16 +87,19 @@ Half adamw_half(const std::string& name, const Recipe& main, JsonObject object) 
   return half;
 }
 
+std::shared_ptr<const Recipe> shared(const Recipe& recipe) { return std::make_shared<const Recipe>(recipe); }
+
 Group given_group(JsonObject object, const Recipe& main, const Recipe& adamw, int64_t steps) {
   Group group;
   group.name = object.path().substr(object.path().rfind("groups"));
   static_cast<Selection&>(group) = parse_selection(object, "a group");
   const std::string name = object.string("name", main.name), variant = object.string("variant", std::string("code"));
-  group.recipe = name == main.name && !object.has("variant") ? main
-                 : name == "adamw"                           ? adamw
-                                                             : named_recipe(name, variant);
-  read_recipe(object, group.recipe);
-  check_recipe(object, group.recipe);
+  Recipe recipe = name == main.name && !object.has("variant") ? main
+                  : name == "adamw"                           ? adamw
+                                                              : named_recipe(name, variant);
+  read_recipe(object, recipe);
+  check_recipe(object, recipe);
+  group.recipe = shared(recipe);
   if (object.has("schedule")) group.schedule = parse_schedule(object.object("schedule"), steps);
   object.finish();
   return group;
@@ -114,7 +120,7 @@ std::vector<std::string> pieces(const std::string& name) {
   return result;
 }
 
-// For the first piece of a pattern that is no piece of any name.
+// A suggestion for the first part of a pattern that is not part of any name.
 std::string suggestion(const std::vector<std::string>& patterns, const ParameterTable& table) {
   std::vector<std::string> known;
   for (const Parameter& parameter : table.parameters())
@@ -150,12 +156,14 @@ void visit(OptimizerConfig& config, Section& keys) {
        .absent = "none"},
       {});
   RoundingMode rounding = config.stochastic ? RoundingMode::stochastic : RoundingMode::nearest;
-  keys.choice({.name = "rounding", .help = "of bf16 weights without masters"}, rounding);
+  keys.choice({.name = "rounding", .help = "how bf16 weights without masters are rounded"}, rounding);
   config.stochastic = rounding == RoundingMode::stochastic;
   keys.choice({.name = "state", .help = "`auto`: bf16 for bf16 weights without masters, else `f32`; `bf16`"},
               config.state);
   keys.integer<0, int64_t{1} << 40>(
-      {.name = "telemetry_every", .help = "steps between the figures the papers plot; 0: never", .continues = true},
+      {.name = "telemetry_every",
+       .help = "steps between rows with the optimizer's metrics that papers plot; 0: never",
+       .continues = true},
       config.telemetry_every);
 }
 
@@ -187,19 +195,19 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
   config.given = config.groups.size();
   config.adamw_lr_ratio = half.lr_ratio;
   if (config.routing == Routing::hidden) {
-    config.groups.push_back({{{Role::matrix}, {}}, "matrices", main});
+    config.groups.push_back({{{Role::matrix}, {}}, "matrices", shared(main)});
     if (half.embedding_lr.value == half.recipe.lr) {
-      config.groups.push_back({{{Role::embedding, Role::head}, {}}, "embeddings and head", half.recipe});
+      config.groups.push_back({{{Role::embedding, Role::head}, {}}, "embeddings and head", shared(half.recipe)});
     } else {
-      config.groups.push_back({{{Role::embedding}, {}}, "embeddings", half.of_embeddings()});
-      config.groups.push_back({{{Role::head}, {}}, "head", half.recipe});
+      config.groups.push_back({{{Role::embedding}, {}}, "embeddings", shared(half.of_embeddings())});
+      config.groups.push_back({{{Role::head}, {}}, "head", shared(half.recipe)});
     }
-    config.groups.push_back({{}, "vectors", half.of_vectors()});
+    config.groups.push_back({{}, "vectors", shared(half.of_vectors())});
   } else if (config.routing == Routing::two_dimensional || name == "adamw") {
-    config.groups.push_back({{two_dimensional, {}}, "matrices", main});
-    config.groups.push_back({{}, "vectors", half.of_vectors()});
+    config.groups.push_back({{two_dimensional, {}}, "matrices", shared(main)});
+    config.groups.push_back({{}, "vectors", shared(half.of_vectors())});
   } else {
-    config.groups.push_back({{}, "everything", main});
+    config.groups.push_back({{}, "everything", shared(main)});
   }
 
   object.finish();
@@ -207,14 +215,20 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
 }
 
 const Recipe* OptimizerConfig::adamw_half() const {
-  const Recipe& last = groups.back().recipe;
+  const Recipe& last = *groups.back().recipe;
   if (main().name == "adamw" || !last.adamw) return nullptr;
-  return routing == Routing::hidden ? &groups[groups.size() - 2].recipe : &last;
+  return routing == Routing::hidden ? groups[groups.size() - 2].recipe.get() : &last;
+}
+
+Rates OptimizerConfig::rates() const {
+  Rates rates{main().name, main().lr, {}};
+  if (const Recipe* half = adamw_half()) rates.adamw = half->lr;
+  return rates;
 }
 
 Json to_json(OptimizerConfig config) {
   const Recipe& main = config.main();
-  const Recipe& last = config.groups.back().recipe;
+  const Recipe& last = *config.groups.back().recipe;
   Json json = to_json(main);
   json["variant"] = main.variant;
   json.update(write_keys([&](Section& keys) { visit(config, keys); }));
@@ -222,7 +236,7 @@ Json to_json(OptimizerConfig config) {
   if (const Recipe* half = config.adamw_half()) {
     Json adamw = to_json(*half);
     adamw.erase("name");
-    const double embedding_lr = config.groups[config.given + 1].recipe.lr;
+    const double embedding_lr = config.groups[config.given + 1].recipe->lr;
     if (config.routing == Routing::hidden && (embedding_lr != half->lr || half_has(main.name, "embedding_lr")))
       adamw["embedding_lr"] = embedding_lr;
     if (last.lr != half->lr || half_has(main.name, "vector_lr")) adamw["vector_lr"] = last.lr;
@@ -234,7 +248,7 @@ Json to_json(OptimizerConfig config) {
     json["adamw"] = adamw;
   }
   for (size_t i = 0; i < config.given; ++i) {
-    Json group = to_json(config.groups[i].recipe);
+    Json group = to_json(*config.groups[i].recipe);
     for (Role role : config.groups[i].roles) group["roles"].push_back(name_of(role));
     for (const std::string& name : config.groups[i].names) group["names"].push_back(name);
     if (config.groups[i].schedule) group["schedule"] = to_json(*config.groups[i].schedule);
@@ -248,7 +262,9 @@ void check_routing(JsonObject object, const OptimizerConfig& config, const Param
   for (const Parameter& parameter : table.parameters()) {
     const size_t group = group_of(config, parameter);
     taken[group] = true;
-    if (parameter.shape.size() == 2) block_rows(config.groups[group].recipe, parameter);
+    if (parameter.shape.size() != 2) continue;
+    block_rows(*config.groups[group].recipe, parameter);
+    column_blocks(*config.groups[group].recipe, parameter);
   }
   for (size_t i = 0; i < config.given; ++i) {
     if (taken[i]) continue;
@@ -263,16 +279,16 @@ size_t group_of(const OptimizerConfig& config, const Parameter& parameter) {
   for (size_t i = 0; i < config.groups.size(); ++i) {
     const Group& group = config.groups[i];
     if (!group.takes(parameter)) continue;
-    if (parameter.shape.size() != 2 && !group.recipe.adamw && group.recipe.atom() != Atom::element)
-      fail("optimizer: {} goes to {} by group '{}', but it is no matrix; a group with adamw, lion or sgdm can have it",
-           parameter.name, group.recipe.name, group.name);
+    if (parameter.shape.size() != 2 && !group.recipe->adamw && group.recipe->atom() != Atom::element)
+      fail("optimizer: group '{}': found {}, which is not a matrix, expected matrices for {}; use adamw, lion or sgdm",
+           group.name, parameter.name, group.recipe->name);
     return i;
   }
   fail("optimizer: no group takes {}", parameter.name);
 }
 
 Atom atom_of(const OptimizerConfig& config, const Parameter& parameter) {
-  const Atom atom = config.groups[group_of(config, parameter)].recipe.atom();
+  const Atom atom = config.groups[group_of(config, parameter)].recipe->atom();
   return parameter.shape.size() == 2 ? atom : Atom::element;
 }
 
@@ -285,14 +301,15 @@ std::vector<std::pair<std::string, double>> group_rates(const OptimizerConfig& c
     const Group& group = config.groups[i];
     std::string name = group.name;
     std::replace(name.begin(), name.end(), ' ', '_');
-    if (taken[i]) rates.emplace_back(name, group.recipe.lr * (group.schedule ? group.schedule->pace(step) : pace).rate);
+    if (taken[i])
+      rates.emplace_back(name, group.recipe->lr * (group.schedule ? group.schedule->pace(step) : pace).rate);
   }
   return rates;
 }
 
 int64_t block_rows_of(const OptimizerConfig& config, const Parameter& parameter) {
   if (parameter.shape.size() != 2) return 0;
-  const Recipe& recipe = config.groups[group_of(config, parameter)].recipe;
+  const Recipe& recipe = *config.groups[group_of(config, parameter)].recipe;
   if (recipe.adamw || recipe.blocks.by == Blocks::By::none) return 0;
   const std::vector<int64_t> rows = block_rows(recipe, parameter);
   const bool equal = std::all_of(rows.begin(), rows.end(), [&](int64_t r) { return r == rows[0]; });
@@ -312,8 +329,8 @@ std::string describe_groups(const OptimizerConfig& config, const ParameterTable&
     if (tensors[i] == 0 && i >= config.given) continue;
     const std::string which = patterns(group);
     text += fmt::format("{}{}: {} tensors, {} elements, lr {}, weight decay {}, {} ({})\n", group.name,
-                        which.empty() ? "" : fmt::format(" [{}]", which), tensors[i], elements[i], group.recipe.lr,
-                        group.recipe.weight_decay, group.recipe.name, describe(group.recipe));
+                        which.empty() ? "" : fmt::format(" [{}]", which), tensors[i], elements[i], group.recipe->lr,
+                        group.recipe->weight_decay, group.recipe->name, describe(*group.recipe));
   }
   return text;
 }

@@ -8,60 +8,75 @@
 //   routing, first match "rounding": "nearest"|"stochastic", "state": "auto"|"f32"|"bf16", "telemetry_every": STEPS}
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "model/selection.h"
-#include "optim/recipe.h"
+#include "optim/precision.h"
+#include "optim/schedule.h"
+#include "optim/share.h"
 
 namespace rowan {
 
+struct Recipe;
+
 struct Group : Selection {
   std::string name;
-  Recipe recipe;
-  std::optional<Schedule> schedule = {};  // of its own
+  std::shared_ptr<const Recipe> recipe;   // never null
+  std::optional<Schedule> schedule = {};  // the group's own schedule
 };
 
-// What the main recipe takes; AdamW has the rest.
+// Which parameters the main recipe takes; AdamW takes the others.
 enum class Routing : uint8_t { hidden, two_dimensional, everything };
 constexpr auto names_of(Routing) { return enum_names("hidden", "two_dimensional", "everything"); }
 
-struct OptimizerConfig {
-  Routing routing = Routing::hidden;
-  std::vector<Group> groups;               // a parameter goes to the first that matches; the last ones match everything
-  size_t given = 0;                        // how many of them "groups" listed
-  double adamw_lr_ratio = 0;               // of the AdamW half's rate to the main recipe's; 0: not tied
-  bool stochastic = false;                 // rounding of bf16 weights that have no fp32 master
-  Precision state = Precision::automatic;  // automatic: bf16 for bf16 weights without a master, else f32
-  int64_t telemetry_every = 0;             // steps; 0: off
-
-  const Recipe& main() const { return groups[given].recipe; }
-  // The AdamW that updates what the main recipe does not; nullptr where there is none.
-  const Recipe* adamw_half() const;
+// The name of the main recipe and the two peak learning rates: the recipe's own, and that of the AdamW that takes the
+// other parameters, if there is one.
+struct Rates {
+  std::string recipe;
+  double main = 0;
+  std::optional<double> adamw;
 };
 
-// `steps` is that of the run, which schedules of groups end with. Throws Error naming the field.
+struct OptimizerConfig {
+  Routing routing = Routing::hidden;
+  std::vector<Group> groups;  // a parameter belongs to the first group that matches; the last ones match everything
+  size_t given = 0;           // how many of them "groups" lists
+  double adamw_lr_ratio = 0;  // ratio of AdamW's rate to the main recipe's; 0: independent
+  bool stochastic = false;    // stochastic rounding of bf16 weights without fp32 masters
+  Precision state = Precision::automatic;  // automatic: bf16 for bf16 weights without masters, else f32
+  int64_t telemetry_every = 0;             // steps between telemetry rows; 0: off
+
+  const Recipe& main() const { return *groups[given].recipe; }
+  // The AdamW that updates what the main recipe does not; nullptr if there is none.
+  const Recipe* adamw_half() const;
+  Rates rates() const;
+};
+
+// `steps` is the length of the run, at which the groups' schedules end. Throws Error naming the field.
 OptimizerConfig parse_optimizer(JsonObject object, int64_t steps = 1);
-// Its keys; the switches of recipes, adamw and groups are read by themselves.
+// Visits the section's keys; the switches of recipes, adamw and groups are read separately.
 void visit(OptimizerConfig& config, Section& keys);
-// Everything resolved; parses to the same config.
+// The fully resolved section; it parses to the same config.
 Json to_json(OptimizerConfig config);
 
-// Refuses a given group that takes no parameter of the model, and a recipe for matrices on what is none. `object` is
-// the section that `config` was parsed from. Throws Error naming the field or the parameter.
+// Throws Error if a listed group matches no parameter, or if a recipe for matrices would get a parameter that is not
+// one. `object` is the section that `config` was parsed from. The message names the field or the parameter.
 void check_routing(JsonObject object, const OptimizerConfig& config, const ParameterTable& table);
-// The group that updates a parameter. Throws Error when its recipe needs a matrix and the parameter is none.
+// The index of the group that updates a parameter. Throws Error if its recipe needs a matrix and the parameter is not
+// one.
 size_t group_of(const OptimizerConfig& config, const Parameter& parameter);
-// What an ownership plan must not cut.
+// The smallest unit of a parameter that an ownership plan must not cut.
 Atom atom_of(const OptimizerConfig& config, const Parameter& parameter);
-// Of each group that has parameters, by its name with _ for blanks: the rate of a step (from 0) of a run that stands at
-// `pace`.
+// The rate of each group that has parameters, by its name with _ for blanks, at a step (from 0) of a run at `pace`.
 std::vector<std::pair<std::string, double>> group_rates(const OptimizerConfig& config, const ParameterTable& table,
                                                         int64_t step, const Pace& pace);
-// Rows of the blocks that a parameter is updated in, where they are equal and more than one; else 0.
+// Rows per block, if a parameter is updated in several blocks of equal size; else 0.
 int64_t block_rows_of(const OptimizerConfig& config, const Parameter& parameter);
-// One line for each group: its parameters, elements, learning rate, decay and stages.
+// Describes each group in one line: parameters, elements, learning rate, decay and stages.
 std::string describe_groups(const OptimizerConfig& config, const ParameterTable& table);
 
 }  // namespace rowan

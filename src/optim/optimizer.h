@@ -4,12 +4,14 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/arena.h"
+#include "optim/column_blocks.h"
 #include "optim/config.h"
 #include "optim/share.h"
-#include "optim/stages.h"
+#include "optim/stage.h"
 #include "optim/telemetry.h"
 
 namespace rowan {
@@ -17,60 +19,61 @@ namespace rowan {
 // A tensor of the optimizer's state, for checkpoints.
 struct StateTensor {
   std::string name;  // "<parameter>.<kind>"
-  std::string kind;  // momentum, exp_avg, exp_avg_sq, previous_gradient, or what a stage calls it
+  std::string kind;  // momentum, exp_avg, exp_avg_sq, previous_gradient, or a stage's own name
   const Parameter* parameter = nullptr;
-  // Elements of the parameter that the tensor belongs to. count 0: the tensor has a shape of its own (a value per
-  // matrix, column or row), and is elements [begin, begin + its own) of the `whole` that the parameter's owners have.
+  // Elements [begin, begin + count) of the parameter. count 0: the tensor has a shape of its own (one value per matrix,
+  // column or row). It is then elements [begin, begin + its own) of `whole` values that all owners of the parameter
+  // hold together.
   int64_t begin = 0, count = 0, whole = 0;
   Tensor tensor;
 };
 
-// Part [begin, begin + count) of a state tensor of `whole` values that has a shape of its own; count 0: it has not.
+// Part [begin, begin + count) of a state tensor of `whole` values with a shape of its own; count 0: it has none.
 struct OwnShape {
   int64_t begin = 0, count = 0, whole = 0;
 };
 
 class Optimizer {
  public:
-  // Takes all its memory here. Throws Error when a share is no multiple of its recipe's atom, or lacks a gradient.
+  // Allocates all its memory here. Throws Error if a share is not a multiple of its recipe's atom, or lacks a gradient.
   Optimizer(Backend& backend, const OptimizerConfig& config, std::vector<Share> shares, uint64_t seed = 0);
 
-  // Of this process's shares, what step() needs of whole parameters; empty when no recipe of the config asks for any.
-  // Changes nothing, also when gradients are not finite.
+  // The sums over this process's shares that step() needs of whole parameters; empty if no recipe needs any. Changes
+  // nothing, even if gradients are not finite.
   ParameterSums sums() const;
 
-  // One update, the first of which looks at the weights: throws Error when a recipe cannot move them. `step` counts
-  // from 0; the pace is the schedule's, of groups that have none of their own; grad_scale multiplies every gradient
-  // (the clipping coefficient); `sums` are added up over all processes that own parts of the parameters.
+  // Makes one update. The first one checks the weights and throws Error if a recipe cannot move them. `step` counts
+  // from 0. `pace` is that of the main schedule; groups may have their own. grad_scale multiplies every gradient (the
+  // clipping coefficient). `sums` are added up over all processes that own parts of the parameters.
   void step(int64_t step, const Pace& pace, float grad_scale, const ParameterSums& sums);
-  // By a process that owns whole parameters.
+  // The same for a process that owns whole parameters.
   void step(int64_t step, const Pace& pace, float grad_scale) { this->step(step, pace, grad_scale, sums()); }
-  // Steps until what they cost repeats, at most 100: some recipes do more every so often.
+  // The number of steps, at most 100, after which the costs of a step repeat; some recipes do more work every so often.
   int64_t period() const;
 
-  // Figures of the last step, when telemetry_every asks for them (on_log_steps); else empty. They concern the matrices
-  // that this process owns whole and that a recipe of stages updates; of a parameter in blocks, the mean of theirs.
+  // Telemetry of the last step if telemetry_every asks for it (on_log_steps), else empty. It covers matrices that this
+  // process owns whole and updates by stages. For a parameter in blocks it is the mean over the blocks.
   const std::vector<Metric>& telemetry() const { return metrics_; }
-  // Whether there are such matrices.
+  // Whether this process owns such matrices.
   bool has_telemetry() const;
 
-  // In the order of the shares. The state is zero before the first step, and `step` carries the rest.
+  // All state tensors, in the order of the shares. They are zero before the first step.
   const std::vector<StateTensor>& state() const { return state_; }
 
  private:
-  // Slots of one group that go through the backend together; rows x cols is 0 x 0 when shapes may differ.
+  // Slots of one group that are processed together; rows x cols is 0 x 0 if their shapes may differ.
   struct Batch {
     const Group* group;
     const Recipe* recipe;
-    double rate = 1;  // of its matrices' width
+    double rate = 1;  // rate factor for the width of its matrices
     int64_t rows = 0, cols = 0;
     Slots slots;
-    States states;    // what the stages keep beside the momentum
-    Slots corrected;  // MARS: AdamW's slots, whose gradients are the corrected ones
+    States states;    // state of the stages other than the momentum
+    Slots wholes;     // if the slots are blocks of columns: the matrices of these blocks
+    Slots corrected;  // MARS: AdamW's slots with the corrected gradients
     std::vector<const Parameter*> parameters;
   };
-  static bool by_blocks(const Batch& batch) { return batch.recipe->blocks.by != Blocks::By::none; }
-  // A matrix of stages, and the weights that it had before the step.
+  // A matrix updated by stages, and its weights before the step.
   struct Watched {
     const Batch* batch;
     size_t slot;
@@ -78,13 +81,16 @@ class Optimizer {
   };
 
   void add(const Share& share);
-  Batch& batch_for(const Group& group, int64_t rows, int64_t cols, const Share& share);
+  // The batch for the next `together` slots.
+  Batch& batch_for(const Group& group, int64_t rows, int64_t cols, const Share& share, int64_t together = 1);
   Tensor new_state(const Share& share, const char* kind, DType dtype, const OwnShape& own = {});
   void take_workspace();
+  void take_columns();
   Tensor update_of(const Batch& batch) const;
   void mars_step(const Batch& batch, const Recipe& recipe, const Moment& now, const ParameterSums& sums);
   std::vector<float> host(Tensor x) const;
   void check_weights() const;
+  static std::pair<int64_t, int64_t> shape_of(const Batch& batch, size_t slot);
   static bool is_watched(const Batch& batch, size_t slot);
   std::vector<Watched> watch() const;
   void measure(const std::vector<Watched>& watched, const Moment& now);
@@ -96,8 +102,9 @@ class Optimizer {
   std::vector<StateTensor> state_;
   std::vector<Metric> metrics_;
   std::vector<Batch> batches_;
-  std::map<std::string, size_t> open_;  // the batch that still takes slots, by what its slots have in common
+  std::map<std::string, size_t> open_;  // the batch that still accepts slots, by the common properties of its slots
   std::map<DType, Workspace> workspaces_;
+  ColumnBlocks columns_;
   Arena state_memory_, workspace_memory_;
 };
 

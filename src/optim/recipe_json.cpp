@@ -1,9 +1,10 @@
-// Recipe <-> JSON: the switches of the stages, gone through for reading, writing and the help texts.
+// Recipe <-> JSON: visits the switches of the stages for reading, writing and help texts.
 #include <algorithm>
 #include <map>
 #include <set>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/names.h"
 #include "optim/stages.h"
 
@@ -54,8 +55,7 @@ class Reader : public Switches {
   void number(const char* key, double& field, double min, double max) override {
     if (idle(key)) return;
     field = object_.number(key, field, min == tiny ? std::numeric_limits<double>::lowest() : min, max);
-    if (min == tiny && field < tiny)
-      object_.fail(key, fmt::format("found {}, must be positive (at least 1e-30)", field));
+    if (min == tiny && field < tiny) object_.fail(key, fmt::format("found {}, expected at least 1e-30", field));
   }
   void set(const char* key, double& field, double min, double max) override {
     if (idle(key) || !object_.has(key)) return;
@@ -79,13 +79,14 @@ class Reader : public Switches {
     std::vector<double> betas = object_.numbers("betas", std::vector<double>{r.beta1, r.beta2});
     if (betas.size() != 2) object_.fail("betas", fmt::format("found {} numbers, expected two", betas.size()));
     for (double beta : betas)
-      if (!(beta >= 0 && beta < 1)) object_.fail("betas", fmt::format("found {}, must be in [0, 1)", beta));
+      if (!(beta >= 0 && beta < 1))
+        object_.fail("betas", fmt::format("found {}, expected at least 0 and below 1", beta));
     r.beta1 = betas[0];
     r.beta2 = betas[1];
   }
   void momentum(Recipe& r) override {
     if (idle("momentum") || !object_.has("momentum")) return;
-    const bool follows = r.beta == r.momentum;  // one coefficient in the papers, two in Nora's code
+    const bool follows = r.beta == r.momentum;  // the papers have one coefficient, Nora's code two
     r.momentum_course = {};
     if (object_.raw("momentum").is_object()) {
       JsonObject course = object_.object("momentum");
@@ -114,7 +115,7 @@ class Reader : public Switches {
                                                     join(coefficient_sets())));
       r.ns_list.push_back({item[0].get<double>(), item[1].get<double>(), item[2].get<double>()});
     }
-    if (r.ns_list.empty()) object_.fail("ns_coefficients", "the list is empty");
+    if (r.ns_list.empty()) object_.fail("ns_coefficients", "found an empty list");
     r.ns_coefficients = "list";
     if (!object_.has("ns_steps")) r.ns_steps = static_cast<int64_t>(r.ns_list.size());
   }
@@ -122,13 +123,14 @@ class Reader : public Switches {
     if (idle("blocks") || !object_.has("blocks")) return;
     const Json& given = object_.raw("blocks");
     blocks = {};
-    if (given.is_number_integer() && given.get<int64_t>() > 0) {
+    constexpr int64_t most = int64_t{1} << 31;  // the most rows of a matrix
+    if (given.is_number_integer() && given > 0 && given <= most) {
       blocks.by = Blocks::By::count;
       blocks.count = given.get<int64_t>();
     } else if (given.is_array() && !given.empty()) {
       blocks.by = Blocks::By::rows;
       for (const Json& rows : given) {
-        if (!rows.is_number_integer() || rows.get<int64_t>() < 1)
+        if (!rows.is_number_integer() || rows < 1 || rows > most)
           object_.fail("blocks", fmt::format("found {} in the list, expected a number of rows", rows.dump()));
         blocks.rows.push_back(rows.get<int64_t>());
       }
@@ -145,7 +147,7 @@ class Reader : public Switches {
     const std::string name = object_.choice(key, names, names[static_cast<size_t>(value)]);
     value = static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin());
   }
-  // A key of several stages has an effect when one of them reads it.
+  // A key that several stages share has an effect if one of them reads it.
   bool idle(const char* key) {
     if (!idle_)
       read_.insert(key);
@@ -207,7 +209,7 @@ class Writer : public Switches {
   Json& json_;
 };
 
-// "  key               what is allowed".
+// Formats lines "  key               possible values".
 class Lines : public Switches {
  public:
   std::string text;

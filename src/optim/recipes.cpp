@@ -1,7 +1,10 @@
-// The named recipes. Settings are the authors' released code; "paper" holds what the printed rule changes.
+// The named recipes. Settings follow the authors' released code; "paper" holds what the printed rule changes.
+#include "optim/recipes.h"
+
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/names.h"
 #include "optim/recipe.h"
 
@@ -119,8 +122,10 @@ std::vector<RecipeInfo> all_recipes() {
        "in the theory, constant momentum and a cosine in the runs; eps 1e-8 belongs to the sum form of the momentum. "
        "The "
        "code also knows exponent -1/4 (equilibrate_exponent) and bounds on the factors (equilibrate_clip). Its class "
-       "has AdamW betas 0.95, 0.95, every script passes 0.9, 0.95. Its optional start spc, by the norm of (u u^T)^2, "
-       "is ns_normalize gram. Row and column sums are fp32 here, bf16 in the code.",
+       "has AdamW betas 0.95, 0.95, every script passes 0.9, 0.95. Its scripts also try another start, spc "
+       "(zeropower_mode), v / ||(v v^T)^2||_F^(1/4): that is ns_normalize gram, without the 1e-7 that it adds to the "
+       "norm. "
+       "Row and column sums are fp32 here, bf16 in the code.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
            "equilibrate": "row", "direction": "newton_schulz", "shape_scale": "moonlight"})",
        R"({"form": "ema", "momentum": 0.95, "nesterov": false})",
@@ -215,7 +220,7 @@ const RecipeInfo& find_recipe(const std::string& name) {
     if (name == info.name) return info;
   std::vector<std::string> allowed = recipe_names();
   allowed.push_back("recipe");
-  fail("no optimizer is called '{}'{} (allowed: {})", name, did_you_mean(name, allowed), join(allowed));
+  fail("unknown optimizer '{}'{} (allowed: {})", name, did_you_mean(name, allowed), join(allowed));
 }
 
 std::string family_of(const RecipeInfo& info) {
@@ -243,7 +248,8 @@ Recipe named_recipe(const std::string& name, const std::string& variant) {
   if (name == "recipe") return recipe;
   const RecipeInfo& info = find_recipe(name);
   recipe.adamw = name == "adamw" || name == "mars-adamw";
-  if (variant == "paper" && !info.paper) fail("{} has no variant 'paper': its paper and code agree", name);
+  if (variant == "paper" && !info.paper)
+    fail("variant: found 'paper' for {}, expected code: its paper and code agree", name);
   apply_settings(info, recipe);
   if (variant == "paper") read_settings(name, info.paper, recipe);
   return recipe;

@@ -5,18 +5,19 @@
 #include <numbers>
 
 #include "base/error.h"
+#include "base/json.h"
 
 namespace rowan {
 namespace {
 
-// From 1 at 0 to `floor` at 1.
+// Falls from 1 at progress 0 to `floor` at progress 1.
 double fall(double progress, double floor, bool cosine) {
   progress = std::clamp(progress, 0.0, 1.0);
   const double left = cosine ? 0.5 * (1 + std::cos(std::numbers::pi * progress)) : 1 - progress;
   return floor + (1 - floor) * left;
 }
 
-// Runs are cut short to try something; what was asked for counts when they become longer.
+// Runs are often shortened for a test; the requested warm-up applies again when they get longer.
 void set_warmup(Schedule& schedule, int64_t asked) {
   schedule.warmup_steps = asked;
   if (asked <= schedule.steps) return;
@@ -35,14 +36,15 @@ void set_decay(Schedule& schedule, int64_t asked) {
 double Schedule::multiplier(int64_t step) const {
   const int64_t t = std::max<int64_t>(0, step - from_step);
   if (t < warmup_steps) return static_cast<double>(t) / static_cast<double>(warmup_steps);
-  const double length = static_cast<double>(std::max<int64_t>(1, steps - warmup_steps));
+  const int64_t begin = falls_from == FallsFrom::warmup ? warmup_steps : 0;
+  const double progress = static_cast<double>(t - begin) / static_cast<double>(std::max<int64_t>(1, steps - begin));
   switch (shape) {
     case Shape::constant:
       return 1;
     case Shape::cosine:
-      return fall(static_cast<double>(t - warmup_steps) / length, min_lr_ratio, true);
+      return fall(progress, min_lr_ratio, true);
     case Shape::linear:
-      return fall(static_cast<double>(t - warmup_steps) / length, min_lr_ratio, false);
+      return fall(progress, min_lr_ratio, false);
     case Shape::wsd:
       break;
   }
@@ -52,7 +54,10 @@ double Schedule::multiplier(int64_t step) const {
 
 Pace Schedule::pace(int64_t step) const {
   const int64_t t = std::max<int64_t>(0, step - from_step);
-  const int64_t begin = shape == Shape::constant ? steps : shape == Shape::wsd ? steps - decay_steps : warmup_steps;
+  const int64_t begin = shape == Shape::constant          ? steps
+                        : shape == Shape::wsd             ? steps - decay_steps
+                        : falls_from == FallsFrom::warmup ? warmup_steps
+                                                          : 0;
   auto part = [](int64_t passed, int64_t all) {
     return all <= 0 ? 0.0 : std::clamp(static_cast<double>(passed) / static_cast<double>(all), 0.0, 1.0);
   };
@@ -68,26 +73,39 @@ void visit(Schedule& schedule, Section& keys) {
   keys.choice({.name = "name", .help = "`constant`, `cosine`, `linear` or `wsd` (warm-up, stable, decay)"},
               schedule.shape);
   keys.integer<0, most>(
-      {.name = "from_step", .help = "of the run, where this schedule begins: a new one for a run that is continued"},
+      {.name = "from_step",
+       .help = "step of the run at which this schedule starts; for a new schedule in a run that is continued"},
       schedule.from_step);
   if (keys.reading()) schedule.steps = std::max<int64_t>(0, schedule.steps - schedule.from_step);
   int64_t warmup = std::max(schedule.warmup_steps, schedule.asked_warmup_steps);
-  keys.integer<0, most>({.name = "warmup_steps", .help = "more than the run has: a tenth of it"}, warmup);
+  keys.integer<0, most>(
+      {.name = "warmup_steps", .help = "steps over which the rate rises; a tenth of the run if the run is shorter"},
+      warmup);
   if (keys.reading()) set_warmup(schedule, warmup);
   const bool wsd = schedule.shape == Shape::wsd;
   keys.when(schedule.shape != Shape::constant, [&] {
     if (keys.reading()) schedule.min_lr_ratio = wsd ? 0 : 0.1;
-    keys.number(
-        {.name = "min_lr_ratio", .help = "where it would arrive at the last step", .absent = "0.1; 0 for `wsd`"},
-        schedule.min_lr_ratio, 0, 1);
+    keys.number({.name = "min_lr_ratio",
+                 .help = "part of `lr` that the rate falls to at the end",
+                 .absent = "0.1; 0 for `wsd`"},
+                schedule.min_lr_ratio, 0, 1);
+  });
+  keys.when(schedule.shape == Shape::cosine || schedule.shape == Shape::linear, [&] {
+    keys.choice(
+        {.name = "falls_from",
+         .help =
+             "`cosine` and `linear`: whether the fall is counted from the end of the warm-up or from the first step"},
+        schedule.falls_from);
   });
   keys.when(wsd, [&] {
     int64_t decay = std::max(schedule.decay_steps, schedule.asked_decay_steps);
     if (keys.reading()) decay = (schedule.steps - schedule.warmup_steps) / 10;
-    keys.integer<0, most>({.name = "decay_steps", .help = "of `wsd`: the last steps", .absent = "a tenth of the rest"},
+    keys.integer<0, most>({.name = "decay_steps",
+                           .help = "`wsd`: number of last steps in which the rate falls",
+                           .absent = "a tenth of the rest"},
                           decay);
     if (keys.reading()) set_decay(schedule, decay);
-    keys.choice({.name = "decay", .help = "of `wsd`"}, schedule.decay);
+    keys.choice({.name = "decay", .help = "`wsd`: shape of the fall"}, schedule.decay);
   });
 }
 
@@ -96,7 +114,8 @@ Schedule parse_schedule(JsonObject object, int64_t steps) {
   schedule.steps = steps;
   read_keys(object, [&](Section& keys) { visit(schedule, keys); });
   if (schedule.from_step >= steps)
-    object.fail("from_step", fmt::format("found {}, the run has {} steps", schedule.from_step, steps));
+    object.fail("from_step",
+                fmt::format("found {}, expected less than {}, the steps of the run", schedule.from_step, steps));
   object.finish();
   return schedule;
 }

@@ -1,4 +1,4 @@
-// Weight decay and the step itself, in one pass over the weights; and the operations that do all of a recipe at once.
+// Weight decay and the step, in one pass over the weights; and the operations that implement a whole recipe.
 #include <cmath>
 
 #include "optim/stages.h"
@@ -14,7 +14,7 @@ Mask mask_of(const Recipe& r) {
                                              : Mask::none;
 }
 
-// Beside the rate that every decay is multiplied by.
+// The decay coefficient; every decay is then multiplied by the rate.
 double decay_of(const Recipe& r, double lr) {
   return r.weight_decay * (r.decay_rate == DecayRate::lr_scaled_lr ? lr : 1);
 }
@@ -36,11 +36,11 @@ ApplyRule apply_rule(const StageRun& x) {
 
 void check(const Recipe& r, const Refuse& refuse) {
   if (r.decay == Decay::adaptive && !r.scales_rate())
-    refuse("decay", "adaptive decay is multiplied by the factors of adapt matrix or column, and adapt is neither");
+    refuse("decay", "adaptive needs the factors of adapt matrix or column");
   if (r.cautious() && r.direction == Direction::none && r.adapt == Adapt::none && !r.adamw)
-    refuse("decay", "cautious decay looks at the signs of a direction, and direction and adapt are none");
+    refuse("decay", "cautious needs the signs of a direction, but direction and adapt are none");
   if (r.decay == Decay::adaptive && r.decay_rate != DecayRate::lr)
-    refuse("decay_rate", "adaptive decay has a rate of its own");
+    refuse("decay_rate", "conflicts with adaptive decay, which has a rate of its own");
 }
 
 }  // namespace
@@ -86,7 +86,7 @@ const Stage apply_stage = {
     .atom = [](const Recipe&) { return Atom::element; },
     .run =
         [](StageRun& x) {
-          const double after = 1 - double{x.now.lr} * x.recipe.weight_decay;  // decay_last: of the step, too
+          const double after = 1 - double{x.now.lr} * x.recipe.weight_decay;  // decay_last: also decays the step
           for (OptimizerSlot& slot : x.slots)
             if (x.recipe.decay_last) slot.scale *= f(after);
           x.backend.apply(x.update, x.slots, x.factors, {}, apply_rule(x));

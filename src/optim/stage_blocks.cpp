@@ -1,17 +1,31 @@
-// Blocks of rows as matrices of their own: the optimizer deals them out as slots, so that no other stage knows of them.
+// Blocks of rows or of columns as matrices of their own. The optimizer makes each block a slot, so no other stage knows
+// of blocks.
 #include <numeric>
 
 #include "base/error.h"
 #include "optim/stages.h"
 
 namespace rowan {
+namespace {
+
+bool by_heads(const Blocks& blocks) { return blocks.by == Blocks::By::heads || blocks.by == Blocks::By::pairs; }
+
+// The number of blocks, of one head or two, in `size` rows or columns with `head` of them for each head.
+int64_t head_blocks(const Recipe& recipe, const Parameter& parameter, int64_t size, int64_t head) {
+  const int64_t heads = size / head, each = recipe.blocks.by == Blocks::By::pairs ? 2 : 1;
+  if (heads % each != 0)
+    fail("optimizer: blocks: {}: found {} heads, expected an even number for pairs", parameter.name, heads);
+  return heads / each;
+}
+
+}  // namespace
 
 std::vector<int64_t> block_rows(const Recipe& recipe, const Parameter& parameter) {
   const Blocks& blocks = recipe.blocks;
   const int64_t rows = parameter.rows();
   auto equal = [&](int64_t count) {
     if (count == 0 || rows % count != 0)
-      fail("optimizer: blocks: {} has {} rows, which {} blocks do not divide", parameter.name, rows, count);
+      fail("optimizer: blocks: {}: found {} rows, expected a multiple of {} blocks", parameter.name, rows, count);
     return std::vector<int64_t>(static_cast<size_t>(count), rows / count);
   };
   switch (blocks.by) {
@@ -21,15 +35,20 @@ std::vector<int64_t> block_rows(const Recipe& recipe, const Parameter& parameter
       return equal(blocks.count);
     case Blocks::By::rows:
       if (std::accumulate(blocks.rows.begin(), blocks.rows.end(), int64_t{0}) != rows)
-        fail("optimizer: blocks: {} has {} rows, the list gives {}", parameter.name, rows,
+        fail("optimizer: blocks: {}: found {} rows, expected {} as in the list", parameter.name, rows,
              std::accumulate(blocks.rows.begin(), blocks.rows.end(), int64_t{0}));
       return blocks.rows;
     case Blocks::By::heads:
     case Blocks::By::pairs:
-      if (parameter.head_rows == 0) break;
-      return equal(rows / (parameter.head_rows * (blocks.by == Blocks::By::pairs ? 2 : 1)));
+      if (parameter.head_rows > 0) return equal(head_blocks(recipe, parameter, rows, parameter.head_rows));
+      break;
   }
   return {rows};
+}
+
+int64_t column_blocks(const Recipe& recipe, const Parameter& parameter) {
+  if (parameter.head_cols == 0 || !by_heads(recipe.blocks)) return 1;
+  return head_blocks(recipe, parameter, parameter.cols(), parameter.head_cols);
 }
 
 const Stage blocks_stage = {.name = "blocks",

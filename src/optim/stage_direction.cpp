@@ -14,13 +14,13 @@ bool iterates(const Recipe& r) { return r.direction == Direction::newton_schulz 
 void switches(Recipe& r, Switches& s) {
   s.choice("direction", r.direction);
   s.when(r.normalizes_axis() || r.project != Project::none,
-         "it is that of project and of directions by the norms of an axis; the others are ns_eps, equilibrate_eps, "
+         "only project and directions that normalize an axis read it; the others are ns_eps, equilibrate_eps, "
          "adapt_eps",
          [&] {
            s.number("eps", r.eps, Switches::tiny, 1);
            s.choice("eps_mode", r.eps_mode);
          });
-  s.when(iterates(r), "only direction newton_schulz has steps and coefficients, and aurora", [&] {
+  s.when(iterates(r), "only directions newton_schulz and aurora have steps and coefficients", [&] {
     s.coefficients(r);
     s.choice("ns_repeat", r.ns_repeat);
     s.flag("ns_gram", r.ns_gram);
@@ -29,20 +29,20 @@ void switches(Recipe& r, Switches& s) {
     s.when(r.ns_normalize != Start::aol, "aol bounds the singular values by itself",
            [&] { s.set("ns_safety", r.ns_safety, 0.1, 10); });
   });
-  s.when(r.direction == Direction::aurora, "it is aurora's", [&] {
+  s.when(r.direction == Direction::aurora, "only direction aurora reads it", [&] {
     s.integer("balance_steps", r.balance_steps, 1, 100);
     s.number("balance_exponent", r.balance_exponent, 0, 2);
     s.number("balance_eps", r.balance_eps, Switches::tiny, 1);
   });
-  s.when(r.orthogonalizes(), "direction orthogonalizes nothing", [&] {
+  s.when(r.orthogonalizes(), "the direction orthogonalizes nothing", [&] {
     s.number("ns_eps", r.ns_eps, Switches::tiny, 1);
     s.choice("ns_eps_mode", r.ns_eps_mode);
     s.flag("ns_transpose", r.ns_transpose);
   });
 }
 
-// Aurora (arXiv 2606.27715): the orthogonal factor whose long side's rows have norms as equal as may be, found by
-// scaling those of the update, d, and looking at the factor's.
+// Aurora (arXiv 2606.27715): an orthogonal factor whose rows along the long side have nearly equal norms. It is found
+// iteratively: scale the rows of the update by d, then correct d from the row norms of the factor.
 void aurora(StageRun& x) {
   const Recipe& r = x.recipe;
   const bool tall = x.rows() > x.cols();

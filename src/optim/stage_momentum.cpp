@@ -1,4 +1,4 @@
-// The buffer of gradients, and the update that is made of it.
+// The momentum buffer, and the update made from it.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -14,14 +14,15 @@ bool averages(const Recipe& r) { return r.form == Form::ema || r.form == Form::l
 
 void switches(Recipe& r, Switches& s) {
   s.choice("form", r.form);
-  s.when(r.form != Form::sum && r.form != Form::none, "the buffer is not multiplied by anything",
-         [&] { s.momentum(r); });
+  s.when(r.form != Form::sum && r.form != Form::none, "forms sum and none have no coefficient", [&] { s.momentum(r); });
   s.when(r.form == Form::ema || r.form == Form::lion, "only ema and lion have a coefficient of the buffer alone",
          [&] { s.number("beta", r.beta, 0, 0.9999999); });
   s.when(r.form == Form::ema || r.form == Form::heavy_ball, "the form looks ahead by its own rule, or not at all",
          [&] { s.flag("nesterov", r.nesterov); });
-  s.when(r.form == Form::ema, "only an ema starts too small", [&] { s.flag("bias_correction", r.bias_correction); });
-  s.when(r.form == Form::nadam, "it is nadam's", [&] { s.number("momentum_decay", r.momentum_decay, 0, 1); });
+  s.when(r.form == Form::ema, "only form ema has a bias to correct",
+         [&] { s.flag("bias_correction", r.bias_correction); });
+  s.when(r.form == Form::nadam, "only form nadam reads it",
+         [&] { s.number("momentum_decay", r.momentum_decay, 0, 1); });
   s.when(r.form == Form::ema || r.form == Form::heavy_ball, "directions are averaged by ema or heavy_ball",
          [&] { s.flag("momentum_last", r.momentum_last); });
 }
@@ -36,7 +37,7 @@ std::string in_words(const Recipe& r) {
                      r.momentum_last ? " of directions" : "");
 }
 
-// mu_t = momentum (1 - 0.96^(t psi) / 2); the products correct the bias of the buffer (Dozat 2016, as torch has it).
+// mu_t = momentum (1 - 0.96^(t psi) / 2); products of the mu_t correct the buffer's bias (Dozat 2016, as in torch).
 void nadam(const Recipe& r, int64_t t, MomentumRule& rule) {
   auto mu = [&](int64_t step) {
     return r.momentum * (1 - 0.5 * std::pow(0.96, static_cast<double>(step) * r.momentum_decay));
@@ -48,10 +49,9 @@ void nadam(const Recipe& r, int64_t t, MomentumRule& rule) {
 }
 
 void check(const Recipe& r, const Refuse& refuse) {
-  if (r.form == Form::lion && r.direction != Direction::sign)
-    refuse("form", "lion's two mixtures of the gradient belong to direction sign");
+  if (r.form == Form::lion && r.direction != Direction::sign) refuse("form", "lion needs direction sign");
   if (r.momentum_last && r.bias_correction)
-    refuse("momentum_last", "bias_correction belongs to an average of gradients");
+    refuse("momentum_last", "conflicts with bias_correction, which needs an average of gradients");
 }
 
 }  // namespace
@@ -92,7 +92,7 @@ const Stage momentum_stage = {.name = "momentum",
                               .check = check,
                               .fuses = [](const Recipe& r) { return !r.momentum_last; }};
 
-// The buffer takes what the stages before it have made of the gradient.
+// Late momentum: the buffer averages what the earlier stages made of the gradient.
 const Stage late_momentum_stage = {.name = "late momentum",
                                    .on = [](const Recipe& r) { return r.momentum_last; },
                                    .atom = [](const Recipe&) { return Atom::element; },

@@ -1,5 +1,6 @@
-// Hyperball (arXiv 2606.16899): the step is as long as lr times the weights' norm, and the weights go back on the
-// sphere they were on. Step, decay and retraction are one pass over the weights, whose factors come from three sums.
+// Hyperball (arXiv 2606.16899): the length of the step is lr times the norm of the weights, and the weights return to
+// the sphere they were on. Step, decay and retraction are one pass over the weights; their factors come from three
+// sums.
 #include "optim/stages.h"
 
 namespace rowan {
@@ -20,7 +21,7 @@ void run(StageRun& x) {
   size.eps = static_cast<float>(r.retract_eps);
   x.backend.retract_factors(steps, keeps, ww, uw, uu, {}, size);
   Slots slots = x.slots;
-  for (OptimizerSlot& slot : slots) slot.scale = 1;  // the size of the update does not matter
+  for (OptimizerSlot& slot : slots) slot.scale = 1;  // the size of the update has no effect
   ApplyRule rule;
   rule.lr = 1;
   rule.along = along;
@@ -31,11 +32,13 @@ void run(StageRun& x) {
 void check(const Recipe& r, const Refuse& refuse) {
   if (r.retract == Retract::none) return;
   if (r.decay != Decay::plain || r.decay_rate != DecayRate::lr)
-    refuse("decay", "retract keeps the weights' norm, so that decay, if any, is plain");
-  if (r.step_cap > 0) refuse("step_cap", "retract makes steps as long as lr times the weights");
+    refuse("decay", "retract keeps the norm of the weights and allows only plain decay");
+  if (r.step_cap > 0)
+    refuse("step_cap", "conflicts with retract, whose steps have the length lr times the weights' norm");
   if (r.shape_scale != ShapeScale::none || r.radius != 1)
-    refuse("shape_scale", "retract makes steps as long as lr times the weights, whatever the size of the update");
-  if (r.direction_precision == Precision::bf16) refuse("direction_precision", "retract rounds nothing but the weights");
+    refuse("shape_scale", "conflicts with retract, whose steps do not depend on the size of the update");
+  if (r.direction_precision == Precision::bf16)
+    refuse("direction_precision", "conflicts with retract, which rounds only the weights");
 }
 
 }  // namespace

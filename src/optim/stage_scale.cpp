@@ -1,4 +1,4 @@
-// The size of the step by the shape of its matrix.
+// Scales the step by the shape of its matrix.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -22,8 +22,8 @@ void switches(Recipe& r, Switches& s) {
   s.choice("direction_precision", r.direction_precision);
 }
 
-// nuclear is left by the direction; all others but rms are factors of the shape alone, which slots carry. NorMuon's
-// factors have taken up the norm of rms.
+// nuclear is computed by the direction stage. All others except rms depend on the shape alone and are stored in the
+// slots. NorMuon's factors already include the norm of rms.
 void run(StageRun& x) {
   if (x.recipe.shape_scale != ShapeScale::rms || !x.factors.empty()) return;
   NormalizeRule rule;
@@ -35,11 +35,11 @@ void run(StageRun& x) {
 
 void check(const Recipe& r, const Refuse& refuse) {
   if (r.shape_scale == ShapeScale::rms && r.scales_rate())
-    refuse("shape_scale", "rms gives every update one norm, which is what adapt matrix and column choose");
+    refuse("shape_scale", "rms conflicts with adapt matrix and column, which choose the norm themselves");
   if (r.shape_scale == ShapeScale::nuclear && (r.direction == Direction::none || r.adapt != Adapt::none))
-    refuse("shape_scale", "nuclear is <momentum, direction>: it needs a direction, and no factors of adapt");
+    refuse("shape_scale", "nuclear needs a direction and no adapt: it is <momentum, direction>");
   if (r.shape_scale == ShapeScale::axis && !r.normalizes_axis())
-    refuse("shape_scale", "axis is the length of the axis that direction normalizes, and this one normalizes none");
+    refuse("shape_scale", "axis needs a direction that normalizes rows or columns");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Shampoo as Meta's DistributedShampoo has it: the momentum between inverse roots of the factors L of rows and R of
-// columns, with the size of Adam's step where it is grafted.
+// Shampoo as in Meta's DistributedShampoo: the momentum between inverse roots of the factors L (rows) and R (columns),
+// with the size of Adam's step if it is grafted.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -23,8 +23,7 @@ void switches(Recipe& r, Switches& s) {
     s.number("shampoo_exponent", r.shampoo_exponent, -1, 0);
     s.integer("shampoo_start", r.shampoo_start, 1, Switches::most_steps);
     s.choice("graft", r.graft);
-    s.when(r.graft == Graft::adam, "nothing is grafted",
-           [&] { s.number("graft_eps", r.graft_eps, Switches::tiny, 1); });
+    s.when(r.graft == Graft::adam, "graft is none", [&] { s.number("graft_eps", r.graft_eps, Switches::tiny, 1); });
   });
 }
 
@@ -118,8 +117,9 @@ void workspace(const Recipe& r, int64_t n, int64_t rows, int64_t cols, Workspace
 
 void check(const Recipe& r, const Refuse& refuse) {
   if (!r.shampoo) return;
-  if (r.precondition != Precondition::none) refuse("shampoo", "precondition has factors of its own");
-  if (r.adapt != Adapt::none) refuse("adapt", "shampoo takes its second moments from its factors");
+  if (r.precondition != Precondition::none)
+    refuse("shampoo", "conflicts with precondition, which has factors of its own");
+  if (r.adapt != Adapt::none) refuse("adapt", "conflicts with shampoo, which takes second moments from its factors");
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// MARS (arXiv 2411.10438, 2510.21800): momentum is of gradients corrected by how they changed since the last step,
-// c = g + k (g - previous), k = gamma momentum / (1 - momentum), each matrix clipped to Frobenius norm 1.
+// MARS (arXiv 2411.10438, 2510.21800): the momentum averages gradients corrected by their change since the last step, c
+// = g + k (g - previous) with k = gamma momentum / (1 - momentum), each matrix clipped to Frobenius norm 1.
 #include <fmt/format.h>
 
 #include "optim/stages.h"
@@ -31,9 +31,9 @@ const Stage variance_stage = {
     .check =
         [](const Recipe& r, const Refuse& refuse) {
           if (r.mars_gamma > 0 && (r.form == Form::sum || r.form == Form::none))
-            refuse("mars_gamma", "is multiplied by momentum / (1 - momentum), and the form has no momentum");
+            refuse("mars_gamma", "needs a form with momentum, because it is multiplied by momentum / (1 - momentum)");
           if (r.mars_gamma > 0 && r.magnitudes != Magnitudes::none)
-            refuse("mars_gamma", "magnitudes make gradients of their own");
+            refuse("mars_gamma", "conflicts with magnitudes, which make gradients of their own");
         },
     .workspace = [](const Recipe&, int64_t n, int64_t rows, int64_t cols,
                     WorkspaceSize& size) { size.gradients = n * rows * cols; },

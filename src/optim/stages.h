@@ -1,42 +1,43 @@
-// The stages of a recipe run on a batch of same-shape matrices, and what the optimizer must know of them.
+// Runs the stages of a recipe on a batch of matrices of one shape, and answers what the optimizer must know about them.
 #pragma once
 
+#include "optim/recipe.h"
 #include "optim/stage.h"
 
 namespace rowan {
 
 WorkspaceSize workspace_size(const Recipe& recipe, int64_t n, int64_t rows, int64_t cols);
 
-// All stages of the recipe that are on, in order.
+// Runs all stages of the recipe that are on, in order.
 void run_stages(Backend& backend, const Recipe& recipe, const Moment& now, const Slots& slots, const States& states,
                 int64_t rows, int64_t cols, Workspace& workspace);
 
-// What all stages of the recipe keep for a matrix.
+// The state that all stages of the recipe keep for a matrix.
 std::vector<StateSpec> state_of(const Recipe& recipe, int64_t rows, int64_t cols);
 
-// Rows, columns or matrices to values of a matrix.
+// The number of rows, of columns, or 1, by axis.
 int64_t count_along(Along along, int64_t rows, int64_t cols);
-// Columns on the first step, rows on the second, and so on (Mano).
+// The axis of a step: columns on the first, rows on the second, and so on (Mano).
 inline Along alternating_axis(int64_t t) { return t % 2 == 1 ? Along::column : Along::row; }
 inline Along other_axis(Along axis) { return axis == Along::row ? Along::column : Along::row; }
-// The axis that the direction normalizes (last).
+// The axis that the direction normalizes, or normalizes last.
 Along axis_of(const Recipe& recipe, int64_t t);
-// Multiplies the step of a parameter [out, in] at step t.
+// The factor of the step of a parameter [out, in] at step t.
 float shape_factor(const Recipe& recipe, int64_t out, int64_t in, int64_t t);
-// The Frobenius norm that gives the elements of a step a root mean square of `scale`.
+// The Frobenius norm at which the elements of a step have a root mean square of `scale`.
 float rms_norm(const Recipe& recipe, int64_t rows, int64_t cols);
 
-// Whether a side of a matrix, `size` long, has a factor of its own, and in what factors, bases and roots are kept.
+// Whether a side of length `size` has a factor of its own; and the dtype in which factors, bases and roots are kept.
 bool has_side(const Recipe& recipe, int64_t size, int64_t other);
 DType kept_dtype(const Recipe& recipe);
-// k of MARS's c = g + k (g - previous).
+// The k in MARS's c = g + k (g - previous).
 inline float mars_weight(double gamma, double momentum) {
   return static_cast<float>(gamma * momentum / (1 - momentum));
 }
 MomentumRule momentum_rule(const Recipe& recipe, const Moment& now);
-// Orthogonalizes x [n, out, in], with `spare` of its size to work in; the result lies in either.
+// Orthogonalizes x [n, out, in]; `spare` is scratch memory of its size. The result lies in one of the two.
 Tensor orthogonalize(StageRun& run, Tensor x, Tensor spare);
-// Of decay, which AdamW has too.
+// The switches of decay, which AdamW also has.
 void decay_switches(Recipe& recipe, Switches& switches);
 AdamWRule adamw_rule(const Recipe& recipe, const Moment& now);
 NormalizedStepRule fused_rule(const Recipe& recipe, const Moment& now);
@@ -46,7 +47,7 @@ inline Eps eps_of(Divide divide) { return divide == Divide::add ? Eps::add : Eps
 extern const Stage blocks_stage, magnitudes_stage, variance_stage, momentum_stage, slow_stage, select_stage, soap_stage,
     shampoo_stage, project_stage, measure_stage, equilibrate_stage, direction_stage, renormalize_stage,
     late_momentum_stage, adapt_stage, scale_stage, retract_stage, rejoin_stage, apply_stage;
-// In the order in which they run.
+// All stages, in the order in which they run.
 inline constexpr const Stage* stages[] = {
     &blocks_stage,      &magnitudes_stage, &variance_stage,    &momentum_stage,      &slow_stage,
     &select_stage,      &soap_stage,       &shampoo_stage,     &project_stage,       &measure_stage,

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "optim/recipe.h"
+
 namespace rowan {
 namespace {
 
@@ -17,7 +19,7 @@ double dot(const float* a, const float* b, int64_t n) {
   return sum;
 }
 
-// Products of all pairs of rows, or of columns where those are fewer.
+// The Gram matrix of the rows, or of the columns if those are fewer.
 Doubles gram(const Floats& u, int64_t rows, int64_t cols) {
   Floats flipped;
   const float* x = u.data();
@@ -44,7 +46,7 @@ double norm(const Doubles& x) {
   return std::sqrt(sum);
 }
 
-// A start that is orthogonal to no eigenvector one would meet.
+// An arbitrary start vector; unlikely to be orthogonal to the leading eigenvector.
 Doubles start(int64_t n) {
   Doubles x(static_cast<size_t>(n));
   for (int64_t i = 0; i < n; ++i) x[i] = 1 + 0.37 * std::sin(1.7 * static_cast<double>(i));
@@ -70,7 +72,7 @@ double largest_eigenvalue(const Doubles& a, int64_t n) {
   return value;
 }
 
-// By inverse iteration with a Cholesky factor; 0 when the matrix is singular to working precision.
+// Smallest eigenvalue by inverse iteration with a Cholesky factor; 0 if the matrix is singular to working precision.
 double smallest_eigenvalue(Doubles a, int64_t n) {
   double trace = 0;
   for (int64_t i = 0; i < n; ++i) trace += a[i * n + i];
@@ -130,7 +132,7 @@ Dominance dominance_of(const Doubles& g, int64_t n) {
   return result;
 }
 
-// The vector that the direction is made of: the buffer with its look-ahead.
+// The matrix from which the direction is made: the buffer with its look-ahead.
 Floats look_ahead(const Recipe& r, const MatrixView& view) {
   Floats u = view.momentum;
   if (!r.nesterov || r.form == Form::lion) return u;
@@ -160,7 +162,7 @@ Floats balanced(const Recipe& r, int64_t t, Floats u, int64_t rows, int64_t cols
   return u;
 }
 
-// NAMO's factors, from the state that the step left.
+// Recomputes NAMO's factors from the state after the step.
 void adaptive_metrics(const Recipe& r, int64_t t, const MatrixView& view, const Floats& u, std::vector<Metric>& out) {
   Doubles sums = squares(u, view.rows, view.cols, false);
   if (r.adapt == Adapt::matrix) {
@@ -223,7 +225,7 @@ std::vector<Metric> matrix_metrics(const Recipe& recipe, int64_t t, const Matrix
     const double from = std::sqrt(dot(before, before, view.cols)), to = std::sqrt(dot(after, after, view.cols));
     length += to / static_cast<double>(view.rows);
     if (from == 0 || to == 0) continue;
-    // The chord of the unit vectors: the cosine of a small angle is all rounding.
+    // Uses the chord between the unit vectors, because the cosine of a small angle is dominated by rounding.
     double chord = 0;
     for (int64_t j = 0; j < view.cols; ++j) {
       const double gap = static_cast<double>(after[j]) / to - static_cast<double>(before[j]) / from;

@@ -69,17 +69,14 @@ std::optional<double> ResultRun::final_loss(const std::string& metric) const {
 
 Rates rates_of(const ResultRun& run) {
   auto source = std::make_shared<const JsonSource>(JsonSource{run.name, ""});
-  const OptimizerConfig optimizer =
-      parse_optimizer(JsonObject(source, run.config).object("optimizer", true), std::max<int64_t>(run.planned, 1));
-  Rates rates{optimizer.main().name, optimizer.main().lr, {}};
-  if (const Recipe* half = optimizer.adamw_half()) rates.adamw = half->lr;
-  return rates;
+  return parse_optimizer(JsonObject(source, run.config).object("optimizer", true), std::max<int64_t>(run.planned, 1))
+      .rates();
 }
 
 ResultRun read_run(const fs::path& folder) {
   const fs::path config = folder / "config.json", metrics = folder / "metrics.jsonl";
   if (!fs::exists(config) || !fs::exists(metrics))
-    fail("{}: not the directory of a run: no {}", folder.string(),
+    fail("{}: found no {}, expected the folder of a run", folder.string(),
          (fs::exists(config) ? metrics : config).filename().string());
   auto source = std::make_shared<const JsonSource>(JsonSource{config.string(), read_file(config)});
   ResultRun run;
@@ -131,7 +128,7 @@ ResultSet read_runs(const std::vector<std::string>& folders, const std::vector<s
   for (size_t axis = 0; axis < by.size(); ++axis) {
     bool found = false;
     for (const ResultRun& run : set.runs) found = found || !run.labels[axis].empty();
-    if (!found) fail("--by {}: no run's config has it", by[axis]);
+    if (!found) fail("--by: found '{}', which no run's config has", by[axis]);
   }
   return set;
 }

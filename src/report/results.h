@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "optim/config.h"
 
 namespace rowan {
 
@@ -29,7 +30,7 @@ struct ResultRun {
   double train_loss = std::numeric_limits<double>::quiet_NaN();  // mean logged loss of the last tenth of the steps
   std::vector<ResultPoint> training;                             // training losses as logged
   std::map<std::string, std::vector<ResultPoint>> validation;    // finite validation losses by metric
-  std::map<std::string, std::vector<ResultPoint>> telemetry;     // telemetry by figure
+  std::map<std::string, std::vector<ResultPoint>> telemetry;     // telemetry points by figure
 
   // The loss at the last step of a finished run; infinite if it diverged; nothing before.
   std::optional<double> final_loss(const std::string& metric) const;
@@ -45,13 +46,6 @@ struct ResultSet {
   std::vector<ResultRun> runs;
 };
 
-// A run's recipe and its two learning rates: the recipe's, and that of the AdamW for the other parameters, if there is
-// one.
-struct Rates {
-  std::string recipe;
-  double main = 0;
-  std::optional<double> adamw;
-};
 Rates rates_of(const ResultRun& run);
 
 // Reads a run's folder as written by `rowan train`. Throws Error if it is not one.

@@ -21,10 +21,12 @@ const std::vector<std::string>& loss_metrics() {
 void check_metric(const std::string& metric, const DataConfig& data, const std::string& place) {
   const std::vector<std::string>& names = loss_metrics();
   if (std::find(names.begin(), names.end(), metric) == names.end())
-    fail("{}: found '{}', allowed: {}{}", place, metric, join(names), did_you_mean(metric, names));
-  if (data.validation.empty()) fail("{}: {} needs validation data, the config names none", place, metric);
+    fail("{}: found '{}', expected one of {}{}", place, metric, join(names), did_you_mean(metric, names));
+  if (data.validation.empty()) fail("{}: found {}, which needs validation data; the config names none", place, metric);
   if (metric != "val_loss" && data.batch_means.ranks == 0)
-    fail("{}: {} needs data.batch_means, which the config has not", place, metric);
+    fail("{}: found {}, which needs data.batch_means; the config has none", place, metric);
+  if (metric == "val_loss_galore" && data.reading != Reading::documents)
+    fail("{}: found {}, which needs data.reading documents; the config has {}", place, metric, name_of(data.reading));
 }
 
 double Target::loss() const { return unit == "perplexity" ? std::log(value) : value; }
@@ -44,7 +46,7 @@ Json checked(JsonObject target, const fs::path& folder) {
   for (const std::string& path : set.keys()) item["set"][path] = set.raw(path);
   item["metric"] = target.choice("metric", loss_metrics());
   const bool perplexity = target.has("perplexity");
-  if (perplexity && target.has("nats")) target.fail("nats", "stands beside perplexity; give one of them");
+  if (perplexity && target.has("nats")) target.fail("nats", "conflicts with perplexity; give one of them");
   item["unit"] = perplexity ? "perplexity" : "nats";
   item["value"] = target.number(item["unit"], {}, perplexity ? 1 : 0);
   item["step"] = target.integer("step", {}, 0);
@@ -67,7 +69,7 @@ void check_elsewhere(JsonObject figure) {
   figure.string("optimizer");
   const bool bits = figure.has("bits_per_byte"), nats = figure.has("nats");
   if (bits + nats + figure.has("perplexity") != 1)
-    figure.fail("what", "expected one of perplexity, nats and bits_per_byte beside it");
+    figure.fail("what", "expected perplexity, nats or bits_per_byte with it");
   figure.number(bits ? "bits_per_byte" : nats ? "nats" : "perplexity", {}, 0);
   if (figure.has("seeds")) figure.integer("seeds", {}, 1);
   if (figure.has("deviation")) figure.number("deviation", {}, 0);

@@ -24,13 +24,16 @@ std::string bytes_hash(const void* data, size_t bytes) {
 
 constexpr std::string_view step_prefix = "step_", ruined_prefix = "ruined_";
 
-// The number after the prefix of a folder's name; -1 for other names.
+std::string name_with(std::string_view prefix, int64_t step) { return fmt::format("{}{:08}", prefix, step); }
+
+// The number after the prefix of a folder's name, or -1 if the name is not written in exactly this way. Such folders
+// must not pass for a checkpoint, nor make one be removed.
 int64_t number_of(const fs::path& folder, std::string_view prefix) {
   const std::string name = folder.filename().string();
   int64_t step = -1;
   if (!name.starts_with(prefix)) return -1;
-  auto [end, error] = std::from_chars(name.data() + prefix.size(), name.data() + name.size(), step);
-  return error == std::errc() && end == name.data() + name.size() ? step : -1;
+  std::from_chars(name.data() + prefix.size(), name.data() + name.size(), step);
+  return step >= 0 && name == name_with(prefix, step) ? step : -1;
 }
 
 // Writes one file; returns its entry for the manifest.
@@ -58,16 +61,16 @@ fs::path manifest_part(const fs::path& folder, int rank, int ranks) {
 
 // The value of a key of a manifest; throws Error when it is absent.
 const Json& field(const Json& object, const char* key, const fs::path& path) {
-  if (!object.is_object() || !object.contains(key)) fail("{}: no '{}'", path.string(), key);
+  if (!object.is_object() || !object.contains(key)) fail("{}: found no '{}'", path.string(), key);
   return object[key];
 }
 
 void verify_file(const fs::path& path, const Json& entry, const fs::path& manifest) {
   const std::string where = path.string();
   std::error_code unreadable;  // for example if the name is too long
-  if (!fs::is_regular_file(path, unreadable)) fail("{}: missing, {} lists it", where, manifest.string());
+  if (!fs::is_regular_file(path, unreadable)) fail("{}: no such file, but {} lists it", where, manifest.string());
   if (const Json& bytes = field(entry, "bytes", manifest); bytes != fs::file_size(path))
-    fail("{}: damaged: {} bytes, {} were written", where, fs::file_size(path), bytes.dump());
+    fail("{}: damaged: found {} bytes, expected {}", where, fs::file_size(path), bytes.dump());
   if (!entry.contains("tensors")) {
     if (field(entry, "xxh64", manifest) != hex(hash64(read_file(path)))) fail("{}: damaged: wrong checksum", where);
     return;
@@ -90,15 +93,12 @@ void remove_checkpoint(const fs::path& folder) {
 
 }  // namespace
 
-fs::path checkpoint_path(const fs::path& folder, int64_t step) {
-  return folder / fmt::format("{}{:08}", step_prefix, step);
-}
+fs::path checkpoint_path(const fs::path& folder, int64_t step) { return folder / name_with(step_prefix, step); }
 
 int64_t step_of(const fs::path& checkpoint) { return number_of(checkpoint, step_prefix); }
 
 CheckpointWriter::CheckpointWriter(const fs::path& folder, int64_t step, int rank, int ranks, Condition condition)
-    : final_(condition == Condition::sound ? checkpoint_path(folder, step)
-                                           : folder / fmt::format("{}{:08}", ruined_prefix, step)),
+    : final_(condition == Condition::sound ? checkpoint_path(folder, step) : folder / name_with(ruined_prefix, step)),
       rank_(rank),
       ranks_(ranks),
       step_(step),
@@ -147,7 +147,7 @@ void CheckpointWriter::commit(const Json& state, const Rotation& rotation) {
       bytes += files[name]["bytes"].get<uint64_t>();
       for (const auto& [tensor, hash] : files[name]["tensors"].items())
         if (!file_of.emplace(tensor, name).second)
-          fail("{}: tensor '{}' was written by two ranks", (part_ / name).string(), tensor);
+          fail("{}: tensor '{}': found two ranks that wrote it", (part_ / name).string(), tensor);
     }
     write_safetensors_index(part_, stem, file_of, bytes);
     const std::string index = fmt::format("{}.safetensors.index.json", stem);
@@ -200,7 +200,7 @@ void verify_checkpoint(const fs::path& checkpoint) {
   const fs::path path = checkpoint / "manifest.json";
   const Json manifest = parse_json({path.string(), read_file(path)});
   if (const Json& version = field(manifest, "version", path); version != manifest_version)
-    fail("{}: version {}, this program reads version {}", path.string(), version.dump(), manifest_version);
+    fail("{}: found version {}, expected {}", path.string(), version.dump(), manifest_version);
   const Json& files = field(manifest, "files", path);
   field(files, "state.json", path);
   for (const auto& [name, entry] : files.items()) verify_file(checkpoint / name, entry, path);

@@ -1,16 +1,23 @@
 #include "run/export.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <functional>
 #include <memory>
 #include <vector>
 
 #include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_kind.h"
 #include "base/folder_lock.h"
 #include "base/json.h"
 #include "model/layout.h"
 #include "model/weights.h"
+#include "run/metrics.h"
 
 namespace rowan {
 
@@ -18,40 +25,17 @@ namespace fs = std::filesystem;
 
 namespace {
 
+const char* const exports = "exports into it";  // the lock's text for what this process does
+
 // Files that an older export may have left, and that would be taken for part of this one.
 const char* const tokenizer_names[] = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",         "merges.txt",
     "spiece.model",   "tokenizer.model",       "added_tokens.json",       "chat_template.jinja"};
 
-}  // namespace
-
-void export_model(const ModelConfig& config, const TensorFiles& files, DType dtype, const Tokenizer* tokenizer,
-                  const fs::path& folder, const ExportFiles& beside) {
-  Json json = hugging_face_config(config);
-  ModelConfig theirs = config;
-  theirs.initialization.clear();
-  if (config.family == Family::gpt2) {
-    theirs.norm_bias = theirs.attention_bias = theirs.mlp_bias = true;
-    theirs.split_qkv = false;
-  }
-  const ModelWeights weights(theirs, files);
-
-  json["torch_dtype"] = dtype == DType::bf16 ? "bfloat16" : "float32";
-  if (tokenizer) json["bos_token_id"] = json["eos_token_id"] = tokenizer->end_id();
-  ExportFiles texts = beside;
-  texts["config.json"] = json.dump(2) + "\n";
-  Json generation = {{"do_sample", true}};
-  if (tokenizer)
-    for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) generation[key] = tokenizer->end_id();
-  texts["generation_config.json"] = generation.dump(2) + "\n";
-  for (const char* name : {"checkpoints", "state.json"})
-    if (fs::exists(folder / name))
-      fail("{}: has {}: a run or a checkpoint, which an export would overwrite; choose another folder", folder.string(),
-           name);
-  make_directories(folder);
-  const FolderLock lock(folder, "exports into it", [](const std::string& text) { tell("rowan: {}\n", text); });
-
-  const ParameterTable table = parameter_table(theirs);
+// Every file is written in full before the first replaces an older one. Nothing takes a folder without config.json for
+// a model. So config.json is removed first and comes back last, and a folder that has one holds one whole export.
+void write_files(const fs::path& folder, const ModelConfig& config, const ModelWeights& weights,
+                 const ParameterTable& table, DType dtype, const ExportFiles& texts) {
   std::vector<TensorInfo> declared;
   for (const Parameter& parameter : table.parameters()) {
     declared.push_back({parameter.name, safetensors_dtype(dtype), parameter.shape});
@@ -75,14 +59,85 @@ void export_model(const ModelConfig& config, const TensorFiles& files, DType dty
     parts[name]->write(content);
     parts[name]->sync();
   }
-  // config.json is removed first and returns last: a kill between leaves no mixture of two exports that opens.
-  fs::remove(folder / "config.json");
+  if (fs::remove(folder / "config.json")) sync_directory(folder);
   writer.commit();
   for (const auto& [name, part] : parts)
     if (name != "config.json") part->commit();
-  parts.at("config.json")->commit();
   for (const char* name : tokenizer_names)
     if (!texts.contains(name)) fs::remove(folder / name);
+  parts.at("config.json")->commit();
+}
+
+bool is_of_an_export(const std::string& name) {
+  for (const char* own : {"config.json", "generation_config.json", "model.safetensors", "README.md", "lock"})
+    if (name == own || name == part_of(own)) return true;
+  return std::any_of(std::begin(tokenizer_names), std::end(tokenizer_names),
+                     [&](const char* own) { return name == own || name == part_of(own); });
+}
+
+// Whether `folder` may be replaced as a whole: it does not exist, or holds an export and nothing else. A working
+// directory or the root of a mount is not replaced.
+bool is_replaceable(const fs::path& folder) {
+  if (!fs::exists(folder)) return true;
+  struct statx info = {};
+  if (::statx(AT_FDCWD, folder.c_str(), 0, STATX_TYPE, &info) != 0 || info.stx_attributes & STATX_ATTR_MOUNT_ROOT ||
+      ::access(folder.parent_path().c_str(), W_OK) != 0 || fs::equivalent(folder, fs::current_path()))
+    return false;
+  return std::all_of(fs::directory_iterator(folder), fs::directory_iterator(),
+                     [](const auto& entry) { return is_of_an_export(entry.path().filename()); });
+}
+
+// Writes the files into FOLDER.part, then renames it to FOLDER.
+void write_folder(const fs::path& folder, const std::function<void(const fs::path&)>& write, const Note& note) {
+  const fs::path part = part_of(folder);
+  make_directories(part);
+  const FolderLock lock(part, exports, note);
+  try {
+    for (const auto& entry : fs::directory_iterator(part))  // left by a killed process
+      if (entry.path().filename() != "lock") fs::remove_all(entry.path());
+    write(part);
+    lock.check();
+    if (!is_replaceable(folder)) fail("{}: another process writes into it", folder.string());
+    rename_durably(part, folder);
+    fs::remove(folder / "lock");
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(part, ignored);
+    throw;
+  }
+}
+
+}  // namespace
+
+void export_model(const ModelConfig& config, const TensorFiles& files, DType dtype, const Tokenizer* tokenizer,
+                  const fs::path& folder, const ExportFiles& beside) {
+  Json json = hugging_face_config(config);
+  ModelConfig theirs = config;
+  theirs.initialization.clear();
+  if (config.family == Family::gpt2) {
+    theirs.norm_bias = theirs.attention_bias = theirs.mlp_bias = true;
+    theirs.split_qkv = false;
+  }
+  const ModelWeights weights(theirs, files);
+
+  json["torch_dtype"] = dtype == DType::bf16 ? "bfloat16" : "float32";
+  if (tokenizer) json["bos_token_id"] = json["eos_token_id"] = tokenizer->end_id();
+  ExportFiles texts = beside;
+  texts["config.json"] = json.dump(2) + "\n";
+  Json generation = {{"do_sample", true}};
+  if (tokenizer)
+    for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) generation[key] = tokenizer->end_id();
+  texts["generation_config.json"] = generation.dump(2) + "\n";
+  check_folder(folder, FolderKind::exported);
+  const ParameterTable table = parameter_table(theirs);
+  auto write = [&](const fs::path& into) { write_files(into, config, weights, table, dtype, texts); };
+  const Note note = [](const std::string& text) { tell("rowan: {}\n", text); };
+  fs::path place = fs::weakly_canonical(fs::absolute(folder));
+  if (!place.has_filename()) place = place.parent_path();  // for a path that ends in "/"
+  if (fs::exists(place) && !fs::is_directory(place)) fail("{}: found a file, expected a folder", folder.string());
+  if (is_replaceable(place)) return write_folder(place, write, note);
+  const FolderLock lock(place, exports, note);
+  write(place);
 }
 
 }  // namespace rowan

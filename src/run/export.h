@@ -16,13 +16,16 @@ class RunFolder;
 // File names and contents.
 using ExportFiles = std::map<std::string, std::string>;
 
-// Writes config.json, generation_config.json and model.safetensors into `folder`, which is created when absent, and the
-// files `beside` them. All files are written in full before the first replaces an older one, so a full disk leaves an
-// older export whole; afterwards an older export's tokenizer files are removed. transformers' GPT-2 stores c_attn,
-// c_proj and c_fc as [in, out] and has all biases: the weights are transposed, split ones joined, absent biases are 0
-// (model/weights.h reads them back).
-// `dtype` is the weights' dtype; `tokenizer` (may be null) gives the end token's id. Throws Error when transformers has
-// no such model, or another process exports into the folder.
+// Writes config.json, generation_config.json and model.safetensors into `folder`, and the files `beside` them. Creates
+// the folder if needed.
+// A folder that is new, or that holds only an older export, is written beside `folder` and then renamed to it. So it
+// holds the old export or the new one at every moment. If other files lie in the folder, all files are written in full
+// before the first replaces an older one, and config.json is removed first and comes back last.
+// transformers' GPT-2 stores c_attn, c_proj and c_fc as [in, out] and has all biases. So weights are transposed, split
+// ones joined, and absent biases written as 0 (model/weights.h reads them back).
+// `dtype` is the dtype of the written weights. `tokenizer` (may be null) gives the end token's id. Throws Error if
+// transformers has no such model, if the folder is of another kind (base/folder_kind.h), or if another process exports
+// into it.
 void export_model(const ModelConfig& config, const TensorFiles& files, DType dtype, const Tokenizer* tokenizer,
                   const std::filesystem::path& folder, const ExportFiles& beside = {});
 

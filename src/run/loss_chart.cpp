@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 
+#include "base/json.h"
 #include "run/metrics.h"
 
 namespace rowan {
@@ -30,7 +31,7 @@ struct Frame {
       }
     }
     if (curves.floor && *curves.floor > 0) include(*curves.floor);
-    // Keeps curves off the frame, and a flat curve in the middle.
+    // A margin keeps curves off the frame and centres a flat curve.
     low *= 0.95;
     high *= 1.05;
   }

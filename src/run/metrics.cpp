@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 
 namespace rowan {
 namespace {
@@ -29,7 +30,7 @@ void each_row(const std::filesystem::path& metrics, const Note& note,
   int64_t number = 0, broken = 0, first_broken = 0;
   for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
     const std::string_view line(text.data() + begin, end + 1 - begin);
-    const Json row = Json::parse(line, nullptr, false);
+    const Json row = try_parse_json(line);
     ++number;
     if (is_row(row))
       use(row, line);

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/json.h"
+#include "base/json_fwd.h"
 #include "run/tensorboard.h"
 
 namespace rowan {
@@ -59,8 +59,8 @@ using Note = std::function<void(const std::string&)>;
 // events only show the rows again: when they cannot be written, one note says so and the run continues without them.
 class MetricsLog {
  public:
-  // Starts afresh where there are no rows. Given the step a run resumes from, it drops the rows behind that step and a
-  // line cut short, so that each step is there once, and notes other rows that cannot be read.
+  // Opens the log, or starts a new one if there are no rows. Given the step from which a run resumes, it drops later
+  // rows and an incomplete last line, so that each step appears once. It reports other rows that cannot be read.
   MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note);
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;
@@ -82,7 +82,7 @@ class MetricsLog {
  private:
   void append(const std::string& line);
   void plot(const std::string& tag, int64_t step, double value);
-  // Runs `write`; the events end with the first Error.
+  // Runs `write`. After the first Error it does nothing: the run goes on without event files.
   void try_events(const std::function<void()>& write);
 
   std::filesystem::path path_;

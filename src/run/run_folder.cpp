@@ -6,6 +6,9 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/human.h"
+#include "base/memory.h"
+#include "kernels/dry/dry_backend.h"
 #include "model/weights.h"
 
 namespace rowan {
@@ -31,7 +34,7 @@ fs::path best_checkpoint(const fs::path& run, const std::vector<fs::path>& there
       best = path;
       lowest = row["val_loss"].get<double>();
     }
-  if (best.empty()) fail("{}: --step best, but no checkpoint has been evaluated; {}", run.string(), steps_text(there));
+  if (best.empty()) fail("{}: --step best: found no evaluated checkpoint; {}", run.string(), steps_text(there));
   return best;
 }
 
@@ -39,7 +42,7 @@ fs::path best_checkpoint(const fs::path& run, const std::vector<fs::path>& there
 
 NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, const Note& note) {
   if (fs::exists(named / "manifest.json") && fs::exists(named / "state.json")) {
-    if (step != "newest") fail("{}: --step {} of a run, but this is one of its checkpoints", named.string(), step);
+    if (step != "newest") fail("{}: --step {}: found a checkpoint, expected a run", named.string(), step);
     verify_checkpoint(named);
     return {fs::absolute(named).lexically_normal().parent_path().parent_path(), named};
   }
@@ -54,9 +57,9 @@ NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, 
     int64_t number = -1;
     const auto [end, error] = std::from_chars(step.data(), step.data() + step.size(), number);
     if (error != std::errc() || end != step.data() + step.size() || number < 0)
-      fail("--step {}: expected a step, best or newest; {}", step, steps_text(there));
+      fail("--step: found '{}', expected a step, best or newest; {}", step, steps_text(there));
     chosen = checkpoint_path(folder, number);
-    if (!fs::exists(chosen)) fail("{}: --step {}, but {}", named.string(), step, steps_text(there));
+    if (!fs::exists(chosen)) fail("{}: --step: found {}, but {}", named.string(), step, steps_text(there));
   }
   verify_checkpoint(chosen);
   return {named, chosen};
@@ -70,7 +73,7 @@ std::optional<DocumentOptions> document_options(const DataConfig& data, int32_t 
 
 RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note& note, const std::string& weights) {
   if (!fs::exists(named / "config.json") && !fs::exists(named / "state.json"))
-    fail("{}: not the directory of a run: it has no config.json", named.string());
+    fail("{}: found no config.json, expected the folder of a run", named.string());
   const NamedCheckpoint found = find_checkpoint(named, step, note);
   const fs::path path = found.run / "config.json";
   source_ = std::make_shared<JsonSource>(JsonSource{path.string(), read_file(path)});
@@ -82,6 +85,25 @@ RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note&
   checkpoint_ = std::make_unique<Checkpoint>(found.checkpoint, weights);
 }
 
+void check_model_fits(const Backend& backend, const ModelConfig& config, const ModelOptions& options,
+                      const std::string& remedy) {
+  if (!backend.host_memory()) return;
+  auto dry = make_dry_backend();
+  const Model model(*dry, config, options);
+  if (const size_t needed = dry->bytes(), available = available_memory(); needed > available)
+    fail("out of memory: found {1} free, expected {0} for the model; {2}", human_bytes(static_cast<double>(needed)),
+         human_bytes(static_cast<double>(available)), remedy);
+}
+
+namespace {
+
+ModelOptions checked(const Backend& backend, const ModelConfig& config, const ModelOptions& options) {
+  check_model_fits(backend, config, options, fmt::format("its context has {} tokens", options.seq));
+  return options;
+}
+
+}  // namespace
+
 void load_weights(Model& model, const TensorFiles& files) {
   const ModelWeights weights(model.config(), files);
   for (const Parameter& parameter : model.parameters().parameters())
@@ -90,8 +112,11 @@ void load_weights(Model& model, const TensorFiles& files) {
 
 Predictor::Predictor(Backend& backend, const RunFolder& run, int64_t window, int32_t end_token)
     : backend_(backend),
-      model_(backend, run.model(),
-             {.batch = 1, .seq = window, .training = false, .growing = true, .documents = run.documents(end_token)}),
+      model_(
+          backend, run.model(),
+          checked(
+              backend, run.model(),
+              {.batch = 1, .seq = window, .training = false, .growing = true, .documents = run.documents(end_token)})),
       memory_(backend, Category::data),
       input_(memory_.take(DType::i32, {window})) {
   load_weights(model_, run.checkpoint().model());
@@ -101,7 +126,8 @@ std::vector<float> Predictor::operator()(std::span<const int32_t> tokens) {
   const size_t window = static_cast<size_t>(input_.numel());
   const int64_t vocabulary = model_.config().vocabulary;
   for (int32_t id : tokens)
-    if (id < 0 || id >= vocabulary) fail("token {} is outside the model's vocabulary of {}", id, vocabulary);
+    if (id < 0 || id >= vocabulary)
+      fail("token: found id {}, expected less than {}, the model's vocabulary", id, vocabulary);
 
   auto grows = [&] {
     return tokens.size() > start_ + seen_.size() && std::ranges::equal(tokens.subspan(start_, seen_.size()), seen_);

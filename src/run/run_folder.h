@@ -18,8 +18,8 @@ namespace rowan {
 // The model options that follow from data.documents.
 std::optional<DocumentOptions> document_options(const DataConfig& data, int32_t end_token);
 
-// Finds a checkpoint by name. `named` is a run, and `step` selects one of its checkpoints: a number, "newest" (which is
-// not damaged) or "best" (the lowest validation loss in metrics.jsonl); or `named` is a checkpoint's own folder. Throws
+// Finds a checkpoint by name. `named` is a checkpoint's own folder, or a run; `step` then selects one of the run's
+// checkpoints: a number, "newest" (that is not damaged) or "best" (the lowest validation loss in metrics.jsonl). Throws
 // Error naming the checkpoints that exist, or the file that is damaged.
 struct NamedCheckpoint {
   std::filesystem::path run, checkpoint;
@@ -50,6 +50,11 @@ class RunFolder {
   std::string tokenizer_;
   std::unique_ptr<Checkpoint> checkpoint_;
 };
+
+// Throws Error if a model with these options needs more memory than this machine has free; `remedy` says what to
+// reduce. Not checked for GPUs, whose allocator reports it.
+void check_model_fits(const Backend& backend, const ModelConfig& config, const ModelOptions& options,
+                      const std::string& remedy);
 
 // Sets every parameter; throws Error naming file and tensor when `files` holds another model.
 void load_weights(Model& model, const TensorFiles& files);

@@ -38,7 +38,7 @@ std::map<std::string, Known> exchange(Communicator& communicator, const std::vec
   std::map<std::string, Known> known;
   std::vector<std::string> lists = communicator.gather(list.dump());
   for (int rank = 0; rank < communicator.size(); ++rank) {
-    for (const Json& entry : Json::parse(lists[rank])) {
+    for (const Json& entry : try_parse_json(lists[rank])) {
       Known& tensor = known[entry[0].get<std::string>()];
       tensor.shape = entry[1].get<std::vector<int64_t>>();
       tensor.dtype = static_cast<DType>(entry[2].get<int>());

@@ -48,8 +48,9 @@ Ownership::Ownership(const ParameterTable& table, const std::vector<UpdateCost>&
   for (const OwnedPiece& piece : pieces_) busy[piece.owner] = true;
   int idle = static_cast<int>(std::count(busy.begin(), busy.end(), false));
   if (idle > 0) {
-    fail("shard: {} of {} ranks would own no part of the model; use at most {} ranks, or \"shard\": \"none\"", idle,
-         ranks, ranks - idle);
+    fail(
+        "shard: found {} ranks, expected at most {}, so that each owns a part of the model; or set \"shard\": \"none\"",
+        ranks, ranks - idle);
   }
 }
 

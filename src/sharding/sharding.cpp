@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "base/names.h"
 #include "comm/agreement.h"
 #include "kernels/floats.h"

@@ -14,8 +14,8 @@ namespace fs = std::filesystem;
 void check_same_config(const fs::path& file, const Json& before, Json now) {
   if (now["precision"] == "auto") now["precision"] = before["precision"];  // a run's config has what "auto" became
   for (const Json& change : Json::diff(identity_of(before), identity_of(now)))
-    fail("{}: made with another config (first difference at {}); choose another dir for the changed sweep",
-         file.string(), change.at("path").get<std::string>());
+    fail("{}: found another config (first difference at {}); choose another dir for the changed sweep", file.string(),
+         change.at("path").get<std::string>());
 }
 
 }  // namespace

@@ -48,9 +48,10 @@ std::vector<Slot> make_slots(const SlotWish& wish) {
   const std::vector<int> gpus = wish.gpu ? visible_gpus() : std::vector<int>();
   const auto have = static_cast<int64_t>(wish.gpu ? gpus.size() : cores.size());
   const int64_t takes = wish.gpu ? wish.ranks : wish.ranks * wish.threads, fit = have / takes;
-  if (wish.gpu && fit == 0) fail("resources.ranks: a run takes {} GPUs, there are {}", wish.ranks, have);
+  if (wish.gpu && fit == 0) fail("resources.ranks: found {} GPUs for a run, expected at most {}", wish.ranks, have);
   const int64_t jobs = wish.jobs ? wish.jobs : std::max<int64_t>(fit, 1);
-  if (wish.gpu && jobs > fit) fail("resources.jobs: {} runs of {} GPUs at once, there are {}", jobs, wish.ranks, have);
+  if (wish.gpu && jobs > fit)
+    fail("resources.jobs: found {} runs of {} GPUs at once, but the machine has {}", jobs, wish.ranks, have);
   std::vector<Slot> slots(static_cast<size_t>(jobs));
   for (size_t i = 0; i < slots.size(); ++i) {
     const auto part = [&](const std::vector<int>& all) {
@@ -114,7 +115,7 @@ bool ProcessPool::start(const std::string& name, const std::vector<std::string>&
   const auto free = std::find_if(busy_.begin(), busy_.end(), [](const Process& p) { return p.pid == 0; });
   // The lock belongs to the open file, which the process and its children share; it is released when the last of them
   // ends.
-  const int file = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+  const int file = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
   if (file < 0) fail("cannot write {}: {}", log.string(), std::strerror(errno));
   if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
     ::close(file);

@@ -13,6 +13,7 @@
 #include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_kind.h"
 #include "base/folder_lock.h"
 #include "sweep/ledger.h"
 #include "sweep/processes.h"
@@ -189,6 +190,7 @@ class Sweeper {
 }  // namespace
 
 SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program) {
+  check_folder(sweep.dir, FolderKind::sweep);
   make_directories(sweep.dir);
   const FolderLock lock(sweep.dir, "runs this sweep", [](const std::string& text) { tell("rowan: {}\n", text); });
   Ledger(sweep).prepare();
@@ -196,6 +198,7 @@ SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program) {
 }
 
 std::string slurm_script(const SweepConfig& sweep, const std::string& program) {
+  check_folder(sweep.dir, FolderKind::sweep);
   Ledger ledger(sweep);
   ledger.prepare();
   std::string configs;
@@ -206,7 +209,7 @@ std::string slurm_script(const SweepConfig& sweep, const std::string& program) {
     ++count;
   }
   ledger.write_index();
-  if (count == 0) fail("{}: no run is open", sweep.file);
+  if (count == 0) fail("{}: found no open run", sweep.file);
   const Resources& resources = sweep.resources;
   const std::string at_once = resources.jobs ? fmt::format("%{}", resources.jobs) : "";
   const bool gpu = config_of(sweep, make_run(sweep, 0, {}, {})).device != Device::cpu;

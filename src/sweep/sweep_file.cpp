@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/json_path.h"
+#include "base/threads.h"
 #include "report/targets.h"
 
 namespace rowan {
@@ -35,8 +36,9 @@ std::string beside(const std::string& sweep_file, const std::string& path) {
 }
 
 void check_path(const JsonObject& object, const std::string& key, const std::string& path) {
-  if (path == "run.dir" || path == "run") object.fail(key, "a sweep names the folders of its runs itself");
-  if (path == "run.seed") object.fail(key, "seeds stand under the key seeds of the sweep");
+  if (path == "run.dir" || path == "run")
+    object.fail(key, "found in a sweep, which names the folders of its runs itself");
+  if (path == "run.seed") object.fail(key, "found in a sweep, whose seeds stand under its key seeds");
 }
 
 std::vector<Setting> settings_of(JsonObject object) {
@@ -54,7 +56,7 @@ Axis axis_of_path(JsonObject& axes, const std::string& path, const Json& list) {
   Axis axis{path, {}};
   for (const Json& value : list) {
     if (value.is_structured())
-      axes.fail(path, "found an object or a list as a value; name it: {\"LABEL\": {\"PATH\": VALUE, ...}, ...}");
+      axes.fail(path, "found an object or a list, expected a name for it: {\"LABEL\": {\"PATH\": VALUE, ...}, ...}");
     std::string label = value.is_string() ? value.get<std::string>() : value.dump();
     if (label.ends_with(".json")) label = fs::path(label).stem().string();
     axis.values.push_back({label, "", {{path, value}}});
@@ -84,7 +86,7 @@ std::string in_base(const std::string& axis) { return "{" + axis + "}"; }
 Axis axis_of_names(JsonObject& axes, const std::string& name, const Json& list) {
   Axis axis{name, {}};
   for (const Json& value : list) {
-    if (value.is_structured()) axes.fail(name, "expected a list of names, which stand in the base");
+    if (value.is_structured()) axes.fail(name, "expected a list of names that occur in the base");
     axis.values.push_back({value.is_string() ? value.get<std::string>() : value.dump(), "", {}});
   }
   return axis;
@@ -95,7 +97,7 @@ std::vector<Axis> parse_axes(JsonObject axes, const std::string& file, const std
   for (const std::string& name : axes.keys()) {
     const Json& value = axes.raw(name);
     if (!value.is_structured()) axes.fail(name, "expected a list of values, or an object of labels and their settings");
-    if (value.empty()) axes.fail(name, "the axis has no values");
+    if (value.empty()) axes.fail(name, "found an axis without values");
     result.push_back(value.is_object()                               ? axis_of_labels(axes.object(name), name, file)
                      : base.find(in_base(name)) != std::string::npos ? axis_of_names(axes, name, value)
                                                                      : axis_of_path(axes, name, value));
@@ -109,16 +111,16 @@ Tuning parse_tuning(JsonObject tune) {
   if (tuning.paths.empty()) tune.fail("path", "found an empty list, expected a path such as optimizer.lr");
   for (const std::string& path : tuning.paths) check_path(tune, "path", path);
   tuning.factors = tune.has("factors");
-  if (tuning.factors && tune.has("values")) tune.fail("factors", "stands beside values; give one of them");
+  if (tuning.factors && tune.has("values")) tune.fail("factors", "conflicts with values; give one of them");
   const char* key = tuning.factors ? "factors" : "values";
   for (double value : tune.numbers(key)) {
-    if (!(value > 0)) tune.fail(key, fmt::format("found {}, every value has to be greater than 0", value));
+    if (!(value > 0)) tune.fail(key, fmt::format("found {}, expected values greater than 0", value));
     tuning.values.push_back(rounded(value));
   }
-  if (tuning.values.empty()) tune.fail(key, "the grid is empty");
+  if (tuning.values.empty()) tune.fail(key, "found an empty grid");
   std::sort(tuning.values.begin(), tuning.values.end());
   if (std::adjacent_find(tuning.values.begin(), tuning.values.end()) != tuning.values.end())
-    tune.fail(key, "a value stands twice");
+    tune.fail(key, "found a value twice");
   tuning.extend = tune.number("extend", 0);
   if (tuning.extend != 0 && !(tuning.extend > 1 && tuning.extend <= 1000))
     tune.fail("extend", fmt::format("found {}, expected a factor greater than 1, or 0", tuning.extend));
@@ -130,18 +132,30 @@ Tuning parse_tuning(JsonObject tune) {
 Resources parse_resources(JsonObject object) {
   Resources resources;
   resources.jobs = object.integer("jobs", 0, 0, 4096);
-  resources.threads = object.integer("threads", 1, 1, 4096);
+  resources.threads = object.integer("threads", 1, 1, most_threads);
   resources.ranks = object.integer("ranks", 1, 1, 4096);
   resources.launcher = object.string("launcher", resources.launcher);
   object.finish();
   return resources;
 }
 
+std::vector<int64_t> parse_seeds(JsonObject& root) {
+  const Json& list = root.raw("seeds");
+  if (!list.is_array()) root.fail("seeds", fmt::format("found {}, expected a list of whole numbers", list.dump()));
+  std::vector<int64_t> seeds;
+  for (const Json& seed : list) {
+    if (!seed.is_number_integer() || seed < 0 || seed > INT64_MAX)
+      root.fail("seeds", fmt::format("found {}, expected whole numbers from 0 to {}", seed.dump(), INT64_MAX));
+    seeds.push_back(seed.get<int64_t>());
+  }
+  return seeds;
+}
+
 double own_value(const TrainConfig& config, const std::string& path) {
   const Json* place = value_at(config.resolved, path);
   if (place && place->is_number()) return place->get<double>();
-  if (path == "optimizer.lr") return config.optimizer.main().lr;  // the rate of the main recipe
-  fail("tune.factors: the config has no number at {}; set it, or give values", path);
+  if (path == "optimizer.lr") return config.optimizer.rates().main;  // the rate of the main recipe
+  fail("tune.factors: found no number at {} of the config; set it, or give values", path);
 }
 
 void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, const std::vector<Setting>& common) {
@@ -160,7 +174,7 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
     cells = product;
   }
   constexpr size_t most = 100000;
-  if (cells.size() > most) root.fail("axes", fmt::format("{} cells; at most {} are allowed", cells.size(), most));
+  if (cells.size() > most) root.fail("axes", fmt::format("found {} cells, expected at most {}", cells.size(), most));
   for (const Cell& cell : cells)
     if (cell.config.empty()) root.fail("base", "is missing, and not every value of an axis names a config");
   // Shorter paths are set first, so that a key is set after its whole section, whatever the order of the axes.
@@ -186,7 +200,7 @@ void check_cells(SweepConfig& sweep, bool needs_data) {
       }
     const std::string shown = fmt::format("{}", fmt::join(sweep.cells[i].labels, ", "));
     if (const auto [at, fresh] = taken.emplace(run.name, shown); !fresh)
-      fail("{}: axes: two runs have the folder {}: ({}) and ({})", sweep.file, (sweep.dir / run.name).string(),
+      fail("{}: axes: found two runs with the folder {}: ({}) and ({})", sweep.file, (sweep.dir / run.name).string(),
            at->second, shown);
     check_metric(sweep.metric, config.data, sweep.file + ": metric");
     if (!needs_data) continue;
@@ -201,7 +215,8 @@ void check_cells(SweepConfig& sweep, bool needs_data) {
 void keep_only(SweepConfig& sweep, const std::vector<std::string>& labels) {
   for (const std::string& label : labels) {
     const auto has = [&](const Cell& cell) { return std::count(cell.labels.begin(), cell.labels.end(), label) > 0; };
-    if (std::none_of(sweep.cells.begin(), sweep.cells.end(), has)) fail("--only {}: no run has this label", label);
+    if (std::none_of(sweep.cells.begin(), sweep.cells.end(), has))
+      fail("--only: found '{}', which no run has as a label", label);
   }
   std::erase_if(sweep.cells, [&](const Cell& cell) {
     return std::none_of(labels.begin(), labels.end(), [&](const std::string& label) {
@@ -268,16 +283,11 @@ SweepConfig load_sweep(const std::string& path, const std::vector<std::string>& 
   const std::vector<Setting> common = settings_of(root.object("set"));
   sweep.axes = parse_axes(root.object("axes"), path, base);
   if (root.has("tune")) sweep.tuning = parse_tuning(root.object("tune"));
-  if (root.has("seeds"))
-    for (double seed : root.numbers("seeds")) {
-      if (seed < 0 || seed != std::floor(seed))
-        root.fail("seeds", fmt::format("found {}, expected whole numbers", seed));
-      sweep.seeds.push_back(static_cast<int64_t>(seed));
-    }
-  if (root.has("seeds") && sweep.seeds.empty()) root.fail("seeds", "the list is empty");
+  if (root.has("seeds")) sweep.seeds = parse_seeds(root);
+  if (root.has("seeds") && sweep.seeds.empty()) root.fail("seeds", "found an empty list");
   for (size_t i = 1; i < sweep.seeds.size(); ++i)
     if (std::count(sweep.seeds.begin(), sweep.seeds.end(), sweep.seeds[i]) > 1)
-      root.fail("seeds", fmt::format("{} stands twice", sweep.seeds[i]));
+      root.fail("seeds", fmt::format("found {} twice", sweep.seeds[i]));
   sweep.metric = root.string("metric", "val_loss");
   if (root.has("targets")) sweep.targets = load_targets(beside(path, root.string("targets")));
   sweep.against = root.string("against", "");
@@ -291,7 +301,7 @@ SweepConfig load_sweep(const std::string& path, const std::vector<std::string>& 
   bool known = sweep.against.empty();
   for (const Axis& axis : sweep.axes)
     for (const AxisValue& value : axis.values) known = known || value.label == sweep.against;
-  if (!known) root.fail("against", fmt::format("found '{}', which is no label of an axis", sweep.against));
+  if (!known) root.fail("against", fmt::format("found '{}', expected a label of an axis", sweep.against));
   check_cells(sweep, needs_data);
   return sweep;
 }

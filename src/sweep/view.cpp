@@ -24,7 +24,7 @@ std::vector<Json> last_rows(const std::filesystem::path& metrics) {
   for (size_t end = text.rfind('\n'); end != std::string::npos && end > 0;) {
     const size_t before = text.rfind('\n', end - 1);
     const size_t first = before == std::string::npos ? 0 : before + 1;
-    Json row = Json::parse(text.substr(first, end - first), nullptr, false);
+    Json row = try_parse_json(std::string_view(text).substr(first, end - first));
     if (row.is_object()) rows.push_back(std::move(row));
     end = before;
   }

@@ -33,7 +33,8 @@ class Checker {
       : units_(units), replacements_(replacements), keys_below_(units.size(), unseen) {}
 
   void run() {
-    if (keys_among(offset(units_[0]), 0) > most_keys_on_a_path) fail("precompiled_charsmap: damaged: keys inside keys");
+    if (keys_among(offset(units_[0]), 0) > most_keys_on_a_path)
+      fail("precompiled_charsmap: damaged: found too many keys that start with other keys");
   }
 
  private:

@@ -123,7 +123,7 @@ void Gpt2Tokenizer::encode(std::string_view text, std::vector<int32_t>& ids) con
   if (invalid_ == InvalidUtf8::refuse) refuse_invalid_utf8(text);
   // Positions inside a piece are 32 bits wide.
   if (text.size() >= UINT32_MAX)
-    fail("gpt2: a document of {} bytes; at most {} are allowed", text.size(), UINT32_MAX - 1);
+    fail("gpt2: found a document of {} bytes, expected at most {}", text.size(), UINT32_MAX - 1);
   for (size_t at = 0; at < text.size();) {
     size_t end = splitter_.piece_end(text, at);
     std::string_view piece = text.substr(at, end - at);

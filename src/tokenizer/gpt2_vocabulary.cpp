@@ -1,12 +1,12 @@
 // Reads GPT-2's vocabulary in its published forms.
 #include <charconv>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <unordered_map>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "tokenizer/base64.h"
 #include "tokenizer/byte_alphabet.h"
 #include "tokenizer/gpt2.h"
@@ -33,8 +33,8 @@ void each_line(std::string_view text, Each each) {
 
 void check_vocabulary(const std::vector<std::string>& tokens, const fs::path& path) {
   if (tokens.size() > gpt2_tokens)
-    fail("{}: {} tokens, GPT-2 has {}; larger vocabularies divide text by another rule", path.string(), tokens.size(),
-         gpt2_tokens);
+    fail("{}: found {} tokens, expected at most the {} of GPT-2; larger vocabularies split text by another rule",
+         path.string(), tokens.size(), gpt2_tokens);
   std::unordered_map<std::string_view, size_t> ids;
   for (size_t id = 0; id < tokens.size(); ++id)
     if (auto [first, added] = ids.emplace(tokens[id], id); !added)
@@ -53,8 +53,9 @@ std::vector<std::string> read_tiktoken(const fs::path& path) {
     size_t rank = 0;
     auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), rank);
     if (!bytes || parsed.ec != std::errc() || parsed.ptr != digits.data() + digits.size())
-      fail("{}: line {}: not base64, a space and a rank", path.string(), number);
-    if (rank != tokens.size()) fail("{}: line {}: rank {}, expected {}", path.string(), number, rank, tokens.size());
+      fail("{}: line {}: expected base64, a space and a rank", path.string(), number);
+    if (rank != tokens.size())
+      fail("{}: line {}: found rank {}, expected {}", path.string(), number, rank, tokens.size());
     tokens.push_back(std::move(*bytes));
   });
   check_vocabulary(tokens, path);
@@ -64,19 +65,20 @@ std::vector<std::string> read_tiktoken(const fs::path& path) {
 fs::path first_existing(const fs::path& folder, const char* name, const char* other) {
   for (const char* candidate : {name, other})
     if (fs::exists(folder / candidate)) return folder / candidate;
-  fail("{}: no {} (or {}) in this folder", folder.string(), name, other);
+  fail("{}: found no {} (or {}) in this folder", folder.string(), name, other);
 }
 
 std::vector<std::string> read_encoder(const fs::path& path, const ByteAlphabet& alphabet) {
-  nlohmann::json json = nlohmann::json::parse(read_file(path), nullptr, false);
-  if (!json.is_object() || json.size() <= single_bytes) fail("{}: not a JSON object of tokens and ids", path.string());
+  const Json json = try_parse_json(read_file(path));
+  if (!json.is_object() || json.size() <= single_bytes)
+    fail("{}: expected a JSON object of tokens and ids", path.string());
   std::vector<std::string> tokens(json.size() - 1);
   for (const auto& [text, id] : json.items()) {
     if (!id.is_number_unsigned() || id.get<uint64_t>() >= json.size())
-      fail("{}: token '{}': id {}, allowed are 0 to {}", path.string(), text, id.dump(), json.size() - 1);
+      fail("{}: token '{}': found id {}, expected 0 to {}", path.string(), text, id.dump(), json.size() - 1);
     if (text == "<|endoftext|>") {
       if (id != tokens.size())
-        fail("{}: <|endoftext|> is {}, expected the last id {}", path.string(), id.dump(), tokens.size());
+        fail("{}: <|endoftext|>: found id {}, expected the last id {}", path.string(), id.dump(), tokens.size());
       continue;
     }
     auto bytes = alphabet.decode(text);
@@ -102,15 +104,15 @@ std::vector<std::string> read_folder(const fs::path& folder) {
     auto left = alphabet.decode(line.substr(0, space));
     auto right = alphabet.decode(line.substr(std::min(space, line.size() - 1) + 1));
     if (space == std::string_view::npos || !left || !right)
-      fail("{}: line {}: not two tokens in GPT-2's byte alphabet", merges.string(), number);
+      fail("{}: line {}: expected two tokens in GPT-2's byte alphabet", merges.string(), number);
     if (next >= tokens.size() || tokens[next] != *left + *right)
-      fail("{}: line {}: merges '{}', which is not token {} of {}", merges.string(), number, line, next,
+      fail("{}: line {}: found the merge '{}', expected one to token {} of {}", merges.string(), number, line, next,
            encoder.string());
     ++next;
   });
   if (next != tokens.size())
-    fail("{}: {} merges for the {} tokens of {}", merges.string(), next - single_bytes, tokens.size(),
-         encoder.string());
+    fail("{}: found {} merges, expected {} for the tokens of {}", merges.string(), next - single_bytes,
+         tokens.size() - single_bytes, encoder.string());
   return tokens;
 }
 

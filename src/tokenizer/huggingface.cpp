@@ -1,8 +1,8 @@
 #include "tokenizer/huggingface.h"
 
 #include <algorithm>
-#include <array>
 #include <charconv>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -23,6 +23,7 @@ namespace rowan {
 namespace {
 
 namespace fs = std::filesystem;
+using Unigram = UnigramModel<double>;
 
 constexpr int64_t most_ids = int64_t{1} << 20;  // four times the largest known vocabularies
 
@@ -54,7 +55,7 @@ class HuggingFaceTokenizer : public Tokenizer {
   void encode(std::string_view text, std::vector<int32_t>& ids) const override {
     refuse_invalid_utf8(text);
     if (text.size() >= INT32_MAX)
-      fail("tokenizer.json: a document of {} bytes; at most {} are allowed", text.size(), INT32_MAX - 1);
+      fail("tokenizer.json: found a document of {} bytes, expected at most {}", text.size(), INT32_MAX - 1);
     size_t at = 0;
     if (plain_added_)
       for (const auto& [begin, end] : plain_added_->matches(text)) {
@@ -87,13 +88,13 @@ class HuggingFaceTokenizer : public Tokenizer {
   std::map<std::string, int32_t> added_;
   std::optional<Pattern> plain_added_;  // added tokens that are not special; these are recognized in text
   bool unigram_model_ = false;
-  UnigramModel unigram_;
+  Unigram unigram_;
   // Members of the BPE model.
   std::unordered_map<std::string, int32_t> ids_;  // ids by token; by the token's bytes if the model is byte-level
   PairMerges merges_;
   bool whole_pieces_first_ = false, joins_unknown_ = false, byte_fallback_ = false;
   std::optional<int32_t> unknown_;
-  std::array<int32_t, 256> byte_ids_ = {};
+  ByteIds byte_ids_ = no_bytes;
 
   void read_added_tokens(JsonObject& root) {
     if (!root.has("added_tokens")) return;
@@ -124,8 +125,8 @@ class HuggingFaceTokenizer : public Tokenizer {
   static std::optional<unsigned char> byte_of(const std::string& token) {
     unsigned value = 0;
     if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return {};
-    const auto parsed = std::from_chars(token.data() + 3, token.data() + 5, value, 16);
-    return parsed.ptr == token.data() + 5 ? std::optional(static_cast<unsigned char>(value)) : std::nullopt;
+    std::from_chars(token.data() + 3, token.data() + 5, value, 16);
+    return token == fmt::format("<0x{:02X}>", value) ? std::optional(static_cast<unsigned char>(value)) : std::nullopt;
   }
 
   // Sets the text of a piece: word marks become spaces, and "<0x0A>" a byte if the model has byte fallback.
@@ -140,16 +141,16 @@ class HuggingFaceTokenizer : public Tokenizer {
   void read_bpe(JsonObject& model) {
     for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
       if (!model.string(key, "").empty()) model.fail(key, "only an empty one is implemented");
-    if (model.number("dropout", 0) != 0) model.fail("dropout", "only none is implemented");
+    if (model.number("dropout", 0) != 0) model.fail("dropout", "expected 0; dropout of merges is not implemented");
     byte_fallback_ = model.boolean("byte_fallback", false);
     joins_unknown_ = model.boolean("fuse_unk", false);
     whole_pieces_first_ = model.boolean("ignore_merges", false);
     const ByteAlphabet alphabet;
     const Json& vocabulary = model.raw("vocab");
-    if (!vocabulary.is_object()) model.fail("vocab", "is no object of tokens and ids");
+    if (!vocabulary.is_object()) model.fail("vocab", "expected an object of tokens and ids");
     for (const auto& [token, id] : vocabulary.items()) {
       if (!id.is_number_unsigned() || id.get<uint64_t>() >= static_cast<uint64_t>(most_ids))
-        model.fail("vocab", fmt::format("token '{}' has the id {}", token, id.dump()));
+        model.fail("vocab", fmt::format("token '{}': found id {}, expected 0 to {}", token, id.dump(), most_ids - 1));
       const auto number = id.get<int32_t>();
       const auto bytes = rules_.byte_level() ? alphabet.decode(token) : std::nullopt;
       if (added_.contains(token)) continue;
@@ -169,21 +170,22 @@ class HuggingFaceTokenizer : public Tokenizer {
   int32_t id_of(const JsonObject& model, const char* key, const std::string& token) const {
     if (const auto special = added_.find(token); special != added_.end()) return special->second;
     const auto found = ids_.find(token);
-    if (found == ids_.end()) model.fail(key, fmt::format("the vocabulary has no token '{}'", token));
+    if (found == ids_.end()) model.fail(key, fmt::format("found no token '{}' in the vocabulary", token));
     return found->second;
   }
 
   // A merge is "left right" or ["left", "right"]; its rank is its place in the list.
   void read_merges(JsonObject& model, const ByteAlphabet& alphabet) {
     const Json& list = model.raw("merges");
-    if (!list.is_array()) model.fail("merges", "is no list");
+    if (!list.is_array()) model.fail("merges", "expected a list");
     std::vector<PairMerge> merges;
     for (const Json& entry : list) {
       std::string left, right;
       if (entry.is_string()) {
         const auto& text = entry.get_ref<const std::string&>();
         const size_t space = text.find(' ', 1);
-        if (space == std::string::npos) model.fail("merges", fmt::format("'{}' is no pair", text));
+        if (space == std::string::npos)
+          model.fail("merges", fmt::format("found '{}', expected a pair of tokens", text));
         left = text.substr(0, space), right = text.substr(space + 1);
       } else if (entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_string()) {
         left = entry[0], right = entry[1];
@@ -202,25 +204,28 @@ class HuggingFaceTokenizer : public Tokenizer {
 
   void read_unigram(JsonObject& model) {
     unigram_model_ = true;
-    if (model.boolean("byte_fallback", false)) model.fail("byte_fallback", "only false is implemented for Unigram");
+    byte_fallback_ = model.boolean("byte_fallback", false);
     const int64_t unknown = model.integer("unk_id", {}, 0, most_ids);
     const Json& vocabulary = model.raw("vocab");
-    std::vector<UnigramModel::Piece> pieces;
-    if (!vocabulary.is_array()) model.fail("vocab", "is no list of pieces and scores");
+    std::vector<Unigram::Piece> pieces;
+    double lowest = std::numeric_limits<double>::infinity();
+    if (!vocabulary.is_array()) model.fail("vocab", "expected a list of pieces and scores");
     for (const Json& entry : vocabulary) {
       if (!entry.is_array() || entry.size() != 2 || !entry[0].is_string() || !entry[1].is_number())
         model.fail("vocab", fmt::format("found {}, expected a piece and its score", entry.dump()));
       const auto& piece = entry[0].get_ref<const std::string&>();
       const auto id = static_cast<int32_t>(&entry - &vocabulary[0]);
-      if (piece.size() > UnigramModel::longest_piece)
-        model.fail("vocab", fmt::format("a piece of {} bytes, at most {} are allowed", piece.size(),
-                                        UnigramModel::longest_piece));
+      if (piece.size() > Unigram::longest_piece)
+        model.fail("vocab",
+                   fmt::format("found a piece of {} bytes, expected at most {}", piece.size(), Unigram::longest_piece));
+      lowest = std::min(lowest, entry[1].get<double>());
+      if (const auto byte = byte_of(piece); byte && byte_fallback_) byte_ids_[*byte] = id;
       const bool in_text = id != unknown && !added_.contains(piece) && !piece.empty();
-      if (in_text) pieces.push_back({piece, id, entry[1].get<float>()});
+      if (in_text) pieces.push_back({piece, id, entry[1].get<double>()});
       in_text ? set_piece(id, piece) : set_text(id, piece);
     }
-    if (unknown >= static_cast<int64_t>(vocabulary.size())) model.fail("unk_id", "is not in the vocabulary");
-    unigram_ = UnigramModel(std::move(pieces), static_cast<int32_t>(unknown));
+    if (unknown >= static_cast<int64_t>(vocabulary.size())) model.fail("unk_id", "found an id outside the vocabulary");
+    unigram_ = Unigram(std::move(pieces), static_cast<int32_t>(unknown), lowest, byte_ids_);
   }
 
   void encode_between(std::string_view text, std::vector<int32_t>& ids) const {
@@ -229,7 +234,7 @@ class HuggingFaceTokenizer : public Tokenizer {
   }
 
   void encode_unigram(const std::string& piece, std::vector<int32_t>& ids) const {
-    float score = 0;
+    double score = 0;
     unigram_.search(piece, score, ids);
   }
 

@@ -15,8 +15,7 @@ Pattern::Pattern(const std::string& expression) {
   if (compiled == nullptr) {
     PCRE2_UCHAR reason[256] = {};
     pcre2_get_error_message(code, reason, sizeof reason);
-    fail("the pattern '{}' is not understood at its byte {}: {}", expression, where + 1,
-         reinterpret_cast<const char*>(reason));
+    fail("pattern '{}': byte {}: {}", expression, where + 1, reinterpret_cast<const char*>(reason));
   }
   code_ = std::shared_ptr<void>(compiled, [](void* c) { pcre2_code_free(static_cast<pcre2_code*>(c)); });
   pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE);
@@ -41,7 +40,7 @@ std::vector<std::pair<size_t, size_t>> Pattern::matches(std::string_view text) c
     const int count = pcre2_match(code, reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), at,
                                   PCRE2_NO_UTF_CHECK | PCRE2_NOTEMPTY, match.get(), nullptr);
     if (count == PCRE2_ERROR_NOMATCH) break;
-    if (count < 0) fail("a pattern cannot be searched for in a text of {} bytes (PCRE2 error {})", text.size(), count);
+    if (count < 0) fail("cannot search a text of {} bytes for a pattern (PCRE2 error {})", text.size(), count);
     found.emplace_back(ends[0], ends[1]);
     at = ends[1];
   }

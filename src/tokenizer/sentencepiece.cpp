@@ -30,7 +30,7 @@ SentencepieceModel checked_model(std::string_view bytes, const std::filesystem::
   try {
     return read_sentencepiece_model(bytes);
   } catch (const Error& error) {
-    fail("{}: no sentencepiece model: {}", file.string(), error.what());
+    fail("{}: not a sentencepiece model: {}", file.string(), error.what());
   }
 }
 
@@ -40,10 +40,10 @@ class SentencepieceTokenizer : public Tokenizer {
     const std::string bytes = read_file(file);
     model_ = checked_model(bytes, file);
     auto status = processor_.LoadFromSerializedProto(bytes);
-    if (!status.ok()) fail("{}: no sentencepiece model: {}", file.string(), status.ToString());
+    if (!status.ok()) fail("{}: not a sentencepiece model: {}", file.string(), status.ToString());
     vocab_size_ = processor_.GetPieceSize();
     end_id_ = processor_.eos_id();
-    if (end_id_ < 0) fail("{}: the model has no end token </s>", file.string());
+    if (end_id_ < 0) fail("{}: found no end token </s> in the model", file.string());
     charsmap_ = Charsmap(model_.charsmap);
     prepare();
     Hash64 hash;
@@ -56,7 +56,7 @@ class SentencepieceTokenizer : public Tokenizer {
   void encode(std::string_view text, std::vector<int32_t>& ids) const override {
     refuse_invalid_utf8(text);
     if (text.size() > INT_MAX / 2)
-      fail("sentencepiece: a document of {} bytes; at most {} are allowed", text.size(), INT_MAX / 2);
+      fail("sentencepiece: found a document of {} bytes, expected at most {}", text.size(), INT_MAX / 2);
     switch (search_) {
       case Search::words:
         return encode_words(text, ids);
@@ -94,7 +94,7 @@ class SentencepieceTokenizer : public Tokenizer {
   SentencepieceModel model_;
   sentencepiece::SentencePieceProcessor processor_;
   Charsmap charsmap_;
-  UnigramModel unigram_;
+  UnigramModel<float> unigram_;
   PairMerges merges_;
   std::unordered_map<std::string, int32_t> symbols_;  // ids of one-character pieces
   std::array<int32_t, 256> byte_ids_ = {};
@@ -111,13 +111,15 @@ class SentencepieceTokenizer : public Tokenizer {
   void prepare() {
     if (model_.space_is_suffix || !model_.add_dummy_prefix || !model_.escape_whitespaces) return;
     std::string probe;
-    std::vector<UnigramModel::Piece> pieces;
+    std::vector<UnigramModel<float>::Piece> pieces;
+    float lowest = 0;
     std::vector<std::pair<std::string, float>> scored(model_.pieces.size());
     for (size_t i = 0; i < model_.pieces.size(); ++i) {
       const SentencepieceModel::Piece& piece = model_.pieces[i];
       if (piece.type == Type::user_defined || piece.type == Type::unused) return;
       if (piece.type != Type::normal) continue;
       const auto id = static_cast<int32_t>(i);
+      lowest = pieces.empty() ? piece.score : std::min(lowest, piece.score);
       pieces.push_back({piece.text, id, piece.score});
       scored[i] = {piece.text, piece.score};
       const bool begins_word = piece.text.starts_with(word_mark);
@@ -126,7 +128,7 @@ class SentencepieceTokenizer : public Tokenizer {
     }
     probe += "  odd\t{white}\r\n \u00a0 space\u200b, \u0001 \uff21\u00b4x \u00bd \u2581 e\u0301 \U0001f600\U0001f601 ";
     if (model_.kind == SentencepieceModel::Kind::unigram && model_.remove_extra_whitespaces && !model_.byte_fallback) {
-      unigram_ = UnigramModel(std::move(pieces), model_.unknown_id);
+      unigram_ = UnigramModel<float>(std::move(pieces), model_.unknown_id, lowest);
       if (unigram_.divides_at_words()) choose(Search::words, probe);
     } else if (model_.kind == SentencepieceModel::Kind::bpe && prepare_merges(scored)) {
       choose(Search::merges, probe);
@@ -220,8 +222,8 @@ class SentencepieceTokenizer : public Tokenizer {
     ids.erase(std::unique(ids.begin() + static_cast<std::ptrdiff_t>(before), ids.end(), both_unknown), ids.end());
   }
 
-  // Normalizes as the library does: replaces characters; removes white space at both ends, and repeated white space, if
-  // the model says so; writes spaces as marks, with one before the text.
+  // Normalizes as the library does: replaces characters, removes white space at both ends and repeated white space if
+  // the model says so, and writes spaces as marks. Another mark goes before the text.
   void normalize(std::string_view text, std::string& result) const {
     result.clear();
     bool after_space = model_.remove_extra_whitespaces;

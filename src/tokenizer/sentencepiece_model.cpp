@@ -46,7 +46,7 @@ class Message {
   std::string_view bytes_;
 
   std::string_view take(uint64_t count) {
-    if (count > bytes_.size()) fail("cut short: {} bytes expected, {} left", count, bytes_.size());
+    if (count > bytes_.size()) fail("truncated: found {1} bytes, expected {0}", count, bytes_.size());
     const std::string_view taken = bytes_.substr(0, count);
     bytes_.remove_prefix(count);
     return taken;
@@ -63,7 +63,7 @@ class Message {
       value |= static_cast<uint64_t>(byte & 0x7f) << shift;
       if (byte < 0x80) return value;
     }
-    fail("a number of more than ten bytes");
+    fail("found a number of more than ten bytes");
   }
 };
 
@@ -77,13 +77,14 @@ SentencepieceModel::Piece read_piece(std::string_view bytes) {
       std::memcpy(&piece.score, &bits, sizeof bits);
     }
     if (field.number == 3) {
-      if (field.integer < 1 || field.integer > 6) fail("piece '{}' has the unknown type {}", piece.text, field.integer);
+      if (field.integer < 1 || field.integer > 6)
+        fail("piece '{}': found the unknown type {}", piece.text, field.integer);
       piece.type = static_cast<SentencepieceModel::Type>(field.integer);
     }
   }
-  if (piece.text.empty() || piece.text.size() > longest_piece) fail("a piece of {} bytes", piece.text.size());
-  if (first_invalid_utf8(piece.text) != piece.text.size()) fail("a piece that is not UTF-8");
-  if (!std::isfinite(piece.score)) fail("piece '{}' has the score {}", piece.text, piece.score);
+  if (piece.text.empty() || piece.text.size() > longest_piece) fail("found a piece of {} bytes", piece.text.size());
+  if (first_invalid_utf8(piece.text) != piece.text.size()) fail("found a piece that is not UTF-8");
+  if (!std::isfinite(piece.score)) fail("piece '{}': found the score {}", piece.text, piece.score);
   return piece;
 }
 
@@ -91,7 +92,7 @@ void read_trainer(std::string_view bytes, SentencepieceModel& model) {
   Message message(bytes);
   for (Field field; message.next(field);) {
     if (field.number == 3) {
-      if (field.integer < 1 || field.integer > 4) fail("the unknown kind {}", field.integer);
+      if (field.integer < 1 || field.integer > 4) fail("found the unknown kind {}", field.integer);
       model.kind = static_cast<SentencepieceModel::Kind>(field.integer);
     }
     if (field.number == 24) model.space_is_suffix = field.integer != 0;
@@ -118,7 +119,7 @@ SentencepieceModel read_sentencepiece_model(std::string_view bytes) {
     if (field.number == 1) {
       model.pieces.push_back(read_piece(field.bytes));
       if (model.pieces.back().type != SentencepieceModel::Type::unknown) continue;
-      if (model.unknown_id >= 0) fail("two unknown pieces, {} and {}", model.unknown_id, model.pieces.size() - 1);
+      if (model.unknown_id >= 0) fail("found two unknown pieces, {} and {}", model.unknown_id, model.pieces.size() - 1);
       model.unknown_id = static_cast<int32_t>(model.pieces.size()) - 1;
     }
     if (field.number == 2) read_trainer(field.bytes, model);
@@ -129,8 +130,8 @@ SentencepieceModel read_sentencepiece_model(std::string_view bytes) {
       Charsmap check(other.charsmap);
     }
   }
-  if (model.pieces.empty()) fail("no pieces");
-  if (model.unknown_id < 0) fail("no unknown piece");
+  if (model.pieces.empty()) fail("found no pieces");
+  if (model.unknown_id < 0) fail("found no unknown piece");
   Charsmap check(model.charsmap);
   return model;
 }

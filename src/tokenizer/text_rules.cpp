@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "tokenizer/base64.h"
 #include "tokenizer/charsmap.h"
 #include "tokenizer/gpt2_split.h"
@@ -118,7 +119,7 @@ void TextRules::add_normalizer(JsonObject step) {
   } else if (type == "Precompiled") {
     const std::string text = step.string("precompiled_charsmap");
     const auto bytes = decode_base64(text);
-    if (!bytes && !text.empty()) step.fail("precompiled_charsmap", "is no base64");
+    if (!bytes && !text.empty()) step.fail("precompiled_charsmap", "expected base64");
     Charsmap table;
     try {
       table = Charsmap(bytes.value_or(""));

@@ -45,7 +45,7 @@ int64_t Tokenizer::token_bytes(int32_t id) const {
 }
 
 void Tokenizer::check_id(int32_t id) const {
-  if (id < 0 || id >= vocab_size_) fail("decode: token id {}; {} has ids 0 to {}", id, spec_, vocab_size_ - 1);
+  if (id < 0 || id >= vocab_size_) fail("decode: found id {}, expected one of {}, 0 to {}", id, spec_, vocab_size_ - 1);
 }
 
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec, InvalidUtf8 invalid) {
@@ -61,7 +61,7 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec, InvalidUtf8 i
   } else if (kind == "huggingface" && !file.empty()) {
     tokenizer = make_huggingface(file);
   } else {
-    fail("tokenizer '{}'{}; allowed are bytes, gpt2:FILE, sentencepiece:FILE and huggingface:FILE", spec,
+    fail("tokenizer: found '{}', expected bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE{}", spec,
          did_you_mean(kind, {"bytes", "gpt2", "sentencepiece", "huggingface"}));
   }
   tokenizer->spec_ = spec;

@@ -1,22 +1,23 @@
 #include "tokenizer/unigram.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace rowan {
 
-UnigramModel::UnigramModel(std::vector<Piece> pieces, int32_t unknown) : unknown_(unknown) {
-  constexpr float unknown_penalty = 10;
+template <typename Score>
+UnigramModel<Score>::UnigramModel(std::vector<Piece> pieces, int32_t unknown, Score lowest, const ByteIds& bytes)
+    : unknown_(unknown), bytes_(bytes) {
+  constexpr Score unknown_penalty = 10;
+  unknown_score_ = lowest - unknown_penalty;
   std::stable_sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.text < b.text; });
   bool mark_leads = true, mark_is_piece = false;
-  float lowest = pieces.empty() ? 0 : pieces.front().score;
   for (const Piece& piece : pieces) {
-    lowest = std::min(lowest, piece.score);
     mark_leads &= piece.text.find(word_mark, 1) == std::string::npos;
     mark_is_piece |= piece.text == word_mark;
-    if (piece.text.size() > longest_piece) return;  // grow() recurses this deep
+    if (piece.text.size() > longest_piece) return;  // grow() recurses once for each byte of a piece
   }
-  unknown_score_ = lowest - unknown_penalty;
   divides_at_words_ = mark_leads && mark_is_piece;
   cells_.resize(1 + 256);
   cells_[root].parent = root;
@@ -24,10 +25,11 @@ UnigramModel::UnigramModel(std::vector<Piece> pieces, int32_t unknown) : unknown
 }
 
 // Builds the subtree of `node` from the pieces [begin, end), which agree in their first `depth` bytes.
-void UnigramModel::grow(const std::vector<Piece>& sorted, size_t begin, size_t end, size_t depth, int32_t node) {
+template <typename Score>
+void UnigramModel<Score>::grow(const std::vector<Piece>& sorted, size_t begin, size_t end, size_t depth, int32_t node) {
   // A damaged model may contain a piece twice; the first one counts.
   for (; begin < end && sorted[begin].text.size() == depth; ++begin)
-    if (cells_[node].id < 0) cells_[node].id = sorted[begin].id, cells_[node].score = sorted[begin].score;
+    if (cells_[node].id == no_id) cells_[node].id = sorted[begin].id, cells_[node].score = sorted[begin].score;
   struct Child {
     size_t byte, begin, end;
   };
@@ -56,22 +58,22 @@ void UnigramModel::grow(const std::vector<Piece>& sorted, size_t begin, size_t e
     grow(sorted, child.begin, child.end, depth + 1, static_cast<int32_t>(base + child.byte));
 }
 
-void UnigramModel::search(std::string_view word, float& score, std::vector<int32_t>& ids) const {
+template <typename Score>
+void UnigramModel<Score>::search(std::string_view word, Score& score, std::vector<int32_t>& ids) const {
   struct Node {
-    float score;
+    Score score;
     int32_t id;
     uint32_t begin;
   };
-  constexpr int32_t unreached = -1;
   thread_local std::vector<Node> nodes;  // one per byte; nodes inside characters are never reached
-  nodes.assign(word.size() + 1, {0, unreached, 0});
+  nodes.assign(word.size() + 1, {0, no_id, 0});
   nodes[0].score = score;
-  auto relax = [&](size_t begin, size_t end, int32_t id, float piece_score) {
+  auto relax = [&](size_t begin, size_t end, int32_t id, Score piece_score) {
     Node& target = nodes[end];
     const double candidate = static_cast<double>(piece_score) + nodes[begin].score;
     // Among equal scores the first one wins.
-    if (target.id == unreached || candidate > target.score)
-      target = {static_cast<float>(candidate), id, static_cast<uint32_t>(begin)};
+    if (target.id == no_id || candidate > target.score)
+      target = {static_cast<Score>(candidate), id, static_cast<uint32_t>(begin)};
   };
   for (size_t begin = 0, next; begin < word.size(); begin = next) {
     next = begin + 1;
@@ -82,7 +84,7 @@ void UnigramModel::search(std::string_view word, float& score, std::vector<int32
       const int32_t child = cells_[node].base + static_cast<unsigned char>(word[at]);
       if (cells_[child].parent != node) break;
       node = child;
-      if (cells_[node].id < 0) continue;
+      if (cells_[node].id == no_id) continue;
       relax(begin, at + 1, cells_[node].id, cells_[node].score);
       alone |= at + 1 == next;
     }
@@ -90,9 +92,27 @@ void UnigramModel::search(std::string_view word, float& score, std::vector<int32
   }
   score = nodes[word.size()].score;
   const size_t first = ids.size();
-  for (size_t at = word.size(); at > 0; at = nodes[at].begin)
-    if (nodes[at].id != unknown_ || ids.size() == first || ids.back() != unknown_) ids.push_back(nodes[at].id);
+  for (size_t at = word.size(), begin; at > 0; at = begin) {
+    begin = nodes[at].begin;
+    if (nodes[at].id != unknown_) {
+      ids.push_back(nodes[at].id);
+      continue;
+    }
+    while (begin > 0 && nodes[begin].id == unknown_) begin = nodes[begin].begin;
+    add_unknown_backwards(word.substr(begin, at - begin), ids);
+  }
   std::reverse(ids.begin() + static_cast<std::ptrdiff_t>(first), ids.end());
 }
+
+template <typename Score>
+void UnigramModel<Score>::add_unknown_backwards(std::string_view characters, std::vector<int32_t>& ids) const {
+  auto id_of = [&](char byte) { return bytes_[static_cast<unsigned char>(byte)]; };
+  if (std::any_of(characters.begin(), characters.end(), [&](char byte) { return id_of(byte) == no_id; }))
+    return ids.push_back(unknown_);
+  std::transform(characters.rbegin(), characters.rend(), std::back_inserter(ids), id_of);
+}
+
+template class UnigramModel<float>;
+template class UnigramModel<double>;
 
 }  // namespace rowan

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/threads.h"
 #include "base/version.h"
 #include "model/layout.h"
 
@@ -20,14 +21,17 @@ constexpr auto names_of(Travel) { return enum_names("fp32", "bf16"); }
 void visit(BatchConfig& batch, Section& keys) {
   keys.integer<1, most>({.name = "sequence_length", .help = "tokens", .required = true}, batch.sequence_length);
   keys.integer<1, most>({.name = "sequences",
-                         .help = "of one step, over all ranks",
+                         .help = "sequences per step, over all ranks",
                          .required = batch.sequences == 0,
                          .instead = "tokens"},
                         batch.sequences);
-  keys.other({.name = "tokens", .help = "in place of `sequences`: tokens of one step, so many sequences of them"}, {});
+  keys.other(
+      {.name = "tokens", .help = "instead of `sequences`: tokens per step; must be a multiple of `sequence_length`"},
+      {});
   keys.integer<0, most>(
       {.name = "micro_batch",
-       .help = "sequences a rank processes at once; gradients of the rest of a step accumulate; 0: all that it has",
+       .help =
+           "sequences that a rank processes at once; gradients accumulate over a step; 0: all of the rank's sequences",
        .continues = true},
       batch.micro_batch);
 }
@@ -35,79 +39,89 @@ void visit(BatchConfig& batch, Section& keys) {
 void visit(RunConfig& run, Section& keys) {
   keys.text({.name = "dir", .help = "the run's directory", .required = true, .continues = true}, run.dir);
   keys.integer<0, most>(
-      {.name = "steps", .help = "optimizer updates; 0: the initial weights are evaluated and saved", .required = true},
+      {.name = "steps", .help = "optimizer updates; 0: only evaluates and saves the initial weights", .required = true},
       run.steps);
-  keys.integer<0, INT64_MAX>({.name = "seed", .help = "of initial weights, sample order and rounding"}, run.seed);
+  keys.integer<0, INT64_MAX>({.name = "seed", .help = "seed of initial weights, sample order and stochastic rounding"},
+                             run.seed);
   keys.integer<1, most>({.name = "log_every", .help = "steps between rows of metrics.jsonl", .continues = true},
                         run.log_every);
-  keys.integer<0, most>({.name = "eval_every", .help = "steps between validations; 0: at the end", .continues = true},
-                        run.eval_every);
   keys.integer<0, most>(
-      {.name = "eval_tokens", .help = "at most so many of the validation set; 0: all", .continues = true},
-      run.eval_tokens);
+      {.name = "eval_every", .help = "steps between evaluations; 0: only at the end", .continues = true},
+      run.eval_every);
+  keys.integer<0, most>({.name = "eval_tokens",
+                         .help = "number of validation tokens that are read, from the first on; 0: all",
+                         .continues = true,
+                         .absent = "as many as 20 steps read; all if `steps` is 0"},
+                        run.eval_tokens);
   keys.integer<0, most>(
       {.name = "checkpoint_every",
-       .help = "steps between checkpoints; 0: not by steps; there is one at the end and at a stop in any case",
+       .help = "steps between checkpoints; 0: not by steps; the end of a run and a stop always save one",
        .continues = true},
       run.checkpoint_every);
   // By default a crash costs no more than ten minutes.
   if (keys.reading()) run.checkpoint_seconds = run.checkpoint_every ? 0 : 600;
   keys.integer<0, most>({.name = "checkpoint_seconds",
-                         .help = "of the clock between checkpoints; 0: not by time",
+                         .help = "seconds between checkpoints; 0: not by time",
                          .continues = true,
                          .absent = "600 where `checkpoint_every` is 0, else 0"},
                         run.checkpoint_seconds);
-  keys.integer<0, 1000000>({.name = "keep", .help = "newest checkpoints kept; 0: all", .continues = true}, run.keep);
-  keys.integer<0, most>({.name = "keep_every",
-                         .help = "milestones: checkpoints at multiples of so many steps are made and kept for good; 0: "
-                                 "none",
-                         .continues = true},
-                        run.keep_every);
+  keys.integer<0, 1000000>({.name = "keep", .help = "number of newest checkpoints to keep; 0: all", .continues = true},
+                           run.keep);
+  keys.integer<0, most>(
+      {.name = "keep_every",
+       .help = "a checkpoint at every multiple of this number of steps is written and never removed; 0: none",
+       .continues = true},
+      run.keep_every);
   keys.flag({.name = "keep_best",
-             .help = "keep the one with the best validation loss, too; every evaluation then saves",
+             .help = "also keep the checkpoint with the lowest validation loss; every evaluation then saves one",
              .continues = true},
             run.keep_best);
   keys.integer<0, most>({.name = "patience",
-                         .help = "evaluations without a better validation loss that end the run; 0: it goes on",
+                         .help = "the run ends after this many evaluations without a lower validation loss; 0: never",
                          .continues = true},
                         run.patience);
-  keys.integer<0, most>(
-      {.name = "max_seconds",
-       .help = "after which a process saves and leaves with exit code 124; 0: never; leave room for a "
-               "save before a job's limit",
-       .continues = true},
-      run.max_seconds);
+  keys.integer<0, most>({.name = "max_seconds",
+                         .help = "after this time the process saves and exits with code 124; 0: never; leave time for "
+                                 "the save before a job's limit",
+                         .continues = true},
+                        run.max_seconds);
   keys.integer<0, most>({.name = "check_weights_every",
-                         .help = "steps between comparisons of the weights that ranks hold in common; 0: at the start",
+                         .help = "steps between comparisons of the weights that all ranks hold; 0: only at the start",
                          .continues = true},
                         run.check_weights_every);
-  keys.integer<0, most>(
-      {.name = "norms_every",
-       .help = "steps between the norms of weights, gradients and updates, layer by layer, in metrics.jsonl; 0: never",
-       .continues = true},
-      run.norms_every);
-  keys.text({.name = "sample_prompt", .help = "a continuation of it is printed at the end", .continues = true},
+  keys.integer<0, most>({.name = "norms_every",
+                         .help = "steps between rows with the norms of each layer's weights, gradients and updates in "
+                                 "metrics.jsonl; 0: never",
+                         .continues = true},
+                        run.norms_every);
+  keys.text({.name = "sample_prompt", .help = "text that the model continues at the end of the run", .continues = true},
             run.sample_prompt);
-  keys.integer<0, 100000>({.name = "sample_tokens", .help = "of that continuation", .continues = true},
+  keys.integer<0, 100000>({.name = "sample_tokens", .help = "tokens of that continuation", .continues = true},
                           run.sample_tokens);
 }
 
 void visit(SkipConfig& skip, Section& keys) {
   constexpr double any = std::numeric_limits<double>::max();
-  keys.number({.name = "loss_zscore", .help = "standard deviations of the loss; 0: off"}, skip.loss_zscore, 0, any);
-  keys.number({.name = "grad_norm_zscore", .help = "of the gradient norm before clipping; 0: off"},
+  keys.number({.name = "loss_zscore",
+               .help = "skip a step whose loss is this many standard deviations above the last ones; 0: off"},
+              skip.loss_zscore, 0, any);
+  keys.number({.name = "grad_norm_zscore", .help = "the same for the gradient norm before clipping; 0: off"},
               skip.grad_norm_zscore, 0, any);
-  keys.integer<2, 100000>({.name = "window", .help = "steps compared with"}, skip.window);
+  keys.integer<2, 100000>({.name = "window", .help = "number of last steps to compare with"}, skip.window);
 }
 
 void visit(AverageConfig& average, Section& keys) {
   keys.number({.name = "ema",
                .help = "coefficient of an exponential average, a <- ema a + (1 - ema) w after each update; 0: none"},
               average.ema, 0, 0.9999999);
-  keys.integer<0, most>({.name = "ema_start", .help = "updates before it begins, as the weights are then"},
-                        average.ema_start);
   keys.integer<0, most>(
-      {.name = "tail", .help = "last steps of the run; their weights have a mean of their own; 0: none"}, average.tail);
+      {.name = "ema_start", .help = "updates before the average starts, with the weights at that time"},
+      average.ema_start);
+  keys.integer<0, most>(
+      {.name = "tail",
+       .help =
+           "number of last steps of the run over which the weights are averaged, all with the same weight; 0: none"},
+      average.tail);
 }
 
 // The keys outside the sections.
@@ -117,7 +131,7 @@ void visit(TrainConfig& config, Section& keys) {
   keys.text({.name = "init",
              .help = "weights to start from: a `.safetensors` file, a Hugging Face folder, a checkpoint or a run of "
                      "Rowan (`RUN@best`, `RUN@400`: one of its checkpoints); read once, by a run's first start",
-             .absent = "drawn from `run.seed`"},
+             .absent = "random, from `run.seed`"},
             config.init);
   keys.text({.name = "tokenizer",
              .help = "`bytes`, `gpt2:FILE`, `sentencepiece:FILE` or `huggingface:FILE` (a `tokenizer.json` or its "
@@ -137,59 +151,68 @@ void visit(TrainConfig& config, Section& keys) {
                        "fp32, as PyTorch's autocast does (gains and embeddings are read in bf16)"},
               config.residual);
   keys.number({.name = "z_loss",
-               .help = "weight of the squared log of the softmax's denominator in the gradient; reported losses are "
-                       "without it"},
+               .help = "weight of log(sum of exponentials)^2 in the gradient; reported losses do not include it"},
               config.z_loss, 0, std::numeric_limits<double>::max());
-  keys.choice({.name = "recompute",
-               .help = "activations computed again in the backward instead of kept; the same bits",
-               .continues = true},
-              config.recompute);
+  keys.choice(
+      {.name = "recompute",
+       .help = "which activations the backward pass computes again instead of keeping them; results have the same bits",
+       .continues = true},
+      config.recompute);
   keys.choice({.name = "device", .continues = true}, config.device);
   keys.choice({.name = "attention",
-               .help = "whose kernels a GPU runs; `cudnn` in bf16 where cuDNN and its frontend were found; its "
-                       "backward stores the scores, which `rowan plan` counts"},
+               .help = "whose attention kernels a GPU runs; `cudnn` needs bf16 and a build that found cuDNN and its "
+                       "frontend; its backward pass stores the scores, which `rowan plan` counts"},
               config.attention);
-  keys.integer<0, 4096>({.name = "threads", .help = "of the CPU; 0: all cores", .continues = true}, config.threads);
-  keys.choice({.name = "shard", .help = "what ranks do not hold in common", .continues = true}, config.shard);
+  keys.integer<0, most_threads>({.name = "threads", .help = "CPU threads; 0: one per core", .continues = true},
+                                config.threads);
+  keys.choice({.name = "shard", .help = "what is divided among the ranks instead of held by each", .continues = true},
+              config.shard);
   if (keys.reading()) config.reduce = gradient_dtype(config.precision);
   Travel reduce = config.reduce == DType::bf16 ? Travel::bf16 : Travel::fp32;
-  keys.choice({.name = "reduce", .help = "in which gradients travel between ranks", .absent = "what they are kept in"},
+  keys.choice({.name = "reduce", .help = "dtype in which ranks exchange gradients", .absent = "that of the gradients"},
               reduce);
   config.reduce = reduce == Travel::bf16 ? DType::bf16 : DType::f32;
   keys.other({.name = "comment", .help = "anything; ignored", .continues = true}, config.comment);
-  keys.other({.name = "version", .help = "of the program that wrote a run's config.json; ignored", .continues = true},
-             version());
+  keys.other(
+      {.name = "version", .help = "version of the program that wrote the config.json; ignored", .continues = true},
+      version());
 }
 
 BatchConfig parse_batch(JsonObject object) {
   BatchConfig batch;
   if (object.has("tokens")) {
-    if (object.has("sequences")) object.fail("tokens", "either tokens or sequences a step can be given, not both");
+    if (object.has("sequences")) object.fail("tokens", "conflicts with sequences; give one of them");
     const int64_t tokens = object.integer("tokens", {}, 1, most),
                   length = object.integer("sequence_length", {}, 1, most);
     if (tokens % length)
-      object.fail("tokens", fmt::format("{} is not a multiple of sequence_length {}", tokens, length));
+      object.fail("tokens", fmt::format("found {}, expected a multiple of sequence_length {}", tokens, length));
     batch.sequences = tokens / length;
   }
   read_keys(object, [&](Section& keys) { visit(batch, keys); });
   if (batch.micro_batch && batch.sequences % batch.micro_batch)
-    object.fail("micro_batch",
-                fmt::format("{} does not divide the {} sequences of a step", batch.micro_batch, batch.sequences));
-  constexpr int64_t most_at_once = int64_t{1} << 31;  // in tokens; far more than fits any memory
+    object.fail("micro_batch", fmt::format("found {}, expected a divisor of {}, the sequences of a step",
+                                           batch.micro_batch, batch.sequences));
   const int64_t at_once = batch.micro_batch ? batch.micro_batch : batch.sequences;
-  if (at_once > most_at_once / batch.sequence_length)
+  if (at_once > most_tokens_at_once / batch.sequence_length)
     object.fail(batch.micro_batch ? "micro_batch" : "sequences",
-                fmt::format("found {}: sequences of {} tokens, at most {} at once", at_once, batch.sequence_length,
-                            most_at_once / batch.sequence_length));
+                fmt::format("found {} sequences of {} tokens at once, expected at most {}", at_once,
+                            batch.sequence_length, most_tokens_at_once / batch.sequence_length));
   object.finish();
   return batch;
 }
 
-RunConfig parse_run(JsonObject object) {
+// The default of run.eval_tokens: 20 batches, as in llm.c. They take about as long as 7 steps of training.
+int64_t usual_eval_tokens(const BatchConfig& batch) {
+  constexpr int64_t steps = 20;
+  return std::min(most / steps / batch.sequence_length, batch.sequences) * batch.sequence_length * steps;
+}
+
+RunConfig parse_run(JsonObject object, const BatchConfig& batch) {
   RunConfig run;
+  if (object.integer("steps", 0) > 0) run.eval_tokens = usual_eval_tokens(batch);
   read_keys(object, [&](Section& keys) { visit(run, keys); });
   if (run.dir.empty()) object.fail("dir", "is empty");
-  if (run.dir.find('\0') != std::string::npos) object.fail("dir", "holds a zero byte");
+  if (run.dir.find('\0') != std::string::npos) object.fail("dir", "found a zero byte");
   object.finish();
   return run;
 }
@@ -204,7 +227,7 @@ SkipConfig parse_skip(JsonObject object) {
 AverageConfig parse_average(JsonObject object) {
   AverageConfig average;
   read_keys(object, [&](Section& keys) { visit(average, keys); });
-  if (average.ema_start && average.ema == 0) object.fail("ema_start", "has no effect: ema is 0");
+  if (average.ema_start && average.ema == 0) object.fail("ema_start", "has no effect, because ema is 0");
   object.finish();
   return average;
 }
@@ -283,7 +306,7 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   if (root.has("model_type") && !root.has("model"))
     root.fail("model_type", "this is a model; a config names it as \"model\", and data, batch, optimizer and run");
   if (root.has("device") && root.raw("device") == "gpu")
-    root.fail("device", "found 'gpu', allowed: auto, cpu, cuda; did you mean 'cuda'?");
+    root.fail("device", "found 'gpu', expected one of auto, cpu, cuda; did you mean 'cuda'?");
   check_missing(root);
   if (root.has("model") && root.raw("model").is_string()) {
     const std::filesystem::path given = root.string("model");
@@ -295,10 +318,10 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   read_keys(root, [&](Section& keys) { visit(config, keys); });
   config.data = parse_data(root.object("data", true));
   config.batch = parse_batch(root.object("batch", true));
-  config.run = parse_run(root.object("run", true));
+  config.run = parse_run(root.object("run", true), config.batch);
   if (std::max<int64_t>(config.run.steps, 1) > most_steps(config.batch))
     root.object("run").fail(
-        "steps", fmt::format("found {}: steps of {} sequences of {} tokens, at most {}", config.run.steps,
+        "steps", fmt::format("found {} steps of {} sequences of {} tokens, expected at most {}", config.run.steps,
                              config.batch.sequences, config.batch.sequence_length, most_steps(config.batch)));
   const int64_t steps = config.run.steps ? config.run.steps : most;
   config.optimizer = parse_optimizer(root.object("optimizer", true), steps);
@@ -313,11 +336,14 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   }
   if (config.attention == AttentionKernels::cudnn &&
       (config.precision == TrainPrecision::fp32 || config.precision == TrainPrecision::tf32))
-    root.fail("attention", fmt::format("cudnn takes bf16, the precision is {}", name_of(config.precision)));
+    root.fail("attention",
+              fmt::format("found cudnn with precision {}, expected bf16 for it", name_of(config.precision)));
   if (config.attention == AttentionKernels::cudnn && config.data.documents)
-    root.fail("attention", "cudnn does not keep attention within documents (data.documents)");
+    root.fail("attention",
+              "found cudnn, which does not keep attention within documents; use rowan, or remove data.documents");
   if (config.attention == AttentionKernels::cudnn && config.model.dropout.attention > 0)
-    root.fail("attention", "cudnn draws no dropout of attention");
+    root.fail("attention",
+              "found cudnn, which has no dropout of attention; use rowan, or remove model.attention_dropout");
   if (root.has("comment")) config.comment = root.raw("comment");
   if (root.has("version")) root.string("version");
   root.finish();
@@ -325,8 +351,9 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   if (config.data.validation.empty() && (config.run.keep_best || config.run.patience))
     root.object("run").fail(config.run.keep_best ? "keep_best" : "patience", "needs data.validation");
   if (config.batch.sequence_length > config.model.positions)
-    root.object("batch").fail("sequence_length", fmt::format("found {}, but the model has {} positions",
-                                                             config.batch.sequence_length, config.model.positions));
+    root.object("batch").fail("sequence_length",
+                              fmt::format("found {}, expected at most {}, the positions of the model",
+                                          config.batch.sequence_length, config.model.positions));
   config.resolved = resolve(config);
   return config;
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "base/section.h"
 #include "data/data_config.h"
 #include "model/model.h"
@@ -17,7 +18,7 @@
 namespace rowan {
 
 enum class TrainPrecision : uint8_t {
-  fp32,             // everything in fp32
+  fp32,             // weights, activations, gradients and optimizer state in fp32
   bf16,             // weights and activations in bf16, fp32 masters, gradients and optimizer state
   bf16_stochastic,  // no masters: bf16 weights, updates rounded stochastically; fp32 optimizer state
   bf16_pure,        // weights, gradients and optimizer state in bf16, rounded to nearest, as the C4 papers ran
@@ -42,6 +43,8 @@ struct BatchConfig {
   int64_t micro_batch = 0;      // sequences that a rank processes at once; 0: its whole part of a step
 };
 
+// The most tokens of one micro-batch, more than fit in any memory.
+constexpr int64_t most_tokens_at_once = int64_t{1} << 31;
 // Most tokens of a whole run, so that every token count fits in 64 bits.
 constexpr int64_t most_tokens = int64_t{1} << 62;
 int64_t most_steps(const BatchConfig& batch);
@@ -52,12 +55,12 @@ struct RunConfig {
   uint64_t seed = 42;
   int64_t log_every = 10;
   int64_t eval_every = 0;           // steps between evaluations; 0: only at the end
-  int64_t eval_tokens = 0;          // 0: the whole validation set
+  int64_t eval_tokens = 0;          // 0: the whole validation set; the default depends on the batch
   int64_t checkpoint_every = 0;     // steps between checkpoints; 0: not by steps
   int64_t checkpoint_seconds = 0;   // seconds between checkpoints; 0: not by time
   int64_t keep = 3;                 // number of checkpoints to keep; 0: all
   int64_t keep_every = 0;           // steps between milestones, which are saved and never removed; 0: none
-  bool keep_best = false;           // also keep the best validation loss; evaluations then save
+  bool keep_best = false;           // also keep the checkpoint with the best validation loss; evaluations then save
   int64_t patience = 0;             // end the run after this many evaluations without improvement; 0: never
   int64_t max_seconds = 0;          // seconds after which a process saves and exits; 0: never
   int64_t check_weights_every = 0;  // steps between checks; 0: only at the start
@@ -108,7 +111,7 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
 // Replaces precision "auto": bf16 with masters on a device with fast bf16 products (Backend::fast), else fp32.
 void resolve_precision(TrainConfig& config, bool fast_bf16);
 
-// The part of a resolved config that must be equal for one run to continue another: everything except where and how
+// The part of a resolved config that must be equal if one run is to continue another: everything except where and how
 // fast it runs, and what is logged and kept.
 Json identity_of(Json resolved);
 

@@ -23,7 +23,7 @@ double epochs_of(const TrainConfig& config, const BatchSource& batches) {
 std::string more_of(const fs::path& folder, double times) {
   const fs::path manifest = folder / "manifest.json", recipe = folder / "get.sh";
   if (!fs::exists(manifest) || !fs::exists(recipe)) return "";
-  const Json json = Json::parse(read_file(manifest), nullptr, false);
+  const Json json = try_parse_json(read_file(manifest));
   if (!json.is_object() || !json.contains("sources") || !json.contains("settings")) return "";
   const Json& held_out = json["settings"].value("validation_inputs", Json(0));
   const auto files = static_cast<double>(json["sources"].size()) - held_out.get<double>();
@@ -57,6 +57,17 @@ std::string data_need(const TrainConfig& config) {
                        human_count(static_cast<double>(config.run.steps * config.batch.sequences)),
                        config.batch.sequence_length, error.what());
   }
+}
+
+std::string evaluation_need(const RunConfig& run, double tokens_per_step, double targets) {
+  std::string text = run.eval_every ? fmt::format("every {} steps", run.eval_every) : "at the end";
+  text += targets > 0 ? fmt::format(" on {} tokens", human_count(targets)) : " on all validation data";
+  if (targets == 0 || run.steps == 0) return text;
+  const bool one_more = run.eval_every == 0 || run.steps % run.eval_every != 0;  // the evaluation at the end
+  const auto times = static_cast<double>((run.eval_every ? run.steps / run.eval_every : 0) + one_more);
+  const double evaluated = times * targets / 3;  // a forward pass takes about a third of a step
+  const double part = 100 * evaluated / (evaluated + static_cast<double>(run.steps) * tokens_per_step);
+  return text + (part < 1 ? ", less than 1% of the run" : fmt::format(", about {:.0f}% of the run", part));
 }
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// Checks before a run begins whether its data suffices for one epoch.
+// Before a run starts: whether its data is enough for one epoch, and how much of the run evaluations take.
 #pragma once
 
 #include <string>
@@ -14,5 +14,9 @@ std::string data_shortage(const TrainConfig& config, const BatchSource& batches)
 
 // The same for runs with enough data as well: how often each row is read, or that the data is missing.
 std::string data_need(const TrainConfig& config);
+
+// A text such as "every 200 steps on 41.0K tokens, about 3% of the run". `targets` is their number in one evaluation,
+// or 0 if it is not known.
+std::string evaluation_need(const RunConfig& run, double tokens_per_step, double targets);
 
 }  // namespace rowan

@@ -6,7 +6,8 @@ namespace rowan {
 
 std::unique_ptr<Backend> make_backend(Device device, int threads, int index, AttentionKernels attention) {
   const bool cudnn = attention == AttentionKernels::cudnn;
-  if (cudnn && device == Device::cpu) fail("attention: \"cudnn\" runs on a GPU, the device is \"cpu\"; use \"rowan\"");
+  if (cudnn && device == Device::cpu)
+    fail("attention: found \"cudnn\" on the device \"cpu\", expected a GPU for it; use \"rowan\"");
   if (cudnn || device == Device::cuda) return make_cuda_backend(index, attention);
   if (device == Device::automatic) {
     try {

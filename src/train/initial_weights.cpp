@@ -40,7 +40,7 @@ void check_function(const ModelConfig& model, const fs::path& config) {
   if (theirs.contains("model")) theirs = Json(theirs["model"]);
   auto check = [&](const char* what, const auto& there, const auto& here) {
     if (there != here)
-      fail("init: {}: {} is {} there, {} in this run's model; to take the weights all the same, name their file",
+      fail("init: {}: {}: found {}, expected {} as in this run's model; to use the weights anyway, name their file",
            config.string(), what, there, here);
   };
   const Json type = theirs.contains("model_type") ? theirs["model_type"] : Json();
@@ -80,7 +80,7 @@ fs::path find_initial_weights(const std::string& init, const ModelConfig& model,
   if (fs::exists(config)) check_function(model, config.lexically_normal());
   for (const char* name : {"model.safetensors", "model.safetensors.index.json"})
     if (fs::exists(path / name)) return path / name;
-  fail("init: {}: neither model.safetensors nor model.safetensors.index.json is in it", path.string());
+  fail("init: {}: found neither model.safetensors nor model.safetensors.index.json", path.string());
 }
 
 }  // namespace rowan

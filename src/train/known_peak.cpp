@@ -24,7 +24,7 @@ fs::path rates_file() {
 Json known_rates(const fs::path& file) {
   Json rates;
   try {
-    if (!file.empty() && fs::exists(file)) rates = Json::parse(read_file(file), nullptr, false);
+    if (!file.empty() && fs::exists(file)) rates = try_parse_json(read_file(file));
   } catch (const std::exception&) {  // the file is not readable
   }
   return rates.is_object() ? rates : Json::object();

@@ -5,9 +5,7 @@
 #include "base/console.h"
 #include "base/error.h"
 #include "base/files.h"
-#include "base/human.h"
 #include "base/mapped_guard.h"
-#include "base/memory.h"
 #include "comm/agreement.h"
 #include "kernels/ceiling.h"
 #include "run/tokenizer_match.h"
@@ -29,16 +27,6 @@ namespace fs = std::filesystem;
 
 // All ranks must run the same binary: builds may round differently, versions may use different messages.
 std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile("/proc/self/exe").text())); }
-
-// Linux overcommits: allocation succeeds, and the OOM killer ends the process later. Refuse before that.
-void check_memory(const TrainConfig& config, const Backend& backend, int ranks) {
-  const size_t needed = make_plan(config, ranks).total_bytes, available = available_memory();
-  if (backend.host_memory() && needed > available)
-    fail(
-        "out of memory: the run takes {} on each rank, {} are free here; lower batch.micro_batch or set recompute "
-        "(rowan plan shows what takes how much)",
-        human_bytes(static_cast<double>(needed)), human_bytes(static_cast<double>(available)));
-}
 
 // What the user can do about a ruined checkpoint.
 std::string ruin_text(const TrainConfig& config, const std::string& what) {
@@ -120,7 +108,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     for (const std::string& line : trainer->shared_shards()) note("warning: " + line);
     if (config.optimizer.telemetry_every && !trainer->optimizer().has_telemetry())
       note(fmt::format("optimizer.telemetry_every: {} has no figures of its own; run.norms_every gives norms by layer",
-                       config.optimizer.main().name));
+                       config.optimizer.rates().recipe));
     if (!backend.fast(compute_dtype(config.precision)))
       note(fmt::format("warning: precision {} is slow here, fp32 is faster; \"auto\" takes the faster one",
                        name_of(config.precision)));
@@ -219,7 +207,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   } catch (const Stopped&) {
     stopped = true;
     if (saved != trainer->steps_done()) save();
-  } catch (const ShrunkFile&) {  // the data failed before this step's update; the updates so far are saved
+  } catch (const ShrunkFile&) {  // a data file shrank in this step; earlier updates are saved
     if (communicator.size() == 1 && saved != trainer->steps_done()) save();
     throw;
   }

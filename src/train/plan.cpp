@@ -4,7 +4,10 @@
 
 #include <algorithm>
 
+#include "base/error.h"
 #include "base/human.h"
+#include "base/memory.h"
+#include "model/size.h"
 #include "train/trainer.h"
 #include "train/update_costs.h"
 
@@ -23,13 +26,36 @@ Traffic traffic_of(const TrainConfig& config, int rank, int ranks, const std::ve
   Tensor tokens = data.take(DType::i32, {options.batch * options.seq});
   const int64_t count = micro_steps(config.batch, ranks);
   sharding.begin_step();
-  for (int64_t micro = 0; micro < count; ++micro) {
-    sharding.begin_micro_step(micro + 1 == count);
+  // The steps between the first and the last are alike.
+  const int64_t made = std::min<int64_t>(count, 3);
+  Traffic before, second;
+  for (int64_t micro = 0; micro < made; ++micro) {
+    sharding.begin_micro_step(micro + 1 == made);
+    if (micro == 1) before = communicator->traffic();
     model.loss_and_gradients(tokens, tokens, 1);
+    if (micro == 1) second = communicator->traffic();
   }
   sharding.finish_gradients();
   sharding.weights_changed();
-  return communicator->traffic();
+  Traffic traffic = communicator->traffic();
+  for (size_t kind = 0; kind < traffic.bytes.size(); ++kind) {
+    traffic.calls[kind] += static_cast<uint64_t>(count - made) * (second.calls[kind] - before.calls[kind]);
+    traffic.bytes[kind] += static_cast<uint64_t>(count - made) * (second.bytes[kind] - before.bytes[kind]);
+  }
+  return traffic;
+}
+
+// The setting to lower so that the run fits.
+std::string remedy(const TrainConfig& config, const Plan& plan, int ranks, size_t available) {
+  size_t of_batch = 0;
+  for (Category category : {Category::activations, Category::workspace, Category::data})
+    of_batch += plan.bytes[static_cast<size_t>(category)];
+  const size_t rest = plan.total_bytes - std::min(plan.total_bytes, of_batch);
+  if (rest + of_batch / static_cast<size_t>(micro_batch(config.batch, ranks)) <= available)
+    return "lower batch.micro_batch or set recompute";
+  if (rest <= available) return "lower batch.sequence_length or set recompute";
+  const SizeKey key = largest_key(config.model);
+  return fmt::format("lower model.{}, which is {}", key.name, key.value);
 }
 
 // A matrix that is updated whole cannot be divided: no rank's work is less uneven than the largest such matrix.
@@ -51,7 +77,7 @@ std::string uneven_text(const ParameterTable& table, const std::vector<UpdateCos
       name, largest * ranks / total, std::max(1, static_cast<int>(1.08 * total / largest)));
 }
 
-// Adds kernels that run so many times a step to those of the same name.
+// Adds kernels that run `times` times a step, merged by name.
 void add_kernels(std::vector<Kernel>& to, const std::vector<Kernel>& from, double times) {
   for (const Kernel& kernel : from) {
     auto same = std::find_if(to.begin(), to.end(), [&](const Kernel& other) {
@@ -116,6 +142,15 @@ Plan make_plan(const TrainConfig& config, int ranks) {
   for (int c = 0; c < category_count; ++c) plan.bytes[c] = dry->peak_bytes(static_cast<Category>(c));
   plan.total_bytes = dry->peak_bytes();
   return plan;
+}
+
+void check_memory(const TrainConfig& config, const Backend& backend, int ranks) {
+  const Plan plan = make_plan(config, ranks);
+  const size_t available = available_memory();
+  if (backend.host_memory() && plan.total_bytes > available)
+    fail("out of memory: found {1} free, expected {0} on each rank; {2} (rowan plan shows what takes how much)",
+         human_bytes(static_cast<double>(plan.total_bytes)), human_bytes(static_cast<double>(available)),
+         remedy(config, plan, ranks, available));
 }
 
 std::string memory_text(const Plan& plan) {

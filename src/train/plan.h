@@ -14,7 +14,7 @@ namespace rowan {
 struct Plan {
   std::array<size_t, category_count> bytes{};  // peak bytes of each category on one rank
   size_t total_bytes = 0;                      // peak bytes of all categories together
-  double step_flops = 0;       // of one rank's step: products and causal attention, recomputation included
+  double step_flops = 0;       // FLOPs of one rank's step: products and causal attention, with recomputation
   double step_flops_full = 0;  // the same with every attention score counted
   double attention_flops = 0;  // the part of step_flops that is attention
   double optimizer_flops = 0, optimizer_bytes = 0;  // FLOPs and bytes of one rank's update
@@ -28,6 +28,10 @@ struct Plan {
 
 // The plan of rank 0 of `ranks` ranks.
 Plan make_plan(const TrainConfig& config, int ranks);
+
+// Throws Error if the run needs more memory than is free here, and names the setting that matters most. Without this
+// check Linux would grant the memory and kill the process later.
+void check_memory(const TrainConfig& config, const Backend& backend, int ranks);
 
 // A text such as "1.2 GB at most: weights 0.3 GB, ...".
 std::string memory_text(const Plan& plan);

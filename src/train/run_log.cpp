@@ -109,10 +109,8 @@ void RunLog::evaluation(const std::optional<ValidationLosses>& validation,
   for (const auto& [name, loss] : averages) row.extra.emplace_back("val_loss_" + name, loss);
   if (validation && trainer_.validation_bytes() > 0)
     row.extra.emplace_back("val_bits_per_byte", bits_per_byte(*validation, trainer_.validation_bytes()));
-  if (validation && validation->batch_mean) {
-    row.extra.emplace_back("val_loss_batch_mean", *validation->batch_mean);
-    row.extra.emplace_back("val_loss_galore", *validation->galore);
-  }
+  if (validation && validation->batch_mean) row.extra.emplace_back("val_loss_batch_mean", *validation->batch_mean);
+  if (validation && validation->galore) row.extra.emplace_back("val_loss_galore", *validation->galore);
   if (hellaswag) {
     row.extra.emplace_back("hellaswag_acc_norm", hellaswag->acc_norm());
     row.extra.emplace_back("hellaswag_acc", hellaswag->acc());

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_kind.h"
 #include "base/version.h"
 #include "comm/communicator.h"
 #include "run/checkpoint.h"
@@ -64,7 +65,7 @@ std::vector<Json> read_starts(const fs::path& run_dir) {
   if (!fs::exists(run_dir / "starts.jsonl")) return records;
   const std::string text = read_file(run_dir / "starts.jsonl");
   for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    Json record = Json::parse(text.substr(begin, end - begin), nullptr, false);
+    Json record = try_parse_json(std::string_view(text).substr(begin, end - begin));
     if (record.is_object()) records.push_back(std::move(record));
   }
   return records;
@@ -73,13 +74,13 @@ std::vector<Json> read_starts(const fs::path& run_dir) {
 RunStart::RunStart(const TrainConfig& config, const StartOptions& options, const Note& note)
     : config_(config), options_(options), note_(note), dir_(config.run.dir) {
   if (fs::is_directory(dir_)) {
+    check_folder(dir_, FolderKind::run);
     lock();
     look();
   }
-  if (options_.resume && !checkpoint_)
-    fail("{}: --resume, but there is no checkpoint", (dir_ / "checkpoints").string());
+  if (options_.resume && !checkpoint_) fail("{}: --resume: found no checkpoint", (dir_ / "checkpoints").string());
   if (options_.from && !checkpoint_)
-    fail("{}: --from {}, but there is no checkpoint", (dir_ / "checkpoints").string(), *options_.from);
+    fail("{}: --from {}: found no checkpoint", (dir_ / "checkpoints").string(), *options_.from);
 }
 
 void RunStart::lock() { lock_ = std::make_unique<FolderLock>(dir_, "trains this run", note_); }
@@ -93,13 +94,13 @@ void RunStart::look() {
   if (!fs::exists(config)) {
     for (const char* name : {"metrics.jsonl", "tensorboard", "log.txt"})
       if (!checkpoint_ && has_content(dir_ / name))
-        fail("{}: has {}, but no config.json, so it is not a run's folder; choose another run.dir", dir_.string(),
+        fail("{}: found {} without config.json, so it is not a run's folder; choose another run.dir", dir_.string(),
              name);
     return;
   }
   if (!ours) {
     if (read_file(config) != config_.resolved.dump(2) + "\n")
-      fail("{}: config.json exists but no run does; choose another run.dir", dir_.string());
+      fail("{}: found config.json without a run; choose another run.dir", dir_.string());
     return;
   }
   std::string difference;
@@ -118,7 +119,7 @@ void RunStart::look() {
         "or --from STEP to go back",
         dir_.string(), difference);
   if (!difference.empty() && !checkpoint_ && rows)
-    fail("{}: holds the rows of a run with another config ({}) and no checkpoint; choose another run.dir",
+    fail("{}: found the rows of a run with another config ({}) and no checkpoint; choose another run.dir",
          dir_.string(), difference);
   if (!options_.from) return;
   const std::vector<Json> starts = read_starts(dir_);
@@ -131,7 +132,7 @@ void RunStart::look() {
   std::string there;
   for (const fs::path& path : list_checkpoints(checkpoints)) there += fmt::format(" {}", step_of(path));
   if (!fs::exists(*checkpoint_))
-    fail("{}: --from {}, but the checkpoints are of steps{}", checkpoints.string(), *options_.from, there);
+    fail("{}: --from: found {}, expected one of the steps{}", checkpoints.string(), *options_.from, there);
   verify_checkpoint(*checkpoint_);
 }
 

@@ -27,8 +27,8 @@ std::unique_ptr<Tokenizer> fitting_tokenizer(const TrainConfig& config) {
   if (config.tokenizer.empty()) return nullptr;
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(config.tokenizer);
   if (tokenizer->vocab_size() > config.model.vocabulary)
-    fail("tokenizer: {} has {} ids, but the model's vocabulary has {}", config.tokenizer, tokenizer->vocab_size(),
-         config.model.vocabulary);
+    fail("tokenizer: {}: found {} ids, expected at most {}, the model's vocabulary", config.tokenizer,
+         tokenizer->vocab_size(), config.model.vocabulary);
   return tokenizer;
 }
 
@@ -55,12 +55,13 @@ void check_tokenizers(const TrainConfig& config, const Tokenizer* tokenizer, uin
 }  // namespace
 
 int64_t micro_batch(const BatchConfig& batch, int ranks) {
-  if (batch.sequences % ranks) fail("batch: {} ranks do not divide {} sequences a step", ranks, batch.sequences);
+  if (batch.sequences % ranks)
+    fail("batch: found {} ranks, expected a divisor of {}, the sequences of a step", ranks, batch.sequences);
   const int64_t share = batch.sequences / ranks;
   if (batch.micro_batch == 0) return share;
   if (share % batch.micro_batch)
-    fail("batch: on {} ranks each has {} of {} sequences a step, which are no whole number of micro-batches of {}",
-         ranks, share, batch.sequences, batch.micro_batch);
+    fail("batch: found {1} of {2} sequences for each of {0} ranks, expected whole micro-batches of {3}", ranks, share,
+         batch.sequences, batch.micro_batch);
   return batch.micro_batch;
 }
 
@@ -196,7 +197,7 @@ StepResult Trainer::step() {
   result.loss = totals.loss / static_cast<double>(std::max<int64_t>(targets, 1));
   result.grad_norm = std::sqrt(totals.gradient_squares);
   const Pace pace = config_.schedule.pace(steps_done_);
-  result.lr = config_.optimizer.main().lr * pace.rate;
+  result.lr = config_.optimizer.rates().main * pace.rate;
   result.stop = totals.more[0] > 0;
   result.save = totals.more[1] > 0;
   result.skipped = reason_to_skip(result);

@@ -144,20 +144,20 @@ Json Trainer::restore(const std::filesystem::path& folder) {
   auto source = std::make_shared<JsonSource>(JsonSource{(folder / "state.json").string(), ""});
   JsonObject state(source, checkpoint.state());
   if (const int64_t version = state.integer("version"); version != state_version)
-    fail("{}: version {}, this program reads version {}", source->name, version, state_version);
+    fail("{}: found version {}, expected {}", source->name, version, state_version);
   check_fingerprint(state.raw("data"), batches_.fingerprint());
   if (const int64_t sequences = state.integer("batch_sequences"); sequences != config_.batch.sequences)
-    fail("{}: the run had {} sequences a step, the config has {}; the sample order would change", source->name,
-         sequences, config_.batch.sequences);
+    fail("{0}: sequences: found {2} in the config, expected {1} as in the run, or the sample order would change",
+         source->name, sequences, config_.batch.sequences);
 
   load_weights(checkpoint.model());
   for (const StateTensor& s : optimizer_.state()) {
     if (!checkpoint.optimizer().has(s.name))
-      fail("{}: no tensor '{}', which this optimizer has: a checkpoint of another optimizer",
+      fail("{}: found no tensor '{}' of this optimizer: a checkpoint of another optimizer",
            checkpoint.optimizer().path().string(), s.name);
     const StoredTensor& stored = checkpoint.optimizer().find(s.name);
     if (stored.shape != shape_of(s))
-      fail("{}: tensor '{}' is {}, this optimizer has [{}]: a checkpoint of another optimizer",
+      fail("{}: tensor '{}': found {}, expected [{}]: a checkpoint of another optimizer",
            checkpoint.optimizer().file_of(s.name).string(), s.name, stored.describe(), fmt::join(shape_of(s), ", "));
     upload_floats(backend_, s.tensor, read_floats(stored).data() + s.begin);
   }

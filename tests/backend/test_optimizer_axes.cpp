@@ -1,4 +1,4 @@
-// Optimizer operations on the rows and columns of matrices, and their eigenvectors.
+// Optimizer operations on rows and columns of matrices, and eigenvectors.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -147,7 +147,7 @@ void expect_orthogonal(const Doubles& q, size_t k) {
 }
 
 TEST(OptimizerAxesOnce, Eigenvectors) {
-  // Full rank, half of it, and nothing at all.
+  // Full rank, half rank, and a zero matrix.
   for (size_t k : {1, 2, 7, 24})
     for (size_t rank : {k, (k + 1) / 2, size_t{0}}) {
       const int64_t side = static_cast<int64_t>(k);
@@ -188,9 +188,11 @@ TEST(OptimizerAxesOnce, OrthogonalFactor) {
 
 TEST(OptimizerAxesOnce, RefusesWhatDoesNotFit) {
   Buffer a(DType::f32, {3, 4}), q(DType::f32, {4, 4}), values(DType::f32, {3}), sums(DType::f32, {1, 3});
-  EXPECT_NE(error_of([&] { backend().orthonormalize({a}); }).find("must be f32 and square"), std::string::npos);
-  EXPECT_NE(error_of([&] { backend().eigenvectors({q}, {values}, {q}); }).find("values is f32[3]"), std::string::npos);
-  EXPECT_NE(error_of([&] { backend().sums_along(sums, {a}, {q}, Along::row); }).find("b is"), std::string::npos);
+  EXPECT_NE(error_of([&] { backend().orthonormalize({a}); }).find("expected f32 and square"), std::string::npos);
+  EXPECT_NE(error_of([&] { backend().eigenvectors({q}, {values}, {q}); }).find("values: found f32[3]"),
+            std::string::npos);
+  EXPECT_NE(error_of([&] { backend().sums_along(sums, {a}, {q}, Along::row); }).find("b: found 1 of f32[4, 4]"),
+            std::string::npos);
   EXPECT_NE(error_of([&] { backend().sort_along({a}, sums, Along::matrix); }).find("row or column"), std::string::npos);
 }
 

@@ -1,11 +1,13 @@
-// Commands are killed and their calls to the system fail, again and again; then the same command goes on and has to end
-// with the bytes of one that nothing disturbed.
+// Kills commands, or makes their system calls fail, again and again. Then runs the same command once more without
+// faults: it must leave the same bytes as a command that nothing disturbed.
 //
-//   campaign [SECONDS [SEED [COMMAND...]]]   for so long (60), but every kind of trouble once
-//   campaign every [COMMAND...]              every call of every kind with every fault: hours
+//   campaign [SECONDS [SEED [COMMAND...]]]   runs for SECONDS (60), and at least until every kind of fault occurred
+//   once campaign every [COMMAND[:CALL]...]       every fault at every system call, or at those of one kind; takes
+//   hours
 //
-// A COMMAND is train, ranks, tokenize, eval, export, replace (an export over an older one) or sweep; all by default.
-// Prints how many kills and faults there were and what was lost. Exit code 1 when anything was.
+// COMMAND: train, ranks, tokenize, eval, export, replace (an export over an older one) or sweep; all by default.
+// CALL: open, write, fsync, rename or remove.
+// Prints the number of kills and faults, and what was lost. Exit code 1 if anything was lost.
 #include <fmt/core.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -18,6 +20,7 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -37,7 +40,7 @@ using Contents = std::map<std::string, std::string>;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// What a command leaves: all that no clock decides.
+// What a command leaves, without the parts that depend on the clock.
 Contents contents(const fs::path& folder) {
   Contents files;
   if (!fs::exists(folder)) return files;
@@ -69,12 +72,12 @@ Contents contents(const fs::path& folder) {
 
 struct Command {
   std::string name;
-  fs::path out;  // the folder it writes
+  fs::path out;  // the folder that it writes
   std::vector<std::string> words;
   bool faults = true;                  // whether its system calls can be made to fail one by one
-  bool prints = false;                 // whether what it prints is a result
-  std::function<void()> prepare = {};  // makes what lies in `out` before
-  // What then lies there has to be found whole after an error, unless the new is.
+  bool prints = false;                 // whether its output is part of the result
+  std::function<void()> prepare = {};  // makes the earlier content of `out`
+  // After an error, `out` must hold either this earlier content or the new one, complete.
   Contents before = {};
   Contents undisturbed = {};
   double seconds = 0;
@@ -90,13 +93,19 @@ class Campaign {
   }
   ~Campaign() { fs::remove_all(dir_); }
 
-  // Of the commands whose names are given, or of all.
+  // The commands with these names, or all commands.
   int run(const std::vector<std::string>& names, bool every) {
     std::vector<Command> commands;
-    for (Command& command : make_commands())
-      if (names.empty() || std::find(names.begin(), names.end(), command.name) != names.end())
-        commands.push_back(std::move(command));
-    for (Command& command : commands) measure(command);
+    for (Command& command : make_commands()) {
+      std::set<std::string> wanted;  // names of calls, or "" for all
+      for (const std::string& name : names)
+        if (name.substr(0, name.find(':')) == command.name) wanted.insert(name.substr(command.name.size()));
+      if (wanted.empty() && !names.empty()) continue;
+      measure(command);
+      if (!wanted.empty() && !wanted.contains(""))
+        std::erase_if(command.calls, [&](const auto& call) { return !wanted.contains(":" + call.first); });
+      commands.push_back(std::move(command));
+    }
     if (every) {
       for (Command& command : commands) fail_every_call(command);
       return report();
@@ -163,7 +172,7 @@ class Campaign {
     return commands;
   }
 
-  // It writes nothing: the run stays as it is, and what is printed too.
+  // Writes nothing: the run must not change, and the output must be the same.
   Command evaluation() {
     const fs::path run = dir_ / "evaluated";
     return {
@@ -172,7 +181,7 @@ class Campaign {
         }};
   }
 
-  // Over the export of another model.
+  // An export over the export of another model.
   Command replacement(const std::string& run) {
     write_small_run(dir_ / "older", small_gpt2());
     const Command older{
@@ -187,7 +196,7 @@ class Campaign {
   }
 
   Command sweep(Json base) {
-    // The runs of a killed sweep are stopped and save at once: of several checkpoints others would be kept.
+    // The runs of a killed sweep save at once. If runs kept several checkpoints, these would be other ones.
     base["run"].update({{"steps", 6}, {"eval_every", 6}, {"keep", 1}});
     write_file_atomically(dir_ / "base.json", base.dump(2));
     const fs::path out = dir_ / "swept";
@@ -217,7 +226,7 @@ class Campaign {
     ::execvp(argv[0], argv.data());
     ::_exit(127);
   }
-  // The exit code, or minus the signal.
+  // Returns the exit code, or minus the signal.
   static int ended(pid_t child) {
     int status = 0;
     ::waitpid(child, &status, 0);
@@ -265,7 +274,7 @@ class Campaign {
     return more;
   }
 
-  // The same command, undisturbed: it has to end well and leave what it would have left at once.
+  // Runs the same command without faults. It must succeed and leave what one undisturbed command leaves.
   void finish(const Command& command, const std::string& trouble) {
     const int code = ended(start(command));
     if (code != 0) return lose(command, fmt::format("{}: then it ends with {}", trouble, code));
@@ -295,7 +304,7 @@ class Campaign {
     finish(command, "killed");
   }
 
-  // A few calls a round, others in every round: sooner or later all.
+  // Each round strikes one random call of each kind, so enough rounds reach every call.
   void fail_calls(const Command& command, int round) {
     for (const auto& [call, total] : command.calls) {
       if (total == 0) continue;
@@ -321,14 +330,15 @@ class Campaign {
   void strike(const Command& command, const std::string& fault) {
     const int code = ended(start(command, shim({"ROWAN_FAULT=" + fault})));
     (code == -SIGKILL ? kills_ : faults_) += 1;
-    // Nothing else ends a command than a mistake that it names; what it can do without, it may.
+    // A command may end only with an error that it names. It may also succeed, if it can do without the failed call.
     if (code != 0 && code != 2 && code != -SIGKILL)
       return lose(command, fmt::format("{}: it ends with {}", fault, code));
-    if (command.prepare && code == 2) {  // the old or the new, and no mixture of both that could be taken for either
-      const Contents now = contents(command.out);
-      if (now.contains("config.json") && !difference_of(command.before, now).empty() &&
-          !difference_of(command.undisturbed, now).empty())
-        return lose(command, fmt::format("{}: {}", fault, difference_of(command.before, now)));
+    if (command.prepare && code != 0) {  // either the old content or the new one, complete
+      Contents now = contents(command.out);
+      now.erase("lock");
+      if (!difference_of(command.before, now).empty() && !difference_of(command.undisturbed, now).empty())
+        return lose(command, fmt::format("{}: neither the old nor the new: {}, {}", fault,
+                                         difference_of(command.before, now), difference_of(command.undisturbed, now)));
     }
     finish(command, fault);
   }

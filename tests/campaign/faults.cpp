@@ -1,8 +1,9 @@
-// A library to be preloaded into the program under test: it makes one call to the system fail, or kills the process in
-// it, and counts the calls otherwise. Only files under ROWAN_FAULT_DIR count.
+// A library that is preloaded into the program under test. It makes one system call fail, or kills the process in that
+// call; or it only counts the calls. Only calls for files under ROWAN_FAULT_DIR count.
 //
-//   ROWAN_FAULT=CALL:N:HOW   CALL: open, write, fsync, rename or any; N: from 1; HOW: kill, or an errno as a number, or
-//                            full (this write is cut short, and it and all that follow find no space)
+//   ROWAN_FAULT=CALL:N:HOW   the N-th call (from 1) of the kind CALL: open, write, fsync, rename, remove or any. HOW:
+//                            kill; or an errno as a number; or full (this write is cut short, and all later ones find
+//                            no space)
 //   ROWAN_FAULT_COUNT=FILE   receives "CALL N" lines when the process ends by itself
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -19,13 +20,13 @@
 
 namespace {
 
-enum Call { open_call, write_call, fsync_call, rename_call, calls };
-const char* const names[calls] = {"open", "write", "fsync", "rename"};
+enum Call { open_call, write_call, fsync_call, rename_call, remove_call, calls };
+const char* const names[calls] = {"open", "write", "fsync", "rename", "remove"};
 std::atomic<long> counts[calls];
 std::atomic<bool> full = false;
 
 struct Fault {
-  int call = -1;  // `calls`: any
+  int call = -1;  // index in `names`; `calls`: any call
   long number = 0;
   int error = 0;  // -1: kill, -2: full
   const char* folder = nullptr;
@@ -61,7 +62,7 @@ bool counts_for(int fd) {
   return counts_for(path);
 }
 
-// The error this call is to end with, 0 for none.
+// The error with which this call must fail; 0: none.
 int strike(Call call) {
   const long number = ++counts[call];
   long total = 0;
@@ -121,6 +122,15 @@ int sync_as(const char* real, int fd) {
   return next<int(int)>(real)(fd);
 }
 
+int remove_as(const char* real, const char* path) {
+  if (counts_for(path))
+    if (const int error = strike(remove_call)) {
+      errno = error;
+      return -1;
+    }
+  return next<int(const char*)>(real)(path);
+}
+
 }  // namespace
 
 extern "C" {
@@ -176,4 +186,18 @@ int renameat2(int from_folder, const char* from, int to_folder, const char* to, 
     }
   return next<int(int, const char*, int, const char*, unsigned)>("renameat2")(from_folder, from, to_folder, to, flags);
 }
+
+// unlinkat() too, because folders are emptied through it.
+int unlinkat(int folder, const char* path, int flags) noexcept {
+  if (path[0] == '/' ? counts_for(path) : counts_for(folder))
+    if (const int error = strike(remove_call)) {
+      errno = error;
+      return -1;
+    }
+  return next<int(int, const char*, int)>("unlinkat")(folder, path, flags);
+}
+
+int unlink(const char* path) noexcept { return remove_as("unlink", path); }
+int rmdir(const char* path) noexcept { return remove_as("rmdir", path); }
+int remove(const char* path) noexcept { return remove_as("remove", path); }
 }

@@ -1,4 +1,4 @@
-// Averages of the weights in a run: evaluated beside them, kept in checkpoints, used by commands, and without effect on
+// Averages of the weights in a run: they are evaluated, kept in checkpoints and used by commands, and have no effect on
 // training.
 #include "base/error.h"
 #include "base/safetensors.h"
@@ -40,7 +40,7 @@ TEST_F(RunAverages, AreEvaluatedKeptAndExported) {
     EXPECT_EQ(row.contains("val_loss_tail"), row["step"] == 12) << row;
   }
 
-  // From the checkpoints of the steps: the formulas again.
+  // Computes the formulas again from the checkpoints of all steps.
   std::map<std::string, std::vector<double>> ema, tail;
   for (int step = 3; step <= 12; ++step) {
     const TensorFiles files(checkpoint("run", step), "model");
@@ -94,9 +94,9 @@ TEST_F(RunAverages, ContinueBitForBit) {
 }
 
 TEST_F(RunAverages, MistakesAreNamed) {
-  expect_mistake(train("--set average.ema=1"), "average.ema: found 1, at most 0.9999999 is allowed");
+  expect_mistake(train("--set average.ema=1"), "average.ema: found 1, expected at most 0.9999999");
   expect_mistake(train("--set average.tail=-1"), "average.tail: found -1");
-  expect_mistake(train("--set average.ema=0"), "average.ema_start: has no effect: ema is 0");
+  expect_mistake(train("--set average.ema=0"), "average.ema_start: has no effect, because ema is 0");
   expect_mistake(train("--set average.emma=0.9"), "did you mean 'ema'");
 }
 

@@ -1,4 +1,4 @@
-// What `rowan plan` says of a step on a GPU, and what it refuses.
+// What `rowan plan` prints about a step on a GPU, and what it refuses.
 #include <gtest/gtest.h>
 
 #include "train_command.h"
@@ -32,8 +32,48 @@ TEST_F(PlanCommand, AnUnknownGpuIsRefusedBeforeAnythingIsSaid) {
 
 TEST_F(PlanCommand, Tf32TakesAGpu) {
   EXPECT_EQ(rowan(plan("--set precision=tf32 --device a100")).code, 0);
-  expect_mistake(train("--set precision=tf32"), "\"tf32\" takes a GPU, the device is \"cpu\"; use \"fp32\"");
+  expect_mistake(train("--set precision=tf32"),
+                 "found \"tf32\" on the device \"cpu\", expected a GPU for it; use \"fp32\"");
   EXPECT_FALSE(std::filesystem::exists(run("run")));
+}
+
+// The error comes before anything of that size is allocated, and names the key that makes it so large.
+TEST_F(PlanCommand, AModelThatNoMemoryHoldsIsOneLine) {
+  auto too_large = [&](const std::string& set, const std::string& part) {
+    SCOPED_TRACE(set);
+    expect_mistake(train("--set " + set), part);
+    EXPECT_FALSE(std::filesystem::exists(run("run")));
+  };
+  too_large("model.hidden_size=2147483648", "model.hidden_size: found 2147483648, which makes ");
+  too_large("model.hidden_size=1048576", "out of memory: found ");
+  too_large("model.hidden_size=1048576", "; lower model.hidden_size, which is 1048576 ");
+  too_large("model.vocab_size=2147483647", "; lower model.vocab_size, which is 2147483647 ");
+  too_large("model.intermediate_size=2000000000", "; lower model.intermediate_size, which is 2000000000 ");
+  too_large("model.num_hidden_layers=100000 --set model.intermediate_size=2147483647",
+            "model.intermediate_size: found 2147483647, which makes ");
+  too_large("model.num_attention_heads=2147483648 --set model.head_dim=2",
+            "found 2147483648 heads of 2 values, expected at most ");
+  too_large("batch.sequences=100000000 --set batch.micro_batch=100000000",
+            "; lower batch.micro_batch or set recompute");
+  // Products that do not fit in 64 bits.
+  too_large(
+      "model.vocab_size=2147483647 --set model.hidden_size=8 --set batch.sequences=134217728 --set batch.micro_batch=0",
+      "out of memory: ");
+  expect_mistake("bench step --batch 2000000", "--batch: found 2000000, expected 1 to 1048576");
+  expect_mistake("bench step --threads 100000", "--threads: found 100000, expected 0 to 4096");
+}
+
+// Deep models, steps of many micro-batches and batches with many divisors: the plan does not count them one by one.
+TEST_F(PlanCommand, AbsurdNumbersTakeNoLonger) {
+  EXPECT_EQ(rowan(plan("--set model.num_hidden_layers=10000")).code, 0);
+  const Outcome longest =
+      rowan(plan("--set batch.sequences=1 --set batch.micro_batch=1 --set batch.sequence_length="
+                 "1073741824 --set model.max_position_embeddings=1073741824"));
+  EXPECT_EQ(longest.code, 0) << longest.err;
+  const Outcome many = rowan(plan("--ranks 2 --memory 80 --set batch.sequences=1099511627776"));
+  EXPECT_EQ(many.code, 0) << many.err;
+  EXPECT_NE(many.out.find("micro-batch  "), std::string::npos);
+  expect_mistake(plan("--ranks 100000"), "--ranks: found 100000, expected 1 to 65536");
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// rowan generate, eval and export on a run directory, as a person calls them.
+// rowan generate, eval and export on a run directory, from the command line.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
@@ -77,7 +77,7 @@ TEST_F(RunTools, ComparesRunsBestFirst) {
     EXPECT_NE(row.find(cell), std::string::npos) << cell << " in " << row;
   EXPECT_NE(result.out.find("| 10 of 20 "), std::string::npos) << result.out;
 
-  expect_mistake("compare " + (dir_ / "absent").string(), "absent: not the directory of a run");
+  expect_mistake("compare " + (dir_ / "absent").string(), "absent: found no config.json, expected the folder of a run");
   // One broken row costs one warning, not the table.
   Outcome torn =
       rowan("compare " + better + write("torn", "1", "{\"step\": 10, \"val_loss\": 3.5}\n{\"loss\":1}\n{\"step\""));
@@ -88,12 +88,12 @@ TEST_F(RunTools, ComparesRunsBestFirst) {
             fmt::format("rowan: {}, row 2: not a row of metrics; left out\n", (dir_ / "torn/metrics.jsonl").string()));
 }
 
-// Every tool takes a run, one of its checkpoints, or a run and which one.
+// Every tool takes a run, one of its checkpoints, or a run and a step.
 TEST_F(RunTools, TakesAnyCheckpoint) {
   const fs::path checkpoints = run_ / "checkpoints";
   auto copy = [&](int step) { fs::copy(checkpoints / "step_00000001", checkpoint_path(checkpoints, step)); };
   for (int step : {2, 3}) copy(step);
-  // Step 2 has other weights, and the lowest loss of those that are there.
+  // Step 2 has other weights and the lowest loss of the existing checkpoints.
   fs::remove_all(run_ / "checkpoints/step_00000002");
   write_small_run(dir_ / "other", small_llama(), 9);
   fs::rename(dir_ / "other/checkpoints/step_00000001", checkpoints / "step_00000002");
@@ -122,11 +122,12 @@ TEST_F(RunTools, TakesAnyCheckpoint) {
 
   for (const char* command : {"eval ", "generate "}) {
     expect_mistake(command + run + " --step 7", "the checkpoints are of steps 3 2 1");
-    expect_mistake(command + run + " --step bset", "--step bset: expected a step, best or newest");
+    expect_mistake(command + run + " --step bset", "--step: found 'bset', expected a step, best or newest");
   }
-  expect_mistake("eval " + (checkpoints / "step_00000002").string() + " --step 1", "is one of its checkpoints");
+  expect_mistake("eval " + (checkpoints / "step_00000002").string() + " --step 1",
+                 "--step 1: found a checkpoint, expected a run");
   fs::remove(run_ / "metrics.jsonl");
-  expect_mistake("eval " + run + " --step best", "no checkpoint has been evaluated");
+  expect_mistake("eval " + run + " --step best", "found no evaluated checkpoint");
   const fs::path weights = checkpoints / "step_00000002/model.safetensors";
   std::string bytes = read_file(weights);
   bytes.back() = static_cast<char>(bytes.back() ^ 1);
@@ -135,16 +136,22 @@ TEST_F(RunTools, TakesAnyCheckpoint) {
 }
 
 TEST_F(RunTools, MistakesAreOneLine) {
-  expect_mistake("generate " + (dir_ / "absent").string(), "absent: not the directory of a run");
+  expect_mistake("generate " + (dir_ / "absent").string(),
+                 "absent: found no config.json, expected the folder of a run");
   for (const char* temperature : {"-1", "nan", "inf", "1e9"})
     expect_mistake("generate " + run_.string() + " --temperature " + temperature,
-                   fmt::format("--temperature: found {}, 0 to 100 is allowed", temperature));
-  expect_mistake("bench loader --seconds nan", "--seconds: found nan, 0.001 to 1000000 is allowed");
+                   fmt::format("--temperature: found {}, expected 0 to 100", temperature));
+  for (const char* seed : {"18446744073709551616", "-1"})
+    expect_mistake("generate " + run_.string() + " --seed " + seed,
+                   fmt::format("--seed: found {}, expected 0 to 18446744073709551615", seed));
+  expect_mistake("generate " + run_.string() + " --seed one", "--seed: found 'one', expected an integer");
+  expect_mistake("bench loader --seconds nan", "--seconds: found nan, expected 0.001 to 1000000");
   expect_mistake("eval " + run_.string() + " --data " + (dir_ / "none*.bin").string(), "none*.bin: no such file");
   expect_mistake("eval " + run_.string() + " --task spelling x", "hellaswag");
   expect_mistake("export " + run_.string() + " /proc/nowhere", "/proc/nowhere");
   for (const fs::path& precious : {run_, run_ / "checkpoints/step_00000001"})
-    expect_mistake("export " + run_.string() + " " + precious.string(), "which an export would overwrite");
+    expect_mistake("export " + run_.string() + " " + precious.string(),
+                   precious == run_ ? "found a run with its checkpoints" : "found a checkpoint with its state.json");
 
   Json other = small_llama();
   other["intermediate_size"] = 32;
@@ -186,7 +193,8 @@ TEST_F(RunTools, BenchesWriteTheirFiguresAsJson) {
   EXPECT_GT(figures["mfu_full"], figures["mfu_causal"]);
   EXPECT_EQ(figures["optimizer"], "rmnp");
   expect_mistake("bench step --optimizer rmpn" + step, "did you mean 'rmnp'");
-  expect_mistake("bench gemm --json " + (dir_ / "absent" / "x.json").string(), "absent is no directory");
+  expect_mistake("bench gemm --json " + (dir_ / "absent" / "x.json").string(),
+                 "found no folder " + (dir_ / "absent").string());
 }
 
 }  // namespace

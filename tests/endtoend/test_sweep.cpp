@@ -1,4 +1,4 @@
-// rowan sweep, compare and report from the command line: killed at random, failing, refused.
+// rowan sweep, compare and report from the command line: killed at random, with failing runs, with mistakes.
 #include <signal.h>
 
 #include <cmath>
@@ -85,7 +85,7 @@ class Sweep : public CommandTest {
         if ((ended = waitpid(process, &status, WNOHANG) == process)) {
           EXPECT_EQ(WEXITSTATUS(status), 0) << read_file(dir_ / "err");
           EXPECT_EQ(table("killed"), table("whole"));
-          fs::remove_all(dir_ / "killed");  // it was through: begin anew
+          fs::remove_all(dir_ / "killed");  // the sweep ended before the kill: start again
         } else if (random.below(2) && !children.empty()) {
           kill(children[random.below(children.size())], SIGKILL);
           ++kills;
@@ -113,7 +113,7 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   EXPECT_FALSE(fs::exists(dir_ / "made"));
   EXPECT_NE(rowan("sweep " + file().string() + " --list --only rmnp").out.find("2 runs are known now"),
             std::string::npos);
-  expect_mistake("sweep " + file().string() + " --only muon", "--only muon: no run has this label");
+  expect_mistake("sweep " + file().string() + " --only muon", "--only: found 'muon', which no run has as a label");
   Outcome first = rowan("sweep " + file().string());
   ASSERT_EQ(first.code, 0) << first.err;
   EXPECT_NE(first.out.find("against adamw"), std::string::npos) << first.out;
@@ -124,11 +124,11 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
     EXPECT_EQ(row["seeds"], 2);
     EXPECT_GT(row["deviation"], 0);
   }
-  // Another process over the same folder makes nothing again.
+  // A second process on the same folder runs nothing again.
   Outcome second = rowan("sweep " + file().string());
   EXPECT_EQ(second.out, first.out);
   EXPECT_EQ(second.err.find("begins"), std::string::npos) << second.err;
-  // The judge reads the folder by itself.
+  // compare reads the folder of the sweep.
   Outcome compared = rowan("compare " + (dir_ / "made").string());
   EXPECT_EQ(compared.out, table("made"));
   Outcome csv = rowan("compare " + (dir_ / "made").string() + " --format csv --metric val_loss");
@@ -136,21 +136,21 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   Outcome report = rowan("report " + (dir_ / "made").string() + " --out " + (dir_ / "page.html").string());
   EXPECT_EQ(report.code, 0) << report.err;
   EXPECT_NE(read_file(dir_ / "page.html").find("Loss against lr"), std::string::npos);
-  // Runs by themselves, grouped by what their configs say.
+  // Single runs, grouped by their configs.
   const std::string runs = fmt::format("{0}/adamw_lr0.01_seed1 {0}/rmnp_lr0.01_seed1", (dir_ / "made").string());
   Outcome by = rowan("compare " + runs + " --by optimizer.name,optimizer.lr --loss 5.3 --format json");
   ASSERT_EQ(by.code, 0) << by.err;
   EXPECT_EQ(Json::parse(by.out)["rows"].size(), 2);
   EXPECT_NE(rowan("compare " + runs).out.find("best val loss"), std::string::npos);
-  expect_mistake("compare " + runs + " --by optimizer.rate", "--by optimizer.rate: no run's config has it");
+  expect_mistake("compare " + runs + " --by optimizer.rate", "--by: found 'optimizer.rate', which no run's config has");
   expect_mistake("compare " + runs + " --metric loss", "--metric");
-  expect_mistake("compare " + (dir_ / "made").string() + " --against muon", "no group is called so");
+  expect_mistake("compare " + (dir_ / "made").string() + " --against muon", "expected the label of a group");
 }
 
 TEST_F(Sweep, AnotherConfigInTheSameFolderIsRefused) {
   ASSERT_EQ(rowan("sweep " + file().string()).code, 0);
   expect_mistake("sweep " + file().string() + " --set set.batch.sequences=2",
-                 "made with another config (first difference at /batch/sequences)");
+                 "found another config (first difference at /batch/sequences)");
 }
 
 TEST_F(Sweep, OneRunThatFailsLeavesTheOthersWhole) {
@@ -171,7 +171,7 @@ TEST_F(Sweep, OneRunThatFailsLeavesTheOthersWhole) {
 }
 
 TEST_F(Sweep, ARateThatDivergesIsTheWorstAndIsNotTriedAgain) {
-  // A decay of 1e6 times the rate makes each step multiply the weights by -1e4.
+  // With a decay of 1e6 times the rate, each step multiplies the weights by -1e4.
   const std::string huge = R"( --set 'tune={"path": "optimizer.weight_decay", "values": [0.01, 1e6]}' --set seeds=[1] )"
                            "--set set.optimizer.lr=0.01";
   Outcome result = rowan(into("made") + huge);
@@ -204,7 +204,7 @@ TEST_F(Sweep, ASlurmScriptHasTheOpenRuns) {
   EXPECT_EQ(script.out.find("gpus"), std::string::npos) << "a CPU run";
   write_file_atomically(dir_ / "job.sh", script.out);
   EXPECT_EQ(shell("bash -n " + (dir_ / "job.sh").string()).code, 0);
-  // A task of the array, with srun as a program that runs the rest.
+  // Runs one task of the array. srun is replaced by a script that runs its arguments.
   write_file_atomically(dir_ / "srun", "#!/bin/sh\nexec \"$@\"\n");
   fs::permissions(dir_ / "srun", fs::perms::owner_all);
   Outcome task = shell("PATH=" + dir_.string() + ":$PATH SLURM_CPUS_PER_TASK=1 SLURM_ARRAY_TASK_ID=2 bash " +
@@ -216,9 +216,12 @@ TEST_F(Sweep, ASlurmScriptHasTheOpenRuns) {
 TEST_F(Sweep, MistakesAreOneLineAndLeaveNothing) {
   expect_mistake("sweep " + file().string() + " --set against='\"\"' --set 'axes={\"optimizer.lrr\": [1]}'",
                  "unknown key 'lrr'");
-  expect_mistake("sweep " + file().string() + " --set tune.values=[]", "the grid is empty");
+  expect_mistake("sweep " + file().string() + " --set tune.values=[]", "found an empty grid");
+  for (const char* seed : {"18446744073709551615", "-1", "1.5", "1e+300", "\\\"1\\\""})
+    expect_mistake("sweep " + file().string() + " --set seeds=[1," + seed + "]",
+                   "expected whole numbers from 0 to 9223372036854775807");
   expect_mistake("sweep " + file().string() + " --set tune.values=[0.1,1e30]", "optimizer.lr: found 1e+30");
-  expect_mistake("sweep " + file().string() + " --set metric=accuracy", "found 'accuracy', allowed: val_loss");
+  expect_mistake("sweep " + file().string() + " --set metric=accuracy", "found 'accuracy', expected one of val_loss");
   expect_mistake("sweep " + (dir_ / "none.json").string(), "none.json");
   EXPECT_FALSE(fs::exists(dir_ / "made"));
 }

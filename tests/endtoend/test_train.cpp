@@ -54,7 +54,7 @@ TEST_F(Train, EvaluationIsShownKeptAndLeavesTheRunAsItIs) {
   const Json last = rows(run("run")).back();
   EXPECT_EQ(last["step"], 12);
   EXPECT_GT(last["val_loss"], 0);
-  // The command says the same of the last checkpoint.
+  // The command prints the same score for the last checkpoint.
   Outcome eval = rowan("eval " + run("run").string() + " --task hellaswag " + file + " --device cpu --micro-batch 2");
   const std::string figures =
       fmt::format("acc_norm {:.4f}  acc {:.4f}  (9 items", last["hellaswag_acc_norm"].get<double>(),
@@ -66,11 +66,11 @@ TEST_F(Train, EvaluationIsShownKeptAndLeavesTheRunAsItIs) {
   for (const auto& entry : fs::directory_iterator(run("run") / "tensorboard"))
     in_events |= read_file(entry.path()).find("validation/hellaswag_acc_norm") != std::string::npos;
   EXPECT_TRUE(in_events);
-  // It may be asked for later on.
+  // It may be switched on later.
   Outcome resumed = rowan(train("--set run.eval_every=3 --set data.hellaswag=" + file + into("plain")));
   EXPECT_EQ(resumed.code, 0) << resumed.err;
 
-  // Mistakes show before anything starts.
+  // Mistakes are reported before anything starts.
   fs::remove_all(run("run"));
   expect_bad_config("data.hellaswag=/nowhere.jsonl", "/nowhere.jsonl");
   expect_mistake(train("--set tokenizer=\"\" --set data.hellaswag=" + file), "needs a tokenizer");
@@ -91,7 +91,7 @@ TEST_F(Train, ResumingEqualsNeverHavingStopped) {
     const std::string set = std::string(" --set precision=") + precision, name = precision;
     Outcome whole = rowan(train(set + into(name)));
     ASSERT_EQ(whole.code, 0) << whole.err;
-    // What a run leaves that was killed behind step 8.
+    // Makes what a run leaves that was killed after step 8.
     ASSERT_EQ(rowan(train(set + into(name + "_cut"))).code, 0);
     fs::remove_all(run(name + "_cut") / "checkpoints/step_00000012");
     Outcome resumed = rowan(train(set + into(name + "_cut")));
@@ -116,7 +116,7 @@ TEST_F(Train, UpdatesThatStandOutAreSkippedAlsoAfterAResume) {
   ASSERT_EQ(rowan(train("--set optimizer.lr=0.05" + into("all"))).code, 0);
   EXPECT_NE(weights(run("run"), 12), weights(run("all"), 12));
 
-  // Nothing is saved while updates are skipped, but for the end.
+  // While updates are skipped, nothing is saved except at the end.
   Outcome each = rowan(train(more + " --set run.checkpoint_every=1 --set run.keep=0" + into("each")));
   ASSERT_EQ(each.code, 0) << each.err;
   for (int step = 1; step <= 12; ++step) {
@@ -128,7 +128,7 @@ TEST_F(Train, UpdatesThatStandOutAreSkippedAlsoAfterAResume) {
 
 using LongTrain = Train;
 
-// The data set has uneven shards, so the stops fall inside shards, at their ends, in the short last one and around the
+// The data set has uneven shards. So the stops fall inside shards, at their ends, in the short last one and around the
 // ends of epochs.
 TEST_F(LongTrain, StoppingAtAnyStepEqualsNeverHavingStopped) {
   const int tokens[] = {70, 33, 1, 129};
@@ -150,7 +150,7 @@ TEST_F(LongTrain, StoppingAtAnyStepEqualsNeverHavingStopped) {
       EXPECT_EQ(rows(run(name)), rows(cut)) << reading << ", stopped after step " << step;
     }
   }
-  // Both counts of the papers: every place, and those that are not padding.
+  // Both counts of the papers: all positions, and those without padding.
   const Json packed = rows(run("packed")).front(), documents = rows(run("documents")).front();
   EXPECT_EQ(packed["tokens"], 64);
   EXPECT_FALSE(packed.contains("unpadded_tokens"));
@@ -170,7 +170,7 @@ TEST_F(Train, MicroBatchesAndRecomputationDoNotChangeTheRun) {
     }
 }
 
-// Of the model's and the data's further switches: none of them depends on how the rows are dealt out.
+// Dropout and attention within documents do not depend on how rows are divided into micro-batches.
 TEST_F(Train, DropoutAndDocumentsAreTheSameForAnyMicroBatchAndRecomputation) {
   Json json = config();
   json["model"] = small_gpt2();
@@ -193,7 +193,7 @@ TEST_F(Train, DropoutAndDocumentsAreTheSameForAnyMicroBatchAndRecomputation) {
     if (a[i].contains("loss")) {
       EXPECT_NEAR(a[i]["loss"].get<double>(), b[i]["loss"].get<double>(), 1e-5);
     }
-  // rowan eval reads the same documents and drops nothing.
+  // rowan eval reads the same documents without dropout.
   const Outcome eval = rowan("eval " + run("run").string() + " --device cpu");
   EXPECT_NE(eval.out.find(fmt::format("loss         {:.4f}", a.back()["val_loss"].get<double>())), std::string::npos)
       << eval.out << a.back();
@@ -245,25 +245,30 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("optimizer.name=muon-moonlit", "muon-moonlight");
   expect_bad_config("run.steps=twelve", "run.steps: found a string");
   expect_bad_config("run.stepps=3", "did you mean 'steps'");
-  expect_bad_config("batch.sequence_length=64", "the model has");
-  expect_bad_config("batch.micro_batch=3", "3 does not divide the 4 sequences");
-  expect_bad_config("model.num_attention_heads=3", "heads do not divide");
-  expect_bad_config("precision=fp16", "allowed: fp32, bf16");
+  expect_bad_config("batch.sequence_length=64", "the positions of the model");
+  expect_bad_config("batch.micro_batch=3", "found 3, expected a divisor of 4");
+  expect_bad_config("model.num_attention_heads=3", "found 3, expected a divisor of");
+  expect_bad_config("precision=fp16", "expected one of fp32, bf16");
   expect_bad_config("optimizer.lr=-1", "optimizer.lr");
   expect_bad_config("schedule.warmup_steps=-1", "warmup_steps");
-  expect_bad_config("skip.window=1", "skip.window: found 1, at least 2");
+  expect_bad_config("skip.window=1", "skip.window: found 1, expected at least 2");
   expect_bad_config("data.train=/nowhere/*.bin", "/nowhere/*.bin");
   expect_bad_config("optimizer.lr=abc", "--set optimizer.lr: found a string");
-  expect_bad_config("residual=bf16", "allowed: compute, fp32");
+  expect_bad_config("residual=bf16", "expected one of compute, fp32");
   expect_bad_config("z_loss=-1", "z_loss");
-  expect_bad_config("data.documents.end_token=before", "allowed: first, last");
+  expect_bad_config("data.documents.end_token=before", "expected one of first, last");
   expect_bad_config("data.documents.positions=restart", "data.documents.end_token: is missing");
-  expect_bad_config("data.documents.end_token=first", "data.documents needs an end token inside the vocabulary");
-  expect_bad_config("data.documents.end_token=first --set data.reading=documents", "belongs to packed rows");
-  expect_bad_config("model.attention_dropout=1", "must be at least 0 and below 1");
-  expect_bad_config("model.logit_softcap=0", "must be greater than 0");
-  expect_bad_config("batch.sequences=1000000000000 --set batch.micro_batch=1000000000000", "at most 134217728 at once");
-  expect_bad_config("batch.sequences=100000000 --set batch.micro_batch=100000000", "out of memory: the run takes");
+  expect_bad_config("data.documents.end_token=first", "data.documents: found end id");
+  expect_bad_config("data.documents.end_token=first --set data.reading=documents", "is for packed rows");
+  expect_bad_config("model.attention_dropout=1", "expected at least 0 and below 1");
+  expect_bad_config("model.logit_softcap=0", "expected more than 0");
+  expect_bad_config("batch.sequences=1000000000000 --set batch.micro_batch=1000000000000",
+                    "at once, expected at most 134217728");
+  expect_bad_config("run.seed=18446744073709551615",
+                    "--set run.seed: found 18446744073709551615, expected at most 9223372036854775807");
+  expect_bad_config("run.seed=99999999999999999999999", "run.seed: found 1e+23, expected at most 9223372036854775807");
+  expect_bad_config("run.seed=-9223372036854775809", "expected at least 0");
+  expect_bad_config("threads=100000", "threads: found 100000, expected at most 4096");
   expect_bad_config("optimizer=3", "--set optimizer: found an integer");
   expect_bad_config("grad_clip=1e400", "--set grad_clip: found a string");
   expect_bad_config("run..steps=3", "expected path=value");
@@ -271,17 +276,18 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("\"a\n=1\"", "--set a?: unknown key 'a?'");
   expect_bad_config("run.dir=\xff", "not valid UTF-8");
   expect_bad_config("\"run.dir=" + std::string(99, '[') + std::string(99, ']') + "\"",
-                    "--set run.dir: not readable: nested more than 64");
-  expect_bad_config("tokenizer=byte", "tokenizer 'byte'");
+                    "--set run.dir: found nesting deeper than 64");
+  expect_bad_config("tokenizer=byte", "tokenizer: found 'byte'");
   expect_bad_config("attention=cudn", "did you mean 'cudnn'");
-  expect_bad_config("attention=cudnn", "attention: cudnn takes bf16, the precision is fp32");
-  expect_bad_config("attention=cudnn --set precision=bf16", "runs on a GPU, the device is \"cpu\"; use \"rowan\"");
+  expect_bad_config("attention=cudnn", "attention: found cudnn with precision fp32, expected bf16");
+  expect_bad_config("attention=cudnn --set precision=bf16",
+                    "on the device \"cpu\", expected a GPU for it; use \"rowan\"");
   if (!fs::exists("/dev/nvidia0"))
     expect_bad_config("attention=cudnn --set precision=bf16 --set device=auto", "; use \"");
   expect_mistake("train /nowhere.json", "/nowhere.json");
   expect_mistake(train("--resume"), "no checkpoint");
   expect_bad_config("tokenizer=gpt2:/nowhere.tiktoken", "/nowhere.tiktoken");
-  expect_bad_config("model.vocab_size=251", "bytes has 257 ids, but the model's vocabulary has 251");
+  expect_bad_config("model.vocab_size=251", "bytes: found 257 ids, expected at most 251");
   expect_mistake("trian " + file().string(), "unknown command 'trian'; did you mean 'train'?");
   EXPECT_FALSE(fs::exists(run("run"))) << "a refused run leaves nothing behind";
 }
@@ -305,7 +311,7 @@ TEST_F(Train, ARunOfNoStepsIsItsInitialWeights) {
   EXPECT_EQ(evaluated(run("run")), evaluated(source));
   EXPECT_NE(evaluated(source).find("targets      300"), std::string::npos);
 
-  // Done is done; more steps may follow.
+  // A finished run stays finished; more steps may follow.
   ASSERT_EQ(rowan(command).code, 0);
   EXPECT_EQ(rows(run("run")).size(), 1u);
   Outcome more = rowan(train("--resume --set run.steps=2 --set init=" + hf.string()));
@@ -329,8 +335,8 @@ TEST_F(Train, GivenWeightsAreReadOnceAndCheckedFirst) {
   bad("--set init=/nowhere", "init: /nowhere: no such file or folder");
   bad(init + " --set model.num_hidden_layers=1",
       "tensor 'model.layers.1.input_layernorm.weight', F32[16], is not part");
-  bad(init + " --set model.intermediate_size=40", "is F32[24, 16], this model has [40, 16]: weights of another model");
-  bad(init + " --set model.rope_theta=500", "config.json: rope_theta is 10000 there, 500 in");
+  bad(init + " --set model.intermediate_size=40", "found F32[24, 16], expected [40, 16]: weights of another model");
+  bad(init + " --set model.rope_theta=500", "config.json: rope_theta: found 10000, expected 500 as in");
   expect_mistake(train(), "another config (first difference at /init: ");
 
   const std::string whole = weights(run("run"), 12);
@@ -348,10 +354,10 @@ TEST_F(Train, TextThatIsNotJsonIsPlaced) {
   };
   expect("", "1:1: not valid JSON");
   expect("{\n  \"a\": 1\n  \"b\": 2\n}", "3:5: not valid JSON");
-  expect("{\"run\": {\"steps\": 1,\n  \"steps\": 2}}", "2:3: the key 'steps' stands twice");
-  expect(R"({"a\nb": 1, "a\nb": 1})", "1:13: the key 'a?b' stands twice");
+  expect("{\"run\": {\"steps\": 1,\n  \"steps\": 2}}", "2:3: the key 'steps' appears twice");
+  expect(R"({"a\nb": 1, "a\nb": 1})", "1:13: the key 'a?b' appears twice");
   expect("{\n\"grad_clip\": 1e400}", "2:14: not valid JSON: the number 1e400 is too large");
-  expect("{\"model\": " + std::string(1000, '[') + std::string(1000, ']') + "}", " not readable: nested more than 64");
+  expect("{\"model\": " + std::string(1000, '[') + std::string(1000, ']') + "}", " found nesting deeper than 64");
 }
 
 TEST_F(Train, ADirectoryThatCannotBeARunsIsRefused) {
@@ -361,7 +367,7 @@ TEST_F(Train, ADirectoryThatCannotBeARunsIsRefused) {
 
   fs::create_directories(run("model"));
   write_file_atomically(run("model") / "config.json", "{}");
-  expect_mistake(train(into("model")), "config.json exists but no run does");
+  expect_mistake(train(into("model")), "found config.json without a run");
   EXPECT_EQ(read_file(run("model") / "config.json"), "{}");
 
   fs::create_directories(run("half") / "checkpoints/step_00000004");
@@ -378,7 +384,7 @@ TEST_F(Train, DamagedOrUnfitDataIsNamed) {
   with(shard.substr(0, 1024));
   expect_mistake(train(), "train.bin");
   with(shard);
-  expect_mistake(train("--set model.vocab_size=100"), "train.bin: token 250: id 250 is outside the vocabulary of 100");
+  expect_mistake(train("--set model.vocab_size=100"), "train.bin: token 250: found id 250, expected less than 100");
   EXPECT_FALSE(fs::exists(run("run")));
 }
 

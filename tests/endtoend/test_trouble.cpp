@@ -1,4 +1,4 @@
-// Disks that are full, a second process in the same folder, states that lie: what was there stays whole, and one line
+// Full disks, a second process in the same folder, inconsistent state files: existing files stay intact, and one line
 // says what happened.
 #include <signal.h>
 
@@ -73,10 +73,23 @@ TEST_F(Trouble, AFolderOfShardsHasOneOwner) {
   Outcome after = rowan(command);
   EXPECT_EQ(after.code, 0);
   EXPECT_NE(after.err.find("complete already"), std::string::npos) << after.err;
-  // As a kill between the last file and the end leaves it.
+  // The state after a kill between the last file and the end.
   write_file_atomically(out / "lock", "");
   EXPECT_EQ(rowan(command).code, 0);
   EXPECT_FALSE(fs::exists(out / "lock"));
+}
+
+TEST_F(Trouble, TextFromAPipeIsNotAddedToFinishedShards) {
+  const std::string command = "sh -c 'echo some text | " + rowan_binary() + " tokenize --tokenizer bytes --out " +
+                              (dir_ / "shards").string() + " -'";
+  EXPECT_EQ(shell(command).code, 0);
+  const auto before = contents(dir_ / "shards");
+  const Outcome again = shell(command);
+  EXPECT_EQ(again.code, 0);
+  EXPECT_NE(again.err.find("complete already"), std::string::npos) << again.err;
+  EXPECT_NE(again.err.find("nothing was read from standard input, whose text cannot be added"), std::string::npos)
+      << again.err;
+  EXPECT_EQ(contents(dir_ / "shards"), before);
 }
 
 TEST_F(Trouble, AnExportOnAFullDiskLeavesTheOlderWhole) {
@@ -85,12 +98,12 @@ TEST_F(Trouble, AnExportOnAFullDiskLeavesTheOlderWhole) {
   const std::string out = (dir_ / "export").string();
   ASSERT_EQ(rowan("export " + run("older").string() + " " + out).code, 0);
   const auto older = contents(out);
-  // A limit on file sizes, in units of 512 bytes, fails writes as a full disk does: of the weights, or of the texts
-  // beside them.
+  // A limit on file sizes, in units of 512 bytes, makes writes fail as on a full disk: those of the weights, or of the
+  // texts beside them.
   for (int blocks : {0, 1, 8, 30}) {
     Outcome full = shell("sh -c 'ulimit -f " + std::to_string(blocks) + "; exec " + rowan_binary() + " export " +
                          run("newer").string() + " " + out + "'");
-    if (blocks > 0) {  // else nothing can be said either
+    if (blocks > 0) {  // with 0 the message cannot be written either
       EXPECT_EQ(full.code, 2) << blocks << full.err;
       EXPECT_NE(full.err.find("cannot write "), std::string::npos) << full.err;
     }
@@ -133,7 +146,7 @@ TEST_F(Trouble, AStateThatLiesIsOneLine) {
     Json state = honest;
     state[key] = value;
     write(state);
-    expect_mistake(train(), key == std::string("data") ? "data: seed was null" : (checkpoint / "state.json").string());
+    expect_mistake(train(), key == std::string("data") ? "expected null as when the checkpoint was written" : (checkpoint / "state.json").string());
     if (HasFailure()) FAIL() << state[key].dump() << " as " << key;
   }
   write(honest);

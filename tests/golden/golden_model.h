@@ -9,12 +9,13 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "base/safetensors.h"
 #include "model/model.h"
 
 namespace rowan {
 
-// Rates at three places, and what the loss is like over many draws.
+// Dropout rates at three places, and the statistics of the loss over many draws.
 struct GoldenDropout {
   DropoutRates rates;
   double draws = 0, mean = 0, deviation = 0;

@@ -1,7 +1,9 @@
+// Reductions, gathers and errors of a communicator on several ranks.
 #include <gtest/gtest.h>
 
 #include <memory>
 
+#include "base/json.h"
 #include "comm/agreement.h"
 #include "kernels/arena.h"
 #include "ranks.h"
@@ -179,7 +181,7 @@ TEST(Agreement, NamesTheRankThatDiffers) {
     Json mine = config;
     if (ranks().rank() == odd) mine["optimizer"]["lr"] = 0.25;
     std::string message = message_of([&] { check_same(ranks(), "config ", mine); });
-    // Two cannot tell which of them is wrong.
+    // Two ranks cannot tell which of them is wrong.
     const std::string want = n == 2 ? "rank 1 differs from rank 0: config /optimizer/lr is " +
                                           std::string(odd ? "0.25, not 0.5" : "0.5, not 0.25")
                              : odd > 0 ? "rank " + std::to_string(odd) +

@@ -1,4 +1,5 @@
-// A small model trained under every shard setting gives what one process gives, with the traffic the plan promises.
+// A small model gives the same results under every shard setting as in one process, with the traffic that the plan
+// predicts.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -6,6 +7,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "base/random.h"
 #include "comm/agreement.h"
 #include "ranks.h"
@@ -39,10 +41,10 @@ std::vector<UpdateCost> costs_of(const ParameterTable& table, Atom matrices) {
 struct Result {
   std::vector<double> losses, squares;
   std::map<std::string, std::vector<float>> weights;
-  double bytes_per_step = 0;  // of all ranks
+  double bytes_per_step = 0;  // bytes of all ranks
 };
 
-// Every rank's shares, put together.
+// The shares of all ranks together.
 std::map<std::string, std::vector<float>> whole_weights(Communicator& communicator, const Sharding& sharding,
                                                         const ParameterTable& table) {
   std::string mine;
@@ -68,7 +70,7 @@ std::map<std::string, std::vector<float>> whole_weights(Communicator& communicat
   return all;
 }
 
-// Momentum descent, which is all a share needs here.
+// Gradient descent with momentum, which is enough here.
 void update(const Share& share, std::vector<float>& momentum) {
   momentum.resize(static_cast<size_t>(share.count));
   std::vector<float> gradient(momentum.size()), weight(momentum.size());
@@ -123,7 +125,7 @@ Result train(Communicator& communicator, ShardMode shard, Atom matrices, bool ti
     for (size_t i = 0; i < momentum.size(); ++i) update(sharding.shares()[i], momentum[i]);
     sharding.weights_changed();
   }
-  model.loss(tokens, targets);  // takes part in the last gathers
+  model.loss(tokens, targets);  // takes part in the last gathers of the ranks
   result.bytes_per_step =
       communicator.sum({static_cast<double>(communicator.traffic().tensor_bytes() - before)})[0] / steps;
   result.weights = whole_weights(communicator, sharding, model.parameters());
@@ -208,7 +210,7 @@ TEST(Sharding, GradientsMayTravelInBf16) {
   }
 }
 
-// A weight that changed on one rank alone, as a faulty core or memory would have it.
+// A weight that changed on only one rank, as by a faulty core or memory.
 TEST(Sharding, WeightsThatDifferAreNamed) {
   const int n = ranks().size(), odd = n - 1;
   for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights}) {
@@ -265,7 +267,7 @@ TEST(Sharding, AGradientThatIsNotFiniteIsSeenEverywhere) {
   Arena memory(backend(), Category::data);
   Tensor tokens = memory.take(DType::i32, {length}), loss = memory.take(DType::f32, {1});
   EXPECT_FALSE(std::isfinite(sharding.sum_over_ranks(loss, {}).gradient_squares));
-  model.loss(tokens, tokens);  // takes part in the gathers
+  model.loss(tokens, tokens);  // takes part in the gathers of the ranks
 }
 
 TEST(Sharding, NamesItsSettings) {

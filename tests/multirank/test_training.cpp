@@ -1,5 +1,5 @@
 // Whole training runs: every recipe under every shard setting gives the losses and weights of one process and sends
-// what the plan promises, and what any number of ranks saved goes on under another number and another setting.
+// what the plan predicts. Checkpoints of any number of ranks continue with another number and another setting.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -12,6 +12,7 @@
 
 #include "base/random.h"
 #include "optim/recipe.h"
+#include "optim/recipes.h"
 #include "ranks.h"
 #include "train/trainer.h"
 
@@ -22,8 +23,8 @@ namespace fs = std::filesystem;
 
 constexpr int steps = 30;
 
-// A folder that all ranks see, with a corpus of 16-bit tokens: words of a small language, so that there is something to
-// learn. Removed by rank 0 in the end.
+// A folder that all ranks see, with a corpus of 16-bit tokens: words of a small language, so that a model can learn
+// something. Rank 0 removes it at the end.
 class Folder {
  public:
   Folder() {
@@ -44,6 +45,7 @@ class Folder {
   }
 
   TrainConfig config(const std::string& recipe, ShardMode shard, const std::string& run = "run") const {
+    auto has = [&](const char* word) { return recipe.find(word) != std::string::npos; };
     Json json = {{"model",
                   {{"model_type", "llama"},
                    {"hidden_size", 16},
@@ -60,18 +62,24 @@ class Folder {
                  {"shard", name_of(shard)},
                  {"average", {{"ema", 0.9}, {"tail", 5}}},
                  {"run", {{"dir", (path_ / run).string()}, {"steps", steps}}}};
-    // A basis of a factor's null space is rounding alone, which differs between ranks: sides that have none.
+    // The basis of a factor's null space depends only on rounding, which differs between ranks. So sides are chosen
+    // without one.
     const Recipe known = named_recipe(json["optimizer"]["name"].get<std::string>());
     if (known.precondition != Precondition::none || known.shampoo) {
       json["optimizer"]["one_sided"] = true;
       json["optimizer"]["precondition_frequency"] = 3;
     }
-    // Nor do directions of a basis in which the gradient is next to nothing, and signs, have more than rounding to go
-    // by: they make small steps.
+    // Directions with nearly no gradient, and signs, also depend only on rounding. They make small steps.
     if (known.precondition != Precondition::none) json["optimizer"]["precondition_eps"] = 3e-2;
     if (known.radius != 1) json["optimizer"]["lr"] = known.lr;
-    if (recipe.ends_with(" heads")) json["optimizer"]["blocks"] = "heads";
-    if (recipe == "mars-adamw") json["optimizer"]["mars_gamma"] = 1;  // its clip acts
+    if (has(" heads")) json["optimizer"]["blocks"] = "heads";
+    if (has(" pairs")) json["optimizer"]["blocks"] = "pairs";
+    if (has(" halves")) json["optimizer"]["blocks"] = 2;
+    if (has(" bf16")) {  // values that round differently on other numbers of ranks move by 2^-9
+      json["optimizer"]["precondition_state"] = "bf16";
+      json["optimizer"]["lr"] = 1e-3;
+    }
+    if (recipe == "mars-adamw") json["optimizer"]["mars_gamma"] = 1;  // so that its clip acts
     fs::path file = path_ / ("config" + std::to_string(ranks().rank()) + ".json");
     std::ofstream(file) << json.dump(1);
     return load_config(file.string(), {});
@@ -101,7 +109,7 @@ Weights shares_of(const Trainer& trainer) {
   return result;
 }
 
-// The same of an average of the weights.
+// The same for an average of the weights.
 Weights average_of(const Trainer& trainer, size_t which) {
   Weights result;
   const Averages::Average& average = trainer.averages().all()[which];
@@ -145,7 +153,8 @@ Reference one_process(const Folder& folder, const std::string& recipe) {
   return {losses, shares_of(trainer), {{average_of(trainer, 0), average_of(trainer, 1)}}};
 }
 
-// `recipe`: a name, with " heads" behind it for matrices of a head each.
+// `recipe`: a name. " heads", " pairs" or " halves" after it: matrices of one head, of two, or of half the rows each.
+// " bf16" after it: preconditioners in bf16.
 struct Setting {
   std::string recipe;
   ShardMode shard;
@@ -179,7 +188,7 @@ TEST_P(Training, IsThatOfOneProcessAndTheSameTwice) {
   }
 }
 
-// Masks belong to samples, whichever rank has them.
+// Masks belong to samples, on whichever rank these are.
 TEST(Dropout, IsThatOfOneProcess) {
   Folder folder;
   TrainConfig config = folder.config("adamw", ShardMode::optimizer);
@@ -195,8 +204,8 @@ TEST(Dropout, IsThatOfOneProcess) {
   EXPECT_LT(difference(many, Reference{{}, shares_of(one)}), 1e-4);
 }
 
-// One update in one micro-step sends each gradient to its owner and each weight to all, and nothing else: no stage of
-// any recipe speaks to another rank. What remains is the one message that adds up the totals.
+// One update in one micro-step sends each gradient to its owner and each weight to all ranks, and nothing else: no
+// stage of any recipe communicates. The only other message adds up the totals.
 TEST_P(Training, SendsTheBytesOfOneAllReduce) {
   const auto& [recipe, shard] = GetParam();
   const int n = ranks().size();
@@ -214,7 +223,7 @@ TEST_P(Training, SendsTheBytesOfOneAllReduce) {
   if (shard != ShardMode::weights) {
     EXPECT_EQ(sent, 3 * 2.0 * (n - 1) * bytes);
   } else {
-    EXPECT_GE(sent, 3 * 2.0 * (n - 1) * bytes);  // layers are gathered for the backward again
+    EXPECT_GE(sent, 3 * 2.0 * (n - 1) * bytes);  // layers are gathered again for the backward pass
   }
 }
 
@@ -230,21 +239,26 @@ std::vector<Setting> every_setting() {
     for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights})
       all.push_back({recipe, shard});
   }
+  for (const char* recipe : {"muon heads", "muon pairs", "muon halves", "soap pairs", "soap halves", "soap bf16",
+                             "kl-soap bf16", "shampoo bf16", "shampoo heads", "dion2 heads", "mars-m heads"})
+    for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights})
+      all.push_back({recipe, shard});
   return all;
 }
 
 INSTANTIATE_TEST_SUITE_P(Long, Training, testing::ValuesIn(every_setting()), name_of_setting);
-INSTANTIATE_TEST_SUITE_P(Some, Training,
-                         testing::Values(Setting{"adamw", ShardMode::none}, Setting{"muon", ShardMode::optimizer},
-                                         Setting{"rmnp", ShardMode::gradients}, Setting{"namo-d", ShardMode::weights},
-                                         Setting{"soap heads", ShardMode::optimizer},
-                                         Setting{"muown heads", ShardMode::weights},
-                                         Setting{"mars-adamw", ShardMode::optimizer}),
-                         name_of_setting);
+INSTANTIATE_TEST_SUITE_P(
+    Some, Training,
+    testing::Values(Setting{"adamw", ShardMode::none}, Setting{"muon", ShardMode::optimizer},
+                    Setting{"rmnp", ShardMode::gradients}, Setting{"namo-d", ShardMode::weights},
+                    Setting{"soap heads", ShardMode::optimizer}, Setting{"muown heads", ShardMode::weights},
+                    Setting{"normuon pairs", ShardMode::gradients}, Setting{"muon halves", ShardMode::optimizer},
+                    Setting{"soap bf16", ShardMode::weights}, Setting{"mars-adamw", ShardMode::optimizer}),
+    name_of_setting);
 
 TEST(Evaluation, RanksShareTheWorkAndAgree) {
   Folder folder;
-  // llm.c's form: seven examples of a context and four endings.
+  // llm.c's format: seven examples, each a context and four endings.
   if (ranks().rank() == 0) {
     std::vector<uint16_t> words(512);
     const int32_t header[] = {hellaswag_magic, 1, 7};
@@ -286,7 +300,7 @@ TEST(Evaluation, RanksShareTheWorkAndAgree) {
   }
 }
 
-// Saved by `first`, continued by `second`: the same as never having stopped.
+// Saved by `first` and continued by `second`: the result must be that of a run that never stopped.
 void save_and_resume(const Folder& folder, Communicator& first, ShardMode before, Communicator& second, ShardMode after,
                      const Reference& want) {
   SCOPED_TRACE(std::string(name_of(before)) + " to " + name_of(after));
@@ -318,7 +332,7 @@ TEST(Resume, UnderAnyNumberOfRanksAndAnySetting) {
   save_and_resume(folder, *alone, ShardMode::none, ranks(), ShardMode::weights, want);
 }
 
-// One rank is asked between two micro-batches; all leave the step, and it can be made again as if nothing had been.
+// One rank gets a stop between two micro-batches. All ranks leave the step, and repeating it gives the same result.
 TEST(Stop, InTheMiddleOfAStepChangesNothing) {
   Folder folder;
   for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights}) {

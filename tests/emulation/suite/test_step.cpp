@@ -1,5 +1,6 @@
-// A training step on the CUDA backend as the runtime's stand-in sees it: when the host waits, what is allocated, what
-// recorded work changes; and what is said when memory, a kernel or the device's limits stand in the way.
+// A training step on the CUDA backend, observed by the stand-in for the CUDA runtime: when the host waits, what is
+// allocated, and what recording changes. Also the messages when memory runs out, a kernel fails, or a limit of the
+// device is exceeded.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -95,12 +96,12 @@ TEST(Graphs, ReplayedPassesGiveTheSameBits) {
     EXPECT_EQ(run(config), plain);
     const int64_t before = emulation::counts().replays;
     EXPECT_EQ(run(config, *recording_backend()), plain);
-    EXPECT_EQ(emulation::counts().replays - before, 5);  // of 8; the first pass of all still grows scratch memory
+    EXPECT_EQ(emulation::counts().replays - before, 5);  // of 8; the very first pass still grows scratch memory
   }
 }
 
-// Two trainers on one backend have equal keys. What the first recorded is of no use to the second, which lies
-// elsewhere.
+// Two trainers on one backend have equal keys. The recordings of the first are not valid for the second, whose memory
+// is elsewhere.
 TEST(Graphs, ATrainerReplaysOnlyItsOwnPasses) {
   const TrainConfig config = config_of(small_llama(), "adamw");
   const std::vector<float> plain = run(config);
@@ -118,7 +119,7 @@ TEST(Graphs, ATrainerReplaysOnlyItsOwnPasses) {
   }
 }
 
-// More keys than recordings are kept: those that come back are recorded all the same.
+// There are more keys than kept recordings. Keys that come back are still recorded.
 TEST(Graphs, KeysThatNeverComeBackAreForgotten) {
   auto backend = recording_backend();
   Arena arena(*backend, Category::workspace);
@@ -129,7 +130,7 @@ TEST(Graphs, KeysThatNeverComeBackAreForgotten) {
   EXPECT_EQ(emulation::counts().replays - before, 2);
 }
 
-// What must not happen while work is recorded is refused, by name, and leaves the backend as it was.
+// Operations that cannot be recorded are refused by name, and the backend stays usable.
 TEST(Graphs, WhatCannotBeRecordedIsRefused) {
   auto backend = recording_backend();
   Arena arena(*backend, Category::workspace);
@@ -139,7 +140,7 @@ TEST(Graphs, WhatCannotBeRecordedIsRefused) {
   auto refused = [&](const std::string& operation, const std::function<void()>& work) {
     backend->repeat(&arena, ++key, work);
     EXPECT_EQ(error_of([&] { backend->repeat(&arena, key, work); }),
-              operation + ": CUDA says: operation not permitted when stream is capturing");
+              operation + ": CUDA reports: operation not permitted when stream is capturing");
   };
   refused("upload on f32[3]", [&] { backend->upload(x, given); });
   float taken[3];
@@ -153,11 +154,11 @@ TEST(Graphs, WhatCannotBeRecordedIsRefused) {
 
 TEST(Graphs, TheSwitchIsChecked) {
   setenv("ROWAN_CUDA_GRAPHS", "yes", 1);
-  EXPECT_EQ(error_of([] { make_cuda_backend(0); }), "ROWAN_CUDA_GRAPHS is 'yes'; one of 0, 1");
+  EXPECT_EQ(error_of([] { make_cuda_backend(0); }), "ROWAN_CUDA_GRAPHS: found 'yes', expected 0 or 1");
   unsetenv("ROWAN_CUDA_GRAPHS");
 }
 
-// cuBLASLt may decline an epilogue: then the bias and the activation take a pass of their own.
+// cuBLASLt may refuse an epilogue. Then bias and activation take a separate pass.
 TEST(Failures, AnEpilogueThatIsDeclinedCostsAPassAndNothingElse) {
   Json model = small_gpt2();
   const TrainConfig config = config_of(model, "adamw");
@@ -206,7 +207,7 @@ TEST(Failures, OutOfMemoryNamesTheCategoryTheSizeAndThePlan) {
   const TrainConfig config = config_of(small_llama(), "adamw");
   auto backend = make_cuda_backend(0);
   auto alone = make_single_communicator();
-  emulation::limit_memory(size_t{33} << 20);  // cuBLASLt's workspace and little else
+  emulation::limit_memory(size_t{33} << 20);  // room for cuBLASLt's workspace and little else
   Json model = small_llama();
   model["vocab_size"] = 40000;
   const std::string message = error_of([&] { train(config_of(model, "adamw"), *backend, *alone, {}); });
@@ -228,8 +229,8 @@ TEST(Failures, AKernelsFailureNamesOperationAndShape) {
   const std::string waited = error_of([&] { backend->download(value, x); });
   emulation::break_device(cudaSuccess);
   const std::string what =
-      " on f32[3, 5]: CUDA says: an illegal memory access was encountered; it may have been an operation before: with "
-      "CUDA_LAUNCH_BLOCKING=1 the one named here failed";
+      " on f32[3, 5]: CUDA reports: an illegal memory access was encountered; an earlier operation may have caused it: "
+      "set CUDA_LAUNCH_BLOCKING=1 to see which";
   EXPECT_EQ(launched, "scale" + what);
   EXPECT_EQ(waited, "download" + what);
 }
@@ -241,15 +242,16 @@ TEST(Failures, AScaleThatTurnsTheOrderOfScores) {
   Tensor qkv = arena.take(DType::bf16, {2, 24}), out = arena.take(DType::bf16, {2, 8});
   Tensor log_sum_exp = arena.take(DType::f32, {1, 1, 2});
   EXPECT_EQ(error_of([&] { backend->attention_forward(out, log_sum_exp, qkv, shape); }),
-            "attention_forward: scale is -1, must be above 0 on a GPU");
+            "attention_forward: scale: found -1, expected more than 0 on a GPU");
 }
 
 TEST(Failures, AHeadTooWideIsRefusedAtTheStart) {
   Json model = small_llama();
   model["head_dim"] = 264;
   auto backend = make_cuda_backend(0);
-  EXPECT_EQ(error_of([&] { Model(*backend, model_from(model), ModelOptions()); }),
-            "model: head_dim (hidden_size / num_attention_heads) is 264, must be at most 256 on the device \"cuda\"");
+  EXPECT_EQ(
+      error_of([&] { Model(*backend, model_from(model), ModelOptions()); }),
+      "model: head_dim (hidden_size / num_attention_heads): found 264, expected at most 256 on the device \"cuda\"");
 }
 
 }  // namespace

@@ -57,7 +57,7 @@ TEST_F(Files, AtomicFileAppearsOnlyWhenCommitted) {
 TEST_F(Files, AFolderIsReplacedWhereNamesCannotBeExchanged) {
   const pid_t child = ::fork();
   if (child == 0) {
-    // The system call renameat2 with RENAME_EXCHANGE (2) finds EINVAL from here on.
+    // From here on, the system call renameat2 with RENAME_EXCHANGE (2) fails with EINVAL.
     sock_filter refuse[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_renameat2, 0, 3),
@@ -84,7 +84,7 @@ TEST_F(Files, AFolderIsReplacedWhereNamesCannotBeExchanged) {
   EXPECT_EQ(WEXITSTATUS(status), 7);
 }
 
-// In a process of its own: what has shrunk stays so.
+// In a separate process, because the mark for a shrunk file is never reset.
 TEST_F(Files, AMappedFileThatShrinksReadsAsZerosAndIsNamed) {
   const fs::path path = dir_ / "a.bin";
   write_file_atomically(path, std::string(100'000, 'x'));
@@ -104,7 +104,7 @@ TEST_F(Files, AMappedFileThatShrinksReadsAsZerosAndIsNamed) {
   int status = 0;
   ::waitpid(child, &status, 0);
   EXPECT_EQ(WEXITSTATUS(status), 7);
-  // A fault that is none of ours still ends the process.
+  // A fault outside our mappings still ends the process.
   const pid_t foreign = ::fork();
   if (foreign == 0) {
     MappedFile file(path);
@@ -150,6 +150,16 @@ TEST_F(Files, FailuresNameTheFile) {
   EXPECT_EQ(message([] { read_file("/no/such"); }), "cannot open /no/such: No such file or directory");
   EXPECT_EQ(message([] { MappedFile("/no/such"); }), "cannot open /no/such: No such file or directory");
   EXPECT_EQ(message([] { expand_glob("/no/such*"); }), "/no/such*: no such file");
+  std::string deep;
+  for (int i = 0; i < 3000; ++i) deep += "*/";
+  EXPECT_EQ(message([&] { expand_glob(deep); }),
+            deep.substr(0, 60) + "...: found a pattern of 6000 bytes, expected at most 4095");
+  const std::string sparse = (dir_ / "sparse").string();
+  write_file_atomically(sparse, "");
+  std::filesystem::resize_file(sparse, uint64_t{1} << 40);
+  EXPECT_EQ(message([&] { read_file(sparse); }),
+            "cannot read " + sparse + ": found 1099511627776 bytes, expected at most 4294967296");
+  EXPECT_EQ(message([] { fail("a\nb\x1b[2J\x7f\u00e9"); }), "a?b?[2J?\u00e9");
   const std::string folder = dir_.string();
   write_file_atomically(dir_ / "get.sh", "");
   EXPECT_EQ(message([&] { expand_glob(folder + "/*.bin"); }),
@@ -186,7 +196,7 @@ TEST_F(Files, MappingShowsTheContent) {
   EXPECT_EQ(MappedFile(dir_ / "empty").size(), 0u);
 }
 
-// Neither would ever end: somebody has to write into a pipe before it can even be opened.
+// Reading them would never end: a pipe cannot even be opened before somebody writes into it.
 TEST_F(Files, PipesDevicesAndFoldersAreNoFiles) {
   ASSERT_EQ(::mkfifo((dir_ / "pipe").c_str(), 0600), 0);
   fs::create_symlink(dir_ / "pipe", dir_ / "link");
@@ -228,7 +238,7 @@ TEST_F(Files, TooManyMappingsAreCountedInTheMessage) {
     GTEST_SKIP() << "no limit here";
   } catch (const Error& error) {
     files.resize(files.size() / 2);
-    EXPECT_NE(std::string(error.what()).find("(vm.max_map_count); use fewer, larger ones"), std::string::npos)
+    EXPECT_NE(std::string(error.what()).find("(vm.max_map_count); use fewer, larger files"), std::string::npos)
         << error.what();
   }
 }

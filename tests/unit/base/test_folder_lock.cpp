@@ -40,7 +40,7 @@ class FolderLockTest : public ::testing::Test {
     return "taken";
   }
   Json content() { return Json::parse(read_file(dir_ / "lock")); }
-  // As another machine leaves it.
+  // Writes the lock file of another machine.
   void forge(int64_t seconds_old) {
     write_file_atomically(dir_ / "lock", Json{{"host", "elsewhere"},
                                               {"process", ::getpid()},
@@ -89,10 +89,16 @@ TEST_F(FolderLockTest, AnOwnerOnAnotherMachineIsDeadWhenItHasBeenSilent) {
   forge(61);
   EXPECT_EQ(refusal(), "taken");
   EXPECT_EQ(notes_, "");
-  // Heard of a moment ago, and then never again.
+  // The last heartbeat was a moment ago, and no other follows.
   forge(0);
   EXPECT_NO_THROW(take({milliseconds(50), milliseconds(1500), milliseconds(0)}));
   EXPECT_NE(notes_.find("on elsewhere has held it since 2026-01-02 03:04:05"), std::string::npos) << notes_;
+}
+
+TEST_F(FolderLockTest, AHeartbeatFromTheFutureIsAsGoodAsOneFromNow) {
+  forge(-86'400);
+  EXPECT_NO_THROW(take({milliseconds(50), milliseconds(300), milliseconds(0)}));
+  EXPECT_NE(notes_.find("waiting up to 1 s"), std::string::npos) << notes_;
 }
 
 TEST_F(FolderLockTest, AnOwnerOnAnotherMachineThatIsHeardIsNamed) {
@@ -144,7 +150,7 @@ TEST_F(FolderLockTest, AFullDiskLeavesNoLock) {
   rlimit before;
   ::getrlimit(RLIMIT_FSIZE, &before);
   const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  for (const rlim_t room : {0, 10}) {  // none of the text, a part of it
+  for (const rlim_t room : {0, 10}) {  // room for none of the text, and for a part of it
     const rlimit small = {room, before.rlim_max};
     ::setrlimit(RLIMIT_FSIZE, &small);
     const std::string said = refusal();

@@ -19,7 +19,7 @@ std::string error_of_set(const std::string& assignment) {
   try {
     Json root = Json::object();
     apply_override(root, assignment);
-    parse_json({"a.json", root.dump()});  // whatever may be set can be read again
+    parse_json({"a.json", root.dump()});  // whatever can be set can be read again
   } catch (const Error& error) {
     return error.what();
   }
@@ -49,7 +49,7 @@ TEST(Json, KeepsTheOrderOfManyKeys) {
   EXPECT_TRUE(copy.contains("15838"));
   EXPECT_EQ((++copy.begin()).key(), "15838");
   EXPECT_TRUE(json.contains("7919"));
-  EXPECT_EQ(error_of(text + ",\"5\":1}"), "a.json:1:1088892: the key '5' stands twice in one object");
+  EXPECT_EQ(error_of(text + ",\"5\":1}"), "a.json:1:1088892: the key '5' appears twice in one object");
 }
 
 TEST(Json, AMapOfManyNamesBecomesAnObject) {
@@ -61,10 +61,10 @@ TEST(Json, AMapOfManyNamesBecomesAnObject) {
 
 TEST(Json, DepthSizeAndLengthOfMessagesAreBounded) {
   EXPECT_EQ(error_of(repeated("[", 64) + repeated("]", 64)), "");
-  EXPECT_EQ(error_of(repeated("[", 5'000'000)), "a.json: not readable: nested more than 64 deep");
-  EXPECT_EQ(error_of("[" + repeated("1,", 5'000'000) + "1]"), "a.json: not readable: more than 4194304 values");
+  EXPECT_EQ(error_of(repeated("[", 5'000'000)), "a.json: found nesting deeper than 64, expected less");
+  EXPECT_EQ(error_of("[" + repeated("1,", 5'000'000) + "1]"), "a.json: found more than 4194304 values, expected fewer");
   EXPECT_LT(error_of("{\"" + std::string(5'000'000, 'k') + "\": x}").size(), 1100u);
-  EXPECT_EQ(error_of(std::string("{}\0 more", 8)), "a.json:1:3: not valid JSON: a byte 0");
+  EXPECT_EQ(error_of(std::string("{}\0 more", 8)), "a.json:1:3: not valid JSON: found a zero byte");
   EXPECT_TRUE(
       error_of("{\"a\": 1}\n x").starts_with("a.json:2:2: not valid JSON: syntax error while parsing value - "));
 }
@@ -72,11 +72,11 @@ TEST(Json, DepthSizeAndLengthOfMessagesAreBounded) {
 TEST(Json, WhatIsSetIsAsDeepAsWhatIsRead) {
   EXPECT_EQ(error_of_set("a.b=" + repeated("[", 63) + repeated("]", 63)), "");
   EXPECT_EQ(error_of_set("a.b.c=" + repeated("[", 63) + repeated("]", 63)),
-            "--set a.b.c: not readable: nested more than 64 deep");
+            "--set a.b.c: found nesting deeper than 64, expected less");
   EXPECT_EQ(error_of_set(repeated("a.", 63) + "a=1"), "");
-  EXPECT_NE(error_of_set(repeated("a.", 64) + "a=1").find("nested more than 64 deep"), std::string::npos);
-  EXPECT_NE(error_of_set(repeated("a.", 60'000) + "a=1").find("nested more than 64 deep"), std::string::npos);
-  EXPECT_NE(error_of_set("a={\"b\":1,\"b\":2}").find("stands twice"), std::string::npos);
+  EXPECT_NE(error_of_set(repeated("a.", 64) + "a=1").find("found nesting deeper than 64"), std::string::npos);
+  EXPECT_NE(error_of_set(repeated("a.", 60'000) + "a=1").find("found nesting deeper than 64"), std::string::npos);
+  EXPECT_NE(error_of_set("a={\"b\":1,\"b\":2}").find("appears twice"), std::string::npos);
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ class SafeTensorsTest : public ::testing::Test {
   }
   void TearDown() override { fs::remove_all(dir_); }
 
-  // A file with this JSON header and `data` behind it.
+  // Writes a file with this JSON header, followed by `data`.
   fs::path raw(const std::string& json, const std::string& data) {
     uint64_t size = json.size();
     std::ofstream(dir_ / "raw", std::ios::binary)
@@ -122,20 +122,21 @@ TEST_F(SafeTensorsTest, DamageIsNamed) {
   };
   const char* good = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}  )";
   EXPECT_EQ(error_of(good, eight), "");
-  contains(good, "xxxx", "raw: tensor 'a': its bytes end at 8, the file's at 4");
-  contains(good, eight + "x", "1 bytes behind the last tensor");
-  contains(R"({"a":{"dtype":"F3","shape":[2],"data_offsets":[0,8]}})", eight, "tensor 'a': unknown dtype 'F3'");
-  contains(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", eight, "F32[3] takes 12 bytes");
-  contains(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", eight, "'shape' holds -2, expected a count");
+  contains(good, "xxxx", "raw: tensor 'a': found bytes up to 8, expected at most 4");
+  contains(good, eight + "x", "1 bytes after the last tensor");
+  contains(R"({"a":{"dtype":"F3","shape":[2],"data_offsets":[0,8]}})", eight,
+           "tensor 'a': found the unknown dtype 'F3'");
+  contains(R"({"a":{"dtype":"F32","shape":[3],"data_offsets":[0,8]}})", eight, "found 8 bytes, expected 12 for F32[3]");
+  contains(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})", eight, "'shape': found -2, expected a count");
   contains(R"({"a":{"dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,8]}})", eight, "too many elements");
-  contains(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", eight, "data_offsets is not [begin, end]");
+  contains(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[8,0]}})", eight, "data_offsets: expected [begin, end]");
   contains(R"({"a":{"dtype":"F32","shape":[2]}})", eight, "no list 'data_offsets'");
   contains(R"({"a":7})", eight, "not an object");
   contains(R"([1])", eight, "the header is not a JSON object");
   contains(R"({"a":)", eight, "not valid JSON");
   contains(R"({"a":1e999})", eight, "not valid JSON");
-  contains(R"({"a":{},"a":{}})", eight, "stands twice");
-  contains(R"({"__metadata__":{"k":1}})", "", "__metadata__ 'k' is not a string");
+  contains(R"({"a":{},"a":{}})", eight, "appears twice");
+  contains(R"({"__metadata__":{"k":1}})", "", "__metadata__: found no string at 'k'");
   contains(
       R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"b":{"dtype":"U8","shape":[1],"data_offsets":[2,3]}})",
       "abc", "tensor 'b' leaves a gap");
@@ -157,7 +158,7 @@ TEST_F(SafeTensorsTest, MetadataMayBeNull) {
   EXPECT_EQ(SafeTensors(published).find("transformer.wte.weight").shape, (std::vector<int64_t>{257, 32}));
 }
 
-// In quadratic time this would take minutes.
+// Quadratic time would take minutes.
 TEST_F(SafeTensorsTest, HundredThousandTensors) {
   std::vector<TensorInfo> declared;
   for (int i = 0; i < 100'000; ++i) declared.push_back({"tensor." + std::to_string(i), "U8", {1}});
@@ -187,7 +188,7 @@ TEST_F(SafeTensorsTest, SeveralFilesReadAsOne) {
 
   file_of.erase("b");
   write_safetensors_index(dir_, "model", file_of, 8);
-  EXPECT_NO_THROW(TensorFiles(dir_, "model"));  // the second file is not named at all
+  EXPECT_NO_THROW(TensorFiles(dir_, "model"));  // no tensor is in the second file
   file_of["b"] = file_of["a"];
   write_safetensors_index(dir_, "model", file_of, 8);
   EXPECT_THROW(TensorFiles(dir_, "model"), Error);

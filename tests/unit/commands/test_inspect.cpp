@@ -11,7 +11,7 @@ namespace {
 
 class Inspect : public WithFolder {
  protected:
-  // What the command prints and, after "rowan: ", the error it ends with.
+  // The output of the command and, after "rowan: ", its error.
   std::string inspect(const std::string& arguments) {
     CommandLine line("inspect", "");
     add_inspect(line);
@@ -58,17 +58,17 @@ TEST_F(Inspect, SaysWhatIsWrong) {
   poke(bytes, 4 * shard::word_checksum, uint64_t{5});
   const std::string path = write("a.bin", bytes);
   EXPECT_TELLS(path, "written by rowan tokenize");
-  EXPECT_TELLS(path, "WRONG        token 2: id 9 is outside the vocabulary of 9");
-  EXPECT_TELLS(path, "the header says 0000000000000005");
-  EXPECT_TELLS(path, "2 things wrong");
+  EXPECT_TELLS(path, "WRONG        token 2: found id 9, expected less than 9");
+  EXPECT_TELLS(path, "expected 0000000000000005 from the header");
+  EXPECT_TELLS(path, "found 2 problems");
   write("a.bin.documents", rowan_index({2, 1}, 3));
-  EXPECT_TELLS(path, "document 1 starts at token 1");
+  EXPECT_TELLS(path, "document 1: found start 1");
   EXPECT_TELLS(write("b.bin", llmc({1, 2, 3}).substr(0, 1028)), "rowan: ");
-  EXPECT_TELLS(write("c.bin", llmc({300})) + " --tokenizer bytes", "outside the 257 ids of bytes");
+  EXPECT_TELLS(write("c.bin", llmc({300})) + " --tokenizer bytes", "found id 300, expected less than 257, the vocabulary of bytes");
   EXPECT_TELLS(write("e.bin", llmc({})), "no tokens");
   EXPECT_TELLS((folder_ / "none").string(), "No such file");
   EXPECT_TELLS(write("x.dat", "no format at all"), "byte 0: magic");
-  EXPECT_TELLS(folder_.string(), "a folder that is no checkpoint");
+  EXPECT_TELLS(folder_.string(), "found a folder, expected a checkpoint");
 }
 
 TEST_F(Inspect, TellsTheRestApart) {

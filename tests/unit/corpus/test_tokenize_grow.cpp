@@ -1,13 +1,14 @@
-// Shards that are added to finished ones.
+// Adding shards to finished ones.
 #include <gtest/gtest.h>
 
+#include "base/json.h"
 #include "text_files.h"
 #include "unit/corpus/tokenize_runs.h"
 
 namespace rowan {
 namespace {
 
-// Further inputs get shards of their own behind those that are there.
+// Further inputs get their own shards after the existing ones.
 TEST(TokenizeGrow, AFinishedFolderGrows) {
   TemporaryFolder folder;
   const std::string a = folder.write("a.jsonl", random_json_lines(1, 300)),
@@ -43,11 +44,11 @@ TEST(TokenizeGrow, AFinishedFolderGrows) {
   EXPECT_EQ(run(options).total.tokens, grown.total.tokens);
 
   options.inputs = {a, b, c};
-  EXPECT_NE(message(options).find("made from 5 inputs, now there are 4"), std::string::npos) << message(options);
+  EXPECT_NE(message(options).find("made from 5 inputs, found 4"), std::string::npos) << message(options);
   const std::string e = folder.write("e.jsonl", json_line("e"));
   options.inputs = {a, b, c, d, e};
   options.shard_tokens = 10'000;
-  EXPECT_NE(message(options).find("made with 20000 at settings/shard_tokens, now it is 10000"), std::string::npos);
+  EXPECT_NE(message(options).find("made with 20000 at settings/shard_tokens, found 10000"), std::string::npos);
   options.shard_tokens = 20'000;
   options.validation_inputs = {held_out, e};
   options.inputs = {a, b, c, d};
@@ -60,10 +61,10 @@ TEST(TokenizeGrow, AFinishedFolderGrows) {
     EXPECT_NE(std::string(error.what()).find("at settings/"), std::string::npos) << error.what();
   }
   folder.write("c.jsonl", json_line("other"));
-  EXPECT_NE(message(options).find("c.jsonl\", which is not among the inputs now or has changed"), std::string::npos);
+  EXPECT_NE(message(options).find("c.jsonl\", which has changed or is no longer an input"), std::string::npos);
 }
 
-// Documents are counted on; a part of the text that was held out stays, and what is added is training data.
+// The count of documents continues. A held-out part of the text stays held out, and new inputs are training data.
 TEST(TokenizeGrow, RulesOfValidationGoOnWhenItGrows) {
   TemporaryFolder folder;
   const std::string a = folder.write("a.jsonl", random_json_lines(1, 70)),

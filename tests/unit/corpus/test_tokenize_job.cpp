@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "corpus/tokenize_job.h"
 #include "shared_files.h"
 #include "text_files.h"
@@ -140,11 +141,11 @@ TEST(TokenizeJob, ValidationRules) {
     EXPECT_THROW(ValidationRule::parse(wrong), Error) << wrong;
 }
 
-// The last tenth of the text, wherever files begin and end; a plain text is cut at the end of a line.
+// The last tenth of the text, independent of file boundaries. Plain text is cut at the end of a line.
 TEST(TokenizeJob, TheLastPartOfTheTextIsHeldOut) {
   TemporaryFolder folder;
   std::string text;
-  for (int i = 0; i < 1000; ++i) text += "line " + std::to_string(1000 + i) + "\n";  // of 10 bytes
+  for (int i = 0; i < 1000; ++i) text += "line " + std::to_string(1000 + i) + "\n";  // 10 bytes
   auto held_out = [&](std::vector<std::string> inputs, const std::string& name, const std::string& rule,
                       TextSplit split = TextSplit::file) {
     TokenizeOptions options = options_for(std::move(inputs), folder / name);
@@ -168,11 +169,11 @@ TEST(TokenizeJob, TheLastPartOfTheTextIsHeldOut) {
   }
   EXPECT_EQ(held_out({plain}, "inside", "last:10.05%").second, text.substr(9000)) << "a line is whole";
   EXPECT_EQ(held_out({plain}, "third", "last:33.3%").second, text.substr(6670));
-  // Over two files, with the cut in the first, and at a whole document of the second.
+  // Over two files: the cut is in the first, or before the whole second one.
   const std::string second = folder.write("b.txt", "0123456789");
   EXPECT_EQ(held_out({plain, second}, "two", "last:50%").second, text.substr(5010) + "0123456789");
   EXPECT_EQ(held_out({plain, second}, "end", "last:0.1%").second, "0123456789");
-  // Without a line's end the cut is behind a word, or a character.
+  // Without line ends the cut is after a word, or after a character.
   const std::string words = folder.write("c.txt", "aaaa bbbb cccc dddd eeee"), letters = folder.write("d.txt", "ééééé");
   EXPECT_EQ(held_out({words}, "words", "last:50%").second, "dddd eeee");
   EXPECT_EQ(held_out({letters}, "letters", "last:50%").second, "éé");
@@ -184,7 +185,7 @@ TEST(TokenizeJob, TheLastPartOfTheTextIsHeldOut) {
     EXPECT_THROW(ValidationRule::parse(wrong), Error) << wrong;
   TokenizeOptions options = options_for({"-"}, folder / "stdin");
   options.validation = "last:10%";
-  EXPECT_NE(message(options).find("standard input has no end"), std::string::npos);
+  EXPECT_NE(message(options).find("found standard input"), std::string::npos);
 }
 
 TEST(TokenizeJob, ACutTextContinuesWhereItStopped) {
@@ -242,7 +243,7 @@ TEST(TokenizeJob, ContinuesWhatADamagedInputStopped) {
   options.validation = "every:100";
   run(options);
 
-  // The same work, stopped after every few batches by its own progress report.
+  // The same work, interrupted after every few batches through its progress callback.
   options.out = folder / "stopped";
   options.save_seconds = 0;
   auto tokenizer = make_tokenizer("bytes");
@@ -301,9 +302,9 @@ TEST(TokenizeJob, OtherWorkInTheFolderIsNotMixed) {
   run(options);
   EXPECT_TRUE(run(options).already_done);
   options.shard_tokens = 7;
-  EXPECT_NE(message(options).find("made with 100000000 at settings/shard_tokens, now it is 7"), std::string::npos);
+  EXPECT_NE(message(options).find("made with 100000000 at settings/shard_tokens, found 7"), std::string::npos);
   fs::remove(folder / "out/manifest.json");
-  EXPECT_NE(message(options).find("train-00000.bin: already there"), std::string::npos);
+  EXPECT_NE(message(options).find("train-00000.bin: found a shard without"), std::string::npos);
   options.out = folder / "empty";
   options.inputs = {folder.write("none.jsonl", "\n\n")};
   EXPECT_NE(message(options).find("no document in the input; 2 skipped: blank line"), std::string::npos);
@@ -313,7 +314,7 @@ TEST(TokenizeJob, OtherWorkInTheFolderIsNotMixed) {
   EXPECT_NE(message(options).find("the name of a file that is not valid UTF-8"), std::string::npos);
 }
 
-// A download that was not complete stops the run; what the user then does is told apart.
+// An incomplete download stops the command. Its message depends on what the user does next.
 TEST(TokenizeJob, SettingsOfAnInterruptedRunAreKept) {
   TemporaryFolder folder;
   const std::string packed = gzip(random_json_lines(1, 3000));
@@ -325,10 +326,10 @@ TEST(TokenizeJob, SettingsOfAnInterruptedRunAreKept) {
   EXPECT_FALSE(fs::exists(folder / "out/manifest.json"));
   folder.write("b.json.gz", packed);
   const std::string changed = message(options);
-  EXPECT_NE(changed.find("settings/inputs/1/bytes, now it is " + std::to_string(packed.size())), std::string::npos)
+  EXPECT_NE(changed.find("settings/inputs/1/bytes, found " + std::to_string(packed.size())), std::string::npos)
       << changed;
   options.inputs = {good};
-  EXPECT_NE(message(options).find("made from 2 inputs, now there are 1"), std::string::npos);
+  EXPECT_NE(message(options).find("made from 2 inputs, found 1"), std::string::npos);
   options.inputs = {good, cut};
   try {
     tokenize(options, *make_tokenizer("bytes", InvalidUtf8::refuse), [](const TokenizeProgress&) {});
@@ -340,7 +341,7 @@ TEST(TokenizeJob, SettingsOfAnInterruptedRunAreKept) {
     folder.write("out/progress.json", note);
     EXPECT_NE(message(options).find("progress.json: damaged"), std::string::npos) << note;
   }
-  // Nothing written yet: any settings will do.
+  // Nothing is written yet, so any settings are accepted.
   TokenizeOptions fresh = options_for({folder.write("c.json.gz", packed.substr(0, 20))}, folder / "fresh");
   EXPECT_NE(message(fresh), "");
   EXPECT_TRUE(fs::exists(folder / "fresh/progress.json"));
@@ -372,7 +373,7 @@ TEST(TokenizeJob, TinyShakespeareAsLlmCWritesIt) {
   for (auto [ours, theirs] : {std::pair("out/train-00000.bin", "corpora/shards/tiny_shakespeare_train.bin"),
                               std::pair("out/validation-00000.bin", "corpora/shards/tiny_shakespeare_val.bin")}) {
     std::string bytes = read_file(folder / ours);
-    // The words that llm.c leaves at zero.
+    // The header words that llm.c leaves at zero.
     std::memset(bytes.data() + 4 * shard::word_mark, 0, shard::header_bytes - 4 * shard::word_mark);
     EXPECT_EQ(bytes, read_file(shared_file(theirs))) << ours;
   }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <map>
 #include <set>
+#include <span>
 
 #include "data/attended_share.h"
 #include "data/batch_source.h"
@@ -69,7 +70,7 @@ TEST_F(Batches, SharedShardsAreNamed) {
   EXPECT_EQ(lines({{a}, {b, a}}, {c}), Files{a + " is in data.mixture.0 and in data.mixture.1"});
 }
 
-// Rows 0 1 2 3 and 4 0 6 7, the end token being 0 (or 3): documents of 4, 1 and 3 tokens (or 4 and 4).
+// Rows 0 1 2 3 and 4 0 6 7. With end token 0, the documents have 4, 1 and 3 tokens; with end token 3, 4 and 4.
 TEST_F(Batches, AttentionLeftWithinDocumentsIsCounted) {
   DataConfig data = config({write("a.bin", llmc({0, 1, 2, 3, 4, 0, 6, 7, 8}))}, Order::sequential);
   data.shards.end_id = 0;
@@ -115,7 +116,7 @@ TEST(Permutation, DiffersByKeyAndEpochAndNeverChanges) {
   }
   EXPECT_NE(a, b);
   EXPECT_NE(a, c);
-  // Recorded: a change would break the resumption of every run.
+  // Recorded values: a change would break the resumption of every run.
   EXPECT_EQ(a, (std::vector<uint64_t>{318, 896, 128, 858, 10, 503, 584, 709}));
 }
 
@@ -167,7 +168,7 @@ TEST_F(Batches, RanksMicroBatchesAndResumptionDoNotMatter) {
     const Rows whole = take(source, step * G, G);
     for (int64_t ranks : {1, 2, 4})
       for (int64_t micro : {1, 3}) {
-        // A run started anew at this step: the boundaries pass through shards, their ends and three epochs.
+        // A run that starts at this step: batches cross shards, ends of shards and three epochs.
         BatchSource resumed(uneven(), T, 5, 77);
         Rows parts{Tokens(whole.inputs.size()), Tokens(whole.targets.size())};
         for (int64_t rank = 0; rank < ranks; ++rank)
@@ -225,11 +226,43 @@ TEST_F(Batches, MixtureKeepsWeightsAndRepeatsNothingEarly) {
   for (int64_t s = 0; s < 400; ++s) early += take(source, s, 1).inputs[0] < 5000;
   EXPECT_NEAR(static_cast<double>(early), 300, 40) << "mixed throughout, not one after the other";
   mixture.train[1].weight = 1e-9;
-  EXPECT_ERROR(BatchSource(mixture, T, 42, 10000), "less than one row in 10000");
+  EXPECT_ERROR(BatchSource(mixture, T, 42, 10000), "expected at least one row in 10000");
+}
+
+// For every range, the same counts as the sums over its rows.
+TEST_F(Batches, CountsAreThoseOfTheRows) {
+  DataConfig mixed = uneven();
+  mixed.train.push_back({{write("other.bin", llmc(counting(60)))}, 2.5});
+  DataConfig documents = config({write("documents.bin", llmc({9, 1, 2, 9, 3, 4, 5, 6, 7, 8, 9, 1, 9, 2, 3}))});
+  documents.shards.end_id = 9;
+  documents.reading = Reading::documents;
+  for (const DataConfig& data : {uneven(), uneven(Order::sequential), mixed, documents}) {
+    const BatchSource source(data, 8, 1, 256);
+    for (const auto& [first, count] : {std::pair(0, 1), std::pair(0, 40), std::pair(3, 1), std::pair(7, 90),
+                                       std::pair(9990, 30), std::pair(12345, 20011)}) {
+      RowCount sum;
+      const Rows rows = take(source, first, count);
+      for (size_t i = 0; i < rows.targets.size(); i += 8) {
+        const auto row = std::span(rows.targets).subspan(i, 8);
+        const int64_t targets = 8 - std::ranges::count(row, ignored_target);
+        sum.targets += targets;
+        sum.inputs += std::min<int64_t>(8, targets + 1);  // the last token of the last row has no target
+      }
+      const RowCount counted = source.count(first, count);
+      EXPECT_EQ(counted.targets, sum.targets) << first << " " << count;
+      if (data.reading == Reading::documents) {
+        EXPECT_EQ(counted.inputs, sum.inputs) << first << " " << count;
+      }
+    }
+    const RowCount epoch = source.count(0, source.samples_per_epoch());
+    if (data.train.size() == 1) {
+      EXPECT_EQ(source.count(0, source.samples_per_epoch() << 30).targets, epoch.targets << 30);
+    }
+  }
 }
 
 TEST_F(Batches, DocumentsAreCutEndedAndPadded) {
-  // End token 9 before each document; the second shard goes on with document 2 of the first.
+  // End token 9 comes before each document. The second shard continues document 2 of the first.
   write("d0.bin", llmc({9, 1, 2, 9, 9, 3, 4}));
   write("d1.bin", llmc({5, 6, 7, 9, 8}));
   DataConfig data = config({(folder_ / "d*.bin").string()}, Order::sequential);
@@ -245,11 +278,11 @@ TEST_F(Batches, DocumentsAreCutEndedAndPadded) {
     EXPECT_EQ(source.count(0, 4).inputs, 3 + 1 + 4 + 2);
   };
   check();
-  // The same with indexes in place of the scan.
+  // The same, with indexes instead of a scan.
   write("d0.bin.documents", rowan_index({0, 3, 4}, 7));
   write("d1.bin.documents", rowan_index({3}, 5));
   check();
-  // The same documents with the end token after each.
+  // The same documents, with the end token after each.
   write("d0.bin", bare({1, 2, 9, 9, 3, 4, 5}, 2));
   write("d1.bin", bare({6, 7, 9, 8, 9}, 2));
   data.shards = {ShardFormat::nanogpt, 2, 9};
@@ -260,19 +293,19 @@ TEST_F(Batches, DocumentsAreCutEndedAndPadded) {
 
 TEST_F(Batches, UserMistakesAreNamed) {
   EXPECT_ERROR(BatchSource(config({write("a.bin", llmc({1, 2, 50, 3}))}), 2, 1, 50),
-               "a.bin: token 2: id 50 is outside the vocabulary of 50");
+               "a.bin: token 2: found id 50, expected less than 50");
   EXPECT_ERROR(BatchSource(config({write("w.bin", llmc({1, -5, 3}, 4))}), 2, 1, 50), "token 1: id 4294967291");
   for (const Tokens& few : {Tokens{}, Tokens{1}})
-    EXPECT_ERROR(BatchSource(config({write("e.bin", llmc(few))}), 2, 1, 50), "an empty data set");
+    EXPECT_ERROR(BatchSource(config({write("e.bin", llmc(few))}), 2, 1, 50), "expected at least one row to read");
   EXPECT_ERROR(BatchSource(config({(folder_ / "none*").string()}), 2, 1, 50), "no such file");
   std::string bytes = llmc({1, 2, 3});
   poke(bytes, 4 * shard::word_mark, shard::rowan_mark);
   poke(bytes, 4 * shard::word_vocab, 51);
-  EXPECT_ERROR(BatchSource(config({write("v.bin", bytes)}), 2, 1, 50), "made with a vocabulary of 51");
-  // A header that names its vocabulary is believed until the token is read.
+  EXPECT_ERROR(BatchSource(config({write("v.bin", bytes)}), 2, 1, 50), "found a vocabulary of 51");
+  // The vocabulary in a header is trusted until such a token is read.
   poke(bytes, 4 * shard::word_vocab, 3);
   BatchSource lying(config({write("l.bin", bytes)}), 2, 1, 3);
-  EXPECT_ERROR(take(lying, 0, 1), "l.bin: token 2: id 3 is outside the vocabulary of 3");
+  EXPECT_ERROR(take(lying, 0, 1), "l.bin: token 2: found id 3, expected less than 3");
 }
 
 TEST_F(Batches, FingerprintNamesTheShardThatChanged) {
@@ -281,17 +314,18 @@ TEST_F(Batches, FingerprintNamesTheShardThatChanged) {
     return error_of([&] { check_fingerprint(saved, BatchSource(data, T, seed, 77).fingerprint()); });
   };
   EXPECT_EQ(now(uneven(), 4, 1), "");
-  EXPECT_NE(now(uneven(), 4, 2).find("seed was 1"), std::string::npos);
-  EXPECT_NE(now(uneven(), 5, 1).find("sequence_length was 4"), std::string::npos);
-  EXPECT_NE(now(uneven(Order::sequential), 4, 1).find("order was \"shuffled\""), std::string::npos);
+  EXPECT_NE(now(uneven(), 4, 2).find("seed: found 2, expected 1"), std::string::npos);
+  EXPECT_NE(now(uneven(), 5, 1).find("sequence_length: found 5, expected 4"), std::string::npos);
+  EXPECT_NE(now(uneven(Order::sequential), 4, 1).find("expected \"shuffled\""), std::string::npos);
   DataConfig changed = uneven();
   write("t1.bin", llmc(counting(7, 3)));
   EXPECT_NE(now(changed, 4, 1).find("shard t1.bin: hash"), std::string::npos);
   write("t1.bin", llmc(counting(8)));
-  EXPECT_NE(now(changed, 4, 1).find("shard t1.bin: bytes was 1038"), std::string::npos);
+  EXPECT_NE(now(changed, 4, 1).find("shard t1.bin: bytes: found 1040, expected 1038"), std::string::npos);
   uneven();
   write("t9.bin", llmc(counting(8)));
-  EXPECT_NE(now(changed, 4, 1).find("5 shards when the checkpoint was written, 6 now"), std::string::npos);
+  EXPECT_NE(now(changed, 4, 1).find("found 6 shards, expected 5 as when the checkpoint was written"),
+            std::string::npos);
 }
 
 TEST_F(Batches, PrefetchChangesNothing) {
@@ -361,9 +395,9 @@ TEST_F(Batches, ConfigIsStrict) {
   EXPECT_ERROR(parse(R"({"train": []})"), "train: found an empty list");
   EXPECT_ERROR(parse(R"({"train": "a", "order": "suffled"})"), "did you mean 'shuffled'");
   EXPECT_ERROR(parse(R"({"train": "a", "mixture": []})"), "give one of them");
-  EXPECT_ERROR(parse(R"({"train": "a", "width": 3})"), "found 3, allowed: 2 and 4");
-  EXPECT_ERROR(parse(R"({"train": "a", "format": "nanogpt"})"), "give width too");
-  EXPECT_ERROR(parse(R"({"mixture": [{"glob": "a", "weight": 0}]})"), "mixture.0.weight: must be greater than 0");
+  EXPECT_ERROR(parse(R"({"train": "a", "width": 3})"), "found 3, expected 2 or 4");
+  EXPECT_ERROR(parse(R"({"train": "a", "format": "nanogpt"})"), "give width, 2 or 4, as well");
+  EXPECT_ERROR(parse(R"({"mixture": [{"glob": "a", "weight": 0}]})"), "mixture.0.weight: expected more than 0");
   EXPECT_ERROR(parse(R"({"mixture": [{"glob": "a", "weight": 1, "wait": 2}]})"), "unknown key 'wait'");
 }
 
@@ -384,13 +418,13 @@ TEST_F(Batches, TargetsOfEndTokensMayNotCount) {
 TEST_F(Batches, DocumentsNeedAnEndTokenWhereTheyAreSaidToHaveIt) {
   DataConfig data = config({write("t.bin", llmc(counting(20)))});
   data.documents = DocumentConfig();
-  EXPECT_ERROR(BatchSource(data, 5, 1, 100), "t.bin: data.documents needs an end token inside the vocabulary of 100");
+  EXPECT_ERROR(BatchSource(data, 5, 1, 100), "t.bin: data.documents: found end id");
   data.shards.end_id = 100;
   EXPECT_ERROR(BatchSource(data, 5, 1, 100), "found 100; give data.end_id");
   data.shards.end_id = 3;
   data.documents->end_token = EndToken::last;
   EXPECT_ERROR(BatchSource(data, 5, 1, 100),
-               "its end tokens stand before the documents; data.documents.end_token must be first");
+               "found end tokens before the documents, expected data.documents.end_token first");
 }
 
 }  // namespace

@@ -77,7 +77,7 @@ TEST_F(Shards, WhatRowanWroteInTheHeader) {
   EXPECT_EQ(shard.end_place(), shard::EndPlace::before);
   EXPECT_EQ(shard.tokenizer_hash(), 0x1122334455667788u);
   poke(bytes, 4 * shard::word_end_id, 300);
-  EXPECT_ERROR(Shard(write("a.bin", bytes)), "byte 20: end id 300 in a vocabulary of 300");
+  EXPECT_ERROR(Shard(write("a.bin", bytes)), "byte 20: found end id 300, expected less than 300");
   poke(bytes, 4 * shard::word_vocab, 0);
   EXPECT_ERROR(Shard(write("a.bin", bytes)), "byte 16: vocabulary of 0");
 }
@@ -86,21 +86,21 @@ TEST_F(Shards, DamageIsNamed) {
   const std::string good = llmc({1, 2, 3});
   EXPECT_ERROR(Shard(folder_ / "absent.bin"), "absent.bin");
   EXPECT_ERROR(Shard(write("a.bin", "")), "0 bytes");
-  EXPECT_ERROR(Shard(write("a.bin", good.substr(0, 100))), "begins with a header of 1024");
+  EXPECT_ERROR(Shard(write("a.bin", good.substr(0, 100))), "expected at least the 1024 of an llm.c header");
   EXPECT_ERROR(Shard(write("a.bin", good.substr(0, 1029))),
-               "byte 8: 3 tokens make a file of 1030 bytes, but it has 1029");
+               "byte 8: found 3 tokens, which make a file of 1030 bytes, but it has 1029");
   EXPECT_ERROR(Shard(write("a.bin", good + "x")), "but it has 1031");
   std::string bad = good;
   poke(bad, 0, 20240521);
   EXPECT_ERROR(Shard(write("a.bin", bad)), "byte 0: magic 20240521");
   bad = good;
   poke(bad, 4, 7);
-  EXPECT_ERROR(Shard(write("a.bin", bad)), "byte 4: version 7");
+  EXPECT_ERROR(Shard(write("a.bin", bad)), "byte 4: found version 7");
   bad = good;
   poke(bad, 8, -1);
   EXPECT_ERROR(Shard(write("a.bin", bad)), "byte 8: -1 tokens");
   EXPECT_ERROR(Shard(write("n.bin", "abc"), {ShardFormat::nanogpt, 2, -1}),
-               "3 bytes are no whole number of 2-byte tokens");
+               "found 3 bytes, expected a whole number of 2-byte tokens");
   EXPECT_ERROR(Shard(write("n.bin", "abcd"), {ShardFormat::nanogpt, 0, -1}), "data.width");
   EXPECT_ERROR(Shard(write("n.ds", "abcd")), "data.width");
   std::string ends;
@@ -114,13 +114,13 @@ TEST_F(Shards, DamagedIndexesAreNamed) {
   write(index, rowan_index({0, 3}, 4));
   EXPECT_EQ(starts_of(Shard(path).documents()), list({0, 3}));
   write(index, rowan_index({3, 0}, 4));
-  EXPECT_ERROR(starts_of(Shard(path).documents()), "document 1 starts at token 0");
+  EXPECT_ERROR(starts_of(Shard(path).documents()), "document 1: found start 0");
   write(index, rowan_index({0, 5}, 4));
-  EXPECT_ERROR(starts_of(Shard(path).documents()), "document 1 starts at token 5");
+  EXPECT_ERROR(starts_of(Shard(path).documents()), "document 1: found start 5");
   write(index, rowan_index({0, 3}, 5));
-  EXPECT_ERROR(Shard{path}, "byte 16: made for a shard of 5 tokens");
+  EXPECT_ERROR(Shard{path}, "byte 16: found 5 tokens");
   write(index, rowan_index({0, 3}, 4) + "12345678");
-  EXPECT_ERROR(Shard{path}, "byte 8: 2 documents, but the file of 48 bytes holds 3");
+  EXPECT_ERROR(Shard{path}, "byte 8: found 2 documents, but the file of 48 bytes has room for 3");
   write(index, "ROWN");
   EXPECT_ERROR(Shard{path}, "4 bytes");
 
@@ -132,7 +132,7 @@ TEST_F(Shards, DamagedIndexesAreNamed) {
     return error_of([&] { starts_of(Shard(bin).documents()); });
   };
   EXPECT_NE(damaged(0, 'X').find("byte 0"), std::string::npos);
-  EXPECT_NE(damaged(9, uint64_t{2}).find("byte 9: version 2"), std::string::npos);
+  EXPECT_NE(damaged(9, uint64_t{2}).find("byte 9: found version 2"), std::string::npos);
   EXPECT_NE(damaged(17, uint8_t{6}).find("byte 17: element type 6"), std::string::npos);
   EXPECT_NE(damaged(18, UINT64_MAX).find("byte 18"), std::string::npos);
   EXPECT_NE(damaged(26, uint64_t{0}).find("byte 18"), std::string::npos);
@@ -153,7 +153,7 @@ TEST_F(Shards, DocumentsWithoutAnIndexAreFoundByTheEndToken) {
 }
 
 TEST_F(Shards, BeyondFourGigabytes) {
-  const int64_t far = (int64_t{5} << 30) / 2;  // in u16 tokens: byte 5 GiB
+  const int64_t far = (int64_t{5} << 30) / 2;  // in u16 tokens; this is byte 5 GiB
   const std::string path = write("sparse.bin", "");
   std::filesystem::resize_file(path, static_cast<uintmax_t>(2 * far));
   std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);

@@ -118,11 +118,11 @@ TEST_F(RunFolderTest, ATextThatGrowsIsTheSameText) {
       expect_like_fresh(text, text.size());
     }
     text.push_back(77);
-    expect_like_fresh(text, 8);  // the window is full: its last half remains
+    expect_like_fresh(text, 8);  // the window was full: its last half remains
     text.insert(text.end(), {20, 21, 22});
     expect_like_fresh(text, 11);
     text[12] = 0;
-    expect_like_fresh(text, 16);  // another text
+    expect_like_fresh(text, 16);  // after another text
   }
 }
 
@@ -136,7 +136,7 @@ TEST_F(RunFolderTest, MistakesAreNamed) {
     return std::string("no error");
   };
   EXPECT_EQ(message(dir_ / "absent"),
-            (dir_ / "absent").string() + ": not the directory of a run: it has no config.json");
+            (dir_ / "absent").string() + ": found no config.json, expected the folder of a run");
   write_small_run(dir_, small_llama());
   fs::remove_all(dir_ / "checkpoints" / "step_00000001");
   EXPECT_EQ(message(dir_), (dir_ / "checkpoints").string() + ": no checkpoint yet");

@@ -33,8 +33,8 @@ TEST_F(Validation, FixedRowsUpToTheLimit) {
   EXPECT_EQ(std::count(targets.begin() + 16, targets.end(), ignored_target), 16);
 }
 
-// The loop of the authors' evaluate_model for all ranks, on documents of `inputs[i]` tokens that are not padding: what
-// validation_losses() has to give. `first_count` is what the count of batches starts at.
+// The loop of the authors' evaluate_model over all ranks, for documents of `inputs[i]` tokens without padding:
+// validation_losses() must give the same. The count of batches starts at `first_count`.
 double as_the_authors(const std::vector<int64_t>& inputs, const std::vector<double>& sums, int64_t ranks, int64_t rows,
                       int64_t wanted, int first_count) {
   double all = 0;
@@ -91,8 +91,7 @@ TEST_F(Validation, BatchMeansAreThoseOfTheAuthorsProgram) {
         EXPECT_EQ(losses.targets, static_cast<int64_t>(targets)) << place;
       }
   config.batch_means = {334, 1};
-  EXPECT_ERROR(ValidationSet(config, T, 100, 1000),
-               "data.batch_means: found 334 ranks, but the validation data has 333");
+  EXPECT_ERROR(ValidationSet(config, T, 100, 1000), "data.batch_means: found 334 ranks, expected at most the 333 rows");
 }
 
 TEST_F(Validation, WithoutBatchesThereIsOneFigure) {
@@ -103,6 +102,10 @@ TEST_F(Validation, WithoutBatchesThereIsOneFigure) {
   EXPECT_DOUBLE_EQ(losses.mean, 2);
   EXPECT_EQ(losses.targets, 24);
   EXPECT_FALSE(losses.batch_mean || losses.galore);
+  config.batch_means = {2, 1};
+  const ValidationLosses batches = validation_losses(ValidationSet(config, 8, 100, 17), std::vector<double>{8, 16, 24});
+  EXPECT_TRUE(batches.batch_mean);
+  EXPECT_FALSE(batches.galore);  // only defined for one document per row
 }
 
 std::vector<Tokens> golden_ids(const std::filesystem::path& path) {
@@ -120,8 +123,8 @@ std::vector<Tokens> golden_ids(const std::filesystem::path& path) {
   return documents;
 }
 
-// Against the rule of the C4 papers written out here: the tokenizer's ids, cut to 256 with a final 1, padded with 0;
-// labels are the ids with padding ignored, and position t predicts id t + 1.
+// The C4 papers' rule: the tokenizer's ids are cut to 256 with a final 1, or padded with 0. Labels are the ids without
+// padding, and position t predicts id t + 1.
 TEST_F(Validation, DocumentsAreThoseOfTheC4Papers) {
   ROWAN_SHARED_OR_SKIP(path, "corpora/goldens/t5_hf_tokenizers0232_with_eos_c4_demo_300docs.ids.gz");
   const std::vector<Tokens> documents = golden_ids(path);
@@ -149,7 +152,7 @@ TEST_F(Validation, DocumentsAreThoseOfTheC4Papers) {
     ASSERT_EQ(targets, labels) << "document " << row;
   }
   EXPECT_EQ(set.targets(), targets_wanted);
-  // Measured on these documents apart from this code: 77.9% of the places are not padding.
+  // Measured on these documents without this code: 77.9% of the positions are not padding.
   EXPECT_NEAR(static_cast<double>(set.targets() + 300) / (300.0 * T), 0.779, 0.0005);
 }
 
@@ -184,7 +187,7 @@ void loss_is_id(const int32_t*, const int32_t* targets, float* losses, int64_t c
 }
 
 TEST_F(HellaSwag, ChoosesTheEndingOfLowestLoss) {
-  // Item 0: lowest mean is ending 1 (2), lowest sum ending 2 (3). Item 1: both ending 3.
+  // Item 0: ending 1 has the lowest mean (2), ending 2 the lowest sum (3). Item 1: ending 3 has both.
   const std::string path =
       write("h.bin", evaluation_file(2, item_bytes(0, 1, {7, 8}, {{9, 9}, {2, 2, 2}, {3}, {9}}) +
                                             item_bytes(1, 3, {7, 7, 7, 7, 7, 7}, {{5}, {6}, {4, 8}, {1}})));
@@ -237,7 +240,7 @@ TEST_F(HellaSwag, RowsHoldTheEndOfTheContextAndTargetsOfTheEnding) {
   EXPECT_EQ(first_row(3), (std::pair(Tokens{3, 4, 5}, Tokens{X, 5, 6})));
   EXPECT_EQ(read_hellaswag(path, nullptr, 2, 7).size(), 1u);
   EXPECT_ERROR(read_hellaswag(path, nullptr, 1, 7), "h.bin: example 0: an ending of 2 tokens");
-  EXPECT_ERROR(read_hellaswag(path, nullptr, 6, 6), "h.bin: example 0: id 6 is outside the vocabulary of 6");
+  EXPECT_ERROR(read_hellaswag(path, nullptr, 6, 6), "h.bin: example 0: found id 6, expected less than 6");
   write("h.bin", evaluation_file(1, item_bytes(0, 0, {}, {{5}, {5}, {5}, {5}})));
   EXPECT_ERROR(read_hellaswag(path, nullptr, 6, 7), "h.bin: example 0: no context");
 }
@@ -264,7 +267,7 @@ TEST_F(HellaSwag, DamageIsNamedWhereverItIs) {
   EXPECT_ERROR(read_hellaswag(write("h.bin", good + "xx"), nullptr), "2 bytes after the last of 2 examples");
   std::string bad = good;
   poke(bad, 1024 + 6, uint16_t{4});
-  EXPECT_ERROR(read_hellaswag(write("h.bin", bad), nullptr), "byte 1030: the label is 4, allowed: 0 to 3");
+  EXPECT_ERROR(read_hellaswag(write("h.bin", bad), nullptr), "byte 1030: the label: found 4, expected 0 to 3");
   for (size_t at = 1024; at < good.size(); ++at) {
     bad = good;
     bad[at] ^= 0x55;

@@ -1,3 +1,4 @@
+// Model configs: published files, refused values, rotary positions, counts of parameters and FLOPs.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -5,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
 #include "model/layout.h"
 #include "model/model.h"
 #include "paths.h"
@@ -30,7 +32,7 @@ std::string config_error(const std::string& text) {
 
 struct Published {
   const char* name;
-  int64_t parameters;  // all of them
+  int64_t parameters;  // all parameters
   int64_t matrices;    // two-dimensional ones inside the blocks; 0: not published
 };
 
@@ -45,7 +47,7 @@ TEST_P(PublishedSizes, AreMatchedExactly) {
   }
 }
 
-// GaLore's configs, RMNP's "350m", SmolLM2's and GPT-2's released configs.
+// The configs of GaLore, RMNP ("350m"), SmolLM2 and GPT-2.
 INSTANTIATE_TEST_SUITE_P(
     Models, PublishedSizes,
     testing::Values(Published{"llama_60m", 58'073'600, 25'296'896}, Published{"llama_130m", 134'105'856, 84'934'656},
@@ -64,20 +66,19 @@ const char* const tiny = R"({"model_type": "llama", "hidden_size": 32, "intermed
 TEST(ModelConfigErrors, NameTheFieldAndTheNearestKey) {
   EXPECT_EQ(config_error(std::string(tiny) + ",\n \"rms_norm_esp\": 1e-5}").substr(0, 64),
             "model.json:3: rms_norm_esp: unknown key 'rms_norm_esp'; did you ");
-  EXPECT_NE(
-      config_error(std::string(tiny) + R"(, "num_key_value_heads": 3})").find("3 key/value heads do not divide 4"),
-      std::string::npos);
+  EXPECT_NE(config_error(std::string(tiny) + R"(, "num_key_value_heads": 3})").find("found 3, expected a divisor of 4"),
+            std::string::npos);
   EXPECT_NE(config_error(std::string(tiny) + R"(, "rope_scaling": {"type": "linear"}})").find("rope_scaling"),
             std::string::npos);
-  EXPECT_NE(config_error(std::string(tiny) + R"(, "hidden_act": "gelu"})").find("allowed: silu, relu2"),
+  EXPECT_NE(config_error(std::string(tiny) + R"(, "hidden_act": "gelu"})").find("expected one of silu, relu2"),
             std::string::npos);
-  EXPECT_NE(
-      config_error(R"({"model_type": "gpt2", "n_embd": 33, "n_layer": 2, "n_head": 4})").find("4 heads do not divide"),
-      std::string::npos);
+  EXPECT_NE(config_error(R"({"model_type": "gpt2", "n_embd": 33, "n_layer": 2, "n_head": 4})")
+                .find("found 4, expected a divisor of n_embd"),
+            std::string::npos);
   EXPECT_NE(config_error(R"({"model_type": "gpt3"})").find("did you mean 'gpt2'"), std::string::npos);
 }
 
-// What the files of the hubs hold beside the model.
+// Keys of the hubs' files that do not describe the model.
 TEST(ModelConfig, ReadsPublishedFilesAsTheyAre) {
   for (const char* key :
        {R"("head_dim": null)", R"("rope_scaling": null)", R"("rope_scaling": {"rope_type": "default"})",
@@ -148,7 +149,7 @@ TEST(ModelConfig, ReadsRopeWhereEitherTransformersWritesIt) {
                 .find("rope_parameters.factor: is missing"),
             std::string::npos);
   EXPECT_NE(config_error(std::string(tiny) + R"(, "rope_theta": 1e4, "rope_parameters": {"rope_theta": 5e5}})")
-                .find("rope_parameters.rope_theta is 500000"),
+                .find("expected 500000 as in rope_parameters.rope_theta"),
             std::string::npos);
 }
 
@@ -157,30 +158,30 @@ TEST(ModelConfigErrors, RefuseSwitchesThatCannotBe) {
     const std::string error = config_error(std::string(tiny) + ", " + key_and_value + "}");
     EXPECT_NE(error.find(message), std::string::npos) << key_and_value << ": " << error;
   };
-  refused(R"("logit_softcap": 0)", "logit_softcap: found 0, must be greater than 0");
-  refused(R"("logit_softcap": -15)", "logit_softcap: found -15, must be greater than 0");
-  refused(R"("attention_scale": 0)", "attention_scale: found 0, must be greater than 0");
-  refused(R"("qk_norm": "layer")", "allowed: none, rms, rms_gain");
+  refused(R"("logit_softcap": 0)", "logit_softcap: found 0, expected more than 0");
+  refused(R"("logit_softcap": -15)", "logit_softcap: found -15, expected more than 0");
+  refused(R"("attention_scale": 0)", "attention_scale: found 0, expected more than 0");
+  refused(R"("qk_norm": "layer")", "expected one of none, rms, rms_gain");
   for (const char* key : {"attention_dropout", "residual_dropout", "embedding_dropout"})
     for (const char* rate : {"1", "1.5"})
       refused(fmt::format("\"{}\": {}", key, rate),
-              fmt::format("{}: found {}, must be at least 0 and below 1", key, rate));
-  refused(R"("rope_fraction": 0.4)", "rope_fraction: found 0.4, which turns 3.2 of the 8 values of a head");
-  refused(R"("rope_fraction": 0.125)", "which turns 1 of the 8 values");
+              fmt::format("{}: found {}, expected at least 0 and below 1", key, rate));
+  refused(R"("rope_fraction": 0.4)", "rope_fraction: found 0.4, which rotates 3.2 of the 8 values of a head");
+  refused(R"("rope_fraction": 0.125)", "which rotates 1 of the 8 values");
   refused(R"("rope_fraction": 0)", "rope_fraction: found 0, ");
-  refused(R"("rope_direction": 0)", "rope_direction: found 0, allowed: 1, -1");
-  refused(R"("rope_frequencies": "log")", "allowed: standard, endpoint");
-  refused(R"("rope_scaling": {"rope_type": "yarn", "factor": 2})", "allowed: default, llama3");
+  refused(R"("rope_direction": 0)", "rope_direction: found 0, expected 1 or -1");
+  refused(R"("rope_frequencies": "log")", "expected one of standard, endpoint");
+  refused(R"("rope_scaling": {"rope_type": "yarn", "factor": 2})", "expected one of default, llama3");
   refused(R"("rope_scaling": {"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 4,
     "original_max_position_embeddings": 8192})",
           "high_freq_factor: found 4, expected more than low_freq_factor 4");
   refused(R"("initialization": [{"names": ["*.o_prok.*"], "distribution": "zero"}])",
-          "initialization: entry 0: no parameter of the model is left for it");
+          "initialization: entry 0: found no parameter that earlier entries do not take");
   refused(R"("initialization": [{"roles": ["norm"], "distribution": "normal", "gain": 1}])",
-          "entry 0: gain: 'model.layers.0.input_layernorm.weight' is of no linear layer");
-  refused(R"("initialization": [{"distribution": "zero"}])", "a rule needs roles or names");
+          "entry 0: gain: found 'model.layers.0.input_layernorm.weight', which belongs to no linear layer");
+  refused(R"("initialization": [{"distribution": "zero"}])", "expected roles or names");
   refused(R"("initialization": [{"roles": ["head"], "distribution": "normal", "std": 1, "gain": 1}])",
-          "gain: stands beside std");
+          "gain: conflicts with std");
   refused(R"("initialization": [{"roles": ["head"], "distribution": "uniform", "std": 1}])", "bound: is missing");
 }
 
@@ -201,11 +202,11 @@ TEST(ModelConfig, ReadsQwen3AsPublished) {
   EXPECT_EQ(exported["model_type"], "qwen3");
   EXPECT_NE(config_error(R"({"model_type": "qwen3", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
     "num_attention_heads": 4, "vocab_size": 100, "use_sliding_window": true})")
-                .find("use_sliding_window: found true, only false is implemented"),
+                .find("use_sliding_window: found true, expected false"),
             std::string::npos);
 }
 
-// LLaMA 3.1's own values, beside the formula written another way.
+// LLaMA 3.1's values, compared with the formula written in another way.
 TEST(Rope, ScalesAsLlama3) {
   const ModelConfig config = parse(std::string(tiny) + R"(, "head_dim": 128, "rope_theta": 500000, "rope_scaling":
     {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192,
@@ -263,7 +264,7 @@ TEST(Initialization, FollowsTheFirstRuleThatSpeaksOfAParameter) {
 }
 
 TEST(TrainingFlops, MatchThePublishedArithmetic) {
-  // Billions of operations a token at T = 1024, attention counted fully and causally.
+  // Billions of operations per token at T = 1024, with attention counted fully and causally.
   auto flops = [](const char* name) {
     return flops_per_token(load_model(source_path(std::string("configs/models/") + name + ".json")), 1024);
   };
@@ -273,8 +274,9 @@ TEST(TrainingFlops, MatchThePublishedArithmetic) {
   EXPECT_NEAR(flops("smollm2_135m").causal / 1e9, 0.913, 0.0005);
 }
 
-// Counted from the layers of train_gpt_simple.py: six a weight of blocks and head, and of attention, forward and
-// backward, six products of 128 in each of 6 heads and 12 layers for each key that a token sees, 512.5 on average.
+// Counted from the layers of train_gpt_simple.py. Each weight of blocks and head takes six operations. Attention,
+// forward and backward, takes six products of length 128 in each of 6 heads and 12 layers, for each key that a token
+// sees: 512.5 on average.
 TEST(TrainingFlops, AndParametersAreThoseOfTrack3) {
   for (const char* name : {"track3_162m", "track3_162m_uniform", "track3_162m_hyperball"}) {
     const ModelConfig config = load_model(source_path(std::string("configs/models/") + name + ".json"));

@@ -1,5 +1,5 @@
-// Weights from files: what `rowan export` wrote reads back bit for bit, published files read in all their layouts, and
-// what does not fit is named.
+// Weights from files: exports read back bit for bit, published files are read in all their layouts, and mismatches are
+// named.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -50,7 +50,7 @@ std::string error_of(Action action) {
 
 class Weights : public ::testing::Test {
  protected:
-  // A run of `model` with random weights, and its export in hf/.
+  // Makes a run of `model` with random weights, and its export in hf/.
   void make(const Json& model) {
     config_ = model_from(model);
     write_small_run(run(), model);
@@ -61,7 +61,7 @@ class Weights : public ::testing::Test {
   fs::path hf() const { return dir_ / "hf"; }
   fs::path file() const { return hf() / "model.safetensors"; }
 
-  // `files` hold exactly the weights of the run.
+  // Expects that `files` hold exactly the weights of the run.
   void expect_those_of_the_run(const TensorFiles& files) {
     const ModelWeights weights(config_, files);
     const Tensors want = tensors_in(checkpoint() / "model.safetensors");
@@ -73,7 +73,7 @@ class Weights : public ::testing::Test {
       EXPECT_EQ(std::memcmp(got.data(), values.data(), got.size() * sizeof(float)), 0) << parameter.name;
     }
   }
-  // What reading the tensors of hf/ says when they are changed so.
+  // The message when the tensors of hf/ are read after this change.
   std::string error_with(const std::function<void(Tensors&)>& change) {
     Tensors tensors = tensors_in(file());
     change(tensors);
@@ -125,8 +125,8 @@ TEST_F(Weights, WhatTransformersHasNoModelOfIsNotExported) {
                            Json{{"logit_softcap", 15}}, Json{{"rope_fraction", 0.5}},
                            Json{{"rope_frequencies", "endpoint"}}, Json{{"rope_direction", -1}}}) {
     const std::string key = more.begin().key(), error = error_of([&] { make(with(small_llama(), more)); });
-    EXPECT_EQ(error.find("export: the model has " + key + " "), 0u) << key << ": " << error;
-    EXPECT_NE(error.find(", transformers has no such model"), std::string::npos) << error;
+    EXPECT_EQ(error.find("export: found " + key + " "), 0u) << key << ": " << error;
+    EXPECT_NE(error.find(", which no model of transformers has"), std::string::npos) << error;
     EXPECT_FALSE(fs::exists(hf()));
   }
 }
@@ -149,7 +149,7 @@ TEST_F(Weights, PublishedNamesAndBuffersAreRead) {
     }
     write(dir_ / "published.safetensors", published);
     expect_those_of_the_run(TensorFiles(dir_ / "published.safetensors"));
-    // Some published files have the head beside the embedding it is tied to.
+    // Some published files store the head although it is tied to the embedding.
     published["lm_head.weight"] = published[config_.family == Family::gpt2 ? "wte.weight" : "embed_tokens.weight"];
     write(dir_ / "published.safetensors", published);
     expect_those_of_the_run(TensorFiles(dir_ / "published.safetensors"));
@@ -172,25 +172,24 @@ TEST_F(Weights, NoBiasesAreBiasesOfZero) {
 TEST_F(Weights, WhatDoesNotFitIsNamed) {
   make(with(small_gpt2(), {{"split_qkv", false}}));
   EXPECT_EQ(error_with([](Tensors& t) { t.erase("transformer.h.1.ln_2.weight"); }),
-            "no tensor 'transformer.h.1.ln_2.weight', which this model has as [16]: weights of another model");
-  EXPECT_EQ(
-      error_with([](Tensors& t) {
-        t["transformer.h.1.mlp.c_fc.weight"].first = {64, 16};
-      }),
-      "tensor 'transformer.h.1.mlp.c_fc.weight' is F32[64, 16], this model has [16, 64]: weights of another model");
+            "found no tensor 'transformer.h.1.ln_2.weight', expected it as [16]: weights of another model");
+  EXPECT_EQ(error_with([](Tensors& t) {
+              t["transformer.h.1.mlp.c_fc.weight"].first = {64, 16};
+            }),
+            "tensor 'transformer.h.1.mlp.c_fc.weight': found F32[64, 16], expected [16, 64]: weights of another model");
   EXPECT_EQ(error_with([](Tensors& t) {
               t["h.2.ln_1.weight"] = {{2}, {1, 1}};
             }),
-            "tensor 'h.2.ln_1.weight', F32[2], is not part of this model: weights of another model");
+            "found tensor 'h.2.ln_1.weight', F32[2], which this model lacks: weights of another model");
   EXPECT_EQ(error_with([](Tensors& t) { t["wpe.weight"] = t["transformer.wpe.weight"]; }),
-            "holds both 'transformer.wpe.weight' and 'wpe.weight'");
+            "found both 'transformer.wpe.weight' and 'wpe.weight'");
   EXPECT_EQ(error_with([](Tensors& t) { t["transformer.h.0.ln_1.bias"].second[3] = 1e-30f; }),
-            "tensor 'transformer.h.0.ln_1.bias' is not zeros, and this model has no biases");
+            "tensor 'transformer.h.0.ln_1.bias': found values other than 0, but this model has no biases");
   EXPECT_EQ(error_with([](Tensors& t) { (t["lm_head.weight"] = t["transformer.wte.weight"]).second[7] += 1; }),
-            "tensor 'lm_head.weight' is not 'transformer.wte.weight', and this model ties them");
+            "tensor 'lm_head.weight': found other values than in 'transformer.wte.weight', but this model ties them");
   config_.tied = false;
   EXPECT_EQ(error_with([](Tensors&) {}),
-            "no tensor 'lm_head.weight', which this model has as [300, 16]: weights of another model");
+            "found no tensor 'lm_head.weight', expected it as [300, 16]: weights of another model");
 
   write_safetensors_index(dir_ / "", "none", {}, 0);
   EXPECT_NE(error_of([&] { ModelWeights(config_, TensorFiles(dir_ / "", "none")); }).find("index.json: no tensor"),
@@ -228,31 +227,31 @@ TEST_F(Weights, InitIsAFileAFolderOrARun) {
   EXPECT_NE(error(checkpoint()).find("damaged: wrong checksum"), std::string::npos);
 }
 
-// Weights of equal shapes may be meant for another function.
+// Weights of equal shapes may belong to another function.
 TEST_F(Weights, AnotherFunctionOfTheSameShapesIsRefused) {
   make(small_llama());
   auto differs = [&](const Json& more, const std::string& part) {
     config_ = model_from(with(small_llama(), more));
     for (const fs::path& init : {hf(), run(), checkpoint()}) {
       const std::string error = error_of([&] { found(init); });
-      EXPECT_NE(error.find("config.json: " + part + " in this run's model; to take"), std::string::npos) << error;
+      EXPECT_NE(error.find("config.json: " + part + " as in this run's model; to use"), std::string::npos) << error;
     }
     EXPECT_EQ(found(file()), file());
   };
-  differs({{"rope_theta", 500000}}, "rope_theta is 10000 there, 500000");
-  differs({{"num_attention_heads", 8}, {"num_key_value_heads", 4}}, "the number of heads is 4 there, 8");
-  differs({{"rms_norm_eps", 1e-5}}, "the norm's epsilon is 1e-06 there, 1e-05");
-  differs({{"qk_norm", "rms"}}, "qk_norm is none there, rms");
-  differs({{"attention_scale", 0.5}}, "attention_scale is 0 there, 0.5");
-  differs({{"logit_softcap", 15}}, "logit_softcap is 0 there, 15");
-  differs({{"rope_direction", -1}}, "rope_direction is 1 there, -1");
+  differs({{"rope_theta", 500000}}, "rope_theta: found 10000, expected 500000");
+  differs({{"num_attention_heads", 8}, {"num_key_value_heads", 4}}, "the number of heads: found 4, expected 8");
+  differs({{"rms_norm_eps", 1e-5}}, "the norm's epsilon: found 1e-06, expected 1e-05");
+  differs({{"qk_norm", "rms"}}, "qk_norm: found none, expected rms");
+  differs({{"attention_scale", 0.5}}, "attention_scale: found 0, expected 0.5");
+  differs({{"logit_softcap", 15}}, "logit_softcap: found 0, expected 15");
+  differs({{"rope_direction", -1}}, "rope_direction: found 1, expected -1");
   config_ = model_from(small_gpt2());
-  EXPECT_NE(error_of([&] { found(hf()); }).find("model_type is \"llama\" there, \"gpt2\" in"), std::string::npos);
+  EXPECT_NE(error_of([&] { found(hf()); }).find("model_type: found \"llama\", expected \"gpt2\""), std::string::npos);
   config_ = model_from(with(small_llama(), {{"rms_norm_eps", 1e-6}, {"rope_parameters", {{"rope_theta", 1e4}}}}));
-  EXPECT_EQ(found(hf()), file());  // said in other words
+  EXPECT_EQ(found(hf()), file());  // the same config, written differently
   Json scaled = Json::parse(read_file(hf() / "config.json"));
   scaled["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 2.0}};
-  scaled["transformers.js_config"] = 3;  // none of our business
+  scaled["transformers.js_config"] = 3;  // a key that Rowan ignores
   write_file_atomically(hf() / "config.json", scaled.dump());
   EXPECT_NE(error_of([&] { found(hf()); }).find("config.json:1: rope_scaling.rope_type: "), std::string::npos);
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/json.h"
 #include "base/random.h"
 #include "optim/optimizer.h"
 
@@ -27,7 +28,7 @@ inline Floats normal_floats(int64_t count, uint64_t seed, double scale = 1) {
   return values;
 }
 
-// Shares of f32 weights (or bf16 ones with or without masters) cut at will, on the CPU.
+// Shares of f32 weights, or of bf16 weights with or without masters, on the CPU. They can be cut anywhere.
 class Trained {
  public:
   enum class Weights { f32, masters, bf16 };
@@ -43,20 +44,19 @@ class Trained {
     add("a.weight", Role::matrix, {rows, cols});
   }
 
-  void add(const std::string& name, Role role, std::vector<int64_t> shape) {
-    table_.add({name, role, std::move(shape)});
+  void add(const std::string& name, Role role, std::vector<int64_t> shape, int64_t head_cols = 0) {
+    Parameter parameter{name, role, std::move(shape)};
+    parameter.head_cols = head_cols;
+    table_.add(parameter);
   }
 
-  // `cuts`: the parts of every parameter that are given as shares; all of each when empty.
+  // `cuts`: the parts of every parameter that become shares; empty: one share for each parameter.
   void start(const std::vector<Cut>& cuts = {}) {
     const DType dtype = kind_ == Weights::f32 ? DType::f32 : DType::bf16;
     weights = arena_.take(dtype, {table_.elements()});
     gradients = arena_.take(DType::f32, {table_.elements()});
     if (kind_ == Weights::masters) masters = arena_.take(DType::f32, {table_.elements()});
-    const Floats initial = normal_floats(table_.elements(), 5, 0.1);
-    backend_->upload(gradients, initial.data());
-    backend_->copy(weights, gradients);
-    if (kind_ == Weights::masters) backend_->copy(masters, gradients);
+    set(normal_floats(table_.elements(), 5, 0.1));
     std::vector<Share> shares;
     for (const Parameter& p : table_.parameters())
       for (Cut cut : cuts.empty() ? std::vector<Cut>{{0, p.numel()}} : cuts) {
@@ -73,6 +73,11 @@ class Trained {
     optimizer = std::make_unique<Optimizer>(*backend_, config_, shares, 3);
   }
 
+  void set(const Floats& values) {
+    backend_->upload(gradients, values.data());
+    backend_->copy(weights, gradients);
+    if (kind_ == Weights::masters) backend_->copy(masters, gradients);
+  }
   void step(int64_t t, const Floats& gradient, double lr = 1, float grad_scale = 1) {
     backend_->upload(gradients, gradient.data());
     optimizer->step(t, lr, grad_scale);
@@ -99,7 +104,7 @@ class Trained {
   Arena arena_;
 
  public:
-  std::unique_ptr<Optimizer> optimizer;  // last: it gives its memory back to the backend
+  std::unique_ptr<Optimizer> optimizer;  // last, because it returns its memory to the backend
 };
 
 inline double dot(const float* a, const float* b, int64_t n) {

@@ -1,16 +1,18 @@
-// What the papers say of their rules, and what any optimizer here must bear.
+// Properties that the papers state of their rules, and that every optimizer here must have.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <map>
 
 #include "base/error.h"
+#include "optim/recipe.h"
+#include "optim/recipes.h"
 #include "unit/optim/optimizer_bench.h"
 
 namespace rowan::test {
 namespace {
 
-// What one step takes from the weights, over lr.
+// The change of the weights in one step, divided by lr.
 Floats direction(Trained& x, int64_t t, const Floats& gradient, double lr = 0.01) {
   Floats before = x.values();
   x.step(t, gradient);
@@ -101,7 +103,7 @@ TEST(NamoD, FactorsLieInTheClamp) {
 
 TEST(NewtonSchulz, SingularValuesLieInTheKnownBand) {
   const std::map<std::string, std::pair<double, double>> bands = {
-      // Of the polynomials on [0.05, 1], and a margin of 0.002.
+      // The ranges of the polynomials on [0.05, 1], with a margin of 0.002.
       {R"("ns_coefficients": "keller", "ns_steps": 5)", {0.68, 1.137}},
       {R"("ns_coefficients": "quintic", "ns_steps": 5)", {0.975, 1.034}},
       {R"("ns_coefficients": "polar_express", "ns_steps": 8)", {0.998, 1.002}},
@@ -120,7 +122,7 @@ TEST(NewtonSchulz, SingularValuesLieInTheKnownBand) {
             recipe("muon", R"("shape_scale": "none", "ns_transpose": )" + std::string(transpose) + ", " + switches),
             rows, cols);
         x.start();
-        // Singular values of a random square matrix reach down to nearly 0; a dominant diagonal keeps them above.
+        // Some singular values of a random square matrix are nearly 0; a dominant diagonal keeps them larger.
         Floats g = normal_floats(rows * cols, 70, 0.15);
         for (int64_t i = 0; i < std::min(rows, cols); ++i) g[i * cols + i] += 2;
         for (double s : singular_values(direction(x, 0, g), rows, cols)) {
@@ -130,7 +132,7 @@ TEST(NewtonSchulz, SingularValuesLieInTheKnownBand) {
       }
 }
 
-// Weights with fp32 masters take the path of f32 weights.
+// Weights with fp32 masters take the same path as f32 weights.
 TEST(EveryRecipe, BearsZerosThinMatricesAndExtremes) {
   std::vector<std::string> configs = {
       R"({"name": "rmnp", "direction_precision": "bf16"})", R"({"name": "muon", "direction": "polar"})",
@@ -244,7 +246,7 @@ TEST(EveryRecipe, StateIsNamedByParameter) {
 }
 
 TEST(Fused, EqualsItsStages) {
-  // An idle equilibration (every factor 1) sends the same rule through the separate stages.
+  // An equilibration with all factors 1 makes the same rule run through separate stages.
   for (const char* name : {"rmnp", "nora", "mano", "mano-v2"}) {
     Trained fused = one_matrix(recipe(name), 12, 20);
     Trained staged = one_matrix(recipe(name, R"("equilibrate": "row", "equilibrate_exponent": 0)"), 12, 20);
@@ -303,7 +305,7 @@ TEST(GradScale, IsTheClippingCoefficient) {
   }
 }
 
-// A hand calculation that is independent of the goldens: 4 x 3, three steps, from the formulas of the released code.
+// A calculation by hand, independent of the goldens: 4 x 3, three steps, from the formulas of the released code.
 TEST(Namo, CheckVector) {
   const std::map<std::string, Floats> expected = {
       {"namo",

@@ -1,6 +1,10 @@
+// The "optimizer" and "schedule" sections: refused values, variants, routing of parameters, and schedules.
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/json.h"
+#include "optim/recipe.h"
+#include "optim/recipes.h"
 #include "optim/schedule.h"
 #include "unit/optim/optimizer_bench.h"
 
@@ -32,23 +36,23 @@ TEST(OptimizerConfig, MistakesAreNamed) {
   expect_refused(R"({"name": "muon", "lr": NaN})", "not valid JSON");
   expect_refused(R"({"name": "muon", "lr": 1e999})", "1e999");
   expect_refused(R"({"name": "muon", "ns_steps": 0})", "at least 1");
-  expect_refused(R"({"name": "namo-d", "clamp": 0})", "must be positive");
+  expect_refused(R"({"name": "namo-d", "clamp": 0})", "expected at least 1e-30");
   expect_refused(R"({"name": "namo-d", "clamp": 1.5})", "at most 1");
-  expect_refused(R"({"name": "adamw", "betas": [0.9, 1]})", "must be in [0, 1)");
+  expect_refused(R"({"name": "adamw", "betas": [0.9, 1]})", "expected at least 0 and below 1");
   expect_refused(R"({"name": "adamw", "betas": [0.9]})", "expected two");
   expect_refused(R"({"name": "mano", "variant": "paper"})", "has no variant 'paper'");
-  expect_refused(R"({"name": "rmnp", "eps": -1e-8})", "eps: found -1e-08, must be positive");
-  expect_refused(R"({"name": "muon", "ns_eps": 0})", "ns_eps: found 0, must be positive");
-  expect_refused(R"({"name": "namo", "adapt_eps": -1})", "must be positive");
-  expect_refused(R"({"name": "adamw", "eps": 0})", "must be positive");
+  expect_refused(R"({"name": "rmnp", "eps": -1e-8})", "eps: found -1e-08, expected at least 1e-30");
+  expect_refused(R"({"name": "muon", "ns_eps": 0})", "ns_eps: found 0, expected at least 1e-30");
+  expect_refused(R"({"name": "namo", "adapt_eps": -1})", "expected at least 1e-30");
+  expect_refused(R"({"name": "adamw", "eps": 0})", "expected at least 1e-30");
   expect_refused(R"({"name": "muoneq-r", "equilibrate_eps": -1})", "at least 0");
-  expect_refused(R"({"name": "muon", "momentum": 1})", "momentum: found 1, at most 0.9999999 is allowed");
-  expect_refused(R"({"name": "nora", "beta": 1.5})", "beta: found 1.5, at most");
-  expect_refused(R"({"name": "namo", "beta2": 1})", "beta2: found 1, at most");
+  expect_refused(R"({"name": "muon", "momentum": 1})", "momentum: found 1, expected at most 0.9999999");
+  expect_refused(R"({"name": "nora", "beta": 1.5})", "beta: found 1.5, expected at most");
+  expect_refused(R"({"name": "namo", "beta2": 1})", "beta2: found 1, expected at most");
   expect_refused(R"({"name": "muoneq-rc", "phase": 0})", "at least 1");
   expect_refused(R"({"name": "muon", "ns_steps": 101})", "at most 100");
   expect_refused(R"({"name": "muon", "ns_coefficients": "keler"})", "did you mean 'keller'");
-  expect_refused(R"({"name": "muon", "ns_coefficients": []})", "the list is empty");
+  expect_refused(R"({"name": "muon", "ns_coefficients": []})", "found an empty list");
   expect_refused(R"({"name": "muon", "ns_coefficients": [1, 2, 3]})", "found 1, expected a list of [a, b, c]");
   expect_refused(R"({"name": "muon", "ns_coefficients": [[1, 2]]})", "found [1,2], expected a list of [a, b, c]");
   expect_refused(R"({"name": "muon", "ns_coefficients": 5})", "expected a list of [a, b, c]");
@@ -58,11 +62,11 @@ TEST(OptimizerConfig, MistakesAreNamed) {
 }
 
 TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
-  expect_refused(R"({"name": "rmnp", "ns_steps": 5})", "only direction newton_schulz has steps");
+  expect_refused(R"({"name": "rmnp", "ns_steps": 5})", "only directions newton_schulz and aurora have steps");
   expect_refused(R"({"name": "namo", "clamp": 0.5})", "only adapt column has a clamp");
   expect_refused(R"({"name": "muoneq-r", "phase": 10})", "only equilibrate row_column");
-  expect_refused(R"({"name": "muon", "decay": "adaptive"})", "adapt is neither");
-  expect_refused(R"({"name": "muon", "shape_scale": "axis"})", "normalizes none");
+  expect_refused(R"({"name": "muon", "decay": "adaptive"})", "needs the factors of adapt matrix or column");
+  expect_refused(R"({"name": "muon", "shape_scale": "axis"})", "needs a direction that normalizes rows or columns");
   expect_refused(R"({"name": "rmnp", "project": "alternate"})", "fixed axis");
   expect_refused(R"({"name": "recipe", "form": "lion"})", "direction sign");
   expect_refused(R"({"name": "muon", "betas": [0.9, 0.95]})", "put it into \"adamw\"");
@@ -72,10 +76,10 @@ TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
   expect_refused(R"({"name": "muon", "scale": 0.2})", "multiplies shape_scale moonlight");
   expect_refused(R"({"name": "muon", "equilibrate_clip": 2})", "no sums of squares");
   expect_refused(R"({"name": "normuon", "step_cap": 1})", "neither matrix nor column");
-  expect_refused(R"({"name": "namo", "shape_scale": "rms"})", "one norm");
+  expect_refused(R"({"name": "namo", "shape_scale": "rms"})", "choose the norm themselves");
 }
 
-// What the printed rules change, as the papers' notes have it.
+// The differences of the printed rules, as in the notes on the papers.
 TEST(OptimizerConfig, VariantsOfThePapers) {
   const std::vector<std::pair<std::string, std::string>> expected = {
       {"rmnp", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.0, "form": "ema"})"},
@@ -121,8 +125,8 @@ TEST(OptimizerConfig, TheAdamWHalfMayFollowTheRate) {
   EXPECT_FALSE(resolved["adamw"].contains("lr")) << "it would stand beside the ratio";
   resolved["lr"] = 5;
   EXPECT_DOUBLE_EQ(optimizer_config(resolved.dump()).adamw_half()->lr, 0.5);
-  expect_refused(R"({"name": "muon", "adamw": {"lr": 1, "lr_ratio": 0.1}})", "lr_ratio: stands beside lr");
-  expect_refused(R"({"name": "muon", "adamw": {"lr_ratio": 0}})", "lr_ratio: found 0, must be greater than 0");
+  expect_refused(R"({"name": "muon", "adamw": {"lr": 1, "lr_ratio": 0.1}})", "lr_ratio: conflicts with lr");
+  expect_refused(R"({"name": "muon", "adamw": {"lr_ratio": 0}})", "lr_ratio: found 0, expected more than 0");
   EXPECT_EQ(optimizer_config(R"({"name": "adamw"})").adamw_half(), nullptr);
 }
 
@@ -141,7 +145,7 @@ std::vector<std::string> split(const std::string& config) {
   const OptimizerConfig parsed = optimizer_config(config);
   const ParameterTable parameters = table();
   for (const Parameter& p : parameters.parameters()) {
-    const Recipe& r = parsed.groups[group_of(parsed, p)].recipe;
+    const Recipe& r = *parsed.groups[group_of(parsed, p)].recipe;
     result.push_back(fmt::format("{} {} {}", r.name, r.lr, r.weight_decay));
   }
   return result;
@@ -174,7 +178,7 @@ TEST(OptimizerConfig, RoutingsOfThePapers) {
   EXPECT_EQ(split(R"({"name": "muon", "lr": 2, "groups": [{"names": ["*.q_proj.*"], "name": "nora", "lr": 5},
                                                           {"roles": ["head"], "lr": 7}]})"),
             (Split{"adamw 0.0003 0", "nora 5 0", "muon 2 0", "adamw 0.0003 0", "muon 7 0"}));
-  expect_refused(R"({"name": "muon", "groups": [{"name": "nora"}]})", "groups.0.names: a group needs");
+  expect_refused(R"({"name": "muon", "groups": [{"name": "nora"}]})", "groups.0.names: expected roles or names");
   expect_refused(R"({"name": "muon", "groups": [{"roles": ["heads"]}]})", "did you mean 'head'");
 }
 
@@ -198,7 +202,7 @@ TEST(OptimizerConfig, AGroupThatTakesNothingIsRefused) {
   EXPECT_NE(
       routing_refusal(R"({"name": "muon", "groups": [{"names": "*proj*"}, {"names": "*q_proj*"}]})").find("groups.1"),
       std::string::npos);
-  EXPECT_NE(routing_refusal(R"({"name": "muon", "groups": [{"names": "model.norm.*"}]})").find("it is no matrix"),
+  EXPECT_NE(routing_refusal(R"({"name": "muon", "groups": [{"names": "model.norm.*"}]})").find("which is not a matrix"),
             std::string::npos);
 }
 
@@ -246,12 +250,20 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
   EXPECT_EQ(s.multiplier(80), 1);
   EXPECT_DOUBLE_EQ(s.multiplier(90), 0.5);
   EXPECT_EQ(s.multiplier(100), 0);
+  // AdamH's schedule in modded-nanogpt: a line from the first step, multiplied by the warm-up.
+  s = schedule(R"({"name": "linear", "warmup_steps": 250, "falls_from": "start", "min_lr_ratio": 0})", 4875);
+  EXPECT_DOUBLE_EQ(s.multiplier(125), 0.5);
+  EXPECT_DOUBLE_EQ(s.multiplier(249), 0.996);
+  EXPECT_DOUBLE_EQ(s.multiplier(250), 1 - 250.0 / 4875);
+  EXPECT_DOUBLE_EQ(s.pace(975).fall, 0.2);
+  EXPECT_EQ(to_json(s)["falls_from"], "start");
+  EXPECT_THROW(schedule(R"({"name": "wsd", "falls_from": "start"})", 10), Error);
   EXPECT_THROW(schedule(R"({"name": "cosin"})", 10), Error);
   EXPECT_THROW(schedule(R"({"name": "wsd", "decay_steps": -1})", 10), Error);
   EXPECT_THROW(schedule(R"({"warmup_steps": -1})", 10), Error);
 }
 
-// A run cut short to try something.
+// A run that was shortened to try something.
 TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   Schedule s = schedule(R"({"warmup_steps": 51})", 50);
   EXPECT_EQ(s.warmup_steps, 5);
@@ -268,7 +280,7 @@ TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   EXPECT_DOUBLE_EQ(s.pace(130).fall, 0.5);
   EXPECT_THROW(schedule(R"({"from_step": 50})", 50), Error);
   EXPECT_EQ(schedule(R"({"warmup_steps": 2})", 1).multiplier(0), 0);
-  // The decay keeps its end: behind the warm-up, over what is left.
+  // The decay keeps its end: it runs over the steps after the warm-up.
   s = schedule(R"({"name": "wsd", "warmup_steps": 9, "decay_steps": 2})", 10);
   EXPECT_EQ(s.decay_steps, 1);
   EXPECT_EQ(s.asked_decay_steps, 2);
@@ -282,7 +294,7 @@ TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   EXPECT_DOUBLE_EQ(s.multiplier(4), 0.2);
   EXPECT_EQ(schedule(R"({"name": "wsd", "warmup_steps": 4, "decay_steps": 6})", 10).asked_decay_steps, 0);
   EXPECT_EQ(schedule(R"({"name": "wsd", "warmup_steps": 10, "decay_steps": 6})", 10).decay_steps, 0);
-  // What a shortened run wrote into its config is the schedule of the longer one that continues it.
+  // The config of a shortened run has the schedule of the longer run that continues it.
   EXPECT_EQ(schedule(to_json(s).dump(), 2000).decay_steps, 1000);
 }
 

@@ -1,10 +1,14 @@
-// What every stage answers for itself.
+// What every stage states about itself.
 #include <gtest/gtest.h>
 
 #include <functional>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json.h"
+#include "model/layout.h"
+#include "optim/recipe.h"
+#include "optim/stages.h"
 #include "paths.h"
 #include "unit/optim/optimizer_bench.h"
 
@@ -21,7 +25,7 @@ TEST(EveryStage, AnswersForItself) {
   }
 }
 
-// A stage that sees less than it says would compute something else on many ranks, silently.
+// A stage that needs more than its atom would silently compute other results on many ranks.
 TEST(EveryStage, SeesNoMoreThanItsAtom) {
   for (const char* switches :
        {R"("equilibrate": "row")", R"("equilibrate": "sign")", R"("renormalize": "row")",
@@ -55,7 +59,8 @@ TEST(EveryStage, RefusesWhatItCannotDo) {
   auto parse = [](const std::string& text) { return stage_refusal([&] { optimizer_config(text); }); };
   EXPECT_NE(parse(R"({"name": "soap", "precondition_frequency": 0})").find("at least 1"), std::string::npos);
   EXPECT_NE(parse(R"({"name": "sgdm", "decay": "cautious"})").find("signs of a direction"), std::string::npos);
-  EXPECT_NE(parse(R"({"name": "muon", "retract": "frobenius"})").find("retract makes steps"), std::string::npos);
+  EXPECT_NE(parse(R"({"name": "muon", "retract": "frobenius"})").find("conflicts with retract, whose steps"),
+            std::string::npos);
   EXPECT_NE(parse(R"({"name": "muon", "blocks": "head"})").find("found \"head\""), std::string::npos);
   EXPECT_NE(parse(R"({"name": "adamw", "decay": "adaptive"})").find("adamw has not"), std::string::npos);
   EXPECT_NE(parse(R"({"name": "muon", "momentum": {"from": 0.8, "steps": 4}})").find("momentum.to: is missing"),
@@ -72,8 +77,8 @@ TEST(EveryStage, RefusesWhatItCannotDo) {
   }
 }
 
-// Blocks that are matrices of their own give what those matrices alone would. Sizes are whole cache lines, so that both
-// layouts have their gradients at the same places.
+// Blocks give the same result as separate matrices. Sizes are whole cache lines, so that gradients are aligned alike in
+// both layouts.
 TEST(Blocks, EqualMatricesOfTheirOwn) {
   for (const char* name : {"muon", "normuon", "soap", "muon-h", "muown"}) {
     Trained blocks(R"({"name": ")" + std::string(name) + R"(", "blocks": 3})", 12, 64);
@@ -87,7 +92,80 @@ TEST(Blocks, EqualMatricesOfTheirOwn) {
   }
 }
 
-// Owners of some of the blocks update them as the owner of all does.
+// The same for the columns of a head, for all dtypes of the weights. Metrics are also those of the blocks.
+TEST(Blocks, OfColumnsEqualMatricesOfTheirOwn) {
+  constexpr int64_t rows = 12, heads = 3, width = 16, size = rows * width;
+  auto apart = [](const Floats& x) {
+    Floats blocks;
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t r = 0; r < rows; ++r)
+        blocks.insert(blocks.end(), &x[(r * heads + h) * width], &x[(r * heads + h) * width] + width);
+    return blocks;
+  };
+  for (const char* name : {"muon", "normuon", "soap", "muon-h", "muown", "mars-m", "dion2"})
+    for (Trained::Weights kind : {Trained::Weights::f32, Trained::Weights::masters, Trained::Weights::bf16}) {
+      const std::string rest = R"("rounding": "stochastic", "telemetry_every": 1)";
+      Trained columns(recipe(name, R"("blocks": "heads", )" + rest), kind), parts(recipe(name, rest), kind);
+      columns.add("o", Role::matrix, {rows, heads * width}, width);
+      for (int64_t h = 0; h < heads; ++h) parts.add("w" + std::to_string(h), Role::matrix, {rows, width});
+      columns.start();
+      parts.start();
+      const Floats initial = normal_floats(heads * size, 5, 0.1);
+      columns.set(initial);
+      parts.set(apart(initial));
+      for (int64_t t = 0; t < 3; ++t) {
+        const Floats gradient = normal_floats(heads * size, 100 + static_cast<uint64_t>(t));
+        columns.step(t, gradient);
+        parts.step(t, apart(gradient));
+      }
+      EXPECT_EQ(apart(columns.values()), parts.values()) << name << " " << static_cast<int>(kind);
+      auto mean = [](const Trained& x) {
+        for (const Metric& metric : x.optimizer->telemetry())
+          if (metric.name == "mean/stable_rank") return metric.value;
+        return 0.0;
+      };
+      EXPECT_GT(mean(parts), 0) << name;
+      EXPECT_EQ(mean(columns), mean(parts)) << name;
+    }
+  Trained cut(R"({"name": "muon", "blocks": "heads"})");
+  cut.add("o", Role::matrix, {rows, heads * width}, width);
+  EXPECT_NE(stage_refusal([&] { cut.start({{0, size}}); }).find("whole of o or of its blocks"), std::string::npos);
+}
+
+// q, k and v have blocks of rows, the output projection blocks of columns, of one head or two. All others are whole.
+TEST(Blocks, FollowTheHeadsOfAModel) {
+  for (const auto& [model, out, in] :
+       {std::tuple{R"({"model_type": "llama", "hidden_size": 24, "intermediate_size": 20, "num_hidden_layers": 1,
+                       "num_attention_heads": 6, "num_key_value_heads": 2, "vocab_size": 50})",
+                   "self_attn.o_proj", "self_attn.q_proj"},
+        std::tuple{R"({"model_type": "gpt2", "n_embd": 24, "n_layer": 1, "n_head": 6, "vocab_size": 50})",
+                   "attn.c_proj", "attn.c_attn"}}) {
+    auto source = std::make_shared<JsonSource>(JsonSource{"model", model});
+    const ParameterTable table = parameter_table(parse_model(JsonObject(source, parse_json(*source))));
+    const Recipe heads = optimizer_config(R"({"name": "muon", "blocks": "heads"})").main(),
+                 pairs = optimizer_config(R"({"name": "muon", "blocks": "pairs"})").main();
+    for (const Parameter& p : table.parameters()) {
+      if (p.shape.size() != 2) continue;
+      const bool is_out = p.name.find(out) != std::string::npos;
+      EXPECT_EQ(column_blocks(heads, p), is_out ? 6 : 1) << p.name;
+      EXPECT_EQ(column_blocks(pairs, p), is_out ? 3 : 1) << p.name;
+      if (p.name.find(in) == std::string::npos) continue;
+      EXPECT_EQ(block_rows(heads, p), std::vector<int64_t>(static_cast<size_t>(p.rows() / 4), 4)) << p.name;
+      EXPECT_EQ(block_rows(pairs, p), std::vector<int64_t>(static_cast<size_t>(p.rows() / 8), 8)) << p.name;
+    }
+  }
+  Parameter odd{"odd", Role::matrix, {20, 12}};
+  odd.head_rows = odd.head_cols = 4;
+  const Recipe pairs = optimizer_config(R"({"name": "muon", "blocks": "pairs"})").main();
+  EXPECT_NE(
+      stage_refusal([&] { block_rows(pairs, odd); }).find("odd: found 5 heads, expected an even number for pairs"),
+      std::string::npos);
+  EXPECT_NE(
+      stage_refusal([&] { column_blocks(pairs, odd); }).find("odd: found 3 heads, expected an even number for pairs"),
+      std::string::npos);
+}
+
+// Owners of some of the blocks make the same updates as an owner of all.
 TEST(Blocks, GiveTheSameBitsInShares) {
   for (const char* name : {"muon", "normuon", "soap", "muon-h", "muown", "mars-m"}) {
     const std::string config = R"({"name": ")" + std::string(name) + R"(", "blocks": 3})";
@@ -131,7 +209,7 @@ TEST(Courses, MomentumAndDecayFollowTheRun) {
   EXPECT_DOUBLE_EQ(r.at(9, pace).weight_decay, 0.1);
   const Recipe by_rate = optimizer_config(R"({"name": "adamw", "weight_decay": 0.2, "decay_course": "rate"})").main();
   EXPECT_DOUBLE_EQ(by_rate.at(9, Pace(0.25)).weight_decay, 0.05);
-  // A plain number again.
+  // A plain number is allowed again.
   EXPECT_EQ(optimizer_config(R"({"name": "nanochat", "momentum": 0.9})").main().at(0, Pace()).momentum, 0.9);
 }
 

@@ -50,7 +50,7 @@ ResultSet two_optimizers() {
   set.axes = {"size", "optimizer"};
   set.tuned = "lr";
   set.against = "adamw";
-  // adamw is best at 0.01: 3.0, 3.1, 3.2; muon at 0.02: 2.9, 3.1, 3.0.
+  // adamw is best at 0.01, with losses 3.0, 3.1, 3.2; muon at 0.02, with 2.9, 3.1, 3.0.
   for (auto [lr, loss] : {std::pair{0.005, 3.4}, {0.01, 3.0}, {0.02, 3.3}})
     set.runs.push_back(run_of("adamw", lr, 1, loss));
   for (auto [seed, loss] : {std::pair{2, 3.1}, {3, 3.2}}) set.runs.push_back(run_of("adamw", 0.01, seed, loss));
@@ -114,7 +114,7 @@ TEST(Judge, AConversionComparesLikeWithLike) {
   EXPECT_NEAR(rows_of(judge(set))[1]["published"].get<double>(), std::log(33.28), 1e-12);
   set.metric = "val_loss_batch_mean";
   EXPECT_NEAR(rows_of(judge(set))[1]["published"].get<double>(), std::log(33.28) * 99 / 98, 1e-12);
-  set.metric = "val_loss";  // another quantity: shown, not compared
+  set.metric = "val_loss";  // another quantity: it is shown but not compared
   EXPECT_TRUE(rows_of(judge(set))[1]["ours_minus_published"].is_null());
 }
 
@@ -214,11 +214,11 @@ TEST_F(Targets, AreReadStrictly) {
   EXPECT_EQ(error(with(R"("nats": 3.1)")), "");
   const Json targets = load_targets(folder_ / "targets.json");
   EXPECT_EQ(targets[0]["config"], (fs::path(folder_ / "x").parent_path() / "a.json").string());
-  EXPECT_NE(error(with(R"("nats": 3.1, "perplexity": 20)")).find("stands beside perplexity"), std::string::npos);
+  EXPECT_NE(error(with(R"("nats": 3.1, "perplexity": 20)")).find("conflicts with perplexity"), std::string::npos);
   EXPECT_NE(error(with(R"("nats": 3.1, "sd": 1)")).find("unknown key 'sd'"), std::string::npos);
   EXPECT_NE(error(R"({"targets": [{"config": "a", "metric": "accuracy"}]})")
                 .find("targets.json:1: targets.0.metric: found "
-                      "'accuracy', allowed: val_loss"),
+                      "'accuracy', expected one of val_loss"),
             std::string::npos);
   EXPECT_NE(
       error(R"({"targets": [{"config": "a", "metric": "val_loss_galore", "perplexity": 20, "step": 1, "source": ""}]})")
@@ -228,7 +228,7 @@ TEST_F(Targets, AreReadStrictly) {
     return error(R"({"targets": [], "elsewhere": [{"source": "a", "what": "b", "optimizer": "muon")" + more + "}]}");
   };
   EXPECT_EQ(elsewhere(R"(, "bits_per_byte": 1.2, "seeds": 3, "deviation": 0.01)"), "");
-  EXPECT_NE(elsewhere("").find("elsewhere.0.what: expected one of perplexity, nats and bits_per_byte"),
+  EXPECT_NE(elsewhere("").find("elsewhere.0.what: expected perplexity, nats or bits_per_byte with it"),
             std::string::npos);
   EXPECT_NE(elsewhere(R"(, "nats": 1, "step": 2)").find("unknown key 'step'"), std::string::npos);
 }

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Every value of the tensor is `value`.
+// A tensor in which every element is `value`.
 TensorSource constant(const std::string& name, std::vector<int64_t> shape, float value) {
   TensorSource source{{name, "F32", std::move(shape)}, {}};
   auto values = std::make_shared<std::vector<float>>(source.numel(), value);
@@ -46,7 +46,7 @@ void expect_contains(const std::string& text, const std::string& part) {
   EXPECT_NE(text.find(part), std::string::npos) << text;
 }
 
-// The checkpoint verifies and all its parts are of one step.
+// Expects that the checkpoint verifies and that all its parts are of one step.
 void expect_whole(const fs::path& checkpoint) {
   EXPECT_NO_THROW(verify_checkpoint(checkpoint));
   Checkpoint read(checkpoint);
@@ -82,7 +82,7 @@ TEST_F(CheckpointTest, KeepsTheNewest) {
   EXPECT_EQ(newest(), std::nullopt);
   EXPECT_EQ(newest_checkpoint(dir_ / "absent", [](const std::string&) {}), std::nullopt);
   for (int step : {10, 20, 100000000, 30}) save(dir_, step, 2);
-  // A step behind the one just written is another story's: it stays.
+  // A checkpoint of a later step than the one just written belongs to another course of the run, and stays.
   std::vector<fs::path> found = list_checkpoints(dir_);
   ASSERT_EQ(found.size(), 3u);
   EXPECT_EQ(found[0].filename(), "step_100000000");
@@ -104,10 +104,25 @@ TEST_F(CheckpointTest, MilestonesAndTheBestStay) {
   EXPECT_EQ(names(), " 12 11 10 7 5");
   rotate_checkpoints(dir_, 10, {.keep = 1, .keep_every = 0, .best = 5});
   EXPECT_EQ(names(), " 12 11 10 5");
-  // More than an int holds.
+  // More than fits in an int.
   rotate_checkpoints(dir_, 12, {.keep = int64_t{1} << 31});
   rotate_checkpoints(dir_, 12, {.keep = INT64_MAX});
   EXPECT_EQ(names(), " 12 11 10 5");
+}
+
+TEST_F(CheckpointTest, OtherFoldersPushNoneOut) {
+  for (int step : {10, 20}) save(dir_, step);
+  const char* const others[] = {"step_000000000030", "step_30",          "step_-0000030", "step_99999999999999999999",
+                                "step_00000030.old", "step_0000003a",    "step_",         "step_ 0000030",
+                                "step_+0000030",     "ruined_000000030", "steps"};
+  for (const char* name : others) fs::create_directories(dir_ / name);
+  write_file_atomically(dir_ / "step_00000040", "a file");
+  save(dir_, 25, 2);
+  std::string all;
+  for (const fs::path& checkpoint : list_checkpoints(dir_)) all += fmt::format(" {}", step_of(checkpoint));
+  EXPECT_EQ(all, " 25 20");
+  EXPECT_EQ(newest(), checkpoint_path(dir_, 25));
+  for (const char* name : others) EXPECT_TRUE(fs::exists(dir_ / name)) << name;
 }
 
 TEST_F(CheckpointTest, ARuinedOneIsKeptApartAndPushesNoneOut) {
@@ -169,7 +184,7 @@ TEST_F(CheckpointTest, DamageIsSkippedAndNamed) {
   expect_contains(damaged_by([&] { flip_byte(bad / "optimizer.safetensors", 1); }), "checksum of tensor 'w.m'");
   expect_contains(damaged_by([&] { flip_byte(bad / "state.json", 4); }), "state.json: damaged: wrong checksum");
   expect_contains(damaged_by([&] { fs::resize_file(bad / "model.safetensors", 100); }),
-                  "model.safetensors: damaged: 100 bytes");
+                  "model.safetensors: damaged: found 100 bytes");
   expect_contains(damaged_by([&] { fs::remove(bad / "model.safetensors"); }), "model.safetensors: missing");
   expect_contains(damaged_by([&] { fs::remove(bad / "manifest.json"); }), "manifest.json: No such file");
   expect_contains(damaged_by([&] { fs::resize_file(bad / "manifest.json", 50); }), "manifest.json:");

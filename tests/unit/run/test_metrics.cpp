@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
+#include "base/json.h"
 #include "run/metrics.h"
 #include "train/progress.h"
 #include "train/signals.h"
@@ -70,7 +71,7 @@ TEST_F(MetricsTest, ResumingDropsRowsBehindTheCheckpoint) {
   EXPECT_EQ(notes_, "") << "a line cut short is what every kill may leave";
 }
 
-// A limit on file sizes fails writes as a full disk does. The events of a row take more than the row.
+// A limit on file sizes makes writes fail as on a full disk. The events of a row are larger than the row.
 TEST_F(MetricsTest, EventsThatCannotBeWrittenCostOneNoteAndNoRow) {
   MetricsLog log = this->log({});
   rlimit before;
@@ -126,7 +127,7 @@ TEST_F(MetricsTest, AResumeIsARowAndCountsOnce) {
   EXPECT_EQ(text.find("resume"), text.find("\"resume\":{\"world_size\":2}") + 1) << text;
 }
 
-// A full disk takes a part of a line: it is taken back, and the rows are those before it.
+// A full disk accepts only part of a line. This part is removed, and the earlier rows remain.
 TEST_F(MetricsTest, HalfARowIsTakenBack) {
   MetricsLog log = this->log({});
   log.train_row({.step = 1});

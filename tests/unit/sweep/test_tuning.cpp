@@ -24,7 +24,7 @@ SweepConfig sweep_of(std::vector<double> values, double extend, std::vector<int6
   return sweep;
 }
 
-// Makes runs until none is open, the last asked for first; the loss is a parabola in log(lr).
+// Makes runs until none is missing, the last one first. The loss is a parabola in log(lr).
 std::map<std::string, double> make_all(const SweepConfig& sweep, double optimum) {
   std::map<std::string, double> done;
   auto outcome = [&](const SweepRun& run) {
@@ -100,7 +100,7 @@ class SweepFile : public ::testing::Test {
              {"axes", {{"optimizer", {{"rmnp", Json::object()}, {"muon", {{"optimizer", {{"name", "muon"}}}}}}}}}};
   }
   SweepConfig load() { return load_sweep(folder_.write("sweep.json", json_.dump(1)), {}); }
-  // The message without the file's name, which has to be in it.
+  // The message without the file's name, which it must contain.
   std::string error() {
     std::string text = error_of([&] { load(); });
     EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 0);
@@ -123,8 +123,8 @@ TEST_F(SweepFile, CellsAreTheProductOfTheAxes) {
   const SweepRun run = make_run(sweep, 3, 0.5 * sweep.cells[3].own, 6);
   EXPECT_EQ(run.name, "muon_steps3_lr0.01_seed6") << "half of muon's own rate";
   const TrainConfig config = config_of(sweep, run);
-  EXPECT_EQ(config.optimizer.main().name, "muon");
-  EXPECT_DOUBLE_EQ(config.optimizer.main().lr, 0.01);
+  EXPECT_EQ(config.optimizer.rates().recipe, "muon");
+  EXPECT_DOUBLE_EQ(config.optimizer.rates().main, 0.01);
   EXPECT_EQ(config.run.steps, 3);
   EXPECT_EQ(config.run.seed, 6);
   EXPECT_EQ(config.batch.sequences, 4);
@@ -135,8 +135,8 @@ TEST_F(SweepFile, APartOfASectionIsSetAfterTheSection) {
   json_["axes"] = {{"rate", {{"high", {{"optimizer.lr", 0.5}}}}}, {"optimizer", json_["axes"]["optimizer"]}};
   const SweepConfig sweep = load();
   const TrainConfig config = config_of(sweep, make_run(sweep, 1, {}, {}));
-  EXPECT_EQ(config.optimizer.main().name, "muon");
-  EXPECT_EQ(config.optimizer.main().lr, 0.5);
+  EXPECT_EQ(config.optimizer.rates().recipe, "muon");
+  EXPECT_EQ(config.optimizer.rates().main, 0.5);
 }
 
 TEST_F(SweepFile, AnAxisCanBePartOfTheBasesName) {
@@ -162,27 +162,27 @@ TEST_F(SweepFile, MistakesAreOneLineBeforeAnythingRuns) {
     expect(part);
   };
   with("axes", {{"optimizer.lrr", {0.1, 0.2}}}, "optimizer.lrr: unknown key 'lrr'; did you mean 'lr'?");
-  with("axes", {{"optimizer.lr", Json::array()}}, "axes.optimizer.lr: the axis has no values");
-  with("axes", {{"optimizer.lr", {0.1, 0.10}}}, "two runs have the folder " + folder_ / "out/lr0.1");
+  with("axes", {{"optimizer.lr", Json::array()}}, "axes.optimizer.lr: found an axis without values");
+  with("axes", {{"optimizer.lr", {0.1, 0.10}}}, "found two runs with the folder " + folder_ / "out/lr0.1");
   with("axes", {{"optimizer.name", {"muon", "muoon"}}}, "did you mean 'muon'?");
-  with("axes", {{"run.seed", {1, 2}}}, "seeds stand under the key seeds");
+  with("axes", {{"run.seed", {1, 2}}}, "whose seeds stand under its key seeds");
   with("axes", {{"run.dir", {"a"}}}, "names the folders of its runs itself");
-  with("axes", {{"optimizer", {{{"name", "muon"}}}}}, "found an object or a list as a value; name it");
-  with("tune", {{"path", "optimizer.lr"}, {"values", Json::array()}}, "tune.values: the grid is empty");
+  with("axes", {{"optimizer", {{{"name", "muon"}}}}}, "found an object or a list, expected a name");
+  with("tune", {{"path", "optimizer.lr"}, {"values", Json::array()}}, "tune.values: found an empty grid");
   with("tune", {{"path", "optimizer.lr"}, {"values", {0.1, -1}}}, "tune.values: found -1");
-  with("tune", {{"path", "optimizer.lr"}, {"values", {0.1, 0.1}}}, "a value stands twice");
+  with("tune", {{"path", "optimizer.lr"}, {"values", {0.1, 0.1}}}, "found a value twice");
   with("tune", {{"path", "optimizer.lr"}, {"values", {1}}, {"extend", 1}}, "expected a factor greater than 1");
-  with("tune", {{"path", "data.reading"}, {"factors", {1}}}, "the config has no number at data.reading");
-  with("seeds", {1, 2, 1}, "seeds: 1 stands twice");
+  with("tune", {{"path", "data.reading"}, {"factors", {1}}}, "found no number at data.reading");
+  with("seeds", {1, 2, 1}, "seeds: found 1 twice");
   with("metric", "val_los",
-       "found 'val_los', allowed: val_loss, val_loss_batch_mean, val_loss_galore; did you mean 'val_loss'?");
-  with("metric", "val_loss_galore", "needs data.batch_means, which the config has not");
-  with("against", "adamw", "found 'adamw', which is no label of an axis");
+       "found 'val_los', expected one of val_loss, val_loss_batch_mean, val_loss_galore; did you mean 'val_loss'?");
+  with("metric", "val_loss_galore", "which needs data.batch_means; the config has none");
+  with("against", "adamw", "found 'adamw', expected a label of an axis");
   with("set", {{"data.train", "/nowhere.bin"}}, "/nowhere.bin");
   with("base", "other.json", "other.json");
   with("basis", "base.json", "unknown key 'basis'; did you mean 'base'?");
   folder_.write("targets.json", R"({"targets": [{"config": "base.json", "metric": "accuracy"}]})");
-  with("targets", "targets.json", "targets.0.metric: found 'accuracy', allowed: val_loss");
+  with("targets", "targets.json", "targets.0.metric: found 'accuracy', expected one of val_loss");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
 }
 

@@ -30,7 +30,7 @@ std::string model_error(const std::string& bytes) {
   return "";
 }
 
-// A field of a message: its key, and the length where it has one.
+// A field of a protobuf message: its key, and its length if it has one.
 std::string field(int number, const std::string& bytes) {
   return std::string(1, static_cast<char>(number << 3 | 2)) + static_cast<char>(bytes.size()) + bytes;
 }
@@ -41,12 +41,12 @@ TEST(SentencepieceModel, MistakesAreNamed) {
   EXPECT_EQ(model_error(""), "no pieces");
   EXPECT_EQ(model_error(field(1, field(1, "a"))), "no unknown piece");
   EXPECT_EQ(model_error(unknown + unknown), "two unknown pieces, 0 and 1");
-  EXPECT_EQ(model_error(unknown.substr(0, 5)), "cut short: 9 bytes expected, 3 left");
+  EXPECT_EQ(model_error(unknown.substr(0, 5)), "truncated: found 3 bytes, expected 9");
   EXPECT_EQ(model_error(unknown + field(1, field(1, "\xff"))), "a piece that is not UTF-8");
   EXPECT_EQ(model_error(unknown + field(1, field(1, ""))), "a piece of 0 bytes");
-  EXPECT_EQ(model_error(unknown + field(1, field(1, "a") + "\x18\x09")), "piece 'a' has the unknown type 9");
+  EXPECT_EQ(model_error(unknown + field(1, field(1, "a") + "\x18\x09")), "piece 'a': found the unknown type 9");
   EXPECT_EQ(model_error(unknown + field(1, field(1, "a") + std::string("\x15\0\0\xc0\x7f", 5))),
-            "piece 'a' has the score nan");
+            "piece 'a': found the score nan");
   EXPECT_EQ(model_error(unknown + field(2, "\x18\x07")), "the unknown kind 7");
   EXPECT_EQ(model_error(unknown + field(3, field(2, "abc"))), "precompiled_charsmap: 3 bytes with a trie of 0");
   EXPECT_EQ(model_error(unknown + "\x0b"), "field 1 has the unknown wire type 3");
@@ -76,7 +76,7 @@ class ModelFile {
   std::string spec_;
 };
 
-// T5's model with its first pieces only.
+// T5's model with only its first pieces.
 std::string small_t5(const std::string& whole) {
   std::string result;
   int pieces = 0;
@@ -94,7 +94,7 @@ std::string small_t5(const std::string& whole) {
   return result;
 }
 
-// Before they were checked, one of sixteen such models crashed the library or grew without end.
+// Before these checks, one of sixteen such models crashed the library or grew without end.
 TEST(SentencepieceModel, DamagedOnesAreRefusedOrSafe) {
   ROWAN_SHARED_OR_SKIP(file, "corpora/tokenizers/t5/spiece.model");
   const std::string good = small_t5(read_file(file));
@@ -118,7 +118,7 @@ TEST(SentencepieceModel, DamagedOnesAreRefusedOrSafe) {
   EXPECT_GT(refused, 20);
 }
 
-// "" in a build without the trainer.
+// A trained model; "" in a build without the trainer.
 std::string trained(bool bpe) {
   TemporaryFolder folder;
   TokenizerTraining training;
@@ -157,8 +157,34 @@ TEST(TrainedTokenizer, GivesWhatTheLibraryGives) {
   }
 }
 
-TEST(TrainedTokenizer, ExportedBpeIsTheSame) {
-  const std::string model = trained(true);
+TEST(TrainedTokenizer, TextThatDoesNotFitIsNamedInOneLine) {
+  TemporaryFolder folder;
+  std::string characters;
+  for (uint32_t code = 0x4e00; code < 0x4e00 + 500; ++code) append_utf8(characters, code);
+  auto error = [&](const std::string& text, bool bpe) -> std::string {
+    TokenizerTraining training;
+    training.inputs = {folder.write("text.txt", text)};
+    training.bpe = bpe;
+    training.vocabulary = 400;
+    try {
+      train_tokenizer(training);
+    } catch (const Error& refused) {
+      return refused.what();
+    }
+    return "";
+  };
+  if (error("", true).find("this build has no") == 0) GTEST_SKIP() << "built without the trainer of sentencepiece";
+  EXPECT_EQ(error("\n\n", true), "found no text to train a tokenizer on");
+  EXPECT_EQ(error("hello world\n", true), "found too little text for a vocabulary of 400 ids: it gives at most 287");
+  EXPECT_EQ(error("hello world\n", false), "found too little text for a vocabulary of 400 ids: it gives at most 267");
+  EXPECT_EQ(error(characters, true),
+            "found a vocabulary of 400 ids, expected at least 760 for the characters of the text and single bytes");
+}
+
+class ExportedModel : public testing::TestWithParam<bool> {};
+
+TEST_P(ExportedModel, IsTheSame) {
+  const std::string model = trained(GetParam());
   if (model.empty()) GTEST_SKIP() << "built without the trainer of sentencepiece";
   const ModelFile file(model);
   auto tokenizer = file.open();
@@ -168,15 +194,22 @@ TEST(TrainedTokenizer, ExportedBpeIsTheSame) {
   EXPECT_EQ(back->vocab_size(), 600);
   EXPECT_EQ(back->end_id(), 2);
   Random random(4, 0);
+  int other = 0;
   for (int i = 0; i < 300; ++i) {
     const std::string text = random_text(random, true) + " the cat";
-    ASSERT_EQ(back->encode(text), tokenizer->encode(text)) << text;
-    ASSERT_EQ(back->decode(back->encode(text)), tokenizer->decode(tokenizer->encode(text))) << text;
+    const std::vector<int32_t> ids = back->encode(text), expected = tokenizer->encode(text);
+    other += ids != expected;
+    ASSERT_EQ(back->decode(ids), tokenizer->decode(expected)) << text;
   }
+  // The library adds up scores in single precision. Among nearly equal segmentations it may choose another.
+  EXPECT_LE(other, GetParam() ? 0 : 3);
 }
+
+INSTANTIATE_TEST_SUITE_P(Kinds, ExportedModel, testing::Bool(),
+                         [](const auto& info) { return std::string(info.param ? "bpe" : "unigram"); });
 #endif
 
-// Four times the text takes four times as long, whatever is in it.
+// Four times the text takes four times as long, for any content.
 void expect_linear(const Tokenizer& tokenizer) {
   auto seconds = [&](const std::string& text) {
     const std::clock_t start = std::clock();

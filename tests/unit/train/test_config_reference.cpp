@@ -1,4 +1,4 @@
-// configs/README.md names every key that a config may have, and a resolved config holds every one with its value.
+// configs/README.md lists every config key, and a resolved config holds every key with its value.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -10,11 +10,12 @@
 #include "sweep/sweep_file.h"
 #include "temporary_folder.h"
 #include "train/config.h"
+#include "train/data_need.h"
 
 namespace rowan {
 namespace {
 
-// The keys allowed beside the unknown one, which the message lists.
+// The allowed keys that the message for an unknown key lists.
 std::vector<std::string> allowed_in(const std::string& message) {
   const std::string start = "(allowed: ";
   const size_t begin = message.find(start);
@@ -91,14 +92,14 @@ TEST(ConfigReference, NamesEveryKeyOfASweep) {
   std::filesystem::remove(file);
 }
 
-// The tables are those of the keys themselves: meaning, default, and whether a run may continue with another value.
+// The tables match the keys: meaning, default, and whether a run may continue with another value.
 TEST(ConfigReference, TablesSayWhatTheKeysAre) {
   const std::string page = read_file(source_path("configs/README.md"));
   for (const auto& [section, rows] : config_keys())
     for (const KeyRow& row : rows) {
       auto cell = [](const std::string& text) { return text.empty() ? " |" : fmt::format(" {} |", text); };
       const std::string line = fmt::format("| `{}` |{}{}", row.name, cell(row.help), cell(row.fallback));
-      // A table in which nothing may change has no column for it.
+      // A table in which no key may change has no column for it.
       const bool found = page.find(line + cell(row.continues ? "yes" : "") + "\n") != std::string::npos ||
                          (!row.continues && page.find(line + "\n") != std::string::npos);
       EXPECT_TRUE(found) << (section.empty() ? "" : section + ": ") << line;
@@ -140,11 +141,11 @@ TEST(ResolvedConfig, HoldsEveryDefault) {
   EXPECT_EQ(resolved["model"].value("logit_softcap", Json("absent")), Json());
   EXPECT_TRUE(resolved["version"].is_string());
   EXPECT_EQ(resolved["comment"], "none");
-  // It reads as itself.
+  // The resolved config reads as the same config.
   EXPECT_EQ(load_config(folder.write("again.json", resolved.dump()), {}).resolved, resolved);
 }
 
-// Every kind of model: read, written with its defaults, and read again.
+// For every kind of model: read, written with its defaults, and read again.
 TEST(ResolvedConfig, HoldsEveryKeyOfAModel) {
   const TemporaryFolder folder;
   for (const auto& entry : std::filesystem::directory_iterator(source_path("configs/models"))) {
@@ -206,7 +207,31 @@ TEST(ResolvedConfig, SaysWhichRunItIs) {
     EXPECT_NE(identity_of(load_config(path, {other}).resolved), before) << other;
 }
 
-// What no field can hold is refused, not cut to what it can.
+TEST(ResolvedConfig, AnEvaluationReadsWhat20StepsRead) {
+  const std::string path = source_path("configs/examples/own_text.json");
+  const TrainConfig config = load_config(path, {});
+  EXPECT_EQ(config.run.eval_tokens, 20 * 8 * 128);
+  EXPECT_EQ(config.resolved["run"]["eval_tokens"], 20 * 8 * 128);
+  EXPECT_EQ(load_config(path, {"batch.sequences=16"}).run.eval_tokens, 20 * 16 * 128);
+  EXPECT_EQ(load_config(path, {"run.steps=0"}).run.eval_tokens, 0);  // the given weights, on all validation data
+  EXPECT_EQ(load_config(path, {"batch.sequences=1099511627776", "batch.micro_batch=1"}).run.eval_tokens,
+            (int64_t{1} << 40) / 20 / 128 * 128 * 20);
+  for (int64_t given : {0, 64})  // a given value stays
+    EXPECT_EQ(load_config(path, {fmt::format("run.eval_tokens={}", given)}).resolved["run"]["eval_tokens"], given);
+}
+
+TEST(DataNeed, EvaluationsAreAStatedPart) {
+  RunConfig run;
+  run.steps = 1000;
+  EXPECT_EQ(evaluation_need(run, 2000, 40000), "at the end on 40.0K tokens, less than 1% of the run");
+  run.eval_every = 100;
+  EXPECT_EQ(evaluation_need(run, 2000, 40000), "every 100 steps on 40.0K tokens, about 6% of the run");
+  run.eval_every = 300;  // also at the end
+  EXPECT_EQ(evaluation_need(run, 2000, 150000), "every 300 steps on 150K tokens, about 9% of the run");
+  EXPECT_EQ(evaluation_need(run, 2000, 0), "every 300 steps on all validation data");
+}
+
+// A value that does not fit in a field is refused, not truncated.
 TEST(ConfigReference, IntegersHaveARange) {
   const std::string path = source_path("configs/quickstart.json");
   for (const char* key : {"run.steps",
@@ -232,7 +257,7 @@ TEST(ConfigReference, IntegersHaveARange) {
                           "model.max_position_embeddings"})
     for (const char* value : {"4611686018427387904", "-4294967294"})
       EXPECT_THROW(load_config(path, {std::string(key) + "=" + value}), Error) << key << " = " << value;
-  EXPECT_THROW(load_config(path, {"data.width=4294967298"}), Error);  // 2 when cut to 32 bits
+  EXPECT_THROW(load_config(path, {"data.width=4294967298"}), Error);  // would be 2 if truncated to 32 bits
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
-// What a run asks of every recipe: it goes on from a checkpoint bit for bit, and shows figures.
+// What a run needs from every recipe: it continues from a checkpoint bit for bit, and produces telemetry.
 #include <gtest/gtest.h>
 
 #include <cmath>
 
+#include "optim/recipe.h"
+#include "optim/recipes.h"
 #include "small_run.h"
 #include "temporary_folder.h"
 #include "train/trainer.h"
@@ -12,7 +14,7 @@ namespace {
 
 constexpr int saved_at = 3, last = 6;
 
-// Preconditioners move and take roots more often than a short run would see.
+// Preconditioners are updated more often, so that a short run sees it.
 Json small_steps(Json optimizer) {
   const Recipe recipe = named_recipe(optimizer["name"].get<std::string>());
   if (recipe.precondition != Precondition::none || recipe.shampoo) optimizer["precondition_frequency"] = 2;
@@ -97,6 +99,7 @@ TEST(EveryRecipe, HasTelemetryThatChangesNothing) {
     for (const auto& [name, value] : figures) EXPECT_FALSE(std::isnan(value)) << name;
     if (optimizer.contains("blocks")) {
       EXPECT_TRUE(figures.contains("model.layers.0.self_attn.q_proj.weight/stable_rank"));
+      EXPECT_TRUE(figures.contains("model.layers.0.self_attn.o_proj.weight/stable_rank"));
     }
   }
 }

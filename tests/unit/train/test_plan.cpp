@@ -1,11 +1,12 @@
-// What `rowan plan` says of many ranks.
+// What `rowan plan` computes for many ranks.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <fstream>
 
+#include "base/json.h"
 #include "model/layout.h"
-#include "optim/recipe.h"
+#include "optim/recipes.h"
 #include "paths.h"
 #include "train/plan.h"
 
@@ -41,7 +42,7 @@ TEST(Plan, EveryOptimizerIsBalancedOnEightRanks) {
   }
 }
 
-// The embedding of llama_130m alone is more than 1/8 of the model.
+// The embedding of llama_130m is more than 1/8 of the model.
 TEST(Plan, WorkIsAsEvenAsItSays) {
   const TrainConfig whole = config_of("llama_130m", "optimizer", {{"name", "mano"}, {"routing", "two_dimensional"}});
   EXPECT_EQ(
@@ -59,7 +60,7 @@ TEST(Plan, StateAndWorkAreSplit) {
   EXPECT_LE(eight.optimizer_flops, 1.08 / 8 * alone.optimizer_flops);
 }
 
-// What cuDNN 9.19 answers for an H100 (tests/gpu/cudnn_plans.cpp), and its frontend's sums.
+// Values that cuDNN 9.19 gives for an H100 (tests/gpu/cudnn_plans.cpp), and the sums of its frontend.
 TEST(Plan, TheScoresThatCudnnStoresAreCounted) {
   TrainConfig config = config_of("gpt2_124m", "none");
   config.batch = {64, 1024, 64};
@@ -85,6 +86,21 @@ TEST(Plan, TrafficIsThatOfOneAllReduce) {
   Plan half = make_plan(config, 8);
   EXPECT_EQ(half.gradient_bytes_sent, whole.gradient_bytes_sent / 2);
   EXPECT_EQ(half.weight_bytes_sent, whole.weight_bytes_sent);
+}
+
+// Equal micro-steps are not run one by one.
+TEST(Plan, TrafficGrowsByTheSameWithEachMicroStep) {
+  for (const char* shard : {"none", "optimizer", "weights"}) {
+    TrainConfig config = config_of("llama_tiny", shard);
+    std::vector<double> bytes;
+    for (int64_t micro_steps : {2, 3, 4, 5, 1 << 30}) {
+      config.batch.sequences = 2 * micro_steps;
+      bytes.push_back(sent(make_plan(config, 2)));
+    }
+    EXPECT_EQ(bytes[2] - bytes[1], bytes[3] - bytes[2]) << shard;
+    EXPECT_DOUBLE_EQ(bytes[4], bytes[3] + ((1 << 30) - 5) * (bytes[3] - bytes[2])) << shard;
+    EXPECT_EQ(std::string(shard) == "weights", bytes[1] > bytes[0]) << shard;
+  }
 }
 
 TEST(Plan, ShardedWeightsAndGradientsTakeLessMemory) {

@@ -1,6 +1,7 @@
-// "precision": "auto", the default, and what it stands for.
+// "precision": "auto", the default, and what it resolves to.
 #include <gtest/gtest.h>
 
+#include "base/json.h"
 #include "paths.h"
 #include "temporary_folder.h"
 #include "train/config.h"

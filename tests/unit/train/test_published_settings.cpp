@@ -1,4 +1,4 @@
-// Every setting that a paper published, held against the config that claims to repeat it, as `rowan train` reads it.
+// Every published setting against the config that claims to reproduce it, as `rowan train` reads it.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 #include "base/files.h"
 #include "base/json_path.h"
 #include "model/layout.h"
-#include "optim/recipe.h"
+#include "optim/recipes.h"
 #include "paths.h"
 #include "report/targets.h"
 #include "sweep/sweep_file.h"
@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What a config says once it is read, defaults of recipe and schedule included.
+// The settings of a config, including defaults of recipe and schedule.
 Json settings_of(const TrainConfig& config) {
   Json view = {{"parameters", parameter_table(config.model).count()},
                {"model", config.model.resolved},
@@ -47,7 +47,7 @@ bool equal(const Json& a, const Json& b) {
   return std::equal(a.begin(), a.end(), b.begin(), equal);
 }
 
-// The paths at which a config is not as published.
+// The paths at which a config differs from the published settings.
 std::vector<std::string> deviations(const Json& published, const Json& view) {
   std::vector<std::string> paths;
   for (const auto& [path, value] : published.items()) {
@@ -60,8 +60,8 @@ std::vector<std::string> deviations(const Json& published, const Json& view) {
 
 struct Paper {
   fs::path folder;
-  Json settings;                         // by config file
-  std::vector<std::string> unpublished;  // what the paper leaves open
+  Json settings;                         // settings by config file
+  std::vector<std::string> unpublished;  // settings that the paper does not state
 };
 
 std::vector<Paper> papers() {
@@ -94,7 +94,7 @@ TEST(PublishedSettings, EveryConfigHasThemAndAgrees) {
   }
 }
 
-// What is ours in these files: it changes no published figure.
+// Settings that Rowan adds: they do not affect the published results.
 bool ours(const std::string& path) {
   static const std::vector<std::string> free = {"batch.micro_batch",
                                                 "run.dir",
@@ -155,7 +155,7 @@ std::vector<Json> mutations(const std::string& path, const Json& value) {
 
 Json model_file(const fs::path& path) { return parse_json({path.string(), read_file(path)}); }
 
-// Whoever changes a published setting of a file is told so.
+// A change of any published setting in a file is noticed.
 TEST(PublishedSettings, AMutationOfAnyFails) {
   size_t mutated = 0;
   const fs::path file = fs::temp_directory_path() / fmt::format("rowan_mutation_{}.json", ::getpid());
@@ -173,12 +173,12 @@ TEST(PublishedSettings, AMutationOfAnyFails) {
           Json copy = json;
           *const_cast<Json*>(value_at(copy, path)) = value;
           if (copy == json) continue;
-          std::ofstream(file) << copy.dump();  // thousands of files need not be durable
+          std::ofstream(file) << copy.dump();  // need not be durable, and there are thousands
           Json view;
           try {
             view = settings_of(load_config(file.string(), {}));
           } catch (const Error&) {
-            continue;  // refused: nobody can run it
+            continue;  // refused, so nobody can run it
           }
           changed = true;
           ++mutated;

@@ -1,9 +1,10 @@
-// The budget of a step (`rowan plan --device`) beside one that was worked out by hand for an H200.
+// The time budget of a step (`rowan plan --device`) against one computed by hand for an H200.
 #include <gtest/gtest.h>
 
 #include <functional>
 
 #include "base/error.h"
+#include "base/json.h"
 #include "model/layout.h"
 #include "paths.h"
 #include "temporary_folder.h"
@@ -30,7 +31,7 @@ double milliseconds(const StepBudget& budget, const std::function<bool(const Ker
   return sum;
 }
 
-// Milliseconds of a step; 0: the model has no such kernel.
+// Milliseconds per step; 0 if the model has no such kernel.
 struct HandBudget {
   const char* model;
   int64_t sequences, length;
@@ -38,10 +39,11 @@ struct HandBudget {
       bias_gradients, rope, gated_forward, gated_backward, cross_entropy, embedding, adamw, norm_and_zero;
 };
 
-// By a review of the kernels before some of them changed. Rows that did change are what it expected of the change: half
-// the instructions in cross_entropy, and five products of seven in attention_backward (of 256 tokens it expected 8 ms,
-// with sums in shared memory, where they are not). The embedding's are its bytes alone: the review's 0.95, 2.8 and 1 ms
-// held a sort by comparisons, gone since, and the wait for the most frequent token's block, which no count shows.
+// From a review of the kernels, before some of them changed. Rows that did change have the value that the review
+// expected of the change: half the instructions in cross_entropy, and five products instead of seven in
+// attention_backward (with 256 tokens it expected 8 ms, with sums in shared memory, where they are not). The
+// embedding's values count only its bytes: the review's 0.95, 2.8 and 1 ms included a sort by comparisons, since
+// removed, and the wait for the most frequent token's block, which no count shows.
 const HandBudget by_hand[] = {
     {"gpt2_124m", 64, 1024, 56.3, 25.3, 5.2, 15.2, 2.6, 2.6, 2.9, 0, 0, 0, 3.3, 0.16, 1.1, 0.25},
     {"llama_130m", 512, 256, 112.6, 32.2, 3.6, 10.3, 5.1, 5.1, 0, 5.1, 5.1, 8.5, 4.2, 0.17, 1.1, 0.3},
@@ -89,7 +91,7 @@ TEST(StepBudget, IsMadeOfItsRowsTheLongestFirst) {
   EXPECT_EQ(budget.message_seconds, 0);
 }
 
-// One micro-step or many: the same work but for what is read anew.
+// One micro-step or many: the work is the same, except for weights that are read again.
 TEST(StepBudget, CountsEveryMicroStep) {
   TrainConfig config = budget_config("gpt2_124m", 64, 1024, "bf16");
   const StepBudget whole = step_budget(make_plan(config, 1), device_profile("h200"), false);
@@ -108,7 +110,7 @@ TEST(StepBudget, RanksSendOverTheLink) {
   EXPECT_NEAR(step_budget(plan, device, false).message_seconds, 2.0 * 7 / 8 * parameters / device.link, 1e-5);
 }
 
-// A first user's fp32 on a GPU: the products on its plain units, attention without tensor cores.
+// fp32 on a GPU, as a first user may choose: products without tensor cores, and attention without them.
 TEST(StepBudget, Fp32TakesTensOfTimesAsLong) {
   const DeviceProfile device = device_profile("h200");
   const Plan wide = make_plan(budget_config("gpt2_124m", 64, 1024, "fp32"), 1),

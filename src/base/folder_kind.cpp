@@ -1,0 +1,58 @@
+#include "base/folder_kind.h"
+
+#include <fstream>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The first match counts. A checkpoint also has the files of exported models and shards, so it comes before them.
+struct Mark {
+  FolderKind kind;
+  std::vector<const char*> files;
+};
+const Mark marks[] = {
+    {FolderKind::run, {"starts.jsonl", "checkpoints", "metrics.jsonl"}},
+    {FolderKind::checkpoint, {"state.json"}},
+    {FolderKind::sweep, {"diverged"}},
+    {FolderKind::tales, {"entropy.json"}},
+    {FolderKind::exported, {"generation_config.json", "model.safetensors"}},
+    {FolderKind::shards, {"manifest.json", "progress.json"}},
+};
+
+std::optional<std::string> file_of(const Mark& mark, const fs::path& folder) {
+  std::error_code unreadable;
+  for (const char* name : mark.files)
+    if (fs::exists(folder / name, unreadable)) return name;
+  return {};
+}
+
+}  // namespace
+
+void check_folder(const fs::path& folder, FolderKind wanted) {
+  for (const Mark& mark : marks)
+    if (mark.kind == wanted && file_of(mark, folder)) return;
+  for (const Mark& mark : marks)
+    if (const auto file = file_of(mark, folder))
+      fail("{}: found {} with its {}, expected {} or an empty folder; choose another", folder.string(),
+           name_of(mark.kind), *file, name_of(wanted));
+}
+
+void check_replaced(const fs::path& file, std::string_view begins, const char* what) {
+  std::error_code unreadable;
+  if (!fs::exists(file, unreadable)) return;
+  if (!fs::is_regular_file(file, unreadable))
+    fail("{}: found no regular file, expected {}; choose another name", file.string(), what);
+  std::string head(begins.size(), '\0');
+  std::ifstream(file, std::ios::binary).read(head.data(), static_cast<std::streamsize>(head.size()));
+  if (head != begins && fs::file_size(file) > 0)
+    fail("{}: found another file, expected {} or none; choose another name", file.string(), what);
+}
+
+}  // namespace rowan

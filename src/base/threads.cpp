@@ -1,0 +1,26 @@
+#include "base/threads.h"
+
+#include <charconv>
+#include <cstdlib>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace rowan {
+
+int threads_from_environment() {
+  const char* text = std::getenv("OMP_NUM_THREADS");
+  if (!text || !*text) return 0;
+  int first = 0;
+  for (std::string_view rest = text;; rest.remove_prefix(1)) {
+    int threads = 0;
+    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), threads);
+    rest.remove_prefix(static_cast<size_t>(end - rest.data()));
+    if (error != std::errc() || threads < 1 || threads > most_threads || (!rest.empty() && rest[0] != ','))
+      fail("OMP_NUM_THREADS: found '{}', expected a number from 1 to {}", text, most_threads);
+    if (first == 0) first = threads;
+    if (rest.empty()) return first;
+  }
+}
+
+}  // namespace rowan

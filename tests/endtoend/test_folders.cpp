@@ -1,0 +1,146 @@
+// What lies in a folder decides what may be written there, and an export is the old one or the new one at any moment.
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <map>
+
+#include "base/random.h"
+#include "train_command.h"
+
+namespace rowan {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Folders : public TrainCommand {
+ protected:
+  using Files = std::map<std::string, std::string>;
+
+  static Files contents(const fs::path& folder) {
+    Files files;
+    if (!fs::exists(folder)) return files;
+    for (const auto& entry : fs::recursive_directory_iterator(folder))
+      if (entry.is_regular_file()) files[fs::relative(entry.path(), folder)] = read_file(entry.path());
+    return files;
+  }
+  std::string export_into(const std::string& name) {
+    return "export " + run("run").string() + " " + (dir_ / name).string();
+  }
+};
+
+TEST_F(Folders, EachKindRefusesEveryOther) {
+  write_file_atomically(dir_ / "text.txt", "some text\n");
+  write_file_atomically(
+      dir_ / "sweep.json",
+      Json{{"base", "config.json"}, {"dir", (dir_ / "sweep").string()}, {"axes", {{"optimizer.lr", {0.01, 0.02}}}}}
+          .dump());
+  const std::string tokenize =
+                        "tokenize --tokenizer bytes --validation none " + (dir_ / "text.txt").string() + " --out ",
+                    tales = "tales --stories 2 --validation-stories 2 --out ", path = dir_.string() + "/";
+  struct Kind {
+    std::string name, file, folder, command;  // command: writes into the folder named after it
+  };
+  const Kind kinds[] = {
+      {"a run", "starts.jsonl", path + "run", train("--steps 1 --set run.dir=")},
+      {"token shards", "manifest.json", path + "shards", tokenize},
+      {"tales", "entropy.json", path + "tales", tales},
+      {"an exported model", "generation_config.json", path + "exported", "export " + path + "run "},
+      {"a sweep", "diverged", path + "sweep", "sweep " + path + "sweep.json --slurm --set dir="},
+  };
+  for (const Kind& kind : kinds) {
+    const Outcome made = rowan(kind.command + kind.folder);
+    ASSERT_EQ(made.code, 0) << kind.command << made.err;
+  }
+  for (const Kind& holds : kinds) {
+    const Files before = contents(holds.folder);
+    for (const Kind& wanted : kinds) {
+      if (holds.name == wanted.name) continue;
+      expect_mistake(wanted.command + holds.folder,
+                     fmt::format("{}: found {} with its {}, expected {} or an empty folder", holds.folder, holds.name,
+                                 holds.file, wanted.name));
+    }
+    EXPECT_EQ(contents(holds.folder), before) << holds.name;
+  }
+  const std::string checkpoint = path + "run/checkpoints/step_00000001";
+  for (const Kind& wanted : kinds)
+    expect_mistake(wanted.command + checkpoint, "found a checkpoint with its state.json, expected " + wanted.name);
+  // A folder of its own kind is continued.
+  for (const Kind& kind : kinds) EXPECT_EQ(rowan(kind.command + kind.folder).code, 0) << kind.name;
+}
+
+TEST_F(Folders, NoFileTakesThePlaceOfAnother) {
+  ASSERT_EQ(rowan(train("--steps 1")).code, 0);
+  const Files before = contents(run("run"));
+  const std::string config = (run("run") / "config.json").string();
+  expect_mistake("report " + run("run").string() + " --out " + config, "found another file, expected a page or none");
+  expect_mistake(train("--profile " + config), "found another file, expected a trace or none");
+  expect_mistake("tokenizer train --out " + config + " " + file().string(), "expected a sentencepiece model or none");
+  EXPECT_EQ(contents(run("run")), before);
+  const std::string page = (dir_ / "page.html").string(), pipe = (dir_ / "pipe").string();
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(rowan("report " + run("run").string() + " --out " + page).code, 0);
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  expect_mistake("report " + run("run").string() + " --out " + pipe, "found no regular file, expected a page");
+  EXPECT_TRUE(fs::is_fifo(pipe));
+  EXPECT_THROW(write_file_atomically(pipe, "x"), Error);
+  EXPECT_TRUE(fs::is_fifo(pipe));
+}
+
+TEST_F(Folders, AnExportReplacesAnOlderOneAsAWholeAndKeepsWhatIsNotOfIt) {
+  write_small_run(run("older"), small_gpt2());
+  write_small_run(run("run"), small_llama());
+  auto older = [&](const std::string& name) {
+    ASSERT_EQ(rowan("export " + run("older").string() + " " + (dir_ / name).string()).code, 0);
+    write_file_atomically(dir_ / name / "vocab.json", "of an older version");
+  };
+  const fs::path parts[] = {dir_ / "fresh.part", dir_ / "whole.part", dir_ / "beside.part", dir_ / "target.part"};
+  ASSERT_EQ(rowan(export_into("fresh/")).code, 0);
+  const Files fresh = contents(dir_ / "fresh");
+  EXPECT_TRUE(fresh.contains("tokenizer.json"));
+  older("whole");
+  ASSERT_EQ(rowan(export_into("whole")).code, 0);
+  EXPECT_EQ(contents(dir_ / "whole"), fresh);
+  older("target");
+  fs::create_directory_symlink(dir_ / "target", dir_ / "link");
+  ASSERT_EQ(rowan(export_into("link")).code, 0);
+  EXPECT_TRUE(fs::is_symlink(dir_ / "link"));
+  EXPECT_EQ(contents(dir_ / "target"), fresh);
+  older("beside");
+  write_file_atomically(dir_ / "beside/notes.txt", "mine");
+  ASSERT_EQ(rowan(export_into("beside")).code, 0);
+  Files beside = contents(dir_ / "beside");
+  EXPECT_EQ(beside["notes.txt"], "mine");
+  beside.erase("notes.txt");
+  EXPECT_EQ(beside, fresh);
+  older("here");
+  ASSERT_EQ(shell("cd " + (dir_ / "here").string() + " && " + rowan_binary() + " export ../run .").code, 0);
+  EXPECT_EQ(contents(dir_ / "here"), fresh) << "a working directory stays the same folder";
+  for (const fs::path& part : parts) EXPECT_FALSE(fs::exists(part)) << part;
+}
+
+TEST_F(Folders, AKilledExportLeavesTheOldOrTheNew) {
+  write_small_run(run("older"), small_gpt2());
+  write_small_run(run("run"), small_llama());
+  ASSERT_EQ(rowan("export " + run("older").string() + " " + (dir_ / "older_export").string()).code, 0);
+  const auto begin = std::chrono::steady_clock::now();
+  ASSERT_EQ(rowan(export_into("new")).code, 0);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  const Files older = contents(dir_ / "older_export"), whole = contents(dir_ / "new");
+  Random random(3, 0);
+  for (int attempt = 0; attempt < 30; ++attempt) {
+    fs::remove_all(dir_ / "out");
+    if (attempt % 2) fs::copy(dir_ / "older_export", dir_ / "out");
+    const Files before = contents(dir_ / "out");
+    const pid_t child = start(export_into("out"));
+    std::this_thread::sleep_for(seconds * random.uniform());
+    ::kill(child, SIGKILL);
+    code_of(child);
+    Files now = contents(dir_ / "out");
+    now.erase("lock");
+    EXPECT_TRUE(now == before || now == whole) << attempt;
+    ASSERT_EQ(rowan(export_into("out")).code, 0) << attempt;
+    ASSERT_EQ(contents(dir_ / "out"), whole) << attempt;
+  }
+}
+
+}  // namespace
+}  // namespace rowan
