@@ -24,10 +24,11 @@ struct OptimizerSlot {
   const Tensor& value() const { return master.empty() ? weight : master; }
 };
 
-// How a bf16 weight without a master is rounded. Nearest: the decayed weight and the result are each rounded to
-// nearest, as in a framework that runs decay and step as two operations. Stochastic: the result is rounded once, up
-// with a probability equal to the fraction cut off; its random bits are bits (element % 8) of philox(seed, element / 8,
-// step), 16 each, low halves first.
+// How a bf16 weight without a master is rounded.
+// Nearest: the decayed weight and the result are each rounded to nearest, as in a framework that runs decay and step as
+// two operations.
+// Stochastic: the result is rounded once. It is rounded up with a probability equal to the fraction cut off. Element e
+// uses the 16-bit part e % 8 of philox(seed, e / 8, step), low halves first.
 struct Rounding {
   bool stochastic = false;
   uint64_t seed = 0, step = 0;
@@ -71,8 +72,8 @@ struct ProjectRule {
   float eps = 1e-10f;
 };
 
-// Multiplies by target, and for each axis that is set by clip(norm ^ (2 exponent)), where the norm includes eps as
-// eps_mode says; all norms are those of the unscaled update. exponent -1/2 divides by the norm. clip k > 0 limits each
+// Multiplies by target, and by clip(norm ^ (2 exponent)) for each axis that is set. The norm includes eps as eps_mode
+// says, and all norms are those of the unscaled update. exponent -1/2 divides by the norm. clip k > 0 limits each
 // factor to [1/k, k].
 struct NormalizeRule {
   bool rows = false, columns = false, matrix = false;
@@ -148,8 +149,9 @@ struct ApplyRule {
   Rounding rounding;
 };
 
-// Momentum, projection, normalization and update in one pass: u by `momentum`; if `project`, projected as by project();
-// divided by its norm along the axis (add or clamp); w = (1 - decay) w - step * slot.scale * u.
+// Momentum, projection, normalization and update in one pass. u comes from `momentum`. If `project`, it is projected as
+// by project(). It is divided by its norm along the axis (eps added or clamped). Then w = (1 - decay) w - step *
+// slot.scale * u.
 struct NormalizedStepRule {
   MomentumRule momentum;
   Along along = Along::row;  // row or column

@@ -1,5 +1,5 @@
-// A thread pool for parallel loops with work stealing. Unlike OpenMP's, a loop does not wait for a late thread, because
-// the others take its share; and idle threads yield and soon sleep, so a busy neighbour costs only the core that it
+// A thread pool for parallel loops with work stealing. Unlike with OpenMP, a loop does not wait for a late thread,
+// because the others take its share. Idle threads yield and soon sleep, so a busy neighbour costs only the core that it
 // takes.
 #pragma once
 

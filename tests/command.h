@@ -1,4 +1,4 @@
-// Running the program as a person does, in a folder of the test's own.
+// Runs the program as a user does, in a folder of the test's own.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -41,7 +41,7 @@ class CommandTest : public ::testing::Test {
     return {WEXITSTATUS(status), read_file(out), read_file(err)};
   }
 
-  // In the background, its output in `log`.
+  // Starts the command in the background. Its output goes to `log`.
   pid_t start(const std::string& arguments) {
     const pid_t child = ::fork();
     if (child == 0) {
@@ -52,21 +52,21 @@ class CommandTest : public ::testing::Test {
     return child;
   }
   std::string log() { return read_file(dir_ / "log"); }
-  // Waits until `there`, and fails when the process ends before.
+  // Waits until `there` returns true. Fails if the process ends before.
   void until(pid_t child, const std::function<bool()>& there) {
     while (!there()) {
       ASSERT_EQ(::waitpid(child, nullptr, WNOHANG), 0) << log();
       std::this_thread::sleep_for(std::chrono::milliseconds(2));
     }
   }
-  // Waits for its end; minus the signal where one ended it.
+  // Waits for the end of the process. Returns its exit code, or minus the signal that ended it.
   static int code_of(pid_t child) {
     int status = 0;
     ::waitpid(child, &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
   }
 
-  // Exit code 2, nothing on stdout, one line on stderr with `part` in it.
+  // Expects exit code 2, nothing on stdout, and one line on stderr that contains `part`.
   void expect_mistake(const std::string& arguments, const std::string& part) {
     Outcome result = rowan(arguments);
     EXPECT_EQ(result.code, 2) << result.err;
@@ -75,7 +75,7 @@ class CommandTest : public ::testing::Test {
     EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
   }
 
-  // Of several ranks: exit code 2 and one line of ours among the launcher's, with `part` in it.
+  // The same for several ranks: exit code 2, and one line of ours with `part` among those of the launcher.
   void expect_one_line(const std::string& command, const std::string& part) {
     Outcome result = shell(command);
     EXPECT_EQ(result.code, 2) << result.err;

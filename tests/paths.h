@@ -1,5 +1,5 @@
-// Where the sources and the programs under test are. Only paths.cpp is compiled with these paths: every other file of
-// the tests compiles to the same object in every clone.
+// Paths of the sources and of the programs under test. Only paths.cpp is compiled with these paths, so every other test
+// file compiles to the same object in every clone.
 #pragma once
 
 #include <string>

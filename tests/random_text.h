@@ -10,7 +10,7 @@
 
 namespace rowan {
 
-// Random text of well-formed UTF-8 from every part of Unicode, with runs, or of any bytes.
+// Random text: valid UTF-8 from every part of Unicode, with repeated characters, or any bytes.
 inline std::string random_text(Random& random, bool valid) {
   std::string text;
   size_t length = random.below(60);

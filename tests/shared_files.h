@@ -1,4 +1,4 @@
-// Real data for tests that is not part of the repository: $ROWAN_SHARED, or the folder `shared` beside the checkout.
+// Real data for tests, outside the repository: $ROWAN_SHARED, or the folder `shared` beside the checkout.
 #pragma once
 
 #include <cstdlib>
@@ -9,7 +9,7 @@
 
 namespace rowan {
 
-// The path of a file or folder there, or "" when this machine does not have it (then skip the test).
+// The path of a file or folder there, or "" if this machine does not have it; the test is then skipped.
 inline std::filesystem::path shared_file(const std::string& relative) {
   const char* root = std::getenv("ROWAN_SHARED");
   std::filesystem::path path = std::filesystem::path(root ? root : source_path("../shared")) / relative;
@@ -18,7 +18,7 @@ inline std::filesystem::path shared_file(const std::string& relative) {
 
 }  // namespace rowan
 
-// The first line of a test that needs such a file: defines `name`, or skips saying what is missing.
+// The first line of a test that needs such a file: defines `name`, or skips the test and says which file is missing.
 #define ROWAN_SHARED_OR_SKIP(name, relative)                         \
   const std::filesystem::path name = ::rowan::shared_file(relative); \
   if (name.empty()) GTEST_SKIP() << "needs " << relative << " from the folder named by ROWAN_SHARED"

@@ -1,4 +1,5 @@
-// A folder that goes away with its object, of one process alone: tests of one name run in several programs at a time.
+// A folder that is removed with its object. Its name is unique to the process, because tests of one name run in several
+// programs at the same time.
 #pragma once
 
 #include <unistd.h>

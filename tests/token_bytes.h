@@ -1,4 +1,4 @@
-// The bytes of token files and their indexes in every format, made by tests.
+// Makes the bytes of token files and their indexes in every format.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +44,7 @@ inline std::string rowan_index(const std::vector<int64_t>& starts, int64_t token
   return bytes;
 }
 
-// One sequence a document.
+// One sequence per document.
 inline std::string megatron_index(const std::vector<int32_t>& lengths, int width) {
   std::string bytes("MMIDIDX\0\0", 9);
   append(bytes, uint64_t{1});

@@ -1,4 +1,4 @@
-// A small run of `rowan train` in a folder of the test's own, and what is compared of two such runs.
+// A small run of `rowan train` in a folder of the test's own, and the comparison of two such runs.
 #pragma once
 
 #include <fmt/core.h>
@@ -43,7 +43,7 @@ class TrainCommand : public CommandTest {
     return read_file(run / fmt::format("checkpoints/step_{:08}/model.safetensors", step)) +
            read_file(run / fmt::format("checkpoints/step_{:08}/optimizer.safetensors", step));
   }
-  // metrics.jsonl without what a clock decides and where a run went on.
+  // The rows of metrics.jsonl, without times and without the places where a run continued.
   static std::vector<Json> rows(const std::filesystem::path& run) {
     std::vector<Json> result;
     std::istringstream lines(read_file(run / "metrics.jsonl"));

@@ -2,7 +2,7 @@
 // memory-efficient exact attention with IO-awareness", 2022; the backward as in section B.4). A unit of work is one
 // head of one document; in the backward one key/value head with the query heads that read it. A thread converts its
 // unit to fp32 once and then works in cache.
-// FLOPs a score: 4 * head_dim forward, 10 * head_dim backward, which computes the scores again. Floor: these at the
+// FLOPs per score: 4 * head_dim forward, 10 * head_dim backward, which computes the scores again. Floor: these at the
 // rate of tile products (`rowan bench gemm`).
 // What was tried, by gain:
 // 1. Vectorized softmax in the forward: attention of the quickstart's step from 24.9 to 7.9 ms, from 0.157 to 0.657 of

@@ -1,7 +1,7 @@
 // Token and position embeddings. The backward groups the tokens by id, so every row of the table has one writer and a
-// fixed order of summation. Values moved: forward 2 a value (3 with positions); backward one read of dout, again for
-// positions, and a read and a write of each row of the table that a token names. Floor: these at copy rate. A counting
-// sort took the place of a comparison sort of the tokens.
+// fixed order of summation. A counting sort took the place of a comparison sort.
+// Values moved by the forward: 2 a value, or 3 with positions. By the backward: one read of dout for tokens and one for
+// positions, and a read and a write of each table row that is updated. Floor: these at copy rate.
 #include <algorithm>
 #include <utility>
 #include <vector>

@@ -1,6 +1,6 @@
-// Residual add fused with RMSNorm or LayerNorm, forward and backward, one row at a time in cache. Values moved a value:
-// forward 4 (residual and branch in, sum and output out), backward 4 (dout, r and d_residual in, d_residual out).
-// Floor: these at copy rate.
+// Residual add fused with RMSNorm or LayerNorm, forward and backward, one row at a time in cache. Reads and writes for
+// each value: forward 4 (residual and branch in, sum and output out), backward 4 (dout, r and d_residual in, d_residual
+// out). Floor: these at copy rate.
 #include <algorithm>
 
 #include "kernels/cpu/cpu_backend.h"

@@ -1,4 +1,4 @@
-// Optimizer operations that work element by element. AdamW moves 30 bytes a parameter with bf16 weights: it reads
+// Optimizer operations that work element by element. AdamW moves 30 bytes per parameter with bf16 weights: it reads
 // gradient, two states and master in fp32, and writes states, master and weight. Floor: these at copy rate.
 #include <tuple>
 

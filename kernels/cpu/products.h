@@ -17,8 +17,8 @@ namespace rowan {
 struct Product {
   int64_t batch = 1, m = 0, n = 0, k = 0;
   bool transpose_a = false, transpose_b = false;
-  DType operands = DType::f32;  // of a, b and bias
-  DType result = DType::f32;    // of c
+  DType operands = DType::f32;  // dtype of a, b and bias
+  DType result = DType::f32;    // dtype of c
   const void *a = nullptr, *b = nullptr, *bias = nullptr;
   void* c = nullptr;
   float alpha = 1, beta = 0;
@@ -43,7 +43,7 @@ class Bf16Products {
   ~Bf16Products();
   static bool fast();
   void run(const Product& product);
-  // For the start page: the library that is used, or why none is.
+  // Text for the start page: the library that is used, or why none is.
   static std::string describe();
 
  private:

@@ -1,5 +1,5 @@
-// bf16 products by oneDNN, one block of c a thread. FLOPs: 2 m n k. Floor: these at the rate of the processor's bf16
-// instructions.
+// bf16 products by oneDNN: each thread computes one block of c. FLOPs: 2 m n k. Floor: these at the rate of the
+// processor's bf16 instructions.
 #ifdef ROWAN_ONEDNN
 #include <omp.h>
 

@@ -1,5 +1,5 @@
 // Attention: chooses the kernels, computes delta (dot(dout, out) of each row, which the backward needs first), and adds
-// up the partial sums of dq. Floor of delta: dout and out at copy rate, 4 bytes a value in bf16.
+// up the partial sums of dq. Floor of delta: dout and out at copy rate, 4 bytes per value in bf16.
 #include <algorithm>
 
 #include "base/error.h"

@@ -4,17 +4,16 @@
 // Two variants. Both are without atomics, so the order of summation is fixed:
 // * Many heads: a block owns all key tiles of one key/value head of a sequence, or every owners-th tile. For each tile
 //   it walks over the queries that see it. dk and dv stay in registers; dq is summed in fp32 in global memory, always
-//   by the same thread. Five products a score.
+//   by the same thread. Five products per score.
 // * Few heads: one kernel, whose blocks own queries, computes dq. A second kernel, whose blocks own one key tile each,
-//   computes dk and dv, and computes the scores again. Seven products a score.
+//   computes dk and dv, and computes the scores again. Seven products per score.
 //
-// FLOPs a score: 10 or 14 * head_dim, where blocks on the diagonal count whole. Floor: these at mma.sync's rate, which
-// on Hopper is 62% of wgmma's. The first variant meets the limit of shared memory earlier: 72 ldmatrix for 160 mma of a
-// warp at head_dim 64.
-// What changed:
+// FLOPs per score: 10 or 14 * head_dim, where blocks on the diagonal count whole. Floor: these at mma.sync's rate,
+// which on Hopper is 62% of wgmma's. The first variant meets the limit of shared memory earlier: 72 ldmatrix for 160
+// mma of a warp at head_dim 64. What changed:
 // 1. A warp owns 32 rows of narrow heads and keeps its queries in registers, so each tile is read half as often.
 // 2. The query kernel computes delta itself: one pass over memory less.
-// 3. dq is summed beside dk and dv where heads fill the GPU: five products a score instead of seven.
+// 3. dq is summed beside dk and dv where heads fill the GPU: five products per score instead of seven.
 #include "kernels/cuda/attention_tiles.cuh"
 
 namespace rowan::cuda {

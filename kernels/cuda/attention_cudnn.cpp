@@ -122,7 +122,7 @@ void add_attention(Graph& graph, const AttentionShape& s, bool backward) {
   auto tensor = [](Operand name, std::vector<int64_t> shape, std::vector<int64_t> stride) {
     return fe::graph::Tensor_attributes().set_uid(name).set_dim(std::move(shape)).set_stride(std::move(stride));
   };
-  // Heads [batch, heads, seq, head_dim] as a view of rows of `width` values, one row a token.
+  // Heads [batch, heads, seq, head_dim] as a view of rows of `width` values, one row per token.
   auto heads = [&](Operand name, int64_t count, int64_t width) {
     return tensor(name, {s.batch, count, s.seq, s.head_dim}, {s.seq * width, s.head_dim, width, 1});
   };

@@ -23,7 +23,8 @@ class CudnnAttention {
   // Plans forward and backward of a shape; returns the bytes of workspace they need. Throws Error with cuDNN's reason
   // when it does not support the shape.
   virtual size_t plan(const AttentionShape& shape) = 0;
-  // Same contract as Backend's operations, on checked bf16 operands. False when the shape has no plan.
+  // These have the contract of Backend's operations, on checked bf16 operands. They return false if the shape has no
+  // plan.
   virtual bool forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape, void* workspace) = 0;
   virtual bool backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                         const AttentionShape& shape, void* workspace) = 0;

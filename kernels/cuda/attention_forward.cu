@@ -1,6 +1,6 @@
 // Causal attention forward on tensor cores. A block computes 64 or 128 queries of one head against all keys up to them,
-// in tiles of 64 keys, with a running maximum and sum per query (in base 2).
-// FLOPs a score: 4 * head_dim, where blocks on the diagonal count whole. Floor: these at mma.sync's rate, which on
+// in tiles of 64 keys. Each query has a running maximum and a running sum (in base 2).
+// FLOPs per score: 4 * head_dim, where blocks on the diagonal count whole. Floor: these at mma.sync's rate, which on
 // Hopper is 62% of wgmma's.
 // What changed:
 // 1. A warp owns 32 rows of narrow heads and keeps its queries in registers, so each tile is read half as often.

@@ -2,8 +2,9 @@
 //
 // A block has 4 warps. Each owns 32 rows of the result for head sizes up to 64, else 16, because the sums of wider
 // heads would fill its registers. D is the head size rounded up to 32, 64, 96 or 128; tiles are zero beyond the real
-// head size and the last token. Each row of a tile is padded by 16 bytes, so rows are an odd number of 16-byte units
-// apart and the 8 rows that one ldmatrix reads lie in different banks.
+// head size and the last token.
+// Each row of a tile is padded by 16 bytes. Rows are then an odd number of 16-byte units apart, so the 8 rows that one
+// ldmatrix reads lie in different banks.
 // Method: Dao, "FlashAttention-2" (2023). That backward sums dq by atomics; here each sum has one owner and a fixed
 // order.
 #pragma once
@@ -57,7 +58,7 @@ struct LeftRows {
     int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
     row = tile + (warp * warp_rows<D> + lane % 16) * tile_stride<D> + lane / 16 * 8;
   }
-  // The same rows of another tile, `offset` elements later.
+  // The corresponding rows of another tile, `offset` elements later in memory.
   __device__ __forceinline__ LeftRows(const LeftRows& other, int offset) : row(other.row + offset) {}
   __device__ __forceinline__ void load(uint32_t (&left)[row_groups<D>][4], int k) const {
 #pragma unroll
@@ -65,7 +66,7 @@ struct LeftRows {
   }
 };
 
-// The same rows, loaded once and kept in registers.
+// A warp's rows of a tile like LeftRows, but loaded once and kept in registers.
 template <int D>
 struct KeptRows {
   uint32_t rows[D / 16][row_groups<D>][4];

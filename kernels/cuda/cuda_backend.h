@@ -63,7 +63,7 @@ class CudaBackend final : public Backend {
     DType in, out;
     cublasLtEpilogue_t epilogue;
     bool tf32;
-    int alignment;  // in bytes; every pointer has it
+    int alignment;  // alignment in bytes that every pointer has
 
     bool operator<(const Product& other) const;
   };
@@ -81,7 +81,7 @@ class CudaBackend final : public Backend {
     void* auxiliary = nullptr;   // the argument of GELU, written by the forward and read by the backward; laid out as d
   };
 
-  // Throws Error naming the operation and its subject when CUDA reports one.
+  // Throws Error naming the running operation and its main tensor if CUDA reports an error.
   void check(cudaError_t error);
   void check(cublasStatus_t status);
   // Launches a kernel on the stream.

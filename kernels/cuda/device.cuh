@@ -87,7 +87,7 @@ __device__ __forceinline__ void copy_async_16(void* to, const void* from, bool v
       "l"(from), "r"(valid ? 16 : 0)
       : "memory");
 }
-// Same for 4 bytes.
+// Starts the same copy of 4 bytes.
 __device__ __forceinline__ void copy_async_4(void* to, const void* from, bool valid) {
   asm volatile(
       "cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to))),

@@ -15,7 +15,7 @@ using namespace cuda;
 constexpr int block = 256;
 constexpr int sweeps = 14;  // convergence is quadratic; 2048 random rows take 11
 constexpr double small_angle = 1e-14;
-constexpr int64_t scratch_limit = int64_t{32} << 20;  // in doubles
+constexpr int64_t scratch_limit = int64_t{32} << 20;  // size in doubles
 
 // The sum of x over the block; every thread gets it.
 __device__ double block_total(double x) {

@@ -1,7 +1,7 @@
 // Token and position embeddings. The backward sorts the tokens by id, so every row of the table has one writer and a
 // fixed order of summation without float atomics.
 // Bytes a value: forward 4 in bf16; backward 2 of dout, 2 again for the positions, and 8 for each fp32 row of the table
-// that a token names. Floor: these at copy rate; the sort adds 2 passes of 12 bytes and 1500 instructions a token.
+// that a token names. Floor: these at copy rate; the sort adds 2 passes of 12 bytes and 1500 instructions per token.
 // What changed:
 // 1. The sort compared tokens with tokens; a radix sort takes linear time.
 // 2. Digits are counted without atomics.

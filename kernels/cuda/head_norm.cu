@@ -14,7 +14,7 @@ using namespace cuda;
 
 constexpr int warps = 4, block = warps * warp_size;
 constexpr int backward_blocks = 8;  // per multiprocessor; each writes its own partial sums
-constexpr int elements = static_cast<int>(largest_head_dim) / warp_size;  // per lane
+constexpr int elements = static_cast<int>(largest_head_dim) / warp_size;  // elements of a head per lane
 
 struct Sizes {
   int64_t tokens, row;

@@ -2,7 +2,7 @@
 // kept as the plan. Candidates are not timed: a choice by the clock could make two runs of one seed differ in their
 // last bits.
 // Cost of [m, k] [k, n]: 2 m n k FLOPs. Floor: that at the tensor cores' rate; large products reach 0.6 to 0.8 of it. A
-// bias gradient is a separate pass over dout: 2 bytes a value in bf16 at copy rate.
+// bias gradient is a separate pass over dout: 2 bytes per value in bf16 at copy rate.
 #include <algorithm>
 #include <tuple>
 

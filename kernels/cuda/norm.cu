@@ -26,8 +26,8 @@ __device__ __forceinline__ void for_lane(int64_t cols, F f) {
   for (int64_t column = threadIdx.x % warp_size * width; column < cols; column += warp_size * width) f(column);
 }
 
-// The same, with an index known at compile time: f(column, constant) for the first kept<T> vectors of a lane, which fit
-// its registers, then f(column, constant kept<T>) for all after them.
+// Like for_lane, but f also gets an index that is a compile-time constant: i for the i-th vector of a lane while i <
+// kept<T>, whose values fit its registers, and kept<T> for all later vectors.
 template <typename T>
 constexpr int kept = 8 / sizeof(T);
 template <typename T, int width, int i = 0, typename F>
@@ -128,7 +128,7 @@ struct BackwardArguments {
   bool accumulate;
 };
 
-// Each warp accumulates the parameter gradients of its rows in shared memory: `cols` sums a warp for the weight, then
+// Each warp accumulates the parameter gradients of its rows in shared memory: `cols` sums per warp for the weight, then
 // as many for the bias. At the end the block adds up its warps.
 template <typename R, typename O, typename T, int width>
 __global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(BackwardArguments<R, O, T> a) {

@@ -30,7 +30,7 @@ __global__ void row_products_kernel(const __grid_constant__ SlotList list) {
   if (threadIdx.x == 0) s.sums[blockIdx.x] = total;
 }
 
-// One thread a column.
+// One thread per column.
 __global__ void column_products_kernel(const __grid_constant__ SlotList list) {
   const Slot& s = list.slots[blockIdx.y];
   for (int64_t c = thread_index(); c < s.cols; c += thread_count()) {
@@ -112,7 +112,7 @@ __global__ void keep_largest_kernel(const __grid_constant__ SlotList list, const
   }
 }
 
-// slot.sums = the matrix with its rows or columns moved to their places.
+// Copies the matrix to slot.sums with its rows or columns moved to their places.
 __global__ void gather_kernel(const __grid_constant__ SlotList list, const int* places, int64_t k, Along along) {
   const Slot& s = list.slots[blockIdx.y];
   for (int64_t i = thread_index(); i < s.count(); i += thread_count()) {

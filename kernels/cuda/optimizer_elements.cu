@@ -1,5 +1,5 @@
 // Optimizer operations that work element by element; one launch covers up to 40 matrices.
-// AdamW moves 30 bytes a parameter with bf16 weights: it reads gradient, two states and master in fp32, and writes
+// AdamW moves 30 bytes per parameter with bf16 weights: it reads gradient, two states and master in fp32, and writes
 // states, master and weight. Floor: these at copy rate.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"

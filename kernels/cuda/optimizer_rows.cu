@@ -1,6 +1,6 @@
 // RMNP, Nora and Mano in one pass over memory when rows are normalized, and the projection by itself. Columns span all
 // rows of a matrix, so normalizing columns needs separate launches for its sums.
-// A step over rows moves 22 bytes a parameter with bf16 weights: it reads gradient, momentum and master in fp32, and
+// A step over rows moves 22 bytes per parameter with bf16 weights: it reads gradient, momentum and master in fp32, and
 // writes momentum, master and weight. Floor: these at copy rate.
 #include "base/error.h"
 #include "kernels/cuda/cuda_backend.h"
@@ -167,7 +167,7 @@ void CudaBackend::do_project(Tensor update, const std::vector<OptimizerSlot>& sl
 // fit a fixed amount of scratch memory.
 void CudaBackend::staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types,
                                const NormalizedStepRule& rule) {
-  constexpr int64_t scratch_limit = int64_t{32} << 20;  // in elements
+  constexpr int64_t scratch_limit = int64_t{32} << 20;  // size in elements
   types.update = false;
   for (size_t begin = 0; begin < slots.size();) {
     std::vector<Slot> part;

@@ -63,7 +63,7 @@ void check_results_written() {
 
 void hold_standard_descriptors() {
   for (int fd = 0; fd <= 2; ++fd)
-    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)!::open("/dev/null", O_RDONLY);  // takes the lowest free one
+    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF) (void)!::open("/dev/null", O_RDONLY);  // opens the lowest free fd
 }
 
 }  // namespace rowan

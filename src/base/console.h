@@ -21,7 +21,7 @@ void tell(fmt::format_string<Args...> format, Args&&... args) {
 }
 
 bool is_terminal(std::FILE* file);
-// The width of the terminal behind `file`; 0 if `file` is no terminal or its width is unknown.
+// The width of the terminal to which `file` is connected; 0 if it is no terminal or the width is unknown.
 size_t terminal_columns(std::FILE* file);
 // The number of columns that a text occupies: characters, not bytes.
 size_t columns_of(std::string_view text);

@@ -11,7 +11,7 @@
 
 namespace rowan {
 
-// Creates a directory and its parents, as far as they do not exist.
+// Creates a directory, and its parents if they are missing.
 void make_directories(const std::filesystem::path& path);
 
 // Returns the whole content of a regular file. Throws Error for pipes and devices, as does MappedFile.

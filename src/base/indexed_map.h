@@ -1,5 +1,5 @@
-// The object type of Json: keys in the order of the text, as in nlohmann::ordered_map, with a hash index once there are
-// many, so that look-ups stay fast with a hundred thousand keys.
+// The object type of Json. Keys stay in the order of the text, as in nlohmann::ordered_map. A hash index is added once
+// there are many keys, so that look-ups stay fast with a hundred thousand.
 #pragma once
 
 #include <cstdint>

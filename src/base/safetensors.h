@@ -28,7 +28,7 @@ struct TensorInfo {
   // Throws Error if the dtype is unknown or the count does not fit 63 bits.
   size_t bytes() const;
   int64_t numel() const;
-  std::string describe() const;  // "F32[512, 768]"
+  std::string describe() const;  // such as "F32[512, 768]"
 };
 
 struct StoredTensor : TensorInfo {

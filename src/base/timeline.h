@@ -1,5 +1,5 @@
-// Where time goes, as the calling thread sees it. Always: seconds by phase. On request: every span, as JSON for
-// Perfetto and chrome://tracing ("complete" events of the Trace Event Format,
+// Measures where time goes in the calling thread. Seconds by phase are always counted. On request every span is
+// recorded, as JSON for Perfetto and chrome://tracing ("complete" events of the Trace Event Format,
 // docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU). C++17, because CUDA sources include this
 // header.
 #pragma once

@@ -1,5 +1,5 @@
-// rowan bench ranks: the speed of several ranks next to one rank that has all their threads, measured in turns in one
-// run.
+// rowan bench ranks: compares several ranks with one rank that has all their threads. The two are measured in turns in
+// one run.
 #include <fmt/core.h>
 
 #include <algorithm>

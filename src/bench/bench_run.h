@@ -30,7 +30,7 @@ std::unique_ptr<Backend> make_backend(const DeviceOptions& options);
 // Options of a measured training step.
 struct StepOptions : DeviceOptions {
   std::string model = "configs/models/gpt2_124m.json", precision = "fp32", recompute = "none";
-  int64_t batch = 4, seq = 256;  // of the step, which has one micro-batch
+  int64_t batch = 4, seq = 256;  // size of the step's only micro-batch
 };
 void add_options(CommandLine& command, StepOptions& options);
 // The first fields of a result: the name of the bench and the step that it measured.

@@ -50,11 +50,12 @@ class Communicator {
   // A name for people: "one process", "MPI", "NCCL 2.28.9".
   virtual std::string describe() const = 0;
 
-  // From now on tensors lie in this backend's memory; before, in host memory. The backend must outlive the calls.
+  // Tells the communicator that tensors lie in this backend's memory from now on; before, they lie in host memory. The
+  // backend must outlive the calls.
   virtual void attach(Backend& backend) = 0;
 
-  // Each owner receives the sum of its pieces over all ranks; on other ranks these pieces are undefined afterwards. f32
-  // or bf16: MPI's sums are added in fp32 and rounded once, NCCL chooses where it rounds.
+  // Each owner receives the sum of its pieces over all ranks; on other ranks these pieces are undefined afterwards.
+  // Pieces are f32 or bf16. MPI's sums are added in fp32 and rounded once; NCCL decides where it rounds.
   Ticket reduce(const std::vector<Piece>& pieces);
   // Copies each piece from its owner to all ranks.
   Ticket broadcast(const std::vector<Piece>& pieces);
@@ -116,7 +117,7 @@ class Communicator {
 // ROWAN_TIMEOUT in seconds; 300 when unset. Throws Error when it is not a positive number.
 double timeout_from_environment();
 
-// How this process was started: by mpirun (OpenMPI, MPICH, Intel MPI) or Slurm's srun, or alone.
+// The launcher of this process: mpirun (OpenMPI, MPICH, Intel MPI), Slurm's srun, or none.
 struct Launch {
   enum class Kind { alone, mpi, slurm };
   Kind kind = Kind::alone;
@@ -135,11 +136,11 @@ std::string machine_name();
 // "rank 3", "ranks 1, 4-7".
 std::string ranks_text(const std::vector<int>& ranks);
 
-// One process; MPI under mpirun; TCP where ROWAN_RENDEZVOUS is set. Throws Error when the launch needs MPI and the
-// build has none.
+// Makes the communicator of a launch: one process, MPI under mpirun, or TCP if ROWAN_RENDEZVOUS is set. Throws Error if
+// the launch needs MPI and the build has none.
 std::unique_ptr<Communicator> make_communicator(const Launch& launch);
 std::unique_ptr<Communicator> make_single_communicator();
-// Simulates rank `rank` of `size` for plans: sends and receives nothing, counts the traffic.
+// Simulates rank `rank` of `size` for plans: sends and receives nothing, and counts the traffic.
 std::unique_ptr<Communicator> make_dry_communicator(int rank, int size);
 // Starts MPI; finalizes it when destroyed. Throws Error in a build without MPI.
 std::unique_ptr<Communicator> make_mpi_communicator();
@@ -154,11 +155,11 @@ std::unique_ptr<Communicator> make_tcp_communicator(const Launch& launch, const 
 
 // NCCL among GPU backends. `host` carries NCCL's id to all ranks. Throws Error in a build without NCCL.
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, Backend& backend);
-// NCCL when every rank has a GPU of its own; else null: the caller then uses `host`, which stages device memory through
-// the host. ROWAN_COMMUNICATOR=nccl or mpi overrides this choice. `host` has to outlive the result.
+// Returns an NCCL communicator if every rank has a GPU of its own, else null; the caller then uses `host`, which stages
+// device memory through the host. ROWAN_COMMUNICATOR=nccl or mpi overrides this choice. `host` must outlive the result.
 std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Backend& backend);
 
-// [begin, end) of part `index` when `elements` are cut into `parts` parts of nearly equal size.
+// The range of part `index` if `elements` are cut into `parts` parts of nearly equal size.
 struct Range {
   int64_t begin, end;
 };

@@ -1,7 +1,7 @@
-// Ranks over NCCL, one GPU each. Collectives run on a stream of their own: each starts when the work queued on the
-// backend's stream before it is done, and wait() makes the backend's stream wait for it, never the host. A watchdog
-// thread looks for errors and for collectives that do not end; when one does not, it pings the other ranks over MPI or
-// TCP.
+// Ranks over NCCL, one GPU each. Collectives run on a stream of their own. A collective starts when all work queued
+// earlier on the backend's stream is done. wait() makes the backend's stream wait for the collective; the host does not
+// wait. A watchdog thread looks for errors and for collectives that do not end. If one does not end, the thread pings
+// the other ranks over MPI or TCP.
 #include "base/console.h"
 #include "comm/agreement.h"
 #include "comm/communicator.h"

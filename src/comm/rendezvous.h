@@ -1,9 +1,10 @@
 // Rendezvous: how ranks find each other without MPI. Rank 0 listens, and the others connect to it.
 //
-// A rank proves itself by the job's secret. file:PATH draws a new one for each job and keeps it in a file that only its
-// owner can read; tcp:HOST:PORT takes it from ROWAN_SECRET, or from the file that ROWAN_SECRET_FILE names. Nothing is
-// encrypted, and rank 0 listens on all addresses of its machine. This is meant for the network inside a cluster: it
-// rejects anyone who can reach the port, but does not protect against anyone who can read the traffic.
+// A rank proves itself by the job's secret. With file:PATH, each job draws a new secret and keeps it in a file that
+// only its owner can read. With tcp:HOST:PORT, the secret is ROWAN_SECRET, or the content of the file that
+// ROWAN_SECRET_FILE names.
+// Nothing is encrypted, and rank 0 listens on all addresses of its machine. This is meant for the network inside a
+// cluster: it rejects anyone who can reach the port, but does not protect against anyone who can read the traffic.
 #pragma once
 
 #include <chrono>
@@ -26,7 +27,7 @@ class Socket {
   explicit operator bool() const { return fd_ >= 0; }
   int fd() const { return fd_; }
 
-  // Reads and writes that take longer fail.
+  // Sets the longest time for a read or write; a longer one fails.
   void set_timeout(double seconds) const;
   // False, with errno set, when the other end is gone (ECONNRESET, EPIPE) or silent (EAGAIN).
   bool read(void* data, size_t bytes) const;

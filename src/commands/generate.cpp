@@ -47,7 +47,8 @@ void run_generate(const GenerateOptions& options) {
   std::string shown;
   auto show = [&] {
     std::string text = tokenizer->decode(std::span(tokens).subspan(skip));
-    // While the last character is incomplete, the decoded text does not yet extend the text already shown.
+    // Print only once the last character is complete; until then the decoded text does not begin with the text already
+    // shown.
     if (!text.starts_with(shown)) return;
     fmt::print("{}", text.substr(shown.size()));
     std::fflush(stdout);

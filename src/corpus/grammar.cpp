@@ -191,7 +191,7 @@ class Reader {
   std::string_view rest_;  // unread rest of the line
 };
 
-// Finds the possible beginnings of each alternative, and refuses choices that cannot be told apart from the text.
+// Finds the possible beginnings of each alternative. Refuses choices whose outcome cannot be told from the text.
 class Checker {
  public:
   explicit Checker(Grammar& grammar) : grammar_(grammar), state_(grammar.choices.size()) {}
@@ -234,8 +234,8 @@ class Checker {
     return starts;
   }
 
-  // Throws Error if a text of `a` is a prefix of one of `b`, or the other way round; if `b` is missing, if one of `a`
-  // is a prefix of another of `a`.
+  // Throws Error if a text of `a` is a prefix of one of `b`, or the reverse. Without `b`, throws if one of `a` is a
+  // prefix of another of `a`.
   static void refuse_prefixes(const Texts& a, const Texts& b, int line) {
     for (size_t i = 0; i < a.size(); ++i) {
       for (size_t j = 0; j < (b.empty() ? i : b.size()); ++j) {

@@ -23,7 +23,7 @@ struct Grammar {
   enum class Kind : uint8_t { text, expand, draw, recall };
   struct Item {
     Kind kind = Kind::text;
-    std::string text;      // for Kind::text
+    std::string text;      // the text, for Kind::text
     int index = 0;         // index of the choice (expand) or of the variable (draw, recall)
     int column = 0;        // draw and recall: the column of the table
     bool capital = false;  // draw and recall: whether to capitalize
@@ -51,8 +51,8 @@ struct Grammar {
   std::string cell(const Item& item, size_t row) const;
 };
 
-// Throws Error with the line if the text is not a grammar, is recursive, or has a choice that cannot be told from the
-// text.
+// Throws Error with the line if the text is not a grammar, is recursive, or has a choice whose outcome cannot be told
+// from a story.
 Grammar read_grammar(std::string_view text);
 
 }  // namespace rowan

@@ -78,7 +78,7 @@ class Scanner {
   static std::string key_of(std::string_view written) {
     try {
       return json_string(written);
-    } catch (const Error&) {  // no caller can ask for such a key
+    } catch (const Error&) {  // an invalid key matches no requested field
       return std::string(written);
     }
   }

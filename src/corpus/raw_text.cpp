@@ -60,7 +60,7 @@ void RawReader::cut_at(uint64_t byte, std::vector<uint64_t> sizes) {
   text_sizes_ = std::move(sizes);
 }
 
-// Where to cut the record that begins at `begin` in pending_; npos if it needs no cut, or not yet.
+// The position at which the record that begins at `begin` in pending_ is cut; npos if it needs no cut, or not yet.
 size_t RawReader::find_cut(size_t begin, bool ended) const {
   constexpr size_t window = size_t{1} << 16;
   if (json_[source_] || split_ != TextSplit::file || cut_ <= text_bytes_ + begin) return std::string::npos;

@@ -31,8 +31,9 @@ struct TokenizedBatch {
   uint64_t text_bytes = 0;
 };
 
-// Skips blank lines, lines that are not a JSON object with a string at `field`, documents without text, text that is
-// not Unicode (invalid UTF-8 or a lone surrogate in JSON), and text that the tokenizer refuses.
+// Tokenizes a batch. It skips blank lines, lines that are not a JSON object with a string at `field`, and documents
+// without text. It also skips text that is not Unicode (invalid UTF-8, or a lone surrogate in JSON) and text that the
+// tokenizer refuses.
 TokenizedBatch tokenize_batch(const RawBatch& raw, const std::string& field, bool lines, const Tokenizer& tokenizer,
                               shard::EndPlace end);
 

@@ -10,7 +10,7 @@
 namespace rowan {
 
 struct TokenizerTraining {
-  std::vector<std::string> inputs;  // as for RawReader
+  std::vector<std::string> inputs;  // input paths, as for RawReader
   TextFormat format = TextFormat::by_name;
   std::string field = "text";  // the key of the text in JSON objects
   bool bpe = true;             // false: unigram

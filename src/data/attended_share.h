@@ -8,8 +8,8 @@
 
 namespace rowan {
 
-// Computed over the documents in at most the first 256 rows of a run: the sum of n (n + 1) / 2 over documents of n
-// tokens, divided by the same sum for whole rows. 1 if attention spans the row.
+// The fraction over at most the first 256 rows of a run: the sum of n (n + 1) / 2 over their documents of n tokens,
+// divided by the same sum over whole rows. 1 if attention spans the row.
 double attended_share(const BatchSource& batches, const std::optional<DocumentConfig>& documents);
 
 }  // namespace rowan

@@ -14,7 +14,7 @@ namespace rowan {
 // The target value that does not count.
 constexpr int32_t ignored_target = -100;
 
-// In one or more rows: inputs that are not padding, and targets that count.
+// Counts over one or more rows: inputs that are not padding, and targets that count.
 struct RowCount {
   int64_t inputs = 0, targets = 0;
 };

@@ -1,6 +1,6 @@
-// A permutation of 0 .. size-1 that is computed instead of stored: an unbalanced Feistel network over the next power of
-// two (Luby and Rackoff 1988) with Philox as round function; values outside the range are scrambled again until they
-// fall inside (cycle walking: Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002).
+// A permutation of 0 .. size-1 that is computed instead of stored. It is an unbalanced Feistel network over the next
+// power of two (Luby and Rackoff 1988) with Philox as round function. Values outside the range are scrambled again
+// until they fall inside (cycle walking: Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002).
 #pragma once
 
 #include <bit>

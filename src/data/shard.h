@@ -38,7 +38,7 @@ class Shard {
   int64_t tokens() const { return tokens_; }
   uint64_t file_bytes() const { return file_.size(); }
 
-  // What the file states about itself; 0, none and -1 where it does not (end_id is then the one from the options).
+  // Facts that the file states about itself. Where it does not: 0, none, and -1 or the end_id of the options.
   int32_t vocab_size() const { return vocab_size_; }
   int32_t end_id() const { return end_id_; }
   shard::EndPlace end_place() const { return end_place_; }

@@ -27,7 +27,7 @@ struct ShardInfo {
   uint64_t checksum = 0;
 };
 
-// What is durable: the finished shards, and the amount written of the next one.
+// The durable state: the finished shards, and the amount written of the next one.
 struct ShardsState {
   std::vector<ShardInfo> shards;
   uint64_t part_tokens = 0, part_documents = 0;

@@ -1,5 +1,5 @@
-// HellaSwag (Zellers et al., ACL 2019) scored as llm.c does it: each of four endings follows the context, and the model
-// chooses the ending with the lowest mean loss per token (acc_norm) or the lowest sum (acc). Not comparable with
+// HellaSwag (Zellers et al., ACL 2019), scored as in llm.c. Each of four endings follows the context. The model chooses
+// the ending with the lowest mean loss per token (acc_norm) or with the lowest sum (acc). Not comparable with
 // EleutherAI's harness, which prepares the text differently.
 #pragma once
 

@@ -1,5 +1,6 @@
-// The forward and the backward pass. A block is a norm, a projection to queries, keys and values, their norm and rotary
-// positions, attention, and a projection back to the residual stream; then a norm and an MLP.
+// The forward and the backward pass. A block has two halves. The first is a norm, a projection to queries, keys and
+// values, their norm and rotary positions, attention, and a projection back to the residual stream. The second is a
+// norm and an MLP.
 #include <cmath>
 
 #include "base/error.h"
@@ -95,7 +96,7 @@ void Model::forward(Tensor tokens, const Span& span) {
   forward_norm(norm_.rows(span.begin, rows), middle, branch);
 }
 
-// From tokens to the residual stream.
+// Computes the residual stream from the tokens.
 void Model::forward_embedding(Tensor tokens, const Span& span) {
   const int64_t rows = span.batch * span.count;
   find_documents(tokens, span);
@@ -113,7 +114,7 @@ void Model::forward_embedding(Tensor tokens, const Span& span) {
   if (config_.embedding_norm) forward_norm(norm);
 }
 
-// From norm1.out to branch_.
+// Computes branch_ from norm1.out.
 void Model::forward_attention(const Block& b, int64_t layer, const Span& span) {
   const int64_t rows = span.batch * span.count, until = span.batch * (span.begin + span.count);
   const AttentionShape now = config_.attention(span.batch, span.count, layer),
@@ -128,7 +129,7 @@ void Model::forward_attention(const Block& b, int64_t layer, const Span& span) {
   drop(branch, config_.dropout.residual, layer, 1);
 }
 
-// From norm1.out to the queries, keys and values that attention reads.
+// Computes the queries, keys and values of attention from norm1.out.
 void Model::forward_qkv(const Block& b, const AttentionShape& shape, int64_t begin) {
   Tensor qkv = b.attended_qkv.slice(begin, shape.tokens()), projected = b.projected.slice(begin, shape.tokens());
   backend_.linear_forward(projected, b.norm1.out, b.qkv.weight, b.qkv.bias);
@@ -140,7 +141,7 @@ void Model::forward_qkv(const Block& b, const AttentionShape& shape, int64_t beg
                            static_cast<float>(config_.qk_clip));
 }
 
-// From norm2.out to branch_.
+// Computes branch_ from norm2.out.
 void Model::forward_mlp(const Block& b, int64_t layer) {
   forward_activation(b);
   Tensor branch = branch_.slice(0, b.inner.dim(0));
@@ -274,7 +275,7 @@ void Model::backward_attention(int64_t layer) {
   backward_norm(b.norm1, d_residual_, d_normed_, true);
 }
 
-// From the gradient of attention's inputs to the gradient of norm1.out, in d_normed_.
+// Computes the gradient of norm1.out, in d_normed_, from the gradient of attention's inputs.
 void Model::backward_qkv(const Block& b, Tensor d_qkv, const AttentionShape& shape) {
   if (config_.qk_clip > 0)
     backend_.clamp_backward(d_qkv, b.attended_qkv, 0, (shape.heads + shape.kv_heads) * shape.head_dim,

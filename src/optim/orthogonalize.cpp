@@ -8,7 +8,7 @@ namespace {
 
 float f(double x) { return static_cast<float>(x); }
 
-// What one iteration works on: the Gram matrix of the short side, and room for its square.
+// The work memory of an iteration: the Gram matrix of the short side, and its square.
 struct Grams {
   bool tall;
   Tensor gram, squared;
@@ -18,14 +18,15 @@ void normalize_matrices(StageRun& run, Tensor x, double safety) {
   const Recipe& r = run.recipe;
   NormalizeRule rule;
   rule.matrix = true;
-  // safety * norm + eps, or the larger of both.
+  // The divisor is safety * norm + eps, or the larger of the two.
   rule.eps = f(r.ns_eps / safety);
   rule.eps_mode = eps_of(r.ns_eps_mode);
   rule.target = f(1 / safety);
   run.backend.normalize(x, rule);
 }
 
-// Turbo-Muon (arXiv 2512.04632): short rows x_i / sqrt(sum_j |(x x^T)_ij|), after which no singular value exceeds 1.
+// Turbo-Muon (arXiv 2512.04632): divides rows x_i of the short side by sqrt(sum_j |(x x^T)_ij|), after which no
+// singular value exceeds 1.
 void almost_orthogonal(StageRun& run, Tensor x, const Grams& grams) {
   const int64_t n = x.dim(0), side = grams.gram.dim(1);
   std::vector<Tensor> all;
@@ -37,7 +38,7 @@ void almost_orthogonal(StageRun& run, Tensor x, const Grams& grams) {
   run.backend.scale_along(x, factors, grams.tall ? Along::column : Along::row);
 }
 
-// MuonEq's spc: over |(x x^T)^2|_F^(1/4), closer to the largest singular value than the Frobenius norm.
+// MuonEq's spc: divides by |(x x^T)^2|_F^(1/4), which is closer to the largest singular value than the Frobenius norm.
 void by_gram_norm(StageRun& run, Tensor x, const Grams& grams) {
   normalize_matrices(run, x, 1);
   const int64_t n = x.dim(0);
@@ -51,7 +52,7 @@ void by_gram_norm(StageRun& run, Tensor x, const Grams& grams) {
   run.backend.scale_along(x, factors, Along::matrix);
 }
 
-// x <- (a I + b A + c A^2) x, A = x x^T, each time anew; with `y` of its size to work in.
+// x <- (a I + b A + c A^2) x, with A = x x^T recomputed in each iteration; `y` is scratch memory of x's size.
 Tensor iterate(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
   Backend& backend = run.backend;
   for (const auto& [a, b, c] : iterations(run.recipe)) {
@@ -66,8 +67,9 @@ Tensor iterate(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
   return x;
 }
 
-// Gram Newton-Schulz (Dao-AILab): the same polynomials of A alone, x <- (P + q I) x once in the end, and once before
-// the third iteration, from where A is made of x again: A's rounding would grow.
+// Gram Newton-Schulz (Dao-AILab): the same polynomials, iterated on A alone; x <- (P + q I) x is applied once at the
+// end. It is also applied once before the third iteration, and A is recomputed from x there, because the rounding
+// errors of A would grow.
 Tensor iterate_on_gram(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
   constexpr size_t restart = 2;
   Backend& backend = run.backend;

@@ -14,18 +14,18 @@ enum class Atom : uint8_t { element, row, matrix };
 
 struct Share {
   const Parameter* parameter = nullptr;
-  int64_t begin = 0;  // elements from the start of the parameter
-  int64_t count = 0;  // elements
-  Tensor weight;  // what the forward reads: f32 or bf16; [rows, in] when whole rows of a matrix are owned, else [count]
-  Tensor master;  // f32 copy of a bf16 weight, empty when the weight itself is updated
+  int64_t begin = 0;  // first element within the parameter
+  int64_t count = 0;  // number of elements
+  Tensor weight;    // what the forward reads: f32 or bf16; [rows, in] if whole rows of a matrix are owned, else [count]
+  Tensor master;    // f32 copy of a bf16 weight, empty when the weight itself is updated
   Tensor gradient;  // f32 or bf16, the gradient of the mean loss before clipping
 
-  // What carries the full precision of the weight.
+  // The tensor that holds the weight in full precision.
   const Tensor& value() const { return master.empty() ? weight : master; }
   bool whole() const { return begin == 0 && count == parameter->numel(); }
 };
 
-// Sums over all elements of a parameter, without which no part of it can be updated; ranks add up those of their parts.
+// Sums over all elements of a parameter that are needed to update any part of it. Ranks add up the sums of their parts.
 using ParameterSums = std::map<const Parameter*, std::array<double, 3>>;
 
 }  // namespace rowan

@@ -1,5 +1,5 @@
-// Second moments: factors of the rate from the gradients (NAMO), or of rows, columns and elements from the direction or
-// from the gradients.
+// Second moments: factors of the rate from gradients (NAMO), or of rows, columns and elements from the direction or the
+// gradients.
 #include <cmath>
 
 #include "optim/stages.h"
@@ -13,7 +13,7 @@ bool on(const Recipe& r) { return r.adapt != Adapt::none; }
 
 bool by_element(const Recipe& r) { return r.adapt == Adapt::element_moment || r.adapt == Adapt::gradient_moment; }
 
-// What a second moment is kept for, where not for each element.
+// The axis along which a second moment is kept, if not per element.
 Along along_of(const Recipe& r, int64_t rows, int64_t cols) {
   if (r.adapt == Adapt::matrix) return Along::matrix;
   if (r.adapt == Adapt::column) return Along::column;
@@ -34,12 +34,12 @@ void switches(Recipe& r, Switches& s) {
          [&] { s.set("clamp", r.clamp, Switches::tiny, 1); });
 }
 
-// f32 [n, k]: the sums of updates, or those of gradients, that measure() leaves for run().
+// f32[n, k]: the sums over updates (i = 0) or gradients (i = 1) that measure() leaves for run().
 Tensor measured(const StageRun& x, int i, int64_t k) {
   return x.workspace.measured.slice(i * x.n() * k, x.n() * k).view({x.n(), k});
 }
 
-// Norms of update and gradient before the direction is taken.
+// Measures the norms of update and gradient before the direction is computed.
 void measure(StageRun& x) {
   const Along along = along_of(x.recipe, x.rows(), x.cols());
   const int64_t k = count_along(along, x.rows(), x.cols());

@@ -41,8 +41,8 @@ void switches(Recipe& r, Switches& s) {
   });
 }
 
-// Aurora (arXiv 2606.27715): the orthogonal factor whose long side's rows have norms as equal as may be, found by
-// scaling those of the update, d, and looking at the factor's.
+// Aurora (arXiv 2606.27715): an orthogonal factor whose rows along the long side have nearly equal norms. It is found
+// iteratively: scale the rows of the update by d, then correct d from the row norms of the factor.
 void aurora(StageRun& x) {
   const Recipe& r = x.recipe;
   const bool tall = x.rows() > x.cols();

@@ -1,4 +1,4 @@
-// Balances rows and columns before the direction is taken.
+// Balances the norms of rows and columns before the direction is computed.
 #include <cmath>
 
 #include "optim/stages.h"
@@ -18,7 +18,7 @@ void switches(Recipe& r, Switches& s) {
          [&] { s.set("phase", r.phase, 1, Switches::most_steps); });
 }
 
-// Rows to the root of the mean of their squared norms: what |u|_F was, it stays.
+// Sets the norm of every row to the root mean square of the row norms, which keeps |u|_F.
 void to_mean(StageRun& x) {
   Tensor by_row = x.sums(0, x.rows()), size = x.sums(static_cast<int>(x.rows()), 1);
   const float eps = static_cast<float>(x.recipe.equilibrate_eps);

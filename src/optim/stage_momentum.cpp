@@ -1,4 +1,4 @@
-// The buffer of gradients, and the update that is made of it.
+// The momentum buffer, and the update made from it.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -36,7 +36,7 @@ std::string in_words(const Recipe& r) {
                      r.momentum_last ? " of directions" : "");
 }
 
-// mu_t = momentum (1 - 0.96^(t psi) / 2); the products correct the bias of the buffer (Dozat 2016, as torch has it).
+// mu_t = momentum (1 - 0.96^(t psi) / 2); products of the mu_t correct the buffer's bias (Dozat 2016, as in torch).
 void nadam(const Recipe& r, int64_t t, MomentumRule& rule) {
   auto mu = [&](int64_t step) {
     return r.momentum * (1 - 0.5 * std::pow(0.96, static_cast<double>(step) * r.momentum_decay));
@@ -92,7 +92,7 @@ const Stage momentum_stage = {.name = "momentum",
                               .check = check,
                               .fuses = [](const Recipe& r) { return !r.momentum_last; }};
 
-// The buffer takes what the stages before it have made of the gradient.
+// Late momentum: the buffer averages what the earlier stages made of the gradient.
 const Stage late_momentum_stage = {.name = "late momentum",
                                    .on = [](const Recipe& r) { return r.momentum_last; },
                                    .atom = [](const Recipe&) { return Atom::element; },

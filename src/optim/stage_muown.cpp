@@ -1,5 +1,5 @@
-// Muown (arXiv 2605.10797): a row w_i is a magnitude s_i times the direction of a vector v_i of length l_i. Adam moves
-// the magnitudes, the matrix rule the vectors; both are one pass over the weights in the end.
+// Muown (arXiv 2605.10797): a row w_i is a magnitude s_i times the direction of a vector v_i of length l_i. Adam
+// updates the magnitudes, the matrix rule the vectors; the result is one pass over the weights.
 #include <cmath>
 
 #include "optim/stages.h"
@@ -18,7 +18,7 @@ void switches(Recipe& r, Switches& s) {
   });
 }
 
-// f32 [n, rows]: what is kept of every matrix, in one tensor, and back.
+// gathered() collects a state of all matrices in one tensor f32[n, rows]; scattered() writes it back.
 Tensor gathered(StageRun& x, const char* kind, int place) {
   Tensor all = x.sums(place, x.rows());
   for (int64_t i = 0; i < x.n(); ++i) x.backend.copy(all.at(i), x.states.at(kind)[i]);
@@ -34,7 +34,7 @@ void row_lengths(StageRun& x, Tensor to) {
   x.backend.power(to, {1, 0, 0.5f});
 }
 
-// The gradients of the vectors take the place of the weights'; those of the magnitudes move them.
+// Replaces the gradients of the weights by those of the vectors; updates the magnitudes by theirs.
 void split(StageRun& x) {
   Tensor gradients = x.part(x.workspace.gradients);
   x.backend.momentum(gradients, x.slots, {1, 0, 0, 1, false, x.now.grad_scale});
@@ -70,7 +70,7 @@ void split(StageRun& x) {
   x.backend.scale(step, -x.now.lr);
   for (int64_t i = 0; i < x.n(); ++i) x.backend.copy(x.states.at("magnitude_step")[i], step.at(i).view({x.rows()}));
 
-  // dv_i = (s_i / l_i) (g_i - its part along w_i).
+  // dv_i = (s_i / l_i) (g_i - its component along w_i).
   x.backend.project(gradients, x.slots, {Along::row, false, 1e-12f});
   Tensor ratio = gathered(x, "length", 2);
   x.backend.power(ratio, {1, 1e-12f, -1});
@@ -99,7 +99,7 @@ void join(StageRun& x) {
   rule.eps = 1e-30f;
   rule.given = true;
   x.backend.retract_factors(steps, keeps, ww, uw, uu, after, rule);
-  // l' = (l / s) s' / q, q being what w is multiplied by.
+  // The length of v' is l' = (l / s) s' / q, where q is the factor that retract_factors() gave for w.
   Tensor length = before;
   x.backend.copy(length, keeps);
   x.backend.multiply(length, ratio);

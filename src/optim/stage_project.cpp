@@ -1,4 +1,4 @@
-// Takes away the update's part along the weights' rows or columns.
+// Removes the component of the update along the weights, by rows or columns.
 #include "optim/stages.h"
 
 namespace rowan {

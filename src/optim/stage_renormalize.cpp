@@ -1,4 +1,4 @@
-// Norms of rows, columns or matrices after the direction (Muon+).
+// Renormalizes rows, columns or matrices after the direction (Muon+).
 #include <cmath>
 
 #include "optim/stages.h"
@@ -9,7 +9,7 @@ namespace {
 void run(StageRun& x) {
   NormalizeRule rule;
   rule.eps = static_cast<float>(x.recipe.renormalize_eps);
-  if (x.recipe.renormalize == Renormalize::frobenius) {  // to the norm that an orthogonal matrix has
+  if (x.recipe.renormalize == Renormalize::frobenius) {  // to the norm of an orthogonal matrix
     rule.matrix = true;
     rule.eps_mode = Eps::clamp;
     rule.target = static_cast<float>(std::sqrt(static_cast<double>(std::min(x.rows(), x.cols()))));

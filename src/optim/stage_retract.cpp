@@ -1,5 +1,6 @@
-// Hyperball (arXiv 2606.16899): the step is as long as lr times the weights' norm, and the weights go back on the
-// sphere they were on. Step, decay and retraction are one pass over the weights, whose factors come from three sums.
+// Hyperball (arXiv 2606.16899): the length of the step is lr times the norm of the weights, and the weights return to
+// the sphere they were on. Step, decay and retraction are one pass over the weights; their factors come from three
+// sums.
 #include "optim/stages.h"
 
 namespace rowan {
@@ -20,7 +21,7 @@ void run(StageRun& x) {
   size.eps = static_cast<float>(r.retract_eps);
   x.backend.retract_factors(steps, keeps, ww, uw, uu, {}, size);
   Slots slots = x.slots;
-  for (OptimizerSlot& slot : slots) slot.scale = 1;  // the size of the update does not matter
+  for (OptimizerSlot& slot : slots) slot.scale = 1;  // the size of the update has no effect
   ApplyRule rule;
   rule.lr = 1;
   rule.along = along;

@@ -1,4 +1,4 @@
-// The size of the step by the shape of its matrix.
+// Scales the step by the shape of its matrix.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -22,8 +22,8 @@ void switches(Recipe& r, Switches& s) {
   s.choice("direction_precision", r.direction_precision);
 }
 
-// nuclear is left by the direction; all others but rms are factors of the shape alone, which slots carry. NorMuon's
-// factors have taken up the norm of rms.
+// nuclear is computed by the direction stage. All others except rms depend on the shape alone and are stored in the
+// slots. NorMuon's factors already include the norm of rms.
 void run(StageRun& x) {
   if (x.recipe.shape_scale != ShapeScale::rms || !x.factors.empty()) return;
   NormalizeRule rule;

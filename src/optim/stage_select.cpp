@@ -1,5 +1,5 @@
-// Dion2 (arXiv 2512.16928): only the rows (or columns, where those are fewer) of the buffer with the largest sums of
-// magnitudes make a step, and the buffer forgets part of them.
+// Dion2 (arXiv 2512.16928): only the rows (or columns, if those are fewer) of the buffer with the largest sums of
+// magnitudes take part in a step, and the buffer decays there.
 #include <fmt/format.h>
 
 #include <cmath>

@@ -1,5 +1,5 @@
-// Shampoo as Meta's DistributedShampoo has it: the momentum between inverse roots of the factors L of rows and R of
-// columns, with the size of Adam's step where it is grafted.
+// Shampoo as in Meta's DistributedShampoo: the momentum between inverse roots of the factors L (rows) and R (columns),
+// with the size of Adam's step if it is grafted.
 #include <fmt/format.h>
 
 #include <cmath>

@@ -1,7 +1,7 @@
-// SOAP (arXiv 2409.11321) and its kin: second moments in the eigenbasis of Shampoo's factors, L of rows and R of
-// columns. KL-Shampoo and KL-SOAP (arXiv 2509.03378) weigh each factor by the other's eigenvalues; SOAP-Muon takes
-// second moments of the momentum and hands it on to a direction. Momentum stays in the parameter's own space, which is
-// the same as turning it from basis to basis.
+// SOAP (arXiv 2409.11321) and its relatives: second moments in the eigenbasis of Shampoo's factors, L for rows and R
+// for columns. KL-Shampoo and KL-SOAP (arXiv 2509.03378) weight each factor by the other's eigenvalues. SOAP-Muon takes
+// second moments of the momentum and passes the result on to a direction. Momentum stays in the parameter's own space,
+// which is equivalent to rotating it from basis to basis.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -19,7 +19,7 @@ bool is_kl(const Recipe& r) {
 }
 bool scales(const Recipe& r) { return is_kl(r) || r.kl_factors; }
 bool moments(const Recipe& r) { return r.precondition != Precondition::kl_shampoo; }
-// The second moments follow their columns of the basis when these change places.
+// Whether second moments move with the columns of the basis when these are reordered.
 bool sorts(const Recipe& r) {
   return r.precondition == Precondition::soap_momentum ||
          (r.precondition == Precondition::soap && r.precondition_order == PreconditionOrder::after);
@@ -54,7 +54,7 @@ void switches(Recipe& r, Switches& s) {
   });
 }
 
-// One side of one matrix: what it keeps.
+// The state of one side of one matrix.
 struct Side {
   bool left;
   int64_t size;
@@ -63,7 +63,7 @@ struct Side {
   explicit operator bool() const { return !factor.empty(); }
 };
 
-// One matrix of the batch on its way.
+// One matrix of the batch being processed.
 struct Matrix {
   StageRun& x;
   int64_t i, rows, cols;
@@ -92,12 +92,12 @@ struct Matrix {
     return side;
   }
 
-  // In fp32, behind the square of the larger side; until the next one of its kind is asked for.
+  // fp32 copies, stored after the square of the larger side; valid until the next one of their kind is requested.
   Tensor factor(const Side& side) const { return x.wide(side.factor, largest() * largest()); }
   Tensor basis(const Side& side) const { return x.wide(side.basis, 2 * largest() * largest()); }
   int64_t largest() const { return std::max(left ? left.size : 0, right ? right.size : 0); }
 
-  // to = Q_L^T from Q_R, or back. `to` may be `from`.
+  // to = Q_L^T from Q_R, or the inverse. `to` may be `from`.
   void turn(Tensor to, Tensor from, bool back) const {
     Tensor half = from;
     if (left) {
@@ -119,7 +119,7 @@ struct Matrix {
     return x.workspace.gram.slice(0, side.size * side.size).view({side.size, side.size});
   }
 
-  // f32[1, size]: the inverse roots of the side's eigenvalues, at most `cap`.
+  // f32[1, size]: inverse roots of the side's eigenvalues, at most `cap`.
   Tensor inverse_roots(const Side& side, double cap, int place) const {
     Tensor roots = x.workspace.sums.slice(place * (rows + cols), side.size).view({1, side.size});
     x.backend.copy(roots, side.scale);
@@ -134,8 +134,8 @@ struct Matrix {
     return static_cast<double>(std::clamp<int64_t>(side.size, 10, 4000));
   }
 
-  // factor = beta factor + share g g^T (g^T g on the right); with `by`, g is turned by the other side's basis first and
-  // its columns there divided by the roots of their eigenvalues.
+  // factor = beta factor + share g g^T (g^T g on the right). With `by`, g is first rotated by the other side's basis,
+  // and its columns are divided by the roots of that side's eigenvalues.
   void add_gradient(const Side& side, const Side& other, bool by, double beta, double share) const {
     Tensor g = gradient;
     if (by && other) {
@@ -152,7 +152,7 @@ struct Matrix {
     x.keep(side.factor, sum);
   }
 
-  // falling diag(Q^T L Q) into f32[1, size].
+  // diag(Q^T L Q), which is descending, into f32[1, size].
   Tensor estimates(const Side& side) const {
     Tensor product = square(side), sums = x.workspace.sums.slice(0, side.size).view({1, side.size});
     Tensor q = basis(side);
@@ -167,7 +167,7 @@ struct Matrix {
     x.keep(side.basis, q);
   }
 
-  // The columns of the basis by their keys, which fall.
+  // Sorts the columns of the basis by descending keys.
   void sort_basis(const Side& side, const Tensor& keys) const {
     Tensor q = basis(side);
     x.backend.sort_along({q}, keys, Along::column);
@@ -182,7 +182,8 @@ struct Matrix {
     x.backend.copy(side.basis, product);
   }
 
-  // Each eigenvalue's estimate from the gradient in both bases, divided by the roots of the other side's old ones.
+  // Updates the estimate of each eigenvalue from the gradient in both bases, divided by the roots of the other side's
+  // old estimates.
   void move_scales(double beta) const {
     Tensor sums[2];
     for (const Side* side : {&left, &right}) {
@@ -205,7 +206,7 @@ struct Matrix {
   }
 };
 
-// The direction of one matrix, in its bases: Adam's, or the momentum over the roots of both sides' eigenvalues.
+// The direction in the bases: Adam's, or the momentum over the roots of both sides' eigenvalues.
 void adam_in_basis(StageRun& x, double root_scale) {
   SecondMomentRule rule;
   rule.beta = f(x.recipe.beta2);
@@ -218,7 +219,7 @@ void adam_in_basis(StageRun& x, double root_scale) {
   x.backend.second_moment(x.update, slots, rule);
 }
 
-// d / (1 + d eps), d = (e_L e_R)^(-1/2): eps, which is far below every root's inverse, is left to the caps.
+// d / (1 + d eps) with d = (e_L e_R)^(-1/2). eps is far below every root, so the caps take its place.
 void divide_by_scales(const Matrix& m) {
   Tensor u = m.x.update.at(m.i).view({1, m.rows, m.cols});
   if (m.left) m.x.backend.scale_along(u, m.inverse_roots(m.left, m.cap(m.left), 0), Along::row);
@@ -276,9 +277,9 @@ void move_bases(const Matrix& m) {
 
 void run(StageRun& x) {
   const Recipe& r = x.recipe;
-  const bool late = r.precondition_order == PreconditionOrder::after;  // the first gradient makes a basis
+  const bool late = r.precondition_order == PreconditionOrder::after;  // the first gradient only makes a basis
   const int64_t t = x.now.t, k = late ? t - 1 : t;
-  // The gradients in fp32.
+  // Copies the gradients to fp32.
   x.backend.momentum(x.part(x.workspace.kept), x.slots, {1, 0, 0, 1, false, x.now.grad_scale});
   std::vector<Matrix> all;
   for (int64_t i = 0; i < x.n(); ++i) all.emplace_back(x, i);
@@ -293,7 +294,7 @@ void run(StageRun& x) {
           if (*side) m.decompose(*side);
     }
   }
-  if (k == 0) return;  // the update is zero, or the momentum as it is
+  if (k == 0) return;  // the update is zero, or the unchanged momentum
   for (const Matrix& m : all) {
     m.turn(m.projected, m.gradient, false);
     m.turn(x.update.at(m.i), x.update.at(m.i), false);

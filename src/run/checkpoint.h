@@ -35,12 +35,12 @@ struct Rotation {
   std::optional<int64_t> best = {};  // also keep this step, the one with the lowest validation loss
 };
 
-// Whether training can continue from the state. A ruined checkpoint is kept for inspection only: it has a name of its
-// own, ruined_00001000, no run continues from it unless told to, it replaces no sound one, and a run keeps only one.
+// Whether training can continue from the state. A ruined checkpoint is kept for inspection only. It is called
+// ruined_00001000, it replaces no sound one, and a run keeps only one. No run continues from it unless told to.
 enum class Condition : uint8_t { sound, ruined };
 
-// Writes one checkpoint. Rank 0 constructs its writer first and, after a barrier, the others construct theirs; all call
-// write(); after another barrier rank 0 calls commit(). Without a commit, rank 0's destructor removes what was written.
+// Writes one checkpoint. Rank 0 constructs its writer first; after a barrier the others construct theirs. All call
+// write(). After another barrier rank 0 calls commit(). Without a commit, rank 0's destructor removes what was written.
 // Every failure, such as a full disk, is an Error naming the file.
 class CheckpointWriter {
  public:

@@ -1,4 +1,4 @@
-// Tokenizers in the form of Hugging Face's tokenizer.json.
+// Writes tokenizers as Hugging Face's tokenizer.json.
 #include <algorithm>
 #include <optional>
 
@@ -168,7 +168,7 @@ Json sentencepiece_tokenizer(const SentencepieceModel& model) {
   return result;
 }
 
-// The file as it is, without the parts that add tokens around a text or truncate it.
+// A copy of the tokenizer.json, without the parts that add tokens around a text or truncate it.
 Json huggingface_tokenizer(const fs::path& path) {
   const fs::path file = fs::is_directory(path) ? path / "tokenizer.json" : path;
   Json json = parse_json({file.string(), read_file(file)});

@@ -15,7 +15,7 @@ struct LossPoint {
 };
 
 struct LossCurves {
-  std::vector<LossPoint> train, validation;  // by ascending step
+  std::vector<LossPoint> train, validation;  // points by ascending step
   std::optional<double> floor;               // a horizontal line: the entropy of the text, where it is known
 };
 

@@ -27,8 +27,8 @@ struct WholeTensor {
   std::vector<std::byte> bytes;
 };
 
-// Every rank calls it with all its parts. The results of all ranks together hold each tensor once; tensors that several
-// ranks hold are assigned to them in turn. Throws std::logic_error when the parts leave gaps.
+// Gathers the tensors; every rank passes all its parts. The results of all ranks together contain each tensor once.
+// Tensors that several ranks hold are assigned to them in turn. Throws std::logic_error if the parts leave gaps.
 std::vector<WholeTensor> gather_tensors(Communicator& communicator, Backend& backend,
                                         const std::vector<TensorPart>& mine);
 

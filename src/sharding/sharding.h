@@ -34,9 +34,9 @@ void apply_shard(ShardMode shard, int ranks, ModelOptions& options);
 // Sums over ranks, made once a step in one message.
 struct StepTotals {
   double loss = 0;              // sum over targets, in nats
-  double gradient_squares = 0;  // not finite when any gradient is not
+  double gradient_squares = 0;  // sum of squares; not finite if any gradient is not
   std::vector<double> more;     // sums of the caller's further values
-  ParameterSums of_parameters;  // of this rank's shares' parameters
+  ParameterSums of_parameters;  // sums of the parameters that this rank has shares of
 };
 
 class Sharding : public BlockObserver {
@@ -75,9 +75,10 @@ class Sharding : public BlockObserver {
   void finish_gradients();
   // Ends a step between two of its micro-steps: waits for pending messages. The gradients must not be used.
   void abandon_step() { accumulate_all_reduced(); }
-  // Sums over ranks, with the same bits on all of them: of `loss` (f32[1] on the device), of the squares of all shares'
-  // gradients, of `more`, and of the sums that the optimizer needs (`sums`: of the parameters this rank has shares of;
-  // empty on every rank or on none). The only place in a step where the host waits for the device.
+  // Returns sums over ranks, with the same bits on all of them: of `loss` (f32[1] on the device), of the squares of all
+  // shares' gradients, of `more`, and of `sums`. `sums` are those that the optimizer needs of the parameters this rank
+  // has shares of; they are empty on every rank or on none. This is the only place in a step where the host waits for
+  // the device.
   StepTotals sum_over_ranks(Tensor loss, const std::vector<double>& more, ParameterSums sums = {});
   // The 2-norm of all weights, masters where there are some. All ranks call it.
   double weight_norm();
@@ -89,8 +90,8 @@ class Sharding : public BlockObserver {
  private:
   struct Block {
     std::vector<Piece> gradients, weights;  // pieces in sent_ and in the model's memory, with their owners
-    std::vector<int> shares;                // this rank's shares, and their positions in the lists above
-    std::vector<size_t> at;
+    std::vector<int> shares;                // this rank's shares of the block, as indices into shares_
+    std::vector<size_t> at;                 // positions of their pieces in the lists above
     Ticket gradient_ticket = 0, weight_ticket = 0;
   };
 

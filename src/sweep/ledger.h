@@ -23,7 +23,7 @@ class Ledger {
   // another config.
   RunOutcome outcome(const SweepRun& run);
   void forget(const std::string& name) { known_.erase(name); }
-  // Recorded for this process only; a later one tries the run again.
+  // Records a failure for this process only; a later process tries the run again.
   void failed(const std::string& name) { known_[name] = {RunOutcome::State::failed, 0}; }
   void diverged(const SweepRun& run, const std::string& message);
 

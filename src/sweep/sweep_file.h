@@ -49,7 +49,7 @@ struct Cell {
   std::vector<std::string> labels;  // one label per axis
   std::string config;
   std::vector<Setting> settings;
-  double own = 0;  // the tuned value that the config itself has, for factors
+  double own = 0;  // the config's own value, which factors multiply
 };
 
 struct SweepConfig {

@@ -1,5 +1,5 @@
-// The alphabet in which published JSON files of byte-level vocabularies write bytes as printable characters: bytes that
-// are printable in Latin-1 as themselves, the others as U+0100, U+0101, ... in order.
+// The alphabet in which published JSON files of byte-level vocabularies write bytes as printable characters. Bytes that
+// are printable in Latin-1 stand for themselves; the others are written as U+0100, U+0101, ... in order.
 #pragma once
 
 #include <array>

@@ -12,9 +12,9 @@
 
 namespace rowan {
 
-// Reads the bytes of every token in order of rank, without the end token: from a .tiktoken file (base64, space, rank on
-// each line), or from vocab.bpe and encoder.json, also called merges.txt and vocab.json (their folder or either file).
-// Both forms give the same list. Throws Error naming file and line.
+// Reads the bytes of every token in order of rank, without the end token. `path` is a .tiktoken file (base64, space,
+// rank on each line), or vocab.bpe or encoder.json (also called merges.txt and vocab.json), or their folder. Both forms
+// give the same list. Throws Error naming file and line.
 std::vector<std::string> read_gpt2_vocabulary(const std::filesystem::path& path);
 
 class Gpt2Tokenizer : public Tokenizer {
@@ -34,7 +34,7 @@ class Gpt2Tokenizer : public Tokenizer {
   };
   Gpt2Splitter splitter_;
   std::string bytes_;            // the bytes of all tokens, back to back
-  std::vector<uint32_t> begin_;  // begin of each token in bytes_, then the end
+  std::vector<uint32_t> begin_;  // start of each token in bytes_, then the end of the last
   std::vector<Slot> slots_;
   size_t longest_ = 0;
 

@@ -1,8 +1,8 @@
-// GPT-2's division of text into pieces, which byte pairs are never merged across:
+// GPT-2's rule for splitting text into pieces; byte pairs are never merged across pieces:
 //   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-// (Radford et al. 2019, the published encoder). The expression is simple enough to be walked by hand, many times faster
-// than a regular expression engine; which code points are letters, numbers and spaces PCRE2 tells when a table is
-// first needed.
+// (Radford et al. 2019, the published encoder). The expression is simple enough to be matched by hand-written code,
+// many times faster than by a regular expression engine. PCRE2 is asked once which code points are letters, numbers and
+// spaces.
 #pragma once
 
 #include <cstddef>

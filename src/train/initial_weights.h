@@ -9,11 +9,14 @@
 
 namespace rowan {
 
-// Returns the file of weights that `init` names: a .safetensors file or the .safetensors.index.json of several; a
-// folder with model.safetensors or its index (Hugging Face's, or a checkpoint of Rowan, whose checksums are verified);
-// or a run of Rowan, whose newest undamaged checkpoint is taken. The config.json beside a folder's weights, or the
-// run's, must define the same function as this run's model: the same number of heads, norm epsilon and RoPE, which the
-// shapes do not show. Throws Error when something is missing or does not match. Tensors are not read here.
+// Returns the file of weights that `init` names. `init` is one of:
+// - a .safetensors file, or the .safetensors.index.json of several;
+// - a folder with model.safetensors or its index, from Hugging Face or a checkpoint of Rowan, whose checksums are then
+//   verified;
+// - a run of Rowan, whose newest undamaged checkpoint is used.
+// The config.json beside a folder's weights, or the run's config, must define the same function as this run's model. It
+// is compared in what shapes do not show: number of heads, norm epsilon, RoPE. Throws Error if something is missing or
+// does not match. Does not read tensors.
 std::filesystem::path find_initial_weights(const std::string& init, const ModelConfig& model,
                                            const std::function<void(const std::string&)>& warn);
 

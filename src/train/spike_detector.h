@@ -1,5 +1,5 @@
-// SpikeDetector: how far a training step's loss or gradient norm lies above those of the steps before, which separates
-// spikes from noise. llm.c skips updates by the same measure (its -sl and -sg).
+// SpikeDetector: measures how far a step's loss or gradient norm lies above those of earlier steps, to tell spikes from
+// noise. llm.c skips updates by the same measure (its -sl and -sg).
 #pragma once
 
 #include <cstddef>

@@ -27,7 +27,7 @@ class RunStart {
   // The checkpoint to continue from, if any.
   const std::optional<std::filesystem::path>& checkpoint() const { return checkpoint_; }
 
-  // Creates the folder, moves aside what the new start would replace, writes config.json and appends a record of this
+  // Creates the folder, moves aside what the new start would replace, and writes config.json. Appends a record of this
   // start to starts.jsonl: `facts`, time, machine, command, and the changes of the config since the last start.
   void begin(Json facts);
 

@@ -15,8 +15,8 @@ struct BudgetRow {
 };
 
 struct StepBudget {
-  std::vector<BudgetRow> rows;  // longest first
-  double kernel_seconds = 0;    // one rank's kernels, one after the other
+  std::vector<BudgetRow> rows;  // kernels, longest first
+  double kernel_seconds = 0;    // seconds of one rank's kernels, run one after the other
   double message_seconds = 0;   // the rank's messages over the link; gradients are sent during the backward
   double step_seconds() const { return kernel_seconds > message_seconds ? kernel_seconds : message_seconds; }
 };

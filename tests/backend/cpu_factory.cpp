@@ -1,3 +1,4 @@
+// The CPU backend for the tests in this folder.
 #include "suite.h"
 
 namespace rowan::test {

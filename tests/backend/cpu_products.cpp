@@ -1,4 +1,4 @@
-// Of the CPU backend alone: products so large that it takes them in pieces, checked on a few rows.
+// CPU backend only: products large enough to be split into blocks, checked on a few rows.
 #include <cmath>
 
 #include "suite.h"
@@ -36,7 +36,7 @@ TEST_P(LargeProducts, InputGradient) {
     Doubles want = row_of(
         row, i, o, [&](int64_t r, int64_t x) { return dout.given()[r * o + x]; },
         [&](int64_t x, int64_t c) { return weight.given()[x * i + c]; });
-    // Terms of either sign cancel: the sums are far smaller than what was rounded.
+    // Positive and negative terms cancel, so the sums are far smaller than the rounded terms.
     expect_close(row_at(got, row, i), want, dtype(), "din", dtype() == DType::f32 ? 2e-4 : 0);
   }
 }

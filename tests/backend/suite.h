@@ -1,6 +1,6 @@
-// The suite every Backend must pass: each operation, forward and backward, against float64 references written here from
-// the formulas of kernels/backend.h. Nothing reads device memory but through the Backend. A program that compiles
-// test_*.cpp of this folder gives its own make_backend_under_test().
+// The suite that every Backend must pass: each operation, forward and backward, against float64 references written here
+// from the formulas of kernels/backend.h. Device memory is read only through the Backend. A program that compiles
+// test_*.cpp of this folder supplies make_backend_under_test().
 #pragma once
 
 #include <gtest/gtest.h>
@@ -22,7 +22,7 @@ using Doubles = std::vector<double>;
 // One backend for the whole program.
 Backend& backend();
 
-// A tensor on the device and, as doubles, the values it was given after rounding to its dtype.
+// A tensor on the device, and its initial values as doubles, rounded to its dtype.
 class Buffer {
  public:
   // Zeros.
@@ -59,7 +59,7 @@ Doubles numeric_gradient(const std::function<Doubles(const Doubles&)>& f, const 
 // a + b, element by element.
 Doubles plus(const Doubles& a, const Doubles& b);
 
-// The message of the Error that `fn` throws; a failure of the test when it throws none.
+// The message of the Error that `fn` throws. The test fails if it throws none.
 std::string error_of(const std::function<void()>& fn);
 
 // Tests over f32 and bf16.

@@ -1,3 +1,4 @@
+// Activations and gated activations, forward and backward, against float64.
 #include <cmath>
 
 #include "suite.h"
@@ -34,7 +35,7 @@ Doubles gated(Activation kind, const Doubles& gate_up, int64_t width) {
   return out;
 }
 
-// Random values and the far ends, where a careless formula overflows.
+// Random values, and extreme ones, at which a careless formula overflows.
 Doubles wide_values(int64_t count, uint64_t seed) {
   Doubles values = random_values(count, seed, 2.0);
   const double ends[] = {0.0, -100.0, 100.0, -1e4, 1e4, -8.0, 8.0, -1e-3, 1e-6, -5.5, -12.0};
@@ -42,7 +43,7 @@ Doubles wide_values(int64_t count, uint64_t seed) {
   return values;
 }
 
-// Element by element: relative to each value, beside what rounding of the largest intermediate (1) may cost.
+// Compares each element relative to its own value, and allows for rounding of the largest intermediate (1).
 void expect_each(const Doubles& got, const Doubles& want, const Doubles& size, DType dtype) {
   double unit = dtype == DType::bf16 ? 4e-3 : 3e-6;
   for (size_t i = 0; i < got.size(); ++i)
@@ -72,7 +73,7 @@ TEST_P(Activations, Backward) {
         double x = in.given()[i], h = 1e-5 * std::max(1.0, std::fabs(x));
         want[i] = dout.given()[i] * (value_of(kind, x + h) - value_of(kind, x - h)) / (2 * h);
       }
-      Doubles size = dout.given();  // the slope of x^2 at 0 is known to h only
+      Doubles size = dout.given();  // the slope of x^2 at 0 is known only to within h
       if (kind == Activation::relu_squared)
         for (double& x : size) x *= 100;
       expect_each(din.read(), want, size, dtype());

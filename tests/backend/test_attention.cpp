@@ -1,3 +1,4 @@
+// Attention against float64: forward, backward as its derivative, large scores, rotary positions and real sizes.
 #include <cmath>
 
 #include "suite.h"
@@ -17,7 +18,7 @@ std::string name(const AttentionShape& s) {
          "/" + std::to_string(s.kv_heads) + " dim " + std::to_string(s.head_dim);
 }
 
-// As a model does before it trains; of the shapes, those that cuDNN takes too.
+// Announces the shape as a model does before training. Skips shapes that cuDNN does not take.
 void announce(const AttentionShape& s, DType dtype) {
   if (dtype == DType::bf16 && s.head_dim % 8 == 0) backend().plan_attention(s, dtype);
 }
@@ -136,7 +137,8 @@ TEST_P(Attention, Backward) {
   }
 }
 
-// The first key outweighs every later one by e^200, then the other way round: sums must be rescaled, not overflow.
+// First the first key outweighs every later one by e^200, then the other way round. Sums must be rescaled, not
+// overflow.
 TEST_P(Attention, SurvivesLargeScores) {
   AttentionShape s{1, 200, 1, 1, 2, 1.0f};
   for (bool falling : {true, false}) {
@@ -172,7 +174,7 @@ TEST_P(Attention, NeverLooksAhead) {
 
 ROWAN_OVER_DTYPES(Attention);
 
-// The lengths, heads and groups of models: many tiles of keys and queries, the last of them cut.
+// Lengths, heads and groups of real models: many tiles of keys and queries, with a partial one at the end.
 TEST(AttentionSizes, RealSizes) {
   for (const AttentionShape& s : {AttentionShape{1, 520, 2, 1, 64, 0.125f}, AttentionShape{1, 1024, 1, 1, 64, 0.125f},
                                   AttentionShape{1, 300, 2, 2, 128, 0.09f}, AttentionShape{2, 260, 2, 1, 32, 0.17f},

@@ -1,9 +1,10 @@
+// Wrong arguments: the message names the operation and the argument.
 #include "suite.h"
 
 namespace rowan::test {
 namespace {
 
-// Every message names the operation, the argument, what it got and what it wants.
+// Every message names the operation and the argument, and says what was found and what was expected.
 void expect_error(const std::string& want, const std::function<void()>& fn) { EXPECT_EQ(error_of(fn), want); }
 
 TEST(Checks, NameTheOperationAndTheArgument) {

@@ -1,4 +1,4 @@
-// Documents in packed rows and dropout: how they are found and drawn, and attention under them.
+// Documents in packed rows and dropout: finding documents, drawing masks, and attention with both.
 #include <cmath>
 
 #include "base/random.h"
@@ -23,7 +23,7 @@ Table documents_of(const Doubles& ids, const DocumentRule& rule, int64_t seq) {
   Table table;
   const int64_t n = static_cast<int64_t>(ids.size());
   for (int64_t i = 0; i < n; ++i) {
-    auto ends_before = [&](int64_t t) {  // a document begins at t
+    auto ends_before = [&](int64_t t) {  // a document starts at t
       const int64_t row = t / seq * seq;
       return t == row || ids[rule.opens ? t : t - 1] == rule.end_token;
     };
@@ -37,7 +37,7 @@ Table documents_of(const Doubles& ids, const DocumentRule& rule, int64_t seq) {
   return table;
 }
 
-// Ids 0 to 9, of which 3 ends documents about every `length` tokens.
+// Ids 0 to 9. Id 3 ends a document, about every `length` tokens.
 Doubles some_ids(int64_t count, int64_t length, uint64_t seed) {
   Random random(seed, 5);
   Doubles ids;
@@ -83,7 +83,7 @@ TEST(Documents, ChecksNameTheArgument) {
 
 class DocumentAttention : public Ops {};
 
-// Attention of a row cut at the documents' ends, each by itself.
+// The reference computes attention of each document separately.
 TEST_P(DocumentAttention, IsThatOfEachDocumentAlone) {
   for (const AttentionShape& s : {AttentionShape{2, 7, 2, 1, 5, 0.5f}, AttentionShape{1, 130, 2, 2, 32, 0.2f},
                                   AttentionShape{2, 200, 2, 1, 64, 0.1f}, AttentionShape{1, 150, 2, 1, 96, 0.1f},
@@ -124,7 +124,7 @@ TEST_P(DocumentAttention, IsThatOfEachDocumentAlone) {
 
 class Dropouts : public Ops {
  protected:
-  // i32[batch, 2] of consecutive samples.
+  // The tensor i32[batch, 2] for consecutive samples.
   static Doubles samples_from(int64_t first, int64_t batch) {
     Doubles numbers;
     for (int64_t i = 0; i < batch; ++i) {
@@ -154,7 +154,7 @@ TEST_P(Dropouts, KeepElementsWithTheirProbability) {
   }
 }
 
-// The mask of a sample is the same wherever it stands, and another for another sample, site and seed.
+// The mask of a sample is the same in every row of a batch, and differs between samples, sites and seeds.
 TEST_P(Dropouts, BelongToSeedSiteAndSample) {
   const int64_t seq = 5, width = 33, sample = seq * width;
   auto drawn = [&](uint64_t seed, int64_t site, int64_t first, int64_t batch) {

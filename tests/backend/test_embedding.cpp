@@ -1,3 +1,4 @@
+// Embedding forward and backward against float64, and tokens outside the vocabulary.
 #include <cmath>
 
 #include "suite.h"
@@ -7,7 +8,7 @@ namespace {
 
 class Embedding : public Ops {};
 
-// Repeated, unused and extreme ids; a sequence that does not divide the tokens.
+// Repeated, unused and extreme ids; a sequence length that does not divide the number of tokens.
 const Doubles ids = {3, 0, 3, 10, 3, 7, 0, 10, 10, 3, 5};
 constexpr int64_t tokens = 11, vocabulary = 11, seq = 4;
 
@@ -78,7 +79,7 @@ TEST_P(Embedding, OfGpt2sVocabulary) {
   expect_close(d_table.read(), d_want, DType::f32, "d_table");
 }
 
-// Thousands of tokens: many blocks sort them, and the most frequent one of a text has many rows.
+// Thousands of tokens: many blocks sort them, and the most frequent token has many rows.
 TEST(EmbeddingSizes, RealSizes) {
   constexpr int64_t count = 9001, width = 40, length = 128;
   for (auto [all, zipf] : {std::pair<int64_t, bool>{300, false}, {50257, false}, {50257, true}}) {

@@ -1,3 +1,4 @@
+// RMSNorm of query and key heads, forward and backward, against float64.
 #include <cmath>
 
 #include "suite.h"

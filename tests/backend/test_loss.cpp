@@ -1,3 +1,4 @@
+// Cross-entropy and its gradient against float64, and targets outside the vocabulary.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -37,7 +38,7 @@ Doubles reference(const Doubles& logits, const Doubles& targets, int64_t width, 
   return losses;
 }
 
-// A loss is the difference of two values up to the cap, each rounded.
+// A loss is the difference of two rounded values, each up to the cap.
 void expect_losses(const Doubles& got, const Doubles& want, const LossRule& rule) {
   const double largest = *std::max_element(want.begin(), want.end()),
                rounding = rule.softcap > 0 ? 4e-7 * std::max(1.0, double{rule.softcap}) : 0;
@@ -77,8 +78,8 @@ TEST(LossSizes, RealSizes) {
 TEST_P(Loss, OfImpossibleTokens) {
   double infinity = std::numeric_limits<double>::infinity();
   Doubles values(40, -infinity);
-  values[3] = 1.0, values[4] = 1.0;  // row 0: two equal chances, the target is one of them
-  values[20 + 3] = 2.0;              // row 1: the target has no chance
+  values[3] = 1.0, values[4] = 1.0;  // row 0: two equally likely tokens, one of them the target
+  values[20 + 3] = 2.0;              // row 1: the target has probability 0
   Buffer logits(dtype(), {2, 20}, values), losses(DType::f32, {2}), ids(DType::i32, {2}, Doubles{4, 7});
   backend().cross_entropy(losses, logits, ids, {20}, 1.0f, true);
   EXPECT_NEAR(losses.read()[0], std::log(2.0), 1e-6);

@@ -1,3 +1,4 @@
+// Allocation, zeroing, and copies between dtypes.
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -48,7 +49,7 @@ TEST(Memory, CopyConverts) {
   }
 }
 
-// Ties to even, overflow to infinity, infinities and NaNs kept.
+// Rounds ties to even and overflow to infinity; keeps infinities and NaNs.
 TEST(Memory, CopyRoundsAsIeee) {
   double infinity = std::numeric_limits<double>::infinity();
   Doubles values = {1.00390625, 1.01171875, 3.4e38, -3.4e38, infinity, -infinity, std::nan(""), 1e-40, -0.0};
@@ -62,7 +63,7 @@ TEST(Memory, CopyRoundsAsIeee) {
   EXPECT_EQ(got[4], infinity);
   EXPECT_EQ(got[5], -infinity);
   EXPECT_TRUE(std::isnan(got[6]));
-  EXPECT_EQ(got[7], 0x1p-133);  // the smallest of bf16
+  EXPECT_EQ(got[7], 0x1p-133);  // the smallest bf16 value
   EXPECT_TRUE(std::signbit(got[8]));
 }
 

@@ -1,3 +1,4 @@
+// RMSNorm and LayerNorm with the residual add, forward and backward, against float64.
 #include <cmath>
 #include <tuple>
 
@@ -41,7 +42,7 @@ class Norms : public testing::TestWithParam<std::tuple<DType, Norm>> {
  protected:
   DType dtype() const { return std::get<0>(GetParam()); }
   Norm kind() const { return std::get<1>(GetParam()); }
-  // Of the residual stream and of what the norm gives.
+  // Dtypes of the residual stream and of the norm's result.
   std::vector<std::pair<DType, DType>> streams() const {
     if (dtype() == DType::f32) return {{DType::f32, DType::f32}};
     return {{DType::bf16, DType::bf16}, {DType::f32, DType::bf16}, {DType::f32, DType::f32}};
@@ -71,7 +72,7 @@ TEST_P(Norms, Forward) {
           if (branched) {
             r = plus(r, branch.given());
             expect_close(sum.read(), r, stream, "sum");
-            r = sum.read();  // what was rounded is what is normalized
+            r = sum.read();  // the norm is taken of the rounded sum
           }
           Statistics s = statistics(kind(), r, width);
           expect_close(rstd.read(), s.rstd, DType::f32, "rstd");
@@ -115,7 +116,7 @@ TEST_P(Norms, Backward) {
           }
 }
 
-// d r of the norm, from dout.
+// The gradient of r from dout, through the norm.
 Doubles derivative(Norm kind, const Doubles& r, const Doubles& weight, const Doubles& dout, const Statistics& s) {
   const size_t width = weight.size();
   Doubles result(r.size());
@@ -133,7 +134,7 @@ Doubles derivative(Norm kind, const Doubles& r, const Doubles& weight, const Dou
   return result;
 }
 
-// The widths of models over many rows, so that sums over rows are made by warps that see several, and by many of them.
+// Widths of real models and many rows, so that sums over rows are made by many warps, each with several rows.
 TEST(NormSizes, RealSizes) {
   for (auto [kind, rows, width] : {std::tuple<Norm, int64_t, int64_t>{Norm::layer, 2000, 768},
                                    {Norm::layer, 600, 1280},

@@ -1,3 +1,4 @@
+// Optimizer operations against float64: AdamW, momentum, norms, second moments and the step.
 #include <cmath>
 #include <cstring>
 
@@ -10,7 +11,7 @@ namespace {
 
 constexpr double huge = 1e300;
 
-// n slots of [rows, cols] with everything an operation can ask for, and the same as doubles.
+// n slots of [rows, cols] with all tensors that an operation can need, and the same values as doubles.
 struct Matrices {
   int64_t n, rows, cols;
   std::vector<std::unique_ptr<Buffer>> weights, masters, gradients, first, second;
@@ -44,7 +45,7 @@ struct Matrices {
   DType state() const { return first[0]->tensor().dtype; }
   const Buffer& value(int64_t i) const { return slots[i].master.empty() ? *weights[i] : *masters[i]; }
 
-  // w = keep w - step, both by element, against what the backend stored.
+  // Compares w = keep w - step, with keep and step for each element, with the weights that the backend stored.
   void expect_updated(int64_t i, const std::function<double(size_t)>& keep, const std::function<double(size_t)>& step) {
     const DType dtype = value(i).tensor().dtype;
     Doubles want = value(i).given();
@@ -65,10 +66,10 @@ class Optimizers : public testing::TestWithParam<std::tuple<int, DType>> {
   DType dtype() const { return std::get<1>(GetParam()); }
 };
 
-// Operations on the update alone.
+// Operations that change only the update.
 class Updates : public Ops {};
 
-// Sums of x * y along an axis, given back for every element.
+// Sums of x * y along an axis, repeated for every element.
 Doubles sums_along(const Doubles& x, const Doubles& y, int64_t cols, Along along) {
   std::vector<double> sums(x.size() + 1);
   auto at = [&](size_t i) {
@@ -88,7 +89,7 @@ double divisor(double square, double eps, Eps mode) {
 }
 
 constexpr int64_t shapes[][3] = {{1, 1, 1}, {2, 1, 37}, {3, 19, 1}, {2, 33, 70}, {1, 40, 300}};
-constexpr int64_t few = 100;  // larger shapes take one way of eps each: emulated threads under sanitizers are slow
+constexpr int64_t few = 100;  // larger shapes test one eps mode each, because emulation is slow
 
 TEST_P(Optimizers, AdamW) {
   for (auto [n, rows, cols] : shapes) {
@@ -157,7 +158,7 @@ TEST_P(Optimizers, Project) {
   for (auto [n, rows, cols] : shapes)
     for (Along along : {Along::row, Along::column})
       for (bool raw : {false, true}) {
-        if ((along == Along::row ? cols : rows) == 1) continue;  // what is left is rounding
+        if ((along == Along::row ? cols : rows) == 1) continue;  // only rounding is left
         Matrices x = make(n, rows, cols);
         Buffer update(dtype(), {n, rows, cols}, 7);
         backend().project(update, x.slots, {along, raw, 1e-10f});
@@ -204,16 +205,16 @@ TEST_P(Optimizers, NormalizedStep) {
       for (int projection : {0, 1, 2})
         for (Eps mode : {Eps::add, Eps::clamp}) {
           if (n * rows * cols > few && (mode == Eps::add) != (projection == 1)) continue;
-          // A projected row or column of one element is zero but for rounding, which normalizing would blow up.
+          // A projected row or column with one element is zero except for rounding, which normalizing would enlarge.
           if (projection == 1 && (along == Along::row ? cols : rows) == 1) continue;
           expect_normalized_step(make(n, rows, cols), along, projection, mode);
         }
 }
 
-// Exactly the shared memory that a GPU's kernel has without asking for more.
+// Exactly the shared memory that a GPU kernel has without opting in to more.
 TEST_P(Optimizers, NormalizedStepOfWideRows) { expect_normalized_step(make(1, 2, 6144), Along::row, 1, Eps::add); }
 
-// More than the shared memory of a GPU's block.
+// More than the shared memory of a block on a GPU.
 TEST_P(Optimizers, NormalizedStepOfVeryWideRows) { expect_normalized_step(make(2, 2, 60000), Along::row, 1, Eps::add); }
 
 TEST_P(Updates, Normalize) {
@@ -391,7 +392,7 @@ TEST_P(Optimizers, Apply) {
             [&](size_t j) {
               const double u = update.given()[static_cast<size_t>(i * rows * cols) + j], scale = x.slots[i].scale;
               const double size = std::min(rule.lr * factor(j) * scale, cap);
-              // The product in fp32 as the backends have it, so that both round the same number.
+              // The product in fp32 as in the backends, so that both round the same number.
               return rule.rounded
                          ? size / scale * rounded(static_cast<float>(scale) * static_cast<float>(u), DType::bf16)
                          : size * u;
@@ -410,7 +411,7 @@ INSTANTIATE_TEST_SUITE_P(all, Optimizers,
                          testing::Combine(testing::Values(0, 1, 2), testing::Values(DType::f32, DType::bf16)),
                          mode_name);
 
-// Stochastic rounding is the published function of (seed, element, step), and right on average.
+// Stochastic rounding is the documented function of (seed, element, step), and right on average.
 TEST(OptimizerRounding, Stochastic) {
   const int64_t cols = 40;
   Matrices x(2, 3, cols, 2, DType::f32);
@@ -427,7 +428,7 @@ TEST(OptimizerRounding, Stochastic) {
       const uint64_t element = static_cast<uint64_t>(i * 3 * cols) + j;
       const uint32_t word = philox(42, element / 8, 7).word[element % 8 / 2];
       const uint32_t draw = element % 2 ? word >> 16 : word & 0xffffu;
-      // Both neighbours where the last bits of fp32 arithmetic decide.
+      // If the last bits of fp32 arithmetic decide, either neighbour is right.
       const double got = x.weights[i]->read()[j];
       const auto stored = [&](uint32_t sum) { return double{to_float(bf16{static_cast<uint16_t>(sum >> 16)})}; };
       const int slack = 64;

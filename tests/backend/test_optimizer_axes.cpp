@@ -1,4 +1,4 @@
-// Optimizer operations on the rows and columns of matrices, and their eigenvectors.
+// Optimizer operations on rows and columns of matrices, and eigenvectors.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -147,7 +147,7 @@ void expect_orthogonal(const Doubles& q, size_t k) {
 }
 
 TEST(OptimizerAxesOnce, Eigenvectors) {
-  // Full rank, half of it, and nothing at all.
+  // Full rank, half rank, and a zero matrix.
   for (size_t k : {1, 2, 7, 24})
     for (size_t rank : {k, (k + 1) / 2, size_t{0}}) {
       const int64_t side = static_cast<int64_t>(k);

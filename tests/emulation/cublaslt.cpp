@@ -1,6 +1,6 @@
-// A stand-in for the cuBLASLt calls of kernels/cuda/matmul.cu, with cuBLASLt's column-major conventions: it refuses
-// leading dimensions too small, layouts that do not fit each other, pointers outside device memory or less aligned than
-// was said and sums whose parts may be rounded to bf16, and computes the product with fp32 sums.
+// A stand-in for the cuBLASLt calls of kernels/cuda/matmul.cu, with cuBLASLt's column-major conventions. It refuses
+// leading dimensions that are too small, layouts that do not match, pointers outside device memory or less aligned than
+// declared, and split sums that may be rounded to bf16. It computes the product with fp32 sums.
 #include <cublasLt.h>
 #include <cuda_bf16.h>
 
@@ -28,7 +28,7 @@ struct Layout {
   bool valid() const {
     return (type == CUDA_R_16BF || type == CUDA_R_32F) && rows > 0 && cols > 0 && ld >= int64_t(rows) && batch > 0;
   }
-  // What the matrices take, from the first element to the last.
+  // Bytes from the first element of the matrices to the last.
   size_t bytes() const { return (size_t(batch - 1) * size_t(stride) + (cols - 1) * size_t(ld) + rows) * element(); }
   float get(const void* base, size_t i) const {
     return type == CUDA_R_16BF ? __bfloat162float(static_cast<const __nv_bfloat16*>(base)[i])
@@ -66,7 +66,7 @@ float gelu_slope(float x) {
 
 bool epilogues_declined = false;
 
-// To 10 bits of mantissa, as tensor cores take fp32.
+// Rounds to 10 bits of mantissa, as tensor cores do with fp32 operands.
 float to_tf32(float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof bits);
@@ -80,7 +80,8 @@ struct Preference {
   uint32_t alignment[4], reductions;
 };
 
-// What the heuristic was asked, kept in the algorithm's opaque bytes: a plan used for another shape is refused.
+// The shape for which the heuristic was called, kept in the algorithm's opaque bytes. Using a plan for another shape is
+// refused.
 struct Asked {
   uint64_t m, n, k;
   uint32_t alignment;
@@ -277,7 +278,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
                                 !is_device_range(m.auxiliary, other.bytes())))
     return CUBLAS_STATUS_INVALID_VALUE;
 
-  // Everything by value: a recorded product keeps what it was called with.
+  // Captures everything by value, because a recorded product must keep its arguments.
   float scale = *static_cast<const float*>(alpha), keep = *static_cast<const float*>(beta);
   auto multiply = [=] {
     emulation::DeviceMemoryOpen open;
@@ -291,7 +292,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
           float sum = 0.0f;
           for (uint64_t i = 0; i < k; ++i) sum += left[row * k + i] * right[col * k + i];
           size_t at = size_t(entry * d.stride) + col * size_t(d.ld) + row, beside = col * size_t(other.ld) + row;
-          float value = scale * sum + (keep != 0.0f ? keep * d.get(C, at) : 0.0f);  // beta 0 never reads
+          float value = scale * sum + (keep != 0.0f ? keep * d.get(C, at) : 0.0f);  // with beta 0, d is not read
           if (m.has(bias_part)) value += bias_layout.get(m.bias, row);
           if (m.has(gelu_part)) {
             if (m.has(auxiliary_part)) other.set(m.auxiliary, beside, value);

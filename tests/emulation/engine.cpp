@@ -23,7 +23,7 @@ struct AsyncCopy {
   int group;
 };
 
-// Where a thread waits: an operation of its warp, or a barrier in a line of a file.
+// Where a thread waits: at an operation of its warp, or at a barrier in a line of a file.
 struct Place {
   const char* what = nullptr;
   int line = 0;
@@ -39,7 +39,7 @@ struct Place {
 struct Worker {
   Thread thread{};
   Fiber fiber;
-  Place waiting_for;  // nowhere while it may run
+  Place waiting_for;  // empty while the thread can run
   bool finished = false;
   unsigned warp_syncs = 0;
   int copy_group = 0;
@@ -52,7 +52,7 @@ struct WarpOperation {
   void* records[lanes];
 };
 
-// Tokens are new heap memory for every block: a reused one would order a block after the one before it.
+// Tokens are new heap memory for every block. A reused one would order a block after an earlier one.
 struct Tokens {
   char barrier[2], warp[max_warps][2];
 };
@@ -64,7 +64,7 @@ struct Block {
   unsigned threads = 0, finished = 0;
   size_t shared_bytes = 0, shared_limit = 0;
   const std::function<void()>* body = nullptr;
-  // Neighbouring blocks use different fibers, so that ThreadSanitizer takes their threads for different ones.
+  // Neighbouring blocks use different fibers, so that ThreadSanitizer sees different threads.
   std::vector<std::unique_ptr<Worker>> workers[2], *team = nullptr;
   std::vector<Worker*> ready;
   std::vector<WarpOperation> operations[max_warps];
@@ -243,7 +243,7 @@ void run(const char* kernel, dim3 grid, dim3 dim, size_t dynamic_shared_bytes, s
     run_block();
     if (!block->error.empty()) {
       std::string error = block->error;
-      state.release();  // its threads are stuck for ever on stacks that nobody may unwind
+      state.release();  // its threads wait for ever, and their stacks cannot be unwound
       state = std::make_unique<Block>();
       throw DeviceError(error);
     }

@@ -28,7 +28,7 @@ namespace emulation {
 namespace {
 
 constexpr size_t page = 4096, stack_bytes = 256 * 1024;
-constexpr unsigned no_synchronization = 1;  // a switch orders nothing; only barriers do
+constexpr unsigned no_synchronization = 1;  // a switch orders no accesses; only barriers do
 
 // The operating system's own stack, on which the scheduler runs.
 struct {
@@ -64,7 +64,7 @@ void Fiber::prepare(void (*entry)()) {
   }
   fake_stack_ = nullptr;
   void** top = reinterpret_cast<void**>(stack_ + stack_bytes - 64);
-  *--top = nullptr;  // entry's return address: it never returns
+  *--top = nullptr;  // the return address of entry, which never returns
   *--top = reinterpret_cast<void*>(entry);
   stack_pointer_ = top - 6;
 }

@@ -1,5 +1,5 @@
-// Fiber: a stack of its own that runs until it suspends itself; one for every emulated CUDA thread. Switches tell
-// AddressSanitizer and ThreadSanitizer, whose hooks are weak symbols: one object serves every build.
+// Fiber: code on a stack of its own that runs until it suspends itself; one for every emulated CUDA thread. Switches
+// are reported to AddressSanitizer and ThreadSanitizer. Their hooks are weak symbols, so one object serves every build.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,7 @@ class Fiber {
   void prepare(void (*entry)());
   // Scheduler side: runs the fiber until it suspends or finishes.
   void resume();
-  // Fiber side: the first statement of entry, and the two ways back to the scheduler.
+  // Fiber side: entered() is the first statement of entry; the other two return to the scheduler.
   static void entered();
   void suspend() { leave(false); }
   void finish() { leave(true); }
@@ -30,18 +30,18 @@ class Fiber {
   void* tsan_ = nullptr;        // ThreadSanitizer's
 };
 
-// Happens-before edges for ThreadSanitizer; nothing in other builds.
+// Happens-before edges for ThreadSanitizer; they do nothing in other builds.
 void release_token(void* token);
 void acquire_token(void* token);
 
-// The engine's own memory traffic is none of ThreadSanitizer's business inside this scope.
+// ThreadSanitizer ignores the engine's own memory accesses inside this scope.
 class Unobserved {
  public:
   Unobserved();
   ~Unobserved();
 };
 
-// Tells AddressSanitizer what may be touched; nothing in other builds.
+// Tells AddressSanitizer which memory may be accessed; does nothing in other builds.
 void poison(const void* begin, size_t bytes);
 void unpoison(const void* begin, size_t bytes);
 

@@ -1,6 +1,6 @@
-// What nvcc gives to kernels and g++ does not: included before everything else (-include) when kernels/cuda is
-// compiled for the CPU. Only what the kernels use is here; a use of anything else does not compile. Atomics and
-// shuffles order no other memory access, as on a GPU.
+// Supplies the parts of the CUDA language that g++ lacks. It is included before everything else (-include) when
+// kernels/cuda is compiled for the CPU. Only what the kernels use is here; a use of anything else does not compile. As
+// on a GPU, atomics and shuffles do not order other memory accesses.
 #pragma once
 
 #define ROWAN_EMULATION 1

@@ -1,4 +1,4 @@
-// What tests may ask of the stand-in for the CUDA runtime, and do to it.
+// The interface of tests to the stand-in for the CUDA runtime.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -10,17 +10,17 @@ namespace emulation {
 
 struct RuntimeCounts {
   int64_t waits = 0;        // calls at which the host may have had to wait for the device
-  int64_t allocations = 0;  // of device and pinned memory, and releases
-  int64_t replays = 0;      // of recorded work
+  int64_t allocations = 0;  // allocations and releases of device and pinned memory
+  int64_t replays = 0;      // replays of recorded work
 };
-// Since the start of the program.
+// Counts since the start of the program.
 RuntimeCounts counts();
 
-// From now on the device answers with this, as after a kernel's failure; cudaSuccess mends it.
+// Makes every later call return this error, as after a failed kernel; cudaSuccess repairs the device.
 void break_device(cudaError_t error);
-// Device memory there is in all.
+// Sets the total size of device memory.
 void limit_memory(size_t bytes);
-// Whether cuBLASLt answers that it has no algorithm for a product with an epilogue (bias, GELU).
+// Sets whether cuBLASLt refuses products with an epilogue (bias, GELU).
 void decline_epilogues(bool declined);
 
 }  // namespace emulation

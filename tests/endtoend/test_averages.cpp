@@ -1,4 +1,4 @@
-// Averages of the weights in a run: evaluated beside them, kept in checkpoints, used by commands, and without effect on
+// Averages of the weights in a run: they are evaluated, kept in checkpoints and used by commands, and have no effect on
 // training.
 #include "base/error.h"
 #include "base/safetensors.h"
@@ -40,7 +40,7 @@ TEST_F(RunAverages, AreEvaluatedKeptAndExported) {
     EXPECT_EQ(row.contains("val_loss_tail"), row["step"] == 12) << row;
   }
 
-  // From the checkpoints of the steps: the formulas again.
+  // Computes the formulas again from the checkpoints of all steps.
   std::map<std::string, std::vector<double>> ema, tail;
   for (int step = 3; step <= 12; ++step) {
     const TensorFiles files(checkpoint("run", step), "model");

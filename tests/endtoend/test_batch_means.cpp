@@ -1,4 +1,4 @@
-// The figure of GaLore's evaluation, in training and in `rowan eval`, beside a plain program of its definition.
+// The figure of GaLore's evaluation, in training and in `rowan eval`, against a plain program of its definition.
 #include <cmath>
 
 #include "base/random.h"
@@ -21,7 +21,7 @@ class BatchMeansRun : public TrainCommand {
       std::vector<int32_t>& ids = documents_.emplace_back();
       for (uint64_t left = 1 + random.below(22); left > 0; --left)
         ids.push_back(20 + static_cast<int32_t>(random.below(90)));
-      bytes += {static_cast<char>(end_token), 0};  // before each document, as llm.c has it
+      bytes += {static_cast<char>(end_token), 0};  // before each document, as in llm.c
       for (int32_t id : ids) bytes += {static_cast<char>(id), 0};
       ids.push_back(end_token);
     }
@@ -39,8 +39,9 @@ class BatchMeansRun : public TrainCommand {
     write_config(json);
   }
 
-  // What the authors' program prints of a run's weights: for each of its ranks, batches of its documents in turn until
-  // their tokens, times the ranks, exceed what is wanted; the sum of their means over one more than their number.
+  // The value that the authors' program would print for a run's weights. Each of its ranks takes batches of its
+  // documents until their tokens, times the ranks, exceed the number wanted. It divides the sum of the batches' means
+  // by their number plus one.
   double as_the_authors(const std::filesystem::path& run) {
     auto backend = make_cpu_backend(1);
     const RunFolder folder(run, "newest", [](const std::string&) {});
@@ -102,7 +103,7 @@ TEST_F(BatchMeansRun, AreTheSameForAnyMicroBatchAndInEvalAndThoseOfAPlainProgram
     EXPECT_NEAR(last.at("val_loss_galore").get<double>(), as_the_authors(run(name)), 1e-6) << micro_batch;
   }
   EXPECT_GT(want["val_loss_batch_mean"].get<double>(), 1.05 * want["val_loss_galore"].get<double>());
-  // Printed to six digits.
+  // The figure is printed to six digits.
   for (int micro_batch = 1; micro_batch <= 64; micro_batch += micro_batch < 8 ? 1 : 7)
     EXPECT_NEAR(eval_as_galore("micro8", micro_batch), want["val_loss_galore"].get<double>(), 1.5e-6) << micro_batch;
   auto refused = [&](const std::string& assignment, const std::string& part) {

@@ -1,4 +1,4 @@
-// The command line as README describes it and --help shows it.
+// The command line agrees with README and with --help.
 #include <gtest/gtest.h>
 
 #include <regex>
@@ -21,7 +21,7 @@ std::vector<std::string> all_matches(const std::string& text, const std::string&
   return found;
 }
 
-// README's table has a row for every subcommand and for nothing else; each option and each bench that a row names is in
+// README's table has a row for every subcommand and for nothing else. Each option and each bench that a row names is in
 // that command's --help.
 TEST_F(CommandTable, ReadmeListsWhatHelpLists) {
   const std::string readme = read_file(source_path("README.md")), help = rowan("--help").out;
@@ -34,7 +34,7 @@ TEST_F(CommandTable, ReadmeListsWhatHelpLists) {
     const std::string name = row.substr(0, row.find_first_of(" `"));
     EXPECT_TRUE(listed.insert(name).second) << "two rows for " << name;
     std::string path = name;
-    std::smatch part;  // of a command with parts, the row is about one
+    std::smatch part;  // a row of a command with parts is about one part
     if (name != "bench" && std::regex_search(row, part, std::regex("^[a-z]+ ([a-z]+) "))) path += " " + part.str(1);
     const Outcome shown = rowan(path + " --help");
     EXPECT_EQ(shown.code, 0) << shown.err;

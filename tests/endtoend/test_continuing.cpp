@@ -1,4 +1,4 @@
-// README's table of how a run goes on, each row by the command that it names.
+// README's table of how a run continues: each row, by the command that it names.
 #include "train_command.h"
 
 namespace rowan {
@@ -15,7 +15,7 @@ class Continuing : public TrainCommand {
     ASSERT_EQ(rowan(train()).code, 0);
     before_ = rows(run("run"));
   }
-  // The rate of the update that made `step`.
+  // The learning rate of the update that led to `step`.
   double rate(const std::string& name, int64_t step) {
     for (const Json& row : rows(run(name)))
       if (row["step"] == step && row.contains("lr")) return row["lr"];

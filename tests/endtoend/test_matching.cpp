@@ -1,4 +1,4 @@
-// Whatever must match is checked wherever it is read: shards, tokenizer and weights of one run.
+// Shards, tokenizer and weights of a run must match, and every command that reads them checks that.
 #include <cmath>
 
 #include "base/json.h"
@@ -19,7 +19,7 @@ class Matching : public CommandTest {
     std::string text;
     for (int i = 0; i < 300; ++i) text += "line " + std::to_string(i) + "\n";
     write_file_atomically(dir_ / "text.txt", text);
-    // The same ids under another name are another tokenizer.
+    // The same ids under another name count as another tokenizer.
     for (const auto& [name, content] : tokenizer_files(*make_tokenizer("bytes"), 32))
       write_file_atomically(dir_ / name, content);
     for (const char* folder : {"ours", "theirs"}) {
@@ -48,7 +48,7 @@ TEST_F(Matching, ValidationShardsOfAnotherTokenizer) {
   expect_mistake(train(" --set data.validation=" + at("theirs/validation-*.bin")),
                  "data.validation: " + at("theirs/validation-00000.bin") + ": another tokenizer than that of");
   expect_mistake(train(" --set data.train=" + at("theirs/train-*.bin")), "another tokenizer than that of bytes");
-  // Without a tokenizer of its own, too.
+  // Also if the config has no tokenizer.
   config_.erase("tokenizer");
   write_file_atomically(dir_ / "config.json", config_.dump(2));
   expect_mistake(train(" --set data.validation=" + at("theirs/validation-*.bin")), "data.validation: ");
@@ -60,7 +60,7 @@ TEST_F(Matching, WhatIsReadOfAFinishedRun) {
   EXPECT_EQ(trained.err.find("warning"), std::string::npos) << trained.err;
   const Outcome eval = rowan("eval " + at("run") + " --device cpu");
   ASSERT_EQ(eval.code, 0) << eval.err;
-  // A byte is a token: nats become bits.
+  // A token is a byte, so bits per byte are the loss in bits.
   const double loss = std::stod(eval.out.substr(eval.out.find("loss ") + 5));
   const double bits = std::stod(eval.out.substr(eval.out.find("bits a byte ") + 12));
   EXPECT_NEAR(bits, loss / std::log(2.0), 1e-5);

@@ -1,4 +1,4 @@
-// Where output goes and what happens when it cannot go there: what is only shown may be lost, a result may not.
+// Output that cannot be written: progress may be lost, a result must not be.
 #include "paths.h"
 #include "train_command.h"
 
@@ -7,7 +7,7 @@ namespace {
 
 class Output : public TrainCommand {
  protected:
-  // The command with its output sent elsewhere.
+  // Runs the command with its output redirected.
   Outcome sent(const std::string& arguments, const std::string& redirection) {
     return shell("sh -c '" + rowan_binary() + " " + arguments + " " + redirection + "'");
   }
@@ -25,7 +25,7 @@ TEST_F(Output, ARunIsTheSameWhereNothingCanBeShown) {
     EXPECT_EQ(rows(run(name)), rows(run("shown"))) << redirection;
     EXPECT_NE(read_file(run(name) / "log.txt").find("done: 12 steps"), std::string::npos) << redirection;
   }
-  // Readers that leave.
+  // Readers that close the pipe.
   shell("sh -c '{ " + rowan_binary() + " " + train(into("left")) + " 2>&1; echo $? >" + (dir_ / "code").string() +
         "; } | head -n 1'");
   EXPECT_EQ(read_file(dir_ / "code"), "0\n");

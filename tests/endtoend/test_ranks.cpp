@@ -1,5 +1,5 @@
-// mpirun rowan train, as a person starts it: what any number of ranks saved goes on under another number, ranks that
-// die or hang take the others with them and lose nothing, and mistakes are one line.
+// `mpirun rowan train`: checkpoints of any number of ranks continue on another number. Ranks that die or hang end the
+// others without losing anything. Mistakes give one line.
 #ifdef ROWAN_MPI
 
 #include <signal.h>
@@ -27,7 +27,7 @@ using std::chrono::milliseconds;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// The parent of a process; 0 when it has ended.
+// The parent of a process, or 0 if the process has ended.
 pid_t parent_of(pid_t process) {
   std::ifstream file("/proc/" + std::to_string(process) + "/stat");
   std::string stat((std::istreambuf_iterator<char>(file)), {});  // pid (name) state parent
@@ -75,14 +75,14 @@ class Ranks : public CommandTest {
   fs::path file() const { return dir_ / "config.json"; }
   fs::path run(const std::string& name) const { return dir_ / name; }
 
-  // The command that trains on `ranks` ranks into `run`, with what is to be set in the environment before it.
+  // The command that trains on `ranks` ranks into `run`, with environment variables before it.
   std::string command(int ranks, const std::string& run, const std::string& more = "",
                       const std::string& environment = "") {
     return environment + " " + mpirun() + " -n " + std::to_string(ranks) + " " + rowan_binary() + " train " +
            file().string() + " --set run.dir=" + (dir_ / run).string() + " " + more;
   }
-  // The command that runs one of these on each rank. mpirun's own way, COMMAND : COMMAND, ends in a segmentation fault
-  // with the OpenMPI 5.0.7 of Debian 13 (open-mpi/ompi, issue 13303).
+  // The command that runs one of these commands on each rank. mpirun's own form, COMMAND : COMMAND, ends in a
+  // segmentation fault with the OpenMPI 5.0.7 of Debian 13 (open-mpi/ompi, issue 13303).
   std::string one_each(const std::vector<std::string>& commands) {
     std::string script = "case ${OMPI_COMM_WORLD_RANK-$PMI_RANK} in\n";
     for (size_t rank = 0; rank < commands.size(); ++rank) script += fmt::format("{}) {} ;;\n", rank, commands[rank]);
@@ -104,7 +104,7 @@ class Ranks : public CommandTest {
     ASSERT_EQ(got.size(), want.size());
     for (auto [step, loss] : want) EXPECT_NEAR(got.at(step), loss, 1e-5) << "step " << step;
   }
-  // All bytes of a checkpoint but the seconds it took.
+  // All bytes of a checkpoint except its times.
   static std::string bytes_of(const fs::path& run, int step) {
     std::vector<fs::path> files;
     for (const auto& entry : fs::directory_iterator(run / fmt::format("checkpoints/step_{:08}", step)))
@@ -115,7 +115,7 @@ class Ranks : public CommandTest {
     return bytes;
   }
 
-  // What a run leaves that ended at step 10.
+  // Copies what a run that ended at step 10 leaves.
   void cut(const std::string& from, const std::string& to) {
     fs::remove_all(run(to));
     fs::copy(run(from), run(to), fs::copy_options::recursive);
@@ -145,7 +145,7 @@ class Ranks : public CommandTest {
     }
   }
 
-  // Starts `command` in the background and waits until its ranks are there.
+  // Starts `command` in the background and waits until its ranks run.
   pid_t start(const std::string& command, int ranks, std::vector<pid_t>& processes) {
     const pid_t launcher = fork();
     if (launcher == 0) {
@@ -162,7 +162,7 @@ class Ranks : public CommandTest {
     return launcher;
   }
 
-  // Waits for the launcher, at most that long; its exit code, or -1.
+  // Waits for the launcher at most that long. Returns its exit code, or -1.
   static int wait_for(pid_t launcher, double most_seconds) {
     const auto begin = Clock::now();
     for (int status = 0; seconds_since(begin) < most_seconds; std::this_thread::sleep_for(milliseconds(20))) {
@@ -192,7 +192,7 @@ class Ranks : public CommandTest {
       std::vector<pid_t> processes;
       const pid_t launcher = start(command(4, "run", more), 4, processes);
       ASSERT_EQ(processes.size(), 4) << read_file(dir_ / "log");
-      // Every other time it has to come further first.
+      // Every second kill comes later, so that the run makes progress.
       double window = whole_seconds / 1500;
       if (attempt % 2) {
         window /= 4;
@@ -201,7 +201,7 @@ class Ranks : public CommandTest {
       std::this_thread::sleep_for(std::chrono::duration<double>(window * random.below(1000)));
       kill(processes[random.below(4)], SIGKILL);
       const auto begin = Clock::now();
-      if (wait_for(launcher, 60) == 0) {  // it was done before: begin anew
+      if (wait_for(launcher, 60) == 0) {  // the run ended before the kill: start again
         EXPECT_EQ(bytes_of(run("run"), 150), bytes_of(run("whole"), 150));
         fs::remove_all(run("run"));
         reached = 0;
@@ -209,7 +209,7 @@ class Ranks : public CommandTest {
       }
       ++kills;
       EXPECT_LT(seconds_until_all_ended(processes, begin), 10) << read_file(dir_ / "log");
-      // Every checkpoint there is whole, and none is lost.
+      // Every checkpoint is complete, and none is lost.
       for (const fs::path& checkpoint : list_checkpoints(checkpoints))
         EXPECT_NO_THROW(verify_checkpoint(checkpoint)) << checkpoint;
       EXPECT_GE(newest(), reached);
@@ -231,7 +231,7 @@ class Ranks : public CommandTest {
     const auto begin = Clock::now();
     while ((!fs::exists(metrics) || fs::file_size(metrics) == 0) && seconds_since(begin) < 60)
       std::this_thread::sleep_for(milliseconds(20));
-    kill(processes[rank], SIGSTOP);  // mpirun starts them in the order of their ranks
+    kill(processes[rank], SIGSTOP);  // mpirun starts the processes in the order of their ranks
     const auto stopped = Clock::now();
     EXPECT_EQ(wait_for(launcher, 60), 2);
     EXPECT_GT(seconds_since(stopped), 2.9);
@@ -255,7 +255,7 @@ TEST_F(LongRanks, OneIsKilledTwentyTimesAndTheSameCommandGoesOnExactly) { killed
 TEST_F(Ranks, OneHangsAndTheOthersNameItAndLeave) { one_hangs(1); }
 TEST_F(LongRanks, TheFirstHangsAndTheOthersNameItAndLeave) { one_hangs(0); }
 
-// Shares that begin anywhere, of matrices that are stored the other way round and in one with others.
+// Shares that start anywhere in matrices that are stored transposed and joined with others.
 TEST_F(Ranks, StartFromPublishedWeights) {
   write_small_run(run("source"), small_gpt2());
   ASSERT_EQ(rowan("export " + run("source").string() + " " + run("hf").string()).code, 0);
@@ -293,7 +293,7 @@ TEST_F(Ranks, BatchMeansDoNotDependOnTheirNumber) {
   }
 }
 
-// What scripts/resume.sh makes of a rank that dies, and of a mistake.
+// scripts/resume.sh restarts after a rank dies, and stops at a mistake.
 TEST_F(Ranks, ALoopGoesOnByItself) {
   const std::string more = "--set run.steps=60 --set run.checkpoint_every=5";
   std::vector<pid_t> processes;
@@ -312,8 +312,7 @@ TEST_F(Ranks, ALoopGoesOnByItself) {
   expect_one_line(source_path("scripts/resume.sh") + command(2, "run", "--set run.steeps=1"), "steeps");
 }
 
-// A stop asked of the loop, of mpirun or of one rank saves on all of them; mpirun's own SIGTERM would leave them a
-// second.
+// A stop of the loop, of mpirun or of one rank saves on all ranks. mpirun's own SIGTERM would leave them one second.
 TEST_F(Ranks, AStopReachesEveryRank) {
   const std::string more = "--set run.steps=100000000 --set run.checkpoint_every=0 --set run.log_every=1";
   int64_t before = 0;
@@ -366,7 +365,7 @@ TEST_F(Ranks, ThatDifferAreNamed) {
   expect_one_line(one_each({train, train, copy.string() + " train " + file().string()}),
                   "rank 2 differs from rank 0 and others: the program");
 
-  // Another corpus of the same name, and then another checkpoint, on a machine with folders of its own.
+  // One machine has another corpus under the same name, and then another checkpoint.
   fs::create_directories(dir_ / "one");
   fs::create_directories(dir_ / "other");
   fs::copy_file(dir_ / "train.bin", dir_ / "one/train.bin");

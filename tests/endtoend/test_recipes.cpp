@@ -42,7 +42,7 @@ TEST(Recipes, C4FromRealFiles) {
   ASSERT_EQ(run_recipe("c4", one), 0);
   EXPECT_EQ(Json::parse(read_file(folder / "one/manifest.json"))["documents"], 13);
   EXPECT_EQ(WEXITSTATUS(run_recipe("c4", "--raw " + folder / "nothing")), 2);
-  // A file that is half there.
+  // A partial file.
   fs::resize_file(folder / "raw/c4-train.00001-of-00003.json.gz", 4000);
   EXPECT_EQ(WEXITSTATUS(run_recipe("c4", "--raw " + folder / "raw" + " --out " + folder / "half --tokenizer bytes")),
             2);
@@ -64,7 +64,7 @@ TEST(Recipes, FineWebFromRealParquet) {
   }
   const std::string all = "--raw " + samples.string() + " --out " + folder / "all" + " --tokenizer bytes";
   EXPECT_EQ(WEXITSTATUS(run_recipe("fineweb", all)), 2) << "its 100 million validation tokens leave none to train on";
-  // A file that is half there stops the whole, though the files before it were good.
+  // A partial file stops the command, even if the files before it are complete.
   fs::create_directory(folder / "raw");
   for (const auto& entry : fs::directory_iterator(samples)) fs::copy(entry.path(), folder / "raw");
   fs::resize_file(folder / "raw/fineweb_legal_batch_000003.parquet", 100000);

@@ -1,5 +1,5 @@
-// What Slurm starts, with a folder of its commands that do on one machine what the real ones do on many (slurm/): tasks
-// find their ranks in its variables and meet with or without MPI, and whatever goes wrong there is one line.
+// Runs started by Slurm. The folder slurm/ holds stand-ins for its commands that run on one machine. Tasks find their
+// ranks in Slurm's variables and meet with or without MPI, and every failure gives one line.
 #include <signal.h>
 
 #include <chrono>
@@ -37,7 +37,7 @@ class Slurm : public CommandTest {
     return "cd " + source_path() + " && " + before + "PATH=" + source_path("tests/endtoend/slurm") +
            ":$PATH SLURM_JOB_NODELIST=localhost SLURM_JOB_ID=" + std::to_string(::getpid()) + " " + more + " ";
   }
-  // Three tasks without MPI.
+  // A step of three tasks without MPI.
   std::string step(const std::string& address, const std::string& more, const std::string& options = "",
                    const std::string& arguments = "") const {
     return environment("ROWAN_SECRET=of-the-test ROWAN_RENDEZVOUS=" + address + " " + more) +
@@ -50,7 +50,7 @@ class Slurm : public CommandTest {
   }
   std::string tcp() const { return "tcp:localhost:" + std::to_string(20000 + ::getpid() % 12000); }
 
-  // Every task that was started has ended with exit code 2.
+  // Expects that every started task has ended with exit code 2.
   void expect_all_left(std::vector<int> tasks) {
     const std::string err = read_file(dir_ / "err");
     for (int task : tasks)
@@ -67,7 +67,7 @@ TEST_F(Slurm, AMissingTaskIsNamedOnce) {
   }
 }
 
-// Rank 0 cannot speak; where Slurm ends a step with its first task, one line remains of those that wait for it.
+// Rank 0 prints nothing. Slurm may end a step with its first task, so at least one line of the waiting ranks remains.
 TEST_F(Slurm, AMissingRank0IsNamedByAnother) {
   expect_one_line(step(tcp(), "ROWAN_TIMEOUT=1 SRUN_MISSING=0", "--kill-on-bad-exit=1"), "rank 1: tcp:localhost:");
   expect_one_line(step(tcp(), "ROWAN_TIMEOUT=1 SRUN_MISSING='0 1'"), "rank 2: tcp:localhost:");
@@ -82,7 +82,7 @@ TEST_F(Slurm, MistakesWithoutMpiAreOneLine) {
   expect_one_line(step(tcp(), "", "", " --set optimizer.lrr=1"), "unknown key 'lrr'");
   expect_one_line(step("udp:localhost", ""), "ROWAN_RENDEZVOUS: found 'udp:localhost'");
   expect_one_line(step("file:/nowhere/meet", "ROWAN_TIMEOUT=1", "--kill-on-bad-exit=1"), "/nowhere/meet");
-  // One that only rank 1 makes.
+  // A mistake that only rank 1 makes.
   fs::copy_file(dir_ / "config.json", dir_ / "config.json0");
   fs::copy_file(dir_ / "config.json", dir_ / "config.json2");
   expect_one_line(step(tcp(), "", "", "$SLURM_PROCID"), "rank 1: cannot open ");
@@ -97,7 +97,7 @@ TEST_F(Slurm, ABatchScriptTrainsOverMpi) {
   EXPECT_TRUE(fs::exists(dir_ / "run/checkpoints/step_00000005"));
 }
 
-// What scancel --batch and a preemption send to the script.
+// The signals that scancel --batch and a preemption send to the script.
 TEST_F(Slurm, AStoppedBatchScriptSavesAndIsNotDone) {
   const std::string more = " --set run.steps=100000000 --set run.log_every=1000";
   write_file_atomically(dir_ / "log", "");

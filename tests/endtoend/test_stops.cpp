@@ -21,7 +21,7 @@ class Stops : public TrainCommand {
     ::unsetenv("TMPDIR");
     TrainCommand::TearDown();
   }
-  // Seconds until the process has ended, having been asked to `after` its start.
+  // Seconds until the process ends if the signal comes `after` its start.
   double seconds_to_end(pid_t child, int signal, milliseconds after, int& code) {
     std::this_thread::sleep_for(after);
     const auto begin = std::chrono::steady_clock::now();
@@ -57,7 +57,7 @@ TEST_F(Stops, CommandsThatWriteNothingEndAtOnce) {
   EXPECT_EQ(files, before.size());
 }
 
-// At the start there is nothing to save yet, or what is there stays.
+// At the start there is nothing to save yet; existing checkpoints stay.
 TEST_F(Stops, AStartEndsAtOnceAndTheSameCommandTrains) {
   ASSERT_EQ(rowan(train(into("whole"))).code, 0);
   int after = 0;

@@ -33,7 +33,7 @@ void promise(bool kept, const char* what) {
   if (!kept) throw std::logic_error(what);
 }
 
-// A folder in memory for what is read from files.
+// A folder in memory, for inputs that are read from files.
 const TemporaryFolder& folder() {
   static const TemporaryFolder folder(std::filesystem::exists("/dev/shm") ? "/dev/shm"
                                                                           : std::filesystem::temp_directory_path());
@@ -77,7 +77,7 @@ Strings shard_seeds() {
   return {llmc(tokens), llmc(tokens, 4), with_header};
 }
 
-// The first byte says whose index the rest is.
+// The first byte selects the format of the index in the rest.
 void index_entry(std::string_view input) {
   if (input.empty()) return;
   static const std::string names[][2] = {
@@ -120,9 +120,9 @@ Strings json_lines_seeds() {
           "\xef\xbb\xbf{}\r\n\n"};
 }
 
-// What a stream gives does not depend on how it is read, and the records together are all of it.
+// The content of a stream does not depend on how it is read, and its records together are all of it.
 void stream_entry(std::string_view input) {
-  constexpr size_t most = size_t{1} << 22;  // of bytes: streams may hold a thousand times their size
+  constexpr size_t most = size_t{1} << 22;  // in bytes; a stream may expand to a thousand times its size
   const std::string path = folder().write("stream", input);
   auto read = [&](size_t size) {
     std::string all, piece(size, '\0');
@@ -148,7 +148,7 @@ Strings gzip_seeds() {
 }
 Strings zstd_seeds() { return {zstd(random_json_lines(4, 20)), zstd("a\n\nb") + zstd("") + zstd("c\r\n\r\n")}; }
 
-// The first byte says which form of a vocabulary the rest is.
+// The first byte selects the form of the vocabulary in the rest.
 void tokenizer_entry(std::string_view input) {
   if (input.empty()) return;
   const int kind = static_cast<unsigned char>(input[0]) % 4;
@@ -185,7 +185,7 @@ Strings tokenizer_seeds() {
   seeds.push_back(std::string(1, 3) + R"({"added_tokens": [{"id": 0, "content": "</s>", "special": true}],
  "pre_tokenizer": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "always", "split": true},
  "model": {"type": "Unigram", "unk_id": 1, "vocab": [["</s>", 0], ["<unk>", 0], ["_so", -1.5], ["me", -2]]}})");
-  // The real one is slow to read again and again; its first pieces do.
+  // The real one is slow to read repeatedly, so only its first pieces are used.
   if (const auto model = shared_file("corpora/tokenizers/t5/spiece.model"); !model.empty())
     seeds.push_back(std::string(1, 2) + read_file(model).substr(0, 6000));
   return seeds;
@@ -258,7 +258,7 @@ Strings hellaswag_seeds() {
   return {file, R"({"ctx": "A man", "endings": ["a", "bc", "d", "e"], "label": "2"})"};
 }
 
-// The note of an interrupted run: the run goes on from it or says what is wrong.
+// The progress file of an interrupted command: the next one continues from it or says what is wrong.
 void progress_entry(std::string_view input) {
   static const auto tokenizer = make_tokenizer("bytes");
   static const std::string text = folder().write("progress.jsonl", random_json_lines(3, 6));
@@ -275,7 +275,7 @@ void progress_entry(std::string_view input) {
 }
 
 Strings progress_seeds() {
-  // As an undisturbed run leaves it after its first batch.
+  // The file that an undisturbed command leaves after its first batch.
   const auto tokenizer = make_tokenizer("bytes");
   TokenizeOptions options;
   options.inputs = {folder().write("progress.jsonl", random_json_lines(3, 6))};
@@ -296,7 +296,7 @@ Strings progress_seeds() {
 const char* const run_files[] = {"metrics.jsonl", "checkpoints/step_00000001/manifest.json",
                                  "checkpoints/step_00000001/state.json", "lock"};
 
-// RUN as a folder of the fuzzer's own, with one checkpoint of one tensor.
+// A run folder of the fuzzer's own, with one checkpoint of one tensor.
 const std::filesystem::path& small_run() {
   static const std::filesystem::path run = [] {
     const std::filesystem::path path = folder() / "run";
@@ -310,7 +310,7 @@ const std::filesystem::path& small_run() {
   return run;
 }
 
-// The first byte says which of a run's own files the rest is.
+// The first byte selects the file of a run that the rest is.
 void run_entry(std::string_view input) {
   if (input.empty()) return;
   const size_t kind = static_cast<unsigned char>(input[0]) % std::size(run_files);
@@ -324,7 +324,7 @@ void run_entry(std::string_view input) {
       for (const Json& row : read_metrics(small_run() / "metrics.jsonl", note))
         promise(row["step"].get<int64_t>() >= 0, "a row has a step");
       loss_chart_text(read_loss_curves(small_run() / "metrics.jsonl", note));
-    } else if (kind == 3) {  // no other process lives here
+    } else if (kind == 3) {  // no other process is alive here
       const FolderLock lock(small_run(), "fuzzes", note, {.stale = {}, .patience = {}});
       lock.check();
     } else {

@@ -1,5 +1,5 @@
-// What is fuzzed, a family of inputs each. Both ways of fuzzing call the same entries: the mutation tests (plain
-// builds, a second or so each) and the libFuzzer programs (clang, ROWAN_FUZZ=ON).
+// The fuzzed families of inputs. The mutation tests (plain builds, about a second each) and the libFuzzer programs
+// (clang, ROWAN_FUZZ=ON) call the same entry points.
 #pragma once
 
 #include <functional>
@@ -11,8 +11,8 @@ namespace rowan {
 
 struct FuzzFamily {
   const char* name;
-  // Reads the input as the program would. Returns when that gives a result or an Error; throws anything else when a
-  // promise is broken.
+  // Reads the input as the program would. Returns if the result is valid or an Error. Throws anything else if a promise
+  // is broken.
   std::function<void(std::string_view input)> entry;
   // Well-formed inputs to start from.
   std::function<std::vector<std::string>()> seeds;

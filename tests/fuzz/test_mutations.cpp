@@ -13,7 +13,7 @@
 namespace rowan {
 namespace {
 
-// Calls one(random) with a new seed until the time is over.
+// Calls one(random) with new seeds until the time is up.
 void repeat(const std::function<void(Random&)>& one) {
   const char* text = std::getenv("ROWAN_FUZZ_SECONDS");
   auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(text ? std::atof(text) : 1.0);
@@ -73,7 +73,7 @@ TEST_P(Mutations, EndWithAnErrorOrAResult) {
 INSTANTIATE_TEST_SUITE_P(Fuzz, Mutations, testing::ValuesIn(fuzz_families()),
                          [](const testing::TestParamInfo<FuzzFamily>& info) { return info.param.name; });
 
-// What a damaged gzip stream gives is an Error, or the bytes as they were: its checksum protects them.
+// A damaged gzip stream gives an Error, or the original bytes, because its checksum protects them.
 TEST(Fuzz, DamagedGzipIsNeverTakenForTheWhole) {
   TemporaryFolder folder;
   const std::string text = random_json_lines(4, 20), packed = gzip(text);

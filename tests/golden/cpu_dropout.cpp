@@ -1,5 +1,5 @@
-// Dropout over many draws: the mean of the losses and of the gradients against float64 results of 40,000 draws; and
-// what the masks of one draw do not depend on.
+// Dropout over many draws: mean losses and gradients against float64 results of 40,000 draws. Also checks what the
+// masks of one draw must not depend on.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -11,7 +11,7 @@
 namespace rowan {
 namespace {
 
-// A golden model whose rows stand in the micro-batch many times.
+// A golden model whose rows are repeated in the micro-batch.
 class Draws {
  public:
   Draws(const Golden& golden, const DropoutRates& rates, int64_t copies, Recompute recompute = Recompute::none)
@@ -103,7 +103,7 @@ TEST_P(GoldenDropouts, MeanLossesAreThoseOfManyDraws) {
   }
 }
 
-// To twice the error that the spread of the draws leaves.
+// Within twice the standard error of the draws.
 TEST_P(GoldenDropouts, MeanGradientIsThatOfManyDraws) {
   constexpr int64_t copies = 50, passes = 200;
   const SafeTensors want(golden_.folder / "dropout_grads.safetensors");
@@ -130,7 +130,7 @@ TEST_P(GoldenDropouts, MeanGradientIsThatOfManyDraws) {
   }
 }
 
-// With the masks held, the gradient is the slope along itself.
+// With fixed masks, the gradient is the slope along itself.
 TEST_P(GoldenDropouts, GradientIsTheSlopeUnderTheSameMasks) {
   Draws draws(golden_, everywhere_, 1);
   draws.model().zero_gradients();

@@ -1,4 +1,4 @@
-// Where golden files are read from: $ROWAN_GOLDEN, else the folder shared/golden beside the checkout, and always the
+// Finds golden files: in $ROWAN_GOLDEN, else in the folder shared/golden beside the checkout, and always in the
 // project's own small set. Every case found is run.
 #pragma once
 
@@ -14,7 +14,7 @@
 
 namespace rowan {
 
-// What the golden cases run on: each program that compiles them says.
+// The backend on which the golden cases run. Each program that compiles them defines it.
 std::unique_ptr<Backend> make_golden_backend();
 
 inline std::vector<std::filesystem::path> golden_roots() {
@@ -37,7 +37,7 @@ inline std::vector<std::filesystem::path> golden_cases(const std::string& room, 
   return cases;
 }
 
-// Every folder of a whole model, wherever it lies in a root.
+// The folders of all whole models, at any depth of a root.
 inline std::vector<std::filesystem::path> golden_models() {
   std::vector<std::filesystem::path> cases;
   for (const auto& root : golden_roots())

@@ -1,5 +1,5 @@
-// The transformers of configs/README.md written out plainly: in float64, token by token, from the keys of a model
-// config. What model and kernels are held against in combinations that no golden file has.
+// The transformers of configs/README.md written out plainly in float64, token by token, from the keys of a model
+// config. Model and kernels are compared with it in combinations that no golden file has.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace rowan {
 
 using Doubles = std::vector<double>;
 
-// What stands beside the config: documents of packed rows, z-loss, and the samples that dropout draws for.
+// Settings beside the config: documents of packed rows, z-loss, and the samples for dropout.
 struct PlainPass {
   int64_t seq = 1;
   std::optional<DocumentOptions> documents = {};
@@ -28,7 +28,7 @@ struct PlainPass {
 };
 
 struct PlainLoss {
-  double mean = 0, objective = 0;  // over counted targets; the objective has the z-loss, too
+  double mean = 0, objective = 0;  // over counted targets; the objective includes z-loss
 };
 
 class PlainModel {
@@ -75,7 +75,7 @@ class PlainModel {
   std::string qk_norm_;
   const PlainPass* pass_ = nullptr;
 
-  // The factor of element `e` of a row's sample at a place of a layer; of layer -1, place 2: the embedding.
+  // The dropout factor of element `e` of a row's sample at a place of a layer. Layer -1, place 2 is the embedding.
   DropoutMask mask(const char* llama, const char* gpt2, int64_t layer, int64_t place) const {
     DropoutMask mask(Dropout{c_.value(gpt2_ ? gpt2 : llama, 0.0f), pass_->seed, 3 * (layer + 1) + place, Tensor()});
     mask.samples = pass_->samples.data();
@@ -122,7 +122,7 @@ class PlainModel {
     return x;
   }
 
-  // Of each position, the first of its document.
+  // For each position, the first position of its document.
   std::vector<int64_t> begins(const std::vector<int32_t>& ids) const {
     std::vector<int64_t> result(ids.size());
     for (int64_t t = 1; pass_->documents && t < static_cast<int64_t>(ids.size()); ++t) {
@@ -240,7 +240,7 @@ class PlainModel {
     return out;
   }
 
-  // The residual stream behind the last block, normalized.
+  // The normalized residual stream after the last block.
   std::vector<Doubles> forward(int64_t row, const std::vector<int32_t>& ids) const {
     const std::vector<int64_t> begin = begins(ids);
     std::vector<Doubles> x;

@@ -1,5 +1,5 @@
-// Every pair of a model's switches, in a few models that have them all: the loss, and the slope of the loss along a
-// random direction of each parameter, against a plain program in float64.
+// Every pair of model switches, covered by a few models: the loss, and its slope along a random direction of each
+// parameter, against a plain float64 program.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -12,7 +12,7 @@
 namespace rowan {
 namespace {
 
-// The choices of one switch: what each adds to a case {"model": keys, "pass": what is beside the model}.
+// The choices of one switch: what each adds to a case {"model": keys, "pass": other settings}.
 using Switch = std::vector<Json>;
 
 Json model(Json keys) { return {{"model", std::move(keys)}}; }
@@ -86,8 +86,8 @@ std::vector<Switch> gpt2() {
                {none, model({{"resid_pdrop", 0.4}})}});
 }
 
-// Rows of choices in which any two choices of any two switches stand together: of some random rows, always the one
-// that has most pairs not seen yet.
+// Rows of choices in which any two choices of any two switches occur together. Each row is the one, of some random
+// rows, with the most new pairs.
 std::vector<std::vector<size_t>> all_pairs(const std::vector<Switch>& switches) {
   using Pair = std::array<size_t, 4>;
   std::set<Pair> open;
@@ -119,7 +119,7 @@ std::vector<std::vector<size_t>> all_pairs(const std::vector<Switch>& switches) 
 
 constexpr int64_t rows_of_batch = 2, seq = 11;
 
-// A model of the case with random weights, its tokens, and the plain program of the same.
+// A model of the case with random weights, its tokens, and the same model in the plain program.
 class Case {
  public:
   explicit Case(Json json) : keys_(std::move(json["model"])), beside_(json.value("pass", Json::object())) {

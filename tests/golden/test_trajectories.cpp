@@ -20,7 +20,7 @@ Json config_of_case(const std::filesystem::path& folder, const Json& expect) {
   optimizer["weight_decay"] = decay["matrices_and_embeddings"];
   if (optimizer["name"] == "adamw")
     optimizer["vector_weight_decay"] = decay["vectors"];
-  else  // the goldens' AdamW is torch's for every recipe, whatever the recipe's own paper has
+  else  // the goldens use torch's AdamW for every recipe
     optimizer["adamw"] = {{"lr", expect["adamw_lr"]},
                           {"weight_decay", decay["matrices_and_embeddings"]},
                           {"vector_weight_decay", decay["vectors"]},

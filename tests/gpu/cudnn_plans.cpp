@@ -1,5 +1,5 @@
-// cuDNN takes the graphs of our attention, for GPUs that are not here: from a description of the device it finds and
-// checks an engine, up to compiling the kernels. It asks for no more workspace than `rowan plan` counts.
+// cuDNN accepts the graphs of our attention, even for GPUs that this machine lacks. From a description of the device it
+// finds and checks an engine, and compiles the kernels. It needs no more workspace than `rowan plan` counts.
 #define CUDNN_FRONTEND_SKIP_JSON_LIB
 #include <cudnn_frontend.h>
 #include <fmt/core.h>
@@ -17,7 +17,7 @@ struct Gpu {
 };
 const Gpu a100{80, 108, 166912}, l40s{89, 142, 101376}, h100{90, 132, 232448}, b200{100, 148, 232448};
 
-// What cuDNN writes of a GPU, with what does not matter here left at an H100's.
+// cuDNN's description of a GPU. Fields that do not matter here are those of an H100.
 std::string description(const Gpu& gpu) {
   return fmt::format(
       R"({{"deviceName": "", "cudaDeviceId": 0, "deviceVer": {}, "driverVer": 13000, "multiProcessorCount": {},
@@ -29,7 +29,7 @@ std::string description(const Gpu& gpu) {
       gpu.capability * 10, gpu.multiprocessors, gpu.shared_bytes);
 }
 
-// Why cuDNN does not take a graph within so much workspace of its own; empty when it does.
+// Why cuDNN refuses a graph with this much workspace of its own; empty if it takes it.
 std::string refusal(const Gpu& gpu, const AttentionShape& shape, bool backward, int64_t workspace) {
   const std::string text = description(gpu);
   auto device = std::make_shared<cudnn_frontend::DeviceProperties>();
@@ -54,7 +54,7 @@ TEST(CudnnPlans, EveryGpuHasThemInTheWorkspacePlanned) {
           AttentionShape{1, 65, 3, 1, 80, 1}, AttentionShape{3, 2, 1, 1, 8, 1}}) {
       auto dry = make_dry_backend(AttentionKernels::cudnn);
       dry->plan_attention(s, DType::bf16);
-      const int64_t sums = 4 * s.batch * s.heads * s.seq;  // the frontend's own
+      const int64_t sums = 4 * s.batch * s.heads * s.seq;  // of the frontend
       for (bool backward : {false, true})
         EXPECT_EQ(refusal(gpu, s, backward, static_cast<int64_t>(dry->bytes()) - sums), "")
             << gpu.capability << " " << s.batch << " " << s.seq << " " << s.heads << " " << s.head_dim << " "

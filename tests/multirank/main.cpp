@@ -1,4 +1,4 @@
-// Runs the tests on every rank; rank 0 prints, the others print their failures only. A failure on any rank is one of
+// Runs the tests on every rank. Rank 0 prints everything, the others only their failures. A failure on any rank fails
 // all.
 #include <fmt/core.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// The ranks of a multi-rank test program, and the memory their tensors lie in: started once in main(), shared by all
+// The ranks of a multi-rank test program and the memory of their tensors, started once in main() and shared by all
 // tests. The same tests run over MPI with the CPU backend, and over NCCL or staged MPI with the emulated CUDA backend.
 #pragma once
 
@@ -9,7 +9,7 @@ namespace rowan {
 
 Communicator& ranks();
 Backend& backend();
-// What the program was linked with.
+// The backend that the program was linked with.
 std::unique_ptr<Backend> make_rank_backend();
 
 }  // namespace rowan

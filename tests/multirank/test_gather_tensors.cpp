@@ -1,3 +1,4 @@
+// gather_tensors: one rank receives every tensor whole.
 #include <gtest/gtest.h>
 
 #include <cstring>

@@ -1,5 +1,6 @@
-// One kernel for each class of mistake, right or with its bug: the emulation (or the sanitizer it runs under) has to
-// notice every bug and none of the right ones. tests/emulation/CMakeLists.txt says who has to notice what.
+// One kernel for each class of mistake, correct or with its bug. The emulation, or the sanitizer under which it runs,
+// must notice every bug and must not report a correct kernel. tests/emulation/CMakeLists.txt says which one must notice
+// what.
 //   planted_bugs NAME [planted]
 #include <cstdio>
 #include <cstring>
@@ -23,7 +24,7 @@ __global__ void block_sums(float* out, const float* in, bool missing_barrier) {
   if (threadIdx.x == 0) out[blockIdx.x] = partial[0] + partial[1] + partial[2] + partial[3];
 }
 
-// Every block writes one word; with the bug all of them the same one.
+// Every block writes one word; with the bug, all blocks write the same one.
 __global__ void write_per_block(float* out, const float* in, bool race) {
   if (threadIdx.x == 0) out[race ? 0 : blockIdx.x] = in[blockIdx.x];
 }
@@ -51,7 +52,7 @@ __global__ void divergent_shuffle(float* out, const float* in, bool divergent) {
   out[threadIdx.x] = value;
 }
 
-// Two 16-byte groups per thread; with the bug the second is read before it has arrived.
+// Two 16-byte groups per thread; with the bug, the second is read before it has arrived.
 __global__ void early_wait(float* out, const float* in, bool early) {
   SHARED_ARRAY(float4, tile, 256);
   for (int half = 0; half < 2; ++half) {
@@ -93,7 +94,7 @@ constexpr Bug bugs[] = {{"missing_barrier", block_sums},
                         {"early_wait", early_wait},
                         {"reuse_without_barrier", reuse_without_barrier}};
 
-// Results that hold NaN: the kernel read what nobody had written.
+// NaN in the results means that the kernel read memory that nobody had written.
 bool runs_clean(const Bug& bug, bool planted) {
   constexpr int blocks = 4, threads = 128, count = blocks * threads;
   std::vector<float> host(count + 8);

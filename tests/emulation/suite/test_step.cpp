@@ -1,5 +1,6 @@
-// A training step on the CUDA backend as the runtime's stand-in sees it: when the host waits, what is allocated, what
-// recorded work changes; and what is said when memory, a kernel or the device's limits stand in the way.
+// A training step on the CUDA backend, observed by the stand-in for the CUDA runtime: when the host waits, what is
+// allocated, and what recording changes. Also the messages when memory runs out, a kernel fails, or a limit of the
+// device is exceeded.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -95,12 +96,12 @@ TEST(Graphs, ReplayedPassesGiveTheSameBits) {
     EXPECT_EQ(run(config), plain);
     const int64_t before = emulation::counts().replays;
     EXPECT_EQ(run(config, *recording_backend()), plain);
-    EXPECT_EQ(emulation::counts().replays - before, 5);  // of 8; the first pass of all still grows scratch memory
+    EXPECT_EQ(emulation::counts().replays - before, 5);  // of 8; the very first pass still grows scratch memory
   }
 }
 
-// Two trainers on one backend have equal keys. What the first recorded is of no use to the second, which lies
-// elsewhere.
+// Two trainers on one backend have equal keys. The recordings of the first are not valid for the second, whose memory
+// is elsewhere.
 TEST(Graphs, ATrainerReplaysOnlyItsOwnPasses) {
   const TrainConfig config = config_of(small_llama(), "adamw");
   const std::vector<float> plain = run(config);
@@ -118,7 +119,7 @@ TEST(Graphs, ATrainerReplaysOnlyItsOwnPasses) {
   }
 }
 
-// More keys than recordings are kept: those that come back are recorded all the same.
+// There are more keys than kept recordings. Keys that come back are still recorded.
 TEST(Graphs, KeysThatNeverComeBackAreForgotten) {
   auto backend = recording_backend();
   Arena arena(*backend, Category::workspace);
@@ -129,7 +130,7 @@ TEST(Graphs, KeysThatNeverComeBackAreForgotten) {
   EXPECT_EQ(emulation::counts().replays - before, 2);
 }
 
-// What must not happen while work is recorded is refused, by name, and leaves the backend as it was.
+// Operations that cannot be recorded are refused by name, and the backend stays usable.
 TEST(Graphs, WhatCannotBeRecordedIsRefused) {
   auto backend = recording_backend();
   Arena arena(*backend, Category::workspace);
@@ -157,7 +158,7 @@ TEST(Graphs, TheSwitchIsChecked) {
   unsetenv("ROWAN_CUDA_GRAPHS");
 }
 
-// cuBLASLt may decline an epilogue: then the bias and the activation take a pass of their own.
+// cuBLASLt may refuse an epilogue. Then bias and activation take a separate pass.
 TEST(Failures, AnEpilogueThatIsDeclinedCostsAPassAndNothingElse) {
   Json model = small_gpt2();
   const TrainConfig config = config_of(model, "adamw");
@@ -206,7 +207,7 @@ TEST(Failures, OutOfMemoryNamesTheCategoryTheSizeAndThePlan) {
   const TrainConfig config = config_of(small_llama(), "adamw");
   auto backend = make_cuda_backend(0);
   auto alone = make_single_communicator();
-  emulation::limit_memory(size_t{33} << 20);  // cuBLASLt's workspace and little else
+  emulation::limit_memory(size_t{33} << 20);  // room for cuBLASLt's workspace and little else
   Json model = small_llama();
   model["vocab_size"] = 40000;
   const std::string message = error_of([&] { train(config_of(model, "adamw"), *backend, *alone, {}); });

@@ -1,5 +1,5 @@
-// Whole tiny training runs on CUDA's kernels against the same runs on the CPU: accumulation, clipping, validation, and
-// a checkpoint that continues to the same bits.
+// Tiny training runs on CUDA kernels against the same runs on the CPU: accumulation, clipping, validation, and a
+// checkpoint that continues with the same bits.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
@@ -38,7 +38,7 @@ struct Outcome {
   std::vector<double> losses, norms;
   double validation = 0;
   std::vector<std::vector<float>> weights;
-  std::string model_file, optimizer_file;  // of the last checkpoint
+  std::string model_file, optimizer_file;  // files of the last checkpoint
 
   bool operator==(const Outcome&) const = default;
 };
@@ -117,7 +117,7 @@ TEST_P(TrainingOnCuda, MatchesTheCpuAndItself) {
   EXPECT_GT(want.norms[0], config_.grad_clip) << "nothing was clipped";
   EXPECT_NEAR(first.validation / want.validation, 1, c.loss_tolerance);
   for (size_t p = 0; p < want.weights.size(); ++p) {
-    // A key's bias has no gradient but rounding, which AdamW takes steps of its full size along.
+    // The gradient of a key's bias is only rounding, and AdamW makes full steps of it.
     if (names_[p].ends_with("attn.c_attn.bias")) continue;
     double difference = 0, norm = 0;
     for (size_t i = 0; i < want.weights[p].size(); ++i) {

@@ -16,7 +16,7 @@
 namespace rowan {
 namespace {
 
-// A communicator of the test's own; a call that fails ends it.
+// A communicator that belongs to the test; a failed call ends it.
 class StandIn : public testing::Test {
  protected:
   StandIn() : memory_(backend(), Category::data) {
@@ -44,7 +44,7 @@ class StandIn : public testing::Test {
   ncclComm_t comm_ = nullptr;
 };
 
-// One process agrees with itself.
+// One process always agrees with itself.
 #define NEEDS_PEERS() \
   if (ranks().size() == 1) GTEST_SKIP()
 
@@ -93,8 +93,8 @@ TEST_F(StandIn, CatchesARankThatStaysAway) {
   unsetenv("NCCL_STANDIN_PATIENCE");
 }
 
-// One rank hangs, and the last comes so late that its own patience would not end in time: it has to be called. Ends the
-// program: each by its own test, which reads what another rank says.
+// One rank hangs. The last rank comes so late that its own timeout would not end in time, so another rank must call it.
+// Ends the program: the ranks are started by another test, which reads their messages.
 void wait_for(int hangs) {
   if (ranks().rank() == hangs) pause();
   if (ranks().rank() == ranks().size() - 1) std::this_thread::sleep_for(std::chrono::milliseconds(2200));

@@ -22,7 +22,7 @@ class SafeTensorsTest : public ::testing::Test {
   }
   void TearDown() override { fs::remove_all(dir_); }
 
-  // A file with this JSON header and `data` behind it.
+  // Writes a file with this JSON header, followed by `data`.
   fs::path raw(const std::string& json, const std::string& data) {
     uint64_t size = json.size();
     std::ofstream(dir_ / "raw", std::ios::binary)
@@ -157,7 +157,7 @@ TEST_F(SafeTensorsTest, MetadataMayBeNull) {
   EXPECT_EQ(SafeTensors(published).find("transformer.wte.weight").shape, (std::vector<int64_t>{257, 32}));
 }
 
-// In quadratic time this would take minutes.
+// Quadratic time would take minutes.
 TEST_F(SafeTensorsTest, HundredThousandTensors) {
   std::vector<TensorInfo> declared;
   for (int i = 0; i < 100'000; ++i) declared.push_back({"tensor." + std::to_string(i), "U8", {1}});
@@ -187,7 +187,7 @@ TEST_F(SafeTensorsTest, SeveralFilesReadAsOne) {
 
   file_of.erase("b");
   write_safetensors_index(dir_, "model", file_of, 8);
-  EXPECT_NO_THROW(TensorFiles(dir_, "model"));  // the second file is not named at all
+  EXPECT_NO_THROW(TensorFiles(dir_, "model"));  // no tensor is in the second file
   file_of["b"] = file_of["a"];
   write_safetensors_index(dir_, "model", file_of, 8);
   EXPECT_THROW(TensorFiles(dir_, "model"), Error);

@@ -16,7 +16,7 @@
 namespace rowan {
 namespace {
 
-// Variables of launchers, restored afterwards.
+// Sets variables of launchers, and restores them afterwards.
 class Launched : public testing::Test {
  protected:
   Launched() {
@@ -54,7 +54,7 @@ TEST_F(Launched, UnderstandsOpenMpiMpichAndSlurm) {
 
   set("PMI_RANK", "2"), set("PMI_SIZE", "8");
   EXPECT_EQ(detect_launch().rank, 2);
-  EXPECT_EQ(detect_launch().local_rank, 1);  // Slurm's, in the absence of the launcher's own
+  EXPECT_EQ(detect_launch().local_rank, 1);  // Slurm's, because the launcher's own is missing
 
   set("OMPI_COMM_WORLD_RANK", "5"), set("OMPI_COMM_WORLD_SIZE", "6"), set("OMPI_COMM_WORLD_LOCAL_RANK", "0");
   Launch mpi = detect_launch();
@@ -89,7 +89,7 @@ class MeetingRanks : public testing::Test {
   ~MeetingRanks() override { unsetenv("ROWAN_SECRET"); }
 };
 
-// What each of `ranks` ranks gathers of a short message and a long one, after they have met.
+// Lets `ranks` ranks meet. Returns what each gathers of a short message and of a long one.
 std::vector<std::vector<std::string>> met_at(const std::string& address, int ranks) {
   std::vector<std::future<std::vector<std::string>>> results;
   for (int rank = ranks - 1; rank >= 0; --rank) {
@@ -106,7 +106,7 @@ std::vector<std::vector<std::string>> met_at(const std::string& address, int ran
   return gathered;
 }
 
-// A port of this machine that nobody else uses, as long as the object lives.
+// A port of this machine that nobody else uses while the object exists.
 class Port {
  public:
   Port() : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
@@ -130,15 +130,15 @@ TEST_F(MeetingRanks, EveryRankHearsEveryOther) {
   TemporaryFolder folder;
   std::vector<std::vector<std::string>> want(4, {"0", "1", "2", "3", "0", "1000000", "2000000", "3000000"});
   EXPECT_EQ(met_at("file:" + folder / "id", 4), want);
-  EXPECT_TRUE(std::filesystem::is_empty(folder / ""));  // nothing is left for a later run to trip over
+  EXPECT_TRUE(std::filesystem::is_empty(folder / ""));  // no file is left to confuse a later run
   EXPECT_EQ(met_at("tcp:127.0.0.1:" + free_port(), 4), want);
   EXPECT_EQ(met_at("tcp:localhost:" + free_port(), 4), want);
-  // What a run left that was killed before its ranks had met.
+  // The file of a run that was killed before its ranks had met.
   folder.write("id.0.0", "123 " + free_port() + "\n127.0.0.1\n");
   EXPECT_EQ(met_at("file:" + folder / "id", 4), want);
 }
 
-// Rank 0 speaks for all, whom it takes with it.
+// Only rank 0 prints the message, and it ends the others.
 TEST_F(MeetingRanks, MissingRanksAreNamedByRank0) {
   const std::string address = "tcp:127.0.0.1:" + free_port();
   auto rank = [&](int r) { make_tcp_communicator({Launch::Kind::slurm, r, 4, r}, address)->gather(""); };

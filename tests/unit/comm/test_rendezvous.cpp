@@ -33,7 +33,7 @@ class RendezvousTest : public ::testing::Test {
   const std::string address_ = "tcp:127.0.0.1:" + std::to_string(port_);
   static inline int instances = 0;
 
-  // Somebody who connects and says `words`.
+  // A client that connects and sends `words`.
   Socket stranger(std::string_view words) const {
     Socket socket(::socket(AF_INET, SOCK_STREAM, 0));
     sockaddr_in to{};
@@ -76,7 +76,7 @@ TEST_F(RendezvousTest, TheFileIsForItsOwnerOnly) {
     EXPECT_EQ(entry.status().permissions(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
 }
 
-// Fifty that say nothing took two seconds each.
+// Waiting two seconds for each of fifty silent clients would take too long.
 TEST_F(RendezvousTest, StrangersHoldNobodyUp) {
   Rendezvous place(address_);
   const Socket listener = place.open();

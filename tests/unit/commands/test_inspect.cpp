@@ -11,7 +11,7 @@ namespace {
 
 class Inspect : public WithFolder {
  protected:
-  // What the command prints and, after "rowan: ", the error it ends with.
+  // The output of the command and, after "rowan: ", its error.
   std::string inspect(const std::string& arguments) {
     CommandLine line("inspect", "");
     add_inspect(line);

@@ -12,7 +12,7 @@
 namespace rowan {
 namespace {
 
-// What stands in the field `text`, or why it cannot be had.
+// The field `text`, or the message if it cannot be read.
 std::string text_of(const std::string& line) {
   try {
     std::vector<JsonMember> members;
@@ -52,7 +52,7 @@ TEST(JsonLine, MistakesAreNamedByByte) {
   EXPECT_EQ(text_of(std::string(1'000'000, '[')), "byte 1001: found too many brackets inside each other");
 }
 
-// Any line that nlohmann's parser takes or refuses is taken or refused here, and says the same.
+// nlohmann's parser and this one accept and refuse the same lines, and read the same text.
 TEST(JsonLine, AgreesWithAnotherParserOnDamagedLines) {
   const std::string good = R"({"text": "a\u00e9\"b", "n": [1, -2.5e3, true, null, {"k": "v"}], "text2": "x"})";
   const std::string alphabet = "{}[]\",:\\ut0129.eE+-nfa /";
@@ -69,7 +69,7 @@ TEST(JsonLine, AgreesWithAnotherParserOnDamagedLines) {
       else
         line[at] = c;
     }
-    bool excused = false;  // it refuses half surrogates and large numbers in any field
+    bool excused = false;  // nlohmann also refuses half surrogates and large numbers in any field
     nlohmann::json json;
     try {
       json = nlohmann::json::parse(line);

@@ -51,13 +51,13 @@ TEST(RawText, EmptyLinesMayEndAsOnWindows) {
   TemporaryFolder folder;
   EXPECT_EQ(records(folder.write("a.txt", "a\r\nb\r\n\r\nc\r\n\nd\n\r\ne\r\n\r"), TextSplit::blank),
             (Strings{"a\r\nb\r\n\r\n", "c\r\n\n", "d\n\r\n", "e\r\n\r"}));
-  std::string first = std::string(262141, 'x') + "\r\n\r\n";  // split by the end of a read of 256 KiB
+  std::string first = std::string(262141, 'x') + "\r\n\r\n";  // split at the end of a read of 256 KiB
   EXPECT_EQ(records(folder.write("b.txt", first + "y"), TextSplit::blank), (Strings{first, "y"}));
 }
 
 TEST(RawText, PairsOfNewlinesAreFoundAcrossReads) {
   TemporaryFolder folder;
-  // The stream is read in chunks of 256 KiB; put a pair around that place, one byte apart each time.
+  // The stream is read in chunks of 256 KiB. Puts a pair around their boundary, one byte further each time.
   for (size_t size : {262141, 262142, 262143, 262144, 262145}) {
     std::string first = std::string(size, 'x') + "\n\n";
     EXPECT_EQ(records(folder.write("a.txt", first + "y"), TextSplit::blank), (Strings{first, "y"})) << size;
@@ -75,7 +75,8 @@ TEST(RawText, CompressedFilesOfSeveralParts) {
   EXPECT_EQ(records(folder.write("e.txt.zst", zstd(big))), Strings{big});
 }
 
-// pzstd lays one before every frame, seekable files have their table in one at the end, 16 numbers are set aside.
+// pzstd writes one before every frame, and seekable files end with one that holds their table. 16 magic numbers are
+// reserved.
 TEST(RawText, FramesThatZstdSkips) {
   TemporaryFolder folder;
   const std::string first = zstd("one\ntw"), second = zstd("o\nthree\n");
@@ -98,7 +99,7 @@ TEST(RawText, WindowsOfAnyLength) {
     ZSTD_CCtx_setParameter(stream, ZSTD_c_windowLog, log);
     ZSTD_CCtx_setParameter(stream, ZSTD_c_contentSizeFlag, 0);
     std::string out(ZSTD_compressBound(text.size()), '\0');
-    // In two calls: told all at once the library would choose a smaller window.
+    // In two calls, because for one call the library would choose a smaller window.
     ZSTD_inBuffer in{text.data(), text.size() / 2, 0};
     ZSTD_outBuffer to{out.data(), out.size(), 0};
     ZSTD_compressStream2(stream, &to, &in, ZSTD_e_continue);

@@ -15,7 +15,7 @@
 namespace rowan {
 namespace {
 
-// Few enough stories that all of them can be met: names are drawn twice without repetition, in some stories only.
+// Few enough stories that all of them occur. In some stories, two different names are drawn.
 constexpr const char* small_grammar = R"(
 table pet: name he
   Ann | she

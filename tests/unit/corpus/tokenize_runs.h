@@ -1,4 +1,4 @@
-// Runs of the tokenizer's job, and what they leave in a folder.
+// Runs tokenize() and reads what it leaves in a folder.
 #pragma once
 
 #include <filesystem>
@@ -32,7 +32,7 @@ inline std::string message(const TokenizeOptions& options) {
   return "";
 }
 
-// Name and content of every file of a folder.
+// Name and content of every file in a folder.
 inline std::map<std::string, std::string> contents(const std::string& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder))

@@ -1,4 +1,4 @@
-// Tests with token files in a folder of their own, and the errors they expect.
+// A test fixture with token files in a folder of its own, and checks of expected errors.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -23,7 +23,7 @@ inline Tokens counting(int64_t count, int32_t first = 0) {
   return tokens;
 }
 
-// A test with a folder of its own.
+// A test with its own folder.
 class WithFolder : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -43,7 +43,7 @@ class WithFolder : public ::testing::Test {
   std::filesystem::path folder_;
 };
 
-// The message of the Error that `action` throws, or "" when it throws none.
+// The message of the Error that `action` throws, or "" if it throws none.
 template <typename Action>
 std::string error_of(Action&& action) {
   try {

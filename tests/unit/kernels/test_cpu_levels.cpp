@@ -1,4 +1,4 @@
-// The levels of instructions of the CPU backend: nothing leaks out of one, and ROWAN_ISA chooses.
+// The CPU levels: no symbol of one leaks into the program, and ROWAN_ISA chooses.
 #include <cstdlib>
 #include <optional>
 
@@ -12,8 +12,8 @@ namespace {
 using CpuLevelObjects = CommandTest;
 
 #ifdef __x86_64__
-// The linker may give any other global symbol of such an object, a template of the standard library above all, to the
-// whole program.
+// The linker may use any other global symbol of such an object in the whole program, above all templates of the
+// standard library.
 TEST_F(CpuLevelObjects, OnlyTheirFactoriesAreGlobal) {
   for (const std::string level : {"v2", "v3", "v4"}) {
     const auto object = std::filesystem::path(rowan_binary()).parent_path() / ("cpu_" + level + ".o");

@@ -49,7 +49,7 @@ TEST(ThreadPool, ThreadsThatSleptComeBack) {
   }
 }
 
-// A thread that is held up does not hold the others up: they take its share.
+// A thread that is late does not delay the others, which take its share.
 TEST(ThreadPool, ALateThreadsShareIsTaken) {
   ThreadPool pool(2);
   std::atomic<int> held{0}, others{0};

@@ -1,4 +1,5 @@
-// Packed rows with attention within documents are those documents one by one, in rows as long as 8,192 tokens.
+// Packed rows with attention within documents give the results of those documents one by one, in rows of up to 8,192
+// tokens.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -21,7 +22,7 @@ struct Passed {
   std::map<std::string, std::vector<double>> gradients;
 };
 
-// One row through a model with the initial weights of a seed.
+// Passes one row through a model with the initial weights of a seed.
 Passed pass(const ModelConfig& config, const std::vector<int32_t>& tokens, const std::vector<int32_t>& targets,
             bool documents, Recompute recompute = Recompute::none) {
   auto backend = make_cpu_backend(1);
@@ -54,7 +55,7 @@ Passed pass(const ModelConfig& config, const std::vector<int32_t>& tokens, const
 
 double norm(const std::vector<double>& x) { return std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0)); }
 
-// A row of documents of 1 to 300 tokens, each with the end token first, and its targets.
+// A row of documents of 1 to 300 tokens, each starting with the end token, and its targets.
 std::pair<std::vector<int32_t>, std::vector<int32_t>> row_of(int64_t seq) {
   Random random(4, 0);
   std::vector<int32_t> stream;
@@ -115,7 +116,8 @@ TEST_P(PackedDocuments, AreTheSameBitsComputedAgain) {
 INSTANTIATE_TEST_SUITE_P(Families, PackedDocuments, testing::Values("llama", "gpt2"),
                          [](const auto& info) { return std::string(info.param); });
 
-// Twice the row takes twice the memory, whatever is kept; less where blocks are computed again.
+// A row of twice the length takes twice the memory, for every choice of what is kept, and less if blocks are
+// recomputed.
 TEST(LongRows, TakeMemoryInLine) {
   const ModelConfig config = load_model(source_path("configs/models/smollm2_135m.json"));
   ModelConfig longer = config;

@@ -1,5 +1,5 @@
-// Weights from files: what `rowan export` wrote reads back bit for bit, published files read in all their layouts, and
-// what does not fit is named.
+// Weights from files: exports read back bit for bit, published files are read in all their layouts, and mismatches are
+// named.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -50,7 +50,7 @@ std::string error_of(Action action) {
 
 class Weights : public ::testing::Test {
  protected:
-  // A run of `model` with random weights, and its export in hf/.
+  // Makes a run of `model` with random weights, and its export in hf/.
   void make(const Json& model) {
     config_ = model_from(model);
     write_small_run(run(), model);
@@ -61,7 +61,7 @@ class Weights : public ::testing::Test {
   fs::path hf() const { return dir_ / "hf"; }
   fs::path file() const { return hf() / "model.safetensors"; }
 
-  // `files` hold exactly the weights of the run.
+  // Expects that `files` hold exactly the weights of the run.
   void expect_those_of_the_run(const TensorFiles& files) {
     const ModelWeights weights(config_, files);
     const Tensors want = tensors_in(checkpoint() / "model.safetensors");
@@ -73,7 +73,7 @@ class Weights : public ::testing::Test {
       EXPECT_EQ(std::memcmp(got.data(), values.data(), got.size() * sizeof(float)), 0) << parameter.name;
     }
   }
-  // What reading the tensors of hf/ says when they are changed so.
+  // The message when the tensors of hf/ are read after this change.
   std::string error_with(const std::function<void(Tensors&)>& change) {
     Tensors tensors = tensors_in(file());
     change(tensors);
@@ -149,7 +149,7 @@ TEST_F(Weights, PublishedNamesAndBuffersAreRead) {
     }
     write(dir_ / "published.safetensors", published);
     expect_those_of_the_run(TensorFiles(dir_ / "published.safetensors"));
-    // Some published files have the head beside the embedding it is tied to.
+    // Some published files store the head although it is tied to the embedding.
     published["lm_head.weight"] = published[config_.family == Family::gpt2 ? "wte.weight" : "embed_tokens.weight"];
     write(dir_ / "published.safetensors", published);
     expect_those_of_the_run(TensorFiles(dir_ / "published.safetensors"));
@@ -228,7 +228,7 @@ TEST_F(Weights, InitIsAFileAFolderOrARun) {
   EXPECT_NE(error(checkpoint()).find("damaged: wrong checksum"), std::string::npos);
 }
 
-// Weights of equal shapes may be meant for another function.
+// Weights of equal shapes may belong to another function.
 TEST_F(Weights, AnotherFunctionOfTheSameShapesIsRefused) {
   make(small_llama());
   auto differs = [&](const Json& more, const std::string& part) {
@@ -249,10 +249,10 @@ TEST_F(Weights, AnotherFunctionOfTheSameShapesIsRefused) {
   config_ = model_from(small_gpt2());
   EXPECT_NE(error_of([&] { found(hf()); }).find("model_type is \"llama\" there, \"gpt2\" in"), std::string::npos);
   config_ = model_from(with(small_llama(), {{"rms_norm_eps", 1e-6}, {"rope_parameters", {{"rope_theta", 1e4}}}}));
-  EXPECT_EQ(found(hf()), file());  // said in other words
+  EXPECT_EQ(found(hf()), file());  // the same config, written differently
   Json scaled = Json::parse(read_file(hf() / "config.json"));
   scaled["rope_scaling"] = {{"rope_type", "linear"}, {"factor", 2.0}};
-  scaled["transformers.js_config"] = 3;  // none of our business
+  scaled["transformers.js_config"] = 3;  // a key that Rowan ignores
   write_file_atomically(hf() / "config.json", scaled.dump());
   EXPECT_NE(error_of([&] { found(hf()); }).find("config.json:1: rope_scaling.rope_type: "), std::string::npos);
 }

@@ -1,3 +1,4 @@
+// Averages of the weights (optim/average.h) against their formulas.
 #include <gtest/gtest.h>
 
 #include "optim/average.h"
@@ -8,7 +9,7 @@ namespace {
 
 constexpr int64_t size = 35;
 
-// Weights of one parameter that a test writes, with masters or without.
+// Weights of one parameter, with or without masters, that a test sets.
 struct Weights {
   std::unique_ptr<Backend> backend = make_cpu_backend(1);
   ParameterTable table;
@@ -78,11 +79,11 @@ TEST(Averages, TakeThePlaceOfWeightsAndLeaveIt) {
   }
 }
 
-// A run that is made longer than it was: its last steps are others.
+// A run that is made longer has other last steps.
 TEST(Averages, ATailBeginsAnew) {
   Weights weights(DType::f32, false);
   Averages averages(*weights.backend, {.ema = 0, .ema_start = 0, .tail = 2}, 8, weights.shares);
-  averages.all()[0].count = 2;  // as a checkpoint of a run of 4 steps has it
+  averages.all()[0].count = 2;  // as in a checkpoint of a run of 4 steps
   weights.set(weights_after(5));
   averages.update(5);
   EXPECT_EQ(averages.all()[0].count, 0);

@@ -11,7 +11,7 @@ namespace rowan::test {
 namespace {
 
 TEST(Telemetry, FiguresOfKnownMatrices) {
-  // diag(4, 2, 1) beside a zero column.
+  // diag(4, 2, 1), and a zero column.
   const Floats diagonal = {4, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0};
   const Spectrum s = spectrum(diagonal, 3, 4);
   EXPECT_NEAR(s.stable_rank, 21.0 / 16, 1e-9);
@@ -36,7 +36,7 @@ TEST(Telemetry, FiguresEqualTheirDefinitions) {
     std::map<std::string, double> got;
     for (const Metric& metric : x.optimizer->telemetry()) got[metric.name] = metric.value;
 
-    Floats u(g), balanced(g);  // the buffer with its look-ahead is a multiple of the first gradient
+    Floats u(g), balanced(g);  // the Nesterov buffer is a multiple of the first gradient
     for (float& value : u) value *= static_cast<float>(1 - mu * mu);
     for (int64_t i = 0; i < rows; ++i) {
       const double size = std::sqrt(dot(u.data() + i * cols, u.data() + i * cols, cols));
@@ -53,7 +53,7 @@ TEST(Telemetry, FiguresEqualTheirDefinitions) {
     expect_spectrum(u, "");
     expect_spectrum(balanced, "_balanced");
 
-    // Rows of the shorter side.
+    // The rows are the shorter side.
     const int64_t side = std::min(rows, cols), length = std::max(rows, cols);
     auto at = [&](int64_t i, int64_t k) { return double{rows <= cols ? u[i * cols + k] : u[k * cols + i]}; };
     double low = 1e30, high = 0, mean = 0;
@@ -81,7 +81,7 @@ TEST(Telemetry, FiguresEqualTheirDefinitions) {
     EXPECT_NEAR(got.at("a.weight/row_norm"), norm, 1e-6);
     EXPECT_NEAR(got.at("a.weight/angular_velocity"), angle, 1e-5);
 
-    std::vector<double> q;  // |u_:j| / sqrt(v_j) is the same for every column after one step, but for eps
+    std::vector<double> q;  // |u_:j| / sqrt(v_j) is equal for all columns after one step, except for eps
     for (int64_t j = 0; j < cols; ++j) {
       double square = 0;
       for (int64_t i = 0; i < rows; ++i) square += double{g[i * cols + j]} * g[i * cols + j];
@@ -90,7 +90,7 @@ TEST(Telemetry, FiguresEqualTheirDefinitions) {
     EXPECT_NEAR(got.at("a.weight/alpha"), std::sqrt(1 - beta2) / (1 - mu) * q[0], 1e-4);
     EXPECT_EQ(got.at("a.weight/clamp_rate"), 0);
 
-    // A second gradient with columns of very different size: those beyond the clamp are counted.
+    // A second gradient with columns of very different size. Those beyond the clamp are counted.
     Floats second = normal_floats(rows * cols, 22);
     for (int64_t i = 0; i < rows * cols; ++i) second[i] *= std::pow(4.0f, static_cast<float>(i % cols));
     x.step(1, second);

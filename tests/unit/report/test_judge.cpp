@@ -50,7 +50,7 @@ ResultSet two_optimizers() {
   set.axes = {"size", "optimizer"};
   set.tuned = "lr";
   set.against = "adamw";
-  // adamw is best at 0.01: 3.0, 3.1, 3.2; muon at 0.02: 2.9, 3.1, 3.0.
+  // adamw is best at 0.01, with losses 3.0, 3.1, 3.2; muon at 0.02, with 2.9, 3.1, 3.0.
   for (auto [lr, loss] : {std::pair{0.005, 3.4}, {0.01, 3.0}, {0.02, 3.3}})
     set.runs.push_back(run_of("adamw", lr, 1, loss));
   for (auto [seed, loss] : {std::pair{2, 3.1}, {3, 3.2}}) set.runs.push_back(run_of("adamw", 0.01, seed, loss));
@@ -114,7 +114,7 @@ TEST(Judge, AConversionComparesLikeWithLike) {
   EXPECT_NEAR(rows_of(judge(set))[1]["published"].get<double>(), std::log(33.28), 1e-12);
   set.metric = "val_loss_batch_mean";
   EXPECT_NEAR(rows_of(judge(set))[1]["published"].get<double>(), std::log(33.28) * 99 / 98, 1e-12);
-  set.metric = "val_loss";  // another quantity: shown, not compared
+  set.metric = "val_loss";  // another quantity: it is shown but not compared
   EXPECT_TRUE(rows_of(judge(set))[1]["ours_minus_published"].is_null());
 }
 

@@ -26,7 +26,7 @@ T take(std::string& bytes) {
 
 uint32_t unmask(uint32_t masked) { return std::rotl(masked - 0xa282ead8u, 15); }
 
-// The payload of the first record, whose two checksums must hold.
+// Removes the first record, checks its two checksums and returns its payload.
 std::string take_record(std::string& file) {
   std::string size_bytes = file.substr(0, 8);
   size_t size = take<uint64_t>(file);
@@ -56,14 +56,15 @@ TEST(TensorBoard, RecordsHoldTheScalars) {
   EXPECT_EQ(take<uint8_t>(event), 0x09);  // wall_time, 64 bits
   EXPECT_EQ(take<double>(event), 1.7e9);
   EXPECT_EQ(event, std::string("\x10\xac\x02"      // step 300
-                               "\x2a\x13\x0a\x11"  // summary, its one value
+                               "\x2a\x13\x0a\x11"  // summary, with its one value
                                "\x0a\x0a"
                                "train/loss"  // tag
                                "\x15\x00\x00\x20\x40",
                                24));  // 2.5f
 }
 
-// As TensorBoard's event_accumulator does it: files by name, and a session that starts at a step takes back the rest.
+// As in TensorBoard's event_accumulator: files are sorted by name, and a session that starts at a step discards later
+// events.
 std::vector<int64_t> steps_shown(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) files.push_back(entry.path());

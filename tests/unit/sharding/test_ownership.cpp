@@ -10,7 +10,7 @@ namespace {
 
 enum class Recipe { adamw, rows, matrices };
 
-// A LLaMA of the given sizes, and what its updates cost: Newton-Schulz grows with max * min^2.
+// A LLaMA of the given sizes, and the costs of its updates. Those of Newton-Schulz grow with max * min^2.
 struct Case {
   ParameterTable table;
   std::vector<UpdateCost> costs;
@@ -104,8 +104,8 @@ TEST(Ownership, IsBalancedOnEightRanks) {
 }
 
 TEST(Ownership, BalancesMatchThePublishedPackings) {
-  // Largest over mean Newton-Schulz load of longest-processing-time packing of these shapes: 1.019 for LLaMA 130M on 8
-  // ranks, 1.000 for LLaMA 350M; see Megatron-Core's layer-wise optimizer for the method.
+  // Largest over mean load of Newton-Schulz with longest-processing-time packing of these shapes: 1.019 for LLaMA 130M
+  // on 8 ranks, 1.000 for LLaMA 350M. For the method, see Megatron-Core's layer-wise optimizer.
   Case small = make(Recipe::matrices, llama_130m), large = make(Recipe::matrices, llama_350m);
   EXPECT_NEAR(Ownership(small.table, small.costs, 8).work_balance(), 1.019, 0.002);
   EXPECT_NEAR(Ownership(large.table, large.costs, 8).work_balance(), 1.000, 0.002);
@@ -124,7 +124,7 @@ TEST(Ownership, EveryBlockOfElementsHasAllRanksForOwners) {
   }
 }
 
-// One matrix that is more than a rank's share: in heads it can be shared, and no more pieces are made than that takes.
+// One matrix is larger than a rank's share. Split into heads it can be divided, into no more pieces than that takes.
 TEST(Ownership, CutsAtBlocks) {
   Case c(Recipe::matrices, 1, 64, 48, 16, 32);
   const size_t q = 2;

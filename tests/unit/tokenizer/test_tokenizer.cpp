@@ -38,7 +38,7 @@ std::vector<int32_t> numbers(const std::string& line) {
   return ids;
 }
 
-// The lines of a gzip file, each a list of ids.
+// Reads the lines of a gzip file, each a list of ids.
 std::vector<std::vector<int32_t>> read_golden(const fs::path& path) {
   gzFile file = gzopen(path.c_str(), "rb");
   std::string text;
@@ -202,7 +202,7 @@ TEST(Sentencepiece, C4DocumentsOfT5) {
 }
 
 #ifdef ROWAN_SENTENCEPIECE
-// The search by words against the library's own, which takes the whole document.
+// The search word by word against the library's, which takes the whole document.
 TEST(Sentencepiece, WordsGiveWhatTheLibraryGives) {
   ROWAN_SHARED_OR_SKIP(model, "corpora/tokenizers/t5/spiece.model");
   auto tokenizer = make_tokenizer("sentencepiece:" + model.string());

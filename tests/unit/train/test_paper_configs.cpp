@@ -1,4 +1,4 @@
-// The configs of the papers are read by the loader that `rowan train` uses, and describe models of the published sizes.
+// The papers' configs load as in `rowan train` and describe models of the published sizes.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -41,9 +41,9 @@ TEST(PaperConfigs, AllAreValidAndOfTheirSize) {
     const std::string name = fs::relative(entry.path(), folder).replace_extension().string();
     SCOPED_TRACE(name);
     TrainConfig config = load_config(entry.path().string(), {});
-    // What a run writes down is the same run.
+    // The config that a run writes describes the same run.
     EXPECT_EQ(load_config(scratch.write("config.json", config.resolved.dump()), {}).resolved, config.resolved);
-    // Runs must not write into each other's directory.
+    // No two runs may write into the same directory.
     EXPECT_TRUE(owner.emplace(config.run.dir, name).second) << "the same run.dir as " << owner[config.run.dir];
     EXPECT_TRUE(fs::exists(entry.path().parent_path() / "README.md"));
     if (auto size = published.find(name); size != published.end()) {
