@@ -57,6 +57,14 @@ void Backend::copy(Tensor to, Tensor from) {
   op.run(to, &Backend::do_copy, to, from);
 }
 
+void Backend::swap_axes(Tensor to, Tensor from) {
+  Operation op(*this, "swap_axes");
+  op.present("from", from);
+  op.rank("from", from, 3);
+  op.is("to", to, from.dtype, {from.dim(1), from.dim(0), from.dim(2)});
+  op.run(to, &Backend::do_swap_axes, to, from);
+}
+
 void Backend::zero(Tensor x) {
   Operation op(*this, "zero");
   op.present("x", x);

@@ -157,6 +157,8 @@ class Backend {
   void download(void* host, Tensor from);
   // `to` and `from` have the same number of elements. Converts between f32 and bf16 (round to nearest even).
   void copy(Tensor to, Tensor from);
+  // to [b, a, c] = from [a, b, c], whose first two dimensions change places; of one dtype.
+  void swap_axes(Tensor to, Tensor from);
   void zero(Tensor x);
   void synchronize();
   // Runs `work`. Each time owner and key are the same, `work` must queue the same operations on the same memory, and

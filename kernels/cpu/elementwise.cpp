@@ -1,6 +1,8 @@
-// Scale, add, lerp, clamp and sums: one pass over the elements. Sums add up fixed pieces in double precision, so that
-// equal inputs give equal bits with any number of threads. Floor: each operand read once and the result written once at
-// copy rate.
+// Scale, add, lerp, clamp, sums and swap_axes: one pass over the elements. Sums add up fixed pieces in double
+// precision, so that equal inputs give equal bits with any number of threads. Floor: each operand read once and the
+// result written once at copy rate.
+#include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "kernels/cpu/cpu_backend.h"
@@ -57,6 +59,16 @@ void CpuBackend::do_lerp(Tensor y, Tensor x, float weight) {
 #pragma omp simd
       for (int64_t i = begin; i < end; ++i) values[i] += weight * (cpu::load(towards[i]) - values[i]);
     });
+  });
+}
+
+void CpuBackend::do_swap_axes(Tensor to, Tensor from) {
+  const int64_t a = from.dim(0), b = from.dim(1), c = from.dim(2);
+  const size_t bytes = static_cast<size_t>(c) * size_of(from.dtype);  // of a line
+  cpu::parallel_ranges(threads_, a * b, std::max<int64_t>(1, piece / c), [&](int64_t begin, int64_t end) {
+    for (int64_t line = begin; line < end; ++line)
+      std::memcpy(static_cast<char*>(to.data) + static_cast<size_t>(line) * bytes,
+                  static_cast<const char*>(from.data) + static_cast<size_t>(line % a * b + line / a) * bytes, bytes);
   });
 }
 

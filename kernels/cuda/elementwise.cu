@@ -1,5 +1,5 @@
-// Scale, add, lerp and clamp: one pass over the elements. Floor: each operand read once and the result written once at
-// copy rate.
+// Scale, add, lerp, clamp and swap_axes: one pass over the elements. Floor: each operand read once and the result
+// written once at copy rate.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -44,6 +44,15 @@ __global__ void lerp_kernel(float* y, const X* x, float weight, int64_t count) {
     for (int j = 0; j < n; ++j) values[j] += weight * (towards[j] - values[j]);
     store(y + i, values);
   });
+}
+
+// A thread per word of 2, 4 or 16 bytes; a line is c words.
+template <typename Word>
+__global__ void swap_axes_kernel(Word* to, const Word* from, int64_t a, int64_t b, int64_t c) {
+  for (int64_t i = thread_index(); i < a * b * c; i += thread_count()) {
+    int64_t line = i / c;
+    to[i] = from[(line % a * b + line / a) * c + i % c];
+  }
 }
 
 // Comparisons keep a NaN; fminf and fmaxf would replace it by the limit.
@@ -103,6 +112,20 @@ void CudaBackend::do_lerp(Tensor y, Tensor x, float weight) {
              weight, y.numel());
     });
   });
+}
+
+void CudaBackend::do_swap_axes(Tensor to, Tensor from) {
+  auto swap = [&](auto word) {
+    using Word = decltype(word);
+    int64_t a = from.dim(0), b = from.dim(1), c = from.dim(2) * int64_t(size_of(from.dtype)) / int64_t(sizeof(Word));
+    launch(swap_axes_kernel<Word>, grid_for(a * b * c, block), block, 0, to.as<Word>(), from.as<Word>(), a, b, c);
+  };
+  if (vector_width({to.data, from.data}, from.dim(2)) > 1)
+    swap(Pack<bfloat16, vector_elements>());
+  else if (from.dtype == DType::bf16)
+    swap(bfloat16());
+  else
+    swap(int32_t());
 }
 
 void CudaBackend::do_clamp_forward(Tensor x, int64_t begin, int64_t end, float limit) {

@@ -70,6 +70,8 @@ void DryBackend::do_synchronize() {}
 
 void DryBackend::do_copy(Tensor to, Tensor from) { count(OpFamily::transfer, {from}, {to}); }
 
+void DryBackend::do_swap_axes(Tensor to, Tensor from) { count(OpFamily::transfer, {from}, {to}); }
+
 void DryBackend::do_zero(Tensor x) { count(OpFamily::transfer, {}, {x}); }
 
 std::unique_ptr<DryBackend> make_dry_backend(AttentionKernels attention) {

@@ -52,13 +52,14 @@ class Builder {
     parameter.init_mean = 1;
     add(std::move(parameter), 0, 0, aligned);
   }
-  // A linear layer, whose outputs may be split over several matrices. `head_rows` is the number of rows per attention
-  // head, if rows belong to heads.
+  // A linear layer, whose outputs may be split over several matrices. `head_rows` and `head_cols` are the numbers of
+  // rows and columns per attention head, if rows or columns belong to heads.
   void linear(const std::vector<std::string>& names, const std::vector<int64_t>& outs, int64_t in, bool bias,
-              double std, int64_t head_rows = 0) {
+              double std, int64_t head_rows = 0, int64_t head_cols = 0) {
     for (size_t i = 0; i < names.size(); ++i) {
       Parameter parameter{names[i] + ".weight", Role::matrix, {outs[i], in}};
       parameter.head_rows = head_rows;
+      parameter.head_cols = head_cols;
       add(std::move(parameter), in, std, i == 0);
     }
     for (size_t i = 0; bias && i < names.size(); ++i) add({names[i] + ".bias", Role::bias, {outs[i]}}, in, 0, i == 0);
@@ -80,7 +81,7 @@ class Builder {
       gain(n.query_norm, c.head_dim);
       gain(n.key_norm, c.head_dim, false);
     }
-    linear({n.out}, {c.hidden}, q, c.attention_bias, c.residual_init_std);
+    linear({n.out}, {c.hidden}, q, c.attention_bias, c.residual_init_std, 0, c.head_dim);
     norm(n.norm2);
     linear(n.up, std::vector<int64_t>(n.up.size(), c.intermediate), c.hidden, c.mlp_bias, c.init_std);
     linear({n.down}, {c.hidden}, c.intermediate, c.mlp_bias, c.residual_init_std);

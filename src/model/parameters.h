@@ -24,6 +24,7 @@ struct Parameter {
   // Initial values around init_mean: normal with init_std, or uniform within init_bound.
   double init_mean = 0, init_std = 0, init_bound = 0;
   int64_t head_rows = 0;  // rows per attention head, if the rows belong to heads
+  int64_t head_cols = 0;  // columns per attention head, if the columns belong to heads
 
   int64_t numel() const;
   int64_t rows() const { return shape[0]; }

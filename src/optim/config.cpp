@@ -248,7 +248,9 @@ void check_routing(JsonObject object, const OptimizerConfig& config, const Param
   for (const Parameter& parameter : table.parameters()) {
     const size_t group = group_of(config, parameter);
     taken[group] = true;
-    if (parameter.shape.size() == 2) block_rows(config.groups[group].recipe, parameter);
+    if (parameter.shape.size() != 2) continue;
+    block_rows(config.groups[group].recipe, parameter);
+    column_blocks(config.groups[group].recipe, parameter);
   }
   for (size_t i = 0; i < config.given; ++i) {
     if (taken[i]) continue;

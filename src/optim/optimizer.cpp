@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "base/error.h"
 
@@ -33,26 +32,24 @@ int64_t width(int64_t count) {
   return 1;
 }
 
-// Of those that are finite; infinite where none is.
-double mean_of(const std::vector<double>& values) {
-  double sum = 0;
-  int64_t count = 0;
-  for (double value : values)
-    if (std::isfinite(value)) sum += value, ++count;
-  return count ? sum / static_cast<double>(count) : std::numeric_limits<double>::infinity();
-}
-
 Tensor flat(const Tensor& x) { return x.view({x.numel()}); }
 
-// Rows of the matrices that a share consists of, and of those of its parameter before and behind it.
+// Rows of the matrices that a share consists of, and of those of its parameter before and behind it; their columns.
 struct ShareBlocks {
   std::vector<int64_t> before, own, behind;
+  int64_t cols;
 };
 
 // None of its own when it cuts one.
 ShareBlocks blocks_of(const Recipe& recipe, const Share& share) {
   const Parameter& p = *share.parameter;
+  const int64_t columns = column_blocks(recipe, p);
   ShareBlocks blocks;
+  blocks.cols = p.cols() / columns;
+  if (columns > 1) {
+    if (share.whole()) blocks.own.assign(static_cast<size_t>(columns), p.rows());
+    return blocks;
+  }
   int64_t at = 0, covered = 0;
   for (int64_t rows : block_rows(recipe, p)) {
     const int64_t end = at + rows * p.cols();
@@ -99,6 +96,7 @@ Optimizer::Optimizer(Backend& backend, const OptimizerConfig& config, std::vecto
   for (const Share& share : shares_)
     if (share.count > 0) add(share);
   take_workspace();
+  take_columns();
 }
 
 Tensor Optimizer::new_state(const Share& share, const char* kind, DType dtype, const OwnShape& own) {
@@ -114,18 +112,20 @@ Tensor Optimizer::new_state(const Share& share, const char* kind, DType dtype, c
   return state.tensor;
 }
 
-Optimizer::Batch& Optimizer::batch_for(const Group& group, int64_t rows, int64_t cols, const Share& share) {
+Optimizer::Batch& Optimizer::batch_for(const Group& group, int64_t rows, int64_t cols, const Share& share,
+                                       int64_t together) {
   const Parameter& p = *share.parameter;
   const double rate = p.shape.size() == 2 ? group.recipe.width_factor(p.cols()) : 1;
-  const std::string key = fmt::format("{} {} {} {} {} {} {}", static_cast<const void*>(&group), rate, rows, cols,
-                                      name_of(share.weight.dtype), share.master.empty(), name_of(share.gradient.dtype));
+  const std::string key =
+      fmt::format("{} {} {} {} {} {} {} {}", static_cast<const void*>(&group), rate, rows, cols,
+                  name_of(share.weight.dtype), share.master.empty(), name_of(share.gradient.dtype), together > 1);
   auto at = open_.find(key);
   if (at != open_.end()) {
     Batch& batch = batches_[at->second];
-    if ((static_cast<int64_t>(batch.slots.size()) + 1) * rows * cols <= batch_elements) return batch;
+    if ((static_cast<int64_t>(batch.slots.size()) + together) * rows * cols <= batch_elements) return batch;
   }
   open_[key] = batches_.size();
-  batches_.push_back({&group, &group.recipe, rate, rows, cols, {}, {}, {}, {}});
+  batches_.push_back({&group, &group.recipe, rate, rows, cols, {}, {}, {}, {}, {}});
   return batches_.back();
 }
 
@@ -167,13 +167,14 @@ void Optimizer::add(const Share& share) {
     batch.parameters.push_back(&p);
     return;
   }
-  const bool shaped = matrix && recipe.atom() != Atom::element;
-  const int64_t cols = shaped ? p.cols() : width(share.count), rows = share.count / cols;
   ShareBlocks blocks;
-  if (recipe.blocks.by == Blocks::By::none || !matrix)
-    blocks.own = {rows};
-  else
+  if (recipe.blocks.by == Blocks::By::none || !matrix) {
+    blocks.cols = matrix && recipe.atom() != Atom::element ? p.cols() : width(share.count);
+    blocks.own = {share.count / blocks.cols};
+  } else {
     blocks = blocks_of(recipe, share);
+  }
+  const int64_t cols = blocks.cols;
   // What a block keeps lies beside what the others of its parameter keep, in one tensor.
   std::map<std::string, Tensor> kept;
   std::map<std::string, std::pair<DType, OwnShape>> kinds;
@@ -192,9 +193,16 @@ void Optimizer::add(const Share& share) {
   for (const auto& [kind, shape] : kinds) kept[kind] = new_state(share, kind.c_str(), shape.first, shape.second);
   std::map<std::string, int64_t> taken;
   int64_t begin = 0;
+  Batch* columns = nullptr;  // where they are blocks of columns: they stay together, and take_columns() places them
+  if (matrix && column_blocks(recipe, p) > 1) {
+    columns = &batch_for(group, p.rows(), cols, share, static_cast<int64_t>(blocks.own.size()));
+    columns->wholes.push_back(slot);
+    for (const SlotPart part : moved_parts)
+      if (Tensor& x = columns->wholes.back().*part; !x.empty()) x = x.view({p.rows(), p.cols()});
+  }
   for (int64_t height : blocks.own) {
     const int64_t size = height * cols;
-    Batch& batch = batch_for(group, height, cols, share);
+    Batch& batch = columns ? *columns : batch_for(group, height, cols, share);
     for (const StateSpec& spec : state_of(recipe, height, cols)) {
       const int64_t count = spec.count ? spec.count : size;
       batch.states[spec.kind].push_back(flat(kept[spec.kind]).slice(taken[spec.kind], count));
@@ -242,6 +250,12 @@ void Optimizer::take_workspace() {
     if (size.sums) workspace.sums = workspace_memory_.take(DType::f32, {size.sums});
     if (size.measured) workspace.measured = workspace_memory_.take(DType::f32, {size.measured});
   }
+}
+
+void Optimizer::take_columns() {
+  for (const Batch& batch : batches_) columns_.reserve(batch.wholes);
+  columns_.take(workspace_memory_);
+  for (Batch& batch : batches_) columns_.place(batch.slots, batch.wholes);
 }
 
 // MARS clips c = s a - b to norm 1, where a = (1 + k) g, b = k previous, and s is the clipping coefficient of the whole
@@ -311,46 +325,10 @@ std::vector<float> Optimizer::host(Tensor x) const {
   return values;
 }
 
-// Slot i of a batch is a whole matrix of stages, or a block of one.
-bool Optimizer::is_watched(const Batch& batch, size_t i) {
-  return !batch.recipe->adamw && batch.parameters[i]->shape.size() == 2 &&
-         (by_blocks(batch) || batch.slots[i].weight.numel() == batch.parameters[i]->numel());
-}
-
-bool Optimizer::has_telemetry() const {
-  for (const Batch& batch : batches_)
-    for (size_t i = 0; i < batch.parameters.size(); ++i)
-      if (is_watched(batch, i)) return true;
-  return false;
-}
-
-std::vector<Optimizer::Watched> Optimizer::watch() const {
-  std::vector<Watched> watched;
-  for (const Batch& batch : batches_)
-    for (size_t i = 0; i < batch.parameters.size(); ++i)
-      if (is_watched(batch, i)) watched.push_back({&batch, i, host(batch.slots[i].value())});
-  return watched;
-}
-
-void Optimizer::measure(const std::vector<Watched>& watched, const Moment& now) {
-  std::map<std::string, std::vector<double>> of_parameters, of_all;  // a value for each matrix
-  for (const Watched& one : watched) {
-    const OptimizerSlot& slot = one.batch->slots[one.slot];
-    const Parameter& parameter = *one.batch->parameters[one.slot];
-    const Recipe& recipe = *one.batch->recipe;
-    const int64_t rows = by_blocks(*one.batch) ? one.batch->rows : parameter.rows();
-    MatrixView view{rows, parameter.cols(), one.before, host(slot.value()), host(slot.gradient), host(slot.first), {}};
-    for (float& g : view.gradient) g *= now.grad_scale;
-    if (recipe.scales_rate()) view.second = host(one.batch->states.at("second_moment")[one.slot]);
-    for (const Metric& metric : matrix_metrics(recipe, now.t, view)) {
-      of_parameters[parameter.name + "/" + metric.name].push_back(metric.value);
-      of_all["mean/" + metric.name].push_back(metric.value);
-    }
-  }
-  for (const auto& [name, values] : of_parameters)
-    metrics_.push_back({name, values.size() == 1 ? values[0] : mean_of(values)});
-  for (const auto& [name, values] : of_all)
-    if (const double mean = mean_of(values); std::isfinite(mean)) metrics_.push_back({name, mean});
+// Of the matrix that a slot is, or is a part of.
+std::pair<int64_t, int64_t> Optimizer::shape_of(const Batch& batch, size_t i) {
+  if (batch.recipe->blocks.by != Blocks::By::none) return {batch.rows, batch.cols};
+  return {batch.parameters[i]->rows(), batch.parameters[i]->cols()};
 }
 
 // A sphere of radius 0 holds nothing but zeros, and a row of length 0 has no direction.
@@ -358,6 +336,7 @@ void Optimizer::check_weights() const {
   for (const Batch& batch : batches_) {
     if (batch.recipe->adamw || backend_.name() == "dry") continue;
     if (batch.recipe->retract == Retract::none && batch.recipe->magnitudes == Magnitudes::none) continue;
+    columns_.split(backend_, batch.wholes, batch.cols);
     for (size_t i = 0; i < batch.slots.size(); ++i) {
       const std::vector<float> weights = host(batch.slots[i].value());
       if (std::all_of(weights.begin(), weights.end(), [](float w) { return w == 0; }))
@@ -391,9 +370,10 @@ void Optimizer::step(int64_t step, const Pace& pace, float grad_scale, const Par
     const Recipe recipe = batch.recipe->at(step, own);
     now.lr = static_cast<float>(recipe.lr * batch.rate * own.rate);
     for (size_t i = 0; i < batch.parameters.size(); ++i) {
-      batch.slots[i].scale = shape_factor(recipe, by_blocks(batch) ? batch.rows : batch.parameters[i]->rows(),
-                                          batch.parameters[i]->cols(), now.t);
+      const auto [rows, cols] = shape_of(batch, i);
+      batch.slots[i].scale = shape_factor(recipe, rows, cols, now.t);
     }
+    columns_.split(backend_, batch.wholes, batch.cols);
     if (recipe.adamw && batch.rows == 0)
       backend_.adamw(batch.slots, adamw_rule(recipe, now));
     else if (recipe.adamw)
@@ -403,6 +383,7 @@ void Optimizer::step(int64_t step, const Pace& pace, float grad_scale, const Par
     else
       run_stages(backend_, recipe, now, batch.slots, batch.states, batch.rows, batch.cols,
                  workspaces_[update_dtype(recipe, batch.slots)]);
+    columns_.join(backend_, batch.wholes, batch.cols);
   }
   if (measured) measure(watched, now);
 }

@@ -4,9 +4,11 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/arena.h"
+#include "optim/column_blocks.h"
 #include "optim/config.h"
 #include "optim/share.h"
 #include "optim/stages.h"
@@ -66,10 +68,10 @@ class Optimizer {
     int64_t rows = 0, cols = 0;
     Slots slots;
     States states;    // what the stages keep beside the momentum
+    Slots wholes;     // where the slots are blocks of columns: the matrices that they are of
     Slots corrected;  // MARS: AdamW's slots, whose gradients are the corrected ones
     std::vector<const Parameter*> parameters;
   };
-  static bool by_blocks(const Batch& batch) { return batch.recipe->blocks.by != Blocks::By::none; }
   // A matrix of stages, and the weights that it had before the step.
   struct Watched {
     const Batch* batch;
@@ -78,13 +80,16 @@ class Optimizer {
   };
 
   void add(const Share& share);
-  Batch& batch_for(const Group& group, int64_t rows, int64_t cols, const Share& share);
+  // Where the next `together` slots go.
+  Batch& batch_for(const Group& group, int64_t rows, int64_t cols, const Share& share, int64_t together = 1);
   Tensor new_state(const Share& share, const char* kind, DType dtype, const OwnShape& own = {});
   void take_workspace();
+  void take_columns();
   Tensor update_of(const Batch& batch) const;
   void mars_step(const Batch& batch, const Recipe& recipe, const Moment& now, const ParameterSums& sums);
   std::vector<float> host(Tensor x) const;
   void check_weights() const;
+  static std::pair<int64_t, int64_t> shape_of(const Batch& batch, size_t slot);
   static bool is_watched(const Batch& batch, size_t slot);
   std::vector<Watched> watch() const;
   void measure(const std::vector<Watched>& watched, const Moment& now);
@@ -98,6 +103,7 @@ class Optimizer {
   std::vector<Batch> batches_;
   std::map<std::string, size_t> open_;  // the batch that still takes slots, by what its slots have in common
   std::map<DType, Workspace> workspaces_;
+  ColumnBlocks columns_;
   Arena state_memory_, workspace_memory_;
 };
 

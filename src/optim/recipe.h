@@ -88,7 +88,8 @@ constexpr auto names_of(Kept) { return enum_names("f32", "bf16"); }
 // One iteration of X <- a X + (b A + c A^2) X, A = X X^T.
 using Quintic = std::array<double, 3>;
 
-// Consecutive rows of a parameter that are a matrix each, for all but momentum and elementwise decay.
+// Consecutive rows of a parameter that are a matrix each, for all but momentum and elementwise decay; by heads and
+// pairs also columns, where the inputs are heads.
 struct Blocks {
   enum class By : uint8_t { none, count, rows, heads, pairs };
   By by = By::none;
@@ -255,5 +256,7 @@ double norm_safety(const Recipe& recipe);
 const char* name_of(Atom atom);
 // Rows of each block of a parameter; its own where it is one. Throws Error when they do not divide it.
 std::vector<int64_t> block_rows(const Recipe& recipe, const Parameter& parameter);
+// Equal blocks of columns that a parameter is updated in; 1 where it is not.
+int64_t column_blocks(const Recipe& recipe, const Parameter& parameter);
 
 }  // namespace rowan

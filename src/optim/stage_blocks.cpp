@@ -1,10 +1,23 @@
-// Blocks of rows as matrices of their own: the optimizer deals them out as slots, so that no other stage knows of them.
+// Blocks of rows, or of columns, as matrices of their own: the optimizer deals them out as slots, so that no other
+// stage knows of them.
 #include <numeric>
 
 #include "base/error.h"
 #include "optim/stages.h"
 
 namespace rowan {
+namespace {
+
+bool by_heads(const Blocks& blocks) { return blocks.by == Blocks::By::heads || blocks.by == Blocks::By::pairs; }
+
+// Blocks of one head or two, of `size` rows or columns that are heads of `head` each.
+int64_t head_blocks(const Recipe& recipe, const Parameter& parameter, int64_t size, int64_t head) {
+  const int64_t heads = size / head, each = recipe.blocks.by == Blocks::By::pairs ? 2 : 1;
+  if (heads % each != 0) fail("optimizer: blocks: {} has {} heads, which pairs do not divide", parameter.name, heads);
+  return heads / each;
+}
+
+}  // namespace
 
 std::vector<int64_t> block_rows(const Recipe& recipe, const Parameter& parameter) {
   const Blocks& blocks = recipe.blocks;
@@ -26,10 +39,15 @@ std::vector<int64_t> block_rows(const Recipe& recipe, const Parameter& parameter
       return blocks.rows;
     case Blocks::By::heads:
     case Blocks::By::pairs:
-      if (parameter.head_rows == 0) break;
-      return equal(rows / (parameter.head_rows * (blocks.by == Blocks::By::pairs ? 2 : 1)));
+      if (parameter.head_rows > 0) return equal(head_blocks(recipe, parameter, rows, parameter.head_rows));
+      break;
   }
   return {rows};
+}
+
+int64_t column_blocks(const Recipe& recipe, const Parameter& parameter) {
+  if (parameter.head_cols == 0 || !by_heads(recipe.blocks)) return 1;
+  return head_blocks(recipe, parameter, parameter.cols(), parameter.head_cols);
 }
 
 const Stage blocks_stage = {.name = "blocks",

@@ -38,10 +38,11 @@ UpdateCost cost_of(const OptimizerConfig& config, const Parameter& parameter, bo
 }  // namespace
 
 std::vector<UpdateCost> update_costs(const OptimizerConfig& optimizer, const ParameterTable& table, bool masters) {
-  std::map<std::tuple<size_t, std::vector<int64_t>, int64_t>, UpdateCost> known;
+  std::map<std::tuple<size_t, std::vector<int64_t>, int64_t, int64_t>, UpdateCost> known;
   std::vector<UpdateCost> costs;
   for (const Parameter& parameter : table.parameters()) {
-    const auto key = std::tuple{group_of(optimizer, parameter), parameter.shape, parameter.head_rows};
+    const auto key =
+        std::tuple{group_of(optimizer, parameter), parameter.shape, parameter.head_rows, parameter.head_cols};
     if (!known.contains(key)) known[key] = cost_of(optimizer, parameter, masters);
     costs.push_back(known[key]);
   }

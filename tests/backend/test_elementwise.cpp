@@ -39,6 +39,23 @@ TEST_P(Elementwise, LerpGoesPartOfTheWay) {
   }
 }
 
+TEST_P(Elementwise, SwapAxesTakesLinesElsewhere) {
+  for (int64_t c : {1, 5, 8, 64})
+    for (const auto& [a, b] : {std::pair<int64_t, int64_t>{3, 7}, {1, 4}, {33, 2}}) {
+      Buffer from(dtype(), {a, b, c}, 1), to(dtype(), {b, a, c}), back(dtype(), {a, b, c});
+      backend().swap_axes(to, from);
+      const Doubles x = from.read(), y = to.read();
+      for (int64_t i = 0; i < a; ++i)
+        for (int64_t j = 0; j < b; ++j)
+          for (int64_t k = 0; k < c; ++k) ASSERT_EQ(y[(j * a + i) * c + k], x[(i * b + j) * c + k]);
+      backend().swap_axes(back, to);
+      EXPECT_EQ(back.read(), x);
+    }
+  Buffer flat(dtype(), {3, 4}), cube(dtype(), {3, 2, 4});
+  EXPECT_NE(error_of([&] { backend().swap_axes(cube, flat); }).find("must have 3 dimension(s)"), std::string::npos);
+  EXPECT_NE(error_of([&] { backend().swap_axes(cube, cube); }).find("must be"), std::string::npos);
+}
+
 TEST_P(Elementwise, ClampTouchesItsColumnsOnly) {
   Buffer x(dtype(), {5, 37}, 1), dx(dtype(), {5, 37}, 2);
   float limit = 0.7f;

@@ -109,6 +109,22 @@ BASES = [("soap_muon", "soap_muon", soap_muon, SOAP, [(5, 5), (5, 6), (6, 5)]),
           dict(SHAMPOO, precondition_eps=1e-6, shampoo_exponent=-.5, one_sided=True), [(5, 9), (9, 5)])]
 
 
+# Of the matrix behind attention, whose columns are heads: each block of columns by itself.
+HEADS = [("muon_heads", "muon", muon, dict(MOMENTUM, blocks="heads", shape_scale="keller", ns_steps=3), [(9, 15), (4, 10)], 5),
+         ("muon_pairs", "muon", muon, dict(MOMENTUM, blocks="pairs", shape_scale="moonlight", ns_steps=3), [(5, 12)], 3),
+         ("normuon_heads", "normuon", normuon, dict(MOMENTUM, blocks="heads", beta2=0.95, eps=1e-10), [(5, 18)], 9),
+         ("nora_heads", "nora", nora, dict(MOMENTUM, blocks="heads", eps=1e-10, shape_scale="keller"), [(6, 12)], 4),
+         ("soap_muon_heads", "soap_muon", soap_muon, dict(SOAP, blocks="heads"), [(6, 15)], 5)]
+
+
+def by_columns(run, width):
+    def all_blocks(w, grads, h):
+        part = lambda a, i: [row[i:i + width] for row in a]
+        blocks = [run(part(w, i), [part(g, i) for g in grads], h) for i in range(0, len(w[0]), width)]
+        return [[sum((block[t][r] for block in blocks), []) for r in range(len(w))] for t in range(len(grads))]
+    return all_blocks
+
+
 def write(folder, index, tensors):
     """optimizers.json and optimizers.safetensors."""
     header, data = {}, b""
@@ -126,7 +142,10 @@ def write(folder, index, tensors):
 def main():
     folder = pathlib.Path(__file__).parent / "data"
     index, tensors = [], {}
-    for number, (name, rule, run, h, shapes) in enumerate([(*entry, SHAPES) for entry in RULES] + BASES):
+    entries = [(*entry, SHAPES, 0) for entry in RULES] + [(*entry, 0) for entry in BASES] + HEADS
+    for number, (name, rule, run, h, shapes, head_cols) in enumerate(entries):
+        if head_cols:
+            run = by_columns(run, head_cols * (2 if h["blocks"] == "pairs" else 1))
         for m, n in shapes:
             # What a projection leaves of a vector of length 1 is rounding.
             if (m == 1 or n == 1) and rule in ("mano", "nora", "nora_opt", "recipe"):
@@ -136,6 +155,8 @@ def main():
             w0, grads = matrix(0.3), [matrix(0.5) for _ in range(STEPS)]
             case = f"{name}/{m}x{n}"
             index.append({"case": case, "rule": rule, "shape": [m, n], "steps": STEPS, "hyperparameters": h})
+            if head_cols:
+                index[-1]["head_cols"] = head_cols
             flat = lambda steps: [x for step in steps for row in step for x in row]
             tensors[case + "/w0"] = ([m, n], flat([w0]))
             tensors[case + "/grads"] = ([STEPS, m, n], flat(grads))

@@ -44,7 +44,9 @@ double run_case(const Json& entry, const SafeTensors& data, Backend& backend) {
   if (expected.size() != static_cast<size_t>(steps * size)) fail("{} steps of {} weights are not there", steps, size);
 
   ParameterTable table;
-  table.add({"matrix.weight", Role::matrix, {rows, cols}, 0, 0, 0});
+  Parameter matrix{"matrix.weight", Role::matrix, {rows, cols}};
+  matrix.head_cols = entry.value("head_cols", 0);
+  table.add(matrix);
   Arena arena(backend, Category::weights);
   Share share;
   share.parameter = &table.parameters()[0];

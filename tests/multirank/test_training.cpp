@@ -44,6 +44,7 @@ class Folder {
   }
 
   TrainConfig config(const std::string& recipe, ShardMode shard, const std::string& run = "run") const {
+    auto has = [&](const char* word) { return recipe.find(word) != std::string::npos; };
     Json json = {{"model",
                   {{"model_type", "llama"},
                    {"hidden_size", 16},
@@ -70,7 +71,13 @@ class Folder {
     // by: they make small steps.
     if (known.precondition != Precondition::none) json["optimizer"]["precondition_eps"] = 3e-2;
     if (known.radius != 1) json["optimizer"]["lr"] = known.lr;
-    if (recipe.ends_with(" heads")) json["optimizer"]["blocks"] = "heads";
+    if (has(" heads")) json["optimizer"]["blocks"] = "heads";
+    if (has(" pairs")) json["optimizer"]["blocks"] = "pairs";
+    if (has(" halves")) json["optimizer"]["blocks"] = 2;
+    if (has(" bf16")) {  // what rounds otherwise on another number of ranks moves by 2^-9 of itself
+      json["optimizer"]["precondition_state"] = "bf16";
+      json["optimizer"]["lr"] = 1e-3;
+    }
     if (recipe == "mars-adamw") json["optimizer"]["mars_gamma"] = 1;  // its clip acts
     fs::path file = path_ / ("config" + std::to_string(ranks().rank()) + ".json");
     std::ofstream(file) << json.dump(1);
@@ -145,7 +152,8 @@ Reference one_process(const Folder& folder, const std::string& recipe) {
   return {losses, shares_of(trainer), {{average_of(trainer, 0), average_of(trainer, 1)}}};
 }
 
-// `recipe`: a name, with " heads" behind it for matrices of a head each.
+// `recipe`: a name, with " heads", " pairs" or " halves" behind it for matrices of a head, of two, or of half the rows
+// each, and " bf16" for preconditioners kept in it.
 struct Setting {
   std::string recipe;
   ShardMode shard;
@@ -230,6 +238,10 @@ std::vector<Setting> every_setting() {
     for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights})
       all.push_back({recipe, shard});
   }
+  for (const char* recipe : {"muon heads", "muon pairs", "muon halves", "soap pairs", "soap halves", "soap bf16",
+                             "kl-soap bf16", "shampoo bf16", "shampoo heads", "dion2 heads", "mars-m heads"})
+    for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights})
+      all.push_back({recipe, shard});
   return all;
 }
 
@@ -239,6 +251,9 @@ INSTANTIATE_TEST_SUITE_P(Some, Training,
                                          Setting{"rmnp", ShardMode::gradients}, Setting{"namo-d", ShardMode::weights},
                                          Setting{"soap heads", ShardMode::optimizer},
                                          Setting{"muown heads", ShardMode::weights},
+                                         Setting{"normuon pairs", ShardMode::gradients},
+                                         Setting{"muon halves", ShardMode::optimizer},
+                                         Setting{"soap bf16", ShardMode::weights},
                                          Setting{"mars-adamw", ShardMode::optimizer}),
                          name_of_setting);
 

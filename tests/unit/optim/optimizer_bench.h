@@ -43,8 +43,10 @@ class Trained {
     add("a.weight", Role::matrix, {rows, cols});
   }
 
-  void add(const std::string& name, Role role, std::vector<int64_t> shape) {
-    table_.add({name, role, std::move(shape)});
+  void add(const std::string& name, Role role, std::vector<int64_t> shape, int64_t head_cols = 0) {
+    Parameter parameter{name, role, std::move(shape)};
+    parameter.head_cols = head_cols;
+    table_.add(parameter);
   }
 
   // `cuts`: the parts of every parameter that are given as shares; all of each when empty.
@@ -53,10 +55,7 @@ class Trained {
     weights = arena_.take(dtype, {table_.elements()});
     gradients = arena_.take(DType::f32, {table_.elements()});
     if (kind_ == Weights::masters) masters = arena_.take(DType::f32, {table_.elements()});
-    const Floats initial = normal_floats(table_.elements(), 5, 0.1);
-    backend_->upload(gradients, initial.data());
-    backend_->copy(weights, gradients);
-    if (kind_ == Weights::masters) backend_->copy(masters, gradients);
+    set(normal_floats(table_.elements(), 5, 0.1));
     std::vector<Share> shares;
     for (const Parameter& p : table_.parameters())
       for (Cut cut : cuts.empty() ? std::vector<Cut>{{0, p.numel()}} : cuts) {
@@ -73,6 +72,11 @@ class Trained {
     optimizer = std::make_unique<Optimizer>(*backend_, config_, shares, 3);
   }
 
+  void set(const Floats& values) {
+    backend_->upload(gradients, values.data());
+    backend_->copy(weights, gradients);
+    if (kind_ == Weights::masters) backend_->copy(masters, gradients);
+  }
   void step(int64_t t, const Floats& gradient, double lr = 1, float grad_scale = 1) {
     backend_->upload(gradients, gradient.data());
     optimizer->step(t, lr, grad_scale);

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "model/layout.h"
 #include "paths.h"
 #include "unit/optim/optimizer_bench.h"
 
@@ -85,6 +86,80 @@ TEST(Blocks, EqualMatricesOfTheirOwn) {
     parts.steps(3);
     EXPECT_EQ(blocks.values(), parts.values()) << name;
   }
+}
+
+// The same of a head's columns, whatever holds the weights. Figures are those of the blocks, too.
+TEST(Blocks, OfColumnsEqualMatricesOfTheirOwn) {
+  constexpr int64_t rows = 12, heads = 3, width = 16, size = rows * width;
+  auto apart = [](const Floats& x) {
+    Floats blocks;
+    for (int64_t h = 0; h < heads; ++h)
+      for (int64_t r = 0; r < rows; ++r)
+        blocks.insert(blocks.end(), &x[(r * heads + h) * width], &x[(r * heads + h) * width] + width);
+    return blocks;
+  };
+  for (const char* name : {"muon", "normuon", "soap", "muon-h", "muown", "mars-m", "dion2"})
+    for (Trained::Weights kind : {Trained::Weights::f32, Trained::Weights::masters, Trained::Weights::bf16}) {
+      const std::string rest = R"("rounding": "stochastic", "telemetry_every": 1)";
+      Trained columns(recipe(name, R"("blocks": "heads", )" + rest), kind), parts(recipe(name, rest), kind);
+      columns.add("o", Role::matrix, {rows, heads * width}, width);
+      for (int64_t h = 0; h < heads; ++h) parts.add("w" + std::to_string(h), Role::matrix, {rows, width});
+      columns.start();
+      parts.start();
+      const Floats initial = normal_floats(heads * size, 5, 0.1);
+      columns.set(initial);
+      parts.set(apart(initial));
+      for (int64_t t = 0; t < 3; ++t) {
+        const Floats gradient = normal_floats(heads * size, 100 + static_cast<uint64_t>(t));
+        columns.step(t, gradient);
+        parts.step(t, apart(gradient));
+      }
+      EXPECT_EQ(apart(columns.values()), parts.values()) << name << " " << static_cast<int>(kind);
+      auto mean = [](const Trained& x) {
+        for (const Metric& metric : x.optimizer->telemetry())
+          if (metric.name == "mean/stable_rank") return metric.value;
+        return 0.0;
+      };
+      EXPECT_GT(mean(parts), 0) << name;
+      EXPECT_EQ(mean(columns), mean(parts)) << name;
+    }
+  Trained cut(R"({"name": "muon", "blocks": "heads"})");
+  cut.add("o", Role::matrix, {rows, heads * width}, width);
+  EXPECT_NE(stage_refusal([&] {
+              cut.start({{0, size}});
+            }).find("whole of o or of its blocks"),
+            std::string::npos);
+}
+
+// Of q, k and v by rows, of the matrix behind attention by columns, one head or two; all others are whole.
+TEST(Blocks, FollowTheHeadsOfAModel) {
+  for (const auto& [model, out, in] :
+       {std::tuple{R"({"model_type": "llama", "hidden_size": 24, "intermediate_size": 20, "num_hidden_layers": 1,
+                       "num_attention_heads": 6, "num_key_value_heads": 2, "vocab_size": 50})",
+                   "self_attn.o_proj", "self_attn.q_proj"},
+        std::tuple{R"({"model_type": "gpt2", "n_embd": 24, "n_layer": 1, "n_head": 6, "vocab_size": 50})",
+                   "attn.c_proj", "attn.c_attn"}}) {
+    auto source = std::make_shared<JsonSource>(JsonSource{"model", model});
+    const ParameterTable table = parameter_table(parse_model(JsonObject(source, parse_json(*source))));
+    const Recipe heads = optimizer_config(R"({"name": "muon", "blocks": "heads"})").main(),
+                 pairs = optimizer_config(R"({"name": "muon", "blocks": "pairs"})").main();
+    for (const Parameter& p : table.parameters()) {
+      if (p.shape.size() != 2) continue;
+      const bool is_out = p.name.find(out) != std::string::npos;
+      EXPECT_EQ(column_blocks(heads, p), is_out ? 6 : 1) << p.name;
+      EXPECT_EQ(column_blocks(pairs, p), is_out ? 3 : 1) << p.name;
+      if (p.name.find(in) == std::string::npos) continue;
+      EXPECT_EQ(block_rows(heads, p), std::vector<int64_t>(static_cast<size_t>(p.rows() / 4), 4)) << p.name;
+      EXPECT_EQ(block_rows(pairs, p), std::vector<int64_t>(static_cast<size_t>(p.rows() / 8), 8)) << p.name;
+    }
+  }
+  Parameter odd{"odd", Role::matrix, {20, 12}};
+  odd.head_rows = odd.head_cols = 4;
+  const Recipe pairs = optimizer_config(R"({"name": "muon", "blocks": "pairs"})").main();
+  EXPECT_NE(stage_refusal([&] { block_rows(pairs, odd); }).find("odd has 5 heads, which pairs do not divide"),
+            std::string::npos);
+  EXPECT_NE(stage_refusal([&] { column_blocks(pairs, odd); }).find("odd has 3 heads, which pairs do not divide"),
+            std::string::npos);
 }
 
 // Owners of some of the blocks update them as the owner of all does.

@@ -97,6 +97,7 @@ TEST(EveryRecipe, HasTelemetryThatChangesNothing) {
     for (const auto& [name, value] : figures) EXPECT_FALSE(std::isnan(value)) << name;
     if (optimizer.contains("blocks")) {
       EXPECT_TRUE(figures.contains("model.layers.0.self_attn.q_proj.weight/stable_rank"));
+      EXPECT_TRUE(figures.contains("model.layers.0.self_attn.o_proj.weight/stable_rank"));
     }
   }
 }

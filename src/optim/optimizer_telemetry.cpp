@@ -1,0 +1,68 @@
+// The figures of a step: what is watched, and how matrices and blocks become figures of parameters.
+#include <cmath>
+#include <limits>
+
+#include "optim/optimizer.h"
+
+namespace rowan {
+namespace {
+
+// Of those that are finite; infinite where none is.
+double mean_of(const std::vector<double>& values) {
+  double sum = 0;
+  int64_t count = 0;
+  for (double value : values)
+    if (std::isfinite(value)) sum += value, ++count;
+  return count ? sum / static_cast<double>(count) : std::numeric_limits<double>::infinity();
+}
+
+}  // namespace
+
+// Slot i of a batch is a whole matrix of stages, or a block of one.
+bool Optimizer::is_watched(const Batch& batch, size_t i) {
+  return !batch.recipe->adamw && batch.parameters[i]->shape.size() == 2 &&
+         (batch.recipe->blocks.by != Blocks::By::none || batch.slots[i].weight.numel() == batch.parameters[i]->numel());
+}
+
+bool Optimizer::has_telemetry() const {
+  for (const Batch& batch : batches_)
+    for (size_t i = 0; i < batch.parameters.size(); ++i)
+      if (is_watched(batch, i)) return true;
+  return false;
+}
+
+std::vector<Optimizer::Watched> Optimizer::watch() const {
+  std::vector<Watched> watched;
+  for (const Batch& batch : batches_) {
+    columns_.split(backend_, batch.wholes, batch.cols);
+    for (size_t i = 0; i < batch.parameters.size(); ++i)
+      if (is_watched(batch, i)) watched.push_back({&batch, i, host(batch.slots[i].value())});
+  }
+  return watched;
+}
+
+void Optimizer::measure(const std::vector<Watched>& watched, const Moment& now) {
+  std::map<std::string, std::vector<double>> of_parameters, of_all;  // a value for each matrix
+  const Batch* split = nullptr;
+  for (const Watched& one : watched) {
+    if (one.batch != split) columns_.split(backend_, one.batch->wholes, one.batch->cols);
+    split = one.batch;
+    const OptimizerSlot& slot = one.batch->slots[one.slot];
+    const Parameter& parameter = *one.batch->parameters[one.slot];
+    const Recipe& recipe = *one.batch->recipe;
+    const auto [rows, cols] = shape_of(*one.batch, one.slot);
+    MatrixView view{rows, cols, one.before, host(slot.value()), host(slot.gradient), host(slot.first), {}};
+    for (float& g : view.gradient) g *= now.grad_scale;
+    if (recipe.scales_rate()) view.second = host(one.batch->states.at("second_moment")[one.slot]);
+    for (const Metric& metric : matrix_metrics(recipe, now.t, view)) {
+      of_parameters[parameter.name + "/" + metric.name].push_back(metric.value);
+      of_all["mean/" + metric.name].push_back(metric.value);
+    }
+  }
+  for (const auto& [name, values] : of_parameters)
+    metrics_.push_back({name, values.size() == 1 ? values[0] : mean_of(values)});
+  for (const auto& [name, values] : of_all)
+    if (const double mean = mean_of(values); std::isfinite(mean)) metrics_.push_back({name, mean});
+}
+
+}  // namespace rowan
