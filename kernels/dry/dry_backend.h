@@ -104,6 +104,8 @@ class DryBackend final : public Backend {
                                     Tensor bias) override;
   void do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
 
+  // What an operation works in beside its arguments; the largest is kept for all, as the devices do.
+  void use_scratch(double bytes);
   using Tensors = std::initializer_list<Tensor>;
   // Counts one call and its kernel by the tensors it reads and writes. A tensor updated in place appears in both.
   void count(OpFamily family, Tensors reads, Tensors writes);
@@ -123,6 +125,8 @@ class DryBackend final : public Backend {
   uintptr_t next_address_ = uintptr_t{1} << 46;
   std::array<size_t, category_count> current_{}, peak_{};
   size_t total_ = 0, total_peak_ = 0;
+  void* scratch_ = nullptr;
+  double scratch_bytes_ = 0;
   std::array<Work, op_family_count> work_{};
   std::vector<Kernel> kernels_;
   const char* operation_ = "";

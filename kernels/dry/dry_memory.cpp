@@ -37,6 +37,13 @@ void DryBackend::release(void* memory) {
   blocks_.erase(found);
 }
 
+void DryBackend::use_scratch(double bytes) {
+  if (bytes <= scratch_bytes_) return;
+  release(scratch_);
+  scratch_ = allocate(static_cast<size_t>(bytes), Category::workspace);
+  scratch_bytes_ = bytes;
+}
+
 void DryBackend::count(OpFamily family, Tensors reads, Tensors writes) {
   ++work_[static_cast<size_t>(family)].calls;
   kernels_.push_back({operation_, family == OpFamily::optimizer ? Bound::optimizer : Bound::copy});

@@ -41,7 +41,7 @@ TEST_P(Elementwise, LerpGoesPartOfTheWay) {
 
 TEST_P(Elementwise, SwapAxesTakesLinesElsewhere) {
   for (int64_t c : {1, 5, 8, 64})
-    for (const auto& [a, b] : {std::pair<int64_t, int64_t>{3, 7}, {1, 4}, {33, 2}}) {
+    for (const auto& [a, b] : std::vector<std::pair<int64_t, int64_t>>{{3, 7}, {1, 4}, {33, 2}}) {
       Buffer from(dtype(), {a, b, c}, 1), to(dtype(), {b, a, c}), back(dtype(), {a, b, c});
       backend().swap_axes(to, from);
       const Doubles x = from.read(), y = to.read();

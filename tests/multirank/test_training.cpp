@@ -246,16 +246,14 @@ std::vector<Setting> every_setting() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Long, Training, testing::ValuesIn(every_setting()), name_of_setting);
-INSTANTIATE_TEST_SUITE_P(Some, Training,
-                         testing::Values(Setting{"adamw", ShardMode::none}, Setting{"muon", ShardMode::optimizer},
-                                         Setting{"rmnp", ShardMode::gradients}, Setting{"namo-d", ShardMode::weights},
-                                         Setting{"soap heads", ShardMode::optimizer},
-                                         Setting{"muown heads", ShardMode::weights},
-                                         Setting{"normuon pairs", ShardMode::gradients},
-                                         Setting{"muon halves", ShardMode::optimizer},
-                                         Setting{"soap bf16", ShardMode::weights},
-                                         Setting{"mars-adamw", ShardMode::optimizer}),
-                         name_of_setting);
+INSTANTIATE_TEST_SUITE_P(
+    Some, Training,
+    testing::Values(Setting{"adamw", ShardMode::none}, Setting{"muon", ShardMode::optimizer},
+                    Setting{"rmnp", ShardMode::gradients}, Setting{"namo-d", ShardMode::weights},
+                    Setting{"soap heads", ShardMode::optimizer}, Setting{"muown heads", ShardMode::weights},
+                    Setting{"normuon pairs", ShardMode::gradients}, Setting{"muon halves", ShardMode::optimizer},
+                    Setting{"soap bf16", ShardMode::weights}, Setting{"mars-adamw", ShardMode::optimizer}),
+    name_of_setting);
 
 TEST(Evaluation, RanksShareTheWorkAndAgree) {
   Folder folder;

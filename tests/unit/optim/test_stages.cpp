@@ -125,10 +125,7 @@ TEST(Blocks, OfColumnsEqualMatricesOfTheirOwn) {
     }
   Trained cut(R"({"name": "muon", "blocks": "heads"})");
   cut.add("o", Role::matrix, {rows, heads * width}, width);
-  EXPECT_NE(stage_refusal([&] {
-              cut.start({{0, size}});
-            }).find("whole of o or of its blocks"),
-            std::string::npos);
+  EXPECT_NE(stage_refusal([&] { cut.start({{0, size}}); }).find("whole of o or of its blocks"), std::string::npos);
 }
 
 // Of q, k and v by rows, of the matrix behind attention by columns, one head or two; all others are whole.
