@@ -90,8 +90,9 @@ void run_tokenize(TokenizeArguments& arguments) {
   Meter meter(known ? total : 0);
   TokenizeResult result = tokenize(options, *tokenizer, [&](const TokenizeProgress& now) { meter.show(now); });
   if (result.already_done)
-    tell("{}: complete already, {} tokens ({} of them for validation), every checksum right\n", options.out,
-         result.total.tokens, result.validation_tokens);
+    tell("{}: complete already, {} tokens ({} of them for validation), every checksum right{}\n", options.out,
+         result.total.tokens, result.validation_tokens,
+         known ? "" : "; nothing was read from standard input, whose text cannot be added");
   else
     meter.done(result);
 }

@@ -79,6 +79,19 @@ TEST_F(Trouble, AFolderOfShardsHasOneOwner) {
   EXPECT_FALSE(fs::exists(out / "lock"));
 }
 
+TEST_F(Trouble, TextFromAPipeIsNotAddedToFinishedShards) {
+  const std::string command = "sh -c 'echo some text | " + rowan_binary() + " tokenize --tokenizer bytes --out " +
+                              (dir_ / "shards").string() + " -'";
+  EXPECT_EQ(shell(command).code, 0);
+  const auto before = contents(dir_ / "shards");
+  const Outcome again = shell(command);
+  EXPECT_EQ(again.code, 0);
+  EXPECT_NE(again.err.find("complete already"), std::string::npos) << again.err;
+  EXPECT_NE(again.err.find("nothing was read from standard input, whose text cannot be added"), std::string::npos)
+      << again.err;
+  EXPECT_EQ(contents(dir_ / "shards"), before);
+}
+
 TEST_F(Trouble, AnExportOnAFullDiskLeavesTheOlderWhole) {
   write_small_run(run("older"), small_gpt2());
   write_small_run(run("newer"), small_llama());
