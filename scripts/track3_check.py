@@ -4,7 +4,7 @@
     python3 scripts/track3_check.py [--entry muon] [--rowan build/rowan] [--steps 50] [--hidden 64] [--text FILE]
 
 Rowan takes optimizer and schedule from configs/papers/track3/track3_162m_ENTRY.json (muon, muon_12, normuon, muonh,
-adamw). The PyTorch program is written from the formulas of the entries: losses are sums over a step's targets, eps stands
+adamh, adamw). The PyTorch program is written from the formulas of the entries: losses are sums over a step's targets, eps stands
 as published. Both run in fp32 on the CPU; what is counted in steps is cut down to the run, and entry 2's warm-up is left
 out. Fails when the losses of a step differ by more than 1e-3. Needs torch; not part of `make test`.
 """
@@ -32,9 +32,12 @@ ENTRIES = {
     "muon_12": {"rule": "muon", "lr": 0.035, "decay": 0.025, "rates": (0.3, 1 / 320, 0.01), "aux_decay": 0, "fall": (0.7, 0.7)},
     "normuon": {"rule": "normuon", "lr": 0.035, "decay": 0.025, "rates": (0.3, 1 / 320, 0.01), "aux_decay": 0, "fall": (0.7, 0.7)},
     "muonh": {"rule": "muonh", "lr": 0.018, "decay": 0, "rates": (0.3, 1 / 320, 0.01), "aux_decay": 0, "fall": (1.0, 0.4)},
+    "adamh": {"rule": "adamh", "lr": 0.018, "decay": 0, "rates": (0.3, 1 / 320, 0.01), "aux_decay": 0, "fall": (1.0, 0.4),
+              "warmup": 250 / 4875},
     "adamw": {"rule": "adamw", "lr": 0.0015, "decay": 0.1, "rates": (0.3, 1 / 320, 0.01), "aux_decay": 0, "fall": (0.7, 0.7)},
 }
 BETAS, EPS = (0.8, 0.95), 1e-10
+HYPERBALL = ("muonh", "adamh")
 
 
 def model_config(hidden):
@@ -63,10 +66,10 @@ def initial_weights(c, rule):
             written = part.endswith(("o_proj", "down_proj"))  # to the residual stream
             uniform = (2 * torch.rand(out, fan_in) - 1) / math.sqrt(fan_in)
             scale = {"self_attn.o_proj": 1.25, "mlp.down_proj": 3, "mlp.up_proj": 1.5}.get(part, 1)
-            weight = uniform * scale if rule == "muonh" else uniform if rule == "adamw" else \
+            weight = uniform * scale if rule in HYPERBALL else uniform if rule == "adamw" else \
                 torch.randn(out, fan_in) * math.sqrt(0.33 / fan_in)
-            weights[f"{name}{part}.weight"] = weight * (0 if written and rule != "muonh" else 1)
-            biased = rule in ("muonh", "adamw") and not written
+            weights[f"{name}{part}.weight"] = weight * (0 if written and rule not in HYPERBALL else 1)
+            biased = rule in (*HYPERBALL, "adamw") and not written
             weights[f"{name}{part}.bias"] = (2 * torch.rand(out) - 1) / math.sqrt(fan_in) if biased else torch.zeros(out)
     return weights
 
@@ -132,11 +135,23 @@ def orthogonalized(u):
     return (x.T if tall else x) * max(1, u.shape[0] / u.shape[1]) ** 0.5
 
 
+def adam_direction(matrix, state):
+    step = state["step"] = state.get("step", 0) + 1
+    first = state.setdefault("first", torch.zeros_like(matrix))
+    second = state.setdefault("second", torch.zeros_like(matrix))
+    first.mul_(0.9).add_(matrix.grad, alpha=0.1)
+    second.mul_(0.95).add_(matrix.grad.square(), alpha=0.05)
+    return first / (1 - 0.9**step) / ((second / (1 - 0.95**step)).sqrt() + 1e-8)
+
+
 def matrix_step(matrix, state, entry, lr):
-    momentum = state.setdefault("momentum", torch.zeros_like(matrix))
-    momentum.mul_(0.95).add_(matrix.grad, alpha=0.05)
-    update = orthogonalized(0.05 * matrix.grad + 0.95 * momentum)
-    if entry["rule"] == "muonh":
+    if entry["rule"] == "adamh":
+        update = adam_direction(matrix, state)
+    else:
+        momentum = state.setdefault("momentum", torch.zeros_like(matrix))
+        momentum.mul_(0.95).add_(matrix.grad, alpha=0.05)
+        update = orthogonalized(0.05 * matrix.grad + 0.95 * momentum)
+    if entry["rule"] in HYPERBALL:
         radius = matrix.norm()
         matrix.sub_(update * (lr * radius / update.norm().clamp(min=1e-10)))
         matrix.mul_(radius / matrix.norm().clamp(min=1e-10))
@@ -171,6 +186,9 @@ def torch_losses(weights, c, tokens, steps, entry):
             value.grad = None
         loss.backward()
         own, aux = (factor(step, part) for part in entry["fall"])
+        warmup = round(entry.get("warmup", 0) * steps)
+        if step < warmup:
+            own = step / warmup
         for group, rate in zip(others.param_groups, entry["rates"]):
             group["lr"] = rate * aux
         others.step()
@@ -184,29 +202,32 @@ def torch_losses(weights, c, tokens, steps, entry):
     return losses
 
 
-def small(value, steps, published_steps):
+def small(value, steps, published_steps, left_out):
     """A section of the published config for this run: eps by its number of targets, schedules by its number of steps."""
     if isinstance(value, list):
-        return [small(v, steps, published_steps) for v in value]
+        return [small(v, steps, published_steps, left_out) for v in value]
     if not isinstance(value, dict):
         return value
-    result = {k: small(v, steps, published_steps) for k, v in value.items() if k not in ("warmup_steps", "ns_precision")}
-    for key in ("eps", "ns_eps"):
+    result = {k: small(v, steps, published_steps, left_out) for k, v in value.items() if k not in left_out}
+    for key in ("eps", "ns_eps", "adapt_eps"):
         if key in result:
             result[key] *= PUBLISHED_TARGETS / (SEQUENCE * SEQUENCES)
-    if "decay_steps" in result:
-        result["decay_steps"] = round(result["decay_steps"] * steps / published_steps)
+    for key in ("decay_steps", "warmup_steps"):
+        if key in result:
+            result[key] = round(result[key] * steps / published_steps)
     return result
 
 
-def rowan_losses(rowan, weights, c, tokens, steps, published, folder):
+def rowan_losses(rowan, weights, c, tokens, steps, published, warms_up, folder):
     write_safetensors(folder / "start.safetensors", weights)
     (folder / "tokens.bin").write_bytes(array.array("H", tokens).tobytes())
     config = {
         "model": c, "init": str(folder / "start.safetensors"),
         "data": {"train": str(folder / "tokens.bin"), "format": "nanogpt", "width": 2, "order": "sequential"},
         "batch": {"sequences": SEQUENCES, "sequence_length": SEQUENCE},
-        **{section: small(published[section], steps, published["run"]["steps"]) for section in ("optimizer", "schedule")},
+        **{section: small(published[section], steps, published["run"]["steps"],
+                          ("ns_precision",) if warms_up else ("ns_precision", "warmup_steps"))
+           for section in ("optimizer", "schedule")},
         "device": "cpu", "precision": "fp32", "run": {"dir": str(folder / "run"), "steps": steps, "log_every": 1}}
     (folder / "config.json").write_text(json.dumps(config))
     subprocess.run([rowan, "train", str(folder / "config.json")], check=True, stdout=subprocess.DEVNULL,
@@ -232,7 +253,8 @@ def main():
     published = json.loads(file.read_text())
     weights = initial_weights(c, entry["rule"])
     with tempfile.TemporaryDirectory() as folder:
-        ours = rowan_losses(options.rowan, weights, c, tokens, options.steps, published, pathlib.Path(folder))
+        ours = rowan_losses(options.rowan, weights, c, tokens, options.steps, published, "warmup" in entry,
+                            pathlib.Path(folder))
     theirs = torch_losses(weights, c, tokens, options.steps, entry)
     worst = max(abs(a - b) for a, b in zip(ours, theirs))
     for step in range(0, options.steps, max(1, options.steps // 10)):

@@ -35,14 +35,15 @@ void set_decay(Schedule& schedule, int64_t asked) {
 double Schedule::multiplier(int64_t step) const {
   const int64_t t = std::max<int64_t>(0, step - from_step);
   if (t < warmup_steps) return static_cast<double>(t) / static_cast<double>(warmup_steps);
-  const double length = static_cast<double>(std::max<int64_t>(1, steps - warmup_steps));
+  const int64_t begin = falls_from == FallsFrom::warmup ? warmup_steps : 0;
+  const double progress = static_cast<double>(t - begin) / static_cast<double>(std::max<int64_t>(1, steps - begin));
   switch (shape) {
     case Shape::constant:
       return 1;
     case Shape::cosine:
-      return fall(static_cast<double>(t - warmup_steps) / length, min_lr_ratio, true);
+      return fall(progress, min_lr_ratio, true);
     case Shape::linear:
-      return fall(static_cast<double>(t - warmup_steps) / length, min_lr_ratio, false);
+      return fall(progress, min_lr_ratio, false);
     case Shape::wsd:
       break;
   }
@@ -52,7 +53,10 @@ double Schedule::multiplier(int64_t step) const {
 
 Pace Schedule::pace(int64_t step) const {
   const int64_t t = std::max<int64_t>(0, step - from_step);
-  const int64_t begin = shape == Shape::constant ? steps : shape == Shape::wsd ? steps - decay_steps : warmup_steps;
+  const int64_t begin = shape == Shape::constant          ? steps
+                        : shape == Shape::wsd             ? steps - decay_steps
+                        : falls_from == FallsFrom::warmup ? warmup_steps
+                                                          : 0;
   auto part = [](int64_t passed, int64_t all) {
     return all <= 0 ? 0.0 : std::clamp(static_cast<double>(passed) / static_cast<double>(all), 0.0, 1.0);
   };
@@ -80,6 +84,12 @@ void visit(Schedule& schedule, Section& keys) {
     keys.number(
         {.name = "min_lr_ratio", .help = "where it would arrive at the last step", .absent = "0.1; 0 for `wsd`"},
         schedule.min_lr_ratio, 0, 1);
+  });
+  keys.when(schedule.shape == Shape::cosine || schedule.shape == Shape::linear, [&] {
+    keys.choice({.name = "falls_from",
+                 .help = "of `cosine` and `linear`: the fall begins where the warm-up ends, or at the first step, "
+                         "under the warm-up"},
+                schedule.falls_from);
   });
   keys.when(wsd, [&] {
     int64_t decay = std::max(schedule.decay_steps, schedule.asked_decay_steps);

@@ -246,6 +246,14 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
   EXPECT_EQ(s.multiplier(80), 1);
   EXPECT_DOUBLE_EQ(s.multiplier(90), 0.5);
   EXPECT_EQ(s.multiplier(100), 0);
+  // AdamH's in modded-nanogpt: a line from the first step, and a warm-up over it.
+  s = schedule(R"({"name": "linear", "warmup_steps": 250, "falls_from": "start", "min_lr_ratio": 0})", 4875);
+  EXPECT_DOUBLE_EQ(s.multiplier(125), 0.5);
+  EXPECT_DOUBLE_EQ(s.multiplier(249), 0.996);
+  EXPECT_DOUBLE_EQ(s.multiplier(250), 1 - 250.0 / 4875);
+  EXPECT_DOUBLE_EQ(s.pace(975).fall, 0.2);
+  EXPECT_EQ(to_json(s)["falls_from"], "start");
+  EXPECT_THROW(schedule(R"({"name": "wsd", "falls_from": "start"})", 10), Error);
   EXPECT_THROW(schedule(R"({"name": "cosin"})", 10), Error);
   EXPECT_THROW(schedule(R"({"name": "wsd", "decay_steps": -1})", 10), Error);
   EXPECT_THROW(schedule(R"({"warmup_steps": -1})", 10), Error);
