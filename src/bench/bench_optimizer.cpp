@@ -4,8 +4,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <ctime>
-#include <numeric>
+#include <map>
 
 #include "base/random.h"
 #include "bench/bench_run.h"
@@ -28,6 +29,7 @@ struct OptimizerOptions : DeviceOptions {
 struct Buffers {
   Arena arena;
   std::vector<Share> shares;
+  Tensor state;  // what the state is filled with
 
   Buffers(Backend& backend, const ParameterTable& table, bool masters) : arena(backend, Category::weights) {
     const int64_t n = table.elements();
@@ -40,6 +42,9 @@ struct Buffers {
       for (int64_t at = 0; at < n; at += static_cast<int64_t>(values.size()))
         backend.upload(x.slice(at, std::min<int64_t>(values.size(), n - at)), values.data());
     if (masters) backend.copy(weights, master);
+    for (float& value : values) value = std::abs(value);
+    state = arena.take(DType::f32, {static_cast<int64_t>(values.size())});
+    backend.upload(state, values.data());
     for (const Parameter& parameter : table.parameters()) {
       Share share;
       share.parameter = &parameter;
@@ -52,23 +57,38 @@ struct Buffers {
   }
 };
 
-// The average work of a step, and the bytes of state and workspace.
+// The steps of a period that do the same work: the first of them, and how many there are.
+struct Kind {
+  int64_t first = 0;
+  double count = 0;
+};
+
+// The average work of a step, the bytes of state and workspace, and the kinds of steps.
 struct Costs {
   Work work;
   double state_bytes, workspace_bytes;
+  std::vector<Kind> kinds;
 };
 
 Costs costs_of(const OptimizerConfig& config, const ParameterTable& table, bool masters) {
   auto dry = make_dry_backend();
   Buffers buffers(*dry, table, masters);
   Optimizer optimizer(*dry, config, buffers.shares);
-  dry->reset_work();
-  const int64_t period = optimizer.period();
-  for (int64_t step = 1; step <= period; ++step) optimizer.step(step, 1, 1);
-  Costs costs{dry->work(), static_cast<double>(dry->bytes(Category::optimizer_state)),
-              static_cast<double>(dry->bytes(Category::workspace))};
-  costs.work.bytes /= static_cast<double>(period);
-  costs.work.flops /= static_cast<double>(period);
+  const double period = static_cast<double>(optimizer.period());
+  Costs costs{};
+  std::map<std::pair<double, double>, Kind> kinds;
+  for (int64_t step = 1; step <= optimizer.period(); ++step) {
+    dry->reset_work();
+    optimizer.step(step, 1, 1);
+    const Work work = dry->work();
+    costs.work.bytes += work.bytes / period;
+    costs.work.flops += work.flops / period;
+    Kind& kind = kinds[{work.flops, work.bytes}];
+    if (kind.count++ == 0) kind.first = step;
+  }
+  for (const auto& entry : kinds) costs.kinds.push_back(entry.second);
+  costs.state_bytes = static_cast<double>(dry->bytes(Category::optimizer_state));
+  costs.workspace_bytes = static_cast<double>(dry->bytes(Category::workspace));
   return costs;
 }
 
@@ -77,27 +97,34 @@ struct Seconds {
   double wall = 0, cpu = 0;
 };
 
-// Times steps after a warm-up step that touches memory. Returns the mean over a whole period if some steps do more than
-// others, else the median.
-Seconds time_steps(Backend& backend, Optimizer& optimizer, int steps) {
-  const int64_t period = optimizer.period(), count = period > 1 ? period : steps;
-  optimizer.step(0, 1e-3, 1);
-  std::vector<double> wall, cpu;
-  for (int64_t step = 1; step <= count; ++step) {
-    backend.synchronize();
-    const std::clock_t cpu_begin = std::clock();
-    const auto begin = std::chrono::steady_clock::now();
-    optimizer.step(step, 1e-3, 1);
-    backend.synchronize();
-    wall.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-    cpu.push_back(static_cast<double>(std::clock() - cpu_begin) / CLOCKS_PER_SEC);
+// Times steps of the middle of a run, whose state is not zero, after a warm-up step that touches memory. Returns the
+// mean over the kinds of steps, weighted by their numbers; a kind counts by the median of `steps` measurements.
+Seconds time_steps(Backend& backend, Optimizer& optimizer, const Tensor& state, const std::vector<Kind>& kinds,
+                   int steps) {
+  for (const StateTensor& kept : optimizer.state())
+    for (int64_t at = 0, count; at < kept.tensor.numel(); at += count) {
+      count = std::min(state.numel(), kept.tensor.numel() - at);
+      backend.copy(kept.tensor.slice(at, count), state.slice(0, count));
+    }
+  optimizer.step(kinds[0].first, 1e-3, 1);
+  Seconds mean;
+  double all = 0;
+  for (const Kind& kind : kinds) {
+    std::vector<double> wall, cpu;
+    for (int i = 0; i < steps; ++i) {
+      backend.synchronize();
+      const std::clock_t cpu_begin = std::clock();
+      const auto begin = std::chrono::steady_clock::now();
+      optimizer.step(kind.first, 1e-3, 1);
+      backend.synchronize();
+      wall.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+      cpu.push_back(static_cast<double>(std::clock() - cpu_begin) / CLOCKS_PER_SEC);
+    }
+    mean.wall += kind.count * median(wall);
+    mean.cpu += kind.count * median(cpu);
+    all += kind.count;
   }
-  auto typical = [&](std::vector<double> times) {
-    if (period > 1) return std::accumulate(times.begin(), times.end(), 0.0) / static_cast<double>(times.size());
-    std::sort(times.begin(), times.end());
-    return times[times.size() / 2];
-  };
-  return {typical(wall), typical(cpu)};
+  return {mean.wall / all, mean.cpu / all};
 }
 
 void bench_optimizer(const OptimizerOptions& o) {
@@ -115,7 +142,7 @@ void bench_optimizer(const OptimizerOptions& o) {
   Json rows = Json::array();
   for (const std::string& recipe : o.recipes.empty() ? recipe_names() : o.recipes) {
     const OptimizerConfig config = recipe_config(recipe);
-    const auto [work, state, workspace] = costs_of(config, table, masters);
+    const auto [work, state, workspace, kinds] = costs_of(config, table, masters);
     const std::string costs = fmt::format("{:>10.3f}{:>10.3f}{:>9.3f}", state / 1e9, workspace / 1e9, work.bytes / 1e9);
     Json row = {{"recipe", recipe},
                 {"bytes", work.bytes},
@@ -126,7 +153,7 @@ void bench_optimizer(const OptimizerOptions& o) {
       fmt::print("{:<18}{:>22}{}{:>9}{:>11.3f}\n", recipe, "", costs, "", work.flops / 1e12);
     } else {
       Optimizer optimizer(*backend, config, buffers.shares);
-      const auto [seconds, cpu] = time_steps(*backend, optimizer, o.steps);
+      const auto [seconds, cpu] = time_steps(*backend, optimizer, buffers.state, kinds, o.steps);
       fmt::print("{:<18}{:>11.1f}{:>11.1f}{}{:>9.3f}{:>11.3f}{:>12.3f}\n", recipe, seconds * 1e3, cpu * 1e3, costs,
                  work.bytes / seconds / copy, work.flops / 1e12, work.flops / seconds / product);
       row.update({{"seconds", seconds}, {"cpu_seconds", cpu}});
@@ -150,7 +177,7 @@ void add_bench_optimizer(CommandLine& command) {
   command.add("--precision", o->precision).one_of({"fp32", "bf16"}).show_default();
   command.add("--recipe", o->recipes, "recipes to measure; all when none is given");
   command
-      .add("--steps", o->steps, "0: memory and work only; a recipe that does more every so often takes a whole period")
+      .add("--steps", o->steps, "of each kind: a recipe that does more every so often has two; 0: memory and work only")
       .at_least(0)
       .show_default();
   add_options(command, static_cast<DeviceOptions&>(*o));
