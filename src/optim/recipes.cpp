@@ -119,8 +119,10 @@ std::vector<RecipeInfo> all_recipes() {
        "in the theory, constant momentum and a cosine in the runs; eps 1e-8 belongs to the sum form of the momentum. "
        "The "
        "code also knows exponent -1/4 (equilibrate_exponent) and bounds on the factors (equilibrate_clip). Its class "
-       "has AdamW betas 0.95, 0.95, every script passes 0.9, 0.95. Its optional start spc, by the norm of (u u^T)^2, "
-       "is ns_normalize gram. Row and column sums are fp32 here, bf16 in the code.",
+       "has AdamW betas 0.95, 0.95, every script passes 0.9, 0.95. Its scripts also try another start, spc "
+       "(zeropower_mode), v / ||(v v^T)^2||_F^(1/4): that is ns_normalize gram, without the 1e-7 that it adds to the "
+       "norm. "
+       "Row and column sums are fp32 here, bf16 in the code.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
            "equilibrate": "row", "direction": "newton_schulz", "shape_scale": "moonlight"})",
        R"({"form": "ema", "momentum": 0.95, "nesterov": false})",

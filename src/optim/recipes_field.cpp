@@ -25,7 +25,9 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .deviations = "Momentum goes from 0.85 to 0.97 over 400 steps and to 0.9 while the rate falls, decay along a "
                    "cosine to 0; the rate of its runs is constant after 40 steps and falls over the last 0.65 of them "
                    "(schedule wsd). Its rates are for a width of 768 and its own batch. Betas and decay of its AdamW "
-                   "differ by parameter there (embedding 0.8, 0.995 and 0.001); here they are the head's.",
+                   "differ by parameter there; here they are the head's. The embedding's are those of a group: "
+                   "{\"roles\": [\"embedding\"], \"name\": \"adamw\", \"lr\": 0.3, \"betas\": [0.8, 0.995], "
+                   "\"weight_decay\": 0.001}. Its learned scalars, of rates 0.005 and 0.5, are not in these models.",
      .settings = R"({"lr": 0.02, "weight_decay": 0.28, "decay_course": "cosine", "momentum": {"from": 0.85, "to": 0.97,
          "steps": 400, "end": 0.9}, "nesterov": true, "equilibrate": "row_mean", "equilibrate_eps": 1e-6,
          "direction": "newton_schulz", "ns_coefficients": "polar_express_5", "ns_safety": 1.01, "ns_eps":
