@@ -157,7 +157,7 @@ class Backend {
   void download(void* host, Tensor from);
   // `to` and `from` have the same number of elements. Converts between f32 and bf16 (round to nearest even).
   void copy(Tensor to, Tensor from);
-  // to [b, a, c] = from [a, b, c], whose first two dimensions change places; of one dtype.
+  // to [b, a, c] = from [a, b, c] with the first two dimensions swapped; same dtype.
   void swap_axes(Tensor to, Tensor from);
   void zero(Tensor x);
   void synchronize();
@@ -308,8 +308,8 @@ class Backend {
   // Sorts the rows or columns of each matrix [out, in] by descending keys f32[n, k].
   void sort_along(const std::vector<Tensor>& matrices, Tensor keys, Along along);
   // For each symmetric a f32[k, k], assumed positive semidefinite up to rounding: eigenvectors as columns of q f32[k,
-  // k] by descending eigenvalue, and the eigenvalues in values f32[k]. One-sided Jacobi (Hestenes 1958) in double
-  // precision.
+  // k] by descending eigenvalue, and the eigenvalues in values f32[k]. In double precision: by a tridiagonal form on a
+  // CPU, by one-sided Jacobi (Hestenes 1958) on a GPU.
   void eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values, const std::vector<Tensor>& a);
   // Replaces each a f32[k, k] by the orthogonal factor of its QR decomposition (Householder), in double precision.
   void orthonormalize(const std::vector<Tensor>& a);

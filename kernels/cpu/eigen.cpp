@@ -1,8 +1,10 @@
-// Eigenvectors of symmetric matrices by one-sided Jacobi, and orthogonal factors of square ones by Householder
-// reflections, in double precision. One thread takes one matrix. A rotation works on two rows, so memory is read in
-// order. FLOPs: 10 k^3 a sweep, 8/3 k^3 a factor. Floor: these at a core's rate in double precision.
+// Eigenvectors of symmetric matrices by Householder's tridiagonal form and QR steps with Wilkinson's shift (Golub and
+// Van Loan, Matrix Computations, 8.3), and orthogonal factors of square ones by Householder reflections, in double
+// precision. One thread takes one matrix. A rotation works on two rows, so memory is read in order. FLOPs: about 9 k^3
+// for eigenvectors, 8/3 k^3 a factor. Floor: these at a core's rate in double precision.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "kernels/cpu/cpu_backend.h"
@@ -13,51 +15,15 @@ using namespace cpu;
 
 namespace {
 
-constexpr int most_sweeps = 30;
-constexpr double small_angle = 1e-14;  // cosine below which two rows count as orthogonal
-
-// Makes rows x and y of g orthogonal by a rotation, and applies it to u. Returns false if they already are, or if one
-// of them is only the rounding noise of a zero row (squared length at most `noise`).
-bool rotate(double* g, double* u, int64_t x, int64_t y, int64_t k, double noise) {
-  double *gx = g + x * k, *gy = g + y * k, *ux = u + x * k, *uy = u + y * k;
-  double xx = 0, yy = 0, xy = 0;
-#pragma omp simd reduction(+ : xx, yy, xy)
-  for (int64_t j = 0; j < k; ++j) xx += gx[j] * gx[j], yy += gy[j] * gy[j], xy += gx[j] * gy[j];
-  if (std::fabs(xy) <= small_angle * std::sqrt(xx) * std::sqrt(yy) || std::min(xx, yy) <= noise) return false;
-  const double zeta = (yy - xx) / (2 * xy);
-  const double t = (zeta >= 0 ? 1 : -1) / (std::fabs(zeta) + std::sqrt(1 + zeta * zeta));
-  const double c = 1 / std::sqrt(1 + t * t), s = c * t;
-#pragma omp simd
-  for (int64_t j = 0; j < k; ++j) {
-    const double p = gx[j], q = gy[j], a = ux[j], b = uy[j];
-    gx[j] = c * p - s * q;
-    gy[j] = s * p + c * q;
-    ux[j] = c * a - s * b;
-    uy[j] = s * a + c * b;
-  }
-  return true;
-}
-
-// Rotations of rows turn the symmetric a into g = u a with orthogonal rows; the rows of u are then the eigenvectors.
-void decompose(float* q, float* values, const float* a, int64_t k) {
-  std::vector<double> g(a, a + k * k), u(static_cast<size_t>(k * k));
-  for (int64_t i = 0; i < k; ++i) u[i * k + i] = 1;
-  const double noise = 1e-32 * std::inner_product(g.begin(), g.end(), g.begin(), 0.0);
-  bool moved = true;
-  for (int sweep = 0; moved && sweep < most_sweeps; ++sweep) {
-    moved = false;
-    for (int64_t x = 0; x < k; ++x)
-      for (int64_t y = x + 1; y < k; ++y) moved = rotate(g.data(), u.data(), x, y, k, noise) || moved;
-  }
-  std::vector<double> lambda(static_cast<size_t>(k));
-  for (int64_t i = 0; i < k; ++i) lambda[i] = std::inner_product(&g[i * k], &g[i * k] + k, &u[i * k], 0.0);
-  std::vector<int64_t> order(static_cast<size_t>(k));
-  std::iota(order.begin(), order.end(), int64_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](int64_t i, int64_t j) { return lambda[i] > lambda[j]; });
-  for (int64_t j = 0; j < k; ++j) {
-    values[j] = static_cast<float>(lambda[order[j]]);
-    for (int64_t i = 0; i < k; ++i) q[i * k + j] = static_cast<float>(u[order[j] * k + i]);
-  }
+// Makes of x[0, n) the v of the reflection I - tau v v^T that turns x into (length, 0, ...); 0 if it is that already.
+double make_reflector(double* x, int64_t n, double& length) {
+  double below = 0;
+  for (int64_t i = 1; i < n; ++i) below += x[i] * x[i];
+  length = x[0];
+  if (below <= 0) return 0;
+  length = x[0] >= 0 ? -std::sqrt(x[0] * x[0] + below) : std::sqrt(x[0] * x[0] + below);
+  x[0] -= length;
+  return 2 / (below + x[0] * x[0]);
 }
 
 // Rows [j, k) of columns [from, k) of a -= tau v (v^T a).
@@ -76,21 +42,129 @@ void reflect(double* a, const double* v, double tau, int64_t j, int64_t from, in
   }
 }
 
+// A symmetric matrix as q t q^T: the diagonal of t, and what lies beside it.
+struct Tridiagonal {
+  std::vector<double> diagonal, beside;
+};
+
+// a is overwritten by q.
+Tridiagonal tridiagonal(std::vector<double>& a, int64_t k) {
+  Tridiagonal t{std::vector<double>(static_cast<size_t>(k)), std::vector<double>(static_cast<size_t>(k))};
+  std::vector<double> v(static_cast<size_t>(k * k)), tau(static_cast<size_t>(k)), w(static_cast<size_t>(k));
+  for (int64_t j = 0; j + 1 < k; ++j) {
+    double* x = &v[j * k];
+    std::copy(&a[j * k] + j + 1, &a[j * k] + k, x + j + 1);
+    t.diagonal[j] = a[j * k + j];
+    tau[j] = make_reflector(x + j + 1, k - j - 1, t.beside[j]);
+    if (tau[j] == 0) continue;
+    // (I - tau x x^T) a (I - tau x x^T) = a - x w^T - w x^T
+    double xw = 0;
+    for (int64_t i = j + 1; i < k; ++i) {
+      const double* row = &a[i * k];
+      double sum = 0;
+#pragma omp simd reduction(+ : sum)
+      for (int64_t c = j + 1; c < k; ++c) sum += row[c] * x[c];
+      w[i] = tau[j] * sum;
+      xw += x[i] * w[i];
+    }
+    for (int64_t i = j + 1; i < k; ++i) w[i] -= tau[j] / 2 * xw * x[i];
+    for (int64_t i = j + 1; i < k; ++i) {
+      double* row = &a[i * k];
+      const double xi = x[i], wi = w[i];
+#pragma omp simd
+      for (int64_t c = j + 1; c < k; ++c) row[c] -= xi * w[c] + wi * x[c];
+    }
+  }
+  t.diagonal[k - 1] = a[k * k - 1];
+  std::fill(a.begin(), a.end(), 0.0);
+  for (int64_t i = 0; i < k; ++i) a[i * k + i] = 1;
+  for (int64_t j = k - 2; j >= 0; --j)
+    if (tau[j] > 0) reflect(a.data(), &v[j * k], tau[j], j + 1, j + 1, k, w.data());
+  return t;
+}
+
+// Rows x and y become c x + s y and c y - s x.
+void rotate(double* x, double* y, double c, double s, int64_t k) {
+#pragma omp simd
+  for (int64_t j = 0; j < k; ++j) {
+    const double p = x[j], q = y[j];
+    x[j] = c * p + s * q;
+    y[j] = c * q - s * p;
+  }
+}
+
+// One QR step on rows and columns [begin, end] of t; the rows of u are rotated with them.
+void qr_step(Tridiagonal& t, double* u, int64_t begin, int64_t end, int64_t k) {
+  std::vector<double>&d = t.diagonal, &e = t.beside;
+  const double half = (d[end - 1] - d[end]) / 2, last = e[end - 1];
+  const double shift = d[end] - last * last / (half + std::copysign(std::hypot(half, last), half));
+  double x = d[begin] - shift, z = e[begin];  // z is what a rotation has to take away
+  for (int64_t i = begin; i < end; ++i) {
+    const double r = std::hypot(x, z), c = r > 0 ? x / r : 1, s = r > 0 ? z / r : 0;
+    if (i > begin) e[i - 1] = r;
+    const double a = d[i], b = e[i], g = d[i + 1];
+    d[i] = c * c * a + 2 * c * s * b + s * s * g;
+    d[i + 1] = s * s * a - 2 * c * s * b + c * c * g;
+    e[i] = c * s * (g - a) + (c * c - s * s) * b;
+    x = e[i];
+    if (i + 1 < end) {
+      z = s * e[i + 1];
+      e[i + 1] *= c;
+    }
+    rotate(u + i * k, u + (i + 1) * k, c, s, k);
+  }
+}
+
+// t becomes diagonal.
+void diagonalize(Tridiagonal& t, double* u, int64_t k) {
+  constexpr double eps = std::numeric_limits<double>::epsilon();
+  constexpr int64_t most = 60;  // steps an eigenvalue; two are usual
+  std::vector<double>&d = t.diagonal, &e = t.beside;
+  int64_t end = k - 1;
+  for (int64_t step = 0; end > 0 && step < most * k;) {
+    int64_t begin = end;
+    while (begin > 0 && std::fabs(e[begin - 1]) > eps * (std::fabs(d[begin - 1]) + std::fabs(d[begin]))) --begin;
+    if (begin == end) {
+      --end;
+      continue;
+    }
+    qr_step(t, u, begin, end, k);
+    ++step;
+  }
+}
+
+// The rows of u, q^T at first, become the eigenvectors. A matrix that is not finite keeps its axes.
+void decompose(float* q, float* values, const float* a, int64_t k) {
+  if (!std::all_of(a, a + k * k, [](float x) { return std::isfinite(x); })) {
+    std::fill(q, q + k * k, 0.0f);
+    for (int64_t i = 0; i < k; ++i) q[i * k + i] = 1, values[i] = a[i * k + i];
+    return;
+  }
+  std::vector<double> u(static_cast<size_t>(k * k));
+  for (int64_t i = 0; i < k; ++i)
+    for (int64_t j = 0; j < k; ++j) u[i * k + j] = 0.5 * (double{a[i * k + j]} + double{a[j * k + i]});
+  Tridiagonal t = tridiagonal(u, k);
+  for (int64_t i = 0; i < k; ++i)
+    for (int64_t j = 0; j < i; ++j) std::swap(u[i * k + j], u[j * k + i]);
+  diagonalize(t, u.data(), k);
+  const std::vector<double>& lambda = t.diagonal;
+  std::vector<int64_t> order(static_cast<size_t>(k));
+  std::iota(order.begin(), order.end(), int64_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](int64_t i, int64_t j) { return lambda[i] > lambda[j]; });
+  for (int64_t j = 0; j < k; ++j) {
+    values[j] = static_cast<float>(lambda[order[j]]);
+    for (int64_t i = 0; i < k; ++i) q[i * k + j] = static_cast<float>(u[order[j] * k + i]);
+  }
+}
+
 void orthogonal_factor(float* matrix, int64_t k) {
   std::vector<double> a(matrix, matrix + k * k), v(static_cast<size_t>(k * k)), tau(static_cast<size_t>(k)),
       sums(static_cast<size_t>(k));
   for (int64_t j = 0; j < k; ++j) {
-    double* reflector = &v[j * k];
-    double square = 0;
-    for (int64_t i = j; i < k; ++i) {
-      reflector[i] = a[i * k + j];
-      square += reflector[i] * reflector[i];
-    }
-    const double below = square - reflector[j] * reflector[j];
-    if (below <= 0) continue;  // tau = 0: the column is zero below the diagonal already
-    reflector[j] += reflector[j] >= 0 ? std::sqrt(square) : -std::sqrt(square);
-    tau[j] = 2 / (below + reflector[j] * reflector[j]);
-    reflect(a.data(), reflector, tau[j], j, j, k, sums.data());
+    double *reflector = &v[j * k], length;
+    for (int64_t i = j; i < k; ++i) reflector[i] = a[i * k + j];
+    tau[j] = make_reflector(reflector + j, k - j, length);
+    if (tau[j] > 0) reflect(a.data(), reflector, tau[j], j, j, k, sums.data());
   }
   std::fill(a.begin(), a.end(), 0.0);
   for (int64_t i = 0; i < k; ++i) a[i * k + i] = 1;
