@@ -1,8 +1,7 @@
-// Eigenvectors of symmetric matrices, and orthogonal factors of square ones, in double precision.
-// Eigenvectors: Householder's tridiagonal form, then QR steps with Wilkinson's shift (Golub and Van Loan, Matrix
-// Computations, 8.3), about 9 k^3 FLOPs. A rotation works on two rows, so memory is read in order. Orthogonal factors:
-// Householder reflections, 8/3 k^3 FLOPs. One thread takes one matrix. Floor: these FLOPs at a core's rate in double
-// precision.
+// Eigenvectors of symmetric matrices by Householder's tridiagonal form and QR steps with Wilkinson's shift (Golub and
+// Van Loan, Matrix Computations, 8.3), and orthogonal factors of square ones by Householder reflections, in double
+// precision. One thread takes one matrix. A rotation works on two rows, so memory is read in order. FLOPs: about 9 k^3
+// for eigenvectors, 8/3 k^3 a factor. Floor: these at a core's rate in double precision.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -16,8 +15,7 @@ using namespace cpu;
 
 namespace {
 
-// Turns x[0, n) into the v of the reflection I - tau v v^T that maps x to (length, 0, ...). Returns tau, which is 0 if
-// x has this form already.
+// Makes of x[0, n) the v of the reflection I - tau v v^T that turns x into (length, 0, ...); 0 if it is that already.
 double make_reflector(double* x, int64_t n, double& length) {
   double below = 0;
   for (int64_t i = 1; i < n; ++i) below += x[i] * x[i];
@@ -28,7 +26,7 @@ double make_reflector(double* x, int64_t n, double& length) {
   return 2 / (below + x[0] * x[0]);
 }
 
-// a -= tau v (v^T a), in rows [j, k) and columns [from, k).
+// Rows [j, k) of columns [from, k) of a -= tau v (v^T a).
 void reflect(double* a, const double* v, double tau, int64_t j, int64_t from, int64_t k, double* sums) {
   std::fill(sums + from, sums + k, 0.0);
   for (int64_t i = j; i < k; ++i) {
@@ -44,12 +42,12 @@ void reflect(double* a, const double* v, double tau, int64_t j, int64_t from, in
   }
 }
 
-// The tridiagonal t of a symmetric matrix q t q^T: its diagonal, and the entries beside the diagonal.
+// A symmetric matrix as q t q^T: the diagonal of t, and what lies beside it.
 struct Tridiagonal {
   std::vector<double> diagonal, beside;
 };
 
-// Overwrites a with q.
+// a is overwritten by q.
 Tridiagonal tridiagonal(std::vector<double>& a, int64_t k) {
   Tridiagonal t{std::vector<double>(static_cast<size_t>(k)), std::vector<double>(static_cast<size_t>(k))};
   std::vector<double> v(static_cast<size_t>(k * k)), tau(static_cast<size_t>(k)), w(static_cast<size_t>(k));
@@ -85,7 +83,7 @@ Tridiagonal tridiagonal(std::vector<double>& a, int64_t k) {
   return t;
 }
 
-// Replaces rows x and y by c x + s y and c y - s x.
+// Rows x and y become c x + s y and c y - s x.
 void rotate(double* x, double* y, double c, double s, int64_t k) {
 #pragma omp simd
   for (int64_t j = 0; j < k; ++j) {
@@ -95,7 +93,7 @@ void rotate(double* x, double* y, double c, double s, int64_t k) {
   }
 }
 
-// One QR step on rows and columns [begin, end] of t. The rows of u are rotated with them.
+// One QR step on rows and columns [begin, end] of t; the rows of u are rotated with them.
 void qr_step(Tridiagonal& t, double* u, int64_t begin, int64_t end, int64_t k) {
   std::vector<double>&d = t.diagonal, &e = t.beside;
   const double half = (d[end - 1] - d[end]) / 2, last = e[end - 1];
@@ -117,7 +115,7 @@ void qr_step(Tridiagonal& t, double* u, int64_t begin, int64_t end, int64_t k) {
   }
 }
 
-// Makes t diagonal. The rows of u are rotated with it.
+// t becomes diagonal.
 void diagonalize(Tridiagonal& t, double* u, int64_t k) {
   constexpr double eps = std::numeric_limits<double>::epsilon();
   constexpr int64_t most = 60;  // steps for each eigenvalue; two are usual
@@ -135,12 +133,11 @@ void diagonalize(Tridiagonal& t, double* u, int64_t k) {
   }
 }
 
-// u starts as q^T, and its rows become the eigenvectors. A matrix with values that are not finite has none: the results
-// are NaN.
+// The rows of u, q^T at first, become the eigenvectors. A matrix that is not finite keeps its axes.
 void decompose(float* q, float* values, const float* a, int64_t k) {
   if (!std::all_of(a, a + k * k, [](float x) { return std::isfinite(x); })) {
-    std::fill(q, q + k * k, std::numeric_limits<float>::quiet_NaN());
-    std::fill(values, values + k, std::numeric_limits<float>::quiet_NaN());
+    std::fill(q, q + k * k, 0.0f);
+    for (int64_t i = 0; i < k; ++i) q[i * k + i] = 1, values[i] = a[i * k + i];
     return;
   }
   std::vector<double> u(static_cast<size_t>(k * k));

@@ -19,7 +19,7 @@ template <typename T>
 float largest(const T* x, int64_t count) {
   float result = cpu::load(x[0]);
   int64_t i = 0;
-  // Vectors by hand: clang turns no maximum of floats into vector code.
+  // Written with vectors, because clang does not vectorize a maximum of floats.
   cpu::Vector most = cpu::Vector{} + result;
   for (; i + cpu::lanes <= count; i += cpu::lanes) {
     alignas(cpu::Vector) float values[cpu::lanes];

@@ -79,7 +79,7 @@ inline uint32_t random_bits(const Rounding& rounding, int64_t element) {
   return element % 2 ? word >> 16 : word & 0xffffu;
 }
 
-// Without branches, for loops that become vector code.
+// Has no branches, so that loops around it are vectorized.
 inline bool allows(Mask mask, float step, float w) {
   const float product = step * w;
   return (mask == Mask::none) | (product > 0.0f) | ((mask != Mask::same_sign) & (product == 0.0f));

@@ -27,8 +27,8 @@ constexpr int64_t panel = cpu::block_vectors * lanes, depth = lanes == 16 ? 384 
 constexpr int64_t most_rows = 16 * group, most_columns = 512;
 constexpr int64_t most_packed = int64_t{4} << 20;  // floats of packed b
 constexpr int64_t few_rows = 8;                    // with at most this many rows, packing b does not pay off
-constexpr int64_t most_unpacked = 512;             // columns of b up to which its rows are read in place
-constexpr int64_t most_uncopied = 1023;            // the same of a; rows 4096 bytes apart would evict each other
+constexpr int64_t most_unpacked = 512;             // up to this many columns, b is read in place
+constexpr int64_t most_uncopied = 1023;            // the same for a; rows 4096 bytes apart evict each other
 constexpr int64_t at_once = 8;                     // values of a copied together; a group needs at most these
 static_assert(at_once >= group);
 
@@ -191,14 +191,14 @@ class Matrices {
   // Copies the part of a that multiply() reads, columns in groups [count][group].
   void gather(float* left, int64_t row, int64_t rows, int64_t begin, int64_t count) const {
     if (p_.transpose_a) {
-      // Each row of a is read once, in order; all groups take their columns from it.
+      // Each row of a is read once, in order, and all groups take their columns from it.
       for (int64_t x = 0; x < count; ++x) {
         const T* from = a_ + (begin + x) * p_.m + row;
         for (int64_t i = 0; i < rows; i += group) {
           const int64_t height = std::min(group, rows - i);
           float* to = left + i * count + x * height;
           if (height == group && x + 1 < count && row + i + at_once <= p_.m) {
-            for (int64_t y = 0; y < at_once; y += 4) {  // the next x overwrites what is too many
+            for (int64_t y = 0; y < at_once; y += 4) {  // the next x overwrites the surplus
               const Four values = load_four(from + i + y);
               std::memcpy(to + y, &values, sizeof values);
             }
