@@ -98,6 +98,7 @@ void write_folder(const fs::path& folder, const std::function<void(const fs::pat
     write(part);
     lock.check();
     if (!is_replaceable(folder)) fail("{}: another process writes into it", folder.string());
+    if (fs::exists(folder)) fs::permissions(part, fs::status(folder).permissions());
     rename_durably(part, folder);
     fs::remove(folder / "lock");
   } catch (...) {

@@ -97,8 +97,10 @@ TEST_F(Folders, AnExportReplacesAnOlderOneAsAWholeAndKeepsWhatIsNotOfIt) {
   const Files fresh = contents(dir_ / "fresh");
   EXPECT_TRUE(fresh.contains("tokenizer.json"));
   older("whole");
+  fs::permissions(dir_ / "whole", fs::perms::group_all, fs::perm_options::add);
   ASSERT_EQ(rowan(export_into("whole")).code, 0);
   EXPECT_EQ(contents(dir_ / "whole"), fresh);
+  EXPECT_EQ(fs::status(dir_ / "whole").permissions() & fs::perms::group_all, fs::perms::group_all);
   older("target");
   fs::create_directory_symlink(dir_ / "target", dir_ / "link");
   ASSERT_EQ(rowan(export_into("link")).code, 0);
