@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <limits>
 #include <type_traits>
 
@@ -23,15 +24,22 @@ Argument& Argument::show_default() {
 
 namespace {
 
-// Reads a number of the variable's type. Returns "", or what is wrong with the text.
+// Reads a number of the variable's type. Returns "", or what is wrong with the text. CLI11 takes -1 for the largest
+// unsigned number, what is too large for the largest one, and 010 for 8.
 template <typename T>
-std::string read_number(std::string& text, T& value) {
-  using Limits = std::numeric_limits<T>;
-  if (CLI::detail::lexical_cast(text, value)) return "";
-  const std::string digits = text.substr(text.starts_with('-') || text.starts_with('+'));
-  if (std::is_integral_v<T> && !digits.empty() && digits.find_first_not_of("0123456789") == std::string::npos)
-    return fmt::format("found {}, expected {} to {}", text, Limits::min(), Limits::max());
-  return fmt::format("found '{}', expected {}", text, std::is_integral_v<T> ? "an integer" : "a number");
+std::string read_number(const std::string& text, T& value) {
+  if constexpr (std::is_integral_v<T>) {
+    const std::string digits = text.substr(text.starts_with('-'));
+    if (digits.empty() || digits.find_first_not_of("0123456789") != std::string::npos ||
+        (digits.size() > 1 && digits[0] == '0'))
+      return fmt::format("found '{}', expected an integer", text);
+    const char* end = text.data() + text.size();
+    if (const auto [to, error] = std::from_chars(text.data(), end, value); error == std::errc() && to == end) return "";
+    return fmt::format("found {}, expected {} to {}", text, std::numeric_limits<T>::min(),
+                       std::numeric_limits<T>::max());
+  } else {
+    return CLI::detail::lexical_cast(text, value) ? "" : fmt::format("found '{}', expected a number", text);
+  }
 }
 
 template <typename T>

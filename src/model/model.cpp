@@ -21,7 +21,9 @@ int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype)
   const double kept = static_cast<double>(block) * static_cast<double>(tokens * size);
   const auto bytes =
       static_cast<int64_t>(std::clamp(kept, static_cast<double>(least_bytes), static_cast<double>(most_bytes)));
-  const int64_t most = std::clamp<int64_t>(bytes / (config.logit_width() * size), 1, tokens);
+  // At most 65,536 chunks: more take no time to plan where no memory would hold the model.
+  const int64_t least = std::max<int64_t>(1, tokens >> 16);
+  const int64_t most = std::clamp<int64_t>(bytes / (config.logit_width() * size), least, tokens);
   const int64_t pieces = (tokens + most - 1) / most, even = (tokens + pieces - 1) / pieces;
   const int64_t whole_tiles = (even + tile - 1) / tile * tile;
   return whole_tiles <= most ? whole_tiles : even;

@@ -145,6 +145,7 @@ TEST_F(RunTools, MistakesAreOneLine) {
     expect_mistake("generate " + run_.string() + " --seed " + seed,
                    fmt::format("--seed: found {}, expected 0 to 18446744073709551615", seed));
   expect_mistake("generate " + run_.string() + " --seed one", "--seed: found 'one', expected an integer");
+  expect_mistake("generate " + run_.string() + " --tokens 010", "--tokens: found '010', expected an integer");
   expect_mistake("bench loader --seconds nan", "--seconds: found nan, expected 0.001 to 1000000");
   expect_mistake("eval " + run_.string() + " --data " + (dir_ / "none*.bin").string(), "none*.bin: no such file");
   expect_mistake("eval " + run_.string() + " --task spelling x", "hellaswag");

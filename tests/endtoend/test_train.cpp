@@ -266,7 +266,8 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
                     "at once, expected at most 134217728");
   expect_bad_config("run.seed=18446744073709551615",
                     "--set run.seed: found 18446744073709551615, expected at most 9223372036854775807");
-  expect_bad_config("run.seed=99999999999999999999999", "run.seed: found 1e+23, expected at most 9223372036854775807");
+  expect_bad_config("run.seed=99999999999999999999999",
+                    "run.seed: found 9.999999999999999e+22, expected at most 9223372036854775807");
   expect_bad_config("run.seed=-9223372036854775809", "expected at least 0");
   expect_bad_config("threads=100000", "threads: found 100000, expected at most 4096");
   expect_bad_config("optimizer=3", "--set optimizer: found an integer");
