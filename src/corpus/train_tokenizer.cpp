@@ -96,8 +96,8 @@ std::string number_behind(const std::string& text, std::string_view words) {
     fail("found too little text for a vocabulary of {} ids: it gives at most {}", vocabulary, most);
   if (const std::string least = number_behind(message, fmt::format("required_chars. {} vs ", vocabulary));
       !least.empty())
-    fail("found a vocabulary of {} ids, expected at least {} for the characters of the text and single bytes", vocabulary,
-         least);
+    fail("found a vocabulary of {} ids, expected at least {} for the characters of the text and single bytes",
+         vocabulary, least);
   const size_t at = message.rfind("] ");
   fail("the tokenizer cannot be made: {}", at == std::string::npos ? message : message.substr(at + 2));
 }

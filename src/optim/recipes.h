@@ -11,13 +11,13 @@ struct Recipe;
 // A named recipe: its settings, and texts for people.
 struct RecipeInfo {
   const char* name;
-  const char* source;           // sources: paper and code
-  const char* routing;          // default routing: hidden, two_dimensional or everything
-  const char* rule;             // the rule as formulas
-  const char* deviations;       // differences between paper, code and this program
-  const char* settings;         // settings as JSON
-  const char* paper = nullptr;  // JSON overrides for "variant": "paper"; nullptr if the paper prints the same rule
-  const char* adamw = "{}";     // JSON of its AdamW: lr, weight_decay, ...; absent keys are those of the matrices
+  const char* source;             // sources: paper and code
+  const char* routing;            // default routing: hidden, two_dimensional or everything
+  const char* rule;               // the rule as formulas
+  const char* deviations;         // differences between paper, code and this program
+  const char* settings;           // settings as JSON
+  const char* paper = nullptr;    // JSON overrides for "variant": "paper"; nullptr if the paper prints the same rule
+  const char* adamw = "{}";       // JSON of its AdamW: lr, weight_decay, ...; absent keys are those of the matrices
   const char* checked = nullptr;  // the program that it was compared with
   const char* base = nullptr;     // the recipe whose settings and AdamW are overridden
 };

@@ -33,7 +33,7 @@ struct Schedule {
   FallsFrom falls_from = FallsFrom::warmup;  // cosine and linear
   int64_t decay_steps = 0;                   // wsd: number of last steps over which the rate falls to min_lr_ratio
   int64_t asked_decay_steps = 0;  // the requested decay, if it did not fit and became what the warm-up leaves
-  Fall decay = Fall::linear;                 // wsd: linear or cosine decay
+  Fall decay = Fall::linear;      // wsd: linear or cosine decay
 
   // The multiplier at step from_step + t (from 0): t / warmup during warm-up (0 at the first step), then the decay over
   // (t - warmup) / (steps - warmup), which would reach min_lr_ratio at t = steps.

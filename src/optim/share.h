@@ -16,8 +16,8 @@ struct Share {
   const Parameter* parameter = nullptr;
   int64_t begin = 0;  // first element within the parameter
   int64_t count = 0;  // number of elements
-  Tensor weight;  // what the forward reads: f32 or bf16; [rows, in] if whole rows of a matrix are owned, else [count]
-  Tensor master;  // f32 copy of a bf16 weight, empty when the weight itself is updated
+  Tensor weight;    // what the forward reads: f32 or bf16; [rows, in] if whole rows of a matrix are owned, else [count]
+  Tensor master;    // f32 copy of a bf16 weight, empty when the weight itself is updated
   Tensor gradient;  // f32 or bf16, the gradient of the mean loss before clipping
 
   // The tensor that holds the weight in full precision.

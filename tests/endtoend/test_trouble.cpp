@@ -146,7 +146,8 @@ TEST_F(Trouble, AStateThatLiesIsOneLine) {
     Json state = honest;
     state[key] = value;
     write(state);
-    expect_mistake(train(), key == std::string("data") ? "expected null as when the checkpoint was written" : (checkpoint / "state.json").string());
+    expect_mistake(train(), key == std::string("data") ? "expected null as when the checkpoint was written"
+                                                       : (checkpoint / "state.json").string());
     if (HasFailure()) FAIL() << state[key].dump() << " as " << key;
   }
   write(honest);

@@ -64,7 +64,8 @@ TEST_F(Inspect, SaysWhatIsWrong) {
   write("a.bin.documents", rowan_index({2, 1}, 3));
   EXPECT_TELLS(path, "document 1: found start 1");
   EXPECT_TELLS(write("b.bin", llmc({1, 2, 3}).substr(0, 1028)), "rowan: ");
-  EXPECT_TELLS(write("c.bin", llmc({300})) + " --tokenizer bytes", "found id 300, expected less than 257, the vocabulary of bytes");
+  EXPECT_TELLS(write("c.bin", llmc({300})) + " --tokenizer bytes",
+               "found id 300, expected less than 257, the vocabulary of bytes");
   EXPECT_TELLS(write("e.bin", llmc({})), "no tokens");
   EXPECT_TELLS((folder_ / "none").string(), "No such file");
   EXPECT_TELLS(write("x.dat", "no format at all"), "byte 0: magic");
