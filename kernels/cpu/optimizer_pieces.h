@@ -33,7 +33,7 @@ std::vector<Piece> cut(size_t slots, Units units, Grain grain) {
 inline constexpr int64_t element_grain = 32768;
 // Elements converted at once; a few such buffers fit the L1 cache.
 inline constexpr int64_t block = 1024;
-// Columns processed together, so that `rows` of them fit the L2 cache.
+// The number of columns to process at once, so that a stripe of all `rows` rows fits the L2 cache.
 inline int64_t stripe(int64_t rows) {
   return std::clamp<int64_t>(65536 / std::max<int64_t>(1, rows) / 32 * 32, 32, 256);
 }

@@ -12,7 +12,7 @@ namespace {
 
 using cpu::Vector;
 
-// CPU time of this thread, which other processes disturb little.
+// This thread's CPU time. Other processes hardly affect it.
 double seconds() {
   timespec now;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);

@@ -117,7 +117,7 @@ __global__ void reflector_kernel(double* v, double* tau, const double* a, int64_
   tau[blockIdx.x * k + j] = below > 0.0 ? 2.0 / (below + x * x) : 0.0;
 }
 
-// Columns [j, k) of a[m] -= tau v (v^T a) with reflector j; one thread a column.
+// Applies reflector j to columns [j, k) of each a[m]: a[m] -= tau v (v^T a[m]). One thread per column.
 __global__ void reflect_kernel(double* a, const double* v, const double* tau, int64_t k, int64_t j) {
   double size = tau[blockIdx.y * k + j];
   if (size == 0.0) return;

@@ -35,9 +35,9 @@ inline constexpr int op_family_count = count_of<OpFamily>;
 
 struct Work {
   int64_t calls = 0;
-  // FLOPs of matrix products, 2 m n k each; other arithmetic is not counted. Attention counts unmasked scores only: seq
-  // (seq + 1) / 2 a head, as if a row were one document. Its backward counts as four products, because recomputing the
-  // scores is a cost of the method.
+  // FLOPs of matrix products, 2 m n k each; other arithmetic is not counted. Attention counts unmasked scores only,
+  // seq (seq + 1) / 2 per head, with each row as one document. Its backward counts four products. Recomputing the
+  // scores is overhead of the implementation and is left out.
   double flops = 0;
   // FLOPs with masked attention scores counted too: the convention of published MFU figures.
   double flops_full = 0;

@@ -20,10 +20,11 @@ class Section {
  public:
   struct Key {
     std::string name;
-    std::string help = {};    // text of the value's cell in configs/README.md; follows the choices unless it names them
-    bool required = false;    // false: the field's value before reading is the default
-    bool continues = false;   // true: a run may continue with another value; false: it would be another run
-    std::string absent = {};  // name of the default if its value does not explain itself
+    std::string help =
+        {};  // of the value's cell in configs/README.md; written after the allowed values unless it names one
+    bool required = false;     // false: the field's value before reading is the default
+    bool continues = false;    // true: a run may continue with another value; false: it would be another run
+    std::string absent = {};   // name of the default if its value does not explain itself
     std::string instead = {};  // a key that may be given instead of this required one
   };
   virtual ~Section() = default;

@@ -5,7 +5,7 @@
 
 namespace rowan {
 
-// "0.2.0 (5c8decf12345)": the version, and the commit it was configured at where there is git.
+// The version, and the commit if the build was configured in a git checkout: "0.2.0 (5c8decf12345)".
 std::string version();
 
 }  // namespace rowan

@@ -150,14 +150,16 @@ void run_plan(const PlanOptions& options) {
   const TrainingFlops model = flops_per_token(config.model, config.batch.sequence_length);
   fmt::print("FLOPs        {} a token with causal attention, {} with full (the model's own)\n",
              human_count(model.causal), human_count(model.full));
-  fmt::print("  attention        {:.1f}% of the causal ones; {}\n", 100 * model.attention / model.causal,
+  fmt::print("  attention        {:.1f}% of the causal FLOPs; {}\n", 100 * model.attention / model.causal,
              config.attention == AttentionKernels::cudnn
                  ? "cuDNN's backward stores the scores"
                  : "scores are not stored, so that memory grows in line with sequence_length");
   const std::optional<double> share = known_share(config);
   if (config.data.documents && share)
-    fmt::print("  documents        attention within them is {:.1f}% of that in the first rows: {} a token\n",
-               100 * *share, human_count(model.within(*share)));
+    fmt::print(
+        "  documents        attention within documents is {:.1f}% of whole rows (first rows of the data): {} FLOPs a "
+        "token\n",
+        100 * *share, human_count(model.within(*share)));
   if (!share) fmt::print("  documents        without the data their length is not known: rows count as whole\n");
   const double executed = plan.step_flops - (1 - share.value_or(1)) * plan.attention_flops;
   fmt::print("  executed         {} a token and rank, recomputation included\n", human_count(executed / tokens));

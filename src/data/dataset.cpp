@@ -62,9 +62,8 @@ void Dataset::look_through() const {
 
 void Dataset::check_documents(const DocumentConfig& documents) const {
   if (end_id_ < 0 || end_id_ >= vocab_size_)
-    fail(
-        "{0}: data.documents: found end id {2}, expected 0 or more and less than {1}, the vocabulary; give data.end_id",
-        shards_.front().path().string(), vocab_size_, end_id_);
+    fail("{0}: data.documents: found end id {2}, expected an id of the vocabulary, 0 to {1}; set data.end_id",
+         shards_.front().path().string(), vocab_size_ - 1, end_id_);
   const bool first = documents.end_token == EndToken::first;
   const shard::EndPlace wanted = first ? shard::EndPlace::before : shard::EndPlace::after;
   for (const Shard& shard : shards_)

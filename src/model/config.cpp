@@ -322,7 +322,7 @@ ModelConfig load_model(const std::string& path) {
 
 Json hugging_face_config(const ModelConfig& config) {
   auto refuse = [](const char* key, const auto& value) {
-    fail("export: found {} {}, which no model of transformers has", key, value);
+    fail("export: found {} {}, which no model of Hugging Face transformers has", key, value);
   };
   if (config.embedding_norm) refuse("embedding_norm", true);
   if (config.head_bias) refuse("head_bias", true);

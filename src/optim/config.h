@@ -63,8 +63,8 @@ void visit(OptimizerConfig& config, Section& keys);
 // The fully resolved section; it parses to the same config.
 Json to_json(OptimizerConfig config);
 
-// Throws Error if a listed group matches no parameter, or if a recipe for matrices would get a parameter that is not
-// one. `object` is the section that `config` was parsed from. The message names the field or the parameter.
+// Throws Error if a listed group matches no parameter, or if a recipe for matrices alone would get a parameter that is
+// no matrix. `object` is the section that `config` was parsed from. The message names the field or the parameter.
 void check_routing(JsonObject object, const OptimizerConfig& config, const ParameterTable& table);
 // The index of the group that updates a parameter. Throws Error if its recipe needs a matrix and the parameter is not
 // one.

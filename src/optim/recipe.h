@@ -107,7 +107,7 @@ struct MomentumCourse {
 
 struct Recipe {
   std::string name = "recipe";
-  std::string variant = "code";  // or "paper": the printed rule
+  std::string variant = "code";  // "code": as in the authors' program; "paper": as published
   bool adamw = false;            // true: AdamW; false: the stages below
   double lr = 1e-3;              // peak learning rate; a schedule multiplies it
   double weight_decay = 0;

@@ -1,4 +1,4 @@
-// Runs the stages of a recipe on a batch of matrices of one shape, and answers what the optimizer must know about them.
+// Runs a recipe's stages on a batch of matrices of one shape, and tells the optimizer what the stages need and keep.
 #pragma once
 
 #include "optim/recipe.h"
@@ -15,7 +15,7 @@ void run_stages(Backend& backend, const Recipe& recipe, const Moment& now, const
 // The state that all stages of the recipe keep for a matrix.
 std::vector<StateSpec> state_of(const Recipe& recipe, int64_t rows, int64_t cols);
 
-// The number of rows, of columns, or 1, by axis.
+// rows, cols or 1, depending on the axis.
 int64_t count_along(Along along, int64_t rows, int64_t cols);
 // The axis of a step: columns on the first, rows on the second, and so on (Mano).
 inline Along alternating_axis(int64_t t) { return t % 2 == 1 ? Along::column : Along::row; }

@@ -1,4 +1,4 @@
-// The numbers of a run: RUN/metrics.jsonl, one JSON object a line, and TensorBoard events of the same numbers.
+// A run's metrics: RUN/metrics.jsonl, one JSON object per line, and TensorBoard events with the same values.
 #pragma once
 
 #include <cstdint>

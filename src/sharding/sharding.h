@@ -57,7 +57,7 @@ class Sharding : public BlockObserver {
   // Null for `none`.
   const Ownership* ownership() const { return ownership_.get(); }
 
-  // Fills the shares' weights and masters with the initial values, then weights_changed().
+  // Sets the weights and fp32 masters of every share to their initial values, then calls weights_changed().
   void initialize(uint64_t seed);
   // Call it after the optimizer or a checkpoint has written the shares' weights: sends them to all ranks.
   void weights_changed();

@@ -13,11 +13,11 @@ struct SweepEnd {
   std::vector<std::string> failed;  // failed runs, by name, with reasons
 };
 
-// Runs all open runs on the slots of this machine, as processes of `program`. Finished runs are skipped, interrupted
-// ones continue. Throws Error if another sweep is running in the folder.
+// Runs all unfinished runs on the slots of this machine, as processes of `program`. Finished runs are skipped and
+// interrupted ones continued. Throws Error if another sweep is running in the folder.
 SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program);
 
-// Returns a script for sbatch: an array job with one task per open run. Writes their configs.
+// Writes the config of every unfinished run and returns a script for sbatch: an array job with one task per such run.
 std::string slurm_script(const SweepConfig& sweep, const std::string& program);
 
 // One line per known run: its name, whether it is finished, and its steps.

@@ -115,7 +115,7 @@ void resolve_precision(TrainConfig& config, bool fast_bf16);
 // fast it runs, and what is logged and kept.
 Json identity_of(Json resolved);
 
-// The keys of each section by its name ("" for those outside), as in configs/README.md. The switches of recipes are
+// The keys of each section, by section name ("" holds the top-level keys), as in configs/README.md. Recipe switches are
 // listed by `rowan optimizers` instead.
 std::map<std::string, std::vector<KeyRow>> config_keys();
 

@@ -424,7 +424,7 @@ TEST_F(Train, APlanNeedsNoDataAndWritesNothing) {
   says("without the data their length is not known: rows count as whole");
   plan = rowan("plan " + file().string() + documents);
   EXPECT_EQ(plan.code, 0) << plan.err;
-  says("  documents        attention within them is ");
+  says("  documents        attention within documents is ");
   EXPECT_FALSE(fs::exists(run("run")));
 }
 

@@ -176,7 +176,7 @@ TEST(ModelConfigErrors, RefuseSwitchesThatCannotBe) {
     "original_max_position_embeddings": 8192})",
           "high_freq_factor: found 4, expected more than low_freq_factor 4");
   refused(R"("initialization": [{"names": ["*.o_prok.*"], "distribution": "zero"}])",
-          "initialization: entry 0: found no parameter that earlier entries do not take");
+          "initialization: entry 0: matches no parameter beyond those taken by earlier entries");
   refused(R"("initialization": [{"roles": ["norm"], "distribution": "normal", "gain": 1}])",
           "entry 0: gain: found 'model.layers.0.input_layernorm.weight', which belongs to no linear layer");
   refused(R"("initialization": [{"distribution": "zero"}])", "expected roles or names");

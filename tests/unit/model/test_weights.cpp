@@ -126,7 +126,7 @@ TEST_F(Weights, WhatTransformersHasNoModelOfIsNotExported) {
                            Json{{"rope_frequencies", "endpoint"}}, Json{{"rope_direction", -1}}}) {
     const std::string key = more.begin().key(), error = error_of([&] { make(with(small_llama(), more)); });
     EXPECT_EQ(error.find("export: found " + key + " "), 0u) << key << ": " << error;
-    EXPECT_NE(error.find(", which no model of transformers has"), std::string::npos) << error;
+    EXPECT_NE(error.find(", which no model of Hugging Face transformers has"), std::string::npos) << error;
     EXPECT_FALSE(fs::exists(hf()));
   }
 }
