@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "optim/optimizer.h"
+#include "optim/recipe.h"
 
 namespace rowan {
 namespace {

@@ -8,6 +8,8 @@
 #include <functional>
 
 #include "kernels/dry/dry_backend.h"
+#include "optim/recipe.h"
+#include "optim/recipes.h"
 #include "small_run.h"
 #include "temporary_folder.h"
 #include "train/plan.h"
