@@ -129,18 +129,18 @@ TEST_F(Folders, AKilledExportLeavesTheOldOrTheNew) {
   const Files older = contents(dir_ / "older_export"), whole = contents(dir_ / "new");
   Random random(3, 0);
   for (int attempt = 0; attempt < 30; ++attempt) {
-    fs::remove_all(dir_ / "out");
-    if (attempt % 2) fs::copy(dir_ / "older_export", dir_ / "out");
-    const Files before = contents(dir_ / "out");
-    const pid_t child = start(export_into("out"));
+    fs::remove_all(dir_ / "made");
+    if (attempt % 2) fs::copy(dir_ / "older_export", dir_ / "made");
+    const Files before = contents(dir_ / "made");
+    const pid_t child = start(export_into("made"));
     std::this_thread::sleep_for(seconds * random.uniform());
     ::kill(child, SIGKILL);
     code_of(child);
-    Files now = contents(dir_ / "out");
+    Files now = contents(dir_ / "made");
     now.erase("lock");
     EXPECT_TRUE(now == before || now == whole) << attempt;
-    ASSERT_EQ(rowan(export_into("out")).code, 0) << attempt;
-    ASSERT_EQ(contents(dir_ / "out"), whole) << attempt;
+    ASSERT_EQ(rowan(export_into("made")).code, 0) << attempt;
+    ASSERT_EQ(contents(dir_ / "made"), whole) << attempt;
   }
 }
 
