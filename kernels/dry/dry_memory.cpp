@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/error.h"
 #include "kernels/dry/dry_backend.h"
 
 namespace rowan {

@@ -36,12 +36,13 @@ std::optional<std::string> file_of(const Mark& mark, const fs::path& folder) {
 }  // namespace
 
 void check_folder(const fs::path& folder, FolderKind wanted) {
-  for (const Mark& mark : marks)
-    if (mark.kind == wanted && file_of(mark, folder)) return;
-  for (const Mark& mark : marks)
-    if (const auto file = file_of(mark, folder))
+  for (const Mark& mark : marks) {
+    const auto file = file_of(mark, folder);
+    if (file && mark.kind == wanted) return;
+    if (file)
       fail("{}: found {} with its {}, expected {} or an empty folder; choose another", folder.string(),
            name_of(mark.kind), *file, name_of(wanted));
+  }
 }
 
 void check_replaced(const fs::path& file, std::string_view begins, const char* what) {
