@@ -1,7 +1,8 @@
-// Eigenvectors of symmetric matrices by Householder's tridiagonal form and QR steps with Wilkinson's shift (Golub and
-// Van Loan, Matrix Computations, 8.3), and orthogonal factors of square ones by Householder reflections, in double
-// precision. One thread takes one matrix. A rotation works on two rows, so memory is read in order. FLOPs: about 9 k^3
-// for eigenvectors, 8/3 k^3 a factor. Floor: these at a core's rate in double precision.
+// Eigenvectors of symmetric matrices, and orthogonal factors of square ones, in double precision.
+// Eigenvectors: Householder's tridiagonal form, then QR steps with Wilkinson's shift (Golub and Van Loan, Matrix
+// Computations, 8.3), about 9 k^3 FLOPs. A rotation works on two rows, so memory is read in order. Orthogonal factors:
+// Householder reflections, 8/3 k^3 FLOPs. One thread takes one matrix. Floor: these FLOPs at a core's rate in double
+// precision.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -15,7 +16,8 @@ using namespace cpu;
 
 namespace {
 
-// Makes of x[0, n) the v of the reflection I - tau v v^T that turns x into (length, 0, ...); 0 if it is that already.
+// Turns x[0, n) into the v of the reflection I - tau v v^T that maps x to (length, 0, ...). Returns tau, which is 0 if
+// x has this form already.
 double make_reflector(double* x, int64_t n, double& length) {
   double below = 0;
   for (int64_t i = 1; i < n; ++i) below += x[i] * x[i];
@@ -26,7 +28,7 @@ double make_reflector(double* x, int64_t n, double& length) {
   return 2 / (below + x[0] * x[0]);
 }
 
-// Rows [j, k) of columns [from, k) of a -= tau v (v^T a).
+// a -= tau v (v^T a), in rows [j, k) and columns [from, k).
 void reflect(double* a, const double* v, double tau, int64_t j, int64_t from, int64_t k, double* sums) {
   std::fill(sums + from, sums + k, 0.0);
   for (int64_t i = j; i < k; ++i) {
@@ -42,12 +44,12 @@ void reflect(double* a, const double* v, double tau, int64_t j, int64_t from, in
   }
 }
 
-// A symmetric matrix as q t q^T: the diagonal of t, and what lies beside it.
+// The tridiagonal t of a symmetric matrix q t q^T: its diagonal, and the entries beside the diagonal.
 struct Tridiagonal {
   std::vector<double> diagonal, beside;
 };
 
-// a is overwritten by q.
+// Overwrites a with q.
 Tridiagonal tridiagonal(std::vector<double>& a, int64_t k) {
   Tridiagonal t{std::vector<double>(static_cast<size_t>(k)), std::vector<double>(static_cast<size_t>(k))};
   std::vector<double> v(static_cast<size_t>(k * k)), tau(static_cast<size_t>(k)), w(static_cast<size_t>(k));
@@ -83,7 +85,7 @@ Tridiagonal tridiagonal(std::vector<double>& a, int64_t k) {
   return t;
 }
 
-// Rows x and y become c x + s y and c y - s x.
+// Replaces rows x and y by c x + s y and c y - s x.
 void rotate(double* x, double* y, double c, double s, int64_t k) {
 #pragma omp simd
   for (int64_t j = 0; j < k; ++j) {
@@ -93,7 +95,7 @@ void rotate(double* x, double* y, double c, double s, int64_t k) {
   }
 }
 
-// One QR step on rows and columns [begin, end] of t; the rows of u are rotated with them.
+// One QR step on rows and columns [begin, end] of t. The rows of u are rotated with them.
 void qr_step(Tridiagonal& t, double* u, int64_t begin, int64_t end, int64_t k) {
   std::vector<double>&d = t.diagonal, &e = t.beside;
   const double half = (d[end - 1] - d[end]) / 2, last = e[end - 1];
@@ -115,7 +117,7 @@ void qr_step(Tridiagonal& t, double* u, int64_t begin, int64_t end, int64_t k) {
   }
 }
 
-// t becomes diagonal.
+// Makes t diagonal. The rows of u are rotated with it.
 void diagonalize(Tridiagonal& t, double* u, int64_t k) {
   constexpr double eps = std::numeric_limits<double>::epsilon();
   constexpr int64_t most = 60;  // steps for each eigenvalue; two are usual
@@ -133,7 +135,8 @@ void diagonalize(Tridiagonal& t, double* u, int64_t k) {
   }
 }
 
-// The rows of u, q^T at first, become the eigenvectors. A matrix that is not finite keeps its axes.
+// u starts as q^T, and its rows become the eigenvectors. If a value of a is not finite, q is the identity and the
+// values are the diagonal of a.
 void decompose(float* q, float* values, const float* a, int64_t k) {
   if (!std::all_of(a, a + k * k, [](float x) { return std::isfinite(x); })) {
     std::fill(q, q + k * k, 0.0f);

@@ -97,12 +97,6 @@ void visit(Schedule& schedule, Section& keys) {
              "`cosine` and `linear`: whether the fall is counted from the end of the warm-up or from the first step"},
         schedule.falls_from);
   });
-  keys.when(schedule.shape == Shape::cosine || schedule.shape == Shape::linear, [&] {
-    keys.choice({.name = "falls_from",
-                 .help = "of `cosine` and `linear`: the fall begins where the warm-up ends, or at the first step, "
-                         "under the warm-up"},
-                schedule.falls_from);
-  });
   keys.when(wsd, [&] {
     int64_t decay = std::max(schedule.decay_steps, schedule.asked_decay_steps);
     if (keys.reading()) decay = (schedule.steps - schedule.warmup_steps) / 10;

@@ -82,7 +82,7 @@ TEST_F(Inspect, TellsTheRestApart) {
                            "\n";
   EXPECT_TELLS(write("h.jsonl", item), "1, the longest of 8 bytes");
   EXPECT_TELLS(write("h.jsonl", item), "A man");
-  EXPECT_TELLS(write("h.jsonl", item + "{}"), "h.jsonl:2: no HellaSwag record");
+  EXPECT_TELLS(write("h.jsonl", item + "{}"), "h.jsonl:2: found no HellaSwag record");
   EXPECT_TELLS(write("t.jsonl", "{\"text\": \"a\\nb\", \"url\": 1}\n"), "a\\nb");
   EXPECT_TELLS(write("t.gz", "\x1f\x8b..."), "gzip");
   EXPECT_TELLS(write("t.parquet", "PAR1..."), "parquet");

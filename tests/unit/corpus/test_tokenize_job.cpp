@@ -288,7 +288,7 @@ TEST(TokenizeJob, FinishedWorkIsChecked) {
   folder.write("out/train-00000.bin.documents", index.substr(0, index.size() - 8));
   EXPECT_NE(message(options).find("train-00000.bin.documents: byte 8"), std::string::npos);
   fs::remove(folder / "out/train-00000.bin.documents");
-  EXPECT_NE(message(options).find("train-00000.bin.documents: missing"), std::string::npos);
+  EXPECT_NE(message(options).find("train-00000.bin.documents: found no file"), std::string::npos);
   folder.write("out/train-00000.bin.documents", index);
   EXPECT_TRUE(run(options).already_done);
   folder.write("out/train-00000.bin", shard.substr(0, shard.size() - 2));

@@ -294,7 +294,7 @@ TEST_F(Batches, DocumentsAreCutEndedAndPadded) {
 TEST_F(Batches, UserMistakesAreNamed) {
   EXPECT_ERROR(BatchSource(config({write("a.bin", llmc({1, 2, 50, 3}))}), 2, 1, 50),
                "a.bin: token 2: found id 50, expected less than 50");
-  EXPECT_ERROR(BatchSource(config({write("w.bin", llmc({1, -5, 3}, 4))}), 2, 1, 50), "token 1: id 4294967291");
+  EXPECT_ERROR(BatchSource(config({write("w.bin", llmc({1, -5, 3}, 4))}), 2, 1, 50), "token 1: found id 4294967291");
   for (const Tokens& few : {Tokens{}, Tokens{1}})
     EXPECT_ERROR(BatchSource(config({write("e.bin", llmc(few))}), 2, 1, 50), "expected at least one row to read");
   EXPECT_ERROR(BatchSource(config({(folder_ / "none*").string()}), 2, 1, 50), "no such file");
@@ -420,7 +420,8 @@ TEST_F(Batches, DocumentsNeedAnEndTokenWhereTheyAreSaidToHaveIt) {
   data.documents = DocumentConfig();
   EXPECT_ERROR(BatchSource(data, 5, 1, 100), "t.bin: data.documents: found end id");
   data.shards.end_id = 100;
-  EXPECT_ERROR(BatchSource(data, 5, 1, 100), "found 100; give data.end_id");
+  EXPECT_ERROR(BatchSource(data, 5, 1, 100),
+               "found end id 100, expected an id of the vocabulary, 0 to 99; set data.end_id");
   data.shards.end_id = 3;
   data.documents->end_token = EndToken::last;
   EXPECT_ERROR(BatchSource(data, 5, 1, 100),

@@ -79,7 +79,7 @@ TEST_F(Shards, WhatRowanWroteInTheHeader) {
   poke(bytes, 4 * shard::word_end_id, 300);
   EXPECT_ERROR(Shard(write("a.bin", bytes)), "byte 20: found end id 300, expected less than 300");
   poke(bytes, 4 * shard::word_vocab, 0);
-  EXPECT_ERROR(Shard(write("a.bin", bytes)), "byte 16: vocabulary of 0");
+  EXPECT_ERROR(Shard(write("a.bin", bytes)), "byte 16: found a vocabulary of 0");
 }
 
 TEST_F(Shards, DamageIsNamed) {
@@ -98,7 +98,7 @@ TEST_F(Shards, DamageIsNamed) {
   EXPECT_ERROR(Shard(write("a.bin", bad)), "byte 4: found version 7");
   bad = good;
   poke(bad, 8, -1);
-  EXPECT_ERROR(Shard(write("a.bin", bad)), "byte 8: -1 tokens");
+  EXPECT_ERROR(Shard(write("a.bin", bad)), "byte 8: found -1 tokens");
   EXPECT_ERROR(Shard(write("n.bin", "abc"), {ShardFormat::nanogpt, 2, -1}),
                "found 3 bytes, expected a whole number of 2-byte tokens");
   EXPECT_ERROR(Shard(write("n.bin", "abcd"), {ShardFormat::nanogpt, 0, -1}), "data.width");
@@ -133,11 +133,11 @@ TEST_F(Shards, DamagedIndexesAreNamed) {
   };
   EXPECT_NE(damaged(0, 'X').find("byte 0"), std::string::npos);
   EXPECT_NE(damaged(9, uint64_t{2}).find("byte 9: found version 2"), std::string::npos);
-  EXPECT_NE(damaged(17, uint8_t{6}).find("byte 17: element type 6"), std::string::npos);
+  EXPECT_NE(damaged(17, uint8_t{6}).find("byte 17: found element type 6"), std::string::npos);
   EXPECT_NE(damaged(18, UINT64_MAX).find("byte 18"), std::string::npos);
   EXPECT_NE(damaged(26, uint64_t{0}).find("byte 18"), std::string::npos);
   EXPECT_NE(damaged(38, int32_t{2}).find("ends at byte 6 of the .bin, which has 8"), std::string::npos);
-  EXPECT_NE(damaged(58 + 8, int64_t{77}).find("document 1 starts"), std::string::npos);
+  EXPECT_NE(damaged(58 + 8, int64_t{77}).find("document 1: found start 77"), std::string::npos);
   EXPECT_EQ(damaged(0, 'M'), "");
 }
 

@@ -239,10 +239,10 @@ TEST_F(HellaSwag, RowsHoldTheEndOfTheContextAndTargetsOfTheEnding) {
   EXPECT_EQ(first_row(6), (std::pair(Tokens{1, 2, 3, 4, 5, 0}, Tokens{X, X, X, 5, 6, X})));
   EXPECT_EQ(first_row(3), (std::pair(Tokens{3, 4, 5}, Tokens{X, 5, 6})));
   EXPECT_EQ(read_hellaswag(path, nullptr, 2, 7).size(), 1u);
-  EXPECT_ERROR(read_hellaswag(path, nullptr, 1, 7), "h.bin: example 0: an ending of 2 tokens");
+  EXPECT_ERROR(read_hellaswag(path, nullptr, 1, 7), "h.bin: example 0: found an ending of 2 tokens");
   EXPECT_ERROR(read_hellaswag(path, nullptr, 6, 6), "h.bin: example 0: found id 6, expected less than 6");
   write("h.bin", evaluation_file(1, item_bytes(0, 0, {}, {{5}, {5}, {5}, {5}})));
-  EXPECT_ERROR(read_hellaswag(path, nullptr, 6, 7), "h.bin: example 0: no context");
+  EXPECT_ERROR(read_hellaswag(path, nullptr, 6, 7), "h.bin: example 0: found no context");
 }
 
 TEST_F(HellaSwag, ReadsItsJsonLines) {
@@ -255,7 +255,7 @@ TEST_F(HellaSwag, ReadsItsJsonLines) {
   EXPECT_EQ(bytes->decode(items[1].endings[1]), " bc");
   EXPECT_EQ(items[1].label, 2);
   EXPECT_ERROR(read_hellaswag(write("h.jsonl", good), nullptr), "needs a tokenizer");
-  EXPECT_ERROR(read_hellaswag(write("h.jsonl", good + "\n{}\n"), bytes.get()), "h.jsonl:2: no HellaSwag record");
+  EXPECT_ERROR(read_hellaswag(write("h.jsonl", good + "\n{}\n"), bytes.get()), "h.jsonl:2: found no HellaSwag record");
   EXPECT_ERROR(read_hellaswag(write("h.jsonl", "\n"), bytes.get()), "no examples");
 }
 

@@ -182,7 +182,7 @@ TEST_F(Weights, WhatDoesNotFitIsNamed) {
             }),
             "found tensor 'h.2.ln_1.weight', F32[2], which this model lacks: weights of another model");
   EXPECT_EQ(error_with([](Tensors& t) { t["wpe.weight"] = t["transformer.wpe.weight"]; }),
-            "found both 'transformer.wpe.weight' and 'wpe.weight'");
+            "found both 'transformer.wpe.weight' and 'wpe.weight', expected one of them");
   EXPECT_EQ(error_with([](Tensors& t) { t["transformer.h.0.ln_1.bias"].second[3] = 1e-30f; }),
             "tensor 'transformer.h.0.ln_1.bias': found values other than 0, but this model has no biases");
   EXPECT_EQ(error_with([](Tensors& t) { (t["lm_head.weight"] = t["transformer.wte.weight"]).second[7] += 1; }),
@@ -192,15 +192,17 @@ TEST_F(Weights, WhatDoesNotFitIsNamed) {
             "found no tensor 'lm_head.weight', expected it as [300, 16]: weights of another model");
 
   write_safetensors_index(dir_ / "", "none", {}, 0);
-  EXPECT_NE(error_of([&] { ModelWeights(config_, TensorFiles(dir_ / "", "none")); }).find("index.json: no tensor"),
-            std::string::npos);
+  EXPECT_NE(
+      error_of([&] { ModelWeights(config_, TensorFiles(dir_ / "", "none")); }).find("index.json: found no tensor"),
+      std::string::npos);
   SafeTensorsWriter writer(dir_ / "ints.safetensors", {{"model.embed_tokens.weight", "I32", {257, 16}}});
   writer.write("model.embed_tokens.weight", std::vector<int32_t>(257 * 16).data());
   writer.commit();
   const ModelConfig llama = model_from(small_llama());
-  EXPECT_NE(
-      error_of([&] { ModelWeights(llama, TensorFiles(dir_ / "ints.safetensors")); }).find("ints.safetensors: no "),
-      std::string::npos);
+  EXPECT_NE(error_of([&] {
+              ModelWeights(llama, TensorFiles(dir_ / "ints.safetensors"));
+            }).find("ints.safetensors: found no "),
+            std::string::npos);
 }
 
 TEST_F(Weights, InitIsAFileAFolderOrARun) {

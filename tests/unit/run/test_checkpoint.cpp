@@ -185,7 +185,7 @@ TEST_F(CheckpointTest, DamageIsSkippedAndNamed) {
   expect_contains(damaged_by([&] { flip_byte(bad / "state.json", 4); }), "state.json: damaged: wrong checksum");
   expect_contains(damaged_by([&] { fs::resize_file(bad / "model.safetensors", 100); }),
                   "model.safetensors: damaged: found 100 bytes");
-  expect_contains(damaged_by([&] { fs::remove(bad / "model.safetensors"); }), "model.safetensors: missing");
+  expect_contains(damaged_by([&] { fs::remove(bad / "model.safetensors"); }), "model.safetensors: no such file");
   expect_contains(damaged_by([&] { fs::remove(bad / "manifest.json"); }), "manifest.json: No such file");
   expect_contains(damaged_by([&] { fs::resize_file(bad / "manifest.json", 50); }), "manifest.json:");
   flip_byte(dir_ / "step_00000001" / "model.safetensors", 1);

@@ -38,16 +38,16 @@ std::string field(int number, const std::string& bytes) {
 TEST(SentencepieceModel, MistakesAreNamed) {
   const std::string unknown = field(1, field(1, "<unk>") + "\x18\x02");
   EXPECT_EQ(model_error(unknown + field(1, field(1, "a"))), "");
-  EXPECT_EQ(model_error(""), "no pieces");
-  EXPECT_EQ(model_error(field(1, field(1, "a"))), "no unknown piece");
-  EXPECT_EQ(model_error(unknown + unknown), "two unknown pieces, 0 and 1");
+  EXPECT_EQ(model_error(""), "found no pieces");
+  EXPECT_EQ(model_error(field(1, field(1, "a"))), "found no unknown piece");
+  EXPECT_EQ(model_error(unknown + unknown), "found two unknown pieces, 0 and 1");
   EXPECT_EQ(model_error(unknown.substr(0, 5)), "truncated: found 3 bytes, expected 9");
-  EXPECT_EQ(model_error(unknown + field(1, field(1, "\xff"))), "a piece that is not UTF-8");
-  EXPECT_EQ(model_error(unknown + field(1, field(1, ""))), "a piece of 0 bytes");
+  EXPECT_EQ(model_error(unknown + field(1, field(1, "\xff"))), "found a piece that is not UTF-8");
+  EXPECT_EQ(model_error(unknown + field(1, field(1, ""))), "found a piece of 0 bytes");
   EXPECT_EQ(model_error(unknown + field(1, field(1, "a") + "\x18\x09")), "piece 'a': found the unknown type 9");
   EXPECT_EQ(model_error(unknown + field(1, field(1, "a") + std::string("\x15\0\0\xc0\x7f", 5))),
             "piece 'a': found the score nan");
-  EXPECT_EQ(model_error(unknown + field(2, "\x18\x07")), "the unknown kind 7");
+  EXPECT_EQ(model_error(unknown + field(2, "\x18\x07")), "found the unknown kind 7");
   EXPECT_EQ(model_error(unknown + field(3, field(2, "abc"))), "precompiled_charsmap: 3 bytes with a trie of 0");
   EXPECT_EQ(model_error(unknown + "\x0b"), "field 1 has the unknown wire type 3");
 }

@@ -123,7 +123,8 @@ TEST(ResolvedConfig, HoldsEveryDefault) {
   EXPECT_EQ(resolved["grad_clip"], 0.0);
   EXPECT_EQ(resolved["skip"]["window"], 128);
   EXPECT_EQ(resolved["schedule"],
-            Json::parse(R"({"name": "cosine", "from_step": 0, "warmup_steps": 0, "min_lr_ratio": 0.1})"));
+            Json::parse(R"({"name": "cosine", "from_step": 0, "warmup_steps": 0, "min_lr_ratio": 0.1,
+                             "falls_from": "warmup"})"));
   EXPECT_EQ(resolved["optimizer"]["variant"], "code");
   EXPECT_EQ(resolved["optimizer"]["ns_coefficients"], "keller");
   EXPECT_EQ(resolved["optimizer"]["ns_steps"], 5);
