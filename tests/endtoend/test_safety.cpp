@@ -37,7 +37,7 @@ TEST_F(Safety, ItSavesBeforeItEvaluatesAndAStopEndsTheEvaluation) {
   const std::string more = "--set run.eval_every=4 --set run.log_every=4 --set batch.micro_batch=1 ";
   for (int signal : {SIGTERM, SIGINT, SIGHUP, SIGUSR1}) {
     fs::remove_all(run("run"));
-    const pid_t child = start(train(more));
+    const pid_t child = start(train(more + "--set run.eval_tokens=0 "));
     until(child, [&] { return !checkpoints().empty() && checkpoints()[0] == "step_00000004"; });
     kill(child, signal);
     EXPECT_EQ(code_of(child), 128 + signal) << log();
