@@ -147,8 +147,10 @@ Json Trainer::restore(const std::filesystem::path& folder) {
     fail("{}: found version {}, expected {}", source->name, version, state_version);
   check_fingerprint(state.raw("data"), batches_.fingerprint());
   if (const int64_t sequences = state.integer("batch_sequences"); sequences != config_.batch.sequences)
-    fail("{0}: sequences: found {2} in the config, expected {1} as in the run, or the sample order would change",
-         source->name, sequences, config_.batch.sequences);
+    fail(
+        "{0}: batch.sequences: found {2} in the config, expected {1} as in the run, or the sample order would change; "
+        "take only the weights with \"init\" in a config with another run.dir",
+        source->name, sequences, config_.batch.sequences);
 
   load_weights(checkpoint.model());
   for (const StateTensor& s : optimizer_.state()) {
