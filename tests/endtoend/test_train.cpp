@@ -335,7 +335,7 @@ TEST_F(Train, GivenWeightsAreReadOnceAndCheckedFirst) {
   };
   bad("--set init=/nowhere", "init: /nowhere: no such file or folder");
   bad(init + " --set model.num_hidden_layers=1",
-      "tensor 'model.layers.1.input_layernorm.weight', F32[16], is not part");
+      "found tensor 'model.layers.1.input_layernorm.weight', F32[16], which this model lacks");
   bad(init + " --set model.intermediate_size=40", "found F32[24, 16], expected [40, 16]: weights of another model");
   bad(init + " --set model.rope_theta=500", "config.json: rope_theta: found 10000, expected 500 as in");
   expect_mistake(train(), "another config (first difference at /init: ");

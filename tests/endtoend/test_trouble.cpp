@@ -80,8 +80,8 @@ TEST_F(Trouble, AFolderOfShardsHasOneOwner) {
 }
 
 TEST_F(Trouble, TextFromAPipeIsNotAddedToFinishedShards) {
-  const std::string command = "sh -c 'echo some text | " + rowan_binary() + " tokenize --tokenizer bytes --out " +
-                              (dir_ / "shards").string() + " -'";
+  const std::string command = R"(sh -c 'echo "{\"text\": \"some text\"}" | )" + rowan_binary() +
+                              " tokenize --tokenizer bytes --out " + (dir_ / "shards").string() + " -'";
   EXPECT_EQ(shell(command).code, 0);
   const auto before = contents(dir_ / "shards");
   const Outcome again = shell(command);

@@ -274,6 +274,7 @@ TEST(Evaluation, RanksShareTheWorkAndAgree) {
     TrainConfig config = folder.config("muon", shard);
     config.data.validation = config.data.train[0].files;
     config.data.hellaswag = (folder.path() / "hellaswag.bin").string();
+    config.run.eval_tokens = 0;
     Trainer trainer(config, backend(), communicator);
     train(trainer, 3);
     const auto loss = trainer.validate();
