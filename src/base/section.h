@@ -20,8 +20,8 @@ class Section {
  public:
   struct Key {
     std::string name;
-    std::string help =
-        {};  // of the value's cell in configs/README.md; written after the allowed values unless it names one
+    // Of the value's cell in configs/README.md. The allowed values come before it unless it names one.
+    std::string help = {};
     bool required = false;     // false: the field's value before reading is the default
     bool continues = false;    // true: a run may continue with another value; false: it would be another run
     std::string absent = {};   // name of the default if its value does not explain itself

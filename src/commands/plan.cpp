@@ -176,7 +176,7 @@ void run_plan(const PlanOptions& options) {
       human_count(static_cast<double>(config.run.steps * config.batch.sequences * config.batch.sequence_length)));
   if (!config.data.validation.empty())
     fmt::print("evaluation   {}\n",
-               evaluation_need(config.run, tokens * options.ranks, static_cast<double>(config.run.eval_tokens)));
+               evaluation_need(config.run, tokens * options.ranks, static_cast<double>(evaluation_targets(config))));
   const double disk = checkpoint_bytes(config, table);
   fmt::print("disk         {} a checkpoint{}\n", bytes(disk),
              config.run.keep ? fmt::format(", {} with the {} that are kept",

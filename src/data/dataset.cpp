@@ -60,10 +60,14 @@ void Dataset::look_through() const {
   }
 }
 
-void Dataset::check_documents(const DocumentConfig& documents) const {
+void Dataset::check_end_id(const char* key) const {
   if (end_id_ < 0 || end_id_ >= vocab_size_)
-    fail("{0}: data.documents: found end id {2}, expected an id of the vocabulary, 0 to {1}; set data.end_id",
-         shards_.front().path().string(), vocab_size_ - 1, end_id_);
+    fail("{}: {}: found end id {}, expected an id of the vocabulary, 0 to {}; set data.end_id",
+         shards_.front().path().string(), key, end_id_, vocab_size_ - 1);
+}
+
+void Dataset::check_documents(const DocumentConfig& documents) const {
+  check_end_id("data.documents");
   const bool first = documents.end_token == EndToken::first;
   const shard::EndPlace wanted = first ? shard::EndPlace::before : shard::EndPlace::after;
   for (const Shard& shard : shards_)
@@ -74,11 +78,7 @@ void Dataset::check_documents(const DocumentConfig& documents) const {
 
 void Dataset::open_documents() {
   if (sequence_length_ < 2) fail("data.reading: documents need sequence_length 2 or more");
-  if (end_id_ < 0 || end_id_ >= vocab_size_)
-    fail(
-        "{0}: data.reading documents: found end id {2}, expected 0 or more and less than {1}, the vocabulary; give "
-        "data.end_id",
-        shards_.front().path().string(), vocab_size_, end_id_);
+  check_end_id("data.reading documents");
   bool fresh = true;
   for (const Shard& shard : shards_) {
     documents_.push_back(shard.documents(fresh));

@@ -60,6 +60,8 @@ class Dataset {
   // The tokens of a document without its end tokens, cut to T - 1.
   Range content(int64_t document) const;
   void open_documents();
+  // Throws Error naming `key`, which needs an end token, if its id is not in the vocabulary.
+  void check_end_id(const char* key) const;
   void check_documents(const DocumentConfig& documents) const;
   void look_through() const;
 

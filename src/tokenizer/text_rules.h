@@ -14,7 +14,7 @@ namespace rowan {
 class TextRules {
  public:
   TextRules() = default;
-  // Either section may be null. Throws Error naming the field for a step that is not implemented.
+  // Either section may be null. Throws Error naming the field for a step of any other kind.
   TextRules(JsonObject& tokenizer, const char* normalizer, const char* pre_tokenizer);
 
   std::vector<std::string> divide(std::string_view text) const;

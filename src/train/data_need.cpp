@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <cstdint>
 #include <filesystem>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/human.h"
+#include "evaluate/validation.h"
 
 namespace rowan {
 namespace {
@@ -56,6 +58,16 @@ std::string data_need(const TrainConfig& config) {
     return fmt::format("reads {} rows of {}; {}",
                        human_count(static_cast<double>(config.run.steps * config.batch.sequences)),
                        config.batch.sequence_length, error.what());
+  }
+}
+
+int64_t evaluation_targets(const TrainConfig& config) {
+  const int64_t most = config.run.eval_tokens;
+  try {
+    return ValidationSet(config.data, config.batch.sequence_length, config.model.vocabulary, most ? most : INT64_MAX)
+        .targets();
+  } catch (const Error&) {
+    return most;
   }
 }
 

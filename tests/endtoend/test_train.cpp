@@ -418,6 +418,7 @@ TEST_F(Train, APlanNeedsNoDataAndWritesNothing) {
   says("steps        12 of 4 sequences of 16 tokens: 768 tokens");
   says("  training         /nowhere.bin");
   says("  validation       " + (dir_ / "validation.bin").string());
+  says("at the end on 300 tokens");  // all there are
   const std::string documents = " --set data.documents.end_token=first --set data.end_id=5";
   plan = rowan("plan " + file().string() + " --set data.train=/nowhere.bin" + documents);
   EXPECT_EQ(plan.code, 0) << plan.err;
