@@ -1,5 +1,5 @@
-// Averages of the weights over steps, kept beside them: an exponential moving average, and the mean over the last steps
-// of a run (Polyak and Juditsky 1992). They do not affect training; they can be evaluated and exported.
+// Averages of the weights over steps: an exponential moving average, and the mean over the last steps of a run (Polyak
+// and Juditsky 1992). They do not affect training. They can be evaluated and exported.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace rowan {
 // "average": {"ema": COEFFICIENT, "ema_start": STEPS, "tail": STEPS}
 struct AverageConfig {
   double ema = 0;         // coefficient of a <- ema a + (1 - ema) w after each update; 0: none
-  int64_t ema_start = 0;  // number of updates before it begins, with the weights at that point
+  int64_t ema_start = 0;  // number of updates to skip; the average starts as the weights after the next update
   int64_t tail = 0;       // average the weights after each of the last `tail` steps of the run; 0: none
 };
 
@@ -22,12 +22,12 @@ class Averages {
  public:
   struct Average {
     std::string name;            // "ema" or "tail"; also the name of its file in a checkpoint
-    int64_t count = 0;           // number of updates averaged so far; 0: not begun
+    int64_t count = 0;           // number of updates averaged so far; 0: not started
     std::vector<Tensor> values;  // f32 values of each share
   };
 
   // Averages the shares' masters, or their weights if there are no masters. `steps` is the length of the run. Allocates
-  // its memory here.
+  // all its memory here.
   Averages(Backend& backend, const AverageConfig& config, int64_t steps, const std::vector<Share>& shares);
 
   // Call it after update number `step` (from 1).
@@ -48,7 +48,7 @@ class Averages {
   int64_t steps_;
   const std::vector<Share>& shares_;
   std::vector<Average> all_;
-  std::vector<Tensor> held_;  // saved weights (if there are no masters) while an average is shown
+  std::vector<Tensor> held_;  // the weights while an average is shown; empty where a master can restore them
   Arena memory_, held_memory_;
 };
 

@@ -14,9 +14,9 @@ struct Set {
 
 // Sources: Muon (Keller Jordan); Emerging-Optimizers (quintic, polar_express with its safety factor of 1.01 folded in,
 // cans, aol, deepseekv4); arXiv 2505.16932 with the safety factor of modded-nanogpt (polar_express_5); arXiv 2606.00371
-// (cubic); modded-nanogpt's third track (track3, meant for 12 steps). All start from x / ||x||_F, even aol, without its
-// own preconditioner. The first step of aol flips the sign of singular values above 0.88 of the norm, so it needs
-// matrices of high stable rank.
+// (cubic); modded-nanogpt's third track (track3, meant for 12 steps). All start from x / ||x||_F. This includes aol,
+// which is used without the preconditioner of Turbo-Muon. The first step of aol flips the sign of singular values above
+// 0.88 of the norm, so it needs matrices of high stable rank.
 constexpr Quintic keller = {3.4445, -4.7750, 2.0315};
 
 const std::map<std::string, Set>& sets() {
@@ -69,8 +69,8 @@ const std::map<std::string, Set>& sets() {
   return all;
 }
 
-// Pade's quintic: fixed point 1 with third-order convergence. Small singular values grow by 15/8 a step, so those above
-// 1e-7 of the norm reach 1 in fp32.
+// Pade's quintic has the fixed point 1 and third-order convergence. Small singular values grow by a factor of 15/8 in
+// each step, so polar_steps steps bring those above 1e-7 of the norm to 1 in fp32.
 constexpr Quintic pade = {1.875, -1.25, 0.375};
 constexpr int polar_steps = 36;
 

@@ -1,7 +1,7 @@
 // Blocks of columns as matrices of their own.
-// The optimizer's operations need each matrix in contiguous memory. So while a batch is updated, the blocks of its
-// parameters are copied into memory that all batches share, one after the other. The state is always kept in that
-// order.
+// The optimizer's operations need each matrix in contiguous memory. Before a batch is updated, the blocks of its
+// parameters are therefore copied one after another into memory that all batches share. Optimizer state is always
+// stored in this order.
 #pragma once
 
 #include <array>
@@ -12,18 +12,18 @@
 namespace rowan {
 
 using SlotPart = Tensor OptimizerSlot::*;
-// The tensors that are copied. Momentum and other state have their blocks one after the other at all times.
+// The tensors that are copied. Momentum and other state need no copy, because they are stored block by block.
 inline constexpr SlotPart moved_parts[] = {&OptimizerSlot::weight, &OptimizerSlot::master, &OptimizerSlot::gradient};
 
-// `wholes` are the matrices [rows, n * cols] of a batch. The batch's slots are their blocks [rows, cols], in order. For
-// a batch without such blocks, `wholes` is empty and nothing is done.
+// `wholes` are the matrices [rows, n * cols] of a batch. The batch's slots are their n blocks [rows, cols], in order.
+// A batch without blocks of columns has no `wholes`, and these functions do nothing.
 class ColumnBlocks {
  public:
   // Makes take() allocate enough for this batch.
   void reserve(const Slots& wholes);
   // Allocates the memory that all batches share.
   void take(Arena& memory);
-  // Lets the slots of a batch point at their blocks in the shared memory.
+  // Points the slots of a batch at their blocks in the shared memory.
   void place(Slots& slots, const Slots& wholes) const;
 
   // split() copies weights, masters and gradients into the shared memory; join() copies weights and masters back.

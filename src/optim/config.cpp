@@ -17,7 +17,7 @@ constexpr auto names_of(RoundingMode) { return enum_names("nearest", "stochastic
 const std::vector<Role> two_dimensional = {Role::matrix, Role::embedding, Role::head};
 const std::vector<Role> vectors = {Role::norm, Role::bias};
 
-// A number that follows another number until it is set.
+// A number that equals another one until a config or a recipe sets it.
 struct Own {
   double value = 0;
   bool given = false;
@@ -28,7 +28,7 @@ struct Own {
   }
 };
 
-// The AdamW for parameters that the recipe does not take, with its exceptions for embeddings and vectors.
+// The AdamW for parameters that the recipe does not take, with its own values for embeddings and vectors.
 struct Half {
   Recipe recipe;
   double lr_ratio = 0;
@@ -70,7 +70,7 @@ struct Half {
   }
 };
 
-// Whether a recipe or one of its bases sets a key of its AdamW.
+// Whether the AdamW settings of a recipe or of one of its bases contain a key.
 bool half_has(const std::string& name, const char* key) {
   if (name == "recipe") return false;
   const RecipeInfo& info = find_recipe(name);
@@ -120,7 +120,7 @@ std::vector<std::string> pieces(const std::string& name) {
   return result;
 }
 
-// A suggestion for the first part of a pattern that is not part of any name.
+// Suggests a correction for the first piece of the patterns that is in no parameter's name.
 std::string suggestion(const std::vector<std::string>& patterns, const ParameterTable& table) {
   std::vector<std::string> known;
   for (const Parameter& parameter : table.parameters())

@@ -1,11 +1,14 @@
-// The "optimizer" section of a config: recipes, and which parameter goes to which.
+// The "optimizer" section of a config: recipes, and which recipe updates which parameter.
 //
 // "optimizer": {"name": RECIPE, "variant": "code"|"paper", any switch of the recipe,
-//   "routing": "hidden"|"two_dimensional"|"everything",   what the recipe takes; AdamW has the rest
+//   "routing": "hidden"|"two_dimensional"|"everything",
 //   "adamw": {lr or lr_ratio, embedding_lr, vector_lr, weight_decay, vector_weight_decay, betas, eps, corrected_eps,
-//   corrected_decay},
-//   "groups": [{"roles": [...], "names": ["*.q_proj.*"], "name": RECIPE, "schedule": {...}, switches}],  before the
-//   routing, first match "rounding": "nearest"|"stochastic", "state": "auto"|"f32"|"bf16", "telemetry_every": STEPS}
+//             corrected_decay},
+//   "groups": [{"roles": [...], "names": ["*.q_proj.*"], "name": RECIPE, "schedule": {...}, switches}],
+//   "rounding": "nearest"|"stochastic", "state": "auto"|"f32"|"bf16", "telemetry_every": STEPS}
+//
+// The first entry of "groups" that matches a parameter updates it. "routing" says which of the other parameters the
+// recipe updates; AdamW updates the remaining ones.
 #pragma once
 
 #include <memory>
@@ -33,7 +36,7 @@ struct Group : Selection {
 enum class Routing : uint8_t { hidden, two_dimensional, everything };
 constexpr auto names_of(Routing) { return enum_names("hidden", "two_dimensional", "everything"); }
 
-// The name of the main recipe and the two peak learning rates: the recipe's own, and that of the AdamW that takes the
+// The name of the main recipe and two peak learning rates: the recipe's own, and the rate of the AdamW that updates the
 // other parameters, if there is one.
 struct Rates {
   std::string recipe;
@@ -43,15 +46,15 @@ struct Rates {
 
 struct OptimizerConfig {
   Routing routing = Routing::hidden;
-  std::vector<Group> groups;  // a parameter belongs to the first group that matches; the last ones match everything
-  size_t given = 0;           // how many of them "groups" lists
+  std::vector<Group> groups;  // a parameter belongs to the first group that matches
+  size_t given = 0;           // number of groups from "groups"; those of the routing follow and match everything else
   double adamw_lr_ratio = 0;  // ratio of AdamW's rate to the main recipe's; 0: independent
   bool stochastic = false;    // stochastic rounding of bf16 weights without fp32 masters
   Precision state = Precision::automatic;  // automatic: bf16 for bf16 weights without masters, else f32
   int64_t telemetry_every = 0;             // steps between telemetry rows; 0: off
 
   const Recipe& main() const { return *groups[given].recipe; }
-  // The AdamW that updates what the main recipe does not; nullptr if there is none.
+  // The AdamW that updates the parameters that the main recipe does not; nullptr if there is none.
   const Recipe* adamw_half() const;
   Rates rates() const;
 };
@@ -60,18 +63,20 @@ struct OptimizerConfig {
 OptimizerConfig parse_optimizer(JsonObject object, int64_t steps = 1);
 // Visits the section's keys; the switches of recipes, adamw and groups are read separately.
 void visit(OptimizerConfig& config, Section& keys);
-// The fully resolved section; it parses to the same config.
+// The fully resolved section. Parsing it gives the same config.
 Json to_json(OptimizerConfig config);
 
-// Throws Error if a listed group matches no parameter, or if a recipe for matrices alone would get a parameter that is
-// no matrix. `object` is the section that `config` was parsed from. The message names the field or the parameter.
+// Throws Error if a group of "groups" matches no parameter, if blocks do not divide a parameter, or if a recipe for
+// matrices alone would get a parameter that is not a matrix. `object` is the section that `config` was parsed from. The
+// message names the field or the parameter.
 void check_routing(JsonObject object, const OptimizerConfig& config, const ParameterTable& table);
 // The index of the group that updates a parameter. Throws Error if its recipe needs a matrix and the parameter is not
 // one.
 size_t group_of(const OptimizerConfig& config, const Parameter& parameter);
 // The smallest unit of a parameter that an ownership plan must not cut.
 Atom atom_of(const OptimizerConfig& config, const Parameter& parameter);
-// The rate of each group that has parameters, by its name with _ for blanks, at a step (from 0) of a run at `pace`.
+// The learning rate at step `step` (from 0) of each group that has parameters, after the group's name with _ for
+// spaces. `pace` is that of the main schedule.
 std::vector<std::pair<std::string, double>> group_rates(const OptimizerConfig& config, const ParameterTable& table,
                                                         int64_t step, const Pace& pace);
 // Rows per block, if a parameter is updated in several blocks of equal size; else 0.

@@ -9,7 +9,7 @@
 namespace rowan {
 namespace {
 
-// Elements in a batch's update, which bounds the workspace. Results do not depend on it.
+// The most elements in a batch of more than one matrix. It bounds the workspace; the results do not depend on it.
 constexpr int64_t batch_elements = 32 << 20;
 
 DType state_dtype(const OptimizerConfig& config, const Share& share) {
@@ -26,7 +26,7 @@ DType update_dtype(const Recipe& recipe, const Slots& slots) {
   return slots[0].weight.dtype;
 }
 
-// The width at which a vector or a range of elements is seen as a matrix.
+// The number of columns with which a vector or a range of `count` elements is treated as a matrix.
 int64_t width(int64_t count) {
   for (int64_t cols = 4096; cols > 1; cols /= 2)
     if (count % cols == 0) return cols;
@@ -35,8 +35,8 @@ int64_t width(int64_t count) {
 
 Tensor flat(const Tensor& x) { return x.view({x.numel()}); }
 
-// The rows of each block in a share, and of the blocks before and after it in the same parameter; the columns of them
-// all.
+// The number of rows of each block in a share, and of each block before and behind the share in its parameter. All have
+// `cols` columns.
 struct ShareBlocks {
   std::vector<int64_t> before, own, behind;
   int64_t cols;
@@ -177,7 +177,7 @@ void Optimizer::add(const Share& share) {
     blocks = blocks_of(recipe, share);
   }
   const int64_t cols = blocks.cols;
-  // The states of all blocks of a parameter lie in one tensor.
+  // Each kind of state is one tensor for all blocks of a share.
   std::map<std::string, Tensor> kept;
   std::map<std::string, std::pair<DType, OwnShape>> kinds;
   auto each_spec = [&](const std::vector<int64_t>& heights, auto add_to) {
@@ -195,7 +195,7 @@ void Optimizer::add(const Share& share) {
   for (const auto& [kind, shape] : kinds) kept[kind] = new_state(share, kind.c_str(), shape.first, shape.second);
   std::map<std::string, int64_t> taken;
   int64_t begin = 0;
-  Batch* columns = nullptr;  // for blocks of columns, which stay together; take_columns() places them
+  Batch* columns = nullptr;  // the batch for blocks of columns; take_columns() later sets their tensors
   if (matrix && column_blocks(recipe, p) > 1) {
     columns = &batch_for(group, p.rows(), cols, share, static_cast<int64_t>(blocks.own.size()));
     columns->wholes.push_back(slot);
@@ -261,8 +261,8 @@ void Optimizer::take_columns() {
 }
 
 // MARS clips c = s a - b to norm 1, where a = (1 + k) g, b = k previous, and s is the clipping coefficient of the whole
-// model. s is known only after the ranks have exchanged sums. The sums of |s a - b|^2 = s |a - b|^2 + (s^2 - s) |a|^2 +
-// (1 - s) |b|^2 do not contain it.
+// model. s is known only after the ranks have exchanged sums. Since |s a - b|^2 = s |a - b|^2 + (s^2 - s) |a|^2 +
+// (1 - s) |b|^2, it is enough to exchange |a - b|^2, |a|^2 and |b|^2, which do not contain s.
 ParameterSums Optimizer::sums() const {
   ParameterSums sums;
   if (std::none_of(config_.groups.begin(), config_.groups.end(),
@@ -280,7 +280,7 @@ ParameterSums Optimizer::sums() const {
       differences.push_back(update.at(i));
       gradients.push_back(slots[i].gradient.view({batch.rows, batch.cols}));
       previous.push_back(slots[i].first.view({batch.rows, batch.cols}));
-      std::swap(slots[i].gradient, slots[i].first);  // the unmodified buffer may not be finite
+      std::swap(slots[i].gradient, slots[i].first);  // `first` must keep its value; 0 * infinity would make it NaN
     }
     backend_.momentum(update, slots, MomentumRule{1, 0, 1 + k, -k});
     backend_.sums_of_squares(parts.at(0), differences, Along::matrix, 1);
@@ -292,7 +292,7 @@ ParameterSums Optimizer::sums() const {
   return sums;
 }
 
-// In AdamW, c replaces the gradient.
+// AdamW uses the corrected and clipped gradient c instead of the gradient.
 void Optimizer::mars_step(const Batch& batch, const Recipe& recipe, const Moment& now, const ParameterSums& sums) {
   Tensor update = update_of(batch);
   const float k = mars_weight(recipe.mars_gamma, recipe.beta1);
@@ -310,7 +310,7 @@ void Optimizer::mars_step(const Batch& batch, const Recipe& recipe, const Moment
   backend_.adamw(slots, rule);
 }
 
-// The part of the workspace that a batch uses.
+// The part of the workspace's update that a batch uses, as [n, rows, cols].
 Tensor Optimizer::update_of(const Batch& batch) const {
   const int64_t n = static_cast<int64_t>(batch.slots.size());
   return workspaces_.at(DType::f32).update.slice(0, n * batch.rows * batch.cols).view({n, batch.rows, batch.cols});
@@ -334,7 +334,7 @@ std::pair<int64_t, int64_t> Optimizer::shape_of(const Batch& batch, size_t i) {
   return {batch.parameters[i]->rows(), batch.parameters[i]->cols()};
 }
 
-// A sphere of radius 0 contains only zeros, and a row of length 0 has no direction.
+// Recipes that keep or rescale the norm of a matrix or row cannot move it if it is zero.
 void Optimizer::check_weights() const {
   for (const Batch& batch : batches_) {
     if (batch.recipe->adamw || backend_.name() == "dry") continue;

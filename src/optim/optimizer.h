@@ -19,42 +19,45 @@ namespace rowan {
 // A tensor of the optimizer's state, for checkpoints.
 struct StateTensor {
   std::string name;  // "<parameter>.<kind>"
-  std::string kind;  // momentum, exp_avg, exp_avg_sq, previous_gradient, or a stage's own name
+  std::string kind;  // momentum, exp_avg, exp_avg_sq, previous_gradient, or a kind that a stage declares
   const Parameter* parameter = nullptr;
-  // Elements [begin, begin + count) of the parameter. count 0: the tensor has a shape of its own (one value per matrix,
-  // column or row). It is then elements [begin, begin + its own) of `whole` values that all owners of the parameter
-  // hold together.
+  // The tensor belongs to elements [begin, begin + count) of the parameter, one value each. If count is 0, it has a
+  // shape of its own, such as one value per row. It is then values [begin, begin + tensor.numel()) of the `whole`
+  // values that all owners of the parameter hold together.
   int64_t begin = 0, count = 0, whole = 0;
   Tensor tensor;
 };
 
-// Part [begin, begin + count) of a state tensor of `whole` values with a shape of its own; count 0: it has none.
+// Values [begin, begin + count) of a state of `whole` values whose shape is not the parameter's. count 0: the state has
+// one value per element of the parameter.
 struct OwnShape {
   int64_t begin = 0, count = 0, whole = 0;
 };
 
 class Optimizer {
  public:
-  // Allocates all its memory here. Throws Error if a share is not a multiple of its recipe's atom, or lacks a gradient.
+  // Allocates all its memory here. Throws Error if a share cuts an atom of its recipe, if it lacks a weight or
+  // gradient, or if their sizes are wrong.
   Optimizer(Backend& backend, const OptimizerConfig& config, std::vector<Share> shares, uint64_t seed = 0);
 
-  // The sums over this process's shares that step() needs of whole parameters; empty if no recipe needs any. Changes
-  // nothing, even if gradients are not finite.
+  // step() needs sums over whole parameters. This returns the sums over this process's shares; empty if no recipe needs
+  // any. It changes no state, even if gradients are not finite.
   ParameterSums sums() const;
 
-  // Makes one update. The first one checks the weights and throws Error if a recipe cannot move them. `step` counts
-  // from 0. `pace` is that of the main schedule; groups may have their own. grad_scale multiplies every gradient (the
-  // clipping coefficient). `sums` are added up over all processes that own parts of the parameters.
+  // Makes one update. `step` counts from 0. Step 0 throws Error if a recipe cannot move its weights because they are
+  // all zero. `pace` is that of the main schedule; groups may have their own. grad_scale, the clipping coefficient,
+  // multiplies every gradient. `sums` are those of sums(), added over all processes.
   void step(int64_t step, const Pace& pace, float grad_scale, const ParameterSums& sums);
   // The same for a process that owns whole parameters.
   void step(int64_t step, const Pace& pace, float grad_scale) { this->step(step, pace, grad_scale, sums()); }
-  // The number of steps, at most 100, after which the costs of a step repeat; some recipes do more work every so often.
+  // The number of steps, at most 100, after which the cost of a step repeats. Some recipes do extra work every
+  // precondition_frequency steps.
   int64_t period() const;
 
-  // Telemetry of the last step if telemetry_every asks for it (on_log_steps), else empty. It covers matrices that this
-  // process owns whole and updates by stages. For a parameter in blocks it is the mean over the blocks.
+  // Telemetry of the last step if telemetry_every asks for it (on_log_steps), else empty. It covers the matrices that
+  // this process owns whole and updates by stages. For a parameter in blocks it is the mean over the blocks.
   const std::vector<Metric>& telemetry() const { return metrics_; }
-  // Whether this process owns such matrices.
+  // Whether this process owns matrices that telemetry covers.
   bool has_telemetry() const;
 
   // All state tensors, in the order of the shares. They are zero before the first step.
@@ -65,15 +68,15 @@ class Optimizer {
   struct Batch {
     const Group* group;
     const Recipe* recipe;
-    double rate = 1;  // rate factor for the width of its matrices
+    double rate = 1;  // factor of the learning rate for the width of its matrices
     int64_t rows = 0, cols = 0;
     Slots slots;
-    States states;    // state of the stages other than the momentum
-    Slots wholes;     // if the slots are blocks of columns: the matrices of these blocks
-    Slots corrected;  // MARS: AdamW's slots with the corrected gradients
+    States states;    // state of the stages, without the momentum
+    Slots wholes;     // if the slots are blocks of columns: the matrices that they are blocks of
+    Slots corrected;  // MARS: the slots that AdamW updates; mars_step() sets their gradients
     std::vector<const Parameter*> parameters;
   };
-  // A matrix updated by stages, and its weights before the step.
+  // A matrix that telemetry covers, and its weights before the step.
   struct Watched {
     const Batch* batch;
     size_t slot;
@@ -81,7 +84,7 @@ class Optimizer {
   };
 
   void add(const Share& share);
-  // The batch for the next `together` slots.
+  // The batch to which the next `together` slots are to be added.
   Batch& batch_for(const Group& group, int64_t rows, int64_t cols, const Share& share, int64_t together = 1);
   Tensor new_state(const Share& share, const char* kind, DType dtype, const OwnShape& own = {});
   void take_workspace();
@@ -102,7 +105,7 @@ class Optimizer {
   std::vector<StateTensor> state_;
   std::vector<Metric> metrics_;
   std::vector<Batch> batches_;
-  std::map<std::string, size_t> open_;  // the batch that still accepts slots, by the common properties of its slots
+  std::map<std::string, size_t> open_;  // index of the batch that takes more slots, by the properties its slots share
   std::map<DType, Workspace> workspaces_;
   ColumnBlocks columns_;
   Arena state_memory_, workspace_memory_;

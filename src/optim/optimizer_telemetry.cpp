@@ -1,4 +1,4 @@
-// The metrics of a step: which matrices are watched, and how metrics of matrices and blocks become those of parameters.
+// The metrics of a step: which matrices are measured, and how the metrics of blocks are averaged for their parameter.
 #include <cmath>
 #include <limits>
 
@@ -43,7 +43,7 @@ std::vector<Optimizer::Watched> Optimizer::watch() const {
 }
 
 void Optimizer::measure(const std::vector<Watched>& watched, const Moment& now) {
-  std::map<std::string, std::vector<double>> of_parameters, of_all;  // one value for each matrix
+  std::map<std::string, std::vector<double>> of_parameters, of_all;  // one value for each matrix or block
   const Batch* split = nullptr;
   for (const Watched& one : watched) {
     if (one.batch != split) columns_.split(backend_, one.batch->wholes, one.batch->cols);

@@ -8,7 +8,7 @@ namespace {
 
 float f(double x) { return static_cast<float>(x); }
 
-// The work memory of an iteration: the Gram matrix of the short side, and its square.
+// The scratch memory of an iteration: the Gram matrix (x^T x if `tall`, else x x^T), and a polynomial of it.
 struct Grams {
   bool tall;
   Tensor gram, squared;
@@ -18,15 +18,15 @@ void normalize_matrices(StageRun& run, Tensor x, double safety) {
   const Recipe& r = run.recipe;
   NormalizeRule rule;
   rule.matrix = true;
-  // The divisor is safety * norm + eps, or the larger of the two.
+  // The matrix is divided by safety * norm + eps, or by the larger of the two terms.
   rule.eps = f(r.ns_eps / safety);
   rule.eps_mode = eps_of(r.ns_eps_mode);
   rule.target = f(1 / safety);
   run.backend.normalize(x, rule);
 }
 
-// Turbo-Muon (arXiv 2512.04632): divides rows x_i of the short side by sqrt(sum_j |(x x^T)_ij|), after which no
-// singular value exceeds 1.
+// Turbo-Muon (arXiv 2512.04632): divides rows x_i of the shorter side by sqrt(sum_j |(x x^T)_ij|). No singular value is
+// then above 1.
 void almost_orthogonal(StageRun& run, Tensor x, const Grams& grams) {
   const int64_t n = x.dim(0), side = grams.gram.dim(1);
   std::vector<Tensor> all;
@@ -38,7 +38,8 @@ void almost_orthogonal(StageRun& run, Tensor x, const Grams& grams) {
   run.backend.scale_along(x, factors, grams.tall ? Along::column : Along::row);
 }
 
-// MuonEq's spc: divides by |(x x^T)^2|_F^(1/4), which is closer to the largest singular value than the Frobenius norm.
+// MuonEq's spc: divides by |(x x^T)^2|_F^(1/4), which is closer to the largest singular value than the Frobenius norm
+// is.
 void by_gram_norm(StageRun& run, Tensor x, const Grams& grams) {
   normalize_matrices(run, x, 1);
   const int64_t n = x.dim(0);
@@ -67,9 +68,9 @@ Tensor iterate(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
   return x;
 }
 
-// Gram Newton-Schulz (Dao-AILab): the same polynomials, iterated on A alone; x <- (P + q I) x is applied once at the
-// end. It is also applied once before the third iteration, and A is recomputed from x there, because the rounding
-// errors of A would grow.
+// Gram Newton-Schulz (Dao-AILab): iterates the same polynomials on A alone and accumulates their product P + q I. At
+// the end, x <- (P + q I) x. This is also done before the third iteration, where A is recomputed from x, because the
+// rounding errors of A would grow.
 Tensor iterate_on_gram(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
   constexpr size_t restart = 2;
   Backend& backend = run.backend;

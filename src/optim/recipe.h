@@ -1,6 +1,6 @@
 // Recipe: one update rule, resolved to its stages' switches. Every optimizer of the papers is a value of this type.
-// Include this file only in stages and in code that sets them up. Other code finds what it needs in optim/config.h and
-// optim/recipes.h, and so is not compiled again when a switch is added.
+// Only stages and the code that sets them up should include this header. Other code includes optim/config.h or
+// optim/recipes.h, so it is not recompiled when a switch is added.
 #pragma once
 
 #include <array>
@@ -18,7 +18,7 @@ struct Pace;
 
 enum class Form : uint8_t { ema, heavy_ball, lion, nadam, sum, none };
 constexpr auto names_of(Form) { return enum_names("ema", "heavy_ball", "lion", "nadam", "sum", "none"); }
-// `both`: both axes, that of `alternate` last.
+// `both` projects along both axes; the second is the one that `alternate` uses in this step.
 enum class Project : uint8_t { none, rows, columns, alternate, both };
 constexpr auto names_of(Project) { return enum_names("none", "rows", "columns", "alternate", "both"); }
 enum class Equilibrate : uint8_t { none, row, column, row_column, sign, row_mean };
@@ -41,8 +41,8 @@ constexpr auto names_of(Direction) {
 // soap_momentum: SOAP's basis, with second moments of the momentum instead of the gradient.
 enum class Precondition : uint8_t { none, soap, soap_momentum, kl_soap, kl_shampoo };
 constexpr auto names_of(Precondition) { return enum_names("none", "soap", "soap_momentum", "kl_soap", "kl_shampoo"); }
-// When factors and basis absorb a gradient: after its step (the first gradient then makes no step), before it, or
-// factors before and the basis after.
+// When factors and basis are updated with a step's gradient. `after`: after the step; the first gradient then only
+// initializes them and makes no step. `before`: before the step. `around`: the factors before, the basis after.
 enum class PreconditionOrder : uint8_t { after, before, around };
 constexpr auto names_of(PreconditionOrder) { return enum_names("after", "before", "around"); }
 enum class Basis : uint8_t { power, eigh };
@@ -70,35 +70,37 @@ enum class Decay : uint8_t { plain, adaptive, cautious, cautious_strict };
 constexpr auto names_of(Decay) { return enum_names("plain", "adaptive", "cautious", "cautious_strict"); }
 enum class DecayRate : uint8_t { lr, scaled_lr, lr_scaled_lr };
 constexpr auto names_of(DecayRate) { return enum_names("lr", "scaled_lr", "lr_scaled_lr"); }
-// The course of weight decay from its peak: constant, following the learning rate, or a cosine to 0 at the end of the
-// run.
+// How weight decay changes during a run: not at all, in proportion to the learning rate, or along a cosine to 0 at the
+// end of the run.
 enum class DecayCourse : uint8_t { constant, rate, cosine };
 constexpr auto names_of(DecayCourse) { return enum_names("constant", "rate", "cosine"); }
 enum class Retract : uint8_t { none, frobenius, rows };
 constexpr auto names_of(Retract) { return enum_names("none", "frobenius", "rows"); }
-// Whether magnitudes are used, and if so what decays: the weights or the magnitudes.
+// Whether rows have magnitudes of their own (Muown), and whether weight decay then acts on the weights or on the
+// magnitudes.
 enum class Magnitudes : uint8_t { none, weights, magnitude };
 constexpr auto names_of(Magnitudes) { return enum_names("none", "weights", "magnitude"); }
 enum class Divide : uint8_t { add, clamp };
 constexpr auto names_of(Divide) { return enum_names("add", "clamp"); }
-// The dtype of state kept from step to step.
+// The dtype in which a preconditioner's state is stored.
 enum class Kept : uint8_t { f32, bf16 };
 constexpr auto names_of(Kept) { return enum_names("f32", "bf16"); }
 
-// One iteration of X <- a X + (b A + c A^2) X, A = X X^T.
+// The coefficients a, b, c of one iteration X <- a X + (b A + c A^2) X, where A = X X^T.
 using Quintic = std::array<double, 3>;
 
-// Splits a parameter into blocks of consecutive rows. Each block is a matrix of its own, except for momentum and
-// elementwise decay. With heads and pairs, also into blocks of columns if the inputs are heads.
+// Splits a parameter into blocks of consecutive rows, each of which is updated as a matrix of its own. `heads` and
+// `pairs` also split attention's output projection into blocks of columns, because its inputs are heads. Blocks do not
+// change momentum and decay, which are elementwise.
 struct Blocks {
   enum class By : uint8_t { none, count, rows, heads, pairs };
   By by = By::none;
   int64_t count = 0;          // number of equal blocks
-  std::vector<int64_t> rows;  // rows of each block
+  std::vector<int64_t> rows;  // number of rows of each block
 };
 
-// A momentum that changes: linearly from `from` to the recipe's momentum over `steps`, and then to `end` while the rate
-// falls.
+// A momentum schedule: linear from `from` to the recipe's momentum over `steps` steps, then linear to `end` in the
+// fraction of the learning rate's decay that is done (Pace::fall).
 struct MomentumCourse {
   double from = 0;  // initial value; 0: momentum stays constant
   int64_t steps = 0;
@@ -109,41 +111,41 @@ struct Recipe {
   std::string name = "recipe";
   std::string variant = "code";  // "code": as in the authors' program; "paper": as published
   bool adamw = false;            // true: AdamW; false: the stages below
-  double lr = 1e-3;              // peak learning rate; a schedule multiplies it
+  double lr = 1e-3;              // peak learning rate, which the schedule multiplies
   double weight_decay = 0;
 
   // AdamW.
-  double beta1 = 0.9, beta2 = 0.95;  // beta2 is also used by `adapt`
+  double beta1 = 0.9, beta2 = 0.95;  // adapt, precondition, shampoo and magnitudes also use beta2
   double eps = 1e-8;                 // also used for the norms of project and direction
   bool corrected_eps = true;  // true: add eps to the root of the bias-corrected v (as torch); false: to the root of v
   bool corrected_decay = false;  // decay is scaled by the bias-corrected step size instead of lr
 
   // Stages, in the order in which they run.
-  double width_scale = 0;  // multiplies lr of each matrix by (inputs / width_base)^width_scale; 0: off
+  double width_scale = 0;  // lr of each matrix is multiplied by (inputs / width_base)^width_scale; 0: off
   double width_base = 1;
   DecayCourse decay_course = DecayCourse::constant;
   Blocks blocks;
-  double mars_gamma = 0;  // above 0: MARS's corrected and clipped gradient, also in AdamW
+  double mars_gamma = 0;  // above 0: stages and AdamW use MARS's corrected and clipped gradient
   Form form = Form::ema;
   double momentum = 0.95;
   MomentumCourse momentum_course;
   double beta = 0.95;  // coefficient of the buffer, for ema and lion
   bool nesterov = true;
   bool bias_correction = false;          // divide the buffer by 1 - beta^t
-  double momentum_decay = 0.004;         // nadam's psi
+  double momentum_decay = 0.004;         // psi in nadam's momentum schedule
   bool momentum_last = false;            // the buffer averages directions instead of gradients
-  double slow_beta = 0, slow_alpha = 0;  // AdEMAMix's second average and its weight; 0: off
+  double slow_beta = 0, slow_alpha = 0;  // coefficient and weight of AdEMAMix's second average; slow_beta 0: off
   int64_t slow_alpha_warmup = 0, slow_beta_warmup = 0;
-  double select_fraction = 0, select_decay = 0.95;  // Dion2: the part of the rows or columns that is updated; 0: all
+  double select_fraction = 0, select_decay = 0.95;  // Dion2: fraction of rows or columns that is updated; 0: all
   Project project = Project::none;
   bool raw_weights = false;  // project along w itself (Mano v2) instead of w / |w|
   Equilibrate equilibrate = Equilibrate::none;
   double equilibrate_exponent = -0.5, equilibrate_eps = 1e-8;
-  double equilibrate_clip = 0;  // factors are kept within [1 / clip, clip]; 0: unlimited
-  int64_t phase = 0;            // equilibrate by row_column before this step (from 1), then by row; 0: always as set
+  double equilibrate_clip = 0;  // factors are clamped to [1 / clip, clip]; 0: unlimited
+  int64_t phase = 0;            // step (from 1) from which row_column equilibrates rows only; 0: none
   Direction direction = Direction::none;
   Divide eps_mode = Divide::clamp;
-  std::string ns_coefficients = "keller";  // a named set, or "list"
+  std::string ns_coefficients = "keller";  // a named set, or "list" for ns_list
   std::vector<Quintic> ns_list;
   int64_t ns_steps = 5;
   Repeat ns_repeat = Repeat::last;
@@ -152,7 +154,7 @@ struct Recipe {
   double ns_safety = 0;  // safety factor of the norm; 0: that of the coefficient set
   double ns_eps = 1e-7;
   Divide ns_eps_mode = Divide::add;
-  bool ns_transpose = true;  // form the Gram matrix on the short side
+  bool ns_transpose = true;  // the Gram matrix is that of the shorter side; false: always that of the rows
   Precision ns_precision = Precision::automatic;
   int64_t balance_steps = 2;  // number of balancing rounds of aurora
   double balance_exponent = 0.5, balance_eps = 1e-7;
@@ -164,7 +166,7 @@ struct Recipe {
   double precondition_eps = 1e-8;
   Kept precondition_state = Kept::f32;  // dtype of factors, bases and roots
   bool one_sided = false, kl_factors = false, correct_bias = true, normalize_update = false, decay_last = false;
-  double init_factor = 0.1, max_inverse_root = 0;  // max_inverse_root 0: derived from the length of the side
+  double init_factor = 0.1, max_inverse_root = 0;  // max_inverse_root 0: the length of the side, within [10, 4000]
   bool whole_first_factor = false;
   bool shampoo = false;
   int64_t shampoo_start = 1;
@@ -189,24 +191,25 @@ struct Recipe {
   Retract retract = Retract::none;
   double retract_eps = 1e-10;
 
-  // The recipe with the momentum and decay that apply at a step (from 0) of a run at `pace`.
+  // A copy with the momentum and weight decay of step `step` (from 0), at which the schedule is at `pace`.
   Recipe at(int64_t step, const Pace& pace) const;
-  // The factor of lr for a matrix with this many inputs.
+  // The factor of lr for a matrix with `inputs` columns (width_scale).
   double width_factor(int64_t inputs) const;
 
   Atom atom() const;
-  // Whether the direction is made by normalizing rows or columns.
+  // Whether the direction normalizes rows or columns.
   bool normalizes_axis() const;
-  // Whether the recipe has only momentum, projection and such norms; it then runs as one pass over memory.
+  // Whether Backend::normalized_step runs the recipe in one pass over memory. It can if momentum, projection and a
+  // direction that normalizes one axis are all that precedes shape factor and decay.
   bool fused() const;
   // Whether NAMO's factors multiply lr, both for the step and for adaptive decay.
   bool scales_rate() const { return adapt == Adapt::matrix || adapt == Adapt::column; }
   bool orthogonalizes() const {
     return direction == Direction::newton_schulz || direction == Direction::polar || direction == Direction::aurora;
   }
-  // Whether the first gradient only makes a basis, without a step.
+  // Whether the first gradient only initializes the preconditioner and makes no step.
   bool skips_first() const;
-  // Whether MARS precedes AdamW; its clipping needs sums over whole parameters.
+  // Whether AdamW uses MARS's gradient, whose clipping needs sums over whole parameters.
   bool mars_adamw() const { return adamw && mars_gamma > 0; }
   bool cautious() const { return decay == Decay::cautious || decay == Decay::cautious_strict; }
 };
@@ -217,23 +220,25 @@ void read_recipe(JsonObject& object, Recipe& recipe);
 void check_recipe(const JsonObject& object, const Recipe& recipe);
 // Every switch that affects the recipe, under the keys that read_recipe reads.
 Json to_json(const Recipe& recipe);
-// One line per switch of a recipe of stages: its key and its possible values.
+// One line per switch of the stages: its key and its possible values.
 std::string describe_switches();
-// Describes the stages in words: "heavy-ball momentum 0.95 with Nesterov -> row equilibration -> ...".
+// Describes the stages in words: "heavy_ball 0.95 nesterov > equilibrate row > ...".
 std::string describe(const Recipe& recipe);
 
-// The names of Newton-Schulz coefficient sets. A recipe uses the first ns_steps coefficients, and repeats the last or
-// all of them.
+// The names of Newton-Schulz coefficient sets. A recipe uses the first ns_steps coefficients. If the set is shorter,
+// the last one or the whole set repeats (ns_repeat).
 std::vector<std::string> coefficient_sets();
-// The iterations of a recipe that orthogonalizes.
+// The coefficients of every iteration of a recipe that orthogonalizes.
 std::vector<Quintic> iterations(const Recipe& recipe);
-// The safety factor of some sets: the norm is multiplied by it before the division.
+// The factor, 1 for most sets, by which the norm of a matrix is multiplied before the matrix is divided by it.
 double norm_safety(const Recipe& recipe);
 
 const char* name_of(Atom atom);
-// The rows of each block of a parameter; a single entry if it is one block. Throws Error if blocks do not divide it.
+// The number of rows of each block of a parameter; a single entry if its rows are not split. Throws Error if the blocks
+// do not divide the rows.
 std::vector<int64_t> block_rows(const Recipe& recipe, const Parameter& parameter);
-// The number of equal blocks of columns in which a parameter is updated; 1 if there are none.
+// The number of equal blocks of columns in which a parameter is updated; 1 if its columns are not split. Throws Error
+// if the number of heads is odd with `pairs`.
 int64_t column_blocks(const Recipe& recipe, const Parameter& parameter);
 
 }  // namespace rowan

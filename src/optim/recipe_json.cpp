@@ -46,7 +46,7 @@ class Reader : public Switches {
  public:
   explicit Reader(JsonObject& object) : object_(object) {}
 
-  // Throws Error for a key that has no effect.
+  // Throws Error if the config sets a key that has no effect.
   void finish() const {
     for (const auto& [key, why] : refused_)
       if (!read_.contains(key)) object_.fail(key, "has no effect here: " + why);
@@ -86,7 +86,7 @@ class Reader : public Switches {
   }
   void momentum(Recipe& r) override {
     if (idle("momentum") || !object_.has("momentum")) return;
-    const bool follows = r.beta == r.momentum;  // the papers have one coefficient, Nora's code two
+    const bool follows = r.beta == r.momentum;  // the papers have one coefficient for both, Nora's code has two
     r.momentum_course = {};
     if (object_.raw("momentum").is_object()) {
       JsonObject course = object_.object("momentum");
@@ -123,7 +123,7 @@ class Reader : public Switches {
     if (idle("blocks") || !object_.has("blocks")) return;
     const Json& given = object_.raw("blocks");
     blocks = {};
-    constexpr int64_t most = int64_t{1} << 31;  // the most rows of a matrix
+    constexpr int64_t most = int64_t{1} << 31;  // limit on the rows of a matrix
     if (given.is_number_integer() && given > 0 && given <= most) {
       blocks.by = Blocks::By::count;
       blocks.count = given.get<int64_t>();
@@ -209,7 +209,7 @@ class Writer : public Switches {
   Json& json_;
 };
 
-// Formats lines "  key               possible values".
+// Lists switches as lines "  key               possible values".
 class Lines : public Switches {
  public:
   std::string text;

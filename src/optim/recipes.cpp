@@ -1,4 +1,5 @@
-// The named recipes. Settings follow the authors' released code; "paper" holds what the printed rule changes.
+// The named recipes. Their settings follow the authors' released code; `paper` overrides those that differ in the
+// published rule.
 #include "optim/recipes.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The named recipes: data, written in the same JSON keys with which a config overrides them.
+// The named recipes. They are data: their settings have the JSON keys with which a config overrides them.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@ namespace rowan {
 
 struct Recipe;
 
-// A named recipe: its settings, and texts for people.
+// A named recipe: its settings, and the texts that `rowan optimizers` prints.
 struct RecipeInfo {
   const char* name;
   const char* source;             // sources: paper and code
@@ -17,8 +17,8 @@ struct RecipeInfo {
   const char* deviations;         // differences between paper, code and this program
   const char* settings;           // settings as JSON
   const char* paper = nullptr;    // JSON overrides for "variant": "paper"; nullptr if the paper prints the same rule
-  const char* adamw = "{}";       // JSON of its AdamW: lr, weight_decay, ...; absent keys are those of the matrices
-  const char* checked = nullptr;  // the program that it was compared with
+  const char* adamw = "{}";       // settings of its AdamW as JSON; lr and weight_decay default to the recipe's own
+  const char* checked = nullptr;  // the program with which it was compared
   const char* base = nullptr;     // the recipe whose settings and AdamW are overridden
 };
 
@@ -26,11 +26,12 @@ extern const std::vector<RecipeInfo> recipes_of_the_field;
 
 const std::vector<RecipeInfo>& recipes();
 std::vector<std::string> recipe_names();
-// Throws Error naming the nearest recipe if there is none of this name.
+// Throws Error naming the nearest recipe if no recipe has this name.
 const RecipeInfo& find_recipe(const std::string& name);
 // The family under which `rowan optimizers` lists a recipe.
 std::string family_of(const RecipeInfo& info);
-// The named recipe. "recipe" is the empty one to compose from, with every stage off.
+// The named recipe. "recipe" is the one to compose from: every optional stage is off. Throws Error for an unknown name,
+// or if the recipe has no variant "paper".
 Recipe named_recipe(const std::string& name, const std::string& variant = "code");
 
 }  // namespace rowan

@@ -1,11 +1,11 @@
-// The named recipes of methods outside the four papers, which a new method is usually compared with. A recipe with a
-// base has the base's settings and AdamW unless it overrides them.
+// Named recipes of further methods with which a new method is usually compared. A recipe with a base has the base's
+// settings and AdamW unless it overrides them.
 #include "optim/recipes.h"
 
 namespace rowan {
 namespace {
 
-// The AdamW of Track 3's entries that tune only the rates of the matrices.
+// The AdamW of those entries of modded-nanogpt's track 3 that tune only the rates of the matrices.
 constexpr const char* track3_adamw =
     R"({"lr": 0.003125, "embedding_lr": 0.3, "vector_lr": 0.01, "weight_decay": 0, "betas": [0.8, 0.95],
          "eps": 1.9073486328125e-16})";

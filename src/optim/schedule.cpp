@@ -17,7 +17,8 @@ double fall(double progress, double floor, bool cosine) {
   return floor + (1 - floor) * left;
 }
 
-// Runs are often shortened for a test; the requested warm-up applies again when they get longer.
+// A warm-up that is longer than the run is shortened, because runs are often shortened for a test. The requested value
+// is stored, so that it applies again when the run gets longer.
 void set_warmup(Schedule& schedule, int64_t asked) {
   schedule.warmup_steps = asked;
   if (asked <= schedule.steps) return;

@@ -1,22 +1,22 @@
-// The learning rate's course: a multiplier of every group's peak.
+// The learning-rate schedule: a multiplier of every group's peak rate.
 //
-// "schedule": {"name": "constant"|"cosine"|"linear"|"wsd", "warmup_steps": N, "min_lr_ratio": R,
-//   "from_step": N, for cosine and linear "falls_from": "warmup"|"start", for wsd "decay_steps": N, "decay":
-//   "linear"|"cosine"}
+// "schedule": {"name": "constant"|"cosine"|"linear"|"wsd", "from_step": N, "warmup_steps": N, "min_lr_ratio": R,
+//   for cosine and linear: "falls_from": "warmup"|"start",
+//   for wsd: "decay_steps": N, "decay": "linear"|"cosine"}
 #pragma once
 
 #include "base/section.h"
 
 namespace rowan {
 
-// The position of a run at a step.
+// How far a run has come at one step.
 struct Pace {
-  double rate = 1;  // multiplies every group's peak
+  double rate = 1;  // multiplies every group's peak rate
   double fall = 0;  // fraction of the rate's decay that is done
   double done = 0;  // fraction of the run that is done
 
   Pace() = default;
-  // A pace with only a rate.
+  // Sets only the rate.
   Pace(double rate) : rate(rate) {}
 };
 
@@ -26,17 +26,18 @@ struct Schedule {
   enum class FallsFrom : uint8_t { warmup, start };
   Shape shape = Shape::cosine;
   int64_t from_step = 0;  // step of the run at which this schedule begins
-  int64_t steps = 0;      // steps from there to the end of the run
+  int64_t steps = 0;      // number of steps from from_step to the end of the run
   int64_t warmup_steps = 0;
-  int64_t asked_warmup_steps = 0;  // the requested warm-up, if it was longer than the run and became a tenth of it
+  int64_t asked_warmup_steps = 0;  // the requested warm-up, if it is longer than the run; warmup_steps is then a tenth
   double min_lr_ratio = 0.1;
-  FallsFrom falls_from = FallsFrom::warmup;  // cosine and linear
+  FallsFrom falls_from = FallsFrom::warmup;  // cosine and linear: where the decay begins
   int64_t decay_steps = 0;                   // wsd: number of last steps over which the rate falls to min_lr_ratio
-  int64_t asked_decay_steps = 0;  // the requested decay, if it did not fit and became what the warm-up leaves
+  int64_t asked_decay_steps = 0;  // the requested decay, if the steps after the warm-up are fewer; they are then used
   Fall decay = Fall::linear;      // wsd: linear or cosine decay
 
-  // The multiplier at step from_step + t (from 0): t / warmup during warm-up (0 at the first step), then the decay over
-  // (t - warmup) / (steps - warmup), which would reach min_lr_ratio at t = steps.
+  // The multiplier at step `step` (from 0), with t = step - from_step. During warm-up it is t / warmup_steps, which is
+  // 0 at t = 0. The progress of cosine and linear decay is then (t - warmup_steps) / (steps - warmup_steps), or t /
+  // steps if they fall from the start. wsd decays over the last decay_steps. All would reach min_lr_ratio at t = steps.
   double multiplier(int64_t step) const;
   Pace pace(int64_t step) const;
 };

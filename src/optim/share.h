@@ -1,5 +1,6 @@
-// Share: the part of one parameter that this process updates. One process owns whole parameters; many ranks own
-// elements (AdamW), rows (RMNP, Nora) or whole matrices (Newton-Schulz), as the optimizer's atom says.
+// Share: the part of one parameter that this process updates. A process that runs alone owns whole parameters. With
+// more ranks, each owns a range of elements (AdamW), rows (RMNP, Nora) or whole matrices (Newton-Schulz), depending on
+// the optimizer's atom.
 #pragma once
 
 #include <array>
@@ -16,16 +17,17 @@ struct Share {
   const Parameter* parameter = nullptr;
   int64_t begin = 0;  // first element within the parameter
   int64_t count = 0;  // number of elements
-  Tensor weight;    // what the forward reads: f32 or bf16; [rows, in] if whole rows of a matrix are owned, else [count]
-  Tensor master;    // f32 copy of a bf16 weight, empty when the weight itself is updated
-  Tensor gradient;  // f32 or bf16, the gradient of the mean loss before clipping
+  Tensor weight;      // f32 or bf16, read by the forward pass; [rows, in] if the share is whole rows, else [count]
+  Tensor master;      // f32 copy of a bf16 weight, empty when the weight itself is updated
+  Tensor gradient;    // f32 or bf16, the gradient of the mean loss before clipping
 
-  // The tensor that holds the weight in full precision.
+  // The tensor that the optimizer updates: the master if there is one, else the weight.
   const Tensor& value() const { return master.empty() ? weight : master; }
   bool whole() const { return begin == 0 && count == parameter->numel(); }
 };
 
-// Sums over all elements of a parameter that are needed to update any part of it. Ranks add up the sums of their parts.
+// Three sums over all elements of each parameter, needed to update any part of it. Each rank computes them for its
+// parts, and they are then added over the ranks.
 using ParameterSums = std::map<const Parameter*, std::array<double, 3>>;
 
 }  // namespace rowan

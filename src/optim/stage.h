@@ -23,12 +23,12 @@ using Slots = std::vector<OptimizerSlot>;
 // A visitor of a recipe's switches, which reads them from JSON, writes them, or lists their possible values.
 class Switches {
  public:
-  static constexpr double tiny = 1e-30;  // smallest positive value allowed, since fp32 divides by it
+  static constexpr double tiny = 1e-30;  // smallest value of positive switches, by which fp32 code may divide
   static constexpr int64_t most_steps = int64_t{1} << 40;
 
   virtual ~Switches() = default;
   virtual void number(const char* key, double& field, double min, double max) = 0;
-  // Numbers for which 0 means off; the config writes that as null.
+  // Numbers for which 0 means off. JSON has null instead of 0.
   virtual void set(const char* key, double& field, double min, double max) = 0;
   virtual void set(const char* key, int64_t& field, int64_t min, int64_t max) = 0;
   virtual void integer(const char* key, int64_t& field, int64_t min, int64_t max) = 0;
@@ -44,30 +44,31 @@ class Switches {
     choice_of(key, value, all_names<Enum>());
     field = static_cast<Enum>(value);
   }
-  // The switches visited by `visit` have an effect only if `holds`. A config that sets them anyway is told `why` they
-  // have none.
+  // Calls `visit` for switches that have an effect only if `holds`. If not, a config that sets one of them is refused
+  // with the reason `why`.
   void when(bool holds, const char* why, const std::function<void()>& visit);
 
  protected:
   virtual void choice_of(const char* key, int& value, const Names& names) = 0;
-  const char* idle_ = nullptr;  // why the switches being visited have no effect; nullptr: they have one
+  const char* idle_ = nullptr;  // why the switches being visited have no effect; nullptr: they have an effect
 };
 
-// The values shared by all matrices of one step.
+// The values that all matrices of a batch share in one step.
 struct Moment {
   int64_t t = 1;         // number of the step, from 1
-  float lr = 0;          // learning rate: peak times the schedule's multiplier
-  float grad_scale = 1;  // multiplies every gradient
+  float lr = 0;          // learning rate: peak times width factor times the schedule's multiplier
+  float grad_scale = 1;  // multiplies every gradient (clipping)
   Rounding rounding;
 };
 
-// Flat memory that the stages of a batch share, sized for the largest batch. `update`, `other`, `kept`, `projected` and
-// `gradients` hold a batch; the Gram matrices hold its shorter side squared. gradients, sums and measured are f32.
+// Flat scratch memory that all stages share, sized for the largest batch. update, other, kept, projected and gradients
+// each hold all elements of a batch. gram and gram_squared hold square matrices of a side. gradients, sums and measured
+// are f32; the others have the dtype of the update.
 struct Workspace {
   Tensor update, other, kept, projected, gradients, gram, gram_squared, sums, measured;
 };
 
-// The elements that a batch needs in each part of the workspace.
+// The number of elements that a batch needs in each tensor of the workspace.
 struct WorkspaceSize {
   int64_t update = 0, other = 0, kept = 0, projected = 0, gradients = 0, gram = 0, gram_squared = 0, sums = 0,
           measured = 0;
@@ -75,9 +76,9 @@ struct WorkspaceSize {
   void sums_for(int64_t count) { sums = std::max(sums, count); }
 };
 
-// State that a stage keeps from step to step for each matrix, in addition to the momentum, which is a slot's `first`.
+// State that a stage keeps from step to step for each matrix. The momentum, a slot's `first`, is not declared this way.
 struct StateSpec {
-  const char* kind;   // the second part of the tensor's name
+  const char* kind;   // the tensor's name is "<parameter>.<kind>"
   int64_t count = 0;  // number of values of `dtype`; 0: one per element, in the dtype of the optimizer's state
   DType dtype = DType::f32;
 };
@@ -92,28 +93,28 @@ struct StageRun {
   Slots slots;
   const States& states;
   Workspace& workspace;
-  Tensor update;        // [n, out, in]: the momentum at first, the direction at the end
+  Tensor update;        // [n, out, in]: the momentum after the first stages, the direction at the end
   Tensor factors = {};  // step factors f32[n, k] along factors_along, or empty
   Along factors_along = Along::matrix;
 
   int64_t n() const { return update.dim(0); }
   int64_t rows() const { return update.dim(1); }
   int64_t cols() const { return update.dim(2); }
-  // The matrices [out, in] of the update, and those of the gradients.
+  // The n matrices [out, in] of the update, of the gradients and of the weights.
   std::vector<Tensor> matrices() const;
   std::vector<Tensor> gradients() const;
   std::vector<Tensor> weights() const;
   // f32[n, k]: part i of the workspace's sums.
   Tensor sums(int i, int64_t k) const;
-  // The part of `flat` that the batch uses.
+  // The part of the flat tensor that the batch uses, as [n, out, in].
   Tensor part(const Tensor& flat) const;
-  // The slots with a stage's own state as `first` and `second`.
+  // The slots, with the state of these kinds as `first` and `second`; nullptr leaves one as it is.
   Slots with(const char* first, const char* second = nullptr) const;
-  // A square state matrix in fp32: the matrix itself, or if it is kept in bf16 a copy in the memory of the Gram
-  // matrices, from element `at` on. keep() writes it back.
+  // wide() returns a square state matrix in fp32. If it is stored in bf16, that is a copy in workspace.gram from
+  // element `at` on, which keep() rounds and writes back.
   Tensor wide(const Tensor& kept, int64_t at) const;
   void keep(const Tensor& kept, const Tensor& wide) const;
-  // Sets the gradients that later stages see; they are clipped already.
+  // Replaces the gradients that later stages see. The new ones include the clipping, so grad_scale becomes 1.
   void take_gradients(const Tensor& gradients);
 };
 
@@ -122,7 +123,7 @@ using Refuse = std::function<void(const char* key, const std::string& why)>;
 
 struct Stage {
   const char* name;
-  // Visits the stage's keys, if it has any, after those of earlier stages.
+  // Visits the stage's switches, after those of the stages before it. Null: it has none.
   void (*switches)(Recipe&, Switches&) = nullptr;
   bool (*on)(const Recipe&) = nullptr;
   // The smallest part of a parameter that the stage can process by itself; called only if the stage is on.
@@ -130,13 +131,13 @@ struct Stage {
   void (*run)(StageRun&) = nullptr;
   // Describes the stage in words.
   std::string (*describe)(const Recipe&) = nullptr;
-  // Reports contradictions with the settings of any stage.
+  // Reports contradictions between its settings and those of any stage.
   void (*check)(const Recipe&, const Refuse&) = nullptr;
   // Enlarges `size` to what n matrices need in addition to their update.
   void (*workspace)(const Recipe&, int64_t n, int64_t rows, int64_t cols, WorkspaceSize& size) = nullptr;
   // The state that the stage keeps in addition to the momentum.
   void (*state)(const Recipe&, int64_t rows, int64_t cols, std::vector<StateSpec>& specs) = nullptr;
-  // True if Backend::normalized_step implements this setting of the stage.
+  // True if Backend::normalized_step implements the stage with these settings. Null: it does not.
   bool (*fuses)(const Recipe&) = nullptr;
 };
 

@@ -1,5 +1,5 @@
-// Second moments: factors of the rate from gradients (NAMO), or of rows, columns and elements from the direction or the
-// gradients.
+// Adaptive scales from second moments. NAMO scales the rate of a matrix or its columns by moments of the gradient. The
+// other choices scale rows, columns or elements of the update by moments of the direction or the gradient.
 #include <cmath>
 
 #include "optim/stages.h"
@@ -34,12 +34,12 @@ void switches(Recipe& r, Switches& s) {
          [&] { s.set("clamp", r.clamp, Switches::tiny, 1); });
 }
 
-// f32[n, k]: the sums over updates (i = 0) or gradients (i = 1) that measure() leaves for run().
+// f32[n, k]: the k sums of squares of each update (i = 0) or gradient (i = 1). measure() writes them, run() reads them.
 Tensor measured(const StageRun& x, int i, int64_t k) {
   return x.workspace.measured.slice(i * x.n() * k, x.n() * k).view({x.n(), k});
 }
 
-// Measures the norms of update and gradient before the direction is computed.
+// Computes the sums of squares of update and gradient before the direction replaces the update.
 void measure(StageRun& x) {
   const Along along = along_of(x.recipe, x.rows(), x.cols());
   const int64_t k = count_along(along, x.rows(), x.cols());

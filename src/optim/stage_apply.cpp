@@ -1,4 +1,5 @@
-// Weight decay and the step, in one pass over the weights; and the operations that implement a whole recipe.
+// Weight decay and the step, in one pass over the weights. Also the rules of AdamW and of Backend::normalized_step,
+// each of which runs a whole recipe.
 #include <cmath>
 
 #include "optim/stages.h"
@@ -14,7 +15,7 @@ Mask mask_of(const Recipe& r) {
                                              : Mask::none;
 }
 
-// The decay coefficient; every decay is then multiplied by the rate.
+// The decay coefficient, before its multiplication by the rate.
 double decay_of(const Recipe& r, double lr) {
   return r.weight_decay * (r.decay_rate == DecayRate::lr_scaled_lr ? lr : 1);
 }
@@ -86,7 +87,7 @@ const Stage apply_stage = {
     .atom = [](const Recipe&) { return Atom::element; },
     .run =
         [](StageRun& x) {
-          const double after = 1 - double{x.now.lr} * x.recipe.weight_decay;  // decay_last: also decays the step
+          const double after = 1 - double{x.now.lr} * x.recipe.weight_decay;  // with decay_last, the step decays too
           for (OptimizerSlot& slot : x.slots)
             if (x.recipe.decay_last) slot.scale *= f(after);
           x.backend.apply(x.update, x.slots, x.factors, {}, apply_rule(x));

@@ -1,5 +1,5 @@
-// Blocks of rows or of columns as matrices of their own. The optimizer makes each block a slot, so no other stage knows
-// of blocks.
+// Blocks of rows or of columns as matrices of their own. The optimizer makes each block a slot, so the other stages
+// need not know about blocks.
 #include <numeric>
 
 #include "base/error.h"
@@ -10,7 +10,8 @@ namespace {
 
 bool by_heads(const Blocks& blocks) { return blocks.by == Blocks::By::heads || blocks.by == Blocks::By::pairs; }
 
-// The number of blocks, of one head or two, in `size` rows or columns with `head` of them for each head.
+// The number of blocks in `size` rows or columns, `head` of which belong to each head. A block is one head, or two
+// heads with pairs.
 int64_t head_blocks(const Recipe& recipe, const Parameter& parameter, int64_t size, int64_t head) {
   const int64_t heads = size / head, each = recipe.blocks.by == Blocks::By::pairs ? 2 : 1;
   if (heads % each != 0)

@@ -1,4 +1,4 @@
-// The direction of the step: the orthogonal factor by Newton-Schulz, a norm for each row or column, or signs.
+// The direction of the step: the orthogonal factor by Newton-Schulz, normalized rows or columns, or signs.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -41,8 +41,8 @@ void switches(Recipe& r, Switches& s) {
   });
 }
 
-// Aurora (arXiv 2606.27715): an orthogonal factor whose rows along the long side have nearly equal norms. It is found
-// iteratively: scale the rows of the update by d, then correct d from the row norms of the factor.
+// Aurora (arXiv 2606.27715): an orthogonal factor whose rows (columns, if the matrix is wide) have nearly equal norms.
+// Each round scales the rows of the update by d, orthogonalizes the result, and corrects d by the row norms.
 void aurora(StageRun& x) {
   const Recipe& r = x.recipe;
   const bool tall = x.rows() > x.cols();

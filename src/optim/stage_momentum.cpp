@@ -37,7 +37,8 @@ std::string in_words(const Recipe& r) {
                      r.momentum_last ? " of directions" : "");
 }
 
-// mu_t = momentum (1 - 0.96^(t psi) / 2); products of the mu_t correct the buffer's bias (Dozat 2016, as in torch).
+// mu_t = momentum (1 - 0.96^(t psi) / 2), where psi is momentum_decay. Products of the mu_t correct the bias of the
+// buffer (Dozat 2016, as in torch).
 void nadam(const Recipe& r, int64_t t, MomentumRule& rule) {
   auto mu = [&](int64_t step) {
     return r.momentum * (1 - 0.5 * std::pow(0.96, static_cast<double>(step) * r.momentum_decay));
@@ -92,7 +93,7 @@ const Stage momentum_stage = {.name = "momentum",
                               .check = check,
                               .fuses = [](const Recipe& r) { return !r.momentum_last; }};
 
-// Late momentum: the buffer averages what the earlier stages made of the gradient.
+// With momentum_last, the buffer averages the directions that earlier stages computed from the gradient.
 const Stage late_momentum_stage = {.name = "late momentum",
                                    .on = [](const Recipe& r) { return r.momentum_last; },
                                    .atom = [](const Recipe&) { return Atom::element; },

@@ -1,5 +1,6 @@
-// Muown (arXiv 2605.10797): a row w_i is a magnitude s_i times the direction of a vector v_i of length l_i. Adam
-// updates the magnitudes, the matrix rule the vectors; the result is one pass over the weights.
+// Muown (arXiv 2605.10797): a row w_i is a magnitude s_i times the unit vector v_i / l_i, where l_i is the norm of v_i.
+// Adam updates the magnitudes, and the stages between split() and join() update the vectors. One pass over the weights
+// applies both.
 #include <cmath>
 
 #include "optim/stages.h"
@@ -18,7 +19,7 @@ void switches(Recipe& r, Switches& s) {
   });
 }
 
-// gathered() collects a state of all matrices in one tensor f32[n, rows]; scattered() writes it back.
+// gathered() copies one kind of state of all matrices into one tensor f32[n, rows]; scattered() copies it back.
 Tensor gathered(StageRun& x, const char* kind, int place) {
   Tensor all = x.sums(place, x.rows());
   for (int64_t i = 0; i < x.n(); ++i) x.backend.copy(all.at(i), x.states.at(kind)[i]);
@@ -34,7 +35,7 @@ void row_lengths(StageRun& x, Tensor to) {
   x.backend.power(to, {1, 0, 0.5f});
 }
 
-// Replaces the gradients of the weights by those of the vectors; updates the magnitudes by theirs.
+// Replaces the gradients of the weights by those of the vectors, and computes Adam's step of the magnitudes for join().
 void split(StageRun& x) {
   Tensor gradients = x.part(x.workspace.gradients);
   x.backend.momentum(gradients, x.slots, {1, 0, 0, 1, false, x.now.grad_scale});
@@ -46,7 +47,7 @@ void split(StageRun& x) {
   }
   x.take_gradients(gradients);
 
-  // ds_i = <g_i, w_i> / s_i, and Adam's step of s.
+  // The gradient of s is ds_i = <g_i, w_i> / s_i.
   Tensor inverse = gathered(x, "magnitude", 0), ds = x.sums(1, x.rows());
   x.backend.power(inverse, {1, 1e-12f, -1});
   x.backend.sums_along(ds, x.gradients(), x.weights(), Along::row);
@@ -70,7 +71,7 @@ void split(StageRun& x) {
   x.backend.scale(step, -x.now.lr);
   for (int64_t i = 0; i < x.n(); ++i) x.backend.copy(x.states.at("magnitude_step")[i], step.at(i).view({x.rows()}));
 
-  // dv_i = (s_i / l_i) (g_i - its component along w_i).
+  // The gradient of v is dv_i = (s_i / l_i) (g_i - <g_i, w_i> w_i / |w_i|^2).
   x.backend.project(gradients, x.slots, {Along::row, false, 1e-12f});
   Tensor ratio = gathered(x, "length", 2);
   x.backend.power(ratio, {1, 1e-12f, -1});
@@ -79,7 +80,8 @@ void split(StageRun& x) {
   x.backend.scale_along(gradients, ratio, Along::row);
 }
 
-// w' = s' v' / |v'|, v' = (l / s) (w - (s / l) lr f O).
+// w' = s' v' / |v'| with v' = (l / s) (w - (s / l) lr f O), for each row. O is the direction and f the shape factor; a
+// prime marks values after the step.
 void join(StageRun& x) {
   const Recipe& r = x.recipe;
   Tensor steps = x.sums(0, x.rows()), keeps = x.sums(1, x.rows()), ww = x.sums(2, x.rows()), uw = x.sums(3, x.rows()),
@@ -99,7 +101,7 @@ void join(StageRun& x) {
   rule.eps = 1e-30f;
   rule.given = true;
   x.backend.retract_factors(steps, keeps, ww, uw, uu, after, rule);
-  // The length of v' is l' = (l / s) s' / q, where q is the factor that retract_factors() gave for w.
+  // The length of v' is l' = (l / s) s' / q, where q is the factor of w that retract_factors() put into `keeps`.
   Tensor length = before;
   x.backend.copy(length, keeps);
   x.backend.multiply(length, ratio);

@@ -1,6 +1,6 @@
-// Hyperball (arXiv 2606.16899): the length of the step is lr times the norm of the weights, and the weights return to
-// the sphere they were on. Step, decay and retraction are one pass over the weights; their factors come from three
-// sums.
+// Hyperball (arXiv 2606.16899): the length of the step is lr times the norm of the weights. The result is scaled back
+// to that norm. Step, decay and retraction are one pass over the weights, with factors from the sums |w|^2, <u, w> and
+// |u|^2.
 #include "optim/stages.h"
 
 namespace rowan {
@@ -21,7 +21,7 @@ void run(StageRun& x) {
   size.eps = static_cast<float>(r.retract_eps);
   x.backend.retract_factors(steps, keeps, ww, uw, uu, {}, size);
   Slots slots = x.slots;
-  for (OptimizerSlot& slot : slots) slot.scale = 1;  // the size of the update has no effect
+  for (OptimizerSlot& slot : slots) slot.scale = 1;  // the steps do not depend on the size of the update
   ApplyRule rule;
   rule.lr = 1;
   rule.along = along;

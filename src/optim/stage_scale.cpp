@@ -22,8 +22,8 @@ void switches(Recipe& r, Switches& s) {
   s.choice("direction_precision", r.direction_precision);
 }
 
-// nuclear is computed by the direction stage. All others except rms depend on the shape alone and are stored in the
-// slots. NorMuon's factors already include the norm of rms.
+// Applies rms, unless NorMuon's factors already include its norm. The direction stage computes nuclear. The other
+// factors depend only on shape and step, and Optimizer::step() stores them in the slots.
 void run(StageRun& x) {
   if (x.recipe.shape_scale != ShapeScale::rms || !x.factors.empty()) return;
   NormalizeRule rule;

@@ -1,5 +1,5 @@
-// Dion2 (arXiv 2512.16928): only the rows (or columns, if those are fewer) of the buffer with the largest sums of
-// magnitudes take part in a step, and the buffer decays there.
+// Dion2 (arXiv 2512.16928): a step uses only those rows of the momentum buffer (columns, if the matrix has fewer of
+// them) whose sums of magnitudes are the largest. Only these rows of the buffer decay.
 #include <fmt/format.h>
 
 #include <cmath>

@@ -1,5 +1,5 @@
-// Shampoo as in Meta's DistributedShampoo: the momentum between inverse roots of the factors L (rows) and R (columns),
-// with the size of Adam's step if it is grafted.
+// Shampoo as in Meta's DistributedShampoo: the momentum is multiplied by an inverse root of the factor L (rows) from
+// the left and of R (columns) from the right. With grafting, the result is scaled to the norm of Adam's step.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -27,7 +27,7 @@ void switches(Recipe& r, Switches& s) {
   });
 }
 
-// root = (factor / correction + eps I)^exponent, by eigenvectors.
+// root = (factor / correction + eps I)^exponent, by eigendecomposition.
 void take_root(StageRun& x, Tensor root, Tensor factor, double correction) {
   const int64_t k = factor.dim(0);
   Tensor values = x.workspace.sums.slice(0, k), q = x.workspace.gram.slice(0, k * k).view({k, k});

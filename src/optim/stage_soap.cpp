@@ -1,7 +1,7 @@
 // SOAP (arXiv 2409.11321) and its relatives: second moments in the eigenbasis of Shampoo's factors, L for rows and R
 // for columns. KL-Shampoo and KL-SOAP (arXiv 2509.03378) weight each factor by the other's eigenvalues. SOAP-Muon takes
-// second moments of the momentum and passes the result on to a direction. Momentum stays in the parameter's own space,
-// which is equivalent to rotating it from basis to basis.
+// second moments of the momentum and passes the result on to a direction. The momentum buffer stays in the parameter's
+// own space. This is equivalent to rotating it whenever the basis changes.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -19,7 +19,7 @@ bool is_kl(const Recipe& r) {
 }
 bool scales(const Recipe& r) { return is_kl(r) || r.kl_factors; }
 bool moments(const Recipe& r) { return r.precondition != Precondition::kl_shampoo; }
-// Whether second moments move with the columns of the basis when these are reordered.
+// Whether second moments are reordered together with the columns of the basis.
 bool sorts(const Recipe& r) {
   return r.precondition == Precondition::soap_momentum ||
          (r.precondition == Precondition::soap && r.precondition_order == PreconditionOrder::after);
@@ -92,12 +92,13 @@ struct Matrix {
     return side;
   }
 
-  // fp32 copies, stored after the square of the larger side; valid until the next one of their kind is requested.
+  // The state in fp32. If it is stored in bf16, this is a copy in workspace.gram, behind the memory of square(). A copy
+  // is valid until the next call of the same function.
   Tensor factor(const Side& side) const { return x.wide(side.factor, largest() * largest()); }
   Tensor basis(const Side& side) const { return x.wide(side.basis, 2 * largest() * largest()); }
   int64_t largest() const { return std::max(left ? left.size : 0, right ? right.size : 0); }
 
-  // to = Q_L^T from Q_R, or the inverse. `to` may be `from`.
+  // to = Q_L^T from Q_R, or Q_L from Q_R^T if `back`. `to` may be `from`.
   void turn(Tensor to, Tensor from, bool back) const {
     Tensor half = from;
     if (left) {
@@ -119,7 +120,7 @@ struct Matrix {
     return x.workspace.gram.slice(0, side.size * side.size).view({side.size, side.size});
   }
 
-  // f32[1, size]: inverse roots of the side's eigenvalues, at most `cap`.
+  // f32[1, size]: inverse square roots of the side's eigenvalues, at most `cap`.
   Tensor inverse_roots(const Side& side, double cap, int place) const {
     Tensor roots = x.workspace.sums.slice(place * (rows + cols), side.size).view({1, side.size});
     x.backend.copy(roots, side.scale);
@@ -135,7 +136,7 @@ struct Matrix {
   }
 
   // factor = beta factor + share g g^T (g^T g on the right). With `by`, g is first rotated by the other side's basis,
-  // and its columns are divided by the roots of that side's eigenvalues.
+  // and its columns (rows on the right) are divided by the square roots of that side's eigenvalues.
   void add_gradient(const Side& side, const Side& other, bool by, double beta, double share) const {
     Tensor g = gradient;
     if (by && other) {
@@ -152,7 +153,7 @@ struct Matrix {
     x.keep(side.factor, sum);
   }
 
-  // diag(Q^T L Q), which is descending, into f32[1, size].
+  // f32[1, size]: diag(Q^T L Q), which estimates the eigenvalues of the side's factor L.
   Tensor estimates(const Side& side) const {
     Tensor product = square(side), sums = x.workspace.sums.slice(0, side.size).view({1, side.size});
     Tensor q = basis(side);
@@ -174,7 +175,7 @@ struct Matrix {
     x.keep(side.basis, q);
   }
 
-  // One power iteration.
+  // Moves the basis by one power iteration, followed by a QR decomposition.
   void move_basis(const Side& side) const {
     Tensor product = square(side);
     x.backend.matmul(product, factor(side), basis(side));
@@ -182,8 +183,8 @@ struct Matrix {
     x.backend.copy(side.basis, product);
   }
 
-  // Updates the estimate of each eigenvalue from the gradient in both bases, divided by the roots of the other side's
-  // old estimates.
+  // Updates the estimated eigenvalues of both sides from the gradient in both bases. For each side, the gradient is
+  // first divided by the square roots of the other side's old estimates.
   void move_scales(double beta) const {
     Tensor sums[2];
     for (const Side* side : {&left, &right}) {
@@ -206,7 +207,7 @@ struct Matrix {
   }
 };
 
-// The direction in the bases: Adam's, or the momentum over the roots of both sides' eigenvalues.
+// Adam's direction in both bases, with second moments of the gradient or, for soap_momentum, of the momentum.
 void adam_in_basis(StageRun& x, double root_scale) {
   SecondMomentRule rule;
   rule.beta = f(x.recipe.beta2);
@@ -219,7 +220,8 @@ void adam_in_basis(StageRun& x, double root_scale) {
   x.backend.second_moment(x.update, slots, rule);
 }
 
-// d / (1 + d eps) with d = (e_L e_R)^(-1/2). eps is far below every root, so the caps take its place.
+// Multiplies the update by (e_L e_R)^(-1/2), where e are the eigenvalues of a side (KL-Shampoo). With d for this
+// factor, the original is d / (1 + d eps). eps is far below every root, and the caps replace it here.
 void divide_by_scales(const Matrix& m) {
   Tensor u = m.x.update.at(m.i).view({1, m.rows, m.cols});
   if (m.left) m.x.backend.scale_along(u, m.inverse_roots(m.left, m.cap(m.left), 0), Along::row);
@@ -277,7 +279,7 @@ void move_bases(const Matrix& m) {
 
 void run(StageRun& x) {
   const Recipe& r = x.recipe;
-  const bool late = r.precondition_order == PreconditionOrder::after;  // the first gradient only makes a basis
+  const bool late = r.precondition_order == PreconditionOrder::after;  // the first gradient only initializes the basis
   const int64_t t = x.now.t, k = late ? t - 1 : t;
   // Copies the gradients to fp32.
   x.backend.momentum(x.part(x.workspace.kept), x.slots, {1, 0, 0, 1, false, x.now.grad_scale});

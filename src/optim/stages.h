@@ -1,4 +1,4 @@
-// Runs a recipe's stages on a batch of matrices of one shape, and tells the optimizer what the stages need and keep.
+// Runs a recipe's stages on a batch of matrices of one shape, and says which scratch memory and state they need.
 #pragma once
 
 #include "optim/recipe.h"
@@ -17,27 +17,28 @@ std::vector<StateSpec> state_of(const Recipe& recipe, int64_t rows, int64_t cols
 
 // rows, cols or 1, depending on the axis.
 int64_t count_along(Along along, int64_t rows, int64_t cols);
-// The axis of a step: columns on the first, rows on the second, and so on (Mano).
+// The axis of step t (from 1): columns in odd steps, rows in even ones (Mano).
 inline Along alternating_axis(int64_t t) { return t % 2 == 1 ? Along::column : Along::row; }
 inline Along other_axis(Along axis) { return axis == Along::row ? Along::column : Along::row; }
 // The axis that the direction normalizes, or normalizes last.
 Along axis_of(const Recipe& recipe, int64_t t);
-// The factor of the step of a parameter [out, in] at step t.
+// The factor that shape_scale and radius give the update of a matrix [out, in] at step t.
 float shape_factor(const Recipe& recipe, int64_t out, int64_t in, int64_t t);
-// The Frobenius norm at which the elements of a step have a root mean square of `scale`.
+// The Frobenius norm of a matrix [rows, cols] whose elements have a root mean square of `scale`.
 float rms_norm(const Recipe& recipe, int64_t rows, int64_t cols);
 
-// Whether a side of length `size` has a factor of its own; and the dtype in which factors, bases and roots are kept.
+// Whether the preconditioner has a factor for a side of length `size`; `other` is the length of the other side.
 bool has_side(const Recipe& recipe, int64_t size, int64_t other);
+// The dtype in which factors, bases and roots are stored.
 DType kept_dtype(const Recipe& recipe);
 // The k in MARS's c = g + k (g - previous).
 inline float mars_weight(double gamma, double momentum) {
   return static_cast<float>(gamma * momentum / (1 - momentum));
 }
 MomentumRule momentum_rule(const Recipe& recipe, const Moment& now);
-// Orthogonalizes x [n, out, in]; `spare` is scratch memory of its size. The result lies in one of the two.
+// Orthogonalizes x [n, out, in]; `spare` is scratch memory of its size. The result is in x or in `spare`.
 Tensor orthogonalize(StageRun& run, Tensor x, Tensor spare);
-// The switches of decay, which AdamW also has.
+// The switches of weight decay, which stages and AdamW share.
 void decay_switches(Recipe& recipe, Switches& switches);
 AdamWRule adamw_rule(const Recipe& recipe, const Moment& now);
 NormalizedStepRule fused_rule(const Recipe& recipe, const Moment& now);

@@ -46,7 +46,7 @@ double norm(const Doubles& x) {
   return std::sqrt(sum);
 }
 
-// An arbitrary start vector; unlikely to be orthogonal to the leading eigenvector.
+// An arbitrary start vector that is unlikely to be orthogonal to the eigenvector sought.
 Doubles start(int64_t n) {
   Doubles x(static_cast<size_t>(n));
   for (int64_t i = 0; i < n; ++i) x[i] = 1 + 0.37 * std::sin(1.7 * static_cast<double>(i));
@@ -132,7 +132,7 @@ Dominance dominance_of(const Doubles& g, int64_t n) {
   return result;
 }
 
-// The matrix from which the direction is made: the buffer with its look-ahead.
+// The matrix from which the direction is computed: the momentum buffer, with Nesterov's look-ahead if it is on.
 Floats look_ahead(const Recipe& r, const MatrixView& view) {
   Floats u = view.momentum;
   if (!r.nesterov || r.form == Form::lion) return u;
@@ -225,7 +225,8 @@ std::vector<Metric> matrix_metrics(const Recipe& recipe, int64_t t, const Matrix
     const double from = std::sqrt(dot(before, before, view.cols)), to = std::sqrt(dot(after, after, view.cols));
     length += to / static_cast<double>(view.rows);
     if (from == 0 || to == 0) continue;
-    // Uses the chord between the unit vectors, because the cosine of a small angle is dominated by rounding.
+    // The angle is computed from the chord between the unit vectors, because rounding dominates the cosine of a small
+    // angle.
     double chord = 0;
     for (int64_t j = 0; j < view.cols; ++j) {
       const double gap = static_cast<double>(after[j]) / to - static_cast<double>(before[j]) / from;
