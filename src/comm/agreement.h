@@ -11,25 +11,25 @@
 
 namespace rowan {
 
-// An Error that every rank throws: rank 0 prints it, all exit with code 2. Any other Error belongs to one rank, which
-// prints it and calls Communicator::abort(2).
+// An Error that every rank throws. Rank 0 prints it, and all ranks exit with code 2. Any other Error belongs to one
+// rank, which prints it and calls Communicator::abort(2).
 class AgreedError : public Error {
  public:
   using Error::Error;
 };
 
-// Throws AgreedError for a mistake that every rank detects by itself: in the build, in the environment of the launch.
+// Throws AgreedError for a mistake that every rank detects by itself, such as one in the build or in the environment.
 template <typename... Args>
 [[noreturn]] void fail_on_all(fmt::format_string<Args...> format, Args&&... args) {
   throw AgreedError(fmt::format(format, std::forward<Args>(args)...));
 }
 
 // Runs `work` on every rank. If it throws Error on some ranks, all ranks throw AgreedError with the message of the
-// first of these. The message names that rank, unless all ranks failed with the same message.
+// lowest of these ranks. The message names that rank, unless all ranks failed with the same message.
 void run_on_all_ranks(Communicator& communicator, const std::function<void()>& work);
 
-// Throws AgreedError when `mine` differs between ranks. The message names a rank that differs from the majority, `what`
-// was compared ("config"), and the first differing place with both values.
+// Throws AgreedError when `mine` differs between ranks. The message names a rank that differs from the majority, the
+// thing compared (`what`, such as "config"), and the first place that differs, with both values.
 void check_same(Communicator& communicator, const std::string& what, const Json& mine);
 
 }  // namespace rowan

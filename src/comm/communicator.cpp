@@ -14,10 +14,11 @@ namespace rowan {
 namespace {
 
 constexpr double default_timeout_seconds = 300, most_timeout_seconds = 1e8;
-// Time for a waiting rank to answer a ping, and for a rank that knows who is silent to report it and end all ranks.
+// The time for a waiting rank to answer a ping. Also the time that each lower rank has to report the silent ranks and
+// end all ranks.
 constexpr std::chrono::seconds answer_time{2};
 
-// One process, or a simulated rank of many: nothing is sent, all traffic is counted.
+// One process, or a simulated rank of many. Sends nothing; the base class counts the traffic.
 class LoneCommunicator : public Communicator {
  public:
   LoneCommunicator(int rank, int size) : Communicator(rank, size, rank) {}
@@ -52,7 +53,7 @@ std::string ranks_text(const std::vector<int>& ranks) {
   std::string text = ranks.size() == 1 ? "rank " : "ranks ";
   for (size_t begin = 0, end = 0; begin < ranks.size(); begin = end) {
     for (end = begin + 1; end < ranks.size() && ranks[end] == ranks[end - 1] + 1;) ++end;
-    if (end < begin + 3) end = begin + 1;  // two consecutive ranks are listed, not joined
+    if (end < begin + 3) end = begin + 1;  // two consecutive ranks are listed one by one, not as a range
     text += fmt::format("{}{}", begin ? ", " : "", ranks[begin]);
     if (end > begin + 1) text += fmt::format("-{}", ranks[end - 1]);
   }
@@ -131,7 +132,7 @@ void Communicator::report_hung_ranks(const std::string& operation) {
       if (!pinged()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   };
   listen(answer_time);
-  int before = 0;  // number of lower ranks that may report first
+  int before = 0;  // number of lower ranks that may report before this one
   for (int r = 0; r < rank_; ++r) before += answered_[r] || !can_ping(r);
   listen(before * answer_time);
   std::vector<int> silent;
@@ -144,7 +145,7 @@ void Communicator::report_hung_ranks(const std::string& operation) {
     tell("rowan: rank {}: {} {} been silent {}; leaving\n", rank_, ranks_text(silent),
          silent.size() == 1 ? "has" : "have", limit);
   abort(2);
-  std::_Exit(2);  // GCC's sanitizers lose track of virtual functions that do not return
+  std::_Exit(2);  // not reached; with its sanitizers, GCC assumes that the virtual abort() may return
 }
 
 std::unique_ptr<Communicator> make_single_communicator() { return std::make_unique<LoneCommunicator>(0, 1); }

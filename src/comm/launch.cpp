@@ -31,7 +31,7 @@ struct Convention {
   const char *rank, *size, *local_rank;
 };
 
-// The innermost launcher comes first, because mpirun inside a Slurm job sees the variables of both.
+// Slurm comes last, because a rank that mpirun starts inside a Slurm job has the variables of both launchers.
 constexpr Convention conventions[] = {
     {Launch::Kind::mpi, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"},
     {Launch::Kind::mpi, "PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID"},
@@ -43,7 +43,7 @@ constexpr Convention conventions[] = {
 Launch detect_launch() {
   for (const Convention& names : conventions) {
     std::optional<int> rank = number(names.rank), size = number(names.size);
-    if (!rank || !size) continue;  // SLURM_STEP_NUM_TASKS is set by srun, not in the batch script itself
+    if (!rank || !size) continue;  // srun sets SLURM_STEP_NUM_TASKS; a batch script outside srun does not have it
     if (*rank >= *size) fail("{}: found {}, expected less than {}, which is {}", names.rank, *rank, names.size, *size);
     std::optional<int> local = number(names.local_rank);
     if (!local) local = number("SLURM_LOCALID");

@@ -1,4 +1,4 @@
-// Merging of pieces into fewer messages.
+// Merges pieces into fewer messages.
 #pragma once
 
 #include <vector>
@@ -7,8 +7,8 @@
 
 namespace rowan {
 
-// Merges pieces that are neighbours in the list and in memory and have the same owner and dtype: fewer messages with
-// the same bytes. Ranks with the same memory layout get the same result.
+// Merges pieces that are adjacent in the list and in memory and have the same owner and dtype. Ranks with the same
+// memory layout get the same result.
 std::vector<Piece> merged(const std::vector<Piece>& pieces);
 
 }  // namespace rowan

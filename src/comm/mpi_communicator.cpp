@@ -26,7 +26,7 @@ using Bytes = std::unique_ptr<std::byte[]>;
 
 // MPI counts the bytes of a message in an int.
 constexpr size_t message_bytes = 1u << 30;
-// The tag tells which operation a message belongs to; MPI guarantees tags up to 32767.
+// A message's tag says which operation the message belongs to. MPI guarantees tags up to 32767.
 constexpr int tags = 30000, ping_tag = tags;
 
 void add_to(float* sum, const float* x, int64_t n) {
@@ -38,7 +38,7 @@ void add_to(float* sum, const bf16* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) sum[i] += to_float(x[i]);
 }
 
-// out = sum over parts in the order given; out may be one of the parts.
+// out = sum over parts, in their order; out may be one of the parts.
 template <typename T>
 void sum_parts(T* out, const std::vector<const std::byte*>& parts, int64_t n) {
   constexpr int64_t block = 4096;
@@ -60,8 +60,8 @@ class MpiCommunicator final : public Communicator {
   MpiCommunicator(int rank, int size, int local_rank) : Communicator(rank, size, local_rank) {}
 
   ~MpiCommunicator() override {
-    // MPI_Finalize waits for all ranks. While an exception unwinds, the others may never call it: the caller ends them
-    // with abort().
+    // MPI_Finalize waits for all ranks. After an exception on this rank, the others may never call it, and the caller
+    // ends them with abort().
     if (std::uncaught_exceptions() == 0) MPI_Finalize();
   }
 
@@ -147,12 +147,13 @@ class MpiCommunicator final : public Communicator {
     const char* name;
     Ticket ticket;
     std::vector<MPI_Request> requests;
-    std::vector<std::function<void(Operation&)>> then;  // steps after the requests are done: add up, copy back, forward
+    std::vector<std::function<void(Operation&)>>
+        then;  // run when the requests are done: add, copy to device, broadcast
     std::vector<Bytes> memory;
   };
 
-  // Each new operation polls the queued ones, once a block. Polling between the products of a block as well showed no
-  // gain, in a measurement too coarse to show a small one.
+  // Polls the queued operations, which happens about once per transformer block. Polling also between the matrix
+  // products of a block showed no gain, but the measurement was too coarse for a small one.
   Operation& enqueue(const char* name) {
     progress();
     queue_.push_back({name, ++last_ticket_, {}, {}, {}});
@@ -182,7 +183,7 @@ class MpiCommunicator final : public Communicator {
 
   static int tag(const Operation& operation) { return static_cast<int>(operation.ticket % tags); }
 
-  // The tensor's elements in host memory; a copy where the tensor lies on a device.
+  // The tensor's elements in host memory. If the tensor is on a device, this is a copy that the operation owns.
   std::byte* on_host(Operation& operation, Tensor tensor) {
     if (!staged()) return tensor.as<std::byte>();
     std::byte* copy = scratch(operation, tensor.bytes());
@@ -268,7 +269,7 @@ class MpiCommunicator final : public Communicator {
 
   void leave_if_late(std::chrono::steady_clock::time_point start) {
     std::chrono::duration<double> waited = std::chrono::steady_clock::now() - start;
-    // Ranks may outnumber cores: a long wait yields the core to the ranks it waits for.
+    // Ranks may outnumber cores, so a waiting rank yields its core. After 1 ms it sleeps between polls.
     if (waited.count() < 1e-3) {
       sched_yield();
       return;
@@ -287,7 +288,7 @@ class MpiCommunicator final : public Communicator {
 
 std::unique_ptr<Communicator> make_mpi_communicator() {
   int level = 0, rank = 0, size = 1, local_rank = 0;
-  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &level);  // the NCCL watchdog thread pings, too
+  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &level);  // because NCCL's watchdog thread also calls MPI
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   MPI_Comm machine;

@@ -42,8 +42,8 @@ ncclDataType_t type_of(DType dtype) {
 
 // Short messages take one all-gather of blocks of this size, each beginning with the message's length.
 constexpr size_t block_bytes = 64, short_bytes = block_bytes - sizeof(uint64_t);
-// A rank that has waited this long looks for pings. Not earlier: looking also reveals that a rank has exited, and at
-// the end of a run one rank is always the first to exit.
+// A rank looks for pings after it has waited this long. It does not look earlier, because looking also detects that a
+// rank has exited, and at the end of a run one rank always exits first.
 constexpr double answer_seconds = 0.5;
 
 class NcclCommunicator : public Communicator {
@@ -54,7 +54,8 @@ class NcclCommunicator : public Communicator {
         backend_(backend),
         compute_(static_cast<cudaStream_t>(stream_of(backend))) {
     check(cudaGetDevice(&device_), "no device");
-    // The highest priority, or the blocks of a matrix product would occupy every multiprocessor first.
+    // The stream has the highest priority. Otherwise the thread blocks of a matrix product would occupy every
+    // multiprocessor before a collective starts.
     int least = 0, greatest = 0;
     check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "no priorities");
     check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest), "no stream");
@@ -186,13 +187,14 @@ class NcclCommunicator : public Communicator {
     return last_ticket_;
   }
 
-  // NCCL connects ranks inside the first call that needs the connection, and may wait there.
+  // Tells the watchdog which NCCL call the host is in; nullptr: none. NCCL connects ranks inside the first call that
+  // needs the connection, and may wait there.
   void calling(const char* name) {
     std::lock_guard lock(mutex_);
     calling_ = name ? std::optional(Call{name}) : std::nullopt;
   }
 
-  // All ranks' blocks, in rank order; all have the same size, a multiple of 4 bytes.
+  // Returns the blocks of all ranks, in rank order. All have the same size, a multiple of 4 bytes.
   std::string gather_equal(const std::string& mine) {
     int64_t words = static_cast<int64_t>(mine.size()) / 4;
     if (words > scratch_words_) {
@@ -271,7 +273,7 @@ std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, Backend
   return std::make_unique<NcclCommunicator>(host, backend, id);
 }
 
-// Identifies machine and GPU: two ranks that share a GPU cannot use NCCL.
+// Identifies machine and GPU, because two ranks that share a GPU cannot use NCCL.
 std::string device_name_for_nccl() {
   int device = 0;
   cudaDeviceProp properties;

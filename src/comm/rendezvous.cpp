@@ -61,7 +61,7 @@ class Addresses {
   addrinfo* list_ = nullptr;
 };
 
-// Listens on all of this machine's addresses, IPv6 and IPv4; port 0 takes any that is free. Throws Error.
+// Listens on all of this machine's addresses, IPv6 and IPv4. Port 0 stands for any free port. Throws Error.
 Socket listen_at(uint16_t port) {
   const int no = 0, yes = 1;
   sockaddr_in6 six{};
@@ -240,7 +240,7 @@ int Rendezvous::welcome(const Socket& listener, int size, Socket& peer) {
   return -1;
 }
 
-// Reads what has arrived of a Hello; false when the guest has disconnected or was refused.
+// Reads the bytes of a Hello that have arrived. Returns false when the guest has disconnected or was refused.
 bool Rendezvous::receive_hello(Guest& guest, int size) {
   char* to = reinterpret_cast<char*>(&guest.hello);
   const ssize_t got = recv(guest.socket.fd(), to + guest.received, sizeof guest.hello - guest.received, MSG_DONTWAIT);

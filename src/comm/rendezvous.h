@@ -1,10 +1,10 @@
 // Rendezvous: how ranks find each other without MPI. Rank 0 listens, and the others connect to it.
 //
-// A rank proves itself by the job's secret. With file:PATH, each job draws a new secret and keeps it in a file that
-// only its owner can read. With tcp:HOST:PORT, the secret is ROWAN_SECRET, or the content of the file that
-// ROWAN_SECRET_FILE names.
+// A rank authenticates itself with the job's secret. With file:PATH, rank 0 draws a new secret for each job and writes
+// it to a file that only the user can read. With tcp:HOST:PORT, the secret is ROWAN_SECRET, or the content of the file
+// that ROWAN_SECRET_FILE names.
 // Nothing is encrypted, and rank 0 listens on all addresses of its machine. This is meant for the network inside a
-// cluster: it rejects anyone who can reach the port, but does not protect against anyone who can read the traffic.
+// cluster. It rejects strangers who can reach the port, but does not protect against those who can read the traffic.
 #pragma once
 
 #include <chrono>
@@ -27,9 +27,10 @@ class Socket {
   explicit operator bool() const { return fd_ >= 0; }
   int fd() const { return fd_; }
 
-  // Sets the longest time for a read or write; a longer one fails.
+  // Sets the time after which a read or write fails.
   void set_timeout(double seconds) const;
-  // False, with errno set, when the other end is gone (ECONNRESET, EPIPE) or silent (EAGAIN).
+  // Transfer all bytes. They return false, with errno set, when the other end has disconnected (ECONNRESET, EPIPE) or
+  // the time is over (EAGAIN).
   bool read(void* data, size_t bytes) const;
   bool write(const void* data, size_t bytes) const;
 
@@ -48,9 +49,10 @@ class Rendezvous {
   // Opens rank 0's listener and, for file:, writes the file that says where it listens. Throws Error.
   Socket open();
   // Rank 0 waits up to 0.1 s for another of `size` ranks, and serves all open connections at the same time. Returns the
-  // rank that connected, or -1 for none. Others are disconnected, with a line that names their address.
+  // rank that connected and sets `peer`, or returns -1. Connections without a valid Hello are closed, with a line that
+  // names their address.
   int welcome(const Socket& listener, int size, Socket& peer);
-  // Whether `peer`, an accepted rank, is still connected; a second process with its rank is then refused.
+  // Whether `peer`, an accepted rank, is still connected. If it is, a second process with the same rank is refused.
   static bool is_there(const Socket& peer);
   void refuse(const Socket& guest, const std::string& why);
   // Tells a rank that it is accepted; false when it has disconnected.
@@ -58,8 +60,8 @@ class Rendezvous {
   // Removes the rendezvous file.
   void close() const;
 
-  // One attempt of another rank to connect to rank 0. When it fails, `why` gives the reason. Throws Error for an
-  // unknown host name.
+  // Another rank makes one attempt to connect to rank 0. If it fails, the Socket is empty and `why` gives the reason.
+  // Throws Error for an unknown host name.
   Socket reach(const Launch& launch, std::string& why);
 
  private:
@@ -78,7 +80,7 @@ class Rendezvous {
 
   std::string address_, host_, file_;
   uint16_t port_ = 0;
-  uint64_t token_ = 0;  // derived from the secret
+  uint64_t token_ = 0;  // file: the secret; tcp: a hash of it
   std::vector<Guest> guests_;
   int refused_ = 0;
 

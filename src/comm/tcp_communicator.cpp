@@ -1,5 +1,5 @@
-// Host messages without MPI (srun --mpi=none): rank 0 listens, the others connect, and every gather goes through rank
-// 0. NCCL carries the tensors.
+// Host messages without MPI (srun --mpi=none). Rank 0 listens, the others connect to it, and every gather goes through
+// it. NCCL sends the tensors.
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -21,10 +21,10 @@ using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr auto pause_between_attempts = std::chrono::milliseconds(50);
-// Sent in place of a length: the sender exits and has printed the reason.
+// Sent in place of a message's length. It means that the sender has printed why and exits.
 constexpr uint64_t farewell = UINT64_MAX;
 constexpr uint64_t ping_word = 0;  // an empty message
-// Enough for what ranks exchange: configs and lists of tensors.
+// Ranks exchange configs and lists of tensors, which are shorter than longest_message.
 constexpr uint64_t longest_message = uint64_t{1} << 30, most_at_once = uint64_t{1} << 20;
 
 class TcpCommunicator final : public Communicator {
@@ -38,7 +38,8 @@ class TcpCommunicator final : public Communicator {
   }
 
   ~TcpCommunicator() override {
-    // A launcher ends all ranks when the first one exits. That must be rank 0, which prints for all.
+    // A launcher may end all ranks when the first one exits. The others therefore wait until rank 0, which prints for
+    // all, has closed its connections.
     char ignored = 0;
     if (rank() != 0 && std::uncaught_exceptions() == 0) peers_[0].read(&ignored, 1);
   }
@@ -76,7 +77,7 @@ class TcpCommunicator final : public Communicator {
   int next_ping() override {
     for (int r = 0; r < size(); ++r) {
       pollfd ready{peers_[r].fd(), POLLIN, 0};
-      if (poll(&ready, 1, 0) <= 0) continue;  // also for a rank without a connection
+      if (poll(&ready, 1, 0) <= 0) continue;  // a rank without a connection has fd -1, which poll() ignores
       receive(r);
       return r;
     }
@@ -155,7 +156,7 @@ class TcpCommunicator final : public Communicator {
 
   void transmit(int to, const std::string& frame) {
     if (peers_[to].write(frame.data(), frame.size())) return;
-    if (errno != EAGAIN) receive(to);  // it may be a farewell
+    if (errno != EAGAIN) receive(to);  // ends this rank if a farewell has arrived
     lost(to);
   }
 
@@ -166,7 +167,7 @@ class TcpCommunicator final : public Communicator {
     if (length > longest_message)
       leave(fmt::format("rank {} announces a message of {} bytes, at most {} are expected; leaving", from, length,
                         longest_message));
-    // Memory grows with the bytes that arrive, not with the length that was announced.
+    // Memory grows with the bytes that arrive, because the announced length may be wrong.
     std::string message;
     while (message.size() < length) {
       const size_t before = message.size();

@@ -1,5 +1,5 @@
-// Losses in bits per byte of the underlying text. Unlike nats per token they can be compared between tokenizers. End
-// tokens stand for no bytes, but their loss counts.
+// Losses in bits per byte of the underlying text. Unlike losses in nats per token, they can be compared between
+// tokenizers. End tokens represent no bytes, but their loss counts.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +9,10 @@
 
 namespace rowan {
 
-// The bytes of text that the targets of `data` represent.
+// The number of bytes of text that the targets of `data` represent.
 int64_t target_bytes(const ValidationSet& data, const Tokenizer& tokenizer);
 
-// Bits per byte of a loss over targets that represent `bytes`; NaN if there are none.
+// Bits per byte of a loss over targets that represent `bytes` bytes; NaN if `bytes` is 0.
 double bits_per_byte(const ValidationLosses& losses, int64_t bytes);
 
 }  // namespace rowan

@@ -3,9 +3,9 @@
 //
 // `rowan tales` writes entropy.json beside its shards:
 //   {"entropy": nats per token of the source, in the limit of infinite text,
-//    "shards": {"validation.bin": {"stories": n, "tokens": n, "nats_per_token": -log p of this very text / tokens}}}
-// Tokens are bytes and end tokens, one before each story, so a loss over packed windows compares directly. A model that
-// sees only a window has a slightly higher loss, because it must guess what the window cut off.
+//    "shards": {"validation.bin": {"stories": n, "tokens": n, "nats_per_token": -log p of this shard / tokens}}}
+// Tokens are bytes and end tokens, one before each story, so a loss over packed windows can be compared directly. A
+// model that sees only a window has a slightly higher loss, because it lacks the text before the window.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +15,7 @@ namespace rowan {
 
 struct EntropyFloor {
   double source;  // nats per token of the source: the floor in expectation
-  double sample;  // nats per token of the true distribution on this very shard: the sharper floor
+  double sample;  // nats per token of the source's distribution on this shard: the floor for this shard itself
 };
 
 // Reads the floor of a shard from entropy.json in its folder; nothing if there is no such file or it does not name the

@@ -14,7 +14,7 @@ class BatchEvaluator {
  public:
   BatchEvaluator(Backend& backend, Model& model);
 
-  // Writes losses[batch * T], in nats, of targets[batch * T]; 0 where the target is -100.
+  // Writes losses[batch * T], in nats, of targets[batch * T]; 0 where the target is -100. T is the sequence length.
   void operator()(const int32_t* inputs, const int32_t* targets, float* losses);
 
  private:
@@ -24,8 +24,8 @@ class BatchEvaluator {
   Tensor inputs_, targets_;  // i32[batch * T]
 };
 
-// Returns the sum of the losses of each row of the set. Batches are dealt to the ranks in turn, and rows of other ranks
-// are 0, so the sums over all ranks are those of the set. `between` is called before every batch.
+// Returns the sum of the losses of each row of the set. Ranks take batches round-robin, and each returns 0 for the rows
+// of others, so adding the results of all ranks gives the sums of the set. `between` is called before every batch.
 std::vector<double> row_losses(
     Backend& backend, Model& model, const ValidationSet& set, int rank = 0, int ranks = 1,
     const std::function<void()>& between = [] {});

@@ -79,7 +79,7 @@ std::vector<HellaSwagItem> read_binary(const std::string& name, std::string_view
   return items;
 }
 
-// The label: a number, or in some copies of the data set a string that holds one.
+// The label is a number, or in some copies of the data set a string that holds one. Returns -1 if there is none.
 int label_of(const Json& record) {
   if (!record.contains("label")) return -1;
   const Json& label = record["label"];

@@ -1,6 +1,6 @@
 // HellaSwag (Zellers et al., ACL 2019), scored as in llm.c. Each of four endings follows the context. The model chooses
-// the ending with the lowest mean loss per token (acc_norm) or with the lowest sum (acc). Not comparable with
-// EleutherAI's harness, which prepares the text differently.
+// the ending with the lowest mean loss per token (acc_norm) or with the lowest sum (acc). The scores are not comparable
+// with those of EleutherAI's harness, which prepares the text differently.
 #pragma once
 
 #include <array>
@@ -19,8 +19,9 @@ struct HellaSwagItem {
   int label = 0;  // index of the true ending
 };
 
-// Reads llm.c's binary file (magic 20240522; it holds GPT-2 ids) or the data set's own .jsonl. The latter needs a
-// tokenizer and encodes "ctx" and, after a space, each of "endings". Throws Error naming file and byte or line.
+// Reads llm.c's binary file (magic 20240522), which holds GPT-2 ids, or the data set's own .jsonl. The latter needs a
+// tokenizer, which encodes "ctx" and each of "endings" with a space before it. Throws Error naming file and byte or
+// line.
 std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer);
 
 constexpr int32_t hellaswag_magic = 20240522;
@@ -32,16 +33,17 @@ struct HellaSwagScore {
 };
 
 // Reads the examples and checks that a model of this sequence length and vocabulary can be scored on them. Throws Error
-// naming the file and the example otherwise: an id outside the vocabulary, no context, or an ending without tokens or
-// longer than T.
+// naming the file and the example if an id is outside the vocabulary, the context is empty, or an ending is empty or
+// longer than sequence_length.
 std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer,
                                           int64_t sequence_length, int64_t vocab_size);
 
-// Computes losses[batch * T], in nats, of targets[batch, T] given inputs[batch, T]; 0 where the target is -100.
+// Computes losses[batch * T], in nats, of targets[batch, T] given inputs[batch, T]; 0 where the target is -100. T is
+// the sequence length.
 using BatchLosses = std::function<void(const int32_t* inputs, const int32_t* targets, float* losses)>;
 
-// Scores this rank's share of the items. All ranks call `losses` equally often, and their scores must be summed. A
-// context too long for the model loses its beginning. The items must have been read for this sequence length.
+// Scores this rank's share of the items. All ranks call `losses` equally often, and their scores must be summed. If a
+// context is too long, its first tokens are dropped. The items must have been read with this sequence length.
 HellaSwagScore score_hellaswag(const std::vector<HellaSwagItem>& items, int64_t batch, int64_t sequence_length,
                                const BatchLosses& losses, int rank = 0, int ranks = 1);
 

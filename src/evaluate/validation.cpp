@@ -63,7 +63,7 @@ void ValidationSet::fill(int64_t first, int64_t count, int32_t* inputs, int32_t*
 
 namespace {
 
-// Sum of the mean losses of a rank's first `batches` batches.
+// The sum of the mean losses of a rank's first `batches` batches.
 double sum_of_means(const ValidationSet& set, std::span<const double> row_sums, int64_t rank, int64_t batches) {
   const auto [ranks, rows] = set.batch_means();
   double sum = 0;

@@ -15,7 +15,8 @@ namespace rowan {
 class ValidationSet {
  public:
   // Takes the first rows of config.validation that together hold `eval_tokens` targets; all rows if there are fewer.
-  // With config.batch_means, takes the rows that its ranks go through. Throws Error if there is no target.
+  // With config.batch_means, takes the rows of batches() instead. Throws Error if there is no target, or if there are
+  // fewer rows than batch_means has ranks.
   ValidationSet(const DataConfig& config, int64_t sequence_length, int64_t vocab_size, int64_t eval_tokens);
 
   int64_t rows() const { return static_cast<int64_t>(row_targets_.size()); }
@@ -49,14 +50,14 @@ class ValidationSet {
 struct ValidationLosses {
   double mean = 0;  // each target has the same weight
   int64_t targets = 0;
-  // If the set has batch_means: each batch has the same weight within its rank, and each rank in the whole.
+  // If the set has batch_means: the mean over ranks of each rank's mean over its batches of their mean losses.
   std::optional<double> batch_mean;
-  // If the set also reads documents: the same sum divided by n + 1 instead of a rank's n batches, as in the released
-  // code of GaLore and RMNP, whose count of batches starts at 1.
+  // If the set also has one document per row: as batch_mean, but each rank divides the sum over its n batches by n + 1.
+  // The released code of GaLore and RMNP does so, because its count of batches starts at 1.
   std::optional<double> galore;
 };
 
-// Computes the figures from the sum of each row's losses. They depend on neither micro-batch nor ranks.
+// Computes the figures from the sum of each row's losses. They do not depend on micro-batch or number of ranks.
 ValidationLosses validation_losses(const ValidationSet& set, std::span<const double> row_sums);
 
 }  // namespace rowan

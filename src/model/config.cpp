@@ -18,13 +18,13 @@ namespace {
 
 constexpr int64_t most = int64_t{1} << 31;
 
-// Keys of published configs that do not change training: notes of the library that wrote the file, generation settings,
-// label names of classifiers.
+// Keys of published configs that do not change training, such as notes of the library that wrote the file, generation
+// settings, and label names of classifiers.
 const std::set<std::string> bookkeeping = {
     // origin and format
     "architectures", "_name_or_path", "_commit_hash", "transformers_version", "transformers.js_config", "torch_dtype",
     "dtype", "tokenizer_class", "model_max_length", "unsloth_version", "unsloth_fixed", "comment",
-    // how it is run
+    // how the model is run
     "use_cache", "is_decoder", "return_dict", "use_return_dict", "output_hidden_states", "output_attentions",
     "output_past", "torchscript", "use_bfloat16", "gradient_checkpointing", "pretraining_tp", "is_llama_config",
     "_attn_implementation", "_attn_implementation_autoset", "attn_implementation", "_flash_attn_2_enabled",
@@ -51,7 +51,7 @@ void require(JsonObject& object, const char* key, const Value& only) {
                 fmt::format("found {}, expected {}: nothing else is implemented", value.dump(), Json(only).dump()));
 }
 
-// Checks keys with which transformers selects another model; only the values that mean this model are accepted.
+// Checks keys with which transformers changes the model. Only values that leave it as implemented here are accepted.
 void check_variants(JsonObject& object, Family family) {
   static const std::set<std::string> no = {"rope_interleaved", "is_encoder_decoder", "add_cross_attention",
                                            "tie_encoder_decoder", "use_sliding_window"};
@@ -238,8 +238,8 @@ void finish_gpt2(JsonObject& object, ModelConfig& config) {
   config.head_dim = config.hidden / config.heads;
 }
 
-// Limits the config's numbers so that none of their products overflows: sides of matrices to 2^31, and the number of
-// weights to more than fits in any memory.
+// Limits the config's numbers so that their products do not overflow. Sides of matrices are at most 2^31. The number of
+// weights is at most 2^44, which is more than fits in any memory.
 void check_size(const JsonObject& object, const ModelConfig& config) {
   if (config.heads > most / config.head_dim)
     object.fail(object.has("head_dim") ? "head_dim" : "num_attention_heads",
@@ -267,7 +267,7 @@ ModelConfig parse_model(JsonObject object) {
   ModelConfig config = default_model(type);
   if (type != ModelType::gpt2) {
     config.rope = parse_rope_scaling(object);
-    if (object.has("max_sequence_length"))  // ignored by transformers; RoPE has no table that could be too short
+    if (object.has("max_sequence_length"))  // transformers ignores it; RoPE has no position table to be too short
       config.positions = std::max<int64_t>(2048, object.integer("max_sequence_length", {}, 1, most));
   }
   const Json initialization = object.has("initialization") ? object.raw("initialization") : Json();

@@ -17,11 +17,11 @@ namespace rowan {
 
 enum class Family : uint8_t { llama, gpt2 };  // selects the parameter names
 
-// A norm of q and k, per head, before the rotation.
+// The norm of each head of q and k before RoPE.
 enum class HeadNorm : uint8_t { none, rms, rms_gain };
 constexpr auto names_of(HeadNorm) { return enum_names("none", "rms", "rms_gain"); }
 
-// Dropout rates, in the places where nanoGPT and llama2.c apply it.
+// Dropout rates. Dropout acts where nanoGPT and llama2.c apply it.
 struct DropoutRates {
   double embedding = 0;  // on the sum of the embeddings
   double attention = 0;  // on the softmax weights
@@ -47,8 +47,8 @@ struct ModelConfig {
   std::optional<Rope> rope;
   // Attention.
   double attention_scale = 0;  // scale of the scores; 0: head_dim^-0.5
-  // Peculiarities of the GPT-2 published with RMNP: layer l divides its attention scale by l + 1, and q and k are
-  // clamped to +-qk_clip.
+  // Peculiarities of the GPT-2 published with RMNP: layer l (from 0) divides its attention scale by l + 1, and q and k
+  // are clamped to [-qk_clip, qk_clip].
   bool scale_attn_by_inverse_layer_idx = false;
   double qk_clip = 0;
   // The MLP: down(act(up(x))), or gated: down(act(gate(x)) * up(x)).
@@ -56,7 +56,7 @@ struct ModelConfig {
   bool gated = true;
   DropoutRates dropout;
   double logit_softcap = 0;  // c: logits become c l / sqrt(l^2 + c^2); 0: none
-  // Initial values: the rules of `initialization` first; all other weights are normal with these standard deviations.
+  // Initial values. Weights that match no rule of `initialization` are normal with these standard deviations.
   // residual_init_std is for the projections that write to the residual stream.
   double init_std = 0.02, residual_init_std = 0.02;
   std::vector<InitialRule> initialization;
@@ -67,8 +67,8 @@ struct ModelConfig {
   // Columns of the MLP's first product: gate and up together, or GPT-2's c_fc.
   int64_t mlp_in_width() const { return gated ? 2 * intermediate : intermediate; }
   // Columns of the logits: the vocabulary, padded with columns whose weights are zero. GPUs multiply faster if rows are
-  // multiples of 16 bytes, and still faster for whole cache lines and tiles, but 50257 is odd. The padded width is a
-  // multiple of 128 if that adds at most 1%, else of 8.
+  // multiples of 16 bytes, and still faster for whole cache lines and tiles, but GPT-2's vocabulary of 50257 is odd.
+  // The padded width is a multiple of 128 if that adds at most 1%, else of 8.
   int64_t logit_width() const {
     const int64_t unit = vocabulary >= 12800 ? 128 : 8;
     return (vocabulary + unit - 1) / unit * unit;
@@ -79,7 +79,7 @@ struct ModelConfig {
 // implement, and for impossible sizes.
 ModelConfig parse_model(JsonObject object);
 
-// The keys of each kind of model, for configs/README.md; "model" has those of every kind.
+// The keys of each kind of model, for configs/README.md; "model" has the keys that all kinds share.
 std::map<std::string, std::vector<KeyRow>> model_keys();
 // The required keys that `object` lacks (base/section.h).
 std::vector<std::string> missing_model_keys(JsonObject object);
@@ -87,12 +87,12 @@ std::vector<std::string> missing_model_keys(JsonObject object);
 // Reads a config file.
 ModelConfig load_model(const std::string& path);
 
-// FLOPs of matrix products in training on one token, without recomputation, counted by running the passes: 6 for each
-// weight that multiplies the token (including the head's), plus attention. `full` counts every attention score, as PaLM
-// does; `causal` counts unmasked scores, about half, as llm.c does.
+// FLOPs of matrix products in training on one token, without recomputation: 6 for each weight that multiplies the token
+// (including the head's), plus attention. They are counted by running the passes on a dry backend. `full` counts every
+// attention score, as PaLM does. `causal` counts only unmasked scores, about half, as llm.c does.
 struct TrainingFlops {
   double full, causal;
-  double attention;  // part of `causal`
+  double attention;  // the part of `causal` that attention needs
 
   // FLOPs if only this share of the causal scores remains, as with attention within documents.
   double within(double share) const { return causal - (1 - share) * attention; }
@@ -102,7 +102,8 @@ TrainingFlops flops_per_token(const ModelConfig& config, int64_t seq);
 // A config.json that transformers can open. Throws Error naming the key if transformers has no such model.
 Json hugging_face_config(const ModelConfig& config);
 
-// Keys that change the function but not the names or shapes of the weights, with their values, in a fixed order.
+// The keys that change what a model computes but not the names or shapes of its weights, with their values, in a fixed
+// order.
 std::vector<std::pair<std::string, std::string>> function_keys(const ModelConfig& config);
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// "initialization": initial values of parameters that differ from the rule of the model's family.
+// "initialization": rules for initial values that replace those of the model's family.
 //
 // A list of {"roles": [...], "names": [...], "distribution": D, ...}. The first entry that matches a parameter applies
 // (model/selection.h).
@@ -26,8 +26,8 @@ struct InitialRule : Selection {
 // Parses the list at `key`, which may be absent. Throws Error naming the field.
 std::vector<InitialRule> parse_initialization(JsonObject& object, const char* key);
 
-// Sets the parameter's distribution by the first rule that matches it and returns the rule's index. `fan_in` is 0 if
-// the parameter belongs to no linear layer; a rule that needs fan_in then throws Error.
+// Sets the parameter's distribution by the first rule that matches it and returns the rule's index, or nothing if no
+// rule matches. `fan_in` is 0 if the parameter belongs to no linear layer; a rule with a gain then throws Error.
 std::optional<size_t> apply_initialization(const std::vector<InitialRule>& rules, Parameter& parameter, int64_t fan_in);
 
 // Writes elements [begin, begin + count) of a parameter's initial values as f32. They are a pure function of (seed,

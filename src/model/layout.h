@@ -7,22 +7,22 @@
 
 namespace rowan {
 
-// The parameter names of a family. Matrices that are adjacent in memory and multiplied as one form a list.
+// The parameter names of a model family. A list names matrices that are adjacent in memory and multiplied as one.
 struct LayerNames {
   std::string norm1, query_norm, key_norm, out, norm2, down;
   std::vector<std::string> qkv, up;
 };
 struct ParameterNames {
   std::string tokens, positions, embedding_norm, norm, head;
-  std::string layers;  // prefix of a layer's number; a dot and the name follow
+  std::string layers;  // prefix: a parameter of layer l is "<layers>.<l>.<name>"
   LayerNames layer;
 
   std::string in_layer(int64_t layer, const std::string& name) const;
 };
 ParameterNames names_of(const ModelConfig& config);
 
-// All parameters in the order of the forward: embeddings, layers, final norm, head. Throws Error for an initialization
-// rule that matches no parameter.
+// All parameters in the order of the forward pass: embeddings, layers, final norm, head. Throws Error for an
+// initialization rule that applies to no parameter, or that needs a fan-in where there is none.
 ParameterTable parameter_table(const ModelConfig& config);
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// Binds a model to memory: flat parameter buffers, views of them, activations.
+// Binds a model to memory: flat parameter buffers, views of them, and activations.
 #include "model/model.h"
 
 #include <algorithm>
@@ -9,10 +9,10 @@
 
 namespace rowan {
 
-// A chunk of logits takes at most the memory that a block keeps for its backward, but at least 128 MiB and at most 1
-// GiB. Every chunk reads and writes the whole gradient of the head once, so chunks of few rows would be slow.
+// The limit on the memory of a chunk of logits is the memory that a block keeps for its backward pass, but at least 128
+// MiB and at most 1 GiB. Every chunk reads and writes the whole gradient of the head, so chunks of few rows are slow.
 int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype) {
-  constexpr int64_t least_bytes = int64_t{128} << 20, most_bytes = int64_t{1} << 30, tile = 128;  // rows of products
+  constexpr int64_t least_bytes = int64_t{128} << 20, most_bytes = int64_t{1} << 30, tile = 128;  // rows
   const AttentionShape shape = config.attention(1, 1, 0);
   const int64_t size = static_cast<int64_t>(size_of(dtype)), block = 4 * config.hidden + shape.qkv_width() +
                                                                      shape.out_width() + config.mlp_in_width() +
@@ -21,7 +21,7 @@ int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype)
   const double kept = static_cast<double>(block) * static_cast<double>(tokens * size);
   const auto bytes =
       static_cast<int64_t>(std::clamp(kept, static_cast<double>(least_bytes), static_cast<double>(most_bytes)));
-  // At most 65,536 chunks: more take no time to plan where no memory would hold the model.
+  // At most 65,536 chunks, so that planning a model that fits in no memory does not take long.
   const int64_t least = std::max<int64_t>(1, tokens >> 16);
   const int64_t most = std::clamp<int64_t>(bytes / (config.logit_width() * size), least, tokens);
   const int64_t pieces = (tokens + most - 1) / most, even = (tokens + pieces - 1) / pieces;
@@ -107,8 +107,8 @@ void Model::take_activations() {
   const int64_t n = options_.batch * options_.seq;
   const DType type = options_.compute, stream = options_.fp32_residual ? DType::f32 : type;
   const AttentionShape shape = c.attention(options_.batch, options_.seq, 0);
-  // A forward-only pass alternates between two residual streams: a block reads one and leaves its middle stream in the
-  // other.
+  // Without training, all blocks share two buffers of the residual stream: one for their start, and one between
+  // attention and MLP.
   const bool keep_block = options_.training && options_.recompute != Recompute::block;
   const bool keep_mlp = keep_block && options_.recompute == Recompute::none;
   Arena& memory = activation_memory_;
@@ -176,7 +176,7 @@ void Model::take_activations() {
   if (options_.training && c.dropout.any()) samples_ = workspace_.take(DType::i32, {options_.batch, 2});
   if (c.rope) {
     rope_table_ = workspace_.take(DType::f32, {options_.seq, c.head_dim});
-    std::vector<float> table;  // a dry backend reads none of it
+    std::vector<float> table;  // stays empty for a dry backend, which does not read it
     if (backend_.name() != "dry") table = rope_table(*c.rope, options_.seq, c.head_dim);
     backend_.upload(rope_table_, table.data());
   }

@@ -1,7 +1,7 @@
-// Model: the transformer's forward and backward for one micro-batch on one Backend. Pre-norm blocks
+// Model: the transformer's forward and backward passes for one micro-batch on one Backend. It consists of an embedding,
+// optionally followed by a norm, of pre-norm blocks
 //   x = x + attention(norm(x));  x = x + mlp(norm(x))
-// between an embedding (normalized, where the model says so) and a final norm and head. Gradients accumulate over calls
-// until zero_gradients().
+// and of a final norm and a head. Gradients accumulate over calls until zero_gradients().
 #pragma once
 
 #include <optional>
@@ -13,34 +13,34 @@ namespace rowan {
 
 enum class Recompute : uint8_t {
   none,   // keep all activations
-  mlp,    // recompute the wide activations of the MLP in the backward
+  mlp,    // recompute the wide activations of the MLP in the backward pass
   block,  // keep only each block's input
 };
 constexpr auto names_of(Recompute) { return enum_names("none", "mlp", "block"); }
 
-// Attention within documents, and positions counted from the start of each document.
+// Attention is limited to the token's own document, and positions count from the start of each document.
 struct DocumentOptions {
   DocumentRule rule;
   bool restart = true;  // false: positions count from the start of the row
 };
 
 struct ModelOptions {
-  int64_t batch = 1, seq = 1;  // the micro-batch: sequences and their length
-  DType compute = DType::f32;  // weights and activations
+  int64_t batch = 1, seq = 1;  // number of sequences in the micro-batch, and their length in tokens
+  DType compute = DType::f32;  // of weights and activations
   DType gradient = DType::f32;
   bool fp32_residual = false;  // keep the residual stream in f32, whatever the dtype of the weights
   Recompute recompute = Recompute::none;
   bool training = true;  // false: no gradients, and activations of one block only
-  bool growing = false;  // for generation (no training, batch 1): keep q, k, v of every layer for forward_next()
+  bool growing = false;  // for generation (no training, batch 1): keep q, k, v of all layers for forward_next()
   std::optional<DocumentOptions> documents = {};  // none: each row is one document
   uint64_t dropout_seed = 0;
-  double z_loss = 0;  // the gradient is that of loss + z_loss * log(sum of exponentials)^2
-  // Number of layers whose weights or gradients have memory at the same time; 0: all. An observer moves them in and
-  // out.
+  double z_loss = 0;  // the gradient is that of loss + z_loss * log(sum of e^logits)^2
+  // Number of layers whose weights or gradients are in memory at the same time; 0: all. A BlockObserver moves them in
+  // and out.
   int resident_weights = 0, resident_gradients = 0;
 };
 
-// Is called when a pass reaches a block (Parameter::block), so that weights can be fetched and gradients sent.
+// Called when a pass reaches or leaves a block (Parameter::block), so that weights can be fetched and gradients sent.
 class BlockObserver {
  public:
   virtual ~BlockObserver() = default;
@@ -51,12 +51,13 @@ class BlockObserver {
   virtual void after_backward(int /*block*/) {}
 };
 
-// Logits are computed in chunks of this many rows; as a whole they would be by far the largest tensor of a step.
+// Logits are computed in chunks of this many rows, because all of them would be by far the largest tensor of a step.
 int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype);
 
 class Model {
  public:
-  // Throws Error if the sequence is longer than the position table, or if the backend's limits are exceeded.
+  // Throws Error if the sequence is longer than the model's positions, if the backend's limits are exceeded, or if
+  // `growing` is combined with training or a batch above 1.
   Model(Backend& backend, const ModelConfig& config, const ModelOptions& options);
   ~Model();
 
@@ -81,31 +82,33 @@ class Model {
   void observe(BlockObserver* observer) { observer_ = observer; }
   void zero_gradients();
 
-  // i32[batch, 2]: low and high words of the sample numbers (below 2^40) of the micro-batch, which determine the
-  // dropout masks. Must be written before loss_and_gradients() if the model has dropout.
+  // i32[batch, 2]: low and high 32-bit word of each row's sample number (below 2^40), which determines its dropout
+  // masks. Must be written before loss_and_gradients() if the model has dropout.
   Tensor samples() const { return samples_; }
 
-  // Forward and loss. tokens and targets are i32 device tensors of batch * seq. Returns losses f32[batch * seq] in
-  // nats, 0 where the target is -100.
+  // Runs the forward pass and computes the loss. tokens and targets are i32 device tensors of batch * seq. Returns
+  // losses f32[batch * seq] in nats, 0 where the target is -100.
   Tensor loss(Tensor tokens, Tensor targets);
-  // Forward with dropout, then the backward of grad_scale * (sum of losses), which is added to the gradients.
+  // Runs the forward pass with dropout, then the backward pass of grad_scale * (sum of losses), which adds to the
+  // gradients. Returns the losses. Throws Error in a model without `training`.
   Tensor loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale);
-  // Forward only, up to the final norm.
+  // Runs the forward pass up to the final norm.
   void forward(Tensor tokens);
-  // Forward of tokens i32[count] at positions [begin, begin + count) of a growing sequence. All earlier positions must
-  // have been through this or forward(). Only the new rows are multiplied by weights, but attention is computed again
-  // for all.
+  // Runs the forward pass for tokens i32[count] at positions [begin, begin + count) of a growing sequence. This or
+  // forward() must have run for all earlier positions. Only new rows are multiplied by weights, but attention is
+  // recomputed for all rows. Throws Error if the positions do not fit, or in a model without `growing`.
   void forward_next(Tensor tokens, int64_t begin);
-  // Logits [vocabulary] of one row of the micro-batch that went through forward().
+  // Logits [vocabulary] of one row of the micro-batch, after forward() or forward_next().
   std::vector<float> logits(int64_t row);
 
  private:
   struct Block;
 
-  // A norm: parameters and their gradients, input and output, and the statistics kept for the backward.
+  // A norm of N tokens of C values: parameters and their gradients, input and output, and the statistics kept for the
+  // backward pass.
   struct NormLayer {
     Tensor weight, bias, d_weight, d_bias;  // [C]
-    Tensor in, out, mean, rstd;             // [N, C], f32[N]
+    Tensor in, out, mean, rstd;             // in and out [N, C]; mean and rstd f32[N]
 
     NormLayer rows(int64_t begin, int64_t count) const {
       NormLayer part = *this;
@@ -115,7 +118,7 @@ class Model {
     }
   };
 
-  // The positions that a pass covers.
+  // A pass covers positions [begin, begin + count) of `batch` rows.
   struct Span {
     int64_t batch, begin, count;
   };
@@ -124,7 +127,7 @@ class Model {
   void bind();
   void take_activations();
 
-  // Computes norm.out from norm.in. If there is a branch, norm.in first becomes residual + branch.
+  // Computes norm.out from norm.in. If `branch` is given, norm.in first becomes residual + branch.
   void forward_norm(const NormLayer& norm, Tensor residual = Tensor(), Tensor branch = Tensor());
   void backward_norm(const NormLayer& norm, Tensor d_in, Tensor dout, bool accumulate);
   Tensor documents(const Span& span) const;
@@ -160,12 +163,12 @@ class Model {
   BlockObserver* observer_ = &none_;
 
   Tensor rope_table_;
-  Tensor documents_, document_tokens_;  // flat i32[3 N]; i32[N] for a growing sequence
+  Tensor documents_, document_tokens_;  // flat i32[3 N], see documents(); i32[N], the tokens of a growing sequence
   Tensor samples_;
   bool dropping_ = false;            // whether the running pass applies dropout
   NormLayer embedding_norm_, norm_;  // the norm after the embedding, if there is one, and the final norm
-  Tensor branch_;                    // [N, C]
-  Tensor logits_, losses_;           // [rows, logit_width], f32[N]
+  Tensor branch_;                    // [N, C]: output of attention or MLP, before it is added to the residual stream
+  Tensor logits_, losses_;           // a chunk [rows, logit_width]; f32[N]
   Tensor d_residual_, d_normed_, d_embedded_, d_attention_, d_wide_, d_inner_;  // gradients of activations
   struct Ends {
     Tensor tokens, positions, head, head_bias;

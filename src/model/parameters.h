@@ -11,7 +11,8 @@
 
 namespace rowan {
 
-// The role by which optimizers route a parameter. Position tables count as embeddings; a tied head is the embedding.
+// The role by which optimizers route a parameter. Position tables count as embeddings. A tied head is the token
+// embedding itself and has its role.
 enum class Role : uint8_t { matrix, embedding, head, norm, bias };
 constexpr auto names_of(Role) { return enum_names("matrix", "embedding", "head", "norm", "bias"); }
 inline constexpr int role_count = count_of<Role>;
@@ -21,8 +22,9 @@ struct Parameter {
   Role role = Role::matrix;
   std::vector<int64_t> shape;  // [out, in], or [n] for vectors
   int64_t offset = 0;          // elements from the start of the flat buffers
-  int block = 0;               // 0 embeddings (and a tied head), 1 .. layers, layers + 1 final norm and head
-  // Initial values around init_mean: normal with init_std, or uniform within init_bound.
+  int block = 0;               // 0: embeddings (and a tied head); 1 to layers: layers; layers + 1: final norm and head
+  // Initial values: init_mean plus a normal value with standard deviation init_std, or plus a uniform value in
+  // [-init_bound, init_bound].
   double init_mean = 0, init_std = 0, init_bound = 0;
   int64_t head_rows = 0;  // rows per attention head, if the rows belong to heads
   int64_t head_cols = 0;  // columns per attention head, if the columns belong to heads
@@ -40,11 +42,11 @@ class ParameterTable {
   // parameters are adjacent, so that q, k, v (or gate, up) can be multiplied as one matrix.
   void add(Parameter parameter, bool aligned = true);
 
-  // Reserves elements after the last parameter that belong to none.
+  // Reserves elements after the last parameter that belong to no parameter.
   void leave_room(int64_t elements) { elements_ += elements; }
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
-  // Throws Error naming the nearest parameter if there is none of this name.
+  // Throws Error naming the nearest parameter if no parameter has this name.
   const Parameter& find(const std::string& name) const;
   // Length of the flat buffers, with padding.
   int64_t elements() const { return elements_; }
@@ -58,8 +60,8 @@ class ParameterTable {
   int64_t elements_ = 0;
 };
 
-// The places of parameters in a flat buffer that holds `resident` layers at a time (0: all). Layer blocks b and b +
-// resident share a place. Blocks 0 and layers + 1 always have places of their own.
+// Where parameters are in a flat buffer that holds `resident` layers at a time (0: all). Layer blocks b and b +
+// resident use the same memory. Blocks 0 and layers + 1 always have memory of their own.
 class Placement {
  public:
   Placement() = default;
@@ -68,16 +70,16 @@ class Placement {
   int64_t elements() const { return elements_; }
   int blocks() const { return layers_ + 2; }
   bool is_layer(int block) const { return block >= 1 && block <= layers_; }
-  // The index of a layer block's place.
+  // The index, from 0, of the layer-sized part of the buffer that a layer block uses.
   int slot(int block) const { return (block - 1) % resident_; }
   Tensor in(Tensor flat, const Parameter& parameter) const;
-  // The whole place of a block.
+  // The part of the buffer that a block uses.
   Tensor block(Tensor flat, int block) const;
 
  private:
   int64_t shift(int block) const;
 
-  std::vector<int64_t> begins_;  // begin of each block in the table, then the end
+  std::vector<int64_t> begins_;  // offset of each block in the table's flat buffers, then their length
   int layers_ = 0, resident_ = 0;
   int64_t elements_ = 0;
 };

@@ -4,7 +4,7 @@ namespace rowan {
 namespace {
 
 struct Number {
-  const char *llama, *gpt2;  // its key in configs of either kind
+  const char *llama, *gpt2;  // the key in configs of either family
   int64_t ModelConfig::*field;
 };
 constexpr Number numbers[] = {

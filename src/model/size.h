@@ -1,4 +1,4 @@
-// The size of a model by the numbers of its config, before anything of that size is allocated.
+// The size of a model, computed from its config before any memory is allocated.
 #pragma once
 
 #include <cstdint>
@@ -7,12 +7,13 @@
 
 namespace rowan {
 
-// The number of weights in embeddings and matrices. As a double, because no config overflows it.
+// The number of weights in embeddings and matrices. It is a double, because a config that is too large would overflow
+// an integer.
 double weight_count(const ModelConfig& config);
 
-// The config key that matters most for the size: the model is smallest with this one set to 1.
+// The config key that contributes most to the size: setting it to 1 gives the smallest model.
 struct SizeKey {
-  const char* name;  // its name in this kind of config
+  const char* name;  // the key in configs of this family
   int64_t value;
 };
 SizeKey largest_key(const ModelConfig& config);

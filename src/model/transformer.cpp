@@ -36,7 +36,8 @@ void Model::backward_norm(const NormLayer& norm, Tensor d_in, Tensor dout, bool 
                           .accumulate = accumulate});
 }
 
-// The document table i32[3, tokens] of the tokens up to the end of the span; empty if rows are documents.
+// The table i32[3, tokens] of Backend::find_documents() for the tokens up to the end of the span; empty if each row is
+// one document.
 Tensor Model::documents(const Span& span) const {
   const int64_t until = span.batch * (span.begin + span.count);
   return options_.documents ? documents_.slice(0, 3 * until).view({3, until}) : Tensor();
@@ -51,7 +52,8 @@ void Model::find_documents(Tensor tokens, const Span& span) {
   backend_.find_documents(documents(span), tokens, options_.documents->rule, span.begin + span.count);
 }
 
-// Dropout places of a layer: 0 attention weights, 1 attention output, 2 MLP output. Layer -1, place 2 is the embedding.
+// `place` is where a layer applies dropout: 0 attention weights, 1 attention output, 2 MLP output. Layer -1, place 2 is
+// the embedding.
 Dropout Model::dropout(double rate, int64_t layer, int64_t place) const {
   if (!dropping_) return {};
   return {static_cast<float>(rate), options_.dropout_seed, 3 * (layer + 1) + place, samples_};
@@ -71,7 +73,7 @@ void Model::forward_next(Tensor tokens, int64_t begin) {
   forward(tokens, {1, begin, count});
 }
 
-// Each sub-layer leaves its output in branch_; the residual add is fused into the norm that follows it.
+// Attention and MLP write their output to branch_. The norm that follows also adds it to the residual stream.
 void Model::forward(Tensor tokens, const Span& span) {
   const int64_t rows = span.batch * span.count;
   observer_->before_forward(0);
@@ -96,7 +98,7 @@ void Model::forward(Tensor tokens, const Span& span) {
   forward_norm(norm_.rows(span.begin, rows), middle, branch);
 }
 
-// Computes the residual stream from the tokens.
+// Computes the residual stream at the start of the first block from the tokens.
 void Model::forward_embedding(Tensor tokens, const Span& span) {
   const int64_t rows = span.batch * span.count;
   find_documents(tokens, span);
@@ -167,7 +169,8 @@ std::vector<float> Model::logits(int64_t row) {
   return values;
 }
 
-// Logits exist only in chunks; each chunk is turned into its own gradient and used at once.
+// Logits exist only in chunks. Each chunk is overwritten by its gradient, which is used before the next chunk is
+// computed.
 Tensor Model::head_loss(Tensor targets, float grad_scale, bool gradient) {
   const int64_t n = options_.batch * options_.seq;
   const LossRule rule{config_.vocabulary, static_cast<float>(config_.logit_softcap),
@@ -213,8 +216,8 @@ Tensor Model::loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale
   return losses;
 }
 
-// d_residual_ carries the gradient of the residual stream from the end to the start; d_normed_ enters holding the
-// gradient of the final norm's output.
+// On entry, d_normed_ holds the gradient of the final norm's output. d_residual_ holds the gradient of the residual
+// stream, from the last block to the first.
 void Model::backward(Tensor tokens) {
   observer_->before_backward(last_block());
   backward_norm(norm_, d_residual_, d_normed_, false);
@@ -238,7 +241,8 @@ void Model::backward(Tensor tokens) {
   observer_->after_backward(0);
 }
 
-// The gradient of a sub-layer's output, which was added to the residual stream.
+// The gradient of the output of attention or MLP, which was added to the residual stream. It is d_residual_ itself, or
+// a copy in branch_ if dropout or another dtype requires one.
 Tensor Model::branch_gradient(int64_t layer, int64_t place) {
   if (config_.dropout.residual == 0 && d_residual_.dtype == branch_.dtype) return d_residual_;
   backend_.copy(branch_, d_residual_);

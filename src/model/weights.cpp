@@ -57,7 +57,7 @@ ModelWeights::ModelWeights(const ModelConfig& config, const TensorFiles& files) 
   check(config, stored);
 }
 
-// `stored` is the model as the files describe it.
+// `stored` is the model with biases, head and c_attn as the files have them.
 void ModelWeights::check(const ModelConfig& config, const ModelConfig& stored) const {
   std::map<std::string, std::string> unknown = names_;
   const ParameterTable table = parameter_table(stored);

@@ -1,4 +1,4 @@
-// The weights of a model in files: Rowan's checkpoints, and files published for transformers.
+// Reads a model's weights from files: Rowan's checkpoints, and files published for transformers.
 #pragma once
 
 #include <map>
@@ -11,7 +11,7 @@
 
 namespace rowan {
 
-// Whether transformers stores a parameter as [in, out]; its GPT-2 does so for the matrices of the layers (Conv1D).
+// Whether transformers stores a parameter as [in, out]. It does so for the matrices of GPT-2's layers (Conv1D).
 bool is_conv1d(const ModelConfig& config, const Parameter& parameter);
 
 // The transpose of a row-major matrix [rows, cols].
@@ -19,12 +19,12 @@ std::vector<float> transposed(const std::vector<float>& values, int64_t rows, in
 
 // Reads the parameters of a model from safetensors files in any common layout:
 // - names with or without the prefix `transformer.` (GPT-2) or `model.` (LLaMA);
-// - GPT-2's matrices as [out, in] (Rowan, nanoGPT) or [in, out] (transformers): c_attn is never square, so its shape
-//   tells which; a file with split q, k and v is Rowan's;
-// - c_attn whole or split, whichever the model has;
-// - a head beside tied embeddings, if their values are equal;
+// - GPT-2's matrices as [out, in] (Rowan, nanoGPT) or [in, out] (transformers). The shape of c_attn, which is never
+//   square, decides; files with split q, k and v are Rowan's, with [out, in];
+// - c_attn whole or split, in the files as well as in the model;
+// - a separate head although the model ties it to the embedding, if their values are equal;
 // - GPT-2 files with zero biases for a model without biases, or without biases for a model with them (they become 0);
-// - buffers that older versions of transformers saved (causal masks, RoPE frequencies); they are skipped.
+// - buffers that older versions of transformers saved (causal masks, RoPE frequencies), which are skipped.
 class ModelWeights {
  public:
   // `files` must outlive this object. Throws Error naming file and tensor, with both shapes, unless `files` holds
@@ -40,7 +40,7 @@ class ModelWeights {
 
   const TensorFiles& files_;
   std::map<std::string, std::string> names_;  // names in the files, by parameter name
-  bool conv1d_ = false, bias_ = false;        // properties of the files
+  bool conv1d_ = false, bias_ = false;        // whether the files have matrices as [in, out], and biases
 };
 
 }  // namespace rowan
