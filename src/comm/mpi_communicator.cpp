@@ -147,8 +147,7 @@ class MpiCommunicator final : public Communicator {
     const char* name;
     Ticket ticket;
     std::vector<MPI_Request> requests;
-    std::vector<std::function<void(Operation&)>>
-        then;  // run when the requests are done: add, copy to device, broadcast
+    std::vector<std::function<void(Operation&)>> then;  // run after the requests: add, copy to the device, broadcast
     std::vector<Bytes> memory;
   };
 

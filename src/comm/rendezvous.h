@@ -30,7 +30,7 @@ class Socket {
   // Sets the time after which a read or write fails.
   void set_timeout(double seconds) const;
   // Transfer all bytes. They return false, with errno set, when the other end has disconnected (ECONNRESET, EPIPE) or
-  // the time is over (EAGAIN).
+  // the timeout has passed (EAGAIN).
   bool read(void* data, size_t bytes) const;
   bool write(const void* data, size_t bytes) const;
 

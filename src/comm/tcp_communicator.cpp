@@ -21,7 +21,7 @@ using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr auto pause_between_attempts = std::chrono::milliseconds(50);
-// Sent in place of a message's length. It means that the sender has printed why and exits.
+// Sent in place of a message's length. It means that the sender has printed the reason and exits.
 constexpr uint64_t farewell = UINT64_MAX;
 constexpr uint64_t ping_word = 0;  // an empty message
 // Ranks exchange configs and lists of tensors, which are shorter than longest_message.

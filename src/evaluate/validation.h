@@ -31,8 +31,8 @@ class ValidationSet {
   // rows r, r + ranks, r + 2 ranks ...
   const std::vector<int64_t>& batches() const { return batches_; }
 
-  // Writes rows [first, first + count) to inputs[count, T] and targets[count, T]. Rows past the end are all padding, so
-  // any batch size and any number of ranks work.
+  // Writes rows [first, first + count) to inputs[count, T] and targets[count, T], with T = sequence_length(). Rows past
+  // the end are all padding, so any batch size and any number of ranks work.
   void fill(int64_t first, int64_t count, int32_t* inputs, int32_t* targets) const;
 
  private:
@@ -50,14 +50,15 @@ class ValidationSet {
 struct ValidationLosses {
   double mean = 0;  // each target has the same weight
   int64_t targets = 0;
-  // If the set has batch_means: the mean over ranks of each rank's mean over its batches of their mean losses.
+  // If the set has batch_means: the mean over a batch's targets, then over a rank's batches, then over the ranks.
   std::optional<double> batch_mean;
   // If the set also has one document per row: as batch_mean, but each rank divides the sum over its n batches by n + 1.
   // The released code of GaLore and RMNP does so, because its count of batches starts at 1.
   std::optional<double> galore;
 };
 
-// Computes the figures from the sum of each row's losses. They do not depend on micro-batch or number of ranks.
+// Computes the figures from the sum of each row's losses. They do not depend on the micro-batch size or the number of
+// ranks.
 ValidationLosses validation_losses(const ValidationSet& set, std::span<const double> row_sums);
 
 }  // namespace rowan

@@ -30,7 +30,7 @@ class Averages {
   // all its memory here.
   Averages(Backend& backend, const AverageConfig& config, int64_t steps, const std::vector<Share>& shares);
 
-  // Call it after update number `step` (from 1).
+  // To be called after update number `step` (from 1).
   void update(int64_t step);
   std::vector<Average>& all() { return all_; }
   const std::vector<Average>& all() const { return all_; }

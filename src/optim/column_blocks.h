@@ -1,4 +1,4 @@
-// Blocks of columns as matrices of their own.
+// Lets the optimizer update blocks of columns as matrices of their own.
 // The optimizer's operations need each matrix in contiguous memory. Before a batch is updated, the blocks of its
 // parameters are therefore copied one after another into memory that all batches share. Optimizer state is always
 // stored in this order.

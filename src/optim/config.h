@@ -29,7 +29,7 @@ struct Recipe;
 struct Group : Selection {
   std::string name;
   std::shared_ptr<const Recipe> recipe;   // never null
-  std::optional<Schedule> schedule = {};  // the group's own schedule
+  std::optional<Schedule> schedule = {};  // the group's own schedule; none: the main one
 };
 
 // Which parameters the main recipe takes; AdamW takes the others.

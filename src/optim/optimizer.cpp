@@ -35,8 +35,8 @@ int64_t width(int64_t count) {
 
 Tensor flat(const Tensor& x) { return x.view({x.numel()}); }
 
-// The number of rows of each block in a share, and of each block before and behind the share in its parameter. All have
-// `cols` columns.
+// The number of rows of each block in a share, and of each block before and after the share in its parameter. All
+// blocks have `cols` columns.
 struct ShareBlocks {
   std::vector<int64_t> before, own, behind;
   int64_t cols;
@@ -292,7 +292,7 @@ ParameterSums Optimizer::sums() const {
   return sums;
 }
 
-// AdamW uses the corrected and clipped gradient c instead of the gradient.
+// Runs AdamW with MARS's corrected and clipped gradient c instead of the gradient.
 void Optimizer::mars_step(const Batch& batch, const Recipe& recipe, const Moment& now, const ParameterSums& sums) {
   Tensor update = update_of(batch);
   const float k = mars_weight(recipe.mars_gamma, recipe.beta1);
@@ -334,7 +334,8 @@ std::pair<int64_t, int64_t> Optimizer::shape_of(const Batch& batch, size_t i) {
   return {batch.parameters[i]->rows(), batch.parameters[i]->cols()};
 }
 
-// Recipes that keep or rescale the norm of a matrix or row cannot move it if it is zero.
+// A matrix of zeros would stay zero: `retract` keeps its norm, and `magnitudes` only changes the lengths and directions
+// of rows, of which it has none.
 void Optimizer::check_weights() const {
   for (const Batch& batch : batches_) {
     if (batch.recipe->adamw || backend_.name() == "dry") continue;

@@ -1,5 +1,5 @@
-// Recipe: one update rule, resolved to its stages' switches. Every optimizer of the papers is a value of this type.
-// Only stages and the code that sets them up should include this header. Other code includes optim/config.h or
+// Recipe: one update rule, as the values of its stages' switches. Every optimizer of the papers is a value of this
+// type. Only stages and the code that sets them up should include this header. Other code includes optim/config.h or
 // optim/recipes.h, so it is not recompiled when a switch is added.
 #pragma once
 
@@ -99,8 +99,8 @@ struct Blocks {
   std::vector<int64_t> rows;  // number of rows of each block
 };
 
-// A momentum schedule: linear from `from` to the recipe's momentum over `steps` steps, then linear to `end` in the
-// fraction of the learning rate's decay that is done (Pace::fall).
+// A momentum schedule: linear from `from` to the recipe's momentum over `steps` steps, then linear to `end` while the
+// learning rate decays (Pace::fall).
 struct MomentumCourse {
   double from = 0;  // initial value; 0: momentum stays constant
   int64_t steps = 0;

@@ -28,11 +28,11 @@ struct Schedule {
   int64_t from_step = 0;  // step of the run at which this schedule begins
   int64_t steps = 0;      // number of steps from from_step to the end of the run
   int64_t warmup_steps = 0;
-  int64_t asked_warmup_steps = 0;  // the requested warm-up, if it is longer than the run; warmup_steps is then a tenth
+  int64_t asked_warmup_steps = 0;  // the requested warm-up, if it is longer than the run and was shortened; else 0
   double min_lr_ratio = 0.1;
   FallsFrom falls_from = FallsFrom::warmup;  // cosine and linear: where the decay begins
   int64_t decay_steps = 0;                   // wsd: number of last steps over which the rate falls to min_lr_ratio
-  int64_t asked_decay_steps = 0;  // the requested decay, if the steps after the warm-up are fewer; they are then used
+  int64_t asked_decay_steps = 0;  // the requested decay, if it did not fit after the warm-up and was shortened; else 0
   Fall decay = Fall::linear;      // wsd: linear or cosine decay
 
   // The multiplier at step `step` (from 0), with t = step - from_step. During warm-up it is t / warmup_steps, which is

@@ -23,7 +23,7 @@ using Slots = std::vector<OptimizerSlot>;
 // A visitor of a recipe's switches, which reads them from JSON, writes them, or lists their possible values.
 class Switches {
  public:
-  static constexpr double tiny = 1e-30;  // smallest value of positive switches, by which fp32 code may divide
+  static constexpr double tiny = 1e-30;  // lower limit of positive switches, because fp32 code divides by them
   static constexpr int64_t most_steps = int64_t{1} << 40;
 
   virtual ~Switches() = default;
@@ -110,8 +110,8 @@ struct StageRun {
   Tensor part(const Tensor& flat) const;
   // The slots, with the state of these kinds as `first` and `second`; nullptr leaves one as it is.
   Slots with(const char* first, const char* second = nullptr) const;
-  // wide() returns a square state matrix in fp32. If it is stored in bf16, that is a copy in workspace.gram from
-  // element `at` on, which keep() rounds and writes back.
+  // wide() returns a square state matrix in fp32. A matrix that is stored in bf16 is copied to workspace.gram, from
+  // element `at` on. keep() rounds such a copy and writes it back.
   Tensor wide(const Tensor& kept, int64_t at) const;
   void keep(const Tensor& kept, const Tensor& wide) const;
   // Replaces the gradients that later stages see. The new ones include the clipping, so grad_scale becomes 1.
@@ -123,7 +123,7 @@ using Refuse = std::function<void(const char* key, const std::string& why)>;
 
 struct Stage {
   const char* name;
-  // Visits the stage's switches, after those of the stages before it. Null: it has none.
+  // Visits the stage's switches, after those of the stages before it. Null: there are none.
   void (*switches)(Recipe&, Switches&) = nullptr;
   bool (*on)(const Recipe&) = nullptr;
   // The smallest part of a parameter that the stage can process by itself; called only if the stage is on.

@@ -1,5 +1,5 @@
-// Blocks of rows or of columns as matrices of their own. The optimizer makes each block a slot, so the other stages
-// need not know about blocks.
+// Splits parameters into blocks of rows or columns. The optimizer makes each block a slot, so the other stages need not
+// know about blocks.
 #include <numeric>
 
 #include "base/error.h"

@@ -1,7 +1,7 @@
 // SOAP (arXiv 2409.11321) and its relatives: second moments in the eigenbasis of Shampoo's factors, L for rows and R
-// for columns. KL-Shampoo and KL-SOAP (arXiv 2509.03378) weight each factor by the other's eigenvalues. SOAP-Muon takes
-// second moments of the momentum and passes the result on to a direction. The momentum buffer stays in the parameter's
-// own space. This is equivalent to rotating it whenever the basis changes.
+// for columns. KL-Shampoo and KL-SOAP (arXiv 2509.03378) weight each factor by the other's inverse eigenvalues.
+// SOAP-Muon takes second moments of the momentum and passes the result on to a direction. The momentum buffer stays in
+// the parameter's own space. This is equivalent to rotating it whenever the basis changes.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -92,7 +92,7 @@ struct Matrix {
     return side;
   }
 
-  // The state in fp32. If it is stored in bf16, this is a copy in workspace.gram, behind the memory of square(). A copy
+  // The state in fp32. If it is stored in bf16, this is a copy in workspace.gram, after the memory of square(). A copy
   // is valid until the next call of the same function.
   Tensor factor(const Side& side) const { return x.wide(side.factor, largest() * largest()); }
   Tensor basis(const Side& side) const { return x.wide(side.basis, 2 * largest() * largest()); }
