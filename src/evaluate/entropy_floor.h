@@ -15,7 +15,7 @@ namespace rowan {
 
 struct EntropyFloor {
   double source;  // nats per token of the source: the floor in expectation
-  double sample;  // nats per token of the source's distribution on this shard: the floor for this shard itself
+  double sample;  // -log p of this shard under the source, in nats per token: the floor of this shard
 };
 
 // Reads the floor of a shard from entropy.json in its folder; nothing if there is no such file or it does not name the

@@ -334,8 +334,7 @@ std::pair<int64_t, int64_t> Optimizer::shape_of(const Batch& batch, size_t i) {
   return {batch.parameters[i]->rows(), batch.parameters[i]->cols()};
 }
 
-// A matrix of zeros would stay zero: `retract` keeps its norm, and `magnitudes` only changes the lengths and directions
-// of rows, of which it has none.
+// A matrix of zeros would stay zero: `retract` keeps its norm, and `magnitudes` cannot move rows without a direction.
 void Optimizer::check_weights() const {
   for (const Batch& batch : batches_) {
     if (batch.recipe->adamw || backend_.name() == "dry") continue;

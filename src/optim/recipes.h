@@ -19,7 +19,7 @@ struct RecipeInfo {
   const char* paper = nullptr;    // JSON overrides for "variant": "paper"; nullptr if the paper prints the same rule
   const char* adamw = "{}";       // settings of its AdamW as JSON; lr and weight_decay default to the recipe's own
   const char* checked = nullptr;  // the program with which it was compared
-  const char* base = nullptr;     // the recipe whose settings and AdamW are overridden
+  const char* base = nullptr;     // the recipe whose settings and AdamW this one overrides
 };
 
 extern const std::vector<RecipeInfo> recipes_of_the_field;
