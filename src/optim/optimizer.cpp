@@ -328,7 +328,7 @@ std::vector<float> Optimizer::host(Tensor x) const {
   return values;
 }
 
-// Shape of the matrix that a slot is, or is part of.
+// The shape of the matrix, or block, that a slot is or is part of.
 std::pair<int64_t, int64_t> Optimizer::shape_of(const Batch& batch, size_t i) {
   if (batch.recipe->blocks.by != Blocks::By::none) return {batch.rows, batch.cols};
   return {batch.parameters[i]->rows(), batch.parameters[i]->cols()};
