@@ -24,8 +24,8 @@ Argument& Argument::show_default() {
 
 namespace {
 
-// Reads a number of the variable's type. Returns "", or what is wrong with the text. CLI11 takes -1 for the largest
-// unsigned number, what is too large for the largest one, and 010 for 8.
+// Parses `text` as a T. Returns "" or a description of the error. CLI11's own conversion accepts -1 as the largest
+// unsigned integer, clamps integers that are too large, and reads 010 as octal.
 template <typename T>
 std::string read_number(const std::string& text, T& value) {
   if constexpr (std::is_integral_v<T>) {
@@ -69,7 +69,7 @@ template <typename T>
 Argument& Argument::range(T least, T most) {
   auto problem = [least, most](std::string& text) -> std::string {
     T value{};
-    read_number(text, value);                             // a text that is not a number was refused before
+    read_number(text, value);                             // always succeeds: add_number() checks the text first
     const bool inside = value >= least && value <= most;  // false for NaN
     return inside ? "" : fmt::format("found {}, expected {} to {}", text, least, most);
   };
@@ -151,7 +151,8 @@ void CommandLine::set_action(std::function<void()> action) { app_->callback(std:
 
 namespace {
 
-// CLI11 reports a misspelt command as "A subcommand is required"; this names the typo instead.
+// CLI11 reports a misspelled command only as "A subcommand is required". This check names the word and the nearest
+// command.
 void check_commands(const CLI::App& app, const std::vector<std::string>& words) {
   const CLI::App* at = &app;
   for (const std::string& word : words) {

@@ -1,5 +1,5 @@
-// The command line: options, operands and subcommands, on top of CLI11. CLI11 is slow to compile (nine seconds in every
-// file that includes it), so only command_line.cpp includes it.
+// The command line: options, positional arguments and subcommands, on top of CLI11. CLI11 adds nine seconds to the
+// compilation of every file that includes it, so only command_line.cpp does.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ class Option;
 
 namespace rowan {
 
-// One option or operand. Each call adds a requirement or extends its --help text.
+// One option or positional argument. Each method adds a constraint or changes the --help text.
 class Argument {
  public:
   explicit Argument(CLI::Option& option) : option_(&option) {}
@@ -29,30 +29,30 @@ class Argument {
   template <typename T>  // T is int, int64_t, uint64_t or double
   Argument& range(T least, T most);
   Argument& one_of(const std::vector<std::string>& allowed);
-  // One of an enum's spellings.
+  // Allows only the names of an enum's values.
   template <typename Enum>
   Argument& one_of() {
     return one_of(all_names<Enum>());
   }
-  // `problem` returns what is wrong with the text, or "" if nothing is.
+  // `problem` returns a description of the error in the text, or "" if the text is valid.
   Argument& check(std::function<std::string(const std::string&)> problem);
-  // Sets the number of values that a list takes.
+  // Sets the number of values that a list option takes.
   Argument& takes(int values);
-  // Each occurrence of the option adds one value to the list; the following word is not part of it.
+  // Takes one value per occurrence of the option. Without this call, a list option also takes the words that follow.
   Argument& one_at_a_time();
-  // Sets the name of the value in --help.
+  // Sets the placeholder of the value in --help.
   Argument& type_name(const std::string& name);
 
  private:
   CLI::Option* option_;
 };
 
-// A program, or one of its subcommands. Variables must live until parse() returns.
+// A program, or one of its subcommands. The variables passed to add() must outlive parse().
 class CommandLine {
  public:
   CommandLine(const std::string& program, const std::string& description);
 
-  // `name` is "--name" for an option, or "name" for an operand. The text is parsed as the variable's type.
+  // `name` is "--name" for an option, or "name" for a positional argument. The text is parsed as the variable's type.
   Argument add(const std::string& name, std::string& value, const std::string& help = "");
   Argument add(const std::string& name, int32_t& value, const std::string& help = "");
   Argument add(const std::string& name, int64_t& value, const std::string& help = "");
@@ -68,8 +68,9 @@ class CommandLine {
   // Sets the function that parse() runs if this command was chosen.
   void set_action(std::function<void()> action);
 
-  // Parses the words after the program's name and runs the chosen action; prints --help and --version texts. Throws
-  // Error for anything it does not understand, naming the nearest command, and whatever the action throws.
+  // Parses the arguments after the program's name and runs the action of the chosen command. Prints the text of --help
+  // or --version. Throws Error for an invalid argument; the error for an unknown command names the nearest one.
+  // Exceptions of the action pass through.
   void parse(const std::vector<std::string>& words);
 
  private:

@@ -1,5 +1,5 @@
 // The subcommands of `rowan`. Each function declares a command's arguments and its action. The action throws Error on a
-// user's mistake; main() turns it into one line and exit code 2.
+// user's mistake; main() prints the error as one line and exits with code 2.
 #pragma once
 
 #include <span>
@@ -23,7 +23,7 @@ void add_commands(CommandLine& parent, std::span<const Command> commands);
 // Splits "a,b,c" at the commas.
 std::vector<std::string> listed(const std::string& text);
 
-// Thrown to exit with a code whose message has already been printed.
+// Thrown to exit with this code. Any message has already been printed.
 struct Exit {
   int code;
 };

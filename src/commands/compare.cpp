@@ -1,4 +1,5 @@
-// rowan compare: the results of several runs or of a sweep as a table. rowan report: the same as a page with plots.
+// rowan compare prints the results of several runs, or of a sweep, as a table. rowan report writes them as an HTML page
+// with plots.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -29,7 +30,7 @@ std::string figure_or_empty(double value, const char* format) {
 
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(); }
 
-// Ungrouped runs: one row each, lowest validation loss first.
+// One row per run, without groups. The rows are sorted by the last validation loss, lowest first.
 Table table_of_runs(const ResultSet& set) {
   struct Row {
     const ResultRun* run;

@@ -31,7 +31,8 @@ void run_generate(const GenerateOptions& options) {
   check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), tokenizer_of_checkpoint(folder.checkpoint().folder()),
                        "the run");
   std::vector<int32_t> tokens = tokenizer->encode(options.prompt);
-  // Without a prompt the text starts a document: it follows the end token of the document before.
+  // Without a prompt, the model continues from an end token, as at the start of a document. The end token is not
+  // printed.
   const size_t skip = tokens.empty();
   if (tokens.empty()) tokens.push_back(tokenizer->end_id());
 
@@ -41,14 +42,14 @@ void run_generate(const GenerateOptions& options) {
   const size_t known = static_cast<size_t>(tokenizer->vocab_size());
   auto next_logits = [&](std::span<const int32_t> so_far) {
     std::vector<float> logits = predict(so_far);
-    if (logits.size() > known) logits.resize(known);  // drop ids that only pad the vocabulary
+    if (logits.size() > known) logits.resize(known);  // drop the ids that only pad the vocabulary
     return logits;
   };
   std::string shown;
   auto show = [&] {
     std::string text = tokenizer->decode(std::span(tokens).subspan(skip));
-    // Print only once the last character is complete; until then the decoded text does not begin with the text already
-    // shown.
+    // SentencePiece decodes an incomplete UTF-8 character as U+FFFD, so more tokens can change text that was decoded
+    // before. Text that does not continue the printed text is not printed.
     if (!text.starts_with(shown)) return;
     fmt::print("{}", text.substr(shown.size()));
     std::fflush(stdout);

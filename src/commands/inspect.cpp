@@ -68,7 +68,7 @@ namespace {
 
 bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
 
-// Folders that are one thing: a checkpoint, a run, a model or a vocabulary.
+// Describes a folder that holds a checkpoint, a run, a model or a tokenizer.
 void inspect_folder(const fs::path& folder, const InspectOptions& options, Report& report) {
   if (fs::exists(folder / "manifest.json") && fs::exists(folder / "state.json"))
     return inspect_checkpoint(folder, report);
@@ -96,7 +96,7 @@ void inspect_folder(const fs::path& folder, const InspectOptions& options, Repor
   fail("{}: found a folder, expected a checkpoint, run, model or GPT-2 vocabulary", folder.string());
 }
 
-// One JSON value per line: HellaSwag examples, or documents to tokenize.
+// Describes a JSON Lines file: HellaSwag examples, or documents to tokenize.
 void inspect_json_lines(const fs::path& path, std::string_view text, const InspectOptions& options, Report& report) {
   std::vector<JsonMember> members;
   try {
@@ -119,7 +119,7 @@ void inspect_json_lines(const fs::path& path, std::string_view text, const Inspe
   if (content.starts_with('"')) report.line("head", "{}", shown(json_string(content)));
 }
 
-// Describes file types that are recognized by their first bytes and need only a sentence.
+// Returns the description of a file type that the first bytes identify, or nullptr.
 const char* sentence_for(std::string_view text) {
   if (starts_with(text, "\x1f\x8b")) return "gzip; rowan tokenize reads text and JSON lines in it";
   if (is_zstd(text)) return "zstd; rowan tokenize reads text and JSON lines in it";
@@ -137,7 +137,7 @@ bool is_safetensors(std::string_view text) {
   return header < text.size() && text[8] == '{';
 }
 
-// The shard that an index file belongs to; empty if there is none.
+// Returns the shard that an index file belongs to, or "" if the file is not an index.
 fs::path shard_of_index(const fs::path& path, std::string_view text) {
   fs::path shard = path;
   if (starts_with(text, "MMIDIDX")) return shard.replace_extension(".bin");

@@ -1,4 +1,4 @@
-// The parts of `rowan inspect`. Each prints its findings to stdout and counts the problems.
+// The parts of `rowan inspect`. Each prints its findings to stdout and counts the problems in a Report.
 #pragma once
 
 #include <fmt/core.h>
@@ -30,24 +30,24 @@ class Report {
   int problems_ = 0;
 };
 
-// Formats bytes on one line: truncated at `limit`, control characters escaped.
+// Formats bytes as one line, with control characters escaped. Only the first `limit` bytes are shown.
 std::string shown(std::string_view text, size_t limit = 400);
 
 struct InspectOptions {
   ShardOptions shards;
   const Tokenizer* tokenizer = nullptr;
   int64_t head = 32;  // number of tokens to show
-  std::string step;   // the checkpoint of a run to inspect; "": list them
+  std::string step;   // which checkpoint of a run to inspect; "" lists them
 };
 
-// Inspects a token shard, its document index and its checksum; reads every token and every document.
+// Inspects a token shard, its document index and its checksum. Reads every token and every index entry.
 void inspect_shard(const std::filesystem::path& path, const InspectOptions& options, Report& report);
 // Inspects an evaluation set: llm.c's binary form or HellaSwag's .jsonl.
 void inspect_hellaswag(const std::filesystem::path& path, const InspectOptions& options, Report& report);
 // Inspects the tokenizer that make_tokenizer(spec) opens.
 void inspect_tokenizer(const std::string& spec, Report& report);
 void inspect_safetensors(const std::filesystem::path& path, Report& report);
-// Inspects a Rowan checkpoint: compares every file and tensor with its checksum.
+// Inspects a Rowan checkpoint and compares every file with its checksum.
 void inspect_checkpoint(const std::filesystem::path& folder, Report& report);
 
 }  // namespace rowan

@@ -26,7 +26,7 @@ struct IdRange {
   int64_t smallest = std::numeric_limits<int64_t>::max(), largest = -1, largest_at = 0, ends = 0;
 };
 
-// Finds the range of ids in one pass over all tokens.
+// Finds the smallest and the largest id and counts the end tokens, in one pass.
 IdRange scan_ids(const Shard& shard) {
   IdRange range;
   std::vector<int32_t> block(1 << 16);
@@ -118,7 +118,7 @@ void inspect_shard(const std::filesystem::path& path, const InspectOptions& opti
 
 void inspect_hellaswag(const std::filesystem::path& path, const InspectOptions& options, Report& report) {
   report.line("kind", "multiple choice, four endings (HellaSwag)");
-  // The byte tokenizer suffices to check and show the text of a .jsonl. llm.c's file holds ids, not text.
+  // A .jsonl file holds text; without --tokenizer, the byte tokenizer reads it. llm.c's file holds token ids.
   const auto bytes = make_tokenizer("bytes");
   const bool as_text = options.tokenizer == nullptr && path.extension() == ".jsonl";
   const std::vector<HellaSwagItem> items = read_hellaswag(path, as_text ? bytes.get() : options.tokenizer);

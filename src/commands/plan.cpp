@@ -27,7 +27,7 @@ struct PlanOptions {
   double memory = 0;  // memory of a device in GiB; 0: not given
 };
 
-// Bytes of a checkpoint: weights (or their masters) and the optimizer's state.
+// The size of a checkpoint in bytes: weights (or their fp32 masters) and optimizer state.
 double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
   config.shard = ShardMode::none;
   const bool fp32 = config.precision == TrainPrecision::fp32 || config.precision == TrainPrecision::bf16;
@@ -35,10 +35,11 @@ double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
          static_cast<double>(make_plan(config, 1).bytes[static_cast<int>(Category::optimizer_state)]);
 }
 
-// The largest micro-batch with which the run fits into `memory` bytes, and the memory of the next larger one.
+// Describes the largest micro-batch with which the run fits into `memory` bytes, and the memory that the next larger
+// one needs.
 std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
   const int64_t share = config.batch.sequences / ranks;
-  std::vector<int64_t> sizes;  // its divisors, the largest first
+  std::vector<int64_t> sizes;  // the divisors of share, largest first
   for (int64_t size = 1; size <= share / size; ++size) {
     if (share % size) continue;
     sizes.push_back(size);
@@ -57,7 +58,7 @@ std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
   return fmt::format("none fits into {}{}", human_bytes(memory), larger);
 }
 
-// The run's memory for each setting of recompute.
+// The run's memory with each setting of `recompute`.
 std::string recompute_text(TrainConfig config, int ranks) {
   std::string text;
   for (const Recompute choice : {Recompute::none, Recompute::mlp, Recompute::block}) {
@@ -68,7 +69,7 @@ std::string recompute_text(TrainConfig config, int ranks) {
   return text;
 }
 
-// attended_share() of the config's data; nothing if the data does not exist.
+// attended_share() of the config's data; nothing if the data cannot be opened.
 std::optional<double> known_share(const TrainConfig& config) {
   if (!config.data.documents) return 1;
   try {
@@ -79,7 +80,7 @@ std::optional<double> known_share(const TrainConfig& config) {
   }
 }
 
-// Prints the table of kernels, the time of a step and the cost of the run.
+// Prints the time of a step, the cost of the run, and a table of kernels.
 void print_budget(const TrainConfig& config, const Plan& plan, const PlanOptions& options, const DeviceProfile& device,
                   double model_flops) {
   const bool tf32 = config.precision == TrainPrecision::tf32;
@@ -129,7 +130,7 @@ void run_plan(const PlanOptions& options) {
   TrainConfig config = load_config(options.config, options.overrides);
   std::optional<DeviceProfile> device;
   if (!options.device.empty()) device = device_profile(options.device);
-  if (config.precision == TrainPrecision::automatic)  // a plan for a GPU needs no measurement
+  if (config.precision == TrainPrecision::automatic)  // a GPU is assumed to have fast bf16, without opening it
     resolve_precision(config,
                       device || config.device == Device::cuda || make_backend(config.device, 1, 0)->fast(DType::bf16));
   const ParameterTable table = parameter_table(config.model);

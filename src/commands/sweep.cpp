@@ -20,7 +20,7 @@ struct SweepOptions {
   bool list = false, slurm = false;
 };
 
-// Warns that tuning optimizer.lr does not move the rate of the AdamW group if a recipe or a config fixes it.
+// Returns a warning if the sweep tunes optimizer.lr but the learning rate of the AdamW group stays fixed; else "".
 std::string fixed_rate_note(const SweepConfig& sweep) {
   if (!sweep.tuning || sweep.tuning->paths[0] != "optimizer.lr" || sweep.cells.empty()) return "";
   const auto rate = [&](double value) {

@@ -12,7 +12,7 @@
 namespace rowan {
 namespace {
 
-// The text files in a folder and its subfolders, sorted by name, without hidden ones.
+// The text files in a folder and its subfolders, sorted by path. Hidden files and folders are skipped.
 std::vector<std::filesystem::path> texts_in(const std::filesystem::path& folder) {
   namespace fs = std::filesystem;
   std::vector<fs::path> found;

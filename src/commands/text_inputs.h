@@ -7,12 +7,13 @@
 
 namespace rowan {
 
-// Expands files, patterns and "-"; folders become the text files in and below them, sorted by name, without hidden
-// ones. Adds their bytes on disk to `bytes`. Throws Error for anything else, and for a folder without text files.
+// Expands file names, patterns and folders to file paths; "-" (standard input) stays "-". A folder stands for the text
+// files in it and its subfolders, sorted by path, without hidden ones. Adds the sizes of the files on disk to `bytes`.
+// Throws Error for a path that is neither file nor folder, and for a folder without text files.
 std::vector<std::string> expand_texts(const std::vector<std::string>& arguments, uint64_t& bytes);
 
-// The default of --validation for `bytes` of text: the last tenth, or some 50 MB of a large text. For standard input,
-// whose end is not known in advance: documents chosen by their hash.
+// The default of --validation for inputs of `bytes` bytes: the last tenth of the text, at most about 50 MB. For
+// standard input, whose length is unknown, it is one document in a hundred, chosen by hash.
 std::string usual_validation(const std::vector<std::string>& inputs, uint64_t bytes);
 
 }  // namespace rowan

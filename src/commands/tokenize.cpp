@@ -26,7 +26,7 @@ struct TokenizeArguments {
   std::vector<std::string> inputs, validation_inputs;
 };
 
-// A progress line: rewritten in place on a terminal, printed now and then into a file.
+// A progress line. On a terminal it is rewritten in place; otherwise a line is printed every 30 seconds.
 class Meter {
  public:
   // `total_bytes` is the size of all inputs on disk; 0 if unknown.
@@ -34,7 +34,7 @@ class Meter {
 
   void show(const TokenizeProgress& now) {
     double seconds = elapsed();
-    // A continued run starts with the bytes read by earlier runs.
+    // The counts of a resumed run include earlier runs, so the rate is measured from the first counts seen here.
     if (!first_) first_ = now;
     if (seconds < next_) return;
     next_ = seconds + (terminal_ ? 0.5 : 30.0);
@@ -71,7 +71,7 @@ class Meter {
 };
 
 void run_tokenize(TokenizeArguments& arguments) {
-  std::signal(SIGPIPE, SIG_IGN);  // the reader of our output may exit first
+  std::signal(SIGPIPE, SIG_IGN);  // a closed output pipe must not kill the process
   TokenizeOptions& options = arguments.options;
   options.format = named<TextFormat>("--format", arguments.format);
   options.split = named<TextSplit>("--split", arguments.split);

@@ -23,14 +23,14 @@ struct TrainOptions {
 };
 
 void run_train(const TrainOptions& options) {
-  std::signal(SIGPIPE, SIG_IGN);  // the reader of our output may exit first
+  std::signal(SIGPIPE, SIG_IGN);  // a closed output pipe must not kill the process
   const Launch launch = detect_launch();
   std::unique_ptr<Communicator> host;
   int code = 0;
   try {
     host = make_communicator(launch);
     const int shared = threads_of_rank(*host);
-    // One process, or OMP_NUM_THREADS set: the backend's own default is right.
+    // 0 selects the backend's default, which is right for a single process and if OMP_NUM_THREADS is set.
     const int threads = launch.size == 1 || std::getenv("OMP_NUM_THREADS") ? 0 : shared;
     TrainConfig config;
     std::unique_ptr<Backend> backend;
@@ -56,7 +56,8 @@ void run_train(const TrainOptions& options) {
     host->abort(2);
   }
   if (!code) return;
-  // A launcher ends all ranks when the first one exits. That must not happen before rank 0 has printed the error.
+  // A launcher kills all ranks when the first one exits. The other ranks wait a second so that rank 0 can print the
+  // error.
   if (launch.rank != 0 && !host) std::this_thread::sleep_for(std::chrono::seconds(1));
   host.reset();  // waits for all ranks
   throw Exit{code};

@@ -42,7 +42,7 @@ std::string table_html(const Table& table) {
   return html + "</ul>\n";
 }
 
-// The runs behind a group's row of the table; all runs if the group is not finished.
+// The runs that a group's table row summarizes; all its runs if none of them is finished.
 const std::vector<const ResultRun*>& shown(const ResultGroup& group) {
   return group.taken.empty() ? group.runs : group.taken;
 }
@@ -53,7 +53,7 @@ std::vector<std::pair<double, double>> line_of(const std::vector<ResultPoint>& p
   return line;
 }
 
-// Means over windows of one hundredth of the run; single steps would hide how curves differ.
+// Means over windows of one hundredth of the points. The noise of single steps would hide how curves differ.
 std::vector<std::pair<double, double>> smoothed(const std::vector<ResultPoint>& points) {
   std::vector<std::pair<double, double>> line;
   const size_t window = std::max<size_t>(1, points.size() / 100);
@@ -74,13 +74,13 @@ Plot curves(const std::vector<ResultGroup>& groups, const std::string& title, co
       PlotSeries series{label, g, false, line(*run)};
       if (series.points.empty()) continue;
       plot.series.push_back(series);
-      label.clear();  // only once per group
+      label.clear();  // only a group's first curve has a label in the legend
     }
   }
   return plot;
 }
 
-// Draws published points over our curves, in the colour of their group.
+// Draws published points over our curves, in the color of their group.
 void add_targets(const ResultSet& set, const std::vector<ResultGroup>& groups, Plot& plot) {
   std::set<std::string> configs;
   for (size_t g = 0; g < groups.size(); ++g) {
@@ -135,7 +135,7 @@ void flatten(const Json& value, const std::string& path, std::map<std::string, s
   for (const auto& [key, part] : value.items()) flatten(part, path.empty() ? key : path + "." + key, out);
 }
 
-// Table rows of the config paths whose values differ between groups.
+// An HTML table of the config paths whose values differ between groups.
 std::string differences(const std::vector<ResultGroup>& groups) {
   std::vector<std::map<std::string, std::string>> configs;
   std::set<std::string> paths;

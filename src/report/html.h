@@ -1,4 +1,4 @@
-// A report on a set of runs: one HTML file that opens without a network.
+// A report on a set of runs: one HTML file that needs no network.
 #pragma once
 
 #include <string>
@@ -7,8 +7,8 @@
 
 namespace rowan {
 
-// The page contains the judge's table, loss curves with published points, final loss against the tuned value, the
-// figures that the papers plot (optimizer.telemetry_every), times, and config differences.
+// The page contains the table of judge(), loss curves with published points, final loss against the tuned value, the
+// optimizers' telemetry (optimizer.telemetry_every), times, and config differences.
 std::string html_report(const ResultSet& set, const std::string& title);
 
 }  // namespace rowan

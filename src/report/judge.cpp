@@ -40,7 +40,7 @@ std::string difference_text(const Spread& difference) {
   return std::isfinite(half) ? text + fmt::format(" ± {:.4f}", half) : text;
 }
 
-// The labels of all axes but the last. Groups that share them form a block and are compared with each other.
+// The labels of all axes but the last. Groups that agree in these labels form a block and are compared with each other.
 std::vector<std::string> block_of(const ResultGroup& group) {
   return {group.labels.begin(), group.labels.empty() ? group.labels.end() : group.labels.end() - 1};
 }
@@ -59,7 +59,8 @@ const ResultGroup* reference_of(const std::vector<ResultGroup>& groups, const Re
   return nullptr;
 }
 
-// "order as published", or the pairs whose order differs, for the groups of one block sorted by our loss.
+// Compares the order of a block's groups, sorted by our loss, with the published order. Returns "order: as published"
+// or the pairs whose order differs; "" if fewer than two groups have a published figure.
 std::string order_note(const ResultSet& set, const std::vector<ResultGroup>& groups, const std::vector<size_t>& block) {
   std::vector<std::string> swapped;
   size_t with_target = 0;

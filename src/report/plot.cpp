@@ -21,7 +21,7 @@ struct Range {
   double part(double value) const { return high > low ? (value - low) / (high - low) : 0.5; }
 };
 
-// About `count` round numbers that cover the range.
+// About `count` round numbers within the range.
 std::vector<double> ticks(const Range& range, int count) {
   const double rough = (range.high - range.low) / count, power = std::pow(10, std::floor(std::log10(rough)));
   double step = power;
@@ -50,7 +50,7 @@ class Frame {
     }
     if (heights.empty()) return;
     const double lowest = *std::min_element(heights.begin(), heights.end());
-    // Long curves fall steeply at first; the part far above their ends is cut off.
+    // A long loss curve falls steeply at first. The plot omits points far above the ends of the curves.
     const double cut = heights.size() > 40 && !log_x_
                            ? std::max(ends, lowest) + 4 * (std::max(ends, lowest) - lowest) + 0.15 * std::abs(lowest)
                            : std::numeric_limits<double>::infinity();
@@ -104,7 +104,7 @@ std::string axes(const Plot& plot, const Frame& frame) {
   return svg;
 }
 
-// Draws a curve; one with more points than pixels is thinned.
+// Draws a curve with at most about 1200 points; a longer one is thinned.
 std::string curve(const PlotSeries& series, const Frame& frame, bool log_x) {
   const std::string color = series_color(series.color);
   std::vector<std::pair<double, double>> points;
@@ -158,7 +158,7 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-// Paul Tol's "bright" and "vibrant" colour schemes, which most colour-blind readers can distinguish.
+// Paul Tol's "bright" and "vibrant" color schemes, which most color-blind readers can distinguish.
 std::string series_color(size_t number) {
   static const char* const colors[] = {"#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee",
                                        "#aa3377", "#ee7733", "#009988", "#882255", "#777777"};

@@ -7,8 +7,8 @@
 namespace rowan {
 
 struct PlotSeries {
-  std::string label;                              // label in the legend, shown once; "": none
-  size_t color = 0;                               // colour number; series with the same number share a colour
+  std::string label;                              // label in the legend; "": no entry
+  size_t color = 0;                               // color number; series with the same number share a color
   bool marks = false;                             // draw points without a line
   std::vector<std::pair<double, double>> points;  // points that are not finite are skipped
 };
@@ -19,14 +19,14 @@ struct Plot {
   std::vector<PlotSeries> series;
 };
 
-// Escapes & < > and quotes for HTML and SVG.
+// Escapes &, <, > and " for HTML and SVG.
 std::string escaped(const std::string& text);
 
-// Returns "" if there is nothing to draw. The vertical range excludes the start of long curves if it would hide how
-// their ends differ.
+// Returns "" if there is nothing to draw. The vertical range excludes the steep start of long curves, which would hide
+// how their ends differ.
 std::string plot_svg(const Plot& plot);
 
-// The colour "#rrggbb" of a colour number.
+// The color "#rrggbb" of a color number.
 std::string series_color(size_t number);
 
 }  // namespace rowan

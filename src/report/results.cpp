@@ -38,20 +38,20 @@ void read_rows(const std::vector<Json>& rows, ResultRun& run) {
       add(run.training, figure(row, "loss"));
       if (step > static_cast<double>(run.steps - run.steps / 10)) sum += figure(row, "loss"), ++count;
     }
-    // The last loss is written as null if it is not finite.
+    // The last validation loss is written as null if it is not finite.
     if (row.contains("val_loss") && !row["val_loss"].is_number() && row["step"] == run.planned) run.diverged = true;
     for (const std::string& metric : loss_metrics())
       if (row.contains(metric)) add(run.validation[metric], figure(row, metric.c_str()));
     for (const auto& [name, value] : row.items())
       if (name.starts_with("optimizer/") && value.is_number()) add(run.telemetry[name.substr(10)], value.get<double>());
-    if (row.contains("optimizer"))  // the format of version 0.1
+    if (row.contains("optimizer"))  // format of version 0.1
       for (const auto& [name, value] : row["optimizer"].items())
         if (value.is_number()) add(run.telemetry[name], value.get<double>());
   }
   run.train_loss = sum / count;
 }
 
-// The value at a path of a config as text; "" if there is none.
+// The value at a path of a config, as text; "" if the config has no such path.
 std::string text_at(const Json& config, const std::string& path) {
   const Json* value = value_at(config, path);
   return !value ? "" : value->is_string() ? value->get<std::string>() : value->dump();

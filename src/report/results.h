@@ -1,4 +1,4 @@
-// The results of runs, read from their folders; input of the judge and of the report.
+// The results of runs, read from their folders. judge() and html_report() take them as input.
 #pragma once
 
 #include <filesystem>
@@ -22,7 +22,7 @@ struct ResultRun {
   std::vector<std::string> labels;  // one label per axis
   std::optional<double> tuned;
   std::optional<int64_t> seed;
-  std::string config_file;  // the run's config file; "" if unknown
+  std::string config_file;  // config file that the run was started from; "" if unknown
   Json config;              // config.json of the run's folder; null if the run has not begun
   bool diverged = false;
   int64_t steps = 0, planned = 0;
@@ -30,32 +30,32 @@ struct ResultRun {
   double train_loss = std::numeric_limits<double>::quiet_NaN();  // mean logged loss of the last tenth of the steps
   std::vector<ResultPoint> training;                             // training losses as logged
   std::map<std::string, std::vector<ResultPoint>> validation;    // finite validation losses by metric
-  std::map<std::string, std::vector<ResultPoint>> telemetry;     // telemetry points by figure
+  std::map<std::string, std::vector<ResultPoint>> telemetry;     // optimizer telemetry by metric name
 
-  // The loss at the last step of a finished run; infinite if it diverged; nothing before.
+  // The loss at the last step of a finished run; infinity if the run diverged; nothing if it is unfinished.
   std::optional<double> final_loss(const std::string& metric) const;
 };
 
 struct ResultSet {
   std::vector<std::string> axes;
-  std::string tuned;  // what is tuned (the last part of its path); "" if nothing is
+  std::string tuned;  // last part of the tuned config path; "" if nothing is tuned
   std::string metric = "val_loss";
   std::string against;
-  std::optional<double> loss;  // the loss at which tokens are compared
+  std::optional<double> loss;  // if set: compare the tokens that runs need to reach this loss
   Json targets = Json::array();
   std::vector<ResultRun> runs;
 };
 
 Rates rates_of(const ResultRun& run);
 
-// Reads a run's folder as written by `rowan train`. Throws Error if it is not one.
+// Reads a run's folder as written by `rowan train`. Throws Error if the folder is not one.
 ResultRun read_run(const std::filesystem::path& folder);
 
 // Reads what `rowan sweep` has written to its folder so far.
 ResultSet read_sweep(const std::filesystem::path& dir);
 bool is_sweep(const std::filesystem::path& dir);
 
-// Reads runs; their labels are the values at the paths `by` of their configs.
+// Reads runs. The labels of a run are its config values at the paths `by`. Throws Error for a path that no config has.
 ResultSet read_runs(const std::vector<std::string>& folders, const std::vector<std::string>& by);
 
 }  // namespace rowan

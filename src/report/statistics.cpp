@@ -19,7 +19,8 @@ Spread spread_of(std::span<const double> values) {
 
 namespace {
 
-// P(|T| <= t), by the finite sums 26.7.3 and 26.7.4 of Abramowitz and Stegun in the angle atan(t / sqrt(degrees)).
+// P(|T| <= t) for Student's T with `degrees` degrees of freedom, by the finite sums 26.7.3 and 26.7.4 of Abramowitz and
+// Stegun in the angle atan(t / sqrt(degrees)).
 double student_probability(double t, int64_t degrees) {
   const double angle = std::atan(t / std::sqrt(static_cast<double>(degrees)));
   const double cosine = std::cos(angle), sine = std::sin(angle);

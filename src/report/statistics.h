@@ -1,4 +1,4 @@
-// Statistics of a figure over a few seeds.
+// Statistics of a value over a few seeds.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ Spread spread_of(std::span<const double> values);
 // freedom.
 double student_quantile(double level, int64_t degrees);
 
-// Half the width of the confidence interval of the mean, for independent normal values; NaN for one value.
+// Half the width of the confidence interval of the mean, for independent normal values; NaN for fewer than two values.
 double confidence_of_mean(const Spread& spread, double level = 0.95);
 
 }  // namespace rowan

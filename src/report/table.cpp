@@ -62,7 +62,7 @@ std::string csv(const Table& table) {
   return out;
 }
 
-// Prints every row as several lines, one per column.
+// Formats every row as several lines, one per column.
 std::string tall(const Table& table, size_t columns) {
   size_t width = 0;
   for (const Table::Column& column : table.columns) width = std::max(width, columns_of(column.title));

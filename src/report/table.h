@@ -26,12 +26,12 @@ struct Table {
 };
 
 enum class TableFormat { text, markdown, csv, json };
-std::vector<std::string> table_formats();  // names of the formats, in order
+std::vector<std::string> table_formats();  // names of the formats, in the order of TableFormat
 
 // Renders the table, ending with a newline. CSV omits the notes; JSON is {"rows": [{key: value}], "notes": [...]}.
 std::string render(const Table& table, TableFormat format);
-// Renders as text for a terminal of `columns` columns, with each row on several lines if it would not fit; as markdown
-// if there is no terminal (0).
+// Renders as text for a terminal of `columns` columns; if it is too wide, each column of a row takes its own line.
+// Renders as markdown if `columns` is 0 (no terminal).
 std::string render_for(const Table& table, size_t columns);
 
 }  // namespace rowan

@@ -62,7 +62,7 @@ Json checked(JsonObject target, const fs::path& folder) {
   return item;
 }
 
-// Checks a figure that no config here reproduces.
+// Checks an entry of "elsewhere": a published figure that no config reproduces.
 void check_elsewhere(JsonObject figure) {
   figure.string("source");
   figure.string("what");

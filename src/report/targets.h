@@ -10,7 +10,7 @@
 
 namespace rowan {
 
-// The losses in metrics.jsonl that published figures can be compared with.
+// The names of the losses in metrics.jsonl that published figures can be compared with.
 const std::vector<std::string>& loss_metrics();
 
 // Throws Error "PLACE: ..." if there is no such metric, or if a run with this data does not produce it.
@@ -18,35 +18,36 @@ void check_metric(const std::string& metric, const DataConfig& data, const std::
 
 struct Target {
   std::string config;               // config file of the run that the figure belongs to
-  Json set;                         // config path to the value that the run has there; may be empty
+  Json set;                         // maps config paths to the values that the run has there; may be empty
   std::string metric;               // our metric for the same quantity
   std::string unit;                 // unit: perplexity or nats
   double value = 0;                 // value as printed
   int64_t step = 0;                 // step after which it was measured
   int64_t seeds = 0;                // number of seeds averaged; 0: not stated
   std::optional<double> deviation;  // standard deviation over those seeds, in the unit
-  int64_t batches = 0;              // n, if the figure divides by n + 1; else 0
+  int64_t batches = 0;              // n, if the authors divide a sum over n batches by n + 1; else 0
   std::string source;
   std::string confidence;  // printed: by the authors; plotted: read off a plot; reported: by others
 
   double loss() const;  // the figure in nats
-  // The same corrected for the division by n + 1: the true mean of the batch means.
+  // loss() corrected for the division by n + 1: the mean over the n batches.
   double loss_of_batch_mean() const;
 };
 
-// Reads the list "targets" of such a file, with config paths made relative to the working directory. The list
-// "elsewhere" holds figures from set-ups that no config reproduces; it is checked but not returned. Throws Error naming
-// file, line and field.
+// Reads the list "targets" of a targets.json. Config paths in it are relative to the file's folder; the returned ones
+// include that folder. The list "elsewhere" holds figures of setups that no config reproduces; it is checked but not
+// returned. Throws Error naming file, line and field.
 Json load_targets(const std::string& path);
 
 // Parses one item of load_targets().
 Target parse_target(const Json& item);
 
-// The target of a run: one of its config file whose settings agree with the run's config. Among several: the one with
-// most settings, then the one at the run's last step, then the latest. Nothing if there is none.
+// The target of a run: its config file is the run's, and the run's config has every value in its `set`. If several fit,
+// the one with the most values in `set` wins; then the one at the run's last step; then the latest. Nothing if none
+// fits.
 std::optional<Target> target_of(const Json& targets, const std::string& config_file, const Json& config);
 
-// The published loss for the metric; nothing if the two are different quantities.
+// The published loss for the metric; nothing if the target measures another quantity.
 std::optional<double> published_loss(const Target& target, const std::string& metric);
 
 }  // namespace rowan
