@@ -38,7 +38,7 @@ std::string wrapped(std::string_view text, size_t columns, size_t indent) {
     const std::string space(indent, ' ');
     bool first = true;
     while (columns > indent + 8 && columns_of(line) + (first ? 0 : indent) > columns) {
-      // The last blank at which the line can be broken and still fit `columns`; never inside its indentation.
+      // The last space at which the line can be broken so that it fits `columns`. Its indentation is never broken.
       size_t at = std::string_view::npos;
       for (size_t i = line.find_first_not_of(' ', first ? indent : 0); i < line.size(); ++i)
         if (line[i] == ' ' && columns_of(line.substr(0, i)) + (first ? 0 : indent) <= columns) at = i;
@@ -56,7 +56,7 @@ std::string wrapped(std::string_view text, size_t columns, size_t indent) {
 }
 
 void check_results_written() {
-  errno = EIO;  // an earlier write failed
+  errno = EIO;  // reported if an earlier write failed, since its errno is gone
   if (std::fflush(stdout) != 0 || std::ferror(stdout))
     fail("cannot write to standard output: {}", std::strerror(errno));
 }

@@ -1,4 +1,4 @@
-// Element types of tensors. C++17: CUDA sources include this header.
+// Element types of tensors. C++17, because CUDA sources include this header.
 #pragma once
 
 #include <cstddef>

@@ -4,8 +4,8 @@
 
 namespace rowan {
 
-// A message may quote anything that a user has named, such as a path. It must stay one line, and must not control the
-// terminal. So control characters are replaced.
+// A message may quote text from a user, such as a path. Control characters are replaced by '?', so that the message
+// stays one line and contains no terminal escape sequences.
 void fail_with(fmt::string_view format, fmt::format_args args) {
   std::string message = fmt::vformat(format, args);
   std::replace_if(

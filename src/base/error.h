@@ -15,7 +15,8 @@ class Error : public std::runtime_error {
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 };
 
-// A device has too little memory. The caller who knows the needs of the whole run adds them to the message.
+// Thrown when a device has too little memory. A caller that knows the memory plan of the whole run adds it to the
+// message.
 class OutOfMemory : public Error {
  public:
   using Error::Error;

@@ -31,7 +31,8 @@ const char* kind_of(mode_t mode) {
   return "a device";
 }
 
-// A file opened for reading, and its size. Only regular files are allowed: reading a pipe or a device may never end.
+// A file opened for reading, and its size. Only regular files are allowed, because reading a pipe or a device may never
+// end.
 struct OpenFile {
   int fd;
   size_t size;
@@ -55,7 +56,7 @@ struct OpenFile {
   ~OpenFile() { ::close(fd); }
 };
 
-// Counts the lines of a file in constant memory.
+// Counts the lines of a file without allocating memory.
 size_t count_lines(const char* path) {
   size_t lines = 0;
   char buffer[4096];
@@ -66,7 +67,8 @@ size_t count_lines(const char* path) {
   return lines;
 }
 
-// Linux limits a process to vm.max_map_count mappings. Once they are used up, large allocations fail as well.
+// Linux limits a process to vm.max_map_count mappings. At that limit large allocations fail too, so this function uses
+// only small buffers.
 [[noreturn]] void fail_map(const std::filesystem::path& path) {
   const int code = errno;
   char text[32] = {};
@@ -94,7 +96,7 @@ void sync_directory(const std::filesystem::path& directory) {
   int result = ::fsync(fd), code = errno;
   ::close(fd);
   errno = code;
-  // Some network file systems cannot sync a directory; the rename is then as durable as they make it.
+  // Some network file systems cannot sync a directory. How durable a rename is then depends on the file system.
   if (result != 0 && errno != EINVAL && errno != ENOTSUP) fail_errno("sync directory", directory);
 }
 
@@ -125,7 +127,7 @@ void make_directories(const std::filesystem::path& path) {
 
 std::string read_file(const std::filesystem::path& path) {
   OpenFile file(path);
-  constexpr size_t most = size_t{4} << 30;  // larger files are not text and could fill the memory
+  constexpr size_t most = size_t{4} << 30;  // a larger file is not a text file and could exhaust memory
   if (file.size > most) fail("cannot read {}: found {} bytes, expected at most {}", path.string(), file.size, most);
   std::string content(file.size, '\0');
   size_t used = 0;
@@ -171,7 +173,7 @@ AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), par
   struct stat info;
   if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))  // such as /dev/null
     fail("cannot write {}: found {}, expected a file", path_.string(), kind_of(info.st_mode));
-  // Removes what a killed process left. It might also be a symbolic link that somebody placed there, which must not be
+  // A killed process may have left a .part file. Somebody may also have placed a symbolic link there, which must not be
   // followed.
   ::unlink(part_.c_str());
   fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
@@ -244,10 +246,10 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 }
 
 std::vector<std::filesystem::path> expand_glob(const std::string& pattern) {
-  if (pattern.size() >= PATH_MAX)  // with longer ones glob() overflows the stack
+  if (pattern.size() >= PATH_MAX)  // glob() overflows the stack on longer patterns
     fail("{}...: found a pattern of {} bytes, expected at most {}", pattern.substr(0, 60), pattern.size(),
          PATH_MAX - 1);
-  // The path itself may contain pattern characters.
+  // An existing path may contain pattern characters.
   std::error_code unused;
   if (std::filesystem::exists(pattern, unused)) return {pattern};
   glob_t found;
@@ -259,7 +261,7 @@ std::vector<std::filesystem::path> expand_glob(const std::string& pattern) {
     fail("{}: no such file{}", pattern,
          std::filesystem::exists(recipe, unused) ? "; " + recipe.string() + " makes it" : "");
   }
-  // glob() sorts by locale; results must not depend on it.
+  // glob() sorts by locale, but results must not depend on the locale.
   std::sort(paths.begin(), paths.end(), [](const auto& a, const auto& b) { return a.native() < b.native(); });
   return paths;
 }

@@ -14,10 +14,10 @@ namespace rowan {
 // Creates a directory, and its parents if they are missing.
 void make_directories(const std::filesystem::path& path);
 
-// Returns the whole content of a regular file. Throws Error for pipes and devices, as does MappedFile.
+// Returns the whole content of a regular file. Throws Error for pipes, devices, and files larger than 4 GiB.
 std::string read_file(const std::filesystem::path& path);
 
-// A read-only mapping of a file. An empty file maps to size 0.
+// A read-only mapping of a regular file. Throws Error for pipes and devices. An empty file maps to size 0.
 class MappedFile {
  public:
   MappedFile() = default;
@@ -35,13 +35,13 @@ class MappedFile {
   size_t size_ = 0;
 };
 
-// Writes to `path` + ".part". commit() makes the bytes durable and renames the file to `path`. Without a commit the
-// destructor removes the part and leaves `path` as it was.
+// Writes to `path` + ".part". commit() makes the bytes durable and renames the file to `path`. Without commit() the
+// destructor removes the .part file and leaves `path` as it was.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
-  // Continues the .part file of an earlier process, cut to its first `keep_bytes`; 0 starts afresh. Throws Error if it
-  // is shorter. Such a part survives destruction without commit, so that the next attempt can continue it.
+  // Truncates the .part file of an earlier process to `keep_bytes` and continues it; 0 starts a new file. Throws Error
+  // if it is shorter. Without commit() the destructor keeps this .part file, so that the next process can continue it.
   AtomicFile(std::filesystem::path path, uint64_t keep_bytes);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
@@ -49,13 +49,13 @@ class AtomicFile {
 
   void write(const void* data, size_t bytes);
   void write(std::string_view text) { write(text.data(), text.size()); }
-  // Overwrites bytes already written (a header whose counts are known at the end).
+  // Writes at an offset, for example a header whose counts are known only at the end. Does not change size().
   void write_at(uint64_t offset, const void* data, size_t bytes);
-  // Makes the bytes written so far durable; the file stays a .part.
+  // Makes the bytes written so far durable (fsync). The file keeps its .part name.
   void sync();
-  // The number of bytes written so far.
+  // The number of bytes that write() has appended so far.
   uint64_t size() const { return size_; }
-  // fsync, rename, fsync of the directory.
+  // Syncs the file, renames it to `path`, and syncs the directory.
   void commit();
 
  private:
@@ -67,22 +67,23 @@ class AtomicFile {
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
-// Makes the names in a directory durable.
+// Syncs a directory, so that renames and new files in it are durable.
 void sync_directory(const std::filesystem::path& directory);
 
-// Renames a file or folder, durably. A folder that exists at `to` is replaced and removed: atomically, or, on file
-// systems that cannot exchange two names, in two steps with `to`.replaced.part in between.
+// Renames a file or folder, durably. A folder that exists at `to` is replaced and then removed. The replacement is
+// atomic if the file system can exchange two names. Otherwise the old folder is first renamed to `to`.replaced.part.
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to);
 
-// The name of the .part file that holds the bytes of `path` until the commit.
+// `path` + ".part": the file that holds the bytes of `path` until commit().
 std::filesystem::path part_of(const std::filesystem::path& path);
 
-// Returns an existing path as it is, else the paths that match a shell pattern (*, ?, [..]), sorted by name. Throws
-// Error if nothing matches; if get.sh in that folder can produce the files, the message says so.
+// Returns {pattern} if that path exists, else the paths that match the shell pattern (*, ?, [..]), sorted by name.
+// Throws Error if nothing matches or the pattern is too long. If the pattern's folder holds a get.sh, the message names
+// it.
 std::vector<std::filesystem::path> expand_glob(const std::string& pattern);
 
-// A 64-bit checksum that detects damage, but not forgery. It may be fed in pieces of any size. XXH64 of the xxHash
-// specification (github.com/Cyan4973/xxHash), seed 0.
+// A 64-bit checksum that detects damage, but not forgery: XXH64 of the xxHash specification
+// (github.com/Cyan4973/xxHash) with seed 0. add() may be called with pieces of any size.
 class Hash64 {
  public:
   void add(const void* data, size_t bytes);

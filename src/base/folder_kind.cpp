@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The first match counts. A checkpoint also has the files of exported models and shards, so it comes before them.
+// The first match counts. A checkpoint also has marker files of exported models and shards, so it comes before them.
 struct Mark {
   FolderKind kind;
   std::vector<const char*> files;

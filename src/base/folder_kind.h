@@ -1,6 +1,6 @@
 // Which kind of folder this is, and whether a file may be replaced.
-// Kinds of folders share file names, so one kind would take the other's files for its own. Hence nothing is written
-// into a folder of another kind, and no file replaces an unrelated one.
+// Folders of different kinds share file names, such as config.json, so a command could mistake files of another kind
+// for its own. Therefore no command writes into a folder of another kind, or replaces an unrelated file.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,12 @@ constexpr auto names_of(FolderKind) {
   return enum_names("a run", "a checkpoint", "token shards", "tales", "an exported model", "a sweep");
 }
 
-// Throws Error if `folder` is of another kind than `wanted`, and names the file that shows it. Files that only folders
-// of one kind have tell the kind. A folder that does not exist, or has none of these files, fits every kind.
+// Throws Error if `folder` is of another kind than `wanted`. The kind is recognized by marker files, and the message
+// names the one found. A folder that does not exist or has no marker file passes as any kind.
 void check_folder(const std::filesystem::path& folder, FolderKind wanted);
 
-// Throws Error if `file` exists, is not empty and does not start with `begins`, as a `what` does.
+// Throws Error if `file` exists and is not a regular file, or is not empty and does not start with `begins`. `what`
+// names the expected kind of file in the message.
 void check_replaced(const std::filesystem::path& file, std::string_view begins, const char* what);
 
 }  // namespace rowan

@@ -23,22 +23,22 @@ namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
-// The id of this boot of the machine; "" if the system does not tell.
+// The kernel's id of the current boot; "" if it provides none.
 std::string boot_id() {
   std::error_code error;
   const char* file = "/proc/sys/kernel/random/boot_id";
   return fs::exists(file, error) ? read_file(file) : "";
 }
 
-// The start time of a process in ticks since boot; "" if there is no such process. It tells processes apart whose
-// number was reused.
+// The start time of a process in ticks since boot; "" if there is no such process. It distinguishes processes that had
+// the same process id.
 std::string start_of(int64_t process) {
   const std::string file = fmt::format("/proc/{}/stat", process);
   std::error_code error;
   if (!fs::exists(file, error)) return "";
   try {
     std::string stat = read_file(file);
-    std::istringstream fields(stat.substr(stat.rfind(')') + 1));  // the name may contain anything, even ')'
+    std::istringstream fields(stat.substr(stat.rfind(')') + 1));  // the program's name may contain ')'
     std::string field;
     for (int i = 3; i <= 22; ++i) fields >> field;
     return field;
@@ -74,7 +74,8 @@ std::string read_all(int fd) {
   return text;
 }
 
-// Returns nothing if the file is empty, truncated by a full disk, or not ours.
+// The owner named in the text of a lock file; nothing if the text is empty, truncated by a full disk, or of another
+// format.
 std::optional<Owner> owner_in(const std::string& text) {
   const Json json = try_parse_json(text);
   if (!json.is_object()) return {};
@@ -86,8 +87,8 @@ std::optional<Owner> owner_in(const std::string& text) {
   return owner;
 }
 
-// The modification time of the file, or -1 if it does not exist. The file is opened anew, because a network file system
-// may answer from its cache for a file that is already open.
+// The modification time of the file in milliseconds since 1970, or -1 if it does not exist. The file is opened each
+// time, because a network file system may answer from its cache for a file that is already open.
 int64_t changed_at(const fs::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return -1;
@@ -97,7 +98,7 @@ int64_t changed_at(const fs::path& path) {
   return found ? info.st_mtim.tv_sec * 1000 + info.st_mtim.tv_nsec / 1000000 : -1;
 }
 
-// The time on the file system's clock, which may differ from this machine's.
+// The current time of the file system's clock in milliseconds since 1970. This machine's clock may differ from it.
 int64_t time_in(const fs::path& folder) {
   const fs::path probe = folder / fmt::format("lock.{}.{}.part", machine(), ::getpid());
   const int fd = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -118,12 +119,12 @@ bool same_file(int fd, const fs::path& path) {
   fail("{}: another process {}: {}; wait for it or stop it", path.parent_path().string(), work, owner.text());
 }
 
-// The owner is on another machine. Waits for its next heartbeat, which proves that it lives, or until it counts as
-// dead.
+// Waits for the next heartbeat of an owner on another machine. Throws Error if it comes, because the owner is then
+// alive. Returns when the owner counts as dead.
 void outwait(const fs::path& path, const std::string& work, const Owner& owner, milliseconds stale,
              const std::function<void(const std::string&)>& note) {
   const int64_t heard = changed_at(path);
-  // Clocks that differ, or a copied folder, give a heartbeat in the future. It counts as one of this moment.
+  // If clocks differ or the folder was copied, the last heartbeat may lie in the future. It then counts as sent now.
   const int64_t left = std::min(heard - time_in(path.parent_path()), int64_t{0}) + stale.count();
   if (left <= 0) return;
   note(fmt::format("{}: {}, last heartbeat {} s ago; waiting up to {} s for the next one", path.parent_path().string(),
@@ -173,7 +174,7 @@ FolderLock::FolderLock(const fs::path& folder, std::string work, const std::func
                  {"since", local_time()}}
                 .dump() +
             "\n";
-    errno = ENOSPC;  // a short write means a full disk
+    errno = ENOSPC;  // a short write sets no errno and means a full disk
     if (::ftruncate(fd_, 0) != 0 ||
         ::pwrite(fd_, mine_.data(), mine_.size(), 0) != static_cast<ssize_t>(mine_.size())) {
       const int code = errno;

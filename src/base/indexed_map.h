@@ -1,5 +1,5 @@
-// The object type of Json. Keys stay in the order of the text, as in nlohmann::ordered_map. A hash index is added once
-// there are many keys, so that look-ups stay fast with a hundred thousand.
+// The map type of Json objects. Keys stay in the order of the text, as in nlohmann::ordered_map. Objects with more than
+// 16 keys also get a hash index, so that look-ups stay fast with a hundred thousand keys.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace rowan {
 
-// Key is a string. Every member of the base that looks up a key is hidden by a member of the same name.
+// Key must be a string type. Each member of the base class that looks up a key is hidden by one of the same name here.
 template <class Key, class T, class Less = std::less<Key>, class Allocator = std::allocator<std::pair<const Key, T>>>
 class IndexedMap : public nlohmann::ordered_map<Key, T, Less, Allocator> {
   using Base = nlohmann::ordered_map<Key, T, Less, Allocator>;
@@ -74,10 +74,10 @@ class IndexedMap : public nlohmann::ordered_map<Key, T, Less, Allocator> {
   }
 
  private:
-  static constexpr size_type few = 16;  // up to this many keys are compared one by one
+  static constexpr size_type few = 16;  // up to this many keys are searched linearly
   static constexpr uint32_t vacant = UINT32_MAX;
 
-  // Positions of the keys: open addressing, at most half full. Empty while there are few keys.
+  // A hash table of the keys' positions: open addressing, at most half full. Empty while there are at most `few` keys.
   std::vector<uint32_t> slots_;
 
   template <class Iterator>

@@ -25,7 +25,7 @@ std::string place_of(const JsonSource& source, size_t byte) {
   return fmt::format("{}:{}:{}", source.name, line_at(source.text, byte), byte - begin + 1);
 }
 
-// Walks a well-formed JSON text only until it finds where the value at a path begins.
+// Scans a well-formed JSON text until it finds where the value at a path begins, or until a key repeats.
 class Locator {
  public:
   explicit Locator(const std::string& text) : text_(text) {}
@@ -34,7 +34,7 @@ class Locator {
     value("", path);
     return found_;
   }
-  // The byte at which a key of an object appears for the second time.
+  // The byte offset of the first key that repeats an earlier key of its object.
   size_t find_repeated_key() { return find(""); }
 
  private:
@@ -94,7 +94,7 @@ class Locator {
   size_t found_ = std::string::npos;
 };
 
-// Throws Error with a message of one readable line, whatever the quoted text contains.
+// Throws Error. The message may quote text from a file, so it is shortened and its control characters are replaced.
 [[noreturn]] void refuse(std::string message) {
   constexpr size_t longest = 1000;
   if (message.size() > longest) message.replace(longest / 2, message.size() - longest, " ... ");
@@ -103,7 +103,7 @@ class Locator {
   throw Error(message);
 }
 
-// Limits of what is read: far above any file of Rowan's, and far below what would exhaust memory.
+// Limits on nesting and on the number of values. They are far above any file of Rowan and do not exhaust memory.
 constexpr size_t deepest = 64;
 constexpr size_t most_values = size_t{1} << 22;
 
@@ -117,17 +117,18 @@ const char* type_name(const Json& value) {
   return "null";
 }
 
-// Whether the value is a whole number outside int64_t. The parser reads those outside uint64_t as floating point.
+// Whether the value is a whole number outside the range of int64_t. The parser reads whole numbers outside the range of
+// uint64_t as floating point.
 bool is_beyond_64_bits(const Json& value) {
   if (value.is_number_unsigned()) return value.get<uint64_t>() > INT64_MAX;
   return value.is_number_float() && std::abs(value.get<double>()) >= 0x1p63;
 }
 
-// Builds a Json from the events of nlohmann's parser. nlohmann's own builder, once it has a callback, searches the
-// enclosing object after every value.
+// Builds a Json from the events of nlohmann's parser. nlohmann's own builder can check keys only through a callback,
+// with which it searches the enclosing object after every value.
 class Builder : public nlohmann::json_sax<Json> {
  public:
-  // `depth` is the nesting of the text within the final document.
+  // `depth` is the nesting depth of the text within the final document.
   Builder(const JsonSource& source, size_t depth) : source_(source), depth_(depth) {}
 
   Json result;
@@ -197,7 +198,7 @@ class Builder : public nlohmann::json_sax<Json> {
 };
 
 Json parse_at(const JsonSource& source, size_t depth) {
-  // nlohmann's parser would take a zero byte for the end of the text.
+  // nlohmann's parser would treat a zero byte as the end of the text.
   if (const size_t zero = source.text.find('\0'); zero != std::string::npos)
     fail("{}: not valid JSON: found a zero byte", place_of(source, zero));
   Builder builder(source, depth);
@@ -218,7 +219,7 @@ Json try_parse_json(std::string_view text) { return Json::parse(text, nullptr, f
 
 namespace {
 
-// Where the value at a path comes from: file and line, or --set.
+// The origin of the value at a path: file and line, or --set.
 std::string origin_of(const JsonSource& source, const std::string& path) {
   for (const std::string& set : source.overridden) {
     if (path == set) return "--set " + path;
@@ -252,7 +253,7 @@ const Json* JsonObject::find(const std::string& key, bool required) {
   known_.insert(key);
   if (const Json* value = present(key)) return value;
   if (required) {
-    // A misspelt key is more likely than a missing one, so it is reported first.
+    // A misspelled key is more likely than a missing one, so it is reported first.
     for (const std::string& other : keys())
       if (!known_.count(other) && nearest(other, {key}) == key && !did_you_mean(other, {key}).empty())
         fail(other, fmt::format("unknown key '{}'{}", other, did_you_mean(other, {key})));

@@ -7,7 +7,7 @@
 
 namespace rowan {
 
-// Returns the value at "run.steps" or "optimizer.groups.0.lr"; null if it is absent.
+// Returns the value at "run.steps" or "optimizer.groups.0.lr"; nullptr if it is absent.
 const Json* value_at(const Json& root, const std::string& path);
 
 }  // namespace rowan

@@ -17,11 +17,11 @@ struct Mapping {
   std::string path;
 };
 
-// A signal handler can only use globals. It runs in the thread that reads the mapping, which at that moment is in none
-// of these functions.
+// A signal handler can only use globals. It may lock the mutex, because no function here reads a mapping while it holds
+// the mutex.
 std::mutex mutex;
 std::map<const std::byte*, Mapping> mappings;
-const std::string* shrunk = nullptr;  // never reset
+const std::string* shrunk = nullptr;  // path of the first file that shrank; never reset
 std::atomic<bool> any_shrunk = false;
 struct sigaction previous;
 

@@ -1,5 +1,5 @@
-// Mapped files that shrink while they are read. A read behind the new end raises SIGBUS. The guard's handler maps zeros
-// there instead, so that the process can report the file and save its state.
+// Handles mapped files that shrink while they are read. A read past the new end raises SIGBUS. The signal handler maps
+// a page of zeros there, so that the process can report the file and save its state.
 #pragma once
 
 #include <cstddef>

@@ -5,8 +5,8 @@
 
 namespace rowan {
 
-// Available bytes according to the kernel, including swap, within the limit of this process's control group (cgroup
-// v2); SIZE_MAX if neither is known.
+// The bytes that the kernel reports as available, including swap, but at most what the control group (cgroup v2) of
+// this process has left; SIZE_MAX if neither is known.
 size_t available_memory();
 
 }  // namespace rowan

@@ -26,7 +26,7 @@ std::vector<std::string> all_names() {
   return {names.begin(), names.end()};
 }
 
-// The enum value spelt `name`. Throws Error naming `what` and the nearest spelling.
+// The enum value whose spelling is `name`. Throws Error naming `what` and the nearest spelling.
 template <typename Enum>
 Enum named(const char* what, std::string_view name) {
   const std::vector<std::string> names = all_names<Enum>();

@@ -35,7 +35,7 @@ ROWAN_HOST_DEVICE inline Philox philox(uint64_t key, uint64_t counter_low, uint6
   return Philox{{c0, c1, c2, c3}};
 }
 
-// A sequence of draws under one key; `stream` separates uses of the same seed.
+// A sequence of draws from one seed. Different values of `stream` give independent sequences.
 class Random {
  public:
   Random(uint64_t seed, uint64_t stream) : key_(seed), stream_(stream) {}

@@ -23,7 +23,7 @@ const std::pair<const char*, size_t> element_types[] = {
 // The limit of the format itself.
 constexpr uint64_t max_header_bytes = 100'000'000;
 
-// The integers of the list at `key`; throws Error saying what is wrong.
+// The list of non-negative integers at `key`. Throws Error if it is not one.
 std::vector<int64_t> counts(const Json& tensor, const char* key) {
   if (!tensor.contains(key) || !tensor[key].is_array()) fail("found no list '{}'", key);
   std::vector<int64_t> result;

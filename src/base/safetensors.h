@@ -22,10 +22,10 @@ const char* safetensors_dtype(DType dtype);
 
 struct TensorInfo {
   std::string name;
-  std::string dtype;  // spelt as in the format: "F32"
+  std::string dtype;  // as the format spells it: "F32"
   std::vector<int64_t> shape;
 
-  // Throws Error if the dtype is unknown or the count does not fit 63 bits.
+  // The size of the data. Throws Error if the dtype is unknown or the size does not fit in 63 bits.
   size_t bytes() const;
   int64_t numel() const;
   std::string describe() const;  // such as "F32[512, 768]"
@@ -35,8 +35,8 @@ struct StoredTensor : TensorInfo {
   const std::byte* data = nullptr;  // unaligned if the file's header is not padded, as in many published files
 };
 
-// A mapped safetensors file. Opening checks that the header is complete and well formed, and that the byte ranges match
-// the shapes and cover the rest of the file exactly. Throws Error naming file and tensor.
+// A mapped safetensors file. The constructor checks that the header is complete and well formed, and that the byte
+// ranges match the shapes and cover all bytes after the header exactly once. It throws Error naming file and tensor.
 class SafeTensors {
  public:
   explicit SafeTensors(const std::filesystem::path& path);
@@ -64,11 +64,11 @@ class SafeTensors {
 // Converts to fp32 from F32, F64, F16 or BF16; `out` holds tensor.numel() values. Throws Error for other dtypes.
 void read_floats(const StoredTensor& tensor, float* out);
 std::vector<float> read_floats(const StoredTensor& tensor);
-// Converts to f32 or bf16 from any of these floats (rounded to nearest even), or to i32 from I32.
+// Reads F32, F64, F16 or BF16 as f32 or bf16 (rounded to nearest even), or I32 as i32. Throws Error for other dtypes.
 void read_values(const StoredTensor& tensor, DType dtype, void* out);
 
-// Writes a file whose tensors are declared first and then filled in any order, each once. Nothing appears at `path`
-// before commit(), which throws Error if a tensor was not written.
+// Writes a file. The constructor declares all tensors; write() then stores each of them once, in any order. Nothing
+// appears at `path` before commit(), which throws Error if a tensor was not written.
 class SafeTensorsWriter {
  public:
   SafeTensorsWriter(const std::filesystem::path& path, std::vector<TensorInfo> tensors,
@@ -99,13 +99,13 @@ class TensorFiles {
   // `file` is the .safetensors or the .safetensors.index.json itself.
   explicit TensorFiles(const std::filesystem::path& file);
 
-  // The path of the single file, or of the index of several.
+  // The path of the single file, or of the index file.
   const std::filesystem::path& path() const { return place_; }
   const std::vector<SafeTensors>& files() const { return files_; }
   // The names of all tensors, sorted.
   std::vector<std::string> names() const;
   bool has(const std::string& name) const { return file_of_.contains(name); }
-  // Throws Error if no file has the tensor, naming the file (the folder if there are several) and the nearest name.
+  // Throws Error naming path() and the nearest name if no file has the tensor.
   const StoredTensor& find(const std::string& name) const;
   // The file that holds a tensor, for messages.
   const std::filesystem::path& file_of(const std::string& name) const;
@@ -116,7 +116,7 @@ class TensorFiles {
   std::map<std::string, size_t> file_of_;
 };
 
-// "model.safetensors", or "model-00002-of-00004.safetensors" for part 1 (from 0) of 4.
+// "model.safetensors", or "model-00002-of-00004.safetensors" for part 1 of 4 (parts count from 0).
 std::string safetensors_file_name(const std::string& stem, int part, int parts);
 // Writes `<folder>/<stem>.safetensors.index.json`: the file of each tensor, and the total number of bytes.
 void write_safetensors_index(const std::filesystem::path& folder, const std::string& stem,

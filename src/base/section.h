@@ -1,5 +1,5 @@
-// A section of a config. Its keys are visited once, each with field, range and help text. Reading, writing the resolved
-// config, and the tables of configs/README.md all follow from that visit.
+// A section of a config. One visit() lists its keys, each with field, range and help text. The same visit() is used to
+// read a config, to write the resolved config, and to list the keys for configs/README.md.
 //
 //   void visit(SkipConfig& skip, Section& keys) {
 //     keys.integer<2, 100000>({.name = "window", .help = "steps compared with"}, skip.window);
@@ -20,15 +20,16 @@ class Section {
  public:
   struct Key {
     std::string name;
-    // Of the value's cell in configs/README.md. The allowed values come before it unless it names one.
+    // The key's description in configs/README.md. For a choice, the allowed values are put before it unless it names
+    // all.
     std::string help = {};
     bool required = false;     // false: the field's value before reading is the default
-    bool continues = false;    // true: a run may continue with another value; false: it would be another run
-    std::string absent = {};   // name of the default if its value does not explain itself
+    bool continues = false;    // true: may differ when a run is continued; false: makes it another run
+    std::string absent = {};   // text shown as the default instead of the field's value
     std::string instead = {};  // a key that may be given instead of this required one
   };
   virtual ~Section() = default;
-  // True while reading. A field then holds its default; a default that depends on earlier keys can be set in the visit.
+  // True while a config is read. visit() can then set a field to a default that depends on earlier keys.
   virtual bool reading() const { return false; }
 
   // An integer from `least` to `most`; the field's type must be able to hold them.
@@ -41,7 +42,7 @@ class Section {
     field = static_cast<Integer>(value);
   }
   virtual void number(const Key& key, double& field, double least, double most) = 0;
-  // A positive number, or off: 0 in the field, absent or null in the config.
+  // A positive number, or none: then the field is 0 and the key is absent or null in the config.
   virtual void positive(const Key& key, double& field) = 0;
   virtual void flag(const Key& key, bool& field) = 0;
   virtual void text(const Key& key, std::string& field) = 0;
@@ -51,9 +52,9 @@ class Section {
     one_of(key, index, all_names<Enum>());
     field = static_cast<Enum>(index);
   }
-  // A key of another kind, which is read elsewhere; a null value is not written.
+  // A key that is read elsewhere. `value` is written to the resolved config unless it is null.
   virtual void other(const Key& key, const Json& value) = 0;
-  // Keys that exist only if `holds`; the documentation lists them always.
+  // Keys that exist only if `holds` is true. The documentation always lists them.
   virtual void when(bool holds, const std::function<void()>& visit) {
     if (holds) visit();
   }
@@ -80,7 +81,8 @@ struct KeyRow {
 };
 std::vector<KeyRow> list_keys(const Visit& visit);
 
-// The paths of all required keys that `object` lacks. Empty if it has a misspelt key, which reading will report.
+// The paths of all required keys that `object` lacks. Empty if `object` has an unknown key similar to one of them;
+// read_keys() then reports the misspelled key.
 std::vector<std::string> missing_keys(const JsonObject& object, const std::vector<KeyRow>& rows);
 
 }  // namespace rowan

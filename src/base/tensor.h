@@ -25,7 +25,7 @@ struct Tensor {
   int64_t numel() const { return empty() ? 0 : shape[0] * shape[1] * shape[2] * shape[3]; }
   size_t bytes() const { return static_cast<size_t>(numel()) * size_of(dtype); }
   int64_t dim(int i) const { return shape[i]; }
-  // Any tensor seen as a matrix: rows is the product of all dimensions but the last, cols the last.
+  // The tensor as a matrix: rows() is the product of all dimensions but the last, cols() is the last.
   int64_t rows() const { return cols() == 0 ? 0 : numel() / cols(); }
   int64_t cols() const { return rank == 0 ? 1 : shape[rank - 1]; }
 
@@ -34,11 +34,11 @@ struct Tensor {
     return static_cast<T*>(data);
   }
 
-  // The same elements under other dimensions; throws Error if the counts differ.
+  // The same elements with another shape. Throws Error if the number of elements differs.
   Tensor view(std::initializer_list<int64_t> dims) const;
-  // Entries [begin, begin + count) of the first dimension; throws Error if out of range.
+  // Entries [begin, begin + count) of the first dimension. Throws Error if out of range.
   Tensor slice(int64_t begin, int64_t count) const;
-  // Entry i of the first dimension, without that dimension.
+  // Entry i of the first dimension, without that dimension. Throws Error if out of range.
   Tensor at(int64_t i) const;
   bool same_shape(const Tensor& other) const;
   // "bf16[512, 768]", for messages.

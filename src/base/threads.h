@@ -1,12 +1,12 @@
-// The number of threads: the largest that is accepted, and the one that OMP_NUM_THREADS asks for.
+// The largest accepted number of threads, and the number that OMP_NUM_THREADS requests.
 #pragma once
 
 namespace rowan {
 
 constexpr int most_threads = 4096;
 
-// The number in OMP_NUM_THREADS, or 0 if it is not set. A list has one number for each level of nesting; the first
-// counts. Throws Error unless all are numbers from 1 to most_threads: OpenMP would end the process.
+// The first number in OMP_NUM_THREADS, or 0 if it is not set. The variable may list one number for each nesting level
+// of parallel regions. Throws Error unless all are from 1 to most_threads; OpenMP would end the process.
 int threads_from_environment();
 
 }  // namespace rowan

@@ -1,5 +1,5 @@
 // Measures where time goes in the calling thread. Seconds by phase are always counted. On request every span is
-// recorded, as JSON for Perfetto and chrome://tracing ("complete" events of the Trace Event Format,
+// recorded and written as JSON for Perfetto and chrome://tracing ("complete" events of the Trace Event Format,
 // docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU). C++17, because CUDA sources include this
 // header.
 #pragma once
@@ -13,8 +13,8 @@ namespace rowan {
 
 class Timeline {
  public:
-  // Measures from construction to destruction. A phase inside another phase is not counted. A span appears only in the
-  // trace.
+  // Both classes measure from construction to destruction. A Span appears only in the trace. A Phase is also counted in
+  // seconds(), unless it lies inside another phase.
   class Span {
    public:
     Span(Timeline& timeline, const std::string& name);
@@ -40,17 +40,17 @@ class Timeline {
     double begin_;
   };
 
-  // Seconds by phase since the start; only phases that have ended.
+  // Seconds by phase since construction. A phase is included once it has ended.
   const std::map<std::string, double>& seconds() const { return seconds_; }
 
-  // Spans are kept between record() and stop(). Both are called outside of any span.
+  // record() discards earlier spans and starts recording; stop() ends it. Call both outside of any span.
   void record();
   void stop() { recording_ = false; }
   bool recording() const { return recording_; }
-  // `operands` becomes the event's "args": the tensors an operation works on.
+  // Begin and end a span. `operands` describes the tensors of an operation and becomes the event's "args".
   void open(const std::string& name, const std::string& operands = "");
   void close();
-  // The trace: {"traceEvents": [...]}, times in microseconds since record().
+  // The trace: {"traceEvents": [...]}, with times in microseconds since record(). `process` is the name of the process.
   std::string json(const std::string& process) const;
 
  private:
