@@ -20,11 +20,10 @@ class Section {
  public:
   struct Key {
     std::string name;
-    // The key's description in configs/README.md. For a choice, the allowed values are put before it unless it names
-    // all.
+    // The key's description in configs/README.md. For a choice, the allowed values come first unless it names all.
     std::string help = {};
     bool required = false;     // false: the field's value before reading is the default
-    bool continues = false;    // true: may differ when a run is continued; false: makes it another run
+    bool continues = false;    // true: may change when a run continues; false: a change makes it another run
     std::string absent = {};   // text shown as the default instead of the field's value
     std::string instead = {};  // a key that may be given instead of this required one
   };

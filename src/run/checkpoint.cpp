@@ -26,8 +26,8 @@ constexpr std::string_view step_prefix = "step_", ruined_prefix = "ruined_";
 
 std::string name_with(std::string_view prefix, int64_t step) { return fmt::format("{}{:08}", prefix, step); }
 
-// The number after the prefix of a folder's name, or -1 if the name is not written in exactly this way. Such folders
-// must not pass for a checkpoint, nor make one be removed.
+// The step in a folder's name, or -1 if name_with() would write the name differently. A folder such as step_5 must not
+// count as a checkpoint, because rotation might then keep it and remove a real one.
 int64_t number_of(const fs::path& folder, std::string_view prefix) {
   const std::string name = folder.filename().string();
   int64_t step = -1;
@@ -36,7 +36,7 @@ int64_t number_of(const fs::path& folder, std::string_view prefix) {
   return step >= 0 && name == name_with(prefix, step) ? step : -1;
 }
 
-// Writes one file; returns its entry for the manifest.
+// Writes one safetensors file and returns its entry for the manifest.
 Json write_tensors(const fs::path& path, const std::vector<TensorSource>& sources) {
   SafeTensorsWriter writer(path, {sources.begin(), sources.end()}, {{"format", "pt"}});
   Json hashes = Json::object();
@@ -54,7 +54,7 @@ Json plain_entry(const fs::path& path) {
   return {{"bytes", content.size()}, {"xxh64", hex(hash64(content))}};
 }
 
-// The part of the manifest that one rank writes.
+// The file with the part of the manifest that one rank writes.
 fs::path manifest_part(const fs::path& folder, int rank, int ranks) {
   return folder / fmt::format("manifest-{:05}-of-{:05}.json", rank + 1, ranks);
 }
@@ -83,7 +83,8 @@ void verify_file(const fs::path& path, const Json& entry, const fs::path& manife
       fail("{}: damaged: wrong checksum of tensor '{}'", where, tensor.name);
 }
 
-// Renames the folder first: a kill during the removal must not leave half a checkpoint under a checkpoint's name.
+// Renames the folder first, so that a process killed during the removal leaves no incomplete folder with a checkpoint's
+// name.
 void remove_checkpoint(const fs::path& folder) {
   fs::path doomed = folder.string() + ".part";
   fs::remove_all(doomed);
@@ -176,7 +177,7 @@ void rotate_checkpoints(const fs::path& folder, int64_t step, const Rotation& ro
 
 namespace {
 
-// The stem of the file that holds the weights of a name.
+// The stem of the file that holds `weights`: "raw" or the name of an average.
 std::string weights_stem(const fs::path& folder, const Json& state, const std::string& weights) {
   if (weights == "raw") return "model";
   std::vector<std::string> there = {"raw"};

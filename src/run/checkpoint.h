@@ -1,13 +1,14 @@
-// Checkpoints: RUN/checkpoints/step_00001000/{model.safetensors, optimizer.safetensors, state.json, manifest.json}, and
-// averages of the weights as ema.safetensors and tail.safetensors where the run keeps some.
+// Checkpoints: RUN/checkpoints/step_00001000/{model.safetensors, optimizer.safetensors, state.json, manifest.json}. If
+// the run averages its weights, the averages are added as ema.safetensors and tail.safetensors.
 //
 // A checkpoint is written into the sibling folder step_00001000.part: tensors first, then state.json, then
 // manifest.json with the size and checksum of every file. Each file is synced, and one rename makes the folder a
-// checkpoint. Old checkpoints are removed only after that, so a crash at any moment leaves every finished one intact.
+// checkpoint. Old checkpoints are removed only after the rename, so a crash at any moment leaves every finished
+// checkpoint intact.
 //
-// Several ranks write one checkpoint together: each writes its own model-00002-of-00004.safetensors with the tensors it
-// owns, and rank 0 writes the index files of Hugging Face's layout. Tensors are whole and stored by name, so any number
-// of ranks can read them.
+// Several ranks write one checkpoint together. Each writes its own files, such as model-00002-of-00004.safetensors,
+// with the tensors assigned to it. Rank 0 writes the index files of Hugging Face's layout. Tensors are whole and stored
+// by name, so any number of ranks can read them.
 #pragma once
 
 #include <cstdint>
@@ -30,18 +31,18 @@ struct TensorSource : TensorInfo {
 
 // Which checkpoints are kept when a new one has been written.
 struct Rotation {
-  int64_t keep = 0;                  // keep this many of the newest; 0: all
-  int64_t keep_every = 0;            // also keep steps that are multiples of it; 0: none
+  int64_t keep = 0;                  // keep this many of the newest checkpoints; 0: all
+  int64_t keep_every = 0;            // also keep steps that are multiples of this; 0: none
   std::optional<int64_t> best = {};  // also keep this step, the one with the lowest validation loss
 };
 
-// Whether training can continue from the state. A ruined checkpoint is kept for inspection only. It is called
-// ruined_00001000, it replaces no sound one, and a run keeps only one. No run continues from it unless told to.
+// Whether training can continue from the state. A ruined checkpoint is kept for inspection. It is named ruined_00001000
+// and replaces no sound one; a run keeps only the newest. No run resumes from it.
 enum class Condition : uint8_t { sound, ruined };
 
-// Writes one checkpoint. Rank 0 constructs its writer first; after a barrier the others construct theirs. All call
-// write(). After another barrier rank 0 calls commit(). Without a commit, rank 0's destructor removes what was written.
-// Every failure, such as a full disk, is an Error naming the file.
+// Writes one checkpoint. Rank 0 constructs its writer first, which creates the folder. After a barrier the other ranks
+// construct theirs. All call write(). After another barrier rank 0 calls commit(). Without a commit, rank 0's
+// destructor removes what was written. Every failure, such as a full disk, is an Error naming the file.
 class CheckpointWriter {
  public:
   // `folder` is RUN/checkpoints; it is created when absent.
@@ -54,12 +55,13 @@ class CheckpointWriter {
   // Writes this rank's tensors: one file for the model, one for the optimizer, one for each average of the weights.
   void write(const std::vector<TensorSource>& model, const std::vector<TensorSource>& optimizer,
              const std::map<std::string, std::vector<TensorSource>>& averages = {});
-  // Makes the checkpoint durable, replacing one of the same step, then removes those that the rotation does not keep.
+  // Makes the checkpoint durable and replaces one of the same step. Then removes the checkpoints that `rotation` does
+  // not keep; after a ruined checkpoint, only older ruined ones.
   void commit(const Json& state, const Rotation& rotation);
 
  private:
   std::filesystem::path part_, final_;
-  std::vector<std::string> stems_;  // stems of the files written
+  std::vector<std::string> stems_;  // stems of the file names written, such as "model"
   int rank_, ranks_;
   int64_t step_;
   Condition condition_;
@@ -83,21 +85,23 @@ class Checkpoint {
   TensorFiles model_, optimizer_;
 };
 
-// Throws Error naming the file, and the tensor if it is one, whose checksum differs from the manifest's.
+// Throws Error if a file is missing, or if its size or checksum differs from the manifest. The message names the file,
+// and the tensor whose checksum differs.
 void verify_checkpoint(const std::filesystem::path& checkpoint);
 
 // The checkpoints in RUN/checkpoints, newest first; empty when there is no such folder.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& folder);
 
-// The path RUN/checkpoints/step_00001000 of a step; and the step of such a path, or -1 for other names.
+// checkpoint_path() returns RUN/checkpoints/step_00001000 for step 1000. step_of() returns the step of such a path, or
+// -1 for other names.
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder, int64_t step);
 int64_t step_of(const std::filesystem::path& checkpoint);
 
-// Removes the checkpoints up to `step` that the rotation does not keep.
+// Removes the checkpoints up to `step` that `rotation` does not keep.
 void rotate_checkpoints(const std::filesystem::path& folder, int64_t step, const Rotation& rotation);
 
-// The newest checkpoint that passes verification; damaged ones are skipped, each with a warning. Nothing when there are
-// no checkpoints; throws Error when all are damaged.
+// Returns the newest checkpoint that passes verification. Skips damaged ones, each with a warning. Returns nothing if
+// there are no checkpoints. Throws Error if all are damaged.
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& folder,
                                                        const std::function<void(const std::string&)>& warn);
 

@@ -25,15 +25,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const char* const exports = "exports into it";  // the lock's text for what this process does
+const char* const exports = "exports into it";  // completes the lock's error message
 
-// Files that an older export may have left, and that would be taken for part of this one.
+// Tokenizer files that an older export may have left. They are removed, because transformers would load them.
 const char* const tokenizer_names[] = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",         "merges.txt",
     "spiece.model",   "tokenizer.model",       "added_tokens.json",       "chat_template.jinja"};
 
-// Every file is written in full before the first replaces an older one. Nothing takes a folder without config.json for
-// a model. So config.json is removed first and comes back last, and a folder that has one holds one whole export.
+// Every new file is written in full before the first replaces an old one. A folder without config.json does not load as
+// a model. Therefore config.json is removed first and written last, so a folder with config.json holds a complete
+// export.
 void write_files(const fs::path& folder, const ModelConfig& config, const ModelWeights& weights,
                  const ParameterTable& table, DType dtype, const ExportFiles& texts) {
   std::vector<TensorInfo> declared;
@@ -75,8 +76,8 @@ bool is_of_an_export(const std::string& name) {
                      [&](const char* own) { return name == own || name == part_of(own); });
 }
 
-// Whether `folder` may be replaced as a whole: it does not exist, or holds an export and nothing else. A working
-// directory or the root of a mount is not replaced.
+// Whether `folder` may be replaced as a whole: it does not exist, or holds an export and nothing else. The working
+// directory, a mount point, and a folder in a read-only parent are not replaced.
 bool is_replaceable(const fs::path& folder) {
   if (!fs::exists(folder)) return true;
   struct statx info = {};

@@ -36,8 +36,8 @@ Json replaced(const Json& pattern, const std::string& content) {
 
 Json sequence(const char* key, Json steps) { return {{"type", "Sequence"}, {key, std::move(steps)}}; }
 
-// The two parts that the last merge of a token joins: those that remain when all merges of lower rank are applied to
-// its bytes. Nothing when more or fewer than two remain.
+// The two parts that the last merge of a token joins. They remain after all merges of lower rank are applied to the
+// token's bytes. Nothing if the number of remaining parts is not two.
 std::optional<std::pair<int32_t, int32_t>> parts_of(const PairMerges& merges, const std::string& token, int32_t rank,
                                                     const std::vector<int32_t>& byte_ids) {
   std::vector<int32_t> ids;
@@ -47,7 +47,8 @@ std::optional<std::pair<int32_t, int32_t>> parts_of(const PairMerges& merges, co
   return std::pair(ids[0], ids[1]);
 }
 
-// `tokens`: the bytes of each token in the order of merging, without the end token, which gets the next id.
+// A byte-level BPE tokenizer. `tokens` holds the bytes of each token in merge order, without the end token, which gets
+// the next id. Without `merges_pieces` no merges are written.
 Json byte_tokenizer(const std::vector<std::string>& tokens, bool merges_pieces) {
   const ByteAlphabet alphabet;
   Json vocabulary = Json::object(), merges = Json::array();
@@ -62,7 +63,7 @@ Json byte_tokenizer(const std::vector<std::string>& tokens, bool merges_pieces) 
   for (size_t id = 0; merges_pieces && id < tokens.size(); ++id)
     scored.emplace_back(tokens[id], -static_cast<float>(id));
   std::vector<PairMerge> all = merges_of_scores(scored);
-  // A token may be a merge of several pairs. Only the pair that earlier merges leave is written.
+  // Several pairs may merge into the same token. Only the pair that remains after all earlier merges is written.
   const PairMerges known(all);
   for (size_t begin = 0, next; begin < all.size(); begin = next) {
     next = begin + 1;
@@ -154,7 +155,7 @@ Json sentencepiece_tokenizer(const SentencepieceModel& model) {
     result["normalizer"] = sequence("normalizers", steps);
     result["pre_tokenizer"] = metaspace;
     result["decoder"] = metaspace;
-  } else {  // pieces may hold several spaces, so the text is not split into words
+  } else {  // a piece may span several words, so the text is not split into words
     if (model.add_dummy_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", mark}});
     steps.push_back(replaced({{"String", " "}}, mark));
     result["normalizer"] = sequence("normalizers", steps);

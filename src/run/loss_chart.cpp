@@ -15,7 +15,7 @@ namespace {
 
 bool drawable(const LossPoint& point) { return std::isfinite(point.loss) && point.loss > 0; }
 
-// Maps steps and losses to the unit square: x to the right, y downwards, losses by their logarithm.
+// Maps steps and the logarithms of losses to the unit square, with x to the right and y downwards.
 struct Frame {
   double first = std::numeric_limits<double>::infinity(), last = -first, low = first, high = -first;
   int points = 0;
@@ -31,7 +31,7 @@ struct Frame {
       }
     }
     if (curves.floor && *curves.floor > 0) include(*curves.floor);
-    // A margin keeps curves off the frame and centres a flat curve.
+    // A margin keeps curves off the frame and centers a flat curve.
     low *= 0.95;
     high *= 1.05;
   }
@@ -45,7 +45,7 @@ struct Frame {
   double loss_at(double y) const { return high * std::pow(low / high, y); }
 };
 
-// The mean loss of the points that fall into each of `width` columns; NaN in columns without any.
+// The mean loss of the points that fall into each of `width` columns; NaN in columns without points.
 std::vector<double> column_means(const std::vector<LossPoint>& curve, const Frame& frame, int width) {
   std::vector<double> sums(width), counts(width);
   for (const LossPoint& point : curve) {
@@ -74,7 +74,7 @@ class Dots {
     for (int x = 0; x < width(); ++x) {
       if (std::isnan(means[x])) continue;
       int y = std::clamp(static_cast<int>(frame.y(means[x]) * height()), 0, height() - 1);
-      // Each column is joined to the one before, so that there is no gap where the loss falls steeply.
+      // Each column is joined to the previous one, so that a steep curve has no gaps.
       int from = before < 0 || before == y ? y : before < y ? before + 1 : before - 1;
       for (int at = std::min(from, y); at <= std::max(from, y); ++at) set(x, at);
       before = y;
@@ -98,7 +98,7 @@ class Dots {
 LossCurves read_loss_curves(const std::filesystem::path& metrics, const Note& note) {
   std::map<double, double> train, validation;
   for (const Json& row : read_metrics(metrics, note)) {
-    // A loss that is not finite is written as null.
+    // A loss that is not finite is null in metrics.jsonl.
     if (row.contains("loss") && row["loss"].is_number()) train[row["step"]] = row["loss"];
     if (row.contains("val_loss") && row["val_loss"].is_number()) validation[row["step"]] = row["val_loss"];
   }

@@ -19,12 +19,13 @@ struct LossCurves {
   std::optional<double> floor;               // a horizontal line: the entropy of the text, where it is known
 };
 
-// Reads the metrics.jsonl of a run: rows with `step` and `loss` or `val_loss`. Of a step that a resumed run repeated,
-// the last row counts. Rows that cannot be read are left out, with one note.
+// Reads the metrics.jsonl of a run: rows with `step` and `loss` or `val_loss`. If a resumed run repeated a step, the
+// step's last row counts. Rows that cannot be parsed are skipped, with one note for all of them.
 LossCurves read_loss_curves(const std::filesystem::path& metrics, const Note& note);
 
-// UTF-8 text, `columns` characters wide, of `rows` lines and an axis; the loss axis is logarithmic. Braille dots show
-// the training loss, o the validation loss. Empty when there are fewer than two finite points.
+// A chart as UTF-8 text: `rows` lines of `columns` characters, and the step axis below them. The loss axis is
+// logarithmic. Braille dots show the training loss; the letter o marks validation losses. Returns "" for fewer than two
+// finite points.
 std::string loss_chart_text(const LossCurves& curves, int columns = 76, int rows = 15);
 
 // The same chart as a self-contained SVG.

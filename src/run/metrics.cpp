@@ -23,7 +23,7 @@ bool is_row(const Json& row) {
   return row["step"].get<int64_t>() >= 0;
 }
 
-// Calls `use` for every row, with the line it was read from.
+// Calls `use` for every valid row, with its line of text.
 void each_row(const std::filesystem::path& metrics, const Note& note,
               const std::function<void(const Json& row, std::string_view line)>& use) {
   const std::string text = read_file(metrics);

@@ -24,7 +24,7 @@ struct TrainRow {
   double tokens_per_second = 0;
   double mfu = 0;      // model FLOP/s over the device's peak, 0 to 1; not finite when the peak is unknown
   double seconds = 0;  // seconds of training since step 0, over all resumes
-  std::optional<int64_t> unpadded_tokens = {};            // how many of `tokens` are not padding, if some are
+  std::optional<int64_t> unpadded_tokens = {};            // `tokens` without padding, if rows are padded
   std::vector<std::pair<std::string, double>> more = {};  // lr/GROUP and time/PHASE
 
   // Calls write(key, value, plotted) for each key of a row of metrics.jsonl, in order; `plotted` keys are also written
@@ -48,19 +48,20 @@ struct TrainRow {
 struct ValidationRow {
   int64_t step = 0;
   std::optional<double> val_loss;                     // nats per token; absent without validation data
-  std::vector<std::pair<std::string, double>> extra;  // more numbers, such as accuracy in a task
+  std::vector<std::pair<std::string, double>> extra;  // other values, such as a benchmark's accuracy
 };
 
-// Shows a person one line, given without its newline.
+// Shows the user one line of text. The text has no newline at its end.
 using Note = std::function<void(const std::string&)>;
 
-// Appends whole lines to metrics.jsonl, and the same numbers to events in RUN/tensorboard. In the lines a number that
-// is not finite is null. A row that cannot be written is an Error, since checkpoints rely on the rows before them. The
-// events only show the rows again: when they cannot be written, one note says so and the run continues without them.
+// Appends whole lines to metrics.jsonl, and the same numbers to events in RUN/tensorboard. A number that is not finite
+// becomes null in metrics.jsonl. A row that cannot be written is an Error, because a resumed run needs all rows up to
+// its checkpoint. The events only repeat the rows. If they cannot be written, one note says so and the run continues
+// without them.
 class MetricsLog {
  public:
-  // Opens the log, or starts a new one if there are no rows. Given the step from which a run resumes, it drops later
-  // rows and an incomplete last line, so that each step appears once. It reports other rows that cannot be read.
+  // Without `resumed_step`, starts an empty log. With it, keeps the rows up to that step and drops later rows and an
+  // incomplete last line, so that each step appears once. Rows that cannot be parsed are dropped with one note.
   MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note);
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;
@@ -68,21 +69,21 @@ class MetricsLog {
 
   void train_row(const TrainRow& row);
   void validation_row(const ValidationRow& row);
-  // {"step": ..., figure: value, ...} of the update that made `step`; names begin with optimizer/ or norm/.
+  // Writes {"step": ..., NAME: value, ...} for the update that completed `step`. Names begin with optimizer/ or norm/.
   void figures_row(int64_t step, const std::vector<std::pair<std::string, double>>& figures);
-  // {"step": ..., "resume": {...}}: the run was resumed here.
+  // Writes {"step": ..., "resume": {...}}, which records that the run was resumed after `step`.
   void resume_row(int64_t step, const Json& start);
 
   // All evaluations of the run so far, earlier starts included.
   const std::vector<ValidationRow>& evaluations() const { return evaluations_; }
 
-  // Makes the rows durable. Must precede the commit of a checkpoint: a resume relies on the rows up to its step.
+  // Makes the rows durable. Call it before a checkpoint is committed, because a resumed run needs the rows up to it.
   void sync();
 
  private:
   void append(const std::string& line);
   void plot(const std::string& tag, int64_t step, double value);
-  // Runs `write`. After the first Error it does nothing: the run goes on without event files.
+  // Runs `write`. On Error, shows a note and closes the event file; plot() does nothing afterwards.
   void try_events(const std::function<void()>& write);
 
   std::filesystem::path path_;
@@ -93,8 +94,9 @@ class MetricsLog {
   std::optional<TensorBoardWriter> events_;
 };
 
-// The rows of a metrics.jsonl in order. Each is an object with an integer `step`, and known figures are numbers or
-// null. Other rows are left out, with one note for all of them; a last line without a newline is ignored.
+// The rows of a metrics.jsonl in order. Each is an object with an integer `step`. Its `loss`, `val_loss`, `tokens` and
+// `seconds`, if present, are numbers or null. Other rows are left out, with one note for all of them. A last line
+// without a newline is ignored.
 std::vector<Json> read_metrics(const std::filesystem::path& metrics, const Note& note);
 
 }  // namespace rowan

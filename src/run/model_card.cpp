@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Distinguishes a card written here from one written by a person, which is not replaced.
+// Marks a card that this file wrote. A README.md without the mark was written by a person and is not replaced.
 const char* const mark = "<!-- written by rowan export -->";
 
 std::string row(const char* what, const std::string& value) { return fmt::format("| {} | {} |\n", what, value); }

@@ -25,7 +25,7 @@ std::string little_endian(T value) {
   return {reinterpret_cast<const char*>(&value), sizeof value};
 }
 
-// Protocol buffers: a field is its number and wire type, then the value.
+// Protocol buffers encode a field as its number and wire type, followed by its value.
 enum Wire : char { varint = 0, fixed64 = 1, bytes = 2, fixed32 = 5 };
 std::string key(int field, Wire wire) { return {static_cast<char>(field << 3 | wire)}; }
 
@@ -39,7 +39,7 @@ std::string bytes_field(int field, std::string_view content) {
   return key(field, bytes) + varint_of(content.size()) + std::string(content);
 }
 
-// Event: wall_time = 1, step = 2, file_version = 3, summary = 5, session_log = 7.
+// Field numbers of Event: wall_time = 1, step = 2, file_version = 3, summary = 5, session_log = 7.
 std::string event_head(double wall_time, int64_t step) {
   return key(1, fixed64) + little_endian(wall_time) + key(2, varint) + varint_of(static_cast<uint64_t>(step));
 }
@@ -68,8 +68,8 @@ TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, int64_
   char host[256] = "localhost";
   if (gethostname(host, sizeof host - 1) != 0) std::strcpy(host, "localhost");
   double start = now();
-  // TensorBoard reads the files of a folder in the order of their names. The clock may not have advanced since the last
-  // one, or may have been set back.
+  // TensorBoard reads the files of a folder in the order of their names, so this name must come after the last one. The
+  // clock may show the same second as then, or may have been set back.
   std::string last;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error))
@@ -82,12 +82,13 @@ TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, int64_
   path_ = folder / name(second);
   file_.open(path_, std::ios::binary);
   write_record(event_head(start, 0) + bytes_field(3, "brain.Event:2"));
-  // SessionLog: status = 1; START = 1. On START a reader drops events from this step on.
+  // SessionLog has the field status = 1, here with the value START = 1. On START, a reader drops earlier events from
+  // this step on.
   if (!last.empty()) write_record(event_head(start, first_step) + bytes_field(7, key(1, varint) + varint_of(1)));
 }
 
 void TensorBoardWriter::scalar(std::string_view tag, int64_t step, float value, double wall_time) {
-  // Summary: value = 1; Value: tag = 1, simple_value = 2.
+  // Field numbers of Summary: value = 1. Field numbers of Value: tag = 1, simple_value = 2.
   std::string entry = bytes_field(1, tag) + key(2, fixed32) + little_endian(value);
   write_record(event_head(wall_time, step) + bytes_field(5, bytes_field(1, entry)));
 }

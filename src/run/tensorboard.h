@@ -17,7 +17,8 @@ class TensorBoardWriter {
   // naming the file when it cannot be written.
   explicit TensorBoardWriter(const std::filesystem::path& folder, int64_t first_step = 0);
 
-  // One point of the curve `tag` ("train/loss"); wall_time in seconds since 1970. On disk when it returns.
+  // Adds one point to the curve `tag`, such as "train/loss", and flushes the file. `wall_time` is in seconds since
+  // 1970.
   void scalar(std::string_view tag, int64_t step, float value, double wall_time);
   void scalar(std::string_view tag, int64_t step, float value);  // at the current time
 

@@ -29,7 +29,7 @@ struct Known {
   }
 };
 
-// The holders of each tensor, by name: the same map on every rank.
+// The holders of each tensor, by its name. The result is the same on every rank.
 std::map<std::string, Known> exchange(Communicator& communicator, const std::vector<TensorPart>& mine) {
   Json list = Json::array();
   for (const TensorPart& part : mine) {

@@ -1,5 +1,5 @@
-// Gathers whole tensors from the parts that ranks hold, for checkpoints. Each tensor is gathered on exactly one rank,
-// which writes it: all ranks write at the same time, and any number of ranks can read the result.
+// Gathers whole tensors from the parts that ranks hold, for checkpoints. Each tensor is returned on exactly one rank,
+// which writes it. So all ranks write at the same time, and any number of ranks can read the result.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace rowan {
 
-// Elements [begin, begin + part.numel()) of the tensor `name`, whose whole shape is given.
+// Elements [begin, begin + part.numel()) of the tensor `name`. `shape` is that of the whole tensor.
 struct TensorPart {
   std::string name;
   std::vector<int64_t> shape;
@@ -22,13 +22,13 @@ struct WholeTensor {
   std::string name;
   std::vector<int64_t> shape;
   DType dtype = DType::f32;
-  // Either the tensor in the backend's memory or its bytes in host memory; the other is empty.
+  // Exactly one of the two is set: the tensor in the backend's memory, or its bytes in host memory.
   Tensor tensor;
   std::vector<std::byte> bytes;
 };
 
-// Gathers the tensors; every rank passes all its parts. The results of all ranks together contain each tensor once.
-// Tensors that several ranks hold are assigned to them in turn. Throws std::logic_error if the parts leave gaps.
+// All ranks call it, each with all its parts. The results of all ranks together contain each tensor once. Tensors that
+// several ranks hold are assigned to these ranks round-robin. Throws std::logic_error if the parts leave gaps.
 std::vector<WholeTensor> gather_tensors(Communicator& communicator, Backend& backend,
                                         const std::vector<TensorPart>& mine);
 

@@ -11,7 +11,8 @@ namespace rowan {
 
 namespace {
 
-// Parameters are divided at multiples of this many elements: pieces are few and aligned, short vectors stay whole.
+// Parameters are divided at multiples of this many elements, so that pieces are few and aligned and short vectors stay
+// whole.
 constexpr int64_t element_granule = 1024;
 
 double balance(const std::vector<double>& loads) {
@@ -19,7 +20,8 @@ double balance(const std::vector<double>& loads) {
   return mean > 0 ? *std::max_element(loads.begin(), loads.end()) / mean : 1;
 }
 
-// Each rank's part of `amount`, so that the loads rise to a common level; ranks above that level get nothing.
+// Divides `amount` among the ranks so that their loads rise to a common level. Ranks above that level get nothing.
+// Returns each rank's part.
 std::vector<double> level(const std::vector<double>& loads, double amount) {
   std::vector<double> sorted = loads;
   std::sort(sorted.begin(), sorted.end());
@@ -64,7 +66,8 @@ void Ownership::own(const ParameterTable& table, const std::vector<UpdateCost>& 
   pieces_.push_back(piece);
 }
 
-// Cuts a matrix of blocks into as few runs of blocks as possible, such that none has more than `most` of the work.
+// Cuts a matrix that is updated in blocks of rows into ceil(work / most) runs of blocks. A matrix without such blocks
+// stays whole.
 void Ownership::cut_matrix(const Parameter& parameter, int index, const UpdateCost& cost, double most,
                            std::vector<OwnedPiece>& pieces) {
   const int64_t blocks = cost.block_rows ? parameter.rows() / cost.block_rows : 1;
@@ -103,12 +106,13 @@ void Ownership::cut_the_rest(const ParameterTable& table, const std::vector<Upda
   for (const UpdateCost& cost : costs) total += cost.atom == Atom::matrix ? 0 : cost.bytes;
   if (total == 0) return;
   std::vector<double> need = level(bytes_, total);
-  std::vector<double> until(ranks_);  // cumulative fraction of each block owned by ranks up to this one
+  std::vector<double> until(ranks_);  // fraction of each block that ranks 0 to this one own
   std::partial_sum(need.begin(), need.end(), until.begin());
   for (double& part : until) part /= total;
   until.back() = 1;
 
-  // All blocks are divided in the same proportions, so that every rank owns a part of each block's gradients.
+  // All transformer blocks are divided in the same proportions, so that every rank owns a part of each block's
+  // gradients.
   std::vector<double> block_bytes, done;
   for (size_t i = 0; i < costs.size(); ++i) {
     block_bytes.resize(std::max(block_bytes.size(), static_cast<size_t>(parameters[i].block) + 1));
@@ -122,8 +126,8 @@ void Ownership::cut_the_rest(const ParameterTable& table, const std::vector<Upda
     double& before = done[parameter.block];
     int64_t begin = 0;
     for (int rank = 0; rank < ranks_ && begin < parameter.numel(); ++rank) {
-      double wanted =
-          (until[rank] * block_bytes[parameter.block] - before) / costs[i].bytes;  // the rank's part of this parameter
+      // The fraction of this parameter at which the rank's piece ends.
+      double wanted = (until[rank] * block_bytes[parameter.block] - before) / costs[i].bytes;
       double atoms =
           std::clamp(wanted, 0.0, 1.0) * static_cast<double>(parameter.numel()) / static_cast<double>(granule);
       int64_t end = std::min<int64_t>(std::llround(atoms) * granule, parameter.numel());

@@ -1,8 +1,9 @@
 // Ownership: which rank updates which part of each parameter. It is a pure function of the parameters, the costs of
 // their updates and the number of ranks, so every rank computes the same plan and optimizers never communicate. Whole
-// matrices are assigned longest-processing-time first (Graham, "Bounds on multiprocessing timing anomalies", 1969); a
-// matrix of blocks that is much of a rank's work is first cut into runs of blocks. Then the other parameters of each
-// block are divided by rows or elements so that all ranks need equal memory.
+// matrices are assigned longest-processing-time first (Graham, "Bounds on multiprocessing timing anomalies", 1969). A
+// matrix that is updated in blocks of rows is first cut into runs of blocks if it is a large part of a rank's work.
+// Then the other parameters of each transformer block are divided by rows or elements, so that all ranks need equal
+// memory.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +14,13 @@
 
 namespace rowan {
 
-// The cost of updating one whole parameter; work and bytes of a part are proportional to its elements.
+// The cost of updating one whole parameter; the work and bytes of a part are proportional to its number of elements.
 struct UpdateCost {
   Atom atom = Atom::element;
   double work = 0;   // FLOPs, or another unit common to all parameters
   double bytes = 0;  // optimizer state and master weights
-  // Rows of a block, for a matrix updated in equal blocks of rows, which may have different owners; 0: the matrix is
-  // updated as a whole.
+  // Rows in a block, for a matrix that is updated in equal blocks of rows. The blocks may have different owners. 0: the
+  // matrix is updated as a whole.
   int64_t block_rows = 0;
 };
 
@@ -32,14 +33,14 @@ struct OwnedPiece {
 
 class Ownership {
  public:
-  // `costs` has one entry a parameter. Throws Error when some rank would own nothing.
+  // `costs` has one entry per parameter. Throws Error if some rank would own nothing.
   Ownership(const ParameterTable& table, const std::vector<UpdateCost>& costs, int ranks);
 
   int ranks() const { return ranks_; }
   // Sorted by parameter, then by begin. Each element belongs to exactly one piece.
   const std::vector<OwnedPiece>& pieces() const { return pieces_; }
 
-  // Sums per rank, and their largest over their mean: 1 is perfect.
+  // Total work and bytes of each rank. A balance is the largest total divided by the mean; 1 is perfect.
   const std::vector<double>& work() const { return work_; }
   const std::vector<double>& bytes() const { return bytes_; }
   double work_balance() const;

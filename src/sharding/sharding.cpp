@@ -14,10 +14,11 @@ namespace rowan {
 
 namespace {
 
-// Layers in memory at a time where layers are sharded: one in use, one being communicated.
+// The number of sharded layers in memory at a time: one in use, one being communicated.
 constexpr int resident_layers = 2;
 
-// Elements [begin, begin + count) of a tensor; whole rows of a matrix keep its columns.
+// Elements [begin, begin + count) of a tensor. Whole rows of a matrix are returned as a matrix, other parts as a
+// vector.
 Tensor part_of(Tensor whole, int64_t begin, int64_t count) {
   Tensor part = whole.view({whole.numel()}).slice(begin, count);
   if (whole.rank == 2 && begin % whole.cols() == 0 && count % whole.cols() == 0) {
@@ -26,7 +27,7 @@ Tensor part_of(Tensor whole, int64_t begin, int64_t count) {
   return part;
 }
 
-// New memory of the same shape.
+// New memory with the shape of `x`.
 Tensor take_like(Arena& arena, Tensor x, DType dtype) {
   return x.rank == 2 ? arena.take(dtype, {x.dim(0), x.dim(1)}) : arena.take(dtype, {x.dim(0)});
 }
@@ -135,7 +136,7 @@ void Sharding::check_weights() {
   check_same(communicator_, "checksum of the weights ", hashes);
 }
 
-// Starts to gather a layer's weights, unless its place holds them or is receiving them.
+// Starts to gather a layer's weights, unless its slot already holds or receives them.
 void Sharding::gather_weights(int block) {
   if (!is_sharded(block, ShardMode::weights)) return;
   int& held = weight_slots_[model_.weight_placement().slot(block)];
@@ -174,7 +175,7 @@ void Sharding::after_backward(int block) {
       shard_ == ShardMode::none ? communicator_.all_reduce(sent_of(block)) : communicator_.reduce(b.gradients);
 }
 
-// Adds a layer's reduced gradients to this rank's shares of them.
+// Adds a layer's reduced gradients to the gradients of this rank's shares.
 void Sharding::accumulate_reduced(int block) {
   Block& b = blocks_[block];
   communicator_.wait(b.gradient_ticket);

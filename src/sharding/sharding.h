@@ -4,14 +4,13 @@
 //
 //   none       every rank holds and updates everything; gradients are all-reduced
 //   optimizer  only owners hold state and master weights (ZeRO 1)
-//   gradients  the same, and only owners hold gradients of layers: others have room for a few layers, which are reduced
-//              every micro-step (ZeRO 2)
-//   weights    the same, and only owners hold weights of layers: they are gathered ahead of each pass and released
-//   after
-//              it (ZeRO 3)
+//   gradients  as `optimizer`, and only owners keep gradients of layers: every rank has buffers for a few layers, whose
+//              gradients are reduced every micro-step (ZeRO 2)
+//   weights    as `gradients`, and only owners keep weights of layers, which are gathered before each pass and released
+//              after it (ZeRO 3)
 //
 // The stages are those of Rajbhandari et al., "ZeRO: memory optimizations toward training trillion parameter models"
-// (2020). In all of them every rank holds embeddings, final norm and head whole.
+// (2020). In all modes every rank holds the embeddings, final norm and head whole.
 #pragma once
 
 #include <memory>
@@ -31,56 +30,57 @@ constexpr auto names_of(ShardMode) { return enum_names("none", "optimizer", "gra
 // Sets how many layers' weights and gradients a model keeps in memory.
 void apply_shard(ShardMode shard, int ranks, ModelOptions& options);
 
-// Sums over ranks, made once a step in one message.
+// Sums over ranks, computed once per step with one message.
 struct StepTotals {
   double loss = 0;              // sum over targets, in nats
   double gradient_squares = 0;  // sum of squares; not finite if any gradient is not
   std::vector<double> more;     // sums of the caller's further values
-  ParameterSums of_parameters;  // sums of the parameters that this rank has shares of
+  ParameterSums of_parameters;  // Optimizer::sums() of this rank's parameters, over all ranks
 };
 
 class Sharding : public BlockObserver {
  public:
-  // `costs`: one a parameter. `masters`: fp32 copies of weights that are not f32. `reduce`: the dtype, f32 or bf16, in
-  // which gradients are communicated; each rank rounds its own to it once. apply_shard() has set the model's options.
-  // Becomes the model's observer.
+  // `costs` has one entry per parameter. `masters`: keep fp32 copies of weights that are not f32. `reduce`: the dtype,
+  // f32 or bf16, in which gradients are communicated; each rank rounds its own gradients to it once. apply_shard() must
+  // have set the model's options. The constructor makes this object the model's observer.
   Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
            ShardMode shard, DType reduce, bool masters);
 
-  // Waits for pending messages, which read and write this memory.
+  // Waits for pending messages, because they read and write this object's memory.
   ~Sharding() override;
 
-  // The parts this rank updates. Their masters, if any, are allocated and not yet filled.
+  // The parts that this rank updates. The constructor allocates their masters, if any, but does not fill them.
   const std::vector<Share>& shares() const { return shares_; }
-  // Whether this rank's shares enter sums over ranks. With `none` every rank holds the same, and only rank 0 counts.
+  // Whether this rank's shares are included in sums over ranks. With `none` all ranks hold the same shares, so only
+  // rank 0's are included.
   bool shares_count() const { return shard_ != ShardMode::none || communicator_.rank() == 0; }
   // Null for `none`.
   const Ownership* ownership() const { return ownership_.get(); }
 
   // Sets the weights and fp32 masters of every share to their initial values, then calls weights_changed().
   void initialize(uint64_t seed);
-  // Call it after the optimizer or a checkpoint has written the shares' weights: sends them to all ranks.
+  // Sends the shares' weights to all ranks. Call it after the optimizer or a checkpoint has written them.
   void weights_changed();
   // Waits for weights in flight, so that the shares' weights can be written.
   void settle_weights();
 
-  // Throws AgreedError naming rank and parameter when weights that several ranks hold differ. Waits.
+  // Waits for weights in flight. Throws AgreedError naming rank and parameter if weights that several ranks hold
+  // differ.
   void check_weights();
 
   // Zeroes gradients.
   void begin_step();
-  // Gradients are sent during the backward of a step's last micro-step.
+  // Gradients are sent during the backward of a step's last micro-step; those of sharded layers, of every micro-step.
   void begin_micro_step(bool last) { last_micro_step_ = last; }
   // Returns when the shares' gradients are complete sums over ranks and micro-steps.
   void finish_gradients();
-  // Ends a step between two of its micro-steps: waits for pending messages. The gradients must not be used.
+  // Ends a step between two of its micro-steps: waits for pending messages. Do not use the gradients afterwards.
   void abandon_step() { accumulate_all_reduced(); }
   // Returns sums over ranks, with the same bits on all of them: of `loss` (f32[1] on the device), of the squares of all
-  // shares' gradients, of `more`, and of `sums`. `sums` are those that the optimizer needs of the parameters this rank
-  // has shares of; they are empty on every rank or on none. This is the only place in a step where the host waits for
-  // the device.
+  // shares' gradients, of `more`, and of `sums`. `sums` are Optimizer::sums() of this rank; they are empty on every
+  // rank or on none. This is the only place in a step where the host waits for the device.
   StepTotals sum_over_ranks(Tensor loss, const std::vector<double>& more, ParameterSums sums = {});
-  // The 2-norm of all weights, masters where there are some. All ranks call it.
+  // The 2-norm of all weights, computed from masters where they exist. All ranks must call it.
   double weight_norm();
 
   void before_forward(int block) override;
@@ -116,9 +116,9 @@ class Sharding : public BlockObserver {
   Tensor sent_;  // the model's gradients, or their copy in the dtype in which they are communicated
   std::vector<Share> shares_;
   std::vector<Block> blocks_;
-  std::vector<int> weight_slots_,
-      gradient_slots_;  // the layer whose weights, or gradients not yet accumulated, a place holds; 0: none
-  Tensor totals_;       // f32[2] on the device: loss and squares
+  // The layer in each slot of resident weights, and of resident gradients not yet accumulated; 0: none.
+  std::vector<int> weight_slots_, gradient_slots_;
+  Tensor totals_;  // f32[2] on the device: loss, sum of squared gradients
   bool last_micro_step_ = true;
 };
 
