@@ -31,7 +31,7 @@ void export_model(const ModelConfig& config, const TensorFiles& files, DType dty
                   const std::filesystem::path& folder, const ExportFiles& beside = {});
 
 // tokenizer.json and tokenizer_config.json. With them transformers produces the same ids as Rowan, and adds no tokens
-// around a text. `longest` is the model's number of positions. Throws Error if tokenizer.json cannot express the
+// around a text. `longest` is the model's number of positions. Throws Error if tokenizer.json has no form for the
 // tokenizer.
 ExportFiles tokenizer_files(const Tokenizer& tokenizer, int64_t longest);
 

@@ -155,7 +155,7 @@ Json sentencepiece_tokenizer(const SentencepieceModel& model) {
     result["normalizer"] = sequence("normalizers", steps);
     result["pre_tokenizer"] = metaspace;
     result["decoder"] = metaspace;
-  } else {  // a piece may span several words, so the text is not split into words
+  } else {  // a piece may contain several spaces, so the text is not split at spaces
     if (model.add_dummy_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", mark}});
     steps.push_back(replaced({{"String", " "}}, mark));
     result["normalizer"] = sequence("normalizers", steps);

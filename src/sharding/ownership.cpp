@@ -66,8 +66,8 @@ void Ownership::own(const ParameterTable& table, const std::vector<UpdateCost>& 
   pieces_.push_back(piece);
 }
 
-// Cuts a matrix that is updated in blocks of rows into ceil(work / most) runs of blocks. A matrix without such blocks
-// stays whole.
+// Cuts a matrix that is updated in blocks of rows into ceil(work / most) runs of blocks, at most one per block. A
+// matrix without such blocks stays whole.
 void Ownership::cut_matrix(const Parameter& parameter, int index, const UpdateCost& cost, double most,
                            std::vector<OwnedPiece>& pieces) {
   const int64_t blocks = cost.block_rows ? parameter.rows() / cost.block_rows : 1;

@@ -58,7 +58,7 @@ void visit(RunConfig& run, Section& keys) {
        .help = "steps between checkpoints; 0: not by steps; the end of a run and a stop always save one",
        .continues = true},
       run.checkpoint_every);
-  // By default a crash costs no more than ten minutes.
+  // By default a crash loses at most ten minutes of training.
   if (keys.reading()) run.checkpoint_seconds = run.checkpoint_every ? 0 : 600;
   keys.integer<0, most>({.name = "checkpoint_seconds",
                          .help = "seconds between checkpoints; 0: not by time",
@@ -124,7 +124,7 @@ void visit(AverageConfig& average, Section& keys) {
       average.tail);
 }
 
-// The keys outside the sections.
+// The top-level keys.
 void visit(TrainConfig& config, Section& keys) {
   keys.other({.name = "model", .help = "path of a model config, or the object itself", .required = true},
              config.model.resolved);
@@ -201,7 +201,7 @@ BatchConfig parse_batch(JsonObject object) {
   return batch;
 }
 
-// The default of run.eval_tokens: 20 batches, as in llm.c. They take about as long as 7 steps of training.
+// The default of run.eval_tokens: 20 batches, as in llm.c. Evaluating them takes about as long as 7 steps of training.
 int64_t usual_eval_tokens(const BatchConfig& batch) {
   constexpr int64_t steps = 20;
   return std::min(most / steps / batch.sequence_length, batch.sequences) * batch.sequence_length * steps;

@@ -19,11 +19,11 @@ namespace rowan {
 
 enum class TrainPrecision : uint8_t {
   fp32,             // weights, activations, gradients and optimizer state in fp32
-  bf16,             // weights and activations in bf16, fp32 masters, gradients and optimizer state
-  bf16_stochastic,  // no masters: bf16 weights, updates rounded stochastically; fp32 optimizer state
-  bf16_pure,        // weights, gradients and optimizer state in bf16, rounded to nearest, as the C4 papers ran
-  automatic,        // bf16 or fp32: resolve_precision() decides; until then as fp32
-  tf32,             // fp32, with product operands rounded to TF32; GPU only
+  bf16,             // weights and activations in bf16; masters, gradients and optimizer state in fp32
+  bf16_stochastic,  // weights in bf16 without masters, updates rounded stochastically; optimizer state in fp32
+  bf16_pure,        // weights, gradients and optimizer state in bf16, rounded to nearest, as in papers that train on C4
+  automatic,        // resolve_precision() replaces it by bf16 or fp32; until then it counts as fp32
+  tf32,             // fp32, with the operands of matrix products rounded to TF32; GPU only
 };
 constexpr auto names_of(TrainPrecision) {
   return enum_names("fp32", "bf16", "bf16_stochastic", "bf16_pure", "auto", "tf32");
@@ -40,47 +40,47 @@ constexpr auto names_of(ResidualStream) { return enum_names("compute", "fp32"); 
 struct BatchConfig {
   int64_t sequences = 0;        // sequences in a step, over all ranks
   int64_t sequence_length = 0;  // tokens in a sequence
-  int64_t micro_batch = 0;      // sequences that a rank processes at once; 0: its whole part of a step
+  int64_t micro_batch = 0;      // sequences that a rank processes at once; 0: all of its sequences of a step
 };
 
-// The most tokens of one micro-batch, more than fit in any memory.
+// The largest accepted number of tokens in a micro-batch; more than fit in any memory.
 constexpr int64_t most_tokens_at_once = int64_t{1} << 31;
-// Most tokens of a whole run, so that every token count fits in 64 bits.
+// The largest accepted number of tokens in a run, so that every token count fits in 64 bits.
 constexpr int64_t most_tokens = int64_t{1} << 62;
 int64_t most_steps(const BatchConfig& batch);
 
 struct RunConfig {
   std::string dir;
-  int64_t steps = 0;  // 0: the run ends with the initial weights
+  int64_t steps = 0;  // 0: the run only evaluates and saves the initial weights
   uint64_t seed = 42;
   int64_t log_every = 10;
   int64_t eval_every = 0;           // steps between evaluations; 0: only at the end
-  int64_t eval_tokens = 0;          // 0: the whole validation set; the default depends on the batch
+  int64_t eval_tokens = 0;          // validation tokens to read; 0: all; the default depends on the batch
   int64_t checkpoint_every = 0;     // steps between checkpoints; 0: not by steps
   int64_t checkpoint_seconds = 0;   // seconds between checkpoints; 0: not by time
   int64_t keep = 3;                 // number of checkpoints to keep; 0: all
-  int64_t keep_every = 0;           // steps between milestones, which are saved and never removed; 0: none
-  bool keep_best = false;           // also keep the checkpoint with the best validation loss; evaluations then save
+  int64_t keep_every = 0;           // steps between checkpoints that are never removed; 0: none
+  bool keep_best = false;           // also keep the checkpoint with the lowest validation loss; evaluations then save
   int64_t patience = 0;             // end the run after this many evaluations without improvement; 0: never
   int64_t max_seconds = 0;          // seconds after which a process saves and exits; 0: never
-  int64_t check_weights_every = 0;  // steps between checks; 0: only at the start
-  int64_t norms_every = 0;          // steps between norms by layer; 0: never
+  int64_t check_weights_every = 0;  // steps between comparisons of the ranks' weights; 0: only at the start
+  int64_t norms_every = 0;          // steps between rows with norms by layer; 0: never
   std::string sample_prompt;        // prompt whose continuation is printed at the end of the run
   int64_t sample_tokens = 0;
 };
 
-// Which updates are skipped because the step's loss or gradient norm is a spike (train/spike_detector.h). Updates with
+// When an update is skipped because the step's loss or gradient norm is a spike (train/spike_detector.h). Updates with
 // a gradient that is not finite are always skipped.
 struct SkipConfig {
-  double loss_zscore = 0;       // skip losses this many standard deviations above the last; 0: never
+  double loss_zscore = 0;       // standard deviations above the window's mean from which a loss is a spike; 0: never
   double grad_norm_zscore = 0;  // the same for the gradient norm before clipping
-  int64_t window = 128;         // number of last steps compared with
+  int64_t window = 128;         // number of last steps to compare with
 };
 
 struct TrainConfig {
   ModelConfig model;
   std::string init;       // file or folder of initial weights; "": drawn from run.seed
-  std::string tokenizer;  // "" if nothing has to be decoded
+  std::string tokenizer;  // "" if no text is decoded or scored
   DataConfig data;
   BatchConfig batch;
   OptimizerConfig optimizer;
@@ -90,10 +90,10 @@ struct TrainConfig {
   SkipConfig skip;
   TrainPrecision precision = TrainPrecision::automatic;
   // Dtype in which gradients are communicated. Default: the dtype they are stored in, so that the number of ranks
-  // changes nothing but the order of summation. bf16 halves the bytes.
+  // changes nothing but the order of summation. bf16 halves the bytes of f32.
   DType reduce = DType::f32;
   ResidualStream residual = ResidualStream::compute;
-  double z_loss = 0;  // weight of log(sum of exponentials)^2 in the gradient, not in reported losses
+  double z_loss = 0;  // weight of log(sum of exp(logits))^2 in the gradient; reported losses do not include it
   Recompute recompute = Recompute::none;
   ShardMode shard = ShardMode::none;
   Device device = Device::automatic;
@@ -101,7 +101,7 @@ struct TrainConfig {
   AttentionKernels attention = AttentionKernels::rowan;
   RunConfig run;
   Json comment;   // free text
-  Json resolved;  // every key with its value; `rowan train` repeats this run from it, in any version
+  Json resolved;  // every key with its value, so that a version with other defaults can repeat the run
 };
 
 // Reads a config file with --set assignments applied. A model path is relative to the file. Throws Error naming file,
@@ -111,8 +111,8 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
 // Replaces precision "auto": bf16 with masters on a device with fast bf16 products (Backend::fast), else fp32.
 void resolve_precision(TrainConfig& config, bool fast_bf16);
 
-// The part of a resolved config that must be equal if one run is to continue another: everything except where and how
-// fast it runs, and what is logged and kept.
+// The part of a resolved config that must be equal if one run is to continue another. It omits the keys marked
+// `continues`: where and how fast the run executes, and what it logs and keeps.
 Json identity_of(Json resolved);
 
 // The keys of each section, by section name ("" holds the top-level keys), as in configs/README.md. Recipe switches are

@@ -21,7 +21,8 @@ double epochs_of(const TrainConfig& config, const BatchSource& batches) {
          static_cast<double>(batches.samples_per_epoch());
 }
 
-// The command that fetches `times` as many files as the shards were made from; "" if no get.sh lies beside them.
+// Text with the command that fetches `times` as many files as the shards were made from; "" if their folder has no
+// get.sh.
 std::string more_of(const fs::path& folder, double times) {
   const fs::path manifest = folder / "manifest.json", recipe = folder / "get.sh";
   if (!fs::exists(manifest) || !fs::exists(recipe)) return "";

@@ -1,4 +1,4 @@
-// Before a run starts: whether its data is enough for one epoch, and how much of the run evaluations take.
+// Estimates made before a run starts: how many epochs of its data it reads, and what part of its time evaluations take.
 #pragma once
 
 #include <string>
@@ -12,15 +12,16 @@ namespace rowan {
 // its data more than once; else "".
 std::string data_shortage(const TrainConfig& config, const BatchSource& batches);
 
-// The same for runs with enough data as well: how often each row is read, or that the data is missing.
+// The same text for every run, including those that read each row at most once. If the data cannot be opened, the text
+// says why.
 std::string data_need(const TrainConfig& config);
 
-// The number of validation tokens in one evaluation: those there are, at most run.eval_tokens (0: no limit). If the
-// data is missing, run.eval_tokens.
+// The number of validation tokens in one evaluation: all tokens, but at most run.eval_tokens (0: no limit). Returns
+// run.eval_tokens if the data cannot be opened.
 int64_t evaluation_targets(const TrainConfig& config);
 
-// A text such as "every 200 steps on 41.0K tokens, about 3% of the run". `targets` is their number in one evaluation,
-// or 0 if it is not known.
+// A text such as "every 200 steps on 41.0K tokens, about 3% of the run". `targets` is the number of tokens in one
+// evaluation, or 0 if unknown.
 std::string evaluation_need(const RunConfig& run, double tokens_per_step, double targets);
 
 }  // namespace rowan

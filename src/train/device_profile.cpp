@@ -13,8 +13,9 @@ namespace {
 
 constexpr double tera = 1e12, giga = 1e9;
 
-// Estimates: peaks of NVIDIA's data sheets (SXM modules; dense, fp32 sums) times the share that copies and cuBLASLt's
-// large products are known to reach. Attention runs on mma.sync, at 62% of wgmma's rate on Hopper.
+// Estimates: the peaks of NVIDIA's data sheets (SXM modules; dense, fp32 sums) times the fraction that copies and large
+// cuBLASLt products are known to reach. Attention runs on mma.sync, at 62% of wgmma's rate on Hopper. The peaks of
+// memory bandwidth and of bf16, TF32 and fp32 products are:
 //   A100   2.04 TB/s, 312, 156, 19.5 TFLOP/s     H100   3.35 TB/s, 989, 495, 67 TFLOP/s
 //   H200   4.8 TB/s, as an H100                  B200   8 TB/s, 2250, 1100, 75 TFLOP/s
 const DeviceProfile profiles[] = {

@@ -7,17 +7,17 @@
 
 namespace rowan {
 
-// Rates are in bytes or FLOPs per second of one GPU.
+// Rates of one GPU, in bytes or FLOPs per second.
 struct DeviceProfile {
   std::string name;
   double copy = 0;                                       // memory bandwidth: bytes read plus bytes written by a copy
   double link = 0;                                       // bandwidth to other GPUs, one way; 0: unknown
-  double bf16 = 0, tf32 = 0, fp32 = 0;                   // matrix products, by dtype of the operands
+  double bf16 = 0, tf32 = 0, fp32 = 0;                   // FLOP/s of matrix products, by dtype of the operands
   double attention_forward = 0, attention_backward = 0;  // Rowan's tensor-core kernels, counting executed FLOPs
   double memory = 0;                                     // memory size in bytes; 0: unknown
   bool fused_gelu = false;                               // GELU runs in the epilogue of the product
 
-  // The rate of products with operands of this dtype. `tf32`: f32 operands are rounded to TF32.
+  // FLOP/s of matrix products with operands of this dtype. `tf32`: f32 operands are rounded to TF32.
   double products(DType dtype, bool tf32) const { return dtype == DType::bf16 ? bf16 : tf32 ? this->tf32 : fp32; }
 };
 

@@ -33,7 +33,7 @@ const char* const silent_keys[] = {"n_head",
                                    "scale_attn_by_inverse_layer_idx",
                                    "logit_softcap"};
 
-// `config` is a Hugging Face config.json, or a run's.
+// Throws Error if `config`, a Hugging Face config.json or a run's, defines another function than `model`.
 void check_function(const ModelConfig& model, const fs::path& config) {
   auto source = std::make_shared<JsonSource>(JsonSource{config.string(), read_file(config)});
   Json theirs = parse_json(*source);

@@ -11,12 +11,13 @@ namespace rowan {
 
 // Returns the file of weights that `init` names. `init` is one of:
 // - a .safetensors file, or the .safetensors.index.json of several;
-// - a folder with model.safetensors or its index, from Hugging Face or a checkpoint of Rowan, whose checksums are then
+// - a folder with model.safetensors or its index: a Hugging Face model, or a checkpoint of Rowan, whose checksums are
 //   verified;
-// - a run of Rowan, whose newest undamaged checkpoint is used.
-// The config.json beside a folder's weights, or the run's config, must define the same function as this run's model. It
-// is compared in what shapes do not show: number of heads, norm epsilon, RoPE. Throws Error if something is missing or
-// does not match. Does not read tensors.
+// - a run of Rowan, whose newest undamaged checkpoint is used;
+// - RUN@STEP or RUN@best, which selects another checkpoint of the run.
+// The config.json beside a folder's weights, or the run's config, must define the same function as `model`. The
+// comparison covers settings that shapes do not show, such as the number of heads, norm epsilon and RoPE. Throws Error
+// if a file is missing or a setting differs. Does not read tensors.
 std::filesystem::path find_initial_weights(const std::string& init, const ModelConfig& model,
                                            const std::function<void(const std::string&)>& warn);
 

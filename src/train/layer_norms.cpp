@@ -26,7 +26,7 @@ LayerNorms::LayerNorms(Backend& backend, const std::vector<Share>& shares, bool 
 }
 
 std::vector<std::pair<std::string, double>> LayerNorms::after(Communicator& communicator) const {
-  // Three sums for each block: weights, gradients, updates.
+  // Three sums of squares for each block: weights, gradients, updates.
   std::vector<double> sums(static_cast<size_t>(3 * blocks_));
   for (size_t i = 0; counts_ && i < shares_.size(); ++i) {
     double* const of_block = sums.data() + 3 * shares_[i].parameter->block;

@@ -1,5 +1,5 @@
-// Norms by layer around one update, on request (run.norms_every): of the weights after it, of the gradients before
-// clipping, and of the update itself. They are computed on the host from copies, so that observing changes nothing.
+// Norms by layer for one update, on request (run.norms_every): of the weights after the update, of the gradients before
+// clipping, and of the update itself. They are computed on the host from copies, so that they do not affect training.
 #pragma once
 
 #include <string>
@@ -14,12 +14,12 @@ namespace rowan {
 
 class LayerNorms {
  public:
-  // Call it before the update. `shares` are the parts that this rank updates; `counts` is false on ranks that hold what
-  // another rank counts.
+  // Call it before the update. `shares` are the parts that this rank updates. `counts` is Sharding::shares_count():
+  // false if another rank counts the same shares.
   LayerNorms(Backend& backend, const std::vector<Share>& shares, bool counts, int blocks);
 
-  // Call it after the update, on all ranks. Returns "norm/weights/layer_0", ..., with "embeddings" and "head" for the
-  // ends: the 2-norm over all parameters of each layer.
+  // Call it after the update, on all ranks. Returns the 2-norm over all parameters of each block, named such as
+  // "norm/weights/layer_0". The first block is "embeddings", the last "head".
   std::vector<std::pair<std::string, double>> after(Communicator& communicator) const;
 
  private:

@@ -25,10 +25,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// All ranks must run the same binary: builds may round differently, versions may use different messages.
+// All ranks must run the same binary, because builds may round differently and versions may exchange different
+// messages.
 std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile("/proc/self/exe").text())); }
 
-// What the user can do about a ruined checkpoint.
+// A note about a ruined checkpoint, with the command that goes back to a sound one.
 std::string ruin_text(const TrainConfig& config, const std::string& what) {
   const std::vector<fs::path> sound = list_checkpoints(fs::path(config.run.dir) / "checkpoints");
   return fmt::format("{}; this checkpoint is kept apart as ruined_*, {}", what,
@@ -38,8 +39,8 @@ std::string ruin_text(const TrainConfig& config, const std::string& what) {
                                                  sound[0].filename().string(), step_of(sound[0])));
 }
 
-// FLOP/s of matrix products on all ranks together; valid on rank 0. Taken from an earlier measurement on this machine,
-// else measured by all ranks at once.
+// FLOP/s of matrix products on all ranks together; valid on rank 0 only. Taken from known_peak() if possible, else
+// measured by all ranks at once.
 double peak_of_all(Backend& backend, DType dtype, Communicator& communicator, const Note& note) {
   const bool first = communicator.rank() == 0;
   std::optional<double> peak;
@@ -51,7 +52,7 @@ double peak_of_all(Backend& backend, DType dtype, Communicator& communicator, co
   return measured * communicator.size();
 }
 
-// Runs `work`; adds the memory plan to the message when memory runs out.
+// Runs `work`. If memory runs out, adds the memory plan to the error message.
 template <typename Work>
 auto with_plan(const TrainConfig& config, const Communicator& communicator, Work work) {
   try {
@@ -128,7 +129,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   const int64_t first_step = trainer->steps_done();
   double last_save = steady_seconds();
   trainer->listen([&] {
-    // Each start makes at least one step, however long its start-up takes.
+    // Each start makes at least one step, so that a run with a long start-up still advances.
     const bool late = run.max_seconds && trainer->steps_done() > first_step &&
                       steady_seconds() - began >= static_cast<double>(run.max_seconds);
     const bool save =
@@ -207,7 +208,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   } catch (const Stopped&) {
     stopped = true;
     if (saved != trainer->steps_done()) save();
-  } catch (const ShrunkFile&) {  // a data file shrank in this step; earlier updates are saved
+  } catch (const ShrunkFile&) {  // a data file shrank in this step; the earlier updates are sound
     if (communicator.size() == 1 && saved != trainer->steps_done()) save();
     throw;
   }
@@ -235,7 +236,8 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
 }  // namespace
 
 int train(const TrainConfig& config, Backend& backend, Communicator& communicator, const StartOptions& options) {
-  // mpirun connects each rank's stdout to a terminal of its own, even when its output goes to a file.
+  // mpirun connects each rank's stdout to a pseudo-terminal even if its own output goes to a file, so stderr is tested
+  // too.
   Progress progress(config.run.steps, stdout, stderr, is_terminal(stdout) && is_terminal(stderr));
   try {
     return run_to_end(config, backend, communicator, options, progress);

@@ -15,7 +15,8 @@ namespace rowan {
 
 namespace {
 
-// The traffic of rank `rank` in a step: the passes and the exchange of weights run on a simulated communicator.
+// The traffic of rank `rank` in a step. It is counted by running the passes and the exchange of weights on a dry
+// communicator.
 Traffic traffic_of(const TrainConfig& config, int rank, int ranks, const std::vector<UpdateCost>& costs, bool masters) {
   auto dry = make_dry_backend();
   auto communicator = make_dry_communicator(rank, ranks);
@@ -26,7 +27,7 @@ Traffic traffic_of(const TrainConfig& config, int rank, int ranks, const std::ve
   Tensor tokens = data.take(DType::i32, {options.batch * options.seq});
   const int64_t count = micro_steps(config.batch, ranks);
   sharding.begin_step();
-  // The steps between the first and the last are alike.
+  // All micro-steps between the first and the last send the same messages, so only one of them is run.
   const int64_t made = std::min<int64_t>(count, 3);
   Traffic before, second;
   for (int64_t micro = 0; micro < made; ++micro) {
@@ -58,7 +59,8 @@ std::string remedy(const TrainConfig& config, const Plan& plan, int ranks, size_
   return fmt::format("lower model.{}, which is {}", key.name, key.value);
 }
 
-// A matrix that is updated whole cannot be divided: no rank's work is less uneven than the largest such matrix.
+// Reason and remedy if one matrix makes the work of ranks uneven, else "". Such a matrix, or a block of its rows, is
+// updated as a whole by one rank, so that rank has at least this much work.
 std::string uneven_text(const ParameterTable& table, const std::vector<UpdateCost>& costs, int ranks) {
   double total = 0, largest = 0;
   std::string name;
@@ -77,7 +79,7 @@ std::string uneven_text(const ParameterTable& table, const std::vector<UpdateCos
       name, largest * ranks / total, std::max(1, static_cast<int>(1.08 * total / largest)));
 }
 
-// Adds kernels that run `times` times a step, merged by name.
+// Adds kernels that run `times` times per step. Kernels of the same name, bound and dtype are merged.
 void add_kernels(std::vector<Kernel>& to, const std::vector<Kernel>& from, double times) {
   for (const Kernel& kernel : from) {
     auto same = std::find_if(to.begin(), to.end(), [&](const Kernel& other) {

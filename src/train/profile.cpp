@@ -19,7 +19,7 @@ Profile::~Profile() {
   if (!timeline_.recording()) return;
   try {
     write();
-  } catch (const Error& error) {  // the run itself has succeeded
+  } catch (const Error& error) {  // a failure to write the trace does not fail the run
     note_(error.what());
   }
 }

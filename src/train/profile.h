@@ -1,5 +1,6 @@
-// rowan train --profile FILE: records the operations of a start's first steps as a timeline for Perfetto and
-// chrome://tracing. While it records, every GPU operation is waited for, so that its duration is its execution time.
+// rowan train --profile FILE: records the operations of a start's first 20 steps as a timeline for Perfetto and
+// chrome://tracing. While it records, the host waits for every GPU operation, so that the recorded duration is the
+// execution time.
 #pragma once
 
 #include <string>
@@ -18,7 +19,7 @@ class Profile {
   Profile(const Profile&) = delete;
   Profile& operator=(const Profile&) = delete;
 
-  // Call it after each step, including its evaluation and checkpoint; after 20 steps the file is written.
+  // Call it after each step and its evaluation and checkpoint. The 20th call writes the file.
   void step();
 
  private:

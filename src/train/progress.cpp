@@ -24,7 +24,7 @@ Progress::~Progress() {
 
 void Progress::keep_log(const std::filesystem::path& file) {
   log_path_ = file;
-  // Without O_NONBLOCK a pipe without a reader would block.
+  // Without O_NONBLOCK, open() would block on a pipe that has no reader.
   const int fd = ::open(file.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
   if (fd >= 0) log_ = ::fdopen(fd, "a");
   if (!log_) lose_log();
@@ -62,7 +62,7 @@ void Progress::evaluating(int64_t step, double part) {
 }
 
 void Progress::rewrite(const std::string& text) {
-  // A longer line would wrap and could not be rewritten.
+  // A line wider than the terminal would wrap and could not be rewritten.
   const size_t columns = terminal_columns(rows_);
   show(rows_, "\r\x1b[K" + (columns ? text.substr(0, columns - 1) : text));
   open_line_ = true;

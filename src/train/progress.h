@@ -1,6 +1,6 @@
-// What a person sees while a run trains. Rows go to stdout, on a terminal as one line that is rewritten in place; notes
-// go to stderr. Both are kept in RUN/log.txt. Text that cannot be written is lost, for the log with one warning, and
-// training continues.
+// What a person sees while a run trains. Rows go to stdout; on a terminal they are one line that is rewritten in place.
+// Notes go to stderr. Both are also appended to RUN/log.txt. Text that cannot be written is dropped, and training
+// continues. For the log, one warning is shown.
 #pragma once
 
 #include <cstdio>
@@ -15,7 +15,7 @@ namespace rowan {
 
 class Progress {
  public:
-  // `in_place` rewrites the training line (see is_terminal()).
+  // `in_place`: rewrite the training line in place, as on a terminal.
   Progress(int64_t total_steps, std::FILE* rows, std::FILE* notes, bool in_place);
   ~Progress();
   Progress(const Progress&) = delete;
@@ -25,17 +25,17 @@ class Progress {
   void keep_log(const std::filesystem::path& file);
 
   // step 250/5000  loss 3.4521  lr 2.00e-03  |g| 0.81  41.2K tok/s  MFU 38.1%  ETA 3m 05s
-  // MFU is left out where it is not known. On a terminal too narrow for all, MFU goes first, then what else stands
-  // before the ETA. `seconds_left`: with the evaluations to come.
+  // MFU is left out if it is unknown. On a narrow terminal, MFU, |g|, lr and tok/s are left out, in this order, until
+  // the line fits. `seconds_left` includes the evaluations to come.
   void train(const TrainRow& row, double seconds_left);
   void validation(const ValidationRow& row);
-  // Rewrites the line of a terminal while an evaluation runs; elsewhere nothing is shown.
+  // On a terminal, shows the fraction `part` of the running evaluation that is done. Elsewhere shows nothing.
   void evaluating(int64_t step, double part);
   // Shows a note of one or more lines.
   void message(const std::string& text);
-  // Shows lines of a label and a text; further lines of a text are aligned below it.
+  // Shows pairs of a label and a text. Further lines of a text are aligned below its first line.
   void page(const std::vector<std::pair<std::string, std::string>>& lines);
-  // Written to the log only: main() shows it.
+  // Writes an error to the log only, because main() shows it.
   void keep_error(const std::string& text);
 
  private:

@@ -43,7 +43,7 @@ std::string sample_text(const TrainConfig& config) {
   return "\n" + tokenizer->decode(tokens);
 }
 
-// The precision, and a hint if another one is faster on this device.
+// The precision, and which of bf16 and fp32 is faster on this device.
 std::string precision_text(const TrainConfig& config, const Backend& backend) {
   return fmt::format("{}; {}", name_of(config.precision),
                      backend.fast(DType::bf16) ? "bf16 is the faster one here: the device has instructions for it"

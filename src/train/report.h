@@ -8,12 +8,12 @@
 
 namespace rowan {
 
-// Prints device, model, parameters and who updates them, data, and memory by category. `peak` is FLOP/s of products
-// over all ranks.
+// Prints device, model, parameters, optimizer groups, data, and memory by category. `peak` is FLOP/s of matrix products
+// on all ranks together.
 void print_start_page(const TrainConfig& config, const Trainer& trainer, const Backend& backend,
                       const Communicator& communicator, double peak, Progress& progress);
 
-// Prints the final loss (with the entropy floor if known), the loss chart, files, and a sample.
+// Writes loss.svg. Prints the loss chart, the final validation loss (with the entropy floor if known), and a sample.
 void print_end_page(const TrainConfig& config, const std::optional<double>& validation, const Trainer& trainer,
                     Progress& progress);
 

@@ -16,16 +16,16 @@ double steady_seconds();
 
 class RunLog {
  public:
-  // `peak`: FLOP/s of products. `resumed`: the trainer continues from a checkpoint, before which training had taken
-  // `seconds_before`.
+  // `peak`: FLOP/s of matrix products on all ranks together. `resumed`: the trainer continues from a checkpoint.
+  // `seconds_before`: training time up to that checkpoint.
   RunLog(const TrainConfig& config, const Trainer& trainer, Progress& progress, double peak, bool resumed,
          double seconds_before);
 
-  // Training time, over all starts.
+  // Seconds of training over all starts, without pauses.
   double seconds() const;
 
   void step(const StepResult& result);
-  // `averages`: losses of averages of the weights, by their names.
+  // `averages`: validation losses of averages of the weights, by name.
   void evaluation(const std::optional<ValidationLosses>& validation,
                   const std::vector<std::pair<std::string, double>>& averages,
                   const std::optional<HellaSwagScore>& hellaswag);
@@ -39,15 +39,15 @@ class RunLog {
   std::optional<double> validation() const;
   // The step with the lowest validation loss so far.
   std::optional<int64_t> best() const;
-  // The number of evaluations since that step.
+  // The number of evaluations after the one of best(), or all evaluations if there is no best.
   int64_t evaluations_since_best() const;
 
-  // Runs `work` without counting its time into the rates.
+  // Runs `work`. Its time counts neither as training time nor in the rates.
   enum class Pause { evaluation, checkpoint, check };
   void pause(Pause what, const std::function<void()>& work);
-  // Shows which part of an evaluation is done.
+  // Shows the fraction `part` of an evaluation that is done.
   void evaluating(double part) { progress_.evaluating(trainer_.steps_done(), part); }
-  // A text such as "forward 31%, ...": how the time of this start was spent.
+  // A text such as "forward 31%, ...": the share of each phase in the time since this start.
   std::string time_text() const;
 
  private:

@@ -1,11 +1,11 @@
-// SIGTERM, SIGINT, SIGHUP (the terminal was closed) and SIGUSR1 (which mpirun forwards to its ranks; for the other
-// signals it kills them) request the loop to save and exit. A second SIGINT ends the process at once.
+// SIGTERM, SIGINT, SIGHUP (the terminal was closed) and SIGUSR1 ask the training loop to save and exit. mpirun forwards
+// SIGUSR1 to its ranks; on the other signals it kills them. SIGINT after any of them ends the process at once.
 #pragma once
 
 namespace rowan {
 
-// Installs the handlers, except for SIGHUP when it is ignored (nohup); the destructor restores the previous ones. One
-// object at a time.
+// The constructor installs the handlers; an ignored SIGHUP (nohup) stays ignored. The destructor restores the previous
+// handlers. Only one object may exist at a time.
 class StopSignals {
  public:
   StopSignals();

@@ -14,11 +14,11 @@ class SpikeDetector {
   // Compares with the last `window` values; `window` is at least 2.
   explicit SpikeDetector(int64_t window) : window_(static_cast<size_t>(window)) {}
 
-  // Returns how many standard deviations `value` lies above the mean of the values before it; 0 until these fill the
-  // window. Adds it to the window, spike or not, so that a lasting new level becomes the normal one.
+  // Returns how many standard deviations `value` lies above the mean of the window; 0 until the window is full. Then
+  // adds `value` to the window, even if it is a spike, so that a lasting new level becomes the normal one.
   double add(double value);
 
-  // The values compared with, oldest first, for checkpoints.
+  // The values in the window, oldest first, for checkpoints.
   std::vector<double> recent() const { return {recent_.begin(), recent_.end()}; }
   void restore(const std::vector<double>& recent);
 

@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// {key: {from, to}} of every value that differs.
+// {PATH: {"from": ..., "to": ...}} for every value that differs.
 Json changes_of(const Json& before, const Json& after) {
   Json changes = Json::object();
   for (const Json& change : Json::diff(before, after)) {
@@ -28,7 +28,7 @@ Json changes_of(const Json& before, const Json& after) {
   return changes;
 }
 
-// "/optimizer/lr: 0.01 there, 0.02 here"; "" when nothing differs.
+// "first difference at /optimizer/lr: 0.01 there, 0.02 here"; "" if nothing differs.
 std::string first_difference(const Json& before, const Json& after) {
   const Json changes = changes_of(before, after);
   if (changes.empty()) return "";
@@ -106,7 +106,7 @@ void RunStart::look() {
   std::string difference;
   try {
     TrainConfig before = load_config(config.string(), {});
-    resolve_precision(before, false);  // runs from before "auto" say nothing and mean fp32
+    resolve_precision(before, false);  // versions before "auto" wrote no precision and used fp32
     before_ = before.resolved;
     difference = first_difference(identity_of(*before_), identity_of(config_.resolved));
   } catch (const Error&) {  // written by another version or another program
@@ -123,7 +123,7 @@ void RunStart::look() {
          dir_.string(), difference);
   if (!options_.from) return;
   const std::vector<Json> starts = read_starts(dir_);
-  // The same command, repeated after an interruption, continues where that one stopped.
+  // If the same command is repeated after an interruption, the run continues from its newest checkpoint.
   if (difference.empty() && !starts.empty() && starts.back().value("from", Json()) == Json(*options_.from) &&
       checkpoint_ && step_of(*checkpoint_) >= *options_.from)
     options_.from.reset();
@@ -182,7 +182,7 @@ void RunStart::begin(Json facts) {
   starts.push_back(std::move(record));
   std::string text;
   for (const Json& start : starts)
-    text += start.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";  // a command may hold any bytes
+    text += start.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";  // a command may contain invalid UTF-8
   write_file_atomically(dir_ / "starts.jsonl", text);
   write_file_atomically(dir_ / "config.json", config_.resolved.dump(2) + "\n");
 }

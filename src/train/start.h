@@ -1,5 +1,5 @@
-// The start of a run. It locks the run's folder. An earlier run in it is continued, refused with the difference named,
-// or moved into RUN/earlier-N; the folder is never emptied.
+// The start of a run. It locks the run's folder. An earlier run in the folder is continued, is refused with an Error
+// that names the difference, or has its files moved into RUN/earlier-N. The folder is never emptied.
 #pragma once
 
 #include <filesystem>
@@ -20,15 +20,16 @@ struct StartOptions {
 
 class RunStart {
  public:
-  // Inspects the folder; removes only what a killed process left unfinished. Throws Error when the run cannot start
-  // there: another process trains it, its config differs, or the files are not a run's.
+  // Locks and inspects the folder. Removes only checkpoints that a killed process left unfinished. Throws Error when
+  // the run cannot start there: another process trains it, its config differs, or the files are not a run's.
   RunStart(const TrainConfig& config, const StartOptions& options, const Note& note);
 
   // The checkpoint to continue from, if any.
   const std::optional<std::filesystem::path>& checkpoint() const { return checkpoint_; }
 
-  // Creates the folder, moves aside what the new start would replace, and writes config.json. Appends a record of this
-  // start to starts.jsonl: `facts`, time, machine, command, and the changes of the config since the last start.
+  // Creates the folder, moves files that this start would replace into RUN/earlier-N, and writes config.json. Appends a
+  // record of this start to starts.jsonl: `facts`, time, machine, command, and the changes of the config since the last
+  // start.
   void begin(Json facts);
 
   // Throws Error when another process has taken over the run.
@@ -48,7 +49,7 @@ class RunStart {
   std::optional<Json> before_;  // resolved config of the last start
 };
 
-// The records in RUN/starts.jsonl, oldest first; an incomplete one is left out.
+// The records in RUN/starts.jsonl, oldest first. An incomplete record is left out.
 std::vector<Json> read_starts(const std::filesystem::path& run_dir);
 
 }  // namespace rowan

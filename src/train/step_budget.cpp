@@ -5,8 +5,8 @@
 namespace rowan {
 namespace {
 
-// The fraction of copy rate that kernels reach if they touch every byte once. Optimizer kernels reach less, because
-// they read and write many streams at once.
+// The fraction of the copy rate that kernels reach if they touch every byte once. Optimizer kernels reach less, because
+// they read and write many arrays at once.
 constexpr double stream_share = 0.88, optimizer_share = 0.8;
 // The fraction of the fp32 rate that attention reaches without tensor cores: each multiplication needs two loads that
 // touch 32 cache lines.

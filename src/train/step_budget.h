@@ -1,5 +1,6 @@
 // The time that a step should take on a GPU, kernel by kernel, computed from the plan's bytes and FLOPs and the
-// device's rates. It is a floor for measurements (`rowan bench kernels`) and the base of cost estimates.
+// device's rates. It is the lower bound shown beside measurements (`rowan bench kernels`) and the basis of cost
+// estimates.
 #pragma once
 
 #include <vector>
@@ -17,7 +18,7 @@ struct BudgetRow {
 struct StepBudget {
   std::vector<BudgetRow> rows;  // kernels, longest first
   double kernel_seconds = 0;    // seconds of one rank's kernels, run one after the other
-  double message_seconds = 0;   // the rank's messages over the link; gradients are sent during the backward
+  double message_seconds = 0;   // seconds of the rank's messages over the link, sent while kernels run
   double step_seconds() const { return kernel_seconds > message_seconds ? kernel_seconds : message_seconds; }
 };
 

@@ -21,8 +21,8 @@ namespace {
 // After this many non-finite gradients in a row, training will not recover.
 constexpr int most_not_finite = 10;
 
-// Training needs no tokenizer, but HellaSwag and samples do. It is loaded now so that a missing or mismatched one fails
-// at the start.
+// Loads the config's tokenizer, if any. Training does not need it, but HellaSwag and samples do. It is loaded now so
+// that a missing or mismatched tokenizer fails at the start.
 std::unique_ptr<Tokenizer> fitting_tokenizer(const TrainConfig& config) {
   if (config.tokenizer.empty()) return nullptr;
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(config.tokenizer);
@@ -32,7 +32,7 @@ std::unique_ptr<Tokenizer> fitting_tokenizer(const TrainConfig& config) {
   return tokenizer;
 }
 
-// Identifies a recorded pass over a micro-batch: the numbers that its operations are given.
+// Identifies a recorded pass over a micro-batch by the scalar arguments of its operations.
 struct PassKey {
   float scale;
   bool accumulate;
@@ -40,7 +40,8 @@ struct PassKey {
   uint64_t packed() const { return uint64_t{std::bit_cast<uint32_t>(scale)} << 1 | uint64_t{accumulate}; }
 };
 
-// Token ids have a meaning only together with the tokenizer that made them.
+// Training data, validation data and the config must use the same tokenizer, because token ids have no meaning without
+// it.
 void check_tokenizers(const TrainConfig& config, const Tokenizer* tokenizer, uint64_t train,
                       const ValidationSet* validation) {
   const std::string shards = "the shards of data.train";
@@ -127,7 +128,7 @@ int64_t Trainer::first_sample(int64_t step, int64_t micro) const {
          (micro * communicator_.size() + communicator_.rank()) * model_.options().batch;
 }
 
-// Dropout masks are a function of the sample numbers.
+// Uploads the numbers of the samples, from which dropout masks are computed.
 void Trainer::upload_samples(int64_t first) {
   if (model_.samples().empty()) return;
   std::vector<int32_t> numbers;
@@ -138,7 +139,8 @@ void Trainer::upload_samples(int64_t first) {
   backend_.upload(model_.samples(), numbers.data());
 }
 
-// Item i of this rank is micro-step i mod micro_steps_ of step i / micro_steps_; ranks take consecutive rows.
+// Item i of this rank is micro-step i mod micro_steps_ of step i / micro_steps_. In a micro-step, consecutive ranks
+// take consecutive rows.
 void Trainer::start_prefetch() {
   auto fill = [this](int64_t item, int32_t* inputs, int32_t* targets) {
     batches_.fill(first_sample(item / micro_steps_, item % micro_steps_), model_.options().batch, inputs, targets);
@@ -188,8 +190,8 @@ StepResult Trainer::step() {
   const StepTotals totals =
       sharding_.sum_over_ranks(loss_sum_, {double(mine.stop), double(mine.save), seconds.count()}, optimizer_.sums());
   messages.reset();
-  // Ranks check for a stop together, which costs a message: after every micro-batch, or every quarter of a second when
-  // these are short.
+  // All ranks check for a stop together, which costs a message. They do so after every micro-batch, or about every
+  // quarter of a second if micro-batches are shorter.
   micro_steps_between_looks_ = std::max<int64_t>(
       1, static_cast<int64_t>(0.25 * static_cast<double>(communicator_.size() * micro_steps_) / totals.more[2]));
 

@@ -41,10 +41,10 @@ std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTenso
 
 }  // namespace
 
-// Why the state is ruined, or "". The norm is checked too: normalized layers can hide weights of any size from the
-// loss.
+// Returns why the state is ruined, or "". The norm of the weights is checked too, because with normalization layers the
+// loss does not show the size of the weights.
 std::string Trainer::ruin() {
-  constexpr double most_loss = 1.5, most_norm = 100;  // times the largest before
+  constexpr double most_loss = 1.5, most_norm = 100;  // factors over the largest value before
   constexpr double most_weight = 1000;  // largest root mean square of weights; also applies to a run's first checkpoint
   const double norm = sharding_.weight_norm();
   if (!(last_loss_ <= most_loss * largest_loss_))
@@ -173,7 +173,7 @@ Json Trainer::restore(const std::filesystem::path& folder) {
   if (const int64_t named = step_of(folder); named >= 0 && steps_done_ != named)
     state.fail("step", fmt::format("found {}, expected {} as the folder's name says", steps_done_, named));
   state.number("seconds", 0.0, 0);
-  // Older checkpoints do not store this number; it is counted from the data.
+  // Older checkpoints do not store this number, so it is counted from the data.
   unpadded_tokens_ = state.has("unpadded_tokens") ? state.integer("unpadded_tokens", {}, 0, most_tokens)
                                                   : batches_.count(0, steps_done_ * config_.batch.sequences).inputs;
   start_prefetch();

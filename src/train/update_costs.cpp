@@ -10,7 +10,8 @@
 namespace rowan {
 namespace {
 
-// FLOPs in the time of moving one byte: about right for GPUs, and within a small factor for CPUs.
+// The number of FLOPs that take as long as moving one byte. It is about right for GPUs, and within a small factor for
+// CPUs.
 constexpr double flops_per_byte = 100;
 
 UpdateCost cost_of(const OptimizerConfig& config, const Parameter& parameter, bool masters) {

@@ -9,8 +9,8 @@
 
 namespace rowan {
 
-// One cost a parameter, counted by running its optimizer's step on the dry backend. `masters`: weights are bf16 with
-// fp32 copies.
+// One cost per parameter, counted by running its optimizer's step on the dry backend. `masters`: weights are bf16 with
+// fp32 masters.
 std::vector<UpdateCost> update_costs(const OptimizerConfig& optimizer, const ParameterTable& table, bool masters);
 
 }  // namespace rowan
