@@ -96,7 +96,7 @@ class Reader {
     choice.alternatives.push_back(std::move(sequence));
   }
 
-  // Reads up to one of the `stops`, which is not consumed, or to the end of the line.
+  // Reads up to a character of `stops`, which is not consumed, or to the end of the line.
   Sequence read_sequence(std::string_view stops) {
     Sequence sequence;
     while (!rest_.empty() && stops.find(rest_[0]) == stops.npos) {
@@ -187,12 +187,13 @@ class Reader {
   }
 
   Grammar grammar_;
-  std::map<std::string, int> rules_, used_;  // index of the choice by name; line of first use by name
+  std::map<std::string, int> rules_, used_;  // both by name of the rule: index in choices; line of its first use
   int line_ = 0, open_rule_ = -1;
   std::string_view rest_;  // unread rest of the line
 };
 
-// Finds the possible beginnings of each alternative. Refuses choices whose outcome cannot be told from the text.
+// Finds the possible beginnings of each alternative. Throws Error if the text does not determine the outcome of a
+// choice.
 class Checker {
  public:
   explicit Checker(Grammar& grammar) : grammar_(grammar), state_(grammar.choices.size()) {}

@@ -1,5 +1,5 @@
-// A probabilistic grammar with memory, in which the text determines the derivation. data/tales/grammar.txt explains the
-// notation, src/corpus/tales.h the purpose.
+// A probabilistic grammar with variables, in which every text has exactly one derivation. data/tales/grammar.txt
+// explains the notation; src/corpus/tales.h explains the purpose.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ struct Grammar {
     std::vector<std::string> columns;
     std::vector<std::vector<std::string>> rows;
   };
-  // A variable; it always draws from the same table.
+  // A variable always draws from the same table.
   struct Variable {
     std::string name;
     int table;
@@ -36,7 +36,7 @@ struct Grammar {
     std::vector<int> weights;
     std::vector<Sequence> alternatives;
     int total_weight = 0;
-    // starts[a] are the beginnings of alternative a: every text of a begins with one of them, and no text of another
+    // Beginnings of the alternatives: every text of alternative a starts with one of starts[a], and no text of another
     // alternative does.
     std::vector<std::vector<std::string>> starts;
   };
@@ -47,12 +47,12 @@ struct Grammar {
   int story = 0;  // index of the choice that a story expands
 
   const Table& table_of(const Item& item) const { return tables[variables[item.index].table]; }
-  // The text of a draw or recall if its variable holds `row`.
+  // The text of a draw or recall whose variable holds `row`.
   std::string cell(const Item& item, size_t row) const;
 };
 
-// Throws Error with the line if the text is not a grammar, is recursive, or has a choice whose outcome cannot be told
-// from a story.
+// Throws Error naming the line if the text is not a grammar, if a rule contains itself, or if the text of a story does
+// not determine the outcome of a choice.
 Grammar read_grammar(std::string_view text);
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// Texts that make tokenizers slow: a document with no place to split it, or with nothing that the vocabulary contains.
+// Texts that are slow to tokenize: they offer no place to split, or contain no character of the vocabulary.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@ struct HardText {
   std::string text;  // valid UTF-8
 };
 
-// Returns texts of about `bytes` bytes each, always the same ones.
+// Returns texts of about `bytes` bytes each. The result is deterministic.
 std::vector<HardText> hard_texts(size_t bytes);
 
 }  // namespace rowan

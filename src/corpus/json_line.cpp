@@ -10,7 +10,7 @@
 namespace rowan {
 namespace {
 
-constexpr size_t deepest = 1000;  // deepest nesting that is read
+constexpr size_t deepest = 1000;  // deeper nesting is an error
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -78,7 +78,7 @@ class Scanner {
   static std::string key_of(std::string_view written) {
     try {
       return json_string(written);
-    } catch (const Error&) {  // an invalid key matches no requested field
+    } catch (const Error&) {  // an invalid key cannot match a requested field
       return std::string(written);
     }
   }
@@ -126,7 +126,7 @@ class Scanner {
     return true;
   }
 
-  // Reads a value of any kind, including nested ones.
+  // Reads a value of any kind, including objects and arrays.
   std::string_view value() {
     space();
     const size_t begin = at_;
@@ -137,7 +137,8 @@ class Scanner {
     return line_.substr(begin, at_ - begin);
   }
 
-  // Advances to the first nested value, or to the end of a value without one.
+  // Enters nested objects and arrays. Stops after the first scalar, or before the closing bracket of an empty object or
+  // array.
   void begin_value() {
     for (;;) {
       space();
@@ -159,7 +160,7 @@ class Scanner {
     }
   }
 
-  // Closes the brackets that end here and advances to the next value.
+  // Closes the objects and arrays that end here. If another value follows, stops before it.
   void end_values() {
     while (!open_.empty()) {
       space();

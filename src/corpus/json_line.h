@@ -1,5 +1,5 @@
-// Reads some fields of one line of a JSON-lines file. Only the requested fields must be valid. Others may hold what
-// Python writes but JSON forbids (NaN, Infinity, half a surrogate pair), or a number too large for a double.
+// Reads fields of one line of a JSON Lines file. Only the requested fields must be valid. Other fields may contain NaN,
+// Infinity or a lone surrogate, which Python writes but JSON forbids, or a number too large for a double.
 #pragma once
 
 #include <string>
@@ -17,7 +17,7 @@ struct JsonMember {
 // N: ..." if the line is not JSON.
 bool read_members(std::string_view line, std::vector<JsonMember>& members);
 
-// Decodes a raw JSON string. Throws Error if it is not Unicode: invalid UTF-8, or half a surrogate pair.
+// Decodes a raw JSON string. Throws Error if it is not Unicode: invalid UTF-8, or a lone surrogate.
 std::string json_string(std::string_view written);
 
 }  // namespace rowan

@@ -61,11 +61,12 @@ void RawReader::cut_at(uint64_t byte, std::vector<uint64_t> sizes) {
   text_sizes_ = std::move(sizes);
 }
 
-// The position at which the record that begins at `begin` in pending_ is cut; npos if it needs no cut, or not yet.
+// The position in pending_ at which to cut the record that begins at `begin`. npos if the record needs no cut, or if
+// more bytes must be read to find it.
 size_t RawReader::find_cut(size_t begin, bool ended) const {
   constexpr size_t window = size_t{1} << 16;
   if (json_[source_] || split_ != TextSplit::file || cut_ <= text_bytes_ + begin) return std::string::npos;
-  const uint64_t at = cut_ - text_bytes_ - 1;  // a line that ends here needs no cut
+  const uint64_t at = cut_ - text_bytes_ - 1;  // one byte before cut_: the line may end there already
   if (at >= pending_.size() || (!ended && pending_.size() - at < window)) return std::string::npos;
   const std::string_view near = std::string_view(pending_).substr(at, window);
   size_t next = 1;
@@ -78,7 +79,7 @@ size_t RawReader::find_cut(size_t begin, bool ended) const {
   return at + next < pending_.size() ? at + next : std::string::npos;
 }
 
-// The end of the first record in pending_ that ends at or after `from`, or npos.
+// Searches pending_ from `from` on for the end of a record. Returns npos if there is none.
 size_t RawReader::find_end(size_t from) const {
   if (json_[source_] || split_ == TextSplit::line) {
     size_t at = pending_.find('\n', from);
@@ -112,7 +113,7 @@ bool RawReader::next(RawBatch& batch, uint64_t most) {
       batch.ends.push_back(end = found);
       continue;
     }
-    // The bytes of an empty line may have arrived only in part.
+    // The bytes of an empty line may have been read only in part, so the last two bytes are searched again.
     scanned_ = std::max(end, pending_.size() - std::min<size_t>(pending_.size(), 2));
     if (pending_.size() - end > longest_record)
       fail("{}: record {}: found more than {} bytes, expected fewer", inputs_[source_], record_ + batch.ends.size() + 1,

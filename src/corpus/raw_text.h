@@ -27,17 +27,17 @@ enum class TextSplit {
 };
 constexpr auto names_of(TextSplit) { return enum_names("file", "blank", "line"); }
 
-// Consecutive records of one source. The batches of a source together contain all its bytes, in order.
+// Consecutive records of one source (input file). The batches of a source together contain all its bytes, in order.
 struct RawBatch {
   size_t source = 0;          // index in the list of inputs
-  uint64_t first_record = 0;  // number of the first record in the source, from 0; for JSONL its line number minus one
-  uint64_t first_byte = 0;    // where the first record begins in the text of all sources
+  uint64_t first_record = 0;  // number of the first record in the source, from 0; in JSONL, the line number minus 1
+  uint64_t first_byte = 0;    // offset of the first record in the concatenated text of all sources
   bool json = false;
   std::string bytes;         // the records back to back, including newlines
   std::vector<size_t> ends;  // end of each record in `bytes`
   bool last_of_source = false;
-  uint64_t source_bytes = 0, source_hash = 0;  // size and hash of the file up to here; complete if last_of_source
-  uint64_t total_bytes = 0;                    // bytes on disk of all sources up to here
+  uint64_t source_bytes = 0, source_hash = 0;  // size and hash of the source's raw bytes read so far
+  uint64_t total_bytes = 0;                    // raw bytes read so far from all sources
 
   std::string_view record(size_t i) const {
     size_t begin = i == 0 ? 0 : ends[i - 1];
@@ -45,10 +45,10 @@ struct RawBatch {
   }
 };
 
-// A longer record is an error, so that memory stays bounded.
+// Largest record in bytes. A longer one is an error, which bounds the memory.
 constexpr size_t longest_record = size_t{1} << 30;
 
-// The bytes of text in each file, uncompressed. Reads a compressed file to its end.
+// The uncompressed size of each file in bytes. Decompresses compressed files to count them.
 std::vector<uint64_t> text_sizes(const std::vector<std::string>& paths);
 
 // Whether TextFormat::by_name recognizes this file name.
@@ -59,16 +59,16 @@ class RawReader {
   // `inputs` are paths, or "-" for standard input.
   RawReader(std::vector<std::string> inputs, TextFormat format, TextSplit split);
 
-  // Splits a one-document plain text that contains this byte of the whole text into two documents, at the next end of a
-  // line or word. `sizes` are the text sizes of all inputs.
+  // Splits the plain-text document that contains this byte of the concatenated inputs in two, at the next end of a line
+  // or word. Applies to TextSplit::file only. `sizes` are the text_sizes() of all inputs.
   void cut_at(uint64_t byte, std::vector<uint64_t> sizes);
 
   // Reads the next batch: about 1 MiB, or one record if that is longer, and at most `most` records. Returns false at
   // the end of the last source. Throws Error naming the file.
   bool next(RawBatch& batch, uint64_t most = UINT64_MAX);
-  // The bytes on disk read so far, over all sources.
+  // The raw bytes read so far from all sources.
   uint64_t total_bytes() const { return finished_bytes_ + (stream_ ? stream_->raw_bytes() : 0); }
-  // Continues at a record of a source, skipping the records before it in that source.
+  // Moves to a record of a source: reads and discards the records before it. Throws Error if the source has fewer.
   void seek(size_t source, uint64_t record);
 
  private:
@@ -78,8 +78,8 @@ class RawReader {
   size_t source_ = 0;
   uint64_t record_ = 0, finished_bytes_ = 0;
   std::optional<TextStream> stream_;
-  std::string pending_;  // bytes read but not yet handed out
-  size_t scanned_ = 0;   // leading bytes of pending_ known to contain no end of a record
+  std::string pending_;  // bytes read but not yet returned in a batch
+  size_t scanned_ = 0;   // number of leading bytes of pending_ that contain no end of a record
 
   uint64_t cut_ = UINT64_MAX, text_bytes_ = 0;  // text_bytes_: bytes of text before pending_
   std::vector<uint64_t> text_sizes_;

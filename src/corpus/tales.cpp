@@ -74,7 +74,8 @@ class Teller {
   std::string text_;
 };
 
-// A deterministic recursive descent: at every choice the text matches the beginnings of at most one alternative.
+// A deterministic recursive-descent parser: at every choice, the text starts with a beginning of at most one
+// alternative.
 class Listener {
  public:
   Listener(const Grammar& grammar, std::string_view text) : grammar_(grammar), rest_(text), memory_(grammar) {
@@ -138,9 +139,9 @@ class Listener {
   double nats_ = 0;
 };
 
-// The state of a story as far as its continuation depends on it: how many rows of each table are drawn, and which
-// variables hold one. Rows are exchangeable: a variable holds each with equal probability, because no choice looks at a
-// row.
+// The part of a story's state that its continuation depends on: how many rows of each table are drawn, and which
+// variables hold a row. Rows are exchangeable: no choice depends on a row, so a variable holds each row with equal
+// probability.
 struct Progress {
   std::vector<size_t> drawn;
   std::vector<bool> bound;

@@ -15,24 +15,24 @@ extern const char* const tales_grammar_text;
 
 class Tales {
  public:
-  // Throws Error with the line if the text is not an unambiguous grammar.
+  // Throws Error naming the line if the text is not an unambiguous grammar.
   explicit Tales(std::string_view grammar = tales_grammar_text);
 
   // Story number `index` of the infinite collection `seed`: a pure function of both.
   std::string story(uint64_t seed, uint64_t index) const;
 
-  // -log p(story) in nats, found by parsing the story. Throws Error with the byte at which the text stops being a
-  // story.
+  // -log p(story) in nats, found by parsing the story. Throws Error naming the byte at which the text leaves the
+  // grammar.
   double surprise(std::string_view story) const;
 
   struct Expectation {
     double nats;   // entropy of a story: the mean of -log p
-    double bytes;  // mean length of a story
-    // The entropy rate of a stream of stories, each with one end token. Stories are independent of one another and end
-    // where their text says, so the token itself adds a symbol and no entropy.
+    double bytes;  // mean length of a story in bytes
+    // The entropy per token of a stream of stories, each with one end token. Stories are independent of one another,
+    // and the text of a story determines where it ends. The end token therefore adds a token but no entropy.
     double nats_per_token() const { return nats / (bytes + 1); }
   };
-  // Exact expectation, summed over the grammar instead of sampled.
+  // The exact expectation, summed over the grammar instead of sampled.
   const Expectation& expectation() const { return expectation_; }
 
  private:

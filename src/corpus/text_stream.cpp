@@ -28,7 +28,7 @@ class TextStream::Raw {
   Raw(const Raw&) = delete;
   Raw& operator=(const Raw&) = delete;
 
-  // Returns the buffered bytes: at least `wanted`, unless the file ends before.
+  // Returns the buffered bytes: at least `wanted`, or all that remain in the file.
   std::string_view peek(size_t wanted = 1) {
     while (end_ - begin_ < wanted && !ended_) {
       std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
@@ -111,7 +111,7 @@ class TextStream::Gzip : public Decoder {
   z_stream stream_{};
   bool ended_ = false;
 
-  // Zero bytes after the last member are padding; anything else must be another member.
+  // Zero bytes after a member are padding. Anything else must be another member.
   void next_member() {
     while (!raw_.peek().empty() && raw_.peek()[0] == '\0') raw_.take(1);
     ended_ = raw_.peek().empty();
@@ -151,7 +151,7 @@ class TextStream::Zstd : public Decoder {
 };
 
 bool is_zstd(std::string_view start) {
-  // A frame, or a skippable frame, which pzstd writes before each frame (RFC 8878, 3.1).
+  // The magic of a frame, or of a skippable frame (RFC 8878, 3.1). pzstd writes a skippable frame before each frame.
   const bool skippable = start.size() >= 4 && (start[0] & 0xf0) == 0x50 && start.substr(1, 3) == "\x2a\x4d\x18";
   return skippable || start.starts_with("\x28\xb5\x2f\xfd");
 }

@@ -1,5 +1,5 @@
-// Reads a text file decompressed: plain, gzip (any number of members) or zstd (any number of frames), recognized by its
-// first bytes.
+// Reads a text file and decompresses it. The first bytes tell whether it is plain text, gzip (any number of members) or
+// zstd (any number of frames).
 #pragma once
 
 #include <cstddef>
@@ -22,11 +22,11 @@ class TextStream {
   TextStream(TextStream&&) noexcept;
   TextStream& operator=(TextStream&&) noexcept;
 
-  // Reads at most `size` bytes into `to`; returns their number, which is 0 only at the end. Throws Error naming file
-  // and byte if a compressed stream is damaged or truncated, so that nothing is lost silently.
+  // Reads at most `size` bytes into `to` and returns their number, which is 0 only at the end. Throws Error naming file
+  // and byte if a compressed stream is damaged or truncated.
   size_t read(char* to, size_t size);
   bool compressed() const { return compressed_; }
-  // Raw bytes of the file consumed so far, and their Hash64.
+  // The raw bytes of the file consumed so far, and their Hash64.
   uint64_t raw_bytes() const;
   uint64_t raw_hash() const;
 

@@ -9,13 +9,13 @@
 namespace rowan {
 namespace {
 
-// Extracts the text of a JSON line, or records why there is none.
+// Extracts the text of a JSON line. If there is none, sets `skipped` to the reason and returns false.
 bool extract_text(std::string_view line, const std::string& field, std::string& text, SkippedRecord& skipped) {
   thread_local std::vector<JsonMember> members;
   skipped.reason = "not JSON";
   try {
     if (!read_members(line, members)) members.clear();
-    // If a key appears twice, the last one counts, as in Python.
+    // If a key appears twice, the last value counts, as in Python.
     const auto found = std::find_if(members.rbegin(), members.rend(), [&](const auto& m) { return m.key == field; });
     if (found == members.rend() || !found->value.starts_with('"')) {
       skipped.reason = fmt::format("no string field '{}'", field);
@@ -58,7 +58,7 @@ TokenizedBatch tokenize_batch(const RawBatch& raw, const std::string& field, boo
         skipped.detail = error.what();
         batch.ids.resize(begin);
       }
-      // T5's tokenizer gives no tokens for white space alone.
+      // T5's tokenizer returns no tokens for text that is only white space.
       bool nothing = batch.ids.size() == begin + (end == shard::EndPlace::before);
       if (skipped.reason.empty() && nothing) {
         skipped.reason = "no tokens";

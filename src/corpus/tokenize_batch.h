@@ -1,4 +1,4 @@
-// Tokenizes one batch of records: the part of tokenize_job.h that workers do independently.
+// Tokenizes one batch of records: the part of tokenize_job.h that runs in parallel.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace rowan {
 struct TokenizedDocument {
   size_t tokens = 0;   // including the end token
   uint64_t hash = 0;   // Hash64 of the document's text
-  uint64_t begin = 0;  // first byte of its record in the text of all sources
+  uint64_t begin = 0;  // offset of its record in the concatenated text of all sources
 };
 
 struct SkippedRecord {
@@ -31,8 +31,8 @@ struct TokenizedBatch {
   uint64_t text_bytes = 0;
 };
 
-// Tokenizes a batch. It skips blank lines, lines that are not a JSON object with a string at `field`, and documents
-// without text. It also skips text that is not Unicode (invalid UTF-8, or a lone surrogate in JSON) and text that the
+// Tokenizes a batch. Skips blank lines, lines that are not a JSON object with a string at `field`, and documents
+// without text. Also skips text that is not Unicode (invalid UTF-8, or a lone surrogate in JSON) and text that the
 // tokenizer refuses.
 TokenizedBatch tokenize_batch(const RawBatch& raw, const std::string& field, bool lines, const Tokenizer& tokenizer,
                               shard::EndPlace end);

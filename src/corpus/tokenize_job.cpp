@@ -38,7 +38,7 @@ std::vector<std::string> all_inputs(const TokenizeOptions& options) {
   return all;
 }
 
-// The state of one run. Counters and writers belong to the thread whose turn it is to hand over a batch.
+// The state of one run. `writing_` guards the counters and the shard writers.
 class Job {
  public:
   Job(const TokenizeOptions& options, const Tokenizer& tokenizer,
@@ -64,13 +64,13 @@ class Job {
           fail("--validation {}: found standard input, whose size is not known in advance", options_.validation);
     settings_ = describe_settings(options_, inputs_, tokenizer_, end_);
     const fs::path manifest = folder_ / "manifest.json";
-    // A kill after the last file was written leaves the lock of a dead process; the next run removes it.
+    // A process that was killed after it wrote the manifest leaves its lock file; FolderLock below removes that.
     if (fs::exists(manifest) && !fs::exists(folder_ / "lock") && added_to(manifest).empty())
       return finished_before(manifest);
     if (rule_.kind == ValidationRule::last && !fs::exists(manifest)) find_cut();
     make_directories(folder_);
     const FolderLock lock(folder_, "tokenizes into it", [](const std::string& text) { tell("rowan: {}\n", text); });
-    // The process that we waited for may have written it.
+    // Another process may have written the manifest while this one waited for the lock.
     if (fs::exists(manifest) && !grow(manifest)) return finished_before(manifest);
     if (!train_) prepare();
     work();
@@ -92,7 +92,7 @@ class Job {
   std::vector<std::string> inputs_;
   Json settings_;
 
-  std::vector<size_t> pending_;  // indices into inputs_ that this job reads; the other inputs are in the shards already
+  std::vector<size_t> pending_;  // indices into inputs_ that this job reads; the other inputs are in finished shards
   std::mutex reading_;
   std::optional<RawReader> reader_;
   uint64_t next_ticket_ = 0;
@@ -108,7 +108,7 @@ class Job {
   uint64_t next_record_ = 0;
   uint64_t known_bytes_ = 0;  // bytes of the inputs that are not in pending_
   std::unique_ptr<ShardWriter> train_, validation_;
-  uint64_t cut_ = UINT64_MAX;  // byte of the text of options_.inputs: documents that begin here or later are held out
+  uint64_t cut_ = UINT64_MAX;  // offset in the text of options_.inputs: documents that begin here or later are held out
   std::chrono::steady_clock::time_point saved_ = std::chrono::steady_clock::now();
 
   void find_cut() {
@@ -118,7 +118,7 @@ class Job {
     reader_->cut_at(cut_, sizes);
   }
 
-  // Opens the inputs; pending_ must be known.
+  // Opens the inputs that pending_ lists.
   void open_inputs() {
     if (pending_.size() < inputs_.size()) {
       std::vector<std::string> paths;
@@ -136,19 +136,19 @@ class Job {
     ShardLabel label{tokenizer_.vocab_size(), tokenizer_.end_id(), end_, tokenizer_.hash()};
     train_ = std::make_unique<ShardWriter>(folder_, "train-*.bin", label, options_.shard_tokens, train);
     validation_ = std::make_unique<ShardWriter>(folder_, "validation-*.bin", label, options_.shard_tokens, validation);
-    // The first save marks the folder as ours.
+    // The first progress.json marks the folder as a folder of shards.
     save();
     report_(result_.total);
   }
 
-  // The inputs that are not in the finished shards.
+  // Indices of the inputs that the finished shards lack.
   std::vector<size_t> added_to(const fs::path& path) {
     std::vector<size_t> added;
     read_note(path, [&](const Json& manifest) { added = added_inputs(manifest.at("settings"), settings_); });
     return added;
   }
 
-  // Starts further shards if there are new inputs; returns false if there are none.
+  // Starts further shards for new inputs. Returns false if there are none.
   bool grow(const fs::path& path) {
     const std::vector<size_t> added = added_to(path);
     if (added.empty()) return false;
@@ -189,7 +189,7 @@ class Job {
       read_note(path, [&](const Json& note) {
         train = shards_from_json(note.at("train"));
         validation = shards_from_json(note.at("validation"));
-        // A run that has not written a token may start afresh with any settings.
+        // If no token has been written, the job starts over and may have other settings.
         if (train.empty() && validation.empty() && !first_shard(folder_)) return;
         check_settings(path, note.at("settings"), settings_);
         if (note.contains("pending")) pending_ = note.at("pending").get<std::vector<size_t>>();
@@ -209,7 +209,7 @@ class Job {
     open_shards(train, validation);
   }
 
-  // Loads the counts from a progress note, or from the manifest of finished shards, which may have fewer inputs.
+  // Loads the counts from progress.json, or from the manifest of finished shards, which may list fewer inputs.
   void load(const Json& note) {
     result_.total.documents = note.at("documents");
     result_.total.text_bytes = note.at("text_bytes");
@@ -254,7 +254,7 @@ class Job {
     std::vector<std::thread> workers;
     try {
       for (int i = 0; i < options_.threads; ++i) workers.emplace_back([this] { worker(); });
-    } catch (const std::system_error&) {  // the threads that could be started do all the work
+    } catch (const std::system_error&) {  // go on with the threads that have started
       if (workers.empty()) throw;
     }
     for (std::thread& thread : workers) thread.join();
@@ -287,7 +287,7 @@ class Job {
     }
   }
 
-  // Writes one batch. Batches arrive in the order of the input.
+  // Writes one batch. Called in the order of the input, with `writing_` locked.
   void take(const RawBatch& raw, const TokenizedBatch& batch) {
     for (const SkippedRecord& skipped : batch.skipped) skip(raw, skipped);
     Source& source = sources_[raw.source];
@@ -342,7 +342,7 @@ class Job {
         held_out |= static_cast<double>(document.hash) < rule_.fraction * 0x1p64;
         break;
       case ValidationRule::tokens: {
-        // The cut may fall inside a document; the rest then begins the training data, without a document start.
+        // If the limit falls inside a document, the remaining tokens begin the training data, without a document start.
         if (held_out) break;
         uint64_t room = rule_.count - std::min(rule_.count, validation_->tokens());
         size_t first = static_cast<size_t>(std::min<uint64_t>(room, ids.size()));

@@ -1,9 +1,9 @@
 // The work of `rowan tokenize`: from raw text to a folder of shards.
 //
-// Workers take batches of records, tokenize them in parallel, and hand them over in the order of the input, so the
-// output does not depend on the number of workers. progress.json records what is durable; a run that finds it continues
-// there. manifest.json replaces it when all is done. Given more inputs than the finished shards contain, the job adds
-// shards for the new ones.
+// Workers take batches of records, tokenize them in parallel, and write them in the order of the input, so the output
+// does not depend on the number of workers. progress.json records the durable state; a later run resumes from it.
+// manifest.json replaces it when the job is done. If there are inputs that the finished shards lack, the job adds
+// shards for them.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +19,12 @@
 
 namespace rowan {
 
-// Which documents or tokens become validation data. Documents are counted from 0 over all inputs, without skipped ones.
+// Which documents or tokens become validation data. Documents are counted from 0 over all inputs; skipped ones do not
+// count.
 struct ValidationRule {
   enum Kind { none, every, documents, tokens, hash, last } kind = none;
   uint64_t count = 0;   // every: document i if i % count == 0; documents, tokens: the first `count`
-  double fraction = 0;  // hash: documents with the lowest Hash64 values; last: this part of the text
+  double fraction = 0;  // hash: hold out documents with Hash64 < fraction * 2^64; last: hold out this part of the text
 
   // Parses "none", "every:N", "documents:N", "tokens:N", "hash:FRACTION" or "last:PERCENT%"; throws Error otherwise.
   static ValidationRule parse(const std::string& text);
@@ -41,7 +42,7 @@ struct TokenizeOptions {
   uint64_t shard_tokens = 100'000'000;
   int threads = 1;
   bool strict = false;       // stop at a document that would be skipped
-  double save_seconds = 30;  // seconds between two notes in progress.json
+  double save_seconds = 30;  // seconds between updates of progress.json
 };
 
 struct TokenizeProgress {
@@ -52,19 +53,19 @@ struct TokenizeProgress {
 // The documents skipped for one reason.
 struct Skipped {
   uint64_t count = 0;
-  std::string first;  // place and details of the first
+  std::string first;  // place and details of the first one
 };
 
 struct TokenizeResult {
   TokenizeProgress total;
   std::map<std::string, Skipped> skipped;
-  uint64_t validation_tokens = 0;  // how many of total.tokens
+  uint64_t validation_tokens = 0;  // number of validation tokens among total.tokens
   bool already_done = false;
 };
 
 // Tokenizes the inputs. Calls `progress` at the start and after every batch, from one thread at a time.
-// If the folder holds the finished work, it is checked instead: header, size, checksum and document index of every
-// shard. New inputs at the end of the list are then added.
+// If the folder already holds the finished shards, checks them instead: header, size, checksum and document index of
+// every shard. Then adds shards for inputs that these lack.
 // Throws Error on damaged input, a full disk, a damaged shard, a run with other settings in the folder (finished or
 // not), another process that writes there (base/folder_lock.h), or if no document is left.
 TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,

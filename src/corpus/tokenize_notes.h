@@ -1,5 +1,5 @@
-// The records of `rowan tokenize` in the folder of its shards: progress.json while it works, manifest.json when it is
-// done.
+// The records that `rowan tokenize` keeps in the folder of its shards: progress.json during the job, manifest.json
+// after it.
 #pragma once
 
 #include <filesystem>
@@ -14,34 +14,35 @@
 
 namespace rowan {
 
-// Hashes as hexadecimal text, because JSON numbers would round them.
+// Hashes are stored as hexadecimal text, because many JSON readers round 64-bit integers.
 std::string hex(uint64_t value);
 uint64_t from_hex(const std::string& text);
 
 Json to_json(const ShardsState& state);
 ShardsState shards_from_json(const Json& json);
 
-// The settings on which the shards depend. Throws Error for a name that JSON cannot represent.
+// The settings on which the shards depend. Throws Error for a name that is not UTF-8, which JSON cannot represent.
 Json describe_settings(const TokenizeOptions& options, const std::vector<std::string>& inputs,
                        const Tokenizer& tokenizer, shard::EndPlace end);
 
-// The inputs of `now` that `before` lacks, if all others are those of `before`, in the same order and on the same side
-// of the validation split; else nothing.
+// The indices of the inputs of `now` that `before` lacks. Empty if any input of `before` is missing in `now`, or is in
+// another order or on the other side of the validation split.
 std::vector<size_t> added_inputs(const Json& before, const Json& now);
 
-// The --validation rule of a folder's shards, finished or not; nothing if there are none.
+// The --validation rule of a folder's shards, finished or not; nothing if the folder records none.
 std::optional<std::string> noted_validation(const std::filesystem::path& folder);
 
 // Throws Error naming the first setting that has changed since `path` was written.
 void check_settings(const std::filesystem::path& path, const Json& before, const Json& now);
 
-// Calls use(content). Missing keys and wrong types that it meets are reported as damage to the file.
+// Parses the file and calls use(content). Throws Error that the file is damaged if it is not JSON, or if `use` finds a
+// key missing or of a wrong type.
 void read_note(const std::filesystem::path& path, const std::function<void(const Json&)>& use);
 
 // Compares a shard with its manifest entry: token count, checksum, document index. Throws Error.
 void check_shard(const std::filesystem::path& folder, const Json& entry);
 
-// A shard in the folder, if there is any.
+// The path of a shard in the folder, if there is one.
 std::optional<std::filesystem::path> first_shard(const std::filesystem::path& folder);
 
 }  // namespace rowan

@@ -15,9 +15,9 @@ namespace rowan {
 #ifdef ROWAN_SENTENCEPIECE_TRAINER
 namespace {
 
-constexpr size_t longest_sentence = 4000;  // in bytes; the trainer skips sentences of more than 4192
+constexpr size_t longest_sentence = 4000;  // in bytes; the trainer skips sentences of more than 4192 bytes
 
-// Iterates over the lines of all texts. Long lines are split after a word or a character.
+// Iterates over the lines of all texts. Splits long lines at a space or between two characters.
 class Sentences : public sentencepiece::SentenceIterator {
  public:
   explicit Sentences(const TokenizerTraining& training)
@@ -90,7 +90,7 @@ std::string number_behind(const std::string& text, std::string_view words) {
   return text.substr(begin, text.find_first_not_of("0123456789", begin) - begin);
 }
 
-// Replaces the library's message, which names lines of its source and options that Rowan does not have.
+// Replaces the library's message, which names lines of its source code and options that Rowan does not have.
 [[noreturn]] void refuse(int64_t vocabulary, const std::string& message) {
   if (const std::string most = number_behind(message, "set it to a value <= "); !most.empty())
     fail("found too little text for a vocabulary of {} ids: it gives at most {}", vocabulary, most);

@@ -1,4 +1,4 @@
-// The fraction of causal attention that remains in packed rows if it stays within documents.
+// The fraction of causal attention that remains in packed rows if attention stays within documents.
 #pragma once
 
 #include <optional>
@@ -8,8 +8,8 @@
 
 namespace rowan {
 
-// The fraction over at most the first 256 rows of a run: the sum of n (n + 1) / 2 over their documents of n tokens,
-// divided by the same sum over whole rows. 1 if attention spans the row.
+// Measures at most the first 256 rows of a run: the sum of n (n + 1) / 2 over their documents of n tokens, divided by
+// the same sum over whole rows. Returns 1 without `documents`, because attention then spans the row.
 double attended_share(const BatchSource& batches, const std::optional<DocumentConfig>& documents);
 
 }  // namespace rowan

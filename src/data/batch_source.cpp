@@ -9,8 +9,8 @@
 namespace rowan {
 namespace {
 
-// A mixture repeats rounds of this many rows, all alike. Each corpus has a number of places in the round that is
-// proportional to its weight; their order is drawn once.
+// A mixture repeats a round of this many rows. Each corpus has places in the round in proportion to its weight. The
+// order of the places is drawn once.
 constexpr int64_t round_rows = 10000;
 
 Json describe(const Dataset& corpus, double weight) {
@@ -52,7 +52,7 @@ BatchSource::BatchSource(const DataConfig& config, int64_t sequence_length, uint
 void BatchSource::draw_round(const std::vector<Corpus>& parts) {
   double total = 0, sum = 0;
   for (const Corpus& part : parts) total += part.weight;
-  std::vector<int64_t> corpus_at;  // in order first, then shuffled
+  std::vector<int64_t> corpus_at;  // corpus of each place before shuffling
   for (const Corpus& part : parts) {
     sum += part.weight;
     const int64_t share = std::llround(round_rows * (sum / total)) - static_cast<int64_t>(corpus_at.size());
@@ -101,8 +101,8 @@ int64_t BatchSource::samples_of(size_t part, int64_t end) const {
   return end / round_rows * shares_[part] + (next == round_.end() ? shares_[part] : next->before);
 }
 
-// An epoch has every row of its corpus once, in any order. So at most the rows of three epochs are visited, however
-// many samples are asked for.
+// An epoch contains every row of a corpus once, so all whole epochs are counted in one pass over the rows. With the
+// partial epochs at both ends, at most the rows of three epochs are visited.
 RowCount BatchSource::count(int64_t first, int64_t count) const {
   RowCount total;
   auto add = [&](const RowCount& one, int64_t times) {

@@ -1,6 +1,6 @@
 // BatchSource: defines sample s of a training run as a pure function of (seed, data, s). Ranks, micro-batches and
-// threads do not matter. A step of G rows consists of samples [step * G, (step + 1) * G); each rank and micro-batch
-// takes a part of them. So the only state to save is the number of samples taken.
+// threads do not matter. A step of G rows consists of samples [step * G, (step + 1) * G), which are divided among ranks
+// and micro-batches. So the only state to save is the number of samples taken.
 #pragma once
 
 #include <cstdint>
@@ -17,19 +17,20 @@ class BatchSource {
   // Opens the training data of `config`.
   BatchSource(const DataConfig& config, int64_t sequence_length, uint64_t seed, int64_t vocab_size);
 
-  // Writes samples [first, first + count) to inputs[count, T] and targets[count, T]; targets that do not count are
-  // -100. Thread-safe. Throws Error naming shard, position and id for an id outside the vocabulary.
+  // Writes samples [first, first + count) to inputs[count, T] and targets[count, T], where T is the sequence length.
+  // Targets that do not count are -100. Thread-safe. Throws Error naming shard, position and id for an id outside the
+  // vocabulary.
   void fill(int64_t first, int64_t count, int32_t* inputs, int32_t* targets) const;
-  // The numbers of real inputs and targets in those samples.
+  // Counts inputs that are not padding and targets that count, in samples [first, first + count).
   RowCount count(int64_t first, int64_t count) const;
 
-  // Rows of an epoch. An epoch of a mixture has as many rows as its corpora together. Each corpus starts its next epoch
-  // when its own is done, so within a corpus no row repeats before all have been read.
+  // The number of rows in an epoch; for a mixture, the sum over its corpora. Each corpus of a mixture has its own
+  // epochs: all its rows are read once before any is repeated.
   int64_t samples_per_epoch() const { return samples_per_epoch_; }
   int64_t tokens() const;
   int64_t sequence_length() const { return sequence_length_; }
   const std::vector<Dataset>& corpora() const { return corpora_; }
-  // The token between documents; -1 if unknown.
+  // The id of the token between documents; -1 if unknown.
   int32_t end_id() const { return corpora_.front().end_id(); }
   // The hash of the tokenizer; 0 if the shards do not name it.
   uint64_t tokenizer_hash() const { return corpora_.front().shards().front().tokenizer_hash(); }
@@ -43,13 +44,14 @@ class BatchSource {
     const Dataset* corpus;
     int64_t row;
   };
-  // A place in the round of a mixture: its corpus, and the number of earlier places of that corpus.
+  // A place in the round of a mixture: its corpus, and the number of earlier places of the same corpus.
   struct Place {
     int64_t corpus, before;
   };
   void draw_round(const std::vector<Corpus>& parts);
   Row row_of(int64_t sample) const;
-  // For one corpus: the row of its s-th sample, and how many of the run's first `end` samples are from it.
+  // row_in() is the row of a corpus's sample. samples_of() is how many of the run's first `end` samples are from a
+  // corpus.
   int64_t row_in(size_t part, int64_t sample) const;
   int64_t samples_of(size_t part, int64_t end) const;
 
@@ -62,8 +64,8 @@ class BatchSource {
   Json fingerprint_;
 };
 
-// Throws Error if a run that stored `saved` cannot be continued with data of fingerprint `current`. The message names
-// the first difference: the shard, what it was, and what it is now.
+// Throws Error if a run that stored `saved` cannot continue with data of fingerprint `current`. The message names the
+// first difference: the shard, the value found and the value expected.
 void check_fingerprint(const Json& saved, const Json& current);
 
 }  // namespace rowan

@@ -14,7 +14,7 @@ namespace rowan {
 // documents  one document per row, cut to T - 1 tokens, then its end token, then padding
 enum class Reading { packed, documents };
 constexpr auto names_of(Reading) { return enum_names("packed", "documents"); }
-// The order of the rows within an epoch.
+// Order of the rows within an epoch.
 enum class Order { shuffled, sequential };
 constexpr auto names_of(Order) { return enum_names("shuffled", "sequential"); }
 
@@ -23,7 +23,7 @@ struct Corpus {
   double weight = 1;               // share of a mixture's rows, relative to the other weights
 };
 
-// How another program's evaluation splits the validation rows into batches. Its figure is a mean of batch means.
+// How another program splits the validation rows into batches. That program reports the mean of the batch means.
 struct BatchMeans {
   int64_t ranks = 0, rows = 0;  // processes, and rows per batch of one process; 0: off
 };
@@ -58,7 +58,8 @@ struct DataConfig {
 // width (2 | 4) and end_id. Throws Error naming the field.
 DataConfig parse_data(JsonObject data);
 void visit(DocumentConfig& documents, Section& keys);
-// Visits the keys of the section, except the lists train, mixture and validation, which parse_data() reads itself.
+// Visits the keys of the section. train, mixture, validation, batch_means and documents are only written and
+// documented; parse_data() reads them.
 void visit(DataConfig& data, Section& keys);
 
 }  // namespace rowan

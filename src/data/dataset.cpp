@@ -10,7 +10,8 @@
 namespace rowan {
 namespace {
 
-// Index of the last entry <= value in an ascending list; the list's last entry is the end.
+// The index of the last entry <= value in the ascending `bounds`. The last entry of `bounds` is the end and is not
+// considered.
 size_t find_part(const std::vector<int64_t>& bounds, int64_t value) {
   return static_cast<size_t>(std::upper_bound(bounds.begin(), bounds.end() - 1, value) - bounds.begin()) - 1;
 }

@@ -1,5 +1,5 @@
-// Dataset: the rows of one corpus, by number. Its shards form one stream in the order of their names; a row may span
-// two shards.
+// Dataset: numbered rows of one corpus. Its shards form one stream of tokens, in the order of the list and of the names
+// that a glob matches. A row may span two shards.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace rowan {
 
-// The target value that does not count.
+// Targets with this value do not count in the loss.
 constexpr int32_t ignored_target = -100;
 
 // Counts over one or more rows: inputs that are not padding, and targets that count.
@@ -23,9 +23,9 @@ class Dataset {
  public:
   // Opens the files that the names and globs match. `documents` says how packed rows are split into documents, if they
   // are. `sequence_length` is T; ids must be below `vocab_size`.
-  // Throws Error if a shard is damaged or given twice, if shards come from different tokenizers or a larger vocabulary,
-  // or if there is no row. In shards that do not state their vocabulary the first `looked_through` tokens are checked
-  // for ids outside it; later tokens are checked as they are read.
+  // Throws Error if a shard is damaged or given twice, if shards have different tokenizers, different end ids or too
+  // large a vocabulary, or if there is no row. Also checks the ids in shards that do not state their vocabulary: the
+  // first `looked_through` tokens here, later tokens when they are read.
   Dataset(const std::vector<std::string>& files, const ShardOptions& options, Reading reading, int64_t sequence_length,
           int64_t vocab_size, const std::optional<DocumentConfig>& documents = {});
 
@@ -33,7 +33,7 @@ class Dataset {
 
   const std::vector<Shard>& shards() const { return shards_; }
   int64_t tokens() const { return offsets_.back(); }
-  // The token between documents; -1 if unknown.
+  // The id of the token between documents; -1 if unknown.
   int32_t end_id() const { return end_id_; }
   // The number of rows of an epoch.
   //   packed     ceil((tokens - 1) / T): every token but the very first is a target exactly once (unless the
@@ -46,7 +46,7 @@ class Dataset {
   // Throws Error naming shard, position and id for an id outside the vocabulary.
   //   documents  n tokens of content become min(n, T - 1) inputs and the end token; each but the first is a target
   int64_t read(int64_t row, int32_t* inputs, int32_t* targets) const;
-  // The counts of read(), without reading the tokens.
+  // The counts of one row, without copying it.
   RowCount count(int64_t row) const;
 
  private:
@@ -57,10 +57,10 @@ class Dataset {
   size_t shard_of(int64_t position) const;
   void copy(Range range, int32_t* out) const;
   int32_t token(int64_t position) const;
-  // The tokens of a document without its end tokens, cut to T - 1.
+  // The range of a document's tokens in the stream: without end tokens, and cut to T - 1.
   Range content(int64_t document) const;
   void open_documents();
-  // Throws Error naming `key`, which needs an end token, if its id is not in the vocabulary.
+  // Throws Error if the end id is not in the vocabulary. The message names `key`, the setting that needs an end token.
   void check_end_id(const char* key) const;
   void check_documents(const DocumentConfig& documents) const;
   void look_through() const;
@@ -70,7 +70,7 @@ class Dataset {
   int32_t end_id_ = -1;
   bool end_targets_ = true;  // targets after end tokens count
   std::vector<Shard> shards_;
-  std::vector<int64_t> offsets_{0};  // stream position of each shard's first token; then the end
+  std::vector<int64_t> offsets_{0};  // position of each shard's first token in the stream; then the end
   std::vector<DocumentIndex> documents_;
   std::vector<int64_t> first_document_{0};  // number of each shard's first document; then the end
 };

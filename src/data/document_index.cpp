@@ -99,7 +99,7 @@ DocumentIndex DocumentIndex::found(const std::filesystem::path& path, std::vecto
   return index;
 }
 
-// An invalid value (a bound that points to no sequence) comes out too large; start() rejects it.
+// Returns UINT64_MAX for a bound that points to no sequence. start() rejects entries that are too large.
 uint64_t DocumentIndex::entry(int64_t i) const {
   const uint64_t at = static_cast<uint64_t>(i);
   switch (kind_) {

@@ -1,4 +1,4 @@
-// The starts of the documents of a token file, read in place from the index file beside it.
+// The starts of the documents of a token file, read from the memory-mapped index file beside it.
 #pragma once
 
 #include <cstdint>
@@ -22,14 +22,14 @@ class DocumentIndex {
   static DocumentIndex found(const std::filesystem::path& path, std::vector<int64_t> starts, int64_t tokens);
 
   int64_t size() const { return count_; }
-  // The number of tokens that the index covers, and (Megatron) bytes per token.
+  // The number of tokens that the index covers. width() is the number of bytes per token in Megatron's index; else 0.
   int64_t tokens() const { return tokens_; }
   int width() const { return width_; }
-  // The index file.
+  // The index file, or the token file if the starts were found by a scan.
   const std::filesystem::path& path() const { return path_; }
 
-  // Position of the first token of document i < size(). Sizes are checked on opening, entries when they are read: Error
-  // naming file and document if starts do not ascend or leave the file.
+  // The position of the first token of document i < size(). Throws Error naming file and document if the starts do not
+  // ascend or lie outside the file; only sizes are checked on opening.
   int64_t start(int64_t i) const;
 
  private:

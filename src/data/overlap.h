@@ -1,4 +1,4 @@
-// Shards that are used in more than one place: named twice, matched by two globs, or reached through links.
+// Finds shards that are used in more than one place: named twice, matched by two globs, or reached through links.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace rowan {
 
-// Identifies a file whatever its name.
+// Device and inode number, which identify a file under any name.
 using FileIdentity = std::pair<uint64_t, uint64_t>;
 FileIdentity identity_of(const std::filesystem::path& path);
 

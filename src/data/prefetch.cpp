@@ -23,7 +23,7 @@ Prefetcher::~Prefetcher() {
 void Prefetcher::run() {
   std::unique_lock lock(mutex_);
   while (true) {
-    // The batch handed out last is still in use, so at most one more may be ready.
+    // The batch returned last is still in use, so only one other buffer may be filled.
     changed_.wait(lock, [this] { return stop_ || filled_ <= taken_; });
     if (stop_) return;
     const Batch batch = buffers_[filled_ % 2];
@@ -52,7 +52,7 @@ Prefetcher::Batch Prefetcher::next() {
   }
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [this] { return filled_ > taken_; });
-  // Only the batch filled last can have failed.
+  // The thread stops at an exception, so only the batch filled last can have failed.
   if (failure_ && taken_ == filled_ - 1) std::rethrow_exception(failure_);
   const Batch batch = buffers_[taken_++ % 2];
   changed_.notify_all();

@@ -1,4 +1,4 @@
-// Prefetcher: prepares batches one ahead of their use, in a thread of its own.
+// Prefetcher: prepares the next batch in a thread of its own while the current one is in use.
 #pragma once
 
 #include <array>
@@ -21,9 +21,9 @@ class Prefetcher {
     int32_t* targets;
   };
 
-  // Batches `first_item`, `first_item` + 1, ... of `elements` inputs and as many targets, in two alternating buffers
-  // (Backend::upload has pinned buffers of its own). Without a thread next() fills the batch itself; the batches are
-  // the same.
+  // Prepares batches `first_item`, `first_item` + 1, ... of `elements` inputs and `elements` targets, in two
+  // alternating buffers. The buffers are not pinned, because Backend::upload has pinned buffers of its own. Without a
+  // thread, next() fills the batch itself, with the same result.
   Prefetcher(Fill fill, int64_t first_item, int64_t elements, bool use_thread = true);
   ~Prefetcher();
   Prefetcher(const Prefetcher&) = delete;
@@ -42,7 +42,7 @@ class Prefetcher {
   std::array<Batch, 2> buffers_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  int64_t filled_ = 0, taken_ = 0;  // numbers of batches filled and handed out
+  int64_t filled_ = 0, taken_ = 0;  // numbers of batches filled and returned
   bool stop_ = false;
   std::exception_ptr failure_;
   std::thread thread_;

@@ -157,7 +157,7 @@ void Shard::copy_tokens(int64_t begin, int64_t count, int32_t* out) const {
   if (width_ == 4) {
     std::memcpy(out, from, static_cast<size_t>(count) * 4);
   } else {
-    // Aligned: a mapping starts at a page, and base_ is even.
+    // Aligned: the mapping starts at a page boundary, and base_ is even.
     const uint16_t* narrow = reinterpret_cast<const uint16_t*>(from);
     for (int64_t i = 0; i < count; ++i) out[i] = narrow[i];
   }

@@ -1,4 +1,4 @@
-// Shard: one file of tokens, mapped into memory, in any format that Rowan reads. Nothing is converted.
+// Shard: one memory-mapped file of tokens, in any format that Rowan reads. Files of other programs need no conversion.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +19,9 @@ namespace rowan {
 enum class ShardFormat { automatic, llmc, nanogpt, datatrove, megatron };
 constexpr auto names_of(ShardFormat) { return enum_names("auto", "llmc", "nanogpt", "datatrove", "megatron"); }
 
-// Facts that a file may not state about itself.
+// Facts that a file may not state.
 struct ShardOptions {
-  ShardFormat format = ShardFormat::automatic;  // automatic: by the magic, then by name and neighbouring files
+  ShardFormat format = ShardFormat::automatic;  // automatic: by the magic, then by name and neighboring files
   int width = 0;                                // bytes per token (2 or 4); 0: not given
   int32_t end_id = -1;                          // the token between documents; -1: not given
 };
@@ -38,24 +38,27 @@ class Shard {
   int64_t tokens() const { return tokens_; }
   uint64_t file_bytes() const { return file_.size(); }
 
-  // Facts that the file states about itself. Where it does not: 0, none, and -1 or the end_id of the options.
+  // Facts that the file states. Otherwise, vocab_size and tokenizer_hash are 0, end_id is that of the options, and
+  // end_place is what the format's programs do: before for llm.c, after for bare tokens.
   int32_t vocab_size() const { return vocab_size_; }
   int32_t end_id() const { return end_id_; }
   shard::EndPlace end_place() const { return end_place_; }
   uint64_t tokenizer_hash() const { return tokenizer_hash_; }
   std::optional<uint64_t> checksum() const { return checksum_; }
-  // A hash of the first 4,096 bytes: header and first tokens, whatever the format.
+  // Hash64 of the first 4,096 bytes of the file, header included.
   uint64_t head_hash() const;
 
-  // Tokens [begin, begin + count) as int32; a u32 id above 2^31 - 1 comes out negative. Throws Error outside the shard.
+  // Copies tokens [begin, begin + count) as int32; a u32 id above 2^31 - 1 becomes negative. Throws Error if the range
+  // exceeds the shard.
   void copy_tokens(int64_t begin, int64_t count, int32_t* out) const;
   int32_t token(int64_t position) const;
   std::string_view token_bytes() const;
 
   // The document index beside the file, if there is one.
   const std::optional<DocumentIndex>& index() const { return index_; }
-  // The document index; without one, the result of a scan of all tokens for end_id(). `begins_document`: token 0 starts
-  // a document, which matters only if end tokens follow documents. Throws Error without index and end id.
+  // The document index; if there is none, the result of a scan of all tokens for end_id(). `begins_document` says
+  // whether token 0 starts a document; it matters only if end tokens follow documents. Throws Error if there is neither
+  // index nor end id.
   DocumentIndex documents(bool begins_document = true) const;
 
  private:

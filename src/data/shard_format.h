@@ -1,6 +1,6 @@
 // The bytes of a token shard, as written by `rowan tokenize` and read by src/data. All integers are little-endian.
 //
-// A shard is llm.c's file: a header of 256 int32 words, then the tokens.
+// A shard has llm.c's format: a header of 256 int32 words, then the tokens.
 //   word 0     magic: 20240520 (u16 tokens) or 20240801 (u32 tokens)
 //   word 1     version: 1 for u16, 7 for u32
 //   word 2     token count N; the file is 1024 + N * width bytes long
@@ -12,11 +12,11 @@
 //   word 8, 9  64-bit hash of the tokenizer (Tokenizer::hash), low word first
 //   word 10,11 Hash64 of the token bytes, low word first
 //
-// Beside NAME.bin lies NAME.bin.documents, the document index:
+// The file NAME.bin.documents beside NAME.bin is the document index:
 //   byte 0     "ROWNDOCS"
 //   byte 8     u64 number D of documents that start in this shard
 //   byte 16    u64 number of tokens in this shard
-//   byte 24    u64[D] position of each document's first token (its end token, if that precedes it), ascending
+//   byte 24    u64[D] position of each document's first token (the end token, if it comes before), ascending
 // A document ends where the next one starts, which may be in a later shard. So tokens before the first start continue
 // the last document of the previous shard.
 #pragma once

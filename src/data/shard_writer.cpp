@@ -17,7 +17,7 @@ void append_bytes(std::string& buffer, T value) {
   buffer.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-// A shard that was finished after the state was saved is turned back into a part.
+// Renames a shard that was finished after the state was saved back to a .part file.
 void reopen(const fs::path& file) {
   if (fs::exists(file) && !fs::exists(part_of(file))) fs::rename(file, part_of(file));
 }
@@ -104,7 +104,7 @@ void ShardWriter::flush() {
   index_buffer_.clear();
 }
 
-// Headers are written last, so a part is never mistaken for a shard.
+// Headers are written last, so an unfinished shard is never mistaken for a finished one.
 void ShardWriter::close() {
   flush();
   ShardInfo info{next_name(), state_.part_tokens, state_.part_documents, checksum_.value()};

@@ -1,4 +1,4 @@
-// Writes a stream of tokens as shards of a fixed size (shard_format.h). It can be continued after a kill.
+// Writes a stream of tokens as shards of a fixed size (shard_format.h). A later process can continue after a kill.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace rowan {
 
-// The fields that all shard headers of a run share.
+// The header fields that all shards of a run have in common.
 struct ShardLabel {
   int32_t vocab_size = 0;
   int32_t end_id = -1;
@@ -27,7 +27,7 @@ struct ShardInfo {
   uint64_t checksum = 0;
 };
 
-// The durable state: the finished shards, and the amount written of the next one.
+// The durable state: the finished shards, and how much of the next one is written.
 struct ShardsState {
   std::vector<ShardInfo> shards;
   uint64_t part_tokens = 0, part_documents = 0;
@@ -37,9 +37,8 @@ struct ShardsState {
 
 class ShardWriter {
  public:
-  // Shards in `folder` are named by `pattern`, with * replaced by 00000, 00001, ...; a pattern without * makes one
-  // shard, and an Error if it is full. `state` comes from an earlier writer with the same arguments, whose work is
-  // continued.
+  // Shards in `folder` are named by `pattern`, with * replaced by 00000, 00001, ... A pattern without * allows one
+  // shard; Error if it is full. `state` comes from an earlier writer with the same arguments, which this one continues.
   ShardWriter(std::filesystem::path folder, std::string pattern, const ShardLabel& label, uint64_t shard_tokens,
               ShardsState state = {});
 
