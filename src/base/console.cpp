@@ -56,7 +56,7 @@ std::string wrapped(std::string_view text, size_t columns, size_t indent) {
 }
 
 void check_results_written() {
-  errno = EIO;  // reported if an earlier write failed, since its errno is gone
+  errno = EIO;  // reported for an earlier failed write, whose errno is lost
   if (std::fflush(stdout) != 0 || std::ferror(stdout))
     fail("cannot write to standard output: {}", std::strerror(errno));
 }

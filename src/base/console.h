@@ -14,7 +14,7 @@ namespace rowan {
 // Writes `text` and flushes `out`. Returns false if part of the text could not be written.
 bool show(std::FILE* out, std::string_view text) noexcept;
 
-// Formats a line and writes it to stderr.
+// Formats a text and writes it to stderr. Adds no newline.
 template <typename... Args>
 void tell(fmt::format_string<Args...> format, Args&&... args) {
   show(stderr, fmt::format(format, std::forward<Args>(args)...));

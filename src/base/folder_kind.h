@@ -17,7 +17,7 @@ constexpr auto names_of(FolderKind) {
 }
 
 // Throws Error if `folder` is of another kind than `wanted`. The kind is recognized by marker files, and the message
-// names the one found. A folder that does not exist or has no marker file passes as any kind.
+// names the one found. A folder that does not exist or has no marker file is accepted as any kind.
 void check_folder(const std::filesystem::path& folder, FolderKind wanted);
 
 // Throws Error if `file` exists and is not a regular file, or is not empty and does not start with `begins`. `what`

@@ -30,8 +30,8 @@ std::string boot_id() {
   return fs::exists(file, error) ? read_file(file) : "";
 }
 
-// The start time of a process in ticks since boot; "" if there is no such process. It distinguishes processes that had
-// the same process id.
+// The start time of a process in ticks since boot; "" if there is no such process. It tells apart processes that had
+// the same process id at different times.
 std::string start_of(int64_t process) {
   const std::string file = fmt::format("/proc/{}/stat", process);
   std::error_code error;

@@ -103,7 +103,8 @@ class Locator {
   throw Error(message);
 }
 
-// Limits on nesting and on the number of values. They are far above any file of Rowan and do not exhaust memory.
+// Limits on nesting and on the number of values. No file of Rowan comes near them, and a text within them does not
+// exhaust memory.
 constexpr size_t deepest = 64;
 constexpr size_t most_values = size_t{1} << 22;
 

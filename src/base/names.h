@@ -1,4 +1,4 @@
-// Names that people type: suggestions, lists, and the values of enums.
+// Names that users type: suggestions for misspelled names, lists for messages, and names of enum values.
 #pragma once
 
 #include <string>

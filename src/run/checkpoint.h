@@ -37,7 +37,7 @@ struct Rotation {
 };
 
 // Whether training can continue from the state. A ruined checkpoint is kept for inspection. It is named ruined_00001000
-// and replaces no sound one; a run keeps only the newest. No run resumes from it.
+// and replaces no sound one; a run keeps only its newest ruined checkpoint. No run resumes from it.
 enum class Condition : uint8_t { sound, ruined };
 
 // Writes one checkpoint. Rank 0 constructs its writer first, which creates the folder. After a barrier the other ranks
@@ -56,7 +56,7 @@ class CheckpointWriter {
   void write(const std::vector<TensorSource>& model, const std::vector<TensorSource>& optimizer,
              const std::map<std::string, std::vector<TensorSource>>& averages = {});
   // Makes the checkpoint durable and replaces one of the same step. Then removes the checkpoints that `rotation` does
-  // not keep; after a ruined checkpoint, only older ruined ones.
+  // not keep. A ruined checkpoint instead removes only older ruined ones.
   void commit(const Json& state, const Rotation& rotation);
 
  private:
@@ -67,7 +67,7 @@ class CheckpointWriter {
   Condition condition_;
 };
 
-// A checkpoint opened for reading. Throws Error naming the file when one is missing or malformed.
+// A checkpoint opened for reading. Throws Error naming a file that is missing or malformed.
 class Checkpoint {
  public:
   // `weights` is "raw" or the name of an average of the weights. Throws Error if the checkpoint has no such average.

@@ -88,7 +88,7 @@ bool is_replaceable(const fs::path& folder) {
                      [](const auto& entry) { return is_of_an_export(entry.path().filename()); });
 }
 
-// Writes the files into FOLDER.part, then renames it to FOLDER.
+// Writes the files into FOLDER.part, then renames FOLDER.part to FOLDER.
 void write_folder(const fs::path& folder, const std::function<void(const fs::path&)>& write, const Note& note) {
   const fs::path part = part_of(folder);
   make_directories(part);

@@ -20,8 +20,8 @@ using ExportFiles = std::map<std::string, std::string>;
 // folder if needed.
 // If FOLDER is new or holds only an older export, the files are written to FOLDER.part, which then replaces FOLDER. So
 // FOLDER always holds either the old export or the new one. If FOLDER holds other files too, every new file is first
-// written under a .part name. Then config.json is removed, the new files replace the old ones, and config.json comes
-// last.
+// written under a .part name. Then config.json is removed, the new files replace the old ones, and config.json is
+// written last.
 // transformers' GPT-2 stores c_attn, c_proj and c_fc as [in, out] and has all biases. So these weights are transposed,
 // separate q, k and v weights are joined, and absent biases are written as 0. model/weights.h reads them back.
 // `dtype` is the dtype of the written weights. `tokenizer` (may be null) gives the end token's id. Throws Error if

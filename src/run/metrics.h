@@ -22,10 +22,10 @@ struct TrainRow {
   double grad_norm = 0;  // global gradient norm before clipping
   int64_t tokens = 0;    // tokens consumed since step 0
   double tokens_per_second = 0;
-  double mfu = 0;      // model FLOP/s over the device's peak, 0 to 1; not finite when the peak is unknown
-  double seconds = 0;  // seconds of training since step 0, over all resumes
+  double mfu = 0;      // model FLOP/s divided by the device's peak, 0 to 1; not finite if the peak is unknown
+  double seconds = 0;  // seconds of training since step 0, over all starts
   std::optional<int64_t> unpadded_tokens = {};            // `tokens` without padding, if rows are padded
-  std::vector<std::pair<std::string, double>> more = {};  // lr/GROUP and time/PHASE
+  std::vector<std::pair<std::string, double>> more = {};  // values named lr/GROUP and time/PHASE
 
   // Calls write(key, value, plotted) for each key of a row of metrics.jsonl, in order; `plotted` keys are also written
   // to TensorBoard. FORMATS.md documents the keys.
@@ -74,7 +74,7 @@ class MetricsLog {
   // Writes {"step": ..., "resume": {...}}, which records that the run was resumed after `step`.
   void resume_row(int64_t step, const Json& start);
 
-  // All evaluations of the run so far, earlier starts included.
+  // All evaluations of the run so far, including those of earlier starts.
   const std::vector<ValidationRow>& evaluations() const { return evaluations_; }
 
   // Makes the rows durable. Call it before a checkpoint is committed, because a resumed run needs the rows up to it.

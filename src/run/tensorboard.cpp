@@ -68,8 +68,8 @@ TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, int64_
   char host[256] = "localhost";
   if (gethostname(host, sizeof host - 1) != 0) std::strcpy(host, "localhost");
   double start = now();
-  // TensorBoard reads the files of a folder in the order of their names, so this name must come after the last one. The
-  // clock may show the same second as then, or may have been set back.
+  // TensorBoard reads the files of a folder in the order of their names, so the new name must sort after the last one.
+  // The clock may show the same second as then, or may have been set back.
   std::string last;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error))

@@ -20,7 +20,7 @@ class TensorBoardWriter {
   // Adds one point to the curve `tag`, such as "train/loss", and flushes the file. `wall_time` is in seconds since
   // 1970.
   void scalar(std::string_view tag, int64_t step, float value, double wall_time);
-  void scalar(std::string_view tag, int64_t step, float value);  // at the current time
+  void scalar(std::string_view tag, int64_t step, float value);  // wall_time: now
 
   const std::filesystem::path& path() const { return path_; }
 

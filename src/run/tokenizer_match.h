@@ -1,5 +1,5 @@
-// Checks that token ids have the same meaning everywhere: in the shards a run was trained on, in those it is given now,
-// and in the tokenizer that its config names.
+// Checks that token ids have the same meaning everywhere: in the shards a run was trained on, in the shards it reads
+// now, and in the tokenizer that its config names.
 #pragma once
 
 #include <cstdint>

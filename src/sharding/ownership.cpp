@@ -106,7 +106,7 @@ void Ownership::cut_the_rest(const ParameterTable& table, const std::vector<Upda
   for (const UpdateCost& cost : costs) total += cost.atom == Atom::matrix ? 0 : cost.bytes;
   if (total == 0) return;
   std::vector<double> need = level(bytes_, total);
-  std::vector<double> until(ranks_);  // fraction of each block that ranks 0 to this one own
+  std::vector<double> until(ranks_);  // until[r]: the fraction of each block that ranks 0 to r own
   std::partial_sum(need.begin(), need.end(), until.begin());
   for (double& part : until) part /= total;
   until.back() = 1;

@@ -26,7 +26,7 @@ struct UpdateCost {
 
 // Elements [begin, begin + count) of one parameter, updated by rank `owner`.
 struct OwnedPiece {
-  int parameter = 0;  // index in the table
+  int parameter = 0;  // index in the parameter table
   int64_t begin = 0, count = 0;
   int owner = 0;
 };

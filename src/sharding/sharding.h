@@ -27,14 +27,14 @@ namespace rowan {
 
 enum class ShardMode : uint8_t { none, optimizer, gradients, weights };
 constexpr auto names_of(ShardMode) { return enum_names("none", "optimizer", "gradients", "weights"); }
-// Sets how many layers' weights and gradients a model keeps in memory.
+// Sets in `options` how many layers' weights and gradients the model keeps in memory.
 void apply_shard(ShardMode shard, int ranks, ModelOptions& options);
 
 // Sums over ranks, computed once per step with one message.
 struct StepTotals {
   double loss = 0;              // sum over targets, in nats
   double gradient_squares = 0;  // sum of squares; not finite if any gradient is not
-  std::vector<double> more;     // sums of the caller's further values
+  std::vector<double> more;     // sums of the values that the caller passed as `more`
   ParameterSums of_parameters;  // Optimizer::sums() of this rank's parameters, over all ranks
 };
 
@@ -54,7 +54,7 @@ class Sharding : public BlockObserver {
   // Whether this rank's shares are included in sums over ranks. With `none` all ranks hold the same shares, so only
   // rank 0's are included.
   bool shares_count() const { return shard_ != ShardMode::none || communicator_.rank() == 0; }
-  // Null for `none`.
+  // Null if the mode is `none`.
   const Ownership* ownership() const { return ownership_.get(); }
 
   // Sets the weights and fp32 masters of every share to their initial values, then calls weights_changed().
@@ -68,15 +68,15 @@ class Sharding : public BlockObserver {
   // differ.
   void check_weights();
 
-  // Zeroes gradients.
+  // Zeroes the gradients.
   void begin_step();
-  // Gradients are sent during the backward of a step's last micro-step; those of sharded layers, of every micro-step.
+  // Gradients of sharded layers are sent during the backward of every micro-step, other gradients only during the last.
   void begin_micro_step(bool last) { last_micro_step_ = last; }
   // Returns when the shares' gradients are complete sums over ranks and micro-steps.
   void finish_gradients();
-  // Ends a step between two of its micro-steps: waits for pending messages. Do not use the gradients afterwards.
+  // Ends a step between two micro-steps and waits for pending messages. Do not use the gradients afterwards.
   void abandon_step() { accumulate_all_reduced(); }
-  // Returns sums over ranks, with the same bits on all of them: of `loss` (f32[1] on the device), of the squares of all
+  // Returns sums over ranks, bitwise equal on all ranks: of `loss` (f32[1] on the device), of the squares of all
   // shares' gradients, of `more`, and of `sums`. `sums` are Optimizer::sums() of this rank; they are empty on every
   // rank or on none. This is the only place in a step where the host waits for the device.
   StepTotals sum_over_ranks(Tensor loss, const std::vector<double>& more, ParameterSums sums = {});
@@ -91,7 +91,7 @@ class Sharding : public BlockObserver {
   struct Block {
     std::vector<Piece> gradients, weights;  // pieces in sent_ and in the model's memory, with their owners
     std::vector<int> shares;                // this rank's shares of the block, as indices into shares_
-    std::vector<size_t> at;                 // positions of their pieces in the lists above
+    std::vector<size_t> at;                 // their indices in `gradients` and `weights`
     Ticket gradient_ticket = 0, weight_ticket = 0;
   };
 

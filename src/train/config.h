@@ -1,4 +1,4 @@
-// TrainConfig: everything that one JSON file says about a run, checked.
+// TrainConfig: everything that one JSON file says about a run, validated.
 #pragma once
 
 #include <map>
@@ -43,7 +43,7 @@ struct BatchConfig {
   int64_t micro_batch = 0;      // sequences that a rank processes at once; 0: all of its sequences of a step
 };
 
-// The largest accepted number of tokens in a micro-batch; more than fit in any memory.
+// The largest accepted number of tokens in a micro-batch. No device has memory for so many.
 constexpr int64_t most_tokens_at_once = int64_t{1} << 31;
 // The largest accepted number of tokens in a run, so that every token count fits in 64 bits.
 constexpr int64_t most_tokens = int64_t{1} << 62;
@@ -60,7 +60,7 @@ struct RunConfig {
   int64_t checkpoint_seconds = 0;   // seconds between checkpoints; 0: not by time
   int64_t keep = 3;                 // number of checkpoints to keep; 0: all
   int64_t keep_every = 0;           // steps between checkpoints that are never removed; 0: none
-  bool keep_best = false;           // also keep the checkpoint with the lowest validation loss; evaluations then save
+  bool keep_best = false;           // also keep the checkpoint of lowest validation loss; evaluations then save one
   int64_t patience = 0;             // end the run after this many evaluations without improvement; 0: never
   int64_t max_seconds = 0;          // seconds after which a process saves and exits; 0: never
   int64_t check_weights_every = 0;  // steps between comparisons of the ranks' weights; 0: only at the start
@@ -72,7 +72,7 @@ struct RunConfig {
 // When an update is skipped because the step's loss or gradient norm is a spike (train/spike_detector.h). Updates with
 // a gradient that is not finite are always skipped.
 struct SkipConfig {
-  double loss_zscore = 0;       // standard deviations above the window's mean from which a loss is a spike; 0: never
+  double loss_zscore = 0;       // a loss this many standard deviations above the window's mean is a spike; 0: never
   double grad_norm_zscore = 0;  // the same for the gradient norm before clipping
   int64_t window = 128;         // number of last steps to compare with
 };
@@ -104,8 +104,8 @@ struct TrainConfig {
   Json resolved;  // every key with its value, so that a version with other defaults can repeat the run
 };
 
-// Reads a config file with --set assignments applied. A model path is relative to the file. Throws Error naming file,
-// line and field.
+// Reads a config file with --set assignments applied. A model path is relative to the config file. Throws Error naming
+// file, line and field.
 TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides);
 
 // Replaces precision "auto": bf16 with masters on a device with fast bf16 products (Backend::fast), else fp32.

@@ -13,9 +13,9 @@ struct DeviceProfile {
   double copy = 0;                                       // memory bandwidth: bytes read plus bytes written by a copy
   double link = 0;                                       // bandwidth to other GPUs, one way; 0: unknown
   double bf16 = 0, tf32 = 0, fp32 = 0;                   // FLOP/s of matrix products, by dtype of the operands
-  double attention_forward = 0, attention_backward = 0;  // Rowan's tensor-core kernels, counting executed FLOPs
+  double attention_forward = 0, attention_backward = 0;  // Rowan's tensor-core kernels, in executed FLOPs
   double memory = 0;                                     // memory size in bytes; 0: unknown
-  bool fused_gelu = false;                               // GELU runs in the epilogue of the product
+  bool fused_gelu = false;                               // whether GELU runs in the epilogue of the product
 
   // FLOP/s of matrix products with operands of this dtype. `tf32`: f32 operands are rounded to TF32.
   double products(DType dtype, bool tf32) const { return dtype == DType::bf16 ? bf16 : tf32 ? this->tf32 : fp32; }

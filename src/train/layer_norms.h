@@ -18,7 +18,7 @@ class LayerNorms {
   // false if another rank counts the same shares.
   LayerNorms(Backend& backend, const std::vector<Share>& shares, bool counts, int blocks);
 
-  // Call it after the update, on all ranks. Returns the 2-norm over all parameters of each block, named such as
+  // Call it after the update, on all ranks. Returns the 2-norm over all parameters of each block, with names such as
   // "norm/weights/layer_0". The first block is "embeddings", the last "head".
   std::vector<std::pair<std::string, double>> after(Communicator& communicator) const;
 

@@ -19,7 +19,7 @@ struct Plan {
   double attention_flops = 0;  // the part of step_flops that is attention
   double optimizer_flops = 0, optimizer_bytes = 0;  // FLOPs and bytes of one rank's update
   std::vector<Kernel> kernels;                      // kernels of one rank's step and update, merged by name
-  double work_balance = 1, memory_balance = 1;      // of the optimizer over ranks: largest over mean
+  double work_balance = 1, memory_balance = 1;      // optimizer's load on ranks: largest over mean
   std::string uneven;  // reason and remedy if one matrix is more work than an equal share; else empty
   // Bytes that a rank sends in one step, averaged over ranks. Gradients go to their owners (with shard "none", to all
   // ranks), updated weights to all ranks.

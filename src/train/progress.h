@@ -1,4 +1,4 @@
-// What a person sees while a run trains. Rows go to stdout; on a terminal they are one line that is rewritten in place.
+// What the user sees while a run trains. Rows go to stdout; on a terminal they are one line that is rewritten in place.
 // Notes go to stderr. Both are also appended to RUN/log.txt. Text that cannot be written is dropped, and training
 // continues. For the log, one warning is shown.
 #pragma once
@@ -24,7 +24,8 @@ class Progress {
   // Appends everything to this file as well: first the lines shown so far, then all later ones.
   void keep_log(const std::filesystem::path& file);
 
-  // step 250/5000  loss 3.4521  lr 2.00e-03  |g| 0.81  41.2K tok/s  MFU 38.1%  ETA 3m 05s
+  // Shows a line such as
+  //   step 250/5000  loss 3.4521  lr 2.00e-03  |g| 0.81  41.2K tok/s  MFU 38.1%  ETA 3m 05s
   // MFU is left out if it is unknown. On a narrow terminal, MFU, |g|, lr and tok/s are left out, in this order, until
   // the line fits. `seconds_left` includes the evaluations to come.
   void train(const TrainRow& row, double seconds_left);

@@ -1,4 +1,4 @@
-// The pages that a run shows before its first and after its last step, as notes.
+// The pages that a run shows before its first step and after its last.
 #pragma once
 
 #include <optional>

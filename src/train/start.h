@@ -1,5 +1,5 @@
 // The start of a run. It locks the run's folder. An earlier run in the folder is continued, is refused with an Error
-// that names the difference, or has its files moved into RUN/earlier-N. The folder is never emptied.
+// that names the difference in config, or has its files moved into RUN/earlier-N. The folder is never emptied.
 #pragma once
 
 #include <filesystem>

@@ -40,8 +40,8 @@ struct PassKey {
   uint64_t packed() const { return uint64_t{std::bit_cast<uint32_t>(scale)} << 1 | uint64_t{accumulate}; }
 };
 
-// Training data, validation data and the config must use the same tokenizer, because token ids have no meaning without
-// it.
+// Training data, validation data and the config must use the same tokenizer, because token ids mean nothing without
+// their tokenizer.
 void check_tokenizers(const TrainConfig& config, const Tokenizer* tokenizer, uint64_t train,
                       const ValidationSet* validation) {
   const std::string shards = "the shards of data.train";

@@ -1,4 +1,4 @@
-// Writes the trainer's state to checkpoints and restores it: every tensor whole and by name.
+// Writes the trainer's state to checkpoints and restores it. Every tensor is stored whole and by name.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -44,7 +44,7 @@ std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTenso
 // Returns why the state is ruined, or "". The norm of the weights is checked too, because with normalization layers the
 // loss does not show the size of the weights.
 std::string Trainer::ruin() {
-  constexpr double most_loss = 1.5, most_norm = 100;  // factors over the largest value before
+  constexpr double most_loss = 1.5, most_norm = 100;  // factors over the largest earlier value
   constexpr double most_weight = 1000;  // largest root mean square of weights; also applies to a run's first checkpoint
   const double norm = sharding_.weight_norm();
   if (!(last_loss_ <= most_loss * largest_loss_))

@@ -1,4 +1,4 @@
-// The cost of each parameter's update, for the ownership plan.
+// The cost of each parameter's update, from which its owner is chosen (sharding/ownership.h).
 #pragma once
 
 #include <vector>
