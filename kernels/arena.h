@@ -1,5 +1,5 @@
-// Arena: owns device memory of one category and hands out tensors in it. Everything is allocated at start, nothing in
-// the training loop.
+// Arena: allocates tensors in device memory of one category and frees them at its end. All memory is allocated at
+// start, none in the training loop.
 #pragma once
 
 #include <initializer_list>
@@ -18,7 +18,7 @@ class Arena {
 
   // Returns a zeroed tensor, valid as long as the arena.
   Tensor take(DType dtype, std::initializer_list<int64_t> shape);
-  // Bytes handed out.
+  // Bytes of all tensors taken so far.
   size_t bytes() const { return bytes_; }
 
  private:

@@ -33,7 +33,7 @@ void Backend::synchronize() {
   do_synchronize();
 }
 
-// A replay calls no operation, so nothing would be recorded or traced.
+// A device that replays `work` calls no operation, so nothing would be recorded or traced.
 void Backend::repeat(const void* owner, uint64_t key, const std::function<void()>& work) {
   if (recording_ || timeline_.recording())
     work();

@@ -20,7 +20,8 @@ void matrix(const char* op, const char* argument, size_t i, const Tensor& x) {
   if (x.rank != 2) fail("{}: {} of slot {}: found {}, expected [out, in]", op, argument, i, x.describe());
 }
 
-// Checks weights and masters: `count` elements each (any number if 0), the same dtypes in every slot.
+// Checks that each weight and master has `count` elements (any number if count is 0), and that their dtypes are the
+// same in every slot.
 void values(const char* op, const Slots& slots, int64_t count) {
   for (size_t i = 0; i < slots.size(); ++i) {
     const Tensor &weight = slots[i].weight, &master = slots[i].master;
@@ -33,7 +34,8 @@ void values(const char* op, const Slots& slots, int64_t count) {
   }
 }
 
-// Checks gradients and momentum buffers: the same dtypes in every slot.
+// Checks that each gradient and momentum buffer has `count` elements (as many as the weight if count is 0), and that
+// their dtypes are the same in every slot.
 void momenta(const char* op, const Slots& slots, int64_t count) {
   for (size_t i = 0; i < slots.size(); ++i) {
     const Tensor &gradient = slots[i].gradient, &first = slots[i].first;

@@ -52,7 +52,7 @@ double square_product_rate(Backend& backend, DType dtype, int64_t n) {
   Tensor a = arena.take(dtype, {n, n}), b = arena.take(dtype, {n, n}), c = arena.take(dtype, {n, n});
   fill_random(backend, a);
   fill_random(backend, b);
-  // The fastest run counts: other processes can only slow a product down.
+  // Takes the fastest run, because other processes can only slow a product down.
   double seconds = sorted_seconds(backend, 10, [&] { backend.matmul(c, a, b); })[0];
   return 2.0 * static_cast<double>(n * n * n) / seconds;
 }
@@ -74,7 +74,7 @@ double peak_product_rate(Backend& backend, DType dtype) {
 }
 
 double copy_rate(Backend& backend, size_t bytes) {
-  // Large enough that launch and synchronization of a GPU do not matter.
+  // Large enough that the launch and synchronization of a GPU take a negligible time.
   if (bytes == 0) bytes = size_t{1} << (backend.host_memory() ? 28 : 30);
   Arena arena(backend, Category::workspace);
   const auto n = static_cast<int64_t>(bytes / 4);

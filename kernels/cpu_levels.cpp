@@ -30,7 +30,7 @@ struct Level {
   void (*measure)(TileRates& rates);
 };
 
-// Features that imply the rest of their level on every existing processor.
+// Tests only some features of each level. On every existing processor they imply the other features of the level.
 std::vector<Level> compiled_levels() {
 #ifdef __x86_64__
   const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");

@@ -17,8 +17,8 @@ std::vector<std::string> cpu_levels();
 // make_cpu_backend (kernels/backend.h) uses the highest level, or the one named by the environment variable ROWAN_ISA.
 std::unique_ptr<Backend> make_cpu_backend_at(const std::string& level, int threads);
 
-// FLOP/s of one core: multiply-adds on registers, and the tile products in L1 cache of which attention and matrix
-// products are made.
+// FLOP/s of one core. peak: multiply-adds on registers. tile, transposed_tile: the tile products of attention and
+// matrix products (kernels/cpu/tile.h), with operands in L1 cache.
 struct TileRates {
   double peak, tile, transposed_tile;
 };

@@ -1,4 +1,4 @@
-// The stream on which a GPU backend queues its operations, for code that must order other work around them.
+// The stream on which a GPU backend queues its operations. Code that queues other work uses it to order that work.
 #pragma once
 
 #include "kernels/backend.h"

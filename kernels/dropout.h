@@ -1,6 +1,6 @@
-// Dropout masks. Whether an element is dropped is a pure function of seed, sample, site and element (base/random.h), so
-// a backward, a recomputation, another micro-batch or another rank draws the same mask. C++17, because CUDA sources
-// include this header.
+// Dropout masks. Whether an element is dropped is a pure function of seed, sample, site and element (base/random.h).
+// The backward and a recomputation therefore draw the same mask, and so does a run with another micro-batch size or
+// number of ranks. C++17, because CUDA sources include this header.
 #pragma once
 
 #include "base/random.h"
@@ -34,7 +34,8 @@ struct DropoutMask {
     const Philox draw = philox(seed, static_cast<uint64_t>(group), stream);
     for (int i = 0; i < 4; ++i) factors[i] = draw.word[i] < below ? 0.0f : factor;
   }
-  // The group that holds a query's weights on keys [key, key + 4), where key is a multiple of 4.
+  // The number of the group of four elements that are a query's softmax weights of keys [key, key + 4); key is a
+  // multiple of 4.
   ROWAN_HOST_DEVICE static int64_t attention_group(int64_t head, int64_t query, int64_t key, int64_t seq) {
     return (head * seq + query) * ((seq + 3) / 4) + key / 4;
   }

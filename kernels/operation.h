@@ -1,6 +1,6 @@
-// One call of a Backend operation: checks the arguments, makes the call, and records it if someone listens. Messages
-// name operation, argument, what was found and what was expected: "linear_forward: weight: found bf16[3, 4], expected
-// bf16[3, 5]".
+// One call of a Backend operation: checks the arguments, makes the call, and records it while Backend::record() runs.
+// An error message names the operation and the argument, and says what was found and what was expected:
+// "linear_forward: weight: found bf16[3, 4], expected bf16[3, 5]".
 #pragma once
 
 #include <initializer_list>
@@ -40,7 +40,7 @@ class Backend::Operation {
   void optional(const char* argument, const Tensor& x, DType dtype, std::initializer_list<int64_t> shape) const {
     if (!x.empty()) is(argument, x, dtype, shape);
   }
-  // Checks an accumulating gradient: f32 or bf16, whatever the dtype of the activations.
+  // Checks a gradient that accumulates. It is f32 or bf16, whatever the dtype of the activations.
   void gradient(const char* argument, const Tensor& x, std::initializer_list<int64_t> shape) const {
     compute(argument, x);
     is(argument, x, x.dtype, shape);
@@ -63,25 +63,26 @@ class Backend::Operation {
   void linear_input(const char* result, const Tensor& din, const Tensor& dout, const Tensor& weight) const;
   // Checks c = a b.
   void product(const Tensor& c, const Operand& a, const Operand& b) const;
-  // Checks the arguments common to both passes of a norm. r, the residual stream, is f32 or of the weight's dtype;
-  // `out`, the norm's output or its gradient, is of either dtype; rstd has one value a row, and so has mean unless the
-  // norm is rms.
+  // Checks the arguments common to both passes of a norm. r, the residual stream, is f32 or has the weight's dtype.
+  // `out`, the norm's output or its gradient, has the dtype of r or of the weight. rstd has one value per row. mean has
+  // one value per row for layer, and is empty for rms.
   void norm(Norm kind, const char* argument, const Tensor& r, const char* result, const Tensor& out,
             const Tensor& weight, const Tensor& mean, const Tensor& rstd) const;
   void attention(const AttentionShape& shape, const AttentionRule& rule = {}) const;
   void dropout(const Dropout& rule, int64_t batch) const;
   // Checks that the first dimension is a multiple of `seq` tokens.
   void rows_of(const char* argument, const Tensor& x, int64_t seq) const;
-  // Checks that ids are in [0, vocabulary), or -100 if `ignore`; only where the host can read them.
+  // Checks that ids are in [0, vocabulary), or -100 if `ignore`. Checks nothing if the host cannot read device memory.
   void token_ids(const Tensor& ids, int64_t vocabulary, bool ignore) const;
 
-  // Adds the options that select a kernel to the recorded name; `text` is called only while recording.
+  // Appends the options that select a kernel to the recorded name. `text` is called only while recording.
   template <typename Text>
   void detail(Text text) {
     if (backend_.recording_) detail_ = text();
   }
 
-  // Calls backend.perform(arguments...), marked as the operation that runs on `subject`.
+  // Calls backend.perform(arguments...). Error messages and traces show the operation's name and `subject`, its main
+  // tensor.
   template <typename... Parameters, typename... Arguments>
   void run(const Tensor& subject, void (Backend::*perform)(Parameters...), const Arguments&... arguments) const {
     {
@@ -104,8 +105,8 @@ class Backend::Operation {
   void stream(const Tensor& residual, const Tensor& out, const Tensor& weight) const;
   void statistics(Norm kind, const Tensor& mean, const Tensor& rstd, int64_t n) const;
 
-  // Appends whatever decides what is read and written: a tensor's dtype and shape, all weights of slots as one tensor,
-  // whether a flag is set, whether a factor is 0.
+  // Each appends to `operands` what determines the memory traffic: a tensor's dtype and shape, whether a flag is set,
+  // whether a factor is 0. For slots, all weights count as one tensor, and so do masters, gradients and states.
   static void tell(std::string& operands, const Tensor& x);
   static void tell(std::string& operands, const std::vector<Tensor>& xs);
   static void tell(std::string& operands, const Slots& slots);

@@ -1,7 +1,8 @@
 // The slots and rules of Backend's optimizer operations. C++17, because CUDA sources include this header.
 //
-// A slot is one matrix (or a range of elements or rows) with its state. Operations take lists of slots, so that all
-// matrices go in one launch. An `update` tensor [n, out, in] (f32 or bf16) holds one matrix for each of n slots.
+// A slot is one matrix (or a range of its elements or rows) with its optimizer state. An operation takes a list of
+// slots and updates them in one launch. An `update` tensor [n, out, in] (f32 or bf16) holds one matrix for each of n
+// slots.
 #pragma once
 
 #include <cstdint>
@@ -15,10 +16,10 @@ struct OptimizerSlot {
   Tensor weight;      // f32 or bf16: what the forward reads
   Tensor master;      // f32 copy that is updated, then rounded into the weight; empty: the weight itself is updated
   Tensor gradient;    // f32 or bf16
-  Tensor first;       // f32 or bf16 of the weight's size: momentum
-  Tensor second;      // adamw: like first; adaptive_factors: f32[k]; second_moment: f32 or bf16 of the weight's size
-  float scale = 1;    // shape-dependent factor of the step, never of the decay
-  int64_t index = 0;  // number of its first element among all parameters, the counter of stochastic rounding
+  Tensor first;       // momentum: f32 or bf16 of the weight's size
+  Tensor second;      // second moment: f32 or bf16 of the weight's size; for adaptive_factors f32[k] like the factors
+  float scale = 1;    // shape-dependent factor of the step; with ApplyRule::scaled_decay also of the decay
+  int64_t index = 0;  // number of the slot's first element among all parameters; a counter for stochastic rounding
 
   // The tensor that is read and updated.
   const Tensor& value() const { return master.empty() ? weight : master; }
@@ -27,15 +28,15 @@ struct OptimizerSlot {
 // How a bf16 weight without a master is rounded.
 // Nearest: the decayed weight and the result are each rounded to nearest, as in a framework that runs decay and step as
 // two operations.
-// Stochastic: the result is rounded once. It is rounded up with a probability equal to the fraction cut off. Element e
-// uses the 16-bit part e % 8 of philox(seed, e / 8, step), low halves first.
+// Stochastic: only the result is rounded. It is rounded up with a probability equal to the fraction cut off. Element e,
+// counted over all parameters, uses the 16-bit part e % 8 of philox(seed, e / 8, step), low halves first.
 struct Rounding {
   bool stochastic = false;
   uint64_t seed = 0, step = 0;
 };
 
-// Cautious decay skips elements that the step already shrinks. It acts where step * w >= 0 (same_sign_or_zero) or > 0
-// (same_sign); w is the weight before the step.
+// Cautious decay skips elements that the step moves away from zero. With w the weight before the step, and `step` the
+// value subtracted from it, decay applies where step * w >= 0 (same_sign_or_zero) or > 0 (same_sign).
 enum class Mask : uint8_t { none, same_sign_or_zero, same_sign };
 
 // g = grad_scale * gradient; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
@@ -62,7 +63,8 @@ struct MomentumRule {
 enum class Along : uint8_t { row, column, matrix };
 constexpr auto names_of(Along) { return enum_names("row", "column", "matrix"); }
 
-// Where eps enters when dividing by a norm: 1 / sqrt(sum + eps), 1 / (norm + eps), 1 / max(norm, eps).
+// How eps enters a division by a norm. inside: 1 / sqrt(sum of squares + eps); add: 1 / (norm + eps);
+// clamp: 1 / max(norm, eps).
 enum class Eps : uint8_t { inside, add, clamp };
 
 // u -= <u, t> t for each row or column, where t = w / max(|w|, eps), or t = w if raw.
@@ -72,9 +74,9 @@ struct ProjectRule {
   float eps = 1e-10f;
 };
 
-// Multiplies by target, and by clip(norm ^ (2 exponent)) for each axis that is set. The norm includes eps as eps_mode
-// says, and all norms are those of the unscaled update. exponent -1/2 divides by the norm. clip k > 0 limits each
-// factor to [1/k, k].
+// Multiplies the update by target, and by clip(norm ^ (2 exponent)) for each axis that is set. eps_mode says how eps
+// enters the norm. All norms are those of the unscaled update. exponent -1/2 divides by the norm. clip k > 0 limits
+// each factor to [1/k, k].
 struct NormalizeRule {
   bool rows = false, columns = false, matrix = false;
   float exponent = -0.5f;
@@ -84,7 +86,7 @@ struct NormalizeRule {
   float target = 1;
 };
 
-// Computes factors[n, k]; v is the slot's second.
+// Computes factors[n, k]; v[k] is the slot's `second`.
 // namo: v = beta v + (1 - beta) gradient_sums; q = sqrt(update_sums) / (sqrt(v) + eps), or / sqrt(v + eps) with
 // eps_inside; with 0 < clamp <= 1, q = min(max(q, clamp * mean q), mean q / clamp); factor = bias * q.
 // normuon: v = beta v + (1 - beta) update_sums / width; r = 1 / (sqrt(v) + eps); factor = r * sqrt(sum update_sums) /
@@ -100,7 +102,8 @@ struct AdaptRule {
   float target = 0;
 };
 
-// v = beta v + (1 - beta) x^2, where x is the update or grad_scale * gradient; update /= root_scale * sqrt(v) + eps.
+// v = beta v + (1 - beta) x^2, where x is the update, or grad_scale * gradient if of_gradient;
+// update /= root_scale * sqrt(v) + eps.
 struct SecondMomentRule {
   float beta = 0.95f;
   float eps = 1e-8f;
@@ -114,28 +117,29 @@ struct PowerRule {
   float factor = 1, floor = 0, exponent = 1, shift = 0;
 };
 
-// The size of a step that ends on a sphere, computed from ww = |w|^2, uw = <u, w> and uu = |u|^2 of each row or matrix:
+// A step u that ends on the sphere of radius r, for each row or matrix w, from ww = |w|^2, uw = <u, w> and uu = |u|^2:
 // k = 1 - decay; s = lr * r / max(|u|, eps); q = r / max(|k w - s u|, eps); w = q k w - q s u.
-// r = |w| unless radii are given. With `given`, s is read from steps.
+// steps receives q s, and keeps receives q k. r = |w| if radii is empty. With `given`, s is read from steps.
 struct RetractRule {
   float lr, decay;
   float eps;
   bool given = false;
 };
 
-// Keeps the `count` rows or columns of each update with the largest sums of magnitudes (the first among equals) and
-// zeros the rest. Multiplies the kept rows or columns of the slot's first by `decay`.
+// Keeps the `count` rows or columns of each update with the largest sums of magnitudes, and sets the other ones to 0.
+// Of equal sums, the one with the lower index is kept. Multiplies the same rows or columns of the slot's `first`, which
+// are those kept, by `decay`.
 struct LargestRule {
   Along along = Along::row;  // row or column
   int64_t count = 1;
   float decay = 1;
 };
 
-// f = factors[n, k] along the axis, or 1; s = min(lr * f * slot.scale, cap);
+// f = the factor of the row, column or matrix (factors[n, k]), or 1 without factors; s = min(lr * f * slot.scale, cap);
 // d = weight_decay * (adaptive_decay ? min(lr * f, cap) : lr) * (scaled_decay ? slot.scale : 1), at most 1, where the
 // mask allows it;
 // w = (1 - d) w - s u.
-// keeps[n, k], if given, replaces 1 - d. With `rounded`, slot.scale * u is rounded to bf16, then multiplied by s /
+// keeps[n, k], if present, replaces 1 - d. With `rounded`, slot.scale * u is rounded to bf16, then multiplied by s /
 // slot.scale.
 struct ApplyRule {
   float lr;
@@ -149,9 +153,9 @@ struct ApplyRule {
   Rounding rounding;
 };
 
-// Momentum, projection, normalization and update in one pass. u comes from `momentum`. If `project`, it is projected as
-// by project(). It is divided by its norm along the axis (eps added or clamped). Then w = (1 - decay) w - step *
-// slot.scale * u.
+// Momentum, projection, normalization and update in one pass. `momentum` computes u. If `project`, u is projected as in
+// project(). Then each row or column of u is divided by its norm, with eps added or clamped. Last, w = (1 - decay) w -
+// step * slot.scale * u.
 struct NormalizedStepRule {
   MomentumRule momentum;
   Along along = Along::row;  // row or column

@@ -17,8 +17,8 @@ inline void pause() {
 #endif
 }
 
-// Waits until `value` differs from `old`. Loops follow one another within microseconds, and waking a sleeping thread
-// takes tens of them. So it first spins, then yields, then sleeps.
+// Waits until `value` differs from `old`: first spins, then yields, then sleeps. The next loop often begins within
+// microseconds, whereas waking a sleeping thread takes tens of microseconds.
 void wait_while(const std::atomic<uint32_t>& value, uint32_t old) {
   for (int i = 0; i < 64; ++i) {
     if (value.load(std::memory_order_acquire) != old) return;

@@ -1,6 +1,6 @@
-// A thread pool for parallel loops with work stealing. Unlike with OpenMP, a loop does not wait for a late thread,
-// because the others take its share. Idle threads yield and soon sleep, so a busy neighbour costs only the core that it
-// takes.
+// A thread pool for parallel loops with work stealing. In contrast to OpenMP, a loop does not wait for a thread that
+// starts late, because the other threads steal its iterations. Idle threads yield and soon sleep, so another busy
+// process costs only the core that it runs on.
 #pragma once
 
 #include <atomic>
@@ -23,8 +23,9 @@ class ThreadPool {
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls fn(i, thread) for every i in [0, count), with 0 <= thread < size(); a thread takes consecutive i unless it
-  // falls behind. Returns when every call has returned, and rethrows the first exception. fn must not call run().
+  // Calls fn(i, thread) for every i in [0, count), with 0 <= thread < size(). Each thread first takes consecutive i of
+  // its own share, then steals from the others' shares. Returns when every call has returned, and rethrows the first
+  // exception. fn must not call run().
   template <typename F>
   void run(int64_t count, F&& fn) {
     if (workers_.empty() || count <= 1) {
@@ -56,7 +57,7 @@ class ThreadPool {
   std::exception_ptr failure_;
   std::atomic<bool> failed_{false}, stop_{false};
   std::atomic<uint32_t> loops_{0};  // loops begun so far; idle threads wait for it to change
-  std::atomic<uint32_t> inside_;    // workers in the loop; the top bit closes the loop to others
+  std::atomic<uint32_t> inside_;    // number of workers in the loop; while the top bit is set, no other may enter
   std::vector<std::thread> workers_;
 };
 
