@@ -1,6 +1,6 @@
-// A Backend that computes nothing and counts everything: memory by category, FLOPs and bytes by family of operations.
-// It checks arguments like any other, so the real model, optimizer and plan code run on it. Addresses are invented and
-// never dereferenced; download() returns zeros.
+// A Backend that computes nothing and counts memory by category, and FLOPs and bytes by family of operations. It checks
+// arguments like every backend, so the real model and optimizer code runs on it. Its addresses are invented and never
+// dereferenced. download() returns zeros.
 #pragma once
 
 #include <array>
@@ -36,8 +36,8 @@ inline constexpr int op_family_count = count_of<OpFamily>;
 struct Work {
   int64_t calls = 0;
   // FLOPs of matrix products, 2 m n k each; other arithmetic is not counted. Attention counts unmasked scores only,
-  // seq (seq + 1) / 2 per head, with each row as one document. Its backward counts four products. Recomputing the
-  // scores is overhead of the implementation and is left out.
+  // seq (seq + 1) / 2 per head, as if each row were one document. The backward of attention counts four products. The
+  // fifth, which recomputes the scores, is overhead of the implementation and is not counted.
   double flops = 0;
   // FLOPs with masked attention scores counted too: the convention of published MFU figures.
   double flops_full = 0;
@@ -45,7 +45,7 @@ struct Work {
   double bytes = 0;
 };
 
-// What limits a kernel on a GPU. epilogue: free on a device that fuses it into the preceding product.
+// What limits a kernel's speed on a GPU. epilogue: costs no time on a device that fuses it into the preceding product.
 enum class Bound : uint8_t {
   copy,
   optimizer,
@@ -56,13 +56,13 @@ enum class Bound : uint8_t {
   epilogue
 };
 
-// A kernel that a GPU runs for an operation, or several of the same name.
+// A kernel that a GPU runs for an operation, or the sum of several kernels of the same name.
 struct Kernel {
-  std::string name;  // the operation's name; a product's weight or result shape; "bias gradients"
+  std::string name;  // the operation's name; for a product its kind and a shape, "linear [768, 768]"; "bias gradients"
   Bound bound = Bound::copy;
   DType dtype = DType::f32;  // a product's operand dtype
   double calls = 1;
-  double flops = 0;  // executed FLOPs: whole blocks of scores, recomputed ones included
+  double flops = 0;  // executed FLOPs, including recomputed scores and the masked scores of whole blocks
   double bytes = 0;
 };
 
@@ -70,7 +70,7 @@ class DryBackend final : public Backend {
  public:
   explicit DryBackend(AttentionKernels attention) : attention_(attention) {}
 
-  // Bytes held now, and the most held at one time.
+  // Bytes held now, and the most held at one time, in one category.
   size_t bytes(Category category) const { return current_[static_cast<size_t>(category)]; }
   size_t peak_bytes(Category category) const { return peak_[static_cast<size_t>(category)]; }
   // Bytes held now and the most held at one time, over all categories.
@@ -104,12 +104,13 @@ class DryBackend final : public Backend {
                                     Tensor bias) override;
   void do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
 
-  // Asks for scratch memory of an operation. As on the devices, one block, as large as the largest request, serves all.
+  // Counts an operation's scratch memory. As on the devices, all operations share one block of the largest size.
   void use_scratch(double bytes);
   using Tensors = std::initializer_list<Tensor>;
-  // Counts one call and its kernel by the tensors it reads and writes. A tensor updated in place appears in both.
+  // Counts one call and one kernel, with the bytes of the tensors that are read and written. A tensor updated in place
+  // appears in both lists.
   void count(OpFamily family, Tensors reads, Tensors writes);
-  // Adds tensors to the call counted last.
+  // Adds the bytes of `tensors` to the call counted last.
   void touch(OpFamily family, Tensors tensors);
   void count_products(OpFamily family, double full, double causal);
   // Counts one matrix product. Its kernel is named by `kind` and the shape of `named`.

@@ -1,4 +1,4 @@
-// Counts memory: allocations by category, copies, and the totals of the counted work.
+// Counts allocations by category and transfers, and adds up the counted work.
 #include <algorithm>
 #include <cstring>
 

@@ -12,13 +12,14 @@ double product_flops(int64_t m, int64_t n, int64_t k) {
   return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
 }
 
-// The rows of the table that the tokens can touch, at most.
+// As many rows of the table as the tokens can refer to at most.
 Tensor touched(Tensor table, Tensor tokens) {
   return tokens.numel() < table.dim(0) ? table.slice(0, tokens.numel()) : table;
 }
 
-// FLOPs of one product per score, summed over heads: for all scores, for unmasked scores, and for whole blocks of
-// scores that are not fully masked, as GPU kernels compute them (128 by 128, or 64 by 64 for wide heads).
+// FLOPs of one product, summed over heads. full: all scores. causal: unmasked scores. in_blocks: all scores of the
+// blocks that are not fully masked, which are those that GPU kernels compute. A block has 128 by 128 scores, or 64 by
+// 64 if head_dim is above 64.
 struct Scores {
   double full, causal, in_blocks;
   explicit Scores(const AttentionShape& s)
@@ -115,7 +116,7 @@ void DryBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const 
   count_product("matmul", c, a.x.dtype, {a.x, b.x, source}, {c}, product_flops(c.rows(), c.cols(), a.cols()));
 }
 
-// cuBLASLt's epilogues offer the tanh form of GELU, in bf16 (CudaBackend::fuses).
+// cuBLASLt fuses only the tanh form of GELU, and only in bf16 (CudaBackend::fuses).
 void DryBackend::do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
                                               Tensor bias) {
   Backend::do_linear_activation_forward(kind, out, pre, in, weight, bias);
@@ -136,7 +137,7 @@ void DryBackend::do_head_norm_backward(Tensor dqkv, Tensor d_weight, Tensor in, 
   count(OpFamily::norm, {dqkv, in, weight, d_weight}, {dqkv, d_weight});
 }
 
-// The value heads are not touched.
+// The value heads are neither read nor written.
 void DryBackend::do_rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool) {
   Tensor rotated = qkv;
   rotated.shape[1] = (shape.heads + shape.kv_heads) * shape.head_dim;
@@ -149,8 +150,8 @@ void DryBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv
   count_attention(Bound::attention_forward, shape, qkv.dtype, 2, 2);
 }
 
-// Five products per score are executed. With too few heads to fill a GPU of 132 multiprocessors it is seven, because
-// the scores are computed twice (kernels/cuda/attention.cu).
+// A GPU executes five products per score. If there are too few heads to fill a GPU of 132 multiprocessors, it executes
+// seven, because the scores and their gradients are computed twice (kernels/cuda/attention.cu).
 void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                        const AttentionShape& shape, const AttentionRule& rule) {
   count(OpFamily::attention, {dout, out, log_sum_exp, qkv, rule.documents}, {dqkv});
@@ -165,12 +166,12 @@ void DryBackend::count_attention(Bound bound, const AttentionShape& shape, DType
   kernels_.back().flops = executed * (tensor_cores ? one.in_blocks : one.causal);
 }
 
-// An upper bound for cuDNN 9.19. Its deterministic backward stores a bf16 score for every query and key, in tiles (not
-// on compute capability 10.0). With grouped-query heads it also stores the key and value gradients of every query head
-// before adding them up, in bf16 (fp32 on 10.0). Its frontend keeps one fp32 sum per row.
+// An upper bound of the workspace of cuDNN 9.19. Except on compute capability 10.0, its deterministic backward stores a
+// bf16 score for every query and key, in tiles. With grouped-query heads it also stores the key and value gradients of
+// every query head before adding them up, in bf16 (fp32 on 10.0). Its frontend keeps one fp32 sum per query and head.
 void DryBackend::plan_attention(const AttentionShape& s, DType) {
   if (attention_ != AttentionKernels::cudnn) return;
-  // In doubles: they are exact for all sizes that fit in memory, and larger ones do not overflow.
+  // Doubles are exact for all sizes that fit in memory, and do not overflow for larger ones.
   auto whole = [](double n, double of) { return std::ceil(n / of) * of; };
   const double rows = static_cast<double>(s.batch) * static_cast<double>(s.heads), seq = static_cast<double>(s.seq),
                scores = 2 * rows * whole(seq, 128) * whole(seq, 64),

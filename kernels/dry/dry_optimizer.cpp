@@ -82,8 +82,8 @@ void DryBackend::do_sort_along(const std::vector<Tensor>& matrices, Tensor keys,
   for (const Tensor& x : matrices) touch(OpFamily::optimizer, {x, x});
 }
 
-// Eight sweeps of k^2 / 2 pairs of rows. A pair's dot products and rotation, on two matrices, take 20 k operations.
-// Both matrices are in double precision.
+// Assumes eight Jacobi sweeps over k^2 / 2 pairs of rows. The dot products of a pair and the rotation of its rows in
+// two matrices take 20 k FLOPs. Both matrices are in double precision.
 void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values,
                                  const std::vector<Tensor>& a) {
   count(OpFamily::optimizer, {}, {});
@@ -95,8 +95,8 @@ void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector
   }
 }
 
-// 4/3 k^3 for the reflections, and as much again to multiply them. The matrix, the reflections and the factor are in
-// double precision.
+// Computing the Householder reflections takes 4/3 k^3 FLOPs, and multiplying them takes another 4/3 k^3. The matrix,
+// the reflections and the factor are in double precision.
 void DryBackend::do_orthonormalize(const std::vector<Tensor>& a) {
   count(OpFamily::optimizer, {}, {});
   for (const Tensor& x : a) {
