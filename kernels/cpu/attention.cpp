@@ -1,14 +1,14 @@
 // Causal attention in tiles of 64 queries by 64 keys with an online softmax (Dao et al., "FlashAttention: fast and
-// memory-efficient exact attention with IO-awareness", 2022; the backward as in section B.4). A unit of work is one
-// head of one document; in the backward one key/value head with the query heads that read it. A thread converts its
-// unit to fp32 once and then works in cache.
-// FLOPs per score: 4 * head_dim forward, 10 * head_dim backward, which computes the scores again. Floor: these at the
-// rate of tile products (`rowan bench gemm`).
+// memory-efficient exact attention with IO-awareness", 2022; the backward as in section B.4). In the forward a thread
+// takes one query head of one document. In the backward it takes one key/value head of one document, with the query
+// heads that share it. It converts these heads to fp32 once, and then works in cache.
+// FLOPs per score: 4 * head_dim forward, 10 * head_dim backward, which computes the scores again. Floor: these FLOPs at
+// the rate of tile products (`rowan bench gemm`).
 // What was tried, by gain:
-// 1. Vectorized softmax in the forward: attention of the quickstart's step from 24.9 to 7.9 ms, from 0.157 to 0.657 of
-// the rate of products (AVX-512, BENCHMARKS.md).
-// 2. Tiles on the diagonal in strips of 16 queries, each with only the keys that it sees: less masked work; not
-// measured alone.
+// 1. A vectorized softmax in the forward. It took attention in a step of the quickstart from 24.9 to 7.9 ms, and from
+// 0.157 to 0.657 of the rate of products (AVX-512, BENCHMARKS.md).
+// 2. Tiles on the diagonal are computed in strips of 16 queries, and each strip only with the keys up to its last
+// query. This computes fewer masked scores. The gain was not measured by itself.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -25,11 +25,11 @@ namespace {
 using cpu::lanes;
 using cpu::round_up;
 
-// Blocks on the diagonal are processed in strips, each with only the keys that it sees.
+// Blocks on the diagonal are processed in strips of queries, each with only the keys up to the strip's last query.
 constexpr int64_t block = 64, strip = 16;
 static_assert(block % strip == 0 && strip % lanes == 0);
 
-// Tokens that may attend to each other: a document, or a whole row where there are no documents.
+// Tokens that may attend to each other: one document, or a whole row if no documents are given.
 struct Document {
   int64_t batch, begin, count;
 };
@@ -79,7 +79,7 @@ struct Sizes {
   int64_t transposed() const { return blocks * block * dim; }
 };
 
-// to[seq][width] = factor * head, where the head begins at `from` and its tokens are `stride` apart.
+// to[seq][width] = factor * head, where the head begins at `from` and its tokens are `stride` elements apart.
 template <typename T>
 void gather(float* to, const T* from, int64_t stride, const Sizes& size, float factor) {
   for (int64_t t = 0; t < size.seq; ++t) {
@@ -116,7 +116,8 @@ void scatter(T* to, const float* from, int64_t stride, const Sizes& size, float 
   }
 }
 
-// Calls fn(first, count, seen) for each strip of `rows` queries; the strip needs the first `seen` keys of the block.
+// Calls fn(first, count, seen) for each strip of a block of `rows` queries. A strip is queries [first, first + count)
+// of the block. It attends to the first `seen` keys of the block of keys.
 template <typename F>
 void for_strips(bool diagonal, int64_t rows, F&& fn) {
   const int64_t step = diagonal ? strip : block;
@@ -243,8 +244,8 @@ struct BackwardScratch {
   }
 };
 
-// scores = softmax weights P of query block i on key block j; d_scores = P * (dP - delta). Dropout is applied to dP,
-// and to P for the product with dout.
+// scores = softmax weights P of query block i on key block j; d_scores = P * (dP - delta), where dP is the gradient of
+// P and delta = dot(dout, out) of a query. Dropout is applied to dP, and to the P that is multiplied with dout.
 void backward_scores(const BackwardScratch& s, const Sizes& size, const float* log_sum_exp, const HeadDropout& dropout,
                      int64_t i, int64_t j) {
   const int64_t begin = i * block;
@@ -278,7 +279,7 @@ void backward_head(const BackwardScratch& s, const Sizes& size, const float* log
     for (int64_t i = j; i < size.blocks; ++i) {
       backward_scores(s, size, log_sum_exp, dropout, i, j);
       int64_t queries = size.rows(i), keys = size.rows(j), qi = i * block * w, kj = j * block * w;
-      // Queries before `from` do not see keys [first, first + count).
+      // Queries before `from` do not attend to keys [first, first + count).
       for_strips(i == j, keys, [&](int64_t first, int64_t count, int64_t) {
         const int64_t from = i == j ? first : 0, at = from * block + first, to = kj + first * w;
         cpu::tile_product<true>(s.dv + to, w, s.scores + at, block, s.dout + qi + from * w, w, count, w, queries - from,

@@ -1,5 +1,6 @@
-// Finds where documents begin and end in packed rows, and applies dropout. Bytes: 16 a token to find documents. Dropout
-// reads and writes each value; its random draws cost more than that. Floor: these at copy rate.
+// Finds where documents begin and end in packed rows, and applies dropout. Finding documents moves 16 bytes per token.
+// Dropout reads and writes each value, but its random draws take more time than that. Floor: this traffic at the rate
+// of a copy.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"

@@ -1,8 +1,8 @@
 // Eigenvectors of symmetric matrices, and orthogonal factors of square ones, in double precision.
 // Eigenvectors: Householder's tridiagonal form, then QR steps with Wilkinson's shift (Golub and Van Loan, Matrix
-// Computations, 8.3), about 9 k^3 FLOPs. A rotation works on two rows, so memory is read in order. Orthogonal factors:
-// Householder reflections, 8/3 k^3 FLOPs. One thread takes one matrix. Floor: these FLOPs at a core's rate in double
-// precision.
+// Computations, 8.3), about 9 k^3 FLOPs. Eigenvectors are kept as rows, so that a rotation reads contiguous memory.
+// Orthogonal factors: Householder reflections, 8/3 k^3 FLOPs. Each matrix is computed by one thread. Floor: these FLOPs
+// at a core's rate in double precision.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -16,8 +16,8 @@ using namespace cpu;
 
 namespace {
 
-// Turns x[0, n) into the v of the reflection I - tau v v^T that maps x to (length, 0, ...). Returns tau, which is 0 if
-// x has this form already.
+// Overwrites x[0, n) with the v of the reflection I - tau v v^T that maps x to (length, 0, ...). Returns tau, which is
+// 0 if x already has this form.
 double make_reflector(double* x, int64_t n, double& length) {
   double below = 0;
   for (int64_t i = 1; i < n; ++i) below += x[i] * x[i];
@@ -95,7 +95,7 @@ void rotate(double* x, double* y, double c, double s, int64_t k) {
   }
 }
 
-// One QR step on rows and columns [begin, end] of t. The rows of u are rotated with them.
+// One QR step on rows and columns [begin, end] of t. Applies the same rotations to the rows of u.
 void qr_step(Tridiagonal& t, double* u, int64_t begin, int64_t end, int64_t k) {
   std::vector<double>&d = t.diagonal, &e = t.beside;
   const double half = (d[end - 1] - d[end]) / 2, last = e[end - 1];
@@ -117,10 +117,11 @@ void qr_step(Tridiagonal& t, double* u, int64_t begin, int64_t end, int64_t k) {
   }
 }
 
-// Makes t diagonal. The rows of u are rotated with it.
+// Makes t diagonal, and applies the same rotations to the rows of u. If u starts as q^T, its rows become the
+// eigenvectors.
 void diagonalize(Tridiagonal& t, double* u, int64_t k) {
   constexpr double eps = std::numeric_limits<double>::epsilon();
-  constexpr int64_t most = 60;  // steps for each eigenvalue; two are usual
+  constexpr int64_t most = 60;  // QR steps per eigenvalue at most; two are usual
   std::vector<double>&d = t.diagonal, &e = t.beside;
   int64_t end = k - 1;
   for (int64_t step = 0; end > 0 && step < most * k;) {
@@ -135,8 +136,8 @@ void diagonalize(Tridiagonal& t, double* u, int64_t k) {
   }
 }
 
-// u starts as q^T, and its rows become the eigenvectors. If a value of a is not finite, q is the identity and the
-// values are the diagonal of a.
+// Computes eigenvectors q and eigenvalues of a. If an element of a is not finite, q becomes the identity and `values`
+// the diagonal of a.
 void decompose(float* q, float* values, const float* a, int64_t k) {
   if (!std::all_of(a, a + k * k, [](float x) { return std::isfinite(x); })) {
     std::fill(q, q + k * k, 0.0f);

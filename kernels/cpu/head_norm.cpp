@@ -1,6 +1,6 @@
 // RMSNorm of query and key heads. For a head x let rstd = 1 / sqrt(mean(x^2) + eps), n = x rstd and g = dout * weight;
 // then dx = rstd (g - n mean(g n)) and d_weight += dout n. Reads and writes for each value of x: forward 2, backward 3.
-// Floor: these at copy rate.
+// Floor: this traffic at the rate of a copy.
 #include <algorithm>
 #include <cmath>
 

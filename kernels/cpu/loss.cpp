@@ -1,6 +1,7 @@
-// Cross-entropy of one row at a time: maximum, exponentials with their sum, gradient. Values moved a logit: 2 from
-// memory if a row stays in cache between the passes. Floor: that at copy rate, or one exponential a logit; it was two
-// before the exponentials were kept for the gradient.
+// Cross-entropy of one row at a time, in three passes: maximum, exponentials with their sum, gradient. Each logit is
+// read and written once in memory, if a row stays in cache between the passes. Floor: this traffic at the rate of a
+// copy, or one exponential per logit. What was tried: the exponentials are kept for the gradient, where two per logit
+// were computed before.
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
@@ -14,7 +15,7 @@
 namespace rowan {
 namespace {
 
-// A NaN fails every comparison, so this maximum ignores it; the sum below propagates it.
+// A NaN fails every comparison, so this maximum ignores it. The sum of exponentials propagates it.
 template <typename T>
 float largest(const T* x, int64_t count) {
   float result = cpu::load(x[0]);
@@ -48,8 +49,8 @@ struct Capped {
   }
 };
 
-// to[i] = e^(z - shift), where z is the capped x[i]. Returns their sum: blocks are summed in float, the blocks in
-// double. `to` may be x itself.
+// to[i] = e^(z - shift), where z is the capped x[i]. Returns the sum of all to[i]: each block is summed in float, and
+// the sums of blocks in double. `to` may be x itself.
 template <typename T, typename Cap>
 double exponentials(float* to, const T* x, const Cap& cap, float shift, int64_t count) {
   constexpr int64_t block = 1024;
@@ -66,7 +67,7 @@ double exponentials(float* to, const T* x, const Cap& cap, float shift, int64_t 
   return total;
 }
 
-// `memory` holds the exponentials of a row, unless they can replace fp32 logits in place.
+// Returns the loss of one row. `memory` receives its exponentials, unless they can overwrite fp32 logits in place.
 template <typename T, typename Cap>
 float row_loss(T* logits, float* memory, int64_t width, int32_t target, const LossRule& rule, const Cap& cap,
                float grad_scale, bool gradient) {

@@ -1,5 +1,6 @@
-// Linear layers and matrix products on the engines of kernels/cpu/products.h. FLOPs: 2 m n k. Floor: these at the rate
-// of tile products (`rowan bench gemm`). A bias gradient is a pass of its own over dout, at copy rate.
+// Linear layers and matrix products on the engines of kernels/cpu/products.h. FLOPs: 2 m n k. Floor: these FLOPs at the
+// rate of tile products (`rowan bench gemm`). A bias gradient is a separate pass over dout; its floor is one read of
+// dout at the rate of a copy.
 #include <algorithm>
 
 #include "kernels/cpu/cpu_backend.h"
@@ -9,7 +10,8 @@
 namespace rowan {
 namespace {
 
-// d_bias[O] += column sums of dout[N, O]. Rows are summed in blocks, which loses fewer bits than one long sum.
+// d_bias[O] += column sums of dout[N, O]. Rows are summed in blocks, which has a smaller rounding error than one long
+// sum.
 template <typename B, typename T>
 void add_column_sums(B* d_bias, const T* dout, int64_t rows, int64_t width, ThreadPool& threads) {
   constexpr int64_t columns = 256, block = 64;

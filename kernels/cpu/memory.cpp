@@ -1,4 +1,4 @@
-// Memory of the CPU backend, copies between dtypes, and the backend's own start.
+// Memory of the CPU backend, copies between dtypes, and the backend's constructor and factory.
 #include <sched.h>
 #include <sys/mman.h>
 
@@ -50,7 +50,8 @@ std::string CpuBackend::describe() const {
 
 bool CpuBackend::fast(DType dtype) const { return dtype != DType::bf16 || Bf16Products::fast(); }
 
-// Large blocks are mapped: the system hands out zeroed pages lazily, and madvise asks for huge pages.
+// Large blocks come from mmap: the system allocates zeroed pages when they are first touched, and madvise requests huge
+// pages.
 void* CpuBackend::allocate(size_t bytes, Category category) {
   Block block{nullptr, 0};
   void* memory = nullptr;

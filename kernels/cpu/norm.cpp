@@ -1,6 +1,6 @@
 // Residual add fused with RMSNorm or LayerNorm, forward and backward, one row at a time in cache. Reads and writes for
-// each value: forward 4 (residual and branch in, sum and output out), backward 4 (dout, r and d_residual in, d_residual
-// out). Floor: these at copy rate.
+// each value: forward 4 (reads residual and branch, writes sum and output), backward 4 (reads dout, r and d_residual,
+// writes d_residual). Floor: this traffic at the rate of a copy.
 #include <algorithm>
 
 #include "kernels/cpu/cpu_backend.h"
@@ -63,7 +63,7 @@ struct Moments {
   float g, gx;  // means of g = dout * weight and of g * x
 };
 
-// Adds one row's part to the gradients of weight and bias; x is the normalized row.
+// Adds one row's contribution to the gradients of weight and bias. x is the normalized row.
 template <typename O, typename R, typename T>
 Moments parameter_gradients(float* d_weight, float* d_bias, const O* dout, const R* r, const T* weight, float mean,
                             float rstd, int64_t width) {

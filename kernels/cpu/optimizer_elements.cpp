@@ -1,5 +1,6 @@
 // Optimizer operations that work element by element. AdamW moves 30 bytes per parameter with bf16 weights: it reads
-// gradient, two states and master in fp32, and writes states, master and weight. Floor: these at copy rate.
+// gradient, two states and master in fp32, and writes states, master and weight. Floor: this traffic at the rate of a
+// copy.
 #include <tuple>
 
 #include "kernels/cpu/cpu_backend.h"
@@ -120,7 +121,7 @@ void CpuBackend::do_apply(Tensor update, const std::vector<OptimizerSlot>& slots
   parallel_for(threads_, static_cast<int64_t>(pieces.size()), [&](int64_t p) {
     const Piece& piece = pieces[p];
     const OptimizerSlot& slot = slots[piece.slot];
-    // Step size, and the fraction of the weights to keep, for index i along the axis.
+    // Returns the step size and the fraction of the weights to keep, for row, column or matrix i.
     auto sizes = [&](int64_t i) {
       const int64_t at = piece.slot * width + i;
       const float f = factors.empty() ? 1.0f : factors.as<float>()[at];

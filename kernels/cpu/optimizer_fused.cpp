@@ -1,6 +1,6 @@
 // RMNP, Nora and Mano in one pass over memory: momentum, projection, normalization and update of a row, or of a few
 // columns, while it is in cache. A step over rows moves 22 bytes per parameter with bf16 weights: it reads gradient,
-// momentum and master in fp32, and writes momentum, master and weight. Floor: these at copy rate.
+// momentum and master in fp32, and writes momentum, master and weight. Floor: this traffic at the rate of a copy.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/optimizer_pieces.h"
 

@@ -1,5 +1,5 @@
 // Optimizer operations over rows, columns and whole matrices of an update: sums of squares, normalization, projection
-// and adaptive factors. Floor: each operand read once at copy rate.
+// and adaptive factors. Floor: reading each operand once at the rate of a copy.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/optimizer_pieces.h"
 
@@ -8,7 +8,7 @@ using namespace cpu;
 
 namespace {
 
-// Sums of squares of each row of n matrices [rows, cols]. The sum of a matrix is made of its rows' sums.
+// Sums of squares of each row of n matrices [rows, cols]. sums() adds them up for sums over whole matrices.
 void row_sums(ThreadPool& threads, const std::vector<Tensor>& matrices, float* out) {
   const int64_t rows = matrices[0].dim(0), cols = matrices[0].dim(1);
   parallel_ranges(threads, static_cast<int64_t>(matrices.size()) * rows, rows_per_piece(cols),
@@ -64,7 +64,7 @@ std::vector<Tensor> matrices_of(const Tensor& update) {
   return matrices;
 }
 
-// The factor made of a sum of squares.
+// Converts a sum of squares to the factor that a row, column or matrix is multiplied by.
 float factor(float sum, const NormalizeRule& rule) {
   double divisor = rule.eps_mode == Eps::inside ? std::sqrt(static_cast<double>(sum) + rule.eps)
                    : rule.eps_mode == Eps::add  ? std::sqrt(static_cast<double>(sum)) + rule.eps

@@ -1,5 +1,5 @@
-// Shared by the CPU's optimizer operations: cutting slots into pieces of work, elements as floats, and the only code
-// that writes weights.
+// Shared by the CPU's optimizer operations: splitting slots into pieces of work, reading and writing elements as
+// floats, and the only code that updates weights.
 #pragma once
 
 #include <algorithm>
@@ -65,7 +65,7 @@ inline float rounded(float x) {
   return to_float(narrow);
 }
 
-// Rounds x to the bf16 below or above, with probabilities whose mean is x; `bits` are 16 random bits.
+// Rounds x to the bf16 below or above, with probabilities that make x the expected value. `bits` are 16 random bits.
 inline bf16 round_stochastic(float x, uint32_t bits) {
   uint32_t wide;
   std::memcpy(&wide, &x, sizeof wide);
@@ -79,7 +79,7 @@ inline uint32_t random_bits(const Rounding& rounding, int64_t element) {
   return element % 2 ? word >> 16 : word & 0xffffu;
 }
 
-// Has no branches, so that loops around it are vectorized.
+// True if the mask allows decay of weight w. Has no branches, so that loops around it are vectorized.
 inline bool allows(Mask mask, float step, float w) {
   const float product = step * w;
   return (mask == Mask::none) | (product > 0.0f) | ((mask != Mask::same_sign) & (product == 0.0f));

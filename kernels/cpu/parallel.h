@@ -8,7 +8,7 @@
 
 namespace rowan::cpu {
 
-// Calls fn(i) for every i in [0, count); a thread takes consecutive i.
+// Calls fn(i) for every i in [0, count). Each thread first takes consecutive i.
 template <typename F>
 void parallel_for(ThreadPool& threads, int64_t count, F&& fn) {
   threads.run(count, [&](int64_t i, int) { fn(i); });
@@ -20,7 +20,7 @@ void parallel_ranges(ThreadPool& threads, int64_t count, int64_t grain, F&& fn) 
   threads.run((count + grain - 1) / grain, [&](int64_t i, int) { fn(i * grain, std::min(count, (i + 1) * grain)); });
 }
 
-// Rows of `width` elements that make a piece large enough to be worth a thread.
+// The number of rows of `width` elements in a piece of work that is large enough for a thread.
 inline int64_t rows_per_piece(int64_t width) { return std::max<int64_t>(1, 16384 / std::max<int64_t>(1, width)); }
 
 }  // namespace rowan::cpu

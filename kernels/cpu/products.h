@@ -13,7 +13,7 @@
 
 namespace rowan {
 
-// c[m, n] = alpha op(a)[m, k] op(b)[k, n] (+ bias[n]) + beta c, `batch` times over contiguous matrices.
+// c[m, n] = alpha op(a)[m, k] op(b)[k, n] (+ bias[n]) + beta c, for each of `batch` matrices, which are contiguous.
 struct Product {
   int64_t batch = 1, m = 0, n = 0, k = 0;
   bool transpose_a = false, transpose_b = false;
@@ -36,7 +36,7 @@ class TileProducts {
   cpu::Scratch packed_, own_;
 };
 
-// Products by oneDNN. fast(): this build has oneDNN, and this processor's bf16 instructions beat fp32.
+// Products by oneDNN. fast() is true if this build has oneDNN and this processor multiplies bf16 faster than fp32.
 class Bf16Products {
  public:
   explicit Bf16Products(ThreadPool& threads);

@@ -1,5 +1,5 @@
-// bf16 products by oneDNN: each thread computes one block of c. FLOPs: 2 m n k. Floor: these at the rate of the
-// processor's bf16 instructions.
+// bf16 products by oneDNN: a thread computes one block of c at a time. FLOPs: 2 m n k. Floor: these FLOPs at the rate
+// of the processor's bf16 instructions.
 #ifdef ROWAN_ONEDNN
 #include <omp.h>
 
@@ -27,7 +27,7 @@ using ISA = dnnl::cpu_isa;
 // The block of c that a thread computes at once.
 constexpr int64_t most_rows = 512, most_columns = 512;
 
-// Keeps oneDNN from starting OpenMP threads, which would busy-wait beside ours.
+// Keeps oneDNN from starting OpenMP threads, which would busy-wait and slow down our threads.
 class OneThread {
  public:
   OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
@@ -37,15 +37,15 @@ class OneThread {
   int before_;
 };
 
-// The values of cpu_isa are bit sets.
+// The values of cpu_isa are bit masks.
 [[maybe_unused]] bool cpu_has(ISA isa) {
   int here = static_cast<int>(dnnl::get_effective_cpu_isa()), wanted = static_cast<int>(isa);
   return (here & wanted) == wanted;
 }
 
-// True with AMX, or where the dot product of AVX512-BF16 beats fp32. On Zen it has twice the rate of fp32. On Intel
-// cores since Sapphire Rapids (the first with AVX512-FP16) it has about half: 74 against 125 GFLOP/s a core with AMX
-// hidden.
+// True if the processor has AMX, or if the dot product of AVX512-BF16 is faster than fp32. On Zen the dot product has
+// twice the rate of fp32. On Intel cores since Sapphire Rapids (the first with AVX512-FP16) it has about half the rate:
+// 74 against 125 GFLOP/s per core, with AMX disabled.
 bool has_fast_bf16() {
 #ifdef __AVX512F__
   if (cpu_has(ISA::avx512_core_amx)) return true;
@@ -62,7 +62,7 @@ struct Part {
   int64_t row, rows, column, columns;
 };
 
-// `stride` is the distance between rows in memory; the rows of a transposed matrix are its columns.
+// `stride` is the distance between consecutive rows in memory, or between consecutive columns if `transpose`.
 dnnl::memory::desc describe(int64_t rows, int64_t cols, bool transpose, int64_t stride, DType dtype) {
   Dims strides = transpose ? Dims{1, stride} : Dims{stride, 1};
   if (transpose && rows == 1) strides[0] = stride * cols;  // oneDNN 3.7 reads a stride of 1 here as contiguous columns
@@ -74,7 +74,7 @@ struct Compiled {
   dnnl::matmul primitive;
 };
 
-// Builds c = alpha a b (+ bias) + beta c. Since oneDNN 3 alpha is a scale of an operand, passed at execution.
+// Builds c = alpha a b (+ bias) + beta c. Since oneDNN 3, alpha is a scale of an operand and is passed at execution.
 void compile(Compiled& of, const dnnl::engine& engine, bool bias, float alpha, float beta) {
   dnnl::primitive_attr attributes;
   dnnl::post_ops sum;
@@ -127,9 +127,9 @@ class Worker {
   }
 
  private:
-  // Everything a primitive is built from.
+  // All values that a primitive is built from.
   using Key = std::array<int64_t, 8>;
-  // Bounds the cache when alpha or beta change from call to call.
+  // Bounds the cache, because alpha or beta may change from call to call.
   static constexpr size_t most_primitives = 1024;
 
   const Compiled& find(const Product& p, const Part& part) {

@@ -1,6 +1,6 @@
-// Matrix products in fp32, for operands of either dtype. b is packed into panels that a tile reads in order, and each
-// thread takes blocks of c. Sums over k are split in the same way for any number of threads. FLOPs: 2 m n k. Floor:
-// these at the rate of tile products (tile.h).
+// Matrix products in fp32, for operands of either dtype. b is packed into panels that tile products read contiguously,
+// and each thread computes blocks of c. Sums over k are split in the same way for any number of threads. FLOPs:
+// 2 m n k. Floor: these FLOPs at the rate of tile products (tile.h).
 // What was tried:
 // 1. oneDNN for every product.
 // 2. These tiles instead, in fp32. They are about as fast as oneDNN 2.6: 126 to 162 GFLOP/s a core with AVX-512, where
@@ -20,16 +20,16 @@ namespace {
 using cpu::lanes;
 using cpu::round_up;
 
-// b is packed in panels as wide as a tile. Sums run over `depth` of k at a time, so that a panel of that depth stays in
-// the L1 cache. They are added up in this order for any number of threads.
+// b is packed in panels as wide as a tile. A tile product sums over `depth` values of k, so that its part of a panel
+// stays in the L1 cache. These partial sums are added up in order of k for any number of threads.
 constexpr int64_t panel = cpu::block_vectors * lanes, depth = lanes == 16 ? 384 : 256, group = cpu::block_rows;
-// The block of c that a thread computes at once; with the part of a that it reads it fits the L2 cache.
+// The block of c that a thread computes at once. It fits the L2 cache together with the part of a that it needs.
 constexpr int64_t most_rows = 16 * group, most_columns = 512;
 constexpr int64_t most_packed = int64_t{4} << 20;  // floats of packed b
 constexpr int64_t few_rows = 8;                    // with at most this many rows, packing b does not pay off
 constexpr int64_t most_unpacked = 512;             // up to this many columns, b is read in place
-constexpr int64_t most_uncopied = 1023;            // the same for a; rows 4096 bytes apart evict each other
-constexpr int64_t at_once = 8;                     // values of a copied together; a group needs at most these
+constexpr int64_t most_uncopied = 1023;            // up to this m, a^T is read in place; a stride of 4 KB evicts lines
+constexpr int64_t at_once = 8;                     // values of a copied together; at least a group
 static_assert(at_once >= group);
 
 typedef float Four __attribute__((vector_size(16)));
@@ -73,7 +73,7 @@ void transpose(float* to, int64_t to_stride, const T* from, int64_t from_stride,
       to[x * to_stride + j] = cpu::load(from[j * from_stride + x]);
 }
 
-// One product of operands of type T into a result of type R. Threads are the caller's business.
+// One product of operands of type T into a result of type R. The caller distributes its methods over threads.
 template <typename T, typename R>
 class Matrices {
  public:
@@ -90,7 +90,7 @@ class Matrices {
   // Whether b has to be packed.
   bool packs() const { return packs_; }
 
-  // Packs one depth of one panel of b; the layout is [panels][k][panel].
+  // Packs rows [begin, begin + depth) of the panel at column j. The layout of `packed` is [panels][k][panel].
   void pack(float* packed, int64_t first_column, int64_t columns, int64_t j, int64_t begin) const {
     const int64_t count = std::min(depth, p_.k - begin), width = std::min(panel, columns - j);
     float* to = packed + j * p_.k + begin * panel;
@@ -114,8 +114,8 @@ class Matrices {
   static constexpr int64_t left_floats = most_rows * depth;
   static constexpr int64_t own_floats = left_floats + most_rows * most_columns;
 
-  // Computes rows [row, row + rows) and columns [first_column + j, ... + width) of c. b is packed from first_column on.
-  // `own` is the thread's scratch memory, own_floats long.
+  // Computes rows [row, row + rows) and columns [first_column + j, ... + width) of c. `packed` starts with column
+  // first_column of b. `own` is the thread's scratch memory of own_floats floats.
   void block(float* own, const float* packed, int64_t first_column, int64_t row, int64_t rows, int64_t j,
              int64_t width) const {
     float *left = own, *sums = own + left_floats;
@@ -146,7 +146,7 @@ class Matrices {
     for (int64_t i = 0; i < rows; ++i) finish(row + i, column, sums + i * most_columns, direct, width);
   }
 
-  // Computes columns [column, column + width) of a c with few rows, reading b unpacked. `left` is the result of
+  // Computes columns [column, column + width) of c, which has few rows, from b without packing. `left` is the result of
   // gather_all: m * k floats.
   void few(const float* left, int64_t column, int64_t width) const {
     float sums[few_rows][most_columns] = {};
@@ -188,7 +188,7 @@ class Matrices {
 
   R at(int64_t i, int64_t j) const { return c_[i * p_.n + j]; }
 
-  // Copies the part of a that multiply() reads, columns in groups [count][group].
+  // Copies the part of a that multiply() reads. If a is transposed, the layout is [groups of rows of c][count][group].
   void gather(float* left, int64_t row, int64_t rows, int64_t begin, int64_t count) const {
     if (p_.transpose_a) {
       // Each row of a is read once, in order, and all groups take their columns from it.
@@ -237,8 +237,8 @@ class Matrices {
     cpu::tile_product<false>(c, stride, from, from_stride, right, right_stride, rows, width, count, accumulate);
   }
 
-  // The first `direct` columns of the row already hold their sums in c; the sums of the others are in `sums`. Adds the
-  // bias to both.
+  // Completes row i of a block. The first `direct` columns already hold their sums in c. The sums of the other columns
+  // are in `sums`; beta c is added to them, and they are stored. The bias is added to all columns.
   void finish(int64_t i, int64_t column, float* sums, int64_t direct, int64_t end) const {
     R* to = c_ + i * p_.n + column;
     const float beta = p_.beta;
@@ -307,8 +307,8 @@ void run_large(ThreadPool& threads, const Product& p, cpu::Scratch& packed_memor
         threads.run(pieces(width, panel) * depths, [&](int64_t unit, int) {
           matrices.pack(packed, first, width, unit / depths * panel, unit % depths * depth);
         });
-      // Shrink the blocks if there are too few to keep all threads busy to the end. Narrower blocks would copy columns
-      // of a more often.
+      // Shrink the blocks if there are too few to keep all threads busy to the end. Each block copies the columns that
+      // it needs of a transposed a. Narrower blocks would copy them more often, so here rows are halved first.
       int64_t rows = most_rows, cols = most_columns;
       const auto too_few = [&] { return pieces(p.m, rows) * pieces(width, cols) < 4 * threads.size(); };
       if (p.transpose_a)

@@ -19,7 +19,7 @@ double seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-// FLOP/s of the best of many runs of `work`, which does `flops`.
+// FLOP/s of the fastest of 50 runs of `work`, which executes `flops` FLOPs.
 template <typename F>
 double rate(double flops, F&& work) {
   double best = 0;
@@ -31,8 +31,8 @@ double rate(double flops, F&& work) {
   return best;
 }
 
-// Enough independent sums to hide the latency of an instruction. Not inlined, so that the compiler cannot know the
-// values.
+// Updates enough independent sums to hide the latency of an instruction. Not inlined, so that the compiler cannot know
+// the values.
 __attribute__((noinline)) void multiply_and_add(Vector* sums, int64_t times) {
   constexpr int count = 12;
   Vector s[count], factor = sums[count], term = sums[count + 1];

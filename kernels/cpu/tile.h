@@ -1,6 +1,6 @@
-// Products of small fp32 tiles that lie in cache, on GCC vector types as wide as the level's registers; wider vectors
-// would be split and spilled. FLOPs: 2 m n k. Floor: the peak of a core; `rowan bench gemm` prints both, BENCHMARKS.md
-// has figures.
+// Products of small fp32 tiles that are in cache, on GCC vector types as wide as the level's registers. GCC would split
+// wider vectors and spill them to the stack. FLOPs: 2 m n k. Floor: these FLOPs at the peak rate of a core. `rowan
+// bench gemm` prints the rates of tiles and of a core, and BENCHMARKS.md has figures.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 
 namespace rowan::cpu {
 
-// Sized so that a block of sums, one row of the right operand and one value of the left fill the registers.
+// Sized so that a block of sums, one row of the right operand and one value of the left operand fill the registers.
 #if defined(__AVX512F__)
 constexpr int64_t lanes = 16;  // 32 registers
 constexpr int block_vectors = 4;

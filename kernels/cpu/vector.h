@@ -40,8 +40,8 @@ inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c);
 inline float multiply_add(float a, float b, float c) { return a * b + c; }
 #endif
 
-// x - n log 2, exact up to the last rounding. With FMA, log 2 is split in two parts; fma also keeps the compiler from
-// reassociating them. Without FMA, in double.
+// x - n log 2, exact up to the last rounding. With FMA, log 2 is split in two parts; std::fma also keeps the compiler
+// from reassociating them. Without FMA, the difference is computed in double.
 inline float less_log2s(float x, float n) {
 #if ROWAN_FMA
   return std::fma(n, -1.42860677e-6f, std::fma(n, -0.693145752f, x));
@@ -99,8 +99,8 @@ inline float exp_saturating(float x) {
 // 1 / (1 + e^-x).
 inline float sigmoid(float x) { return 1.0f / (1.0f + exp_saturating(-x)); }
 
-// The standard normal distribution function; its density goes to `density`. Phi(-|x|) = e^(-x^2/2) erfcx(|x|/sqrt 2) /
-// 2, where erfcx is a polynomial in t = 1 / (1 + 0.4 |x| / sqrt 2).
+// The standard normal distribution function Phi. `density` receives the density at x. Phi(-|x|) = e^(-x^2/2)
+// erfcx(|x|/sqrt 2) / 2, where erfcx is t times a polynomial in t = 1 / (1 + 0.4 |x| / sqrt 2).
 inline float normal_cdf(float x, float& density) {
   float gauss = exp_nonpositive(-0.5f * x * x);
   density = 0.398942280f * gauss;
