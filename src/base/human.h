@@ -12,7 +12,7 @@ std::string human_count(double value);
 std::string human_flops(double per_second);
 // Powers of 1024: "512 B", "1.50 GiB".
 std::string human_bytes(double bytes);
-// "0.5s", "42s", "3m 05s", "2h 07m", "5d 03h"; "-" when it is not finite.
+// "0.5s", "42s", "3m 05s", "2h 07m", "5d 03h"; "-" if `seconds` is not finite.
 std::string human_duration(double seconds);
 
 }  // namespace rowan

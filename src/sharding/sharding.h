@@ -91,7 +91,7 @@ class Sharding : public BlockObserver {
   struct Block {
     std::vector<Piece> gradients, weights;  // pieces in sent_ and in the model's memory, with their owners
     std::vector<int> shares;                // this rank's shares of the block, as indices into shares_
-    std::vector<size_t> at;                 // their indices in `gradients` and `weights`
+    std::vector<size_t> at;                 // indices of these shares' pieces in `gradients` and `weights`
     Ticket gradient_ticket = 0, weight_ticket = 0;
   };
 

@@ -29,7 +29,7 @@ struct Plan {
 // The plan of rank 0 of `ranks` ranks.
 Plan make_plan(const TrainConfig& config, int ranks);
 
-// Throws Error if a rank needs more memory than this machine has free. The message names the setting to lower. Without
+// Throws Error if a rank needs more memory than this machine has free. The message names the setting to change. Without
 // this check Linux would grant the memory, and the OOM killer would end the process later. GPU memory is not checked.
 void check_memory(const TrainConfig& config, const Backend& backend, int ranks);
 
