@@ -1,5 +1,5 @@
-// The alphabet in which published JSON files of byte-level vocabularies write bytes as printable characters. Bytes that
-// are printable in Latin-1 stand for themselves; the others are written as U+0100, U+0101, ... in order.
+// GPT-2's mapping of bytes to printable characters, which published JSON files of byte-level vocabularies use. Bytes
+// that are printable in Latin-1 map to themselves; the others map to U+0100, U+0101, ... in order.
 #pragma once
 
 #include <array>

@@ -8,14 +8,14 @@
 namespace rowan {
 namespace {
 
-// A unit of the trie: the byte that leads to it, the position of its children, and whether a key ends at it. A unit
-// that holds a key's value has the highest bit set.
+// Fields of a unit of the trie. label() is the byte that leads to the unit, offset() locates its children, and
+// ends_key() says whether a key ends there. A unit that holds a key's value() has the highest bit set.
 bool ends_key(uint32_t unit) { return unit >> 8 & 1; }
 uint32_t label(uint32_t unit) { return unit & 0x800000ffu; }
 uint32_t offset(uint32_t unit) { return unit >> 10 << (unit >> 6 & 8); }
 uint32_t value(uint32_t unit) { return unit & 0x7fffffffu; }
 
-// Compatibility forms expand to at most 18 characters (Unicode Standard Annex 15).
+// In bytes. Compatibility forms expand to at most 18 characters (Unicode Standard Annex 15).
 constexpr size_t longest_replacement = 1024;
 constexpr size_t most_keys_on_a_path = 32;  // the limit in sentencepiece
 constexpr size_t longest_key = 1024;
@@ -26,7 +26,7 @@ size_t character_bytes(std::string_view text) {
   return bytes;
 }
 
-// Checks all keys. Keys with equal endings share nodes of the trie, so each node is checked only once.
+// Checks all keys. Visits each node only once, because keys with equal endings share nodes of the trie.
 class Checker {
  public:
   Checker(const std::vector<uint32_t>& units, const std::string& replacements)
@@ -43,14 +43,14 @@ class Checker {
   const std::string& replacements_;
   std::vector<uint16_t> keys_below_;  // for each node: the largest number of keys that end on one path below it
 
-  // `children` is the index of the child for byte 0; the others differ in the lowest eight bits.
+  // `children` is the index of the child for byte 0. The child for another byte is at `children` ^ byte.
   size_t keys_among(uint32_t children, size_t depth) {
     if ((children | 0xffu) >= units_.size()) fail("precompiled_charsmap: damaged: a node leads out of the trie");
     if (depth > longest_key) fail("precompiled_charsmap: damaged: a key of more than {} bytes", longest_key);
     size_t most = 0;
     for (uint32_t byte = 0; byte < 256; ++byte) {
       const uint32_t child = children ^ byte;
-      if (child != 0 && units_[child] != 0 && label(units_[child]) == byte)  // 0: a free unit
+      if (child != 0 && units_[child] != 0 && label(units_[child]) == byte)  // a unit of 0 is free
         most = std::max(most, ends_key(units_[child]) + below(child, depth));
     }
     return most;

@@ -1,7 +1,7 @@
 // The replacement table that sentencepiece models and Hugging Face's tokenizers store as "precompiled_charsmap". At
-// each position the longest matching key is replaced; if none matches, one character is copied. Its bytes are the
-// length of a double-array trie (Aoe 1989, in the layout of Darts-clone), the trie, and the replacements, each ended by
-// a zero byte.
+// each position the longest matching key is replaced; if none matches, one character is copied. The table consists of
+// the length of a double-array trie (Aoe 1989, in the layout of Darts-clone), the trie, and the replacements, each
+// ended by a zero byte.
 #pragma once
 
 #include <cstdint>
@@ -15,12 +15,12 @@ class Charsmap {
  public:
   // A table that replaces nothing.
   Charsmap() = default;
-  // Throws Error for a damaged table: everything reachable from the root of the trie must lie inside it.
+  // Throws Error if the table is damaged: everything reachable from the root of the trie must lie inside the table.
   explicit Charsmap(std::string_view bytes);
 
-  // Appends `text`, which is UTF-8, after replacement.
+  // Appends `text` (UTF-8) to `result`, with its keys replaced.
   void apply(std::string_view text, std::string& result) const;
-  // The replacement for the beginning of a text, and the number of bytes that it replaces.
+  // The replacement for the beginning of a text, and the number of bytes of text that it replaces.
   struct Step {
     std::string_view replacement;
     size_t length;

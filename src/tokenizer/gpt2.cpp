@@ -76,8 +76,8 @@ inline int32_t Gpt2Tokenizer::find(std::string_view bytes) const {
 }
 
 void Gpt2Tokenizer::merge(std::string_view piece, std::vector<int32_t>& ids) const {
-  // The parts form a linked list over byte positions. The heap holds every pair whose union was a token when it was
-  // seen, ordered by rank, then from left to right. An entry is stale if one of its parts has changed since.
+  // The parts form a linked list over byte positions. The heap holds the adjacent pairs that made a token when they
+  // were pushed, ordered by rank, then from left to right. An entry is stale if one of its parts has changed since.
   struct Part {
     uint32_t next, previous;
     int32_t id;
@@ -121,7 +121,7 @@ void Gpt2Tokenizer::merge(std::string_view piece, std::vector<int32_t>& ids) con
 
 void Gpt2Tokenizer::encode(std::string_view text, std::vector<int32_t>& ids) const {
   if (invalid_ == InvalidUtf8::refuse) refuse_invalid_utf8(text);
-  // Positions inside a piece are 32 bits wide.
+  // merge() has 32-bit positions.
   if (text.size() >= UINT32_MAX)
     fail("gpt2: found a document of {} bytes, expected at most {}", text.size(), UINT32_MAX - 1);
   for (size_t at = 0; at < text.size();) {

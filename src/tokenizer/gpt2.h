@@ -1,5 +1,5 @@
-// GPT-2's byte-level byte pair encoding. Every byte starts as a token. Inside a piece (gpt2_split.h) the neighbours
-// whose union has the lowest rank are merged, leftmost first, until no union is a token. In GPT-2's vocabulary a
+// GPT-2's byte-level byte pair encoding. Each byte of a piece (gpt2_split.h) starts as a token. Then the adjacent pair
+// that makes the token of lowest rank is merged, leftmost first, until no pair makes a token. In GPT-2's vocabulary a
 // token's rank is its id.
 #pragma once
 
@@ -13,8 +13,8 @@
 namespace rowan {
 
 // Reads the bytes of every token in order of rank, without the end token. `path` is a .tiktoken file (base64, space,
-// rank on each line), or vocab.bpe or encoder.json (also called merges.txt and vocab.json), or their folder. Both forms
-// give the same list. Throws Error naming file and line.
+// rank on each line), or vocab.bpe or encoder.json (also called merges.txt and vocab.json), or their folder. Both
+// formats give the same list. Throws Error naming file and line.
 std::vector<std::string> read_gpt2_vocabulary(const std::filesystem::path& path);
 
 class Gpt2Tokenizer : public Tokenizer {

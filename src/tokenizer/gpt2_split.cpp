@@ -11,7 +11,7 @@ namespace rowan {
 const unsigned char* Gpt2Splitter::unicode_classes() {
   static const std::vector<unsigned char> table = [] {
     std::string all;
-    std::vector<uint32_t> code_at;  // code point of the character that begins at this byte of `all`
+    std::vector<uint32_t> code_at;  // code point of the character that each byte of `all` belongs to
     for (uint32_t code = 0; code < code_points; ++code) {
       if (code >= 0xd800 && code < 0xe000) continue;
       append_utf8(all, code);
@@ -58,8 +58,8 @@ size_t Gpt2Splitter::piece_end(std::string_view text, size_t begin) const {
     Class following = class_at(text, next, after);
     if (following != space) return run_end(text, after, following);
   }
-  // A run of spaces: all of it at the end of the text; otherwise all but the last space, which may belong to the next
-  // piece, but at least one.
+  // A run of white space is one piece. If other text follows the run, the run's last character is left for the next
+  // piece, unless it is the only one.
   size_t last = begin, at = next;
   while (at < text.size() && class_at(text, at, next) == space) {
     last = at;

@@ -1,8 +1,7 @@
-// GPT-2's rule for splitting text into pieces; byte pairs are never merged across pieces:
+// GPT-2's rule for splitting text into pieces. Byte pairs are never merged across pieces. The rule is
 //   's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
-// (Radford et al. 2019, the published encoder). The expression is simple enough to be matched by hand-written code,
-// many times faster than by a regular expression engine. PCRE2 is asked once which code points are letters, numbers and
-// spaces.
+// (Radford et al. 2019, the published encoder). Hand-written code matches this expression many times faster than a
+// regular expression engine. Only the classes of code points (letters, numbers, spaces) come from PCRE2, once.
 #pragma once
 
 #include <cstddef>

@@ -19,7 +19,7 @@ namespace fs = std::filesystem;
 constexpr size_t gpt2_tokens = 50256;  // number of tokens without the end token
 constexpr size_t single_bytes = 256;
 
-// Calls each(line number from 1, line) for every non-empty line.
+// Calls each(line number from 1, line) for every line that is not empty.
 template <typename Each>
 void each_line(std::string_view text, Each each) {
   for (size_t number = 1; !text.empty(); ++number) {
@@ -96,7 +96,7 @@ std::vector<std::string> read_folder(const fs::path& folder) {
   fs::path merges = first_existing(folder, "vocab.bpe", "merges.txt");
   std::vector<std::string> tokens = read_encoder(encoder, alphabet);
   check_vocabulary(tokens, encoder);
-  // Merging uses ids as ranks, so the ids must be in the order of the merges, as GPT-2's are.
+  // Ids serve as merge ranks, so they must be in the order of the merges, as in GPT-2's vocabulary.
   size_t next = single_bytes;
   each_line(read_file(merges), [&](size_t number, std::string_view line) {
     if (number == 1 && line.starts_with("#version")) return;

@@ -86,7 +86,7 @@ class HuggingFaceTokenizer : public Tokenizer {
   std::vector<std::string> texts_;  // decoded text of every id
   std::vector<bool> is_special_;
   std::map<std::string, int32_t> added_;
-  std::optional<Pattern> plain_added_;  // added tokens that are not special; these are recognized in text
+  std::optional<Pattern> plain_added_;  // added tokens that are not special and are therefore recognized in text
   bool unigram_model_ = false;
   Unigram unigram_;
   // Members of the BPE model.
@@ -109,7 +109,7 @@ class HuggingFaceTokenizer : public Tokenizer {
         if (token.boolean(key, false)) token.fail(key, "only false is implemented");
       in_text.push_back(content);
     }
-    // Longer tokens first, so that the longest one at a position matches.
+    // The longest token at a position must match, so longer tokens come first.
     std::sort(in_text.begin(), in_text.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
     std::string any;
     for (const std::string& token : in_text) any += (any.empty() ? "" : "|") + Pattern::quoted(token);
@@ -121,7 +121,7 @@ class HuggingFaceTokenizer : public Tokenizer {
     texts_[static_cast<size_t>(id)] = std::move(text);
   }
 
-  // Parses "<0x0A>", the notation for bytes in vocabularies of pieces.
+  // Parses the name of a byte's token, such as "<0x0A>".
   static std::optional<unsigned char> byte_of(const std::string& token) {
     unsigned value = 0;
     if (token.size() != 6 || !token.starts_with("<0x") || token[5] != '>') return {};
@@ -129,7 +129,7 @@ class HuggingFaceTokenizer : public Tokenizer {
     return token == fmt::format("<0x{:02X}>", value) ? std::optional(static_cast<unsigned char>(value)) : std::nullopt;
   }
 
-  // Sets the text of a piece: word marks become spaces, and "<0x0A>" a byte if the model has byte fallback.
+  // Sets the text of a piece. Word marks become spaces. If the model has byte fallback, "<0x0A>" becomes the byte.
   void set_piece(int64_t id, const std::string& piece) {
     if (const auto byte = byte_of(piece); byte && byte_fallback_)
       return set_text(id, std::string(1, static_cast<char>(*byte)));

@@ -19,7 +19,7 @@ constexpr uint32_t syllable_count = lead_count * vowel_count * trail_count;
 
 struct CanonicalTables {
   std::unordered_map<uint32_t, uint8_t> classes;
-  std::unordered_map<uint32_t, std::pair<uint32_t, uint32_t>> parts;  // second part 0: only one part
+  std::unordered_map<uint32_t, std::pair<uint32_t, uint32_t>> parts;  // second is 0 if there is only one part
   std::unordered_map<uint64_t, uint32_t> wholes;
 
   CanonicalTables() {
@@ -51,7 +51,7 @@ void decompose(const CanonicalTables& tables, uint32_t code, std::vector<uint32_
   if (found->second.second) decompose(tables, found->second.second, codes);
 }
 
-// The composition of two characters; 0 if there is none.
+// The character that two characters compose to; 0 if there is none.
 uint32_t composed(const CanonicalTables& tables, uint32_t first, uint32_t second) {
   if (first - leads < lead_count && second - vowels < vowel_count)
     return syllables + ((first - leads) * vowel_count + second - vowels) * trail_count;
@@ -65,8 +65,7 @@ uint32_t composed(const CanonicalTables& tables, uint32_t first, uint32_t second
 }  // namespace
 
 std::string nfc(std::string_view text) {
-  // Fast path: nothing below U+0300 combines or decomposes further. Bytes below 0xcc are ASCII, continuation bytes, or
-  // Latin letters.
+  // Fast path: text of characters below U+0300 is in this form already. All bytes of these characters are below 0xcc.
   if (std::all_of(text.begin(), text.end(), [](unsigned char byte) { return byte < 0xcc; })) return std::string(text);
   static const CanonicalTables tables;
   std::vector<uint32_t> codes;
@@ -84,7 +83,8 @@ std::string nfc(std::string_view text) {
                      [](uint32_t a, uint32_t b) { return tables.class_of(a) < tables.class_of(b); });
     begin = end;
   }
-  // A mark composes with the last character of class 0, unless a mark of the same or a higher class stands between.
+  // A character composes with the last starter (a character of class 0), unless a mark of the same or a higher class
+  // stands between them.
   std::vector<uint32_t> result;
   size_t starter = SIZE_MAX;
   int last_class = -1;  // class of the last mark since the starter; -1: none

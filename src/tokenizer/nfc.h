@@ -1,5 +1,5 @@
-// Normalization form C (Unicode Standard Annex 15): characters with marks are written in one way, composed if a
-// composed character exists. The tokenizers of Qwen and others read text in this form.
+// Normalization form C (Unicode Standard Annex 15): a character with marks is written in only one way, composed if a
+// composed character exists. The tokenizers of Qwen and others normalize text to this form.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace rowan {
 
-// `text` is UTF-8.
+// Returns `text`, which is UTF-8, in this form.
 std::string nfc(std::string_view text);
 
 }  // namespace rowan

@@ -40,8 +40,8 @@ const PairMerges::Slot* PairMerges::find(int32_t left, int32_t right) const {
 void PairMerges::merge(std::vector<int32_t>& ids, size_t begin, int32_t below) const {
   const auto size = static_cast<uint32_t>(ids.size() - begin);
   if (slots_.empty() || size < 2) return;
-  // The parts form a linked list over positions. The heap holds every pair that could be merged when it was seen. An
-  // entry is stale if one of its parts has changed since.
+  // The parts form a linked list over positions. The heap holds the adjacent pairs that could be merged when they were
+  // pushed. An entry is stale if one of its parts has changed since.
   struct Part {
     uint32_t next, previous;
     int32_t id;  // -1: merged into the previous part

@@ -1,5 +1,5 @@
 // Byte pair encoding over ids (Sennrich et al. 2016, "Neural machine translation of rare words with subword units"):
-// repeatedly merges the neighbouring pair of lowest rank, leftmost first, until no pair can be merged.
+// repeatedly merges the adjacent pair of lowest rank, leftmost first, until no pair can be merged.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ class PairMerges {
   // If a pair appears twice, the first one counts.
   explicit PairMerges(const std::vector<PairMerge>& merges);
 
-  // Applies all merges of rank below `below` in ids[begin, end), in O(n log n).
+  // Applies all merges of rank below `below` to ids[begin, ids.size()), in O(n log n) for n ids.
   void merge(std::vector<int32_t>& ids, size_t begin, int32_t below = INT32_MAX) const;
 
  private:
@@ -36,8 +36,8 @@ class PairMerges {
   size_t home(uint64_t pair) const;
 };
 
-// All ways to make the pieces of a vocabulary (by id) from two others, ranked by score: the merges of sentencepiece's
-// BPE, and the form in which Hugging Face writes them.
+// The merges of a sentencepiece BPE model: every way to make a piece from two others, ranked by the piece's score,
+// highest first. `pieces` holds text and score by id. Hugging Face's files contain the same list.
 std::vector<PairMerge> merges_of_scores(const std::vector<std::pair<std::string, float>>& pieces);
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// Regular expressions over UTF-8 (PCRE2), for the patterns with which tokenizers split text.
+// Regular expressions over UTF-8 (PCRE2), for the patterns by which tokenizers split text.
 #pragma once
 
 #include <cstddef>

@@ -87,8 +87,8 @@ class SentencepieceTokenizer : public Tokenizer {
   }
 
  private:
-  // The library takes quadratic time on documents with much text unknown to the model. So for ordinary models the
-  // search is done here in linear time, with the same result.
+  // The library takes quadratic time on documents with much text that is unknown to the model. For ordinary models, the
+  // search is therefore done here word by word, with the same result.
   enum class Search { words, merges, library };
 
   SentencepieceModel model_;
@@ -107,7 +107,7 @@ class SentencepieceTokenizer : public Tokenizer {
     ids.insert(ids.end(), pieces.begin(), pieces.end());
   }
 
-  // Chooses the fast search that gives the library's result, checked on a text that contains every piece.
+  // Chooses a fast search if it gives the library's result on a probe, a text that contains every piece.
   void prepare() {
     if (model_.space_is_suffix || !model_.add_dummy_prefix || !model_.escape_whitespaces) return;
     std::string probe;
@@ -137,7 +137,7 @@ class SentencepieceTokenizer : public Tokenizer {
 
   bool prepare_merges(const std::vector<std::pair<std::string, float>>& scored) {
     for (const auto& [text, score] : scored) {
-      // Nothing merges a word's last character with the mark of the next word.
+      // Words are merged separately, so no piece may have a word mark after another character.
       size_t first = 0;
       while (text.compare(first, word_mark.size(), word_mark) == 0) first += word_mark.size();
       if (text.find(word_mark, first) != std::string::npos) return false;
@@ -176,7 +176,7 @@ class SentencepieceTokenizer : public Tokenizer {
     auto is_space = [](char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; };
     for (size_t at = 0; at < text.size();) {
       size_t end = at;
-      bool plain = true;  // whether printable ASCII is unchanged by normalization
+      bool plain = true;  // printable ASCII, which normalization does not change
       for (; end < text.size() && !is_space(text[end]); ++end) plain &= text[end] > ' ' && text[end] < 0x7f;
       std::string_view word = text.substr(at, end - at);
       at = end + 1;
@@ -196,7 +196,7 @@ class SentencepieceTokenizer : public Tokenizer {
     normalize(text, normalized);
     const size_t before = ids.size();
     for (size_t at = 0; at < normalized.size();) {
-      // A word, including the marks before it.
+      // Find the end of the word. The marks before a word belong to it.
       size_t end = at;
       while (normalized.compare(end, word_mark.size(), word_mark) == 0) end += word_mark.size();
       end = std::min(normalized.find(word_mark, end), normalized.size());
@@ -222,8 +222,8 @@ class SentencepieceTokenizer : public Tokenizer {
     ids.erase(std::unique(ids.begin() + static_cast<std::ptrdiff_t>(before), ids.end(), both_unknown), ids.end());
   }
 
-  // Normalizes as the library does: replaces characters, removes white space at both ends and repeated white space if
-  // the model says so, and writes spaces as marks. Another mark goes before the text.
+  // Normalizes as the library does. Replaces characters. If the model says so, removes white space at both ends and
+  // repeated white space. Writes spaces as word marks, and adds a word mark before the text.
   void normalize(std::string_view text, std::string& result) const {
     result.clear();
     bool after_space = model_.remove_extra_whitespaces;

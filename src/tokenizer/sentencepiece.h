@@ -8,9 +8,9 @@
 
 namespace rowan {
 
-// The model's own normalization applies (T5's collapses white space and loses newlines). Text that is not UTF-8 is
-// refused, because the library would replace it. Throws Error for a damaged model, for one without an end token </s>,
-// or if the build has no sentencepiece.
+// Applies the model's own normalization (T5's collapses white space and loses newlines). Refuses text that is not
+// UTF-8, because the library would replace the invalid bytes. Throws Error for a damaged model, for a model without an
+// end token </s>, or if the build has no sentencepiece.
 std::unique_ptr<Tokenizer> make_sentencepiece(const std::filesystem::path& file);
 
 }  // namespace rowan

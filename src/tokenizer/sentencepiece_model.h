@@ -1,5 +1,5 @@
-// Reads the file of a sentencepiece model (github.com/google/sentencepiece, sentencepiece_model.proto), as far as
-// tokens depend on it. The library trusts its models; a model that passes these checks is safe for it.
+// Reads the file of a sentencepiece model (github.com/google/sentencepiece, sentencepiece_model.proto): the fields on
+// which tokens depend. The library loads a model without checks; a model that passes the checks here is safe to load.
 #pragma once
 
 #include <cstdint>

@@ -17,10 +17,10 @@ namespace {
 
 using Pieces = std::vector<std::string>;
 
-// What happens to the matches of a pattern that splits text.
+// What split() does with the matches of its pattern.
 enum class Behavior { removed, isolated, merged_with_previous, merged_with_next, contiguous };
 
-// Replaces every piece by the pieces that divide() makes of it; drops empty ones.
+// Replaces every piece by the parts into which divide() splits it. Drops empty parts.
 template <typename Divide>
 void divide_each(Pieces& pieces, Divide divide) {
   Pieces result;
@@ -46,7 +46,7 @@ Pattern pattern_of(JsonObject& step) {
 
 void split(Pieces& pieces, const Pattern& pattern, Behavior behavior, bool invert) {
   divide_each(pieces, [&](const std::string& piece, auto emit) {
-    // Matches and the text between them, alternating.
+    // The matches and the text between them, in order; true for the parts to treat as matches.
     std::vector<std::pair<std::string, bool>> parts;
     size_t at = 0;
     for (const auto& [begin, end] : pattern.matches(piece)) {

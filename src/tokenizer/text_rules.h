@@ -14,14 +14,15 @@ namespace rowan {
 class TextRules {
  public:
   TextRules() = default;
-  // Either section may be null. Throws Error naming the field for a step of any other kind.
+  // Either section may be null. Throws Error naming the field for a kind of step that is not implemented.
   TextRules(JsonObject& tokenizer, const char* normalizer, const char* pre_tokenizer);
 
   std::vector<std::string> divide(std::string_view text) const;
 
-  // Whether a step maps text to bytes; the model's vocabulary is then written in GPT-2's byte alphabet.
+  // Whether a step maps text to bytes. If so, the model's vocabulary is written in GPT-2's byte alphabet
+  // (byte_alphabet.h).
   bool byte_level() const { return byte_level_; }
-  // Whether a step puts a space before the text, which decoding removes again.
+  // Whether a step puts a space before the text. Decoding removes that space.
   bool adds_space() const { return adds_space_; }
 
  private:

@@ -14,8 +14,8 @@ namespace rowan {
 
 // How to treat bytes that are not UTF-8. They are never changed silently.
 enum class InvalidUtf8 {
-  keep,    // encode them byte by byte, so decode(encode(x)) == x; tokenizers without byte tokens refuse
-  refuse,  // Error naming the byte offset
+  keep,    // bytes and gpt2 encode them byte by byte, so decode(encode(x)) == x; the other tokenizers refuse
+  refuse,  // throw Error naming the byte offset
 };
 constexpr auto names_of(InvalidUtf8) { return enum_names("keep", "refuse"); }
 
@@ -23,17 +23,18 @@ class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  // Appends the ids of `text`, one whole document. Special tokens are never recognized inside text.
+  // Appends the ids of `text`, which is one whole document. Special tokens are never recognized inside text.
   virtual void encode(std::string_view text, std::vector<int32_t>& ids) const = 0;
-  // The bytes of the ids; the end id has none. Throws Error for an id outside the vocabulary.
+  // Returns the bytes that the ids stand for; the end id stands for none. Throws Error for an id outside the
+  // vocabulary.
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
 
-  // Bytes of text that an id represents in the middle of a document; 0 for special tokens.
+  // The number of bytes of text that an id stands for inside a document; 0 for special tokens.
   virtual int64_t token_bytes(int32_t id) const;
 
   // The number of ids, including the end id.
   int32_t vocab_size() const { return vocab_size_; }
-  // The token that separates documents: bytes 256, GPT-2 50256, sentencepiece </s> (T5 1, LLaMA 2).
+  // The id of the token that separates documents: bytes 256, GPT-2 50256, sentencepiece </s> (T5 1, LLaMA 2).
   int32_t end_id() const { return end_id_; }
   // A hash of everything the ids depend on: the kind of tokenizer and the content of its vocabulary files.
   uint64_t hash() const { return hash_; }
@@ -59,8 +60,8 @@ class Tokenizer {
 };
 
 // `bytes`: ids 0 to 255 are the bytes themselves, 256 is the end token.
-// `gpt2:FILE`: byte-level BPE from a .tiktoken file, or from vocab.bpe and encoder.json (merges.txt and vocab.json):
-// their folder, or either file.
+// `gpt2:FILE`: byte-level BPE. FILE is a .tiktoken file, or vocab.bpe or encoder.json (also called merges.txt and
+// vocab.json), or the folder of these two.
 // `sentencepiece:FILE`: a sentencepiece model (T5's spiece.model, LLaMA's tokenizer.model).
 // `huggingface:FILE`: a tokenizer.json, or its folder.
 // Throws Error for an unknown kind, an unreadable or damaged file, or a kind left out of this build.

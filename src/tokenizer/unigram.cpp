@@ -65,13 +65,13 @@ void UnigramModel<Score>::search(std::string_view word, Score& score, std::vecto
     int32_t id;
     uint32_t begin;
   };
-  thread_local std::vector<Node> nodes;  // one per byte; nodes inside characters are never reached
+  thread_local std::vector<Node> nodes;  // one per byte position; positions inside a character are never reached
   nodes.assign(word.size() + 1, {0, no_id, 0});
   nodes[0].score = score;
   auto relax = [&](size_t begin, size_t end, int32_t id, Score piece_score) {
     Node& target = nodes[end];
     const double candidate = static_cast<double>(piece_score) + nodes[begin].score;
-    // Among equal scores the first one wins.
+    // Among equal scores, the first one wins.
     if (target.id == no_id || candidate > target.score)
       target = {static_cast<Score>(candidate), id, static_cast<uint32_t>(begin)};
   };

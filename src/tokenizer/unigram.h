@@ -1,9 +1,9 @@
-// The search of a sentencepiece unigram model: the segmentation whose pieces have the highest sum of log probabilities
-// (Kudo 2018, "Subword regularization", section 3.3).
+// The search of a sentencepiece unigram model: finds the segmentation whose pieces have the highest sum of log
+// probabilities (Kudo 2018, "Subword regularization", section 3.3).
 //
-// No piece crosses the start of a word, so the search goes word by word. It carries the score from word to word. The
-// library does so in single precision (Score: float), and so even ties are broken as it breaks them. Hugging Face's
-// tokenizers add up in double precision (Score: double).
+// No piece crosses the start of a word, so each word is searched separately. The score is carried from word to word, in
+// the precision of the original program, so that ties are broken in the same way: single in the sentencepiece library
+// (Score = float), double in Hugging Face's tokenizers (Score = double).
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@ namespace rowan {
 // The mark for white space that begins every word, U+2581.
 inline constexpr std::string_view word_mark = "\xe2\x96\x81";
 
-// The id of each byte's piece; no_id if it has none.
+// The id of each byte's piece; no_id if the byte has none.
 using ByteIds = std::array<int32_t, 256>;
 constexpr int32_t no_id = -1;
 constexpr ByteIds no_bytes = [] {
@@ -38,15 +38,16 @@ class UnigramModel {
   static constexpr size_t longest_piece = 1024;
 
   UnigramModel() = default;
-  // `pieces` are those that may occur in text. `unknown` is the id of a character that no piece contains; its score is
-  // `lowest`, the lowest score of a piece, minus ten. Such a character becomes the pieces of its bytes if each of them
-  // has one.
+  // `pieces` are those that may occur in text. `unknown` is the id for a character that no piece contains. The score of
+  // `unknown` is `lowest`, the lowest score of a piece, minus ten. If each byte of such a character has a piece in
+  // `bytes`, these pieces replace `unknown`.
   UnigramModel(std::vector<Piece> pieces, int32_t unknown, Score lowest, const ByteIds& bytes = no_bytes);
 
-  // Whether no piece spans the start of a word, so that the search may go word by word.
+  // Whether no piece crosses the start of a word, so that each word may be searched separately.
   bool divides_at_words() const { return divides_at_words_; }
   // Appends the ids of the best segmentation. Consecutive unknown characters become one id, or their bytes. `word` is
-  // UTF-8 after the model's normalization, with its mark. `score` is the sum over all earlier words, and is updated.
+  // normalized UTF-8 that includes its word mark. `score` is the sum over all earlier words; the score of this word is
+  // added.
   void search(std::string_view word, Score& score, std::vector<int32_t>& ids) const;
 
  private:

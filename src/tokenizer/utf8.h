@@ -12,13 +12,14 @@ constexpr uint32_t code_points = 0x110000;
 
 // The offset of the first byte that is not valid UTF-8, or text.size().
 size_t first_invalid_utf8(std::string_view text);
-// Throws Error naming that offset if there is one.
+// Throws Error naming that offset if the text is not valid UTF-8.
 void refuse_invalid_utf8(std::string_view text);
 
 // Appends a code point that is not a surrogate.
 void append_utf8(std::string& text, uint32_t code);
 
-// Reads the code point at text[at] and the position after it; returns false if the bytes are not valid UTF-8.
+// Reads the code point at text[at] into `code` and sets `next` to the position after it. Returns false if the bytes are
+// not valid UTF-8.
 bool read_utf8(std::string_view text, size_t at, uint32_t& code, size_t& next);
 
 }  // namespace rowan
