@@ -13,7 +13,7 @@ constexpr int out_of_time = 124;
 // If the run directory holds checkpoints of the same config, continues from the newest. A different config is refused
 // unless `options` allow it.
 // Returns 0 if the run is complete. If it was stopped early, all ranks return the same code: 128 + the signal's number,
-// or out_of_time. Throws Error, or AgreedError on every rank.
+// or out_of_time. Throws AgreedError on every rank, or Error on the rank that failed.
 int train(const TrainConfig& config, Backend& backend, Communicator& communicator, const StartOptions& options);
 
 }  // namespace rowan
