@@ -10,12 +10,12 @@
 #include "base/version.h"
 #include "commands/commands.h"
 
-// Exit codes: 0 success; 2 a user's mistake or something missing; 1 a defect in Rowan.
+// Exit codes: 0 success; 2 a user's mistake or a missing resource; 1 an internal error.
 int main(int argc, char** argv) {
   rowan::hold_standard_descriptors();
-  std::signal(SIGXFSZ, SIG_IGN);  // a file above the size limit makes write() fail instead of killing the process
+  std::signal(SIGXFSZ, SIG_IGN);  // write() beyond the file size limit then fails instead of killing the process
   try {
-    rowan::threads_from_environment();  // checked before OpenMP starts that many
+    rowan::threads_from_environment();  // checks OMP_NUM_THREADS before OpenMP starts that many threads
     rowan::CommandLine line("rowan", "Pretrains language models: LLaMA and GPT-2, from one JSON file.");
     line.add_version("rowan " + rowan::version());
     rowan::add_commands(line, rowan::commands());

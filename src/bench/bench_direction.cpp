@@ -37,7 +37,7 @@ Shape parse_shape(const std::string& text) {
   return {number(text.substr(0, x)), number(text.substr(x + 1))};
 }
 
-// Milliseconds of one call on one matrix, including the wait for its end.
+// Milliseconds of one call on one matrix, including the wait until it ends.
 double milliseconds(Backend& backend, const DirectionOptions& o, const Recipe& recipe, Shape shape) {
   const DType dtype = o.precision == "bf16" ? DType::bf16 : DType::f32;
   const auto [rows, cols] = shape;
@@ -58,7 +58,7 @@ double milliseconds(Backend& backend, const DirectionOptions& o, const Recipe& r
   backend.upload(values, numbers.data());
   backend.copy(workspace.update, values);
   Moment now;
-  now.t = 2;  // recipes that alternate axes use rows at step 2
+  now.t = 2;  // at step 2, recipes that alternate axes normalize rows
   const States none;
   const Tensor update = workspace.update.view({1, rows, cols});
   return 1e3 * median_seconds(backend, o.repeats, [&] {
@@ -67,7 +67,7 @@ double milliseconds(Backend& backend, const DirectionOptions& o, const Recipe& r
          });
 }
 
-// The number of a model's matrices of each shape that the recipe updates.
+// The number of matrices of each shape in a model that the main recipe updates.
 std::map<Shape, int64_t> matrices_of(const OptimizerConfig& config, const ParameterTable& table) {
   std::map<Shape, int64_t> shapes;
   for (const Parameter& parameter : table.parameters())

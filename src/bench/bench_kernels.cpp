@@ -1,4 +1,4 @@
-// rowan bench kernels: measures every operation that a training step and the optimizers call, on a model's own shapes.
+// rowan bench kernels: measures every operation that a training step and the optimizers call, on the shapes of a model.
 // The ceilings of copies and products are measured in the same run.
 #include <fmt/core.h>
 #include <time.h>
@@ -21,18 +21,20 @@ namespace rowan {
 namespace {
 
 struct KernelOptions : StepOptions {
-  // The first is the step's own recipe. Each further one adds only operations that earlier ones do not use.
+  // The training step uses the first recipe. Of each further recipe, only operations that earlier ones do not use are
+  // measured.
   std::vector<std::string> recipes = {"adamw",     "rmnp",   "nora",    "mano",    "muon",
                                       "muoneq-rc", "namo-d", "normuon", "adamuon", "lion"};
   int repeats = 3;
-  int64_t documents = 0;  // tokens per document when attention within documents is measured; 0: do not measure
+  int64_t documents = 0;  // measure attention within documents of this many tokens; 0: do not measure it
 };
 
 struct Ceilings {
   double copy, product;
 };
 
-// A machine's speed may change by a third within seconds, so the ceilings are measured beside every operation.
+// A machine's speed may change by a third within seconds, so the ceilings are measured before and after every
+// operation.
 class CeilingProbe {
  public:
   CeilingProbe(Backend& backend, DType dtype) : backend_(backend), memory_(backend, Category::workspace) {
@@ -60,9 +62,9 @@ class CeilingProbe {
 // All calls of one operation on operands of the same shapes.
 struct Measured {
   std::string in, operation, operands;
-  int64_t calls = 0;   // a step
-  double seconds = 0;  // of one call
-  Work work;           // of one call
+  int64_t calls = 0;   // per step
+  double seconds = 0;  // per call
+  Work work;           // per call
   Ceilings beside;
 
   double bound() const { return std::max(work.bytes / beside.copy, work.flops / beside.product); }
@@ -70,8 +72,8 @@ struct Measured {
   bool bound_by_products() const { return work.flops / beside.product > work.bytes / beside.copy; }
 };
 
-// All calls in turn, so that each finds its operands where a step would leave them; short ones often enough that the
-// wait at the end does not count.
+// Runs all calls in turn, so that each finds its operands in the caches as in a step. Short calls are repeated, so that
+// the final synchronization takes a negligible part. The result is the median of `repeats` measurements.
 void measure_calls(Backend& backend, CeilingProbe& probe, const std::vector<RecordedCall>& calls, int repeats,
                    Measured& m) {
   auto all = [&] {
@@ -101,7 +103,7 @@ class KernelBench {
   KernelBench(Backend& backend, DType dtype, int repeats)
       : backend_(backend), probe_(backend, dtype), repeats_(repeats) {}
 
-  // Measures those operations in `calls` that no earlier list contained.
+  // Measures the operations in `calls` that no earlier list contains.
   void add(const std::string& in, const std::vector<RecordedCall>& calls) {
     std::vector<std::string> order;
     std::map<std::string, std::vector<RecordedCall>> kinds;
@@ -133,7 +135,8 @@ class KernelBench {
   std::vector<Measured> rows_;
 };
 
-// On a CPU: CPU seconds of all threads, which other processes do not change. On a GPU: wall-clock seconds.
+// Seconds that work() takes. On a CPU: CPU time of all threads, which other processes do not change. On a GPU:
+// wall-clock time.
 double seconds_spent(Backend& backend, const std::function<void()>& work) {
   backend.synchronize();
   const clockid_t clock = backend.host_memory() ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;
@@ -148,7 +151,8 @@ double seconds_spent(Backend& backend, const std::function<void()>& work) {
   return now() - begin;
 }
 
-// Attention over rows made of documents of `length` tokens, next to attention over whole rows; the fastest run of each.
+// Compares attention within documents of o.documents tokens with attention over whole rows. The fastest run of each
+// counts.
 Json documents_of(Backend& backend, const KernelOptions& o) {
   const ModelConfig model = load_model(o.model);
   const AttentionShape shape = model.attention(o.batch, o.seq, 0);
@@ -200,7 +204,7 @@ void print_ceilings(const std::vector<Measured>& rows) {
              copy.second, product.first, product.second);
 }
 
-// One line an operation, all its shapes together.
+// Prints one line per operation, with all its shapes added up.
 void print_table(const std::vector<Measured>& rows) {
   fmt::print("{:<10}{:<30}{:>6}{:>12}   {:<9}{:>9}\n", "in", "operation", "calls", "ms a step", "bound by", "of bound");
   std::set<std::string> printed;

@@ -22,7 +22,7 @@ struct LoaderBench {
   double seconds = 2;
 };
 
-// Makes batches for the given time. The first pass over the data only fills the page cache.
+// Calls next() for the given time.
 template <typename NextBatch>
 double tokens_per_second(const LoaderBench& bench, NextBatch&& next) {
   using Clock = std::chrono::steady_clock;
@@ -59,6 +59,7 @@ void bench_loader(LoaderBench bench) {
     auto fill = [&](int64_t item, int32_t* in, int32_t* out) {
       source.fill(item * bench.sequences, bench.sequences, in, out);
     };
+    // The first pass over the data only fills the page cache.
     for (; batch < warm; ++batch) fill(batch, inputs.data(), targets.data());
     const double direct = tokens_per_second(bench, [&] { fill(batch++, inputs.data(), targets.data()); });
     Prefetcher prefetcher(fill, 0, elements);

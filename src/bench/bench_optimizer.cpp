@@ -30,7 +30,7 @@ struct OptimizerOptions : DeviceOptions {
 struct Buffers {
   Arena arena;
   std::vector<Share> shares;
-  Tensor state;  // values to fill the state with
+  Tensor state;  // values that time_steps() copies to the state
 
   Buffers(Backend& backend, const ParameterTable& table, bool masters) : arena(backend, Category::weights) {
     const int64_t n = table.elements();
@@ -58,13 +58,13 @@ struct Buffers {
   }
 };
 
-// The steps of a period that do the same work: the first of them, and their number.
+// Some recipes do more work in every Nth step. A kind is all steps of such a period that do the same work.
 struct Kind {
   int64_t first = 0;
   double count = 0;
 };
 
-// The average work of a step, the bytes of state and workspace, and the kinds of steps.
+// The average work per step, the bytes of state and workspace, and the kinds of steps.
 struct Costs {
   Work work;
   double state_bytes, workspace_bytes;
@@ -93,14 +93,14 @@ Costs costs_of(const OptimizerConfig& config, const ParameterTable& table, bool 
   return costs;
 }
 
-// Seconds of a step: wall-clock time, and CPU time of all threads of this process.
+// Seconds per step: wall-clock time, and CPU time of all threads of this process.
 struct Seconds {
   double wall = 0, cpu = 0;
 };
 
-// Times steps as in the middle of a run, with a state that is not zero, after a warm-up step that touches the memory.
-// Returns the mean over the kinds of steps, weighted by their numbers. For each kind, the median of `steps`
-// measurements counts.
+// Times steps with a state that is not zero, as in the middle of a run, after a warm-up step that touches the memory.
+// Takes the median of `steps` measurements for each kind of step. Returns the mean over the kinds, weighted by their
+// counts.
 Seconds time_steps(Backend& backend, Optimizer& optimizer, const Tensor& state, const std::vector<Kind>& kinds,
                    int steps) {
   for (const StateTensor& kept : optimizer.state())

@@ -1,5 +1,5 @@
-// rowan bench ranks: compares several ranks with one rank that has all their threads. The two are measured in turns in
-// one run.
+// rowan bench ranks: compares several ranks with one rank that has all their threads. One run measures both,
+// alternately.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -46,7 +46,7 @@ void bench_ranks(RanksBench o) {
   std::vector<double> many_seconds, one_seconds, ratios;
   for (int step = -1; step < o.steps; ++step) {
     const double together = seconds_of(many.get()), alone = seconds_of(one.get());
-    if (step < 0) continue;  // the first step touches memory for the first time
+    if (step < 0) continue;  // warm-up: touches memory
     many_seconds.push_back(together), one_seconds.push_back(alone), ratios.push_back(alone / together);
   }
   if (host->rank() == 0) {

@@ -30,19 +30,19 @@ std::unique_ptr<Backend> make_backend(const DeviceOptions& options);
 // Options of a measured training step.
 struct StepOptions : DeviceOptions {
   std::string model = "configs/models/gpt2_124m.json", precision = "fp32", recompute = "none";
-  int64_t batch = 4, seq = 256;  // size of the step's only micro-batch
+  int64_t batch = 4, seq = 256;  // sequences and tokens per sequence of the step's only micro-batch
 };
 void add_options(CommandLine& command, StepOptions& options);
-// The first fields of a result: the name of the bench and the step that it measured.
+// The first fields of a result: the name of the benchmark and the settings of the measured step.
 Json result_of(const char* bench, const StepOptions& options);
 inline DType compute_dtype(const StepOptions& options) {
   return options.precision == "fp32" ? DType::f32 : DType::bf16;
 }
 
-// The config section {"name": RECIPE}. Throws Error naming the nearest recipe.
+// The optimizer config of {"name": RECIPE}. Throws Error for an unknown recipe, naming the nearest one.
 OptimizerConfig recipe_config(const std::string& recipe);
 
-// A shard of random tokens in [0, vocabulary), in an unnamed file: nothing is left behind, however the process ends.
+// A shard of random tokens in [0, vocabulary), in an anonymous file that disappears when the process ends.
 class MadeUpShard {
  public:
   MadeUpShard(int64_t tokens, int64_t vocabulary);
@@ -50,7 +50,7 @@ class MadeUpShard {
   MadeUpShard(const MadeUpShard&) = delete;
   MadeUpShard& operator=(const MadeUpShard&) = delete;
 
-  // A path that this process can open as long as the object exists.
+  // A path that this process can open while the object exists.
   std::filesystem::path path() const;
 
  private:

@@ -1,5 +1,5 @@
-// rowan bench step and rowan bench gemm: training speed, and the speed of the same model's matrix products alone,
-// measured in the same run.
+// rowan bench step measures training speed and the speed of the same model's matrix products alone, in one run. rowan
+// bench gemm measures the ceilings of products and copies.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -17,8 +17,8 @@ struct StepBench : StepOptions {
   int steps = 5;
 };
 
-// FLOP/s of all matrix products of a training step and nothing else: forward, input gradient and weight gradient of
-// each linear layer, and those of the head in the model's chunks.
+// FLOP/s of the matrix products of a training step alone: forward, input gradient and weight gradient of each linear
+// layer, and the same of the head in the chunks of rows that the model uses.
 double model_product_rate(Backend& backend, const ModelConfig& config, const ModelOptions& options) {
   const int64_t tokens = options.batch * options.seq;
   double flops = 0, seconds = 0;

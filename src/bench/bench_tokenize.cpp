@@ -27,10 +27,10 @@ struct TokenizeBench {
 };
 
 constexpr size_t most_bytes = size_t{256} << 20;
-// Records that a thread takes at once. Few, so that all threads finish together.
+// Records that a thread takes at once. The number is small so that all threads finish together.
 constexpr uint64_t batch_records = 64;
 
-// Reads the first 256 MiB of the inputs; plain text is split into lines.
+// Reads the first 256 MiB of the inputs. Plain text is split into lines.
 std::vector<RawBatch> read_batches(const TokenizeBench& arguments) {
   std::vector<std::string> paths;
   for (const std::string& input : arguments.inputs)
@@ -47,7 +47,7 @@ std::vector<RawBatch> read_batches(const TokenizeBench& arguments) {
 
 using Clock = std::chrono::steady_clock;
 
-// All threads take batches: the whole list once, then again until `deadline`.
+// The threads tokenize all batches once, then again until `deadline`.
 Json measure(const char* name, const TokenizeBench& arguments, const std::vector<RawBatch>& batches,
              const Tokenizer& tokenizer, Clock::time_point deadline) {
   std::atomic<size_t> next = 0;
@@ -73,7 +73,8 @@ Json measure(const char* name, const TokenizeBench& arguments, const std::vector
   return {{"text_bytes_per_second", bytes_rate}, {"tokens_per_second", rate}};
 }
 
-// Seconds per megabyte for documents that are hard to split, in two lengths: quadratic time shows in their ratio.
+// Seconds per megabyte for documents that are hard to split, in two lengths. Quadratic time shows in the ratio of the
+// two.
 Json measure_hard(const Tokenizer& tokenizer) {
   constexpr size_t small = size_t{1} << 18, large = size_t{1} << 20;
   auto seconds_a_megabyte = [&](const std::string& text) {

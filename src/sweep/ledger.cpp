@@ -12,7 +12,7 @@ namespace {
 namespace fs = std::filesystem;
 
 void check_same_config(const fs::path& file, const Json& before, Json now) {
-  if (now["precision"] == "auto") now["precision"] = before["precision"];  // a run's config has what "auto" became
+  if (now["precision"] == "auto") now["precision"] = before["precision"];  // a run stores the resolved one
   for (const Json& change : Json::diff(identity_of(before), identity_of(now)))
     fail("{}: found another config (first difference at {}); choose another dir for the changed sweep", file.string(),
          change.at("path").get<std::string>());
@@ -39,7 +39,7 @@ RunOutcome Ledger::read(const SweepRun& run) const {
   const ResultRun result = read_run(folder);
   const std::optional<double> loss = result.final_loss(sweep_.metric);
   if (!loss) return {};
-  // Load it with this version's defaults, which fill in the keys that an older version did not write.
+  // An older version did not write all keys. Loading the config adds them with this version's defaults.
   const Json before = load_config((folder / "config.json").string(), {}).resolved;
   check_same_config(folder / "config.json", before, config_of(sweep_, run).resolved);
   return {RunOutcome::State::done, *loss};

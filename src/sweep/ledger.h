@@ -1,8 +1,8 @@
-// The outcomes of a sweep's runs, read from their folders. Only diverged runs are recorded separately.
+// The outcomes of a sweep's runs, read from their folders. Divergence is the only outcome that is recorded elsewhere.
 //
 //   DIR/configs/NAME.json   the config of each run; `rowan train` can repeat the run from it
 //   DIR/NAME/               the run's folder
-//   DIR/logs/NAME.log       its output
+//   DIR/logs/NAME.log       the run's output
 //   DIR/failed/NAME.log     the log of a failed run, until it succeeds
 //   DIR/diverged/NAME.json  marks a diverged run: it counts as worse than any other and is not repeated
 //   DIR/sweep.json          the information that `rowan compare` and `rowan report` need

@@ -85,7 +85,7 @@ namespace {
                          const Slot& slot, int log, pid_t parent) {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
-  if (::getppid() != parent) ::_exit(1);  // the parent ended before we could ask to be signalled
+  if (::getppid() != parent) ::_exit(1);  // the parent ended before prctl()
   for (int signal : {SIGINT, SIGTERM}) std::signal(signal, SIG_DFL);
   if (!slot.cores.empty()) {
     cpu_set_t set;
@@ -113,8 +113,8 @@ namespace {
 bool ProcessPool::start(const std::string& name, const std::vector<std::string>& command,
                         const std::vector<std::string>& environment, const std::filesystem::path& log) {
   const auto free = std::find_if(busy_.begin(), busy_.end(), [](const Process& p) { return p.pid == 0; });
-  // The lock belongs to the open file, which the process and its children share; it is released when the last of them
-  // ends.
+  // flock() locks the open file description, which the process and its children share. The lock is released when the
+  // last of them ends.
   const int file = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
   if (file < 0) fail("cannot write {}: {}", log.string(), std::strerror(errno));
   if (::flock(file, LOCK_EX | LOCK_NB) != 0) {

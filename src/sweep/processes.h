@@ -10,9 +10,9 @@
 
 namespace rowan {
 
-// The resources of one process, or of the ranks of one run.
+// The resources of one run with all its ranks.
 struct Slot {
-  std::vector<int> gpus;   // GPU numbers for CUDA_VISIBLE_DEVICES; empty: a CPU run
+  std::vector<int> gpus;   // GPU numbers for CUDA_VISIBLE_DEVICES; empty for a run on a CPU
   std::vector<int> cores;  // core numbers; empty: all cores
 };
 
@@ -21,16 +21,17 @@ struct SlotWish {
   int64_t ranks = 1, threads = 1;
   bool gpu = false;
 };
-// The slots of this machine: eight GPUs are eight slots of one rank or one slot of eight. Cores are assigned if there
-// are enough for all slots. Throws Error if not even one slot fits.
+// The slots of this machine. For example, eight GPUs make eight slots for runs of one rank, or one slot for a run of
+// eight. Cores are assigned only if there are enough for all slots. Throws Error if there are too few GPUs for one run
+// or for `jobs` runs.
 std::vector<Slot> make_slots(const SlotWish& wish);
-// The GPUs that CUDA_VISIBLE_DEVICES and the NVIDIA driver make available to this process.
+// The GPU numbers in CUDA_VISIBLE_DEVICES; if it is not set, the numbers of all GPUs of the NVIDIA driver.
 std::vector<int> visible_gpus();
 
 class ProcessPool {
  public:
   explicit ProcessPool(std::vector<Slot> slots) : slots_(std::move(slots)), busy_(slots_.size()) {}
-  // Ends all running processes.
+  // Kills all running processes.
   ~ProcessPool();
   ProcessPool(const ProcessPool&) = delete;
   ProcessPool& operator=(const ProcessPool&) = delete;
@@ -39,18 +40,18 @@ class ProcessPool {
   bool full() const { return running() == slots_.size(); }
   const std::vector<Slot>& slots() const { return slots_; }
 
-  // Starts `command` on a free slot, in a process group of its own, and appends its output to `log`. The process is
-  // asked to end when this one does, however that happens. Returns false if a process of an earlier sweep still holds
-  // the log.
+  // Starts `command` on a free slot, in a process group of its own, and appends its output to `log`. The kernel sends
+  // SIGTERM to the new process when this process ends for any reason. Returns false if a process of an earlier sweep
+  // still locks the log.
   bool start(const std::string& name, const std::vector<std::string>& command,
              const std::vector<std::string>& environment, const std::filesystem::path& log);
 
   struct Ended {
     std::string name;
     int code = 0;    // exit code
-    int signal = 0;  // signal that ended it, else 0
+    int signal = 0;  // signal that killed it; 0 if none did
   };
-  // A process that has ended since the last call, if any.
+  // Returns a process that has ended since the last call, if there is one.
   std::optional<Ended> poll();
   // Sends SIGTERM to all processes.
   void ask_to_end();

@@ -26,7 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 using State = RunOutcome::State;
 
-// The last line of a log that is a message of rowan.
+// The last message of rowan in a log.
 std::string last_words(const fs::path& log) {
   std::istringstream lines(read_file(log));
   std::string found = "no message";
@@ -35,13 +35,13 @@ std::string last_words(const fs::path& log) {
   return found;
 }
 
-// Whether these are the last words of `rowan train` for a diverged run.
+// Whether this last message of `rowan train` says that the run diverged.
 bool has_diverged(const std::string& words) {
   return words.find("the gradient was not finite for") != words.npos ||
          words.find("kept apart as ruined_") != words.npos;
 }
 
-// Whether the exit code is that of a run that saved and stopped because of a signal or run.max_seconds.
+// Whether a run with this exit code saved a checkpoint and stopped, because of a signal or run.max_seconds.
 bool was_stopped(int code) {
   return code == 0 || code == 124 || code == 128 + SIGHUP || code == 128 + SIGINT || code == 128 + SIGTERM;
 }
@@ -84,7 +84,7 @@ class Sweeper {
     return [this](const SweepRun& run) { return ledger_.outcome(run); };
   }
 
-  // Updates the lists of known and of open runs.
+  // Updates the lists of known and open runs.
   void look() {
     const std::vector<SweepRun> known = known_runs(sweep_, outcomes());
     known_ = known.size(), done_ = 0;
@@ -98,7 +98,7 @@ class Sweeper {
     ledger_.write_index();
   }
 
-  // Starts open runs on free slots; returns whether some could not be started.
+  // Starts open runs on free slots. Returns whether any of them must wait.
   bool start_what_is_open() {
     bool waits = false;
     for (auto run = open_.begin(); run != open_.end() && !pool_.full();) {
@@ -127,7 +127,7 @@ class Sweeper {
     return words;
   }
 
-  // mpirun would otherwise bind every run to the same cores.
+  // Without these variables, mpirun binds every run to the same cores.
   std::vector<std::string> environment() const {
     std::vector<std::string> variables = {"OMPI_MCA_hwloc_base_binding_policy=none",
                                           "PRTE_MCA_hwloc_default_binding_policy=none"};
@@ -172,7 +172,7 @@ class Sweeper {
     end_.failed.push_back(fmt::format("{}: {}", run.name, how));
   }
 
-  static constexpr int most_interruptions = 10;  // most interruptions of one run in one sweep
+  static constexpr int most_interruptions = 10;  // after so many interruptions a run has failed
 
   const SweepConfig& sweep_;
   std::string program_;

@@ -1,4 +1,4 @@
-// Runs a sweep to its end.
+// Runs all runs of a sweep.
 #pragma once
 
 #include <string>
@@ -10,17 +10,18 @@ namespace rowan {
 
 struct SweepEnd {
   int signal = 0;                   // signal that stopped the sweep early; the same command continues it
-  std::vector<std::string> failed;  // failed runs, by name, with reasons
+  std::vector<std::string> failed;  // "NAME: REASON" of each failed run
 };
 
-// Runs all unfinished runs on the slots of this machine, as processes of `program`. Finished runs are skipped and
-// interrupted ones continued. Throws Error if another sweep is running in the folder.
+// Runs all unfinished runs on the slots of this machine, each as a process of `program`. Finished runs are skipped, and
+// interrupted ones are continued. Throws Error if another sweep is running in the folder.
 SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program);
 
-// Writes the config of every unfinished run and returns a script for sbatch: an array job with one task per such run.
+// Writes the config of every unfinished run. Returns a script for sbatch: an array job with one task per unfinished
+// run.
 std::string slurm_script(const SweepConfig& sweep, const std::string& program);
 
-// One line per known run: its name, whether it is finished, and its steps.
+// One line per known run: its name, its number of steps, and its loss or state.
 std::string list_runs(const SweepConfig& sweep);
 
 }  // namespace rowan

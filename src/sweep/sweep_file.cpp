@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Turns a label into a valid folder name.
+// Turns a label into part of a folder name.
 std::string slug(std::string text) {
   for (char& c : text)
     if (!std::isalnum(static_cast<unsigned char>(c)) && !std::strchr(".+-=", c)) c = '-';
@@ -50,7 +50,7 @@ std::vector<Setting> settings_of(JsonObject object) {
   return settings;
 }
 
-// An axis named by a config path: a list of values for that path.
+// An axis named by a config path, with a list of values for that path.
 Axis axis_of_path(JsonObject& axes, const std::string& path, const Json& list) {
   check_path(axes, path, path);
   Axis axis{path, {}};
@@ -82,7 +82,7 @@ Axis axis_of_labels(JsonObject object, const std::string& name, const std::strin
 
 std::string in_base(const std::string& axis) { return "{" + axis + "}"; }
 
-// An axis given by a list of labels, each of which replaces a part of the base's file name.
+// An axis with a list of labels. Each label replaces {AXIS} in the file name of the base.
 Axis axis_of_names(JsonObject& axes, const std::string& name, const Json& list) {
   Axis axis{name, {}};
   for (const Json& value : list) {
@@ -177,7 +177,7 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
   if (cells.size() > most) root.fail("axes", fmt::format("found {} cells, expected at most {}", cells.size(), most));
   for (const Cell& cell : cells)
     if (cell.config.empty()) root.fail("base", "is missing, and not every value of an axis names a config");
-  // Shorter paths are set first, so that a key is set after its whole section, whatever the order of the axes.
+  // Shorter paths are set first, so that a whole section is set before one of its keys, whatever the order of the axes.
   const auto depth = [](const Setting& setting) { return std::count(setting.path.begin(), setting.path.end(), '.'); };
   for (Cell& cell : cells)
     std::stable_sort(cell.settings.begin(), cell.settings.end(),
@@ -185,7 +185,7 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
   sweep.cells = cells;
 }
 
-// Reports before the first run what would make any of the runs fail.
+// Throws Error for mistakes that would make any of the runs fail, before the first run starts. Sets Cell::own.
 void check_cells(SweepConfig& sweep, bool needs_data) {
   std::map<std::string, std::string> taken;
   for (size_t i = 0; i < sweep.cells.size(); ++i) {
@@ -229,7 +229,7 @@ SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> t
   SweepRun run{cell, {}, seed, ""};
   std::vector<std::string> parts;
   for (size_t axis = 0; axis < sweep.axes.size(); ++axis) {
-    // A bare number would not say what it means.
+    // A label that is only a number does not say what it means, so the axis name goes before it.
     const std::string& label = sweep.cells[cell].labels[axis];
     const bool bare = label.find_first_not_of("0123456789.eE+-") == std::string::npos;
     parts.push_back(slug((bare ? last_part(sweep.axes[axis].name) : "") + label));
@@ -257,7 +257,7 @@ TrainConfig config_of(const SweepConfig& sweep, const SweepRun& run) {
 
 namespace {
 
-// Applies --set: set.PATH=VALUE sets a path in the runs' configs; any other path is one of the sweep file.
+// Applies --set: set.PATH=VALUE changes the configs of all runs; any other path changes the sweep file.
 std::string override_sweep(Json& sweep, const std::string& assignment) {
   const std::string common = "set.";
   const size_t equals = assignment.find('=');

@@ -27,14 +27,13 @@ struct Axis {
   std::vector<AxisValue> values;
 };
 
-// The learning rate, or another number, that is tuned in every cell: the best value is used, and the others do not
-// appear in the table.
+// A number, such as the learning rate, that is tuned in every cell. The table shows only the best value of each cell.
 struct Tuning {
-  std::vector<std::string> paths;  // paths that all get the same value
-  std::vector<double> values;      // ascending; for factors, multiples of the cell's own value of the first path
+  std::vector<std::string> paths;  // config paths; all get the same value
+  std::vector<double> values;      // ascending; with `factors`, multiples of the config's own value at paths[0]
   bool factors = false;
-  double extend = 0;     // factor of the next value while the best is at an edge; 0: fixed grid
-  double farthest = 64;  // largest factor beyond the ends of the first grid
+  double extend = 0;     // ratio of a value added beyond an edge to that edge; 0: fixed grid
+  double farthest = 64;  // largest ratio of an added value to the end of the first grid
 };
 
 struct Resources {
@@ -49,7 +48,7 @@ struct Cell {
   std::vector<std::string> labels;  // one label per axis
   std::string config;
   std::vector<Setting> settings;
-  double own = 0;  // the config's own value, which factors multiply
+  double own = 0;  // the config's own value at the tuned path, which factors multiply
 };
 
 struct SweepConfig {
@@ -57,11 +56,11 @@ struct SweepConfig {
   std::filesystem::path dir;  // folder of everything that the sweep writes
   std::vector<Axis> axes;
   std::optional<Tuning> tuning;
-  std::vector<int64_t> seeds;  // empty: the config's own seed
-  std::string metric;          // metric of validation rows; lower is better
-  Json targets;                // contents of the targets file; null without one
+  std::vector<int64_t> seeds;  // empty: the seed in the config
+  std::string metric;          // name of a loss in metrics.jsonl; lower is better
+  Json targets;                // result of load_targets(); null if there are no targets
   std::string against;         // label of the cells that others are compared with; "": none
-  std::optional<double> loss;  // the loss at which tokens and time are compared
+  std::optional<double> loss;  // if set: compare the tokens that runs need to reach this loss
   Resources resources;
   int64_t retries = 1;           // retries of a failed run
   bool keep_checkpoints = true;  // false: delete the checkpoints of finished runs
@@ -73,11 +72,11 @@ struct SweepRun {
   size_t cell = 0;
   std::optional<double> tuned;
   std::optional<int64_t> seed;
-  std::string name;  // name of its folder in SweepConfig::dir
+  std::string name;  // name of the run's folder in SweepConfig::dir
 };
 
-// Reads a sweep file and applies --set assignments. Throws Error naming file, line and field. `needs_data`: also Error
-// for missing data files; false if the runs are for another machine.
+// Reads a sweep file and applies --set assignments. Throws Error naming file, line and field. With `needs_data`, also
+// throws Error for missing data files; runs on another machine do not need them here.
 SweepConfig load_sweep(const std::string& path, const std::vector<std::string>& overrides, bool needs_data = true);
 
 // Removes the cells that have none of these labels. Throws Error for a label that no cell has.

@@ -20,7 +20,7 @@ std::vector<SweepRun> runs_of_cell(const SweepConfig& sweep, size_t cell, const 
   const double own = tuning.factors ? sweep.cells[cell].own : 1;
   for (double value : tuning.values) runs.push_back(make_run(sweep, cell, value * own, first));
   const double lowest = *runs.front().tuned / tuning.farthest, highest = *runs.back().tuned * tuning.farthest;
-  constexpr double slack = 1 + 1e-5;  // allows for rounded values
+  constexpr double slack = 1 + 1e-5;  // tolerance for rounded values
   while (true) {
     size_t best = 0;
     std::vector<double> losses;

@@ -1,5 +1,5 @@
-// Shows a running sweep. On a terminal: one line per run, redrawn every second. Elsewhere: a line when a run begins or
-// ends.
+// Shows the progress of a sweep. On a terminal, draws one line per running run, once a second. Otherwise, prints a line
+// when a run begins or ends.
 #pragma once
 
 #include <chrono>
@@ -18,7 +18,8 @@ class SweepView {
   void begins(const std::string& name);
   void ends(const std::string& name, const std::string& how);
   void message(const std::string& text);
-  // Draws the overall progress below the runs: `done` of `known` runs are finished, on `slots` slots.
+  // Draws the lines of all running runs, and the progress of the sweep below: `done` of `known` runs are finished, and
+  // `slots` runs can run at once.
   void draw(size_t done, size_t known, size_t slots);
 
  private:
@@ -32,7 +33,7 @@ class SweepView {
   int drawn_ = 0;  // lines on the screen that the next draw replaces
   Clock::time_point last_{};
   std::map<std::string, Clock::time_point> running_;
-  double seconds_ = 0;  // total seconds of the runs that ended here
+  double seconds_ = 0;  // total seconds of the runs that have ended in this process
   size_t ended_ = 0;
 };
 
