@@ -1,4 +1,4 @@
-// rowan bench loader: the rate, in tokens per second, at which one thread makes batches from the page cache.
+// rowan bench loader: measures the tokens per second that one thread reads from the page cache into batches.
 #include <fmt/core.h>
 
 #include <chrono>
@@ -39,7 +39,7 @@ double tokens_per_second(const LoaderBench& bench, NextBatch&& next) {
 void bench_loader(LoaderBench bench) {
   std::unique_ptr<MadeUpShard> made_up;
   if (bench.files.empty()) {
-    made_up = std::make_unique<MadeUpShard>(int64_t{1} << 26, 500);  // documents average 500 tokens
+    made_up = std::make_unique<MadeUpShard>(int64_t{1} << 26, 500);  // one token in 500 is the end id
     bench.files = {made_up->path().string()};
     bench.end_id = 0;
   }

@@ -58,7 +58,7 @@ struct Buffers {
   }
 };
 
-// Some recipes do more work in every Nth step. A kind is all steps of such a period that do the same work.
+// Some recipes do more work in every Nth step. A Kind stands for all steps of such a period that do the same work.
 struct Kind {
   int64_t first = 0;
   double count = 0;

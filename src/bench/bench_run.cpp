@@ -115,7 +115,7 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
   config.grad_clip = 1;
   config.precision = named<TrainPrecision>("--precision", o.precision);
   config.recompute = named<Recompute>("--recompute", o.recompute);
-  constexpr int64_t most_tokens = int64_t{1} << 31;  // tokens of one shard
+  constexpr int64_t most_tokens = int64_t{1} << 31;  // size of the largest shard
   if (8 * o.batch * o.seq >= most_tokens)
     fail("--batch: found {} sequences of {} tokens, expected at most {} tokens", o.batch, o.seq, most_tokens / 8);
   check_memory(config, backend, communicator.size());

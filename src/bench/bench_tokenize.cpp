@@ -1,4 +1,4 @@
-// rowan bench tokenize: the speed of tokenizing records in memory, including reading JSON.
+// rowan bench tokenize: measures the speed of tokenizing records in memory, including JSON parsing.
 #include <fmt/core.h>
 
 #include <algorithm>

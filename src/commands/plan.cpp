@@ -130,7 +130,7 @@ void run_plan(const PlanOptions& options) {
   TrainConfig config = load_config(options.config, options.overrides);
   std::optional<DeviceProfile> device;
   if (!options.device.empty()) device = device_profile(options.device);
-  if (config.precision == TrainPrecision::automatic)  // a GPU is assumed to have fast bf16, without opening it
+  if (config.precision == TrainPrecision::automatic)  // assume that a GPU has fast bf16, without opening it
     resolve_precision(config,
                       device || config.device == Device::cuda || make_backend(config.device, 1, 0)->fast(DType::bf16));
   const ParameterTable table = parameter_table(config.model);

@@ -187,7 +187,7 @@ class Reader {
   }
 
   Grammar grammar_;
-  std::map<std::string, int> rules_, used_;  // both by name of the rule: index in choices; line of its first use
+  std::map<std::string, int> rules_, used_;  // by rule name: index in choices, line of first use
   int line_ = 0, open_rule_ = -1;
   std::string_view rest_;  // unread rest of the line
 };

@@ -47,7 +47,7 @@ struct Grammar {
   int story = 0;  // index of the choice that a story expands
 
   const Table& table_of(const Item& item) const { return tables[variables[item.index].table]; }
-  // The text of a draw or recall whose variable holds `row`.
+  // The text of a draw or recall item when its variable holds `row`.
   std::string cell(const Item& item, size_t row) const;
 };
 

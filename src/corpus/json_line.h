@@ -17,7 +17,8 @@ struct JsonMember {
 // N: ..." if the line is not JSON.
 bool read_members(std::string_view line, std::vector<JsonMember>& members);
 
-// Decodes a raw JSON string. Throws Error if it is not Unicode: invalid UTF-8, or a lone surrogate.
+// Decodes a JSON string as it is written, with quotes and escapes. Throws Error if the string is not Unicode: invalid
+// UTF-8, or a lone surrogate.
 std::string json_string(std::string_view written);
 
 }  // namespace rowan

@@ -66,7 +66,7 @@ void RawReader::cut_at(uint64_t byte, std::vector<uint64_t> sizes) {
 size_t RawReader::find_cut(size_t begin, bool ended) const {
   constexpr size_t window = size_t{1} << 16;
   if (json_[source_] || split_ != TextSplit::file || cut_ <= text_bytes_ + begin) return std::string::npos;
-  const uint64_t at = cut_ - text_bytes_ - 1;  // one byte before cut_: the line may end there already
+  const uint64_t at = cut_ - text_bytes_ - 1;  // the byte before cut_, because a line may end there
   if (at >= pending_.size() || (!ended && pending_.size() - at < window)) return std::string::npos;
   const std::string_view near = std::string_view(pending_).substr(at, window);
   size_t next = 1;

@@ -59,8 +59,8 @@ class RawReader {
   // `inputs` are paths, or "-" for standard input.
   RawReader(std::vector<std::string> inputs, TextFormat format, TextSplit split);
 
-  // Splits the plain-text document that contains this byte of the concatenated inputs in two, at the next end of a line
-  // or word. Applies to TextSplit::file only. `sizes` are the text_sizes() of all inputs.
+  // Splits one plain-text document into two: the one that contains this byte of the concatenated inputs, at the next
+  // end of a line or word. Applies to TextSplit::file only. `sizes` are the text_sizes() of all inputs.
   void cut_at(uint64_t byte, std::vector<uint64_t> sizes);
 
   // Reads the next batch: about 1 MiB, or one record if that is longer, and at most `most` records. Returns false at

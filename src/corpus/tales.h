@@ -18,7 +18,7 @@ class Tales {
   // Throws Error naming the line if the text is not an unambiguous grammar.
   explicit Tales(std::string_view grammar = tales_grammar_text);
 
-  // Story number `index` of the infinite collection `seed`: a pure function of both.
+  // Story number `index` of the infinite sequence that `seed` selects; a pure function of both.
   std::string story(uint64_t seed, uint64_t index) const;
 
   // -log p(story) in nats, found by parsing the story. Throws Error naming the byte at which the text leaves the

@@ -64,7 +64,7 @@ class Job {
           fail("--validation {}: found standard input, whose size is not known in advance", options_.validation);
     settings_ = describe_settings(options_, inputs_, tokenizer_, end_);
     const fs::path manifest = folder_ / "manifest.json";
-    // A process that was killed after it wrote the manifest leaves its lock file; FolderLock below removes that.
+    // A process that was killed after it wrote the manifest leaves its lock file. FolderLock below removes the file.
     if (fs::exists(manifest) && !fs::exists(folder_ / "lock") && added_to(manifest).empty())
       return finished_before(manifest);
     if (rule_.kind == ValidationRule::last && !fs::exists(manifest)) find_cut();
@@ -342,7 +342,7 @@ class Job {
         held_out |= static_cast<double>(document.hash) < rule_.fraction * 0x1p64;
         break;
       case ValidationRule::tokens: {
-        // If the limit falls inside a document, the remaining tokens begin the training data, without a document start.
+        // If the limit falls inside a document, its remaining tokens go to the training data, without a document start.
         if (held_out) break;
         uint64_t room = rule_.count - std::min(rule_.count, validation_->tokens());
         size_t first = static_cast<size_t>(std::min<uint64_t>(room, ids.size()));

@@ -24,7 +24,7 @@ namespace rowan {
 struct ValidationRule {
   enum Kind { none, every, documents, tokens, hash, last } kind = none;
   uint64_t count = 0;   // every: document i if i % count == 0; documents, tokens: the first `count`
-  double fraction = 0;  // hash: hold out documents with Hash64 < fraction * 2^64; last: hold out this part of the text
+  double fraction = 0;  // hash: hold out documents with Hash64 < fraction * 2^64; last: hold out this end of the text
 
   // Parses "none", "every:N", "documents:N", "tokens:N", "hash:FRACTION" or "last:PERCENT%"; throws Error otherwise.
   static ValidationRule parse(const std::string& text);

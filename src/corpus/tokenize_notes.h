@@ -35,8 +35,8 @@ std::optional<std::string> noted_validation(const std::filesystem::path& folder)
 // Throws Error naming the first setting that has changed since `path` was written.
 void check_settings(const std::filesystem::path& path, const Json& before, const Json& now);
 
-// Parses the file and calls use(content). Throws Error that the file is damaged if it is not JSON, or if `use` finds a
-// key missing or of a wrong type.
+// Parses the file and calls use(content). Throws Error naming the file as damaged if it is not JSON, or if `use` finds
+// a missing key or a wrong type.
 void read_note(const std::filesystem::path& path, const std::function<void(const Json&)>& use);
 
 // Compares a shard with its manifest entry: token count, checksum, document index. Throws Error.

@@ -50,8 +50,8 @@ class BatchSource {
   };
   void draw_round(const std::vector<Corpus>& parts);
   Row row_of(int64_t sample) const;
-  // row_in() is the row of a corpus's sample. samples_of() is how many of the run's first `end` samples are from a
-  // corpus.
+  // row_in() returns the row of a corpus's sample number `sample`. samples_of() returns how many of the run's first
+  // `end` samples are from a corpus.
   int64_t row_in(size_t part, int64_t sample) const;
   int64_t samples_of(size_t part, int64_t end) const;
 

@@ -10,7 +10,8 @@
 
 namespace rowan {
 
-// packed     windows over the stream of all tokens: a row is T + 1 tokens, and the next row starts T tokens later
+// packed     windows over the stream of all tokens: a row is T + 1 tokens (T: sequence length), and the next row starts
+//            T tokens later
 // documents  one document per row, cut to T - 1 tokens, then its end token, then padding
 enum class Reading { packed, documents };
 constexpr auto names_of(Reading) { return enum_names("packed", "documents"); }

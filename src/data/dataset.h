@@ -1,5 +1,5 @@
-// Dataset: numbered rows of one corpus. Its shards form one stream of tokens, in the order of the list and of the names
-// that a glob matches. A row may span two shards.
+// Dataset: numbered rows of one corpus. Its shards form one stream of tokens, in the order of the list; the files that
+// a glob matches are sorted by path. A row may span two shards.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ struct RowCount {
 
 class Dataset {
  public:
-  // Opens the files that the names and globs match. `documents` says how packed rows are split into documents, if they
-  // are. `sequence_length` is T; ids must be below `vocab_size`.
+  // Opens the files that the names and globs match. `documents` says how packed rows are split into documents; without
+  // it, they are not split. `sequence_length` is T; ids must be below `vocab_size`.
   // Throws Error if a shard is damaged or given twice, if shards have different tokenizers, different end ids or too
   // large a vocabulary, or if there is no row. Also checks the ids in shards that do not state their vocabulary: the
   // first `looked_through` tokens here, later tokens when they are read.
@@ -57,7 +57,7 @@ class Dataset {
   size_t shard_of(int64_t position) const;
   void copy(Range range, int32_t* out) const;
   int32_t token(int64_t position) const;
-  // The range of a document's tokens in the stream: without end tokens, and cut to T - 1.
+  // The range of a document's tokens in the stream, without end tokens and cut to T - 1 tokens.
   Range content(int64_t document) const;
   void open_documents();
   // Throws Error if the end id is not in the vocabulary. The message names `key`, the setting that needs an end token.

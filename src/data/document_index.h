@@ -28,8 +28,8 @@ class DocumentIndex {
   // The index file, or the token file if the starts were found by a scan.
   const std::filesystem::path& path() const { return path_; }
 
-  // The position of the first token of document i < size(). Throws Error naming file and document if the starts do not
-  // ascend or lie outside the file; only sizes are checked on opening.
+  // The position of the first token of document i < size(). Throws Error naming file and document if the position is
+  // before that of the previous document or outside the file; only sizes are checked on opening.
   int64_t start(int64_t i) const;
 
  private:

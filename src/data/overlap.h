@@ -15,8 +15,9 @@ namespace rowan {
 using FileIdentity = std::pair<uint64_t, uint64_t>;
 FileIdentity identity_of(const std::filesystem::path& path);
 
-// One line for each pair of data sets that share shards, naming the first shared shard. Data sets are the corpora of a
-// mixture and the validation data (`validation` may be null). Sharing is allowed, because it may be intended.
+// Returns one line for each pair of data sets that share shards, naming the first shared shard. Data sets are the
+// corpora of a mixture and the validation data (`validation` may be null). Sharing is allowed, because it may be
+// intended.
 std::vector<std::string> shared_shards(const std::vector<Dataset>& train, const Dataset* validation);
 
 }  // namespace rowan

@@ -17,7 +17,7 @@ void append_bytes(std::string& buffer, T value) {
   buffer.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-// Renames a shard that was finished after the state was saved back to a .part file.
+// If a shard was finished after the state was saved, renames its file to .part again.
 void reopen(const fs::path& file) {
   if (fs::exists(file) && !fs::exists(part_of(file))) fs::rename(file, part_of(file));
 }

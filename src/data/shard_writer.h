@@ -37,8 +37,9 @@ struct ShardsState {
 
 class ShardWriter {
  public:
-  // Shards in `folder` are named by `pattern`, with * replaced by 00000, 00001, ... A pattern without * allows one
-  // shard; Error if it is full. `state` comes from an earlier writer with the same arguments, which this one continues.
+  // Shards in `folder` are named by `pattern`, with * replaced by 00000, 00001, ... A pattern without * allows only one
+  // shard, and tokens beyond it throw Error. `state` comes from an earlier writer with the same arguments, which this
+  // one continues.
   ShardWriter(std::filesystem::path folder, std::string pattern, const ShardLabel& label, uint64_t shard_tokens,
               ShardsState state = {});
 

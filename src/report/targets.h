@@ -34,7 +34,7 @@ struct Target {
   double loss_of_batch_mean() const;
 };
 
-// Reads the list "targets" of a targets.json. Config paths in it are relative to the file's folder; the returned ones
+// Reads the list "targets" of a targets.json. Names of config files are relative to its folder; the returned names
 // include that folder. The list "elsewhere" holds figures of setups that no config reproduces; it is checked but not
 // returned. Throws Error naming file, line and field.
 Json load_targets(const std::string& path);
@@ -42,9 +42,9 @@ Json load_targets(const std::string& path);
 // Parses one item of load_targets().
 Target parse_target(const Json& item);
 
-// The target of a run: its config file is the run's, and the run's config has every value in its `set`. If several fit,
-// the one with the most values in `set` wins; then the one at the run's last step; then the latest. Nothing if none
-// fits.
+// Finds the target of a run. A target fits if its config file is the run's and the run's config has every value in its
+// `set`. Of several, the one with the most values in `set` is chosen; among equals, the one at the run's last step,
+// else the latest. Returns nothing if none fits.
 std::optional<Target> target_of(const Json& targets, const std::string& config_file, const Json& config);
 
 // The published loss for the metric; nothing if the target measures another quantity.

@@ -1,4 +1,4 @@
-// The outcomes of a sweep's runs, read from their folders. Divergence is the only outcome that is recorded elsewhere.
+// The outcomes of a sweep's runs, read from their folders. Only divergence is recorded separately.
 //
 //   DIR/configs/NAME.json   the config of each run; `rowan train` can repeat the run from it
 //   DIR/NAME/               the run's folder

@@ -35,7 +35,7 @@ std::string last_words(const fs::path& log) {
   return found;
 }
 
-// Whether this last message of `rowan train` says that the run diverged.
+// Whether the last message of a run says that the run diverged.
 bool has_diverged(const std::string& words) {
   return words.find("the gradient was not finite for") != words.npos ||
          words.find("kept apart as ruined_") != words.npos;
@@ -172,7 +172,7 @@ class Sweeper {
     end_.failed.push_back(fmt::format("{}: {}", run.name, how));
   }
 
-  static constexpr int most_interruptions = 10;  // after so many interruptions a run has failed
+  static constexpr int most_interruptions = 10;  // a run that is interrupted this often has failed
 
   const SweepConfig& sweep_;
   std::string program_;

@@ -32,8 +32,8 @@ struct Tuning {
   std::vector<std::string> paths;  // config paths; all get the same value
   std::vector<double> values;      // ascending; with `factors`, multiples of the config's own value at paths[0]
   bool factors = false;
-  double extend = 0;     // ratio of a value added beyond an edge to that edge; 0: fixed grid
-  double farthest = 64;  // largest ratio of an added value to the end of the first grid
+  double extend = 0;     // factor between an edge of the grid and a value added beyond it; 0: the grid is fixed
+  double farthest = 64;  // largest factor between an added value and the nearest end of the first grid
 };
 
 struct Resources {

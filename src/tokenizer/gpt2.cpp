@@ -121,7 +121,7 @@ void Gpt2Tokenizer::merge(std::string_view piece, std::vector<int32_t>& ids) con
 
 void Gpt2Tokenizer::encode(std::string_view text, std::vector<int32_t>& ids) const {
   if (invalid_ == InvalidUtf8::refuse) refuse_invalid_utf8(text);
-  // merge() has 32-bit positions.
+  // merge() uses 32-bit positions.
   if (text.size() >= UINT32_MAX)
     fail("gpt2: found a document of {} bytes, expected at most {}", text.size(), UINT32_MAX - 1);
   for (size_t at = 0; at < text.size();) {

@@ -65,7 +65,7 @@ uint32_t composed(const CanonicalTables& tables, uint32_t first, uint32_t second
 }  // namespace
 
 std::string nfc(std::string_view text) {
-  // Fast path: text of characters below U+0300 is in this form already. All bytes of these characters are below 0xcc.
+  // Fast path: text of characters below U+0300 is in form C already. All bytes of these characters are below 0xcc.
   if (std::all_of(text.begin(), text.end(), [](unsigned char byte) { return byte < 0xcc; })) return std::string(text);
   static const CanonicalTables tables;
   std::vector<uint32_t> codes;

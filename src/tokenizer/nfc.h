@@ -7,7 +7,7 @@
 
 namespace rowan {
 
-// Returns `text`, which is UTF-8, in this form.
+// Returns `text`, which is UTF-8, in form C.
 std::string nfc(std::string_view text);
 
 }  // namespace rowan
