@@ -37,7 +37,7 @@ struct TokenizeOptions {
   TextFormat format = TextFormat::by_name;
   TextSplit split = TextSplit::file;
   std::string field = "text";          // the key of the text in JSON objects
-  std::optional<shard::EndPlace> end;  // default: as GaLore (after) for sentencepiece, as llm.c (before) for others
+  std::optional<shard::EndPlace> end;  // default: after for sentencepiece (as GaLore), before for others (as llm.c)
   std::string validation = "none";
   uint64_t shard_tokens = 100'000'000;
   int threads = 1;

@@ -9,7 +9,7 @@
 namespace rowan {
 namespace {
 
-// Byte offsets of the fields of Megatron's .idx.
+// The magic of Megatron's .idx, and the byte offsets of its fields.
 constexpr char megatron_magic[] = "MMIDIDX\0";  // nine bytes including the final zero
 constexpr uint64_t megatron_dtype = 17, megatron_counts = 18, megatron_lengths = 34;
 

@@ -33,7 +33,7 @@ RunOutcome Ledger::read(const SweepRun& run) const {
     check_same_config(diverged, stored.at("config"), config_of(sweep_, run).resolved);
     return {RunOutcome::State::done, std::numeric_limits<double>::infinity()};
   }
-  // loss.svg is the last file that a run writes.
+  // A run writes loss.svg last. Without this file, the run is unfinished.
   if (!fs::exists(folder / "loss.svg") || !fs::exists(folder / "config.json") || !fs::exists(folder / "metrics.jsonl"))
     return {};
   const ResultRun result = read_run(folder);

@@ -26,7 +26,7 @@ size_t character_bytes(std::string_view text) {
   return bytes;
 }
 
-// Checks all keys. Visits each node only once, because keys with equal endings share nodes of the trie.
+// Checks all keys. Keys with equal endings share nodes of the trie, so each node is visited only once.
 class Checker {
  public:
   Checker(const std::vector<uint32_t>& units, const std::string& replacements)

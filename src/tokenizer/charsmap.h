@@ -1,7 +1,7 @@
 // The replacement table that sentencepiece models and Hugging Face's tokenizers store as "precompiled_charsmap". At
 // each position the longest matching key is replaced; if none matches, one character is copied. The table consists of
-// the length of a double-array trie (Aoe 1989, in the layout of Darts-clone), the trie, and the replacements, each
-// ended by a zero byte.
+// the size in bytes of a double-array trie (Aoe 1989, in the layout of Darts-clone), the trie, and the replacements,
+// each ended by a zero byte.
 #pragma once
 
 #include <cstdint>

@@ -16,7 +16,7 @@ UnigramModel<Score>::UnigramModel(std::vector<Piece> pieces, int32_t unknown, Sc
   for (const Piece& piece : pieces) {
     mark_leads &= piece.text.find(word_mark, 1) == std::string::npos;
     mark_is_piece |= piece.text == word_mark;
-    if (piece.text.size() > longest_piece) return;  // grow() recurses once for each byte of a piece
+    if (piece.text.size() > longest_piece) return;  // limits the recursion of grow()
   }
   divides_at_words_ = mark_leads && mark_is_piece;
   cells_.resize(1 + 256);
