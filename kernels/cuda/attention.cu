@@ -1,5 +1,6 @@
-// Attention: chooses the kernels, computes delta (dot(dout, out) of each row, which the backward needs first), and adds
-// up the partial sums of dq. Floor of delta: dout and out at copy rate, 4 bytes per value in bf16.
+// Attention: chooses the kernels, computes delta (dot(dout, out) of each query and head, which the backward needs
+// first), and adds up the partial sums of dq. Floor of delta: reading dout and out at the rate of a copy, 4 bytes per
+// value in bf16.
 #include <algorithm>
 
 #include "base/error.h"
@@ -15,7 +16,7 @@ using namespace cuda;
 
 constexpr int delta_threads = 128, delta_lanes = 8;
 
-// delta[batch, head, seq] = dot(dout, out); 8 lanes take one (token, head).
+// delta[batch, head, seq] = dot(dout, out). Each value is computed by 8 lanes.
 template <typename T, int width>
 __global__ void delta_kernel(AttentionArguments<T> a, int64_t items) {
   int64_t item = thread_index() / delta_lanes;
@@ -34,7 +35,8 @@ __global__ void delta_kernel(AttentionArguments<T> a, int64_t items) {
   a.delta[a.row_values(static_cast<int>(n / a.seq), static_cast<int>(item % a.heads)) + n % a.seq] = total;
 }
 
-// dq = sum over its owners, in the order of each owner's first tile of keys. `keys` is the height of a tile.
+// dq = the sum of all owners' sums, in the order of each owner's first tile of keys. `keys` is the number of keys in a
+// tile.
 __global__ void add_owners_kernel(AttentionArguments<bfloat16> a, int owners, int keys) {
   const int vectors = a.head_dim / vector_elements;
   for (int64_t i = thread_index(); i < int64_t{a.batch} * a.heads * a.seq * vectors; i += thread_count()) {
@@ -55,7 +57,7 @@ __global__ void add_owners_kernel(AttentionArguments<bfloat16> a, int owners, in
   }
 }
 
-// With more owners a head, the extra sums of dq would cost more than the two saved products gain.
+// With more owners per head, the extra sums of dq would cost more time than the two avoided products save.
 constexpr int64_t most_owners = 4;
 
 // cuDNN's kernels support neither documents nor our dropout.

@@ -1,6 +1,6 @@
-// Arguments and launch descriptions shared by the attention kernels. Two implementations: tensor cores for bf16 and
-// head sizes that are multiples of 8 up to 128 (attention_forward.cu, attention_backward.cu), and plain kernels for
-// everything else up to 256 (attention_plain.cu).
+// Arguments and launch descriptions shared by the attention kernels. There are two implementations: kernels on tensor
+// cores for bf16 and head sizes that are multiples of 8 up to 128 (attention_forward.cu, attention_backward.cu), and
+// plain kernels for fp32 and all other head sizes up to 256 (attention_plain.cu).
 #pragma once
 
 #include <cuda_bf16.h>
@@ -11,7 +11,7 @@
 namespace rowan::cuda {
 
 constexpr int64_t largest_head_dim = 256, largest_tensor_core_head_dim = 128;
-// Queries in a tile of the backward. Few, because the sums of dk and dv take most of its registers.
+// Number of queries in a tile of the backward. It is small, because the sums of dk and dv take most of the registers.
 constexpr int tile_queries = 32;
 
 template <typename T>
@@ -20,7 +20,7 @@ struct AttentionArguments {
   T *result, *dqkv;           // result is the forward's out
   float* log_sum_exp;         // [batch, heads, seq]
   float* delta;               // [batch, heads, seq]: dot(dout, out) of each row
-  float* dq_sums;             // [owners, batch, heads, seq rounded up to tile_queries, head_dim rounded up to 32]
+  float* dq_sums;             // [owners (below), batch, heads, seq and head_dim rounded up to tile_queries and 32]
   const int* documents;       // [3, batch, seq] from find_documents(); null: each row is one document
   DropoutMask dropout;
   int batch;
@@ -38,14 +38,14 @@ struct AttentionArguments {
   __host__ __device__ int64_t output(int batch, int head) const {
     return batch * seq * out_row() + int64_t{head} * head_dim;
   }
-  // First position of a token's document within its row, and the position after its last.
+  // The position in a row where a token's document begins, and the position after its last token.
   __device__ __forceinline__ int document_begin(int row, int token) const {
     return documents ? documents[int64_t{row} * seq + token] : 0;
   }
   __device__ __forceinline__ int document_end(int row, int token) const {
     return documents ? documents[(int64_t{batch} + row) * seq + token] : seq;
   }
-  // The factor that dropout applies to a weight; `stream` is that of the weight's row.
+  // The factor that dropout applies to a softmax weight. `stream` is the random stream of its row of the micro-batch.
   __device__ __forceinline__ float dropped(uint64_t stream, int head, int query, int key) const {
     float factors[4];
     dropout.four(factors, stream, DropoutMask::attention_group(head, query, key, seq));
@@ -68,12 +68,13 @@ struct AttentionKernel {
   size_t shared_bytes;
 };
 
-// Instantiated for head sizes rounded up to 32, 64, 96 or 128, with and without dropout, whose random draws take
-// registers.
-// The query kernel also writes delta for the key-value kernel that follows it.
-// With `with_dq` the key-value kernel reads delta from the caller. Its grid x is the number of owners, and each owner
-// takes every owners-th tile of keys of a head. With several owners the caller adds up their sums of dq. Without
-// `with_dq` grid x is the number of tiles.
+// Instantiated for head sizes rounded up to 32, 64, 96 or 128, with and without dropout, because the random draws of
+// dropout take registers.
+// The query kernel computes dq, and delta for the key-value kernel that follows it. That kernel computes dk and dv, and
+// its grid x is the number of tiles of keys.
+// With `with_dq` the key-value kernel also computes dq, and the caller provides delta. Its grid x is the number of
+// owners: an owner is a block that takes every owners-th tile of keys of a head. If there are several owners, the
+// caller adds up their sums of dq.
 AttentionKernel<__nv_bfloat16> tensor_core_forward(int64_t head_dim, bool dropout);
 AttentionKernel<__nv_bfloat16> tensor_core_backward_query(int64_t head_dim, bool dropout);
 AttentionKernel<__nv_bfloat16> tensor_core_backward_key_value(int64_t head_dim, bool dropout, bool with_dq);

@@ -1,31 +1,32 @@
 // Causal attention backward on tensor cores. Let p = exp(scale * q k^T - log_sum_exp), delta = dot(dout, out) of each
 // row and ds = p * (dout v^T - delta). Then dq = scale * ds k, dk = scale * ds^T q, dv = p^T dout.
 //
-// Two variants. Both are without atomics, so the order of summation is fixed:
-// * Many heads: a block owns all key tiles of one key/value head of a sequence, or every owners-th tile. For each tile
-//   it walks over the queries that see it. dk and dv stay in registers; dq is summed in fp32 in global memory, always
-//   by the same thread. Five products per score.
-// * Few heads: one kernel, whose blocks own queries, computes dq. A second kernel, whose blocks own one key tile each,
-//   computes dk and dv, and computes the scores again. Seven products per score.
+// There are two variants. Neither uses atomics, so the order of summation is fixed.
+// * Many heads: a block takes all key tiles of one key/value head of a sequence, or every owners-th tile. For each tile
+//   it iterates over the queries that attend to it. dk and dv stay in registers. dq is summed in fp32 in global memory,
+//   each element always by the same thread. Five products per score.
+// * Few heads: one kernel, whose blocks take a tile of queries each, computes dq. A second kernel, whose blocks take a
+//   tile of keys each, computes dk and dv, and computes the scores again. Seven products per score.
 //
-// FLOPs per score: 10 or 14 * head_dim, where blocks on the diagonal count whole. Floor: these at mma.sync's rate,
-// which on Hopper is 62% of wgmma's. The first variant meets the limit of shared memory earlier: 72 ldmatrix for 160
-// mma of a warp at head_dim 64. What changed:
-// 1. A warp owns 32 rows of narrow heads and keeps its queries in registers, so each tile is read half as often.
-// 2. The query kernel computes delta itself: one pass over memory less.
-// 3. dq is summed beside dk and dv where heads fill the GPU: five products per score instead of seven.
+// FLOPs per score: 10 or 14 * head_dim, where all scores of a tile on the diagonal count. Floor: these FLOPs at the
+// rate of mma.sync, which on Hopper is 62% of that of wgmma. The first variant reaches the limit of shared memory
+// before this floor: a warp issues 72 ldmatrix for 160 mma at head_dim 64. What changed:
+// 1. For head sizes up to 64, a warp computes 32 rows and keeps its queries in registers, so it reads each tile half as
+// often.
+// 2. The query kernel computes delta itself, which saves one pass over memory.
+// 3. If the heads fill the GPU, one kernel computes dq, dk and dv, with five products per score instead of seven.
 #include "kernels/cuda/attention_tiles.cuh"
 
 namespace rowan::cuda {
 namespace {
 
-// Keys in a tile. 32 where a warp owns 32 queries, and for wide heads, so that a block fits the 99 KB of shared memory
-// that some GPUs offer.
+// Number of keys in a tile of the query kernel. It is 32 if a warp has 32 queries, or for wide heads, so that a block
+// fits the 99 KB of shared memory that some GPUs offer.
 template <int D>
 constexpr int tile_keys = row_groups<D> == 1 && D <= 96 ? 64 : 32;
 
-// dq, and delta for the key-value kernel that follows. A block owns a tile of queries of one head and walks over the
-// keys up to them.
+// Computes dq, and delta for the key-value kernel that follows. A block takes a tile of queries of one head, and
+// iterates over the tiles of keys up to its last query.
 template <int D, bool dropout>
 __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArguments<bfloat16> a) {
   DYN_SHARED(bfloat16, shared);  // queries, their dout, then two buffers of keys and values
@@ -49,8 +50,8 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
   load_tile<D, block_rows<D>>(shared + tile, douts, a.out_row(), first_query, a.seq, a.head_dim);
   load_keys(begin);
 
-  // The lane's rows; those beyond the last token are clamped and not stored. No branches, so that all loads are in
-  // flight together.
+  // Values of the lane's rows. Row indices beyond the last token are clamped to it, and these rows are not stored.
+  // There are no branches, so that all loads are in flight together.
   float log_sum[groups][2], delta[groups][2];
 #pragma unroll
   for (int g = 0; g < groups; ++g)
@@ -122,7 +123,7 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
 // Row stride of ds [keys, queries] in shared memory, padded like tiles.
 constexpr int score_stride = tile_queries + 8;
 
-// One warp's part of a tile's dq [tile_queries, D]: 16 queries and half of the columns.
+// One warp's part of dq [tile_queries, D] of a tile of queries: 16 queries and half of the columns.
 template <int D>
 struct QueryPart {
   static constexpr int columns = D / 2;
@@ -131,7 +132,7 @@ struct QueryPart {
   static __device__ __forceinline__ int first_row() { return threadIdx.x / warp_size % 2 * 16; }
   static __device__ __forceinline__ int first_column() { return threadIdx.x / warp_size / 2 * columns; }
 
-  // Loads the sums so far from f32[tile_queries, D] at `from`, or zeros.
+  // Loads the sums so far from f32[tile_queries, D] at `from`, or sets them to 0 if `zeros`.
   __device__ __forceinline__ void load(const float* from, bool zeros) {
     const int lane = threadIdx.x % warp_size;
 #pragma unroll
@@ -203,7 +204,7 @@ __device__ __forceinline__ void share_scores(bfloat16* to, const float (&ds)[row
             pack_bf16(ds[g][j][half * 2], ds[g][j][half * 2 + 1]);
 }
 
-// dk and dv, and dq if `with_dq`. Rows are keys here, so scores are the transpose of the forward's.
+// Computes dk and dv, and dq if `with_dq`. Rows are keys, so the scores are transposed compared to the forward.
 template <int D, bool dropout, bool with_dq>
 __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionArguments<bfloat16> a) {
   // Keys, values, two buffers of queries and their dout, two buffers of the log sums and deltas of these queries, then
@@ -222,10 +223,10 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
 
   for (int t = blockIdx.x; t * block_rows<D> < a.seq; t += owners) {
     const int first_key = t * block_rows<D>, first = first_key + warp * warp_rows<D>;
-    // The end of the queries that see any of this tile's keys.
+    // The end of the queries that attend to any of this tile's keys.
     const int end = a.document_end(batch, min(first_key + block_rows<D>, a.seq) - 1);
     const int rounds = group * ((end - first_key + rows - 1) / rows);
-    // The round to load next: a tile of queries of one head.
+    // A round processes a tile of queries of one head. These are its head and first query for the next load.
     int next_head = kv_head * group, next_query = first_key;
     auto load_queries = [&](int round) {
       bfloat16* buffer = shared + 2 * tile + round % 2 * 2 * query_tile;
@@ -266,7 +267,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
       const bfloat16* buffer = shared + 2 * tile + round % 2 * 2 * query_tile;
       const float* log_sums = statistics + round % 2 * 2 * rows;
       float* sums = with_dq ? a.dq_sums + a.dq_row(blockIdx.x, batch, head, first_query) : nullptr;
-      // Starts from zeros if no earlier tile of this block contributed to these queries.
+      // Starts from zeros if no earlier tile of keys of this block has contributed to these queries.
       auto load_dq = [&] { dq.load(sums, t - owners < a.document_begin(batch, first_query) / block_rows<D>); };
       if (first_query + rows > first && first_query < warp_end) {
         float p[groups][rows / 8][4], ds[groups][rows / 8][4];
@@ -275,7 +276,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
         if (first_query < first + warp_rows<D> - 1) mask_scores<true>(p, first, first_query);
         if (a.documents && first_query + rows > first_end) mask_documents<true>(p, a, batch, first, first_query);
         if (dropout) drop<true>(ds, a, stream, head, first, first_query);
-          // Tiles are zero beyond the last query: p is 1 there and multiplies zeros.
+          // Beyond the last query tiles are zero, so p is 1 there, but it is only multiplied by zeros.
 #pragma unroll
         for (int j = 0; j < rows / 8; ++j) {
           float log_sum[2], delta[2];

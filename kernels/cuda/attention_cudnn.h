@@ -20,11 +20,11 @@ class CudnnAttention {
   virtual ~CudnnAttention() = default;
   // "cuDNN 9.19.0".
   virtual std::string describe() const = 0;
-  // Plans forward and backward of a shape; returns the bytes of workspace they need. Throws Error with cuDNN's reason
-  // when it does not support the shape.
+  // Plans forward and backward of a shape. Returns the bytes of workspace that they need. Throws Error with cuDNN's
+  // reason if cuDNN does not support the shape.
   virtual size_t plan(const AttentionShape& shape) = 0;
-  // These have the contract of Backend's operations, on checked bf16 operands. They return false if the shape has no
-  // plan.
+  // Like Backend's attention operations, for checked bf16 operands. They do nothing and return false if the shape has
+  // no plan.
   virtual bool forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape, void* workspace) = 0;
   virtual bool backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                         const AttentionShape& shape, void* workspace) = 0;

@@ -1,10 +1,11 @@
-// Causal attention forward on tensor cores. A block computes 64 or 128 queries of one head against all keys up to them,
-// in tiles of 64 keys. Each query has a running maximum and a running sum (in base 2).
-// FLOPs per score: 4 * head_dim, where blocks on the diagonal count whole. Floor: these at mma.sync's rate, which on
-// Hopper is 62% of wgmma's.
+// Causal attention forward on tensor cores. A block computes 64 or 128 queries of one head. It reads the keys up to its
+// last query in tiles of 64. Each query has a running maximum and a running sum of exponentials (in base 2).
+// FLOPs per score: 4 * head_dim, where all scores of a tile on the diagonal count. Floor: these FLOPs at the rate of
+// mma.sync, which on Hopper is 62% of that of wgmma.
 // What changed:
-// 1. A warp owns 32 rows of narrow heads and keeps its queries in registers, so each tile is read half as often.
-// 2. Exponentials use ex2.approx; only tiles on the diagonal are masked.
+// 1. For head sizes up to 64, a warp computes 32 rows and keeps its queries in registers, so it reads each tile half as
+// often.
+// 2. Exponentials use ex2.approx. Only tiles on the diagonal are masked.
 #include "kernels/cuda/attention_tiles.cuh"
 
 namespace rowan::cuda {
@@ -14,7 +15,7 @@ constexpr int key_rows = 64, key_tiles = key_rows / 8;
 
 template <int D, bool dropout>
 __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArguments<bfloat16> a) {
-  // Two buffers of keys and values. The queries pass through the second buffer on their way to registers.
+  // Two buffers of keys and values. The second buffer first receives the queries, which are then loaded into registers.
   DYN_SHARED(bfloat16, shared);
   constexpr int key_tile = tile_size<D, key_rows>, groups = row_groups<D>;
   static_assert(block_rows<D> <= 2 * key_rows);
@@ -69,7 +70,7 @@ __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArg
           for (int j = 0; j < key_tiles; ++j) top = fmaxf(top, fmaxf(s[g][j][half * 2], s[g][j][half * 2 + 1]));
           top = fmaxf(top, __shfl_xor_sync(all_lanes, top, 1));
           top = fmaxf(top, __shfl_xor_sync(all_lanes, top, 2));
-          const float base = top == -INFINITY ? 0.0f : top;  // only keys of other documents so far
+          const float base = top == -INFINITY ? 0.0f : top;  // -infinity: all keys so far are of other documents
           float shrink = exp2_approx((largest[g][half] - base) * scale), shift = base * scale, sum = 0.0f;
           largest[g][half] = top;
 #pragma unroll

@@ -1,7 +1,7 @@
-// Causal attention without tensor cores, for fp32 and the head sizes that tensor cores do not take. One block per query
-// and head; one per key and key/value head for dk and dv. A thread computes one score of a tile of 64, then one or more
-// elements of the result. Floor: about 1/64 of the fp32 rate, because each multiplication needs two loads that touch 32
-// cache lines.
+// Causal attention without tensor cores, for fp32 and the head sizes that the kernels on tensor cores do not support.
+// The forward and dq have one block per query and head; dk and dv have one block per key and key/value head. A thread
+// computes one score of a tile of 64, then one or more elements of the result. Floor: about 1/64 of the fp32 rate,
+// because each multiplication needs two loads that touch 32 cache lines.
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/vector.cuh"
 

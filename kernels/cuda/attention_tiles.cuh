@@ -1,12 +1,12 @@
 // Building blocks of the tensor-core attention kernels: tiles in shared memory, and two products on mma fragments.
 //
-// A block has 4 warps. Each owns 32 rows of the result for head sizes up to 64, else 16, because the sums of wider
-// heads would fill its registers. D is the head size rounded up to 32, 64, 96 or 128; tiles are zero beyond the real
+// A block has 4 warps. Each computes 32 rows of the result for head sizes up to 64, else 16, because the sums of wider
+// heads would fill its registers. D is the head size rounded up to 32, 64, 96 or 128. Tiles are zero beyond the real
 // head size and the last token.
 // Each row of a tile is padded by 16 bytes. Rows are then an odd number of 16-byte units apart, so the 8 rows that one
 // ldmatrix reads lie in different banks.
-// Method: Dao, "FlashAttention-2" (2023). That backward sums dq by atomics; here each sum has one owner and a fixed
-// order.
+// Method: Dao, "FlashAttention-2" (2023). The backward of that paper sums dq with atomics. Here each sum is computed in
+// a fixed order.
 #pragma once
 
 #include "kernels/cuda/attention.h"
@@ -16,7 +16,7 @@ namespace rowan::cuda {
 
 constexpr int attention_warps = 4, attention_threads = attention_warps * warp_size;
 
-// Groups of 16 rows (mma fragments) in a warp, rows of a warp, rows of a block.
+// Number of groups of 16 rows (mma fragments) of a warp, rows of a warp, and rows of a block.
 template <int D>
 constexpr int row_groups = D <= 64 ? 2 : 1;
 template <int D>
@@ -33,7 +33,7 @@ constexpr int tile_size = rows* tile_stride<D>;
 template <int D, int rows>
 __device__ __forceinline__ void load_tile(bfloat16* tile, const bfloat16* from, int64_t stride, int first, int seq,
                                           int head_dim) {
-  // The block's threads cover `deep` rows by `across` copies of 8 elements, and step down the tile.
+  // In one iteration the block's threads copy `deep` rows by `across` groups of 8 elements.
   constexpr int across = D == 96 ? 4 : D / 8, deep = attention_threads / across;
   static_assert(rows % deep == 0 && D % (across * 8) == 0);
   const int row = static_cast<int>(threadIdx.x) / across, column = static_cast<int>(threadIdx.x) % across * 8;

@@ -23,7 +23,8 @@ constexpr size_t staging_bytes = size_t{1} << 20, landing_bytes = size_t{64} << 
 
 std::string gigabytes(size_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) * 1e-9); }
 
-// ROWAN_CUDA_GRAPHS=1 turns CUDA graphs on. Off by default: graphs save host time only, which large steps hide anyway.
+// ROWAN_CUDA_GRAPHS=1 turns CUDA graphs on. They are off by default, because they only save host time, and large steps
+// hide host time.
 bool records_asked_for() {
   const char* set = std::getenv("ROWAN_CUDA_GRAPHS");
   std::string choice = set ? set : "0";
@@ -108,7 +109,7 @@ CudaBackend::~CudaBackend() {
 
 void CudaBackend::check(cudaError_t error) {
   if (error == cudaSuccess) return;
-  // A kernel's failure is sticky and is reported by the next call, whichever that is. Other errors belong to this call.
+  // A kernel's failure is sticky, and whatever CUDA call comes next reports it. Other errors belong to this call.
   cudaError_t now = cudaStreamQuery(stream_);
   bool from_before = now != cudaSuccess && now != cudaErrorNotReady && now != cudaErrorStreamCaptureUnsupported;
   cudaGetLastError();  // clear it, or the next operation would report it

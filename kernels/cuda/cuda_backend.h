@@ -1,4 +1,4 @@
-// The CUDA backend: every operation of kernels/backend.h on one GPU, one file per family of operations. Kernels reach
+// The CUDA backend: every operation of kernels/backend.h on one GPU, one file per family of operations. Kernels use
 // launches, shared memory and PTX only through device.cuh, so tests/emulation can run the same sources on the CPU.
 // C++17.
 #pragma once
@@ -90,7 +90,8 @@ class CudaBackend final : public Backend {
               const std::common_type_t<Parameters>&... arguments) {
     check(cuda::launch(operation_, kernel, grid, block, shared_bytes, stream_, arguments...));
   }
-  // Number of blocks for `work` items, one a thread, with a grid-stride loop for the rest.
+  // Number of blocks for `work` items, one item per thread. The number is limited; beyond it, a kernel's grid-stride
+  // loop processes several items per thread.
   unsigned grid_for(int64_t work, int block) const;
   // allocate() without zeroing.
   void* reserve(size_t bytes, Category category);
@@ -100,16 +101,16 @@ class CudaBackend final : public Backend {
     return static_cast<T*>(workspace(static_cast<size_t>(count) * sizeof(T)));
   }
   void* workspace(size_t bytes);
-  // Waits for all queued work. Throws Error if a kernel met a token or target id outside the vocabulary since the last
-  // wait.
+  // Waits for all queued work. Throws Error if a kernel has read a token or target id outside the vocabulary since the
+  // last wait.
   void wait();
   void forget_recordings();
-  // Indices of the tokens sorted by id, in workspace; ids outside the vocabulary come last.
+  // Returns the indices of the tokens sorted by id, in workspace(). Tokens outside the vocabulary come last.
   const int* sorted(Tensor tokens, int64_t vocabulary);
   // to[cols] += the column sums of partial[count, cols].
   void add_partials(Tensor to, const float* partial, int64_t count);
 
-  // Optimizer passes over slots that hold pointers to their own update and sums (optimizer_slots.cuh).
+  // Optimizer passes over slots, each of which points to its own update and sums (optimizer_slots.cuh).
   template <typename Rule>
   void over_elements(void (*vectors)(cuda::SlotList, Rule), void (*scalars)(cuda::SlotList, Rule), int width,
                      const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, const Rule& rule);
@@ -121,7 +122,8 @@ class CudaBackend final : public Backend {
                 float factor);
   void staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types, const NormalizedStepRule& rule);
 
-  // The column-major product that computes c = a b on row-major tensors: its a is our b, and its b our a.
+  // The column-major product that computes c = a b on row-major tensors. Its operand a is the argument b, and its
+  // operand b is the argument a.
   static Product row_major(const Tensor& c, const Operand& a, const Operand& b);
   const Plan& plan_for(const Product& product, const Operands& operands);
   // Returns false when cuBLASLt has no algorithm for the product.
@@ -142,8 +144,8 @@ class CudaBackend final : public Backend {
   void* workspace_ = nullptr;
   size_t workspace_bytes_ = 0;
 
-  // Pinned host memory. Uploads go through a ring of buffers, so the host blocks only when it is a whole ring ahead of
-  // the device. Small downloads use a pinned buffer of their own.
+  // Pinned host memory. Uploads go through a ring of buffers, so the host waits only if all buffers have copies in
+  // flight. Small downloads go through landing_.
   struct Staging {
     void* memory = nullptr;
     cudaEvent_t free = nullptr;
@@ -151,7 +153,7 @@ class CudaBackend final : public Backend {
   std::array<Staging, 16> staging_;
   size_t next_staging_ = 0;
   void* landing_ = nullptr;
-  int* bad_id_ = nullptr;  // {operation, id}, written by a kernel that meets an invalid id
+  int* bad_id_ = nullptr;  // {1: embedding or 2: cross_entropy, id}, written by a kernel that reads an invalid id
 
   // Recorded graphs, by owner and key. Null: the work has run once and will be recorded the next time.
   std::map<std::pair<const void*, uint64_t>, cudaGraphExec_t> recordings_;

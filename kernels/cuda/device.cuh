@@ -19,8 +19,8 @@ namespace rowan::cuda {
 constexpr int warp_size = 32;
 constexpr unsigned all_lanes = 0xffffffffu;
 
-// Dynamic shared memory that needs no opt-in. CUDA's limit is 48 KB together with a kernel's static arrays; 4 KB are
-// left for those.
+// Bytes of dynamic shared memory that need no opt-in. CUDA's limit is 48 KB, which includes a kernel's static arrays.
+// 4 KB are left for those arrays.
 constexpr size_t shared_without_asking = 44 * 1024;
 
 template <typename... Parameters>

@@ -1,6 +1,6 @@
 // Finds where documents begin and end in packed rows, and applies dropout.
-// Bytes: 20 a token to find documents; 4 a value in bf16 for dropout, whose random draws cost more time than its bytes.
-// Floor: these at copy rate.
+// Bytes: 20 per token to find documents, and 4 per value in bf16 for dropout. The random draws of dropout take more
+// time than these bytes. Floor: this traffic at the rate of a copy.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 #include "kernels/dropout.h"
@@ -26,7 +26,8 @@ __device__ __forceinline__ int scan(int x) {
   return x;
 }
 
-// One warp a row, 32 tokens at a time: left to right for the beginnings, right to left for the ends.
+// One warp processes one row, 32 tokens at a time: from left to right for the beginnings of documents, and from right
+// to left for their ends.
 __global__ void find_documents_kernel(int* documents, const int* tokens, DocumentRule rule, int64_t count, int seq) {
   const int* ids = tokens + int64_t{blockIdx.x} * seq;
   int *begins = documents + int64_t{blockIdx.x} * seq, *ends = begins + count, *positions = ends + count;

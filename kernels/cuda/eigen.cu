@@ -1,9 +1,9 @@
-// Eigenvectors of symmetric matrices and orthogonal factors of square ones, in double precision, all matrices of a call
-// in one launch.
-// One-sided Jacobi: a sweep is k - 1 rounds; a round has k / 2 independent pairs of rows, one block each. Householder:
-// one launch computes a reflector, one applies it to the columns.
-// FLOPs: 10 k^3 a sweep, 8/3 k^3 a factor. Floor: 2 k launches a sweep or factor; at the sizes of optimizers launches
-// are the limit.
+// Eigenvectors of symmetric matrices and orthogonal factors of square ones, in double precision. Consecutive matrices
+// of one size share launches, as far as scratch memory allows. Eigenvectors by one-sided Jacobi: a sweep has k - 1
+// rounds. A round is one launch for k / 2 independent pairs of rows, with one block per pair. Orthogonal factors by
+// Householder: one launch computes a reflector, another applies it to the columns. FLOPs: 10 k^3 per sweep, 8/3 k^3 per
+// factor. Floor: k launches per sweep and 3 k per factor. At the sizes that occur in optimizers, launches limit the
+// speed.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -31,7 +31,7 @@ __device__ double block_total(double x) {
   return total;
 }
 
-// g = a and u = identity, for matrix blockIdx.y.
+// g = a and u = identity, for one matrix.
 __global__ void widen_kernel(double* g, double* u, const float* a, int64_t k) {
   for (int64_t i = thread_index(); i < k * k; i += thread_count()) {
     g[i] = a[i];
@@ -39,7 +39,7 @@ __global__ void widen_kernel(double* g, double* u, const float* a, int64_t k) {
   }
 }
 
-// noise[m] = the squared length below which a row of g[m] counts as zero. One block a matrix.
+// noise[m] = the squared length below which a row of g[m] counts as zero. One block per matrix.
 __global__ void noise_kernel(double* noise, const double* g, int64_t k) {
   const double* own = g + int64_t{blockIdx.x} * k * k;
   double total = 0.0;
@@ -48,8 +48,8 @@ __global__ void noise_kernel(double* noise, const double* g, int64_t k) {
   if (threadIdx.x == 0) noise[blockIdx.x] = 1e-32 * total;
 }
 
-// Round `round` of a round-robin tournament of `players` rows (even; the last may be a dummy). Block x makes the rows
-// of pair x of matrix y orthogonal.
+// Round `round` of a round-robin tournament of the rows. `players` is k rounded up to an even number, so the last
+// player may be a dummy. Block (x, y) makes the two rows of pair x of matrix y orthogonal.
 __global__ void rotate_kernel(double* g, double* u, const double* noise, int64_t k, int64_t players, int64_t round) {
   int64_t pair = blockIdx.x, around = players - 1;
   int64_t first = pair == 0 ? around : (round + pair) % around, second = (round + around - pair) % around;
@@ -80,7 +80,7 @@ __global__ void rotate_kernel(double* g, double* u, const double* noise, int64_t
   }
 }
 
-// lambda[m, i] = <row i of g, row i of u>; one block a row.
+// lambda[m, i] = <row i of g[m], row i of u[m]>. One block per row.
 __global__ void eigenvalues_kernel(double* lambda, const double* g, const double* u, int64_t k) {
   int64_t row = (int64_t{blockIdx.y} * k + blockIdx.x) * k;
   double total = 0.0;
@@ -99,7 +99,8 @@ __global__ void place_kernel(float* q, float* values, const double* lambda, cons
   }
 }
 
-// Writes v[m, j, :] and tau[m, j] of the reflection that zeros column j of a[m] below the diagonal. One block a matrix.
+// Writes v[m, j, :] and tau[m, j] of the reflection that zeros column j of a[m] below the diagonal. One block per
+// matrix.
 __global__ void reflector_kernel(double* v, double* tau, const double* a, int64_t k, int64_t j) {
   const double* own = a + int64_t{blockIdx.x} * k * k;
   double* reflector = v + (int64_t{blockIdx.x} * k + j) * k;

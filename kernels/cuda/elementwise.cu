@@ -1,5 +1,5 @@
-// Scale, add, lerp, clamp and swap_axes: one pass over the elements. Floor: each operand read once and the result
-// written once at copy rate.
+// Scale, add, lerp, clamp and swap_axes: one pass over the elements. Floor: reading each operand once and writing the
+// result once, at the rate of a copy.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -46,7 +46,7 @@ __global__ void lerp_kernel(float* y, const X* x, float weight, int64_t count) {
   });
 }
 
-// One thread for each word of 2, 4 or 16 bytes. A line is c words.
+// One thread for each word of 2, 4 or 16 bytes. A line is the c words of the last dimension.
 template <typename Word>
 __global__ void swap_axes_kernel(Word* to, const Word* from, int64_t a, int64_t b, int64_t c) {
   for (int64_t i = thread_index(); i < a * b * c; i += thread_count()) {

@@ -1,12 +1,12 @@
 // Token and position embeddings. The backward sorts the tokens by id, so every row of the table has one writer and a
 // fixed order of summation without float atomics.
-// Bytes a value: forward 4 in bf16; backward 2 of dout, 2 again for the positions, and 8 for each fp32 row of the table
-// that a token names. Floor: these at copy rate; the sort adds 2 passes of 12 bytes and 1500 instructions per token.
-// What changed:
-// 1. The sort compared tokens with tokens; a radix sort takes linear time.
+// Bytes per value in bf16: the forward moves 4. The backward reads 2 of dout for tokens and 2 for positions, and moves
+// 8 for each value of an fp32 table row that a token refers to. Floor: this traffic at the rate of a copy. The sort
+// adds 2 passes of 12 bytes and 1500 instructions per token. What changed:
+// 1. A radix sort, which takes linear time, replaced a sort that compared tokens with each other.
 // 2. Digits are counted without atomics.
-// 3. The sums over positions load four rows at once; one vector in flight per thread left half of the memory bandwidth
-// unused.
+// 3. The sums over positions load four rows at once. With one vector in flight per thread, half of the memory bandwidth
+// was unused.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -69,7 +69,8 @@ __global__ void count_digits_kernel(int* offsets, const int* from, const int* to
   offsets[me * gridDim.x + blockIdx.x] = mine;
 }
 
-// Replaces counts by the position where each digit of each block begins. One block, one thread a digit.
+// Replaces each count offsets[digit, block] by the position where these tokens begin in the new order. Runs as one
+// block with one thread per digit.
 __global__ void sum_digits_kernel(int* offsets, int blocks) {
   SHARED_ARRAY(int, totals, digits);
   int* mine = offsets + threadIdx.x * blocks;
@@ -87,7 +88,7 @@ __global__ void sum_digits_kernel(int* offsets, int blocks) {
   }
 }
 
-// Takes `sort_block` tokens at a time; each goes behind the earlier ones of the same digit.
+// Writes the new order, `sort_block` tokens at a time. Tokens with the same digit keep their order.
 __global__ void place_digits_kernel(int* to, const int* offsets, const int* from, const int* tokens, int count,
                                     int vocabulary, int shift) {
   SHARED_ARRAY(int, begins, digits);
@@ -117,8 +118,8 @@ __global__ void place_digits_kernel(int* to, const int* offsets, const int* from
 }
 
 // One block per token and slice of columns. The block of an id's first token in sorted order adds up the rows of all
-// tokens with that id; the others return. It loads a block's worth of row numbers at a time so that many loads are in
-// flight.
+// tokens with that id. The other blocks return. Row numbers are loaded `block` at a time, so that many loads of rows
+// are in flight.
 template <typename T, typename D, int width>
 __global__ void add_rows_kernel(T* d_table, const D* dout, const int* tokens, const int* order, int64_t count,
                                 int64_t cols, int64_t vocabulary, int* bad_id) {
@@ -141,7 +142,7 @@ __global__ void add_rows_kernel(T* d_table, const D* dout, const int* tokens, co
     int row = place < count ? order[place] : -1;
     rows[threadIdx.x] = row >= 0 && tokens[row] == token ? row : -1;
     __syncthreads();
-    int size = 0;  // tokens of this id, which come first
+    int size = 0;  // number of tokens of this id; they come first in `rows`
 #pragma unroll
     for (int step = block / 2; step > 0; step /= 2)
       if (rows[size + step - 1] >= 0) size += step;

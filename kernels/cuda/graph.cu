@@ -1,14 +1,14 @@
-// Repeated work as a CUDA graph. The first call runs the work directly, so that scratch memory grows to its size and
-// cuBLASLt plans exist. The second call records the launches. Later calls replay the recording in one launch. A
-// recording holds addresses, so releasing any memory drops all recordings.
+// Repeated work as a CUDA graph. The first call runs the work directly, so that scratch memory grows to its full size
+// and cuBLASLt plans exist. The second call records the launches. It and all later calls replay the recording in one
+// launch. A recording holds addresses, so releasing any memory drops all recordings.
 #include "base/error.h"
 #include "kernels/cuda/cuda_backend.h"
 
 namespace rowan {
 namespace {
 
-// Bounds the recordings: a key that never repeats (a gradient scale that changes with the batch) would otherwise pile
-// up.
+// Bounds the number of recordings. Otherwise recordings would accumulate for keys that never repeat, such as a gradient
+// scale that changes with the batch.
 constexpr size_t most_recordings = 16;
 
 }  // namespace

@@ -1,6 +1,6 @@
-// RMSNorm of query and key heads, one warp a head. For a head x let rstd = 1 / sqrt(mean(x^2) + eps), n = x rstd and g
-// = dout * weight; then dx = rstd (g - n mean(g n)) and d_weight += dout n.
-// Bytes a value in bf16: forward 4, backward 6. Floor: these at copy rate.
+// RMSNorm of query and key heads, one warp per head. For a head x let rstd = 1 / sqrt(mean(x^2) + eps), n = x rstd and
+// g = dout * weight; then dx = rstd (g - n mean(g n)) and d_weight += dout n.
+// Bytes per value in bf16: forward 4, backward 6. Floor: this traffic at the rate of a copy.
 #include <algorithm>
 
 #include "kernels/cuda/attention.h"
@@ -63,8 +63,8 @@ __global__ void head_norm_forward_kernel(T* out, const T* in, const T* weight, S
   store_head(out + head * s.head_dim, x, s.head_dim);
 }
 
-// blockIdx.y is 0 for queries, 1 for keys. partial f32[2, blocks, head_dim] receives the gradient sums of that half of
-// the weight; null without a weight.
+// blockIdx.y is 0 for queries, 1 for keys. partial f32[2, blocks, head_dim] receives each block's sums for the gradient
+// of its half of the weight. It is null if there is no weight.
 template <typename T>
 __global__ void head_norm_backward_kernel(T* dqkv, float* partial, const T* in, const T* weight, Sizes s) {
   SHARED_ARRAY(float, sums, block* elements);

@@ -1,7 +1,7 @@
-// Cross-entropy, one block a row. The first pass finds maximum and sum of exponentials together; the second writes the
-// gradient over the logits and mostly finds the row in the L2 cache.
-// Bytes a logit in bf16: 4 from memory, 2 more from L2. Floor: these at copy rate. Exponentials of bf16 flush
-// denormals, which saves instructions.
+// Cross-entropy, one block per row. The first pass computes the maximum and the sum of exponentials together. The
+// second pass overwrites the logits with the gradient, and mostly finds the row in the L2 cache. Bytes per logit in
+// bf16: 4 to and from memory, 2 more from L2. Floor: this traffic at the rate of a copy. For bf16 the exponential
+// flushes denormals, which saves instructions.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(largest_block)
     }
     if (top > largest) sum *= exponential<T>(largest - top);
     largest = top;
-    float shift = top == -INFINITY ? 0.0f : top;  // only logits of -infinity so far
+    float shift = top == -INFINITY ? 0.0f : top;  // -infinity: all logits so far are -infinity
 #pragma unroll
     for (int j = 0; j < n; ++j) sum += exponential<T>(x[j] - shift);
   });

@@ -1,8 +1,9 @@
-// Matrix products through cuBLASLt, and bias gradients. The heuristic is queried once per shape; its first answer is
-// kept as the plan. Candidates are not timed: a choice by the clock could make two runs of one seed differ in their
-// last bits.
-// Cost of [m, k] [k, n]: 2 m n k FLOPs. Floor: that at the tensor cores' rate; large products reach 0.6 to 0.8 of it. A
-// bias gradient is a separate pass over dout: 2 bytes per value in bf16 at copy rate.
+// Matrix products through cuBLASLt, and bias gradients. The heuristic is queried once per shape, and its first answer
+// is kept as the plan. Algorithms are not chosen by timing, which could make two runs of one seed differ in their last
+// bits.
+// Cost of [m, k] [k, n]: 2 m n k FLOPs. Floor: these FLOPs at the rate of the tensor cores; large products reach 0.6 to
+// 0.8 of that rate. A bias gradient is a separate pass over dout, whose floor is 2 bytes per value in bf16 at the rate
+// of a copy.
 #include <algorithm>
 #include <tuple>
 
@@ -26,8 +27,8 @@ int alignment_of(std::initializer_list<const void*> pointers) {
   return static_cast<int>(bits & -bits);
 }
 
-// Column sums of x[rows, cols]. A block takes 32 * width columns and every gridDim.y-th group of 8 rows. The loop is
-// unrolled by four: one load in flight per thread left half of the memory bandwidth unused.
+// Column sums of x[rows, cols]. A block sums 32 * width columns over every gridDim.y-th group of 8 rows. The loop is
+// unrolled by four, because with one load in flight per thread half of the memory bandwidth was unused.
 constexpr int column_warps = 8;
 template <typename T, int width>
 __global__ void column_sums_kernel(float* partial, const T* x, int64_t rows, int64_t cols) {
@@ -235,8 +236,8 @@ void CudaBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const
   multiply(row_major(c, a, b), {c.data, source.data, b.x.data, a.x.data, alpha, beta});
 }
 
-// cuBLASLt's GELU is the tanh form, and its auxiliary rows must hold whole groups of 8. Before Hopper the epilogue
-// costs more than it saves (measured in llm.c).
+// cuBLASLt's GELU is the tanh form, and the rows of its auxiliary matrix must have a multiple of 8 elements. Before
+// Hopper the epilogue costs more time than it saves (measured in llm.c).
 bool CudaBackend::fuses(Activation kind, const Tensor& pre) const {
   return fused_gelu_ && kind == Activation::gelu_tanh && pre.dtype == DType::bf16 &&
          vector_width({pre.data}, pre.cols()) > 1;

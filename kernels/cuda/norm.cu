@@ -1,11 +1,11 @@
-// Residual add fused with RMSNorm or LayerNorm, forward and backward. One warp takes one row. Its lanes revisit the
+// Residual add fused with RMSNorm or LayerNorm, forward and backward. One warp processes one row. Each lane reads the
 // same elements in every pass, so later passes hit the L1 cache and no synchronization is needed.
-// Bytes a value in bf16: forward 8 (residual and branch in, sum and output out), backward 8 (dout, r and d_residual in,
-// d_residual out). Floor: these at copy rate.
+// Bytes per value in bf16: forward 8 (reads residual and branch, writes sum and output), backward 8 (reads dout, r and
+// d_residual, writes d_residual). Floor: this traffic at the rate of a copy.
 // What changed:
 // 1. Later passes of the forward add residual and branch again from L1 instead of reading back the stored sum.
-// 2. The backward issues all loads of a row before using any; one vector in flight per thread left half of the memory
-// bandwidth unused.
+// 2. The backward issues all loads of a row before using any. With one vector in flight per thread, half of the memory
+// bandwidth was unused.
 #include <algorithm>
 
 #include "base/error.h"
@@ -26,8 +26,8 @@ __device__ __forceinline__ void for_lane(int64_t cols, F f) {
   for (int64_t column = threadIdx.x % warp_size * width; column < cols; column += warp_size * width) f(column);
 }
 
-// Like for_lane, but f also gets an index that is a compile-time constant: i for the i-th vector of a lane while i <
-// kept<T>, whose values fit its registers, and kept<T> for all later vectors.
+// Like for_lane, but f also receives an index that is a compile-time constant. It is i for the i-th vector of a lane if
+// i < kept<T>, and kept<T> for all later vectors. kept<T> vectors fit a lane's registers.
 template <typename T>
 constexpr int kept = 8 / sizeof(T);
 template <typename T, int width, int i = 0, typename F>

@@ -1,5 +1,5 @@
-// Optimizer operations on rows and columns of matrices: sums along them, scaling by factors, and sorting. Floor: each
-// operand read once at copy rate.
+// Optimizer operations on rows and columns of matrices: sums along them, scaling by factors, and sorting. Floor:
+// reading each operand once at the rate of a copy.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
 
@@ -10,7 +10,7 @@ using namespace cuda;
 
 constexpr int block = 256;
 
-// One element of a * b, or of |a| without b.
+// One element of a * b, or of |a| if there is no b. a is slot.update and b is slot.first.
 __device__ __forceinline__ float product(const Slot& s, const SlotTypes& types, int64_t at) {
   float x[1], y[1];
   load_any(x, s.update, at, types.update);
@@ -19,7 +19,7 @@ __device__ __forceinline__ float product(const Slot& s, const SlotTypes& types, 
   return x[0] * y[0];
 }
 
-// One block per row; the grid covers the tallest slot.
+// One block per row; the grid covers the slot with the most rows.
 __global__ void row_products_kernel(const __grid_constant__ SlotList list) {
   const Slot& s = list.slots[blockIdx.y];
   if (blockIdx.x >= s.rows) return;
@@ -112,7 +112,7 @@ __global__ void keep_largest_kernel(const __grid_constant__ SlotList list, const
   }
 }
 
-// Copies the matrix to slot.sums with its rows or columns moved to their places.
+// Copies the matrix to slot.sums. Row or column i goes to position places[i] of its slot.
 __global__ void gather_kernel(const __grid_constant__ SlotList list, const int* places, int64_t k, Along along) {
   const Slot& s = list.slots[blockIdx.y];
   for (int64_t i = thread_index(); i < s.count(); i += thread_count()) {
@@ -218,7 +218,7 @@ void CudaBackend::do_keep_largest(Tensor update, const std::vector<OptimizerSlot
   });
 }
 
-// One matrix at a time: sorting is rare, and a copy of all matrices would be large.
+// Sorts one matrix at a time, because sorting is rare and a copy of all matrices would be large.
 void CudaBackend::do_sort_along(const std::vector<Tensor>& matrices, Tensor keys, Along along) {
   int64_t k = width_of(along, matrices[0]), size = matrices[0].numel();
   float* copy = workspace<float>(size + k);

@@ -1,6 +1,6 @@
 // Optimizer operations that work element by element; one launch covers up to 40 matrices.
 // AdamW moves 30 bytes per parameter with bf16 weights: it reads gradient, two states and master in fp32, and writes
-// states, master and weight. Floor: these at copy rate.
+// states, master and weight. Floor: this traffic at the rate of a copy.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
 
@@ -68,8 +68,8 @@ __global__ void second_moment_kernel(const __grid_constant__ SlotList list, Seco
   });
 }
 
-// slot.sums holds the step factors; keeps replaces 1 - d. Each has one value per row, per column or per matrix. Null:
-// factor 1, no replacement.
+// slot.sums holds the step factors. keeps replaces 1 - d. Each has one value per row, column or matrix. If slot.sums is
+// null, the factor is 1. If keeps is null, nothing is replaced.
 template <int width>
 __global__ void apply_kernel(const __grid_constant__ SlotList list, const float* keeps, int64_t k, ApplyRule rule) {
   const Slot& s = list.slots[blockIdx.y];

@@ -1,7 +1,7 @@
-// RMNP, Nora and Mano in one pass over memory when rows are normalized, and the projection by itself. Columns span all
-// rows of a matrix, so normalizing columns needs separate launches for its sums.
+// RMNP, Nora and Mano in one pass over memory if rows are normalized, and project() as an operation of its own. Columns
+// span all rows of a matrix, so normalizing columns needs separate launches for the sums.
 // A step over rows moves 22 bytes per parameter with bf16 weights: it reads gradient, momentum and master in fp32, and
-// writes momentum, master and weight. Floor: these at copy rate.
+// writes momentum, master and weight. Floor: this traffic at the rate of a copy.
 #include "base/error.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
@@ -13,8 +13,8 @@ using namespace cuda;
 
 constexpr int stripe_warps = 8, stripe_threads = stripe_warps * warp_size;
 
-// One block a row. Gradient, momentum and weights are read once; the update stays in shared memory until its norm is
-// known.
+// One block per row. Gradient, momentum and, if projecting, weights are read once before the norm is known. The update
+// stays in shared memory until then.
 template <int width>
 __global__ void row_step_kernel(const __grid_constant__ SlotList list, NormalizedStepRule rule) {
   DYN_SHARED(float, u);  // the row's update, followed by its weights if projecting
@@ -128,7 +128,7 @@ __global__ void project_columns_kernel(const __grid_constant__ SlotList list, Pr
   }
 }
 
-// The step, for updates whose row or column sums of squares are known.
+// Updates the weights. The sums of squares of rows or columns of the updates are already known.
 __global__ void staged_step_kernel(const __grid_constant__ SlotList list, NormalizedStepRule rule) {
   const Slot& s = list.slots[blockIdx.y];
   for (int64_t i = thread_index(); i < s.count(); i += thread_count()) {
@@ -173,7 +173,7 @@ void CudaBackend::staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotT
     std::vector<Slot> part;
     std::vector<int64_t> offsets;
     int64_t used = 0;
-    // Room for the update, then the sums.
+    // Elements of scratch memory for a slot: its update, then its sums.
     auto room = [](const Slot& s) { return (s.count() + std::max(s.rows, s.cols) + 3) / 4 * 4; };
     while (begin < slots.size() && part.size() < SlotList::capacity &&
            (part.empty() || used + room(slots[begin]) <= scratch_limit)) {

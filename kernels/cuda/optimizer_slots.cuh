@@ -1,5 +1,5 @@
-// Shared by the optimizer kernels: the list of slots that one launch works on, loads and stores of either dtype, and
-// the only code that writes weights.
+// Shared by the optimizer kernels: the list of slots that one launch processes, loads and stores of either dtype, and
+// the only code that updates weights.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +28,7 @@ struct SlotTypes {
   bool weight, gradient, first, second, update;
 };
 
-// Passed as a kernel parameter; the parameters of a launch hold at most 4 KB.
+// Passed as a kernel parameter. All parameters of a launch together have at most 4 KB.
 struct SlotList {
   static constexpr int capacity = 40;
   Slot slots[capacity];
@@ -58,7 +58,7 @@ __device__ __forceinline__ void load_value(float (&to)[width], const Slot& slot,
   load_any(to, slot.master ? slot.master : slot.weight, at, slot.master ? false : types.weight);
 }
 
-// Rounds x to the bf16 below or above, with probabilities whose mean is x; `bits` are 16 random bits.
+// Rounds x to the bf16 below or above, with probabilities that make x the expected value. `bits` are 16 random bits.
 __device__ __forceinline__ float round_stochastic(float x, uint32_t bits) {
   uint32_t wide;
   memcpy(&wide, &x, sizeof wide);
@@ -129,7 +129,7 @@ __device__ __forceinline__ void mix_momentum(const MomentumRule& rule, const flo
   }
 }
 
-// Converts slots for kernels. A weight that is no matrix counts as one row.
+// Converts slots for kernels. A weight that is not a matrix counts as one row.
 inline std::vector<Slot> device_slots(const std::vector<OptimizerSlot>& slots) {
   std::vector<Slot> result;
   for (const OptimizerSlot& slot : slots) {
@@ -166,7 +166,7 @@ inline void attach_sums(std::vector<Slot>& slots, float* sums, int64_t k) {
   for (size_t i = 0; i < slots.size(); ++i) slots[i].sums = sums + static_cast<int64_t>(i) * k;
 }
 
-// The vector width that every slot allows. With whole_rows, vectors must not cross rows.
+// The vector width that every slot allows. With whole_rows, no vector may cross the end of a row.
 inline int slots_width(const std::vector<Slot>& slots, bool whole_rows) {
   int width = vector_elements;
   for (const Slot& s : slots)
@@ -175,7 +175,7 @@ inline int slots_width(const std::vector<Slot>& slots, bool whole_rows) {
   return width;
 }
 
-// Calls f(list, count) for each launch that the slots need.
+// Splits the slots into lists of at most SlotList::capacity slots, and calls f(list, count) for each.
 template <typename F>
 void for_lists(const std::vector<Slot>& slots, const SlotTypes& types, F f) {
   for (size_t begin = 0; begin < slots.size(); begin += SlotList::capacity) {

@@ -1,5 +1,5 @@
-// Sums of squares over rows, columns and matrices, and the factors made of them. Floor: each matrix read once at copy
-// rate.
+// Sums of squares over rows, columns and matrices, and the factors computed from them. Floor: reading each matrix once
+// at the rate of a copy.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -12,7 +12,7 @@ using namespace cuda;
 
 constexpr int block = 256, stripe_warps = block / warp_size;
 
-// sums[row] = factor * |row|^2. One block per row; the grid covers the tallest slot.
+// sums[row] = factor * |row|^2. One block per row; the grid covers the slot with the most rows.
 template <int width>
 __global__ void row_sums_kernel(const __grid_constant__ SlotList list, float factor) {
   const Slot& s = list.slots[blockIdx.y];
@@ -53,8 +53,8 @@ __global__ void totals_kernel(float* totals, const float* parts, int64_t k) {
   if (threadIdx.x == 0) totals[blockIdx.x] = total;
 }
 
-// Replaces sums of squares by the factors that rows or columns are multiplied with. Double precision costs little here:
-// one power per row, not per element.
+// Replaces sums of squares by the factors that rows, columns or matrices are multiplied by. Double precision costs
+// little, because there is one power per row, column or matrix.
 __global__ void factors_kernel(float* sums, int64_t count, NormalizeRule rule) {
   for (int64_t i = thread_index(); i < count; i += thread_count()) {
     double sum = sums[i], eps = rule.eps;
@@ -82,7 +82,7 @@ __global__ void scale_kernel(T* x, const float* by_row, const float* by_column, 
   }
 }
 
-// One block a slot; slot.sums are its factors, slot.second its running averages.
+// One block per slot. slot.sums receives the slot's factors, and slot.second holds its running averages.
 __global__ void adaptive_factors_kernel(float* factors, const __grid_constant__ SlotList list, const float* update_sums,
                                         const float* gradient_sums, int64_t k, AdaptRule rule) {
   const Slot& s = list.slots[blockIdx.x];
@@ -151,7 +151,7 @@ void CudaBackend::run_column_sums(const std::vector<cuda::Slot>& slots, const cu
   });
 }
 
-// Also writes `rows` f32[n, rows] when the sums are of matrices.
+// Writes sums of squares to `out`. Sums over whole matrices use `rows`, f32[n, rows of a matrix], as scratch memory.
 void CudaBackend::run_sums(float* out, float* rows, std::vector<cuda::Slot> slots, const cuda::SlotTypes& types,
                            Along along, float factor) {
   int64_t height = slots[0].rows, width = slots[0].cols, n = static_cast<int64_t>(slots.size());

@@ -1,5 +1,5 @@
 // Sums in two launches: partial sums over a fixed split of the elements, then their sum in a fixed order, so that equal
-// inputs give equal bits. Floor: each element read once at copy rate.
+// inputs give equal bits. Floor: reading each element once at the rate of a copy.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -13,7 +13,8 @@ using namespace cuda;
 constexpr int block = 256, final_block = 1024;
 constexpr int64_t elements_per_block = 32768, most_blocks = 256;
 
-// The tensors that one launch sums. Passed as a kernel parameter; those hold at most 4 KB.
+// The tensors that one launch sums. Passed as a kernel parameter. All parameters of a launch together have at most 4
+// KB.
 struct TensorList {
   static constexpr int capacity = 64;
   const void* data[capacity];
@@ -66,7 +67,7 @@ __global__ void __launch_bounds__(final_block)
   if (threadIdx.x == 0) *out = accumulate ? *out + total : total;
 }
 
-// A block takes 32 columns of partial[count, cols]; its 8 warps each sum every 8th row.
+// A block sums 32 columns of partial[count, cols]. Each of its 8 warps sums every 8th row.
 template <typename T>
 __global__ void add_partials_kernel(T* to, const float* partial, int64_t count, int64_t cols) {
   SHARED_ARRAY(float, sums, block);

@@ -1,5 +1,5 @@
-// Rotary positions (RoPE) on the packed projections, in place. Bytes: 4 a value of queries and keys in bf16, forward
-// and backward alike. Floor: these at copy rate.
+// Rotary positions (RoPE) on the packed projections, in place. Forward and backward each move 4 bytes per value of
+// queries and keys in bf16. Floor: this traffic at the rate of a copy.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 

@@ -61,8 +61,8 @@ __device__ __forceinline__ void load(float (&to)[width], const T* from) {
   for (int i = 0; i < width; ++i) to[i] = to_float(pack.values[i]);
 }
 
-// A vector kept in registers as it lies in memory. Packed words hold two bf16 values each; a Pack would take a register
-// an element.
+// A vector kept in registers in its memory layout, so that a register holds two bf16 values. A Pack would take one
+// register per element.
 template <typename T, int width>
 struct alignas(Pack<T, width>) Kept {
   using Word = std::conditional_t<sizeof(T) * width % 4 == 0, uint32_t, uint16_t>;
@@ -101,7 +101,7 @@ __device__ __forceinline__ void for_elements(int64_t count, F f) {
 }
 
 // Loop of one block over a row of any length and alignment: calls f(position, Width) for single elements up to a
-// 16-byte boundary, then vectors, then the rest.
+// 16-byte boundary, then for whole vectors, then for the remaining elements.
 template <typename T, typename F>
 __device__ __forceinline__ void for_row(const T* row, int64_t count, F f) {
   constexpr int width = 16 / sizeof(T);
@@ -156,7 +156,7 @@ inline int vector_width(std::initializer_list<const void*> pointers, int64_t col
   return aligned ? vector_elements : 1;
 }
 
-// Calls f with a value of the element type.
+// Calls f(float()) or f(__nv_bfloat16()).
 template <typename F>
 void with_dtype(DType dtype, F f) {
   if (dtype == DType::bf16)
