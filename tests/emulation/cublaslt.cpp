@@ -1,6 +1,6 @@
 // A stand-in for the cuBLASLt calls of kernels/cuda/matmul.cu, with cuBLASLt's column-major conventions. It refuses
 // leading dimensions that are too small, layouts that do not match, pointers outside device memory or less aligned than
-// declared, and split sums that may be rounded to bf16. It computes the product with fp32 sums.
+// declared, and preferences under which split-k may round partial sums to bf16. It computes products with fp32 sums.
 #include <cublasLt.h>
 #include <cuda_bf16.h>
 
@@ -80,8 +80,8 @@ struct Preference {
   uint32_t alignment[4], reductions;
 };
 
-// The shape for which the heuristic was called, kept in the algorithm's opaque bytes. Using a plan for another shape is
-// refused.
+// The shape and alignment for which the heuristic was called, stored in the algorithm's opaque bytes. cublasLtMatmul
+// refuses an algorithm that was chosen for another shape.
 struct Asked {
   uint64_t m, n, k;
   uint32_t alignment;
@@ -104,7 +104,7 @@ cublasStatus_t assign(T& to, const void* from, size_t bytes) {
   return CUBLAS_STATUS_SUCCESS;
 }
 
-// Copies op(x) of one batch entry as rows of `length` consecutive values: rows of op(a), columns of op(b).
+// Copies one batch entry of x, row by row, or column by column if outer_is_column.
 std::vector<float> gather(const Layout& x, const void* base, int64_t entry, bool outer_is_column) {
   uint64_t outer = outer_is_column ? x.cols : x.rows, inner = outer_is_column ? x.rows : x.cols;
   std::vector<float> values(outer * inner);
@@ -292,7 +292,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
           float sum = 0.0f;
           for (uint64_t i = 0; i < k; ++i) sum += left[row * k + i] * right[col * k + i];
           size_t at = size_t(entry * d.stride) + col * size_t(d.ld) + row, beside = col * size_t(other.ld) + row;
-          float value = scale * sum + (keep != 0.0f ? keep * d.get(C, at) : 0.0f);  // with beta 0, d is not read
+          float value = scale * sum + (keep != 0.0f ? keep * d.get(C, at) : 0.0f);  // with beta 0, C is not read
           if (m.has(bias_part)) value += bias_layout.get(m.bias, row);
           if (m.has(gelu_part)) {
             if (m.has(auxiliary_part)) other.set(m.auxiliary, beside, value);

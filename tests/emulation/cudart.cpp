@@ -1,8 +1,8 @@
 // A stand-in for the CUDA runtime calls that kernels/cuda makes. Kernels run immediately. Copies between the device and
 // pinned memory complete only when the host waits for them, and their source must not change until then.
 // Device memory is one reserved range of addresses. It is filled with NaN when allocated and poisoned when freed. It is
-// unreachable (PROT_NONE) unless a kernel, a copy or a library call runs, so host code that follows a device pointer
-// faults as with a real GPU.
+// inaccessible (PROT_NONE) unless a kernel, a copy or a library call runs, so host code that dereferences a device
+// pointer faults as with a real GPU.
 #include <cuda_runtime.h>
 #include <sys/mman.h>
 
@@ -23,7 +23,7 @@ namespace emulation {
 namespace {
 
 constexpr size_t page = 4096, gap = 256, reserved_bytes = size_t(16) << 30;
-constexpr size_t filled_bytes = size_t(4) << 20;  // how much of a large allocation is filled; filling takes time
+constexpr size_t filled_bytes = size_t(4) << 20;  // only so much of an allocation is filled, because it takes time
 
 struct DeviceMemory {
   char* base = nullptr;
@@ -34,7 +34,7 @@ struct DeviceMemory {
   void protect(bool reachable) {
     if (used) mprotect(base, (used + page - 1) / page * page, reachable ? PROT_READ | PROT_WRITE : PROT_NONE);
   }
-  // Allocations end at any address modulo 16, so that AddressSanitizer detects the first byte beyond.
+  // Sizes are not rounded up, so that AddressSanitizer detects an access to the first byte beyond an allocation.
   void* allocate(size_t bytes) {
     if (!base) {
       void* range = mmap(nullptr, reserved_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -57,7 +57,7 @@ struct DeviceMemory {
     if (found == live.end()) return false;
     poison(memory, found->second);
     live.erase(found);
-    // Memory above the last live allocation is free again.
+    // Returns memory above the last live allocation to the system.
     size_t kept = live.empty() ? 0 : size_t(live.rbegin()->first - base) + live.rbegin()->second + gap;
     size_t first_page = (kept + page - 1) / page * page, end = (used + page - 1) / page * page;
     if (first_page < end) {
@@ -92,7 +92,7 @@ bool is_pinned(const void* begin) {
   return begin < next->first + next->second;
 }
 
-// A copy from or to pinned memory that the host has not waited for.
+// A copy from or to pinned memory whose completion the host has not waited for.
 struct Transfer {
   uint64_t number;
   char* host;
@@ -100,8 +100,8 @@ struct Transfer {
   bool arrives;  // whether it is a copy to the host
 };
 std::vector<Transfer> transfers;
-uint64_t queued = 0;  // operations queued, and how many of them are known to be done
-uint64_t done = 0;
+uint64_t queued = 0;  // number of operations queued so far
+uint64_t done = 0;    // number of operations that the host knows to be done
 
 void wait_for(uint64_t number) {
   if (number > done) ++counted.waits;
@@ -140,7 +140,7 @@ std::set<const void*> wide_kernels;  // kernels that may use all shared memory
 
 using Recording = std::vector<std::function<void()>>;
 Recording* recording = nullptr;
-bool spoilt = false;  // a call that is not allowed during recording ended it
+bool spoilt = false;  // true if a call that is not allowed during recording has ended it
 
 // For calls that CUDA refuses while a stream is recorded. They end the recording.
 cudaError_t outside_recordings() {
@@ -264,7 +264,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   if (is_device_range(to, bytes) == emulation::host_side(kind, false) ||
       is_device_range(from, bytes) == emulation::host_side(kind, true))
     return result(cudaErrorInvalidValue);
-  // CUDA would record a copy from pinned memory, and each replay would read its contents of that time.
+  // CUDA would record a copy from pinned memory, and each replay would read what this memory contains at that time.
   if (kind != cudaMemcpyDeviceToDevice)
     if (cudaError_t error = emulation::outside_recordings()) return error;
   return emulation::queue([=] { emulation::copy(to, from, bytes, kind); });

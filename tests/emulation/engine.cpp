@@ -1,4 +1,4 @@
-// Compiled without sanitizers in every build; see engine.h.
+// Compiled without sanitizers in every build; see fiber.h.
 #include "engine.h"
 
 #include <algorithm>
@@ -23,7 +23,7 @@ struct AsyncCopy {
   int group;
 };
 
-// Where a thread waits: at an operation of its warp, or at a barrier in a line of a file.
+// Where a thread waits: at an operation of its warp (line 0), or at a barrier in a line of a file.
 struct Place {
   const char* what = nullptr;
   int line = 0;
@@ -52,7 +52,8 @@ struct WarpOperation {
   void* records[lanes];
 };
 
-// Tokens are new heap memory for every block. A reused one would order a block after an earlier one.
+// Addresses for ThreadSanitizer's happens-before edges. They are allocated anew for every block, because a reused
+// address would order a block after an earlier one.
 struct Tokens {
   char barrier[2], warp[max_warps][2];
 };
@@ -243,7 +244,7 @@ void run(const char* kernel, dim3 grid, dim3 dim, size_t dynamic_shared_bytes, s
     run_block();
     if (!block->error.empty()) {
       std::string error = block->error;
-      state.release();  // its threads wait for ever, and their stacks cannot be unwound
+      state.release();  // leaked, because its threads wait forever and their stacks cannot be unwound
       state = std::make_unique<Block>();
       throw DeviceError(error);
     }

@@ -1,9 +1,9 @@
-// Runs CUDA kernels on the CPU. Every thread of a block is a fiber, and blocks run one after another. What is undefined
-// on a GPU becomes an exception. Kernels reach this engine through language.h and kernels/cuda/device.cuh.
+// Runs CUDA kernels on the CPU. Every thread of a block is a fiber, and blocks run one after another. Undefined
+// behavior of a kernel becomes an exception. Kernels call this engine through language.h and kernels/cuda/device.cuh.
 //
-// It checks more than a GPU does. Shared memory starts as NaN. Every thread of a block must meet each barrier at the
-// same line of code. Every lane named in a mask must meet the warp operation. Copies by cp.async arrive only at their
-// wait. Device memory is unreachable while host code runs (cudart.cpp).
+// It checks more than a GPU does. Shared memory starts as NaN. Every thread of a block must reach each barrier at the
+// same line of code. Every lane of a mask must reach the warp operation. Copies by cp.async complete only at their wait.
+// Device memory is inaccessible while host code runs (cudart.cpp).
 // ThreadSanitizer sees every CUDA thread as a thread, ordered with others only by barriers, __syncwarp and launches, so
 // it finds races.
 #pragma once
@@ -29,11 +29,11 @@ class DeviceError : public std::runtime_error {
 enum class Schedule { forward, reverse, random };
 void set_schedule(Schedule schedule, uint64_t seed = 1);
 
-// Gives work to a stream. It runs at once, or, while the stream is being recorded, is kept for every replay
-// (cudart.cpp).
+// Queues work on a stream. The work runs at once. While the stream is being recorded, it does not run but is stored,
+// and runs at every replay (cudart.cpp).
 cudaError_t queue(std::function<void()> work);
 
-// The properties of its own thread that a kernel can read.
+// What a kernel can read about its own thread.
 struct Thread {
   uint3 thread, block;
   dim3 block_dim, grid_dim;
@@ -44,10 +44,12 @@ extern Thread* self;
 // Ends the kernel with a DeviceError about the calling thread.
 [[noreturn]] void report(const std::string& what);
 
-// Runs `body` once for every thread of the grid. All shared memory of a block is at most `shared_limit` bytes.
+// Runs `body` once for every thread of the grid. The static and dynamic shared memory of a block together are at most
+// `shared_limit` bytes.
 void run(const char* kernel, dim3 grid, dim3 block, size_t dynamic_shared_bytes, size_t shared_limit,
          const std::function<void()>& body);
-// Shared memory that a kernel may use: 48 KB, or that of a block on Hopper after cudaFuncSetAttribute (cudart.cpp).
+// Bytes of shared memory that a kernel may use per block: 48 KB, or 227 KB as on Hopper after cudaFuncSetAttribute
+// (cudart.cpp).
 size_t shared_limit(const void* kernel);
 
 void barrier(const char* file, int line);
@@ -67,7 +69,7 @@ void copy_async(void* to, const void* from, size_t bytes, bool valid);
 void copy_commit();
 void copy_wait(int groups_left);
 
-// While an object of this class lives, host code may touch device memory (cudart.cpp).
+// While an object of this class exists, host code may access device memory (cudart.cpp).
 class DeviceMemoryOpen {
  public:
   DeviceMemoryOpen();

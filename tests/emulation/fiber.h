@@ -1,5 +1,5 @@
-// Fiber: code on a stack of its own that runs until it suspends itself; one for every emulated CUDA thread. Switches
-// are reported to AddressSanitizer and ThreadSanitizer. Their hooks are weak symbols, so one object serves every build.
+// Fiber: code with its own stack that runs until it suspends itself. Each emulated CUDA thread is a fiber. Switches are
+// reported to AddressSanitizer and ThreadSanitizer. Their hooks are weak symbols, so one object file serves all builds.
 #pragma once
 
 #include <cstddef>
@@ -34,7 +34,7 @@ class Fiber {
 void release_token(void* token);
 void acquire_token(void* token);
 
-// ThreadSanitizer ignores the engine's own memory accesses inside this scope.
+// ThreadSanitizer ignores memory accesses while an object of this class exists. The engine uses it for its own state.
 class Unobserved {
  public:
   Unobserved();

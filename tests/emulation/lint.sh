@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The rules without which the emulation would not see what a GPU runs (engine.h says why). Prints each violation.
+# Checks kernels/cuda for code that the emulation cannot run as a GPU does (engine.h). Prints each violation.
 set -euo pipefail
 cd "$(dirname "$0")/../../kernels/cuda"
 status=0
 
-# forbid PATTERN REASON: in every file but device.cuh, comments aside.
+# forbid PATTERN REASON: prints the lines of all files except device.cuh that match outside comments.
 forbid() {
   local found
   found=$(grep -nE "$1" -- *.cu *.cuh *.h | grep -v '^device\.cuh:' | sed -E 's,//.*,,' | grep -E "$1" || true)

@@ -1,4 +1,4 @@
-// The interface of tests to the stand-in for the CUDA runtime.
+// Functions with which tests observe and control the stand-ins for the CUDA runtime and cuBLASLt.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -9,7 +9,7 @@
 namespace emulation {
 
 struct RuntimeCounts {
-  int64_t waits = 0;        // calls at which the host may have had to wait for the device
+  int64_t waits = 0;        // calls at which the host waits for work that it does not know to be done
   int64_t allocations = 0;  // allocations and releases of device and pinned memory
   int64_t replays = 0;      // replays of recorded work
 };

@@ -1,5 +1,6 @@
-// cuDNN accepts the graphs of our attention, even for GPUs that this machine lacks. From a description of the device it
-// finds and checks an engine, and compiles the kernels. It needs no more workspace than `rowan plan` counts.
+// Tests that cuDNN accepts the graphs of our attention, even for GPUs that this machine lacks, and needs no more
+// workspace than `rowan plan` counts. From a description of the device cuDNN finds and checks an engine, and compiles
+// the kernels.
 #define CUDNN_FRONTEND_SKIP_JSON_LIB
 #include <cudnn_frontend.h>
 #include <fmt/core.h>
@@ -17,7 +18,7 @@ struct Gpu {
 };
 const Gpu a100{80, 108, 166912}, l40s{89, 142, 101376}, h100{90, 132, 232448}, b200{100, 148, 232448};
 
-// cuDNN's description of a GPU. Fields that do not matter here are those of an H100.
+// A description of a GPU in cuDNN's format. Fields that do not matter here have the values of an H100.
 std::string description(const Gpu& gpu) {
   return fmt::format(
       R"({{"deviceName": "", "cudaDeviceId": 0, "deviceVer": {}, "driverVer": 13000, "multiProcessorCount": {},
@@ -29,7 +30,8 @@ std::string description(const Gpu& gpu) {
       gpu.capability * 10, gpu.multiprocessors, gpu.shared_bytes);
 }
 
-// Why cuDNN refuses a graph with this much workspace of its own; empty if it takes it.
+// Returns cuDNN's reason for refusing the graph if its own workspace may have at most `workspace` bytes; empty if it
+// accepts the graph.
 std::string refusal(const Gpu& gpu, const AttentionShape& shape, bool backward, int64_t workspace) {
   const std::string text = description(gpu);
   auto device = std::make_shared<cudnn_frontend::DeviceProperties>();
@@ -54,7 +56,7 @@ TEST(CudnnPlans, EveryGpuHasThemInTheWorkspacePlanned) {
           AttentionShape{1, 65, 3, 1, 80, 1}, AttentionShape{3, 2, 1, 1, 8, 1}}) {
       auto dry = make_dry_backend(AttentionKernels::cudnn);
       dry->plan_attention(s, DType::bf16);
-      const int64_t sums = 4 * s.batch * s.heads * s.seq;  // of the frontend
+      const int64_t sums = 4 * s.batch * s.heads * s.seq;  // the frontend's part of the workspace
       for (bool backward : {false, true})
         EXPECT_EQ(refusal(gpu, s, backward, static_cast<int64_t>(dry->bytes()) - sums), "")
             << gpu.capability << " " << s.batch << " " << s.seq << " " << s.heads << " " << s.head_dim << " "

@@ -1,6 +1,6 @@
-// One kernel for each class of mistake, correct or with its bug. The emulation, or the sanitizer under which it runs,
-// must notice every bug and must not report a correct kernel. tests/emulation/CMakeLists.txt says which one must notice
-// what.
+// One kernel for each class of bug; it runs correctly, or with the bug if planted. The emulation, or the sanitizer
+// under which it runs, must detect every bug and must not report a correct kernel. tests/emulation/CMakeLists.txt lists
+// which build must detect which bugs.
 //   planted_bugs NAME [planted]
 #include <cstdio>
 #include <cstring>
@@ -14,7 +14,8 @@ namespace {
 
 using namespace rowan::cuda;
 
-// out[block] = sum of the block's 128 inputs: lane sums by shuffles, then across warps through shared memory.
+// out[block] = sum of the block's 128 inputs: first within each warp by shuffles, then over the warps through shared
+// memory.
 __global__ void block_sums(float* out, const float* in, bool missing_barrier) {
   SHARED_ARRAY(float, partial, 4);
   float value = in[blockIdx.x * blockDim.x + threadIdx.x];
@@ -68,7 +69,7 @@ __global__ void early_wait(float* out, const float* in, bool early) {
   copy_async_wait<0>();
 }
 
-// The second store may overtake another warp's read of the first.
+// With the bug, a warp may store its values of the second round before another warp has read those of the first.
 __global__ void reuse_without_barrier(float* out, const float* in, bool reuse) {
   SHARED_ARRAY(float, tile, 128);
   float sum = 0.0f;
@@ -94,7 +95,7 @@ constexpr Bug bugs[] = {{"missing_barrier", block_sums},
                         {"early_wait", early_wait},
                         {"reuse_without_barrier", reuse_without_barrier}};
 
-// NaN in the results means that the kernel read memory that nobody had written.
+// Returns false if a result is NaN, which means that the kernel has read memory that was never written.
 bool runs_clean(const Bug& bug, bool planted) {
   constexpr int blocks = 4, threads = 128, count = blocks * threads;
   std::vector<float> host(count + 8);

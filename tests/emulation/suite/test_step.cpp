@@ -1,6 +1,6 @@
-// A training step on the CUDA backend, observed by the stand-in for the CUDA runtime: when the host waits, what is
-// allocated, and what recording changes. Also the messages when memory runs out, a kernel fails, or a limit of the
-// device is exceeded.
+// A training step on the CUDA backend, observed through the stand-in for the CUDA runtime: when the host waits, what is
+// allocated, and what recording changes. Also the messages if memory runs out, a kernel fails, or a limit of the device
+// is exceeded.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -119,7 +119,7 @@ TEST(Graphs, ATrainerReplaysOnlyItsOwnPasses) {
   }
 }
 
-// There are more keys than kept recordings. Keys that come back are still recorded.
+// Uses more keys than there are recordings at most. A key that is used again after that is still recorded.
 TEST(Graphs, KeysThatNeverComeBackAreForgotten) {
   auto backend = recording_backend();
   Arena arena(*backend, Category::workspace);
@@ -207,7 +207,7 @@ TEST(Failures, OutOfMemoryNamesTheCategoryTheSizeAndThePlan) {
   const TrainConfig config = config_of(small_llama(), "adamw");
   auto backend = make_cuda_backend(0);
   auto alone = make_single_communicator();
-  emulation::limit_memory(size_t{33} << 20);  // room for cuBLASLt's workspace and little else
+  emulation::limit_memory(size_t{33} << 20);  // cuBLASLt's workspace takes 32 MB of this
   Json model = small_llama();
   model["vocab_size"] = 40000;
   const std::string message = error_of([&] { train(config_of(model, "adamw"), *backend, *alone, {}); });

@@ -1,5 +1,5 @@
-// Tiny training runs on CUDA kernels against the same runs on the CPU: accumulation, clipping, validation, and a
-// checkpoint that continues with the same bits.
+// Tiny training runs on CUDA kernels, compared with the same runs on the CPU. They accumulate gradients, clip them,
+// validate, and continue from a checkpoint with the same bits.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
@@ -23,7 +23,7 @@ struct Case {
   double loss_tolerance, weight_tolerance;
 };
 
-// Heads of 32 for the tensor-core kernels; odd widths, so that rows are not aligned.
+// The head size is 32, for the kernels on tensor cores. Some widths are odd, so that rows are not aligned.
 Json model_of(const Case& c) {
   if (std::string(c.model) == "llama")
     return {{"model_type", "llama"},    {"hidden_size", 64},
@@ -60,7 +60,7 @@ class TrainingOnCuda : public testing::TestWithParam<Case> {
     config_ = load_config(folder_ / "config.json", {});
   }
 
-  // The whole run, or the part after a checkpoint.
+  // Runs all steps, or those after the checkpoint `from`.
   Outcome run(Backend& backend, const fs::path& from = {}) {
     auto alone = make_single_communicator();
     Trainer trainer(config_, backend, *alone);
@@ -117,7 +117,7 @@ TEST_P(TrainingOnCuda, MatchesTheCpuAndItself) {
   EXPECT_GT(want.norms[0], config_.grad_clip) << "nothing was clipped";
   EXPECT_NEAR(first.validation / want.validation, 1, c.loss_tolerance);
   for (size_t p = 0; p < want.weights.size(); ++p) {
-    // The gradient of a key's bias is only rounding, and AdamW makes full steps of it.
+    // The exact gradient of the key bias is 0. AdamW turns its rounding errors into steps of full size.
     if (names_[p].ends_with("attn.c_attn.bias")) continue;
     double difference = 0, norm = 0;
     for (size_t i = 0; i < want.weights[p].size(); ++i) {
