@@ -1,4 +1,4 @@
-// The front of Backend: recording, memory, and elementwise operations.
+// Backend's public functions for recording, memory and elementwise operations. They check arguments and call do_NAME.
 #include "kernels/backend.h"
 
 #include "kernels/operation.h"

@@ -1,4 +1,4 @@
-// The front of Backend: operations of a model, from the embedding to the loss.
+// Backend's public functions for a model, from the embedding to the loss. They check arguments and call do_NAME.
 #include "kernels/operation.h"
 
 namespace rowan {

@@ -1,4 +1,4 @@
-// The front of Backend: operations of optimizers.
+// Backend's public functions for optimizers. They check arguments and call do_NAME.
 #include "kernels/operation.h"
 
 namespace rowan {

@@ -5,7 +5,7 @@
 
 namespace rowan {
 
-// `values` holds to.numel() numbers; for bf16 tensors they are rounded to nearest even.
+// `values` holds as many numbers as the tensor has elements. Uploads to bf16 tensors round to nearest even.
 void upload_floats(Backend& backend, Tensor to, const float* values);
 void download_floats(Backend& backend, float* values, Tensor from);
 

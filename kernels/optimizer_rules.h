@@ -87,8 +87,8 @@ struct NormalizeRule {
 };
 
 // Computes factors[n, k]; v[k] is the slot's `second`.
-// namo: v = beta v + (1 - beta) gradient_sums; q = sqrt(update_sums) / (sqrt(v) + eps), or / sqrt(v + eps) with
-// eps_inside; with 0 < clamp <= 1, q = min(max(q, clamp * mean q), mean q / clamp); factor = bias * q.
+// namo: v = beta v + (1 - beta) gradient_sums; q = sqrt(update_sums) / (sqrt(v) + eps), where eps_inside replaces the
+// divisor by sqrt(v + eps); if 0 < clamp <= 1, then q = min(max(q, clamp * mean q), mean q / clamp); factor = bias * q.
 // normuon: v = beta v + (1 - beta) update_sums / width; r = 1 / (sqrt(v) + eps); factor = r * sqrt(sum update_sums) /
 // (sqrt(sum r^2 update_sums) + eps), which keeps the Frobenius norm of the update. target > 0 replaces that norm.
 struct AdaptRule {
@@ -112,7 +112,7 @@ struct SecondMomentRule {
   float grad_scale = 1;
 };
 
-// x = factor * max(x + shift, floor)^exponent.
+// x = factor * max(x + shift, floor)^exponent, or 0 if that maximum is not positive.
 struct PowerRule {
   float factor = 1, floor = 0, exponent = 1, shift = 0;
 };

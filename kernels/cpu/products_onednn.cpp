@@ -1,5 +1,5 @@
-// bf16 products by oneDNN: a thread computes one block of c at a time. FLOPs: 2 m n k. Floor: these FLOPs at the rate
-// of the processor's bf16 instructions.
+// bf16 products by oneDNN: a thread computes one block of the result c at a time. FLOPs: 2 m n k. Floor: these FLOPs at
+// the rate of the processor's bf16 instructions.
 #ifdef ROWAN_ONEDNN
 #include <omp.h>
 

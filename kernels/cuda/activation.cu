@@ -1,7 +1,7 @@
 // Activation functions, gated and plain.
 // Bytes per value of `out` in bf16: gated forward 6, gated backward 10 (it writes two gradients), plain forward 4,
-// plain backward 6. Floor: this traffic at the rate of a copy. What changed: the fast exponential and division for bf16
-// (vector.cuh) halved the number of instructions.
+// plain backward 6. Floor: this traffic at the rate of a copy. What was tried: the fast exponential and division for
+// bf16 (vector.cuh) halved the number of instructions.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 

@@ -10,7 +10,7 @@
 //
 // FLOPs per score: 10 or 14 * head_dim, where all scores of a tile on the diagonal count. Floor: these FLOPs at the
 // rate of mma.sync, which on Hopper is 62% of that of wgmma. The first variant reaches the limit of shared memory
-// before this floor: a warp issues 72 ldmatrix for 160 mma at head_dim 64. What changed:
+// before this floor: a warp issues 72 ldmatrix for 160 mma at head_dim 64. What was tried:
 // 1. For head sizes up to 64, a warp computes 32 rows and keeps its queries in registers, so it reads each tile half as
 // often.
 // 2. The query kernel computes delta itself, which saves one pass over memory.

@@ -2,7 +2,7 @@
 // last query in tiles of 64. Each query has a running maximum and a running sum of exponentials (in base 2).
 // FLOPs per score: 4 * head_dim, where all scores of a tile on the diagonal count. Floor: these FLOPs at the rate of
 // mma.sync, which on Hopper is 62% of that of wgmma.
-// What changed:
+// What was tried:
 // 1. For head sizes up to 64, a warp computes 32 rows and keeps its queries in registers, so it reads each tile half as
 // often.
 // 2. Exponentials use ex2.approx. Only tiles on the diagonal are masked.

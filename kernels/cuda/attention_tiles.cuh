@@ -52,7 +52,7 @@ __device__ __forceinline__ void load_tile(bfloat16* tile, const bfloat16* from, 
 // A warp's rows of a tile as left operands of mma: load(k) reads columns [16 k, 16 k + 16) of each group of 16 rows.
 template <int D>
 struct LeftRows {
-  const bfloat16* row;  // the row that this lane addresses
+  const bfloat16* row;  // where this lane's row for ldmatrix begins
 
   __device__ __forceinline__ explicit LeftRows(const bfloat16* tile) {
     int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;

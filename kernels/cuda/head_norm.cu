@@ -13,8 +13,8 @@ namespace {
 using namespace cuda;
 
 constexpr int warps = 4, block = warps * warp_size;
-constexpr int backward_blocks = 8;  // per multiprocessor; each writes its own partial sums
-constexpr int elements = static_cast<int>(largest_head_dim) / warp_size;  // elements of a head per lane
+constexpr int backward_blocks = 8;  // blocks per multiprocessor; each writes its own partial sums
+constexpr int elements = static_cast<int>(largest_head_dim) / warp_size;  // elements of a head per lane, at most
 
 struct Sizes {
   int64_t tokens, row;

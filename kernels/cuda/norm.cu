@@ -2,7 +2,7 @@
 // same elements in every pass, so later passes hit the L1 cache and no synchronization is needed.
 // Bytes per value in bf16: forward 8 (reads residual and branch, writes sum and output), backward 8 (reads dout, r and
 // d_residual, writes d_residual). Floor: this traffic at the rate of a copy.
-// What changed:
+// What was tried:
 // 1. Later passes of the forward add residual and branch again from L1 instead of reading back the stored sum.
 // 2. The backward issues all loads of a row before using any. With one vector in flight per thread, half of the memory
 // bandwidth was unused.
@@ -18,7 +18,7 @@ namespace {
 using namespace cuda;
 
 constexpr int warps = 4, block = warps * warp_size;
-constexpr int backward_blocks = 4;  // per multiprocessor; each writes its own partial sums
+constexpr int backward_blocks = 4;  // blocks per multiprocessor; each writes its own partial sums
 
 // Calls f(column) for the calling lane's vectors of a row.
 template <int width, typename F>
@@ -52,7 +52,7 @@ void with_types(DType stream, DType out, DType weight, F f) {
     f(float(), float(), bfloat16());
 }
 
-// mean is null for rms. branch and sum, and bias, may be null. sum does not alias residual or branch.
+// mean is null for rms. branch and sum are null together, and bias may be null. sum does not alias residual or branch.
 template <typename R, typename O, typename T>
 struct ForwardArguments {
   O* out;
@@ -115,7 +115,7 @@ __global__ void norm_forward_kernel(ForwardArguments<R, O, T> a) {
   });
 }
 
-// partial_weight and partial_bias are f32[blocks, cols]; mean and partial_bias may be null.
+// partial_weight and partial_bias are f32[blocks, cols]. mean is null for rms, and partial_bias if there is no bias.
 template <typename R, typename O, typename T>
 struct BackwardArguments {
   R* d_residual;
