@@ -105,8 +105,8 @@ class Backend::Operation {
   void stream(const Tensor& residual, const Tensor& out, const Tensor& weight) const;
   void statistics(Norm kind, const Tensor& mean, const Tensor& rstd, int64_t n) const;
 
-  // Each appends to `operands` what determines the memory traffic: a tensor's dtype and shape, whether a flag is set,
-  // whether a factor is 0. For slots, all weights count as one tensor, and so do masters, gradients and states.
+  // These append to `operands` what determines the memory traffic: a tensor's dtype and shape, whether a flag is set,
+  // whether a factor is 0. The weights of all slots are one entry, and so are their masters, gradients and states.
   static void tell(std::string& operands, const Tensor& x);
   static void tell(std::string& operands, const std::vector<Tensor>& xs);
   static void tell(std::string& operands, const Slots& slots);

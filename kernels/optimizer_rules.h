@@ -127,8 +127,8 @@ struct RetractRule {
 };
 
 // Keeps the `count` rows or columns of each update with the largest sums of magnitudes, and sets the other ones to 0.
-// Of equal sums, the one with the lower index is kept. Multiplies the same rows or columns of the slot's `first`, which
-// are those kept, by `decay`.
+// Of equal sums, the one with the lower index is kept. Multiplies the slot's `first` by `decay` in the rows or columns
+// that are kept.
 struct LargestRule {
   Along along = Along::row;  // row or column
   int64_t count = 1;

@@ -56,7 +56,7 @@ class ThreadPool {
   std::unique_ptr<Share[]> shares_;
   std::exception_ptr failure_;
   std::atomic<bool> failed_{false}, stop_{false};
-  std::atomic<uint32_t> loops_{0};  // loops begun so far; idle threads wait for it to change
+  std::atomic<uint32_t> loops_{0};  // number of loops started; idle threads wait until it changes
   std::atomic<uint32_t> inside_;    // number of workers in the loop; while the top bit is set, no other may enter
   std::vector<std::thread> workers_;
 };

@@ -271,7 +271,8 @@ void backward_scores(const BackwardScratch& s, const Sizes& size, const float* l
   });
 }
 
-// Adds one query head's part to s.dk and s.dv. Leaves its own gradient in s.dq, not yet multiplied by `scale`.
+// Adds one query head's contribution to s.dk and s.dv. Writes the gradient of its queries to s.dq, without the factor
+// `scale`.
 void backward_head(const BackwardScratch& s, const Sizes& size, const float* log_sum_exp, const HeadDropout& dropout) {
   std::fill(s.dq, s.dq + size.row_major(), 0.0f);
   int64_t w = size.width;

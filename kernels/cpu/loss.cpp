@@ -1,7 +1,7 @@
 // Cross-entropy of one row at a time, in three passes: maximum, exponentials with their sum, gradient. Each logit is
 // read and written once in memory, if a row stays in cache between the passes. Floor: this traffic at the rate of a
-// copy, or one exponential per logit. What was tried: the exponentials are kept for the gradient, where two per logit
-// were computed before.
+// copy, or one exponential per logit. What was tried: keeping the exponentials for the gradient, which reduced them
+// from two per logit to one.
 #include <algorithm>
 #include <cmath>
 #include <type_traits>

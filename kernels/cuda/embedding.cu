@@ -51,8 +51,8 @@ __device__ __forceinline__ int digit_of(int token, int vocabulary, int shift) {
   return (token >= 0 && token < vocabulary ? token : vocabulary) >> shift & (digits - 1);
 }
 
-// offsets[digit, block] = number of the block's tokens with this digit. `from` is the order so far; null: the original
-// order.
+// offsets[digit, block] = number of the block's tokens with this digit. `from` is the order that the previous pass
+// wrote; null: the original order.
 __global__ void count_digits_kernel(int* offsets, const int* from, const int* tokens, int count, int vocabulary,
                                     int shift) {
   SHARED_ARRAY(int, found, sort_block);

@@ -105,7 +105,7 @@ __device__ float sum_over_warps(float x) {
   return total;
 }
 
-// One block per 32 columns; each warp takes every 8th row.
+// One block per 32 columns. Each of its 8 warps processes every 8th row.
 __global__ void project_columns_kernel(const __grid_constant__ SlotList list, ProjectRule rule) {
   const Slot& s = list.slots[blockIdx.y];
   int64_t column = int64_t{blockIdx.x} * warp_size + threadIdx.x % warp_size, first = threadIdx.x / warp_size;

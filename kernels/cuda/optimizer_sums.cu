@@ -28,7 +28,7 @@ __global__ void row_sums_kernel(const __grid_constant__ SlotList list, float fac
   if (threadIdx.x == 0) s.sums[blockIdx.x] = factor * total;
 }
 
-// sums[column] = factor * |column|^2. One block per 32 columns; each warp takes every 8th row.
+// sums[column] = factor * |column|^2. One block per 32 columns. Each of its 8 warps sums every 8th row.
 __global__ void column_sums_kernel(const __grid_constant__ SlotList list, float factor) {
   SHARED_ARRAY(float, partial, block);
   const Slot& s = list.slots[blockIdx.y];

@@ -23,7 +23,7 @@ namespace emulation {
 namespace {
 
 constexpr size_t page = 4096, gap = 256, reserved_bytes = size_t(16) << 30;
-constexpr size_t filled_bytes = size_t(4) << 20;  // only so much of an allocation is filled, because it takes time
+constexpr size_t filled_bytes = size_t(4) << 20;  // at most this much of an allocation is filled, to save time
 
 struct DeviceMemory {
   char* base = nullptr;
