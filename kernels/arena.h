@@ -1,5 +1,5 @@
-// Arena: allocates tensors in device memory of one category and frees them at its end. All memory is allocated at
-// start, none in the training loop.
+// Arena: allocates tensors in device memory of one category, and frees them in its destructor. All memory is allocated
+// at start, none in the training loop.
 #pragma once
 
 #include <initializer_list>

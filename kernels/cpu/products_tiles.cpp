@@ -28,8 +28,8 @@ constexpr int64_t most_rows = 16 * group, most_columns = 512;
 constexpr int64_t most_packed = int64_t{4} << 20;  // floats of packed b
 constexpr int64_t few_rows = 8;                    // with at most this many rows, packing b does not pay off
 constexpr int64_t most_unpacked = 512;             // up to this many columns, b is read in place
-constexpr int64_t most_uncopied = 1023;            // up to this m, a^T is read in place; a stride of 4 KB evicts lines
-constexpr int64_t at_once = 8;                     // values of a copied together; at least a group
+constexpr int64_t most_uncopied = 1023;  // up to this m, a^T is read in place; rows 4 KB apart evict each other
+constexpr int64_t at_once = 8;           // number of values of a copied together, at least a group
 static_assert(at_once >= group);
 
 typedef float Four __attribute__((vector_size(16)));

@@ -1,6 +1,6 @@
-// Loads and stores of either dtype as floats, and math functions that GCC vectorizes inside `#pragma omp simd` loops:
-// no branches, no library calls. Relative errors are below 2e-7; infinities and NaNs behave as in the C library. The
-// polynomials are our own Chebyshev fits.
+// Loads and stores of f32 and bf16 values as floats, and math functions that GCC vectorizes inside `#pragma omp simd`
+// loops, because they have no branches and no library calls. Relative errors are below 2e-7. Infinities and NaNs behave
+// as in the C library. The polynomials are our own Chebyshev fits.
 #pragma once
 
 #include <cmath>

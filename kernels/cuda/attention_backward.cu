@@ -10,7 +10,8 @@
 //
 // FLOPs per score: 10 or 14 * head_dim, where all scores of a tile on the diagonal count. Floor: these FLOPs at the
 // rate of mma.sync, which on Hopper is 62% of that of wgmma. The first variant reaches the limit of shared memory
-// before this floor: a warp issues 72 ldmatrix for 160 mma at head_dim 64. What was tried:
+// before this floor: a warp issues 72 ldmatrix for 160 mma at head_dim 64.
+// What was tried:
 // 1. For head sizes up to 64, a warp computes 32 rows and keeps its queries in registers, so it reads each tile half as
 // often.
 // 2. The query kernel computes delta itself, which saves one pass over memory.
@@ -276,7 +277,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
         if (first_query < first + warp_rows<D> - 1) mask_scores<true>(p, first, first_query);
         if (a.documents && first_query + rows > first_end) mask_documents<true>(p, a, batch, first, first_query);
         if (dropout) drop<true>(ds, a, stream, head, first, first_query);
-          // Beyond the last query tiles are zero, so p is 1 there, but it is only multiplied by zeros.
+          // Beyond the last query, tiles are zero. p is 1 there, but is only multiplied by zeros.
 #pragma unroll
         for (int j = 0; j < rows / 8; ++j) {
           float log_sum[2], delta[2];

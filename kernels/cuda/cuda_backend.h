@@ -90,8 +90,8 @@ class CudaBackend final : public Backend {
               const std::common_type_t<Parameters>&... arguments) {
     check(cuda::launch(operation_, kernel, grid, block, shared_bytes, stream_, arguments...));
   }
-  // Number of blocks for `work` items, one item per thread. The number is limited; beyond it, a kernel's grid-stride
-  // loop processes several items per thread.
+  // Number of blocks for `work` items with one item per thread, up to a limit. If the limit is reached, a kernel's
+  // grid-stride loop processes several items per thread.
   unsigned grid_for(int64_t work, int block) const;
   // allocate() without zeroing.
   void* reserve(size_t bytes, Category category);

@@ -2,7 +2,8 @@
 // fixed order of summation without float atomics.
 // Bytes per value in bf16: the forward moves 4. The backward reads 2 of dout for tokens and 2 for positions, and moves
 // 8 for each value of an fp32 table row that a token refers to. Floor: this traffic at the rate of a copy. The sort
-// adds 2 passes of 12 bytes and 1500 instructions per token. What was tried:
+// adds 2 passes of 12 bytes and 1500 instructions per token.
+// What was tried:
 // 1. A radix sort, which takes linear time, replaced a sort that compared tokens with each other.
 // 2. Digits are counted without atomics.
 // 3. The sums over positions load four rows at once. With one vector in flight per thread, half of the memory bandwidth

@@ -1,7 +1,7 @@
 // Cross-entropy, one block per row. The first pass computes the maximum and the sum of exponentials together. The
-// second pass overwrites the logits with the gradient, and mostly finds the row in the L2 cache. Bytes per logit in
-// bf16: 4 to and from memory, 2 more from L2. Floor: this traffic at the rate of a copy. For bf16 the exponential
-// flushes denormals, which saves instructions.
+// second pass overwrites the logits with the gradient, and mostly finds the row in the L2 cache.
+// Bytes per logit in bf16: 4 to and from memory, 2 more from L2. Floor: this traffic at the rate of a copy. For bf16
+// the exponential flushes denormals, which saves instructions.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"

@@ -28,7 +28,7 @@ struct SlotTypes {
   bool weight, gradient, first, second, update;
 };
 
-// Passed as a kernel parameter. All parameters of a launch together have at most 4 KB.
+// Passed as a kernel parameter; a launch has at most 4 KB of parameters.
 struct SlotList {
   static constexpr int capacity = 40;
   Slot slots[capacity];

@@ -13,8 +13,7 @@ using namespace cuda;
 constexpr int block = 256, final_block = 1024;
 constexpr int64_t elements_per_block = 32768, most_blocks = 256;
 
-// The tensors that one launch sums. Passed as a kernel parameter. All parameters of a launch together have at most 4
-// KB.
+// The tensors that one launch sums. Passed as a kernel parameter; a launch has at most 4 KB of parameters.
 struct TensorList {
   static constexpr int capacity = 64;
   const void* data[capacity];

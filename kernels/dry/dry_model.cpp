@@ -12,14 +12,14 @@ double product_flops(int64_t m, int64_t n, int64_t k) {
   return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
 }
 
-// As many rows of the table as the tokens can refer to at most.
+// The largest part of the table that the tokens can refer to: one row per token.
 Tensor touched(Tensor table, Tensor tokens) {
   return tokens.numel() < table.dim(0) ? table.slice(0, tokens.numel()) : table;
 }
 
-// FLOPs of one product, summed over heads. full: all scores. causal: unmasked scores. in_blocks: all scores of the
-// blocks that are not fully masked, which are those that GPU kernels compute. A block has 128 by 128 scores, or 64 by
-// 64 if head_dim is above 64.
+// FLOPs of one product of head_dim multiply-adds per score, summed over heads. full: all scores. causal: unmasked
+// scores. in_blocks: all scores of blocks that are not fully masked, which are those that GPU kernels compute. A block
+// has 128 by 128 scores, or 64 by 64 if head_dim is above 64.
 struct Scores {
   double full, causal, in_blocks;
   explicit Scores(const AttentionShape& s)

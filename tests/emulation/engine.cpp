@@ -1,4 +1,4 @@
-// Compiled without sanitizers in every build; see fiber.h.
+// Compiled without sanitizers in every build. It tells them about fibers and memory through fiber.h.
 #include "engine.h"
 
 #include <algorithm>
@@ -65,7 +65,7 @@ struct Block {
   unsigned threads = 0, finished = 0;
   size_t shared_bytes = 0, shared_limit = 0;
   const std::function<void()>* body = nullptr;
-  // Neighbouring blocks use different fibers, so that ThreadSanitizer sees different threads.
+  // Consecutive blocks use different fibers, so that ThreadSanitizer sees different threads.
   std::vector<std::unique_ptr<Worker>> workers[2], *team = nullptr;
   std::vector<Worker*> ready;
   std::vector<WarpOperation> operations[max_warps];

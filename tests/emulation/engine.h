@@ -3,8 +3,9 @@
 //
 // It checks more than a GPU does. Shared memory starts as NaN. Every thread of a block must reach each barrier at the
 // same line of code. Every lane of a mask must reach the warp operation. Copies by cp.async complete only at their
-// wait. Device memory is inaccessible while host code runs (cudart.cpp). ThreadSanitizer sees every CUDA thread as a
-// thread, ordered with others only by barriers, __syncwarp and launches, so it finds races.
+// wait. Device memory is inaccessible while host code runs (cudart.cpp).
+// To ThreadSanitizer every CUDA thread is a thread. Only barriers, __syncwarp and launches order its memory accesses
+// with those of others, so ThreadSanitizer finds data races.
 #pragma once
 
 #include <cuda_runtime.h>

@@ -1,6 +1,6 @@
-// One kernel for each class of bug; it runs correctly, or with the bug if planted. The emulation, or the sanitizer
-// under which it runs, must detect every bug and must not report a correct kernel. tests/emulation/CMakeLists.txt lists
-// which build must detect which bugs.
+// One kernel for each class of bug. It runs correctly, or with the bug. The emulation, or the sanitizer under which it
+// runs, must detect every bug and must not report a correct kernel. tests/emulation/CMakeLists.txt lists which build
+// must detect which bugs.
 //   planted_bugs NAME [planted]
 #include <cstdio>
 #include <cstring>
