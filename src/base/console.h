@@ -14,12 +14,6 @@ namespace rowan {
 // Writes `text` and flushes `out`. Returns false if part of the text could not be written.
 bool show(std::FILE* out, std::string_view text) noexcept;
 
-// Formats a text and writes it to stderr. Adds no newline.
-template <typename... Args>
-void tell(fmt::format_string<Args...> format, Args&&... args) {
-  show(stderr, fmt::format(format, std::forward<Args>(args)...));
-}
-
 bool is_terminal(std::FILE* file);
 // The width of the terminal to which `file` is connected; 0 if `file` is not a terminal or the width is unknown.
 size_t terminal_columns(std::FILE* file);
@@ -28,6 +22,12 @@ size_t columns_of(std::string_view text);
 // Breaks lines longer than `columns` at spaces, if they have any, and indents continuation lines by `indent` columns.
 // Returns the text unchanged if columns <= indent + 8, as with an unknown width of 0.
 std::string wrapped(std::string_view text, size_t columns, size_t indent = 0);
+
+// Formats a text and writes it to stderr, broken at spaces to fit a terminal. Adds no newline.
+template <typename... Args>
+void tell(fmt::format_string<Args...> format, Args&&... args) {
+  show(stderr, wrapped(fmt::format(format, std::forward<Args>(args)...), terminal_columns(stderr)));
+}
 
 // Throws Error if anything printed to stdout could not be written.
 void check_results_written();

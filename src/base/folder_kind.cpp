@@ -1,7 +1,6 @@
 #include "base/folder_kind.h"
 
 #include <fstream>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -34,6 +33,12 @@ std::optional<std::string> file_of(const Mark& mark, const fs::path& folder) {
 }
 
 }  // namespace
+
+std::optional<FolderKind> folder_kind(const fs::path& folder) {
+  for (const Mark& mark : marks)
+    if (file_of(mark, folder)) return mark.kind;
+  return {};
+}
 
 void check_folder(const fs::path& folder, FolderKind wanted) {
   for (const Mark& mark : marks) {

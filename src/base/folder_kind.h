@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string_view>
 
 #include "base/enum_names.h"
@@ -16,8 +17,11 @@ constexpr auto names_of(FolderKind) {
   return enum_names("a run", "a checkpoint", "token shards", "tales", "an exported model", "a sweep");
 }
 
-// Throws Error if `folder` is of another kind than `wanted`. The kind is recognized by marker files, and the message
-// names the one found. A folder that does not exist or has no marker file is accepted as any kind.
+// The kind of a folder, recognized by marker files. Nothing if it does not exist or has none of them.
+std::optional<FolderKind> folder_kind(const std::filesystem::path& folder);
+
+// Throws Error if `folder` is of another kind than `wanted`. The message names the marker file.
+// A folder without one passes as any kind.
 void check_folder(const std::filesystem::path& folder, FolderKind wanted);
 
 // Throws Error if `file` exists and is not a regular file, or is not empty and does not start with `begins`. `what`

@@ -25,4 +25,10 @@ const Json* value_at(const Json& root, const std::string& path) {
   return place;
 }
 
+std::string dotted_path(std::string pointer) {
+  pointer.erase(0, 1);
+  std::replace(pointer.begin(), pointer.end(), '/', '.');
+  return pointer;
+}
+
 }  // namespace rowan

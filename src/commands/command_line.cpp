@@ -5,8 +5,10 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <limits>
+#include <sstream>
 #include <type_traits>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "base/names.h"
 
@@ -169,6 +171,17 @@ void check_commands(const CLI::App& app, const std::vector<std::string>& words) 
   }
 }
 
+// A help text in lines that fit the terminal, or 80 columns if there is none. CLI11 breaks no lines. Descriptions of
+// options begin at its column 30.
+std::string fitted(const std::string& help) {
+  const size_t columns = terminal_columns(stdout);
+  std::istringstream lines(help);
+  std::string text;
+  for (std::string line; std::getline(lines, line);)
+    text += wrapped(line, columns ? columns : 80, line.starts_with(' ') ? 30 : 2) + "\n";
+  return text;
+}
+
 }  // namespace
 
 void CommandLine::parse(const std::vector<std::string>& words) {
@@ -176,7 +189,9 @@ void CommandLine::parse(const std::vector<std::string>& words) {
   try {
     app_->parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 expects them in reverse order
   } catch (const CLI::Success& done) {
-    app_->exit(done);
+    std::ostringstream text;
+    app_->exit(done, text, text);
+    fmt::print("{}", fitted(text.str()));
   } catch (const CLI::ParseError& error) {
     fail("{}; try --help", error.what());
   }

@@ -10,6 +10,7 @@
 #include "base/files.h"
 #include "base/folder_kind.h"
 #include "base/human.h"
+#include "base/names.h"
 #include "commands/commands.h"
 #include "report/html.h"
 #include "report/judge.h"
@@ -124,6 +125,14 @@ void add_choices(CommandLine& command, const std::shared_ptr<CompareOptions>& op
       .type_name("FILE");
 }
 
+// Names the runs, at most three of them.
+std::string title_of(const std::vector<std::string>& runs) {
+  const size_t named = runs.size() == 3 ? 3 : std::min<size_t>(runs.size(), 2);
+  std::string title = join({runs.begin(), runs.begin() + static_cast<ptrdiff_t>(named)});
+  if (named < runs.size()) title += fmt::format(" and {} more", runs.size() - named);
+  return title;
+}
+
 }  // namespace
 
 void add_compare(CommandLine& command) {
@@ -145,7 +154,7 @@ void add_report(CommandLine& command) {
     if (set.axes.empty())  // each run is a group of its own
       for (ResultRun& run : set.runs) run.labels = {run.name};
     if (set.axes.empty()) set.axes = {"run"};
-    write_file_atomically(options->out, html_report(set, options->runs[0]));
+    write_file_atomically(options->out, html_report(set, title_of(options->runs)));
     tell("rowan: wrote {}\n", options->out);
   });
 }

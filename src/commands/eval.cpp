@@ -75,6 +75,8 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
                        tokenizer_of_checkpoint(folder.checkpoint().folder()), options.run);
   const ValidationLosses losses = validation_losses(rows, row_losses(backend, *model, rows));
   print_checkpoint(options, folder);
+  if (const std::string trained = folder.config().string("precision", "fp32"); trained != "fp32")
+    fmt::print("precision    fp32; the run trains in {}\n", trained);
   fmt::print("loss         {:.6f} nats a token\nperplexity   {:.4f}\ntargets      {}\n", losses.mean,
              std::exp(losses.mean), losses.targets);
   print_bits_per_byte(folder, rows, losses);

@@ -196,6 +196,7 @@ void add_inspect(CommandLine& command) {
     if (!settings->tokenizer.empty()) tokenizer = make_tokenizer(settings->tokenizer);
     options.tokenizer = tokenizer.get();
     if (tokenizer && options.shards.end_id < 0) options.shards.end_id = tokenizer->end_id();
+    if (!fs::exists(settings->file)) fail("{}: no such file or folder", settings->file);
     Report report;
     report.line("file", "{}", settings->file);
     if (fs::is_directory(settings->file))

@@ -1,4 +1,5 @@
 // rowan new MODEL --text FOLDER: writes a config for your own text, and the shards that it names.
+#include <errno.h>
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -92,9 +93,9 @@ void run_new(const NewArguments& arguments) {
                        {"checkpoint_every", 200},
                        {"sample_tokens", 200}}}};
   write_file_atomically(config, json.dump(2) + "\n");
-  tell("{}: {} tokens, {} of them for validation; now: rowan train {}\n", config.string(),
+  tell("{}: {} tokens, {} of them for validation; now: {} train {}\n", config.string(),
        human_count(static_cast<double>(made.total.tokens)), human_count(static_cast<double>(made.validation_tokens)),
-       config.string());
+       program_invocation_name, config.string());
 }
 
 }  // namespace

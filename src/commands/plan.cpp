@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "base/console.h"
 #include "base/error.h"
 #include "base/human.h"
 #include "base/names.h"
@@ -12,6 +13,7 @@
 #include "data/attended_share.h"
 #include "train/data_need.h"
 #include "train/device.h"
+#include "train/known_peak.h"
 #include "train/report.h"
 #include "train/step_budget.h"
 
@@ -26,6 +28,13 @@ struct PlanOptions {
   double price = 0;   // price of a GPU hour; 0: not given
   double memory = 0;  // memory of a device in GiB; 0: not given
 };
+
+// Prints a row of the plan, broken at spaces to fit a terminal. Continuation lines begin below the text.
+template <typename... Args>
+void row(fmt::format_string<Args...> format, Args&&... args) {
+  const std::string text = fmt::format(format, std::forward<Args>(args)...);
+  fmt::print("{}", wrapped(text, terminal_columns(stdout), text.starts_with(' ') ? 19 : 13));
+}
 
 // The size of a checkpoint in bytes: weights (or their fp32 masters) and optimizer state.
 double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
@@ -80,6 +89,21 @@ std::optional<double> known_share(const TrainConfig& config) {
   }
 }
 
+// The FLOPs of the run, and the time they take at a rate of products that is known.
+std::string run_text(const TrainConfig& config, double flops) {
+  constexpr double gpu_rate = 3e14;
+  std::string text = fmt::format("{:.3g} FLOPs", flops);
+  if (config.device != Device::cuda) {
+    const auto backend = make_backend(config.device, 0, 0);
+    if (const auto peak = known_peak(*backend, compute_dtype(config.precision), 1))
+      text += fmt::format("; at least {} here, at {} in products", human_duration(flops / *peak), human_flops(*peak));
+  }
+  const double hours = flops / gpu_rate / 3600;
+  if (hours >= 0.01)
+    text += fmt::format("; {:.3g} GPU hours at {}, about 30% of an H100's peak in bf16", hours, human_flops(gpu_rate));
+  return text;
+}
+
 // Prints the time of a step, the cost of the run, and a table of kernels.
 void print_budget(const TrainConfig& config, const Plan& plan, const PlanOptions& options, const DeviceProfile& device,
                   double model_flops) {
@@ -89,41 +113,41 @@ void print_budget(const TrainConfig& config, const Plan& plan, const PlanOptions
                seconds = budget.step_seconds(),
                hours = seconds * static_cast<double>(config.run.steps * options.ranks) / 3600,
                rate = device.products(compute_dtype(config.precision), tf32);
-  fmt::print("budget       {}: products at {}, copies at {:.3g} TB/s; an estimate, nothing was measured\n", device.name,
-             human_flops(rate), device.copy / 1e12);
-  fmt::print("  a step           {:.4g} ms: {} tokens/s on {} GPU{}, {:.1f}% of the products' rate, attention causal\n",
-             seconds * 1e3, human_count(tokens / seconds), options.ranks, options.ranks == 1 ? "" : "s",
-             100 * model_flops * tokens / (seconds * options.ranks * rate));
+  row("budget       {}: products at {}, copies at {:.3g} TB/s; an estimate, nothing was measured\n", device.name,
+      human_flops(rate), device.copy / 1e12);
+  row("  a step           {:.4g} ms: {} tokens/s on {} GPU{}, {:.1f}% of the products' rate, attention causal\n",
+      seconds * 1e3, human_count(tokens / seconds), options.ranks, options.ranks == 1 ? "" : "s",
+      100 * model_flops * tokens / (seconds * options.ranks * rate));
   if (options.ranks > 1)
-    fmt::print("  messages         {}\n", device.link > 0
-                                              ? fmt::format("{:.4g} ms of each GPU's link, beside kernels of {:.4g} ms",
-                                                            budget.message_seconds * 1e3, budget.kernel_seconds * 1e3)
-                                              : "not counted: the profile has no link");
-  fmt::print("  the run          {:.3g} GPU hours, evaluations and checkpoints apart{}\n", hours,
-             options.price > 0 ? fmt::format(": {:.2f} at {:g} an hour", hours * options.price, options.price) : "");
+    row("  messages         {}\n", device.link > 0
+                                       ? fmt::format("{:.4g} ms of each GPU's link, beside kernels of {:.4g} ms",
+                                                     budget.message_seconds * 1e3, budget.kernel_seconds * 1e3)
+                                       : "not counted: the profile has no link");
+  row("  the run          {:.3g} GPU hours, evaluations and checkpoints apart{}\n", hours,
+      options.price > 0 ? fmt::format(": {:.2f} at {:g} an hour", hours * options.price, options.price) : "");
   if (device.memory > 0 && static_cast<double>(plan.total_bytes) > device.memory)
-    fmt::print("  memory           does not fit: {} of {}\n", human_bytes(static_cast<double>(plan.total_bytes)),
-               human_bytes(device.memory));
-  fmt::print("  {:>8} {:>6} {:>8} {:>9} {:>9}   kernel\n", "ms", "share", "calls", "TFLOP", "GB");
-  for (const BudgetRow& row : budget.rows) {
-    if (row.seconds < 1e-4 * budget.kernel_seconds && row.kernel.bound != Bound::epilogue) continue;
-    fmt::print("  {:>8.3f} {:>5.1f}% {:>8.6g} {:>9} {:>9.3f}   {}\n", row.seconds * 1e3,
-               100 * row.seconds / budget.kernel_seconds, row.kernel.calls,
-               row.kernel.flops > 0 ? fmt::format("{:.3f}", row.kernel.flops / 1e12) : "", row.kernel.bytes / 1e9,
-               row.kernel.name + (row.seconds > 0 ? "" : ", in the product before"));
+    row("  memory           does not fit: {} of {}\n", human_bytes(static_cast<double>(plan.total_bytes)),
+        human_bytes(device.memory));
+  row("  {:>8} {:>6} {:>8} {:>9} {:>9}   kernel\n", "ms", "share", "calls", "TFLOP", "GB");
+  for (const BudgetRow& part : budget.rows) {
+    if (part.seconds < 1e-4 * budget.kernel_seconds && part.kernel.bound != Bound::epilogue) continue;
+    row("  {:>8.3f} {:>5.1f}% {:>8.6g} {:>9} {:>9.3f}   {}\n", part.seconds * 1e3,
+        100 * part.seconds / budget.kernel_seconds, part.kernel.calls,
+        part.kernel.flops > 0 ? fmt::format("{:.3f}", part.kernel.flops / 1e12) : "", part.kernel.bytes / 1e9,
+        part.kernel.name + (part.seconds > 0 ? "" : ", in the product before"));
   }
 }
 
 void print_ranks(const TrainConfig& config, const Plan& plan, int ranks) {
-  fmt::print("ranks        {}, shard {}: each sends {} a step\n", ranks, name_of(config.shard),
-             human_bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent));
-  fmt::print("  gradients        {}, reduced in {}\n", human_bytes(plan.gradient_bytes_sent),
-             config.reduce == DType::bf16 ? "bf16" : "fp32");
-  fmt::print("  weights          {}\n", human_bytes(plan.weight_bytes_sent));
+  row("ranks        {}, shard {}: each sends {} a step\n", ranks, name_of(config.shard),
+      human_bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent));
+  row("  gradients        {}, reduced in {}\n", human_bytes(plan.gradient_bytes_sent),
+      config.reduce == DType::bf16 ? "bf16" : "fp32");
+  row("  weights          {}\n", human_bytes(plan.weight_bytes_sent));
   if (config.shard != ShardMode::none)
-    fmt::print("  largest share    {:.3f} of the mean in optimizer work, {:.3f} in its memory\n", plan.work_balance,
-               plan.memory_balance);
-  if (!plan.uneven.empty()) fmt::print("  uneven           {}\n", plan.uneven);
+    row("  largest share    {:.3f} of the mean in optimizer work, {:.3f} in its memory\n", plan.work_balance,
+        plan.memory_balance);
+  if (!plan.uneven.empty()) row("  uneven           {}\n", plan.uneven);
 }
 
 void run_plan(const PlanOptions& options) {
@@ -136,59 +160,53 @@ void run_plan(const PlanOptions& options) {
   const ParameterTable table = parameter_table(config.model);
   const Plan plan = make_plan(config, options.ranks);
   const auto bytes = [](double b) { return human_bytes(b); };
-  fmt::print("parameters   {} ({})\n", table.count(), human_count(static_cast<double>(table.count())));
+  row("parameters   {} ({})\n", table.count(), human_count(static_cast<double>(table.count())));
   for (int role = 0; role < role_count; ++role)
     if (table.count(static_cast<Role>(role)))
-      fmt::print("  {:<16} {}\n", name_of(static_cast<Role>(role)), table.count(static_cast<Role>(role)));
-  fmt::print("{}", describe_groups(config.optimizer, table));
-  fmt::print("memory       {} at most on each of {} ranks\n", bytes(static_cast<double>(plan.total_bytes)),
-             options.ranks);
+      row("  {:<16} {}\n", name_of(static_cast<Role>(role)), table.count(static_cast<Role>(role)));
+  row("{}", describe_groups(config.optimizer, table));
+  row("memory       {} at most on each of {} ranks\n", bytes(static_cast<double>(plan.total_bytes)), options.ranks);
   for (int c = 0; c < category_count; ++c)
     if (plan.bytes[c])
-      fmt::print("  {:<16} {}\n", name_of(static_cast<Category>(c)), bytes(static_cast<double>(plan.bytes[c])));
-  fmt::print("  with recompute   {}\n", recompute_text(config, options.ranks));
+      row("  {:<16} {}\n", name_of(static_cast<Category>(c)), bytes(static_cast<double>(plan.bytes[c])));
+  row("  with recompute   {}\n", recompute_text(config, options.ranks));
   const double tokens = static_cast<double>(config.batch.sequences * config.batch.sequence_length) / options.ranks;
   const TrainingFlops model = flops_per_token(config.model, config.batch.sequence_length);
-  fmt::print("FLOPs        {} a token with causal attention, {} with full (the model's own)\n",
-             human_count(model.causal), human_count(model.full));
-  fmt::print("  attention        {:.1f}% of the causal FLOPs; {}\n", 100 * model.attention / model.causal,
-             config.attention == AttentionKernels::cudnn
-                 ? "cuDNN's backward stores the scores"
-                 : "scores are not stored, so that memory grows in line with sequence_length");
+  row("FLOPs        {} a token with causal attention, {} with full (the model's own)\n", human_count(model.causal),
+      human_count(model.full));
+  row("  attention        {:.1f}% of the causal FLOPs; {}\n", 100 * model.attention / model.causal,
+      config.attention == AttentionKernels::cudnn
+          ? "cuDNN's backward stores the scores"
+          : "scores are not stored, so that memory grows in line with sequence_length");
   const std::optional<double> share = known_share(config);
   if (config.data.documents && share)
-    fmt::print(
-        "  documents        attention within documents is {:.1f}% of whole rows (first rows of the data): {} FLOPs a "
+    row("  documents        attention within documents is {:.1f}% of whole rows (first rows of the data): {} FLOPs a "
         "token\n",
         100 * *share, human_count(model.within(*share)));
-  if (!share) fmt::print("  documents        without the data their length is not known: rows count as whole\n");
+  if (!share) row("  documents        without the data their length is not known: rows count as whole\n");
   const double executed = plan.step_flops - (1 - share.value_or(1)) * plan.attention_flops;
-  fmt::print("  executed         {} a token and rank, recomputation included\n", human_count(executed / tokens));
-  fmt::print("  optimizer        {} a step and rank, {} moved\n", human_count(plan.optimizer_flops),
-             bytes(plan.optimizer_bytes));
-  const double run_flops = executed * options.ranks * static_cast<double>(config.run.steps);
-  constexpr double gpu_rate = 3e14;
+  row("  executed         {} a token and rank, recomputation included\n", human_count(executed / tokens));
+  row("  optimizer        {} a step and rank, {} moved\n", human_count(plan.optimizer_flops),
+      bytes(plan.optimizer_bytes));
   if (!device)
-    fmt::print("  the run          {:.3g}: {:.3g} GPU hours at {}, about 30% of an H100's peak in bf16\n", run_flops,
-               run_flops / gpu_rate / 3600, human_flops(gpu_rate));
-  fmt::print(
-      "steps        {} of {} sequences of {} tokens: {} tokens\n", config.run.steps, config.batch.sequences,
+    row("  the run          {}\n", run_text(config, executed * options.ranks * static_cast<double>(config.run.steps)));
+  row("steps        {} of {} sequences of {} tokens: {} tokens\n", config.run.steps, config.batch.sequences,
       config.batch.sequence_length,
       human_count(static_cast<double>(config.run.steps * config.batch.sequences * config.batch.sequence_length)));
   if (!config.data.validation.empty())
-    fmt::print("evaluation   {}\n",
-               evaluation_need(config.run, tokens * options.ranks, static_cast<double>(evaluation_targets(config))));
+    row("evaluation   {}\n",
+        evaluation_need(config.run, tokens * options.ranks, static_cast<double>(evaluation_targets(config))));
   const double disk = checkpoint_bytes(config, table);
-  fmt::print("disk         {} a checkpoint{}\n", bytes(disk),
-             config.run.keep ? fmt::format(", {} with the {} that are kept",
-                                           bytes(disk * static_cast<double>(config.run.keep + config.run.keep_best)),
-                                           config.run.keep + config.run.keep_best)
-                             : "; all are kept");
+  row("disk         {} a checkpoint{}\n", bytes(disk),
+      config.run.keep ? fmt::format(", {} with the {} that are kept",
+                                    bytes(disk * static_cast<double>(config.run.keep + config.run.keep_best)),
+                                    config.run.keep + config.run.keep_best)
+                      : "; all are kept");
   if (options.memory > 0)
-    fmt::print("micro-batch  {}\n", largest_micro_batch(config, options.ranks, options.memory * 1024 * 1024 * 1024));
-  fmt::print("data         {}\n", data_need(config));
-  for (const Corpus& corpus : config.data.train) fmt::print("  training         {}\n", join(corpus.files));
-  if (!config.data.validation.empty()) fmt::print("  validation       {}\n", join(config.data.validation));
+    row("micro-batch  {}\n", largest_micro_batch(config, options.ranks, options.memory * 1024 * 1024 * 1024));
+  row("data         {}\n", data_need(config));
+  for (const Corpus& corpus : config.data.train) row("  training         {}\n", join(corpus.files));
+  if (!config.data.validation.empty()) row("  validation       {}\n", join(config.data.validation));
   if (options.ranks > 1) print_ranks(config, plan, options.ranks);
   if (device) print_budget(config, plan, options, *device, model.causal);
 }

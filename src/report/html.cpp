@@ -135,12 +135,13 @@ void flatten(const Json& value, const std::string& path, std::map<std::string, s
   for (const auto& [key, part] : value.items()) flatten(part, path.empty() ? key : path + "." + key, out);
 }
 
-// An HTML table of the config paths whose values differ between groups.
+// HTML tables of the config paths whose values differ between groups. Keys that only some configs have, because recipes
+// resolve to different keys, come apart: they would hide what the user has changed.
 std::string differences(const std::vector<ResultGroup>& groups) {
   std::vector<std::map<std::string, std::string>> configs;
   std::set<std::string> paths;
   Table table;
-  table.columns.push_back({"", ""});
+  table.columns.push_back({"key", ""});
   for (const ResultGroup& group : groups) {
     if (shown(group).empty() || shown(group)[0]->config.is_null()) continue;
     auto& flat = configs.emplace_back();
@@ -149,15 +150,20 @@ std::string differences(const std::vector<ResultGroup>& groups) {
       if (path != "run.dir" && path != "comment") paths.insert(path);
     table.columns.push_back({label_of(group), ""});
   }
+  Table partial = table;
   for (const std::string& path : paths) {
     std::vector<std::string> values;
     for (const auto& flat : configs) values.push_back(flat.contains(path) ? flat.at(path) : "");
     if (std::all_of(values.begin(), values.end(), [&](const std::string& v) { return v == values[0]; })) continue;
-    std::vector<TableCell>& row = table.add_row();
+    const bool everywhere = std::find(values.begin(), values.end(), "") == values.end();
+    std::vector<TableCell>& row = (everywhere ? table : partial).add_row();
     row[0].text = path;
     for (size_t i = 0; i < values.size(); ++i) row[i + 1].text = values[i];
   }
-  return table.rows.empty() ? "<p>They do not differ.</p>\n" : table_html(table);
+  std::string html = table.rows.empty() ? "<p>No key that all of them have differs.</p>\n" : table_html(table);
+  if (!partial.rows.empty())
+    html += "<details><summary>Keys that only some of them have</summary>\n" + table_html(partial) + "</details>\n";
+  return html;
 }
 
 std::string times(const std::vector<ResultGroup>& groups) {

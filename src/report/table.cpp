@@ -62,7 +62,7 @@ std::string csv(const Table& table) {
   return out;
 }
 
-// Formats every row as several lines, one per column.
+// Formats every row as several lines, one per column. Leaves the notes out.
 std::string tall(const Table& table, size_t columns) {
   size_t width = 0;
   for (const Table::Column& column : table.columns) width = std::max(width, columns_of(column.title));
@@ -76,19 +76,42 @@ std::string tall(const Table& table, size_t columns) {
                "\n";
     out += "\n";
   }
-  for (const std::string& note : table.notes) out += wrapped(note, columns) + "\n";
   return out;
+}
+
+// The same table with a column for each row.
+Table transposed(const Table& table) {
+  Table turned;
+  turned.columns.push_back({table.columns[0].title, ""});
+  for (const auto& row : table.rows) turned.columns.push_back({row[0].text, ""});
+  for (size_t c = 1; c < table.columns.size(); ++c) {
+    std::vector<TableCell>& row = turned.add_row();
+    row[0].text = table.columns[c].title;
+    for (size_t r = 0; r < table.rows.size(); ++r) row[r + 1].text = table.rows[r][c].text;
+  }
+  return turned;
+}
+
+size_t widest_line(std::string_view text) {
+  size_t widest = 0;
+  for (size_t begin = 0; begin < text.size(); begin = text.find('\n', begin) + 1)
+    widest = std::max(widest, columns_of(text.substr(begin, text.find('\n', begin) - begin)));
+  return widest;
 }
 
 }  // namespace
 
 std::string render_for(const Table& table, size_t columns) {
   if (columns == 0) return render(table, TableFormat::markdown);
-  const std::string text = render(table, TableFormat::text);
-  size_t widest = 0;
-  for (size_t begin = 0; begin < text.size(); begin = text.find('\n', begin) + 1)
-    widest = std::max(widest, columns_of(std::string_view(text).substr(begin, text.find('\n', begin) - begin)));
-  return widest <= columns ? text : tall(table, columns);
+  Table rows = table, turned = transposed(table);
+  rows.notes.clear();
+  turned.notes.clear();
+  std::string text = render(rows, TableFormat::text);
+  if (widest_line(text) > columns) text = render(turned, TableFormat::text);
+  if (widest_line(text) > columns) text = tall(rows, columns);
+  if (!table.notes.empty()) text += text.ends_with("\n\n") ? "" : "\n";
+  for (const std::string& note : table.notes) text += wrapped(note, columns) + "\n";
+  return text;
 }
 
 std::vector<std::string> table_formats() { return {"text", "markdown", "csv", "json"}; }

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/folder_kind.h"
 #include "base/human.h"
 #include "base/memory.h"
 #include "kernels/dry/dry_backend.h"
@@ -72,6 +73,9 @@ std::optional<DocumentOptions> document_options(const DataConfig& data, int32_t 
 }
 
 RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note& note, const std::string& weights) {
+  const std::optional<FolderKind> kind = folder_kind(named);
+  if (kind && kind != FolderKind::run && kind != FolderKind::checkpoint)
+    fail("{}: found {}, expected a run or one of its checkpoints", named.string(), name_of(*kind));
   if (!fs::exists(named / "config.json") && !fs::exists(named / "state.json"))
     fail("{}: found no config.json, expected the folder of a run", named.string());
   const NamedCheckpoint found = find_checkpoint(named, step, note);

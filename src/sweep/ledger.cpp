@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/json_path.h"
 #include "report/results.h"
 
 namespace rowan {
@@ -15,7 +16,7 @@ void check_same_config(const fs::path& file, const Json& before, Json now) {
   if (now["precision"] == "auto") now["precision"] = before["precision"];  // a run stores the resolved one
   for (const Json& change : Json::diff(identity_of(before), identity_of(now)))
     fail("{}: found another config (first difference at {}); choose another dir for the changed sweep", file.string(),
-         change.at("path").get<std::string>());
+         dotted_path(change.at("path").get<std::string>()));
 }
 
 }  // namespace

@@ -17,8 +17,9 @@ Profile::Profile(Timeline& timeline, std::string file, const Note& note)
 
 Profile::~Profile() {
   if (!timeline_.recording()) return;
+  if (!steps_) note_(fmt::format("{}: no trace was written, since no step was made", file_));
   try {
-    write();
+    if (steps_) write();
   } catch (const Error& error) {  // a failure to write the trace does not fail the run
     note_(error.what());
   }

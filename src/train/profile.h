@@ -14,7 +14,7 @@ class Profile {
  public:
   // Starts recording.
   Profile(Timeline& timeline, std::string file, const Note& note);
-  // Writes the file if fewer than 20 steps were made.
+  // Writes the file if 1 to 19 steps were made.
   ~Profile();
   Profile(const Profile&) = delete;
   Profile& operator=(const Profile&) = delete;

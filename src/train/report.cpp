@@ -38,9 +38,11 @@ std::string sample_text(const TrainConfig& config) {
   Predictor predictor(*backend, run, config.batch.sequence_length, tokenizer->end_id());
   std::vector<int32_t> tokens{tokenizer->end_id()};
   tokenizer->encode(config.run.sample_prompt, tokens);
+  const size_t prompt = tokens.size();
   generate(tokens, config.run.sample_tokens, tokenizer->end_id(), Sampling{0.7, 0, config.run.seed},
            std::ref(predictor), [] {});
-  return "\n" + tokenizer->decode(tokens);
+  return fmt::format("\na sample of {} tokens, by the newest checkpoint:\n{}", tokens.size() - prompt,
+                     tokenizer->decode(tokens));
 }
 
 // The precision, and which of bf16 and fp32 is faster on this device.

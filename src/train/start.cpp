@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/folder_kind.h"
+#include "base/json_path.h"
 #include "base/version.h"
 #include "comm/communicator.h"
 #include "run/checkpoint.h"
@@ -28,13 +29,20 @@ Json changes_of(const Json& before, const Json& after) {
   return changes;
 }
 
-// "first difference at /optimizer/lr: 0.01 there, 0.02 here"; "" if nothing differs.
+// "first difference at optimizer.lr: 0.01 there, 0.02 here"; "" if nothing differs.
 std::string first_difference(const Json& before, const Json& after) {
   const Json changes = changes_of(before, after);
   if (changes.empty()) return "";
   const auto& [path, values] = *changes.items().begin();
   auto text = [](const Json& value) { return value.is_null() ? std::string("nothing") : value.dump(); };
-  return fmt::format("first difference at {}: {} there, {} here", path, text(values["from"]), text(values["to"]));
+  return fmt::format("first difference at {}: {} there, {} here", dotted_path(path), text(values["from"]),
+                     text(values["to"]));
+}
+
+// Another number of sequences a step would change the order of the samples; Trainer::restore() refuses it.
+bool can_resume(const Json& before, const Json& after) {
+  const Json *was = value_at(before, "batch.sequences"), *is = value_at(after, "batch.sequences");
+  return !was || !is || *was == *is;
 }
 
 bool has_content(const fs::path& path) {
@@ -114,10 +122,10 @@ void RunStart::look() {
     difference = first_difference(*before_, config_.resolved);
   }
   if (!difference.empty() && checkpoint_ && !options_.resume && !options_.from)
-    fail(
-        "{}: holds a run with another config ({}); choose another run.dir, --resume to continue it with the new one, "
-        "or --from STEP to go back",
-        dir_.string(), difference);
+    fail("{}: holds a run with another config ({}); choose another run.dir{}", dir_.string(), difference,
+         can_resume(*before_, config_.resolved)
+             ? ", --resume to continue it with the new one, or --from STEP to go back"
+             : "; a run is only continued with its batch.sequences");
   if (!difference.empty() && !checkpoint_ && rows)
     fail("{}: found the rows of a run with another config ({}) and no checkpoint; choose another run.dir",
          dir_.string(), difference);

@@ -3,8 +3,10 @@
 
 #include <regex>
 #include <set>
+#include <sstream>
 #include <string>
 
+#include "base/console.h"
 #include "command.h"
 #include "commands/commands.h"
 #include "paths.h"
@@ -21,10 +23,12 @@ std::vector<std::string> all_matches(const std::string& text, const std::string&
   return found;
 }
 
+std::string joined_lines(const std::string& text) { return std::regex_replace(text, std::regex("\\s+"), " "); }
+
 // README's table has a row for every subcommand and for nothing else. Each option and each bench that a row names is in
 // that command's --help.
 TEST_F(CommandTable, ReadmeListsWhatHelpLists) {
-  const std::string readme = read_file(source_path("README.md")), help = rowan("--help").out;
+  const std::string readme = read_file(source_path("README.md")), help = joined_lines(rowan("--help").out);
   std::set<std::string> listed, known;
   for (const Command& command : commands()) {
     known.insert(command.name);
@@ -49,6 +53,13 @@ TEST_F(CommandTable, ReadmeListsWhatHelpLists) {
     EXPECT_EQ(benches, parts);
   }
   EXPECT_EQ(listed, known);
+}
+
+TEST_F(CommandTable, HelpFitsEightyColumns) {
+  for (const Command& command : commands()) {
+    std::istringstream help(rowan(std::string(command.name) + " --help").out);
+    for (std::string line; std::getline(help, line);) EXPECT_LE(columns_of(line), 80u) << command.name << ": " << line;
+  }
 }
 
 }  // namespace

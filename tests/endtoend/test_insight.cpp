@@ -108,6 +108,10 @@ TEST_F(Insight, AProfileIsATraceOfNestedOperations) {
   EXPECT_TRUE(inside["layer 0"].contains("backward"));
   EXPECT_TRUE(inside["adamw"].contains("optimizer"));
   EXPECT_TRUE(inside["forward"].contains("step 2"));
+  std::filesystem::remove(file);
+  const Outcome again = rowan(train("--steps 3 --profile " + file));
+  EXPECT_NE(again.err.find("no trace was written"), std::string::npos) << again.err;
+  EXPECT_FALSE(std::filesystem::exists(file));
   expect_mistake(train(into("other") + " --profile " + (dir_ / "no/trace.json").string()), "--profile");
 }
 

@@ -41,6 +41,8 @@ TEST_F(RunTools, EvaluatesAndExports) {
   EXPECT_EQ(eval.code, 0) << eval.err;
   EXPECT_NE(eval.out.find("targets      100\n"), std::string::npos) << eval.out;
   EXPECT_EQ(rowan("export " + run_.string() + " " + (dir_ / "hf").string()).code, 0);
+  expect_mistake("generate " + (dir_ / "hf").string(),
+                 "found an exported model, expected a run or one of its checkpoints");
   EXPECT_TRUE(fs::exists(dir_ / "hf" / "model.safetensors"));
   EXPECT_TRUE(fs::exists(dir_ / "hf" / "config.json"));
 }

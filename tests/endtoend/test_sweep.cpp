@@ -150,7 +150,7 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
 TEST_F(Sweep, AnotherConfigInTheSameFolderIsRefused) {
   ASSERT_EQ(rowan("sweep " + file().string()).code, 0);
   expect_mistake("sweep " + file().string() + " --set set.batch.sequences=2",
-                 "found another config (first difference at /batch/sequences)");
+                 "found another config (first difference at batch.sequences)");
 }
 
 TEST_F(Sweep, OneRunThatFailsLeavesTheOthersWhole) {

@@ -338,7 +338,7 @@ TEST_F(Train, GivenWeightsAreReadOnceAndCheckedFirst) {
       "found tensor 'model.layers.1.input_layernorm.weight', F32[16], which this model lacks");
   bad(init + " --set model.intermediate_size=40", "found F32[24, 16], expected [40, 16]: weights of another model");
   bad(init + " --set model.rope_theta=500", "config.json: rope_theta: found 10000, expected 500 as in");
-  expect_mistake(train(), "another config (first difference at /init: ");
+  expect_mistake(train(), "another config (first difference at init: ");
 
   const std::string whole = weights(run("run"), 12);
   fs::remove_all(run("source"));
@@ -401,7 +401,10 @@ TEST_F(Train, ADamagedCheckpointIsSkippedAndAnotherModelsIsRefused) {
   EXPECT_NE(resumed.err.find("step_00000012/model.safetensors"), std::string::npos) << resumed.err;
   EXPECT_NE(resumed.err.find("step_00000008"), std::string::npos);
   EXPECT_EQ(weights(run("run"), 12), whole);
-  expect_mistake(train("--set model.num_hidden_layers=3"), "another config");
+  expect_mistake(train("--set model.num_hidden_layers=3"), "--resume to continue it");
+  expect_mistake(
+      train("--set batch.sequences=8"),
+      "another config (first difference at batch.sequences: 4 there, 8 here); choose another run.dir; a run is");
   expect_mistake(train("--resume --set model.hidden_size=32"), "model.safetensors");
   expect_mistake(train("--resume --set optimizer.name=adamw"), "a checkpoint of another optimizer");
 }

@@ -103,9 +103,11 @@ TEST_F(Validation, WithoutBatchesThereIsOneFigure) {
   EXPECT_EQ(losses.targets, 24);
   EXPECT_FALSE(losses.batch_mean || losses.galore);
   config.batch_means = {2, 1};
-  const ValidationLosses batches = validation_losses(ValidationSet(config, 8, 100, 17), std::vector<double>{8, 16, 24});
-  EXPECT_TRUE(batches.batch_mean);
-  EXPECT_FALSE(batches.galore);  // only defined for one document per row
+  // Two batches of 8 targets for each of 2 ranks: the first with more than 17 targets in all.
+  const ValidationLosses batches =
+      validation_losses(ValidationSet(config, 8, 100, 17), std::vector<double>{8, 16, 24, 48});
+  EXPECT_DOUBLE_EQ(batches.batch_mean.value(), 3);  // the ranks' means are (1 + 3) / 2 and (2 + 6) / 2
+  EXPECT_FALSE(batches.galore);                     // only defined for one document per row
 }
 
 std::vector<Tokens> golden_ids(const std::filesystem::path& path) {

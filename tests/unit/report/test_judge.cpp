@@ -177,6 +177,23 @@ TEST(Judge, TablesInEveryForm) {
             Json::parse(R"({"rows": [{"a": "x,\"y\"", "b": 1.5}, {"a": null, "b": 2}], "notes": ["said"]})"));
 }
 
+// 80 columns hold the rows, 22 hold them as columns, 18 hold one row at a time.
+TEST(Judge, ATableFitsTheTerminal) {
+  Table table;
+  table.columns = {{"run", ""}, {"loss", ""}, {"steps", ""}, {"tokens/s", ""}};
+  table.add_row() = {{"one", {}}, {"1.25", {}}, {"10", {}}, {"100", {}}};
+  table.add_row() = {{"other", {}}, {"2.5", {}}, {"20", {}}, {"200", {}}};
+  table.notes = {"a note of some words"};
+  EXPECT_EQ(render_for(table, 80),
+            "run    loss  steps  tokens/s\none    1.25  10     100\nother  2.5   20     200\n\na note of some words\n");
+  EXPECT_EQ(render_for(table, 22),
+            "run       one   other\nloss      1.25  2.5\nsteps     10    20\ntokens/s  100   200\n\n"
+            "a note of some words\n");
+  EXPECT_EQ(render_for(table, 18),
+            "run       one\nloss      1.25\nsteps     10\ntokens/s  100\n\n"
+            "run       other\nloss      2.5\nsteps     20\ntokens/s  200\n\na note of some\nwords\n");
+}
+
 TEST(Judge, TheReportIsOnePageWithoutANetwork) {
   ResultSet set = two_optimizers();
   set.targets = {target("adamw", 3.05)};
