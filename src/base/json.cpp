@@ -97,7 +97,14 @@ class Locator {
 // Throws Error. The message may quote text from a file, so it is shortened and its control characters are replaced.
 [[noreturn]] void refuse(std::string message) {
   constexpr size_t longest = 1000;
-  if (message.size() > longest) message.replace(longest / 2, message.size() - longest, " ... ");
+  if (message.size() > longest) {
+    size_t begin = longest / 2, end = message.size() - longest / 2;
+    constexpr size_t word = 40;  // the middle is left out in whole words, unless one is longer
+    if (const size_t blank = message.rfind(' ', begin); blank != std::string::npos && begin - blank < word)
+      begin = blank;
+    if (const size_t blank = message.find(' ', end); blank != std::string::npos && blank - end < word) end = blank + 1;
+    message.replace(begin, end - begin, " ... ");
+  }
   std::replace_if(
       message.begin(), message.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
   throw Error(message);

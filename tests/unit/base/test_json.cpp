@@ -64,6 +64,8 @@ TEST(Json, DepthSizeAndLengthOfMessagesAreBounded) {
   EXPECT_EQ(error_of(repeated("[", 5'000'000)), "a.json: found nesting deeper than 64, expected less");
   EXPECT_EQ(error_of("[" + repeated("1,", 5'000'000) + "1]"), "a.json: found more than 4194304 values, expected fewer");
   EXPECT_LT(error_of("{\"" + std::string(5'000'000, 'k') + "\": x}").size(), 1100u);
+  const std::string words = error_of("{\"" + repeated("key ", 400) + "\": 1, \"" + repeated("key ", 400) + "\": 2}");
+  EXPECT_NE(words.find("key ... key"), std::string::npos) << words;
   EXPECT_EQ(error_of(std::string("{}\0 more", 8)), "a.json:1:3: not valid JSON: found a zero byte");
   EXPECT_TRUE(
       error_of("{\"a\": 1}\n x").starts_with("a.json:2:2: not valid JSON: syntax error while parsing value - "));
