@@ -263,7 +263,7 @@ void backward_scores(const BackwardScratch& s, const Sizes& size, const float* l
       if (dropout.mask.on()) dropout.apply(d, begin + r, j * block, keys_here);
 #pragma omp simd
       for (int64_t c = 0; c < seen; ++c) {
-        p[c] = cpu::exp_nonpositive(p[c] - shift);  // the argument is positive only by rounding
+        p[c] = cpu::exp_nonpositive(p[c] - shift);  // the argument can exceed 0 only by a rounding error
         d[c] = p[c] * (d[c] - delta);
       }
       if (dropout.mask.on()) dropout.apply(p, begin + r, j * block, keys_here);

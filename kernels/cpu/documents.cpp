@@ -1,6 +1,6 @@
 // Finds where documents begin and end in packed rows, and applies dropout. Finding documents moves 16 bytes per token.
-// Dropout reads and writes each value, but its random draws take more time than this traffic. Floor: this traffic at
-// the rate of a copy.
+// Dropout reads and writes each value. Floor: this traffic at the rate of a copy. The random draws of dropout take more
+// time than its traffic.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"

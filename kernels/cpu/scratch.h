@@ -17,7 +17,8 @@ class Scratch {
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
-  // 64-byte aligned and uninitialized, valid until the next call. Grows to the largest request.
+  // Returns memory that is 64-byte aligned, uninitialized and valid until the next call. It grows to the largest
+  // request. Throws Error if there is not enough memory.
   float* take(int64_t floats) {
     if (floats > floats_) {
       std::free(memory_);

@@ -21,8 +21,8 @@
 namespace rowan::cuda {
 namespace {
 
-// Number of keys in a tile of the query kernel. It is 32 if a warp has 32 queries, or for wide heads, so that a block
-// fits the 99 KB of shared memory that some GPUs offer.
+// Number of keys in a tile of the query kernel. It is 32 if a warp has 32 queries (D <= 64), or if D is 128, so that a
+// block fits the 99 KB of shared memory that some GPUs offer.
 template <int D>
 constexpr int tile_keys = row_groups<D> == 1 && D <= 96 ? 64 : 32;
 

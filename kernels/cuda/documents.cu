@@ -1,6 +1,6 @@
 // Finds where documents begin and end in packed rows, and applies dropout.
-// Bytes: 20 per token to find documents, and 4 per value in bf16 for dropout. The random draws of dropout take more
-// time than these bytes. Floor: this traffic at the rate of a copy.
+// Bytes: 20 per token to find documents, and 4 per value in bf16 for dropout. Floor: this traffic at the rate of a
+// copy. The random draws of dropout take more time than its traffic.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 #include "kernels/dropout.h"

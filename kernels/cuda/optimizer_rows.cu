@@ -163,8 +163,8 @@ void CudaBackend::do_project(Tensor update, const std::vector<OptimizerSlot>& sl
   run_project(list, types, rule);
 }
 
-// Handles columns, and rows too wide for shared memory, with a pass per stage. It takes as many matrices at a time as
-// fit a fixed amount of scratch memory.
+// Handles columns, and rows too wide for shared memory, with one pass per stage. Processes as many matrices at a time
+// as fit a fixed amount of scratch memory.
 void CudaBackend::staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types,
                                const NormalizedStepRule& rule) {
   constexpr int64_t scratch_limit = int64_t{32} << 20;  // size in elements

@@ -151,7 +151,8 @@ void CudaBackend::run_column_sums(const std::vector<cuda::Slot>& slots, const cu
   });
 }
 
-// Writes sums of squares to `out`. Sums over whole matrices use `rows`, f32[n, rows of a matrix], as scratch memory.
+// Writes factor * the sums of squares to `out`. Sums over whole matrices use `rows`, f32[n, rows of a matrix], as
+// scratch memory.
 void CudaBackend::run_sums(float* out, float* rows, std::vector<cuda::Slot> slots, const cuda::SlotTypes& types,
                            Along along, float factor) {
   int64_t height = slots[0].rows, width = slots[0].cols, n = static_cast<int64_t>(slots.size());
