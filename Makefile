@@ -6,8 +6,8 @@
 SHELL := bash
 JOBS ?= $(shell nproc)
 
-# Decided in the shell, because the recipe's own set-up may have installed ninja. A folder that was configured before
-# keeps its generator and its setting of ROWAN_UNITY.
+# The shell chooses the generator when the recipe runs, because scripts/setup.sh may just have installed ninja. A folder
+# that is already configured keeps its generator and its setting of ROWAN_UNITY.
 configure = cmake -B $(1) $$([ ! -f $(1)/CMakeCache.txt ] && { echo -DROWAN_UNITY=ON; \
   command -v ninja >/dev/null && echo -G Ninja; }) $(2)
 # timed(NAME,COMMAND)
@@ -18,7 +18,7 @@ run: announce build
 	@[ -f data/tales/validation.bin ] || build/rowan tales --out data/tales
 	build/rowan train configs/quickstart.json
 
-# Compiling takes about 5 minutes of one core.
+# Compiling takes about 5 minutes on one core.
 announce:
 	@compile=$$([ -x build/rowan ] && echo "what changed of rowan" || \
 	  echo "rowan (about $$(((4 + $(JOBS)) / $(JOBS))) min on $(JOBS) cores)"); \

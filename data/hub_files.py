@@ -3,7 +3,7 @@
 
     python3 data/hub_files.py REPOSITORY FOLDER PATTERN
 
-HF_ENDPOINT names a mirror; HF_TOKEN is sent when set.
+HF_ENDPOINT is the URL of a mirror. HF_TOKEN is sent if it is set.
 """
 import fnmatch
 import json

@@ -1,6 +1,6 @@
-# Sourced by the get.sh of every corpus: download, tokenize, verify. A corpus sets
+# Downloads, tokenizes and verifies a corpus. Sourced by the get.sh of every corpus, which sets
 #   repository  folder  train (pattern)  validation (pattern of files, or empty)  rule (of --validation)  tokenizer
-# and calls recipe "$@". Files lie in data/NAME/raw, shards in data/NAME.
+# and calls recipe "$@". Downloaded files are in data/NAME/raw, shards in data/NAME.
 set -euo pipefail
 data=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$data")
@@ -22,7 +22,7 @@ ROWAN names the program (default build/rowan), PYTHON the interpreter that has p
 END
 }
 
-# Downloads one file to $1, continuing what an earlier attempt left; $2 its URL, $3 its SHA-256 or -, $4 its size or -.
+# fetch FILE URL SHA256 SIZE: downloads one file, or continues an earlier download. SHA256 and SIZE may be `-`.
 fetch() {
   local file=$1 url=$2 sha256=$3 size=$4
   [ -f "$file" ] && { [ "$size" = - ] || [ "$(stat -c %s "$file")" = "$size" ]; } && return
@@ -38,7 +38,8 @@ fetch() {
   mv "$file.part" "$file"
 }
 
-# The files of one pattern, at most $2 of them, from the hub into the raw folder; fails when their list cannot be had.
+# download PATTERN N: downloads the first N files of a pattern from the hub to the raw folder. Fails if the list of
+# files cannot be downloaded.
 download() {
   local pattern=$1 limit=$2 list sha256 size path
   list=$("${PYTHON:-python3}" "$data/hub_files.py" "$repository" "$folder" "$pattern") || return 1
@@ -49,7 +50,7 @@ download() {
   done < <(head -n "$limit" <<<"$list")
 }
 
-# The files of one pattern that lie in the raw folder, at most $2 of them.
+# present PATTERN N: prints the first N files of a pattern in the raw folder.
 present() { find "$raw" -maxdepth 1 -name "$1" | LC_ALL=C sort | head -n "$2"; }
 
 recipe() {
@@ -79,7 +80,7 @@ recipe() {
   mkdir -p "$raw"
 
   if [ $offline = no ]; then
-    # No file list means no network: what is there is used.
+    # Without a list of files there is no network, so the files in the raw folder are used.
     if ! { download "$train" "$shards" && { [ -z "$validation" ] || download "$validation" 1000000; }; }; then
       say "the list of files cannot be had; going on with what is in $raw"
     else
@@ -92,7 +93,8 @@ recipe() {
   [ -z "$validation" ] || mapfile -t validation_files < <(present "$validation" 1000000)
   common=(--tokenizer "$tokenizer" --out "$out" --validation "${rule:-none}" "${more[@]}")
 
-  # What came through a pipe has no name by which further files could be told.
+  # rowan tokenize reads parquet files from a pipe and does not know their names. This file lists them, so that a change
+  # is detected.
   if [[ $train == *.parquet ]]; then
     mkdir -p "$out"
     if [ -f "$out/manifest.json" ] && [ -f "$out/parquet_files.txt" ] &&
@@ -103,7 +105,7 @@ recipe() {
     printf '%s\n' "${train_files[@]##*/}" >"$out/parquet_files.txt"
   fi
 
-  # The second call finds the work done and checks every shard against the manifest.
+  # The second call finds finished shards and checks each of them against the manifest.
   for pass in tokenize verify; do
     say "$pass: ${#train_files[@]} files"
     if [[ $train == *.parquet ]]; then

@@ -119,7 +119,7 @@ def build(config):
 
 
 def serve(options):
-    """The PyTorch side: trains one step for every line read and prints its seconds."""
+    """The PyTorch process: trains one step for every line of stdin and prints the step's seconds."""
     import time
 
     import torch
@@ -186,7 +186,7 @@ def rowan(options, work, precision, environment):
 
 
 def llmc(options, environment):
-    """Median seconds of llm.c's steps of 4 x 64 tokens."""
+    """The median seconds of a step of llm.c on 4 x 64 tokens."""
     times = []
     with subprocess.Popen(["./train_gpt2"], cwd=options.llmc, env=environment, text=True,
                           stdout=subprocess.PIPE) as process:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# kernels/cpu, the model and the tests of both for arm64, compiled by a cross compiler and run under user-mode emulation.
-# Needs g++-aarch64-linux-gnu, qemu-user, libgtest-dev, libfmt-dev and nlohmann-json3-dev (Debian's names).
-# check_arm64.sh [gtest filter]      JOBS: how many compilers at once
+# Compiles kernels/cpu, the model and their tests with a cross compiler for arm64, and runs them under user-mode
+# emulation. Needs g++-aarch64-linux-gnu, qemu-user, libgtest-dev, libfmt-dev and nlohmann-json3-dev (Debian's names).
+# check_arm64.sh [gtest filter]      JOBS: number of parallel compilers
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +10,7 @@ for tool in $compiler $emulator ninja; do
   command -v $tool >/dev/null || { echo "check_arm64: $tool is missing; apt-get install g++-aarch64-linux-gnu qemu-user" >&2; exit 2; }
 done
 
-# Headers that do not depend on the processor; the rest of the machine's own must not be seen.
+# These headers do not depend on the processor. The compiler must not find other headers of this machine.
 mkdir -p $build/include
 for name in fmt nlohmann; do ln -sfn /usr/include/$name $build/include/$name; done
 googletest=/usr/src/googletest/googletest

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Packs what scripts/gpu_check.sh needs on a machine with a GPU, so that nothing is compiled there:
+# Packs the programs that scripts/gpu_check.sh needs, so that the machine with the GPU compiles nothing:
 #
 #   scripts/gpu_pack.sh [FOLDER]            (default: gpu_pack)
 #
-# The programs run on any x86-64 processor and hold machine code for sm_80, 89, 90 and 100. FOLDER/lib holds the
-# libraries they need beside CUDA's and those of the C++ compiler; CUDA's runtime and cuBLASLt come from the machine's
-# own toolkit, found by their names (LD_LIBRARY_PATH). The machine's glibc must not be older than this one's.
+# The programs contain machine code for sm_80, 89, 90 and 100. FOLDER/lib has the libraries that they need beside those
+# of CUDA and of the C++ compiler. CUDA's runtime and cuBLASLt come from the toolkit of the other machine
+# (LD_LIBRARY_PATH). Its glibc must not be older than the one here.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:-gpu_pack}
@@ -14,7 +14,7 @@ command -v nvcc >/dev/null || { echo "gpu_pack: no nvcc; install the CUDA toolki
 build=build-pack generator=()
 command -v ninja >/dev/null && generator=(-G Ninja)
 architectures=$(nvcc --list-gpu-arch | sed -n 's/^compute_\(80\|89\|90\|100\)$/\1-real/p' | paste -sd';')
-# One process: ranks meet over NCCL or TCP on such a machine, not over this machine's MPI.
+# Builds without MPI. On the other machine, ranks communicate over NCCL or TCP.
 cmake -B $build "${generator[@]}" -DROWAN_CUDA=ON -DROWAN_TESTS=ON \
   -DCMAKE_CUDA_ARCHITECTURES="$architectures" -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
   '-DCMAKE_INSTALL_RPATH=$ORIGIN/lib' >/dev/null

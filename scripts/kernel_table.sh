@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Registers, spills and shared memory of every GPU kernel, as ptxas reports them:
+# Prints registers, spills and shared memory of every GPU kernel, as reported by ptxas:
 #
 #   scripts/kernel_table.sh [ARCHITECTURE...]      (default: sm_80 sm_90 sm_100)
 set -euo pipefail

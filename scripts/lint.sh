@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Rules that a machine can check: file length, words and paths that do not belong in a repository, names, formatting.
-# --strict: formatting that differs is an error, not a remark.
+# --strict: wrong formatting is an error, not a warning.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -3,15 +3,15 @@
 
     python3 scripts/llmc_check.py GPT2 SHARDS [--rowan build/rowan] [--out runs/llmc_check] [--device cpu]
 
-GPT2 is a folder of the published weights as Hugging Face has them (config.json, model.safetensors), SHARDS a folder of
-tinyshakespeare in GPT-2 tokens, cut as llm.c cuts it:
+GPT2 is a folder with the published weights in Hugging Face's format (config.json, model.safetensors). SHARDS is a
+folder with tinyshakespeare in GPT-2 tokens, split into training and validation as in llm.c:
 
     build/rowan tokenize --tokenizer gpt2:data/tokenizers/gpt2.tiktoken --split blank --validation tokens:32768 \\
       --out data/tinyshakespeare input.txt
 
-Two checks: the ten losses of test_gpt2.c (one batch, ten updates, tolerance 0.01 there and here), and the run that
-README.md printed in April 2024 (41 steps; validation losses, and training losses to the same tolerance). About 5 and 20
-minutes of two cores. Only the standard library.
+There are two checks. The first compares the ten losses of test_gpt2.c (one batch, ten updates; tolerance 0.01, as in
+test_gpt2.c). The second compares the run that llm.c's README.md printed in April 2024 (41 steps; validation and
+training losses, same tolerance). They take about 5 and 20 minutes on two cores. Uses only the standard library.
 """
 import argparse
 import json
@@ -60,7 +60,7 @@ def config(args, name, train, validation, steps, decay):
 
 
 def run(args, name, settings):
-    """Trains, or goes on; the rows of metrics.jsonl."""
+    """Trains, or continues a run. Returns the rows of metrics.jsonl."""
     file = args.out / f"{name}.json"
     file.write_text(json.dumps(settings, indent=1) + "\n")
     if code := subprocess.run([args.rowan, "train", str(file)]).returncode:
@@ -69,7 +69,7 @@ def run(args, name, settings):
 
 
 def verdict(title, pairs):
-    """Prints ours beside llm.c's; whether all are within the tolerance."""
+    """Prints Rowan's losses beside llm.c's. Returns whether all differences are within the tolerance."""
     print(f"\n{title}\n{'':>16}{'llm.c':>12}{'rowan':>12}{'difference':>12}")
     good = True
     for name, want, got in pairs:

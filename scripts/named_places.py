@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints what ARCHITECTURE.md names and the tree does not have: files, and symbols in the sources."""
+"""Prints the files and symbols that ARCHITECTURE.md names and that the tree does not have."""
 import pathlib
 import re
 import sys

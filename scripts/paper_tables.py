@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""The published figures of configs/papers/*/targets.json as tables in each README, between its two marks.
+"""Writes the published values of configs/papers/*/targets.json as tables into each README, between two marker lines.
 
-    python3 scripts/paper_tables.py            # writes them
-    python3 scripts/paper_tables.py --check    # fails where a README is not what the figures say
+    python3 scripts/paper_tables.py            # writes the tables
+    python3 scripts/paper_tables.py --check    # fails if a README differs from targets.json
 
-A figure with n + 1 (batches) stands as printed, and below it without. Only the standard library.
+Some papers divide a sum over n batches by n + 1. Such a value is shown as printed and, in the next row, divided by n.
+Uses only the standard library.
 """
 import json
 import math
@@ -16,7 +17,7 @@ BEGIN, END = "<!-- figures: written by scripts/paper_tables.py -->", "<!-- end o
 
 
 def last_figures(targets):
-    """Of each config and setting, the figures of the latest step."""
+    """For each config and its settings, the targets of the latest step."""
     latest = {}
     for target in targets:
         key = (target["config"], json.dumps(target.get("set", {})))
@@ -25,7 +26,7 @@ def last_figures(targets):
 
 
 def place(target):
-    """Family, column and row of a figure: llama_60m_rmnp.json is RMNP of the LLaMA at 60m."""
+    """Family, column and row of a target: llama_60m_rmnp.json is in the family llama, column 60m, row rmnp."""
     family, _, rest = target["config"].removesuffix(".json").partition("_")
     size, _, optimizer = rest.partition("_")
     if not optimizer:
@@ -46,7 +47,7 @@ UNITS = {"perplexity": "perplexity", "nats": "nats", "bits_per_byte": "bits a by
 
 
 def elsewhere_tables(figures):
-    """By source and unit: rows of optimizers, columns of what was trained."""
+    """For each (source, unit), a table with a row per optimizer and a column per trained model."""
     grouped = {}
     for figure in figures:
         unit = next(u for u in UNITS if u in figure)
@@ -64,7 +65,7 @@ def tables(targets, elsewhere):
         groups.setdefault((family, target["metric"], unit), {}).setdefault(row, {})[size] = target
     text = []
     for (family, metric, unit), rows in groups.items():
-        # As many digits as the most exact figure has: a printed 22.60 is 22.6 in JSON.
+        # All values have as many digits as the most precise one, because JSON stores a printed 22.60 as 22.6.
         digits = max(len(f"{t[unit]:.10g}".partition(".")[2]) for row in rows.values() for t in row.values())
         sizes = list(dict.fromkeys(size for row in rows.values() for size in row))
         head = {"gpt2": "GPT-2", "llama": "LLaMA"}.get(family.split(",")[0], family) + family[len(family.split(",")[0]):]

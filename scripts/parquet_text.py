@@ -25,7 +25,7 @@ def is_text(types, kind):
 
 
 def as_bytes(pyarrow, column):
-    """The column with its text as bytes, which nobody has checked to be UTF-8 yet."""
+    """The column's text as bytes, which are not checked to be UTF-8."""
     types = pyarrow.types
     if types.is_dictionary(column.type):
         column = column.dictionary_decode()

@@ -1,15 +1,18 @@
 #!/usr/bin/env bash
-# Runs a training command again until it is done; each time rowan goes on from the newest checkpoint.
+# Runs a training command again until the run is done. Each time rowan continues from the newest checkpoint.
 #
 #   scripts/resume.sh mpirun -n 8 build/rowan train CONFIG
 #
-# A signal to stop (Ctrl-C, SIGTERM, a lost terminal) is passed on as SIGUSR1, which mpirun and srun hand to every rank:
-# of SIGTERM itself mpirun would leave the ranks one second. rowan saves and leaves, and this ends with 130, 143 or 129. A
-# second Ctrl-C ends the command at once.
+# A stop signal (Ctrl-C, SIGTERM, a lost terminal) is passed on as SIGUSR1, which mpirun and srun forward to every rank.
+# On SIGTERM itself, mpirun would leave the ranks one second. rowan saves and exits, and this script exits with 130, 143
+# or 129. A second Ctrl-C ends the command at once.
 #
-# Ends with the command's exit code when it is 0 (done), when it says that rowan was asked to stop or out of time (124,
-# 128 + a signal), when it is 2 sooner than ROWAN_TIMEOUT seconds after the start (a mistake: a rank that hears nothing
-# from another leaves with 2 as well, but later), and after five attempts in a row of less than an hour.
+# The script exits with the command's exit code
+#   0                     the run is done
+#   124, 128 + a signal   rowan ran out of time or was asked to stop
+#   2                     a mistake, if it comes within ROWAN_TIMEOUT seconds of the start; a rank that waited in vain
+#                         for another also exits with 2, but later
+#   any other             after five attempts in a row of less than an hour
 set -um  # -m: the command is a process group of its own, and a terminal's Ctrl-C reaches this script alone
 
 [ $# -ge 1 ] || { echo "usage: scripts/resume.sh COMMAND..." >&2; exit 2; }

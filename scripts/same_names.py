@@ -1,20 +1,21 @@
 #!/usr/bin/env python3
-"""Names inside `namespace {` that two files of one folder define, or that a header of the folder declares: the files could
-not be compiled as one (ROWAN_UNITY). Prints a line for each and exits with 1 when there is one."""
+"""Finds names inside `namespace {` that two files of one folder define, or that a header of the folder also declares.
+Such files cannot be compiled as one (ROWAN_UNITY). Prints a line for each name and exits with 1 if there is any."""
 import collections
 import pathlib
 import re
 import sys
 
 ANONYMOUS = re.compile(r"^namespace \{$(.*?)^\}  // namespace$", re.S | re.M)
-# What begins a line of a formatted source. An alias may come twice, but not beside a definition.
+# Definitions at the beginning of a line of formatted source. Two files may define the same alias, but no name may be
+# both an alias and a definition.
 ALIAS = re.compile(r"using (\w+) =")
 DEFINITIONS = [
     re.compile(r"(?:template.*)?(?:struct|class|enum(?: class)?|union) (\w+)"),
     re.compile(r"(?:constexpr|const|static|inline|thread_local)\b.*?(\w+)(?:\[\w*\])?(?: =|;|\{)"),
     re.compile(r"[\w:<>,&* \[\]]+?[ &*](\w+)\("),
 ]
-# Files that scripts/cmake/unity.cmake leaves by themselves.
+# Files that scripts/cmake/unity.cmake compiles separately.
 APART = re.compile(r"/optim/stage_|/base/json\.cpp|/commands/command_line\.cpp|/comm/nccl_communicator\.cpp")
 
 rooms = collections.defaultdict(list)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what Rowan needs on Debian or Ubuntu: quiet when everything is there, sudo when not root.
-# setup.sh test: what the tests need, too. setup.sh ci: what .ci/run needs.
+# Installs the packages that Rowan needs on Debian or Ubuntu, with sudo if not root. Prints nothing if all are
+# installed. setup.sh test also installs what the tests need, setup.sh ci what .ci/run needs.
 set -euo pipefail
 
 packages=(g++ cmake make ninja-build ccache pkg-config git python3

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# clang-tidy on the lines of src and kernels that changed since BASE: tidy.sh [BASE]. Without BASE: since the branch left
-# main or, on main itself, since the commit before. At most TIDY_SECONDS (600) in all; what was left out is said.
+# tidy.sh [BASE]: runs clang-tidy on the lines of src and kernels that changed since BASE. BASE is by default the commit
+# at which the branch left main or, on main itself, the previous commit. It stops after TIDY_SECONDS (600) and prints
+# how many of the files were checked.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +10,7 @@ base=${1:-$(git merge-base HEAD main 2>/dev/null || true)}
 mapfile -t files < <(git diff --name-only --diff-filter=d "$base" -- 'src/*.cpp' 'kernels/*.cpp')
 [ ${#files[@]} -gt 0 ] || { echo "tidy: no source changed since $base"; exit 0; }
 
-# Commands for every file by itself, as clang takes them.
+# clang-tidy needs a compile command for every single file, so this build does not use ROWAN_UNITY.
 cmake -B build-tidy -DCMAKE_CXX_COMPILER=clang++ -DROWAN_CUDA=OFF >/dev/null
 left=${TIDY_SECONDS:-600} bad=0 done=0 began=$SECONDS
 for file in "${files[@]}"; do

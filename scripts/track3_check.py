@@ -4,9 +4,10 @@
     python3 scripts/track3_check.py [--entry muon] [--rowan build/rowan] [--steps 50] [--hidden 64] [--text FILE]
 
 Rowan takes optimizer and schedule from configs/papers/track3/track3_162m_ENTRY.json (muon, muon_12, normuon, muonh,
-adamh, adamw). The PyTorch program is written from the formulas of the entries: losses are sums over a step's targets, eps stands
-as published. Both run in fp32 on the CPU; what is counted in steps is cut down to the run, and entry 2's warm-up is left
-out. Fails when the losses of a step differ by more than 1e-3. Needs torch; not part of `make test`.
+adamh, adamw). The PyTorch program is written from the formulas of the entries. Its losses are sums over a step's
+targets, and its eps is the published one. Both run in fp32 on the CPU. Numbers of steps are scaled down to the run, and
+entry 2's warm-up is left out. Fails if the losses of a step differ by more than 1e-3. Needs torch. Not part of
+`make test`.
 """
 import argparse
 import array
@@ -25,8 +26,9 @@ except ImportError:
 
 SEQUENCE, SEQUENCES, VOCABULARY = 64, 8, 256
 PUBLISHED_TARGETS = 512 * 1024
-# As in the entries' logs: what the matrices of the blocks get, the rates of embedding, head and vectors, their decay, and
-# the parts of the run over which the rates fall, of the matrices and of the others.
+# From the entries' logs. rule, lr, decay: of the blocks' matrices. rates: learning rates of embedding, head and
+# vectors. aux_decay: their weight decay. fall: fractions of the run over which the learning rates of the matrices and
+# of the other parameters fall.
 ENTRIES = {
     "muon": {"rule": "muon", "lr": 0.025, "decay": 0.05, "rates": (0.7, 0.004, 0.015), "aux_decay": 0.001, "fall": (0.7, 0.7)},
     "muon_12": {"rule": "muon", "lr": 0.035, "decay": 0.025, "rates": (0.3, 1 / 320, 0.01), "aux_decay": 0, "fall": (0.7, 0.7)},
@@ -91,7 +93,8 @@ def rms_norm(x, gain=None):
 
 
 def rotated(x):
-    """x [rows, heads, positions, head_dim]: the first half of the pairs (j, j + head_dim / 2) turns by -angle."""
+    """Rotary positions for x [rows, heads, positions, head_dim]: the first half of the pairs (j, j + head_dim / 2)
+    rotates by -angle."""
     half, positions = x.shape[-1] // 2, torch.arange(x.shape[-2], dtype=torch.float64)
     turning = half // 2
     frequency = torch.cat([(1 / 1024) ** torch.linspace(0, 1, turning, dtype=torch.float64),
@@ -203,7 +206,8 @@ def torch_losses(weights, c, tokens, steps, entry):
 
 
 def small(value, steps, published_steps, left_out):
-    """A section of the published config for this run: eps by its number of targets, schedules by its number of steps."""
+    """Adapts a section of the published config to this run: eps to its number of targets, schedules to its number of
+    steps."""
     if isinstance(value, list):
         return [small(v, steps, published_steps, left_out) for v in value]
     if not isinstance(value, dict):

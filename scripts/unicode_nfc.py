@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes src/tokenizer/nfc_tables.inc: what normalization form C (Unicode Standard Annex 15) needs to know of characters,
-from the Unicode data that Python has. Also prints the checksum that tests/unit/tokenizer/test_nfc.cpp expects."""
+"""Writes src/tokenizer/nfc_tables.inc, the character data for normalization form C (Unicode Standard Annex 15), from
+Python's Unicode data. Also prints the checksum that tests/unit/tokenizer/test_nfc.cpp expects."""
 import pathlib
 import unicodedata
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# Beyond these no character has anything to do with normalization.
+# Normalization changes no character beyond these.
 CODES = [code for code in range(0x30000) if not 0xD800 <= code <= 0xDFFF]
 HANGUL = range(0xAC00, 0xAC00 + 11172)
 
@@ -21,7 +21,7 @@ def lines(items):
 
 
 def ranges(values):
-    """(first, last, value) of runs of neighbours with one value that is not 0."""
+    """Runs (first, last, value) of consecutive characters with the same value, which is not 0."""
     runs = []
     for code, value in values:
         if not value:
@@ -43,7 +43,7 @@ def main():
         if len(parts) == 1:
             singles.append((code, parts[0]))
         else:
-            # Those that composition leaves alone are marked.
+            # 0 marks characters that composition does not produce.
             composes = unicodedata.normalize("NFC", chr(code)) == chr(code)
             pairs.append((code, parts[0], parts[1], int(composes)))
     classes = ranges((code, unicodedata.combining(chr(code))) for code in CODES)
@@ -59,7 +59,8 @@ def main():
     out += ["};", "// clang-format on"]
     (ROOT / "src/tokenizer/nfc_tables.inc").write_text("\n".join(out) + "\n")
 
-    # Every character between others, so that it is ordered and composed with them: 64-bit FNV-1a of the result.
+    # 64-bit FNV-1a of the normalized text. Every character stands between others, so that it is reordered and composed
+    # with them.
     checksum = 0xCBF29CE484222325
     for code in CODES:
         for byte in unicodedata.normalize("NFC", "e\u0323" + chr(code) + "\u0302\u1161\u0327\u11a8").encode():

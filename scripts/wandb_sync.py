@@ -3,9 +3,9 @@
 
     python3 scripts/wandb_sync.py RUN... [--project NAME] [--follow] [--offline]
 
---follow goes on while the runs train, until each has reached its last step. --offline (or WANDB_MODE=offline) writes to
-./wandb, for `wandb sync` later. RUN/wandb.json remembers the id and the last step that was sent: the same command again
-sends only what is new, also after a run was resumed from an older step. Needs `pip install wandb`.
+--follow continues while the runs train, until each has reached its last step. --offline (or WANDB_MODE=offline) writes
+to ./wandb, for a later `wandb sync`. RUN/wandb.json stores the id and the last step that was sent. The same command
+sends only newer steps the next time, also if the run was resumed from an older step. Needs `pip install wandb`.
 """
 import argparse
 import json
@@ -32,7 +32,7 @@ def arguments():
 
 
 def whole_rows(path):
-    """The rows of the complete lines; a line that is being written counts later."""
+    """The rows of all complete lines. A line that is still being written is left out."""
     rows = []
     for line in path.read_text().splitlines(keepends=True):
         if line.endswith("\n"):
@@ -41,7 +41,7 @@ def whole_rows(path):
 
 
 def flat(row):
-    """Names as TensorBoard has them; what is not finite is null in the file and is left out."""
+    """The row with TensorBoard's names. Values that are not finite are null in the file and are left out."""
     out = {}
     for key, value in row.items():
         if key == "step" or value is None:
@@ -56,7 +56,7 @@ def flat(row):
 
 
 def send(folder, args):
-    """Sends what is new of a run; whether it is through."""
+    """Sends the new steps of a run. Returns whether the run has ended."""
     metrics, config_file, memory = folder / "metrics.jsonl", folder / "config.json", folder / "wandb.json"
     for needed in (metrics, config_file):
         if not needed.exists():
@@ -72,7 +72,7 @@ def send(folder, args):
     for row in rows:
         if row["step"] > known["step"]:
             fresh.setdefault(row["step"], {}).update(flat(row))
-    # The last step's evaluation may still be on its way.
+    # The evaluation of the last step may not be written yet.
     if not through and fresh:
         fresh.pop(last, None)
     if fresh:

@@ -52,7 +52,7 @@ class CommandTest : public ::testing::Test {
     return child;
   }
   std::string log() { return read_file(dir_ / "log"); }
-  // Waits until `there` returns true. Fails if the process ends before.
+  // Waits until `there` returns true. Fails if the process ends first.
   void until(pid_t child, const std::function<bool()>& there) {
     while (!there()) {
       ASSERT_EQ(::waitpid(child, nullptr, WNOHANG), 0) << log();
@@ -75,7 +75,8 @@ class CommandTest : public ::testing::Test {
     EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
   }
 
-  // The same for several ranks: exit code 2, and one line of ours with `part` among those of the launcher.
+  // The same for several ranks. Among the launcher's lines on stderr, exactly one is from rowan, and it contains
+  // `part`.
   void expect_one_line(const std::string& command, const std::string& part) {
     Outcome result = shell(command);
     EXPECT_EQ(result.code, 2) << result.err;

@@ -27,7 +27,7 @@ inline void write_small_shard(const std::filesystem::path& path, int tokens) {
 }
 
 // Writes RUN/config.json, RUN/validation.bin and a checkpoint of step 1. Every weight is random, including norms and
-// biases, so that losing or swapping any is noticed.
+// biases, so that a lost or swapped weight changes the results.
 inline void write_small_run(const std::filesystem::path& run, const Json& model, uint64_t seed = 5) {
   std::filesystem::create_directories(run);
   const std::string data = (run / "validation.bin").string();

@@ -14,7 +14,7 @@
 
 namespace rowan {
 
-// Returns, by the name of a span, the names of the spans that directly contain it.
+// Returns, for each name of a span, the names of the spans that directly contain it.
 inline std::map<std::string, std::set<std::string>> expect_trace(const Json& trace) {
   struct Open {
     std::string name;

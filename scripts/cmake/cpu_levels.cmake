@@ -1,18 +1,19 @@
 # kernels/cpu is compiled once for each instruction set (level); kernels/cpu_levels.cpp chooses one at run time.
 #
-# The linker keeps one copy of every inline function and template, from whichever object: a std::vector compiled for
-# AVX-512 might be used by the whole program. So the objects of a level are joined into one object, whose only global
-# symbols are those that kernels/cpu_levels.cpp calls. All its other definitions, including those from headers, are
-# local. tests/unit/kernels/test_cpu_levels.cpp checks that.
+# The linker keeps one copy of every inline function and template, from any of the objects. The whole program might use
+# a std::vector that was compiled for AVX-512. Therefore the objects of a level are joined into one object, whose only
+# global symbols are those that kernels/cpu_levels.cpp calls. All its other definitions, including those from headers,
+# are local. tests/unit/kernels/test_cpu_levels.cpp checks that.
 set(ROWAN_KERNEL_OPTIONS
-  # Vector code must reorder sums; the results are compared with tolerances.
+  # Vectorized sums need -fassociative-math. Tests compare the results with tolerances.
   -O3 -fassociative-math -fno-signed-zeros -fno-trapping-math -fno-math-errno
-  # A unique symbol could not be made local.
+  # objcopy cannot make a GNU unique symbol local.
   $<$<CXX_COMPILER_ID:GNU>:-fno-gnu-unique>)
 find_program(ROWAN_LD NAMES ld.bfd ld REQUIRED)
 file(GLOB ROWAN_CPU_KERNELS CONFIGURE_DEPENDS kernels/cpu/*.cpp)
 
-# Compiles kernels/cpu with `options` as an object library with the factory rowan_cpu_backend_LEVEL.
+# add_kernel_level(LEVEL OPTIONS...) compiles kernels/cpu with OPTIONS as an object library. Its factory function is
+# rowan_cpu_backend_LEVEL.
 function(add_kernel_level level)
   set(ROWAN_CPU_LEVELS ${ROWAN_CPU_LEVELS} ${level} PARENT_SCOPE)
   add_library(rowan_cpu_${level} OBJECT ${ROWAN_CPU_KERNELS})
@@ -26,7 +27,7 @@ function(add_kernel_level level)
   endif()
 endfunction()
 
-# Does the same, joins the objects into one, and adds it to ROWAN_SOURCES.
+# add_joined_level(LEVEL OPTIONS...) does the same, joins the objects into one object and adds it to ROWAN_SOURCES.
 function(add_joined_level level)
   add_kernel_level(${level} ${ARGN})
   set(joined ${CMAKE_BINARY_DIR}/cpu_${level}.o)

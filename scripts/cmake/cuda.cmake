@@ -1,5 +1,6 @@
-# GPU kernels. ROWAN_CUDA=AUTO builds them into rowan where nvcc and a GPU are; the test build compiles and links them
-# for one architecture (the GPU's own where there is one) wherever nvcc is, so that they never rot.
+# GPU kernels. ROWAN_CUDA=AUTO builds them into rowan if the machine has nvcc and a GPU. The test build compiles and
+# links them on every machine with nvcc, so that every test build checks them. It compiles for one architecture: the
+# GPU's own if there is a GPU.
 set(ROWAN_CUDA AUTO CACHE STRING "GPU kernels in rowan: ON, OFF, or AUTO (where nvcc and a GPU are)")
 find_program(NVCC nvcc HINTS ENV CUDA_HOME PATHS /usr/local/cuda PATH_SUFFIXES bin)
 file(GLOB gpu_devices /dev/nvidia[0-9]*)
@@ -19,8 +20,8 @@ if(ROWAN_CUDA_IN_USE OR (NVCC AND ROWAN_TESTS AND NOT ROWAN_SANITIZE AND NOT ROW
   set(ROWAN_CUDA_COMPILES ON)
 endif()
 
-# nvcc refuses C++ compilers newer than itself; an older one may stand beside the default. Leaves ROWAN_NVCC_WORKS, or
-# what nvcc said in nvcc_says.
+# nvcc refuses C++ compilers that are newer than itself, but an older one may be installed beside the default. Sets
+# ROWAN_NVCC_WORKS if nvcc accepts one of the compilers, otherwise nvcc_says to nvcc's error.
 function(find_nvcc_host)
   set(hosts ${CMAKE_CUDA_HOST_COMPILER} $ENV{CUDAHOSTCXX})
   if(NOT hosts)
@@ -88,12 +89,13 @@ if(ROWAN_CUDA_COMPILES)
     set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
   endif()
   enable_language(CUDA)
-  # Where an older C++ compiler serves nvcc, its libstdc++ must not come before that of the compiler which links.
+  # If nvcc uses an older C++ compiler, that compiler's libstdc++ must not come before the libstdc++ of the linking
+  # compiler.
   list(FILTER CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES EXCLUDE REGEX "/gcc/")
   set(CMAKE_CUDA_STANDARD 17)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)
   find_package(CUDAToolkit REQUIRED)
-  # What everything with GPU kernels in it links.
+  # The libraries that every program with GPU kernels links.
   add_library(rowan_cuda_libraries INTERFACE)
   target_link_libraries(rowan_cuda_libraries INTERFACE CUDA::cudart CUDA::cublasLt)
   file(GLOB ROWAN_CUDA_SOURCES CONFIGURE_DEPENDS kernels/cuda/*.cu kernels/cuda/*.cpp)

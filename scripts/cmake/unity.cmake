@@ -1,18 +1,19 @@
 # ROWAN_UNITY compiles all files of a folder as one. Headers are most of what the compiler reads, so a first build takes a
-# fraction of the time. An edit of one file then recompiles its whole folder, so it is not for developing. Names in the
-# anonymous namespaces of a folder must differ (scripts/same_names.py).
+# fraction of the time. An edit of one file recompiles its whole folder, so ROWAN_UNITY slows down development. Names in
+# the anonymous namespaces of a folder must differ (scripts/same_names.py).
 if(NOT ROWAN_UNITY)
   return()
 endif()
 
-# The headers that most files of a target read are compiled once.
+# Precompiles the headers that most files of a target include.
 target_precompile_headers(rowan_core PRIVATE src/base/json.h kernels/backend.h <fmt/format.h>)
 target_precompile_headers(rowan_commands PRIVATE src/base/json.h kernels/backend.h <fmt/format.h>)
 foreach(level IN LISTS ROWAN_CPU_LEVELS)
   target_precompile_headers(rowan_cpu_${level} PRIVATE kernels/cpu/cpu_backend.h)
 endforeach()
 
-# unite(TARGET FILES...) compiles FILES, which lie in one folder, as one. Files with definitions of their own stay apart.
+# unite(TARGET FILES...) compiles FILES, which are in one folder, as one. CMake compiles files with their own compile
+# definitions separately.
 function(unite target)
   if(NOT ARGN)
     return()
@@ -27,7 +28,7 @@ endfunction()
 file(GLOB rooms LIST_DIRECTORIES TRUE CONFIGURE_DEPENDS src/*)
 foreach(room IN LISTS rooms)
   file(GLOB files CONFIGURE_DEPENDS ${room}/*.cpp)
-  # The stages reuse each other's names; command_line, json and nccl_communicator have compile settings of their own.
+  # The stage files define the same names. command_line, json and nccl_communicator have their own compile settings.
   list(FILTER files EXCLUDE REGEX "/(stage_[a-z]*|command_line|json|nccl_communicator)\\.cpp$")
   if(room MATCHES "/(bench|commands|report|sweep)$")
     unite(rowan_commands ${files})

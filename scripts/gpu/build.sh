@@ -1,4 +1,5 @@
-# Where gpu_check.sh takes its programs from: a prebuilt folder that runs here, or a build of the sources. Sourced by it.
+# Sourced by gpu_check.sh. Finds its programs: those of a prebuilt folder if they run here, otherwise a build of the
+# sources.
 
 build=build-gpu
 use_prebuilt() {
@@ -26,8 +27,8 @@ programs_in() {  # FOLDER FOLDER FOLDER
 }
 cudnn= nccl=
 
-# Where the system has no NCCL, cuDNN or cuBLASLt, those of Python's packages serve: as folders of include/ and lib/,
-# with the names that linkers look for.
+# If the system has no NCCL, cuDNN or cuBLASLt, uses the library of a Python package. Makes a folder for it with
+# include/ and lib/, and with the file names that linkers look for.
 from_python() {  # PACKAGE LIBRARY HEADERS
   local folder name=${2%%.so*} to=$PWD/$build/python/$1
   folder=$(python3 -c "import nvidia.$1; print(list(nvidia.$1.__path__)[0])" 2>/dev/null) || return
@@ -68,7 +69,8 @@ build_from_source() {
     libraries=$unpacked/usr/lib/$(uname -m)-linux-gnu
     mkdir -p "$unpacked"
     for deb in "$debs"/*.deb; do dpkg-deb -x "$deb" "$unpacked" || refuse "$deb: not a package"; done
-    # pkgconf of another distribution needs its own libraries, and nobody else may see them.
+    # The unpacked pkgconf may be from another distribution and needs its own libraries. Other programs must not load
+    # them.
     if [ -x "$unpacked/usr/bin/pkgconf" ]; then
       printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$libraries" "$unpacked/usr/bin/pkgconf" >"$work/pkg-config"
       chmod +x "$work/pkg-config"

@@ -1,4 +1,4 @@
-# The parts of gpu_check.sh, one function each: what is checked and what is measured. Sourced by it.
+# Sourced by gpu_check.sh. Each function part_NAME makes the checks and measurements of one part.
 
 no_cudnn="built without cuDNN or its frontend's headers"
 
@@ -15,7 +15,7 @@ part_golden() {
   if [ -x "$golden" ]; then check 20 golden "$golden" --gtest_brief=1; else skip golden "built without GoogleTest"; fi
 }
 
-# Two runs of the quickstart's model, compared; what follows the name goes to rowan train.
+# A short run of the quickstart's model. The options go to rowan train.
 short() {  # NAME OPTION...
   local name=$1
   shift
@@ -63,7 +63,7 @@ part_compare() {
   check 20 bf16_against_cpu against_cpu bf16 2e-2
 }
 
-# Two steps of a real model, loss and gradient norm beside the CPU's: sizes that the suite's small cases do not reach.
+# Compares loss and gradient norm of two steps of a real model with those of the CPU. The suite has no such large sizes.
 large_model() {  # MODEL PRECISION TOLERANCE
   local device options=(--set "model=$PWD/configs/models/$1.json" --set batch.sequences=4 --set batch.micro_batch=2
     --set batch.sequence_length=256 --set run.steps=2 --set schedule.warmup_steps=0 --set "precision=$2"
@@ -143,7 +143,7 @@ part_kernels() {
       --recipe adamw --attention cudnn && note "$(grep attention "$logs/kernels_cudnn.log")"
   fi
 }
-# What bounds the five largest kernels, by Nsight Compute. Clocks are left alone.
+# Measures with Nsight Compute what limits the largest kernels. It does not lock the clocks.
 part_profile() {
   if ! command -v ncu >/dev/null; then skip profile "no Nsight Compute (ncu)"; return; fi
   check 60 profile ncu --clock-control none --csv --launch-count 10 --log-file "$logs/ncu.csv" \
@@ -171,7 +171,7 @@ part_sanitizer() {
     skip sanitizer "needs GoogleTest and compute-sanitizer"
     return
   fi
-  # A refused allocation would count as an error. The families whose kernels index with most care come first.
+  # NoMachineHas is left out, because the sanitizer counts a failed allocation as an error.
   for tool in memcheck racecheck synccheck initcheck; do
     check 60 "sanitizer_$tool" compute-sanitizer --tool $tool --error-exitcode 1 "$suite" --gtest_brief=1 \
       --gtest_filter='*Attention*:*Norm*:*Embedding*:*Loss*:*Linear*-*Stochastic*:*SurvivesLarge*:*VeryWide*:*NoMachineHas*'

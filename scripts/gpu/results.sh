@@ -1,4 +1,4 @@
-# What gpu_check.sh has found so far: one row a check, written out after each. Sourced by it.
+# Sourced by gpu_check.sh. Keeps one row per check and writes all results after each check.
 
 failed=0 rows=() json=() figures=() child=
 left() { if [ "$budget" -gt 0 ]; then echo $((budget - SECONDS)); else echo 100000; fi; }
@@ -23,8 +23,9 @@ record() {  # NAME STATE SECONDS
 note() { rows+=("  $*"); write_results; }
 skip() { echo "gpu_check: $1: $2" >&2; record "$1" skipped 0; note "$2"; }
 
-# check NEEDS NAME COMMAND...: runs a command as a child of its own group, so that a signal reaches us at once. NEEDS is
-# what it usually takes in seconds; with less left of the budget it is left out. Nothing runs past the budget.
+# check NEEDS NAME COMMAND...: runs a command in the background and waits for it, so that a signal is handled at once.
+# NEEDS is its usual time in seconds. If less of the budget is left, the check is skipped. A check that reaches the end
+# of the budget is stopped.
 check() {
   local needs=$1 name=$2 start=$SECONDS state=ok limit
   shift 2
@@ -44,7 +45,7 @@ check() {
   record "$name" "$state" $((SECONDS - start))
   [ "$state" = ok ]
 }
-# bench NEEDS NAME ARGUMENT...: rowan bench, its figures kept, with the clock and power it ran at.
+# bench NEEDS NAME ARGUMENT...: runs rowan bench and records its results, with the GPU's clock and power meanwhile.
 bench() {
   local needs=$1 name=$2 from
   shift 2

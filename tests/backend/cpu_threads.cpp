@@ -6,7 +6,7 @@
 namespace rowan::test {
 namespace {
 
-// Products with sums long enough to be split: with many rows and with few, single and batched.
+// Matrix products whose inner dimension is large enough to be split: with many rows and with few, single and batched.
 std::vector<Doubles> products(Backend& cpu, DType dtype) {
   constexpr int64_t n = 210, o = 333, i = 700;
   Buffer in(dtype, {n, i}, 5), weight(dtype, {o, i}, 6), bias(dtype, {o}, 7), out(dtype, {n, o}), few(dtype, {3, o});

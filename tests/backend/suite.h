@@ -27,7 +27,7 @@ class Buffer {
  public:
   // Zeros.
   Buffer(DType dtype, std::initializer_list<int64_t> shape);
-  // Normal values times `scale`, from the stream `seed`.
+  // Normally distributed values times `scale`, from the random stream `seed`.
   Buffer(DType dtype, std::initializer_list<int64_t> shape, uint64_t seed, double scale = 1.0);
   Buffer(DType dtype, std::initializer_list<int64_t> shape, const Doubles& values);
   ~Buffer();

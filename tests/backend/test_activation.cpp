@@ -25,7 +25,7 @@ double value_of(Activation kind, double x) {
   return std::nan("");
 }
 
-// out = value_of(gate) * up of rows [gate | up].
+// out = value_of(gate) * up, for rows [gate | up].
 Doubles gated(Activation kind, const Doubles& gate_up, int64_t width) {
   Doubles out(gate_up.size() / 2);
   for (int64_t i = 0; i < static_cast<int64_t>(out.size()); ++i) {
@@ -35,7 +35,7 @@ Doubles gated(Activation kind, const Doubles& gate_up, int64_t width) {
   return out;
 }
 
-// Random values, and extreme ones, at which a careless formula overflows.
+// Random values, and extreme values at which a careless formula overflows.
 Doubles wide_values(int64_t count, uint64_t seed) {
   Doubles values = random_values(count, seed, 2.0);
   const double ends[] = {0.0, -100.0, 100.0, -1e4, 1e4, -8.0, 8.0, -1e-3, 1e-6, -5.5, -12.0};
@@ -43,7 +43,7 @@ Doubles wide_values(int64_t count, uint64_t seed) {
   return values;
 }
 
-// Compares each element relative to its own value, and allows for rounding of the largest intermediate (1).
+// Compares each element relative to its own value. Also allows the fp32 rounding of an intermediate as large as `size`.
 void expect_each(const Doubles& got, const Doubles& want, const Doubles& size, DType dtype) {
   double unit = dtype == DType::bf16 ? 4e-3 : 3e-6;
   for (size_t i = 0; i < got.size(); ++i)

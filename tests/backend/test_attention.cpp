@@ -18,7 +18,7 @@ std::string name(const AttentionShape& s) {
          "/" + std::to_string(s.kv_heads) + " dim " + std::to_string(s.head_dim);
 }
 
-// Announces the shape as a model does before training. Skips shapes that cuDNN does not take.
+// Announces the shape as a model does before training. Skips shapes that cuDNN does not support.
 void announce(const AttentionShape& s, DType dtype) {
   if (dtype == DType::bf16 && s.head_dim % 8 == 0) backend().plan_attention(s, dtype);
 }
@@ -137,7 +137,7 @@ TEST_P(Attention, Backward) {
   }
 }
 
-// First the first key outweighs every later one by e^200, then the other way round. Sums must be rescaled, not
+// From key to key the scores fall, then rise, by 32, over a range of 6368. The softmax sums must be rescaled, not
 // overflow.
 TEST_P(Attention, SurvivesLargeScores) {
   AttentionShape s{1, 200, 1, 1, 2, 1.0f};

@@ -38,7 +38,7 @@ Doubles reference(const Doubles& logits, const Doubles& targets, int64_t width, 
   return losses;
 }
 
-// A loss is the difference of two rounded values, each up to the cap.
+// With a softcap, a loss is the difference of two rounded values as large as the cap, so its error grows with the cap.
 void expect_losses(const Doubles& got, const Doubles& want, const LossRule& rule) {
   const double largest = *std::max_element(want.begin(), want.end()),
                rounding = rule.softcap > 0 ? 4e-7 * std::max(1.0, double{rule.softcap}) : 0;

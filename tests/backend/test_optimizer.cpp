@@ -45,7 +45,7 @@ struct Matrices {
   DType state() const { return first[0]->tensor().dtype; }
   const Buffer& value(int64_t i) const { return slots[i].master.empty() ? *weights[i] : *masters[i]; }
 
-  // Compares w = keep w - step, with keep and step for each element, with the weights that the backend stored.
+  // Expects that the backend stored the weights keep(j) * w[j] - step(j).
   void expect_updated(int64_t i, const std::function<double(size_t)>& keep, const std::function<double(size_t)>& step) {
     const DType dtype = value(i).tensor().dtype;
     Doubles want = value(i).given();
@@ -117,7 +117,7 @@ TEST_P(Optimizers, AdamW) {
   }
 }
 
-// The buffer and the update of a momentum rule.
+// Updates the momentum buffer b from the gradient g, and computes the update u.
 void mix(const MomentumRule& rule, const Doubles& g, Doubles& b, Doubles& u) {
   u.resize(b.size());
   for (size_t j = 0; j < b.size(); ++j) {
@@ -158,7 +158,7 @@ TEST_P(Optimizers, Project) {
   for (auto [n, rows, cols] : shapes)
     for (Along along : {Along::row, Along::column})
       for (bool raw : {false, true}) {
-        if ((along == Along::row ? cols : rows) == 1) continue;  // only rounding is left
+        if ((along == Along::row ? cols : rows) == 1) continue;  // the projection leaves only rounding
         Matrices x = make(n, rows, cols);
         Buffer update(dtype(), {n, rows, cols}, 7);
         backend().project(update, x.slots, {along, raw, 1e-10f});
@@ -173,7 +173,7 @@ TEST_P(Optimizers, Project) {
       }
 }
 
-// projection: none, along the normalized weights, along the raw ones.
+// projection: 0 none, 1 along the normalized weights, 2 along the raw weights.
 void expect_normalized_step(Matrices x, Along along, int projection, Eps mode) {
   NormalizedStepRule rule;
   rule.momentum = {0.9f, 0.2f, 0.8f, 0.3f, false, 0.5f};
@@ -211,10 +211,10 @@ TEST_P(Optimizers, NormalizedStep) {
         }
 }
 
-// Exactly the shared memory that a GPU kernel has without opting in to more.
+// A row of 6144 elements needs exactly the shared memory that a GPU kernel has without opting in to more.
 TEST_P(Optimizers, NormalizedStepOfWideRows) { expect_normalized_step(make(1, 2, 6144), Along::row, 1, Eps::add); }
 
-// More than the shared memory of a block on a GPU.
+// A row of 60000 elements needs more than the shared memory of a thread block.
 TEST_P(Optimizers, NormalizedStepOfVeryWideRows) { expect_normalized_step(make(2, 2, 60000), Along::row, 1, Eps::add); }
 
 TEST_P(Updates, Normalize) {
@@ -412,7 +412,7 @@ INSTANTIATE_TEST_SUITE_P(all, Optimizers,
                          testing::Combine(testing::Values(0, 1, 2), testing::Values(DType::f32, DType::bf16)),
                          mode_name);
 
-// Stochastic rounding is the documented function of (seed, element, step), and right on average.
+// Stochastic rounding is the documented function of (seed, element, step).
 TEST(OptimizerRounding, Stochastic) {
   const int64_t cols = 40;
   Matrices x(2, 3, cols, 2, DType::f32);

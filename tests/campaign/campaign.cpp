@@ -1,5 +1,5 @@
 // Kills commands, or makes their system calls fail, again and again. Then runs the same command once more without
-// faults: it must leave the same bytes as a command that nothing disturbed.
+// faults. It must leave the same bytes as a command that ran undisturbed.
 //
 //   campaign [SECONDS [SEED [COMMAND...]]]   runs for SECONDS (60), and at least until every kind of fault occurred
 //   once campaign every [COMMAND[:CALL]...]       every fault at every system call, or at those of one kind; takes
@@ -40,7 +40,7 @@ using Contents = std::map<std::string, std::string>;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// What a command leaves, without the parts that depend on the clock.
+// The files that a command leaves, without the parts that depend on the clock.
 Contents contents(const fs::path& folder) {
   Contents files;
   if (!fs::exists(folder)) return files;
@@ -172,7 +172,7 @@ class Campaign {
     return commands;
   }
 
-  // Writes nothing: the run must not change, and the output must be the same.
+  // `rowan eval` writes no file, so the run must not change, and the output must be the same.
   Command evaluation() {
     const fs::path run = dir_ / "evaluated";
     return {
@@ -196,7 +196,7 @@ class Campaign {
   }
 
   Command sweep(Json base) {
-    // The runs of a killed sweep save at once. If runs kept several checkpoints, these would be other ones.
+    // When a sweep is killed, its runs save at once. With `keep` above 1, that would change which checkpoints remain.
     base["run"].update({{"steps", 6}, {"eval_every", 6}, {"keep", 1}});
     write_file_atomically(dir_ / "base.json", base.dump(2));
     const fs::path out = dir_ / "swept";
@@ -274,7 +274,7 @@ class Campaign {
     return more;
   }
 
-  // Runs the same command without faults. It must succeed and leave what one undisturbed command leaves.
+  // Runs the same command without faults. It must succeed and leave what an undisturbed command leaves.
   void finish(const Command& command, const std::string& trouble) {
     const int code = ended(start(command));
     if (code != 0) return lose(command, fmt::format("{}: then it ends with {}", trouble, code));
@@ -304,7 +304,7 @@ class Campaign {
     finish(command, "killed");
   }
 
-  // Each round strikes one random call of each kind, so enough rounds reach every call.
+  // Each round makes one random call of each kind fail, so enough rounds reach every call.
   void fail_calls(const Command& command, int round) {
     for (const auto& [call, total] : command.calls) {
       if (total == 0) continue;

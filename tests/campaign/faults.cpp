@@ -1,9 +1,9 @@
-// A library that is preloaded into the program under test. It makes one system call fail, or kills the process in that
-// call; or it only counts the calls. Only calls for files under ROWAN_FAULT_DIR count.
+// A library that is preloaded into the program under test. It makes one system call fail, kills the process in that
+// call, or only counts the calls. Only calls for files under ROWAN_FAULT_DIR count.
 //
 //   ROWAN_FAULT=CALL:N:HOW   the N-th call (from 1) of the kind CALL: open, write, fsync, rename, remove or any. HOW:
-//                            kill; or an errno as a number; or full (this write is cut short, and all later ones find
-//                            no space)
+//                            kill; or an errno as a number; or full (this write is short, and all later writes fail
+//                            with ENOSPC)
 //   ROWAN_FAULT_COUNT=FILE   receives "CALL N" lines when the process ends by itself
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -187,7 +187,7 @@ int renameat2(int from_folder, const char* from, int to_folder, const char* to, 
   return next<int(int, const char*, int, const char*, unsigned)>("renameat2")(from_folder, from, to_folder, to, flags);
 }
 
-// unlinkat() too, because folders are emptied through it.
+// unlinkat() counts, too, because recursive removal of folders calls it.
 int unlinkat(int folder, const char* path, int flags) noexcept {
   if (path[0] == '/' ? counts_for(path) : counts_for(folder))
     if (const int error = strike(remove_call)) {

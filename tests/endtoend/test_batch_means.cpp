@@ -1,4 +1,4 @@
-// The figure of GaLore's evaluation, in training and in `rowan eval`, against a plain program of its definition.
+// The loss of GaLore's evaluation, in training and in `rowan eval`, against a direct implementation of its definition.
 #include <cmath>
 
 #include "base/random.h"
@@ -39,9 +39,9 @@ class BatchMeansRun : public TrainCommand {
     write_config(json);
   }
 
-  // The value that the authors' program would print for a run's weights. Each of its ranks takes batches of its
-  // documents until their tokens, times the ranks, exceed the number wanted. It divides the sum of the batches' means
-  // by their number plus one.
+  // The value that the authors' program would print for a run's weights. Each rank takes batches of its documents until
+  // the tokens of these batches, times the number of ranks, exceed the wanted number. The program divides the sum of
+  // the batch means by the number of batches plus one.
   double as_the_authors(const std::filesystem::path& run) {
     auto backend = make_cpu_backend(1);
     const RunFolder folder(run, "newest", [](const std::string&) {});
@@ -103,7 +103,7 @@ TEST_F(BatchMeansRun, AreTheSameForAnyMicroBatchAndInEvalAndThoseOfAPlainProgram
     EXPECT_NEAR(last.at("val_loss_galore").get<double>(), as_the_authors(run(name)), 1e-6) << micro_batch;
   }
   EXPECT_GT(want["val_loss_batch_mean"].get<double>(), 1.05 * want["val_loss_galore"].get<double>());
-  // The figure is printed to six digits.
+  // rowan eval prints six digits.
   for (int micro_batch = 1; micro_batch <= 64; micro_batch += micro_batch < 8 ? 1 : 7)
     EXPECT_NEAR(eval_as_galore("micro8", micro_batch), want["val_loss_galore"].get<double>(), 1.5e-6) << micro_batch;
   auto refused = [&](const std::string& assignment, const std::string& part) {

@@ -1,4 +1,4 @@
-// What the caller's environment holds, and what names may hold.
+// Variables and limits of the caller's environment, and control characters in names.
 #include "train_command.h"
 
 namespace rowan {
@@ -18,7 +18,7 @@ TEST_F(Environment, ThreadsThatCannotBeAreOneLine) {
   }
   for (const char* threads : {"1", "2,1", "''"})
     EXPECT_EQ(shell("OMP_NUM_THREADS=" + std::string(threads) + " " + rest).code, 0) << threads;
-  // More than the system allows.
+  // More threads than the limit on address space allows.
   const Outcome refused =
       shell("sh -c 'ulimit -v 4000000; exec " + rowan_binary() + " " + train("--set threads=4096 --steps 1") + "'");
   EXPECT_EQ(refused.code, 2) << refused.err;
@@ -37,7 +37,7 @@ TEST_F(Environment, TimesThatAreNoneAreOneLine) {
   EXPECT_FALSE(std::filesystem::exists(run("run")));
 }
 
-// A line break, or a terminal escape sequence.
+// A name may contain a line break or a terminal escape sequence.
 TEST_F(Environment, NamesCannotBreakAMessage) {
   for (const char* name : {"'/proc/a\nb'", "'/proc/a\x1b[2Jb'", "'/proc/a\rb'"}) {
     const Outcome result = rowan(train("--set run.dir=" + std::string(name)));
@@ -50,7 +50,7 @@ TEST_F(Environment, NamesCannotBreakAMessage) {
   EXPECT_EQ(rowan("eval " + odd).code, 0);
 }
 
-// No other descriptors are available.
+// With `ulimit -n`, rowan either reports the limit in one line or succeeds.
 TEST_F(Environment, FewDescriptorsAreOneLineOrEnough) {
   for (int most = 5; most < 14; ++most) {
     const std::string name = fmt::format("run{}", most);

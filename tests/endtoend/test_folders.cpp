@@ -1,4 +1,4 @@
-// What lies in a folder decides what may be written there, and an export is the old one or the new one at any moment.
+// The files of a folder decide what may be written to it. At any moment an export is the old one or the new one.
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -64,7 +64,7 @@ TEST_F(Folders, EachKindRefusesEveryOther) {
   const std::string checkpoint = path + "run/checkpoints/step_00000001";
   for (const Kind& wanted : kinds)
     expect_mistake(wanted.command + checkpoint, "found a checkpoint with its state.json, expected " + wanted.name);
-  // A folder of its own kind is continued.
+  // Each command accepts a folder of its own kind.
   for (const Kind& kind : kinds) EXPECT_EQ(rowan(kind.command + kind.folder).code, 0) << kind.name;
 }
 

@@ -1,4 +1,4 @@
-// What a run shows of itself: rates, times and norms in its rows, a trace, and lines that fit a terminal.
+// What a run reports: rates, times and norms in its rows, a trace, and lines that fit a terminal.
 #include <pty.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -80,7 +80,7 @@ TEST_F(Insight, RowsHaveRatesTimesAndNorms) {
   EXPECT_EQ(with_norms, (std::vector<int64_t>{1, 6, 12}));
   EXPECT_EQ(with_figures, with_norms);
   EXPECT_NEAR(std::sqrt(gradient), logged, 1e-5 * logged) << "layers make up the whole";
-  // A continued run does not mistake them for evaluations.
+  // A continued run does not mistake rows of norms for evaluations.
   ASSERT_EQ(
       rowan(train("--resume --set run.steps=13 --set run.keep_best=true --set optimizer.adamw.lr_ratio=0.1")).code, 0);
   EXPECT_EQ(all_rows("run").back()["step"], 13);
@@ -91,7 +91,7 @@ TEST_F(Insight, ARecipeWithoutFiguresSaysSo) {
   EXPECT_NE(result.err.find("adamw has no figures of its own"), std::string::npos) << result.err;
 }
 
-// The operations of every step lie within its phases, and these within the step.
+// In the trace, operations are nested in phases, and phases in steps.
 TEST_F(Insight, AProfileIsATraceOfNestedOperations) {
   const std::string file = (dir_ / "trace.json").string();
   ASSERT_EQ(rowan(train("--steps 3 --profile " + file)).code, 0);
@@ -121,7 +121,7 @@ TEST_F(Insight, PlanSaysDiskTimeAndMicroBatch) {
   EXPECT_NE(plan.out.find("\nmicro-batch  4 at most: "), std::string::npos) << plan.out;
   EXPECT_NE(plan.out.find("\n  a step           "), std::string::npos) << plan.out;
   EXPECT_NE(plan.out.find("with the 3 that are kept"), std::string::npos) << plan.out;
-  // 12144 weights of 4 bytes each, and the state in the plan.
+  // 12144 weights of 4 bytes each, and the optimizer state.
   EXPECT_NE(plan.out.find("\ndisk         127 KiB a checkpoint"), std::string::npos) << plan.out;
   EXPECT_NE(rowan("plan " + file().string() + " --memory 0.0001").out.find("none fits into"), std::string::npos);
   expect_mistake("plan " + file().string() + " --device h1", "h100");
@@ -140,7 +140,7 @@ TEST_F(Insight, LinesFitATerminal) {
     }
     EXPECT_GE(rows, 14u);
     EXPECT_GE(evaluations, 2u);
-    // The log has whole lines.
+    // Lines of the log are not shortened.
     EXPECT_NE(read_file(run(name) / "log.txt").find("  optimizer    matrices [matrix]: "), std::string::npos);
     const std::string runs = run("terminal_80").string() + " " + run("terminal_80").string();
     for (const std::string& line : lines_of(on_terminal("compare " + runs, columns)))

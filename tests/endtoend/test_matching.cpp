@@ -48,7 +48,7 @@ TEST_F(Matching, ValidationShardsOfAnotherTokenizer) {
   expect_mistake(train(" --set data.validation=" + at("theirs/validation-*.bin")),
                  "data.validation: " + at("theirs/validation-00000.bin") + ": found another tokenizer than that of");
   expect_mistake(train(" --set data.train=" + at("theirs/train-*.bin")), "another tokenizer than that of bytes");
-  // Also if the config has no tokenizer.
+  // The shards must match each other, too, if the config has no tokenizer.
   config_.erase("tokenizer");
   write_file_atomically(dir_ / "config.json", config_.dump(2));
   expect_mistake(train(" --set data.validation=" + at("theirs/validation-*.bin")), "data.validation: ");
@@ -72,7 +72,7 @@ TEST_F(Matching, WhatIsReadOfAFinishedRun) {
                        " --set data.train=" + at("theirs/train-*.bin") +
                        " --set data.validation=" + at("theirs/validation-*.bin")),
                  "the shards of data.train: found another tokenizer than that of init: ");
-  // Changes the run's config afterwards.
+  // Changes the tokenizer in the config of the finished run.
   Json config = Json::parse(read_file(dir_ / "run/config.json"));
   config["tokenizer"] = other;
   write_file_atomically(dir_ / "run/config.json", config.dump(2));

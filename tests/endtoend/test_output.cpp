@@ -25,7 +25,7 @@ TEST_F(Output, ARunIsTheSameWhereNothingCanBeShown) {
     EXPECT_EQ(rows(run(name)), rows(run("shown"))) << redirection;
     EXPECT_NE(read_file(run(name) / "log.txt").find("done: 12 steps"), std::string::npos) << redirection;
   }
-  // Readers that close the pipe.
+  // The reader closes the pipe early.
   shell("sh -c '{ " + rowan_binary() + " " + train(into("left")) + " 2>&1; echo $? >" + (dir_ / "code").string() +
         "; } | head -n 1'");
   EXPECT_EQ(read_file(dir_ / "code"), "0\n");

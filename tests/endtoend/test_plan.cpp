@@ -55,7 +55,7 @@ TEST_F(PlanCommand, AModelThatNoMemoryHoldsIsOneLine) {
             "found 2147483648 heads of 2 values, expected at most ");
   too_large("batch.sequences=100000000 --set batch.micro_batch=100000000",
             "; lower batch.micro_batch or set recompute");
-  // Products that do not fit in 64 bits.
+  // The product of these sizes does not fit in 64 bits.
   too_large(
       "model.vocab_size=2147483647 --set model.hidden_size=8 --set batch.sequences=134217728 --set batch.micro_batch=0",
       "out of memory: ");

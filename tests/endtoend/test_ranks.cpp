@@ -1,5 +1,5 @@
-// `mpirun rowan train`: checkpoints of any number of ranks continue on another number. Ranks that die or hang end the
-// others without losing anything. Mistakes give one line.
+// `mpirun rowan train`: checkpoints of any number of ranks continue on another number. If a rank dies or hangs, the
+// others end and no checkpoint is lost. A user's mistake gives one line.
 #ifdef ROWAN_MPI
 
 #include <signal.h>
@@ -45,8 +45,8 @@ std::vector<pid_t> children_of(pid_t parent) {
   return children;
 }
 
-// mpirun kills its ranks without waiting for them, so they may outlive it for a moment. The seconds from `begin` until
-// the last has ended, at most 60.
+// Returns the seconds from `begin` until the last process has ended, at most 60. mpirun kills its ranks without waiting
+// for them, so they may outlive it for a moment.
 double seconds_until_all_ended(const std::vector<pid_t>& processes, Clock::time_point begin) {
   for (pid_t process : processes) {
     while (parent_of(process) && seconds_since(begin) < 60) std::this_thread::sleep_for(milliseconds(20));
@@ -81,8 +81,8 @@ class Ranks : public CommandTest {
     return environment + " " + mpirun() + " -n " + std::to_string(ranks) + " " + rowan_binary() + " train " +
            file().string() + " --set run.dir=" + (dir_ / run).string() + " " + more;
   }
-  // The command that runs one of these commands on each rank. mpirun's own form, COMMAND : COMMAND, ends in a
-  // segmentation fault with the OpenMPI 5.0.7 of Debian 13 (open-mpi/ompi, issue 13303).
+  // The command that runs commands[r] on rank r. mpirun's own syntax, COMMAND : COMMAND, ends in a segmentation fault
+  // with the OpenMPI 5.0.7 of Debian 13 (open-mpi/ompi, issue 13303).
   std::string one_each(const std::vector<std::string>& commands) {
     std::string script = "case ${OMPI_COMM_WORLD_RANK-$PMI_RANK} in\n";
     for (size_t rank = 0; rank < commands.size(); ++rank) script += fmt::format("{}) {} ;;\n", rank, commands[rank]);
@@ -115,7 +115,7 @@ class Ranks : public CommandTest {
     return bytes;
   }
 
-  // Copies what a run that ended at step 10 leaves.
+  // Makes `to` the folder that the run `from` would have left if it had ended at step 10.
   void cut(const std::string& from, const std::string& to) {
     fs::remove_all(run(to));
     fs::copy(run(from), run(to), fs::copy_options::recursive);
@@ -162,7 +162,7 @@ class Ranks : public CommandTest {
     return launcher;
   }
 
-  // Waits for the launcher at most that long. Returns its exit code, or -1.
+  // Waits at most `most_seconds` for the launcher. Returns its exit code, or -1.
   static int wait_for(pid_t launcher, double most_seconds) {
     const auto begin = Clock::now();
     for (int status = 0; seconds_since(begin) < most_seconds; std::this_thread::sleep_for(milliseconds(20))) {
@@ -255,7 +255,7 @@ TEST_F(LongRanks, OneIsKilledTwentyTimesAndTheSameCommandGoesOnExactly) { killed
 TEST_F(Ranks, OneHangsAndTheOthersNameItAndLeave) { one_hangs(1); }
 TEST_F(LongRanks, TheFirstHangsAndTheOthersNameItAndLeave) { one_hangs(0); }
 
-// Shares that start anywhere in matrices that are stored transposed and joined with others.
+// GPT-2's files store matrices transposed, and query, key and value joined. A share may start at any of their elements.
 TEST_F(Ranks, StartFromPublishedWeights) {
   write_small_run(run("source"), small_gpt2());
   ASSERT_EQ(rowan("export " + run("source").string() + " " + run("hf").string()).code, 0);
@@ -312,7 +312,8 @@ TEST_F(Ranks, ALoopGoesOnByItself) {
   expect_one_line(source_path("scripts/resume.sh") + command(2, "run", "--set run.steeps=1"), "steeps");
 }
 
-// A stop of the loop, of mpirun or of one rank saves on all ranks. mpirun's own SIGTERM would leave them one second.
+// A stop signal to the loop, to mpirun or to one rank makes all ranks save. On SIGTERM, mpirun itself would leave the
+// ranks one second.
 TEST_F(Ranks, AStopReachesEveryRank) {
   const std::string more = "--set run.steps=100000000 --set run.checkpoint_every=0 --set run.log_every=1";
   int64_t before = 0;
@@ -365,7 +366,7 @@ TEST_F(Ranks, ThatDifferAreNamed) {
   expect_one_line(one_each({train, train, copy.string() + " train " + file().string()}),
                   "rank 2 differs from rank 0 and others: the program");
 
-  // One machine has another corpus under the same name, and then another checkpoint.
+  // First the corpora of the two folders differ, then their checkpoints.
   fs::create_directories(dir_ / "one");
   fs::create_directories(dir_ / "other");
   fs::copy_file(dir_ / "train.bin", dir_ / "one/train.bin");

@@ -44,7 +44,7 @@ TEST_F(Safety, ItSavesBeforeItEvaluatesAndAStopEndsTheEvaluation) {
     EXPECT_EQ(checkpoints(), std::vector<std::string>{"step_00000004"});
     EXPECT_FALSE(evaluated(4)) << "the evaluation was too short for this test";
   }
-  // A missing evaluation is made up for, and the rest is as in an undisturbed run.
+  // The continued run makes the missing evaluation. Its rows and weights are those of an undisturbed run.
   const std::string less = more + "--set run.eval_tokens=64 ";
   ASSERT_EQ(rowan(train(less)).code, 0);
   ASSERT_EQ(rowan(train(less + into("whole"))).code, 0);
@@ -131,7 +131,7 @@ TEST_F(Safety, AnotherConfigNeverWipesARun) {
   EXPECT_EQ(read_file(run("run") / "metrics.jsonl"), metrics);
   EXPECT_TRUE(fs::exists(run("run") / "tensorboard"));
 
-  // The same config starts again, and a message tells what is set aside.
+  // The same config starts anew, and a message names the folder with the old files.
   Outcome anew = rowan(train());
   ASSERT_EQ(anew.code, 0) << anew.err;
   EXPECT_NE(anew.err.find("starts anew; what there was is now in " + (run("run") / "earlier-1").string()),
@@ -164,7 +164,7 @@ TEST_F(Safety, RuinedWeightsNeverPushOutGoodOnes) {
   ASSERT_EQ(after.size(), 2u);
   EXPECT_TRUE(after[0].starts_with("ruined_")) << after[0];
   EXPECT_EQ(after[1], "step_00000010");
-  // The command that the message names, and the same command after an interruption.
+  // Runs the command that the message names.
   Outcome back = rowan(train(keep + "--from 10"));
   ASSERT_EQ(back.code, 0) << back.err;
   EXPECT_EQ(weights(run("run"), 12), weights(run("whole"), 12));
@@ -205,7 +205,7 @@ TEST_F(Safety, EveryStartIsRecorded) {
 }
 
 TEST_F(Safety, TheBestAndMilestonesAreKeptAndPatienceEndsARun) {
-  // At this rate the loss rises again.
+  // At this learning rate the loss soon rises.
   const std::string more =
       "--set optimizer.lr=0.3 --set schedule.name=constant --set run.steps=60 --set run.checkpoint_every=0 "
       "--set run.eval_every=2 --set run.keep=1 --set run.keep_best=true --set run.keep_every=7 --set run.patience=4 ";

@@ -37,7 +37,7 @@ class Slurm : public CommandTest {
     return "cd " + source_path() + " && " + before + "PATH=" + source_path("tests/endtoend/slurm") +
            ":$PATH SLURM_JOB_NODELIST=localhost SLURM_JOB_ID=" + std::to_string(::getpid()) + " " + more + " ";
   }
-  // A step of three tasks without MPI.
+  // The command of a Slurm step of three tasks without MPI.
   std::string step(const std::string& address, const std::string& more, const std::string& options = "",
                    const std::string& arguments = "") const {
     return environment("ROWAN_SECRET=of-the-test ROWAN_RENDEZVOUS=" + address + " " + more) +

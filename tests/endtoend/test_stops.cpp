@@ -1,5 +1,5 @@
-// A stop signal ends every command at once, whatever it is doing, with the code that a shell loop understands, and
-// nothing is left behind. What `rowan train` saves first is in test_safety.cpp.
+// A stop signal ends every command at once. A shell sees exit code 128 + the signal, and no temporary file is left.
+// What `rowan train` saves before it ends is tested in test_safety.cpp.
 #include <signal.h>
 
 #include "train_command.h"

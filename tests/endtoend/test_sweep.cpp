@@ -171,7 +171,7 @@ TEST_F(Sweep, OneRunThatFailsLeavesTheOthersWhole) {
 }
 
 TEST_F(Sweep, ARateThatDivergesIsTheWorstAndIsNotTriedAgain) {
-  // With a decay of 1e6 times the rate, each step multiplies the weights by -1e4.
+  // A weight decay of 1e6 times the learning rate of 0.01 multiplies the weights by about -1e4 in each step.
   const std::string huge = R"( --set 'tune={"path": "optimizer.weight_decay", "values": [0.01, 1e6]}' --set seeds=[1] )"
                            "--set set.optimizer.lr=0.01";
   Outcome result = rowan(into("made") + huge);

@@ -44,8 +44,8 @@ std::map<std::string, std::string> contents(const std::string& folder) {
   return files;
 }
 
-// Starts from begin(), runs `command`, which writes `folder`, and kills it `times` times at random moments before a
-// last run ends. The files of every run that ends must be `expected`.
+// Calls begin(), then runs `command`, which writes `folder`, and kills it `times` times at random moments before a last
+// run that may end. The files of every run that ends must be `expected`.
 void killed(int times, std::chrono::microseconds undisturbed, const std::vector<std::string>& command,
             const std::string& folder, const std::map<std::string, std::string>& expected,
             const std::function<void()>& begin) {

@@ -66,7 +66,7 @@ TEST_F(Train, EvaluationIsShownKeptAndLeavesTheRunAsItIs) {
   for (const auto& entry : fs::directory_iterator(run("run") / "tensorboard"))
     in_events |= read_file(entry.path()).find("validation/hellaswag_acc_norm") != std::string::npos;
   EXPECT_TRUE(in_events);
-  // It may be switched on later.
+  // HellaSwag may be switched on when a run continues.
   Outcome resumed = rowan(train("--set run.eval_every=3 --set data.hellaswag=" + file + into("plain")));
   EXPECT_EQ(resumed.code, 0) << resumed.err;
 
@@ -91,7 +91,7 @@ TEST_F(Train, ResumingEqualsNeverHavingStopped) {
     const std::string set = std::string(" --set precision=") + precision, name = precision;
     Outcome whole = rowan(train(set + into(name)));
     ASSERT_EQ(whole.code, 0) << whole.err;
-    // Makes what a run leaves that was killed after step 8.
+    // Makes the folder that a run leaves if it is killed after step 8.
     ASSERT_EQ(rowan(train(set + into(name + "_cut"))).code, 0);
     fs::remove_all(run(name + "_cut") / "checkpoints/step_00000012");
     Outcome resumed = rowan(train(set + into(name + "_cut")));
@@ -128,8 +128,8 @@ TEST_F(Train, UpdatesThatStandOutAreSkippedAlsoAfterAResume) {
 
 using LongTrain = Train;
 
-// The data set has uneven shards. So the stops fall inside shards, at their ends, in the short last one and around the
-// ends of epochs.
+// The shards have different sizes, so that runs stop inside shards, at their ends, in the short last shard and around
+// the ends of epochs.
 TEST_F(LongTrain, StoppingAtAnyStepEqualsNeverHavingStopped) {
   const int tokens[] = {70, 33, 1, 129};
   for (int i = 0; i < 4; ++i) write_small_shard(dir_ / fmt::format("uneven-{}.bin", i), tokens[i]);
@@ -150,7 +150,7 @@ TEST_F(LongTrain, StoppingAtAnyStepEqualsNeverHavingStopped) {
       EXPECT_EQ(rows(run(name)), rows(cut)) << reading << ", stopped after step " << step;
     }
   }
-  // Both counts of the papers: all positions, and those without padding.
+  // The rows count tokens in both ways that papers use: all positions, and positions without padding.
   const Json packed = rows(run("packed")).front(), documents = rows(run("documents")).front();
   EXPECT_EQ(packed["tokens"], 64);
   EXPECT_FALSE(packed.contains("unpadded_tokens"));

@@ -73,7 +73,7 @@ TEST_F(Trouble, AFolderOfShardsHasOneOwner) {
   Outcome after = rowan(command);
   EXPECT_EQ(after.code, 0);
   EXPECT_NE(after.err.find("complete already"), std::string::npos) << after.err;
-  // The state after a kill between the last file and the end.
+  // The state after a kill between writing the last file and removing the lock file.
   write_file_atomically(out / "lock", "");
   EXPECT_EQ(rowan(command).code, 0);
   EXPECT_FALSE(fs::exists(out / "lock"));
@@ -98,8 +98,8 @@ TEST_F(Trouble, AnExportOnAFullDiskLeavesTheOlderWhole) {
   const std::string out = (dir_ / "export").string();
   ASSERT_EQ(rowan("export " + run("older").string() + " " + out).code, 0);
   const auto older = contents(out);
-  // A limit on file sizes, in units of 512 bytes, makes writes fail as on a full disk: those of the weights, or of the
-  // texts beside them.
+  // A limit on file sizes, in units of 512 bytes, makes writes fail as on a full disk. Depending on the limit, the
+  // weights or the text files beside them cannot be written.
   for (int blocks : {0, 1, 8, 30}) {
     Outcome full = shell("sh -c 'ulimit -f " + std::to_string(blocks) + "; exec " + rowan_binary() + " export " +
                          run("newer").string() + " " + out + "'");

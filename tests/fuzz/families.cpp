@@ -77,7 +77,7 @@ Strings shard_seeds() {
   return {llmc(tokens), llmc(tokens, 4), with_header};
 }
 
-// The first byte selects the format of the index in the rest.
+// The first byte selects the format of the index, which is the rest of the input.
 void index_entry(std::string_view input) {
   if (input.empty()) return;
   static const std::string names[][2] = {
@@ -100,7 +100,7 @@ Strings index_seeds() {
           std::string(1, 2) + ends};
 }
 
-// Every line is a document or counted as skipped, and no token is lost.
+// Every line is a document or counts as skipped, and no token is lost.
 void json_lines_entry(std::string_view input) {
   static const auto tokenizer = make_tokenizer("bytes");
   RawBatch raw;
@@ -120,7 +120,7 @@ Strings json_lines_seeds() {
           "\xef\xbb\xbf{}\r\n\n"};
 }
 
-// The content of a stream does not depend on how it is read, and its records together are all of it.
+// The content of a stream does not depend on the size of the reads. The records together are the whole content.
 void stream_entry(std::string_view input) {
   constexpr size_t most = size_t{1} << 22;  // in bytes; a stream may expand to a thousand times its size
   const std::string path = folder().write("stream", input);
@@ -148,7 +148,7 @@ Strings gzip_seeds() {
 }
 Strings zstd_seeds() { return {zstd(random_json_lines(4, 20)), zstd("a\n\nb") + zstd("") + zstd("c\r\n\r\n")}; }
 
-// The first byte selects the form of the vocabulary in the rest.
+// The first byte selects the format of the vocabulary, which is the rest of the input.
 void tokenizer_entry(std::string_view input) {
   if (input.empty()) return;
   const int kind = static_cast<unsigned char>(input[0]) % 4;
@@ -185,7 +185,7 @@ Strings tokenizer_seeds() {
   seeds.push_back(std::string(1, 3) + R"({"added_tokens": [{"id": 0, "content": "</s>", "special": true}],
  "pre_tokenizer": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "always", "split": true},
  "model": {"type": "Unigram", "unk_id": 1, "vocab": [["</s>", 0], ["<unk>", 0], ["_so", -1.5], ["me", -2]]}})");
-  // The real one is slow to read repeatedly, so only its first pieces are used.
+  // T5's model is slow to read repeatedly, so only its first pieces are used.
   if (const auto model = shared_file("corpora/tokenizers/t5/spiece.model"); !model.empty())
     seeds.push_back(std::string(1, 2) + read_file(model).substr(0, 6000));
   return seeds;
@@ -213,7 +213,7 @@ Strings safetensors_seeds() {
   return {read_file(path)};
 }
 
-// A configuration, and after a zero byte one assignment of --set.
+// The input is a config, then a zero byte and an assignment for --set.
 void config_entry(std::string_view input) {
   const size_t zero = std::min(input.find('\0'), input.size());
   auto source = std::make_shared<const JsonSource>(JsonSource{"run.json", std::string(input.substr(0, zero))});
@@ -258,7 +258,8 @@ Strings hellaswag_seeds() {
   return {file, R"({"ctx": "A man", "endings": ["a", "bc", "d", "e"], "label": "2"})"};
 }
 
-// The progress file of an interrupted command: the next one continues from it or says what is wrong.
+// The input is the progress file of an interrupted `rowan tokenize`. The next command continues from it or reports an
+// error.
 void progress_entry(std::string_view input) {
   static const auto tokenizer = make_tokenizer("bytes");
   static const std::string text = folder().write("progress.jsonl", random_json_lines(3, 6));
@@ -310,7 +311,7 @@ const std::filesystem::path& small_run() {
   return run;
 }
 
-// The first byte selects the file of a run that the rest is.
+// The first byte selects a file of a run. The rest of the input is the content of that file.
 void run_entry(std::string_view input) {
   if (input.empty()) return;
   const size_t kind = static_cast<unsigned char>(input[0]) % std::size(run_files);
@@ -324,7 +325,7 @@ void run_entry(std::string_view input) {
       for (const Json& row : read_metrics(small_run() / "metrics.jsonl", note))
         promise(row["step"].get<int64_t>() >= 0, "a row has a step");
       loss_chart_text(read_loss_curves(small_run() / "metrics.jsonl", note));
-    } else if (kind == 3) {  // no other process is alive here
+    } else if (kind == 3) {  // the lock file; its process is not running
       const FolderLock lock(small_run(), "fuzzes", note, {.stale = {}, .patience = {}});
       lock.check();
     } else {

@@ -25,7 +25,8 @@ void repeat(const std::function<void(Random&)>& one) {
   }
 }
 
-// Flips, inserts, removes, repeats or cuts, a few times. Half of the damage is done near the start, where structure is.
+// Makes one to four random changes: flips, replaces, inserts, removes or repeats bytes, or cuts the end off. Half of
+// the calls change only the first 64 bytes, where most of the structure is.
 std::string mutate(std::string bytes, Random& random) {
   const std::string alphabet = "0123456789[]{}\",:-eE.\\ \n\xff\x80";
   const bool near_start = random.below(2) == 0;

@@ -1,5 +1,5 @@
-// Dropout over many draws: mean losses and gradients against float64 results of 40,000 draws. Also checks what the
-// masks of one draw must not depend on.
+// Dropout over many draws: mean losses and gradients against float64 results of 40,000 draws. Also checks that the
+// masks of a sample do not depend on the micro-batch or on recomputation.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -41,7 +41,8 @@ class Draws {
     backend_->upload(targets_, wanted.data());
   }
 
-  // Losses of all targets with the masks of samples [first, first + rows); gradients of their mean accumulate.
+  // Returns the losses of all targets with the masks of samples [first, first + rows). The gradients of their mean
+  // accumulate.
   std::vector<float> draw(int64_t first) {
     if (rates_.any()) {
       std::vector<int32_t> numbers;
@@ -103,7 +104,7 @@ TEST_P(GoldenDropouts, MeanLossesAreThoseOfManyDraws) {
   }
 }
 
-// Within twice the standard error of the draws.
+// The mean gradient differs from the reference by less than twice the standard error of the draws.
 TEST_P(GoldenDropouts, MeanGradientIsThatOfManyDraws) {
   constexpr int64_t copies = 50, passes = 200;
   const SafeTensors want(golden_.folder / "dropout_grads.safetensors");
@@ -130,7 +131,7 @@ TEST_P(GoldenDropouts, MeanGradientIsThatOfManyDraws) {
   }
 }
 
-// With fixed masks, the gradient is the slope along itself.
+// With fixed masks, the slope of the loss along the gradient is the norm of the gradient.
 TEST_P(GoldenDropouts, GradientIsTheSlopeUnderTheSameMasks) {
   Draws draws(golden_, everywhere_, 1);
   draws.model().zero_gradients();

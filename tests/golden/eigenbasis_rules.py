@@ -1,11 +1,11 @@
-"""Update rules that keep an eigenbasis, as optimizer_rules.py has the others: SOAP-Muon and Shampoo."""
+"""The update rules with eigenbases, SOAP-Muon and Shampoo, in float64. optimizer_rules.py has the other rules."""
 import math
 
 from optimizer_rules import Ema, SETS, decayed, each, keller, newton_schulz, norm, product, transpose, zeros
 
 
 def eigenvectors(a):
-    """Of a symmetric matrix: (eigenvalues, falling; eigenvectors as columns), by Jacobi's rotations."""
+    """Returns (eigenvalues in falling order, eigenvectors as columns) of a symmetric matrix, by Jacobi rotations."""
     n = len(a)
     a, q = [list(row) for row in a], [[float(i == j) for j in range(n)] for i in range(n)]
     for _ in range(60):
@@ -27,7 +27,7 @@ def eigenvectors(a):
 
 
 def orthonormal(a):
-    """The orthogonal factor of a QR decomposition, by Gram and Schmidt, twice."""
+    """The orthogonal factor of a QR decomposition, by Gram-Schmidt with reorthogonalization."""
     columns = []
     for v in transpose(a):
         for _ in range(2):
@@ -40,7 +40,7 @@ def orthonormal(a):
 
 
 class Factor:
-    """One side's average of g g^T and its basis; a side without one has the unit matrix."""
+    """The average of g g^T of one side, and its eigenbasis. If not `kept`, the basis is the identity matrix."""
 
     def __init__(self, size, beta, kept=True):
         self.beta, self.kept = beta, kept
@@ -54,7 +54,7 @@ class Factor:
             self.q = eigenvectors(self.sum)[1]
 
     def move(self, v):
-        """One power iteration; returns the rows of v in the order of the basis's columns."""
+        """Updates the basis by one power iteration. Returns the rows of v in the order of the sorted basis columns."""
         if not self.kept:
             return v
         turned = product(self.sum, self.q)
@@ -95,7 +95,7 @@ def soap_muon(w, grads, h):
 
 
 def shampoo(w, grads, h):
-    """Without a graft; roots in every step."""
+    """Shampoo without grafting. The roots are computed in every step."""
     m, out = zeros(len(w), len(w[0])), []
     left, right = sides(w, h, h["beta2"])
     for t, g in enumerate(grads, 1):

@@ -43,7 +43,7 @@ TRACK3 = "modded-nanogpt/records/track_3_optimization/results/"
 
 
 class OneRank(types.ModuleType):
-    """What the programs ask of torch.distributed."""
+    """The functions of torch.distributed that the programs call, for one rank."""
     get_world_size, get_rank = staticmethod(lambda: 1), staticmethod(lambda: 0)
     all_gather = staticmethod(lambda *_: None)
     is_available = is_initialized = staticmethod(lambda: False)
@@ -56,8 +56,8 @@ def in_double(text):
 
 
 def program(path, names=None, beside=(), **given):
-    """The module of a file, or only some definitions of a script that would otherwise run; `beside` are files that it
-    imports, `given` what those definitions take from the rest of it."""
+    """Executes a file and returns its definitions. `names`: the definitions to take from a script that would otherwise
+    run. `beside`: files that it imports. `given`: values that the definitions use from the rest of the script."""
     text = in_double(path.read_text().split("\n====")[0])
     if names:
         tree = ast.parse(text)
@@ -90,7 +90,7 @@ def by_optimizer(make):
 
 
 def soap_muon(parts, lr, decay, beta2, frequency):
-    """Track 3's SOAP-Muon without what stands beside it there."""
+    """Track 3's SOAP-Muon for one matrix, with the functions `parts` of the entry's script."""
     def run(w, grads):
         w, momentum, out = w.clone(), torch.zeros_like(w), []
         m, n = w.shape
@@ -118,7 +118,7 @@ def aurora(step, **settings):
 
 
 def mano_both(readme):
-    """The lines of the README, within mano_v2's step."""
+    """mano_v2's step, with its update computed by the lines of code in the README."""
     block = next(part for part in readme.read_text().split("```python") if "dim=1 - dim" in part).split("```")[0]
     lines = compile(in_double(block), str(readme), "exec")
 
@@ -135,18 +135,20 @@ def mano_both(readme):
     return run
 
 
-# Shapes: any; those whose factors have a null space of one dimension at most; and short sides alone.
+# ANY: all kinds of shapes. FULL: shapes whose factors have a null space of at most one dimension.
 ANY = [(7, 12), (12, 7), (9, 9), (16, 5), (3, 20), (24, 24)]
 FULL = [(5, 5), (5, 6), (6, 5), (7, 7), (7, 8), (8, 7)]
 
 
 def entries(folder):
-    """(recipe, settings in a config's keys, shapes, what runs it); what is missing has its file in the last place."""
+    """Tuples (recipe, settings with a config's keys, shapes, function that makes the reference). For a missing program,
+    the last item is the path that was not found."""
     def needs(path, make):
         return make if (folder / path).exists() else folder / path
 
     common = {"lr": .01, "weight_decay": .1}
-    # Where a step divides by the root of what has just begun, a coordinate without a gradient is rounding over itself.
+    # SOAP divides by the root of a second moment. For a coordinate without a gradient, that is rounding divided by
+    # rounding, so these entries use FULL shapes.
     soap = dict(common, momentum=.95, beta2=.9, precondition_frequency=2, precondition_eps=1e-8)
     kl = dict(common, momentum=.9, beta2=.98, precondition_frequency=2, precondition_eps=1e-8)
     track3 = lambda name: log_of(folder / TRACK3 / name)
@@ -221,7 +223,8 @@ def entries(folder):
             TRACK3 + "20260430_adamh", lambda: by_optimizer(
                 lambda p, made=program(track3("20260430_adamh"), ["scale_invariant_update_", "AdamH"]):
                 made["AdamH"](p, .018)))),
-        # Its first step is made in its own gradient's basis, where all but a diagonal is rounding: a large eps hides it.
+        # The first step uses the eigenbasis of its own gradient, in which all entries off the diagonal are rounding. A
+        # large eps hides them.
         ("track3-soap-h", dict(hyperball, precondition_eps=1e-2), FULL, needs(
             TRACK3 + "20260518_soaph", lambda: by_optimizer(
                 lambda p, made=program(track3("20260518_soaph"), ["scale_invariant_update_", "_symmetrize",
@@ -232,7 +235,7 @@ def entries(folder):
 
 
 def separated(m, n, draw):
-    """Gradients whose singular values lie apart, and not so far that the squares of the least are lost in fp32."""
+    """A gradient with distinct singular values. The squares of the smallest ones are not lost in fp32."""
     u, _ = torch.linalg.qr(torch.randn(m, m, generator=draw))
     v, _ = torch.linalg.qr(torch.randn(n, n, generator=draw))
     k = min(m, n)

@@ -11,13 +11,13 @@ namespace rowan {
 
 using Renames = std::map<std::string, std::string>;
 
-// The name of a rule in Rowan, and the keys that have another name.
+// The name of a rule in Rowan, and Rowan's names of keys that the golden files name differently.
 struct GoldenRule {
   std::string name;
   Renames keys;
 };
 
-// The rules of shared/golden/field. Other names are those of recipes, with `_` for `-`.
+// The rules of shared/golden/field. Rules that are not listed have the recipe's name, with `_` for `-`.
 inline GoldenRule field_rule(const std::string& rule) {
   static const std::map<std::string, GoldenRule> rules = {
       {"muonh", {"muon-h", {}}},
@@ -66,7 +66,7 @@ inline Json config_of(const std::string& rule, Json hyper) {
   if (name == "adamw" || name == "mars-adamw") {
     renamed["gamma"] = "mars_gamma";
     if (!hyper.contains("betas")) config["betas"] = {take("beta1", 0.9), take("beta2", 0.95)};
-  } else if (hyper.contains("betas")) {  // the stages' averages of gradients and squares, and the slow average
+  } else if (hyper.contains("betas")) {  // decay rates of the momentum, the squares and the slow average
     const Json betas = take("betas", {});
     if (rule == "muown")
       config["magnitude_beta"] = betas[0];
@@ -90,7 +90,7 @@ inline Json config_of(const std::string& rule, Json hyper) {
   } else if (name == "muonplus") {
     name = "muon-plus";
   }
-  if (rule == "soap_nvidia" || rule == "soaph") {  // SOAP's parts in another order
+  if (rule == "soap_nvidia" || rule == "soaph") {  // SOAP with its steps in another order
     config["precondition_order"] = rule == "soaph" ? "around" : "before";
     config["decay_last"] = false;
     if (rule == "soap_nvidia") config["precondition_frequency"] = 1;

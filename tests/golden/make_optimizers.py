@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes data/optimizers.{json,safetensors}: small cases of the update rules, in float64 by optimizer_rules.py
+"""Writes data/optimizers.{json,safetensors}: small cases of the update rules, computed in float64 by optimizer_rules.py
 and eigenbasis_rules.py.
 
-Only the standard library; nothing here is taken from Rowan's code. Layout and names as in the larger set that
-ROWAN_GOLDEN names: <case>/w0 [out, in], <case>/grads and <case>/w [steps, out, in], hyperparameters beside them.
+Uses only the standard library and no code of Rowan. Layout and names are those of the larger set in $ROWAN_GOLDEN:
+<case>/w0 [out, in], <case>/grads and <case>/w [steps, out, in]. optimizers.json has the hyperparameters.
 """
 import json
 import pathlib
@@ -42,7 +42,7 @@ RULES = [
     ("muoneq_c", "muoneq", muoneq, dict(MOMENTUM, mode="c", exponent=-0.5, eps=1e-8, ns_steps=4)),
     ("namo_d", "namo_d", namo_d, dict(MOMENTUM, mu2=0.9, eps=1e-8, clamp=0.7, ns_steps=5)),
 ]
-# Every switch, one or two at a time, on whatever makes it matter.
+# Every switch, one or two at a time, in a recipe in which it has an effect.
 NS = dict(MOMENTUM, direction="newton_schulz", ns_steps=3)
 ROWS = dict(MOMENTUM, direction="row_normalize")
 ADAPT = dict(NS, beta2=.9, adapt_eps=1e-8, shape_scale="moonlight")
@@ -98,7 +98,7 @@ RULES += [("mars_m", "mars_m", mars_m, dict(MOMENTUM, nesterov=False, mars_gamma
           ("nora_opt", "nora_opt", nora, dict(MOMENTUM, nesterov=False, eps=1e-8, shape_scale="none"))]
 RULES += [(name, "recipe", recipe, h) for name, h in MORE_SWITCHES.items()]
 SHAPES = [(5, 9), (9, 5), (1, 7), (7, 1)]
-# Factors of eigenbases want a null space of one dimension at most: in a larger one every basis is as good.
+# The shapes of BASES keep the null space of a factor to at most one dimension. A larger one has no unique basis.
 SOAP = dict(MOMENTUM, beta2=.9, precondition_frequency=2, precondition_eps=1e-8, ns_coefficients="track3", ns_steps=4)
 ONE_SIDED = dict(SOAP, one_sided=True, precondition_frequency=1)
 SHAMPOO = dict(COMMON, momentum=.9, beta2=.8, precondition_frequency=1, shampoo_start=1, graft="none")
@@ -109,7 +109,8 @@ BASES = [("soap_muon", "soap_muon", soap_muon, SOAP, [(5, 5), (5, 6), (6, 5)]),
           dict(SHAMPOO, precondition_eps=1e-6, shampoo_exponent=-.5, one_sided=True), [(5, 9), (9, 5)])]
 
 
-# Of the matrix behind attention, whose columns are heads: each block of columns by itself.
+# Cases of attention's output projection: each block of columns, of one head or two, is updated by itself. The last item
+# is the number of columns per head.
 HEADS = [("muon_heads", "muon", muon, dict(MOMENTUM, blocks="heads", shape_scale="keller", ns_steps=3), [(9, 15), (4, 10)], 5),
          ("muon_pairs", "muon", muon, dict(MOMENTUM, blocks="pairs", shape_scale="moonlight", ns_steps=3), [(5, 12)], 3),
          ("normuon_heads", "normuon", normuon, dict(MOMENTUM, blocks="heads", beta2=0.95, eps=1e-10), [(5, 18)], 9),
@@ -126,7 +127,7 @@ def by_columns(run, width):
 
 
 def write(folder, index, tensors):
-    """optimizers.json and optimizers.safetensors."""
+    """Writes optimizers.json and optimizers.safetensors."""
     header, data = {}, b""
     for name, (shape, values) in tensors.items():
         raw = struct.pack(f"<{len(values)}f", *values)
@@ -147,7 +148,7 @@ def main():
         if head_cols:
             run = by_columns(run, head_cols * (2 if h["blocks"] == "pairs" else 1))
         for m, n in shapes:
-            # What a projection leaves of a vector of length 1 is rounding.
+            # A projection leaves only rounding of a vector with one element.
             if (m == 1 or n == 1) and rule in ("mano", "nora", "nora_opt", "recipe"):
                 continue
             draw = random.Random(1000 * number + 10 * m + n)

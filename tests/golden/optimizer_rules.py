@@ -1,5 +1,6 @@
-"""The update rules of optimizers in float64, from their formulas: each maps (w, gradients, hyperparameters) to the weights
-after each step. Matrices are lists of rows. Only the standard library; nothing here is taken from Rowan's code.
+"""The update rules of optimizers in float64, written from their formulas. Each function maps (w, gradients,
+hyperparameters) to the weights after each step. Matrices are lists of rows. Uses only the standard library and no code
+of Rowan.
 """
 import math
 import struct
@@ -247,7 +248,8 @@ def namo_d(w, grads, h):
     return out
 
 
-# Coefficients of each step, the last repeating, and what the norm is multiplied by.
+# The coefficients of each Newton-Schulz step, of which the last repeat, and a factor on the norm that divides the
+# input.
 KELLER = (3.4445, -4.7750, 2.0315)
 SETS = {
     "keller": ([KELLER], 1),
@@ -286,7 +288,7 @@ def to_bf16(x):
 
 
 def matrix_direction(u, h):
-    """Newton-Schulz, or the orthogonal factor of the polar decomposition by Newton's cubic iteration."""
+    """Newton-Schulz, or, for "polar", the orthogonal factor of the polar decomposition by the cubic iteration."""
     flip = transpose if h.get("ns_transpose", True) and len(u) > len(u[0]) else lambda a: a
     coefficients, safety = SETS[h.get("ns_coefficients", "keller")]
     again = h.get("ns_repeat", "last") == "all"
@@ -304,7 +306,7 @@ def matrix_direction(u, h):
 
 
 def recipe(w, grads, h):
-    """Any combination of stages, in the keys of a config."""
+    """Any combination of stages. `h` has the keys of Rowan's config."""
     choice = lambda key, default="none": h.get(key, default)
     rows, columns, out = len(w), len(w[0]), []
     m, v = zeros(rows, columns), None

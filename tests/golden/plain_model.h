@@ -75,7 +75,7 @@ class PlainModel {
   std::string qk_norm_;
   const PlainPass* pass_ = nullptr;
 
-  // The dropout factor of element `e` of a row's sample at a place of a layer. Layer -1, place 2 is the embedding.
+  // The dropout mask of a place in a layer: 0, 1 or 2. Layer -1, place 2 is the embedding.
   DropoutMask mask(const char* llama, const char* gpt2, int64_t layer, int64_t place) const {
     DropoutMask mask(Dropout{c_.value(gpt2_ ? gpt2 : llama, 0.0f), pass_->seed, 3 * (layer + 1) + place, Tensor()});
     mask.samples = pass_->samples.data();

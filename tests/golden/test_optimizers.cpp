@@ -21,7 +21,7 @@ OptimizerConfig parse(const Json& json) {
   return parse_optimizer(JsonObject(source, json));
 }
 
-// Largest |a - b| over the largest |b|; only the former if b is zero.
+// Largest |a - b| divided by the largest |b|, or the largest |a - b| itself if b is zero.
 double distance(const std::vector<float>& a, const float* b) {
   double difference = 0, largest = 0;
   for (size_t i = 0; i < a.size(); ++i) {
@@ -31,7 +31,7 @@ double distance(const std::vector<float>& a, const float* b) {
   return largest > 0 ? difference / largest : difference;
 }
 
-// The largest distance of all steps.
+// Returns the largest distance over all steps of a case.
 double run_case(const Json& entry, const SafeTensors& data, Backend& backend) {
   const std::string name = entry["case"];
   double largest = 0;

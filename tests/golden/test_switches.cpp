@@ -1,5 +1,5 @@
-// Every pair of model switches, covered by a few models: the loss, and its slope along a random direction of each
-// parameter, against a plain float64 program.
+// A few models cover every pair of choices of model switches. The loss, and its slope along a random direction of each
+// parameter, are compared with a plain float64 program.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -86,8 +86,8 @@ std::vector<Switch> gpt2() {
                {none, model({{"resid_pdrop", 0.4}})}});
 }
 
-// Rows of choices in which any two choices of any two switches occur together. Each row is the one, of some random
-// rows, with the most new pairs.
+// Rows of choices in which any two choices of any two switches occur together. Each row has the most new pairs among
+// some random rows.
 std::vector<std::vector<size_t>> all_pairs(const std::vector<Switch>& switches) {
   using Pair = std::array<size_t, 4>;
   std::set<Pair> open;
@@ -148,7 +148,7 @@ class Case {
     }
   }
 
-  // Loss, and gradients by name.
+  // Returns the loss, and the gradients by parameter name.
   std::pair<double, std::map<std::string, std::vector<float>>> run(DType compute) const {
     auto backend = make_golden_backend();
     ModelOptions options;

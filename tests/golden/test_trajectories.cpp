@@ -12,7 +12,7 @@
 namespace rowan {
 namespace {
 
-// The run of a case as the JSON a user would write.
+// The run of a case as the config that a user would write.
 Json config_of_case(const std::filesystem::path& folder, const Json& expect) {
   Json optimizer = config_of(expect["rule"], expect["hyperparameters"]);
   const Json& decay = expect["weight_decay"];

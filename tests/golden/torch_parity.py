@@ -3,8 +3,9 @@
 
     python3 tests/golden/torch_parity.py [CASES]
 
-torch runs in float64 against optimizer_rules.py's formulas, which the golden tests hold Rowan to. torch's Muon
-orthogonalizes in bfloat16 whatever the dtype of the weights, so its bound is that of bfloat16. Not part of `make test`.
+torch runs in float64 and is compared with optimizer_rules.py, with which the golden tests compare Rowan. torch's Muon
+orthogonalizes in bfloat16 for every dtype of the weights, so its tolerance is that of bfloat16. Not part of `make
+test`.
 """
 import random
 import sys

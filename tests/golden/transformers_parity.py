@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Is an exported model the same model in transformers, and one of transformers the same in Rowan?
+"""Checks that an exported model has the same loss in transformers, and a model of transformers the same loss in Rowan.
 
   transformers_parity.py RUN [--rowan build/rowan] [--rows 16] [--tolerance 1e-5]
 
-There: exports the newest checkpoint of RUN, computes the loss of the first rows of its validation data with
-transformers in fp32, and compares it with what `rowan eval` prints. Back: draws other weights for that model, saves
-them with save_pretrained, lets a run of no steps start from them (`init`), and compares again. RUN must read its data
-`packed`, from shards of Rowan or llm.c. Needs torch, transformers and numpy. Exits with 1 when the two differ by more
-than the relative tolerance.
+Export: exports the newest checkpoint of RUN, computes the loss of the first rows of its validation data with
+transformers in fp32, and compares it with the loss that `rowan eval` prints. Import: draws other weights for that
+model, saves them with save_pretrained, starts a run of 0 steps from them (`init`), and compares again. RUN must read
+its data `packed`, from shards of Rowan or llm.c. Needs torch, transformers and numpy. Exits with 1 if the losses differ
+by more than the relative tolerance.
 """
 import argparse
 import glob
@@ -96,7 +96,8 @@ def main():
         compare("exported", ours, loss_in_transformers(model, windows))
 
         draw_other_weights(model, config["model"].get("bias", True))
-        # Tied models are published without a head, their names without what stands before them; large ones in parts.
+        # Tied models are published without a head, and their tensor names have no prefix. The small max_shard_size
+        # splits the weights into several files, as for large published models.
         tied = model.config.tie_word_embeddings
         (model.base_model if tied else model).save_pretrained(f"{folder}/back", max_shard_size="300KB")
         config["init"] = f"{folder}/back"

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Small Qwen3 and LLaMA 3 models: do transformers and Rowan compute the same logits and gradients, both ways?
+"""Checks that transformers and Rowan compute the same logits and gradients of small Qwen3 and LLaMA 3 models.
 
   transformers_round_trip.py [--rowan build/rowan] [--goldens build/tests/golden_tests] [--tolerance 1e-5]
 
-In: transformers makes config.json and weights; Rowan computes logits and gradients from these files, and exports a run
-that started from them, which transformers opens again. Out: Rowan trains a model of that config.json and exports it;
-transformers opens it, and its logits and gradients are held against Rowan's on the same files. Rowan's side are the
-golden tests, pointed at the files. LLaMA 3's config.json is read as transformers 5 writes it, and as LLaMA 3.1 was
-published. Needs torch and transformers. Exits with 1 when anything differs.
+Import: transformers makes config.json and weights. Rowan computes logits and gradients from these files and exports a
+run that started from them. transformers opens the export. Export: Rowan trains a model of that config.json and exports
+it. transformers opens the export, and its logits and gradients are compared with Rowan's. Rowan's golden tests read the
+files and make the comparison. LLaMA 3's config.json is tested in the form that transformers 5 writes and in the form of
+the published LLaMA 3.1. Needs torch and transformers. Exits with 1 if anything differs.
 """
 import argparse
 import json
@@ -73,7 +73,7 @@ def logits_of(model):
 
 
 def write_golden(folder):
-    """Beside config.json and model.safetensors of `folder`: what transformers makes of them."""
+    """Writes transformers' results for the model in `folder` beside its config.json and model.safetensors."""
     model = open_in_transformers(folder)
     ids, targets = batch()
     logits = model(ids).logits
@@ -92,7 +92,7 @@ def write_shard(path):
 
 
 def through_rowan(rowan, folder, shard, steps):
-    """A run of the model in `folder`, which starts from its weights when it has no steps; the export."""
+    """Runs and exports the model in `folder`. A run of 0 steps starts from its weights. Returns the export's folder."""
     config = {"model": str(folder / "config.json"), "data": {"train": str(shard)},
               "batch": {"sequences": 4, "sequence_length": 64}, "optimizer": {"name": "muon", "lr": 0.02},
               "device": "cpu", "precision": "fp32", "run": {"dir": f"{folder}_run_{steps}", "steps": steps}}
@@ -107,7 +107,7 @@ def through_rowan(rowan, folder, shard, steps):
 
 
 def run_goldens(program, folder):
-    """By folder: the figures of the golden test, and whether it passed."""
+    """Runs the golden tests. Returns, by folder, the errors that the test recorded and whether it passed."""
     report = folder / "report.json"
     subprocess.run([program, "--gtest_filter=*/GoldenModels.Fp32*", f"--gtest_output=json:{report}", "--gtest_brief=1"],
                    env=os.environ | {"ROWAN_GOLDEN": str(folder)}, stdout=subprocess.DEVNULL)

@@ -70,7 +70,7 @@ std::map<std::string, std::vector<float>> whole_weights(Communicator& communicat
   return all;
 }
 
-// Gradient descent with momentum, which is enough here.
+// Gradient descent with momentum. This test needs no real optimizer.
 void update(const Share& share, std::vector<float>& momentum) {
   momentum.resize(static_cast<size_t>(share.count));
   std::vector<float> gradient(momentum.size()), weight(momentum.size());

@@ -23,8 +23,8 @@ namespace fs = std::filesystem;
 
 constexpr int steps = 30;
 
-// A folder that all ranks see, with a corpus of 16-bit tokens: words of a small language, so that a model can learn
-// something. Rank 0 removes it at the end.
+// A folder that all ranks see, with a corpus of 16-bit tokens. The tokens form words of a small artificial language, so
+// that a model can learn them. Rank 0 removes the folder at the end.
 class Folder {
  public:
   Folder() {
@@ -62,14 +62,15 @@ class Folder {
                  {"shard", name_of(shard)},
                  {"average", {{"ema", 0.9}, {"tail", 5}}},
                  {"run", {{"dir", (path_ / run).string()}, {"steps", steps}}}};
-    // The basis of a factor's null space depends only on rounding, which differs between ranks. So sides are chosen
-    // without one.
+    // The basis of a factor's null space depends only on rounding, which differs between numbers of ranks. one_sided
+    // uses the side whose factor has no null space.
     const Recipe known = named_recipe(json["optimizer"]["name"].get<std::string>());
     if (known.precondition != Precondition::none || known.shampoo) {
       json["optimizer"]["one_sided"] = true;
       json["optimizer"]["precondition_frequency"] = 3;
     }
-    // Directions with nearly no gradient, and signs, also depend only on rounding. They make small steps.
+    // Directions with nearly no gradient, and signs, also depend only on rounding. A large eps and a small learning
+    // rate keep their steps small.
     if (known.precondition != Precondition::none) json["optimizer"]["precondition_eps"] = 3e-2;
     if (known.radius != 1) json["optimizer"]["lr"] = known.lr;
     if (has(" heads")) json["optimizer"]["blocks"] = "heads";
@@ -128,7 +129,7 @@ struct Reference {
   std::array<Weights, 2> averages = {};
 };
 
-// The largest difference between this rank's shares, or averages of them, and the same elements of one process.
+// The largest difference between this rank's shares, or their averages, and the same elements of a run on one process.
 double difference(const Trainer& trainer, const Reference& whole) {
   double worst = 0;
   auto compare = [&](const Weights& mine, const Weights& want) {
@@ -153,8 +154,8 @@ Reference one_process(const Folder& folder, const std::string& recipe) {
   return {losses, shares_of(trainer), {{average_of(trainer, 0), average_of(trainer, 1)}}};
 }
 
-// `recipe`: a name. " heads", " pairs" or " halves" after it: matrices of one head, of two, or of half the rows each.
-// " bf16" after it: preconditioners in bf16.
+// `recipe`: a recipe's name. A suffix " heads", " pairs" or " halves" splits matrices into blocks of one head, two
+// heads or half the rows. " bf16" stores preconditioners in bf16.
 struct Setting {
   std::string recipe;
   ShardMode shard;
@@ -188,7 +189,7 @@ TEST_P(Training, IsThatOfOneProcessAndTheSameTwice) {
   }
 }
 
-// Masks belong to samples, on whichever rank these are.
+// Dropout masks depend on the sample, not on the rank that processes it.
 TEST(Dropout, IsThatOfOneProcess) {
   Folder folder;
   TrainConfig config = folder.config("adamw", ShardMode::optimizer);
@@ -204,8 +205,8 @@ TEST(Dropout, IsThatOfOneProcess) {
   EXPECT_LT(difference(many, Reference{{}, shares_of(one)}), 1e-4);
 }
 
-// One update in one micro-step sends each gradient to its owner and each weight to all ranks, and nothing else: no
-// stage of any recipe communicates. The only other message adds up the totals.
+// An update with one micro-step sends each gradient to its owner and each weight to all ranks. No stage of any recipe
+// communicates. The only other message adds up the totals.
 TEST_P(Training, SendsTheBytesOfOneAllReduce) {
   const auto& [recipe, shard] = GetParam();
   const int n = ranks().size();
@@ -333,7 +334,8 @@ TEST(Resume, UnderAnyNumberOfRanksAndAnySetting) {
   save_and_resume(folder, *alone, ShardMode::none, ranks(), ShardMode::weights, want);
 }
 
-// One rank gets a stop between two micro-batches. All ranks leave the step, and repeating it gives the same result.
+// One rank gets a stop signal between two micro-batches. All ranks abort the step, and repeating it gives the same
+// result.
 TEST(Stop, InTheMiddleOfAStepChangesNothing) {
   Folder folder;
   for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights}) {

@@ -41,7 +41,7 @@ class Rowan:
         return done.stdout.decode(errors="replace")
 
     def ids(self, spec, name):
-        """Of TEXTS, through shards; nothing for a text that the tokenizer has no ids for."""
+        """The ids of TEXTS, read from shards. The list of a text is empty if the tokenizer has no ids for it."""
         lines = self.folder / "texts.jsonl"
         lines.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS))
         out = self.folder / f"{name}_ids"
@@ -54,7 +54,7 @@ class Rowan:
         return [ids[a:b] for a, b in zip(starts, starts[1:])]
 
     def exported(self, spec, name):
-        """A model with random weights that has this tokenizer, as transformers opens it."""
+        """Exports a model with random weights and this tokenizer. Returns the folder of the export."""
         manifest = json.loads((self.folder / f"{name}_ids" / "manifest.json").read_text())
         config = {
             "model": {"model_type": "llama", "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
@@ -74,7 +74,7 @@ class Rowan:
 
 
 def said(tokenizer, ids):
-    """The text of ids, with bytes put together as Rowan does; transformers marks every byte of a run that is no text."""
+    """The text of ids, with byte tokens joined as in Rowan. transformers replaces every byte of invalid UTF-8."""
     pieces = tokenizer.convert_ids_to_tokens(ids, skip_special_tokens=True)
     if "<0x0A>" not in tokenizer.get_vocab():
         return tokenizer.decode(ids, skip_special_tokens=True)
@@ -84,12 +84,12 @@ def said(tokenizer, ids):
 
 
 def comparable(text):
-    """Random weights make bytes that are no characters, which programs mark in different ways."""
+    """Random weights generate invalid UTF-8, for which programs print different numbers of replacement characters."""
     return re.sub("\ufffd+", "\ufffd", text).rstrip("\n\ufffd")
 
 
 def check(rowan, spec, name):
-    """What is wrong, in words."""
+    """Returns a list of messages, one for each difference."""
     expected = rowan.ids(spec, name)
     folder = rowan.exported(spec, name)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Does scripts/parquet_text.py read text in every type that parquet files keep it in? Needs pyarrow."""
+"""Checks that scripts/parquet_text.py reads text of every type that parquet files use for it. Needs pyarrow."""
 import gzip
 import json
 import pathlib
@@ -25,7 +25,7 @@ TYPES = {
 
 
 def read(column, folder):
-    """The texts that the script gives, or its message."""
+    """Returns the texts that the script prints, or its error message."""
     path = pathlib.Path(folder) / "a.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"text": column, "id": pyarrow.array(range(len(column)))}), path)
     done = subprocess.run([sys.executable, SCRIPT, path], capture_output=True)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Types the commands of README.md and configs/examples/README.md as they stand, at a small size.
+"""Runs the commands of README.md and configs/examples/README.md as printed, but with shorter training.
 
   readme.py ROWAN
 
-In an empty folder with copies of what the pages speak of, every line of a block of commands (```sh, or ``` alone) is run
-in its order; build/rowan and mpirun are stand-ins that cut training to a few steps. A block of ```text after it shows
-what is printed: its words must come in one line of the output. Not run: what downloads or needs a cluster, and patterns
-such as CONFIG; the files that these name must be there.
+Makes a folder with copies of the files that the pages name, and runs there every line of every command block (```sh, or
+``` alone) in order. build/rowan and mpirun are stand-ins that cut training to a few steps. A ```text block after the
+commands shows their output: the words of each of its lines must occur in this order in one line of the output. Commands
+that download or need a cluster, and patterns such as CONFIG, are not run, but the files that they name must exist.
 """
 import os
 import pathlib
@@ -19,7 +19,8 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = ["README.md", "configs/examples/README.md"]
 
-# Training is cut short unless the page says how long it is; a sweep of a paper is listed, as its data is not here.
+# Training is cut to 4 steps unless the page gives --steps. A sweep of a paper is only listed, because its data is
+# missing.
 STAND_IN = """#!/bin/sh
 command=$1
 case "$command $*" in
@@ -33,7 +34,7 @@ exec {rowan} "$@"
 MPIRUN = """#!/bin/sh
 exec {mpirun} --allow-run-as-root --oversubscribe --bind-to none "$@"
 """
-# What a line must not be run for, and why.
+# Patterns of lines that are not run, and the reason.
 SKIPPED = [
     (re.compile(r"^(make|sbatch|scripts/resume\.sh|data/\w+/get\.sh)\b"), "builds, downloads or needs a cluster"),
     (re.compile(r"\b[A-Z]{3,}\b(?!\.md)"), "a pattern"),
@@ -42,7 +43,7 @@ SKIPPED = [
 
 
 def blocks(page):
-    """(language, lines) of every fenced block."""
+    """Yields (language, lines) of every fenced block."""
     for language, text in re.findall(r"^```(\w*)\n(.*?)^```$", page, re.M | re.S):
         yield language, text.rstrip("\n").split("\n")
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""scripts/wandb_sync.py against the real package, offline: what its log holds is what metrics.jsonl has.
+"""Tests scripts/wandb_sync.py with the real package, offline: its log must have the rows of metrics.jsonl.
 
     python3 tests/scripts/test_wandb_sync.py        # needs `pip install wandb`; no network, not part of `make test`
 """
@@ -16,7 +16,7 @@ SCRIPT = pathlib.Path(__file__).resolve().parent.parent.parent / "scripts" / "wa
 
 
 def records(data):
-    """The records of a .wandb file: LevelDB's log format, blocks of 32,768 bytes, after 7 bytes of the file's own."""
+    """The records of a .wandb file: a header of 7 bytes, then LevelDB's log format with blocks of 32,768 bytes."""
     block, header, at, parts = 32768, 7, 7, b""
     while at + header <= len(data):
         if block - at % block < header:
@@ -70,7 +70,7 @@ def main():
         assert sent[0]["train/loss"] == 3.5 and "train/grad_norm" not in sent[0], sent
         assert sent[1]["validation/loss"] == 3.3 and sent[1]["optimizer/mean/alpha"] == 1.5, sent
         assert configs[0]["lr"] == 0.1, configs
-        # It went on, to its end.
+        # The run continues to its end.
         (run / "metrics.jsonl").write_text(text + '{"step": 4, "loss": 2.5}\n{"step": 4, "val_loss": 2.75}\n')
         assert sync(folder, run).returncode == 0
         sent, _ = history(folder)

@@ -1,4 +1,4 @@
-// One libFuzzer program for the family ROWAN_FUZZ_FAMILY. An empty corpus folder is given the well-formed inputs.
+// The libFuzzer program of the family ROWAN_FUZZ_FAMILY. It fills an empty corpus folder with the well-formed inputs.
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>

@@ -1,6 +1,7 @@
 // A stand-in for the NCCL calls of src/comm/nccl_communicator.cpp, over POSIX shared memory, for processes of one
-// machine with emulated device memory. Every call is compared across ranks (operation, type, count, root, order): what
-// would hang or corrupt on GPUs is an error here. Sums run in rank order in fp32. A missing rank is an error, too.
+// machine with emulated device memory. Every call is compared across ranks (operation, type, count, root, order). A
+// mismatch that would hang or corrupt data on GPUs is an error here, and so is a missing rank. Sums are computed in
+// rank order in fp32.
 #include <fcntl.h>
 #include <nccl.h>
 #include <sys/mman.h>
@@ -141,7 +142,7 @@ ncclResult_t run(const Request& request) {
     } else if (call.kind == all_reduce || call.root == comm.rank) {
       add(comm, call.type, count, to + begin * size);
     } else {
-      std::memset(to + begin * size, 0xff, bytes);  // undefined by contract, so nobody may rely on it
+      std::memset(to + begin * size, 0xff, bytes);  // NCCL leaves these bytes undefined
     }
     if (!barrier(comm)) return ncclRemoteError;
   }

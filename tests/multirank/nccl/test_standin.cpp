@@ -1,4 +1,4 @@
-// The stand-in notices what would hang or corrupt on GPUs: ranks that disagree about a call, and ranks that stay away.
+// The stand-in detects what would hang or corrupt data on GPUs: ranks that disagree about a call, and missing ranks.
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 #include <nccl.h>
@@ -16,7 +16,7 @@
 namespace rowan {
 namespace {
 
-// A communicator that belongs to the test; a failed call ends it.
+// Each test has its own communicator, because a failed call makes a communicator unusable.
 class StandIn : public testing::Test {
  protected:
   StandIn() : memory_(backend(), Category::data) {
@@ -44,7 +44,7 @@ class StandIn : public testing::Test {
   ncclComm_t comm_ = nullptr;
 };
 
-// One process always agrees with itself.
+// A single rank cannot disagree with others, so the test is skipped.
 #define NEEDS_PEERS() \
   if (ranks().size() == 1) GTEST_SKIP()
 
@@ -93,8 +93,9 @@ TEST_F(StandIn, CatchesARankThatStaysAway) {
   unsetenv("NCCL_STANDIN_PATIENCE");
 }
 
-// One rank hangs. The last rank comes so late that its own timeout would not end in time, so another rank must call it.
-// Ends the program: the ranks are started by another test, which reads their messages.
+// Rank `hangs` never arrives. The last rank arrives so late that its own timeout would end too late, so another rank
+// must stop it. The watchdog ends the program. tests/emulation/CMakeLists.txt starts these ranks and checks their
+// messages.
 void wait_for(int hangs) {
   if (ranks().rank() == hangs) pause();
   if (ranks().rank() == ranks().size() - 1) std::this_thread::sleep_for(std::chrono::milliseconds(2200));

@@ -53,7 +53,7 @@ TEST_F(Files, AtomicFileAppearsOnlyWhenCommitted) {
   EXPECT_FALSE(fs::exists(path.string() + ".part"));
 }
 
-// NFS, CIFS and FUSE cannot exchange two names.
+// NFS, CIFS and FUSE cannot exchange two names atomically.
 TEST_F(Files, AFolderIsReplacedWhereNamesCannotBeExchanged) {
   const pid_t child = ::fork();
   if (child == 0) {
@@ -84,7 +84,7 @@ TEST_F(Files, AFolderIsReplacedWhereNamesCannotBeExchanged) {
   EXPECT_EQ(WEXITSTATUS(status), 7);
 }
 
-// In a separate process, because the mark for a shrunk file is never reset.
+// Runs in a separate process, because the flag for a shrunk file is never reset.
 TEST_F(Files, AMappedFileThatShrinksReadsAsZerosAndIsNamed) {
   const fs::path path = dir_ / "a.bin";
   write_file_atomically(path, std::string(100'000, 'x'));
@@ -196,7 +196,7 @@ TEST_F(Files, MappingShowsTheContent) {
   EXPECT_EQ(MappedFile(dir_ / "empty").size(), 0u);
 }
 
-// Reading them would never end: a pipe cannot even be opened before somebody writes into it.
+// Reading a pipe or a device may never end. Even opening a pipe blocks until a process opens it for writing.
 TEST_F(Files, PipesDevicesAndFoldersAreNoFiles) {
   ASSERT_EQ(::mkfifo((dir_ / "pipe").c_str(), 0600), 0);
   fs::create_symlink(dir_ / "pipe", dir_ / "link");
@@ -252,7 +252,7 @@ TEST_F(Files, GlobIsSortedByBytes) {
   EXPECT_EQ(found[2].filename(), "b.txt");
 }
 
-// Values of the reference implementation (python-xxhash) for bytes 3, 10, 17, ... of each length.
+// Hashes by the reference implementation (python-xxhash) of the bytes 3, 10, 17, ... of each length.
 TEST(Hash64, MatchesTheReferenceInPiecesOfAnySize) {
   const std::pair<size_t, uint64_t> expected[] = {
       {0, 0xef46db3751d8e999ull},  {1, 0x1f25c8d0bc1f4bb6ull},   {3, 0x31d2363f52e564c9ull},

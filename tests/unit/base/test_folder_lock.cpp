@@ -40,7 +40,7 @@ class FolderLockTest : public ::testing::Test {
     return "taken";
   }
   Json content() { return Json::parse(read_file(dir_ / "lock")); }
-  // Writes the lock file of another machine.
+  // Writes a lock file as another machine would.
   void forge(int64_t seconds_old) {
     write_file_atomically(dir_ / "lock", Json{{"host", "elsewhere"},
                                               {"process", ::getpid()},
@@ -89,7 +89,7 @@ TEST_F(FolderLockTest, AnOwnerOnAnotherMachineIsDeadWhenItHasBeenSilent) {
   forge(61);
   EXPECT_EQ(refusal(), "taken");
   EXPECT_EQ(notes_, "");
-  // The last heartbeat was a moment ago, and no other follows.
+  // The last heartbeat was a moment ago, and no further one follows.
   forge(0);
   EXPECT_NO_THROW(take({milliseconds(50), milliseconds(1500), milliseconds(0)}));
   EXPECT_NE(notes_.find("on elsewhere has held it since 2026-01-02 03:04:05"), std::string::npos) << notes_;

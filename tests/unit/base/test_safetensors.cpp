@@ -93,7 +93,7 @@ TEST_F(SafeTensorsTest, ReadsOtherFloats) {
   EXPECT_EQ(values[5], 0.333251953125f);
 }
 
-// Writers before safetensors 0.3, and others since, do not pad the header.
+// Versions of safetensors before 0.3, and some other writers, do not pad the header.
 TEST_F(SafeTensorsTest, UnalignedTensorsAreRead) {
   const uint16_t bf[2] = {0x3f80, 0xc000}, half[2] = {0x3c00, 0xc000};
   const float single = 0.1f;
@@ -158,7 +158,7 @@ TEST_F(SafeTensorsTest, MetadataMayBeNull) {
   EXPECT_EQ(SafeTensors(published).find("transformer.wte.weight").shape, (std::vector<int64_t>{257, 32}));
 }
 
-// Quadratic time would take minutes.
+// With quadratic time this test would take minutes.
 TEST_F(SafeTensorsTest, HundredThousandTensors) {
   std::vector<TensorInfo> declared;
   for (int i = 0; i < 100'000; ++i) declared.push_back({"tensor." + std::to_string(i), "U8", {1}});

@@ -89,7 +89,7 @@ class MeetingRanks : public testing::Test {
   ~MeetingRanks() override { unsetenv("ROWAN_SECRET"); }
 };
 
-// Lets `ranks` ranks meet. Returns what each gathers of a short message and of a long one.
+// Connects `ranks` ranks through `address`. Returns what each rank gathers of a short message and of a long one.
 std::vector<std::vector<std::string>> met_at(const std::string& address, int ranks) {
   std::vector<std::future<std::vector<std::string>>> results;
   for (int rank = ranks - 1; rank >= 0; --rank) {
@@ -106,7 +106,7 @@ std::vector<std::vector<std::string>> met_at(const std::string& address, int ran
   return gathered;
 }
 
-// A port of this machine that nobody else uses while the object exists.
+// A port of this machine that no other process uses while the object exists.
 class Port {
  public:
   Port() : socket_(socket(AF_INET, SOCK_STREAM, 0)) {
@@ -130,15 +130,15 @@ TEST_F(MeetingRanks, EveryRankHearsEveryOther) {
   TemporaryFolder folder;
   std::vector<std::vector<std::string>> want(4, {"0", "1", "2", "3", "0", "1000000", "2000000", "3000000"});
   EXPECT_EQ(met_at("file:" + folder / "id", 4), want);
-  EXPECT_TRUE(std::filesystem::is_empty(folder / ""));  // no file is left to confuse a later run
+  EXPECT_TRUE(std::filesystem::is_empty(folder / ""));  // a leftover file could mislead a later run
   EXPECT_EQ(met_at("tcp:127.0.0.1:" + free_port(), 4), want);
   EXPECT_EQ(met_at("tcp:localhost:" + free_port(), 4), want);
-  // The file of a run that was killed before its ranks had met.
+  // The rendezvous file of a run that was killed before its ranks had connected.
   folder.write("id.0.0", "123 " + free_port() + "\n127.0.0.1\n");
   EXPECT_EQ(met_at("file:" + folder / "id", 4), want);
 }
 
-// Only rank 0 prints the message, and it ends the others.
+// Only rank 0 prints the message. It also ends the other ranks.
 TEST_F(MeetingRanks, MissingRanksAreNamedByRank0) {
   const std::string address = "tcp:127.0.0.1:" + free_port();
   auto rank = [&](int r) { make_tcp_communicator({Launch::Kind::slurm, r, 4, r}, address)->gather(""); };

@@ -11,7 +11,7 @@ namespace {
 
 class Inspect : public WithFolder {
  protected:
-  // The output of the command and, after "rowan: ", its error.
+  // Returns the output of the command, followed by "rowan: " and its error if there is one.
   std::string inspect(const std::string& arguments) {
     CommandLine line("inspect", "");
     add_inspect(line);

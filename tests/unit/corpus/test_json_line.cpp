@@ -69,7 +69,7 @@ TEST(JsonLine, AgreesWithAnotherParserOnDamagedLines) {
       else
         line[at] = c;
     }
-    bool excused = false;  // nlohmann also refuses half surrogates and large numbers in any field
+    bool excused = false;  // in any field, nlohmann also refuses lone surrogates and large numbers
     nlohmann::json json;
     try {
       json = nlohmann::json::parse(line);

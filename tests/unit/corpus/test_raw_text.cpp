@@ -57,7 +57,7 @@ TEST(RawText, EmptyLinesMayEndAsOnWindows) {
 
 TEST(RawText, PairsOfNewlinesAreFoundAcrossReads) {
   TemporaryFolder folder;
-  // The stream is read in chunks of 256 KiB. Puts a pair around their boundary, one byte further each time.
+  // The stream is read in chunks of 256 KiB. The pair of newlines moves over the chunk boundary byte by byte.
   for (size_t size : {262141, 262142, 262143, 262144, 262145}) {
     std::string first = std::string(size, 'x') + "\n\n";
     EXPECT_EQ(records(folder.write("a.txt", first + "y"), TextSplit::blank), (Strings{first, "y"})) << size;
@@ -75,8 +75,8 @@ TEST(RawText, CompressedFilesOfSeveralParts) {
   EXPECT_EQ(records(folder.write("e.txt.zst", zstd(big))), Strings{big});
 }
 
-// pzstd writes one before every frame, and seekable files end with one that holds their table. 16 magic numbers are
-// reserved.
+// pzstd writes a skippable frame before every frame, and a seekable file stores its table in a skippable frame at its
+// end. 16 magic numbers are reserved for skippable frames.
 TEST(RawText, FramesThatZstdSkips) {
   TemporaryFolder folder;
   const std::string first = zstd("one\ntw"), second = zstd("o\nthree\n");
@@ -99,7 +99,7 @@ TEST(RawText, WindowsOfAnyLength) {
     ZSTD_CCtx_setParameter(stream, ZSTD_c_windowLog, log);
     ZSTD_CCtx_setParameter(stream, ZSTD_c_contentSizeFlag, 0);
     std::string out(ZSTD_compressBound(text.size()), '\0');
-    // In two calls, because for one call the library would choose a smaller window.
+    // Compresses in two calls, because for a single call the library would choose a smaller window.
     ZSTD_inBuffer in{text.data(), text.size() / 2, 0};
     ZSTD_outBuffer to{out.data(), out.size(), 0};
     ZSTD_compressStream2(stream, &to, &in, ZSTD_e_continue);

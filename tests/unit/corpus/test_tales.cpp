@@ -15,7 +15,7 @@
 namespace rowan {
 namespace {
 
-// Few enough stories that all of them occur. In some stories, two different names are drawn.
+// The grammar has so few stories that all of them occur in the test. Some stories draw two different names.
 constexpr const char* small_grammar = R"(
 table pet: name he
   Ann | she

@@ -1,4 +1,4 @@
-// Adding shards to finished ones.
+// Adding shards to a folder of finished shards.
 #include <gtest/gtest.h>
 
 #include "base/json.h"
@@ -64,7 +64,8 @@ TEST(TokenizeGrow, AFinishedFolderGrows) {
   EXPECT_NE(message(options).find("c.jsonl\", which has changed or is no longer an input"), std::string::npos);
 }
 
-// The count of documents continues. A held-out part of the text stays held out, and new inputs are training data.
+// Validation rules that count documents continue to count. A held-out part of the text stays held out, and new inputs
+// are training data.
 TEST(TokenizeGrow, RulesOfValidationGoOnWhenItGrows) {
   TemporaryFolder folder;
   const std::string a = folder.write("a.jsonl", random_json_lines(1, 70)),
@@ -86,7 +87,7 @@ TEST(TokenizeGrow, RulesOfValidationGoOnWhenItGrows) {
     };
     return std::pair(documents(first), documents(all));
   };
-  EXPECT_EQ(grown("every:20", {a, b}), (std::pair<uint64_t, uint64_t>(4, 7)));  // 0 20 40 60, 80 100 120
+  EXPECT_EQ(grown("every:20", {a, b}), (std::pair<uint64_t, uint64_t>(4, 7)));  // documents 0 20 40 60, then 80 100 120
   EXPECT_EQ(grown("documents:100", {a, b}), (std::pair<uint64_t, uint64_t>(70, 100)));
   const auto [before, after] = grown("last:50%", {a, b});
   EXPECT_GT(before, 0u);

@@ -169,7 +169,7 @@ TEST(TokenizeJob, TheLastPartOfTheTextIsHeldOut) {
   }
   EXPECT_EQ(held_out({plain}, "inside", "last:10.05%").second, text.substr(9000)) << "a line is whole";
   EXPECT_EQ(held_out({plain}, "third", "last:33.3%").second, text.substr(6670));
-  // Over two files: the cut is in the first, or before the whole second one.
+  // With two files, the cut is inside the first file or exactly before the second.
   const std::string second = folder.write("b.txt", "0123456789");
   EXPECT_EQ(held_out({plain, second}, "two", "last:50%").second, text.substr(5010) + "0123456789");
   EXPECT_EQ(held_out({plain, second}, "end", "last:0.1%").second, "0123456789");
@@ -243,7 +243,7 @@ TEST(TokenizeJob, ContinuesWhatADamagedInputStopped) {
   options.validation = "every:100";
   run(options);
 
-  // The same work, interrupted after every few batches through its progress callback.
+  // The same job, which the progress callback interrupts after every few batches.
   options.out = folder / "stopped";
   options.save_seconds = 0;
   auto tokenizer = make_tokenizer("bytes");
@@ -314,7 +314,8 @@ TEST(TokenizeJob, OtherWorkInTheFolderIsNotMixed) {
   EXPECT_NE(message(options).find("the name of a file that is not valid UTF-8"), std::string::npos);
 }
 
-// An incomplete download stops the command. Its message depends on what the user does next.
+// An incomplete download stops the command. A later command with other settings is refused, and the message names the
+// setting.
 TEST(TokenizeJob, SettingsOfAnInterruptedRunAreKept) {
   TemporaryFolder folder;
   const std::string packed = gzip(random_json_lines(1, 3000));
@@ -341,7 +342,7 @@ TEST(TokenizeJob, SettingsOfAnInterruptedRunAreKept) {
     folder.write("out/progress.json", note);
     EXPECT_NE(message(options).find("progress.json: damaged"), std::string::npos) << note;
   }
-  // Nothing is written yet, so any settings are accepted.
+  // No shard is written yet, so any settings are accepted.
   TokenizeOptions fresh = options_for({folder.write("c.json.gz", packed.substr(0, 20))}, folder / "fresh");
   EXPECT_NE(message(fresh), "");
   EXPECT_TRUE(fs::exists(folder / "fresh/progress.json"));

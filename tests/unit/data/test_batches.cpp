@@ -212,7 +212,7 @@ TEST_F(Batches, MixtureKeepsWeightsAndRepeatsNothingEarly) {
     const int32_t id = take(source, s, 1).inputs[0];
     if (id >= 5000) continue;
     ++from_first;
-    // A row comes for the n-th time only after all 300 rows came n - 1 times.
+    // A row occurs for the n-th time only after all 300 rows have occurred n - 1 times.
     const int times = ++seen[id];
     if (times > most) {
       EXPECT_EQ(begun, 300 * most);
@@ -229,7 +229,7 @@ TEST_F(Batches, MixtureKeepsWeightsAndRepeatsNothingEarly) {
   EXPECT_ERROR(BatchSource(mixture, T, 42, 10000), "expected at least one row in 10000");
 }
 
-// For every range, the same counts as the sums over its rows.
+// For every range of rows, count() equals the sum over its rows.
 TEST_F(Batches, CountsAreThoseOfTheRows) {
   DataConfig mixed = uneven();
   mixed.train.push_back({{write("other.bin", llmc(counting(60)))}, 2.5});
@@ -302,7 +302,7 @@ TEST_F(Batches, UserMistakesAreNamed) {
   poke(bytes, 4 * shard::word_mark, shard::rowan_mark);
   poke(bytes, 4 * shard::word_vocab, 51);
   EXPECT_ERROR(BatchSource(config({write("v.bin", bytes)}), 2, 1, 50), "found a vocabulary of 51");
-  // The vocabulary in a header is trusted until such a token is read.
+  // The vocabulary size in a header is trusted until a token beyond it is read.
   poke(bytes, 4 * shard::word_vocab, 3);
   BatchSource lying(config({write("l.bin", bytes)}), 2, 1, 3);
   EXPECT_ERROR(take(lying, 0, 1), "l.bin: token 2: found id 3, expected less than 3");

@@ -23,7 +23,7 @@ inline Tokens counting(int64_t count, int32_t first = 0) {
   return tokens;
 }
 
-// A test with its own folder.
+// A fixture that gives each test its own folder.
 class WithFolder : public ::testing::Test {
  protected:
   void SetUp() override {

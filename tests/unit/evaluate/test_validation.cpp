@@ -33,8 +33,8 @@ TEST_F(Validation, FixedRowsUpToTheLimit) {
   EXPECT_EQ(std::count(targets.begin() + 16, targets.end(), ignored_target), 16);
 }
 
-// The loop of the authors' evaluate_model over all ranks, for documents of `inputs[i]` tokens without padding:
-// validation_losses() must give the same. The count of batches starts at `first_count`.
+// The loop of the authors' evaluate_model over all ranks, for documents of `inputs[i]` tokens without padding.
+// validation_losses() must give the same result. The count of batches starts at `first_count`.
 double as_the_authors(const std::vector<int64_t>& inputs, const std::vector<double>& sums, int64_t ranks, int64_t rows,
                       int64_t wanted, int first_count) {
   double all = 0;
@@ -154,7 +154,7 @@ TEST_F(Validation, DocumentsAreThoseOfTheC4Papers) {
     ASSERT_EQ(targets, labels) << "document " << row;
   }
   EXPECT_EQ(set.targets(), targets_wanted);
-  // Measured on these documents without this code: 77.9% of the positions are not padding.
+  // An independent count on these documents: 77.9% of the positions are not padding.
   EXPECT_NEAR(static_cast<double>(set.targets() + 300) / (300.0 * T), 0.779, 0.0005);
 }
 

@@ -12,8 +12,8 @@ namespace {
 using CpuLevelObjects = CommandTest;
 
 #ifdef __x86_64__
-// The linker may use any other global symbol of such an object in the whole program, above all templates of the
-// standard library.
+// If an object had other global symbols, above all templates of the standard library, the linker might use its copy in
+// the whole program.
 TEST_F(CpuLevelObjects, OnlyTheirFactoriesAreGlobal) {
   for (const std::string level : {"v2", "v3", "v4"}) {
     const auto object = std::filesystem::path(rowan_binary()).parent_path() / ("cpu_" + level + ".o");

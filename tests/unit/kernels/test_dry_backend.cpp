@@ -25,7 +25,7 @@ TEST(DryBackend, CountsMemoryByCategoryAndItsPeak) {
   EXPECT_EQ(dry->bytes(), 0u);
 }
 
-// More memory than any machine has, and none of it is touched.
+// Allocates more memory than any machine has. None of it is touched.
 TEST(DryBackend, TouchesNoMemory) {
   auto dry = make_dry_backend();
   Arena arena(*dry, Category::activations);

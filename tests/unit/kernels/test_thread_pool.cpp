@@ -35,7 +35,7 @@ TEST(ThreadPool, ManyShortLoopsSeeOneAnothersResults) {
     pool.run(64, [&](int64_t i, int) { next[static_cast<size_t>(i)] = values[static_cast<size_t>(63 - i)] + i; });
     std::swap(values, next);
   }
-  // i and 63 - i in turn.
+  // Two loops together add i and 63 - i to each value.
   for (int64_t value : values) EXPECT_EQ(value, 10000 * 63);
 }
 
@@ -49,7 +49,7 @@ TEST(ThreadPool, ThreadsThatSleptComeBack) {
   }
 }
 
-// A thread that is late does not delay the others, which take its share.
+// A late thread does not delay the others. They do its share of the work.
 TEST(ThreadPool, ALateThreadsShareIsTaken) {
   ThreadPool pool(2);
   std::atomic<int> held{0}, others{0};

@@ -116,8 +116,8 @@ TEST_P(PackedDocuments, AreTheSameBitsComputedAgain) {
 INSTANTIATE_TEST_SUITE_P(Families, PackedDocuments, testing::Values("llama", "gpt2"),
                          [](const auto& info) { return std::string(info.param); });
 
-// A row of twice the length takes twice the memory, for every choice of what is kept, and less if blocks are
-// recomputed.
+// A row of twice the length takes twice the memory, for every setting of recompute. Recomputing blocks takes less
+// memory.
 TEST(LongRows, TakeMemoryInLine) {
   const ModelConfig config = load_model(source_path("configs/models/smollm2_135m.json"));
   ModelConfig longer = config;

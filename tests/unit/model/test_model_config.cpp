@@ -78,7 +78,7 @@ TEST(ModelConfigErrors, NameTheFieldAndTheNearestKey) {
   EXPECT_NE(config_error(R"({"model_type": "gpt3"})").find("did you mean 'gpt2'"), std::string::npos);
 }
 
-// Keys of the hubs' files that do not describe the model.
+// Published config.json files also have keys that do not describe the model.
 TEST(ModelConfig, ReadsPublishedFilesAsTheyAre) {
   for (const char* key :
        {R"("head_dim": null)", R"("rope_scaling": null)", R"("rope_scaling": {"rope_type": "default"})",

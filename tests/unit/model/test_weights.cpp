@@ -229,7 +229,7 @@ TEST_F(Weights, InitIsAFileAFolderOrARun) {
   EXPECT_NE(error(checkpoint()).find("damaged: wrong checksum"), std::string::npos);
 }
 
-// Weights of equal shapes may belong to another function.
+// Weights of the same shapes may belong to a model that computes another function.
 TEST_F(Weights, AnotherFunctionOfTheSameShapesIsRefused) {
   make(small_llama());
   auto differs = [&](const Json& more, const std::string& part) {

@@ -28,7 +28,8 @@ inline Floats normal_floats(int64_t count, uint64_t seed, double scale = 1) {
   return values;
 }
 
-// Shares of f32 weights, or of bf16 weights with or without masters, on the CPU. They can be cut anywhere.
+// Shares of f32 weights, or of bf16 weights with or without masters, on the CPU. Parameters can be cut into shares at
+// any element.
 class Trained {
  public:
   enum class Weights { f32, masters, bf16 };
@@ -39,7 +40,7 @@ class Trained {
   explicit Trained(const std::string& config, Weights kind = Weights::f32)
       : config_(optimizer_config(config)), kind_(kind), arena_(*backend_, Category::weights) {}
 
-  // With one matrix.
+  // Adds one matrix.
   Trained(const std::string& config, int64_t rows, int64_t cols) : Trained(config) {
     add("a.weight", Role::matrix, {rows, cols});
   }

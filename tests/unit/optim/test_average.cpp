@@ -79,7 +79,7 @@ TEST(Averages, TakeThePlaceOfWeightsAndLeaveIt) {
   }
 }
 
-// A run that is made longer has other last steps.
+// The tail average covers the last steps of a run. A longer run has other last steps, so the average starts again.
 TEST(Averages, ATailBeginsAnew) {
   Weights weights(DType::f32, false);
   Averages averages(*weights.backend, {.ema = 0, .ema_start = 0, .tail = 2}, 8, weights.shares);

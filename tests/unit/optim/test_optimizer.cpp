@@ -1,4 +1,4 @@
-// Properties that the papers state of their rules, and that every optimizer here must have.
+// Properties that the papers state for their rules, and properties that every optimizer must have.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -193,7 +193,7 @@ TEST(EveryRecipe, GivesTheSameBitsInShares) {
         cut.start({{0, 100}, {100, 20}, {120, 120}});
       else
         cut.start({{0, 7}, {7, 130}, {137, 103}});
-      const double scale = name == "mars-adamw" ? 0.02 : 1;  // its clip, which does not act there, is a sum of shares'
+      const double scale = name == "mars-adamw" ? 0.02 : 1;  // keeps its clip, a sum over shares, inactive
       whole.steps(4, scale);
       cut.steps(4, scale);
       EXPECT_EQ(whole.values(), cut.values()) << name;
@@ -246,7 +246,7 @@ TEST(EveryRecipe, StateIsNamedByParameter) {
 }
 
 TEST(Fused, EqualsItsStages) {
-  // An equilibration with all factors 1 makes the same rule run through separate stages.
+  // An equilibration whose factors are all 1 makes the same rule run as separate stages.
   for (const char* name : {"rmnp", "nora", "mano", "mano-v2"}) {
     Trained fused = one_matrix(recipe(name), 12, 20);
     Trained staged = one_matrix(recipe(name, R"("equilibrate": "row", "equilibrate_exponent": 0)"), 12, 20);

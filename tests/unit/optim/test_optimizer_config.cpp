@@ -79,7 +79,7 @@ TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
   expect_refused(R"({"name": "namo", "shape_scale": "rms"})", "choose the norm themselves");
 }
 
-// The differences of the printed rules, as in the notes on the papers.
+// The differences between the rules as the papers print them.
 TEST(OptimizerConfig, VariantsOfThePapers) {
   const std::vector<std::pair<std::string, std::string>> expected = {
       {"rmnp", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.0, "form": "ema"})"},
@@ -263,7 +263,7 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
   EXPECT_THROW(schedule(R"({"warmup_steps": -1})", 10), Error);
 }
 
-// A run that was shortened to try something.
+// Schedules of a run that was shortened for a trial.
 TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   Schedule s = schedule(R"({"warmup_steps": 51})", 50);
   EXPECT_EQ(s.warmup_steps, 5);
@@ -280,7 +280,7 @@ TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   EXPECT_DOUBLE_EQ(s.pace(130).fall, 0.5);
   EXPECT_THROW(schedule(R"({"from_step": 50})", 50), Error);
   EXPECT_EQ(schedule(R"({"warmup_steps": 2})", 1).multiplier(0), 0);
-  // The decay keeps its end: it runs over the steps after the warm-up.
+  // The decay still ends with the run. It covers the steps after the warm-up.
   s = schedule(R"({"name": "wsd", "warmup_steps": 9, "decay_steps": 2})", 10);
   EXPECT_EQ(s.decay_steps, 1);
   EXPECT_EQ(s.asked_decay_steps, 2);

@@ -1,4 +1,4 @@
-// What every stage states about itself.
+// The properties that every stage declares.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -25,7 +25,7 @@ TEST(EveryStage, AnswersForItself) {
   }
 }
 
-// A stage that needs more than its atom would silently compute other results on many ranks.
+// A stage that reads more than its declared atom would silently compute other results on many ranks.
 TEST(EveryStage, SeesNoMoreThanItsAtom) {
   for (const char* switches :
        {R"("equilibrate": "row")", R"("equilibrate": "sign")", R"("renormalize": "row")",
@@ -92,7 +92,8 @@ TEST(Blocks, EqualMatricesOfTheirOwn) {
   }
 }
 
-// The same for the columns of a head, for all dtypes of the weights. Metrics are also those of the blocks.
+// Blocks of the columns of a head, too, give the same result as separate matrices, for all dtypes of the weights. So do
+// the metrics.
 TEST(Blocks, OfColumnsEqualMatricesOfTheirOwn) {
   constexpr int64_t rows = 12, heads = 3, width = 16, size = rows * width;
   auto apart = [](const Floats& x) {

@@ -1,4 +1,4 @@
-// The optimizers' telemetry against the definitions of its figures.
+// The optimizers' telemetry against the definitions of its metrics.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -91,7 +91,7 @@ TEST(Telemetry, FiguresEqualTheirDefinitions) {
     EXPECT_NEAR(got.at("a.weight/alpha"), std::sqrt(1 - beta2) / (1 - mu) * q[0], 1e-4);
     EXPECT_EQ(got.at("a.weight/clamp_rate"), 0);
 
-    // A second gradient with columns of very different size. Those beyond the clamp are counted.
+    // A second gradient with columns of very different norms. clamp_rate counts the columns beyond the clamp.
     Floats second = normal_floats(rows * cols, 22);
     for (int64_t i = 0; i < rows * cols; ++i) second[i] *= std::pow(4.0f, static_cast<float>(i % cols));
     x.step(1, second);

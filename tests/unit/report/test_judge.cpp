@@ -114,7 +114,7 @@ TEST(Judge, AConversionComparesLikeWithLike) {
   EXPECT_NEAR(rows_of(judge(set))[1]["published"].get<double>(), std::log(33.28), 1e-12);
   set.metric = "val_loss_batch_mean";
   EXPECT_NEAR(rows_of(judge(set))[1]["published"].get<double>(), std::log(33.28) * 99 / 98, 1e-12);
-  set.metric = "val_loss";  // another quantity: it is shown but not compared
+  set.metric = "val_loss";  // another metric: the published value is shown but not compared
   EXPECT_TRUE(rows_of(judge(set))[1]["ours_minus_published"].is_null());
 }
 

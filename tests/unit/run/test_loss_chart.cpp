@@ -53,7 +53,7 @@ TEST(LossChart, TextHasTheSizeAskedForAndTheFloorAtTheBottom) {
 TEST(LossChart, TheCurveHasNoGaps) {
   LossCurves curves = falling();
   curves.validation.clear();
-  // Every row between the ends of the curve has dots.
+  // Every line of text between the ends of the curve has dots.
   for (const std::string& line : lines_of(loss_chart_text(curves, 70, 12))) {
     if (line.find("└") != std::string::npos) break;
     bool dots = false;  // U+2801 to U+28FF

@@ -71,7 +71,8 @@ TEST_F(MetricsTest, ResumingDropsRowsBehindTheCheckpoint) {
   EXPECT_EQ(notes_, "") << "a line cut short is what every kill may leave";
 }
 
-// A limit on file sizes makes writes fail as on a full disk. The events of a row are larger than the row.
+// A limit on file sizes makes writes fail as on a full disk. The TensorBoard events of a row are larger than the row,
+// so they fail first.
 TEST_F(MetricsTest, EventsThatCannotBeWrittenCostOneNoteAndNoRow) {
   MetricsLog log = this->log({});
   rlimit before;
@@ -127,7 +128,7 @@ TEST_F(MetricsTest, AResumeIsARowAndCountsOnce) {
   EXPECT_EQ(text.find("resume"), text.find("\"resume\":{\"world_size\":2}") + 1) << text;
 }
 
-// A full disk accepts only part of a line. This part is removed, and the earlier rows remain.
+// A full disk accepts only part of a line. The log removes this part and keeps the earlier rows.
 TEST_F(MetricsTest, HalfARowIsTakenBack) {
   MetricsLog log = this->log({});
   log.train_row({.step = 1});

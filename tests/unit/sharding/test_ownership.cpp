@@ -10,7 +10,8 @@ namespace {
 
 enum class Recipe { adamw, rows, matrices };
 
-// A LLaMA of the given sizes, and the costs of its updates. Those of Newton-Schulz grow with max * min^2.
+// A LLaMA of the given sizes, and the costs of its updates. The cost of Newton-Schulz grows with max * min^2 of a
+// matrix's sides.
 struct Case {
   ParameterTable table;
   std::vector<UpdateCost> costs;
@@ -124,7 +125,8 @@ TEST(Ownership, EveryBlockOfElementsHasAllRanksForOwners) {
   }
 }
 
-// One matrix is larger than a rank's share. Split into heads it can be divided, into no more pieces than that takes.
+// One matrix is larger than a rank's share. Split into heads, it can be divided among ranks. It is divided into as few
+// pieces as possible.
 TEST(Ownership, CutsAtBlocks) {
   Case c(Recipe::matrices, 1, 64, 48, 16, 32);
   const size_t q = 2;

@@ -1,4 +1,4 @@
-// The hand-written splitter against the published expression, run by PCRE2.
+// The hand-written splitter against the published regular expression, run by PCRE2.
 #include <gtest/gtest.h>
 
 #include <fstream>

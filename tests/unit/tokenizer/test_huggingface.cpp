@@ -110,7 +110,8 @@ TEST(HuggingFace, NormalizationFormC) {
   EXPECT_EQ(tokenizer->encode("ae\u0301"), (Ids{'a', 0xc3, 0xa9}));
 }
 
-// A unigram model in the form to which those of sentencepiece are converted. Ids count from <unk> and </s>.
+// A tokenizer.json with a unigram model, in the form to which sentencepiece models are converted. <unk> has id 0 and
+// </s> id 1; `pieces` follow.
 std::string unigram(const Json& pieces, bool byte_fallback, double unknown_score = 0) {
   Json vocabulary = Json::array({{"<unk>", unknown_score}, {"</s>", 0.0}});
   vocabulary.insert(vocabulary.end(), pieces.begin(), pieces.end());
@@ -124,7 +125,7 @@ std::string unigram(const Json& pieces, bool byte_fallback, double unknown_score
   return json.dump();
 }
 
-// The ids are those of the package tokenizers, 0.23.3.
+// The expected ids are from the package tokenizers 0.23.3.
 TEST(HuggingFace, UnigramFallsBackOnBytes) {
   Json pieces = Json::array();
   for (int byte = 0; byte < 256; ++byte) pieces.push_back({fmt::format("<0x{:02X}>", byte), 0.0});
@@ -149,9 +150,10 @@ TEST(HuggingFace, UnigramFallsBackOnBytes) {
     EXPECT_EQ(tokenizer->encode(text), ids) << text;
     EXPECT_EQ(tokenizer->decode(ids), text);
   }
-  EXPECT_EQ(tokenizer->encode("<0x41>"), (Ids{258, 67}));  // this piece is an ordinary one
+  EXPECT_EQ(tokenizer->encode("<0x41>"), (Ids{258, 67}));  // in text, "<0x41>" is not a byte piece
   EXPECT_EQ(tokenizer->token_bytes(230), 1);
-  // Consecutive unknown characters become one id. They keep it if one of their bytes has no piece.
+  // Without byte pieces, consecutive unknown characters become one <unk>. They also do so if a piece is missing for one
+  // of their bytes.
   Json fewer = Json::array();
   for (const Json& piece : pieces)
     if (piece[0] != "<0xB8>") fewer.push_back(piece);
@@ -171,7 +173,7 @@ TEST(HuggingFace, UnigramAddsUpInDoublePrecision) {
         Json::array({{"\u2581", -2.0}, {"a", -1.1}, {"b", -1.2}, {"ab", joined ? -2.29999999 : -2.30000001}});
     EXPECT_EQ(ids(unigram(pieces, false), "abab"), joined ? (Ids{2, 5, 5}) : (Ids{2, 3, 4, 3, 4}));
   }
-  // The score of an unknown character is ten below the lowest score, also below that of <unk>.
+  // The score of an unknown character is ten below the lowest score of all pieces, <unk> included.
   const Json rare = Json::array({{"\u2581", -2.0}, {"abx", -1.0}, {"a", -9.0}, {"b", -9.0}, {"xy", -9.0}});
   EXPECT_EQ(ids(unigram(rare, false, -50), "abxy"), (Ids{2, 4, 5, 6}));
   EXPECT_EQ(ids(unigram(rare, false), "abxy"), (Ids{2, 3, 0}));
@@ -237,8 +239,8 @@ TEST(HuggingFace, ExportedT5IsT5) {
   EXPECT_EQ(back->encode("a b"), (Ids{3, 9, 3, 115}));
   for (const char* text : texts) EXPECT_EQ(back->encode(text), t5->encode(text)) << text;
   expect_same(*t5, *back, "Plain words, two  spaces and 1234.");
-  // The library adds up the scores of a whole document in single precision. Among equal scores it may choose another
-  // segmentation.
+  // sentencepiece adds up the scores of a whole document in single precision. Between segmentations of equal score it
+  // may choose another one.
   std::istringstream lines(read_file(shared_file("corpora/text/wikitext2_valid.txt")).substr(0, 200'000));
   int all = 0, other = 0;
   for (std::string line; std::getline(lines, line); ++all) other += back->encode(line) != t5->encode(line);

@@ -76,7 +76,7 @@ class ModelFile {
   std::string spec_;
 };
 
-// T5's model with only its first pieces.
+// T5's model, cut to its first pieces.
 std::string small_t5(const std::string& whole) {
   std::string result;
   int pieces = 0;
@@ -94,7 +94,7 @@ std::string small_t5(const std::string& whole) {
   return result;
 }
 
-// Before these checks, one of sixteen such models crashed the library or grew without end.
+// Without Rowan's checks, one in sixteen such models crashed sentencepiece or made it allocate without end.
 TEST(SentencepieceModel, DamagedOnesAreRefusedOrSafe) {
   ROWAN_SHARED_OR_SKIP(file, "corpora/tokenizers/t5/spiece.model");
   const std::string good = small_t5(read_file(file));
@@ -210,7 +210,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, ExportedModel, testing::Bool(),
                          [](const auto& info) { return std::string(info.param ? "bpe" : "unigram"); });
 #endif
 
-// Four times the text takes four times as long, for any content.
+// Expects that four times the text takes about four times as long, for any content.
 void expect_linear(const Tokenizer& tokenizer) {
   auto seconds = [&](const std::string& text) {
     const std::clock_t start = std::clock();

@@ -202,7 +202,7 @@ TEST(Sentencepiece, C4DocumentsOfT5) {
 }
 
 #ifdef ROWAN_SENTENCEPIECE
-// The search word by word against the library's, which takes the whole document.
+// Rowan searches word by word, sentencepiece over the whole document. Both must give the same ids.
 TEST(Sentencepiece, WordsGiveWhatTheLibraryGives) {
   ROWAN_SHARED_OR_SKIP(model, "corpora/tokenizers/t5/spiece.model");
   auto tokenizer = make_tokenizer("sentencepiece:" + model.string());

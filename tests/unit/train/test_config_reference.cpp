@@ -92,7 +92,7 @@ TEST(ConfigReference, NamesEveryKeyOfASweep) {
   std::filesystem::remove(file);
 }
 
-// The tables match the keys: meaning, default, and whether a run may continue with another value.
+// The tables have the meaning and default of every key, and whether a run may continue with another value.
 TEST(ConfigReference, TablesSayWhatTheKeysAre) {
   const std::string page = read_file(source_path("configs/README.md"));
   for (const auto& [section, rows] : config_keys())

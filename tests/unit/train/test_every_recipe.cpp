@@ -14,7 +14,7 @@ namespace {
 
 constexpr int saved_at = 3, last = 6;
 
-// Preconditioners are updated more often, so that a short run sees it.
+// Preconditioners are updated more often than by default, so that a short run includes updates.
 Json small_steps(Json optimizer) {
   const Recipe recipe = named_recipe(optimizer["name"].get<std::string>());
   if (recipe.precondition != Precondition::none || recipe.shampoo) optimizer["precondition_frequency"] = 2;

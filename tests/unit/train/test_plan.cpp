@@ -60,7 +60,8 @@ TEST(Plan, StateAndWorkAreSplit) {
   EXPECT_LE(eight.optimizer_flops, 1.08 / 8 * alone.optimizer_flops);
 }
 
-// Values that cuDNN 9.19 gives for an H100 (tests/gpu/cudnn_plans.cpp), and the sums of its frontend.
+// The workspace that cuDNN 9.19 reports for an H100 (tests/gpu/cudnn_plans.cpp), plus the sums that its frontend
+// stores.
 TEST(Plan, TheScoresThatCudnnStoresAreCounted) {
   TrainConfig config = config_of("gpt2_124m", "none");
   config.batch = {64, 1024, 64};

@@ -1,4 +1,4 @@
-// The memory that `rowan plan` foretells beside what training with each recipe takes of this machine.
+// The memory that `rowan plan` predicts, compared with the memory that training with each recipe takes on this machine.
 #include <gtest/gtest.h>
 #include <malloc.h>
 #include <sys/wait.h>
@@ -29,7 +29,8 @@ double status_bytes(const std::string& key) {
   return 0;
 }
 
-// What `work` adds to a process at most, after `warm` has brought its code in; negative when it fails.
+// Returns the peak memory in bytes that `work` adds to a process, or a negative number if it fails. `warm` runs first
+// and loads the code.
 double peak_of(const std::function<void()>& warm, const std::function<void()>& work) {
   int ends[2];
   if (pipe(ends) != 0) return -1;
@@ -39,7 +40,7 @@ double peak_of(const std::function<void()>& warm, const std::function<void()>& w
     try {
       warm();
       malloc_trim(0);
-      std::ofstream("/proc/self/clear_refs") << 5;  // the peak is that of what follows
+      std::ofstream("/proc/self/clear_refs") << 5;  // resets the peak, VmHWM
       const double before = status_bytes("VmRSS");
       work();
       added = status_bytes("VmHWM") - before;
@@ -103,7 +104,8 @@ INSTANTIATE_TEST_SUITE_P(Some, PlannedMemory,
                          name_of_recipe);
 INSTANTIATE_TEST_SUITE_P(Long, PlannedMemory, testing::ValuesIn(recipe_names()), name_of_recipe);
 
-// Double precision for one matrix at a time: of a Jacobi iteration two, of Householder's reflections three.
+// One matrix at a time is processed in float64. Jacobi iterations need two such matrices, Householder reflections
+// three.
 TEST(EigenScratch, IsInThePlan) {
   auto dry = make_dry_backend();
   Tensor a(dry->allocate(4 * 64 * 64, Category::workspace), DType::f32, {64, 64}),
