@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Lists the files of a dataset on the Hugging Face hub: one line each of SHA-256 (or -), size and path, sorted.
+"""Prints SHA-256 (or -), size and path of each file of a dataset on the Hugging Face hub, sorted.
 
     python3 data/hub_files.py REPOSITORY FOLDER PATTERN
 

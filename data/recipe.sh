@@ -93,8 +93,8 @@ recipe() {
   [ -z "$validation" ] || mapfile -t validation_files < <(present "$validation" 1000000)
   common=(--tokenizer "$tokenizer" --out "$out" --validation "${rule:-none}" "${more[@]}")
 
-  # rowan tokenize reads parquet files from a pipe and does not know their names. This file lists them, so that a change
-  # is detected.
+  # rowan tokenize reads parquet files from a pipe and does not know their names. parquet_files.txt lists them, so that
+  # a change of the list is detected.
   if [[ $train == *.parquet ]]; then
     mkdir -p "$out"
     if [ -f "$out/manifest.json" ] && [ -f "$out/parquet_files.txt" ] &&

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The vocabularies of GPT-2 and T5, checked by SHA-256: data/tokenizers/gpt2.tiktoken and t5.model.
+# Downloads the vocabularies of GPT-2 and T5, data/tokenizers/gpt2.tiktoken and t5.model, and checks their SHA-256.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

@@ -124,7 +124,7 @@ TEST_P(DocumentAttention, IsThatOfEachDocumentAlone) {
 
 class Dropouts : public Ops {
  protected:
-  // The tensor i32[batch, 2] for consecutive samples.
+  // The values of the samples' tensor, i32[batch, 2], for consecutive samples.
   static Doubles samples_from(int64_t first, int64_t batch) {
     Doubles numbers;
     for (int64_t i = 0; i < batch; ++i) {

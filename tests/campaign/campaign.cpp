@@ -1,9 +1,8 @@
 // Kills commands, or makes their system calls fail, again and again. Then runs the same command once more without
 // faults. It must leave the same bytes as a command that ran undisturbed.
 //
-//   campaign [SECONDS [SEED [COMMAND...]]]   runs for SECONDS (60), and at least until every kind of fault occurred
-//   once campaign every [COMMAND[:CALL]...]       every fault at every system call, or at those of one kind; takes
-//   hours
+//   campaign [SECONDS [SEED [COMMAND...]]]   runs for SECONDS (60), and until every kind of fault has occurred
+//   campaign every [COMMAND[:CALL]...]       tries every fault at every system call, or at those of one kind (hours)
 //
 // COMMAND: train, ranks, tokenize, eval, export, replace (an export over an older one) or sweep; all by default.
 // CALL: open, write, fsync, rename or remove.
@@ -77,7 +76,7 @@ struct Command {
   bool faults = true;                  // whether its system calls can be made to fail one by one
   bool prints = false;                 // whether its output is part of the result
   std::function<void()> prepare = {};  // makes the earlier content of `out`
-  // After an error, `out` must hold either this earlier content or the new one, complete.
+  // After an error, `out` must hold either all of this earlier content or all of the new content.
   Contents before = {};
   Contents undisturbed = {};
   double seconds = 0;
@@ -333,7 +332,7 @@ class Campaign {
     // A command may end only with an error that it names. It may also succeed, if it can do without the failed call.
     if (code != 0 && code != 2 && code != -SIGKILL)
       return lose(command, fmt::format("{}: it ends with {}", fault, code));
-    if (command.prepare && code != 0) {  // either the old content or the new one, complete
+    if (command.prepare && code != 0) {  // either all of the old content or all of the new
       Contents now = contents(command.out);
       now.erase("lock");
       if (!difference_of(command.before, now).empty() && !difference_of(command.undisturbed, now).empty())

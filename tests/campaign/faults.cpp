@@ -26,7 +26,7 @@ std::atomic<long> counts[calls];
 std::atomic<bool> full = false;
 
 struct Fault {
-  int call = -1;  // index in `names`; `calls`: any call
+  int call = -1;  // index in `names`, or `calls` for any call
   long number = 0;
   int error = 0;  // -1: kill, -2: full
   const char* folder = nullptr;

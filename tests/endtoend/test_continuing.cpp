@@ -1,4 +1,4 @@
-// README's table of how a run continues: each row, by the command that it names.
+// README's table of how a run continues. Each row is tested with the command that it names.
 #include "train_command.h"
 
 namespace rowan {

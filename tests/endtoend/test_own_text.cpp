@@ -1,4 +1,4 @@
-// A new user's own text: a folder of files.
+// A new user trains on a folder of text files.
 #include "base/json.h"
 #include "command.h"
 #include "text_files.h"

@@ -119,7 +119,7 @@ TEST_F(Safety, ARunHasOneOwner) {
 }
 
 TEST_F(Safety, AnotherConfigNeverWipesARun) {
-  // A run that was killed before its first checkpoint.
+  // Makes the folder of a run that was killed before its first checkpoint.
   auto killed = [&] {
     fs::remove_all(run("run"));
     ASSERT_EQ(rowan(train()).code, 0);

@@ -312,7 +312,7 @@ TEST_F(Train, ARunOfNoStepsIsItsInitialWeights) {
   EXPECT_EQ(evaluated(run("run")), evaluated(source));
   EXPECT_NE(evaluated(source).find("targets      300"), std::string::npos);
 
-  // A finished run stays finished; more steps may follow.
+  // A finished run does nothing when it is started again. With more steps it continues.
   ASSERT_EQ(rowan(command).code, 0);
   EXPECT_EQ(rows(run("run")).size(), 1u);
   Outcome more = rowan(train("--resume --set run.steps=2 --set init=" + hf.string()));
@@ -421,7 +421,7 @@ TEST_F(Train, APlanNeedsNoDataAndWritesNothing) {
   says("steps        12 of 4 sequences of 16 tokens: 768 tokens");
   says("  training         /nowhere.bin");
   says("  validation       " + (dir_ / "validation.bin").string());
-  says("at the end on 300 tokens");  // all there are
+  says("at the end on 300 tokens");  // the whole validation set
   const std::string documents = " --set data.documents.end_token=first --set data.end_id=5";
   plan = rowan("plan " + file().string() + " --set data.train=/nowhere.bin" + documents);
   EXPECT_EQ(plan.code, 0) << plan.err;

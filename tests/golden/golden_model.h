@@ -1,4 +1,4 @@
-// One folder of a whole model: config.json, model.safetensors, batch.safetensors (input_ids, targets and mostly
+// One folder of a whole model: config.json, model.safetensors, batch.safetensors (input_ids, targets and usually
 // logits), grads.safetensors (of the mean loss over counted targets) and expect.json (loss; documents and dropout,
 // where the model has them). A key of expect.json that is not read is an error.
 #pragma once

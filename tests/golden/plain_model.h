@@ -149,7 +149,7 @@ class PlainModel {
     return (1 - smooth) * plain / factor + smooth * plain;
   }
 
-  // Norm, rotation and clipping of the heads of queries or keys at a position.
+  // Applies norm, rotation and clipping to the heads of the query or key at a position.
   void prepare(Doubles& x, int64_t position, const std::string& gain) const {
     const double clip = c_.value("qk_clip", 0.0);
     for (size_t first = 0; first < x.size(); first += static_cast<size_t>(dim_)) {

@@ -44,7 +44,7 @@ struct Result {
   double bytes_per_step = 0;  // bytes of all ranks
 };
 
-// The shares of all ranks together.
+// Returns the whole weights by parameter name, gathered from the shares of all ranks.
 std::map<std::string, std::vector<float>> whole_weights(Communicator& communicator, const Sharding& sharding,
                                                         const ParameterTable& table) {
   std::string mine;
@@ -210,7 +210,7 @@ TEST(Sharding, GradientsMayTravelInBf16) {
   }
 }
 
-// A weight that changed on only one rank, as by a faulty core or memory.
+// A weight changes on only one rank, as with a faulty core or memory.
 TEST(Sharding, WeightsThatDifferAreNamed) {
   const int n = ranks().size(), odd = n - 1;
   for (ShardMode shard : {ShardMode::none, ShardMode::optimizer, ShardMode::gradients, ShardMode::weights}) {

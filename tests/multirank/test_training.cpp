@@ -302,7 +302,8 @@ TEST(Evaluation, RanksShareTheWorkAndAgree) {
   }
 }
 
-// Saved by `first` and continued by `second`: the result must be that of a run that never stopped.
+// The ranks of `first` save a run, and those of `second` continue it. The result must be that of a run that never
+// stopped.
 void save_and_resume(const Folder& folder, Communicator& first, ShardMode before, Communicator& second, ShardMode after,
                      const Reference& want) {
   SCOPED_TRACE(std::string(name_of(before)) + " to " + name_of(after));

@@ -16,7 +16,7 @@
 namespace rowan {
 namespace {
 
-// Sets variables of launchers, and restores them afterwards.
+// Sets environment variables of launchers, and restores them afterwards.
 class Launched : public testing::Test {
  protected:
   Launched() {

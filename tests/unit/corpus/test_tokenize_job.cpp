@@ -141,7 +141,8 @@ TEST(TokenizeJob, ValidationRules) {
     EXPECT_THROW(ValidationRule::parse(wrong), Error) << wrong;
 }
 
-// The last tenth of the text, independent of file boundaries. Plain text is cut at the end of a line.
+// `last:10%` holds out the last tenth of the text, independent of file boundaries. Plain text is cut at the end of a
+// line.
 TEST(TokenizeJob, TheLastPartOfTheTextIsHeldOut) {
   TemporaryFolder folder;
   std::string text;
@@ -374,7 +375,7 @@ TEST(TokenizeJob, TinyShakespeareAsLlmCWritesIt) {
   for (auto [ours, theirs] : {std::pair("out/train-00000.bin", "corpora/shards/tiny_shakespeare_train.bin"),
                               std::pair("out/validation-00000.bin", "corpora/shards/tiny_shakespeare_val.bin")}) {
     std::string bytes = read_file(folder / ours);
-    // The header words that llm.c leaves at zero.
+    // Clears the header words that llm.c leaves at zero.
     std::memset(bytes.data() + 4 * shard::word_mark, 0, shard::header_bytes - 4 * shard::word_mark);
     EXPECT_EQ(bytes, read_file(shared_file(theirs))) << ours;
   }

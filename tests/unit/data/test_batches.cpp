@@ -70,7 +70,7 @@ TEST_F(Batches, SharedShardsAreNamed) {
   EXPECT_EQ(lines({{a}, {b, a}}, {c}), Files{a + " is in data.mixture.0 and in data.mixture.1"});
 }
 
-// Rows 0 1 2 3 and 4 0 6 7. With end token 0, the documents have 4, 1 and 3 tokens; with end token 3, 4 and 4.
+// The rows are 0 1 2 3 and 4 0 6 7. With end token 0, the documents have 4, 1 and 3 tokens; with end token 3, 4 and 4.
 TEST_F(Batches, AttentionLeftWithinDocumentsIsCounted) {
   DataConfig data = config({write("a.bin", llmc({0, 1, 2, 3, 4, 0, 6, 7, 8}))}, Order::sequential);
   data.shards.end_id = 0;
@@ -168,7 +168,7 @@ TEST_F(Batches, RanksMicroBatchesAndResumptionDoNotMatter) {
     const Rows whole = take(source, step * G, G);
     for (int64_t ranks : {1, 2, 4})
       for (int64_t micro : {1, 3}) {
-        // A run that starts at this step: batches cross shards, ends of shards and three epochs.
+        // The batches of a run that starts at this step. They cross ends of shards and of epochs.
         BatchSource resumed(uneven(), T, 5, 77);
         Rows parts{Tokens(whole.inputs.size()), Tokens(whole.targets.size())};
         for (int64_t rank = 0; rank < ranks; ++rank)
@@ -278,7 +278,7 @@ TEST_F(Batches, DocumentsAreCutEndedAndPadded) {
     EXPECT_EQ(source.count(0, 4).inputs, 3 + 1 + 4 + 2);
   };
   check();
-  // The same, with indexes instead of a scan.
+  // The same documents, found through index files instead of a scan for the end token.
   write("d0.bin.documents", rowan_index({0, 3, 4}, 7));
   write("d1.bin.documents", rowan_index({3}, 5));
   check();

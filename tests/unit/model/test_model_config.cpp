@@ -206,7 +206,7 @@ TEST(ModelConfig, ReadsQwen3AsPublished) {
             std::string::npos);
 }
 
-// LLaMA 3.1's values, compared with the formula written in another way.
+// The frequencies with LLaMA 3.1's settings, compared with the formula written in another way.
 TEST(Rope, ScalesAsLlama3) {
   const ModelConfig config = parse(std::string(tiny) + R"(, "head_dim": 128, "rope_theta": 500000, "rope_scaling":
     {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192,
@@ -299,8 +299,8 @@ TEST(TrainingFlops, AndParametersAreThoseOfTrack3) {
 TEST(Logits, ComeInEvenPiecesOfWholeTiles) {
   const ModelConfig gpt2 = load_model(source_path("configs/models/gpt2_124m.json"));
   EXPECT_EQ(logit_chunk_rows(gpt2, 1024, DType::bf16), 1024);       // 103 MB
-  EXPECT_EQ(logit_chunk_rows(gpt2, 2048, DType::bf16), 1024);       // 128 MiB hold 1335 rows
-  EXPECT_EQ(logit_chunk_rows(gpt2, 2048, DType::f32), 512);         // or 667
+  EXPECT_EQ(logit_chunk_rows(gpt2, 2048, DType::bf16), 1024);       // 1335 rows fit into 128 MiB
+  EXPECT_EQ(logit_chunk_rows(gpt2, 2048, DType::f32), 512);         // 667 rows fit into 128 MiB
   EXPECT_EQ(logit_chunk_rows(gpt2, 64 * 1024, DType::bf16), 9472);  // 7 pieces of at most 1 GiB
   EXPECT_EQ(logit_chunk_rows(gpt2, 1, DType::f32), 1);
 }

@@ -210,7 +210,7 @@ TEST(Courses, MomentumAndDecayFollowTheRun) {
   EXPECT_DOUBLE_EQ(r.at(9, pace).weight_decay, 0.1);
   const Recipe by_rate = optimizer_config(R"({"name": "adamw", "weight_decay": 0.2, "decay_course": "rate"})").main();
   EXPECT_DOUBLE_EQ(by_rate.at(9, Pace(0.25)).weight_decay, 0.05);
-  // A plain number is allowed again.
+  // A plain number replaces the schedule of nanochat's momentum.
   EXPECT_EQ(optimizer_config(R"({"name": "nanochat", "momentum": 0.9})").main().at(0, Pace()).momentum, 0.9);
 }
 

@@ -77,7 +77,7 @@ TEST(Judge, TakesTheBestRateOfTheFirstSeedAndAllSeedsThere) {
   EXPECT_TRUE(rows[1]["difference"].is_null());
 }
 
-// Differences of seeds 1, 2, 3: -0.1, 0, -0.2: mean -0.1, deviation 0.1.
+// The differences for the seeds 1, 2 and 3 are -0.1, 0 and -0.2. Their mean is -0.1 and their deviation 0.1.
 TEST(Judge, PairsRunsOfTheSameSeed) {
   const ResultSet set = two_optimizers();
   const std::vector<ResultGroup> groups = make_groups(set);
@@ -139,7 +139,7 @@ TEST(Judge, TheTargetWithTheRunsSettingsIsTaken) {
 
 TEST(Judge, TokensToALossAreReadBetweenEvaluations) {
   ResultSet set = two_optimizers();
-  // From loss + 2 at 0 tokens to loss + 1 at 500 and loss at 1000.
+  // The validation loss of a run falls from loss + 2 at 0 tokens to loss + 1 at 500 and loss at 1000.
   EXPECT_NEAR(reaches(set.runs[1], "val_loss", 3.5)->tokens, 750, 1e-9);
   EXPECT_NEAR(reaches(set.runs[1], "val_loss", 9)->tokens, 0, 1e-9);
   EXPECT_FALSE(reaches(set.runs[1], "val_loss", 2.9));

@@ -104,7 +104,7 @@ TEST_F(CheckpointTest, MilestonesAndTheBestStay) {
   EXPECT_EQ(names(), " 12 11 10 7 5");
   rotate_checkpoints(dir_, 10, {.keep = 1, .keep_every = 0, .best = 5});
   EXPECT_EQ(names(), " 12 11 10 5");
-  // More than fits in an int.
+  // These numbers do not fit in an int.
   rotate_checkpoints(dir_, 12, {.keep = int64_t{1} << 31});
   rotate_checkpoints(dir_, 12, {.keep = INT64_MAX});
   EXPECT_EQ(names(), " 12 11 10 5");

@@ -56,7 +56,7 @@ TEST(LossChart, TheCurveHasNoGaps) {
   // Every line of text between the ends of the curve has dots.
   for (const std::string& line : lines_of(loss_chart_text(curves, 70, 12))) {
     if (line.find("└") != std::string::npos) break;
-    bool dots = false;  // U+2801 to U+28FF
+    bool dots = false;  // braille characters, U+2801 to U+28FF
     for (size_t i = 0; i + 1 < line.size(); ++i) dots |= line[i] == '\xe2' && (line[i + 1] & 0xfc) == 0xa0;
     EXPECT_TRUE(dots) << line;
   }

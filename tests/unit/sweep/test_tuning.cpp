@@ -100,7 +100,7 @@ class SweepFile : public ::testing::Test {
              {"axes", {{"optimizer", {{"rmnp", Json::object()}, {"muon", {{"optimizer", {{"name", "muon"}}}}}}}}}};
   }
   SweepConfig load() { return load_sweep(folder_.write("sweep.json", json_.dump(1)), {}); }
-  // The message without the file's name, which it must contain.
+  // Returns the message of load(), which must be one line.
   std::string error() {
     std::string text = error_of([&] { load(); });
     EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 0);

@@ -146,7 +146,7 @@ TEST(ResolvedConfig, HoldsEveryDefault) {
   EXPECT_EQ(load_config(folder.write("again.json", resolved.dump()), {}).resolved, resolved);
 }
 
-// For every kind of model: read, written with its defaults, and read again.
+// Every model's config is read, written with its defaults, and read again.
 TEST(ResolvedConfig, HoldsEveryKeyOfAModel) {
   const TemporaryFolder folder;
   for (const auto& entry : std::filesystem::directory_iterator(source_path("configs/models"))) {
