@@ -22,10 +22,10 @@ import sys
 
 TOLERANCE = 0.01
 ROWS, LENGTH = 4, 64
-# test_gpt2.c at f1e2ace: the loss before each of ten updates.
+# llm.c's test_gpt2.c at f1e2ace: the loss before each of ten updates.
 TEST_LOSSES = [5.270007133, 4.059706688, 3.375123024, 2.800782681, 2.315382242, 1.849028587, 1.394656420, 0.999146521,
                0.624080420, 0.376510978]
-# README.md at e8e1628: training losses by 0-based step, validation losses by updates done.
+# llm.c's README.md at e8e1628: training losses by 0-based step, validation losses by number of finished updates.
 README_TRAIN = {0: 5.356189, 1: 4.301069, 2: 4.623322, 3: 4.600470, 39: 3.970751, 40: 4.377757}
 README_VALIDATION = {0: 5.252026, 40: 4.107781}
 MAGIC, VERSION, HEADER_WORDS = 20240520, 1, 256

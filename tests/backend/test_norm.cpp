@@ -116,7 +116,7 @@ TEST_P(Norms, Backward) {
           }
 }
 
-// The gradient of r from dout, through the norm.
+// The gradient with respect to r, if dout is the gradient with respect to the norm's result.
 Doubles derivative(Norm kind, const Doubles& r, const Doubles& weight, const Doubles& dout, const Statistics& s) {
   const size_t width = weight.size();
   Doubles result(r.size());

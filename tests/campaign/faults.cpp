@@ -62,7 +62,7 @@ bool counts_for(int fd) {
   return counts_for(path);
 }
 
-// The error with which this call must fail; 0: none.
+// Returns the errno with which this call must fail, or 0.
 int strike(Call call) {
   const long number = ++counts[call];
   long total = 0;

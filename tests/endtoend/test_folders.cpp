@@ -38,7 +38,7 @@ TEST_F(Folders, EachKindRefusesEveryOther) {
                         "tokenize --tokenizer bytes --validation none " + (dir_ / "text.txt").string() + " --out ",
                     tales = "tales --stories 2 --validation-stories 2 --out ", path = dir_.string() + "/";
   struct Kind {
-    std::string name, file, folder, command;  // command: writes into the folder named after it
+    std::string name, file, folder, command;  // command: a folder is appended, which it writes
   };
   const Kind kinds[] = {
       {"a run", "starts.jsonl", path + "run", train("--steps 1 --set run.dir=")},

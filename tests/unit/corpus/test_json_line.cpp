@@ -52,7 +52,7 @@ TEST(JsonLine, MistakesAreNamedByByte) {
   EXPECT_EQ(text_of(std::string(1'000'000, '[')), "byte 1001: found too many brackets inside each other");
 }
 
-// nlohmann's parser and this one accept and refuse the same lines, and read the same text.
+// nlohmann's parser and Rowan's accept and refuse the same lines, and read the same text.
 TEST(JsonLine, AgreesWithAnotherParserOnDamagedLines) {
   const std::string good = R"({"text": "a\u00e9\"b", "n": [1, -2.5e3, true, null, {"k": "v"}], "text2": "x"})";
   const std::string alphabet = "{}[]\",:\\ut0129.eE+-nfa /";

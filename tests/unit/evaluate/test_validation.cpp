@@ -103,7 +103,8 @@ TEST_F(Validation, WithoutBatchesThereIsOneFigure) {
   EXPECT_EQ(losses.targets, 24);
   EXPECT_FALSE(losses.batch_mean || losses.galore);
   config.batch_means = {2, 1};
-  // Two batches of 8 targets for each of 2 ranks: the first with more than 17 targets in all.
+  // Each of the 2 ranks takes two batches of 8 targets, because one batch per rank gives only 16 of the wanted 17
+  // targets.
   const ValidationLosses batches =
       validation_losses(ValidationSet(config, 8, 100, 17), std::vector<double>{8, 16, 24, 48});
   EXPECT_DOUBLE_EQ(batches.batch_mean.value(), 3);  // the ranks' means are (1 + 3) / 2 and (2 + 6) / 2

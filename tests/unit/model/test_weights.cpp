@@ -73,7 +73,7 @@ class Weights : public ::testing::Test {
       EXPECT_EQ(std::memcmp(got.data(), values.data(), got.size() * sizeof(float)), 0) << parameter.name;
     }
   }
-  // The message when the tensors of hf/ are read after this change.
+  // Returns the error message of reading the tensors of hf/ after `change`.
   std::string error_with(const std::function<void(Tensors&)>& change) {
     Tensors tensors = tensors_in(file());
     change(tensors);

@@ -173,7 +173,7 @@ TEST(PublishedSettings, AMutationOfAnyFails) {
           Json copy = json;
           *const_cast<Json*>(value_at(copy, path)) = value;
           if (copy == json) continue;
-          std::ofstream(file) << copy.dump();  // need not be durable, and there are thousands
+          std::ofstream(file) << copy.dump();  // not synced: thousands of files would take too long
           Json view;
           try {
             view = settings_of(load_config(file.string(), {}));
