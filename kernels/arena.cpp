@@ -1,6 +1,7 @@
 #include "kernels/arena.h"
 
 #include "base/error.h"
+#include "kernels/backend.h"
 
 namespace rowan {
 

@@ -2,12 +2,17 @@
 // at start, none in the training loop.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <initializer_list>
 #include <vector>
 
-#include "kernels/backend.h"
+#include "base/tensor.h"
+#include "kernels/category.h"
 
 namespace rowan {
+
+class Backend;
 
 class Arena {
  public:

@@ -1,17 +1,17 @@
-// Backend: every operation a trainer needs, declared once. Callers see non-virtual functions, the only place where
-// arguments are checked and calls are recorded (kernels/backend*.cpp). Behind each NAME a device implements do_NAME:
-// kernels/cpu (the specification), kernels/cuda, and kernels/dry (computes nothing, counts everything). C++17, because
-// CUDA sources include this header.
+// Backend: every operation that a trainer needs, declared once. Callers use the non-virtual functions, which check the
+// arguments, run the operation and record the call (kernels/backend*.cpp). For each operation NAME, a device implements
+// the virtual function do_NAME: kernels/cpu (the specification), kernels/cuda, and kernels/dry (computes nothing,
+// counts everything). C++17, because CUDA sources include this header.
 //
 // Conventions
 // * Tensors are contiguous, row-major views (base/tensor.h). An empty Tensor is an absent optional argument.
 // * N = batch * seq tokens; C = hidden size; V = vocabulary. A linear weight is [out, in].
-// * "f32|bf16" is the compute dtype; the activations and weights of one call share it unless said otherwise. Sums are
-//   taken in fp32 or better whatever the dtype of the operands.
-// * Gradients of parameters are f32 or bf16 and accumulate: d += ...; gradients of activations are overwritten.
-// * The front checks shapes and dtypes and throws Error naming the operation and the argument.
+// * The activations and weights of one call share a dtype, fp32 or bf16, unless said otherwise: the compute dtype. Sums
+//   are taken in fp32 or better, whatever the dtype of the operands.
+// * Gradients of parameters are fp32 or bf16 and accumulate: d += ... Gradients of activations are overwritten.
+// * A call with a wrong shape or dtype throws Error naming the operation and the argument.
 // * Calls are asynchronous and run in order on one stream; download() and synchronize() wait.
-// * Equal inputs give equal bits: no float atomics.
+// * Equal inputs give equal bits: operations use no floating-point atomics.
 #pragma once
 
 #include <cstddef>
@@ -21,99 +21,19 @@
 #include <string>
 #include <vector>
 
-#include "base/enum_names.h"
 #include "base/tensor.h"
 #include "base/timeline.h"
+#include "kernels/category.h"
+#include "kernels/model_rules.h"
 #include "kernels/optimizer_rules.h"
 
 namespace rowan {
-
-// What memory is used for; plans and out-of-memory messages name the category.
-enum class Category : uint8_t { weights, masters, gradients, optimizer_state, activations, workspace, data };
-constexpr auto names_of(Category) {
-  return enum_names("weights", "masters", "gradients", "optimizer_state", "activations", "workspace", "data");
-}
-inline constexpr int category_count = count_of<Category>;
-
-enum class Norm : uint8_t { rms, layer };
-// x sigmoid(x); GELU in its tanh form; GELU exactly; max(x, 0)^2.
-enum class Activation : uint8_t { silu, gelu_tanh, gelu_erf, relu_squared };
-inline constexpr int activation_count = 4;
-
-// Causal self-attention over packed projections. A row of qkv is [q heads | k heads | v heads], each head head_dim
-// wide: (heads + 2 * kv_heads) * head_dim values a token. Query head h reads key/value head h / (heads / kv_heads).
-struct AttentionShape {
-  int64_t batch, seq, heads, kv_heads, head_dim;
-  float scale;  // softmax(scale * q k^T)
-
-  int64_t tokens() const { return batch * seq; }
-  int64_t qkv_width() const { return (heads + 2 * kv_heads) * head_dim; }
-  int64_t out_width() const { return heads * head_dim; }
-};
-
-// Dropout: each element is zeroed with probability `rate`; the others are multiplied by 1 / (1 - rate). The draws
-// (kernels/dropout.h) are a function of seed, sample, site and the element's number within its sample.
-struct Dropout {
-  float rate = 0;
-  uint64_t seed = 0;
-  int64_t site = 0;  // the place in the model, below 2^24
-  Tensor samples;    // i32[batch, 2]: low and high word of each row's sample number, which is below 2^40
-};
-
-// How a document ends in a row of tokens.
-struct DocumentRule {
-  int32_t end_token;
-  bool opens;  // true: the end token is the first of its document; false: the last
-};
-
-// What attention does beyond causal masking.
-struct AttentionRule {
-  Tensor documents;  // from find_documents(): queries see keys of their document only; absent: a row is one document
-  Dropout dropout;   // applied to the softmax weights
-};
-
-// How logits are turned into losses.
-struct LossRule {
-  int64_t vocabulary;  // number of logits columns in the softmax; later columns are padding
-  float softcap = 0;   // c: logits l become z = c l / sqrt(l^2 + c^2); 0: z = l
-  float z_loss = 0;    // the gradient is that of loss + z_loss log(sum of e^z)^2
-};
-
-// Which attention kernels a GPU runs: our own, or cuDNN's if the build has it.
-enum class AttentionKernels : uint8_t { rowan, cudnn };
-constexpr auto names_of(AttentionKernels) { return enum_names("rowan", "cudnn"); }
 
 // The limits of a device. A model beyond them is refused before anything runs.
 struct Limits {
   int64_t head_dim = INT64_MAX;    // largest head_dim of attention
   int64_t norm_width = INT64_MAX;  // values in a row that is normalized
   int64_t batch = INT64_MAX;       // sequences in a micro-batch
-};
-
-// Arguments of Backend::norm_forward and norm_backward. Tensors that may be absent are empty by default.
-struct NormForward {
-  Norm kind = Norm::rms;
-  Tensor out, sum = {}, mean = {}, rstd, residual, branch = {}, weight, bias = {};
-  float eps = 1e-5f;
-};
-struct NormBackward {
-  Norm kind = Norm::rms;
-  Tensor d_residual, d_weight, d_bias = {}, dout, r, weight, mean = {}, rstd;
-  bool accumulate = false;
-};
-
-// An operand of a matrix product: x, or x with its last two dimensions transposed.
-struct Operand {
-  Tensor x;
-  bool transposed;
-
-  Operand(Tensor x, bool transposed = false) : x(x), transposed(transposed) {}
-  // Rows and columns after transposition.
-  int64_t rows() const { return transposed ? x.cols() : before_last(); }
-  int64_t cols() const { return transposed ? before_last() : x.cols(); }
-
- private:
-  int64_t before_last() const { return x.rank < 2 ? 1 : x.dim(x.rank - 2); }
 };
 
 class Backend;
@@ -128,22 +48,23 @@ struct RecordedCall {
 class Backend {
  public:
   virtual ~Backend() = default;
-  // Runs `work` and returns the operations it called, except transfers to and from the host.
+  // Runs `work` and returns the operations that it called, except transfers to and from the host.
   std::vector<RecordedCall> record(const std::function<void()>& work);
-  // The timeline of the host thread. While it records, it contains every operation, and a GPU is waited for after each.
+  // The timeline of the host thread. While it records, it contains every operation, and the host waits for the device
+  // after each one.
   Timeline& timeline() { return timeline_; }
 
   // "cpu", "cuda" or "dry".
   virtual std::string name() const = 0;
-  // Text for the start page: device model, threads or GPU, and the instructions used.
+  // The device in words, for people: a CPU's model, threads and instruction set, or a GPU's name.
   virtual std::string describe() const = 0;
   // Whether matrix products of this dtype are fast here; the trainer warns if not.
   virtual bool fast(DType dtype) const = 0;
   virtual Limits limits() const { return {}; }
-  // Allows products of f32 tensors to round their operands to TF32, 10 bits of mantissa. Throws Error if the device has
-  // no TF32.
+  // Allows products of fp32 tensors to round their operands to TF32, which has 10 bits of mantissa. Throws Error if the
+  // device has no TF32.
   virtual void allow_tf32();
-  // Why attention of this shape is slow here, in words; empty if it is not.
+  // The reason why attention of this shape is slow here; empty if it is not slow.
   virtual std::string slow_attention(const AttentionShape& /*shape*/, DType /*dtype*/) const { return ""; }
   // True if host code can read and write tensors.
   virtual bool host_memory() const = 0;
@@ -155,60 +76,63 @@ class Backend {
   void upload(Tensor to, const void* host);
   // Waits for all earlier work.
   void download(void* host, Tensor from);
-  // `to` and `from` have the same number of elements. Converts between f32 and bf16 (round to nearest even).
+  // Copies all elements of `from` to `to`, which has the same number of elements. Converts between fp32 and bf16,
+  // rounding to nearest even.
   void copy(Tensor to, Tensor from);
   // to [b, a, c] = from [a, b, c] with the first two dimensions swapped; same dtype.
   void swap_axes(Tensor to, Tensor from);
   void zero(Tensor x);
   void synchronize();
-  // Runs `work`. Each time owner and key are the same, `work` must queue the same operations on the same memory, and
-  // must not upload, download, allocate or wait. A GPU may record it once and replay it: the same results with fewer
-  // launches. `owner` identifies whose memory that is.
+  // Runs `work`. A GPU may record it once and replay the recording, which gives the same results with fewer launches.
+  // So whenever `owner` and `key` are the same, `work` must queue the same operations on the same memory. `work` must
+  // not upload, download, allocate or wait. `owner` is the address of the object that the memory belongs to.
   void repeat(const void* owner, uint64_t key, const std::function<void()>& work);
 
   // --- elementwise and reductions -------------------------------------------------------------------------------
   // x *= factor.
   void scale(Tensor x, float factor);
-  // y += x, any mix of f32 and bf16.
+  // y += x; each of them is fp32 or bf16.
   void add(Tensor y, Tensor x);
-  // y += weight * (x - y); y is f32, x is f32 or bf16.
+  // y += weight * (x - y); y is fp32, x is fp32 or bf16.
   void lerp(Tensor y, Tensor x, float weight);
-  // x = min(max(x, -limit), limit) on columns [begin, end) of x [N, width]: GPT-2's qk_clip in RMNP's code.
+  // x = min(max(x, -limit), limit) on columns [begin, end) of x [N, width]. The GPT-2 of RMNP's code needs it
+  // (qk_clip).
   void clamp_forward(Tensor x, int64_t begin, int64_t end, float limit);
   // dx = 0 where |x| >= limit, on the same columns; x holds the clamped values.
   void clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit);
-  // out f32[1] (+)= sum of x (f32).
+  // out fp32[1] = sum of x (fp32), or out += that sum if accumulate.
   void sum(Tensor out, Tensor x, bool accumulate);
-  // out f32[1] = sum of squares of all elements of all tensors; not finite if any element is not.
+  // out fp32[1] = sum of the squares of all elements of all tensors; not finite if any element is not finite.
   void sum_squares(Tensor out, const std::vector<Tensor>& xs);
 
   // --- embedding ------------------------------------------------------------------------------------------------
-  // out[n] = table[tokens[n]] (+ positions[p]), where p = position_ids[n], or n mod seq if they are absent. tokens
-  // i32[N]; table [V, C]; positions [P, C]; position_ids i32[N], below P; out [N, C], f32 or of the tables' dtype.
+  // out[n] = table[tokens[n]] (+ positions[p]), where p = position_ids[n], or n mod seq without position_ids. tokens
+  // i32[N]; table [V, C]; positions [P, C]; position_ids i32[N], below P; out [N, C], fp32 or of the tables' dtype.
   void embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq,
                          Tensor position_ids = Tensor());
   // d_table[tokens[n]] += dout[n]; d_positions[n mod seq] += dout[n].
   void embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq);
 
   // --- documents ------------------------------------------------------------------------------------------------
-  // tokens i32[N] lie in rows of `seq`; each row starts a document. documents i32[3, N] receives for each token the
-  // position in its row where its document begins, the position after the document's last token, and the token's
-  // position within the document.
+  // tokens i32[N] form rows of `seq` tokens; each row starts a document. documents i32[3, N] receives three positions
+  // for each token: where its document begins in the row, where it ends (the position after its last token), and the
+  // token's own position within the document.
   void find_documents(Tensor documents, Tensor tokens, const DocumentRule& rule, int64_t seq);
 
   // --- dropout --------------------------------------------------------------------------------------------------
-  // Applies dropout to x [N, C], rows of `seq` tokens. Applied to the gradient it is the backward.
+  // Applies dropout in place to x [N, C], which holds sequences of `seq` tokens. The backward is the same operation on
+  // the gradient.
   void dropout(Tensor x, const Dropout& rule, int64_t seq);
 
   // --- residual add and normalization ---------------------------------------------------------------------------
   // r = residual + branch, or residual if branch is empty; out = normalize(r) * weight (+ bias), over the last axis.
   // rms: r / sqrt(mean(r^2) + eps). layer: (r - mean) / sqrt(var + eps).
-  // weight and bias are [C], all others [N, C]. weight, bias and branch have the compute dtype; residual and sum have
-  // it or are f32; out is of either. `sum` receives r; it is empty if branch is. mean (layer only) and rstd f32[N] are
-  // kept for the backward.
+  // `sum` receives r; it is absent if and only if branch is. mean and rstd fp32[N] are kept for the backward; mean is
+  // for `layer` only. weight and bias are [C]; out, sum, residual and branch are [N, C]. weight, bias and branch have
+  // the compute dtype. residual and sum share a dtype, fp32 or the compute dtype. out has either of the two.
   void norm_forward(const NormForward& norm);
-  // d_residual = (accumulate ? d_residual : 0) + gradient of r through the norm. d_weight and d_bias [C] accumulate. r
-  // is what norm_forward normalized.
+  // d_residual = (accumulate ? d_residual : 0) + gradient of r through the norm, where r is the tensor that
+  // norm_forward normalized. d_weight and d_bias [C] accumulate.
   void norm_backward(const NormBackward& norm);
 
   // --- linear layers --------------------------------------------------------------------------------------------
@@ -216,36 +140,38 @@ class Backend {
   void linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias);
   // din[N, I] = dout[N, O] weight[O, I] (+ din if accumulate).
   void linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate);
-  // d_weight[O, I] += dout^T in; d_bias[O] += column sums of dout, if present.
+  // d_weight[O, I] += dout^T in; d_bias[O], if present, += column sums of dout.
   void linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in);
-  // c = alpha a b + beta c, for rank 2 or for each entry of the first dimension of rank 3. a, b and c have one dtype. c
-  // must not overlap a or b.
+  // c = alpha a b + beta c. Tensors of rank 3 are batches of matrices: one product for each index of the first
+  // dimension. a, b and c have the same dtype. c must not overlap a or b.
   void matmul(Tensor c, const Operand& a, const Operand& b, float alpha = 1, float beta = 0);
   // c = alpha a b + beta source, where source has c's shape and is only read.
   void matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
-  // pre = in weight^T (+ bias) and out = activation(pre), fused if the device can. out is [N, O].
+  // pre = in weight^T (+ bias) and out = activation(pre), in one kernel if the device has one. pre and out are [N, O].
   void linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias);
   // d_pre[N, I] = (dout[N, O] weight[O, I]) * activation'(pre).
   void linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre);
 
   // --- norm of heads --------------------------------------------------------------------------------------------
-  // Divides each query head and each key head of `in` [N, qkv_width] by its RMS, sqrt(mean square + eps). Multiplies by
-  // `weight` [2 head_dim], if present: gains of queries, then of keys. Value heads are copied.
+  // Divides each query head and each key head of `in` [N, qkv_width] by its RMS, sqrt(mean square + eps). Then
+  // multiplies it by `weight` [2 * head_dim], if present: the gains of query heads, followed by those of key heads.
+  // Value heads are copied.
   void head_norm_forward(Tensor out, Tensor in, Tensor weight, const AttentionShape& shape, float eps);
   // Replaces dqkv, the gradient of `out`, by the gradient of `in`; d_weight accumulates.
   void head_norm_backward(Tensor dqkv, Tensor d_weight, Tensor in, Tensor weight, const AttentionShape& shape,
                           float eps);
 
   // --- rotary positions -----------------------------------------------------------------------------------------
-  // Rotates the first (heads + kv_heads) heads of each row of qkv in place: pair (i, i + head_dim/2) by the i-th angle
-  // of the token's position (the rotate-half layout of Hugging Face LLaMA). `inverse` rotates back, which is the
-  // backward. table f32[seq, head_dim] holds cos, then sin, of the head_dim/2 angles of each position.
+  // Rotates the query and key heads of qkv [N, qkv_width] in place. In each head, elements i and i + head_dim/2 are a
+  // pair, which is rotated by the i-th angle of the token's position (the rotate-half layout of Hugging Face's LLaMA).
+  // `inverse` rotates back, which is the backward. table fp32[seq, head_dim] holds the cosines, then the sines, of the
+  // head_dim/2 angles of each position.
   void rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse);
 
   // --- attention ------------------------------------------------------------------------------------------------
-  // qkv [N, qkv_width]; out [N, heads * head_dim]; log_sum_exp f32[batch, heads, seq] is kept for the backward. Our
-  // kernels work in tiles with an online softmax and store nothing of size seq x seq (cuDNN's backward may). Tiles of
-  // scores between different documents are skipped.
+  // qkv [N, qkv_width]; out [N, heads * head_dim]; log_sum_exp fp32[batch, heads, seq] is kept for the backward. Our
+  // kernels compute the scores in tiles with an online softmax and store nothing of size seq x seq (cuDNN's backward
+  // may). They skip tiles whose queries and keys have no document in common.
   void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape,
                          const AttentionRule& rule = {});
   void attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
@@ -262,60 +188,66 @@ class Backend {
   void activation_backward(Activation kind, Tensor din, Tensor dout, Tensor in);
 
   // --- loss -----------------------------------------------------------------------------------------------------
-  // losses f32[N] = -log softmax(z[n])[targets[n]] in nats, or 0 where targets[n] is -100. z is the first
-  // rule.vocabulary columns of logits [N, width], with the rule's soft cap.
-  // With `gradient`, logits are overwritten by grad_scale * their gradient, which without z_loss is (softmax - onehot)
-  // dz/dl. Rows with target -100 and columns beyond the vocabulary become 0.
+  // losses[n] = -log softmax(z[n])[targets[n]] in nats, or 0 where targets[n] is -100. losses fp32[N]; targets i32[N].
+  // z is the first rule.vocabulary columns of logits [N, width], with the rule's soft cap applied. With `gradient`, the
+  // logits l are overwritten by grad_scale times their gradient, which is (softmax(z) - onehot) dz/dl without z_loss.
+  // It is 0 in rows with target -100 and in columns beyond the vocabulary.
   void cross_entropy(Tensor losses, Tensor logits, Tensor targets, const LossRule& rule, float grad_scale,
                      bool gradient);
 
   // --- optimizers -----------------------------------------------------------------------------------------------
   // The formulas are beside the rules in kernels/optimizer_rules.h. All slots of one call share their dtypes, and
   // either all have a master or none has. Sums are taken in fp32 or better; zero rows and matrices give zero updates.
-  // adamw: slots of any size and shape.
+
+  // Slots may have any sizes and shapes.
   void adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule);
-  // Slots are matrices [out, in] of any shapes, each with its momentum buffer in `first`.
+  // Slots are matrices [out, in], whose shapes may differ. The momentum buffer of a slot is its `first`.
   void normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule);
-  // Writes update [n, out, in] from the gradients and buffers (`first`) of n slots of out * in elements.
+  // Computes update [n, out, in] from the gradients and momentum buffers (`first`) of n slots of out * in elements, and
+  // updates the buffers.
   void momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule);
-  // update -= its component along the weights (the masters if present).
+  // Subtracts from the update its component along the weights, or along the masters if there are some.
   void project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule);
   void normalize(Tensor update, const NormalizeRule& rule);
   // update = sign(update): -1, 0 or 1.
   void sign(Tensor update);
-  // out f32[n, k] = scale^2 * sums of squares of n matrices [out, in]: k = out (row), in (column) or 1 (matrix).
+  // out fp32[n, k] = scale^2 * sums of squares of n matrices [out, in], of each row (k = out), of each column (k = in)
+  // or of the whole matrix (k = 1), as `along` says.
   void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale);
-  // factors, update_sums, gradient_sums f32[n, k]; gradient_sums is empty for normuon.
+  // factors, update_sums and gradient_sums are fp32[n, k]; gradient_sums is absent for normuon.
   void adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
                         Tensor gradient_sums, const AdaptRule& rule);
-  // Works element by element; v is the slot's `second`.
+  // Works element by element. The second moment v is the slot's `second`.
   void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, const SecondMomentRule& rule);
-  // Applies the step to the weights. factors and keeps are f32[n, k] along rule.along, or empty.
+  // Applies the step to the weights. factors and keeps are fp32[n, k], with k as rule.along says, or absent.
   void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, Tensor keeps,
              const ApplyRule& rule);
-  // out f32[n, k] = sums of a * b over n pairs of matrices [out, in]; sums of |a| if b is empty.
+  // out fp32[n, k] = sums of a * b for n pairs of matrices [out, in], or sums of |a| if b is empty.
   void sums_along(Tensor out, const std::vector<Tensor>& a, const std::vector<Tensor>& b, Along along);
-  // update [n, out, in] *= factors f32[n, k], one per row, column or matrix.
+  // Multiplies update [n, out, in] by factors fp32[n, k], one per row, column or matrix.
   void scale_along(Tensor update, Tensor factors, Along along);
-  // x is f32 of any shape.
+  // x is fp32 of any shape.
   void power(Tensor x, const PowerRule& rule);
-  // y *= x; both are f32 of any shape.
+  // y *= x, element by element; both are fp32 of any shape.
   void multiply(Tensor y, Tensor x);
-  // steps and keeps f32[n, k] are computed from sums f32[n, k]; radii is f32[n, k] or empty.
+  // Computes steps = q s and keeps = q k in the rule's notation. All tensors are fp32[n, k]; radii may be absent.
   void retract_factors(Tensor steps, Tensor keeps, Tensor ww, Tensor uw, Tensor uu, Tensor radii,
                        const RetractRule& rule);
   void keep_largest(Tensor update, const std::vector<OptimizerSlot>& slots, const LargestRule& rule);
-  // Sorts the rows or columns of each matrix [out, in] by descending keys f32[n, k].
+  // Sorts the rows or columns of each of n matrices [out, in] by their keys fp32[n, k], the largest first.
   void sort_along(const std::vector<Tensor>& matrices, Tensor keys, Along along);
-  // For each symmetric a f32[k, k], assumed positive semidefinite up to rounding: eigenvectors as columns of q f32[k,
-  // k] by descending eigenvalue, and the eigenvalues in values f32[k]. In double precision: by a tridiagonal form on a
-  // CPU, by one-sided Jacobi (Hestenes 1958) on a GPU.
+  // Computes eigenvalues and eigenvectors of each symmetric matrix a fp32[k, k], which must be positive semidefinite up
+  // to rounding. values fp32[k] receives the eigenvalues, the largest first, and the columns of q fp32[k, k] receive
+  // the eigenvectors in the same order. The computation is in double precision: a CPU reduces the matrix to tridiagonal
+  // form, a GPU uses one-sided Jacobi rotations (Hestenes 1958).
   void eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values, const std::vector<Tensor>& a);
-  // Replaces each a f32[k, k] by the orthogonal factor of its QR decomposition (Householder), in double precision.
+  // Replaces each matrix a fp32[k, k] by the orthogonal factor of its QR decomposition, computed by Householder
+  // reflections in double precision.
   void orthonormalize(const std::vector<Tensor>& a);
 
  protected:
-  // Marks an operation as running. Operations that an implementation calls internally (do_add) count as part of it.
+  // Marks an operation as running while the object exists. A device that calls do_add() within another operation starts
+  // no operation of its own.
   class Running {
    public:
     Running(Backend& backend, const char* operation, const Tensor& subject) : backend_(backend) {
@@ -332,14 +264,15 @@ class Backend {
    private:
     Backend& backend_;
   };
-  // For error messages and profilers: the operation that starts, and its main tensor.
+  // Called when an operation starts and ends, so that a device can name it in error messages and profiles. `subject` is
+  // the operation's main tensor.
   virtual void begin(const char* /*operation*/, const Tensor& /*subject*/) {}
   virtual void end() {}
 
-  // The operations, on checked arguments.
+  // The operations as a device implements them; the arguments have been checked.
 #define ROWAN_OPERATION = 0
 #include "kernels/backend_overrides.inc"
-  // Composed of other operations by default; a device may override them with something faster.
+  // By default these call other operations; a device may override them with something faster.
   virtual void do_repeat(const void* owner, uint64_t key, const std::function<void()>& work);
   virtual void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
   virtual void do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
@@ -352,10 +285,10 @@ class Backend {
   Timeline timeline_;
 };
 
-// The CPU backend. threads = 0: OMP_NUM_THREADS, or every core in the process's affinity mask.
+// The CPU backend. If threads is 0, it uses OMP_NUM_THREADS threads, or one for each core that the process may run on.
 std::unique_ptr<Backend> make_cpu_backend(int threads = 0);
-// The backend of GPU `index`. Throws Error if the build has no CUDA or not these kernels, or if there is no driver or
-// no such GPU.
+// The backend of GPU `index`. Throws Error if the build has no CUDA or lacks these attention kernels, or if there is no
+// driver or no such GPU.
 std::unique_ptr<Backend> make_cuda_backend(int index, AttentionKernels attention = AttentionKernels::rowan);
 
 }  // namespace rowan

@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "kernels/arena.h"
+#include "kernels/backend.h"
 #include "kernels/floats.h"
 
 namespace rowan {

@@ -2,13 +2,17 @@
 // speeds that are compared with them.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
 
-#include "kernels/backend.h"
+#include "base/tensor.h"
 
 namespace rowan {
+
+class Backend;
 
 // Seconds that `work` takes, from an idle device until the device has finished.
 double seconds_of(Backend& backend, const std::function<void()>& work);

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/names.h"
+#include "kernels/backend.h"
 
 // Defined by kernels/cpu, once per level.
 #define ROWAN_DECLARE_LEVEL(level)                                   \

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "kernels/backend.h"
-
 namespace rowan {
+
+class Backend;
 
 // The levels that this machine can run, lowest first. On x86-64 they are those of its psABI: v2 (SSE4.2), v3 (AVX2,
 // FMA) and v4 (AVX-512); elsewhere "baseline" alone.

@@ -4,7 +4,7 @@
 #pragma once
 
 #include "base/random.h"
-#include "kernels/backend.h"
+#include "kernels/model_rules.h"
 
 namespace rowan {
 

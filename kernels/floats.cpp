@@ -1,5 +1,7 @@
 #include "kernels/floats.h"
 
+#include "kernels/backend.h"
+
 namespace rowan {
 
 void upload_floats(Backend& backend, Tensor to, const float* values) {

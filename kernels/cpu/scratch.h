@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "kernels/backend.h"
+#include "kernels/category.h"
 
 namespace rowan::cpu {
 

@@ -4,10 +4,11 @@
 
 #include <cuda_runtime.h>
 
+#include <cstddef>
 #include <memory>
 #include <string>
 
-#include "kernels/backend.h"
+#include "kernels/model_rules.h"
 
 namespace cudnn_frontend::graph {
 class Graph;

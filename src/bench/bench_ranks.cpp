@@ -7,7 +7,9 @@
 
 #include "base/error.h"
 #include "bench/bench_run.h"
+#include "comm/transports.h"
 #include "commands/commands.h"
+#include "kernels/backend.h"
 
 namespace rowan {
 namespace {

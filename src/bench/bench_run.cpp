@@ -10,8 +10,10 @@
 #include "base/files.h"
 #include "base/random.h"
 #include "base/threads.h"
+#include "comm/transports.h"
 #include "commands/commands.h"
 #include "data/shard_format.h"
+#include "kernels/backend.h"
 #include "train/device.h"
 #include "train/plan.h"
 

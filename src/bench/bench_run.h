@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "comm/communicator.h"
 #include "commands/command_line.h"
 #include "train/trainer.h"
 

@@ -6,6 +6,7 @@
 
 #include "bench/bench_run.h"
 #include "commands/commands.h"
+#include "kernels/backend.h"
 #include "kernels/ceiling.h"
 #include "kernels/cpu_levels.h"
 

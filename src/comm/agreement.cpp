@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include "base/json.h"
+#include "comm/communicator.h"
 
 namespace rowan {
 

@@ -7,9 +7,10 @@
 
 #include "base/error.h"
 #include "base/json_fwd.h"
-#include "comm/communicator.h"
 
 namespace rowan {
+
+class Communicator;
 
 // An Error that every rank throws. Rank 0 prints it, and all ranks exit with code 2. Any other Error belongs to one
 // rank, which prints it and calls Communicator::abort(2).

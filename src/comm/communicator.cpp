@@ -7,7 +7,7 @@
 
 #include "base/console.h"
 #include "comm/agreement.h"
-#include "kernels/backend.h"
+#include "comm/ranks_text.h"
 
 namespace rowan {
 
@@ -17,26 +17,6 @@ constexpr double default_timeout_seconds = 300, most_timeout_seconds = 1e8;
 // The time for a waiting rank to answer a ping. Also the time that each lower rank has to report the silent ranks and
 // end all ranks.
 constexpr std::chrono::seconds answer_time{2};
-
-// One process, or a simulated rank of many. Sends nothing; the base class counts the traffic.
-class LoneCommunicator : public Communicator {
- public:
-  LoneCommunicator(int rank, int size) : Communicator(rank, size, rank) {}
-  std::string describe() const override { return size() == 1 ? "one process" : "simulated ranks"; }
-  void attach(Backend&) override {}
-  void wait(Ticket) override {}
-  void abort(int exit_code) override { std::_Exit(exit_code); }
-
- protected:
-  Ticket start_reduce(const std::vector<Piece>&) override { return 0; }
-  Ticket start_broadcast(const std::vector<Piece>&) override { return 0; }
-  Ticket start_all_reduce(Tensor) override { return 0; }
-  std::vector<std::string> gather_bytes(const std::string& mine) override {
-    return std::vector<std::string>(static_cast<size_t>(size()), mine);
-  }
-};
-
-}  // namespace
 
 double timeout_from_environment() {
   const char* text = std::getenv("ROWAN_TIMEOUT");
@@ -49,16 +29,7 @@ double timeout_from_environment() {
   return seconds;
 }
 
-std::string ranks_text(const std::vector<int>& ranks) {
-  std::string text = ranks.size() == 1 ? "rank " : "ranks ";
-  for (size_t begin = 0, end = 0; begin < ranks.size(); begin = end) {
-    for (end = begin + 1; end < ranks.size() && ranks[end] == ranks[end - 1] + 1;) ++end;
-    if (end < begin + 3) end = begin + 1;  // two consecutive ranks are listed one by one, not as a range
-    text += fmt::format("{}{}", begin ? ", " : "", ranks[begin]);
-    if (end > begin + 1) text += fmt::format("-{}", ranks[end - 1]);
-  }
-  return text;
-}
+}  // namespace
 
 uint64_t Traffic::tensor_bytes() const {
   return bytes_of(Message::reduce) + bytes_of(Message::broadcast) + bytes_of(Message::all_reduce);
@@ -146,11 +117,6 @@ void Communicator::report_hung_ranks(const std::string& operation) {
          silent.size() == 1 ? "has" : "have", limit);
   abort(2);
   std::_Exit(2);  // not reached; with its sanitizers, GCC assumes that the virtual abort() may return
-}
-
-std::unique_ptr<Communicator> make_single_communicator() { return std::make_unique<LoneCommunicator>(0, 1); }
-std::unique_ptr<Communicator> make_dry_communicator(int rank, int size) {
-  return std::make_unique<LoneCommunicator>(rank, size);
 }
 
 Range equal_part(int64_t elements, int parts, int index) {

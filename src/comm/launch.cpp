@@ -1,3 +1,5 @@
+#include "comm/launch.h"
+
 #include <sched.h>
 #include <unistd.h>
 
@@ -5,12 +7,10 @@
 #include <cstdlib>
 #include <cstring>
 #include <optional>
-#include <set>
+#include <vector>
 
 #include "base/error.h"
-#include "comm/agreement.h"
 #include "comm/communicator.h"
-#include "kernels/device_stream.h"
 
 namespace rowan {
 
@@ -52,17 +52,6 @@ Launch detect_launch() {
   return {};
 }
 
-std::unique_ptr<Communicator> make_communicator(const Launch& launch) {
-  if (launch.size == 1) return make_single_communicator();
-  if (const char* address = std::getenv("ROWAN_RENDEZVOUS")) return make_tcp_communicator(launch, address);
-  auto communicator = make_mpi_communicator();
-  if (communicator->size() != launch.size) {
-    fail_on_all("the launcher started {} ranks, but MPI sees {}: under srun choose --mpi=pmix or pmi2, or use mpirun",
-                launch.size, communicator->size());
-  }
-  return communicator;
-}
-
 std::string machine_name() {
   char name[256] = {};
   gethostname(name, sizeof name - 1);
@@ -90,30 +79,6 @@ int threads_of_rank(Communicator& communicator) {
     threads += 1.0 / users;
   }
   return std::max(1, static_cast<int>(threads + 1e-6));
-}
-
-std::string device_name_for_nccl();
-
-std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Backend& backend) {
-  const char* set = std::getenv("ROWAN_COMMUNICATOR");
-  std::string choice = set ? set : "auto";
-  if (choice != "auto" && choice != "mpi" && choice != "nccl") {
-    fail_on_all("ROWAN_COMMUNICATOR: found '{}', expected auto, mpi or nccl", choice);
-  }
-  if (host.size() == 1 && choice != "nccl") return nullptr;
-  check_same(host, "", {{"device", backend.name()}, {"communicator", choice}});
-  const bool no_mpi = std::getenv("ROWAN_RENDEZVOUS");
-  bool nccl = choice == "nccl" || no_mpi;
-  if (choice == "auto" && !no_mpi && stream_of(backend)) {
-    std::vector<std::string> devices = host.gather(device_name_for_nccl());
-    nccl = !devices[0].empty() && std::set<std::string>(devices.begin(), devices.end()).size() == devices.size();
-  }
-  if (!nccl) return nullptr;
-  if (!stream_of(backend)) {
-    fail_on_all("NCCL needs GPUs, but the device is {}; use MPI: mpirun, without {}", backend.name(),
-                no_mpi ? "ROWAN_RENDEZVOUS" : "ROWAN_COMMUNICATOR=nccl");
-  }
-  return make_nccl_communicator(host, backend);
 }
 
 }  // namespace rowan

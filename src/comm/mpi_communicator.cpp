@@ -1,7 +1,7 @@
 // Ranks over MPI. Pieces are sent and received without blocking, and the requests are polled, so that a hung rank is
 // noticed. Owners add contributions in rank order. MPI has no bf16: elements are sent as bytes and added here.
 #include "comm/agreement.h"
-#include "comm/communicator.h"
+#include "comm/transports.h"
 
 #ifdef ROWAN_MPI
 

@@ -4,9 +4,10 @@
 // the other ranks over MPI or TCP.
 #include "base/console.h"
 #include "comm/agreement.h"
-#include "comm/communicator.h"
 #include "comm/merged_pieces.h"
+#include "comm/transports.h"
 #include "kernels/arena.h"
+#include "kernels/backend.h"
 #include "kernels/device_stream.h"
 
 #ifdef ROWAN_NCCL
@@ -273,7 +274,6 @@ std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, Backend
   return std::make_unique<NcclCommunicator>(host, backend, id);
 }
 
-// Identifies machine and GPU, because two ranks that share a GPU cannot use NCCL.
 std::string device_name_for_nccl() {
   int device = 0;
   cudaDeviceProp properties;

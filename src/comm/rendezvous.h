@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "comm/communicator.h"
+#include "comm/launch.h"
 
 namespace rowan {
 

@@ -11,7 +11,9 @@
 
 #include "base/console.h"
 #include "comm/agreement.h"
+#include "comm/ranks_text.h"
 #include "comm/rendezvous.h"
+#include "comm/transports.h"
 
 namespace rowan {
 

@@ -9,6 +9,8 @@
 #include "base/console.h"
 #include "base/error.h"
 #include "commands/commands.h"
+#include "kernels/backend.h"
+#include "run/predictor.h"
 #include "run/run_folder.h"
 #include "run/tokenizer_match.h"
 #include "tokenizer/tokenizer.h"

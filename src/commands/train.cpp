@@ -8,7 +8,9 @@
 #include "base/console.h"
 #include "base/folder_kind.h"
 #include "comm/agreement.h"
+#include "comm/transports.h"
 #include "commands/commands.h"
+#include "kernels/backend.h"
 #include "train/device.h"
 #include "train/loop.h"
 

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "base/mapped_guard.h"
+#include "kernels/backend.h"
 
 namespace rowan {
 

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/json.h"
-#include "kernels/backend.h"
+#include "kernels/model_rules.h"
 #include "model/initialization.h"
 #include "model/rope.h"
 

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "kernels/backend.h"
 #include "kernels/floats.h"
 #include "model/block.h"
 #include "model/model.h"

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "model/layout.h"
+#include "model/model.h"
 
 namespace rowan {
 namespace {
@@ -116,6 +117,12 @@ std::vector<float> ModelWeights::stored_values(const std::string& name, bool mat
   } catch (const Error& error) {
     fail("{}: {}", files_.file_of(tensor.name).string(), error.what());
   }
+}
+
+void load_weights(Model& model, const TensorFiles& files) {
+  const ModelWeights weights(model.config(), files);
+  for (const Parameter& parameter : model.parameters().parameters())
+    model.set(parameter, weights.read(parameter).data());
 }
 
 }  // namespace rowan

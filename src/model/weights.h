@@ -11,6 +11,8 @@
 
 namespace rowan {
 
+class Model;
+
 // Whether transformers stores a parameter as [in, out]. It does so for the matrices of GPT-2's layers (Conv1D).
 bool is_conv1d(const ModelConfig& config, const Parameter& parameter);
 
@@ -42,5 +44,8 @@ class ModelWeights {
   std::map<std::string, std::string> names_;  // names in the files, by parameter name
   bool conv1d_ = false, bias_ = false;        // whether the files have matrices as [in, out], and biases
 };
+
+// Sets every parameter of the model. Throws Error naming file and tensor when `files` holds another model.
+void load_weights(Model& model, const TensorFiles& files);
 
 }  // namespace rowan

@@ -1,5 +1,7 @@
 #include "optim/average.h"
 
+#include "kernels/backend.h"
+
 namespace rowan {
 
 Averages::Averages(Backend& backend, const AverageConfig& config, int64_t steps, const std::vector<Share>& shares)

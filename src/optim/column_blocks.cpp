@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/backend.h"
+
 namespace rowan {
 
 namespace {

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "kernels/backend.h"
 #include "optim/stages.h"
 
 namespace rowan {

@@ -1,6 +1,7 @@
 // Newton-Schulz on a batch of matrices.
 #include <algorithm>
 
+#include "kernels/backend.h"
 #include "optim/stages.h"
 
 namespace rowan {

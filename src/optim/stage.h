@@ -9,11 +9,12 @@
 #include <vector>
 
 #include "base/names.h"
-#include "kernels/backend.h"
+#include "kernels/optimizer_rules.h"
 #include "optim/share.h"
 
 namespace rowan {
 
+class Backend;
 struct Blocks;
 struct Recipe;
 

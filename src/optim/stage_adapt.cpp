@@ -2,6 +2,7 @@
 // other choices scale rows, columns or elements of the update by moments of the direction or the gradient.
 #include <cmath>
 
+#include "kernels/backend.h"
 #include "optim/stages.h"
 
 namespace rowan {

@@ -2,6 +2,7 @@
 // each of which runs a whole recipe.
 #include <cmath>
 
+#include "kernels/backend.h"
 #include "optim/stages.h"
 
 namespace rowan {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/backend.h"
 #include "optim/stages.h"
 
 namespace rowan {

@@ -1,6 +1,7 @@
 // Balances the norms of rows and columns before the direction is computed.
 #include <cmath>
 
+#include "kernels/backend.h"
 #include "optim/stages.h"
 
 namespace rowan {

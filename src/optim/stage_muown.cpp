@@ -3,6 +3,7 @@
 // applies both.
 #include <cmath>
 
+#include "kernels/backend.h"
 #include "optim/stages.h"
 
 namespace rowan {

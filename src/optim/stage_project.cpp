@@ -1,4 +1,5 @@
 // Removes the component of the update along the weights, by rows or columns.
+#include "kernels/backend.h"
 #include "optim/stages.h"
 
 namespace rowan {

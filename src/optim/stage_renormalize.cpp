@@ -1,6 +1,7 @@
 // Renormalizes rows, columns or matrices after the direction (Muon+).
 #include <cmath>
 
+#include "kernels/backend.h"
 #include "optim/stages.h"
 
 namespace rowan {

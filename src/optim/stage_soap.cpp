@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "kernels/backend.h"
 #include "optim/stages.h"
 
 namespace rowan {

@@ -3,6 +3,7 @@
 // Frobenius norm 1.
 #include <fmt/format.h>
 
+#include "kernels/backend.h"
 #include "optim/stages.h"
 
 namespace rowan {

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <numbers>
 
+#include "kernels/backend.h"
+
 namespace rowan {
 
 std::vector<Tensor> StageRun::matrices() const {

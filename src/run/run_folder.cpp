@@ -7,10 +7,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/folder_kind.h"
-#include "base/human.h"
-#include "base/memory.h"
-#include "kernels/dry/dry_backend.h"
-#include "model/weights.h"
+#include "run/document_options.h"
 
 namespace rowan {
 
@@ -66,12 +63,6 @@ NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, 
   return {named, chosen};
 }
 
-std::optional<DocumentOptions> document_options(const DataConfig& data, int32_t end_token) {
-  if (!data.documents) return {};
-  return DocumentOptions{{end_token, data.documents->end_token == EndToken::first},
-                         data.documents->positions == DocumentPositions::restart};
-}
-
 RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note& note, const std::string& weights) {
   const std::optional<FolderKind> kind = folder_kind(named);
   if (kind && kind != FolderKind::run && kind != FolderKind::checkpoint)
@@ -89,66 +80,8 @@ RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note&
   checkpoint_ = std::make_unique<Checkpoint>(found.checkpoint, weights);
 }
 
-void check_model_fits(const Backend& backend, const ModelConfig& config, const ModelOptions& options,
-                      const std::string& remedy) {
-  if (!backend.host_memory()) return;
-  auto dry = make_dry_backend();
-  const Model model(*dry, config, options);
-  if (const size_t needed = dry->bytes(), available = available_memory(); needed > available)
-    fail("out of memory: found {1} free, expected {0} for the model; {2}", human_bytes(static_cast<double>(needed)),
-         human_bytes(static_cast<double>(available)), remedy);
-}
-
-namespace {
-
-ModelOptions checked(const Backend& backend, const ModelConfig& config, const ModelOptions& options) {
-  check_model_fits(backend, config, options, fmt::format("its context has {} tokens", options.seq));
-  return options;
-}
-
-}  // namespace
-
-void load_weights(Model& model, const TensorFiles& files) {
-  const ModelWeights weights(model.config(), files);
-  for (const Parameter& parameter : model.parameters().parameters())
-    model.set(parameter, weights.read(parameter).data());
-}
-
-Predictor::Predictor(Backend& backend, const RunFolder& run, int64_t window, int32_t end_token)
-    : backend_(backend),
-      model_(
-          backend, run.model(),
-          checked(
-              backend, run.model(),
-              {.batch = 1, .seq = window, .training = false, .growing = true, .documents = run.documents(end_token)})),
-      memory_(backend, Category::data),
-      input_(memory_.take(DType::i32, {window})) {
-  load_weights(model_, run.checkpoint().model());
-}
-
-std::vector<float> Predictor::operator()(std::span<const int32_t> tokens) {
-  const size_t window = static_cast<size_t>(input_.numel());
-  const int64_t vocabulary = model_.config().vocabulary;
-  for (int32_t id : tokens)
-    if (id < 0 || id >= vocabulary)
-      fail("token: found id {}, expected less than {}, the model's vocabulary", id, vocabulary);
-
-  auto grows = [&] {
-    return tokens.size() > start_ + seen_.size() && std::ranges::equal(tokens.subspan(start_, seen_.size()), seen_);
-  };
-  if (!grows()) {
-    start_ = tokens.size() > window ? tokens.size() - window : 0;
-    seen_.clear();
-  } else if (tokens.size() - start_ > window) {
-    start_ = tokens.size() - (window + 1) / 2;
-    seen_.clear();
-  }
-  const std::span<const int32_t> fresh = tokens.subspan(start_ + seen_.size());
-  Tensor input = input_.slice(0, static_cast<int64_t>(fresh.size()));
-  backend_.upload(input, fresh.data());
-  model_.forward_next(input, static_cast<int64_t>(seen_.size()));
-  seen_.insert(seen_.end(), fresh.begin(), fresh.end());
-  return model_.logits(static_cast<int64_t>(seen_.size()) - 1);
+std::optional<DocumentOptions> RunFolder::documents(int32_t end_token) const {
+  return document_options(data_, end_token);
 }
 
 }  // namespace rowan

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "base/json.h"
+#include "comm/communicator.h"
 #include "kernels/backend.h"
 
 namespace rowan {

@@ -6,9 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "comm/communicator.h"
+#include "base/tensor.h"
 
 namespace rowan {
+
+class Backend;
+class Communicator;
 
 // Elements [begin, begin + part.numel()) of the tensor `name`. `shape` is that of the whole tensor.
 struct TensorPart {

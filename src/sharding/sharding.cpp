@@ -8,6 +8,8 @@
 #include "base/json.h"
 #include "base/names.h"
 #include "comm/agreement.h"
+#include "comm/communicator.h"
+#include "kernels/backend.h"
 #include "kernels/floats.h"
 
 namespace rowan {
@@ -33,6 +35,13 @@ Tensor take_like(Arena& arena, Tensor x, DType dtype) {
 }
 
 }  // namespace
+
+struct Sharding::Block {
+  std::vector<Piece> gradients, weights;  // pieces in sent_ and in the model's memory, with their owners
+  std::vector<int> shares;                // this rank's shares of the block, as indices into shares_
+  std::vector<size_t> at;                 // indices of these shares' pieces in `gradients` and `weights`
+  Ticket gradient_ticket = 0, weight_ticket = 0;
+};
 
 void apply_shard(ShardMode shard, int ranks, ModelOptions& options) {
   if (ranks == 1) return;
@@ -68,6 +77,8 @@ Sharding::Sharding(Communicator& communicator, Backend& backend, Model& model, c
   communicator.attach(backend);
   model.observe(this);
 }
+
+bool Sharding::shares_count() const { return shard_ != ShardMode::none || communicator_.rank() == 0; }
 
 Sharding::~Sharding() {
   if (std::uncaught_exceptions() > 0) return;  // the other ranks may not answer, and the process is about to end

@@ -17,13 +17,14 @@
 #include <string>
 #include <vector>
 
-#include "comm/communicator.h"
 #include "kernels/arena.h"
 #include "model/model.h"
 #include "optim/share.h"
 #include "sharding/ownership.h"
 
 namespace rowan {
+
+class Communicator;
 
 enum class ShardMode : uint8_t { none, optimizer, gradients, weights };
 constexpr auto names_of(ShardMode) { return enum_names("none", "optimizer", "gradients", "weights"); }
@@ -53,7 +54,7 @@ class Sharding : public BlockObserver {
   const std::vector<Share>& shares() const { return shares_; }
   // Whether this rank's shares are included in sums over ranks. With `none` all ranks hold the same shares, so only
   // rank 0's are included.
-  bool shares_count() const { return shard_ != ShardMode::none || communicator_.rank() == 0; }
+  bool shares_count() const;
   // Null if the mode is `none`.
   const Ownership* ownership() const { return ownership_.get(); }
 
@@ -88,12 +89,7 @@ class Sharding : public BlockObserver {
   void after_backward(int block) override;
 
  private:
-  struct Block {
-    std::vector<Piece> gradients, weights;  // pieces in sent_ and in the model's memory, with their owners
-    std::vector<int> shares;                // this rank's shares of the block, as indices into shares_
-    std::vector<size_t> at;                 // indices of these shares' pieces in `gradients` and `weights`
-    Ticket gradient_ticket = 0, weight_ticket = 0;
-  };
+  struct Block;
 
   bool is_sharded(int block, ShardMode from) const {
     return shard_ >= from && model_.weight_placement().is_layer(block);

@@ -1,6 +1,7 @@
 #include "train/device.h"
 
 #include "base/error.h"
+#include "kernels/backend.h"
 
 namespace rowan {
 

@@ -1,12 +1,14 @@
 // Makes the backend of a device.
 #pragma once
 
+#include <cstdint>
 #include <memory>
-#include <string>
 
-#include "kernels/backend.h"
+#include "kernels/model_rules.h"
 
 namespace rowan {
+
+class Backend;
 
 // automatic: a GPU if the build supports CUDA and the machine has one, else the CPU.
 enum class Device : uint8_t { automatic, cpu, cuda };

@@ -7,6 +7,7 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/version.h"
+#include "kernels/backend.h"
 #include "kernels/ceiling.h"
 
 namespace rowan {

@@ -5,9 +5,11 @@
 
 #include <optional>
 
-#include "kernels/backend.h"
+#include "base/dtype.h"
 
 namespace rowan {
+
+class Backend;
 
 // FLOP/s of one rank while `ranks` ranks compute at the same time, if known.
 std::optional<double> known_peak(const Backend& backend, DType dtype, int ranks);

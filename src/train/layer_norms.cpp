@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "comm/communicator.h"
 #include "kernels/floats.h"
 
 namespace rowan {

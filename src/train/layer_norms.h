@@ -6,11 +6,12 @@
 #include <utility>
 #include <vector>
 
-#include "comm/communicator.h"
-#include "kernels/backend.h"
 #include "optim/share.h"
 
 namespace rowan {
+
+class Backend;
+class Communicator;
 
 class LayerNorms {
  public:

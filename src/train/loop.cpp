@@ -7,6 +7,8 @@
 #include "base/files.h"
 #include "base/mapped_guard.h"
 #include "comm/agreement.h"
+#include "comm/communicator.h"
+#include "kernels/backend.h"
 #include "kernels/ceiling.h"
 #include "run/tokenizer_match.h"
 #include "train/initial_weights.h"

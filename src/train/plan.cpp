@@ -7,8 +7,11 @@
 #include "base/error.h"
 #include "base/human.h"
 #include "base/memory.h"
+#include "comm/transports.h"
 #include "model/size.h"
-#include "train/trainer.h"
+#include "optim/optimizer.h"
+#include "train/micro_batch.h"
+#include "train/model_options.h"
 #include "train/update_costs.h"
 
 namespace rowan {

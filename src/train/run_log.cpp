@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/human.h"
+#include "base/timeline.h"
 #include "data/attended_share.h"
 #include "evaluate/bits_per_byte.h"
 #include "model/model.h"

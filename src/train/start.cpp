@@ -9,7 +9,7 @@
 #include "base/folder_kind.h"
 #include "base/json_path.h"
 #include "base/version.h"
-#include "comm/communicator.h"
+#include "comm/launch.h"
 #include "run/checkpoint.h"
 
 namespace rowan {

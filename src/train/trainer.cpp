@@ -7,12 +7,16 @@
 
 #include "base/error.h"
 #include "base/mapped_guard.h"
+#include "base/timeline.h"
+#include "comm/communicator.h"
 #include "data/overlap.h"
 #include "evaluate/bits_per_byte.h"
 #include "evaluate/evaluate.h"
-#include "run/run_folder.h"
+#include "kernels/backend.h"
 #include "run/tokenizer_match.h"
 #include "train/layer_norms.h"
+#include "train/micro_batch.h"
+#include "train/model_options.h"
 #include "train/update_costs.h"
 
 namespace rowan {
@@ -55,36 +59,6 @@ void check_tokenizers(const TrainConfig& config, const Tokenizer* tokenizer, uin
 
 }  // namespace
 
-int64_t micro_batch(const BatchConfig& batch, int ranks) {
-  if (batch.sequences % ranks)
-    fail("batch: found {} ranks, expected a divisor of {}, the sequences of a step", ranks, batch.sequences);
-  const int64_t share = batch.sequences / ranks;
-  if (batch.micro_batch == 0) return share;
-  if (share % batch.micro_batch)
-    fail("batch: found {1} of {2} sequences for each of {0} ranks, expected whole micro-batches of {3}", ranks, share,
-         batch.sequences, batch.micro_batch);
-  return batch.micro_batch;
-}
-
-int64_t micro_steps(const BatchConfig& batch, int ranks) {
-  return batch.sequences / (ranks * micro_batch(batch, ranks));
-}
-
-ModelOptions model_options(const TrainConfig& config, int ranks, int32_t end_token) {
-  ModelOptions options;
-  options.batch = micro_batch(config.batch, ranks);
-  options.seq = config.batch.sequence_length;
-  options.compute = compute_dtype(config.precision);
-  options.gradient = gradient_dtype(config.precision);
-  options.recompute = config.recompute;
-  options.fp32_residual = config.residual == ResidualStream::fp32;
-  options.z_loss = config.z_loss;
-  options.dropout_seed = config.run.seed;
-  options.documents = document_options(config.data, std::max(end_token, 0));
-  apply_shard(config.shard, ranks, options);
-  return options;
-}
-
 Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& communicator)
     : config_(config),
       backend_(backend),
@@ -118,6 +92,8 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
   largest_loss_ = std::log(static_cast<double>(config.model.vocabulary));
   start_prefetch();
 }
+
+const Timeline& Trainer::timeline() const { return backend_.timeline(); }
 
 std::vector<std::string> Trainer::shared_shards() const {
   return rowan::shared_shards(batches_.corpora(), validation_ ? &validation_->data() : nullptr);

@@ -1,9 +1,14 @@
-// Trainer: a model with its data, optimizer and ranks; each step is one optimizer update.
+// Trainer: a model with its data, its optimizer and the communicator of its ranks. Each step is one optimizer update.
 #pragma once
 
+#include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "data/batch_source.h"
 #include "data/prefetch.h"
@@ -18,58 +23,62 @@
 
 namespace rowan {
 
-// Requests from outside, such as a signal or a timer. A request to any rank takes effect on all ranks.
+class Timeline;
+
+// Requests from outside, made by a signal or a timer. A request to one rank takes effect on all ranks.
 struct Wishes {
   bool stop = false;
   bool save = false;
 };
 
-// Thrown on all ranks, between two micro-batches, when any of them is requested to stop.
+// Thrown on all ranks, between two micro-batches, when one of them is requested to stop.
 struct Stopped {};
 
 struct StepResult {
   double loss = 0;       // mean over the step's targets, in nats
   double grad_norm = 0;  // global gradient norm before clipping
   double lr = 0;         // learning rate of the main recipe
-  std::string skipped;   // why the update was skipped, the same on every rank; empty when it was applied
+  std::string skipped;   // why the update was skipped, the same on every rank; empty if it was applied
   bool stop = false;     // some rank was requested to stop
   bool save = false;     // some rank was requested to save
 };
 
 class Trainer {
  public:
-  // Throws Error for a config that cannot run: too few rows of data, a batch that the ranks do not divide.
+  // Throws Error for a config that cannot run, such as one with too few rows of data or with a batch that cannot be
+  // divided among the ranks.
   Trainer(const TrainConfig& config, Backend& backend, Communicator& communicator);
 
-  // Makes the trainer call `wishes` between micro-batches, in training and in evaluations.
+  // The trainer calls `wishes` between micro-batches, in training and in evaluations.
   void listen(std::function<Wishes()> wishes) { wishes_ = std::move(wishes); }
 
-  // One optimizer update over batch.sequences sequences. Throws Error after too many non-finite gradients in a row.
-  // Throws Stopped between micro-batches; the state is then that after the last update.
+  // Makes one optimizer update over batch.sequences sequences. Throws Error after too many non-finite gradients in a
+  // row. If it throws Stopped, the state is that after the previous step.
   StepResult step();
   int64_t steps_done() const { return steps_done_; }
 
-  // Losses over the validation set, the same on every rank; nothing if there is no set. Throws Stopped. `done` is
-  // called after each batch with the fraction of rows done.
+  // The losses over the validation set, the same on every rank; nothing if there is no set. Calls `done` before each
+  // batch with the fraction of rows that have been evaluated. Throws Stopped.
   std::optional<ValidationLosses> validate(const std::function<void(double)>& done = {});
-  // The mean loss on the validation set of each average of the weights that has begun, by name. Throws Stopped.
+  // For each average of the weights that has begun: its name and its mean loss over the validation set. Throws Stopped.
   std::vector<std::pair<std::string, double>> validate_averages();
-  // The score on data.hellaswag, the same on every rank; nothing when there is none. Throws Stopped.
+  // The score on the items of data.hellaswag, the same on every rank; nothing if the config names no file. Throws
+  // Stopped.
   std::optional<HellaSwagScore> hellaswag();
 
-  // Replaces the initial weights by those of `files`. Throws Error naming file and tensor when they are of another
-  // model.
+  // Replaces the weights by those in `files`. Throws Error naming file and tensor if they belong to another model.
   void load_weights(const TensorFiles& files);
 
-  // All ranks write RUN/checkpoints/step_N together. Rank 0's `more` is added to state.json. When the weights or the
-  // loss are far outside the range this run has seen, the checkpoint is written as a ruined one (Condition) and the
-  // reason is returned. Rank 0 calls `before_commit` when everything else is on disk.
+  // Writes the checkpoint RUN/checkpoints/step_N; all ranks call it. The fields of rank 0's `more` are added to
+  // state.json. Rank 0 calls `before_commit` when all tensors have been written. Returns "". But if the weights or the
+  // loss are far outside the range seen in this run, writes a ruined checkpoint (Condition) and returns the reason.
   std::string save(const Json& more, const Rotation& rotation, const std::function<void()>& before_commit);
-  // Throws AgreedError when the ranks do not hold the same weights.
+  // Throws AgreedError if weights that several ranks hold differ between them.
   void check_weights() { sharding_.check_weights(); }
 
-  // Restores a checkpoint folder; returns its state.json, which holds what save() was given. Throws Error naming file
-  // and tensor when the checkpoint is of another model, or data or optimizer do not match.
+  // Restores the state from the folder of a checkpoint. Returns its state.json, including the fields that save() was
+  // given. Throws Error naming file and tensor if the checkpoint belongs to another model, or if the data or the
+  // optimizer do not match.
   Json restore(const std::filesystem::path& folder);
 
   const Model& model() const { return model_; }
@@ -77,20 +86,21 @@ class Trainer {
   const Averages& averages() const { return averages_; }
   const BatchSource& batches() const { return batches_; }
   const Sharding& sharding() const { return sharding_; }
-  // The norms of the last step, if run.norms_every asks for them and the update was applied (train/layer_norms.h); else
-  // empty.
+  // Norms by layer (train/layer_norms.h) in the last step. Empty unless run.norms_every asks for them and the update
+  // was applied.
   const std::vector<std::pair<std::string, double>>& norms() const { return norms_; }
-  // Bytes of text that the validation targets stand for (evaluate/bits_per_byte.h); 0 when the config names no
-  // tokenizer.
+  // Bytes of text that the validation targets decode to (evaluate/bits_per_byte.h); 0 without a tokenizer in the
+  // config.
   int64_t validation_bytes() const { return validation_bytes_; }
-  // A line for each shard that belongs to more than one data set (data/overlap.h).
+  // A line for each pair of data sets that share shards (data/overlap.h).
   std::vector<std::string> shared_shards() const;
-  // Tokens of all steps so far, without padding. Papers on C4 count either these or all positions (tokens_per_step()).
+  // Tokens in all steps so far, without padding. Papers on C4 count either these tokens or all positions, padding
+  // included (tokens_per_step()).
   int64_t unpadded_tokens() const { return unpadded_tokens_; }
   int64_t tokens_per_step() const { return config_.batch.sequences * config_.batch.sequence_length; }
-  // Targets of an evaluation over all ranks; 0 without validation data.
+  // The number of targets in the validation set; 0 without validation data.
   int64_t validation_targets() const { return validation_ ? validation_->targets() : 0; }
-  const Timeline& timeline() const { return backend_.timeline(); }
+  const Timeline& timeline() const;
 
  private:
   void start_prefetch();
@@ -98,7 +108,7 @@ class Trainer {
   ValidationLosses evaluate_weights(const std::function<void(double)>& done = {});
   void restore_averages(const std::filesystem::path& folder, JsonObject counts);
   std::string ruin();
-  // The first sample of this rank's rows in a micro-step.
+  // The number of the first sample that this rank processes in a micro-step.
   int64_t first_sample(int64_t step, int64_t micro) const;
   void upload_samples(int64_t first);
   std::string reason_to_skip(const StepResult& result);
@@ -122,19 +132,11 @@ class Trainer {
   std::function<Wishes()> wishes_;
   int64_t micro_steps_between_looks_ = 1;
   double last_loss_ = 0;
-  // The largest values so far: those of sound checkpoints, and for the loss also that of the first step and of a
-  // uniform guess.
+  // The largest loss and weight norm of sound checkpoints so far. The loss also counts that of the first step and that
+  // of uniform predictions.
   double largest_loss_ = 0, largest_norm_ = 0;
   SpikeDetector losses_, grad_norms_;
   std::vector<std::pair<std::string, double>> norms_;
 };
-
-// The sequences that one rank processes at once, and the number of times it does so in a step. Throws Error when the
-// ranks do not divide the batch.
-int64_t micro_batch(const BatchConfig& batch, int ranks);
-int64_t micro_steps(const BatchConfig& batch, int ranks);
-
-// The model's options for one rank. `end_token`: the data's; below 0 when no data is open.
-ModelOptions model_options(const TrainConfig& config, int ranks, int32_t end_token = -1);
 
 }  // namespace rowan

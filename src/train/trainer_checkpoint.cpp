@@ -8,6 +8,8 @@
 #include "base/error.h"
 #include "base/mapped_guard.h"
 #include "comm/agreement.h"
+#include "comm/communicator.h"
+#include "kernels/backend.h"
 #include "kernels/floats.h"
 #include "model/weights.h"
 #include "sharding/gather_tensors.h"

@@ -2,6 +2,9 @@
 #include <cmath>
 
 #include "base/random.h"
+#include "kernels/backend.h"
+#include "model/model.h"
+#include "model/weights.h"
 #include "run/run_folder.h"
 #include "train_command.h"
 

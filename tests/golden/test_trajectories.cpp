@@ -4,8 +4,10 @@
 #include <cmath>
 
 #include "base/files.h"
+#include "comm/transports.h"
 #include "golden_files.h"
 #include "golden_rules.h"
+#include "model/weights.h"
 #include "temporary_folder.h"
 #include "train/trainer.h"
 

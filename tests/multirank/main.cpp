@@ -5,6 +5,7 @@
 
 #include <exception>
 
+#include "comm/transports.h"
 #include "ranks.h"
 
 namespace rowan {

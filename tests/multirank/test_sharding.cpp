@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "comm/agreement.h"
+#include "comm/transports.h"
 #include "ranks.h"
 #include "sharding/sharding.h"
 

@@ -11,6 +11,7 @@
 #include <map>
 
 #include "base/random.h"
+#include "comm/transports.h"
 #include "optim/recipe.h"
 #include "optim/recipes.h"
 #include "ranks.h"

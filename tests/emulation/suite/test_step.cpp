@@ -7,7 +7,9 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "comm/transports.h"
 #include "emulation/runtime.h"
+#include "kernels/backend.h"
 #include "small_run.h"
 #include "temporary_folder.h"
 #include "train/loop.h"

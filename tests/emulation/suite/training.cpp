@@ -5,7 +5,9 @@
 
 #include <cmath>
 
+#include "comm/transports.h"
 #include "golden/golden_files.h"
+#include "kernels/backend.h"
 #include "small_run.h"
 #include "temporary_folder.h"
 #include "train/trainer.h"

@@ -10,7 +10,8 @@
 #include <map>
 
 #include "comm/agreement.h"
-#include "comm/communicator.h"
+#include "comm/ranks_text.h"
+#include "comm/transports.h"
 #include "temporary_folder.h"
 
 namespace rowan {

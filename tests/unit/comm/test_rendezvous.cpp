@@ -12,6 +12,7 @@
 #include "base/files.h"
 #include "comm/agreement.h"
 #include "comm/rendezvous.h"
+#include "comm/transports.h"
 #include "temporary_folder.h"
 
 namespace rowan {

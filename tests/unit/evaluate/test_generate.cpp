@@ -8,7 +8,10 @@
 #include "base/files.h"
 #include "evaluate/evaluate.h"
 #include "evaluate/generate.h"
+#include "kernels/backend.h"
+#include "model/weights.h"
 #include "run/export.h"
+#include "run/predictor.h"
 #include "run/run_folder.h"
 #include "small_run.h"
 

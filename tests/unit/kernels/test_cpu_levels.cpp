@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "command.h"
+#include "kernels/backend.h"
 #include "kernels/cpu_levels.h"
 
 namespace rowan {

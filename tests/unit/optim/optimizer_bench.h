@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/random.h"
+#include "kernels/backend.h"
 #include "optim/optimizer.h"
 
 namespace rowan::test {

@@ -1,6 +1,7 @@
 // Averages of the weights (optim/average.h) against their formulas.
 #include <gtest/gtest.h>
 
+#include "kernels/backend.h"
 #include "optim/average.h"
 #include "unit/optim/optimizer_bench.h"
 

@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "comm/transports.h"
+#include "kernels/backend.h"
 #include "optim/recipe.h"
 #include "optim/recipes.h"
 #include "small_run.h"

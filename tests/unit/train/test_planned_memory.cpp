@@ -7,6 +7,7 @@
 #include <fstream>
 #include <functional>
 
+#include "comm/transports.h"
 #include "kernels/dry/dry_backend.h"
 #include "optim/recipe.h"
 #include "optim/recipes.h"

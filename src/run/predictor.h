@@ -1,0 +1,34 @@
+// Predictor: the trained model of a run as a next-token predictor.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kernels/arena.h"
+#include "model/model.h"
+#include "run/run_folder.h"
+
+namespace rowan {
+
+// The context has `window` tokens. When a text is extended, only its new tokens are computed, because keys and values
+// are cached. When the text exceeds the window, only its last half a window is kept.
+class Predictor {
+ public:
+  // `end_token` is the token between documents; -1 if there is none.
+  Predictor(Backend& backend, const RunFolder& run, int64_t window, int32_t end_token);
+
+  // The logits of the token after `tokens`. Throws Error for an id outside the vocabulary.
+  std::vector<float> operator()(std::span<const int32_t> tokens);
+
+ private:
+  Backend& backend_;
+  Model model_;
+  Arena memory_;
+  Tensor input_;               // i32[window]
+  size_t start_ = 0;           // index in the text of the token at the model's position 0
+  std::vector<int32_t> seen_;  // the tokens whose keys and values are cached
+};
+
+}  // namespace rowan
