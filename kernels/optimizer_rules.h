@@ -1,7 +1,7 @@
 // The slots and rules of Backend's optimizer operations. C++17, because CUDA sources include this header.
 //
 // A slot is one matrix (or a range of its elements or rows) with its optimizer state. Operations take lists of slots,
-// so that a GPU processes many slots in one launch. An `update` tensor [n, out, in] (f32 or bf16) holds one matrix for
+// so that a GPU processes many slots in one launch. An `update` tensor [n, out, in] (fp32 or bf16) holds one matrix for
 // each of n slots.
 #pragma once
 
@@ -13,11 +13,11 @@
 namespace rowan {
 
 struct OptimizerSlot {
-  Tensor weight;      // f32 or bf16: what the forward reads
-  Tensor master;      // f32 copy that is updated, then rounded into the weight; empty: the weight itself is updated
-  Tensor gradient;    // f32 or bf16
-  Tensor first;       // momentum: f32 or bf16 of the weight's size
-  Tensor second;      // second moment: f32 or bf16 of the weight's size; for adaptive_factors f32[k], one per factor
+  Tensor weight;      // fp32 or bf16: what the forward reads
+  Tensor master;      // fp32 copy that is updated, then rounded into the weight; empty: the weight itself is updated
+  Tensor gradient;    // fp32 or bf16
+  Tensor first;       // momentum: fp32 or bf16 of the weight's size
+  Tensor second;      // second moment: fp32 or bf16 of the weight's size; for adaptive_factors fp32[k], one per factor
   float scale = 1;    // shape-dependent factor of the step; with ApplyRule::scaled_decay also of the decay
   int64_t index = 0;  // number of the slot's first element among all parameters; stochastic rounding depends on it
 

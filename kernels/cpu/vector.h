@@ -1,4 +1,4 @@
-// Loads and stores of f32 and bf16 values as floats, and math functions that GCC vectorizes inside `#pragma omp simd`
+// Loads and stores of fp32 and bf16 values as floats, and math functions that GCC vectorizes inside `#pragma omp simd`
 // loops, because they have no branches and no library calls. Relative errors are below 2e-7. Infinities and NaNs behave
 // as in the C library. The polynomials are our own Chebyshev fits.
 #pragma once

@@ -133,7 +133,7 @@ struct QueryPart {
   static __device__ __forceinline__ int first_row() { return threadIdx.x / warp_size % 2 * 16; }
   static __device__ __forceinline__ int first_column() { return threadIdx.x / warp_size / 2 * columns; }
 
-  // Loads the sums so far from f32[tile_queries, D] at `from`, or sets them to 0 if `zeros`.
+  // Loads the sums so far from fp32[tile_queries, D] at `from`, or sets them to 0 if `zeros`.
   __device__ __forceinline__ void load(const float* from, bool zeros) {
     const int lane = threadIdx.x % warp_size;
 #pragma unroll

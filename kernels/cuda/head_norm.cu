@@ -63,8 +63,8 @@ __global__ void head_norm_forward_kernel(T* out, const T* in, const T* weight, S
   store_head(out + head * s.head_dim, x, s.head_dim);
 }
 
-// blockIdx.y is 0 for queries, 1 for keys. partial f32[2, blocks, head_dim] receives each block's sums for the gradient
-// of its half of the weight. It is null if there is no weight.
+// blockIdx.y is 0 for queries, 1 for keys. partial fp32[2, blocks, head_dim] receives each block's sums for the
+// gradient of its half of the weight. It is null if there is no weight.
 template <typename T>
 __global__ void head_norm_backward_kernel(T* dqkv, float* partial, const T* in, const T* weight, Sizes s) {
   SHARED_ARRAY(float, sums, block* elements);

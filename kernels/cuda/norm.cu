@@ -115,7 +115,7 @@ __global__ void norm_forward_kernel(ForwardArguments<R, O, T> a) {
   });
 }
 
-// partial_weight and partial_bias are f32[blocks, cols]. mean is null for rms, and partial_bias if there is no bias.
+// partial_weight and partial_bias are fp32[blocks, cols]. mean is null for rms, and partial_bias if there is no bias.
 template <typename R, typename O, typename T>
 struct BackwardArguments {
   R* d_residual;

@@ -151,7 +151,7 @@ void CudaBackend::run_column_sums(const std::vector<cuda::Slot>& slots, const cu
   });
 }
 
-// Writes factor * the sums of squares to `out`. Sums over whole matrices use `rows`, f32[n, rows of a matrix], as
+// Writes factor * the sums of squares to `out`. Sums over whole matrices use `rows`, fp32[n, rows of a matrix], as
 // scratch memory.
 void CudaBackend::run_sums(float* out, float* rows, std::vector<cuda::Slot> slots, const cuda::SlotTypes& types,
                            Along along, float factor) {

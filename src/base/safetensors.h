@@ -61,10 +61,10 @@ class SafeTensors {
   std::map<std::string, std::string> metadata_;
 };
 
-// Reads F32, F64, F16 or BF16 as f32. `out` has room for tensor.numel() values. Throws Error for other dtypes.
+// Reads F32, F64, F16 or BF16 as fp32. `out` has room for tensor.numel() values. Throws Error for other dtypes.
 void read_floats(const StoredTensor& tensor, float* out);
 std::vector<float> read_floats(const StoredTensor& tensor);
-// Reads F32, F64, F16 or BF16 as f32 or bf16 (rounded to nearest even), or I32 as i32. Throws Error for other dtypes.
+// Reads F32, F64, F16 or BF16 as fp32 or bf16 (rounded to nearest even), or I32 as i32. Throws Error for other dtypes.
 void read_values(const StoredTensor& tensor, DType dtype, void* out);
 
 // Writes a file. The constructor declares all tensors; write() then stores each of them once, in any order. Nothing

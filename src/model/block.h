@@ -16,7 +16,7 @@ struct Model::Block {
   Linear qkv;                     // [W, C]
   Tensor head_norm, d_head_norm;  // [2 D]: the gains that all query heads share, then those of key heads
   Tensor projected;  // [N, W]: output of qkv, before the norm of heads; same as attended_qkv without such a norm
-  Tensor attended_qkv, attention, log_sum_exp;  // attention's inputs [N, W], output [N, H D], statistics f32[B, H, T]
+  Tensor attended_qkv, attention, log_sum_exp;  // attention's inputs [N, W], output [N, H D], statistics fp32[B, H, T]
   Linear out;                                   // [C, H D]
   NormLayer norm2;                              // its input is the residual stream between attention and MLP
   Linear up, down;                              // [F or 2F, C], [C, F]

@@ -30,7 +30,7 @@ std::vector<InitialRule> parse_initialization(JsonObject& object, const char* ke
 // rule matches. `fan_in` is 0 if the parameter belongs to no linear layer; a rule with a gain then throws Error.
 std::optional<size_t> apply_initialization(const std::vector<InitialRule>& rules, Parameter& parameter, int64_t fan_in);
 
-// Writes elements [begin, begin + count) of a parameter's initial values as f32. They are a pure function of (seed,
+// Writes elements [begin, begin + count) of a parameter's initial values as fp32. They are a pure function of (seed,
 // name, element).
 void initial_values(const Parameter& parameter, uint64_t seed, int64_t begin, int64_t count, float* values);
 

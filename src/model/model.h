@@ -28,7 +28,7 @@ struct ModelOptions {
   int64_t batch = 1, seq = 1;  // number of sequences in the micro-batch, and their length in tokens
   DType compute = DType::f32;  // of weights and activations
   DType gradient = DType::f32;
-  bool fp32_residual = false;  // keep the residual stream in f32, whatever the dtype of the weights
+  bool fp32_residual = false;  // keep the residual stream in fp32, whatever the dtype of the weights
   Recompute recompute = Recompute::none;
   bool training = true;  // false: no gradients, and activations of one block only
   bool growing = false;  // for generation (no training, batch 1): keep q, k, v of all layers for forward_next()
@@ -73,7 +73,7 @@ class Model {
   Tensor weight(const Parameter& parameter) const { return weight_placement_.in(weights_, parameter); }
   Tensor gradient(const Parameter& parameter) const { return gradient_placement_.in(gradients_, parameter); }
 
-  // set() writes a whole parameter from f32 host values, rounded to the compute dtype; get() reads it back as f32.
+  // set() writes a whole parameter from fp32 host values, rounded to the compute dtype; get() reads it back as fp32.
   void set(const Parameter& parameter, const float* values);
   void get(const Parameter& parameter, float* values) const;
   // Sets every parameter to its initial_values().
@@ -87,7 +87,7 @@ class Model {
   Tensor samples() const { return samples_; }
 
   // Runs the forward pass and computes the loss. tokens and targets are i32 device tensors of batch * seq. Returns
-  // losses f32[batch * seq] in nats, 0 where the target is -100.
+  // losses fp32[batch * seq] in nats, 0 where the target is -100.
   Tensor loss(Tensor tokens, Tensor targets);
   // Runs the forward pass with dropout, then the backward pass of grad_scale * (sum of losses), which adds to the
   // gradients. Returns the losses. Throws Error in a model without `training`.
@@ -108,7 +108,7 @@ class Model {
   // backward pass.
   struct NormLayer {
     Tensor weight, bias, d_weight, d_bias;  // [C]
-    Tensor in, out, mean, rstd;             // in and out [N, C]; mean and rstd f32[N]
+    Tensor in, out, mean, rstd;             // in and out [N, C]; mean and rstd fp32[N]
 
     NormLayer rows(int64_t begin, int64_t count) const {
       NormLayer part = *this;
@@ -168,7 +168,7 @@ class Model {
   bool dropping_ = false;            // whether the running pass applies dropout
   NormLayer embedding_norm_, norm_;  // the norm after the embedding, if there is one, and the final norm
   Tensor branch_;                    // [N, C]: output of attention or MLP, before it is added to the residual stream
-  Tensor logits_, losses_;           // a chunk [rows, logit_width]; f32[N]
+  Tensor logits_, losses_;           // a chunk [rows, logit_width]; fp32[N]
   Tensor d_residual_, d_normed_, d_embedded_, d_attention_, d_wide_, d_inner_;  // gradients of activations
   struct Ends {
     Tensor tokens, positions, head, head_bias;

@@ -19,7 +19,7 @@ Tensor Parameter::in(Tensor flat) const {
 }
 
 void ParameterTable::add(Parameter parameter, bool aligned) {
-  constexpr int64_t line = 64;  // elements; a 64-byte cache line holds 32 of bf16 or 16 of f32
+  constexpr int64_t line = 64;  // elements; a 64-byte cache line holds 32 of bf16 or 16 of fp32
   if (aligned) elements_ = (elements_ + line - 1) / line * line;
   parameter.offset = elements_;
   elements_ += parameter.numel();

@@ -35,7 +35,7 @@ void visit(Rope& rope, Section& keys);
 // whole number of at least 1, or if the direction is 0.
 void check_rope(JsonObject& object, const Rope& rope, int64_t head_dim);
 
-// f32[positions, head_dim]: cos, then sin, of the head_dim / 2 angles of each position.
+// fp32[positions, head_dim]: cos, then sin, of the head_dim / 2 angles of each position.
 std::vector<float> rope_table(const Rope& rope, int64_t positions, int64_t head_dim);
 
 }  // namespace rowan

@@ -23,7 +23,7 @@ class Averages {
   struct Average {
     std::string name;            // "ema" or "tail"; also the name of its file in a checkpoint
     int64_t count = 0;           // number of updates averaged so far; 0: not started
-    std::vector<Tensor> values;  // f32 values of each share
+    std::vector<Tensor> values;  // fp32 values of each share
   };
 
   // Averages the shares' masters, or their weights if there are no masters. `steps` is the length of the run. Allocates

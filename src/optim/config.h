@@ -50,7 +50,7 @@ struct OptimizerConfig {
   size_t given = 0;           // number of groups from "groups"; those of the routing follow and match everything else
   double adamw_lr_ratio = 0;  // ratio of AdamW's rate to the main recipe's; 0: independent
   bool stochastic = false;    // stochastic rounding of bf16 weights without fp32 masters
-  Precision state = Precision::automatic;  // automatic: bf16 for bf16 weights without masters, else f32
+  Precision state = Precision::automatic;  // automatic: bf16 for bf16 weights without masters, else fp32
   int64_t telemetry_every = 0;             // steps between telemetry rows; 0: off
 
   const Recipe& main() const { return *groups[given].recipe; }

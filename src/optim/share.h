@@ -17,9 +17,9 @@ struct Share {
   const Parameter* parameter = nullptr;
   int64_t begin = 0;  // first element within the parameter
   int64_t count = 0;  // number of elements
-  Tensor weight;      // f32 or bf16, read by the forward pass; [rows, in] if the share is whole rows, else [count]
-  Tensor master;      // f32 copy of a bf16 weight, empty when the weight itself is updated
-  Tensor gradient;    // f32 or bf16, the gradient of the mean loss before clipping
+  Tensor weight;      // fp32 or bf16, read by the forward pass; [rows, in] if the share is whole rows, else [count]
+  Tensor master;      // fp32 copy of a bf16 weight, empty when the weight itself is updated
+  Tensor gradient;    // fp32 or bf16, the gradient of the mean loss before clipping
 
   // The tensor that the optimizer updates: the master if there is one, else the weight.
   const Tensor& value() const { return master.empty() ? weight : master; }

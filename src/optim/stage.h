@@ -64,7 +64,7 @@ struct Moment {
 
 // Flat scratch memory that all stages share, sized for the largest batch. update, other, kept, projected and gradients
 // each hold all elements of a batch. gram and gram_squared hold square matrices of a side. gradients, sums and measured
-// are f32; the others have the dtype of the update.
+// are fp32; the others have the dtype of the update.
 struct Workspace {
   Tensor update, other, kept, projected, gradients, gram, gram_squared, sums, measured;
 };
@@ -95,7 +95,7 @@ struct StageRun {
   const States& states;
   Workspace& workspace;
   Tensor update;        // [n, out, in]: the momentum after the first stages, the direction at the end
-  Tensor factors = {};  // step factors f32[n, k] along factors_along, or empty
+  Tensor factors = {};  // step factors fp32[n, k] along factors_along, or empty
   Along factors_along = Along::matrix;
 
   int64_t n() const { return update.dim(0); }
@@ -105,7 +105,7 @@ struct StageRun {
   std::vector<Tensor> matrices() const;
   std::vector<Tensor> gradients() const;
   std::vector<Tensor> weights() const;
-  // f32[n, k]: part i of the workspace's sums.
+  // fp32[n, k]: part i of the workspace's sums.
   Tensor sums(int i, int64_t k) const;
   // The part of the flat tensor that the batch uses, as [n, out, in].
   Tensor part(const Tensor& flat) const;

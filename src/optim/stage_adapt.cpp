@@ -35,7 +35,8 @@ void switches(Recipe& r, Switches& s) {
          [&] { s.set("clamp", r.clamp, Switches::tiny, 1); });
 }
 
-// f32[n, k]: the k sums of squares of each update (i = 0) or gradient (i = 1). measure() writes them, run() reads them.
+// fp32[n, k]: the k sums of squares of each update (i = 0) or gradient (i = 1). measure() writes them, run() reads
+// them.
 Tensor measured(const StageRun& x, int i, int64_t k) {
   return x.workspace.measured.slice(i * x.n() * k, x.n() * k).view({x.n(), k});
 }

@@ -20,7 +20,7 @@ void switches(Recipe& r, Switches& s) {
   });
 }
 
-// gathered() copies one kind of state of all matrices into one tensor f32[n, rows]; scattered() copies it back.
+// gathered() copies one kind of state of all matrices into one tensor fp32[n, rows]; scattered() copies it back.
 Tensor gathered(StageRun& x, const char* kind, int place) {
   Tensor all = x.sums(place, x.rows());
   for (int64_t i = 0; i < x.n(); ++i) x.backend.copy(all.at(i), x.states.at(kind)[i]);

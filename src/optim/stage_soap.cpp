@@ -121,7 +121,7 @@ struct Matrix {
     return x.workspace.gram.slice(0, side.size * side.size).view({side.size, side.size});
   }
 
-  // f32[1, size]: inverse square roots of the side's eigenvalues, at most `cap`.
+  // fp32[1, size]: inverse square roots of the side's eigenvalues, at most `cap`.
   Tensor inverse_roots(const Side& side, double cap, int place) const {
     Tensor roots = x.workspace.sums.slice(place * (rows + cols), side.size).view({1, side.size});
     x.backend.copy(roots, side.scale);
@@ -154,7 +154,7 @@ struct Matrix {
     x.keep(side.factor, sum);
   }
 
-  // f32[1, size]: diag(Q^T L Q), which estimates the eigenvalues of the side's factor L.
+  // fp32[1, size]: diag(Q^T L Q), which estimates the eigenvalues of the side's factor L.
   Tensor estimates(const Side& side) const {
     Tensor product = square(side), sums = x.workspace.sums.slice(0, side.size).view({1, side.size});
     Tensor q = basis(side);

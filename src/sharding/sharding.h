@@ -41,9 +41,9 @@ struct StepTotals {
 
 class Sharding : public BlockObserver {
  public:
-  // `costs` has one entry per parameter. `masters`: keep fp32 copies of weights that are not f32. `reduce`: the dtype,
-  // f32 or bf16, in which gradients are communicated; each rank rounds its own gradients to it once. apply_shard() must
-  // have set the model's options. The constructor makes this object the model's observer.
+  // `costs` has one entry per parameter. `masters`: keep fp32 copies of weights that are not fp32. `reduce`: the dtype,
+  // fp32 or bf16, in which gradients are communicated; each rank rounds its own gradients to it once. apply_shard()
+  // must have set the model's options. The constructor makes this object the model's observer.
   Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
            ShardMode shard, DType reduce, bool masters);
 
@@ -77,7 +77,7 @@ class Sharding : public BlockObserver {
   void finish_gradients();
   // Ends a step between two micro-steps and waits for pending messages. Do not use the gradients afterwards.
   void abandon_step() { accumulate_all_reduced(); }
-  // Returns sums over ranks, bitwise equal on all ranks: of `loss` (f32[1] on the device), of the squares of all
+  // Returns sums over ranks, bitwise equal on all ranks: of `loss` (fp32[1] on the device), of the squares of all
   // shares' gradients, of `more`, and of `sums`. `sums` are Optimizer::sums() of this rank; they are empty on every
   // rank or on none. This is the only place in a step where the host waits for the device.
   StepTotals sum_over_ranks(Tensor loss, const std::vector<double>& more, ParameterSums sums = {});
@@ -114,7 +114,7 @@ class Sharding : public BlockObserver {
   std::vector<Block> blocks_;
   // The layer in each slot of resident weights, and of resident gradients not yet accumulated; 0: none.
   std::vector<int> weight_slots_, gradient_slots_;
-  Tensor totals_;  // f32[2] on the device: loss, sum of squared gradients
+  Tensor totals_;  // fp32[2] on the device: loss, sum of squared gradients
   bool last_micro_step_ = true;
 };
 

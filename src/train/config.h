@@ -90,7 +90,7 @@ struct TrainConfig {
   SkipConfig skip;
   TrainPrecision precision = TrainPrecision::automatic;
   // Dtype in which gradients are communicated. Default: the dtype they are stored in, so that the number of ranks
-  // changes nothing but the order of summation. bf16 halves the bytes of f32.
+  // changes nothing but the order of summation. bf16 halves the bytes of fp32.
   DType reduce = DType::f32;
   ResidualStream residual = ResidualStream::compute;
   double z_loss = 0;  // weight of log(sum of exp(logits))^2 in the gradient; reported losses do not include it

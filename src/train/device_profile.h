@@ -17,7 +17,7 @@ struct DeviceProfile {
   double memory = 0;                                     // memory size in bytes; 0: unknown
   bool fused_gelu = false;                               // whether GELU runs in the epilogue of the product
 
-  // FLOP/s of matrix products with operands of this dtype. `tf32`: f32 operands are rounded to TF32.
+  // FLOP/s of matrix products with operands of this dtype. `tf32`: fp32 operands are rounded to TF32.
   double products(DType dtype, bool tf32) const { return dtype == DType::bf16 ? bf16 : tf32 ? this->tf32 : fp32; }
 };
 

@@ -22,7 +22,7 @@ struct StepBudget {
   double step_seconds() const { return kernel_seconds > message_seconds ? kernel_seconds : message_seconds; }
 };
 
-// `tf32`: products of f32 operands use TF32.
+// `tf32`: products of fp32 operands use TF32.
 StepBudget step_budget(const Plan& plan, const DeviceProfile& device, bool tf32);
 
 }  // namespace rowan

@@ -62,7 +62,7 @@ Doubles plus(const Doubles& a, const Doubles& b);
 // The message of the Error that `fn` throws. The test fails if it throws none.
 std::string error_of(const std::function<void()>& fn);
 
-// Tests over f32 and bf16.
+// Tests over fp32 and bf16.
 class Ops : public testing::TestWithParam<DType> {
  protected:
   DType dtype() const { return GetParam(); }

@@ -29,7 +29,7 @@ inline Floats normal_floats(int64_t count, uint64_t seed, double scale = 1) {
   return values;
 }
 
-// Shares of f32 weights, or of bf16 weights with or without masters, on the CPU. Parameters can be cut into shares at
+// Shares of fp32 weights, or of bf16 weights with or without masters, on the CPU. Parameters can be cut into shares at
 // any element.
 class Trained {
  public:

@@ -132,7 +132,7 @@ TEST(NewtonSchulz, SingularValuesLieInTheKnownBand) {
       }
 }
 
-// Weights with fp32 masters take the same path as f32 weights.
+// Weights with fp32 masters take the same path as fp32 weights.
 TEST(EveryRecipe, BearsZerosThinMatricesAndExtremes) {
   std::vector<std::string> configs = {
       R"({"name": "rmnp", "direction_precision": "bf16"})", R"({"name": "muon", "direction": "polar"})",
