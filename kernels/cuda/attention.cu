@@ -57,9 +57,6 @@ __global__ void add_owners_kernel(AttentionArguments<bfloat16> a, int owners, in
   }
 }
 
-// With more owners per head, the extra sums of dq would cost more time than the two avoided products save.
-constexpr int64_t most_owners = 4;
-
 // cuDNN's kernels support neither documents nor our dropout.
 bool is_plain(const AttentionRule& rule) { return rule.documents.empty() && rule.dropout.rate == 0; }
 
@@ -143,10 +140,8 @@ void CudaBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Te
     auto tiles_of = [&](const AttentionKernel<T>& kernel) { return ceil_div(shape.seq, kernel.rows_per_block); };
     if constexpr (std::is_same_v<T, bfloat16>)
       if (on_tensor_cores(a)) {
-        const AttentionKernel<T> all = tensor_core_backward_key_value(shape.head_dim, a.dropout.on(), true);
-        // Two blocks per multiprocessor, if there are that many tiles.
-        const int64_t owners = std::min(tiles_of(all), ceil_div(2 * multiprocessors_, shape.batch * shape.kv_heads));
-        if (owners <= most_owners) {
+        if (const int64_t owners = attention_owners(shape, multiprocessors_)) {
+          const AttentionKernel<T> all = tensor_core_backward_key_value(shape.head_dim, a.dropout.on(), true);
           const int64_t sums = a.dq_row(int(owners), 0, 0, 0);
           a.dq_sums = workspace<float>(sums + deltas);
           a.delta = a.dq_sums + sums;

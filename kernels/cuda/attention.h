@@ -7,12 +7,13 @@
 #include <cuda_runtime.h>
 
 #include "kernels/dropout.h"
+#include "kernels/gpu_workspace.h"
 
 namespace rowan::cuda {
 
 constexpr int64_t largest_head_dim = 256, largest_tensor_core_head_dim = 128;
 // Number of queries in a tile of the backward. It is small, because the sums of dk and dv take most of the registers.
-constexpr int tile_queries = 32;
+constexpr int tile_queries = attention_tile_queries;
 
 template <typename T>
 struct AttentionArguments {

@@ -23,6 +23,7 @@ template <int D>
 constexpr int warp_rows = 16 * row_groups<D>;
 template <int D>
 constexpr int block_rows = attention_warps* warp_rows<D>;
+static_assert(block_rows<64> == attention_block_rows(64) && block_rows<96> == attention_block_rows(96));
 
 template <int D>
 constexpr int tile_stride = D + 8;

@@ -14,12 +14,12 @@
 #include "kernels/cuda/attention_cudnn.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
+#include "kernels/gpu_workspace.h"
 
 namespace rowan {
 namespace {
 
-constexpr size_t staging_bytes = size_t{1} << 20, landing_bytes = size_t{64} << 10,
-                 blas_workspace_bytes = size_t{32} << 20;
+constexpr size_t staging_bytes = size_t{1} << 20, landing_bytes = size_t{64} << 10;
 
 std::string gigabytes(size_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) * 1e-9); }
 

@@ -7,6 +7,7 @@
 // in optimizers, launches limit the speed.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
+#include "kernels/gpu_workspace.h"
 
 namespace rowan {
 namespace {
@@ -16,7 +17,6 @@ using namespace cuda;
 constexpr int block = 256;
 constexpr int sweeps = 14;  // convergence is quadratic; a matrix of 2048 random rows takes 11 sweeps
 constexpr double small_angle = 1e-14;
-constexpr int64_t scratch_limit = int64_t{32} << 20;  // size in doubles
 
 // The sum of x over the block; every thread gets it.
 __device__ double block_total(double x) {
@@ -148,8 +148,7 @@ unsigned threads_for(int64_t k) {
 void CudaBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values,
                                   const std::vector<Tensor>& a) {
   for (size_t begin = 0; begin < a.size();) {
-    int64_t k = a[begin].dim(0), players = k + k % 2, n = 0;
-    while (begin + n < a.size() && a[begin + n].dim(0) == k && (n == 0 || (n + 1) * 2 * k * k <= scratch_limit)) ++n;
+    int64_t k = a[begin].dim(0), players = k + k % 2, n = eigen_batch(a, begin, 2);
     double* g = workspace<double>(n * (2 * k * k + k + 1));
     double *u = g + n * k * k, *lambda = u + n * k * k, *noise = lambda + n * k;
     for (int64_t m = 0; m < n; ++m)
@@ -169,8 +168,7 @@ void CudaBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vecto
 
 void CudaBackend::do_orthonormalize(const std::vector<Tensor>& a) {
   for (size_t begin = 0; begin < a.size();) {
-    int64_t k = a[begin].dim(0), n = 0;
-    while (begin + n < a.size() && a[begin + n].dim(0) == k && (n == 0 || (n + 1) * 3 * k * k <= scratch_limit)) ++n;
+    int64_t k = a[begin].dim(0), n = eigen_batch(a, begin, 3);
     double* x = workspace<double>(n * (3 * k * k + k));
     double *unit = x + n * k * k, *v = unit + n * k * k, *tau = v + n * k * k;
     for (int64_t m = 0; m < n; ++m)

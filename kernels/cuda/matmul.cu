@@ -10,13 +10,12 @@
 #include "base/error.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
+#include "kernels/gpu_workspace.h"
 
 namespace rowan {
 namespace {
 
 using namespace cuda;
-
-constexpr size_t workspace_limit = size_t{32} << 20;
 
 cudaDataType_t blas_type(DType dtype) { return dtype == DType::bf16 ? CUDA_R_16BF : CUDA_R_32F; }
 
@@ -119,7 +118,7 @@ const CudaBackend::Plan& CudaBackend::plan_for(const Product& p, const Operands&
   auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
     check(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value));
   };
-  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{workspace_limit});
+  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t{blas_workspace_bytes});
   // Split-k is allowed, but partial sums must not be rounded to bf16.
   prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
          uint32_t(p.out == DType::f32 ? CUBLASLT_REDUCTION_SCHEME_MASK : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
@@ -149,7 +148,7 @@ bool CudaBackend::try_multiply(Product p, const Operands& o) {
   point(CUBLASLT_MATMUL_DESC_BIAS_POINTER, o.bias);
   point(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, o.auxiliary);
   check(cublasLtMatmul(blas_, plan.description, &o.alpha, o.a, plan.a, o.b, plan.b, &o.beta, o.c, plan.d, o.d, plan.d,
-                       &plan.algorithm, blas_workspace_, workspace_limit, stream_));
+                       &plan.algorithm, blas_workspace_, blas_workspace_bytes, stream_));
   return true;
 }
 

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
+#include "kernels/gpu_workspace.h"
 
 namespace rowan {
 namespace {
@@ -167,16 +168,15 @@ void CudaBackend::do_project(Tensor update, const std::vector<OptimizerSlot>& sl
 // as fit a fixed amount of scratch memory.
 void CudaBackend::staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types,
                                const NormalizedStepRule& rule) {
-  constexpr int64_t scratch_limit = int64_t{32} << 20;  // size in elements
   types.update = false;
   for (size_t begin = 0; begin < slots.size();) {
     std::vector<Slot> part;
     std::vector<int64_t> offsets;
     int64_t used = 0;
     // Elements of scratch memory for a slot: its update, then its sums.
-    auto room = [](const Slot& s) { return (s.count() + std::max(s.rows, s.cols) + 3) / 4 * 4; };
+    auto room = [](const Slot& s) { return staged_room(s.rows, s.cols); };
     while (begin < slots.size() && part.size() < SlotList::capacity &&
-           (part.empty() || used + room(slots[begin]) <= scratch_limit)) {
+           (part.empty() || used + room(slots[begin]) <= staged_limit)) {
       part.push_back(slots[begin++]);
       offsets.push_back(used);
       used += room(part.back());

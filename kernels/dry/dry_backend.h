@@ -68,7 +68,7 @@ struct Kernel {
 
 class DryBackend final : public Backend {
  public:
-  explicit DryBackend(AttentionKernels attention) : attention_(attention) {}
+  DryBackend(AttentionKernels attention, int multiprocessors);
 
   // Bytes held now, and the most held at one time, in one category.
   size_t bytes(Category category) const { return current_[static_cast<size_t>(category)]; }
@@ -106,6 +106,9 @@ class DryBackend final : public Backend {
 
   // Counts an operation's scratch memory. As on the devices, all operations share one block of the largest size.
   void use_scratch(double bytes);
+  // Asks for the scratch memory of eigenvectors or orthogonal factors of matrices [k, k], in double precision:
+  // `squares` k^2 for each matrix that is in work at the same time, on a GPU also k + `more`.
+  void use_eigen_scratch(const std::vector<Tensor>& matrices, int64_t squares, int64_t more);
   using Tensors = std::initializer_list<Tensor>;
   // Counts one call and one kernel, with the bytes of the tensors that are read and written. A tensor updated in place
   // appears in both lists.
@@ -122,6 +125,7 @@ class DryBackend final : public Backend {
     Category category;
   };
   AttentionKernels attention_;
+  int multiprocessors_;  // 0: a CPU
   std::map<uintptr_t, Block> blocks_;
   uintptr_t next_address_ = uintptr_t{1} << 46;
   std::array<size_t, category_count> current_{}, peak_{};
@@ -133,6 +137,11 @@ class DryBackend final : public Backend {
   const char* operation_ = "";
 };
 
-std::unique_ptr<DryBackend> make_dry_backend(AttentionKernels attention = AttentionKernels::rowan);
+// Multiprocessors of the GPU that plans are for, an H100 or H200.
+inline constexpr int planned_multiprocessors = 132;
+
+// Scratch memory is counted as the CUDA backend takes it on a GPU of this many multiprocessors; 0: as on a CPU.
+std::unique_ptr<DryBackend> make_dry_backend(AttentionKernels attention = AttentionKernels::rowan,
+                                             int multiprocessors = 0);
 
 }  // namespace rowan

@@ -4,8 +4,14 @@
 
 #include "base/error.h"
 #include "kernels/dry/dry_backend.h"
+#include "kernels/gpu_workspace.h"
 
 namespace rowan {
+
+DryBackend::DryBackend(AttentionKernels attention, int multiprocessors)
+    : attention_(attention), multiprocessors_(multiprocessors) {
+  if (multiprocessors_) allocate(blas_workspace_bytes, Category::workspace);
+}
 
 Work DryBackend::work() const {
   Work total;
@@ -47,6 +53,17 @@ void DryBackend::use_scratch(double bytes) {
   scratch_bytes_ = bytes;
 }
 
+void DryBackend::use_eigen_scratch(const std::vector<Tensor>& matrices, int64_t squares, int64_t more) {
+  for (size_t begin = 0; begin < matrices.size();) {
+    const auto k = static_cast<double>(matrices[begin].dim(0));
+    const double square = static_cast<double>(squares) * k * k;
+    const int64_t n = multiprocessors_ ? eigen_batch(matrices, begin, squares) : 1;
+    use_scratch(sizeof(double) *
+                (multiprocessors_ ? static_cast<double>(n) * (square + k + static_cast<double>(more)) : square));
+    begin += static_cast<size_t>(n);
+  }
+}
+
 void DryBackend::count(OpFamily family, Tensors reads, Tensors writes) {
   ++work_[static_cast<size_t>(family)].calls;
   kernels_.push_back({operation_, family == OpFamily::optimizer ? Bound::optimizer : Bound::copy});
@@ -84,8 +101,8 @@ void DryBackend::do_swap_axes(Tensor to, Tensor from) { count(OpFamily::transfer
 
 void DryBackend::do_zero(Tensor x) { count(OpFamily::transfer, {}, {x}); }
 
-std::unique_ptr<DryBackend> make_dry_backend(AttentionKernels attention) {
-  return std::make_unique<DryBackend>(attention);
+std::unique_ptr<DryBackend> make_dry_backend(AttentionKernels attention, int multiprocessors) {
+  return std::make_unique<DryBackend>(attention, multiprocessors);
 }
 
 }  // namespace rowan

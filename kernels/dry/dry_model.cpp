@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/dry/dry_backend.h"
+#include "kernels/gpu_workspace.h"
 
 namespace rowan {
 namespace {
@@ -17,6 +18,10 @@ Tensor touched(Tensor table, Tensor tokens) {
   return tokens.numel() < table.dim(0) ? table.slice(0, tokens.numel()) : table;
 }
 
+bool on_tensor_cores(const AttentionShape& shape, DType dtype) {
+  return dtype == DType::bf16 && shape.head_dim % 8 == 0 && shape.head_dim <= 128;
+}
+
 // FLOPs of one product of head_dim multiply-adds per score, summed over heads. full: all scores. causal: unmasked
 // scores. in_blocks: all scores of blocks that are not fully masked, which are those that GPU kernels compute. A block
 // has 128 by 128 scores, or 64 by 64 if head_dim is above 64.
@@ -25,7 +30,7 @@ struct Scores {
   explicit Scores(const AttentionShape& s)
       : full(2.0 * static_cast<double>(s.batch * s.heads * s.seq) * static_cast<double>(s.seq * s.head_dim)),
         causal(full * static_cast<double>(s.seq + 1) / static_cast<double>(2 * s.seq)) {
-    const int64_t block = s.head_dim <= 64 ? 128 : 64, blocks = (s.seq + block - 1) / block;
+    const int64_t block = attention_block_rows(s.head_dim), blocks = (s.seq + block - 1) / block;
     const double covered = static_cast<double>(block * blocks), seq = static_cast<double>(s.seq);
     in_blocks = full * covered * (covered + static_cast<double>(block)) / (2 * seq * seq);
   }
@@ -102,6 +107,8 @@ void DryBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weight
 void DryBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
   count_product("linear", d_weight, dout.dtype, {dout, in, d_weight, d_bias}, {d_weight, d_bias},
                 product_flops(dout.dim(1), in.dim(1), dout.dim(0)));
+  if (multiprocessors_ && dout.dtype == DType::f32 && d_weight.dtype == DType::bf16)
+    use_scratch(sizeof(float) * static_cast<double>(d_weight.numel()));
   if (d_bias.empty()) return;
   const double bytes = static_cast<double>(dout.bytes() + 2 * d_bias.bytes());
   kernels_.push_back({"bias gradients", Bound::copy, dout.dtype, 1, 0, bytes});
@@ -150,18 +157,27 @@ void DryBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv
   count_attention(Bound::attention_forward, shape, qkv.dtype, 2, 2);
 }
 
-// A GPU executes five products per score. If there are too few heads to fill a GPU of 132 multiprocessors, it executes
-// seven, because the scores and their gradients are computed twice (kernels/cuda/attention.cu).
+// A GPU executes five products per score, with fp32 sums of dq in scratch memory. If there are too few heads to fill the
+// GPU, it executes seven, because the scores and their gradients are computed twice (kernels/cuda/attention.cu).
 void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                        const AttentionShape& shape, const AttentionRule& rule) {
   count(OpFamily::attention, {dout, out, log_sum_exp, qkv, rule.documents}, {dqkv});
-  count_attention(Bound::attention_backward, shape, qkv.dtype, 4, 4 * shape.batch * shape.kv_heads < 2 * 132 ? 7 : 5);
+  const int64_t owners = attention_owners(shape, multiprocessors_ ? multiprocessors_ : planned_multiprocessors);
+  count_attention(Bound::attention_backward, shape, qkv.dtype, 4, owners ? 5 : 7);
+  const bool cudnn = attention_ == AttentionKernels::cudnn && rule.documents.empty() && rule.dropout.rate == 0;
+  if (!multiprocessors_ || cudnn) return;
+  auto whole = [](int64_t n, int64_t of) { return static_cast<double>((n + of - 1) / of * of); };
+  const double rows = static_cast<double>(shape.batch) * static_cast<double>(shape.heads),
+               delta = static_cast<double>(shape.seq),
+               dq = whole(shape.seq, attention_tile_queries) * whole(shape.head_dim, 32),
+               copies = on_tensor_cores(shape, qkv.dtype) ? static_cast<double>(owners) : 0;
+  use_scratch(sizeof(float) * rows * (copies * dq + delta));
 }
 
 void DryBackend::count_attention(Bound bound, const AttentionShape& shape, DType dtype, int products, int executed) {
   const Scores one(shape);
   count_products(OpFamily::attention, products * one.full, products * one.causal);
-  const bool tensor_cores = dtype == DType::bf16 && shape.head_dim % 8 == 0 && shape.head_dim <= 128;
+  const bool tensor_cores = on_tensor_cores(shape, dtype);
   kernels_.back().bound = tensor_cores ? bound : Bound::plain_attention;
   kernels_.back().flops = executed * (tensor_cores ? one.in_blocks : one.causal);
 }

@@ -1,5 +1,8 @@
 // Counts the optimizer's operations.
+#include <algorithm>
+
 #include "kernels/dry/dry_backend.h"
+#include "kernels/gpu_workspace.h"
 
 namespace rowan {
 
@@ -9,10 +12,16 @@ void DryBackend::do_adamw(const std::vector<OptimizerSlot>& slots, const AdamWRu
     touch(OpFamily::optimizer, {s.gradient, s.first, s.second, s.value(), s.first, s.second, s.weight, s.master});
 }
 
-void DryBackend::do_normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule&) {
+void DryBackend::do_normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule) {
   count(OpFamily::optimizer, {}, {});
-  for (const OptimizerSlot& s : slots)
+  int64_t largest = 0, total = 0;
+  for (const OptimizerSlot& s : slots) {
     touch(OpFamily::optimizer, {s.gradient, s.first, s.value(), s.first, s.weight, s.master});
+    const int64_t room = staged_room(s.weight.rows(), s.weight.cols());
+    largest = std::max(largest, room), total += room;
+  }
+  if (multiprocessors_ && rule.along == Along::column)
+    use_scratch(sizeof(float) * static_cast<double>(std::max(largest, std::min(total, staged_limit))));
 }
 
 void DryBackend::do_momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule&) {
@@ -80,6 +89,7 @@ void DryBackend::do_keep_largest(Tensor update, const std::vector<OptimizerSlot>
 void DryBackend::do_sort_along(const std::vector<Tensor>& matrices, Tensor keys, Along) {
   count(OpFamily::optimizer, {keys}, {});
   for (const Tensor& x : matrices) touch(OpFamily::optimizer, {x, x});
+  if (multiprocessors_) use_scratch(sizeof(float) * static_cast<double>(matrices[0].numel() + keys.cols()));
 }
 
 // Assumes eight Jacobi sweeps over k^2 / 2 pairs of rows. The dot products of a pair and the rotation of its rows in
@@ -91,8 +101,8 @@ void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector
     const double k = static_cast<double>(a[i].dim(0));
     touch(OpFamily::optimizer, {a[i], q[i], values[i]});
     count_products(OpFamily::optimizer, 80 * k * k * k, 80 * k * k * k);
-    use_scratch(2 * sizeof(double) * k * k);
   }
+  use_eigen_scratch(a, 2, 1);
 }
 
 // Computing the Householder reflections takes 4/3 k^3 FLOPs, and multiplying them takes another 4/3 k^3. The matrix,
@@ -104,8 +114,8 @@ void DryBackend::do_orthonormalize(const std::vector<Tensor>& a) {
     touch(OpFamily::optimizer, {x, x});
     const double flops = 8.0 / 3.0 * k * k * k;
     count_products(OpFamily::optimizer, flops, flops);
-    use_scratch(3 * sizeof(double) * k * k);
   }
+  use_eigen_scratch(a, 3, 0);
 }
 
 }  // namespace rowan

@@ -154,9 +154,15 @@ void run_plan(const PlanOptions& options) {
   TrainConfig config = load_config(options.config, options.overrides);
   std::optional<DeviceProfile> device;
   if (!options.device.empty()) device = device_profile(options.device);
-  if (config.precision == TrainPrecision::automatic)  // assume that a GPU has fast bf16, without opening it
-    resolve_precision(config,
-                      device || config.device == Device::cuda || make_backend(config.device, 1, 0)->fast(DType::bf16));
+  if (device || config.attention == AttentionKernels::cudnn) config.device = Device::cuda;
+  if (config.device != Device::cuda) {
+    const auto backend = make_backend(config.device, 1, 0);
+    if (!backend->host_memory())
+      config.device = Device::cuda;
+    else if (config.precision == TrainPrecision::automatic)
+      resolve_precision(config, backend->fast(DType::bf16));
+  }
+  resolve_precision(config, true);  // assume that a GPU has fast bf16, without opening it
   const ParameterTable table = parameter_table(config.model);
   const Plan plan = make_plan(config, options.ranks);
   const auto bytes = [](double b) { return human_bytes(b); };

@@ -44,6 +44,7 @@ void run_train(const TrainOptions& options) {
       backend =
           make_backend(config.device, config.threads ? config.threads : threads, launch.local_rank, config.attention);
       resolve_precision(config, backend->fast(DType::bf16));
+      config.device = backend->host_memory() ? Device::cpu : Device::cuda;
     });
     std::unique_ptr<Communicator> device = make_device_communicator(*host, *backend);
     StartOptions start = options.start;

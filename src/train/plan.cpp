@@ -98,7 +98,7 @@ void add_kernels(std::vector<Kernel>& to, const std::vector<Kernel>& from, doubl
 }  // namespace
 
 Plan make_plan(const TrainConfig& config, int ranks) {
-  auto dry = make_dry_backend(config.attention);
+  auto dry = make_dry_backend(config.attention, config.device == Device::cuda ? planned_multiprocessors : 0);
   const bool masters = config.precision == TrainPrecision::bf16;
   ModelOptions options = model_options(config, ranks);
   Model model(*dry, config.model, options);

@@ -26,7 +26,7 @@ struct Plan {
   double gradient_bytes_sent = 0, weight_bytes_sent = 0;
 };
 
-// The plan of rank 0 of `ranks` ranks.
+// The plan of rank 0 of `ranks` ranks. Scratch memory is a GPU's if config.device is cuda, else a CPU's.
 Plan make_plan(const TrainConfig& config, int ranks);
 
 // Throws Error if a rank needs more memory than this machine has free. The message names the setting to change. Without

@@ -1,6 +1,7 @@
 // A training step on the CUDA backend, observed through the stand-in for the CUDA runtime: when the host waits, what is
 // allocated, and what recording changes. Also the messages if memory runs out, a kernel fails, or a limit of the device
 // is exceeded.
+#include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -10,6 +11,7 @@
 #include "comm/transports.h"
 #include "emulation/runtime.h"
 #include "kernels/backend.h"
+#include "kernels/dry/dry_backend.h"
 #include "small_run.h"
 #include "temporary_folder.h"
 #include "train/loop.h"
@@ -197,6 +199,61 @@ TEST(Precision, Tf32RoundsTheFactorsOfProducts) {
   backend->download(&rounded, c);
   EXPECT_EQ(exact, factor);
   EXPECT_EQ(rounded, 1 + 0x1p-10f);
+}
+
+size_t held(const Backend&) {
+  size_t free = 0, total = 0;
+  cudaMemGetInfo(&free, &total);
+  return total - free;
+}
+
+size_t held(const DryBackend& dry) { return dry.bytes(); }
+
+// What one call, the first of a backend, takes as scratch memory.
+template <typename Device>
+size_t scratch_of_attention(Device& backend, DType dtype, const AttentionShape& s) {
+  Arena arena(backend, Category::activations);
+  Tensor qkv = arena.take(dtype, {s.tokens(), s.qkv_width()}), dqkv = arena.take(dtype, {s.tokens(), s.qkv_width()}),
+         out = arena.take(dtype, {s.tokens(), s.out_width()}), dout = arena.take(dtype, {s.tokens(), s.out_width()}),
+         log_sum_exp = arena.take(DType::f32, {s.batch, s.heads, s.seq});
+  const size_t before = held(backend);
+  backend.attention_backward(dqkv, dout, out, log_sum_exp, qkv, s);
+  return held(backend) - before;
+}
+
+template <typename Device>
+size_t scratch_of_eigenvectors(Device& backend, bool orthonormal) {
+  Arena arena(backend, Category::activations);
+  std::vector<Tensor> a, q, values;
+  for (int i = 0; i < 3; ++i) {
+    a.push_back(arena.take(DType::f32, {20, 20}));
+    q.push_back(arena.take(DType::f32, {20, 20}));
+    values.push_back(arena.take(DType::f32, {20}));
+  }
+  const size_t before = held(backend);
+  if (orthonormal)
+    backend.orthonormalize(a);
+  else
+    backend.eigenvectors(q, values, a);
+  return held(backend) - before;
+}
+
+// Plans count what the CUDA backend takes; the stand-in has 4 multiprocessors.
+TEST(Workspace, IsWhatThePlanCounts) {
+  auto dry = [] { return make_dry_backend(AttentionKernels::rowan, 4); };
+  auto expect_same = [](size_t planned, size_t taken) {  // the stand-in rounds up to 256 bytes and adds a guard
+    EXPECT_GT(taken, planned);
+    EXPECT_LE(taken, planned + 512);
+  };
+  // One owner a head, three owners, too few heads; then the plain kernels.
+  for (const AttentionShape& s : {AttentionShape{4, 40, 4, 2, 64, 1}, AttentionShape{1, 300, 1, 1, 32, 1},
+                                  AttentionShape{1, 330, 1, 1, 72, 1}, AttentionShape{2, 9, 2, 1, 20, 1}}) {
+    expect_same(scratch_of_attention(*dry(), DType::bf16, s),
+                scratch_of_attention(*make_cuda_backend(0), DType::bf16, s));
+  }
+  for (bool orthonormal : {false, true})
+    expect_same(scratch_of_eigenvectors(*dry(), orthonormal),
+                scratch_of_eigenvectors(*make_cuda_backend(0), orthonormal));
 }
 
 TEST(Failures, AttentionOfAnAbsentLibrary) {

@@ -71,6 +71,17 @@ TEST(Plan, TheScoresThatCudnnStoresAreCounted) {
   EXPECT_EQ(make_plan(config, 1).bytes[workspace] - own, 1610612992 + 4 * 64 * 12 * 1024);
 }
 
+// cuBLASLt's workspace, one fp32 sum of dq for each query of a head, and delta. A CPU has neither.
+TEST(Plan, TheWorkspaceOfAGpuIsCounted) {
+  TrainConfig config = config_of("gpt2_124m", "none", {{"name", "adamw"}});
+  config.batch = {64, 1024, 64};
+  config.precision = TrainPrecision::bf16;
+  const auto workspace = static_cast<size_t>(Category::workspace);
+  const size_t cpu = make_plan(config, 1).bytes[workspace];
+  config.device = Device::cuda;
+  EXPECT_EQ(make_plan(config, 1).bytes[workspace] - cpu, (32 << 20) + 4 * 64 * 12 * (1024 * 64 + 1024));
+}
+
 TEST(Plan, TrafficIsThatOfOneAllReduce) {
   TrainConfig config = config_of("llama_130m", "optimizer");
   const double parameters = 4.0 * static_cast<double>(parameter_table(config.model).count());
