@@ -192,7 +192,7 @@ void Backend::head_norm_backward(Tensor dqkv, Tensor d_weight, Tensor in, Tensor
 void Backend::rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse) {
   Operation op(*this, "rope");
   op.attention(shape);
-  if (shape.head_dim % 2 != 0) fail("rope: head_dim: found {}, expected an even number", shape.head_dim);
+  op.even_heads(shape);
   op.compute("qkv", qkv);
   op.is("qkv", qkv, qkv.dtype, {shape.tokens(), shape.qkv_width()});
   op.is("table", table, DType::f32, {shape.seq, shape.head_dim});
@@ -203,6 +203,7 @@ void Backend::attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, cons
                                 const AttentionRule& rule) {
   Operation op(*this, "attention_forward");
   op.attention(shape, rule);
+  op.absent("rope", rule.rope, "in the forward");
   op.compute("qkv", qkv);
   op.is("qkv", qkv, qkv.dtype, {shape.tokens(), shape.qkv_width()});
   op.is("out", out, qkv.dtype, {shape.tokens(), shape.out_width()});

@@ -48,6 +48,8 @@ struct DocumentRule {
 struct AttentionRule {
   Tensor documents;  // from find_documents(): a query sees only keys of its own document; absent: a row is one document
   Dropout dropout;   // applied to the softmax weights
+  // For the backward: the table that rope() rotated queries and keys by. Their gradients are then those before rope().
+  Tensor rope = {};
 };
 
 // How logits are turned into losses.

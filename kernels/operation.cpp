@@ -104,7 +104,13 @@ void Backend::Operation::attention(const AttentionShape& s, const AttentionRule&
   if (s.heads % s.kv_heads != 0)
     fail("{}: heads: found {}, expected a multiple of kv_heads, {}", name_, s.heads, s.kv_heads);
   optional("documents", rule.documents, DType::i32, {3, s.tokens()});
+  optional("rope", rule.rope, DType::f32, {s.seq, s.head_dim});
+  if (!rule.rope.empty()) even_heads(s);
   dropout(rule.dropout, s.batch);
+}
+
+void Backend::Operation::even_heads(const AttentionShape& s) const {
+  if (s.head_dim % 2 != 0) fail("{}: head_dim: found {}, expected an even number", name_, s.head_dim);
 }
 
 void Backend::Operation::token_ids(const Tensor& ids, int64_t vocabulary, bool ignore) const {

@@ -69,6 +69,8 @@ class Backend::Operation {
   void norm(Norm kind, const char* argument, const Tensor& r, const char* result, const Tensor& out,
             const Tensor& weight, const Tensor& mean, const Tensor& rstd) const;
   void attention(const AttentionShape& shape, const AttentionRule& rule = {}) const;
+  // Checks that heads consist of pairs, as rope() needs.
+  void even_heads(const AttentionShape& shape) const;
   void dropout(const Dropout& rule, int64_t batch) const;
   // Checks that the first dimension is a multiple of `seq` tokens.
   void rows_of(const char* argument, const Tensor& x, int64_t seq) const;

@@ -366,6 +366,7 @@ void CpuBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Ten
       scatter(dqkv.as<T>() + v, s.dv, stride, size, 1.0f);
     });
   });
+  if (!rule.rope.empty()) do_rope(dqkv, rule.rope, shape, true);
 }
 
 }  // namespace rowan

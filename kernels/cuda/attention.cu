@@ -35,25 +35,40 @@ __global__ void delta_kernel(AttentionArguments<T> a, int64_t items) {
   a.delta[a.row_values(static_cast<int>(n / a.seq), static_cast<int>(item % a.heads)) + n % a.seq] = total;
 }
 
-// dq = the sum of all owners' sums, in the order of each owner's first tile of keys. `keys` is the number of keys in a
-// tile.
+// dq = the sum of all owners' sums, in the order of each owner's first tile of keys, rotated back if there is a table
+// of RoPE. `keys` is the number of keys in a tile.
 __global__ void add_owners_kernel(AttentionArguments<bfloat16> a, int owners, int keys) {
-  const int vectors = a.head_dim / vector_elements;
+  // With RoPE a thread takes both vectors of pairs, half a head apart.
+  const int parts = a.rope ? 2 : 1, vectors = a.head_dim / vector_elements / parts;
   for (int64_t i = thread_index(); i < int64_t{a.batch} * a.heads * a.seq * vectors; i += thread_count()) {
     const int column = static_cast<int>(i % vectors) * vector_elements;
     const int query = static_cast<int>(i / vectors % a.seq);
     const int head = static_cast<int>(i / vectors / a.seq % a.heads);
     const int row = static_cast<int>(i / vectors / a.seq / a.heads);
     const int first_query = query / tile_queries * tile_queries, begin = a.document_begin(row, first_query) / keys;
-    float sums[vector_elements] = {}, x[vector_elements];
-    for (int t = begin; t <= query / keys && t < begin + owners; ++t) {
-      load(x, a.dq_sums + a.dq_row(t % owners, row, head, query) + column);
+    float sums[2][vector_elements] = {}, x[vector_elements];
+    for (int t = begin; t <= query / keys && t < begin + owners; ++t)
 #pragma unroll
-      for (int j = 0; j < vector_elements; ++j) sums[j] += x[j];
+      for (int part = 0; part < 2; ++part) {
+        if (part >= parts) continue;
+        load(x, a.dq_sums + a.dq_row(t % owners, row, head, query) + column + part * (a.head_dim / 2));
+#pragma unroll
+        for (int j = 0; j < vector_elements; ++j) sums[part][j] += x[j];
+      }
+    if (a.rope) {
+      float cosine[vector_elements], sine[vector_elements];
+      load(cosine, a.rope + int64_t{query} * a.head_dim + column);
+      load(sine, a.rope + int64_t{query} * a.head_dim + a.head_dim / 2 + column);
+#pragma unroll
+      for (int j = 0; j < vector_elements; ++j) rotate_back(sums[0][j], sums[1][j], cosine[j], sine[j]);
     }
 #pragma unroll
-    for (float& sum : sums) sum *= a.scale;
-    store(a.dqkv + a.query(row, head) + query * a.qkv_row() + column, sums);
+    for (int part = 0; part < 2; ++part) {
+      if (part >= parts) continue;
+#pragma unroll
+      for (float& sum : sums[part]) sum *= a.scale;
+      store(a.dqkv + a.query(row, head) + query * a.qkv_row() + column + part * (a.head_dim / 2), sums[part]);
+    }
   }
 }
 
@@ -115,9 +130,13 @@ void CudaBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qk
 void CudaBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                         const AttentionShape& shape, const AttentionRule& rule) {
   check_shape("attention_backward", shape);
+  auto undo_rope = [&] {
+    if (!rule.rope.empty()) do_rope(dqkv, rule.rope, shape, true);
+  };
   if (cudnn_ && is_plain(rule) && qkv.dtype == DType::bf16 &&
       cudnn_->backward(dqkv, dout, out, log_sum_exp, qkv, shape, workspace_))
-    return;
+    return undo_rope();
+  bool rotates = false;  // whether the kernels undo RoPE
   with_dtype(qkv.dtype, [&](auto type) {
     using T = decltype(type);
     AttentionArguments<T> a = arguments<T>(shape, rule);
@@ -140,6 +159,8 @@ void CudaBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Te
     auto tiles_of = [&](const AttentionKernel<T>& kernel) { return ceil_div(shape.seq, kernel.rows_per_block); };
     if constexpr (std::is_same_v<T, bfloat16>)
       if (on_tensor_cores(a)) {
+        rotates = shape.head_dim % 32 == 0 && !rule.rope.empty() && vector_width({rule.rope.data}) > 1;
+        if (rotates) a.rope = rule.rope.as<float>();
         if (const int64_t owners = attention_owners(shape, multiprocessors_)) {
           const AttentionKernel<T> all = tensor_core_backward_key_value(shape.head_dim, a.dropout.on(), true);
           const int64_t sums = a.dq_row(int(owners), 0, 0, 0);
@@ -164,6 +185,7 @@ void CudaBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Te
     launch_over(plain_backward_query<T>(), tiles_of(plain_backward_query<T>()), shape.heads);
     launch_over(plain_backward_key_value<T>(), tiles_of(plain_backward_key_value<T>()), shape.kv_heads);
   });
+  if (!rotates) undo_rope();
 }
 
 std::string CudaBackend::slow_attention(const AttentionShape& shape, DType dtype) const {

@@ -22,6 +22,7 @@ struct AttentionArguments {
   float* log_sum_exp;         // [batch, heads, seq]
   float* delta;               // [batch, heads, seq]: dot(dout, out) of each row
   float* dq_sums;             // [owners (below), batch, heads, seq and head_dim rounded up to tile_queries and 32]
+  const float* rope;          // f32[seq, head_dim]: dq and dk are rotated back by it; null: they are not
   const int* documents;       // [3, batch, seq] from find_documents(); null: each row is one document
   DropoutMask dropout;
   int batch;
@@ -60,6 +61,13 @@ struct AttentionArguments {
   }
   __host__ __device__ int64_t row_values(int batch, int head) const { return (int64_t{batch} * heads + head) * seq; }
 };
+
+// Rotates a pair back by its angle: the inverse of rope().
+__device__ __forceinline__ void rotate_back(float& x, float& y, float cosine, float sine) {
+  const float before = x;
+  x = x * cosine + y * sine;
+  y = y * cosine - before * sine;
+}
 
 // A kernel and how to launch it: grid (x, heads or kv_heads, batch) and dynamic shared memory.
 template <typename T>

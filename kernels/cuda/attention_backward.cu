@@ -16,6 +16,7 @@
 // often.
 // 2. The query kernel computes delta itself, which saves one pass over memory.
 // 3. If the heads fill the GPU, one kernel computes dq, dk and dv, with five products per score instead of seven.
+// 4. RoPE's backward is computed in registers before dq and dk are stored, which saves one pass over them.
 #include "kernels/cuda/attention_tiles.cuh"
 
 namespace rowan::cuda {
@@ -118,29 +119,33 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
     }
     __syncthreads();
   }
+  if (a.rope) rotate_rows_back<D>(sums, a.rope, first, a.seq);
   store_rows<D>(a.dqkv + a.query(batch, head), a.qkv_row(), first, a.seq, a.head_dim, sums, a.scale);
 }
 
 // Row stride of ds [keys, queries] in shared memory, padded like tiles.
 constexpr int score_stride = tile_queries + 8;
 
-// One warp's part of dq [tile_queries, D] of a tile of queries: 16 queries and half of the columns.
+// One warp's part of a tile's dq [tile_queries, D]: 16 queries, a quarter of the columns, and the columns D / 2
+// further, so that both values of a pair that RoPE rotates are in one lane.
 template <int D>
 struct QueryPart {
-  static constexpr int columns = D / 2;
-  float sums[columns / 8][4];
+  static constexpr int pairs = D / 32;  // groups of 8 columns of the quarter
+  float sums[2 * pairs][4];
 
   static __device__ __forceinline__ int first_row() { return threadIdx.x / warp_size % 2 * 16; }
-  static __device__ __forceinline__ int first_column() { return threadIdx.x / warp_size / 2 * columns; }
+  static __device__ __forceinline__ int first_column() { return threadIdx.x / warp_size / 2 * (D / 4); }
+  // First column of sums[j].
+  static __device__ __forceinline__ int column(int j) { return first_column() + j % pairs * 8 + j / pairs * (D / 2); }
 
   // Loads the sums so far from fp32[tile_queries, D] at `from`, or sets them to 0 if `zeros`.
   __device__ __forceinline__ void load(const float* from, bool zeros) {
     const int lane = threadIdx.x % warp_size;
 #pragma unroll
-    for (int j = 0; j < columns / 8; ++j)
+    for (int j = 0; j < 2 * pairs; ++j)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        const float* at = from + (first_row() + lane / 4 + half * 8) * D + first_column() + j * 8 + lane % 4 * 2;
+        const float* at = from + (first_row() + lane / 4 + half * 8) * D + column(j) + lane % 4 * 2;
         const float2 pair = zeros ? float2{0.0f, 0.0f} : *reinterpret_cast<const float2*>(at);
         sums[j][half * 2] = pair.x;
         sums[j][half * 2 + 1] = pair.y;
@@ -150,28 +155,45 @@ struct QueryPart {
   __device__ __forceinline__ void add(const bfloat16* ds, const bfloat16* keys, int count) {
     const int lane = threadIdx.x % warp_size;
     const bfloat16* left_row = ds + (lane / 16 * 8 + lane % 8) * score_stride + first_row() + lane / 8 % 2 * 8;
-    const bfloat16* right_row = keys + lane % 16 * tile_stride<D> + first_column() + lane / 16 * 8;
-#pragma unroll 2
+    const bfloat16* right_row = keys + lane % 16 * tile_stride<D> + first_column() + lane / 16 * (D / 2);
+#pragma unroll 1  // registers of the caller are scarce
     for (int k = 0; k < count; k += 16) {
       uint32_t left[4];
       ldmatrix_x4<true>(left, left_row + k * score_stride);
 #pragma unroll
-      for (int j = 0; j < columns / 8; j += 2) {
-        uint32_t pair[4];
-        ldmatrix_x4<true>(pair, right_row + k * tile_stride<D> + j * 8);
-        mma_m16n8k16(sums[j], left, {pair[0], pair[1]});
-        mma_m16n8k16(sums[j + 1], left, {pair[2], pair[3]});
+      for (int j = 0; j < pairs; ++j) {
+        uint32_t right[4];
+        ldmatrix_x4<true>(right, right_row + k * tile_stride<D> + j * 8);
+        mma_m16n8k16(sums[j], left, {right[0], right[1]});
+        mma_m16n8k16(sums[pairs + j], left, {right[2], right[3]});
       }
     }
   }
   __device__ __forceinline__ void store(float* to) const {
     const int lane = threadIdx.x % warp_size;
 #pragma unroll
-    for (int j = 0; j < columns / 8; ++j)
+    for (int j = 0; j < 2 * pairs; ++j)
 #pragma unroll
       for (int half = 0; half < 2; ++half)
-        *reinterpret_cast<float2*>(to + (first_row() + lane / 4 + half * 8) * D + first_column() + j * 8 +
-                                   lane % 4 * 2) = float2{sums[j][half * 2], sums[j][half * 2 + 1]};
+        *reinterpret_cast<float2*>(to + (first_row() + lane / 4 + half * 8) * D + column(j) + lane % 4 * 2) =
+            float2{sums[j][half * 2], sums[j][half * 2 + 1]};
+  }
+  // As rotate_rows_back; the part's tile begins at query `first`.
+  __device__ __forceinline__ void rotate_back(const float* table, int first, int seq) {
+    const int lane = threadIdx.x % warp_size;
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float* angles = table + int64_t{min(first + first_row() + lane / 4 + half * 8, seq - 1)} * D + lane % 4 * 2;
+#pragma unroll
+      for (int j = 0; j < pairs; ++j) {
+        float cosine[2], sine[2];
+        cuda::load(cosine, angles + column(j));
+        cuda::load(sine, angles + column(pairs + j));
+#pragma unroll
+        for (int i = half * 2; i < half * 2 + 2; ++i)
+          cuda::rotate_back(sums[j][i], sums[pairs + j][i], cosine[i % 2], sine[i % 2]);
+      }
+    }
   }
   // Stores the final gradient; the part's tile begins at query `first`.
   __device__ __forceinline__ void store(bfloat16* to, int64_t stride, int first, int seq, int head_dim,
@@ -182,8 +204,8 @@ struct QueryPart {
       const int query = first + first_row() + lane / 4 + half * 8;
       if (query >= seq) continue;
 #pragma unroll
-      for (int j = 0; j < columns / 8; ++j)
-        if (int c = first_column() + j * 8 + lane % 4 * 2; c < head_dim)
+      for (int j = 0; j < 2 * pairs; ++j)
+        if (int c = column(j) + lane % 4 * 2; c < head_dim)
           *reinterpret_cast<uint32_t*>(to + query * stride + c) =
               pack_bf16(sums[j][half * 2] * factor, sums[j][half * 2 + 1] * factor);
     }
@@ -247,8 +269,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
                                 a.head_dim);
     load_queries(0);
 
-    const int first_end = a.document_end(batch, min(first, a.seq - 1)),
-              warp_end = a.document_end(batch, min(first + warp_rows<D>, a.seq) - 1);
+    const int warp_end = a.document_end(batch, min(first + warp_rows<D>, a.seq) - 1);
     const LeftRows<D> keys(shared), values(keys, tile);
     float dk[groups][D / 8][4] = {}, dv[groups][D / 8][4] = {};
     for (int round = 0; round < rounds; ++round) {
@@ -275,7 +296,8 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
         multiply_transposed<D>(p, keys, buffer);
         multiply_transposed<D>(ds, values, buffer + query_tile);
         if (first_query < first + warp_rows<D> - 1) mask_scores<true>(p, first, first_query);
-        if (a.documents && first_query + rows > first_end) mask_documents<true>(p, a, batch, first, first_query);
+        if (a.documents && first_query + rows > a.document_end(batch, min(first, a.seq - 1)))
+          mask_documents<true>(p, a, batch, first, first_query);
         if (dropout) drop<true>(ds, a, stream, head, first, first_query);
           // Beyond the last query, tiles are zero. p is 1 there, but is only multiplied by zeros.
 #pragma unroll
@@ -304,13 +326,16 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
       if (with_dq) {
         __syncthreads();
         dq.add(scores, shared, min(block_rows<D>, first_query + rows - first_key));
-        if (owners == 1 && first_query < first_key + block_rows<D>)  // no later tile of keys adds to these queries
+        if (owners == 1 && first_query < first_key + block_rows<D>) {  // no later tile of keys adds to these queries
+          if (a.rope) dq.rotate_back(a.rope, first_query, a.seq);
           dq.store(a.dqkv + a.query(batch, head), a.qkv_row(), first_query, a.seq, a.head_dim, a.scale);
-        else
+        } else {
           dq.store(sums);
+        }
       }
       __syncthreads();  // the next round overwrites this buffer and the scores
     }
+    if (a.rope) rotate_rows_back<D>(dk, a.rope, first, a.seq);
     store_rows<D>(a.dqkv + a.key(batch, kv_head), a.qkv_row(), first, a.seq, a.head_dim, dk, a.scale);
     store_rows<D>(a.dqkv + a.value(batch, kv_head), a.qkv_row(), first, a.seq, a.head_dim, dv, 1.0f);
   }

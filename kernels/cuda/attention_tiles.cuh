@@ -233,6 +233,29 @@ __device__ __forceinline__ void store_rows(bfloat16* to, int64_t stride, int fir
   store_rows<D>(to, stride, first, seq, head_dim, sums, factors);
 }
 
+// Rotates the warp's rows, which begin at row `first`, by the angles of `table`. The head size is D, so that both
+// values of a pair, D / 2 columns apart, are in one lane.
+template <int D>
+__device__ __forceinline__ void rotate_rows_back(float (&sums)[row_groups<D>][D / 8][4], const float* table, int first,
+                                                 int seq) {
+  int lane = threadIdx.x % warp_size;
+#pragma unroll
+  for (int g = 0; g < row_groups<D>; ++g)
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const float* angles = table + int64_t{min(first + g * 16 + lane / 4 + half * 8, seq - 1)} * D + lane % 4 * 2;
+#pragma unroll
+      for (int d = 0; d < D / 16; ++d) {
+        float cosine[2], sine[2];
+        load(cosine, angles + d * 8);
+        load(sine, angles + D / 2 + d * 8);
+#pragma unroll
+        for (int i = half * 2; i < half * 2 + 2; ++i)
+          rotate_back(sums[g][d][i], sums[g][d + D / 16][i], cosine[i % 2], sine[i % 2]);
+      }
+    }
+}
+
 // Calls choose(Width<D>, std::bool_constant<dropout>) with the smallest D that holds the head.
 template <typename F>
 auto for_head_dim(int64_t head_dim, bool dropout, F choose) {

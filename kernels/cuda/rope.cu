@@ -1,5 +1,6 @@
 // Rotary positions (RoPE) on the packed projections, in place. Forward and backward each move 4 bytes per value of
 // queries and keys in bf16. Floor: this traffic at the rate of a copy.
+// Mostly the backward is part of attention's instead (attention_backward.cu).
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 

@@ -157,14 +157,20 @@ void DryBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv
   count_attention(Bound::attention_forward, shape, qkv.dtype, 2, 2);
 }
 
-// A GPU executes five products per score, with fp32 sums of dq in scratch memory. If there are too few heads to fill the
-// GPU, it executes seven, because the scores and their gradients are computed twice (kernels/cuda/attention.cu).
+// A GPU executes five products per score, with fp32 sums of dq in scratch memory. If there are too few heads to fill
+// the GPU, it executes seven, because the scores and their gradients are computed twice (kernels/cuda/attention.cu).
+// RoPE's backward is part of these kernels if heads are 32, 64, 96 or 128 wide.
 void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                        const AttentionShape& shape, const AttentionRule& rule) {
-  count(OpFamily::attention, {dout, out, log_sum_exp, qkv, rule.documents}, {dqkv});
+  count(OpFamily::attention, {dout, out, log_sum_exp, qkv, rule.documents, rule.rope}, {dqkv});
   const int64_t owners = attention_owners(shape, multiprocessors_ ? multiprocessors_ : planned_multiprocessors);
   count_attention(Bound::attention_backward, shape, qkv.dtype, 4, owners ? 5 : 7);
   const bool cudnn = attention_ == AttentionKernels::cudnn && rule.documents.empty() && rule.dropout.rate == 0;
+  const bool rotates = on_tensor_cores(shape, qkv.dtype) && shape.head_dim % 32 == 0 && !cudnn;
+  if (!rule.rope.empty() && !rotates) {
+    operation_ = "rope";
+    do_rope(dqkv, rule.rope, shape, true);
+  }
   if (!multiprocessors_ || cudnn) return;
   auto whole = [](int64_t n, int64_t of) { return static_cast<double>((n + of - 1) / of * of); };
   const double rows = static_cast<double>(shape.batch) * static_cast<double>(shape.heads),

@@ -274,18 +274,21 @@ void Model::backward_attention(int64_t layer) {
          d_qkv = d_wide_.slice(0, b.projected.numel()).view({b.projected.dim(0), b.projected.dim(1)});
   backend_.linear_backward_input(d_attention_, d_branch, b.out.weight, false);
   backend_.linear_backward_weight(b.out.d_weight, b.out.d_bias, d_branch, b.attention);
-  backend_.attention_backward(d_qkv, d_attention_, b.attention, b.log_sum_exp, b.attended_qkv, shape,
-                              {documents(whole()), dropout(config_.dropout.attention, layer, 0)});
+  backend_.attention_backward(
+      d_qkv, d_attention_, b.attention, b.log_sum_exp, b.attended_qkv, shape,
+      {documents(whole()), dropout(config_.dropout.attention, layer, 0), config_.qk_clip > 0 ? Tensor() : rope_table_});
   backward_qkv(b, d_qkv, shape);
   backward_norm(b.norm1, d_residual_, d_normed_, true);
 }
 
-// Computes the gradient of norm1.out, in d_normed_, from the gradient of attention's inputs.
+// Computes the gradient of norm1.out, in d_normed_, from the gradient of attention's inputs. Without a clip,
+// attention_backward has already rotated the gradients back.
 void Model::backward_qkv(const Block& b, Tensor d_qkv, const AttentionShape& shape) {
-  if (config_.qk_clip > 0)
+  if (config_.qk_clip > 0) {
     backend_.clamp_backward(d_qkv, b.attended_qkv, 0, (shape.heads + shape.kv_heads) * shape.head_dim,
                             static_cast<float>(config_.qk_clip));
-  if (config_.rope) backend_.rope(d_qkv, rope_table_, shape, true);
+    if (config_.rope) backend_.rope(d_qkv, rope_table_, shape, true);
+  }
   if (config_.qk_norm != HeadNorm::none)
     backend_.head_norm_backward(d_qkv, b.d_head_norm, b.projected, b.head_norm, shape,
                                 static_cast<float>(config_.norm_eps));

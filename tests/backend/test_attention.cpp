@@ -103,6 +103,35 @@ Doubles backward(const AttentionShape& s, const Doubles& qkv, const Doubles& out
   return dqkv;
 }
 
+// cos, then sin, of the angles of each position.
+Doubles rope_angles(const AttentionShape& s) {
+  const int64_t half = s.head_dim / 2;
+  Doubles angles(static_cast<size_t>(s.seq * s.head_dim));
+  for (int64_t t = 0; t < s.seq; ++t)
+    for (int64_t i = 0; i < half; ++i) {
+      double angle =
+          static_cast<double>(t) * std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(s.head_dim));
+      angles[t * s.head_dim + i] = std::cos(angle);
+      angles[t * s.head_dim + half + i] = std::sin(angle);
+    }
+  return angles;
+}
+
+// Queries and keys turned by the angles of their positions, or back.
+Doubles turned(const AttentionShape& s, Doubles qkv, const Doubles& angles, bool inverse) {
+  const int64_t half = s.head_dim / 2;
+  for (int64_t n = 0; n < s.tokens(); ++n)
+    for (int64_t h = 0; h < s.heads + s.kv_heads; ++h)
+      for (int64_t i = 0; i < half; ++i) {
+        double *a = qkv.data() + n * s.qkv_width() + h * s.head_dim + i, *b = a + half, x = *a, y = *b;
+        double c = angles[n % s.seq * s.head_dim + i], d = angles[n % s.seq * s.head_dim + half + i];
+        if (inverse) d = -d;
+        *a = x * c - y * d;
+        *b = y * c + x * d;
+      }
+  return qkv;
+}
+
 TEST(AttentionReference, BackwardIsTheDerivativeOfForward) {
   AttentionShape s{2, 5, 4, 2, 3, 0.7f};
   Doubles qkv = random_values(s.tokens() * s.qkv_width(), 1), dout = random_values(s.tokens() * s.out_width(), 2);
@@ -134,6 +163,27 @@ TEST_P(Attention, Backward) {
     announce(s, dtype());
     backend().attention_backward(dqkv, dout, out, log_sum_exp, qkv, s);
     expect_close(dqkv.read(), backward(s, qkv.given(), out.given(), dout.given()), dtype(), "dqkv, " + name(s));
+  }
+}
+
+// The gradients of queries and keys before rope(). On a GPU the shapes have one owner a head and one tile, one owner
+// and two tiles, two owners, a kernel for dq, wide heads, and heads that do not fill a tile.
+TEST_P(Attention, BackwardOfRotatedHeads) {
+  for (const AttentionShape& s : {AttentionShape{2, 6, 3, 1, 6, 0.5f}, AttentionShape{2, 70, 4, 2, 32, 0.2f},
+                                  AttentionShape{8, 140, 1, 1, 32, 0.2f}, AttentionShape{1, 193, 2, 1, 64, 0.1f},
+                                  AttentionShape{1, 280, 1, 1, 96, 0.1f}, AttentionShape{1, 66, 4, 2, 128, 0.1f},
+                                  AttentionShape{1, 40, 2, 2, 48, 0.1f}}) {
+    Buffer qkv(dtype(), {s.tokens(), s.qkv_width()}, 1, 1.5), dout(dtype(), {s.tokens(), s.out_width()}, 2);
+    Result f = forward(s, qkv.given());
+    Buffer out(dtype(), {s.tokens(), s.out_width()}, f.out), dqkv(dtype(), {s.tokens(), s.qkv_width()}, 3);
+    Buffer log_sum_exp(DType::f32, {s.batch, s.heads, s.seq}, f.log_sum_exp);
+    Buffer table(DType::f32, {s.seq, s.head_dim}, rope_angles(s));
+    announce(s, dtype());
+    AttentionRule rule;
+    rule.rope = table;
+    backend().attention_backward(dqkv, dout, out, log_sum_exp, qkv, s, rule);
+    expect_close(dqkv.read(), turned(s, backward(s, qkv.given(), out.given(), dout.given()), table.given(), true),
+                 dtype(), "dqkv, " + name(s));
   }
 }
 
@@ -200,30 +250,11 @@ class Rope : public Ops {};
 TEST_P(Rope, RotatesQueriesAndKeys) {
   for (const AttentionShape& s : {AttentionShape{1, 1, 1, 1, 2, 1}, AttentionShape{2, 5, 3, 1, 6, 1},
                                   AttentionShape{1, 19, 4, 2, 34, 1}, AttentionShape{2, 3, 1, 1, 64, 1}}) {
-    int64_t half = s.head_dim / 2;
-    Doubles angles(static_cast<size_t>(s.seq * s.head_dim));
-    for (int64_t t = 0; t < s.seq; ++t)
-      for (int64_t i = 0; i < half; ++i) {
-        double angle =
-            static_cast<double>(t) * std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(s.head_dim));
-        angles[t * s.head_dim + i] = std::cos(angle);
-        angles[t * s.head_dim + half + i] = std::sin(angle);
-      }
-    Buffer table(DType::f32, {s.seq, s.head_dim}, angles);
+    Buffer table(DType::f32, {s.seq, s.head_dim}, rope_angles(s));
     for (bool inverse : {false, true}) {
       Buffer qkv(dtype(), {s.tokens(), s.qkv_width()}, 1);
       backend().rope(qkv, table, s, inverse);
-      Doubles want = qkv.given();
-      for (int64_t n = 0; n < s.tokens(); ++n)
-        for (int64_t h = 0; h < s.heads + s.kv_heads; ++h)
-          for (int64_t i = 0; i < half; ++i) {
-            double *a = want.data() + n * s.qkv_width() + h * s.head_dim + i, *b = a + half, x = *a, y = *b;
-            double c = table.given()[n % s.seq * s.head_dim + i], d = table.given()[n % s.seq * s.head_dim + half + i];
-            if (inverse) d = -d;
-            *a = x * c - y * d;
-            *b = y * c + x * d;
-          }
-      expect_close(qkv.read(), want, dtype(), "qkv, " + name(s));
+      expect_close(qkv.read(), turned(s, qkv.given(), table.given(), inverse), dtype(), "qkv, " + name(s));
     }
   }
 }

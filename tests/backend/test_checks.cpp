@@ -62,6 +62,11 @@ TEST(Checks, OfAttentionActivationsAndLoss) {
   expect_error("attention_forward: qkv: found f32[4, 6], expected f32[4, 12]", [&] {
     b.attention_forward(out, sums, x, {2, 2, 1, 1, 4, 1});
   });
+  AttentionRule rotated;
+  rotated.rope = losses;
+  expect_error("attention_forward: rope: found f32[4], expected f32[2, 4]", [&] {
+    b.attention_forward(out, losses, qkv, {2, 2, 1, 1, 4, 1}, rotated);
+  });
   expect_error("attention_backward: log_sum_exp: found f32[4], expected f32[2, 1, 2]", [&] {
     b.attention_backward(qkv, out, out, losses, qkv, {2, 2, 1, 1, 4, 1});
   });
