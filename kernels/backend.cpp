@@ -47,6 +47,10 @@ void Backend::allow_tf32() {
   fail("precision: found \"tf32\" on the device \"{}\", expected a GPU for it; use \"fp32\"", name());
 }
 
+void Backend::time_products(const std::string&) {
+  fail("products: found \"timed\" on the device \"{}\", expected a GPU for it; use \"heuristic\"", name());
+}
+
 void Backend::copy(Tensor to, Tensor from) {
   Operation op(*this, "copy");
   op.present("to", to);

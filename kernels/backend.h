@@ -64,6 +64,9 @@ class Backend {
   // Allows products of fp32 tensors to round their operands to TF32, which has 10 bits of mantissa. Throws Error if the
   // device has no TF32.
   virtual void allow_tf32();
+  // From now on, the algorithm of a matrix product is the fastest of several, timed when its shape first occurs. `file`
+  // keeps the choices; those that it has are used. Throws Error if the device does not choose algorithms.
+  virtual void time_products(const std::string& file);
   // The reason why attention of this shape is slow here; empty if it is not slow.
   virtual std::string slow_attention(const AttentionShape& /*shape*/, DType /*dtype*/) const { return ""; }
   // True if host code can read and write tensors.

@@ -13,6 +13,7 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/attention_cudnn.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/product_choices.h"
 #include "kernels/cuda/vector.cuh"
 #include "kernels/gpu_workspace.h"
 

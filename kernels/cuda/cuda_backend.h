@@ -18,6 +18,7 @@ namespace rowan {
 
 namespace cuda {
 class CudnnAttention;
+class ProductChoices;
 struct Slot;
 struct SlotList;
 struct SlotTypes;
@@ -34,6 +35,7 @@ class CudaBackend final : public Backend {
   std::string describe() const override { return description_; }
   bool fast(DType) const override { return true; }
   void allow_tf32() override { tf32_ = true; }
+  void time_products(const std::string& file) override;
   std::string slow_attention(const AttentionShape& shape, DType dtype) const override;
   Limits limits() const override;
   bool host_memory() const override { return false; }
@@ -66,6 +68,8 @@ class CudaBackend final : public Backend {
     int alignment;  // alignment in bytes that every pointer has
 
     bool operator<(const Product& other) const;
+    // Everything that distinguishes it from other products.
+    std::string describe() const;
   };
   struct Plan {
     cublasLtMatmulDesc_t description;
@@ -126,6 +130,11 @@ class CudaBackend final : public Backend {
   // operand b is the argument a.
   static Product row_major(const Tensor& c, const Operand& a, const Operand& b);
   const Plan& plan_for(const Product& product, const Operands& operands);
+  // Runs the product; `algorithm` is for the plan's description and layouts.
+  cublasStatus_t run(const Plan& plan, const Operands& operands, const cublasLtMatmulAlgo_t& algorithm);
+  // The index of the fastest algorithm for the product. Leaves its result as it was.
+  int fastest(const Product& product, const Plan& plan, const Operands& operands,
+              const std::vector<cublasLtMatmulAlgo_t>& algorithms);
   // Returns false when cuBLASLt has no algorithm for the product.
   bool try_multiply(Product product, const Operands& operands);
   void multiply(const Product& product, const Operands& operands);
@@ -162,6 +171,7 @@ class CudaBackend final : public Backend {
   cublasLtHandle_t blas_ = nullptr;
   void* blas_workspace_ = nullptr;
   std::map<Product, Plan> plans_;
+  std::unique_ptr<cuda::ProductChoices> choices_;  // null: the heuristic's first answer is taken
   bool fused_gelu_ = false, tf32_ = false;
   std::unique_ptr<cuda::CudnnAttention> cudnn_;  // runs the shapes given to plan_attention(), nothing else
 };

@@ -1,14 +1,16 @@
 // Matrix products through cuBLASLt, and bias gradients. The heuristic is queried once per shape, and its first answer
-// is kept as the plan. Algorithms are not chosen by timing, which could make two runs of one seed differ in their last
-// bits.
+// is kept as the plan. After time_products the fastest of its answers is kept instead, also in a file: without it,
+// timing could make two runs of one seed differ in their last bits.
 // Cost of [m, k] [k, n]: 2 m n k FLOPs. Floor: these FLOPs at the rate of the tensor cores; large products reach 0.6 to
 // 0.8 of that rate. A bias gradient is a separate pass over dout, whose floor is 2 bytes per value in bf16 at the rate
 // of a copy.
 #include <algorithm>
+#include <cmath>
 #include <tuple>
 
 #include "base/error.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/product_choices.h"
 #include "kernels/cuda/vector.cuh"
 #include "kernels/gpu_workspace.h"
 
@@ -77,6 +79,19 @@ bool CudaBackend::Product::operator<(const Product& other) const {
   return key(*this) < key(other);
 }
 
+std::string CudaBackend::Product::describe() const {
+  return fmt::format("{} x {} x {}, ld {} {} {}, {} apart by {} {} {}, {}{} {} to {}{}, epilogue {}, aligned {}", m, n,
+                     k, lda, ldb, ldd, batch, stride_a, stride_b, stride_d, transpose_a ? 't' : 'n',
+                     transpose_b ? 't' : 'n', name_of(in), name_of(out), tf32 ? " tf32" : "", int(epilogue), alignment);
+}
+
+void CudaBackend::time_products(const std::string& file) {
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, index_));
+  choices_ = std::make_unique<cuda::ProductChoices>(
+      file, fmt::format("{}, cuBLASLt {}", properties.name, cublasLtGetVersion()));
+}
+
 void CudaBackend::check(cublasStatus_t status) {
   if (status != CUBLAS_STATUS_SUCCESS)
     fail("{} on {}: cuBLASLt reports: {}", operation_, subject_.describe(), cublasLtGetStatusString(status));
@@ -125,15 +140,63 @@ const CudaBackend::Plan& CudaBackend::plan_for(const Product& p, const Operands&
   for (auto side : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
                     CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
     prefer(side, static_cast<uint32_t>(p.alignment));
-  cublasLtMatmulHeuristicResult_t best;
+  std::array<cublasLtMatmulHeuristicResult_t, 8> answers;  // the best first
   int count = 0;
-  cublasStatus_t asked = cublasLtMatmulAlgoGetHeuristic(blas_, plan.description, plan.a, plan.b, plan.d, plan.d,
-                                                        preference, 1, &best, &count);
+  cublasStatus_t asked =
+      cublasLtMatmulAlgoGetHeuristic(blas_, plan.description, plan.a, plan.b, plan.d, plan.d, preference,
+                                     choices_ ? int(answers.size()) : 1, answers.data(), &count);
   check(cublasLtMatmulPreferenceDestroy(preference));
   if (asked != CUBLAS_STATUS_NOT_SUPPORTED) check(asked);
   plan.possible = asked == CUBLAS_STATUS_SUCCESS && count > 0;
-  if (plan.possible) plan.algorithm = best.algo;
+  if (plan.possible) plan.algorithm = answers[0].algo;
+  if (plan.possible && choices_) {
+    const std::string product = p.describe();
+    if (const cublasLtMatmulAlgo_t* chosen = choices_->find(product)) {
+      plan.algorithm = *chosen;
+    } else {
+      std::vector<cublasLtMatmulAlgo_t> algorithms;
+      for (int i = 0; i < count; ++i) algorithms.push_back(answers[i].algo);
+      plan.algorithm = algorithms[fastest(p, plan, operands, algorithms)];
+      choices_->keep(product, plan.algorithm);
+    }
+  }
   return plans_.emplace(p, plan).first->second;
+}
+
+cublasStatus_t CudaBackend::run(const Plan& plan, const Operands& o, const cublasLtMatmulAlgo_t& algorithm) {
+  return cublasLtMatmul(blas_, plan.description, &o.alpha, o.a, plan.a, o.b, plan.b, &o.beta, o.c, plan.d, o.d, plan.d,
+                        &algorithm, blas_workspace_, blas_workspace_bytes, stream_);
+}
+
+int CudaBackend::fastest(const Product& p, const Plan& plan, const Operands& o,
+                         const std::vector<cublasLtMatmulAlgo_t>& algorithms) {
+  constexpr int repeats = 3;
+  // A result that is added to changes with each run.
+  const bool adds = o.beta != 0 && o.c == o.d;
+  const size_t bytes = static_cast<size_t>((p.batch - 1) * p.stride_d + (p.n - 1) * p.ldd + p.m) * size_of(p.out);
+  void* before = adds ? reserve(bytes, Category::workspace) : nullptr;
+  if (adds) check(cudaMemcpyAsync(before, o.d, bytes, cudaMemcpyDeviceToDevice, stream_));
+  cudaEvent_t begin, end;
+  check(cudaEventCreateWithFlags(&begin, cudaEventDefault));
+  check(cudaEventCreateWithFlags(&end, cudaEventDefault));
+  int best = 0;
+  float least = INFINITY;
+  for (size_t i = 0; i < algorithms.size(); ++i) {
+    // The first run may load code. An algorithm may turn out not to support the operands.
+    if (run(plan, o, algorithms[i]) != CUBLAS_STATUS_SUCCESS) continue;
+    check(cudaEventRecord(begin, stream_));
+    for (int repeat = 0; repeat < repeats; ++repeat) check(run(plan, o, algorithms[i]));
+    check(cudaEventRecord(end, stream_));
+    check(cudaEventSynchronize(end));
+    float milliseconds;
+    check(cudaEventElapsedTime(&milliseconds, begin, end));
+    if (milliseconds < least) best = static_cast<int>(i), least = milliseconds;
+  }
+  check(cudaEventDestroy(begin));
+  check(cudaEventDestroy(end));
+  if (adds) check(cudaMemcpyAsync(o.d, before, bytes, cudaMemcpyDeviceToDevice, stream_));
+  release(before);
+  return best;
 }
 
 bool CudaBackend::try_multiply(Product p, const Operands& o) {
@@ -147,8 +210,7 @@ bool CudaBackend::try_multiply(Product p, const Operands& o) {
   };
   point(CUBLASLT_MATMUL_DESC_BIAS_POINTER, o.bias);
   point(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, o.auxiliary);
-  check(cublasLtMatmul(blas_, plan.description, &o.alpha, o.a, plan.a, o.b, plan.b, &o.beta, o.c, plan.d, o.d, plan.d,
-                       &plan.algorithm, blas_workspace_, blas_workspace_bytes, stream_));
+  check(run(plan, o, plan.algorithm));
   return true;
 }
 

@@ -106,7 +106,7 @@ part_ranks() {
 }
 
 step() {  # MODEL BATCH SEQ OPTION...
-  local name="step_$1_T$3${5:+_$5}" model=configs/models/$1.json batch=$2 seq=$3
+  local name="step_$1_T$3${5:+_$(basename "$5" .json)}" model=configs/models/$1.json batch=$2 seq=$3
   shift 3
   [ -f "$model" ] || { skip "$name" "no $model"; return; }
   bench 20 "$name" step --precision bf16 --steps 20 --model "$model" --batch "$batch" --seq "$seq" "$@" || return
@@ -119,8 +119,10 @@ part_step() {
     "$(awk '$1 == "product" {print $6, $7}' "$logs/products_and_copy.log" | tail -1)"
   step gpt2_124m 64 1024
   ROWAN_CUDA_GRAPHS=1 step gpt2_124m 64 1024 --optimizer adamw && note "the same with CUDA graphs"
+  step gpt2_124m 64 1024 --products "$work/timed.json"
   if [ -n "$cudnn" ]; then step gpt2_124m 64 1024 --attention cudnn; else skip step_cudnn "$no_cudnn"; fi
   step llama_130m 512 256
+  step llama_130m 512 256 --products "$work/timed.json"
   step llama_350m 64 1024
   if [ -n "$cudnn" ]; then step llama_350m 64 1024 --attention cudnn; fi
   for model in llama_130m:512:256 llama_350m:64:1024; do

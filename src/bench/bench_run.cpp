@@ -49,8 +49,10 @@ void add_options(CommandLine& command, DeviceOptions& o) {
 }
 
 std::unique_ptr<Backend> make_backend(const DeviceOptions& o) {
-  return make_backend(named<Device>("--device", o.device), o.threads, 0,
-                      named<AttentionKernels>("--attention", o.attention));
+  auto backend = make_backend(named<Device>("--device", o.device), o.threads, 0,
+                              named<AttentionKernels>("--attention", o.attention));
+  if (!o.products.empty()) backend->time_products(std::filesystem::absolute(o.products).string());
+  return backend;
 }
 
 void add_options(CommandLine& command, StepOptions& o) {
@@ -62,6 +64,8 @@ void add_options(CommandLine& command, StepOptions& o) {
   command.add("--attention", o.attention, "whose attention kernels a GPU runs")
       .one_of<AttentionKernels>()
       .show_default();
+  command.add("--products", o.products,
+              "choose a GPU's algorithms of products by time, once, and keep them in this file");
   add_options(command, static_cast<DeviceOptions&>(o));
 }
 

@@ -163,6 +163,11 @@ void visit(TrainConfig& config, Section& keys) {
                .help = "whose attention kernels a GPU runs; `cudnn` needs bf16 and a build that found cuDNN and its "
                        "frontend; its backward pass stores the scores, which `rowan plan` counts"},
               config.attention);
+  keys.choice({.name = "products",
+               .help = "how a GPU's algorithms of products are chosen: by cuBLASLt's heuristic, or by time, once for "
+                       "each shape; the run's folder keeps the choices, so that it continues with the same bits; "
+                       "`timed` is for one rank"},
+              config.products);
   keys.integer<0, most_threads>({.name = "threads", .help = "CPU threads; 0: one per core", .continues = true},
                                 config.threads);
   keys.choice({.name = "shard", .help = "what is divided among the ranks instead of held by each", .continues = true},

@@ -37,6 +37,11 @@ inline DType gradient_dtype(TrainPrecision p) { return p == TrainPrecision::bf16
 enum class ResidualStream : uint8_t { compute, fp32 };  // dtype of the residual stream: the compute dtype or fp32
 constexpr auto names_of(ResidualStream) { return enum_names("compute", "fp32"); }
 
+// How the algorithm of a matrix product is chosen on a GPU: by cuBLASLt's heuristic, or by time
+// (Backend::time_products).
+enum class Products : uint8_t { heuristic, timed };
+constexpr auto names_of(Products) { return enum_names("heuristic", "timed"); }
+
 struct BatchConfig {
   int64_t sequences = 0;        // sequences in a step, over all ranks
   int64_t sequence_length = 0;  // tokens in a sequence
@@ -99,6 +104,7 @@ struct TrainConfig {
   Device device = Device::automatic;
   int threads = 0;  // threads of the CPU backend; 0: all cores
   AttentionKernels attention = AttentionKernels::rowan;
+  Products products = Products::heuristic;
   RunConfig run;
   Json comment;   // free text
   Json resolved;  // every key with its value, so that a version with other defaults can repeat the run

@@ -80,6 +80,11 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   check_same(communicator, "the program", program_checksum());
   check_same(communicator, "config ", config.resolved);
   run_on_all_ranks(communicator, [&] {
+    if (config.products == Products::timed) {
+      if (communicator.size() > 1)  // ranks that choose for themselves would compute different bits
+        fail("products: found \"timed\" on {} ranks, expected one rank for it; use \"heuristic\"", communicator.size());
+      backend.time_products((dir / "products.json").string());
+    }
     if (!first) return;
     start = std::make_unique<RunStart>(config, options, note);
     if (!start->checkpoint() && !config.init.empty()) weights = find_initial_weights(config.init, config.model, note);

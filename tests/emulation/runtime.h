@@ -20,6 +20,8 @@ RuntimeCounts counts();
 void break_device(cudaError_t error);
 // Sets the total size of device memory.
 void limit_memory(size_t bytes);
+// The algorithm of cuBLASLt, 0 to 7, that is the fastest from now on; -1: none is slowed. Each adds in its own order.
+void make_fastest(int algorithm);
 // Sets whether cuBLASLt refuses products with an epilogue (bias, GELU).
 void decline_epilogues(bool declined);
 

@@ -281,6 +281,7 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("tokenizer=byte", "tokenizer: found 'byte'");
   expect_bad_config("attention=cudn", "did you mean 'cudnn'");
   expect_bad_config("attention=cudnn", "attention: found cudnn with precision fp32, expected bf16");
+  expect_bad_config("products=timed", "products: found \"timed\" on the device \"cpu\", expected a GPU for it");
   expect_bad_config("attention=cudnn --set precision=bf16",
                     "on the device \"cpu\", expected a GPU for it; use \"rowan\"");
   if (!fs::exists("/dev/nvidia0"))

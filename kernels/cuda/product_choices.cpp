@@ -1,0 +1,61 @@
+#include "kernels/cuda/product_choices.h"
+
+#include <fmt/core.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/json.h"
+
+namespace rowan::cuda {
+namespace {
+
+constexpr size_t words = sizeof(cublasLtMatmulAlgo_t) / sizeof(uint64_t);
+static_assert(sizeof(cublasLtMatmulAlgo_t) == words * sizeof(uint64_t));
+
+// cuBLASLt's opaque words, in hexadecimal.
+std::string text_of(const cublasLtMatmulAlgo_t& algorithm) {
+  std::string text;
+  for (uint64_t word : algorithm.data) text += fmt::format("{:016x}", word);
+  return text;
+}
+
+bool parse(cublasLtMatmulAlgo_t& algorithm, const std::string& text) {
+  if (text.size() != 16 * words || text.find_first_not_of("0123456789abcdef") != std::string::npos) return false;
+  for (size_t i = 0; i < words; ++i) algorithm.data[i] = std::stoull(text.substr(16 * i, 16), nullptr, 16);
+  return true;
+}
+
+}  // namespace
+
+ProductChoices::ProductChoices(const std::string& file, const std::string& device) : file_(file), device_(device) {
+  if (!std::filesystem::exists(file)) return;
+  auto source = std::make_shared<JsonSource>(JsonSource{file, read_file(file)});
+  const Json json = parse_json(*source);
+  JsonObject root(source, json);
+  if (root.string("device") != device) return;
+  JsonObject choices = root.object("products", true);
+  for (const std::string& product : choices.keys()) {
+    const std::string text = choices.string(product);
+    if (!parse(choices_[product], text))
+      choices.fail(product, fmt::format("found '{}', expected {} hexadecimal digits", text, 16 * words));
+  }
+  root.finish();
+}
+
+const cublasLtMatmulAlgo_t* ProductChoices::find(const std::string& product) const {
+  auto found = choices_.find(product);
+  return found == choices_.end() ? nullptr : &found->second;
+}
+
+void ProductChoices::keep(const std::string& product, const cublasLtMatmulAlgo_t& algorithm) {
+  choices_[product] = algorithm;
+  if (!std::filesystem::is_directory(std::filesystem::path(file_).parent_path())) return;
+  Json products = Json::object();
+  for (const auto& [name, choice] : choices_) products[name] = text_of(choice);
+  write_file_atomically(file_, Json{{"device", device_}, {"products", products}}.dump(1) + "\n");
+}
+
+}  // namespace rowan::cuda

@@ -1,0 +1,120 @@
+// Products whose algorithm is chosen by time, over the stand-in for cuBLASLt: its eight algorithms add in different
+// orders, and a test says which is the fastest.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <vector>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "emulation/runtime.h"
+#include "kernels/arena.h"
+#include "kernels/backend.h"
+#include "temporary_folder.h"
+
+namespace rowan {
+namespace {
+
+class TimedProducts : public testing::Test {
+ protected:
+  ~TimedProducts() override { emulation::make_fastest(-1); }
+
+  // c = a b for fixed random a and b, on a new backend, as a process would compute it.
+  std::vector<float> product(const std::string& file) {
+    auto backend = make_cuda_backend(0);
+    if (!file.empty()) backend->time_products(file);
+    Arena arena(*backend, Category::workspace);
+    Tensor a = random(*backend, arena, {4, 64}), b = random(*backend, arena, {64, 8}),
+           c = arena.take(DType::f32, {4, 8});
+    backend->matmul(c, a, b);
+    std::vector<float> result(32);
+    backend->download(result.data(), c);
+    return result;
+  }
+
+  static Tensor random(Backend& backend, Arena& arena, std::initializer_list<int64_t> shape) {
+    Tensor x = arena.take(DType::f32, shape);
+    std::vector<float> values(static_cast<size_t>(x.numel()));
+    uint64_t state = 7;
+    for (float& value : values) {
+      state = state * 6364136223846793005u + 1442695040888963407u;
+      value = static_cast<float>(static_cast<int32_t>(state >> 32)) * 0x1p-31f;
+    }
+    backend.upload(x, values.data());
+    return x;
+  }
+
+  TemporaryFolder folder_;
+  const std::string file_ = folder_ / "products.json";
+};
+
+// What the file says is what is computed, whatever is the fastest now: a run that continues has the same bits.
+TEST_F(TimedProducts, AreKeptInTheFile) {
+  const std::vector<float> first_answer = product("");
+  emulation::make_fastest(3);
+  const std::vector<float> third = product(file_);
+  EXPECT_NE(third, first_answer);
+  emulation::make_fastest(5);
+  EXPECT_EQ(product(file_), third);
+  const std::vector<float> fifth = product(folder_ / "other.json");
+  EXPECT_NE(fifth, third);
+  EXPECT_EQ(product(folder_ / "other.json"), fifth);
+  for (size_t i = 0; i < third.size(); ++i) EXPECT_NEAR(third[i], first_answer[i], 1e-5);
+}
+
+// The candidates run many times, but a gradient is added to once.
+TEST_F(TimedProducts, LeaveAResultThatIsAddedTo) {
+  emulation::make_fastest(2);
+  auto backend = make_cuda_backend(0);
+  backend->time_products(file_);
+  Arena arena(*backend, Category::workspace);
+  Tensor one = arena.take(DType::f32, {1, 1}), sum = arena.take(DType::f32, {1, 1});
+  const float three = 3, five = 5;
+  backend->upload(one, &three);
+  backend->upload(sum, &five);
+  backend->linear_backward_weight(sum, Tensor(), one, one);
+  float got;
+  backend->download(&got, sum);
+  EXPECT_EQ(got, 14);
+}
+
+TEST_F(TimedProducts, OfAnotherDeviceAreChosenAnew) {
+  emulation::make_fastest(3);
+  const std::vector<float> third = product(file_);
+  std::string text = read_file(file_);
+  text.replace(text.find("cuBLASLt 130000"), 15, "cuBLASLt 120000");
+  write_file_atomically(file_, text);
+  emulation::make_fastest(5);
+  EXPECT_NE(product(file_), third);
+  EXPECT_NE(read_file(file_).find("cuBLASLt 130000"), std::string::npos);
+}
+
+TEST_F(TimedProducts, OfADamagedFileAreRefused) {
+  emulation::make_fastest(3);
+  product(file_);
+  std::string text = read_file(file_);
+  text.erase(text.rfind('0'), 1);
+  write_file_atomically(file_, text);
+  std::string message = "no error";
+  try {
+    product(file_);
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  EXPECT_NE(message.find(file_ + ":"), std::string::npos) << message;
+  EXPECT_NE(message.find("expected 128 hexadecimal digits"), std::string::npos) << message;
+}
+
+TEST(TimedProductsElsewhere, AreRefused) {
+  auto backend = make_cpu_backend(1);
+  std::string message;
+  try {
+    backend->time_products("products.json");
+  } catch (const Error& error) {
+    message = error.what();
+  }
+  EXPECT_EQ(message, "products: found \"timed\" on the device \"cpu\", expected a GPU for it; use \"heuristic\"");
+}
+
+}  // namespace
+}  // namespace rowan
