@@ -82,7 +82,7 @@ recipe() {
   if [ $offline = no ]; then
     # Without a list of files there is no network, so the files in the raw folder are used.
     if ! { download "$train" "$shards" && { [ -z "$validation" ] || download "$validation" 1000000; }; }; then
-      say "the list of files cannot be had; going on with what is in $raw"
+      say "cannot download the list of files; continuing with the files in $raw"
     else
       case $tokenizer in *":$data/tokenizers/"*) "$data/tokenizers/get.sh" ;; esac
     fi
@@ -121,6 +121,6 @@ recipe() {
     fi
   done
   compgen -G "$out/train-*.bin" >/dev/null ||
-    die "every token became validation data; so little text wants another --validation, such as every:200, and another --out"
+    die "every token became validation data; for so little text, use another --validation, such as every:200, and another --out"
   say "ready: $out/train-*.bin"
 }

@@ -27,7 +27,7 @@ if found=$(grep -nEw 'TO[D]O|FIX[M]E|X[X]X|HA[C]K' "${texts[@]}"); then
   complain "finish it or leave it out:"$'\n'"$found"
 fi
 if found=$(grep -nE 'print\(stderr|std::cerr' $(printf '%s\n' "${sources[@]}" | grep -E '^(src|kernels)/')); then
-  complain "a stderr that cannot be written must not end the program; tell() of base/console.h:"$'\n'"$found"
+  complain "use tell() of base/console.h: a failed write to stderr must not end the program:"$'\n'"$found"
 fi
 if found=$(grep -nE '(^|[^A-Za-z0-9_.}/-])/(wor[k]|hom[e]|roo[t]|User[s])/' "${texts[@]}"); then
   complain "paths of one machine:"$'\n'"$found"

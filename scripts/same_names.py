@@ -20,8 +20,8 @@ APART = re.compile(r"/optim/stage_|/base/json\.cpp|/commands/command_line\.cpp|/
 
 rooms = collections.defaultdict(list)
 root = pathlib.Path(__file__).resolve().parent.parent
-for path in sorted([*root.glob("src/*/*.cpp"), *root.glob("tests/unit/*/*.cpp"), *root.glob("kernels/*.cpp"), *root.glob("kernels/dry/*.cpp"),
-                    *root.glob("kernels/recording/*.cpp")]):
+for path in sorted([*root.glob("src/*/*.cpp"), *root.glob("tests/unit/*/*.cpp"), *root.glob("kernels/*.cpp"),
+                    *root.glob("kernels/dry/*.cpp")]):
     if APART.search(str(path)):
         continue
     room = root / "kernels" if path.is_relative_to(root / "kernels") else path.parent

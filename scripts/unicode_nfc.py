@@ -48,12 +48,12 @@ def main():
             pairs.append((code, parts[0], parts[1], int(composes)))
     classes = ranges((code, unicodedata.combining(chr(code))) for code in CODES)
     out = [f"// Written by scripts/unicode_nfc.py from Unicode {unicodedata.unidata_version}.", "// clang-format off"]
-    out.append("// Canonical combining classes: first and last character, class.")
+    out.append("// Canonical combining classes: first character, last character, class.")
     out.append("constexpr uint32_t class_ranges[][3] = {")
     out += lines(f"{{{first:#x},{last:#x},{value}}}" for first, last, value in classes)
-    out += ["};", "// Characters that are another one.", "constexpr uint32_t same_as[][2] = {"]
+    out += ["};", "// Characters that decompose into one other: character, other.", "constexpr uint32_t same_as[][2] = {"]
     out += lines(f"{{{code:#x},{other:#x}}}" for code, other in singles)
-    out += ["};", "// Characters that are two: the character, its parts, and whether the parts become it.",
+    out += ["};", "// Characters that decompose into two: character, first, second, whether these two compose to it.",
             "constexpr uint32_t made_of[][4] = {"]
     out += lines(f"{{{code:#x},{first:#x},{second:#x},{composes}}}" for code, first, second, composes in pairs)
     out += ["};", "// clang-format on"]

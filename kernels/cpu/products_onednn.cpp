@@ -193,7 +193,7 @@ bool Bf16Products::fast() {
 
 std::string Bf16Products::describe() {
   return fmt::format("oneDNN {}.{} {}", DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR,
-                     fast() ? "for bf16 products" : "not used: no bf16 instructions here that beat fp32");
+                     fast() ? "for bf16 products" : "not used: this CPU has no bf16 instructions faster than fp32");
 }
 
 }  // namespace rowan
@@ -208,7 +208,7 @@ Bf16Products::Bf16Products(ThreadPool&) {}
 Bf16Products::~Bf16Products() = default;
 bool Bf16Products::fast() { return false; }
 void Bf16Products::run(const Product&) { fail("this build has no oneDNN"); }
-std::string Bf16Products::describe() { return "built without oneDNN, which bf16 instructions would be used by"; }
+std::string Bf16Products::describe() { return "built without oneDNN, so bf16 instructions are not used"; }
 
 }  // namespace rowan
 #endif

@@ -33,7 +33,6 @@ constexpr int64_t at_once = 8;           // number of values of a copied togethe
 static_assert(at_once >= group);
 
 typedef float Four __attribute__((vector_size(16)));
-typedef int32_t FourIndices __attribute__((vector_size(16)));
 
 inline Four load_four(const float* from) {
   Four values;

@@ -18,14 +18,15 @@ class Scratch {
   Scratch& operator=(const Scratch&) = delete;
 
   // Returns memory that is 64-byte aligned, uninitialized and valid until the next call. It grows to the largest
-  // request. Throws Error if there is not enough memory.
+  // request. Throws OutOfMemory if there is not enough memory.
   float* take(int64_t floats) {
     if (floats > floats_) {
       std::free(memory_);
       floats_ = 0;
       size_t bytes = (static_cast<size_t>(floats) * sizeof(float) + 63) / 64 * 64;
       memory_ = std::aligned_alloc(64, bytes);
-      if (!memory_) fail("out of memory: {} bytes for {}", bytes, name_of(Category::workspace));
+      if (!memory_)
+        throw OutOfMemory(fmt::format("out of memory: {} bytes for {}", bytes, name_of(Category::workspace)));
       floats_ = floats;
     }
     return static_cast<float*>(memory_);

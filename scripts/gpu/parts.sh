@@ -35,7 +35,7 @@ close_runs() {  # NAME NAME KEY TOLERANCE
   local a b
   a=$(figures_of "$1" "$3") && b=$(figures_of "$2" "$3") || return
   paste <(echo "$a") <(echo "$b") | awk -v tolerance="$4" -v key="$3" '
-    NF != 2 || !($1 > 0 && $2 > 0) { print "no two figures:", $0; bad = 1; exit }
+    NF != 2 || !($1 > 0 && $2 > 0) { print "expected two positive values:", $0; bad = 1; exit }
     { d = ($1 - $2) / $2; d = d < 0 ? -d : d; if (d > worst) worst = d; ++rows }
     END { printf "%s of %d steps differs by at most %.2g of its value, allowed %.2g\n", key, rows, worst, tolerance
           exit !(rows > 0 && !bad && worst <= tolerance) }'

@@ -359,8 +359,10 @@ std::vector<JsonObject> JsonObject::objects(const std::string& key) {
   if (!value->is_array())
     fail(key, fmt::format("found {} ({}), expected a list of objects", type_name(*value), value->dump()));
   std::vector<JsonObject> result;
-  for (size_t i = 0; i < value->size(); ++i)
+  for (size_t i = 0; i < value->size(); ++i) {
     result.emplace_back(source_, (*value)[i], fmt::format("{}.{}", path_.empty() ? key : path_ + "." + key, i));
+    result.back().ignores_nulls_ = ignores_nulls_;
+  }
   return result;
 }
 

@@ -68,7 +68,7 @@ class NcclCommunicator : public Communicator {
     calling(nullptr);
     if (started != ncclSuccess) {
       stop_watching();
-      check(started, "the ranks did not come together");
+      check(started, "the ranks could not connect");
     }
   }
 

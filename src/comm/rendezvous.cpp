@@ -272,7 +272,7 @@ bool Rendezvous::is_there(const Socket& peer) {
 void Rendezvous::refuse(const Socket& guest, const std::string& why) {
   if (++refused_ > most_refusals_told) return;
   tell("rowan: {}: refused {}: {}{}\n", address_, address_of(guest), why,
-       refused_ == most_refusals_told ? "; more will not be told" : "");
+       refused_ == most_refusals_told ? "; further refusals are not reported" : "");
 }
 
 void Rendezvous::close() const {

@@ -58,7 +58,7 @@ void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, con
     check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), rows.data().shards().front().tokenizer_hash(),
                          "the shards");
     const int64_t bytes = target_bytes(rows, *tokenizer);
-    if (bytes > 0) fmt::print("bits a byte  {:.6f} ({} bytes of text)\n", bits_per_byte(losses, bytes), bytes);
+    if (bytes > 0) fmt::print("bits/byte    {:.6f} ({} bytes of text)\n", bits_per_byte(losses, bytes), bytes);
   } catch (const Error& error) {
     tell("rowan: no bits per byte: {}\n", error.what());
   }
@@ -80,7 +80,7 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
   print_checkpoint(options, folder);
   if (const std::string trained = folder.config().string("precision", "fp32"); trained != "fp32")
     fmt::print("precision    fp32; the run trains in {}\n", trained);
-  fmt::print("loss         {:.6f} nats a token\nperplexity   {:.4f}\ntargets      {}\n", losses.mean,
+  fmt::print("loss         {:.6f} nats per token\nperplexity   {:.4f}\ntargets      {}\n", losses.mean,
              std::exp(losses.mean), losses.targets);
   print_bits_per_byte(folder, rows, losses);
   if (losses.batch_mean) {
@@ -94,7 +94,7 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
                std::exp(*losses.galore));
   if (rows.data().shards().size() == 1)
     if (auto floor = entropy_floor(rows.data().shards()[0].path()))
-      fmt::print("entropy      {:.6f} nats a token: the least a model can reach\n", floor->sample);
+      fmt::print("entropy      {:.6f} nats per token: the least a model can reach\n", floor->sample);
 }
 
 void print_hellaswag(const EvalOptions& options, const RunFolder& folder, Backend& backend) {
@@ -110,7 +110,7 @@ void print_hellaswag(const EvalOptions& options, const RunFolder& folder, Backen
   BatchEvaluator losses(backend, *model);
   HellaSwagScore score = score_hellaswag(items, model->options().batch, model->options().seq, std::ref(losses));
   print_checkpoint(options, folder);
-  fmt::print("hellaswag    acc_norm {:.4f}  acc {:.4f}  ({} items, llm.c's way of scoring)\n", score.acc_norm(),
+  fmt::print("hellaswag    acc_norm {:.4f}  acc {:.4f}  ({} items, scored as in llm.c)\n", score.acc_norm(),
              score.acc(), score.items);
 }
 

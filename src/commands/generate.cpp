@@ -48,17 +48,19 @@ void run_generate(const GenerateOptions& options) {
     return logits;
   };
   std::string shown;
-  auto show = [&] {
+  auto print = [&](bool complete) {
     std::string text = tokenizer->decode(std::span(tokens).subspan(skip));
-    // SentencePiece decodes an incomplete UTF-8 character as U+FFFD, so more tokens can change text that was decoded
-    // before. Text that does not continue the printed text is not printed.
+    // An incomplete UTF-8 character may decode as U+FFFD until its last byte is there.
+    constexpr std::string_view unknown = "\xEF\xBF\xBD";
+    while (!complete && text.ends_with(unknown)) text.resize(text.size() - unknown.size());
     if (!text.starts_with(shown)) return;
     fmt::print("{}", text.substr(shown.size()));
     std::fflush(stdout);
     shown = text;
   };
-  show();
-  generate(tokens, options.tokens, tokenizer->end_id(), options.sampling, next_logits, show);
+  print(false);
+  generate(tokens, options.tokens, tokenizer->end_id(), options.sampling, next_logits, [&] { print(false); });
+  print(true);
   fmt::print("\n");
 }
 

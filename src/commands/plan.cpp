@@ -39,8 +39,9 @@ void row(fmt::format_string<Args...> format, Args&&... args) {
 // The size of a checkpoint in bytes: weights (or their fp32 masters) and optimizer state.
 double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
   config.shard = ShardMode::none;
-  const bool fp32 = config.precision == TrainPrecision::fp32 || config.precision == TrainPrecision::bf16;
-  return static_cast<double>(table.count()) * (fp32 ? 4 : 2) +
+  const bool bf16 =
+      config.precision == TrainPrecision::bf16_stochastic || config.precision == TrainPrecision::bf16_pure;
+  return static_cast<double>(table.count()) * (bf16 ? 2 : 4) +
          static_cast<double>(make_plan(config, 1).bytes[static_cast<int>(Category::optimizer_state)]);
 }
 
@@ -123,7 +124,7 @@ void print_budget(const TrainConfig& config, const Plan& plan, const PlanOptions
                                        ? fmt::format("{:.4g} ms of each GPU's link, beside kernels of {:.4g} ms",
                                                      budget.message_seconds * 1e3, budget.kernel_seconds * 1e3)
                                        : "not counted: the profile has no link");
-  row("  the run          {:.3g} GPU hours, evaluations and checkpoints apart{}\n", hours,
+  row("  the run          {:.3g} GPU hours, without evaluations and checkpoints{}\n", hours,
       options.price > 0 ? fmt::format(": {:.2f} at {:g} an hour", hours * options.price, options.price) : "");
   if (device.memory > 0 && static_cast<double>(plan.total_bytes) > device.memory)
     row("  memory           does not fit: {} of {}\n", human_bytes(static_cast<double>(plan.total_bytes)),
@@ -134,7 +135,7 @@ void print_budget(const TrainConfig& config, const Plan& plan, const PlanOptions
     row("  {:>8.3f} {:>5.1f}% {:>8.6g} {:>9} {:>9.3f}   {}\n", part.seconds * 1e3,
         100 * part.seconds / budget.kernel_seconds, part.kernel.calls,
         part.kernel.flops > 0 ? fmt::format("{:.3f}", part.kernel.flops / 1e12) : "", part.kernel.bytes / 1e9,
-        part.kernel.name + (part.seconds > 0 ? "" : ", in the product before"));
+        part.kernel.name + (part.seconds > 0 ? "" : ", fused into the preceding product"));
   }
 }
 
@@ -183,13 +184,14 @@ void run_plan(const PlanOptions& options) {
   row("  attention        {:.1f}% of the causal FLOPs; {}\n", 100 * model.attention / model.causal,
       config.attention == AttentionKernels::cudnn
           ? "cuDNN's backward stores the scores"
-          : "scores are not stored, so that memory grows in line with sequence_length");
+          : "scores are not stored, so memory grows linearly with sequence_length");
   const std::optional<double> share = known_share(config);
   if (config.data.documents && share)
     row("  documents        attention within documents is {:.1f}% of whole rows (first rows of the data): {} FLOPs a "
         "token\n",
         100 * *share, human_count(model.within(*share)));
-  if (!share) row("  documents        without the data their length is not known: rows count as whole\n");
+  if (!share)
+    row("  documents        their length is unknown without the data; attention over whole rows is assumed\n");
   const double executed = plan.step_flops - (1 - share.value_or(1)) * plan.attention_flops;
   row("  executed         {} a token and rank, recomputation included\n", human_count(executed / tokens));
   row("  optimizer        {} a step and rank, {} moved\n", human_count(plan.optimizer_flops),

@@ -29,7 +29,9 @@ std::string fixed_rate_note(const SweepConfig& sweep) {
   const double own = sweep.tuning->factors ? sweep.cells[0].own : 1;
   const auto low = rate(own * sweep.tuning->values.front()), high = rate(own * sweep.tuning->values.back());
   if (!low || low != high || sweep.tuning->values.size() < 2) return "";
-  return fmt::format("optimizer.lr is tuned, the AdamW half stays at {:g}; optimizer.adamw.lr_ratio ties it", *low);
+  return fmt::format(
+      "optimizer.lr is tuned, but the AdamW rate stays at {:g}; optimizer.adamw.lr_ratio ties it to optimizer.lr",
+      *low);
 }
 
 void sweep_command(const SweepOptions& options) {
@@ -53,13 +55,13 @@ void sweep_command(const SweepOptions& options) {
   write_file_atomically(sweep.dir / "table.json", render(table, TableFormat::json));
   write_file_atomically(sweep.dir / "report.html", html_report(results, sweep.file));
   if (end.signal) {
-    tell("rowan: stopped by a signal; the same command goes on from here\n");
+    tell("rowan: stopped by a signal; the same command continues\n");
     throw Exit{128 + end.signal};
   }
   fmt::print("{}", render(table, TableFormat::text));
   if (!end.failed.empty())
-    fail("{} of the runs failed, their logs are in {}; the same command tries them again; the first: {}",
-         end.failed.size(), (sweep.dir / "failed").string(), end.failed[0]);
+    fail("{} of the runs failed, their logs are in {}; the same command retries them; the first: {}", end.failed.size(),
+         (sweep.dir / "failed").string(), end.failed[0]);
 }
 
 }  // namespace

@@ -243,8 +243,7 @@ class Checker {
       for (size_t j = 0; j < (b.empty() ? i : b.size()); ++j) {
         const std::string &one = a[i], &other = b.empty() ? a[j] : b[j];
         if (one.starts_with(other) || other.starts_with(one)) {
-          fail("grammar line {}: found '{}' and '{}', which begin alike, so that a text cannot tell them apart", line,
-               one, other);
+          fail("grammar line {}: found '{}' and '{}', but neither may be a prefix of the other", line, one, other);
         }
       }
     }

@@ -144,7 +144,7 @@ class Scanner {
       space();
       const char c = peek();
       if (c == '{' || c == '[') {
-        if (open_.size() == deepest) wrong("found too many brackets inside each other");
+        if (open_.size() == deepest) wrong("found brackets nested too deeply");
         open_ += c;
         ++at_;
         space();

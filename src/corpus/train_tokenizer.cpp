@@ -74,8 +74,10 @@ class Sentences : public sentencepiece::SentenceIterator {
     try {
       std::vector<JsonMember> members;
       read_members(line, members);
+      std::string_view text;  // as in tokenizing, the last of equal keys counts
       for (const JsonMember& member : members)
-        if (member.key == field_ && member.value.starts_with('"')) return json_string(member.value);
+        if (member.key == field_) text = member.value;
+      if (text.starts_with('"')) return json_string(text);
     } catch (const Error&) {  // tokenizing would skip this text, too
     }
     return "";

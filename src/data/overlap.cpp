@@ -10,7 +10,7 @@ namespace rowan {
 
 FileIdentity identity_of(const std::filesystem::path& path) {
   struct stat info;
-  if (::stat(path.c_str(), &info) != 0) fail("{}: no such file any more", path.string());
+  if (::stat(path.c_str(), &info) != 0) fail("{}: the file no longer exists", path.string());
   return {info.st_dev, info.st_ino};
 }
 

@@ -143,12 +143,14 @@ void visit(OptimizerConfig& config, Section& keys) {
                .help = "what the recipe takes: `hidden` matrices, everything `two_dimensional`, `everything`",
                .absent = "the recipe's"},
               config.routing);
-  keys.other({.name = "adamw",
-              .help = "AdamW for the rest: `lr`, or `lr_ratio` that ties it to the recipe's `lr`; `embedding_lr` and "
-                      "`vector_lr` where they differ from it; `weight_decay`, `vector_weight_decay`, `betas`, `eps`, "
-                      "`corrected_eps`, `corrected_decay`",
-              .absent = "the recipe's"},
-             {});
+  keys.other(
+      {.name = "adamw",
+       .help =
+           "AdamW for the other parameters: `lr`, or `lr_ratio` that ties it to the recipe's `lr`; `embedding_lr` and "
+           "`vector_lr` where they differ from it; `weight_decay`, `vector_weight_decay`, `betas`, `eps`, "
+           "`corrected_eps`, `corrected_decay`",
+       .absent = "the recipe's"},
+      {});
   keys.other(
       {.name = "groups",
        .help = "a list of `{\"roles\": [...], \"names\": [\"*.q_proj.*\"], \"name\": RECIPE, ...}`: taken before "

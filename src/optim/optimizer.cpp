@@ -345,7 +345,8 @@ void Optimizer::check_weights() const {
       const std::vector<float> weights = host(batch.slots[i].value());
       if (std::all_of(weights.begin(), weights.end(), [](float w) { return w == 0; }))
         fail(
-            "optimizer: {} is zero, and {} would keep it so; start it from other values, or give it to another recipe "
+            "optimizer: {} is zero, and {} would keep it zero; initialize it with other values, or give it to another "
+            "recipe "
             "(optimizer.groups)",
             batch.parameters[i]->name, batch.recipe->retract == Retract::none ? "magnitudes" : "retract");
     }

@@ -22,7 +22,8 @@ std::vector<RecipeInfo> all_recipes() {
        "b2^t)) + "
        "eps)",
        "Weight decay spares vectors (norms and biases), as nanoGPT does; MuonEq's and RMNP's C4 code decays them too "
-       "(vector_weight_decay), RMNP's and NAMO's GPT-2 code no embedding either (a group of role embedding). RMNP's C4 "
+       "(vector_weight_decay), RMNP's and NAMO's GPT-2 code does not decay embeddings either (a group of role "
+       "embedding). RMNP's C4 "
        "baseline uses eps 1e-10, MuonEq's 1e-6 on the uncorrected root (corrected_eps false).",
        R"({"lr": 1e-3, "weight_decay": 0.1, "betas": [0.9, 0.95], "eps": 1e-8})", nullptr,
        R"({"vector_weight_decay": 0})", "torch.optim.AdamW"},
@@ -149,7 +150,7 @@ std::vector<RecipeInfo> all_recipes() {
       {"mano", "Gu and Xie, Mano, arXiv 2601.23000; xie-lab-ml/Mano mano.py", "hidden",
        "m = momentum m + g\nk = columns on the first step, rows on the second, and so on\nt = w / max(|w|_k, eps)\n"
        "v = m - <m, t>_k t\nd = v / max(|v|_k, eps)\nw = (1 - lr wd) w - lr 0.2 sqrt(length of k) d",
-       "The paper calls columns odd steps, the code's first step too; its notation has it the other way round once. "
+       "The paper calls columns odd steps, the code's first step too; its notation reverses this in one place. "
        "The "
        "first release advanced k with every matrix, not every step, so that with an even number of matrices each kept "
        "one axis (groups with project and direction of one axis do that). Nora's authors run it with shape_scale "

@@ -42,8 +42,8 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .rule = "u, O as muon, with 12 steps of (2, -1.5, 0.5)\nr = ||w||_F\nw = w - lr r O / ||O||_F\n"
              "w = r w / ||w||_F",
      .deviations =
-         "lr is an angle; no shape factor has an effect. The paper fixes r at the first weights' norm; as the "
-         "script, this measures it again. Weights must not be zero. Step and retraction are one pass.",
+         "lr is an angle; no shape factor has an effect. The paper fixes r at the first weights' norm; like the "
+         "script, Rowan measures r again in every step. Weights must not be zero. Step and retraction are one pass.",
      .settings = R"({"lr": 0.018, "ns_coefficients": "track3", "ns_steps": 12, "shape_scale": "none", "retract":
          "frobenius"})",
      .adamw = R"({"betas": [0.8, 0.95]})",
@@ -94,7 +94,8 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .routing = "hidden",
      .rule = "m = momentum m + (1 - momentum) g\nO = the polar factor of m\nw = (1 - lr wd) w - lr <m, O> O",
      .deviations = "polar_first of the code is momentum_last: m is an average of the gradients' factors. The code's "
-                   "default iteration, two inner steps of QDWH, stops far from the polar factor; here it is reached.",
+                   "default iteration, two inner steps of QDWH, stops far from the polar factor; here the iteration "
+                   "converges to it.",
      .settings = R"({"nesterov": false, "direction": "polar", "shape_scale": "nuclear"})",
      .checked = "the authors' polar_grad.py",
      .base = "muon"},
@@ -120,7 +121,7 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .rule = "u as mano-v2; k, l = columns, rows on the first step, rows, columns on the second, and so on\n"
              "v = u - <u, w>_l w, then v - <v, w>_k w\nd = v / max(|v|_l, eps), then d / max(|d|_k, eps)\n"
              "w = (1 - lr wd) w - lr 0.2 sqrt(length of k) d",
-     .deviations = "The README gives projection and normalization; what is around them is mano-v2's.",
+     .deviations = "The README gives projection and normalization; all other stages are those of mano-v2.",
      .settings = R"({"project": "both", "direction": "both_axes", "eps_mode": "clamp"})",
      .checked = "the code in the authors' README",
      .base = "mano-v2"},
@@ -177,7 +178,7 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .deviations =
          "The first step is Muon's. The script does so for the MLP only, beside Contra-Muon, NorMuon's "
          "moments and a floor of the step's size, and gives the preconditioned momentum the norm it had; here "
-         "its elements have root mean square 1, which Newton-Schulz's own eps alone can tell. Its records "
+         "its elements have root mean square 1, which differs only through Newton-Schulz's eps. Its records "
          "since move the basis in every step.",
      .settings = R"({"lr": 0.0375, "precondition": "soap_momentum", "beta2": 0.9, "precondition_frequency": 10,
          "precondition_eps": 1e-8, "normalize_update": true, "ns_coefficients": "track3", "ns_steps": 12})",
@@ -192,7 +193,7 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
              "w = (1 - lr wd) (w - lr u)\nL = b L + (1 - b) g Q_R diag(1 / e_R) Q_R^T g^T / in, R likewise\n"
              "e_L = b e_L + (1 - b) mean_j g'_ij^2 / e_R,j, e_R likewise\nevery f steps: Q = QR(L Q)",
      .deviations = "1 / sqrt(e) is at most the side's length, between 10 and 4000 (max_inverse_root null). The code "
-                   "keeps its state in bf16; here it is fp32, but for v as the optimizer's state is.",
+                   "keeps its state in bf16; here it is fp32, except v, which has the dtype of the optimizer's state.",
      .settings = R"({"lr": 1e-4, "weight_decay": 0.01, "form": "ema", "momentum": 0.9, "nesterov": false,
          "precondition": "kl_soap", "beta2": 0.98, "precondition_frequency": 10, "decay_last": true})",
      .adamw = R"({"betas": [0.9, 0.98], "eps": 1e-8})",

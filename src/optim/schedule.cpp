@@ -103,7 +103,7 @@ void visit(Schedule& schedule, Section& keys) {
     if (keys.reading()) decay = (schedule.steps - schedule.warmup_steps) / 10;
     keys.integer<0, most>({.name = "decay_steps",
                            .help = "`wsd`: number of last steps in which the rate falls",
-                           .absent = "a tenth of the rest"},
+                           .absent = "a tenth of the steps after the warm-up"},
                           decay);
     if (keys.reading()) set_decay(schedule, decay);
     keys.choice({.name = "decay", .help = "`wsd`: shape of the fall"}, schedule.decay);

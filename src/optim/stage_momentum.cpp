@@ -44,8 +44,12 @@ void nadam(const Recipe& r, int64_t t, MomentumRule& rule) {
   auto mu = [&](int64_t step) {
     return r.momentum * (1 - 0.5 * std::pow(0.96, static_cast<double>(step) * r.momentum_decay));
   };
-  double product = 1;
-  for (int64_t step = 1; step <= t; ++step) product *= mu(step);
+  // Every matrix of a step asks for the same product, and the next step for one factor more.
+  thread_local double momentum = 0, decay = 0, product = 1;
+  thread_local int64_t factors = 0;
+  if (momentum != r.momentum || decay != r.momentum_decay || t < factors)
+    momentum = r.momentum, decay = r.momentum_decay, product = 1, factors = 0;
+  while (factors < t) product *= mu(++factors);
   rule.from_buffer = f(mu(t + 1) / (1 - product * mu(t + 1)));
   rule.from_gradient = f((1 - mu(t)) / (1 - product));
 }

@@ -92,7 +92,7 @@ Recipe Recipe::at(int64_t step, const Pace& pace) const {
   if (const MomentumCourse& course = momentum_course; course.from > 0) {
     const double part = std::min(1.0, static_cast<double>(step) / static_cast<double>(course.steps));
     now.momentum = course.from + part * (momentum - course.from);
-    if (course.end > 0 && pace.fall > 0) now.momentum = momentum + pace.fall * (course.end - momentum);
+    if (course.end > 0 && pace.fall > 0) now.momentum += pace.fall * (course.end - now.momentum);
     if (beta == momentum) now.beta = now.momentum;
   }
   if (decay_course == DecayCourse::rate) now.weight_decay *= pace.rate;

@@ -135,7 +135,7 @@ Dominance dominance_of(const Doubles& g, int64_t n) {
 // The matrix from which the direction is computed: the momentum buffer, with Nesterov's look-ahead if it is on.
 Floats look_ahead(const Recipe& r, const MatrixView& view) {
   Floats u = view.momentum;
-  if (!r.nesterov || r.form == Form::lion) return u;
+  if (!r.nesterov || (r.form != Form::ema && r.form != Form::heavy_ball)) return u;
   const float from_gradient = static_cast<float>(r.form == Form::heavy_ball ? 1 : 1 - r.momentum);
   for (size_t i = 0; i < u.size(); ++i) u[i] = static_cast<float>(r.momentum) * u[i] + from_gradient * view.gradient[i];
   return u;

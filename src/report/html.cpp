@@ -168,7 +168,7 @@ std::string differences(const std::vector<ResultGroup>& groups) {
 
 std::string times(const std::vector<ResultGroup>& groups) {
   Table table;
-  for (const char* title : {"runs", "steps", "tokens", "tokens/s", "time of a run"})
+  for (const char* title : {"runs", "steps", "tokens", "tokens/s", "time per run"})
     table.columns.push_back({title, ""});
   for (const ResultGroup& group : groups) {
     double tokens = 0, seconds = 0;
@@ -206,7 +206,7 @@ std::string html_report(const ResultSet& set, const std::string& title) {
   if (!set.tuned.empty())
     if (const std::string svg = plot_svg(loss_against_tuned(set, groups)); !svg.empty())
       html += fmt::format("<h2>Loss against {}</h2>\n{}", escaped(set.tuned), svg);
-  if (const std::string plots = telemetry(groups); !plots.empty()) html += "<h2>What the optimizers see</h2>\n" + plots;
+  if (const std::string plots = telemetry(groups); !plots.empty()) html += "<h2>Optimizer telemetry</h2>\n" + plots;
   html += "<h2>Times</h2>\n" + times(groups);
   html += "<h2>Where the configs differ</h2>\n" + differences(groups);
   return html + "</body></html>\n";

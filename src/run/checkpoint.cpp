@@ -184,8 +184,8 @@ std::string weights_stem(const fs::path& folder, const Json& state, const std::s
   if (state.is_object() && state.contains("averages"))
     for (const auto& [name, count] : state["averages"].items()) there.push_back(name);
   if (std::find(there.begin(), there.end(), weights) == there.end())
-    fail("{}: found no weights '{}', expected {}; \"average\" in a run's config keeps others", folder.string(), weights,
-         join(there));
+    fail("{}: found no weights '{}', expected {}; \"average\" in a run's config keeps averages", folder.string(),
+         weights, join(there));
   return weights;
 }
 

@@ -28,7 +28,7 @@ std::string last_validation(const fs::path& metrics) {
   const LossCurves curves = read_loss_curves(metrics, [](const std::string&) {});
   if (curves.validation.empty()) return "";
   const LossPoint& last = curves.validation.back();
-  return fmt::format("{:.4f} nats a token after step {:.0f}", last.loss, last.step);
+  return fmt::format("{:.4f} nats per token after step {:.0f}", last.loss, last.step);
 }
 
 }  // namespace
@@ -50,7 +50,7 @@ ExportFiles model_card(const RunFolder& run, const fs::path& folder) {
       text_of(model.resolved, "model_type") + ")\n\nTrained from " +
       (config.string("init", "").empty() ? "random weights" : "the weights of " + config.string("init")) +
       " with Rowan, which wrote this card from the run's own record. Nobody "
-      "has looked at what the model says; the text it continues is like the text it was trained on.\n\n"
+      "has reviewed the model's output; it imitates the text it was trained on.\n\n"
       "| what | value |\n|---|---|\n";
   card += row("layers, width, heads", fmt::format("{}, {}, {}", model.layers, model.hidden, model.heads));
   card += row("vocabulary, context", fmt::format("{} ids, {} tokens", model.vocabulary, model.positions));

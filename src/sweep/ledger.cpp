@@ -21,13 +21,13 @@ void check_same_config(const fs::path& file, const Json& before, Json now) {
 
 }  // namespace
 
-RunOutcome Ledger::outcome(const SweepRun& run) {
+RunOutcome Ledger::outcome(const SweepRun& run, bool exited) {
   const auto [at, fresh] = known_.try_emplace(run.name);
-  if (fresh) at->second = read(run);
+  if (fresh) at->second = read(run, exited);
   return at->second;
 }
 
-RunOutcome Ledger::read(const SweepRun& run) const {
+RunOutcome Ledger::read(const SweepRun& run, bool exited) const {
   const fs::path folder = sweep_.dir / run.name, diverged = sweep_.dir / "diverged" / (run.name + ".json");
   if (fs::exists(diverged)) {
     const Json stored = parse_json({diverged.string(), read_file(diverged)});
@@ -35,8 +35,8 @@ RunOutcome Ledger::read(const SweepRun& run) const {
     return {RunOutcome::State::done, std::numeric_limits<double>::infinity()};
   }
   // A run writes loss.svg last. Without this file, the run is unfinished.
-  if (!fs::exists(folder / "loss.svg") || !fs::exists(folder / "config.json") || !fs::exists(folder / "metrics.jsonl"))
-    return {};
+  if (!exited && !fs::exists(folder / "loss.svg")) return {};
+  if (!fs::exists(folder / "config.json") || !fs::exists(folder / "metrics.jsonl")) return {};
   const ResultRun result = read_run(folder);
   const std::optional<double> loss = result.final_loss(sweep_.metric);
   if (!loss) return {};

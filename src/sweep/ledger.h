@@ -20,8 +20,8 @@ class Ledger {
   explicit Ledger(const SweepConfig& sweep) : sweep_(sweep) {}
 
   // Reads a run's folder on the first call and after forget(). Throws Error if the folder holds a finished run with
-  // another config.
-  RunOutcome outcome(const SweepRun& run);
+  // another config. A run that has just exited with 0 is finished even if it could not write its chart.
+  RunOutcome outcome(const SweepRun& run, bool exited = false);
   void forget(const std::string& name) { known_.erase(name); }
   // Records a failure for this process only; a later process tries the run again.
   void failed(const std::string& name) { known_[name] = {RunOutcome::State::failed, 0}; }
@@ -38,7 +38,7 @@ class Ledger {
   void write_index();
 
  private:
-  RunOutcome read(const SweepRun& run) const;
+  RunOutcome read(const SweepRun& run, bool exited) const;
 
   const SweepConfig& sweep_;
   std::map<std::string, RunOutcome> known_;

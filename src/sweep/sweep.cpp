@@ -139,7 +139,7 @@ class Sweeper {
     const SweepRun run = running_.at(ended.name);
     running_.erase(ended.name);
     ledger_.forget(ended.name);
-    const RunOutcome outcome = ledger_.outcome(run);
+    const RunOutcome outcome = ledger_.outcome(run, !ended.signal && ended.code == 0);
     if (outcome.state == State::done) {
       view_.ends(run.name,
                  std::isfinite(outcome.loss) ? fmt::format("{} {:.4f}", sweep_.metric, outcome.loss) : "diverged");
@@ -150,7 +150,7 @@ class Sweeper {
       ledger_.diverged(run, words);
       view_.ends(run.name, "diverged: " + words);
     } else if (++tries_[run.name] <= sweep_.retries) {
-      view_.ends(run.name, fmt::format("failed, is tried again: {}", words));
+      view_.ends(run.name, fmt::format("failed, retrying: {}", words));
     } else {
       fs::rename(ledger_.log(run.name), ledger_.failed_log(run.name));
       ledger_.failed(run.name);

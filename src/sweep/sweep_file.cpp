@@ -38,7 +38,7 @@ std::string beside(const std::string& sweep_file, const std::string& path) {
 void check_path(const JsonObject& object, const std::string& key, const std::string& path) {
   if (path == "run.dir" || path == "run")
     object.fail(key, "found in a sweep, which names the folders of its runs itself");
-  if (path == "run.seed") object.fail(key, "found in a sweep, whose seeds stand under its key seeds");
+  if (path == "run.seed") object.fail(key, "found in a sweep; use the sweep's key seeds");
 }
 
 std::vector<Setting> settings_of(JsonObject object) {

@@ -45,7 +45,7 @@ class Checker {
 
   // `children` is the index of the child for byte 0. The child for another byte is at `children` ^ byte.
   size_t keys_among(uint32_t children, size_t depth) {
-    if ((children | 0xffu) >= units_.size()) fail("precompiled_charsmap: damaged: a node leads out of the trie");
+    if ((children | 0xffu) >= units_.size()) fail("precompiled_charsmap: damaged: a node points outside the trie");
     if (depth > longest_key) fail("precompiled_charsmap: damaged: a key of more than {} bytes", longest_key);
     size_t most = 0;
     for (uint32_t byte = 0; byte < 256; ++byte) {
@@ -57,7 +57,7 @@ class Checker {
   }
 
   size_t below(uint32_t node, size_t depth) {
-    if (keys_below_[node] == open) fail("precompiled_charsmap: damaged: a key without end");
+    if (keys_below_[node] == open) fail("precompiled_charsmap: damaged: a cycle in the trie");
     if (keys_below_[node] != unseen) return keys_below_[node];
     keys_below_[node] = open;
     const uint32_t children = node ^ offset(units_[node]);

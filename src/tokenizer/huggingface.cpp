@@ -271,7 +271,7 @@ class HuggingFaceTokenizer : public Tokenizer {
       if (name.is_string()) {
         const auto found = added_.find(name.get<std::string>());
         if (found != added_.end()) return found->second;
-        fail("{}: eos_token: '{}' is none of the added tokens of {}", config.string(), name.get<std::string>(),
+        fail("{}: eos_token: '{}' is not an added token of {}", config.string(), name.get<std::string>(),
              file.string());
       }
     }

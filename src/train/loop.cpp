@@ -48,7 +48,7 @@ double peak_of_all(Backend& backend, DType dtype, Communicator& communicator, co
   std::optional<double> peak;
   if (first) peak = known_peak(backend, dtype, communicator.size());
   if (communicator.gather(first && !peak ? "unknown" : "")[0].empty()) return peak.value_or(0) * communicator.size();
-  if (first) note("measures how fast this machine multiplies, once; MFU is a part of that");
+  if (first) note("measuring the rate of matrix products once; MFU is relative to it");
   const double measured = square_product_rate(backend, dtype);
   if (first) keep_peak(backend, dtype, communicator.size(), measured);
   return measured * communicator.size();
@@ -221,7 +221,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   }
   if (!ruined.empty()) fail_on_all("step {}: {}", saved, ruin_text(config, ruined));
   if (stopped) {
-    if (first) note(fmt::format("stopped after step {}; the same command goes on from here", trainer->steps_done()));
+    if (first) note(fmt::format("stopped after step {}; the same command continues", trainer->steps_done()));
     int code = 0;
     const int mine = StopSignals::received() ? 128 + StopSignals::received() : 0;
     for (const std::string& rank : communicator.gather(std::to_string(mine))) code = std::max(code, std::stoi(rank));

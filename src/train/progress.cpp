@@ -57,7 +57,7 @@ void Progress::train(const TrainRow& row, double seconds_left) {
 void Progress::evaluating(int64_t step, double part) {
   if (!in_place_) return;
   if (!passing_) end_line();
-  rewrite(fmt::format("step {}/{}  evaluates, {:.0f}%", step, total_steps_, 100 * part));
+  rewrite(fmt::format("step {}/{}  evaluating, {:.0f}%", step, total_steps_, 100 * part));
   passing_ = true;
 }
 

@@ -87,7 +87,7 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                                 rows));
   }
   if (config.data.documents)
-    line("documents", fmt::format("attention within them is {:.1f}% of that over whole rows, in the first rows",
+    line("documents", fmt::format("attention within documents costs {:.1f}% of attention over whole rows (first rows)",
                                   100 * attended_share(trainer.batches(), config.data.documents)));
   line("steps", fmt::format("{}, {} tokens, {:.2f} epochs", config.run.steps,
                             human_count(per_step * static_cast<double>(config.run.steps)),
@@ -117,7 +117,9 @@ void print_start_page(const TrainConfig& config, const Trainer& trainer, const B
                      communicator.size(), name_of(config.shard), plan.work_balance, plan.memory_balance,
                      human_bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent),
                      plan.uneven.empty() ? "" : "\n" + plan.uneven));
-  line("MFU", fmt::format("of {} in products; 6 FLOPs a weight and token, attention causal", human_flops(peak)));
+  line("MFU",
+       fmt::format("relative to {} in matrix products; counts 6 FLOPs per weight and token, and causal attention",
+                   human_flops(peak)));
   progress.page(page);
 }
 
@@ -140,7 +142,8 @@ void print_end_page(const TrainConfig& config, const std::optional<double>& vali
   if (config.data.reading == Reading::documents)
     page += fmt::format(", {} without padding", human_count(static_cast<double>(trainer.unpadded_tokens())));
   if (validation)
-    page += fmt::format("\nvalidation loss {:.4f} nats a token, perplexity {:.3f}", *validation, std::exp(*validation));
+    page +=
+        fmt::format("\nvalidation loss {:.4f} nats per token, perplexity {:.3f}", *validation, std::exp(*validation));
   if (validation && floor)
     page += fmt::format("\nentropy of that text {:.4f}: no model can do better; this one is {:.4f} above",
                         floor->sample, *validation - floor->sample);

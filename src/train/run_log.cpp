@@ -90,7 +90,9 @@ double RunLog::seconds_left(int64_t step, double tokens_per_second) const {
     evaluation = static_cast<double>(trainer_.validation_targets()) / (3 * tokens_per_second);
   const bool one_more = run.eval_every == 0 || run.steps % run.eval_every != 0;  // the evaluation at the end
   seconds += evaluation * static_cast<double>(times(run.eval_every) + one_more);
-  return seconds + mean(Pause::checkpoint) * static_cast<double>(times(run.checkpoint_every));
+  double checkpoints = static_cast<double>(times(run.checkpoint_every));
+  if (run.checkpoint_seconds) checkpoints += seconds / static_cast<double>(run.checkpoint_seconds);
+  return seconds + mean(Pause::checkpoint) * checkpoints;
 }
 
 std::string RunLog::time_text() const {
@@ -167,7 +169,7 @@ void RunLog::estimate(int64_t step) {
   if (done != 6 || left < 10) return;
   const double a_step = (seconds() - settled_) / static_cast<double>(done - 1);
   progress_.message(
-      fmt::format("about {} for the {} steps and the evaluations to come",
+      fmt::format("about {} left for {} steps and their evaluations",
                   human_duration(seconds_left(step, static_cast<double>(trainer_.tokens_per_step()) / a_step)), left));
 }
 

@@ -160,9 +160,9 @@ void RunStart::set_aside() {
   make_directories(aside);
   for (const fs::path& path : copied) write_file_atomically(aside / path.filename(), read_file(path));
   for (const fs::path& path : moved) rename_durably(path, aside / path.filename());
-  note_(fmt::format("{}; what there was is now in {}",
+  note_(fmt::format("{}; the earlier files are now in {}",
                     options_.from ? fmt::format("goes back to step {}", *options_.from)
-                                  : std::string("there was no checkpoint yet: starts anew"),
+                                  : std::string("found no checkpoint: starting from step 0"),
                     aside.string()));
 }
 

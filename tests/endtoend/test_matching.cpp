@@ -62,7 +62,7 @@ TEST_F(Matching, WhatIsReadOfAFinishedRun) {
   ASSERT_EQ(eval.code, 0) << eval.err;
   // A token is a byte, so bits per byte are the loss in bits.
   const double loss = std::stod(eval.out.substr(eval.out.find("loss ") + 5));
-  const double bits = std::stod(eval.out.substr(eval.out.find("bits a byte ") + 12));
+  const double bits = std::stod(eval.out.substr(eval.out.find("bits/byte ") + 10));
   EXPECT_NEAR(bits, loss / std::log(2.0), 1e-5);
   EXPECT_NE(read_file(dir_ / "run/metrics.jsonl").find("\"val_bits_per_byte\":"), std::string::npos);
   expect_mistake("eval " + at("run") + " --device cpu --data " + at("theirs/validation-*.bin"),

@@ -68,6 +68,12 @@ TEST_F(OwnText, ATokenizerOfOnesOwn) {
   ASSERT_EQ(made.code, 0) << made.err;
   ASSERT_EQ(here("new llama-2m --tokenizer sentencepiece:mine.model --text text").code, 0);
   EXPECT_EQ(Json::parse(read_file(dir_ / "llama-2m.json"))["model"]["vocab_size"], 320);
+  // Random weights give broken characters. The text goes on after them.
+  ASSERT_EQ(here("train llama-2m.json --steps 1 --set run.sample_tokens=0 --set run.eval_tokens=256").code, 0);
+  const std::string generate = "generate runs/llama-2m --device cpu --temperature 100 --tokens ";
+  const std::string some = here(generate + "20").out, more = here(generate + "60").out;
+  EXPECT_NE(some.find("\xEF\xBF\xBD"), std::string::npos) << some;
+  EXPECT_GT(more.size(), some.size() + 20);
   const Outcome much = here("tokenizer train --vocabulary 90000 --out much.model text");
   EXPECT_EQ(much.code, 2);
   EXPECT_TRUE(much.err.starts_with("rowan: found too little text for a vocabulary of 90000 ids: it gives at most "))

@@ -91,7 +91,7 @@ TEST_F(Safety, TimeEndsARunAndMakesCheckpoints) {
   const pid_t child = start(train(endless + "--set run.max_seconds=1"));
   EXPECT_EQ(code_of(child), 124) << log();
   EXPECT_EQ(checkpoints().size(), 1u);
-  EXPECT_NE(log().find("the same command goes on from here"), std::string::npos) << log();
+  EXPECT_NE(log().find("the same command continues"), std::string::npos) << log();
 
   const pid_t saving = start(train(endless + "--set run.checkpoint_seconds=1 --set run.keep=0"));
   until(saving, [&] { return checkpoints().size() >= 3; });
@@ -134,7 +134,8 @@ TEST_F(Safety, AnotherConfigNeverWipesARun) {
   // The same config starts anew, and a message names the folder with the old files.
   Outcome anew = rowan(train());
   ASSERT_EQ(anew.code, 0) << anew.err;
-  EXPECT_NE(anew.err.find("starts anew; what there was is now in " + (run("run") / "earlier-1").string()),
+  EXPECT_NE(anew.err.find("found no checkpoint: starting from step 0; the earlier files are now in " +
+                          (run("run") / "earlier-1").string()),
             std::string::npos)
       << anew.err;
   EXPECT_EQ(read_file(run("run") / "earlier-1/metrics.jsonl"), metrics);

@@ -426,7 +426,7 @@ TEST_F(Train, APlanNeedsNoDataAndWritesNothing) {
   const std::string documents = " --set data.documents.end_token=first --set data.end_id=5";
   plan = rowan("plan " + file().string() + " --set data.train=/nowhere.bin" + documents);
   EXPECT_EQ(plan.code, 0) << plan.err;
-  says("without the data their length is not known: rows count as whole");
+  says("their length is unknown without the data; attention over whole rows is assumed");
   plan = rowan("plan " + file().string() + documents);
   EXPECT_EQ(plan.code, 0) << plan.err;
   says("  documents        attention within documents is ");

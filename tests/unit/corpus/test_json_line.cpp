@@ -49,7 +49,7 @@ TEST(JsonLine, MistakesAreNamedByByte) {
   EXPECT_EQ(text_of(R"({"text": "\ude00\ud83d"})"), "found half a surrogate pair, \\ude00");
   EXPECT_EQ(text_of("{\"text\": \"a\xff\"}"), "text is not UTF-8: byte 0xff at offset 1");
   EXPECT_EQ(text_of("[1]"), "no object");
-  EXPECT_EQ(text_of(std::string(1'000'000, '[')), "byte 1001: found too many brackets inside each other");
+  EXPECT_EQ(text_of(std::string(1'000'000, '[')), "byte 1001: found brackets nested too deeply");
 }
 
 // nlohmann's parser and Rowan's accept and refuse the same lines, and read the same text.
