@@ -41,12 +41,20 @@ test: build-test
 test-long: build-test
 	@$(call timed,test-long: run,ctest --test-dir build-test -L long -j $(JOBS) --output-on-failure </dev/null)
 
+# SANITIZED is a filter of GoogleTest.
+SANITIZED ?= *
 sanitize:
 	@scripts/setup.sh test
 	@$(call configure,build-sanitize,-DROWAN_TESTS=ON -DROWAN_WERROR=ON -DROWAN_CUDA=OFF -DROWAN_SANITIZE=address$(comma)undefined \
 	  -DCMAKE_BUILD_TYPE=Sanitize -DCMAKE_CXX_FLAGS_SANITIZE=-O0)
 	@cmake --build build-sanitize -j $(JOBS) --target unit_tests
-	@OMP_NUM_THREADS=1 ASAN_OPTIONS=handle_sigbus=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 build-sanitize/tests/unit_tests --gtest_brief=1 </dev/null
+	@export OMP_NUM_THREADS=1 ASAN_OPTIONS=handle_sigbus=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1; \
+	export GTEST_TOTAL_SHARDS=$(JOBS); \
+	for shard in $$(seq $(JOBS)); do \
+	  GTEST_SHARD_INDEX=$$((shard - 1)) build-sanitize/tests/unit_tests --gtest_brief=1 --gtest_filter='$(SANITIZED)' \
+	    </dev/null & shards+=" $$!"; \
+	done; \
+	for shard in $$shards; do wait $$shard || failed=1; done; [ -z "$$failed" ]
 
 # Compiles only, without optimization. The emulated GPU kernels are left out: they are written for GCC's sanitizers.
 clang:

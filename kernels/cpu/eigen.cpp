@@ -121,7 +121,7 @@ void qr_step(Tridiagonal& t, double* u, int64_t begin, int64_t end, int64_t k) {
 // eigenvectors.
 void diagonalize(Tridiagonal& t, double* u, int64_t k) {
   constexpr double eps = std::numeric_limits<double>::epsilon();
-  constexpr int64_t most = 60;  // QR steps per eigenvalue at most; two are usual
+  constexpr int64_t most = 60;  // k eigenvalues may take most * k QR steps in total; two each are usual
   std::vector<double>&d = t.diagonal, &e = t.beside;
   int64_t end = k - 1;
   for (int64_t step = 0; end > 0 && step < most * k;) {

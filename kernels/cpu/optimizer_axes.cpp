@@ -1,5 +1,5 @@
 // Optimizer operations on rows and columns of matrices: sums along them, scaling by factors, and sorting. Floor:
-// reading each operand once at the rate of a copy.
+// reading each operand once, and writing each updated matrix once, at the rate of a copy.
 #include <algorithm>
 #include <numeric>
 

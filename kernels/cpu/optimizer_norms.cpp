@@ -1,5 +1,5 @@
 // Optimizer operations over rows, columns and whole matrices of an update: sums of squares, normalization, projection
-// and adaptive factors. Floor: reading each operand once at the rate of a copy.
+// and adaptive factors. Floor: reading each operand once, and writing each updated matrix once, at the rate of a copy.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/optimizer_pieces.h"
 

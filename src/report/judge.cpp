@@ -151,7 +151,7 @@ void fill_row(const ResultSet& set, const std::vector<ResultGroup>& groups, cons
                         group.loss.count};
   if (!set.targets.empty()) fill_target(set, group, columns, row);
   if (group.loss.count == 0) {
-    row[columns.loss] = {"not through", nullptr};
+    row[columns.loss] = {"unfinished", nullptr};
     return;
   }
   const double mean = group.loss.mean;
@@ -255,7 +255,7 @@ Table judge(const ResultSet& set, bool times) {
   if (!set.against.empty() && pairs > 1)
     table.notes.push_back("against " + set.against +
                           ": mean difference of runs of the same seed and its 95% confidence interval (Student's t)");
-  if (open) table.notes.push_back(fmt::format("{} of {} runs are not through", open, set.runs.size()));
+  if (open) table.notes.push_back(fmt::format("{} of {} runs are unfinished", open, set.runs.size()));
   return table;
 }
 

@@ -19,8 +19,9 @@ class Ledger {
  public:
   explicit Ledger(const SweepConfig& sweep) : sweep_(sweep) {}
 
-  // Reads a run's folder on the first call and after forget(). Throws Error if the folder holds a finished run with
-  // another config. A run that has just exited with 0 is finished even if it could not write its chart.
+  // Reads a run's folder, and its mark in DIR/diverged, on the first call and after forget(). A run is finished if it
+  // has a final loss and loss.svg, which a run writes last. `exited`: the run has just exited with 0, so that loss.svg
+  // may be missing, because it could not be written. Throws Error if the run finished or diverged with another config.
   RunOutcome outcome(const SweepRun& run, bool exited = false);
   void forget(const std::string& name) { known_.erase(name); }
   // Records a failure for this process only; a later process tries the run again.

@@ -86,7 +86,7 @@ void SweepView::draw(size_t done, size_t known, size_t slots) {
   last_ = Clock::now();
   const size_t columns = std::max<size_t>(terminal_columns(stderr), 20);
   for (const auto& [name, since] : running_) tell("{}\n", line_of(name).substr(0, columns - 1));
-  tell("  {} of {} runs are through{}\n", done, known, time_left(known - done, slots));
+  tell("  {} of {} runs are finished{}\n", done, known, time_left(known - done, slots));
   drawn_ = static_cast<int>(running_.size()) + 1;
 }
 

@@ -14,7 +14,7 @@
 namespace rowan {
 namespace {
 
-// The run of a case as the config that a user would write.
+// The config that a user would write to repeat the run that a golden case's expect.json describes.
 Json config_of_case(const std::filesystem::path& folder, const Json& expect) {
   Json optimizer = config_of(expect["rule"], expect["hyperparameters"]);
   const Json& decay = expect["weight_decay"];

@@ -158,9 +158,9 @@ TEST(Judge, WhatIsNotThroughOrDivergedIsSaid) {
   set.runs[1].labels = {"small", "muon"};
   set.runs[1].diverged = true;
   const std::string text = render(judge(set), TableFormat::text);
-  EXPECT_NE(text.find("not through"), std::string::npos) << text;
+  EXPECT_NE(text.find("unfinished"), std::string::npos) << text;
   EXPECT_NE(text.find("diverged"), std::string::npos) << text;
-  EXPECT_NE(text.find("1 of 2 runs are not through"), std::string::npos) << text;
+  EXPECT_NE(text.find("1 of 2 runs are unfinished"), std::string::npos) << text;
 }
 
 TEST(Judge, TablesInEveryForm) {
