@@ -73,7 +73,7 @@ Json write_keys(const Visit& visit);
 // A key's row in configs/README.md.
 struct KeyRow {
   std::string name, help;
-  std::string fallback;  // the default as text; "required", or "required, or `KEY`", if there is none
+  std::string fallback;  // the default, or "required"
   bool continues = false;
   bool required = false;
   std::string instead = {};
