@@ -5,6 +5,7 @@
 #include <numbers>
 
 #include "kernels/backend.h"
+#include "optim/schedule.h"
 
 namespace rowan {
 
