@@ -2,6 +2,7 @@
 # make test   the same set-up, then the tests in a Release build
 # make test-long  the tests that take minutes     make sanitize  the unit tests under ASan, UBSan
 # make clang  compiles everything with clang      make tidy  clang-tidy on changed lines
+# make kernels  registers and spills of GPU kernels, compared with those that are known; needs nvcc
 # make bench  the CPU benchmarks     make lint  formatting and other rules     make format  applies the formatting
 SHELL := bash
 JOBS ?= $(shell nproc)
@@ -13,7 +14,7 @@ configure = cmake -B $(1) $$([ ! -f $(1)/CMakeCache.txt ] && { echo -DROWAN_UNIT
 # timed(NAME,COMMAND)
 timed = began=$$(date +%s); $(2) || exit; echo "$(1): $$(($$(date +%s) - began)) s"
 
-.PHONY: run announce test test-long build-test sanitize clang tidy bench build format lint clean
+.PHONY: run announce test test-long build-test sanitize clang tidy kernels bench build format lint clean
 run: announce build
 	@[ -f data/tales/validation.bin ] || build/rowan tales --out data/tales
 	build/rowan train configs/quickstart.json
@@ -66,6 +67,9 @@ clang:
 
 tidy:
 	@scripts/tidy.sh
+
+kernels:
+	@JOBS=$(JOBS) scripts/kernel_table.sh --check
 
 bench: build
 	build/rowan bench step

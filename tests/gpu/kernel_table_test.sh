@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# scripts/kernel_table.sh with a false nvcc: a table that is as before passes; a new spill, more registers, a new kernel and
+# one that is gone are each one line and a failure.
+set -euo pipefail
+source=$(cd "$(dirname "$0")/../.." && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+fail() { echo "kernel_table_test: $*" >&2; exit 1; }
+mkdir -p "$folder/scripts/gpu" "$folder/kernels/cuda" "$folder/bin"
+cp "$source/scripts/kernel_table.sh" "$folder/scripts/"
+touch "$folder/kernels/cuda/sums.cu"
+cd "$folder"
+cat >bin/nvcc <<'FALSE'
+#!/usr/bin/env bash
+if [ "$1" = --version ]; then echo "Cuda compilation tools, release ${RELEASE:-13.0}, V1"; exit; fi
+for word; do case $word in -arch=*) arch=${word#-arch=} ;; esac; done
+for kernel in ${KERNELS:-_ZN5rowan12_GLOBAL__N_110sum_kernelILi8EEEvPfPKfx}; do
+  spills=0
+  [ "$arch" != sm_90 ] || spills=${SPILLS:-0}
+  echo "ptxas info    : Compiling entry function '$kernel' for '$arch'
+ptxas info    : Function properties for $kernel
+    0 bytes stack frame, $spills bytes spill stores, $spills bytes spill loads
+ptxas info    : Used ${REGISTERS:-32} registers, used 1 barriers, 400 bytes cmem[0]"
+done
+FALSE
+chmod +x bin/nvcc
+export PATH=$folder/bin:$PATH
+refused() {  # LINE NAME=VALUE...
+  local line=$1
+  shift
+  ! env "$@" scripts/kernel_table.sh --check >out 2>&1 || fail "nothing was wrong with $*"
+  [ "$(cat out)" = "kernel_table: $line" ] || { cat out >&2; fail "expected '$line'"; }
+}
+scripts/kernel_table.sh --write
+grep -q '^sums  *32  *32  *32  sum_kernel<8>$' scripts/gpu/kernels.txt || { cat scripts/gpu/kernels.txt; fail "another table"; }
+scripts/kernel_table.sh --check | grep -q ': 1 kernels for 3 architectures are as in ' || fail "its own table differs"
+refused "sm_90: sums sum_kernel<8>: found 4 bytes spilled, expected at most 0" SPILLS=4
+refused "sm_80: sums sum_kernel<8>: found 40 registers, expected at most 32
+kernel_table: sm_90: sums sum_kernel<8>: found 40 registers, expected at most 32
+kernel_table: sm_100: sums sum_kernel<8>: found 40 registers, expected at most 32" REGISTERS=40
+RELEASE=13.1 SPILLS=4 scripts/kernel_table.sh --check | grep -q 'not compared' || fail "another compiler was compared"
+refused "sums new: not in scripts/gpu/kernels.txt; scripts/kernel_table.sh --write adds it
+kernel_table: sums sum_kernel<8>: in scripts/gpu/kernels.txt, but not in the source; scripts/kernel_table.sh --write drops it" \
+  KERNELS=_Z3newv
+SPILLS=4 scripts/kernel_table.sh --write
+SPILLS=4 scripts/kernel_table.sh --check >out || fail "a known spill"
+scripts/kernel_table.sh --check >out || fail "fewer spills than known"
+! scripts/kernel_table.sh --chek >out 2>&1 && grep -q "found '--chek'" out || fail "an unknown option"
