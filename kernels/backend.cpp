@@ -95,7 +95,7 @@ void Backend::lerp(Tensor y, Tensor x, float weight) {
   Operation op(*this, "lerp");
   op.present("y", y);
   op.compute("x", x);
-  if (y.dtype != DType::f32) fail("lerp: y: found {}, expected f32", y.describe());
+  if (y.dtype != DType::f32) fail("lerp: y: found {}, expected fp32", y.describe());
   if (!x.same_shape(y)) fail("lerp: x: found {}, expected the shape of y, {}", x.describe(), y.describe());
   op.run(y, &Backend::do_lerp, y, x, weight);
 }
@@ -121,7 +121,7 @@ void Backend::sum(Tensor out, Tensor x, bool accumulate) {
   Operation op(*this, "sum");
   op.is("out", out, DType::f32, {1});
   op.present("x", x);
-  if (x.dtype != DType::f32) fail("sum: x: found {}, expected f32", x.describe());
+  if (x.dtype != DType::f32) fail("sum: x: found {}, expected fp32", x.describe());
   op.run(x, &Backend::do_sum, out, x, accumulate);
 }
 

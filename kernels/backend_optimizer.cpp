@@ -6,7 +6,7 @@ namespace {
 
 void floats(const char* op, const char* argument, size_t i, const Tensor& x) {
   if (x.empty()) fail("{}: {} of slot {} is missing", op, argument, i);
-  if (x.dtype == DType::i32) fail("{}: {} of slot {}: found {}, expected f32 or bf16", op, argument, i, x.describe());
+  if (x.dtype == DType::i32) fail("{}: {} of slot {}: found {}, expected fp32 or bf16", op, argument, i, x.describe());
 }
 
 void sized(const char* op, const char* argument, size_t i, const Tensor& x, int64_t count) {
@@ -30,7 +30,7 @@ void values(const char* op, const Slots& slots, int64_t count) {
       fail("{}: slot {}: expected the weight's dtype and a master or none as in slot 0", op, i);
     if (master.empty()) continue;
     sized(op, "master", i, master, weight.numel());
-    if (master.dtype != DType::f32) fail("{}: master of slot {}: found {}, expected f32", op, i, master.describe());
+    if (master.dtype != DType::f32) fail("{}: master of slot {}: found {}, expected fp32", op, i, master.describe());
   }
 }
 
@@ -59,7 +59,7 @@ void matches(const char* op, const Tensor& update, const Slots& slots) {
 
 void sums(const char* op, const char* argument, const Tensor& x, int64_t n, int64_t k) {
   if (x.empty() || x.dtype != DType::f32 || x.rank != 2 || x.dim(0) != n || x.dim(1) != k)
-    fail("{}: {}: found {}, expected f32[{}, {}]", op, argument, x.describe(), n, k);
+    fail("{}: {}: found {}, expected fp32[{}, {}]", op, argument, x.describe(), n, k);
 }
 
 int64_t width(Along along, int64_t rows, int64_t cols) {
@@ -78,7 +78,7 @@ void alike(const char* op, const char* argument, const std::vector<Tensor>& matr
 void squares(const char* op, const std::vector<Tensor>& a) {
   alike(op, "matrix", a);
   if (!a.empty() && (a[0].dtype != DType::f32 || a[0].dim(0) != a[0].dim(1)))
-    fail("{}: matrix 0: found {}, expected f32 and square", op, a[0].describe());
+    fail("{}: matrix 0: found {}, expected fp32 and square", op, a[0].describe());
 }
 
 Tensor first_of(const Slots& slots) { return slots.empty() ? Tensor() : slots[0].weight; }
@@ -159,7 +159,7 @@ void Backend::adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>&
   for (size_t i = 0; i < slots.size(); ++i) {
     sized(op.name(), "second", i, slots[i].second, k);
     if (slots[i].second.dtype != DType::f32)
-      fail("{}: second of slot {}: found {}, expected f32", op.name(), i, slots[i].second.describe());
+      fail("{}: second of slot {}: found {}, expected fp32", op.name(), i, slots[i].second.describe());
   }
   op.detail([&] { return std::string(rule.normuon ? " normuon" : ""); });
   op.run(factors, &Backend::do_adaptive_factors, factors, slots, update_sums, gradient_sums, rule);
@@ -209,14 +209,14 @@ void Backend::scale_along(Tensor update, Tensor factors, Along along) {
 void Backend::power(Tensor x, const PowerRule& rule) {
   Operation op(*this, "power");
   floats(op.name(), "x", 0, x);
-  if (x.dtype != DType::f32) fail("power: x: found {}, expected f32", x.describe());
+  if (x.dtype != DType::f32) fail("power: x: found {}, expected fp32", x.describe());
   op.run(x, &Backend::do_power, x, rule);
 }
 
 void Backend::multiply(Tensor y, Tensor x) {
   Operation op(*this, "multiply");
   op.same("x", x, y);
-  if (x.dtype != DType::f32) fail("multiply: x: found {}, expected f32", x.describe());
+  if (x.dtype != DType::f32) fail("multiply: x: found {}, expected fp32", x.describe());
   op.run(y, &Backend::do_multiply, y, x);
 }
 

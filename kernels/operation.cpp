@@ -77,7 +77,7 @@ void Backend::Operation::statistics(Norm kind, const Tensor& mean, const Tensor&
 
 void Backend::Operation::stream(const Tensor& residual, const Tensor& out, const Tensor& weight) const {
   if (residual.dtype != weight.dtype && residual.dtype != DType::f32)
-    fail("{}: residual stream: found {}, expected f32 or {} like the weight", name_, residual.describe(),
+    fail("{}: residual stream: found {}, expected fp32 or {} like the weight", name_, residual.describe(),
          rowan::name_of(weight.dtype));
   if (out.dtype != weight.dtype && out.dtype != residual.dtype)
     fail("{}: result of the norm: found {}, expected {} like the weight or {} like the residual stream", name_,

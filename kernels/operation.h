@@ -26,7 +26,7 @@ class Backend::Operation {
   }
   void compute(const char* argument, const Tensor& x) const {
     present(argument, x);
-    if (x.dtype == DType::i32) fail("{}: {}: found {}, expected f32 or bf16", name_, argument, x.describe());
+    if (x.dtype == DType::i32) fail("{}: {}: found {}, expected fp32 or bf16", name_, argument, x.describe());
   }
   void rank(const char* argument, const Tensor& x, int rank) const {
     if (x.rank != rank) fail("{}: {}: found {}, expected {} dimension(s)", name_, argument, x.describe(), rank);
@@ -40,7 +40,7 @@ class Backend::Operation {
   void optional(const char* argument, const Tensor& x, DType dtype, std::initializer_list<int64_t> shape) const {
     if (!x.empty()) is(argument, x, dtype, shape);
   }
-  // Checks a gradient that accumulates. It is f32 or bf16, whatever the dtype of the activations.
+  // Checks a gradient that accumulates. It is fp32 or bf16, whatever the dtype of the activations.
   void gradient(const char* argument, const Tensor& x, std::initializer_list<int64_t> shape) const {
     compute(argument, x);
     is(argument, x, x.dtype, shape);
@@ -63,7 +63,7 @@ class Backend::Operation {
   void linear_input(const char* result, const Tensor& din, const Tensor& dout, const Tensor& weight) const;
   // Checks c = a b.
   void product(const Tensor& c, const Operand& a, const Operand& b) const;
-  // Checks the arguments common to both passes of a norm. r, the residual stream, is f32 or has the weight's dtype.
+  // Checks the arguments common to both passes of a norm. r, the residual stream, is fp32 or has the weight's dtype.
   // `out`, the norm's output or its gradient, has the dtype of r or of the weight. rstd has one value per row. mean has
   // one value per row for layer, and is empty for rms.
   void norm(Norm kind, const char* argument, const Tensor& r, const char* result, const Tensor& out,

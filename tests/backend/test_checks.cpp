@@ -12,26 +12,27 @@ TEST(Checks, NameTheOperationAndTheArgument) {
   Buffer x(DType::f32, {4, 6}), narrow(DType::bf16, {4, 6}), ids(DType::i32, {4}), vector(DType::f32, {6}),
       rows(DType::f32, {4});
   Buffer one(DType::f32, {1}), square(DType::f32, {6, 6});
-  expect_error("add: x: found f32[6], expected the shape of y, f32[4, 6]", [&] { b.add(x, vector); });
-  expect_error("lerp: y: found bf16[4, 6], expected f32", [&] { b.lerp(narrow, x, 0.5f); });
-  expect_error("lerp: x: found f32[6], expected the shape of y, f32[4, 6]", [&] { b.lerp(x, vector, 0.5f); });
-  expect_error("scale: x: found i32[4], expected f32 or bf16", [&] { b.scale(ids, 2.0f); });
-  expect_error("copy: to: found f32[6], expected the 24 elements of from, bf16[4, 6]", [&] { b.copy(vector, narrow); });
-  expect_error("copy: to: found i32[4], expected a dtype that from, f32[4], converts to", [&] { b.copy(ids, rows); });
-  expect_error("sum: out: found f32[4], expected f32[1]", [&] { b.sum(rows, x, false); });
-  expect_error("sum_squares: xs: found i32[4], expected f32 or bf16", [&] { b.sum_squares(one, {x, ids}); });
-  expect_error("clamp_forward: found columns [2, 7), expected columns of x, f32[4, 6]",
+  expect_error("add: x: found fp32[6], expected the shape of y, fp32[4, 6]", [&] { b.add(x, vector); });
+  expect_error("lerp: y: found bf16[4, 6], expected fp32", [&] { b.lerp(narrow, x, 0.5f); });
+  expect_error("lerp: x: found fp32[6], expected the shape of y, fp32[4, 6]", [&] { b.lerp(x, vector, 0.5f); });
+  expect_error("scale: x: found i32[4], expected fp32 or bf16", [&] { b.scale(ids, 2.0f); });
+  expect_error("copy: to: found fp32[6], expected the 24 elements of from, bf16[4, 6]",
+               [&] { b.copy(vector, narrow); });
+  expect_error("copy: to: found i32[4], expected a dtype that from, fp32[4], converts to", [&] { b.copy(ids, rows); });
+  expect_error("sum: out: found fp32[4], expected fp32[1]", [&] { b.sum(rows, x, false); });
+  expect_error("sum_squares: xs: found i32[4], expected fp32 or bf16", [&] { b.sum_squares(one, {x, ids}); });
+  expect_error("clamp_forward: found columns [2, 7), expected columns of x, fp32[4, 6]",
                [&] { b.clamp_forward(x, 2, 7, 1.0f); });
   expect_error("clamp_backward: limit: found -1, expected more than 0", [&] { b.clamp_backward(x, x, 2, 6, -1.0f); });
-  expect_error("embedding_forward: tokens: found f32[4], expected i32[4]",
+  expect_error("embedding_forward: tokens: found fp32[4], expected i32[4]",
                [&] { b.embedding_forward(x, rows, square, Tensor(), 4); });
-  expect_error("embedding_forward: positions: found f32[4, 6], expected at least 5 rows (seq)",
+  expect_error("embedding_forward: positions: found fp32[4, 6], expected at least 5 rows (seq)",
                [&] { b.embedding_forward(x, ids, square, x, 5); });
-  expect_error("embedding_backward: dout: found f32[6, 6], expected f32[4, 6]",
+  expect_error("embedding_backward: dout: found fp32[6, 6], expected fp32[4, 6]",
                [&] { b.embedding_backward(x, Tensor(), square, ids, 4); });
-  expect_error("norm_forward: weight: found f32[4], expected f32[6]",
+  expect_error("norm_forward: weight: found fp32[4], expected fp32[6]",
                [&] { b.norm_forward({.out = x, .rstd = rows, .residual = x, .weight = rows}); });
-  expect_error("norm_forward: sum: found f32[4, 6], expected none without a branch",
+  expect_error("norm_forward: sum: found fp32[4, 6], expected none without a branch",
                [&] { b.norm_forward({.out = x, .sum = x, .rstd = rows, .residual = x, .weight = vector}); });
   expect_error("norm_backward: mean is missing", [&] {
     b.norm_backward({.kind = Norm::layer,
@@ -43,13 +44,13 @@ TEST(Checks, NameTheOperationAndTheArgument) {
                      .weight = vector,
                      .rstd = rows});
   });
-  expect_error("linear_forward: weight: found bf16[4, 6], expected f32[4, 6]",
+  expect_error("linear_forward: weight: found bf16[4, 6], expected fp32[4, 6]",
                [&] { b.linear_forward(x, x, narrow, Tensor()); });
-  expect_error("linear_backward_input: din: found f32[4, 6], expected f32[6, 6]",
+  expect_error("linear_backward_input: din: found fp32[4, 6], expected fp32[6, 6]",
                [&] { b.linear_backward_input(x, square, square, false); });
-  expect_error("linear_backward_weight: d_weight: found f32[4, 6], expected f32[6, 6]",
+  expect_error("linear_backward_weight: d_weight: found fp32[4, 6], expected fp32[6, 6]",
                [&] { b.linear_backward_weight(x, Tensor(), x, x); });
-  expect_error("matmul: b: found f32[4, 6], expected f32[6, 6]", [&] { b.matmul(x, {x}, {x}); });
+  expect_error("matmul: b: found fp32[4, 6], expected fp32[6, 6]", [&] { b.matmul(x, {x}, {x}); });
 }
 
 TEST(Checks, OfAttentionActivationsAndLoss) {
@@ -59,29 +60,29 @@ TEST(Checks, OfAttentionActivationsAndLoss) {
   expect_error("attention_forward: heads: found 3, expected a multiple of kv_heads, 2", [&] {
     b.attention_forward(out, sums, qkv, {2, 2, 3, 2, 2, 1});
   });
-  expect_error("attention_forward: qkv: found f32[4, 6], expected f32[4, 12]", [&] {
+  expect_error("attention_forward: qkv: found fp32[4, 6], expected fp32[4, 12]", [&] {
     b.attention_forward(out, sums, x, {2, 2, 1, 1, 4, 1});
   });
   AttentionRule rotated;
   rotated.rope = losses;
-  expect_error("attention_forward: rope: found f32[4], expected f32[2, 4]", [&] {
+  expect_error("attention_forward: rope: found fp32[4], expected fp32[2, 4]", [&] {
     b.attention_forward(out, losses, qkv, {2, 2, 1, 1, 4, 1}, rotated);
   });
-  expect_error("attention_backward: log_sum_exp: found f32[4], expected f32[2, 1, 2]", [&] {
+  expect_error("attention_backward: log_sum_exp: found fp32[4], expected fp32[2, 1, 2]", [&] {
     b.attention_backward(qkv, out, out, losses, qkv, {2, 2, 1, 1, 4, 1});
   });
   expect_error("rope: head_dim: found 3, expected an even number", [&] { b.rope(qkv, x, {2, 2, 2, 1, 3, 1}, false); });
-  expect_error("gated_forward: gate_up: found f32[4, 6], expected f32[4, 8]",
+  expect_error("gated_forward: gate_up: found fp32[4, 6], expected fp32[4, 8]",
                [&] { b.gated_forward(Activation::silu, out, x); });
-  expect_error("gated_backward: d_gate_up: found f32[4, 12], expected f32[4, 8]", [&] {
+  expect_error("gated_backward: d_gate_up: found fp32[4, 12], expected fp32[4, 8]", [&] {
     Buffer pair(DType::f32, {4, 8});
     b.gated_backward(Activation::silu, qkv, out, pair);
   });
-  expect_error("activation_forward: out: found bf16[4, 6], expected f32[4, 6]",
+  expect_error("activation_forward: out: found bf16[4, 6], expected fp32[4, 6]",
                [&] { b.activation_forward(Activation::gelu_erf, narrow, x); });
   expect_error("activation_backward: dout is missing",
                [&] { b.activation_backward(Activation::gelu_erf, x, Tensor(), x); });
-  expect_error("cross_entropy: losses: found f32[4, 6], expected f32[4]",
+  expect_error("cross_entropy: losses: found fp32[4, 6], expected fp32[4]",
                [&] { b.cross_entropy(x, x, ids, {6}, 1, false); });
   expect_error("cross_entropy: vocabulary: found 7, expected 1 to 6, the width of logits",
                [&] { b.cross_entropy(losses, x, ids, {7}, 1, false); });

@@ -62,9 +62,9 @@ TEST(HeadNormChecks, NameTheArgument) {
   Buffer x(DType::f32, {6, 16}, 1), weight(DType::f32, {8}, 2), narrow(DType::f32, {4}, 3);
   const AttentionShape s{2, 3, 2, 1, 4, 1};
   EXPECT_EQ(error_of([&] { backend().head_norm_forward(x, x, narrow, s, 0); }),
-            "head_norm_forward: weight: found f32[4], expected f32[8]");
+            "head_norm_forward: weight: found fp32[4], expected fp32[8]");
   EXPECT_EQ(error_of([&] { backend().head_norm_backward(x, weight, x, Tensor(), s, 0); }),
-            "head_norm_backward: d_weight: found f32[8], expected none without a weight");
+            "head_norm_backward: d_weight: found fp32[8], expected none without a weight");
 }
 
 ROWAN_OVER_DTYPES(HeadNorm);

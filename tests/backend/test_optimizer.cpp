@@ -17,7 +17,7 @@ struct Matrices {
   std::vector<std::unique_ptr<Buffer>> weights, masters, gradients, first, second;
   std::vector<OptimizerSlot> slots;
 
-  // `mode`: f32 weights, bf16 weights with masters, or bf16 weights alone with bf16 state.
+  // `mode`: fp32 weights, bf16 weights with masters, or bf16 weights alone with bf16 state.
   Matrices(int64_t n, int64_t rows, int64_t cols, int mode, DType gradient) : n(n), rows(rows), cols(cols) {
     const DType state = mode == 2 ? DType::bf16 : DType::f32;
     for (int64_t i = 0; i < n; ++i) {
@@ -403,7 +403,7 @@ TEST_P(Optimizers, Apply) {
 }
 
 std::string mode_name(const testing::TestParamInfo<std::tuple<int, DType>>& info) {
-  static const char* const modes[] = {"f32", "masters", "bf16"};
+  static const char* const modes[] = {"fp32", "masters", "bf16"};
   return std::string(modes[std::get<0>(info.param)]) + "_" + name_of(std::get<1>(info.param));
 }
 

@@ -188,10 +188,10 @@ TEST(OptimizerAxesOnce, OrthogonalFactor) {
 
 TEST(OptimizerAxesOnce, RefusesWhatDoesNotFit) {
   Buffer a(DType::f32, {3, 4}), q(DType::f32, {4, 4}), values(DType::f32, {3}), sums(DType::f32, {1, 3});
-  EXPECT_NE(error_of([&] { backend().orthonormalize({a}); }).find("expected f32 and square"), std::string::npos);
-  EXPECT_NE(error_of([&] { backend().eigenvectors({q}, {values}, {q}); }).find("values: found f32[3]"),
+  EXPECT_NE(error_of([&] { backend().orthonormalize({a}); }).find("expected fp32 and square"), std::string::npos);
+  EXPECT_NE(error_of([&] { backend().eigenvectors({q}, {values}, {q}); }).find("values: found fp32[3]"),
             std::string::npos);
-  EXPECT_NE(error_of([&] { backend().sums_along(sums, {a}, {q}, Along::row); }).find("b: found 1 of f32[4, 4]"),
+  EXPECT_NE(error_of([&] { backend().sums_along(sums, {a}, {q}, Along::row); }).find("b: found 1 of fp32[4, 4]"),
             std::string::npos);
   EXPECT_NE(error_of([&] { backend().sort_along({a}, sums, Along::matrix); }).find("row or column"), std::string::npos);
 }

@@ -146,9 +146,9 @@ TEST(Graphs, WhatCannotBeRecordedIsRefused) {
     EXPECT_EQ(error_of([&] { backend->repeat(&arena, key, work); }),
               operation + ": CUDA reports: operation not permitted when stream is capturing");
   };
-  refused("upload on f32[3]", [&] { backend->upload(x, given); });
+  refused("upload on fp32[3]", [&] { backend->upload(x, given); });
   float taken[3];
-  refused("download on f32[3]", [&] { backend->download(taken, x); });
+  refused("download on fp32[3]", [&] { backend->download(taken, x); });
   ++key;
   for (int i = 0; i < 3; ++i) backend->repeat(&arena, key, [&] { backend->copy(narrow, x); });
   bf16 result[3];
@@ -180,7 +180,7 @@ TEST(Failures, SlowAttentionIsNamed) {
   const std::string why =
       "plain kernels, tens of times slower than those on tensor cores, which take bf16 and a head_dim that is a "
       "multiple of 8 up to 128; here it is ";
-  EXPECT_EQ(backend->slow_attention({1, 8, 1, 1, 64, 1}, DType::f32), why + "f32 and 64");
+  EXPECT_EQ(backend->slow_attention({1, 8, 1, 1, 64, 1}, DType::f32), why + "fp32 and 64");
   EXPECT_EQ(backend->slow_attention({1, 8, 1, 1, 136, 1}, DType::bf16), why + "bf16 and 136");
 }
 
@@ -288,7 +288,8 @@ TEST(Failures, AKernelsFailureNamesOperationAndShape) {
   const std::string waited = error_of([&] { backend->download(value, x); });
   emulation::break_device(cudaSuccess);
   const std::string what =
-      " on f32[3, 5]: CUDA reports: an illegal memory access was encountered; an earlier operation may have caused it: "
+      " on fp32[3, 5]: CUDA reports: an illegal memory access was encountered; an earlier operation may have caused "
+      "it: "
       "set CUDA_LAUNCH_BLOCKING=1 to see which";
   EXPECT_EQ(launched, "scale" + what);
   EXPECT_EQ(waited, "download" + what);

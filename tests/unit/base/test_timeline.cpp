@@ -25,7 +25,7 @@ TEST(Timeline, CountsOuterPhasesAndKeepsSpansOnRequest) {
   {
     const Timeline::Span step(timeline, "step \"1\"");
     const Timeline::Phase forward(timeline, "forward");
-    timeline.open("linear_forward", "f32[4, 8]");
+    timeline.open("linear_forward", "fp32[4, 8]");
     std::this_thread::sleep_for(std::chrono::milliseconds(3));
     timeline.close();
   }
@@ -36,7 +36,7 @@ TEST(Timeline, CountsOuterPhasesAndKeepsSpansOnRequest) {
   ASSERT_EQ(events.size(), 5u);
   EXPECT_EQ(events[0]["args"]["name"], "rowan");
   EXPECT_EQ(events[2]["name"], "step \"1\"");
-  EXPECT_EQ(events[4]["args"]["on"], "f32[4, 8]");
+  EXPECT_EQ(events[4]["args"]["on"], "fp32[4, 8]");
   const auto inside = expect_trace(trace);
   EXPECT_EQ(inside.at("linear_forward"), std::set<std::string>{"forward"});
   EXPECT_EQ(inside.at("forward"), std::set<std::string>{"step \"1\""});
