@@ -32,6 +32,14 @@ std::optional<std::string> file_of(const Mark& mark, const fs::path& folder) {
   return {};
 }
 
+// Kinds whose files have names that other programs use too, and whose writers do not look for older files.
+bool writes_fixed_names(FolderKind kind) { return kind == FolderKind::exported || kind == FolderKind::sweep; }
+
+// What an interrupted start leaves, and what a clone of an empty model repository holds.
+bool may_be_beside(const std::string& name) {
+  return name.starts_with('.') || name == "lock" || name.ends_with(".part") || name == "README.md";
+}
+
 }  // namespace
 
 std::optional<FolderKind> folder_kind(const fs::path& folder) {
@@ -47,6 +55,13 @@ void check_folder(const fs::path& folder, FolderKind wanted) {
     if (file)
       fail("{}: found {} with its {}, expected {} or an empty folder; choose another", folder.string(),
            name_of(mark.kind), *file, name_of(wanted));
+  }
+  if (!writes_fixed_names(wanted) || !fs::is_directory(folder)) return;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename();
+    if (!may_be_beside(name))
+      fail("{}: found {} there, expected {} or an empty folder; choose another", folder.string(), name,
+           name_of(wanted));
   }
 }
 

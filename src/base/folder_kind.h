@@ -21,7 +21,8 @@ constexpr auto names_of(FolderKind) {
 std::optional<FolderKind> folder_kind(const std::filesystem::path& folder);
 
 // Throws Error if `folder` is of another kind than `wanted`. The message names the marker file.
-// A folder without one passes as any kind.
+// A folder
+// without one passes as any kind, except that exports and sweeps are not written beside files of others.
 void check_folder(const std::filesystem::path& folder, FolderKind wanted);
 
 // Throws Error if `file` exists and is not a regular file, or is not empty and does not start with `begins`. `what`

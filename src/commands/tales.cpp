@@ -14,6 +14,7 @@
 #include "base/folder_lock.h"
 #include "base/json.h"
 #include "commands/commands.h"
+#include "data/shard_format.h"
 #include "data/shard_writer.h"
 #include "tokenizer/tokenizer.h"
 
@@ -53,6 +54,8 @@ Json write_shard(const std::filesystem::path& folder, const std::string& name, c
 void run_tales(const TalesOptions& options) {
   std::filesystem::path out = options.out;
   check_folder(out, FolderKind::tales);
+  const std::string magic(reinterpret_cast<const char*>(&shard::magic_u16), sizeof shard::magic_u16);
+  for (const char* name : {"train.bin", "validation.bin"}) check_replaced(out / name, magic, "a token shard");
   make_directories(out);
   const FolderLock lock(out, "writes tales there", [](const std::string& text) { tell("rowan: {}\n", text); });
   Tales tales;

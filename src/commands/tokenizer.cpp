@@ -4,10 +4,12 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <thread>
 
 #include "base/console.h"
+#include "base/error.h"
 #include "base/files.h"
 #include "base/folder_kind.h"
 #include "commands/commands.h"
@@ -28,7 +30,12 @@ void run_tokenizer(TokenizerArguments& arguments) {
   uint64_t bytes = 0;
   arguments.training.inputs = expand_texts(arguments.inputs, bytes);
   arguments.training.bpe = arguments.kind == "bpe";
-  write_file_atomically(arguments.out, train_tokenizer(arguments.training));
+  const std::string model = train_tokenizer(arguments.training);
+  std::error_code unreadable;
+  if (std::filesystem::exists(arguments.out, unreadable) && read_file(arguments.out) != model)
+    fail("{}: found another tokenizer, without which its shards and runs cannot be read; choose another --out",
+         arguments.out);
+  write_file_atomically(arguments.out, model);
   const auto tokenizer = make_tokenizer("sentencepiece:" + arguments.out);
   tell("{}: {} ids; --tokenizer {} reads it\n", arguments.out, tokenizer->vocab_size(), tokenizer->spec());
 }

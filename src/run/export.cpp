@@ -137,6 +137,9 @@ void export_model(const ModelConfig& config, const TensorFiles& files, DType dty
   fs::path place = fs::weakly_canonical(fs::absolute(folder));
   if (!place.has_filename()) place = place.parent_path();  // for a path that ends in "/"
   if (fs::exists(place) && !fs::is_directory(place)) fail("{}: found a file, expected a folder", folder.string());
+  // A card that a person wrote is not among `beside`, and is kept.
+  if (!texts.contains("README.md") && fs::exists(place / "README.md"))
+    texts["README.md"] = read_file(place / "README.md");
   if (is_replaceable(place)) return write_folder(place, write, note);
   const FolderLock lock(place, exports, note);
   write(place);

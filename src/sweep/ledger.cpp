@@ -53,7 +53,7 @@ void Ledger::diverged(const SweepRun& run, const std::string& message) {
 }
 
 void Ledger::prepare() const {
-  for (const char* part : {"configs", "logs", "failed", "diverged"}) make_directories(sweep_.dir / part);
+  for (const char* part : {"diverged", "configs", "logs", "failed"}) make_directories(sweep_.dir / part);
 }
 
 void Ledger::write_config(const SweepRun& run) const {

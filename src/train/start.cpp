@@ -129,6 +129,9 @@ void RunStart::look() {
   if (!difference.empty() && !checkpoint_ && rows)
     fail("{}: found the rows of a run with another config ({}) and no checkpoint; choose another run.dir",
          dir_.string(), difference);
+  if (!options_.from && checkpoint_ && step_of(*checkpoint_) > config_.run.steps)
+    fail("{}: the run is at step {} and run.steps is {}; choose more steps, or --from STEP to go back", dir_.string(),
+         step_of(*checkpoint_), config_.run.steps);
   if (!options_.from) return;
   const std::vector<Json> starts = read_starts(dir_);
   // If the same command is repeated after an interruption, the run continues from its newest checkpoint.

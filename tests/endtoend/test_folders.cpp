@@ -119,6 +119,32 @@ TEST_F(Folders, AnExportReplacesAnOlderOneAsAWholeAndKeepsWhatIsNotOfIt) {
   for (const fs::path& part : parts) EXPECT_FALSE(fs::exists(part)) << part;
 }
 
+TEST_F(Folders, NothingIsWrittenOverFilesOfOthers) {
+  ASSERT_EQ(rowan(train("--steps 1")).code, 0);
+  write_file_atomically(
+      dir_ / "sweep.json",
+      Json{{"base", "config.json"}, {"dir", (dir_ / "sweep").string()}, {"axes", {{"optimizer.lr", {0.01, 0.02}}}}}
+          .dump());
+  for (const char* name : {"theirs", "model"}) fs::create_directories(dir_ / name);
+  for (const char* name : {"config.json", "table.md", "train.bin", "text.txt"})
+    write_file_atomically(dir_ / "theirs" / name, "mine");
+  const Files before = contents(dir_ / "theirs");
+  const std::string folder = (dir_ / "theirs").string();
+  expect_mistake(export_into("theirs"), "there, expected an exported model or an empty folder");
+  expect_mistake("sweep " + (dir_ / "sweep.json").string() + " --set dir=" + folder,
+                 "there, expected a sweep or an empty folder");
+  expect_mistake("tales --stories 2 --validation-stories 2 --out " + folder,
+                 "train.bin: found another file, expected a token shard or none");
+  EXPECT_EQ(contents(dir_ / "theirs"), before);
+
+  // A card that a person wrote stays in every export.
+  write_file_atomically(dir_ / "model/README.md", "my card");
+  for (int i = 0; i < 2; ++i) {
+    ASSERT_EQ(rowan(export_into("model")).code, 0);
+    EXPECT_EQ(read_file(dir_ / "model/README.md"), "my card");
+  }
+}
+
 TEST_F(Folders, AKilledExportLeavesTheOldOrTheNew) {
   write_small_run(run("older"), small_gpt2());
   write_small_run(run("run"), small_llama());

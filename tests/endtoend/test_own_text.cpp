@@ -74,6 +74,11 @@ TEST_F(OwnText, ATokenizerOfOnesOwn) {
   const std::string some = here(generate + "20").out, more = here(generate + "60").out;
   EXPECT_NE(some.find("\xEF\xBF\xBD"), std::string::npos) << some;
   EXPECT_GT(more.size(), some.size() + 20);
+  const std::string mine = read_file(dir_ / "mine.model");
+  EXPECT_EQ(here("tokenizer train --vocabulary 320 --out mine.model text").code, 0);
+  const Outcome other = here("tokenizer train --vocabulary 310 --out mine.model text");
+  EXPECT_NE(other.err.find("mine.model: found another tokenizer"), std::string::npos) << other.err;
+  EXPECT_EQ(read_file(dir_ / "mine.model"), mine);
   const Outcome much = here("tokenizer train --vocabulary 90000 --out much.model text");
   EXPECT_EQ(much.code, 2);
   EXPECT_TRUE(much.err.starts_with("rowan: found too little text for a vocabulary of 90000 ids: it gives at most "))

@@ -265,6 +265,7 @@ TEST_F(Safety, ASmokeRunNeedsNoOtherConfig) {
   EXPECT_NEAR(rate(4), 0.01 / 2, 1e-12);
   // The same run, longer: it has the requested schedule.
   ASSERT_EQ(rowan(train(into("wsd") + " --resume --steps 12")).code, 0);
+  expect_mistake(train(into("wsd") + " --resume --steps 5"), "the run is at step 12 and run.steps is 5");
   EXPECT_NEAR(rate(12), 0.01 / 9, 1e-12);
 }
 

@@ -155,12 +155,12 @@ TEST_F(Sweep, AnotherConfigInTheSameFolderIsRefused) {
 
 TEST_F(Sweep, OneRunThatFailsLeavesTheOthersWhole) {
   ASSERT_EQ(rowan(into("whole")).code, 0);
-  fs::create_directories(dir_ / "made");
+  fs::create_directories(dir_ / "made/diverged");  // the folder of a sweep that has begun
   write_file_atomically(dir_ / "made/rmnp_lr0.01_seed1", "in the way");
   Outcome failed = rowan("sweep " + file().string());
   EXPECT_EQ(failed.code, 2);
   EXPECT_NE(failed.err.find("1 of the runs failed, their logs are in"), std::string::npos) << failed.err;
-  EXPECT_NE(failed.err.find("is tried again"), std::string::npos) << failed.err;
+  EXPECT_NE(failed.err.find("failed, retrying"), std::string::npos) << failed.err;
   EXPECT_TRUE(fs::exists(dir_ / "made/failed/rmnp_lr0.01_seed1.log"));
   EXPECT_NE(failed.out.find("1 (1 open)"), std::string::npos) << failed.out;
   fs::remove_all(dir_ / "made/rmnp_lr0.01_seed1");
