@@ -256,6 +256,7 @@ Table judge(const ResultSet& set, bool times) {
     table.notes.push_back("against " + set.against +
                           ": mean difference of runs of the same seed and its 95% confidence interval (Student's t)");
   if (open) table.notes.push_back(fmt::format("{} of {} runs are unfinished", open, set.runs.size()));
+  if (const std::string note = tokenizer_note(set); !note.empty()) table.notes.push_back(note);
   return table;
 }
 

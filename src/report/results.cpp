@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "base/console.h"
 #include "base/error.h"
@@ -65,6 +66,15 @@ std::optional<double> ResultRun::final_loss(const std::string& metric) const {
   if (curve == validation.end() || curve->second.empty()) return {};
   if (curve->second.back().step != static_cast<double>(planned)) return {};
   return curve->second.back().loss;
+}
+
+std::string tokenizer_note(const ResultSet& set) {
+  std::set<std::string> tokenizers;
+  for (const ResultRun& run : set.runs)
+    if (!run.config.is_null()) tokenizers.insert(text_at(run.config, "tokenizer"));
+  return tokenizers.size() > 1
+             ? "the runs have different tokenizers: compare val_bits_per_byte of metrics.jsonl, not losses"
+             : "";
 }
 
 Rates rates_of(const ResultRun& run) {

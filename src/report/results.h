@@ -48,6 +48,9 @@ struct ResultSet {
 
 Rates rates_of(const ResultRun& run);
 
+// A note that the runs have different tokenizers, so that their losses per token do not compare; "" if they have one.
+std::string tokenizer_note(const ResultSet& set);
+
 // Reads a run's folder as written by `rowan train`. Throws Error if the folder is not one.
 ResultRun read_run(const std::filesystem::path& folder);
 

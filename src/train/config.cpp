@@ -302,6 +302,9 @@ Json identity_of(Json resolved) {
 }
 
 TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides) {
+  std::error_code unreadable;
+  if (const auto inside = std::filesystem::path(path) / "config.json"; std::filesystem::exists(inside, unreadable))
+    fail("{}: found a folder, expected a config; the folder's is {}", path, inside.string());
   auto source = std::make_shared<JsonSource>(JsonSource{path, read_file(path)});
   Json json = parse_json(*source);
   for (const std::string& assignment : overrides) source->overridden.push_back(apply_override(json, assignment));

@@ -79,6 +79,7 @@ TEST_F(RunTools, ComparesRunsBestFirst) {
     EXPECT_NE(row.find(cell), std::string::npos) << cell << " in " << row;
   EXPECT_NE(result.out.find("| 10 of 20 "), std::string::npos) << result.out;
 
+  expect_mistake("train " + (dir_ / "better").string(), "better: found a folder, expected a config; the folder's is ");
   expect_mistake("compare " + (dir_ / "absent").string(), "absent: found no config.json, expected the folder of a run");
   // A broken row gives a warning, and the table is still printed.
   Outcome torn =

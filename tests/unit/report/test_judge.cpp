@@ -177,6 +177,15 @@ TEST(Judge, TablesInEveryForm) {
             Json::parse(R"({"rows": [{"a": "x,\"y\"", "b": 1.5}, {"a": null, "b": 2}], "notes": ["said"]})"));
 }
 
+TEST(Judge, LossesOfDifferentTokenizersAreNotCompared) {
+  ResultSet set = two_optimizers();
+  EXPECT_EQ(tokenizer_note(set), "");
+  for (ResultRun& run : set.runs) run.config["tokenizer"] = "bytes";
+  EXPECT_EQ(tokenizer_note(set), "");
+  set.runs[1].config["tokenizer"] = "gpt2:vocab.bpe";
+  EXPECT_NE(render(judge(set), TableFormat::text).find("different tokenizers"), std::string::npos);
+}
+
 // 80 columns hold the rows, 22 hold them as columns, 18 hold one row at a time.
 TEST(Judge, ATableFitsTheTerminal) {
   Table table;
