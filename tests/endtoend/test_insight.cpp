@@ -135,7 +135,7 @@ TEST_F(Insight, LinesFitATerminal) {
     for (const std::string& line : lines_of(shown)) {
       EXPECT_LE(columns_of(line), columns) << line;
       rows += line.starts_with("step ") && line.find("loss") != std::string::npos;
-      evaluations += line.find("evaluates") != std::string::npos;
+      evaluations += line.find("evaluating") != std::string::npos;
       EXPECT_TRUE(!line.starts_with("step 3/12") || line.find("ETA") != std::string::npos) << line;
     }
     EXPECT_GE(rows, 14u);

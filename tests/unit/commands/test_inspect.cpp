@@ -67,7 +67,7 @@ TEST_F(Inspect, SaysWhatIsWrong) {
   EXPECT_TELLS(write("c.bin", llmc({300})) + " --tokenizer bytes",
                "found id 300, expected less than 257, the vocabulary of bytes");
   EXPECT_TELLS(write("e.bin", llmc({})), "no tokens");
-  EXPECT_TELLS((folder_ / "none").string(), "No such file");
+  EXPECT_TELLS((folder_ / "none").string(), "no such file");
   EXPECT_TELLS(write("x.dat", "no format at all"), "byte 0: magic");
   EXPECT_TELLS(folder_.string(), "found a folder, expected a checkpoint");
 }

@@ -193,7 +193,7 @@ TEST_F(MetricsTest, AnEvaluationIsAPassingLine) {
   std::fclose(file);
   EXPECT_EQ(read_file(dir_ / "out"),
             "\r\x1b[Kstep 1/500  loss 2.0000  lr 0.00e+00  |g| 0  100 tok/s  ETA 9.0s\n"
-            "\r\x1b[Kstep 1/500  evaluates, 25%\r\x1b[Kstep 1/500  validation loss 3.5000\n");
+            "\r\x1b[Kstep 1/500  evaluating, 25%\r\x1b[Kstep 1/500  validation loss 3.5000\n");
 }
 
 TEST(Console, LinesBreakAtWordsUnderTheirText) {

@@ -165,7 +165,7 @@ TEST_F(SweepFile, MistakesAreOneLineBeforeAnythingRuns) {
   with("axes", {{"optimizer.lr", Json::array()}}, "axes.optimizer.lr: found an axis without values");
   with("axes", {{"optimizer.lr", {0.1, 0.10}}}, "found two runs with the folder " + folder_ / "out/lr0.1");
   with("axes", {{"optimizer.name", {"muon", "muoon"}}}, "did you mean 'muon'?");
-  with("axes", {{"run.seed", {1, 2}}}, "whose seeds stand under its key seeds");
+  with("axes", {{"run.seed", {1, 2}}}, "use the sweep's key seeds");
   with("axes", {{"run.dir", {"a"}}}, "names the folders of its runs itself");
   with("axes", {{"optimizer", {{{"name", "muon"}}}}}, "found an object or a list, expected a name");
   with("tune", {{"path", "optimizer.lr"}, {"values", Json::array()}}, "tune.values: found an empty grid");
