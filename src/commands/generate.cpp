@@ -50,9 +50,7 @@ void run_generate(const GenerateOptions& options) {
   std::string shown;
   auto print = [&](bool complete) {
     std::string text = tokenizer->decode(std::span(tokens).subspan(skip));
-    // An incomplete UTF-8 character may decode as U+FFFD until its last byte is there.
-    constexpr std::string_view unknown = "\xEF\xBF\xBD";
-    while (!complete && text.ends_with(unknown)) text.resize(text.size() - unknown.size());
+    if (!complete) text.resize(complete_size(text));
     if (!text.starts_with(shown)) return;
     fmt::print("{}", text.substr(shown.size()));
     std::fflush(stdout);

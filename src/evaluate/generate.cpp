@@ -41,4 +41,10 @@ void generate(std::vector<int32_t>& tokens, int64_t count, int32_t end_id, const
   }
 }
 
+size_t complete_size(std::string_view text) {
+  constexpr std::string_view unknown = "\xEF\xBF\xBD";
+  while (text.ends_with(unknown)) text.remove_suffix(unknown.size());
+  return text.size();
+}
+
 }  // namespace rowan

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 namespace rowan {
@@ -26,5 +27,9 @@ using NextLogits = std::function<std::vector<float>(std::span<const int32_t> tok
 // append. Calls `on_token` after each token that it appends.
 void generate(std::vector<int32_t>& tokens, int64_t count, int32_t end_id, const Sampling& sampling,
               const NextLogits& next_logits, const std::function<void()>& on_token);
+
+// The size of a decoded text without the character at its end that is not complete: it may decode as one U+FFFD per
+// byte until its last byte is there.
+size_t complete_size(std::string_view text);
 
 }  // namespace rowan

@@ -51,7 +51,7 @@ TEST_F(OwnText, ANewConfigTrains) {
     const std::string name = model;
     const Outcome made = here("new " + name + " --text text");
     ASSERT_EQ(made.code, 0) << made.err;
-    EXPECT_NE(made.err.find("now: rowan train " + name + ".json"), std::string::npos) << made.err;
+    EXPECT_NE(made.err.find("now: " + rowan_binary() + " train " + name + ".json"), std::string::npos) << made.err;
     const Outcome trained =
         here("train " + name +
              ".json --set run.steps=2 --set schedule.warmup_steps=1 --set batch.sequences=1 --set device=cpu");
@@ -68,12 +68,6 @@ TEST_F(OwnText, ATokenizerOfOnesOwn) {
   ASSERT_EQ(made.code, 0) << made.err;
   ASSERT_EQ(here("new llama-2m --tokenizer sentencepiece:mine.model --text text").code, 0);
   EXPECT_EQ(Json::parse(read_file(dir_ / "llama-2m.json"))["model"]["vocab_size"], 320);
-  // Random weights give broken characters. The text goes on after them.
-  ASSERT_EQ(here("train llama-2m.json --steps 1 --set run.sample_tokens=0 --set run.eval_tokens=256").code, 0);
-  const std::string generate = "generate runs/llama-2m --device cpu --temperature 100 --tokens ";
-  const std::string some = here(generate + "20").out, more = here(generate + "60").out;
-  EXPECT_NE(some.find("\xEF\xBF\xBD"), std::string::npos) << some;
-  EXPECT_GT(more.size(), some.size() + 20);
   const std::string mine = read_file(dir_ / "mine.model");
   EXPECT_EQ(here("tokenizer train --vocabulary 320 --out mine.model text").code, 0);
   const Outcome other = here("tokenizer train --vocabulary 310 --out mine.model text");

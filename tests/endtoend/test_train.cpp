@@ -308,9 +308,11 @@ TEST_F(Train, ARunOfNoStepsIsItsInitialWeights) {
   EXPECT_EQ(rows(run("run"))[0]["step"], 0);
   auto evaluated = [&](const fs::path& folder) {
     const std::string data = " --device cpu --data " + (dir_ / "validation.bin").string();
-    return rowan("eval " + folder.string() + data).out.substr(std::strlen("checkpoint   step_00000000"));
+    const std::string out = rowan("eval " + folder.string() + data).out;
+    return out.substr(out.find("\nloss "));
   };
   EXPECT_EQ(evaluated(run("run")), evaluated(source));
+  EXPECT_NE(rowan("eval " + run("run").string()).out.find("fp32; the run trains in bf16"), std::string::npos);
   EXPECT_NE(evaluated(source).find("targets      300"), std::string::npos);
 
   // A finished run does nothing when it is started again. With more steps it continues.

@@ -150,6 +150,13 @@ TEST_F(RunFolderTest, MistakesAreNamed) {
   EXPECT_THROW(Predictor(*backend_, open(), 8, -1), Error);
 }
 
+TEST(Generate, AnIncompleteCharacterIsNotText) {
+  EXPECT_EQ(complete_size(""), 0u);
+  EXPECT_EQ(complete_size("a\xC3\xA9"), 3u);
+  EXPECT_EQ(complete_size("a\xEF\xBF\xBD\xEF\xBF\xBD"), 1u);
+  EXPECT_EQ(complete_size("\xEF\xBF\xBD!"), 4u) << "what follows shows that the byte is not part of a character";
+}
+
 TEST_F(RunFolderTest, EvaluationCountsEveryTargetOnce) {
   write_small_run(dir_, small_llama());
   const ModelConfig config = model_from(small_llama());
