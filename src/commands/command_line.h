@@ -40,7 +40,7 @@ class Argument {
   Argument& takes(int values);
   // Takes one value per occurrence of the option. Without this call, a list option also takes the words that follow.
   Argument& one_at_a_time();
-  // Sets the placeholder of the value in --help.
+  // Sets the name of the value in --help.
   Argument& type_name(const std::string& name);
 
  private:

@@ -14,7 +14,7 @@ namespace rowan {
 class TextRules {
  public:
   TextRules() = default;
-  // Either section may be null. Throws Error naming the field for a kind of step that is not implemented.
+  // Either section may be null. Throws Error naming the field for a kind of step that Rowan does not read.
   TextRules(JsonObject& tokenizer, const char* normalizer, const char* pre_tokenizer);
 
   std::vector<std::string> divide(std::string_view text) const;
