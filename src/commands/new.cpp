@@ -75,7 +75,7 @@ void run_new(const NewArguments& arguments) {
   if (made.validation_tokens > 0)
     shards["validation"] = data + "/validation-*.bin";
   else
-    tell("warning: the text is too short to hold out validation data; the config has no validation data\n");
+    tell("warning: the text is too short to hold out validation data; the config names none\n");
 
   const int64_t steps = 1000;
   const Json json = {{"model", model},

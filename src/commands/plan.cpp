@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 
 #include "base/console.h"
@@ -11,6 +12,7 @@
 #include "base/names.h"
 #include "commands/commands.h"
 #include "data/attended_share.h"
+#include "kernels/backend.h"
 #include "train/data_need.h"
 #include "train/device.h"
 #include "train/known_peak.h"
@@ -90,15 +92,14 @@ std::optional<double> known_share(const TrainConfig& config) {
   }
 }
 
-// The FLOPs of the run, and the time they take at a rate of products that is known.
-std::string run_text(const TrainConfig& config, double flops) {
+// The FLOPs of the run, and the time they take on this CPU, if `cpu` is given and its rate of products is known, and on
+// a GPU.
+std::string run_text(const TrainConfig& config, const Backend* cpu, double flops) {
   constexpr double gpu_rate = 3e14;
   std::string text = fmt::format("{:.3g} FLOPs", flops);
-  if (config.device != Device::cuda) {
-    const auto backend = make_backend(config.device, 0, 0);
-    if (const auto peak = known_peak(*backend, compute_dtype(config.precision), 1))
+  if (cpu)
+    if (const auto peak = known_peak(*cpu, compute_dtype(config.precision), 1))
       text += fmt::format("; at least {} here, at {} in products", human_duration(flops / *peak), human_flops(*peak));
-  }
   const double hours = flops / gpu_rate / 3600;
   if (hours >= 0.01)
     text += fmt::format("; {:.3g} GPU hours at {}, about 30% of an H100's peak in bf16", hours, human_flops(gpu_rate));
@@ -156,12 +157,15 @@ void run_plan(const PlanOptions& options) {
   std::optional<DeviceProfile> device;
   if (!options.device.empty()) device = device_profile(options.device);
   if (device || config.attention == AttentionKernels::cudnn) config.device = Device::cuda;
+  std::unique_ptr<Backend> cpu;
   if (config.device != Device::cuda) {
-    const auto backend = make_backend(config.device, 1, 0);
-    if (!backend->host_memory())
+    cpu = make_backend(config.device, 0, 0);
+    if (!cpu->host_memory()) {
       config.device = Device::cuda;
-    else if (config.precision == TrainPrecision::automatic)
-      resolve_precision(config, backend->fast(DType::bf16));
+      cpu.reset();
+    } else if (config.precision == TrainPrecision::automatic) {
+      resolve_precision(config, cpu->fast(DType::bf16));
+    }
   }
   resolve_precision(config, true);  // assume that a GPU has fast bf16, without opening it
   const ParameterTable table = parameter_table(config.model);
@@ -197,7 +201,8 @@ void run_plan(const PlanOptions& options) {
   row("  optimizer        {} a step and rank, {} moved\n", human_count(plan.optimizer_flops),
       bytes(plan.optimizer_bytes));
   if (!device)
-    row("  the run          {}\n", run_text(config, executed * options.ranks * static_cast<double>(config.run.steps)));
+    row("  the run          {}\n",
+        run_text(config, cpu.get(), executed * options.ranks * static_cast<double>(config.run.steps)));
   row("steps        {} of {} sequences of {} tokens: {} tokens\n", config.run.steps, config.batch.sequences,
       config.batch.sequence_length,
       human_count(static_cast<double>(config.run.steps * config.batch.sequences * config.batch.sequence_length)));
