@@ -104,7 +104,8 @@ Columns add_columns(const ResultSet& set, bool times, Table& table) {
     columns.tuned = add("best " + set.tuned, "best_" + set.tuned);
     columns.tried = add("tried", "tried");
   }
-  if (set.tuned == "lr") columns.adamw = add("its AdamW lr", "adamw_lr");
+  const bool sweeps_rate = std::find(set.axes.begin(), set.axes.end(), "optimizer.lr") != set.axes.end();
+  if (set.tuned == "lr" || sweeps_rate) columns.adamw = add("its AdamW lr", "adamw_lr");
   columns.seeds = add("seeds", "seeds");
   columns.loss = add(set.metric, set.metric);
   columns.deviation = add("sd", "deviation");

@@ -71,7 +71,9 @@ std::string SweepView::line_of(const std::string& name) const {
     }
     if (validation.empty() && row.contains("val_loss")) validation = "val_loss " + figure(row, "val_loss", "{:.4f}");
   }
-  return fmt::format("  {:<40} {:<28} {:<12} {}", name, step.empty() ? "starts" : step, loss, validation);
+  size_t width = 0;
+  for (const auto& [running, since] : running_) width = std::max(width, running.size());
+  return fmt::format("  {:<{}}  {}  {}  {}", name, width, loss, step.empty() ? "starts" : step, validation);
 }
 
 std::string SweepView::time_left(size_t open, size_t slots) const {

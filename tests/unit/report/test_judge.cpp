@@ -177,6 +177,14 @@ TEST(Judge, TablesInEveryForm) {
             Json::parse(R"({"rows": [{"a": "x,\"y\"", "b": 1.5}, {"a": null, "b": 2}], "notes": ["said"]})"));
 }
 
+TEST(Judge, ASweptRateHasTheRateOfAdamWBesideIt) {
+  ResultSet set = two_optimizers();
+  set.tuned = "";
+  EXPECT_EQ(render(judge(set), TableFormat::text).find("its AdamW lr"), std::string::npos);
+  set.axes[0] = "optimizer.lr";
+  EXPECT_NE(render(judge(set), TableFormat::text).find("its AdamW lr"), std::string::npos);
+}
+
 TEST(Judge, LossesOfDifferentTokenizersAreNotCompared) {
   ResultSet set = two_optimizers();
   EXPECT_EQ(tokenizer_note(set), "");
