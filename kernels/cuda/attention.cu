@@ -1,6 +1,6 @@
-// Attention: chooses the kernels, computes delta (dot(dout, out) of each query and head, which the backward needs
-// first), and adds up the partial sums of dq. Floor of delta: reading dout and out at the rate of a copy, 4 bytes per
-// value in bf16.
+// Chooses the attention kernels. Also has two kernels of the backward: one computes delta, which is dot(dout, out) of
+// each query and head, and the other adds up partial sums of dq. Lower bound on the time for delta: reading dout and
+// out at the bandwidth of a copy.
 #include <algorithm>
 
 #include "base/error.h"
@@ -16,7 +16,7 @@ using namespace cuda;
 
 constexpr int delta_threads = 128, delta_lanes = 8;
 
-// delta[batch, head, seq] = dot(dout, out). Each value is computed by 8 lanes.
+// delta[batch, heads, seq] = dot(dout, out). Eight lanes compute one value.
 template <typename T, int width>
 __global__ void delta_kernel(AttentionArguments<T> a, int64_t items) {
   int64_t item = thread_index() / delta_lanes;
@@ -35,10 +35,10 @@ __global__ void delta_kernel(AttentionArguments<T> a, int64_t items) {
   a.delta[a.row_values(static_cast<int>(n / a.seq), static_cast<int>(item % a.heads)) + n % a.seq] = total;
 }
 
-// dq = the sum of all owners' sums, in the order of each owner's first tile of keys, rotated back if there is a table
-// of RoPE. `keys` is the number of keys in a tile.
+// Computes dq from the sums of all owners (attention.h). They are added in a fixed order, that of each owner's first
+// tile of keys. If a.rope is set, also undoes RoPE. `keys` is the number of keys in a tile.
 __global__ void add_owners_kernel(AttentionArguments<bfloat16> a, int owners, int keys) {
-  // With RoPE a thread takes both vectors of pairs, half a head apart.
+  // With RoPE, a thread processes two vectors, because RoPE rotates columns d and d + head_dim / 2 together.
   const int parts = a.rope ? 2 : 1, vectors = a.head_dim / vector_elements / parts;
   for (int64_t i = thread_index(); i < int64_t{a.batch} * a.heads * a.seq * vectors; i += thread_count()) {
     const int column = static_cast<int>(i % vectors) * vector_elements;
@@ -72,7 +72,7 @@ __global__ void add_owners_kernel(AttentionArguments<bfloat16> a, int owners, in
   }
 }
 
-// cuDNN's kernels support neither documents nor our dropout.
+// cuDNN's kernels support neither the mask between documents nor the dropout masks of kernels/dropout.h.
 bool is_plain(const AttentionRule& rule) { return rule.documents.empty() && rule.dropout.rate == 0; }
 
 void check_shape(const char* operation, const AttentionShape& shape) {

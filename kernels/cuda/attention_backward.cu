@@ -2,36 +2,36 @@
 // row and ds = p * (dout v^T - delta). Then dq = scale * ds k, dk = scale * ds^T q, dv = p^T dout.
 //
 // There are two variants. Neither uses atomics, so the order of summation is fixed.
-// * Many heads: a block takes all key tiles of one key/value head of a sequence, or every owners-th tile. For each tile
-//   it iterates over the queries that attend to it. dk and dv stay in registers. dq is summed in fp32 in global memory,
-//   each element always by the same thread. Five products per score.
-// * Few heads: one kernel, whose blocks take a tile of queries each, computes dq. A second kernel, whose blocks take a
-//   tile of keys each, computes dk and dv, and computes the scores again. Seven products per score.
+// * Many heads: one kernel computes dq, dk and dv. A block processes all tiles of keys, or every owners-th tile, of one
+//   key/value head of a sequence. For each tile of keys it iterates over the queries that attend to these keys. dk and
+//   dv stay in registers. dq is summed in fp32 in global memory, where the same thread always adds to the same element.
+//   This takes five matrix products per score.
+// * Few heads: two kernels. The first computes dq, with one block per tile of queries. The second computes dk and dv,
+//   with one block per tile of keys, and computes the scores again. This takes seven matrix products per score.
 //
-// FLOPs per score: 10 or 14 * head_dim, where all scores of a tile on the diagonal count. Floor: these FLOPs at the
-// rate of mma.sync, which on Hopper is 62% of that of wgmma. The first variant reaches the limit of shared memory
-// before this floor: a warp issues 72 ldmatrix for 160 mma at head_dim 64.
-// What was tried:
-// 1. For head sizes up to 64, a warp computes 32 rows and keeps its queries in registers, so it reads each tile half as
-// often.
-// 2. The query kernel computes delta itself, which saves one pass over memory.
-// 3. If the heads fill the GPU, one kernel computes dq, dk and dv, with five products per score instead of seven.
-// 4. RoPE's backward is computed in registers before dq and dk are stored, which saves one pass over them.
+// FLOPs per score: 10 * head_dim or 14 * head_dim. In tiles on the diagonal, masked scores count too. Lower bound on
+// time: these FLOPs at the rate of mma.sync, which on Hopper is 62% of the rate of wgmma. The first variant is limited
+// by shared memory before it reaches this bound: at head_dim 64, a warp issues 72 ldmatrix for 160 mma.
+// Optimizations:
+// 1. For head sizes up to 64, a warp computes 32 rows instead of 16, so each tile is read half as often. The query
+//    kernel keeps its queries in registers.
+// 2. The query kernel computes delta itself, which saves a separate pass over dout and out.
+// 3. The kernels undo RoPE in registers before they store dq and dk, which saves a separate pass over both.
 #include "kernels/cuda/attention_tiles.cuh"
 
 namespace rowan::cuda {
 namespace {
 
-// Number of keys in a tile of the query kernel. It is 32 if a warp has 32 queries (D <= 64), or if D is 128, so that a
-// block fits the 99 KB of shared memory that some GPUs offer.
+// Number of keys in a tile of the query kernel. It is 32 for D <= 64, where a warp's 32 queries take many registers. It
+// is also 32 for D = 128, where 64 keys would exceed the 99 KB of shared memory that some GPUs offer.
 template <int D>
 constexpr int tile_keys = row_groups<D> == 1 && D <= 96 ? 64 : 32;
 
-// Computes dq, and delta for the key-value kernel that follows. A block takes a tile of queries of one head, and
-// iterates over the tiles of keys up to its last query.
+// Computes dq, and delta for the key-value kernel that follows. A block processes a tile of queries of one head. It
+// iterates over the tiles of keys up to the block's last query.
 template <int D, bool dropout>
 __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArguments<bfloat16> a) {
-  DYN_SHARED(bfloat16, shared);  // queries, their dout, then two buffers of keys and values
+  DYN_SHARED(bfloat16, shared);  // queries, dout, then two buffers of keys and values
   constexpr int rows = tile_keys<D>, groups = row_groups<D>, tile = tile_size<D, block_rows<D>>,
                 key_tile = tile_size<D, rows>;
   int head = blockIdx.y, batch = blockIdx.z, kv_head = head / (a.heads / a.kv_heads);
@@ -52,8 +52,8 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
   load_tile<D, block_rows<D>>(shared + tile, douts, a.out_row(), first_query, a.seq, a.head_dim);
   load_keys(begin);
 
-  // Values of the lane's rows. Row indices beyond the last token are clamped to it, and these rows are not stored.
-  // There are no branches, so that all loads are in flight together.
+  // log_sum_exp, in base 2, and delta of the lane's rows. Rows beyond the last token read the last token's values, and
+  // their results are not stored. There are no branches, so all loads can be in flight together.
   float log_sum[groups][2], delta[groups][2];
 #pragma unroll
   for (int g = 0; g < groups; ++g)
@@ -123,14 +123,14 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
   store_rows<D>(a.dqkv + a.query(batch, head), a.qkv_row(), first, a.seq, a.head_dim, sums, a.scale);
 }
 
-// Row stride of ds [keys, queries] in shared memory, padded like tiles.
+// Row stride, in elements, of ds [keys, queries] in shared memory. Rows are padded as in tiles (attention_tiles.cuh).
 constexpr int score_stride = tile_queries + 8;
 
-// One warp's part of a tile's dq [tile_queries, D]: 16 queries, a quarter of the columns, and the columns D / 2
-// further, so that both values of a pair that RoPE rotates are in one lane.
+// One warp's part of dq [tile_queries, D] for a tile of queries: 16 queries, a quarter of the columns, and the quarter
+// that lies D / 2 columns to the right. Both values of a pair that RoPE rotates are then in one lane.
 template <int D>
 struct QueryPart {
-  static constexpr int pairs = D / 32;  // groups of 8 columns of the quarter
+  static constexpr int pairs = D / 32;  // groups of 8 columns in a quarter of the columns
   float sums[2 * pairs][4];
 
   static __device__ __forceinline__ int first_row() { return threadIdx.x / warp_size % 2 * 16; }
@@ -138,7 +138,7 @@ struct QueryPart {
   // First column of sums[j].
   static __device__ __forceinline__ int column(int j) { return first_column() + j % pairs * 8 + j / pairs * (D / 2); }
 
-  // Loads the sums so far from fp32[tile_queries, D] at `from`, or sets them to 0 if `zeros`.
+  // Loads this part of the fp32[tile_queries, D] partial sums at `from`, or sets `sums` to 0 if `zeros`.
   __device__ __forceinline__ void load(const float* from, bool zeros) {
     const int lane = threadIdx.x % warp_size;
 #pragma unroll
@@ -151,12 +151,12 @@ struct QueryPart {
         sums[j][half * 2 + 1] = pair.y;
       }
   }
-  // sums += ds^T k over `count` keys, a multiple of 16.
+  // sums += ds^T k over the first `count` keys of the tile. `count` is a multiple of 16.
   __device__ __forceinline__ void add(const bfloat16* ds, const bfloat16* keys, int count) {
     const int lane = threadIdx.x % warp_size;
     const bfloat16* left_row = ds + (lane / 16 * 8 + lane % 8) * score_stride + first_row() + lane / 8 % 2 * 8;
     const bfloat16* right_row = keys + lane % 16 * tile_stride<D> + first_column() + lane / 16 * (D / 2);
-#pragma unroll 1  // registers of the caller are scarce
+#pragma unroll 1  // not unrolled, because the caller leaves few registers
     for (int k = 0; k < count; k += 16) {
       uint32_t left[4];
       ldmatrix_x4<true>(left, left_row + k * score_stride);
@@ -178,7 +178,7 @@ struct QueryPart {
         *reinterpret_cast<float2*>(to + (first_row() + lane / 4 + half * 8) * D + column(j) + lane % 4 * 2) =
             float2{sums[j][half * 2], sums[j][half * 2 + 1]};
   }
-  // As rotate_rows_back; the part's tile begins at query `first`.
+  // Undoes RoPE, like rotate_rows_back. The tile of queries begins at query `first`.
   __device__ __forceinline__ void rotate_back(const float* table, int first, int seq) {
     const int lane = threadIdx.x % warp_size;
 #pragma unroll
@@ -195,7 +195,7 @@ struct QueryPart {
       }
     }
   }
-  // Stores the final gradient; the part's tile begins at query `first`.
+  // Stores factor * sums in bf16, as the final gradient. The tile of queries begins at query `first`.
   __device__ __forceinline__ void store(bfloat16* to, int64_t stride, int first, int seq, int head_dim,
                                         float factor) const {
     const int lane = threadIdx.x % warp_size;
@@ -212,7 +212,7 @@ struct QueryPart {
   }
 };
 
-// Writes the warp's rows of ds to shared memory, where every warp reads all of them.
+// Writes the warp's rows of ds to shared memory, because every warp needs the rows of all warps.
 template <int D>
 __device__ __forceinline__ void share_scores(bfloat16* to, const float (&ds)[row_groups<D>][tile_queries / 8][4]) {
   const int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
@@ -230,8 +230,8 @@ __device__ __forceinline__ void share_scores(bfloat16* to, const float (&ds)[row
 // Computes dk and dv, and dq if `with_dq`. Rows are keys, so the scores are transposed compared to the forward.
 template <int D, bool dropout, bool with_dq>
 __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionArguments<bfloat16> a) {
-  // Keys, values, two buffers of queries and their dout, two buffers of the log sums and deltas of these queries, then
-  // ds.
+  // Shared memory holds, in this order: keys; values; two buffers of queries and dout; two buffers of log_sum_exp and
+  // delta of these queries; ds.
   DYN_SHARED(bfloat16, shared);
   constexpr int rows = tile_queries, groups = row_groups<D>, tile = tile_size<D, block_rows<D>>,
                 query_tile = tile_size<D, rows>;
@@ -246,10 +246,10 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
 
   for (int t = blockIdx.x; t * block_rows<D> < a.seq; t += owners) {
     const int first_key = t * block_rows<D>, first = first_key + warp * warp_rows<D>;
-    // The end of the queries that attend to any of this tile's keys.
+    // The position after the last query that attends to a key of this tile.
     const int end = a.document_end(batch, min(first_key + block_rows<D>, a.seq) - 1);
     const int rounds = group * ((end - first_key + rows - 1) / rows);
-    // A round processes a tile of queries of one head. These are its head and first query for the next load.
+    // A round processes a tile of queries of one head. next_head and next_query are what load_queries loads next.
     int next_head = kv_head * group, next_query = first_key;
     auto load_queries = [&](int round) {
       bfloat16* buffer = shared + 2 * tile + round % 2 * 2 * query_tile;
@@ -289,7 +289,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
       const bfloat16* buffer = shared + 2 * tile + round % 2 * 2 * query_tile;
       const float* log_sums = statistics + round % 2 * 2 * rows;
       float* sums = with_dq ? a.dq_sums + a.dq_row(blockIdx.x, batch, head, first_query) : nullptr;
-      // Starts from zeros if no earlier tile of keys of this block has contributed to these queries.
+      // Starts from 0 if no earlier tile of keys of this block has added to the sums of these queries.
       auto load_dq = [&] { dq.load(sums, t - owners < a.document_begin(batch, first_query) / block_rows<D>); };
       if (first_query + rows > first && first_query < warp_end) {
         float p[groups][rows / 8][4], ds[groups][rows / 8][4];
@@ -299,7 +299,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
         if (a.documents && first_query + rows > a.document_end(batch, min(first, a.seq - 1)))
           mask_documents<true>(p, a, batch, first, first_query);
         if (dropout) drop<true>(ds, a, stream, head, first, first_query);
-          // Beyond the last query, tiles are zero. p is 1 there, but is only multiplied by zeros.
+          // Tiles are zero beyond the last query. p is 1 there, but only zeros are multiplied by it.
 #pragma unroll
         for (int j = 0; j < rows / 8; ++j) {
           float log_sum[2], delta[2];
@@ -316,7 +316,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
         if (with_dq) share_scores<D>(scores, ds);
         if (dropout) drop<true>(p, a, stream, head, first, first_query);
         multiply_add<D>(dv, p, buffer + query_tile);
-        if (with_dq) load_dq();  // in flight during the next product
+        if (with_dq) load_dq();  // the loads overlap with the next product
         multiply_add<D>(dk, ds, buffer);
       } else if (with_dq) {
         const float none[groups][rows / 8][4] = {};

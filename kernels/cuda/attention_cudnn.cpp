@@ -19,7 +19,7 @@ namespace {
 namespace fe = cudnn_frontend;
 using fe::graph::Graph;
 
-// Unique ids of the tensors of both graphs; execution binds pointers to them.
+// Ids of the tensors in the forward and backward graphs. Execution binds a pointer to each id.
 enum Operand : int64_t { query = 1, key, value, result, row_values, d_result, d_query, d_key, d_value, factor };
 using Pointers = std::unordered_map<int64_t, void*>;
 
@@ -34,7 +34,7 @@ std::string reason(const std::string& text) {
   return text.substr(begin, text.find('\n', begin) - begin);
 }
 
-// Binds query, key and value heads as strided views of packed rows.
+// Binds the ids `first`, first + 1 and first + 2 to the query, key and value heads of the packed rows.
 void bind_packed(Pointers& to, Operand first, Tensor qkv, const AttentionShape& s) {
   char* row = qkv.as<char>();
   const int64_t head_bytes = s.head_dim * static_cast<int64_t>(size_of(qkv.dtype));
@@ -122,7 +122,7 @@ void add_attention(Graph& graph, const AttentionShape& s, bool backward) {
   auto tensor = [](Operand name, std::vector<int64_t> shape, std::vector<int64_t> stride) {
     return fe::graph::Tensor_attributes().set_uid(name).set_dim(std::move(shape)).set_stride(std::move(stride));
   };
-  // Heads [batch, heads, seq, head_dim] as a view of rows of `width` values, one row per token.
+  // A tensor [batch, count, seq, head_dim] that is a view of memory with one row of `width` values per token.
   auto heads = [&](Operand name, int64_t count, int64_t width) {
     return tensor(name, {s.batch, count, s.seq, s.head_dim}, {s.seq * width, s.head_dim, width, 1});
   };

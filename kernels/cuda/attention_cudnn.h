@@ -1,5 +1,5 @@
-// cuDNN's fused attention in bf16, an alternative to our own kernels. Built where CMake finds cuDNN and the headers of
-// its frontend (https://github.com/NVIDIA/cudnn-frontend). cuDNN decides which shapes it supports on which GPU.
+// cuDNN's fused attention in bf16, an alternative to Rowan's own kernels. It is built if CMake finds cuDNN and the
+// headers of cuDNN's frontend (https://github.com/NVIDIA/cudnn-frontend). cuDNN decides which shapes a GPU supports.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -19,13 +19,13 @@ namespace rowan::cuda {
 class CudnnAttention {
  public:
   virtual ~CudnnAttention() = default;
-  // "cuDNN 9.19.0".
+  // For example "cuDNN 9.19.0".
   virtual std::string describe() const = 0;
-  // Plans forward and backward of a shape. Returns the bytes of workspace that they need. Throws Error with cuDNN's
-  // reason if cuDNN does not support the shape.
+  // Plans the forward and the backward for a shape. Returns the bytes of workspace that both can share. Throws Error
+  // with cuDNN's reason if cuDNN does not support the shape.
   virtual size_t plan(const AttentionShape& shape) = 0;
-  // Like Backend's attention operations, for checked bf16 operands. They do nothing and return false if the shape has
-  // no plan.
+  // The same as Backend's attention operations, for bf16 operands that have been checked. If the shape has no plan,
+  // they do nothing and return false.
   virtual bool forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape, void* workspace) = 0;
   virtual bool backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                         const AttentionShape& shape, void* workspace) = 0;
@@ -34,7 +34,7 @@ class CudnnAttention {
 // Throws Error when the build has no cuDNN.
 std::unique_ptr<CudnnAttention> make_cudnn_attention(cudaStream_t stream);
 
-// Adds the attention operation to an empty graph. The scale is an operand, so it is passed at execution.
+// Adds the attention operation to an empty graph. The scale is an operand of the graph, so execution passes its value.
 void add_attention(cudnn_frontend::graph::Graph& graph, const AttentionShape& shape, bool backward);
 
 }  // namespace rowan::cuda

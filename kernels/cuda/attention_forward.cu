@@ -1,11 +1,11 @@
-// Causal attention forward on tensor cores. A block computes 64 or 128 queries of one head. It reads the keys up to its
-// last query in tiles of 64. Each query has a running maximum and a running sum of exponentials (in base 2).
-// FLOPs per score: 4 * head_dim, where all scores of a tile on the diagonal count. Floor: these FLOPs at the rate of
-// mma.sync, which on Hopper is 62% of that of wgmma.
-// What was tried:
-// 1. For head sizes up to 64, a warp computes 32 rows and keeps its queries in registers, so it reads each tile half as
-// often.
-// 2. Exponentials use ex2.approx. Only tiles on the diagonal are masked.
+// Causal attention forward on tensor cores. A block computes 64 or 128 queries of one head. It reads the keys up to the
+// block's last query, in tiles of 64. Each query has a running maximum and a running sum of exponentials (in base 2).
+// FLOPs per score: 4 * head_dim. In tiles on the diagonal, masked scores count too. Lower bound on time: these FLOPs at
+// the rate of mma.sync, which on Hopper is 62% of the rate of wgmma.
+// Optimizations:
+// 1. For head sizes up to 64, a warp computes 32 rows instead of 16, so each tile is read half as often.
+// 2. A warp keeps its queries in registers.
+// 3. Exponentials use ex2.approx. Only tiles on the diagonal are masked.
 #include "kernels/cuda/attention_tiles.cuh"
 
 namespace rowan::cuda {
@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArg
           for (int j = 0; j < key_tiles; ++j) top = fmaxf(top, fmaxf(s[g][j][half * 2], s[g][j][half * 2 + 1]));
           top = fmaxf(top, __shfl_xor_sync(all_lanes, top, 1));
           top = fmaxf(top, __shfl_xor_sync(all_lanes, top, 2));
-          const float base = top == -INFINITY ? 0.0f : top;  // -infinity: all keys so far are of other documents
+          const float base = top == -INFINITY ? 0.0f : top;  // -infinity: all keys so far are masked
           float shrink = exp2_approx((largest[g][half] - base) * scale), shift = base * scale, sum = 0.0f;
           largest[g][half] = top;
 #pragma unroll

@@ -1,7 +1,8 @@
 // Causal attention without tensor cores, for fp32 and the head sizes that the kernels on tensor cores do not support.
-// The forward and dq have one block per query and head; dk and dv have one block per key and key/value head. A thread
-// computes one score of a tile of 64, then one or more elements of the result. Floor: about 1/64 of the fp32 rate,
-// because each multiplication needs two loads that touch 32 cache lines.
+// The kernels for the forward and for dq have one block per query and head. The kernel for dk and dv has one block per
+// key and key/value head. A thread computes one score of a tile of 64 scores, then one or more elements of the result.
+// The best possible rate is about 1/64 of the GPU's fp32 rate, because the lanes of a warp load one factor of each
+// product from 32 different cache lines.
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -19,7 +20,7 @@ __device__ float dot(const T* a, const T* b, int count) {
   return total;
 }
 
-// sums[i] += sum over t < size of factors[t] * rows[t, d], where d is the thread's i-th element.
+// sums[i] += the sum over t < size of factors[t] * rows[t, d], where d = thread() + i * threads.
 template <typename T>
 __device__ void add_rows(float (&sums)[elements], const float* factors, const T* rows, int64_t stride, int size,
                          int head_dim) {

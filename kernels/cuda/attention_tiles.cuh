@@ -1,11 +1,11 @@
 // Building blocks of the tensor-core attention kernels: tiles in shared memory, and two products on mma fragments.
 //
-// A block has 4 warps. Each computes 32 rows of the result for head sizes up to 64, else 16, because the sums of wider
-// heads would fill its registers. D is the head size rounded up to 32, 64, 96 or 128. Tiles are zero beyond the real
-// head size and the last token.
-// Each row of a tile is padded by 16 bytes. Rows are then an odd number of 16-byte units apart, so the 8 rows that one
-// ldmatrix reads lie in different banks.
-// Method: Dao, "FlashAttention-2" (2023). The backward of that paper sums dq with atomics. Here each sum is computed in
+// A block has 4 warps. A warp computes 32 rows of the result for head sizes up to 64. For larger heads it computes 16
+// rows, because the sums of 32 rows would not fit in registers. D is the head size rounded up to 32, 64, 96 or 128.
+// Tiles are zero beyond the real head size and the last token.
+// Each row of a tile is padded by 16 bytes. Rows are then an odd number of 16-byte units apart, so the 8 rows of each
+// matrix that ldmatrix reads lie in different banks.
+// Method: Dao, "FlashAttention-2" (2023). The paper's backward sums dq with atomics. These kernels compute each sum in
 // a fixed order.
 #pragma once
 
@@ -16,7 +16,7 @@ namespace rowan::cuda {
 
 constexpr int attention_warps = 4, attention_threads = attention_warps * warp_size;
 
-// Number of groups of 16 rows (mma fragments) of a warp, rows of a warp, and rows of a block.
+// row_groups: groups of 16 rows per warp, where 16 is the height of an mma fragment. warp_rows: rows per warp.
 template <int D>
 constexpr int row_groups = D <= 64 ? 2 : 1;
 template <int D>
@@ -53,13 +53,13 @@ __device__ __forceinline__ void load_tile(bfloat16* tile, const bfloat16* from, 
 // A warp's rows of a tile as left operands of mma: load(k) reads columns [16 k, 16 k + 16) of each group of 16 rows.
 template <int D>
 struct LeftRows {
-  const bfloat16* row;  // where this lane's row for ldmatrix begins
+  const bfloat16* row;  // start of the row whose address this lane passes to ldmatrix
 
   __device__ __forceinline__ explicit LeftRows(const bfloat16* tile) {
     int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
     row = tile + (warp * warp_rows<D> + lane % 16) * tile_stride<D> + lane / 16 * 8;
   }
-  // The corresponding rows of another tile, `offset` elements later in memory.
+  // The same rows of another tile, which lies `offset` elements after the first.
   __device__ __forceinline__ LeftRows(const LeftRows& other, int offset) : row(other.row + offset) {}
   __device__ __forceinline__ void load(uint32_t (&left)[row_groups<D>][4], int k) const {
 #pragma unroll
@@ -67,7 +67,7 @@ struct LeftRows {
   }
 };
 
-// A warp's rows of a tile like LeftRows, but loaded once and kept in registers.
+// Like LeftRows, but the rows are loaded once and kept in registers.
 template <int D>
 struct KeptRows {
   uint32_t rows[D / 16][row_groups<D>][4];
@@ -85,8 +85,8 @@ struct KeptRows {
   }
 };
 
-// s[16 * groups, 8 * tiles] = left[16 * groups, D] b[8 * tiles, D]^T, where b is rows of a tile.
-// Element (row, column) of a group is s[column / 8][(row / 8) * 2 + column % 2] of lane (row % 8) * 4 + column % 8 / 2.
+// s[16 * groups, 8 * tiles] = from[16 * groups, D] b[8 * tiles, D]^T. b points to rows of a tile in shared memory.
+// Element (row, column) of group g is s[g][column / 8][row / 8 * 2 + column % 2] of lane row % 8 * 4 + column % 8 / 2.
 template <int D, int tiles, typename Left>
 __device__ __forceinline__ void multiply_transposed(float (&s)[row_groups<D>][tiles][4], const Left& from,
                                                     const bfloat16* b) {
@@ -122,8 +122,8 @@ __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
   return bits;
 }
 
-// sums[16 * groups, D] += p[16 * groups, 8 * tiles] b[8 * tiles, D], with p rounded to bf16. The fragments of a result
-// have the layout of a left operand, so p needs no shuffle.
+// sums[16 * groups, D] += p[16 * groups, 8 * tiles] b[8 * tiles, D], with p rounded to bf16. The result of an
+// mma has the same fragment layout as a left operand, so p needs no shuffle.
 template <int D, int tiles>
 __device__ __forceinline__ void multiply_add(float (&sums)[row_groups<D>][D / 8][4],
                                              const float (&p)[row_groups<D>][tiles][4], const bfloat16* b) {
@@ -149,8 +149,8 @@ __device__ __forceinline__ void multiply_add(float (&sums)[row_groups<D>][D / 8]
   }
 }
 
-// Causal mask: sets scores of keys after their query to -infinity. `first_row` and `first_column` are the token
-// positions of row 0 and column 0. Rows are queries, or keys when the scores are transposed.
+// Causal mask: sets a score to -infinity if the key comes after the query. `first_row` and `first_column` are the token
+// positions of row 0 and column 0. Rows are queries, or keys if `transposed`.
 template <bool transposed, int groups, int tiles>
 __device__ __forceinline__ void mask_scores(float (&s)[groups][tiles][4], int first_row, int first_column) {
   int lane = threadIdx.x % warp_size;
@@ -186,7 +186,7 @@ __device__ __forceinline__ void mask_documents(float (&s)[groups][tiles][4], con
     }
 }
 
-// Multiplies weights, or their gradients, by their dropout factors.
+// Applies dropout to softmax weights, or to the gradients of softmax weights.
 template <bool transposed, int groups, int tiles>
 __device__ __forceinline__ void drop(float (&s)[groups][tiles][4], const AttentionArguments<bfloat16>& a,
                                      uint64_t stream, int head, int first_row, int first_column) {
@@ -202,7 +202,7 @@ __device__ __forceinline__ void drop(float (&s)[groups][tiles][4], const Attenti
       }
 }
 
-// Stores the warp's rows, which begin at row `first`, each multiplied by its factor.
+// Multiplies each of the warp's rows by the row's factor and stores it. The first of these rows is row `first`.
 template <int D>
 __device__ __forceinline__ void store_rows(bfloat16* to, int64_t stride, int first, int seq, int head_dim,
                                            const float (&sums)[row_groups<D>][D / 8][4],
@@ -233,8 +233,8 @@ __device__ __forceinline__ void store_rows(bfloat16* to, int64_t stride, int fir
   store_rows<D>(to, stride, first, seq, head_dim, sums, factors);
 }
 
-// Rotates the warp's rows, which begin at row `first`, by the angles of `table`. The head size is D, so that both
-// values of a pair, D / 2 columns apart, are in one lane.
+// Undoes RoPE in the warp's rows, which begin at row `first`. The head size must be exactly D. Then both values of a
+// pair, which are D / 2 columns apart, are in one lane.
 template <int D>
 __device__ __forceinline__ void rotate_rows_back(float (&sums)[row_groups<D>][D / 8][4], const float* table, int first,
                                                  int seq) {
@@ -256,7 +256,7 @@ __device__ __forceinline__ void rotate_rows_back(float (&sums)[row_groups<D>][D 
     }
 }
 
-// Calls choose(Width<D>, std::bool_constant<dropout>) with the smallest D that holds the head.
+// Calls choose(Width<D>, std::bool_constant<dropout>) with the smallest D >= head_dim.
 template <typename F>
 auto for_head_dim(int64_t head_dim, bool dropout, F choose) {
   auto with = [&](auto width) { return dropout ? choose(width, std::true_type()) : choose(width, std::false_type()); };

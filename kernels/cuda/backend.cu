@@ -24,8 +24,8 @@ constexpr size_t staging_bytes = size_t{1} << 20, landing_bytes = size_t{64} << 
 
 std::string gigabytes(size_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) * 1e-9); }
 
-// ROWAN_CUDA_GRAPHS=1 turns CUDA graphs on. They are off by default, because they only save host time, and large steps
-// hide host time.
+// ROWAN_CUDA_GRAPHS=1 turns CUDA graphs on. They are off by default, because they save only host time, and in large
+// steps the GPU is busy longer than the host.
 bool records_asked_for() {
   const char* set = std::getenv("ROWAN_CUDA_GRAPHS");
   std::string choice = set ? set : "0";
@@ -110,10 +110,10 @@ CudaBackend::~CudaBackend() {
 
 void CudaBackend::check(cudaError_t error) {
   if (error == cudaSuccess) return;
-  // A kernel's failure is sticky, and whatever CUDA call comes next reports it. Other errors belong to this call.
+  // The error of a failed kernel is sticky: every later CUDA call returns it. Any other error comes from this call.
   cudaError_t now = cudaStreamQuery(stream_);
   bool from_before = now != cudaSuccess && now != cudaErrorNotReady && now != cudaErrorStreamCaptureUnsupported;
-  cudaGetLastError();  // clear it, or the next operation would report it
+  cudaGetLastError();  // clears the error, or the next operation would report it too
   fail("{} on {}: CUDA reports: {}{}", operation_, subject_.describe(), cudaGetErrorString(error),
        from_before ? "; an earlier operation may have caused it: set CUDA_LAUNCH_BLOCKING=1 to see which" : "");
 }
@@ -121,8 +121,8 @@ void CudaBackend::check(cudaError_t error) {
 Limits CudaBackend::limits() const {
   Limits limits;
   limits.head_dim = cuda::largest_head_dim;
-  limits.norm_width = shared_limit_ / int64_t{2 * sizeof(float)};  // norm_backward's sums for one warp: weight and bias
-  limits.batch = 65535;                                            // gridDim.z limit
+  limits.norm_width = shared_limit_ / int64_t{2 * sizeof(float)};  // norm_backward's sums for weight and bias, one warp
+  limits.batch = 65535;                                            // CUDA's limit of gridDim.z
   return limits;
 }
 

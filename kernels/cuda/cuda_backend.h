@@ -1,6 +1,6 @@
 // The CUDA backend: every operation of kernels/backend.h on one GPU, one file per family of operations. Kernels use
 // launches, shared memory and PTX only through device.cuh, so tests/emulation can run the same sources on the CPU.
-// C++17.
+// CUDA sources are C++17.
 #pragma once
 
 #include <cublasLt.h>
@@ -46,7 +46,7 @@ class CudaBackend final : public Backend {
   void plan_attention(const AttentionShape& shape, DType dtype) override;
 
  private:
-  // Marks the running operation: an NVTX range for profilers, and the name that error messages use.
+  // Mark the start and the end of an operation, for profilers (NVTX) and for error messages.
   void begin(const char* operation, const Tensor& subject) override;
   void end() override;
 
@@ -58,17 +58,17 @@ class CudaBackend final : public Backend {
                                     Tensor bias) override;
   void do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
 
-  // One matrix product as cuBLASLt sees it: column-major d[m, n] = epilogue(alpha op(a) op(b) + beta c).
+  // One matrix product in cuBLASLt's terms: d[m, n] = epilogue(alpha op(a) op(b) + beta c). All are column-major.
   struct Product {
     int64_t m, n, k, lda, ldb, ldd, batch, stride_a, stride_b, stride_d;
     bool transpose_a, transpose_b;
     DType in, out;
     cublasLtEpilogue_t epilogue;
     bool tf32;
-    int alignment;  // alignment in bytes that every pointer has
+    int alignment;  // a power of two that divides the address of every operand
 
     bool operator<(const Product& other) const;
-    // Everything that distinguishes it from other products.
+    // All fields as text. ProductChoices finds the product by this text.
     std::string describe() const;
   };
   struct Plan {
@@ -82,13 +82,12 @@ class CudaBackend final : public Backend {
     const void *c, *a, *b;
     float alpha, beta;
     const void* bias = nullptr;  // [m]
-    void* auxiliary = nullptr;   // the argument of GELU, written by the forward and read by the backward; laid out as d
+    void* auxiliary = nullptr;   // GELU's input, written by the forward, read by the backward; has the layout of d
   };
 
-  // Throws Error naming the running operation and its main tensor if CUDA reports an error.
+  // If CUDA reports an error, throws an Error that names the running operation and its main tensor.
   void check(cudaError_t error);
   void check(cublasStatus_t status);
-  // Launches a kernel on the stream.
   template <typename... Parameters>
   void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
               const std::common_type_t<Parameters>&... arguments) {
@@ -97,7 +96,7 @@ class CudaBackend final : public Backend {
   // Number of blocks for `work` items with one item per thread, up to a limit. If the limit is reached, a kernel's
   // grid-stride loop processes several items per thread.
   unsigned grid_for(int64_t work, int block) const;
-  // allocate() without zeroing.
+  // Like allocate(), but does not zero the memory.
   void* reserve(size_t bytes, Category category);
   // Scratch memory, valid during one operation. It grows to the largest request.
   template <typename T>
@@ -109,12 +108,12 @@ class CudaBackend final : public Backend {
   // last wait.
   void wait();
   void forget_recordings();
-  // Returns the indices of the tokens sorted by id, in workspace(). Tokens outside the vocabulary come last.
+  // Sorts the tokens by id. Returns their indices in this order, in workspace(). Ids outside the vocabulary come last.
   const int* sorted(Tensor tokens, int64_t vocabulary);
   // to[cols] += the column sums of partial[count, cols].
   void add_partials(Tensor to, const float* partial, int64_t count);
 
-  // Optimizer passes over slots, each of which points to its own update and sums (optimizer_slots.cuh).
+  // Parts of optimizer operations. Each slot points to its own update and sums (optimizer_slots.cuh).
   template <typename Rule>
   void over_elements(void (*vectors)(cuda::SlotList, Rule), void (*scalars)(cuda::SlotList, Rule), int width,
                      const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, const Rule& rule);
@@ -126,23 +125,23 @@ class CudaBackend final : public Backend {
                 float factor);
   void staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types, const NormalizedStepRule& rule);
 
-  // The column-major product that computes c = a b on row-major tensors. Its operand a is the argument b, and its
-  // operand b is the argument a.
+  // The column-major product that computes c = a b for row-major tensors. The operands change places: the product's a
+  // is the argument b, and the product's b is the argument a.
   static Product row_major(const Tensor& c, const Operand& a, const Operand& b);
   const Plan& plan_for(const Product& product, const Operands& operands);
-  // Runs the product; `algorithm` is for the plan's description and layouts.
+  // Runs the product with an algorithm that cuBLASLt's heuristic has returned for this plan.
   cublasStatus_t run(const Plan& plan, const Operands& operands, const cublasLtMatmulAlgo_t& algorithm);
-  // The index of the fastest algorithm for the product. Leaves its result as it was.
+  // Times the algorithms and returns the index of the fastest. If the product adds to d, restores d afterwards.
   int fastest(const Product& product, const Plan& plan, const Operands& operands,
               const std::vector<cublasLtMatmulAlgo_t>& algorithms);
-  // Returns false when cuBLASLt has no algorithm for the product.
+  // Returns false if cuBLASLt has no algorithm for the product.
   bool try_multiply(Product product, const Operands& operands);
   void multiply(const Product& product, const Operands& operands);
   bool fuses(Activation kind, const Tensor& pre) const;
 
   int index_;
   int multiprocessors_ = 0;
-  int64_t shared_limit_ = 0;  // bytes of shared memory that a block may ask for
+  int64_t shared_limit_ = 0;  // bytes of dynamic shared memory that a block may use
   std::string description_;
   cudaStream_t stream_ = nullptr;
   const char* operation_ = "cuda";
@@ -162,18 +161,19 @@ class CudaBackend final : public Backend {
   std::array<Staging, 16> staging_;
   size_t next_staging_ = 0;
   void* landing_ = nullptr;
-  int* bad_id_ = nullptr;  // {1: embedding or 2: cross_entropy, id}, written by a kernel that reads an invalid id
+  // A kernel that reads an invalid id writes bad_id_[1] = id, and bad_id_[0] = 1 (embedding) or 2 (cross_entropy).
+  int* bad_id_ = nullptr;
 
-  // Recorded graphs, by owner and key. Null: the work has run once and will be recorded the next time.
+  // Recorded graphs, by owner and key. Null: the work has run once, and its next run will be recorded.
   std::map<std::pair<const void*, uint64_t>, cudaGraphExec_t> recordings_;
   bool records_ = false;
 
   cublasLtHandle_t blas_ = nullptr;
   void* blas_workspace_ = nullptr;
   std::map<Product, Plan> plans_;
-  std::unique_ptr<cuda::ProductChoices> choices_;  // null: the heuristic's first answer is taken
+  std::unique_ptr<cuda::ProductChoices> choices_;  // null: each plan uses the heuristic's first answer
   bool fused_gelu_ = false, tf32_ = false;
-  std::unique_ptr<cuda::CudnnAttention> cudnn_;  // runs the shapes given to plan_attention(), nothing else
+  std::unique_ptr<cuda::CudnnAttention> cudnn_;  // runs only the shapes given to plan_attention()
 };
 
 }  // namespace rowan

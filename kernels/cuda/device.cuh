@@ -1,4 +1,4 @@
-// The only file where nvcc and the emulation of tests/emulation differ: launches, shared memory and PTX instructions.
+// Launches, shared memory and PTX instructions. Only this file has different code for nvcc and for tests/emulation.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -19,8 +19,8 @@ namespace rowan::cuda {
 constexpr int warp_size = 32;
 constexpr unsigned all_lanes = 0xffffffffu;
 
-// Bytes of dynamic shared memory that need no opt-in. CUDA's limit is 48 KB, which includes a kernel's static arrays.
-// 4 KB are left for those arrays.
+// Bytes of dynamic shared memory that a kernel may use without an opt-in. CUDA's limit for static and dynamic shared
+// memory together is 48 KB, of which 4 KB are left for static arrays.
 constexpr size_t shared_without_asking = 44 * 1024;
 
 template <typename... Parameters>
@@ -31,7 +31,7 @@ cudaError_t allow_shared(void (*kernel)(Parameters...), size_t bytes) {
 }
 
 // `launch(name, kernel, grid, block, shared_bytes, stream, arguments...)` launches a kernel and returns CUDA's error
-// code. `name` is the operation's, for messages. Arguments convert to the kernel's parameter types.
+// code. `name` is the name of the operation, for messages. Arguments are converted to the kernel's parameter types.
 #ifndef ROWAN_EMULATION
 
 // Shared memory of a block: a static array, or the dynamic bytes requested at launch.
@@ -48,7 +48,7 @@ cudaError_t launch(const char*, void (*kernel)(Parameters...), dim3 grid, dim3 b
   return cudaGetLastError();
 }
 
-// d += a b with a 16x16, b 16x8, d 16x8. Fragment layouts: PTX ISA, "Matrix Fragments for mma.m16n8k16".
+// d += a b, where a is 16x16, b is 16x8 and d is 16x8. Fragment layouts: PTX ISA, "Matrix Fragments for mma.m16n8k16".
 __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
   asm volatile(
       "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};\n"
@@ -56,14 +56,15 @@ __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// 2^x by the special function unit: error at most 2 ulp; denormal results are flushed to 0.
+// 2^x, computed by the special function unit with an error of at most 2 ulp. Denormal results are flushed to 0.
 __device__ __forceinline__ float exp2_approx(float x) {
   float result;
   asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(result) : "f"(x));
   return result;
 }
 
-// Loads four 8x8 matrices of 16-bit values. Lane l passes the address of row l % 8 of matrix l / 8 (16 bytes, aligned).
+// Loads four 8x8 matrices of 16-bit values. Lane l passes the address of row l % 8 of matrix l / 8. A row is 16 bytes
+// long and aligned to 16 bytes.
 template <bool transposed>
 __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
   uint32_t address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
@@ -79,15 +80,15 @@ __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
                  : "memory");
 }
 
-// Starts an asynchronous copy of 16 bytes from global to shared memory. When not `valid` it writes zeros and reads
-// nothing.
+// Starts an asynchronous copy of 16 bytes from global to shared memory. If `valid` is false, it writes zeros
+// and reads nothing.
 __device__ __forceinline__ void copy_async_16(void* to, const void* from, bool valid) {
   asm volatile(
       "cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to))),
       "l"(from), "r"(valid ? 16 : 0)
       : "memory");
 }
-// Starts the same copy of 4 bytes.
+// Like copy_async_16, for 4 bytes.
 __device__ __forceinline__ void copy_async_4(void* to, const void* from, bool valid) {
   asm volatile(
       "cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to))),

@@ -1,6 +1,6 @@
 // Finds where documents begin and end in packed rows, and applies dropout.
-// Bytes: 20 per token to find documents, and 4 per value in bf16 for dropout. Floor: this traffic at the rate of a
-// copy. The random draws of dropout take more time than its traffic.
+// Bytes moved: 20 per token to find documents, 4 per bf16 value for dropout. Lower bound on time: this traffic at the
+// bandwidth of a copy. In dropout, the random draws take more time than the traffic.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 #include "kernels/dropout.h"
@@ -12,8 +12,8 @@ using namespace cuda;
 
 constexpr int block = 256;
 
-// Inclusive scan over the warp: the maximum of this lane and those before it, or the minimum of this lane and those
-// after it.
+// Inclusive scan over the warp. If `before`, returns the maximum of x over this lane and all lower lanes. Else returns
+// the minimum of x over this lane and all higher lanes.
 template <bool before>
 __device__ __forceinline__ int scan(int x) {
   int lane = static_cast<int>(threadIdx.x);
@@ -42,7 +42,7 @@ __global__ void find_documents_kernel(int* documents, const int* tokens, Documen
     begin = __shfl_sync(all_lanes, own, warp_size - 1);
   }
   for (int first = (seq - 1) / warp_size * warp_size; first >= 0; first -= warp_size) {
-    int t = first + lane, here = scan<false>(opens(t) ? t : end);  // the next beginning at or after t
+    int t = first + lane, here = scan<false>(opens(t) ? t : end);  // where the first document at or after t begins
     int next = __shfl_sync(all_lanes, here, (lane + 1) % warp_size);
     if (t < seq) ends[t] = lane + 1 < warp_size ? next : end;
     end = __shfl_sync(all_lanes, here, 0);

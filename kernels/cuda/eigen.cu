@@ -1,10 +1,10 @@
-// Eigenvectors of symmetric matrices and orthogonal factors of square ones, in double precision. Consecutive matrices
-// of one size share launches, as far as scratch memory allows.
-// Eigenvectors by one-sided Jacobi: a sweep has k - 1 rounds. A round is one launch for k / 2 independent pairs of
-// rows, with one block per pair. Orthogonal factors by Householder: one launch computes a reflector, another applies it
-// to the columns.
-// FLOPs: 10 k^3 per sweep, 8/3 k^3 per factor. Floor: k launches per sweep and 3 k per factor. At the sizes that occur
-// in optimizers, launches limit the speed.
+// Eigenvectors of symmetric matrices, and the orthogonal factor Q of the QR decomposition of square matrices, both in
+// double precision. Consecutive matrices of equal size share launches, as far as scratch memory allows.
+// Eigenvectors use the one-sided Jacobi method. A sweep over a matrix [k, k] has k - 1 rounds. A round is one launch.
+// It rotates k / 2 independent pairs of rows, with one block per pair. Q uses Householder reflections: one launch
+// computes a reflector, and another launch applies it to the columns.
+// FLOPs: 10 k^3 per sweep, 8/3 k^3 per Q. Launches: k per sweep, 3 k per Q. For the matrix sizes that optimizers use,
+// the launches limit the speed.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 #include "kernels/gpu_workspace.h"
@@ -18,7 +18,7 @@ constexpr int block = 256;
 constexpr int sweeps = 14;  // convergence is quadratic; a matrix of 2048 random rows takes 11 sweeps
 constexpr double small_angle = 1e-14;
 
-// The sum of x over the block; every thread gets it.
+// Returns the sum of x over the block to every thread.
 __device__ double block_total(double x) {
   SHARED_ARRAY(double, parts, block);
   parts[threadIdx.x] = x;
@@ -49,8 +49,9 @@ __global__ void noise_kernel(double* noise, const double* g, int64_t k) {
   if (threadIdx.x == 0) noise[blockIdx.x] = 1e-32 * total;
 }
 
-// Round `round` of a round-robin tournament of the rows. `players` is k rounded up to an even number, so the last
-// player may be a dummy. Block (x, y) makes the two rows of pair x of matrix y orthogonal.
+// One round of a round-robin tournament, in which each row is paired with every other row once. `players` is k rounded
+// up to an even number. If k is odd, the row that is paired with the extra player rests. Block (x, y) makes the two
+// rows of pair x in matrix y orthogonal.
 __global__ void rotate_kernel(double* g, double* u, const double* noise, int64_t k, int64_t players, int64_t round) {
   int64_t pair = blockIdx.x, around = players - 1;
   int64_t first = pair == 0 ? around : (round + pair) % around, second = (round + around - pair) % around;
@@ -81,7 +82,7 @@ __global__ void rotate_kernel(double* g, double* u, const double* noise, int64_t
   }
 }
 
-// lambda[m, i] = <row i of g[m], row i of u[m]>. One block per row.
+// lambda[m, i] = the dot product of row i of g[m] and row i of u[m]. One block per row.
 __global__ void eigenvalues_kernel(double* lambda, const double* g, const double* u, int64_t k) {
   int64_t row = (int64_t{blockIdx.y} * k + blockIdx.x) * k;
   double total = 0.0;
@@ -90,7 +91,7 @@ __global__ void eigenvalues_kernel(double* lambda, const double* g, const double
   if (threadIdx.x == 0) lambda[blockIdx.y * k + blockIdx.x] = total;
 }
 
-// Row i of u becomes column p of q, where p is the rank of its eigenvalue.
+// Copies row i of u to column p of q, where p is the rank of eigenvalue i. The largest eigenvalue has rank 0.
 __global__ void place_kernel(float* q, float* values, const double* lambda, const double* u, int64_t k) {
   for (int64_t i = blockIdx.x; i < k; i += gridDim.x) {
     int64_t place = 0;
@@ -100,8 +101,8 @@ __global__ void place_kernel(float* q, float* values, const double* lambda, cons
   }
 }
 
-// Writes v[m, j, :] and tau[m, j] of the reflection that zeros column j of a[m] below the diagonal. One block per
-// matrix.
+// Writes the vector v[m, j, :] and the factor tau[m, j] of the Householder reflection that zeros column j of a[m] below
+// the diagonal. One block per matrix.
 __global__ void reflector_kernel(double* v, double* tau, const double* a, int64_t k, int64_t j) {
   const double* own = a + int64_t{blockIdx.x} * k * k;
   double* reflector = v + (int64_t{blockIdx.x} * k + j) * k;

@@ -1,5 +1,5 @@
-// Scale, add, lerp, clamp and swap_axes: one pass over the elements. Floor: reading each operand once and writing the
-// result once, at the rate of a copy.
+// scale, add, lerp, clamp and swap_axes, each in one pass over the elements. Lower bound on time: reading each operand
+// once and writing the result once, at the bandwidth of a copy.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 
@@ -46,7 +46,7 @@ __global__ void lerp_kernel(float* y, const X* x, float weight, int64_t count) {
   });
 }
 
-// One thread for each word of 2, 4 or 16 bytes. A line is the c words of the last dimension.
+// to[b, a, c] = from[a, b, c], in words of 2, 4 or 16 bytes.
 template <typename Word>
 __global__ void swap_axes_kernel(Word* to, const Word* from, int64_t a, int64_t b, int64_t c) {
   for (int64_t i = thread_index(); i < a * b * c; i += thread_count()) {
@@ -66,7 +66,7 @@ __global__ void clamp_forward_kernel(T* x, int64_t rows, int64_t cols, int64_t b
   }
 }
 
-// The clamped values were rounded to their dtype, so the limit is rounded before the comparison.
+// x holds clamped values that were rounded to T, so the limit is rounded to T before the comparison.
 template <typename T>
 __global__ void clamp_backward_kernel(T* dx, const T* x, int64_t rows, int64_t cols, int64_t begin, int64_t end,
                                       float limit) {

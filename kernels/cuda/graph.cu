@@ -1,14 +1,14 @@
-// Repeated work as a CUDA graph. The first call runs the work directly, so that scratch memory grows to its full size
-// and cuBLASLt plans exist. The second call records the launches. It and all later calls replay the recording in one
-// launch. A recording holds addresses, so releasing any memory drops all recordings.
+// Runs repeated work as a CUDA graph. The first call runs the work directly, which grows scratch memory to its full
+// size and creates the cuBLASLt plans. The second call records the kernel launches. The second and all later calls
+// replay the recording in one launch. A recording contains addresses, so releasing any memory drops all recordings.
 #include "base/error.h"
 #include "kernels/cuda/cuda_backend.h"
 
 namespace rowan {
 namespace {
 
-// Bounds the number of recordings. Otherwise recordings would accumulate for keys that never repeat, such as a gradient
-// scale that changes with the batch.
+// Without a limit, keys that never repeat would accumulate recordings. An example is a key that contains a gradient
+// scale, which changes with every batch.
 constexpr size_t most_recordings = 16;
 
 }  // namespace
@@ -30,7 +30,7 @@ void CudaBackend::do_repeat(const void* owner, uint64_t key, const std::function
     } catch (...) {
       cudaStreamEndCapture(stream_, &graph);
       if (graph) cudaGraphDestroy(graph);
-      cudaGetLastError();  // the exception carries the cause
+      cudaGetLastError();  // clears CUDA's error, which the exception already reports
       throw;
     }
     check(cudaStreamEndCapture(stream_, &graph));

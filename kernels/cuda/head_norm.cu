@@ -1,6 +1,6 @@
-// RMSNorm of query and key heads, one warp per head. For a head x let rstd = 1 / sqrt(mean(x^2) + eps), n = x rstd and
-// g = dout * weight; then dx = rstd (g - n mean(g n)) and d_weight += dout n.
-// Bytes per value in bf16: forward 4, backward 6. Floor: this traffic at the rate of a copy.
+// RMSNorm of query and key heads, one warp per head. For a head x let rstd = 1 / sqrt(mean(x^2) + eps), n = x * rstd
+// and g = dout * weight. Then dx = rstd * (g - n * mean(g * n)) and d_weight += dout * n.
+// Bytes moved per bf16 value: forward 4, backward 6. Lower bound on time: this traffic at the bandwidth of a copy.
 #include <algorithm>
 
 #include "kernels/cuda/attention.h"
@@ -63,8 +63,8 @@ __global__ void head_norm_forward_kernel(T* out, const T* in, const T* weight, S
   store_head(out + head * s.head_dim, x, s.head_dim);
 }
 
-// blockIdx.y is 0 for queries, 1 for keys. partial fp32[2, blocks, head_dim] receives each block's sums for the
-// gradient of its half of the weight. It is null if there is no weight.
+// blockIdx.y is 0 for queries and 1 for keys. partial fp32[2, blocks, head_dim] receives each block's part of the
+// weight gradient, first for queries, then for keys. It is null if there is no weight.
 template <typename T>
 __global__ void head_norm_backward_kernel(T* dqkv, float* partial, const T* in, const T* weight, Sizes s) {
   SHARED_ARRAY(float, sums, block* elements);

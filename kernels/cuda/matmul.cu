@@ -1,9 +1,9 @@
-// Matrix products through cuBLASLt, and bias gradients. The heuristic is queried once per shape, and its first answer
-// is kept as the plan. After time_products the fastest of its answers is kept instead, also in a file: without it,
-// timing could make two runs of one seed differ in their last bits.
-// Cost of [m, k] [k, n]: 2 m n k FLOPs. Floor: these FLOPs at the rate of the tensor cores; large products reach 0.6 to
-// 0.8 of that rate. A bias gradient is a separate pass over dout, whose floor is 2 bytes per value in bf16 at the rate
-// of a copy.
+// Matrix products through cuBLASLt, and bias gradients. cuBLASLt's heuristic is queried once per shape, and the plan
+// keeps its first answer. After time_products(), it keeps the heuristic's fastest answer, and a file keeps the
+// choice. Without the file, two runs with one seed could choose different algorithms and differ in their last bits.
+// FLOPs of [m, k] times [k, n]: 2 m n k. Lower bound on time: these FLOPs at the rate of the tensor cores. Large
+// products reach 60% to 80% of this rate. A bias gradient takes a separate pass over dout. Its lower bound on time is
+// 2 bytes per bf16 value at the bandwidth of a copy.
 #include <algorithm>
 #include <cmath>
 #include <tuple>
@@ -29,7 +29,7 @@ int alignment_of(std::initializer_list<const void*> pointers) {
 }
 
 // Column sums of x[rows, cols]. A block sums 32 * width columns over every gridDim.y-th group of 8 rows. The loop is
-// unrolled by four, because with one load in flight per thread half of the memory bandwidth was unused.
+// unrolled by four, because one load in flight per thread would leave half of the memory bandwidth unused.
 constexpr int column_warps = 8;
 template <typename T, int width>
 __global__ void column_sums_kernel(float* partial, const T* x, int64_t rows, int64_t cols) {
@@ -111,7 +111,7 @@ const CudaBackend::Plan& CudaBackend::plan_for(const Product& p, const Operands&
   describe(CUBLASLT_MATMUL_DESC_EPILOGUE, p.epilogue);
   if (operands.bias) {
     describe(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, blas_type(p.out));
-    describe(CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);  // the heuristic depends on its alignment
+    describe(CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);  // the heuristic reads its alignment
   }
   if (operands.auxiliary) {
     describe(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.ldd);
@@ -140,7 +140,7 @@ const CudaBackend::Plan& CudaBackend::plan_for(const Product& p, const Operands&
   for (auto side : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
                     CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES})
     prefer(side, static_cast<uint32_t>(p.alignment));
-  std::array<cublasLtMatmulHeuristicResult_t, 8> answers;  // the best first
+  std::array<cublasLtMatmulHeuristicResult_t, 8> answers;  // the fastest first, by estimate
   int count = 0;
   cublasStatus_t asked =
       cublasLtMatmulAlgoGetHeuristic(blas_, plan.description, plan.a, plan.b, plan.d, plan.d, preference,
@@ -171,7 +171,7 @@ cublasStatus_t CudaBackend::run(const Plan& plan, const Operands& o, const cubla
 int CudaBackend::fastest(const Product& p, const Plan& plan, const Operands& o,
                          const std::vector<cublasLtMatmulAlgo_t>& algorithms) {
   constexpr int repeats = 3;
-  // A result that is added to changes with each run.
+  // If the product adds to d, each timed run changes d, so d is saved and restored.
   const bool adds = o.beta != 0 && o.c == o.d;
   const size_t bytes = static_cast<size_t>((p.batch - 1) * p.stride_d + (p.n - 1) * p.ldd + p.m) * size_of(p.out);
   void* before = adds ? reserve(bytes, Category::workspace) : nullptr;
@@ -182,7 +182,7 @@ int CudaBackend::fastest(const Product& p, const Plan& plan, const Operands& o,
   int best = 0;
   float least = INFINITY;
   for (size_t i = 0; i < algorithms.size(); ++i) {
-    // The first run may load code. An algorithm may turn out not to support the operands.
+    // The first run is not timed, because it may load code. It fails if the algorithm does not support the operands.
     if (run(plan, o, algorithms[i]) != CUBLAS_STATUS_SUCCESS) continue;
     check(cudaEventRecord(begin, stream_));
     for (int repeat = 0; repeat < repeats; ++repeat) check(run(plan, o, algorithms[i]));
@@ -219,8 +219,8 @@ void CudaBackend::multiply(const Product& p, const Operands& operands) {
     fail("{} on {}: cuBLASLt has no algorithm for {} x {} x {}", operation_, subject_.describe(), p.n, p.m, p.k);
 }
 
-// A row-major c = a b is the column-major c^T = b^T a^T of the same memory, so the operands swap places and keep their
-// transposition flags.
+// The memory of a row-major matrix holds the transposed matrix in column-major order. So c = a b becomes c^T = b^T a^T:
+// the operands change places and keep their transposition flags.
 CudaBackend::Product CudaBackend::row_major(const Tensor& c, const Operand& a, const Operand& b) {
   Product p{};
   p.m = b.cols();
@@ -266,7 +266,7 @@ void CudaBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weigh
 }
 
 void CudaBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
-  if (dout.dtype == DType::f32 && d_weight.dtype == DType::bf16) {  // not supported by cuBLASLt
+  if (dout.dtype == DType::f32 && d_weight.dtype == DType::bf16) {  // cuBLASLt does not support this
     Tensor wide(workspace<float>(d_weight.numel()), DType::f32, {d_weight.dim(0), d_weight.dim(1)});
     multiply(row_major(wide, {dout, true}, in), {wide.data, wide.data, in.data, dout.data, 1.0f, 0.0f});
     do_add(d_weight, wide);
@@ -297,8 +297,8 @@ void CudaBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const
   multiply(row_major(c, a, b), {c.data, source.data, b.x.data, a.x.data, alpha, beta});
 }
 
-// cuBLASLt's GELU is the tanh form, and the rows of its auxiliary matrix must have a multiple of 8 elements. Before
-// Hopper the epilogue costs more time than it saves (measured in llm.c).
+// cuBLASLt's GELU epilogue computes the tanh form. The row length of its auxiliary matrix must be a multiple of 8.
+// On GPUs before Hopper, the epilogue costs more time than it saves (measured in llm.c).
 bool CudaBackend::fuses(Activation kind, const Tensor& pre) const {
   return fused_gelu_ && kind == Activation::gelu_tanh && pre.dtype == DType::bf16 &&
          vector_width({pre.data}, pre.cols()) > 1;

@@ -1,11 +1,7 @@
 // Residual add fused with RMSNorm or LayerNorm, forward and backward. One warp processes one row. Each lane reads the
 // same elements in every pass, so later passes hit the L1 cache and no synchronization is needed.
-// Bytes per value in bf16: forward 8 (reads residual and branch, writes sum and output), backward 8 (reads dout, r and
-// d_residual, writes d_residual). Floor: this traffic at the rate of a copy.
-// What was tried:
-// 1. Later passes of the forward add residual and branch again from L1 instead of reading back the stored sum.
-// 2. The backward issues all loads of a row before using any. With one vector in flight per thread, half of the memory
-// bandwidth was unused.
+// Bytes moved per bf16 value: forward 8 (reads residual and branch, writes sum and output), backward 8 (reads dout, r
+// and d_residual, writes d_residual). Lower bound on time: this traffic at the bandwidth of a copy.
 #include <algorithm>
 
 #include "base/error.h"
@@ -20,14 +16,14 @@ using namespace cuda;
 constexpr int warps = 4, block = warps * warp_size;
 constexpr int backward_blocks = 4;  // blocks per multiprocessor; each writes its own partial sums
 
-// Calls f(column) for the calling lane's vectors of a row.
+// Calls f(column) for each vector of a row that the calling lane processes.
 template <int width, typename F>
 __device__ __forceinline__ void for_lane(int64_t cols, F f) {
   for (int64_t column = threadIdx.x % warp_size * width; column < cols; column += warp_size * width) f(column);
 }
 
-// Like for_lane, but f also receives an index that is a compile-time constant. It is i for the i-th vector of a lane if
-// i < kept<T>, and kept<T> for all later vectors. kept<T> vectors fit a lane's registers.
+// Like for_lane, but f also receives the number of the vector as a compile-time constant: 0, 1, ... for the lane's
+// first kept<T> vectors, which fit in registers, and kept<T> for all later vectors.
 template <typename T>
 constexpr int kept = 8 / sizeof(T);
 template <typename T, int width, int i = 0, typename F>
@@ -41,7 +37,7 @@ __device__ __forceinline__ void for_kept(int64_t cols, F f) {
   }
 }
 
-// Calls f(R, O, T): element types of the residual stream, of the norm's output, and of weights and branch.
+// Calls f(R(), O(), T()). R is the element type of the residual stream, O of the norm's output, T of weight and branch.
 template <typename F>
 void with_types(DType stream, DType out, DType weight, F f) {
   if (stream == weight)
@@ -52,7 +48,7 @@ void with_types(DType stream, DType out, DType weight, F f) {
     f(float(), float(), bfloat16());
 }
 
-// mean is null for rms. branch and sum are null together, and bias may be null. sum does not alias residual or branch.
+// mean is null for RMSNorm. branch and sum are both null or both set. bias may be null. sum overlaps no input.
 template <typename R, typename O, typename T>
 struct ForwardArguments {
   O* out;
@@ -68,7 +64,8 @@ template <typename R, typename O, typename T, int width>
 __global__ void norm_forward_kernel(ForwardArguments<R, O, T> a) {
   int64_t n = int64_t{blockIdx.x} * warps + threadIdx.x / warp_size;
   if (n >= a.rows) return;
-  // Later passes add residual and branch again: the first pass loaded both into L1, where its stores may not be.
+  // Every pass adds residual and branch again instead of reading the stored sum. The first pass brings both into L1,
+  // whereas its stores may bypass L1.
   auto load_sum = [&](auto& x, int64_t c) {
     load(x, a.residual + n * a.cols + c);
     if (!a.branch) return;
@@ -115,7 +112,8 @@ __global__ void norm_forward_kernel(ForwardArguments<R, O, T> a) {
   });
 }
 
-// partial_weight and partial_bias are fp32[blocks, cols]. mean is null for rms, and partial_bias if there is no bias.
+// partial_weight and partial_bias are fp32[blocks, cols]. mean is null for RMSNorm. Without a bias, partial_bias is
+// null.
 template <typename R, typename O, typename T>
 struct BackwardArguments {
   R* d_residual;
@@ -128,8 +126,8 @@ struct BackwardArguments {
   bool accumulate;
 };
 
-// Each warp accumulates the parameter gradients of its rows in shared memory: `cols` sums per warp for the weight, then
-// as many for the bias. At the end the block adds up its warps.
+// Each warp accumulates the parameter gradients of its rows in shared memory: [warps, cols] sums for the weight, then
+// [warps, cols] sums for the bias. At the end the block adds up the sums of its warps.
 template <typename R, typename O, typename T, int width>
 __global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(BackwardArguments<R, O, T> a) {
   DYN_SHARED(float, sums);
@@ -143,8 +141,8 @@ __global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(B
     }
   });
   for (int64_t n = int64_t{blockIdx.x} * used_warps + warp; n < a.rows; n += int64_t{gridDim.x} * used_warps) {
-    // Issue all loads of the row before using any. The shared-memory sums limit occupancy, so each warp must keep many
-    // loads in flight.
+    // Issues all loads of the row before it uses any of them. The sums in shared memory limit occupancy, so each warp
+    // must keep many loads in flight. With one load in flight per thread, half of the memory bandwidth would be unused.
     constexpr int most = kept<R>;
     Kept<O, width> douts[most];
     Kept<R, width> rs[most], befores[most] = {};
@@ -239,7 +237,7 @@ void CudaBackend::do_norm_forward(const NormForward& norm) {
 
 void CudaBackend::do_norm_backward(const NormBackward& norm) {
   int64_t sums = norm.d_bias.empty() ? 1 : 2, cols = norm.r.cols();
-  // Shared memory holds the sums of fewer warps when rows are wide.
+  // If rows are wide, shared memory has room for the sums of fewer warps.
   int64_t used_warps = std::min<int64_t>(warps, shared_limit_ / (sums * cols * int64_t{sizeof(float)}));
   if (used_warps == 0)
     fail("norm_backward: r: found {}, expected at most {} columns", norm.r.describe(), limits().norm_width);

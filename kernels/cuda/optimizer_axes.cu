@@ -1,5 +1,5 @@
-// Optimizer operations on rows and columns of matrices: sums along them, scaling by factors, and sorting. Floor:
-// reading each operand once, and writing each updated matrix once, at the rate of a copy.
+// Optimizer operations on rows and columns of matrices: sums along them, scaling by factors, and sorting. Lower bound
+// on time: reading each operand once, and writing each updated matrix once, at the bandwidth of a copy.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
 
@@ -10,7 +10,7 @@ using namespace cuda;
 
 constexpr int block = 256;
 
-// One element of a * b, or of |a| if there is no b. a is slot.update and b is slot.first.
+// Element `at` of update * first, or of |update| if `first` is null.
 __device__ __forceinline__ float product(const Slot& s, const SlotTypes& types, int64_t at) {
   float x[1], y[1];
   load_any(x, s.update, at, types.update);
@@ -40,7 +40,7 @@ __global__ void column_products_kernel(const __grid_constant__ SlotList list) {
   }
 }
 
-// totals[n] = sum of parts[n, k]; one block per n.
+// totals[n] = the sum over k of parts[n, k]. One block per n.
 __global__ void add_rows_kernel(float* totals, const float* parts, int64_t k) {
   float total = 0.0f;
   for (int64_t i = threadIdx.x; i < k; i += blockDim.x) total += parts[blockIdx.x * k + i];
@@ -82,14 +82,14 @@ __global__ void retract_kernel(float* steps, float* keeps, const float* ww, cons
   }
 }
 
-// Rank of keys[i] among k keys in descending order; equal keys keep their order.
+// Returns the rank of keys[i] among k keys in descending order. Equal keys keep their order.
 __device__ __forceinline__ int64_t place(const float* keys, int64_t k, int64_t i) {
   int64_t before = 0;
   for (int64_t j = 0; j < k; ++j) before += keys[j] > keys[i] || (keys[j] == keys[i] && j < i);
   return before;
 }
 
-// places[n, k]: the rank of each key within its slot.
+// places[n, k] = the rank of each of the k keys of a slot.
 __global__ void places_kernel(int* places, const float* keys, int64_t k, int64_t n) {
   for (int64_t i = thread_index(); i < n * k; i += thread_count())
     places[i] = static_cast<int>(place(keys + i / k * k, k, i % k));
@@ -112,7 +112,7 @@ __global__ void keep_largest_kernel(const __grid_constant__ SlotList list, const
   }
 }
 
-// Copies the matrix to slot.sums. Row or column i goes to position places[i] of its slot.
+// Copies each slot's matrix to slot.sums, where row or column i goes to position places[slot, i].
 __global__ void gather_kernel(const __grid_constant__ SlotList list, const int* places, int64_t k, Along along) {
   const Slot& s = list.slots[blockIdx.y];
   for (int64_t i = thread_index(); i < s.count(); i += thread_count()) {

@@ -1,6 +1,6 @@
 // Optimizer operations that work element by element; one launch covers up to 40 matrices.
-// AdamW moves 30 bytes per parameter with bf16 weights: it reads gradient, two states and master in fp32, and writes
-// states, master and weight. Floor: this traffic at the rate of a copy.
+// AdamW moves 30 bytes per parameter with bf16 weights: it reads the gradient, both moments and the master in fp32, and
+// writes the moments, the master and the weight. Lower bound on time: this traffic at the bandwidth of a copy.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
 
@@ -68,8 +68,8 @@ __global__ void second_moment_kernel(const __grid_constant__ SlotList list, Seco
   });
 }
 
-// slot.sums holds the step factors. keeps replaces 1 - d. Each has one value per row, column or matrix. If slot.sums is
-// null, the factor is 1. If keeps is null, nothing is replaced.
+// slot.sums holds the factors f of ApplyRule, and `keeps` holds values that replace 1 - d. Both have one value per row,
+// column or matrix. If slot.sums is null, f is 1. If `keeps` is null, 1 - d is used.
 template <int width>
 __global__ void apply_kernel(const __grid_constant__ SlotList list, const float* keeps, int64_t k, ApplyRule rule) {
   const Slot& s = list.slots[blockIdx.y];

@@ -1,7 +1,7 @@
-// RMNP, Nora and Mano in one pass over memory if rows are normalized, and project() as an operation of its own. Columns
-// span all rows of a matrix, so normalizing columns needs separate launches for the sums.
-// A step over rows moves 22 bytes per parameter with bf16 weights: it reads gradient, momentum and master in fp32, and
-// writes momentum, master and weight. Floor: this traffic at the rate of a copy.
+// project(), and normalized_step(), which the optimizers RMNP, Nora and Mano use. If rows are normalized, a step takes
+// one pass over memory. A column spans all rows of a matrix, so normalizing columns needs separate launches for the
+// sums. A step that normalizes rows moves 22 bytes per parameter with bf16 weights: it reads gradient, momentum and
+// master in fp32, and writes momentum, master and weight. Lower bound on time: this traffic at the bandwidth of a copy.
 #include "base/error.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
@@ -14,11 +14,11 @@ using namespace cuda;
 
 constexpr int stripe_warps = 8, stripe_threads = stripe_warps * warp_size;
 
-// One block per row. Gradient, momentum and, if projecting, weights are read once before the norm is known. The update
-// stays in shared memory until then.
+// One block per row. The first loop reads gradient and momentum, and if rule.project also the weights. The update stays
+// in shared memory until its norm is known.
 template <int width>
 __global__ void row_step_kernel(const __grid_constant__ SlotList list, NormalizedStepRule rule) {
-  DYN_SHARED(float, u);  // the row's update, followed by its weights if projecting
+  DYN_SHARED(float, u);  // the row's update, then, if rule.project, the row's weights
   const Slot& s = list.slots[blockIdx.y];
   if (blockIdx.x >= s.rows) return;
   int64_t row = blockIdx.x * s.cols, begin = int64_t{threadIdx.x} * width, stride = int64_t{blockDim.x} * width;
@@ -67,7 +67,7 @@ __global__ void row_step_kernel(const __grid_constant__ SlotList list, Normalize
   }
 }
 
-// update -= its component along the weights, row by row.
+// Subtracts from each row of the update its component along the same row of the weights.
 template <int width>
 __global__ void project_rows_kernel(const __grid_constant__ SlotList list, ProjectRule rule) {
   const Slot& s = list.slots[blockIdx.y];
@@ -95,7 +95,7 @@ __global__ void project_rows_kernel(const __grid_constant__ SlotList list, Proje
   }
 }
 
-// Sum over the block's warps of each lane's value; every thread gets the sum of its lane.
+// Adds up x over the warps of the block, separately for each lane. Returns to every thread the sum of its lane.
 __device__ float sum_over_warps(float x) {
   SHARED_ARRAY(float, values, stripe_threads);
   values[threadIdx.x] = x;
@@ -129,7 +129,7 @@ __global__ void project_columns_kernel(const __grid_constant__ SlotList list, Pr
   }
 }
 
-// Updates the weights. The sums of squares of rows or columns of the updates are already known.
+// Updates the weights. slot.sums holds the sums of squares of the rows or columns of the update.
 __global__ void staged_step_kernel(const __grid_constant__ SlotList list, NormalizedStepRule rule) {
   const Slot& s = list.slots[blockIdx.y];
   for (int64_t i = thread_index(); i < s.count(); i += thread_count()) {
@@ -164,8 +164,8 @@ void CudaBackend::do_project(Tensor update, const std::vector<OptimizerSlot>& sl
   run_project(list, types, rule);
 }
 
-// Handles columns, and rows too wide for shared memory, with one pass per stage. Processes as many matrices at a time
-// as fit a fixed amount of scratch memory.
+// Normalizes columns, or rows that are too wide for shared memory, with one pass over memory for each stage. Processes
+// as many matrices at a time as fit in a fixed amount of scratch memory.
 void CudaBackend::staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types,
                                const NormalizedStepRule& rule) {
   types.update = false;
@@ -173,7 +173,7 @@ void CudaBackend::staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotT
     std::vector<Slot> part;
     std::vector<int64_t> offsets;
     int64_t used = 0;
-    // Elements of scratch memory for a slot: its update, then its sums.
+    // Elements of scratch memory for a slot, which holds the slot's update and then the slot's sums.
     auto room = [](const Slot& s) { return staged_room(s.rows, s.cols); };
     while (begin < slots.size() && part.size() < SlotList::capacity &&
            (part.empty() || used + room(slots[begin]) <= staged_limit)) {

@@ -13,7 +13,7 @@
 namespace rowan::cuda {
 
 // One matrix of a launch. Pointers that an operation does not use are null. `update` points to this slot's matrix in
-// the update tensor, `sums` to its sums or factors.
+// the update tensor. `sums` points to this slot's sums or factors.
 struct Slot {
   void *weight, *master, *gradient, *first, *second, *update;
   float* sums;
@@ -23,12 +23,12 @@ struct Slot {
   __host__ __device__ int64_t count() const { return rows * cols; }
 };
 
-// Dtypes shared by all slots of a call; true: bf16.
+// Dtypes, which are the same in all slots of a call. true: bf16, false: fp32.
 struct SlotTypes {
   bool weight, gradient, first, second, update;
 };
 
-// Passed as a kernel parameter; a launch has at most 4 KB of parameters.
+// A kernel parameter. The capacity is limited, because a launch has at most 4 KB of parameters.
 struct SlotList {
   static constexpr int capacity = 40;
   Slot slots[capacity];
@@ -52,7 +52,7 @@ __device__ __forceinline__ void store_any(void* to, int64_t at, bool is_bf16, co
     store(static_cast<float*>(to) + at, values);
 }
 
-// Loads the value that an update works on: the master if there is one, else the weight.
+// Loads the values that an update changes: the master weights if there are any, else the weights.
 template <int width>
 __device__ __forceinline__ void load_value(float (&to)[width], const Slot& slot, const SlotTypes& types, int64_t at) {
   load_any(to, slot.master ? slot.master : slot.weight, at, slot.master ? false : types.weight);
@@ -72,8 +72,8 @@ __device__ __forceinline__ bool allows(Mask mask, float step, float w) {
   return mask == Mask::none || (mask == Mask::same_sign ? step * w > 0.0f : step * w >= 0.0f);
 }
 
-// w = keep w - step for elements [at, at + width), rounded as `rounding` says. keep[j] becomes 1 where the mask
-// excludes decay.
+// w = keep * w - step for elements [at, at + width), rounded according to `rounding`. Where the mask excludes weight
+// decay, keep[j] is set to 1.
 template <int width>
 __device__ __forceinline__ void update_weights(const Slot& slot, const SlotTypes& types, int64_t at,
                                                float (&keep)[width], const float (&step)[width],
@@ -104,14 +104,14 @@ __device__ __forceinline__ void update_weights(const Slot& slot, const SlotTypes
   store_any(slot.weight, at, types.weight, w);
 }
 
-// The coefficient c of the projection u -= c w, from <u, w> and <w, w>.
+// Returns the coefficient c of the projection u -= c w. uw and ww are the dot products <u, w> and <w, w>.
 __device__ __forceinline__ float projection_share(bool raw, float eps, float uw, float ww) {
   if (raw) return uw;
   float norm = fmaxf(sqrtf(ww), eps);
   return uw / norm / norm;
 }
 
-// 1 / norm, or 0 where the norm is 0.
+// Returns 1 / norm, where eps is added to the norm or is its minimum, or 0 if the resulting divisor is 0.
 __device__ __forceinline__ float inverse_norm(float squares, float eps, Eps mode) {
   float norm = sqrtf(squares), divisor = mode == Eps::clamp ? fmaxf(norm, eps) : norm + eps;
   return divisor > 0.0f ? 1.0f / divisor : 0.0f;
@@ -166,7 +166,7 @@ inline void attach_sums(std::vector<Slot>& slots, float* sums, int64_t k) {
   for (size_t i = 0; i < slots.size(); ++i) slots[i].sums = sums + static_cast<int64_t>(i) * k;
 }
 
-// The vector width that every slot allows. With whole_rows, no vector may cross the end of a row.
+// The vector width that the pointers of all slots allow. If whole_rows, no vector may cross the end of a row.
 inline int slots_width(const std::vector<Slot>& slots, bool whole_rows) {
   int width = vector_elements;
   for (const Slot& s : slots)
@@ -187,7 +187,7 @@ void for_lists(const std::vector<Slot>& slots, const SlotTypes& types, F f) {
   }
 }
 
-// The largest f(slot), at least 1.
+// The largest f(slot), or 1 if all are smaller.
 template <typename F>
 int64_t largest(const std::vector<Slot>& slots, F f) {
   int64_t result = 1;
@@ -195,7 +195,7 @@ int64_t largest(const std::vector<Slot>& slots, F f) {
   return result;
 }
 
-// Threads of a block that processes a row of `cols` elements.
+// Number of threads of a block that processes a row of `cols` elements.
 inline unsigned row_threads(int64_t cols, int width) {
   return static_cast<unsigned>(std::clamp<int64_t>(ceil_div(cols, width * warp_size) * warp_size, warp_size, 256));
 }

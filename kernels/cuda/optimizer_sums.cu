@@ -1,5 +1,5 @@
-// Sums of squares over rows, columns and matrices, and the factors computed from them. Floor: reading each matrix once
-// at the rate of a copy.
+// Sums of squares over rows, columns and matrices, and the factors computed from them. Lower bound on
+// time: reading each matrix once at the bandwidth of a copy.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -45,7 +45,7 @@ __global__ void column_sums_kernel(const __grid_constant__ SlotList list, float 
   s.sums[column] = factor * total;
 }
 
-// totals[n] = sum of parts[n, k]; one block per n.
+// totals[n] = the sum over k of parts[n, k]. One block per n.
 __global__ void totals_kernel(float* totals, const float* parts, int64_t k) {
   float total = 0.0f;
   for (int64_t i = threadIdx.x; i < k; i += blockDim.x) total += parts[blockIdx.x * k + i];
@@ -53,8 +53,8 @@ __global__ void totals_kernel(float* totals, const float* parts, int64_t k) {
   if (threadIdx.x == 0) totals[blockIdx.x] = total;
 }
 
-// Replaces sums of squares by the factors that rows, columns or matrices are multiplied by. Double precision costs
-// little, because there is one power per row, column or matrix.
+// Replaces each sum of squares by the factor for the same row, column or matrix. Double precision costs little here,
+// because the number of factors is small.
 __global__ void factors_kernel(float* sums, int64_t count, NormalizeRule rule) {
   for (int64_t i = thread_index(); i < count; i += thread_count()) {
     double sum = sums[i], eps = rule.eps;
@@ -67,7 +67,7 @@ __global__ void factors_kernel(float* sums, int64_t count, NormalizeRule rule) {
   }
 }
 
-// x[n, rows, cols] *= target * row factor * column factor * matrix factor; a null pointer is a factor of 1.
+// x[n, rows, cols] *= target * row factor * column factor * matrix factor; a null pointer stands for the factor 1.
 template <typename T, int width>
 __global__ void scale_kernel(T* x, const float* by_row, const float* by_column, const float* by_matrix, float target,
                              int64_t n, int64_t rows, int64_t cols) {
@@ -151,8 +151,8 @@ void CudaBackend::run_column_sums(const std::vector<cuda::Slot>& slots, const cu
   });
 }
 
-// Writes factor * the sums of squares to `out`. Sums over whole matrices use `rows`, fp32[n, rows of a matrix], as
-// scratch memory.
+// Writes factor * the sums of squares to `out`. `rows` fp32[n, rows of a matrix] is scratch memory for the sums over
+// whole matrices.
 void CudaBackend::run_sums(float* out, float* rows, std::vector<cuda::Slot> slots, const cuda::SlotTypes& types,
                            Along along, float factor) {
   int64_t height = slots[0].rows, width = slots[0].cols, n = static_cast<int64_t>(slots.size());

@@ -15,7 +15,7 @@ namespace {
 constexpr size_t words = sizeof(cublasLtMatmulAlgo_t) / sizeof(uint64_t);
 static_assert(sizeof(cublasLtMatmulAlgo_t) == words * sizeof(uint64_t));
 
-// cuBLASLt's opaque words, in hexadecimal.
+// The algorithm's opaque words, in hexadecimal.
 std::string text_of(const cublasLtMatmulAlgo_t& algorithm) {
   std::string text;
   for (uint64_t word : algorithm.data) text += fmt::format("{:016x}", word);

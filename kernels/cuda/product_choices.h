@@ -1,5 +1,6 @@
-// The algorithms of cuBLASLt that a run has chosen by time, in a file of the run's folder: a process that continues the
-// run makes the same choices and so computes the same bits. C++17.
+// The cuBLASLt algorithms that a run has chosen by timing. They are kept in a file in the run's folder. A process that
+// continues the run then makes the same choices and computes the same bits. C++17, because CUDA sources include this
+// header.
 #pragma once
 
 #include <cublasLt.h>
@@ -11,14 +12,14 @@ namespace rowan::cuda {
 
 class ProductChoices {
  public:
-  // Reads the file if it is there. Choices that were made on another `device` (the GPU and cuBLASLt's version) are
-  // dropped, because an algorithm is valid on its own device only. Throws Error naming file and field.
+  // Reads the file if it exists. `device` names the GPU and cuBLASLt's version. Choices from another device are
+  // ignored, because an algorithm is valid only on the device that returned it. Throws Error if the file is damaged.
   ProductChoices(const std::string& file, const std::string& device);
 
   // The choice for a product, or null.
   const cublasLtMatmulAlgo_t* find(const std::string& product) const;
-  // Adds a choice, and writes all of them if the file's folder exists: that of a new run comes after its first
-  // products.
+  // Adds a choice. Then writes all choices to the file if the file's folder exists. A new run computes its first
+  // products before it creates the folder.
   void keep(const std::string& product, const cublasLtMatmulAlgo_t& algorithm);
 
  private:

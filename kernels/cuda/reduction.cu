@@ -1,5 +1,6 @@
-// Sums in two launches: partial sums over a fixed split of the elements, then their sum in a fixed order, so that equal
-// inputs give equal bits. Floor: reading each element once at the rate of a copy.
+// Sums in two launches. The first computes partial sums over a fixed split of the elements. The second adds them in a
+// fixed order, so equal inputs give equal bits. Lower bound on time: reading each element once at the bandwidth of a
+// copy.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -13,7 +14,7 @@ using namespace cuda;
 constexpr int block = 256, final_block = 1024;
 constexpr int64_t elements_per_block = 32768, most_blocks = 256;
 
-// The tensors that one launch sums. Passed as a kernel parameter; a launch has at most 4 KB of parameters.
+// The tensors that one launch sums: a kernel parameter. A launch has at most 4 KB of parameters.
 struct TensorList {
   static constexpr int capacity = 64;
   const void* data[capacity];

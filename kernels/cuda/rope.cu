@@ -1,6 +1,6 @@
-// Rotary positions (RoPE) on the packed projections, in place. Forward and backward each move 4 bytes per value of
-// queries and keys in bf16. Floor: this traffic at the rate of a copy.
-// Mostly the backward is part of attention's instead (attention_backward.cu).
+// Rotary position embeddings (RoPE) on the packed projections, in place. Forward and backward each move 4 bytes per
+// bf16 value of queries and keys. Lower bound on time: this traffic at the bandwidth of a copy.
+// The kernels of attention_backward.cu usually undo RoPE themselves. This kernel then runs only in the forward.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 

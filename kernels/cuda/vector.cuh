@@ -1,5 +1,5 @@
-// Shared by all kernels: 16-byte loads and stores as floats, loops over elements and rows of any length and alignment,
-// sums over warps and blocks, and dispatch from dtypes to template arguments.
+// Shared by all kernels: 16-byte loads and stores with conversion from and to fp32, loops over elements and rows of any
+// length and alignment, sums over warps and blocks, and dispatch from dtypes to template arguments.
 #pragma once
 
 #include <initializer_list>
@@ -12,7 +12,7 @@ namespace rowan::cuda {
 
 using bfloat16 = __nv_bfloat16;
 
-// Elements a thread moves at once where alignment allows: 16 bytes of bf16, 32 of fp32.
+// Number of elements that a thread loads or stores at once if alignment allows: 16 bytes of bf16, 32 bytes of fp32.
 constexpr int vector_elements = 8;
 
 __device__ __forceinline__ float to_float(float x) { return x; }
@@ -32,8 +32,8 @@ __device__ __forceinline__ float rounded(float x) {
 
 constexpr float log2_e = 1.4426950408889634f;
 
-// bf16 uses the fast exponential and division: their errors are far below bf16 rounding. They halve the instructions of
-// SwiGLU and GELU.
+// For bf16, exponential() and sigmoid() use the fast exponential and division, whose errors are far below the rounding
+// error of bf16. They halve the number of instructions of SwiGLU and GELU.
 template <typename T>
 __device__ __forceinline__ float exponential(float x) {
   if constexpr (std::is_same_v<T, bfloat16>)
@@ -126,7 +126,7 @@ __device__ __forceinline__ float warp_max(float x) {
   return x;
 }
 
-// Sum over a one-dimensional block of whole warps; every thread gets it. A NaN propagates.
+// Returns to every thread the sum of x over the block, which is one-dimensional and has whole warps. A NaN propagates.
 __device__ inline float block_sum(float x) {
   SHARED_ARRAY(float, partial, warp_size);
   int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size, warps = blockDim.x / warp_size;
@@ -165,7 +165,7 @@ void with_dtype(DType dtype, F f) {
     f(float());
 }
 
-// Calls f(Width<8>) or f(Width<1>).
+// Calls f(Width<8>()) or f(Width<1>()).
 template <typename F>
 void with_width(int width, F f) {
   if (width == vector_elements)

@@ -1,4 +1,4 @@
-// A Backend that computes nothing and counts memory by category, and FLOPs and bytes by family of operations. It checks
+// A Backend that computes nothing. It counts memory by category, and FLOPs and bytes by family of operations. It checks
 // arguments like every backend, so the real model and optimizer code runs on it. Its addresses are invented and never
 // dereferenced. download() returns zeros.
 #pragma once
@@ -16,7 +16,7 @@
 namespace rowan {
 
 enum class OpFamily : uint8_t {
-  transfer,  // upload, download, copy, zero
+  transfer,  // upload, download, copy, swap_axes, zero
   elementwise,
   embedding,
   norm,
@@ -35,17 +35,18 @@ inline constexpr int op_family_count = count_of<OpFamily>;
 
 struct Work {
   int64_t calls = 0;
-  // FLOPs of matrix products, 2 m n k each; other arithmetic is not counted. Attention counts unmasked scores only,
-  // seq (seq + 1) / 2 per head, as if each row were one document. The backward of attention counts four products. The
-  // fifth, which recomputes the scores, is overhead of the implementation and is not counted.
+  // FLOPs of matrix products, 2 m n k each, and of eigenvectors and orthonormalize. Other arithmetic is not counted.
+  // In attention only unmasked scores count: seq * (seq + 1) / 2 per head, as if each row were one document. The
+  // backward of attention counts four products. The fifth product, which recomputes the scores, is not counted.
   double flops = 0;
-  // FLOPs with masked attention scores counted too: the convention of published MFU figures.
+  // The same FLOPs, but with masked attention scores counted too, as in published MFU figures.
   double flops_full = 0;
   // Bytes if every argument is read or written exactly once.
   double bytes = 0;
 };
 
-// What limits a kernel's speed on a GPU. epilogue: costs no time on a device that fuses it into the preceding product.
+// What limits a kernel's speed on a GPU. epilogue: the kernel takes no time on a device that fuses it into the
+// preceding product.
 enum class Bound : uint8_t {
   copy,
   optimizer,
@@ -58,7 +59,8 @@ enum class Bound : uint8_t {
 
 // A kernel that a GPU runs for an operation, or the sum of several kernels of the same name.
 struct Kernel {
-  std::string name;  // the operation's name; for a product its kind and a shape, "linear [768, 768]"; "bias gradients"
+  // The name of the operation. For a matrix product, its kind and a shape, such as "linear [768, 768]".
+  std::string name;
   Bound bound = Bound::copy;
   DType dtype = DType::f32;  // a product's operand dtype
   double calls = 1;
@@ -70,10 +72,10 @@ class DryBackend final : public Backend {
  public:
   DryBackend(AttentionKernels attention, int multiprocessors);
 
-  // Bytes held now, and the most held at one time, in one category.
+  // Bytes held now in one category, and the largest number held so far.
   size_t bytes(Category category) const { return current_[static_cast<size_t>(category)]; }
   size_t peak_bytes(Category category) const { return peak_[static_cast<size_t>(category)]; }
-  // Bytes held now and the most held at one time, over all categories.
+  // The same over all categories.
   size_t bytes() const { return total_; }
   size_t peak_bytes() const { return total_peak_; }
   const Work& work(OpFamily family) const { return work_[static_cast<size_t>(family)]; }
@@ -106,17 +108,17 @@ class DryBackend final : public Backend {
 
   // Counts an operation's scratch memory. As on the devices, all operations share one block of the largest size.
   void use_scratch(double bytes);
-  // Asks for the scratch memory of eigenvectors or orthogonal factors of matrices [k, k], in double precision:
-  // `squares` k^2 for each matrix that is in work at the same time, on a GPU also k + `more`.
+  // Counts the scratch memory of eigenvectors() or orthonormalize() for matrices [k, k], in doubles. A CPU takes
+  // squares * k^2 for one matrix at a time. A GPU takes squares * k^2 + k + more for each matrix of a batch.
   void use_eigen_scratch(const std::vector<Tensor>& matrices, int64_t squares, int64_t more);
   using Tensors = std::initializer_list<Tensor>;
   // Counts one call and one kernel, with the bytes of the tensors that are read and written. A tensor updated in place
   // appears in both lists.
   void count(OpFamily family, Tensors reads, Tensors writes);
-  // Adds the bytes of `tensors` to the call counted last.
+  // Adds the bytes of `tensors` to the most recently counted call.
   void touch(OpFamily family, Tensors tensors);
   void count_products(OpFamily family, double full, double causal);
-  // Counts one matrix product. Its kernel is named by `kind` and the shape of `named`.
+  // Counts one matrix product. The name of its kernel is `kind` followed by the shape of `named`.
   void count_product(const char* kind, const Tensor& named, DType dtype, Tensors reads, Tensors writes, double flops);
   void count_attention(Bound bound, const AttentionShape& shape, DType dtype, int products, int executed);
 
@@ -137,10 +139,11 @@ class DryBackend final : public Backend {
   const char* operation_ = "";
 };
 
-// Multiprocessors of the GPU that plans are for, an H100 or H200.
+// Number of multiprocessors of the GPU that `rowan plan` assumes, an H100 or H200.
 inline constexpr int planned_multiprocessors = 132;
 
-// Scratch memory is counted as the CUDA backend takes it on a GPU of this many multiprocessors; 0: as on a CPU.
+// Counts the scratch memory that the CUDA backend takes on a GPU with this number of multiprocessors. 0: counts that of
+// the CPU backend.
 std::unique_ptr<DryBackend> make_dry_backend(AttentionKernels attention = AttentionKernels::rowan,
                                              int multiprocessors = 0);
 

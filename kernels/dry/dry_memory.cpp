@@ -1,4 +1,4 @@
-// Counts allocations by category and transfers, and adds up the counted work.
+// Memory by category, transfers between host and device, and the sums of the counted work.
 #include <algorithm>
 #include <cstring>
 

@@ -22,9 +22,9 @@ bool on_tensor_cores(const AttentionShape& shape, DType dtype) {
   return dtype == DType::bf16 && shape.head_dim % 8 == 0 && shape.head_dim <= 128;
 }
 
-// FLOPs of one product of head_dim multiply-adds per score, summed over heads. full: all scores. causal: unmasked
-// scores. in_blocks: all scores of blocks that are not fully masked, which are those that GPU kernels compute. A block
-// has 128 by 128 scores, or 64 by 64 if head_dim is above 64.
+// FLOPs of one attention product over all heads, with head_dim multiply-adds per score. full: of all scores. causal: of
+// the unmasked scores. in_blocks: of all scores in blocks that are not fully masked, because GPU kernels compute whole
+// blocks. A block has 128 by 128 scores, or 64 by 64 if head_dim is above 64.
 struct Scores {
   double full, causal, in_blocks;
   explicit Scores(const AttentionShape& s)
@@ -42,7 +42,7 @@ void DryBackend::count_product(const char* kind, const Tensor& named, DType dtyp
                                double flops) {
   count(OpFamily::product, reads, writes);
   count_products(OpFamily::product, flops, flops);
-  const std::string shape = named.describe();  // "bf16[768, 768]"
+  const std::string shape = named.describe();  // for example "bf16[768, 768]"
   kernels_.back().name = kind + (" " + shape.substr(shape.find('[')));
   kernels_.back().dtype = dtype;
 }
@@ -158,8 +158,8 @@ void DryBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv
 }
 
 // A GPU executes five products per score, with fp32 sums of dq in scratch memory. If there are too few heads to fill
-// the GPU, it executes seven, because the scores and their gradients are computed twice (kernels/cuda/attention.cu).
-// RoPE's backward is part of these kernels if heads are 32, 64, 96 or 128 wide.
+// the GPU, it executes seven products, because two kernels each compute the scores and the gradients of the scores
+// (kernels/cuda/attention_backward.cu). These kernels also undo RoPE if head_dim is 32, 64, 96 or 128.
 void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                        const AttentionShape& shape, const AttentionRule& rule) {
   count(OpFamily::attention, {dout, out, log_sum_exp, qkv, rule.documents, rule.rope}, {dqkv});
@@ -188,12 +188,13 @@ void DryBackend::count_attention(Bound bound, const AttentionShape& shape, DType
   kernels_.back().flops = executed * (tensor_cores ? one.in_blocks : one.causal);
 }
 
-// An upper bound of the workspace of cuDNN 9.19. Except on compute capability 10.0, its deterministic backward stores a
-// bf16 score for every query and key, in tiles. With grouped-query heads it also stores the key and value gradients of
-// every query head before adding them up, in bf16 (fp32 on 10.0). Its frontend keeps one fp32 sum per query and head.
+// An upper bound on the workspace of cuDNN 9.19, for all GPUs. Its deterministic backward stores one bf16 score for
+// each query and key, in tiles. With grouped-query attention it also stores the key and value gradients of each query
+// head in bf16, before it adds them up. On compute capability 10.0 it stores no scores, and these gradients in fp32.
+// The frontend of cuDNN stores one fp32 sum for each query and head.
 void DryBackend::plan_attention(const AttentionShape& s, DType) {
   if (attention_ != AttentionKernels::cudnn) return;
-  // Doubles are exact for all sizes that fit in memory, and do not overflow for larger ones.
+  // Doubles represent all sizes that fit in memory exactly. Larger sizes do not overflow.
   auto whole = [](double n, double of) { return std::ceil(n / of) * of; };
   const double rows = static_cast<double>(s.batch) * static_cast<double>(s.heads), seq = static_cast<double>(s.seq),
                scores = 2 * rows * whole(seq, 128) * whole(seq, 64),

@@ -93,7 +93,7 @@ void DryBackend::do_sort_along(const std::vector<Tensor>& matrices, Tensor keys,
 }
 
 // Assumes eight Jacobi sweeps over k^2 / 2 pairs of rows. The dot products of a pair and the rotation of its rows in
-// two matrices take 20 k FLOPs. Both matrices are in double precision.
+// two matrices take 20 k FLOPs. Scratch memory holds both matrices in double precision.
 void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values,
                                  const std::vector<Tensor>& a) {
   count(OpFamily::optimizer, {}, {});
@@ -105,8 +105,8 @@ void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector
   use_eigen_scratch(a, 2, 1);
 }
 
-// Computing the Householder reflections takes 4/3 k^3 FLOPs, and multiplying them takes another 4/3 k^3. The matrix,
-// the reflections and the factor are in double precision.
+// Computing the Householder reflections takes 4/3 k^3 FLOPs, and multiplying them takes another 4/3 k^3. Scratch memory
+// holds the matrix, the reflections and their product in double precision.
 void DryBackend::do_orthonormalize(const std::vector<Tensor>& a) {
   count(OpFamily::optimizer, {}, {});
   for (const Tensor& x : a) {
