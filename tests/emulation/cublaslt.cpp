@@ -1,6 +1,7 @@
-// A stand-in for the cuBLASLt calls of kernels/cuda/matmul.cu, with cuBLASLt's column-major conventions. It refuses
-// leading dimensions that are too small, layouts that do not match, pointers outside device memory or less aligned than
-// declared, and preferences under which split-k may round partial sums to bf16. It computes products with fp32 sums.
+// A stand-in for the cuBLASLt calls of kernels/cuda/matmul.cu. Like cuBLASLt, it is column-major and sums in fp32. It
+// returns an error if a leading dimension is too small, if layouts do not match, or if a pointer is outside device
+// memory or less aligned than declared. It also returns an error if the preferences allow split-k to round partial sums
+// to bf16.
 #include <cublasLt.h>
 #include <cuda_bf16.h>
 
@@ -30,7 +31,7 @@ struct Layout {
   bool valid() const {
     return (type == CUDA_R_16BF || type == CUDA_R_32F) && rows > 0 && cols > 0 && ld >= int64_t(rows) && batch > 0;
   }
-  // Bytes from the first element of the matrices to the last.
+  // Bytes from the start of the first matrix to the end of the last matrix.
   size_t bytes() const { return (size_t(batch - 1) * size_t(stride) + (cols - 1) * size_t(ld) + rows) * element(); }
   float get(const void* base, size_t i) const {
     return type == CUDA_R_16BF ? __bfloat162float(static_cast<const __nv_bfloat16*>(base)[i])
@@ -69,7 +70,7 @@ float gelu_slope(float x) {
 bool epilogues_declined = false;
 int fastest = -1;
 
-// Rounds to 10 bits of mantissa, as tensor cores do with fp32 operands.
+// Rounds to 10 bits of mantissa, as tensor cores round fp32 operands in TF32 products.
 float to_tf32(float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof bits);
@@ -83,8 +84,8 @@ struct Preference {
   uint32_t alignment[4], reductions;
 };
 
-// The shape and alignment for which the heuristic was called, and the algorithm's number, stored in the algorithm's
-// opaque bytes. cublasLtMatmul refuses an algorithm that was chosen for another shape.
+// What an algorithm's opaque bytes contain: the shape and alignment for which the heuristic was called, and the number
+// of the algorithm. cublasLtMatmul refuses an algorithm that was chosen for another shape.
 struct Asked {
   uint64_t m, n, k;
   uint32_t alignment, algorithm;
@@ -298,7 +299,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
       for (uint64_t col = 0; col < d.cols; ++col)
         for (uint64_t row = 0; row < d.rows; ++row) {
           float sum = 0.0f;
-          for (uint64_t first = 0; first <= asked.algorithm; ++first) {  // every so many values apart
+          for (uint64_t first = 0; first <= asked.algorithm; ++first) {  // interleaved partial sums
             float part = 0.0f;
             for (uint64_t i = first; i < k; i += asked.algorithm + 1) part += left[row * k + i] * right[col * k + i];
             sum += part;

@@ -1,8 +1,8 @@
-// A stand-in for the CUDA runtime calls that kernels/cuda makes. Kernels run immediately. Copies between the device and
-// pinned memory complete only when the host waits for them, and their source must not change until then.
-// Device memory is one reserved range of addresses. It is filled with NaN when allocated and poisoned when freed. It is
-// inaccessible (PROT_NONE) unless a kernel, a copy or a library call runs, so host code that dereferences a device
-// pointer faults as with a real GPU.
+// A stand-in for the CUDA runtime calls that kernels/cuda makes. Kernels run immediately. A copy to pinned memory
+// arrives only when the host waits for it. After a copy from pinned memory, the host must wait before it changes this
+// memory. Device memory is one reserved range of addresses. It is filled with NaN when allocated and poisoned when
+// freed. It is inaccessible (PROT_NONE) unless a kernel, a copy or a library call runs, so host code that dereferences
+// a device pointer faults as with a real GPU.
 #include <cuda_runtime.h>
 #include <sys/mman.h>
 
@@ -92,16 +92,16 @@ bool is_pinned(const void* begin) {
   return begin < next->first + next->second;
 }
 
-// A copy from or to pinned memory whose completion the host has not waited for.
+// A copy from or to pinned memory that the host has not waited for.
 struct Transfer {
   uint64_t number;
   char* host;
   std::vector<char> bytes;
-  bool arrives;  // whether it is a copy to the host
+  bool arrives;  // true: a copy to the host; false: to the device
 };
 std::vector<Transfer> transfers;
 uint64_t queued = 0;  // number of operations queued so far
-uint64_t done = 0;    // number of operations that the host knows to be done
+uint64_t done = 0;    // number of operations that the host has waited for
 
 void wait_for(uint64_t number) {
   if (number > done) ++counted.waits;
@@ -140,7 +140,7 @@ std::set<const void*> wide_kernels;  // kernels that may use all shared memory
 
 using Recording = std::vector<std::function<void()>>;
 Recording* recording = nullptr;
-bool spoilt = false;  // true if a call that is not allowed during recording has ended it
+bool spoilt = false;  // whether a call that is not allowed during a recording has ended the recording
 
 // For calls that CUDA refuses while a stream is recorded. They end the recording.
 cudaError_t outside_recordings() {
@@ -264,7 +264,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   if (is_device_range(to, bytes) == emulation::host_side(kind, false) ||
       is_device_range(from, bytes) == emulation::host_side(kind, true))
     return result(cudaErrorInvalidValue);
-  // CUDA would record a copy from pinned memory, and each replay would read what this memory contains at that time.
+  // CUDA can record such a copy, but each replay copies what is then in host memory. The stand-in refuses to record it.
   if (kind != cudaMemcpyDeviceToDevice)
     if (cudaError_t error = emulation::outside_recordings()) return error;
   return emulation::queue([=] { emulation::copy(to, from, bytes, kind); });

@@ -1,4 +1,4 @@
-// Compiled without sanitizers in every build. It tells them about fibers and memory through fiber.h.
+// Compiled without sanitizers in every build. It reports fibers and memory to the sanitizers through fiber.h.
 #include "engine.h"
 
 #include <algorithm>
@@ -23,7 +23,7 @@ struct AsyncCopy {
   int group;
 };
 
-// Where a thread waits: at an operation of its warp (line 0), or at a barrier in a line of a file.
+// Where a thread waits: in a warp operation (`what` is its name, `line` is 0), or at a barrier (`what` is the file).
 struct Place {
   const char* what = nullptr;
   int line = 0;
@@ -53,7 +53,7 @@ struct WarpOperation {
 };
 
 // Addresses for ThreadSanitizer's happens-before edges. They are allocated anew for every block, because a reused
-// address would order a block after an earlier one.
+// address would order the block after an earlier block.
 struct Tokens {
   char barrier[2], warp[max_warps][2];
 };
@@ -244,7 +244,7 @@ void run(const char* kernel, dim3 grid, dim3 dim, size_t dynamic_shared_bytes, s
     run_block();
     if (!block->error.empty()) {
       std::string error = block->error;
-      state.release();  // leaked, because its threads wait forever and their stacks cannot be unwound
+      state.release();  // leaked, because the stacks of suspended threads cannot be unwound
       state = std::make_unique<Block>();
       throw DeviceError(error);
     }

@@ -1,11 +1,12 @@
-// Runs CUDA kernels on the CPU. Every thread of a block is a fiber, and blocks run one after another. Undefined
-// behavior of a kernel becomes an exception. Kernels call this engine through language.h and kernels/cuda/device.cuh.
+// Runs CUDA kernels on the CPU. Every thread of a block is a fiber, and blocks run one after another. An error that the
+// engine detects in a kernel becomes an exception. Kernels call this engine through language.h and
+// kernels/cuda/device.cuh.
 //
-// It checks more than a GPU does. Shared memory starts as NaN. Every thread of a block must reach each barrier at the
-// same line of code. Every lane of a mask must reach the warp operation. Copies by cp.async complete only at their
-// wait. Device memory is inaccessible while host code runs (cudart.cpp).
-// To ThreadSanitizer every CUDA thread is a thread. Only barriers, __syncwarp and launches order its memory accesses
-// with those of others, so ThreadSanitizer finds data races.
+// The engine checks more than a GPU does. Shared memory starts as NaN. Every thread of a block must reach each barrier
+// at the same line of code. Every lane of a mask must reach the warp operation. Copies by cp.async complete only at
+// their wait. Device memory is inaccessible while host code runs (cudart.cpp).
+// For ThreadSanitizer every CUDA thread is a separate thread. Only barriers, __syncwarp and launches order the memory
+// accesses of different threads, so ThreadSanitizer detects data races.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -18,19 +19,19 @@
 
 namespace emulation {
 
-// A kernel did something that is not allowed. The message names the kernel, the block and the thread.
+// An error in a kernel. The message names the kernel, the block and the thread.
 class DeviceError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// The order in which the threads of a block, and the blocks of a grid, run. The environment variable EMULATION_SCHEDULE
-// chooses: forward (the default), reverse, or random.
+// The order in which the threads of a block run, and the blocks of a grid. With `random`, only the threads are
+// shuffled. The environment variable EMULATION_SCHEDULE selects the order. The default is forward.
 enum class Schedule { forward, reverse, random };
 void set_schedule(Schedule schedule, uint64_t seed = 1);
 
-// Queues work on a stream. The work runs at once. While the stream is being recorded, it does not run but is stored,
-// and runs at every replay (cudart.cpp).
+// Queues work on a stream, where it runs immediately. While the stream is recorded, the work is stored instead, and
+// runs in every replay (cudart.cpp).
 cudaError_t queue(std::function<void()> work);
 
 // What a kernel can read about its own thread.
@@ -41,30 +42,29 @@ struct Thread {
 };
 extern Thread* self;
 
-// Ends the kernel with a DeviceError about the calling thread.
+// Ends the kernel with a DeviceError that names the calling thread.
 [[noreturn]] void report(const std::string& what);
 
 // Runs `body` once for every thread of the grid. The static and dynamic shared memory of a block together are at most
 // `shared_limit` bytes.
 void run(const char* kernel, dim3 grid, dim3 block, size_t dynamic_shared_bytes, size_t shared_limit,
          const std::function<void()>& body);
-// Bytes of shared memory that a kernel may use per block: 48 KB, or 227 KB as on Hopper after cudaFuncSetAttribute
-// (cudart.cpp).
+// Bytes of shared memory that a kernel may use per block: 48 KB, or 227 KB after cudaFuncSetAttribute, as on Hopper.
 size_t shared_limit(const void* kernel);
 
 void barrier(const char* file, int line);
 void sync_warp(unsigned mask);
 
 // Every lane of the mask passes a record. The last lane to arrive runs `function` over the 32 records (null for lanes
-// outside the mask); then all continue. Orders no memory accesses.
+// outside the mask). Then all lanes continue. This does not order memory accesses.
 void warp_collective(const char* name, unsigned mask, void* record,
                      const std::function<void(void** records, unsigned mask)>& function);
 
-// Shared memory of the running block, filled with NaN. `key` distinguishes arrays.
+// Shared memory of the running block, filled with NaN. `key` identifies a static array.
 void* dynamic_shared();
 void* static_shared(const void* key, size_t bytes);
 
-// cp.async: the destination is NaN until the wait that covers its group.
+// cp.async. The destination is NaN until copy_wait() has waited for the copy's group.
 void copy_async(void* to, const void* from, size_t bytes, bool valid);
 void copy_commit();
 void copy_wait(int groups_left);
@@ -76,7 +76,7 @@ class DeviceMemoryOpen {
   ~DeviceMemoryOpen();
 };
 
-// True when [begin, begin + bytes) lies within one live device allocation.
+// Whether [begin, begin + bytes) lies within one device allocation that has not been freed.
 bool is_device_range(const void* begin, size_t bytes);
 
 }  // namespace emulation

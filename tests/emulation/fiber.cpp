@@ -40,7 +40,7 @@ struct {
 } scheduler;
 
 #if defined(__x86_64__)
-// Saves the callee-saved registers of System V x86-64 on the old stack and restores them from the new one.
+// Saves the callee-saved registers of System V x86-64 on the old stack and restores them from the new stack.
 __attribute__((naked, noinline)) void swap_stacks(void** /*save*/, void* /*load*/) {
   asm volatile(
       "pushq %rbp\n pushq %rbx\n pushq %r12\n pushq %r13\n pushq %r14\n pushq %r15\n"
@@ -58,7 +58,7 @@ void Fiber::prepare(void (*entry)()) {
     void* memory =
         mmap(nullptr, page + stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
-    mprotect(memory, page, PROT_NONE);  // an overflow faults
+    mprotect(memory, page, PROT_NONE);  // a stack overflow faults
     stack_ = static_cast<char*>(memory) + page;
     if (__tsan_create_fiber) tsan_ = __tsan_create_fiber(0);
   }

@@ -1,6 +1,6 @@
 // Supplies the parts of the CUDA language that g++ lacks. It is included before everything else (-include) when
-// kernels/cuda is compiled for the CPU. It contains only what the kernels use; code that uses more does not compile. As
-// on a GPU, atomics and shuffles do not order other memory accesses.
+// kernels/cuda is compiled for the CPU. It contains only what the kernels use, so code that uses more does not compile.
+// As on a GPU, atomics and shuffles do not order other memory accesses.
 #pragma once
 
 #define ROWAN_EMULATION 1

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../../kernels/cuda"
 status=0
 
-# forbid PATTERN REASON: prints the lines of all files except device.cuh that match outside comments.
+# forbid PATTERN REASON: prints the lines that match PATTERN outside comments, in all files except device.cuh.
 forbid() {
   local found
   found=$(grep -nE "$1" -- *.cu *.cuh *.h | grep -v '^device\.cuh:' | sed -E 's,//.*,,' | grep -E "$1" || true)

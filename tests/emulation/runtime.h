@@ -1,4 +1,4 @@
-// Functions with which tests observe and control the stand-ins for the CUDA runtime and cuBLASLt.
+// Tests use these functions to observe and control the stand-ins for the CUDA runtime and cuBLASLt.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -9,18 +9,19 @@
 namespace emulation {
 
 struct RuntimeCounts {
-  int64_t waits = 0;        // calls at which the host waits for work that it does not know to be done
+  int64_t waits = 0;        // calls in which the host waits for work that it has not yet waited for
   int64_t allocations = 0;  // allocations and releases of device and pinned memory
-  int64_t replays = 0;      // replays of recorded work
+  int64_t replays = 0;      // replays of CUDA graphs
 };
 // Counts since the start of the program.
 RuntimeCounts counts();
 
-// Makes every later call return this error, as after a failed kernel; cudaSuccess repairs the device.
+// Makes every later call return this error, as after a failed kernel. cudaSuccess makes the device work again.
 void break_device(cudaError_t error);
 // Sets the total size of device memory.
 void limit_memory(size_t bytes);
-// The algorithm of cuBLASLt, 0 to 7, that is the fastest from now on; -1: none is slowed. Each adds in its own order.
+// Slows all of cuBLASLt's algorithms, numbered 0 to 7, except `algorithm`; -1: slows none. Each algorithm adds in a
+// different order.
 void make_fastest(int algorithm);
 // Sets whether cuBLASLt refuses products with an epilogue (bias, GELU).
 void decline_epilogues(bool declined);

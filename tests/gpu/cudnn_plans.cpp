@@ -1,6 +1,6 @@
-// Tests that cuDNN accepts the graphs of our attention, even for GPUs that this machine lacks, and needs no more
-// workspace than `rowan plan` counts. From a description of the device cuDNN finds and checks an engine, and compiles
-// the kernels.
+// Tests that cuDNN accepts the graphs of attention_cudnn.cpp and needs no more workspace than `rowan plan` counts. The
+// machine need not have the GPU: from a description of the GPU, cuDNN selects and checks an engine, and compiles its
+// kernels.
 #define CUDNN_FRONTEND_SKIP_JSON_LIB
 #include <cudnn_frontend.h>
 #include <fmt/core.h>
@@ -30,8 +30,8 @@ std::string description(const Gpu& gpu) {
       gpu.capability * 10, gpu.multiprocessors, gpu.shared_bytes);
 }
 
-// Returns cuDNN's reason for refusing the graph if its own workspace may have at most `workspace` bytes; empty if it
-// accepts the graph.
+// Returns cuDNN's reason for refusing the graph when cuDNN's own workspace may have at most `workspace` bytes. Returns
+// an empty string if cuDNN accepts the graph.
 std::string refusal(const Gpu& gpu, const AttentionShape& shape, bool backward, int64_t workspace) {
   const std::string text = description(gpu);
   auto device = std::make_shared<cudnn_frontend::DeviceProperties>();

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Tests scripts/gpu_check.sh on a machine without a GPU, with fake versions of nvidia-smi and of the programs that it
-# runs. Tests the order of its parts, its budget, its results after a kill in any part, and its fallbacks.
+# Tests scripts/gpu_check.sh on a machine without a GPU, with fake versions of nvidia-smi and of the programs that the
+# script runs. Tests the order of the script's parts, its time budget, its results after a kill in any part, and its
+# fallbacks.
 set -euo pipefail
 source=$(cd "$(dirname "$0")/../.." && pwd)
 folder=$(mktemp -d)
@@ -22,7 +23,7 @@ esac
 FALSE
 cat >gpu_pack/rowan <<'FALSE'
 #!/usr/bin/env bash
-# HANG is a word of the command line at which this program hangs after leaving a mark.
+# If the command line contains $HANG, creates the file `hanging` and hangs. If it contains $BREAK, fails.
 echo "$*" >>calls
 if [ -n "${HANG:-}" ] && [[ " $* " == *"$HANG"* ]]; then touch hanging; exec sleep 600; fi
 if [ -n "${BREAK:-}" ] && [[ " $* " == *"$BREAK"* ]]; then echo "broken on purpose"; exit 1; fi
@@ -56,7 +57,7 @@ grep -q "SM clock 1980 MHz, power 650 W" out/table.txt || fail "no clock and pow
 order=$(grep -nE '^(golden|step_gpt2_124m_T1024|sanitizer)' out/table.txt | cut -d: -f1 | tr '\n' ' ')
 [ "$order" = "$(tr ' ' '\n' <<<"$order" | grep . | sort -n | tr '\n' ' ')" ] || fail "benchmarks do not come before sanitizers"
 
-# A kill in any part keeps the results of the earlier parts.
+# After a kill in any part, the results of the earlier parts must exist.
 for signal in TERM KILL; do
   hangs=(gpu_golden "bench gemm" "bench kernels" llama_130m_fp32_cuda "bench optimizer")
   [ $signal = TERM ] || hangs=("bench gemm")
@@ -87,7 +88,8 @@ if BREAK="bench kernels" scripts/gpu_check.sh --out out --only kernels,repeat >l
 row kernels_gpt2_124m FAILED
 row two_runs_and_graphs_same_bits ok
 
-# If the prebuilt programs do not run here, the script uses the sources. It refuses a part whose programs are missing.
+# If the prebuilt programs do not run here, the script uses programs built from the sources. If these are missing too,
+# the script fails.
 printf '#!/usr/bin/env bash\necho "no such library" >&2; exit 127\n' >gpu_pack/rowan
 if scripts/gpu_check.sh --out out --only suite >log 2>&1; then fail "ran without a program"; fi
 grep -q "run the part build first" log && grep -q "does not run here (no such library)" out/table.txt || { cat log; fail "no fallback"; }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# scripts/kernel_table.sh with a false nvcc: a table that is as before passes; a new spill, more registers, a new kernel and
-# one that is gone are each one line and a failure.
+# Tests scripts/kernel_table.sh with a fake nvcc. The check passes if the table is unchanged. It fails, with one line
+# each, for a new register spill, for more registers, for a new kernel, and for a kernel that is missing.
 set -euo pipefail
 source=$(cd "$(dirname "$0")/../.." && pwd)
 folder=$(mktemp -d)

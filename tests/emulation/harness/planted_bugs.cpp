@@ -1,7 +1,7 @@
-// One kernel for each class of bug. It runs correctly, or with the bug. The emulation, or the sanitizer under which it
-// runs, must detect every bug and must not report a correct kernel. tests/emulation/CMakeLists.txt lists which build
-// must detect which bugs.
-//   planted_bugs NAME [planted]
+// One kernel for each class of bug. Each kernel runs correctly or with its bug. The emulation or a sanitizer must
+// detect the bug, and must not report the correct kernel. tests/emulation/CMakeLists.txt lists the bugs that each build
+// must detect.
+// Usage: planted_bugs NAME [planted]. With `planted`, the kernel runs with its bug.
 #include <cstdio>
 #include <cstring>
 #include <stdexcept>
@@ -14,8 +14,8 @@ namespace {
 
 using namespace rowan::cuda;
 
-// out[block] = sum of the block's 128 inputs: first within each warp by shuffles, then over the warps through shared
-// memory.
+// out[block] = the sum of the block's 128 inputs. The kernel sums within each warp by shuffles, then over
+// the warps through shared memory.
 __global__ void block_sums(float* out, const float* in, bool missing_barrier) {
   SHARED_ARRAY(float, partial, 4);
   float value = in[blockIdx.x * blockDim.x + threadIdx.x];
@@ -25,7 +25,7 @@ __global__ void block_sums(float* out, const float* in, bool missing_barrier) {
   if (threadIdx.x == 0) out[blockIdx.x] = partial[0] + partial[1] + partial[2] + partial[3];
 }
 
-// Every block writes one word; with the bug, all blocks write the same one.
+// Every block writes one word. With the bug, all blocks write the same word.
 __global__ void write_per_block(float* out, const float* in, bool race) {
   if (threadIdx.x == 0) out[race ? 0 : blockIdx.x] = in[blockIdx.x];
 }
@@ -53,7 +53,7 @@ __global__ void divergent_shuffle(float* out, const float* in, bool divergent) {
   out[threadIdx.x] = value;
 }
 
-// Two 16-byte groups per thread; with the bug, the second is read before it has arrived.
+// Each thread copies two groups of 16 bytes. With the bug, the second group is read before it has arrived.
 __global__ void early_wait(float* out, const float* in, bool early) {
   SHARED_ARRAY(float4, tile, 256);
   for (int half = 0; half < 2; ++half) {
@@ -69,7 +69,8 @@ __global__ void early_wait(float* out, const float* in, bool early) {
   copy_async_wait<0>();
 }
 
-// With the bug, a warp may store its values of the second round before another warp has read those of the first.
+// With the bug, a warp may store its values of the second round before another warp has read those
+// of the first round.
 __global__ void reuse_without_barrier(float* out, const float* in, bool reuse) {
   SHARED_ARRAY(float, tile, 128);
   float sum = 0.0f;

@@ -1,5 +1,5 @@
-// Products whose algorithm is chosen by time, over the stand-in for cuBLASLt: its eight algorithms add in different
-// orders, and a test says which is the fastest.
+// Tests matrix products whose algorithm is chosen by timing. The stand-in for cuBLASLt has eight algorithms that add in
+// different orders. A test sets which algorithm is the fastest.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -19,7 +19,7 @@ class TimedProducts : public testing::Test {
  protected:
   ~TimedProducts() override { emulation::make_fastest(-1); }
 
-  // c = a b for fixed random a and b, on a new backend, as a process would compute it.
+  // c = a b for fixed random a and b, on a new backend, as in a new process.
   std::vector<float> product(const std::string& file) {
     auto backend = make_cuda_backend(0);
     if (!file.empty()) backend->time_products(file);
@@ -48,7 +48,7 @@ class TimedProducts : public testing::Test {
   const std::string file_ = folder_ / "products.json";
 };
 
-// What the file says is what is computed, whatever is the fastest now: a run that continues has the same bits.
+// The file's choice is used even if another algorithm is the fastest. A continued run then computes the same bits.
 TEST_F(TimedProducts, AreKeptInTheFile) {
   const std::vector<float> first_answer = product("");
   emulation::make_fastest(3);
@@ -62,7 +62,7 @@ TEST_F(TimedProducts, AreKeptInTheFile) {
   for (size_t i = 0; i < third.size(); ++i) EXPECT_NEAR(third[i], first_answer[i], 1e-5);
 }
 
-// The candidates run many times, but a gradient is added to once.
+// Timing runs each algorithm several times, but the product must be added to the gradient only once.
 TEST_F(TimedProducts, LeaveAResultThatIsAddedTo) {
   emulation::make_fastest(2);
   auto backend = make_cuda_backend(0);

@@ -1,6 +1,6 @@
-// A training step on the CUDA backend, observed through the stand-in for the CUDA runtime: when the host waits, what is
-// allocated, and what recording changes. Also the messages if memory runs out, a kernel fails, or a limit of the device
-// is exceeded.
+// Tests a training step on the CUDA backend, with the stand-in for the CUDA runtime: how often the host waits, how much
+// is allocated, and that replayed graphs give the same results. Also tests the messages if memory runs out, if a kernel
+// fails, or if a limit of the device is exceeded.
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
@@ -20,7 +20,7 @@
 namespace rowan {
 namespace {
 
-// A bf16 run of 4 steps of 2 micro-batches.
+// A bf16 run of 4 steps with 2 micro-batches each.
 TrainConfig config_of(const Json& model, const std::string& optimizer) {
   static const TemporaryFolder folder;
   write_small_shard(folder / "train.bin", 1000);
@@ -70,7 +70,7 @@ INSTANTIATE_TEST_SUITE_P(Recipes, Step, testing::Values("adamw", "muon", "rmnp",
                            return name;
                          });
 
-// Losses and final weights of a run.
+// Returns the losses and the final weights of a run.
 std::vector<float> run(const TrainConfig& config, Backend& backend) {
   auto alone = make_single_communicator();
   Trainer trainer(config, backend, *alone);
@@ -100,12 +100,14 @@ TEST(Graphs, ReplayedPassesGiveTheSameBits) {
     EXPECT_EQ(run(config), plain);
     const int64_t before = emulation::counts().replays;
     EXPECT_EQ(run(config, *recording_backend()), plain);
-    EXPECT_EQ(emulation::counts().replays - before, 5);  // of 8 passes: 2 keys run once unrecorded, the first one twice
+    // There are 8 passes with 2 keys. 3 passes are not replayed: the first pass of each key, and the second pass of the
+    // first key, because scratch memory grew in the first pass, which drops all recordings.
+    EXPECT_EQ(emulation::counts().replays - before, 5);
   }
 }
 
-// Two trainers on one backend have equal keys. The recordings of the first are not valid for the second, whose memory
-// is elsewhere.
+// Two trainers on one backend use equal keys. A recording of one trainer must not be replayed for the other trainer,
+// which has other memory.
 TEST(Graphs, ATrainerReplaysOnlyItsOwnPasses) {
   const TrainConfig config = config_of(small_llama(), "adamw");
   const std::vector<float> plain = run(config);
@@ -123,7 +125,7 @@ TEST(Graphs, ATrainerReplaysOnlyItsOwnPasses) {
   }
 }
 
-// Uses more keys than there are recordings at most. A key that is used again after that is still recorded.
+// Uses more keys than the number of recordings that the backend keeps. A later key that repeats is still recorded.
 TEST(Graphs, KeysThatNeverComeBackAreForgotten) {
   auto backend = recording_backend();
   Arena arena(*backend, Category::workspace);
@@ -134,7 +136,7 @@ TEST(Graphs, KeysThatNeverComeBackAreForgotten) {
   EXPECT_EQ(emulation::counts().replays - before, 2);
 }
 
-// Operations that cannot be recorded are refused by name, and the backend stays usable.
+// An operation that cannot be recorded throws an error that names the operation. The backend stays usable.
 TEST(Graphs, WhatCannotBeRecordedIsRefused) {
   auto backend = recording_backend();
   Arena arena(*backend, Category::workspace);
@@ -209,7 +211,7 @@ size_t held(const Backend&) {
 
 size_t held(const DryBackend& dry) { return dry.bytes(); }
 
-// What one call, the first of a backend, takes as scratch memory.
+// Bytes of scratch memory that the first call on a backend takes.
 template <typename Device>
 size_t scratch_of_attention(Device& backend, DType dtype, const AttentionShape& s) {
   Arena arena(backend, Category::activations);
@@ -238,14 +240,14 @@ size_t scratch_of_eigenvectors(Device& backend, bool orthonormal) {
   return held(backend) - before;
 }
 
-// Plans count what the CUDA backend takes; the stand-in has 4 multiprocessors.
+// The dry backend must count the scratch memory that the CUDA backend takes. The emulated GPU has 4 multiprocessors.
 TEST(Workspace, IsWhatThePlanCounts) {
   auto dry = [] { return make_dry_backend(AttentionKernels::rowan, 4); };
-  auto expect_same = [](size_t planned, size_t taken) {  // the stand-in rounds up to 256 bytes and adds a guard
+  auto expect_same = [](size_t planned, size_t taken) {  // the stand-in rounds up to 256 bytes and adds a gap
     EXPECT_GT(taken, planned);
     EXPECT_LE(taken, planned + 512);
   };
-  // One owner a head, three owners, too few heads; then the plain kernels.
+  // On tensor cores: one owner per head, three owners per head, and too few heads for owners. Last: the plain kernels.
   for (const AttentionShape& s : {AttentionShape{4, 40, 4, 2, 64, 1}, AttentionShape{1, 300, 1, 1, 32, 1},
                                   AttentionShape{1, 330, 1, 1, 72, 1}, AttentionShape{2, 9, 2, 1, 20, 1}}) {
     expect_same(scratch_of_attention(*dry(), DType::bf16, s),

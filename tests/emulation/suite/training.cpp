@@ -25,7 +25,7 @@ struct Case {
   double loss_tolerance, weight_tolerance;
 };
 
-// The head size is 32, for the kernels on tensor cores. Some widths are odd, so that rows are not aligned.
+// The head size is 32, so that attention runs on tensor cores. Some widths are odd, so that rows are not aligned.
 Json model_of(const Case& c) {
   if (std::string(c.model) == "llama")
     return {{"model_type", "llama"},    {"hidden_size", 64},
@@ -40,7 +40,7 @@ struct Outcome {
   std::vector<double> losses, norms;
   double validation = 0;
   std::vector<std::vector<float>> weights;
-  std::string model_file, optimizer_file;  // files of the last checkpoint
+  std::string model_file, optimizer_file;  // contents of the last checkpoint's files
 
   bool operator==(const Outcome&) const = default;
 };
@@ -62,7 +62,7 @@ class TrainingOnCuda : public testing::TestWithParam<Case> {
     config_ = load_config(folder_ / "config.json", {});
   }
 
-  // Runs all steps, or those after the checkpoint `from`.
+  // Runs all steps, or only the steps after the checkpoint `from`.
   Outcome run(Backend& backend, const fs::path& from = {}) {
     auto alone = make_single_communicator();
     Trainer trainer(config_, backend, *alone);
@@ -119,7 +119,8 @@ TEST_P(TrainingOnCuda, MatchesTheCpuAndItself) {
   EXPECT_GT(want.norms[0], config_.grad_clip) << "nothing was clipped";
   EXPECT_NEAR(first.validation / want.validation, 1, c.loss_tolerance);
   for (size_t p = 0; p < want.weights.size(); ++p) {
-    // The exact gradient of the key bias is 0. AdamW turns its rounding errors into steps of full size.
+    // The exact gradient of the key bias is 0. AdamW turns the rounding errors of this gradient into
+    // steps of full size.
     if (names_[p].ends_with("attn.c_attn.bias")) continue;
     double difference = 0, norm = 0;
     for (size_t i = 0; i < want.weights[p].size(); ++i) {
