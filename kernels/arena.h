@@ -1,5 +1,4 @@
-// Arena: allocates tensors in device memory of one category, and frees them in its destructor. All memory is allocated
-// at start, none in the training loop.
+// Arena: allocates tensors in device memory of one category, and frees them in its destructor.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +20,8 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
-  // Returns a zeroed tensor, valid as long as the arena.
+  // Returns a zeroed tensor that is valid until the arena is destroyed, or an empty tensor if a dimension is 0. Throws
+  // OutOfMemory if there is not enough memory.
   Tensor take(DType dtype, std::initializer_list<int64_t> shape);
   // Bytes of all tensors taken so far.
   size_t bytes() const { return bytes_; }

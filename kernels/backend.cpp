@@ -33,7 +33,8 @@ void Backend::synchronize() {
   do_synchronize();
 }
 
-// A device that replays `work` calls no operation, so nothing would be recorded or traced.
+// A replay of `work` calls no operations, so it leaves nothing to record or trace. While calls are recorded or traced,
+// `work` runs directly.
 void Backend::repeat(const void* owner, uint64_t key, const std::function<void()>& work) {
   if (recording_ || timeline_.recording())
     work();

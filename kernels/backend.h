@@ -1,17 +1,19 @@
-// Backend: every operation that a trainer needs, declared once. Callers use the non-virtual functions, which check the
-// arguments, run the operation and record the call (kernels/backend*.cpp). For each operation NAME, a device implements
-// the virtual function do_NAME: kernels/cpu (the specification), kernels/cuda, and kernels/dry (computes nothing,
-// counts everything). C++17, because CUDA sources include this header.
+// Backend: every operation that a trainer needs, declared once. Callers use the non-virtual functions. They check the
+// arguments and run the operation (kernels/backend*.cpp). For each operation NAME, a device implements the virtual
+// function do_NAME. There are three devices: kernels/cpu is the specification, kernels/cuda runs on a GPU, and
+// kernels/dry computes nothing and counts memory, FLOPs and bytes. C++17, because CUDA sources include this header.
 //
 // Conventions
-// * Tensors are contiguous, row-major views (base/tensor.h). An empty Tensor is an absent optional argument.
-// * N = batch * seq tokens; C = hidden size; V = vocabulary. A linear weight is [out, in].
-// * The activations and weights of one call share a dtype, fp32 or bf16, unless said otherwise: the compute dtype. Sums
-//   are taken in fp32 or better, whatever the dtype of the operands.
-// * Gradients of parameters are fp32 or bf16 and accumulate: d += ... Gradients of activations are overwritten.
-// * A call with a wrong shape or dtype throws Error naming the operation and the argument.
-// * Calls are asynchronous and run in order on one stream; download() and synchronize() wait.
-// * Equal inputs give equal bits: operations use no floating-point atomics.
+// * Tensors are contiguous, row-major views (base/tensor.h). An empty Tensor stands for an absent optional argument.
+// * N = batch * seq is the number of tokens, C the hidden size, V the size of the vocabulary. The weight of a linear
+//   layer is [out, in].
+// * The activations and weights of one call have the same dtype, fp32 or bf16, unless a comment says otherwise. This
+//   dtype is called the compute dtype. Sums are taken in fp32 or a wider type, whatever the dtype of the operands.
+// * Gradients of parameters are fp32 or bf16, and operations add to them. Gradients of activations are overwritten.
+// * A call with a wrong shape or dtype throws an Error that names the operation and the argument.
+// * A call may return before its operation has run. Operations run in order on one stream. download() and synchronize()
+//   wait for them.
+// * Equal inputs give equal bits, because operations use no floating-point atomics.
 #pragma once
 
 #include <cstddef>
@@ -32,48 +34,50 @@ namespace rowan {
 // The limits of a device. A model beyond them is refused before anything runs.
 struct Limits {
   int64_t head_dim = INT64_MAX;    // largest head_dim of attention
-  int64_t norm_width = INT64_MAX;  // values in a row that is normalized
-  int64_t batch = INT64_MAX;       // sequences in a micro-batch
+  int64_t norm_width = INT64_MAX;  // largest number of values in a normalized row
+  int64_t batch = INT64_MAX;       // largest number of sequences in a micro-batch
 };
 
 class Backend;
 
-// A recorded call of an operation, which can be run again on this Backend or another.
+// A recorded call of an operation. It can be run again, on the same or another Backend.
 struct RecordedCall {
-  std::string operation;  // with the options that select a kernel: "normalized_step row, project"
-  std::string operands;   // dtypes and shapes, "-" if absent: "bf16[4096, 768] bf16[2304, 768] -"
+  std::string operation;  // name, then the options that select a kernel: "normalized_step row, project"
+  std::string operands;   // dtypes and shapes, "-" for an absent tensor: "bf16[4096, 768] bf16[2304, 768] -"
   std::function<void(Backend&)> run;
 };
 
 class Backend {
  public:
   virtual ~Backend() = default;
-  // Runs `work` and returns the operations that it called, except transfers to and from the host.
+  // Runs `work` and returns the operations that it called. Uploads, downloads and synchronize() are not recorded.
   std::vector<RecordedCall> record(const std::function<void()>& work);
-  // The timeline of the host thread. While it records, it contains every operation, and the host waits for the device
-  // after each one.
+  // The timeline of the host thread. While it records, every operation is entered in it, and the host waits for the
+  // device after each operation.
   Timeline& timeline() { return timeline_; }
 
   // "cpu", "cuda" or "dry".
   virtual std::string name() const = 0;
-  // The device in words, for people: a CPU's model, threads and instruction set, or a GPU's name.
+  // A description for people to read: a CPU's model, threads and instruction set, or a GPU's name.
   virtual std::string describe() const = 0;
-  // Whether matrix products of this dtype are fast here; the trainer warns if not.
+  // Whether matrix products of this dtype are fast on this device. If they are slow, the trainer warns.
   virtual bool fast(DType dtype) const = 0;
   virtual Limits limits() const { return {}; }
   // Allows products of fp32 tensors to round their operands to TF32, which has 10 bits of mantissa. Throws Error if the
   // device has no TF32.
   virtual void allow_tf32();
-  // From now on, the algorithm of a matrix product is the fastest of several, timed when its shape first occurs. `file`
-  // keeps the choices; those that it has are used. Throws Error if the device does not choose algorithms.
+  // Makes later matrix products use the fastest of several algorithms. When the shape of a product first occurs, the
+  // algorithms are timed, and the choice is added to `file`. If `file` already holds a choice for the shape, that
+  // choice is used. Throws Error if the device does not choose algorithms.
   virtual void time_products(const std::string& file);
-  // The reason why attention of this shape is slow here; empty if it is not slow.
+  // The reason why attention of this shape is slow on this device. Empty if it is fast.
   virtual std::string slow_attention(const AttentionShape& /*shape*/, DType /*dtype*/) const { return ""; }
-  // True if host code can read and write tensors.
+  // True if host code can read and write the memory of tensors directly.
   virtual bool host_memory() const = 0;
 
   // --- memory -------------------------------------------------------------------------------------------------
-  // Returns zeroed device memory, 64-byte aligned. Throws OutOfMemory naming category and size if there is not enough.
+  // Returns zeroed device memory, 64-byte aligned. If there is not enough, throws an OutOfMemory that names the
+  // category and the size.
   virtual void* allocate(size_t bytes, Category category) = 0;
   virtual void release(void* memory) = 0;
   void upload(Tensor to, const void* host);
@@ -98,28 +102,27 @@ class Backend {
   void add(Tensor y, Tensor x);
   // y += weight * (x - y); y is fp32, x is fp32 or bf16.
   void lerp(Tensor y, Tensor x, float weight);
-  // x = min(max(x, -limit), limit) on columns [begin, end) of x [N, width]. The GPT-2 of RMNP's code needs it
-  // (qk_clip).
+  // x = min(max(x, -limit), limit) on columns [begin, end) of x [N, width]. Models with qk_clip need it.
   void clamp_forward(Tensor x, int64_t begin, int64_t end, float limit);
-  // dx = 0 where |x| >= limit, on the same columns; x holds the clamped values.
+  // dx = 0 where |x| >= limit, on columns [begin, end). x holds the clamped values.
   void clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit);
-  // out fp32[1] = sum of x (fp32), or out += that sum if accumulate.
+  // out fp32[1] = sum of x, which is fp32. If `accumulate`, the sum is added to out.
   void sum(Tensor out, Tensor x, bool accumulate);
-  // out fp32[1] = sum of the squares of all elements of all tensors; not finite if any element is not finite.
+  // out fp32[1] = sum of x^2 over the elements x of all tensors. It is not finite if an element is not finite.
   void sum_squares(Tensor out, const std::vector<Tensor>& xs);
 
   // --- embedding ------------------------------------------------------------------------------------------------
-  // out[n] = table[tokens[n]] (+ positions[p]), where p = position_ids[n], or n mod seq without position_ids. tokens
-  // i32[N]; table [V, C]; positions [P, C]; position_ids i32[N], below P; out [N, C], fp32 or of the tables' dtype.
+  // out[n] = table[tokens[n]] (+ positions[p]), where p = position_ids[n] if position_ids is present, else n mod seq.
+  // tokens i32[N]; table [V, C]; positions [P, C]; position_ids i32[N], below P; out [N, C], fp32 or of table's dtype.
   void embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq,
                          Tensor position_ids = Tensor());
   // d_table[tokens[n]] += dout[n]; d_positions[n mod seq] += dout[n].
   void embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq);
 
   // --- documents ------------------------------------------------------------------------------------------------
-  // tokens i32[N] form rows of `seq` tokens; each row starts a document. documents i32[3, N] receives three positions
-  // for each token: where its document begins in the row, where it ends (the position after its last token), and the
-  // token's own position within the document.
+  // tokens i32[N] form rows of `seq` tokens. The first token of each row starts a document. For each token,
+  // documents[0] receives the position in the row at which the token's document begins, documents[1] the position after
+  // the document's last token, and documents[2] the token's position within the document. documents is i32[3, N].
   void find_documents(Tensor documents, Tensor tokens, const DocumentRule& rule, int64_t seq);
 
   // --- dropout --------------------------------------------------------------------------------------------------
@@ -130,12 +133,13 @@ class Backend {
   // --- residual add and normalization ---------------------------------------------------------------------------
   // r = residual + branch, or residual if branch is empty; out = normalize(r) * weight (+ bias), over the last axis.
   // rms: r / sqrt(mean(r^2) + eps). layer: (r - mean) / sqrt(var + eps).
-  // `sum` receives r; it is absent if and only if branch is. mean and rstd fp32[N] are kept for the backward; mean is
-  // for `layer` only. weight and bias are [C]; out, sum, residual and branch are [N, C]. weight, bias and branch have
-  // the compute dtype. residual and sum share a dtype, fp32 or the compute dtype. out has either of the two.
+  // `sum` receives r; it is absent if and only if branch is absent. rstd fp32[N] receives the reciprocal of the divisor
+  // in these formulas; mean fp32[N] is present for `layer` only. Both are kept for the backward. weight and bias are
+  // [C]; out, sum, residual and branch are [N, C]. weight, bias and branch have the compute dtype. residual and sum
+  // have the same dtype, fp32 or the compute dtype. out has the dtype of residual or of weight.
   void norm_forward(const NormForward& norm);
-  // d_residual = (accumulate ? d_residual : 0) + gradient of r through the norm, where r is the tensor that
-  // norm_forward normalized. d_weight and d_bias [C] accumulate.
+  // d_residual receives the gradient with respect to r, the tensor that norm_forward normalized. If `accumulate`, the
+  // gradient is added to d_residual. d_weight and d_bias [C] accumulate.
   void norm_backward(const NormBackward& norm);
 
   // --- linear layers --------------------------------------------------------------------------------------------
@@ -156,9 +160,9 @@ class Backend {
   void linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre);
 
   // --- norm of heads --------------------------------------------------------------------------------------------
-  // Divides each query head and each key head of `in` [N, qkv_width] by its RMS, sqrt(mean square + eps). Then
-  // multiplies it by `weight` [2 * head_dim], if present: the gains of query heads, followed by those of key heads.
-  // Value heads are copied.
+  // Divides each query head and each key head of `in` [N, qkv_width] by its RMS, sqrt(mean square + eps), and
+  // multiplies it by its gains if `weight` is present. `weight` [2 * head_dim] holds the gains of query heads, then the
+  // gains of key heads. Value heads are copied.
   void head_norm_forward(Tensor out, Tensor in, Tensor weight, const AttentionShape& shape, float eps);
   // Replaces dqkv, the gradient of `out`, by the gradient of `in`; d_weight accumulates.
   void head_norm_backward(Tensor dqkv, Tensor d_weight, Tensor in, Tensor weight, const AttentionShape& shape,
@@ -166,25 +170,25 @@ class Backend {
 
   // --- rotary positions -----------------------------------------------------------------------------------------
   // Rotates the query and key heads of qkv [N, qkv_width] in place. In each head, elements i and i + head_dim/2 are a
-  // pair, which is rotated by the i-th angle of the token's position (the rotate-half layout of Hugging Face's LLaMA).
-  // `inverse` rotates back, which is the backward. table fp32[seq, head_dim] holds the cosines, then the sines, of the
-  // head_dim/2 angles of each position.
+  // pair. It is rotated by the i-th angle of the token's position (the rotate-half layout of Hugging Face's LLaMA).
+  // `inverse` rotates by the negative angles, as the backward pass requires. table fp32[seq, head_dim] holds, for each
+  // position, the cosines of its head_dim/2 angles, then their sines.
   void rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse);
 
   // --- attention ------------------------------------------------------------------------------------------------
-  // qkv [N, qkv_width]; out [N, heads * head_dim]; log_sum_exp fp32[batch, heads, seq] is kept for the backward. Our
-  // kernels compute the scores in tiles with an online softmax and store nothing of size seq x seq (cuDNN's backward
-  // may). They skip tiles whose queries and keys have no document in common.
+  // qkv [N, qkv_width]; out [N, heads * head_dim]; log_sum_exp fp32[batch, heads, seq] is kept for the backward.
+  // Rowan's kernels compute the scores in tiles with an online softmax and store no matrix of seq x seq scores. They
+  // skip tiles whose queries and keys have no document in common. cuDNN's backward may store a matrix of scores.
   void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape,
                          const AttentionRule& rule = {});
   void attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                           const AttentionShape& shape, const AttentionRule& rule = {});
   // Optional hint: attention of this shape (any scale) will run repeatedly, so the backend may plan kernels now. Throws
-  // Error if the chosen kernels do not support it.
+  // Error if the chosen kernels do not support the shape.
   virtual void plan_attention(const AttentionShape& /*shape*/, DType /*dtype*/) {}
 
   // --- activation functions -------------------------------------------------------------------------------------
-  // out[N, F] = activation(gate) * up, where a row of gate_up [N, 2F] is [gate | up]: SwiGLU and its relatives.
+  // out[N, F] = activation(gate) * up, where a row of gate_up [N, 2F] is [gate | up]. With silu, this is SwiGLU.
   void gated_forward(Activation kind, Tensor out, Tensor gate_up);
   void gated_backward(Activation kind, Tensor d_gate_up, Tensor dout, Tensor gate_up);
   void activation_forward(Activation kind, Tensor out, Tensor in);
@@ -192,15 +196,16 @@ class Backend {
 
   // --- loss -----------------------------------------------------------------------------------------------------
   // losses[n] = -log softmax(z[n])[targets[n]] in nats, or 0 where targets[n] is -100. losses fp32[N]; targets i32[N].
-  // z is the first rule.vocabulary columns of logits [N, width], with the rule's soft cap applied. With `gradient`, the
-  // logits l are overwritten by grad_scale times their gradient, which is (softmax(z) - onehot) dz/dl without z_loss.
-  // It is 0 in rows with target -100 and in columns beyond the vocabulary.
+  // z is the first rule.vocabulary columns of logits [N, width], with the rule's soft cap applied. If `gradient`, the
+  // logits l are overwritten by grad_scale times the gradient of the loss. If z_loss is 0, this gradient is
+  // (softmax(z) - onehot) dz/dl, where onehot is 1 at the target. The gradient is 0 in rows with target -100 and in
+  // columns beyond the vocabulary.
   void cross_entropy(Tensor losses, Tensor logits, Tensor targets, const LossRule& rule, float grad_scale,
                      bool gradient);
 
   // --- optimizers -----------------------------------------------------------------------------------------------
-  // The formulas are beside the rules in kernels/optimizer_rules.h. All slots of one call share their dtypes, and
-  // either all have a master or none has. Sums are taken in fp32 or better; zero rows and matrices give zero updates.
+  // The formulas are beside the rules in kernels/optimizer_rules.h. All slots of one call have the same dtypes, and
+  // either all of them have a master or none has one. A row, column or matrix of zeros is normalized to zeros.
 
   // Slots may have any sizes and shapes.
   void adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule);
@@ -209,23 +214,26 @@ class Backend {
   // Computes update [n, out, in] from the gradients and momentum buffers (`first`) of n slots of out * in elements, and
   // updates the buffers.
   void momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule);
-  // Subtracts from the update its component along the weights, or along the masters if there are some.
+  // Subtracts from each row or column of the update its component along the same row or column of the weights, or of
+  // the masters if the slots have masters.
   void project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule);
   void normalize(Tensor update, const NormalizeRule& rule);
   // update = sign(update): -1, 0 or 1.
   void sign(Tensor update);
-  // out fp32[n, k] = scale^2 * sums of squares of n matrices [out, in], of each row (k = out), of each column (k = in)
-  // or of the whole matrix (k = 1), as `along` says.
+  // out fp32[n, k] = scale^2 * sums of squares in n matrices [out, in]. `along` says whether there is one sum for each
+  // row (k = out), each column (k = in) or each matrix (k = 1).
   void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale);
-  // factors, update_sums and gradient_sums are fp32[n, k]; gradient_sums is absent for normuon.
+  // Computes a factor for each row, column or matrix of n updates. factors, update_sums and gradient_sums are
+  // fp32[n, k]; gradient_sums is absent for normuon.
   void adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
                         Tensor gradient_sums, const AdaptRule& rule);
-  // Works element by element. The second moment v is the slot's `second`.
+  // Divides the update, element by element, by the root of the second moment v, which is the slot's `second`.
   void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, const SecondMomentRule& rule);
-  // Applies the step to the weights. factors and keeps are fp32[n, k], with k as rule.along says, or absent.
+  // Applies the step to the weights. factors and keeps are absent or fp32[n, k], where rule.along determines k.
   void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, Tensor keeps,
              const ApplyRule& rule);
-  // out fp32[n, k] = sums of a * b for n pairs of matrices [out, in], or sums of |a| if b is empty.
+  // out fp32[n, k] = sums of a * b for n pairs of matrices [out, in], or sums of |a| if b is empty. `along` determines
+  // k as in sums_of_squares().
   void sums_along(Tensor out, const std::vector<Tensor>& a, const std::vector<Tensor>& b, Along along);
   // Multiplies update [n, out, in] by factors fp32[n, k], one per row, column or matrix.
   void scale_along(Tensor update, Tensor factors, Along along);
@@ -233,24 +241,25 @@ class Backend {
   void power(Tensor x, const PowerRule& rule);
   // y *= x, element by element; both are fp32 of any shape.
   void multiply(Tensor y, Tensor x);
-  // Computes steps = q s and keeps = q k in the rule's notation. All tensors are fp32[n, k]; radii may be absent.
+  // Computes steps = q s and keeps = q k in the notation of RetractRule. All tensors are fp32 and have the same two
+  // dimensions; radii may be absent.
   void retract_factors(Tensor steps, Tensor keeps, Tensor ww, Tensor uw, Tensor uu, Tensor radii,
                        const RetractRule& rule);
   void keep_largest(Tensor update, const std::vector<OptimizerSlot>& slots, const LargestRule& rule);
-  // Sorts the rows or columns of each of n matrices [out, in] by their keys fp32[n, k], the largest first.
+  // Sorts the rows or columns of n matrices [out, in] by their keys fp32[n, k], the largest key first.
   void sort_along(const std::vector<Tensor>& matrices, Tensor keys, Along along);
   // Computes eigenvalues and eigenvectors of each symmetric matrix a fp32[k, k], which must be positive semidefinite up
-  // to rounding. values fp32[k] receives the eigenvalues, the largest first, and the columns of q fp32[k, k] receive
-  // the eigenvectors in the same order. The computation is in double precision: a CPU reduces the matrix to tridiagonal
-  // form, a GPU uses one-sided Jacobi rotations (Hestenes 1958).
+  // to rounding errors. values fp32[k] receives the eigenvalues, the largest first, and the columns of q fp32[k, k]
+  // receive the eigenvectors in the same order. The computation is in double precision: a CPU reduces the matrix to
+  // tridiagonal form, a GPU uses one-sided Jacobi rotations (Hestenes 1958).
   void eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values, const std::vector<Tensor>& a);
   // Replaces each matrix a fp32[k, k] by the orthogonal factor of its QR decomposition, computed by Householder
   // reflections in double precision.
   void orthonormalize(const std::vector<Tensor>& a);
 
  protected:
-  // Marks an operation as running while the object exists. A device that calls do_add() within another operation starts
-  // no operation of its own.
+  // Marks an operation as running while the object exists. If an operation calls do_NAME of another operation, only the
+  // outer operation is marked.
   class Running {
    public:
     Running(Backend& backend, const char* operation, const Tensor& subject) : backend_(backend) {
@@ -267,15 +276,15 @@ class Backend {
    private:
     Backend& backend_;
   };
-  // Called when an operation starts and ends, so that a device can name it in error messages and profiles. `subject` is
-  // the operation's main tensor.
+  // Called when an operation starts and ends, so that a device can name the operation in error messages and profiles.
+  // `subject` is the operation's main tensor.
   virtual void begin(const char* /*operation*/, const Tensor& /*subject*/) {}
   virtual void end() {}
 
-  // The operations as a device implements them; the arguments have been checked.
+  // The operations as a device implements them. Their arguments have been checked.
 #define ROWAN_OPERATION = 0
 #include "kernels/backend_overrides.inc"
-  // By default these call other operations; a device may override them with something faster.
+  // By default these functions call other operations. A device may override them with a faster implementation.
   virtual void do_repeat(const void* owner, uint64_t key, const std::function<void()>& work);
   virtual void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
   virtual void do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
@@ -288,7 +297,8 @@ class Backend {
   Timeline timeline_;
 };
 
-// The CPU backend. If threads is 0, it uses OMP_NUM_THREADS threads, or one for each core that the process may run on.
+// The CPU backend. If `threads` is 0, it uses OMP_NUM_THREADS threads. If OMP_NUM_THREADS is not set, it uses one
+// thread for each core that the process may run on.
 std::unique_ptr<Backend> make_cpu_backend(int threads = 0);
 // The backend of GPU `index`. Throws Error if the build has no CUDA or lacks these attention kernels, or if there is no
 // driver or no such GPU.

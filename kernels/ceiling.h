@@ -1,5 +1,5 @@
-// Ceilings: the rates that a device reaches on matrix products alone or copies alone, measured in the same run as the
-// speeds that are compared with them.
+// Ceilings: the rates that a device reaches when it computes only matrix products, or only copies. Measured speeds are
+// compared with them.
 #pragma once
 
 #include <cstddef>
@@ -14,27 +14,29 @@ namespace rowan {
 
 class Backend;
 
-// Seconds that `work` takes, from an idle device until the device has finished.
+// Seconds that `work` takes. The device is idle when the clock starts, and has finished `work` when the clock stops.
 double seconds_of(Backend& backend, const std::function<void()>& work);
 
 // Median seconds of `work` over `repeats` runs after one warm-up run.
 double median_seconds(Backend& backend, int repeats, const std::function<void()>& work);
 
-// Fills x with random values. On zeros a GPU draws less power and runs at higher clocks (products are about 13%
-// faster).
+// Fills x with random values. With zeros a GPU would draw less power and run at a higher clock rate, which makes
+// products about 13% faster.
 void fill_random(Backend& backend, Tensor x);
 
-// FLOP/s of a square product of size n. n = 0: a size large enough to reach the device's best rate.
+// FLOP/s of the product of two n x n matrices. If n is 0, the size is large enough for the device's best rate.
 double square_product_rate(Backend& backend, DType dtype, int64_t n = 0);
 
-// FLOP/s of dense bf16 products with fp32 accumulation, from the data sheet of the device whose name `description`
-// contains. Empty if the device is unknown or dtype is not bf16.
+// FLOP/s of dense bf16 products with fp32 accumulation, from NVIDIA's data sheets. `description` contains the device's
+// name. Empty if the device is unknown or dtype is not bf16.
 std::optional<double> published_product_rate(const std::string& description, DType dtype);
 
-// The denominator of MFU: the published rate, or the measured rate of square products if none is published.
+// The denominator of MFU (model FLOPs utilization): the published rate if there is one, else the measured rate of
+// square products.
 double peak_product_rate(Backend& backend, DType dtype);
 
-// Bytes/s of a copy of `bytes` bytes, counting reads plus writes. bytes = 0: large enough to reach the best rate.
+// Bytes per second that are read and written when `bytes` bytes are copied. If `bytes` is 0, the size is large enough
+// for the device's best rate.
 double copy_rate(Backend& backend, size_t bytes = 0);
 
 }  // namespace rowan

@@ -31,7 +31,7 @@ struct Level {
   void (*measure)(TileRates& rates);
 };
 
-// Tests only some features of each level. On every existing processor they imply the other features of the level.
+// Tests only some features of each level. Every existing processor that has them also has the level's other features.
 std::vector<Level> compiled_levels() {
 #ifdef __x86_64__
   const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");

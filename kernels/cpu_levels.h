@@ -1,5 +1,5 @@
-// The CPU backend for several instruction sets: kernels/cpu is compiled once per level, and one level is chosen at run
-// time.
+// The CPU backend for several instruction sets, called levels. kernels/cpu is compiled once for each level, and one
+// level is chosen at run time.
 #pragma once
 
 #include <memory>
@@ -10,15 +10,16 @@ namespace rowan {
 
 class Backend;
 
-// The levels that this machine can run, lowest first. On x86-64 they are those of its psABI: v2 (SSE4.2), v3 (AVX2,
-// FMA) and v4 (AVX-512); elsewhere "baseline" alone.
+// The levels that this machine can run, lowest first. On x86-64 they are levels of the psABI: v2 (SSE4.2), v3 (AVX2,
+// FMA) and v4 (AVX-512). On other processors there is only "baseline".
 std::vector<std::string> cpu_levels();
 
-// make_cpu_backend (kernels/backend.h) uses the highest level, or the one named by the environment variable ROWAN_ISA.
+// The CPU backend of one level. Throws Error if this machine cannot run the level. make_cpu_backend (kernels/backend.h)
+// uses the highest level, or the level that the environment variable ROWAN_ISA names.
 std::unique_ptr<Backend> make_cpu_backend_at(const std::string& level, int threads);
 
-// FLOP/s of one core. peak: multiply-adds on registers. tile, transposed_tile: the tile products of attention and
-// matrix products (kernels/cpu/tile.h), with operands in L1 cache.
+// FLOP/s of one core. peak: multiply-adds whose operands are in registers. tile, transposed_tile: the tile products of
+// kernels/cpu/tile.h, with operands in cache.
 struct TileRates {
   double peak, tile, transposed_tile;
 };

@@ -1,4 +1,4 @@
-// make_cuda_backend of a build without CUDA; kernels/cuda/backend.cu defines it in a build with CUDA.
+// make_cuda_backend and stream_of for a build without CUDA. In a build with CUDA, kernels/cuda/backend.cu defines them.
 #include "base/error.h"
 #include "kernels/backend.h"
 #include "kernels/device_stream.h"

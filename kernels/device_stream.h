@@ -1,11 +1,12 @@
-// The stream on which a GPU backend queues its operations. Code that queues other work uses it to order that work.
+// The stream on which a GPU backend queues its operations. Other code that queues GPU work, such as NCCL's messages,
+// uses the stream to order its work before or after them.
 #pragma once
 
 namespace rowan {
 
 class Backend;
 
-// A cudaStream_t; null if the backend is not a GPU.
+// A cudaStream_t. Null if the backend does not use a GPU.
 void* stream_of(Backend& backend);
 
 }  // namespace rowan

@@ -29,13 +29,13 @@ struct DropoutMask {
     const uint64_t low = static_cast<uint32_t>(samples[2 * row]), high = static_cast<uint32_t>(samples[2 * row + 1]);
     return (high << 32 | low) << 24 | site;
   }
-  // The factors of elements [4 group, 4 group + 4) of the stream's row.
+  // The factors of elements [4 * group, 4 * group + 4) of the row that `stream` belongs to.
   ROWAN_HOST_DEVICE void four(float (&factors)[4], uint64_t stream, int64_t group) const {
     const Philox draw = philox(seed, static_cast<uint64_t>(group), stream);
     for (int i = 0; i < 4; ++i) factors[i] = draw.word[i] < below ? 0.0f : factor;
   }
-  // The number of the group of four elements that are a query's softmax weights of keys [key, key + 4); key is a
-  // multiple of 4.
+  // The number of the group of four elements that holds the softmax weight of `query` and `key`. Each query starts a
+  // new group.
   ROWAN_HOST_DEVICE static int64_t attention_group(int64_t head, int64_t query, int64_t key, int64_t seq) {
     return (head * seq + query) * ((seq + 3) / 4) + key / 4;
   }

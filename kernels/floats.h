@@ -1,4 +1,4 @@
-// Transfers fp32 values of the host to and from tensors of either floating dtype.
+// Transfers fp32 values between the host and tensors of dtype fp32 or bf16.
 #pragma once
 
 #include "base/tensor.h"

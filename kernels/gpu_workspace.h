@@ -1,5 +1,5 @@
-// The scratch memory of the CUDA backend's larger operations. The kernels divide their work by these functions, and the
-// dry backend counts memory by them. C++17.
+// Sizes of the scratch memory that the larger operations of the CUDA backend need. The kernels use these functions to
+// divide their work, and the dry backend uses them to count memory. C++17, because CUDA sources include this header.
 #pragma once
 
 #include <algorithm>
@@ -10,16 +10,18 @@
 
 namespace rowan {
 
-// cuBLASLt's workspace in bytes, held from the start.
+// Bytes of cuBLASLt's workspace, which the CUDA backend allocates when it is created.
 constexpr size_t blas_workspace_bytes = size_t{32} << 20;
 
 // --- attention's backward on tensor cores (kernels/cuda/attention_backward.cu) ---
-// Keys in a block's tile; queries in a tile of the key-value kernel.
+// The number of keys or queries in the tile that a thread block owns, and the number of queries in a tile of the kernel
+// that computes dk and dv.
 constexpr int64_t attention_block_rows(int64_t head_dim) { return head_dim <= 64 ? 128 : 64; }
 constexpr int attention_tile_queries = 32;
 
-// Blocks that share the keys of one key/value head of a sequence, so that every multiprocessor has two blocks. 0: the
-// extra sums of so many owners would cost more than the two saved products gain, so dq has a kernel of its own.
+// The number of thread blocks, called owners, that share the keys of one key/value head of a sequence. It is chosen so
+// that every multiprocessor has two blocks. Each owner computes a partial sum of dq. With more than four owners, adding
+// these sums would take more time than a separate kernel for dq. The result is then 0, which selects that kernel.
 inline int64_t attention_owners(const AttentionShape& s, int64_t multiprocessors) {
   constexpr int64_t most = 4;
   const int64_t rows = attention_block_rows(s.head_dim), tiles = (s.seq + rows - 1) / rows,
@@ -28,8 +30,8 @@ inline int64_t attention_owners(const AttentionShape& s, int64_t multiprocessors
 }
 
 // --- eigenvectors and orthogonal factors (kernels/cuda/eigen.cu) ---
-// The number of matrices, from matrices[begin] on, that are handled at once: equal in size, and together within a
-// limit. Each takes `squares` times the doubles of its elements.
+// The number of matrices, beginning with matrices[begin], that are processed at once. They have the same size. A matrix
+// [k, k] needs squares * k * k doubles of scratch memory, and two or more matrices together need at most `limit`.
 inline int64_t eigen_batch(const std::vector<Tensor>& matrices, size_t begin, int64_t squares) {
   constexpr double limit = 1 << 25;  // doubles
   const int64_t k = matrices[begin].dim(0);
@@ -41,9 +43,10 @@ inline int64_t eigen_batch(const std::vector<Tensor>& matrices, size_t begin, in
 }
 
 // --- normalized steps along columns (kernels/cuda/optimizer_rows.cu) ---
-// f32 values for a matrix: the update, then sums of its rows or columns.
+// The number of fp32 values of scratch memory for a matrix: the update, then sums of its rows or columns.
 inline int64_t staged_room(int64_t rows, int64_t cols) { return (rows * cols + std::max(rows, cols) + 3) / 4 * 4; }
-// As many matrices at a time as fit into this many values, but at least one.
+// The largest number of fp32 values of scratch memory. As many matrices are processed at a time as fit, but at least
+// one.
 constexpr int64_t staged_limit = int64_t{32} << 20;
 
 }  // namespace rowan

@@ -1,5 +1,5 @@
-// The shapes, rules and operands of Backend's operations, except those of optimizers (kernels/optimizer_rules.h).
-// C++17, because CUDA sources include this header.
+// The shapes, rules and operands of Backend's operations. kernels/optimizer_rules.h has the rules of optimizer
+// operations. C++17, because CUDA sources include this header.
 #pragma once
 
 #include <cstdint>
@@ -35,20 +35,21 @@ struct Dropout {
   float rate = 0;
   uint64_t seed = 0;
   int64_t site = 0;  // identifies the place in the model; below 2^24
-  Tensor samples;    // i32[batch, 2]: low and high word of the sample number of each sequence, which is below 2^40
+  Tensor samples;    // i32[batch, 2]: low and high word of each sequence's sample number; numbers are below 2^40
 };
 
 // How documents are separated in a row of tokens.
 struct DocumentRule {
   int32_t end_token;
-  bool opens;  // true: the end token is the first token of its document; false: the last
+  bool opens;  // true: end_token is the first token of a document; false: end_token is the last token of a document
 };
 
 // What attention does beyond causal masking.
 struct AttentionRule {
   Tensor documents;  // from find_documents(): a query sees only keys of its own document; absent: a row is one document
   Dropout dropout;   // applied to the softmax weights
-  // For the backward: the table that rope() rotated queries and keys by. Their gradients are then those before rope().
+  // For the backward: the table with which rope() rotated queries and keys. If it is present, the gradients of queries
+  // and keys are the gradients with respect to their values before rope().
   Tensor rope = {};
 };
 
@@ -56,7 +57,7 @@ struct AttentionRule {
 struct LossRule {
   int64_t vocabulary;  // number of columns of the logits that enter the softmax; later columns are padding
   float softcap = 0;   // c: logits l become z = c l / sqrt(l^2 + c^2); 0: z = l
-  float z_loss = 0;    // the gradient is that of loss + z_loss log(sum of e^z)^2
+  float z_loss = 0;    // the gradient is that of loss + z_loss * log(sum of e^z)^2; `losses` leaves out the second term
 };
 
 // Arguments of Backend::norm_forward and norm_backward. A tensor that may be absent is empty by default.

@@ -64,15 +64,15 @@ class Backend::Operation {
   // Checks c = a b.
   void product(const Tensor& c, const Operand& a, const Operand& b) const;
   // Checks the arguments common to both passes of a norm. r, the residual stream, is fp32 or has the weight's dtype.
-  // `out`, the norm's output or its gradient, has the dtype of r or of the weight. rstd has one value per row. mean has
-  // one value per row for layer, and is empty for rms.
+  // `out`, which is the norm's output or the gradient of the output, has the dtype of r or of the weight. rstd has one
+  // value per row. mean has one value per row for layer, and is empty for rms.
   void norm(Norm kind, const char* argument, const Tensor& r, const char* result, const Tensor& out,
             const Tensor& weight, const Tensor& mean, const Tensor& rstd) const;
   void attention(const AttentionShape& shape, const AttentionRule& rule = {}) const;
-  // Checks that heads consist of pairs, as rope() needs.
+  // Checks that head_dim is even, because rope() rotates pairs of elements.
   void even_heads(const AttentionShape& shape) const;
   void dropout(const Dropout& rule, int64_t batch) const;
-  // Checks that the first dimension is a multiple of `seq` tokens.
+  // Checks that the first dimension of x is a multiple of `seq`.
   void rows_of(const char* argument, const Tensor& x, int64_t seq) const;
   // Checks that ids are in [0, vocabulary), or -100 if `ignore`. Checks nothing if the host cannot read device memory.
   void token_ids(const Tensor& ids, int64_t vocabulary, bool ignore) const;
@@ -102,13 +102,14 @@ class Backend::Operation {
   }
 
  private:
-  // Checks x [N, k] times a weight whose dimension `axis` is k.
+  // Checks a product of x [N, k] and a weight whose dimension `axis` has size k.
   void times_weight(const char* argument, const Tensor& x, const Tensor& weight, int axis) const;
   void stream(const Tensor& residual, const Tensor& out, const Tensor& weight) const;
   void statistics(Norm kind, const Tensor& mean, const Tensor& rstd, int64_t n) const;
 
-  // These append to `operands` what determines the memory traffic: a tensor's dtype and shape, whether a flag is set,
-  // whether a factor is 0. The weights of all slots are one entry, and so are their masters, gradients and states.
+  // These functions append to `operands` what determines the memory traffic: a tensor's dtype and shape, the value of a
+  // flag, whether a factor is 0. A list of slots becomes five entries: the total sizes of its weights, masters,
+  // gradients, `first` states and `second` states.
   static void tell(std::string& operands, const Tensor& x);
   static void tell(std::string& operands, const std::vector<Tensor>& xs);
   static void tell(std::string& operands, const Slots& slots);

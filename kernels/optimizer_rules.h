@@ -13,7 +13,7 @@
 namespace rowan {
 
 struct OptimizerSlot {
-  Tensor weight;      // fp32 or bf16: what the forward reads
+  Tensor weight;      // fp32 or bf16: the weight that the forward reads
   Tensor master;      // fp32 copy that is updated, then rounded into the weight; empty: the weight itself is updated
   Tensor gradient;    // fp32 or bf16
   Tensor first;       // momentum: fp32 or bf16 of the weight's size
@@ -21,26 +21,27 @@ struct OptimizerSlot {
   float scale = 1;    // shape-dependent factor of the step; with ApplyRule::scaled_decay also of the decay
   int64_t index = 0;  // number of the slot's first element among all parameters; stochastic rounding depends on it
 
-  // The tensor that is read and updated.
+  // The tensor that an update reads and writes.
   const Tensor& value() const { return master.empty() ? weight : master; }
 };
 
 // How a bf16 weight without a master is rounded.
 // Nearest: the decayed weight and the result are each rounded to nearest, as in a framework that runs decay and step as
 // two operations.
-// Stochastic: only the result is rounded. It is rounded up with a probability equal to the fraction cut off. Element e,
-// counted over all parameters, uses the 16-bit part e % 8 of philox(seed, e / 8, step), low halves first.
+// Stochastic: only the result is rounded, up or down at random, so that its expected value is exact. The four words of
+// philox(seed, i, step) have eight halves of 16 random bits, the low half of each word first. They are used by elements
+// 8 i to 8 i + 7, counted over all parameters.
 struct Rounding {
   bool stochastic = false;
   uint64_t seed = 0, step = 0;
 };
 
-// Cautious decay skips elements that the step moves away from zero. With w the weight before the step, and `step` the
-// value subtracted from it, decay applies where step * w >= 0 (same_sign_or_zero) or > 0 (same_sign).
+// Cautious decay skips elements that the step moves away from zero. Let w be the weight before the step, and `step` the
+// value that is subtracted from it. Decay applies where step * w >= 0 (same_sign_or_zero) or step * w > 0 (same_sign).
 enum class Mask : uint8_t { none, same_sign_or_zero, same_sign };
 
 // g = grad_scale * gradient; m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2;
-// w = (1 - decay) w - step * m / (root_scale * sqrt(v) + eps), with decay only where the mask allows it.
+// w = (1 - decay) w - slot.scale * step * m / (root_scale * sqrt(v) + eps), with decay only where the mask allows it.
 struct AdamWRule {
   float beta1, beta2;
   float root_scale, eps;
@@ -50,6 +51,7 @@ struct AdamWRule {
   Mask mask = Mask::none;
 };
 
+// b is the momentum buffer, b' its new value, u the update.
 // g = grad_scale * gradient; b' = keep b + take g;
 // u = from_buffer * (previous ? b : b') + from_gradient * g.
 struct MomentumRule {
@@ -59,7 +61,7 @@ struct MomentumRule {
   float grad_scale = 1;
 };
 
-// One value per row (sums over in), per column (sums over out), or per matrix.
+// Whether there is one value per row (a sum over `in`), per column (a sum over `out`) or per matrix.
 enum class Along : uint8_t { row, column, matrix };
 constexpr auto names_of(Along) { return enum_names("row", "column", "matrix"); }
 
@@ -67,16 +69,17 @@ constexpr auto names_of(Along) { return enum_names("row", "column", "matrix"); }
 // clamp: 1 / max(norm, eps).
 enum class Eps : uint8_t { inside, add, clamp };
 
-// u -= <u, t> t for each row or column, where t = w / max(|w|, eps), or t = w if raw.
+// For each row or column u of the update and w of the weight: u -= <u, t> t, where <u, t> is the dot product and
+// t = w / max(|w|, eps), or t = w if raw.
 struct ProjectRule {
   Along along = Along::row;  // row or column
   bool raw = false;
   float eps = 1e-10f;
 };
 
-// Multiplies the update by target, and by clip(norm ^ (2 exponent)) for each axis that is set. eps_mode says how eps
-// enters the norm. All norms are those of the unscaled update. exponent -1/2 divides by the norm. clip k > 0 limits
-// each factor to [1/k, k].
+// Multiplies the update by `target`, and by norm^(2 * exponent) for each of rows, columns and matrix that is set.
+// eps_mode says how eps enters the norm. All norms are taken before the update is changed. An exponent of -1/2 divides
+// by the norm. If clip > 0, each factor is limited to [1 / clip, clip].
 struct NormalizeRule {
   bool rows = false, columns = false, matrix = false;
   float exponent = -0.5f;
@@ -86,11 +89,16 @@ struct NormalizeRule {
   float target = 1;
 };
 
-// Computes factors[n, k]; v[k] is the slot's `second`.
-// namo: v = beta v + (1 - beta) gradient_sums; q = sqrt(update_sums) / (sqrt(v) + eps), where eps_inside replaces the
-// divisor by sqrt(v + eps); if 0 < clamp <= 1, then q = min(max(q, clamp * mean q), mean q / clamp); factor = bias * q.
-// normuon: v = beta v + (1 - beta) update_sums / width; r = 1 / (sqrt(v) + eps); factor = r * sqrt(sum update_sums) /
-// (sqrt(sum r^2 update_sums) + eps), which keeps the Frobenius norm of the update. target > 0 replaces that norm.
+// Computes factors[n, k]. v[k] is the slot's `second`. Means and sums are over k.
+// namo:
+//   v = beta v + (1 - beta) gradient_sums;
+//   q = sqrt(update_sums) / (sqrt(v) + eps), or sqrt(update_sums) / sqrt(v + eps) if eps_inside;
+//   if 0 < clamp <= 1, q is limited to [clamp * mean q, mean q / clamp];
+//   factor = bias * q.
+// normuon:
+//   v = beta v + (1 - beta) update_sums / width; r = 1 / (sqrt(v) + eps);
+//   norm = target if target > 0, else sqrt(sum of update_sums), which preserves the Frobenius norm of the update;
+//   factor = r * norm / (sqrt(sum of r^2 update_sums) + eps).
 struct AdaptRule {
   bool normuon = false;
   float beta = 0.99f;
@@ -112,23 +120,24 @@ struct SecondMomentRule {
   float grad_scale = 1;
 };
 
-// x = factor * max(x + shift, floor)^exponent, or 0 if that maximum is not positive.
+// x = factor * max(x + shift, floor)^exponent, or 0 if the maximum is not positive.
 struct PowerRule {
   float factor = 1, floor = 0, exponent = 1, shift = 0;
 };
 
-// A step u that ends on the sphere of radius r, for each row or matrix w, from ww = |w|^2, uw = <u, w> and uu = |u|^2:
+// A step along u that ends on the sphere of radius r, for each row or matrix w. It is computed from ww = |w|^2,
+// uu = |u|^2 and the dot product uw = <u, w>:
 // k = 1 - decay; s = lr * r / max(|u|, eps); q = r / max(|k w - s u|, eps); w = q k w - q s u.
-// steps receives q s, and keeps receives q k. r = |w| if radii is empty. With `given`, s is read from steps.
+// steps receives q s, and keeps receives q k. If radii is empty, r = |w|. If `given`, s is read from steps.
 struct RetractRule {
   float lr, decay;
   float eps;
   bool given = false;
 };
 
-// Keeps the `count` rows or columns of each update with the largest sums of magnitudes, and sets the other ones to 0.
-// Of equal sums, the one with the lower index is kept. Multiplies the slot's `first` by `decay` in the rows or columns
-// that are kept.
+// Keeps the `count` rows or columns of each update with the largest sums of magnitudes, and sets the others to 0. If
+// sums are equal, lower indices are kept first. Multiplies the slot's `first` by `decay` in the rows or columns that
+// are kept.
 struct LargestRule {
   Along along = Along::row;  // row or column
   int64_t count = 1;
@@ -136,11 +145,11 @@ struct LargestRule {
 };
 
 // f = the factor of the row, column or matrix (factors[n, k]), or 1 without factors; s = min(lr * f * slot.scale, cap);
-// d = weight_decay * (adaptive_decay ? min(lr * f, cap) : lr) * (scaled_decay ? slot.scale : 1), at most 1, where the
-// mask allows it;
+// d = weight_decay * (adaptive_decay ? min(lr * f, cap) : lr) * (scaled_decay ? slot.scale : 1), but at most 1, and 0
+// where the mask excludes decay;
 // w = (1 - d) w - s u.
-// keeps[n, k], if present, replaces 1 - d. With `rounded`, slot.scale * u is rounded to bf16, then multiplied by s /
-// slot.scale.
+// If keeps[n, k] is present, it replaces 1 - d. If `rounded`, slot.scale * u is rounded to bf16, then multiplied by
+// s / slot.scale.
 struct ApplyRule {
   float lr;
   float weight_decay = 0;
@@ -153,9 +162,9 @@ struct ApplyRule {
   Rounding rounding;
 };
 
-// Momentum, projection, normalization and update in one pass. `momentum` computes u. If `project`, u is projected as in
-// project(). Then each row or column of u is divided by its norm, with eps added or clamped. Last, w = (1 - decay) w -
-// step * slot.scale * u.
+// Momentum, projection, normalization and update in one pass. The rule `momentum` gives u. If `project`, u is projected
+// by ProjectRule's formula. Then each row or column of u is divided by its norm; eps_mode, add or clamp, says how eps
+// enters the norm. Last, w = (1 - decay) w - step * slot.scale * u.
 struct NormalizedStepRule {
   MomentumRule momentum;
   Along along = Along::row;  // row or column

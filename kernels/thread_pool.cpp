@@ -76,7 +76,6 @@ void ThreadPool::start(int64_t count, Work work) {
   }
 }
 
-// Works through the thread's own share, then steals from the others.
 void ThreadPool::take_part(int thread) {
   try {
     for (int t = 0, threads = size(); t < threads; ++t) {

@@ -1,6 +1,6 @@
 // A thread pool for parallel loops with work stealing. In contrast to OpenMP, a loop does not wait for a thread that
-// starts late, because the other threads steal its iterations. Idle threads yield and soon sleep, so another busy
-// process costs only the core that it runs on.
+// starts late, because the other threads steal its iterations. Idle threads yield and soon sleep, so they leave their
+// cores to other processes.
 #pragma once
 
 #include <atomic>
@@ -23,9 +23,9 @@ class ThreadPool {
 
   int size() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls fn(i, thread) for every i in [0, count), with 0 <= thread < size(). Each thread first takes consecutive i of
-  // its own share, then steals from the others' shares. Returns when every call has returned, and rethrows the first
-  // exception. fn must not call run().
+  // Calls fn(i, thread) for every i in [0, count), with 0 <= thread < size(). Each thread first works through its own
+  // share, a range of consecutive i, then steals from the shares of other threads. Returns when every call has
+  // returned, and rethrows the first exception. fn must not call run().
   template <typename F>
   void run(int64_t count, F&& fn) {
     if (workers_.empty() || count <= 1) {
@@ -57,7 +57,7 @@ class ThreadPool {
   std::exception_ptr failure_;
   std::atomic<bool> failed_{false}, stop_{false};
   std::atomic<uint32_t> loops_{0};  // number of loops started; idle threads wait until it changes
-  std::atomic<uint32_t> inside_;    // number of workers in the loop; while the top bit is set, no other may enter
+  std::atomic<uint32_t> inside_;    // number of workers in the loop; while the top bit is set, no worker may enter
   std::vector<std::thread> workers_;
 };
 

@@ -1,14 +1,14 @@
 // Causal attention in tiles of 64 queries by 64 keys with an online softmax (Dao et al., "FlashAttention: fast and
-// memory-efficient exact attention with IO-awareness", 2022; the backward as in section B.4). In the forward a thread
-// takes one query head of one document. In the backward it takes one key/value head of one document, with the query
-// heads that share it. It converts these heads to fp32 once, and then works in cache.
-// FLOPs per score: 4 * head_dim forward, 10 * head_dim backward, which computes the scores again. Floor: these FLOPs at
-// the rate of tile products (`rowan bench gemm`).
-// What was tried, by gain:
-// 1. A vectorized softmax in the forward. It took attention in a step of the quickstart from 24.9 to 7.9 ms, and from
-// 0.157 to 0.657 of the rate of products (AVX-512, BENCHMARKS.md).
-// 2. Tiles on the diagonal are computed in strips of 16 queries, and each strip only with the keys up to its last
-// query. This computes fewer masked scores. The gain was not measured by itself.
+// memory-efficient exact attention with IO-awareness", 2022; the backward follows section B.4). In the forward, a
+// thread takes one query head of one document. In the backward, it takes one key/value head of one document and all
+// query heads that share it. The thread works on fp32 copies of its heads.
+// FLOPs per score: 4 * head_dim forward, 10 * head_dim backward, which computes the scores again. Lower bound on the
+// time: these FLOPs at the rate of tile products (`rowan bench gemm`).
+// What was tried, the largest gain first:
+// 1. A vectorized softmax in the forward. In a training step of the quickstart, it reduced the time of attention from
+// 24.9 to 7.9 ms. The rate of attention rose from 0.157 to 0.657 of the rate of products (AVX-512, BENCHMARKS.md).
+// 2. Strips of 16 queries in tiles on the diagonal. Each strip uses only the keys up to its last query, so fewer masked
+// scores are computed. The gain was not measured separately.
 #include <algorithm>
 #include <cmath>
 #include <vector>
@@ -25,7 +25,6 @@ namespace {
 using cpu::lanes;
 using cpu::round_up;
 
-// Blocks on the diagonal are processed in strips of queries, each with only the keys up to the strip's last query.
 constexpr int64_t block = 64, strip = 16;
 static_assert(block % strip == 0 && strip % lanes == 0);
 
@@ -44,7 +43,7 @@ std::vector<Document> documents_of(const AttentionShape& s, const Tensor& table)
   return documents;
 }
 
-// The shape of the longest document, by which scratch memory is sized.
+// The shape of the longest document, which determines the size of scratch memory.
 AttentionShape longest(const std::vector<Document>& documents, AttentionShape shape) {
   shape.seq = 0;
   for (const Document& document : documents) shape.seq = std::max(shape.seq, document.count);
@@ -57,7 +56,7 @@ struct HeadDropout {
   uint64_t stream;
   int64_t begin, head, seq;
 
-  // Multiplies row[j] by the dropout factor of the query and key `first` + j.
+  // Multiplies row[j] by the dropout factor of `query` and key first + j.
   void apply(float* row, int64_t query, int64_t first, int64_t count) const {
     for (int64_t j = 0; j < count;) {
       const int64_t key = begin + first + j;
@@ -116,8 +115,8 @@ void scatter(T* to, const float* from, int64_t stride, const Sizes& size, float 
   }
 }
 
-// Calls fn(first, count, seen) for each strip of a block of `rows` queries. A strip is queries [first, first + count)
-// of the block. It attends to the first `seen` keys of the block of keys.
+// Calls fn(first, count, seen) for each strip [first, first + count) of a block of `rows` queries. The strip attends to
+// the first `seen` keys of the block of keys. Off the diagonal, the whole block is one strip.
 template <typename F>
 void for_strips(bool diagonal, int64_t rows, F&& fn) {
   const int64_t step = diagonal ? strip : block;
@@ -129,7 +128,8 @@ void mask_future(float* row, int64_t query, int64_t seen) {
   for (int64_t j = query + 1; j < seen; ++j) row[j] = -HUGE_VALF;
 }
 
-// Online softmax of one block of queries.
+// Online softmax of one block of queries. For each query, `top` is the largest score so far, and `total` the sum of
+// e^(score - top).
 struct Softmax {
   alignas(64) float top[block], total[block], fade[block];
 
@@ -139,7 +139,8 @@ struct Softmax {
   }
 
   // Replaces the scores of rows [first, first + count) by weights e^(score - top). `fade` receives the factor by which
-  // earlier sums must be multiplied. Not inlined: GCC 12 does not vectorize these loops inside forward_head.
+  // sums over earlier keys must be multiplied. Not inlined, because GCC 12 does not vectorize these loops inside
+  // forward_head.
   [[gnu::noinline]] void absorb(float* scores, int64_t first, int64_t count, int64_t seen) {
     float highest[block];
     for (int64_t r = 0; r < count; ++r) {
@@ -244,8 +245,8 @@ struct BackwardScratch {
   }
 };
 
-// scores = softmax weights P of query block i on key block j; d_scores = P * (dP - delta), where dP is the gradient of
-// P and delta = dot(dout, out) of a query. Dropout is applied to dP, and to the P that is multiplied with dout.
+// d_scores = P * (dP - delta), where P are the softmax weights of query block i on key block j, dP is the gradient with
+// respect to P after dropout, and delta = dot(dout, out) of a query. scores = P after dropout, as dv needs it.
 void backward_scores(const BackwardScratch& s, const Sizes& size, const float* log_sum_exp, const HeadDropout& dropout,
                      int64_t i, int64_t j) {
   const int64_t begin = i * block;

@@ -1,5 +1,5 @@
-// The CPU backend, which is the specification of every operation (kernels/backend.h). One file per family of
-// operations.
+// The CPU backend, which is the specification of every operation (kernels/backend.h). Each family of operations has one
+// file.
 #pragma once
 
 #include <memory>

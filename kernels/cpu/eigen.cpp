@@ -1,8 +1,8 @@
-// Eigenvectors of symmetric matrices, and orthogonal factors of square ones, in double precision.
+// Eigenvectors of symmetric matrices [k, k], and orthogonal factors of square matrices [k, k], in double precision.
 // Eigenvectors: Householder's tridiagonal form, then QR steps with Wilkinson's shift (Golub and Van Loan, Matrix
 // Computations, 8.3), about 9 k^3 FLOPs. Eigenvectors are kept as rows, so that a rotation reads contiguous memory.
-// Orthogonal factors: Householder reflections, 8/3 k^3 FLOPs. Each matrix is computed by one thread. Floor: these FLOPs
-// at a core's rate in double precision.
+// Orthogonal factors: Householder reflections, 8/3 k^3 FLOPs. One thread works on one matrix. Lower bound on the time:
+// these FLOPs at a core's rate in double precision.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -16,8 +16,8 @@ using namespace cpu;
 
 namespace {
 
-// Overwrites x[0, n) with the v of the reflection I - tau v v^T that maps x to (length, 0, ...). Returns tau, which is
-// 0 if x already has this form.
+// Overwrites x[0, n) with the vector v of the reflection I - tau v v^T that maps x to (length, 0, ...). Returns tau,
+// which is 0 if x already has this form.
 double make_reflector(double* x, int64_t n, double& length) {
   double below = 0;
   for (int64_t i = 1; i < n; ++i) below += x[i] * x[i];
@@ -49,7 +49,7 @@ struct Tridiagonal {
   std::vector<double> diagonal, beside;
 };
 
-// Overwrites a with q.
+// Computes q and t of a = q t q^T. Overwrites a with q, and returns t.
 Tridiagonal tridiagonal(std::vector<double>& a, int64_t k) {
   Tridiagonal t{std::vector<double>(static_cast<size_t>(k)), std::vector<double>(static_cast<size_t>(k))};
   std::vector<double> v(static_cast<size_t>(k * k)), tau(static_cast<size_t>(k)), w(static_cast<size_t>(k));
@@ -59,7 +59,7 @@ Tridiagonal tridiagonal(std::vector<double>& a, int64_t k) {
     t.diagonal[j] = a[j * k + j];
     tau[j] = make_reflector(x + j + 1, k - j - 1, t.beside[j]);
     if (tau[j] == 0) continue;
-    // (I - tau x x^T) a (I - tau x x^T) = a - x w^T - w x^T
+    // (I - tau x x^T) a (I - tau x x^T) = a - x w^T - w x^T, where w = tau a x - tau^2 (x^T a x) x / 2.
     double xw = 0;
     for (int64_t i = j + 1; i < k; ++i) {
       const double* row = &a[i * k];
@@ -121,7 +121,7 @@ void qr_step(Tridiagonal& t, double* u, int64_t begin, int64_t end, int64_t k) {
 // eigenvectors.
 void diagonalize(Tridiagonal& t, double* u, int64_t k) {
   constexpr double eps = std::numeric_limits<double>::epsilon();
-  constexpr int64_t most = 60;  // k eigenvalues may take most * k QR steps in total; two each are usual
+  constexpr int64_t most = 60;  // k eigenvalues may take most * k QR steps in total; 2 k steps are usual
   std::vector<double>&d = t.diagonal, &e = t.beside;
   int64_t end = k - 1;
   for (int64_t step = 0; end > 0 && step < most * k;) {

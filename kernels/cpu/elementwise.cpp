@@ -1,6 +1,6 @@
 // Scale, add, lerp, clamp, sums and swap_axes: one pass over the elements. Sums add up pieces of a fixed size in double
-// precision, so that equal inputs give equal bits with any number of threads. Floor: reading each operand once and
-// writing the result once, at the rate of a copy.
+// precision, so that equal inputs give equal bits with any number of threads. Lower bound on the time: reading each
+// operand once and writing the result once, at the rate of a copy.
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -64,7 +64,7 @@ void CpuBackend::do_lerp(Tensor y, Tensor x, float weight) {
 
 void CpuBackend::do_swap_axes(Tensor to, Tensor from) {
   const int64_t a = from.dim(0), b = from.dim(1), c = from.dim(2);
-  const size_t bytes = static_cast<size_t>(c) * size_of(from.dtype);  // of a line: c contiguous elements
+  const size_t bytes = static_cast<size_t>(c) * size_of(from.dtype);  // bytes of a line of c contiguous elements
   cpu::parallel_ranges(threads_, a * b, std::max<int64_t>(1, piece / c), [&](int64_t begin, int64_t end) {
     for (int64_t line = begin; line < end; ++line)
       std::memcpy(static_cast<char*>(to.data) + static_cast<size_t>(line) * bytes,

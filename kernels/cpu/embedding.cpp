@@ -1,8 +1,8 @@
-// Token and position embeddings. The backward groups the tokens by id, so every row of the table has one writer and a
-// fixed order of summation. What was tried: a counting sort replaced a comparison sort.
-// For each value of `out`, the forward reads and writes 2 values, or 3 with positions. The backward reads dout once for
-// tokens and once for positions, and reads and writes each row that it updates. Floor: this traffic at the rate of a
-// copy.
+// Token and position embeddings. The backward groups the tokens by id, so that each row of the table is updated by one
+// thread, in a fixed order. What was tried: a comparison sort for the grouping, which a counting sort replaced.
+// For each value of `out`, the forward reads and writes 2 values in total, or 3 with positions. The backward reads dout
+// once for tokens and once for positions, and reads and writes each row that it updates. Lower bound on the time: this
+// traffic at the rate of a copy.
 #include <algorithm>
 #include <utility>
 #include <vector>
@@ -14,7 +14,7 @@
 namespace rowan {
 namespace {
 
-// Calls f with the element types of table and out.
+// Calls f with a value of table's element type and a value of out's element type.
 template <typename F>
 void with_types(DType table, DType out, F&& f) {
   if (table == out)
@@ -23,7 +23,7 @@ void with_types(DType table, DType out, F&& f) {
     f(bf16{}, float{});
 }
 
-// to[0, width) += the rows of `from` listed in rows[0, count), summed in fp32 in that order.
+// Adds to to[0, width) the rows of `from` whose numbers are rows[0, count). They are summed in fp32, in this order.
 template <typename T, typename F>
 void add_rows(T* to, const F* from, int64_t width, const int64_t* rows, int64_t count) {
   constexpr int64_t block = 256;
@@ -41,10 +41,10 @@ void add_rows(T* to, const F* from, int64_t width, const int64_t* rows, int64_t 
   }
 }
 
-// d_table[ids[n]] += dout[n]. A counting sort groups the rows by id, so that every row of the table has one writer.
+// d_table[ids[n]] += dout[n].
 void scatter_rows(Tensor d_table, Tensor dout, const std::vector<int64_t>& ids, ThreadPool& threads) {
   struct Group {
-    int64_t id, begin, count;  // a range of `order`
+    int64_t id, begin, count;  // order[begin, begin + count) are the rows of dout with this id
   };
   std::vector<Group> groups;
   std::vector<int64_t> places(static_cast<size_t>(d_table.dim(0)), 0), order(ids.size());

@@ -1,6 +1,6 @@
 // RMSNorm of query and key heads. For a head x let rstd = 1 / sqrt(mean(x^2) + eps), n = x rstd and g = dout * weight;
 // then dx = rstd (g - n mean(g n)) and d_weight += dout n. Reads and writes for each value of x: forward 2, backward 3.
-// Floor: this traffic at the rate of a copy.
+// Lower bound on the time: this traffic at the rate of a copy.
 #include <algorithm>
 #include <cmath>
 
@@ -19,7 +19,7 @@ float rstd_of(const T* x, int64_t width, float eps) {
   return 1.0f / std::sqrt(total / static_cast<float>(width) + eps);
 }
 
-// Works in place on d, the gradient of the normalized head. d_weight is null if there is no weight.
+// Replaces d, the gradient of the head's output, by the gradient of x. d_weight is null if there is no weight.
 template <typename T>
 void head_backward(T* d, float* d_weight, const T* x, const T* weight, int64_t width, float eps) {
   const float rstd = rstd_of(x, width, eps);

@@ -1,7 +1,7 @@
-// Cross-entropy of one row at a time, in three passes: maximum, exponentials with their sum, gradient. Each logit is
-// read and written once in memory, if a row stays in cache between the passes. Floor: this traffic at the rate of a
-// copy, or one exponential per logit. What was tried: keeping the exponentials for the gradient, which reduced them
-// from two per logit to one.
+// Cross-entropy of one row at a time, in three passes: maximum, exponentials with their sum, gradient. If a row stays
+// in cache between the passes, each logit is read from memory once and written once. Lower bounds on the time: this
+// traffic at the rate of a copy, and one exponential per logit. What was tried: keeping the exponentials of the second
+// pass for the gradient, which halves their number.
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
@@ -15,7 +15,8 @@
 namespace rowan {
 namespace {
 
-// A NaN fails every comparison, so this maximum ignores it. The sum of exponentials propagates it.
+// The largest of x[0, count). It may ignore a NaN, because comparisons with NaN are false. The sum of exponentials is
+// then NaN.
 template <typename T>
 float largest(const T* x, int64_t count) {
   float result = cpu::load(x[0]);
@@ -67,7 +68,8 @@ double exponentials(float* to, const T* x, const Cap& cap, float shift, int64_t 
   return total;
 }
 
-// Returns the loss of one row. `memory` receives its exponentials, unless they can overwrite fp32 logits in place.
+// Returns the loss of one row. `memory` receives the row's exponentials. If a gradient is computed from fp32 logits
+// without a soft cap, the exponentials overwrite the logits instead.
 template <typename T, typename Cap>
 float row_loss(T* logits, float* memory, int64_t width, int32_t target, const LossRule& rule, const Cap& cap,
                float grad_scale, bool gradient) {

@@ -19,7 +19,7 @@ namespace {
 
 constexpr size_t huge_page = size_t{2} << 20;
 
-// OMP_NUM_THREADS if it is set, else every core that this process may run on.
+// OMP_NUM_THREADS if it is set, else the number of cores that this process may run on.
 int default_threads() {
   if (const int threads = threads_from_environment()) return threads;
   cpu_set_t set;

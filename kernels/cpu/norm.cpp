@@ -1,6 +1,6 @@
 // Residual add fused with RMSNorm or LayerNorm, forward and backward, one row at a time in cache. Reads and writes for
 // each value: forward 4 (reads residual and branch, writes sum and output), backward 4 (reads dout, r and d_residual,
-// writes d_residual). Floor: this traffic at the rate of a copy.
+// writes d_residual). Lower bound on the time: this traffic at the rate of a copy.
 #include <algorithm>
 
 #include "kernels/cpu/cpu_backend.h"
@@ -10,7 +10,8 @@
 namespace rowan {
 namespace {
 
-// Calls f(R, O, T): element types of the residual stream, of the norm's output, and of weights and branch.
+// Calls f(R{}, O{}, T{}), where R is the element type of the residual stream, O that of the norm's output, and T that
+// of weights and branch.
 template <typename F>
 void with_types(DType stream, DType out, DType weight, F&& f) {
   if (stream == weight)
@@ -63,7 +64,7 @@ struct Moments {
   float g, gx;  // means of g = dout * weight and of g * x
 };
 
-// Adds one row's contribution to the gradients of weight and bias. x is the normalized row.
+// Adds one row's contribution to the gradients of weight and bias. Returns the moments, with the normalized row as x.
 template <typename O, typename R, typename T>
 Moments parameter_gradients(float* d_weight, float* d_bias, const O* dout, const R* r, const T* weight, float mean,
                             float rstd, int64_t width) {

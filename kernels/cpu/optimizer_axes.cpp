@@ -1,5 +1,5 @@
-// Optimizer operations on rows and columns of matrices: sums along them, scaling by factors, and sorting. Floor:
-// reading each operand once, and writing each updated matrix once, at the rate of a copy.
+// Optimizer operations on rows and columns of matrices: sums, scaling by factors, and sorting. Lower bound on the time:
+// reading each operand once and writing each updated matrix once, at the rate of a copy.
 #include <algorithm>
 #include <numeric>
 
@@ -23,7 +23,7 @@ std::vector<int64_t> falling(const float* keys, int64_t count) {
   return order;
 }
 
-// Sums of a * b along the rows, the columns or the whole of one matrix; sums of |a| when `b` is empty.
+// Sums of a * b over each row, each column or the whole of one matrix, or sums of |a| if `b` is empty.
 void sum_matrix(float* out, const Tensor& a, const Tensor& b, Along along) {
   const int64_t rows = a.dim(0), cols = a.dim(1);
   float* memory = lines(2 * cols);

@@ -1,6 +1,7 @@
-// RMNP, Nora and Mano in one pass over memory: momentum, projection, normalization and update of a row, or of a few
-// columns, while it is in cache. A step over rows moves 22 bytes per parameter with bf16 weights: it reads gradient,
-// momentum and master in fp32, and writes momentum, master and weight. Floor: this traffic at the rate of a copy.
+// The optimizers RMNP, Nora and Mano in one pass over memory: momentum, projection, normalization and update of a row,
+// or of a few columns, while they are in cache. A step over rows moves 22 bytes per parameter with bf16 weights: it
+// reads gradient, momentum and master in fp32, and writes momentum, master and weight. Lower bound on the time: this
+// traffic at the rate of a copy.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/optimizer_pieces.h"
 
@@ -60,7 +61,7 @@ void row_step(const OptimizerSlot& slot, int64_t begin, int64_t cols, const Norm
       [=](int64_t j) { return step * u[j]; });
 }
 
-// Steps columns [begin, begin + count) of a slot; count is at most 256.
+// Updates columns [begin, begin + count) of a slot; count is at most 256.
 void column_step(const OptimizerSlot& slot, int64_t begin, int64_t count, const NormalizedStepRule& rule) {
   const int64_t rows = slot.weight.dim(0), cols = slot.weight.dim(1);
   alignas(64) float buffers[2][256], uw[256] = {}, ww[256] = {}, squares[256] = {};

@@ -1,5 +1,6 @@
 // Optimizer operations over rows, columns and whole matrices of an update: sums of squares, normalization, projection
-// and adaptive factors. Floor: reading each operand once, and writing each updated matrix once, at the rate of a copy.
+// and adaptive factors. Lower bound on the time: reading each operand once and writing each updated matrix once, at the
+// rate of a copy.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/optimizer_pieces.h"
 
@@ -8,7 +9,7 @@ using namespace cpu;
 
 namespace {
 
-// Sums of squares of each row of n matrices [rows, cols]. sums() adds them up for sums over whole matrices.
+// Sums of squares of each row of n matrices [rows, cols].
 void row_sums(ThreadPool& threads, const std::vector<Tensor>& matrices, float* out) {
   const int64_t rows = matrices[0].dim(0), cols = matrices[0].dim(1);
   parallel_ranges(threads, static_cast<int64_t>(matrices.size()) * rows, rows_per_piece(cols),
@@ -64,7 +65,7 @@ std::vector<Tensor> matrices_of(const Tensor& update) {
   return matrices;
 }
 
-// Converts a sum of squares to the factor that a row, column or matrix is multiplied by.
+// Converts a sum of squares to the factor by which a row, column or matrix is multiplied.
 float factor(float sum, const NormalizeRule& rule) {
   double divisor = rule.eps_mode == Eps::inside ? std::sqrt(static_cast<double>(sum) + rule.eps)
                    : rule.eps_mode == Eps::add  ? std::sqrt(static_cast<double>(sum)) + rule.eps

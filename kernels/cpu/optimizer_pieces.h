@@ -1,5 +1,5 @@
-// Shared by the CPU's optimizer operations: splitting slots into pieces of work, reading and writing elements as
-// floats, and the only code that updates weights.
+// Functions that the CPU's optimizer operations share. They split slots into pieces of work, read and write elements as
+// floats, and update weights. No other code of the CPU backend updates weights.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@ struct Piece {
   int64_t slot, begin, count;
 };
 
-// Cuts `units(slot)` units of each slot into pieces of at most grain(slot).
+// Cuts the units(slot) units of each slot into pieces of at most grain(slot) units.
 template <typename Units, typename Grain>
 std::vector<Piece> cut(size_t slots, Units units, Grain grain) {
   std::vector<Piece> pieces;
@@ -31,9 +31,9 @@ std::vector<Piece> cut(size_t slots, Units units, Grain grain) {
 
 // Elements in a piece of an elementwise pass.
 inline constexpr int64_t element_grain = 32768;
-// Elements converted at once; a few such buffers fit the L1 cache.
+// Elements converted to floats at once. A few buffers of this size fit the L1 cache.
 inline constexpr int64_t block = 1024;
-// The number of columns to process at once, so that a stripe of all `rows` rows fits the L2 cache.
+// The number of columns to process at once, so that these columns of all rows fit the L2 cache.
 inline int64_t stripe(int64_t rows) {
   return std::clamp<int64_t>(65536 / std::max<int64_t>(1, rows) / 32 * 32, 32, 256);
 }

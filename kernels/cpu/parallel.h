@@ -1,4 +1,5 @@
-// Loops over a thread pool. Work is cut independently of the number of threads, so results do not depend on it.
+// Loops over a thread pool. Work is divided in the same way for any number of threads, so results do not depend on that
+// number.
 #pragma once
 
 #include <algorithm>
@@ -8,7 +9,7 @@
 
 namespace rowan::cpu {
 
-// Calls fn(i) for every i in [0, count). Each thread first takes consecutive i.
+// Calls fn(i) for every i in [0, count). Each thread first takes a range of consecutive i.
 template <typename F>
 void parallel_for(ThreadPool& threads, int64_t count, F&& fn) {
   threads.run(count, [&](int64_t i, int) { fn(i); });

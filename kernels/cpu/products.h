@@ -1,6 +1,6 @@
-// The engines of the CPU backend's matrix products: our own in fp32 (products_tiles.cpp), and oneDNN for bf16 operands
-// on processors that multiply bf16 faster than fp32 (products_onednn.cpp). Results do not depend on the number of
-// threads.
+// The two implementations of the CPU backend's matrix products: Rowan's own code in fp32 (products_tiles.cpp), and
+// oneDNN for bf16 operands on processors that multiply bf16 faster than fp32 (products_onednn.cpp). Results do not
+// depend on the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,8 @@
 
 namespace rowan {
 
-// c[m, n] = alpha op(a)[m, k] op(b)[k, n] (+ bias[n]) + beta c, for each of `batch` matrices, which are contiguous.
+// c[m, n] = alpha op(a)[m, k] op(b)[k, n] (+ bias[n]) + beta c, for each of `batch` products. op(a) is a, or a^T if
+// transpose_a; op(b) is b, or b^T if transpose_b. The matrices of a batch follow one another in memory.
 struct Product {
   int64_t batch = 1, m = 0, n = 0, k = 0;
   bool transpose_a = false, transpose_b = false;
@@ -43,7 +44,7 @@ class Bf16Products {
   ~Bf16Products();
   static bool fast();
   void run(const Product& product);
-  // Text for the start page: the library that is used, or why none is.
+  // Text for the start page: the name of the library, or the reason why no library is used.
   static std::string describe();
 
  private:

@@ -1,5 +1,5 @@
-// bf16 products by oneDNN: a thread computes one block of the result c at a time. FLOPs: 2 m n k. Floor: these FLOPs at
-// the rate of the processor's bf16 instructions.
+// bf16 products by oneDNN: a thread computes one block of the result c at a time. FLOPs: 2 m n k. Lower bound on the
+// time: these FLOPs at the rate of the processor's bf16 instructions.
 #ifdef ROWAN_ONEDNN
 #include <omp.h>
 
@@ -24,7 +24,7 @@ namespace {
 using Dims = dnnl::memory::dims;
 using ISA = dnnl::cpu_isa;
 
-// The block of c that a thread computes at once.
+// The largest block of c that a thread computes at once.
 constexpr int64_t most_rows = 512, most_columns = 512;
 
 // Keeps oneDNN from starting OpenMP threads, which would busy-wait and slow down our threads.
@@ -43,9 +43,9 @@ class OneThread {
   return (here & wanted) == wanted;
 }
 
-// True if the processor has AMX, or if the dot product of AVX512-BF16 is faster than fp32. On Zen the dot product has
-// twice the rate of fp32. On Intel cores since Sapphire Rapids (the first with AVX512-FP16) it has about half the rate:
-// 74 against 125 GFLOP/s per core, with AMX disabled.
+// True if the processor has AMX, or if the dot product of AVX512-BF16 is faster than fp32. On AMD Zen cores the dot
+// product has twice the rate of fp32. On Intel cores with AVX512-FP16 (Sapphire Rapids and later) it has about half the
+// rate of fp32: 74 against 125 GFLOP/s per core, measured with AMX disabled.
 bool has_fast_bf16() {
 #ifdef __AVX512F__
   if (cpu_has(ISA::avx512_core_amx)) return true;
@@ -74,7 +74,8 @@ struct Compiled {
   dnnl::matmul primitive;
 };
 
-// Builds c = alpha a b (+ bias) + beta c. Since oneDNN 3, alpha is a scale of an operand and is passed at execution.
+// Builds c = alpha a b (+ bias) + beta c. In oneDNN 3 and later, alpha is a scale of an operand and is passed at
+// execution.
 void compile(Compiled& of, const dnnl::engine& engine, bool bias, float alpha, float beta) {
   dnnl::primitive_attr attributes;
   dnnl::post_ops sum;
@@ -129,7 +130,7 @@ class Worker {
  private:
   // All values that a primitive is built from.
   using Key = std::array<int64_t, 8>;
-  // Bounds the cache, because alpha or beta may change from call to call.
+  // The largest number of primitives to keep. There is a limit because alpha or beta may change with every call.
   static constexpr size_t most_primitives = 1024;
 
   const Compiled& find(const Product& p, const Part& part) {

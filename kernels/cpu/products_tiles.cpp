@@ -1,11 +1,11 @@
-// Matrix products in fp32, for operands of either dtype. b is packed into panels that tile products read contiguously,
+// Matrix products in fp32, for operands in fp32 or bf16. b is packed into panels that tile products read contiguously,
 // and each thread computes blocks of c. Sums over k are split in the same way for any number of threads. FLOPs:
-// 2 m n k. Floor: these FLOPs at the rate of tile products (tile.h).
+// 2 m n k. Lower bound on the time: these FLOPs at the rate of tile products (tile.h).
 // What was tried:
-// 1. oneDNN for every product.
-// 2. These tiles instead, in fp32. They are about as fast as oneDNN 2.6: 126 to 162 GFLOP/s a core with AVX-512, where
-// oneDNN had 110 to 142. They run on every processor, and results do not depend on the number of threads.
-// 3. Columns of a transposed a are copied eight at a time; the gain was not recorded.
+// 1. oneDNN for every product: 110 to 142 GFLOP/s per core with oneDNN 2.6 and AVX-512.
+// 2. The fp32 tiles of this file: 126 to 162 GFLOP/s per core with AVX-512. They run on every processor, and results do
+// not depend on the number of threads.
+// 3. Copying eight columns of a at a time if a is transposed. The gain was not recorded.
 #include <algorithm>
 #include <cstring>
 
@@ -21,15 +21,17 @@ using cpu::lanes;
 using cpu::round_up;
 
 // b is packed in panels as wide as a tile. A tile product sums over `depth` values of k, so that its part of a panel
-// stays in the L1 cache. These partial sums are added up in order of k for any number of threads.
+// stays in cache. The partial sums are added up in order of k for any number of threads.
 constexpr int64_t panel = cpu::block_vectors * lanes, depth = lanes == 16 ? 384 : 256, group = cpu::block_rows;
-// The block of c that a thread computes at once. It fits the L2 cache together with the part of a that it needs.
+// The largest block of c that a thread computes at once. The block and the part of a that it needs fit the L2 cache.
 constexpr int64_t most_rows = 16 * group, most_columns = 512;
-constexpr int64_t most_packed = int64_t{4} << 20;  // floats of packed b
+constexpr int64_t most_packed = int64_t{4} << 20;  // largest number of floats of b that are packed at once
 constexpr int64_t few_rows = 8;                    // with at most this many rows, packing b does not pay off
 constexpr int64_t most_unpacked = 512;             // up to this many columns, b is read in place
-constexpr int64_t most_uncopied = 1023;  // up to this m, a^T is read in place; rows 4 KB apart evict each other
-constexpr int64_t at_once = 8;           // number of values of a copied together, at least a group
+// Up to this m, a transposed a is read in place. With a larger m, the rows of a are at least 4 KB apart in memory, and
+// they evict each other from the cache.
+constexpr int64_t most_uncopied = 1023;
+constexpr int64_t at_once = 8;  // number of values of a that are copied together, at least `group`
 static_assert(at_once >= group);
 
 typedef float Four __attribute__((vector_size(16)));
@@ -72,7 +74,7 @@ void transpose(float* to, int64_t to_stride, const T* from, int64_t from_stride,
       to[x * to_stride + j] = cpu::load(from[j * from_stride + x]);
 }
 
-// One product of operands of type T into a result of type R. The caller distributes its methods over threads.
+// One product of operands of type T into a result of type R. The caller calls the methods from several threads.
 template <typename T, typename R>
 class Matrices {
  public:
@@ -113,8 +115,8 @@ class Matrices {
   static constexpr int64_t left_floats = most_rows * depth;
   static constexpr int64_t own_floats = left_floats + most_rows * most_columns;
 
-  // Computes rows [row, row + rows) and columns [first_column + j, ... + width) of c. `packed` starts with column
-  // first_column of b. `own` is the thread's scratch memory of own_floats floats.
+  // Computes rows [row, row + rows) and columns [first_column + j, first_column + j + width) of c. `packed` starts with
+  // column first_column of b. `own` is the thread's scratch memory of own_floats floats.
   void block(float* own, const float* packed, int64_t first_column, int64_t row, int64_t rows, int64_t j,
              int64_t width) const {
     float *left = own, *sums = own + left_floats;
@@ -187,17 +189,18 @@ class Matrices {
 
   R at(int64_t i, int64_t j) const { return c_[i * p_.n + j]; }
 
-  // Copies the part of a that multiply() reads. If a is transposed, the layout is [groups of rows of c][count][group].
+  // Copies the part of a that multiply() reads. If a is transposed, the rows of c are divided into groups, and the
+  // layout is [groups][count][group].
   void gather(float* left, int64_t row, int64_t rows, int64_t begin, int64_t count) const {
     if (p_.transpose_a) {
-      // Each row of a is read once, in order, and all groups take their columns from it.
+      // Each row of a is read once, from left to right, and every group copies its columns of the row.
       for (int64_t x = 0; x < count; ++x) {
         const T* from = a_ + (begin + x) * p_.m + row;
         for (int64_t i = 0; i < rows; i += group) {
           const int64_t height = std::min(group, rows - i);
           float* to = left + i * count + x * height;
           if (height == group && x + 1 < count && row + i + at_once <= p_.m) {
-            for (int64_t y = 0; y < at_once; y += 4) {  // the next x overwrites the surplus
+            for (int64_t y = 0; y < at_once; y += 4) {  // the copy for the next x overwrites the surplus
               const Four values = load_four(from + i + y);
               std::memcpy(to + y, &values, sizeof values);
             }
@@ -306,8 +309,8 @@ void run_large(ThreadPool& threads, const Product& p, cpu::Scratch& packed_memor
         threads.run(pieces(width, panel) * depths, [&](int64_t unit, int) {
           matrices.pack(packed, first, width, unit / depths * panel, unit % depths * depth);
         });
-      // Shrink the blocks if there are too few to keep all threads busy to the end. Each block copies the columns that
-      // it needs of a transposed a. Narrower blocks would copy them more often, so here rows are halved first.
+      // Makes blocks smaller if there are too few to keep all threads busy to the end. If a is transposed, each block
+      // copies the columns of a that it needs. Narrower blocks would copy them more often, so rows are halved first.
       int64_t rows = most_rows, cols = most_columns;
       const auto too_few = [&] { return pieces(p.m, rows) * pieces(width, cols) < 4 * threads.size(); };
       if (p.transpose_a)

@@ -1,4 +1,4 @@
-// Measures this level's tile products and the peak of a core (kernels/cpu_levels.h).
+// Measures the rates of this level's tile products and the peak rate of a core (kernels/cpu_levels.h).
 #include <time.h>
 
 #include <algorithm>
@@ -12,7 +12,7 @@ namespace {
 
 using cpu::Vector;
 
-// This thread's CPU time. Other processes hardly affect it.
+// This thread's CPU time, which other processes hardly affect.
 double seconds() {
   timespec now;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
@@ -31,8 +31,8 @@ double rate(double flops, F&& work) {
   return best;
 }
 
-// Updates enough independent sums to hide the latency of an instruction. Not inlined, so that the compiler cannot know
-// the values.
+// Updates enough independent sums to hide the latency of an instruction. Not inlined, so that the compiler cannot
+// compute the sums in advance.
 __attribute__((noinline)) void multiply_and_add(Vector* sums, int64_t times) {
   constexpr int count = 12;
   Vector s[count], factor = sums[count], term = sums[count + 1];

@@ -1,5 +1,5 @@
 // Rotary positions (RoPE) on the packed projections, in place. Each value of queries and keys is read and written once.
-// Floor: this traffic at the rate of a copy.
+// Lower bound on the time: this traffic at the rate of a copy.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"

@@ -17,8 +17,8 @@ class Scratch {
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
 
-  // Returns memory that is 64-byte aligned, uninitialized and valid until the next call. It grows to the largest
-  // request. Throws OutOfMemory if there is not enough memory.
+  // Returns memory that is 64-byte aligned, uninitialized and valid until the next call. The memory grows to the
+  // largest request. Throws OutOfMemory if there is not enough memory.
   float* take(int64_t floats) {
     if (floats > floats_) {
       std::free(memory_);

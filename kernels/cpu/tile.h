@@ -1,6 +1,6 @@
 // Products of small fp32 tiles that are in cache, on GCC vector types as wide as the level's registers. GCC would split
-// wider vectors and spill them to the stack. FLOPs: 2 m n k. Floor: these FLOPs at the peak rate of a core. `rowan
-// bench gemm` prints the rates of tiles and of a core, and BENCHMARKS.md has figures.
+// wider vectors and spill them to the stack. FLOPs: 2 m n k. Lower bound on the time: these FLOPs at the peak rate of a
+// core. `rowan bench gemm` measures the rates of tiles and of a core, and BENCHMARKS.md lists some of them.
 #pragma once
 
 #include <algorithm>
@@ -9,7 +9,8 @@
 
 namespace rowan::cpu {
 
-// Sized so that a block of sums, one row of the right operand and one value of the left operand fill the registers.
+// The sizes are chosen so that a block of sums, one row of the right operand and one value of the left operand fill the
+// registers.
 #if defined(__AVX512F__)
 constexpr int64_t lanes = 16;  // 32 registers
 constexpr int block_vectors = 4;
@@ -30,7 +31,7 @@ typedef float UnalignedVector __attribute__((vector_size(lanes * sizeof(float)),
 
 constexpr int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 
-// A block of c, MR rows by NV vectors, held in registers for the whole of k.
+// Computes a block of c, MR rows by NV vectors. Its sums stay in registers for the whole loop over k.
 template <int MR, int NV, bool transpose_a>
 inline void tile_block(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t k,
                        bool accumulate) {
@@ -54,7 +55,8 @@ inline void tile_block(float* c, int64_t ldc, const float* a, int64_t lda, const
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 8
     for (int j = 0; j < NV; ++j) {
-      UnalignedVector* to = reinterpret_cast<UnalignedVector*>(c + i * ldc + j * lanes);  // auto would assume alignment
+      // Not `auto`: it drops the alignment attribute, and the compiler would then assume aligned memory.
+      UnalignedVector* to = reinterpret_cast<UnalignedVector*>(c + i * ldc + j * lanes);
       *to = accumulate ? *to + sums[i][j] : sums[i][j];
     }
 }
@@ -73,8 +75,8 @@ void tile_columns(float* c, int64_t ldc, const float* a, int64_t lda, const floa
   rows(std::integral_constant<int, 1>());
 }
 
-// c[m, n] (+)= op(a) b, where op(a) is [m, k] and b is [k, n]; rows are ldc, lda and ldb apart. n and ldb are multiples
-// of `lanes`, and b is aligned to a vector.
+// c[m, n] = op(a)[m, k] b[k, n], or += if `accumulate`. op(a) is a, or a^T if transpose_a. The leading dimensions of c,
+// a and b are ldc, lda and ldb. n and ldb are multiples of `lanes`, and b is aligned to a vector.
 template <bool transpose_a>
 void tile_product(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t m, int64_t n,
                   int64_t k, bool accumulate) {

@@ -1,6 +1,6 @@
 // Loads and stores of fp32 and bf16 values as floats, and math functions that GCC vectorizes inside `#pragma omp simd`
-// loops, because they have no branches and no library calls. Relative errors are below 2e-7. Infinities and NaNs behave
-// as in the C library. The polynomials are our own Chebyshev fits.
+// loops, because they have no branches and no library calls. Relative errors are below 2e-7 within the stated ranges.
+// The polynomials are Chebyshev fits made for this file.
 #pragma once
 
 #include <cmath>
@@ -31,7 +31,8 @@ void with_dtype(DType dtype, F&& f) {
     f(float{});
 }
 
-// a b + c, rounded once if the level has an FMA instruction. Elsewhere std::fma would be a slow call.
+// a b + c, rounded once if the level has an FMA instruction. Without the instruction, std::fma would be a slow library
+// call.
 #if defined(__FMA__) || defined(__aarch64__)
 #define ROWAN_FMA 1
 inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c); }
@@ -40,8 +41,8 @@ inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c);
 inline float multiply_add(float a, float b, float c) { return a * b + c; }
 #endif
 
-// x - n log 2, exact up to the last rounding. With FMA, log 2 is split in two parts; std::fma also keeps the compiler
-// from reassociating them. Without FMA, the difference is computed in double.
+// x - n log 2, exact up to the last rounding. With FMA, log 2 is split into two parts, and std::fma keeps the compiler
+// from combining them again. Without FMA, the difference is computed in double.
 inline float less_log2s(float x, float n) {
 #if ROWAN_FMA
   return std::fma(n, -1.42860677e-6f, std::fma(n, -0.693145752f, x));
@@ -89,8 +90,8 @@ inline float exp_nonpositive(float x) {
   return x < -87.3f ? 0.0f : p;
 }
 
-// e^x, saturating at e^-87.3 and e^88.3. In sums, quotients and products with values of ordinary size these act as 0
-// and infinity.
+// e^x, saturating at e^-87.3 and e^88.3. In sums, quotients and products with values of ordinary size, these limits act
+// like 0 and infinity.
 inline float exp_saturating(float x) {
   float limited = x < -87.3f ? -87.3f : x;
   return exp_within(limited > 88.3f ? 88.3f : limited);
@@ -99,8 +100,8 @@ inline float exp_saturating(float x) {
 // 1 / (1 + e^-x).
 inline float sigmoid(float x) { return 1.0f / (1.0f + exp_saturating(-x)); }
 
-// The standard normal distribution function Phi. `density` receives the density at x. Phi(-|x|) = e^(-x^2/2)
-// erfcx(|x|/sqrt 2) / 2, where erfcx is t times a polynomial in t = 1 / (1 + 0.4 |x| / sqrt 2).
+// The standard normal distribution function Phi. `density` receives the density at x. Phi(-|x|) is e^(-x^2 / 2)
+// erfcx(|x| / sqrt 2) / 2, where erfcx is approximated by t times a polynomial in t = 1 / (1 + 0.4 |x| / sqrt 2).
 inline float normal_cdf(float x, float& density) {
   float gauss = exp_nonpositive(-0.5f * x * x);
   density = 0.398942280f * gauss;

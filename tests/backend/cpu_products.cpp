@@ -12,7 +12,7 @@ Doubles waves(int64_t count, double frequency) {
   return values;
 }
 
-// Row `row` of a product with inner size k.
+// Row `row` of the product of a and b, whose inner dimension is k.
 Doubles row_of(int64_t row, int64_t n, int64_t k, const std::function<double(int64_t, int64_t)>& a,
                const std::function<double(int64_t, int64_t)>& b) {
   Doubles result(static_cast<size_t>(n));

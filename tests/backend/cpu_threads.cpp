@@ -1,12 +1,12 @@
-// CPU backend only, at every level that this machine supports: the number of threads does not change a bit, and the
-// levels agree.
+// CPU backend only, at every level that this machine supports: results have the same bits for any number of threads,
+// and levels agree up to rounding errors.
 #include "kernels/cpu_levels.h"
 #include "suite.h"
 
 namespace rowan::test {
 namespace {
 
-// Matrix products whose inner dimension is large enough to be split: with many rows and with few, single and batched.
+// Matrix products with many rows and with few, single and batched. Some inner dimensions are large enough to be split.
 std::vector<Doubles> products(Backend& cpu, DType dtype) {
   constexpr int64_t n = 210, o = 333, i = 700;
   Buffer in(dtype, {n, i}, 5), weight(dtype, {o, i}, 6), bias(dtype, {o}, 7), out(dtype, {n, o}), few(dtype, {3, o});
@@ -20,7 +20,7 @@ std::vector<Doubles> products(Backend& cpu, DType dtype) {
   return {out.read(), few.read(), d_in.read(), d_weight.read(), d_bias.read(), c.read()};
 }
 
-// All results of a few operations with sums across rows, on `threads` threads.
+// All results of several operations that sum over rows, on `threads` threads.
 std::vector<Doubles> results(const std::string& level, int threads, DType dtype) {
   std::unique_ptr<Backend> cpu = make_cpu_backend_at(level, threads);
   constexpr int64_t rows = 150, width = 48;
@@ -64,7 +64,7 @@ TEST(CpuLevels, Agree) {
     for (const std::string& level : cpu_levels()) {
       const std::vector<Doubles> got = results(level, 2, dtype);
       ASSERT_EQ(got.size(), want.size());
-      // Values that were rounded to bf16 on the way differ by one or two roundings.
+      // Intermediate results that were rounded to bf16 may differ by one or two roundings.
       for (size_t i = 0; i < want.size(); ++i)
         expect_close(got[i], want[i], dtype, level + ", result " + std::to_string(i),
                      dtype == DType::bf16 ? 3e-2 : 2e-5);

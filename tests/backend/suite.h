@@ -1,6 +1,6 @@
-// The suite that every Backend must pass: each operation, forward and backward, against float64 references written here
-// from the formulas of kernels/backend.h. Device memory is read only through the Backend. A program that compiles
-// test_*.cpp of this folder supplies make_backend_under_test().
+// The suite that every Backend must pass. It compares each operation, forward and backward, with float64 references
+// that follow the formulas of kernels/backend.h. Device memory is read only through the Backend. A program that
+// compiles the test_*.cpp files of this folder defines make_backend_under_test().
 #pragma once
 
 #include <gtest/gtest.h>
@@ -19,10 +19,10 @@ std::unique_ptr<Backend> make_backend_under_test();
 
 using Doubles = std::vector<double>;
 
-// One backend for the whole program.
+// The backend under test, shared by all tests of the program.
 Backend& backend();
 
-// A tensor on the device, and its initial values as doubles, rounded to its dtype.
+// A tensor on the device, and its initial values as doubles, rounded to the dtype of the tensor.
 class Buffer {
  public:
   // Zeros.
@@ -49,17 +49,17 @@ class Buffer {
 Doubles random_values(int64_t count, uint64_t seed, double scale = 1.0);
 double rounded(double value, DType dtype);
 
-// |got - want| <= tolerance * (|want| + the largest |want|). The default tolerance suits one rounding of the result and
-// sums in fp32: 1e-5, or 1e-2 for bf16.
+// Expects |got - want| <= tolerance * (|want| + the largest |want|) for each element. A tolerance of 0 means the
+// default, which suits sums in fp32 and one rounding of the result: 1e-5, or 1e-2 for bf16.
 void expect_close(const Doubles& got, const Doubles& want, DType dtype, const std::string& what, double tolerance = 0);
 
-// d sum(weights * f(x)) / dx by central differences in float64.
+// The gradient of sum(weights * f(x)) with respect to x, by central differences in float64.
 Doubles numeric_gradient(const std::function<Doubles(const Doubles&)>& f, const Doubles& x, const Doubles& weights);
 
 // a + b, element by element.
 Doubles plus(const Doubles& a, const Doubles& b);
 
-// The message of the Error that `fn` throws. The test fails if it throws none.
+// The message of the Error that `fn` throws. The test fails if `fn` throws none.
 std::string error_of(const std::function<void()>& fn);
 
 // Tests over fp32 and bf16.

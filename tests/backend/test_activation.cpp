@@ -35,7 +35,7 @@ Doubles gated(Activation kind, const Doubles& gate_up, int64_t width) {
   return out;
 }
 
-// Random values, and extreme values at which a careless formula overflows.
+// Random values, and extreme values at which a naive formula overflows.
 Doubles wide_values(int64_t count, uint64_t seed) {
   Doubles values = random_values(count, seed, 2.0);
   const double ends[] = {0.0, -100.0, 100.0, -1e4, 1e4, -8.0, 8.0, -1e-3, 1e-6, -5.5, -12.0};
@@ -43,7 +43,8 @@ Doubles wide_values(int64_t count, uint64_t seed) {
   return values;
 }
 
-// Compares each element relative to its own value. Also allows the fp32 rounding of an intermediate as large as `size`.
+// Compares each element with a tolerance relative to its own value. An intermediate result as large as `size` may also
+// have an fp32 rounding error.
 void expect_each(const Doubles& got, const Doubles& want, const Doubles& size, DType dtype) {
   double unit = dtype == DType::bf16 ? 4e-3 : 3e-6;
   for (size_t i = 0; i < got.size(); ++i)
@@ -73,7 +74,7 @@ TEST_P(Activations, Backward) {
         double x = in.given()[i], h = 1e-5 * std::max(1.0, std::fabs(x));
         want[i] = dout.given()[i] * (value_of(kind, x + h) - value_of(kind, x - h)) / (2 * h);
       }
-      Doubles size = dout.given();  // the slope of x^2 at 0 is known only to within h
+      Doubles size = dout.given();  // at 0, the central difference of max(x, 0)^2 has an error of h / 2
       if (kind == Activation::relu_squared)
         for (double& x : size) x *= 100;
       expect_each(din.read(), want, size, dtype());

@@ -1,4 +1,4 @@
-// Attention against float64: forward, backward as its derivative, large scores, rotary positions and real sizes.
+// Attention against float64: forward, backward, large scores, rotary positions, and sizes of real models.
 #include <cmath>
 
 #include "suite.h"
@@ -103,7 +103,7 @@ Doubles backward(const AttentionShape& s, const Doubles& qkv, const Doubles& out
   return dqkv;
 }
 
-// cos, then sin, of the angles of each position.
+// For each position, the cosines of its angles, then their sines.
 Doubles rope_angles(const AttentionShape& s) {
   const int64_t half = s.head_dim / 2;
   Doubles angles(static_cast<size_t>(s.seq * s.head_dim));
@@ -117,7 +117,7 @@ Doubles rope_angles(const AttentionShape& s) {
   return angles;
 }
 
-// Queries and keys turned by the angles of their positions, or back.
+// Rotates queries and keys by the angles of their positions, or by the negative angles if `inverse`.
 Doubles turned(const AttentionShape& s, Doubles qkv, const Doubles& angles, bool inverse) {
   const int64_t half = s.head_dim / 2;
   for (int64_t n = 0; n < s.tokens(); ++n)
@@ -166,8 +166,8 @@ TEST_P(Attention, Backward) {
   }
 }
 
-// The gradients of queries and keys before rope(). On a GPU the shapes have one owner a head and one tile, one owner
-// and two tiles, two owners, a kernel for dq, wide heads, and heads that do not fill a tile.
+// Compares the gradients with respect to queries and keys before rope(). The shapes select different backward kernels
+// of a GPU, and include wide heads and heads that do not fill a tile.
 TEST_P(Attention, BackwardOfRotatedHeads) {
   for (const AttentionShape& s : {AttentionShape{2, 6, 3, 1, 6, 0.5f}, AttentionShape{2, 70, 4, 2, 32, 0.2f},
                                   AttentionShape{8, 140, 1, 1, 32, 0.2f}, AttentionShape{1, 193, 2, 1, 64, 0.1f},
@@ -187,8 +187,8 @@ TEST_P(Attention, BackwardOfRotatedHeads) {
   }
 }
 
-// From key to key the scores fall, then rise, by 32, over a range of 6368. The softmax sums must be rescaled, not
-// overflow.
+// Scores fall by 32 from key to key in the first pass of the loop, and rise by 32 in the second, over a range of 6368.
+// Softmax sums that are not rescaled overflow.
 TEST_P(Attention, SurvivesLargeScores) {
   AttentionShape s{1, 200, 1, 1, 2, 1.0f};
   for (bool falling : {true, false}) {
@@ -224,7 +224,7 @@ TEST_P(Attention, NeverLooksAhead) {
 
 ROWAN_OVER_DTYPES(Attention);
 
-// Lengths, heads and groups of real models: many tiles of keys and queries, with a partial one at the end.
+// Sequence lengths and head sizes of real models: many tiles of keys and queries, most with a partial tile at the end.
 TEST(AttentionSizes, RealSizes) {
   for (const AttentionShape& s : {AttentionShape{1, 520, 2, 1, 64, 0.125f}, AttentionShape{1, 1024, 1, 1, 64, 0.125f},
                                   AttentionShape{1, 300, 2, 2, 128, 0.09f}, AttentionShape{2, 260, 2, 1, 32, 0.17f},

@@ -1,10 +1,9 @@
-// Wrong arguments: the message names the operation and the argument.
+// Wrong arguments: the message names the operation and the argument, and says what was found and what was expected.
 #include "suite.h"
 
 namespace rowan::test {
 namespace {
 
-// Every message names the operation and the argument, and says what was found and what was expected.
 void expect_error(const std::string& want, const std::function<void()>& fn) { EXPECT_EQ(error_of(fn), want); }
 
 TEST(Checks, NameTheOperationAndTheArgument) {

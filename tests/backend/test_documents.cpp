@@ -23,7 +23,7 @@ Table documents_of(const Doubles& ids, const DocumentRule& rule, int64_t seq) {
   Table table;
   const int64_t n = static_cast<int64_t>(ids.size());
   for (int64_t i = 0; i < n; ++i) {
-    auto ends_before = [&](int64_t t) {  // a document starts at t
+    auto ends_before = [&](int64_t t) {  // whether a document starts at t
       const int64_t row = t / seq * seq;
       return t == row || ids[rule.opens ? t : t - 1] == rule.end_token;
     };
@@ -37,7 +37,7 @@ Table documents_of(const Doubles& ids, const DocumentRule& rule, int64_t seq) {
   return table;
 }
 
-// Ids 0 to 9. Id 3 ends a document, about every `length` tokens.
+// Ids 0 to 9. Id 3 is the end token. It occurs about once in `length` tokens.
 Doubles some_ids(int64_t count, int64_t length, uint64_t seed) {
   Random random(seed, 5);
   Doubles ids;
@@ -124,7 +124,7 @@ TEST_P(DocumentAttention, IsThatOfEachDocumentAlone) {
 
 class Dropouts : public Ops {
  protected:
-  // The values of the samples' tensor, i32[batch, 2], for consecutive samples.
+  // The values of Dropout::samples, i32[batch, 2], for `batch` consecutive sample numbers.
   static Doubles samples_from(int64_t first, int64_t batch) {
     Doubles numbers;
     for (int64_t i = 0; i < batch; ++i) {
@@ -154,7 +154,7 @@ TEST_P(Dropouts, KeepElementsWithTheirProbability) {
   }
 }
 
-// The mask of a sample is the same in every row of a batch, and differs between samples, sites and seeds.
+// A sample has the same mask in every row of a batch. Masks differ between samples, sites and seeds.
 TEST_P(Dropouts, BelongToSeedSiteAndSample) {
   const int64_t seq = 5, width = 33, sample = seq * width;
   auto drawn = [&](uint64_t seed, int64_t site, int64_t first, int64_t batch) {

@@ -21,7 +21,7 @@ struct Size {
   int64_t n, o, i;
 };
 const Size sizes[] = {{1, 1, 1}, {3, 1, 5}, {1, 17, 16}, {5, 33, 15}, {64, 48, 32}, {37, 67, 129}};
-// Tall products, and rows that start 2048 bytes apart, take another code path.
+// Sizes that may select other kernels: many rows, many columns, and rows that are 2048 bytes apart.
 const Size tall_sizes[] = {{520, 9, 7}, {130, 8, 512}, {3, 530, 9}, {3, 5461, 7}, {2, 50257, 5}, {3, 6, 5461}};
 
 class Linear : public Ops {};
@@ -62,7 +62,7 @@ TEST_P(Linear, BackwardWeightAccumulates) {
       }
 }
 
-// Sums of bf16 operands in fp32 keep fp32's digits: a small value added to a large gradient is not lost.
+// Products of bf16 operands are added to an fp32 gradient without rounding to bf16, so a small product is not lost.
 TEST(LinearGradients, OfBf16OperandsKeepFp32) {
   Buffer dout(DType::bf16, {1, 1}, Doubles{1.0}), in(DType::bf16, {1, 2}, Doubles{1.0, 0.0009765625});
   Buffer d_weight(DType::f32, {1, 2}, Doubles{1000.0, 1000.0});
@@ -77,7 +77,7 @@ TEST_P(Linear, NothingIsReadFromWhatIsOverwritten) {
 }
 
 TEST_P(Linear, MatmulInEveryOrientation) {
-  for (int64_t batch : {0, 3})  // 0: rank 2
+  for (int64_t batch : {0, 3})  // 0: matrices of rank 2
     for (auto [m, n, k] : sizes)
       for (int transposes = 0; transposes < 4; ++transposes)
         for (auto [alpha, beta] : {std::pair<float, float>{1, 0}, {-1.5f, 0.25f}}) {

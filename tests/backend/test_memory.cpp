@@ -49,7 +49,7 @@ TEST(Memory, CopyConverts) {
   }
 }
 
-// Rounds ties to even and overflow to infinity; keeps infinities and NaNs.
+// Ties are rounded to even, overflow becomes infinity, and infinities and NaNs are kept.
 TEST(Memory, CopyRoundsAsIeee) {
   double infinity = std::numeric_limits<double>::infinity();
   Doubles values = {1.00390625, 1.01171875, 3.4e38, -3.4e38, infinity, -infinity, std::nan(""), 1e-40, -0.0};
@@ -63,7 +63,7 @@ TEST(Memory, CopyRoundsAsIeee) {
   EXPECT_EQ(got[4], infinity);
   EXPECT_EQ(got[5], -infinity);
   EXPECT_TRUE(std::isnan(got[6]));
-  EXPECT_EQ(got[7], 0x1p-133);  // the smallest bf16 value
+  EXPECT_EQ(got[7], 0x1p-133);  // the smallest positive bf16 value
   EXPECT_TRUE(std::signbit(got[8]));
 }
 

@@ -17,7 +17,7 @@ struct Matrices {
   std::vector<std::unique_ptr<Buffer>> weights, masters, gradients, first, second;
   std::vector<OptimizerSlot> slots;
 
-  // `mode`: fp32 weights, bf16 weights with masters, or bf16 weights alone with bf16 state.
+  // mode 0: fp32 weights; 1: bf16 weights with masters; 2: bf16 weights without masters, and bf16 states.
   Matrices(int64_t n, int64_t rows, int64_t cols, int mode, DType gradient) : n(n), rows(rows), cols(cols) {
     const DType state = mode == 2 ? DType::bf16 : DType::f32;
     for (int64_t i = 0; i < n; ++i) {
@@ -69,7 +69,7 @@ class Optimizers : public testing::TestWithParam<std::tuple<int, DType>> {
 // Operations that change only the update.
 class Updates : public Ops {};
 
-// Sums of x * y along an axis, repeated for every element.
+// For each element, the sum of x * y over its row, its column or the matrix.
 Doubles sums_along(const Doubles& x, const Doubles& y, int64_t cols, Along along) {
   std::vector<double> sums(x.size() + 1);
   auto at = [&](size_t i) {
@@ -89,7 +89,7 @@ double divisor(double square, double eps, Eps mode) {
 }
 
 constexpr int64_t shapes[][3] = {{1, 1, 1}, {2, 1, 37}, {3, 19, 1}, {2, 33, 70}, {1, 40, 300}};
-constexpr int64_t few = 100;  // larger shapes test one eps mode each, because emulation is slow
+constexpr int64_t few = 100;  // shapes with more elements test only one eps mode, because emulated GPU kernels are slow
 
 TEST_P(Optimizers, AdamW) {
   for (auto [n, rows, cols] : shapes) {
@@ -158,7 +158,7 @@ TEST_P(Optimizers, Project) {
   for (auto [n, rows, cols] : shapes)
     for (Along along : {Along::row, Along::column})
       for (bool raw : {false, true}) {
-        if ((along == Along::row ? cols : rows) == 1) continue;  // the projection leaves only rounding
+        if ((along == Along::row ? cols : rows) == 1) continue;  // the projection leaves only rounding errors
         Matrices x = make(n, rows, cols);
         Buffer update(dtype(), {n, rows, cols}, 7);
         backend().project(update, x.slots, {along, raw, 1e-10f});
@@ -205,13 +205,13 @@ TEST_P(Optimizers, NormalizedStep) {
       for (int projection : {0, 1, 2})
         for (Eps mode : {Eps::add, Eps::clamp}) {
           if (n * rows * cols > few && (mode == Eps::add) != (projection == 1)) continue;
-          // A projected row or column with one element is zero except for rounding, which normalizing would enlarge.
+          // A projected row or column with one element is zero up to rounding errors, which normalizing would enlarge.
           if (projection == 1 && (along == Along::row ? cols : rows) == 1) continue;
           expect_normalized_step(make(n, rows, cols), along, projection, mode);
         }
 }
 
-// A row of 6144 elements needs exactly the shared memory that a GPU kernel has without opting in to more.
+// A row of 6144 elements needs exactly 48 KB, the shared memory that a GPU kernel has without opting in to more.
 TEST_P(Optimizers, NormalizedStepOfWideRows) { expect_normalized_step(make(1, 2, 6144), Along::row, 1, Eps::add); }
 
 // A row of 60000 elements needs more than the shared memory of a thread block.
@@ -393,7 +393,7 @@ TEST_P(Optimizers, Apply) {
             [&](size_t j) {
               const double u = update.given()[static_cast<size_t>(i * rows * cols) + j], scale = x.slots[i].scale;
               const double size = std::min(rule.lr * factor(j) * scale, cap);
-              // The product in fp32 as in the backends, so that both round the same number.
+              // The product is computed in fp32, as in the backends, so that both round the same number.
               return rule.rounded
                          ? size / scale * rounded(static_cast<float>(scale) * static_cast<float>(u), DType::bf16)
                          : size * u;
@@ -429,7 +429,7 @@ TEST(OptimizerRounding, Stochastic) {
       const uint64_t element = static_cast<uint64_t>(i * 3 * cols) + j;
       const uint32_t word = philox(42, element / 8, 7).word[element % 8 / 2];
       const uint32_t draw = element % 2 ? word >> 16 : word & 0xffffu;
-      // If the last bits of fp32 arithmetic decide, either neighbour is right.
+      // The last bits of fp32 arithmetic may differ, so the sum that is rounded may be off by `slack`.
       const double got = x.weights[i]->read()[j];
       const auto stored = [&](uint32_t sum) { return double{to_float(bf16{static_cast<uint16_t>(sum >> 16)})}; };
       const int slack = 64;
