@@ -32,8 +32,8 @@ void run_on_all_ranks(Communicator& communicator, const std::function<void()>& w
 void check_same(Communicator& communicator, const std::string& what, const Json& mine) {
   const std::vector<std::string> values = communicator.gather(mine.dump());
   auto alike = [&](const std::string& value) { return std::count(values.begin(), values.end(), value); };
-  // The largest group of equal values counts as the majority. Of equally large groups, the one with the lowest rank
-  // does.
+  // The majority is the largest group of equal values. Among groups of the same size, the one with the lowest rank is
+  // chosen.
   const size_t usual = std::max_element(values.begin(), values.end(),
                                         [&](const auto& a, const auto& b) { return alike(a) < alike(b); }) -
                        values.begin();
@@ -41,7 +41,8 @@ void check_same(Communicator& communicator, const std::string& what, const Json&
     if (values[rank] == values[usual]) continue;
     const Json theirs = try_parse_json(values[rank]), others = try_parse_json(values[usual]);
     std::string path = Json::diff(others, theirs)[0]["path"].get<std::string>();
-    if (path.ends_with("/-")) path.resize(path.size() - 2);  // one list is longer; the whole lists are printed
+    // A path that ends in "/-" stands for an element appended to a list. The message then shows both lists whole.
+    if (path.ends_with("/-")) path.resize(path.size() - 2);
     const Json::json_pointer place(path);
     auto text = [&](const Json& from) { return from.contains(place) ? from[place].dump() : "missing"; };
     throw AgreedError(fmt::format("rank {} differs from rank {}{}: {}{} is {}, not {}; all ranks need the same", rank,

@@ -25,8 +25,8 @@ template <typename... Args>
   throw AgreedError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-// Runs `work` on every rank. If it throws Error on some ranks, all ranks throw AgreedError with the message of the
-// lowest of these ranks. The message names that rank, unless all ranks failed with the same message.
+// Runs `work` on every rank. If it throws Error or std::system_error on some ranks, all ranks throw AgreedError with
+// the message of the lowest of these ranks. The message names that rank, unless all ranks failed with the same message.
 void run_on_all_ranks(Communicator& communicator, const std::function<void()>& work);
 
 // Throws AgreedError when `mine` differs between ranks. The message names a rank that differs from the majority, the

@@ -14,8 +14,8 @@ namespace rowan {
 namespace {
 
 constexpr double default_timeout_seconds = 300, most_timeout_seconds = 1e8;
-// The time for a waiting rank to answer a ping. Also the time that each lower rank has to report the silent ranks and
-// end all ranks.
+// How long a rank waits for the answers to its pings. Before it reports the silent ranks itself, it also waits this
+// long for each lower rank that may report them.
 constexpr std::chrono::seconds answer_time{2};
 
 double timeout_from_environment() {
@@ -116,7 +116,7 @@ void Communicator::report_hung_ranks(const std::string& operation) {
     tell("rowan: rank {}: {} {} been silent {}; leaving\n", rank_, ranks_text(silent),
          silent.size() == 1 ? "has" : "have", limit);
   abort(2);
-  std::_Exit(2);  // not reached; with its sanitizers, GCC assumes that the virtual abort() may return
+  std::_Exit(2);  // not reached; GCC with sanitizers assumes that the virtual abort() may return
 }
 
 Range equal_part(int64_t elements, int parts, int index) {

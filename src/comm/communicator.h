@@ -20,7 +20,7 @@ struct Piece {
   int owner = 0;
 };
 
-// The kinds of messages. `control` messages are small and in host memory.
+// The kinds of messages. `control` messages are in host memory.
 enum class Message : uint8_t { reduce, broadcast, all_reduce, control };
 inline constexpr int message_count = 4;
 
@@ -61,23 +61,24 @@ class Communicator {
   Ticket broadcast(const std::vector<Piece>& pieces);
   // Replaces x by its sum over all ranks, with the same bits on every rank.
   Ticket all_reduce(Tensor x);
-  // Waits for the operation and for all operations queued before it. For tensors in host memory, the host waits. With
-  // NCCL, the device's stream waits and the host does not. If a rank has exited, or has been silent for longer than
-  // timeout_seconds(), throws Error or ends the process with a message and exit code 2.
+  // Waits for the operation and for all operations queued before it. With MPI, the host waits. With NCCL, the device's
+  // stream waits and the host does not. If a rank has exited, or has been silent for longer than timeout_seconds(),
+  // throws Error or ends the process with a message and exit code 2.
   virtual void wait(Ticket ticket) = 0;
 
-  // Returns what each rank gave as `mine`, in rank order. Waits.
+  // Returns what each rank gave as `mine`, in rank order. Waits for all ranks.
   std::vector<std::string> gather(const std::string& mine);
-  // Returns the element-wise sums of `mine`, added in rank order so that all ranks get the same bits. Waits.
+  // Returns the element-wise sums of `mine`, added in rank order so that all ranks get the same bits. Waits for all
+  // ranks.
   std::vector<double> sum(const std::vector<double>& mine);
   void barrier() { gather(""); }
 
   // Ends all ranks with this exit code, without waiting for them.
   [[noreturn]] virtual void abort(int exit_code) = 0;
 
-  // The check for hung ranks. A rank whose wait times out pings all others. Ranks that are merely waiting answer with a
-  // ping; a rank that does not answer is reported as hung. With NCCL, a watchdog thread sends and receives the pings
-  // over the communicator that exchanged NCCL's id.
+  // The check for hung ranks. A rank whose wait times out pings all other ranks. Ranks that also wait answer with a
+  // ping. A rank that does not answer is reported as hung. With NCCL, a watchdog thread sends and receives the pings
+  // over MPI or TCP.
 
   // Receives at most one ping, without waiting. Returns whether there was one.
   bool pinged();
@@ -87,7 +88,7 @@ class Communicator {
 
   const Traffic& traffic() const { return traffic_; }
 
-  // The time for which a rank may be silent: ROWAN_TIMEOUT, or 300 if it is not set.
+  // The time for which a rank may be silent: ROWAN_TIMEOUT, or 300 seconds if it is not set.
   double timeout_seconds() const { return timeout_seconds_; }
 
  protected:
@@ -104,8 +105,8 @@ class Communicator {
   virtual void ping(int /*other*/) {}
   virtual int next_ping() { return -1; }
 
-  // A delay before this rank reports a lost rank. It grows with the rank: mpirun kills all ranks once one has exited,
-  // so only the first to report prints a line.
+  // A delay before this rank reports a lost rank. It grows with the rank. A launcher such as mpirun kills all ranks
+  // once one has exited, so only the first rank to report prints a line.
   double turn_seconds() const { return rank_ < 10 ? rank_ : 10; }
 
  private:
@@ -113,7 +114,7 @@ class Communicator {
 
   int rank_, size_, local_rank_;
   double timeout_seconds_;
-  std::vector<bool> answered_;  // by rank: whether a ping of it has arrived
+  std::vector<bool> answered_;  // by rank: whether a ping from that rank has arrived
   Traffic traffic_;
 };
 

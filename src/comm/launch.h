@@ -16,11 +16,10 @@ struct Launch {
 // Reads the environment. Throws Error when a variable is not a number or a rank is not below the number of ranks.
 Launch detect_launch();
 
-// The number of threads for this rank, at least 1. Ranks that may run on the same core get equal parts of it, and the
-// sum of the parts is rounded down. All ranks call it.
+// The number of threads for this rank, at least 1. A core that n ranks may use counts as 1/n for each of them. The sum
+// over the cores of a rank is rounded down. All ranks must call this function.
 int threads_of_rank(Communicator& communicator);
 
-// This machine's host name.
 std::string machine_name();
 
 }  // namespace rowan

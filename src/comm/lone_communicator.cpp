@@ -1,4 +1,3 @@
-// The communicator of a process that exchanges no messages.
 #include <cstdlib>
 
 #include "comm/transports.h"

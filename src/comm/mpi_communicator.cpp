@@ -1,5 +1,6 @@
-// Ranks over MPI. Pieces are sent and received without blocking, and the requests are polled, so that a hung rank is
-// noticed. Owners add contributions in rank order. MPI has no bf16: elements are sent as bytes and added here.
+// Ranks over MPI. Sends and receives do not block. Their requests are polled, so a wait can time out when a rank hangs.
+// Owners add the contributions of the ranks in rank order. MPI has no bf16, so elements are sent as bytes and added
+// here.
 #include "comm/agreement.h"
 #include "comm/transports.h"
 
@@ -24,7 +25,7 @@ namespace {
 
 using Bytes = std::unique_ptr<std::byte[]>;
 
-// MPI counts the bytes of a message in an int.
+// Longer data is sent as several messages, because MPI counts the bytes of a message in an int.
 constexpr size_t message_bytes = 1u << 30;
 // A message's tag says which operation the message belongs to. MPI guarantees tags up to 32767.
 constexpr int tags = 30000, ping_tag = tags;
@@ -38,7 +39,7 @@ void add_to(float* sum, const bf16* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) sum[i] += to_float(x[i]);
 }
 
-// out = sum over parts, in their order; out may be one of the parts.
+// out = sum over parts, in the order of the list; out may be one of the parts.
 template <typename T>
 void sum_parts(T* out, const std::vector<const std::byte*>& parts, int64_t n) {
   constexpr int64_t block = 4096;
@@ -60,8 +61,8 @@ class MpiCommunicator final : public Communicator {
   MpiCommunicator(int rank, int size, int local_rank) : Communicator(rank, size, local_rank) {}
 
   ~MpiCommunicator() override {
-    // MPI_Finalize waits for all ranks. After an exception on this rank, the others may never call it, and the caller
-    // ends them with abort().
+    // MPI_Finalize waits for all ranks. After an exception on this rank, the other ranks may never call it. The caller
+    // then ends all ranks with abort().
     if (std::uncaught_exceptions() == 0) MPI_Finalize();
   }
 
@@ -147,12 +148,12 @@ class MpiCommunicator final : public Communicator {
     const char* name;
     Ticket ticket;
     std::vector<MPI_Request> requests;
-    std::vector<std::function<void(Operation&)>> then;  // run after the requests: add, copy to the device, broadcast
+    std::vector<std::function<void(Operation&)>> then;  // what follows the requests: addition, upload or broadcast
     std::vector<Bytes> memory;
   };
 
-  // Polls the queued operations, which happens about once per transformer block. Polling also between the matrix
-  // products of a block showed no gain, but the measurement was too coarse for a small one.
+  // Also polls the queued operations, so that they progress while the model computes. The model queues an operation
+  // about once per transformer block.
   Operation& enqueue(const char* name) {
     progress();
     queue_.push_back({name, ++last_ticket_, {}, {}, {}});
@@ -238,7 +239,7 @@ class MpiCommunicator final : public Communicator {
     }
   }
 
-  // Polls every queued operation once; true when one of them progressed.
+  // Polls every queued operation once. Returns whether any of them progressed.
   bool progress() {
     bool moved = false;
     for (Operation& operation : queue_) {

@@ -1,7 +1,7 @@
 // Ranks over NCCL, one GPU each. Collectives run on a stream of their own. A collective starts when all work queued
 // earlier on the backend's stream is done. wait() makes the backend's stream wait for the collective; the host does not
-// wait. A watchdog thread looks for errors and for collectives that do not end. If one does not end, the thread pings
-// the other ranks over MPI or TCP.
+// wait. A watchdog thread looks for errors and for collectives that do not end. If a collective does not end, the
+// thread pings the other ranks over MPI or TCP.
 #include "base/console.h"
 #include "comm/agreement.h"
 #include "comm/merged_pieces.h"
@@ -41,10 +41,11 @@ ncclDataType_t type_of(DType dtype) {
   return dtype == DType::f32 ? ncclFloat32 : dtype == DType::bf16 ? ncclBfloat16 : ncclInt32;
 }
 
-// Short messages take one all-gather of blocks of this size, each beginning with the message's length.
+// A message of at most short_bytes takes one all-gather. Each rank sends a block of block_bytes, which begins with the
+// length of its message.
 constexpr size_t block_bytes = 64, short_bytes = block_bytes - sizeof(uint64_t);
-// A rank looks for pings after it has waited this long. It does not look earlier, because looking also detects that a
-// rank has exited, and at the end of a run one rank always exits first.
+// A rank looks for pings only after it has waited this long. Looking also detects ranks that have exited, and at the
+// end of a run it is normal that one rank exits before the others.
 constexpr double answer_seconds = 0.5;
 
 class NcclCommunicator : public Communicator {
@@ -188,14 +189,14 @@ class NcclCommunicator : public Communicator {
     return last_ticket_;
   }
 
-  // Tells the watchdog which NCCL call the host is in; nullptr: none. NCCL connects ranks inside the first call that
-  // needs the connection, and may wait there.
+  // Records for the watchdog which NCCL call the host is in; nullptr: none. The host may wait inside a call: NCCL
+  // connects two ranks during the first call that needs the connection.
   void calling(const char* name) {
     std::lock_guard lock(mutex_);
     calling_ = name ? std::optional(Call{name}) : std::nullopt;
   }
 
-  // Returns the blocks of all ranks, in rank order. All have the same size, a multiple of 4 bytes.
+  // Returns the blocks of all ranks, in rank order. All blocks have the same size, a multiple of 4 bytes.
   std::string gather_equal(const std::string& mine) {
     int64_t words = static_cast<int64_t>(mine.size()) / 4;
     if (words > scratch_words_) {

@@ -2,9 +2,9 @@
 //
 // A rank authenticates itself with the job's secret. With file:PATH, rank 0 draws a new secret for each job and writes
 // it to a file that only the user can read. With tcp:HOST:PORT, the secret is ROWAN_SECRET, or the content of the file
-// that ROWAN_SECRET_FILE names.
-// Nothing is encrypted, and rank 0 listens on all addresses of its machine. This is meant for the network inside a
-// cluster. It rejects strangers who can reach the port, but does not protect against those who can read the traffic.
+// that ROWAN_SECRET_FILE names. Nothing is encrypted, and rank 0 listens on all addresses of its machine. This is meant
+// for the network inside a cluster. The secret keeps out strangers who can reach the port. It does not protect against
+// anyone who can read the traffic.
 #pragma once
 
 #include <chrono>
@@ -29,8 +29,8 @@ class Socket {
 
   // Sets the time after which a read or write fails.
   void set_timeout(double seconds) const;
-  // Transfer all bytes. They return false, with errno set, when the other end has disconnected (ECONNRESET, EPIPE) or
-  // the timeout has passed (EAGAIN).
+  // read() and write() transfer all bytes. They return false, with errno set, when the other end has disconnected
+  // (ECONNRESET, EPIPE) or the timeout has passed (EAGAIN).
   bool read(void* data, size_t bytes) const;
   bool write(const void* data, size_t bytes) const;
 
@@ -40,28 +40,29 @@ class Socket {
 
 class Rendezvous {
  public:
-  // tcp:HOST:PORT or file:PATH, as make_tcp_communicator() says. Throws AgreedError when it is malformed or tcp: has no
-  // secret.
+  // `address` is tcp:HOST:PORT or file:PATH (see make_tcp_communicator()). Throws AgreedError when it is malformed, or
+  // when tcp: has no secret.
   explicit Rendezvous(const std::string& address);
 
   const std::string& text() const { return address_; }
 
-  // Opens rank 0's listener and, for file:, writes the file that says where it listens. Throws Error.
+  // Opens rank 0's listener. For file:, also writes the addresses of the listener and the secret to the file. Throws
+  // Error.
   Socket open();
-  // Rank 0 waits up to 0.1 s for another of `size` ranks, and serves all open connections at the same time. Returns the
-  // rank that connected and sets `peer`, or returns -1. Connections without a valid Hello are closed, with a line that
-  // names their address.
+  // Rank 0 waits up to 0.1 s for another of `size` ranks, and reads from all open connections meanwhile. Returns the
+  // rank that has connected and sets `peer` to its connection, or returns -1. Closes a connection whose first message
+  // is not valid, and prints the address of its sender.
   int welcome(const Socket& listener, int size, Socket& peer);
   // Whether `peer`, an accepted rank, is still connected. If it is, a second process with the same rank is refused.
   static bool is_there(const Socket& peer);
   void refuse(const Socket& guest, const std::string& why);
-  // Tells a rank that it is accepted; false when it has disconnected.
+  // Sends a rank the message that it is accepted. Returns false when the rank has disconnected.
   bool answer(const Socket& peer) const;
   // Removes the rendezvous file.
   void close() const;
 
-  // Another rank makes one attempt to connect to rank 0. If it fails, the Socket is empty and `why` gives the reason.
-  // Throws Error for an unknown host name.
+  // Called by ranks other than 0. Makes one attempt to connect to rank 0. If the attempt fails, the Socket is empty and
+  // `why` gives the reason. Throws Error for an unknown host name.
   Socket reach(const Launch& launch, std::string& why);
 
  private:
@@ -80,7 +81,7 @@ class Rendezvous {
 
   std::string address_, host_, file_;
   uint16_t port_ = 0;
-  uint64_t token_ = 0;  // file: the secret; tcp: a hash of it
+  uint64_t token_ = 0;  // file: the secret itself; tcp: a hash of the secret
   std::vector<Guest> guests_;
   int refused_ = 0;
 

@@ -1,5 +1,5 @@
-// Host messages without MPI (srun --mpi=none). Rank 0 listens, the others connect to it, and every gather goes through
-// it. NCCL sends the tensors.
+// Messages in host memory without MPI (srun --mpi=none). Rank 0 listens, and the other ranks connect to it. Every
+// gather goes through rank 0. NCCL sends the tensors.
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -23,10 +23,10 @@ using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr auto pause_between_attempts = std::chrono::milliseconds(50);
-// Sent in place of a message's length. It means that the sender has printed the reason and exits.
+// Sent in place of a message's length. It means that the sender has printed an error and exits.
 constexpr uint64_t farewell = UINT64_MAX;
 constexpr uint64_t ping_word = 0;  // an empty message
-// Ranks exchange configs and lists of tensors, which are shorter than longest_message.
+// A longer message is an error: ranks exchange only configs and lists of tensors.
 constexpr uint64_t longest_message = uint64_t{1} << 30, most_at_once = uint64_t{1} << 20;
 
 class TcpCommunicator final : public Communicator {
@@ -40,8 +40,8 @@ class TcpCommunicator final : public Communicator {
   }
 
   ~TcpCommunicator() override {
-    // A launcher may end all ranks when the first one exits. The others therefore wait until rank 0, which prints for
-    // all, has closed its connections.
+    // A launcher may end all ranks when the first one exits. Rank 0 prints for all ranks, so the others wait until it
+    // has closed its connections.
     char ignored = 0;
     if (rank() != 0 && std::uncaught_exceptions() == 0) peers_[0].read(&ignored, 1);
   }
@@ -186,7 +186,7 @@ class TcpCommunicator final : public Communicator {
                  : fmt::format("rank {} is gone; leaving", r));
   }
 
-  std::vector<Socket> peers_;  // on rank 0 one per rank; on the others one, to rank 0
+  std::vector<Socket> peers_;  // by rank; only rank 0 has connections to all ranks, the others only to rank 0
 };
 
 }  // namespace

@@ -25,12 +25,12 @@ std::unique_ptr<Communicator> make_dry_communicator(int rank, int size);
 // Starts MPI; the communicator's destructor finalizes it. Throws Error in a build without MPI.
 std::unique_ptr<Communicator> make_mpi_communicator();
 
-// Host messages only, for launchers without MPI. `address` is where the ranks meet:
+// Messages in host memory only, for launchers without MPI. `address` is where the ranks meet:
 //   tcp:HOST:PORT   rank 0 listens there;
-//   file:PATH       rank 0 writes its address to this file, with the number of the Slurm step appended to the name, and
+//   file:PATH       rank 0 writes its address to the file PATH.JOB.STEP (numbers of the Slurm job and step), and
 //                   removes the file when all ranks have connected.
-// If some ranks have not connected within timeout_seconds(), rank 0 prints a line that names them, and all exit with
-// code 2. Throws AgreedError when the address is malformed.
+// If some ranks have not connected within timeout_seconds(), rank 0 prints a line that names them, and all ranks exit
+// with code 2. Throws AgreedError when the address is malformed.
 std::unique_ptr<Communicator> make_tcp_communicator(const Launch& launch, const std::string& address);
 
 // NCCL among GPU backends. `host` distributes NCCL's id to all ranks. Throws Error in a build without NCCL.

@@ -26,8 +26,8 @@ class Averages {
     std::vector<Tensor> values;  // fp32 values of each share
   };
 
-  // Averages the shares' masters, or their weights if there are no masters. `steps` is the length of the run. Allocates
-  // all its memory here.
+  // Averages the shares' masters, or their weights if there are no masters. `steps` is the length of the run. The
+  // constructor allocates all memory.
   Averages(Backend& backend, const AverageConfig& config, int64_t steps, const std::vector<Share>& shares);
 
   // To be called after update number `step` (from 1).
@@ -35,8 +35,8 @@ class Averages {
   std::vector<Average>& all() { return all_; }
   const std::vector<Average>& all() const { return all_; }
 
-  // show() replaces the shares' weights by the average, rounded to their dtype; hide() restores the weights bit for
-  // bit.
+  // show() replaces the shares' weights by the average, rounded to the dtype of the weights. hide() restores the
+  // weights bit for bit.
   void show(const Average& average);
   void hide();
 

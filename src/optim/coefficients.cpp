@@ -8,17 +8,17 @@ namespace rowan {
 namespace {
 
 struct Set {
-  double safety;  // safety factor: multiplies the norm before the division
+  double safety;  // multiplies the norm by which the matrix is divided
   std::vector<Quintic> steps;
 };
 
-// Sources: Muon (Keller Jordan); Emerging-Optimizers (quintic, polar_express with its safety factor of 1.01 folded in,
-// cans, aol, deepseekv4); arXiv 2505.16932 with the safety factor of modded-nanogpt (polar_express_5); arXiv 2606.00371
-// (cubic); modded-nanogpt's third track (track3, meant for 12 steps). All start from x / ||x||_F. This includes aol,
-// which is used without the preconditioner of Turbo-Muon. The first step of aol flips the sign of singular values above
-// 0.88 of the norm, so it needs matrices of high stable rank.
 constexpr Quintic keller = {3.4445, -4.7750, 2.0315};
 
+// Sources: Muon (Keller Jordan); Emerging-Optimizers (quintic, polar_express with its safety factor of 1.01 folded in,
+// cans, aol, deepseekv4); arXiv 2505.16932 with the safety factor of modded-nanogpt (polar_express_5); arXiv 2606.00371
+// (cubic); modded-nanogpt's third track (track3, meant for 12 steps). With ns_normalize frobenius, all sets start from
+// x / ||x||_F. The first step of aol then flips the sign of singular values above 0.88 of the norm, so aol needs
+// matrices of high stable rank.
 const std::map<std::string, Set>& sets() {
   static const std::map<std::string, Set> all = {
       {"keller", {1, {keller}}},
@@ -70,7 +70,7 @@ const std::map<std::string, Set>& sets() {
 }
 
 // Pade's quintic has the fixed point 1 and third-order convergence. Small singular values grow by a factor of 15/8 in
-// each step, so polar_steps steps bring those above 1e-7 of the norm to 1 in fp32.
+// each step, so polar_steps steps bring all singular values above 1e-7 of the norm to 1 in fp32.
 constexpr Quintic pade = {1.875, -1.25, 0.375};
 constexpr int polar_steps = 36;
 

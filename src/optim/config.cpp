@@ -17,7 +17,7 @@ constexpr auto names_of(RoundingMode) { return enum_names("nearest", "stochastic
 const std::vector<Role> two_dimensional = {Role::matrix, Role::embedding, Role::head};
 const std::vector<Role> vectors = {Role::norm, Role::bias};
 
-// A number that equals another one until a config or a recipe sets it.
+// A number whose default is the value of another setting.
 struct Own {
   double value = 0;
   bool given = false;
@@ -120,7 +120,8 @@ std::vector<std::string> pieces(const std::string& name) {
   return result;
 }
 
-// Suggests a correction for the first piece of the patterns that is in no parameter's name.
+// Suggests a correction for the first piece of a pattern (text between dots and wildcards) that occurs in no
+// parameter's name.
 std::string suggestion(const std::vector<std::string>& patterns, const ParameterTable& table) {
   std::vector<std::string> known;
   for (const Parameter& parameter : table.parameters())

@@ -32,12 +32,12 @@ struct Group : Selection {
   std::optional<Schedule> schedule = {};  // the group's own schedule; none: the main one
 };
 
-// Which parameters the main recipe takes; AdamW takes the others.
+// Which parameters the main recipe updates. AdamW updates the others.
 enum class Routing : uint8_t { hidden, two_dimensional, everything };
 constexpr auto names_of(Routing) { return enum_names("hidden", "two_dimensional", "everything"); }
 
-// The name of the main recipe and two peak learning rates: the recipe's own, and the rate of the AdamW that updates the
-// other parameters, if there is one.
+// The name and peak learning rate of the main recipe, and the peak learning rate of AdamW if it updates the other
+// parameters.
 struct Rates {
   std::string recipe;
   double main = 0;
@@ -47,8 +47,8 @@ struct Rates {
 struct OptimizerConfig {
   Routing routing = Routing::hidden;
   std::vector<Group> groups;  // a parameter belongs to the first group that matches
-  size_t given = 0;           // number of groups from "groups"; those of the routing follow and match everything else
-  double adamw_lr_ratio = 0;  // ratio of AdamW's rate to the main recipe's; 0: independent
+  size_t given = 0;           // number of groups from "groups"; the groups of the routing follow and match all others
+  double adamw_lr_ratio = 0;  // AdamW's learning rate divided by the main recipe's; 0: independent
   bool stochastic = false;    // stochastic rounding of bf16 weights without fp32 masters
   Precision state = Precision::automatic;  // automatic: bf16 for bf16 weights without masters, else fp32
   int64_t telemetry_every = 0;             // steps between telemetry rows; 0: off
@@ -59,7 +59,7 @@ struct OptimizerConfig {
   Rates rates() const;
 };
 
-// `steps` is the length of the run, at which the groups' schedules end. Throws Error naming the field.
+// `steps` is the length of the run, which the schedules of groups need. Throws Error naming the field.
 OptimizerConfig parse_optimizer(JsonObject object, int64_t steps = 1);
 // Visits the section's keys; the switches of recipes, adamw and groups are read separately.
 void visit(OptimizerConfig& config, Section& keys);
@@ -70,13 +70,13 @@ Json to_json(OptimizerConfig config);
 // matrices alone would get a parameter that is not a matrix. `object` is the section that `config` was parsed from. The
 // message names the field or the parameter.
 void check_routing(JsonObject object, const OptimizerConfig& config, const ParameterTable& table);
-// The index of the group that updates a parameter. Throws Error if its recipe needs a matrix and the parameter is not
-// one.
+// The index of the group that updates a parameter. Throws Error if the group's recipe needs a matrix and the parameter
+// is not a matrix.
 size_t group_of(const OptimizerConfig& config, const Parameter& parameter);
 // The smallest unit of a parameter that an ownership plan must not cut.
 Atom atom_of(const OptimizerConfig& config, const Parameter& parameter);
-// The learning rate at step `step` (from 0) of each group that has parameters, after the group's name with _ for
-// spaces. `pace` is that of the main schedule.
+// For each group that has parameters: its name, with _ instead of spaces, and its learning rate at step `step` (from
+// 0). `pace` is that of the main schedule.
 std::vector<std::pair<std::string, double>> group_rates(const OptimizerConfig& config, const ParameterTable& table,
                                                         int64_t step, const Pace& pace);
 // Rows per block, if a parameter is updated in several blocks of equal size; else 0.

@@ -36,8 +36,8 @@ int64_t width(int64_t count) {
 
 Tensor flat(const Tensor& x) { return x.view({x.numel()}); }
 
-// The number of rows of each block in a share, and of each block before and after the share in its parameter. All
-// blocks have `cols` columns.
+// The number of rows of each block in a share (`own`), and of each block of the same parameter before and behind the
+// share. All blocks have `cols` columns.
 struct ShareBlocks {
   std::vector<int64_t> before, own, behind;
   int64_t cols;
@@ -281,7 +281,9 @@ ParameterSums Optimizer::sums() const {
       differences.push_back(update.at(i));
       gradients.push_back(slots[i].gradient.view({batch.rows, batch.cols}));
       previous.push_back(slots[i].first.view({batch.rows, batch.cols}));
-      std::swap(slots[i].gradient, slots[i].first);  // `first` must keep its value; 0 * infinity would make it NaN
+      // momentum() adds 0 * gradient to its buffer `first`. If the gradient is infinite, `first` becomes NaN. After the
+      // swap, the gradient is the buffer, and `first` keeps its value.
+      std::swap(slots[i].gradient, slots[i].first);
     }
     backend_.momentum(update, slots, MomentumRule{1, 0, 1 + k, -k});
     backend_.sums_of_squares(parts.at(0), differences, Along::matrix, 1);
@@ -329,13 +331,14 @@ std::vector<float> Optimizer::host(Tensor x) const {
   return values;
 }
 
-// The shape of the matrix, or block, that a slot is or is part of.
+// The shape of the whole matrix to which a slot belongs, or of the slot's block if the recipe has blocks.
 std::pair<int64_t, int64_t> Optimizer::shape_of(const Batch& batch, size_t i) {
   if (batch.recipe->blocks.by != Blocks::By::none) return {batch.rows, batch.cols};
   return {batch.parameters[i]->rows(), batch.parameters[i]->cols()};
 }
 
-// A matrix of zeros would stay zero: `retract` keeps its norm, and `magnitudes` cannot move rows without a direction.
+// Throws Error for a matrix of zeros that would stay zero: `retract` keeps the norm of a matrix, and `magnitudes`
+// cannot move rows without a direction.
 void Optimizer::check_weights() const {
   for (const Batch& batch : batches_) {
     if (batch.recipe->adamw || backend_.name() == "dry") continue;

@@ -21,27 +21,27 @@ struct StateTensor {
   std::string name;  // "<parameter>.<kind>"
   std::string kind;  // momentum, exp_avg, exp_avg_sq, previous_gradient, or a kind that a stage declares
   const Parameter* parameter = nullptr;
-  // The tensor belongs to elements [begin, begin + count) of the parameter, one value each. If count is 0, it has a
-  // shape of its own, such as one value per row. It is then values [begin, begin + tensor.numel()) of the `whole`
-  // values that all owners of the parameter hold together.
+  // The tensor has one value for each of the elements [begin, begin + count) of the parameter. If count is 0, the state
+  // has another shape, such as one value per row. All owners of the parameter together then hold `whole` values, and
+  // the tensor holds values [begin, begin + tensor.numel()) of these.
   int64_t begin = 0, count = 0, whole = 0;
   Tensor tensor;
 };
 
-// Values [begin, begin + count) of a state of `whole` values whose shape is not the parameter's. count 0: the state has
-// one value per element of the parameter.
+// Values [begin, begin + count) of a state of `whole` values whose shape is not the parameter's. If count is 0, the
+// state has one value per element of the parameter.
 struct OwnShape {
   int64_t begin = 0, count = 0, whole = 0;
 };
 
 class Optimizer {
  public:
-  // Allocates all its memory here. Throws Error if a share cuts an atom of its recipe, if it lacks a weight or
-  // gradient, or if their sizes are wrong.
+  // The constructor allocates all memory. Throws Error if a share cuts an atom of its recipe, lacks a weight or
+  // gradient, or has tensors of wrong sizes.
   Optimizer(Backend& backend, const OptimizerConfig& config, std::vector<Share> shares, uint64_t seed = 0);
 
-  // step() needs sums over whole parameters. This returns the sums over this process's shares; empty if no recipe needs
-  // any. It changes no state, even if gradients are not finite.
+  // Some recipes need sums over whole parameters. Returns the sums over this process's shares, or an empty map if no
+  // recipe needs any. Changes no state, even if gradients are not finite.
   ParameterSums sums() const;
 
   // Makes one update. `step` counts from 0. Step 0 throws Error if a recipe cannot move its weights because they are
@@ -54,8 +54,9 @@ class Optimizer {
   // precondition_frequency steps.
   int64_t period() const;
 
-  // Telemetry of the last step if telemetry_every asks for it (on_log_steps), else empty. It covers the matrices that
-  // this process owns whole and updates by stages. For a parameter in blocks it is the mean over the blocks.
+  // Telemetry of the last step, or empty if on_log_steps() is false for that step. It covers the matrices that this
+  // process owns, whole or in whole blocks, and does not update with AdamW. A parameter in blocks gets the mean over
+  // its blocks.
   const std::vector<Metric>& telemetry() const { return metrics_; }
   // Whether this process owns matrices that telemetry covers.
   bool has_telemetry() const;
@@ -68,7 +69,7 @@ class Optimizer {
   struct Batch {
     const Group* group;
     const Recipe* recipe;
-    double rate = 1;  // factor of the learning rate for the width of its matrices
+    double rate = 1;  // factor on the learning rate, from the width of the matrices (Recipe::width_factor)
     int64_t rows = 0, cols = 0;
     Slots slots;
     States states;    // state of the stages, without the momentum
@@ -105,7 +106,8 @@ class Optimizer {
   std::vector<StateTensor> state_;
   std::vector<Metric> metrics_;
   std::vector<Batch> batches_;
-  std::map<std::string, size_t> open_;  // index of the batch that takes more slots, by the properties its slots share
+  // The index of the batch that still takes slots, by the properties that all its slots have in common.
+  std::map<std::string, size_t> open_;
   std::map<DType, Workspace> workspaces_;
   ColumnBlocks columns_;
   Arena state_memory_, workspace_memory_;

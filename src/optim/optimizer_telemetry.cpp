@@ -19,7 +19,7 @@ double mean_of(const std::vector<double>& values) {
 
 }  // namespace
 
-// Whether slot i of a batch is a whole matrix, or a block of one, that stages update.
+// Whether telemetry covers slot i of a batch: a whole matrix, or a block of a matrix, that AdamW does not update.
 bool Optimizer::is_watched(const Batch& batch, size_t i) {
   return !batch.recipe->adamw && batch.parameters[i]->shape.size() == 2 &&
          (batch.recipe->blocks.by != Blocks::By::none || batch.slots[i].weight.numel() == batch.parameters[i]->numel());

@@ -1,5 +1,5 @@
-// Recipe: one update rule, as the values of its stages' switches. Every optimizer of the papers is a value of this
-// type. Only stages and the code that sets them up should include this header. Other code includes optim/config.h or
+// Recipe: one update rule, as the values of its stages' switches. Every named optimizer is a value of this type. Only
+// stages and the code that sets them up should include this header. Other code includes optim/config.h or
 // optim/recipes.h, so it is not recompiled when a switch is added.
 #pragma once
 
@@ -18,7 +18,7 @@ struct Pace;
 
 enum class Form : uint8_t { ema, heavy_ball, lion, nadam, sum, none };
 constexpr auto names_of(Form) { return enum_names("ema", "heavy_ball", "lion", "nadam", "sum", "none"); }
-// `both` projects along both axes; the second is the one that `alternate` uses in this step.
+// `both` projects along both axes. The axis that `alternate` uses in the same step comes second.
 enum class Project : uint8_t { none, rows, columns, alternate, both };
 constexpr auto names_of(Project) { return enum_names("none", "rows", "columns", "alternate", "both"); }
 enum class Equilibrate : uint8_t { none, row, column, row_column, sign, row_mean };
@@ -41,8 +41,9 @@ constexpr auto names_of(Direction) {
 // soap_momentum: SOAP's basis, with second moments of the momentum instead of the gradient.
 enum class Precondition : uint8_t { none, soap, soap_momentum, kl_soap, kl_shampoo };
 constexpr auto names_of(Precondition) { return enum_names("none", "soap", "soap_momentum", "kl_soap", "kl_shampoo"); }
-// When factors and basis are updated with a step's gradient. `after`: after the step; the first gradient then only
-// initializes them and makes no step. `before`: before the step. `around`: the factors before, the basis after.
+// Whether the factors and the basis are updated before or after the step that a gradient makes. `after`: both after the
+// step. The first gradient then only initializes both and makes no step, except with soap_momentum. `before`: both
+// before the step. `around`: the factors before the step, the basis after it.
 enum class PreconditionOrder : uint8_t { after, before, around };
 constexpr auto names_of(PreconditionOrder) { return enum_names("after", "before", "around"); }
 enum class Basis : uint8_t { power, eigh };
@@ -90,8 +91,8 @@ constexpr auto names_of(Kept) { return enum_names("f32", "bf16"); }
 using Quintic = std::array<double, 3>;
 
 // Splits a parameter into blocks of consecutive rows, each of which is updated as a matrix of its own. `heads` and
-// `pairs` also split attention's output projection into blocks of columns, because its inputs are heads. Blocks do not
-// change momentum and decay, which are elementwise.
+// `pairs` also split attention's output projection into blocks of columns, because its columns belong to heads. Blocks
+// do not change momentum and decay, which are elementwise.
 struct Blocks {
   enum class By : uint8_t { none, count, rows, heads, pairs };
   By by = By::none;
@@ -154,7 +155,7 @@ struct Recipe {
   double ns_safety = 0;  // safety factor of the norm; 0: that of the coefficient set
   double ns_eps = 1e-7;
   Divide ns_eps_mode = Divide::add;
-  bool ns_transpose = true;  // the Gram matrix is that of the shorter side; false: always that of the rows
+  bool ns_transpose = true;  // true: the Gram matrix of the shorter side; false: always the Gram matrix of the rows
   Precision ns_precision = Precision::automatic;
   int64_t balance_steps = 2;  // number of balancing rounds of aurora
   double balance_exponent = 0.5, balance_eps = 1e-7;
@@ -166,7 +167,7 @@ struct Recipe {
   double precondition_eps = 1e-8;
   Kept precondition_state = Kept::f32;  // dtype of factors, bases and roots
   bool one_sided = false, kl_factors = false, correct_bias = true, normalize_update = false, decay_last = false;
-  double init_factor = 0.1, max_inverse_root = 0;  // max_inverse_root 0: the length of the side, within [10, 4000]
+  double init_factor = 0.1, max_inverse_root = 0;  // max_inverse_root 0: the side's length, clamped to [10, 4000]
   bool whole_first_factor = false;
   bool shampoo = false;
   int64_t shampoo_start = 1;
@@ -199,8 +200,8 @@ struct Recipe {
   Atom atom() const;
   // Whether the direction normalizes rows or columns.
   bool normalizes_axis() const;
-  // Whether Backend::normalized_step runs the recipe in one pass over memory. It can if momentum, projection and a
-  // direction that normalizes one axis are all that precedes shape factor and decay.
+  // Whether Backend::normalized_step runs the recipe in one pass over memory. This holds if only momentum, projection
+  // and a direction that normalizes one axis come before shape factor and decay.
   bool fused() const;
   // Whether NAMO's factors multiply lr, both for the step and for adaptive decay.
   bool scales_rate() const { return adapt == Adapt::matrix || adapt == Adapt::column; }
@@ -226,11 +227,11 @@ std::string describe_switches();
 std::string describe(const Recipe& recipe);
 
 // The names of Newton-Schulz coefficient sets. A recipe uses the first ns_steps coefficients. If the set is shorter,
-// the last one or the whole set repeats (ns_repeat).
+// its last coefficients or the whole set repeat (ns_repeat).
 std::vector<std::string> coefficient_sets();
 // The coefficients of every iteration of a recipe that orthogonalizes.
 std::vector<Quintic> iterations(const Recipe& recipe);
-// The factor, 1 for most sets, by which the norm of a matrix is multiplied before the matrix is divided by it.
+// The factor on the norm by which a matrix is divided before the first iteration; 1 for most sets.
 double norm_safety(const Recipe& recipe);
 
 const char* name_of(Atom atom);

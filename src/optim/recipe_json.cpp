@@ -86,7 +86,7 @@ class Reader : public Switches {
   }
   void momentum(Recipe& r) override {
     if (idle("momentum") || !object_.has("momentum")) return;
-    const bool follows = r.beta == r.momentum;  // the papers have one coefficient for both, Nora's code has two
+    const bool follows = r.beta == r.momentum;  // papers use one coefficient for both; Nora's code has two
     r.momentum_course = {};
     if (object_.raw("momentum").is_object()) {
       JsonObject course = object_.object("momentum");
@@ -147,7 +147,8 @@ class Reader : public Switches {
     const std::string name = object_.choice(key, names, names[static_cast<size_t>(value)]);
     value = static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin());
   }
-  // A key that several stages share has an effect if one of them reads it.
+  // Whether the switches being visited have no effect. A key that several stages share is refused only if no stage
+  // reads it.
   bool idle(const char* key) {
     if (!idle_)
       read_.insert(key);

@@ -1,4 +1,4 @@
-// The named recipes. They are data: their settings have the JSON keys with which a config overrides them.
+// The named recipes. Their settings are JSON. A config overrides them under the same keys.
 #pragma once
 
 #include <string>
@@ -18,7 +18,7 @@ struct RecipeInfo {
   const char* settings;           // settings as JSON
   const char* paper = nullptr;    // JSON overrides for "variant": "paper"; nullptr if the paper prints the same rule
   const char* adamw = "{}";       // settings of its AdamW as JSON; lr and weight_decay default to the recipe's own
-  const char* checked = nullptr;  // the program with which it was compared
+  const char* checked = nullptr;  // the program with which the recipe was compared
   const char* base = nullptr;     // the recipe whose settings and AdamW this one overrides
 };
 

@@ -5,7 +5,8 @@
 namespace rowan {
 namespace {
 
-// The AdamW of those entries of modded-nanogpt's track 3 that tune only the rates of the matrices.
+// The AdamW settings that several entries of modded-nanogpt's track 3 share. These entries tune only the learning rates
+// of matrices.
 constexpr const char* track3_adamw =
     R"({"lr": 0.003125, "embedding_lr": 0.3, "vector_lr": 0.01, "weight_decay": 0, "betas": [0.8, 0.95],
          "eps": 1.9073486328125e-16})";

@@ -16,7 +16,6 @@ struct Pace {
   double done = 0;  // fraction of the run that is done
 
   Pace() = default;
-  // Sets only the rate.
   Pace(double rate) : rate(rate) {}
 };
 
@@ -37,7 +36,8 @@ struct Schedule {
 
   // The multiplier at step `step` (from 0), with t = step - from_step. During warm-up it is t / warmup_steps, which is
   // 0 at t = 0. The progress of cosine and linear decay is then (t - warmup_steps) / (steps - warmup_steps), or t /
-  // steps if they fall from the start. wsd decays over the last decay_steps. All would reach min_lr_ratio at t = steps.
+  // steps if they fall from the start. wsd decays over the last decay_steps. Every decay ends with min_lr_ratio at t =
+  // steps, one step after the last.
   double multiplier(int64_t step) const;
   Pace pace(int64_t step) const;
 };

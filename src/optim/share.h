@@ -10,7 +10,7 @@
 
 namespace rowan {
 
-// The smallest part of a parameter that its optimizer can update without seeing the rest.
+// The smallest part of a parameter that its optimizer can update without the rest of the parameter.
 enum class Atom : uint8_t { element, row, matrix };
 
 struct Share {

@@ -1,5 +1,5 @@
-// Stage: one step of a recipe. Each stage defines its own switches, whether a recipe uses it, which part of a parameter
-// it must see whole, what state it keeps, and what it does to a batch of matrices of one shape.
+// Stage: one step of a recipe. Each stage defines its switches, when a recipe uses it, the smallest part of a parameter
+// that it can process, the state that it keeps, and what it does to a batch of matrices of one shape.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ struct Recipe;
 using Names = std::vector<std::string>;
 using Slots = std::vector<OptimizerSlot>;
 
-// A visitor of a recipe's switches, which reads them from JSON, writes them, or lists their possible values.
+// Visits a recipe's switches, to read them from JSON, write them, or list their possible values.
 class Switches {
  public:
   static constexpr double tiny = 1e-30;  // lower limit of positive switches, because fp32 code divides by them
@@ -29,7 +29,7 @@ class Switches {
 
   virtual ~Switches() = default;
   virtual void number(const char* key, double& field, double min, double max) = 0;
-  // Numbers for which 0 means off. JSON has null instead of 0.
+  // Numbers for which 0 means off. In JSON, null means off.
   virtual void set(const char* key, double& field, double min, double max) = 0;
   virtual void set(const char* key, int64_t& field, int64_t min, int64_t max) = 0;
   virtual void integer(const char* key, int64_t& field, int64_t min, int64_t max) = 0;
@@ -45,8 +45,8 @@ class Switches {
     choice_of(key, value, all_names<Enum>());
     field = static_cast<Enum>(value);
   }
-  // Calls `visit` for switches that have an effect only if `holds`. If not, a config that sets one of them is refused
-  // with the reason `why`.
+  // Calls `visit` for switches that have an effect only if `holds`. If `holds` is false, a config that sets one of them
+  // is refused with the reason `why`.
   void when(bool holds, const char* why, const std::function<void()>& visit);
 
  protected:
@@ -63,8 +63,8 @@ struct Moment {
 };
 
 // Flat scratch memory that all stages share, sized for the largest batch. update, other, kept, projected and gradients
-// each hold all elements of a batch. gram and gram_squared hold square matrices of a side. gradients, sums and measured
-// are fp32; the others have the dtype of the update.
+// each hold all elements of a batch. gram and gram_squared hold square matrices [side, side], where side is the length
+// of a side of the batch's matrices. gradients, sums and measured are fp32; the others have the dtype of the update.
 struct Workspace {
   Tensor update, other, kept, projected, gradients, gram, gram_squared, sums, measured;
 };
@@ -95,7 +95,7 @@ struct StageRun {
   const States& states;
   Workspace& workspace;
   Tensor update;        // [n, out, in]: the momentum after the first stages, the direction at the end
-  Tensor factors = {};  // step factors fp32[n, k] along factors_along, or empty
+  Tensor factors = {};  // factors of the step, fp32[n, k] along factors_along; may be empty
   Along factors_along = Along::matrix;
 
   int64_t n() const { return update.dim(0); }
@@ -105,17 +105,17 @@ struct StageRun {
   std::vector<Tensor> matrices() const;
   std::vector<Tensor> gradients() const;
   std::vector<Tensor> weights() const;
-  // fp32[n, k]: part i of the workspace's sums.
+  // Part i of workspace.sums, as fp32[n, k].
   Tensor sums(int i, int64_t k) const;
-  // The part of the flat tensor that the batch uses, as [n, out, in].
+  // The part of `flat` that the batch uses, as [n, out, in].
   Tensor part(const Tensor& flat) const;
-  // The slots, with the state of these kinds as `first` and `second`; nullptr leaves one as it is.
+  // A copy of the slots, with the states of these kinds as `first` and `second`. nullptr keeps the slot's own tensor.
   Slots with(const char* first, const char* second = nullptr) const;
   // wide() returns a square state matrix in fp32. A matrix that is stored in bf16 is copied to workspace.gram, from
   // element `at` on. keep() rounds such a copy and writes it back.
   Tensor wide(const Tensor& kept, int64_t at) const;
   void keep(const Tensor& kept, const Tensor& wide) const;
-  // Replaces the gradients that later stages see. The new ones include the clipping, so grad_scale becomes 1.
+  // Replaces the gradients that later stages see. The new gradients are already clipped, so grad_scale becomes 1.
   void take_gradients(const Tensor& gradients);
 };
 
@@ -130,9 +130,8 @@ struct Stage {
   // The smallest part of a parameter that the stage can process by itself; called only if the stage is on.
   Atom (*atom)(const Recipe&) = nullptr;
   void (*run)(StageRun&) = nullptr;
-  // Describes the stage in words.
   std::string (*describe)(const Recipe&) = nullptr;
-  // Reports contradictions between its settings and those of any stage.
+  // Reports contradictions between the stage's settings and those of other stages.
   void (*check)(const Recipe&, const Refuse&) = nullptr;
   // Enlarges `size` to what n matrices need in addition to their update.
   void (*workspace)(const Recipe&, int64_t n, int64_t rows, int64_t cols, WorkspaceSize& size) = nullptr;

@@ -1,5 +1,6 @@
-// Adaptive scales from second moments. NAMO scales the rate of a matrix or its columns by moments of the gradient. The
-// other choices scale rows, columns or elements of the update by moments of the direction or the gradient.
+// Adaptive scales from second moments. NAMO scales the learning rate of a matrix or of its columns by moments of the
+// gradient. The other choices scale rows, columns or elements of the update by moments of the direction or the
+// gradient.
 #include <cmath>
 
 #include "kernels/backend.h"

@@ -16,7 +16,7 @@ Mask mask_of(const Recipe& r) {
                                              : Mask::none;
 }
 
-// The decay coefficient, before its multiplication by the rate.
+// The decay coefficient, before it is multiplied by the learning rate.
 double decay_of(const Recipe& r, double lr) {
   return r.weight_decay * (r.decay_rate == DecayRate::lr_scaled_lr ? lr : 1);
 }
@@ -88,7 +88,7 @@ const Stage apply_stage = {
     .atom = [](const Recipe&) { return Atom::element; },
     .run =
         [](StageRun& x) {
-          const double after = 1 - double{x.now.lr} * x.recipe.weight_decay;  // with decay_last, the step decays too
+          const double after = 1 - double{x.now.lr} * x.recipe.weight_decay;  // decay_last: w <- after * (w - step)
           for (OptimizerSlot& slot : x.slots)
             if (x.recipe.decay_last) slot.scale *= f(after);
           x.backend.apply(x.update, x.slots, x.factors, {}, apply_rule(x));

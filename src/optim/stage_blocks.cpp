@@ -1,5 +1,5 @@
-// Splits parameters into blocks of rows or columns. The optimizer makes each block a slot, so the other stages need not
-// know about blocks.
+// Splits parameters into blocks of rows or columns. The optimizer makes each block a slot, so the other stages process
+// a block like a whole matrix.
 #include <numeric>
 
 #include "base/error.h"
@@ -10,8 +10,8 @@ namespace {
 
 bool by_heads(const Blocks& blocks) { return blocks.by == Blocks::By::heads || blocks.by == Blocks::By::pairs; }
 
-// The number of blocks in `size` rows or columns, `head` of which belong to each head. A block is one head, or two
-// heads with pairs.
+// The number of blocks in `size` rows or columns, if one head has `head` of them. A block is one head, or two with
+// Blocks::By::pairs.
 int64_t head_blocks(const Recipe& recipe, const Parameter& parameter, int64_t size, int64_t head) {
   const int64_t heads = size / head, each = recipe.blocks.by == Blocks::By::pairs ? 2 : 1;
   if (heads % each != 0)

@@ -19,7 +19,7 @@ void switches(Recipe& r, Switches& s) {
          [&] { s.set("phase", r.phase, 1, Switches::most_steps); });
 }
 
-// Sets the norm of every row to the root mean square of the row norms, which keeps |u|_F.
+// Gives every row the same norm, the root mean square of the old row norms. This keeps |u|_F.
 void to_mean(StageRun& x) {
   Tensor by_row = x.sums(0, x.rows()), size = x.sums(static_cast<int>(x.rows()), 1);
   const float eps = static_cast<float>(x.recipe.equilibrate_eps);

@@ -81,8 +81,8 @@ void split(StageRun& x) {
   x.backend.scale_along(gradients, ratio, Along::row);
 }
 
-// w' = s' v' / |v'| with v' = (l / s) (w - (s / l) lr f O), for each row. O is the direction and f the shape factor; a
-// prime marks values after the step.
+// w' = s' v' / |v'| with v' = (l / s) (w - (s / l) lr f O), for each row. w, s, v and l are named as at the top of this
+// file. O is the direction and f the shape factor. A prime marks values after the step.
 void join(StageRun& x) {
   const Recipe& r = x.recipe;
   Tensor steps = x.sums(0, x.rows()), keeps = x.sums(1, x.rows()), ww = x.sums(2, x.rows()), uw = x.sums(3, x.rows()),

@@ -1,4 +1,4 @@
-// Removes the component of the update along the weights, by rows or columns.
+// For each row or column, removes the component of the update along the weights.
 #include "kernels/backend.h"
 #include "optim/stages.h"
 

@@ -23,8 +23,8 @@ void switches(Recipe& r, Switches& s) {
   s.choice("direction_precision", r.direction_precision);
 }
 
-// Applies shape_scale rms, unless NorMuon's factors already include its norm. The direction stage computes the factor
-// of nuclear. All other factors depend only on shape and step, and Optimizer::step() stores them in the slots.
+// Applies shape_scale rms, unless NorMuon's factors already give the update this norm. The direction stage computes the
+// factor of nuclear. All other factors depend only on shape and step, and Optimizer::step() stores them in the slots.
 void run(StageRun& x) {
   if (x.recipe.shape_scale != ShapeScale::rms || !x.factors.empty()) return;
   NormalizeRule rule;

@@ -1,5 +1,5 @@
-// Dion2 (arXiv 2512.16928): a step uses only those rows of the momentum buffer (columns, if the matrix has fewer of
-// them) whose sums of magnitudes are the largest. Only these rows of the buffer decay.
+// Dion2 (arXiv 2512.16928): a step uses only the rows of the momentum buffer with the largest sums of magnitudes. If
+// the matrix has fewer columns than rows, columns take the place of rows. Only the selected part of the buffer decays.
 #include <fmt/format.h>
 
 #include <cmath>

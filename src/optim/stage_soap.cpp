@@ -1,7 +1,7 @@
 // SOAP (arXiv 2409.11321) and its relatives: second moments in the eigenbasis of Shampoo's factors, L for rows and R
-// for columns. KL-Shampoo and KL-SOAP (arXiv 2509.03378) weight each factor by the other's inverse eigenvalues.
-// SOAP-Muon takes second moments of the momentum and passes the result on to a direction. The momentum buffer stays in
-// the parameter's own space. This is equivalent to rotating it whenever the basis changes.
+// for columns. KL-Shampoo and KL-SOAP (arXiv 2509.03378) weight each factor by the inverse eigenvalues of the other
+// factor. SOAP-Muon takes second moments of the momentum, and a direction stage processes the result. The momentum
+// buffer stays in the parameter's own space. This is equivalent to rotating it whenever the basis changes.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -55,7 +55,7 @@ void switches(Recipe& r, Switches& s) {
   });
 }
 
-// The state of one side of one matrix.
+// The state of one side of a matrix: of its rows (left) or its columns.
 struct Side {
   bool left;
   int64_t size;
@@ -93,13 +93,14 @@ struct Matrix {
     return side;
   }
 
-  // The state in fp32. If it is stored in bf16, this is a copy in workspace.gram, after the memory of square(). A copy
+  // The state in fp32. State that is stored in bf16 is copied to workspace.gram, after the memory of square(). A copy
   // is valid until the next call of the same function.
   Tensor factor(const Side& side) const { return x.wide(side.factor, largest() * largest()); }
   Tensor basis(const Side& side) const { return x.wide(side.basis, 2 * largest() * largest()); }
   int64_t largest() const { return std::max(left ? left.size : 0, right ? right.size : 0); }
 
-  // to = Q_L^T from Q_R, or Q_L from Q_R^T if `back`. `to` may be `from`.
+  // Rotates `from` into the bases of both sides: `to` is Q_L^T F Q_R for F = `from`, or Q_L F Q_R^T if `back`. `to` may
+  // be `from`.
   void turn(Tensor to, Tensor from, bool back) const {
     Tensor half = from;
     if (left) {
@@ -136,8 +137,8 @@ struct Matrix {
     return static_cast<double>(std::clamp<int64_t>(side.size, 10, 4000));
   }
 
-  // factor = beta factor + share g g^T (g^T g on the right). With `by`, g is first rotated by the other side's basis,
-  // and its columns (rows on the right) are divided by the square roots of that side's eigenvalues.
+  // factor = beta factor + share g g^T (g^T g on the right). With `by`, g is first rotated into the basis of the other
+  // side and divided by the square roots of the other side's eigenvalues.
   void add_gradient(const Side& side, const Side& other, bool by, double beta, double share) const {
     Tensor g = gradient;
     if (by && other) {
@@ -154,7 +155,7 @@ struct Matrix {
     x.keep(side.factor, sum);
   }
 
-  // fp32[1, size]: diag(Q^T L Q), which estimates the eigenvalues of the side's factor L.
+  // fp32[1, size]: diag(Q^T F Q), which estimates the eigenvalues of the side's factor F.
   Tensor estimates(const Side& side) const {
     Tensor product = square(side), sums = x.workspace.sums.slice(0, side.size).view({1, side.size});
     Tensor q = basis(side);
@@ -176,7 +177,7 @@ struct Matrix {
     x.keep(side.basis, q);
   }
 
-  // Moves the basis by one power iteration, followed by a QR decomposition.
+  // Updates the basis by one power iteration and a QR decomposition.
   void move_basis(const Side& side) const {
     Tensor product = square(side);
     x.backend.matmul(product, factor(side), basis(side));
@@ -221,8 +222,8 @@ void adam_in_basis(StageRun& x, double root_scale) {
   x.backend.second_moment(x.update, slots, rule);
 }
 
-// Multiplies the update by (e_L e_R)^(-1/2), where e are the eigenvalues of a side (KL-Shampoo). With d for this
-// factor, the original is d / (1 + d eps). eps is far below every root, and the caps replace it here.
+// KL-Shampoo: multiplies the update by d = (e_L e_R)^(-1/2), where e_L and e_R are the eigenvalues of the two sides.
+// The authors' code multiplies by d / (1 + d eps), which limits d to 1 / eps. Here cap() limits d.
 void divide_by_scales(const Matrix& m) {
   Tensor u = m.x.update.at(m.i).view({1, m.rows, m.cols});
   if (m.left) m.x.backend.scale_along(u, m.inverse_roots(m.left, m.cap(m.left), 0), Along::row);
@@ -282,7 +283,7 @@ void run(StageRun& x) {
   const Recipe& r = x.recipe;
   const bool late = r.precondition_order == PreconditionOrder::after;  // the first gradient only initializes the basis
   const int64_t t = x.now.t, k = late ? t - 1 : t;
-  // Copies the gradients to fp32.
+  // Clips the gradients and copies them to fp32.
   x.backend.momentum(x.part(x.workspace.kept), x.slots, {1, 0, 0, 1, false, x.now.grad_scale});
   std::vector<Matrix> all;
   for (int64_t i = 0; i < x.n(); ++i) all.emplace_back(x, i);

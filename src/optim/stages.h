@@ -1,4 +1,5 @@
-// Runs a recipe's stages on a batch of matrices of one shape, and says which scratch memory and state they need.
+// Runs a recipe's stages on a batch of matrices of one shape, and computes the scratch memory and state that the stages
+// need.
 #pragma once
 
 #include "optim/recipe.h"
@@ -15,7 +16,7 @@ void run_stages(Backend& backend, const Recipe& recipe, const Moment& now, const
 // The state that all stages of the recipe keep for a matrix.
 std::vector<StateSpec> state_of(const Recipe& recipe, int64_t rows, int64_t cols);
 
-// rows, cols or 1, depending on the axis.
+// The number of values along an axis: rows, cols, or 1 for a whole matrix.
 int64_t count_along(Along along, int64_t rows, int64_t cols);
 // The axis of step t (from 1): columns in odd steps, rows in even ones (Mano).
 inline Along alternating_axis(int64_t t) { return t % 2 == 1 ? Along::column : Along::row; }

@@ -19,7 +19,7 @@ double dot(const float* a, const float* b, int64_t n) {
   return sum;
 }
 
-// The Gram matrix of the rows, or of the columns if those are fewer.
+// The Gram matrix of the rows, or of the columns if there are fewer columns than rows.
 Doubles gram(const Floats& u, int64_t rows, int64_t cols) {
   Floats flipped;
   const float* x = u.data();

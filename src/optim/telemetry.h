@@ -1,6 +1,6 @@
-// Figures that the papers plot about a matrix. They are computed on the host from copies of weights, gradient and
-// state, so that they do not change training. Each matrix costs a Gram matrix and its factorization, so they are meant
-// for every few hundred steps.
+// Metrics of a matrix that papers plot. They are computed on the host from copies of weights, gradient and state, so
+// they do not change training. Each matrix costs a Gram matrix and its factorization, so metrics should be computed
+// only every few hundred steps.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace rowan {
 
 struct Recipe;
 
-// The name is "<parameter>/<figure>", or "mean/<figure>" for the mean over the matrices of this process.
+// The name is "<parameter>/<metric>", or "mean/<metric>" for the mean over the matrices of this process.
 struct Metric {
   std::string name;
   double value;
@@ -29,8 +29,8 @@ struct MatrixView {
   std::vector<float> second;         // state of adapt after the step: 1 or cols values
 };
 
-// Diagonal dominance (RMNP): r_i = (u u^T)_ii / mean over j != i of |(u u^T)_ij|, over the rows i of u, or over its
-// columns if those are fewer.
+// The diagonal dominance of u (RMNP), over its rows i: r_i = (u u^T)_ii / mean over j != i of |(u u^T)_ij|. If u has
+// fewer columns than rows, u^T takes the place of u.
 struct Dominance {
   double min, mean, max;
 };
@@ -43,11 +43,11 @@ struct Spectrum {
 };
 Spectrum spectrum(const std::vector<float>& u, int64_t rows, int64_t cols);
 
-// The figures of one matrix after step t (from 1):
+// The metrics of one matrix after step t (from 1):
 // - dominance_min, dominance_mean, dominance_max, stable_rank and condition of the momentum;
 // - stable_rank_balanced and condition_balanced of the equilibrated momentum, if the recipe equilibrates;
 // - row_norm and angular_velocity (radians per step) of the weights, as means over rows;
-// - alpha, the mean of NAMO's factors, and with a clamp clamp_rate, the fraction of factors that it changes.
+// - alpha, the mean of NAMO's factors, and clamp_rate, the fraction of these factors that a clamp changes.
 std::vector<Metric> matrix_metrics(const Recipe& recipe, int64_t t, const MatrixView& view);
 
 }  // namespace rowan

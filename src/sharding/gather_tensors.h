@@ -1,5 +1,5 @@
 // Gathers whole tensors from the parts that ranks hold, for checkpoints. Each tensor is returned on exactly one rank,
-// which writes it. So all ranks write at the same time, and any number of ranks can read the result.
+// which writes it. All ranks can therefore write at the same time, and any number of ranks can read the checkpoint.
 #pragma once
 
 #include <cstddef>
@@ -30,8 +30,9 @@ struct WholeTensor {
   std::vector<std::byte> bytes;
 };
 
-// All ranks call it, each with all its parts. The results of all ranks together contain each tensor once. Tensors that
-// several ranks hold are assigned to these ranks round-robin. Throws std::logic_error if the parts leave gaps.
+// All ranks call this function, each with all the parts that it holds. The results of all ranks together contain each
+// tensor once. If several ranks hold a tensor or parts of it, one of them returns it, chosen round-robin. Throws
+// std::logic_error if the parts leave gaps.
 std::vector<WholeTensor> gather_tensors(Communicator& communicator, Backend& backend,
                                         const std::vector<TensorPart>& mine);
 

@@ -1,9 +1,8 @@
 // Ownership: which rank updates which part of each parameter. It is a pure function of the parameters, the costs of
-// their updates and the number of ranks, so every rank computes the same plan and optimizers never communicate. Whole
-// matrices are assigned longest-processing-time first (Graham, "Bounds on multiprocessing timing anomalies", 1969). A
-// matrix that is updated in blocks of rows is first cut into runs of blocks if it is a large part of a rank's work.
-// Then the other parameters of each transformer block are divided by rows or elements, so that all ranks need equal
-// memory.
+// their updates and the number of ranks, so every rank computes the same plan without communication. Whole matrices are
+// assigned longest-processing-time first (Graham, "Bounds on multiprocessing timing anomalies", 1969). A matrix that is
+// updated in blocks of rows is first cut into runs of consecutive blocks if it is a large part of a rank's work. Then
+// the other parameters of each transformer block are divided by rows or elements, so that all ranks need equal memory.
 #pragma once
 
 #include <cstdint>

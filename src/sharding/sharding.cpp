@@ -16,7 +16,7 @@ namespace rowan {
 
 namespace {
 
-// The number of sharded layers in memory at a time: one in use, one being communicated.
+// The number of sharded layers in memory at the same time: one in use, and one being sent or received.
 constexpr int resident_layers = 2;
 
 // Elements [begin, begin + count) of a tensor. Whole rows of a matrix are returned as a matrix, other parts as a

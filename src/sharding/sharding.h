@@ -1,13 +1,13 @@
 // Sharding: which part of the weights, gradients and optimizer state this rank holds, and the messages that keep the
-// ranks consistent. It observes the model's passes: it sends a block's gradients to their owners as soon as the block's
-// backward is done, and receives updated weights in the order in which the forward needs them.
+// ranks consistent. It observes the model's passes: it sends a block's gradients to their owners after the block's
+// backward pass, and receives updated weights in the order in which the forward pass needs them.
 //
 //   none       every rank holds and updates everything; gradients are all-reduced
 //   optimizer  only owners hold state and master weights (ZeRO 1)
-//   gradients  as `optimizer`, and only owners keep gradients of layers: every rank has buffers for a few layers, whose
-//              gradients are reduced every micro-step (ZeRO 2)
-//   weights    as `gradients`, and only owners keep weights of layers, which are gathered before each pass and released
-//              after it (ZeRO 3)
+//   gradients  as `optimizer`, and only owners keep gradients of layers (ZeRO 2); the model has gradient buffers for
+//              only a few layers, and gradients are reduced in every micro-step
+//   weights    as `gradients`, and only owners keep weights of layers (ZeRO 3); the weights of a layer are gathered
+//              before each pass through it
 //
 // The stages are those of Rajbhandari et al., "ZeRO: memory optimizations toward training trillion parameter models"
 // (2020). In all modes every rank holds the embeddings, final norm and head whole.
@@ -34,9 +34,9 @@ void apply_shard(ShardMode shard, int ranks, ModelOptions& options);
 // Sums over ranks, computed once per step with one message.
 struct StepTotals {
   double loss = 0;              // sum over targets, in nats
-  double gradient_squares = 0;  // sum of squares; not finite if any gradient is not
+  double gradient_squares = 0;  // sum of squares; not finite if any gradient is not finite
   std::vector<double> more;     // sums of the values that the caller passed as `more`
-  ParameterSums of_parameters;  // Optimizer::sums() of this rank's parameters, over all ranks
+  ParameterSums of_parameters;  // for the parameters of this rank: Optimizer::sums(), added over all ranks
 };
 
 class Sharding : public BlockObserver {
@@ -62,11 +62,11 @@ class Sharding : public BlockObserver {
   void initialize(uint64_t seed);
   // Sends the shares' weights to all ranks. Call it after the optimizer or a checkpoint has written them.
   void weights_changed();
-  // Waits for weights in flight, so that the shares' weights can be written.
+  // Waits until no weights are being sent. The shares' weights can then be written.
   void settle_weights();
 
-  // Waits for weights in flight. Throws AgreedError naming rank and parameter if weights that several ranks hold
-  // differ.
+  // Waits until no weights are being sent. If weights that several ranks hold differ, throws AgreedError naming a rank
+  // and a parameter.
   void check_weights();
 
   // Zeroes the gradients.
@@ -77,9 +77,9 @@ class Sharding : public BlockObserver {
   void finish_gradients();
   // Ends a step between two micro-steps and waits for pending messages. Do not use the gradients afterwards.
   void abandon_step() { accumulate_all_reduced(); }
-  // Returns sums over ranks, bitwise equal on all ranks: of `loss` (fp32[1] on the device), of the squares of all
-  // shares' gradients, of `more`, and of `sums`. `sums` are Optimizer::sums() of this rank; they are empty on every
-  // rank or on none. This is the only place in a step where the host waits for the device.
+  // Adds up over all ranks: `loss` (fp32[1] on the device), the squares of all shares' gradients, `more` and `sums`.
+  // The results are bitwise equal on all ranks. `sums` is Optimizer::sums() of this rank. It is empty on all ranks or
+  // on none. On one GPU, a step usually waits for the device only here.
   StepTotals sum_over_ranks(Tensor loss, const std::vector<double>& more, ParameterSums sums = {});
   // The 2-norm of all weights, computed from masters where they exist. All ranks must call it.
   double weight_norm();
@@ -112,7 +112,8 @@ class Sharding : public BlockObserver {
   Tensor sent_;  // the model's gradients, or their copy in the dtype in which they are communicated
   std::vector<Share> shares_;
   std::vector<Block> blocks_;
-  // The layer in each slot of resident weights, and of resident gradients not yet accumulated; 0: none.
+  // The layer in each slot of resident weights, and in each slot of resident gradients that are not yet accumulated. 0
+  // stands for no layer.
   std::vector<int> weight_slots_, gradient_slots_;
   Tensor totals_;  // fp32[2] on the device: loss, sum of squared gradients
   bool last_micro_step_ = true;

@@ -41,8 +41,8 @@ class Draws {
     backend_->upload(targets_, wanted.data());
   }
 
-  // Returns the losses of all targets with the masks of samples [first, first + rows). The gradients of their mean
-  // accumulate.
+  // Returns the losses of all targets with the masks of samples [first, first + rows). Adds the gradients of their mean
+  // to the model's gradients.
   std::vector<float> draw(int64_t first) {
     if (rates_.any()) {
       std::vector<int32_t> numbers;

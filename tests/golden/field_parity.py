@@ -147,8 +147,8 @@ def entries(folder):
         return make if (folder / path).exists() else folder / path
 
     common = {"lr": .01, "weight_decay": .1}
-    # SOAP divides by the root of a second moment. For a coordinate without a gradient, that is rounding divided by
-    # rounding, so these entries use FULL shapes.
+    # SOAP divides by the root of a second moment. In a direction without gradient, it then divides one rounding error
+    # by another, so these entries use FULL shapes.
     soap = dict(common, momentum=.95, beta2=.9, precondition_frequency=2, precondition_eps=1e-8)
     kl = dict(common, momentum=.9, beta2=.98, precondition_frequency=2, precondition_eps=1e-8)
     track3 = lambda name: log_of(folder / TRACK3 / name)
@@ -223,8 +223,8 @@ def entries(folder):
             TRACK3 + "20260430_adamh", lambda: by_optimizer(
                 lambda p, made=program(track3("20260430_adamh"), ["scale_invariant_update_", "AdamH"]):
                 made["AdamH"](p, .018)))),
-        # The first step uses the eigenbasis of its own gradient, in which all entries off the diagonal are rounding. A
-        # large eps hides them.
+        # The first step uses the eigenbasis of its own gradient, in which all entries off the diagonal are rounding
+        # errors. A large eps makes their effect small.
         ("track3-soap-h", dict(hyperball, precondition_eps=1e-2), FULL, needs(
             TRACK3 + "20260518_soaph", lambda: by_optimizer(
                 lambda p, made=program(track3("20260518_soaph"), ["scale_invariant_update_", "_symmetrize",

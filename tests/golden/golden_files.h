@@ -14,7 +14,7 @@
 
 namespace rowan {
 
-// The backend on which the golden cases run. Each program that compiles them defines it.
+// The backend on which the golden cases run. Each test program defines this function.
 std::unique_ptr<Backend> make_golden_backend();
 
 inline std::vector<std::filesystem::path> golden_roots() {
@@ -26,7 +26,7 @@ inline std::vector<std::filesystem::path> golden_roots() {
   return roots;
 }
 
-// The sub-folders of `room` ("models", "trajectories") in every root that hold `file`.
+// In every root, the sub-folders of `room` (such as "trajectories") that contain `file`.
 inline std::vector<std::filesystem::path> golden_cases(const std::string& room, const std::string& file) {
   std::vector<std::filesystem::path> cases;
   for (const auto& root : golden_roots())

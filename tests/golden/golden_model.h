@@ -1,6 +1,6 @@
-// One folder of a whole model: config.json, model.safetensors, batch.safetensors (input_ids, targets and usually
-// logits), grads.safetensors (of the mean loss over counted targets) and expect.json (loss; documents and dropout,
-// where the model has them). A key of expect.json that is not read is an error.
+// The golden case of a whole model is a folder with config.json, model.safetensors, batch.safetensors (input_ids,
+// targets and usually logits), grads.safetensors (gradients of the mean loss over counted targets) and expect.json (the
+// loss, and documents and dropout if the model has them). A key of expect.json that is not read is an error.
 #pragma once
 
 #include <algorithm>
@@ -54,7 +54,7 @@ struct Golden {
   int64_t rows() const { return batch.find("input_ids").shape[0]; }
   int64_t sequence_length() const { return batch.find("input_ids").shape[1]; }
 
-  // Throws Error for weights that are not exactly the model's.
+  // Throws Error unless the names and shapes of the weights are exactly the model's.
   void load(Model& model) const {
     size_t parameters = 0;
     for (const Parameter& parameter : model.parameters().parameters()) {

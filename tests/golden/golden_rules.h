@@ -51,7 +51,7 @@ inline GoldenRule field_rule(const std::string& rule) {
   return {name, {}};
 }
 
-// A case's hyperparameters in the keys of a config. A rule or key that Rowan does not know is an Error.
+// The optimizer config of a case. Unknown rules and keys are left in it, and parse_optimizer() throws Error for them.
 inline Json config_of(const std::string& rule, Json hyper) {
   auto take = [&](const std::string& key, Json fallback) {
     Json value = hyper.contains(key) ? hyper[key] : fallback;
@@ -90,7 +90,7 @@ inline Json config_of(const std::string& rule, Json hyper) {
   } else if (name == "muonplus") {
     name = "muon-plus";
   }
-  if (rule == "soap_nvidia" || rule == "soaph") {  // SOAP with its steps in another order
+  if (rule == "soap_nvidia" || rule == "soaph") {  // SOAP with another precondition_order
     config["precondition_order"] = rule == "soaph" ? "around" : "before";
     config["decay_last"] = false;
     if (rule == "soap_nvidia") config["precondition_frequency"] = 1;

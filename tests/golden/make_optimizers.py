@@ -98,7 +98,8 @@ RULES += [("mars_m", "mars_m", mars_m, dict(MOMENTUM, nesterov=False, mars_gamma
           ("nora_opt", "nora_opt", nora, dict(MOMENTUM, nesterov=False, eps=1e-8, shape_scale="none"))]
 RULES += [(name, "recipe", recipe, h) for name, h in MORE_SWITCHES.items()]
 SHAPES = [(5, 9), (9, 5), (1, 7), (7, 1)]
-# The shapes of BASES keep the null space of a factor to at most one dimension. A larger one has no unique basis.
+# With the shapes of BASES, the null space of a factor has at most one dimension. A larger null space has no unique
+# basis.
 SOAP = dict(MOMENTUM, beta2=.9, precondition_frequency=2, precondition_eps=1e-8, ns_coefficients="track3", ns_steps=4)
 ONE_SIDED = dict(SOAP, one_sided=True, precondition_frequency=1)
 SHAMPOO = dict(COMMON, momentum=.9, beta2=.8, precondition_frequency=1, shampoo_start=1, graft="none")
@@ -148,7 +149,7 @@ def main():
         if head_cols:
             run = by_columns(run, head_cols * (2 if h["blocks"] == "pairs" else 1))
         for m, n in shapes:
-            # A projection leaves only rounding of a vector with one element.
+            # If a vector has one element, its projection leaves only rounding errors.
             if (m == 1 or n == 1) and rule in ("mano", "nora", "nora_opt", "recipe"):
                 continue
             draw = random.Random(1000 * number + 10 * m + n)

@@ -1,5 +1,5 @@
-// The transformers of configs/README.md written out plainly in float64, token by token, from the keys of a model
-// config. Model and kernels are compared with it in combinations that no golden file has.
+// The transformers of configs/README.md as a plain float64 program that computes token by token. Model and kernels are
+// compared with it in combinations of switches that no golden file has.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +28,7 @@ struct PlainPass {
 };
 
 struct PlainLoss {
-  double mean = 0, objective = 0;  // over counted targets; the objective includes z-loss
+  double mean = 0, objective = 0;  // means over counted targets; the objective includes z-loss
 };
 
 class PlainModel {
@@ -75,7 +75,8 @@ class PlainModel {
   std::string qk_norm_;
   const PlainPass* pass_ = nullptr;
 
-  // The dropout mask of a place in a layer: 0, 1 or 2. Layer -1, place 2 is the embedding.
+  // The dropout mask of a place in a layer: 0 attention, 1 output of attention, 2 output of the MLP. Layer -1 with
+  // place 2 stands for the embedding.
   DropoutMask mask(const char* llama, const char* gpt2, int64_t layer, int64_t place) const {
     DropoutMask mask(Dropout{c_.value(gpt2_ ? gpt2 : llama, 0.0f), pass_->seed, 3 * (layer + 1) + place, Tensor()});
     mask.samples = pass_->samples.data();

@@ -83,7 +83,7 @@ TEST_P(GoldenModels, Fp32MatchesLossLogitsAndEveryGradient) {
     EXPECT_LT(error, 1e-4) << name;
     largest = std::max(largest, error);
   }
-  // Scripts that compare other programs' models with Rowan's read these properties from the report.
+  // transformers_round_trip.py reads these properties from the test's report.
   RecordProperty("loss_error", fmt::format("{:.3g}", std::fabs(outcome.loss / golden_.loss - 1)));
   RecordProperty("logit_error", fmt::format("{:.3g}", outcome.logit_error));
   RecordProperty("gradient_error", fmt::format("{:.3g}", largest));

@@ -1,5 +1,5 @@
-// Every case of every index of optimizer goldens (optimizers.json of each golden root): weights after each step
-// against float64.
+// Compares the weights after each step with float64 results, for every case of every optimizers.json in the golden
+// folders.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-// A few models cover every pair of choices of model switches. The loss, and its slope along a random direction of each
-// parameter, are compared with a plain float64 program.
+// A few models together contain every pair of choices of two model switches. The loss, and its slope along a random
+// direction of each parameter, are compared with a plain float64 program.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -12,7 +12,7 @@
 namespace rowan {
 namespace {
 
-// The choices of one switch: what each adds to a case {"model": keys, "pass": other settings}.
+// The choices of one switch. A choice is merged into a case {"model": keys, "pass": other settings}.
 using Switch = std::vector<Json>;
 
 Json model(Json keys) { return {{"model", std::move(keys)}}; }
@@ -86,8 +86,8 @@ std::vector<Switch> gpt2() {
                {none, model({{"resid_pdrop", 0.4}})}});
 }
 
-// Rows of choices in which any two choices of any two switches occur together. Each row has the most new pairs among
-// some random rows.
+// Rows with one choice per switch. Together they contain every pair of choices of two switches. Each row is the one
+// with the most new pairs among 100 random rows.
 std::vector<std::vector<size_t>> all_pairs(const std::vector<Switch>& switches) {
   using Pair = std::array<size_t, 4>;
   std::set<Pair> open;
@@ -119,7 +119,7 @@ std::vector<std::vector<size_t>> all_pairs(const std::vector<Switch>& switches) 
 
 constexpr int64_t rows_of_batch = 2, seq = 11;
 
-// A model of the case with random weights, its tokens, and the same model in the plain program.
+// A model with random weights, its tokens, and the same model as a PlainModel.
 class Case {
  public:
   explicit Case(Json json) : keys_(std::move(json["model"])), beside_(json.value("pass", Json::object())) {

@@ -22,7 +22,7 @@ Json config_of_case(const std::filesystem::path& folder, const Json& expect) {
   optimizer["weight_decay"] = decay["matrices_and_embeddings"];
   if (optimizer["name"] == "adamw")
     optimizer["vector_weight_decay"] = decay["vectors"];
-  else  // the goldens use torch's AdamW for every recipe
+  else  // the golden runs use torch's AdamW with every recipe
     optimizer["adamw"] = {{"lr", expect["adamw_lr"]},
                           {"weight_decay", decay["matrices_and_embeddings"]},
                           {"vector_weight_decay", decay["vectors"]},

@@ -21,7 +21,7 @@ import numpy
 import torch
 import transformers
 
-WIDTH = {20240520: "<u2", 20240801: "<u4"}  # of a token, by the file's magic number
+WIDTH = {20240520: "<u2", 20240801: "<u4"}  # the type of a token, by the file's magic number
 
 
 def tokens_of(pattern):

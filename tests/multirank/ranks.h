@@ -1,5 +1,5 @@
 // The ranks of a multi-rank test program and the memory of their tensors, started once in main() and shared by all
-// tests. The same tests run over MPI with the CPU backend, and over NCCL or staged MPI with the emulated CUDA backend.
+// tests. The same tests run over MPI with the CPU backend, and over NCCL or MPI with the emulated CUDA backend.
 #pragma once
 
 #include "comm/communicator.h"

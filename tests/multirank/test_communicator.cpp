@@ -181,7 +181,7 @@ TEST(Agreement, NamesTheRankThatDiffers) {
     Json mine = config;
     if (ranks().rank() == odd) mine["optimizer"]["lr"] = 0.25;
     std::string message = message_of([&] { check_same(ranks(), "config ", mine); });
-    // Two ranks cannot tell which of them is wrong.
+    // Two ranks have no majority, so the message names rank 1.
     const std::string want = n == 2 ? "rank 1 differs from rank 0: config /optimizer/lr is " +
                                           std::string(odd ? "0.25, not 0.5" : "0.5, not 0.25")
                              : odd > 0 ? "rank " + std::to_string(odd) +

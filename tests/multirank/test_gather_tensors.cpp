@@ -1,4 +1,4 @@
-// gather_tensors: one rank receives every tensor whole.
+// gather_tensors() returns each tensor whole, on exactly one rank.
 #include <gtest/gtest.h>
 
 #include <cstring>

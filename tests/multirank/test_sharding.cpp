@@ -1,5 +1,5 @@
-// A small model gives the same results under every shard setting as in one process, with the traffic that the plan
-// predicts.
+// A small model gives the same results under every shard setting as in one process, and sends as many bytes as one
+// all-reduce.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -42,7 +42,7 @@ std::vector<UpdateCost> costs_of(const ParameterTable& table, Atom matrices) {
 struct Result {
   std::vector<double> losses, squares;
   std::map<std::string, std::vector<float>> weights;
-  double bytes_per_step = 0;  // bytes of all ranks
+  double bytes_per_step = 0;  // sent by all ranks together
 };
 
 // Returns the whole weights by parameter name, gathered from the shares of all ranks.
@@ -126,7 +126,7 @@ Result train(Communicator& communicator, ShardMode shard, Atom matrices, bool ti
     for (size_t i = 0; i < momentum.size(); ++i) update(sharding.shares()[i], momentum[i]);
     sharding.weights_changed();
   }
-  model.loss(tokens, targets);  // takes part in the last gathers of the ranks
+  model.loss(tokens, targets);  // a forward pass waits for the weights that are being sent
   result.bytes_per_step =
       communicator.sum({static_cast<double>(communicator.traffic().tensor_bytes() - before)})[0] / steps;
   result.weights = whole_weights(communicator, sharding, model.parameters());
@@ -268,7 +268,7 @@ TEST(Sharding, AGradientThatIsNotFiniteIsSeenEverywhere) {
   Arena memory(backend(), Category::data);
   Tensor tokens = memory.take(DType::i32, {length}), loss = memory.take(DType::f32, {1});
   EXPECT_FALSE(std::isfinite(sharding.sum_over_ranks(loss, {}).gradient_squares));
-  model.loss(tokens, tokens);  // takes part in the gathers of the ranks
+  model.loss(tokens, tokens);  // a forward pass waits for the weights that are being sent
 }
 
 TEST(Sharding, NamesItsSettings) {

@@ -1,5 +1,6 @@
-// Whole training runs: every recipe under every shard setting gives the losses and weights of one process and sends
-// what the plan predicts. Checkpoints of any number of ranks continue with another number and another setting.
+// Whole training runs: every recipe under every shard setting gives the losses and weights of one process and sends as
+// many bytes as one all-reduce (more under `weights`). A checkpoint can be continued on another number of ranks and
+// under another shard setting.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -53,7 +54,7 @@ class Folder {
                    {"num_hidden_layers", 3},
                    {"num_attention_heads", 2},
                    {"intermediate_size", 24},
-                   {"vocab_size", 96},  // embeddings of more than one piece of elements
+                   {"vocab_size", 96},  // an embedding of 1536 elements; it can be divided at element 1024
                    {"max_position_embeddings", 16}}},
                  {"data", {{"train", (path_ / "train.bin").string()}, {"format", "nanogpt"}, {"width", 2}}},
                  {"batch", {{"sequences", 12}, {"sequence_length", 8}, {"micro_batch", 1}}},
@@ -63,25 +64,25 @@ class Folder {
                  {"shard", name_of(shard)},
                  {"average", {{"ema", 0.9}, {"tail", 5}}},
                  {"run", {{"dir", (path_ / run).string()}, {"steps", steps}}}};
-    // The basis of a factor's null space depends only on rounding, which differs between numbers of ranks. one_sided
-    // uses the side whose factor has no null space.
+    // The basis of a factor's null space depends only on rounding, and rounding depends on the number of ranks.
+    // one_sided uses the side whose factor has no null space.
     const Recipe known = named_recipe(json["optimizer"]["name"].get<std::string>());
     if (known.precondition != Precondition::none || known.shampoo) {
       json["optimizer"]["one_sided"] = true;
       json["optimizer"]["precondition_frequency"] = 3;
     }
-    // Directions with nearly no gradient, and signs, also depend only on rounding. A large eps and a small learning
-    // rate keep their steps small.
+    // Steps along directions with nearly no gradient, and signs of elements near zero, also depend only on rounding. A
+    // large eps and a small learning rate keep these steps small.
     if (known.precondition != Precondition::none) json["optimizer"]["precondition_eps"] = 3e-2;
     if (known.radius != 1) json["optimizer"]["lr"] = known.lr;
     if (has(" heads")) json["optimizer"]["blocks"] = "heads";
     if (has(" pairs")) json["optimizer"]["blocks"] = "pairs";
     if (has(" halves")) json["optimizer"]["blocks"] = 2;
-    if (has(" bf16")) {  // values that round differently on other numbers of ranks move by 2^-9
+    if (has(" bf16")) {  // on other numbers of ranks, a value may round to another bf16 number, so the steps are small
       json["optimizer"]["precondition_state"] = "bf16";
       json["optimizer"]["lr"] = 1e-3;
     }
-    if (recipe == "mars-adamw") json["optimizer"]["mars_gamma"] = 1;  // so that its clip acts
+    if (recipe == "mars-adamw") json["optimizer"]["mars_gamma"] = 1;  // large enough that MARS clips
     fs::path file = path_ / ("config" + std::to_string(ranks().rank()) + ".json");
     std::ofstream(file) << json.dump(1);
     return load_config(file.string(), {});
@@ -111,7 +112,7 @@ Weights shares_of(const Trainer& trainer) {
   return result;
 }
 
-// The same for an average of the weights.
+// This rank's part of average number `which`, by parameter and first element.
 Weights average_of(const Trainer& trainer, size_t which) {
   Weights result;
   const Averages::Average& average = trainer.averages().all()[which];
@@ -130,7 +131,7 @@ struct Reference {
   std::array<Weights, 2> averages = {};
 };
 
-// The largest difference between this rank's shares, or their averages, and the same elements of a run on one process.
+// The largest difference between this rank's shares and averages and the same elements of a run on one process.
 double difference(const Trainer& trainer, const Reference& whole) {
   double worst = 0;
   auto compare = [&](const Weights& mine, const Weights& want) {

@@ -93,9 +93,9 @@ TEST_F(StandIn, CatchesARankThatStaysAway) {
   unsetenv("NCCL_STANDIN_PATIENCE");
 }
 
-// Rank `hangs` never arrives. The last rank arrives so late that its own timeout would end too late, so another rank
-// must stop it. The watchdog ends the program. tests/emulation/CMakeLists.txt starts these ranks and checks their
-// messages.
+// Of three ranks, rank `hangs` never reaches the barrier, and the last rank reaches it late. The timeout of the
+// remaining rank therefore ends first, and its watchdog must end the other two. tests/emulation/CMakeLists.txt starts
+// the ranks and checks their messages.
 void wait_for(int hangs) {
   if (ranks().rank() == hangs) pause();
   if (ranks().rank() == ranks().size() - 1) std::this_thread::sleep_for(std::chrono::milliseconds(2200));
