@@ -38,7 +38,7 @@ std::string wrapped(std::string_view text, size_t columns, size_t indent) {
     const std::string space(indent, ' ');
     bool first = true;
     while (columns > indent + 8 && columns_of(line) + (first ? 0 : indent) > columns) {
-      // The last space at which the line can be broken so that it fits `columns`. Its indentation is never broken.
+      // Break at the last space that has at most `columns` columns before it. Spaces of the indentation do not count.
       size_t at = std::string_view::npos;
       for (size_t i = line.find_first_not_of(' ', first ? indent : 0); i < line.size(); ++i)
         if (line[i] == ' ' && columns_of(line.substr(0, i)) + (first ? 0 : indent) <= columns) at = i;
@@ -56,7 +56,7 @@ std::string wrapped(std::string_view text, size_t columns, size_t indent) {
 }
 
 void check_results_written() {
-  errno = EIO;  // reported for an earlier failed write, whose errno is lost
+  errno = EIO;  // reported if an earlier write failed, because the errno of that write is lost
   if (std::fflush(stdout) != 0 || std::ferror(stdout))
     fail("cannot write to standard output: {}", std::strerror(errno));
 }

@@ -1,5 +1,5 @@
-// Console output for people: progress, notes, errors. Text that cannot be written, because a disk is full or a terminal
-// is closed, is dropped, and the program continues. The results of a command must not be dropped. fmt::print writes
+// Console output for people: progress, notes, errors. If a text cannot be written (the disk is full, the terminal is
+// closed), it is dropped and the program continues. The results of a command must not be dropped: fmt::print writes
 // them to stdout, and main() calls check_results_written() at the end.
 #pragma once
 
@@ -19,11 +19,11 @@ bool is_terminal(std::FILE* file);
 size_t terminal_columns(std::FILE* file);
 // The number of terminal columns of a UTF-8 text, counting one column per code point.
 size_t columns_of(std::string_view text);
-// Breaks lines longer than `columns` at spaces, if they have any, and indents continuation lines by `indent` columns.
-// Returns the text unchanged if columns <= indent + 8, as with an unknown width of 0.
+// Breaks lines longer than `columns` at spaces, where possible, and indents continuation lines by `indent` columns.
+// Returns the text unchanged if columns <= indent + 8. This includes 0, which stands for an unknown width.
 std::string wrapped(std::string_view text, size_t columns, size_t indent = 0);
 
-// Formats a text and writes it to stderr, broken at spaces to fit a terminal. Adds no newline.
+// Formats a text and writes it to stderr, wrapped to the width of the terminal. Adds no newline.
 template <typename... Args>
 void tell(fmt::format_string<Args...> format, Args&&... args) {
   show(stderr, wrapped(fmt::format(format, std::forward<Args>(args)...), terminal_columns(stderr)));
@@ -32,8 +32,9 @@ void tell(fmt::format_string<Args...> format, Args&&... args) {
 // Throws Error if anything printed to stdout could not be written.
 void check_results_written();
 
-// Opens file descriptors 0, 1 and 2 on /dev/null if the caller closed them, so that no file opened later gets one of
-// these numbers. They are opened read-only, so that writing to such a stdout or stderr fails.
+// Opens /dev/null on each of the file descriptors 0, 1 and 2 that is closed. Otherwise a file opened later could get
+// one of these numbers and receive console output. /dev/null is opened read-only, so that writing to a closed stdout or
+// stderr still fails.
 void hold_standard_descriptors();
 
 }  // namespace rowan

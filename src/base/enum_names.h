@@ -1,5 +1,5 @@
-// The spellings of enum values in files, on the command line and in messages. They are declared beside the enum, in the
-// order of its values, which count from 0:
+// The spellings of enum values in files, on the command line and in messages. A function names_of() beside the enum
+// lists them in the order of the values, which must be 0, 1, 2, ...:
 //
 //   enum class Order { shuffled, sequential };
 //   constexpr auto names_of(Order) { return enum_names("shuffled", "sequential"); }

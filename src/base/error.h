@@ -15,7 +15,7 @@ class Error : public std::runtime_error {
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 };
 
-// Thrown when a device has too little memory. A caller that knows the memory plan of the whole run adds it to the
+// Thrown when a device has too little memory. A caller that knows the memory plan of the whole run adds the plan to the
 // message.
 class OutOfMemory : public Error {
  public:

@@ -96,17 +96,17 @@ void sync_directory(const std::filesystem::path& directory) {
   int result = ::fsync(fd), code = errno;
   ::close(fd);
   errno = code;
-  // Some network file systems cannot sync a directory. How durable a rename is then depends on the file system.
+  // Some network file systems cannot sync a directory. A rename on them may be lost in a crash.
   if (result != 0 && errno != EINVAL && errno != ENOTSUP) fail_errno("sync directory", directory);
 }
 
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
-  // The path to which an old folder is moved while it is being replaced.
+  // Where the replaced folder is until it is removed; empty if no folder is replaced.
   std::filesystem::path old;
   if (std::filesystem::is_directory(to)) {
     if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
       old = from;
-    } else if (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP) {  // happens on NFS, CIFS and FUSE
+    } else if (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP) {  // NFS, CIFS and FUSE cannot exchange names
       old = to.string() + ".replaced.part";
       std::filesystem::remove_all(old);
       if (::rename(to.c_str(), old.c_str()) != 0) fail_errno("replace", to);
@@ -173,8 +173,8 @@ AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), par
   struct stat info;
   if (::stat(path_.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))  // such as /dev/null
     fail("cannot write {}: found {}, expected a file", path_.string(), kind_of(info.st_mode));
-  // A killed process may have left a .part file. Somebody may also have placed a symbolic link there, which must not be
-  // followed.
+  // A killed process may have left a .part file. Another user may have placed a symbolic link with this name, which
+  // must not be followed.
   ::unlink(part_.c_str());
   fd_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
   if (fd_ < 0) fail_errno("create", part_);

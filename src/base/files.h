@@ -40,8 +40,8 @@ class MappedFile {
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
-  // Truncates the .part file of an earlier process to `keep_bytes` and continues it; 0 starts a new file. Throws Error
-  // if it is shorter. Without commit() the destructor keeps this .part file, so that the next process can continue it.
+  // Truncates the .part file of an earlier process to `keep_bytes` and appends to it; 0 starts a new file. Throws Error
+  // if the .part file is shorter. Without commit() the destructor keeps the .part file for the next process.
   AtomicFile(std::filesystem::path path, uint64_t keep_bytes);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
@@ -53,7 +53,7 @@ class AtomicFile {
   void write_at(uint64_t offset, const void* data, size_t bytes);
   // Makes the bytes written so far durable (fsync). The file keeps its .part name.
   void sync();
-  // The number of bytes that write() has appended so far.
+  // The number of bytes kept and appended so far, which is the position of the next write().
   uint64_t size() const { return size_; }
   // Syncs the file, renames it to `path`, and syncs the directory.
   void commit();
@@ -79,7 +79,7 @@ std::filesystem::path part_of(const std::filesystem::path& path);
 
 // Returns {pattern} if that path exists, else the paths that match the shell pattern (*, ?, [..]), sorted by name.
 // Throws Error if nothing matches or the pattern is too long. If the pattern's folder holds a get.sh, the message names
-// it.
+// this script.
 std::vector<std::filesystem::path> expand_glob(const std::string& pattern);
 
 // A 64-bit checksum that detects damage, but not forgery: XXH64 of the xxHash specification

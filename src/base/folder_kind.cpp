@@ -11,7 +11,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The first match counts. A checkpoint also has marker files of exported models and shards, so it comes before them.
+// The first entry that matches determines the kind. A checkpoint also holds marker files of exported models and of
+// shards, so its entry comes first.
 struct Mark {
   FolderKind kind;
   std::vector<const char*> files;
@@ -32,10 +33,11 @@ std::optional<std::string> file_of(const Mark& mark, const fs::path& folder) {
   return {};
 }
 
-// Kinds whose files have names that other programs use too, and whose writers do not look for older files.
+// Whether writers of this kind use file names that other programs use too, and replace such files without a check.
 bool writes_fixed_names(FolderKind kind) { return kind == FolderKind::exported || kind == FolderKind::sweep; }
 
-// What an interrupted start leaves, and what a clone of an empty model repository holds.
+// Whether an export or a sweep may be written beside this file. An interrupted start leaves `lock` and .part files. A
+// clone of an empty model repository holds README.md and hidden files.
 bool may_be_beside(const std::string& name) {
   return name.starts_with('.') || name == "lock" || name.ends_with(".part") || name == "README.md";
 }

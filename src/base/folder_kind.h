@@ -1,6 +1,7 @@
-// Which kind of folder this is, and whether a file may be replaced.
-// Folders of different kinds share file names, such as config.json, so a command could mistake files of another kind
-// for its own. Therefore no command writes into a folder of another kind, or replaces an unrelated file.
+// Recognizes the kind of a folder and checks whether a file may be replaced.
+//
+// Folders of different kinds share file names, such as config.json, so a command could mistake the files of another
+// command for its own. Therefore no command writes into a folder of another kind, or replaces an unrelated file.
 #pragma once
 
 #include <cstdint>
@@ -17,16 +18,16 @@ constexpr auto names_of(FolderKind) {
   return enum_names("a run", "a checkpoint", "token shards", "tales", "an exported model", "a sweep");
 }
 
-// The kind of a folder, recognized by marker files. Nothing if it does not exist or has none of them.
+// The kind of a folder, recognized by marker files; nullopt if the folder does not exist or has no marker file.
 std::optional<FolderKind> folder_kind(const std::filesystem::path& folder);
 
-// Throws Error if `folder` is of another kind than `wanted`. The message names the marker file.
-// A folder
-// without one passes as any kind, except that exports and sweeps are not written beside files of others.
+// Throws Error if `folder` holds a marker file of another kind than `wanted`. The message names this file. A folder
+// without marker files passes. If `wanted` is an exported model or a sweep, unrelated files in the folder are an error
+// too.
 void check_folder(const std::filesystem::path& folder, FolderKind wanted);
 
-// Throws Error if `file` exists and is not a regular file, or is not empty and does not start with `begins`. `what`
-// names the expected kind of file in the message.
+// A file may be replaced if it is a regular file that is empty or starts with `begins`. Throws Error if `file` exists
+// and may not be replaced. `what` names the expected kind of file in the message.
 void check_replaced(const std::filesystem::path& file, std::string_view begins, const char* what);
 
 }  // namespace rowan

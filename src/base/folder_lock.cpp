@@ -30,8 +30,8 @@ std::string boot_id() {
   return fs::exists(file, error) ? read_file(file) : "";
 }
 
-// The start time of a process in ticks since boot; "" if there is no such process. It tells apart processes that had
-// the same process id at different times.
+// The start time of a process in ticks since boot; "" if there is no such process. The start time distinguishes
+// processes that had the same process id at different times.
 std::string start_of(int64_t process) {
   const std::string file = fmt::format("/proc/{}/stat", process);
   std::error_code error;
@@ -74,8 +74,8 @@ std::string read_all(int fd) {
   return text;
 }
 
-// The owner named in the text of a lock file; nothing if the text is empty, truncated by a full disk, or of another
-// format.
+// The owner named in the text of a lock file; nullopt if the text is not a JSON object, for example because a full disk
+// truncated it.
 std::optional<Owner> owner_in(const std::string& text) {
   const Json json = try_parse_json(text);
   if (!json.is_object()) return {};
@@ -119,12 +119,13 @@ bool same_file(int fd, const fs::path& path) {
   fail("{}: another process {}: {}; wait for it or stop it", path.parent_path().string(), work, owner.text());
 }
 
-// Waits for the next heartbeat of an owner on another machine. Throws Error if it comes, because the owner is then
-// alive. Returns when the owner counts as dead.
+// Waits for the next heartbeat of an owner on another machine. Throws Error if a heartbeat comes, because the owner is
+// then alive. Otherwise returns when the owner counts as dead.
 void outwait(const fs::path& path, const std::string& work, const Owner& owner, milliseconds stale,
              const std::function<void(const std::string&)>& note) {
   const int64_t heard = changed_at(path);
-  // If clocks differ or the folder was copied, the last heartbeat may lie in the future. It then counts as sent now.
+  // If clocks differ or the folder was copied, the last heartbeat may lie in the future. It is then treated as sent
+  // now.
   const int64_t left = std::min(heard - time_in(path.parent_path()), int64_t{0}) + stale.count();
   if (left <= 0) return;
   note(fmt::format("{}: {}, last heartbeat {} s ago; waiting up to {} s for the next one", path.parent_path().string(),
@@ -150,7 +151,7 @@ FolderLock::FolderLock(const fs::path& folder, std::string work, const std::func
     if (!held && same_file(fd_, path_)) break;
     const Owner owner = owner_in(read_all(fd_)).value_or(Owner{"an unknown machine", "", "", "a moment ago", 0});
     ::close(fd_);
-    if (!held) continue;  // its owner has just removed it
+    if (!held) continue;  // the owner has just removed the lock file
     if (!patient_until) {
       patient_until = Clock::now() + pace.patience;
       note(fmt::format("{}: {}; waiting a moment for it to end", folder.string(), owner.text()));

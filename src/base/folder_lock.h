@@ -1,7 +1,7 @@
 // A folder that is being written has one owner: the process that holds FOLDER/lock.
 //
 // The process holds a flock() on that file, which the kernel releases when the process ends. Between machines that
-// share a folder, flock() may have no effect. Therefore the file also names its owner, and its modification time is the
+// share a folder, flock() may have no effect. Therefore the file also names the owner, and its modification time is the
 // owner's heartbeat. An owner on another machine counts as dead after LockPace::stale without a heartbeat. So no dead
 // process or machine holds a folder forever.
 #pragma once
@@ -19,21 +19,21 @@ namespace rowan {
 struct LockPace {
   std::chrono::milliseconds heartbeat{10'000};
   std::chrono::milliseconds stale{60'000};     // time without heartbeat after which a remote owner counts as dead
-  std::chrono::milliseconds patience{10'000};  // time to wait for an owner on this machine, which may be about to end
+  std::chrono::milliseconds patience{10'000};  // time to wait for an owner on this machine to end
 };
 
 class FolderLock {
  public:
-  // Takes the lock of an existing folder. Throws Error naming process and machine if another process holds it. `work`
-  // says in that message what the process does, for example "trains this run". Before waiting for another process,
-  // calls `note` with a line about it.
+  // Locks an existing folder. Throws Error naming process and machine if another process holds the lock. `work`
+  // describes in the message what the other process does, for example "trains this run". Before waiting for another
+  // process, the constructor calls `note` with a line about that process.
   FolderLock(const std::filesystem::path& folder, std::string work, const std::function<void(const std::string&)>& note,
              LockPace pace = {});
   ~FolderLock();
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
 
-  // Throws Error if this process no longer holds the lock, because the folder is gone or another machine took the lock
+  // Throws Error if this process no longer holds the lock: the folder was removed, or another machine took the lock
   // while this process sent no heartbeat.
   void check() const;
 

@@ -13,7 +13,7 @@
 
 namespace rowan {
 
-// Key must be a string type. Each member of the base class that looks up a key is hidden by one of the same name here.
+// Key must be a string type. Every member of the base class that looks up a key is redefined here.
 template <class Key, class T, class Less = std::less<Key>, class Allocator = std::allocator<std::pair<const Key, T>>>
 class IndexedMap : public nlohmann::ordered_map<Key, T, Less, Allocator> {
   using Base = nlohmann::ordered_map<Key, T, Less, Allocator>;

@@ -25,7 +25,7 @@ std::string place_of(const JsonSource& source, size_t byte) {
   return fmt::format("{}:{}:{}", source.name, line_at(source.text, byte), byte - begin + 1);
 }
 
-// Scans a well-formed JSON text until it finds where the value at a path begins, or until a key repeats.
+// Scans a well-formed JSON text up to the value at a given path, or up to the first repeated key.
 class Locator {
  public:
   explicit Locator(const std::string& text) : text_(text) {}
@@ -99,7 +99,7 @@ class Locator {
   constexpr size_t longest = 1000;
   if (message.size() > longest) {
     size_t begin = longest / 2, end = message.size() - longest / 2;
-    constexpr size_t word = 40;  // the middle is left out in whole words, unless one is longer
+    constexpr size_t word = 40;  // bytes by which each cut may move to fall between words
     if (const size_t blank = message.rfind(' ', begin); blank != std::string::npos && begin - blank < word)
       begin = blank;
     if (const size_t blank = message.find(' ', end); blank != std::string::npos && blank - end < word) end = blank + 1;
@@ -110,8 +110,7 @@ class Locator {
   throw Error(message);
 }
 
-// Limits on nesting and on the number of values. No file of Rowan comes near them, and a text within them does not
-// exhaust memory.
+// Limits on nesting and on the number of values, so that no text exhausts memory. No file of Rowan comes near them.
 constexpr size_t deepest = 64;
 constexpr size_t most_values = size_t{1} << 22;
 
@@ -125,15 +124,15 @@ const char* type_name(const Json& value) {
   return "null";
 }
 
-// Whether the value is a whole number outside the range of int64_t. The parser reads whole numbers outside the range of
-// uint64_t as floating point.
+// Whether the value is a whole number outside the range of int64_t. The parser reads whole numbers that fit
+// neither int64_t nor uint64_t as floating point.
 bool is_beyond_64_bits(const Json& value) {
   if (value.is_number_unsigned()) return value.get<uint64_t>() > INT64_MAX;
   return value.is_number_float() && std::abs(value.get<double>()) >= 0x1p63;
 }
 
-// Builds a Json from the events of nlohmann's parser. nlohmann's own builder can check keys only through a callback,
-// with which it searches the enclosing object after every value.
+// Builds a Json from the events of nlohmann's parser. nlohmann's own builder can check keys only through a callback. If
+// given a callback, that builder searches the enclosing object after every value, which is slow for large objects.
 class Builder : public nlohmann::json_sax<Json> {
  public:
   // `depth` is the nesting depth of the text within the final document.
@@ -261,7 +260,7 @@ const Json* JsonObject::find(const std::string& key, bool required) {
   known_.insert(key);
   if (const Json* value = present(key)) return value;
   if (required) {
-    // A misspelled key is more likely than a missing one, so it is reported first.
+    // A misspelled key is more likely than a missing one, so a similar unknown key is reported first.
     for (const std::string& other : keys())
       if (!known_.count(other) && nearest(other, {key}) == key && !did_you_mean(other, {key}).empty())
         fail(other, fmt::format("unknown key '{}'{}", other, did_you_mean(other, {key})));

@@ -17,7 +17,7 @@
 #include "base/json_fwd.h"
 #include "base/names.h"
 
-// Instantiated only in json.cpp, which cuts the compile time of files that include this header by a third.
+// Instantiated only in json.cpp. This cuts the compile time of files that include this header by a third.
 extern template class nlohmann::basic_json<rowan::IndexedMap>;
 
 namespace rowan {
@@ -43,7 +43,8 @@ class JsonObject {
   // `path` is "" for the top level. Throws Error if `value` is not an object.
   JsonObject(std::shared_ptr<const JsonSource> source, const Json& value, std::string path = "");
 
-  // Treats keys whose value is null as absent, in this object and in those that object() returns afterwards.
+  // Treats keys whose value is null as absent, in this object and in those that object() and objects() return
+  // afterwards.
   void ignore_nulls() { ignores_nulls_ = true; }
 
   // Whether the key is present. finish() then lists the key as allowed, but does not count it as read.
@@ -61,7 +62,7 @@ class JsonObject {
   // A string, one of `allowed`.
   std::string choice(const std::string& key, const std::vector<std::string>& allowed,
                      std::optional<std::string> fallback = {});
-  // One of an enum's spellings.
+  // A string, one of the spellings of Enum.
   template <typename Enum>
   Enum choice(const std::string& key, Enum fallback) {
     return named<Enum>(key.c_str(), choice(key, all_names<Enum>(), name_of(fallback)));
@@ -79,7 +80,8 @@ class JsonObject {
 
   // Throws Error for the first key that was never read, naming the nearest allowed key.
   void finish() const;
-  // Throws Error about the field `key`: "FILE:LINE: PATH: message", or "--set PATH: message" if --set gave its value.
+  // Throws Error about the field `key`: "FILE:LINE: PATH: message", or "--set PATH: message" if the value is from
+  // --set.
   [[noreturn]] void fail(const std::string& key, const std::string& message) const;
 
  private:
@@ -92,7 +94,7 @@ class JsonObject {
   std::string path_;
   bool ignores_nulls_ = false;
   std::set<std::string> known_;             // keys whose value was read
-  mutable std::set<std::string> optional_;  // keys that only has() asked for
+  mutable std::set<std::string> optional_;  // keys that were passed to has()
 };
 
 // The line number, from 1, of the value at a dotted path ("run.steps") in a JSON text; 0 if it is absent.

@@ -7,10 +7,10 @@
 
 namespace rowan {
 
-// Returns the value at "run.steps" or "optimizer.groups.0.lr"; nullptr if it is absent.
+// The value at a path such as "run.steps" or "optimizer.groups.0.lr"; nullptr if it is absent.
 const Json* value_at(const Json& root, const std::string& path);
 
-// "/optimizer/groups/0/lr", a JSON pointer, as "optimizer.groups.0.lr".
+// Converts a JSON pointer to a dotted path: "/optimizer/groups/0/lr" to "optimizer.groups.0.lr".
 std::string dotted_path(std::string pointer);
 
 }  // namespace rowan

@@ -17,8 +17,8 @@ struct Mapping {
   std::string path;
 };
 
-// A signal handler can only use globals. It may lock the mutex, because no function here reads a mapping while it holds
-// the mutex.
+// A signal handler can only use globals. The handler may lock the mutex: only reading a mapping raises the signal, and
+// no thread that holds the mutex reads a mapping.
 std::mutex mutex;
 std::map<const std::byte*, Mapping> mappings;
 const std::string* shrunk = nullptr;  // path of the first file that shrank; never reset

@@ -9,7 +9,7 @@
 
 namespace rowan {
 
-// A mapping is guarded between guard_mapping() and unguard_mapping(), which must precede munmap().
+// A mapping is guarded between these two calls. Call unguard_mapping() before munmap().
 void guard_mapping(const std::byte* data, size_t size, const std::filesystem::path& path);
 void unguard_mapping(const std::byte* data);
 

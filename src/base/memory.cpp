@@ -19,7 +19,7 @@ std::optional<uint64_t> number_behind(const std::string& path, const std::string
   return {};
 }
 
-// The number in a file that holds one number; nothing if the file holds "max".
+// The number in a file that holds one number; nullopt if the file holds "max".
 std::optional<uint64_t> number_in(const std::string& path) {
   std::ifstream file(path);
   uint64_t number;

@@ -28,7 +28,7 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
   size_t best_distance = std::max<size_t>(name.size() / 2, 1) + 1;
   for (const std::string& candidate : candidates) {
     const size_t longer = std::max(name.size(), candidate.size()), shorter = std::min(name.size(), candidate.size());
-    if (longer - shorter >= best_distance) continue;  // a lower bound of the edit distance
+    if (longer - shorter >= best_distance) continue;  // the distance is at least the difference in length
     size_t distance = edit_distance(name, candidate);
     if (distance < best_distance) {
       best_distance = distance;

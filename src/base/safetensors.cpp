@@ -23,7 +23,7 @@ const std::pair<const char*, size_t> element_types[] = {
 // The safetensors format's own limit.
 constexpr uint64_t max_header_bytes = 100'000'000;
 
-// The list of non-negative integers at `key`. Throws Error if it is not one.
+// The list of non-negative integers at `key`. Throws Error if `key` is absent or its value is anything else.
 std::vector<int64_t> counts(const Json& tensor, const char* key) {
   if (!tensor.contains(key) || !tensor[key].is_array()) fail("found no list '{}'", key);
   std::vector<int64_t> result;
@@ -192,7 +192,7 @@ void read_values(const StoredTensor& tensor, DType dtype, void* out) {
 SafeTensorsWriter::SafeTensorsWriter(const std::filesystem::path& path, std::vector<TensorInfo> tensors,
                                      const std::map<std::string, std::string>& metadata)
     : file_(path), path_(path) {
-  // Tensors with wide elements come first, so that every tensor is aligned whatever the shapes.
+  // Tensors with wide elements come first, so that every tensor is aligned to its element size.
   std::stable_sort(tensors.begin(), tensors.end(), [](const TensorInfo& a, const TensorInfo& b) {
     return safetensors_element_bytes(a.dtype) > safetensors_element_bytes(b.dtype);
   });

@@ -36,7 +36,8 @@ struct StoredTensor : TensorInfo {
 };
 
 // A mapped safetensors file. The constructor checks that the header is complete and well formed, and that the byte
-// ranges match the shapes and cover all bytes after the header exactly once. It throws Error naming file and tensor.
+// ranges match the shapes and cover all bytes after the header exactly once. If not, it throws Error naming file and
+// tensor.
 class SafeTensors {
  public:
   explicit SafeTensors(const std::filesystem::path& path);
@@ -96,7 +97,7 @@ class SafeTensorsWriter {
 class TensorFiles {
  public:
   TensorFiles(const std::filesystem::path& folder, const std::string& stem);
-  // `file` is the .safetensors or the .safetensors.index.json itself.
+  // `file` is a .safetensors or a .safetensors.index.json file.
   explicit TensorFiles(const std::filesystem::path& file);
 
   // The path of the single file, or of the index file.

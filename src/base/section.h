@@ -20,10 +20,11 @@ class Section {
  public:
   struct Key {
     std::string name;
-    // The key's description in configs/README.md. For a choice, the allowed values come first unless it names all.
+    // The key's description in configs/README.md. For a choice, list_keys() puts the allowed values in front of `help`
+    // if it does not name all of them.
     std::string help = {};
     bool required = false;     // false: the field's value before reading is the default
-    bool continues = false;    // true: may change when a run continues; false: a change makes it another run
+    bool continues = false;    // true: the value may change when a run continues; false: it must not
     std::string absent = {};   // text shown as the default instead of the field's value
     std::string instead = {};  // a key that may be given instead of this required one
   };
@@ -31,7 +32,7 @@ class Section {
   // True while a config is read. visit() can then set a field to a default that depends on earlier keys.
   virtual bool reading() const { return false; }
 
-  // An integer from `least` to `most`; the field's type must be able to hold them.
+  // An integer from `least` to `most`; the field's type must be able to hold both.
   template <int64_t least, int64_t most, typename Integer>
   void integer(const Key& key, Integer& field) {
     static_assert(least >= static_cast<int64_t>(std::numeric_limits<Integer>::min()) &&
@@ -41,7 +42,7 @@ class Section {
     field = static_cast<Integer>(value);
   }
   virtual void number(const Key& key, double& field, double least, double most) = 0;
-  // A positive number, or none: then the field is 0 and the key is absent or null in the config.
+  // A positive number or null. Null sets the field to 0; an absent key leaves the field as it is.
   virtual void positive(const Key& key, double& field) = 0;
   virtual void flag(const Key& key, bool& field) = 0;
   virtual void text(const Key& key, std::string& field) = 0;

@@ -20,7 +20,7 @@ struct Tensor {
   Tensor() = default;
   Tensor(void* data, DType dtype, std::initializer_list<int64_t> dims);
 
-  // True for an absent optional argument (a bias, a master copy).
+  // True for an absent optional argument (a bias, fp32 master weights).
   bool empty() const { return data == nullptr; }
   int64_t numel() const { return empty() ? 0 : shape[0] * shape[1] * shape[2] * shape[3]; }
   size_t bytes() const { return static_cast<size_t>(numel()) * size_of(dtype); }

@@ -51,12 +51,11 @@ void Timeline::close() {
 }
 
 std::string Timeline::json(const std::string& process) const {
-  // Process and thread have id 1, because viewers hide id 0, the kernel's idle thread.
+  // Process and thread have id 1, because viewers hide id 0, which stands for the kernel's idle thread.
   auto event_of = [](const char* kind, const std::string& name) {
     return Json{{"ph", kind}, {"name", name}, {"pid", 1}, {"tid", 1}};
   };
-  // Times are rounded to nanoseconds before they are subtracted. So spans that end at the same time also do so in the
-  // file.
+  // Round times to nanoseconds before subtracting them, so that spans that end together also end together in the file.
   auto nanoseconds = [](double seconds) { return std::llround(seconds * 1e9); };
   auto microseconds = [](int64_t nanoseconds) { return static_cast<double>(nanoseconds) / 1000; };
   std::string out = "{\"displayTimeUnit\": \"ms\", \"traceEvents\": [";

@@ -43,7 +43,7 @@ class Timeline {
   // Seconds by phase since construction. A phase is included once it has ended.
   const std::map<std::string, double>& seconds() const { return seconds_; }
 
-  // record() discards earlier spans and starts recording; stop() ends it. Call both outside of any span.
+  // record() discards earlier spans and starts recording; stop() ends the recording. Call both outside of any span.
   void record();
   void stop() { recording_ = false; }
   bool recording() const { return recording_; }

@@ -187,13 +187,13 @@ class Reader {
   }
 
   Grammar grammar_;
-  std::map<std::string, int> rules_, used_;  // by rule name: index in choices, line of first use
+  std::map<std::string, int> rules_, used_;  // by rule name: index in `choices`; line of first use
   int line_ = 0, open_rule_ = -1;
   std::string_view rest_;  // unread rest of the line
 };
 
-// Finds the possible beginnings of each alternative. Throws Error if the text does not determine the outcome of a
-// choice.
+// Finds the possible beginnings of each alternative. Throws Error if a beginning is a prefix of another one: a text
+// would then not determine which alternative was chosen.
 class Checker {
  public:
   explicit Checker(Grammar& grammar) : grammar_(grammar), state_(grammar.choices.size()) {}
@@ -236,8 +236,8 @@ class Checker {
     return starts;
   }
 
-  // Throws Error if a text of `a` is a prefix of one of `b`, or the reverse. Without `b`, throws if one of `a` is a
-  // prefix of another of `a`.
+  // Compares each text of `a` with each text of `b`, or with the other texts of `a` if `b` is empty. Throws Error if
+  // one of the two is a prefix of the other.
   static void refuse_prefixes(const Texts& a, const Texts& b, int line) {
     for (size_t i = 0; i < a.size(); ++i) {
       for (size_t j = 0; j < (b.empty() ? i : b.size()); ++j) {

@@ -10,7 +10,7 @@
 namespace rowan {
 namespace {
 
-constexpr size_t deepest = 1000;  // deeper nesting is an error
+constexpr size_t deepest = 1000;
 
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 

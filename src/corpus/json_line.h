@@ -17,7 +17,7 @@ struct JsonMember {
 // N: ..." if the line is not JSON.
 bool read_members(std::string_view line, std::vector<JsonMember>& members);
 
-// Decodes a JSON string as it is written, with quotes and escapes. Throws Error if the string is not Unicode: invalid
+// Decodes a JSON string. `written` includes the quotes and escapes. Throws Error if the string is not Unicode: invalid
 // UTF-8, or a lone surrogate.
 std::string json_string(std::string_view written);
 

@@ -36,8 +36,8 @@ struct RawBatch {
   std::string bytes;         // the records back to back, including newlines
   std::vector<size_t> ends;  // end of each record in `bytes`
   bool last_of_source = false;
-  uint64_t source_bytes = 0, source_hash = 0;  // size and hash of the source's raw bytes read so far
-  uint64_t total_bytes = 0;                    // raw bytes read so far from all sources
+  uint64_t source_bytes = 0, source_hash = 0;  // consumed so far; the hash is valid if last_of_source
+  uint64_t total_bytes = 0;                    // raw bytes consumed so far from all sources
 
   std::string_view record(size_t i) const {
     size_t begin = i == 0 ? 0 : ends[i - 1];
@@ -45,7 +45,7 @@ struct RawBatch {
   }
 };
 
-// Largest record in bytes. A longer one is an error, which bounds the memory.
+// The largest record in bytes. A longer record is an error, so that memory is bounded.
 constexpr size_t longest_record = size_t{1} << 30;
 
 // The uncompressed size of each file in bytes. Decompresses compressed files to count them.
@@ -59,16 +59,16 @@ class RawReader {
   // `inputs` are paths, or "-" for standard input.
   RawReader(std::vector<std::string> inputs, TextFormat format, TextSplit split);
 
-  // Splits one plain-text document into two: the one that contains this byte of the concatenated inputs, at the next
-  // end of a line or word. Applies to TextSplit::file only. `sizes` are the text_sizes() of all inputs.
+  // Splits the plain-text document that contains this byte of the concatenated inputs in two, at the next end of a line
+  // or word. Applies to TextSplit::file only. `sizes` are the text_sizes() of all inputs.
   void cut_at(uint64_t byte, std::vector<uint64_t> sizes);
 
   // Reads the next batch: about 1 MiB, or one record if that is longer, and at most `most` records. Returns false at
   // the end of the last source. Throws Error naming the file.
   bool next(RawBatch& batch, uint64_t most = UINT64_MAX);
-  // The raw bytes read so far from all sources.
+  // The raw bytes consumed so far from all sources.
   uint64_t total_bytes() const { return finished_bytes_ + (stream_ ? stream_->raw_bytes() : 0); }
-  // Moves to a record of a source: reads and discards the records before it. Throws Error if the source has fewer.
+  // Moves to a record of a source: reads and discards the records before it. Throws Error if the source has too few.
   void seek(size_t source, uint64_t record);
 
  private:

@@ -139,9 +139,9 @@ class Listener {
   double nats_ = 0;
 };
 
-// The part of a story's state that its continuation depends on: how many rows of each table are drawn, and which
-// variables hold a row. Rows are exchangeable: no choice depends on a row, so a variable holds each row with equal
-// probability.
+// The part of a story's state on which the probabilities of its continuations depend: how many rows of each table are
+// drawn, and which variables hold a row. Which rows these are does not matter, because no choice depends on a row. So a
+// variable holds each row with equal probability.
 struct Progress {
   std::vector<size_t> drawn;
   std::vector<bool> bound;

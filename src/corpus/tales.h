@@ -1,5 +1,5 @@
 // The embedded corpus: short English stories from the probabilistic grammar data/tales/grammar.txt. Every story has
-// exactly one derivation, so its probability is known, and the entropy of the corpus is a sum over the grammar. That
+// exactly one derivation, so its probability is known, and the entropy of the corpus is a sum over the grammar. This
 // entropy is the lowest validation loss that a model can have without memorizing the validation text.
 #pragma once
 
@@ -21,7 +21,7 @@ class Tales {
   // Story number `index` of the infinite sequence that `seed` selects; a pure function of both.
   std::string story(uint64_t seed, uint64_t index) const;
 
-  // -log p(story) in nats, found by parsing the story. Throws Error naming the byte at which the text leaves the
+  // -log p(story) in nats, found by parsing the story. Throws Error naming the first byte that does not fit the
   // grammar.
   double surprise(std::string_view story) const;
 

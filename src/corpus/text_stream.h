@@ -1,5 +1,5 @@
-// Reads a text file and decompresses it. The first bytes tell whether it is plain text, gzip (any number of members) or
-// zstd (any number of frames).
+// Reads a text file and decompresses it. The first bytes determine the format: plain text, gzip (any number of members)
+// or zstd (any number of frames).
 #pragma once
 
 #include <cstddef>
@@ -26,7 +26,8 @@ class TextStream {
   // and byte if a compressed stream is damaged or truncated.
   size_t read(char* to, size_t size);
   bool compressed() const { return compressed_; }
-  // The raw bytes of the file consumed so far, and their Hash64.
+  // The number of raw bytes of the file consumed so far. raw_hash() is the Hash64 of the file once read() has returned
+  // 0.
   uint64_t raw_bytes() const;
   uint64_t raw_hash() const;
 

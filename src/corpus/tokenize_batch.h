@@ -33,7 +33,8 @@ struct TokenizedBatch {
 
 // Tokenizes a batch. Skips blank lines, lines that are not a JSON object with a string at `field`, and documents
 // without text. Also skips text that is not Unicode (invalid UTF-8, or a lone surrogate in JSON) and text that the
-// tokenizer refuses.
+// tokenizer refuses. `field` is the key of the text in JSON. `lines` says that each record of plain text is a line.
+// `end` is where the end token of each document goes.
 TokenizedBatch tokenize_batch(const RawBatch& raw, const std::string& field, bool lines, const Tokenizer& tokenizer,
                               shard::EndPlace end);
 

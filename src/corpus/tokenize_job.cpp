@@ -38,7 +38,7 @@ std::vector<std::string> all_inputs(const TokenizeOptions& options) {
   return all;
 }
 
-// The state of one run. `writing_` guards the counters and the shard writers.
+// The state of one job. `writing_` guards the counters and the shard writers.
 class Job {
  public:
   Job(const TokenizeOptions& options, const Tokenizer& tokenizer,
@@ -64,7 +64,8 @@ class Job {
           fail("--validation {}: found standard input, whose size is not known in advance", options_.validation);
     settings_ = describe_settings(options_, inputs_, tokenizer_, end_);
     const fs::path manifest = folder_ / "manifest.json";
-    // A process that was killed after it wrote the manifest leaves its lock file. FolderLock below removes the file.
+    // A process that was killed after writing the manifest leaves its lock file. FolderLock below then removes the
+    // file.
     if (fs::exists(manifest) && !fs::exists(folder_ / "lock") && added_to(manifest).empty())
       return finished_before(manifest);
     if (rule_.kind == ValidationRule::last && !fs::exists(manifest)) find_cut();

@@ -1,9 +1,9 @@
 // The work of `rowan tokenize`: from raw text to a folder of shards.
 //
 // Workers take batches of records, tokenize them in parallel, and write them in the order of the input, so the output
-// does not depend on the number of workers. progress.json records the durable state; a later run resumes from it.
-// manifest.json replaces it when the job is done. If there are inputs that the finished shards lack, the job adds
-// shards for them.
+// does not depend on the number of workers. progress.json records what is written; a later job resumes there.
+// manifest.json replaces progress.json when the job is done. A later job with further inputs adds shards for these
+// inputs.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ namespace rowan {
 struct ValidationRule {
   enum Kind { none, every, documents, tokens, hash, last } kind = none;
   uint64_t count = 0;   // every: document i if i % count == 0; documents, tokens: the first `count`
-  double fraction = 0;  // hash: hold out documents with Hash64 < fraction * 2^64; last: hold out this end of the text
+  double fraction = 0;  // hash: documents with Hash64 < fraction * 2^64; last: this fraction at the end of the text
 
   // Parses "none", "every:N", "documents:N", "tokens:N", "hash:FRACTION" or "last:PERCENT%"; throws Error otherwise.
   static ValidationRule parse(const std::string& text);
@@ -41,7 +41,7 @@ struct TokenizeOptions {
   std::string validation = "none";
   uint64_t shard_tokens = 100'000'000;
   int threads = 1;
-  bool strict = false;       // stop at a document that would be skipped
+  bool strict = false;       // throw Error instead of skipping a document
   double save_seconds = 30;  // seconds between updates of progress.json
 };
 
@@ -63,11 +63,13 @@ struct TokenizeResult {
   bool already_done = false;
 };
 
-// Tokenizes the inputs. Calls `progress` at the start and after every batch, from one thread at a time.
-// If the folder already holds the finished shards, checks them instead: header, size, checksum and document index of
-// every shard. Then adds shards for inputs that these lack.
-// Throws Error on damaged input, a full disk, a damaged shard, a run with other settings in the folder (finished or
-// not), another process that writes there (base/folder_lock.h), or if no document is left.
+// Tokenizes the inputs. Calls `progress` at the start and after every batch, from one thread at a time. If the folder
+// already holds the finished shards, checks them instead: header, size, checksum and document index of every shard.
+// Then adds shards for inputs that the finished shards lack.
+//
+// Throws Error if an input or a shard is damaged, if the disk is full, if the shards in the folder (finished or not)
+// were made with other settings, if another process writes to the folder (base/folder_lock.h), or if every document is
+// skipped.
 TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,
                         const std::function<void(const TokenizeProgress&)>& progress);
 

@@ -25,11 +25,11 @@ ShardsState shards_from_json(const Json& json);
 Json describe_settings(const TokenizeOptions& options, const std::vector<std::string>& inputs,
                        const Tokenizer& tokenizer, shard::EndPlace end);
 
-// The indices of the inputs of `now` that `before` lacks. Empty if any input of `before` is missing in `now`, or is in
-// another order or on the other side of the validation split.
+// The indices of the inputs of `now` that `before` lacks. Empty if an input of `before` is missing in `now`, if the
+// order differs, or if an input has moved between training and validation data.
 std::vector<size_t> added_inputs(const Json& before, const Json& now);
 
-// The --validation rule of a folder's shards, finished or not; nothing if the folder records none.
+// The --validation rule of a folder's shards, finished or not; nullopt if the folder records none.
 std::optional<std::string> noted_validation(const std::filesystem::path& folder);
 
 // Throws Error naming the first setting that has changed since `path` was written.
@@ -39,7 +39,7 @@ void check_settings(const std::filesystem::path& path, const Json& before, const
 // a missing key or a wrong type.
 void read_note(const std::filesystem::path& path, const std::function<void(const Json&)>& use);
 
-// Compares a shard with its manifest entry: token count, checksum, document index. Throws Error.
+// Checks a shard against its manifest entry: token count, checksum, document index. Throws Error if they differ.
 void check_shard(const std::filesystem::path& folder, const Json& entry);
 
 // The path of a shard in the folder, if there is one.

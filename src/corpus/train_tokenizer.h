@@ -19,7 +19,7 @@ struct TokenizerTraining {
 };
 
 // Returns the content of the model file. The model uses text unchanged: no normalization, and spaces are kept. Every
-// byte is a piece, so there is no unknown text. Throws Error if the text does not yield that many pieces, or if the
+// byte is a piece, so there is no unknown text. Throws Error if the text does not yield `vocabulary` ids, or if the
 // build has no trainer.
 std::string train_tokenizer(const TokenizerTraining& training);
 

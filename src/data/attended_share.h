@@ -8,8 +8,9 @@
 
 namespace rowan {
 
-// Measures at most the first 256 rows of a run: the sum of n (n + 1) / 2 over their documents of n tokens, divided by
-// the same sum over whole rows. Returns 1 without `documents`, because attention then spans the row.
+// Causal attention over n tokens takes n (n + 1) / 2 scores. Returns the scores of the documents in the first rows of a
+// run (at most 256), divided by the scores of the whole rows. Returns 1 without `documents`, because attention then
+// spans the row.
 double attended_share(const BatchSource& batches, const std::optional<DocumentConfig>& documents);
 
 }  // namespace rowan

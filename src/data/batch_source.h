@@ -18,10 +18,10 @@ class BatchSource {
   BatchSource(const DataConfig& config, int64_t sequence_length, uint64_t seed, int64_t vocab_size);
 
   // Writes samples [first, first + count) to inputs[count, T] and targets[count, T], where T is the sequence length.
-  // Targets that do not count are -100. Thread-safe. Throws Error naming shard, position and id for an id outside the
-  // vocabulary.
+  // Targets that the loss ignores are -100. Thread-safe. Throws Error naming shard, position and id for an id outside
+  // the vocabulary.
   void fill(int64_t first, int64_t count, int32_t* inputs, int32_t* targets) const;
-  // Counts inputs that are not padding and targets that count, in samples [first, first + count).
+  // Counts the inputs that are not padding and the targets that the loss counts, in samples [first, first + count).
   RowCount count(int64_t first, int64_t count) const;
 
   // The number of rows in an epoch; for a mixture, the sum over its corpora. Each corpus of a mixture has its own
@@ -35,8 +35,8 @@ class BatchSource {
   // The hash of the tokenizer; 0 if the shards do not name it.
   uint64_t tokenizer_hash() const { return corpora_.front().shards().front().tokenizer_hash(); }
 
-  // Everything that determines the sample order, for checkpoints: seed, sequence length, reading, order, and name,
-  // size, tokens and hash of each shard.
+  // Everything that determines the sample order, for checkpoints: seed, sequence length, reading and order; weight and
+  // rows of each corpus; name, size, tokens and hash of each shard.
   const Json& fingerprint() const { return fingerprint_; }
 
  private:
@@ -50,8 +50,8 @@ class BatchSource {
   };
   void draw_round(const std::vector<Corpus>& parts);
   Row row_of(int64_t sample) const;
-  // row_in() returns the row of a corpus's sample number `sample`. samples_of() returns how many of the run's first
-  // `end` samples are from a corpus.
+  // row_in() returns the row of corpus `part` that is sample number `sample` of this corpus. samples_of() returns how
+  // many of the run's first `end` samples are from corpus `part`.
   int64_t row_in(size_t part, int64_t sample) const;
   int64_t samples_of(size_t part, int64_t end) const;
 

@@ -10,8 +10,8 @@
 namespace rowan {
 namespace {
 
-// The index of the last entry <= value in the ascending `bounds`. The last entry of `bounds` is the end and is not
-// considered.
+// The index of the last entry <= value in the ascending `bounds`. The final entry, the end of the last part, is never
+// returned.
 size_t find_part(const std::vector<int64_t>& bounds, int64_t value) {
   return static_cast<size_t>(std::upper_bound(bounds.begin(), bounds.end() - 1, value) - bounds.begin()) - 1;
 }
@@ -129,7 +129,7 @@ Dataset::Range Dataset::content(int64_t document) const {
 
 int64_t Dataset::read(int64_t row, int32_t* inputs, int32_t* targets) const {
   const int64_t T = sequence_length_;
-  int64_t used, counted;  // numbers of real inputs and of targets that count
+  int64_t used, counted;  // numbers of inputs that are not padding, and of targets that count
   if (reading_ == Reading::packed) {
     const int64_t begin = row * T;
     used = std::min(T, tokens() - begin);

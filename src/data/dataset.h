@@ -14,7 +14,7 @@ namespace rowan {
 // Targets with this value do not count in the loss.
 constexpr int32_t ignored_target = -100;
 
-// Counts over one or more rows: inputs that are not padding, and targets that count.
+// Counts over one or more rows: inputs that are not padding, and targets that the loss counts.
 struct RowCount {
   int64_t inputs = 0, targets = 0;
 };
@@ -36,15 +36,16 @@ class Dataset {
   // The id of the token between documents; -1 if unknown.
   int32_t end_id() const { return end_id_; }
   // The number of rows of an epoch.
-  //   packed     ceil((tokens - 1) / T): every token but the very first is a target exactly once (unless the
-  //              targets of end tokens do not count). The last row may be short; its missing targets are
+  //   packed     ceil((tokens - 1) / T): every token except the first is a target exactly once (unless targets
+  //              after end tokens are ignored). The last row may be short; its missing targets are
   //              ignored_target.
   //   documents  the number of documents that start in these shards
   int64_t rows() const { return rows_; }
 
   // Writes inputs[T] and targets[T] of a row and returns the number of targets that count. Padding inputs are id 0.
   // Throws Error naming shard, position and id for an id outside the vocabulary.
-  //   documents  n tokens of content become min(n, T - 1) inputs and the end token; each but the first is a target
+  //   documents  n tokens of content become min(n, T - 1) inputs and the end token; each input except the first is also
+  //              a target
   int64_t read(int64_t row, int32_t* inputs, int32_t* targets) const;
   // The counts of one row, without copying it.
   RowCount count(int64_t row) const;
@@ -70,9 +71,9 @@ class Dataset {
   int32_t end_id_ = -1;
   bool end_targets_ = true;  // targets after end tokens count
   std::vector<Shard> shards_;
-  std::vector<int64_t> offsets_{0};  // position of each shard's first token in the stream; then the end
+  std::vector<int64_t> offsets_{0};  // position of each shard's first token in the stream; last: tokens()
   std::vector<DocumentIndex> documents_;
-  std::vector<int64_t> first_document_{0};  // number of each shard's first document; then the end
+  std::vector<int64_t> first_document_{0};  // number of each shard's first document; last: the number of documents
 };
 
 }  // namespace rowan

@@ -99,7 +99,7 @@ DocumentIndex DocumentIndex::found(const std::filesystem::path& path, std::vecto
   return index;
 }
 
-// Returns UINT64_MAX for a bound that points to no sequence. start() rejects entries that are too large.
+// Returns UINT64_MAX for an invalid entry of a Megatron index; start() rejects this value as too large.
 uint64_t DocumentIndex::entry(int64_t i) const {
   const uint64_t at = static_cast<uint64_t>(i);
   switch (kind_) {

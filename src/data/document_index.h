@@ -14,22 +14,24 @@ class DocumentIndex {
  public:
   // Opens Rowan's NAME.bin.documents (shard_format.h) of a shard of `tokens` tokens.
   static DocumentIndex rowan(const std::filesystem::path& path, int64_t tokens);
-  // Opens datatrove's X.ds.index: the u64 end of each document in tokens; the last one is the number of tokens.
+  // Opens datatrove's X.ds.index. For each document it holds a u64, the position after the document's last token. The
+  // final one is the number of tokens.
   static DocumentIndex datatrove(const std::filesystem::path& path);
-  // Opens Megatron's X.idx; `bin_bytes` is the size of its .bin. The arrays start at byte 34, so they are unaligned.
+  // Opens Megatron's X.idx; `bin_bytes` is the size of X.bin. The arrays start at byte 34, so they are unaligned.
   static DocumentIndex megatron(const std::filesystem::path& path, uint64_t bin_bytes);
   // Wraps positions that were found by scanning the tokens.
   static DocumentIndex found(const std::filesystem::path& path, std::vector<int64_t> starts, int64_t tokens);
 
   int64_t size() const { return count_; }
-  // The number of tokens that the index covers. width() is the number of bytes per token in Megatron's index; else 0.
+  // The number of tokens that the index covers. width() is the number of bytes per token in Megatron's index, and 0 in
+  // others.
   int64_t tokens() const { return tokens_; }
   int width() const { return width_; }
   // The index file, or the token file if the starts were found by a scan.
   const std::filesystem::path& path() const { return path_; }
 
   // The position of the first token of document i < size(). Throws Error naming file and document if the position is
-  // before that of the previous document or outside the file; only sizes are checked on opening.
+  // before that of the previous document or beyond the last token. Opening checks sizes only.
   int64_t start(int64_t i) const;
 
  private:

@@ -23,7 +23,7 @@ Prefetcher::~Prefetcher() {
 void Prefetcher::run() {
   std::unique_lock lock(mutex_);
   while (true) {
-    // The batch returned last is still in use, so only one other buffer may be filled.
+    // The batch returned last is still in use, so only the other buffer may be filled.
     changed_.wait(lock, [this] { return stop_ || filled_ <= taken_; });
     if (stop_) return;
     const Batch batch = buffers_[filled_ % 2];

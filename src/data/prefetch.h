@@ -14,7 +14,7 @@ namespace rowan {
 
 class Prefetcher {
  public:
-  // Writes batch number `item`. Called from one thread at a time, with item, item + 1, ...
+  // Writes batch number `item`. Called from one thread at a time, with consecutive items.
   using Fill = std::function<void(int64_t item, int32_t* inputs, int32_t* targets)>;
   struct Batch {
     int32_t* inputs;

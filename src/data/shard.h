@@ -19,9 +19,9 @@ namespace rowan {
 enum class ShardFormat { automatic, llmc, nanogpt, datatrove, megatron };
 constexpr auto names_of(ShardFormat) { return enum_names("auto", "llmc", "nanogpt", "datatrove", "megatron"); }
 
-// Facts that a file may not state.
+// Facts that some files do not state.
 struct ShardOptions {
-  ShardFormat format = ShardFormat::automatic;  // automatic: by the magic, then by name and neighboring files
+  ShardFormat format = ShardFormat::automatic;  // automatic: recognized by magic, name and neighboring files
   int width = 0;                                // bytes per token (2 or 4); 0: not given
   int32_t end_id = -1;                          // the token between documents; -1: not given
 };
@@ -38,8 +38,8 @@ class Shard {
   int64_t tokens() const { return tokens_; }
   uint64_t file_bytes() const { return file_.size(); }
 
-  // Facts that the file states. Otherwise, vocab_size and tokenizer_hash are 0, end_id is that of the options, and
-  // end_place is what the format's programs do: before for llm.c, after for bare tokens.
+  // Facts that the file states. If it does not, vocab_size and tokenizer_hash are 0, end_id is that of the options, and
+  // end_place is the usual one of the format: before for llm.c, after for bare tokens.
   int32_t vocab_size() const { return vocab_size_; }
   int32_t end_id() const { return end_id_; }
   shard::EndPlace end_place() const { return end_place_; }
@@ -57,8 +57,8 @@ class Shard {
   // The document index beside the file, if there is one.
   const std::optional<DocumentIndex>& index() const { return index_; }
   // The document index; if there is none, the result of a scan of all tokens for end_id(). `begins_document` says
-  // whether token 0 starts a document; it matters only if end tokens follow documents. Throws Error if there is neither
-  // index nor end id.
+  // whether token 0 starts a document. This matters only if end tokens follow documents. Throws Error if there is
+  // neither index nor end id.
   DocumentIndex documents(bool begins_document = true) const;
 
  private:

@@ -16,7 +16,7 @@
 //   byte 0     "ROWNDOCS"
 //   byte 8     u64 number D of documents that start in this shard
 //   byte 16    u64 number of tokens in this shard
-//   byte 24    u64[D] position of each document's first token (the end token, if it comes before), ascending
+//   byte 24    u64[D] position of each document's first token, ascending; this is the end token if word 6 is 1
 // A document ends where the next one starts, which may be in a later shard. So tokens before the first start continue
 // the last document of the previous shard.
 #pragma once

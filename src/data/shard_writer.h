@@ -13,7 +13,7 @@
 
 namespace rowan {
 
-// The header fields that all shards of a run have in common.
+// The header fields that are the same in all shards of a writer.
 struct ShardLabel {
   int32_t vocab_size = 0;
   int32_t end_id = -1;
@@ -27,7 +27,7 @@ struct ShardInfo {
   uint64_t checksum = 0;
 };
 
-// The durable state: the finished shards, and how much of the next one is written.
+// The state from which a later process continues: the finished shards, and the counts of the unfinished one.
 struct ShardsState {
   std::vector<ShardInfo> shards;
   uint64_t part_tokens = 0, part_documents = 0;
@@ -38,8 +38,8 @@ struct ShardsState {
 class ShardWriter {
  public:
   // Shards in `folder` are named by `pattern`, with * replaced by 00000, 00001, ... A pattern without * allows only one
-  // shard, and tokens beyond it throw Error. `state` comes from an earlier writer with the same arguments, which this
-  // one continues.
+  // shard; further tokens throw Error. `state` is what sync() or finish() of an earlier writer with the same arguments
+  // returned; the new writer continues from it.
   ShardWriter(std::filesystem::path folder, std::string pattern, const ShardLabel& label, uint64_t shard_tokens,
               ShardsState state = {});
 
@@ -59,7 +59,7 @@ class ShardWriter {
   ShardLabel label_;
   uint64_t shard_tokens_, tokens_ = 0;
   size_t width_;
-  ShardsState state_;  // part_tokens and part_documents count what was appended; it is durable after sync()
+  ShardsState state_;  // includes tokens in `buffer_`, which are not yet durable
   std::unique_ptr<AtomicFile> file_, index_;
   std::string buffer_, index_buffer_;
   Hash64 checksum_;

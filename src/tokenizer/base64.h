@@ -7,7 +7,7 @@
 
 namespace rowan {
 
-// Returns nothing if the text is empty or is not base64.
+// Returns nullopt if the text is empty or is not base64.
 std::optional<std::string> decode_base64(std::string_view text);
 std::string encode_base64(std::string_view bytes);
 

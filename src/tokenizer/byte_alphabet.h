@@ -13,7 +13,7 @@ class ByteAlphabet {
  public:
   ByteAlphabet();
 
-  // The bytes that a text in this alphabet represents; nothing if it contains other characters.
+  // The bytes that a text in this alphabet represents; nullopt if the text contains other characters.
   std::optional<std::string> decode(std::string_view text) const;
   std::string encode(std::string_view bytes) const;
 

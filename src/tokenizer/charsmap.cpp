@@ -8,14 +8,15 @@
 namespace rowan {
 namespace {
 
-// Fields of a unit of the trie. label() is the byte that leads to the unit, offset() locates its children, and
-// ends_key() says whether a key ends there. A unit that holds a key's value() has the highest bit set.
+// Fields of a unit (a node) of the trie. label() is the byte that leads to the unit, offset() locates the children of
+// the unit, and ends_key() says whether a key ends at the unit. If so, the child for byte 0 holds value(), the position
+// of the key's replacement, and has the highest bit set.
 bool ends_key(uint32_t unit) { return unit >> 8 & 1; }
 uint32_t label(uint32_t unit) { return unit & 0x800000ffu; }
 uint32_t offset(uint32_t unit) { return unit >> 10 << (unit >> 6 & 8); }
 uint32_t value(uint32_t unit) { return unit & 0x7fffffffu; }
 
-// In bytes. Compatibility forms expand to at most 18 characters (Unicode Standard Annex 15).
+// A generous limit in bytes: compatibility forms expand to at most 18 characters (Unicode Standard Annex 15).
 constexpr size_t longest_replacement = 1024;
 constexpr size_t most_keys_on_a_path = 32;  // the limit in sentencepiece
 constexpr size_t longest_key = 1024;
@@ -26,7 +27,7 @@ size_t character_bytes(std::string_view text) {
   return bytes;
 }
 
-// Checks all keys. Keys with equal endings share nodes of the trie, so each node is visited only once.
+// Checks all keys. Keys with equal endings may share nodes of the trie, so visited nodes are remembered and skipped.
 class Checker {
  public:
   Checker(const std::vector<uint32_t>& units, const std::string& replacements)

@@ -18,7 +18,7 @@ class Charsmap {
   // Throws Error if the table is damaged: everything reachable from the root of the trie must lie inside the table.
   explicit Charsmap(std::string_view bytes);
 
-  // Appends `text` (UTF-8) to `result`, with its keys replaced.
+  // Appends `text` (UTF-8) to `result`, with the keys of the table replaced.
   void apply(std::string_view text, std::string& result) const;
   // The replacement for the beginning of a text, and the number of bytes of text that it replaces.
   struct Step {

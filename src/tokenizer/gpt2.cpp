@@ -106,7 +106,7 @@ void Gpt2Tokenizer::merge(std::string_view piece, std::vector<int32_t>& ids) con
     std::pop_heap(heap.begin(), heap.end(), std::greater<>());
     heap.pop_back();
     Part& left = parts[best.left];
-    // Stale: the left part was merged away or is now the last, or one of the two has grown.
+    // Stale: the left part was merged into another part or is the last one, or one of the two parts has grown.
     if (left.id < 0 || left.next == size || parts[left.next].next != best.end) continue;
     parts[left.next].id = -1;
     left.next = best.end;

@@ -13,8 +13,8 @@
 namespace rowan {
 
 // Reads the bytes of every token in order of rank, without the end token. `path` is a .tiktoken file (base64, space,
-// rank on each line), or vocab.bpe or encoder.json (also called merges.txt and vocab.json), or their folder. Both
-// formats give the same list. Throws Error naming file and line.
+// rank on each line), or vocab.bpe or encoder.json (also called merges.txt and vocab.json), or the folder of these two.
+// Both formats give the same list. Throws Error naming file and line.
 std::vector<std::string> read_gpt2_vocabulary(const std::filesystem::path& path);
 
 class Gpt2Tokenizer : public Tokenizer {

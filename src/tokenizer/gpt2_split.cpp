@@ -11,7 +11,7 @@ namespace rowan {
 const unsigned char* Gpt2Splitter::unicode_classes() {
   static const std::vector<unsigned char> table = [] {
     std::string all;
-    std::vector<uint32_t> code_at;  // code point of the character that each byte of `all` belongs to
+    std::vector<uint32_t> code_at;  // for each byte of `all`: the code point of its character
     for (uint32_t code = 0; code < code_points; ++code) {
       if (code >= 0xd800 && code < 0xe000) continue;
       append_utf8(all, code);

@@ -89,7 +89,7 @@ class HuggingFaceTokenizer : public Tokenizer {
   std::optional<Pattern> plain_added_;  // added tokens that are not special and are therefore recognized in text
   bool unigram_model_ = false;
   Unigram unigram_;
-  // Members of the BPE model.
+  // Members for the BPE model. The unigram model also uses byte_fallback_ and byte_ids_.
   std::unordered_map<std::string, int32_t> ids_;  // ids by token; by the token's bytes if the model is byte-level
   PairMerges merges_;
   bool whole_pieces_first_ = false, joins_unknown_ = false, byte_fallback_ = false;

@@ -36,8 +36,8 @@ class PairMerges {
   size_t home(uint64_t pair) const;
 };
 
-// The merges of a sentencepiece BPE model: every way to make a piece from two others, ranked by the piece's score,
-// highest first. `pieces` holds text and score by id. Hugging Face's files contain the same list.
+// The merges of a sentencepiece BPE model: every way to make a piece from two others, ranked by the score of the merged
+// piece, highest first. `pieces` holds text and score by id. Hugging Face's files contain the same list.
 std::vector<PairMerge> merges_of_scores(const std::vector<std::pair<std::string, float>>& pieces);
 
 }  // namespace rowan

@@ -107,7 +107,7 @@ class SentencepieceTokenizer : public Tokenizer {
     ids.insert(ids.end(), pieces.begin(), pieces.end());
   }
 
-  // Chooses a fast search if it gives the library's result on a probe, a text that contains every piece.
+  // Chooses a fast search if the search gives the library's result on a probe, a text that contains every piece.
   void prepare() {
     if (model_.space_is_suffix || !model_.add_dummy_prefix || !model_.escape_whitespaces) return;
     std::string probe;
@@ -196,7 +196,7 @@ class SentencepieceTokenizer : public Tokenizer {
     normalize(text, normalized);
     const size_t before = ids.size();
     for (size_t at = 0; at < normalized.size();) {
-      // Find the end of the word. The marks before a word belong to it.
+      // Find the end of the word. Word marks before a word belong to the word.
       size_t end = at;
       while (normalized.compare(end, word_mark.size(), word_mark) == 0) end += word_mark.size();
       end = std::min(normalized.find(word_mark, end), normalized.size());
@@ -222,8 +222,8 @@ class SentencepieceTokenizer : public Tokenizer {
     ids.erase(std::unique(ids.begin() + static_cast<std::ptrdiff_t>(before), ids.end(), both_unknown), ids.end());
   }
 
-  // Normalizes as the library does. Replaces characters. If the model says so, removes white space at both ends and
-  // repeated white space. Writes spaces as word marks, and adds a word mark before the text.
+  // Normalizes as the library does: replaces characters, writes spaces as word marks, and adds a word mark before the
+  // text. If the model says so, removes white space at both ends and repeated white space.
   void normalize(std::string_view text, std::string& result) const {
     result.clear();
     bool after_space = model_.remove_extra_whitespaces;

@@ -22,12 +22,12 @@ struct SentencepieceModel {
   Kind kind = Kind::unigram;
   bool byte_fallback = false, space_is_suffix = false;
   int32_t unknown_id = -1;
-  std::string charsmap;  // precompiled (charsmap.h)
+  std::string charsmap;  // replacement table (charsmap.h)
   bool add_dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true;
 };
 
 // Throws Error saying what is wrong: a truncated message, an unknown type, text that is not UTF-8, a score that is not
-// a number, or a damaged replacement table.
+// finite, or a damaged replacement table.
 SentencepieceModel read_sentencepiece_model(std::string_view bytes);
 
 }  // namespace rowan

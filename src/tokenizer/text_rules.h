@@ -22,7 +22,7 @@ class TextRules {
   // Whether a step maps text to bytes. If so, the model's vocabulary is written in GPT-2's byte alphabet
   // (byte_alphabet.h).
   bool byte_level() const { return byte_level_; }
-  // Whether a step puts a space before the text. Decoding removes that space.
+  // Whether a step puts a space before the text. Decoding removes this space.
   bool adds_space() const { return adds_space_; }
 
  private:

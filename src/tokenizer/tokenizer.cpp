@@ -39,8 +39,8 @@ class ByteTokenizer : public Tokenizer {
 }  // namespace
 
 int64_t Tokenizer::token_bytes(int32_t id) const {
-  // Decoding may drop a space at the start of a text. The second of two equal ids keeps its space, so only that id is
-  // counted.
+  // Decoding may drop a space at the start of a text. The second of two equal ids keeps its space, so only the second
+  // id is counted.
   const int32_t twice[] = {id, id};
   return static_cast<int64_t>(decode(twice).size()) - static_cast<int64_t>(decode({twice, 1}).size());
 }

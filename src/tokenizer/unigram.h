@@ -1,9 +1,9 @@
 // The search of a sentencepiece unigram model: finds the segmentation whose pieces have the highest sum of log
 // probabilities (Kudo 2018, "Subword regularization", section 3.3).
 //
-// No piece crosses the start of a word, so each word is searched separately. The score is carried from word to word, in
-// the precision of the original program, so that ties are broken in the same way: single in the sentencepiece library
-// (Score = float), double in Hugging Face's tokenizers (Score = double).
+// Words are searched separately, which is exact if no piece crosses the start of a word. The score may be carried from
+// word to word. Score has the precision of the original program, so that ties are broken in the same way: float for the
+// sentencepiece library, double for Hugging Face's tokenizers.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@
 
 namespace rowan {
 
-// The mark for white space that begins every word, U+2581.
+// The character U+2581, which sentencepiece writes in place of a space. It begins every word.
 inline constexpr std::string_view word_mark = "\xe2\x96\x81";
 
 // The id of each byte's piece; no_id if the byte has none.
@@ -34,13 +34,14 @@ class UnigramModel {
     int32_t id;
     Score score;
   };
-  // Largest length of a piece in bytes; real models have tens. A model with a longer piece is treated as empty.
+  // Largest length of a piece in bytes; pieces of real models have tens. A model with a longer piece stays empty and
+  // must not be searched.
   static constexpr size_t longest_piece = 1024;
 
   UnigramModel() = default;
-  // `pieces` are those that may occur in text. `unknown` is the id for a character that no piece contains. The score of
-  // `unknown` is `lowest`, the lowest score of a piece, minus ten. If each byte of such a character has a piece in
-  // `bytes`, these pieces replace `unknown`.
+  // `pieces` are those that may occur in text. `unknown` is the id for a character that is not a piece itself. The
+  // score of `unknown` is `lowest`, the lowest score of a piece, minus ten. If each byte of unknown characters has a
+  // piece in `bytes`, these pieces replace `unknown`.
   UnigramModel(std::vector<Piece> pieces, int32_t unknown, Score lowest, const ByteIds& bytes = no_bytes);
 
   // Whether no piece crosses the start of a word, so that each word may be searched separately.
@@ -51,8 +52,8 @@ class UnigramModel {
   void search(std::string_view word, Score& score, std::vector<int32_t>& ids) const;
 
  private:
-  // A double-array trie (Aoe 1989): the child of a node by a byte is cell base + byte, if that cell names the node as
-  // parent.
+  // A double-array trie (Aoe 1989). The child of a node for a byte is the cell at `base` + byte, if the `parent` of
+  // this cell is the node.
   struct Cell {
     int32_t base = 0, parent = -1;
     int32_t id = no_id;  // id of the piece that ends here

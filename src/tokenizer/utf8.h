@@ -12,7 +12,7 @@ constexpr uint32_t code_points = 0x110000;
 
 // The offset of the first byte that is not valid UTF-8, or text.size().
 size_t first_invalid_utf8(std::string_view text);
-// Throws Error naming that offset if the text is not valid UTF-8.
+// Throws Error naming this offset if the text is not valid UTF-8.
 void refuse_invalid_utf8(std::string_view text);
 
 // Appends a code point that is not a surrogate.
