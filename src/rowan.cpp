@@ -10,7 +10,8 @@
 #include "base/version.h"
 #include "commands/commands.h"
 
-// Exit codes: 0 success; 2 a user's mistake or a missing resource; 1 an internal error.
+// Exit codes: 0 for success, 1 for an internal error, 2 for a user's mistake or a missing resource. A command throws
+// Exit to return another code.
 int main(int argc, char** argv) {
   rowan::hold_standard_descriptors();
   std::signal(SIGXFSZ, SIG_IGN);  // write() beyond the file size limit then fails instead of killing the process

@@ -1,5 +1,5 @@
 // Losses in bits per byte of the underlying text. Unlike losses in nats per token, they can be compared between
-// tokenizers. End tokens represent no bytes, but their loss counts.
+// tokenizers. The losses of end tokens are included, although end tokens represent no bytes.
 #pragma once
 
 #include <cstdint>

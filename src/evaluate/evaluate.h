@@ -1,4 +1,4 @@
-// Evaluates the losses of a model outside training.
+// Computes the losses of a model outside training.
 #pragma once
 
 #include <functional>
@@ -24,8 +24,9 @@ class BatchEvaluator {
   Tensor inputs_, targets_;  // i32[batch * T]
 };
 
-// Returns the sum of the losses of each row of the set. Ranks take batches round-robin, and each returns 0 for the rows
-// of others, so adding the results of all ranks gives the sums of the set. `between` is called before every batch.
+// Returns the sum of the losses of each row of the set. Ranks take batches in turn. A rank returns 0 for the rows of
+// other ranks, so adding the results of all ranks gives the sums of the whole set. `between` is called before every
+// batch.
 std::vector<double> row_losses(
     Backend& backend, Model& model, const ValidationSet& set, int rank = 0, int ranks = 1,
     const std::function<void()>& between = [] {});

@@ -15,21 +15,21 @@ struct Sampling {
   uint64_t seed = 0;
 };
 
-// Draws a token with probability softmax(logits / temperature). Of equally likely tokens, temperature 0 and top_k
-// prefer the lower id. A pure function of its arguments; `position` is the number of tokens drawn before. Throws Error
-// if a logit is NaN.
+// Draws a token with probability softmax(logits / temperature). If several tokens are equally likely, temperature 0 and
+// top_k prefer the lower id. The result depends only on the arguments; `position` is the number of tokens drawn before.
+// Throws Error if a logit is NaN.
 int32_t sample_token(std::span<const float> logits, const Sampling& sampling, uint64_t position);
 
 // Returns the logits of the token after `tokens`.
 using NextLogits = std::function<std::vector<float>(std::span<const int32_t> tokens)>;
 
-// Appends up to `count` tokens to `tokens`, which must not be empty. Stops when it draws `end_id`, which it does not
-// append. Calls `on_token` after each token that it appends.
+// Appends up to `count` tokens to `tokens`, which must not be empty. Stops without appending when it draws `end_id`.
+// Calls `on_token` after each token that it appends.
 void generate(std::vector<int32_t>& tokens, int64_t count, int32_t end_id, const Sampling& sampling,
               const NextLogits& next_logits, const std::function<void()>& on_token);
 
-// The size of a decoded text without the character at its end that is not complete: it may decode as one U+FFFD per
-// byte until its last byte is there.
+// The size of a decoded text without an incomplete character at its end. Such a character is decoded as U+FFFD,
+// possibly once per byte, until its last byte has been generated.
 size_t complete_size(std::string_view text);
 
 }  // namespace rowan

@@ -79,7 +79,7 @@ std::vector<HellaSwagItem> read_binary(const std::string& name, std::string_view
   return items;
 }
 
-// The label is a number, or in some copies of the data set a string that holds one. Returns -1 if there is none.
+// The label is a number, or in some copies of the data set a string with one digit. Returns -1 if there is no label.
 int label_of(const Json& record) {
   if (!record.contains("label")) return -1;
   const Json& label = record["label"];
@@ -111,7 +111,7 @@ std::vector<HellaSwagItem> read_jsonl(const std::string& name, std::string_view 
   return items;
 }
 
-// Writes context and ending as one row; only tokens of the ending are targets. Returns their number.
+// Writes context and ending as one row, in which only the ending's tokens are targets. Returns the number of targets.
 int64_t write_row(const HellaSwagItem& item, size_t ending, int64_t T, int32_t* inputs, int32_t* targets) {
   const std::vector<int32_t>& end = item.endings[ending];
   const size_t room = static_cast<size_t>(T) + 1 - end.size();

@@ -1,6 +1,6 @@
-// HellaSwag (Zellers et al., ACL 2019), scored as in llm.c. Each of four endings follows the context. The model chooses
-// the ending with the lowest mean loss per token (acc_norm) or with the lowest sum (acc). The scores are not comparable
-// with those of EleutherAI's harness, which prepares the text differently.
+// HellaSwag (Zellers et al., ACL 2019), scored as in llm.c. An item is a context with four endings. The model chooses
+// the ending with the lowest mean loss per token (acc_norm), or the ending with the lowest total loss (acc). The scores
+// are not comparable with those of EleutherAI's harness, which prepares the text differently.
 #pragma once
 
 #include <array>
@@ -19,9 +19,9 @@ struct HellaSwagItem {
   int label = 0;  // index of the true ending
 };
 
-// Reads llm.c's binary file (magic 20240522), which holds GPT-2 ids, or the data set's own .jsonl. The latter needs a
-// tokenizer, which encodes "ctx" and each of "endings" with a space before it. Throws Error naming file and byte or
-// line.
+// Reads llm.c's binary file (magic 20240522), which holds GPT-2 ids, or the data set's own .jsonl. A .jsonl file needs
+// a tokenizer, which encodes "ctx" and, with a space put before it, each of "endings". Throws Error naming the file and
+// the byte or line.
 std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer);
 
 constexpr int32_t hellaswag_magic = 20240522;
@@ -38,12 +38,12 @@ struct HellaSwagScore {
 std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer,
                                           int64_t sequence_length, int64_t vocab_size);
 
-// Computes losses[batch * T], in nats, of targets[batch, T] given inputs[batch, T]; 0 where the target is -100. T is
+// Computes losses[batch * T], in nats, of targets[batch * T] given inputs[batch * T]; 0 where the target is -100. T is
 // the sequence length.
 using BatchLosses = std::function<void(const int32_t* inputs, const int32_t* targets, float* losses)>;
 
-// Scores this rank's share of the items. All ranks call `losses` equally often, and their scores must be summed. If a
-// context is too long, its first tokens are dropped. The items must have been read with this sequence length.
+// Scores this rank's share of the items. The scores of all ranks must be added. All ranks call `losses` equally often.
+// If a context is too long, its first tokens are dropped. The items must have been read with this sequence length.
 HellaSwagScore score_hellaswag(const std::vector<HellaSwagItem>& items, int64_t batch, int64_t sequence_length,
                                const BatchLosses& losses, int rank = 0, int ranks = 1);
 

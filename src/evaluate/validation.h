@@ -1,5 +1,5 @@
-// Validation: a fixed set of rows that depends only on the files and the sequence length, and the figures computed from
-// their losses.
+// Validation: a fixed set of rows, and the mean losses computed from it. The set is the same for every micro-batch size
+// and number of ranks.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace rowan {
 
 class ValidationSet {
  public:
-  // Takes the first rows of config.validation that together hold `eval_tokens` targets; all rows if there are fewer.
+  // Takes the first rows of config.validation until they hold `eval_tokens` targets, or all rows if they hold fewer.
   // With config.batch_means, takes the rows of batches() instead. Throws Error if there is no target, or if there are
   // fewer rows than batch_means has ranks.
   ValidationSet(const DataConfig& config, int64_t sequence_length, int64_t vocab_size, int64_t eval_tokens);
@@ -26,13 +26,13 @@ class ValidationSet {
   const Dataset& data() const { return data_; }
   Reading reading() const { return reading_; }
   const BatchMeans& batch_means() const { return means_; }
-  // The number of batches of each rank of batch_means(). As in GaLore's code (torchrun_main.py, evaluate_model), a rank
-  // takes batches until its tokens times the number of ranks exceed `eval_tokens`, or until its rows end. Rank r has
-  // rows r, r + ranks, r + 2 ranks ...
+  // The number of batches that each rank of batch_means() takes. As in GaLore's code (torchrun_main.py,
+  // evaluate_model), a rank takes batches until its number of tokens times the number of ranks exceeds `eval_tokens`,
+  // or until its rows end. Rank r has rows r, r + ranks, r + 2 ranks, and so on.
   const std::vector<int64_t>& batches() const { return batches_; }
 
   // Writes rows [first, first + count) to inputs[count, T] and targets[count, T], with T = sequence_length(). Rows past
-  // the end are all padding, so any batch size and any number of ranks work.
+  // the end are filled with padding, so any batch size and any number of ranks work.
   void fill(int64_t first, int64_t count, int32_t* inputs, int32_t* targets) const;
 
  private:
@@ -48,17 +48,18 @@ class ValidationSet {
 
 // Losses in nats per target.
 struct ValidationLosses {
-  double mean = 0;  // each target has the same weight
+  double mean = 0;  // mean over all targets
   int64_t targets = 0;
-  // If the set has batch_means: the mean over a batch's targets, then over a rank's batches, then over the ranks.
+  // Present if the set has batch_means: the mean over a batch's targets, then over a rank's batches, then over the
+  // ranks.
   std::optional<double> batch_mean;
-  // If the set also has one document per row: as batch_mean, but each rank divides the sum over its n batches by n + 1.
-  // The released code of GaLore and RMNP does so, because its count of batches starts at 1.
+  // Present if the set also has one document per row: like batch_mean, but each rank divides the sum over its n batches
+  // by n + 1. The released code of GaLore and RMNP does this, because its count of batches starts at 1.
   std::optional<double> galore;
 };
 
-// Computes the figures from the sum of each row's losses. They do not depend on the micro-batch size or the number of
-// ranks.
+// Computes the losses of the set from the sum of each row's losses. The results do not depend on the micro-batch size
+// or the number of ranks.
 ValidationLosses validation_losses(const ValidationSet& set, std::span<const double> row_sums);
 
 }  // namespace rowan

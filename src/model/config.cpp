@@ -18,8 +18,8 @@ namespace {
 
 constexpr int64_t most = int64_t{1} << 31;
 
-// Keys of published configs that do not change training, such as notes of the library that wrote the file, generation
-// settings, and label names of classifiers.
+// Keys of published configs that do not change training. Examples are the version of the library that wrote the file,
+// settings of generation, and label names of classifiers.
 const std::set<std::string> bookkeeping = {
     // origin and format
     "architectures", "_name_or_path", "_commit_hash", "transformers_version", "transformers.js_config", "torch_dtype",
@@ -36,7 +36,7 @@ const std::set<std::string> bookkeeping = {
     "encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences", "output_scores", "return_dict_in_generate",
     "forced_bos_token_id", "forced_eos_token_id", "remove_invalid_values", "exponential_decay_length_penalty",
     "suppress_tokens", "begin_suppress_tokens",
-    // heads for other tasks
+    // output layers for other tasks
     "summary_type", "summary_use_proj", "summary_activation", "summary_first_dropout", "summary_proj_to_labels",
     "classifier_dropout", "task_specific_params", "finetuning_task", "problem_type", "num_labels", "id2label",
     "label2id"};
@@ -51,7 +51,7 @@ void require(JsonObject& object, const char* key, const Value& only) {
                 fmt::format("found {}, expected {}: nothing else is implemented", value.dump(), Json(only).dump()));
 }
 
-// Checks keys with which transformers changes the model. Only values that leave it as implemented here are accepted.
+// Checks keys that change the model in transformers. Accepts only the values that give the model implemented here.
 void check_variants(JsonObject& object, Family family) {
   static const std::set<std::string> no = {"rope_interleaved", "is_encoder_decoder", "add_cross_attention",
                                            "tie_encoder_decoder", "use_sliding_window"};
@@ -79,7 +79,7 @@ constexpr auto names_of(Gpt2Activation) { return enum_names("gelu_new", "gelu");
 
 constexpr double any = std::numeric_limits<double>::max();
 
-// The keys of LLaMA and of Qwen3, which is LLaMA with normalized queries and keys and an explicit head size.
+// The keys of LLaMA and Qwen3. Qwen3 is LLaMA with normalized queries and keys and an explicit head size.
 void visit_llama(ModelConfig& config, bool qwen3, Section& keys) {
   keys.integer<1, most>({.name = "hidden_size", .help = "values per token", .required = true}, config.hidden);
   keys.integer<1, most>({.name = "intermediate_size", .help = "values per token inside the MLP", .required = true},
@@ -174,7 +174,6 @@ void visit_common(ModelConfig& config, const Json& initialization, Section& keys
       initialization);
 }
 
-// The default values of this kind of model.
 ModelConfig default_model(ModelType type) {
   ModelConfig config;
   if (type != ModelType::gpt2) {
@@ -238,8 +237,8 @@ void finish_gpt2(JsonObject& object, ModelConfig& config) {
   config.head_dim = config.hidden / config.heads;
 }
 
-// Limits the config's numbers so that their products do not overflow. Sides of matrices are at most 2^31. The number of
-// weights is at most 2^44, which is more than fits in any memory.
+// Limits the numbers of the config so that their products do not overflow. A side of a matrix is at most 2^31. The
+// number of weights is at most 2^44, more than fits in any memory.
 void check_size(const JsonObject& object, const ModelConfig& config) {
   if (config.heads > most / config.head_dim)
     object.fail(object.has("head_dim") ? "head_dim" : "num_attention_heads",
@@ -267,7 +266,7 @@ ModelConfig parse_model(JsonObject object) {
   ModelConfig config = default_model(type);
   if (type != ModelType::gpt2) {
     config.rope = parse_rope_scaling(object);
-    if (object.has("max_sequence_length"))  // transformers ignores it; RoPE has no position table to be too short
+    if (object.has("max_sequence_length"))  // transformers ignores this key; RoPE sets no limit
       config.positions = std::max<int64_t>(2048, object.integer("max_sequence_length", {}, 1, most));
   }
   const Json initialization = object.has("initialization") ? object.raw("initialization") : Json();

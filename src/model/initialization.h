@@ -1,10 +1,10 @@
-// "initialization": rules for initial values that replace those of the model's family.
+// "initialization": rules that replace the initial values of the model's family.
 //
-// A list of {"roles": [...], "names": [...], "distribution": D, ...}. The first entry that matches a parameter applies
-// (model/selection.h).
+// It is a list of {"roles": [...], "names": [...], "distribution": D, ...}. The first entry that matches a parameter
+// applies (model/selection.h). D is one of:
 //   zero
 //   normal   with standard deviation "std", or "gain" / sqrt(fan_in)
-//   uniform  between -"bound" and "bound", or +-"gain" / sqrt(fan_in); gain 1 is PyTorch's default for linear layers
+//   uniform  in [-b, b]; b is "bound", or "gain" / sqrt(fan_in); gain 1 is PyTorch's default for linear layers
 // fan_in is the number of inputs of the linear layer to which a matrix or a bias belongs.
 #pragma once
 
@@ -20,18 +20,19 @@ struct InitialRule : Selection {
 
   Distribution distribution = Distribution::zero;
   double scale = 0;     // standard deviation, bound, or gain
-  bool fan_in = false;  // scale is a gain
+  bool fan_in = false;  // true: `scale` is a gain
 };
 
 // Parses the list at `key`, which may be absent. Throws Error naming the field.
 std::vector<InitialRule> parse_initialization(JsonObject& object, const char* key);
 
-// Sets the parameter's distribution by the first rule that matches it and returns the rule's index, or nothing if no
-// rule matches. `fan_in` is 0 if the parameter belongs to no linear layer; a rule with a gain then throws Error.
+// Sets the parameter's distribution by the first rule that matches the parameter. Returns the index of the rule, or
+// nothing if none matches. `fan_in` is 0 if the parameter belongs to no linear layer; a rule with a gain then throws
+// Error.
 std::optional<size_t> apply_initialization(const std::vector<InitialRule>& rules, Parameter& parameter, int64_t fan_in);
 
-// Writes elements [begin, begin + count) of a parameter's initial values as fp32. They are a pure function of (seed,
-// name, element).
+// Writes elements [begin, begin + count) of a parameter's initial values as fp32. Each value is a pure function of the
+// seed, the parameter's name and the element's index.
 void initial_values(const Parameter& parameter, uint64_t seed, int64_t begin, int64_t count, float* values);
 
 }  // namespace rowan

@@ -37,7 +37,7 @@ class Builder {
     if (const auto rule = apply_initialization(config_.initialization, parameter, fan_in)) used_[*rule] = true;
     table_.add(std::move(parameter), aligned);
   }
-  // Adds a table of the vocabulary. Padding rows (logit_width - vocabulary) follow it.
+  // Adds a table with a row for each token id. logit_width() - vocabulary padding rows follow the table.
   void words(const std::string& name, Role role) {
     add({name + ".weight", role, {config_.vocabulary, config_.hidden}}, role == Role::head ? config_.hidden : 0,
         config_.init_std);
@@ -52,8 +52,8 @@ class Builder {
     parameter.init_mean = 1;
     add(std::move(parameter), 0, 0, aligned);
   }
-  // Adds a linear layer, whose outputs may be split over several matrices. `head_rows` and `head_cols` are the numbers
-  // of rows and columns per attention head, if rows or columns belong to heads.
+  // Adds a linear layer. Its outputs may be split over several matrices. `head_rows` and `head_cols` are the numbers of
+  // rows and columns per attention head, or 0 if they belong to no head.
   void linear(const std::vector<std::string>& names, const std::vector<int64_t>& outs, int64_t in, bool bias,
               double std, int64_t head_rows = 0, int64_t head_cols = 0) {
     for (size_t i = 0; i < names.size(); ++i) {
@@ -89,7 +89,7 @@ class Builder {
 
   const ModelConfig& config_;
   ParameterNames names_;
-  std::vector<bool> used_;  // which rules of initialization apply to a parameter
+  std::vector<bool> used_;  // for each initialization rule, whether it applies to a parameter
   ParameterTable table_;
   int block_ = 0;
 };

@@ -7,7 +7,8 @@
 
 namespace rowan {
 
-// The parameter names of a model family. A list names matrices that are adjacent in memory and multiplied as one.
+// The parameter names of a model family. The matrices named in `qkv` are adjacent in memory and multiplied as one
+// matrix, and so are the matrices named in `up`.
 struct LayerNames {
   std::string norm1, query_norm, key_norm, out, norm2, down;
   std::vector<std::string> qkv, up;
@@ -21,8 +22,8 @@ struct ParameterNames {
 };
 ParameterNames names_of(const ModelConfig& config);
 
-// All parameters in the order of the forward pass: embeddings, layers, final norm, head. Throws Error for an
-// initialization rule that applies to no parameter, or that needs a fan-in where there is none.
+// All parameters in the order of the forward pass: embeddings, layers, final norm, head. Throws Error if an
+// initialization rule applies to no parameter, or if a rule with a gain matches a parameter outside linear layers.
 ParameterTable parameter_table(const ModelConfig& config);
 
 }  // namespace rowan

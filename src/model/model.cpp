@@ -10,19 +10,20 @@
 
 namespace rowan {
 
-// The limit on the memory of a chunk of logits is the memory that a block keeps for its backward pass, but at least 128
-// MiB and at most 1 GiB. Every chunk reads and writes the whole gradient of the head, so chunks of few rows are slow.
+// The size of a chunk of logits is limited to the bytes that a block keeps for its backward pass, but the limit is at
+// least 128 MiB and at most 1 GiB. Every chunk reads and writes the whole gradient of the head, so chunks of few rows
+// are slow.
 int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype) {
-  constexpr int64_t least_bytes = int64_t{128} << 20, most_bytes = int64_t{1} << 30, tile = 128;  // rows
+  constexpr int64_t least_bytes = int64_t{128} << 20, most_bytes = int64_t{1} << 30, tile = 128;  // tile: in rows
   const AttentionShape shape = config.attention(1, 1, 0);
   const int64_t size = static_cast<int64_t>(size_of(dtype)), block = 4 * config.hidden + shape.qkv_width() +
                                                                      shape.out_width() + config.mlp_in_width() +
                                                                      config.intermediate;
-  // As doubles, so that models larger than any memory do not overflow.
+  // Computed as doubles, so that the sizes of a model that fits in no memory do not overflow.
   const double kept = static_cast<double>(block) * static_cast<double>(tokens * size);
   const auto bytes =
       static_cast<int64_t>(std::clamp(kept, static_cast<double>(least_bytes), static_cast<double>(most_bytes)));
-  // At most 65,536 chunks, so that planning a model that fits in no memory does not take long.
+  // Fewer than 2^17 chunks, so that planning a model that fits in no memory does not take long.
   const int64_t least = std::max<int64_t>(1, tokens >> 16);
   const int64_t most = std::clamp<int64_t>(bytes / (config.logit_width() * size), least, tokens);
   const int64_t pieces = (tokens + most - 1) / most, even = (tokens + pieces - 1) / pieces;
@@ -66,8 +67,8 @@ Model::~Model() = default;
 void Model::bind() {
   const ModelConfig& c = config_;
   const ParameterNames names = names_of(c);
-  // Binds a weight and its gradient to `rows` consecutive rows. They begin with the named parameter and may extend over
-  // parameters that follow it in memory.
+  // Binds a weight and its gradient to `rows` consecutive rows, which begin with the named parameter. They may extend
+  // over parameters that follow it in memory.
   auto bind = [&](Tensor& weight, Tensor& gradient, const std::string& name, int64_t rows) {
     Parameter all = table_.find(name);
     all.shape[0] = rows;
@@ -108,8 +109,8 @@ void Model::take_activations() {
   const int64_t n = options_.batch * options_.seq;
   const DType type = options_.compute, stream = options_.fp32_residual ? DType::f32 : type;
   const AttentionShape shape = c.attention(options_.batch, options_.seq, 0);
-  // Without training, all blocks share two buffers of the residual stream: one for their start, and one between
-  // attention and MLP.
+  // Without training, all blocks share two buffers for the residual stream: one for its value at the start of a block,
+  // and one for its value between attention and MLP.
   const bool keep_block = options_.training && options_.recompute != Recompute::block;
   const bool keep_mlp = keep_block && options_.recompute == Recompute::none;
   Arena& memory = activation_memory_;
@@ -177,7 +178,7 @@ void Model::take_activations() {
   if (options_.training && c.dropout.any()) samples_ = workspace_.take(DType::i32, {options_.batch, 2});
   if (c.rope) {
     rope_table_ = workspace_.take(DType::f32, {options_.seq, c.head_dim});
-    std::vector<float> table;  // stays empty for a dry backend, which does not read it
+    std::vector<float> table;  // empty for a dry backend, which does not read it
     if (backend_.name() != "dry") table = rope_table(*c.rope, options_.seq, c.head_dim);
     backend_.upload(rope_table_, table.data());
   }

@@ -1,7 +1,7 @@
-// Model: the transformer's forward and backward passes for one micro-batch on one Backend. It consists of an embedding,
-// optionally followed by a norm, of pre-norm blocks
+// Model: the transformer's forward and backward passes for one micro-batch on one Backend. First comes an embedding,
+// optionally with a norm; then pre-norm blocks
 //   x = x + attention(norm(x));  x = x + mlp(norm(x))
-// and of a final norm and a head. Gradients accumulate over calls until zero_gradients().
+// and at the end a norm and a head. Gradients accumulate over calls until zero_gradients().
 #pragma once
 
 #include <optional>
@@ -13,34 +13,34 @@ namespace rowan {
 
 enum class Recompute : uint8_t {
   none,   // keep all activations
-  mlp,    // recompute the wide activations of the MLP in the backward pass
-  block,  // keep only each block's input
+  mlp,    // recompute the activations inside the MLP in the backward pass
+  block,  // keep only each block's input, and recompute the other activations
 };
 constexpr auto names_of(Recompute) { return enum_names("none", "mlp", "block"); }
 
-// Attention is limited to the token's own document, and positions count from the start of each document.
+// Limits attention to the token's own document.
 struct DocumentOptions {
   DocumentRule rule;
-  bool restart = true;  // false: positions count from the start of the row
+  bool restart = true;  // positions count from the start of the document; false: from the start of the row
 };
 
 struct ModelOptions {
   int64_t batch = 1, seq = 1;  // number of sequences in the micro-batch, and their length in tokens
-  DType compute = DType::f32;  // of weights and activations
+  DType compute = DType::f32;  // dtype of weights and activations
   DType gradient = DType::f32;
-  bool fp32_residual = false;  // keep the residual stream in fp32, whatever the dtype of the weights
+  bool fp32_residual = false;  // keep the residual stream in fp32, even if weights are bf16
   Recompute recompute = Recompute::none;
-  bool training = true;  // false: no gradients, and activations of one block only
+  bool training = true;  // false: no gradients; all blocks share the activations of one
   bool growing = false;  // for generation (no training, batch 1): keep q, k, v of all layers for forward_next()
-  std::optional<DocumentOptions> documents = {};  // none: each row is one document
+  std::optional<DocumentOptions> documents = {};  // none: attention spans the row
   uint64_t dropout_seed = 0;
   double z_loss = 0;  // the gradient is that of loss + z_loss * log(sum of e^logits)^2
-  // Number of layers whose weights or gradients are in memory at the same time; 0: all. A BlockObserver moves them in
-  // and out.
+  // Number of layers whose weights or gradients are in memory at the same time; 0: all. If it is not 0, a BlockObserver
+  // must fetch weights and send gradients during a pass.
   int resident_weights = 0, resident_gradients = 0;
 };
 
-// Called when a pass reaches or leaves a block (Parameter::block), so that weights can be fetched and gradients sent.
+// Called when a pass enters or leaves a block (Parameter::block), so that weights can be fetched and gradients sent.
 class BlockObserver {
  public:
   virtual ~BlockObserver() = default;
@@ -51,7 +51,8 @@ class BlockObserver {
   virtual void after_backward(int /*block*/) {}
 };
 
-// Logits are computed in chunks of this many rows, because all of them would be by far the largest tensor of a step.
+// Logits are computed in chunks of this many rows, because all rows together would be the largest tensor of a step by
+// far.
 int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype);
 
 class Model {
@@ -69,11 +70,12 @@ class Model {
   Tensor gradients() const { return gradients_; }
   const Placement& weight_placement() const { return weight_placement_; }
   const Placement& gradient_placement() const { return gradient_placement_; }
-  // A parameter's weight in its own shape.
+  // Views of a parameter's weight and gradient, in the parameter's own shape.
   Tensor weight(const Parameter& parameter) const { return weight_placement_.in(weights_, parameter); }
   Tensor gradient(const Parameter& parameter) const { return gradient_placement_.in(gradients_, parameter); }
 
-  // set() writes a whole parameter from fp32 host values, rounded to the compute dtype; get() reads it back as fp32.
+  // set() writes a whole parameter from fp32 host values, rounded to the compute dtype. get() reads a parameter as
+  // fp32.
   void set(const Parameter& parameter, const float* values);
   void get(const Parameter& parameter, float* values) const;
   // Sets every parameter to its initial_values().
@@ -82,21 +84,21 @@ class Model {
   void observe(BlockObserver* observer) { observer_ = observer; }
   void zero_gradients();
 
-  // i32[batch, 2]: low and high 32-bit word of each row's sample number (below 2^40), which determines its dropout
-  // masks. Must be written before loss_and_gradients() if the model has dropout.
+  // i32[batch, 2]: low and high 32-bit word of each row's sample index, which must be below 2^40. The index determines
+  // the row's dropout masks. Must be written before loss_and_gradients() if the model has dropout.
   Tensor samples() const { return samples_; }
 
-  // Runs the forward pass and computes the loss. tokens and targets are i32 device tensors of batch * seq. Returns
+  // Runs the forward pass and computes the losses. `tokens` and `targets` are device tensors i32[batch * seq]. Returns
   // losses fp32[batch * seq] in nats, 0 where the target is -100.
   Tensor loss(Tensor tokens, Tensor targets);
-  // Runs the forward pass with dropout, then the backward pass of grad_scale * (sum of losses), which adds to the
-  // gradients. Returns the losses. Throws Error in a model without `training`.
+  // Runs the forward pass with dropout, then the backward pass of grad_scale * (sum of losses). Adds to the gradients
+  // and returns the losses. Throws Error in a model without `training`.
   Tensor loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale);
   // Runs the forward pass up to the final norm.
   void forward(Tensor tokens);
-  // Runs the forward pass for tokens i32[count] at positions [begin, begin + count) of a growing sequence. This or
-  // forward() must have run for all earlier positions. Only new rows are multiplied by weights, but attention is
-  // recomputed for all rows. Throws Error if the positions do not fit, or in a model without `growing`.
+  // Runs the forward pass for tokens i32[count] at positions [begin, begin + count) of a growing sequence. All earlier
+  // positions must have passed through this function or forward(). Only new rows are multiplied by weights, but
+  // attention is recomputed for all rows. Throws Error if the positions do not fit, or in a model without `growing`.
   void forward_next(Tensor tokens, int64_t begin);
   // Logits [vocabulary] of one row of the micro-batch, after forward() or forward_next().
   std::vector<float> logits(int64_t row);
@@ -104,8 +106,8 @@ class Model {
  private:
   struct Block;
 
-  // A norm of N tokens of C values: parameters and their gradients, input and output, and the statistics kept for the
-  // backward pass.
+  // The tensors of a norm over activations [N, C]: parameters and their gradients, input and output, and the statistics
+  // that the backward pass needs.
   struct NormLayer {
     Tensor weight, bias, d_weight, d_bias;  // [C]
     Tensor in, out, mean, rstd;             // in and out [N, C]; mean and rstd fp32[N]
@@ -118,7 +120,7 @@ class Model {
     }
   };
 
-  // A pass covers positions [begin, begin + count) of `batch` rows.
+  // The part of the micro-batch that a pass covers: positions [begin, begin + count) of `batch` rows.
   struct Span {
     int64_t batch, begin, count;
   };
@@ -163,12 +165,12 @@ class Model {
   BlockObserver* observer_ = &none_;
 
   Tensor rope_table_;
-  Tensor documents_, document_tokens_;  // flat i32[3 N], see documents(); i32[N], the tokens of a growing sequence
+  Tensor documents_, document_tokens_;  // flat i32[3 N], see documents(); i32[N]: tokens of a growing sequence
   Tensor samples_;
-  bool dropping_ = false;            // whether the running pass applies dropout
+  bool dropping_ = false;            // whether the current pass applies dropout
   NormLayer embedding_norm_, norm_;  // the norm after the embedding, if there is one, and the final norm
   Tensor branch_;                    // [N, C]: output of attention or MLP, before it is added to the residual stream
-  Tensor logits_, losses_;           // a chunk [rows, logit_width]; fp32[N]
+  Tensor logits_, losses_;           // logits_: one chunk [rows, logit_width]; losses_: fp32[N]
   Tensor d_residual_, d_normed_, d_embedded_, d_attention_, d_wide_, d_inner_;  // gradients of activations
   struct Ends {
     Tensor tokens, positions, head, head_bias;

@@ -19,7 +19,7 @@ Tensor Parameter::in(Tensor flat) const {
 }
 
 void ParameterTable::add(Parameter parameter, bool aligned) {
-  constexpr int64_t line = 64;  // elements; a 64-byte cache line holds 32 of bf16 or 16 of fp32
+  constexpr int64_t line = 64;  // elements: two 64-byte cache lines of bf16, or four of fp32
   if (aligned) elements_ = (elements_ + line - 1) / line * line;
   parameter.offset = elements_;
   elements_ += parameter.numel();
@@ -57,8 +57,8 @@ Placement::Placement(const ParameterTable& table, int resident) {
   elements_ = table.elements() - shift(layers_ + 1);
 }
 
-// The number of elements by which a block's offset in the table exceeds its offset in the buffer. All layers have the
-// same size, so the offsets of consecutive layers differ by a constant.
+// The difference between a block's offset in the table and its offset in the buffer. All layers have the same size, so
+// the offsets of consecutive layers differ by a constant.
 int64_t Placement::shift(int block) const {
   if (block == 0 || layers_ == resident_) return 0;
   int64_t step = begins_[2] - begins_[1];

@@ -1,5 +1,5 @@
-// The parameter table: names and shapes of a model's weights, and their places in the flat buffers. The buffers of
-// weights, gradients and, if weights are bf16, fp32 masters share one layout.
+// The parameter table: names and shapes of a model's weights, and their offsets in the flat buffers of weights and of
+// gradients.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,8 @@
 
 namespace rowan {
 
-// The role by which optimizers route a parameter. Position tables count as embeddings. A tied head is the token
-// embedding itself and has its role.
+// The role of a parameter, by which its optimizer is chosen. Position tables have the role `embedding`. A tied head is
+// the token embedding itself, so its role is `embedding` too.
 enum class Role : uint8_t { matrix, embedding, head, norm, bias };
 constexpr auto names_of(Role) { return enum_names("matrix", "embedding", "head", "norm", "bias"); }
 inline constexpr int role_count = count_of<Role>;
@@ -38,11 +38,11 @@ struct Parameter {
 
 class ParameterTable {
  public:
-  // Appends a parameter directly after the last one. `aligned` first rounds the offset up to a cache line. Without it
-  // parameters are adjacent, so that q, k, v (or gate, up) can be multiplied as one matrix.
+  // Appends a parameter. If `aligned`, its offset is rounded up to a multiple of 64 elements. If not, it directly
+  // follows the last parameter, so that q, k and v (or gate and up) can be multiplied as one matrix.
   void add(Parameter parameter, bool aligned = true);
 
-  // Reserves elements after the last parameter that belong to no parameter.
+  // Leaves this many unused elements after the last parameter.
   void leave_room(int64_t elements) { elements_ += elements; }
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
@@ -60,8 +60,8 @@ class ParameterTable {
   int64_t elements_ = 0;
 };
 
-// Where parameters are in a flat buffer that holds `resident` layers at a time (0: all). Layer blocks b and b +
-// resident use the same memory. Blocks 0 and layers + 1 always have memory of their own.
+// Maps parameters to a flat buffer that holds `resident` layers at a time (0: all). Layer blocks b and b + resident use
+// the same memory. Blocks 0 and layers + 1 do not share memory with other blocks.
 class Placement {
  public:
   Placement() = default;
@@ -70,7 +70,7 @@ class Placement {
   int64_t elements() const { return elements_; }
   int blocks() const { return layers_ + 2; }
   bool is_layer(int block) const { return block >= 1 && block <= layers_; }
-  // The index, from 0, of the layer-sized part of the buffer that a layer block uses.
+  // The index, from 0, of the part of the buffer that a layer block uses. All these parts have the size of a layer.
   int slot(int block) const { return (block - 1) % resident_; }
   Tensor in(Tensor flat, const Parameter& parameter) const;
   // The part of the buffer that a block uses.
@@ -79,7 +79,7 @@ class Placement {
  private:
   int64_t shift(int block) const;
 
-  std::vector<int64_t> begins_;  // offset of each block in the table's flat buffers, then their length
+  std::vector<int64_t> begins_;  // the offset of each block in the table, then the table's elements()
   int layers_ = 0, resident_ = 0;
   int64_t elements_ = 0;
 };

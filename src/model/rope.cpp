@@ -10,7 +10,7 @@
 namespace rowan {
 namespace {
 
-// `object` is rope_scaling, or rope_parameters, which may omit the type.
+// `object` is rope_scaling or rope_parameters. rope_parameters may omit the type; it is then `fallback`.
 void parse_scaling(JsonObject& object, Rope& rope, std::optional<std::string> fallback) {
   const char* key = object.has("type") ? "type" : "rope_type";  // "type" in older files
   if (object.choice(key, {"default", "llama3"}, std::move(fallback)) == "default") return;
@@ -25,7 +25,7 @@ void parse_scaling(JsonObject& object, Rope& rope, std::optional<std::string> fa
 
 double scaled(double frequency, const Rope& rope) {
   if (rope.factor == 0 || frequency == 0) return frequency;
-  const double turns = rope.original * frequency / 6.283185307179586;  // full turns within the original context
+  const double turns = rope.original * frequency / 6.283185307179586;  // full turns within the original context length
   if (turns < rope.low_factor) return frequency / rope.factor;
   if (turns > rope.high_factor) return frequency;
   const double smooth = (turns - rope.low_factor) / (rope.high_factor - rope.low_factor);

@@ -1,4 +1,4 @@
-// Selects parameters by an entry of a config list: "roles": [...], "names": [patterns with * and ?].
+// Selects parameters by a config entry {"roles": [...], "names": [...]}. The names are patterns with * and ?.
 #pragma once
 
 #include "base/json_fwd.h"
@@ -13,8 +13,8 @@ struct Selection {
   bool takes(const Parameter& parameter) const;
 };
 
-// Reads "roles" and "names"; at least one must be given. `what` names the entry in messages: "a group". Throws Error
-// naming the field.
+// Reads "roles" and "names", of which at least one must be given. `what` names the entry in messages, such as "a
+// group". Throws Error naming the field.
 Selection parse_selection(JsonObject& object, const char* what);
 
 }  // namespace rowan

@@ -4,7 +4,7 @@ namespace rowan {
 namespace {
 
 struct Number {
-  const char *llama, *gpt2;  // the key in configs of either family
+  const char *llama, *gpt2;  // the key in each family's config
   int64_t ModelConfig::*field;
 };
 constexpr Number numbers[] = {

@@ -11,7 +11,8 @@ namespace rowan {
 // an integer.
 double weight_count(const ModelConfig& config);
 
-// The config key that contributes most to the size: setting it to 1 gives the smallest model.
+// The config key that contributes most to the size: setting it to 1 shrinks the model more than setting any other key
+// to 1.
 struct SizeKey {
   const char* name;  // the key in configs of this family
   int64_t value;

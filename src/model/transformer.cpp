@@ -1,6 +1,6 @@
-// The forward and the backward pass. A block has two halves. The first is a norm, a projection to queries, keys and
-// values, their norm and rotary positions, attention, and a projection back to the residual stream. The second is a
-// norm and an MLP.
+// The forward and the backward pass. A block has two halves, and each adds its output to the residual stream. The first
+// half consists of a norm, a projection to queries, keys and values, their norm and RoPE, attention, and an output
+// projection. The second half consists of a norm and an MLP.
 #include <cmath>
 
 #include "base/error.h"
@@ -37,8 +37,8 @@ void Model::backward_norm(const NormLayer& norm, Tensor d_in, Tensor dout, bool 
                           .accumulate = accumulate});
 }
 
-// The table i32[3, tokens] of Backend::find_documents() for the tokens up to the end of the span; empty if each row is
-// one document.
+// The table i32[3, tokens] of Backend::find_documents() for the tokens up to the end of the span; empty if the model
+// has no `documents` option.
 Tensor Model::documents(const Span& span) const {
   const int64_t until = span.batch * (span.begin + span.count);
   return options_.documents ? documents_.slice(0, 3 * until).view({3, until}) : Tensor();
@@ -53,8 +53,8 @@ void Model::find_documents(Tensor tokens, const Span& span) {
   backend_.find_documents(documents(span), tokens, options_.documents->rule, span.begin + span.count);
 }
 
-// `place` is where a layer applies dropout: 0 attention weights, 1 attention output, 2 MLP output. Layer -1, place 2 is
-// the embedding.
+// `place` is where a layer applies dropout: 0 for attention weights, 1 for the attention output, 2 for the MLP output.
+// Layer -1 with place 2 is the embedding.
 Dropout Model::dropout(double rate, int64_t layer, int64_t place) const {
   if (!dropping_) return {};
   return {static_cast<float>(rate), options_.dropout_seed, 3 * (layer + 1) + place, samples_};
@@ -99,7 +99,7 @@ void Model::forward(Tensor tokens, const Span& span) {
   forward_norm(norm_.rows(span.begin, rows), middle, branch);
 }
 
-// Computes the residual stream at the start of the first block from the tokens.
+// Computes the input of the first block from the tokens.
 void Model::forward_embedding(Tensor tokens, const Span& span) {
   const int64_t rows = span.batch * span.count;
   find_documents(tokens, span);
@@ -217,8 +217,8 @@ Tensor Model::loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale
   return losses;
 }
 
-// On entry, d_normed_ holds the gradient of the final norm's output. d_residual_ holds the gradient of the residual
-// stream, from the last block to the first.
+// On entry, d_normed_ holds the gradient of the final norm's output. From the last block to the first, d_residual_
+// holds the gradient of the residual stream.
 void Model::backward(Tensor tokens) {
   observer_->before_backward(last_block());
   backward_norm(norm_, d_residual_, d_normed_, false);
@@ -242,8 +242,8 @@ void Model::backward(Tensor tokens) {
   observer_->after_backward(0);
 }
 
-// The gradient of the output of attention or MLP, which was added to the residual stream. It is d_residual_ itself, or
-// a copy in branch_ if dropout or another dtype requires one.
+// The gradient of what attention or MLP added to the residual stream. It is d_residual_ itself, or a copy in branch_ if
+// dropout or a conversion to another dtype must be applied.
 Tensor Model::branch_gradient(int64_t layer, int64_t place) {
   if (config_.dropout.residual == 0 && d_residual_.dtype == branch_.dtype) return d_residual_;
   backend_.copy(branch_, d_residual_);
@@ -281,8 +281,8 @@ void Model::backward_attention(int64_t layer) {
   backward_norm(b.norm1, d_residual_, d_normed_, true);
 }
 
-// Computes the gradient of norm1.out, in d_normed_, from the gradient of attention's inputs. Without a clip,
-// attention_backward has already rotated the gradients back.
+// Computes the gradient of norm1.out into d_normed_ from the gradient of attention's input. Without qk_clip,
+// attention_backward has already applied the inverse rotation of RoPE.
 void Model::backward_qkv(const Block& b, Tensor d_qkv, const AttentionShape& shape) {
   if (config_.qk_clip > 0) {
     backend_.clamp_backward(d_qkv, b.attended_qkv, 0, (shape.heads + shape.kv_heads) * shape.head_dim,

@@ -58,7 +58,7 @@ ModelWeights::ModelWeights(const ModelConfig& config, const TensorFiles& files) 
   check(config, stored);
 }
 
-// `stored` is the model with biases, head and c_attn as the files have them.
+// `stored` is `config` with the biases, the head and the c_attn that the files have.
 void ModelWeights::check(const ModelConfig& config, const ModelConfig& stored) const {
   std::map<std::string, std::string> unknown = names_;
   const ParameterTable table = parameter_table(stored);

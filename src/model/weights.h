@@ -13,7 +13,7 @@ namespace rowan {
 
 class Model;
 
-// Whether transformers stores a parameter as [in, out]. It does so for the matrices of GPT-2's layers (Conv1D).
+// Whether transformers stores a parameter as [in, out], as it does for the matrices of GPT-2's layers (Conv1D).
 bool is_conv1d(const ModelConfig& config, const Parameter& parameter);
 
 // The transpose of a row-major matrix [rows, cols].
@@ -22,18 +22,19 @@ std::vector<float> transposed(const std::vector<float>& values, int64_t rows, in
 // Reads the parameters of a model from safetensors files in any common layout:
 // - names with or without the prefix `transformer.` (GPT-2) or `model.` (LLaMA);
 // - GPT-2's matrices as [out, in] (Rowan, nanoGPT) or [in, out] (transformers). The shape of c_attn, which is never
-//   square, decides; files with split q, k and v are Rowan's, with [out, in];
-// - c_attn whole or split, in the files as well as in the model;
-// - a separate head although the model ties it to the embedding, if their values are equal;
-// - GPT-2 files with zero biases for a model without biases, or without biases for a model with them (they become 0);
-// - buffers that older versions of transformers saved (causal masks, RoPE frequencies), which are skipped.
+//   square, decides. Files with split q, k and v are Rowan's and have [out, in];
+// - c_attn whole or split in the files, and whole or split in the model;
+// - a separate head for a model whose head is tied to the embedding, if the two have equal values;
+// - GPT-2 files without biases for a model with biases, which are then 0;
+// - GPT-2 files whose biases are all 0 for a model without biases;
+// - buffers that older versions of transformers saved (causal masks, RoPE frequencies). They are skipped.
 class ModelWeights {
  public:
-  // `files` must outlive this object. Throws Error naming file and tensor, with both shapes, unless `files` holds
+  // `files` must outlive this object. Throws Error naming file and tensor, with both shapes, if `files` does not hold
   // exactly this model.
   ModelWeights(const ModelConfig& config, const TensorFiles& files);
 
-  // The values of a parameter, in its own shape, from F32, BF16, F16 or F64.
+  // The values of a parameter, in the parameter's shape. The stored dtype may be F32, BF16, F16 or F64.
   std::vector<float> read(const Parameter& parameter) const;
 
  private:
@@ -42,7 +43,7 @@ class ModelWeights {
 
   const TensorFiles& files_;
   std::map<std::string, std::string> names_;  // names in the files, by parameter name
-  bool conv1d_ = false, bias_ = false;        // whether the files have matrices as [in, out], and biases
+  bool conv1d_ = false, bias_ = false;        // conv1d_: matrices are stored as [in, out]; bias_: the files have biases
 };
 
 // Sets every parameter of the model. Throws Error naming file and tensor when `files` holds another model.

@@ -54,12 +54,12 @@ Json plain_entry(const fs::path& path) {
   return {{"bytes", content.size()}, {"xxh64", hex(hash64(content))}};
 }
 
-// The file with the part of the manifest that one rank writes.
+// The path of the part of the manifest that a rank writes.
 fs::path manifest_part(const fs::path& folder, int rank, int ranks) {
   return folder / fmt::format("manifest-{:05}-of-{:05}.json", rank + 1, ranks);
 }
 
-// The value of a key of a manifest; throws Error when it is absent.
+// The value of `key` in an object of the manifest at `path`. Throws Error if the key is absent.
 const Json& field(const Json& object, const char* key, const fs::path& path) {
   if (!object.is_object() || !object.contains(key)) fail("{}: found no '{}'", path.string(), key);
   return object[key];
@@ -83,8 +83,8 @@ void verify_file(const fs::path& path, const Json& entry, const fs::path& manife
       fail("{}: damaged: wrong checksum of tensor '{}'", where, tensor.name);
 }
 
-// Renames the folder first, so that a process killed during the removal leaves no incomplete folder with a checkpoint's
-// name.
+// Renames the folder first. A process killed during the removal then leaves no incomplete folder that has a
+// checkpoint's name.
 void remove_checkpoint(const fs::path& folder) {
   fs::path doomed = folder.string() + ".part";
   fs::remove_all(doomed);
@@ -113,7 +113,7 @@ CheckpointWriter::CheckpointWriter(const fs::path& folder, int64_t step, int ran
 }
 
 CheckpointWriter::~CheckpointWriter() {
-  std::error_code ignored;  // the error that ended the save is the one to report
+  std::error_code ignored;  // the error that ended the save is reported instead
   if (rank_ == 0) fs::remove_all(part_, ignored);
 }
 
@@ -177,7 +177,7 @@ void rotate_checkpoints(const fs::path& folder, int64_t step, const Rotation& ro
 
 namespace {
 
-// The stem of the file that holds `weights`: "raw" or the name of an average.
+// The stem of the file that holds `weights`, which is "raw" or the name of an average.
 std::string weights_stem(const fs::path& folder, const Json& state, const std::string& weights) {
   if (weights == "raw") return "model";
   std::vector<std::string> there = {"raw"};

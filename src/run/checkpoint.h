@@ -1,14 +1,13 @@
 // Checkpoints: RUN/checkpoints/step_00001000/{model.safetensors, optimizer.safetensors, state.json, manifest.json}. If
 // the run averages its weights, the averages are added as ema.safetensors and tail.safetensors.
 //
-// A checkpoint is written into the sibling folder step_00001000.part: tensors first, then state.json, then
-// manifest.json with the size and checksum of every file. Each file is synced, and one rename makes the folder a
-// checkpoint. Old checkpoints are removed only after the rename, so a crash at any moment leaves every finished
-// checkpoint intact.
+// A checkpoint is written into the folder step_00001000.part: tensors first, then state.json, then manifest.json with
+// the size and checksum of every file. Each file is synced, and one rename makes the folder a checkpoint. Old
+// checkpoints are removed only after the rename, so a crash at any moment leaves every finished checkpoint intact.
 //
-// Several ranks write one checkpoint together. Each writes its own files, such as model-00002-of-00004.safetensors,
-// with the tensors assigned to it. Rank 0 writes the index files of Hugging Face's layout. Tensors are whole and stored
-// by name, so any number of ranks can read them.
+// Several ranks write one checkpoint together. Each rank writes the tensors assigned to it to its own files, such as
+// model-00002-of-00004.safetensors. Rank 0 writes the index files, in Hugging Face's layout. Every tensor is stored
+// whole and by name, so any number of ranks can read a checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -24,20 +23,22 @@
 
 namespace rowan {
 
-// A tensor to be saved. `data` returns its bytes in host memory, which are valid until the next call of any `data`.
+// A tensor to be saved. `data` returns its bytes in host memory. They are valid until the `data` of any TensorSource is
+// called again.
 struct TensorSource : TensorInfo {
   std::function<const void*()> data;
 };
 
 // Which checkpoints are kept when a new one has been written.
 struct Rotation {
-  int64_t keep = 0;                  // keep this many of the newest checkpoints; 0: all
-  int64_t keep_every = 0;            // also keep steps that are multiples of this; 0: none
-  std::optional<int64_t> best = {};  // also keep this step, the one with the lowest validation loss
+  int64_t keep = 0;                  // number of newest checkpoints to keep; 0: all
+  int64_t keep_every = 0;            // also keep checkpoints whose step is a multiple of this; 0: none
+  std::optional<int64_t> best = {};  // also keep the checkpoint of this step, the one with the lowest validation loss
 };
 
-// Whether training can continue from the state. A ruined checkpoint is kept for inspection. It is named ruined_00001000
-// and replaces no sound one; a run keeps only its newest ruined checkpoint. No run resumes from it.
+// Whether training can continue from the state. A ruined checkpoint is kept for inspection only, and no run resumes
+// from it. Its folder has a name such as ruined_00001000. It replaces no sound checkpoint. A run keeps only its newest
+// ruined checkpoint.
 enum class Condition : uint8_t { sound, ruined };
 
 // Writes one checkpoint. Rank 0 constructs its writer first, which creates the folder. After a barrier the other ranks
@@ -55,8 +56,8 @@ class CheckpointWriter {
   // Writes this rank's tensors: one file for the model, one for the optimizer, one for each average of the weights.
   void write(const std::vector<TensorSource>& model, const std::vector<TensorSource>& optimizer,
              const std::map<std::string, std::vector<TensorSource>>& averages = {});
-  // Makes the checkpoint durable and replaces one of the same step. Then removes the checkpoints that `rotation` does
-  // not keep. A ruined checkpoint instead removes only older ruined ones.
+  // Makes the checkpoint durable. It replaces an existing checkpoint of the same step. Then removes the checkpoints
+  // that `rotation` does not keep. If the checkpoint is ruined, removes only older ruined checkpoints instead.
   void commit(const Json& state, const Rotation& rotation);
 
  private:
@@ -93,19 +94,20 @@ void verify_checkpoint(const std::filesystem::path& checkpoint);
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& folder);
 
 // checkpoint_path() returns RUN/checkpoints/step_00001000 for step 1000. step_of() returns the step of such a path, or
-// -1 for other names.
+// -1 if the path has another form.
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder, int64_t step);
 int64_t step_of(const std::filesystem::path& checkpoint);
 
 // Removes the checkpoints up to `step` that `rotation` does not keep.
 void rotate_checkpoints(const std::filesystem::path& folder, int64_t step, const Rotation& rotation);
 
-// Returns the newest checkpoint that passes verification. Skips damaged ones, each with a warning. Returns nothing if
-// there are no checkpoints. Throws Error if all are damaged.
+// Returns the newest checkpoint that passes verification. Skips damaged checkpoints, each with a warning. Returns
+// nothing if there are no checkpoints. Throws Error if all are damaged.
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& folder,
                                                        const std::function<void(const std::string&)>& warn);
 
-// Removes the .part folders that killed runs left behind. Must not be called while another process saves there.
+// Removes the .part folders of checkpoints that killed processes left. Must not be called while another process saves
+// in this folder.
 void remove_unfinished_checkpoints(const std::filesystem::path& folder);
 
 }  // namespace rowan

@@ -9,7 +9,8 @@
 
 namespace rowan {
 
-// `end_token` is the token between documents. Returns nothing if each row is one document.
+// `end_token` is the token between documents. Returns nothing if data.documents is absent; attention then spans the
+// row.
 std::optional<DocumentOptions> document_options(const DataConfig& data, int32_t end_token);
 
 }  // namespace rowan

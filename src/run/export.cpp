@@ -25,16 +25,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const char* const exports = "exports into it";  // completes the lock's error message
+const char* const exports = "exports into it";  // the end of the lock's error message
 
 // Tokenizer files that an older export may have left. They are removed, because transformers would load them.
 const char* const tokenizer_names[] = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",         "merges.txt",
     "spiece.model",   "tokenizer.model",       "added_tokens.json",       "chat_template.jinja"};
 
-// Every new file is written in full before the first replaces an old one. A folder without config.json does not load as
-// a model. Therefore config.json is removed first and written last, so a folder with config.json holds a complete
-// export.
+// Every new file is written in full under a .part name before any file is replaced. A folder without config.json does
+// not load as a model. Therefore config.json is removed first and its replacement is renamed last, so a folder with
+// config.json always holds a complete export.
 void write_files(const fs::path& folder, const ModelConfig& config, const ModelWeights& weights,
                  const ParameterTable& table, DType dtype, const ExportFiles& texts) {
   std::vector<TensorInfo> declared;
@@ -76,8 +76,8 @@ bool is_of_an_export(const std::string& name) {
                      [&](const char* own) { return name == own || name == part_of(own); });
 }
 
-// Whether `folder` may be replaced as a whole: it does not exist, or holds an export and nothing else. The working
-// directory, a mount point, and a folder in a read-only parent are not replaced.
+// Whether `folder` may be replaced as a whole: it does not exist, or it holds an export and nothing else. The working
+// directory, a mount point, and a folder in a read-only parent may not be replaced.
 bool is_replaceable(const fs::path& folder) {
   if (!fs::exists(folder)) return true;
   struct statx info = {};
@@ -94,7 +94,7 @@ void write_folder(const fs::path& folder, const std::function<void(const fs::pat
   make_directories(part);
   const FolderLock lock(part, exports, note);
   try {
-    for (const auto& entry : fs::directory_iterator(part))  // left by a killed process
+    for (const auto& entry : fs::directory_iterator(part))  // files left by a killed process
       if (entry.path().filename() != "lock") fs::remove_all(entry.path());
     write(part);
     lock.check();
@@ -135,9 +135,9 @@ void export_model(const ModelConfig& config, const TensorFiles& files, DType dty
   auto write = [&](const fs::path& into) { write_files(into, config, weights, table, dtype, texts); };
   const Note note = [](const std::string& text) { tell("rowan: {}\n", text); };
   fs::path place = fs::weakly_canonical(fs::absolute(folder));
-  if (!place.has_filename()) place = place.parent_path();  // for a path that ends in "/"
+  if (!place.has_filename()) place = place.parent_path();  // the path ended in "/"
   if (fs::exists(place) && !fs::is_directory(place)) fail("{}: found a file, expected a folder", folder.string());
-  // A card that a person wrote is not among `beside`, and is kept.
+  // If a person wrote the README.md, `beside` contains no model card, and the README.md is kept.
   if (!texts.contains("README.md") && fs::exists(place / "README.md"))
     texts["README.md"] = read_file(place / "README.md");
   if (is_replaceable(place)) return write_folder(place, write, note);

@@ -13,30 +13,31 @@ namespace rowan {
 
 class RunFolder;
 
-// The contents of text files, by file name.
+// Maps file names to the contents of text files.
 using ExportFiles = std::map<std::string, std::string>;
 
 // Writes config.json, generation_config.json, model.safetensors and the files of `beside` into `folder`. Creates the
 // folder if needed.
-// If FOLDER is new or holds only an older export, the files are written to FOLDER.part, which then replaces FOLDER. So
-// FOLDER always holds either the old export or the new one. If FOLDER holds other files too, every new file is first
-// written under a .part name. Then config.json is removed, the new files replace the old ones, and config.json is
-// written last.
+// If FOLDER does not exist or holds only an older export, the files are written to FOLDER.part, which then replaces
+// FOLDER. In this case FOLDER always holds either the old export or the new one. If FOLDER holds other files too, every
+// new file is first written under a .part name. Then config.json is removed, the new files replace the old ones, and
+// config.json is written last.
 // transformers' GPT-2 stores c_attn, c_proj and c_fc as [in, out] and has all biases. So these weights are transposed,
-// separate q, k and v weights are joined, and absent biases are written as 0. model/weights.h reads them back.
-// `dtype` is the dtype of the written weights. `tokenizer` (may be null) gives the end token's id. Throws Error if
-// transformers has no such model, if the folder is of another kind (base/folder_kind.h), or if another process exports
-// into it.
+// separate q, k and v weights are joined, and absent biases are written as 0. ModelWeights (model/weights.h) reverses
+// these changes when it reads an export.
+// `dtype` is the dtype of the written weights. `tokenizer` provides the id of the end token; it may be null. Throws
+// Error if transformers has no such model, if the folder is of another kind (base/folder_kind.h), or if another process
+// exports into the folder.
 void export_model(const ModelConfig& config, const TensorFiles& files, DType dtype, const Tokenizer* tokenizer,
                   const std::filesystem::path& folder, const ExportFiles& beside = {});
 
-// tokenizer.json and tokenizer_config.json. With them transformers produces the same ids as Rowan, and adds no tokens
-// around a text. `longest` is the model's number of positions. Throws Error if tokenizer.json has no form for the
-// tokenizer.
+// Returns tokenizer.json and tokenizer_config.json. With these files transformers produces the same ids as Rowan and
+// adds no tokens around a text. `longest` is the model's number of positions. Throws Error if the format of
+// tokenizer.json cannot express the tokenizer.
 ExportFiles tokenizer_files(const Tokenizer& tokenizer, int64_t longest);
 
-// README.md, the model card: the model, its data, the length of the training, and how to use it. Returns nothing if
-// `folder` holds a README.md that Rowan did not write.
+// Returns README.md, the model card. It describes the model, its data, the length of the training, and how to use the
+// model. Returns nothing if `folder` holds a README.md that Rowan did not write.
 ExportFiles model_card(const RunFolder& run, const std::filesystem::path& folder);
 
 }  // namespace rowan

@@ -36,8 +36,8 @@ Json replaced(const Json& pattern, const std::string& content) {
 
 Json sequence(const char* key, Json steps) { return {{"type", "Sequence"}, {key, std::move(steps)}}; }
 
-// The two parts that the last merge of a token joins. They remain after all merges of lower rank are applied to the
-// token's bytes. Nothing if the number of remaining parts is not two.
+// The two parts that the last merge of a token joins: what remains when all merges of lower rank have been applied to
+// the token's bytes. Returns nothing if more or fewer than two parts remain.
 std::optional<std::pair<int32_t, int32_t>> parts_of(const PairMerges& merges, const std::string& token, int32_t rank,
                                                     const std::vector<int32_t>& byte_ids) {
   std::vector<int32_t> ids;
@@ -47,8 +47,8 @@ std::optional<std::pair<int32_t, int32_t>> parts_of(const PairMerges& merges, co
   return std::pair(ids[0], ids[1]);
 }
 
-// A byte-level BPE tokenizer. `tokens` holds the bytes of each token in merge order, without the end token, which gets
-// the next id. Without `merges_pieces` no merges are written.
+// A byte-level BPE tokenizer. `tokens` holds the bytes of each token in merge order. It does not contain the end token,
+// whose id follows the last one. If `merges_pieces` is false, no merges are written.
 Json byte_tokenizer(const std::vector<std::string>& tokens, bool merges_pieces) {
   const ByteAlphabet alphabet;
   Json vocabulary = Json::object(), merges = Json::array();
@@ -169,7 +169,7 @@ Json sentencepiece_tokenizer(const SentencepieceModel& model) {
   return result;
 }
 
-// A copy of the tokenizer.json, without the parts that add tokens around a text or truncate it.
+// A copy of the tokenizer.json, without the parts that add tokens around a text, truncate it or pad it.
 Json huggingface_tokenizer(const fs::path& path) {
   const fs::path file = fs::is_directory(path) ? path / "tokenizer.json" : path;
   Json json = parse_json({file.string(), read_file(file)});

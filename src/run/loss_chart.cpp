@@ -110,7 +110,7 @@ LossCurves read_loss_curves(const std::filesystem::path& metrics, const Note& no
 
 std::string loss_chart_text(const LossCurves& curves, int columns, int rows) {
   Frame frame(curves);
-  constexpr int label_width = 7;  // "12.345 "
+  constexpr int label_width = 7;  // the width of "12.345 "
   columns -= label_width + 1;
   if (frame.empty() || columns < 16 || rows < 2) return "";
   Dots dots(columns, rows);

@@ -16,11 +16,11 @@ struct LossPoint {
 
 struct LossCurves {
   std::vector<LossPoint> train, validation;  // points by ascending step
-  std::optional<double> floor;               // a horizontal line: the entropy of the text, where it is known
+  std::optional<double> floor;               // entropy of the text, if known; drawn as a horizontal line
 };
 
-// Reads the metrics.jsonl of a run: rows with `step` and `loss` or `val_loss`. If a resumed run repeated a step, the
-// step's last row counts. Rows that cannot be parsed are skipped, with one note for all of them.
+// Reads the metrics.jsonl of a run: rows with `step` and `loss` or `val_loss`. If a step has several rows, because a
+// resumed run repeated it, the last row counts. Rows that cannot be parsed are skipped, with one note for all of them.
 LossCurves read_loss_curves(const std::filesystem::path& metrics, const Note& note);
 
 // A chart as UTF-8 text: `rows` lines of `columns` characters, and the step axis below them. The loss axis is

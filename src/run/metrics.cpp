@@ -133,7 +133,7 @@ void MetricsLog::append(const std::string& line) {
     return;
   }
   const int code = done < 0 ? errno : ENOSPC;
-  if (::ftruncate(fd_, bytes_) != 0) {  // readers ignore a last line without a newline
+  if (::ftruncate(fd_, bytes_) != 0) {  // an error is ignored, because readers ignore a last line without a newline
   }
   fail("cannot write {}: {}", path_.string(), std::strerror(code));
 }

@@ -1,4 +1,4 @@
-// A run's metrics: RUN/metrics.jsonl, one JSON object per line, and TensorBoard events with the same values.
+// A run's metrics: RUN/metrics.jsonl, with one JSON object per line, and TensorBoard events with the same values.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace rowan {
 
-// One training step. `step` counts finished optimizer updates, from 1.
+// One training step. `step` counts finished steps from 1, including those whose update was skipped.
 struct TrainRow {
   int64_t step = 0;
   double loss = 0;       // mean over the step's targets, in nats
@@ -22,13 +22,13 @@ struct TrainRow {
   double grad_norm = 0;  // global gradient norm before clipping
   int64_t tokens = 0;    // tokens consumed since step 0
   double tokens_per_second = 0;
-  double mfu = 0;      // model FLOP/s divided by the device's peak, 0 to 1; not finite if the peak is unknown
+  double mfu = 0;      // model FLOP/s divided by the peak, 0 to 1; not finite if the peak is unknown
   double seconds = 0;  // seconds of training since step 0, over all starts
-  std::optional<int64_t> unpadded_tokens = {};            // `tokens` without padding, if rows are padded
+  std::optional<int64_t> unpadded_tokens = {};            // `tokens` without padding; present if rows are padded
   std::vector<std::pair<std::string, double>> more = {};  // values named lr/GROUP and time/PHASE
 
-  // Calls write(key, value, plotted) for each key of a row of metrics.jsonl, in order; `plotted` keys are also written
-  // to TensorBoard. FORMATS.md documents the keys.
+  // Calls write(key, value, plotted) for each key of a row of metrics.jsonl, in the order of the row. Plotted values
+  // are also written to TensorBoard. FORMATS.md documents the keys.
   template <typename Write>
   void visit(Write write) const {
     write("step", step, false);
@@ -44,24 +44,24 @@ struct TrainRow {
   }
 };
 
-// An evaluation after `step` updates.
+// An evaluation after `step` steps.
 struct ValidationRow {
   int64_t step = 0;
   std::optional<double> val_loss;                     // nats per token; absent without validation data
   std::vector<std::pair<std::string, double>> extra;  // other values, such as a benchmark's accuracy
 };
 
-// Shows the user one line of text. The text has no newline at its end.
+// Shows the user a line of text, which has no newline at its end.
 using Note = std::function<void(const std::string&)>;
 
-// Appends whole lines to metrics.jsonl, and the same numbers to events in RUN/tensorboard. A number that is not finite
-// becomes null in metrics.jsonl. A row that cannot be written is an Error, because a resumed run needs all rows up to
-// its checkpoint. The events only repeat the rows. If they cannot be written, one note says so and the run continues
-// without them.
+// Appends whole lines to metrics.jsonl, and writes the same numbers as events to RUN/tensorboard. A number that is not
+// finite becomes null in metrics.jsonl. A row that cannot be written is an Error, because a resumed run needs all rows
+// up to its checkpoint. Events that cannot be written cause one note, and the run continues without events, because
+// they only repeat the rows.
 class MetricsLog {
  public:
-  // Without `resumed_step`, starts an empty log. With it, keeps the rows up to that step and drops later rows and an
-  // incomplete last line, so that each step appears once. Rows that cannot be parsed are dropped with one note.
+  // Without `resumed_step`, starts an empty log. With it, keeps the rows up to this step and drops all later rows and
+  // an incomplete last line, so that each step appears once. Rows that cannot be parsed are dropped with one note.
   MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note);
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;
@@ -77,13 +77,14 @@ class MetricsLog {
   // All evaluations of the run so far, including those of earlier starts.
   const std::vector<ValidationRow>& evaluations() const { return evaluations_; }
 
-  // Makes the rows durable. Call it before a checkpoint is committed, because a resumed run needs the rows up to it.
+  // Syncs the rows to disk. Must be called before a checkpoint is committed, because a run resumed from the checkpoint
+  // needs all rows up to its step.
   void sync();
 
  private:
   void append(const std::string& line);
   void plot(const std::string& tag, int64_t step, double value);
-  // Runs `write`. On Error, shows a note and closes the event file; plot() does nothing afterwards.
+  // Runs `write`. On Error, shows a note and closes the event file; plot() then does nothing.
   void try_events(const std::function<void()>& write);
 
   std::filesystem::path path_;
@@ -94,8 +95,8 @@ class MetricsLog {
   std::optional<TensorBoardWriter> events_;
 };
 
-// The rows of a metrics.jsonl in order. Each is an object with an integer `step`. Its `loss`, `val_loss`, `tokens` and
-// `seconds`, if present, are numbers or null. Other rows are left out, with one note for all of them. A last line
+// The rows of a metrics.jsonl in order. Each row is an object with an integer `step`. If a row has `loss`, `val_loss`,
+// `tokens` or `seconds`, these are numbers or null. Other rows are left out, with one note for all of them. A last line
 // without a newline is ignored.
 std::vector<Json> read_metrics(const std::filesystem::path& metrics, const Note& note);
 

@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Marks a card that this file wrote. A README.md without the mark was written by a person and is not replaced.
+// Marks a model card that model_card() wrote. A README.md without this mark is kept, because a person wrote it.
 const char* const mark = "<!-- written by rowan export -->";
 
 std::string row(const char* what, const std::string& value) { return fmt::format("| {} | {} |\n", what, value); }

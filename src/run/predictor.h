@@ -12,8 +12,9 @@
 
 namespace rowan {
 
-// The context has `window` tokens. When a text is extended, only its new tokens are computed, because keys and values
-// are cached. When the text exceeds the window, only its last half a window is kept.
+// The context has `window` tokens. If a call extends the text of the last call, only the new tokens are computed,
+// because keys and values are cached. When the extended text no longer fits into the window, its last half window
+// becomes the context. A new text longer than the window is cut to its last `window` tokens.
 class Predictor {
  public:
   // `end_token` is the token between documents; -1 if there is none.

@@ -1,4 +1,4 @@
-// RunFolder: the folder of a run, opened to use one of its checkpoints.
+// RunFolder: the folder of a run, opened for one of its checkpoints.
 #pragma once
 
 #include <filesystem>
@@ -16,16 +16,15 @@ namespace rowan {
 
 struct DocumentOptions;
 
-// Finds a checkpoint. `named` is the folder of a checkpoint or of a run. If it is a run's, `step` selects one of its
-// checkpoints: a number, "newest" (the newest that is not damaged) or "best" (the one with the lowest validation loss
-// in metrics.jsonl). `note` receives warnings about damaged files. Throws Error naming the checkpoints that exist, or
-// the file that is damaged.
+// Finds a checkpoint. `named` is the folder of a checkpoint or of a run. In the folder of a run, `step` selects the
+// checkpoint: a number, "newest" (the newest undamaged checkpoint) or "best" (the checkpoint with the lowest validation
+// loss in metrics.jsonl). `note` receives warnings about damaged files. Throws Error naming the checkpoints that exist,
+// or the file that is damaged.
 struct NamedCheckpoint {
   std::filesystem::path run, checkpoint;
 };
 NamedCheckpoint find_checkpoint(const std::filesystem::path& named, const std::string& step, const Note& note);
 
-// RUN/config.json and one checkpoint of the run.
 class RunFolder {
  public:
   // `named` and `step` are as for find_checkpoint(). `weights` is "raw" or the name of an average of the weights.
@@ -36,7 +35,7 @@ class RunFolder {
   // RUN/config.json, for the sections that have no accessor here.
   JsonObject config() const { return JsonObject(source_, config_); }
   const ModelConfig& model() const { return model_; }
-  // The "tokenizer" of the config; "" if there is none.
+  // The config's "tokenizer"; "" if it has none.
   const std::string& tokenizer() const { return tokenizer_; }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   // How the run separated documents (run/document_options.h). `end_token` is the token between documents.

@@ -68,8 +68,8 @@ TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, int64_
   char host[256] = "localhost";
   if (gethostname(host, sizeof host - 1) != 0) std::strcpy(host, "localhost");
   double start = now();
-  // TensorBoard reads the files of a folder in the order of their names, so the new name must sort after the last one.
-  // The clock may show the same second as then, or may have been set back.
+  // TensorBoard reads the files of a folder in the order of their names, so the new name must sort after all others.
+  // The clock alone does not ensure this: it may have been set back, or the last file may be of the same second.
   std::string last;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(folder, error))
@@ -82,13 +82,13 @@ TensorBoardWriter::TensorBoardWriter(const std::filesystem::path& folder, int64_
   path_ = folder / name(second);
   file_.open(path_, std::ios::binary);
   write_record(event_head(start, 0) + bytes_field(3, "brain.Event:2"));
-  // SessionLog has the field status = 1, here with the value START = 1. On START, a reader drops earlier events from
-  // this step on.
+  // Field 1 of SessionLog is its status, here START, which is 1. On START, a reader drops the earlier events of
+  // `first_step` and all later steps.
   if (!last.empty()) write_record(event_head(start, first_step) + bytes_field(7, key(1, varint) + varint_of(1)));
 }
 
 void TensorBoardWriter::scalar(std::string_view tag, int64_t step, float value, double wall_time) {
-  // Field numbers of Summary: value = 1. Field numbers of Value: tag = 1, simple_value = 2.
+  // Field numbers of Summary: value = 1. Field numbers of Summary.Value: tag = 1, simple_value = 2.
   std::string entry = bytes_field(1, tag) + key(2, fixed32) + little_endian(value);
   write_record(event_head(wall_time, step) + bytes_field(5, bytes_field(1, entry)));
 }

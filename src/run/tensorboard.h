@@ -1,5 +1,5 @@
-// TensorBoard event files: scalars only, in the record format that TensorBoard reads (TFRecord framing around the
-// protocol buffers of tensorboard/compat/proto/event.proto and summary.proto, encoded by hand).
+// TensorBoard event files, with scalars only. A file has the framing of TFRecord; the records are the protocol buffers
+// of tensorboard/compat/proto/event.proto and summary.proto, which this class encodes itself.
 #pragma once
 
 #include <cstdint>
@@ -12,9 +12,9 @@ namespace rowan {
 
 class TensorBoardWriter {
  public:
-  // Starts a new events.out.tfevents.* file in `folder`, which is created when absent. TensorBoard reads it after the
-  // files of earlier starts and drops their events from `first_step` on, so that each step is shown once. Throws Error
-  // naming the file when it cannot be written.
+  // Starts a new events.out.tfevents.* file in `folder`, which is created when absent. TensorBoard reads the new file
+  // after those of earlier starts, and drops their events from `first_step` on, so that each step is shown once. Throws
+  // Error naming the file when it cannot be written.
   explicit TensorBoardWriter(const std::filesystem::path& folder, int64_t first_step = 0);
 
   // Adds one point to the curve `tag`, such as "train/loss", and flushes the file. `wall_time` is in seconds since

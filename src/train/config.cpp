@@ -15,7 +15,7 @@ namespace {
 
 constexpr int64_t most = int64_t{1} << 40;
 
-enum class Travel : uint8_t { fp32, bf16 };  // dtype in which gradients are communicated
+enum class Travel : uint8_t { fp32, bf16 };  // dtype in which ranks exchange gradients
 constexpr auto names_of(Travel) { return enum_names("fp32", "bf16"); }
 
 void visit(BatchConfig& batch, Section& keys) {
@@ -124,7 +124,6 @@ void visit(AverageConfig& average, Section& keys) {
       average.tail);
 }
 
-// The top-level keys.
 void visit(TrainConfig& config, Section& keys) {
   keys.other({.name = "model", .help = "path of a model config, or the object itself", .required = true},
              config.model.resolved);
@@ -255,11 +254,11 @@ Json resolve(TrainConfig config) {
   for_sections(config, [&](const std::string& name, const Visit& visit) {
     (name.empty() ? json : json[name]) = write_keys(visit);
   });
-  json["optimizer"] = to_json(config.optimizer);  // includes the switches of its recipes
+  json["optimizer"] = to_json(config.optimizer);  // also contains the switches of the recipes
   return json;
 }
 
-// Reports all missing keys at once if there are several.
+// If several keys are missing, throws one Error that names them all.
 void check_missing(JsonObject root) {
   std::vector<std::string> missing;
   auto add = [&](const std::vector<std::string>& paths) { missing.insert(missing.end(), paths.begin(), paths.end()); };

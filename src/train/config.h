@@ -19,10 +19,10 @@ namespace rowan {
 
 enum class TrainPrecision : uint8_t {
   fp32,             // weights, activations, gradients and optimizer state in fp32
-  bf16,             // weights and activations in bf16; masters, gradients and optimizer state in fp32
-  bf16_stochastic,  // weights in bf16 without masters, updates rounded stochastically; optimizer state in fp32
+  bf16,             // weights and activations in bf16; master weights, gradients and optimizer state in fp32
+  bf16_stochastic,  // as bf16, but without master weights: updates of the bf16 weights are rounded stochastically
   bf16_pure,        // weights, gradients and optimizer state in bf16, rounded to nearest, as in papers that train on C4
-  automatic,        // resolve_precision() replaces it by bf16 or fp32; until then it counts as fp32
+  automatic,        // bf16 or fp32, as chosen by resolve_precision(); until then it counts as fp32
   tf32,             // fp32, with the operands of matrix products rounded to TF32; GPU only
 };
 constexpr auto names_of(TrainPrecision) {
@@ -37,15 +37,15 @@ inline DType gradient_dtype(TrainPrecision p) { return p == TrainPrecision::bf16
 enum class ResidualStream : uint8_t { compute, fp32 };  // dtype of the residual stream: the compute dtype or fp32
 constexpr auto names_of(ResidualStream) { return enum_names("compute", "fp32"); }
 
-// How the algorithm of a matrix product is chosen on a GPU: by cuBLASLt's heuristic, or by time
-// (Backend::time_products).
+// How a GPU's algorithm for a matrix product is chosen: by cuBLASLt's heuristic, or as the fastest of several that are
+// timed (Backend::time_products).
 enum class Products : uint8_t { heuristic, timed };
 constexpr auto names_of(Products) { return enum_names("heuristic", "timed"); }
 
 struct BatchConfig {
   int64_t sequences = 0;        // sequences in a step, over all ranks
   int64_t sequence_length = 0;  // tokens in a sequence
-  int64_t micro_batch = 0;      // sequences that a rank processes at once; 0: all of its sequences of a step
+  int64_t micro_batch = 0;      // sequences that a rank processes at once; 0: all of the rank's sequences in a step
 };
 
 // The largest accepted number of tokens in a micro-batch. No device has memory for so many.
@@ -60,16 +60,16 @@ struct RunConfig {
   uint64_t seed = 42;
   int64_t log_every = 10;
   int64_t eval_every = 0;           // steps between evaluations; 0: only at the end
-  int64_t eval_tokens = 0;          // validation tokens to read; 0: all; the default depends on the batch
-  int64_t checkpoint_every = 0;     // steps between checkpoints; 0: not by steps
-  int64_t checkpoint_seconds = 0;   // seconds between checkpoints; 0: not by time
+  int64_t eval_tokens = 0;          // validation tokens in one evaluation; 0: all; the default depends on the batch
+  int64_t checkpoint_every = 0;     // steps between checkpoints; 0: off
+  int64_t checkpoint_seconds = 0;   // seconds between checkpoints; 0: off
   int64_t keep = 3;                 // number of checkpoints to keep; 0: all
   int64_t keep_every = 0;           // steps between checkpoints that are never removed; 0: none
-  bool keep_best = false;           // also keep the checkpoint of lowest validation loss; evaluations then save one
+  bool keep_best = false;           // keep the checkpoint with the lowest validation loss; every evaluation saves one
   int64_t patience = 0;             // end the run after this many evaluations without improvement; 0: never
   int64_t max_seconds = 0;          // seconds after which a process saves and exits; 0: never
   int64_t check_weights_every = 0;  // steps between comparisons of the ranks' weights; 0: only at the start
-  int64_t norms_every = 0;          // steps between rows with norms by layer; 0: never
+  int64_t norms_every = 0;          // steps between rows with the norms of each layer; 0: never
   std::string sample_prompt;        // prompt whose continuation is printed at the end of the run
   int64_t sample_tokens = 0;
 };
@@ -79,12 +79,12 @@ struct RunConfig {
 struct SkipConfig {
   double loss_zscore = 0;       // a loss this many standard deviations above the window's mean is a spike; 0: never
   double grad_norm_zscore = 0;  // the same for the gradient norm before clipping
-  int64_t window = 128;         // number of last steps to compare with
+  int64_t window = 128;         // number of preceding steps to compare with
 };
 
 struct TrainConfig {
   ModelConfig model;
-  std::string init;       // file or folder of initial weights; "": drawn from run.seed
+  std::string init;       // file or folder of initial weights; "": random weights from run.seed
   std::string tokenizer;  // "" if no text is decoded or scored
   DataConfig data;
   BatchConfig batch;
@@ -94,11 +94,11 @@ struct TrainConfig {
   double grad_clip = 0;  // largest global gradient norm; 0: no clipping
   SkipConfig skip;
   TrainPrecision precision = TrainPrecision::automatic;
-  // Dtype in which gradients are communicated. Default: the dtype they are stored in, so that the number of ranks
-  // changes nothing but the order of summation. bf16 halves the bytes of fp32.
+  // Dtype in which ranks exchange gradients. By default it is the dtype of the stored gradients, so the number of ranks
+  // changes only the order of summation.
   DType reduce = DType::f32;
   ResidualStream residual = ResidualStream::compute;
-  double z_loss = 0;  // weight of log(sum of exp(logits))^2 in the gradient; reported losses do not include it
+  double z_loss = 0;  // weight of log(sum of exp(logits))^2 in the gradient; reported losses omit this term
   Recompute recompute = Recompute::none;
   ShardMode shard = ShardMode::none;
   Device device = Device::automatic;
@@ -110,19 +110,20 @@ struct TrainConfig {
   Json resolved;  // every key with its value, so that a version with other defaults can repeat the run
 };
 
-// Reads a config file with --set assignments applied. A model path is relative to the config file. Throws Error naming
-// file, line and field.
+// Reads a config file and applies `overrides`, the assignments of --set. A model path in the file is relative to the
+// file's folder. Throws Error naming file, line and field.
 TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides);
 
-// Replaces precision "auto": bf16 with masters on a device with fast bf16 products (Backend::fast), else fp32.
+// Replaces precision "auto" by "bf16" if `fast_bf16`, else by "fp32". `fast_bf16`: the device has fast bf16 products
+// (Backend::fast).
 void resolve_precision(TrainConfig& config, bool fast_bf16);
 
-// The part of a resolved config that must be equal if one run is to continue another. It omits the keys marked
-// `continues`: where and how fast the run executes, and what it logs and keeps.
+// The part of a resolved config that must stay the same when a run continues. It omits the keys marked `continues`,
+// which set where and how fast the run executes, and what it logs and keeps.
 Json identity_of(Json resolved);
 
-// The keys of each section, by section name ("" holds the top-level keys), as in configs/README.md. Recipe switches are
-// listed by `rowan optimizers` instead.
+// The keys of each section, by section name; "" holds the top-level keys. configs/README.md is checked against them.
+// They do not include the switches of recipes, which `rowan optimizers` lists.
 std::map<std::string, std::vector<KeyRow>> config_keys();
 
 }  // namespace rowan

@@ -14,8 +14,8 @@ class Backend;
 enum class Device : uint8_t { automatic, cpu, cuda };
 constexpr auto names_of(Device) { return enum_names("auto", "cpu", "cuda"); }
 
-// `threads` is the number of CPU threads (0: all cores). `index` selects the GPU. Throws Error if the requested GPU or
-// kernels are not available; cuDNN's kernels need a GPU.
+// `threads` is the number of CPU threads (0: all cores). `index` selects the GPU. cuDNN's attention kernels need a GPU,
+// so with them `automatic` means cuda. Throws Error if the GPU or the attention kernels are not available.
 std::unique_ptr<Backend> make_backend(Device device, int threads, int index,
                                       AttentionKernels attention = AttentionKernels::rowan);
 

@@ -13,9 +13,9 @@ namespace {
 
 constexpr double tera = 1e12, giga = 1e9;
 
-// Estimates: the peaks of NVIDIA's data sheets (SXM modules; dense, fp32 sums) times the fraction that copies and large
-// cuBLASLt products are known to reach. Attention runs on mma.sync, at 62% of wgmma's rate on Hopper. The peaks of
-// memory bandwidth and of bf16, TF32 and fp32 products are:
+// Estimates. Each rate is the peak in NVIDIA's data sheet (SXM module, no sparsity, fp32 accumulation) times the
+// fraction that copies or large cuBLASLt products usually reach. Attention uses mma.sync, which reaches 62% of the peak
+// of wgmma on Hopper. The peaks of memory bandwidth and of bf16, TF32 and fp32 products are:
 //   A100   2.04 TB/s, 312, 156, 19.5 TFLOP/s     H100   3.35 TB/s, 989, 495, 67 TFLOP/s
 //   H200   4.8 TB/s, as an H100                  B200   8 TB/s, 2250, 1100, 75 TFLOP/s
 const DeviceProfile profiles[] = {

@@ -1,6 +1,7 @@
-// Known rates of matrix products, so that a start need not measure them again. They are published figures or earlier
-// measurements. Measurements are stored in $XDG_CACHE_HOME/rowan/products.json ($HOME/.cache if that variable is not
-// set), by device, instruction set, threads, dtype, ranks and version. Delete the file to measure again.
+// Rates of matrix products that need no new measurement, because they are published or were measured before. A
+// measurement is stored in $XDG_CACHE_HOME/rowan/products.json, or in $HOME/.cache/rowan/products.json if the first
+// variable is not an absolute path. It is found again by device, instruction set, threads, dtype, ranks and version.
+// Delete the file to measure again.
 #pragma once
 
 #include <optional>

@@ -1,5 +1,5 @@
-// Norms by layer for one update, on request (run.norms_every): of the weights after the update, of the gradients before
-// clipping, and of the update itself. They are computed on the host from copies, so that they do not affect training.
+// The norms of each layer's weights after an update, of its gradients before clipping, and of the update itself
+// (run.norms_every). They are computed on the host from copies, so they do not affect training.
 #pragma once
 
 #include <string>
@@ -15,12 +15,12 @@ class Communicator;
 
 class LayerNorms {
  public:
-  // Call it before the update. `shares` are the parts that this rank updates. `counts` is Sharding::shares_count():
-  // false if another rank counts the same shares.
+  // Must be constructed before the update. `shares` are the parts that this rank updates. `counts` is
+  // Sharding::shares_count(): false if another rank already adds the same shares to the sums.
   LayerNorms(Backend& backend, const std::vector<Share>& shares, bool counts, int blocks);
 
-  // Call it after the update, on all ranks. Returns the 2-norm over all parameters of each block, with names such as
-  // "norm/weights/layer_0". The first block is "embeddings", the last "head".
+  // Must be called after the update, on all ranks. Returns the 2-norm over all parameters of each block, with names
+  // such as "norm/weights/layer_0". The first block is "embeddings", the last "head".
   std::vector<std::pair<std::string, double>> after(Communicator& communicator) const;
 
  private:

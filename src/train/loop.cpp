@@ -27,7 +27,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// All ranks must run the same binary, because builds may round differently and versions may exchange different
+// All ranks must run the same binary: other builds may round differently, and other versions may exchange different
 // messages.
 std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile("/proc/self/exe").text())); }
 
@@ -81,7 +81,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   check_same(communicator, "config ", config.resolved);
   run_on_all_ranks(communicator, [&] {
     if (config.products == Products::timed) {
-      if (communicator.size() > 1)  // ranks that choose for themselves would compute different bits
+      if (communicator.size() > 1)  // ranks that choose different algorithms would compute different bits
         fail("products: found \"timed\" on {} ranks, expected one rank for it; use \"heuristic\"", communicator.size());
       backend.time_products((dir / "products.json").string());
     }
@@ -106,7 +106,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   trainer->check_weights();
   const Json place = {{"device", backend.describe()}, {"world_size", communicator.size()}};
   std::unique_ptr<RunLog> log;
-  const StopSignals signals;  // before this point a signal ends the process, since there is nothing to save
+  const StopSignals signals;  // before this point a signal ends the process, because there is nothing to save
   run_on_all_ranks(communicator, [&] {
     if (!first) return;
     start->begin(place);
@@ -136,7 +136,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   const int64_t first_step = trainer->steps_done();
   double last_save = steady_seconds();
   trainer->listen([&] {
-    // Each start makes at least one step, so that a run with a long start-up still advances.
+    // Each start makes at least one step. A run whose start-up takes longer than max_seconds therefore still advances.
     const bool late = run.max_seconds && trainer->steps_done() > first_step &&
                       steady_seconds() - began >= static_cast<double>(run.max_seconds);
     const bool save =
@@ -200,7 +200,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
       const bool evaluates = due(run.eval_every) || done();
       pending = pending || result.save || due(run.checkpoint_every) || due(run.keep_every) ||
                 (evaluates && run.keep_best) || done();
-      // While updates are skipped there is nothing new to save, and the state may not be sound.
+      // While updates are skipped, there is nothing new to save and the state may not be sound.
       if (pending && (!skipping || done())) {
         save();
         pending = false;
@@ -243,8 +243,8 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
 }  // namespace
 
 int train(const TrainConfig& config, Backend& backend, Communicator& communicator, const StartOptions& options) {
-  // mpirun connects each rank's stdout to a pseudo-terminal even if its own output goes to a file, so stderr is tested
-  // too.
+  // mpirun connects each rank's stdout to a pseudo-terminal even if the output of mpirun goes to a file, so stderr is
+  // tested too.
   Progress progress(config.run.steps, stdout, stderr, is_terminal(stdout) && is_terminal(stderr));
   try {
     return run_to_end(config, backend, communicator, options, progress);

@@ -6,12 +6,11 @@
 
 namespace rowan {
 
-// The exit code of a run that saved and stopped because run.max_seconds had passed. It is the same as that of
-// timeout(1).
+// The exit code of a run that saved and stopped because run.max_seconds had passed. timeout(1) uses the same code.
 constexpr int out_of_time = 124;
 
-// If the run directory holds checkpoints of the same config, continues from the newest. A different config is refused
-// unless `options` allow it.
+// Trains until the end of the run. If the run's folder holds checkpoints of the same config, continues from the newest.
+// Throws Error if they have a different config, unless `options` allow it.
 // Returns 0 if the run is complete. If it was stopped early, all ranks return the same code: 128 + the signal's number,
 // or out_of_time. Throws AgreedError on every rank, or Error on the rank that failed.
 int train(const TrainConfig& config, Backend& backend, Communicator& communicator, const StartOptions& options);

@@ -9,7 +9,7 @@ namespace rowan {
 
 struct TrainConfig;
 
-// The options of the model on each of `ranks` ranks. `end_token` is the token between documents; -1 if no data is open.
+// The options of each rank's model when `ranks` ranks train it. `end_token` separates documents; -1 if no data is open.
 ModelOptions model_options(const TrainConfig& config, int ranks, int32_t end_token = -1);
 
 }  // namespace rowan

@@ -18,7 +18,7 @@ namespace rowan {
 
 namespace {
 
-// The traffic of rank `rank` in a step. It is counted by running the passes and the exchange of weights on a dry
+// The traffic of rank `rank` in a step, counted by running the passes and the exchange of weights on a dry
 // communicator.
 Traffic traffic_of(const TrainConfig& config, int rank, int ranks, const std::vector<UpdateCost>& costs, bool masters) {
   auto dry = make_dry_backend();
@@ -62,8 +62,8 @@ std::string remedy(const TrainConfig& config, const Plan& plan, int ranks, size_
   return fmt::format("lower model.{}, which is {}", key.name, key.value);
 }
 
-// Reason and remedy if one matrix makes the work of ranks uneven, else "". Such a matrix, or a block of its rows, is
-// updated as a whole by one rank, so that rank has at least this much work.
+// Returns why one matrix makes the ranks' work uneven, and the remedy; else "". One rank updates the whole matrix, or a
+// whole block of its rows, so the work on it cannot be divided further.
 std::string uneven_text(const ParameterTable& table, const std::vector<UpdateCost>& costs, int ranks) {
   double total = 0, largest = 0;
   std::string name;

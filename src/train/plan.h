@@ -1,5 +1,5 @@
-// The memory, FLOPs and traffic of a run, counted by running the real model, loss and optimizer on the dry backend,
-// which computes nothing. So no formula is repeated here.
+// The memory, FLOPs and traffic of a run. They are counted by running the real model, loss and optimizer on the dry
+// backend, which computes nothing. The plan therefore needs no formulas of its own.
 #pragma once
 
 #include <array>
@@ -15,18 +15,19 @@ struct Plan {
   std::array<size_t, category_count> bytes{};  // peak bytes of each category on one rank
   size_t total_bytes = 0;                      // peak bytes of all categories together
   double step_flops = 0;       // FLOPs of one rank's step: matrix products and causal attention, with recomputation
-  double step_flops_full = 0;  // the same, with masked attention scores counted too
+  double step_flops_full = 0;  // the same, but counting masked attention scores too
   double attention_flops = 0;  // the part of step_flops that is attention
   double optimizer_flops = 0, optimizer_bytes = 0;  // FLOPs and bytes of one rank's update
   std::vector<Kernel> kernels;                      // kernels of one rank's step and update, merged by name
-  double work_balance = 1, memory_balance = 1;      // optimizer's load on ranks: largest over mean
-  std::string uneven;  // reason and remedy if one matrix is more work than an equal share; else empty
-  // Bytes that a rank sends in one step, averaged over ranks. Gradients go to their owners (with shard "none", to all
-  // ranks), updated weights to all ranks.
+  double work_balance = 1, memory_balance = 1;      // the optimizer's largest load on a rank, divided by the mean load
+  std::string uneven;  // why one matrix makes the ranks' work uneven, and the remedy; "" if none does
+  // Bytes that a rank sends in one step, averaged over ranks. Gradients go to the rank that owns them (to all ranks if
+  // shard is "none"). Updated weights go to all ranks.
   double gradient_bytes_sent = 0, weight_bytes_sent = 0;
 };
 
-// The plan of rank 0 of `ranks` ranks. Scratch memory is a GPU's if config.device is cuda, else a CPU's.
+// The plan of rank 0 when `ranks` ranks train. Scratch memory is counted for a GPU if config.device is cuda, else for a
+// CPU.
 Plan make_plan(const TrainConfig& config, int ranks);
 
 // Throws Error if a rank needs more memory than this machine has free. The message names the setting to change. Without

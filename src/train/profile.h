@@ -1,6 +1,5 @@
-// rowan train --profile FILE: records the operations of a start's first 20 steps as a timeline for Perfetto and
-// chrome://tracing. While it records, the host waits for every GPU operation, so that the recorded duration is the
-// execution time.
+// rowan train --profile FILE: records the first 20 steps after a start as a timeline for Perfetto and chrome://tracing.
+// During the recording the host waits for every GPU operation, so the recorded durations are execution times.
 #pragma once
 
 #include <string>
@@ -14,12 +13,12 @@ class Profile {
  public:
   // Starts recording.
   Profile(Timeline& timeline, std::string file, const Note& note);
-  // Writes the file if 1 to 19 steps were made.
+  // Writes the file if recording has not ended and at least one step was made.
   ~Profile();
   Profile(const Profile&) = delete;
   Profile& operator=(const Profile&) = delete;
 
-  // Call it after each step and its evaluation and checkpoint. The 20th call writes the file.
+  // Must be called after each step, including the step's evaluation and checkpoint. The 20th call writes the file.
   void step();
 
  private:

@@ -1,6 +1,6 @@
-// What the user sees while a run trains. Rows go to stdout; on a terminal they are one line that is rewritten in place.
-// Notes go to stderr. Both are also appended to RUN/log.txt. Text that cannot be written is dropped, and training
-// continues. For the log, one warning is shown.
+// What the user sees while a run trains. Training and validation rows go to stdout; on a terminal, each training row
+// overwrites the one before. Notes go to stderr. Rows and notes are also appended to RUN/log.txt. Text that cannot be
+// written is dropped, and training continues. If the log cannot be written, one warning is shown.
 #pragma once
 
 #include <cstdio>
@@ -15,19 +15,19 @@ namespace rowan {
 
 class Progress {
  public:
-  // `in_place`: rewrite the training line in place, as on a terminal.
+  // `in_place`: each training row overwrites the one before, as on a terminal.
   Progress(int64_t total_steps, std::FILE* rows, std::FILE* notes, bool in_place);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // Appends everything to this file as well: first the lines shown so far, then all later ones.
+  // Also writes all output to this file: first the lines shown so far, then all later ones.
   void keep_log(const std::filesystem::path& file);
 
   // Shows a line such as
   //   step 250/5000  loss 3.4521  lr 2.00e-03  |g| 0.81  41.2K tok/s  MFU 38.1%  ETA 3m 05s
-  // MFU is left out if it is unknown. On a narrow terminal, MFU, |g|, lr and tok/s are left out, in this order, until
-  // the line fits. `seconds_left` includes the evaluations to come.
+  // An unknown MFU is left out. On a narrow terminal, MFU, |g|, lr and tok/s are left out, in this order, until the
+  // line fits. `seconds_left` includes the evaluations to come.
   void train(const TrainRow& row, double seconds_left);
   void validation(const ValidationRow& row);
   // On a terminal, shows the fraction `part` of the running evaluation that is done. Elsewhere shows nothing.
@@ -51,7 +51,7 @@ class Progress {
   std::FILE* log_ = nullptr;
   std::filesystem::path log_path_;
   std::string before_log_;
-  bool in_place_, open_line_ = false, passing_ = false;  // passing_: the open line is temporary and may be erased
+  bool in_place_, open_line_ = false, passing_ = false;  // passing_: the open line is temporary and will be erased
   bool log_lost_ = false;
 };
 

@@ -48,7 +48,6 @@ std::string sample_text(const TrainConfig& config) {
                      tokenizer->decode(tokens));
 }
 
-// The precision, and which of bf16 and fp32 is faster on this device.
 std::string precision_text(const TrainConfig& config, const Backend& backend) {
   return fmt::format("{}; {}", name_of(config.precision),
                      backend.fast(DType::bf16) ? "bf16 is the faster one here: the device has instructions for it"

@@ -86,7 +86,7 @@ double RunLog::seconds_left(int64_t step, double tokens_per_second) const {
     return found == pauses_.end() ? 0.0 : found->second.seconds / static_cast<double>(found->second.count);
   };
   double evaluation = mean(Pause::evaluation);
-  if (evaluation == 0)  // none yet; a forward pass takes about a third of a step
+  if (evaluation == 0)  // no evaluation yet; a forward pass takes about a third of a step
     evaluation = static_cast<double>(trainer_.validation_targets()) / (3 * tokens_per_second);
   const bool one_more = run.eval_every == 0 || run.steps % run.eval_every != 0;  // the evaluation at the end
   seconds += evaluation * static_cast<double>(times(run.eval_every) + one_more);
@@ -162,7 +162,7 @@ void RunLog::pause(Pause what, const std::function<void()>& work) {
   ++pauses_[what].count;
 }
 
-// Shows once, after 6 steps of this start, how long the rest of the run will take.
+// After the first 6 steps of this process, shows how long the rest of the run will take.
 void RunLog::estimate(int64_t step) {
   const int64_t done = step - first_step_, left = config_.run.steps - step;
   if (done == 1) settled_ = seconds();

@@ -1,4 +1,4 @@
-// RunLog: what rank 0 shows and records of a run while it trains.
+// RunLog: what rank 0 shows and records while a run trains.
 #pragma once
 
 #include <functional>
@@ -30,29 +30,28 @@ class RunLog {
                   const std::vector<std::pair<std::string, double>>& averages,
                   const std::optional<HellaSwagScore>& hellaswag);
   void resumed(const Json& start) { log_.resume_row(trainer_.steps_done(), start); }
-  // Makes the rows durable.
+  // Syncs the rows to disk.
   void sync() { log_.sync(); }
 
-  // Whether the current step has been evaluated.
   bool evaluated() const;
   // The current step's validation loss, if it was evaluated.
   std::optional<double> validation() const;
   // The step with the lowest validation loss so far.
   std::optional<int64_t> best() const;
-  // The number of evaluations after the one of best(), or all evaluations if there is no best.
+  // The number of evaluations after the one at step best(); if there is no best step, the number of all evaluations.
   int64_t evaluations_since_best() const;
 
-  // Runs `work`. Its time counts neither as training time nor in the rates.
+  // Runs `work`, whose time counts neither as training time nor in the rates.
   enum class Pause { evaluation, checkpoint, check };
   void pause(Pause what, const std::function<void()>& work);
   // Shows the fraction `part` of an evaluation that is done.
   void evaluating(double part) { progress_.evaluating(trainer_.steps_done(), part); }
-  // A text such as "forward 31%, ...": the share of each phase in the time since this start.
+  // A text such as "forward 31%, ...": the share of each phase in the time since training began in this process.
   std::string time_text() const;
 
  private:
   void estimate(int64_t step);
-  // Seconds left in the run, including evaluations and checkpoints, at this many tokens per second.
+  // Seconds left in the run at this rate of training, including evaluations and checkpoints.
   double seconds_left(int64_t step, double tokens_per_second) const;
   std::vector<std::pair<std::string, double>> details(int64_t step);
   size_t best_index() const;
@@ -62,9 +61,9 @@ class RunLog {
   Progress& progress_;
   MetricsLog log_;
   double flops_, peak_, seconds_before_, start_, last_time_, paused_ = 0;
-  double settled_ = 0;  // seconds() after the first step, which is slow because it touches memory for the first time
+  double settled_ = 0;  // seconds() after the first step, which is slow because it first touches the memory
   int64_t last_step_, first_step_, skipped_ = 0;
-  std::map<std::string, double> phases_;  // seconds of each phase at the last row
+  std::map<std::string, double> phases_;  // seconds of each phase until the last row
   struct Pauses {
     double seconds = 0;
     int64_t count = 0;

@@ -6,7 +6,7 @@
 namespace rowan {
 namespace {
 
-// A signal handler can only use globals.
+// Global, because a signal handler takes no argument but the signal's number.
 volatile std::sig_atomic_t first_signal = 0;
 constexpr int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 struct sigaction previous[std::size(handled)];

@@ -1,5 +1,6 @@
-// SIGTERM, SIGINT, SIGHUP (the terminal was closed) and SIGUSR1 ask the training loop to save and exit. mpirun forwards
-// SIGUSR1 to its ranks; on the other signals it kills them. SIGINT after any of them ends the process at once.
+// SIGTERM, SIGINT, SIGHUP (the terminal was closed) and SIGUSR1 make the training loop save and exit. mpirun forwards
+// SIGUSR1 to its ranks; if it receives one of the other signals, it kills them. A SIGINT that follows any of these
+// signals ends the process at once.
 #pragma once
 
 namespace rowan {

@@ -15,7 +15,7 @@ class SpikeDetector {
   explicit SpikeDetector(int64_t window) : window_(static_cast<size_t>(window)) {}
 
   // Returns how many standard deviations `value` lies above the mean of the window; 0 until the window is full. Then
-  // adds `value` to the window, even if it is a spike, so that a lasting new level becomes the normal one.
+  // adds `value` to the window, even if it is a spike. A lasting rise therefore soon stops counting as a spike.
   double add(double value);
 
   // The values in the window, oldest first, for checkpoints.

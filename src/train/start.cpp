@@ -29,7 +29,7 @@ Json changes_of(const Json& before, const Json& after) {
   return changes;
 }
 
-// "first difference at optimizer.lr: 0.01 there, 0.02 here"; "" if nothing differs.
+// A text such as "first difference at optimizer.lr: 0.01 there, 0.02 here"; "" if nothing differs.
 std::string first_difference(const Json& before, const Json& after) {
   const Json changes = changes_of(before, after);
   if (changes.empty()) return "";
@@ -39,7 +39,8 @@ std::string first_difference(const Json& before, const Json& after) {
                      text(values["to"]));
 }
 
-// Another number of sequences a step would change the order of the samples; Trainer::restore() refuses it.
+// Whether batch.sequences is the same. Another value would change the order of the samples; Trainer::restore() refuses
+// it.
 bool can_resume(const Json& before, const Json& after) {
   const Json *was = value_at(before, "batch.sequences"), *is = value_at(after, "batch.sequences");
   return !was || !is || *was == *is;
@@ -114,10 +115,10 @@ void RunStart::look() {
   std::string difference;
   try {
     TrainConfig before = load_config(config.string(), {});
-    resolve_precision(before, false);  // versions before "auto" wrote no precision and used fp32
+    resolve_precision(before, false);  // a file without "precision" is from an older version, which used fp32
     before_ = before.resolved;
     difference = first_difference(identity_of(*before_), identity_of(config_.resolved));
-  } catch (const Error&) {  // written by another version or another program
+  } catch (const Error&) {  // another version or another program wrote the file
     before_ = parse_json({config.string(), read_file(config)});
     difference = first_difference(*before_, config_.resolved);
   }

@@ -1,5 +1,6 @@
-// The start of a run. It locks the run's folder. An earlier run in the folder is continued, is refused with an Error
-// that names the difference in config, or has its files moved into RUN/earlier-N. The folder is never emptied.
+// The start of a run in its folder, which is locked. If the folder holds an earlier run, the start continues that run,
+// or throws an Error that names the difference in config, or moves the files into RUN/earlier-N. It never empties the
+// folder.
 #pragma once
 
 #include <filesystem>
@@ -13,23 +14,23 @@
 namespace rowan {
 
 struct StartOptions {
-  bool resume = false;          // fail unless there is a checkpoint to resume; the config may differ
-  std::optional<int64_t> from;  // go back to the checkpoint of this step; the config may differ
+  bool resume = false;          // throw Error if there is no checkpoint; the config may differ from that of the run
+  std::optional<int64_t> from;  // go back to the checkpoint of this step; the config may differ as well
   std::string profile = {};     // file for a trace of the first steps; "": none
 };
 
 class RunStart {
  public:
-  // Locks and inspects the folder. Removes only checkpoints that a killed process left unfinished. Throws Error when
-  // the run cannot start there: another process trains it, its config differs, or the files are not a run's.
+  // Locks and inspects the folder. Removes only checkpoints that a killed process left unfinished. Throws Error if
+  // another process trains there, if the run in the folder has another config, or if its files belong to no run.
   RunStart(const TrainConfig& config, const StartOptions& options, const Note& note);
 
   // The checkpoint to continue from, if any.
   const std::optional<std::filesystem::path>& checkpoint() const { return checkpoint_; }
 
   // Creates the folder, moves files that this start would replace into RUN/earlier-N, and writes config.json. Appends a
-  // record of this start to starts.jsonl: `facts`, time, machine, command, and the changes of the config since the last
-  // start.
+  // record of this start to starts.jsonl: `facts`, time, machine, command, and how the config differs from that of the
+  // last start.
   void begin(Json facts);
 
   // Throws Error when another process has taken over the run.

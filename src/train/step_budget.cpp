@@ -8,8 +8,8 @@ namespace {
 // The fraction of the copy rate that kernels reach if they touch every byte once. Optimizer kernels reach less, because
 // they read and write many arrays at once.
 constexpr double stream_share = 0.88, optimizer_share = 0.8;
-// The fraction of the fp32 rate that attention reaches without tensor cores: each multiplication needs two loads that
-// touch 32 cache lines.
+// The fraction of the fp32 rate that attention reaches without tensor cores. Each multiplication needs two loads, and a
+// warp's loads touch 32 cache lines.
 constexpr double plain_attention_share = 1.0 / 64;
 
 double seconds_of(const Kernel& kernel, const DeviceProfile& device, bool tf32) {

@@ -1,6 +1,6 @@
-// The time that a step should take on a GPU, kernel by kernel, computed from the plan's bytes and FLOPs and the
-// device's rates. It is the lower bound shown beside measurements (`rowan bench kernels`) and the basis of cost
-// estimates.
+// The time that a step should take on a GPU, kernel by kernel. It is computed from the bytes and FLOPs of the plan and
+// the rates of the device. `rowan bench kernels` shows it beside measurements; `rowan plan --device` estimates costs
+// with it.
 #pragma once
 
 #include <vector>

@@ -22,11 +22,11 @@
 namespace rowan {
 namespace {
 
-// After this many non-finite gradients in a row, training will not recover.
+// step() throws Error after this many non-finite gradients in a row, because training is then unlikely to recover.
 constexpr int most_not_finite = 10;
 
-// Loads the config's tokenizer, if any. Training does not need it, but HellaSwag and samples do. It is loaded now so
-// that a missing or mismatched tokenizer fails at the start.
+// Loads the config's tokenizer, if any. HellaSwag, bits per byte and samples use it; training does not. It is loaded at
+// the start so that a missing or mismatched tokenizer is found early.
 std::unique_ptr<Tokenizer> fitting_tokenizer(const TrainConfig& config) {
   if (config.tokenizer.empty()) return nullptr;
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(config.tokenizer);
@@ -44,8 +44,8 @@ struct PassKey {
   uint64_t packed() const { return uint64_t{std::bit_cast<uint32_t>(scale)} << 1 | uint64_t{accumulate}; }
 };
 
-// Training data, validation data and the config must use the same tokenizer, because token ids mean nothing without
-// their tokenizer.
+// Training data, validation data and the config must use the same tokenizer, because other tokenizers give the same ids
+// other meanings.
 void check_tokenizers(const TrainConfig& config, const Tokenizer* tokenizer, uint64_t train,
                       const ValidationSet* validation) {
   const std::string shards = "the shards of data.train";
@@ -104,7 +104,7 @@ int64_t Trainer::first_sample(int64_t step, int64_t micro) const {
          (micro * communicator_.size() + communicator_.rank()) * model_.options().batch;
 }
 
-// Uploads the numbers of the samples, from which dropout masks are computed.
+// Uploads the indices of the samples, from which dropout masks are computed.
 void Trainer::upload_samples(int64_t first) {
   if (model_.samples().empty()) return;
   std::vector<int32_t> numbers;
@@ -115,8 +115,8 @@ void Trainer::upload_samples(int64_t first) {
   backend_.upload(model_.samples(), numbers.data());
 }
 
-// Item i of this rank is micro-step i mod micro_steps_ of step i / micro_steps_. In a micro-step, consecutive ranks
-// take consecutive rows.
+// Item i of this rank belongs to step i / micro_steps_ and is its micro-step i % micro_steps_. In a micro-step,
+// consecutive ranks take consecutive micro-batches.
 void Trainer::start_prefetch() {
   auto fill = [this](int64_t item, int32_t* inputs, int32_t* targets) {
     batches_.fill(first_sample(item / micro_steps_, item % micro_steps_), model_.options().batch, inputs, targets);
@@ -153,7 +153,7 @@ StepResult Trainer::step() {
     }
     sharding_.begin_micro_step(micro + 1 == micro_steps_);
     auto pass = [&] { backend_.sum(loss_sum_, model_.loss_and_gradients(tokens_, targets_, scale), micro > 0); };
-    if (communicator_.size() == 1)  // no communication inside the pass, so it can be recorded and replayed
+    if (communicator_.size() == 1)  // the pass has no communication, so it can be recorded and replayed
       backend_.repeat(this, PassKey{.scale = scale, .accumulate = micro > 0}.packed(), pass);
     else
       pass();
@@ -166,8 +166,8 @@ StepResult Trainer::step() {
   const StepTotals totals =
       sharding_.sum_over_ranks(loss_sum_, {double(mine.stop), double(mine.save), seconds.count()}, optimizer_.sums());
   messages.reset();
-  // All ranks check for a stop together, which costs a message. They do so after every micro-batch, or about every
-  // quarter of a second if micro-batches are shorter.
+  // The ranks check together whether to stop, which costs a message. They check after every micro-batch, or about every
+  // 0.25 seconds if micro-batches take less time.
   micro_steps_between_looks_ = std::max<int64_t>(
       1, static_cast<int64_t>(0.25 * static_cast<double>(communicator_.size() * micro_steps_) / totals.more[2]));
 
@@ -224,7 +224,7 @@ std::string Trainer::reason_to_skip(const StepResult& result) {
 
 ValidationLosses Trainer::evaluate_weights(const std::function<void(double)>& done) {
   const int64_t a_batch = model_.options().batch * communicator_.size();
-  int64_t begun = 0;  // number of batches begun
+  int64_t begun = 0;
   const auto stop_if_asked = [&] {
     if (asked_to_stop()) throw Stopped();
     if (done) done(static_cast<double>(begun++ * a_batch) / static_cast<double>(validation_->rows()));

@@ -25,13 +25,13 @@ namespace rowan {
 
 class Timeline;
 
-// Requests from outside, made by a signal or a timer. A request to one rank takes effect on all ranks.
+// Requests by a signal or a timer. A request to one rank takes effect on all ranks.
 struct Wishes {
   bool stop = false;
   bool save = false;
 };
 
-// Thrown on all ranks, between two micro-batches, when one of them is requested to stop.
+// Thrown on all ranks, between two micro-batches of training or evaluation, when any rank is requested to stop.
 struct Stopped {};
 
 struct StepResult {
@@ -53,14 +53,14 @@ class Trainer {
   void listen(std::function<Wishes()> wishes) { wishes_ = std::move(wishes); }
 
   // Makes one optimizer update over batch.sequences sequences. Throws Error after too many non-finite gradients in a
-  // row. If it throws Stopped, the state is that after the previous step.
+  // row. After Stopped, the state is the one that the previous step left.
   StepResult step();
   int64_t steps_done() const { return steps_done_; }
 
-  // The losses over the validation set, the same on every rank; nothing if there is no set. Calls `done` before each
-  // batch with the fraction of rows that have been evaluated. Throws Stopped.
+  // The losses over the validation set, the same on every rank; nothing if there is no such set. Calls `done` before
+  // each batch with the fraction of rows evaluated so far. Throws Stopped.
   std::optional<ValidationLosses> validate(const std::function<void(double)>& done = {});
-  // For each average of the weights that has begun: its name and its mean loss over the validation set. Throws Stopped.
+  // The name and the mean validation loss of each average of the weights that has begun. Throws Stopped.
   std::vector<std::pair<std::string, double>> validate_averages();
   // The score on the items of data.hellaswag, the same on every rank; nothing if the config names no file. Throws
   // Stopped.
@@ -69,11 +69,12 @@ class Trainer {
   // Replaces the weights by those in `files`. Throws Error naming file and tensor if they belong to another model.
   void load_weights(const TensorFiles& files);
 
-  // Writes the checkpoint RUN/checkpoints/step_N; all ranks call it. The fields of rank 0's `more` are added to
-  // state.json. Rank 0 calls `before_commit` when all tensors have been written. Returns "". But if the weights or the
-  // loss are far outside the range seen in this run, writes a ruined checkpoint (Condition) and returns the reason.
+  // Writes the checkpoint RUN/checkpoints/step_N and returns "". If the weights or the loss are far outside the range
+  // seen in this run, writes a ruined checkpoint (Condition) instead and returns the reason. All ranks call it.
+  // state.json also receives the fields of rank 0's `more`. Rank 0 calls `before_commit` when all tensors have been
+  // written.
   std::string save(const Json& more, const Rotation& rotation, const std::function<void()>& before_commit);
-  // Throws AgreedError if weights that several ranks hold differ between them.
+  // Throws AgreedError if ranks that hold copies of the same weights have different values.
   void check_weights() { sharding_.check_weights(); }
 
   // Restores the state from the folder of a checkpoint. Returns its state.json, including the fields that save() was
@@ -86,11 +87,11 @@ class Trainer {
   const Averages& averages() const { return averages_; }
   const BatchSource& batches() const { return batches_; }
   const Sharding& sharding() const { return sharding_; }
-  // Norms by layer (train/layer_norms.h) in the last step. Empty unless run.norms_every asks for them and the update
-  // was applied.
+  // Norms by layer (train/layer_norms.h) in the last step. Empty if the update was skipped or run.norms_every does not
+  // select the step.
   const std::vector<std::pair<std::string, double>>& norms() const { return norms_; }
-  // Bytes of text that the validation targets decode to (evaluate/bits_per_byte.h); 0 without a tokenizer in the
-  // config.
+  // The number of bytes of text that the validation targets represent (evaluate/bits_per_byte.h); 0 without a tokenizer
+  // or validation data.
   int64_t validation_bytes() const { return validation_bytes_; }
   // A line for each pair of data sets that share shards (data/overlap.h).
   std::vector<std::string> shared_shards() const;
@@ -108,7 +109,7 @@ class Trainer {
   ValidationLosses evaluate_weights(const std::function<void(double)>& done = {});
   void restore_averages(const std::filesystem::path& folder, JsonObject counts);
   std::string ruin();
-  // The number of the first sample that this rank processes in a micro-step.
+  // The index of the first sample that this rank processes in a micro-step.
   int64_t first_sample(int64_t step, int64_t micro) const;
   void upload_samples(int64_t first);
   std::string reason_to_skip(const StepResult& result);
@@ -132,8 +133,8 @@ class Trainer {
   std::function<Wishes()> wishes_;
   int64_t micro_steps_between_looks_ = 1;
   double last_loss_ = 0;
-  // The largest loss and weight norm of sound checkpoints so far. The loss also counts that of the first step and that
-  // of uniform predictions.
+  // The largest loss and weight norm of sound checkpoints so far. The largest loss is at least that of the first step
+  // and at least that of uniform predictions.
   double largest_loss_ = 0, largest_norm_ = 0;
   SpikeDetector losses_, grad_norms_;
   std::vector<std::pair<std::string, double>> norms_;

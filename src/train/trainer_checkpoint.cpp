@@ -46,8 +46,8 @@ std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTenso
 // Returns why the state is ruined, or "". The norm of the weights is checked too, because with normalization layers the
 // loss does not show the size of the weights.
 std::string Trainer::ruin() {
-  constexpr double most_loss = 1.5, most_norm = 100;  // factors over the largest earlier value
-  constexpr double most_weight = 1000;  // largest root mean square of weights; also applies to a run's first checkpoint
+  constexpr double most_loss = 1.5, most_norm = 100;  // multiples of the largest earlier value
+  constexpr double most_weight = 1000;  // largest root mean square of the weights; limits a run's first checkpoint too
   const double norm = sharding_.weight_norm();
   if (!(last_loss_ <= most_loss * largest_loss_))
     return fmt::format("the loss {:.4g} is far above the {:.4g} of this run so far", last_loss_, largest_loss_);
