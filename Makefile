@@ -1,9 +1,13 @@
-# make run    installs what is missing, builds, writes the embedded corpus and trains the quickstart on it
-# make test   the same set-up, then the tests in a Release build
-# make test-long  the tests that take minutes     make sanitize  the unit tests under ASan, UBSan
-# make clang  compiles everything with clang      make tidy  clang-tidy on changed lines
-# make kernels  registers and spills of GPU kernels, compared with those that are known; needs nvcc
-# make bench  the CPU benchmarks     make lint  formatting and other rules     make format  applies the formatting
+# make run        installs what is missing, builds, writes the embedded corpus and trains the quickstart on it
+# make test       installs what is missing, builds and runs the tests
+# make test-long  runs the tests that take minutes
+# make sanitize   runs the unit tests under ASan and UBSan
+# make clang      compiles everything with clang
+# make tidy       runs clang-tidy on changed lines
+# make kernels    compares the registers and spills of the GPU kernels with scripts/gpu/kernels.txt; needs nvcc
+# make bench      measures a training step
+# make lint       checks the formatting and other rules
+# make format     formats the sources
 SHELL := bash
 JOBS ?= $(shell nproc)
 
@@ -11,7 +15,7 @@ JOBS ?= $(shell nproc)
 # that is already configured keeps its generator and its setting of ROWAN_UNITY.
 configure = cmake -B $(1) $$([ ! -f $(1)/CMakeCache.txt ] && { echo -DROWAN_UNITY=ON; \
   command -v ninja >/dev/null && echo -G Ninja; }) $(2)
-# timed(NAME,COMMAND)
+# timed(NAME,COMMAND) runs COMMAND and prints the seconds that it took.
 timed = began=$$(date +%s); $(2) || exit; echo "$(1): $$(($$(date +%s) - began)) s"
 
 .PHONY: run announce test test-long build-test sanitize clang tidy kernels bench build format lint clean
@@ -42,7 +46,7 @@ test: build-test
 test-long: build-test
 	@$(call timed,test-long: run,ctest --test-dir build-test -L long -j $(JOBS) --output-on-failure </dev/null)
 
-# SANITIZED is a filter of GoogleTest.
+# SANITIZED is a GoogleTest filter.
 SANITIZED ?= *
 sanitize:
 	@scripts/setup.sh test
@@ -57,7 +61,8 @@ sanitize:
 	done; \
 	for shard in $$shards; do wait $$shard || failed=1; done; [ -z "$$failed" ]
 
-# Compiles only, without optimization. The emulated GPU kernels are left out: they are written for GCC's sanitizers.
+# Only compiles, without optimization. The emulated GPU kernels are left out, because they are written for GCC's
+# sanitizers.
 clang:
 	@scripts/setup.sh ci
 	@$(call configure,build-clang,-DROWAN_TESTS=ON -DROWAN_WERROR=ON -DROWAN_CUDA=OFF -DCMAKE_CXX_COMPILER=clang++ \

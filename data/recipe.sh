@@ -1,6 +1,11 @@
-# Downloads, tokenizes and verifies a corpus. Sourced by the get.sh of every corpus, which sets
-#   repository  folder  train (pattern)  validation (pattern of files, or empty)  rule (of --validation)  tokenizer
-# and calls recipe "$@". Downloaded files are in data/NAME/raw, shards in data/NAME.
+# Downloads, tokenizes and verifies a corpus. The get.sh of every corpus sources this file, sets these variables and
+# calls `recipe "$@"`:
+#   repository, folder  the place of the files on the Hugging Face hub
+#   train               pattern of the training files
+#   validation          pattern of the validation files, or empty
+#   rule                value of --validation, or empty
+#   tokenizer           value of --tokenizer
+# Files are downloaded to data/NAME/raw. The shards are written to data/NAME.
 set -euo pipefail
 data=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$data")
@@ -22,7 +27,8 @@ ROWAN names the program (default build/rowan), PYTHON the interpreter that has p
 END
 }
 
-# fetch FILE URL SHA256 SIZE: downloads one file, or continues an earlier download. SHA256 and SIZE may be `-`.
+# fetch FILE URL SHA256 SIZE: downloads one file, or continues an earlier download. A SHA256 or SIZE of `-` is not
+# checked.
 fetch() {
   local file=$1 url=$2 sha256=$3 size=$4
   [ -f "$file" ] && { [ "$size" = - ] || [ "$(stat -c %s "$file")" = "$size" ]; } && return
@@ -38,8 +44,8 @@ fetch() {
   mv "$file.part" "$file"
 }
 
-# download PATTERN N: downloads the first N files of a pattern from the hub to the raw folder. Fails if the list of
-# files cannot be downloaded.
+# download PATTERN N: downloads the first N files on the hub that match PATTERN into the raw folder. Fails if the list
+# of files cannot be downloaded.
 download() {
   local pattern=$1 limit=$2 list sha256 size path
   list=$("${PYTHON:-python3}" "$data/hub_files.py" "$repository" "$folder" "$pattern") || return 1
@@ -50,7 +56,7 @@ download() {
   done < <(head -n "$limit" <<<"$list")
 }
 
-# present PATTERN N: prints the first N files of a pattern in the raw folder.
+# present PATTERN N: prints the first N files in the raw folder that match PATTERN.
 present() { find "$raw" -maxdepth 1 -name "$1" | LC_ALL=C sort | head -n "$2"; }
 
 recipe() {
@@ -80,7 +86,6 @@ recipe() {
   mkdir -p "$raw"
 
   if [ $offline = no ]; then
-    # Without a list of files there is no network, so the files in the raw folder are used.
     if ! { download "$train" "$shards" && { [ -z "$validation" ] || download "$validation" 1000000; }; }; then
       say "cannot download the list of files; continuing with the files in $raw"
     else
@@ -93,8 +98,8 @@ recipe() {
   [ -z "$validation" ] || mapfile -t validation_files < <(present "$validation" 1000000)
   common=(--tokenizer "$tokenizer" --out "$out" --validation "${rule:-none}" "${more[@]}")
 
-  # rowan tokenize reads parquet files from a pipe and does not know their names. parquet_files.txt lists them, so that
-  # a change of the list is detected.
+  # `rowan tokenize` reads the text of parquet files from a pipe and does not learn their names. parquet_files.txt keeps
+  # the names, because a later call with other files must be refused.
   if [[ $train == *.parquet ]]; then
     mkdir -p "$out"
     if [ -f "$out/manifest.json" ] && [ -f "$out/parquet_files.txt" ] &&

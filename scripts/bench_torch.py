@@ -21,7 +21,7 @@ LIMITS = {
     "v3": {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"},
     "v4": {},
 }
-WORK = {  # model, sequences, tokens a sequence
+WORK = {  # model, sequences, tokens per sequence
     "quickstart": ("quickstart", 8, 256),
     "gpt2-t64": ("gpt2_124m", 4, 64),
     "gpt2-t256": ("gpt2_124m", 4, 256),

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Compiles kernels/cpu, the model and their tests with a cross compiler for arm64, and runs them under user-mode
+# Compiles kernels/cpu, the model and their tests with a cross compiler for arm64, and runs the tests under user-mode
 # emulation. Needs g++-aarch64-linux-gnu, qemu-user, libgtest-dev, libfmt-dev and nlohmann-json3-dev (Debian's names).
-# check_arm64.sh [gtest filter]      JOBS: number of parallel compilers
+#
+#   scripts/check_arm64.sh [FILTER]
+#
+# FILTER is a GoogleTest filter. JOBS is the number of compilers that run at once (default: one per core).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -10,7 +13,8 @@ for tool in $compiler $emulator ninja; do
   command -v $tool >/dev/null || { echo "check_arm64: $tool is missing; apt-get install g++-aarch64-linux-gnu qemu-user" >&2; exit 2; }
 done
 
-# These headers do not depend on the processor. The compiler must not find other headers of this machine.
+# The headers of fmt and nlohmann-json are the same for every processor. They are linked into a folder of their own,
+# because the compiler must not find any other header of this machine.
 mkdir -p $build/include
 for name in fmt nlohmann; do ln -sfn /usr/include/$name $build/include/$name; done
 googletest=/usr/src/googletest/googletest

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fuzzes the code that reads files, with clang's libFuzzer under ASan and UBSan, each family for SECONDS:
-#   scripts/fuzz.sh [SECONDS [FAMILY...]]        (default: 60, every family)
+# Fuzzes the code that reads files, with clang's libFuzzer under ASan and UBSan:
+#   scripts/fuzz.sh [SECONDS [FAMILY...]]        (SECONDS per family of inputs; default: 60, every family)
 # Corpora grow in build-fuzz/corpus/FAMILY. A failing input is left in build-fuzz as FAMILY-crash-*.
 set -euo pipefail
 cd "$(dirname "$0")/.."

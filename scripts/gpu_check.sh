@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
-# On a machine with an NVIDIA GPU: checks everything that needs one and measures it, within a given time.
+# Runs every check and every measurement that needs an NVIDIA GPU, within a given time.
 #
 #   scripts/gpu_check.sh [--out FOLDER] [--only PART,...] [--budget SECONDS] [--prebuilt FOLDER] [--debs FOLDER]
 #
-#   --out       where the results go (default: runs/gpu_check): table.txt, results.json, clocks.csv, logs.tgz. The first
-#               two are written again after every check, so that a kill at any moment leaves what was measured.
-#   --only      some of the parts, in this order: build suite golden step kernels profile large repeat compare ranks
-#               optimizer quickstart sanitizer. "check" names suite golden large repeat compare ranks sanitizer, "bench"
-#               the others but build.
-#   --budget    seconds for everything; what no longer fits is left out and named (default: no limit)
-#   --prebuilt  what scripts/gpu_pack.sh made, used instead of compiling where it runs (default: gpu_pack)
-#   --debs      Debian or Ubuntu packages (.deb) to unpack, without root, where libraries are missing (default: .deb)
+#   --out       folder of the results (default: runs/gpu_check): table.txt, results.json, clocks.csv, logs.tgz. The
+#               first two are written again after every check, so they survive if the script is killed.
+#   --only      runs only these parts, always in this order: build suite golden step kernels profile large repeat
+#               compare ranks optimizer quickstart sanitizer. "check" stands for suite golden large repeat compare ranks
+#               sanitizer, "bench" for step kernels profile optimizer quickstart.
+#   --budget    seconds for all parts (default: no limit). Checks that do not fit are skipped and listed.
+#   --prebuilt  folder made by scripts/gpu_pack.sh (default: gpu_pack). If its programs run here, nothing is compiled.
+#   --debs      folder of Debian or Ubuntu packages (.deb) with missing libraries (default: .deb). They are unpacked
+#               before compiling, without root.
 #
-# cuDNN's attention is checked and timed beside ours where cuDNN and the headers of its frontend were found
-# (CUDNN_HOME, CUDNN_FRONTEND_HOME or .cudnn_frontend). ROWAN_GOLDEN names a folder with more golden cases. Parts whose
-# tools are missing are skipped and say so. Exit code: 0 all well, 1 a check failed, 2 nothing could be run.
+# cuDNN's attention is also checked and timed if cuDNN and the headers of its frontend are found (CUDNN_HOME,
+# CUDNN_FRONTEND_HOME or .cudnn_frontend). ROWAN_GOLDEN names a folder with more golden cases. If a tool is missing, the
+# parts that need it are skipped and listed. Exit code: 0 if all checks passed, 1 if a check failed, 2 if nothing could
+# be run.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 refuse() { echo "gpu_check: $*" >&2; exit 2; }
@@ -43,7 +45,7 @@ done
 capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -1)
 [ -n "$capability" ] || refuse "nvidia-smi finds no GPU"
 gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -1)
-work=$PWD/build-gpu/check logs=$PWD/build-gpu/check/logs  # everything that is not a result
+work=$PWD/build-gpu/check logs=$PWD/build-gpu/check/logs  # files that are not results
 rm -rf "$work" && mkdir -p "$out" "$logs" || exit 2
 out=$(cd "$out" && pwd)
 nvidia-smi --query-gpu=timestamp,clocks.sm,clocks.mem,power.draw,temperature.gpu --format=csv -l 1 \

@@ -3,9 +3,9 @@
 #
 #   scripts/gpu_pack.sh [FOLDER]            (default: gpu_pack)
 #
-# The programs contain machine code for sm_80, 89, 90 and 100. FOLDER/lib has the libraries that they need beside those
-# of CUDA and of the C++ compiler. CUDA's runtime and cuBLASLt come from the toolkit of the other machine
-# (LD_LIBRARY_PATH). Its glibc must not be older than the one here.
+# The programs contain machine code for sm_80, sm_89, sm_90 and sm_100. FOLDER/lib has the libraries that they need,
+# except those of CUDA and of the C++ compiler. CUDA's runtime and cuBLASLt come from the CUDA toolkit of the machine
+# with the GPU (LD_LIBRARY_PATH). The glibc of this machine must not be newer than that of the machine with the GPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:-gpu_pack}

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Registers and spills of every GPU kernel, as reported by ptxas. Compiles kernels/cuda for sm_80, sm_90 and sm_100.
 #
-#   scripts/kernel_table.sh            print the table
-#   scripts/kernel_table.sh --check    compare with scripts/gpu/kernels.txt
-#   scripts/kernel_table.sh --write    write that file
+#   scripts/kernel_table.sh            prints the table
+#   scripts/kernel_table.sh --check    compares the table with scripts/gpu/kernels.txt
+#   scripts/kernel_table.sh --write    writes the table to scripts/gpu/kernels.txt
 #
-# --check fails if a kernel spills more bytes or takes more registers than the file says, or if the file's kernels are not
-# those of the source. Both counts depend on the compiler, so nothing is compared under another release of nvcc.
-# JOBS: compilers at a time (default: one a core).
+# --check fails if a kernel spills more bytes or takes more registers than the file says, or if the file's kernels are
+# not those of the source. Both counts depend on the compiler, so nothing is compared under another release of nvcc.
+# JOBS is the number of compilers that run at once (default: one per core).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 known=scripts/gpu/kernels.txt

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 max_lines=500
-formatter=14  # Debian 12's; other versions of clang-format disagree in details
+formatter=14  # version of Debian 12; other versions of clang-format format some code differently
 bad=0
 complain() { echo "lint: $*" >&2; bad=1; }
 
@@ -22,7 +22,7 @@ for file in "${sources[@]}"; do
   [ "$lines" -le $max_lines ] || complain "$file has $lines lines; the limit is $max_lines: split it by job"
 done
 
-# A word is listed here with its letters bracketed so that this file does not match itself.
+# A letter of each word is in brackets, so this file does not match itself.
 if found=$(grep -nEw 'TO[D]O|FIX[M]E|X[X]X|HA[C]K' "${texts[@]}"); then
   complain "finish it or leave it out:"$'\n'"$found"
 fi

@@ -3,17 +3,18 @@
 #
 #   scripts/resume.sh mpirun -n 8 build/rowan train CONFIG
 #
-# A stop signal (Ctrl-C, SIGTERM, a lost terminal) is passed on as SIGUSR1, which mpirun and srun forward to every rank.
-# On SIGTERM itself, mpirun would leave the ranks one second. rowan saves and exits, and this script exits with 130, 143
-# or 129. A second Ctrl-C ends the command at once.
+# The script passes a stop signal (Ctrl-C, SIGTERM, a lost terminal) on as SIGUSR1, which mpirun and srun forward to
+# every rank. It does not send SIGTERM to mpirun, which would kill the ranks one second later. rowan saves and exits,
+# and this script exits with 130, 143 or 129. A second Ctrl-C ends the command at once.
 #
-# The script exits with the command's exit code
-#   0                     the run is done
-#   124, 128 + a signal   rowan ran out of time or was asked to stop
-#   2                     a mistake, if it comes within ROWAN_TIMEOUT seconds of the start; a rank that waited in vain
-#                         for another also exits with 2, but later
-#   any other             after five attempts in a row of less than an hour
-set -um  # -m: the command is a process group of its own, and a terminal's Ctrl-C reaches this script alone
+# The script ends with the command's exit code if this code is
+#   0                   the run is done
+#   124                 rowan has reached run.max_seconds
+#   129, 130, 138, 143  rowan was stopped by SIGHUP, SIGINT, SIGUSR1 or SIGTERM
+#   2                   the user made a mistake; only within ROWAN_TIMEOUT seconds of the start, because later this code
+#                       means that a rank waited in vain for another rank
+#   any other           at the fifth failure in a row; a failure after an hour or more counts as the first of a new row
+set -um  # -m: the command gets its own process group, so a terminal's Ctrl-C reaches only this script
 
 [ $# -ge 1 ] || { echo "usage: scripts/resume.sh COMMAND..." >&2; exit 2; }
 asked=0 child=
@@ -32,7 +33,7 @@ while true; do
   start=$SECONDS
   "$@" </dev/null &
   child=$!
-  while wait "$child"; kill -0 "$child" 2>/dev/null; do :; done  # a trap ends a wait
+  while wait "$child"; kill -0 "$child" 2>/dev/null; do :; done  # a trapped signal ends `wait`
   wait "$child"
   code=$? lasted=$((SECONDS - start)) child=
   [ $asked -eq 0 ] || exit $((128 + asked))

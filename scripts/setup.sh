@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the packages that Rowan needs on Debian or Ubuntu, with sudo if not root. Prints nothing if all are
-# installed. setup.sh test also installs what the tests need, setup.sh ci what .ci/run needs.
+# installed. `setup.sh test` also installs what the tests need, and `setup.sh ci` what .ci/run needs.
 set -euo pipefail
 
 packages=(g++ cmake make ninja-build ccache pkg-config git python3

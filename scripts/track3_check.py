@@ -26,9 +26,9 @@ except ImportError:
 
 SEQUENCE, SEQUENCES, VOCABULARY = 64, 8, 256
 PUBLISHED_TARGETS = 512 * 1024
-# From the entries' logs. rule, lr, decay: of the blocks' matrices. rates: learning rates of embedding, head and
-# vectors. aux_decay: their weight decay. fall: fractions of the run over which the learning rates of the matrices and
-# of the other parameters fall.
+# Settings from the logs of the entries. rule, lr, decay: optimizer, learning rate and weight decay of the blocks'
+# matrices. rates: learning rates of embedding, head and vectors. aux_decay: weight decay of these three. fall:
+# fractions of the run over which the learning rates of the matrices and of the other parameters fall.
 ENTRIES = {
     "muon": {"rule": "muon", "lr": 0.025, "decay": 0.05, "rates": (0.7, 0.004, 0.015), "aux_decay": 0.001, "fall": (0.7, 0.7)},
     "muon_12": {"rule": "muon", "lr": 0.035, "decay": 0.025, "rates": (0.3, 1 / 320, 0.01), "aux_decay": 0, "fall": (0.7, 0.7)},
@@ -65,7 +65,7 @@ def initial_weights(c, rule):
         for part, out, fan_in in (("self_attn.q_proj", hidden, hidden), ("self_attn.k_proj", hidden, hidden),
                                   ("self_attn.v_proj", hidden, hidden), ("self_attn.o_proj", hidden, hidden),
                                   ("mlp.up_proj", inner, hidden), ("mlp.down_proj", hidden, inner)):
-            written = part.endswith(("o_proj", "down_proj"))  # to the residual stream
+            written = part.endswith(("o_proj", "down_proj"))  # the output is added to the residual stream
             uniform = (2 * torch.rand(out, fan_in) - 1) / math.sqrt(fan_in)
             scale = {"self_attn.o_proj": 1.25, "mlp.down_proj": 3, "mlp.up_proj": 1.5}.get(part, 1)
             weight = uniform * scale if rule in HYPERBALL else uniform if rule == "adamw" else \

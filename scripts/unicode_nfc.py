@@ -5,7 +5,7 @@ import pathlib
 import unicodedata
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-# Normalization changes no character beyond these.
+# Normalization changes no character from U+30000 on.
 CODES = [code for code in range(0x30000) if not 0xD800 <= code <= 0xDFFF]
 HANGUL = range(0xAC00, 0xAC00 + 11172)
 
@@ -59,8 +59,8 @@ def main():
     out += ["};", "// clang-format on"]
     (ROOT / "src/tokenizer/nfc_tables.inc").write_text("\n".join(out) + "\n")
 
-    # 64-bit FNV-1a of the normalized text. Every character stands between others, so that it is reordered and composed
-    # with them.
+    # 64-bit FNV-1a of the normalized text. Every character stands between marks and letters with which it may be
+    # reordered and composed.
     checksum = 0xCBF29CE484222325
     for code in CODES:
         for byte in unicodedata.normalize("NFC", "e\u0323" + chr(code) + "\u0302\u1161\u0327\u11a8").encode():

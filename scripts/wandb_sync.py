@@ -67,12 +67,12 @@ def send(folder, args):
     last = max((row["step"] for row in rows), default=0)
     through = any(row["step"] == config["run"]["steps"] and "val_loss" in row for row in rows) or (
         last == config["run"]["steps"] and "validation" not in config["data"])
-    # Rows of a step that was sent before are not sent again: W&B takes steps in ascending order only.
+    # Only rows of later steps are sent, because W&B accepts steps only in ascending order.
     fresh = {}
     for row in rows:
         if row["step"] > known["step"]:
             fresh.setdefault(row["step"], {}).update(flat(row))
-    # The evaluation of the last step may not be written yet.
+    # The last step is kept back, because its evaluation may not be written yet.
     if not through and fresh:
         fresh.pop(last, None)
     if fresh:

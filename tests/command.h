@@ -75,8 +75,8 @@ class CommandTest : public ::testing::Test {
     EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
   }
 
-  // The same for several ranks. Among the launcher's lines on stderr, exactly one is from rowan, and it contains
-  // `part`.
+  // Like expect_mistake(), but for several ranks. Exactly one line on stderr is from rowan and contains `part`; the
+  // others are from the launcher.
   void expect_one_line(const std::string& command, const std::string& part) {
     Outcome result = shell(command);
     EXPECT_EQ(result.code, 2) << result.err;

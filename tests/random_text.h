@@ -10,7 +10,8 @@
 
 namespace rowan {
 
-// Random text: valid UTF-8 from every part of Unicode, with repeated characters, or any bytes.
+// Random text with repeated characters, from every part of Unicode. If `valid`, it is valid UTF-8, else it may contain
+// any bytes.
 inline std::string random_text(Random& random, bool valid) {
   std::string text;
   size_t length = random.below(60);

@@ -17,7 +17,7 @@ inline ModelConfig model_from(const Json& model) {
   return parse_model(JsonObject(source, model));
 }
 
-// A shard in llm.c's format: `tokens` tokens, 0, 1, 2 ... 250, 0 ...
+// A shard in llm.c's format, with `tokens` tokens that count 0, 1, 2, ..., 250, 0, 1, ...
 inline void write_small_shard(const std::filesystem::path& path, int tokens) {
   std::vector<int32_t> header(256);
   header[0] = 20240520, header[1] = 1, header[2] = tokens;

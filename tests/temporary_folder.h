@@ -1,5 +1,5 @@
-// A folder that is removed with its object. Its name is unique to the process, because tests of one name run in several
-// programs at the same time.
+// A folder that is removed when its object is destroyed. Its name is unique to the process, because several test
+// programs may run a test of the same name at the same time.
 #pragma once
 
 #include <unistd.h>

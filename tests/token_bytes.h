@@ -44,7 +44,7 @@ inline std::string rowan_index(const std::vector<int64_t>& starts, int64_t token
   return bytes;
 }
 
-// One sequence per document.
+// A Megatron index with one sequence per document. A token has `width` bytes.
 inline std::string megatron_index(const std::vector<int32_t>& lengths, int width) {
   std::string bytes("MMIDIDX\0\0", 9);
   append(bytes, uint64_t{1});

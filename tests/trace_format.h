@@ -1,5 +1,5 @@
-// Checks a trace of complete events against the Trace Event Format. Viewers also need the events of a thread to be
-// nested or disjoint.
+// Checks a trace of complete events against the Trace Event Format. Also checks that the events of a thread are nested
+// or disjoint, as viewers require.
 #pragma once
 
 #include <gtest/gtest.h>

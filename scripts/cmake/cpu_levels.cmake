@@ -1,9 +1,9 @@
 # kernels/cpu is compiled once for each instruction set (level); kernels/cpu_levels.cpp chooses one at run time.
 #
-# The linker keeps one copy of every inline function and template, from any of the objects. The whole program might use
-# a std::vector that was compiled for AVX-512. Therefore the objects of a level are joined into one object, whose only
-# global symbols are those that kernels/cpu_levels.cpp calls. All its other definitions, including those from headers,
-# are local. tests/unit/kernels/test_cpu_levels.cpp checks that.
+# The linker keeps one copy of every inline function and template, from any of the objects, so the whole program might
+# use a std::vector that was compiled for AVX-512. Therefore the objects of a level are joined into one object, whose
+# only global symbols are those that kernels/cpu_levels.cpp calls. All other definitions in it, including those from
+# headers, are local. tests/unit/kernels/test_cpu_levels.cpp checks this.
 set(ROWAN_KERNEL_OPTIONS
   # Vectorized sums need -fassociative-math. Tests compare the results with tolerances.
   -O3 -fassociative-math -fno-signed-zeros -fno-trapping-math -fno-math-errno
@@ -27,7 +27,8 @@ function(add_kernel_level level)
   endif()
 endfunction()
 
-# add_joined_level(LEVEL OPTIONS...) does the same, joins the objects into one object and adds it to ROWAN_SOURCES.
+# add_joined_level(LEVEL OPTIONS...) calls add_kernel_level(), joins its objects into one object and adds this object to
+# ROWAN_SOURCES.
 function(add_joined_level level)
   add_kernel_level(${level} ${ARGN})
   set(joined ${CMAKE_BINARY_DIR}/cpu_${level}.o)

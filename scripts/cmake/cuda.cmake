@@ -1,6 +1,6 @@
 # GPU kernels. ROWAN_CUDA=AUTO builds them into rowan if the machine has nvcc and a GPU. The test build compiles and
-# links them on every machine with nvcc, so that every test build checks them. It compiles for one architecture: the
-# GPU's own if there is a GPU.
+# links them even without a GPU, if the machine has nvcc. It compiles for one architecture: that of the GPU, or sm_90
+# without one.
 set(ROWAN_CUDA AUTO CACHE STRING "GPU kernels in rowan: ON, OFF, or AUTO (where nvcc and a GPU are)")
 find_program(NVCC nvcc HINTS ENV CUDA_HOME PATHS /usr/local/cuda PATH_SUFFIXES bin)
 file(GLOB gpu_devices /dev/nvidia[0-9]*)
@@ -20,8 +20,8 @@ if(ROWAN_CUDA_IN_USE OR (NVCC AND ROWAN_TESTS AND NOT ROWAN_SANITIZE AND NOT ROW
   set(ROWAN_CUDA_COMPILES ON)
 endif()
 
-# nvcc refuses C++ compilers that are newer than itself, but an older one may be installed beside the default. Sets
-# ROWAN_NVCC_WORKS if nvcc accepts one of the compilers, otherwise nvcc_says to nvcc's error.
+# nvcc refuses C++ compilers that are too new for it, but an older compiler may be installed beside the default. Sets
+# ROWAN_NVCC_WORKS if nvcc accepts one of the compilers. Otherwise sets nvcc_says to nvcc's error.
 function(find_nvcc_host)
   set(hosts ${CMAKE_CUDA_HOST_COMPILER} $ENV{CUDAHOSTCXX})
   if(NOT hosts)
@@ -89,8 +89,7 @@ if(ROWAN_CUDA_COMPILES)
     set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
   endif()
   enable_language(CUDA)
-  # If nvcc uses an older C++ compiler, that compiler's libstdc++ must not come before the libstdc++ of the linking
-  # compiler.
+  # If nvcc uses an older C++ compiler, the linker must not find the libstdc++ of this compiler first.
   list(FILTER CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES EXCLUDE REGEX "/gcc/")
   set(CMAKE_CUDA_STANDARD 17)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)

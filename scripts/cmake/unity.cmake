@@ -1,6 +1,6 @@
-# ROWAN_UNITY compiles all files of a folder as one. Headers are most of what the compiler reads, so a first build takes a
-# fraction of the time. An edit of one file recompiles its whole folder, so ROWAN_UNITY slows down development. Names in
-# the anonymous namespaces of a folder must differ (scripts/same_names.py).
+# ROWAN_UNITY compiles all files of a folder as one. Headers are most of what the compiler reads, so a first build takes
+# a fraction of the time. For development it is slower, because an edit of one file recompiles the whole folder. Names
+# in the anonymous namespaces of a folder must differ (scripts/same_names.py checks this).
 if(NOT ROWAN_UNITY)
   return()
 endif()
@@ -12,8 +12,8 @@ foreach(level IN LISTS ROWAN_CPU_LEVELS)
   target_precompile_headers(rowan_cpu_${level} PRIVATE kernels/cpu/cpu_backend.h)
 endforeach()
 
-# unite(TARGET FILES...) compiles FILES, which are in one folder, as one. CMake compiles files with their own compile
-# definitions separately.
+# unite(TARGET FILES...) compiles FILES, which are in one folder, as one file. CMake leaves out files that have compile
+# definitions of their own.
 function(unite target)
   if(NOT ARGN)
     return()
@@ -28,7 +28,8 @@ endfunction()
 file(GLOB rooms LIST_DIRECTORIES TRUE CONFIGURE_DEPENDS src/*)
 foreach(room IN LISTS rooms)
   file(GLOB files CONFIGURE_DEPENDS ${room}/*.cpp)
-  # The stage files define the same names. command_line, json and nccl_communicator have their own compile settings.
+  # The stage files are excluded because they define the same names, the other three because they have their own compile
+  # settings.
   list(FILTER files EXCLUDE REGEX "/(stage_[a-z]*|command_line|json|nccl_communicator)\\.cpp$")
   if(room MATCHES "/(bench|commands|report|sweep)$")
     unite(rowan_commands ${files})

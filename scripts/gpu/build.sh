@@ -1,5 +1,5 @@
-# Sourced by gpu_check.sh. Finds its programs: those of a prebuilt folder if they run here, otherwise a build of the
-# sources.
+# Sourced by gpu_check.sh. Finds the programs to check: those of the prebuilt folder if they run here, otherwise those
+# of a build from source.
 
 build=build-gpu
 use_prebuilt() {
@@ -22,12 +22,12 @@ use_build() {
   grep -qE '^NCCL_LIBRARY:.*=/' $build/CMakeCache.txt && nccl=1
   return 0
 }
-programs_in() {  # FOLDER FOLDER FOLDER
+programs_in() {  # ROWAN_FOLDER TEST_FOLDER NCCL_TEST_FOLDER
   program=$PWD/$1/rowan suite=$PWD/$2/gpu_backend_tests golden=$PWD/$2/gpu_golden_tests nccl_tests=$PWD/$3/gpu_nccl_tests
 }
 cudnn= nccl=
 
-# If the system has no NCCL, cuDNN or cuBLASLt, uses the library of a Python package. Makes a folder for it with
+# Uses a library (NCCL, cuDNN or cuBLASLt) of a Python package, because the system has none. Makes a folder for it with
 # include/ and lib/, and with the file names that linkers look for.
 from_python() {  # PACKAGE LIBRARY HEADERS
   local folder name=${2%%.so*} to=$PWD/$build/python/$1

@@ -1,4 +1,4 @@
-# Sourced by gpu_check.sh. Each function part_NAME makes the checks and measurements of one part.
+# Sourced by gpu_check.sh. Each function part_NAME runs the checks and measurements of one part.
 
 no_cudnn="built without cuDNN or its frontend's headers"
 
@@ -15,7 +15,7 @@ part_golden() {
   if [ -x "$golden" ]; then check 20 golden "$golden" --gtest_brief=1; else skip golden "built without GoogleTest"; fi
 }
 
-# A short run of the quickstart's model. The options go to rowan train.
+# Trains the quickstart's model on a GPU for 20 steps. Passes the options on to `rowan train`.
 short() {  # NAME OPTION...
   local name=$1
   shift
@@ -63,7 +63,8 @@ part_compare() {
   check 20 bf16_against_cpu against_cpu bf16 2e-2
 }
 
-# Compares loss and gradient norm of two steps of a real model with those of the CPU. The suite has no such large sizes.
+# Trains a model for two steps on the GPU and on the CPU, and compares loss and gradient norm. The model is larger than
+# those of the test suite.
 large_model() {  # MODEL PRECISION TOLERANCE
   local device options=(--set "model=$PWD/configs/models/$1.json" --set batch.sequences=4 --set batch.micro_batch=2
     --set batch.sequence_length=256 --set run.steps=2 --set schedule.warmup_steps=0 --set "precision=$2"
@@ -145,7 +146,7 @@ part_kernels() {
       --recipe adamw --attention cudnn && note "$(grep attention "$logs/kernels_cudnn.log")"
   fi
 }
-# Measures with Nsight Compute what limits the largest kernels. It does not lock the clocks.
+# Measures with Nsight Compute what limits the largest kernels. The clocks are not locked.
 part_profile() {
   if ! command -v ncu >/dev/null; then skip profile "no Nsight Compute (ncu)"; return; fi
   check 60 profile ncu --clock-control none --csv --launch-count 10 --log-file "$logs/ncu.csv" \
@@ -173,7 +174,7 @@ part_sanitizer() {
     skip sanitizer "needs GoogleTest and compute-sanitizer"
     return
   fi
-  # NoMachineHas is left out, because the sanitizer counts a failed allocation as an error.
+  # Tests named NoMachineHas are left out, because the sanitizer counts a failed allocation as an error.
   for tool in memcheck racecheck synccheck initcheck; do
     check 60 "sanitizer_$tool" compute-sanitizer --tool $tool --error-exitcode 1 "$suite" --gtest_brief=1 \
       --gtest_filter='*Attention*:*Norm*:*Embedding*:*Loss*:*Linear*-*Stochastic*:*SurvivesLarge*:*VeryWide*:*NoMachineHas*'

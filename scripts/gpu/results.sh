@@ -23,9 +23,9 @@ record() {  # NAME STATE SECONDS
 note() { rows+=("  $*"); write_results; }
 skip() { echo "gpu_check: $1: $2" >&2; record "$1" skipped 0; note "$2"; }
 
-# check NEEDS NAME COMMAND...: runs a command in the background and waits for it, so that a signal is handled at once.
-# NEEDS is its usual time in seconds. If less of the budget is left, the check is skipped. A check that reaches the end
-# of the budget is stopped.
+# check NEEDS NAME COMMAND...: runs a command in the background and waits for it, because bash handles a signal only
+# after a command in the foreground has ended. NEEDS is the command's usual time in seconds. If less than NEEDS is left
+# of the budget, the check is skipped. A check is stopped at the end of the budget, or after ten minutes.
 check() {
   local needs=$1 name=$2 start=$SECONDS state=ok limit
   shift 2
@@ -45,7 +45,8 @@ check() {
   record "$name" "$state" $((SECONDS - start))
   [ "$state" = ok ]
 }
-# bench NEEDS NAME ARGUMENT...: runs rowan bench and records its results, with the GPU's clock and power meanwhile.
+# bench NEEDS NAME ARGUMENT...: runs `rowan bench` and records its results, with the GPU's clock and power during the
+# run.
 bench() {
   local needs=$1 name=$2 from
   shift 2

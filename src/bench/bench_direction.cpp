@@ -1,5 +1,6 @@
 // rowan bench direction: measures the time to turn momentum into a direction. It runs one matrix at a time and waits
-// after each, as RMNP and Nora time their preconditioning. It also prints the bytes of state that each recipe keeps.
+// after each, as the papers of RMNP and Nora do to time preconditioning. It also prints the bytes of state that each
+// recipe keeps.
 #include <fmt/format.h>
 
 #include <map>
@@ -37,7 +38,7 @@ Shape parse_shape(const std::string& text) {
   return {number(text.substr(0, x)), number(text.substr(x + 1))};
 }
 
-// Milliseconds of one call on one matrix, including the wait until it ends.
+// The time in milliseconds to compute the direction of one matrix, including the wait for the device.
 double milliseconds(Backend& backend, const DirectionOptions& o, const Recipe& recipe, Shape shape) {
   const DType dtype = o.precision == "bf16" ? DType::bf16 : DType::f32;
   const auto [rows, cols] = shape;
@@ -67,7 +68,7 @@ double milliseconds(Backend& backend, const DirectionOptions& o, const Recipe& r
          });
 }
 
-// The number of matrices of each shape in a model that the main recipe updates.
+// For each shape, the number of matrices that a recipe other than AdamW updates.
 std::map<Shape, int64_t> matrices_of(const OptimizerConfig& config, const ParameterTable& table) {
   std::map<Shape, int64_t> shapes;
   for (const Parameter& parameter : table.parameters())

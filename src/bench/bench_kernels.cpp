@@ -1,5 +1,5 @@
 // rowan bench kernels: measures every operation that a training step and the optimizers call, on the shapes of a model.
-// The ceilings of copies and products are measured in the same run.
+// The same run measures the ceilings: the speeds of large copies and of large matrix products.
 #include <fmt/core.h>
 #include <time.h>
 
@@ -21,8 +21,8 @@ namespace rowan {
 namespace {
 
 struct KernelOptions : StepOptions {
-  // The training step uses the first recipe. Of each further recipe, only operations that earlier ones do not use are
-  // measured.
+  // The training step uses the first recipe. For each further recipe, the benchmark measures only the operations that
+  // no earlier recipe calls.
   std::vector<std::string> recipes = {"adamw",     "rmnp",   "nora",    "mano",    "muon",
                                       "muoneq-rc", "namo-d", "normuon", "adamuon", "lion"};
   int repeats = 3;
@@ -72,8 +72,9 @@ struct Measured {
   bool bound_by_products() const { return work.flops / beside.product > work.bytes / beside.copy; }
 };
 
-// Runs all calls in turn, so that each finds its operands in the caches as in a step. Short calls are repeated, so that
-// the final synchronization takes a negligible part. The result is the median of `repeats` measurements.
+// Runs the calls one after another, because a call repeated on the same operands would find them in the caches. Repeats
+// the sequence for about a millisecond, because the final synchronization would otherwise take much of the time. Fills
+// `m` with the median of `repeats` measurements.
 void measure_calls(Backend& backend, CeilingProbe& probe, const std::vector<RecordedCall>& calls, int repeats,
                    Measured& m) {
   auto all = [&] {
@@ -151,8 +152,8 @@ double seconds_spent(Backend& backend, const std::function<void()>& work) {
   return now() - begin;
 }
 
-// Compares attention within documents of o.documents tokens with attention over whole rows. The fastest run of each
-// counts.
+// Compares attention within documents of o.documents tokens with attention over whole rows. The reported times are
+// those of the fastest runs.
 Json documents_of(Backend& backend, const KernelOptions& o) {
   const ModelConfig model = load_model(o.model);
   const AttentionShape shape = model.attention(o.batch, o.seq, 0);

@@ -1,5 +1,5 @@
-// rowan bench optimizer: measures the step of each recipe on a model's parameters. The ceilings of copies and products
-// are measured in the same run.
+// rowan bench optimizer: measures the step of each recipe on a model's parameters. The same run measures the ceilings:
+// the speeds of large copies and of large matrix products.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -26,7 +26,7 @@ struct OptimizerOptions : DeviceOptions {
   int steps = 3;
 };
 
-// Weights, masters and gradients of a model in flat buffers, with one share for each whole parameter.
+// Weights, masters and gradients of a model in flat buffers. Each share covers a whole parameter.
 struct Buffers {
   Arena arena;
   std::vector<Share> shares;
@@ -58,7 +58,8 @@ struct Buffers {
   }
 };
 
-// Some recipes do more work in every Nth step. A Kind stands for all steps of such a period that do the same work.
+// Steps that do the same work: the first of them, and their number in one period. Some recipes have a period of several
+// steps, because they do more work in every Nth step.
 struct Kind {
   int64_t first = 0;
   double count = 0;
@@ -98,9 +99,9 @@ struct Seconds {
   double wall = 0, cpu = 0;
 };
 
-// Times steps with a state that is not zero, as in the middle of a run, after a warm-up step that touches the memory.
-// Takes the median of `steps` measurements for each kind of step. Returns the mean over the kinds, weighted by their
-// counts.
+// Fills the optimizer's state with nonzero values, as in the middle of a run, and makes a warm-up step that touches the
+// memory. Then takes the median of `steps` measurements for each kind of step. Returns the mean over the kinds,
+// weighted by their counts.
 Seconds time_steps(Backend& backend, Optimizer& optimizer, const Tensor& state, const std::vector<Kind>& kinds,
                    int steps) {
   for (const StateTensor& kept : optimizer.state())

@@ -125,7 +125,8 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
   if (8 * o.batch * o.seq >= most_tokens)
     fail("--batch: found {} sequences of {} tokens, expected at most {} tokens", o.batch, o.seq, most_tokens / 8);
   check_memory(config, backend, communicator.size());
-  const MadeUpShard made_up(8 * o.batch * o.seq + 1, config.model.vocabulary);  // the trainer's mapping outlives it
+  // The trainer maps the file into memory, so it can outlive `made_up`.
+  const MadeUpShard made_up(8 * o.batch * o.seq + 1, config.model.vocabulary);
   config.data.train = {{{made_up.path().string()}, 1}};
   config.data.order = Order::sequential;
   trainer_ = std::make_unique<Trainer>(config, backend, communicator);

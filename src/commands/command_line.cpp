@@ -171,8 +171,8 @@ void check_commands(const CLI::App& app, const std::vector<std::string>& words) 
   }
 }
 
-// A help text in lines that fit the terminal, or 80 columns if there is none. CLI11 breaks no lines. Descriptions of
-// options begin at its column 30.
+// Breaks the lines of a help text to fit the terminal, or 80 columns if there is none. CLI11 breaks no lines and begins
+// the descriptions of options at column 30.
 std::string fitted(const std::string& help) {
   const size_t columns = terminal_columns(stdout);
   std::istringstream lines(help);

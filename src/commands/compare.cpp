@@ -126,7 +126,6 @@ void add_choices(CommandLine& command, const std::shared_ptr<CompareOptions>& op
       .type_name("FILE");
 }
 
-// Names the runs, at most three of them.
 std::string title_of(const std::vector<std::string>& runs) {
   const size_t named = runs.size() == 3 ? 3 : std::min<size_t>(runs.size(), 2);
   std::string title = join({runs.begin(), runs.begin() + static_cast<ptrdiff_t>(named)});

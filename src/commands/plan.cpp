@@ -47,8 +47,8 @@ double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
          static_cast<double>(make_plan(config, 1).bytes[static_cast<int>(Category::optimizer_state)]);
 }
 
-// Describes the largest micro-batch with which the run fits into `memory` bytes, and the memory that the next larger
-// one needs.
+// Describes the largest micro-batch with which the run fits into `memory` bytes, and the memory that the run needs with
+// the next larger micro-batch.
 std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
   const int64_t share = config.batch.sequences / ranks;
   std::vector<int64_t> sizes;  // the divisors of share, largest first
@@ -92,8 +92,8 @@ std::optional<double> known_share(const TrainConfig& config) {
   }
 }
 
-// The FLOPs of the run, and the time they take on this CPU, if `cpu` is given and its rate of products is known, and on
-// a GPU.
+// Describes the FLOPs of the run and the time that they take on a GPU. Includes the time on this CPU if `cpu` is given
+// and its speed in matrix products is known.
 std::string run_text(const TrainConfig& config, const Backend* cpu, double flops) {
   constexpr double gpu_rate = 3e14;
   std::string text = fmt::format("{:.3g} FLOPs", flops);
@@ -167,7 +167,7 @@ void run_plan(const PlanOptions& options) {
       resolve_precision(config, cpu->fast(DType::bf16));
     }
   }
-  resolve_precision(config, true);  // assume that a GPU has fast bf16, without opening it
+  resolve_precision(config, true);  // assumes a GPU with fast bf16, without opening one
   const ParameterTable table = parameter_table(config.model);
   const Plan plan = make_plan(config, options.ranks);
   const auto bytes = [](double b) { return human_bytes(b); };

@@ -26,8 +26,8 @@ struct TalesOptions {
   uint64_t stories = 6000, validation_stories = 320, seed = 1;
 };
 
-// The number of the first validation story. It is far above any training story, so that validation does not change with
-// the amount of training data.
+// The number of the first validation story. It is far above the numbers of training stories, so the validation stories
+// do not depend on the amount of training data.
 constexpr uint64_t first_validation_story = uint64_t{1} << 40;
 
 // Writes one shard of byte tokens with an end token before each story; returns its entry for entropy.json.

@@ -135,8 +135,8 @@ void flatten(const Json& value, const std::string& path, std::map<std::string, s
   for (const auto& [key, part] : value.items()) flatten(part, path.empty() ? key : path + "." + key, out);
 }
 
-// HTML tables of the config paths whose values differ between groups. Keys that only some configs have, because recipes
-// resolve to different keys, come apart: they would hide what the user has changed.
+// HTML tables of the config paths whose values differ between groups. Keys that only some configs have are in a second
+// table, because they usually follow from the choice of a recipe and would hide the keys that the user has changed.
 std::string differences(const std::vector<ResultGroup>& groups) {
   std::vector<std::map<std::string, std::string>> configs;
   std::set<std::string> paths;

@@ -15,7 +15,7 @@ struct ResultGroup {
   std::optional<double> best;           // tuned value with the lowest final loss
   double lowest = 0, highest = 0;       // range of tuned values tried
   std::vector<const ResultRun*> taken;  // finished runs at the best value
-  Spread loss;                          // final losses of the taken runs
+  Spread loss;                          // final losses of the runs in `taken`
   std::optional<Target> target;
 
   const ResultRun* with_seed(std::optional<int64_t> seed) const;
@@ -32,8 +32,8 @@ Spread paired_difference(const ResultSet& set, const ResultGroup& group, const R
 // curve never does.
 std::optional<ResultPoint> reaches(const ResultRun& run, const std::string& metric, double loss);
 
-// One row per group. Groups that differ only on the last axis are sorted by loss; notes compare that order with the
-// published one. Columns of wall-clock times are included only with `times`, so that repeated runs give the same table.
+// One row per group. Groups that differ only on the last axis are sorted by loss, and notes compare this order with the
+// published one. Columns of wall-clock times are included only with `times`, because they differ between repeated runs.
 Table judge(const ResultSet& set, bool times = false);
 
 }  // namespace rowan

@@ -104,7 +104,8 @@ std::string axes(const Plot& plot, const Frame& frame) {
   return svg;
 }
 
-// Draws a curve with at most about 1200 points; a longer one is thinned.
+// Draws the points as crosses if `series.marks`, otherwise as a line. A line with more than about 1200 points is
+// thinned.
 std::string curve(const PlotSeries& series, const Frame& frame, bool log_x) {
   const std::string color = series_color(series.color);
   std::vector<std::pair<double, double>> points;
@@ -158,7 +159,7 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-// Paul Tol's "bright" and "vibrant" color schemes, which most color-blind readers can distinguish.
+// Colors of Paul Tol's schemes, which most color-blind readers can distinguish, and a gray.
 std::string series_color(size_t number) {
   static const char* const colors[] = {"#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee",
                                        "#aa3377", "#ee7733", "#009988", "#882255", "#777777"};

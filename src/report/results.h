@@ -48,10 +48,11 @@ struct ResultSet {
 
 Rates rates_of(const ResultRun& run);
 
-// A note that the runs have different tokenizers, so that their losses per token do not compare; "" if they have one.
+// A note that the runs use different tokenizers, which makes their losses per token incomparable; "" if all use the
+// same one.
 std::string tokenizer_note(const ResultSet& set);
 
-// Reads a run's folder as written by `rowan train`. Throws Error if the folder is not one.
+// Reads a run's folder as written by `rowan train`. Throws Error for a folder without a run.
 ResultRun read_run(const std::filesystem::path& folder);
 
 // Reads what `rowan sweep` has written to its folder so far.

@@ -19,8 +19,8 @@ Spread spread_of(std::span<const double> values) {
 
 namespace {
 
-// P(|T| <= t) for Student's T with `degrees` degrees of freedom, by the finite sums 26.7.3 and 26.7.4 of Abramowitz and
-// Stegun in the angle atan(t / sqrt(degrees)).
+// P(|T| <= t), where T has Student's distribution with `degrees` degrees of freedom. Uses the finite sums of formulas
+// 26.7.3 and 26.7.4 of Abramowitz and Stegun; `angle` is their theta.
 double student_probability(double t, int64_t degrees) {
   const double angle = std::atan(t / std::sqrt(static_cast<double>(degrees)));
   const double cosine = std::cos(angle), sine = std::sin(angle);

@@ -62,7 +62,7 @@ std::string csv(const Table& table) {
   return out;
 }
 
-// Formats every row as several lines, one per column. Leaves the notes out.
+// Formats every row as several lines, one per cell. Leaves the notes out.
 std::string tall(const Table& table, size_t columns) {
   size_t width = 0;
   for (const Table::Column& column : table.columns) width = std::max(width, columns_of(column.title));

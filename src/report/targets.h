@@ -20,7 +20,7 @@ struct Target {
   std::string config;               // config file of the run that the figure belongs to
   Json set;                         // maps config paths to the values that the run has there; may be empty
   std::string metric;               // our metric for the same quantity
-  std::string unit;                 // unit: perplexity or nats
+  std::string unit;                 // perplexity or nats
   double value = 0;                 // value as printed
   int64_t step = 0;                 // step after which it was measured
   int64_t seeds = 0;                // number of seeds averaged; 0: not stated
@@ -42,9 +42,10 @@ Json load_targets(const std::string& path);
 // Parses one item of load_targets().
 Target parse_target(const Json& item);
 
-// Finds the target of a run. A target fits if its config file is the run's and the run's config has every value in its
-// `set`. Of several, the one with the most values in `set` is chosen; among equals, the one at the run's last step,
-// else the latest. Returns nothing if none fits.
+// Finds the target of a run. A target fits if it names the run's config file and the run's config has every value of
+// the target's `set`. If several targets fit, those with the most values in `set` are preferred. Among these, the
+// target at the run's last step is chosen, or the one with the largest step if there is none. Returns nothing if no
+// target fits.
 std::optional<Target> target_of(const Json& targets, const std::string& config_file, const Json& config);
 
 // The published loss for the metric; nothing if the target measures another quantity.

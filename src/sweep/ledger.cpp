@@ -13,7 +13,7 @@ namespace {
 namespace fs = std::filesystem;
 
 void check_same_config(const fs::path& file, const Json& before, Json now) {
-  if (now["precision"] == "auto") now["precision"] = before["precision"];  // a run stores the resolved one
+  if (now["precision"] == "auto") now["precision"] = before["precision"];  // a run stores the resolved precision
   for (const Json& change : Json::diff(identity_of(before), identity_of(now)))
     fail("{}: found another config (first difference at {}); choose another dir for the changed sweep", file.string(),
          dotted_path(change.at("path").get<std::string>()));
@@ -34,13 +34,13 @@ RunOutcome Ledger::read(const SweepRun& run, bool exited) const {
     check_same_config(diverged, stored.at("config"), config_of(sweep_, run).resolved);
     return {RunOutcome::State::done, std::numeric_limits<double>::infinity()};
   }
-  // A run writes loss.svg last. Without this file, the run is unfinished.
+  // A run writes loss.svg last, so without this file the run is unfinished.
   if (!exited && !fs::exists(folder / "loss.svg")) return {};
   if (!fs::exists(folder / "config.json") || !fs::exists(folder / "metrics.jsonl")) return {};
   const ResultRun result = read_run(folder);
   const std::optional<double> loss = result.final_loss(sweep_.metric);
   if (!loss) return {};
-  // An older version did not write all keys. Loading the config adds them with this version's defaults.
+  // A config of an older version may lack keys. Loading it adds them with this version's defaults.
   const Json before = load_config((folder / "config.json").string(), {}).resolved;
   check_same_config(folder / "config.json", before, config_of(sweep_, run).resolved);
   return {RunOutcome::State::done, *loss};

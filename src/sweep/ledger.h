@@ -20,8 +20,9 @@ class Ledger {
   explicit Ledger(const SweepConfig& sweep) : sweep_(sweep) {}
 
   // Reads a run's folder, and its mark in DIR/diverged, on the first call and after forget(). A run is finished if it
-  // has a final loss and loss.svg, which a run writes last. `exited`: the run has just exited with 0, so that loss.svg
-  // may be missing, because it could not be written. Throws Error if the run finished or diverged with another config.
+  // has a final loss and loss.svg, which it writes last. `exited` means that the run has just exited with code 0. Such
+  // a run counts as finished even without loss.svg, because a run that cannot write this file still succeeds. Throws
+  // Error if the run finished or diverged with another config.
   RunOutcome outcome(const SweepRun& run, bool exited = false);
   void forget(const std::string& name) { known_.erase(name); }
   // Records a failure for this process only; a later process tries the run again.

@@ -21,9 +21,9 @@ struct SlotWish {
   int64_t ranks = 1, threads = 1;
   bool gpu = false;
 };
-// The slots of this machine. For example, eight GPUs make eight slots for runs of one rank, or one slot for a run of
-// eight. Cores are assigned only if there are enough for all slots. Throws Error if there are too few GPUs for one run
-// or for `jobs` runs.
+// The slots of this machine. For example, eight GPUs make eight slots for runs of one rank, or one slot for runs of
+// eight ranks. Cores are assigned only if there are enough for all slots. Throws Error if there are too few GPUs for
+// one run or for `jobs` runs.
 std::vector<Slot> make_slots(const SlotWish& wish);
 // The GPU numbers in CUDA_VISIBLE_DEVICES; if it is not set, the numbers of all GPUs of the NVIDIA driver.
 std::vector<int> visible_gpus();
@@ -31,7 +31,7 @@ std::vector<int> visible_gpus();
 class ProcessPool {
  public:
   explicit ProcessPool(std::vector<Slot> slots) : slots_(std::move(slots)), busy_(slots_.size()) {}
-  // Kills all running processes.
+  // Kills all running processes and their process groups.
   ~ProcessPool();
   ProcessPool(const ProcessPool&) = delete;
   ProcessPool& operator=(const ProcessPool&) = delete;
@@ -40,9 +40,9 @@ class ProcessPool {
   bool full() const { return running() == slots_.size(); }
   const std::vector<Slot>& slots() const { return slots_; }
 
-  // Starts `command` on a free slot, in a process group of its own, and appends its output to `log`. The kernel sends
-  // SIGTERM to the new process when this process ends for any reason. Returns false if a process of an earlier sweep
-  // still locks the log.
+  // Starts `command` on a free slot, in a process group of its own, and appends its output to `log`. If the calling
+  // process ends, for any reason, the kernel sends SIGTERM to the new process. Returns false if a process of an earlier
+  // sweep still locks the log.
   bool start(const std::string& name, const std::vector<std::string>& command,
              const std::vector<std::string>& environment, const std::filesystem::path& log);
 
@@ -53,7 +53,7 @@ class ProcessPool {
   };
   // Returns a process that has ended since the last call, if there is one.
   std::optional<Ended> poll();
-  // Sends SIGTERM to all processes.
+  // Sends SIGTERM to all running processes and their process groups.
   void ask_to_end();
 
  private:

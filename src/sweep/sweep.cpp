@@ -41,7 +41,7 @@ bool has_diverged(const std::string& words) {
          words.find("kept apart as ruined_") != words.npos;
 }
 
-// Whether a run with this exit code saved a checkpoint and stopped, because of a signal or run.max_seconds.
+// Whether an unfinished run with this exit code has saved a checkpoint from which it can continue.
 bool was_stopped(int code) {
   return code == 0 || code == 124 || code == 128 + SIGHUP || code == 128 + SIGINT || code == 128 + SIGTERM;
 }
@@ -84,7 +84,7 @@ class Sweeper {
     return [this](const SweepRun& run) { return ledger_.outcome(run); };
   }
 
-  // Updates the lists of known and open runs.
+  // Counts the known and the finished runs, lists the open ones and writes sweep.json.
   void look() {
     const std::vector<SweepRun> known = known_runs(sweep_, outcomes());
     known_ = known.size(), done_ = 0;
@@ -98,7 +98,7 @@ class Sweeper {
     ledger_.write_index();
   }
 
-  // Starts open runs on free slots. Returns whether any of them must wait.
+  // Starts open runs on free slots. Returns whether one of them has to wait for a process of an earlier sweep.
   bool start_what_is_open() {
     bool waits = false;
     for (auto run = open_.begin(); run != open_.end() && !pool_.full();) {
@@ -108,7 +108,7 @@ class Sweeper {
         running_.emplace(run->name, *run);
         run = open_.erase(run);
       } else {
-        waits = true;  // a process of an earlier sweep is still writing its checkpoint
+        waits = true;
         ++run;
       }
     }

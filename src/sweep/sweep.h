@@ -21,7 +21,7 @@ SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program);
 // run.
 std::string slurm_script(const SweepConfig& sweep, const std::string& program);
 
-// One line per known run: its name, its number of steps, and its loss or state.
+// One line per known run: its name, its number of steps, and its loss or state. A last line counts the runs.
 std::string list_runs(const SweepConfig& sweep);
 
 }  // namespace rowan

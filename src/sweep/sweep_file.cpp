@@ -185,7 +185,7 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
   sweep.cells = cells;
 }
 
-// Throws Error for mistakes that would make any of the runs fail, before the first run starts. Sets Cell::own.
+// Throws Error for mistakes that would make a run fail later. Sets Cell::own.
 void check_cells(SweepConfig& sweep, bool needs_data) {
   std::map<std::string, std::string> taken;
   for (size_t i = 0; i < sweep.cells.size(); ++i) {
@@ -229,7 +229,7 @@ SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> t
   SweepRun run{cell, {}, seed, ""};
   std::vector<std::string> parts;
   for (size_t axis = 0; axis < sweep.axes.size(); ++axis) {
-    // A label that is only a number does not say what it means, so the axis name goes before it.
+    // A number alone does not say what it means, so the name of the axis precedes it.
     const std::string& label = sweep.cells[cell].labels[axis];
     const bool bare = label.find_first_not_of("0123456789.eE+-") == std::string::npos;
     parts.push_back(slug((bare ? last_part(sweep.axes[axis].name) : "") + label));

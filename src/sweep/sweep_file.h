@@ -76,7 +76,7 @@ struct SweepRun {
 };
 
 // Reads a sweep file and applies --set assignments. Throws Error naming file, line and field. With `needs_data`, also
-// throws Error for missing data files; runs on another machine do not need them here.
+// throws Error for missing data files. Listing the runs, or writing a Slurm script, does not need them.
 SweepConfig load_sweep(const std::string& path, const std::vector<std::string>& overrides, bool needs_data = true);
 
 // Removes the cells that have none of these labels. Throws Error for a label that no cell has.

@@ -7,7 +7,7 @@ namespace {
 
 using State = RunOutcome::State;
 
-// The runs of a cell that are known so far.
+// The finished, failed and open runs of a cell.
 std::vector<SweepRun> runs_of_cell(const SweepConfig& sweep, size_t cell, const OutcomeOf& outcome_of) {
   std::vector<SweepRun> runs;
   const std::optional<int64_t> first = sweep.seeds.empty() ? std::nullopt : std::optional(sweep.seeds[0]);

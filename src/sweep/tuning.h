@@ -14,12 +14,12 @@ struct RunOutcome {
 };
 using OutcomeOf = std::function<RunOutcome(const SweepRun&)>;
 
-// The runs to start now, in the order of the cells. Every cell first tries its whole grid with the first seed. While
+// The runs to start next, in the order of the cells. Every cell first runs its whole grid with the first seed. While
 // the best value is at an edge, the grid grows on that side. Then the other seeds run at the best value. If a run of
-// the grid fails, the cell starts none of these later runs. Without tuning, every cell runs all seeds.
+// the grid fails, its cell starts no further runs. Without tuning, every cell runs all seeds.
 std::vector<SweepRun> open_runs(const SweepConfig& sweep, const OutcomeOf& outcome_of);
 
-// All runs that follow from these outcomes, in the same order: finished, failed and open ones.
+// The finished, the failed and the open runs, in the order of the cells.
 std::vector<SweepRun> known_runs(const SweepConfig& sweep, const OutcomeOf& outcome_of);
 
 }  // namespace rowan

@@ -1,8 +1,8 @@
 // Kills commands, or makes their system calls fail, again and again. Then runs the same command once more without
-// faults. It must leave the same bytes as a command that ran undisturbed.
+// faults. The command must then have written the same bytes as a command that ran undisturbed.
 //
 //   campaign [SECONDS [SEED [COMMAND...]]]   runs for SECONDS (60), and until every kind of fault has occurred
-//   campaign every [COMMAND[:CALL]...]       tries every fault at every system call, or at those of one kind (hours)
+//   campaign every [COMMAND[:CALL]...]       tries every fault at every system call, or at every CALL; takes hours
 //
 // COMMAND: train, ranks, tokenize, eval, export, replace (an export over an older one) or sweep; all by default.
 // CALL: open, write, fsync, rename or remove.
@@ -92,7 +92,8 @@ class Campaign {
   }
   ~Campaign() { fs::remove_all(dir_); }
 
-  // The commands with these names, or all commands.
+  // Runs the campaign on the commands with these names, or on all commands if there are no names. Returns the exit
+  // code.
   int run(const std::vector<std::string>& names, bool every) {
     std::vector<Command> commands;
     for (Command& command : make_commands()) {
@@ -180,7 +181,7 @@ class Campaign {
         }};
   }
 
-  // An export over the export of another model.
+  // Exports a model over the export of another model.
   Command replacement(const std::string& run) {
     write_small_run(dir_ / "older", small_gpt2());
     const Command older{
@@ -195,7 +196,8 @@ class Campaign {
   }
 
   Command sweep(Json base) {
-    // When a sweep is killed, its runs save at once. With `keep` above 1, that would change which checkpoints remain.
+    // When a sweep is killed, its runs save a checkpoint at once. With `keep` above 1, this checkpoint would change
+    // which others remain.
     base["run"].update({{"steps", 6}, {"eval_every", 6}, {"keep", 1}});
     write_file_atomically(dir_ / "base.json", base.dump(2));
     const fs::path out = dir_ / "swept";
@@ -303,7 +305,7 @@ class Campaign {
     finish(command, "killed");
   }
 
-  // Each round makes one random call of each kind fail, so enough rounds reach every call.
+  // Each round makes one random call of each kind fail. With enough rounds, every call fails at least once.
   void fail_calls(const Command& command, int round) {
     for (const auto& [call, total] : command.calls) {
       if (total == 0) continue;
@@ -329,7 +331,7 @@ class Campaign {
   void strike(const Command& command, const std::string& fault) {
     const int code = ended(start(command, shim({"ROWAN_FAULT=" + fault})));
     (code == -SIGKILL ? kills_ : faults_) += 1;
-    // A command may end only with an error that it names. It may also succeed, if it can do without the failed call.
+    // A command must either report an error and exit with code 2, or succeed, if it does not need the failed call.
     if (code != 0 && code != 2 && code != -SIGKILL)
       return lose(command, fmt::format("{}: it ends with {}", fault, code));
     if (command.prepare && code != 0) {  // either all of the old content or all of the new

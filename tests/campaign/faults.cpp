@@ -187,7 +187,7 @@ int renameat2(int from_folder, const char* from, int to_folder, const char* to, 
   return next<int(int, const char*, int, const char*, unsigned)>("renameat2")(from_folder, from, to_folder, to, flags);
 }
 
-// unlinkat() counts, too, because recursive removal of folders calls it.
+// unlinkat() also counts as `remove`, because removing a folder with its content calls it.
 int unlinkat(int folder, const char* path, int flags) noexcept {
   if (path[0] == '/' ? counts_for(path) : counts_for(folder))
     if (const int error = strike(remove_call)) {

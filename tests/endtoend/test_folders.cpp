@@ -1,4 +1,5 @@
-// The files of a folder decide what may be written to it. At any moment an export is the old one or the new one.
+// The files of a folder decide what may be written to it. While an export is replaced, the folder holds the whole old
+// export or the whole new one.
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -38,7 +39,7 @@ TEST_F(Folders, EachKindRefusesEveryOther) {
                         "tokenize --tokenizer bytes --validation none " + (dir_ / "text.txt").string() + " --out ",
                     tales = "tales --stories 2 --validation-stories 2 --out ", path = dir_.string() + "/";
   struct Kind {
-    std::string name, file, folder, command;  // command: a folder is appended, which it writes
+    std::string name, file, folder, command;  // command: without its last word, the folder that it writes
   };
   const Kind kinds[] = {
       {"a run", "starts.jsonl", path + "run", train("--steps 1 --set run.dir=")},

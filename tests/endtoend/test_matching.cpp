@@ -1,4 +1,4 @@
-// Shards, tokenizer and weights of a run must match, and every command that reads them checks that.
+// Shards, tokenizer and weights of a run must match. Every command checks those that it reads.
 #include <cmath>
 
 #include "base/json.h"

@@ -37,7 +37,8 @@ TEST_F(PlanCommand, Tf32TakesAGpu) {
   EXPECT_FALSE(std::filesystem::exists(run("run")));
 }
 
-// The error comes before anything of that size is allocated, and names the key that makes it so large.
+// A model that does not fit into memory gives an error before its tensors are allocated. The error names the key that
+// makes the model so large.
 TEST_F(PlanCommand, AModelThatNoMemoryHoldsIsOneLine) {
   auto too_large = [&](const std::string& set, const std::string& part) {
     SCOPED_TRACE(set);
@@ -63,7 +64,8 @@ TEST_F(PlanCommand, AModelThatNoMemoryHoldsIsOneLine) {
   expect_mistake("bench step --threads 100000", "--threads: found 100000, expected 0 to 4096");
 }
 
-// Deep models, steps of many micro-batches and batches with many divisors: the plan does not count them one by one.
+// The plan does not count the layers of a deep model, the micro-batches of a long step or the divisors of a large batch
+// one by one.
 TEST_F(PlanCommand, AbsurdNumbersTakeNoLonger) {
   EXPECT_EQ(rowan(plan("--set model.num_hidden_layers=10000")).code, 0);
   const Outcome longest =

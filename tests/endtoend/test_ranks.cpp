@@ -46,7 +46,7 @@ std::vector<pid_t> children_of(pid_t parent) {
 }
 
 // Returns the seconds from `begin` until the last process has ended, at most 60. mpirun kills its ranks without waiting
-// for them, so they may outlive it for a moment.
+// until they end, so a rank may outlive mpirun for a moment.
 double seconds_until_all_ended(const std::vector<pid_t>& processes, Clock::time_point begin) {
   for (pid_t process : processes) {
     while (parent_of(process) && seconds_since(begin) < 60) std::this_thread::sleep_for(milliseconds(20));
@@ -162,7 +162,8 @@ class Ranks : public CommandTest {
     return launcher;
   }
 
-  // Waits at most `most_seconds` for the launcher. Returns its exit code, or -1.
+  // Waits at most `most_seconds` for the launcher. Returns its exit code, 128 + the signal that ended it, or -1 if it
+  // still runs.
   static int wait_for(pid_t launcher, double most_seconds) {
     const auto begin = Clock::now();
     for (int status = 0; seconds_since(begin) < most_seconds; std::this_thread::sleep_for(milliseconds(20))) {
@@ -255,7 +256,8 @@ TEST_F(LongRanks, OneIsKilledTwentyTimesAndTheSameCommandGoesOnExactly) { killed
 TEST_F(Ranks, OneHangsAndTheOthersNameItAndLeave) { one_hangs(1); }
 TEST_F(LongRanks, TheFirstHangsAndTheOthersNameItAndLeave) { one_hangs(0); }
 
-// GPT-2's files store matrices transposed, and query, key and value joined. A share may start at any of their elements.
+// GPT-2's files store transposed matrices, and query, key and value as one matrix. A share may start at any element of
+// a matrix.
 TEST_F(Ranks, StartFromPublishedWeights) {
   write_small_run(run("source"), small_gpt2());
   ASSERT_EQ(rowan("export " + run("source").string() + " " + run("hf").string()).code, 0);
@@ -312,8 +314,8 @@ TEST_F(Ranks, ALoopGoesOnByItself) {
   expect_one_line(source_path("scripts/resume.sh") + command(2, "run", "--set run.steeps=1"), "steeps");
 }
 
-// A stop signal to the loop, to mpirun or to one rank makes all ranks save. On SIGTERM, mpirun itself would leave the
-// ranks one second.
+// A stop signal to the loop, to mpirun or to one rank makes all ranks save. The signal to mpirun is not SIGTERM,
+// because mpirun kills its ranks one second after a SIGTERM.
 TEST_F(Ranks, AStopReachesEveryRank) {
   const std::string more = "--set run.steps=100000000 --set run.checkpoint_every=0 --set run.log_every=1";
   int64_t before = 0;
@@ -366,7 +368,7 @@ TEST_F(Ranks, ThatDifferAreNamed) {
   expect_one_line(one_each({train, train, copy.string() + " train " + file().string()}),
                   "rank 2 differs from rank 0 and others: the program");
 
-  // First the corpora of the two folders differ, then their checkpoints.
+  // At first the corpora in the two folders differ. Later their checkpoints differ.
   fs::create_directories(dir_ / "one");
   fs::create_directories(dir_ / "other");
   fs::copy_file(dir_ / "train.bin", dir_ / "one/train.bin");

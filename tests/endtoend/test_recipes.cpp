@@ -1,4 +1,4 @@
-// The recipes of data/, without network, on real samples.
+// The get.sh scripts of data/, run without network on real samples.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
@@ -42,7 +42,7 @@ TEST(Recipes, C4FromRealFiles) {
   ASSERT_EQ(run_recipe("c4", one), 0);
   EXPECT_EQ(Json::parse(read_file(folder / "one/manifest.json"))["documents"], 13);
   EXPECT_EQ(WEXITSTATUS(run_recipe("c4", "--raw " + folder / "nothing")), 2);
-  // A partial file.
+  // A partial file stops the command.
   fs::resize_file(folder / "raw/c4-train.00001-of-00003.json.gz", 4000);
   EXPECT_EQ(WEXITSTATUS(run_recipe("c4", "--raw " + folder / "raw" + " --out " + folder / "half --tokenizer bytes")),
             2);

@@ -180,7 +180,7 @@ TEST_F(Safety, GoingBackSetsAsideWhatCameAfter) {
   EXPECT_TRUE(fs::exists(run("run") / "earlier-1/step_00000012"));
   EXPECT_TRUE(fs::exists(run("run") / "earlier-1/metrics.jsonl"));
   fs::remove_all(run("run") / "checkpoints/step_00000012");
-  Outcome again = rowan(train(lower));  // as a loop does after a crash
+  Outcome again = rowan(train(lower));  // the same command, as a restart loop runs it after a crash
   ASSERT_EQ(again.code, 0) << again.err;
   EXPECT_NE(again.err.find("resumed from " + (run("run") / "checkpoints/step_00000008").string()), std::string::npos)
       << again.err;
@@ -263,7 +263,7 @@ TEST_F(Safety, ASmokeRunNeedsNoOtherConfig) {
     return -1.0;
   };
   EXPECT_NEAR(rate(4), 0.01 / 2, 1e-12);
-  // The same run, longer: it has the requested schedule.
+  // With more steps, the same run has the requested schedule.
   ASSERT_EQ(rowan(train(into("wsd") + " --resume --steps 12")).code, 0);
   expect_mistake(train(into("wsd") + " --resume --steps 5"), "the run is at step 12 and run.steps is 5");
   EXPECT_NEAR(rate(12), 0.01 / 9, 1e-12);
@@ -276,8 +276,8 @@ TEST_F(LongSafety, TwentyThousandStepsTakeNoMoreMemoryAndFiles) {
       start(train("--set run.steps=20000 --set run.log_every=20 --set run.checkpoint_every=200 --set run.keep=2 "
                   "--set run.eval_every=200 --set run.eval_tokens=64"));
   const std::string process = "/proc/" + std::to_string(child);
-  // The maxima of the first 4,000 steps, in which everything is done many times, and of the next 15,800. The end of a
-  // run reads all its metrics once, so it does not count.
+  // The largest use in the first 4,000 steps and in the next 15,800. The first 4,000 steps already contain many
+  // evaluations and checkpoints. The last steps do not count, because a run reads all its metrics at its end.
   struct Use {
     int64_t pages = 0, files = 0, threads = 0;
   };

@@ -1,5 +1,5 @@
-// Runs started by Slurm. The folder slurm/ holds stand-ins for its commands that run on one machine. Tasks find their
-// ranks in Slurm's variables and meet with or without MPI, and every failure gives one line.
+// Runs started by Slurm. The folder slurm/ holds replacements for Slurm's commands, which run on one machine. Tasks
+// find their ranks in Slurm's variables and connect with or without MPI. Every failure gives one line.
 #include <signal.h>
 
 #include <chrono>
@@ -67,7 +67,8 @@ TEST_F(Slurm, AMissingTaskIsNamedOnce) {
   }
 }
 
-// Rank 0 prints nothing. Slurm may end a step with its first task, so at least one line of the waiting ranks remains.
+// Rank 0 is missing, so the waiting ranks report it, each at its own time. If Slurm ends the step when the first of
+// them exits, only this rank has printed a line.
 TEST_F(Slurm, AMissingRank0IsNamedByAnother) {
   expect_one_line(step(tcp(), "ROWAN_TIMEOUT=1 SRUN_MISSING=0", "--kill-on-bad-exit=1"), "rank 1: tcp:localhost:");
   expect_one_line(step(tcp(), "ROWAN_TIMEOUT=1 SRUN_MISSING='0 1'"), "rank 2: tcp:localhost:");
@@ -97,7 +98,7 @@ TEST_F(Slurm, ABatchScriptTrainsOverMpi) {
   EXPECT_TRUE(fs::exists(dir_ / "run/checkpoints/step_00000005"));
 }
 
-// The signals that scancel --batch and a preemption send to the script.
+// `scancel --batch` and a preemption send this signal to the script.
 TEST_F(Slurm, AStoppedBatchScriptSavesAndIsNotDone) {
   const std::string more = " --set run.steps=100000000 --set run.log_every=1000";
   write_file_atomically(dir_ / "log", "");

@@ -21,7 +21,8 @@ class Stops : public TrainCommand {
     ::unsetenv("TMPDIR");
     TrainCommand::TearDown();
   }
-  // Seconds until the process ends if the signal comes `after` its start.
+  // Sends the signal after the given delay. Returns the seconds until the process has ended, and its exit code in
+  // `code`.
   double seconds_to_end(pid_t child, int signal, milliseconds after, int& code) {
     std::this_thread::sleep_for(after);
     const auto begin = std::chrono::steady_clock::now();

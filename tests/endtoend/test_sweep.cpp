@@ -204,7 +204,7 @@ TEST_F(Sweep, ASlurmScriptHasTheOpenRuns) {
   EXPECT_EQ(script.out.find("gpus"), std::string::npos) << "a CPU run";
   write_file_atomically(dir_ / "job.sh", script.out);
   EXPECT_EQ(shell("bash -n " + (dir_ / "job.sh").string()).code, 0);
-  // Runs one task of the array. srun is replaced by a script that runs its arguments.
+  // Runs one task of the array, with a script in place of srun that runs its arguments.
   write_file_atomically(dir_ / "srun", "#!/bin/sh\nexec \"$@\"\n");
   fs::permissions(dir_ / "srun", fs::perms::owner_all);
   Outcome task = shell("PATH=" + dir_.string() + ":$PATH SLURM_CPUS_PER_TASK=1 SLURM_ARRAY_TASK_ID=2 bash " +

@@ -44,8 +44,8 @@ std::map<std::string, std::string> contents(const std::string& folder) {
   return files;
 }
 
-// Calls begin(), then runs `command`, which writes `folder`, and kills it `times` times at random moments before a last
-// run that may end. The files of every run that ends must be `expected`.
+// Calls begin() and runs `command`, which writes `folder`, again and again. Kills the command at random moments,
+// `times` times in all, and lets the last run finish. Whenever a run finishes, the files must be `expected`.
 void killed(int times, std::chrono::microseconds undisturbed, const std::vector<std::string>& command,
             const std::string& folder, const std::map<std::string, std::string>& expected,
             const std::function<void()>& begin) {
@@ -122,7 +122,7 @@ TEST(TokenizeKill, AFullDiskSaysSoAndTheSameCommandGoesOn) {
     return std::system(("sh -c '" + command + "'").c_str());
   };
   ASSERT_EQ(tokenize("whole", ""), 0);
-  // A limit on file sizes, in units of 512 bytes, fails writes as a full disk does.
+  // A limit on file sizes, in units of 512 bytes, makes writes fail as on a full disk.
   EXPECT_EQ(WEXITSTATUS(tokenize("out", "ulimit -f 3000; ")), 2);
   const std::string said = read_file(folder / "err");
   EXPECT_NE(said.find("cannot write"), std::string::npos) << said;

@@ -54,7 +54,7 @@ TEST_F(Train, EvaluationIsShownKeptAndLeavesTheRunAsItIs) {
   const Json last = rows(run("run")).back();
   EXPECT_EQ(last["step"], 12);
   EXPECT_GT(last["val_loss"], 0);
-  // The command prints the same score for the last checkpoint.
+  // `rowan eval` prints the same score for the last checkpoint.
   Outcome eval = rowan("eval " + run("run").string() + " --task hellaswag " + file + " --device cpu --micro-batch 2");
   const std::string figures =
       fmt::format("acc_norm {:.4f}  acc {:.4f}  (9 items", last["hellaswag_acc_norm"].get<double>(),
@@ -128,8 +128,8 @@ TEST_F(Train, UpdatesThatStandOutAreSkippedAlsoAfterAResume) {
 
 using LongTrain = Train;
 
-// The shards have different sizes, so that runs stop inside shards, at their ends, in the short last shard and around
-// the ends of epochs.
+// The shards have different sizes, and one of them is a single token. Runs therefore stop inside shards, at their ends
+// and around the ends of epochs.
 TEST_F(LongTrain, StoppingAtAnyStepEqualsNeverHavingStopped) {
   const int tokens[] = {70, 33, 1, 129};
   for (int i = 0; i < 4; ++i) write_small_shard(dir_ / fmt::format("uneven-{}.bin", i), tokens[i]);

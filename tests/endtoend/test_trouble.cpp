@@ -73,7 +73,7 @@ TEST_F(Trouble, AFolderOfShardsHasOneOwner) {
   Outcome after = rowan(command);
   EXPECT_EQ(after.code, 0);
   EXPECT_NE(after.err.find("complete already"), std::string::npos) << after.err;
-  // The state after a kill between writing the last file and removing the lock file.
+  // A kill after the last file was written can leave the lock file.
   write_file_atomically(out / "lock", "");
   EXPECT_EQ(rowan(command).code, 0);
   EXPECT_FALSE(fs::exists(out / "lock"));

@@ -77,7 +77,7 @@ Strings shard_seeds() {
   return {llmc(tokens), llmc(tokens, 4), with_header};
 }
 
-// The first byte selects the format of the index, which is the rest of the input.
+// The first byte selects the format of the index. The rest of the input is the index.
 void index_entry(std::string_view input) {
   if (input.empty()) return;
   static const std::string names[][2] = {
@@ -148,7 +148,7 @@ Strings gzip_seeds() {
 }
 Strings zstd_seeds() { return {zstd(random_json_lines(4, 20)), zstd("a\n\nb") + zstd("") + zstd("c\r\n\r\n")}; }
 
-// The first byte selects the format of the vocabulary, which is the rest of the input.
+// The first byte selects the format of the vocabulary. The rest of the input is the vocabulary.
 void tokenizer_entry(std::string_view input) {
   if (input.empty()) return;
   const int kind = static_cast<unsigned char>(input[0]) % 4;
@@ -276,7 +276,7 @@ void progress_entry(std::string_view input) {
 }
 
 Strings progress_seeds() {
-  // The file that an undisturbed command leaves after its first batch.
+  // Interrupts a command after its first batch and takes the progress file that it has written.
   const auto tokenizer = make_tokenizer("bytes");
   TokenizeOptions options;
   options.inputs = {folder().write("progress.jsonl", random_json_lines(3, 6))};

@@ -74,7 +74,7 @@ TEST_P(Mutations, EndWithAnErrorOrAResult) {
 INSTANTIATE_TEST_SUITE_P(Fuzz, Mutations, testing::ValuesIn(fuzz_families()),
                          [](const testing::TestParamInfo<FuzzFamily>& info) { return info.param.name; });
 
-// A damaged gzip stream gives an Error, or the original bytes, because its checksum protects them.
+// Reading a damaged gzip stream gives an Error or the original bytes, because gzip stores a checksum of these bytes.
 TEST(Fuzz, DamagedGzipIsNeverTakenForTheWhole) {
   TemporaryFolder folder;
   const std::string text = random_json_lines(4, 20), packed = gzip(text);

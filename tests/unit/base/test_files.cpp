@@ -84,7 +84,7 @@ TEST_F(Files, AFolderIsReplacedWhereNamesCannotBeExchanged) {
   EXPECT_EQ(WEXITSTATUS(status), 7);
 }
 
-// Runs in a separate process, because the flag for a shrunk file is never reset.
+// Runs in a separate process, because a process never resets its flag for a shrunk file.
 TEST_F(Files, AMappedFileThatShrinksReadsAsZerosAndIsNamed) {
   const fs::path path = dir_ / "a.bin";
   write_file_atomically(path, std::string(100'000, 'x'));
@@ -104,7 +104,7 @@ TEST_F(Files, AMappedFileThatShrinksReadsAsZerosAndIsNamed) {
   int status = 0;
   ::waitpid(child, &status, 0);
   EXPECT_EQ(WEXITSTATUS(status), 7);
-  // A fault outside our mappings still ends the process.
+  // A SIGBUS that no mapped file has caused still ends the process.
   const pid_t foreign = ::fork();
   if (foreign == 0) {
     MappedFile file(path);
@@ -252,7 +252,8 @@ TEST_F(Files, GlobIsSortedByBytes) {
   EXPECT_EQ(found[2].filename(), "b.txt");
 }
 
-// Hashes by the reference implementation (python-xxhash) of the bytes 3, 10, 17, ... of each length.
+// The expected hashes are from the reference implementation (python-xxhash). Each input is the sequence of bytes 3, 10,
+// 17, ..., of the given size.
 TEST(Hash64, MatchesTheReferenceInPiecesOfAnySize) {
   const std::pair<size_t, uint64_t> expected[] = {
       {0, 0xef46db3751d8e999ull},  {1, 0x1f25c8d0bc1f4bb6ull},   {3, 0x31d2363f52e564c9ull},

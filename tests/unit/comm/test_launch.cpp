@@ -55,7 +55,7 @@ TEST_F(Launched, UnderstandsOpenMpiMpichAndSlurm) {
 
   set("PMI_RANK", "2"), set("PMI_SIZE", "8");
   EXPECT_EQ(detect_launch().rank, 2);
-  EXPECT_EQ(detect_launch().local_rank, 1);  // Slurm's, because the launcher's own is missing
+  EXPECT_EQ(detect_launch().local_rank, 1);  // from SLURM_LOCALID, because MPI_LOCALRANKID is not set
 
   set("OMPI_COMM_WORLD_RANK", "5"), set("OMPI_COMM_WORLD_SIZE", "6"), set("OMPI_COMM_WORLD_LOCAL_RANK", "0");
   Launch mpi = detect_launch();
@@ -90,7 +90,8 @@ class MeetingRanks : public testing::Test {
   ~MeetingRanks() override { unsetenv("ROWAN_SECRET"); }
 };
 
-// Connects `ranks` ranks through `address`. Returns what each rank gathers of a short message and of a long one.
+// Connects `ranks` ranks through `address`. Every rank sends a short and a long message to all. Returns, for each rank,
+// the short messages that it received, then the lengths of the long ones.
 std::vector<std::vector<std::string>> met_at(const std::string& address, int ranks) {
   std::vector<std::future<std::vector<std::string>>> results;
   for (int rank = ranks - 1; rank >= 0; --rank) {
@@ -139,7 +140,7 @@ TEST_F(MeetingRanks, EveryRankHearsEveryOther) {
   EXPECT_EQ(met_at("file:" + folder / "id", 4), want);
 }
 
-// Only rank 0 prints the message. It also ends the other ranks.
+// If rank 0 is there, it alone prints the message, and it ends the other ranks.
 TEST_F(MeetingRanks, MissingRanksAreNamedByRank0) {
   const std::string address = "tcp:127.0.0.1:" + free_port();
   auto rank = [&](int r) { make_tcp_communicator({Launch::Kind::slurm, r, 4, r}, address)->gather(""); };

@@ -77,7 +77,7 @@ TEST_F(RendezvousTest, TheFileIsForItsOwnerOnly) {
     EXPECT_EQ(entry.status().permissions(), std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
 }
 
-// Waiting two seconds for each of fifty silent clients would take too long.
+// A rendezvous that waited two seconds for each of fifty silent clients would be too slow.
 TEST_F(RendezvousTest, StrangersHoldNobodyUp) {
   Rendezvous place(address_);
   const Socket listener = place.open();

@@ -51,7 +51,7 @@ TEST(RawText, EmptyLinesMayEndAsOnWindows) {
   TemporaryFolder folder;
   EXPECT_EQ(records(folder.write("a.txt", "a\r\nb\r\n\r\nc\r\n\nd\n\r\ne\r\n\r"), TextSplit::blank),
             (Strings{"a\r\nb\r\n\r\n", "c\r\n\n", "d\n\r\n", "e\r\n\r"}));
-  std::string first = std::string(262141, 'x') + "\r\n\r\n";  // split at the end of a read of 256 KiB
+  std::string first = std::string(262141, 'x') + "\r\n\r\n";  // the last "\n" is in the second read of 256 KiB
   EXPECT_EQ(records(folder.write("b.txt", first + "y"), TextSplit::blank), (Strings{first, "y"}));
 }
 

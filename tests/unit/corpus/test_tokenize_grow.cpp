@@ -64,8 +64,8 @@ TEST(TokenizeGrow, AFinishedFolderGrows) {
   EXPECT_NE(message(options).find("c.jsonl\", which has changed or is no longer an input"), std::string::npos);
 }
 
-// Validation rules that count documents continue to count. A held-out part of the text stays held out, and new inputs
-// are training data.
+// When inputs are added, the rules `every` and `documents` go on counting documents. The rule `last` keeps the part of
+// the text that it has held out, and the new inputs become training data.
 TEST(TokenizeGrow, RulesOfValidationGoOnWhenItGrows) {
   TemporaryFolder folder;
   const std::string a = folder.write("a.jsonl", random_json_lines(1, 70)),

@@ -174,7 +174,7 @@ TEST(TokenizeJob, TheLastPartOfTheTextIsHeldOut) {
   const std::string second = folder.write("b.txt", "0123456789");
   EXPECT_EQ(held_out({plain, second}, "two", "last:50%").second, text.substr(5010) + "0123456789");
   EXPECT_EQ(held_out({plain, second}, "end", "last:0.1%").second, "0123456789");
-  // Without line ends the cut is after a word, or after a character.
+  // Text without line ends is cut after a word. Text without spaces is cut after a character.
   const std::string words = folder.write("c.txt", "aaaa bbbb cccc dddd eeee"), letters = folder.write("d.txt", "ééééé");
   EXPECT_EQ(held_out({words}, "words", "last:50%").second, "dddd eeee");
   EXPECT_EQ(held_out({letters}, "letters", "last:50%").second, "éé");
@@ -244,7 +244,7 @@ TEST(TokenizeJob, ContinuesWhatADamagedInputStopped) {
   options.validation = "every:100";
   run(options);
 
-  // The same job, which the progress callback interrupts after every few batches.
+  // The same job, interrupted by the progress callback after every few batches.
   options.out = folder / "stopped";
   options.save_seconds = 0;
   auto tokenizer = make_tokenizer("bytes");

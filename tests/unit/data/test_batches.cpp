@@ -70,7 +70,8 @@ TEST_F(Batches, SharedShardsAreNamed) {
   EXPECT_EQ(lines({{a}, {b, a}}, {c}), Files{a + " is in data.mixture.0 and in data.mixture.1"});
 }
 
-// The rows are 0 1 2 3 and 4 0 6 7. With end token 0, the documents have 4, 1 and 3 tokens; with end token 3, 4 and 4.
+// The rows are 0 1 2 3 and 4 0 6 7. If the end token 0 comes first in a document, the documents have 4, 1 and 3 tokens.
+// If it comes last, they have 1, 3, 2 and 2. The n-th token of a document attends to n tokens.
 TEST_F(Batches, AttentionLeftWithinDocumentsIsCounted) {
   DataConfig data = config({write("a.bin", llmc({0, 1, 2, 3, 4, 0, 6, 7, 8}))}, Order::sequential);
   data.shards.end_id = 0;
@@ -168,7 +169,7 @@ TEST_F(Batches, RanksMicroBatchesAndResumptionDoNotMatter) {
     const Rows whole = take(source, step * G, G);
     for (int64_t ranks : {1, 2, 4})
       for (int64_t micro : {1, 3}) {
-        // The batches of a run that starts at this step. They cross ends of shards and of epochs.
+        // The batches of a run that starts at this step. Some of them cross the end of a shard or of an epoch.
         BatchSource resumed(uneven(), T, 5, 77);
         Rows parts{Tokens(whole.inputs.size()), Tokens(whole.targets.size())};
         for (int64_t rank = 0; rank < ranks; ++rank)
@@ -262,7 +263,7 @@ TEST_F(Batches, CountsAreThoseOfTheRows) {
 }
 
 TEST_F(Batches, DocumentsAreCutEndedAndPadded) {
-  // End token 9 comes before each document. The second shard continues document 2 of the first.
+  // End token 9 comes before each document. The second shard continues the last document of the first shard.
   write("d0.bin", llmc({9, 1, 2, 9, 9, 3, 4}));
   write("d1.bin", llmc({5, 6, 7, 9, 8}));
   DataConfig data = config({(folder_ / "d*.bin").string()}, Order::sequential);

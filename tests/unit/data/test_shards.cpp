@@ -153,7 +153,7 @@ TEST_F(Shards, DocumentsWithoutAnIndexAreFoundByTheEndToken) {
 }
 
 TEST_F(Shards, BeyondFourGigabytes) {
-  const int64_t far = (int64_t{5} << 30) / 2;  // in u16 tokens; this is byte 5 GiB
+  const int64_t far = (int64_t{5} << 30) / 2;  // a position in 2-byte tokens, at byte 5 GiB
   const std::string path = write("sparse.bin", "");
   std::filesystem::resize_file(path, static_cast<uintmax_t>(2 * far));
   std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);

@@ -121,11 +121,11 @@ TEST_F(RunFolderTest, ATextThatGrowsIsTheSameText) {
       expect_like_fresh(text, text.size());
     }
     text.push_back(77);
-    expect_like_fresh(text, 8);  // the window was full: its last half remains
+    expect_like_fresh(text, 8);  // the window of 16 was full, so only its last half is kept
     text.insert(text.end(), {20, 21, 22});
     expect_like_fresh(text, 11);
     text[12] = 0;
-    expect_like_fresh(text, 16);  // after another text
+    expect_like_fresh(text, 16);  // token 12 has changed
   }
 }
 

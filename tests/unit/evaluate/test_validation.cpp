@@ -33,13 +33,13 @@ TEST_F(Validation, FixedRowsUpToTheLimit) {
   EXPECT_EQ(std::count(targets.begin() + 16, targets.end(), ignored_target), 16);
 }
 
-// The loop of the authors' evaluate_model over all ranks, for documents of `inputs[i]` tokens without padding.
+// The loop of evaluate_model in GaLore's program over all ranks, for documents of `inputs[i]` tokens without padding.
 // validation_losses() must give the same result. The count of batches starts at `first_count`.
 double as_the_authors(const std::vector<int64_t>& inputs, const std::vector<double>& sums, int64_t ranks, int64_t rows,
                       int64_t wanted, int first_count) {
   double all = 0;
   for (int64_t rank = 0; rank < ranks; ++rank) {
-    std::vector<size_t> mine;  // as Hugging Face's split_dataset_by_node
+    std::vector<size_t> mine;  // those that split_dataset_by_node of Hugging Face gives this rank
     for (size_t i = static_cast<size_t>(rank); i < inputs.size(); i += static_cast<size_t>(ranks)) mine.push_back(i);
     int64_t tokens = 0, batches = first_count;
     double total = 0;
@@ -103,8 +103,8 @@ TEST_F(Validation, WithoutBatchesThereIsOneFigure) {
   EXPECT_EQ(losses.targets, 24);
   EXPECT_FALSE(losses.batch_mean || losses.galore);
   config.batch_means = {2, 1};
-  // Each of the 2 ranks takes two batches of 8 targets, because one batch per rank gives only 16 of the wanted 17
-  // targets.
+  // Each of the 2 ranks takes two batches of 8 targets, because one batch per rank gives only 16 targets and 17 are
+  // wanted.
   const ValidationLosses batches =
       validation_losses(ValidationSet(config, 8, 100, 17), std::vector<double>{8, 16, 24, 48});
   EXPECT_DOUBLE_EQ(batches.batch_mean.value(), 3);  // the ranks' means are (1 + 3) / 2 and (2 + 6) / 2
@@ -126,8 +126,8 @@ std::vector<Tokens> golden_ids(const std::filesystem::path& path) {
   return documents;
 }
 
-// The C4 papers' rule: the tokenizer's ids are cut to 256 with a final 1, or padded with 0. Labels are the ids without
-// padding, and position t predicts id t + 1.
+// The rule of the C4 papers. A document of more than 256 ids becomes its first 255 ids and the end token 1. A shorter
+// document is padded with 0. The target at position t is id t + 1; padding is not a target.
 TEST_F(Validation, DocumentsAreThoseOfTheC4Papers) {
   ROWAN_SHARED_OR_SKIP(path, "corpora/goldens/t5_hf_tokenizers0232_with_eos_c4_demo_300docs.ids.gz");
   const std::vector<Tokens> documents = golden_ids(path);

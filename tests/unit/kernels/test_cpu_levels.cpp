@@ -1,4 +1,4 @@
-// The CPU levels: no symbol of one leaks into the program, and ROWAN_ISA chooses.
+// The CPU levels: the functions of a level stay out of the rest of the program, and ROWAN_ISA selects a level.
 #include <cstdlib>
 #include <optional>
 
@@ -13,8 +13,8 @@ namespace {
 using CpuLevelObjects = CommandTest;
 
 #ifdef __x86_64__
-// If an object had other global symbols, above all templates of the standard library, the linker might use its copy in
-// the whole program.
+// If a level's object had other global symbols, for example functions of std::vector, the linker might use them in the
+// whole program.
 TEST_F(CpuLevelObjects, OnlyTheirFactoriesAreGlobal) {
   for (const std::string level : {"v2", "v3", "v4"}) {
     const auto object = std::filesystem::path(rowan_binary()).parent_path() / ("cpu_" + level + ".o");

@@ -49,7 +49,7 @@ TEST(ThreadPool, ThreadsThatSleptComeBack) {
   }
 }
 
-// A late thread does not delay the others. They do its share of the work.
+// A late thread does not delay the others, because they do its share of the work.
 TEST(ThreadPool, ALateThreadsShareIsTaken) {
   ThreadPool pool(2);
   std::atomic<int> held{0}, others{0};

@@ -1,4 +1,4 @@
-// Packed rows with attention within documents give the results of those documents one by one, in rows of up to 8,192
+// Attention within documents: a packed row gives the same results as its documents one by one. Rows have up to 8,192
 // tokens.
 #include <gtest/gtest.h>
 
@@ -22,7 +22,7 @@ struct Passed {
   std::map<std::string, std::vector<double>> gradients;
 };
 
-// Passes one row through a model with the initial weights of a seed.
+// Runs one row forward and backward through a model with random weights.
 Passed pass(const ModelConfig& config, const std::vector<int32_t>& tokens, const std::vector<int32_t>& targets,
             bool documents, Recompute recompute = Recompute::none) {
   auto backend = make_cpu_backend(1);
@@ -31,7 +31,7 @@ Passed pass(const ModelConfig& config, const std::vector<int32_t>& tokens, const
   options.recompute = recompute;
   if (documents) options.documents = DocumentOptions{{end_token, true}};
   Model model(*backend, config, options);
-  for (Parameter parameter : model.parameters().parameters()) {  // every weight is random, norms and biases too
+  for (Parameter parameter : model.parameters().parameters()) {  // norms and biases are random, too
     std::vector<float> values(static_cast<size_t>(parameter.numel()));
     parameter.init_std = 0.2;
     initial_values(parameter, 5, 0, parameter.numel(), values.data());
@@ -116,8 +116,8 @@ TEST_P(PackedDocuments, AreTheSameBitsComputedAgain) {
 INSTANTIATE_TEST_SUITE_P(Families, PackedDocuments, testing::Values("llama", "gpt2"),
                          [](const auto& info) { return std::string(info.param); });
 
-// A row of twice the length takes twice the memory, for every setting of recompute. Recomputing blocks takes less
-// memory.
+// A row of twice the length takes at most twice the memory, for every setting of `recompute`. `mlp` takes less memory
+// than `none`, and `block` less than `mlp`.
 TEST(LongRows, TakeMemoryInLine) {
   const ModelConfig config = load_model(source_path("configs/models/smollm2_135m.json"));
   ModelConfig longer = config;

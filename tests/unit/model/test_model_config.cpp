@@ -33,7 +33,7 @@ std::string config_error(const std::string& text) {
 struct Published {
   const char* name;
   int64_t parameters;  // all parameters
-  int64_t matrices;    // two-dimensional ones inside the blocks; 0: not published
+  int64_t matrices;    // parameters of the matrices inside the blocks; 0: not published
 };
 
 class PublishedSizes : public testing::TestWithParam<Published> {};
@@ -47,7 +47,7 @@ TEST_P(PublishedSizes, AreMatchedExactly) {
   }
 }
 
-// The configs of GaLore, RMNP ("350m"), SmolLM2 and GPT-2.
+// The configs of GaLore (llama_*), RMNP (llama_350m_rmnp), SmolLM2, GPT-2 and modded-nanogpt's Track 3.
 INSTANTIATE_TEST_SUITE_P(
     Models, PublishedSizes,
     testing::Values(Published{"llama_60m", 58'073'600, 25'296'896}, Published{"llama_130m", 134'105'856, 84'934'656},
@@ -206,7 +206,7 @@ TEST(ModelConfig, ReadsQwen3AsPublished) {
             std::string::npos);
 }
 
-// The frequencies with LLaMA 3.1's settings, compared with the formula written in another way.
+// Compares the frequencies for LLaMA 3.1's settings with another form of the formula.
 TEST(Rope, ScalesAsLlama3) {
   const ModelConfig config = parse(std::string(tiny) + R"(, "head_dim": 128, "rope_theta": 500000, "rope_scaling":
     {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192,
@@ -264,7 +264,8 @@ TEST(Initialization, FollowsTheFirstRuleThatSpeaksOfAParameter) {
 }
 
 TEST(TrainingFlops, MatchThePublishedArithmetic) {
-  // Billions of operations per token at T = 1024, with attention counted fully and causally.
+  // 1e9 FLOPs per token at 1024 tokens per sequence. `full` counts attention to all tokens, `causal` only to earlier
+  // ones and the token itself.
   auto flops = [](const char* name) {
     return flops_per_token(load_model(source_path(std::string("configs/models/") + name + ".json")), 1024);
   };
@@ -274,9 +275,9 @@ TEST(TrainingFlops, MatchThePublishedArithmetic) {
   EXPECT_NEAR(flops("smollm2_135m").causal / 1e9, 0.913, 0.0005);
 }
 
-// Counted from the layers of train_gpt_simple.py. Each weight of blocks and head takes six operations. Attention,
-// forward and backward, takes six products of length 128 in each of 6 heads and 12 layers, for each key that a token
-// sees: 512.5 on average.
+// Counted from the layers of train_gpt_simple.py. Each weight of the blocks and the head takes 6 FLOPs per token. A
+// token attends to 512.5 keys on average. For each key, each of the 6 heads in each of the 12 layers takes six dot
+// products of length 128, forward and backward together.
 TEST(TrainingFlops, AndParametersAreThoseOfTrack3) {
   for (const char* name : {"track3_162m", "track3_162m_uniform", "track3_162m_hyperball"}) {
     const ModelConfig config = load_model(source_path(std::string("configs/models/") + name + ".json"));

@@ -1,5 +1,5 @@
-// Weights from files: exports read back bit for bit, published files are read in all their layouts, and mismatches are
-// named.
+// Weights from files: an export has the same bits when it is read back, published files are read in all their layouts,
+// and errors name what does not match.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -73,7 +73,7 @@ class Weights : public ::testing::Test {
       EXPECT_EQ(std::memcmp(got.data(), values.data(), got.size() * sizeof(float)), 0) << parameter.name;
     }
   }
-  // Returns the error message of reading the tensors of hf/ after `change`.
+  // Applies `change` to a copy of the tensors of hf/. Returns the error message of reading the copy.
   std::string error_with(const std::function<void(Tensors&)>& change) {
     Tensors tensors = tensors_in(file());
     change(tensors);
@@ -229,7 +229,7 @@ TEST_F(Weights, InitIsAFileAFolderOrARun) {
   EXPECT_NE(error(checkpoint()).find("damaged: wrong checksum"), std::string::npos);
 }
 
-// Weights of the same shapes may belong to a model that computes another function.
+// Two models whose weights have the same shapes may compute different functions.
 TEST_F(Weights, AnotherFunctionOfTheSameShapesIsRefused) {
   make(small_llama());
   auto differs = [&](const Json& more, const std::string& part) {

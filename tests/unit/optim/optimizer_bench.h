@@ -29,8 +29,8 @@ inline Floats normal_floats(int64_t count, uint64_t seed, double scale = 1) {
   return values;
 }
 
-// Shares of fp32 weights, or of bf16 weights with or without masters, on the CPU. Parameters can be cut into shares at
-// any element.
+// An optimizer on the CPU that updates fp32 weights, or bf16 weights with or without masters. Parameters can be cut
+// into shares at any element.
 class Trained {
  public:
   enum class Weights { f32, masters, bf16 };
@@ -106,7 +106,7 @@ class Trained {
   Arena arena_;
 
  public:
-  std::unique_ptr<Optimizer> optimizer;  // last, because it returns its memory to the backend
+  std::unique_ptr<Optimizer> optimizer;  // last, because its destructor uses the backend
 };
 
 inline double dot(const float* a, const float* b, int64_t n) {

@@ -12,7 +12,7 @@
 namespace rowan::test {
 namespace {
 
-// The change of the weights in one step, divided by lr.
+// The weights before a step minus those after it, divided by lr.
 Floats direction(Trained& x, int64_t t, const Floats& gradient, double lr = 0.01) {
   Floats before = x.values();
   x.step(t, gradient);
@@ -38,7 +38,7 @@ TEST(Nora, UpdateIsTangentAndOfUnitNorm) {
       const float *w = before.data() + i * cols, *u = d.data() + i * cols, *next = after.data() + i * cols;
       EXPECT_NEAR(std::sqrt(dot(u, u, cols)), scale, 1e-4);
       EXPECT_NEAR(dot(u, w, cols) / std::sqrt(dot(w, w, cols)), 0, 1e-4);
-      EXPECT_NEAR(dot(next, next, cols) - dot(w, w, cols), 1e-4 * 3, 1e-6);  // (lr s)^2
+      EXPECT_NEAR(dot(next, next, cols) - dot(w, w, cols), 1e-4 * 3, 1e-6);  // (lr * scale)^2
     }
   }
 }
@@ -74,7 +74,8 @@ TEST(MuonEq, IgnoresAGlobalScale) {
 }
 
 TEST(NamoD, FactorsLieInTheClamp) {
-  // With an exactly orthogonal direction, decay 0 and no caps, column norms of the step are the factors.
+  // If the direction is exactly orthogonal, without weight decay and caps, the factors are the column norms of the
+  // step.
   const int64_t rows = 40, cols = 12;
   for (double c : {0.5, 0.9, 1.0}) {
     Trained x = one_matrix(
@@ -103,7 +104,7 @@ TEST(NamoD, FactorsLieInTheClamp) {
 
 TEST(NewtonSchulz, SingularValuesLieInTheKnownBand) {
   const std::map<std::string, std::pair<double, double>> bands = {
-      // The ranges of the polynomials on [0.05, 1], with a margin of 0.002.
+      // The ranges of the iterated polynomials for singular values in [0.05, 1], with a margin of 0.002.
       {R"("ns_coefficients": "keller", "ns_steps": 5)", {0.68, 1.137}},
       {R"("ns_coefficients": "quintic", "ns_steps": 5)", {0.975, 1.034}},
       {R"("ns_coefficients": "polar_express", "ns_steps": 8)", {0.998, 1.002}},
@@ -132,7 +133,7 @@ TEST(NewtonSchulz, SingularValuesLieInTheKnownBand) {
       }
 }
 
-// Weights with fp32 masters take the same path as fp32 weights.
+// Weights with fp32 masters are left out, because they take the same path as fp32 weights.
 TEST(EveryRecipe, BearsZerosThinMatricesAndExtremes) {
   std::vector<std::string> configs = {
       R"({"name": "rmnp", "direction_precision": "bf16"})", R"({"name": "muon", "direction": "polar"})",
@@ -193,7 +194,9 @@ TEST(EveryRecipe, GivesTheSameBitsInShares) {
         cut.start({{0, 100}, {100, 20}, {120, 120}});
       else
         cut.start({{0, 7}, {7, 130}, {137, 103}});
-      const double scale = name == "mars-adamw" ? 0.02 : 1;  // keeps its clip, a sum over shares, inactive
+      // MARS-AdamW clips by a norm that is summed over the shares, so its rounding depends on the shares. Small
+      // gradients are not clipped.
+      const double scale = name == "mars-adamw" ? 0.02 : 1;
       whole.steps(4, scale);
       cut.steps(4, scale);
       EXPECT_EQ(whole.values(), cut.values()) << name;
@@ -259,7 +262,7 @@ TEST(Fused, EqualsItsStages) {
 }
 
 TEST(PureBf16, WeightDecayRoundsAway) {
-  // lr * wd = 5e-4 is below half a unit in the last place of bf16, as in the papers' C4 runs.
+  // As in the papers' C4 runs, lr * weight_decay = 5e-4 is below half a unit in the last place of bf16.
   const std::string config = R"({"name": "adamw", "lr": 5e-3, "weight_decay": 0.1, "rounding": "nearest"})";
   Trained x(config, Trained::Weights::bf16);
   x.add("w", Role::matrix, {8, 8});
@@ -305,7 +308,8 @@ TEST(GradScale, IsTheClippingCoefficient) {
   }
 }
 
-// A calculation by hand, independent of the goldens: 4 x 3, three steps, from the formulas of the released code.
+// The expected weights were calculated by hand, from the formulas of the released code: a 4 x 3 matrix after three
+// steps.
 TEST(Namo, CheckVector) {
   const std::map<std::string, Floats> expected = {
       {"namo",

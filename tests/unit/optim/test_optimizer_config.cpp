@@ -79,7 +79,7 @@ TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
   expect_refused(R"({"name": "namo", "shape_scale": "rms"})", "choose the norm themselves");
 }
 
-// The differences between the rules as the papers print them.
+// Settings in which the rules that the papers print differ from the authors' code.
 TEST(OptimizerConfig, VariantsOfThePapers) {
   const std::vector<std::pair<std::string, std::string>> expected = {
       {"rmnp", R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0.0, "form": "ema"})"},
@@ -250,7 +250,7 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
   EXPECT_EQ(s.multiplier(80), 1);
   EXPECT_DOUBLE_EQ(s.multiplier(90), 0.5);
   EXPECT_EQ(s.multiplier(100), 0);
-  // AdamH's schedule in modded-nanogpt: a line from the first step, multiplied by the warm-up.
+  // AdamH's schedule in modded-nanogpt: a linear decay from the first step on, multiplied by the warm-up.
   s = schedule(R"({"name": "linear", "warmup_steps": 250, "falls_from": "start", "min_lr_ratio": 0})", 4875);
   EXPECT_DOUBLE_EQ(s.multiplier(125), 0.5);
   EXPECT_DOUBLE_EQ(s.multiplier(249), 0.996);
@@ -294,7 +294,7 @@ TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   EXPECT_DOUBLE_EQ(s.multiplier(4), 0.2);
   EXPECT_EQ(schedule(R"({"name": "wsd", "warmup_steps": 4, "decay_steps": 6})", 10).asked_decay_steps, 0);
   EXPECT_EQ(schedule(R"({"name": "wsd", "warmup_steps": 10, "decay_steps": 6})", 10).decay_steps, 0);
-  // The config of a shortened run has the schedule of the longer run that continues it.
+  // The config of a shortened run keeps the requested schedule, which a longer run then has.
   EXPECT_EQ(schedule(to_json(s).dump(), 2000).decay_steps, 1000);
 }
 

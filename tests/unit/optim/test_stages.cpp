@@ -77,8 +77,8 @@ TEST(EveryStage, RefusesWhatItCannotDo) {
   }
 }
 
-// Blocks give the same result as separate matrices. Sizes are whole cache lines, so that gradients are aligned alike in
-// both layouts.
+// Blocks give the same result as separate matrices. The sizes are multiples of a cache line, so the gradients have the
+// same alignment in both layouts.
 TEST(Blocks, EqualMatricesOfTheirOwn) {
   for (const char* name : {"muon", "normuon", "soap", "muon-h", "muown"}) {
     Trained blocks(R"({"name": ")" + std::string(name) + R"(", "blocks": 3})", 12, 64);
@@ -92,8 +92,8 @@ TEST(Blocks, EqualMatricesOfTheirOwn) {
   }
 }
 
-// Blocks of the columns of a head, too, give the same result as separate matrices, for all dtypes of the weights. So do
-// the metrics.
+// Blocks that consist of the columns of a head also give the same weights and metrics as separate matrices, for every
+// dtype of the weights.
 TEST(Blocks, OfColumnsEqualMatricesOfTheirOwn) {
   constexpr int64_t rows = 12, heads = 3, width = 16, size = rows * width;
   auto apart = [](const Floats& x) {
@@ -133,7 +133,8 @@ TEST(Blocks, OfColumnsEqualMatricesOfTheirOwn) {
   EXPECT_NE(stage_refusal([&] { cut.start({{0, size}}); }).find("whole of o or of its blocks"), std::string::npos);
 }
 
-// q, k and v have blocks of rows, the output projection blocks of columns, of one head or two. All others are whole.
+// The blocks of q, k and v are the rows of one or two heads. The blocks of the output projection are the columns of one
+// or two heads. All other matrices are one block.
 TEST(Blocks, FollowTheHeadsOfAModel) {
   for (const auto& [model, out, in] :
        {std::tuple{R"({"model_type": "llama", "hidden_size": 24, "intermediate_size": 20, "num_hidden_layers": 1,
@@ -166,7 +167,7 @@ TEST(Blocks, FollowTheHeadsOfAModel) {
       std::string::npos);
 }
 
-// Owners of some of the blocks make the same updates as an owner of all.
+// A rank that owns some of the blocks updates them as a rank that owns all of them does.
 TEST(Blocks, GiveTheSameBitsInShares) {
   for (const char* name : {"muon", "normuon", "soap", "muon-h", "muown", "mars-m"}) {
     const std::string config = R"({"name": ")" + std::string(name) + R"(", "blocks": 3})";

@@ -17,7 +17,7 @@ TEST(Telemetry, FiguresOfKnownMatrices) {
   EXPECT_NEAR(s.stable_rank, 21.0 / 16, 1e-9);
   EXPECT_NEAR(s.condition, 4, 1e-9);
   EXPECT_TRUE(std::isinf(spectrum({1, 2, 2, 4}, 2, 2).condition));
-  // Gram matrix [[5, 4], [4, 5]] of the rows, and of the columns.
+  // The Gram matrices of the rows and of the columns are both [[5, 4], [4, 5]].
   const Dominance d = diagonal_dominance({1, 2, 2, 1}, 2, 2);
   EXPECT_NEAR(d.min, 1.25, 1e-9);
   EXPECT_NEAR(d.mean, 1.25, 1e-9);
@@ -54,7 +54,7 @@ TEST(Telemetry, FiguresEqualTheirDefinitions) {
     expect_spectrum(u, "");
     expect_spectrum(balanced, "_balanced");
 
-    // The rows are the shorter side.
+    // Dominance is defined for the rows of the matrix, or for its columns if there are fewer columns than rows.
     const int64_t side = std::min(rows, cols), length = std::max(rows, cols);
     auto at = [&](int64_t i, int64_t k) { return double{rows <= cols ? u[i * cols + k] : u[k * cols + i]}; };
     double low = 1e30, high = 0, mean = 0;
@@ -91,7 +91,8 @@ TEST(Telemetry, FiguresEqualTheirDefinitions) {
     EXPECT_NEAR(got.at("a.weight/alpha"), std::sqrt(1 - beta2) / (1 - mu) * q[0], 1e-4);
     EXPECT_EQ(got.at("a.weight/clamp_rate"), 0);
 
-    // A second gradient with columns of very different norms. clamp_rate counts the columns beyond the clamp.
+    // A second gradient, whose columns have very different norms. clamp_rate is the share of columns that the clamp
+    // changes.
     Floats second = normal_floats(rows * cols, 22);
     for (int64_t i = 0; i < rows * cols; ++i) second[i] *= std::pow(4.0f, static_cast<float>(i % cols));
     x.step(1, second);

@@ -194,7 +194,8 @@ TEST(Judge, LossesOfDifferentTokenizersAreNotCompared) {
   EXPECT_NE(render(judge(set), TableFormat::text).find("different tokenizers"), std::string::npos);
 }
 
-// 80 columns hold the rows, 22 hold them as columns, 18 hold one row at a time.
+// A terminal of 80 columns fits the table, one of 22 fits it with rows and columns exchanged, and one of 18 fits only
+// one row at a time.
 TEST(Judge, ATableFitsTheTerminal) {
   Table table;
   table.columns = {{"run", ""}, {"loss", ""}, {"steps", ""}, {"tokens/s", ""}};

@@ -82,7 +82,7 @@ TEST_F(CheckpointTest, KeepsTheNewest) {
   EXPECT_EQ(newest(), std::nullopt);
   EXPECT_EQ(newest_checkpoint(dir_ / "absent", [](const std::string&) {}), std::nullopt);
   for (int step : {10, 20, 100000000, 30}) save(dir_, step, 2);
-  // A checkpoint of a later step than the one just written is not one of its predecessors, so it stays.
+  // Writing a checkpoint removes only checkpoints of earlier steps, so the one of step 100000000 stays.
   std::vector<fs::path> found = list_checkpoints(dir_);
   ASSERT_EQ(found.size(), 3u);
   EXPECT_EQ(found[0].filename(), "step_100000000");
@@ -192,7 +192,6 @@ TEST_F(CheckpointTest, DamageIsSkippedAndNamed) {
   expect_contains(error_of([&] { newest(); }), "no undamaged checkpoint in");
 }
 
-// Any single changed byte of any file is found.
 TEST_F(CheckpointTest, EveryChangedByteOfTensorsAndStateIsFound) {
   save(dir_, 3, 0, 8);
   Random random(3, 0);

@@ -44,8 +44,8 @@ TEST(LossChart, TextHasTheSizeAskedForAndTheFloorAtTheBottom) {
   for (int row = 0; row < 13; ++row) EXPECT_EQ(characters(lines[row]), 70u) << picture;
   EXPECT_NE(lines[11].find("0.108"), std::string::npos) << picture;
   EXPECT_NE(lines[11].find("╌"), std::string::npos) << picture;
-  EXPECT_NE(lines[0].find('o'), std::string::npos) << picture;   // the first validation, at the top
-  EXPECT_NE(lines[11].find('o'), std::string::npos) << picture;  // the last, near the floor
+  EXPECT_NE(lines[0].find('o'), std::string::npos) << picture;   // the first validation loss, at the top
+  EXPECT_NE(lines[11].find('o'), std::string::npos) << picture;  // the last validation loss, near the floor
   EXPECT_NE(lines[13].find("step 0"), std::string::npos);
   EXPECT_NE(lines[13].find("400"), std::string::npos);
 }

@@ -63,8 +63,8 @@ TEST(TensorBoard, RecordsHoldTheScalars) {
                                24));  // 2.5f
 }
 
-// As in TensorBoard's event_accumulator: files are sorted by name, and a session that starts at a step discards later
-// events.
+// The steps that TensorBoard's event_accumulator would show. It reads the files in the order of their names. When a
+// file begins a session at some step, the accumulator discards all earlier events of this and of later steps.
 std::vector<int64_t> steps_shown(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) files.push_back(entry.path());

@@ -105,8 +105,8 @@ TEST(Ownership, IsBalancedOnEightRanks) {
 }
 
 TEST(Ownership, BalancesMatchThePublishedPackings) {
-  // Largest over mean load of Newton-Schulz with longest-processing-time packing of these shapes: 1.019 for LLaMA 130M
-  // on 8 ranks, 1.000 for LLaMA 350M. For the method, see Megatron-Core's layer-wise optimizer.
+  // The ratio of the largest to the mean load of 8 ranks if the matrices are assigned in the order of their costs, each
+  // to the rank with the least load. Megatron-Core's layer-wise optimizer uses this method.
   Case small = make(Recipe::matrices, llama_130m), large = make(Recipe::matrices, llama_350m);
   EXPECT_NEAR(Ownership(small.table, small.costs, 8).work_balance(), 1.019, 0.002);
   EXPECT_NEAR(Ownership(large.table, large.costs, 8).work_balance(), 1.000, 0.002);
@@ -125,7 +125,7 @@ TEST(Ownership, EveryBlockOfElementsHasAllRanksForOwners) {
   }
 }
 
-// One matrix is larger than a rank's share. Split into heads, it can be divided among ranks. It is divided into as few
+// The update of q takes more work than a rank's share. If q can be cut at heads, it is divided among ranks, into as few
 // pieces as possible.
 TEST(Ownership, CutsAtBlocks) {
   Case c(Recipe::matrices, 1, 64, 48, 16, 32);

@@ -24,7 +24,8 @@ SweepConfig sweep_of(std::vector<double> values, double extend, std::vector<int6
   return sweep;
 }
 
-// Completes runs until none is missing, always the last missing one. The loss is a parabola in log(lr).
+// Completes one run after another, always the last of the open runs, until none is open. The loss is a parabola in
+// log(lr).
 std::map<std::string, double> make_all(const SweepConfig& sweep, double optimum) {
   std::map<std::string, double> done;
   auto outcome = [&](const SweepRun& run) {

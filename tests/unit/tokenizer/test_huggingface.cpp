@@ -48,7 +48,7 @@ std::string error_of(const std::string& json) {
   return "";
 }
 
-// A small BPE over bytes: a to e, "ab", "abc", " a".
+// A small BPE over all bytes, with the merged tokens "ab", "abc" and " a".
 std::string small(
     const std::string& more = "",
     const std::string& pre_tokenizer = R"({"type":"ByteLevel","add_prefix_space":false,"use_regex":true})") {
@@ -67,7 +67,7 @@ TEST(HuggingFace, MergesGoByTheirPlaceInTheList) {
   auto tokenizer = make_tokenizer("huggingface:" + (folder / ""));
   EXPECT_EQ(tokenizer->vocab_size(), 260);
   EXPECT_EQ(tokenizer->end_id(), 259);
-  EXPECT_EQ(tokenizer->encode("abc abc"), (Ids{257, ' ', 257}));  // "ab" comes before " a"
+  EXPECT_EQ(tokenizer->encode("abc abc"), (Ids{257, ' ', 257}));  // the merge of "ab" comes before that of " a"
   EXPECT_EQ(tokenizer->encode("a a\xc3\xa9"), (Ids{'a', 258, 0xc3, 0xa9}));
   EXPECT_EQ(tokenizer->encode("<|endoftext|>").size(), 13u);
   EXPECT_EQ(tokenizer->decode(Ids{257, 258, 259, 0xc3, 0xa9}), "abc a\xc3\xa9");
@@ -87,7 +87,7 @@ TEST(HuggingFace, AddedTokensThatAreNotSpecialAreFoundInText) {
   EXPECT_EQ(tokenizer->decode(Ids{'x', 260}), "xabab");
 }
 
-// The pattern of LLaMA 3's tokenizer, and digits one by one.
+// The pattern of LLaMA 3's tokenizer, after a step that splits off every single digit.
 TEST(HuggingFace, PatternsDivideTheText) {
   TemporaryFolder folder;
   const std::string split = R"({"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},
@@ -100,7 +100,7 @@ TEST(HuggingFace, PatternsDivideTheText) {
   EXPECT_EQ(make_tokenizer("huggingface:" + (folder / "tokenizer.json"))->encode("x a"), (Ids{'x', 258}));
 }
 
-// As in Qwen's tokenizers.
+// Qwen's tokenizers normalize text in this way.
 TEST(HuggingFace, NormalizationFormC) {
   TemporaryFolder folder;
   std::string json = small();
@@ -152,8 +152,8 @@ TEST(HuggingFace, UnigramFallsBackOnBytes) {
   }
   EXPECT_EQ(tokenizer->encode("<0x41>"), (Ids{258, 67}));  // in text, "<0x41>" is not a byte piece
   EXPECT_EQ(tokenizer->token_bytes(230), 1);
-  // Without byte pieces, consecutive unknown characters become one <unk>. They also do so if a piece is missing for one
-  // of their bytes.
+  // Consecutive unknown characters become one <unk> if there are no byte pieces, or if the piece of one of their bytes
+  // is missing.
   Json fewer = Json::array();
   for (const Json& piece : pieces)
     if (piece[0] != "<0xB8>") fewer.push_back(piece);
@@ -216,7 +216,7 @@ TEST(HuggingFace, ExportedGpt2IsGpt2) {
   EXPECT_EQ(back->end_id(), 50256);
   for (const char* text : texts) expect_same(*gpt2, *back, text);
   expect_same(*gpt2, *back, read_file(shared_file("corpora/text/tinyshakespeare.txt")).substr(0, 100'000));
-  // The published merges, in the same order.
+  // The export has the published merges in the same order.
   const Json json = Json::parse(read_file(folder / "tokenizer.json"));
   std::string merges = "#version: 0.2\n";
   for (const Json& merge : json["model"]["merges"])
@@ -239,8 +239,8 @@ TEST(HuggingFace, ExportedT5IsT5) {
   EXPECT_EQ(back->encode("a b"), (Ids{3, 9, 3, 115}));
   for (const char* text : texts) EXPECT_EQ(back->encode(text), t5->encode(text)) << text;
   expect_same(*t5, *back, "Plain words, two  spaces and 1234.");
-  // sentencepiece adds up the scores of a whole document in single precision. Between segmentations of equal score it
-  // may choose another one.
+  // sentencepiece adds up the scores of a whole document in single precision. It may therefore choose another
+  // segmentation of almost the same score.
   std::istringstream lines(read_file(shared_file("corpora/text/wikitext2_valid.txt")).substr(0, 200'000));
   int all = 0, other = 0;
   for (std::string line; std::getline(lines, line); ++all) other += back->encode(line) != t5->encode(line);

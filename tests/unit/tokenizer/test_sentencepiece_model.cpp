@@ -30,7 +30,7 @@ std::string model_error(const std::string& bytes) {
   return "";
 }
 
-// A field of a protobuf message: its key, and its length if it has one.
+// A field of a protobuf message: key, length and content.
 std::string field(int number, const std::string& bytes) {
   return std::string(1, static_cast<char>(number << 3 | 2)) + static_cast<char>(bytes.size()) + bytes;
 }
@@ -94,7 +94,7 @@ std::string small_t5(const std::string& whole) {
   return result;
 }
 
-// Without Rowan's checks, one in sixteen such models crashed sentencepiece or made it allocate without end.
+// Without Rowan's checks, one in sixteen damaged models crashes sentencepiece or makes it allocate memory without end.
 TEST(SentencepieceModel, DamagedOnesAreRefusedOrSafe) {
   ROWAN_SHARED_OR_SKIP(file, "corpora/tokenizers/t5/spiece.model");
   const std::string good = small_t5(read_file(file));
@@ -201,8 +201,8 @@ TEST_P(ExportedModel, IsTheSame) {
     other += ids != expected;
     ASSERT_EQ(back->decode(ids), tokenizer->decode(expected)) << text;
   }
-  // sentencepiece adds up scores in single precision, readers of tokenizer.json in double. Among nearly equal
-  // segmentations the two may choose differently: 6 of these 300 texts.
+  // sentencepiece adds up scores in single precision, readers of tokenizer.json in double precision. If two
+  // segmentations have nearly equal scores, they may choose differently, as for 6 of these 300 texts.
   EXPECT_LE(other, GetParam() ? 0 : 6);
 }
 

@@ -214,7 +214,7 @@ TEST(ResolvedConfig, AnEvaluationReadsWhat20StepsRead) {
   EXPECT_EQ(config.run.eval_tokens, 20 * 8 * 128);
   EXPECT_EQ(config.resolved["run"]["eval_tokens"], 20 * 8 * 128);
   EXPECT_EQ(load_config(path, {"batch.sequences=16"}).run.eval_tokens, 20 * 16 * 128);
-  EXPECT_EQ(load_config(path, {"run.steps=0"}).run.eval_tokens, 0);  // the given weights, on all validation data
+  EXPECT_EQ(load_config(path, {"run.steps=0"}).run.eval_tokens, 0);  // 0 steps: all validation data
   EXPECT_EQ(load_config(path, {"batch.sequences=1099511627776", "batch.micro_batch=1"}).run.eval_tokens,
             (int64_t{1} << 40) / 20 / 128 * 128 * 20);
   for (int64_t given : {0, 64})  // a given value stays
@@ -227,7 +227,7 @@ TEST(DataNeed, EvaluationsAreAStatedPart) {
   EXPECT_EQ(evaluation_need(run, 2000, 40000), "at the end on 40.0K tokens, less than 1% of the run");
   run.eval_every = 100;
   EXPECT_EQ(evaluation_need(run, 2000, 40000), "every 100 steps on 40.0K tokens, about 6% of the run");
-  run.eval_every = 300;  // also at the end
+  run.eval_every = 300;  // an evaluation at the end is added
   EXPECT_EQ(evaluation_need(run, 2000, 150000), "every 300 steps on 150K tokens, about 9% of the run");
   EXPECT_EQ(evaluation_need(run, 2000, 0), "every 300 steps on all validation data");
 }

@@ -1,4 +1,5 @@
-// What a run needs from every recipe: it continues from a checkpoint bit for bit, and produces telemetry.
+// What a run needs from every recipe: a run that continues from a checkpoint gives the same bits as one that was not
+// stopped, and the recipe produces telemetry.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,4 +1,4 @@
-// The papers' configs load as in `rowan train` and describe models of the published sizes.
+// Loads the papers' configs as `rowan train` does, and checks that the models have the published sizes.
 #include <gtest/gtest.h>
 
 #include <filesystem>

@@ -60,8 +60,8 @@ TEST(Plan, StateAndWorkAreSplit) {
   EXPECT_LE(eight.optimizer_flops, 1.08 / 8 * alone.optimizer_flops);
 }
 
-// The workspace that cuDNN 9.19 reports for an H100 (tests/gpu/cudnn_plans.cpp), plus the sums that its frontend
-// stores.
+// The expected bytes are the workspace that cuDNN 9.19 reports for an H100 (tests/gpu/cudnn_plans.cpp), and one fp32
+// sum for each query of a head, which its frontend stores.
 TEST(Plan, TheScoresThatCudnnStoresAreCounted) {
   TrainConfig config = config_of("gpt2_124m", "none");
   config.batch = {64, 1024, 64};
@@ -71,7 +71,8 @@ TEST(Plan, TheScoresThatCudnnStoresAreCounted) {
   EXPECT_EQ(make_plan(config, 1).bytes[workspace] - own, 1610612992 + 4 * 64 * 12 * 1024);
 }
 
-// cuBLASLt's workspace, one fp32 sum of dq for each query of a head, and delta. A CPU has neither.
+// On a GPU, the plan adds the 32 MiB of cuBLASLt's workspace and, in fp32 for each query of a head, 64 sums of dq and
+// one value of delta.
 TEST(Plan, TheWorkspaceOfAGpuIsCounted) {
   TrainConfig config = config_of("gpt2_124m", "none", {{"name", "adamw"}});
   config.batch = {64, 1024, 64};
@@ -100,7 +101,7 @@ TEST(Plan, TrafficIsThatOfOneAllReduce) {
   EXPECT_EQ(half.weight_bytes_sent, whole.weight_bytes_sent);
 }
 
-// Equal micro-steps are not run one by one.
+// The plan does not run equal micro-steps one by one, so a plan for 2^30 micro-steps takes no longer than one for five.
 TEST(Plan, TrafficGrowsByTheSameWithEachMicroStep) {
   for (const char* shard : {"none", "optimizer", "weights"}) {
     TrainConfig config = config_of("llama_tiny", shard);

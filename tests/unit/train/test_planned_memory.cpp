@@ -105,8 +105,8 @@ INSTANTIATE_TEST_SUITE_P(Some, PlannedMemory,
                          name_of_recipe);
 INSTANTIATE_TEST_SUITE_P(Long, PlannedMemory, testing::ValuesIn(recipe_names()), name_of_recipe);
 
-// One matrix at a time is processed in float64. Jacobi iterations need two such matrices, Householder reflections
-// three.
+// Both operations process one matrix at a time, in float64. The Jacobi iterations of `eigenvectors` need two float64
+// matrices, the Householder reflections of `orthonormalize` three.
 TEST(EigenScratch, IsInThePlan) {
   auto dry = make_dry_backend();
   Tensor a(dry->allocate(4 * 64 * 64, Category::workspace), DType::f32, {64, 64}),

@@ -1,4 +1,4 @@
-// "precision": "auto", the default, and what it resolves to.
+// The precisions to which the default, "precision": "auto", resolves.
 #include <gtest/gtest.h>
 
 #include "base/json.h"

