@@ -12,7 +12,7 @@
 // FLOPs per score: 10 * head_dim or 14 * head_dim. In tiles on the diagonal, masked scores count too. Lower bound on
 // time: these FLOPs at the rate of mma.sync, which on Hopper is 62% of the rate of wgmma. The first variant is limited
 // by shared memory before it reaches this bound: at head_dim 64, a warp issues 72 ldmatrix for 160 mma.
-// Optimizations:
+// What was tried:
 // 1. For head sizes up to 64, a warp computes 32 rows instead of 16, so each tile is read half as often. The query
 //    kernel keeps its queries in registers.
 // 2. The query kernel computes delta itself, which saves a separate pass over dout and out.

@@ -2,7 +2,7 @@
 // block's last query, in tiles of 64. Each query has a running maximum and a running sum of exponentials (in base 2).
 // FLOPs per score: 4 * head_dim. In tiles on the diagonal, masked scores count too. Lower bound on time: these FLOPs at
 // the rate of mma.sync, which on Hopper is 62% of the rate of wgmma.
-// Optimizations:
+// What was tried:
 // 1. For head sizes up to 64, a warp computes 32 rows instead of 16, so each tile is read half as often.
 // 2. A warp keeps its queries in registers.
 // 3. Exponentials use ex2.approx. Only tiles on the diagonal are masked.

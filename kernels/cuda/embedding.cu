@@ -4,7 +4,7 @@
 // each time, and moves 8 bytes for each value of the fp32 table rows that it updates. Lower bound on time: this traffic
 // at the bandwidth of a copy. The sort adds passes over the tokens, one for each 8 bits of the largest id. A pass moves
 // 12 bytes and executes 1500 instructions per token.
-// Optimizations:
+// What was tried:
 // 1. The radix sort takes linear time and counts digits without atomics.
 // 2. The sums over positions load four rows at once. With one load in flight per thread, half of the memory bandwidth
 //    would be unused.
