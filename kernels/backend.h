@@ -72,6 +72,9 @@ class Backend {
   virtual void time_products(const std::string& file);
   // The reason why attention of this shape is slow on this device. Empty if it is fast.
   virtual std::string slow_attention(const AttentionShape& /*shape*/, DType /*dtype*/) const { return ""; }
+  // Measures exponentials/s of all threads, of values in the L1 cache, with range reduction and polynomial. 0 on a GPU,
+  // where a unit of its own computes them beside the multiply-adds.
+  virtual double exponential_rate() { return 0; }
   // True if host code can read and write the memory of tensors directly.
   virtual bool host_memory() const = 0;
 

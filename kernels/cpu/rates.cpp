@@ -1,8 +1,11 @@
-// Measures the rates of this level's tile products and the peak rate of a core (kernels/cpu_levels.h).
+// Measures the rates of this level's tile products and the peak rate of a core (kernels/cpu_levels.h), and the rate of
+// its exponentials on all threads.
 #include <time.h>
 
 #include <algorithm>
 
+#include "kernels/ceiling.h"
+#include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/tile.h"
 #include "kernels/cpu/vector.h"
 #include "kernels/cpu_levels.h"
@@ -55,7 +58,30 @@ double tile_rate() {
   });
 }
 
+// exp_saturating is the cheapest form that operations use. Not inlined, so that the compiler cannot know the values.
+__attribute__((noinline)) void exponentials(float* to, const float* from, int64_t count) {
+#pragma omp simd
+  for (int64_t i = 0; i < count; ++i) to[i] = cpu::exp_saturating(from[i]);
+}
+
 }  // namespace
+
+// Timed by the clock, not by CPU time: threads that share a core slow each other down, as in an operation.
+double CpuBackend::exponential_rate() {
+  constexpr int64_t pieces = 256, times = 64, count = 1024;
+  const double taken = seconds_of(*this, [&] {
+    threads_.run(pieces, [&](int64_t, int) {
+      alignas(64) float from[count], to[count];
+      for (int64_t i = 0; i < count; ++i) from[i] = -8.0f * static_cast<float>(i) / count;
+      for (int64_t t = 0; t < times; ++t) {
+        exponentials(to, from, count);
+        asm volatile("" ::"r"(to) : "memory");  // otherwise the compiler would leave out what nothing reads
+      }
+    });
+  });
+  return static_cast<double>(pieces * times * count) / taken;
+}
+
 }  // namespace rowan
 
 // Defines the function that kernels/cpu_levels.cpp calls: the factory's name followed by _rates.

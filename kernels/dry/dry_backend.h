@@ -41,8 +41,14 @@ struct Work {
   double flops = 0;
   // The same FLOPs, but with masked attention scores counted too, as in published MFU figures.
   double flops_full = 0;
+  // FLOPs of the fifth product. No kernel can do without it, because the scores are not among its arguments.
+  double recomputed = 0;
   // Bytes if every argument is read or written exactly once.
   double bytes = 0;
+  // Exponentials: one per unmasked score of attention, forward and backward; one per logit of the vocabulary in the
+  // cross-entropy; one per value of SiLU and GELU, forward and backward, because a sigmoid or a normal distribution
+  // function takes one. Those that are taken once per row are not counted, nor are the optimizers' powers.
+  double exponentials = 0;
 };
 
 // What limits a kernel's speed on a GPU. epilogue: the kernel takes no time on a device that fuses it into the
@@ -118,6 +124,8 @@ class DryBackend final : public Backend {
   // Adds the bytes of `tensors` to the most recently counted call.
   void touch(OpFamily family, Tensors tensors);
   void count_products(OpFamily family, double full, double causal);
+  void count_exponentials(OpFamily family, double number);
+  void count_activation(Activation kind, Tensors reads, Tensor to, int64_t values);
   // Counts one matrix product. The name of its kernel is `kind` followed by the shape of `named`.
   void count_product(const char* kind, const Tensor& named, DType dtype, Tensors reads, Tensors writes, double flops);
   void count_attention(Bound bound, const AttentionShape& shape, DType dtype, int products, int executed);

@@ -18,8 +18,10 @@ Work DryBackend::work() const {
   for (const Work& w : work_) {
     total.calls += w.calls;
     total.flops += w.flops;
+    total.recomputed += w.recomputed;
     total.flops_full += w.flops_full;
     total.bytes += w.bytes;
+    total.exponentials += w.exponentials;
   }
   return total;
 }
@@ -84,6 +86,10 @@ void DryBackend::count_products(OpFamily family, double full, double causal) {
   work.flops_full += full;
   kernels_.back().bound = Bound::product;
   kernels_.back().flops += full;
+}
+
+void DryBackend::count_exponentials(OpFamily family, double number) {
+  work_[static_cast<size_t>(family)].exponentials += number;
 }
 
 void DryBackend::do_upload(Tensor to, const void*) { count(OpFamily::transfer, {}, {to}); }

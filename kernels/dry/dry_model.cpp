@@ -183,6 +183,8 @@ void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Ten
 void DryBackend::count_attention(Bound bound, const AttentionShape& shape, DType dtype, int products, int executed) {
   const Scores one(shape);
   count_products(OpFamily::attention, products * one.full, products * one.causal);
+  if (bound == Bound::attention_backward) work_[static_cast<size_t>(OpFamily::attention)].recomputed += one.causal;
+  count_exponentials(OpFamily::attention, one.causal / static_cast<double>(2 * shape.head_dim));
   const bool tensor_cores = on_tensor_cores(shape, dtype);
   kernels_.back().bound = tensor_cores ? bound : Bound::plain_attention;
   kernels_.back().flops = executed * (tensor_cores ? one.in_blocks : one.causal);
@@ -203,22 +205,31 @@ void DryBackend::plan_attention(const AttentionShape& s, DType) {
   allocate(bytes < 0x1p63 ? static_cast<size_t>(bytes) : SIZE_MAX, Category::workspace);
 }
 
-void DryBackend::do_gated_forward(Activation, Tensor out, Tensor gate_up) {
-  count(OpFamily::activation, {gate_up}, {out});
+void DryBackend::count_activation(Activation kind, Tensors reads, Tensor to, int64_t values) {
+  count(OpFamily::activation, reads, {to});
+  if (kind != Activation::relu_squared) count_exponentials(OpFamily::activation, static_cast<double>(values));
 }
 
-void DryBackend::do_gated_backward(Activation, Tensor d_gate_up, Tensor dout, Tensor gate_up) {
-  count(OpFamily::activation, {dout, gate_up}, {d_gate_up});
+void DryBackend::do_gated_forward(Activation kind, Tensor out, Tensor gate_up) {
+  count_activation(kind, {gate_up}, out, out.numel());
 }
 
-void DryBackend::do_activation_forward(Activation, Tensor out, Tensor in) { count(OpFamily::activation, {in}, {out}); }
-
-void DryBackend::do_activation_backward(Activation, Tensor din, Tensor dout, Tensor in) {
-  count(OpFamily::activation, {dout, in}, {din});
+void DryBackend::do_gated_backward(Activation kind, Tensor d_gate_up, Tensor dout, Tensor gate_up) {
+  count_activation(kind, {dout, gate_up}, d_gate_up, dout.numel());
 }
 
-void DryBackend::do_cross_entropy(Tensor losses, Tensor logits, Tensor targets, const LossRule&, float, bool gradient) {
+void DryBackend::do_activation_forward(Activation kind, Tensor out, Tensor in) {
+  count_activation(kind, {in}, out, out.numel());
+}
+
+void DryBackend::do_activation_backward(Activation kind, Tensor din, Tensor dout, Tensor in) {
+  count_activation(kind, {dout, in}, din, din.numel());
+}
+
+void DryBackend::do_cross_entropy(Tensor losses, Tensor logits, Tensor targets, const LossRule& rule, float,
+                                  bool gradient) {
   count(OpFamily::loss, {logits, targets}, {losses, gradient ? logits : Tensor()});
+  count_exponentials(OpFamily::loss, static_cast<double>(logits.rows()) * static_cast<double>(rule.vocabulary));
 }
 
 }  // namespace rowan

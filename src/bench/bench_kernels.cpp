@@ -1,14 +1,20 @@
 // rowan bench kernels: measures every operation that a training step and the optimizers call, on the shapes of a model.
-// The same run measures the ceilings: the speeds of large copies and of large matrix products.
+// The same run measures the ceilings: the speeds of large copies, of large matrix products and of exponentials.
+//
+// The bound of an operation is the larger of two times. One is that of its bytes. The other is that of its products and
+// its exponentials together, because both take the same ports of a CPU. On a GPU exponentials run on a unit of their
+// own, whose rate is not measured, so they are left out.
 #include <fmt/core.h>
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <map>
 #include <set>
 
+#include "base/enum_names.h"
 #include "bench/bench_run.h"
 #include "commands/commands.h"
 #include "kernels/ceiling.h"
@@ -30,8 +36,11 @@ struct KernelOptions : StepOptions {
 };
 
 struct Ceilings {
-  double copy, product;
+  double copy, product, exponential;  // exponential: infinite where it is not measured
 };
+
+enum class Limit : uint8_t { copy, products, exponentials };
+constexpr auto names_of(Limit) { return enum_names("copy", "products", "exponentials"); }
 
 // A machine's speed may change by a third within seconds, so the ceilings are measured before and after every
 // operation.
@@ -49,8 +58,9 @@ class CeilingProbe {
   Ceilings measure() {
     const double copy = seconds_of(backend_, [&] { backend_.copy(to_, from_); });
     const double product = seconds_of(backend_, [&] { backend_.matmul(c_, a_, b_); });
-    const auto n = static_cast<double>(a_.dim(0));
-    return {2.0 * static_cast<double>(from_.bytes()) / copy, 2.0 * n * n * n / product};
+    const double exponential = backend_.exponential_rate(), n = static_cast<double>(a_.dim(0));
+    return {2.0 * static_cast<double>(from_.bytes()) / copy, 2.0 * n * n * n / product,
+            exponential > 0 ? exponential : INFINITY};
   }
 
  private:
@@ -67,9 +77,16 @@ struct Measured {
   Work work;           // per call
   Ceilings beside;
 
-  double bound() const { return std::max(work.bytes / beside.copy, work.flops / beside.product); }
+  double copies() const { return work.bytes / beside.copy; }
+  double products() const { return (work.flops + work.recomputed) / beside.product; }
+  double exponentials() const { return work.exponentials / beside.exponential; }
+  double bound() const { return std::max(copies(), products() + exponentials()); }
   double of_bound() const { return bound() / seconds; }
-  bool bound_by_products() const { return work.flops / beside.product > work.bytes / beside.copy; }
+  // What takes most of the bound.
+  Limit bound_by() const {
+    if (copies() >= products() + exponentials()) return Limit::copy;
+    return products() >= exponentials() ? Limit::products : Limit::exponentials;
+  }
 };
 
 // Runs the calls one after another, because a call repeated on the same operands would find them in the caches. Repeats
@@ -91,7 +108,8 @@ void measure_calls(Backend& backend, CeilingProbe& probe, const std::vector<Reco
     });
     const Ceilings after = probe.measure();
     m.seconds = all_rounds / runs;
-    m.beside = {(before.copy + after.copy) / 2, (before.product + after.product) / 2};
+    m.beside = {(before.copy + after.copy) / 2, (before.product + after.product) / 2,
+                (before.exponential + after.exponential) / 2};
     turns.push_back(m);
   }
   std::sort(turns.begin(), turns.end(),
@@ -200,29 +218,36 @@ void print_ceilings(const std::vector<Measured>& rows) {
     const auto [least, most] = std::minmax_element(rows.begin(), rows.end(), less);
     return std::pair(least->beside.*rate / 1e9, most->beside.*rate / 1e9);
   };
-  const auto copy = range(&Ceilings::copy), product = range(&Ceilings::product);
-  fmt::print("ceilings: copy {:.1f} to {:.1f} GB/s (read + write), products {:.1f} to {:.1f} GFLOP/s\n", copy.first,
+  const auto copy = range(&Ceilings::copy), product = range(&Ceilings::product),
+             exponential = range(&Ceilings::exponential);
+  fmt::print("ceilings: copy {:.1f} to {:.1f} GB/s (read + write), products {:.1f} to {:.1f} GFLOP/s", copy.first,
              copy.second, product.first, product.second);
+  if (std::isfinite(exponential.second))
+    fmt::print(", exponentials {:.2f} to {:.2f} G/s", exponential.first, exponential.second);
+  fmt::print("\n");
 }
 
 // Prints one line per operation, with all its shapes added up.
 void print_table(const std::vector<Measured>& rows) {
-  fmt::print("{:<10}{:<30}{:>6}{:>12}   {:<9}{:>9}\n", "in", "operation", "calls", "ms a step", "bound by", "of bound");
+  fmt::print("{:<10}{:<30}{:>6}{:>12}   {:<12}{:>9}\n", "in", "operation", "calls", "ms a step", "bound by",
+             "of bound");
   std::set<std::string> printed;
   for (const Measured& first : rows) {
     if (!printed.insert(first.operation).second) continue;
     int64_t calls = 0;
-    double seconds = 0, bound = 0, products = 0;
+    double seconds = 0, bound = 0;
+    std::array<double, count_of<Limit>> parts{};
     for (const Measured& m : rows) {
       if (m.operation != first.operation) continue;
       const double times = static_cast<double>(m.calls);
       calls += m.calls;
       seconds += times * m.seconds;
       bound += times * m.bound();
-      if (m.bound_by_products()) products += times * m.bound();
+      parts[static_cast<size_t>(m.bound_by())] += times * m.bound();
     }
-    fmt::print("{:<10}{:<30}{:>6}{:>12.3f}   {:<9}{:>9.3f}\n", first.in, first.operation, calls, seconds * 1e3,
-               2 * products > bound ? "products" : "copy", bound / seconds);
+    const auto most = std::max_element(parts.begin(), parts.end()) - parts.begin();
+    fmt::print("{:<10}{:<30}{:>6}{:>12.3f}   {:<12}{:>9.3f}\n", first.in, first.operation, calls, seconds * 1e3,
+               name_of(static_cast<Limit>(most)), bound / seconds);
   }
 }
 
@@ -235,10 +260,12 @@ Json to_json(const std::vector<Measured>& rows) {
                     {"calls", m.calls},
                     {"seconds", m.seconds},
                     {"bytes", m.work.bytes},
-                    {"flops", m.work.flops},
+                    {"flops", m.work.flops + m.work.recomputed},
+                    {"exponentials", m.work.exponentials},
                     {"copy_bytes_per_second", m.beside.copy},
                     {"product_flops_per_second", m.beside.product},
-                    {"bound_by", m.bound_by_products() ? "products" : "copy"},
+                    {"exponentials_per_second", m.beside.exponential},  // null where it is infinite
+                    {"bound_by", name_of(m.bound_by())},
                     {"of_bound", m.of_bound()}});
   return list;
 }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <set>
 
 #include "base/files.h"
@@ -182,11 +183,22 @@ TEST_F(RunTools, BenchesWriteTheirFiguresAsJson) {
   Outcome kernels = rowan("bench kernels --repeats 1 --recipe adamw nora namo-d" + step);
   ASSERT_EQ(kernels.code, 0) << kernels.err;
   std::set<std::string> operations;
+  std::map<std::string, double> counted;
   const Json measured = Json::parse(read_file(file));
   for (const Json& row : measured["rows"]) {
     operations.insert(row["operation"]);
+    const double bytes = row["bytes"].get<double>() / row["copy_bytes_per_second"].get<double>(),
+                 products = row["flops"].get<double>() / row["product_flops_per_second"].get<double>(),
+                 exponentials = row["exponentials"].get<double>() / row["exponentials_per_second"].get<double>(),
+                 bound = std::max(bytes, products + exponentials);
     EXPECT_GT(row["of_bound"], 0) << row;
+    EXPECT_NEAR(row["of_bound"].get<double>() / (bound / row["seconds"].get<double>()), 1, 1e-9) << row;
+    EXPECT_EQ(row["bound_by"], bound == bytes ? "copy" : products > exponentials ? "products" : "exponentials") << row;
+    counted[row["operation"]] = row["exponentials"];
   }
+  EXPECT_EQ(counted["attention_backward"], 4 * 36) << "4 heads, 8 tokens";
+  EXPECT_EQ(counted["cross_entropy"], 8 * 257) << "8 tokens";
+  EXPECT_EQ(counted["linear_forward"], 0);
   for (const char* operation : {"embedding_backward", "norm_forward", "attention_backward", "linear_backward_weight",
                                 "cross_entropy", "adamw", "normalized_step row, project", "adaptive_factors"})
     EXPECT_TRUE(operations.contains(operation)) << operation << " is missing in\n" << kernels.out;

@@ -59,11 +59,58 @@ TEST(DryBackend, CountsProductsAndAttention) {
   dry->attention_forward(mixed, sums, qkv, s);
   EXPECT_EQ(dry->work(OpFamily::attention).flops_full, 4.0 * 2 * 3 * 4 * 4 * 8);
   EXPECT_EQ(dry->work(OpFamily::attention).flops, 4.0 * 2 * 3 * 10 * 8);
+  EXPECT_EQ(dry->work(OpFamily::attention).recomputed, 0.0);
   dry->attention_backward(qkv, mixed, mixed, sums, qkv, s);
   EXPECT_EQ(dry->work(OpFamily::attention).flops, 3 * 4.0 * 2 * 3 * 10 * 8);
+  EXPECT_EQ(dry->work(OpFamily::attention).recomputed, 2.0 * 2 * 3 * 10 * 8);
   EXPECT_EQ(dry->work().calls, 5);
   dry->reset_work();
   EXPECT_EQ(dry->work().bytes, 0.0);
+}
+
+TEST(DryBackend, CountsExponentials) {
+  auto dry = make_dry_backend();
+  Arena arena(*dry, Category::activations);
+  AttentionShape s{2, 5, 4, 2, 8, 1.0f};  // 2 rows of 5 tokens, 4 heads: 15 unmasked scores per row and head
+  Tensor qkv = arena.take(DType::f32, {10, 64}), mixed = arena.take(DType::f32, {10, 32});
+  Tensor sums = arena.take(DType::f32, {2, 4, 5});
+  dry->attention_forward(mixed, sums, qkv, s);
+  EXPECT_EQ(dry->work(OpFamily::attention).exponentials, 2.0 * 4 * 15);
+  dry->attention_backward(qkv, mixed, mixed, sums, qkv, s);
+  EXPECT_EQ(dry->work(OpFamily::attention).exponentials, 2 * 2.0 * 4 * 15);
+
+  Tensor logits = arena.take(DType::bf16, {6, 16}), losses = arena.take(DType::f32, {6});
+  Tensor targets = arena.take(DType::i32, {6});
+  dry->cross_entropy(losses, logits, targets, {11}, 1.0f, true);  // columns 11 to 15 are padding
+  EXPECT_EQ(dry->work(OpFamily::loss).exponentials, 6.0 * 11);
+  dry->cross_entropy(losses, logits, targets, {11}, 1.0f, false);
+  EXPECT_EQ(dry->work(OpFamily::loss).exponentials, 2 * 6.0 * 11);
+  EXPECT_EQ(dry->work().exponentials, 2 * 2.0 * 4 * 15 + 2 * 6.0 * 11);
+  EXPECT_EQ(dry->exponential_rate(), 0.0);
+}
+
+TEST(DryBackend, CountsTheExponentialsOfActivations) {
+  auto dry = make_dry_backend();
+  Arena arena(*dry, Category::activations);
+  Tensor out = arena.take(DType::f32, {6, 7}), gate_up = arena.take(DType::f32, {6, 14});
+  Tensor weight = arena.take(DType::f32, {7, 7}), pre = arena.take(DType::f32, {6, 7});
+  for (const Activation kind : {Activation::silu, Activation::gelu_tanh, Activation::gelu_erf}) {
+    dry->reset_work();
+    dry->gated_forward(kind, out, gate_up);
+    EXPECT_EQ(dry->work().exponentials, 42.0);
+    dry->gated_backward(kind, gate_up, out, gate_up);
+    EXPECT_EQ(dry->work().exponentials, 2 * 42.0);
+    dry->activation_forward(kind, out, pre);
+    EXPECT_EQ(dry->work().exponentials, 3 * 42.0);
+    dry->activation_backward(kind, pre, out, pre);
+    EXPECT_EQ(dry->work().exponentials, 4 * 42.0);
+    dry->linear_activation_forward(kind, out, pre, pre, weight, Tensor());
+    EXPECT_EQ(dry->work(OpFamily::activation).exponentials, 5 * 42.0);
+  }
+  dry->reset_work();
+  dry->gated_forward(Activation::relu_squared, out, gate_up);
+  dry->activation_backward(Activation::relu_squared, pre, out, pre);
+  EXPECT_EQ(dry->work().exponentials, 0.0);
 }
 
 TEST(DryBackend, ChecksItsArguments) {
