@@ -1,7 +1,9 @@
 // Cross-entropy of one row at a time, in three passes: maximum, exponentials with their sum, gradient. If a row stays
 // in cache between the passes, each logit is read from memory once and written once. Lower bounds on the time: this
-// traffic at the rate of a copy, and one exponential per logit. What was tried: keeping the exponentials of the second
-// pass for the gradient, which halves their number.
+// traffic at the rate of a copy, and one exponential per logit. What was tried, the largest gain first:
+// 1. Loading the logits of the first pass as vectors. At AVX2, GCC had copied them through two narrower stores, and a
+// load after these waits for both. 257 logits per row: 2.2 times as fast at AVX2, 1.07 times at AVX-512.
+// 2. Keeping the exponentials of the second pass for the gradient, which halves their number.
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
@@ -24,13 +26,10 @@ float largest(const T* x, int64_t count) {
   // Written with vectors, because clang does not vectorize a maximum of floats.
   cpu::Vector most = cpu::Vector{} + result;
   for (; i + cpu::lanes <= count; i += cpu::lanes) {
-    alignas(cpu::Vector) float values[cpu::lanes];
-#pragma omp simd
-    for (int64_t lane = 0; lane < cpu::lanes; ++lane) values[lane] = cpu::load(x[i + lane]);
-    const cpu::Vector next = *reinterpret_cast<const cpu::Vector*>(values);
+    const cpu::Vector next = cpu::load_vector(x + i);
     most = next > most ? next : most;
   }
-  for (int64_t lane = 0; lane < cpu::lanes; ++lane) result = std::max(result, most[lane]);
+  result = std::max(result, cpu::largest_lane(most));
   for (; i < count; ++i) result = std::max(result, cpu::load(x[i]));
   return result;
 }

@@ -12,6 +12,7 @@
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/products.h"
 #include "kernels/cpu/tile.h"
+#include "kernels/cpu/transpose.h"
 #include "kernels/cpu/vector.h"
 
 namespace rowan {
@@ -33,46 +34,6 @@ constexpr int64_t most_unpacked = 512;             // up to this many columns, b
 constexpr int64_t most_uncopied = 1023;
 constexpr int64_t at_once = 8;  // number of values of a that are copied together, at least `group`
 static_assert(at_once >= group);
-
-typedef float Four __attribute__((vector_size(16)));
-
-inline Four load_four(const float* from) {
-  Four values;
-  std::memcpy(&values, from, sizeof values);
-  return values;
-}
-
-inline Four load_four(const bf16* from) {
-  typedef uint16_t Bits __attribute__((vector_size(8)));
-  typedef uint32_t Wide __attribute__((vector_size(16)));
-  Bits bits;
-  std::memcpy(&bits, from, sizeof bits);
-  return reinterpret_cast<Four>(__builtin_convertvector(bits, Wide) << 16);
-}
-
-// to[x][j] = from[j][x] for 4 by 4 elements; rows are to_stride and from_stride apart.
-template <typename T>
-inline void transpose_four(float* to, int64_t to_stride, const T* from, int64_t from_stride) {
-  const Four a = load_four(from), b = load_four(from + from_stride), c = load_four(from + 2 * from_stride),
-             d = load_four(from + 3 * from_stride);
-  const Four ab = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-  const Four ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  const Four rows[4] = {__builtin_shufflevector(ab, cd, 0, 1, 4, 5), __builtin_shufflevector(ab, cd, 2, 3, 6, 7),
-                        __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5), __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7)};
-  for (int64_t x = 0; x < 4; ++x) std::memcpy(to + x * to_stride, &rows[x], sizeof rows[x]);
-}
-
-// to[x][j] = from[j][x] for j < rows, x < cols.
-template <typename T>
-void transpose(float* to, int64_t to_stride, const T* from, int64_t from_stride, int64_t rows, int64_t cols) {
-  const int64_t whole_rows = rows / 4 * 4, whole_cols = cols / 4 * 4;
-  for (int64_t x = 0; x < whole_cols; x += 4)
-    for (int64_t j = 0; j < whole_rows; j += 4)
-      transpose_four(to + x * to_stride + j, to_stride, from + j * from_stride + x, from_stride);
-  for (int64_t x = 0; x < cols; ++x)
-    for (int64_t j = x < whole_cols ? whole_rows : 0; j < rows; ++j)
-      to[x * to_stride + j] = cpu::load(from[j * from_stride + x]);
-}
 
 // One product of operands of type T into a result of type R. The caller calls the methods from several threads.
 template <typename T, typename R>
@@ -97,7 +58,7 @@ class Matrices {
     float* to = packed + j * p_.k + begin * panel;
     const int64_t column = first_column + j;
     if (p_.transpose_b) {
-      transpose(to, panel, b_ + column * p_.k + begin, p_.k, width, count);
+      cpu::transpose(to, panel, b_ + column * p_.k + begin, p_.k, width, count);
     } else {
       for (int64_t x = 0; x < count; ++x) {
         const T* from = b_ + (begin + x) * p_.n + column;
@@ -178,7 +139,7 @@ class Matrices {
   // to[m][k] = op(a).
   void gather_all(float* to) const {
     if (p_.transpose_a)
-      transpose(to, p_.k, a_, p_.m, p_.k, p_.m);
+      cpu::transpose(to, p_.k, a_, p_.m, p_.k, p_.m);
     else
       for (int64_t i = 0; i < p_.m * p_.k; ++i) to[i] = cpu::load(a_[i]);
   }
@@ -201,7 +162,7 @@ class Matrices {
           float* to = left + i * count + x * height;
           if (height == group && x + 1 < count && row + i + at_once <= p_.m) {
             for (int64_t y = 0; y < at_once; y += 4) {  // the copy for the next x overwrites the surplus
-              const Four values = load_four(from + i + y);
+              const cpu::Four values = cpu::load_four(from + i + y);
               std::memcpy(to + y, &values, sizeof values);
             }
           } else {

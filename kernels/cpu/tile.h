@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
+
+#include "base/dtype.h"
 
 namespace rowan::cpu {
 
@@ -28,6 +31,28 @@ constexpr int block_vectors = 2;  // 16 registers
 constexpr int64_t block_rows = 6;
 typedef float Vector __attribute__((vector_size(lanes * sizeof(float))));
 typedef float UnalignedVector __attribute__((vector_size(lanes * sizeof(float)), aligned(4)));
+
+inline Vector load_vector(const float* from) { return *reinterpret_cast<const UnalignedVector*>(from); }
+inline Vector load_vector(const bf16* from) {
+  typedef uint16_t Bits __attribute__((vector_size(lanes * sizeof(uint16_t))));
+  typedef uint32_t Wide __attribute__((vector_size(lanes * sizeof(uint32_t))));
+  Bits bits;
+  std::memcpy(&bits, from, sizeof bits);
+  return reinterpret_cast<Vector>(__builtin_convertvector(bits, Wide) << 16);
+}
+
+// The largest lane of x. Four lanes at a time, because a chain of as many comparisons as lanes takes longer than the
+// maximum of 64 scores.
+inline float largest_lane(const Vector& x) {
+  typedef float Four __attribute__((vector_size(16)));
+  Four parts[lanes / 4];
+  std::memcpy(parts, &x, sizeof x);
+  Four most = parts[0];
+#pragma GCC unroll 4
+  for (int64_t i = 1; i < lanes / 4; ++i) most = parts[i] > most ? parts[i] : most;
+  const float a = most[0] > most[1] ? most[0] : most[1], b = most[2] > most[3] ? most[2] : most[3];
+  return a > b ? a : b;
+}
 
 constexpr int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 
