@@ -7,7 +7,6 @@ namespace rowan {
 void upload_floats(Backend& backend, Tensor to, const float* values) {
   if (to.dtype == DType::f32) return backend.upload(to, values);
   std::vector<bf16> rounded(static_cast<size_t>(to.numel()));
-#pragma omp parallel for
   for (size_t i = 0; i < rounded.size(); ++i) rounded[i] = to_bf16(values[i]);
   backend.upload(to, rounded.data());
 }

@@ -29,6 +29,9 @@ fi
 if found=$(grep -nE 'print\(stderr|std::cerr' $(printf '%s\n' "${sources[@]}" | grep -E '^(src|kernels)/')); then
   complain "use tell() of base/console.h: a failed write to stderr must not end the program:"$'\n'"$found"
 fi
+if found=$(grep -nE 'pragma omp (parallel|for|task|sections)' $(printf '%s\n' "${sources[@]}" | grep -E '^(src|kernels)/')); then
+  complain "use ThreadPool of kernels/thread_pool.h: idle threads of OpenMP may spin beside ours:"$'\n'"$found"
+fi
 if found=$(grep -nE '(^|[^A-Za-z0-9_.}/-])/(wor[k]|hom[e]|roo[t]|User[s])/' "${texts[@]}"); then
   complain "paths of one machine:"$'\n'"$found"
 fi

@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
   rowan::hold_standard_descriptors();
   std::signal(SIGXFSZ, SIG_IGN);  // write() beyond the file size limit then fails instead of killing the process
   try {
-    rowan::threads_from_environment();  // checks OMP_NUM_THREADS before OpenMP starts that many threads
+    rowan::threads_from_environment();  // checks OMP_NUM_THREADS before anything else
     rowan::CommandLine line("rowan", "Pretrains language models: LLaMA, Qwen3 and GPT-2, from one JSON file.");
     line.add_version("rowan " + rowan::version());
     rowan::add_commands(line, rowan::commands());

@@ -1,12 +1,10 @@
 // Memory of the CPU backend, copies between dtypes, and the backend's constructor and factory.
-#include <sched.h>
 #include <sys/mman.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <new>
-#include <thread>
 
 #include "base/error.h"
 #include "base/threads.h"
@@ -18,14 +16,6 @@ namespace rowan {
 namespace {
 
 constexpr size_t huge_page = size_t{2} << 20;
-
-// OMP_NUM_THREADS if it is set, else the number of cores that this process may run on.
-int default_threads() {
-  if (const int threads = threads_from_environment()) return threads;
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-}
 
 std::string cpu_model() {
   std::ifstream info("/proc/cpuinfo");

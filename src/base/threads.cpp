@@ -1,8 +1,12 @@
 #include "base/threads.h"
 
+#include <sched.h>
+
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
 #include <string_view>
+#include <thread>
 
 #include "base/error.h"
 
@@ -21,6 +25,13 @@ int threads_from_environment() {
     if (first == 0) first = threads;
     if (rest.empty()) return first;
   }
+}
+
+int default_threads() {
+  if (const int threads = threads_from_environment()) return threads;
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+  return static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// The largest accepted number of threads, and the number that OMP_NUM_THREADS requests.
+// The largest accepted number of threads, the number that OMP_NUM_THREADS requests, and the default.
 #pragma once
 
 namespace rowan {
@@ -6,7 +6,10 @@ namespace rowan {
 constexpr int most_threads = 4096;
 
 // The first number in OMP_NUM_THREADS, or 0 if it is not set. The variable may list one number for each nesting level
-// of parallel regions. Throws Error if a number is not from 1 to most_threads, because OpenMP would end the process.
+// of parallel regions. Throws Error if a number is not from 1 to most_threads.
 int threads_from_environment();
+
+// threads_from_environment() if it is not 0, else one thread for each core that this process may run on.
+int default_threads();
 
 }  // namespace rowan

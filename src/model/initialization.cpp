@@ -1,10 +1,13 @@
 #include "model/initialization.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "base/threads.h"
+#include "kernels/thread_pool.h"
 
 namespace rowan {
 namespace {
@@ -63,8 +66,7 @@ std::optional<size_t> apply_initialization(const std::vector<InitialRule>& rules
 
 void initial_values(const Parameter& parameter, uint64_t seed, int64_t begin, int64_t count, float* values) {
   const uint64_t stream = hash_of(parameter.name);
-#pragma omp parallel for
-  for (int64_t i = 0; i < count; ++i) {
+  const auto one = [&](int64_t i) {
     double value = parameter.init_mean;
     if (parameter.init_std > 0 || parameter.init_bound > 0) {
       Philox draw = philox(seed, static_cast<uint64_t>(begin + i), stream);
@@ -75,7 +77,13 @@ void initial_values(const Parameter& parameter, uint64_t seed, int64_t begin, in
         value += parameter.init_bound * (2 * u - 1);
     }
     values[i] = static_cast<float>(value);
-  }
+  };
+  constexpr int64_t piece = 4096;
+  const int64_t pieces = (count + piece - 1) / piece;
+  ThreadPool threads(static_cast<int>(std::clamp<int64_t>(pieces, 1, default_threads())));
+  threads.run(pieces, [&](int64_t p, int) {
+    for (int64_t i = p * piece; i < std::min(count, (p + 1) * piece); ++i) one(i);
+  });
 }
 
 }  // namespace rowan

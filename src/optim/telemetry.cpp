@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/threads.h"
+#include "kernels/thread_pool.h"
 #include "optim/recipe.h"
 
 namespace rowan {
@@ -31,12 +33,13 @@ Doubles gram(const Floats& u, int64_t rows, int64_t cols) {
     std::swap(rows, cols);
   }
   Doubles result(static_cast<size_t>(rows * rows));
-#pragma omp parallel for schedule(dynamic, 8)
-  for (int64_t i = 0; i < rows; ++i)
+  ThreadPool threads(default_threads());
+  threads.run(rows, [&](int64_t i, int) {
     for (int64_t j = 0; j <= i; ++j) {
       const double value = dot(x + i * cols, x + j * cols, cols);
       result[i * rows + j] = result[j * rows + i] = value;
     }
+  });
   return result;
 }
 
