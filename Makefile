@@ -4,6 +4,7 @@
 # make sanitize   runs the unit tests under ASan and UBSan
 # make clang      compiles everything with clang
 # make tidy       runs clang-tidy on changed lines
+# make arm64      compiles the CPU kernels and the model for arm64 and runs their tests under emulation
 # make kernels    compares the registers and spills of the GPU kernels with scripts/gpu/kernels.txt; needs nvcc
 # make bench      measures a training step
 # make lint       checks the formatting and other rules
@@ -18,7 +19,7 @@ configure = cmake -B $(1) $$([ ! -f $(1)/CMakeCache.txt ] && { echo -DROWAN_UNIT
 # timed(NAME,COMMAND) runs COMMAND and prints the seconds that it took.
 timed = began=$$(date +%s); $(2) || exit; echo "$(1): $$(($$(date +%s) - began)) s"
 
-.PHONY: run announce test test-long build-test sanitize clang tidy kernels bench build format lint clean
+.PHONY: run announce test test-long build-test sanitize clang tidy arm64 kernels bench build format lint clean
 run: announce build
 	@[ -f data/tales/validation.bin ] || build/rowan tales --out data/tales
 	build/rowan train configs/quickstart.json
@@ -72,6 +73,9 @@ clang:
 
 tidy:
 	@scripts/tidy.sh
+
+arm64:
+	@JOBS=$(JOBS) scripts/check_arm64.sh
 
 kernels:
 	@JOBS=$(JOBS) scripts/kernel_table.sh --check

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the packages that Rowan needs on Debian or Ubuntu, with sudo if not root. Prints nothing if all are
-# installed. `setup.sh test` also installs what the tests need, and `setup.sh ci` what .ci/run needs.
+# installed. `setup.sh test` also installs what the tests need, `setup.sh ci` what .ci/run needs, and `setup.sh arm64`
+# what scripts/check_arm64.sh needs.
 set -euo pipefail
 
 packages=(g++ cmake make ninja-build ccache pkg-config git python3
@@ -8,6 +9,7 @@ packages=(g++ cmake make ninja-build ccache pkg-config git python3
   libzstd-dev zlib1g-dev)
 case "${1:-}" in
   test) packages+=(libgtest-dev) ;;
+  arm64) packages+=(libgtest-dev g++-aarch64-linux-gnu qemu-user) ;;
   ci) packages+=(libgtest-dev clang libomp-dev clang-tidy clang-format-14) ;;
 esac
 
