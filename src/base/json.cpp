@@ -312,7 +312,7 @@ double JsonObject::number(const std::string& key, std::optional<double> fallback
 
 std::string JsonObject::choice(const std::string& key, const std::vector<std::string>& allowed,
                                std::optional<std::string> fallback) {
-  std::string result = string(key, std::move(fallback));
+  const std::string result(current_spelling(string(key, std::move(fallback))));
   if (std::find(allowed.begin(), allowed.end(), result) == allowed.end())
     fail(key, fmt::format("found '{}', expected one of {}{}", result, join(allowed), did_you_mean(result, allowed)));
   return result;

@@ -59,7 +59,7 @@ class JsonObject {
   // A finite number; a string, NaN or infinity is an error.
   double number(const std::string& key, std::optional<double> fallback = {},
                 double min = std::numeric_limits<double>::lowest(), double max = std::numeric_limits<double>::max());
-  // A string, one of `allowed`.
+  // A string, one of `allowed`; the spelling of an earlier version is read as today's.
   std::string choice(const std::string& key, const std::vector<std::string>& allowed,
                      std::optional<std::string> fallback = {});
   // A string, one of the spellings of Enum.

@@ -43,6 +43,8 @@ std::string did_you_mean(std::string_view name, const std::vector<std::string>& 
   return best.empty() ? "" : fmt::format("; did you mean '{}'?", best);
 }
 
+std::string_view current_spelling(std::string_view name) { return name == "f32" ? "fp32" : name; }
+
 std::string join(const std::vector<std::string>& names) { return fmt::format("{}", fmt::join(names, ", ")); }
 
 }  // namespace rowan

@@ -19,6 +19,9 @@ std::string did_you_mean(std::string_view name, const std::vector<std::string>& 
 // Joins names to "a, b, c".
 std::string join(const std::vector<std::string>& names);
 
+// Today's spelling of a value: that of a name which an earlier version wrote differently, else the name itself.
+std::string_view current_spelling(std::string_view name);
+
 // The spellings of an enum (base/enum_names.h), in order.
 template <typename Enum>
 std::vector<std::string> all_names() {
@@ -26,12 +29,13 @@ std::vector<std::string> all_names() {
   return {names.begin(), names.end()};
 }
 
-// The enum value whose spelling is `name`. Throws Error naming `what` and the nearest spelling.
+// The enum value whose spelling is `name`, or was in an earlier version. Throws Error naming `what` and the nearest
+// spelling.
 template <typename Enum>
 Enum named(const char* what, std::string_view name) {
   const std::vector<std::string> names = all_names<Enum>();
   for (size_t i = 0; i < names.size(); ++i)
-    if (names[i] == name) return static_cast<Enum>(i);
+    if (names[i] == current_spelling(name)) return static_cast<Enum>(i);
   fail("{}: found '{}', expected one of {}{}", what, name, join(names), did_you_mean(name, names));
 }
 

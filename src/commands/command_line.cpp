@@ -84,7 +84,8 @@ template Argument& Argument::range(uint64_t, uint64_t);
 template Argument& Argument::range(double, double);
 
 Argument& Argument::one_of(const std::vector<std::string>& allowed) {
-  option_->check(CLI::IsMember(allowed));
+  auto respell = [](std::string& text) { return text = std::string(current_spelling(text)), std::string(); };
+  option_->transform(CLI::Validator(respell, ""))->check(CLI::IsMember(allowed));
   return *this;
 }
 

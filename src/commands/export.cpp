@@ -14,7 +14,7 @@ namespace rowan {
 namespace {
 
 struct ExportOptions {
-  std::string step = "newest", weights = "raw", run, folder, dtype = "f32";
+  std::string step = "newest", weights = "raw", run, folder, dtype = "fp32";
 };
 
 void run_export(const ExportOptions& options) {
@@ -49,7 +49,7 @@ void add_export(CommandLine& command) {
       .show_default()
       .one_of({"raw", "ema", "tail"});
   command.add("DIR", options->folder, "directory to write").required();
-  command.add("--dtype", options->dtype, "dtype of the weights: f32 or bf16").show_default().one_of({"f32", "bf16"});
+  command.add("--dtype", options->dtype, "dtype of the weights: fp32 or bf16").show_default().one_of({"fp32", "bf16"});
   command.set_action([options] { run_export(*options); });
 }
 

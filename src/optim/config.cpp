@@ -161,7 +161,7 @@ void visit(OptimizerConfig& config, Section& keys) {
   RoundingMode rounding = config.stochastic ? RoundingMode::stochastic : RoundingMode::nearest;
   keys.choice({.name = "rounding", .help = "how bf16 weights without masters are rounded"}, rounding);
   config.stochastic = rounding == RoundingMode::stochastic;
-  keys.choice({.name = "state", .help = "`auto`: bf16 for bf16 weights without masters, else `f32`; `bf16`"},
+  keys.choice({.name = "state", .help = "`auto`: bf16 for bf16 weights without masters, else `fp32`; `bf16`"},
               config.state);
   keys.integer<0, int64_t{1} << 40>(
       {.name = "telemetry_every",

@@ -5,7 +5,7 @@
 //   "adamw": {lr or lr_ratio, embedding_lr, vector_lr, weight_decay, vector_weight_decay, betas, eps, corrected_eps,
 //             corrected_decay},
 //   "groups": [{"roles": [...], "names": ["*.q_proj.*"], "name": RECIPE, "schedule": {...}, switches}],
-//   "rounding": "nearest"|"stochastic", "state": "auto"|"f32"|"bf16", "telemetry_every": STEPS}
+//   "rounding": "nearest"|"stochastic", "state": "auto"|"fp32"|"bf16", "telemetry_every": STEPS}
 //
 // The first entry of "groups" that matches a parameter updates it. "routing" says which of the other parameters the
 // recipe updates; AdamW updates the remaining ones.

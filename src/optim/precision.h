@@ -7,7 +7,7 @@
 
 namespace rowan {
 
-enum class Precision : uint8_t { automatic, f32, bf16 };
-constexpr auto names_of(Precision) { return enum_names("auto", "f32", "bf16"); }
+enum class Precision : uint8_t { automatic, fp32, bf16 };
+constexpr auto names_of(Precision) { return enum_names("auto", "fp32", "bf16"); }
 
 }  // namespace rowan

@@ -84,8 +84,8 @@ constexpr auto names_of(Magnitudes) { return enum_names("none", "weights", "magn
 enum class Divide : uint8_t { add, clamp };
 constexpr auto names_of(Divide) { return enum_names("add", "clamp"); }
 // The dtype in which a preconditioner's state is stored.
-enum class Kept : uint8_t { f32, bf16 };
-constexpr auto names_of(Kept) { return enum_names("f32", "bf16"); }
+enum class Kept : uint8_t { fp32, bf16 };
+constexpr auto names_of(Kept) { return enum_names("fp32", "bf16"); }
 
 // The coefficients a, b, c of one iteration X <- a X + (b A + c A^2) X, where A = X X^T.
 using Quintic = std::array<double, 3>;
@@ -165,7 +165,7 @@ struct Recipe {
   int64_t precondition_frequency = 10, max_precond_dim = 10000;
   double shampoo_beta = 0;  // beta of the factors; 0: beta2
   double precondition_eps = 1e-8;
-  Kept precondition_state = Kept::f32;  // dtype of factors, bases and roots
+  Kept precondition_state = Kept::fp32;  // dtype of factors, bases and roots
   bool one_sided = false, kl_factors = false, correct_bias = true, normalize_update = false, decay_last = false;
   double init_factor = 0.1, max_inverse_root = 0;  // max_inverse_root 0: the side's length, clamped to [10, 4000]
   bool whole_first_factor = false;

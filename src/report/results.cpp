@@ -55,7 +55,7 @@ void read_rows(const std::vector<Json>& rows, ResultRun& run) {
 // The value at a path of a config, as text; "" if the config has no such path.
 std::string text_at(const Json& config, const std::string& path) {
   const Json* value = value_at(config, path);
-  return !value ? "" : value->is_string() ? value->get<std::string>() : value->dump();
+  return !value ? "" : value->is_string() ? std::string(current_spelling(value->get<std::string>())) : value->dump();
 }
 
 }  // namespace

@@ -31,7 +31,8 @@ RunOutcome Ledger::read(const SweepRun& run, bool exited) const {
   const fs::path folder = sweep_.dir / run.name, diverged = sweep_.dir / "diverged" / (run.name + ".json");
   if (fs::exists(diverged)) {
     const Json stored = parse_json({diverged.string(), read_file(diverged)});
-    check_same_config(diverged, stored.at("config"), config_of(sweep_, run).resolved);
+    const Json before = parse_config({diverged.string(), stored.at("config").dump()}, {}).resolved;
+    check_same_config(diverged, before, config_of(sweep_, run).resolved);
     return {RunOutcome::State::done, std::numeric_limits<double>::infinity()};
   }
   // A run writes loss.svg last, so without this file the run is unfinished.

@@ -304,7 +304,11 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   std::error_code unreadable;
   if (const auto inside = std::filesystem::path(path) / "config.json"; std::filesystem::exists(inside, unreadable))
     fail("{}: found a folder, expected a config; the folder's is {}", path, inside.string());
-  auto source = std::make_shared<JsonSource>(JsonSource{path, read_file(path)});
+  return parse_config({path, read_file(path)}, overrides);
+}
+
+TrainConfig parse_config(JsonSource text, const std::vector<std::string>& overrides) {
+  auto source = std::make_shared<JsonSource>(std::move(text));
   Json json = parse_json(*source);
   for (const std::string& assignment : overrides) source->overridden.push_back(apply_override(json, assignment));
 
@@ -318,7 +322,7 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   if (root.has("model") && root.raw("model").is_string()) {
     const std::filesystem::path given = root.string("model");
     config.model =
-        load_model((given.is_absolute() ? given : std::filesystem::path(path).parent_path() / given).string());
+        load_model((given.is_absolute() ? given : std::filesystem::path(source->name).parent_path() / given).string());
   } else {
     config.model = parse_model(root.object("model", true));
   }
@@ -339,7 +343,7 @@ TrainConfig load_config(const std::string& path, const std::vector<std::string>&
   config.average = parse_average(root.object("average"));
   if (config.precision == TrainPrecision::bf16_stochastic) {
     config.optimizer.stochastic = true;
-    if (config.optimizer.state == Precision::automatic) config.optimizer.state = Precision::f32;
+    if (config.optimizer.state == Precision::automatic) config.optimizer.state = Precision::fp32;
   }
   if (config.attention == AttentionKernels::cudnn &&
       (config.precision == TrainPrecision::fp32 || config.precision == TrainPrecision::tf32))

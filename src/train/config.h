@@ -113,6 +113,8 @@ struct TrainConfig {
 // Reads a config file and applies `overrides`, the assignments of --set. A model path in the file is relative to the
 // file's folder. Throws Error naming file, line and field.
 TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides);
+// The same for a config that is already read. source.name is its path.
+TrainConfig parse_config(JsonSource source, const std::vector<std::string>& overrides);
 
 // Replaces precision "auto" by "bf16" if `fast_bf16`, else by "fp32". `fast_bf16`: the device has fast bf16 products
 // (Backend::fast).

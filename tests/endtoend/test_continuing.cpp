@@ -65,6 +65,41 @@ TEST_F(Continuing, WeightsOnly) {
   }
 }
 
+// An earlier version wrote f32 where this one writes fp32.
+TEST_F(Continuing, TheSpellingOfAnEarlierVersionIsTheSameConfig) {
+  Json json = config();
+  json["optimizer"] = {{"name", "soap"}, {"lr", 0.01}, {"state", "fp32"}, {"precondition_state", "fp32"}};
+  json["run"].update({{"dir", run("soap").string()}, {"steps", 4}});
+  write_config(json);
+  ASSERT_EQ(rowan(train()).code, 0);
+  const auto written = [&] { return Json::parse(read_file(run("soap") / "config.json")); };
+  Json older = written();
+  std::string optimizer = older["optimizer"].dump();
+  size_t renamed = 0;
+  for (size_t at; (at = optimizer.find("\"fp32\"")) != std::string::npos; ++renamed)
+    optimizer.replace(at, 6, "\"f32\"");
+  EXPECT_GE(renamed, 2U) << optimizer;
+  older["optimizer"] = Json::parse(optimizer);
+  write_file_atomically(run("soap") / "config.json", older.dump(2));
+  const Outcome compared = rowan("compare " + run("soap").string() + " --by optimizer.state --format csv");
+  EXPECT_NE(compared.out.find("\nfp32,"), std::string::npos) << compared.out;
+  const Outcome same = rowan(train());
+  EXPECT_EQ(same.code, 0) << same.err;
+  EXPECT_EQ(written()["optimizer"]["state"], "fp32");
+  json["optimizer"]["state"] = json["optimizer"]["precondition_state"] = "f32";
+  write_config(json);
+  const Outcome more = rowan(train("--resume --steps 8"));
+  EXPECT_EQ(more.code, 0) << more.err;
+  const std::string starts = read_file(run("soap") / "starts.jsonl");
+  EXPECT_EQ(starts.find("state\":{\"from"), std::string::npos) << starts;
+
+  const std::string command = "export " + run("soap").string() + " ";
+  for (const std::string dtype : {"f32", "fp32"})
+    EXPECT_EQ(rowan(command + run("as_" + dtype).string() + " --dtype " + dtype).code, 0);
+  EXPECT_EQ(read_file(run("as_f32") / "model.safetensors"), read_file(run("as_fp32") / "model.safetensors"));
+  expect_mistake(command + run("as_f16").string() + " --dtype f16", "--dtype: f16 not in {fp32,bf16}");
+}
+
 TEST_F(Continuing, OneCheckpointOfMany) {
   for (const std::string step : {"4", "best", "newest"}) {
     EXPECT_EQ(rowan("eval " + run("run").string() + " --device cpu --step " + step).code, 0) << step;

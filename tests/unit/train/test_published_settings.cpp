@@ -146,9 +146,8 @@ std::vector<Json> mutations(const std::string& path, const Json& value) {
     for (const std::string& name : recipe_names()) names.emplace_back(name);
     return names;
   }
-  for (const char* name :
-       {"fp32", "bf16", "bf16_pure", "hidden", "two_dimensional", "packed", "documents", "compute", "head", "ema",
-        "heavy_ball", "gelu", "gelu_new", "keller", "axis", "f32", "cosine", "linear"})
+  for (const char* name : {"fp32", "bf16", "bf16_pure", "hidden", "two_dimensional", "packed", "documents", "compute",
+                           "head", "ema", "heavy_ball", "gelu", "gelu_new", "keller", "axis", "cosine", "linear"})
     names.emplace_back(name);
   return names;
 }
