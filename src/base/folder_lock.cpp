@@ -115,6 +115,17 @@ bool same_file(int fd, const fs::path& path) {
          open.st_dev == named.st_dev;
 }
 
+bool is_of_this_machine(const Owner& owner) { return owner.boot == boot_id() && owner.host == machine(); }
+
+// Whether the process of an owner on this machine runs.
+bool runs(const Owner& owner) { return !owner.start.empty() && start_of(owner.process) == owner.start; }
+
+// The time until an owner on another machine counts as dead if no heartbeat follows the one at `heard`, in
+// milliseconds. If clocks differ or the folder was copied, `heard` may lie in the future. It is then treated as now.
+int64_t time_left(const fs::path& folder, int64_t heard, milliseconds stale) {
+  return std::min(heard - time_in(folder), int64_t{0}) + stale.count();
+}
+
 [[noreturn]] void refuse(const fs::path& path, const std::string& work, const Owner& owner) {
   fail("{}: another process {}: {}; wait for it or stop it", path.parent_path().string(), work, owner.text());
 }
@@ -124,9 +135,7 @@ bool same_file(int fd, const fs::path& path) {
 void outwait(const fs::path& path, const std::string& work, const Owner& owner, milliseconds stale,
              const std::function<void(const std::string&)>& note) {
   const int64_t heard = changed_at(path);
-  // If clocks differ or the folder was copied, the last heartbeat may lie in the future. It is then treated as sent
-  // now.
-  const int64_t left = std::min(heard - time_in(path.parent_path()), int64_t{0}) + stale.count();
+  const int64_t left = time_left(path.parent_path(), heard, stale);
   if (left <= 0) return;
   note(fmt::format("{}: {}, last heartbeat {} s ago; waiting up to {} s for the next one", path.parent_path().string(),
                    owner.text(), (stale.count() - left) / 1000, (left + 999) / 1000));
@@ -160,18 +169,16 @@ FolderLock::FolderLock(const fs::path& folder, std::string work, const std::func
     std::this_thread::sleep_for(milliseconds(50));
   }
   try {
-    const std::string boot = boot_id();
     if (const std::optional<Owner> owner = owner_in(read_all(fd_))) {
-      const bool here = owner->boot == boot && owner->host == machine();
-      if (!here)
+      if (!is_of_this_machine(*owner))
         outwait(path_, work_, *owner, pace.stale, note);
-      else if (!locked && !owner->start.empty() && start_of(owner->process) == owner->start)
+      else if (!locked && runs(*owner))
         refuse(path_, work_, *owner);
     }
     mine_ = Json{{"host", machine()},
                  {"process", ::getpid()},
                  {"start", start_of(::getpid())},
-                 {"boot", boot},
+                 {"boot", boot_id()},
                  {"since", local_time()}}
                 .dump() +
             "\n";
@@ -198,6 +205,21 @@ FolderLock::~FolderLock() {
   heart_.join();
   if (is_ours()) ::unlink(path_.c_str());
   ::close(fd_);
+}
+
+void remove_dead_lock(const fs::path& folder) {
+  const fs::path path = folder / "lock";
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+  if (fd < 0) return;
+  const bool locked = ::flock(fd, LOCK_EX | LOCK_NB) == 0, held = !locked && errno == EWOULDBLOCK;
+  if (!held && same_file(fd, path)) {
+    const std::optional<Owner> owner = owner_in(read_all(fd));
+    const bool dead = !owner                       ? locked
+                      : is_of_this_machine(*owner) ? locked || !runs(*owner)
+                                                   : time_left(folder, changed_at(path), LockPace().stale) <= 0;
+    if (dead) ::unlink(path.c_str());
+  }
+  ::close(fd);
 }
 
 bool FolderLock::is_ours() const { return same_file(fd_, path_) && read_all(fd_) == mine_; }

@@ -50,4 +50,7 @@ class FolderLock {
   std::thread heart_;
 };
 
+// Removes the lock of a folder if the process that held it is dead.
+void remove_dead_lock(const std::filesystem::path& folder);
+
 }  // namespace rowan

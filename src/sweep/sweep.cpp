@@ -92,6 +92,8 @@ class Sweeper {
     for (const SweepRun& run : known) {
       const State state = ledger_.outcome(run).state;
       done_ += state == State::done;
+      // A run that is killed after its last file leaves its lock, and no later start removes it.
+      if (state == State::done) remove_dead_lock(sweep_.dir / run.name);
       if (state == State::done && !sweep_.keep_checkpoints) fs::remove_all(sweep_.dir / run.name / "checkpoints");
       if (state == State::open && !running_.contains(run.name)) open_.push_back(run);
     }

@@ -125,9 +125,12 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
     EXPECT_GT(row["deviation"], 0);
   }
   // A second process on the same folder runs nothing again.
+  const fs::path left = dir_ / "made/adamw_lr0.01_seed1/lock";
+  write_file_atomically(left, "");
   Outcome second = rowan("sweep " + file().string());
   EXPECT_EQ(second.out, first.out);
   EXPECT_EQ(second.err.find("begins"), std::string::npos) << second.err;
+  EXPECT_FALSE(fs::exists(left)) << "the lock of a finished run, whose owner is dead";
   // compare reads the folder of the sweep.
   Outcome compared = rowan("compare " + (dir_ / "made").string());
   EXPECT_EQ(compared.out, table("made"));

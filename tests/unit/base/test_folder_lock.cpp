@@ -85,6 +85,33 @@ TEST_F(FolderLockTest, ADeadProcessHoldsNothing) {
   EXPECT_EQ(notes_, "");
 }
 
+TEST_F(FolderLockTest, OnlyADeadOwnersLockIsRemoved) {
+  {
+    auto lock = take();
+    remove_dead_lock(dir_);
+    EXPECT_NO_THROW(lock->check());
+  }
+  remove_dead_lock(dir_);  // there is none
+  const pid_t child = ::fork();
+  if (child == 0) {
+    take().release();
+    ::raise(SIGKILL);
+  }
+  ::waitpid(child, nullptr, 0);
+  ASSERT_TRUE(fs::exists(dir_ / "lock"));
+  remove_dead_lock(dir_);
+  EXPECT_FALSE(fs::exists(dir_ / "lock"));
+  write_file_atomically(dir_ / "lock", "");  // killed before it wrote its name
+  remove_dead_lock(dir_);
+  EXPECT_FALSE(fs::exists(dir_ / "lock"));
+  forge(5);
+  remove_dead_lock(dir_);
+  EXPECT_TRUE(fs::exists(dir_ / "lock")) << "another machine's owner was heard a moment ago";
+  forge(61);
+  remove_dead_lock(dir_);
+  EXPECT_FALSE(fs::exists(dir_ / "lock"));
+}
+
 TEST_F(FolderLockTest, AnOwnerOnAnotherMachineIsDeadWhenItHasBeenSilent) {
   forge(61);
   EXPECT_EQ(refusal(), "taken");
