@@ -27,6 +27,9 @@ namespace {
 
 const char* const exports = "exports into it";  // the end of the lock's error message
 
+// The key that marks an export in the metadata of model.safetensors.
+const char* const exporter = "exporter";
+
 // Tokenizer files that an older export may have left. They are removed, because transformers would load them.
 const char* const tokenizer_names[] = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",         "merges.txt",
@@ -42,7 +45,7 @@ void write_files(const fs::path& folder, const ModelConfig& config, const ModelW
     declared.push_back({parameter.name, safetensors_dtype(dtype), parameter.shape});
     if (is_conv1d(config, parameter)) std::swap(declared.back().shape[0], declared.back().shape[1]);
   }
-  SafeTensorsWriter writer(folder / "model.safetensors", declared, {{"format", "pt"}});
+  SafeTensorsWriter writer(folder / "model.safetensors", declared, {{"format", "pt"}, {exporter, "rowan"}});
   for (const Parameter& parameter : table.parameters()) {
     std::vector<float> values = weights.read(parameter);
     if (is_conv1d(config, parameter)) values = transposed(values, parameter.rows(), parameter.cols());
@@ -67,6 +70,18 @@ void write_files(const fs::path& folder, const ModelConfig& config, const ModelW
   for (const char* name : tokenizer_names)
     if (!texts.contains(name)) fs::remove(folder / name);
   parts.at("config.json")->commit();
+}
+
+// Whether Rowan exported the model in `folder`. Earlier versions wrote no mark into the weights. Their export has a
+// card of Rowan's, and no transformers_version in config.json, which transformers adds when it saves a model there.
+bool is_own_export(const fs::path& folder) {
+  try {
+    if (SafeTensors(folder / "model.safetensors").metadata().contains(exporter)) return true;
+    const Json config = try_parse_json(read_file(folder / "config.json"));
+    return has_own_card(folder) && config.is_object() && !config.contains("transformers_version");
+  } catch (const Error&) {  // a file is missing or damaged
+    return false;
+  }
 }
 
 bool is_of_an_export(const std::string& name) {
@@ -131,6 +146,11 @@ void export_model(const ModelConfig& config, const TensorFiles& files, DType dty
     for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"}) generation[key] = tokenizer->end_id();
   texts["generation_config.json"] = generation.dump(2) + "\n";
   check_folder(folder, FolderKind::exported);
+  if (folder_kind(folder) && !is_own_export(folder))
+    fail(
+        "{}: found a model there that rowan did not export, expected an older export or an empty folder; choose "
+        "another, or remove that model first",
+        folder.string());
   const ParameterTable table = parameter_table(theirs);
   auto write = [&](const fs::path& into) { write_files(into, config, weights, table, dtype, texts); };
   const Note note = [](const std::string& text) { tell("rowan: {}\n", text); };

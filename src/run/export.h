@@ -26,8 +26,8 @@ using ExportFiles = std::map<std::string, std::string>;
 // separate q, k and v weights are joined, and absent biases are written as 0. ModelWeights (model/weights.h) reverses
 // these changes when it reads an export.
 // `dtype` is the dtype of the written weights. `tokenizer` provides the id of the end token; it may be null. Throws
-// Error if transformers has no such model, if the folder is of another kind (base/folder_kind.h), or if another process
-// exports into the folder.
+// Error if transformers has no such model, if the folder is of another kind (base/folder_kind.h), if it holds a model
+// that Rowan did not export, or if another process exports into the folder.
 void export_model(const ModelConfig& config, const TensorFiles& files, DType dtype, const Tokenizer* tokenizer,
                   const std::filesystem::path& folder, const ExportFiles& beside = {});
 
@@ -39,5 +39,7 @@ ExportFiles tokenizer_files(const Tokenizer& tokenizer, int64_t longest);
 // Returns README.md, the model card. It describes the model, its data, the length of the training, and how to use the
 // model. Returns nothing if `folder` holds a README.md that Rowan did not write.
 ExportFiles model_card(const RunFolder& run, const std::filesystem::path& folder);
+// Whether `folder` holds a README.md that model_card() made.
+bool has_own_card(const std::filesystem::path& folder);
 
 }  // namespace rowan

@@ -33,9 +33,13 @@ std::string last_validation(const fs::path& metrics) {
 
 }  // namespace
 
-ExportFiles model_card(const RunFolder& run, const fs::path& folder) {
+bool has_own_card(const fs::path& folder) {
   const fs::path path = folder / "README.md";
-  if (fs::exists(path) && read_file(path).find(mark) == std::string::npos) return {};
+  return fs::exists(path) && read_file(path).find(mark) != std::string::npos;
+}
+
+ExportFiles model_card(const RunFolder& run, const fs::path& folder) {
+  if (fs::exists(folder / "README.md") && !has_own_card(folder)) return {};
   const fs::path home = run.checkpoint().folder().parent_path().parent_path();
   JsonObject config = run.config();
   auto section = [&](const char* key) { return config.has(key) ? config.raw(key) : Json::object(); };

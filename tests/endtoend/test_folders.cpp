@@ -146,6 +146,44 @@ TEST_F(Folders, NothingIsWrittenOverFilesOfOthers) {
   }
 }
 
+TEST_F(Folders, AnExportReplacesOnlyExportsOfRowan) {
+  write_small_run(run("run"), small_llama());
+  ASSERT_EQ(rowan(export_into("fresh")).code, 0);
+  const Files fresh = contents(dir_ / "fresh");
+  // The weights as another program saves them, and as earlier versions of Rowan did.
+  auto unmarked = [&](const std::string& name) {
+    fs::copy(dir_ / "fresh", dir_ / name);
+    const SafeTensors from(dir_ / "fresh/model.safetensors");
+    SafeTensorsWriter to(dir_ / name / "model.safetensors", {from.tensors().begin(), from.tensors().end()},
+                         {{"format", "pt"}});
+    for (const StoredTensor& tensor : from.tensors()) to.write(tensor.name, tensor.data);
+    to.commit();
+  };
+  auto refuses = [&](const std::string& name) {
+    const Files before = contents(dir_ / name);
+    expect_mistake(export_into(name), name + ": found a model there that rowan did not export");
+    EXPECT_EQ(contents(dir_ / name), before);
+  };
+  unmarked("older");
+  ASSERT_EQ(rowan(export_into("older")).code, 0);
+  EXPECT_EQ(contents(dir_ / "older"), fresh);
+
+  unmarked("saved");  // by transformers into an export, whose card stays
+  Json config = Json::parse(read_file(dir_ / "saved/config.json"));
+  config["transformers_version"] = "4.50.0";
+  write_file_atomically(dir_ / "saved/config.json", config.dump(2));
+  refuses("saved");
+
+  unmarked("published");
+  write_file_atomically(dir_ / "published/README.md", "a card of others");
+  refuses("published");
+
+  fs::create_directories(dir_ / "older_format");
+  for (const char* name : {"config.json", "generation_config.json", "pytorch_model.bin"})
+    write_file_atomically(dir_ / "older_format" / name, "{}");
+  refuses("older_format");
+}
+
 TEST_F(Folders, AKilledExportLeavesTheOldOrTheNew) {
   write_small_run(run("older"), small_gpt2());
   write_small_run(run("run"), small_llama());
