@@ -94,16 +94,13 @@ class Locator {
   size_t found_ = std::string::npos;
 };
 
-// Throws Error. The message may quote text from a file, so it is shortened and its control characters are replaced.
+// Throws Error. The message may quote text from a file, so its middle is left out if it is long, in whole words, and
+// its control characters are replaced.
 [[noreturn]] void refuse(std::string message) {
-  constexpr size_t longest = 1000;
-  if (message.size() > longest) {
-    size_t begin = longest / 2, end = message.size() - longest / 2;
-    constexpr size_t word = 40;  // bytes by which each cut may move to fall between words
-    if (const size_t blank = message.rfind(' ', begin); blank != std::string::npos && begin - blank < word)
-      begin = blank;
-    if (const size_t blank = message.find(' ', end); blank != std::string::npos && blank - end < word) end = blank + 1;
-    message.replace(begin, end - begin, " ... ");
+  constexpr size_t half = 500;
+  if (message.size() > 2 * half) {
+    const std::string head = message.substr(0, half), tail = message.substr(message.size() - half);
+    message = head.substr(0, head.rfind(' ')) + " ... " + tail.substr(tail.find(' ') + 1);
   }
   std::replace_if(
       message.begin(), message.end(), [](unsigned char c) { return c < ' ' || c == 0x7f; }, '?');
