@@ -19,7 +19,9 @@ class Reader : public Section {
   }
   void positive(const Key& key, double& field) override {
     if (!object_.has(key.name)) return;
-    field = object_.raw(key.name).is_null() ? 0 : object_.number(key.name);
+    constexpr double most = std::numeric_limits<float>::max();
+    field =
+        object_.raw(key.name).is_null() ? 0 : object_.number(key.name, {}, std::numeric_limits<double>::lowest(), most);
     if (field <= 0 && !object_.raw(key.name).is_null())
       object_.fail(key.name, fmt::format("found {}, expected more than 0", field));
   }

@@ -42,7 +42,7 @@ class Section {
     field = static_cast<Integer>(value);
   }
   virtual void number(const Key& key, double& field, double least, double most) = 0;
-  // A positive number or null. Null sets the field to 0; an absent key leaves the field as it is.
+  // A positive number that fp32 can hold, or null. Null sets the field to 0; an absent key leaves the field as it is.
   virtual void positive(const Key& key, double& field) = 0;
   virtual void flag(const Key& key, bool& field) = 0;
   virtual void text(const Key& key, std::string& field) = 0;

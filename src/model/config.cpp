@@ -77,7 +77,7 @@ constexpr auto names_of(LlamaActivation) { return enum_names("silu", "relu2"); }
 enum class Gpt2Activation : uint8_t { gelu_new, gelu };
 constexpr auto names_of(Gpt2Activation) { return enum_names("gelu_new", "gelu"); }
 
-constexpr double any = std::numeric_limits<double>::max();
+constexpr double any = std::numeric_limits<float>::max();  // kernels take these numbers in fp32
 
 // The keys of LLaMA and Qwen3. Qwen3 is LLaMA with normalized queries and keys and an explicit head size.
 void visit_llama(ModelConfig& config, bool qwen3, Section& keys) {

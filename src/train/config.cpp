@@ -151,7 +151,7 @@ void visit(TrainConfig& config, Section& keys) {
               config.residual);
   keys.number({.name = "z_loss",
                .help = "weight of log(sum of exponentials)^2 in the gradient; reported losses do not include it"},
-              config.z_loss, 0, std::numeric_limits<double>::max());
+              config.z_loss, 0, std::numeric_limits<float>::max());
   keys.choice(
       {.name = "recompute",
        .help = "which activations the backward pass computes again instead of keeping them; results have the same bits",

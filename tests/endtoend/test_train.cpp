@@ -266,6 +266,9 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
                     "at once, expected at most 134217728");
   expect_bad_config("run.seed=18446744073709551615",
                     "--set run.seed: found 18446744073709551615, expected at most 9223372036854775807");
+  // Numbers that the kernels take in fp32, which cannot hold these.
+  for (const char* key : {"z_loss", "model.logit_softcap", "model.attention_scale", "model.initializer_range"})
+    expect_bad_config(std::string(key) + "=1e39", "found 1e+39, expected at most 3.4028234663852886e+38");
   expect_bad_config("run.seed=99999999999999999999999",
                     "run.seed: found 9.999999999999999e+22, expected at most 9223372036854775807");
   expect_bad_config("run.seed=-9223372036854775809", "expected at least 0");
