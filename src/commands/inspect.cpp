@@ -17,6 +17,7 @@
 #include "base/safetensors.h"
 #include "commands/commands.h"
 #include "corpus/json_line.h"
+#include "corpus/raw_text.h"
 #include "corpus/text_stream.h"
 #include "evaluate/hellaswag.h"
 #include "run/run_folder.h"
@@ -68,6 +69,13 @@ namespace {
 
 bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
 
+// The number of text files in a folder, without its subfolders.
+size_t text_count(const fs::path& folder) {
+  return static_cast<size_t>(
+      std::count_if(fs::directory_iterator(folder), fs::directory_iterator(),
+                    [](const auto& entry) { return entry.is_regular_file() && has_text_name(entry.path().string()); }));
+}
+
 // Describes a folder that holds a checkpoint, a run, a model or a tokenizer.
 void inspect_folder(const fs::path& folder, const InspectOptions& options, Report& report) {
   if (fs::exists(folder / "manifest.json") && fs::exists(folder / "state.json"))
@@ -93,7 +101,10 @@ void inspect_folder(const fs::path& folder, const InspectOptions& options, Repor
                 model.files().size() == 1 ? "" : "s");
     return;
   }
-  fail("{}: found a folder, expected a checkpoint, run, model or GPT-2 vocabulary", folder.string());
+  if (inspect_shards(folder, options, report)) return;
+  if (const size_t texts = text_count(folder))
+    return report.line("kind", "folder with {} text file{}; rowan tokenize reads it", texts, texts == 1 ? "" : "s");
+  fail("{}: found a folder, expected a checkpoint, run, model, token shards or GPT-2 vocabulary", folder.string());
 }
 
 // Describes a JSON Lines file: HellaSwag examples, or documents to tokenize.
@@ -145,6 +156,15 @@ fs::path shard_of_index(const fs::path& path, std::string_view text) {
   return {};
 }
 
+// What a JSON file is, by its keys.
+std::string kind_of(const Json& json) {
+  auto has = [&](const char* key) { return json.is_object() && json.contains(key); };
+  if (has("axes") || has("base")) return "sweep; rowan sweep reads it, and its --list shows the runs";
+  if (has("model") && has("optimizer")) return "config of a run; rowan train and rowan plan read it";
+  if (has("model_type")) return "model; the config of a run names it as \"model\"";
+  return fmt::format("JSON with {} entries at the top", json.size());
+}
+
 void inspect_file(const fs::path& path, const InspectOptions& options, Report& report) {
   const MappedFile file(path);
   const std::string_view text = file.text();
@@ -165,10 +185,10 @@ void inspect_file(const fs::path& path, const InspectOptions& options, Report& r
   if (extension == ".model") return inspect_tokenizer("sentencepiece:" + name, report);
   if (extension == ".json") {
     const Json json = parse_json({name, std::string(text)});
-    return report.line("kind", "JSON with {} entries at the top", json.size());
+    return report.line("kind", "{}", kind_of(json));
   }
   if (extension == ".jsonl" || starts_with(text, "{")) return inspect_json_lines(path, text, options, report);
-  if (extension == ".txt") return report.line("kind", "text; rowan tokenize reads it");
+  if (extension == ".txt" || looks_like_text(text)) return report.line("kind", "text; rowan tokenize reads it");
   inspect_shard(path, options, report);
 }
 
@@ -197,6 +217,8 @@ void add_inspect(CommandLine& command) {
     options.tokenizer = tokenizer.get();
     if (tokenizer && options.shards.end_id < 0) options.shards.end_id = tokenizer->end_id();
     if (!fs::exists(settings->file)) fail("{}: no such file or folder", settings->file);
+    if (!options.step.empty() && !fs::exists(fs::path(settings->file) / "checkpoints"))
+      fail("{}: --step {}: found no run, whose checkpoint it would choose", settings->file, options.step);
     Report report;
     report.line("file", "{}", settings->file);
     if (fs::is_directory(settings->file))

@@ -42,6 +42,8 @@ struct InspectOptions {
 
 // Inspects a token shard, its document index and its checksum. Reads every token and every index entry.
 void inspect_shard(const std::filesystem::path& path, const InspectOptions& options, Report& report);
+// Lists the token shards in a folder. Returns false if there is none.
+bool inspect_shards(const std::filesystem::path& folder, const InspectOptions& options, Report& report);
 // Inspects an evaluation set: llm.c's binary form or HellaSwag's .jsonl.
 void inspect_hellaswag(const std::filesystem::path& path, const InspectOptions& options, Report& report);
 // Inspects the tokenizer that make_tokenizer(spec) opens.

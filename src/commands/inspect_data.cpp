@@ -116,6 +116,22 @@ void inspect_shard(const std::filesystem::path& path, const InspectOptions& opti
   if (shard.tokens() == 0) report.wrong("found no tokens");
 }
 
+bool inspect_shards(const std::filesystem::path& folder, const InspectOptions& options, Report& report) {
+  std::vector<std::filesystem::path> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    if (entry.path().extension() == ".bin" || entry.path().extension() == ".ds") paths.push_back(entry.path());
+  if (paths.empty()) return false;
+  std::sort(paths.begin(), paths.end());
+  report.line("kind", "folder with {} token shard{}; rowan inspect reads each", paths.size(),
+              paths.size() == 1 ? "" : "s");
+  for (const std::filesystem::path& path : paths) try {
+      report.line("shard", "{}: {} tokens", path.filename().string(), Shard(path, options.shards).tokens());
+    } catch (const Error& error) {
+      report.wrong("{}", error.what());
+    }
+  return true;
+}
+
 void inspect_hellaswag(const std::filesystem::path& path, const InspectOptions& options, Report& report) {
   report.line("kind", "multiple choice, four endings (HellaSwag)");
   // A .jsonl file holds text; without --tokenizer, the byte tokenizer reads it. llm.c's file holds token ids.

@@ -28,6 +28,17 @@ bool has_llmc_magic(const MappedFile& file) {
   return magic == shard::magic_u16 || magic == shard::magic_u32;
 }
 
+// Returns the path unless it is a folder's.
+const std::filesystem::path& checked(const std::filesystem::path& path) {
+  namespace fs = std::filesystem;
+  if (!fs::is_directory(path)) return path;
+  for (const auto& entry : fs::directory_iterator(path))
+    if (entry.path().extension() == ".bin")
+      fail("{}: found a folder, expected the shards in it: {}", path.string(), (path / "*.bin").string());
+  fail("{0}: found a folder without token shards; rowan tokenize --tokenizer SPEC --out DIR {0} makes some of its text",
+       path.string());
+}
+
 std::filesystem::path with_suffix(const std::filesystem::path& path, const char* suffix) {
   return path.string() + suffix;
 }
@@ -36,8 +47,14 @@ std::filesystem::path megatron_index(std::filesystem::path path) { return path.r
 
 }  // namespace
 
+bool looks_like_text(std::string_view bytes) {
+  const std::string_view head = bytes.substr(0, 4096);
+  auto is_control = [](unsigned char c) { return c < ' ' && (c < '\t' || c > '\r'); };
+  return !head.empty() && std::none_of(head.begin(), head.end(), is_control);
+}
+
 Shard::Shard(const std::filesystem::path& path, const ShardOptions& options)
-    : path_(path), file_(path), format_(options.format), end_id_(options.end_id) {
+    : path_(path), file_(checked(path)), format_(options.format), end_id_(options.end_id) {
   if (format_ == ShardFormat::automatic) {
     if (has_llmc_magic(file_))
       format_ = ShardFormat::llmc;
@@ -47,6 +64,9 @@ Shard::Shard(const std::filesystem::path& path, const ShardOptions& options)
       format_ = ShardFormat::megatron;
     else if (options.width != 0)
       format_ = ShardFormat::nanogpt;
+    else if (looks_like_text(file_.text()))
+      fail("{0}: found text, expected a token shard; rowan tokenize --tokenizer SPEC --out DIR {0} makes shards of it",
+           path.string());
     else if (file_.size() < 4)
       fail("{}: found {} bytes, too few for a token shard", path.string(), file_.size());
     else

@@ -304,6 +304,12 @@ TEST_F(Train, ARunOfNoStepsIsItsInitialWeights) {
   const std::string command = train("--set precision=bf16 --set run.steps=0 --set init=" + hf.string());
   Outcome zero = rowan(command);
   ASSERT_EQ(zero.code, 0) << zero.err;
+  write_file_atomically(dir_ / "sweep.json", R"({"base": "config.json", "dir": "x", "axes": {}})");
+  expect_mistake("train " + (dir_ / "sweep.json").string(), "axes: this is a sweep, which rowan sweep reads");
+  write_file_atomically(dir_ / "text.txt", "Once upon a time\n");
+  expect_bad_config("data.train=" + (dir_ / "text.txt").string(),
+                    "text.txt: found text, expected a token shard; rowan");
+  expect_bad_config("data.train=" + dir_.string(), "found a folder, expected the shards in it: " + dir_.string());
   EXPECT_NE(zero.err.find("starts from the weights in " + (hf / "model.safetensors").string()), std::string::npos);
   ASSERT_EQ(rowan("export " + run("run").string() + " " + (dir_ / "again").string()).code, 0);
   EXPECT_EQ(read_file(dir_ / "again/model.safetensors"), read_file(hf / "model.safetensors"));

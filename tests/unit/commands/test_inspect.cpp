@@ -68,8 +68,18 @@ TEST_F(Inspect, SaysWhatIsWrong) {
                "found id 300, expected less than 257, the vocabulary of bytes");
   EXPECT_TELLS(write("e.bin", llmc({})), "no tokens");
   EXPECT_TELLS((folder_ / "none").string(), "no such file");
-  EXPECT_TELLS(write("x.dat", "no format at all"), "byte 0: magic");
-  EXPECT_TELLS(folder_.string(), "found a folder, expected a checkpoint");
+  EXPECT_TELLS(write("x.dat", "\1no format at all"), "byte 0: magic");
+  const std::filesystem::path inside = folder_ / "inside";
+  std::filesystem::create_directories(inside);
+  EXPECT_TELLS(inside.string(), "found a folder, expected a checkpoint");
+  write("inside/notes.md", "some text");
+  EXPECT_TELLS(inside.string(), "folder with 1 text file; rowan tokenize");
+  write("inside/a.bin", llmc({1, 2, 3}));
+  write("inside/b.bin", llmc({1, 2, 3}).substr(0, 1028));
+  EXPECT_TELLS(inside.string(), "folder with 2 token shards");
+  EXPECT_TELLS(inside.string(), "shard        a.bin: 3 tokens");
+  EXPECT_TELLS(inside.string(), "WRONG        ");
+  EXPECT_TELLS(path + " --step best", "--step best: found no run, whose checkpoint it would choose");
 }
 
 TEST_F(Inspect, TellsTheRestApart) {
@@ -86,7 +96,11 @@ TEST_F(Inspect, TellsTheRestApart) {
   EXPECT_TELLS(write("t.jsonl", "{\"text\": \"a\\nb\", \"url\": 1}\n"), "a\\nb");
   EXPECT_TELLS(write("t.gz", "\x1f\x8b..."), "gzip");
   EXPECT_TELLS(write("t.parquet", "PAR1..."), "parquet");
+  EXPECT_TELLS(write("t.py", "print(1)\n"), "text; rowan tokenize reads it");
   EXPECT_TELLS(write("c.json", "{\"a\": 1}"), "JSON with 1 entries");
+  EXPECT_TELLS(write("c.json", R"({"model": "m.json", "optimizer": {}})"), "config of a run; rowan train");
+  EXPECT_TELLS(write("c.json", R"({"base": "c.json", "axes": {}})"), "sweep; rowan sweep reads it");
+  EXPECT_TELLS(write("c.json", R"({"model_type": "llama"})"), "model; the config of a run names it");
   EXPECT_TELLS(write("c.json", "{\"a\": }"), "c.json:1:7: not valid JSON");
 }
 
