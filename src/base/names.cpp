@@ -40,6 +40,11 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
 
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates) {
   std::string best = nearest(name, candidates);
+  // "warmup" for "warmup_steps". A name that begins with another letter is a worse guess.
+  for (const std::string& candidate : candidates)
+    if (std::min(name.size(), candidate.size()) > 1 && (best.empty() || best.front() != name.front()) &&
+        (candidate.starts_with(name) || name.starts_with(candidate)))
+      best = candidate;
   return best.empty() ? "" : fmt::format("; did you mean '{}'?", best);
 }
 

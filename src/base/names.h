@@ -13,7 +13,7 @@ namespace rowan {
 // The candidate nearest to `name` in edit distance, or "" if none is close.
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
 
-// "; did you mean 'x'?", or "" if no candidate is close.
+// "; did you mean 'x'?", or "" if no candidate is close and none begins with `name` or is its beginning.
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates);
 
 // Joins names to "a, b, c".

@@ -110,7 +110,7 @@ Argument& Argument::type_name(const std::string& name) {
 }
 
 CommandLine::CommandLine(const std::string& program, const std::string& description)
-    : app_(std::make_shared<CLI::App>(description, program)) {}
+    : app_(std::make_shared<CLI::App>(description, program)), hints_(std::make_shared<Hints>()) {}
 
 Argument CommandLine::add(const std::string& name, std::string& value, const std::string& help) {
   return Argument(*app_->add_option(name, value, help));
@@ -145,7 +145,11 @@ void CommandLine::add_version(const std::string& text) {
 }
 
 CommandLine CommandLine::add_command(const std::string& name, const std::string& help) {
-  return CommandLine(std::shared_ptr<CLI::App>(app_, app_->add_subcommand(name, help)));
+  return CommandLine(std::shared_ptr<CLI::App>(app_, app_->add_subcommand(name, help)), hints_);
+}
+
+void CommandLine::set_hint(std::function<std::string(const std::string& option)> hint) {
+  (*hints_)[app_.get()] = std::move(hint);
 }
 
 void CommandLine::require_command() { app_->require_subcommand(1); }
@@ -185,6 +189,25 @@ std::string fitted(const std::string& help) {
 
 }  // namespace
 
+// What may have been meant by the first option in `words` that the chosen command does not have.
+std::string CommandLine::hint_on(const std::vector<std::string>& words) const {
+  const CLI::App* command = app_.get();
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  std::vector<std::string> names;
+  for (const CLI::Option* option : command->get_options())
+    for (const std::string& name : option->get_lnames()) names.push_back(name);
+  std::string unknown;
+  for (const std::string& word : words)
+    if (unknown.empty() && word.starts_with("--")) {
+      const std::string name = word.substr(2, word.find('=') - 2);
+      if (std::find(names.begin(), names.end(), name) == names.end()) unknown = name;
+    }
+  if (const auto own = hints_->find(command); own != hints_->end())
+    if (const std::string hint = own->second(unknown); !hint.empty()) return hint;
+  const std::string meant = unknown.empty() ? "" : nearest(unknown, names);
+  return meant.empty() ? "" : fmt::format("; did you mean --{}?", meant);
+}
+
 void CommandLine::parse(const std::vector<std::string>& words) {
   check_commands(*app_, words);
   try {
@@ -193,6 +216,8 @@ void CommandLine::parse(const std::vector<std::string>& words) {
     std::ostringstream text;
     app_->exit(done, text, text);
     fmt::print("{}", fitted(text.str()));
+  } catch (const CLI::ExtrasError& error) {
+    fail("{}{}; try --help", error.what(), hint_on(words));
   } catch (const CLI::ParseError& error) {
     fail("{}; try --help", error.what());
   }

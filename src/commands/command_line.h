@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -63,6 +64,9 @@ class CommandLine {
   void add_version(const std::string& text);
 
   CommandLine add_command(const std::string& name, const std::string& help);
+  // Sets what the error for an unknown argument adds. If it is nothing, the error names the nearest option. `hint` gets
+  // the name of the unknown option, such as "lr" for --lr, or "" for a word that is no option.
+  void set_hint(std::function<std::string(const std::string& option)> hint);
   // Requires one of the subcommands.
   void require_command();
   // Sets the function that parse() runs if this command was chosen.
@@ -74,9 +78,14 @@ class CommandLine {
   void parse(const std::vector<std::string>& words);
 
  private:
-  explicit CommandLine(std::shared_ptr<CLI::App> app) : app_(std::move(app)) {}
+  using Hints = std::map<const CLI::App*, std::function<std::string(const std::string&)>>;
+
+  CommandLine(std::shared_ptr<CLI::App> app, std::shared_ptr<Hints> hints)
+      : app_(std::move(app)), hints_(std::move(hints)) {}
+  std::string hint_on(const std::vector<std::string>& words) const;
 
   std::shared_ptr<CLI::App> app_;
+  std::shared_ptr<Hints> hints_;  // shared by a program and its subcommands
 };
 
 }  // namespace rowan

@@ -1,6 +1,11 @@
 #include "commands/commands.h"
 
+#include <fmt/core.h>
+
+#include <algorithm>
 #include <sstream>
+
+#include "train/config.h"
 
 namespace rowan {
 
@@ -31,6 +36,13 @@ void add_commands(CommandLine& parent, std::span<const Command> commands) {
     CommandLine line = parent.add_command(command.name, command.help);
     command.add(line);
   }
+}
+
+std::string hint_of_key(const std::string& option) {
+  std::string key = option;
+  std::replace(key.begin(), key.end(), '-', '_');
+  const std::string path = path_of_key(key);
+  return path.empty() ? "" : fmt::format("; a config's key is set by --set {}=VALUE", path);
 }
 
 std::vector<std::string> listed(const std::string& text) {

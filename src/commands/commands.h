@@ -20,6 +20,9 @@ struct Command {
 std::span<const Command> commands();
 void add_commands(CommandLine& parent, std::span<const Command> commands);
 
+// For commands with --set: names the config key that an unknown option, such as "lr" for --lr, means.
+std::string hint_of_key(const std::string& option);
+
 // Splits "a,b,c" at the commas.
 std::vector<std::string> listed(const std::string& text);
 

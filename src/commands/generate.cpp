@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 #include "base/console.h"
@@ -26,6 +27,8 @@ struct GenerateOptions {
 };
 
 void run_generate(const GenerateOptions& options) {
+  if (!std::filesystem::exists(options.run))
+    fail("{}: found no such folder, expected a run; the text to continue is given by --prompt", options.run);
   RunFolder folder(
       options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); }, options.weights);
   if (folder.tokenizer().empty()) fail("{}: found no tokenizer in the run's config, which text needs", options.run);
@@ -83,6 +86,9 @@ void add_generate(CommandLine& command) {
       .at_least(0);
   command.add("--seed", options->sampling.seed, "seed of the random numbers").show_default();
   command.add("--device", options->device).one_of<Device>().show_default();
+  command.set_hint([](const std::string& option) {
+    return std::string(option.empty() ? "; the text to continue is given by --prompt" : "");
+  });
   command.set_action([options] { run_generate(*options); });
 }
 

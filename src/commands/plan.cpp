@@ -244,3 +244,4 @@ void add_plan(CommandLine& command) {
 }
 
 }  // namespace rowan
+  command.set_hint(hint_of_key);

@@ -86,6 +86,7 @@ void add_train(CommandLine& command) {
         const auto folder = std::filesystem::path(file).parent_path();
         return folder.empty() || std::filesystem::is_directory(folder) ? "" : "there is no folder " + folder.string();
       });
+  command.set_hint(hint_of_key);
   command.set_action([options] { run_train(*options); });
 }
 

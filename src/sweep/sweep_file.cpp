@@ -275,6 +275,8 @@ SweepConfig load_sweep(const std::string& path, const std::vector<std::string>& 
   Json json = parse_json(*source);
   for (const std::string& assignment : overrides) source->overridden.push_back(override_sweep(json, assignment));
   JsonObject root(source, json);
+  if (json.contains("model") && !json.contains("axes") && !json.contains("base"))
+    root.fail("model", "this is the config of a run; rowan train reads it, and a sweep names it as \"base\"");
   SweepConfig sweep;
   sweep.file = path;
   sweep.dir = root.string("dir");

@@ -1,14 +1,19 @@
 #include "train/config.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <limits>
+#include <set>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/threads.h"
 #include "base/version.h"
 #include "model/layout.h"
+#include "optim/recipe.h"
+#include "optim/recipes.h"
 
 namespace rowan {
 namespace {
@@ -258,6 +263,17 @@ Json resolve(TrainConfig config) {
   return json;
 }
 
+// A key at the top that belongs into a section would otherwise only be unknown, or be said to be missing there.
+void check_places(const JsonObject& root) {
+  const auto rows = config_keys();
+  for (const std::string& key : root.keys()) {
+    const bool known = rows.contains(key) || std::any_of(rows.at("").begin(), rows.at("").end(),
+                                                         [&](const KeyRow& row) { return row.name == key; });
+    if (const std::string path = known ? "" : path_of_key(key); !path.empty())
+      root.fail(key, fmt::format("unknown key '{}'; did you mean {}?", key, path));
+  }
+}
+
 // If several keys are missing, throws one Error that names them all.
 void check_missing(JsonObject root) {
   std::vector<std::string> missing;
@@ -283,6 +299,16 @@ std::map<std::string, std::vector<KeyRow>> config_keys() {
   DocumentConfig documents;
   rows["data.documents"] = list_keys([&](Section& keys) { visit(documents, keys); });
   return rows;
+}
+
+std::string path_of_key(const std::string& name) {
+  std::set<std::string> paths;
+  for (const auto& [section, rows] : config_keys())
+    for (const KeyRow& row : rows)
+      if (row.name == name)
+        paths.insert(section.empty() ? name : section.starts_with("model.") ? "model." + name : section + "." + name);
+  if (to_json(named_recipe("adamw")).contains(name)) paths.insert("optimizer." + name);
+  return fmt::format("{}", fmt::join(paths, " or "));
 }
 
 void resolve_precision(TrainConfig& config, bool fast_bf16) {
@@ -318,6 +344,9 @@ TrainConfig parse_config(JsonSource text, const std::vector<std::string>& overri
     root.fail("model_type", "this is a model; a config names it as \"model\", and data, batch, optimizer and run");
   if (root.has("device") && root.raw("device") == "gpu")
     root.fail("device", "found 'gpu', expected one of auto, cpu, cuda; did you mean 'cuda'?");
+  for (const char* key : {"axes", "base"})
+    if (!json.contains("model") && json.contains(key)) root.fail(key, "this is a sweep, which rowan sweep reads");
+  check_places(root);
   check_missing(root);
   if (root.has("model") && root.raw("model").is_string()) {
     const std::filesystem::path given = root.string("model");

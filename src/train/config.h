@@ -110,6 +110,9 @@ struct TrainConfig {
   Json resolved;  // every key with its value, so that a version with other defaults can repeat the run
 };
 
+// The path of the config key of this name: "optimizer.lr" for "lr". "a or b" if several sections have it, "" if none.
+std::string path_of_key(const std::string& name);
+
 // Reads a config file and applies `overrides`, the assignments of --set. A model path in the file is relative to the
 // file's folder. Throws Error naming file, line and field.
 TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides);

@@ -140,8 +140,11 @@ TEST_F(RunTools, TakesAnyCheckpoint) {
 }
 
 TEST_F(RunTools, MistakesAreOneLine) {
-  expect_mistake("generate " + (dir_ / "absent").string(),
-                 "absent: found no config.json, expected the folder of a run");
+  expect_mistake("eval " + (dir_ / "absent").string(), "absent: found no config.json, expected the folder of a run");
+  expect_mistake("generate 'Once upon'",
+                 "Once upon: found no such folder, expected a run; the text to continue is given");
+  expect_mistake("generate " + run_.string() + " 'Once upon'", "Once upon; the text to continue is given by --prompt");
+  expect_mistake("generate " + run_.string() + " --promt Once", "; did you mean --prompt?");
   for (const char* temperature : {"-1", "nan", "inf", "1e9"})
     expect_mistake("generate " + run_.string() + " --temperature " + temperature,
                    fmt::format("--temperature: found {}, expected 0 to 100", temperature));

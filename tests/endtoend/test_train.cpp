@@ -243,6 +243,16 @@ TEST_F(Train, KilledAtRandomMomentsItGoesOnExactly) {
 TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("optimizer.lrr=1", "optimizer.lrr: unknown key 'lrr'");
   expect_bad_config("optimizer.name=muon-moonlit", "muon-moonlight");
+  expect_bad_config("optimizer.lrate=1", "unknown key 'lrate'; did you mean 'lr'?");
+  expect_bad_config("schedule.warmup=3", "unknown key 'warmup'; did you mean 'warmup_steps'?");
+  expect_bad_config("lr=3e-4", "--set lr: unknown key 'lr'; did you mean optimizer.lr?");
+  expect_bad_config("seed=3", "--set seed: unknown key 'seed'; did you mean run.seed?");
+  expect_bad_config("hidden_size=3", "did you mean model.hidden_size?");
+  expect_mistake(train("--device cpu"), "a config's key is set by --set device=VALUE; try --help");
+  expect_mistake(train("--warmup-steps=3"), "a config's key is set by --set schedule.warmup_steps=VALUE; try --help");
+  expect_mistake(train("--step 3"), "; did you mean --steps?; try --help");
+  expect_mistake(train("--nonsense"), "not expected: --nonsense; try --help");
+  expect_mistake("sweep " + file().string(), "model: this is the config of a run; rowan train reads it");
   expect_bad_config("run.steps=twelve", "run.steps: found a string");
   expect_bad_config("run.stepps=3", "did you mean 'steps'");
   expect_bad_config("batch.sequence_length=64", "the positions of the model");
@@ -256,6 +266,9 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("optimizer.lr=abc", "--set optimizer.lr: found a string");
   expect_bad_config("residual=bf16", "expected one of compute, fp32");
   expect_bad_config("z_loss=-1", "z_loss");
+  // Numbers that the kernels take in fp32, which cannot hold these.
+  for (const char* key : {"z_loss", "model.logit_softcap", "model.attention_scale", "model.initializer_range"})
+    expect_bad_config(std::string(key) + "=1e39", "found 1e+39, expected at most 3.4028234663852886e+38");
   expect_bad_config("data.documents.end_token=before", "expected one of first, last");
   expect_bad_config("data.documents.positions=restart", "data.documents.end_token: is missing");
   expect_bad_config("data.documents.end_token=first", "data.documents: found end id");
@@ -266,9 +279,6 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
                     "at once, expected at most 134217728");
   expect_bad_config("run.seed=18446744073709551615",
                     "--set run.seed: found 18446744073709551615, expected at most 9223372036854775807");
-  // Numbers that the kernels take in fp32, which cannot hold these.
-  for (const char* key : {"z_loss", "model.logit_softcap", "model.attention_scale", "model.initializer_range"})
-    expect_bad_config(std::string(key) + "=1e39", "found 1e+39, expected at most 3.4028234663852886e+38");
   expect_bad_config("run.seed=99999999999999999999999",
                     "run.seed: found 9.999999999999999e+22, expected at most 9223372036854775807");
   expect_bad_config("run.seed=-9223372036854775809", "expected at least 0");
@@ -294,6 +304,12 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("tokenizer=gpt2:/nowhere.tiktoken", "/nowhere.tiktoken");
   expect_bad_config("model.vocab_size=251", "bytes: found 257 ids, expected at most 251");
   expect_mistake("trian " + file().string(), "unknown command 'trian'; did you mean 'train'?");
+  write_file_atomically(dir_ / "sweep.json", R"({"base": "config.json", "dir": "x", "axes": {}})");
+  expect_mistake("train " + (dir_ / "sweep.json").string(), "axes: this is a sweep, which rowan sweep reads");
+  write_file_atomically(dir_ / "text.txt", "Once upon a time\n");
+  expect_bad_config("data.train=" + (dir_ / "text.txt").string(),
+                    "text.txt: found text, expected a token shard; rowan");
+  expect_bad_config("data.train=" + dir_.string(), "found a folder, expected the shards in it: " + dir_.string());
   EXPECT_FALSE(fs::exists(run("run"))) << "a refused run leaves nothing behind";
 }
 
@@ -304,12 +320,6 @@ TEST_F(Train, ARunOfNoStepsIsItsInitialWeights) {
   const std::string command = train("--set precision=bf16 --set run.steps=0 --set init=" + hf.string());
   Outcome zero = rowan(command);
   ASSERT_EQ(zero.code, 0) << zero.err;
-  write_file_atomically(dir_ / "sweep.json", R"({"base": "config.json", "dir": "x", "axes": {}})");
-  expect_mistake("train " + (dir_ / "sweep.json").string(), "axes: this is a sweep, which rowan sweep reads");
-  write_file_atomically(dir_ / "text.txt", "Once upon a time\n");
-  expect_bad_config("data.train=" + (dir_ / "text.txt").string(),
-                    "text.txt: found text, expected a token shard; rowan");
-  expect_bad_config("data.train=" + dir_.string(), "found a folder, expected the shards in it: " + dir_.string());
   EXPECT_NE(zero.err.find("starts from the weights in " + (hf / "model.safetensors").string()), std::string::npos);
   ASSERT_EQ(rowan("export " + run("run").string() + " " + (dir_ / "again").string()).code, 0);
   EXPECT_EQ(read_file(dir_ / "again/model.safetensors"), read_file(hf / "model.safetensors"));
