@@ -81,7 +81,7 @@ Table table_of_runs(const ResultSet& set) {
         {figure_or_empty(r.tokens / r.seconds, "{:.0f}"), number(r.tokens / r.seconds)},
         {human_duration(r.seconds), number(r.seconds)}};
   }
-  if (const std::string note = tokenizer_note(set); !note.empty()) table.notes.push_back(note);
+  table.notes = notes_on(set);
   return table;
 }
 

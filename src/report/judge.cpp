@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "base/human.h"
+#include "base/json_path.h"
 
 namespace rowan {
 namespace {
@@ -86,6 +88,30 @@ std::string order_note(const ResultSet& set, const std::vector<ResultGroup>& gro
   const std::string place = labels.empty() ? "" : fmt::format(" of {}", fmt::join(labels, ", "));
   if (swapped.empty()) return fmt::format("order{}: as published", place);
   return fmt::format("order{}: not as published: {}", place, fmt::join(swapped, "; "));
+}
+
+// Names the keys of the config, besides seed and folder, that differ among the runs that a row counts as seeds; "" if
+// none does. Keys that only some of the runs have are left out.
+std::string seeds_note(const ResultGroup& group) {
+  std::set<std::string> keys;
+  for (const ResultRun* run : group.taken) {
+    if (run->config.is_null() || group.taken[0]->config.is_null()) continue;
+    for (const Json& change : Json::diff(group.taken[0]->config, run->config)) {
+      const std::string path = dotted_path(change.at("path").get<std::string>());
+      if (change.at("op") == "replace" && path != "run.seed" && path != "run.dir" && path != "version" &&
+          !path.starts_with("comment"))
+        keys.insert(path);
+    }
+  }
+  if (keys.empty()) return "";
+  constexpr size_t most = 5;
+  std::string text;
+  size_t named = 0;
+  for (const std::string& key : keys)
+    if (++named <= most) text += (text.empty() ? "" : ", ") + key;
+  if (keys.size() > most) text += fmt::format(" and {} more", keys.size() - most);
+  return fmt::format("warning: {} counts runs as seeds that differ in {}; --by takes several keys", name_of(group),
+                     text);
 }
 
 struct Columns {
@@ -257,7 +283,9 @@ Table judge(const ResultSet& set, bool times) {
     table.notes.push_back("against " + set.against +
                           ": mean difference of runs of the same seed and its 95% confidence interval (Student's t)");
   if (open) table.notes.push_back(fmt::format("{} of {} runs are unfinished", open, set.runs.size()));
-  if (const std::string note = tokenizer_note(set); !note.empty()) table.notes.push_back(note);
+  for (const ResultGroup& group : groups)
+    if (const std::string note = seeds_note(group); !note.empty()) table.notes.push_back(note);
+  for (const std::string& note : notes_on(set)) table.notes.push_back(note);
   return table;
 }
 

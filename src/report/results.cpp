@@ -1,5 +1,7 @@
 #include "report/results.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <set>
@@ -11,6 +13,7 @@
 #include "optim/config.h"
 #include "report/targets.h"
 #include "run/metrics.h"
+#include "run/starts.h"
 
 namespace rowan {
 namespace {
@@ -55,7 +58,14 @@ void read_rows(const std::vector<Json>& rows, ResultRun& run) {
 // The value at a path of a config, as text; "" if the config has no such path.
 std::string text_at(const Json& config, const std::string& path) {
   const Json* value = value_at(config, path);
-  return !value ? "" : value->is_string() ? std::string(current_spelling(value->get<std::string>())) : value->dump();
+  return !value ? "" : value->is_string() ? value->get<std::string>() : value->dump();
+}
+
+// Gives the values of a config that an earlier version wrote today's spelling.
+void respell(Json& value) {
+  if (value.is_string()) value = std::string(current_spelling(value.get<std::string>()));
+  if (value.is_structured())
+    for (Json& part : value) respell(part);
 }
 
 }  // namespace
@@ -68,13 +78,17 @@ std::optional<double> ResultRun::final_loss(const std::string& metric) const {
   return curve->second.back().loss;
 }
 
-std::string tokenizer_note(const ResultSet& set) {
+std::vector<std::string> notes_on(const ResultSet& set) {
   std::set<std::string> tokenizers;
-  for (const ResultRun& run : set.runs)
+  std::vector<std::string> notes;
+  for (const ResultRun& run : set.runs) {
     if (!run.config.is_null()) tokenizers.insert(text_at(run.config, "tokenizer"));
-  return tokenizers.size() > 1
-             ? "the runs have different tokenizers: compare val_bits_per_byte of metrics.jsonl, not losses"
-             : "";
+    if (!run.changes.empty())
+      notes.push_back(fmt::format("{} was continued under another config: {}", run.name, fmt::join(run.changes, "; ")));
+  }
+  if (tokenizers.size() > 1)
+    notes.push_back("the runs have different tokenizers: compare val_bits_per_byte of metrics.jsonl, not losses");
+  return notes;
 }
 
 Rates rates_of(const ResultRun& run) {
@@ -92,9 +106,11 @@ ResultRun read_run(const fs::path& folder) {
   ResultRun run;
   run.name = folder.string();
   run.config = parse_json(*source);
+  respell(run.config);
   JsonObject section = JsonObject(source, run.config).object("run", true);
   run.planned = section.integer("steps");
   run.seed = section.integer("seed", 42);
+  run.changes = changes_on_the_way(read_starts(folder));
   read_rows(read_metrics(metrics, [](const std::string& text) { tell("rowan: {}\n", text); }), run);
   return run;
 }

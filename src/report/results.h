@@ -22,8 +22,9 @@ struct ResultRun {
   std::vector<std::string> labels;  // one label per axis
   std::optional<double> tuned;
   std::optional<int64_t> seed;
-  std::string config_file;  // config file that the run was started from; "" if unknown
-  Json config;              // config.json of the run's folder; null if the run has not begun
+  std::string config_file;           // config file that the run was started from; "" if unknown
+  Json config;                       // config.json of the run's folder; null if the run has not begun
+  std::vector<std::string> changes;  // changes_on_the_way() of run/starts.h
   bool diverged = false;
   int64_t steps = 0, planned = 0;
   double tokens = std::numeric_limits<double>::quiet_NaN(), seconds = std::numeric_limits<double>::quiet_NaN();
@@ -48,9 +49,9 @@ struct ResultSet {
 
 Rates rates_of(const ResultRun& run);
 
-// A note that the runs use different tokenizers, which makes their losses per token incomparable; "" if all use the
-// same one.
-std::string tokenizer_note(const ResultSet& set);
+// What a reader of the results must know: that the runs have different tokenizers, so that their losses per token do
+// not compare, and which runs were not trained under one config.
+std::vector<std::string> notes_on(const ResultSet& set);
 
 // Reads a run's folder as written by `rowan train`. Throws Error for a folder without a run.
 ResultRun read_run(const std::filesystem::path& folder);

@@ -7,6 +7,7 @@
 #include "run/export.h"
 #include "run/loss_chart.h"
 #include "run/run_folder.h"
+#include "run/starts.h"
 
 namespace rowan {
 namespace {
@@ -63,6 +64,7 @@ ExportFiles model_card(const RunFolder& run, const fs::path& folder) {
   card += row("steps, tokens", text_of(state, "step") + ", " + text_of(state, "tokens"));
   card += row("sequence length", text_of(batch, "sequence_length"));
   card += row("optimizer", text_of(optimizer, "name") + ", lr " + text_of(optimizer, "lr"));
+  for (const std::string& change : changes_on_the_way(read_starts(home))) card += row("changed on the way", change);
   if (config.has("precision")) card += row("precision", config.string("precision"));
   if (const std::string loss = last_validation(home / "metrics.jsonl"); !loss.empty())
     card += row("validation loss", loss);

@@ -11,6 +11,7 @@
 #include "base/version.h"
 #include "comm/launch.h"
 #include "run/checkpoint.h"
+#include "run/starts.h"
 
 namespace rowan {
 namespace {
@@ -68,17 +69,6 @@ std::string utc_time() {
 }
 
 }  // namespace
-
-std::vector<Json> read_starts(const fs::path& run_dir) {
-  std::vector<Json> records;
-  if (!fs::exists(run_dir / "starts.jsonl")) return records;
-  const std::string text = read_file(run_dir / "starts.jsonl");
-  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    Json record = try_parse_json(std::string_view(text).substr(begin, end - begin));
-    if (record.is_object()) records.push_back(std::move(record));
-  }
-  return records;
-}
 
 RunStart::RunStart(const TrainConfig& config, const StartOptions& options, const Note& note)
     : config_(config), options_(options), note_(note), dir_(config.run.dir) {

@@ -50,7 +50,4 @@ class RunStart {
   std::optional<Json> before_;  // resolved config of the last start
 };
 
-// The records in RUN/starts.jsonl, oldest first. An incomplete record is left out.
-std::vector<Json> read_starts(const std::filesystem::path& run_dir);
-
 }  // namespace rowan

@@ -45,6 +45,14 @@ TEST_F(Continuing, ANewScheduleFromHere) {
 TEST_F(Continuing, BackToACheckpoint) {
   ASSERT_EQ(rowan(train("--from 4 --set optimizer.lr=0.02")).code, 0);
   EXPECT_DOUBLE_EQ(rate("run", 5), 2 * 0.01 * (1 - (4.0 - 2) / (12 - 2)));
+  const std::string said = "optimizer.lr 0.01, from step 4 on 0.02", folder = run("run").string();
+  const std::string compared = rowan("compare " + folder).out;
+  EXPECT_NE(compared.find("run was continued under another config: "), std::string::npos) << compared;
+  EXPECT_NE(compared.find(said), std::string::npos) << compared;
+  ASSERT_EQ(rowan("report " + folder + " --out " + run("page.html").string()).code, 0);
+  EXPECT_NE(read_file(run("page.html")).find(said), std::string::npos);
+  ASSERT_EQ(rowan("export " + folder + " " + run("hf").string()).code, 0);
+  EXPECT_NE(read_file(run("hf") / "README.md").find("| changed on the way | " + said + " |"), std::string::npos);
   EXPECT_TRUE(std::filesystem::exists(run("run") / "earlier-1" / "metrics.jsonl"));
   EXPECT_TRUE(std::filesystem::exists(run("run") / "earlier-1" / "step_00000012"));
 }

@@ -187,11 +187,23 @@ TEST(Judge, ASweptRateHasTheRateOfAdamWBesideIt) {
 
 TEST(Judge, LossesOfDifferentTokenizersAreNotCompared) {
   ResultSet set = two_optimizers();
-  EXPECT_EQ(tokenizer_note(set), "");
+  EXPECT_TRUE(notes_on(set).empty());
   for (ResultRun& run : set.runs) run.config["tokenizer"] = "bytes";
-  EXPECT_EQ(tokenizer_note(set), "");
+  EXPECT_TRUE(notes_on(set).empty());
   set.runs[1].config["tokenizer"] = "gpt2:vocab.bpe";
   EXPECT_NE(render(judge(set), TableFormat::text).find("different tokenizers"), std::string::npos);
+}
+
+TEST(Judge, RunsThatDifferInMoreThanTheirSeedsAreNamed) {
+  ResultSet set = two_optimizers();
+  for (ResultRun& run : set.runs) run.config["run"] = {{"steps", 10}, {"seed", *run.seed}, {"dir", run.name}};
+  EXPECT_EQ(render(judge(set), TableFormat::text).find("warning"), std::string::npos);
+  set.runs[3].config["run"]["steps"] = 20;  // adamw at 0.01, seed 2
+  set.runs[3].config["new"] = 1;            // a key that only this run has
+  const std::string text = render(judge(set), TableFormat::text);
+  EXPECT_NE(text.find("warning: adamw counts runs as seeds that differ in run.steps; "), std::string::npos) << text;
+  set.runs[0].config["run"]["steps"] = 30;  // not among the seeds of the best rate
+  EXPECT_EQ(text, render(judge(set), TableFormat::text));
 }
 
 // A terminal of 80 columns fits the table, one of 22 fits it with rows and columns exchanged, and one of 18 fits only

@@ -1,0 +1,81 @@
+#include "run/starts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "base/files.h"
+#include "base/json.h"
+#include "base/json_path.h"
+
+namespace rowan {
+namespace {
+
+// Whether the updates, and so the weights, depend on the value at this JSON pointer. run.steps is the schedule's
+// length.
+bool shapes_updates(const std::string& pointer) {
+  for (const char* section : {"/optimizer/", "/schedule/", "/batch/", "/data/train", "/data/mixture", "/grad_clip",
+                              "/precision", "/skip/", "/run/steps"})
+    if (pointer.starts_with(section)) return pointer != "/batch/micro_batch";
+  return false;
+}
+
+std::string shown_value(const Json& value) {
+  return value.is_null() ? "none" : value.is_string() ? value.get<std::string>() : value.dump();
+}
+
+// Values from the step at which a start began.
+struct Stretch {
+  int64_t begin = 0;
+  std::map<std::string, Json> values;
+};
+
+}  // namespace
+
+std::vector<Json> read_starts(const std::filesystem::path& run_dir) {
+  std::vector<Json> records;
+  if (!std::filesystem::exists(run_dir / "starts.jsonl")) return records;
+  const std::string text = read_file(run_dir / "starts.jsonl");
+  for (size_t begin = 0, end; (end = text.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    Json record = try_parse_json(std::string_view(text).substr(begin, end - begin));
+    if (record.is_object()) records.push_back(std::move(record));
+  }
+  return records;
+}
+
+std::vector<std::string> changes_on_the_way(const std::vector<Json>& starts) {
+  std::map<std::string, Json> first, now;  // values of every path that any start changed
+  std::vector<Stretch> stretches;
+  for (const Json& start : starts) {
+    if (!start.contains("step") || !start["step"].is_number_integer()) continue;
+    const int64_t step = start["step"];
+    if (start.contains("changes") && start["changes"].is_object())
+      for (const auto& [pointer, change] : start["changes"].items())
+        if (shapes_updates(pointer) && change.is_object()) {
+          first.try_emplace(pointer, change.value("from", Json()));
+          now[pointer] = change.value("to", Json());
+        }
+    // Training went back to this step, so what was set from it on has no effect any more.
+    std::erase_if(stretches, [&](const Stretch& stretch) { return stretch.begin >= step; });
+    stretches.push_back({step, now});
+  }
+  std::vector<std::string> texts;
+  for (const auto& [pointer, at_first] : first) {
+    std::string text;
+    const Json* before = nullptr;
+    for (const Stretch& stretch : stretches) {
+      const auto found = stretch.values.find(pointer);
+      const Json& value = found == stretch.values.end() ? at_first : found->second;
+      if (!before)
+        text = fmt::format("{} {}", dotted_path(pointer), shown_value(value));
+      else if (value != *before)
+        text += fmt::format(", from step {} on {}", stretch.begin, shown_value(value));
+      before = &value;
+    }
+    if (text.find(", from step ") != std::string::npos) texts.push_back(text);
+  }
+  return texts;
+}
+
+}  // namespace rowan
