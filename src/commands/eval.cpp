@@ -64,6 +64,13 @@ void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, con
   }
 }
 
+// Says how much of the data was read if it was not all.
+std::string part_text(const EvalOptions& options, const ValidationSet& rows) {
+  if (rows.rows() == rows.data().rows()) return "";
+  return fmt::format(", in the first {} of {} rows of the {} tokens{}", rows.rows(), rows.data().rows(),
+                     rows.data().tokens(), options.tokens ? "" : ": the run's eval_tokens; --tokens N reads more");
+}
+
 void print_validation(const EvalOptions& options, const RunFolder& folder, Backend& backend) {
   DataConfig data = parse_data(folder.config().object("data", true));
   if (!options.data.empty()) data.validation = options.data;
@@ -80,8 +87,8 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
   print_checkpoint(options, folder);
   if (const std::string trained = folder.config().string("precision", "fp32"); trained != "fp32")
     fmt::print("precision    fp32; the run trains in {}\n", trained);
-  fmt::print("loss         {:.6f} nats per token\nperplexity   {:.4f}\ntargets      {}\n", losses.mean,
-             std::exp(losses.mean), losses.targets);
+  fmt::print("loss         {:.6f} nats per token\nperplexity   {:.4f}\ntargets      {}{}\n", losses.mean,
+             std::exp(losses.mean), losses.targets, part_text(options, rows));
   print_bits_per_byte(folder, rows, losses);
   if (losses.batch_mean) {
     const auto [fewest, most] = std::ranges::minmax(rows.batches());

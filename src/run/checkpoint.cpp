@@ -231,6 +231,12 @@ std::optional<fs::path> newest_checkpoint(const fs::path& folder, const std::fun
   return std::nullopt;
 }
 
+std::optional<fs::path> ruined_after(const fs::path& folder, int64_t step) {
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (number_of(entry.path(), ruined_prefix) > step) return entry.path();
+  return std::nullopt;
+}
+
 void remove_unfinished_checkpoints(const fs::path& folder) {
   if (!fs::is_directory(folder)) return;
   for (const auto& entry : fs::directory_iterator(folder)) {

@@ -98,6 +98,9 @@ std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path&
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder, int64_t step);
 int64_t step_of(const std::filesystem::path& checkpoint);
 
+// The ruined checkpoint in RUN/checkpoints, if there is one of a later step than `step`.
+std::optional<std::filesystem::path> ruined_after(const std::filesystem::path& folder, int64_t step);
+
 // Removes the checkpoints up to `step` that `rotation` does not keep.
 void rotate_checkpoints(const std::filesystem::path& folder, int64_t step, const Rotation& rotation);
 

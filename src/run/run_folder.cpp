@@ -47,7 +47,13 @@ NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, 
   const fs::path folder = named / "checkpoints";
   const std::vector<fs::path> there = list_checkpoints(folder);
   if (there.empty()) fail("{}: no checkpoint yet", folder.string());
-  if (step == "newest") return {named, *newest_checkpoint(folder, note)};
+  if (step == "newest") {
+    const fs::path newest = *newest_checkpoint(folder, note);
+    if (const auto ruined = ruined_after(folder, step_of(newest)))
+      note(fmt::format("takes {}; the later {} is left aside, because its weights or loss are far outside the run's",
+                       newest.filename().string(), ruined->filename().string()));
+    return {named, newest};
+  }
   fs::path chosen;
   if (step == "best") {
     chosen = best_checkpoint(named, there, note);
@@ -66,7 +72,9 @@ NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, 
 RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note& note, const std::string& weights) {
   const std::optional<FolderKind> kind = folder_kind(named);
   if (kind && kind != FolderKind::run && kind != FolderKind::checkpoint)
-    fail("{}: found {}, expected a run or one of its checkpoints", named.string(), name_of(*kind));
+    fail("{}: found {}, expected a run or one of its checkpoints{}", named.string(), name_of(*kind),
+         kind == FolderKind::exported ? "; a config with \"init\" of this folder and run.steps 0 makes a run of it"
+                                      : "");
   if (!fs::exists(named / "config.json") && !fs::exists(named / "state.json"))
     fail("{}: found no config.json, expected the folder of a run", named.string());
   const NamedCheckpoint found = find_checkpoint(named, step, note);

@@ -18,8 +18,8 @@ struct DocumentOptions;
 
 // Finds a checkpoint. `named` is the folder of a checkpoint or of a run. In the folder of a run, `step` selects the
 // checkpoint: a number, "newest" (the newest undamaged checkpoint) or "best" (the checkpoint with the lowest validation
-// loss in metrics.jsonl). `note` receives warnings about damaged files. Throws Error naming the checkpoints that exist,
-// or the file that is damaged.
+// loss in metrics.jsonl). `note` receives warnings about damaged files and about a ruined checkpoint that is newer than
+// the newest. Throws Error naming the checkpoints that exist, or the file that is damaged.
 struct NamedCheckpoint {
   std::filesystem::path run, checkpoint;
 };

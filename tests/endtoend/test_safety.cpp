@@ -165,6 +165,13 @@ TEST_F(Safety, RuinedWeightsNeverPushOutGoodOnes) {
   ASSERT_EQ(after.size(), 2u);
   EXPECT_TRUE(after[0].starts_with("ruined_")) << after[0];
   EXPECT_EQ(after[1], "step_00000010");
+  for (const std::string& command :
+       {"eval " + run("run").string(), "generate " + run("run").string() + " --tokens 1"}) {
+    const Outcome used = rowan(command + " --device cpu");
+    EXPECT_EQ(used.code, 0) << used.err;
+    EXPECT_NE(used.err.find("takes step_00000010; the later " + after[0] + " is left aside"), std::string::npos)
+        << used.err;
+  }
   // Runs the command that the message names.
   Outcome back = rowan(train(keep + "--from 10"));
   ASSERT_EQ(back.code, 0) << back.err;
