@@ -29,6 +29,13 @@ void tell(fmt::format_string<Args...> format, Args&&... args) {
   show(stderr, wrapped(fmt::format(format, std::forward<Args>(args)...), terminal_columns(stderr)));
 }
 
+// Formats a text and prints it to stdout, broken at spaces to fit a terminal. Adds no newline. Continuation lines are
+// indented by `indent` columns.
+template <typename... Args>
+void print_wrapped(size_t indent, fmt::format_string<Args...> format, Args&&... args) {
+  fmt::print("{}", wrapped(fmt::format(format, std::forward<Args>(args)...), terminal_columns(stdout), indent));
+}
+
 // Throws Error if anything printed to stdout could not be written.
 void check_results_written();
 

@@ -14,16 +14,10 @@
 namespace rowan {
 namespace {
 
-// Prints to stdout, broken at spaces to fit a terminal. Continuation lines are indented by `indent` columns.
-template <size_t indent = 2, typename... Args>
-void out(fmt::format_string<Args...> format, Args&&... args) {
-  fmt::print("{}", wrapped(fmt::format(format, std::forward<Args>(args)...), terminal_columns(stdout), indent));
-}
-
 void print_indented(const char* text) {
   std::string lines = "  ";
   for (const char* c = text; *c; ++c) lines += *c == '\n' ? std::string("\n  ") : std::string(1, *c);
-  out("{}\n", lines);
+  print_wrapped(2, "{}\n", lines);
 }
 
 OptimizerConfig resolved(const std::string& name, const std::string& variant) {
@@ -44,35 +38,37 @@ void list() {
         std::find(families.begin(), families.end(), family) == families.end())
       families.push_back(family);
   for (const std::string& family : families) {
-    out("{}\n", family);
+    print_wrapped(2, "{}\n", family);
     for (const RecipeInfo& info : recipes()) {
       if (family_of(info) != family) continue;
       const Recipe recipe = named_recipe(info.name);
-      out<19>("  {:<16} {}\n", info.name, describe(recipe));
-      out<19>("  {:<16} {}; atom: {}; {}\n", "", info.source, name_of(recipe.atom()), checked_text(info));
+      print_wrapped(19, "  {:<16} {}\n", info.name, describe(recipe));
+      print_wrapped(19, "  {:<16} {}; atom: {}; {}\n", "", info.source, name_of(recipe.atom()), checked_text(info));
     }
-    out("\n");
+    print_wrapped(2, "\n");
   }
-  out("{:<18} {}\n", "recipe", "your own, from any of these stages: rowan optimizers recipe");
+  print_wrapped(2, "{:<18} {}\n", "recipe", "your own, from any of these stages: rowan optimizers recipe");
 }
 
 void show_switches() {
-  out("recipe: your own, a choice for each stage; any named recipe takes the same switches. What they do, and how to "
+  print_wrapped(
+      2,
+      "recipe: your own, a choice for each stage; any named recipe takes the same switches. What they do, and how to "
       "name or add one: src/optim/README.md\n\nswitches\n{}\nwith every stage off\n{}\n",
       describe_switches(), to_json(resolved("recipe", "code")).dump(1));
 }
 
 void show(const std::string& name) {
   const RecipeInfo& info = find_recipe(name);
-  out("{}: {}\n\nrule (t from 1; g is the clipped gradient; weights [out, in])\n", info.name, info.source);
+  print_wrapped(2, "{}: {}\n\nrule (t from 1; g is the clipped gradient; weights [out, in])\n", info.name, info.source);
   print_indented(info.rule);
-  out("\nstages\n  {}\n  smallest part one rank can update: {}\n", describe(named_recipe(name)),
-      name_of(named_recipe(name).atom()));
-  out("\npaper and code\n");
+  print_wrapped(2, "\nstages\n  {}\n  smallest part one rank can update: {}\n", describe(named_recipe(name)),
+                name_of(named_recipe(name).atom()));
+  print_wrapped(2, "\npaper and code\n");
   print_indented(info.deviations);
   print_indented(checked_text(info).c_str());
-  if (info.paper) out("  \"variant\": \"paper\" sets {}\n", try_parse_json(info.paper).dump());
-  out("\nresolved config\n{}\n", to_json(resolved(name, "code")).dump(1));
+  if (info.paper) print_wrapped(2, "  \"variant\": \"paper\" sets {}\n", try_parse_json(info.paper).dump());
+  print_wrapped(2, "\nresolved config\n{}\n", to_json(resolved(name, "code")).dump(1));
 }
 
 }  // namespace

@@ -31,12 +31,11 @@ struct PlanOptions {
   double memory = 0;  // memory of a device in GiB; 0: not given
 };
 
-// Prints a row of the plan, broken at spaces to fit a terminal. Continuation lines begin below the text.
-template <typename... Args>
-void row(fmt::format_string<Args...> format, Args&&... args) {
-  const std::string text = fmt::format(format, std::forward<Args>(args)...);
-  fmt::print("{}", wrapped(text, terminal_columns(stdout), text.starts_with(' ') ? 19 : 13));
-}
+// Shorter runs are not stated in GPU hours.
+constexpr double fewest_hours = 0.1;
+
+// The columns at which the text of a row begins, and of a row below it.
+constexpr size_t at_row = 13, at_part = 19;
 
 // The size of a checkpoint in bytes: weights (or their fp32 masters) and optimizer state.
 double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
@@ -63,6 +62,8 @@ std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
     if (size > most_tokens_at_once / config.batch.sequence_length) continue;
     config.batch.micro_batch = size;
     const auto bytes = static_cast<double>(make_plan(config, ranks).total_bytes);
+    if (bytes <= memory && size == share)
+      return fmt::format("{}, all sequences of a rank, fit: {} of {}", size, human_bytes(bytes), human_bytes(memory));
     if (bytes <= memory)
       return fmt::format("{} at most: {} of {}{}", size, human_bytes(bytes), human_bytes(memory), larger);
     larger = fmt::format("; {} would take {}", size, human_bytes(bytes));
@@ -101,7 +102,7 @@ std::string run_text(const TrainConfig& config, const Backend* cpu, double flops
     if (const auto peak = known_peak(*cpu, compute_dtype(config.precision), 1))
       text += fmt::format("; at least {} here, at {} in products", human_duration(flops / *peak), human_flops(*peak));
   const double hours = flops / gpu_rate / 3600;
-  if (hours >= 0.01)
+  if (hours >= fewest_hours)
     text += fmt::format("; {:.3g} GPU hours at {}, about 30% of an H100's peak in bf16", hours, human_flops(gpu_rate));
   return text;
 }
@@ -115,44 +116,49 @@ void print_budget(const TrainConfig& config, const Plan& plan, const PlanOptions
                seconds = budget.step_seconds(),
                hours = seconds * static_cast<double>(config.run.steps * options.ranks) / 3600,
                rate = device.products(compute_dtype(config.precision), tf32);
-  row("budget       {}: products at {}, copies at {:.3g} TB/s; an estimate, nothing was measured\n", device.name,
-      human_flops(rate), device.copy / 1e12);
-  row("  a step           {:.4g} ms: {} tokens/s on {} GPU{}, {:.1f}% of the products' rate, attention causal\n",
+  print_wrapped(at_row, "budget       {}: products at {}, copies at {:.3g} TB/s; an estimate, nothing was measured\n",
+                device.name, human_flops(rate), device.copy / 1e12);
+  print_wrapped(
+      at_part,
+      "  a step           {:.4g} ms: {} tokens/s on {} GPU{}, {:.1f}% of the products' rate, attention causal\n",
       seconds * 1e3, human_count(tokens / seconds), options.ranks, options.ranks == 1 ? "" : "s",
       100 * model_flops * tokens / (seconds * options.ranks * rate));
   if (options.ranks > 1)
-    row("  messages         {}\n", device.link > 0
-                                       ? fmt::format("{:.4g} ms of each GPU's link, beside kernels of {:.4g} ms",
-                                                     budget.message_seconds * 1e3, budget.kernel_seconds * 1e3)
-                                       : "not counted: the profile has no link");
-  row("  the run          {:.3g} GPU hours, without evaluations and checkpoints{}\n", hours,
-      options.price > 0 ? fmt::format(": {:.2f} at {:g} an hour", hours * options.price, options.price) : "");
+    print_wrapped(at_part, "  messages         {}\n",
+                  device.link > 0 ? fmt::format("{:.4g} ms of each GPU's link, beside kernels of {:.4g} ms",
+                                                budget.message_seconds * 1e3, budget.kernel_seconds * 1e3)
+                                  : "not counted: the profile has no link");
+  print_wrapped(at_part, "  the run          {}{}, without evaluations and checkpoints{}\n",
+                human_duration(seconds * static_cast<double>(config.run.steps)),
+                hours >= fewest_hours ? fmt::format(", {:.3g} GPU hours", hours) : "",
+                options.price > 0 ? fmt::format(": {:.2f} at {:g} an hour", hours * options.price, options.price) : "");
   if (device.memory > 0 && static_cast<double>(plan.total_bytes) > device.memory)
-    row("  memory           does not fit: {} of {}\n", human_bytes(static_cast<double>(plan.total_bytes)),
-        human_bytes(device.memory));
-  row("  {:>8} {:>6} {:>8} {:>9} {:>9}   kernel\n", "ms", "share", "calls", "TFLOP", "GB");
+    print_wrapped(at_part, "  memory           does not fit: {} of {}\n",
+                  human_bytes(static_cast<double>(plan.total_bytes)), human_bytes(device.memory));
+  print_wrapped(at_part, "  {:>8} {:>6} {:>8} {:>9} {:>9}   kernel\n", "ms", "share", "calls", "TFLOP", "GB");
   for (const BudgetRow& part : budget.rows) {
     if (part.seconds < 1e-4 * budget.kernel_seconds && part.kernel.bound != Bound::epilogue) continue;
-    row("  {:>8.3f} {:>5.1f}% {:>8.6g} {:>9} {:>9.3f}   {}\n", part.seconds * 1e3,
-        100 * part.seconds / budget.kernel_seconds, part.kernel.calls,
-        part.kernel.flops > 0 ? fmt::format("{:.3f}", part.kernel.flops / 1e12) : "", part.kernel.bytes / 1e9,
-        part.kernel.name + (part.seconds > 0 ? "" : ", fused into the preceding product"));
+    print_wrapped(at_part, "  {:>8.3f} {:>5.1f}% {:>8.6g} {:>9} {:>9.3f}   {}\n", part.seconds * 1e3,
+                  100 * part.seconds / budget.kernel_seconds, part.kernel.calls,
+                  part.kernel.flops > 0 ? fmt::format("{:.3f}", part.kernel.flops / 1e12) : "", part.kernel.bytes / 1e9,
+                  part.kernel.name + (part.seconds > 0 ? "" : ", fused into the preceding product"));
   }
 }
 
 void print_ranks(const TrainConfig& config, const Plan& plan, int ranks) {
-  row("ranks        {}, shard {}: each sends {} a step\n", ranks, name_of(config.shard),
-      human_bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent));
-  row("  gradients        {}, reduced in {}\n", human_bytes(plan.gradient_bytes_sent),
-      config.reduce == DType::bf16 ? "bf16" : "fp32");
-  row("  weights          {}\n", human_bytes(plan.weight_bytes_sent));
+  print_wrapped(at_row, "ranks        {}, shard {}: each sends {} a step\n", ranks, name_of(config.shard),
+                human_bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent));
+  print_wrapped(at_part, "  gradients        {}, reduced in {}\n", human_bytes(plan.gradient_bytes_sent),
+                config.reduce == DType::bf16 ? "bf16" : "fp32");
+  print_wrapped(at_part, "  weights          {}\n", human_bytes(plan.weight_bytes_sent));
   if (config.shard != ShardMode::none)
-    row("  largest share    {:.3f} of the mean in optimizer work, {:.3f} in its memory\n", plan.work_balance,
-        plan.memory_balance);
-  if (!plan.uneven.empty()) row("  uneven           {}\n", plan.uneven);
+    print_wrapped(at_part, "  largest share    {:.3f} of the mean in optimizer work, {:.3f} in its memory\n",
+                  plan.work_balance, plan.memory_balance);
+  if (!plan.uneven.empty()) print_wrapped(at_part, "  uneven           {}\n", plan.uneven);
 }
 
 void run_plan(const PlanOptions& options) {
+  if (options.price > 0 && options.device.empty()) fail("--price: needs --device, the GPU whose hours are counted");
   TrainConfig config = load_config(options.config, options.overrides);
   std::optional<DeviceProfile> device;
   if (!options.device.empty()) device = device_profile(options.device);
@@ -171,55 +177,63 @@ void run_plan(const PlanOptions& options) {
   const ParameterTable table = parameter_table(config.model);
   const Plan plan = make_plan(config, options.ranks);
   const auto bytes = [](double b) { return human_bytes(b); };
-  row("parameters   {} ({})\n", table.count(), human_count(static_cast<double>(table.count())));
+  print_wrapped(at_row, "parameters   {} ({})\n", table.count(), human_count(static_cast<double>(table.count())));
   for (int role = 0; role < role_count; ++role)
     if (table.count(static_cast<Role>(role)))
-      row("  {:<16} {}\n", name_of(static_cast<Role>(role)), table.count(static_cast<Role>(role)));
-  row("{}", describe_groups(config.optimizer, table));
-  row("memory       {} at most on each of {} ranks\n", bytes(static_cast<double>(plan.total_bytes)), options.ranks);
+      print_wrapped(at_part, "  {:<16} {}\n", name_of(static_cast<Role>(role)), table.count(static_cast<Role>(role)));
+  print_wrapped(at_row, "{}", describe_groups(config.optimizer, table));
+  print_wrapped(at_row, "memory       {} at most on each of {} ranks\n", bytes(static_cast<double>(plan.total_bytes)),
+                options.ranks);
   for (int c = 0; c < category_count; ++c)
     if (plan.bytes[c])
-      row("  {:<16} {}\n", name_of(static_cast<Category>(c)), bytes(static_cast<double>(plan.bytes[c])));
-  row("  with recompute   {}\n", recompute_text(config, options.ranks));
+      print_wrapped(at_part, "  {:<16} {}\n", name_of(static_cast<Category>(c)),
+                    bytes(static_cast<double>(plan.bytes[c])));
+  print_wrapped(at_part, "  with recompute   {}\n", recompute_text(config, options.ranks));
   const double tokens = static_cast<double>(config.batch.sequences * config.batch.sequence_length) / options.ranks;
   const TrainingFlops model = flops_per_token(config.model, config.batch.sequence_length);
-  row("FLOPs        {} a token with causal attention, {} with full (the model's own)\n", human_count(model.causal),
-      human_count(model.full));
-  row("  attention        {:.1f}% of the causal FLOPs; {}\n", 100 * model.attention / model.causal,
-      config.attention == AttentionKernels::cudnn
-          ? "cuDNN's backward stores the scores"
-          : "scores are not stored, so memory grows linearly with sequence_length");
+  print_wrapped(at_row, "FLOPs        {} a token with causal attention, {} with full (the model's own)\n",
+                human_count(model.causal), human_count(model.full));
+  print_wrapped(at_part, "  attention        {:.1f}% of the causal FLOPs; {}\n", 100 * model.attention / model.causal,
+                config.attention == AttentionKernels::cudnn
+                    ? "cuDNN's backward stores the scores"
+                    : "scores are not stored, so memory grows linearly with sequence_length");
   const std::optional<double> share = known_share(config);
   if (config.data.documents && share)
-    row("  documents        attention within documents is {:.1f}% of whole rows (first rows of the data): {} FLOPs a "
+    print_wrapped(
+        at_part,
+        "  documents        attention within documents is {:.1f}% of whole rows (first rows of the data): {} FLOPs a "
         "token\n",
         100 * *share, human_count(model.within(*share)));
   if (!share)
-    row("  documents        their length is unknown without the data; attention over whole rows is assumed\n");
+    print_wrapped(
+        at_part, "  documents        their length is unknown without the data; attention over whole rows is assumed\n");
   const double executed = plan.step_flops - (1 - share.value_or(1)) * plan.attention_flops;
-  row("  executed         {} a token and rank, recomputation included\n", human_count(executed / tokens));
-  row("  optimizer        {} a step and rank, {} moved\n", human_count(plan.optimizer_flops),
-      bytes(plan.optimizer_bytes));
+  print_wrapped(at_part, "  executed         {} a token and rank, recomputation included\n",
+                human_count(executed / tokens));
+  print_wrapped(at_part, "  optimizer        {} a step and rank, {} moved\n", human_count(plan.optimizer_flops),
+                bytes(plan.optimizer_bytes));
   if (!device)
-    row("  the run          {}\n",
-        run_text(config, cpu.get(), executed * options.ranks * static_cast<double>(config.run.steps)));
-  row("steps        {} of {} sequences of {} tokens: {} tokens\n", config.run.steps, config.batch.sequences,
+    print_wrapped(at_part, "  the run          {}\n",
+                  run_text(config, cpu.get(), executed * options.ranks * static_cast<double>(config.run.steps)));
+  print_wrapped(
+      at_row, "steps        {} of {} sequences of {} tokens: {} tokens\n", config.run.steps, config.batch.sequences,
       config.batch.sequence_length,
       human_count(static_cast<double>(config.run.steps * config.batch.sequences * config.batch.sequence_length)));
   if (!config.data.validation.empty())
-    row("evaluation   {}\n",
-        evaluation_need(config.run, tokens * options.ranks, static_cast<double>(evaluation_targets(config))));
+    print_wrapped(at_row, "evaluation   {}\n",
+                  evaluation_need(config.run, tokens * options.ranks, static_cast<double>(evaluation_targets(config))));
   const double disk = checkpoint_bytes(config, table);
-  row("disk         {} a checkpoint{}\n", bytes(disk),
-      config.run.keep ? fmt::format(", {} with the {} that are kept",
-                                    bytes(disk * static_cast<double>(config.run.keep + config.run.keep_best)),
-                                    config.run.keep + config.run.keep_best)
-                      : "; all are kept");
+  print_wrapped(at_row, "disk         {} a checkpoint{}\n", bytes(disk),
+                config.run.keep ? fmt::format(", {} with the {} that are kept",
+                                              bytes(disk * static_cast<double>(config.run.keep + config.run.keep_best)),
+                                              config.run.keep + config.run.keep_best)
+                                : "; all are kept");
   if (options.memory > 0)
-    row("micro-batch  {}\n", largest_micro_batch(config, options.ranks, options.memory * 1024 * 1024 * 1024));
-  row("data         {}\n", data_need(config));
-  for (const Corpus& corpus : config.data.train) row("  training         {}\n", join(corpus.files));
-  if (!config.data.validation.empty()) row("  validation       {}\n", join(config.data.validation));
+    print_wrapped(at_row, "micro-batch  {}\n",
+                  largest_micro_batch(config, options.ranks, options.memory * 1024 * 1024 * 1024));
+  print_wrapped(at_row, "data         {}\n", data_need(config));
+  for (const Corpus& corpus : config.data.train) print_wrapped(at_part, "  training         {}\n", join(corpus.files));
+  if (!config.data.validation.empty()) print_wrapped(at_part, "  validation       {}\n", join(config.data.validation));
   if (options.ranks > 1) print_ranks(config, plan, options.ranks);
   if (device) print_budget(config, plan, options, *device, model.causal);
 }
@@ -240,8 +254,8 @@ void add_plan(CommandLine& command) {
       .add("--memory", options->memory, "also print the largest micro-batch that fits in this much memory per device")
       .type_name("GIB")
       .range(0.0, 1e9);
+  command.set_hint(hint_of_key);
   command.set_action([options] { run_plan(*options); });
 }
 
 }  // namespace rowan
-  command.set_hint(hint_of_key);

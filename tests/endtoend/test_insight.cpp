@@ -118,7 +118,7 @@ TEST_F(Insight, AProfileIsATraceOfNestedOperations) {
 TEST_F(Insight, PlanSaysDiskTimeAndMicroBatch) {
   const Outcome plan = rowan("plan " + file().string() + " --memory 1 --device h100");
   ASSERT_EQ(plan.code, 0) << plan.err;
-  EXPECT_NE(plan.out.find("\nmicro-batch  4 at most: "), std::string::npos) << plan.out;
+  EXPECT_NE(plan.out.find("\nmicro-batch  4, all sequences of a rank, fit: "), std::string::npos) << plan.out;
   EXPECT_NE(plan.out.find("\n  a step           "), std::string::npos) << plan.out;
   EXPECT_NE(plan.out.find("with the 3 that are kept"), std::string::npos) << plan.out;
   // 12144 weights of 4 bytes each, and the optimizer state.

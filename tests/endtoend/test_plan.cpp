@@ -20,6 +20,10 @@ TEST_F(PlanCommand, BudgetsAStepOnANamedGpu) {
        {"\nbudget       h200: ", " tokens/s on 1 GPU, ", " at 2 an hour\n", "   attention_backward\n"})
     EXPECT_NE(one.out.find(part), std::string::npos) << part << one.out;
   EXPECT_EQ(one.out.find("messages"), std::string::npos) << one.out;
+  EXPECT_EQ(one.out.find("GPU hours"), std::string::npos) << "a run of less than a second\n" << one.out;
+  const Outcome longer = rowan(plan("--device h200 --set run.steps=5000000000"));
+  EXPECT_NE(longer.out.find(" GPU hours, without evaluations"), std::string::npos) << longer.out;
+  expect_mistake(plan("--price 2"), "--price: needs --device");
   const Outcome two = rowan(plan("--device h200 --ranks 2"));
   EXPECT_NE(two.out.find("\n  messages         "), std::string::npos) << two.out;
 }
