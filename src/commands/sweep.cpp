@@ -59,6 +59,7 @@ void sweep_command(const SweepOptions& options) {
     throw Exit{128 + end.signal};
   }
   fmt::print("{}", render(table, TableFormat::text));
+  tell("rowan: wrote {}\n", (sweep.dir / "report.html").string());
   if (!end.failed.empty())
     fail("{} of the runs failed, their logs are in {}; the same command retries them; the first: {}", end.failed.size(),
          (sweep.dir / "failed").string(), end.failed[0]);

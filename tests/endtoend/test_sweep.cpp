@@ -118,6 +118,7 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
   ASSERT_EQ(first.code, 0) << first.err;
   EXPECT_NE(first.out.find("against adamw"), std::string::npos) << first.out;
   EXPECT_NE(first.err.find("adamw_lr0.003_seed1 begins"), std::string::npos) << first.err;
+  EXPECT_NE(first.err.find("wrote " + (dir_ / "made/report.html").string()), std::string::npos) << first.err;
   const Json rows = Json::parse(read_file(dir_ / "made/table.json"))["rows"];
   ASSERT_EQ(rows.size(), 2);
   for (const Json& row : rows) {
@@ -182,7 +183,7 @@ TEST_F(Sweep, ARateThatDivergesIsTheWorstAndIsNotTriedAgain) {
   EXPECT_NE(result.err.find("diverged"), std::string::npos) << result.err;
   const Json rows = Json::parse(read_file(dir_ / "made/table.json"))["rows"];
   for (const Json& row : rows) EXPECT_EQ(row["best_weight_decay"], 0.01);
-  EXPECT_EQ(rowan(into("made") + huge).err, "");
+  EXPECT_EQ(rowan(into("made") + huge).err, "rowan: wrote " + (dir_ / "made/report.html").string() + "\n");
 }
 
 TEST_F(Sweep, IsStoppedAndGoesOn) {
