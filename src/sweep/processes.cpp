@@ -48,10 +48,11 @@ std::vector<Slot> make_slots(const SlotWish& wish) {
   const std::vector<int> gpus = wish.gpu ? visible_gpus() : std::vector<int>();
   const auto have = static_cast<int64_t>(wish.gpu ? gpus.size() : cores.size());
   const int64_t takes = wish.gpu ? wish.ranks : wish.ranks * wish.threads, fit = have / takes;
-  if (wish.gpu && fit == 0) fail("resources.ranks: found {} GPUs for a run, expected at most {}", wish.ranks, have);
+  if (wish.gpu && fit == 0)
+    fail("resources.ranks: found {}, expected at most {}, the number of GPUs", wish.ranks, have);
   const int64_t jobs = wish.jobs ? wish.jobs : std::max<int64_t>(fit, 1);
   if (wish.gpu && jobs > fit)
-    fail("resources.jobs: found {} runs of {} GPUs at once, but the machine has {}", jobs, wish.ranks, have);
+    fail("resources.jobs: found {}, expected at most {}: a run takes {} of {} GPUs", jobs, fit, wish.ranks, have);
   std::vector<Slot> slots(static_cast<size_t>(jobs));
   for (size_t i = 0; i < slots.size(); ++i) {
     const auto part = [&](const std::vector<int>& all) {
