@@ -72,7 +72,7 @@ recipe() {
     esac
     [ $# -ge 2 ] || die "$1 needs a value"
     case $1 in
-      --shards) [[ $2 =~ ^[1-9][0-9]*$ ]] || die "--shards $2: a number from 1 on"; shards=$2 ;;
+      --shards) [[ $2 =~ ^[1-9][0-9]*$ ]] || die "--shards: found $2, expected a whole number, at least 1"; shards=$2 ;;
       --raw) raw=$2 ;;
       --out) out=$2 ;;
       --tokenizer) tokenizer=$2 ;;

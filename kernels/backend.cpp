@@ -45,11 +45,11 @@ void Backend::repeat(const void* owner, uint64_t key, const std::function<void()
 void Backend::do_repeat(const void*, uint64_t, const std::function<void()>& work) { work(); }
 
 void Backend::allow_tf32() {
-  fail("precision: found \"tf32\" on the device \"{}\", expected a GPU for it; use \"fp32\"", name());
+  fail("precision: found \"tf32\" on the device \"{}\", expected a GPU; use \"fp32\"", name());
 }
 
 void Backend::time_products(const std::string&) {
-  fail("products: found \"timed\" on the device \"{}\", expected a GPU for it; use \"heuristic\"", name());
+  fail("products: found \"timed\" on the device \"{}\", expected a GPU; use \"heuristic\"", name());
 }
 
 void Backend::copy(Tensor to, Tensor from) {
@@ -57,9 +57,10 @@ void Backend::copy(Tensor to, Tensor from) {
   op.present("to", to);
   op.present("from", from);
   if (to.numel() != from.numel())
-    fail("copy: to: found {}, expected the {} elements of from, {}", to.describe(), from.numel(), from.describe());
+    fail("copy: to: found {}, expected {} elements as in from, {}", to.describe(), from.numel(), from.describe());
   if (to.dtype != from.dtype && (to.dtype == DType::i32 || from.dtype == DType::i32))
-    fail("copy: to: found {}, expected a dtype that from, {}, converts to", to.describe(), from.describe());
+    fail("copy: to: found {}, expected {} as in from, because i32 is not converted", to.describe(),
+         name_of(from.dtype));
   op.detail([&] { return fmt::format(" {} to {}", name_of(from.dtype), name_of(to.dtype)); });
   op.run(to, &Backend::do_copy, to, from);
 }

@@ -26,8 +26,11 @@ void values(const char* op, const Slots& slots, int64_t count) {
   for (size_t i = 0; i < slots.size(); ++i) {
     const Tensor &weight = slots[i].weight, &master = slots[i].master;
     sized(op, "weight", i, weight, count ? count : weight.numel());
-    if (weight.dtype != slots[0].weight.dtype || master.empty() != slots[0].master.empty())
-      fail("{}: slot {}: expected the weight's dtype and a master or none as in slot 0", op, i);
+    const Tensor &first_weight = slots[0].weight, &first_master = slots[0].master;
+    const auto with = [](const Tensor& any) { return any.empty() ? "without" : "with"; };
+    if (weight.dtype != first_weight.dtype || master.empty() != first_master.empty())
+      fail("{}: slot {}: found a weight in {} {} a master, expected one in {} {} a master as in slot 0", op, i,
+           name_of(weight.dtype), with(master), name_of(first_weight.dtype), with(first_master));
     if (master.empty()) continue;
     sized(op, "master", i, master, weight.numel());
     if (master.dtype != DType::f32) fail("{}: master of slot {}: found {}, expected fp32", op, i, master.describe());
@@ -42,7 +45,9 @@ void momenta(const char* op, const Slots& slots, int64_t count) {
     sized(op, "gradient", i, gradient, count ? count : slots[i].weight.numel());
     sized(op, "first", i, first, gradient.numel());
     if (gradient.dtype != slots[0].gradient.dtype || first.dtype != slots[0].first.dtype)
-      fail("{}: slot {}: expected the dtypes of gradient and first of slot 0", op, i);
+      fail("{}: slot {}: found gradient {} and first {}, expected {} and {} as in slot 0", op, i,
+           name_of(gradient.dtype), name_of(first.dtype), name_of(slots[0].gradient.dtype),
+           name_of(slots[0].first.dtype));
   }
 }
 
@@ -92,7 +97,8 @@ void Backend::adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& ru
   for (size_t i = 0; i < slots.size(); ++i) {
     sized(op.name(), "second", i, slots[i].second, slots[i].weight.numel());
     if (slots[i].second.dtype != slots[0].second.dtype)
-      fail("adamw: slot {}: expected the dtype of second of slot 0", i);
+      fail("adamw: second of slot {}: found {}, expected {} as in slot 0", i, slots[i].second.describe(),
+           name_of(slots[0].second.dtype));
   }
   op.run(first_of(slots), &Backend::do_adamw, slots, rule);
 }
@@ -192,7 +198,7 @@ void Backend::sums_along(Tensor out, const std::vector<Tensor>& a, const std::ve
   alike(op.name(), "a", a);
   alike(op.name(), "b", b);
   if (!b.empty() && (b.size() != a.size() || !b[0].same_shape(a[0])))
-    fail("sums_along: b: found {} of {}, expected {} of {}", b.size(), b[0].describe(), a.size(), a[0].describe());
+    fail("sums_along: b: found {} x {}, expected {} x {}", b.size(), b[0].describe(), a.size(), a[0].describe());
   if (!a.empty()) sums(op.name(), "out", out, static_cast<int64_t>(a.size()), width(along, a[0].dim(0), a[0].dim(1)));
   op.detail([&] { return fmt::format(" {}", name_of(along)); });
   op.run(a.empty() ? out : a[0], &Backend::do_sums_along, out, a, b, along);

@@ -80,7 +80,7 @@ void Backend::Operation::stream(const Tensor& residual, const Tensor& out, const
     fail("{}: residual stream: found {}, expected fp32 or {} like the weight", name_, residual.describe(),
          rowan::name_of(weight.dtype));
   if (out.dtype != weight.dtype && out.dtype != residual.dtype)
-    fail("{}: result of the norm: found {}, expected {} like the weight or {} like the residual stream", name_,
+    fail("{}: result of the norm: found {}, expected the dtype of the weight, {}, or of the residual stream, {}", name_,
          out.describe(), rowan::name_of(weight.dtype), rowan::name_of(residual.dtype));
 }
 

@@ -89,4 +89,4 @@ if __name__ == "__main__":
         main()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes stdout again at exit
-        sys.exit("parquet_text: the reader has gone")
+        sys.exit("parquet_text: the program that reads the output has ended")

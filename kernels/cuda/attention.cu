@@ -191,14 +191,14 @@ void CudaBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Te
 std::string CudaBackend::slow_attention(const AttentionShape& shape, DType dtype) const {
   if (cudnn_ || fits_tensor_cores(dtype, shape.head_dim)) return "";
   return fmt::format(
-      "plain kernels, tens of times slower than those on tensor cores, which take bf16 and a head_dim that is a "
-      "multiple of 8 up to {}; here it is {} and {}",
-      largest_tensor_core_head_dim, name_of(dtype), shape.head_dim);
+      "plain kernels for {} and head_dim {}, tens of times slower than tensor-core kernels, which need bf16 and a "
+      "head_dim that is a multiple of 8, at most {}",
+      name_of(dtype), shape.head_dim, largest_tensor_core_head_dim);
 }
 
 void CudaBackend::plan_attention(const AttentionShape& shape, DType dtype) {
   if (!cudnn_) return;
-  if (dtype != DType::bf16) fail("attention: found \"cudnn\" with fp32, expected bf16 for it; use \"rowan\"");
+  if (dtype != DType::bf16) fail("attention: found \"cudnn\" with fp32, expected bf16; use \"rowan\" for fp32");
   workspace(cudnn_->plan(shape));
 }
 

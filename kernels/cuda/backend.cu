@@ -239,8 +239,8 @@ std::unique_ptr<Backend> make_cuda_backend(int index, AttentionKernels attention
   cudaError_t error = cudaGetDeviceCount(&count);
   if (driver == 0) fail("device: found no NVIDIA driver; use \"cpu\"");
   if (error != cudaSuccess) fail("device: CUDA reports: {}; use \"cpu\"", cudaGetErrorString(error));
-  if (index < 0 || count == 0)
-    fail("device: found GPU {}, expected 0 or more on this machine of {} GPUs", index, count);
+  if (count == 0) fail("device: found 0 GPUs, expected at least 1; use \"cpu\"");
+  if (index < 0) fail("device: found GPU {}, expected 0 or more", index);
   return std::make_unique<CudaBackend>(index % count, attention);  // with more ranks than GPUs, ranks share GPUs
 }
 

@@ -31,7 +31,7 @@ check() {
   shift 2
   limit=$(left)
   if [ "$limit" -lt "$needs" ]; then
-    skip "$name" "left out: it takes about $needs s and the budget has $limit s"
+    skip "$name" "left out: needs about $needs s, but only $limit s of the budget are left"
     return 1
   fi
   echo "gpu_check: $name" >&2

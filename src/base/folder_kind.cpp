@@ -75,7 +75,7 @@ void check_replaced(const fs::path& file, std::string_view begins, const char* w
   std::string head(begins.size(), '\0');
   std::ifstream(file, std::ios::binary).read(head.data(), static_cast<std::streamsize>(head.size()));
   if (head != begins && fs::file_size(file) > 0)
-    fail("{}: found another file, expected {} or none; choose another name", file.string(), what);
+    fail("{}: found a file of another kind, expected {} or no file; choose another name", file.string(), what);
 }
 
 }  // namespace rowan

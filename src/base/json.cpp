@@ -177,7 +177,7 @@ class Builder : public nlohmann::json_sax<Json> {
   Json* next_ = nullptr;     // where the value of the last key goes
 
   Json& place(Json&& value) {
-    if (++values_ > most_values) fail("{}: found more than {} values, expected fewer", source_.name, most_values);
+    if (++values_ > most_values) fail("{}: found more values than the limit of {}", source_.name, most_values);
     if (open_.empty()) return result = std::move(value);
     if (open_.back()->is_object()) return *next_ = std::move(value);
     open_.back()->push_back(std::move(value));
@@ -190,7 +190,8 @@ class Builder : public nlohmann::json_sax<Json> {
   }
 
   bool open(Json&& value) {
-    if (depth_ + open_.size() > deepest) fail("{}: found nesting deeper than {}, expected less", source_.name, deepest);
+    if (depth_ + open_.size() > deepest)
+      fail("{}: found nesting deeper than the limit of {} levels", source_.name, deepest);
     open_.push_back(&place(std::move(value)));
     return true;
   }
@@ -399,7 +400,8 @@ std::string apply_override(Json& root, const std::string& assignment) {
     size_t end = std::min(path.find('.', begin), path.size());
     std::string key = path.substr(begin, end - begin);
     if (key.empty()) refuse(fmt::format("--set {}: expected path=value, as in optimizer.lr=3e-3", assignment));
-    if (depth == deepest) refuse(fmt::format("--set {}: found nesting deeper than {}, expected less", path, deepest));
+    if (depth == deepest)
+      refuse(fmt::format("--set {}: found nesting deeper than the limit of {} levels", path, deepest));
     if (place->is_null()) *place = Json::object();
     if (!place->is_object())
       refuse(fmt::format("--set {}: found a value at '{}', expected an object", assignment,

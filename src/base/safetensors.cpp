@@ -92,7 +92,8 @@ SafeTensors::SafeTensors(const std::filesystem::path& path) : path_(path), file_
   std::memcpy(&json_bytes, file_.data(), sizeof json_bytes);
   if (json_bytes > max_header_bytes) fail("{}: not a safetensors file: found a header of {} bytes", where, json_bytes);
   if (json_bytes > file_.size() - sizeof json_bytes)
-    fail("{}: truncated: the header ends at byte {}, the file at {}", where, json_bytes + 8, file_.size());
+    fail("{}: truncated: found {} bytes, expected at least {}, where the header ends", where, file_.size(),
+         json_bytes + 8);
   header_bytes_ = sizeof json_bytes + json_bytes;
   const uint64_t data_bytes = file_.size() - header_bytes_;
 
@@ -225,7 +226,7 @@ void SafeTensorsWriter::write(const std::string& name, const void* data) {
 
 void SafeTensorsWriter::commit() {
   for (const auto& [name, slot] : slots_)
-    if (!slot.written) fail("{}: tensor '{}' was declared and not written", path_.string(), name);
+    if (!slot.written) fail("{}: tensor '{}' was declared but not written", path_.string(), name);
   file_.commit();
 }
 

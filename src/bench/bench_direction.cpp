@@ -135,7 +135,7 @@ class Bench {
   double of(const std::string& recipe, Shape shape) {
     const Recipe resolved = recipe_config(recipe).main();
     if (resolved.adamw || resolved.direction == Direction::none)
-      fail("--recipe: found {}, expected a recipe with a direction of matrices", recipe);
+      fail("--recipe: found {}, expected a recipe with a direction other than none", recipe);
     const auto [at, fresh] = measured_.try_emplace({recipe, shape});
     if (fresh) at->second = milliseconds(backend_, options_, resolved, shape);
     return at->second;

@@ -61,11 +61,11 @@ void add_options(CommandLine& command, StepOptions& o) {
   command.add("--seq", o.seq, "tokens per sequence").range(int64_t{1}, int64_t{1} << 20).show_default();
   command.add("--precision", o.precision).one_of({"fp32", "bf16"}).show_default();
   command.add("--recompute", o.recompute).one_of<Recompute>().show_default();
-  command.add("--attention", o.attention, "whose attention kernels a GPU runs")
+  command.add("--attention", o.attention, "the attention kernels that a GPU uses")
       .one_of<AttentionKernels>()
       .show_default();
   command.add("--products", o.products,
-              "choose a GPU's algorithms of products by time, once, and keep them in this file");
+              "time a GPU's algorithms for matrix products once, and keep the fastest in this file");
   add_options(command, static_cast<DeviceOptions&>(o));
 }
 
@@ -92,7 +92,7 @@ MadeUpShard::MadeUpShard(int64_t count, int64_t vocabulary) : fd_(::memfd_create
   file << header;
   file.write(reinterpret_cast<const char*>(tokens.data()),
              static_cast<std::streamsize>(tokens.size() * sizeof tokens[0]));
-  if (!file.flush()) fail("out of memory: a shard of {} tokens", count);
+  if (!file.flush()) fail("out of memory for a shard of {} tokens", count);
 }
 
 MadeUpShard::~MadeUpShard() { ::close(fd_); }
@@ -113,7 +113,7 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
                      ShardMode shard) {
   config.model = model_of(o.model);
   if (o.seq > config.model.positions)
-    fail("--seq: found {}, expected at most the positions of {}, {}", o.seq, o.model, config.model.positions);
+    fail("--seq: found {}, expected at most {}, the positions of {}", o.seq, config.model.positions, o.model);
   config.batch = {o.batch, o.seq, 0};
   config.shard = shard;
   config.optimizer = recipe_config(recipe);

@@ -231,7 +231,7 @@ int Rendezvous::welcome(const Socket& listener, int size, Socket& peer) {
     const bool stays = receive_hello(guest, size);
     const bool complete = stays && guest.received == sizeof guest.hello;
     if (stays && !complete && Clock::now() < guest.deadline) continue;
-    if (stays && !complete) refuse(guest.socket, "it sent nothing");
+    if (stays && !complete) refuse(guest.socket, "it sent no complete greeting");
     if (complete) peer = std::move(guest.socket);
     const int rank = complete ? guest.hello.rank : -1;
     guests_.erase(guests_.begin() + static_cast<std::ptrdiff_t>(i--));
@@ -250,7 +250,7 @@ bool Rendezvous::receive_hello(Guest& guest, int size) {
   if (guest.received < sizeof guest.hello) return true;
   const Hello& hello = guest.hello;
   if (hello.token != token_) {
-    refuse(guest.socket, "it does not know the secret of this job");
+    refuse(guest.socket, "it sent another secret");
     return false;
   }
   if (hello.rank >= 1 && hello.rank < size && hello.size == size) return true;
@@ -305,7 +305,7 @@ Socket Rendezvous::reach(const Launch& launch, std::string& why) {
       uint64_t answer = 0;
       socket.set_timeout(welcome_seconds);
       if (socket.write(&hello, sizeof hello) && socket.read(&answer, sizeof answer) && answer == token_) return socket;
-      why = fmt::format("{}, port {}: rank 0 does not listen there, or knows another secret", host, port);
+      why = fmt::format("{}, port {}: rank 0 did not answer, or has another secret", host, port);
     }
   }
   return Socket();

@@ -90,7 +90,7 @@ class TcpCommunicator final : public Communicator {
   void send_at_once(int to, uint64_t word) { send(peers_[to].fd(), &word, sizeof word, MSG_NOSIGNAL | MSG_DONTWAIT); }
 
   [[noreturn]] static void no_tensors() {
-    fail_on_all("where ROWAN_RENDEZVOUS is set only NCCL carries tensors; use mpirun, without ROWAN_RENDEZVOUS");
+    fail_on_all("with ROWAN_RENDEZVOUS, ranks exchange tensors only over NCCL; use mpirun without ROWAN_RENDEZVOUS");
   }
 
   [[noreturn]] void leave(const std::string& message) {
@@ -152,7 +152,7 @@ class TcpCommunicator final : public Communicator {
       parts.push_back(frames.substr(at + sizeof length, length));
     }
     if (parts.size() != static_cast<size_t>(size()))
-      leave(fmt::format("rank 0 sent the words of {} ranks, there are {}; leaving", parts.size(), size()));
+      leave(fmt::format("rank 0: found the messages of {} ranks, expected {}; leaving", parts.size(), size()));
     return parts;
   }
 
@@ -167,7 +167,7 @@ class TcpCommunicator final : public Communicator {
     if (!peers_[from].read(&length, sizeof length)) lost(from);
     if (length == farewell) abort(2);
     if (length > longest_message)
-      leave(fmt::format("rank {} announces a message of {} bytes, at most {} are expected; leaving", from, length,
+      leave(fmt::format("rank {}: found a message of {} bytes, expected at most {}; leaving", from, length,
                         longest_message));
     // Memory grows with the bytes that arrive, because the announced length may be wrong.
     std::string message;

@@ -97,8 +97,8 @@ void print_validation(const EvalOptions& options, const RunFolder& folder, Backe
                fewest == most ? fmt::format("{}", most) : fmt::format("{} to {}", fewest, most), data.batch_means.rows);
   }
   if (losses.galore)
-    fmt::print("as GaLore    {:.6f}, perplexity {:.4f}: the same with n + 1 in place of n batches\n", *losses.galore,
-               std::exp(*losses.galore));
+    fmt::print("as GaLore    {:.6f}, perplexity {:.4f}: the same, divided by n + 1 instead of n batches\n",
+               *losses.galore, std::exp(*losses.galore));
   if (rows.data().shards().size() == 1)
     if (auto floor = entropy_floor(rows.data().shards()[0].path()))
       fmt::print("entropy      {:.6f} nats per token: the least a model can reach\n", floor->sample);

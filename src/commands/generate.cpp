@@ -31,7 +31,8 @@ void run_generate(const GenerateOptions& options) {
     fail("{}: found no such folder, expected a run; the text to continue is given by --prompt", options.run);
   RunFolder folder(
       options.run, options.step, [](const std::string& text) { tell("rowan: {}\n", text); }, options.weights);
-  if (folder.tokenizer().empty()) fail("{}: found no tokenizer in the run's config, which text needs", options.run);
+  if (folder.tokenizer().empty())
+    fail("{}: found no tokenizer in the run's config; generating text needs one", options.run);
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(folder.tokenizer());
   check_same_tokenizer(tokenizer->hash(), folder.tokenizer(), tokenizer_of_checkpoint(folder.checkpoint().folder()),
                        "the run");

@@ -55,7 +55,7 @@ class Meter {
          terminal_ ? "\r\033[K" : "", total.documents, total.tokens, result.validation_tokens, total.text_bytes / 1e6,
          human_duration(elapsed()));
     if (result.validation_tokens == 0)
-      tell("warning: nothing was held out for validation; --validation or --validation-input does it\n");
+      tell("warning: no text was held out for validation; use --validation or --validation-input\n");
     for (const auto& [reason, skipped] : result.skipped)
       tell("skipped {}: {} (first: {})\n", skipped.count, reason, skipped.first);
   }
@@ -92,7 +92,7 @@ void run_tokenize(TokenizeArguments& arguments) {
   if (result.already_done)
     tell("{}: complete already, {} tokens ({} of them for validation), every checksum right{}\n", options.out,
          result.total.tokens, result.validation_tokens,
-         known ? "" : "; nothing was read from standard input, whose text cannot be added");
+         known ? "" : "; standard input was not read, because its text cannot be added to finished shards");
   else
     meter.done(result);
 }

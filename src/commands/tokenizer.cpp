@@ -33,8 +33,7 @@ void run_tokenizer(TokenizerArguments& arguments) {
   const std::string model = train_tokenizer(arguments.training);
   std::error_code unreadable;
   if (std::filesystem::exists(arguments.out, unreadable) && read_file(arguments.out) != model)
-    fail("{}: found another tokenizer, without which its shards and runs cannot be read; choose another --out",
-         arguments.out);
+    fail("{}: found another tokenizer, which existing shards and runs may need; choose another --out", arguments.out);
   write_file_atomically(arguments.out, model);
   const auto tokenizer = make_tokenizer("sentencepiece:" + arguments.out);
   tell("{}: {} ids; --tokenizer {} reads it\n", arguments.out, tokenizer->vocab_size(), tokenizer->spec());

@@ -116,7 +116,7 @@ bool RawReader::next(RawBatch& batch, uint64_t most) {
     // The bytes of an empty line may have been read only in part, so the last two bytes are searched again.
     scanned_ = std::max(end, pending_.size() - std::min<size_t>(pending_.size(), 2));
     if (pending_.size() - end > longest_record)
-      fail("{}: record {}: found more than {} bytes, expected fewer", inputs_[source_], record_ + batch.ends.size() + 1,
+      fail("{}: record {}: found more bytes than the limit of {}", inputs_[source_], record_ + batch.ends.size() + 1,
            longest_record);
     size_t used = pending_.size();
     pending_.resize(used + chunk);
@@ -154,7 +154,7 @@ void RawReader::seek(size_t source, uint64_t record) {
   RawBatch batch;
   while (record_ < record)
     if (!next(batch, record - record_) || batch.last_of_source)
-      fail("{}: found {} records, expected more, which were read before: the file has changed", inputs_[source],
+      fail("{}: found {} records, but an earlier start read more: the file has changed", inputs_[source],
            batch.first_record + batch.ends.size());
 }
 

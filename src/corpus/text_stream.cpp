@@ -159,9 +159,10 @@ bool is_zstd(std::string_view start) {
 TextStream::TextStream(const std::string& path) : raw_(std::make_unique<Raw>(path)) {
   std::string_view start = raw_->peek(4);
   bool gzip = start.starts_with("\x1f\x8b"), zstd = is_zstd(start);
-  if (path.ends_with(".gz") && !gzip) fail("{}: found other first bytes than gzip's, which the name promises", path);
+  if (path.ends_with(".gz") && !gzip)
+    fail("{}: found other first bytes than gzip's, expected a gzip file by its name", path);
   if ((path.ends_with(".zst") || path.ends_with(".zstd")) && !zstd)
-    fail("{}: found other first bytes than zstd's, which the name promises", path);
+    fail("{}: found other first bytes than zstd's, expected a zstd file by its name", path);
   compressed_ = gzip || zstd;
   if (gzip)
     decoder_ = std::make_unique<Gzip>(*raw_);

@@ -51,13 +51,14 @@ void visit(DataConfig& data, Section& keys) {
   keys.other({.name = "validation", .help = "files or globs", .absent = "none"},
              data.validation.empty() ? Json() : list_of(data.validation));
   const auto [ranks, rows] = data.batch_means;
-  keys.other({.name = "batch_means",
-              .help = "`{\"ranks\": 8, \"rows\": 64}`: the ranks and batches of rows with which another program "
-                      "evaluates; adds `val_loss_batch_mean`, the mean over its ranks of the means of their batches, "
-                      "and with `reading` `documents` `val_loss_galore`, the same with n + 1 in place of n batches",
-              .continues = true,
-              .absent = "none"},
-             ranks ? Json{{"ranks", ranks}, {"rows", rows}} : Json());
+  keys.other(
+      {.name = "batch_means",
+       .help = "`{\"ranks\": 8, \"rows\": 64}`: the ranks, and the rows per batch, of another program's evaluation; "
+               "adds `val_loss_batch_mean`, the mean of each rank's batch means, averaged over the ranks; with "
+               "`reading` `documents` also `val_loss_galore`, which divides by n + 1 instead of n batches",
+       .continues = true,
+       .absent = "none"},
+      ranks ? Json{{"ranks", ranks}, {"rows", rows}} : Json());
   keys.text({.name = "hellaswag", .help = "a HellaSwag file, which every evaluation scores", .continues = true},
             data.hellaswag);
   keys.choice(
@@ -65,7 +66,7 @@ void visit(DataConfig& data, Section& keys) {
        .help = "`packed`: windows of `sequence_length` + 1 tokens; `documents`: one document a row, cut or padded"},
       data.reading);
   keys.other({.name = "documents",
-              .help = "of packed rows: an object that keeps attention within documents, below",
+              .help = "for packed rows: an object, described below, that keeps attention within documents",
               .absent = "attention runs through the row"},
              data.documents ? write_keys([&](Section& inner) { visit(*data.documents, inner); }) : Json());
   keys.choice({.name = "order", .help = "order of the rows within an epoch"}, data.order);

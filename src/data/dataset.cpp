@@ -29,7 +29,8 @@ Dataset::Dataset(const std::vector<std::string>& files, const ShardOptions& opti
       const Shard& first = shards_.front();
       const std::string name = path.string();
       if (shard.vocab_size() > vocab_size)
-        fail("{}: found a vocabulary of {}, expected at most {}, the model's", name, shard.vocab_size(), vocab_size);
+        fail("{}: found a vocabulary of {} ids, expected at most {} as in the model", name, shard.vocab_size(),
+             vocab_size);
       if (shard.tokenizer_hash() != first.tokenizer_hash())
         fail("{}: found another tokenizer, expected that of {}", name, first.path().string());
       if (shard.end_id() != first.end_id())
@@ -105,7 +106,7 @@ void Dataset::copy(Range range, int32_t* out) const {
     for (int64_t i = 0; i < count; ++i) largest = std::max(largest, static_cast<uint32_t>(out[i]));
     if (largest >= static_cast<uint64_t>(vocab_size_)) {
       const int64_t at = std::find(out, out + count, static_cast<int32_t>(largest)) - out;
-      fail("{}: token {}: found id {}, expected less than {}, the vocabulary", shard.path().string(), begin + at,
+      fail("{}: token {}: found id {}, expected less than {}, the vocabulary size", shard.path().string(), begin + at,
            largest, vocab_size_);
     }
     range = {range.begin + count, range.count - count};

@@ -52,7 +52,8 @@ DocumentIndex DocumentIndex::datatrove(const std::filesystem::path& path) {
   if (bytes == 0 || bytes % 8 != 0)
     fail("{}: found {} bytes, expected 8 for each document of a .ds.index", path.string(), bytes);
   const uint64_t end = index.word(bytes - 8);
-  if (end > INT64_MAX / 4) fail("{}: byte {}: found the impossible last position {}", path.string(), bytes - 8, end);
+  constexpr uint64_t most = INT64_MAX / 4;
+  if (end > most) fail("{}: byte {}: found last position {}, expected at most {}", path.string(), bytes - 8, end, most);
   index.count_ = static_cast<int64_t>(bytes / 8);
   index.tokens_ = static_cast<int64_t>(end);
   return index;
@@ -124,7 +125,7 @@ uint64_t DocumentIndex::entry(int64_t i) const {
 int64_t DocumentIndex::start(int64_t i) const {
   const uint64_t start = entry(i);
   if (start > static_cast<uint64_t>(tokens_) || (i > 0 && start < entry(i - 1)))
-    fail("{}: document {}: found start {}, expected it after the previous start and at most {}, the tokens",
+    fail("{}: document {}: found start {}, expected at least the previous start and at most {}, the number of tokens",
          path_.string(), i, start, tokens_);
   return static_cast<int64_t>(start);
 }

@@ -118,8 +118,8 @@ void Shard::open_llmc() {
     if (vocab_size_ <= 0)
       fail("{}: byte {}: found a vocabulary of {}, expected more than 0", name, 4 * shard::word_vocab, vocab_size_);
     if (end_id < -1 || end_id >= vocab_size_)
-      fail("{}: byte {}: found end id {}, expected less than {}, the vocabulary", name, 4 * shard::word_end_id, end_id,
-           vocab_size_);
+      fail("{}: byte {}: found end id {}, expected less than {}, the vocabulary size", name, 4 * shard::word_end_id,
+           end_id, vocab_size_);
     if (place < 0 || place > 2)
       fail("{}: byte {}: found end token place {}, expected 0, 1 or 2", name, 4 * shard::word_end_place, place);
     if (end_id >= 0) end_id_ = end_id;

@@ -70,8 +70,8 @@ std::vector<HellaSwagItem> read_binary(const std::string& name, std::string_view
     item.context = reader.tokens("the context");
     for (auto& ending : item.endings) ending = reader.tokens("an ending");
     if (reader.byte() - begin != length)
-      fail("{}: byte {}: example {}: found {} bytes, expected {} as it says", name, begin, i, reader.byte() - begin,
-           length);
+      fail("{}: byte {}: example {}: found {} bytes, expected {} as in its length field", name, begin, i,
+           reader.byte() - begin, length);
   }
   if (reader.byte() != bytes.size())
     fail("{}: byte {}: found {} bytes after the last of {} examples", name, reader.byte(), bytes.size() - reader.byte(),

@@ -114,8 +114,8 @@ void visit_llama(ModelConfig& config, bool qwen3, Section& keys) {
     keys.flag({.name = "embedding_norm", .help = "an RMSNorm with gain follows the embedding"}, config.embedding_norm);
     keys.flag({.name = "head_bias", .help = "the head has a bias"}, config.head_bias);
     keys.choice({.name = "qk_norm",
-                 .help = "`rms`: queries and keys of each head over their RMS, before they are rotated; `rms_gain`: "
-                         "times gains that the heads share; `none`"},
+                 .help = "`rms`: queries and keys of each head are divided by their RMS before RoPE; `rms_gain`: then "
+                         "also multiplied by gains that all heads share; `none`"},
                 config.qk_norm);
     keys.flag({.name = "gated_mlp", .help = "false: down(act(up(x))), without `gate_proj`"}, config.gated);
     keys.number({.name = "embedding_dropout", .help = "dropout rate of the embedding, as in llama2.c"},
@@ -166,10 +166,9 @@ void visit_common(ModelConfig& config, const Json& initialization, Section& keys
   keys.positive({.name = "logit_softcap", .help = "c: logits l become c l / sqrt(l^2 + c^2)"}, config.logit_softcap);
   keys.other(
       {.name = "initialization",
-       .help =
-           "a list of `{\"roles\": [...], \"names\": [\"*.o_proj.*\"], \"distribution\": ...}`, first match: `zero`; "
-           "`normal` with `std`; `uniform` up to `bound`; or with `gain`, which over the root of the layer's inputs "
-           "is either",
+       .help = "a list of `{\"roles\": [...], \"names\": [\"*.o_proj.*\"], \"distribution\": ...}`, of which the first "
+               "match applies; distributions: `zero`; `normal` with `std`; `uniform` in [-`bound`, `bound`]; `gain` "
+               "stands for a `std` or `bound` of `gain` / sqrt(number of the layer's inputs)",
        .absent = "normal with `initializer_range`, biases 0, gains 1"},
       initialization);
 }

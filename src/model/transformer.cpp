@@ -68,9 +68,9 @@ void Model::forward(Tensor tokens) { forward(tokens, whole()); }
 
 void Model::forward_next(Tensor tokens, int64_t begin) {
   const int64_t count = tokens.numel();
-  if (!options_.growing || begin < 0 || begin + count > options_.seq)
-    fail("model: found positions {} to {} of a sequence that {} to {}", begin, begin + count,
-         options_.growing ? "grows" : "does not grow", options_.seq);
+  if (!options_.growing) fail("model: found a model of whole sequences, expected one made with `growing`");
+  if (begin < 0 || begin + count > options_.seq)
+    fail("model: found positions {} to {}, expected 0 to {}", begin, begin + count - 1, options_.seq - 1);
   forward(tokens, {1, begin, count});
 }
 
@@ -199,7 +199,7 @@ Tensor Model::loss(Tensor tokens, Tensor targets) {
 }
 
 Tensor Model::loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale) {
-  if (!options_.training) fail("model: found a request for gradients of a model made without them");
+  if (!options_.training) fail("model: found a model without gradients, expected one made with `training`");
   dropping_ = config_.dropout.any();
   {
     const Timeline::Phase phase(backend_.timeline(), "forward");

@@ -141,7 +141,7 @@ void visit(OptimizerConfig& config, Section& keys) {
       {.name = "variant", .help = "`code`: as the authors' program does it; `paper`: as printed", .absent = "`code`"},
       {});
   keys.choice({.name = "routing",
-               .help = "what the recipe takes: `hidden` matrices, everything `two_dimensional`, `everything`",
+               .help = "what the recipe updates: `hidden` matrices, all `two_dimensional` parameters, or `everything`",
                .absent = "the recipe's"},
               config.routing);
   keys.other(
@@ -154,8 +154,8 @@ void visit(OptimizerConfig& config, Section& keys) {
       {});
   keys.other(
       {.name = "groups",
-       .help = "a list of `{\"roles\": [...], \"names\": [\"*.q_proj.*\"], \"name\": RECIPE, ...}`: taken before "
-               "the routing, first match; may have a `schedule` of its own",
+       .help = "a list of `{\"roles\": [...], \"names\": [\"*.q_proj.*\"], \"name\": RECIPE, ...}`: the first entry "
+               "that matches a parameter updates it, whatever the `routing`; an entry may have its own `schedule`",
        .absent = "none"},
       {});
   RoundingMode rounding = config.stochastic ? RoundingMode::stochastic : RoundingMode::nearest;

@@ -36,7 +36,7 @@ void visit_switches(Recipe& r, Switches& s) {
   s.choice("decay_course", r.decay_course);
   s.set("width_scale", r.width_scale, -2, 2);
   s.when(r.width_scale != 0, "width_scale is off", [&] { s.number("width_base", r.width_base, 1, 1e9); });
-  s.when(r.adamw, "it is AdamW's; put it into \"adamw\"", [&] { adamw_switches(r, s); });
+  s.when(r.adamw, "it belongs to AdamW; set it in \"adamw\"", [&] { adamw_switches(r, s); });
   if (r.adamw) return decay_switches(r, s);
   for (const Stage* stage : stages)
     if (stage->switches) stage->switches(r, s);

@@ -21,7 +21,7 @@ std::vector<RecipeInfo> all_recipes() {
        "m = b1 m + (1 - b1) g\nv = b2 v + (1 - b2) g^2\nw = (1 - lr wd) w - lr (m / (1 - b1^t)) / (sqrt(v / (1 - "
        "b2^t)) + "
        "eps)",
-       "Weight decay spares vectors (norms and biases), as nanoGPT does; MuonEq's and RMNP's C4 code decays them too "
+       "Vectors (norms and biases) do not decay, as in nanoGPT; MuonEq's and RMNP's C4 code decays them too "
        "(vector_weight_decay), RMNP's and NAMO's GPT-2 code does not decay embeddings either (a group of role "
        "embedding). RMNP's C4 "
        "baseline uses eps 1e-10, MuonEq's 1e-6 on the uncorrected root (corrected_eps false).",
@@ -123,7 +123,7 @@ std::vector<RecipeInfo> all_recipes() {
        "The paper's algorithm is an EMA without Nesterov (variant paper), with momentum 1 - t^(-1/2) and rate t^(-3/4) "
        "in the theory, constant momentum and a cosine in the runs; eps 1e-8 belongs to the sum form of the momentum. "
        "The "
-       "code also knows exponent -1/4 (equilibrate_exponent) and bounds on the factors (equilibrate_clip). Its class "
+       "code also has exponent -1/4 (equilibrate_exponent) and bounds on the factors (equilibrate_clip). Its class "
        "has AdamW betas 0.95, 0.95, every script passes 0.9, 0.95. Its scripts also try another start, spc "
        "(zeropower_mode), v / ||(v v^T)^2||_F^(1/4): that is ns_normalize gram, without the 1e-7 that it adds to the "
        "norm. "

@@ -28,7 +28,7 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
                    "(schedule wsd). Its rates are for a width of 768 and its own batch. Betas and decay of its AdamW "
                    "differ by parameter there; here they are the head's. The embedding's are those of a group: "
                    "{\"roles\": [\"embedding\"], \"name\": \"adamw\", \"lr\": 0.3, \"betas\": [0.8, 0.995], "
-                   "\"weight_decay\": 0.001}. Its learned scalars, of rates 0.005 and 0.5, are not in these models.",
+                   "\"weight_decay\": 0.001}. Its learned scalars (rates 0.005 and 0.5) are not in Rowan's models.",
      .settings = R"({"lr": 0.02, "weight_decay": 0.28, "decay_course": "cosine", "momentum": {"from": 0.85, "to": 0.97,
          "steps": 400, "end": 0.9}, "nesterov": true, "equilibrate": "row_mean", "equilibrate_eps": 1e-6,
          "direction": "newton_schulz", "ns_coefficients": "polar_express_5", "ns_safety": 1.01, "ns_eps":
@@ -229,9 +229,9 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
              "of magnitudes\nO = NS5 of them\ntheir part of m = 0.95 of it\n"
              "w = (1 - lr wd) w - lr sqrt(out / in) O",
      .deviations =
-         "The shape factor is the whole matrix's. One selection whatever the number of ranks (the code's "
-         "scope global). The rows that are not kept take part as zeros: the same numbers, and no cheaper than "
-         "Muon.",
+         "The shape factor is the whole matrix's. The selection does not depend on the number of ranks (the code's "
+         "scope global). Rows that are not kept are zeros here: the results are the same, and a step costs as much as "
+         "Muon's.",
      .settings = R"({"lr": 0.01, "weight_decay": 0.01, "form": "sum", "select_fraction": 0.25, "select_decay": 0.95,
          "direction": "newton_schulz", "ns_coefficients": "polar_express_5", "ns_eps": 1e-8, "shape_scale":
          "ratio"})",
@@ -350,8 +350,7 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
              "after it\nr = ||w||_F\nw = w - lr r u / ||u||_F\nw = r w / ||w||_F",
      .deviations = "Every eps is divided as track3-muon's. "
                    "AdamW's rates fall over the last 0.4 of the run there (a schedule of groups). Entry 19, KL-SOAP "
-                   "with this step, starts from numbers that are not the same in any other unit of gradients, and is "
-                   "left out.",
+                   "with this step, is left out, because its initial values fit only the scale of its own gradients.",
      .settings = R"({"lr": 0.018, "weight_decay": 0, "beta2": 0.9, "precondition_order": "around",
          "precondition_frequency": 1, "precondition_eps": 1.9073486328125e-14, "correct_bias": false,
          "decay_last": false, "retract": "frobenius"})",
@@ -364,7 +363,7 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .routing = "hidden",
      .rule = "as shampoo",
      .deviations = "Every eps is divided as track3-muon's. "
-                   "No side is so short there that dimensions would be merged. Schedule as track3-muon's.",
+                   "No dimension there is short enough to be merged. Schedule as track3-muon's.",
      .settings = R"({"precondition_eps": 3.637978807091713e-24, "graft_eps": 1.9073486328125e-16})",
      .adamw = track3_adamw,
      .checked = "Meta's DistributedShampoo",

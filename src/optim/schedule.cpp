@@ -79,17 +79,16 @@ void visit(Schedule& schedule, Section& keys) {
       schedule.from_step);
   if (keys.reading()) schedule.steps = std::max<int64_t>(0, schedule.steps - schedule.from_step);
   int64_t warmup = std::max(schedule.warmup_steps, schedule.asked_warmup_steps);
-  keys.integer<0, most>(
-      {.name = "warmup_steps", .help = "steps over which the rate rises; a tenth of the run if the run is shorter"},
-      warmup);
+  keys.integer<0, most>({.name = "warmup_steps",
+                         .help = "steps over which the rate rises; if the run has fewer steps, a tenth of the run"},
+                        warmup);
   if (keys.reading()) set_warmup(schedule, warmup);
   const bool wsd = schedule.shape == Shape::wsd;
   keys.when(schedule.shape != Shape::constant, [&] {
     if (keys.reading()) schedule.min_lr_ratio = wsd ? 0 : 0.1;
-    keys.number({.name = "min_lr_ratio",
-                 .help = "part of `lr` that the rate falls to at the end",
-                 .absent = "0.1; 0 for `wsd`"},
-                schedule.min_lr_ratio, 0, 1);
+    keys.number(
+        {.name = "min_lr_ratio", .help = "the rate at the end, as a fraction of `lr`", .absent = "0.1; 0 for `wsd`"},
+        schedule.min_lr_ratio, 0, 1);
   });
   keys.when(schedule.shape == Shape::cosine || schedule.shape == Shape::linear, [&] {
     keys.choice(

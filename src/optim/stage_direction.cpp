@@ -15,8 +15,8 @@ bool iterates(const Recipe& r) { return r.direction == Direction::newton_schulz 
 void switches(Recipe& r, Switches& s) {
   s.choice("direction", r.direction);
   s.when(r.normalizes_axis() || r.project != Project::none,
-         "only project and directions that normalize an axis read it; the others are ns_eps, equilibrate_eps, "
-         "adapt_eps",
+         "only project and directions that normalize an axis read it; did you mean ns_eps, equilibrate_eps or "
+         "adapt_eps?",
          [&] {
            s.number("eps", r.eps, Switches::tiny, 1);
            s.choice("eps_mode", r.eps_mode);
@@ -27,7 +27,7 @@ void switches(Recipe& r, Switches& s) {
     s.flag("ns_gram", r.ns_gram);
     s.choice("ns_precision", r.ns_precision);
     s.choice("ns_normalize", r.ns_normalize);
-    s.when(r.ns_normalize != Start::aol, "aol bounds the singular values by itself",
+    s.when(r.ns_normalize != Start::aol, "ns_normalize aol needs no safety factor",
            [&] { s.set("ns_safety", r.ns_safety, 0.1, 10); });
   });
   s.when(r.direction == Direction::aurora, "only direction aurora reads it", [&] {
@@ -35,7 +35,7 @@ void switches(Recipe& r, Switches& s) {
     s.number("balance_exponent", r.balance_exponent, 0, 2);
     s.number("balance_eps", r.balance_eps, Switches::tiny, 1);
   });
-  s.when(r.orthogonalizes(), "the direction orthogonalizes nothing", [&] {
+  s.when(r.orthogonalizes(), "only directions newton_schulz, polar and aurora read it", [&] {
     s.number("ns_eps", r.ns_eps, Switches::tiny, 1);
     s.choice("ns_eps_mode", r.ns_eps_mode);
     s.flag("ns_transpose", r.ns_transpose);

@@ -9,8 +9,8 @@ namespace {
 
 void switches(Recipe& r, Switches& s) {
   s.choice("equilibrate", r.equilibrate);
-  s.when(r.equilibrate != Equilibrate::none && r.equilibrate != Equilibrate::sign, "equilibrate has no sums of squares",
-         [&] {
+  s.when(r.equilibrate != Equilibrate::none && r.equilibrate != Equilibrate::sign,
+         "equilibrate none and sign do not read it", [&] {
            s.number("equilibrate_exponent", r.equilibrate_exponent, -2, 2);
            s.number("equilibrate_eps", r.equilibrate_eps, 0, 1);
            s.set("equilibrate_clip", r.equilibrate_clip, 1, 1e30);

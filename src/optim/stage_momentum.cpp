@@ -16,15 +16,15 @@ bool averages(const Recipe& r) { return r.form == Form::ema || r.form == Form::l
 void switches(Recipe& r, Switches& s) {
   s.choice("form", r.form);
   s.when(r.form != Form::sum && r.form != Form::none, "forms sum and none have no coefficient", [&] { s.momentum(r); });
-  s.when(r.form == Form::ema || r.form == Form::lion, "only ema and lion have a coefficient of the buffer alone",
+  s.when(r.form == Form::ema || r.form == Form::lion, "only forms ema and lion read it",
          [&] { s.number("beta", r.beta, 0, 0.9999999); });
-  s.when(r.form == Form::ema || r.form == Form::heavy_ball, "the form looks ahead by its own rule, or not at all",
+  s.when(r.form == Form::ema || r.form == Form::heavy_ball, "only forms ema and heavy_ball read it",
          [&] { s.flag("nesterov", r.nesterov); });
   s.when(r.form == Form::ema, "only form ema has a bias to correct",
          [&] { s.flag("bias_correction", r.bias_correction); });
   s.when(r.form == Form::nadam, "only form nadam reads it",
          [&] { s.number("momentum_decay", r.momentum_decay, 0, 1); });
-  s.when(r.form == Form::ema || r.form == Form::heavy_ball, "directions are averaged by ema or heavy_ball",
+  s.when(r.form == Form::ema || r.form == Form::heavy_ball, "only forms ema and heavy_ball read it",
          [&] { s.flag("momentum_last", r.momentum_last); });
 }
 

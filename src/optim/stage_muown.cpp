@@ -127,7 +127,7 @@ void check(const Recipe& r, const Refuse& refuse) {
     refuse("retract", "conflicts with magnitudes, which put each row on a sphere of its own");
   if (r.adapt != Adapt::none || r.shape_scale == ShapeScale::nuclear)
     refuse("magnitudes",
-           "conflicts with adapt and shape_scale nuclear, whose factors the rule of the vectors cannot use");
+           "conflicts with adapt and with shape_scale nuclear, because its step does not use their factors");
   if (r.decay != Decay::plain || r.decay_rate != DecayRate::lr || r.decay_last)
     refuse("decay", "conflicts with magnitudes, which choose what decays");
   if (r.momentum_last) refuse("momentum_last", "conflicts with magnitudes, whose buffer averages gradients");

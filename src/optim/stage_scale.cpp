@@ -17,7 +17,7 @@ bool has_scale(const Recipe& r) {
 
 void switches(Recipe& r, Switches& s) {
   s.choice("shape_scale", r.shape_scale);
-  s.when(has_scale(r), "it multiplies shape_scale moonlight, axis and rms only",
+  s.when(has_scale(r), "only shape_scale moonlight, axis and rms read it",
          [&] { s.number("scale", r.scale, Switches::tiny, 1e6); });
   s.number("radius", r.radius, Switches::tiny, 1e9);
   s.choice("direction_precision", r.direction_precision);
@@ -38,7 +38,7 @@ void check(const Recipe& r, const Refuse& refuse) {
   if (r.shape_scale == ShapeScale::rms && r.scales_rate())
     refuse("shape_scale", "rms conflicts with adapt matrix and column, which choose the norm themselves");
   if (r.shape_scale == ShapeScale::nuclear && (r.direction == Direction::none || r.adapt != Adapt::none))
-    refuse("shape_scale", "nuclear needs a direction and no adapt: it is <momentum, direction>");
+    refuse("shape_scale", "nuclear needs a direction, and adapt none, because its factor is <momentum, direction>");
   if (r.shape_scale == ShapeScale::axis && !r.normalizes_axis())
     refuse("shape_scale", "axis needs a direction that normalizes rows or columns");
 }

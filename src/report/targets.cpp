@@ -58,7 +58,7 @@ Json checked(JsonObject target, const fs::path& folder) {
   if (target.has("comment")) target.raw("comment");
   target.finish();
   if (item["metric"] == "val_loss_galore" && item["batches"] == 0)
-    target.fail("batches", "is missing: a figure with n + 1 has a number of batches");
+    target.fail("batches", "is missing: val_loss_galore needs the number of batches");
   return item;
 }
 
@@ -69,7 +69,7 @@ void check_elsewhere(JsonObject figure) {
   figure.string("optimizer");
   const bool bits = figure.has("bits_per_byte"), nats = figure.has("nats");
   if (bits + nats + figure.has("perplexity") != 1)
-    figure.fail("what", "expected perplexity, nats or bits_per_byte with it");
+    figure.fail("what", "expected exactly one of perplexity, nats and bits_per_byte beside it");
   figure.number(bits ? "bits_per_byte" : nats ? "nats" : "perplexity", {}, 0);
   if (figure.has("seeds")) figure.integer("seeds", {}, 1);
   if (figure.has("deviation")) figure.number("deviation", {}, 0);

@@ -38,8 +38,8 @@ void each_row(const std::filesystem::path& metrics, const Note& note,
       first_broken = number;
   }
   if (broken)
-    note(fmt::format("{}, row {}: not a row of metrics{}; left out", metrics.string(), first_broken,
-                     broken > 1 ? fmt::format(", nor are {} others", broken - 1) : ""));
+    note(fmt::format("{}, row {}: found no row of metrics; left out{}", metrics.string(), first_broken,
+                     broken > 1 ? fmt::format(", with {} other such rows", broken - 1) : ""));
 }
 
 bool is_evaluation(const Json& row) {

@@ -46,7 +46,7 @@ NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, 
   }
   const fs::path folder = named / "checkpoints";
   const std::vector<fs::path> there = list_checkpoints(folder);
-  if (there.empty()) fail("{}: no checkpoint yet", folder.string());
+  if (there.empty()) fail("{}: found no checkpoint", folder.string());
   if (step == "newest") {
     const fs::path newest = *newest_checkpoint(folder, note);
     if (const auto ruined = ruined_after(folder, step_of(newest)))

@@ -51,7 +51,8 @@ Ownership::Ownership(const ParameterTable& table, const std::vector<UpdateCost>&
   int idle = static_cast<int>(std::count(busy.begin(), busy.end(), false));
   if (idle > 0) {
     fail(
-        "shard: found {} ranks, expected at most {}, so that each owns a part of the model; or set \"shard\": \"none\"",
+        "shard: found {} ranks, expected at most {}, because each must own a part of the model; or set \"shard\": "
+        "\"none\"",
         ranks, ranks - idle);
   }
 }

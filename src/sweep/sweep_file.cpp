@@ -37,8 +37,8 @@ std::string beside(const std::string& sweep_file, const std::string& path) {
 
 void check_path(const JsonObject& object, const std::string& key, const std::string& path) {
   if (path == "run.dir" || path == "run")
-    object.fail(key, "found in a sweep, which names the folders of its runs itself");
-  if (path == "run.seed") object.fail(key, "found in a sweep; use the sweep's key seeds");
+    object.fail(key, "not allowed in a sweep, which chooses the folders of its runs");
+  if (path == "run.seed") object.fail(key, "not allowed in a sweep; use its key seeds");
 }
 
 std::vector<Setting> settings_of(JsonObject object) {
@@ -56,7 +56,7 @@ Axis axis_of_path(JsonObject& axes, const std::string& path, const Json& list) {
   Axis axis{path, {}};
   for (const Json& value : list) {
     if (value.is_structured())
-      axes.fail(path, "found an object or a list, expected a name for it: {\"LABEL\": {\"PATH\": VALUE, ...}, ...}");
+      axes.fail(path, "found an object or a list without a label, expected {\"LABEL\": {\"PATH\": VALUE, ...}, ...}");
     std::string label = value.is_string() ? value.get<std::string>() : value.dump();
     if (label.ends_with(".json")) label = fs::path(label).stem().string();
     axis.values.push_back({label, "", {{path, value}}});
@@ -117,10 +117,10 @@ Tuning parse_tuning(JsonObject tune) {
     if (!(value > 0)) tune.fail(key, fmt::format("found {}, expected values greater than 0", value));
     tuning.values.push_back(rounded(value));
   }
-  if (tuning.values.empty()) tune.fail(key, "found an empty grid");
+  if (tuning.values.empty()) tune.fail(key, "found an empty list, expected at least one value");
   std::sort(tuning.values.begin(), tuning.values.end());
-  if (std::adjacent_find(tuning.values.begin(), tuning.values.end()) != tuning.values.end())
-    tune.fail(key, "found a value twice");
+  if (const auto twice = std::adjacent_find(tuning.values.begin(), tuning.values.end()); twice != tuning.values.end())
+    tune.fail(key, fmt::format("found {} twice", *twice));
   tuning.extend = tune.number("extend", 0);
   if (tuning.extend != 0 && !(tuning.extend > 1 && tuning.extend <= 1000))
     tune.fail("extend", fmt::format("found {}, expected a factor greater than 1, or 0", tuning.extend));
@@ -155,7 +155,7 @@ double own_value(const TrainConfig& config, const std::string& path) {
   const Json* place = value_at(config.resolved, path);
   if (place && place->is_number()) return place->get<double>();
   if (path == "optimizer.lr") return config.optimizer.rates().main;  // the rate of the main recipe
-  fail("tune.factors: found no number at {} of the config; set it, or give values", path);
+  fail("tune.factors: found no number at {} in the config; set it there, or use tune.values", path);
 }
 
 void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, const std::vector<Setting>& common) {
@@ -176,7 +176,8 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
   constexpr size_t most = 100000;
   if (cells.size() > most) root.fail("axes", fmt::format("found {} cells, expected at most {}", cells.size(), most));
   for (const Cell& cell : cells)
-    if (cell.config.empty()) root.fail("base", "is missing, and not every value of an axis names a config");
+    if (cell.config.empty())
+      root.fail("base", "is missing; expected a base config, or an axis whose values all name configs");
   // Shorter paths are set first, so that a whole section is set before one of its keys, whatever the order of the axes.
   const auto depth = [](const Setting& setting) { return std::count(setting.path.begin(), setting.path.end(), '.'); };
   for (Cell& cell : cells)

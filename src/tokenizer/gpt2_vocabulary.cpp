@@ -106,8 +106,8 @@ std::vector<std::string> read_folder(const fs::path& folder) {
     if (space == std::string_view::npos || !left || !right)
       fail("{}: line {}: expected two tokens in GPT-2's byte alphabet", merges.string(), number);
     if (next >= tokens.size() || tokens[next] != *left + *right)
-      fail("{}: line {}: found the merge '{}', expected one to token {} of {}", merges.string(), number, line, next,
-           encoder.string());
+      fail("{}: line {}: found the merge '{}', expected the merge that makes token {} of {}", merges.string(), number,
+           line, next, encoder.string());
     ++next;
   });
   if (next != tokens.size())

@@ -142,7 +142,8 @@ class HuggingFaceTokenizer : public Tokenizer {
     for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
       if (!model.string(key, "").empty()) model.fail(key, "only an empty one is implemented");
     if (model.number("dropout", 0) != 0)
-      model.fail("dropout", fmt::format("found {}, expected 0: a text has one encoding", model.number("dropout")));
+      model.fail("dropout", fmt::format("found {}, expected 0, because Rowan encodes a text in only one way",
+                                        model.number("dropout")));
     byte_fallback_ = model.boolean("byte_fallback", false);
     joins_unknown_ = model.boolean("fuse_unk", false);
     whole_pieces_first_ = model.boolean("ignore_merges", false);

@@ -86,8 +86,8 @@ void visit(RunConfig& run, Section& keys) {
                          .continues = true},
                         run.patience);
   keys.integer<0, most>({.name = "max_seconds",
-                         .help = "after this time the process saves and exits with code 124; 0: never; leave time for "
-                                 "the save before a job's limit",
+                         .help = "after this time the process saves and exits with code 124; 0: never; choose it so "
+                                 "that the save ends before the job's time limit",
                          .continues = true},
                         run.max_seconds);
   keys.integer<0, most>({.name = "check_weights_every",
@@ -108,7 +108,8 @@ void visit(RunConfig& run, Section& keys) {
 void visit(SkipConfig& skip, Section& keys) {
   constexpr double any = std::numeric_limits<double>::max();
   keys.number({.name = "loss_zscore",
-               .help = "skip a step whose loss is this many standard deviations above the last ones; 0: off"},
+               .help = "skip a step whose loss is this many standard deviations above the mean of the last `window` "
+                       "losses; 0: off"},
               skip.loss_zscore, 0, any);
   keys.number({.name = "grad_norm_zscore", .help = "the same for the gradient norm before clipping; 0: off"},
               skip.grad_norm_zscore, 0, any);
@@ -119,9 +120,8 @@ void visit(AverageConfig& average, Section& keys) {
   keys.number({.name = "ema",
                .help = "coefficient of an exponential average, a <- ema a + (1 - ema) w after each update; 0: none"},
               average.ema, 0, 0.9999999);
-  keys.integer<0, most>(
-      {.name = "ema_start", .help = "updates before the average starts, with the weights at that time"},
-      average.ema_start);
+  keys.integer<0, most>({.name = "ema_start", .help = "the average starts with the weights after this many updates"},
+                        average.ema_start);
   keys.integer<0, most>(
       {.name = "tail",
        .help =
@@ -148,7 +148,7 @@ void visit(TrainConfig& config, Section& keys) {
        .help = "`fp32`; `bf16`: weights and activations in bf16, fp32 masters; `bf16_stochastic`: no masters, "
                "updates rounded stochastically; `bf16_pure`: weights, gradients and state in bf16; `auto`: "
                "`bf16` where the device multiplies it faster (GPUs, AMX, AMD's bf16 instructions), else `fp32`; "
-               "`tf32`: `fp32` whose products round their factors to 10 bits of mantissa, on a GPU"},
+               "`tf32`: like `fp32`, but matrix products round their operands to 10 bits of mantissa; needs a GPU"},
       config.precision);
   keys.choice({.name = "residual",
                .help = "with a precision in bf16, `fp32` keeps the residual stream, and what norms compute from it, in "
@@ -157,24 +157,23 @@ void visit(TrainConfig& config, Section& keys) {
   keys.number({.name = "z_loss",
                .help = "weight of log(sum of exponentials)^2 in the gradient; reported losses do not include it"},
               config.z_loss, 0, std::numeric_limits<float>::max());
-  keys.choice(
-      {.name = "recompute",
-       .help = "which activations the backward pass computes again instead of keeping them; results have the same bits",
-       .continues = true},
-      config.recompute);
+  keys.choice({.name = "recompute",
+               .help = "which activations the backward pass recomputes; the results are bit-identical",
+               .continues = true},
+              config.recompute);
   keys.choice({.name = "device", .continues = true}, config.device);
   keys.choice({.name = "attention",
-               .help = "whose attention kernels a GPU runs; `cudnn` needs bf16 and a build that found cuDNN and its "
+               .help = "the attention kernels that a GPU uses; `cudnn` needs bf16 and a build that found cuDNN and its "
                        "frontend; its backward pass stores the scores, which `rowan plan` counts"},
               config.attention);
   keys.choice({.name = "products",
-               .help = "how a GPU's algorithms of products are chosen: by cuBLASLt's heuristic, or by time, once for "
-                       "each shape; the run's folder keeps the choices, so that it continues with the same bits; "
-                       "`timed` is for one rank"},
+               .help = "how the algorithm of each matrix product on a GPU is chosen: by cuBLASLt's heuristic, or by "
+                       "timing several, once for each shape; `timed` needs a single rank and keeps the choices in the "
+                       "run's folder, so a continued run has the same bits"},
               config.products);
   keys.integer<0, most_threads>({.name = "threads", .help = "CPU threads; 0: one per core", .continues = true},
                                 config.threads);
-  keys.choice({.name = "shard", .help = "what is divided among the ranks instead of held by each", .continues = true},
+  keys.choice({.name = "shard", .help = "what is sharded among the ranks instead of copied to each", .continues = true},
               config.shard);
   if (keys.reading()) config.reduce = gradient_dtype(config.precision);
   Travel reduce = config.reduce == DType::bf16 ? Travel::bf16 : Travel::fp32;
@@ -329,7 +328,7 @@ Json identity_of(Json resolved) {
 TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides) {
   std::error_code unreadable;
   if (const auto inside = std::filesystem::path(path) / "config.json"; std::filesystem::exists(inside, unreadable))
-    fail("{}: found a folder, expected a config; the folder's is {}", path, inside.string());
+    fail("{}: found a folder, expected a config file; the folder contains {}", path, inside.string());
   return parse_config({path, read_file(path)}, overrides);
 }
 
@@ -341,7 +340,8 @@ TrainConfig parse_config(JsonSource text, const std::vector<std::string>& overri
   TrainConfig config;
   JsonObject root(source, json);
   if (root.has("model_type") && !root.has("model"))
-    root.fail("model_type", "this is a model; a config names it as \"model\", and data, batch, optimizer and run");
+    root.fail("model_type",
+              "found the config of a model, expected that of a run, with model, data, batch, optimizer and run");
   if (root.has("device") && root.raw("device") == "gpu")
     root.fail("device", "found 'gpu', expected one of auto, cpu, cuda; did you mean 'cuda'?");
   for (const char* key : {"axes", "base"})
@@ -377,7 +377,7 @@ TrainConfig parse_config(JsonSource text, const std::vector<std::string>& overri
   if (config.attention == AttentionKernels::cudnn &&
       (config.precision == TrainPrecision::fp32 || config.precision == TrainPrecision::tf32))
     root.fail("attention",
-              fmt::format("found cudnn with precision {}, expected bf16 for it", name_of(config.precision)));
+              fmt::format("found cudnn with precision {}, expected a bf16 precision", name_of(config.precision)));
   if (config.attention == AttentionKernels::cudnn && config.data.documents)
     root.fail("attention",
               "found cudnn, which does not keep attention within documents; use rowan, or remove data.documents");

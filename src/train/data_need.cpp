@@ -30,7 +30,7 @@ std::string more_of(const fs::path& folder, double times) {
   if (!json.is_object() || !json.contains("sources") || !json.contains("settings")) return "";
   const Json& held_out = json["settings"].value("validation_inputs", Json(0));
   const auto files = static_cast<double>(json["sources"].size()) - held_out.get<double>();
-  return fmt::format("; {} --shards {:.0f} has enough", recipe.string(), std::ceil(files * times));
+  return fmt::format("; {} --shards {:.0f} downloads enough", recipe.string(), std::ceil(files * times));
 }
 
 std::string reads(const TrainConfig& config, const BatchSource& batches, double epochs) {

@@ -41,8 +41,10 @@ void check_function(const ModelConfig& model, const fs::path& config) {
   if (theirs.contains("model")) theirs = Json(theirs["model"]);
   auto check = [&](const char* what, const auto& there, const auto& here) {
     if (there != here)
-      fail("init: {}: {}: found {}, expected {} as in this run's model; to use the weights anyway, name their file",
-           config.string(), what, there, here);
+      fail(
+          "init: {}: {}: found {}, expected {} as in this run's model; to use the weights anyway, set init to "
+          "their file",
+          config.string(), what, there, here);
   };
   const Json type = theirs.contains("model_type") ? theirs["model_type"] : Json();
   check("model_type", type.dump(), model.resolved["model_type"].dump());
@@ -72,7 +74,7 @@ fs::path find_initial_weights(const std::string& init, const ModelConfig& model,
   }
   if (fs::is_directory(path / "checkpoints")) {
     const auto newest = newest_checkpoint(path / "checkpoints", warn);
-    if (!newest) fail("init: {}: no checkpoint yet", init);
+    if (!newest) fail("init: {}: found no checkpoint", init);
     path = *newest;
   } else if (fs::exists(path / "manifest.json")) {
     verify_checkpoint(path);

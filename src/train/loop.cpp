@@ -34,10 +34,10 @@ std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile
 // A note about a ruined checkpoint, with the command that goes back to a sound one.
 std::string ruin_text(const TrainConfig& config, const std::string& what) {
   const std::vector<fs::path> sound = list_checkpoints(fs::path(config.run.dir) / "checkpoints");
-  return fmt::format("{}; this checkpoint is kept apart as ruined_*, {}", what,
-                     sound.empty() ? std::string("and there is no sound one to go back to")
-                                   : fmt::format("the last sound one is {}: rowan train CONFIG --from {}, with another "
-                                                 "optimizer.lr or grad_clip, goes back to it",
+  return fmt::format("{}; this checkpoint is kept as ruined_*; {}", what,
+                     sound.empty() ? std::string("there is no sound checkpoint to go back to")
+                                   : fmt::format("the last sound checkpoint is {}; to go back to it, run rowan train "
+                                                 "CONFIG --from {} with another optimizer.lr or grad_clip",
                                                  sound[0].filename().string(), step_of(sound[0])));
 }
 
@@ -61,7 +61,7 @@ auto with_plan(const TrainConfig& config, const Communicator& communicator, Work
     return work();
   } catch (const OutOfMemory& error) {
     const Plan plan = make_plan(config, communicator.size());
-    fail("{}; `rowan plan` says of this run: {}", error.what(), memory_text(plan));
+    fail("{}; the memory plan of this run: {}", error.what(), memory_text(plan));
   }
 }
 
@@ -82,7 +82,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   run_on_all_ranks(communicator, [&] {
     if (config.products == Products::timed) {
       if (communicator.size() > 1)  // ranks that choose different algorithms would compute different bits
-        fail("products: found \"timed\" on {} ranks, expected one rank for it; use \"heuristic\"", communicator.size());
+        fail("products: found \"timed\" on {} ranks, expected one rank; use \"heuristic\"", communicator.size());
       backend.time_products((dir / "products.json").string());
     }
     if (!first) return;
@@ -115,7 +115,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     log = std::make_unique<RunLog>(config, *trainer, progress, peak, !chosen.empty(), state.value("seconds", 0.0));
     for (const std::string& line : trainer->shared_shards()) note("warning: " + line);
     if (config.optimizer.telemetry_every && !trainer->optimizer().has_telemetry())
-      note(fmt::format("optimizer.telemetry_every: {} has no figures of its own; run.norms_every gives norms by layer",
+      note(fmt::format("optimizer.telemetry_every: {} has no telemetry; run.norms_every writes the norms of each layer",
                        config.optimizer.rates().recipe));
     if (!backend.fast(compute_dtype(config.precision)))
       note(fmt::format("warning: precision {} is slow here, fp32 is faster; \"auto\" takes the faster one",
@@ -127,8 +127,8 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
     for (const char* key : {"device", "world_size"})
       if (state.contains(key) && state[key] != place[key])
         note(
-            fmt::format("{} was {}, is {}: sums are made in another order, so that losses differ in their last digits "
-                        "from those of a run never stopped",
+            fmt::format("{} was {} and is now {}: sums are taken in another order, so the last digits of losses differ "
+                        "from those of an uninterrupted run",
                         key, state[key].dump(), place[key].dump()));
   });
 

@@ -73,12 +73,12 @@ std::string uneven_text(const ParameterTable& table, const std::vector<UpdateCos
     const int64_t blocks = costs[i].block_rows ? parameter.rows() / costs[i].block_rows : 1;
     const double work = costs[i].work / static_cast<double>(blocks);
     if (costs[i].atom != Atom::matrix || work <= largest) continue;
-    largest = work, name = parameter.name;
+    largest = work, name = (blocks > 1 ? "one block of " : "") + parameter.name;
   }
   if (largest * ranks <= 1.08 * total) return "";
   return fmt::format(
-      "{} is updated whole, by one rank: {:.2f} equal shares; work is even on up to {} ranks, or with a "
-      "recipe by row or element for it (optimizer.groups)",
+      "one rank updates the whole of {}, which is {:.2f} times an equal share of the work; use at most {} ranks, or a "
+      "recipe that works by row or element (optimizer.groups)",
       name, largest * ranks / total, std::max(1, static_cast<int>(1.08 * total / largest)));
 }
 
@@ -153,7 +153,7 @@ void check_memory(const TrainConfig& config, const Backend& backend, int ranks) 
   const Plan plan = make_plan(config, ranks);
   const size_t available = available_memory();
   if (backend.host_memory() && plan.total_bytes > available)
-    fail("out of memory: found {1} free, expected {0} on each rank; {2} (rowan plan shows what takes how much)",
+    fail("out of memory: found {1} free, expected {0} on each rank; {2} (rowan plan shows the memory of each part)",
          human_bytes(static_cast<double>(plan.total_bytes)), human_bytes(static_cast<double>(available)),
          remedy(config, plan, ranks, available));
 }

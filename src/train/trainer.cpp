@@ -214,8 +214,8 @@ std::string Trainer::reason_to_skip(const StepResult& result) {
   const double loss_score = skip.loss_zscore > 0 ? losses_.add(result.loss) : 0;
   const double norm_score = skip.grad_norm_zscore > 0 ? grad_norms_.add(result.grad_norm) : 0;
   auto text = [&](const char* what, double value, double score) {
-    return fmt::format("the {} {:.4g} is {:.1f} standard deviations above its last {}", what, value, score,
-                       skip.window);
+    return fmt::format("the {} {:.4g} is {:.1f} standard deviations above the mean of its last {} values", what, value,
+                       score, skip.window);
   };
   if (loss_score > skip.loss_zscore) return text("loss", result.loss, loss_score);
   if (norm_score > skip.grad_norm_zscore) return text("gradient norm", result.grad_norm, norm_score);

@@ -50,11 +50,14 @@ std::string Trainer::ruin() {
   constexpr double most_weight = 1000;  // largest root mean square of the weights; limits a run's first checkpoint too
   const double norm = sharding_.weight_norm();
   if (!(last_loss_ <= most_loss * largest_loss_))
-    return fmt::format("the loss {:.4g} is far above the {:.4g} of this run so far", last_loss_, largest_loss_);
+    return fmt::format("the loss is {:.4g}, expected at most {:.4g}, {} times the largest so far", last_loss_,
+                       most_loss * largest_loss_, most_loss);
   if (largest_norm_ > 0 && !(norm <= most_norm * largest_norm_))
-    return fmt::format("the weights, of norm {:.4g}, are far from the {:.4g} of this run so far", norm, largest_norm_);
+    return fmt::format("the norm of the weights is {:.4g}, expected at most {:.4g}, {} times the largest so far", norm,
+                       most_norm * largest_norm_, most_norm);
   const double typical = norm / std::sqrt(static_cast<double>(model_.parameters().count()));
-  if (!(typical <= most_weight)) return fmt::format("the weights are of size {:.4g}", typical);
+  if (!(typical <= most_weight))
+    return fmt::format("the root mean square of the weights is {:.4g}, expected at most {}", typical, most_weight);
   largest_loss_ = std::max(largest_loss_, last_loss_);
   largest_norm_ = std::max(largest_norm_, norm);
   return "";
@@ -150,8 +153,8 @@ Json Trainer::restore(const std::filesystem::path& folder) {
   check_fingerprint(state.raw("data"), batches_.fingerprint());
   if (const int64_t sequences = state.integer("batch_sequences"); sequences != config_.batch.sequences)
     fail(
-        "{0}: batch.sequences: found {2} in the config, expected {1} as in the run, or the sample order would change; "
-        "take only the weights with \"init\" in a config with another run.dir",
+        "{0}: batch.sequences: found {2} in the config, expected {1} as in the run, because another value changes the "
+        "sample order; to take only the weights, use \"init\" and another run.dir",
         source->name, sequences, config_.batch.sequences);
 
   load_weights(checkpoint.model());

@@ -36,7 +36,8 @@ Buffer::Buffer(DType dtype, std::initializer_list<int64_t> shape, const Doubles&
 Buffer::~Buffer() { backend().release(tensor_.data); }
 
 void Buffer::write(const Doubles& values) {
-  if (values.size() != given_.size()) fail("a buffer of {} given {} values", tensor_.describe(), values.size());
+  if (values.size() != given_.size())
+    fail("buffer: found {} values, expected as many as {} has elements", values.size(), tensor_.describe());
   std::vector<unsigned char> bytes(tensor_.bytes());
   for (size_t i = 0; i < values.size(); ++i) {
     if (tensor_.dtype == DType::i32) {

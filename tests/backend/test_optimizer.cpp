@@ -449,5 +449,19 @@ TEST(OptimizerChecks, NameTheArgument) {
   EXPECT_NE(error_of([&] { backend().adamw(x.slots, {}); }).find("second of slot 1 is missing"), std::string::npos);
 }
 
+TEST(OptimizerChecks, NameTheDtypesThatDiffer) {
+  const auto adamw = [](const Matrices& x) { return error_of([&] { backend().adamw(x.slots, {}); }); };
+  Buffer narrow(DType::bf16, {3, 4}), wide(DType::f32, {3, 4});
+  Matrices x(2, 3, 4, 0, DType::f32);
+  x.slots[1].second = narrow;
+  EXPECT_EQ(adamw(x), "adamw: second of slot 1: found bf16[3, 4], expected fp32 as in slot 0");
+  x.slots[1].first = narrow;
+  EXPECT_EQ(adamw(x), "adamw: slot 1: found gradient fp32 and first bf16, expected fp32 and fp32 as in slot 0");
+  x.slots[1].weight = narrow;
+  x.slots[1].master = wide;
+  EXPECT_EQ(adamw(x),
+            "adamw: slot 1: found a weight in bf16 with a master, expected one in fp32 without a master as in slot 0");
+}
+
 }  // namespace
 }  // namespace rowan::test

@@ -84,7 +84,8 @@ Schedule schedule_from_environment() {
   if (!name || !std::strcmp(name, "forward")) return Schedule::forward;
   if (!std::strcmp(name, "reverse")) return Schedule::reverse;
   if (!std::strcmp(name, "random")) return Schedule::random;
-  throw std::runtime_error(std::string("EMULATION_SCHEDULE: '") + name + "'; allowed: forward, reverse, random");
+  throw std::runtime_error(std::string("EMULATION_SCHEDULE: found '") + name +
+                           "', expected forward, reverse or random");
 }
 
 Schedule schedule = schedule_from_environment();
@@ -119,7 +120,7 @@ std::unique_ptr<char[]> poisoned(size_t bytes) {
 }
 
 void check_return() {
-  if (!current->copies.empty()) report("returns with cp.async copies never waited for");
+  if (!current->copies.empty()) report("returns before it has waited for its cp.async copies");
   if (block->barrier_arrived) report("returns while other threads wait at " + block->barrier_place.text());
   for (const WarpOperation& operation : block->operations[current->thread.warp])
     if (operation.mask >> current->thread.lane & 1)
@@ -223,8 +224,8 @@ void run(const char* kernel, dim3 grid, dim3 dim, size_t dynamic_shared_bytes, s
       dynamic_shared_bytes > shared_limit)
     throw DeviceError(std::string(kernel) + ": launch of " + std::to_string(blocks) + " blocks of " +
                       std::to_string(threads) + " threads with " + std::to_string(dynamic_shared_bytes) +
-                      " bytes of shared memory; threads are a multiple of 32 up to 1024, bytes at most " +
-                      std::to_string(shared_limit));
+                      " bytes of shared memory; expected a multiple of 32 threads, at most 1024, and at most " +
+                      std::to_string(shared_limit) + " bytes");
   DeviceMemoryOpen open;
   Unobserved scope;
   block = state.get();
@@ -259,9 +260,9 @@ void barrier(const char* file, int line) {
   {
     Unobserved scope;
     Place place{file, line};
-    if (b.finished) report("waits at " + place.text() + ", which threads that returned will never meet");
+    if (b.finished) report("waits at " + place.text() + ", but other threads have already returned");
     if (b.barrier_arrived && !(b.barrier_place == place))
-      report("meets " + place.text() + " while others of its block wait at " + b.barrier_place.text());
+      report("reaches " + place.text() + " while other threads of its block wait at " + b.barrier_place.text());
     b.barrier_place = place;
     if (++b.barrier_arrived < b.threads) {
       wait_at(place);
@@ -321,7 +322,7 @@ void* static_shared(const void* key, size_t bytes) {
   for (auto& [known, memory] : block->arrays)
     if (known == key) return memory.get();
   if ((block->shared_bytes += bytes) > block->shared_limit)
-    report(std::to_string(block->shared_bytes) + " bytes of shared memory, of which it may have " +
+    report("found " + std::to_string(block->shared_bytes) + " bytes of shared memory, expected at most " +
            std::to_string(block->shared_limit));
   block->arrays.emplace_back(key, poisoned(bytes));
   return block->arrays.back().second.get();

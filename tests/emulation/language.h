@@ -44,7 +44,7 @@ EMULATION_UNSEEN inline T shuffle(const char* name, unsigned mask, T value, unsi
     for (unsigned lane = 0; lane < 32; ++lane) {
       if (!(m >> lane & 1)) continue;
       auto* reader = static_cast<Shuffle<T>*>(records[lane]);
-      if (reader->source >= 32 || !(m >> reader->source & 1)) report("shuffle: reads a lane that takes no part");
+      if (reader->source >= 32 || !(m >> reader->source & 1)) report("shuffle: reads a lane outside its mask");
       reader->out = static_cast<Shuffle<T>*>(records[reader->source])->in;
     }
   });

@@ -16,7 +16,7 @@ forbid() {
 
 forbid '<<<' 'launch through CudaBackend::launch'
 forbid '__shared__' 'shared memory through SHARED_ARRAY or DYN_SHARED'
-forbid '\basm\b' 'PTX in device.cuh, beside its twin for the CPU'
+forbid '\basm\b' 'PTX only in device.cuh, next to its version for the CPU'
 forbid 'cooperative_groups|cub/|cub::|thrust' 'g++ cannot compile it'
 forbid 'atomic[A-Z]' 'sums by atomics have no fixed order'
 forbid '__CUDA_ARCH__|ROWAN_EMULATION' 'the same code must run in both'

@@ -73,9 +73,11 @@ TEST_F(Folders, NoFileTakesThePlaceOfAnother) {
   ASSERT_EQ(rowan(train("--steps 1")).code, 0);
   const Files before = contents(run("run"));
   const std::string config = (run("run") / "config.json").string();
-  expect_mistake("report " + run("run").string() + " --out " + config, "found another file, expected a page or none");
-  expect_mistake(train("--profile " + config), "found another file, expected a trace or none");
-  expect_mistake("tokenizer train --out " + config + " " + file().string(), "expected a sentencepiece model or none");
+  expect_mistake("report " + run("run").string() + " --out " + config,
+                 "found a file of another kind, expected a page or no file");
+  expect_mistake(train("--profile " + config), "found a file of another kind, expected a trace or no file");
+  expect_mistake("tokenizer train --out " + config + " " + file().string(),
+                 "expected a sentencepiece model or no file");
   EXPECT_EQ(contents(run("run")), before);
   const std::string page = (dir_ / "page.html").string(), pipe = (dir_ / "pipe").string();
   for (int i = 0; i < 2; ++i) EXPECT_EQ(rowan("report " + run("run").string() + " --out " + page).code, 0);
@@ -135,7 +137,7 @@ TEST_F(Folders, NothingIsWrittenOverFilesOfOthers) {
   expect_mistake("sweep " + (dir_ / "sweep.json").string() + " --set dir=" + folder,
                  "there, expected a sweep or an empty folder");
   expect_mistake("tales --stories 2 --validation-stories 2 --out " + folder,
-                 "train.bin: found another file, expected a token shard or none");
+                 "train.bin: found a file of another kind, expected a token shard or no file");
   EXPECT_EQ(contents(dir_ / "theirs"), before);
 
   // A card that a person wrote stays in every export.

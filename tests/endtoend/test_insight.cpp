@@ -88,7 +88,7 @@ TEST_F(Insight, RowsHaveRatesTimesAndNorms) {
 
 TEST_F(Insight, ARecipeWithoutFiguresSaysSo) {
   const Outcome result = rowan(train("--set optimizer.name=adamw --set optimizer.telemetry_every=6"));
-  EXPECT_NE(result.err.find("adamw has no figures of its own"), std::string::npos) << result.err;
+  EXPECT_NE(result.err.find("adamw has no telemetry"), std::string::npos) << result.err;
 }
 
 // In the trace, operations are nested in phases, and phases in steps.

@@ -39,7 +39,7 @@ TEST_F(OwnText, AFolderIsTokenizedAndATenthHeldOut) {
   EXPECT_NEAR(manifest["validation"][0]["tokens"].get<double>(), 0.1 * manifest["tokens"].get<double>(), 60);
   const Outcome none = here("tokenize --tokenizer bytes --validation none --out all text/*.txt");
   EXPECT_EQ(none.code, 0);
-  EXPECT_NE(none.err.find("warning: nothing was held out"), std::string::npos) << none.err;
+  EXPECT_NE(none.err.find("warning: no text was held out"), std::string::npos) << none.err;
   expect_mistake("tokenize --tokenizer bytes --out x " + (dir_ / "text/.hidden/..").string() + "/../none",
                  "no such file");
   fs::create_directories(dir_ / "empty");

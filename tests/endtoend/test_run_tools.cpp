@@ -83,7 +83,8 @@ TEST_F(RunTools, ComparesRunsBestFirst) {
     EXPECT_NE(row.find(cell), std::string::npos) << cell << " in " << row;
   EXPECT_NE(result.out.find("| 10 of 20 "), std::string::npos) << result.out;
 
-  expect_mistake("train " + (dir_ / "better").string(), "better: found a folder, expected a config; the folder's is ");
+  expect_mistake("train " + (dir_ / "better").string(),
+                 "better: found a folder, expected a config file; the folder contains ");
   expect_mistake("compare " + (dir_ / "absent").string(), "absent: found no config.json, expected the folder of a run");
   // A broken row gives a warning, and the table is still printed.
   Outcome torn =
@@ -91,8 +92,8 @@ TEST_F(RunTools, ComparesRunsBestFirst) {
   EXPECT_EQ(torn.code, 0);
   EXPECT_NE(torn.out.find("| 3.5000 "), std::string::npos) << torn.out;
   EXPECT_NE(torn.out.find("better"), std::string::npos) << torn.out;
-  EXPECT_EQ(torn.err,
-            fmt::format("rowan: {}, row 2: not a row of metrics; left out\n", (dir_ / "torn/metrics.jsonl").string()));
+  EXPECT_EQ(torn.err, fmt::format("rowan: {}, row 2: found no row of metrics; left out\n",
+                                  (dir_ / "torn/metrics.jsonl").string()));
 }
 
 // Every tool takes a run, one of its checkpoints, or a run and a step.

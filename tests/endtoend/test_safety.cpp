@@ -159,7 +159,10 @@ TEST_F(Safety, RuinedWeightsNeverPushOutGoodOnes) {
   ASSERT_EQ(checkpoints(), std::vector<std::string>{"step_00000010"});
   Outcome absurd = rowan(train(keep + "--resume --set optimizer.lr=1e6 --set run.steps=20"));
   EXPECT_EQ(absurd.code, 2) << absurd.err;
-  EXPECT_NE(absurd.err.find("the last sound one is step_00000010: rowan train CONFIG --from 10"), std::string::npos)
+  EXPECT_NE(
+      absurd.err.find(" times the largest so far; this checkpoint is kept as ruined_*; the last sound checkpoint is "
+                      "step_00000010; to go back to it, run rowan train CONFIG --from 10 with another"),
+      std::string::npos)
       << absurd.err;
   const std::vector<std::string> after = checkpoints();
   ASSERT_EQ(after.size(), 2u);

@@ -220,7 +220,8 @@ TEST_F(Sweep, ASlurmScriptHasTheOpenRuns) {
 TEST_F(Sweep, MistakesAreOneLineAndLeaveNothing) {
   expect_mistake("sweep " + file().string() + " --set against='\"\"' --set 'axes={\"optimizer.lrr\": [1]}'",
                  "unknown key 'lrr'");
-  expect_mistake("sweep " + file().string() + " --set tune.values=[]", "found an empty grid");
+  expect_mistake("sweep " + file().string() + " --set tune.values=[]",
+                 "found an empty list, expected at least one value");
   for (const char* seed : {"18446744073709551615", "-1", "1.5", "1e+300", "\\\"1\\\""})
     expect_mistake("sweep " + file().string() + " --set seeds=[1," + seed + "]",
                    "expected whole numbers from 0 to 9223372036854775807");

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Holds Rowan's recipes against the authors' own programs, and torch's, on random cases.
+"""Compares Rowan's recipes with the authors' programs and with torch on random cases.
 
     python3 tests/golden/field_parity.py BUILD PROGRAMS [CASES]
 
-BUILD is a build folder with golden_tests. PROGRAMS is a folder with checkouts of what is there to compare with:
+BUILD is a build folder with golden_tests. PROGRAMS is a folder with checkouts of these programs:
 
     git clone https://github.com/nikhilvyas/SOAP            git clone https://github.com/kcc-lion/muown
     git clone https://github.com/AGI-Arena/MARS             git clone https://github.com/yorkerlin/KL-Methods
@@ -13,9 +13,9 @@ BUILD is a build folder with golden_tests. PROGRAMS is a folder with checkouts o
     git clone https://github.com/xie-lab-ml/Mano-Restriking-Manifold-Optimization-for-LLM-Training
     git clone https://github.com/KellerJordan/modded-nanogpt
 
-Those that are missing are left out, and named. The programs run in float64, their casts to narrower types and their
-compilation taken away; Rowan runs in fp32, through golden_tests, which print the largest difference of each recipe, over
-the largest weight. Needs torch; not part of `make test`.
+Missing programs are left out and named. The programs run in float64, without their casts to narrower types and without
+compilation. Rowan runs in fp32, in golden_tests. For each recipe, the script prints the largest difference of a weight,
+divided by the largest weight. Needs torch; not part of `make test`.
 """
 import ast
 import contextlib

@@ -28,7 +28,7 @@ export PATH=$folder/bin:$PATH
 refused() {  # LINE NAME=VALUE...
   local line=$1
   shift
-  ! env "$@" scripts/kernel_table.sh --check >out 2>&1 || fail "nothing was wrong with $*"
+  ! env "$@" scripts/kernel_table.sh --check >out 2>&1 || fail "expected a failure with $*"
   [ "$(cat out)" = "kernel_table: $line" ] || { cat out >&2; fail "expected '$line'"; }
 }
 scripts/kernel_table.sh --write

@@ -113,7 +113,7 @@ TEST(TimedProductsElsewhere, AreRefused) {
   } catch (const Error& error) {
     message = error.what();
   }
-  EXPECT_EQ(message, "products: found \"timed\" on the device \"cpu\", expected a GPU for it; use \"heuristic\"");
+  EXPECT_EQ(message, "products: found \"timed\" on the device \"cpu\", expected a GPU; use \"heuristic\"");
 }
 
 }  // namespace

@@ -180,10 +180,11 @@ TEST(Failures, SlowAttentionIsNamed) {
   auto backend = make_cuda_backend(0);
   EXPECT_EQ(backend->slow_attention({1, 8, 1, 1, 128, 1}, DType::bf16), "");
   const std::string why =
-      "plain kernels, tens of times slower than those on tensor cores, which take bf16 and a head_dim that is a "
-      "multiple of 8 up to 128; here it is ";
-  EXPECT_EQ(backend->slow_attention({1, 8, 1, 1, 64, 1}, DType::f32), why + "fp32 and 64");
-  EXPECT_EQ(backend->slow_attention({1, 8, 1, 1, 136, 1}, DType::bf16), why + "bf16 and 136");
+      ", tens of times slower than tensor-core kernels, which need bf16 and a head_dim that is a multiple of 8, at "
+      "most 128";
+  EXPECT_EQ(backend->slow_attention({1, 8, 1, 1, 64, 1}, DType::f32), "plain kernels for fp32 and head_dim 64" + why);
+  EXPECT_EQ(backend->slow_attention({1, 8, 1, 1, 136, 1}, DType::bf16),
+            "plain kernels for bf16 and head_dim 136" + why);
 }
 
 TEST(Precision, Tf32RoundsTheFactorsOfProducts) {
@@ -259,6 +260,7 @@ TEST(Workspace, IsWhatThePlanCounts) {
 }
 
 TEST(Failures, AttentionOfAnAbsentLibrary) {
+  EXPECT_EQ(error_of([] { make_cuda_backend(-1); }), "device: found GPU -1, expected 0 or more");
   EXPECT_NE(
       error_of([] { make_cuda_backend(0, AttentionKernels::cudnn); }).find("attention: this rowan was built without"),
       std::string::npos);
@@ -275,7 +277,7 @@ TEST(Failures, OutOfMemoryNamesTheCategoryTheSizeAndThePlan) {
   emulation::limit_memory(size_t{16} << 30);
   EXPECT_TRUE(message.find("bytes (") != std::string::npos && message.find(" for ") != std::string::npos &&
               message.find("taken so far: ") != std::string::npos &&
-              message.find("`rowan plan` says of this run: ") != std::string::npos &&
+              message.find("the memory plan of this run: ") != std::string::npos &&
               message.find("at most: weights ") != std::string::npos)
       << message;
 }

@@ -142,7 +142,7 @@ TEST_F(RunFolderTest, MistakesAreNamed) {
             (dir_ / "absent").string() + ": found no config.json, expected the folder of a run");
   write_small_run(dir_, small_llama());
   fs::remove_all(dir_ / "checkpoints" / "step_00000001");
-  EXPECT_EQ(message(dir_), (dir_ / "checkpoints").string() + ": no checkpoint yet");
+  EXPECT_EQ(message(dir_), (dir_ / "checkpoints").string() + ": found no checkpoint");
   write_small_run(dir_, small_llama());
   Json other = small_llama();
   other["hidden_size"] = 32;

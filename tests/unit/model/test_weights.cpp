@@ -221,7 +221,7 @@ TEST_F(Weights, InitIsAFileAFolderOrARun) {
   EXPECT_EQ(error(dir_ / "none"), "init: " + (dir_ / "none") + ": no such file or folder");
   EXPECT_NE(error(dir_.write("gpt2_124M.bin", "")).find("gpt2_124M.bin: expected a .safetensors"), std::string::npos);
   fs::create_directories(dir_ / "empty/checkpoints");
-  EXPECT_NE(error(dir_ / "empty").find("empty: no checkpoint yet"), std::string::npos);
+  EXPECT_NE(error(dir_ / "empty").find("empty: found no checkpoint"), std::string::npos);
   EXPECT_NE(error(dir_ / "empty/checkpoints").find("neither model.safetensors nor"), std::string::npos);
   std::string bytes = read_file(checkpoint() / "model.safetensors");
   bytes.back() ^= 1;

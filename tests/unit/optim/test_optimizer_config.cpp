@@ -69,12 +69,12 @@ TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
   expect_refused(R"({"name": "muon", "shape_scale": "axis"})", "needs a direction that normalizes rows or columns");
   expect_refused(R"({"name": "rmnp", "project": "alternate"})", "fixed axis");
   expect_refused(R"({"name": "recipe", "form": "lion"})", "direction sign");
-  expect_refused(R"({"name": "muon", "betas": [0.9, 0.95]})", "put it into \"adamw\"");
-  expect_refused(R"({"name": "muon", "eps": 1e-8})", "the others are ns_eps");
-  expect_refused(R"({"name": "rmnp", "ns_eps": 1e-8})", "orthogonalizes nothing");
+  expect_refused(R"({"name": "muon", "betas": [0.9, 0.95]})", "it belongs to AdamW; set it in \"adamw\"");
+  expect_refused(R"({"name": "muon", "eps": 1e-8})", "did you mean ns_eps, equilibrate_eps or adapt_eps?");
+  expect_refused(R"({"name": "rmnp", "ns_eps": 1e-8})", "only directions newton_schulz, polar and aurora read it");
   expect_refused(R"({"name": "muon", "adapt_eps": 1e-8})", "no second moment");
-  expect_refused(R"({"name": "muon", "scale": 0.2})", "multiplies shape_scale moonlight");
-  expect_refused(R"({"name": "muon", "equilibrate_clip": 2})", "no sums of squares");
+  expect_refused(R"({"name": "muon", "scale": 0.2})", "only shape_scale moonlight, axis and rms read it");
+  expect_refused(R"({"name": "muon", "equilibrate_clip": 2})", "equilibrate none and sign do not read it");
   expect_refused(R"({"name": "normuon", "step_cap": 1})", "neither matrix nor column");
   expect_refused(R"({"name": "namo", "shape_scale": "rms"})", "choose the norm themselves");
 }

@@ -275,8 +275,9 @@ TEST_F(Targets, AreReadStrictly) {
     return error(R"({"targets": [], "elsewhere": [{"source": "a", "what": "b", "optimizer": "muon")" + more + "}]}");
   };
   EXPECT_EQ(elsewhere(R"(, "bits_per_byte": 1.2, "seeds": 3, "deviation": 0.01)"), "");
-  EXPECT_NE(elsewhere("").find("elsewhere.0.what: expected perplexity, nats or bits_per_byte with it"),
-            std::string::npos);
+  EXPECT_NE(
+      elsewhere("").find("elsewhere.0.what: expected exactly one of perplexity, nats and bits_per_byte beside it"),
+      std::string::npos);
   EXPECT_NE(elsewhere(R"(, "nats": 1, "step": 2)").find("unknown key 'step'"), std::string::npos);
 }
 

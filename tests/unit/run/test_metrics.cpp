@@ -107,7 +107,8 @@ TEST_F(MetricsTest, BrokenRowsCostOneNote) {
   const std::vector<Json> rows = read_metrics(dir_ / "metrics.jsonl", [&](const std::string& text) { notes += text; });
   ASSERT_EQ(rows.size(), 2u);
   EXPECT_EQ(rows[1]["val_loss"], 1.5);
-  EXPECT_EQ(notes, (dir_ / "metrics.jsonl").string() + ", row 2: not a row of metrics, nor are 6 others; left out");
+  EXPECT_EQ(notes,
+            (dir_ / "metrics.jsonl").string() + ", row 2: found no row of metrics; left out, with 6 other such rows");
   MetricsLog log = this->log(3);
   EXPECT_EQ(content(), good + end);
   EXPECT_EQ(notes_, notes + "\n");

@@ -150,7 +150,7 @@ TEST_F(SweepFile, AnAxisCanBePartOfTheBasesName) {
 
 TEST_F(SweepFile, AnAxisOfConfigsNeedsNoBase) {
   json_.erase("base");
-  expect("base: is missing, and not every value of an axis names a config");
+  expect("base: is missing; expected a base config, or an axis whose values all name configs");
   json_["axes"] = {{"optimizer", {{"rmnp", {{"config", "base.json"}}}}}};
   EXPECT_EQ(load().cells[0].config, folder_ / "base.json");
 }
@@ -166,12 +166,13 @@ TEST_F(SweepFile, MistakesAreOneLineBeforeAnythingRuns) {
   with("axes", {{"optimizer.lr", Json::array()}}, "axes.optimizer.lr: found an axis without values");
   with("axes", {{"optimizer.lr", {0.1, 0.10}}}, "found two runs with the folder " + folder_ / "out/lr0.1");
   with("axes", {{"optimizer.name", {"muon", "muoon"}}}, "did you mean 'muon'?");
-  with("axes", {{"run.seed", {1, 2}}}, "use the sweep's key seeds");
-  with("axes", {{"run.dir", {"a"}}}, "names the folders of its runs itself");
-  with("axes", {{"optimizer", {{{"name", "muon"}}}}}, "found an object or a list, expected a name");
-  with("tune", {{"path", "optimizer.lr"}, {"values", Json::array()}}, "tune.values: found an empty grid");
+  with("axes", {{"run.seed", {1, 2}}}, "not allowed in a sweep; use its key seeds");
+  with("axes", {{"run.dir", {"a"}}}, "not allowed in a sweep, which chooses the folders of its runs");
+  with("axes", {{"optimizer", {{{"name", "muon"}}}}}, "found an object or a list without a label, expected {");
+  with("tune", {{"path", "optimizer.lr"}, {"values", Json::array()}},
+       "tune.values: found an empty list, expected at least one value");
   with("tune", {{"path", "optimizer.lr"}, {"values", {0.1, -1}}}, "tune.values: found -1");
-  with("tune", {{"path", "optimizer.lr"}, {"values", {0.1, 0.1}}}, "found a value twice");
+  with("tune", {{"path", "optimizer.lr"}, {"values", {0.1, 0.1}}}, "tune.values: found 0.1 twice");
   with("tune", {{"path", "optimizer.lr"}, {"values", {1}}, {"extend", 1}}, "expected a factor greater than 1");
   with("tune", {{"path", "data.reading"}, {"factors", {1}}}, "found no number at data.reading");
   with("seeds", {1, 2, 1}, "seeds: found 1 twice");

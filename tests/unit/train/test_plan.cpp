@@ -47,8 +47,8 @@ TEST(Plan, WorkIsAsEvenAsItSays) {
   const TrainConfig whole = config_of("llama_130m", "optimizer", {{"name", "mano"}, {"routing", "two_dimensional"}});
   EXPECT_EQ(
       make_plan(whole, 8).uneven,
-      "model.embed_tokens.weight is updated whole, by one rank: 1.47 equal shares; work is even on up to 5 ranks, "
-      "or with a recipe by row or element for it (optimizer.groups)");
+      "one rank updates the whole of model.embed_tokens.weight, which is 1.47 times an equal share of the work; use at "
+      "most 5 ranks, or a recipe that works by row or element (optimizer.groups)");
   EXPECT_LE(make_plan(whole, 4).work_balance, 1.08);
 }
 
