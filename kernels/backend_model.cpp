@@ -105,7 +105,7 @@ void Backend::linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool
   op.run(weight, &Backend::do_linear_backward_input, din, dout, weight, accumulate);
 }
 
-void Backend::linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
+void Backend::linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in, bool accumulate) {
   Operation op(*this, "linear_backward_weight");
   op.compute("dout", dout);
   op.rank("dout", dout, 2);
@@ -113,7 +113,7 @@ void Backend::linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout
   op.is("in", in, dout.dtype, {dout.dim(0), in.dim(1)});
   op.gradient("d_weight", d_weight, {dout.dim(1), in.dim(1)});
   if (!d_bias.empty()) op.gradient("d_bias", d_bias, {dout.dim(1)});
-  op.run(d_weight, &Backend::do_linear_backward_weight, d_weight, d_bias, dout, in);
+  op.run(d_weight, &Backend::do_linear_backward_weight, d_weight, d_bias, dout, in, accumulate);
 }
 
 void Backend::matmul(Tensor c, const Operand& a, const Operand& b, float alpha, float beta) {

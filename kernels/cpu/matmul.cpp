@@ -10,10 +10,10 @@
 namespace rowan {
 namespace {
 
-// d_bias[O] += column sums of dout[N, O]. Rows are summed in blocks, which has a smaller rounding error than one long
-// sum.
+// d_bias[O] = column sums of dout[N, O] (+ d_bias if accumulate). Rows are summed in blocks, which has a smaller
+// rounding error than one long sum.
 template <typename B, typename T>
-void add_column_sums(B* d_bias, const T* dout, int64_t rows, int64_t width, ThreadPool& threads) {
+void sum_columns(B* d_bias, const T* dout, int64_t rows, int64_t width, bool accumulate, ThreadPool& threads) {
   constexpr int64_t columns = 256, block = 64;
   cpu::parallel_ranges(threads, width, columns, [&](int64_t begin, int64_t end) {
     float total[columns] = {}, part[columns];
@@ -28,7 +28,8 @@ void add_column_sums(B* d_bias, const T* dout, int64_t rows, int64_t width, Thre
 #pragma omp simd
       for (int64_t i = 0; i < size; ++i) total[i] += part[i];
     }
-    for (int64_t i = 0; i < size; ++i) cpu::store(d_bias[begin + i], cpu::load(d_bias[begin + i]) + total[i]);
+    for (int64_t i = 0; i < size; ++i)
+      cpu::store(d_bias[begin + i], (accumulate ? cpu::load(d_bias[begin + i]) : 0.0f) + total[i]);
   });
 }
 
@@ -59,18 +60,18 @@ void CpuBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weight
   multiply(p);
 }
 
-void CpuBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
+void CpuBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in, bool accumulate) {
   Product p;
   p.m = dout.dim(1), p.n = in.dim(1), p.k = dout.dim(0);
   p.transpose_a = true;
   p.operands = dout.dtype, p.result = d_weight.dtype;
   p.a = dout.data, p.b = in.data, p.c = d_weight.data;
-  p.beta = 1;
+  p.beta = accumulate ? 1.0f : 0.0f;
   multiply(p);
   if (d_bias.empty()) return;
   cpu::with_dtype(d_bias.dtype, [&](auto b) {
     cpu::with_dtype(dout.dtype, [&](auto t) {
-      add_column_sums(d_bias.as<decltype(b)>(), dout.as<decltype(t)>(), dout.dim(0), dout.dim(1), threads_);
+      sum_columns(d_bias.as<decltype(b)>(), dout.as<decltype(t)>(), dout.dim(0), dout.dim(1), accumulate, threads_);
     });
   });
 }

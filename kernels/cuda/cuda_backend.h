@@ -110,8 +110,8 @@ class CudaBackend final : public Backend {
   void forget_recordings();
   // Sorts the tokens by id. Returns their indices in this order, in workspace(). Ids outside the vocabulary come last.
   const int* sorted(Tensor tokens, int64_t vocabulary);
-  // to[cols] += the column sums of partial[count, cols].
-  void add_partials(Tensor to, const float* partial, int64_t count);
+  // to[cols] = the column sums of partial[count, cols] (+ to if accumulate).
+  void sum_partials(Tensor to, const float* partial, int64_t count, bool accumulate);
 
   // Parts of optimizer operations. Each slot points to its own update and sums (optimizer_slots.cuh).
   template <typename Rule>

@@ -130,8 +130,8 @@ void CudaBackend::do_head_norm_backward(Tensor dqkv, Tensor d_weight, Tensor in,
   });
   if (!partial) return;
   for (int64_t half = 0; half < 2; ++half)
-    add_partials(d_weight.slice(half * shape.head_dim, shape.head_dim), partial + half * blocks * shape.head_dim,
-                 blocks);
+    sum_partials(d_weight.slice(half * shape.head_dim, shape.head_dim), partial + half * blocks * shape.head_dim,
+                 blocks, true);
 }
 
 }  // namespace rowan

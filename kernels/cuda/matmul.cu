@@ -265,13 +265,14 @@ void CudaBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weigh
   multiply(row_major(din, dout, weight), {din.data, din.data, weight.data, dout.data, 1.0f, accumulate ? 1.0f : 0.0f});
 }
 
-void CudaBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
+void CudaBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in, bool accumulate) {
   if (dout.dtype == DType::f32 && d_weight.dtype == DType::bf16) {  // cuBLASLt does not support this
     Tensor wide(workspace<float>(d_weight.numel()), DType::f32, {d_weight.dim(0), d_weight.dim(1)});
     multiply(row_major(wide, {dout, true}, in), {wide.data, wide.data, in.data, dout.data, 1.0f, 0.0f});
-    do_add(d_weight, wide);
+    accumulate ? do_add(d_weight, wide) : do_copy(d_weight, wide);
   } else {
-    multiply(row_major(d_weight, {dout, true}, in), {d_weight.data, d_weight.data, in.data, dout.data, 1.0f, 1.0f});
+    multiply(row_major(d_weight, {dout, true}, in),
+             {d_weight.data, d_weight.data, in.data, dout.data, 1.0f, accumulate ? 1.0f : 0.0f});
   }
   if (d_bias.empty()) return;
   int64_t rows = dout.rows(), cols = dout.cols();
@@ -284,7 +285,7 @@ void CudaBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tens
       float* partial = workspace<float>(groups * cols);
       launch(column_sums_kernel<T, width>, dim3(unsigned(columns), unsigned(groups)), column_warps * warp_size, 0,
              partial, dout.as<T>(), rows, cols);
-      add_partials(d_bias, partial, groups);
+      sum_partials(d_bias, partial, groups, accumulate);
     });
   });
 }

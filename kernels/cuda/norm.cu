@@ -263,8 +263,8 @@ void CudaBackend::do_norm_backward(const NormBackward& norm) {
              static_cast<size_t>(used_warps * sums * cols) * sizeof(float), a);
     });
   });
-  add_partials(norm.d_weight, partial, blocks);
-  if (!norm.d_bias.empty()) add_partials(norm.d_bias, partial + blocks * cols, blocks);
+  sum_partials(norm.d_weight, partial, blocks, true);
+  if (!norm.d_bias.empty()) sum_partials(norm.d_bias, partial + blocks * cols, blocks, true);
 }
 
 }  // namespace rowan

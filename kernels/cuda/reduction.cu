@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(final_block)
 
 // A block sums 32 columns of partial[count, cols]. Each of its 8 warps sums every 8th row.
 template <typename T>
-__global__ void add_partials_kernel(T* to, const float* partial, int64_t count, int64_t cols) {
+__global__ void sum_partials_kernel(T* to, const float* partial, int64_t count, int64_t cols, bool accumulate) {
   SHARED_ARRAY(float, sums, block);
   int lane = threadIdx.x % warp_size, slice = threadIdx.x / warp_size;
   constexpr int slices = block / warp_size;
@@ -81,7 +81,7 @@ __global__ void add_partials_kernel(T* to, const float* partial, int64_t count, 
   __syncthreads();
   if (slice > 0 || column >= cols) return;
   for (int s = 1; s < slices; ++s) total += sums[s * warp_size + lane];
-  to[column] = from_float<T>(to_float(to[column]) + total);
+  to[column] = from_float<T>((accumulate ? to_float(to[column]) : 0.0f) + total);
 }
 
 unsigned final_threads(int64_t count) {
@@ -119,11 +119,11 @@ void CudaBackend::do_sum_squares(Tensor out, const std::vector<Tensor>& xs) {
   launch(final_sum_kernel, 1, final_threads(tensors * blocks), 0, out.as<float>(), partial, tensors * blocks, false);
 }
 
-void CudaBackend::add_partials(Tensor to, const float* partial, int64_t count) {
+void CudaBackend::sum_partials(Tensor to, const float* partial, int64_t count, bool accumulate) {
   with_dtype(to.dtype, [&](auto type) {
     using T = decltype(type);
-    launch(add_partials_kernel<T>, unsigned(ceil_div(to.numel(), warp_size)), block, 0, to.as<T>(), partial, count,
-           to.numel());
+    launch(sum_partials_kernel<T>, unsigned(ceil_div(to.numel(), warp_size)), block, 0, to.as<T>(), partial, count,
+           to.numel(), accumulate);
   });
 }
 

@@ -104,13 +104,14 @@ void DryBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weight
 }
 
 // A GPU sums the bias gradient in a separate kernel, which reads dout a second time.
-void DryBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in) {
-  count_product("linear", d_weight, dout.dtype, {dout, in, d_weight, d_bias}, {d_weight, d_bias},
+void DryBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in, bool accumulate) {
+  const Tensor added[] = {accumulate ? d_weight : Tensor(), accumulate ? d_bias : Tensor()};
+  count_product("linear", d_weight, dout.dtype, {dout, in, added[0], added[1]}, {d_weight, d_bias},
                 product_flops(dout.dim(1), in.dim(1), dout.dim(0)));
   if (multiprocessors_ && dout.dtype == DType::f32 && d_weight.dtype == DType::bf16)
     use_scratch(sizeof(float) * static_cast<double>(d_weight.numel()));
   if (d_bias.empty()) return;
-  const double bytes = static_cast<double>(dout.bytes() + 2 * d_bias.bytes());
+  const double bytes = static_cast<double>(dout.bytes() + (accumulate ? 2 : 1) * d_bias.bytes());
   kernels_.push_back({"bias gradients", Bound::copy, dout.dtype, 1, 0, bytes});
 }
 

@@ -33,7 +33,7 @@ double model_product_rate(Backend& backend, const ModelConfig& config, const Mod
     seconds += count * median_seconds(backend, 1, [&] {
                  backend.linear_forward(y, x, w, Tensor());
                  backend.linear_backward_input(x, y, w, false);
-                 backend.linear_backward_weight(dw, Tensor(), y, x);
+                 backend.linear_backward_weight(dw, Tensor(), y, x, false);
                });
     flops += count * 6.0 * static_cast<double>(n) * static_cast<double>(in * out);
   };

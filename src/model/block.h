@@ -8,10 +8,6 @@
 namespace rowan {
 
 struct Model::Block {
-  struct Linear {
-    Tensor weight, bias, d_weight, d_bias;
-  };
-
   NormLayer norm1;                // its input is the residual stream at the start of the block
   Linear qkv;                     // [W, C]
   Tensor head_norm, d_head_norm;  // [2 D]: gains that all query heads share, then gains that all key heads share

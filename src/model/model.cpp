@@ -57,7 +57,10 @@ Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& op
   if (options.growing && (options.training || options.batch != 1))
     fail("model: found a batch of {}, expected one sequence without training for generation", options.batch);
   weights_ = weight_memory_.take(options.compute, {weight_placement_.elements()});
-  if (options.training) gradients_ = gradient_memory_.take(options.gradient, {gradient_placement_.elements()});
+  if (options.training) {
+    gradients_ = gradient_memory_.take(options.gradient, {gradient_placement_.elements()});
+    backend.zero(gradients_);  // so that ranks do not send uninitialized padding
+  }
   bind();
   take_activations();
 }
@@ -75,29 +78,35 @@ void Model::bind() {
     weight = weight_placement_.in(weights_, all);
     if (!gradients_.empty()) gradient = gradient_placement_.in(gradients_, all);
   };
-  auto bind_norm = [&](NormLayer& norm, const std::string& name) {
-    bind(norm.weight, norm.d_weight, name + ".weight", c.hidden);
-    if (c.norm_bias) bind(norm.bias, norm.d_bias, name + ".bias", c.hidden);
+  auto bind_sum = [&](Tensor& weight, Tensor& gradient, const std::string& name, int64_t rows) {
+    bind(weight, gradient, name, rows);
+    sums_[table_.find(name).block].push_back(gradient);
   };
-  auto bind_linear = [&](Block::Linear& linear, const std::string& name, int64_t rows, bool bias) {
+  auto bind_norm = [&](NormLayer& norm, const std::string& name) {
+    bind_sum(norm.weight, norm.d_weight, name + ".weight", c.hidden);
+    if (c.norm_bias) bind_sum(norm.bias, norm.d_bias, name + ".bias", c.hidden);
+  };
+  auto bind_linear = [&](Linear& linear, const std::string& name, int64_t rows, bool bias) {
     bind(linear.weight, linear.d_weight, name + ".weight", rows);
     if (bias) bind(linear.bias, linear.d_bias, name + ".bias", rows);
   };
   blocks_.resize(static_cast<size_t>(c.layers));
+  sums_.resize(blocks_.size() + 2);
   for (int64_t l = 0; l < c.layers; ++l) {
     Block& b = blocks_[l];
     const LayerNames& n = names.layer;
     bind_norm(b.norm1, names.in_layer(l, n.norm1));
     bind_linear(b.qkv, names.in_layer(l, n.qkv.front()), c.attention(1, 1, 0).qkv_width(), c.attention_bias);
     if (c.qk_norm == HeadNorm::rms_gain)
-      bind(b.head_norm, b.d_head_norm, names.in_layer(l, n.query_norm) + ".weight", 2 * c.head_dim);
+      bind_sum(b.head_norm, b.d_head_norm, names.in_layer(l, n.query_norm) + ".weight", 2 * c.head_dim);
     bind_linear(b.out, names.in_layer(l, n.out), c.hidden, c.attention_bias);
     bind_norm(b.norm2, names.in_layer(l, n.norm2));
     bind_linear(b.up, names.in_layer(l, n.up.front()), c.mlp_in_width(), c.mlp_bias);
     bind_linear(b.down, names.in_layer(l, n.down), c.hidden, c.mlp_bias);
   }
   bind(weight_.tokens, d_.tokens, names.tokens + ".weight", c.vocabulary);
-  if (!c.rope) bind(weight_.positions, d_.positions, names.positions + ".weight", c.positions);
+  if (!c.tied) sums_[0].push_back(d_.tokens);  // a tied head has already written this gradient
+  if (!c.rope) bind_sum(weight_.positions, d_.positions, names.positions + ".weight", c.positions);
   if (c.embedding_norm) bind_norm(embedding_norm_, names.embedding_norm);
   bind_norm(norm_, names.norm);
   bind(weight_.head, d_.head, (c.tied ? names.tokens : names.head) + ".weight", c.logit_width());
@@ -197,7 +206,5 @@ void Model::initialize(uint64_t seed) {
     set(parameter, values.data());
   }
 }
-
-void Model::zero_gradients() { backend_.zero(gradients_); }
 
 }  // namespace rowan

@@ -1,7 +1,7 @@
 // Model: the transformer's forward and backward passes for one micro-batch on one Backend. First comes an embedding,
 // optionally with a norm; then pre-norm blocks
 //   x = x + attention(norm(x));  x = x + mlp(norm(x))
-// and at the end a norm and a head. Gradients accumulate over calls until zero_gradients().
+// and at the end a norm and a head. A backward pass replaces the gradients or adds to them.
 #pragma once
 
 #include <optional>
@@ -82,7 +82,6 @@ class Model {
   void initialize(uint64_t seed);
 
   void observe(BlockObserver* observer) { observer_ = observer; }
-  void zero_gradients();
 
   // i32[batch, 2]: low and high 32-bit word of each row's sample index, which must be below 2^40. The index determines
   // the row's dropout masks. Must be written before loss_and_gradients() if the model has dropout.
@@ -91,9 +90,10 @@ class Model {
   // Runs the forward pass and computes the losses. `tokens` and `targets` are device tensors i32[batch * seq]. Returns
   // losses fp32[batch * seq] in nats, 0 where the target is -100.
   Tensor loss(Tensor tokens, Tensor targets);
-  // Runs the forward pass with dropout, then the backward pass of grad_scale * (sum of losses). Adds to the gradients
-  // and returns the losses. Throws Error in a model without `training`.
-  Tensor loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale);
+  // Runs the forward pass with dropout, then the backward pass of grad_scale * (sum of losses). The pass adds to the
+  // gradients if accumulate, and replaces them otherwise. It always replaces those of layers if they share memory
+  // (resident_gradients). Returns the losses. Throws Error in a model without `training`.
+  Tensor loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale, bool accumulate);
   // Runs the forward pass up to the final norm.
   void forward(Tensor tokens);
   // Runs the forward pass for tokens i32[count] at positions [begin, begin + count) of a growing sequence. All earlier
@@ -118,6 +118,10 @@ class Model {
         if (!x->empty()) *x = x->slice(begin, count);
       return part;
     }
+  };
+
+  struct Linear {
+    Tensor weight, bias, d_weight, d_bias;
   };
 
   // The part of the micro-batch that a pass covers: positions [begin, begin + count) of `batch` rows.
@@ -146,7 +150,9 @@ class Model {
   void forward_activation(const Block& block);
   Tensor head_loss(Tensor targets, float grad_scale, bool gradient);
   void backward(Tensor tokens);
+  void begin_backward(int block);
   Tensor branch_gradient(int64_t layer, int64_t place);
+  void backward_weight(const Linear& linear, Tensor dout, Tensor in);
   void backward_mlp(int64_t layer);
   void backward_attention(int64_t layer);
   void backward_qkv(const Block& block, Tensor d_qkv, const AttentionShape& shape);
@@ -161,13 +167,15 @@ class Model {
   Arena weight_memory_, gradient_memory_, activation_memory_, workspace_;
   Tensor weights_, gradients_;
   std::vector<Block> blocks_;
+  std::vector<std::vector<Tensor>> sums_;  // of each block, the gradients that operations only add to
   BlockObserver none_;
   BlockObserver* observer_ = &none_;
 
   Tensor rope_table_;
   Tensor documents_, document_tokens_;  // flat i32[3 N], see documents(); i32[N]: tokens of a growing sequence
   Tensor samples_;
-  bool dropping_ = false;            // whether the current pass applies dropout
+  bool dropping_ = false;                                // whether the current pass applies dropout
+  bool accumulate_ = false, accumulate_layers_ = false;  // whether it adds to gradients; to those of layers
   NormLayer embedding_norm_, norm_;  // the norm after the embedding, if there is one, and the final norm
   Tensor branch_;                    // [N, C]: output of attention or MLP, before it is added to the residual stream
   Tensor logits_, losses_;           // logits_: one chunk [rows, logit_width]; losses_: fp32[N]

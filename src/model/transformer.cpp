@@ -185,7 +185,7 @@ Tensor Model::head_loss(Tensor targets, float grad_scale, bool gradient) {
                            gradient);
     if (gradient) {
       backend_.linear_backward_input(d_normed_.slice(begin, count), logits, weight_.head, false);
-      backend_.linear_backward_weight(d_.head, d_.head_bias, logits, normed);
+      backend_.linear_backward_weight(d_.head, d_.head_bias, logits, normed, begin > 0 || accumulate_);
     }
   }
   return losses_;
@@ -198,9 +198,11 @@ Tensor Model::loss(Tensor tokens, Tensor targets) {
   return losses;
 }
 
-Tensor Model::loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale) {
+Tensor Model::loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale, bool accumulate) {
   if (!options_.training) fail("model: found a model without gradients, expected one made with `training`");
   dropping_ = config_.dropout.any();
+  accumulate_ = accumulate;
+  accumulate_layers_ = accumulate && options_.resident_gradients == 0;
   {
     const Timeline::Phase phase(backend_.timeline(), "forward");
     forward(tokens);
@@ -217,14 +219,24 @@ Tensor Model::loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale
   return losses;
 }
 
+void Model::begin_backward(int block) {
+  observer_->before_backward(block);
+  if (gradient_placement_.is_layer(block) ? accumulate_layers_ : accumulate_) return;
+  for (const Tensor& sum : sums_[block]) backend_.zero(sum);
+}
+
+void Model::backward_weight(const Linear& linear, Tensor dout, Tensor in) {
+  backend_.linear_backward_weight(linear.d_weight, linear.d_bias, dout, in, accumulate_layers_);
+}
+
 // On entry, d_normed_ holds the gradient of the final norm's output. From the last block to the first, d_residual_
 // holds the gradient of the residual stream.
 void Model::backward(Tensor tokens) {
-  observer_->before_backward(last_block());
+  begin_backward(last_block());
   backward_norm(norm_, d_residual_, d_normed_, false);
   observer_->after_backward(last_block());
   for (int64_t l = config_.layers - 1; l >= 0; --l) {
-    observer_->before_backward(static_cast<int>(l) + 1);
+    begin_backward(static_cast<int>(l) + 1);
     const Timeline::Span span_of_layer(backend_.timeline(), fmt::format("layer {}", l));
     Block& b = blocks_[l];
     if (options_.recompute == Recompute::block) {
@@ -237,7 +249,7 @@ void Model::backward(Tensor tokens) {
     backward_attention(l);
     observer_->after_backward(static_cast<int>(l) + 1);
   }
-  observer_->before_backward(0);
+  begin_backward(0);
   backward_embedding(tokens);
   observer_->after_backward(0);
 }
@@ -255,7 +267,7 @@ void Model::backward_mlp(int64_t layer) {
   Block& b = blocks_[layer];
   Tensor d_branch = branch_gradient(layer, 2),
          d_wide = d_wide_.slice(0, b.wide.numel()).view({b.wide.dim(0), b.wide.dim(1)});
-  backend_.linear_backward_weight(b.down.d_weight, b.down.d_bias, d_branch, b.inner);
+  backward_weight(b.down, d_branch, b.inner);
   if (config_.gated) {
     backend_.linear_backward_input(d_inner_, d_branch, b.down.weight, false);
     backend_.gated_backward(config_.activation, d_wide, d_inner_, b.wide);
@@ -263,7 +275,7 @@ void Model::backward_mlp(int64_t layer) {
     backend_.linear_activation_backward(config_.activation, d_wide, d_branch, b.down.weight, b.wide);
   }
   backend_.linear_backward_input(d_normed_, d_wide, b.up.weight, false);
-  backend_.linear_backward_weight(b.up.d_weight, b.up.d_bias, d_wide, b.norm2.out);
+  backward_weight(b.up, d_wide, b.norm2.out);
   backward_norm(b.norm2, d_residual_, d_normed_, true);
 }
 
@@ -273,7 +285,7 @@ void Model::backward_attention(int64_t layer) {
   Tensor d_branch = branch_gradient(layer, 1),
          d_qkv = d_wide_.slice(0, b.projected.numel()).view({b.projected.dim(0), b.projected.dim(1)});
   backend_.linear_backward_input(d_attention_, d_branch, b.out.weight, false);
-  backend_.linear_backward_weight(b.out.d_weight, b.out.d_bias, d_branch, b.attention);
+  backward_weight(b.out, d_branch, b.attention);
   backend_.attention_backward(
       d_qkv, d_attention_, b.attention, b.log_sum_exp, b.attended_qkv, shape,
       {documents(whole()), dropout(config_.dropout.attention, layer, 0), config_.qk_clip > 0 ? Tensor() : rope_table_});
@@ -293,7 +305,7 @@ void Model::backward_qkv(const Block& b, Tensor d_qkv, const AttentionShape& sha
     backend_.head_norm_backward(d_qkv, b.d_head_norm, b.projected, b.head_norm, shape,
                                 static_cast<float>(config_.norm_eps));
   backend_.linear_backward_input(d_normed_, d_qkv, b.qkv.weight, false);
-  backend_.linear_backward_weight(b.qkv.d_weight, b.qkv.d_bias, d_qkv, b.norm1.out);
+  backward_weight(b.qkv, d_qkv, b.norm1.out);
 }
 
 void Model::backward_embedding(Tensor tokens) {

@@ -174,7 +174,6 @@ void Sharding::before_backward(int block) {
     int& held = gradient_slots_[model_.gradient_placement().slot(block)];
     if (held) accumulate_reduced(held);
     held = block;
-    backend_.zero(gradients_of(block));
   }
 }
 
@@ -194,7 +193,6 @@ void Sharding::accumulate_reduced(int block) {
 }
 
 void Sharding::begin_step() {
-  model_.zero_gradients();
   for (const Share& share : shares_) {
     if (is_sharded(share.parameter->block, ShardMode::gradients)) backend_.zero(share.gradient);
   }

@@ -69,7 +69,7 @@ class Sharding : public BlockObserver {
   // and a parameter.
   void check_weights();
 
-  // Zeroes the gradients.
+  // Zeroes the shares' gradients of sharded layers. The first micro-step replaces all other gradients.
   void begin_step();
   // Gradients of sharded layers are sent during the backward of every micro-step, other gradients only during the last.
   void begin_micro_step(bool last) { last_micro_step_ = last; }

@@ -36,7 +36,7 @@ Traffic traffic_of(const TrainConfig& config, int rank, int ranks, const std::ve
   for (int64_t micro = 0; micro < made; ++micro) {
     sharding.begin_micro_step(micro + 1 == made);
     if (micro == 1) before = communicator->traffic();
-    model.loss_and_gradients(tokens, tokens, 1);
+    model.loss_and_gradients(tokens, tokens, 1, micro > 0);
     if (micro == 1) second = communicator->traffic();
   }
   sharding.finish_gradients();
@@ -124,12 +124,15 @@ Plan make_plan(const TrainConfig& config, int ranks) {
     plan.gradient_bytes_sent +=
         static_cast<double>(traffic.tensor_bytes() - traffic.bytes_of(Message::broadcast)) / ranks;
   }
-  model.loss_and_gradients(tokens, targets, 1);
+  model.loss_and_gradients(tokens, targets, 1, false);
   const double count = static_cast<double>(micro_steps(config.batch, ranks));
   plan.step_flops = dry->work().flops * count;
   plan.step_flops_full = dry->work().flops_full * count;
   plan.attention_flops = dry->work(OpFamily::attention).flops * count;
-  add_kernels(plan.kernels, dry->kernels(), count);
+  add_kernels(plan.kernels, dry->kernels(), 1);
+  dry->reset_work();
+  model.loss_and_gradients(tokens, targets, 1, true);
+  add_kernels(plan.kernels, dry->kernels(), count - 1);
   dry->reset_work();
   sharding.begin_step();
   sharding.finish_gradients();

@@ -152,7 +152,10 @@ StepResult Trainer::step() {
       upload_samples(first_sample(steps_done_, micro));
     }
     sharding_.begin_micro_step(micro + 1 == micro_steps_);
-    auto pass = [&] { backend_.sum(loss_sum_, model_.loss_and_gradients(tokens_, targets_, scale), micro > 0); };
+    auto pass = [&] {
+      const bool accumulate = micro > 0;
+      backend_.sum(loss_sum_, model_.loss_and_gradients(tokens_, targets_, scale, accumulate), accumulate);
+    };
     if (communicator_.size() == 1)  // the pass has no communication, so it can be recorded and replayed
       backend_.repeat(this, PassKey{.scale = scale, .accumulate = micro > 0}.packed(), pass);
     else

@@ -59,7 +59,7 @@ TEST_P(LargeProducts, Bf16WeightGradient) {
   constexpr int64_t n = 3, o = 3001, i = 3000;
   Buffer dout(dtype(), {n, o}, waves(n * o, 0.7)), in(dtype(), {n, i}, waves(n * i, 0.3));
   Buffer d_weight(DType::bf16, {o, i}, waves(o * i, 0.9));
-  backend().linear_backward_weight(d_weight, Tensor(), dout, in);
+  backend().linear_backward_weight(d_weight, Tensor(), dout, in, true);
   Doubles got = d_weight.read();
   for (int64_t row : {0, 1777, 3000}) {
     Doubles want = row_of(

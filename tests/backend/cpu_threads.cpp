@@ -15,7 +15,7 @@ std::vector<Doubles> products(Backend& cpu, DType dtype) {
   cpu.linear_forward(out, in, weight, bias);
   cpu.linear_forward(few, in.tensor().slice(0, 3), weight, bias);
   cpu.linear_backward_input(d_in, out, weight, false);
-  cpu.linear_backward_weight(d_weight, d_bias, out, in);
+  cpu.linear_backward_weight(d_weight, d_bias, out, in, true);
   cpu.matmul(c, Operand{a, true}, Operand{b, false}, 0.5f, 0);
   return {out.read(), few.read(), d_in.read(), d_weight.read(), d_bias.read(), c.read()};
 }

@@ -48,7 +48,7 @@ TEST(Checks, NameTheOperationAndTheArgument) {
   expect_error("linear_backward_input: din: found fp32[4, 6], expected fp32[6, 6]",
                [&] { b.linear_backward_input(x, square, square, false); });
   expect_error("linear_backward_weight: d_weight: found fp32[4, 6], expected fp32[6, 6]",
-               [&] { b.linear_backward_weight(x, Tensor(), x, x); });
+               [&] { b.linear_backward_weight(x, Tensor(), x, x, true); });
   expect_error("matmul: b: found fp32[4, 6], expected fp32[6, 6]", [&] { b.matmul(x, {x}, {x}); });
 }
 

@@ -47,26 +47,27 @@ TEST_P(Linear, BackwardInput) {
     }
 }
 
-TEST_P(Linear, BackwardWeightAccumulates) {
+TEST_P(Linear, BackwardWeight) {
   for (auto [n, o, i] : sizes)
-    for (bool biased : {false, true})
-      for (DType gradient : {DType::f32, DType::bf16}) {
-        Buffer dout(dtype(), {n, o}, 1), in(dtype(), {n, i}, 2), d_weight(gradient, {o, i}, 3),
-            d_bias(gradient, {o}, 4);
-        backend().linear_backward_weight(d_weight, biased ? d_bias.tensor() : Tensor(), dout, in);
-        Doubles want = product(dout.given(), true, in.given(), false, o, i, n);
-        expect_close(d_weight.read(), plus(want, d_weight.given()), gradient, "d_weight");
-        Doubles sums = d_bias.given();
-        for (size_t x = 0; biased && x < dout.given().size(); ++x) sums[x % o] += dout.given()[x];
-        expect_close(d_bias.read(), sums, gradient, "d_bias");
-      }
+    for (bool accumulate : {false, true})
+      for (bool biased : {false, true})
+        for (DType gradient : {DType::f32, DType::bf16}) {
+          Buffer dout(dtype(), {n, o}, 1), in(dtype(), {n, i}, 2), d_weight(gradient, {o, i}, 3),
+              d_bias(gradient, {o}, 4);
+          backend().linear_backward_weight(d_weight, biased ? d_bias.tensor() : Tensor(), dout, in, accumulate);
+          Doubles want = product(dout.given(), true, in.given(), false, o, i, n);
+          expect_close(d_weight.read(), accumulate ? plus(want, d_weight.given()) : want, gradient, "d_weight");
+          Doubles sums = accumulate || !biased ? d_bias.given() : Doubles(static_cast<size_t>(o));
+          for (size_t x = 0; biased && x < dout.given().size(); ++x) sums[x % o] += dout.given()[x];
+          expect_close(d_bias.read(), sums, gradient, "d_bias");
+        }
 }
 
 // Products of bf16 operands are added to an fp32 gradient without rounding to bf16, so a small product is not lost.
 TEST(LinearGradients, OfBf16OperandsKeepFp32) {
   Buffer dout(DType::bf16, {1, 1}, Doubles{1.0}), in(DType::bf16, {1, 2}, Doubles{1.0, 0.0009765625});
   Buffer d_weight(DType::f32, {1, 2}, Doubles{1000.0, 1000.0});
-  backend().linear_backward_weight(d_weight, Tensor(), dout, in);
+  backend().linear_backward_weight(d_weight, Tensor(), dout, in, true);
   EXPECT_EQ(d_weight.read(), (Doubles{1001.0, 1000.0009765625}));
 }
 
@@ -74,6 +75,13 @@ TEST_P(Linear, NothingIsReadFromWhatIsOverwritten) {
   Buffer in(dtype(), {3, 20}, 1), weight(dtype(), {9, 20}, 2), out(dtype(), {3, 9}, Doubles(27, std::nan("")));
   backend().linear_forward(out, in, weight, Tensor());
   expect_close(out.read(), product(in.given(), false, weight.given(), true, 3, 9, 20), dtype(), "out");
+  Buffer d_weight(dtype(), {9, 20}, Doubles(180, std::nan(""))), d_bias(dtype(), {9}, Doubles(9, std::nan("")));
+  Buffer dout(dtype(), {3, 9}, 3);
+  backend().linear_backward_weight(d_weight, d_bias, dout, in, false);
+  expect_close(d_weight.read(), product(dout.given(), true, in.given(), false, 9, 20, 3), dtype(), "d_weight");
+  Doubles sums(9);
+  for (size_t x = 0; x < 27; ++x) sums[x % 9] += dout.given()[x];
+  expect_close(d_bias.read(), sums, dtype(), "d_bias");
 }
 
 TEST_P(Linear, MatmulInEveryOrientation) {
@@ -166,7 +174,7 @@ TEST_P(Linear, TallProducts) {
     Buffer out(dtype(), {n, o}), din(dtype(), {n, i}, 5);
     backend().linear_forward(out, in, weight, Tensor());
     backend().linear_backward_input(din, dout, weight, true);
-    backend().linear_backward_weight(d_weight, Tensor(), dout, in);
+    backend().linear_backward_weight(d_weight, Tensor(), dout, in, true);
     expect_close(out.read(), product(in.given(), false, weight.given(), true, n, o, i), dtype(), "out");
     Doubles d_in = product(dout.given(), false, weight.given(), false, n, i, o);
     expect_close(din.read(), plus(d_in, din.given()), dtype(), "din");
@@ -179,7 +187,7 @@ TEST(LinearSizes, RealSizes) {
   constexpr int64_t rows = 3000, o = 768, i = 8;
   Buffer dout(DType::bf16, {rows, o}, 1), in(DType::bf16, {rows, i}, 2), d_weight(DType::f32, {o, i}, 3);
   Buffer d_bias(DType::f32, {o}, 4);
-  backend().linear_backward_weight(d_weight, d_bias, dout, in);
+  backend().linear_backward_weight(d_weight, d_bias, dout, in, true);
   expect_close(d_weight.read(), plus(product(dout.given(), true, in.given(), false, o, i, rows), d_weight.given()),
                DType::f32, "d_weight");
   Doubles d_b = d_bias.given();

@@ -41,8 +41,8 @@ class Draws {
     backend_->upload(targets_, wanted.data());
   }
 
-  // Returns the losses of all targets with the masks of samples [first, first + rows). Adds the gradients of their mean
-  // to the model's gradients.
+  // Returns the losses of all targets with the masks of samples [first, first + rows), and computes the gradients of
+  // their mean.
   std::vector<float> draw(int64_t first) {
     if (rates_.any()) {
       std::vector<int32_t> numbers;
@@ -54,7 +54,7 @@ class Draws {
     }
     std::vector<float> losses(static_cast<size_t>(tokens_.numel()));
     backend_->download(losses.data(),
-                       model_->loss_and_gradients(tokens_, targets_, 1.0f / static_cast<float>(counted_)));
+                       model_->loss_and_gradients(tokens_, targets_, 1.0f / static_cast<float>(counted_), false));
     return losses;
   }
   double mean(int64_t first) {
@@ -112,7 +112,6 @@ TEST_P(GoldenDropouts, MeanGradientIsThatOfManyDraws) {
   Draws draws(golden_, everywhere_, copies);
   std::vector<double> sum(draws.gradients().size()), squares(sum.size());
   for (int64_t i = 0; i < passes; ++i) {
-    draws.model().zero_gradients();
     draws.mean(i * draws.rows());
     const std::vector<float> gradient = draws.gradients();
     for (size_t j = 0; j < sum.size(); ++j)
@@ -134,7 +133,6 @@ TEST_P(GoldenDropouts, MeanGradientIsThatOfManyDraws) {
 // With fixed masks, the slope of the loss along the gradient is the norm of the gradient.
 TEST_P(GoldenDropouts, GradientIsTheSlopeUnderTheSameMasks) {
   Draws draws(golden_, everywhere_, 1);
-  draws.model().zero_gradients();
   draws.mean(11);
   const std::vector<float> gradient = draws.gradients();
   double squares = 0;
@@ -157,7 +155,6 @@ TEST_P(GoldenDropouts, MasksBelongToSamples) {
   const std::vector<float> all = four.draw(100);
   const size_t part = all.size() / 4;
   for (int64_t i = 0; i < 4; ++i) {
-    for (Draws* draws : {&kept, &again, &mlp}) draws->model().zero_gradients();
     const std::vector<float> one = kept.draw(100 + i * kept.rows());
     EXPECT_TRUE(std::equal(one.begin(), one.end(), all.begin() + static_cast<int64_t>(i * part))) << i;
     for (Draws* draws : {&again, &mlp}) {

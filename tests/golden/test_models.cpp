@@ -46,8 +46,8 @@ Outcome run(const Golden& golden, DType compute, Recompute recompute, bool fp32_
 
   Outcome outcome;
   std::vector<float> losses(n);
-  model.zero_gradients();
-  backend->download(losses.data(), model.loss_and_gradients(tokens, targets, 1.0f / static_cast<float>(counted)));
+  backend->download(losses.data(),
+                    model.loss_and_gradients(tokens, targets, 1.0f / static_cast<float>(counted), false));
   outcome.loss = 0;
   for (float loss : losses) outcome.loss += loss / static_cast<double>(counted);
   for (const Parameter& parameter : model.parameters().parameters()) {

@@ -172,8 +172,7 @@ class Case {
     if (config_.dropout.any()) backend->upload(model.samples(), plain_pass_.samples.data());
     const auto counted = static_cast<double>(rows_of_batch * seq - std::count(targets_.begin(), targets_.end(), -100));
     std::vector<float> losses(rows_of_batch * seq);
-    model.zero_gradients();
-    backend->download(losses.data(), model.loss_and_gradients(tokens, targets, static_cast<float>(1 / counted)));
+    backend->download(losses.data(), model.loss_and_gradients(tokens, targets, static_cast<float>(1 / counted), false));
     std::pair<double, std::map<std::string, std::vector<float>>> result;
     for (float loss : losses) result.first += double{loss} / counted;
     for (const Parameter& parameter : model.parameters().parameters()) {

@@ -116,7 +116,7 @@ Result train(Communicator& communicator, ShardMode shard, Atom matrices, bool ti
       backend().upload(tokens, drawn.data());
       backend().upload(targets, drawn.data() + 1);
       sharding.begin_micro_step(m == micro_steps - 1);
-      Tensor losses = model.loss_and_gradients(tokens, targets, 1.0f / (sequences * length));
+      Tensor losses = model.loss_and_gradients(tokens, targets, 1.0f / (sequences * length), m > 0);
       backend().sum(loss, losses, m > 0);
     }
     sharding.finish_gradients();

@@ -72,7 +72,7 @@ TEST_F(TimedProducts, LeaveAResultThatIsAddedTo) {
   const float three = 3, five = 5;
   backend->upload(one, &three);
   backend->upload(sum, &five);
-  backend->linear_backward_weight(sum, Tensor(), one, one);
+  backend->linear_backward_weight(sum, Tensor(), one, one, true);
   float got;
   backend->download(&got, sum);
   EXPECT_EQ(got, 14);

@@ -51,8 +51,10 @@ TEST(DryBackend, CountsProductsAndAttention) {
   EXPECT_EQ(dry->work(OpFamily::product).flops, 2.0 * 6 * 7 * 5);
   EXPECT_EQ(dry->work(OpFamily::product).bytes, 2.0 * (30 + 35 + 42));
   dry->linear_backward_input(in, out, weight, false);
-  dry->linear_backward_weight(d_weight, Tensor(), out, in);
+  const double before = dry->work(OpFamily::product).bytes;
+  dry->linear_backward_weight(d_weight, Tensor(), out, in, false);
   EXPECT_EQ(dry->work(OpFamily::product).flops, 3 * 2.0 * 6 * 7 * 5);
+  EXPECT_EQ(dry->work(OpFamily::product).bytes - before, 2.0 * (30 + 42) + 4.0 * 35);
   AttentionShape s{2, 4, 3, 1, 8, 1.0f};
   Tensor qkv = arena.take(DType::f32, {8, 40}), mixed = arena.take(DType::f32, {8, 24});
   Tensor sums = arena.take(DType::f32, {2, 3, 4});

@@ -41,10 +41,9 @@ Passed pass(const ModelConfig& config, const std::vector<int32_t>& tokens, const
   Tensor inputs = data.take(DType::i32, {options.seq}), wanted = data.take(DType::i32, {options.seq});
   backend->upload(inputs, tokens.data());
   backend->upload(wanted, targets.data());
-  model.zero_gradients();
   Passed result;
   result.losses.resize(tokens.size());
-  backend->download(result.losses.data(), model.loss_and_gradients(inputs, wanted, 1));
+  backend->download(result.losses.data(), model.loss_and_gradients(inputs, wanted, 1, false));
   for (const Parameter& parameter : model.parameters().parameters()) {
     std::vector<float> values(static_cast<size_t>(parameter.numel()));
     backend->download(values.data(), model.gradient(parameter));
@@ -131,7 +130,7 @@ TEST(LongRows, TakeMemoryInLine) {
     Model model(*dry, longer, options);
     Arena data(*dry, Category::data);
     Tensor tokens = data.take(DType::i32, {seq});
-    model.loss_and_gradients(tokens, tokens, 1);
+    model.loss_and_gradients(tokens, tokens, 1, false);
     return static_cast<double>(dry->peak_bytes(Category::activations) + dry->peak_bytes(Category::workspace));
   };
   for (const bool documents : {false, true}) {
