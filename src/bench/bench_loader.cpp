@@ -39,7 +39,8 @@ double tokens_per_second(const LoaderBench& bench, NextBatch&& next) {
 void bench_loader(LoaderBench bench) {
   std::unique_ptr<MadeUpShard> made_up;
   if (bench.files.empty()) {
-    made_up = std::make_unique<MadeUpShard>(int64_t{1} << 26, 500);  // one token in 500 is the end id
+    // One token in 500 is the end id.
+    made_up = std::make_unique<MadeUpShard>(int64_t{1} << 26, 500, Frequencies::uniform);
     bench.files = {made_up->path().string()};
     bench.end_id = 0;
   }

@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <fstream>
 
 #include "base/error.h"
@@ -80,11 +81,15 @@ OptimizerConfig recipe_config(const std::string& recipe) {
   return parse_optimizer(JsonObject(source, json));
 }
 
-MadeUpShard::MadeUpShard(int64_t count, int64_t vocabulary) : fd_(::memfd_create("made up shard", MFD_CLOEXEC)) {
+MadeUpShard::MadeUpShard(int64_t count, int64_t vocabulary, Frequencies frequencies)
+    : fd_(::memfd_create("made up shard", MFD_CLOEXEC)) {
   std::vector<uint16_t> tokens(static_cast<size_t>(count));
   Random random(1, 0);
+  const auto ids = static_cast<uint64_t>(std::min<int64_t>(vocabulary, 1 << 16));
   for (uint16_t& token : tokens)
-    token = static_cast<uint16_t>(random.below(static_cast<uint64_t>(std::min<int64_t>(vocabulary, 1 << 16))));
+    token = static_cast<uint16_t>(frequencies == Frequencies::uniform
+                                      ? random.below(ids)
+                                      : std::pow(static_cast<double>(ids + 1), random.uniform()) - 1);
   std::string header(shard::header_bytes, '\0');
   const int32_t words[] = {shard::magic_u16, shard::version_u16, static_cast<int32_t>(count)};
   header.replace(0, sizeof words, reinterpret_cast<const char*>(words), sizeof words);
@@ -125,8 +130,8 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
   if (8 * o.batch * o.seq >= most_tokens)
     fail("--batch: found {} sequences of {} tokens, expected at most {} tokens", o.batch, o.seq, most_tokens / 8);
   check_memory(config, backend, communicator.size());
-  // The trainer maps the file into memory, so it can outlive `made_up`.
-  const MadeUpShard made_up(8 * o.batch * o.seq + 1, config.model.vocabulary);
+  // The trainer maps the file, and the mapping outlives this object.
+  const MadeUpShard made_up(8 * o.batch * o.seq + 1, config.model.vocabulary, Frequencies::zipf);
   config.data.train = {{{made_up.path().string()}, 1}};
   config.data.order = Order::sequential;
   trainer_ = std::make_unique<Trainer>(config, backend, communicator);

@@ -44,10 +44,13 @@ inline DType compute_dtype(const StepOptions& options) {
 // The optimizer config of {"name": RECIPE}. Throws Error for an unknown recipe, naming the nearest one.
 OptimizerConfig recipe_config(const std::string& recipe);
 
+// zipf: token i has a probability of about 1 / ((i + 1) log(vocabulary + 1)), as tokens of text have.
+enum class Frequencies { uniform, zipf };
+
 // A shard of random tokens in [0, vocabulary), in an anonymous file that disappears when the process ends.
 class MadeUpShard {
  public:
-  MadeUpShard(int64_t tokens, int64_t vocabulary);
+  MadeUpShard(int64_t tokens, int64_t vocabulary, Frequencies frequencies);
   ~MadeUpShard();
   MadeUpShard(const MadeUpShard&) = delete;
   MadeUpShard& operator=(const MadeUpShard&) = delete;
