@@ -40,7 +40,9 @@ void check_same(Communicator& communicator, const std::string& what, const Json&
   for (size_t rank = 0; rank < values.size(); ++rank) {
     if (values[rank] == values[usual]) continue;
     const Json theirs = try_parse_json(values[rank]), others = try_parse_json(values[usual]);
-    std::string path = Json::diff(others, theirs)[0]["path"].get<std::string>();
+    const Json differences = Json::diff(others, theirs);
+    if (differences.empty()) continue;  // 1 and 1.0 are the same value
+    std::string path = differences[0]["path"].get<std::string>();
     // A path that ends in "/-" stands for an element appended to a list. The message then shows both lists whole.
     if (path.ends_with("/-")) path.resize(path.size() - 2);
     const Json::json_pointer place(path);

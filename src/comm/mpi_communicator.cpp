@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <climits>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -114,18 +115,26 @@ class MpiCommunicator final : public Communicator {
 
   std::vector<std::string> gather_bytes(const std::string& mine) override {
     wait(last_ticket_);
-    int length = static_cast<int>(mine.size());
-    std::vector<int> lengths(size()), offsets(size() + 1, 0);
+    const uint64_t length = mine.size();
+    std::vector<uint64_t> lengths(size());
     MPI_Request request;
-    MPI_Iallgather(&length, 1, MPI_INT, lengths.data(), 1, MPI_INT, MPI_COMM_WORLD, &request);
+    MPI_Iallgather(&length, 1, MPI_UINT64_T, lengths.data(), 1, MPI_UINT64_T, MPI_COMM_WORLD, &request);
     finish(request);
-    for (int r = 0; r < size(); ++r) offsets[r + 1] = offsets[r] + lengths[r];
-    std::string all(offsets.back(), '\0');
-    MPI_Iallgatherv(mine.data(), length, MPI_BYTE, all.data(), lengths.data(), offsets.data(), MPI_BYTE, MPI_COMM_WORLD,
-                    &request);
-    finish(request);
-    std::vector<std::string> result;
-    for (int r = 0; r < size(); ++r) result.push_back(all.substr(offsets[r], lengths[r]));
+    std::vector<std::string> result(size());
+    // MPI counts bytes in int, so messages of more than 2 GiB in all take several rounds.
+    const uint64_t most = INT_MAX / static_cast<uint64_t>(size());
+    for (uint64_t begin = 0; begin < *std::max_element(lengths.begin(), lengths.end()); begin += most) {
+      std::vector<int> counts(size()), offsets(size() + 1, 0);
+      for (int r = 0; r < size(); ++r) {
+        counts[r] = static_cast<int>(std::min(most, lengths[r] - std::min(begin, lengths[r])));
+        offsets[r + 1] = offsets[r] + counts[r];
+      }
+      std::string parts(offsets.back(), '\0');
+      MPI_Iallgatherv(mine.data() + std::min(begin, length), counts[rank()], MPI_BYTE, parts.data(), counts.data(),
+                      offsets.data(), MPI_BYTE, MPI_COMM_WORLD, &request);
+      finish(request);
+      for (int r = 0; r < size(); ++r) result[r].append(parts, offsets[r], counts[r]);
+    }
     return result;
   }
 

@@ -134,6 +134,19 @@ TEST(Communicator, GathersStringsOfAnyLength) {
             (std::vector<double>{1.0 * ranks().size(), 0.25 * ranks().size() * (ranks().size() - 1)}));
 }
 
+// Of 2 ranks or more, together more bytes than an int can count.
+TEST(LongCommunicator, GathersMoreThan2GiB) {
+  const size_t size = (size_t{1} << 31) / static_cast<size_t>(ranks().size()) + 1000;
+  std::string mine(size + static_cast<size_t>(ranks().rank()), static_cast<char>('a' + ranks().rank()));
+  mine.back() = 'z';
+  const std::vector<std::string> all = ranks().gather(mine);
+  for (int r = 0; r < ranks().size(); ++r) {
+    ASSERT_EQ(all[r].size(), size + static_cast<size_t>(r));
+    EXPECT_EQ(all[r].find_first_not_of(static_cast<char>('a' + r)), all[r].size() - 1);
+    EXPECT_EQ(all[r].back(), 'z');
+  }
+}
+
 TEST(Communicator, CountsWhatIsSent) {
   Traffic before = ranks().traffic();
   Held<float> x(std::vector<float>(1200));
@@ -188,6 +201,9 @@ TEST(Agreement, NamesTheRankThatDiffers) {
                                              " differs from rank 0 and others: config /optimizer/lr is 0.25, not 0.5"
                                        : "rank 0 differs from rank 1 and others: config /optimizer/lr is 0.25, not 0.5";
     EXPECT_EQ(message, want + "; all ranks need the same");
+    mine["optimizer"]["lr"] = 0.5;
+    mine["steps"] = ranks().rank() == odd ? Json(3.0) : Json(3);
+    EXPECT_EQ(message_of([&] { check_same(ranks(), "config ", mine); }), "");
   }
 }
 
