@@ -77,7 +77,7 @@ size_t count_lines(const char* path) {
     ::close(fd);
   }
   const size_t most = std::strtoull(text, nullptr, 10);
-  if (code == ENOMEM && count_lines("/proc/self/maps") + 100 > most)
+  if (code == ENOMEM && most > 0 && count_lines("/proc/self/maps") + 100 > most)
     fail("cannot map {}: this process has reached the limit of {} mappings (vm.max_map_count); use fewer, larger files",
          path.string(), most);
   errno = code;

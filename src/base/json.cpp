@@ -42,14 +42,13 @@ class Locator {
     while (i_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[i_]))) ++i_;
   }
 
-  std::string quoted() {
-    std::string result;
-    for (++i_; i_ < text_.size() && text_[i_] != '"'; ++i_) {
+  // Moves behind the string that begins here, and returns it with its quotes.
+  std::string_view quoted() {
+    const size_t begin = i_;
+    for (++i_; i_ < text_.size() && text_[i_] != '"'; ++i_)
       if (text_[i_] == '\\') ++i_;
-      if (i_ < text_.size()) result += text_[i_];
-    }
     ++i_;
-    return result;
+    return std::string_view(text_).substr(begin, i_ - begin);
   }
 
   void value(const std::string& here, const std::string& wanted) {
@@ -68,7 +67,7 @@ class Locator {
         std::string key = std::to_string(index);
         if (object) {
           const size_t at = i_;
-          key = quoted();
+          key = Json::parse(quoted()).get<std::string>();
           if (!keys.insert(key).second) {
             found_ = at;
             return;

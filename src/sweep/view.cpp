@@ -67,8 +67,7 @@ std::string SweepView::line_of(const std::string& name) const {
   for (const Json& row : rows) {
     if (loss.empty() && row.contains("loss")) {
       loss = "loss " + figure(row, "loss", "{:.4f}");
-      step = fmt::format("step {}", row.value("step", Json()).dump()) +
-             figure(row, "tokens_per_second", ", {:.0f} tokens/s");
+      step = "step " + figure(row, "step", "{:.0f}") + figure(row, "tokens_per_second", ", {:.0f} tokens/s");
     }
     if (validation.empty() && row.contains("val_loss")) validation = "val_loss " + figure(row, "val_loss", "{:.4f}");
   }

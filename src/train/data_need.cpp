@@ -27,9 +27,9 @@ std::string more_of(const fs::path& folder, double times) {
   const fs::path manifest = folder / "manifest.json", recipe = folder / "get.sh";
   if (!fs::exists(manifest) || !fs::exists(recipe)) return "";
   const Json json = try_parse_json(read_file(manifest));
-  if (!json.is_object() || !json.contains("sources") || !json.contains("settings")) return "";
-  const Json& held_out = json["settings"].value("validation_inputs", Json(0));
-  const auto files = static_cast<double>(json["sources"].size()) - held_out.get<double>();
+  if (!json.is_object() || !json.contains("sources")) return "";
+  const Json held_out = json.value(Json::json_pointer("/settings/validation_inputs"), Json());
+  const auto files = static_cast<double>(json["sources"].size()) - (held_out.is_number() ? held_out.get<double>() : 0);
   return fmt::format("; {} --shards {:.0f} downloads enough", recipe.string(), std::ceil(files * times));
 }
 

@@ -52,6 +52,10 @@ TEST(Json, KeepsTheOrderOfManyKeys) {
   EXPECT_EQ(error_of(text + ",\"5\":1}"), "a.json:1:1088892: the key '5' appears twice in one object");
 }
 
+TEST(Json, FindsARepeatedKeyInAnySpelling) {
+  EXPECT_EQ(error_of(R"({"a\"b": "\\", "a": 1, "\u0061": 2})"), "a.json:1:24: the key 'a' appears twice in one object");
+}
+
 TEST(Json, AMapOfManyNamesBecomesAnObject) {
   std::map<std::string, int> names;
   for (int i = 0; i < 50'000; ++i) names[std::to_string(i)] = i;
