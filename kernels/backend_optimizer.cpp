@@ -242,6 +242,9 @@ void Backend::keep_largest(Tensor update, const std::vector<OptimizerSlot>& slot
   matches(op.name(), update, slots);
   momenta(op.name(), slots, update.dim(1) * update.dim(2));
   if (rule.along == Along::matrix) fail("keep_largest: along: found matrix, expected row or column");
+  const int64_t most = update.dim(rule.along == Along::row ? 1 : 2);
+  if (rule.count < 0 || rule.count > most)
+    fail("keep_largest: count: found {}, expected 0 to {}, the number of {}s", rule.count, most, name_of(rule.along));
   op.detail([&] { return fmt::format(" {}", name_of(rule.along)); });
   op.run(update, &Backend::do_keep_largest, update, slots, rule);
 }

@@ -196,6 +196,7 @@ int CudaBackend::fastest(const Product& p, const Plan& plan, const Operands& o,
   check(cudaEventDestroy(end));
   if (adds) check(cudaMemcpyAsync(o.d, before, bytes, cudaMemcpyDeviceToDevice, stream_));
   release(before);
+  if (least == INFINITY) check(CUBLAS_STATUS_NOT_SUPPORTED);
   return best;
 }
 

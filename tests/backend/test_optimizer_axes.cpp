@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "base/error.h"
 #include "suite.h"
 
 namespace rowan::test {
@@ -108,6 +109,7 @@ TEST_P(OptimizerAxes, KeepsTheLargest) {
           u[begin + j] = 0;
       }
     }
+    EXPECT_THROW(backend().keep_largest(update, slots, {along, 100, 0.5f}), Error);
     backend().keep_largest(update, slots, {along, 2, 0.5f});
     expect_close(update.read(), u, dtype(), "update");
     expect_close(first.read(), m, DType::f32, "first");
