@@ -43,7 +43,9 @@ bool has_diverged(const std::string& words) {
 
 // Whether an unfinished run with this exit code has saved a checkpoint from which it can continue.
 bool was_stopped(int code) {
-  return code == 0 || code == 124 || code == 128 + SIGHUP || code == 128 + SIGINT || code == 128 + SIGTERM;
+  for (int signal : {SIGHUP, SIGINT, SIGTERM, SIGUSR1})
+    if (code == 128 + signal) return true;
+  return code == 0 || code == 124;
 }
 
 bool on_gpu(const SweepConfig& sweep) {
@@ -154,10 +156,7 @@ class Sweeper {
     } else if (++tries_[run.name] <= sweep_.retries) {
       view_.ends(run.name, fmt::format("failed, retrying: {}", words));
     } else {
-      fs::rename(ledger_.log(run.name), ledger_.failed_log(run.name));
-      ledger_.failed(run.name);
-      view_.ends(run.name, fmt::format("failed: {}", words));
-      end_.failed.push_back(fmt::format("{}: {}", run.name, words));
+      fails(run, words);
     }
     look();
   }
@@ -169,9 +168,14 @@ class Sweeper {
       view_.ends(run.name, how);
       return;
     }
+    fails(run, fmt::format("{} for the {}th time", how, most_interruptions));
+  }
+
+  void fails(const SweepRun& run, const std::string& why) {
+    fs::rename(ledger_.log(run.name), ledger_.failed_log(run.name));
     ledger_.failed(run.name);
-    view_.ends(run.name, fmt::format("failed: {} for the {}th time", how, most_interruptions));
-    end_.failed.push_back(fmt::format("{}: {}", run.name, how));
+    view_.ends(run.name, "failed: " + why);
+    end_.failed.push_back(fmt::format("{}: {}", run.name, why));
   }
 
   static constexpr int most_interruptions = 10;  // a run that is interrupted this often has failed

@@ -203,6 +203,9 @@ void check_cells(SweepConfig& sweep, bool needs_data) {
     if (const auto [at, fresh] = taken.emplace(run.name, shown); !fresh)
       fail("{}: axes: found two runs with the folder {}: ({}) and ({})", sweep.file, (sweep.dir / run.name).string(),
            at->second, shown);
+    if (config.run.patience)
+      fail("{}: run.patience: found {} in the runs of ({}), expected 0: a sweep compares losses at the last step",
+           sweep.file, config.run.patience, shown);
     check_metric(sweep.metric, config.data, sweep.file + ": metric");
     if (!needs_data) continue;
     for (const Corpus& corpus : config.data.train)
