@@ -160,7 +160,8 @@ class Backend {
   void matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
   // pre = in weight^T (+ bias) and out = activation(pre), in one kernel if the device has one. pre and out are [N, O].
   void linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias);
-  // d_pre[N, I] = (dout[N, O] weight[O, I]) * activation'(pre).
+  // The backward pass through a linear layer and the activation before it: in = activation(pre), out = in weight^T.
+  // d_pre[N, I] = (dout[N, O] weight[O, I]) * activation'(pre), where * is elementwise.
   void linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre);
 
   // --- norm of heads --------------------------------------------------------------------------------------------

@@ -14,8 +14,8 @@ namespace rowan {
 constexpr size_t blas_workspace_bytes = size_t{32} << 20;
 
 // --- attention's backward on tensor cores (kernels/cuda/attention_backward.cu) ---
-// The number of keys or queries in the tile that a thread block owns, and the number of queries in a tile of the kernel
-// that computes dk and dv.
+// attention_block_rows: the rows for which a thread block computes results: queries for dq, keys for dk and dv.
+// attention_tile_queries: the queries in each tile over which the kernel for dk and dv iterates.
 constexpr int64_t attention_block_rows(int64_t head_dim) { return head_dim <= 64 ? 128 : 64; }
 constexpr int attention_tile_queries = 32;
 

@@ -25,8 +25,8 @@ struct Product {
   float alpha = 1, beta = 0;
 };
 
-// Cache-blocked products over packed tiles (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication",
-// 2008).
+// Cache-blocked products. Where it saves time, b is packed into panels that tile products read (Goto and van de Geijn,
+// "Anatomy of high-performance matrix multiplication", 2008).
 class TileProducts {
  public:
   explicit TileProducts(ThreadPool& threads) : threads_(threads) {}

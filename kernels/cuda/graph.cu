@@ -7,8 +7,8 @@
 namespace rowan {
 namespace {
 
-// Without a limit, keys that never repeat would accumulate recordings. An example is a key that contains a gradient
-// scale, which changes with every batch.
+// The largest number of keys that are kept. A key contains the gradient scale, which changes with the number of targets
+// in a step. Without a limit, keys that are no longer used would accumulate, with their recordings.
 constexpr size_t most_recordings = 16;
 
 }  // namespace

@@ -65,7 +65,8 @@ enum class Bound : uint8_t {
 
 // A kernel that a GPU runs for an operation, or the sum of several kernels of the same name.
 struct Kernel {
-  // The name of the operation. For a matrix product, its kind and a shape, such as "linear [768, 768]".
+  // The name of the operation, or "bias gradients". For a matrix product, "linear" and the shape of the weight, or
+  // "matmul" and the shape of the result, such as "linear [768, 768]".
   std::string name;
   Bound bound = Bound::copy;
   DType dtype = DType::f32;  // a product's operand dtype

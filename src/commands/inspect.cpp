@@ -113,7 +113,8 @@ void inspect_json_lines(const fs::path& path, std::string_view text, const Inspe
   try {
     if (!read_members(text.substr(0, text.find('\n')), members)) fail("found no object");
   } catch (const Error&) {
-    fail("{}:1: found neither JSON lines nor a JSON file", path.string());
+    fail("{}:1: found no JSON object in this line, expected JSON lines; the name of a JSON file ends in .json",
+         path.string());
   }
   std::vector<std::string> keys;
   std::string_view content;

@@ -93,8 +93,8 @@ std::optional<double> known_share(const TrainConfig& config) {
   }
 }
 
-// Describes the FLOPs of the run and the time that they take on a GPU. Includes the time on this CPU if `cpu` is given
-// and its speed in matrix products is known.
+// Describes the FLOPs of the run. Includes the time that they take on a GPU unless it is short, and the time on this
+// CPU if `cpu` is given and its speed in matrix products is known.
 std::string run_text(const TrainConfig& config, const Backend* cpu, double flops) {
   constexpr double gpu_rate = 3e14;
   std::string text = fmt::format("{:.3g} FLOPs", flops);

@@ -20,7 +20,7 @@ struct TokenizedDocument {
 
 struct SkippedRecord {
   uint64_t record = 0;  // number of the record in its source
-  std::string reason;   // one of a few fixed texts
+  std::string reason;   // one of a few texts; skipped records are counted by it
   std::string detail;
 };
 

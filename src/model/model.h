@@ -90,9 +90,10 @@ class Model {
   // Runs the forward pass and computes the losses. `tokens` and `targets` are device tensors i32[batch * seq]. Returns
   // losses fp32[batch * seq] in nats, 0 where the target is -100.
   Tensor loss(Tensor tokens, Tensor targets);
-  // Runs the forward pass with dropout, then the backward pass of grad_scale * (sum of losses). The pass adds to the
-  // gradients if accumulate, and replaces them otherwise. It always replaces those of layers if they share memory
-  // (resident_gradients). Returns the losses. Throws Error in a model without `training`.
+  // Runs the forward pass with dropout, then the backward pass of grad_scale * (sum of losses). If accumulate, the pass
+  // adds to the gradients; otherwise it replaces them. With resident_gradients, layers share the memory of their
+  // gradients, so the gradients of layers are replaced in either case. Returns the losses. Throws Error in a model
+  // without `training`.
   Tensor loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale, bool accumulate);
   // Runs the forward pass up to the final norm.
   void forward(Tensor tokens);

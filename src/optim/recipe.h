@@ -92,7 +92,7 @@ using Quintic = std::array<double, 3>;
 
 // Splits a parameter into blocks of consecutive rows, each of which is updated as a matrix of its own. `heads` and
 // `pairs` also split attention's output projection into blocks of columns, because its columns belong to heads. Blocks
-// do not change momentum and decay, which are elementwise.
+// do not change momentum and plain decay, which are elementwise. Adaptive and scaled decay use the factors of a block.
 struct Blocks {
   enum class By : uint8_t { none, count, rows, heads, pairs };
   By by = By::none;

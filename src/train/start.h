@@ -28,9 +28,9 @@ class RunStart {
   // The checkpoint to continue from, if any.
   const std::optional<std::filesystem::path>& checkpoint() const { return checkpoint_; }
 
-  // Creates the folder, moves files that this start would replace into RUN/earlier-N, and writes config.json. Appends a
-  // record of this start to starts.jsonl: `facts`, time, machine, command, and how the config differs from that of the
-  // last start.
+  // Creates the folder, moves or copies files that this start would replace into RUN/earlier-N, and writes config.json.
+  // Appends a record of this start to starts.jsonl: `facts`, time, machine, command, and the config, or how it differs
+  // from that of the previous start.
   void begin(Json facts);
 
   // Throws Error when another process has taken over the run.

@@ -134,7 +134,8 @@ Doubles derivative(Norm kind, const Doubles& r, const Doubles& weight, const Dou
   return result;
 }
 
-// Widths of real models and many rows. On a GPU many warps, each with several rows, compute the sums over rows.
+// Widths of real models and many rows. On a GPU many warps compute the sums over rows. In the emulation, which has 4
+// multiprocessors, each warp has several rows.
 TEST(NormSizes, RealSizes) {
   for (auto [kind, rows, width] : {std::tuple<Norm, int64_t, int64_t>{Norm::layer, 2000, 768},
                                    {Norm::layer, 600, 1280},

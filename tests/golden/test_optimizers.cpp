@@ -41,7 +41,8 @@ double run_case(const Json& entry, const SafeTensors& data, Backend& backend) {
   std::vector<float> weights = read_floats(data.find(name + "/w0")),
                      gradients = read_floats(data.find(name + "/grads")),
                      expected = read_floats(data.find(name + "/w"));
-  if (expected.size() != static_cast<size_t>(steps * size)) fail("{} steps of {} weights are not there", steps, size);
+  if (expected.size() != static_cast<size_t>(steps * size))
+    fail("found {} values, expected {} steps of {} weights", expected.size(), steps, size);
 
   ParameterTable table;
   Parameter matrix{"matrix.weight", Role::matrix, {rows, cols}};

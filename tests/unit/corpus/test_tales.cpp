@@ -15,7 +15,8 @@
 namespace rowan {
 namespace {
 
-// The grammar has so few stories that all of them occur in the test. Some stories draw two different names.
+// The grammar has so few stories that all of them occur in the test. Some stories draw several names, which
+// always differ.
 constexpr const char* small_grammar = R"(
 table pet: name he
   Ann | she

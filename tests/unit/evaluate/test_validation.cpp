@@ -103,8 +103,8 @@ TEST_F(Validation, WithoutBatchesThereIsOneFigure) {
   EXPECT_EQ(losses.targets, 24);
   EXPECT_FALSE(losses.batch_mean || losses.galore);
   config.batch_means = {2, 1};
-  // Each of the 2 ranks takes two batches of 8 targets, because one batch per rank gives only 16 targets and 17 are
-  // wanted.
+  // Each of the 2 ranks takes two batches of 8 tokens. After one batch per rank, the ranks have 16 tokens, which do not
+  // exceed the 17 that are wanted.
   const ValidationLosses batches =
       validation_losses(ValidationSet(config, 8, 100, 17), std::vector<double>{8, 16, 24, 48});
   EXPECT_DOUBLE_EQ(batches.batch_mean.value(), 3);  // the ranks' means are (1 + 3) / 2 and (2 + 6) / 2
