@@ -294,7 +294,7 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
                     "--set run.dir: found nesting deeper than the limit of 64 levels");
   expect_bad_config("tokenizer=byte", "tokenizer: found 'byte'");
   expect_bad_config("attention=cudn", "did you mean 'cudnn'");
-  expect_bad_config("attention=cudnn", "attention: found cudnn with precision fp32, expected bf16");
+  expect_bad_config("attention=cudnn", "attention: found cudnn with precision fp32, expected a bf16 precision");
   expect_bad_config("products=timed",
                     "products: found \"timed\" on the device \"cpu\", expected a GPU; use \"heuristic\"");
   expect_bad_config("attention=cudnn --set precision=bf16", "on the device \"cpu\", expected a GPU; use \"rowan\"");
