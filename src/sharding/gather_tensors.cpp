@@ -53,8 +53,8 @@ std::map<std::string, Known> exchange(Communicator& communicator, const std::vec
 
 std::vector<WholeTensor> gather_tensors(Communicator& communicator, Backend& backend,
                                         const std::vector<TensorPart>& mine) {
-  std::map<std::string, const TensorPart*> own;
-  for (const TensorPart& part : mine) own[part.name] = &part;
+  std::map<std::string, std::vector<const TensorPart*>> own;
+  for (const TensorPart& part : mine) own[part.name].push_back(&part);
   std::vector<WholeTensor> result;
   size_t turn = 0;
   for (const auto& [name, known] : exchange(communicator, mine)) {
@@ -64,22 +64,26 @@ std::vector<WholeTensor> gather_tensors(Communicator& communicator, Backend& bac
     }
     if (!complete.empty()) {
       int writer = complete.size() == 1 ? complete[0] : complete[turn++ % complete.size()];
-      if (writer == communicator.rank()) result.push_back({name, known.shape, known.dtype, own[name]->part, {}});
+      if (writer == communicator.rank())
+        result.push_back({name, known.shape, known.dtype, own[name].front()->part, {}});
       continue;
     }
     std::string bytes;
-    auto found = own.find(name);
-    if (found != own.end()) {
-      bytes.resize(found->second->part.bytes());
-      backend.download(bytes.data(), found->second->part);
+    for (const TensorPart* part : own[name]) {
+      const size_t at = bytes.size();
+      bytes.resize(at + part->part.bytes());
+      backend.download(bytes.data() + at, part->part);
     }
     std::vector<std::string> parts = communicator.gather(bytes);
     std::vector<std::byte> whole(static_cast<size_t>(known.numel()) * size_of(known.dtype));
     int64_t covered = 0;
+    std::vector<size_t> read(parts.size());  // bytes of each rank's parts that have been copied
     for (const Holder& holder : known.holders) {
+      const size_t part = static_cast<size_t>(holder.count) * size_of(known.dtype);
       covered += holder.count;
-      std::memcpy(whole.data() + holder.begin * size_of(known.dtype), parts[holder.rank].data(),
-                  parts[holder.rank].size());
+      std::memcpy(whole.data() + holder.begin * size_of(known.dtype), parts[holder.rank].data() + read[holder.rank],
+                  part);
+      read[holder.rank] += part;
     }
     if (covered != known.numel()) throw std::logic_error("gather_tensors: the parts of " + name + " leave gaps");
     if (known.holders[turn++ % known.holders.size()].rank == communicator.rank()) {
