@@ -35,8 +35,9 @@ __global__ void delta_kernel(AttentionArguments<T> a, int64_t items) {
   a.delta[a.row_values(static_cast<int>(n / a.seq), static_cast<int>(item % a.heads)) + n % a.seq] = total;
 }
 
-// Computes dq from the sums of all owners (attention.h). They are added in a fixed order, that of each owner's first
-// tile of keys. If a.rope is set, also undoes RoPE. `keys` is the number of keys in a tile.
+// Adds up the owners' sums of dq (attention.h) and multiplies by the scale. Tile t of keys belongs to owner t % owners.
+// The order of the sum is fixed: it begins with the owner of the first tile of keys that this tile of queries attends
+// to. If a.rope is set, the kernel also undoes RoPE. `keys` is the number of keys in a tile.
 __global__ void add_owners_kernel(AttentionArguments<bfloat16> a, int owners, int keys) {
   // With RoPE, a thread processes two vectors, because RoPE rotates columns d and d + head_dim / 2 together.
   const int parts = a.rope ? 2 : 1, vectors = a.head_dim / vector_elements / parts;
@@ -72,7 +73,7 @@ __global__ void add_owners_kernel(AttentionArguments<bfloat16> a, int owners, in
   }
 }
 
-// cuDNN's kernels support neither the mask between documents nor the dropout masks of kernels/dropout.h.
+// The cuDNN graphs of attention_cudnn.cpp have neither a mask between documents nor dropout.
 bool is_plain(const AttentionRule& rule) { return rule.documents.empty() && rule.dropout.rate == 0; }
 
 void check_shape(const char* operation, const AttentionShape& shape) {

@@ -1,6 +1,6 @@
-// Arguments and launch parameters of the attention kernels. There are two implementations: kernels on tensor
-// cores for bf16 and head sizes that are multiples of 8 up to 128 (attention_forward.cu, attention_backward.cu), and
-// plain kernels for fp32 and all other head sizes up to 256 (attention_plain.cu).
+// Arguments and launch parameters of Rowan's attention kernels. There are two implementations. Kernels on tensor cores
+// are for bf16 and head sizes up to 128 that are multiples of 8 (attention_forward.cu, attention_backward.cu). Plain
+// kernels (attention_plain.cu) are for all other operands, with head sizes up to 256.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -12,8 +12,7 @@
 namespace rowan::cuda {
 
 constexpr int64_t largest_head_dim = 256, largest_tensor_core_head_dim = 128;
-// Number of queries in a tile of the backward's key-value kernel. It is small, because the kernel's sums of dk and dv
-// take most of the registers.
+// Number of queries in a tile of the backward's key-value kernel.
 constexpr int tile_queries = attention_tile_queries;
 
 template <typename T>
@@ -22,7 +21,7 @@ struct AttentionArguments {
   T *result, *dqkv;           // output of the forward, output of the backward
   float* log_sum_exp;         // [batch, heads, seq]
   float* delta;               // [batch, heads, seq]: dot(dout, out) of each query and head
-  float* dq_sums;             // [owners, batch, heads, seq, head_dim], the last two rounded up as in dq_row()
+  float* dq_sums;             // [owners, batch, heads, seq, head_dim]; dq_row() rounds up the last two sizes
   const float* rope;          // fp32[seq, head_dim]: RoPE's table, if the kernels undo RoPE in dq and dk; else null
   const int* documents;       // [3, batch, seq] from find_documents(); null: each row is one document
   DropoutMask dropout;
@@ -32,8 +31,8 @@ struct AttentionArguments {
 
   __host__ __device__ int64_t qkv_row() const { return int64_t{heads + 2 * kv_heads} * head_dim; }
   __host__ __device__ int64_t out_row() const { return int64_t{heads} * head_dim; }
-  // Offset, in elements, of a head's values for the first token of a sequence. output() is for `out`, the others for
-  // qkv.
+  // Offset, in elements, of a head in the first token of a sequence. query(), key() and value() are for qkv and dqkv.
+  // output() is for out, dout and result.
   __host__ __device__ int64_t query(int batch, int head) const {
     return batch * seq * qkv_row() + int64_t{head} * head_dim;
   }
@@ -42,7 +41,8 @@ struct AttentionArguments {
   __host__ __device__ int64_t output(int batch, int head) const {
     return batch * seq * out_row() + int64_t{head} * head_dim;
   }
-  // The position where the document of `token` begins, and the position after the document's last token.
+  // document_begin: the position where the document of `token` begins. document_end: the position after the document's
+  // last token.
   __device__ __forceinline__ int document_begin(int row, int token) const {
     return documents ? documents[int64_t{row} * seq + token] : 0;
   }
@@ -56,7 +56,7 @@ struct AttentionArguments {
     return factors[key % 4];
   }
 
-  // Offset, in elements, of the sums of one query within dq_sums.
+  // Offset, in elements, of an owner's sums for one query and head within dq_sums.
   __host__ __device__ int64_t dq_row(int owner, int row, int head, int query) const {
     const int64_t rows = (seq + tile_queries - 1) / tile_queries * tile_queries, width = (head_dim + 31) / 32 * 32;
     return (((int64_t{owner} * batch + row) * heads + head) * rows + query) * width;
@@ -71,7 +71,7 @@ __device__ __forceinline__ void rotate_back(float& x, float& y, float cosine, fl
   y = y * cosine - before * sine;
 }
 
-// A kernel and its launch parameters. Its grid is (x, heads or kv_heads, batch), where x depends on the kernel.
+// A kernel and its launch parameters. The grid is (x, heads or kv_heads, batch), where x depends on the kernel.
 template <typename T>
 struct AttentionKernel {
   void (*kernel)(AttentionArguments<T>);
@@ -81,11 +81,11 @@ struct AttentionKernel {
 
 // The head size, rounded up to 32, 64, 96 or 128, is a template parameter of these kernels. So is dropout, because its
 // random draws take registers.
-// In the backward, the query kernel computes dq and delta. The key-value kernel then reads delta and computes dk and
-// dv. Its grid x is the number of tiles of keys.
-// If `with_dq`, the key-value kernel also computes dq, no query kernel runs, and the caller computes delta. Then grid x
-// is the number of owners. An owner is a block that processes every owners-th tile of keys of one key/value head. If
-// there are several owners, the caller adds up their sums of dq.
+// In the backward without `with_dq`, the query kernel computes dq and delta. The key-value kernel then reads delta and
+// computes dk and dv. Grid x of the key-value kernel is the number of tiles of keys.
+// With `with_dq`, no query kernel runs: the caller computes delta, and the key-value kernel computes dq, dk and dv.
+// Grid x is the number of owners. An owner is a block that processes every owners-th tile of keys of one key/value head
+// of a sequence. If there are several owners, the caller adds up their sums of dq.
 AttentionKernel<__nv_bfloat16> tensor_core_forward(int64_t head_dim, bool dropout);
 AttentionKernel<__nv_bfloat16> tensor_core_backward_query(int64_t head_dim, bool dropout);
 AttentionKernel<__nv_bfloat16> tensor_core_backward_key_value(int64_t head_dim, bool dropout, bool with_dq);

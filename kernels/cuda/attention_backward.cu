@@ -1,22 +1,25 @@
 // Causal attention backward on tensor cores. Let p = exp(scale * q k^T - log_sum_exp), delta = dot(dout, out) of each
-// row and ds = p * (dout v^T - delta). Then dq = scale * ds k, dk = scale * ds^T q, dv = p^T dout.
+// row and ds = p * (dout v^T - delta). Without dropout, dq = scale * ds k, dk = scale * ds^T q and dv = p^T dout.
 //
-// There are two variants. Neither uses atomics, so the order of summation is fixed.
-// * Many heads: one kernel computes dq, dk and dv. A block processes all tiles of keys, or every owners-th tile, of one
-//   key/value head of a sequence. For each tile of keys it iterates over the queries that attend to these keys. dk and
-//   dv stay in registers. dq is summed in fp32 in global memory, where the same thread always adds to the same element.
-//   This takes five matrix products per score.
-// * Few heads: two kernels. The first computes dq, with one block per tile of queries. The second computes dk and dv,
-//   with one block per tile of keys, and computes the scores again. This takes seven matrix products per score.
+// There are two variants. attention_owners() in kernels/gpu_workspace.h selects one. Neither uses atomics, so the order
+// of summation is fixed.
+// * With owners: one kernel computes dq, dk and dv. A block, called an owner, processes all tiles of keys, or every
+//   owners-th tile, of one key/value head of a sequence. For each tile of keys it iterates over the queries that attend
+//   to these keys. dk and dv stay in registers. Each owner adds up its part of dq in fp32 in global memory, where the
+//   same thread always adds to the same element. This takes five matrix products per score.
+// * Without owners: two kernels. The first computes dq, with one block per tile of queries of a head. The second
+//   computes dk and dv, with one block per tile of keys of a key/value head, and computes the scores again. This takes
+//   seven matrix products per score.
 //
 // FLOPs per score: 10 * head_dim or 14 * head_dim. In tiles on the diagonal, masked scores count too. Lower bound on
-// time: these FLOPs at the rate of mma.sync, which on Hopper is 62% of the rate of wgmma. The first variant is limited
-// by shared memory before it reaches this bound: at head_dim 64, a warp issues 72 ldmatrix for 160 mma.
+// time: these FLOPs at the rate of mma.sync, which on Hopper is 62% of the rate of wgmma. At head_dim 64, a warp of the
+// first variant issues 72 ldmatrix for 160 mma in each round, so shared memory limits it before this bound.
 // What was tried:
 // 1. For head sizes up to 64, a warp computes 32 rows instead of 16, so each tile is read half as often. The query
 //    kernel keeps its queries in registers.
 // 2. The query kernel computes delta itself, which saves a separate pass over dout and out.
-// 3. The kernels undo RoPE in registers before they store dq and dk, which saves a separate pass over both.
+// 3. If head_dim is a multiple of 32, the kernels undo RoPE in registers before they store dq and dk, which saves a
+//    separate pass over both.
 #include "kernels/cuda/attention_tiles.cuh"
 
 namespace rowan::cuda {
@@ -28,7 +31,7 @@ template <int D>
 constexpr int tile_keys = row_groups<D> == 1 && D <= 96 ? 64 : 32;
 
 // Computes dq, and delta for the key-value kernel that follows. A block processes a tile of queries of one head. It
-// iterates over the tiles of keys up to the block's last query.
+// iterates over the tiles of keys that these queries attend to.
 template <int D, bool dropout>
 __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArguments<bfloat16> a) {
   DYN_SHARED(bfloat16, shared);  // queries, dout, then two buffers of keys and values
@@ -36,7 +39,7 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
                 key_tile = tile_size<D, rows>;
   int head = blockIdx.y, batch = blockIdx.z, kv_head = head / (a.heads / a.kv_heads);
   int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
-  int first_query = (gridDim.x - 1 - blockIdx.x) * block_rows<D>;  // the blocks with the most keys start first
+  int first_query = (gridDim.x - 1 - blockIdx.x) * block_rows<D>;  // later queries, usually with more keys, start first
   int first = first_query + warp * warp_rows<D>;                   // first query of the warp
   int begin = a.document_begin(batch, first_query) / rows;  // first tile of keys that the block's first query sees
   int tiles = (min(first_query + block_rows<D>, a.seq) + rows - 1) / rows;
@@ -52,8 +55,8 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
   load_tile<D, block_rows<D>>(shared + tile, douts, a.out_row(), first_query, a.seq, a.head_dim);
   load_keys(begin);
 
-  // log_sum_exp, in base 2, and delta of the lane's rows. Rows beyond the last token read the last token's values, and
-  // their results are not stored. There are no branches, so all loads can be in flight together.
+  // log_sum_exp, in base 2, and delta of the lane's rows. A row beyond the last token reads the last token's values,
+  // and its result is not stored. There are no branches, so all loads can be in flight together.
   float log_sum[groups][2], delta[groups][2];
 #pragma unroll
   for (int g = 0; g < groups; ++g)
@@ -127,7 +130,8 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
 constexpr int score_stride = tile_queries + 8;
 
 // One warp's part of dq [tile_queries, D] for a tile of queries: 16 queries, a quarter of the columns, and the quarter
-// that lies D / 2 columns to the right. Both values of a pair that RoPE rotates are then in one lane.
+// that lies D / 2 columns to the right. If the head size is D, both values of a pair that RoPE rotates are then in one
+// lane.
 template <int D>
 struct QueryPart {
   static constexpr int pairs = D / 32;  // groups of 8 columns in a quarter of the columns
@@ -227,11 +231,12 @@ __device__ __forceinline__ void share_scores(bfloat16* to, const float (&ds)[row
             pack_bf16(ds[g][j][half * 2], ds[g][j][half * 2 + 1]);
 }
 
-// Computes dk and dv, and dq if `with_dq`. Rows are keys, so the scores are transposed compared to the forward.
+// Computes dk and dv. If `with_dq`, also computes dq or, with several owners, this owner's sums of dq. Rows are keys,
+// so the scores are transposed compared to the forward.
 template <int D, bool dropout, bool with_dq>
 __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionArguments<bfloat16> a) {
   // Shared memory holds, in this order: keys; values; two buffers of queries and dout; two buffers of log_sum_exp and
-  // delta of these queries; ds.
+  // delta of these queries; ds if `with_dq`.
   DYN_SHARED(bfloat16, shared);
   constexpr int rows = tile_queries, groups = row_groups<D>, tile = tile_size<D, block_rows<D>>,
                 query_tile = tile_size<D, rows>;
@@ -299,7 +304,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
         if (a.documents && first_query + rows > a.document_end(batch, min(first, a.seq - 1)))
           mask_documents<true>(p, a, batch, first, first_query);
         if (dropout) drop<true>(ds, a, stream, head, first, first_query);
-          // Tiles are zero beyond the last query. p is 1 there, but only zeros are multiplied by it.
+          // Tiles are zero beyond the last query. p may be 1 there, but it is multiplied only by zeros.
 #pragma unroll
         for (int j = 0; j < rows / 8; ++j) {
           float log_sum[2], delta[2];
@@ -316,7 +321,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
         if (with_dq) share_scores<D>(scores, ds);
         if (dropout) drop<true>(p, a, stream, head, first, first_query);
         multiply_add<D>(dv, p, buffer + query_tile);
-        if (with_dq) load_dq();  // the loads overlap with the next product
+        if (with_dq) load_dq();  // the loads can overlap with the next product
         multiply_add<D>(dk, ds, buffer);
       } else if (with_dq) {
         const float none[groups][rows / 8][4] = {};
@@ -333,7 +338,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
           dq.store(sums);
         }
       }
-      __syncthreads();  // the next round overwrites this buffer and the scores
+      __syncthreads();  // a later round overwrites this buffer, the next round the scores
     }
     if (a.rope) rotate_rows_back<D>(dk, a.rope, first, a.seq);
     store_rows<D>(a.dqkv + a.key(batch, kv_head), a.qkv_row(), first, a.seq, a.head_dim, dk, a.scale);

@@ -19,7 +19,7 @@ namespace {
 namespace fe = cudnn_frontend;
 using fe::graph::Graph;
 
-// Ids of the tensors in the forward and backward graphs. Execution binds a pointer to each id.
+// Ids of the tensors in the forward and backward graphs. Execution binds a pointer to each id of the graph.
 enum Operand : int64_t { query = 1, key, value, result, row_values, d_result, d_query, d_key, d_value, factor };
 using Pointers = std::unordered_map<int64_t, void*>;
 
@@ -27,7 +27,8 @@ void check(cudnnStatus_t status, const char* what) {
   if (status != CUDNN_STATUS_SUCCESS) fail("attention: cuDNN: {}: {}", what, cudnnGetErrorString(status));
 }
 
-// The first reason in cuDNN's message, which may be a page long.
+// The text that follows the first "Reason: " in cuDNN's message, up to the end of the line. If there is no "Reason: ",
+// the first line of the message.
 std::string reason(const std::string& text) {
   const std::string mark = "Reason: ";
   const size_t found = text.find(mark), begin = found == std::string::npos ? 0 : found + mark.size();

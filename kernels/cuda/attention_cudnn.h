@@ -1,5 +1,6 @@
-// cuDNN's fused attention in bf16, an alternative to Rowan's own kernels. It is built if CMake finds cuDNN and the
-// headers of cuDNN's frontend (https://github.com/NVIDIA/cudnn-frontend). cuDNN decides which shapes a GPU supports.
+// cuDNN's fused attention in bf16, an alternative to Rowan's own kernels. The root CMakeLists.txt enables it if it
+// finds cuDNN, the headers of cuDNN's frontend (https://github.com/NVIDIA/cudnn-frontend) and nvrtc. cuDNN decides
+// which shapes a GPU supports.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -24,8 +25,8 @@ class CudnnAttention {
   // Plans the forward and the backward for a shape. Returns the bytes of workspace that both can share. Throws Error
   // with cuDNN's reason if cuDNN does not support the shape.
   virtual size_t plan(const AttentionShape& shape) = 0;
-  // The same as Backend's attention operations, for bf16 operands that have been checked. If the shape has no plan,
-  // they do nothing and return false.
+  // The same as Backend's attention operations, for checked bf16 operands without documents and dropout. If the shape
+  // has no plan, forward() and backward() do nothing and return false.
   virtual bool forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape, void* workspace) = 0;
   virtual bool backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                         const AttentionShape& shape, void* workspace) = 0;
@@ -34,7 +35,8 @@ class CudnnAttention {
 // Throws Error when the build has no cuDNN.
 std::unique_ptr<CudnnAttention> make_cudnn_attention(cudaStream_t stream);
 
-// Adds the attention operation to an empty graph. The scale is an operand of the graph, so execution passes its value.
+// Adds attention's forward or backward to an empty graph. The scale is an operand of the graph, so execution passes its
+// value.
 void add_attention(cudnn_frontend::graph::Graph& graph, const AttentionShape& shape, bool backward);
 
 }  // namespace rowan::cuda

@@ -1,11 +1,12 @@
-// Causal attention forward on tensor cores. A block computes 64 or 128 queries of one head. It reads the keys up to the
-// block's last query, in tiles of 64. Each query has a running maximum and a running sum of exponentials (in base 2).
+// Causal attention forward on tensor cores. A block computes 64 or 128 queries of one head. It reads tiles of 64 keys,
+// from the first key that the block's first query sees to the block's last query. Each query has a running maximum of
+// its scores and a running sum of exponentials.
 // FLOPs per score: 4 * head_dim. In tiles on the diagonal, masked scores count too. Lower bound on time: these FLOPs at
 // the rate of mma.sync, which on Hopper is 62% of the rate of wgmma.
 // What was tried:
 // 1. For head sizes up to 64, a warp computes 32 rows instead of 16, so each tile is read half as often.
 // 2. A warp keeps its queries in registers.
-// 3. Exponentials use ex2.approx. Only tiles on the diagonal are masked.
+// 3. Exponentials use ex2.approx. Masks are applied only to tiles that may need them.
 #include "kernels/cuda/attention_tiles.cuh"
 
 namespace rowan::cuda {
@@ -21,7 +22,7 @@ __global__ void __launch_bounds__(attention_threads) forward_kernel(AttentionArg
   static_assert(block_rows<D> <= 2 * key_rows);
   int head = blockIdx.y, batch = blockIdx.z, kv_head = head / (a.heads / a.kv_heads);
   int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
-  int first_query = (gridDim.x - 1 - blockIdx.x) * block_rows<D>;  // the blocks with the most keys start first
+  int first_query = (gridDim.x - 1 - blockIdx.x) * block_rows<D>;  // later queries, usually with more keys, start first
   int first = first_query + warp * warp_rows<D>;                   // first query of the warp
   int begin = a.document_begin(batch, first_query) / key_rows;  // first tile of keys that the block's first query sees
   int tiles = (min(first_query + block_rows<D>, a.seq) + key_rows - 1) / key_rows;

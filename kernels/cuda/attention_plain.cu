@@ -1,8 +1,7 @@
-// Causal attention without tensor cores, for fp32 and the head sizes that the kernels on tensor cores do not support.
-// The kernels for the forward and for dq have one block per query and head. The kernel for dk and dv has one block per
-// key and key/value head. A thread computes one score of a tile of 64 scores, then one or more elements of the result.
-// The best possible rate is about 1/64 of the GPU's fp32 rate, because the lanes of a warp load one factor of each
-// product from 32 different cache lines.
+// Causal attention without tensor cores, for operands that the kernels on tensor cores do not support. The kernels for
+// the forward and for dq have one block per query and head. The kernel for dk and dv has one block per key and
+// key/value head. A thread computes one score of a tile of 64 scores, then up to 4 elements of the result. The kernels
+// are slow, because in dot() the lanes of a warp read from different rows.
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/vector.cuh"
 

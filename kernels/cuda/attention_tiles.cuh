@@ -1,8 +1,9 @@
-// Building blocks of the tensor-core attention kernels: tiles in shared memory, and two products on mma fragments.
+// Building blocks of the tensor-core attention kernels: tiles in shared memory, products of mma fragments, masks,
+// dropout, inverse RoPE, and stores of results.
 //
 // A block has 4 warps. A warp computes 32 rows of the result for head sizes up to 64. For larger heads it computes 16
-// rows, because the sums of 32 rows would not fit in registers. D is the head size rounded up to 32, 64, 96 or 128.
-// Tiles are zero beyond the real head size and the last token.
+// rows, because more columns need more registers. D is the head size rounded up to 32, 64, 96 or 128. Tiles are zero
+// beyond the real head size and the last token.
 // Each row of a tile is padded by 16 bytes. Rows are then an odd number of 16-byte units apart, so the 8 rows of each
 // matrix that ldmatrix reads lie in different banks.
 // Method: Dao, "FlashAttention-2" (2023). The paper's backward sums dq with atomics. These kernels compute each sum in
@@ -53,7 +54,7 @@ __device__ __forceinline__ void load_tile(bfloat16* tile, const bfloat16* from, 
 // A warp's rows of a tile as left operands of mma: load(k) reads columns [16 k, 16 k + 16) of each group of 16 rows.
 template <int D>
 struct LeftRows {
-  const bfloat16* row;  // start of the row whose address this lane passes to ldmatrix
+  const bfloat16* row;  // what this lane passes to ldmatrix for k = 0 and the first 16 rows
 
   __device__ __forceinline__ explicit LeftRows(const bfloat16* tile) {
     int lane = threadIdx.x % warp_size, warp = threadIdx.x / warp_size;
@@ -122,8 +123,8 @@ __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
   return bits;
 }
 
-// sums[16 * groups, D] += p[16 * groups, 8 * tiles] b[8 * tiles, D], with p rounded to bf16. The result of an
-// mma has the same fragment layout as a left operand, so p needs no shuffle.
+// sums[16 * groups, D] += p[16 * groups, 8 * tiles] b[8 * tiles, D], with p rounded to bf16. Two adjacent results of
+// mma, rounded to bf16, have the fragment layout of a left operand, so p needs no shuffle.
 template <int D, int tiles>
 __device__ __forceinline__ void multiply_add(float (&sums)[row_groups<D>][D / 8][4],
                                              const float (&p)[row_groups<D>][tiles][4], const bfloat16* b) {
@@ -165,7 +166,8 @@ __device__ __forceinline__ void mask_scores(float (&s)[groups][tiles][4], int fi
       }
 }
 
-// Sets scores between different documents to -infinity. The warp's rows begin at token `first_row`.
+// Sets a score to -infinity if the key's document comes before the query's. mask_scores covers documents that come
+// after the query's. Rows and columns are as in mask_scores.
 template <bool transposed, int groups, int tiles>
 __device__ __forceinline__ void mask_documents(float (&s)[groups][tiles][4], const AttentionArguments<bfloat16>& a,
                                                int batch, int first_row, int first_column) {
@@ -202,7 +204,8 @@ __device__ __forceinline__ void drop(float (&s)[groups][tiles][4], const Attenti
       }
 }
 
-// Multiplies each of the warp's rows by the row's factor and stores it. The first of these rows is row `first`.
+// Stores the warp's rows that lie before row `seq`, each multiplied by its factor. The first of the warp's rows is row
+// `first`.
 template <int D>
 __device__ __forceinline__ void store_rows(bfloat16* to, int64_t stride, int first, int seq, int head_dim,
                                            const float (&sums)[row_groups<D>][D / 8][4],
@@ -256,7 +259,7 @@ __device__ __forceinline__ void rotate_rows_back(float (&sums)[row_groups<D>][D 
     }
 }
 
-// Calls choose(Width<D>, std::bool_constant<dropout>) with the smallest D >= head_dim.
+// Calls choose(Width<D>(), std::bool_constant<dropout>()), where D is head_dim rounded up to 32, 64, 96 or 128.
 template <typename F>
 auto for_head_dim(int64_t head_dim, bool dropout, F choose) {
   auto with = [&](auto width) { return dropout ? choose(width, std::true_type()) : choose(width, std::false_type()); };

@@ -24,7 +24,7 @@ constexpr size_t staging_bytes = size_t{1} << 20, landing_bytes = size_t{64} << 
 
 std::string gigabytes(size_t bytes) { return fmt::format("{:.2f} GB", static_cast<double>(bytes) * 1e-9); }
 
-// ROWAN_CUDA_GRAPHS=1 turns CUDA graphs on. They are off by default, because they save only host time, and in large
+// ROWAN_CUDA_GRAPHS=1 turns CUDA graphs on. They are off by default, because they mainly save host time, and in large
 // steps the GPU is busy longer than the host.
 bool records_asked_for() {
   const char* set = std::getenv("ROWAN_CUDA_GRAPHS");
@@ -110,10 +110,10 @@ CudaBackend::~CudaBackend() {
 
 void CudaBackend::check(cudaError_t error) {
   if (error == cudaSuccess) return;
-  // The error of a failed kernel is sticky: every later CUDA call returns it. Any other error comes from this call.
+  // A kernel that fails while it runs leaves an error that later CUDA calls return too, such as cudaStreamQuery here.
   cudaError_t now = cudaStreamQuery(stream_);
   bool from_before = now != cudaSuccess && now != cudaErrorNotReady && now != cudaErrorStreamCaptureUnsupported;
-  cudaGetLastError();  // clears the error, or the next operation would report it too
+  cudaGetLastError();  // otherwise a later operation could report the same error
   fail("{} on {}: CUDA reports: {}{}", operation_, subject_.describe(), cudaGetErrorString(error),
        from_before ? "; an earlier operation may have caused it: set CUDA_LAUNCH_BLOCKING=1 to see which" : "");
 }

@@ -1,6 +1,5 @@
-// The CUDA backend: every operation of kernels/backend.h on one GPU, one file per family of operations. Kernels use
-// launches, shared memory and PTX only through device.cuh, so tests/emulation can run the same sources on the CPU.
-// CUDA sources are C++17.
+// The CUDA backend: the operations of kernels/backend.h on one GPU. Kernels use launches, shared memory and PTX only
+// through device.cuh, so tests/emulation can compile them for the CPU. nvcc compiles CUDA sources as C++17.
 #pragma once
 
 #include <cublasLt.h>
@@ -46,7 +45,8 @@ class CudaBackend final : public Backend {
   void plan_attention(const AttentionShape& shape, DType dtype) override;
 
  private:
-  // Mark the start and the end of an operation, for profilers (NVTX) and for error messages.
+  // begin() stores the operation and its main tensor for error messages. begin() and end() also mark a range for
+  // profilers if NVTX is available.
   void begin(const char* operation, const Tensor& subject) override;
   void end() override;
 
@@ -58,7 +58,8 @@ class CudaBackend final : public Backend {
                                     Tensor bias) override;
   void do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
 
-  // One matrix product in cuBLASLt's terms: d[m, n] = epilogue(alpha op(a) op(b) + beta c). All are column-major.
+  // A matrix product, or a batch of products, in cuBLASLt's terms: d[m, n] = epilogue(alpha op(a) op(b) + beta c). All
+  // matrices are column-major.
   struct Product {
     int64_t m, n, k, lda, ldb, ldd, batch, stride_a, stride_b, stride_d;
     bool transpose_a, transpose_b;
@@ -85,7 +86,8 @@ class CudaBackend final : public Backend {
     void* auxiliary = nullptr;   // GELU's input, written by the forward, read by the backward; has the layout of d
   };
 
-  // If CUDA reports an error, throws an Error that names the running operation and its main tensor.
+  // If CUDA or cuBLASLt reports an error, throws an Error that names the latest operation and the operation's main
+  // tensor.
   void check(cudaError_t error);
   void check(cublasStatus_t status);
   template <typename... Parameters>
@@ -98,22 +100,22 @@ class CudaBackend final : public Backend {
   unsigned grid_for(int64_t work, int block) const;
   // Like allocate(), but does not zero the memory.
   void* reserve(size_t bytes, Category category);
-  // Scratch memory, valid during one operation. It grows to the largest request.
+  // Scratch memory of the running operation. A later call returns the same memory, or releases it and allocates more.
   template <typename T>
   T* workspace(int64_t count) {
     return static_cast<T*>(workspace(static_cast<size_t>(count) * sizeof(T)));
   }
   void* workspace(size_t bytes);
-  // Waits for all queued work. Throws Error if a kernel has read a token or target id outside the vocabulary since the
-  // last wait.
+  // Waits for all queued work. Throws Error if a kernel has read an invalid token or target id since the last call.
   void wait();
   void forget_recordings();
-  // Sorts the tokens by id. Returns their indices in this order, in workspace(). Ids outside the vocabulary come last.
+  // Sorts the tokens by id. Returns the tokens' indices in this order, in workspace(). Ids outside the vocabulary come
+  // last.
   const int* sorted(Tensor tokens, int64_t vocabulary);
   // to[cols] = the column sums of partial[count, cols] (+ to if accumulate).
   void sum_partials(Tensor to, const float* partial, int64_t count, bool accumulate);
 
-  // Parts of optimizer operations. Each slot points to its own update and sums (optimizer_slots.cuh).
+  // Parts of optimizer operations; see optimizer_slots.cuh.
   template <typename Rule>
   void over_elements(void (*vectors)(cuda::SlotList, Rule), void (*scalars)(cuda::SlotList, Rule), int width,
                      const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, const Rule& rule);
@@ -129,7 +131,7 @@ class CudaBackend final : public Backend {
   // is the argument b, and the product's b is the argument a.
   static Product row_major(const Tensor& c, const Operand& a, const Operand& b);
   const Plan& plan_for(const Product& product, const Operands& operands);
-  // Runs the product with an algorithm that cuBLASLt's heuristic has returned for this plan.
+  // Runs the plan's product with `algorithm`.
   cublasStatus_t run(const Plan& plan, const Operands& operands, const cublasLtMatmulAlgo_t& algorithm);
   // Times the algorithms and returns the index of the fastest. If the product adds to d, restores d afterwards.
   int fastest(const Product& product, const Plan& plan, const Operands& operands,

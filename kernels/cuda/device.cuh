@@ -1,4 +1,5 @@
-// Launches, shared memory and PTX instructions. Only this file has different code for nvcc and for tests/emulation.
+// Launches, shared memory and PTX instructions. In kernels/cuda, only this file has different code for nvcc and for
+// tests/emulation.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -19,8 +20,8 @@ namespace rowan::cuda {
 constexpr int warp_size = 32;
 constexpr unsigned all_lanes = 0xffffffffu;
 
-// Bytes of dynamic shared memory that a kernel may use without an opt-in. CUDA's limit for static and dynamic shared
-// memory together is 48 KB, of which 4 KB are left for static arrays.
+// Bytes of dynamic shared memory that a kernel may use without an opt-in. Without it, CUDA's limit for static and
+// dynamic shared memory together is 48 KB, of which 4 KB are left for static arrays.
 constexpr size_t shared_without_asking = 44 * 1024;
 
 template <typename... Parameters>
@@ -31,7 +32,8 @@ cudaError_t allow_shared(void (*kernel)(Parameters...), size_t bytes) {
 }
 
 // `launch(name, kernel, grid, block, shared_bytes, stream, arguments...)` launches a kernel and returns CUDA's error
-// code. `name` is the name of the operation, for messages. Arguments are converted to the kernel's parameter types.
+// code. `name` is the name of the operation, for messages of the emulation. Arguments are converted to the kernel's
+// parameter types.
 #ifndef ROWAN_EMULATION
 
 // Shared memory of a block: a static array, or the dynamic bytes requested at launch.
@@ -56,7 +58,7 @@ __device__ __forceinline__ void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// 2^x, computed by the special function unit with an error of at most 2 ulp. Denormal results are flushed to 0.
+// An approximation of 2^x. Denormal results are flushed to 0.
 __device__ __forceinline__ float exp2_approx(float x) {
   float result;
   asm("ex2.approx.ftz.f32 %0, %1;\n" : "=f"(result) : "f"(x));

@@ -1,6 +1,6 @@
 // Finds where documents begin and end in packed rows, and applies dropout.
 // Bytes moved: 20 per token to find documents, 4 per bf16 value for dropout. Lower bound on time: this traffic at the
-// bandwidth of a copy. In dropout, the random draws take more time than the traffic.
+// bandwidth of a copy.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 #include "kernels/dropout.h"
@@ -12,8 +12,8 @@ using namespace cuda;
 
 constexpr int block = 256;
 
-// Inclusive scan over the warp. If `before`, returns the maximum of x over this lane and all lower lanes. Else returns
-// the minimum of x over this lane and all higher lanes.
+// Inclusive scan over a block of one warp. If `before`, returns the maximum of x over this lane and all lower lanes.
+// Otherwise returns the minimum of x over this lane and all higher lanes.
 template <bool before>
 __device__ __forceinline__ int scan(int x) {
   int lane = static_cast<int>(threadIdx.x);

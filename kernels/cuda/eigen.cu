@@ -1,10 +1,10 @@
 // Eigenvectors of symmetric matrices, and the orthogonal factor Q of the QR decomposition of square matrices, both in
-// double precision. Consecutive matrices of equal size share launches, as far as scratch memory allows.
-// Eigenvectors use the one-sided Jacobi method. A sweep over a matrix [k, k] has k - 1 rounds. A round is one launch.
-// It rotates k / 2 independent pairs of rows, with one block per pair. Q uses Householder reflections: one launch
-// computes a reflector, and another launch applies it to the columns.
-// FLOPs: 10 k^3 per sweep, 8/3 k^3 per Q. Launches: k per sweep, 3 k per Q. For the matrix sizes that optimizers use,
-// the launches limit the speed.
+// double precision. Consecutive matrices of equal size share most launches, as far as scratch memory allows.
+// Eigenvectors use the one-sided Jacobi method. A sweep over a matrix [k, k] has k - 1 rounds, or k rounds if k is odd.
+// A round is one launch. It rotates up to k / 2 independent pairs of rows, with one block per pair. Q uses Householder
+// reflections: one launch computes a reflector, and another launch applies it to the columns. Then k launches multiply
+// the reflectors.
+// FLOPs: about 9 k^3 per sweep and 8/3 k^3 per Q.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 #include "kernels/gpu_workspace.h"
@@ -15,7 +15,7 @@ namespace {
 using namespace cuda;
 
 constexpr int block = 256;
-constexpr int sweeps = 14;  // convergence is quadratic; a matrix of 2048 random rows takes 11 sweeps
+constexpr int sweeps = 14;  // there is no test of convergence, which is quadratic
 constexpr double small_angle = 1e-14;
 
 // Returns the sum of x over the block to every thread.
@@ -40,7 +40,7 @@ __global__ void widen_kernel(double* g, double* u, const float* a, int64_t k) {
   }
 }
 
-// noise[m] = the squared length below which a row of g[m] counts as zero. One block per matrix.
+// noise[m] = the largest squared length of a row of g[m] that counts as zero. One block per matrix.
 __global__ void noise_kernel(double* noise, const double* g, int64_t k) {
   const double* own = g + int64_t{blockIdx.x} * k * k;
   double total = 0.0;
@@ -49,9 +49,10 @@ __global__ void noise_kernel(double* noise, const double* g, int64_t k) {
   if (threadIdx.x == 0) noise[blockIdx.x] = 1e-32 * total;
 }
 
-// One round of a round-robin tournament, in which each row is paired with every other row once. `players` is k rounded
-// up to an even number. If k is odd, the row that is paired with the extra player rests. Block (x, y) makes the two
-// rows of pair x in matrix y orthogonal.
+// One round of a round-robin tournament. In a tournament each row is paired with every other row once. `players` is k
+// rounded up to an even number. If k is odd, the row that is paired with the extra player rests. Block (x, y) rotates
+// the two rows of pair x in matrix y, which makes them orthogonal. It skips rows that are already orthogonal or count
+// as zero.
 __global__ void rotate_kernel(double* g, double* u, const double* noise, int64_t k, int64_t players, int64_t round) {
   int64_t pair = blockIdx.x, around = players - 1;
   int64_t first = pair == 0 ? around : (round + pair) % around, second = (round + around - pair) % around;
@@ -91,7 +92,8 @@ __global__ void eigenvalues_kernel(double* lambda, const double* g, const double
   if (threadIdx.x == 0) lambda[blockIdx.y * k + blockIdx.x] = total;
 }
 
-// Copies row i of u to column p of q, where p is the rank of eigenvalue i. The largest eigenvalue has rank 0.
+// Copies row i of u to column p of q, and lambda[i] to values[p], where p is the rank of eigenvalue i. The largest
+// eigenvalue has rank 0.
 __global__ void place_kernel(float* q, float* values, const double* lambda, const double* u, int64_t k) {
   for (int64_t i = blockIdx.x; i < k; i += gridDim.x) {
     int64_t place = 0;
@@ -101,8 +103,8 @@ __global__ void place_kernel(float* q, float* values, const double* lambda, cons
   }
 }
 
-// Writes the vector v[m, j, :] and the factor tau[m, j] of the Householder reflection that zeros column j of a[m] below
-// the diagonal. One block per matrix.
+// Writes elements [j, k) of the vector v[m, j, :], and the factor tau[m, j], of the Householder reflection that zeros
+// column j of a[m] below the diagonal. One block per matrix.
 __global__ void reflector_kernel(double* v, double* tau, const double* a, int64_t k, int64_t j) {
   const double* own = a + int64_t{blockIdx.x} * k * k;
   double* reflector = v + (int64_t{blockIdx.x} * k + j) * k;
@@ -120,7 +122,7 @@ __global__ void reflector_kernel(double* v, double* tau, const double* a, int64_
   tau[blockIdx.x * k + j] = below > 0.0 ? 2.0 / (below + x * x) : 0.0;
 }
 
-// Applies reflector j to columns [j, k) of each a[m]: a[m] -= tau v (v^T a[m]). One thread per column.
+// Applies reflector j to columns [j, k) of each a[m]: a[m] -= tau v (v^T a[m]). A thread processes whole columns.
 __global__ void reflect_kernel(double* a, const double* v, const double* tau, int64_t k, int64_t j) {
   double size = tau[blockIdx.y * k + j];
   if (size == 0.0) return;

@@ -1,13 +1,11 @@
-// Token and position embeddings. The backward sorts the tokens by id. Every row of the table then has one writer and a
-// fixed order of summation, without float atomics.
-// Bytes moved per bf16 value: 4 in the forward. The backward reads dout once for tokens and once for positions, 2 bytes
-// each time, and moves 8 bytes for each value of the fp32 table rows that it updates. Lower bound on time: this traffic
-// at the bandwidth of a copy. The sort adds passes over the tokens, one for each 8 bits of the largest id. A pass moves
-// 12 bytes and executes 1500 instructions per token.
+// Token and position embeddings. The backward sorts the tokens by id. Every element of the table's gradient then has
+// one writer and a fixed order of summation, without float atomics.
+// Bytes moved per bf16 value: 4 in the forward without positions. The backward reads dout once for tokens and once for
+// positions, and reads and writes the rows of the gradients that it updates. Lower bound on time: this traffic at the
+// bandwidth of a copy. The sort adds passes over the tokens, one for each 8 bits of the size of the vocabulary.
 // What was tried:
 // 1. The radix sort takes linear time and counts digits without atomics.
-// 2. The sums over positions load four rows at once. With one load in flight per thread, half of the memory bandwidth
-//    would be unused.
+// 2. The loop over the rows of a position is unrolled by four, so that a thread has several loads in flight.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -70,7 +68,7 @@ __global__ void count_digits_kernel(int* offsets, const int* from, const int* to
   offsets[me * gridDim.x + blockIdx.x] = mine;
 }
 
-// Replaces each count in offsets[digit, block] by the position in the new order of the first token that was counted.
+// Replaces each count in offsets[digit, block] by the position, in the new order, of the first of the counted tokens.
 // There is one block, with one thread per digit.
 __global__ void sum_digits_kernel(int* offsets, int blocks) {
   SHARED_ARRAY(int, totals, digits);
@@ -89,7 +87,7 @@ __global__ void sum_digits_kernel(int* offsets, int blocks) {
   }
 }
 
-// Writes the new order, `sort_block` tokens at a time. Tokens with the same digit keep their order.
+// Writes the new order. A block places `sort_block` tokens at a time. Tokens with the same digit keep their order.
 __global__ void place_digits_kernel(int* to, const int* offsets, const int* from, const int* tokens, int count,
                                     int vocabulary, int shift) {
   SHARED_ARRAY(int, begins, digits);
@@ -124,7 +122,7 @@ __global__ void place_digits_kernel(int* to, const int* offsets, const int* from
 template <typename T, typename D, int width>
 __global__ void add_rows_kernel(T* d_table, const D* dout, const int* tokens, const int* order, int64_t count,
                                 int64_t cols, int64_t vocabulary, int* bad_id) {
-  SHARED_ARRAY(int, rows, block);  // -1: a token of another id
+  SHARED_ARRAY(int, rows, block);  // -1: no further token of this id
   int64_t first = blockIdx.x;
   int token = tokens[order[first]];
   if (first > 0 && tokens[order[first - 1]] == token) return;

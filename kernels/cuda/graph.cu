@@ -1,14 +1,16 @@
-// Runs repeated work as a CUDA graph. The first call runs the work directly, which grows scratch memory to its full
-// size and creates the cuBLASLt plans. The second call records the kernel launches. The second and all later calls
-// replay the recording in one launch. A recording contains addresses, so releasing any memory drops all recordings.
+// Runs repeated work as a CUDA graph, if graphs are on (backend.cu). The first call with an owner and key runs the work
+// directly, because the work may allocate scratch memory and create cuBLASLt plans. The second call records the work
+// and replays the recording in one launch. Later calls only replay. A recording contains addresses, so releasing memory
+// drops all recordings. The next call with an owner and key is then a first call again.
 #include "base/error.h"
 #include "kernels/cuda/cuda_backend.h"
 
 namespace rowan {
 namespace {
 
-// The largest number of keys that are kept. A key contains the gradient scale, which changes with the number of targets
-// in a step. Without a limit, keys that are no longer used would accumulate, with their recordings.
+// The largest number of keys that are kept. Before a further key is added, all keys and recordings are dropped. A
+// trainer's key contains the gradient scale, which depends on the number of targets in a step, so old keys may never
+// come back.
 constexpr size_t most_recordings = 16;
 
 }  // namespace
@@ -30,7 +32,7 @@ void CudaBackend::do_repeat(const void* owner, uint64_t key, const std::function
     } catch (...) {
       cudaStreamEndCapture(stream_, &graph);
       if (graph) cudaGraphDestroy(graph);
-      cudaGetLastError();  // clears CUDA's error, which the exception already reports
+      cudaGetLastError();  // clears CUDA's error, if there is one; the exception is enough
       throw;
     }
     check(cudaStreamEndCapture(stream_, &graph));

@@ -1,6 +1,7 @@
-// RMSNorm of query and key heads, one warp per head. For a head x let rstd = 1 / sqrt(mean(x^2) + eps), n = x * rstd
-// and g = dout * weight. Then dx = rstd * (g - n * mean(g * n)) and d_weight += dout * n.
-// Bytes moved per bf16 value: forward 4, backward 6. Lower bound on time: this traffic at the bandwidth of a copy.
+// RMSNorm of query and key heads. A warp processes one head at a time. For a head x, rstd = 1 / sqrt(mean(x^2) + eps).
+// Let n = x * rstd and g = dout * weight. Then dx = rstd * (g - n * mean(g * n)) and d_weight += dout * n.
+// Bytes moved per bf16 value of the normalized heads: forward 4, backward 6. Lower bound on time: this traffic at the
+// bandwidth of a copy.
 #include <algorithm>
 
 #include "kernels/cuda/attention.h"
@@ -13,7 +14,7 @@ namespace {
 using namespace cuda;
 
 constexpr int warps = 4, block = warps * warp_size;
-constexpr int backward_blocks = 8;  // blocks per multiprocessor; each writes its own partial sums
+constexpr int backward_blocks = 8;  // at most this many per multiprocessor, for queries and for keys each
 constexpr int elements = static_cast<int>(largest_head_dim) / warp_size;  // elements of a head per lane, at most
 
 struct Sizes {

@@ -1,9 +1,10 @@
-// Matrix products through cuBLASLt, and bias gradients. cuBLASLt's heuristic is queried once per shape, and the plan
-// keeps its first answer. After time_products(), it keeps the heuristic's fastest answer, and a file keeps the
-// choice. Without the file, two runs with one seed could choose different algorithms and differ in their last bits.
-// FLOPs of [m, k] times [k, n]: 2 m n k. Lower bound on time: these FLOPs at the rate of the tensor cores. Large
-// products reach 60% to 80% of this rate. A bias gradient takes a separate pass over dout. Its lower bound on time is
-// 2 bytes per bf16 value at the bandwidth of a copy.
+// Matrix products through cuBLASLt, and bias gradients. plan_for() queries cuBLASLt's heuristic once for each different
+// Product, and keeps the first answer. After time_products(), it keeps the choice that the file holds for the product.
+// If there is none, it times the answers and adds the fastest to the file. Without the file, two runs with one seed
+// could choose different algorithms and differ in their last bits.
+// FLOPs of [m, k] times [k, n]: 2 m n k. Lower bound on time: these FLOPs at the rate of the tensor cores. A bias
+// gradient takes a separate pass over dout. The lower bound on the time of this pass is 2 bytes per bf16 value at the
+// bandwidth of a copy.
 #include <algorithm>
 #include <cmath>
 #include <tuple>
@@ -28,8 +29,8 @@ int alignment_of(std::initializer_list<const void*> pointers) {
   return static_cast<int>(bits & -bits);
 }
 
-// Column sums of x[rows, cols]. A block sums 32 * width columns over every gridDim.y-th group of 8 rows. The loop is
-// unrolled by four, because one load in flight per thread would leave half of the memory bandwidth unused.
+// Partial column sums of x[rows, cols]. A block sums 32 * width columns over every gridDim.y-th group of 8 rows. The
+// loop is unrolled by four, so that a thread has several loads in flight.
 constexpr int column_warps = 8;
 template <typename T, int width>
 __global__ void column_sums_kernel(float* partial, const T* x, int64_t rows, int64_t cols) {
@@ -111,7 +112,7 @@ const CudaBackend::Plan& CudaBackend::plan_for(const Product& p, const Operands&
   describe(CUBLASLT_MATMUL_DESC_EPILOGUE, p.epilogue);
   if (operands.bias) {
     describe(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, blas_type(p.out));
-    describe(CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);  // the heuristic reads its alignment
+    describe(CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);  // the heuristic may depend on the alignment
   }
   if (operands.auxiliary) {
     describe(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.ldd);
@@ -182,7 +183,7 @@ int CudaBackend::fastest(const Product& p, const Plan& plan, const Operands& o,
   int best = 0;
   float least = INFINITY;
   for (size_t i = 0; i < algorithms.size(); ++i) {
-    // The first run is not timed, because it may load code. It fails if the algorithm does not support the operands.
+    // The first run is not timed, because it may load code. If it fails, the algorithm is skipped.
     if (run(plan, o, algorithms[i]) != CUBLAS_STATUS_SUCCESS) continue;
     check(cudaEventRecord(begin, stream_));
     for (int repeat = 0; repeat < repeats; ++repeat) check(run(plan, o, algorithms[i]));
@@ -299,8 +300,8 @@ void CudaBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const
   multiply(row_major(c, a, b), {c.data, source.data, b.x.data, a.x.data, alpha, beta});
 }
 
-// cuBLASLt's GELU epilogue computes the tanh form. The row length of its auxiliary matrix must be a multiple of 8.
-// On GPUs before Hopper, the epilogue costs more time than it saves (measured in llm.c).
+// cuBLASLt's GELU epilogue computes the tanh form. The row length of its auxiliary matrix must be a multiple of 8. As
+// in llm.c, GPUs before Hopper do not use the epilogue (fused_gelu_).
 bool CudaBackend::fuses(Activation kind, const Tensor& pre) const {
   return fused_gelu_ && kind == Activation::gelu_tanh && pre.dtype == DType::bf16 &&
          vector_width({pre.data}, pre.cols()) > 1;

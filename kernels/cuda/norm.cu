@@ -1,7 +1,8 @@
-// Residual add fused with RMSNorm or LayerNorm, forward and backward. One warp processes one row. Each lane reads the
-// same elements in every pass, so later passes hit the L1 cache and no synchronization is needed.
-// Bytes moved per bf16 value: forward 8 (reads residual and branch, writes sum and output), backward 8 (reads dout, r
-// and d_residual, writes d_residual). Lower bound on time: this traffic at the bandwidth of a copy.
+// Residual add fused with RMSNorm or LayerNorm, forward and backward. A warp processes one row at a time. Each lane
+// reads the same elements in every pass, so later passes can hit the L1 cache, and passes need no synchronization.
+// Bytes moved per bf16 value: forward with a branch 8 (reads residual and branch, writes sum and output), backward with
+// `accumulate` 8 (reads dout, r and d_residual, writes d_residual). Lower bound on time: this traffic at the bandwidth
+// of a copy.
 #include <algorithm>
 
 #include "base/error.h"
@@ -14,7 +15,7 @@ namespace {
 using namespace cuda;
 
 constexpr int warps = 4, block = warps * warp_size;
-constexpr int backward_blocks = 4;  // blocks per multiprocessor; each writes its own partial sums
+constexpr int backward_blocks = 4;  // at most this many per multiprocessor
 
 // Calls f(column) for each vector of a row that the calling lane processes.
 template <int width, typename F>
@@ -48,7 +49,7 @@ void with_types(DType stream, DType out, DType weight, F f) {
     f(float(), float(), bfloat16());
 }
 
-// mean is null for RMSNorm. branch and sum are both null or both set. bias may be null. sum overlaps no input.
+// mean is null for RMSNorm. branch and sum are both null or both set. bias may be null. sum must not overlap an input.
 template <typename R, typename O, typename T>
 struct ForwardArguments {
   O* out;
@@ -126,8 +127,8 @@ struct BackwardArguments {
   bool accumulate;
 };
 
-// Each warp accumulates the parameter gradients of its rows in shared memory: [warps, cols] sums for the weight, then
-// [warps, cols] sums for the bias. At the end the block adds up the sums of its warps.
+// Each warp accumulates the parameter gradients of its rows in shared memory: [warps, cols] sums for the weight, then,
+// with a bias, [warps, cols] sums for the bias. At the end the block adds up the sums of its warps.
 template <typename R, typename O, typename T, int width>
 __global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(BackwardArguments<R, O, T> a) {
   DYN_SHARED(float, sums);
@@ -141,8 +142,8 @@ __global__ void __launch_bounds__(block, backward_blocks) norm_backward_kernel(B
     }
   });
   for (int64_t n = int64_t{blockIdx.x} * used_warps + warp; n < a.rows; n += int64_t{gridDim.x} * used_warps) {
-    // Issues all loads of the row before it uses any of them. The sums in shared memory limit occupancy, so each warp
-    // must keep many loads in flight. With one load in flight per thread, half of the memory bandwidth would be unused.
+    // Issues the loads of the vectors that are kept in registers before it uses any of them. The sums in shared memory
+    // limit occupancy, so each warp should keep many loads in flight.
     constexpr int most = kept<R>;
     Kept<O, width> douts[most];
     Kept<R, width> rs[most], befores[most] = {};

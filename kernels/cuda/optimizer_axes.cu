@@ -1,5 +1,6 @@
-// Optimizer operations on rows and columns of matrices: sums along them, scaling by factors, and sorting. Lower bound
-// on time: reading each operand once, and writing each updated matrix once, at the bandwidth of a copy.
+// Optimizer operations on rows and columns of matrices (sums, scaling, sorting, keeping the largest), and arithmetic on
+// the factors of rows and columns. Lower bound on time: reading each operand once, and writing each updated matrix
+// once, at the bandwidth of a copy.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
 
@@ -19,7 +20,7 @@ __device__ __forceinline__ float product(const Slot& s, const SlotTypes& types, 
   return x[0] * y[0];
 }
 
-// One block per row; the grid covers the slot with the most rows.
+// One block per row.
 __global__ void row_products_kernel(const __grid_constant__ SlotList list) {
   const Slot& s = list.slots[blockIdx.y];
   if (blockIdx.x >= s.rows) return;
@@ -30,7 +31,7 @@ __global__ void row_products_kernel(const __grid_constant__ SlotList list) {
   if (threadIdx.x == 0) s.sums[blockIdx.x] = total;
 }
 
-// One thread per column.
+// A thread processes whole columns.
 __global__ void column_products_kernel(const __grid_constant__ SlotList list) {
   const Slot& s = list.slots[blockIdx.y];
   for (int64_t c = thread_index(); c < s.cols; c += thread_count()) {
@@ -218,7 +219,7 @@ void CudaBackend::do_keep_largest(Tensor update, const std::vector<OptimizerSlot
   });
 }
 
-// Sorts one matrix at a time, because sorting is rare and a copy of all matrices would be large.
+// Sorts one matrix at a time, so that scratch memory holds a copy of only one matrix.
 void CudaBackend::do_sort_along(const std::vector<Tensor>& matrices, Tensor keys, Along along) {
   int64_t k = width_of(along, matrices[0]), size = matrices[0].numel();
   float* copy = workspace<float>(size + k);

@@ -1,4 +1,4 @@
-// Optimizer operations that work element by element; one launch covers up to 40 matrices.
+// Optimizer operations that work element by element. Except for sign(), one launch covers up to 40 slots.
 // AdamW moves 30 bytes per parameter with bf16 weights: it reads the gradient, both moments and the master in fp32, and
 // writes the moments, the master and the weight. Lower bound on time: this traffic at the bandwidth of a copy.
 #include "kernels/cuda/cuda_backend.h"

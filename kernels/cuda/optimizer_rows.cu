@@ -1,7 +1,7 @@
-// project(), and normalized_step(), which the optimizers RMNP, Nora and Mano use. If rows are normalized, a step takes
-// one pass over memory. A column spans all rows of a matrix, so normalizing columns needs separate launches for the
-// sums. A step that normalizes rows moves 22 bytes per parameter with bf16 weights: it reads gradient, momentum and
-// master in fp32, and writes momentum, master and weight. Lower bound on time: this traffic at the bandwidth of a copy.
+// project() and normalized_step(). If rows are normalized and fit in shared memory, a step takes one pass over memory.
+// Otherwise momentum, projection, sums and the update of the weights take separate launches. The single pass moves 22
+// bytes per parameter with bf16 weights: it reads gradient, momentum and master in fp32, and writes momentum, master
+// and weight. Lower bound on time: this traffic at the bandwidth of a copy.
 #include "base/error.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/optimizer_slots.cuh"
@@ -14,11 +14,11 @@ using namespace cuda;
 
 constexpr int stripe_warps = 8, stripe_threads = stripe_warps * warp_size;
 
-// One block per row. The first loop reads gradient and momentum, and if rule.project also the weights. The update stays
-// in shared memory until its norm is known.
+// One block per row. The first loop reads gradient and momentum, and if rule.project also the values that the step
+// updates. The update stays in shared memory until the last loop.
 template <int width>
 __global__ void row_step_kernel(const __grid_constant__ SlotList list, NormalizedStepRule rule) {
-  DYN_SHARED(float, u);  // the row's update, then, if rule.project, the row's weights
+  DYN_SHARED(float, u);  // the row's update, then, if rule.project, what load_value() reads
   const Slot& s = list.slots[blockIdx.y];
   if (blockIdx.x >= s.rows) return;
   int64_t row = blockIdx.x * s.cols, begin = int64_t{threadIdx.x} * width, stride = int64_t{blockDim.x} * width;
@@ -67,7 +67,7 @@ __global__ void row_step_kernel(const __grid_constant__ SlotList list, Normalize
   }
 }
 
-// Subtracts from each row of the update its component along the same row of the weights.
+// Applies ProjectRule to each row of the update. One block per row.
 template <int width>
 __global__ void project_rows_kernel(const __grid_constant__ SlotList list, ProjectRule rule) {
   const Slot& s = list.slots[blockIdx.y];
@@ -106,7 +106,8 @@ __device__ float sum_over_warps(float x) {
   return total;
 }
 
-// One block per 32 columns. Each of its 8 warps processes every 8th row.
+// Applies ProjectRule to each column of the update. One block per 32 columns. Each of its 8 warps processes every 8th
+// row.
 __global__ void project_columns_kernel(const __grid_constant__ SlotList list, ProjectRule rule) {
   const Slot& s = list.slots[blockIdx.y];
   int64_t column = int64_t{blockIdx.x} * warp_size + threadIdx.x % warp_size, first = threadIdx.x / warp_size;
@@ -164,8 +165,8 @@ void CudaBackend::do_project(Tensor update, const std::vector<OptimizerSlot>& sl
   run_project(list, types, rule);
 }
 
-// Normalizes columns, or rows that are too wide for shared memory, with one pass over memory for each stage. Processes
-// as many matrices at a time as fit in a fixed amount of scratch memory.
+// Normalizes columns, or rows that are too wide for shared memory, in separate launches. Processes at least one matrix
+// at a time, and more if they fit in `staged_limit` and in a SlotList.
 void CudaBackend::staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types,
                                const NormalizedStepRule& rule) {
   types.update = false;
@@ -173,7 +174,7 @@ void CudaBackend::staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotT
     std::vector<Slot> part;
     std::vector<int64_t> offsets;
     int64_t used = 0;
-    // Elements of scratch memory for a slot, which holds the slot's update and then the slot's sums.
+    // Elements of scratch memory for a slot: the slot's update, then the slot's sums.
     auto room = [](const Slot& s) { return staged_room(s.rows, s.cols); };
     while (begin < slots.size() && part.size() < SlotList::capacity &&
            (part.empty() || used + room(slots[begin]) <= staged_limit)) {

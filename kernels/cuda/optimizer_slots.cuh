@@ -1,5 +1,5 @@
-// Shared by the optimizer kernels: the list of slots that one launch processes, loads and stores of either dtype, and
-// the only code that updates weights.
+// Shared by the optimizer kernels: the list of slots that one launch processes, loads and stores of either dtype, the
+// update of weights, and formulas of the rules.
 #pragma once
 
 #include <algorithm>
@@ -12,8 +12,9 @@
 
 namespace rowan::cuda {
 
-// One matrix of a launch. Pointers that an operation does not use are null. `update` points to this slot's matrix in
-// the update tensor. `sums` points to this slot's sums or factors.
+// One matrix of a launch. `update` points to the slot's matrix in the update tensor, or to another matrix that the
+// kernel processes. `sums` points to the slot's sums, factors or scratch memory. Pointers may be null if the kernel
+// does not need them.
 struct Slot {
   void *weight, *master, *gradient, *first, *second, *update;
   float* sums;
@@ -28,7 +29,7 @@ struct SlotTypes {
   bool weight, gradient, first, second, update;
 };
 
-// A kernel parameter. The capacity is limited, because a launch has at most 4 KB of parameters.
+// A kernel parameter. The capacity keeps the parameters of a launch below 4 KB.
 struct SlotList {
   static constexpr int capacity = 40;
   Slot slots[capacity];
@@ -58,7 +59,7 @@ __device__ __forceinline__ void load_value(float (&to)[width], const Slot& slot,
   load_any(to, slot.master ? slot.master : slot.weight, at, slot.master ? false : types.weight);
 }
 
-// Rounds x to the bf16 below or above, with probabilities that make x the expected value. `bits` are 16 random bits.
+// Rounds a finite x down or up to bf16, with probabilities that make x the expected value. `bits` are 16 random bits.
 __device__ __forceinline__ float round_stochastic(float x, uint32_t bits) {
   uint32_t wide;
   memcpy(&wide, &x, sizeof wide);
@@ -72,8 +73,8 @@ __device__ __forceinline__ bool allows(Mask mask, float step, float w) {
   return mask == Mask::none || (mask == Mask::same_sign ? step * w > 0.0f : step * w >= 0.0f);
 }
 
-// w = keep * w - step for elements [at, at + width), rounded according to `rounding`. Where the mask excludes weight
-// decay, keep[j] is set to 1.
+// w = keep * w - step for elements [at, at + width). `rounding` applies to bf16 weights without a master. Where the
+// mask excludes weight decay, keep[j] is set to 1.
 template <int width>
 __device__ __forceinline__ void update_weights(const Slot& slot, const SlotTypes& types, int64_t at,
                                                float (&keep)[width], const float (&step)[width],
@@ -111,7 +112,7 @@ __device__ __forceinline__ float projection_share(bool raw, float eps, float uw,
   return uw / norm / norm;
 }
 
-// Returns 1 / norm, where eps is added to the norm or is its minimum, or 0 if the resulting divisor is 0.
+// Returns 1 / (norm + eps), or 1 / max(norm, eps) if mode is clamp. Returns 0 if the divisor is not positive.
 __device__ __forceinline__ float inverse_norm(float squares, float eps, Eps mode) {
   float norm = sqrtf(squares), divisor = mode == Eps::clamp ? fmaxf(norm, eps) : norm + eps;
   return divisor > 0.0f ? 1.0f / divisor : 0.0f;

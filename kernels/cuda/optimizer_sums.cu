@@ -1,5 +1,5 @@
-// Sums of squares over rows, columns and matrices, and the factors computed from them. Lower bound on
-// time: reading each matrix once at the bandwidth of a copy.
+// Sums of squares over rows, columns and matrices, normalize(), and adaptive_factors(). Lower bound on the time of
+// sums: reading each matrix once at the bandwidth of a copy. normalize() then also reads and writes the update once.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -82,7 +82,7 @@ __global__ void scale_kernel(T* x, const float* by_row, const float* by_column, 
   }
 }
 
-// One block per slot. slot.sums receives the slot's factors, and slot.second holds its running averages.
+// One block per slot. slot.sums receives the slot's factors, and slot.second holds the slot's running averages.
 __global__ void adaptive_factors_kernel(float* factors, const __grid_constant__ SlotList list, const float* update_sums,
                                         const float* gradient_sums, int64_t k, AdaptRule rule) {
   const Slot& s = list.slots[blockIdx.x];

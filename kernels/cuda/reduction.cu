@@ -1,6 +1,6 @@
-// Sums in two launches. The first computes partial sums over a fixed split of the elements. The second adds them in a
-// fixed order, so equal inputs give equal bits. Lower bound on time: reading each element once at the bandwidth of a
-// copy.
+// sum() and sum_squares() compute partial sums over a split of the elements that depends only on the sizes of the
+// tensors. A last launch adds the partial sums in a fixed order, so equal inputs give equal bits. sum_partials() adds
+// partial sums that other kernels computed. Lower bound on time: reading each element once at the bandwidth of a copy.
 #include <algorithm>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -14,7 +14,7 @@ using namespace cuda;
 constexpr int block = 256, final_block = 1024;
 constexpr int64_t elements_per_block = 32768, most_blocks = 256;
 
-// The tensors that one launch sums: a kernel parameter. A launch has at most 4 KB of parameters.
+// The tensors whose squares one launch sums. A kernel parameter: the capacity keeps it below 4 KB.
 struct TensorList {
   static constexpr int capacity = 64;
   const void* data[capacity];

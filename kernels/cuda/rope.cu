@@ -1,6 +1,7 @@
 // Rotary position embeddings (RoPE) on the packed projections, in place. Forward and backward each move 4 bytes per
 // bf16 value of queries and keys. Lower bound on time: this traffic at the bandwidth of a copy.
-// The kernels of attention_backward.cu usually undo RoPE themselves. This kernel then runs only in the forward.
+// In the backward, the kernels of attention_backward.cu undo RoPE themselves where they can. Then this kernel runs only
+// in the forward.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"
 

@@ -1,5 +1,5 @@
-// Shared by all kernels: 16-byte loads and stores with conversion from and to fp32, loops over elements and rows of any
-// length and alignment, sums over warps and blocks, and dispatch from dtypes to template arguments.
+// Shared by the kernels: loads and stores of vectors with conversion from and to fp32, loops over elements and rows,
+// sums and maxima over warps and blocks, and dispatch from dtypes to template arguments.
 #pragma once
 
 #include <initializer_list>
@@ -12,7 +12,7 @@ namespace rowan::cuda {
 
 using bfloat16 = __nv_bfloat16;
 
-// Number of elements that a thread loads or stores at once if alignment allows: 16 bytes of bf16, 32 bytes of fp32.
+// Number of elements of a vector: 16 bytes of bf16, or 32 bytes of fp32.
 constexpr int vector_elements = 8;
 
 __device__ __forceinline__ float to_float(float x) { return x; }
@@ -32,8 +32,8 @@ __device__ __forceinline__ float rounded(float x) {
 
 constexpr float log2_e = 1.4426950408889634f;
 
-// For bf16, exponential() and sigmoid() use the fast exponential and division, whose errors are far below the rounding
-// error of bf16. They halve the number of instructions of SwiGLU and GELU.
+// For bf16, exponential() uses a fast exponential, and sigmoid() also a fast division. For normal results, the errors
+// of both are far below the rounding error of bf16.
 template <typename T>
 __device__ __forceinline__ float exponential(float x) {
   if constexpr (std::is_same_v<T, bfloat16>)
@@ -61,8 +61,7 @@ __device__ __forceinline__ void load(float (&to)[width], const T* from) {
   for (int i = 0; i < width; ++i) to[i] = to_float(pack.values[i]);
 }
 
-// A vector kept in registers in its memory layout, so that a register holds two bf16 values. A Pack would take one
-// register per element.
+// A vector kept in registers in its memory layout, so that a register can hold two bf16 values.
 template <typename T, int width>
 struct alignas(Pack<T, width>) Kept {
   using Word = std::conditional_t<sizeof(T) * width % 4 == 0, uint32_t, uint16_t>;
@@ -91,8 +90,8 @@ using Width = std::integral_constant<int, width>;
 __device__ __forceinline__ int64_t thread_index() { return int64_t{blockIdx.x} * blockDim.x + threadIdx.x; }
 __device__ __forceinline__ int64_t thread_count() { return int64_t{gridDim.x} * blockDim.x; }
 
-// Grid-stride loop over elements [0, count) of aligned arrays: calls f(position, Width) for whole vectors, then for the
-// remaining elements.
+// Grid-stride loop over elements [0, count). Calls f(position, Width<width>()) for whole vectors.
+// Then calls f(position, Width<1>()) for the remaining elements.
 template <int width, typename F>
 __device__ __forceinline__ void for_elements(int64_t count, F f) {
   int64_t whole = count / width * width;

@@ -1,6 +1,6 @@
-// A Backend that computes nothing. It counts memory by category, and FLOPs and bytes by family of operations. It checks
-// arguments like every backend, so the real model and optimizer code runs on it. Its addresses are invented and never
-// dereferenced. download() returns zeros.
+// A Backend that computes nothing. It counts memory by category, and FLOPs, bytes and exponentials by family of
+// operations. It checks arguments like every backend, so the real model and optimizer code runs on it. Its addresses
+// are invented and never dereferenced. download() returns zeros.
 #pragma once
 
 #include <array>
@@ -35,19 +35,20 @@ inline constexpr int op_family_count = count_of<OpFamily>;
 
 struct Work {
   int64_t calls = 0;
-  // FLOPs of matrix products, 2 m n k each, and of eigenvectors and orthonormalize. Other arithmetic is not counted.
-  // In attention only unmasked scores count: seq * (seq + 1) / 2 per head, as if each row were one document. The
-  // backward of attention counts four products. The fifth product, which recomputes the scores, is not counted.
+  // FLOPs of matrix products, 2 m n k each, and of eigenvectors and orthonormalize. Other arithmetic is not counted. In
+  // attention only unmasked scores count: seq * (seq + 1) / 2 per head of a sequence, as if each row were one document.
+  // The backward of attention counts four products. The fifth product, which recomputes the scores, is not counted.
   double flops = 0;
-  // The same FLOPs, but with masked attention scores counted too, as in published MFU figures.
+  // The same FLOPs, but with masked attention scores counted too, as in many published MFU figures.
   double flops_full = 0;
-  // FLOPs of the fifth product. No kernel can do without it, because the scores are not among its arguments.
+  // FLOPs of the fifth product, which the backward needs because the scores are not among its arguments.
   double recomputed = 0;
-  // Bytes if every argument is read or written exactly once.
+  // Bytes if each operand is read once and each result is written once. Of an embedding table, at most one row per
+  // token counts.
   double bytes = 0;
   // Exponentials: one per unmasked score of attention, forward and backward; one per logit of the vocabulary in the
   // cross-entropy; one per value of SiLU and GELU, forward and backward, because a sigmoid or a normal distribution
-  // function takes one. Those that are taken once per row are not counted, nor are the optimizers' powers.
+  // function takes one. Exponentials that are taken once per row are not counted, nor are the optimizers' powers.
   double exponentials = 0;
 };
 
@@ -69,9 +70,9 @@ struct Kernel {
   // "matmul" and the shape of the result, such as "linear [768, 768]".
   std::string name;
   Bound bound = Bound::copy;
-  DType dtype = DType::f32;  // a product's operand dtype
+  DType dtype = DType::f32;  // for matrix products and bias gradients: dtype of the operands
   double calls = 1;
-  double flops = 0;  // executed FLOPs, including recomputed scores and the masked scores of whole blocks
+  double flops = 0;  // executed FLOPs; in attention with recomputed scores (and masked ones on tensor cores)
   double bytes = 0;
 };
 
@@ -79,7 +80,7 @@ class DryBackend final : public Backend {
  public:
   DryBackend(AttentionKernels attention, int multiprocessors);
 
-  // Bytes held now in one category, and the largest number held so far.
+  // bytes(category): bytes held now. peak_bytes(category): the largest number of bytes held so far.
   size_t bytes(Category category) const { return current_[static_cast<size_t>(category)]; }
   size_t peak_bytes(Category category) const { return peak_[static_cast<size_t>(category)]; }
   // The same over all categories.
@@ -88,7 +89,7 @@ class DryBackend final : public Backend {
   const Work& work(OpFamily family) const { return work_[static_cast<size_t>(family)]; }
   // The sum over all families.
   Work work() const;
-  // The kernels that a GPU would have run, in order.
+  // The kernels that a GPU would have run since the last reset_work(), in order.
   const std::vector<Kernel>& kernels() const { return kernels_; }
   // Clears the counted work; memory stays counted.
   void reset_work() { work_ = {}, kernels_.clear(); }
@@ -113,10 +114,10 @@ class DryBackend final : public Backend {
                                     Tensor bias) override;
   void do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
 
-  // Counts an operation's scratch memory. As on the devices, all operations share one block of the largest size.
+  // Counts an operation's scratch memory. As on a GPU, all operations share one block of the largest size.
   void use_scratch(double bytes);
-  // Counts the scratch memory of eigenvectors() or orthonormalize() for matrices [k, k], in doubles. A CPU takes
-  // squares * k^2 for one matrix at a time. A GPU takes squares * k^2 + k + more for each matrix of a batch.
+  // Counts the scratch memory of eigenvectors() or orthonormalize() for matrices [k, k], in doubles. For a CPU, counts
+  // squares * k^2 for the largest matrix. For a GPU, counts squares * k^2 + k + more for each matrix of a batch.
   void use_eigen_scratch(const std::vector<Tensor>& matrices, int64_t squares, int64_t more);
   using Tensors = std::initializer_list<Tensor>;
   // Counts one call and one kernel, with the bytes of the tensors that are read and written. A tensor updated in place
@@ -151,8 +152,8 @@ class DryBackend final : public Backend {
 // Number of multiprocessors of the GPU that `rowan plan` assumes, an H100 or H200.
 inline constexpr int planned_multiprocessors = 132;
 
-// Counts the scratch memory that the CUDA backend takes on a GPU with this number of multiprocessors. 0: counts that of
-// the CPU backend.
+// Makes a backend that counts the larger scratch memory of the CUDA backend on a GPU with this number of
+// multiprocessors. If `multiprocessors` is 0, it counts scratch memory for a CPU.
 std::unique_ptr<DryBackend> make_dry_backend(AttentionKernels attention = AttentionKernels::rowan,
                                              int multiprocessors = 0);
 

@@ -1,4 +1,4 @@
-// Memory by category, transfers between host and device, and the sums of the counted work.
+// Memory by category, scratch memory, transfers and copies, and the functions that add to the counted work.
 #include <algorithm>
 #include <cstring>
 

@@ -1,4 +1,4 @@
-// Counts the model's operations.
+// Counts the operations of the model, and elementwise operations and sums.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -13,7 +13,7 @@ double product_flops(int64_t m, int64_t n, int64_t k) {
   return 2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k);
 }
 
-// The largest part of the table that the tokens can refer to: one row per token.
+// The largest part of the table that the tokens can refer to: at most one row per token.
 Tensor touched(Tensor table, Tensor tokens) {
   return tokens.numel() < table.dim(0) ? table.slice(0, tokens.numel()) : table;
 }
@@ -23,8 +23,8 @@ bool on_tensor_cores(const AttentionShape& shape, DType dtype) {
 }
 
 // FLOPs of one attention product over all heads, with head_dim multiply-adds per score. full: of all scores. causal: of
-// the unmasked scores. in_blocks: of all scores in blocks that are not fully masked, because GPU kernels compute whole
-// blocks. A block has 128 by 128 scores, or 64 by 64 if head_dim is above 64.
+// the unmasked scores. in_blocks: of all scores in blocks that are not fully masked, an estimate for GPU kernels, which
+// compute whole tiles. A block has 128 by 128 scores, or 64 by 64 if head_dim is above 64.
 struct Scores {
   double full, causal, in_blocks;
   explicit Scores(const AttentionShape& s)
@@ -124,7 +124,7 @@ void DryBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const 
   count_product("matmul", c, a.x.dtype, {a.x, b.x, source}, {c}, product_flops(c.rows(), c.cols(), a.cols()));
 }
 
-// cuBLASLt fuses only the tanh form of GELU, and only in bf16 (CudaBackend::fuses).
+// CudaBackend::fuses fuses only the tanh form of GELU, and only in bf16.
 void DryBackend::do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
                                               Tensor bias) {
   Backend::do_linear_activation_forward(kind, out, pre, in, weight, bias);
@@ -158,9 +158,9 @@ void DryBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv
   count_attention(Bound::attention_forward, shape, qkv.dtype, 2, 2);
 }
 
-// A GPU executes five products per score, with fp32 sums of dq in scratch memory. If there are too few heads to fill
-// the GPU, it executes seven products, because two kernels each compute the scores and the gradients of the scores
-// (kernels/cuda/attention_backward.cu). These kernels also undo RoPE if head_dim is 32, 64, 96 or 128.
+// On tensor cores, a GPU executes five products per score, with fp32 sums of dq in scratch memory. If
+// attention_owners() is 0, it executes seven products, because two kernels each compute the scores and the gradients of
+// the softmax weights (kernels/cuda/attention_backward.cu). Both variants undo RoPE if head_dim is 32, 64, 96 or 128.
 void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                        const AttentionShape& shape, const AttentionRule& rule) {
   count(OpFamily::attention, {dout, out, log_sum_exp, qkv, rule.documents, rule.rope}, {dqkv});
@@ -191,10 +191,10 @@ void DryBackend::count_attention(Bound bound, const AttentionShape& shape, DType
   kernels_.back().flops = executed * (tensor_cores ? one.in_blocks : one.causal);
 }
 
-// An upper bound on the workspace of cuDNN 9.19, for all GPUs. Its deterministic backward stores one bf16 score for
-// each query and key, in tiles. With grouped-query attention it also stores the key and value gradients of each query
-// head in bf16, before it adds them up. On compute capability 10.0 it stores no scores, and these gradients in fp32.
-// The frontend of cuDNN stores one fp32 sum for each query and head.
+// An upper bound on the workspace of cuDNN 9.19 for the GPUs of tests/gpu/cudnn_plans.cpp. cuDNN's deterministic
+// backward stores one bf16 score for each query and key, in tiles. With grouped-query attention it also stores the key
+// and value gradients of each query head in bf16, before it adds them up. On compute capability 10.0 it stores no
+// scores, and it stores these gradients in fp32. The frontend of cuDNN stores one fp32 sum for each query and head.
 void DryBackend::plan_attention(const AttentionShape& s, DType) {
   if (attention_ != AttentionKernels::cudnn) return;
   // Doubles represent all sizes that fit in memory exactly. Larger sizes do not overflow.

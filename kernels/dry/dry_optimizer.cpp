@@ -92,8 +92,8 @@ void DryBackend::do_sort_along(const std::vector<Tensor>& matrices, Tensor keys,
   if (multiprocessors_) use_scratch(sizeof(float) * static_cast<double>(matrices[0].numel() + keys.cols()));
 }
 
-// Assumes eight Jacobi sweeps over k^2 / 2 pairs of rows. The dot products of a pair and the rotation of its rows in
-// two matrices take 20 k FLOPs. Scratch memory holds both matrices in double precision.
+// Assumes eight Jacobi sweeps over k^2 / 2 pairs of rows, and 20 k FLOPs for the dot products and the rotation of a
+// pair. Scratch memory holds two matrices [k, k] of doubles for each matrix.
 void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values,
                                  const std::vector<Tensor>& a) {
   count(OpFamily::optimizer, {}, {});
@@ -105,8 +105,8 @@ void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector
   use_eigen_scratch(a, 2, 1);
 }
 
-// Computing the Householder reflections takes 4/3 k^3 FLOPs, and multiplying them takes another 4/3 k^3. Scratch memory
-// holds the matrix, the reflections and their product in double precision.
+// Applying the Householder reflections to the matrix takes 4/3 k^3 FLOPs, and multiplying them takes another 4/3 k^3.
+// Scratch memory holds three matrices [k, k] of doubles for each matrix: a copy, the reflections and their product.
 void DryBackend::do_orthonormalize(const std::vector<Tensor>& a) {
   count(OpFamily::optimizer, {}, {});
   for (const Tensor& x : a) {

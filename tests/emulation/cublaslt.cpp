@@ -1,6 +1,6 @@
-// A stand-in for the cuBLASLt calls of kernels/cuda/matmul.cu. Like cuBLASLt, it is column-major and sums in fp32. It
-// returns an error if a leading dimension is too small, if layouts do not match, or if a pointer is outside device
-// memory or less aligned than declared. It also returns an error if the preferences allow split-k to round partial sums
+// A stand-in for the cuBLASLt calls of kernels/cuda. Like cuBLASLt, it is column-major and sums in fp32. It returns an
+// error if a leading dimension is too small, if layouts do not match, if an operand is outside device memory, or if a
+// matrix is less aligned than declared. It also returns an error if the preferences allow split-k to round partial sums
 // to bf16.
 #include <cublasLt.h>
 #include <cuda_bf16.h>
@@ -70,7 +70,7 @@ float gelu_slope(float x) {
 bool epilogues_declined = false;
 int fastest = -1;
 
-// Rounds to 10 bits of mantissa, as tensor cores round fp32 operands in TF32 products.
+// Rounds to TF32, which has 10 bits of mantissa.
 float to_tf32(float x) {
   uint32_t bits;
   std::memcpy(&bits, &x, sizeof bits);

@@ -1,8 +1,8 @@
-// A stand-in for the CUDA runtime calls that kernels/cuda makes. Kernels run immediately. A copy to pinned memory
+// A stand-in for the CUDA runtime. Kernels run immediately, except while a stream is recorded. A copy to pinned memory
 // arrives only when the host waits for it. After a copy from pinned memory, the host must wait before it changes this
-// memory. Device memory is one reserved range of addresses. It is filled with NaN when allocated and poisoned when
-// freed. It is inaccessible (PROT_NONE) unless a kernel, a copy or a library call runs, so host code that dereferences
-// a device pointer faults as with a real GPU.
+// memory. Device memory is one reserved range of addresses. An allocation is filled with NaN up to `filled_bytes`, and
+// poisoned for AddressSanitizer when it is freed. Device memory is inaccessible (PROT_NONE) unless a kernel, a copy or
+// a library call runs, so host code that dereferences a device pointer faults.
 #include <cuda_runtime.h>
 #include <sys/mman.h>
 
@@ -130,7 +130,7 @@ void copy(void* to, const void* from, size_t bytes, cudaMemcpyKind kind) {
       return;
     }
   } else if (kind != cudaMemcpyDeviceToDevice) {
-    wait_for(queued);  // the driver waits for copies of pageable memory
+    wait_for(queued);  // with pageable memory, the call may wait for the copy
   }
   std::memmove(to, from, bytes);
 }
@@ -142,7 +142,7 @@ using Recording = std::vector<std::function<void()>>;
 Recording* recording = nullptr;
 bool spoilt = false;  // whether a call that is not allowed during a recording has ended the recording
 
-// For calls that CUDA refuses while a stream is recorded. They end the recording.
+// For calls that this stand-in refuses while a stream is recorded. They end the recording.
 cudaError_t outside_recordings() {
   if (!recording) return cudaSuccess;
   spoilt = true;
@@ -264,7 +264,8 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
   if (is_device_range(to, bytes) == emulation::host_side(kind, false) ||
       is_device_range(from, bytes) == emulation::host_side(kind, true))
     return result(cudaErrorInvalidValue);
-  // CUDA can record such a copy, but each replay copies what is then in host memory. The stand-in refuses to record it.
+  // CUDA can record a copy between host and device, but each replay copies what is then in host memory. The stand-in
+  // refuses to record it.
   if (kind != cudaMemcpyDeviceToDevice)
     if (cudaError_t error = emulation::outside_recordings()) return error;
   return emulation::queue([=] { emulation::copy(to, from, bytes, kind); });

@@ -1,4 +1,4 @@
-// Compiled without sanitizers in every build. It reports fibers and memory to the sanitizers through fiber.h.
+// Compiled without sanitizers in every build. It reports fibers and synchronization to the sanitizers through fiber.h.
 #include "engine.h"
 
 #include <algorithm>
@@ -23,7 +23,8 @@ struct AsyncCopy {
   int group;
 };
 
-// Where a thread waits: in a warp operation (`what` is its name, `line` is 0), or at a barrier (`what` is the file).
+// Where a thread waits. In a warp operation, `what` is the operation's name, and `line` is 0. At a barrier, `what` is
+// the file.
 struct Place {
   const char* what = nullptr;
   int line = 0;
@@ -52,8 +53,8 @@ struct WarpOperation {
   void* records[lanes];
 };
 
-// Addresses for ThreadSanitizer's happens-before edges. They are allocated anew for every block, because a reused
-// address would order the block after an earlier block.
+// Addresses for ThreadSanitizer's happens-before edges. Every block has its own object, because a reused object would
+// order the block after an earlier block.
 struct Tokens {
   char barrier[2], warp[max_warps][2];
 };

@@ -4,9 +4,9 @@
 //
 // The engine checks more than a GPU does. Shared memory starts as NaN. Every thread of a block must reach each barrier
 // at the same line of code. Every lane of a mask must reach the warp operation. Copies by cp.async complete only at
-// their wait. Device memory is inaccessible while host code runs (cudart.cpp).
-// For ThreadSanitizer every CUDA thread is a separate thread. Only barriers, __syncwarp and launches order the memory
-// accesses of different threads, so ThreadSanitizer detects data races.
+// their wait. Host code cannot access device memory without a DeviceMemoryOpen.
+// For ThreadSanitizer every CUDA thread of a block is a separate thread. Only barriers, __syncwarp and launches order
+// the memory accesses of different threads, so ThreadSanitizer detects data races.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -19,7 +19,7 @@
 
 namespace emulation {
 
-// An error in a kernel. The message names the kernel, the block and the thread.
+// An error in a launch, a kernel or the use of pinned memory.
 class DeviceError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -56,7 +56,7 @@ void barrier(const char* file, int line);
 void sync_warp(unsigned mask);
 
 // Every lane of the mask passes a record. The last lane to arrive runs `function` over the 32 records (null for lanes
-// outside the mask). Then all lanes continue. This does not order memory accesses.
+// outside the mask). Then all lanes of the mask continue. This does not order memory accesses.
 void warp_collective(const char* name, unsigned mask, void* record,
                      const std::function<void(void** records, unsigned mask)>& function);
 

@@ -28,7 +28,7 @@ namespace emulation {
 namespace {
 
 constexpr size_t page = 4096, stack_bytes = 256 * 1024;
-constexpr unsigned no_synchronization = 1;  // a switch does not order memory accesses; only barriers do
+constexpr unsigned no_synchronization = 1;  // a switch does not order memory accesses
 
 // The stack of the host thread, on which the scheduler runs.
 struct {

@@ -1,6 +1,6 @@
-// Fiber: code with its own stack that runs until it suspends itself. Each emulated CUDA thread is a fiber. Switches
-// are reported to AddressSanitizer and ThreadSanitizer. The sanitizers' hooks are weak symbols, so one object file
-// serves all builds.
+// Fiber: code with its own stack that runs until it suspends itself or ends. Each emulated CUDA thread is a fiber.
+// Switches are reported to AddressSanitizer and ThreadSanitizer. The sanitizers' hooks are weak symbols, so one object
+// file serves all builds.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +31,7 @@ class Fiber {
   void* tsan_ = nullptr;        // ThreadSanitizer's fiber
 };
 
-// Report happens-before edges to ThreadSanitizer. They do nothing in other builds.
+// release_token() and acquire_token() report happens-before edges to ThreadSanitizer. They do nothing in other builds.
 void release_token(void* token);
 void acquire_token(void* token);
 
@@ -43,7 +43,8 @@ class Unobserved {
   ~Unobserved();
 };
 
-// Make memory inaccessible or accessible for AddressSanitizer. They do nothing in other builds.
+// For AddressSanitizer, poison() makes memory inaccessible and unpoison() makes it accessible. They do nothing in other
+// builds.
 void poison(const void* begin, size_t bytes);
 void unpoison(const void* begin, size_t bytes);
 

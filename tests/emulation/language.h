@@ -1,5 +1,5 @@
 // Supplies the parts of the CUDA language that g++ lacks. It is included before everything else (-include) when
-// kernels/cuda is compiled for the CPU. It contains only what the kernels use, so code that uses more does not compile.
+// CUDA sources are compiled for the CPU. It contains only a few functions, so code that uses others does not compile.
 // As on a GPU, atomics and shuffles do not order other memory accesses.
 #pragma once
 

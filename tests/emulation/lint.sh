@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Checks kernels/cuda for code that the emulation cannot run as a GPU does (engine.h). Prints each violation.
+# Checks the .cu, .cuh and .h files of kernels/cuda for code that the emulation cannot run as a GPU does (engine.h), and
+# for atomics. Prints each violation.
 set -euo pipefail
 cd "$(dirname "$0")/../../kernels/cuda"
 status=0
 
-# forbid PATTERN REASON: prints the lines that match PATTERN outside comments, in all files except device.cuh.
+# forbid PATTERN REASON: prints the lines that match PATTERN outside // comments, in all of these files except
+# device.cuh.
 forbid() {
   local found
   found=$(grep -nE "$1" -- *.cu *.cuh *.h | grep -v '^device\.cuh:' | sed -E 's,//.*,,' | grep -E "$1" || true)

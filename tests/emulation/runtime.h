@@ -10,13 +10,14 @@ namespace emulation {
 
 struct RuntimeCounts {
   int64_t waits = 0;        // calls in which the host waits for work that it has not yet waited for
-  int64_t allocations = 0;  // allocations and releases of device and pinned memory
+  int64_t allocations = 0;  // calls that allocate or release device or pinned memory
   int64_t replays = 0;      // replays of CUDA graphs
 };
 // Counts since the start of the program.
 RuntimeCounts counts();
 
-// Makes every later call return this error, as after a failed kernel. cudaSuccess makes the device work again.
+// Makes kernels, copies and most other calls return this error, as after a failed kernel. cudaSuccess makes the device
+// work again.
 void break_device(cudaError_t error);
 // Sets the total size of device memory.
 void limit_memory(size_t bytes);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Tests scripts/gpu_check.sh on a machine without a GPU, with fake versions of nvidia-smi and of the programs that the
-# script runs. Tests the order of the script's parts, its time budget, its results after a kill in any part, and its
-# fallbacks.
+# Tests scripts/gpu_check.sh without a GPU, with fake versions of nvidia-smi and of the programs that the script runs.
+# Tests the order of the script's parts, its time budget, its results after a kill in one of several parts, its
+# fallbacks, and wrong options.
 set -euo pipefail
 source=$(cd "$(dirname "$0")/../.." && pwd)
 folder=$(mktemp -d)
@@ -57,7 +57,7 @@ grep -q "SM clock 1980 MHz, power 650 W" out/table.txt || fail "no clock and pow
 order=$(grep -nE '^(golden|step_gpt2_124m_T1024|sanitizer)' out/table.txt | cut -d: -f1 | tr '\n' ' ')
 [ "$order" = "$(tr ' ' '\n' <<<"$order" | grep . | sort -n | tr '\n' ' ')" ] || fail "benchmarks do not come before sanitizers"
 
-# After a kill in any part, the results of the earlier parts must exist.
+# After a kill in a later part, the results of the part `suite` must exist.
 for signal in TERM KILL; do
   hangs=(gpu_golden "bench gemm" "bench kernels" llama_130m_fp32_cuda "bench optimizer")
   [ $signal = TERM ] || hangs=("bench gemm")

@@ -69,8 +69,8 @@ __global__ void early_wait(float* out, const float* in, bool early) {
   copy_async_wait<0>();
 }
 
-// With the bug, a warp may store its values of the second round before another warp has read those
-// of the first round.
+// With the bug, a warp may store its values of the second round before another warp has read the values of the first
+// round.
 __global__ void reuse_without_barrier(float* out, const float* in, bool reuse) {
   SHARED_ARRAY(float, tile, 128);
   float sum = 0.0f;
@@ -96,7 +96,7 @@ constexpr Bug bugs[] = {{"missing_barrier", block_sums},
                         {"early_wait", early_wait},
                         {"reuse_without_barrier", reuse_without_barrier}};
 
-// Returns false if a result is NaN, which means that the kernel has read memory that was never written.
+// Returns false if a result is NaN. The inputs are finite, so a NaN comes from memory that was not yet written.
 bool runs_clean(const Bug& bug, bool planted) {
   constexpr int blocks = 4, threads = 128, count = blocks * threads;
   std::vector<float> host(count + 8);

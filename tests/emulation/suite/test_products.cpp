@@ -1,5 +1,5 @@
 // Tests matrix products whose algorithm is chosen by timing. The stand-in for cuBLASLt has eight algorithms that add in
-// different orders. A test sets which algorithm is the fastest.
+// different orders. A test sets which algorithm is the fastest. Also tests that the CPU refuses to time products.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -48,7 +48,7 @@ class TimedProducts : public testing::Test {
   const std::string file_ = folder_ / "products.json";
 };
 
-// The file's choice is used even if another algorithm is the fastest. A continued run then computes the same bits.
+// The file's choice is used even if another algorithm is the fastest, so a continued run keeps its algorithms.
 TEST_F(TimedProducts, AreKeptInTheFile) {
   const std::vector<float> first_answer = product("");
   emulation::make_fastest(3);

@@ -1,6 +1,6 @@
-// Tests a training step on the CUDA backend, with the stand-in for the CUDA runtime: how often the host waits, how much
-// is allocated, and that replayed graphs give the same results. Also tests the messages if memory runs out, if a kernel
-// fails, or if a limit of the device is exceeded.
+// Tests a training step on the CUDA backend, with the stand-ins for the CUDA runtime and cuBLASLt: how often the host
+// waits, how much is allocated, and that replayed graphs give the same results. Also tests products without epilogues
+// and in TF32, the planned scratch memory, and messages.
 #include <cuda_runtime.h>
 #include <gtest/gtest.h>
 
@@ -101,7 +101,7 @@ TEST(Graphs, ReplayedPassesGiveTheSameBits) {
     const int64_t before = emulation::counts().replays;
     EXPECT_EQ(run(config, *recording_backend()), plain);
     // There are 8 passes with 2 keys. 3 passes are not replayed: the first pass of each key, and the second pass of the
-    // first key, because scratch memory grew in the first pass, which drops all recordings.
+    // first key. In the first pass, scratch memory grew, which dropped the first key.
     EXPECT_EQ(emulation::counts().replays - before, 5);
   }
 }
@@ -164,7 +164,7 @@ TEST(Graphs, TheSwitchIsChecked) {
   unsetenv("ROWAN_CUDA_GRAPHS");
 }
 
-// cuBLASLt may refuse an epilogue. Then bias and activation take a separate pass.
+// cuBLASLt may refuse an epilogue. Then bias and activation take separate passes.
 TEST(Failures, AnEpilogueThatIsDeclinedCostsAPassAndNothingElse) {
   Json model = small_gpt2();
   const TrainConfig config = config_of(model, "adamw");
@@ -212,7 +212,7 @@ size_t held(const Backend&) {
 
 size_t held(const DryBackend& dry) { return dry.bytes(); }
 
-// Bytes of scratch memory that the first call on a backend takes.
+// Bytes of scratch memory that the first attention_backward() on a backend takes.
 template <typename Device>
 size_t scratch_of_attention(Device& backend, DType dtype, const AttentionShape& s) {
   Arena arena(backend, Category::activations);
@@ -241,14 +241,15 @@ size_t scratch_of_eigenvectors(Device& backend, bool orthonormal) {
   return held(backend) - before;
 }
 
-// The dry backend must count the scratch memory that the CUDA backend takes. The emulated GPU has 4 multiprocessors.
+// For attention_backward(), eigenvectors() and orthonormalize(), the dry backend must count the scratch memory that the
+// CUDA backend takes. The emulated GPU has 4 multiprocessors.
 TEST(Workspace, IsWhatThePlanCounts) {
   auto dry = [] { return make_dry_backend(AttentionKernels::rowan, 4); };
   auto expect_same = [](size_t planned, size_t taken) {  // the stand-in rounds up to 256 bytes and adds a gap
     EXPECT_GT(taken, planned);
     EXPECT_LE(taken, planned + 512);
   };
-  // On tensor cores: one owner per head, three owners per head, and too few heads for owners. Last: the plain kernels.
+  // On tensor cores: one owner per key/value head, three owners, and no owners. Last: the plain kernels.
   for (const AttentionShape& s : {AttentionShape{4, 40, 4, 2, 64, 1}, AttentionShape{1, 300, 1, 1, 32, 1},
                                   AttentionShape{1, 330, 1, 1, 72, 1}, AttentionShape{2, 9, 2, 1, 20, 1}}) {
     expect_same(scratch_of_attention(*dry(), DType::bf16, s),
