@@ -1,4 +1,4 @@
-// Backend's public functions for recording, memory and elementwise operations. They check arguments and call do_NAME.
+// Backend's functions for recording, memory, elementwise operations and sums.
 #include "kernels/backend.h"
 
 #include "kernels/operation.h"

@@ -1,7 +1,7 @@
-// Backend: every operation that a trainer needs, declared once. Callers use the non-virtual functions. They check the
-// arguments and run the operation (kernels/backend*.cpp). For each operation NAME, a device implements the virtual
-// function do_NAME. There are three devices: kernels/cpu is the specification, kernels/cuda runs on a GPU, and
-// kernels/dry computes nothing and counts memory, FLOPs and bytes. C++17, because CUDA sources include this header.
+// Backend: the operations that a trainer needs, each declared once. An operation NAME is a non-virtual function that
+// checks its arguments and calls the virtual function do_NAME (kernels/backend*.cpp), which a device implements. There
+// are three devices: kernels/cpu is the specification, kernels/cuda runs on a GPU, and kernels/dry computes nothing and
+// counts memory, FLOPs and bytes. C++17, because CUDA sources include this header.
 //
 // Conventions
 // * Tensors are contiguous, row-major views (base/tensor.h). An empty Tensor stands for an absent optional argument.
@@ -9,11 +9,12 @@
 //   layer is [out, in].
 // * The activations and weights of one call have the same dtype, fp32 or bf16, unless a comment says otherwise. This
 //   dtype is called the compute dtype. Sums are taken in fp32 or a wider type, whatever the dtype of the operands.
-// * Gradients of parameters are fp32 or bf16, and operations add to them. Gradients of activations are overwritten.
-// * A call with a wrong shape or dtype throws an Error that names the operation and the argument.
+// * Gradients of parameters are fp32 or bf16. By default, operations add to gradients of parameters and overwrite
+//   gradients of activations. An argument `accumulate` replaces this default.
+// * The functions check shapes and dtypes. An Error names the operation and the argument.
 // * A call may return before its operation has run. Operations run in order on one stream. download() and synchronize()
 //   wait for them.
-// * Equal inputs give equal bits, because operations use no floating-point atomics.
+// * Rowan's own kernels use no floating-point atomics, so the order of a sum does not change from run to run.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +32,7 @@
 
 namespace rowan {
 
-// The limits of a device. A model beyond them is refused before anything runs.
+// The limits of a device. The constructor of Model throws Error for a model beyond them.
 struct Limits {
   int64_t head_dim = INT64_MAX;    // largest head_dim of attention
   int64_t norm_width = INT64_MAX;  // largest number of values in a normalized row
@@ -40,10 +41,10 @@ struct Limits {
 
 class Backend;
 
-// A recorded call of an operation. It can be run again, on the same or another Backend.
+// A recorded call of an operation. It can be run again as long as the memory of its tensors exists.
 struct RecordedCall {
   std::string operation;  // name, then the options that select a kernel: "normalized_step row, project"
-  std::string operands;   // dtypes and shapes, "-" for an absent tensor: "bf16[4096, 768] bf16[2304, 768] -"
+  std::string operands;   // arguments: dtypes and shapes, "-" for an absent tensor, flags: "bf16[4096, 768] - true"
   std::function<void(Backend&)> run;
 };
 
@@ -52,13 +53,13 @@ class Backend {
   virtual ~Backend() = default;
   // Runs `work` and returns the operations that it called. Uploads, downloads and synchronize() are not recorded.
   std::vector<RecordedCall> record(const std::function<void()>& work);
-  // The timeline of the host thread. While it records, every operation is entered in it, and the host waits for the
-  // device after each operation.
+  // The timeline of the host thread. While it records, operations are entered in it, and the host waits for the device
+  // after each operation except upload().
   Timeline& timeline() { return timeline_; }
 
   // "cpu", "cuda" or "dry".
   virtual std::string name() const = 0;
-  // A description for people to read: a CPU's model, threads and instruction set, or a GPU's name.
+  // A description for people to read. It contains a CPU's model, threads and instruction set, or a GPU's name.
   virtual std::string describe() const = 0;
   // Whether matrix products of this dtype are fast on this device. If they are slow, the trainer warns.
   virtual bool fast(DType dtype) const = 0;
@@ -66,21 +67,20 @@ class Backend {
   // Allows products of fp32 tensors to round their operands to TF32, which has 10 bits of mantissa. Throws Error if the
   // device has no TF32.
   virtual void allow_tf32();
-  // Makes later matrix products use the fastest of several algorithms. When the shape of a product first occurs, the
-  // algorithms are timed, and the choice is added to `file`. If `file` already holds a choice for the shape, that
-  // choice is used. Throws Error if the device does not choose algorithms.
+  // Makes later matrix products use the fastest of several algorithms. `file` holds the choices. A product that `file`
+  // has no choice for is timed when it first occurs. Throws Error if the device does not choose algorithms.
   virtual void time_products(const std::string& file);
   // The reason why attention of this shape is slow on this device. Empty if it is fast.
   virtual std::string slow_attention(const AttentionShape& /*shape*/, DType /*dtype*/) const { return ""; }
-  // Measures exponentials/s of all threads, of values in the L1 cache, with range reduction and polynomial. 0 on a GPU,
-  // where a unit of its own computes them beside the multiply-adds.
+  // Measures how many exponentials per second all threads compute, of values in the L1 cache. Only the CPU backend
+  // measures this; other backends return 0.
   virtual double exponential_rate() { return 0; }
   // True if host code can read and write the memory of tensors directly.
   virtual bool host_memory() const = 0;
 
   // --- memory -------------------------------------------------------------------------------------------------
   // Returns zeroed device memory, 64-byte aligned. If there is not enough, throws an OutOfMemory that names the
-  // category and the size.
+  // category.
   virtual void* allocate(size_t bytes, Category category) = 0;
   virtual void release(void* memory) = 0;
   void upload(Tensor to, const void* host);
@@ -101,13 +101,13 @@ class Backend {
   // --- elementwise and reductions -------------------------------------------------------------------------------
   // x *= factor.
   void scale(Tensor x, float factor);
-  // y += x; each of them is fp32 or bf16.
+  // y += x. y and x may have different dtypes, fp32 or bf16.
   void add(Tensor y, Tensor x);
   // y += weight * (x - y); y is fp32, x is fp32 or bf16.
   void lerp(Tensor y, Tensor x, float weight);
   // x = min(max(x, -limit), limit) on columns [begin, end) of x [N, width]. Models with qk_clip need it.
   void clamp_forward(Tensor x, int64_t begin, int64_t end, float limit);
-  // dx = 0 where |x| >= limit, on columns [begin, end). x holds the clamped values.
+  // dx = 0 where |x| >= limit, on columns [begin, end). x holds the clamped values. The limit is rounded to x's dtype.
   void clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit);
   // out fp32[1] = sum of x, which is fp32. If `accumulate`, the sum is added to out.
   void sum(Tensor out, Tensor x, bool accumulate);
@@ -119,7 +119,7 @@ class Backend {
   // tokens i32[N]; table [V, C]; positions [P, C]; position_ids i32[N], below P; out [N, C], fp32 or of table's dtype.
   void embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor positions, int64_t seq,
                          Tensor position_ids = Tensor());
-  // d_table[tokens[n]] += dout[n]; d_positions[n mod seq] += dout[n].
+  // d_table[tokens[n]] += dout[n], and d_positions[n mod seq] += dout[n] if d_positions is present.
   void embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout, Tensor tokens, int64_t seq);
 
   // --- documents ------------------------------------------------------------------------------------------------
@@ -142,7 +142,7 @@ class Backend {
   // have the same dtype, fp32 or the compute dtype. out has the dtype of residual or of weight.
   void norm_forward(const NormForward& norm);
   // d_residual receives the gradient with respect to r, the tensor that norm_forward normalized. If `accumulate`, the
-  // gradient is added to d_residual. d_weight and d_bias [C] accumulate.
+  // gradient is added to d_residual. The gradients of weight and bias are always added to d_weight [C] and d_bias [C].
   void norm_backward(const NormBackward& norm);
 
   // --- linear layers --------------------------------------------------------------------------------------------
@@ -165,31 +165,31 @@ class Backend {
   void linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre);
 
   // --- norm of heads --------------------------------------------------------------------------------------------
-  // Divides each query head and each key head of `in` [N, qkv_width] by its RMS, sqrt(mean square + eps), and
-  // multiplies it by its gains if `weight` is present. `weight` [2 * head_dim] holds the gains of query heads, then the
-  // gains of key heads. Value heads are copied.
+  // Divides each query head and each key head of `in` [N, qkv_width] by the head's RMS, sqrt(mean square + eps). If
+  // `weight` is present, multiplies the heads by gains. `weight` [2 * head_dim] holds the gains of query heads, then
+  // the gains of key heads. Value heads are copied.
   void head_norm_forward(Tensor out, Tensor in, Tensor weight, const AttentionShape& shape, float eps);
-  // Replaces dqkv, the gradient of `out`, by the gradient of `in`; d_weight accumulates.
+  // Replaces dqkv, the gradient of `out`, by the gradient of `in`. Adds the gradient of `weight` to d_weight.
   void head_norm_backward(Tensor dqkv, Tensor d_weight, Tensor in, Tensor weight, const AttentionShape& shape,
                           float eps);
 
   // --- rotary positions -----------------------------------------------------------------------------------------
   // Rotates the query and key heads of qkv [N, qkv_width] in place. In each head, elements i and i + head_dim/2 are a
-  // pair. It is rotated by the i-th angle of the token's position (the rotate-half layout of Hugging Face's LLaMA).
+  // pair. The pair is rotated by the i-th angle of the token's position (rotate-half, as in Hugging Face's LLaMA).
   // `inverse` rotates by the negative angles, as the backward pass requires. table fp32[seq, head_dim] holds, for each
   // position, the cosines of its head_dim/2 angles, then their sines.
   void rope(Tensor qkv, Tensor table, const AttentionShape& shape, bool inverse);
 
   // --- attention ------------------------------------------------------------------------------------------------
   // qkv [N, qkv_width]; out [N, heads * head_dim]; log_sum_exp fp32[batch, heads, seq] is kept for the backward.
-  // Rowan's kernels compute the scores in tiles with an online softmax and store no matrix of seq x seq scores. They
-  // skip tiles whose queries and keys have no document in common. cuDNN's backward may store a matrix of scores.
+  // Rowan's kernels compute the scores in tiles with an online softmax and store no matrix of seq x seq scores. cuDNN's
+  // backward may store one.
   void attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv, const AttentionShape& shape,
                          const AttentionRule& rule = {});
   void attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                           const AttentionShape& shape, const AttentionRule& rule = {});
   // Optional hint: attention of this shape (any scale) will run repeatedly, so the backend may plan kernels now. Throws
-  // Error if the chosen kernels do not support the shape.
+  // Error if the chosen kernels do not support the shape or the dtype.
   virtual void plan_attention(const AttentionShape& /*shape*/, DType /*dtype*/) {}
 
   // --- activation functions -------------------------------------------------------------------------------------
@@ -219,8 +219,8 @@ class Backend {
   // Computes update [n, out, in] from the gradients and momentum buffers (`first`) of n slots of out * in elements, and
   // updates the buffers.
   void momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule);
-  // Subtracts from each row or column of the update its component along the same row or column of the weights, or of
-  // the masters if the slots have masters.
+  // Changes each row or column of the update by the formula of ProjectRule. The formula's w are the masters, or the
+  // weights if there are no masters.
   void project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule);
   void normalize(Tensor update, const NormalizeRule& rule);
   // update = sign(update): -1, 0 or 1.
@@ -229,10 +229,11 @@ class Backend {
   // row (k = out), each column (k = in) or each matrix (k = 1).
   void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale);
   // Computes a factor for each row, column or matrix of n updates. factors, update_sums and gradient_sums are
-  // fp32[n, k]; gradient_sums is absent for normuon.
+  // fp32[n, k]; normuon does not use gradient_sums. Also updates the second moments, the slots' `second`.
   void adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
                         Tensor gradient_sums, const AdaptRule& rule);
-  // Divides the update, element by element, by the root of the second moment v, which is the slot's `second`.
+  // Updates the second moment v, which is the slot's `second`. Then divides each element of the update by the root of
+  // the element's v.
   void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, const SecondMomentRule& rule);
   // Applies the step to the weights. factors and keeps are absent or fp32[n, k], where rule.along determines k.
   void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, Tensor keeps,
@@ -289,7 +290,7 @@ class Backend {
   // The operations as a device implements them. Their arguments have been checked.
 #define ROWAN_OPERATION = 0
 #include "kernels/backend_overrides.inc"
-  // By default these functions call other operations. A device may override them with a faster implementation.
+  // These functions have default implementations. A device may override them with faster ones.
   virtual void do_repeat(const void* owner, uint64_t key, const std::function<void()>& work);
   virtual void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
   virtual void do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
@@ -302,11 +303,11 @@ class Backend {
   Timeline timeline_;
 };
 
-// The CPU backend. If `threads` is 0, it uses OMP_NUM_THREADS threads. If OMP_NUM_THREADS is not set, it uses one
-// thread for each core that the process may run on.
+// The CPU backend. If `threads` is 0, it uses OMP_NUM_THREADS threads, or one thread for each core that the process may
+// run on if OMP_NUM_THREADS is not set.
 std::unique_ptr<Backend> make_cpu_backend(int threads = 0);
-// The backend of GPU `index`. Throws Error if the build has no CUDA or lacks these attention kernels, or if there is no
-// driver or no such GPU.
+// The backend of GPU number `index` mod the number of GPUs. Throws Error if the build has no CUDA or lacks these
+// attention kernels, if there is no driver or no GPU, or if the GPU's compute capability is below 8.0.
 std::unique_ptr<Backend> make_cuda_backend(int index, AttentionKernels attention = AttentionKernels::rowan);
 
 }  // namespace rowan

@@ -20,8 +20,8 @@ void matrix(const char* op, const char* argument, size_t i, const Tensor& x) {
   if (x.rank != 2) fail("{}: {} of slot {}: found {}, expected [out, in]", op, argument, i, x.describe());
 }
 
-// Checks that each weight and master has `count` elements (any number if count is 0), and that their dtypes are the
-// same in every slot.
+// Checks that a weight has `count` elements (any number if count is 0), and its master as many. All weights must have
+// one dtype, masters must be fp32, and either all slots have a master or none.
 void values(const char* op, const Slots& slots, int64_t count) {
   for (size_t i = 0; i < slots.size(); ++i) {
     const Tensor &weight = slots[i].weight, &master = slots[i].master;
@@ -37,8 +37,8 @@ void values(const char* op, const Slots& slots, int64_t count) {
   }
 }
 
-// Checks that each gradient and momentum buffer has `count` elements (as many as the weight if count is 0), and that
-// their dtypes are the same in every slot.
+// Checks that each gradient and momentum buffer has `count` elements (as many as the weight if count is 0), that all
+// gradients have one dtype, and that all momentum buffers have one dtype.
 void momenta(const char* op, const Slots& slots, int64_t count) {
   for (size_t i = 0; i < slots.size(); ++i) {
     const Tensor &gradient = slots[i].gradient, &first = slots[i].first;

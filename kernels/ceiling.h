@@ -1,5 +1,5 @@
-// Ceilings: the rates that a device reaches when it computes only matrix products, or only copies. Measured speeds are
-// compared with them.
+// Ceilings: the rates that a device reaches when it computes only matrix products, or only copies. Also functions that
+// measure time.
 #pragma once
 
 #include <cstddef>
@@ -20,11 +20,10 @@ double seconds_of(Backend& backend, const std::function<void()>& work);
 // Median seconds of `work` over `repeats` runs after one warm-up run.
 double median_seconds(Backend& backend, int repeats, const std::function<void()>& work);
 
-// Fills x with random values. With zeros a GPU would draw less power and run at a higher clock rate, which makes
-// products about 13% faster.
+// Fills x with random values. With zeros, a GPU would draw less power, and products would be unrealistically fast.
 void fill_random(Backend& backend, Tensor x);
 
-// FLOP/s of the product of two n x n matrices. If n is 0, the size is large enough for the device's best rate.
+// FLOP/s of the product of two n x n matrices. If n is 0, a CPU uses n = 2048, and a GPU n = 8192.
 double square_product_rate(Backend& backend, DType dtype, int64_t n = 0);
 
 // FLOP/s of dense bf16 products with fp32 accumulation, from NVIDIA's data sheets. `description` contains the device's
@@ -35,8 +34,8 @@ std::optional<double> published_product_rate(const std::string& description, DTy
 // square products.
 double peak_product_rate(Backend& backend, DType dtype);
 
-// Bytes per second that are read and written when `bytes` bytes are copied. If `bytes` is 0, the size is large enough
-// for the device's best rate.
+// Bytes per second that are read and written when `bytes` bytes are copied. If `bytes` is 0, a CPU copies 256 MiB, and
+// a GPU 1 GiB.
 double copy_rate(Backend& backend, size_t bytes = 0);
 
 }  // namespace rowan

@@ -6,7 +6,7 @@
 #include "base/names.h"
 #include "kernels/backend.h"
 
-// Defined by kernels/cpu, once per level.
+// The two functions that kernels/cpu defines for a level.
 #define ROWAN_DECLARE_LEVEL(level)                                   \
   extern "C" rowan::Backend* rowan_cpu_backend_##level(int threads); \
   extern "C" void rowan_cpu_backend_##level##_rates(rowan::TileRates& rates);
@@ -31,7 +31,7 @@ struct Level {
   void (*measure)(TileRates& rates);
 };
 
-// Tests only some features of each level. Every existing processor that has them also has the level's other features.
+// Tests only some features of each level, and assumes that a processor with these features has the level's others too.
 std::vector<Level> compiled_levels() {
 #ifdef __x86_64__
   const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");

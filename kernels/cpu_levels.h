@@ -14,12 +14,13 @@ class Backend;
 // FMA) and v4 (AVX-512). On other processors there is only "baseline".
 std::vector<std::string> cpu_levels();
 
-// The CPU backend of one level. Throws Error if this machine cannot run the level. make_cpu_backend (kernels/backend.h)
-// uses the highest level, or the level that the environment variable ROWAN_ISA names.
+// The CPU backend of one level. Throws Error if the level does not exist or this machine cannot run it.
+// make_cpu_backend (kernels/backend.h) uses the highest level, or the level that the environment variable ROWAN_ISA
+// names.
 std::unique_ptr<Backend> make_cpu_backend_at(const std::string& level, int threads);
 
-// FLOP/s of one core. peak: multiply-adds whose operands are in registers. tile, transposed_tile: the tile products of
-// kernels/cpu/tile.h, with operands in cache.
+// FLOP/s of one core. peak: multiply-adds whose operands are in registers. tile: tile_product<false> of
+// kernels/cpu/tile.h, with operands in cache. transposed_tile: tile_product<true>.
 struct TileRates {
   double peak, tile, transposed_tile;
 };

@@ -1,6 +1,6 @@
-// Dropout masks. Whether an element is dropped is a pure function of seed, sample, site and element (base/random.h).
-// The backward and a recomputation therefore draw the same mask, and so does a run with another micro-batch size or
-// number of ranks. C++17, because CUDA sources include this header.
+// Dropout masks. Whether an element is dropped is a pure function of rate, seed, sample, site and element
+// (base/random.h). The backward and a recomputation therefore draw the same mask, and so does a run with another
+// micro-batch size or number of ranks. C++17, because CUDA sources include this header.
 #pragma once
 
 #include "base/random.h"
@@ -24,18 +24,18 @@ struct DropoutMask {
 
   ROWAN_HOST_DEVICE bool on() const { return below > 0; }
 
-  // The random stream of one row of the micro-batch.
+  // The number of the random stream for the sample in one row of the micro-batch, at this site.
   ROWAN_HOST_DEVICE uint64_t stream(int64_t row) const {
     const uint64_t low = static_cast<uint32_t>(samples[2 * row]), high = static_cast<uint32_t>(samples[2 * row + 1]);
     return (high << 32 | low) << 24 | site;
   }
-  // The factors of elements [4 * group, 4 * group + 4) of the row that `stream` belongs to.
+  // The factors of elements [4 * group, 4 * group + 4) of the sample that `stream` belongs to.
   ROWAN_HOST_DEVICE void four(float (&factors)[4], uint64_t stream, int64_t group) const {
     const Philox draw = philox(seed, static_cast<uint64_t>(group), stream);
     for (int i = 0; i < 4; ++i) factors[i] = draw.word[i] < below ? 0.0f : factor;
   }
-  // The number of the group of four elements that holds the softmax weight of `query` and `key`. Each query starts a
-  // new group.
+  // The number of the group of four elements that holds the softmax weight of `query` and `key`. Each query of a head
+  // starts a new group.
   ROWAN_HOST_DEVICE static int64_t attention_group(int64_t head, int64_t query, int64_t key, int64_t seq) {
     return (head * seq + query) * ((seq + 3) / 4) + key / 4;
   }

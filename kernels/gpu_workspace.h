@@ -19,9 +19,9 @@ constexpr size_t blas_workspace_bytes = size_t{32} << 20;
 constexpr int64_t attention_block_rows(int64_t head_dim) { return head_dim <= 64 ? 128 : 64; }
 constexpr int attention_tile_queries = 32;
 
-// The number of thread blocks, called owners, that share the keys of one key/value head of a sequence. It is chosen so
-// that every multiprocessor has two blocks. Each owner computes a partial sum of dq. With more than four owners, adding
-// these sums would take more time than a separate kernel for dq. The result is then 0, which selects that kernel.
+// The number of thread blocks, called owners, that share the keys of one key/value head of a sequence: enough for two
+// blocks per multiprocessor, but at most one per tile of keys. Each owner computes a partial sum of dq. If more than
+// four owners are needed, the result is 0, which selects a separate kernel for dq.
 inline int64_t attention_owners(const AttentionShape& s, int64_t multiprocessors) {
   constexpr int64_t most = 4;
   const int64_t rows = attention_block_rows(s.head_dim), tiles = (s.seq + rows - 1) / rows,
@@ -42,11 +42,11 @@ inline int64_t eigen_batch(const std::vector<Tensor>& matrices, size_t begin, in
   return static_cast<int64_t>(n);
 }
 
-// --- normalized steps along columns (kernels/cuda/optimizer_rows.cu) ---
+// --- normalized steps along columns and along very wide rows (kernels/cuda/optimizer_rows.cu) ---
 // The number of fp32 values of scratch memory for a matrix: the update, then sums of its rows or columns.
 inline int64_t staged_room(int64_t rows, int64_t cols) { return (rows * cols + std::max(rows, cols) + 3) / 4 * 4; }
-// The largest number of fp32 values of scratch memory. As many matrices are processed at a time as fit, but at least
-// one.
+// The largest number of fp32 values of scratch memory, unless a single matrix needs more. As many matrices as fit are
+// processed at a time.
 constexpr int64_t staged_limit = int64_t{32} << 20;
 
 }  // namespace rowan

@@ -25,7 +25,8 @@ struct AttentionShape {
   int64_t out_width() const { return heads * head_dim; }
 };
 
-// Which attention kernels a GPU runs: our own, or cuDNN's if the build has cuDNN.
+// Which attention kernels a GPU runs. rowan: our own. cudnn: cuDNN's, but our own where cuDNN's are not used, such as
+// with documents or dropout.
 enum class AttentionKernels : uint8_t { rowan, cudnn };
 constexpr auto names_of(AttentionKernels) { return enum_names("rowan", "cudnn"); }
 

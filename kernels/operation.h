@@ -1,6 +1,5 @@
 // One call of a Backend operation: checks the arguments, makes the call, and records it while Backend::record() runs.
-// An error message names the operation and the argument, and says what was found and what was expected:
-// "linear_forward: weight: found bf16[3, 4], expected bf16[3, 5]".
+// Example of an error message: "linear_forward: weight: found bf16[3, 4], expected bf16[3, 5]".
 #pragma once
 
 #include <initializer_list>
@@ -40,7 +39,7 @@ class Backend::Operation {
   void optional(const char* argument, const Tensor& x, DType dtype, std::initializer_list<int64_t> shape) const {
     if (!x.empty()) is(argument, x, dtype, shape);
   }
-  // Checks a gradient that accumulates. It is fp32 or bf16, whatever the dtype of the activations.
+  // Checks a gradient, which may be fp32 or bf16 whatever the dtype of the other arguments.
   void gradient(const char* argument, const Tensor& x, std::initializer_list<int64_t> shape) const {
     compute(argument, x);
     is(argument, x, x.dtype, shape);
@@ -74,7 +73,8 @@ class Backend::Operation {
   void dropout(const Dropout& rule, int64_t batch) const;
   // Checks that the first dimension of x is a multiple of `seq`.
   void rows_of(const char* argument, const Tensor& x, int64_t seq) const;
-  // Checks that ids are in [0, vocabulary), or -100 if `ignore`. Checks nothing if the host cannot read device memory.
+  // Checks that ids are in [0, vocabulary). If `ignore`, an id may also be -100. Checks nothing if the host cannot read
+  // device memory.
   void token_ids(const Tensor& ids, int64_t vocabulary, bool ignore) const;
 
   // Appends the options that select a kernel to the recorded name. `text` is called only while recording.

@@ -1,8 +1,8 @@
 // The slots and rules of Backend's optimizer operations. C++17, because CUDA sources include this header.
 //
-// A slot is one matrix (or a range of its elements or rows) with its optimizer state. Operations take lists of slots,
-// so that a GPU processes many slots in one launch. An `update` tensor [n, out, in] (fp32 or bf16) holds one matrix for
-// each of n slots.
+// A slot is a parameter, or a part of one, with the optimizer state. Operations take lists of slots, so that a GPU
+// processes many slots in one launch. An `update` tensor [n, out, in] (fp32 or bf16) holds one matrix for each of n
+// slots.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ struct OptimizerSlot {
   float scale = 1;    // shape-dependent factor of the step; with ApplyRule::scaled_decay also of the decay
   int64_t index = 0;  // number of the slot's first element among all parameters; stochastic rounding depends on it
 
-  // The tensor that an update reads and writes.
+  // The tensor that holds w in the formulas below.
   const Tensor& value() const { return master.empty() ? weight : master; }
 };
 
@@ -29,8 +29,8 @@ struct OptimizerSlot {
 // Nearest: the decayed weight and the result are each rounded to nearest, as in a framework that runs decay and step as
 // two operations.
 // Stochastic: only the result is rounded, up or down at random, so that its expected value is exact. The four words of
-// philox(seed, i, step) have eight halves of 16 random bits, the low half of each word first. They are used by elements
-// 8 i to 8 i + 7, counted over all parameters.
+// philox(seed, i, step) have eight halves of 16 random bits, the low half of each word first. Elements 8 i to 8 i + 7,
+// counted over all parameters, use one half each, in this order.
 struct Rounding {
   bool stochastic = false;
   uint64_t seed = 0, step = 0;
@@ -148,8 +148,8 @@ struct LargestRule {
 // d = weight_decay * (adaptive_decay ? min(lr * f, cap) : lr) * (scaled_decay ? slot.scale : 1), but at most 1, and 0
 // where the mask excludes decay;
 // w = (1 - d) w - s u.
-// If keeps[n, k] is present, it replaces 1 - d. If `rounded`, slot.scale * u is rounded to bf16, then multiplied by
-// s / slot.scale.
+// If keeps[n, k] is present, it replaces 1 - d where the mask allows decay. If `rounded`, slot.scale * u is rounded to
+// bf16, then multiplied by s / slot.scale.
 struct ApplyRule {
   float lr;
   float weight_decay = 0;

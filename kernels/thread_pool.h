@@ -25,7 +25,8 @@ class ThreadPool {
 
   // Calls fn(i, thread) for every i in [0, count), with 0 <= thread < size(). Each thread first works through its own
   // share, a range of consecutive i, then steals from the shares of other threads. Returns when every call has
-  // returned, and rethrows the first exception. fn must not call run().
+  // returned. If a call throws, other calls may be left out, and run() rethrows the first exception. fn must not call
+  // run().
   template <typename F>
   void run(int64_t count, F&& fn) {
     if (workers_.empty() || count <= 1) {
@@ -56,7 +57,7 @@ class ThreadPool {
   std::unique_ptr<Share[]> shares_;
   std::exception_ptr failure_;
   std::atomic<bool> failed_{false}, stop_{false};
-  std::atomic<uint32_t> loops_{0};  // number of loops started; idle threads wait until it changes
+  std::atomic<uint32_t> loops_{0};  // changes when a loop starts or the pool ends; idle threads wait for this
   std::atomic<uint32_t> inside_;    // number of workers in the loop; while the top bit is set, no worker may enter
   std::vector<std::thread> workers_;
 };

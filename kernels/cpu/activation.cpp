@@ -1,6 +1,6 @@
-// Activation functions, gated and plain. Values read and written for each value of `out`: gated forward 3, gated
-// backward 5, plain forward 2, plain backward 3. A value has 4 bytes in fp32, 2 in bf16. Lower bound on the time: this
-// traffic at the rate of a copy.
+// Activation functions, gated and plain. Values read and written for each value of `out` or `dout`: gated forward 3,
+// gated backward 5, plain forward 2, plain backward 3. A value has 4 bytes in fp32, 2 in bf16. Lower bound on the time:
+// this traffic at the rate of a copy.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"

@@ -1,12 +1,12 @@
 // Causal attention in tiles of 64 queries by 64 keys with an online softmax (Dao et al., "FlashAttention: fast and
 // memory-efficient exact attention with IO-awareness", 2022; the backward follows section B.4). In the forward, a
-// thread takes one query head of one document. In the backward, it takes one key/value head of one document and all
-// query heads that share it. The thread works on fp32 copies of its heads.
+// thread takes one query head of one document at a time. In the backward, it takes one key/value head of one document
+// and all query heads that share this head. The thread works on fp32 copies.
 // FLOPs per score: 4 * head_dim forward, 10 * head_dim backward, which computes the scores again. Lower bound on the
 // time: these FLOPs at the rate of tile products (`rowan bench gemm`).
-// What was tried, the largest gain first:
-// 1. A vectorized softmax in the forward. In a training step of the quickstart, it reduced the time of attention from
-// 24.9 to 7.9 ms. The rate of attention rose from 0.157 to 0.657 of the rate of products (AVX-512, BENCHMARKS.md).
+// What was tried:
+// 1. A vectorized softmax in the forward. In a step of the quickstart, it reduced the time of attention's forward from
+// 24.9 to 7.9 ms (AVX-512, BENCHMARKS.md).
 // 2. Strips of 16 queries in tiles on the diagonal. Each strip uses only the keys up to its last query, so fewer masked
 // scores are computed. The gain was not measured separately.
 // 3. Transposing keys and values four by four in registers, and comparing the lanes of a row's maximum four at a time.
@@ -93,7 +93,7 @@ void gather(float* to, const T* from, int64_t stride, const Sizes& size, float f
   }
 }
 
-// to[blocks][dim][block] = the head, transposed block by block. Keys beyond the sequence are zero.
+// to[blocks][dim][block] = the head, transposed block by block. Tokens beyond the sequence are zero.
 template <typename T>
 void gather_transposed(float* to, const T* from, int64_t stride, const Sizes& size) {
   for (int64_t i = 0; i < size.blocks; ++i) {
@@ -115,8 +115,9 @@ void scatter(T* to, const float* from, int64_t stride, const Sizes& size, float 
   }
 }
 
-// Calls fn(first, count, seen) for each strip [first, first + count) of a block of `rows` queries. The strip attends to
-// the first `seen` keys of the block of keys. Off the diagonal, the whole block is one strip.
+// Calls fn(first, count, seen) for each strip [first, first + count) of a block of `rows` tokens. If the tokens are
+// queries, the strip attends to the first `seen` keys of the block of keys. Off the diagonal, the whole block is one
+// strip.
 template <typename F>
 void for_strips(bool diagonal, int64_t rows, F&& fn) {
   const int64_t step = diagonal ? strip : block;
@@ -244,8 +245,8 @@ struct BackwardScratch {
   }
 };
 
-// d_scores = P * (dP - delta), where P are the softmax weights of query block i on key block j, dP is the gradient with
-// respect to P after dropout, and delta = dot(dout, out) of a query. scores = P after dropout, as dv needs it.
+// d_scores = P * (dP - delta), where P are the softmax weights of query block i on key block j, before dropout, dP is
+// the gradient with respect to P, and delta = dot(dout, out) of a query. scores = P after dropout, as dv needs it.
 void backward_scores(const BackwardScratch& s, const Sizes& size, const float* log_sum_exp, const HeadDropout& dropout,
                      int64_t i, int64_t j) {
   const int64_t begin = i * block;

@@ -1,5 +1,4 @@
-// The CPU backend, which is the specification of every operation (kernels/backend.h). Each family of operations has one
-// file.
+// The CPU backend. Its results specify the operations of kernels/backend.h; other backends are tested against it.
 #pragma once
 
 #include <memory>
@@ -33,7 +32,7 @@ class CpuBackend final : public Backend {
 #include "kernels/backend_overrides.inc"
 
   struct Block {
-    void* base;     // address that the system returned
+    void* base;     // address that mmap or aligned_alloc returned
     size_t length;  // length of the mapping; 0: allocated by aligned_alloc
   };
 

@@ -1,6 +1,5 @@
 // Finds where documents begin and end in packed rows, and applies dropout. Finding documents moves 16 bytes per token.
-// Dropout reads and writes each value. Lower bound on the time: this traffic at the rate of a copy. The random draws of
-// dropout take more time than its traffic.
+// Dropout reads and writes each value. Lower bound on the time: this traffic at the rate of a copy.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"

@@ -1,6 +1,6 @@
-// Scale, add, lerp, clamp, sums and swap_axes: one pass over the elements. Sums add up pieces of a fixed size in double
-// precision, so that equal inputs give equal bits with any number of threads. Lower bound on the time: reading each
-// operand once and writing the result once, at the rate of a copy.
+// Scale, add, lerp, clamp, sums and swap_axes. Sums add up pieces of a fixed size in double precision, so that equal
+// inputs give equal bits with any number of threads. Lower bound on the time: reading each operand once and writing the
+// result once, at the rate of a copy.
 #include <algorithm>
 #include <cstring>
 #include <vector>

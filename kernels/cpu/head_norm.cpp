@@ -19,7 +19,8 @@ float rstd_of(const T* x, int64_t width, float eps) {
   return 1.0f / std::sqrt(total / static_cast<float>(width) + eps);
 }
 
-// Replaces d, the gradient of the head's output, by the gradient of x. d_weight is null if there is no weight.
+// Replaces d, the gradient of the head's output, by the gradient of x. Adds to d_weight. d_weight and weight are null
+// if there is no weight.
 template <typename T>
 void head_backward(T* d, float* d_weight, const T* x, const T* weight, int64_t width, float eps) {
   const float rstd = rstd_of(x, width, eps);

@@ -1,4 +1,4 @@
-// Memory of the CPU backend, copies between dtypes, and the backend's constructor and factory.
+// Allocation, transfers, copies and zeroing of the CPU backend, and the backend's description, constructor and factory.
 #include <sys/mman.h>
 
 #include <cstdlib>

@@ -1,6 +1,6 @@
 // Residual add fused with RMSNorm or LayerNorm, forward and backward, one row at a time in cache. Reads and writes for
-// each value: forward 4 (reads residual and branch, writes sum and output), backward 4 (reads dout, r and d_residual,
-// writes d_residual). Lower bound on the time: this traffic at the rate of a copy.
+// each value: forward with a branch 4 (reads residual and branch, writes sum and output), backward with `accumulate` 4
+// (reads dout, r and d_residual, writes d_residual). Lower bound on the time: this traffic at the rate of a copy.
 #include <algorithm>
 
 #include "kernels/cpu/cpu_backend.h"

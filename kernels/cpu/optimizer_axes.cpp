@@ -1,5 +1,6 @@
-// Optimizer operations on rows and columns of matrices: sums, scaling by factors, and sorting. Lower bound on the time:
-// reading each operand once and writing each updated matrix once, at the rate of a copy.
+// Optimizer operations on rows and columns of matrices: sums, scaling by factors, keeping the largest, and sorting.
+// Also power, multiply and retract_factors. Lower bound on the time: reading each operand once and writing each updated
+// tensor once, at the rate of a copy.
 #include <algorithm>
 #include <numeric>
 

@@ -1,6 +1,6 @@
-// Optimizer operations that work element by element. AdamW moves 30 bytes per parameter with bf16 weights: it reads
-// gradient, two states and master in fp32, and writes states, master and weight. Lower bound on the time: this traffic
-// at the rate of a copy.
+// Optimizer operations that work element by element: adamw, momentum, sign, second_moment and apply. AdamW moves 30
+// bytes per parameter with bf16 weights: it reads gradient, two states and master in fp32, and writes states, master
+// and weight. Lower bound on the time: this traffic at the rate of a copy.
 #include <tuple>
 
 #include "kernels/cpu/cpu_backend.h"

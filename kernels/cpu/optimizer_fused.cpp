@@ -1,7 +1,7 @@
-// The optimizers RMNP, Nora and Mano in one pass over memory: momentum, projection, normalization and update of a row,
-// or of a few columns, while they are in cache. A step over rows moves 22 bytes per parameter with bf16 weights: it
-// reads gradient, momentum and master in fp32, and writes momentum, master and weight. Lower bound on the time: this
-// traffic at the rate of a copy.
+// normalized_step, which the optimizers RMNP, Nora and Mano use: momentum, projection, normalization and update of a
+// row, or of up to 256 columns, while they are in cache. With bf16 weights, it moves 22 bytes per parameter: it reads
+// gradient, momentum and master in fp32, and writes momentum, master and weight. Lower bound on the time: this traffic
+// at the rate of a copy.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/optimizer_pieces.h"
 

@@ -1,5 +1,5 @@
 // Functions that the CPU's optimizer operations share. They split slots into pieces of work, read and write elements as
-// floats, and update weights. No other code of the CPU backend updates weights.
+// floats, and update weights.
 #pragma once
 
 #include <algorithm>
@@ -33,7 +33,8 @@ std::vector<Piece> cut(size_t slots, Units units, Grain grain) {
 inline constexpr int64_t element_grain = 32768;
 // Elements converted to floats at once. A few buffers of this size fit the L1 cache.
 inline constexpr int64_t block = 1024;
-// The number of columns to process at once, so that these columns of all rows fit the L2 cache.
+// The number of columns to process at once: 32 to 256, and if possible so few that these columns of all rows fit 256 KB
+// of the L2 cache.
 inline int64_t stripe(int64_t rows) {
   return std::clamp<int64_t>(65536 / std::max<int64_t>(1, rows) / 32 * 32, 32, 256);
 }
@@ -47,7 +48,7 @@ inline float* open(const Tensor& x, int64_t begin, int64_t count, float* buffer)
   return buffer;
 }
 
-// Writes back what open() returned.
+// Stores `values`, which may be the pointer that open() returned, in elements [begin, begin + count) of x.
 inline void close(const Tensor& x, int64_t begin, int64_t count, const float* values) {
   if (x.dtype == DType::f32) {
     float* to = x.as<float>() + begin;
@@ -85,7 +86,7 @@ inline bool allows(Mask mask, float step, float w) {
   return (mask == Mask::none) | (product > 0.0f) | ((mask != Mask::same_sign) & (product == 0.0f));
 }
 
-// w = keep(j) w - step(j) for elements [begin, begin + count) of a slot. keep is 1 where the mask excludes decay.
+// w = keep(j) w - step(j) for elements begin + j of a slot, j < count. keep is 1 where the mask excludes decay.
 template <typename Keep, typename Step>
 void update(const OptimizerSlot& slot, int64_t begin, int64_t count, const Rounding& rounding, Mask mask, Keep keep,
             Step step) {

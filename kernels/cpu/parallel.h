@@ -1,5 +1,4 @@
-// Loops over a thread pool. Work is divided in the same way for any number of threads, so results do not depend on that
-// number.
+// Loops over a thread pool. fn receives the same indices or ranges for any number of threads.
 #pragma once
 
 #include <algorithm>
@@ -9,13 +8,13 @@
 
 namespace rowan::cpu {
 
-// Calls fn(i) for every i in [0, count). Each thread first takes a range of consecutive i.
+// Calls fn(i) for every i in [0, count).
 template <typename F>
 void parallel_for(ThreadPool& threads, int64_t count, F&& fn) {
   threads.run(count, [&](int64_t i, int) { fn(i); });
 }
 
-// Calls fn(begin, end) for pieces of [0, count) of length `grain`.
+// Calls fn(begin, end) for pieces of [0, count) of length `grain`. The last piece may be shorter.
 template <typename F>
 void parallel_ranges(ThreadPool& threads, int64_t count, int64_t grain, F&& fn) {
   threads.run((count + grain - 1) / grain, [&](int64_t i, int) { fn(i * grain, std::min(count, (i + 1) * grain)); });

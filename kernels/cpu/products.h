@@ -1,5 +1,5 @@
 // The two implementations of the CPU backend's matrix products: Rowan's own code in fp32 (products_tiles.cpp), and
-// oneDNN for bf16 operands on processors that multiply bf16 faster than fp32 (products_onednn.cpp). Results do not
+// oneDNN (products_onednn.cpp), which is used for bf16 operands if m > 1 and Bf16Products::fast(). Results do not
 // depend on the number of threads.
 #pragma once
 
@@ -25,8 +25,7 @@ struct Product {
   float alpha = 1, beta = 0;
 };
 
-// Cache-blocked products. Where it saves time, b is packed into panels that tile products read (Goto and van de Geijn,
-// "Anatomy of high-performance matrix multiplication", 2008).
+// Cache-blocked products (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008).
 class TileProducts {
  public:
   explicit TileProducts(ThreadPool& threads) : threads_(threads) {}
@@ -37,14 +36,15 @@ class TileProducts {
   cpu::Scratch packed_, own_;
 };
 
-// Products by oneDNN. fast() is true if this build has oneDNN and this processor multiplies bf16 faster than fp32.
+// Products by oneDNN. fast() is true if this build has oneDNN, the level is v4, and this processor multiplies bf16
+// faster than fp32.
 class Bf16Products {
  public:
   explicit Bf16Products(ThreadPool& threads);
   ~Bf16Products();
   static bool fast();
   void run(const Product& product);
-  // Text for the start page: the name of the library, or the reason why no library is used.
+  // For CpuBackend::describe(): the library's name and version, or the reason why no library is used.
   static std::string describe();
 
  private:

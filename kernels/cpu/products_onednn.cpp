@@ -43,9 +43,9 @@ class OneThread {
   return (here & wanted) == wanted;
 }
 
-// True if the processor has AMX, or if the dot product of AVX512-BF16 is faster than fp32. On AMD Zen cores the dot
-// product has twice the rate of fp32. On Intel cores with AVX512-FP16 (Sapphire Rapids and later) it has about half the
-// rate of fp32: 74 against 125 GFLOP/s per core, measured with AMX disabled.
+// True at level v4 if the processor has AMX, or has AVX512-BF16 and is no Intel processor with AVX512-FP16 (Sapphire
+// Rapids and later). On a core of such an Intel processor with AMX disabled, the dot product of AVX512-BF16 was slower
+// than fp32: 74 against 125 GFLOP/s.
 bool has_fast_bf16() {
 #ifdef __AVX512F__
   if (cpu_has(ISA::avx512_core_amx)) return true;
@@ -97,7 +97,7 @@ void compile(Compiled& of, const dnnl::engine& engine, bool bias, float alpha, f
   of.primitive = dnnl::matmul(description);
 }
 
-// The state of one thread.
+// The primitives and the scratch memory of one thread.
 class Worker {
  public:
   void run(const Product& p, int64_t entry, const Part& part) {
@@ -128,7 +128,7 @@ class Worker {
   }
 
  private:
-  // All values that a primitive is built from.
+  // The values that determine a primitive.
   using Key = std::array<int64_t, 8>;
   // The largest number of primitives to keep. There is a limit because alpha or beta may change with every call.
   static constexpr size_t most_primitives = 1024;

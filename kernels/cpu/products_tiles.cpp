@@ -1,11 +1,9 @@
-// Matrix products in fp32, for operands in fp32 or bf16. b is packed into panels that tile products read contiguously,
-// and each thread computes blocks of c. Sums over k are split in the same way for any number of threads. FLOPs:
-// 2 m n k. Lower bound on the time: these FLOPs at the rate of tile products (tile.h).
+// Matrix products in fp32, for operands in fp32 or bf16. If b cannot be read in place, it is packed into panels that
+// tile products read contiguously. Each thread computes blocks of c. Sums over k are split in the same way for any
+// number of threads. FLOPs: 2 m n k. Lower bound on the time: these FLOPs at the rate of tile products (tile.h).
 // What was tried:
-// 1. oneDNN for every product: 110 to 142 GFLOP/s per core with oneDNN 2.6 and AVX-512.
-// 2. The fp32 tiles of this file: 126 to 162 GFLOP/s per core with AVX-512. They run on every processor, and results do
-// not depend on the number of threads.
-// 3. Copying eight columns of a at a time if a is transposed. The gain was not recorded.
+// 1. oneDNN for fp32 products, which the tiles of this file replaced.
+// 2. Copying eight columns of a at a time if a is transposed. The gain was not recorded.
 #include <algorithm>
 #include <cstring>
 
@@ -21,21 +19,23 @@ namespace {
 using cpu::lanes;
 using cpu::round_up;
 
-// b is packed in panels as wide as a tile. A tile product sums over `depth` values of k, so that its part of a panel
-// stays in cache. The partial sums are added up in order of k for any number of threads.
+// panel: the columns of a tile; b is packed in panels of this width. group: the rows of a tile. depth: the values of k
+// that one tile product sums over, so that its part of a panel stays in cache. The partial sums are added up in order
+// of k.
 constexpr int64_t panel = cpu::block_vectors * lanes, depth = lanes == 16 ? 384 : 256, group = cpu::block_rows;
-// The largest block of c that a thread computes at once. The block and the part of a that it needs fit the L2 cache.
+// The largest block of c that a thread computes at once. The block and the part of a for one tile product need less
+// than 350 KB together.
 constexpr int64_t most_rows = 16 * group, most_columns = 512;
-constexpr int64_t most_packed = int64_t{4} << 20;  // largest number of floats of b that are packed at once
+constexpr int64_t most_packed = int64_t{4} << 20;  // floats of b packed at once, unless 512 columns have more
 constexpr int64_t few_rows = 8;                    // with at most this many rows, packing b does not pay off
-constexpr int64_t most_unpacked = 512;             // up to this many columns, b is read in place
-// Up to this m, a transposed a is read in place. With a larger m, the rows of a are at least 4 KB apart in memory, and
-// they evict each other from the cache.
+constexpr int64_t most_unpacked = 512;             // with more columns than this, tiles do not read b in place
+// Up to this m, a transposed a in fp32 is read in place. With a larger m, the rows of a are at least 4 KB apart in
+// memory, and they evict each other from the cache.
 constexpr int64_t most_uncopied = 1023;
 constexpr int64_t at_once = 8;  // number of values of a that are copied together, at least `group`
 static_assert(at_once >= group);
 
-// One product of operands of type T into a result of type R. The caller calls the methods from several threads.
+// One product of operands of type T into a result of type R. Several threads may call the methods at the same time.
 template <typename T, typename R>
 class Matrices {
  public:
@@ -150,11 +150,11 @@ class Matrices {
 
   R at(int64_t i, int64_t j) const { return c_[i * p_.n + j]; }
 
-  // Copies the part of a that multiply() reads. If a is transposed, the rows of c are divided into groups, and the
-  // layout is [groups][count][group].
+  // Copies the part of a that multiply() reads. The layout is [rows][count]. If a is transposed, the rows of c are
+  // divided into groups, and the layout is [groups][count][group].
   void gather(float* left, int64_t row, int64_t rows, int64_t begin, int64_t count) const {
     if (p_.transpose_a) {
-      // Each row of a is read once, from left to right, and every group copies its columns of the row.
+      // Each row of a is read from left to right, and every group of rows of c copies its columns of the row of a.
       for (int64_t x = 0; x < count; ++x) {
         const T* from = a_ + (begin + x) * p_.m + row;
         for (int64_t i = 0; i < rows; i += group) {
@@ -239,7 +239,7 @@ void run_few(ThreadPool& threads, const Product& p, float* left) {
   }
 }
 
-// Many small products: one thread takes one product.
+// Many small products: a thread computes one product at a time.
 template <typename T, typename R>
 void run_batch(ThreadPool& threads, const Product& p, cpu::Scratch& memory) {
   const int64_t packed = round_up(p.n, panel) * p.k, floats = round_up(packed, lanes) + Matrices<T, R>::own_floats;
@@ -271,7 +271,8 @@ void run_large(ThreadPool& threads, const Product& p, cpu::Scratch& packed_memor
           matrices.pack(packed, first, width, unit / depths * panel, unit % depths * depth);
         });
       // Makes blocks smaller if there are too few to keep all threads busy to the end. If a is transposed, each block
-      // copies the columns of a that it needs. Narrower blocks would copy them more often, so rows are halved first.
+      // may copy the columns of a that it needs. With narrower blocks, more blocks would copy the same columns, so rows
+      // are halved first.
       int64_t rows = most_rows, cols = most_columns;
       const auto too_few = [&] { return pieces(p.m, rows) * pieces(width, cols) < 4 * threads.size(); };
       if (p.transpose_a)

@@ -1,5 +1,5 @@
-// Measures the rates of this level's tile products and the peak rate of a core (kernels/cpu_levels.h), and the rate of
-// its exponentials on all threads.
+// Measures three rates of this level: the peak rate of a core and the rates of tile products (kernels/cpu_levels.h),
+// and the rate of exponentials on all threads.
 #include <time.h>
 
 #include <algorithm>
@@ -58,7 +58,7 @@ double tile_rate() {
   });
 }
 
-// exp_saturating is the cheapest form that operations use. Not inlined, so that the compiler cannot know the values.
+// Not inlined, so that the compiler cannot know the values.
 __attribute__((noinline)) void exponentials(float* to, const float* from, int64_t count) {
 #pragma omp simd
   for (int64_t i = 0; i < count; ++i) to[i] = cpu::exp_saturating(from[i]);
@@ -75,7 +75,7 @@ double CpuBackend::exponential_rate() {
       for (int64_t i = 0; i < count; ++i) from[i] = -8.0f * static_cast<float>(i) / count;
       for (int64_t t = 0; t < times; ++t) {
         exponentials(to, from, count);
-        asm volatile("" ::"r"(to) : "memory");  // otherwise the compiler would leave out what nothing reads
+        asm volatile("" ::"r"(to) : "memory");  // keeps the compiler from leaving out a result that nothing reads
       }
     });
   });

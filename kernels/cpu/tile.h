@@ -12,8 +12,8 @@
 
 namespace rowan::cpu {
 
-// The sizes are chosen so that a block of sums, one row of the right operand and one value of the left operand fill the
-// registers.
+// The sizes are chosen so that a block of sums, one row of the right operand and one value of the left operand fit in
+// the registers.
 #if defined(__AVX512F__)
 constexpr int64_t lanes = 16;  // 32 registers
 constexpr int block_vectors = 4;
@@ -41,8 +41,7 @@ inline Vector load_vector(const bf16* from) {
   return reinterpret_cast<Vector>(__builtin_convertvector(bits, Wide) << 16);
 }
 
-// The largest lane of x. Four lanes at a time, because a chain of as many comparisons as lanes takes longer than the
-// maximum of 64 scores.
+// The largest lane of x. Compares four lanes at a time, because a chain of one comparison per lane would be slower.
 inline float largest_lane(const Vector& x) {
   typedef float Four __attribute__((vector_size(16)));
   Four parts[lanes / 4];
@@ -56,7 +55,7 @@ inline float largest_lane(const Vector& x) {
 
 constexpr int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 
-// Computes a block of c, MR rows by NV vectors. Its sums stay in registers for the whole loop over k.
+// Computes a block of c, MR rows by NV vectors. The sums stay in registers for the whole loop over k.
 template <int MR, int NV, bool transpose_a>
 inline void tile_block(float* c, int64_t ldc, const float* a, int64_t lda, const float* b, int64_t ldb, int64_t k,
                        bool accumulate) {

@@ -1,6 +1,6 @@
 // Loads and stores of fp32 and bf16 values as floats, and math functions that GCC vectorizes inside `#pragma omp simd`
-// loops, because they have no branches and no library calls. Relative errors are below 2e-7 within the stated ranges.
-// The polynomials are Chebyshev fits made for this file.
+// loops, because they have no branches and no library calls. The relative error of e^x is below 2e-7 from x = -87.3 to
+// 88.3. The polynomials are Chebyshev fits made for this file.
 #pragma once
 
 #include <cmath>
@@ -41,8 +41,8 @@ inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c);
 inline float multiply_add(float a, float b, float c) { return a * b + c; }
 #endif
 
-// x - n log 2, exact up to the last rounding. With FMA, log 2 is split into two parts, and std::fma keeps the compiler
-// from combining them again. Without FMA, the difference is computed in double.
+// x - n log 2. With FMA, log 2 is split into two parts, so that the cancellation of x and n log 2 loses no precision;
+// std::fma keeps the compiler from combining the parts again. Without FMA, the difference is computed in double.
 inline float less_log2s(float x, float n) {
 #if ROWAN_FMA
   return std::fma(n, -1.42860677e-6f, std::fma(n, -0.693145752f, x));
@@ -84,14 +84,13 @@ inline float exp(float x) {
   return x > 88.3f ? HUGE_VALF : p;
 }
 
-// e^x for x <= 0.
+// e^x for x <= 0; 0 below -87.3.
 inline float exp_nonpositive(float x) {
   float p = exp_within(x < -87.3f ? -87.3f : x);
   return x < -87.3f ? 0.0f : p;
 }
 
-// e^x, saturating at e^-87.3 and e^88.3. In sums, quotients and products with values of ordinary size, these limits act
-// like 0 and infinity.
+// e^x, limited to the range from e^-87.3 to e^88.3.
 inline float exp_saturating(float x) {
   float limited = x < -87.3f ? -87.3f : x;
   return exp_within(limited > 88.3f ? 88.3f : limited);

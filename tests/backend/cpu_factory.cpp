@@ -1,4 +1,4 @@
-// The CPU backend for the tests in this folder.
+// Makes the CPU backend, with two threads, the backend under test.
 #include "suite.h"
 
 namespace rowan::test {

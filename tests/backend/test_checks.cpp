@@ -1,4 +1,4 @@
-// Wrong arguments: the message names the operation and the argument, and says what was found and what was expected.
+// Wrong arguments: the whole message, which names the operation and the argument.
 #include "suite.h"
 
 namespace rowan::test {

@@ -1,4 +1,5 @@
-// Documents in packed rows and dropout: finding documents, drawing masks, and attention with both.
+// Documents in packed rows and dropout: finding documents, drawing masks, attention with documents and with dropout,
+// and error messages.
 #include <cmath>
 
 #include "base/random.h"
@@ -83,7 +84,7 @@ TEST(Documents, ChecksNameTheArgument) {
 
 class DocumentAttention : public Ops {};
 
-// The reference computes attention of each document separately.
+// The reference is the backend's own attention of each document alone.
 TEST_P(DocumentAttention, IsThatOfEachDocumentAlone) {
   for (const AttentionShape& s : {AttentionShape{2, 7, 2, 1, 5, 0.5f}, AttentionShape{1, 130, 2, 2, 32, 0.2f},
                                   AttentionShape{2, 200, 2, 1, 64, 0.1f}, AttentionShape{1, 150, 2, 1, 96, 0.1f},
@@ -154,7 +155,7 @@ TEST_P(Dropouts, KeepElementsWithTheirProbability) {
   }
 }
 
-// A sample has the same mask in every row of a batch. Masks differ between samples, sites and seeds.
+// A sample has the same mask alone and in row 2 of a batch. Masks differ between samples, sites and seeds.
 TEST_P(Dropouts, BelongToSeedSiteAndSample) {
   const int64_t seq = 5, width = 33, sample = seq * width;
   auto drawn = [&](uint64_t seed, int64_t site, int64_t first, int64_t batch) {

@@ -1,4 +1,4 @@
-// Scale, add, lerp, clamp, swap_axes and sums against float64.
+// Scale, add, lerp, clamp, swap_axes and sums.
 #include <cmath>
 #include <limits>
 

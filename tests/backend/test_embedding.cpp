@@ -79,7 +79,7 @@ TEST_P(Embedding, OfGpt2sVocabulary) {
   expect_close(d_table.read(), d_want, DType::f32, "d_table");
 }
 
-// Thousands of tokens. On a GPU many thread blocks sort them. The most frequent token occurs in many rows.
+// Thousands of tokens, which several thread blocks of a GPU sort. With `zipf`, one token occurs hundreds of times.
 TEST(EmbeddingSizes, RealSizes) {
   constexpr int64_t count = 9001, width = 40, length = 128;
   for (auto [all, zipf] : {std::pair<int64_t, bool>{300, false}, {50257, false}, {50257, true}}) {

@@ -1,4 +1,4 @@
-// Linear layers and matrix products in every orientation and dtype against float64.
+// Linear layers, also fused with GELU, and matrix products in every orientation, in fp32 and bf16, against float64.
 #include <cmath>
 
 #include "suite.h"
@@ -21,7 +21,7 @@ struct Size {
   int64_t n, o, i;
 };
 const Size sizes[] = {{1, 1, 1}, {3, 1, 5}, {1, 17, 16}, {5, 33, 15}, {64, 48, 32}, {37, 67, 129}};
-// Sizes that may select other kernels: many rows, many columns, and rows that are 2048 bytes apart.
+// Sizes that may select other kernels: many rows, many columns, and rows of 2048 bytes (in fp32).
 const Size tall_sizes[] = {{520, 9, 7}, {130, 8, 512}, {3, 530, 9}, {3, 5461, 7}, {2, 50257, 5}, {3, 6, 5461}};
 
 class Linear : public Ops {};

@@ -1,4 +1,4 @@
-// Cross-entropy and its gradient against float64, and targets outside the vocabulary.
+// Cross-entropy and its gradient against float64, also with infinite logits and NaN; targets outside the vocabulary.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -38,7 +38,8 @@ Doubles reference(const Doubles& logits, const Doubles& targets, int64_t width, 
   return losses;
 }
 
-// With a softcap, a loss is the difference of two rounded values as large as the cap, so its error grows with the cap.
+// With a soft cap, a loss is the difference of two rounded values that may be as large as the cap, so the error of the
+// loss grows with the cap.
 void expect_losses(const Doubles& got, const Doubles& want, const LossRule& rule) {
   const double largest = *std::max_element(want.begin(), want.end()),
                rounding = rule.softcap > 0 ? 4e-7 * std::max(1.0, double{rule.softcap}) : 0;

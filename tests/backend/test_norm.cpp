@@ -134,8 +134,7 @@ Doubles derivative(Norm kind, const Doubles& r, const Doubles& weight, const Dou
   return result;
 }
 
-// Widths of real models and many rows. On a GPU many warps compute the sums over rows. In the emulation, which has 4
-// multiprocessors, each warp has several rows.
+// Wide rows, and many of them.
 TEST(NormSizes, RealSizes) {
   for (auto [kind, rows, width] : {std::tuple<Norm, int64_t, int64_t>{Norm::layer, 2000, 768},
                                    {Norm::layer, 600, 1280},

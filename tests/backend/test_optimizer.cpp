@@ -1,4 +1,5 @@
-// Optimizer operations against float64: AdamW, momentum, norms, second moments and the step.
+// Optimizer operations against float64: AdamW, momentum, projection, norms, sign, adaptive factors, second moments and
+// the step. Also stochastic rounding and error messages. test_optimizer_axes.cpp tests the other optimizer operations.
 #include <cmath>
 #include <cstring>
 
@@ -89,7 +90,7 @@ double divisor(double square, double eps, Eps mode) {
 }
 
 constexpr int64_t shapes[][3] = {{1, 1, 1}, {2, 1, 37}, {3, 19, 1}, {2, 33, 70}, {1, 40, 300}};
-constexpr int64_t few = 100;  // shapes with more elements test only one eps mode, because emulated GPU kernels are slow
+constexpr int64_t few = 100;  // with more elements, a case has only one eps mode, because emulated GPU kernels are slow
 
 TEST_P(Optimizers, AdamW) {
   for (auto [n, rows, cols] : shapes) {
@@ -205,13 +206,15 @@ TEST_P(Optimizers, NormalizedStep) {
       for (int projection : {0, 1, 2})
         for (Eps mode : {Eps::add, Eps::clamp}) {
           if (n * rows * cols > few && (mode == Eps::add) != (projection == 1)) continue;
-          // A projected row or column with one element is zero up to rounding errors, which normalizing would enlarge.
+          // Projection along normalized weights makes a row or column of one element zero up to rounding errors, which
+          // normalizing would enlarge.
           if (projection == 1 && (along == Along::row ? cols : rows) == 1) continue;
           expect_normalized_step(make(n, rows, cols), along, projection, mode);
         }
 }
 
-// A row of 6144 elements needs exactly 48 KB, the shared memory that a GPU kernel has without opting in to more.
+// With projection, a row of 6144 elements needs exactly 48 KB, the shared memory that a GPU kernel has without opting
+// in to more.
 TEST_P(Optimizers, NormalizedStepOfWideRows) { expect_normalized_step(make(1, 2, 6144), Along::row, 1, Eps::add); }
 
 // A row of 60000 elements needs more than the shared memory of a thread block.

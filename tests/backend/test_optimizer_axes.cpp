@@ -1,4 +1,5 @@
-// Optimizer operations on rows and columns of matrices, and eigenvectors.
+// Optimizer operations on rows and columns of matrices, powers and products, steps that end on a sphere, eigenvectors,
+// orthogonal factors, and error messages.
 #include <algorithm>
 #include <cmath>
 #include <numeric>

@@ -1,5 +1,5 @@
-// Dropout over many draws: mean losses and gradients against float64 results of 40,000 draws. Also checks that the
-// masks of a sample do not depend on the micro-batch or on recomputation.
+// Dropout in whole models: mean losses and gradients of many draws against those of golden files, and the slope of the
+// loss. Masks of a sample must not depend on the micro-batch or on recomputation. Nothing is dropped in an evaluation.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -135,7 +135,7 @@ def mano_both(readme):
     return run
 
 
-# ANY: all kinds of shapes. FULL: shapes whose factors have a null space of at most one dimension.
+# ANY: wide, tall and square shapes. FULL: shapes whose factors have a null space of at most one dimension.
 ANY = [(7, 12), (12, 7), (9, 9), (16, 5), (3, 20), (24, 24)]
 FULL = [(5, 5), (5, 6), (6, 5), (7, 7), (7, 8), (8, 7)]
 

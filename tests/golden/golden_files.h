@@ -1,5 +1,5 @@
-// Finds golden files: in $ROWAN_GOLDEN, else in the folder shared/golden beside the checkout, and always in the
-// project's own small set. Every case found is run.
+// Finds golden files: in $ROWAN_GOLDEN, else in the folder shared/golden beside the checkout if it exists, and always
+// in the project's own small set.
 #pragma once
 
 #include <algorithm>
@@ -37,7 +37,7 @@ inline std::vector<std::filesystem::path> golden_cases(const std::string& room, 
   return cases;
 }
 
-// The folders of all whole models, at any depth of a root.
+// The folders that contain batch.safetensors, at any depth of a root. Each is the golden case of a whole model.
 inline std::vector<std::filesystem::path> golden_models() {
   std::vector<std::filesystem::path> cases;
   for (const auto& root : golden_roots())

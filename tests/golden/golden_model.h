@@ -1,6 +1,7 @@
 // The golden case of a whole model is a folder with config.json, model.safetensors, batch.safetensors (input_ids,
 // targets and usually logits), grads.safetensors (gradients of the mean loss over counted targets) and expect.json (the
-// loss, and documents and dropout if the model has them). A key of expect.json that is not read is an error.
+// loss, and documents and dropout if the model has them). A key of expect.json that is not read is an error. A case for
+// tests of dropout also has dropout_grads.safetensors (mean gradients of many draws).
 #pragma once
 
 #include <algorithm>

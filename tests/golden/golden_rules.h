@@ -17,7 +17,8 @@ struct GoldenRule {
   Renames keys;
 };
 
-// The rules of shared/golden/field. Rules that are not listed have the recipe's name, with `_` for `-`.
+// The rules of shared/golden/field. A rule that is not listed has the name of Rowan's recipe, but with `_` instead of
+// `-`.
 inline GoldenRule field_rule(const std::string& rule) {
   static const std::map<std::string, GoldenRule> rules = {
       {"muonh", {"muon-h", {}}},
@@ -66,7 +67,7 @@ inline Json config_of(const std::string& rule, Json hyper) {
   if (name == "adamw" || name == "mars-adamw") {
     renamed["gamma"] = "mars_gamma";
     if (!hyper.contains("betas")) config["betas"] = {take("beta1", 0.9), take("beta2", 0.95)};
-  } else if (hyper.contains("betas")) {  // decay rates of the momentum, the squares and the slow average
+  } else if (hyper.contains("betas")) {  // decay rates: momentum (muown: magnitudes), squares, slow average
     const Json betas = take("betas", {});
     if (rule == "muown")
       config["magnitude_beta"] = betas[0];

@@ -42,7 +42,7 @@ RULES = [
     ("muoneq_c", "muoneq", muoneq, dict(MOMENTUM, mode="c", exponent=-0.5, eps=1e-8, ns_steps=4)),
     ("namo_d", "namo_d", namo_d, dict(MOMENTUM, mu2=0.9, eps=1e-8, clamp=0.7, ns_steps=5)),
 ]
-# Every switch, one or two at a time, in a recipe in which it has an effect.
+# Switches of recipes, most of them in small combinations.
 NS = dict(MOMENTUM, direction="newton_schulz", ns_steps=3)
 ROWS = dict(MOMENTUM, direction="row_normalize")
 ADAPT = dict(NS, beta2=.9, adapt_eps=1e-8, shape_scale="moonlight")
@@ -149,7 +149,7 @@ def main():
         if head_cols:
             run = by_columns(run, head_cols * (2 if h["blocks"] == "pairs" else 1))
         for m, n in shapes:
-            # If a vector has one element, its projection leaves only rounding errors.
+            # If rows or columns have one element, their projection leaves only rounding errors.
             if (m == 1 or n == 1) and rule in ("mano", "nora", "nora_opt", "recipe"):
                 continue
             draw = random.Random(1000 * number + 10 * m + n)

@@ -1,5 +1,5 @@
-// The transformers of configs/README.md as a plain float64 program that computes token by token. Model and kernels are
-// compared with it in combinations of switches that no golden file has.
+// The transformers of configs/README.md as a plain float64 program. Model and kernels are compared with it in many
+// combinations of switches.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,8 @@ namespace rowan {
 
 using Doubles = std::vector<double>;
 
-// Settings beside the config: documents of packed rows, z-loss, and the samples for dropout.
+// Settings beside the config: the length of rows, documents of packed rows, z-loss, and the seed and samples of
+// dropout.
 struct PlainPass {
   int64_t seq = 1;
   std::optional<DocumentOptions> documents = {};

@@ -1,5 +1,5 @@
-// Compares the weights after each step with float64 results, for every case of every optimizers.json in the golden
-// folders.
+// Compares the weights after each step with golden files, for each case of optimizers.json and field/optimizers.json in
+// the golden folders.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
-// A few models together contain every pair of choices of two model switches. The loss, and its slope along a random
-// direction of each parameter, are compared with a plain float64 program.
+// For each of LLaMA, Qwen3 and GPT-2, a few cases together contain every pair of choices of two switches. The loss, and
+// its slope along a random direction of each parameter, are compared with a plain float64 program.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -86,8 +86,8 @@ std::vector<Switch> gpt2() {
                {none, model({{"resid_pdrop", 0.4}})}});
 }
 
-// Rows with one choice per switch. Together they contain every pair of choices of two switches. Each row is the one
-// with the most new pairs among 100 random rows.
+// Rows with one choice per switch. Together they contain every pair of choices of two switches. Each row is the best of
+// 100 random rows that contain the first missing pair: the row with the most missing pairs.
 std::vector<std::vector<size_t>> all_pairs(const std::vector<Switch>& switches) {
   using Pair = std::array<size_t, 4>;
   std::set<Pair> open;

@@ -1,4 +1,4 @@
-// Whole training runs against float64: the trainer with its data, schedule, clipping and optimizer.
+// Whole training runs against golden files: the trainer with its data, schedule, clipping and optimizer.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -14,7 +14,7 @@
 namespace rowan {
 namespace {
 
-// The config that a user would write to repeat the run that a golden case's expect.json describes.
+// The config of the run that a golden case's expect.json describes.
 Json config_of_case(const std::filesystem::path& folder, const Json& expect) {
   Json optimizer = config_of(expect["rule"], expect["hyperparameters"]);
   const Json& decay = expect["weight_decay"];

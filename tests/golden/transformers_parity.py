@@ -96,8 +96,8 @@ def main():
         compare("exported", ours, loss_in_transformers(model, windows))
 
         draw_other_weights(model, config["model"].get("bias", True))
-        # Tied models are published without a head, and their tensor names have no prefix. The small max_shard_size
-        # splits the weights into several files, as for large published models.
+        # A tied model is saved as GPT-2 is published: without a head, and without a prefix in the tensor names. The
+        # small max_shard_size splits the weights into several files.
         tied = model.config.tie_word_embeddings
         (model.base_model if tied else model).save_pretrained(f"{folder}/back", max_shard_size="300KB")
         config["init"] = f"{folder}/back"

@@ -1,5 +1,5 @@
-// The ranks of a multi-rank test program and the memory of their tensors, started once in main() and shared by all
-// tests. The same tests run over MPI with the CPU backend, and over NCCL or MPI with the emulated CUDA backend.
+// The communicator and the backend of a multi-rank test program. main() creates both, and all tests share them. The
+// same tests run with the CPU backend and with the CUDA backend, emulated or on GPUs.
 #pragma once
 
 #include "comm/communicator.h"

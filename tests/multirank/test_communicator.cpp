@@ -1,4 +1,4 @@
-// Reductions, gathers and errors of a communicator on several ranks.
+// Reductions, broadcasts, gathers and traffic of a communicator, and agreement of the ranks on errors and configs.
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -134,7 +134,7 @@ TEST(Communicator, GathersStringsOfAnyLength) {
             (std::vector<double>{1.0 * ranks().size(), 0.25 * ranks().size() * (ranks().size() - 1)}));
 }
 
-// Of 2 ranks or more, together more bytes than an int can count.
+// The strings of all ranks together have more bytes than an int can count.
 TEST(LongCommunicator, GathersMoreThan2GiB) {
   const size_t size = (size_t{1} << 31) / static_cast<size_t>(ranks().size()) + 1000;
   std::string mine(size + static_cast<size_t>(ranks().rank()), static_cast<char>('a' + ranks().rank()));

@@ -1,5 +1,6 @@
-// A small model gives the same results under every shard setting as in one process, and sends as many bytes as one
-// all-reduce.
+// A small model trains under every shard setting as in one process, up to rounding errors. Under all settings but
+// `weights`, a step of one micro-step sends as many bytes as one all-reduce. Differing weights and gradients that are
+// not finite are seen.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -45,7 +46,7 @@ struct Result {
   double bytes_per_step = 0;  // sent by all ranks together
 };
 
-// Returns the whole weights by parameter name, gathered from the shares of all ranks.
+// Returns the whole weights, or the masters if there are masters, by parameter name. Gathers the shares of all ranks.
 std::map<std::string, std::vector<float>> whole_weights(Communicator& communicator, const Sharding& sharding,
                                                         const ParameterTable& table) {
   std::string mine;

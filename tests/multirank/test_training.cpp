@@ -1,6 +1,6 @@
-// Whole training runs: every recipe under every shard setting gives the losses and weights of one process and sends as
-// many bytes as one all-reduce (more under `weights`). A checkpoint can be continued on another number of ranks and
-// under another shard setting.
+// Whole training runs on several ranks give the losses and weights of one process. A step of one micro-step sends as
+// many bytes as one all-reduce, or more under `weights`. The Long tests run every recipe under every shard setting.
+// Also tests dropout, evaluation, stop signals, and checkpoints that other ranks continue under another shard setting.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -207,8 +207,8 @@ TEST(Dropout, IsThatOfOneProcess) {
   EXPECT_LT(difference(many, Reference{{}, shares_of(one)}), 1e-4);
 }
 
-// An update with one micro-step sends each gradient to its owner and each weight to all ranks. No stage of any recipe
-// communicates. The only other message adds up the totals.
+// A step with one micro-step sends each gradient to its owner and each weight to all ranks, or sums the gradients on
+// all ranks. Except under `weights`, nothing else is sent but one message with the totals.
 TEST_P(Training, SendsTheBytesOfOneAllReduce) {
   const auto& [recipe, shard] = GetParam();
   const int n = ranks().size();
@@ -304,7 +304,7 @@ TEST(Evaluation, RanksShareTheWorkAndAgree) {
   }
 }
 
-// The ranks of `first` save a run, and those of `second` continue it. The result must be that of a run that never
+// The ranks of `first` save a run, and the ranks of `second` continue it. The result must be that of a run that never
 // stopped.
 void save_and_resume(const Folder& folder, Communicator& first, ShardMode before, Communicator& second, ShardMode after,
                      const Reference& want) {

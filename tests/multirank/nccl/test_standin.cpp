@@ -1,4 +1,5 @@
-// The stand-in detects what would hang or corrupt data on GPUs: ranks that disagree about a call, and missing ranks.
+// The stand-in detects what would hang or corrupt data on GPUs: ranks that disagree about a call, missing ranks, and
+// host memory. The tests Watchdog check what happens when a rank hangs or is gone.
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 #include <nccl.h>
@@ -94,8 +95,8 @@ TEST_F(StandIn, CatchesARankThatStaysAway) {
 }
 
 // Of three ranks, rank `hangs` never reaches the barrier, and the last rank reaches it late. The timeout of the
-// remaining rank therefore ends first, and its watchdog must end the other two. tests/emulation/CMakeLists.txt starts
-// the ranks and checks their messages.
+// remaining rank therefore ends first, and its message must name rank `hangs`. tests/emulation/CMakeLists.txt starts
+// the ranks and checks the message.
 void wait_for(int hangs) {
   if (ranks().rank() == hangs) pause();
   if (ranks().rank() == ranks().size() - 1) std::this_thread::sleep_for(std::chrono::milliseconds(2200));
