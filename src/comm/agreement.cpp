@@ -17,7 +17,7 @@ void run_on_all_ranks(Communicator& communicator, const std::function<void()>& w
   } catch (const Error& error) {
     message = error.what();
     if (message.empty()) message = "failed";
-  } catch (const std::system_error& error) {  // thrown by std::filesystem and std::thread
+  } catch (const std::system_error& error) {  // thrown, for example, by std::filesystem and std::thread
     message = error.what();
   }
   std::vector<std::string> messages = communicator.gather(message);
@@ -32,8 +32,8 @@ void run_on_all_ranks(Communicator& communicator, const std::function<void()>& w
 void check_same(Communicator& communicator, const std::string& what, const Json& mine) {
   const std::vector<std::string> values = communicator.gather(mine.dump());
   auto alike = [&](const std::string& value) { return std::count(values.begin(), values.end(), value); };
-  // The majority is the largest group of equal values. Among groups of the same size, the one with the lowest rank is
-  // chosen.
+  // `usual` is a rank of the largest group of equal values. Among groups of the same size, the group with the lowest
+  // rank is chosen.
   const size_t usual = std::max_element(values.begin(), values.end(),
                                         [&](const auto& a, const auto& b) { return alike(a) < alike(b); }) -
                        values.begin();

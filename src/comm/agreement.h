@@ -12,8 +12,8 @@ namespace rowan {
 
 class Communicator;
 
-// An Error that every rank throws. Rank 0 prints it, and all ranks exit with code 2. Any other Error belongs to one
-// rank, which prints it and calls Communicator::abort(2).
+// An Error that every rank throws. Rank 0 prints it, and all ranks exit with code 2. With several ranks, any other
+// Error belongs to one rank, which prints it and calls Communicator::abort(2).
 class AgreedError : public Error {
  public:
   using Error::Error;
@@ -27,10 +27,12 @@ template <typename... Args>
 
 // Runs `work` on every rank. If it throws Error or std::system_error on some ranks, all ranks throw AgreedError with
 // the message of the lowest of these ranks. The message names that rank, unless all ranks failed with the same message.
+// An AgreedError passes through unchanged; `work` must throw it on all ranks.
 void run_on_all_ranks(Communicator& communicator, const std::function<void()>& work);
 
-// Throws AgreedError when `mine` differs between ranks. The message names a rank that differs from the majority, the
-// thing compared (`what`, such as "config"), and the first place that differs, with both values.
+// Throws AgreedError when `mine` differs between ranks. The message names a rank outside the largest group of equal
+// values, and the first place that differs, with the values of this rank and of the group. `what` precedes this place
+// in the message, as in "config ".
 void check_same(Communicator& communicator, const std::string& what, const Json& mine);
 
 }  // namespace rowan

@@ -1,6 +1,5 @@
 // Communicator: messages between ranks. Every rank calls the same operations in the same order. Operations on tensors
-// are queued, and wait() waits for them. Sums are added in a fixed order, so two runs give the same bits.
-// comm/transports.h makes the implementations.
+// are queued, and wait() waits for them. comm/transports.h makes the implementations.
 #pragma once
 
 #include <array>
@@ -20,21 +19,22 @@ struct Piece {
   int owner = 0;
 };
 
-// The kinds of messages. `control` messages are in host memory.
+// The kinds of messages. `control` messages are those of gather(), which are in host memory.
 enum class Message : uint8_t { reduce, broadcast, all_reduce, control };
 inline constexpr int message_count = 4;
 
-// The calls that this rank has made and the bytes that it has sent, by kind of message.
+// The calls that this rank has made, and the bytes that it sends in them if each message goes directly to its
+// receivers, by kind of message. NCCL and TCP may send other numbers of bytes.
 struct Traffic {
   std::array<uint64_t, message_count> calls{}, bytes{};
 
   uint64_t bytes_of(Message kind) const { return bytes[static_cast<int>(kind)]; }
   uint64_t calls_of(Message kind) const { return calls[static_cast<int>(kind)]; }
-  // Bytes of all kinds but `control`.
+  // The bytes of all kinds except `control`.
   uint64_t tensor_bytes() const;
 };
 
-// Identifies a queued operation. 0 stands for an operation that has already finished.
+// Identifies a queued operation. 0: there is nothing to wait for.
 using Ticket = uint64_t;
 
 class Communicator {
@@ -45,12 +45,12 @@ class Communicator {
 
   int rank() const { return rank_; }
   int size() const { return size_; }
-  // The number of this rank among the ranks on its machine, from 0. It selects the GPU.
+  // The number of this rank among the ranks on its machine, from 0.
   int local_rank() const { return local_rank_; }
-  // The transport's name for messages: "one process", "MPI", "NCCL 2.28.9".
+  // The name of the transport, such as "one process", "MPI" or "NCCL 2.28.9".
   virtual std::string describe() const = 0;
 
-  // From this call on, tensors are in the memory of `backend`; before it, they are in host memory. The backend must
+  // With MPI, tensors are in host memory before this call and in the memory of `backend` after it. The backend must
   // exist as long as the communicator is used.
   virtual void attach(Backend& backend) = 0;
 
@@ -62,8 +62,8 @@ class Communicator {
   // Replaces x by its sum over all ranks, with the same bits on every rank.
   Ticket all_reduce(Tensor x);
   // Waits for the operation and for all operations queued before it. With MPI, the host waits. With NCCL, the device's
-  // stream waits and the host does not. If a rank has exited, or has been silent for longer than timeout_seconds(),
-  // throws Error or ends the process with a message and exit code 2.
+  // stream waits and the host does not. If an operation makes no progress for timeout_seconds(), the run ends with a
+  // message and exit code 2.
   virtual void wait(Ticket ticket) = 0;
 
   // Returns what each rank gave as `mine`, in rank order. Waits for all ranks.
@@ -73,40 +73,40 @@ class Communicator {
   std::vector<double> sum(const std::vector<double>& mine);
   void barrier() { gather(""); }
 
-  // Ends all ranks with this exit code, without waiting for them.
+  // Ends all ranks without waiting for them. This rank exits with `exit_code`.
   [[noreturn]] virtual void abort(int exit_code) = 0;
 
-  // The check for hung ranks. A rank whose wait times out pings all other ranks. Ranks that also wait answer with a
-  // ping. A rank that does not answer is reported as hung. With NCCL, a watchdog thread sends and receives the pings
-  // over MPI or TCP.
+  // The check for hung ranks. A rank whose wait times out pings the ranks that it can reach. A rank that also waits
+  // answers with a ping. Ranks that do not answer are reported as silent. With NCCL, a watchdog thread sends and
+  // receives the pings over MPI or TCP.
 
   // Receives at most one ping, without waiting. Returns whether there was one.
   bool pinged();
-  // Pings all ranks and waits for answers. Prints one line that names the silent ranks and the `operation` in which
-  // this rank waits. Ends all ranks with exit code 2.
+  // Pings the other ranks and waits for answers. Prints one line with the `operation` in which this rank waits, and
+  // with the silent ranks if there are any. Ends all ranks with exit code 2.
   [[noreturn]] void report_hung_ranks(const std::string& operation);
 
   const Traffic& traffic() const { return traffic_; }
 
-  // The time for which a rank may be silent: ROWAN_TIMEOUT, or 300 seconds if it is not set.
+  // The time in seconds for which a rank may be silent: ROWAN_TIMEOUT, or 300 if it is unset or empty.
   double timeout_seconds() const { return timeout_seconds_; }
 
  protected:
-  // Throws AgreedError (comm/agreement.h) when ROWAN_TIMEOUT is not a positive number.
+  // Throws AgreedError (comm/agreement.h) when ROWAN_TIMEOUT is not a number above 0 and at most 1e8.
   Communicator(int rank, int size, int local_rank);
   virtual Ticket start_reduce(const std::vector<Piece>& pieces) = 0;
   virtual Ticket start_broadcast(const std::vector<Piece>& pieces) = 0;
   virtual Ticket start_all_reduce(Tensor x) = 0;
   virtual std::vector<std::string> gather_bytes(const std::string& mine) = 0;
 
-  // The messages of the check for hung ranks. None of these functions waits. can_ping() says whether this rank can send
-  // pings to `other`. next_ping() returns the sender of a ping that has arrived, or -1.
+  // The messages of the check for hung ranks. can_ping() says whether this rank can send pings to `other`. next_ping()
+  // returns the sender of a ping that has arrived, or -1.
   virtual bool can_ping(int other) const { return other != rank_; }
   virtual void ping(int /*other*/) {}
   virtual int next_ping() { return -1; }
 
-  // A delay before this rank reports a lost rank. It grows with the rank. A launcher such as mpirun kills all ranks
-  // once one has exited, so only the first rank to report prints a line.
+  // Seconds that this rank waits before it reports a lost rank: its number, at most 10. A launcher such as mpirun ends
+  // all ranks once one has exited, so usually only one rank prints a line.
   double turn_seconds() const { return rank_ < 10 ? rank_ : 10; }
 
  private:
@@ -118,11 +118,11 @@ class Communicator {
   Traffic traffic_;
 };
 
-// The range of part `index` when `elements` are divided into `parts` nearly equal parts. With MPI, each rank adds up
-// one part of an all-reduce.
+// Elements [begin, end).
 struct Range {
   int64_t begin, end;
 };
+// The range of part `index` when `elements` are divided into `parts` nearly equal parts. Parts may be empty.
 Range equal_part(int64_t elements, int parts, int index);
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// How this process was launched: as which rank, on which machine, with which cores.
+// How this process was launched: its rank, the name of its machine, and its number of threads.
 #pragma once
 
 #include <string>
@@ -7,13 +7,15 @@ namespace rowan {
 
 class Communicator;
 
-// The launcher of this process: mpirun (OpenMPI, MPICH, Intel MPI), Slurm's srun, or none.
+// The rank of this process, and the environment variables that give it: MPI's (OpenMPI, MPICH, Intel MPI), Slurm's, or
+// none.
 struct Launch {
   enum class Kind { alone, mpi, slurm };
   Kind kind = Kind::alone;
   int rank = 0, size = 1, local_rank = 0;
 };
-// Reads the environment. Throws Error when a variable is not a number or a rank is not below the number of ranks.
+// Reads the environment. Throws Error when a variable is not a number from 0 to 1000000, or when the rank is not below
+// the number of ranks.
 Launch detect_launch();
 
 // The number of threads for this rank, at least 1. A core that n ranks may use counts as 1/n for each of them. The sum

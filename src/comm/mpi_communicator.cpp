@@ -1,6 +1,6 @@
-// Ranks over MPI. Sends and receives do not block. Their requests are polled, so a wait can time out when a rank hangs.
-// Owners add the contributions of the ranks in rank order. MPI has no bf16, so elements are sent as bytes and added
-// here.
+// Ranks over MPI. Sends and receives of tensors do not block. Their requests are polled, so a wait can time out when a
+// rank hangs. Owners add the contributions of the ranks in rank order. MPI has no bf16, so elements are sent as bytes
+// and added here.
 #include "comm/agreement.h"
 #include "comm/transports.h"
 
@@ -28,7 +28,7 @@ using Bytes = std::unique_ptr<std::byte[]>;
 
 // Longer data is sent as several messages, because MPI counts the bytes of a message in an int.
 constexpr size_t message_bytes = 1u << 30;
-// A message's tag says which operation the message belongs to. MPI guarantees tags up to 32767.
+// The messages of an operation have the tag ticket % tags. Pings have ping_tag. MPI guarantees tags up to 32767.
 constexpr int tags = 30000, ping_tag = tags;
 
 void add_to(float* sum, const float* x, int64_t n) {
@@ -62,8 +62,7 @@ class MpiCommunicator final : public Communicator {
   MpiCommunicator(int rank, int size, int local_rank) : Communicator(rank, size, local_rank) {}
 
   ~MpiCommunicator() override {
-    // MPI_Finalize waits for all ranks. After an exception on this rank, the other ranks may never call it. The caller
-    // then ends all ranks with abort().
+    // MPI_Finalize waits for all ranks. After an exception on this rank, the other ranks may never call it.
     if (std::uncaught_exceptions() == 0) MPI_Finalize();
   }
 
@@ -121,7 +120,7 @@ class MpiCommunicator final : public Communicator {
     MPI_Iallgather(&length, 1, MPI_UINT64_T, lengths.data(), 1, MPI_UINT64_T, MPI_COMM_WORLD, &request);
     finish(request);
     std::vector<std::string> result(size());
-    // MPI counts bytes in int, so messages of more than 2 GiB in all take several rounds.
+    // MPI counts bytes in int, so a round transfers at most INT_MAX / size() bytes of each rank.
     const uint64_t most = INT_MAX / static_cast<uint64_t>(size());
     for (uint64_t begin = 0; begin < *std::max_element(lengths.begin(), lengths.end()); begin += most) {
       std::vector<int> counts(size()), offsets(size() + 1, 0);
@@ -161,8 +160,8 @@ class MpiCommunicator final : public Communicator {
     std::vector<Bytes> memory;
   };
 
-  // Also polls the queued operations, so that they progress while the model computes. The model queues an operation
-  // about once per transformer block.
+  // Adds an operation to the queue. Also polls the operations that are already queued, so that they progress between
+  // waits.
   Operation& enqueue(const char* name) {
     progress();
     queue_.push_back({name, ++last_ticket_, {}, {}, {}});

@@ -41,11 +41,11 @@ ncclDataType_t type_of(DType dtype) {
   return dtype == DType::f32 ? ncclFloat32 : dtype == DType::bf16 ? ncclBfloat16 : ncclInt32;
 }
 
-// A message of at most short_bytes takes one all-gather. Each rank sends a block of block_bytes, which begins with the
-// length of its message.
+// Each rank first sends a block of block_bytes: the length of its message, and up to short_bytes of the message. If the
+// message of a rank is longer, a second all-gather sends all messages whole.
 constexpr size_t block_bytes = 64, short_bytes = block_bytes - sizeof(uint64_t);
-// A rank looks for pings only after it has waited this long. Looking also detects ranks that have exited, and at the
-// end of a run it is normal that one rank exits before the others.
+// A rank looks for pings only after it has waited this long. Over TCP, looking reports a closed connection as a lost
+// rank, but at the end of a run it is normal that one rank closes its connection before the others.
 constexpr double answer_seconds = 0.5;
 
 class NcclCommunicator : public Communicator {
@@ -56,7 +56,7 @@ class NcclCommunicator : public Communicator {
         backend_(backend),
         compute_(static_cast<cudaStream_t>(stream_of(backend))) {
     check(cudaGetDevice(&device_), "no device");
-    // The stream has the highest priority. Otherwise the thread blocks of a matrix product would occupy every
+    // The stream has the highest priority. Otherwise the thread blocks of a matrix product could occupy every
     // multiprocessor before a collective starts.
     int least = 0, greatest = 0;
     check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "no priorities");
@@ -189,8 +189,8 @@ class NcclCommunicator : public Communicator {
     return last_ticket_;
   }
 
-  // Records for the watchdog which NCCL call the host is in; nullptr: none. The host may wait inside a call: NCCL
-  // connects two ranks during the first call that needs the connection.
+  // Records for the watchdog which NCCL call the host is in; nullptr: none. The host may wait inside a call, for
+  // example while NCCL connects ranks.
   void calling(const char* name) {
     std::lock_guard lock(mutex_);
     calling_ = name ? std::optional(Call{name}) : std::nullopt;
@@ -256,7 +256,7 @@ class NcclCommunicator : public Communicator {
   Tensor send_, receive_;
   int64_t scratch_words_ = 0;
 
-  std::mutex mutex_;  // guards the four members below
+  std::mutex mutex_;  // guards pending_, calling_, free_ and last_ticket_
   std::deque<Pending> pending_;
   std::optional<Call> calling_;
   std::vector<cudaEvent_t> free_;

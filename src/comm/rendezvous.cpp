@@ -29,10 +29,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr double connect_seconds = 2, hello_seconds = 2, welcome_seconds = 10;
-constexpr size_t most_guests = 4096;  // simultaneous connections
+constexpr size_t most_guests = 4096;  // simultaneous connections whose Hello is incomplete
 constexpr int most_refusals_told = 5;
 
-// Repeats `call` until all bytes are transferred.
+// Repeats `call` until all bytes are transferred. Returns false, with errno set, if that fails.
 template <typename Call>
 bool whole(size_t bytes, const Call& call) {
   for (size_t done = 0; done < bytes;) {
@@ -46,7 +46,7 @@ bool whole(size_t bytes, const Call& call) {
 
 class Addresses {
  public:
-  // Throws Error if the host name is unknown.
+  // Throws Error if the host name cannot be resolved.
   Addresses(const std::string& host, const std::string& port) {
     addrinfo hints{};
     hints.ai_socktype = SOCK_STREAM;
@@ -61,7 +61,8 @@ class Addresses {
   addrinfo* list_ = nullptr;
 };
 
-// Listens on all of this machine's addresses, IPv6 and IPv4. Port 0 stands for any free port. Throws Error.
+// Listens on all of this machine's addresses, IPv6 and IPv4, or on the IPv4 addresses alone if that fails. Port 0
+// stands for any free port. Throws Error.
 Socket listen_at(uint16_t port) {
   const int no = 0, yes = 1;
   sockaddr_in6 six{};
@@ -89,7 +90,7 @@ uint16_t port_of(const Socket& listener) {
   return ntohs(address.sin6_port);
 }
 
-// The numeric addresses of this machine, loopback last.
+// The numeric addresses of this machine without IPv6 link-local ones, loopback last.
 std::vector<std::string> addresses_of_this_machine() {
   std::vector<std::string> all;
   ifaddrs* list = nullptr;
@@ -102,7 +103,7 @@ std::vector<std::string> addresses_of_this_machine() {
       if (family != AF_INET && family != AF_INET6) continue;
       const socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
       if (getnameinfo(i->ifa_addr, size, text, sizeof text, nullptr, 0, NI_NUMERICHOST)) continue;
-      if (!std::strchr(text, '%')) all.emplace_back(text);  // skip link-local addresses
+      if (!std::strchr(text, '%')) all.emplace_back(text);  // an IPv6 link-local address has a '%'
     }
   }
   freeifaddrs(list);
@@ -121,7 +122,7 @@ Socket connect_to(const addrinfo& address) {
   return socket;
 }
 
-// The secret that the user has given to all ranks, or "".
+// The secret in ROWAN_SECRET, or else in the file that ROWAN_SECRET_FILE names; "" if neither is set.
 std::string secret_from_environment() {
   const char *value = std::getenv("ROWAN_SECRET"), *file = std::getenv("ROWAN_SECRET_FILE");
   if (value != nullptr && *value) return value;
@@ -240,7 +241,7 @@ int Rendezvous::welcome(const Socket& listener, int size, Socket& peer) {
   return -1;
 }
 
-// Reads the bytes of a Hello that have arrived. Returns false when the guest has disconnected or was refused.
+// Reads the bytes of a Hello that have arrived. Returns false when the connection is lost or the guest was refused.
 bool Rendezvous::receive_hello(Guest& guest, int size) {
   char* to = reinterpret_cast<char*>(&guest.hello);
   const ssize_t got = recv(guest.socket.fd(), to + guest.received, sizeof guest.hello - guest.received, MSG_DONTWAIT);

@@ -1,9 +1,9 @@
 // Rendezvous: how ranks find each other without MPI. Rank 0 listens, and the others connect to it.
 //
-// A rank authenticates itself with the job's secret. With file:PATH, rank 0 draws a new secret for each job and writes
-// it to a file that only the user can read. With tcp:HOST:PORT, the secret is ROWAN_SECRET, or the content of the file
-// that ROWAN_SECRET_FILE names. Nothing is encrypted, and rank 0 listens on all addresses of its machine. This is meant
-// for the network inside a cluster. The secret keeps out strangers who can reach the port. It does not protect against
+// A rank authenticates itself with a secret. With file:PATH, rank 0 draws a new secret for each run and writes it to a
+// file that only its owner can read. With tcp:HOST:PORT, the secret is ROWAN_SECRET, or the content of the file that
+// ROWAN_SECRET_FILE names. Nothing is encrypted, and rank 0 listens on all addresses of its machine. This is meant for
+// the network inside a cluster. The secret keeps out strangers who can reach the port. It does not protect against
 // anyone who can read the traffic.
 #pragma once
 
@@ -29,8 +29,8 @@ class Socket {
 
   // Sets the time after which a read or write fails.
   void set_timeout(double seconds) const;
-  // read() and write() transfer all bytes. They return false, with errno set, when the other end has disconnected
-  // (ECONNRESET, EPIPE) or the timeout has passed (EAGAIN).
+  // read() and write() transfer all bytes. They return false, with errno set, when that fails: the other end has
+  // disconnected (ECONNRESET, EPIPE), or the timeout has passed (EAGAIN).
   bool read(void* data, size_t bytes) const;
   bool write(const void* data, size_t bytes) const;
 
@@ -41,28 +41,29 @@ class Socket {
 class Rendezvous {
  public:
   // `address` is tcp:HOST:PORT or file:PATH (see make_tcp_communicator()). Throws AgreedError when it is malformed, or
-  // when tcp: has no secret.
+  // when the secret of tcp: is missing.
   explicit Rendezvous(const std::string& address);
 
   const std::string& text() const { return address_; }
 
-  // Opens rank 0's listener. For file:, also writes the addresses of the listener and the secret to the file. Throws
-  // Error.
+  // Opens rank 0's listener. For file:, also writes the secret, the port and the addresses of this machine to the file.
+  // Throws Error if that fails.
   Socket open();
-  // Rank 0 waits up to 0.1 s for another of `size` ranks, and reads from all open connections meanwhile. Returns the
-  // rank that has connected and sets `peer` to its connection, or returns -1. Closes a connection whose first message
-  // is not valid, and prints the address of its sender.
+  // Waits up to 0.1 s for a rank to connect or to send, then reads what has arrived on connections whose Hello is
+  // incomplete. If one of `size` ranks has completed a valid Hello, sets `peer` to its connection and returns the rank;
+  // else returns -1. Connections with an invalid Hello, or without a complete one after 2 s, are refused and closed.
   int welcome(const Socket& listener, int size, Socket& peer);
-  // Whether `peer`, an accepted rank, is still connected. If it is, a second process with the same rank is refused.
+  // Whether `peer`, an accepted rank, is still connected.
   static bool is_there(const Socket& peer);
+  // Prints that a connection is refused; after five refusals, prints nothing.
   void refuse(const Socket& guest, const std::string& why);
-  // Sends a rank the message that it is accepted. Returns false when the rank has disconnected.
+  // Sends a rank the message that it is accepted. Returns false when that fails.
   bool answer(const Socket& peer) const;
-  // Removes the rendezvous file.
+  // Removes the rendezvous file, if there is one.
   void close() const;
 
   // Called by ranks other than 0. Makes one attempt to connect to rank 0. If the attempt fails, the Socket is empty and
-  // `why` gives the reason. Throws Error for an unknown host name.
+  // `why` gives the reason. Throws Error if a host name cannot be resolved or the rendezvous file cannot be read.
   Socket reach(const Launch& launch, std::string& why);
 
  private:
@@ -81,7 +82,7 @@ class Rendezvous {
 
   std::string address_, host_, file_;
   uint16_t port_ = 0;
-  uint64_t token_ = 0;  // file: the secret itself; tcp: a hash of the secret
+  uint64_t token_ = 0;  // file: the secret itself; tcp: a hash of secret, job and step
   std::vector<Guest> guests_;
   int refused_ = 0;
 

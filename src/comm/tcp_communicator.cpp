@@ -23,10 +23,10 @@ using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
 constexpr auto pause_between_attempts = std::chrono::milliseconds(50);
-// Sent in place of a message's length. It means that the sender has printed an error and exits.
+// Sent in place of a message's length. It means that the sender is ending the run.
 constexpr uint64_t farewell = UINT64_MAX;
 constexpr uint64_t ping_word = 0;  // an empty message
-// A longer message is an error: ranks exchange only configs and lists of tensors.
+// longest_message: a longer message is an error. most_at_once: how far receive() enlarges its buffer at a time.
 constexpr uint64_t longest_message = uint64_t{1} << 30, most_at_once = uint64_t{1} << 20;
 
 class TcpCommunicator final : public Communicator {
@@ -40,8 +40,8 @@ class TcpCommunicator final : public Communicator {
   }
 
   ~TcpCommunicator() override {
-    // A launcher may end all ranks when the first one exits. Rank 0 prints for all ranks, so the others wait until it
-    // has closed its connections.
+    // A launcher may end all ranks when the first one exits. Rank 0 prints for all ranks, so the others wait until rank
+    // 0 has closed its connections.
     char ignored = 0;
     if (rank() != 0 && std::uncaught_exceptions() == 0) peers_[0].read(&ignored, 1);
   }
@@ -129,7 +129,7 @@ class TcpCommunicator final : public Communicator {
       try {
         peers_[0] = place.reach(launch, why);
         if (peers_[0]) return;
-      } catch (const Error& error) {  // a host name that is not known yet
+      } catch (const Error& error) {  // for example, a host name that is not known yet
         why = error.what();
       }
       if (Clock::now() > deadline)
@@ -186,7 +186,7 @@ class TcpCommunicator final : public Communicator {
                  : fmt::format("rank {} is gone; leaving", r));
   }
 
-  std::vector<Socket> peers_;  // by rank; only rank 0 has connections to all ranks, the others only to rank 0
+  std::vector<Socket> peers_;  // by rank; rank 0 is connected to all others, each other rank only to rank 0
 };
 
 }  // namespace

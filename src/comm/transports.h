@@ -9,12 +9,13 @@
 
 namespace rowan {
 
-// Makes the communicator of a launch: one process, TCP if ROWAN_RENDEZVOUS is set, else MPI. Throws Error if the launch
-// needs MPI and the build has none.
+// Makes the communicator of a launch: that of a single process if there is one rank, else TCP if ROWAN_RENDEZVOUS is
+// set, else MPI. Throws AgreedError if MPI is needed but the build has none, or if MPI has another number of ranks.
 std::unique_ptr<Communicator> make_communicator(const Launch& launch);
-// Returns an NCCL communicator if every rank has its own GPU. Otherwise returns null; the caller then uses `host`,
-// which copies device memory through the host. ROWAN_COMMUNICATOR=nccl or mpi overrides the choice. `host` must outlive
-// the result.
+// Returns an NCCL communicator, or null. With null, the caller uses `host`, which copies device memory through host
+// memory. The result is NCCL if ROWAN_COMMUNICATOR is nccl. With several ranks, it is also NCCL if ROWAN_RENDEZVOUS is
+// set, or if ROWAN_COMMUNICATOR is not mpi, every rank has a GPU of its own and the build has NCCL. Throws AgreedError
+// if NCCL is chosen for a device that is not a GPU. `host` must outlive the result.
 std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Backend& backend);
 
 // A single process.
@@ -22,20 +23,21 @@ std::unique_ptr<Communicator> make_single_communicator();
 // Rank `rank` of `size` simulated ranks, for plans: sends and receives nothing, and counts the traffic.
 std::unique_ptr<Communicator> make_dry_communicator(int rank, int size);
 
-// Starts MPI; the communicator's destructor finalizes it. Throws Error in a build without MPI.
+// Starts MPI; the communicator's destructor finalizes it, except during an exception. Throws Error in a build without
+// MPI.
 std::unique_ptr<Communicator> make_mpi_communicator();
 
 // Messages in host memory only, for launchers without MPI. `address` is where the ranks meet:
 //   tcp:HOST:PORT   rank 0 listens there;
-//   file:PATH       rank 0 writes its address to the file PATH.JOB.STEP (numbers of the Slurm job and step), and
-//                   removes the file when all ranks have connected.
-// If some ranks have not connected within timeout_seconds(), rank 0 prints a line that names them, and all ranks exit
-// with code 2. Throws AgreedError when the address is malformed.
+//   file:PATH       rank 0 writes its addresses to the file PATH.JOB.STEP (Slurm's job and step numbers, or 0), and
+//                   removes the file when all ranks have connected or the time is over.
+// If some ranks have not connected within timeout_seconds(), rank 0 prints a line that names them, and the ranks exit
+// with code 2. Throws AgreedError when the address is malformed, or when tcp: has no secret.
 std::unique_ptr<Communicator> make_tcp_communicator(const Launch& launch, const std::string& address);
 
 // NCCL among GPU backends. `host` distributes NCCL's id to all ranks. Throws Error in a build without NCCL.
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, Backend& backend);
-// Identifies the machine and GPU of this rank, because two ranks that share a GPU cannot use NCCL. "" in a build
+// The name of this rank's machine and GPU. Two ranks with the same name share a GPU and cannot use NCCL. "" in a build
 // without NCCL.
 std::string device_name_for_nccl();
 

@@ -1,7 +1,7 @@
 // Lets the optimizer update blocks of columns as matrices of their own.
-// The optimizer's operations need each matrix in contiguous memory. Before a batch is updated, the blocks of its
-// parameters are therefore copied one after another into memory that all batches share. Optimizer state is always
-// stored in this order.
+// The optimizer's operations need each matrix in contiguous memory. Before a batch of such blocks is updated, the
+// blocks are therefore copied one after another into memory that all these batches share. The optimizer state of
+// the blocks is always stored in this order.
 #pragma once
 
 #include <array>
@@ -15,8 +15,8 @@ using SlotPart = Tensor OptimizerSlot::*;
 // The tensors that are copied. Momentum and other state need no copy, because they are stored block by block.
 inline constexpr SlotPart moved_parts[] = {&OptimizerSlot::weight, &OptimizerSlot::master, &OptimizerSlot::gradient};
 
-// `wholes` are the matrices [rows, n * cols] of a batch. The batch's slots are their n blocks [rows, cols], in order.
-// A batch without blocks of columns has no `wholes`, and these functions do nothing.
+// `wholes` are the matrices [rows, n * cols] of a batch. The batch's slots are their n blocks [rows, cols], in order. A
+// batch without blocks of columns has no `wholes`, and reserve(), place(), split() and join() do nothing.
 class ColumnBlocks {
  public:
   // Makes take() allocate enough for this batch.

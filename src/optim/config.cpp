@@ -28,7 +28,7 @@ struct Own {
   }
 };
 
-// The AdamW for parameters that the recipe does not take, with its own values for embeddings and vectors.
+// The AdamW for parameters that the recipe does not take, with separate values for embeddings and vectors.
 struct Half {
   Recipe recipe;
   double lr_ratio = 0;
@@ -120,8 +120,8 @@ std::vector<std::string> pieces(const std::string& name) {
   return result;
 }
 
-// Suggests a correction for the first piece of a pattern (text between dots and wildcards) that occurs in no
-// parameter's name.
+// Suggests a correction for the first piece of a pattern that is no piece of a parameter's name. A piece is the text
+// between dots and wildcards.
 std::string suggestion(const std::vector<std::string>& patterns, const ParameterTable& table) {
   std::vector<std::string> known;
   for (const Parameter& parameter : table.parameters())

@@ -2,9 +2,8 @@
 //
 // "optimizer": {"name": RECIPE, "variant": "code"|"paper", any switch of the recipe,
 //   "routing": "hidden"|"two_dimensional"|"everything",
-//   "adamw": {lr or lr_ratio, embedding_lr, vector_lr, weight_decay, vector_weight_decay, betas, eps, corrected_eps,
-//             corrected_decay},
-//   "groups": [{"roles": [...], "names": ["*.q_proj.*"], "name": RECIPE, "schedule": {...}, switches}],
+//   "adamw": {lr or lr_ratio, embedding_lr, vector_lr, vector_weight_decay, any switch of adamw},
+//   "groups": [{"roles": [...], "names": ["*.q_proj.*"], "name": RECIPE, "variant": ..., "schedule": {...}, switches}],
 //   "rounding": "nearest"|"stochastic", "state": "auto"|"fp32"|"bf16", "telemetry_every": STEPS}
 //
 // The first entry of "groups" that matches a parameter updates it. "routing" says which of the other parameters the
@@ -32,7 +31,7 @@ struct Group : Selection {
   std::optional<Schedule> schedule = {};  // the group's own schedule; none: the main one
 };
 
-// Which parameters the main recipe updates. AdamW updates the others.
+// Which parameters the main recipe updates, of those that no entry of "groups" takes. AdamW updates the remaining ones.
 enum class Routing : uint8_t { hidden, two_dimensional, everything };
 constexpr auto names_of(Routing) { return enum_names("hidden", "two_dimensional", "everything"); }
 
@@ -54,7 +53,8 @@ struct OptimizerConfig {
   int64_t telemetry_every = 0;             // steps between telemetry rows; 0: off
 
   const Recipe& main() const { return *groups[given].recipe; }
-  // The AdamW that updates the parameters that the main recipe does not; nullptr if there is none.
+  // The AdamW for parameters that the main recipe does not update; nullptr if there is none. With the routing `hidden`,
+  // this is the AdamW of the head, else that of the vectors.
   const Recipe* adamw_half() const;
   Rates rates() const;
 };
@@ -66,22 +66,23 @@ void visit(OptimizerConfig& config, Section& keys);
 // The fully resolved section. Parsing it gives the same config.
 Json to_json(OptimizerConfig config);
 
-// Throws Error if a group of "groups" matches no parameter, if blocks do not divide a parameter, or if a recipe for
+// Throws Error if a group of "groups" gets no parameter, if blocks do not divide a parameter, or if a recipe for
 // matrices alone would get a parameter that is not a matrix. `object` is the section that `config` was parsed from. The
 // message names the field or the parameter.
 void check_routing(JsonObject object, const OptimizerConfig& config, const ParameterTable& table);
 // The index of the group that updates a parameter. Throws Error if the group's recipe needs a matrix and the parameter
 // is not a matrix.
 size_t group_of(const OptimizerConfig& config, const Parameter& parameter);
-// The smallest unit of a parameter that an ownership plan must not cut.
+// The part of a parameter that an ownership plan must not cut. It may cut a matrix between blocks (block_rows_of()).
 Atom atom_of(const OptimizerConfig& config, const Parameter& parameter);
 // For each group that has parameters: its name, with _ instead of spaces, and its learning rate at step `step` (from
-// 0). `pace` is that of the main schedule.
+// 0), without the width factor. `pace` is that of the main schedule.
 std::vector<std::pair<std::string, double>> group_rates(const OptimizerConfig& config, const ParameterTable& table,
                                                         int64_t step, const Pace& pace);
-// Rows per block, if a parameter is updated in several blocks of equal size; else 0.
+// Rows per block, if a parameter is updated in several equal blocks of rows; else 0.
 int64_t block_rows_of(const OptimizerConfig& config, const Parameter& parameter);
-// Describes each group in one line: parameters, elements, learning rate, decay and stages.
+// One line for each group that has parameters or comes from "groups": parameters, elements, learning rate, decay,
+// stages.
 std::string describe_groups(const OptimizerConfig& config, const ParameterTable& table);
 
 }  // namespace rowan

@@ -10,7 +10,7 @@
 namespace rowan {
 namespace {
 
-// The most elements in a batch of more than one matrix. It bounds the workspace; the results do not depend on it.
+// A batch gets further slots only up to this many elements, which bounds the workspace.
 constexpr int64_t batch_elements = 32 << 20;
 
 DType state_dtype(const OptimizerConfig& config, const Share& share) {
@@ -261,9 +261,10 @@ void Optimizer::take_columns() {
   for (Batch& batch : batches_) columns_.place(batch.slots, batch.wholes);
 }
 
-// MARS clips c = s a - b to norm 1, where a = (1 + k) g, b = k previous, and s is the clipping coefficient of the whole
-// model. s is known only after the ranks have exchanged sums. Since |s a - b|^2 = s |a - b|^2 + (s^2 - s) |a|^2 +
-// (1 - s) |b|^2, it is enough to exchange |a - b|^2, |a|^2 and |b|^2, which do not contain s.
+// MARS clips c = s a - b of each parameter to norm 1, where a = (1 + k) g, b = k previous, and s is the clipping
+// coefficient of the whole model. s is known only after the ranks have exchanged sums. Since
+//   |s a - b|^2 = s |a - b|^2 + (s^2 - s) |a|^2 + (1 - s) |b|^2,
+// it is enough to exchange |a - b|^2, |a|^2 and |b|^2, which do not contain s.
 ParameterSums Optimizer::sums() const {
   ParameterSums sums;
   if (std::none_of(config_.groups.begin(), config_.groups.end(),
@@ -281,8 +282,8 @@ ParameterSums Optimizer::sums() const {
       differences.push_back(update.at(i));
       gradients.push_back(slots[i].gradient.view({batch.rows, batch.cols}));
       previous.push_back(slots[i].first.view({batch.rows, batch.cols}));
-      // momentum() adds 0 * gradient to its buffer `first`. If the gradient is infinite, `first` becomes NaN. After the
-      // swap, the gradient is the buffer, and `first` keeps its value.
+      // momentum() adds 0 * gradient to the buffer `first`, which would turn the previous gradient into NaN if the
+      // gradient is not finite. After this swap, the buffer is the gradient, and the previous gradient is only read.
       std::swap(slots[i].gradient, slots[i].first);
     }
     backend_.momentum(update, slots, MomentumRule{1, 0, 1 + k, -k});
@@ -337,8 +338,8 @@ std::pair<int64_t, int64_t> Optimizer::shape_of(const Batch& batch, size_t i) {
   return {batch.parameters[i]->rows(), batch.parameters[i]->cols()};
 }
 
-// Throws Error for a matrix of zeros that would stay zero: `retract` keeps the norm of a matrix, and `magnitudes`
-// cannot move rows without a direction.
+// Throws Error for a matrix or block of zeros that would stay zero: `retract` keeps the norm, and `magnitudes` cannot
+// move rows without a direction.
 void Optimizer::check_weights() const {
   for (const Batch& batch : batches_) {
     if (batch.recipe->adamw || backend_.name() == "dry") continue;

@@ -37,26 +37,26 @@ struct OwnShape {
 class Optimizer {
  public:
   // The constructor allocates all memory. Throws Error if a share cuts an atom of its recipe, lacks a weight or
-  // gradient, or has tensors of wrong sizes.
+  // gradient, or has tensors of wrong sizes, or if no recipe fits its parameter.
   Optimizer(Backend& backend, const OptimizerConfig& config, std::vector<Share> shares, uint64_t seed = 0);
 
   // Some recipes need sums over whole parameters. Returns the sums over this process's shares, or an empty map if no
   // recipe needs any. Changes no state, even if gradients are not finite.
   ParameterSums sums() const;
 
-  // Makes one update. `step` counts from 0. Step 0 throws Error if a recipe cannot move its weights because they are
-  // all zero. `pace` is that of the main schedule; groups may have their own. grad_scale, the clipping coefficient,
-  // multiplies every gradient. `sums` are those of sums(), added over all processes.
+  // Makes one update. `step` counts from 0. Step 0 throws Error if a matrix is zero and its recipe would keep it zero.
+  // `pace` is that of the main schedule; groups may have their own. grad_scale, the clipping coefficient, multiplies
+  // every gradient. `sums` are those of sums(), added over all processes.
   void step(int64_t step, const Pace& pace, float grad_scale, const ParameterSums& sums);
   // The same for a process that owns whole parameters.
   void step(int64_t step, const Pace& pace, float grad_scale) { this->step(step, pace, grad_scale, sums()); }
-  // The number of steps, at most 100, after which the cost of a step repeats. Some recipes do extra work every
-  // precondition_frequency steps.
+  // The largest precondition_frequency of the recipes in use, at most 100; 1 if none has a preconditioner. Callers
+  // average the cost of a step over this many steps.
   int64_t period() const;
 
-  // Telemetry of the last step, or empty if on_log_steps() is false for that step. It covers the matrices that this
-  // process owns, whole or in whole blocks, and does not update with AdamW. A parameter in blocks gets the mean over
-  // its blocks.
+  // Telemetry of the last step, or empty if on_log_steps() is false for that step. It covers the matrices of this
+  // process that AdamW does not update, if they are whole or in whole blocks. A matrix in blocks gets the mean over its
+  // blocks in this process.
   const std::vector<Metric>& telemetry() const { return metrics_; }
   // Whether this process owns matrices that telemetry covers.
   bool has_telemetry() const;

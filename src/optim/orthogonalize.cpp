@@ -27,7 +27,7 @@ void normalize_matrices(StageRun& run, Tensor x, double safety) {
 }
 
 // Turbo-Muon (arXiv 2512.04632): divides row i of x by sqrt(sum_j |(x x^T)_ij|). All singular values are then at most
-// 1. For a tall x, columns and x^T x take the place of rows and x x^T.
+// 1, up to rounding. For a tall x, columns and x^T x take the place of rows and x x^T.
 void almost_orthogonal(StageRun& run, Tensor x, const Grams& grams) {
   const int64_t n = x.dim(0), side = grams.gram.dim(1);
   std::vector<Tensor> all;
@@ -39,7 +39,7 @@ void almost_orthogonal(StageRun& run, Tensor x, const Grams& grams) {
   run.backend.scale_along(x, factors, grams.tall ? Along::column : Along::row);
 }
 
-// MuonEq's spc: divides by |(x x^T)^2|_F^(1/4), which is closer to the largest singular value than |x|_F.
+// MuonEq's spc: divides by |(x x^T)^2|_F^(1/4), a closer upper bound of the largest singular value than |x|_F.
 void by_gram_norm(StageRun& run, Tensor x, const Grams& grams) {
   normalize_matrices(run, x, 1);
   const int64_t n = x.dim(0);
@@ -69,8 +69,8 @@ Tensor iterate(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
 }
 
 // Gram Newton-Schulz (Dao-AILab): iterates the same polynomials on A = x x^T alone and accumulates their product P + q
-// I. At the end, x <- (P + q I) x. The same multiplication precedes the third iteration, and A is then recomputed from
-// x to remove its rounding errors.
+// I. At the end, x <- (P + q I) x. This multiplication also precedes the third iteration, where A is recomputed from x,
+// which removes its rounding errors, and P + q I starts anew.
 Tensor iterate_on_gram(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
   constexpr size_t restart = 2;
   Backend& backend = run.backend;

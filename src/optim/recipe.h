@@ -1,6 +1,6 @@
-// Recipe: one update rule, as the values of its stages' switches. Every named optimizer is a value of this type. Only
-// stages and the code that sets them up should include this header. Other code includes optim/config.h or
-// optim/recipes.h, so it is not recompiled when a switch is added.
+// Recipe: one update rule, as the values of its stages' switches. Every named optimizer is a value of this type. Code
+// that does not use the switches includes optim/config.h or optim/recipes.h instead, so it is not recompiled when a
+// switch is added.
 #pragma once
 
 #include <array>
@@ -43,7 +43,8 @@ enum class Precondition : uint8_t { none, soap, soap_momentum, kl_soap, kl_shamp
 constexpr auto names_of(Precondition) { return enum_names("none", "soap", "soap_momentum", "kl_soap", "kl_shampoo"); }
 // Whether the factors and the basis are updated before or after the step that a gradient makes. `after`: both after the
 // step. The first gradient then only initializes both and makes no step, except with soap_momentum. `before`: both
-// before the step. `around`: the factors before the step, the basis after it.
+// before the step. `around`: the factors before the step, the basis after it; the first basis is computed before the
+// first step.
 enum class PreconditionOrder : uint8_t { after, before, around };
 constexpr auto names_of(PreconditionOrder) { return enum_names("after", "before", "around"); }
 enum class Basis : uint8_t { power, eigh };
@@ -71,8 +72,8 @@ enum class Decay : uint8_t { plain, adaptive, cautious, cautious_strict };
 constexpr auto names_of(Decay) { return enum_names("plain", "adaptive", "cautious", "cautious_strict"); }
 enum class DecayRate : uint8_t { lr, scaled_lr, lr_scaled_lr };
 constexpr auto names_of(DecayRate) { return enum_names("lr", "scaled_lr", "lr_scaled_lr"); }
-// How weight decay changes during a run: not at all, in proportion to the learning rate, or along a cosine to 0 at the
-// end of the run.
+// How weight decay changes during a run: not at all, in proportion to the schedule's multiplier, or along a cosine to 0
+// at the end of the run.
 enum class DecayCourse : uint8_t { constant, rate, cosine };
 constexpr auto names_of(DecayCourse) { return enum_names("constant", "rate", "cosine"); }
 enum class Retract : uint8_t { none, frobenius, rows };
@@ -83,7 +84,7 @@ enum class Magnitudes : uint8_t { none, weights, magnitude };
 constexpr auto names_of(Magnitudes) { return enum_names("none", "weights", "magnitude"); }
 enum class Divide : uint8_t { add, clamp };
 constexpr auto names_of(Divide) { return enum_names("add", "clamp"); }
-// The dtype in which a preconditioner's state is stored.
+// The dtype in which the factors, bases and roots of a preconditioner are stored.
 enum class Kept : uint8_t { fp32, bf16 };
 constexpr auto names_of(Kept) { return enum_names("fp32", "bf16"); }
 
@@ -91,8 +92,7 @@ constexpr auto names_of(Kept) { return enum_names("fp32", "bf16"); }
 using Quintic = std::array<double, 3>;
 
 // Splits a parameter into blocks of consecutive rows, each of which is updated as a matrix of its own. `heads` and
-// `pairs` also split attention's output projection into blocks of columns, because its columns belong to heads. Blocks
-// do not change momentum and plain decay, which are elementwise. Adaptive and scaled decay use the factors of a block.
+// `pairs` split attention's output projection into blocks of columns instead, because its columns belong to heads.
 struct Blocks {
   enum class By : uint8_t { none, count, rows, heads, pairs };
   By by = By::none;
@@ -117,11 +117,11 @@ struct Recipe {
 
   // AdamW.
   double beta1 = 0.9, beta2 = 0.95;  // adapt, precondition, shampoo and magnitudes also use beta2
-  double eps = 1e-8;                 // also used for the norms of project and direction
+  double eps = 1e-8;                 // also used by project and by directions that normalize an axis
   bool corrected_eps = true;  // true: add eps to the root of the bias-corrected v (as torch); false: to the root of v
   bool corrected_decay = false;  // decay is scaled by the bias-corrected step size instead of lr
 
-  // Stages, in the order in which they run.
+  // The stages; stages.h has the order in which they run.
   double width_scale = 0;  // lr of each matrix is multiplied by (inputs / width_base)^width_scale; 0: off
   double width_base = 1;
   DecayCourse decay_course = DecayCourse::constant;
@@ -132,7 +132,7 @@ struct Recipe {
   MomentumCourse momentum_course;
   double beta = 0.95;  // coefficient of the buffer, for ema and lion
   bool nesterov = true;
-  bool bias_correction = false;          // divide the buffer by 1 - beta^t
+  bool bias_correction = false;          // divide the update by 1 - beta^t
   double momentum_decay = 0.004;         // psi in nadam's momentum schedule
   bool momentum_last = false;            // the buffer averages directions instead of gradients
   double slow_beta = 0, slow_alpha = 0;  // coefficient and weight of AdEMAMix's second average; slow_beta 0: off
@@ -150,7 +150,7 @@ struct Recipe {
   std::vector<Quintic> ns_list;
   int64_t ns_steps = 5;
   Repeat ns_repeat = Repeat::last;
-  bool ns_gram = false;  // iterate on the Gram matrix of the short side
+  bool ns_gram = false;  // iterate on the Gram matrix, if the matrix is not square
   Start ns_normalize = Start::frobenius;
   double ns_safety = 0;  // safety factor of the norm; 0: that of the coefficient set
   double ns_eps = 1e-7;
@@ -200,8 +200,7 @@ struct Recipe {
   Atom atom() const;
   // Whether the direction normalizes rows or columns.
   bool normalizes_axis() const;
-  // Whether Backend::normalized_step runs the recipe in one pass over memory. This holds if only momentum, projection
-  // and a direction that normalizes one axis come before shape factor and decay.
+  // Whether Backend::normalized_step runs the recipe in one pass over memory.
   bool fused() const;
   // Whether NAMO's factors multiply lr, both for the step and for adaptive decay.
   bool scales_rate() const { return adapt == Adapt::matrix || adapt == Adapt::column; }
@@ -215,13 +214,13 @@ struct Recipe {
   bool cautious() const { return decay == Decay::cautious || decay == Decay::cautious_strict; }
 };
 
-// Overrides `recipe` with the switches in `object`; leaves other keys unread.
+// Overrides `recipe` with the switches in `object`; leaves other keys unread. Throws Error for a switch without effect.
 void read_recipe(JsonObject& object, Recipe& recipe);
 // Throws Error through `object` if the switches contradict each other, and says why.
 void check_recipe(const JsonObject& object, const Recipe& recipe);
-// Every switch that affects the recipe, under the keys that read_recipe reads.
+// The recipe's name, and every switch that has an effect, under the keys that read_recipe reads.
 Json to_json(const Recipe& recipe);
-// One line per switch of the stages: its key and its possible values.
+// The stages and their switches: one line per switch, with its key and its possible values.
 std::string describe_switches();
 // Describes the stages in words: "heavy_ball 0.95 nesterov > equilibrate row > ...".
 std::string describe(const Recipe& recipe);
@@ -231,12 +230,12 @@ std::string describe(const Recipe& recipe);
 std::vector<std::string> coefficient_sets();
 // The coefficients of every iteration of a recipe that orthogonalizes.
 std::vector<Quintic> iterations(const Recipe& recipe);
-// The factor on the norm by which a matrix is divided before the first iteration; 1 for most sets.
+// A matrix is divided by its norm times this factor before the first iteration; the factor is 1 for most sets.
 double norm_safety(const Recipe& recipe);
 
 const char* name_of(Atom atom);
 // The number of rows of each block of a parameter; a single entry if its rows are not split. Throws Error if the blocks
-// do not divide the rows.
+// do not divide the rows, or if the number of heads is odd with `pairs`.
 std::vector<int64_t> block_rows(const Recipe& recipe, const Parameter& parameter);
 // The number of equal blocks of columns in which a parameter is updated; 1 if its columns are not split. Throws Error
 // if the number of heads is odd with `pairs`.

@@ -1,4 +1,4 @@
-// Recipe <-> JSON: visits the switches of the stages for reading, writing and help texts.
+// Recipe <-> JSON: visits the switches for reading, writing and help texts.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -86,7 +86,7 @@ class Reader : public Switches {
   }
   void momentum(Recipe& r) override {
     if (idle("momentum") || !object_.has("momentum")) return;
-    const bool follows = r.beta == r.momentum;  // papers use one coefficient for both; Nora's code has two
+    const bool follows = r.beta == r.momentum;  // most recipes use one coefficient for both
     r.momentum_course = {};
     if (object_.raw("momentum").is_object()) {
       JsonObject course = object_.object("momentum");
@@ -123,7 +123,7 @@ class Reader : public Switches {
     if (idle("blocks") || !object_.has("blocks")) return;
     const Json& given = object_.raw("blocks");
     blocks = {};
-    constexpr int64_t most = int64_t{1} << 31;  // limit on the rows of a matrix
+    constexpr int64_t most = int64_t{1} << 31;  // limit on the number of blocks and on their rows
     if (given.is_number_integer() && given > 0 && given <= most) {
       blocks.by = Blocks::By::count;
       blocks.count = given.get<int64_t>();

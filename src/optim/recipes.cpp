@@ -1,5 +1,5 @@
-// The named recipes. Their settings follow the authors' released code; `paper` overrides those that differ in the
-// published rule.
+// The functions of recipes.h, and the first named recipes; recipes_field.cpp has the others. Settings follow the
+// authors' released code where there is any. `paper` overrides those that differ in the published rule.
 #include "optim/recipes.h"
 
 #include <algorithm>

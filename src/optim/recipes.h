@@ -16,7 +16,7 @@ struct RecipeInfo {
   const char* rule;               // the rule as formulas
   const char* deviations;         // differences between paper, code and this program
   const char* settings;           // settings as JSON
-  const char* paper = nullptr;    // JSON overrides for "variant": "paper"; nullptr if the paper prints the same rule
+  const char* paper = nullptr;    // JSON overrides for "variant": "paper"; nullptr: there is no such variant
   const char* adamw = "{}";       // settings of its AdamW as JSON; lr and weight_decay default to the recipe's own
   const char* checked = nullptr;  // the program with which the recipe was compared
   const char* base = nullptr;     // the recipe whose settings and AdamW this one overrides
@@ -26,12 +26,12 @@ extern const std::vector<RecipeInfo> recipes_of_the_field;
 
 const std::vector<RecipeInfo>& recipes();
 std::vector<std::string> recipe_names();
-// Throws Error naming the nearest recipe if no recipe has this name.
+// Throws Error if no recipe has this name.
 const RecipeInfo& find_recipe(const std::string& name);
 // The family under which `rowan optimizers` lists a recipe.
 std::string family_of(const RecipeInfo& info);
 // The named recipe. "recipe" is the one to compose from: every optional stage is off. Throws Error for an unknown name,
-// or if the recipe has no variant "paper".
+// or if `variant` is "paper" and the named recipe has no such variant.
 Recipe named_recipe(const std::string& name, const std::string& variant = "code");
 
 }  // namespace rowan

@@ -5,8 +5,7 @@
 namespace rowan {
 namespace {
 
-// The AdamW settings that several entries of modded-nanogpt's track 3 share. These entries tune only the learning rates
-// of matrices.
+// The AdamW settings that several entries of modded-nanogpt's track 3 share.
 constexpr const char* track3_adamw =
     R"({"lr": 0.003125, "embedding_lr": 0.3, "vector_lr": 0.01, "weight_decay": 0, "betas": [0.8, 0.95],
          "eps": 1.9073486328125e-16})";

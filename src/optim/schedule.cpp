@@ -10,15 +10,15 @@
 namespace rowan {
 namespace {
 
-// Falls from 1 at progress 0 to `floor` at progress 1.
+// Falls from 1 at progress 0 to `floor` at progress 1, and stays there.
 double fall(double progress, double floor, bool cosine) {
   progress = std::clamp(progress, 0.0, 1.0);
   const double left = cosine ? 0.5 * (1 + std::cos(std::numbers::pi * progress)) : 1 - progress;
   return floor + (1 - floor) * left;
 }
 
-// A warm-up that is longer than the run is shortened, because runs are often shortened for a test. The requested value
-// is stored, so that it applies again when the run gets longer.
+// A warm-up that is longer than the schedule is shortened to a tenth of the schedule, because runs are often shortened
+// for a test. The requested value is stored, so that it applies again when the run gets longer.
 void set_warmup(Schedule& schedule, int64_t asked) {
   schedule.warmup_steps = asked;
   if (asked <= schedule.steps) return;

@@ -1,6 +1,7 @@
-// The learning-rate schedule: a multiplier of every group's peak rate.
+// The learning-rate schedule: a multiplier of peak rates.
 //
-// "schedule": {"name": "constant"|"cosine"|"linear"|"wsd", "from_step": N, "warmup_steps": N, "min_lr_ratio": R,
+// "schedule": {"name": "constant"|"cosine"|"linear"|"wsd", "from_step": N, "warmup_steps": N,
+//   except for constant: "min_lr_ratio": R,
 //   for cosine and linear: "falls_from": "warmup"|"start",
 //   for wsd: "decay_steps": N, "decay": "linear"|"cosine"}
 #pragma once
@@ -9,11 +10,11 @@
 
 namespace rowan {
 
-// How far a run has come at one step.
+// What a schedule says about one step.
 struct Pace {
-  double rate = 1;  // multiplies every group's peak rate
+  double rate = 1;  // multiplies the peak rate
   double fall = 0;  // fraction of the rate's decay that is done
-  double done = 0;  // fraction of the run that is done
+  double done = 0;  // fraction of the schedule's steps that is done
 
   Pace() = default;
   Pace(double rate) : rate(rate) {}
@@ -27,17 +28,17 @@ struct Schedule {
   int64_t from_step = 0;  // step of the run at which this schedule begins
   int64_t steps = 0;      // number of steps from from_step to the end of the run
   int64_t warmup_steps = 0;
-  int64_t asked_warmup_steps = 0;  // the requested warm-up, if it is longer than the run and was shortened; else 0
+  int64_t asked_warmup_steps = 0;  // the requested warm-up, if it is longer than `steps` and was shortened; else 0
   double min_lr_ratio = 0.1;
   FallsFrom falls_from = FallsFrom::warmup;  // cosine and linear: where the decay begins
   int64_t decay_steps = 0;                   // wsd: number of last steps over which the rate falls to min_lr_ratio
   int64_t asked_decay_steps = 0;  // the requested decay, if it did not fit after the warm-up and was shortened; else 0
   Fall decay = Fall::linear;      // wsd: linear or cosine decay
 
-  // The multiplier at step `step` (from 0), with t = step - from_step. During warm-up it is t / warmup_steps, which is
-  // 0 at t = 0. The progress of cosine and linear decay is then (t - warmup_steps) / (steps - warmup_steps), or t /
-  // steps if they fall from the start. wsd decays over the last decay_steps. Every decay ends with min_lr_ratio at t =
-  // steps, one step after the last.
+  // The multiplier at step `step` (from 0), with t = step - from_step, but at least 0. During warm-up it is
+  // t / warmup_steps, which is 0 at t = 0. Then it is 1 for constant. The progress of cosine and linear decay is
+  // (t - warmup_steps) / (steps - warmup_steps), or t / steps if they fall from the start. wsd decays over the last
+  // decay_steps. Every decay ends with min_lr_ratio at t = steps, one step after the last.
   double multiplier(int64_t step) const;
   Pace pace(int64_t step) const;
 };

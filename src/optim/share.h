@@ -1,6 +1,6 @@
-// Share: the part of one parameter that this process updates. A process that runs alone owns whole parameters. With
-// more ranks, each owns a range of elements (AdamW), rows (RMNP, Nora) or whole matrices (Newton-Schulz), depending on
-// the optimizer's atom.
+// Share: the part of one parameter that this process updates: the whole parameter or, if it is divided among ranks, a
+// range of elements (AdamW), of rows (RMNP, Nora) or of blocks. The optimizer's atom says how a parameter may be
+// divided.
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@ struct Share {
   const Parameter* parameter = nullptr;
   int64_t begin = 0;  // first element within the parameter
   int64_t count = 0;  // number of elements
-  Tensor weight;      // fp32 or bf16, read by the forward pass; [rows, in] if the share is whole rows, else [count]
+  Tensor weight;      // fp32 or bf16; [rows, in] if the share is whole rows, else [count]
   Tensor master;      // fp32 copy of a bf16 weight, empty when the weight itself is updated
   Tensor gradient;    // fp32 or bf16, the gradient of the mean loss before clipping
 
@@ -26,8 +26,8 @@ struct Share {
   bool whole() const { return begin == 0 && count == parameter->numel(); }
 };
 
-// Three sums over all elements of each parameter, needed to update any part of it. Each rank computes them for its
-// parts, and they are then added over the ranks.
+// Three sums over all elements of each parameter, which some recipes need to update any part of it. Each rank computes
+// them for its parts, and they are then added over the ranks.
 using ParameterSums = std::map<const Parameter*, std::array<double, 3>>;
 
 }  // namespace rowan

@@ -24,7 +24,7 @@ using Slots = std::vector<OptimizerSlot>;
 // Visits a recipe's switches, to read them from JSON, write them, or list their possible values.
 class Switches {
  public:
-  static constexpr double tiny = 1e-30;  // lower limit of positive switches, because fp32 code divides by them
+  static constexpr double tiny = 1e-30;  // lower limit of switches that must be positive
   static constexpr int64_t most_steps = int64_t{1} << 40;
 
   virtual ~Switches() = default;
@@ -46,7 +46,7 @@ class Switches {
     field = static_cast<Enum>(value);
   }
   // Calls `visit` for switches that have an effect only if `holds`. If `holds` is false, a config that sets one of them
-  // is refused with the reason `why`.
+  // is refused with the reason `why`, unless another stage reads the switch.
   void when(bool holds, const char* why, const std::function<void()>& visit);
 
  protected:
@@ -62,9 +62,10 @@ struct Moment {
   Rounding rounding;
 };
 
-// Flat scratch memory that all stages share, sized for the largest batch. update, other, kept, projected and gradients
-// each hold all elements of a batch. gram and gram_squared hold square matrices [side, side], where side is the length
-// of a side of the batch's matrices. gradients, sums and measured are fp32; the others have the dtype of the update.
+// Flat scratch memory, shared by all batches whose updates have the same dtype. A tensor is empty if no batch needs it.
+// update, other, kept, projected and gradients each hold all elements of a batch. gram and gram_squared hold square
+// matrices [side, side], where side is the length of a side of the batch's matrices. gradients, sums and measured are
+// fp32; the others have the dtype of the update.
 struct Workspace {
   Tensor update, other, kept, projected, gradients, gram, gram_squared, sums, measured;
 };
@@ -131,7 +132,7 @@ struct Stage {
   Atom (*atom)(const Recipe&) = nullptr;
   void (*run)(StageRun&) = nullptr;
   std::string (*describe)(const Recipe&) = nullptr;
-  // Reports contradictions between the stage's settings and those of other stages.
+  // Reports contradictions in which the stage's settings take part.
   void (*check)(const Recipe&, const Refuse&) = nullptr;
   // Enlarges `size` to what n matrices need in addition to their update.
   void (*workspace)(const Recipe&, int64_t n, int64_t rows, int64_t cols, WorkspaceSize& size) = nullptr;

@@ -1,6 +1,6 @@
-// Adaptive scales from second moments. NAMO scales the learning rate of a matrix or of its columns by moments of the
-// gradient. The other choices scale rows, columns or elements of the update by moments of the direction or the
-// gradient.
+// Adaptive scales from second moments. NAMO scales the learning rate of a matrix or of its columns by the norm of the
+// momentum, divided by the root of a second moment of the gradient. The other choices scale rows, columns or elements
+// of the update by second moments of the update or of the gradient.
 #include <cmath>
 
 #include "kernels/backend.h"
@@ -36,8 +36,8 @@ void switches(Recipe& r, Switches& s) {
          [&] { s.set("clamp", r.clamp, Switches::tiny, 1); });
 }
 
-// fp32[n, k]: the k sums of squares of each update (i = 0) or gradient (i = 1). measure() writes them, run() reads
-// them.
+// For NAMO, fp32[n, k]: the k sums of squares of each update (i = 0) or gradient (i = 1). measure() writes these
+// tensors, run() reads them.
 Tensor measured(const StageRun& x, int i, int64_t k) {
   return x.workspace.measured.slice(i * x.n() * k, x.n() * k).view({x.n(), k});
 }

@@ -1,5 +1,5 @@
-// Weight decay and the step, in one pass over the weights. Also the rules of AdamW and of Backend::normalized_step,
-// each of which runs a whole recipe.
+// Weight decay and the step, in one pass over the weights. Also the rules of Backend::adamw and of
+// Backend::normalized_step, which run without the other stages.
 #include <cmath>
 
 #include "kernels/backend.h"

@@ -1,4 +1,5 @@
-// The direction of the step: the orthogonal factor by Newton-Schulz, normalized rows or columns, or signs.
+// The direction of the step: the orthogonal factor by Newton-Schulz, normalized rows or columns, or signs. Also the
+// factor of shape_scale nuclear.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -43,7 +44,8 @@ void switches(Recipe& r, Switches& s) {
 }
 
 // Aurora (arXiv 2606.27715): an orthogonal factor whose rows (columns, if the matrix is wide) have nearly equal norms.
-// Each round scales the rows of the update by d, orthogonalizes the result, and corrects d by the row norms.
+// Each round scales the rows of the original update by d and orthogonalizes them. Before each round but the first,
+// the row norms of the last orthogonal factor correct d.
 void aurora(StageRun& x) {
   const Recipe& r = x.recipe;
   const bool tall = x.rows() > x.cols();

@@ -1,4 +1,4 @@
-// Balances the norms of rows and columns before the direction is computed.
+// Balances the norms of rows or columns, or takes signs, before the direction is computed.
 #include <cmath>
 
 #include "kernels/backend.h"
@@ -19,7 +19,8 @@ void switches(Recipe& r, Switches& s) {
          [&] { s.set("phase", r.phase, 1, Switches::most_steps); });
 }
 
-// Gives every row the same norm, the root mean square of the old row norms. This keeps |u|_F.
+// Gives every row the same norm, the root mean square of the old row norms. Rows shorter than equilibrate_eps stay
+// shorter.
 void to_mean(StageRun& x) {
   Tensor by_row = x.sums(0, x.rows()), size = x.sums(static_cast<int>(x.rows()), 1);
   const float eps = static_cast<float>(x.recipe.equilibrate_eps);

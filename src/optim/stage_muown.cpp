@@ -1,6 +1,6 @@
 // Muown (arXiv 2605.10797): a row w_i is a magnitude s_i times the unit vector v_i / l_i, where l_i is the norm of v_i.
-// Adam updates the magnitudes, and the stages between split() and join() update the vectors. One pass over the weights
-// applies both.
+// Adam updates the magnitudes. The stages between split() and join() compute the directions of the vectors. One pass
+// over the weights applies both.
 #include <cmath>
 
 #include "kernels/backend.h"
@@ -81,8 +81,8 @@ void split(StageRun& x) {
   x.backend.scale_along(gradients, ratio, Along::row);
 }
 
-// w' = s' v' / |v'| with v' = (l / s) (w - (s / l) lr f O), for each row. w, s, v and l are named as at the top of this
-// file. O is the direction and f the shape factor. A prime marks values after the step.
+// Without decay, w' = s' v' / |v'| with v' = (l / s) (w - (s / l) lr f O), for each row. w, s, v and l are named as at
+// the top of this file. O is the direction and f the shape factor. A prime marks values after the step.
 void join(StageRun& x) {
   const Recipe& r = x.recipe;
   Tensor steps = x.sums(0, x.rows()), keeps = x.sums(1, x.rows()), ww = x.sums(2, x.rows()), uw = x.sums(3, x.rows()),

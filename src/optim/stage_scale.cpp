@@ -1,4 +1,4 @@
-// Scales the step by the shape of its matrix.
+// The factor of the step for each matrix: shape_scale and radius.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,7 +24,8 @@ void switches(Recipe& r, Switches& s) {
 }
 
 // Applies shape_scale rms, unless NorMuon's factors already give the update this norm. The direction stage computes the
-// factor of nuclear. All other factors depend only on shape and step, and Optimizer::step() stores them in the slots.
+// factor of nuclear. The factors of the other choices depend only on shape and step, and Optimizer::step() stores them
+// in the slots.
 void run(StageRun& x) {
   if (x.recipe.shape_scale != ShapeScale::rms || !x.factors.empty()) return;
   NormalizeRule rule;

@@ -1,5 +1,6 @@
-// Dion2 (arXiv 2512.16928): a step uses only the rows of the momentum buffer with the largest sums of magnitudes. If
-// the matrix has fewer columns than rows, columns take the place of rows. Only the selected part of the buffer decays.
+// Dion2 (arXiv 2512.16928): a step uses only the rows of the update with the largest sums of magnitudes. If the matrix
+// has fewer columns than rows, columns take the place of rows. Only the selected rows of the momentum buffer are
+// multiplied by select_decay.
 #include <fmt/format.h>
 
 #include <cmath>

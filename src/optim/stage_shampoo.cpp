@@ -1,5 +1,6 @@
-// Shampoo as in Meta's DistributedShampoo: the momentum is multiplied by an inverse root of the factor L (rows) from
-// the left and of R (columns) from the right. With grafting, the result is scaled to the norm of Adam's step.
+// Shampoo as in Meta's DistributedShampoo: from step shampoo_start on, the momentum is multiplied by a power of the
+// factor L (rows) from the left and of R (columns) from the right. With grafting, the result is scaled to the norm of
+// Adam's step, and earlier steps are Adam's.
 #include <fmt/format.h>
 
 #include <cmath>

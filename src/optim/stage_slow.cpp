@@ -21,7 +21,7 @@ void switches(Recipe& r, Switches& s) {
 }
 
 // The coefficient of the slow average at step t. The half-life of the slow average grows linearly from the half-life of
-// `momentum` to that of `slow_beta`.
+// `momentum` to that of `slow_beta`, over slow_beta_warmup steps.
 double coefficient(const Recipe& r, double t) {
   if (r.slow_beta_warmup == 0 || t >= static_cast<double>(r.slow_beta_warmup)) return r.slow_beta;
   auto half_life = [](double beta) { return std::log(0.5) / std::log(beta + 1e-8) - 1; };

@@ -1,7 +1,8 @@
 // SOAP (arXiv 2409.11321) and its relatives: second moments in the eigenbasis of Shampoo's factors, L for rows and R
 // for columns. KL-Shampoo and KL-SOAP (arXiv 2509.03378) weight each factor by the inverse eigenvalues of the other
-// factor. SOAP-Muon takes second moments of the momentum, and a direction stage processes the result. The momentum
-// buffer stays in the parameter's own space. This is equivalent to rotating it whenever the basis changes.
+// factor. KL-Shampoo uses the eigenvalues of both in place of second moments. SOAP-Muon takes second moments of the
+// momentum, and a direction stage processes the result. The momentum buffer stays in the parameter's own space. This is
+// equivalent to rotating it whenever the basis changes.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -209,7 +210,7 @@ struct Matrix {
   }
 };
 
-// Adam's direction in both bases, with second moments of the gradient or, for soap_momentum, of the momentum.
+// Adam's direction in both bases, with second moments of the gradient or, for soap_momentum, of the update.
 void adam_in_basis(StageRun& x, double root_scale) {
   SecondMomentRule rule;
   rule.beta = f(x.recipe.beta2);
@@ -222,8 +223,8 @@ void adam_in_basis(StageRun& x, double root_scale) {
   x.backend.second_moment(x.update, slots, rule);
 }
 
-// KL-Shampoo: multiplies the update by d = (e_L e_R)^(-1/2), where e_L and e_R are the eigenvalues of the two sides.
-// The authors' code multiplies by d / (1 + d eps), which limits d to 1 / eps. Here cap() limits d.
+// KL-Shampoo: multiplies the update by (e_L e_R)^(-1/2), where e_L and e_R are the eigenvalues of the two sides. cap()
+// limits the factor of each side.
 void divide_by_scales(const Matrix& m) {
   Tensor u = m.x.update.at(m.i).view({1, m.rows, m.cols});
   if (m.left) m.x.backend.scale_along(u, m.inverse_roots(m.left, m.cap(m.left), 0), Along::row);
@@ -281,9 +282,10 @@ void move_bases(const Matrix& m) {
 
 void run(StageRun& x) {
   const Recipe& r = x.recipe;
-  const bool late = r.precondition_order == PreconditionOrder::after;  // the first gradient only initializes the basis
+  // If `late`, the first gradient only initializes factors and bases.
+  const bool late = r.precondition_order == PreconditionOrder::after;
   const int64_t t = x.now.t, k = late ? t - 1 : t;
-  // Clips the gradients and copies them to fp32.
+  // Writes the clipped gradients to workspace.kept, in fp32.
   x.backend.momentum(x.part(x.workspace.kept), x.slots, {1, 0, 0, 1, false, x.now.grad_scale});
   std::vector<Matrix> all;
   for (int64_t i = 0; i < x.n(); ++i) all.emplace_back(x, i);

@@ -1,4 +1,4 @@
-// MARS (arXiv 2411.10438, 2510.21800): the momentum averages corrected gradients c = g + k (g - previous), where
+// MARS (arXiv 2411.10438, 2510.21800): the momentum takes corrected gradients c = g + k (g - previous), where
 // previous is the gradient of the last step and k = gamma momentum / (1 - momentum). Each matrix of c is clipped to
 // Frobenius norm 1.
 #include <fmt/format.h>

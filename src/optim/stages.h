@@ -1,5 +1,5 @@
-// Runs a recipe's stages on a batch of matrices of one shape, and computes the scratch memory and state that the stages
-// need.
+// All stages of recipes, the function that runs them on a batch of matrices of one shape, the scratch memory and state
+// that they need, and functions that several stages use.
 #pragma once
 
 #include "optim/recipe.h"
@@ -16,14 +16,15 @@ void run_stages(Backend& backend, const Recipe& recipe, const Moment& now, const
 // The state that all stages of the recipe keep for a matrix.
 std::vector<StateSpec> state_of(const Recipe& recipe, int64_t rows, int64_t cols);
 
-// The number of values along an axis: rows, cols, or 1 for a whole matrix.
+// The number of values if there is one per row, per column or per matrix: rows, cols or 1.
 int64_t count_along(Along along, int64_t rows, int64_t cols);
 // The axis of step t (from 1): columns in odd steps, rows in even ones (Mano).
 inline Along alternating_axis(int64_t t) { return t % 2 == 1 ? Along::column : Along::row; }
 inline Along other_axis(Along axis) { return axis == Along::row ? Along::column : Along::row; }
 // The axis that the direction normalizes, or normalizes last.
 Along axis_of(const Recipe& recipe, int64_t t);
-// The factor that shape_scale and radius give the update of a matrix [out, in] at step t.
+// The factor that shape_scale and radius give the update of a matrix [out, in] at step t. The factors of rms and
+// nuclear are left out, because they depend on the update.
 float shape_factor(const Recipe& recipe, int64_t out, int64_t in, int64_t t);
 // The Frobenius norm of a matrix [rows, cols] whose elements have a root mean square of `scale`.
 float rms_norm(const Recipe& recipe, int64_t rows, int64_t cols);

@@ -135,7 +135,7 @@ Dominance dominance_of(const Doubles& g, int64_t n) {
   return result;
 }
 
-// The matrix from which the direction is computed: the momentum buffer, with Nesterov's look-ahead if it is on.
+// The momentum buffer, with Nesterov's look-ahead if it is on.
 Floats look_ahead(const Recipe& r, const MatrixView& view) {
   Floats u = view.momentum;
   if (!r.nesterov || (r.form != Form::ema && r.form != Form::heavy_ball)) return u;
@@ -165,7 +165,7 @@ Floats balanced(const Recipe& r, int64_t t, Floats u, int64_t rows, int64_t cols
   return u;
 }
 
-// Recomputes NAMO's factors from the state after the step.
+// Computes alpha and clamp_rate of NAMO's factors from the state after the step.
 void adaptive_metrics(const Recipe& r, int64_t t, const MatrixView& view, const Floats& u, std::vector<Metric>& out) {
   Doubles sums = squares(u, view.rows, view.cols, false);
   if (r.adapt == Adapt::matrix) {

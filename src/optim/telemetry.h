@@ -11,7 +11,8 @@ namespace rowan {
 
 struct Recipe;
 
-// The name is "<parameter>/<metric>", or "mean/<metric>" for the mean over the matrices of this process.
+// In Optimizer::telemetry(), the name is "<parameter>/<metric>", or "mean/<metric>" for the mean over the matrices of
+// this process. In matrix_metrics() it is "<metric>".
 struct Metric {
   std::string name;
   double value;
@@ -29,25 +30,27 @@ struct MatrixView {
   std::vector<float> second;         // state of adapt after the step: 1 or cols values
 };
 
-// The diagonal dominance of u (RMNP), over its rows i: r_i = (u u^T)_ii / mean over j != i of |(u u^T)_ij|. If u has
-// fewer columns than rows, u^T takes the place of u.
+// The diagonal dominance of u (RMNP), over its rows i: r_i = (u u^T)_ii / mean over j != i of |(u u^T)_ij|. Rows for
+// which this mean is 0 are left out. If u has fewer columns than rows, u^T takes the place of u.
 struct Dominance {
   double min, mean, max;
 };
 Dominance diagonal_dominance(const std::vector<float>& u, int64_t rows, int64_t cols);
 
 // The stable rank ||u||_F^2 / s_max^2 and the condition number s_max / s_min of u, with its singular values s (MuonEq).
-// A condition number above about 1e7 is reported as infinite.
+// The condition number is infinite if the Gram matrix of u is singular in double precision.
 struct Spectrum {
   double stable_rank, condition;
 };
 Spectrum spectrum(const std::vector<float>& u, int64_t rows, int64_t cols);
 
 // The metrics of one matrix after step t (from 1):
-// - dominance_min, dominance_mean, dominance_max, stable_rank and condition of the momentum;
-// - stable_rank_balanced and condition_balanced of the equilibrated momentum, if the recipe equilibrates;
+// - dominance_min, dominance_mean, dominance_max, stable_rank and condition of the momentum with its look-ahead;
+// - stable_rank_balanced and condition_balanced of the same matrix, equilibrated without equilibrate_clip, if the
+//   recipe equilibrates rows or columns;
 // - row_norm and angular_velocity (radians per step) of the weights, as means over rows;
-// - alpha, the mean of NAMO's factors, and clamp_rate, the fraction of these factors that a clamp changes.
+// - for NAMO, alpha, the mean of its factors, and if there is a clamp, clamp_rate, the fraction of factors that the
+//   clamp changes.
 std::vector<Metric> matrix_metrics(const Recipe& recipe, int64_t t, const MatrixView& view);
 
 }  // namespace rowan

@@ -31,8 +31,8 @@ struct WholeTensor {
 };
 
 // All ranks call this function, each with all the parts that it holds. The results of all ranks together contain each
-// tensor once. If several ranks hold a tensor or parts of it, one of them returns it, chosen round-robin. Throws
-// std::logic_error if the parts leave gaps.
+// tensor once. If several ranks hold a tensor, whole or in parts, one of them returns it, chosen round-robin. Throws
+// std::logic_error if the parts of a tensor do not have as many elements as the tensor.
 std::vector<WholeTensor> gather_tensors(Communicator& communicator, Backend& backend,
                                         const std::vector<TensorPart>& mine);
 

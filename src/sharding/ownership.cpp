@@ -11,8 +11,8 @@ namespace rowan {
 
 namespace {
 
-// Parameters that are updated element by element are divided at multiples of this many elements. Pieces are then few
-// and aligned, and short vectors stay whole.
+// Parameters that are updated element by element are divided at multiples of this many elements. Pieces are then
+// aligned, and vectors of at most this length stay whole.
 constexpr int64_t element_granule = 1024;
 
 double balance(const std::vector<double>& loads) {
@@ -67,8 +67,8 @@ void Ownership::own(const ParameterTable& table, const std::vector<UpdateCost>& 
   pieces_.push_back(piece);
 }
 
-// Cuts a matrix that is updated in blocks of rows into ceil(work / most) runs of consecutive blocks, or into single
-// blocks if there are fewer. A matrix without such blocks stays whole.
+// Cuts a matrix that is updated in equal blocks of rows into ceil(work / most) runs of consecutive blocks, but into no
+// more runs than there are blocks. A matrix without such blocks stays whole.
 void Ownership::cut_matrix(const Parameter& parameter, int index, const UpdateCost& cost, double most,
                            std::vector<OwnedPiece>& pieces) {
   const int64_t blocks = cost.block_rows ? parameter.rows() / cost.block_rows : 1;
@@ -81,7 +81,7 @@ void Ownership::cut_matrix(const Parameter& parameter, int index, const UpdateCo
 }
 
 void Ownership::deal_matrices(const ParameterTable& table, const std::vector<UpdateCost>& costs) {
-  constexpr double most = 0.08;  // the most work in a piece of a cut matrix, as a fraction of the mean work of a rank
+  constexpr double most = 0.08;  // the intended work of a run of blocks, as a fraction of a rank's mean work
   double total = 0;
   for (const UpdateCost& cost : costs) total += cost.work;
   std::vector<OwnedPiece> matrices;
@@ -107,13 +107,12 @@ void Ownership::cut_the_rest(const ParameterTable& table, const std::vector<Upda
   for (const UpdateCost& cost : costs) total += cost.atom == Atom::matrix ? 0 : cost.bytes;
   if (total == 0) return;
   std::vector<double> need = level(bytes_, total);
-  std::vector<double> until(ranks_);  // until[r]: the fraction of each block that ranks 0 to r own together
+  std::vector<double> until(ranks_);  // until[r]: the fraction of `total` that ranks 0 to r own together
   std::partial_sum(need.begin(), need.end(), until.begin());
   for (double& part : until) part /= total;
   until.back() = 1;
 
-  // All transformer blocks are divided in the same proportions, so that every rank owns a part of each block's
-  // gradients.
+  // The parameters of each block are divided in these proportions.
   std::vector<double> block_bytes, done;
   for (size_t i = 0; i < costs.size(); ++i) {
     block_bytes.resize(std::max(block_bytes.size(), static_cast<size_t>(parameters[i].block) + 1));

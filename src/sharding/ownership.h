@@ -1,8 +1,8 @@
 // Ownership: which rank updates which part of each parameter. It is a pure function of the parameters, the costs of
-// their updates and the number of ranks, so every rank computes the same plan without communication. Whole matrices are
-// assigned longest-processing-time first (Graham, "Bounds on multiprocessing timing anomalies", 1969). A matrix that is
-// updated in blocks of rows is first cut into runs of consecutive blocks if it is a large part of a rank's work. Then
-// the other parameters of each transformer block are divided by rows or elements, so that all ranks need equal memory.
+// their updates and the number of ranks, so every rank computes the same plan without communication. Matrices whose
+// atom is the matrix are assigned longest-processing-time first (Graham, "Bounds on multiprocessing timing anomalies",
+// 1969). A matrix that is updated in equal blocks of rows may first be cut into runs of consecutive blocks. Then the
+// other parameters are divided by rows or elements, so that the ranks need nearly equal memory.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +13,14 @@
 
 namespace rowan {
 
-// The cost of updating one whole parameter; the work and bytes of a part are proportional to its number of elements.
+// The cost of updating one whole parameter; the work and bytes of a part are assumed to be
+// proportional to its number of elements.
 struct UpdateCost {
   Atom atom = Atom::element;
   double work = 0;   // FLOPs, or another unit common to all parameters
   double bytes = 0;  // optimizer state and master weights
-  // Rows in a block, for a matrix that is updated in equal blocks of rows. The blocks may have different owners. 0: the
-  // matrix is updated as a whole.
+  // Rows in a block, for a matrix that is updated in equal blocks of rows. The blocks may have different owners. 0:
+  // there are no such blocks, and a matrix with the atom `matrix` has one owner.
   int64_t block_rows = 0;
 };
 

@@ -16,7 +16,8 @@ namespace rowan {
 
 namespace {
 
-// The number of sharded layers in memory at the same time: one in use, and one being sent or received.
+// The number of sharded layers whose whole weights or gradients are in memory: one in use, and one being sent or
+// received.
 constexpr int resident_layers = 2;
 
 // Elements [begin, begin + count) of a tensor. Whole rows of a matrix are returned as a matrix, other parts as a
@@ -29,7 +30,7 @@ Tensor part_of(Tensor whole, int64_t begin, int64_t count) {
   return part;
 }
 
-// New memory with the shape of `x`.
+// New memory with the shape of `x`, for elements of `dtype`.
 Tensor take_like(Arena& arena, Tensor x, DType dtype) {
   return x.rank == 2 ? arena.take(dtype, {x.dim(0), x.dim(1)}) : arena.take(dtype, {x.dim(0)});
 }
@@ -37,7 +38,7 @@ Tensor take_like(Arena& arena, Tensor x, DType dtype) {
 }  // namespace
 
 struct Sharding::Block {
-  std::vector<Piece> gradients, weights;  // pieces in sent_ and in the model's memory, with their owners
+  std::vector<Piece> gradients, weights;  // gradients: pieces of sent_; weights: pieces of the model's weights
   std::vector<int> shares;                // this rank's shares of the block, as indices into shares_
   std::vector<size_t> at;                 // indices of these shares' pieces in `gradients` and `weights`
   Ticket gradient_ticket = 0, weight_ticket = 0;
@@ -147,7 +148,7 @@ void Sharding::check_weights() {
   check_same(communicator_, "checksum of the weights ", hashes);
 }
 
-// Starts to gather a layer's weights, unless its slot already holds or receives them.
+// Starts to gather the weights of a sharded layer, unless the layer's slot already holds or receives them.
 void Sharding::gather_weights(int block) {
   if (!is_sharded(block, ShardMode::weights)) return;
   int& held = weight_slots_[model_.weight_placement().slot(block)];

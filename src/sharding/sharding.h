@@ -1,16 +1,16 @@
 // Sharding: which part of the weights, gradients and optimizer state this rank holds, and the messages that keep the
-// ranks consistent. It observes the model's passes: it sends a block's gradients to their owners after the block's
-// backward pass, and receives updated weights in the order in which the forward pass needs them.
+// ranks consistent. It observes the model's passes, so it can send a block's gradients right after the block's backward
+// pass, and wait for a block's weights right before its forward pass.
 //
 //   none       every rank holds and updates everything; gradients are all-reduced
 //   optimizer  only owners hold state and master weights (ZeRO 1)
 //   gradients  as `optimizer`, and only owners keep gradients of layers (ZeRO 2); the model has gradient buffers for
-//              only a few layers, and gradients are reduced in every micro-step
+//              two layers, and gradients of layers are reduced in every micro-step
 //   weights    as `gradients`, and only owners keep weights of layers (ZeRO 3); the weights of a layer are gathered
-//              before each pass through it
+//              before a pass through it, unless the model still holds them
 //
 // The stages are those of Rajbhandari et al., "ZeRO: memory optimizations toward training trillion parameter models"
-// (2020). In all modes every rank holds the embeddings, final norm and head whole.
+// (2020). In all modes every rank holds the weights of the embeddings, final norm and head whole.
 #pragma once
 
 #include <memory>
@@ -28,10 +28,11 @@ class Communicator;
 
 enum class ShardMode : uint8_t { none, optimizer, gradients, weights };
 constexpr auto names_of(ShardMode) { return enum_names("none", "optimizer", "gradients", "weights"); }
-// Sets in `options` how many layers' weights and gradients the model keeps in memory.
+// Sets resident_gradients and resident_weights in `options` if `shard` shards gradients or weights of layers. Does
+// nothing for one rank.
 void apply_shard(ShardMode shard, int ranks, ModelOptions& options);
 
-// Sums over ranks, computed once per step with one message.
+// Sums over ranks for one step, computed with one message.
 struct StepTotals {
   double loss = 0;              // sum over targets, in nats
   double gradient_squares = 0;  // sum of squares; not finite if any gradient is not finite
@@ -42,12 +43,12 @@ struct StepTotals {
 class Sharding : public BlockObserver {
  public:
   // `costs` has one entry per parameter. `masters`: keep fp32 copies of weights that are not fp32. `reduce`: the dtype,
-  // fp32 or bf16, in which gradients are communicated; each rank rounds its own gradients to it once. apply_shard()
-  // must have set the model's options. The constructor makes this object the model's observer.
+  // fp32 or bf16, in which gradients are communicated; each rank rounds its own gradients to it before it sends them.
+  // apply_shard() must have set the model's options. The constructor makes this object the model's observer.
   Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
            ShardMode shard, DType reduce, bool masters);
 
-  // Waits for pending messages, because they read and write this object's memory.
+  // Waits for pending messages, because they read and write this object's memory. During an exception it does not wait.
   ~Sharding() override;
 
   // The parts that this rank updates. The constructor allocates their masters, if any, but does not fill them.
@@ -55,31 +56,34 @@ class Sharding : public BlockObserver {
   // Whether this rank's shares are included in sums over ranks. With `none` all ranks hold the same shares, so only
   // rank 0's are included.
   bool shares_count() const;
-  // Null if the mode is `none`.
+  // Null if the mode is `none` or there is one rank.
   const Ownership* ownership() const { return ownership_.get(); }
 
   // Sets the weights and fp32 masters of every share to their initial values, then calls weights_changed().
   void initialize(uint64_t seed);
-  // Sends the shares' weights to all ranks. Call it after the optimizer or a checkpoint has written them.
+  // Starts to send the shares' weights to all ranks. Weights of sharded layers are sent later, when a pass needs them.
+  // With `none` it does nothing. Call it after the optimizer or a checkpoint has written the weights.
   void weights_changed();
   // Waits until no weights are being sent. The shares' weights can then be written.
   void settle_weights();
 
-  // Waits until no weights are being sent. If weights that several ranks hold differ, throws AgreedError naming a rank
-  // and a parameter.
+  // Compares checksums of the weights that every rank holds. If they differ, throws AgreedError naming a rank and a
+  // parameter.
   void check_weights();
 
-  // Zeroes the shares' gradients of sharded layers. The first micro-step replaces all other gradients.
+  // Zeroes the shares' gradients of sharded layers. The model's first micro-step replaces all other gradients.
   void begin_step();
-  // Gradients of sharded layers are sent during the backward of every micro-step, other gradients only during the last.
+  // With several ranks, gradients of sharded layers are sent during the backward of every micro-step, other gradients
+  // only during the last.
   void begin_micro_step(bool last) { last_micro_step_ = last; }
-  // Returns when the shares' gradients are complete sums over ranks and micro-steps.
+  // Completes the shares' gradients: sums over ranks and micro-steps.
   void finish_gradients();
-  // Ends a step between two micro-steps and waits for pending messages. Do not use the gradients afterwards.
+  // Ends a step between two micro-steps and waits until no gradients are being sent. Do not use the gradients
+  // afterwards.
   void abandon_step() { accumulate_all_reduced(); }
   // Adds up over all ranks: `loss` (fp32[1] on the device), the squares of all shares' gradients, `more` and `sums`.
-  // The results are bitwise equal on all ranks. `sums` is Optimizer::sums() of this rank. It is empty on all ranks or
-  // on none. On one GPU, a step usually waits for the device only here.
+  // The sums are bitwise equal on all ranks. `sums` is Optimizer::sums() of this rank. It is empty on all ranks or on
+  // none.
   StepTotals sum_over_ranks(Tensor loss, const std::vector<double>& more, ParameterSums sums = {});
   // The 2-norm of all weights, computed from masters where they exist. All ranks must call it.
   double weight_norm();
@@ -112,10 +116,10 @@ class Sharding : public BlockObserver {
   Tensor sent_;  // the model's gradients, or their copy in the dtype in which they are communicated
   std::vector<Share> shares_;
   std::vector<Block> blocks_;
-  // The layer in each slot of resident weights, and in each slot of resident gradients that are not yet accumulated. 0
-  // stands for no layer.
+  // weight_slots_: the layer whose weights each slot holds or receives. gradient_slots_: the layer whose gradients in
+  // each slot are not yet added to the shares. 0 stands for no layer.
   std::vector<int> weight_slots_, gradient_slots_;
-  Tensor totals_;  // fp32[2] on the device: loss, sum of squared gradients
+  Tensor totals_;  // fp32[2] on the device: loss, sum of squares
   bool last_micro_step_ = true;
 };
 
