@@ -1,6 +1,6 @@
-// Console output for people: progress, notes, errors. If a text cannot be written (the disk is full, the terminal is
-// closed), it is dropped and the program continues. The results of a command must not be dropped: fmt::print writes
-// them to stdout, and main() calls check_results_written() at the end.
+// Console output for people. If show() or tell() cannot write a text (the disk is full, the terminal is closed), the
+// text is dropped and the program continues. The results of a command must not be dropped: fmt::print writes them to
+// stdout, and main() calls check_results_written() at the end.
 #pragma once
 
 #include <fmt/core.h>
@@ -29,8 +29,8 @@ void tell(fmt::format_string<Args...> format, Args&&... args) {
   show(stderr, wrapped(fmt::format(format, std::forward<Args>(args)...), terminal_columns(stderr)));
 }
 
-// Formats a text and prints it to stdout, broken at spaces to fit a terminal. Adds no newline. Continuation lines are
-// indented by `indent` columns.
+// Formats a text and prints it to stdout, broken at spaces where possible to fit a terminal. Adds no newline.
+// Continuation lines are indented by `indent` columns.
 template <typename... Args>
 void print_wrapped(size_t indent, fmt::format_string<Args...> format, Args&&... args) {
   fmt::print("{}", wrapped(fmt::format(format, std::forward<Args>(args)...), terminal_columns(stdout), indent));

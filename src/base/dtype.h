@@ -14,7 +14,7 @@ enum class DType : uint8_t { f32, bf16, i32 };
 inline size_t size_of(DType dtype) { return dtype == DType::bf16 ? 2 : 4; }
 constexpr auto names_of(DType) { return enum_names("fp32", "bf16", "i32"); }
 
-// bfloat16 in memory: the upper 16 bits of an IEEE float.
+// bfloat16 in memory: the upper 16 bits of an fp32 number.
 struct bf16 {
   uint16_t bits;
 };

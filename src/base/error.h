@@ -1,6 +1,6 @@
-// Errors that a user can cause or must know about. A message is one line: the place (file, field or byte), what was
-// found, what was expected, and the nearest valid name: "run.steps: found -1, expected at least 0". `rowan` prints it
-// to stderr and exits with code 2.
+// Errors that a user can cause or must know about. A message is one line. It names the place (file, field or byte),
+// what was found, and what was expected: "run.steps: found -1, expected at least 0". If a command does not catch an
+// Error, `rowan` prints it to stderr and exits with code 2.
 #pragma once
 
 #include <fmt/core.h>
@@ -15,8 +15,7 @@ class Error : public std::runtime_error {
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 };
 
-// Thrown when a device has too little memory. A caller that knows the memory plan of the whole run adds the plan to the
-// message.
+// Thrown when a device has too little memory.
 class OutOfMemory : public Error {
  public:
   using Error::Error;

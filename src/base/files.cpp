@@ -106,7 +106,7 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
   if (std::filesystem::is_directory(to)) {
     if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
       old = from;
-    } else if (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP) {  // NFS, CIFS and FUSE cannot exchange names
+    } else if (errno == EINVAL || errno == ENOSYS || errno == ENOTSUP) {  // NFS, for example, cannot exchange names
       old = to.string() + ".replaced.part";
       std::filesystem::remove_all(old);
       if (::rename(to.c_str(), old.c_str()) != 0) fail_errno("replace", to);
@@ -127,11 +127,11 @@ void make_directories(const std::filesystem::path& path) {
 
 std::string read_file(const std::filesystem::path& path) {
   OpenFile file(path);
-  constexpr size_t most = size_t{4} << 30;  // a larger file is not a text file and could exhaust memory
+  constexpr size_t most = size_t{4} << 30;  // a larger file could exhaust memory
   if (file.size > most) fail("cannot read {}: found {} bytes, expected at most {}", path.string(), file.size, most);
   std::string content(file.size, '\0');
   size_t used = 0;
-  // A file in /proc reports size 0, so read until read() reports the end.
+  // A file in /proc may report size 0, so read until read() reports the end.
   while (true) {
     if (used == content.size()) content.resize(content.size() + 65536);
     ssize_t got = ::read(file.fd, content.data() + used, content.size() - used);
@@ -246,7 +246,7 @@ void write_file_atomically(const std::filesystem::path& path, std::string_view c
 }
 
 std::vector<std::filesystem::path> expand_glob(const std::string& pattern) {
-  if (pattern.size() >= PATH_MAX)  // glob() overflows the stack on longer patterns
+  if (pattern.size() >= PATH_MAX)  // glob() can overflow the stack on a longer pattern
     fail("{}...: found a pattern of {} bytes, expected at most {}", pattern.substr(0, 60), pattern.size(),
          PATH_MAX - 1);
   // An existing path may contain pattern characters.

@@ -1,5 +1,5 @@
-// Files: reading them whole or mapped, and writing them so that a crash at any moment leaves either the old file or the
-// new one. Every failure (missing file, no permission, full disk) is an Error naming the file and the system's reason.
+// Files and folders: reading, mapping, writing and renaming them, shell patterns, and a checksum. An AtomicFile leaves
+// either the old file or the new one at its path, even after a crash.
 #pragma once
 
 #include <cstddef>
@@ -40,8 +40,8 @@ class MappedFile {
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
-  // Truncates the .part file of an earlier process to `keep_bytes` and appends to it; 0 starts a new file. Throws Error
-  // if the .part file is shorter. Without commit() the destructor keeps the .part file for the next process.
+  // Keeps the first `keep_bytes` bytes of the .part file that an earlier process left, and appends to them. Throws
+  // Error if the .part file is shorter. Without commit() the destructor keeps the .part file for the next process.
   AtomicFile(std::filesystem::path path, uint64_t keep_bytes);
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
@@ -67,7 +67,7 @@ class AtomicFile {
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view content);
 
-// Syncs a directory, so that renames and new files in it are durable.
+// Syncs a directory, so that renames and new files in it are durable. Has no effect if the file system cannot sync one.
 void sync_directory(const std::filesystem::path& directory);
 
 // Renames a file or folder, durably. A folder that exists at `to` is replaced and then removed. The replacement is
@@ -77,9 +77,9 @@ void rename_durably(const std::filesystem::path& from, const std::filesystem::pa
 // `path` + ".part": the file that holds the bytes of `path` until commit().
 std::filesystem::path part_of(const std::filesystem::path& path);
 
-// Returns {pattern} if that path exists, else the paths that match the shell pattern (*, ?, [..]), sorted by name.
-// Throws Error if nothing matches or the pattern is too long. If the pattern's folder holds a get.sh, the message names
-// this script.
+// Returns {pattern} if that path exists, else the paths that match the shell pattern (*, ?, [..]), sorted by bytes.
+// Throws Error if nothing matches or the pattern is too long. If nothing matches and the pattern's folder holds a
+// get.sh, the message names this script.
 std::vector<std::filesystem::path> expand_glob(const std::string& pattern);
 
 // A 64-bit checksum that detects damage, but not forgery: XXH64 of the xxHash specification

@@ -11,8 +11,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The first entry that matches determines the kind. A checkpoint also holds marker files of exported models and of
-// shards, so its entry comes first.
+// The first entry that matches determines the kind. A checkpoint may also hold marker files of an exported model and of
+// shards, so the entry of checkpoints comes before theirs.
 struct Mark {
   FolderKind kind;
   std::vector<const char*> files;
@@ -33,7 +33,7 @@ std::optional<std::string> file_of(const Mark& mark, const fs::path& folder) {
   return {};
 }
 
-// Whether writers of this kind use file names that other programs use too, and replace such files without a check.
+// Whether writers of this kind use file names that other programs use too.
 bool writes_fixed_names(FolderKind kind) { return kind == FolderKind::exported || kind == FolderKind::sweep; }
 
 // Whether an export or a sweep may be written beside this file. An interrupted start leaves `lock` and .part files. A

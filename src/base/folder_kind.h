@@ -1,7 +1,8 @@
 // Recognizes the kind of a folder and checks whether a file may be replaced.
 //
 // Folders of different kinds share file names, such as config.json, so a command could mistake the files of another
-// command for its own. Therefore no command writes into a folder of another kind, or replaces an unrelated file.
+// command for its own. Therefore a command can check a folder before it writes there, and a file before it replaces the
+// file.
 #pragma once
 
 #include <cstdint>
@@ -21,9 +22,8 @@ constexpr auto names_of(FolderKind) {
 // The kind of a folder, recognized by marker files; nullopt if the folder does not exist or has no marker file.
 std::optional<FolderKind> folder_kind(const std::filesystem::path& folder);
 
-// Throws Error if `folder` holds a marker file of another kind than `wanted`. The message names this file. A folder
-// without marker files passes. If `wanted` is an exported model or a sweep, unrelated files in the folder are an error
-// too.
+// Throws Error if folder_kind(folder) is another kind than `wanted`; the message names the marker file. If `wanted` is
+// an exported model or a sweep, a folder without a marker file must not hold unrelated files either.
 void check_folder(const std::filesystem::path& folder, FolderKind wanted);
 
 // A file may be replaced if it is a regular file that is empty or starts with `begins`. Throws Error if `file` exists

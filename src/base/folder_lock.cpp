@@ -87,8 +87,8 @@ std::optional<Owner> owner_in(const std::string& text) {
   return owner;
 }
 
-// The modification time of the file in milliseconds since 1970, or -1 if it does not exist. The file is opened each
-// time, because a network file system may answer from its cache for a file that is already open.
+// The modification time of the file in milliseconds since 1970, or -1 if the file cannot be opened. The file is opened
+// each time, because a network file system may answer from its cache for a file that is already open.
 int64_t changed_at(const fs::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
   if (fd < 0) return -1;

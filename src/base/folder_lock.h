@@ -2,8 +2,7 @@
 //
 // The process holds a flock() on that file, which the kernel releases when the process ends. Between machines that
 // share a folder, flock() may have no effect. Therefore the file also names the owner, and its modification time is the
-// owner's heartbeat. An owner on another machine counts as dead after LockPace::stale without a heartbeat. So no dead
-// process or machine holds a folder forever.
+// owner's heartbeat. An owner on another machine counts as dead after LockPace::stale without a heartbeat.
 #pragma once
 
 #include <chrono>
@@ -19,7 +18,7 @@ namespace rowan {
 struct LockPace {
   std::chrono::milliseconds heartbeat{10'000};
   std::chrono::milliseconds stale{60'000};     // time without heartbeat after which a remote owner counts as dead
-  std::chrono::milliseconds patience{10'000};  // time to wait for an owner on this machine to end
+  std::chrono::milliseconds patience{10'000};  // time to wait for another process to release its flock()
 };
 
 class FolderLock {
@@ -33,8 +32,8 @@ class FolderLock {
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
 
-  // Throws Error if this process no longer holds the lock: the folder was removed, or another machine took the lock
-  // while this process sent no heartbeat.
+  // Throws Error if this process no longer holds the lock, for example because the folder was removed, or because
+  // another machine took the lock while this process sent no heartbeat.
   void check() const;
 
  private:
@@ -50,7 +49,7 @@ class FolderLock {
   std::thread heart_;
 };
 
-// Removes the lock of a folder if the process that held it is dead.
+// Removes the lock of a folder if the process that held it is dead or counts as dead.
 void remove_dead_lock(const std::filesystem::path& folder);
 
 }  // namespace rowan

@@ -6,7 +6,7 @@
 
 namespace rowan {
 
-// Three digits and a power of a thousand: "512", "5.00K", "124M", "1.30B", "10.2T".
+// Powers of 1000: "5", "512", "5.00K", "124M", "1.30B", "10.2T".
 std::string human_count(double value);
 // With a unit: "412 GFLOP/s".
 std::string human_flops(double per_second);

@@ -1,5 +1,5 @@
-// The map type of Json objects. Keys stay in the order of the text, as in nlohmann::ordered_map. Objects with more than
-// 16 keys also get a hash index, so that look-ups stay fast with a hundred thousand keys.
+// The map type of Json objects. Keys stay in the order of insertion, as in nlohmann::ordered_map. Objects with more
+// than 16 keys also get a hash index, so that look-ups stay fast in objects with very many keys.
 #pragma once
 
 #include <cstdint>

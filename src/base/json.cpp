@@ -25,7 +25,8 @@ std::string place_of(const JsonSource& source, size_t byte) {
   return fmt::format("{}:{}:{}", source.name, line_at(source.text, byte), byte - begin + 1);
 }
 
-// Scans a well-formed JSON text up to the value at a given path, or up to the first repeated key.
+// Scans a JSON text up to the value at a given path or to the first repeated key. The text must be well-formed up to
+// there.
 class Locator {
  public:
   explicit Locator(const std::string& text) : text_(text) {}
@@ -34,7 +35,7 @@ class Locator {
     value("", path);
     return found_;
   }
-  // The byte offset of the first key that repeats an earlier key of its object.
+  // The byte offset of the first key that repeats an earlier key of the same object.
   size_t find_repeated_key() { return find(""); }
 
  private:
@@ -93,8 +94,8 @@ class Locator {
   size_t found_ = std::string::npos;
 };
 
-// Throws Error. The message may quote text from a file, so its middle is left out if it is long, in whole words, and
-// its control characters are replaced.
+// Throws Error. The message may quote text from a file. Therefore the middle of a long message is left out, and control
+// characters are replaced.
 [[noreturn]] void refuse(std::string message) {
   constexpr size_t half = 500;
   if (message.size() > 2 * half) {
@@ -106,7 +107,8 @@ class Locator {
   throw Error(message);
 }
 
-// Limits on nesting and on the number of values, so that no text exhausts memory. No file of Rowan comes near them.
+// Limits on the levels of nesting below the top level and on the number of values. They bound the memory that a text
+// takes.
 constexpr size_t deepest = 64;
 constexpr size_t most_values = size_t{1} << 22;
 
@@ -120,15 +122,15 @@ const char* type_name(const Json& value) {
   return "null";
 }
 
-// Whether the value is a whole number outside the range of int64_t. The parser reads whole numbers that fit
-// neither int64_t nor uint64_t as floating point.
+// Whether the value is an integer above INT64_MAX or a floating-point number of magnitude 2^63 or more. The parser
+// reads integers that fit neither int64_t nor uint64_t as floating point.
 bool is_beyond_64_bits(const Json& value) {
   if (value.is_number_unsigned()) return value.get<uint64_t>() > INT64_MAX;
   return value.is_number_float() && std::abs(value.get<double>()) >= 0x1p63;
 }
 
-// Builds a Json from the events of nlohmann's parser. nlohmann's own builder can check keys only through a callback. If
-// given a callback, that builder searches the enclosing object after every value, which is slow for large objects.
+// Builds a Json from the events of nlohmann's parser. Unlike nlohmann's own builder, it rejects duplicate keys and
+// enforces the limits.
 class Builder : public nlohmann::json_sax<Json> {
  public:
   // `depth` is the nesting depth of the text within the final document.
@@ -223,7 +225,7 @@ Json try_parse_json(std::string_view text) { return Json::parse(text, nullptr, f
 
 namespace {
 
-// The origin of the value at a path: file and line, or --set.
+// The origin of the value at a path, and the path: the file and, if it is known, the line; or --set.
 std::string origin_of(const JsonSource& source, const std::string& path) {
   for (const std::string& set : source.overridden) {
     if (path == set) return "--set " + path;
@@ -257,7 +259,7 @@ const Json* JsonObject::find(const std::string& key, bool required) {
   known_.insert(key);
   if (const Json* value = present(key)) return value;
   if (required) {
-    // A misspelled key is more likely than a missing one, so a similar unknown key is reported first.
+    // A misspelled key is more likely than a missing one, so a similar unknown key is reported instead.
     for (const std::string& other : keys())
       if (!known_.count(other) && nearest(other, {key}) == key && !did_you_mean(other, {key}).empty())
         fail(other, fmt::format("unknown key '{}'{}", other, did_you_mean(other, {key})));

@@ -1,5 +1,5 @@
-// Strict reading of JSON: every key is checked, and every error names the file, the line, the path of the field, what
-// was found and what was expected.
+// Strict reading of JSON. JsonObject checks keys and values, and its errors name the file, the path of the field, and
+// the line if it is known. apply_override() applies --set.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@
 #include "base/json_fwd.h"
 #include "base/names.h"
 
-// Instantiated only in json.cpp. This cuts the compile time of files that include this header by a third.
+// Instantiated only in json.cpp, to save compile time in files that include this header.
 extern template class nlohmann::basic_json<rowan::IndexedMap>;
 
 namespace rowan {
@@ -31,7 +31,8 @@ struct JsonSource {
 };
 
 // Parses source.text. Throws Error "NAME:LINE:COLUMN: ..." if it is not JSON. Comments, trailing commas, duplicate
-// keys, numbers too large for a double, more than 2^22 values, and nesting deeper than 64 are errors too.
+// keys, numbers too large for a double, more than 2^22 values, and nesting of more than 64 levels below the top level
+// are errors too.
 Json parse_json(const JsonSource& source);
 // Parses text that may be truncated or from another program. If the text is not JSON, is_discarded() of the result is
 // true, and the result is neither an object nor a list.
@@ -43,7 +44,7 @@ class JsonObject {
   // `path` is "" for the top level. Throws Error if `value` is not an object.
   JsonObject(std::shared_ptr<const JsonSource> source, const Json& value, std::string path = "");
 
-  // Treats keys whose value is null as absent, in this object and in those that object() and objects() return
+  // Treats keys whose value is null as absent, in this object and in the objects that object() and objects() return
   // afterwards.
   void ignore_nulls() { ignores_nulls_ = true; }
 
@@ -51,15 +52,16 @@ class JsonObject {
   bool has(const std::string& key) const;
   const std::string& path() const { return path_; }
 
-  // Each of the following reads one value. Without a fallback the key is required; Error is thrown if it is absent.
+  // Each of the next functions up to raw() reads the value of one key. An absent key is an error if the function has a
+  // fallback parameter and none is given.
   std::string string(const std::string& key, std::optional<std::string> fallback = {});
   bool boolean(const std::string& key, std::optional<bool> fallback = {});
   int64_t integer(const std::string& key, std::optional<int64_t> fallback = {},
                   int64_t min = std::numeric_limits<int64_t>::min(), int64_t max = std::numeric_limits<int64_t>::max());
-  // A finite number; a string, NaN or infinity is an error.
+  // A finite number from `min` to `max`; a string is an error.
   double number(const std::string& key, std::optional<double> fallback = {},
                 double min = std::numeric_limits<double>::lowest(), double max = std::numeric_limits<double>::max());
-  // A string, one of `allowed`; the spelling of an earlier version is read as today's.
+  // A string, one of `allowed` after current_spelling().
   std::string choice(const std::string& key, const std::vector<std::string>& allowed,
                      std::optional<std::string> fallback = {});
   // A string, one of the spellings of Enum.
@@ -72,16 +74,16 @@ class JsonObject {
   std::vector<std::string> strings(const std::string& key, std::optional<std::vector<std::string>> fallback = {});
   // A nested object; {} if it is absent and not required.
   JsonObject object(const std::string& key, bool required = false);
-  // A list of objects.
+  // A list of objects. Throws Error if it is absent.
   std::vector<JsonObject> objects(const std::string& key);
   // The value as JSON. Throws Error if it is absent. The key counts as read.
   const Json& raw(const std::string& key);
   std::vector<std::string> keys() const;
 
-  // Throws Error for the first key that was never read, naming the nearest allowed key.
+  // Throws Error for the first key that was never read, listing the allowed keys.
   void finish() const;
-  // Throws Error about the field `key`: "FILE:LINE: PATH: message", or "--set PATH: message" if the value is from
-  // --set.
+  // Throws Error about the field `key`. The message begins with the file, the line if it is known, and the path of the
+  // field, or with "--set" and the path if the value is from --set.
   [[noreturn]] void fail(const std::string& key, const std::string& message) const;
 
  private:
@@ -93,7 +95,7 @@ class JsonObject {
   const Json* value_;
   std::string path_;
   bool ignores_nulls_ = false;
-  std::set<std::string> known_;             // keys whose value was read
+  std::set<std::string> known_;             // keys that a reading function was called with
   mutable std::set<std::string> optional_;  // keys that were passed to has()
 };
 
@@ -102,7 +104,7 @@ int line_of(const std::string& text, const std::string& path);
 
 // Applies a --set edit `path=value`. The value is parsed as JSON, or taken as a string if it is not JSON. Missing
 // objects on the path are created. Returns the path. Throws Error if the assignment is malformed, if a value on the
-// path is not an object, or if parse_json() would reject the result.
+// path is neither an object nor null, or if the new value has duplicate keys or is nested too deeply.
 std::string apply_override(Json& root, const std::string& assignment);
 
 }  // namespace rowan

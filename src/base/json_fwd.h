@@ -1,5 +1,5 @@
-// Forward declarations of Json and its readers. A header that only passes references to them need not include the
-// parser.
+// Forward declarations of Json, JsonSource and JsonObject. A header that only passes references to them need not
+// include the parser.
 #pragma once
 
 #include <nlohmann/json_fwd.hpp>

@@ -1,4 +1,4 @@
-// Dotted paths into a JSON value, as in --set.
+// Dotted paths into a JSON value.
 #pragma once
 
 #include <string>

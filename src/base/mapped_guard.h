@@ -1,5 +1,5 @@
-// Handles mapped files that shrink while they are read. A read past the new end raises SIGBUS. The signal handler maps
-// a page of zeros there, so that the process can report the file and save its state.
+// Handles mapped files that shrink while they are read. A read of a page past the new end raises SIGBUS. The signal
+// handler maps a page of zeros there, so that the process can report the file and save its state.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +18,8 @@ class ShrunkFile : public Error {
   using Error::Error;
 };
 
-// Throws ShrunkFile naming the file if zeros were read in place of its content. Call it after reading from mapped files
-// and before using the data.
+// Throws ShrunkFile naming the file if zeros were ever read in place of a file's content. Call it after reading from
+// mapped files and before using the data.
 void check_mapped_files();
 
 }  // namespace rowan

@@ -19,7 +19,7 @@ std::optional<uint64_t> number_behind(const std::string& path, const std::string
   return {};
 }
 
-// The number in a file that holds one number; nullopt if the file holds "max".
+// The number at the start of a file; nullopt if there is none, as in a file that holds "max".
 std::optional<uint64_t> number_in(const std::string& path) {
   std::ifstream file(path);
   uint64_t number;
@@ -44,7 +44,7 @@ size_t available_memory() {
     available = 1024 * (*kibibytes + number_behind("/proc/meminfo", "SwapFree:").value_or(0));
   if (const std::string group = control_group(); !group.empty()) {
     const auto limit = number_in(group + "/memory.max"), used = number_in(group + "/memory.current");
-    // Cached pages of files count as available: the kernel drops them on demand.
+    // Inactive cached pages of files count as available: the kernel drops them on demand.
     const uint64_t cached = number_behind(group + "/memory.stat", "inactive_file").value_or(0);
     if (limit && used)
       available = std::min<size_t>(available, *limit - std::min(*limit, *used - std::min(*used, cached)));

@@ -7,7 +7,7 @@
 namespace rowan {
 namespace {
 
-// The number of edits (insert, delete, replace, swap of neighbors) that turn a into b.
+// The number of edits (insert, delete, replace, swap of neighbors) that turn a into b, if no part is edited twice.
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
   for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;
@@ -40,7 +40,7 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
 
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates) {
   std::string best = nearest(name, candidates);
-  // "warmup" for "warmup_steps". A name that begins with another letter is a worse guess.
+  // A candidate such as "warmup_steps" for "warmup" is a better guess than a nearest one with another first letter.
   for (const std::string& candidate : candidates)
     if (std::min(name.size(), candidate.size()) > 1 && (best.empty() || best.front() != name.front()) &&
         (candidate.starts_with(name) || name.starts_with(candidate)))

@@ -1,4 +1,4 @@
-// Names that users type: suggestions for misspelled names, lists for messages, and names of enum values.
+// Names that users type: suggestions for misspelled names, lists for messages, old spellings, and names of enum values.
 #pragma once
 
 #include <string>
@@ -13,24 +13,23 @@ namespace rowan {
 // The candidate nearest to `name` in edit distance, or "" if none is close.
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
 
-// "; did you mean 'x'?", or "" if no candidate is close and none begins with `name` or is its beginning.
+// "; did you mean 'x'?" with the most similar candidate, or "" if no candidate is similar.
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates);
 
 // Joins names to "a, b, c".
 std::string join(const std::vector<std::string>& names);
 
-// Today's spelling of a value: that of a name which an earlier version wrote differently, else the name itself.
+// "fp32" for "f32", which an earlier version wrote; else the name itself.
 std::string_view current_spelling(std::string_view name);
 
-// The spellings of an enum (base/enum_names.h), in order.
+// The spellings of an enum (base/enum_names.h), in the order of its values.
 template <typename Enum>
 std::vector<std::string> all_names() {
   const auto names = names_of(Enum());
   return {names.begin(), names.end()};
 }
 
-// The enum value whose spelling is `name`, or was in an earlier version. Throws Error naming `what` and the nearest
-// spelling.
+// The enum value whose spelling is current_spelling(name). Throws Error naming `what` and all spellings.
 template <typename Enum>
 Enum named(const char* what, std::string_view name) {
   const std::vector<std::string> names = all_names<Enum>();

@@ -20,7 +20,7 @@ const std::pair<const char*, size_t> element_types[] = {
     {"I16", 2},  {"F16", 2}, {"BF16", 2}, {"U32", 4},     {"I32", 4},     {"F32", 4},
     {"U64", 8},  {"I64", 8}, {"F64", 8},  {"C64", 8},     {"F8_E8M0", 1}};
 
-// The safetensors format's own limit.
+// The limit of the format's reference implementation.
 constexpr uint64_t max_header_bytes = 100'000'000;
 
 // The list of non-negative integers at `key`. Throws Error if `key` is absent or its value is anything else.

@@ -32,12 +32,12 @@ struct TensorInfo {
 };
 
 struct StoredTensor : TensorInfo {
-  const std::byte* data = nullptr;  // unaligned if the file's header is not padded, as in many published files
+  const std::byte* data = nullptr;  // may be unaligned, because not every program pads the file's header
 };
 
 // A mapped safetensors file. The constructor checks that the header is complete and well formed, and that the byte
-// ranges match the shapes and cover all bytes after the header exactly once. If not, it throws Error naming file and
-// tensor.
+// ranges match the shapes and cover all bytes after the header exactly once. If not, it throws Error naming the file,
+// and the tensor if a single one is at fault.
 class SafeTensors {
  public:
   explicit SafeTensors(const std::filesystem::path& path);
@@ -47,7 +47,7 @@ class SafeTensors {
   const std::vector<StoredTensor>& tensors() const { return tensors_; }
   std::vector<std::string> names() const;
   bool has(const std::string& name) const { return by_name_.contains(name); }
-  // Throws Error naming the nearest name if there is no such tensor.
+  // Throws Error if there is no such tensor.
   const StoredTensor& find(const std::string& name) const;
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   // The header as stored: length field and JSON.
@@ -65,11 +65,12 @@ class SafeTensors {
 // Reads F32, F64, F16 or BF16 as fp32. `out` has room for tensor.numel() values. Throws Error for other dtypes.
 void read_floats(const StoredTensor& tensor, float* out);
 std::vector<float> read_floats(const StoredTensor& tensor);
-// Reads F32, F64, F16 or BF16 as fp32 or bf16 (rounded to nearest even), or I32 as i32. Throws Error for other dtypes.
+// Reads F32, F64, F16 or BF16 as fp32 or bf16 (through fp32, rounded to nearest even), or I32 as i32. Throws Error for
+// other dtypes.
 void read_values(const StoredTensor& tensor, DType dtype, void* out);
 
-// Writes a file. The constructor declares all tensors; write() then stores each of them once, in any order. Nothing
-// appears at `path` before commit(), which throws Error if a tensor was not written.
+// Writes a file. The constructor declares all tensors; write() then stores each of them, in any order. Nothing appears
+// at `path` before commit(), which throws Error if a tensor that has elements was not written.
 class SafeTensorsWriter {
  public:
   SafeTensorsWriter(const std::filesystem::path& path, std::vector<TensorInfo> tensors,
@@ -106,7 +107,7 @@ class TensorFiles {
   // The names of all tensors, sorted.
   std::vector<std::string> names() const;
   bool has(const std::string& name) const { return file_of_.contains(name); }
-  // Throws Error naming path() and the nearest name if no file has the tensor.
+  // Throws Error naming path() if no file has the tensor.
   const StoredTensor& find(const std::string& name) const;
   // The file that holds a tensor, for messages.
   const std::filesystem::path& file_of(const std::string& name) const;
@@ -119,8 +120,7 @@ class TensorFiles {
 
 // "model.safetensors", or "model-00002-of-00004.safetensors" for part 1 of 4 (parts count from 0).
 std::string safetensors_file_name(const std::string& stem, int part, int parts);
-// Writes `<folder>/<stem>.safetensors.index.json`: the file of each tensor, and `total_bytes`, the
-// size of all files together, as `total_size`.
+// Writes `<folder>/<stem>.safetensors.index.json`: the file of each tensor, and `total_bytes` as `total_size`.
 void write_safetensors_index(const std::filesystem::path& folder, const std::string& stem,
                              const std::map<std::string, std::string>& file_of_tensor, uint64_t total_bytes);
 

@@ -1,4 +1,4 @@
-// A section of a config. One visit() lists its keys, each with field, range and help text. The same visit() is used to
+// A section of a config. One visit() lists its keys, each with the field that it fills. The same visit() is used to
 // read a config, to write the resolved config, and to list the keys for configs/README.md.
 //
 //   void visit(SkipConfig& skip, Section& keys) {
@@ -42,7 +42,8 @@ class Section {
     field = static_cast<Integer>(value);
   }
   virtual void number(const Key& key, double& field, double least, double most) = 0;
-  // A positive number that fp32 can hold, or null. Null sets the field to 0; an absent key leaves the field as it is.
+  // A positive number, at most the largest that fp32 holds, or null. Null sets the field to 0; an absent key leaves the
+  // field as it is.
   virtual void positive(const Key& key, double& field) = 0;
   virtual void flag(const Key& key, bool& field) = 0;
   virtual void text(const Key& key, std::string& field) = 0;
@@ -66,23 +67,23 @@ class Section {
 
 using Visit = std::function<void(Section&)>;
 
-// Fills the fields from a config. Throws Error naming file, line and key.
+// Fills the fields from a config. Throws Error, with the place, for a missing key or a wrong value.
 void read_keys(JsonObject& object, const Visit& visit);
-// Writes every key with its value.
+// The keys and their values, for the resolved config.
 Json write_keys(const Visit& visit);
 
 // A key's row in configs/README.md.
 struct KeyRow {
   std::string name, help;
-  std::string fallback;  // the default, or "required"
+  std::string fallback;  // the default, or text that begins with "required"
   bool continues = false;
   bool required = false;
   std::string instead = {};
 };
 std::vector<KeyRow> list_keys(const Visit& visit);
 
-// The paths of all required keys that `object` lacks. Empty if `object` has an unknown key similar to one of them;
-// read_keys() then reports the misspelled key.
+// The paths of all required keys that `object` lacks together with their `instead` keys. Empty if `object` has an
+// unknown key similar to a missing one, so that read_keys() can report the misspelled key.
 std::vector<std::string> missing_keys(const JsonObject& object, const std::vector<KeyRow>& rows);
 
 }  // namespace rowan

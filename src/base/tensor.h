@@ -25,7 +25,7 @@ struct Tensor {
   int64_t numel() const { return empty() ? 0 : shape[0] * shape[1] * shape[2] * shape[3]; }
   size_t bytes() const { return static_cast<size_t>(numel()) * size_of(dtype); }
   int64_t dim(int i) const { return shape[i]; }
-  // The tensor as a matrix: rows() is the product of all dimensions but the last, cols() is the last.
+  // The tensor as a matrix: cols() is the last dimension (1 for rank 0), rows() is numel() / cols() (0 if cols() is 0).
   int64_t rows() const { return cols() == 0 ? 0 : numel() / cols(); }
   int64_t cols() const { return rank == 0 ? 1 : shape[rank - 1]; }
 
@@ -41,7 +41,7 @@ struct Tensor {
   // Entry i of the first dimension, without that dimension. Throws Error if out of range.
   Tensor at(int64_t i) const;
   bool same_shape(const Tensor& other) const;
-  // "bf16[512, 768]", for messages.
+  // "bf16[512, 768]", or "nothing" for an empty tensor; for messages.
   std::string describe() const;
 };
 

@@ -51,7 +51,7 @@ void Timeline::close() {
 }
 
 std::string Timeline::json(const std::string& process) const {
-  // Process and thread have id 1, because viewers hide id 0, which stands for the kernel's idle thread.
+  // Process and thread have id 1, because viewers may hide id 0 as the kernel's idle thread.
   auto event_of = [](const char* kind, const std::string& name) {
     return Json{{"ph", kind}, {"name", name}, {"pid", 1}, {"tid", 1}};
   };

@@ -1,7 +1,7 @@
-// Measures where time goes in the calling thread. Seconds by phase are always counted. On request every span is
-// recorded and written as JSON for Perfetto and chrome://tracing ("complete" events of the Trace Event Format,
-// docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU). C++17, because CUDA sources include this
-// header.
+// Measures where time goes in the calling thread. The seconds of phases are always counted. Between record() and
+// stop(), spans are recorded too; json() writes them for Perfetto and chrome://tracing ("complete" events of the Trace
+// Event Format, docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU). C++17, because CUDA sources
+// include this header.
 #pragma once
 
 #include <cstdint>
@@ -47,10 +47,10 @@ class Timeline {
   void record();
   void stop() { recording_ = false; }
   bool recording() const { return recording_; }
-  // Begin and end a span. `operands` describes the tensors of an operation and becomes the event's "args".
+  // Begin and end a span. `operands` describes the tensors of an operation and appears in the event's "args".
   void open(const std::string& name, const std::string& operands = "");
   void close();
-  // The trace: {"traceEvents": [...]}, with times in microseconds since record(). `process` is the name of the process.
+  // The trace as JSON, with times in microseconds since record(). `process` is the name of the process.
   std::string json(const std::string& process) const;
 
  private:

@@ -187,13 +187,14 @@ class Reader {
   }
 
   Grammar grammar_;
-  std::map<std::string, int> rules_, used_;  // by rule name: index in `choices`; line of first use
+  std::map<std::string, int> rules_, used_;  // by rule name: index in `choices` (rules_), line of first use (used_)
   int line_ = 0, open_rule_ = -1;
   std::string_view rest_;  // unread rest of the line
 };
 
-// Finds the possible beginnings of each alternative. Throws Error if a beginning is a prefix of another one: a text
-// would then not determine which alternative was chosen.
+// Finds the possible beginnings of each alternative. Throws Error if a beginning of one alternative is a prefix of a
+// beginning of another, or if a text that an item may draw is a prefix of another such text. A story might then not
+// determine what was chosen.
 class Checker {
  public:
   explicit Checker(Grammar& grammar) : grammar_(grammar), state_(grammar.choices.size()) {}

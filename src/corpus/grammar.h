@@ -51,8 +51,8 @@ struct Grammar {
   std::string cell(const Item& item, size_t row) const;
 };
 
-// Throws Error naming the line if the text is not a grammar, if a rule contains itself, or if the text of a story does
-// not determine the outcome of a choice.
+// Throws Error if the text is not a grammar, if a rule contains itself, or if one possible beginning of a choice or
+// draw is a prefix of another, so that a story might not determine the outcome.
 Grammar read_grammar(std::string_view text);
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// Texts that are slow to tokenize: they offer no place to split, or contain no character of the vocabulary.
+// Texts that can be slow to tokenize, for example because they offer no place to split.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@ struct HardText {
   std::string text;  // valid UTF-8
 };
 
-// Returns texts of about `bytes` bytes each. The result is deterministic.
+// Returns texts of about `bytes` bytes each, the same ones at every call.
 std::vector<HardText> hard_texts(size_t bytes);
 
 }  // namespace rowan

@@ -1,5 +1,5 @@
-// Reads fields of one line of a JSON Lines file. Only the requested fields must be valid. Other fields may contain NaN,
-// Infinity or a lone surrogate, which Python writes but JSON forbids, or a number too large for a double.
+// Reads one line of a JSON Lines file without decoding its values. So a line may contain NaN, Infinity or a lone
+// surrogate, which Python writes but JSON forbids, or a number too large for a double.
 #pragma once
 
 #include <string>

@@ -61,8 +61,8 @@ void RawReader::cut_at(uint64_t byte, std::vector<uint64_t> sizes) {
   text_sizes_ = std::move(sizes);
 }
 
-// The position in pending_ at which to cut the record that begins at `begin`. npos if the record needs no cut, or if
-// more bytes must be read to find the position.
+// The position in pending_ at which to cut the record that begins at `begin`. Returns npos if the record needs no cut,
+// if the cut would be at the end of pending_, or if more bytes must be read to find the position.
 size_t RawReader::find_cut(size_t begin, bool ended) const {
   constexpr size_t window = size_t{1} << 16;
   if (json_[source_] || split_ != TextSplit::file || cut_ <= text_bytes_ + begin) return std::string::npos;

@@ -13,7 +13,7 @@
 namespace rowan {
 
 enum class TextFormat {
-  by_name,  // text: .txt, .md; JSONL: .jsonl, .ndjson, .json; each also with .gz or .zst; standard input is JSONL
+  by_name,  // text: .txt, .md; JSONL: .jsonl, .ndjson, .json; each also with .gz, .zst, .zstd; standard input is JSONL
   text,
   jsonl,
 };
@@ -27,7 +27,7 @@ enum class TextSplit {
 };
 constexpr auto names_of(TextSplit) { return enum_names("file", "blank", "line"); }
 
-// Consecutive records of one source (input file). The batches of a source together contain all its bytes, in order.
+// Consecutive records of one source (input file). The batches of a source together contain all its text, in order.
 struct RawBatch {
   size_t source = 0;          // index in the list of inputs
   uint64_t first_record = 0;  // number of the first record in the source, from 0; in JSONL, the line number minus 1
@@ -36,7 +36,7 @@ struct RawBatch {
   std::string bytes;         // the records back to back, including newlines
   std::vector<size_t> ends;  // end of each record in `bytes`
   bool last_of_source = false;
-  uint64_t source_bytes = 0, source_hash = 0;  // consumed so far; the hash is valid if last_of_source
+  uint64_t source_bytes = 0, source_hash = 0;  // raw bytes consumed so far; the hash is valid if last_of_source
   uint64_t total_bytes = 0;                    // raw bytes consumed so far from all sources
 
   std::string_view record(size_t i) const {
@@ -45,7 +45,8 @@ struct RawBatch {
   }
 };
 
-// The largest record in bytes. A longer record is an error, so that memory is bounded.
+// The limit on a record in bytes, which bounds memory. It is checked between reads, so a record may exceed it by one
+// read.
 constexpr size_t longest_record = size_t{1} << 30;
 
 // The uncompressed size of each file in bytes. Decompresses compressed files to count them.
@@ -59,8 +60,9 @@ class RawReader {
   // `inputs` are paths, or "-" for standard input.
   RawReader(std::vector<std::string> inputs, TextFormat format, TextSplit split);
 
-  // Splits the plain-text document that contains this byte of the concatenated inputs in two, at the next end of a line
-  // or word. Applies to TextSplit::file only. `sizes` are the text_sizes() of all inputs.
+  // Splits the plain-text document that contains this byte of the concatenated inputs in two, near this byte: at the
+  // end of a line, else of a word, else of a character. Applies to TextSplit::file only. `sizes` are the text_sizes()
+  // of all inputs.
   void cut_at(uint64_t byte, std::vector<uint64_t> sizes);
 
   // Reads the next batch: about 1 MiB, or one record if that is longer, and at most `most` records. Returns false at

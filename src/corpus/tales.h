@@ -1,6 +1,6 @@
 // The embedded corpus: short English stories from the probabilistic grammar data/tales/grammar.txt. Every story has
 // exactly one derivation, so its probability is known, and the entropy of the corpus is a sum over the grammar. This
-// entropy is the lowest validation loss that a model can have without memorizing the validation text.
+// entropy is the lowest validation loss that a model can expect without memorizing the validation text.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ extern const char* const tales_grammar_text;
 
 class Tales {
  public:
-  // Throws Error naming the line if the text is not an unambiguous grammar.
+  // Throws Error if the text is not an unambiguous grammar.
   explicit Tales(std::string_view grammar = tales_grammar_text);
 
   // Story number `index` of the infinite sequence that `seed` selects; a pure function of both.
@@ -28,8 +28,9 @@ class Tales {
   struct Expectation {
     double nats;   // entropy of a story: the mean of -log p
     double bytes;  // mean length of a story in bytes
-    // The entropy per token of a stream of stories, each with one end token. Stories are independent of one another,
-    // and the text of a story determines where it ends. The end token therefore adds a token but no entropy.
+    // The entropy per token of a stream of stories, encoded as bytes with one end token for each story. Stories are
+    // independent of one another, and the text of a story determines where it ends. The end token therefore adds a
+    // token but no entropy.
     double nats_per_token() const { return nats / (bytes + 1); }
   };
   // The exact expectation, summed over the grammar instead of sampled.

@@ -15,8 +15,8 @@ bool is_zstd(std::string_view start);
 
 class TextStream {
  public:
-  // "-" is standard input. Throws Error if the file cannot be opened, or if its name ends in .gz or .zst and its first
-  // bytes do not match.
+  // "-" is standard input. Throws Error if the file cannot be opened, or if its name ends in .gz, .zst or .zstd and its
+  // first bytes do not match.
   explicit TextStream(const std::string& path);
   ~TextStream();
   TextStream(TextStream&&) noexcept;

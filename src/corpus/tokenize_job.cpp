@@ -127,7 +127,7 @@ class Job {
       reader_.emplace(paths, options_.format, options_.split);
       for (size_t i = 0; i < inputs_.size(); ++i)
         if (std::find(pending_.begin(), pending_.end(), i) == pending_.end()) known_bytes_ += sources_[i].bytes;
-      cut_ = UINT64_MAX;  // text added to finished shards is all training data
+      cut_ = UINT64_MAX;  // last:PERCENT% does not apply to text added to finished shards
     }
     reader_->seek(next_source_, next_record_);
     result_.total.input_bytes = known_bytes_ + reader_->total_bytes();
@@ -190,7 +190,7 @@ class Job {
       read_note(path, [&](const Json& note) {
         train = shards_from_json(note.at("train"));
         validation = shards_from_json(note.at("validation"));
-        // If no token has been written, the job starts over and may have other settings.
+        // If no token has been recorded and no shard finished, the job starts over and may have other settings.
         if (train.empty() && validation.empty() && !first_shard(folder_)) return;
         check_settings(path, note.at("settings"), settings_);
         if (note.contains("pending")) pending_ = note.at("pending").get<std::vector<size_t>>();

@@ -46,11 +46,11 @@ struct TokenizeOptions {
 };
 
 struct TokenizeProgress {
-  uint64_t input_bytes = 0;  // bytes on disk read so far
+  uint64_t input_bytes = 0;  // raw bytes of the inputs read so far
   uint64_t text_bytes = 0, documents = 0, tokens = 0;
 };
 
-// The documents skipped for one reason.
+// The records skipped for one reason.
 struct Skipped {
   uint64_t count = 0;
   std::string first;  // place and details of the first one
@@ -64,12 +64,12 @@ struct TokenizeResult {
 };
 
 // Tokenizes the inputs. Calls `progress` at the start and after every batch, from one thread at a time. If the folder
-// already holds the finished shards, checks them instead: header, size, checksum and document index of every shard.
-// Then adds shards for inputs that the finished shards lack.
+// already holds the finished shards, checks them instead (header, size, checksum and document index of every shard),
+// then adds shards for inputs that the finished shards lack.
 //
-// Throws Error if an input or a shard is damaged, if the disk is full, if the shards in the folder (finished or not)
-// were made with other settings, if another process writes to the folder (base/folder_lock.h), or if every document is
-// skipped.
+// Throws Error for example if an input or a shard is damaged, if the disk is full, if tokens in the folder (finished
+// shards or not) were made with other settings, if another process writes to the folder (base/folder_lock.h), or if
+// every document is skipped.
 TokenizeResult tokenize(const TokenizeOptions& options, const Tokenizer& tokenizer,
                         const std::function<void(const TokenizeProgress&)>& progress);
 

@@ -14,14 +14,15 @@
 
 namespace rowan {
 
-// Hashes are stored as hexadecimal text, because many JSON readers round 64-bit integers.
+// Hashes are stored as hexadecimal text, because some JSON readers round 64-bit integers.
 std::string hex(uint64_t value);
 uint64_t from_hex(const std::string& text);
 
 Json to_json(const ShardsState& state);
 ShardsState shards_from_json(const Json& json);
 
-// The settings on which the shards depend. Throws Error for a name that is not UTF-8, which JSON cannot represent.
+// The settings on which the shards depend. Throws Error for a field or file name that is not UTF-8, which JSON cannot
+// represent.
 Json describe_settings(const TokenizeOptions& options, const std::vector<std::string>& inputs,
                        const Tokenizer& tokenizer, shard::EndPlace end);
 
@@ -32,7 +33,7 @@ std::vector<size_t> added_inputs(const Json& before, const Json& now);
 // The --validation rule of a folder's shards, finished or not; nullopt if the folder records none.
 std::optional<std::string> noted_validation(const std::filesystem::path& folder);
 
-// Throws Error naming the first setting that has changed since `path` was written.
+// Throws Error if the inputs or another setting have changed since `path` was written.
 void check_settings(const std::filesystem::path& path, const Json& before, const Json& now);
 
 // Parses the file and calls use(content). Throws Error naming the file as damaged if it is not JSON, or if `use` finds
@@ -42,7 +43,7 @@ void read_note(const std::filesystem::path& path, const std::function<void(const
 // Checks a shard against its manifest entry: token count, checksum, document index. Throws Error if they differ.
 void check_shard(const std::filesystem::path& folder, const Json& entry);
 
-// The path of a shard in the folder, if there is one.
+// The path of a .bin file in the folder, if there is one.
 std::optional<std::filesystem::path> first_shard(const std::filesystem::path& folder);
 
 }  // namespace rowan

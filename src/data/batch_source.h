@@ -1,6 +1,6 @@
-// BatchSource: defines sample s of a training run as a pure function of (seed, data, s). Ranks, micro-batches and
-// threads do not matter. A step of G rows consists of samples [step * G, (step + 1) * G), which are divided among ranks
-// and micro-batches. So the only state to save is the number of samples taken.
+// BatchSource: defines sample s of a training run as a pure function of (config, data, seed, s). Ranks, micro-batches
+// and threads do not matter. A step of G rows consists of samples [step * G, (step + 1) * G), which are divided among
+// ranks and micro-batches. So the only state to save is the number of samples taken.
 #pragma once
 
 #include <cstdint>
@@ -30,13 +30,13 @@ class BatchSource {
   int64_t tokens() const;
   int64_t sequence_length() const { return sequence_length_; }
   const std::vector<Dataset>& corpora() const { return corpora_; }
-  // The id of the token between documents; -1 if unknown.
+  // The id of the token between documents in the first corpus; -1 if unknown.
   int32_t end_id() const { return corpora_.front().end_id(); }
   // The hash of the tokenizer; 0 if the shards do not name it.
   uint64_t tokenizer_hash() const { return corpora_.front().shards().front().tokenizer_hash(); }
 
-  // Everything that determines the sample order, for checkpoints: seed, sequence length, reading and order; weight and
-  // rows of each corpus; name, size, tokens and hash of each shard.
+  // What determines the sample order, for checkpoints: seed, sequence length, reading and order; weight and rows of
+  // each corpus; name, size, tokens and head_hash() of each shard.
   const Json& fingerprint() const { return fingerprint_; }
 
  private:
@@ -65,7 +65,7 @@ class BatchSource {
 };
 
 // Throws Error if a run that stored `saved` cannot continue with data of fingerprint `current`. The message names the
-// first difference: the shard, the value found and the value expected.
+// first difference, the value found and the value expected.
 void check_fingerprint(const Json& saved, const Json& current);
 
 }  // namespace rowan

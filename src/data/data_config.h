@@ -29,7 +29,8 @@ struct BatchMeans {
   int64_t ranks = 0, rows = 0;  // processes, and rows per batch of one process; 0: off
 };
 
-// How packed rows are split into documents. There is no attention between documents.
+// The next three enums and DocumentConfig say how packed rows are split into documents. Attention then stays within
+// documents.
 enum class EndToken : uint8_t { first, last };  // position of the end token within its document
 constexpr auto names_of(EndToken) { return enum_names("first", "last"); }
 enum class DocumentPositions : uint8_t { restart, through };

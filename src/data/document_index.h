@@ -1,4 +1,4 @@
-// The starts of the documents of a token file, read from the memory-mapped index file beside it.
+// The starts of the documents of a token file, read from the memory-mapped index file beside it or found by a scan.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ class DocumentIndex {
   const std::filesystem::path& path() const { return path_; }
 
   // The position of the first token of document i < size(). Throws Error naming file and document if the position is
-  // before that of the previous document or beyond the last token. Opening checks sizes only.
+  // less than the start of the previous document or more than tokens(). Opening an index does not check the positions.
   int64_t start(int64_t i) const;
 
  private:

@@ -1,4 +1,4 @@
-// Finds shards that are used in more than one place: named twice, matched by two globs, or reached through links.
+// Finds shards that several data sets share, under the same name or through links.
 #pragma once
 
 #include <cstdint>
@@ -15,9 +15,9 @@ namespace rowan {
 using FileIdentity = std::pair<uint64_t, uint64_t>;
 FileIdentity identity_of(const std::filesystem::path& path);
 
-// Returns one line for each pair of data sets that share shards, naming the first shared shard. Data sets are the
-// corpora of a mixture and the validation data (`validation` may be null). Sharing is allowed, because it may be
-// intended.
+// Data sets are the corpora of a mixture and the validation data (`validation` may be null). Returns one line for each
+// pair of data sets that share shards, naming the first shared shard. A shard in three data sets counts for the pairs
+// with the first of them only. Sharing is allowed, because it may be intended.
 std::vector<std::string> shared_shards(const std::vector<Dataset>& train, const Dataset* validation);
 
 }  // namespace rowan

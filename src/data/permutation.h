@@ -1,6 +1,7 @@
-// A permutation of 0 .. size-1 that is computed instead of stored. It is an unbalanced Feistel network over the next
-// power of two (Luby and Rackoff 1988) with Philox as the round function. Values outside the range are scrambled again
-// until they fall inside (cycle walking: Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002).
+// A permutation of 0 .. size-1 that is computed instead of stored. It is a Feistel network over the smallest power of
+// two that is at least `size` (Luby and Rackoff 1988), unbalanced if the number of bits is odd, with Philox as the
+// round function. Values outside the range are scrambled again until they fall inside (cycle walking: Black and
+// Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002).
 #pragma once
 
 #include <bit>
@@ -12,7 +13,7 @@ namespace rowan {
 
 class Permutation {
  public:
-  // `stream` selects one of many permutations under the same key; BatchSource uses the epoch.
+  // `stream` selects one of many permutations under the same key. For rows, BatchSource passes the epoch.
   Permutation(uint64_t key, uint64_t stream, uint64_t size)
       : key_(key), stream_(stream), size_(size), bits_(size > 1 ? std::bit_width(size - 1) : 0) {}
 

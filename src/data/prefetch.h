@@ -22,15 +22,14 @@ class Prefetcher {
   };
 
   // Prepares batches `first_item`, `first_item` + 1, ... of `elements` inputs and `elements` targets, in two
-  // alternating buffers. The buffers are not pinned, because Backend::upload has pinned buffers of its own. Without a
-  // thread, next() fills the batch itself, with the same result.
+  // alternating buffers. Without a thread, next() fills the batch itself, with the same result.
   Prefetcher(Fill fill, int64_t first_item, int64_t elements, bool use_thread = true);
   ~Prefetcher();
   Prefetcher(const Prefetcher&) = delete;
   Prefetcher& operator=(const Prefetcher&) = delete;
 
-  // Returns the next batch, valid until the next call. An exception of `fill` for this batch is rethrown here and by
-  // every later call.
+  // Returns the next batch, valid until the next call. An exception of `fill` for this batch is rethrown here and, if
+  // there is a thread, by every later call.
   Batch next();
 
  private:

@@ -28,7 +28,7 @@ bool has_llmc_magic(const MappedFile& file) {
   return magic == shard::magic_u16 || magic == shard::magic_u32;
 }
 
-// Returns the path unless it is a folder's.
+// Returns the path. Throws Error if it is the path of a folder.
 const std::filesystem::path& checked(const std::filesystem::path& path) {
   namespace fs = std::filesystem;
   if (!fs::is_directory(path)) return path;

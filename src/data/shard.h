@@ -21,18 +21,19 @@ constexpr auto names_of(ShardFormat) { return enum_names("auto", "llmc", "nanogp
 
 // Facts that some files do not state.
 struct ShardOptions {
-  ShardFormat format = ShardFormat::automatic;  // automatic: recognized by magic, name and neighboring files
+  ShardFormat format = ShardFormat::automatic;  // automatic: recognized by magic, name, neighboring file or width
   int width = 0;                                // bytes per token (2 or 4); 0: not given
   int32_t end_id = -1;                          // the token between documents; -1: not given
 };
 
-// Whether the first bytes of a file are text: they have no control characters but white space. Tokens have some.
+// Whether the first bytes of a file are text: they have no control characters but white space. Tokens usually have
+// some.
 bool looks_like_text(std::string_view bytes);
 
 class Shard {
  public:
-  // Maps the file and checks everything that needs no pass over the tokens: magic, version, exact size, size of the
-  // index beside it. Throws Error naming file, byte, what was found and what was expected.
+  // Maps the file and checks what needs no pass over the tokens, such as magic, version, exact size, and size of the
+  // index beside it. Throws Error naming the file.
   explicit Shard(const std::filesystem::path& path, const ShardOptions& options = {});
 
   const std::filesystem::path& path() const { return path_; }
@@ -60,8 +61,8 @@ class Shard {
   // The document index beside the file, if there is one.
   const std::optional<DocumentIndex>& index() const { return index_; }
   // The document index; if there is none, the result of a scan of all tokens for end_id(). `begins_document` says
-  // whether token 0 starts a document. This matters only if end tokens follow documents. Throws Error if there is
-  // neither index nor end id.
+  // whether token 0 starts a document. It matters only in a scan, if end tokens follow documents. Throws Error if there
+  // is no index and the end id or its place is unknown.
   DocumentIndex documents(bool begins_document = true) const;
 
  private:

@@ -1,10 +1,10 @@
-// The bytes of a token shard, as written by `rowan tokenize` and read by src/data. All integers are little-endian.
+// The bytes of a token shard, as written by ShardWriter and read by Shard. All integers are little-endian.
 //
 // A shard has llm.c's format: a header of 256 int32 words, then the tokens.
 //   word 0     magic: 20240520 (u16 tokens) or 20240801 (u32 tokens)
 //   word 1     version: 1 for u16, 7 for u32
 //   word 2     token count N; the file is 1024 + N * width bytes long
-// Other readers ignore the remaining words. Rowan uses these; they are zero in shards of other programs:
+// Rowan uses the next words too. Shards of other programs lack the mark:
 //   word 3     mark 0x4e574f52 ("ROWN"): words 4 to 11 are valid
 //   word 4     vocabulary size, including the end token
 //   word 5     end id, the token that separates documents; -1: none was written
@@ -16,7 +16,7 @@
 //   byte 0     "ROWNDOCS"
 //   byte 8     u64 number D of documents that start in this shard
 //   byte 16    u64 number of tokens in this shard
-//   byte 24    u64[D] position of each document's first token, ascending; this is the end token if word 6 is 1
+//   byte 24    u64[D] position of each document's first token, ascending; if word 6 is 1, that token is the end token
 // A document ends where the next one starts, which may be in a later shard. So tokens before the first start continue
 // the last document of the previous shard.
 #pragma once

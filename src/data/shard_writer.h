@@ -1,4 +1,5 @@
-// Writes a stream of tokens as shards of a fixed size (shard_format.h). A later process can continue after a kill.
+// Writes a stream of tokens as shards of equal size, except the last one (shard_format.h). A later process can
+// continue after a kill.
 #pragma once
 
 #include <cstdint>

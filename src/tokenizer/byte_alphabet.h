@@ -1,5 +1,5 @@
-// GPT-2's mapping of bytes to printable characters, which published JSON files of byte-level vocabularies use. Bytes
-// that are printable in Latin-1 map to themselves; the others map to U+0100, U+0101, ... in order.
+// GPT-2's mapping of bytes to visible characters, which published JSON files of byte-level vocabularies use. Bytes that
+// are visible characters in Latin-1 map to themselves; the others map to U+0100, U+0101, ... in order.
 #pragma once
 
 #include <array>

@@ -15,7 +15,7 @@ class Charsmap {
  public:
   // A table that replaces nothing.
   Charsmap() = default;
-  // Throws Error if the table is damaged: everything reachable from the root of the trie must lie inside the table.
+  // Throws Error if the table is damaged, for example if a node reachable from the root lies outside the table.
   explicit Charsmap(std::string_view bytes);
 
   // Appends `text` (UTF-8) to `result`, with the keys of the table replaced.

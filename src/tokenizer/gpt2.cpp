@@ -25,7 +25,8 @@ uint64_t hash_of(std::string_view bytes) {
     std::memcpy(&word, from, 8);
     add(word);
   }
-  // Loads the tail without reading past its end: two overlapping halves, or up to three single bytes.
+  // Loads the tail without reading past its end: two words of four bytes, which may overlap, or three bytes, which may
+  // coincide.
   if (left >= 4) {
     uint32_t low, high;
     std::memcpy(&low, from, 4);

@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 using Unigram = UnigramModel<double>;
 
-constexpr int64_t most_ids = int64_t{1} << 20;  // four times the largest known vocabularies
+constexpr int64_t most_ids = int64_t{1} << 20;  // bounds the memory of texts_, which grows to the largest id
 
 class HuggingFaceTokenizer : public Tokenizer {
  public:

@@ -83,11 +83,11 @@ std::string nfc(std::string_view text) {
                      [](uint32_t a, uint32_t b) { return tables.class_of(a) < tables.class_of(b); });
     begin = end;
   }
-  // A character composes with the last starter (a character of class 0), unless a mark of the same or a higher class
+  // A character may compose with the last starter (a character of class 0), unless a mark of the same or a higher class
   // stands between them.
   std::vector<uint32_t> result;
   size_t starter = SIZE_MAX;
-  int last_class = -1;  // class of the last mark since the starter; -1: none
+  int last_class = -1;  // class of the last uncomposed mark since the starter; -1: none
   for (uint32_t code : codes) {
     const int own = tables.class_of(code);
     if (starter != SIZE_MAX && last_class < own)

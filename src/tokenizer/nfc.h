@@ -1,5 +1,5 @@
-// Normalization form C (Unicode Standard Annex 15): a character with marks is written in only one way, composed if a
-// composed character exists. The tokenizers of Qwen and others normalize text to this form.
+// Normalization form C (Unicode Standard Annex 15): a character with marks is written in only one way, composed where
+// the standard allows it. Qwen's tokenizers, for example, normalize text to this form.
 #pragma once
 
 #include <string>

@@ -37,7 +37,7 @@ class PairMerges {
 };
 
 // The merges of a sentencepiece BPE model: every way to make a piece from two others, ranked by the score of the merged
-// piece, highest first. `pieces` holds text and score by id. Hugging Face's files contain the same list.
+// piece, highest first. `pieces` holds text and score by id.
 std::vector<PairMerge> merges_of_scores(const std::vector<std::pair<std::string, float>>& pieces);
 
 }  // namespace rowan

@@ -87,8 +87,8 @@ class SentencepieceTokenizer : public Tokenizer {
   }
 
  private:
-  // The library takes quadratic time on documents with much text that is unknown to the model. For ordinary models, the
-  // search is therefore done here word by word, with the same result.
+  // The library takes quadratic time on documents with much text that is unknown to the model. Therefore encode()
+  // searches word by word (words, merges) where prepare() finds this possible.
   enum class Search { words, merges, library };
 
   SentencepieceModel model_;
@@ -107,7 +107,8 @@ class SentencepieceTokenizer : public Tokenizer {
     ids.insert(ids.end(), pieces.begin(), pieces.end());
   }
 
-  // Chooses a fast search if the search gives the library's result on a probe, a text that contains every piece.
+  // Chooses a fast search if the model allows one and it gives the library's result on a probe, a text that contains
+  // every normal piece.
   void prepare() {
     if (model_.space_is_suffix || !model_.add_dummy_prefix || !model_.escape_whitespaces) return;
     std::string probe;
@@ -176,7 +177,7 @@ class SentencepieceTokenizer : public Tokenizer {
     auto is_space = [](char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; };
     for (size_t at = 0; at < text.size();) {
       size_t end = at;
-      bool plain = true;  // printable ASCII, which normalization does not change
+      bool plain = true;  // printable ASCII, for which normalize() is skipped
       for (; end < text.size() && !is_space(text[end]); ++end) plain &= text[end] > ' ' && text[end] < 0x7f;
       std::string_view word = text.substr(at, end - at);
       at = end + 1;
@@ -223,7 +224,7 @@ class SentencepieceTokenizer : public Tokenizer {
   }
 
   // Normalizes as the library does: replaces characters, writes spaces as word marks, and adds a word mark before the
-  // text. If the model says so, removes white space at both ends and repeated white space.
+  // text. If the model says so, removes spaces at both ends and repeated spaces.
   void normalize(std::string_view text, std::string& result) const {
     result.clear();
     bool after_space = model_.remove_extra_whitespaces;

@@ -1,4 +1,4 @@
-// Tokenizers of the sentencepiece library: T5's unigram model and LLaMA's BPE.
+// Tokenizers of the sentencepiece library, such as T5's unigram model and LLaMA's BPE.
 #pragma once
 
 #include <filesystem>

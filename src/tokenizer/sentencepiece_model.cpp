@@ -10,7 +10,7 @@
 namespace rowan {
 namespace {
 
-constexpr size_t longest_piece = 1024;  // in bytes; pieces of real models have tens
+constexpr size_t longest_piece = 1024;  // in bytes
 
 // One field of a protocol buffer message (protobuf.dev/programming-guides/encoding).
 struct Field {

@@ -1,5 +1,5 @@
 // Reads the file of a sentencepiece model (github.com/google/sentencepiece, sentencepiece_model.proto): the fields on
-// which tokens depend. The library loads a model without checks; a model that passes the checks here is safe to load.
+// which tokens depend. The library checks little of a model that it loads, so the model is checked here first.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +26,8 @@ struct SentencepieceModel {
   bool add_dummy_prefix = true, remove_extra_whitespaces = true, escape_whitespaces = true;
 };
 
-// Throws Error saying what is wrong: a truncated message, an unknown type, text that is not UTF-8, a score that is not
-// finite, or a damaged replacement table.
+// Throws Error saying what is wrong, for example: a truncated message, an unknown type, text that is not UTF-8, a score
+// that is not finite, or a damaged replacement table.
 SentencepieceModel read_sentencepiece_model(std::string_view bytes);
 
 }  // namespace rowan

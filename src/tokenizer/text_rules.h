@@ -14,7 +14,7 @@ namespace rowan {
 class TextRules {
  public:
   TextRules() = default;
-  // Either section may be null. Throws Error naming the field for a kind of step that Rowan does not read.
+  // Either section may be absent. Throws Error naming the field for a kind of step that Rowan does not read.
   TextRules(JsonObject& tokenizer, const char* normalizer, const char* pre_tokenizer);
 
   std::vector<std::string> divide(std::string_view text) const;
@@ -22,7 +22,7 @@ class TextRules {
   // Whether a step maps text to bytes. If so, the model's vocabulary is written in GPT-2's byte alphabet
   // (byte_alphabet.h).
   bool byte_level() const { return byte_level_; }
-  // Whether a step puts a space before the text. Decoding removes this space.
+  // Whether a step puts a word mark before the text. Decoding removes the space that this mark becomes.
   bool adds_space() const { return adds_space_; }
 
  private:

@@ -1,4 +1,4 @@
-// Tokenizers: text to ids and back, behind one interface. All members are const and thread-safe.
+// Tokenizers: text to ids and back, behind one interface. All public member functions are const and thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -29,16 +29,16 @@ class Tokenizer {
   // vocabulary.
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
 
-  // The number of bytes of text that an id stands for inside a document; 0 for special tokens.
+  // The number of bytes of text that an id stands for inside a document; 0 for special, added and unknown tokens.
   virtual int64_t token_bytes(int32_t id) const;
 
   // The number of ids, including the end id.
   int32_t vocab_size() const { return vocab_size_; }
-  // The id of the token that separates documents: bytes 256, GPT-2 50256, sentencepiece </s> (T5 1, LLaMA 2).
+  // The id of the token that separates documents, for example: bytes 256, GPT-2 50256, T5 1, LLaMA 2.
   int32_t end_id() const { return end_id_; }
-  // A hash of everything the ids depend on: the kind of tokenizer and the content of its vocabulary files.
+  // A hash of the kind of tokenizer and the content of its vocabulary (for huggingface: of tokenizer.json alone).
   uint64_t hash() const { return hash_; }
-  // The argument of make_tokenizer.
+  // The `spec` that make_tokenizer() was given.
   const std::string& spec() const { return spec_; }
   InvalidUtf8 invalid() const { return invalid_; }
 

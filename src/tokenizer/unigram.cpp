@@ -40,8 +40,8 @@ void UnigramModel<Score>::grow(const std::vector<Piece>& sorted, size_t begin, s
     children.back().end = i + 1;
   }
   if (children.empty()) return;
-  // Finds the first base that gives every child a free cell. Regions where nearly all cells are taken are not searched
-  // again.
+  // Finds the first base from `search_from_` on that gives every child a free cell. A region where at least 19 of 20
+  // cells are taken is not searched again.
   const size_t least = children[0].byte;
   size_t at = std::max(least + 1, search_from_), taken = 0;
   auto fits = [&] {

@@ -1,9 +1,9 @@
 // The search of a sentencepiece unigram model: finds the segmentation whose pieces have the highest sum of log
 // probabilities (Kudo 2018, "Subword regularization", section 3.3).
 //
-// Words are searched separately, which is exact if no piece crosses the start of a word. The score may be carried from
-// word to word. Score has the precision of the original program, so that ties are broken in the same way: float for the
-// sentencepiece library, double for Hugging Face's tokenizers.
+// A caller may search word by word, which is exact if no piece crosses the start of a word. The score may be carried
+// from word to word. Score has the precision of the original program, so that ties are broken in the same way: float
+// for the sentencepiece library, double for Hugging Face's tokenizers.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@
 
 namespace rowan {
 
-// The character U+2581, which sentencepiece writes in place of a space. It begins every word.
+// The character U+2581, which sentencepiece writes in place of a space.
 inline constexpr std::string_view word_mark = "\xe2\x96\x81";
 
 // The id of each byte's piece; no_id if the byte has none.
@@ -34,8 +34,7 @@ class UnigramModel {
     int32_t id;
     Score score;
   };
-  // Largest length of a piece in bytes; pieces of real models have tens. A model with a longer piece stays empty and
-  // must not be searched.
+  // Largest length of a piece in bytes. A model with a longer piece stays empty and must not be searched.
   static constexpr size_t longest_piece = 1024;
 
   UnigramModel() = default;
@@ -44,11 +43,12 @@ class UnigramModel {
   // piece in `bytes`, these pieces replace `unknown`.
   UnigramModel(std::vector<Piece> pieces, int32_t unknown, Score lowest, const ByteIds& bytes = no_bytes);
 
-  // Whether no piece crosses the start of a word, so that each word may be searched separately.
+  // Whether no piece crosses the start of a word and the word mark itself is a piece, so that each word may be searched
+  // separately.
   bool divides_at_words() const { return divides_at_words_; }
   // Appends the ids of the best segmentation. Consecutive unknown characters become one id, or their bytes. `word` is
-  // normalized UTF-8 that includes its word mark. `score` is the sum over all earlier words; the score of this word is
-  // added.
+  // normalized UTF-8 with word marks in place of spaces. `score` is the sum over all earlier words; the score of this
+  // word is added.
   void search(std::string_view word, Score& score, std::vector<int32_t>& ids) const;
 
  private:

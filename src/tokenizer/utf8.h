@@ -10,7 +10,7 @@ namespace rowan {
 
 constexpr uint32_t code_points = 0x110000;
 
-// The offset of the first byte that is not valid UTF-8, or text.size().
+// The offset of the first byte sequence that is not valid UTF-8, or text.size().
 size_t first_invalid_utf8(std::string_view text);
 // Throws Error naming this offset if the text is not valid UTF-8.
 void refuse_invalid_utf8(std::string_view text);
