@@ -1,6 +1,6 @@
-// Console output for people. If show() or tell() cannot write a text (the disk is full, the terminal is closed), the
-// text is dropped and the program continues. The results of a command must not be dropped: fmt::print writes them to
-// stdout, and main() calls check_results_written() at the end.
+// Console output: texts for people, results, and the standard descriptors. If show() or tell() cannot write a text (the
+// disk is full, the terminal is closed), the text is dropped and the program continues. The results of a command must
+// not be dropped: fmt::print writes them to stdout, and main() calls check_results_written() at the end.
 #pragma once
 
 #include <fmt/core.h>
@@ -36,7 +36,7 @@ void print_wrapped(size_t indent, fmt::format_string<Args...> format, Args&&... 
   fmt::print("{}", wrapped(fmt::format(format, std::forward<Args>(args)...), terminal_columns(stdout), indent));
 }
 
-// Throws Error if anything printed to stdout could not be written.
+// Throws Error if a result that fmt::print wrote to stdout could not be written.
 void check_results_written();
 
 // Opens /dev/null on each of the file descriptors 0, 1 and 2 that is closed. Otherwise a file opened later could get

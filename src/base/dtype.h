@@ -1,4 +1,4 @@
-// Element types of tensors. C++17, because CUDA sources include this header.
+// Element types of tensors, and conversions of bfloat16. C++17, because CUDA sources include this header.
 #pragma once
 
 #include <cstddef>

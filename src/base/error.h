@@ -1,6 +1,6 @@
-// Errors that a user can cause or must know about. A message is one line. It names the place (file, field or byte),
-// what was found, and what was expected: "run.steps: found -1, expected at least 0". If a command does not catch an
-// Error, `rowan` prints it to stderr and exits with code 2.
+// Errors that a user can cause or must know about. A message is one line. A typical message names the place (file,
+// field or byte), what was found, and what was expected: "run.steps: found -1, expected at least 0". If a command does
+// not catch an Error, `rowan` prints the message to stderr and exits with code 2.
 #pragma once
 
 #include <fmt/core.h>

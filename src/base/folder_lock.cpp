@@ -160,7 +160,7 @@ FolderLock::FolderLock(const fs::path& folder, std::string work, const std::func
     if (!held && same_file(fd_, path_)) break;
     const Owner owner = owner_in(read_all(fd_)).value_or(Owner{"an unknown machine", "", "", "a moment ago", 0});
     ::close(fd_);
-    if (!held) continue;  // the owner has just removed the lock file
+    if (!held) continue;  // the lock file was just removed or replaced
     if (!patient_until) {
       patient_until = Clock::now() + pace.patience;
       note(fmt::format("{}: {}; waiting a moment for it to end", folder.string(), owner.text()));

@@ -7,7 +7,7 @@
 namespace rowan {
 namespace {
 
-// The number of edits (insert, delete, replace, swap of neighbors) that turn a into b, if no part is edited twice.
+// The least number of edits (insert, delete, replace, swap of neighbors) that turn a into b, with no part edited twice.
 size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::vector<size_t>> d(a.size() + 1, std::vector<size_t>(b.size() + 1));
   for (size_t i = 0; i <= a.size(); ++i) d[i][0] = i;

@@ -1,6 +1,6 @@
 // The embedded corpus: short English stories from the probabilistic grammar data/tales/grammar.txt. Every story has
 // exactly one derivation, so its probability is known, and the entropy of the corpus is a sum over the grammar. This
-// entropy is the lowest validation loss that a model can expect without memorizing the validation text.
+// entropy is the lowest expected validation loss of a model that has not memorized the validation text.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ class Tales {
   // Story number `index` of the infinite sequence that `seed` selects; a pure function of both.
   std::string story(uint64_t seed, uint64_t index) const;
 
-  // -log p(story) in nats, found by parsing the story. Throws Error naming the first byte that does not fit the
-  // grammar.
+  // -log p(story) in nats, found by parsing the story. Throws Error naming the byte from which on the text does not fit
+  // the grammar.
   double surprise(std::string_view story) const;
 
   struct Expectation {

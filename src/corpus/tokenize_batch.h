@@ -20,7 +20,7 @@ struct TokenizedDocument {
 
 struct SkippedRecord {
   uint64_t record = 0;  // number of the record in its source, from 0
-  std::string reason;   // one of a few texts; skipped records are counted by it
+  std::string reason;   // one of a few texts; Skipped counts the records of each
   std::string detail;
 };
 

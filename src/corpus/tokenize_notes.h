@@ -1,5 +1,5 @@
-// The records that `rowan tokenize` keeps in the folder of its shards: progress.json during the job, manifest.json
-// after it.
+// The records that `rowan tokenize` keeps in the folder of its shards, and checks against them: progress.json during
+// the job, manifest.json after it.
 #pragma once
 
 #include <filesystem>

@@ -117,7 +117,7 @@ void Dataset::copy(Range range, int32_t* out) const {
 Dataset::Range Dataset::content(int64_t document) const {
   size_t s = find_part(first_document_, document);
   int64_t begin = offsets_[s] + documents_[s].start(document - first_document_[s]);
-  // A document ends where the next one starts, which may be in a later shard.
+  // A document ends where the next one starts, which may be in a later shard. The last one ends with the stream.
   int64_t end = tokens();
   if (++document < rows_) {
     s = find_part(first_document_, document);

@@ -1,4 +1,4 @@
-// Finds shards that several data sets share, under the same name or through links.
+// The identity of a file under any name, and the shards that several data sets share.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace rowan {
 
-// Device and inode number, which identify a file under any name.
+// Device and inode number.
 using FileIdentity = std::pair<uint64_t, uint64_t>;
 FileIdentity identity_of(const std::filesystem::path& path);
 

@@ -58,7 +58,7 @@ class Shard {
   int32_t token(int64_t position) const;
   std::string_view token_bytes() const;
 
-  // The document index beside the file, if there is one.
+  // The document index that was opened together with the file, if there is one.
   const std::optional<DocumentIndex>& index() const { return index_; }
   // The document index; if there is none, the result of a scan of all tokens for end_id(). `begins_document` says
   // whether token 0 starts a document. It matters only in a scan, if end tokens follow documents. Throws Error if there

@@ -14,7 +14,7 @@ namespace rowan {
 
 // How to treat bytes that are not UTF-8. They are never changed silently.
 enum class InvalidUtf8 {
-  keep,    // bytes and gpt2 encode them byte by byte, so decode(encode(x)) == x; the other tokenizers refuse
+  keep,    // bytes and gpt2 encode them as they are, so decode(encode(x)) == x; the other tokenizers refuse
   refuse,  // throw Error naming the byte offset
 };
 constexpr auto names_of(InvalidUtf8) { return enum_names("keep", "refuse"); }
