@@ -1,12 +1,10 @@
-// The entropy floor of text whose entropy is known: the lowest validation loss that a model can have without
-// memorizing the validation text.
+// The entropy floor of text whose distribution is known: the validation loss of the true distribution.
 //
 // `rowan tales` writes entropy.json beside its shards:
 //   {"entropy": nats per token of the source, in the limit of infinite text,
-//    "shards": {"validation.bin": {"stories": n, "tokens": n, "nats_per_token": -log p of this shard / tokens}}}
-// The tokens are the bytes of the stories, and an end token before each story. A loss over packed windows can be
-// compared with the floor directly. A model that sees only a window has a slightly higher loss, because the text before
-// the window is missing.
+//    "shards": {"validation.bin": {"stories": S, "tokens": T, "nats_per_token": -log p of this shard / T}, ...}, ...}
+// The tokens are the bytes of the stories, and an end token before each story. A validation loss over packed windows
+// can be compared with the floor, although a model that sees only a window lacks the text before it.
 #pragma once
 
 #include <filesystem>

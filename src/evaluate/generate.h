@@ -28,7 +28,7 @@ using NextLogits = std::function<std::vector<float>(std::span<const int32_t> tok
 void generate(std::vector<int32_t>& tokens, int64_t count, int32_t end_id, const Sampling& sampling,
               const NextLogits& next_logits, const std::function<void()>& on_token);
 
-// The size of a decoded text without an incomplete character at its end. Such a character is decoded as U+FFFD,
+// The size of a decoded text without the U+FFFD characters at its end. An incomplete character is decoded as U+FFFD,
 // possibly once per byte, until its last byte has been generated.
 size_t complete_size(std::string_view text);
 

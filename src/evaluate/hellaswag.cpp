@@ -79,7 +79,8 @@ std::vector<HellaSwagItem> read_binary(const std::string& name, std::string_view
   return items;
 }
 
-// The label is a number, or in some copies of the data set a string with one digit. Returns -1 if there is no label.
+// The label is a number, or in some copies of the data set a string with one digit. If there is no valid label, returns
+// a number outside 0 to 3.
 int label_of(const Json& record) {
   if (!record.contains("label")) return -1;
   const Json& label = record["label"];

@@ -20,8 +20,7 @@ struct HellaSwagItem {
 };
 
 // Reads llm.c's binary file (magic 20240522), which holds GPT-2 ids, or the data set's own .jsonl. A .jsonl file needs
-// a tokenizer, which encodes "ctx" and, with a space put before it, each of "endings". Throws Error naming the file and
-// the byte or line.
+// a tokenizer, which encodes "ctx" and, with a space put before it, each of "endings". Throws Error naming the file.
 std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer);
 
 constexpr int32_t hellaswag_magic = 20240522;

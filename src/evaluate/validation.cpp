@@ -38,7 +38,7 @@ void ValidationSet::deal(int64_t eval_tokens) {
       taken[static_cast<size_t>(row % ranks)] += count.inputs;
     }
     for (size_t rank = 0; rank < batches_.size(); ++rank) {
-      // A rank stops when it has enough tokens or its rows have ended.
+      // A rank stops when it has more than eval_tokens / ranks tokens, or when its rows have ended.
       if (tokens[rank] > eval_tokens / ranks || taken[rank] == 0) continue;
       ++batches_[rank];
       tokens[rank] += taken[rank];

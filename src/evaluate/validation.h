@@ -15,8 +15,8 @@ namespace rowan {
 class ValidationSet {
  public:
   // Takes the first rows of config.validation until they hold `eval_tokens` targets, or all rows if they hold fewer.
-  // With config.batch_means, takes the rows of batches() instead. Throws Error if there is no target, or if there are
-  // fewer rows than batch_means has ranks.
+  // With config.batch_means, takes one batch of rows for each rank in turn instead, until batches() is reached for all
+  // ranks. Throws Error if there is no target, or if there are fewer rows than batch_means has ranks.
   ValidationSet(const DataConfig& config, int64_t sequence_length, int64_t vocab_size, int64_t eval_tokens);
 
   int64_t rows() const { return static_cast<int64_t>(row_targets_.size()); }
@@ -28,7 +28,7 @@ class ValidationSet {
   const BatchMeans& batch_means() const { return means_; }
   // The number of batches that each rank of batch_means() takes. As in GaLore's code (torchrun_main.py,
   // evaluate_model), a rank takes batches until its number of tokens times the number of ranks exceeds `eval_tokens`,
-  // or until its rows end. Rank r has rows r, r + ranks, r + 2 ranks, and so on.
+  // or until the rank's rows end. Rank r has rows r, r + ranks, r + 2 * ranks, and so on.
   const std::vector<int64_t>& batches() const { return batches_; }
 
   // Writes rows [first, first + count) to inputs[count, T] and targets[count, T], with T = sequence_length(). Rows past
@@ -53,13 +53,12 @@ struct ValidationLosses {
   // Present if the set has batch_means: the mean over a batch's targets, then over a rank's batches, then over the
   // ranks.
   std::optional<double> batch_mean;
-  // Present if the set also has one document per row: like batch_mean, but each rank divides the sum over its n batches
-  // by n + 1. The released code of GaLore and RMNP does this, because its count of batches starts at 1.
+  // Present if the set has batch_means and one document per row: like batch_mean, but each rank divides the sum over
+  // its n batches by n + 1. The released code of GaLore and RMNP does this, because its count of batches starts at 1.
   std::optional<double> galore;
 };
 
-// Computes the losses of the set from the sum of each row's losses. The results do not depend on the micro-batch size
-// or the number of ranks.
+// Computes the losses of the set from the sum of each row's losses.
 ValidationLosses validation_losses(const ValidationSet& set, std::span<const double> row_sums);
 
 }  // namespace rowan

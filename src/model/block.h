@@ -11,7 +11,7 @@ struct Model::Block {
   NormLayer norm1;                // its input is the residual stream at the start of the block
   Linear qkv;                     // [W, C]
   Tensor head_norm, d_head_norm;  // [2 D]: gains that all query heads share, then gains that all key heads share
-  Tensor projected;  // [N, W]: output of qkv, before the norm of heads; without it, the same tensor as attended_qkv
+  Tensor projected;  // [N, W]: output of qkv, before the norm of heads; without a norm of heads, attended_qkv
   Tensor attended_qkv, attention, log_sum_exp;  // attention's input [N, W], output [N, H D], log-sum-exp fp32[B, H, T]
   Linear out;                                   // [C, H D]
   NormLayer norm2;                              // its input is the residual stream between attention and MLP

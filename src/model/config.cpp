@@ -236,8 +236,8 @@ void finish_gpt2(JsonObject& object, ModelConfig& config) {
   config.head_dim = config.hidden / config.heads;
 }
 
-// Limits the numbers of the config so that their products do not overflow. A side of a matrix is at most 2^31. The
-// number of weights is at most 2^44, more than fits in any memory.
+// Limits the numbers of the config so that their products do not overflow. heads * head_dim is at most 2^31, and
+// weight_count() at most 2^44.
 void check_size(const JsonObject& object, const ModelConfig& config) {
   if (config.heads > most / config.head_dim)
     object.fail(object.has("head_dim") ? "head_dim" : "num_attention_heads",

@@ -15,7 +15,7 @@
 
 namespace rowan {
 
-enum class Family : uint8_t { llama, gpt2 };  // selects the parameter names
+enum class Family : uint8_t { llama, gpt2 };
 
 // The norm that is applied to each head of q and k before RoPE.
 enum class HeadNorm : uint8_t { none, rms, rms_gain };
@@ -53,19 +53,19 @@ struct ModelConfig {
   bool gated = true;
   DropoutRates dropout;
   double logit_softcap = 0;  // c: a logit l becomes c l / sqrt(l^2 + c^2); 0: none
-  // Initial values. Weights that match no rule of `initialization` are normal with these standard deviations.
-  // residual_init_std is for the projections that write to the residual stream.
+  // Initial values. Matrices and embeddings that match no rule of `initialization` are normal with these standard
+  // deviations. residual_init_std is for the projections that write to the residual stream.
   double init_std = 0.02, residual_init_std = 0.02;
   std::vector<InitialRule> initialization;
 
-  Json resolved;  // every key with its value; keys without effect are kept as given
+  Json resolved;  // the keys with their values, defaults included
 
   AttentionShape attention(int64_t batch, int64_t seq, int64_t layer) const;
   // Columns of the MLP's first matrix product: gate and up together, or up alone.
   int64_t mlp_in_width() const { return gated ? 2 * intermediate : intermediate; }
-  // Columns of the logits: the vocabulary, and padding columns whose weights are zero. GPUs multiply faster if a row is
-  // a multiple of 16 bytes, and still faster if it is a whole number of cache lines and tiles, but GPT-2's vocabulary
-  // of 50257 is odd. The padded width is a multiple of 128 if this adds at most 1%, else of 8.
+  // Columns of the logits: the vocabulary, and padding columns, because GPUs multiply faster if a row is a multiple of
+  // 16 bytes, and still faster if it is a whole number of cache lines and tiles. From a vocabulary of 12800 on, where
+  // this adds less than 1%, the width is a multiple of 128; below, a multiple of 8.
   int64_t logit_width() const {
     const int64_t unit = vocabulary >= 12800 ? 128 : 8;
     return (vocabulary + unit - 1) / unit * unit;
@@ -98,8 +98,8 @@ TrainingFlops flops_per_token(const ModelConfig& config, int64_t seq);
 // A config.json that transformers can open. Throws Error naming the key if transformers has no such model.
 Json hugging_face_config(const ModelConfig& config);
 
-// The keys, with their values, that change what a model computes but not the names or shapes of its weights. The order
-// of the keys is fixed.
+// Settings that change what a model computes, as names with values: heads, norms, RoPE, activation and attention. Two
+// models of one family have the same names in the same order.
 std::vector<std::pair<std::string, std::string>> function_keys(const ModelConfig& config);
 
 }  // namespace rowan

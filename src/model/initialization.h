@@ -32,7 +32,7 @@ std::vector<InitialRule> parse_initialization(JsonObject& object, const char* ke
 std::optional<size_t> apply_initialization(const std::vector<InitialRule>& rules, Parameter& parameter, int64_t fan_in);
 
 // Writes elements [begin, begin + count) of a parameter's initial values as fp32. Each value is a pure function of the
-// seed, the parameter's name and the element's index.
+// seed, the parameter's name and distribution, and the element's index.
 void initial_values(const Parameter& parameter, uint64_t seed, int64_t begin, int64_t count, float* values);
 
 }  // namespace rowan

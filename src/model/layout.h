@@ -7,8 +7,8 @@
 
 namespace rowan {
 
-// The parameter names of a model family. The matrices named in `qkv` are adjacent in memory and multiplied as one
-// matrix, and so are the matrices named in `up`.
+// The parameter names of a model, without ".weight" and ".bias". The matrices named in `qkv` are adjacent in memory and
+// multiplied as one matrix, and so are the matrices named in `up`.
 struct LayerNames {
   std::string norm1, query_norm, key_norm, out, norm2, down;
   std::vector<std::string> qkv, up;

@@ -1,4 +1,4 @@
-// Binds a model to memory: flat parameter buffers, views of them, and activations.
+// Places a model in memory: flat parameter buffers, views of them, and activations.
 #include "model/model.h"
 
 #include <algorithm>
@@ -70,8 +70,8 @@ Model::~Model() = default;
 void Model::bind() {
   const ModelConfig& c = config_;
   const ParameterNames names = names_of(c);
-  // Binds a weight and its gradient to `rows` consecutive rows, which begin with the named parameter. They may extend
-  // over parameters that follow it in memory.
+  // Binds a weight and its gradient to `rows` consecutive rows, which begin with the named parameter. The rows may
+  // extend over parameters that follow the named parameter in memory.
   auto bind = [&](Tensor& weight, Tensor& gradient, const std::string& name, int64_t rows) {
     Parameter all = table_.find(name);
     all.shape[0] = rows;

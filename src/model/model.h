@@ -30,13 +30,14 @@ struct ModelOptions {
   DType gradient = DType::f32;
   bool fp32_residual = false;  // keep the residual stream in fp32, even if weights are bf16
   Recompute recompute = Recompute::none;
-  bool training = true;  // false: no gradients; all blocks share the activations of one
+  bool training = true;  // false: no gradients, and blocks share activations
   bool growing = false;  // for generation (no training, batch 1): keep q, k, v of all layers for forward_next()
   std::optional<DocumentOptions> documents = {};  // none: attention spans the row
   uint64_t dropout_seed = 0;
   double z_loss = 0;  // the gradient is that of loss + z_loss * log(sum of e^logits)^2
-  // Number of layers whose weights or gradients are in memory at the same time; 0: all. If it is not 0, a BlockObserver
-  // must fetch weights and send gradients during a pass.
+  // resident_weights: the number of layers whose weights are in memory at the same time; resident_gradients: the same
+  // for gradients; 0: all layers. If one is not 0, a BlockObserver must fetch those weights, or send those gradients,
+  // during a pass.
   int resident_weights = 0, resident_gradients = 0;
 };
 
@@ -51,8 +52,7 @@ class BlockObserver {
   virtual void after_backward(int /*block*/) {}
 };
 
-// Logits are computed in chunks of this many rows, because all rows together would be the largest tensor of a step by
-// far.
+// Logits are computed in chunks of this many rows, because all rows together can be the largest tensor of a step.
 int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype);
 
 class Model {
@@ -95,7 +95,7 @@ class Model {
   // gradients, so the gradients of layers are replaced in either case. Returns the losses. Throws Error in a model
   // without `training`.
   Tensor loss_and_gradients(Tensor tokens, Tensor targets, float grad_scale, bool accumulate);
-  // Runs the forward pass up to the final norm.
+  // Runs the forward pass up to and including the final norm.
   void forward(Tensor tokens);
   // Runs the forward pass for tokens i32[count] at positions [begin, begin + count) of a growing sequence. All earlier
   // positions must have passed through this function or forward(). Only new rows are multiplied by weights, but
@@ -176,7 +176,7 @@ class Model {
   Tensor documents_, document_tokens_;  // flat i32[3 N], see documents(); i32[N]: tokens of a growing sequence
   Tensor samples_;
   bool dropping_ = false;                                // whether the current pass applies dropout
-  bool accumulate_ = false, accumulate_layers_ = false;  // whether it adds to gradients; to those of layers
+  bool accumulate_ = false, accumulate_layers_ = false;  // whether the pass adds to gradients outside layers, in layers
   NormLayer embedding_norm_, norm_;  // the norm after the embedding, if there is one, and the final norm
   Tensor branch_;                    // [N, C]: output of attention or MLP, before it is added to the residual stream
   Tensor logits_, losses_;           // logits_: one chunk [rows, logit_width]; losses_: fp32[N]

@@ -1,5 +1,4 @@
-// The parameter table: names and shapes of a model's weights, and their offsets in the flat buffers of weights and of
-// gradients.
+// The parameters of a model: names, shapes, roles, and places in the flat buffers of weights and of gradients.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +10,16 @@
 
 namespace rowan {
 
-// The role of a parameter, by which its optimizer is chosen. Position tables have the role `embedding`. A tied head is
-// the token embedding itself, so its role is `embedding` too.
+// The role of a parameter. Position tables have the role `embedding`. A tied head is the token embedding itself, so its
+// role is `embedding` too.
 enum class Role : uint8_t { matrix, embedding, head, norm, bias };
 constexpr auto names_of(Role) { return enum_names("matrix", "embedding", "head", "norm", "bias"); }
 inline constexpr int role_count = count_of<Role>;
 
 struct Parameter {
-  std::string name;  // Hugging Face's name
+  std::string name;  // Hugging Face's name, if transformers has this parameter
   Role role = Role::matrix;
-  std::vector<int64_t> shape;  // [out, in], or [n] for vectors
+  std::vector<int64_t> shape;  // [rows, cols], which is [out, in] for linear layers; [n] for vectors
   int64_t offset = 0;          // elements from the start of the flat buffers
   int block = 0;               // 0: embeddings (and a tied head); 1 to layers: layers; layers + 1: final norm and head
   // Initial values: init_mean plus a normal value with standard deviation init_std, or plus a uniform value in
@@ -46,9 +45,9 @@ class ParameterTable {
   void leave_room(int64_t elements) { elements_ += elements; }
 
   const std::vector<Parameter>& parameters() const { return parameters_; }
-  // Throws Error naming the nearest parameter if no parameter has this name.
+  // Throws Error if no parameter has this name.
   const Parameter& find(const std::string& name) const;
-  // Length of the flat buffers, with padding.
+  // Length of a flat buffer that holds all parameters, with padding.
   int64_t elements() const { return elements_; }
   // The number of parameter elements, without padding.
   int64_t count() const;

@@ -1,4 +1,5 @@
-// Selects parameters by a config entry {"roles": [...], "names": [...]}. The names are patterns with * and ?.
+// Selects parameters by a config entry {"roles": [...], "names": [...]}. The names are patterns of
+// fnmatch(3), with * and ?.
 #pragma once
 
 #include "base/json_fwd.h"

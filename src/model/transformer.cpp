@@ -1,6 +1,6 @@
 // The forward and the backward pass. A block has two halves, and each adds its output to the residual stream. The first
-// half consists of a norm, a projection to queries, keys and values, their norm and RoPE, attention, and an output
-// projection. The second half consists of a norm and an MLP.
+// half consists of a norm, a projection to queries, keys and values, attention, and an output projection. Queries and
+// keys are normalized, rotated (RoPE) and clamped as the config demands. The second half consists of a norm and an MLP.
 #include <cmath>
 
 #include "base/error.h"
@@ -170,8 +170,8 @@ std::vector<float> Model::logits(int64_t row) {
   return values;
 }
 
-// Logits exist only in chunks. Each chunk is overwritten by its gradient, which is used before the next chunk is
-// computed.
+// Logits exist only in chunks. If `gradient`, each chunk is overwritten by its gradient, which is used before the next
+// chunk is computed.
 Tensor Model::head_loss(Tensor targets, float grad_scale, bool gradient) {
   const int64_t n = options_.batch * options_.seq;
   const LossRule rule{config_.vocabulary, static_cast<float>(config_.logit_softcap),

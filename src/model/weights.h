@@ -19,7 +19,7 @@ bool is_conv1d(const ModelConfig& config, const Parameter& parameter);
 // The transpose of a row-major matrix [rows, cols].
 std::vector<float> transposed(const std::vector<float>& values, int64_t rows, int64_t cols);
 
-// Reads the parameters of a model from safetensors files in any common layout:
+// Reads the parameters of a model from safetensors files. Their layouts may differ from the model's:
 // - names with or without the prefix `transformer.` (GPT-2) or `model.` (LLaMA);
 // - GPT-2's matrices as [out, in] (Rowan, nanoGPT) or [in, out] (transformers). The shape of c_attn, which is never
 //   square, decides. Files with split q, k and v are Rowan's and have [out, in];
@@ -30,8 +30,7 @@ std::vector<float> transposed(const std::vector<float>& values, int64_t rows, in
 // - buffers that older versions of transformers saved (causal masks, RoPE frequencies). They are skipped.
 class ModelWeights {
  public:
-  // `files` must outlive this object. Throws Error naming file and tensor, with both shapes, if `files` does not hold
-  // exactly this model.
+  // `files` must outlive this object. Throws Error naming file and tensor if `files` does not hold this model.
   ModelWeights(const ModelConfig& config, const TensorFiles& files);
 
   // The values of a parameter, in the parameter's shape. The stored dtype may be F32, BF16, F16 or F64.

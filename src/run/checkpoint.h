@@ -1,9 +1,9 @@
 // Checkpoints: RUN/checkpoints/step_00001000/{model.safetensors, optimizer.safetensors, state.json, manifest.json}. If
-// the run averages its weights, the averages are added as ema.safetensors and tail.safetensors.
+// the run averages its weights, the averages that have begun are added as ema.safetensors and tail.safetensors.
 //
-// A checkpoint is written into the folder step_00001000.part: tensors first, then state.json, then manifest.json with
-// the size and checksum of every file. Each file is synced, and one rename makes the folder a checkpoint. Old
-// checkpoints are removed only after the rename, so a crash at any moment leaves every finished checkpoint intact.
+// A checkpoint is written into the folder step_00001000.part: tensors first, then state.json, and last manifest.json,
+// which lists the other files with their sizes and checksums. Each file is synced, and one rename makes the folder a
+// checkpoint. Old checkpoints are removed only after the rename.
 //
 // Several ranks write one checkpoint together. Each rank writes the tensors assigned to it to its own files, such as
 // model-00002-of-00004.safetensors. Rank 0 writes the index files, in Hugging Face's layout. Every tensor is stored
@@ -36,14 +36,14 @@ struct Rotation {
   std::optional<int64_t> best = {};  // also keep the checkpoint of this step, the one with the lowest validation loss
 };
 
-// Whether training can continue from the state. A ruined checkpoint is kept for inspection only, and no run resumes
-// from it. Its folder has a name such as ruined_00001000. It replaces no sound checkpoint. A run keeps only its newest
-// ruined checkpoint.
+// Whether training can continue from the state. A ruined checkpoint is kept for inspection, and no run resumes from it.
+// Its folder has a name such as ruined_00001000. It replaces the run's other ruined checkpoints, and no sound
+// checkpoint.
 enum class Condition : uint8_t { sound, ruined };
 
 // Writes one checkpoint. Rank 0 constructs its writer first, which creates the folder. After a barrier the other ranks
 // construct theirs. All call write(). After another barrier rank 0 calls commit(). Without a commit, rank 0's
-// destructor removes what was written. Every failure, such as a full disk, is an Error naming the file.
+// destructor removes what was written. A failure to write, such as a full disk, is an Error naming the file.
 class CheckpointWriter {
  public:
   // `folder` is RUN/checkpoints; it is created when absent.
@@ -56,8 +56,8 @@ class CheckpointWriter {
   // Writes this rank's tensors: one file for the model, one for the optimizer, one for each average of the weights.
   void write(const std::vector<TensorSource>& model, const std::vector<TensorSource>& optimizer,
              const std::map<std::string, std::vector<TensorSource>>& averages = {});
-  // Makes the checkpoint durable. It replaces an existing checkpoint of the same step. Then removes the checkpoints
-  // that `rotation` does not keep. If the checkpoint is ruined, removes only older ruined checkpoints instead.
+  // Makes the checkpoint durable. It replaces an existing checkpoint of the same step and condition. Then calls
+  // rotate_checkpoints(), or removes the other ruined checkpoints if this checkpoint is ruined.
   void commit(const Json& state, const Rotation& rotation);
 
  private:
@@ -86,11 +86,11 @@ class Checkpoint {
   TensorFiles model_, optimizer_;
 };
 
-// Throws Error if a file is missing, or if its size or checksum differs from the manifest. The message names the file,
-// and the tensor whose checksum differs.
+// Throws Error if a file is missing, or if its size or a checksum differs from the manifest. The message names the file
+// and, if the checksum of a tensor differs, the tensor.
 void verify_checkpoint(const std::filesystem::path& checkpoint);
 
-// The checkpoints in RUN/checkpoints, newest first; empty when there is no such folder.
+// The sound checkpoints in RUN/checkpoints, highest step first; empty when there is no such folder.
 std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path& folder);
 
 // checkpoint_path() returns RUN/checkpoints/step_00001000 for step 1000. step_of() returns the step of such a path, or
@@ -98,14 +98,14 @@ std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path&
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder, int64_t step);
 int64_t step_of(const std::filesystem::path& checkpoint);
 
-// The ruined checkpoint in RUN/checkpoints, if there is one of a later step than `step`.
+// A ruined checkpoint of a later step than `step` in RUN/checkpoints, if there is one.
 std::optional<std::filesystem::path> ruined_after(const std::filesystem::path& folder, int64_t step);
 
 // Removes the checkpoints up to `step` that `rotation` does not keep.
 void rotate_checkpoints(const std::filesystem::path& folder, int64_t step, const Rotation& rotation);
 
-// Returns the newest checkpoint that passes verification. Skips damaged checkpoints, each with a warning. Returns
-// nothing if there are no checkpoints. Throws Error if all are damaged.
+// Returns the newest undamaged checkpoint, and warns about each newer checkpoint, which is damaged. Returns nothing if
+// there are no checkpoints. Throws Error if all are damaged.
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& folder,
                                                        const std::function<void(const std::string&)>& warn);
 

@@ -25,19 +25,20 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const char* const exports = "exports into it";  // the end of the lock's error message
+const char* const exports = "exports into it";  // a part of the lock's error message
 
 // The key that marks an export in the metadata of model.safetensors.
 const char* const exporter = "exporter";
 
-// Tokenizer files that an older export may have left. They are removed, because transformers would load them.
+// Tokenizer files that an older export may have left. Those that the new export does not replace are removed, because
+// transformers might load them.
 const char* const tokenizer_names[] = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",         "merges.txt",
     "spiece.model",   "tokenizer.model",       "added_tokens.json",       "chat_template.jinja"};
 
 // Every new file is written in full under a .part name before any file is replaced. A folder without config.json does
 // not load as a model. Therefore config.json is removed first and its replacement is renamed last, so a folder with
-// config.json always holds a complete export.
+// config.json holds a complete export.
 void write_files(const fs::path& folder, const ModelConfig& config, const ModelWeights& weights,
                  const ParameterTable& table, DType dtype, const ExportFiles& texts) {
   std::vector<TensorInfo> declared;
@@ -91,8 +92,8 @@ bool is_of_an_export(const std::string& name) {
                      [&](const char* own) { return name == own || name == part_of(own); });
 }
 
-// Whether `folder` may be replaced as a whole: it does not exist, or it holds an export and nothing else. The working
-// directory, a mount point, and a folder in a read-only parent may not be replaced.
+// Whether `folder` may be replaced as a whole: it does not exist, or all its files have names of an export's files. The
+// working directory, a mount point, and a folder in a read-only parent may not be replaced.
 bool is_replaceable(const fs::path& folder) {
   if (!fs::exists(folder)) return true;
   struct statx info = {};
@@ -157,7 +158,7 @@ void export_model(const ModelConfig& config, const TensorFiles& files, DType dty
   fs::path place = fs::weakly_canonical(fs::absolute(folder));
   if (!place.has_filename()) place = place.parent_path();  // the path ended in "/"
   if (fs::exists(place) && !fs::is_directory(place)) fail("{}: found a file, expected a folder", folder.string());
-  // If a person wrote the README.md, `beside` contains no model card, and the README.md is kept.
+  // If `beside` contains no model card, an existing README.md is kept.
   if (!texts.contains("README.md") && fs::exists(place / "README.md"))
     texts["README.md"] = read_file(place / "README.md");
   if (is_replaceable(place)) return write_folder(place, write, note);

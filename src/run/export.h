@@ -18,10 +18,9 @@ using ExportFiles = std::map<std::string, std::string>;
 
 // Writes config.json, generation_config.json, model.safetensors and the files of `beside` into `folder`. Creates the
 // folder if needed.
-// If FOLDER does not exist or holds only an older export, the files are written to FOLDER.part, which then replaces
-// FOLDER. In this case FOLDER always holds either the old export or the new one. If FOLDER holds other files too, every
-// new file is first written under a .part name. Then config.json is removed, the new files replace the old ones, and
-// config.json is written last.
+// If FOLDER does not exist or may be replaced as a whole (is_replaceable() in export.cpp), the files are written to
+// FOLDER.part, which then replaces FOLDER. Otherwise the new files are first written under .part names in FOLDER. Then
+// config.json is removed, the new files replace the old ones, and config.json is put in place last.
 // transformers' GPT-2 stores c_attn, c_proj and c_fc as [in, out] and has all biases. So these weights are transposed,
 // separate q, k and v weights are joined, and absent biases are written as 0. ModelWeights (model/weights.h) reverses
 // these changes when it reads an export.
@@ -36,8 +35,8 @@ void export_model(const ModelConfig& config, const TensorFiles& files, DType dty
 // tokenizer.json cannot express the tokenizer.
 ExportFiles tokenizer_files(const Tokenizer& tokenizer, int64_t longest);
 
-// Returns README.md, the model card. It describes the model, its data, the length of the training, and how to use the
-// model. Returns nothing if `folder` holds a README.md that Rowan did not write.
+// Returns README.md, the model card, which describes the model, its training and its use. Returns nothing if `folder`
+// holds a README.md that Rowan did not write.
 ExportFiles model_card(const RunFolder& run, const std::filesystem::path& folder);
 // Whether `folder` holds a README.md that model_card() made.
 bool has_own_card(const std::filesystem::path& folder);

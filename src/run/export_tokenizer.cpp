@@ -1,4 +1,4 @@
-// Writes tokenizers as Hugging Face's tokenizer.json.
+// Makes tokenizer.json and tokenizer_config.json, Hugging Face's files of a tokenizer.
 #include <algorithm>
 #include <optional>
 
@@ -63,7 +63,7 @@ Json byte_tokenizer(const std::vector<std::string>& tokens, bool merges_pieces) 
   for (size_t id = 0; merges_pieces && id < tokens.size(); ++id)
     scored.emplace_back(tokens[id], -static_cast<float>(id));
   std::vector<PairMerge> all = merges_of_scores(scored);
-  // Several pairs may merge into the same token. Only the pair that remains after all earlier merges is written.
+  // Several pairs may merge into the same token. If a pair remains after all earlier merges, only this pair is written.
   const PairMerges known(all);
   for (size_t begin = 0, next; begin < all.size(); begin = next) {
     next = begin + 1;
@@ -155,7 +155,7 @@ Json sentencepiece_tokenizer(const SentencepieceModel& model) {
     result["normalizer"] = sequence("normalizers", steps);
     result["pre_tokenizer"] = metaspace;
     result["decoder"] = metaspace;
-  } else {  // a piece may contain several spaces, so the text is not split at spaces
+  } else {  // the text is not split at spaces
     if (model.add_dummy_prefix) steps.push_back({{"type", "Prepend"}, {"prepend", mark}});
     steps.push_back(replaced({{"String", " "}}, mark));
     result["normalizer"] = sequence("normalizers", steps);

@@ -31,7 +31,7 @@ struct Frame {
       }
     }
     if (curves.floor && *curves.floor > 0) include(*curves.floor);
-    // A margin keeps curves off the frame and centers a flat curve.
+    // A margin keeps curves off the frame. With it a flat curve runs near the center.
     low *= 0.95;
     high *= 1.05;
   }
@@ -74,7 +74,7 @@ class Dots {
     for (int x = 0; x < width(); ++x) {
       if (std::isnan(means[x])) continue;
       int y = std::clamp(static_cast<int>(frame.y(means[x]) * height()), 0, height() - 1);
-      // Each column is joined to the previous one, so that a steep curve has no gaps.
+      // Each point is joined to the previous point, so that a steep curve has no vertical gaps.
       int from = before < 0 || before == y ? y : before < y ? before + 1 : before - 1;
       for (int at = std::min(from, y); at <= std::max(from, y); ++at) set(x, at);
       before = y;

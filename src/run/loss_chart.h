@@ -1,4 +1,4 @@
-// Charts of a run's losses: text for the terminal at the end of a run, and loss.svg in its directory.
+// Reads the losses of a run and draws them, as text for a terminal and as SVG.
 #pragma once
 
 #include <filesystem>
@@ -16,19 +16,19 @@ struct LossPoint {
 
 struct LossCurves {
   std::vector<LossPoint> train, validation;  // points by ascending step
-  std::optional<double> floor;               // entropy of the text, if known; drawn as a horizontal line
+  std::optional<double> floor;               // entropy of the text, if known
 };
 
-// Reads the metrics.jsonl of a run: rows with `step` and `loss` or `val_loss`. If a step has several rows, because a
-// resumed run repeated it, the last row counts. Rows that cannot be parsed are skipped, with one note for all of them.
+// Reads the finite values of `loss` and `val_loss` from a run's metrics.jsonl. If a step has several values of one of
+// the two, the last value counts. Rows that cannot be parsed are skipped, with one note for all of them.
 LossCurves read_loss_curves(const std::filesystem::path& metrics, const Note& note);
 
-// A chart as UTF-8 text: `rows` lines of `columns` characters, and the step axis below them. The loss axis is
-// logarithmic. Braille dots show the training loss; the letter o marks validation losses. Returns "" for fewer than two
-// finite points.
+// A chart as UTF-8 text: `rows` lines of `columns` characters, and the step axis and a legend below them. The loss axis
+// is logarithmic. Braille dots show the training loss; the letter o marks validation losses. Losses that are not
+// positive are left out. Returns "" if the points do not span two steps, or if the chart would be too small.
 std::string loss_chart_text(const LossCurves& curves, int columns = 76, int rows = 15);
 
-// The same chart as a self-contained SVG.
+// The same losses as a self-contained SVG. Returns "" if the points do not span two steps.
 std::string loss_chart_svg(const LossCurves& curves);
 
 }  // namespace rowan

@@ -1,4 +1,4 @@
-// A run's metrics: RUN/metrics.jsonl, with one JSON object per line, and TensorBoard events with the same values.
+// A run's metrics: RUN/metrics.jsonl, with one JSON object per line, and TensorBoard events with most of its numbers.
 #pragma once
 
 #include <cstdint>
@@ -18,17 +18,17 @@ namespace rowan {
 struct TrainRow {
   int64_t step = 0;
   double loss = 0;       // mean over the step's targets, in nats
-  double lr = 0;         // learning rate of this update
+  double lr = 0;         // learning rate of the main recipe
   double grad_norm = 0;  // global gradient norm before clipping
-  int64_t tokens = 0;    // tokens consumed since step 0
+  int64_t tokens = 0;    // tokens consumed since step 0, padding included
   double tokens_per_second = 0;
-  double mfu = 0;      // model FLOP/s divided by the peak, 0 to 1; not finite if the peak is unknown
-  double seconds = 0;  // seconds of training since step 0, over all starts
-  std::optional<int64_t> unpadded_tokens = {};            // `tokens` without padding; present if rows are padded
+  double mfu = 0;      // model FLOP/s divided by the peak; not finite if the peak is unknown
+  double seconds = 0;  // RunLog::seconds()
+  std::optional<int64_t> unpadded_tokens = {};            // `tokens` without padding; with one document per row
   std::vector<std::pair<std::string, double>> more = {};  // values named lr/GROUP and time/PHASE
 
-  // Calls write(key, value, plotted) for each key of a row of metrics.jsonl, in the order of the row. Plotted values
-  // are also written to TensorBoard. FORMATS.md documents the keys.
+  // Calls write(key, value, plotted) for each key of this row in metrics.jsonl. Plotted values are also written to
+  // TensorBoard. FORMATS.md documents the keys.
   template <typename Write>
   void visit(Write write) const {
     write("step", step, false);
@@ -54,14 +54,14 @@ struct ValidationRow {
 // Shows the user a line of text, which has no newline at its end.
 using Note = std::function<void(const std::string&)>;
 
-// Appends whole lines to metrics.jsonl, and writes the same numbers as events to RUN/tensorboard. A number that is not
-// finite becomes null in metrics.jsonl. A row that cannot be written is an Error, because a resumed run needs all rows
+// Appends whole lines to metrics.jsonl, and writes most of their numbers as events to RUN/tensorboard. A number that is
+// not finite becomes null in metrics.jsonl. A row that cannot be written is an Error, because a resumed run needs all rows
 // up to its checkpoint. Events that cannot be written cause one note, and the run continues without events, because
 // they only repeat the rows.
 class MetricsLog {
  public:
-  // Without `resumed_step`, starts an empty log. With it, keeps the rows up to this step and drops all later rows and
-  // an incomplete last line, so that each step appears once. Rows that cannot be parsed are dropped with one note.
+  // Without `resumed_step`, starts an empty log. With it, keeps the rows up to this step and drops later rows, `resume`
+  // rows of this step and an incomplete last line. Rows that cannot be parsed are dropped with one note.
   MetricsLog(const std::filesystem::path& run_dir, std::optional<int64_t> resumed_step, const Note& note);
   ~MetricsLog();
   MetricsLog(const MetricsLog&) = delete;
@@ -74,7 +74,7 @@ class MetricsLog {
   // Writes {"step": ..., "resume": {...}}, which records that the run was resumed after `step`.
   void resume_row(int64_t step, const Json& start);
 
-  // All evaluations of the run so far, including those of earlier starts.
+  // The evaluations in the log, including those of earlier starts.
   const std::vector<ValidationRow>& evaluations() const { return evaluations_; }
 
   // Syncs the rows to disk. Must be called before a checkpoint is committed, because a run resumed from the checkpoint
@@ -95,8 +95,8 @@ class MetricsLog {
   std::optional<TensorBoardWriter> events_;
 };
 
-// The rows of a metrics.jsonl in order. Each row is an object with an integer `step`. If a row has `loss`, `val_loss`,
-// `tokens` or `seconds`, these are numbers or null. Other rows are left out, with one note for all of them. A last line
+// The rows of a metrics.jsonl in order. Each is an object with an integer `step` of at least 0, in which `loss`,
+// `val_loss`, `tokens` and `seconds` are numbers, null or absent. Other lines are left out with one note. A last line
 // without a newline is ignored.
 std::vector<Json> read_metrics(const std::filesystem::path& metrics, const Note& note);
 

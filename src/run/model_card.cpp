@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Marks a model card that model_card() wrote. A README.md without this mark is kept, because a person wrote it.
+// Marks a model card that model_card() made. A README.md without this mark is kept.
 const char* const mark = "<!-- written by rowan export -->";
 
 std::string row(const char* what, const std::string& value) { return fmt::format("| {} | {} |\n", what, value); }

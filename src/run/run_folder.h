@@ -17,9 +17,9 @@ namespace rowan {
 struct DocumentOptions;
 
 // Finds a checkpoint. `named` is the folder of a checkpoint or of a run. In the folder of a run, `step` selects the
-// checkpoint: a number, "newest" (the newest undamaged checkpoint) or "best" (the checkpoint with the lowest validation
-// loss in metrics.jsonl). `note` receives warnings about damaged files and about a ruined checkpoint that is newer than
-// the newest. Throws Error naming the checkpoints that exist, or the file that is damaged.
+// checkpoint: a number, "newest" (the newest undamaged checkpoint) or "best" (among the checkpoints that exist, the one
+// with the lowest validation loss in metrics.jsonl). `note` receives warnings, for example about damaged checkpoints.
+// Throws Error if there is no such checkpoint, or if the selected checkpoint is damaged.
 struct NamedCheckpoint {
   std::filesystem::path run, checkpoint;
 };

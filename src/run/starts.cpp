@@ -12,8 +12,8 @@
 namespace rowan {
 namespace {
 
-// Whether the updates, and so the weights, depend on the value at this JSON pointer. run.steps is the schedule's
-// length.
+// Whether changes_on_the_way() reports a change of the value at this JSON pointer. run.steps is in the list as the
+// length of the schedule.
 bool shapes_updates(const std::string& pointer) {
   for (const char* section : {"/optimizer/", "/schedule/", "/batch/", "/data/train", "/data/mixture", "/grad_clip",
                               "/precision", "/skip/", "/run/steps"})
@@ -25,7 +25,7 @@ std::string shown_value(const Json& value) {
   return value.is_null() ? "none" : value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-// Values from the step at which a start began.
+// The values that hold from step `begin` on, at which a start began.
 struct Stretch {
   int64_t begin = 0;
   std::map<std::string, Json> values;
@@ -45,7 +45,7 @@ std::vector<Json> read_starts(const std::filesystem::path& run_dir) {
 }
 
 std::vector<std::string> changes_on_the_way(const std::vector<Json>& starts) {
-  std::map<std::string, Json> first, now;  // values of every path that any start changed
+  std::map<std::string, Json> first, now;  // by path: the values before any change, and the current values
   std::vector<Stretch> stretches;
   for (const Json& start : starts) {
     if (!start.contains("step") || !start["step"].is_number_integer()) continue;
@@ -56,7 +56,7 @@ std::vector<std::string> changes_on_the_way(const std::vector<Json>& starts) {
           first.try_emplace(pointer, change.value("from", Json()));
           now[pointer] = change.value("to", Json());
         }
-    // Training went back to this step, so what was set from it on has no effect any more.
+    // Training continues from this step, so the values of earlier starts at this step or later have no effect.
     std::erase_if(stretches, [&](const Stretch& stretch) { return stretch.begin >= step; });
     stretches.push_back({step, now});
   }

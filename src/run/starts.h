@@ -1,4 +1,4 @@
-// RUN/starts.jsonl: a record of every start of a run, and what it tells about how the run was trained.
+// RUN/starts.jsonl: a record of each start of a run, and the changes of config in these records.
 #pragma once
 
 #include <filesystem>
@@ -9,11 +9,11 @@
 
 namespace rowan {
 
-// The records in RUN/starts.jsonl, oldest first. An incomplete record is left out.
+// The records in RUN/starts.jsonl, oldest first. Lines that are not a complete JSON object are left out.
 std::vector<Json> read_starts(const std::filesystem::path& run_dir);
 
-// The config values that a later start of the run changed and that its updates depend on, such as
-// "optimizer.lr 0.01, from step 400 on 0.02". Steps that a start took back with --from do not count.
+// The changes that later starts made to settings such as optimizer, schedule, batch and data, as texts such as
+// "optimizer.lr 0.01, from step 400 on 0.02". A change is left out if a later start began at its step or before.
 std::vector<std::string> changes_on_the_way(const std::vector<Json>& starts);
 
 }  // namespace rowan

@@ -1,5 +1,4 @@
-// Checks that token ids have the same meaning in the shards that a run was trained on, in the shards that it reads, and
-// in the tokenizer of its config.
+// Compares the tokenizers of checkpoints, shards and configs.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +11,7 @@ namespace rowan {
 // `folder` is not a checkpoint. Throws Error if the record is malformed.
 uint64_t tokenizer_of_checkpoint(const std::filesystem::path& folder);
 
-// Throws Error if both hashes are known (not 0) and differ. The message says by the two names where the hashes are
-// from.
+// Throws Error if both hashes are known (not 0) and differ. The two names say in the message where the hashes are from.
 void check_same_tokenizer(uint64_t found, const std::string& found_name, uint64_t expected,
                           const std::string& expected_name);
 

@@ -63,7 +63,6 @@ void visit(RunConfig& run, Section& keys) {
        .help = "steps between checkpoints; 0: not by steps; the end of a run and a stop always save one",
        .continues = true},
       run.checkpoint_every);
-  // By default a crash loses at most ten minutes of training.
   if (keys.reading()) run.checkpoint_seconds = run.checkpoint_every ? 0 : 600;
   keys.integer<0, most>({.name = "checkpoint_seconds",
                          .help = "seconds between checkpoints; 0: not by time",
@@ -209,7 +208,8 @@ BatchConfig parse_batch(JsonObject object) {
   return batch;
 }
 
-// The default of run.eval_tokens: 20 batches, as in llm.c. Evaluating them takes about as long as 7 steps of training.
+// The default of run.eval_tokens if run.steps is not 0: the tokens of 20 steps. Their forward pass takes about as long
+// as 7 steps of training.
 int64_t usual_eval_tokens(const BatchConfig& batch) {
   constexpr int64_t steps = 20;
   return std::min(most / steps / batch.sequence_length, batch.sequences) * batch.sequence_length * steps;
@@ -240,7 +240,7 @@ AverageConfig parse_average(JsonObject object) {
   return average;
 }
 
-// Calls `call` for each section, in the order of configs/README.md.
+// Calls `call` for each section except `model` and `data.documents`.
 template <typename Call>
 void for_sections(TrainConfig& config, Call call) {
   call("", [&](Section& keys) { visit(config, keys); });
@@ -262,7 +262,7 @@ Json resolve(TrainConfig config) {
   return json;
 }
 
-// A key at the top that belongs into a section would otherwise only be unknown, or be said to be missing there.
+// Throws Error if a key at the top level belongs in a section. The message names the section.
 void check_places(const JsonObject& root) {
   const auto rows = config_keys();
   for (const std::string& key : root.keys()) {
@@ -273,7 +273,8 @@ void check_places(const JsonObject& root) {
   }
 }
 
-// If several keys are missing, throws one Error that names them all.
+// If several required keys are missing at the top level, in `model` or in the sections below, throws one Error that
+// names them.
 void check_missing(JsonObject root) {
   std::vector<std::string> missing;
   auto add = [&](const std::vector<std::string>& paths) { missing.insert(missing.end(), paths.begin(), paths.end()); };

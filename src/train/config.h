@@ -1,4 +1,4 @@
-// TrainConfig: everything that one JSON file says about a run, validated.
+// TrainConfig: the validated config of a run.
 #pragma once
 
 #include <map>
@@ -18,10 +18,11 @@
 namespace rowan {
 
 enum class TrainPrecision : uint8_t {
+  // The optimizer state named here is the default of optimizer.state.
   fp32,             // weights, activations, gradients and optimizer state in fp32
   bf16,             // weights and activations in bf16; master weights, gradients and optimizer state in fp32
   bf16_stochastic,  // as bf16, but without master weights: updates of the bf16 weights are rounded stochastically
-  bf16_pure,        // weights, gradients and optimizer state in bf16, rounded to nearest, as in papers that train on C4
+  bf16_pure,        // weights, gradients and optimizer state in bf16, rounded to nearest
   automatic,        // bf16 or fp32, as chosen by resolve_precision(); until then it counts as fp32
   tf32,             // fp32, with the operands of matrix products rounded to TF32; GPU only
 };
@@ -48,9 +49,9 @@ struct BatchConfig {
   int64_t micro_batch = 0;      // sequences that a rank processes at once; 0: all of the rank's sequences in a step
 };
 
-// The largest accepted number of tokens in a micro-batch. No device has memory for so many.
+// The largest accepted number of tokens in a micro-batch, or in a step if micro_batch is 0.
 constexpr int64_t most_tokens_at_once = int64_t{1} << 31;
-// The largest accepted number of tokens in a run, so that every token count fits in 64 bits.
+// The largest accepted number of tokens in a run, so that their number fits in 64 bits.
 constexpr int64_t most_tokens = int64_t{1} << 62;
 int64_t most_steps(const BatchConfig& batch);
 
@@ -59,33 +60,33 @@ struct RunConfig {
   int64_t steps = 0;  // 0: the run only evaluates and saves the initial weights
   uint64_t seed = 42;
   int64_t log_every = 10;
-  int64_t eval_every = 0;           // steps between evaluations; 0: only at the end
-  int64_t eval_tokens = 0;          // validation tokens in one evaluation; 0: all; the default depends on the batch
+  int64_t eval_every = 0;           // steps between evaluations; 0: none but the one at the end
+  int64_t eval_tokens = 0;          // validation tokens in one evaluation (evaluate/validation.h); 0: all
   int64_t checkpoint_every = 0;     // steps between checkpoints; 0: off
   int64_t checkpoint_seconds = 0;   // seconds between checkpoints; 0: off
-  int64_t keep = 3;                 // number of checkpoints to keep; 0: all
-  int64_t keep_every = 0;           // steps between checkpoints that are never removed; 0: none
-  bool keep_best = false;           // keep the checkpoint with the lowest validation loss; every evaluation saves one
+  int64_t keep = 3;                 // number of newest checkpoints to keep; 0: all
+  int64_t keep_every = 0;           // keep also checkpoints whose step is a multiple of this; 0: none
+  bool keep_best = false;           // keep also the checkpoint of the step with the lowest validation loss
   int64_t patience = 0;             // end the run after this many evaluations without improvement; 0: never
   int64_t max_seconds = 0;          // seconds after which a process saves and exits; 0: never
   int64_t check_weights_every = 0;  // steps between comparisons of the ranks' weights; 0: only at the start
   int64_t norms_every = 0;          // steps between rows with the norms of each layer; 0: never
-  std::string sample_prompt;        // prompt whose continuation is printed at the end of the run
-  int64_t sample_tokens = 0;
+  std::string sample_prompt;        // prompt of the sample at the end of the run
+  int64_t sample_tokens = 0;        // 0: no sample
 };
 
-// When an update is skipped because the step's loss or gradient norm is a spike (train/spike_detector.h). Updates with
-// a gradient that is not finite are always skipped.
+// When an update is skipped because the step's loss or gradient norm is a spike (train/spike_detector.h). An update
+// whose gradient norm is not finite is skipped in any case.
 struct SkipConfig {
-  double loss_zscore = 0;       // a loss this many standard deviations above the window's mean is a spike; 0: never
+  double loss_zscore = 0;       // a loss more than this many standard deviations above the mean is a spike; 0: never
   double grad_norm_zscore = 0;  // the same for the gradient norm before clipping
-  int64_t window = 128;         // number of preceding steps to compare with
+  int64_t window = 128;         // number of earlier values to compare with
 };
 
 struct TrainConfig {
   ModelConfig model;
-  std::string init;       // file or folder of initial weights; "": random weights from run.seed
-  std::string tokenizer;  // "" if no text is decoded or scored
+  std::string init;       // initial weights (train/initial_weights.h); "": random weights from run.seed
+  std::string tokenizer;  // "" if the config names none
   DataConfig data;
   BatchConfig batch;
   OptimizerConfig optimizer;
@@ -94,8 +95,7 @@ struct TrainConfig {
   double grad_clip = 0;  // largest global gradient norm; 0: no clipping
   SkipConfig skip;
   TrainPrecision precision = TrainPrecision::automatic;
-  // Dtype in which ranks exchange gradients. By default it is the dtype of the stored gradients, so the number of ranks
-  // changes only the order of summation.
+  // Dtype in which ranks exchange gradients; by default the dtype of the stored gradients.
   DType reduce = DType::f32;
   ResidualStream residual = ResidualStream::compute;
   double z_loss = 0;  // weight of log(sum of exp(logits))^2 in the gradient; reported losses omit this term
@@ -106,29 +106,29 @@ struct TrainConfig {
   AttentionKernels attention = AttentionKernels::rowan;
   Products products = Products::heuristic;
   RunConfig run;
-  Json comment;   // free text
-  Json resolved;  // every key with its value, so that a version with other defaults can repeat the run
+  Json comment;   // anything; ignored
+  Json resolved;  // the keys with their values, defaults included
 };
 
 // The path of the config key of this name: "optimizer.lr" for "lr". "a or b" if several sections have it, "" if none.
 std::string path_of_key(const std::string& name);
 
-// Reads a config file and applies `overrides`, the assignments of --set. A model path in the file is relative to the
-// file's folder. Throws Error naming file, line and field.
+// Reads a config file and applies `overrides`, the assignments of --set. A relative path of a model starts at the
+// file's folder. Throws Error; for a bad value it names file, line and field, or --set and field.
 TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides);
-// The same for a config that is already read. source.name is its path.
+// The same for a config whose text is already read. source.name is the path of the config.
 TrainConfig parse_config(JsonSource source, const std::vector<std::string>& overrides);
 
 // Replaces precision "auto" by "bf16" if `fast_bf16`, else by "fp32". `fast_bf16`: the device has fast bf16 products
 // (Backend::fast).
 void resolve_precision(TrainConfig& config, bool fast_bf16);
 
-// The part of a resolved config that must stay the same when a run continues. It omits the keys marked `continues`,
-// which set where and how fast the run executes, and what it logs and keeps.
+// The part of a resolved config that must stay the same when a run continues without --resume or --from. It omits the
+// keys marked `continues`.
 Json identity_of(Json resolved);
 
 // The keys of each section, by section name; "" holds the top-level keys. configs/README.md is checked against them.
-// They do not include the switches of recipes, which `rowan optimizers` lists.
+// The switches of recipes, which `rowan optimizers` lists, are not included.
 std::map<std::string, std::vector<KeyRow>> config_keys();
 
 }  // namespace rowan

@@ -8,16 +8,16 @@
 
 namespace rowan {
 
-// Returns a text such as "reads 5.12M rows, there are 2.85M: 1.80 epochs; data/c4/get.sh --shards 15 has enough" if the
-// run reads more than one epoch, else "".
+// If the run reads more than one epoch, returns a text such as
+//   reads 5.12M rows, there are 2.85M: 1.80 epochs; data/c4/get.sh --shards 15 downloads enough
+// and otherwise "". The text ends after the epochs if no command is known.
 std::string data_shortage(const TrainConfig& config, const BatchSource& batches);
 
-// Returns such a text for every run, also for one that reads at most one epoch. If the data cannot be opened, the text
-// gives the reason.
+// Returns such a text also for a run that reads at most one epoch, then without a command. If the data cannot be
+// opened, the text gives the reason.
 std::string data_need(const TrainConfig& config);
 
-// The number of targets in one evaluation. The evaluation ends with the row that reaches run.eval_tokens targets (0: no
-// limit). Returns run.eval_tokens if the data cannot be opened.
+// The number of targets in one evaluation (evaluate/validation.h), or run.eval_tokens if the data cannot be opened.
 int64_t evaluation_targets(const TrainConfig& config);
 
 // A text such as "every 200 steps on 41.0K tokens, about 3% of the run". `targets` is the number of targets in one

@@ -7,7 +7,7 @@
 
 namespace rowan {
 
-// Rates of one GPU, in bytes or FLOPs per second.
+// One GPU. Its rates are in bytes or FLOPs per second.
 struct DeviceProfile {
   std::string name;
   double copy = 0;                                       // memory bandwidth: bytes that a copy reads and writes
@@ -22,7 +22,7 @@ struct DeviceProfile {
 };
 
 // Returns a built-in profile by its name, or reads one from a JSON file whose keys are the fields above except `name`.
-// Throws Error naming the nearest name, or file, line and key.
+// Throws Error naming the built-in profiles, or the file.
 DeviceProfile device_profile(const std::string& name_or_file);
 
 }  // namespace rowan

@@ -9,7 +9,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Config keys that change what a model computes but not the shapes of its weights.
+// The keys that check_function() reads from the config of the weights. It takes the rest from this run's model.
 const char* const silent_keys[] = {"n_head",
                                    "num_attention_heads",
                                    "num_key_value_heads",
@@ -33,8 +33,8 @@ const char* const silent_keys[] = {"n_head",
                                    "scale_attn_by_inverse_layer_idx",
                                    "logit_softcap"};
 
-// Throws Error if the model in `config` computes another function than `model`. `config` is the path of a Hugging Face
-// config.json or of a run's config.json.
+// Throws Error if the model in `config` has another model_type or other function_keys() than `model`. `config` is the
+// path of a Hugging Face config.json or of a run's config.json.
 void check_function(const ModelConfig& model, const fs::path& config) {
   auto source = std::make_shared<JsonSource>(JsonSource{config.string(), read_file(config)});
   Json theirs = parse_json(*source);

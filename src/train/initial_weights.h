@@ -15,9 +15,9 @@ namespace rowan {
 //   verified;
 // - a run of Rowan, whose newest undamaged checkpoint is used;
 // - RUN@STEP or RUN@best, which selects another checkpoint of the run.
-// The config.json beside a folder's weights, or the run's config, must describe a model that computes the same function
-// as `model`. This check includes settings that shapes do not show, such as the number of heads, norm epsilon and RoPE.
-// Throws Error if a file is missing or a setting differs. Does not read tensors.
+// The model_type and function_keys() of `model` are compared with those of the folder's config.json, or of the run's
+// config for a checkpoint. They are not compared if there is no such config, or if `init` is a file. Throws Error if
+// the weights are missing or a setting differs.
 std::filesystem::path find_initial_weights(const std::string& init, const ModelConfig& model,
                                            const std::function<void(const std::string&)>& warn);
 

@@ -19,8 +19,8 @@ class LayerNorms {
   // Sharding::shares_count(): false if another rank already adds the same shares to the sums.
   LayerNorms(Backend& backend, const std::vector<Share>& shares, bool counts, int blocks);
 
-  // Must be called after the update, on all ranks. Returns the 2-norm over all parameters of each block, with names
-  // such as "norm/weights/layer_0". The first block is "embeddings", the last "head".
+  // Must be called after the update, on all ranks. Returns three 2-norms for each block, of all its weights, gradients
+  // and updates, with names such as "norm/weights/layer_0". The first block is "embeddings", the last "head".
   std::vector<std::pair<std::string, double>> after(Communicator& communicator) const;
 
  private:

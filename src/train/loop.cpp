@@ -31,7 +31,7 @@ namespace fs = std::filesystem;
 // messages.
 std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile("/proc/self/exe").text())); }
 
-// A note about a ruined checkpoint, with the command that goes back to a sound one.
+// A note about a ruined checkpoint, with the command that goes back to the last sound checkpoint, if there is one.
 std::string ruin_text(const TrainConfig& config, const std::string& what) {
   const std::vector<fs::path> sound = list_checkpoints(fs::path(config.run.dir) / "checkpoints");
   return fmt::format("{}; this checkpoint is kept as ruined_*; {}", what,
@@ -41,8 +41,8 @@ std::string ruin_text(const TrainConfig& config, const std::string& what) {
                                                  sound[0].filename().string(), step_of(sound[0])));
 }
 
-// FLOP/s of matrix products on all ranks together; valid on rank 0 only. Taken from known_peak() if possible, else
-// measured by all ranks at once.
+// FLOP/s of matrix products on all ranks together; valid on rank 0 only. It is rank 0's rate times the number of ranks.
+// The rate is known_peak() if that is known; otherwise all ranks measure at once.
 double peak_of_all(Backend& backend, DType dtype, Communicator& communicator, const Note& note) {
   const bool first = communicator.rank() == 0;
   std::optional<double> peak;
@@ -136,7 +136,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   const int64_t first_step = trainer->steps_done();
   double last_save = steady_seconds();
   trainer->listen([&] {
-    // Each start makes at least one step. A run whose start-up takes longer than max_seconds therefore still advances.
+    // max_seconds takes effect after the first step, so a run whose start-up takes longer than that still advances.
     const bool late = run.max_seconds && trainer->steps_done() > first_step &&
                       steady_seconds() - began >= static_cast<double>(run.max_seconds);
     const bool save =
@@ -200,7 +200,8 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
       const bool evaluates = due(run.eval_every) || done();
       pending = pending || result.save || due(run.checkpoint_every) || due(run.keep_every) ||
                 (evaluates && run.keep_best) || done();
-      // While updates are skipped, there is nothing new to save and the state may not be sound.
+      // When an update was skipped, the state may not be sound. The save then waits for the next applied update or the
+      // end of the run.
       if (pending && (!skipping || done())) {
         save();
         pending = false;
@@ -243,7 +244,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
 }  // namespace
 
 int train(const TrainConfig& config, Backend& backend, Communicator& communicator, const StartOptions& options) {
-  // mpirun connects each rank's stdout to a pseudo-terminal even if the output of mpirun goes to a file, so stderr is
+  // mpirun may connect a rank's stdout to a pseudo-terminal even if the output of mpirun goes to a file, so stderr is
   // tested too.
   Progress progress(config.run.steps, stdout, stderr, is_terminal(stdout) && is_terminal(stderr));
   try {

@@ -1,4 +1,4 @@
-// A training run, from its start or its newest checkpoint to its end.
+// Starts or continues a training run.
 #pragma once
 
 #include "train/config.h"
@@ -9,8 +9,8 @@ namespace rowan {
 // The exit code of a run that saved and stopped because run.max_seconds had passed. timeout(1) uses the same code.
 constexpr int out_of_time = 124;
 
-// Trains until the end of the run. If the run's folder holds checkpoints of the same config, continues from the newest.
-// Throws Error if they have a different config, unless `options` allow it.
+// Trains until the end of the run. If the run's folder holds checkpoints, continues from the newest undamaged one, or
+// from that of step options.from. Throws Error if identity_of() differs from the run's, unless `options` allow it.
 // Returns 0 if the run is complete. If it was stopped early, all ranks return the same code: 128 + the signal's number,
 // or out_of_time. Throws AgreedError on every rank, or Error on the rank that failed.
 int train(const TrainConfig& config, Backend& backend, Communicator& communicator, const StartOptions& options);

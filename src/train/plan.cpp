@@ -49,7 +49,7 @@ Traffic traffic_of(const TrainConfig& config, int rank, int ranks, const std::ve
   return traffic;
 }
 
-// The setting to lower so that the run fits.
+// Advice on which setting to change so that the run needs less memory.
 std::string remedy(const TrainConfig& config, const Plan& plan, int ranks, size_t available) {
   size_t of_batch = 0;
   for (Category category : {Category::activations, Category::workspace, Category::data})
@@ -62,8 +62,8 @@ std::string remedy(const TrainConfig& config, const Plan& plan, int ranks, size_
   return fmt::format("lower model.{}, which is {}", key.name, key.value);
 }
 
-// Returns why one matrix makes the ranks' work uneven, and the remedy; else "". One rank updates the whole matrix, or a
-// whole block of its rows, so the work on it cannot be divided further.
+// If one matrix makes the ranks' work uneven, returns the reason and the remedy, otherwise "". With Atom::matrix one
+// rank updates the whole matrix, or a whole block of the matrix's rows, so this work cannot be divided further.
 std::string uneven_text(const ParameterTable& table, const std::vector<UpdateCost>& costs, int ranks) {
   double total = 0, largest = 0;
   std::string name;

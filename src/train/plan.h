@@ -1,5 +1,5 @@
 // The memory, FLOPs and traffic of a run. They are counted by running the real model, loss and optimizer on the dry
-// backend, which computes nothing. The plan therefore needs no formulas of its own.
+// backend, which computes nothing. Also checks whether a run fits in this machine's memory.
 #pragma once
 
 #include <array>
@@ -14,15 +14,14 @@ namespace rowan {
 struct Plan {
   std::array<size_t, category_count> bytes{};  // peak bytes of each category on one rank
   size_t total_bytes = 0;                      // peak bytes of all categories together
-  double step_flops = 0;       // FLOPs of one rank's step: matrix products and causal attention, with recomputation
+  double step_flops = 0;       // Work::flops of one rank's passes in a step, with recomputed activations
   double step_flops_full = 0;  // the same, but counting masked attention scores too
   double attention_flops = 0;  // the part of step_flops that is attention
-  double optimizer_flops = 0, optimizer_bytes = 0;  // FLOPs and bytes of one rank's update
-  std::vector<Kernel> kernels;                      // kernels of one rank's step and update, merged by name
+  double optimizer_flops = 0, optimizer_bytes = 0;  // FLOPs and bytes of one rank's update (a mean over its period)
+  std::vector<Kernel> kernels;                      // kernels of one rank's step, including the update
   double work_balance = 1, memory_balance = 1;      // the optimizer's largest load on a rank, divided by the mean load
   std::string uneven;  // why one matrix makes the ranks' work uneven, and the remedy; "" if none does
-  // Bytes that a rank sends in one step, averaged over ranks. Gradients go to the rank that owns them (to all ranks if
-  // shard is "none"). Updated weights go to all ranks.
+  // Bytes that a rank sends in one step, averaged over ranks: for gradients, and for weights that owners broadcast.
   double gradient_bytes_sent = 0, weight_bytes_sent = 0;
 };
 
@@ -30,8 +29,8 @@ struct Plan {
 // CPU.
 Plan make_plan(const TrainConfig& config, int ranks);
 
-// Throws Error if a rank needs more memory than this machine has free. The message names the setting to change. Without
-// this check Linux would grant the memory, and the OOM killer would end the process later. GPU memory is not checked.
+// Throws Error if rank 0 needs more memory than this machine has free. The message names a setting to change. Without
+// this check Linux might grant the memory, and the OOM killer might end the process later. GPU memory is not checked.
 void check_memory(const TrainConfig& config, const Backend& backend, int ranks);
 
 // A text such as "1.2 GB at most: weights 0.3 GB, ...".

@@ -20,7 +20,7 @@ Profile::~Profile() {
   if (!steps_) note_(fmt::format("{}: no trace was written, since no step was made", file_));
   try {
     if (steps_) write();
-  } catch (const Error& error) {  // a failure to write the trace does not fail the run
+  } catch (const Error& error) {  // a destructor must not throw
     note_(error.what());
   }
 }

@@ -1,4 +1,4 @@
-// rowan train --profile FILE: records the first 20 steps after a start as a timeline for Perfetto and chrome://tracing.
+// rowan train --profile FILE: records up to 20 steps after a start as a timeline for Perfetto and chrome://tracing.
 // During the recording the host waits for every GPU operation, so the recorded durations are execution times.
 #pragma once
 

@@ -1,6 +1,6 @@
-// What the user sees while a run trains. Training and validation rows go to stdout; on a terminal, each training row
-// overwrites the one before. Notes go to stderr. Rows and notes are also appended to RUN/log.txt. Text that cannot be
-// written is dropped, and training continues. If the log cannot be written, one warning is shown.
+// What the user sees while a run trains. Training and validation rows go to stdout; on a terminal, a training row
+// overwrites the training row directly before it. Notes go to stderr. Rows and notes are also appended to RUN/log.txt.
+// Text that cannot be written is dropped, and training continues. If the log cannot be written, one warning is shown.
 #pragma once
 
 #include <cstdio>
@@ -15,22 +15,22 @@ namespace rowan {
 
 class Progress {
  public:
-  // `in_place`: each training row overwrites the one before, as on a terminal.
+  // `in_place`: a training row overwrites the training row directly before it, as on a terminal.
   Progress(int64_t total_steps, std::FILE* rows, std::FILE* notes, bool in_place);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
 
-  // Also writes all output to this file: first the lines shown so far, then all later ones.
+  // Also writes rows and notes to this file: first those shown so far, then the later ones.
   void keep_log(const std::filesystem::path& file);
 
   // Shows a line such as
   //   step 250/5000  loss 3.4521  lr 2.00e-03  |g| 0.81  41.2K tok/s  MFU 38.1%  ETA 3m 05s
   // An unknown MFU is left out. On a narrow terminal, MFU, |g|, lr and tok/s are left out, in this order, until the
-  // line fits. `seconds_left` includes the evaluations to come.
+  // line fits. `seconds_left` is shown as the ETA, except after the last step.
   void train(const TrainRow& row, double seconds_left);
   void validation(const ValidationRow& row);
-  // On a terminal, shows the fraction `part` of the running evaluation that is done. Elsewhere shows nothing.
+  // If `in_place`, shows the fraction `part` of the running evaluation that is done; otherwise shows nothing.
   void evaluating(int64_t step, double part);
   // Shows a note of one or more lines.
   void message(const std::string& text);

@@ -8,12 +8,13 @@
 
 namespace rowan {
 
-// Prints device, model, parameters, optimizer groups, data, and memory by category. `peak` is FLOP/s of matrix products
-// on all ranks together.
+// Prints facts of the run, such as device, model, optimizer groups, data and memory. `peak` is FLOP/s of matrix
+// products on all ranks together.
 void print_start_page(const TrainConfig& config, const Trainer& trainer, const Backend& backend,
                       const Communicator& communicator, double peak, Progress& progress);
 
-// Writes loss.svg. Prints the loss chart, the final validation loss (with the entropy floor if known), and a sample.
+// Writes loss.svg. Prints the loss chart and the number of steps and tokens, and, if there are any, the validation loss
+// of the last step, the entropy floor and a sample.
 void print_end_page(const TrainConfig& config, const std::optional<double>& validation, const Trainer& trainer,
                     Progress& progress);
 

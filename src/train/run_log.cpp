@@ -162,7 +162,7 @@ void RunLog::pause(Pause what, const std::function<void()>& work) {
   ++pauses_[what].count;
 }
 
-// After the first 6 steps of this process, shows how long the rest of the run will take.
+// After the first 6 steps of this process, shows an estimate of the time left if at least 10 steps are left.
 void RunLog::estimate(int64_t step) {
   const int64_t done = step - first_step_, left = config_.run.steps - step;
   if (done == 1) settled_ = seconds();

@@ -34,7 +34,7 @@ class RunLog {
   void sync() { log_.sync(); }
 
   bool evaluated() const;
-  // The current step's validation loss, if it was evaluated.
+  // The validation loss at the current step, if there is one.
   std::optional<double> validation() const;
   // The step with the lowest validation loss so far.
   std::optional<int64_t> best() const;
@@ -46,12 +46,13 @@ class RunLog {
   void pause(Pause what, const std::function<void()>& work);
   // Shows the fraction `part` of an evaluation that is done.
   void evaluating(double part) { progress_.evaluating(trainer_.steps_done(), part); }
-  // A text such as "forward 31%, ...": the share of each phase in the time since training began in this process.
+  // A text such as "forward 31%, ...": the shares of phases in the time since this object was constructed. Shares below
+  // 0.5% are left out.
   std::string time_text() const;
 
  private:
   void estimate(int64_t step);
-  // Seconds left in the run at this rate of training, including evaluations and checkpoints.
+  // An estimate of the seconds left in the run at this rate of training, with evaluations and checkpoints.
   double seconds_left(int64_t step, double tokens_per_second) const;
   std::vector<std::pair<std::string, double>> details(int64_t step);
   size_t best_index() const;
@@ -61,7 +62,7 @@ class RunLog {
   Progress& progress_;
   MetricsLog log_;
   double flops_, peak_, seconds_before_, start_, last_time_, paused_ = 0;
-  double settled_ = 0;  // seconds() after the first step, which is slow because it first touches the memory
+  double settled_ = 0;  // seconds() after this process's first step, which is slower than later steps
   int64_t last_step_, first_step_, skipped_ = 0;
   std::map<std::string, double> phases_;  // seconds of each phase until the last row
   struct Pauses {

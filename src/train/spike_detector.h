@@ -14,8 +14,8 @@ class SpikeDetector {
   // Compares with the last `window` values; `window` is at least 2.
   explicit SpikeDetector(int64_t window) : window_(static_cast<size_t>(window)) {}
 
-  // Returns how many standard deviations `value` lies above the mean of the window; 0 until the window is full. Then
-  // adds `value` to the window, even if it is a spike. A lasting rise therefore soon stops counting as a spike.
+  // Returns how many standard deviations `value` lies above the mean of the window. Returns 0 if the window is not full
+  // or its values are all equal. Adds `value` to the window in any case, so a lasting rise stops counting as a spike.
   double add(double value);
 
   // The values in the window, oldest first, for checkpoints.

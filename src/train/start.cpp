@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// {PATH: {"from": ..., "to": ...}} for every value that differs.
+// {PATH: {"from": ..., "to": ...}} for the differences that Json::diff finds. PATH is a JSON pointer.
 Json changes_of(const Json& before, const Json& after) {
   Json changes = Json::object();
   for (const Json& change : Json::diff(before, after)) {
@@ -40,8 +40,8 @@ std::string first_difference(const Json& before, const Json& after) {
                      text(values["to"]));
 }
 
-// Whether batch.sequences is the same. Another value would change the order of the samples; Trainer::restore() refuses
-// it.
+// Whether batch.sequences is the same, or absent in one of the configs. Trainer::restore() refuses another value, which
+// would change the order of the samples.
 bool can_resume(const Json& before, const Json& after) {
   const Json *was = value_at(before, "batch.sequences"), *is = value_at(after, "batch.sequences");
   return !was || !is || *was == *is;
@@ -108,7 +108,7 @@ void RunStart::look() {
     resolve_precision(before, false);  // a file without "precision" is from an older version, which used fp32
     before_ = before.resolved;
     difference = first_difference(identity_of(*before_), identity_of(config_.resolved));
-  } catch (const Error&) {  // another version or another program wrote the file
+  } catch (const Error&) {  // this version does not accept the file
     before_ = parse_json({config.string(), read_file(config)});
     difference = first_difference(*before_, config_.resolved);
   }

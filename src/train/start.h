@@ -1,6 +1,5 @@
 // The start of a run in its folder, which is locked. If the folder holds an earlier run, the start continues that run,
-// or throws an Error that names the difference in config, or moves the files into RUN/earlier-N. It never empties the
-// folder.
+// or throws Error, or sets files aside in RUN/earlier-N.
 #pragma once
 
 #include <filesystem>
@@ -21,16 +20,16 @@ struct StartOptions {
 
 class RunStart {
  public:
-  // Locks and inspects the folder. Removes only checkpoints that a killed process left unfinished. Throws Error if
-  // another process trains there, if the run in the folder has another config, or if its files belong to no run.
+  // Locks and inspects the folder if it exists. Removes checkpoints that a killed process left unfinished. Throws Error
+  // if another process trains there, or if a run of this config cannot start or continue there with these options.
   RunStart(const TrainConfig& config, const StartOptions& options, const Note& note);
 
   // The checkpoint to continue from, if any.
   const std::optional<std::filesystem::path>& checkpoint() const { return checkpoint_; }
 
   // Creates the folder, moves or copies files that this start would replace into RUN/earlier-N, and writes config.json.
-  // Appends a record of this start to starts.jsonl: `facts`, time, machine, command, and the config, or how it differs
-  // from that of the previous start.
+  // Appends a record of this start to starts.jsonl: `facts`, time, machine, command, and the config or its changes
+  // since the previous start.
   void begin(Json facts);
 
   // Throws Error when another process has taken over the run.
@@ -47,7 +46,7 @@ class RunStart {
   std::filesystem::path dir_;
   std::unique_ptr<FolderLock> lock_;
   std::optional<std::filesystem::path> checkpoint_;
-  std::optional<Json> before_;  // resolved config of the last start
+  std::optional<Json> before_;  // RUN/config.json of the previous start
 };
 
 }  // namespace rowan

@@ -5,11 +5,10 @@
 namespace rowan {
 namespace {
 
-// The fraction of the copy rate that kernels reach if they touch every byte once. Optimizer kernels reach less, because
-// they read and write many arrays at once.
+// Estimated fractions of the copy rate that kernels reach. stream_share: kernels with Bound::copy or Bound::epilogue.
+// optimizer_share: kernels with Bound::optimizer, which read and write several arrays at once.
 constexpr double stream_share = 0.88, optimizer_share = 0.8;
-// The fraction of the fp32 rate that attention reaches without tensor cores. Each multiplication needs two loads, and a
-// warp's loads touch 32 cache lines.
+// An estimate of the fraction of the fp32 rate that attention reaches without tensor cores.
 constexpr double plain_attention_share = 1.0 / 64;
 
 double seconds_of(const Kernel& kernel, const DeviceProfile& device, bool tf32) {

@@ -1,6 +1,5 @@
 // The time that a step should take on a GPU, kernel by kernel. It is computed from the bytes and FLOPs of the plan and
-// the rates of the device. `rowan bench kernels` shows it beside measurements; `rowan plan --device` estimates costs
-// with it.
+// the rates of the device. `rowan plan --device` shows it.
 #pragma once
 
 #include <vector>
@@ -18,7 +17,7 @@ struct BudgetRow {
 struct StepBudget {
   std::vector<BudgetRow> rows;  // kernels, longest first
   double kernel_seconds = 0;    // seconds of one rank's kernels, run one after the other
-  double message_seconds = 0;   // seconds of the rank's messages over the link, sent while kernels run
+  double message_seconds = 0;   // seconds of the rank's messages, sent while kernels run; 0: link unknown
   double step_seconds() const { return kernel_seconds > message_seconds ? kernel_seconds : message_seconds; }
 };
 

@@ -25,8 +25,7 @@ namespace {
 // step() throws Error after this many non-finite gradients in a row, because training is then unlikely to recover.
 constexpr int most_not_finite = 10;
 
-// Loads the config's tokenizer, if any. HellaSwag, bits per byte and samples use it; training does not. It is loaded at
-// the start so that a missing or mismatched tokenizer is found early.
+// Loads the config's tokenizer, if any, so that a missing or mismatched tokenizer is found at the start.
 std::unique_ptr<Tokenizer> fitting_tokenizer(const TrainConfig& config) {
   if (config.tokenizer.empty()) return nullptr;
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(config.tokenizer);
@@ -36,7 +35,7 @@ std::unique_ptr<Tokenizer> fitting_tokenizer(const TrainConfig& config) {
   return tokenizer;
 }
 
-// Identifies a recorded pass over a micro-batch by the scalar arguments of its operations.
+// Identifies a recorded pass by the arguments that differ between micro-batches.
 struct PassKey {
   float scale;
   bool accumulate;
@@ -104,7 +103,7 @@ int64_t Trainer::first_sample(int64_t step, int64_t micro) const {
          (micro * communicator_.size() + communicator_.rank()) * model_.options().batch;
 }
 
-// Uploads the indices of the samples, from which dropout masks are computed.
+// With dropout, uploads the indices of the samples, from which dropout masks are computed.
 void Trainer::upload_samples(int64_t first) {
   if (model_.samples().empty()) return;
   std::vector<int32_t> numbers;
@@ -115,7 +114,7 @@ void Trainer::upload_samples(int64_t first) {
   backend_.upload(model_.samples(), numbers.data());
 }
 
-// Item i of this rank belongs to step i / micro_steps_ and is its micro-step i % micro_steps_. In a micro-step,
+// Item i of this rank is micro-step i % micro_steps_ of step i / micro_steps_, both counted from 0. In a micro-step,
 // consecutive ranks take consecutive micro-batches.
 void Trainer::start_prefetch() {
   auto fill = [this](int64_t item, int32_t* inputs, int32_t* targets) {
@@ -169,8 +168,8 @@ StepResult Trainer::step() {
   const StepTotals totals =
       sharding_.sum_over_ranks(loss_sum_, {double(mine.stop), double(mine.save), seconds.count()}, optimizer_.sums());
   messages.reset();
-  // The ranks check together whether to stop, which costs a message. They check after every micro-batch, or about every
-  // 0.25 seconds if micro-batches take less time.
+  // With several ranks, a check for requests to stop costs a message. There is a check between micro-batches, but only
+  // about every 0.25 seconds if micro-batches take less time.
   micro_steps_between_looks_ = std::max<int64_t>(
       1, static_cast<int64_t>(0.25 * static_cast<double>(communicator_.size() * micro_steps_) / totals.more[2]));
 

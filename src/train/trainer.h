@@ -1,4 +1,4 @@
-// Trainer: a model with its data, its optimizer and the communicator of its ranks. Each step is one optimizer update.
+// Trainer: a model with its data, its optimizer and the communicator of its ranks.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ struct Wishes {
   bool save = false;
 };
 
-// Thrown on all ranks, between two micro-batches of training or evaluation, when any rank is requested to stop.
+// Thrown on all ranks when any rank is requested to stop.
 struct Stopped {};
 
 struct StepResult {
@@ -45,15 +45,14 @@ struct StepResult {
 
 class Trainer {
  public:
-  // Throws Error for a config that cannot run, such as one with too few rows of data or with a batch that cannot be
-  // divided among the ranks.
+  // Throws Error for a config that cannot run, such as one whose batch cannot be divided among the ranks.
   Trainer(const TrainConfig& config, Backend& backend, Communicator& communicator);
 
-  // The trainer calls `wishes` between micro-batches, in training and in evaluations.
+  // Sets the function that returns requests to this rank. The trainer calls it in training and in evaluations.
   void listen(std::function<Wishes()> wishes) { wishes_ = std::move(wishes); }
 
-  // Makes one optimizer update over batch.sequences sequences. Throws Error after too many non-finite gradients in a
-  // row. After Stopped, the state is the one that the previous step left.
+  // Computes the gradient over batch.sequences sequences. Makes one optimizer update, or skips it. Throws Error after
+  // too many non-finite gradients in a row. Throws Stopped between micro-batches; the weights are then unchanged.
   StepResult step();
   int64_t steps_done() const { return steps_done_; }
 
@@ -69,17 +68,15 @@ class Trainer {
   // Replaces the weights by those in `files`. Throws Error naming file and tensor if they belong to another model.
   void load_weights(const TensorFiles& files);
 
-  // Writes the checkpoint RUN/checkpoints/step_N and returns "". If the weights or the loss are far outside the range
-  // seen in this run, writes a ruined checkpoint (Condition) instead and returns the reason. All ranks call it.
-  // state.json also receives the fields of rank 0's `more`. Rank 0 calls `before_commit` when all tensors have been
-  // written.
+  // Writes a checkpoint to RUN/checkpoints and returns "". If the loss or the weights are far too large, writes a
+  // ruined checkpoint (Condition) instead and returns the reason. All ranks must call save(). state.json also receives
+  // the fields of rank 0's `more`. Rank 0 calls `before_commit` when all tensors have been written.
   std::string save(const Json& more, const Rotation& rotation, const std::function<void()>& before_commit);
   // Throws AgreedError if ranks that hold copies of the same weights have different values.
   void check_weights() { sharding_.check_weights(); }
 
   // Restores the state from the folder of a checkpoint. Returns its state.json, including the fields that save() was
-  // given. Throws Error naming file and tensor if the checkpoint belongs to another model, or if the data or the
-  // optimizer do not match.
+  // given. Throws Error if the model, the optimizer, the data or batch.sequences of the checkpoint do not match.
   Json restore(const std::filesystem::path& folder);
 
   const Model& model() const { return model_; }
@@ -95,8 +92,7 @@ class Trainer {
   int64_t validation_bytes() const { return validation_bytes_; }
   // A line for each pair of data sets that share shards (data/overlap.h).
   std::vector<std::string> shared_shards() const;
-  // Tokens in all steps so far, without padding. Papers on C4 count either these tokens or all positions, padding
-  // included (tokens_per_step()).
+  // Input tokens in all steps so far, without padding. tokens_per_step() includes padding.
   int64_t unpadded_tokens() const { return unpadded_tokens_; }
   int64_t tokens_per_step() const { return config_.batch.sequences * config_.batch.sequence_length; }
   // The number of targets in the validation set; 0 without validation data.
@@ -133,8 +129,8 @@ class Trainer {
   std::function<Wishes()> wishes_;
   int64_t micro_steps_between_looks_ = 1;
   double last_loss_ = 0;
-  // The largest loss and weight norm of sound checkpoints so far. The largest loss is at least that of the first step
-  // and at least that of uniform predictions.
+  // The largest loss and weight norm of sound checkpoints so far. largest_loss_ is at least the loss of uniform
+  // predictions and, if finite, the loss of step 1.
   double largest_loss_ = 0, largest_norm_ = 0;
   SpikeDetector losses_, grad_norms_;
   std::vector<std::pair<std::string, double>> norms_;

@@ -43,8 +43,8 @@ std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTenso
 
 }  // namespace
 
-// Returns why the state is ruined, or "". The norm of the weights is checked too, because with normalization layers the
-// loss does not show the size of the weights.
+// Returns why the state is ruined, or "". A sound state updates the largest values. The norm of the weights is checked
+// too, because with normalization layers the loss may not show the size of the weights.
 std::string Trainer::ruin() {
   constexpr double most_loss = 1.5, most_norm = 100;  // multiples of the largest earlier value
   constexpr double most_weight = 1000;  // largest root mean square of the weights; limits a run's first checkpoint too
@@ -178,7 +178,7 @@ Json Trainer::restore(const std::filesystem::path& folder) {
   if (const int64_t named = step_of(folder); named >= 0 && steps_done_ != named)
     state.fail("step", fmt::format("found {}, expected {} as the folder's name says", steps_done_, named));
   state.number("seconds", 0.0, 0);
-  // Older checkpoints do not store this number, so it is counted from the data.
+  // If an older checkpoint lacks unpadded_tokens, the tokens are counted from the data.
   unpadded_tokens_ = state.has("unpadded_tokens") ? state.integer("unpadded_tokens", {}, 0, most_tokens)
                                                   : batches_.count(0, steps_done_ * config_.batch.sequences).inputs;
   start_prefetch();

@@ -10,8 +10,7 @@
 namespace rowan {
 namespace {
 
-// The number of FLOPs that take as long as moving one byte. It is about right for GPUs, and within a small factor for
-// CPUs.
+// An estimate of the number of FLOPs that take as long as moving one byte.
 constexpr double flops_per_byte = 100;
 
 UpdateCost cost_of(const OptimizerConfig& config, const Parameter& parameter, bool masters) {

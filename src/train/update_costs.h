@@ -1,4 +1,4 @@
-// The cost of each parameter's update, from which its owner is chosen (sharding/ownership.h).
+// The cost of each parameter's update, from which owners are chosen (sharding/ownership.h).
 #pragma once
 
 #include <vector>
@@ -9,8 +9,8 @@
 
 namespace rowan {
 
-// One cost per parameter, counted by running its optimizer's step on the dry backend. `masters`: weights are bf16 with
-// fp32 masters.
+// One cost per parameter, counted by running the optimizer on the dry backend. `masters`: weights are bf16 with fp32
+// masters.
 std::vector<UpdateCost> update_costs(const OptimizerConfig& optimizer, const ParameterTable& table, bool masters);
 
 }  // namespace rowan
