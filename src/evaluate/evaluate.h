@@ -9,7 +9,7 @@
 
 namespace rowan {
 
-// Computes the losses of a batch. Its ids and losses are in host memory.
+// Computes the losses of a batch whose ids are in host memory.
 class BatchEvaluator {
  public:
   BatchEvaluator(Backend& backend, Model& model);

@@ -15,8 +15,8 @@ namespace rowan {
 class ValidationSet {
  public:
   // Takes the first rows of config.validation until they hold `eval_tokens` targets, or all rows if they hold fewer.
-  // With config.batch_means, takes one batch of rows for each rank in turn instead, until batches() is reached for all
-  // ranks. Throws Error if there is no target, or if there are fewer rows than batch_means has ranks.
+  // With config.batch_means, takes rounds of one batch for each of the ranks there instead, until each rank has its
+  // number of batches(). Throws Error if there is no target, or if there are fewer rows than batch_means has ranks.
   ValidationSet(const DataConfig& config, int64_t sequence_length, int64_t vocab_size, int64_t eval_tokens);
 
   int64_t rows() const { return static_cast<int64_t>(row_targets_.size()); }

@@ -95,7 +95,8 @@ struct TrainingFlops {
 };
 TrainingFlops flops_per_token(const ModelConfig& config, int64_t seq);
 
-// A config.json that transformers can open. Throws Error naming the key if transformers has no such model.
+// A config.json that transformers can open. Throws Error naming the key if the model has a feature that LLaMA, Qwen3
+// and GPT-2 lack in transformers.
 Json hugging_face_config(const ModelConfig& config);
 
 // Settings that change what a model computes, as names with values: heads, norms, RoPE, activation and attention. Two

@@ -21,7 +21,7 @@ constexpr auto names_of(Recompute) { return enum_names("none", "mlp", "block"); 
 // Limits attention to the token's own document.
 struct DocumentOptions {
   DocumentRule rule;
-  bool restart = true;  // positions count from the start of the document; false: from the start of the row
+  bool restart = true;  // without RoPE, positions count from the document's start; false: from the row's start
 };
 
 struct ModelOptions {
@@ -36,8 +36,7 @@ struct ModelOptions {
   uint64_t dropout_seed = 0;
   double z_loss = 0;  // the gradient is that of loss + z_loss * log(sum of e^logits)^2
   // resident_weights: the number of layers whose weights are in memory at the same time; resident_gradients: the same
-  // for gradients; 0: all layers. If one is not 0, a BlockObserver must fetch those weights, or send those gradients,
-  // during a pass.
+  // for gradients; 0: all layers. Otherwise a BlockObserver must fetch the weights, or send the gradients, in a pass.
   int resident_weights = 0, resident_gradients = 0;
 };
 

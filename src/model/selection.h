@@ -1,5 +1,4 @@
-// Selects parameters by a config entry {"roles": [...], "names": [...]}. The names are patterns of
-// fnmatch(3), with * and ?.
+// Selects parameters by a config entry {"roles": [...], "names": [...]}. The names are fnmatch(3) patterns.
 #pragma once
 
 #include "base/json_fwd.h"

@@ -1,6 +1,7 @@
 // The forward and the backward pass. A block has two halves, and each adds its output to the residual stream. The first
-// half consists of a norm, a projection to queries, keys and values, attention, and an output projection. Queries and
-// keys are normalized, rotated (RoPE) and clamped as the config demands. The second half consists of a norm and an MLP.
+// half consists of a norm, a projection to queries, keys and values, attention, and an output projection. The config
+// determines whether queries and keys are normalized, rotated (RoPE) and clamped before attention. The second half
+// consists of a norm and an MLP.
 #include <cmath>
 
 #include "base/error.h"

@@ -19,7 +19,7 @@ bool is_conv1d(const ModelConfig& config, const Parameter& parameter);
 // The transpose of a row-major matrix [rows, cols].
 std::vector<float> transposed(const std::vector<float>& values, int64_t rows, int64_t cols);
 
-// Reads the parameters of a model from safetensors files. Their layouts may differ from the model's:
+// Reads the parameters of a model from safetensors files. These variants are accepted:
 // - names with or without the prefix `transformer.` (GPT-2) or `model.` (LLaMA);
 // - GPT-2's matrices as [out, in] (Rowan, nanoGPT) or [in, out] (transformers). The shape of c_attn, which is never
 //   square, decides. Files with split q, k and v are Rowan's and have [out, in];

@@ -25,8 +25,8 @@ using ExportFiles = std::map<std::string, std::string>;
 // separate q, k and v weights are joined, and absent biases are written as 0. ModelWeights (model/weights.h) reverses
 // these changes when it reads an export.
 // `dtype` is the dtype of the written weights. `tokenizer` provides the id of the end token; it may be null. Throws
-// Error if transformers has no such model, if the folder is of another kind (base/folder_kind.h), if it holds a model
-// that Rowan did not export, or if another process exports into the folder.
+// Error if transformers lacks a feature of the model (hugging_face_config()), if the folder is of another kind
+// (base/folder_kind.h) or holds a model that Rowan did not export, or if another process exports into the folder.
 void export_model(const ModelConfig& config, const TensorFiles& files, DType dtype, const Tokenizer* tokenizer,
                   const std::filesystem::path& folder, const ExportFiles& beside = {});
 

@@ -24,7 +24,7 @@ struct TrainRow {
   double tokens_per_second = 0;
   double mfu = 0;      // model FLOP/s divided by the peak; not finite if the peak is unknown
   double seconds = 0;  // RunLog::seconds()
-  std::optional<int64_t> unpadded_tokens = {};            // `tokens` without padding; with one document per row
+  std::optional<int64_t> unpadded_tokens = {};            // `tokens` without padding; absent if rows are packed
   std::vector<std::pair<std::string, double>> more = {};  // values named lr/GROUP and time/PHASE
 
   // Calls write(key, value, plotted) for each key of this row in metrics.jsonl. Plotted values are also written to
@@ -55,9 +55,8 @@ struct ValidationRow {
 using Note = std::function<void(const std::string&)>;
 
 // Appends whole lines to metrics.jsonl, and writes most of their numbers as events to RUN/tensorboard. A number that is
-// not finite becomes null in metrics.jsonl. A row that cannot be written is an Error, because a resumed run needs all rows
-// up to its checkpoint. Events that cannot be written cause one note, and the run continues without events, because
-// they only repeat the rows.
+// not finite becomes null in metrics.jsonl. A row that cannot be written is an Error, because a resumed run needs all
+// rows up to its checkpoint. Events that cannot be written cause one note, and the run continues without events.
 class MetricsLog {
  public:
   // Without `resumed_step`, starts an empty log. With it, keeps the rows up to this step and drops later rows, `resume`

@@ -16,7 +16,7 @@ constexpr double tera = 1e12, giga = 1e9;
 // Estimates. The rates of copies and of products are 60% to 90% of the peaks in NVIDIA's data sheets (SXM module, no
 // sparsity). The peaks of memory bandwidth and of bf16, TF32 and fp32 products are:
 //   A100   2.04 TB/s, 312, 156, 19.5 TFLOP/s     H100   3.35 TB/s, 989, 495, 67 TFLOP/s
-//   H200   4.8 TB/s, else as H100                B200   8 TB/s, 2250, 1100, 75 TFLOP/s
+//   H200   4.8 TB/s, otherwise as H100           B200   8 TB/s, 2250, 1100, 75 TFLOP/s
 const DeviceProfile profiles[] = {
     {"a100", 1.8 * tera, 300 * giga, 250 * tera, 110 * tera, 16 * tera, 150 * tera, 125 * tera, 80 * giga, false},
     {"h100", 3.0 * tera, 450 * giga, 600 * tera, 300 * tera, 50 * tera, 265 * tera, 225 * tera, 80 * giga, true},

@@ -1,5 +1,5 @@
 // The memory, FLOPs and traffic of a run. They are counted by running the real model, loss and optimizer on the dry
-// backend, which computes nothing. Also checks whether a run fits in this machine's memory.
+// backend, which computes nothing. check_memory() compares a plan with this machine's memory.
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@ struct Plan {
   double step_flops = 0;       // Work::flops of one rank's passes in a step, with recomputed activations
   double step_flops_full = 0;  // the same, but counting masked attention scores too
   double attention_flops = 0;  // the part of step_flops that is attention
-  double optimizer_flops = 0, optimizer_bytes = 0;  // FLOPs and bytes of one rank's update (a mean over its period)
+  double optimizer_flops = 0, optimizer_bytes = 0;  // mean FLOPs and bytes of one rank's update
   std::vector<Kernel> kernels;                      // kernels of one rank's step, including the update
   double work_balance = 1, memory_balance = 1;      // the optimizer's largest load on a rank, divided by the mean load
   std::string uneven;  // why one matrix makes the ranks' work uneven, and the remedy; "" if none does

@@ -1,5 +1,5 @@
 // rowan train --profile FILE: records up to 20 steps after a start as a timeline for Perfetto and chrome://tracing.
-// During the recording the host waits for every GPU operation, so the recorded durations are execution times.
+// During the recording the host waits for GPU operations to finish, so their recorded durations are execution times.
 #pragma once
 
 #include <string>

@@ -43,8 +43,8 @@ std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTenso
 
 }  // namespace
 
-// Returns why the state is ruined, or "". A sound state updates the largest values. The norm of the weights is checked
-// too, because with normalization layers the loss may not show the size of the weights.
+// Returns why the state is ruined, or "". If the state is sound, updates largest_loss_ and largest_norm_.
+// The norm of the weights is checked too, because with normalization layers the loss may not show their size.
 std::string Trainer::ruin() {
   constexpr double most_loss = 1.5, most_norm = 100;  // multiples of the largest earlier value
   constexpr double most_weight = 1000;  // largest root mean square of the weights; limits a run's first checkpoint too
