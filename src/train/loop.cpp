@@ -200,8 +200,8 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
       const bool evaluates = due(run.eval_every) || done();
       pending = pending || result.save || due(run.checkpoint_every) || due(run.keep_every) ||
                 (evaluates && run.keep_best) || done();
-      // When an update was skipped, the state may not be sound. The save then waits for the next applied update, the end
-      // of the run or a stop.
+      // When an update was skipped, the state may not be sound. The save then waits for the next applied update, the
+      // end of the run or a stop.
       if (pending && (!skipping || done())) {
         save();
         pending = false;

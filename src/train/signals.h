@@ -1,6 +1,6 @@
 // SIGTERM, SIGINT, SIGHUP (the terminal was closed) and SIGUSR1 make the training loop save and exit. A SIGINT that
-// follows any of these signals ends the process at once. SIGUSR1 is handled because Open MPI's mpirun forwards it to the
-// ranks.
+// follows any of these signals ends the process at once. SIGUSR1 is handled because Open MPI's mpirun forwards it to
+// the ranks.
 #pragma once
 
 namespace rowan {
