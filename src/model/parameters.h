@@ -20,7 +20,7 @@ struct Parameter {
   std::string name;  // Hugging Face's name, if transformers has this parameter
   Role role = Role::matrix;
   std::vector<int64_t> shape;  // [rows, cols], which is [out, in] for linear layers; [n] for vectors
-  int64_t offset = 0;          // elements from the start of the flat buffers
+  int64_t offset = 0;          // elements from the start of a flat buffer that holds all parameters
   int block = 0;               // 0: embeddings (and a tied head); 1 to layers: layers; layers + 1: final norm and head
   // Initial values: init_mean plus a normal value with standard deviation init_std, or plus a uniform value in
   // [-init_bound, init_bound].

@@ -81,7 +81,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   check_same(communicator, "config ", config.resolved);
   run_on_all_ranks(communicator, [&] {
     if (config.products == Products::timed) {
-      if (communicator.size() > 1)  // ranks that choose different algorithms would compute different bits
+      if (communicator.size() > 1)  // ranks with different algorithms may compute different bits
         fail("products: found \"timed\" on {} ranks, expected one rank; use \"heuristic\"", communicator.size());
       backend.time_products((dir / "products.json").string());
     }

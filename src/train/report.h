@@ -1,4 +1,4 @@
-// The pages that a run shows before its first step and after its last.
+// The page that a start shows before its first step, and the page at the end of a run.
 #pragma once
 
 #include <optional>

@@ -35,7 +35,7 @@ std::unique_ptr<Tokenizer> fitting_tokenizer(const TrainConfig& config) {
   return tokenizer;
 }
 
-// Identifies a recorded pass by the arguments that differ between micro-batches.
+// Identifies a recorded pass by the arguments that can differ between passes.
 struct PassKey {
   float scale;
   bool accumulate;
@@ -43,8 +43,8 @@ struct PassKey {
   uint64_t packed() const { return uint64_t{std::bit_cast<uint32_t>(scale)} << 1 | uint64_t{accumulate}; }
 };
 
-// Training data, validation data and the config must use the same tokenizer, because other tokenizers give the same ids
-// other meanings.
+// Training data, validation data and the config must use the same tokenizer, as far as their tokenizers are known,
+// because other tokenizers give the same ids other meanings.
 void check_tokenizers(const TrainConfig& config, const Tokenizer* tokenizer, uint64_t train,
                       const ValidationSet* validation) {
   const std::string shards = "the shards of data.train";

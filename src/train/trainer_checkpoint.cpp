@@ -44,7 +44,8 @@ std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTenso
 }  // namespace
 
 // Returns why the state is ruined, or "". If the state is sound, updates largest_loss_ and largest_norm_.
-// The norm of the weights is checked too, because with normalization layers the loss may not show their size.
+// The norm of the weights is checked too, because a model with normalization layers may have huge weights and a usual
+// loss.
 std::string Trainer::ruin() {
   constexpr double most_loss = 1.5, most_norm = 100;  // multiples of the largest earlier value
   constexpr double most_weight = 1000;  // largest root mean square of the weights; limits a run's first checkpoint too
