@@ -17,7 +17,7 @@ struct BudgetRow {
 struct StepBudget {
   std::vector<BudgetRow> rows;  // kernels, longest first
   double kernel_seconds = 0;    // seconds of one rank's kernels, run one after the other
-  double message_seconds = 0;   // seconds of the rank's messages, sent while kernels run; 0: link unknown
+  double message_seconds = 0;   // seconds of the rank's messages, sent while kernels run; 0 if the link is unknown
   double step_seconds() const { return kernel_seconds > message_seconds ? kernel_seconds : message_seconds; }
 };
 
