@@ -15,7 +15,7 @@ struct LayerNames {
 };
 struct ParameterNames {
   std::string tokens, positions, embedding_norm, norm, head;
-  std::string layers;  // prefix: a parameter of layer l is "<layers>.<l>.<name>"
+  std::string layers;  // in_layer() returns "<layers>.<layer>.<name>"
   LayerNames layer;
 
   std::string in_layer(int64_t layer, const std::string& name) const;

@@ -1,7 +1,7 @@
 // Rates of matrix products that need no new measurement, because they are published or were measured before. A
 // measurement is stored in $XDG_CACHE_HOME/rowan/products.json, or in $HOME/.cache/rowan/products.json if the first
-// variable is not an absolute path. The key of a measurement consists of Backend::describe(), dtype, number of ranks and
-// Rowan's version. Delete the file to measure again.
+// variable is not an absolute path. The key of a measurement consists of Backend::describe(), dtype, number of ranks
+// and Rowan's version. Delete the file to measure again.
 #pragma once
 
 #include <optional>
