@@ -194,7 +194,7 @@ bool Bf16Products::fast() {
 
 std::string Bf16Products::describe() {
   return fmt::format("oneDNN {}.{} {}", DNNL_VERSION_MAJOR, DNNL_VERSION_MINOR,
-                     fast() ? "for bf16 products" : "not used: this CPU has no bf16 instructions faster than fp32");
+                     fast() ? "for bf16 products" : "not used: no bf16 instructions faster than fp32 at this level");
 }
 
 }  // namespace rowan

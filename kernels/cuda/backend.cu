@@ -205,8 +205,8 @@ void CudaBackend::do_synchronize() { wait(); }
 void CudaBackend::wait() {
   check(cudaStreamSynchronize(stream_));
   if (int where = std::exchange(bad_id_[0], 0))
-    fail("{}: found id {}, expected an id of the vocabulary", where == 1 ? "embedding: token" : "cross_entropy: target",
-         bad_id_[1]);
+    fail("{}: found id {}, expected an id of the vocabulary{}",
+         where == 1 ? "embedding: token" : "cross_entropy: target", bad_id_[1], where == 1 ? "" : " or -100");
 }
 
 void CudaBackend::do_copy(Tensor to, Tensor from) {

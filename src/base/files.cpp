@@ -188,7 +188,7 @@ AtomicFile::AtomicFile(std::filesystem::path path, uint64_t keep_bytes)
   bool found = ::fstat(fd_, &info) == 0;
   if (found && static_cast<uint64_t>(info.st_size) < keep_bytes) {
     ::close(fd_);
-    fail("{}: found {} bytes, expected the {} written before", part_.string(), info.st_size, keep_bytes);
+    fail("{}: found {} bytes, expected at least the {} written before", part_.string(), info.st_size, keep_bytes);
   }
   if (!found || ::ftruncate(fd_, static_cast<off_t>(keep_bytes)) != 0) {
     int code = errno;

@@ -251,7 +251,7 @@ bool Rendezvous::receive_hello(Guest& guest, int size) {
   if (guest.received < sizeof guest.hello) return true;
   const Hello& hello = guest.hello;
   if (hello.token != token_) {
-    refuse(guest.socket, "it sent another secret");
+    refuse(guest.socket, "it sent the secret of another run");
     return false;
   }
   if (hello.rank >= 1 && hello.rank < size && hello.size == size) return true;
@@ -287,7 +287,7 @@ Socket Rendezvous::reach(const Launch& launch, std::string& why) {
   if (!file_.empty()) {
     hosts.clear();
     if (!std::filesystem::exists(file_)) {
-      why = "rank 0 did not write " + file_ + "; is the folder shared by all machines?";
+      why = "found no " + file_ + "; has rank 0 started, and is the folder shared by all machines?";
       return Socket();
     }
     std::istringstream lines(read_file(file_));
@@ -306,7 +306,7 @@ Socket Rendezvous::reach(const Launch& launch, std::string& why) {
       uint64_t answer = 0;
       socket.set_timeout(welcome_seconds);
       if (socket.write(&hello, sizeof hello) && socket.read(&answer, sizeof answer) && answer == token_) return socket;
-      why = fmt::format("{}, port {}: rank 0 did not answer, or has another secret", host, port);
+      why = fmt::format("{}, port {}: rank 0 did not accept this rank", host, port);
     }
   }
   return Socket();

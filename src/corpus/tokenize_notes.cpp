@@ -98,8 +98,10 @@ void check_settings(const fs::path& path, const Json& before, const Json& now) {
             "{}: made from {}, which has changed or is no longer an input; remove it and the shards beside it to "
             "start afresh",
             path.string(), input.at("path").dump());
-    fail("{}: made from {} inputs, found {}; inputs can be added once these shards are finished", path.string(),
-         inputs_before, inputs_now);
+    fail(
+        "{}: made from {} inputs, found {}; inputs can be added to finished shards only, without reordering the old "
+        "ones",
+        path.string(), inputs_before, inputs_now);
   }
   if (inputs_before != inputs_now)
     fail("{}: made from {} inputs, found {}; remove it and the shards beside it to start afresh", path.string(),

@@ -35,7 +35,7 @@ ShardWriter::ShardWriter(fs::path folder, std::string pattern, const ShardLabel&
   if (shard_tokens == 0 || shard_tokens > INT32_MAX)
     fail("shard size: found {} tokens, expected 1 to {}", shard_tokens, INT32_MAX);
   if (state_.part_tokens > shard_tokens || state_.part_documents > state_.part_tokens)
-    fail("{}: found an unfinished shard of {} tokens and {} documents, expected fewer than {} tokens", folder_.string(),
+    fail("{}: found an unfinished shard of {} tokens and {} documents, expected at most {} tokens", folder_.string(),
          state_.part_tokens, state_.part_documents, shard_tokens);
   for (const ShardInfo& shard : state_.shards) tokens_ += shard.tokens;
   tokens_ += state_.part_tokens;

@@ -250,8 +250,7 @@ Recipe named_recipe(const std::string& name, const std::string& variant) {
   if (name == "recipe") return recipe;
   const RecipeInfo& info = find_recipe(name);
   recipe.adamw = name == "adamw" || name == "mars-adamw";
-  if (variant == "paper" && !info.paper)
-    fail("variant: found 'paper' for {}, expected code: its paper and code agree", name);
+  if (variant == "paper" && !info.paper) fail("variant: found 'paper' for {}, expected code", name);
   apply_settings(info, recipe);
   if (variant == "paper") read_settings(name, info.paper, recipe);
   return recipe;

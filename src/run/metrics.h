@@ -22,9 +22,9 @@ struct TrainRow {
   double grad_norm = 0;  // global gradient norm before clipping
   int64_t tokens = 0;    // tokens consumed since step 0, padding included
   double tokens_per_second = 0;
-  double mfu = 0;      // model FLOP/s divided by the peak; not finite if the peak is unknown
-  double seconds = 0;  // RunLog::seconds()
-  std::optional<int64_t> unpadded_tokens = {};            // `tokens` without padding; absent if rows are packed
+  double mfu = 0;                               // model FLOP/s divided by the peak; not finite if the peak is unknown
+  double seconds = 0;                           // RunLog::seconds()
+  std::optional<int64_t> unpadded_tokens = {};  // `tokens` without padding; absent if rows are packed
   std::vector<std::pair<std::string, double>> more = {};  // values named lr/GROUP and time/PHASE
 
   // Calls write(key, value, plotted) for each key of this row in metrics.jsonl. Plotted values are also written to

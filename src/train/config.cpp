@@ -106,10 +106,11 @@ void visit(RunConfig& run, Section& keys) {
 
 void visit(SkipConfig& skip, Section& keys) {
   constexpr double any = std::numeric_limits<double>::max();
-  keys.number({.name = "loss_zscore",
-               .help = "skip a step whose loss is this many standard deviations above the mean of the last `window` "
-                       "losses; 0: off"},
-              skip.loss_zscore, 0, any);
+  keys.number(
+      {.name = "loss_zscore",
+       .help = "skip a step whose loss is more than this many standard deviations above the mean of the last `window` "
+               "losses; 0: off"},
+      skip.loss_zscore, 0, any);
   keys.number({.name = "grad_norm_zscore", .help = "the same for the gradient norm before clipping; 0: off"},
               skip.grad_norm_zscore, 0, any);
   keys.integer<2, 100000>({.name = "window", .help = "number of last steps to compare with"}, skip.window);
@@ -119,7 +120,8 @@ void visit(AverageConfig& average, Section& keys) {
   keys.number({.name = "ema",
                .help = "coefficient of an exponential average, a <- ema a + (1 - ema) w after each update; 0: none"},
               average.ema, 0, 0.9999999);
-  keys.integer<0, most>({.name = "ema_start", .help = "the average starts with the weights after this many updates"},
+  keys.integer<0, most>({.name = "ema_start",
+                         .help = "number of updates to skip; the average starts with the weights after the next one"},
                         average.ema_start);
   keys.integer<0, most>(
       {.name = "tail",
@@ -383,8 +385,9 @@ TrainConfig parse_config(JsonSource text, const std::vector<std::string>& overri
     root.fail("attention",
               "found cudnn, which does not keep attention within documents; use rowan, or remove data.documents");
   if (config.attention == AttentionKernels::cudnn && config.model.dropout.attention > 0)
-    root.fail("attention",
-              "found cudnn, which has no dropout of attention; use rowan, or remove model.attention_dropout");
+    root.fail(
+        "attention",
+        "found cudnn, which has no dropout of attention; use rowan, or set the model's dropout of attention to 0");
   if (root.has("comment")) config.comment = root.raw("comment");
   if (root.has("version")) root.string("version");
   root.finish();

@@ -56,7 +56,7 @@ std::string remedy(const TrainConfig& config, const Plan& plan, int ranks, size_
     of_batch += plan.bytes[static_cast<size_t>(category)];
   const size_t rest = plan.total_bytes - std::min(plan.total_bytes, of_batch);
   if (rest + of_batch / static_cast<size_t>(micro_batch(config.batch, ranks)) <= available)
-    return "lower batch.micro_batch or set recompute";
+    return "set a smaller batch.micro_batch, or set recompute";
   if (rest <= available) return "lower batch.sequence_length or set recompute";
   const SizeKey key = largest_key(config.model);
   return fmt::format("lower model.{}, which is {}", key.name, key.value);

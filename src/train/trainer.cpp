@@ -207,7 +207,7 @@ StepResult Trainer::step() {
 std::string Trainer::reason_to_skip(const StepResult& result) {
   if (!std::isfinite(result.grad_norm)) {
     if (++not_finite_in_a_row_ == most_not_finite)
-      fail("step {}: the gradient was not finite for {} updates in a row; lower the learning rate or clip it",
+      fail("step {}: the gradient was not finite for {} updates in a row; lower the learning rate, or set grad_clip",
            steps_done_ + 1, most_not_finite);
     return "the gradient is not finite";
   }

@@ -58,7 +58,7 @@ TEST_F(PlanCommand, AModelThatNoMemoryHoldsIsOneLine) {
   too_large("model.num_attention_heads=2147483648 --set model.head_dim=2",
             "found 2147483648 heads of 2 values, expected at most ");
   too_large("batch.sequences=100000000 --set batch.micro_batch=100000000",
-            "; lower batch.micro_batch or set recompute");
+            "; set a smaller batch.micro_batch, or set recompute");
   // The product of these sizes does not fit in 64 bits.
   too_large(
       "model.vocab_size=2147483647 --set model.hidden_size=8 --set batch.sequences=134217728 --set batch.micro_batch=0",
