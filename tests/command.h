@@ -75,8 +75,8 @@ class CommandTest : public ::testing::Test {
     EXPECT_NE(result.err.find(part), std::string::npos) << result.err;
   }
 
-  // Like expect_mistake(), but for several ranks. Exactly one line on stderr is from rowan and contains `part`; the
-  // others are from the launcher.
+  // Like expect_mistake(), but for several ranks: expects exit code 2, and exactly one line on stderr that starts with
+  // "rowan: ", which contains `part`. A launcher may print further lines.
   void expect_one_line(const std::string& command, const std::string& part) {
     Outcome result = shell(command);
     EXPECT_EQ(result.code, 2) << result.err;

@@ -4,7 +4,7 @@
 
 namespace rowan {
 
-// Measurements of the machine are kept beside the program under test, not in the user's cache.
+// Measurements of the machine are kept beside the program under test, unless XDG_CACHE_HOME is already set.
 [[maybe_unused]] static const int cache = ::setenv("XDG_CACHE_HOME", ROWAN_BINARY ".cache", 0);
 
 std::string source_path(const std::string& relative) { return ROWAN_SOURCE_DIR "/" + relative; }

@@ -1,5 +1,5 @@
-// Paths of the sources and of the programs under test. Only paths.cpp is compiled with these paths, so every other test
-// file compiles to the same object in every clone.
+// Paths of the sources and of the program under test, and the command that starts ranks. Only paths.cpp is compiled
+// with the paths of a checkout.
 #pragma once
 
 #include <string>
@@ -9,7 +9,7 @@ namespace rowan {
 // The path of a file or folder of the repository, as in source_path("configs/quickstart.json").
 std::string source_path(const std::string& relative = "");
 std::string rowan_binary();
-// The command that starts ranks, with its options.
+// The command that starts ranks, with its options; "" in a build without MPI.
 std::string mpirun();
 
 }  // namespace rowan

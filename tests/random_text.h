@@ -10,8 +10,8 @@
 
 namespace rowan {
 
-// Random text with repeated characters, from every part of Unicode. If `valid`, it is valid UTF-8, else it may contain
-// any bytes.
+// Random text from the whole range of Unicode, with some characters repeated. If `valid`, the text is valid UTF-8, else
+// it may contain any bytes.
 inline std::string random_text(Random& random, bool valid) {
   std::string text;
   size_t length = random.below(60);

@@ -9,7 +9,7 @@
 
 namespace rowan {
 
-// The path of a shared file or folder, or "" if this machine does not have it. Tests that need it are then skipped.
+// The path of a shared file or folder, or "" if this machine does not have it.
 inline std::filesystem::path shared_file(const std::string& relative) {
   const char* root = std::getenv("ROWAN_SHARED");
   std::filesystem::path path = std::filesystem::path(root ? root : source_path("../shared")) / relative;
@@ -18,8 +18,7 @@ inline std::filesystem::path shared_file(const std::string& relative) {
 
 }  // namespace rowan
 
-// The first line of a test that needs a shared file. Defines `name` as its path, or skips the test and says which file
-// is missing.
+// Defines `name` as the path of a shared file or folder. If it is missing, skips the test and names it.
 #define ROWAN_SHARED_OR_SKIP(name, relative)                         \
   const std::filesystem::path name = ::rowan::shared_file(relative); \
   if (name.empty()) GTEST_SKIP() << "needs " << relative << " from the folder named by ROWAN_SHARED"

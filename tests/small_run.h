@@ -1,4 +1,4 @@
-// A run directory as written by `rowan train`, of a small model with random weights.
+// A small run directory with the config, data and checkpoint that commands read, and configs of small models.
 #pragma once
 
 #include <filesystem>
@@ -26,8 +26,8 @@ inline void write_small_shard(const std::filesystem::path& path, int tokens) {
   write_file_atomically(path, bytes);
 }
 
-// Writes RUN/config.json, RUN/validation.bin and a checkpoint of step 1. Every weight is random, including norms and
-// biases, so that a lost or swapped weight changes the results.
+// Writes RUN/config.json, RUN/validation.bin and a checkpoint of step 1, without optimizer state. Every weight is
+// random, including norms and biases, so that a lost or swapped weight changes the results.
 inline void write_small_run(const std::filesystem::path& run, const Json& model, uint64_t seed = 5) {
   std::filesystem::create_directories(run);
   const std::string data = (run / "validation.bin").string();

@@ -1,5 +1,4 @@
-// A folder that is removed when its object is destroyed. Its name is unique to the process, because several test
-// programs may run a test of the same name at the same time.
+// A folder with a unique name, which is removed when the TemporaryFolder object is destroyed.
 #pragma once
 
 #include <unistd.h>

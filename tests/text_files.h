@@ -1,4 +1,4 @@
-// Files for tests of raw text: compressed files, JSON lines.
+// Content for tests of raw text: compressed text, JSON lines.
 #pragma once
 
 #include <zlib.h>
@@ -38,7 +38,7 @@ inline std::string zstd(std::string_view text) {
 
 inline std::string json_line(const std::string& text) { return nlohmann::json({{"text", text}}).dump() + "\n"; }
 
-// English-like documents as JSON lines, the same for the same seed.
+// Documents of random words as JSON lines, the same for the same seed.
 inline std::string random_json_lines(uint64_t seed, size_t documents) {
   Random random(seed, 0);
   std::string lines;

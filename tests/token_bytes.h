@@ -1,4 +1,4 @@
-// Makes the bytes of token files and their indexes in every format.
+// Makes the bytes of token files, and of indexes in Rowan's and in Megatron's format.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Checks a trace of complete events against the Trace Event Format. Also checks that the events of a thread are nested
-// or disjoint, as viewers require.
+// Checks a trace of one thread, with complete events and metadata, against the Trace Event Format. Also checks that the
+// events are nested or disjoint.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@
 
 namespace rowan {
 
-// Returns, for each name of a span, the names of the spans that directly contain it.
+// Returns, for each name of a nested span, the names of the spans that directly contain it.
 inline std::map<std::string, std::set<std::string>> expect_trace(const Json& trace) {
   struct Open {
     std::string name;

@@ -1,4 +1,4 @@
-// A small run of `rowan train` in a folder of the test's own, and the comparison of two such runs.
+// A small run of `rowan train` in a folder of the test's own, and the weights and rows of such a run.
 #pragma once
 
 #include <fmt/core.h>
@@ -43,7 +43,7 @@ class TrainCommand : public CommandTest {
     return read_file(run / fmt::format("checkpoints/step_{:08}/model.safetensors", step)) +
            read_file(run / fmt::format("checkpoints/step_{:08}/optimizer.safetensors", step));
   }
-  // The rows of metrics.jsonl without their times, and without the rows that mark where a run continued.
+  // The rows of metrics.jsonl without times and rates, and without the rows that mark where a run continued.
   static std::vector<Json> rows(const std::filesystem::path& run) {
     std::vector<Json> result;
     std::istringstream lines(read_file(run / "metrics.jsonl"));

@@ -1,12 +1,12 @@
-// Kills commands, or makes their system calls fail, again and again. Then runs the same command once more without
-// faults. The command must then have written the same bytes as a command that ran undisturbed.
+// Kills a command or makes one of its system calls fail. Then runs the same command once more without faults. The
+// results must then equal those of a command that ran undisturbed. contents() says which files are compared.
 //
-//   campaign [SECONDS [SEED [COMMAND...]]]   runs for SECONDS (60), and until every kind of fault has occurred
-//   campaign every [COMMAND[:CALL]...]       tries every fault at every system call, or at every CALL; takes hours
+//   campaign [SECONDS [SEED [COMMAND...]]]   runs for SECONDS (60), but at least one round over the commands
+//   campaign every [COMMAND[:CALL]...]       tries faults at each counted call of COMMAND, or at each CALL; takes hours
 //
 // COMMAND: train, ranks, tokenize, eval, export, replace (an export over an older one) or sweep; all by default.
 // CALL: open, write, fsync, rename or remove.
-// Prints the number of kills and faults, and what was lost. Exit code 1 if anything was lost.
+// Prints the number of kills and faults, and each loss. Exit code 1 if there was a loss.
 #include <fmt/core.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -39,7 +39,7 @@ using Contents = std::map<std::string, std::string>;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// The files that a command leaves, without the parts that depend on the clock.
+// The files that a command leaves, without logs, reports, lists of starts, and files and values with times.
 Contents contents(const fs::path& folder) {
   Contents files;
   if (!fs::exists(folder)) return files;
@@ -76,7 +76,8 @@ struct Command {
   bool faults = true;                  // whether its system calls can be made to fail one by one
   bool prints = false;                 // whether its output is part of the result
   std::function<void()> prepare = {};  // makes the earlier content of `out`
-  // After an error, `out` must hold either all of this earlier content or all of the new content.
+  // After a fault that ends the command, `out` must hold either all of this earlier content or all of the new
+  // content, if the command has a `prepare`.
   Contents before = {};
   Contents undisturbed = {};
   double seconds = 0;
@@ -305,7 +306,7 @@ class Campaign {
     finish(command, "killed");
   }
 
-  // Each round makes one random call of each kind fail. With enough rounds, every call fails at least once.
+  // For each kind of call: makes one random call fail, or kills the command in that call. `round` selects which.
   void fail_calls(const Command& command, int round) {
     for (const auto& [call, total] : command.calls) {
       if (total == 0) continue;
@@ -331,7 +332,7 @@ class Campaign {
   void strike(const Command& command, const std::string& fault) {
     const int code = ended(start(command, shim({"ROWAN_FAULT=" + fault})));
     (code == -SIGKILL ? kills_ : faults_) += 1;
-    // A command must either report an error and exit with code 2, or succeed, if it does not need the failed call.
+    // A command that is not killed must either exit with code 2 or succeed.
     if (code != 0 && code != 2 && code != -SIGKILL)
       return lose(command, fmt::format("{}: it ends with {}", fault, code));
     if (command.prepare && code != 0) {  // either all of the old content or all of the new

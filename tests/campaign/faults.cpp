@@ -4,7 +4,7 @@
 //   ROWAN_FAULT=CALL:N:HOW   the N-th call (from 1) of the kind CALL: open, write, fsync, rename, remove or any. HOW:
 //                            kill; or an errno as a number; or full (this write is short, and all later writes fail
 //                            with ENOSPC)
-//   ROWAN_FAULT_COUNT=FILE   receives "CALL N" lines when the process ends by itself
+//   ROWAN_FAULT_COUNT=FILE   receives "CALL N" lines when the process exits normally
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <signal.h>

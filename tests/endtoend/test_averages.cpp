@@ -40,7 +40,7 @@ TEST_F(RunAverages, AreEvaluatedKeptAndExported) {
     EXPECT_EQ(row.contains("val_loss_tail"), row["step"] == 12) << row;
   }
 
-  // Computes the formulas again from the checkpoints of all steps.
+  // Computes the averages again from the checkpoints of steps 3 to 12.
   std::map<std::string, std::vector<double>> ema, tail;
   for (int step = 3; step <= 12; ++step) {
     const TensorFiles files(checkpoint("run", step), "model");

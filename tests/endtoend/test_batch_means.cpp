@@ -1,4 +1,5 @@
-// The loss of GaLore's evaluation, in training and in `rowan eval`, against a direct implementation of its definition.
+// The loss of GaLore's evaluation, in training and in `rowan eval`, against a direct implementation. Mistakes in its
+// config.
 #include <cmath>
 
 #include "base/random.h"
@@ -43,8 +44,9 @@ class BatchMeansRun : public TrainCommand {
   }
 
   // The value that the authors' program would print for a run's weights. Each rank takes batches of its documents until
-  // the tokens of these batches, times the number of ranks, exceed the wanted number. The program divides the sum of
-  // the batch means by the number of batches plus one.
+  // the tokens of these batches, times the number of ranks, exceed the wanted number, or until it has no documents
+  // left. It divides the sum of its batch means by the number of its batches plus one. The value is the mean over the
+  // ranks.
   double as_the_authors(const std::filesystem::path& run) {
     auto backend = make_cpu_backend(1);
     const RunFolder folder(run, "newest", [](const std::string&) {});

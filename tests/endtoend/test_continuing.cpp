@@ -1,4 +1,4 @@
-// README's table of how a run continues. Each row is tested with the command that it names.
+// README's table of how a run continues, and configs with an earlier spelling.
 #include "train_command.h"
 
 namespace rowan {
@@ -73,7 +73,7 @@ TEST_F(Continuing, WeightsOnly) {
   }
 }
 
-// An earlier version wrote f32 where this one writes fp32.
+// An earlier version of Rowan wrote f32 where this version writes fp32.
 TEST_F(Continuing, TheSpellingOfAnEarlierVersionIsTheSameConfig) {
   Json json = config();
   json["optimizer"] = {{"name", "soap"}, {"lr", 0.01}, {"state", "fp32"}, {"precondition_state", "fp32"}};

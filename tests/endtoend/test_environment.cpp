@@ -1,4 +1,4 @@
-// Variables and limits of the caller's environment, and control characters in names.
+// Environment variables, limits of the process, and control characters in names.
 #include "train_command.h"
 
 namespace rowan {
@@ -50,7 +50,7 @@ TEST_F(Environment, NamesCannotBreakAMessage) {
   EXPECT_EQ(rowan("eval " + odd).code, 0);
 }
 
-// With `ulimit -n`, rowan either reports the limit in one line or succeeds.
+// With few file descriptors, rowan either reports too many open files or succeeds.
 TEST_F(Environment, FewDescriptorsAreOneLineOrEnough) {
   for (int most = 5; most < 14; ++most) {
     const std::string name = fmt::format("run{}", most);

@@ -1,5 +1,5 @@
-// The files of a folder decide what may be written to it. While an export is replaced, the folder holds the whole old
-// export or the whole new one.
+// The files of a folder decide what may be written to it. An export that is killed leaves the old export or the new
+// one.
 #include <signal.h>
 #include <sys/stat.h>
 
@@ -140,7 +140,7 @@ TEST_F(Folders, NothingIsWrittenOverFilesOfOthers) {
                  "train.bin: found a file of another kind, expected a token shard or no file");
   EXPECT_EQ(contents(dir_ / "theirs"), before);
 
-  // A card that a person wrote stays in every export.
+  // An export keeps a card that a person wrote.
   write_file_atomically(dir_ / "model/README.md", "my card");
   for (int i = 0; i < 2; ++i) {
     ASSERT_EQ(rowan(export_into("model")).code, 0);

@@ -1,5 +1,5 @@
-// What a run reports: learning rates, times and norms in its rows, and a trace. Also what `rowan plan` prints, and that
-// lines fit a terminal.
+// What a run reports: learning rates, times and norms in its rows, and a trace. Also parts of what `rowan plan` prints,
+// and that lines fit a terminal.
 #include <pty.h>
 #include <sys/wait.h>
 #include <unistd.h>

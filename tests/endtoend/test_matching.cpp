@@ -1,4 +1,4 @@
-// Shards, tokenizer and weights of a run must match. Every command checks those that it reads.
+// Shards, tokenizer and weights of a run must match: checks of `rowan train`, `eval` and `generate`.
 #include <cmath>
 
 #include "base/json.h"
@@ -48,7 +48,7 @@ TEST_F(Matching, ValidationShardsOfAnotherTokenizer) {
   expect_mistake(train(" --set data.validation=" + at("theirs/validation-*.bin")),
                  "data.validation: " + at("theirs/validation-00000.bin") + ": found another tokenizer than that of");
   expect_mistake(train(" --set data.train=" + at("theirs/train-*.bin")), "another tokenizer than that of bytes");
-  // The shards must match each other, too, if the config has no tokenizer.
+  // Without a tokenizer in the config, the shards must still match each other.
   config_.erase("tokenizer");
   write_file_atomically(dir_ / "config.json", config_.dump(2));
   expect_mistake(train(" --set data.validation=" + at("theirs/validation-*.bin")), "data.validation: ");

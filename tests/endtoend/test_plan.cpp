@@ -1,4 +1,4 @@
-// What `rowan plan` prints about a step on a GPU, and what it refuses.
+// What `rowan plan` prints about a step on a GPU, and sizes that `rowan plan`, `train` and `bench` refuse.
 #include <gtest/gtest.h>
 
 #include "train_command.h"
@@ -40,8 +40,8 @@ TEST_F(PlanCommand, Tf32TakesAGpu) {
   EXPECT_FALSE(std::filesystem::exists(run("run")));
 }
 
-// A model that does not fit into memory gives an error before its tensors are allocated. The error names the key that
-// makes the model so large.
+// A run that does not fit into memory gives an error of one line and leaves no folder. Most of these errors name the
+// key to lower.
 TEST_F(PlanCommand, AModelThatNoMemoryHoldsIsOneLine) {
   auto too_large = [&](const std::string& set, const std::string& part) {
     SCOPED_TRACE(set);

@@ -1,5 +1,5 @@
-// `mpirun rowan train`: checkpoints of any number of ranks continue on another number. If a rank dies or hangs, the
-// others end and no checkpoint is lost. A user's mistake gives one line.
+// `mpirun rowan train`: a checkpoint of four ranks continues on other numbers of ranks. If a rank dies or hangs, the
+// other ranks end. Also stops, scripts/resume.sh, given weights, and mistakes.
 #ifdef ROWAN_MPI
 
 #include <signal.h>
@@ -27,7 +27,7 @@ using std::chrono::milliseconds;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// The parent of a process, or 0 if the process has ended.
+// The process id of the parent, or 0 if `process` has ended.
 pid_t parent_of(pid_t process) {
   std::ifstream file("/proc/" + std::to_string(process) + "/stat");
   std::string stat((std::istreambuf_iterator<char>(file)), {});  // pid (name) state parent
@@ -45,8 +45,8 @@ std::vector<pid_t> children_of(pid_t parent) {
   return children;
 }
 
-// Returns the seconds from `begin` until the last process has ended, at most 60. mpirun kills its ranks without waiting
-// until they end, so a rank may outlive mpirun for a moment.
+// Waits for the end of the processes, but no longer than 60 s after `begin`. Returns the seconds since `begin`. A rank
+// may outlive mpirun for a moment.
 double seconds_until_all_ended(const std::vector<pid_t>& processes, Clock::time_point begin) {
   for (pid_t process : processes) {
     while (parent_of(process) && seconds_since(begin) < 60) std::this_thread::sleep_for(milliseconds(20));
@@ -104,7 +104,7 @@ class Ranks : public CommandTest {
     ASSERT_EQ(got.size(), want.size());
     for (auto [step, loss] : want) EXPECT_NEAR(got.at(step), loss, 1e-5) << "step " << step;
   }
-  // All bytes of a checkpoint except its times.
+  // The names and contents of a checkpoint's safetensors files.
   static std::string bytes_of(const fs::path& run, int step) {
     std::vector<fs::path> files;
     for (const auto& entry : fs::directory_iterator(run / fmt::format("checkpoints/step_{:08}", step)))
@@ -115,7 +115,7 @@ class Ranks : public CommandTest {
     return bytes;
   }
 
-  // Makes `to` the folder that the run `from` would have left if it had ended at step 10.
+  // Copies the run `from` to `to`, without the checkpoints of steps 20 and 30 and with empty metrics.
   void cut(const std::string& from, const std::string& to) {
     fs::remove_all(run(to));
     fs::copy(run(from), run(to), fs::copy_options::recursive);
@@ -145,7 +145,8 @@ class Ranks : public CommandTest {
     }
   }
 
-  // Starts `command` in the background and waits until its ranks run.
+  // Starts `command` in the background and waits up to 60 s until it has `ranks` child processes. Returns 0 if the
+  // command ends first.
   pid_t start(const std::string& command, int ranks, std::vector<pid_t>& processes) {
     const pid_t launcher = fork();
     if (launcher == 0) {
@@ -193,7 +194,7 @@ class Ranks : public CommandTest {
       std::vector<pid_t> processes;
       const pid_t launcher = start(command(4, "run", more), 4, processes);
       ASSERT_EQ(processes.size(), 4) << read_file(dir_ / "log");
-      // Every second kill comes later, so that the run makes progress.
+      // Every second attempt first waits for a new checkpoint.
       double window = whole_seconds / 1500;
       if (attempt % 2) {
         window /= 4;
@@ -210,7 +211,7 @@ class Ranks : public CommandTest {
       }
       ++kills;
       EXPECT_LT(seconds_until_all_ended(processes, begin), 10) << read_file(dir_ / "log");
-      // Every checkpoint is complete, and none is lost.
+      // Every checkpoint in the folder is complete, and the newest is at least as new as before.
       for (const fs::path& checkpoint : list_checkpoints(checkpoints))
         EXPECT_NO_THROW(verify_checkpoint(checkpoint)) << checkpoint;
       EXPECT_GE(newest(), reached);
@@ -256,8 +257,7 @@ TEST_F(LongRanks, OneIsKilledTwentyTimesAndTheSameCommandGoesOnExactly) { killed
 TEST_F(Ranks, OneHangsAndTheOthersNameItAndLeave) { one_hangs(1); }
 TEST_F(LongRanks, TheFirstHangsAndTheOthersNameItAndLeave) { one_hangs(0); }
 
-// GPT-2's files store transposed matrices, and query, key and value as one matrix. A share may start at any element of
-// a matrix.
+// Exported GPT-2 files store transposed matrices, and query, key and value as one matrix.
 TEST_F(Ranks, StartFromPublishedWeights) {
   write_small_run(run("source"), small_gpt2());
   ASSERT_EQ(rowan("export " + run("source").string() + " " + run("hf").string()).code, 0);
@@ -368,7 +368,7 @@ TEST_F(Ranks, ThatDifferAreNamed) {
   expect_one_line(one_each({train, train, copy.string() + " train " + file().string()}),
                   "rank 2 differs from rank 0 and others: the program");
 
-  // At first the corpora in the two folders differ. Later their checkpoints differ.
+  // At first the corpora in the two folders differ. Later the checkpoints in the two folders differ.
   fs::create_directories(dir_ / "one");
   fs::create_directories(dir_ / "other");
   fs::copy_file(dir_ / "train.bin", dir_ / "one/train.bin");

@@ -1,4 +1,4 @@
-// The get.sh scripts of data/, run without network on real samples.
+// The get.sh scripts of four corpora in data/, run without network on real samples.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 
@@ -64,7 +64,7 @@ TEST(Recipes, FineWebFromRealParquet) {
   }
   const std::string all = "--raw " + samples.string() + " --out " + folder / "all" + " --tokenizer bytes";
   EXPECT_EQ(WEXITSTATUS(run_recipe("fineweb", all)), 2) << "its 100 million validation tokens leave none to train on";
-  // A partial file stops the command, even if the files before it are complete.
+  // A partial file stops the command although the other files are complete.
   fs::create_directory(folder / "raw");
   for (const auto& entry : fs::directory_iterator(samples)) fs::copy(entry.path(), folder / "raw");
   fs::resize_file(folder / "raw/fineweb_legal_batch_000003.parquet", 100000);

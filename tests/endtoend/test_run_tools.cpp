@@ -1,4 +1,4 @@
-// rowan generate, eval and export on a run directory, from the command line.
+// rowan generate, eval, export, compare, inspect and bench from the command line.
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
@@ -86,7 +86,7 @@ TEST_F(RunTools, ComparesRunsBestFirst) {
   expect_mistake("train " + (dir_ / "better").string(),
                  "better: found a folder, expected a config file; the folder contains ");
   expect_mistake("compare " + (dir_ / "absent").string(), "absent: found no config.json, expected the folder of a run");
-  // A broken row gives a warning, and the table is still printed.
+  // The table is still printed if a row is no row of metrics.
   Outcome torn =
       rowan("compare " + better + write("torn", "1", "{\"step\": 10, \"val_loss\": 3.5}\n{\"loss\":1}\n{\"step\""));
   EXPECT_EQ(torn.code, 0);
@@ -96,7 +96,7 @@ TEST_F(RunTools, ComparesRunsBestFirst) {
                                   (dir_ / "torn/metrics.jsonl").string()));
 }
 
-// Every tool takes a run, one of its checkpoints, or a run and a step.
+// eval, generate and export take a run with --step; eval and export also take the folder of a checkpoint.
 TEST_F(RunTools, TakesAnyCheckpoint) {
   const fs::path checkpoints = run_ / "checkpoints";
   auto copy = [&](int step) { fs::copy(checkpoints / "step_00000001", checkpoint_path(checkpoints, step)); };

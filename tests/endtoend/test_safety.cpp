@@ -1,5 +1,5 @@
-// What a run must survive: signals at any moment, a second start, another config, ruined weights, data that shrinks. No
-// test depends on the speed of the machine.
+// What a run must survive: signals, a second start, another config, ruined weights, data that shrinks. Also which
+// checkpoints a run keeps, when it ends, and that a long run needs no more memory.
 #include <signal.h>
 
 #include <fstream>
@@ -119,7 +119,7 @@ TEST_F(Safety, ARunHasOneOwner) {
 }
 
 TEST_F(Safety, AnotherConfigNeverWipesARun) {
-  // Makes the folder of a run that was killed before its first checkpoint.
+  // Makes the folder of a run that has no checkpoint.
   auto killed = [&] {
     fs::remove_all(run("run"));
     ASSERT_EQ(rowan(train()).code, 0);
@@ -286,8 +286,8 @@ TEST_F(LongSafety, TwentyThousandStepsTakeNoMoreMemoryAndFiles) {
       start(train("--set run.steps=20000 --set run.log_every=20 --set run.checkpoint_every=200 --set run.keep=2 "
                   "--set run.eval_every=200 --set run.eval_tokens=64"));
   const std::string process = "/proc/" + std::to_string(child);
-  // The largest use in the first 4,000 steps and in the next 15,800. The first 4,000 steps already contain many
-  // evaluations and checkpoints. The last steps do not count, because a run reads all its metrics at its end.
+  // The largest use in the first 4,000 steps and in the next 15,800. The last steps do not count, because a run reads
+  // all its metrics at its end.
   struct Use {
     int64_t pages = 0, files = 0, threads = 0;
   };

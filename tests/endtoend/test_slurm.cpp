@@ -1,5 +1,5 @@
-// Runs started by Slurm. The folder slurm/ holds replacements for Slurm's commands, which run on one machine. Tasks
-// find their ranks in Slurm's variables and connect with or without MPI. Every failure gives one line.
+// Runs started by Slurm, with and without MPI. The folder slurm/ holds replacements for Slurm's commands, which run on
+// one machine.
 #include <signal.h>
 
 #include <chrono>
@@ -50,7 +50,7 @@ class Slurm : public CommandTest {
   }
   std::string tcp() const { return "tcp:localhost:" + std::to_string(20000 + ::getpid() % 12000); }
 
-  // Expects that every started task has ended with exit code 2.
+  // Expects that each of these tasks has ended with exit code 2.
   void expect_all_left(std::vector<int> tasks) {
     const std::string err = read_file(dir_ / "err");
     for (int task : tasks)
@@ -67,8 +67,8 @@ TEST_F(Slurm, AMissingTaskIsNamedOnce) {
   }
 }
 
-// Rank 0 is missing, so the waiting ranks report it, each at its own time. If Slurm ends the step when the first of
-// them exits, only this rank has printed a line.
+// Without rank 0, each waiting rank reports it. Here only one line is expected: either Slurm ends the step when the
+// first rank exits, or only rank 2 has started.
 TEST_F(Slurm, AMissingRank0IsNamedByAnother) {
   expect_one_line(step(tcp(), "ROWAN_TIMEOUT=1 SRUN_MISSING=0", "--kill-on-bad-exit=1"), "rank 1: tcp:localhost:");
   expect_one_line(step(tcp(), "ROWAN_TIMEOUT=1 SRUN_MISSING='0 1'"), "rank 2: tcp:localhost:");
@@ -98,7 +98,7 @@ TEST_F(Slurm, ABatchScriptTrainsOverMpi) {
   EXPECT_TRUE(fs::exists(dir_ / "run/checkpoints/step_00000005"));
 }
 
-// `scancel --batch` and a preemption send this signal to the script.
+// `scancel --batch` sends a signal to the script alone, as this test does with SIGTERM.
 TEST_F(Slurm, AStoppedBatchScriptSavesAndIsNotDone) {
   const std::string more = " --set run.steps=100000000 --set run.log_every=1000";
   write_file_atomically(dir_ / "log", "");

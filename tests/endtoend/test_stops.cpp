@@ -1,5 +1,5 @@
-// A stop signal ends every command at once. A shell sees exit code 128 + the signal, and no temporary file is left.
-// What `rowan train` saves before it ends is tested in test_safety.cpp.
+// A stop signal soon ends eval, bench and the start of train. What `rowan train` saves before it ends is tested in
+// test_safety.cpp.
 #include <signal.h>
 
 #include "train_command.h"
@@ -58,7 +58,7 @@ TEST_F(Stops, CommandsThatWriteNothingEndAtOnce) {
   EXPECT_EQ(files, before.size());
 }
 
-// At the start there is nothing to save yet; existing checkpoints stay.
+// The signals come during the start of a run or soon after it. The same command then gives the undisturbed run.
 TEST_F(Stops, AStartEndsAtOnceAndTheSameCommandTrains) {
   ASSERT_EQ(rowan(train(into("whole"))).code, 0);
   int after = 0;

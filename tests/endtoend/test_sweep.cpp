@@ -1,4 +1,4 @@
-// rowan sweep, compare and report from the command line: killed at random, with failing runs, with mistakes.
+// rowan sweep, also killed at random, with failing runs and with mistakes; compare and report on the folder of a sweep.
 #include <signal.h>
 
 #include <cmath>
@@ -175,7 +175,7 @@ TEST_F(Sweep, OneRunThatFailsLeavesTheOthersWhole) {
 }
 
 TEST_F(Sweep, ARateThatDivergesIsTheWorstAndIsNotTriedAgain) {
-  // A weight decay of 1e6 times the learning rate of 0.01 multiplies the weights by about -1e4 in each step.
+  // A weight decay of 1e6 times a learning rate of 0.01 multiplies the weights by about -1e4.
   const std::string huge = R"( --set 'tune={"path": "optimizer.weight_decay", "values": [0.01, 1e6]}' --set seeds=[1] )"
                            "--set set.optimizer.lr=0.01";
   Outcome result = rowan(into("made") + huge);

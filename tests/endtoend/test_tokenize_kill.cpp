@@ -1,4 +1,4 @@
-// `rowan tokenize` killed at random moments ends with the bytes of an undisturbed run.
+// `rowan tokenize` that was killed at random moments, or met a full disk, ends with the bytes of an undisturbed run.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -44,8 +44,8 @@ std::map<std::string, std::string> contents(const std::string& folder) {
   return files;
 }
 
-// Calls begin() and runs `command`, which writes `folder`, again and again. Kills the command at random moments,
-// `times` times in all, and lets the last run finish. Whenever a run finishes, the files must be `expected`.
+// Runs `command`, which writes `folder`, and kills it at random moments, until it was killed `times` times. Whenever a
+// run finishes, the files must be `expected`.
 void killed(int times, std::chrono::microseconds undisturbed, const std::vector<std::string>& command,
             const std::string& folder, const std::map<std::string, std::string>& expected,
             const std::function<void()>& begin) {

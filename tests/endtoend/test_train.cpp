@@ -1,4 +1,5 @@
-// rowan train from the command line: the quickstart, resuming, stopping, killing, and every kind of mistake.
+// rowan train from the command line: the quickstart, evaluations, resuming, stopping, killing, given weights, mistakes,
+// and the plan of a run.
 #include <signal.h>
 
 #include <cmath>
@@ -91,7 +92,7 @@ TEST_F(Train, ResumingEqualsNeverHavingStopped) {
     const std::string set = std::string(" --set precision=") + precision, name = precision;
     Outcome whole = rowan(train(set + into(name)));
     ASSERT_EQ(whole.code, 0) << whole.err;
-    // Makes the folder that a run leaves if it is killed after step 8.
+    // Makes a run whose newest checkpoint is of step 8.
     ASSERT_EQ(rowan(train(set + into(name + "_cut"))).code, 0);
     fs::remove_all(run(name + "_cut") / "checkpoints/step_00000012");
     Outcome resumed = rowan(train(set + into(name + "_cut")));
@@ -117,7 +118,7 @@ TEST_F(Train, UpdatesThatStandOutAreSkippedAlsoAfterAResume) {
   ASSERT_EQ(rowan(train("--set optimizer.lr=0.05" + into("all"))).code, 0);
   EXPECT_NE(weights(run("run"), 12), weights(run("all"), 12));
 
-  // While updates are skipped, nothing is saved except at the end.
+  // A step whose update was skipped leaves no checkpoint, except the last step.
   Outcome each = rowan(train(more + " --set run.checkpoint_every=1 --set run.keep=0" + into("each")));
   ASSERT_EQ(each.code, 0) << each.err;
   for (int step = 1; step <= 12; ++step) {
@@ -129,8 +130,8 @@ TEST_F(Train, UpdatesThatStandOutAreSkippedAlsoAfterAResume) {
 
 using LongTrain = Train;
 
-// The shards have different sizes, and one of them is a single token. Runs therefore stop inside shards, at their ends
-// and around the ends of epochs.
+// The shards have different sizes, and one of them has a single token. The steps at which a run stops lie inside shards
+// and near the ends of epochs.
 TEST_F(LongTrain, StoppingAtAnyStepEqualsNeverHavingStopped) {
   const int tokens[] = {70, 33, 1, 129};
   for (int i = 0; i < 4; ++i) write_small_shard(dir_ / fmt::format("uneven-{}.bin", i), tokens[i]);
@@ -151,7 +152,7 @@ TEST_F(LongTrain, StoppingAtAnyStepEqualsNeverHavingStopped) {
       EXPECT_EQ(rows(run(name)), rows(cut)) << reading << ", stopped after step " << step;
     }
   }
-  // The rows count tokens in both ways that papers use: all positions, and positions without padding.
+  // The rows count all positions. With documents, they also count the positions without padding.
   const Json packed = rows(run("packed")).front(), documents = rows(run("documents")).front();
   EXPECT_EQ(packed["tokens"], 64);
   EXPECT_FALSE(packed.contains("unpadded_tokens"));
@@ -171,7 +172,7 @@ TEST_F(Train, MicroBatchesAndRecomputationDoNotChangeTheRun) {
     }
 }
 
-// Dropout and attention within documents do not depend on how rows are divided into micro-batches.
+// Dropout and attention within documents do not depend on the micro-batch size or on recomputation.
 TEST_F(Train, DropoutAndDocumentsAreTheSameForAnyMicroBatchAndRecomputation) {
   Json json = config();
   json["model"] = small_gpt2();
@@ -267,7 +268,7 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("optimizer.lr=abc", "--set optimizer.lr: found a string");
   expect_bad_config("residual=bf16", "expected one of compute, fp32");
   expect_bad_config("z_loss=-1", "z_loss");
-  // Numbers that the kernels take in fp32, which cannot hold these.
+  // The kernels take these numbers in fp32, which cannot hold 1e39.
   for (const char* key : {"z_loss", "model.logit_softcap", "model.attention_scale", "model.initializer_range"})
     expect_bad_config(std::string(key) + "=1e39", "found 1e+39, expected at most 3.4028234663852886e+38");
   expect_bad_config("data.documents.end_token=before", "expected one of first, last");

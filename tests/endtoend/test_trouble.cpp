@@ -1,5 +1,4 @@
-// Full disks, a second process in the same folder, inconsistent state files: existing files stay intact, and one line
-// says what happened.
+// Full disks, a second process in the same folder, text from a pipe, inconsistent state files.
 #include <signal.h>
 
 #include <fstream>

@@ -33,7 +33,7 @@ void promise(bool kept, const char* what) {
   if (!kept) throw std::logic_error(what);
 }
 
-// A folder in memory, for inputs that are read from files.
+// A folder for inputs that are read from files; in memory if the system has /dev/shm.
 const TemporaryFolder& folder() {
   static const TemporaryFolder folder(std::filesystem::exists("/dev/shm") ? "/dev/shm"
                                                                           : std::filesystem::temp_directory_path());
@@ -100,7 +100,7 @@ Strings index_seeds() {
           std::string(1, 2) + ends};
 }
 
-// Every line is a document or counts as skipped, and no token is lost.
+// Every line is a document or counts as skipped. The documents' token counts add up to the number of ids.
 void json_lines_entry(std::string_view input) {
   static const auto tokenizer = make_tokenizer("bytes");
   RawBatch raw;
@@ -120,7 +120,8 @@ Strings json_lines_seeds() {
           "\xef\xbb\xbf{}\r\n\n"};
 }
 
-// The content of a stream does not depend on the size of the reads. The records together are the whole content.
+// The content of a stream does not depend on the size of the reads. The records together are the whole content. Content
+// of more than `most` bytes is compared only up to `most`.
 void stream_entry(std::string_view input) {
   constexpr size_t most = size_t{1} << 22;  // in bytes; a stream may expand to a thousand times its size
   const std::string path = folder().write("stream", input);
@@ -148,7 +149,7 @@ Strings gzip_seeds() {
 }
 Strings zstd_seeds() { return {zstd(random_json_lines(4, 20)), zstd("a\n\nb") + zstd("") + zstd("c\r\n\r\n")}; }
 
-// The first byte selects the format of the vocabulary. The rest of the input is the vocabulary.
+// The first byte selects the format. The rest of the input is the file of a vocabulary, or of a whole tokenizer.
 void tokenizer_entry(std::string_view input) {
   if (input.empty()) return;
   const int kind = static_cast<unsigned char>(input[0]) % 4;
@@ -276,7 +277,7 @@ void progress_entry(std::string_view input) {
 }
 
 Strings progress_seeds() {
-  // Interrupts a command after its first batch and takes the progress file that it has written.
+  // Interrupts a command at its second report and takes the progress file that it has written.
   const auto tokenizer = make_tokenizer("bytes");
   TokenizeOptions options;
   options.inputs = {folder().write("progress.jsonl", random_json_lines(3, 6))};

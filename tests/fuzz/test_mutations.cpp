@@ -1,5 +1,5 @@
-// Mutations of well-formed inputs of every family: each ends with an Error or a result. ROWAN_FUZZ_SECONDS makes each
-// test longer (default 1).
+// Mutations of well-formed inputs of every family: each mutation ends with an Error or a result. ROWAN_FUZZ_SECONDS
+// (default 1) sets the length of each test.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -25,8 +25,8 @@ void repeat(const std::function<void(Random&)>& one) {
   }
 }
 
-// Makes one to four random changes: flips, replaces, inserts, removes or repeats bytes, or cuts the end off. Half of
-// the calls change only the first 64 bytes, where most of the structure is.
+// Tries one to four random changes: flips a bit, replaces, inserts, removes or repeats bytes, or cuts the end off. In
+// about half of the calls, the changes begin within the first 64 bytes, where most of the structure is.
 std::string mutate(std::string bytes, Random& random) {
   const std::string alphabet = "0123456789[]{}\",:-eE.\\ \n\xff\x80";
   const bool near_start = random.below(2) == 0;

@@ -53,7 +53,7 @@ TEST_F(Files, AtomicFileAppearsOnlyWhenCommitted) {
   EXPECT_FALSE(fs::exists(path.string() + ".part"));
 }
 
-// NFS, CIFS and FUSE cannot exchange two names atomically.
+// Some file systems, such as NFS, cannot exchange two names atomically.
 TEST_F(Files, AFolderIsReplacedWhereNamesCannotBeExchanged) {
   const pid_t child = ::fork();
   if (child == 0) {
@@ -104,7 +104,7 @@ TEST_F(Files, AMappedFileThatShrinksReadsAsZerosAndIsNamed) {
   int status = 0;
   ::waitpid(child, &status, 0);
   EXPECT_EQ(WEXITSTATUS(status), 7);
-  // A SIGBUS that no mapped file has caused still ends the process.
+  // A SIGBUS that no mapped file has caused ends the process.
   const pid_t foreign = ::fork();
   if (foreign == 0) {
     MappedFile file(path);

@@ -158,7 +158,7 @@ TEST_F(SafeTensorsTest, MetadataMayBeNull) {
   EXPECT_EQ(SafeTensors(published).find("transformer.wte.weight").shape, (std::vector<int64_t>{257, 32}));
 }
 
-// If the time were quadratic in the number of tensors, this test would take minutes.
+// A time that is quadratic in the number of tensors would make this test very slow.
 TEST_F(SafeTensorsTest, HundredThousandTensors) {
   std::vector<TensorInfo> declared;
   for (int i = 0; i < 100'000; ++i) declared.push_back({"tensor." + std::to_string(i), "U8", {1}});

@@ -141,8 +141,8 @@ TEST(TokenizeJob, ValidationRules) {
     EXPECT_THROW(ValidationRule::parse(wrong), Error) << wrong;
 }
 
-// `last:10%` holds out the last tenth of the text, independent of file boundaries. Plain text is cut at the end of a
-// line.
+// `last:10%` holds out about the last tenth of the text, independent of file boundaries. Plain text is cut at the end
+// of a line if it has line ends.
 TEST(TokenizeJob, TheLastPartOfTheTextIsHeldOut) {
   TemporaryFolder folder;
   std::string text;
@@ -315,8 +315,8 @@ TEST(TokenizeJob, OtherWorkInTheFolderIsNotMixed) {
   EXPECT_NE(message(options).find("the name of a file that is not valid UTF-8"), std::string::npos);
 }
 
-// An incomplete download stops the command. A later command with other settings is refused, and the message names the
-// setting.
+// An incomplete download stops the command. Once a shard is written, a later command with other settings is refused,
+// and the message names the setting.
 TEST(TokenizeJob, SettingsOfAnInterruptedRunAreKept) {
   TemporaryFolder folder;
   const std::string packed = gzip(random_json_lines(1, 3000));

@@ -117,7 +117,7 @@ TEST(Permutation, DiffersByKeyAndEpochAndNeverChanges) {
   }
   EXPECT_NE(a, b);
   EXPECT_NE(a, c);
-  // Recorded values: a change would break the resumption of every run.
+  // Recorded values: a change would break the resumption of runs with shuffled data.
   EXPECT_EQ(a, (std::vector<uint64_t>{318, 896, 128, 858, 10, 503, 584, 709}));
 }
 
@@ -186,7 +186,7 @@ TEST_F(Batches, RanksMicroBatchesAndResumptionDoNotMatterInAMixture) {
   DataConfig mixture = uneven();
   mixture.train.push_back({{write("b.bin", llmc(counting(50, 100)))}, 0.5});
   const BatchSource source(mixture, T, 5, 200);
-  for (int64_t step = 0; step < 12; ++step) {  // four epochs of the larger corpus
+  for (int64_t step = 0; step < 12; ++step) {  // several epochs of both corpora
     const Rows whole = take(source, step * G, G);
     BatchSource resumed(mixture, T, 5, 200);
     Rows parts;
@@ -230,7 +230,7 @@ TEST_F(Batches, MixtureKeepsWeightsAndRepeatsNothingEarly) {
   EXPECT_ERROR(BatchSource(mixture, T, 42, 10000), "expected at least one row in 10000");
 }
 
-// For every range of rows, count() equals the sum over its rows.
+// count() of a range of rows equals the sum over the rows.
 TEST_F(Batches, CountsAreThoseOfTheRows) {
   DataConfig mixed = uneven();
   mixed.train.push_back({{write("other.bin", llmc(counting(60)))}, 2.5});
@@ -247,7 +247,7 @@ TEST_F(Batches, CountsAreThoseOfTheRows) {
         const auto row = std::span(rows.targets).subspan(i, 8);
         const int64_t targets = 8 - std::ranges::count(row, ignored_target);
         sum.targets += targets;
-        sum.inputs += std::min<int64_t>(8, targets + 1);  // the last token of the last row has no target
+        sum.inputs += std::min<int64_t>(8, targets + 1);  // the last token of a document has no target
       }
       const RowCount counted = source.count(first, count);
       EXPECT_EQ(counted.targets, sum.targets) << first << " " << count;

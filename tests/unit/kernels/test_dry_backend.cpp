@@ -25,7 +25,7 @@ TEST(DryBackend, CountsMemoryByCategoryAndItsPeak) {
   EXPECT_EQ(dry->bytes(), 0u);
 }
 
-// Allocates more memory than any machine has. None of it is touched.
+// Allocates a tensor of 4 TiB and does not touch it.
 TEST(DryBackend, TouchesNoMemory) {
   auto dry = make_dry_backend();
   Arena arena(*dry, Category::activations);

@@ -1,5 +1,5 @@
-// Attention within documents: a packed row gives the same results as its documents one by one. Rows have up to 8,192
-// tokens.
+// Attention within documents: a packed row gives the same results as its documents one by one. Also the memory that
+// long rows take.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -115,8 +115,8 @@ TEST_P(PackedDocuments, AreTheSameBitsComputedAgain) {
 INSTANTIATE_TEST_SUITE_P(Families, PackedDocuments, testing::Values("llama", "gpt2"),
                          [](const auto& info) { return std::string(info.param); });
 
-// A row of twice the length takes at most twice the memory, for every setting of `recompute`. `mlp` takes less memory
-// than `none`, and `block` less than `mlp`.
+// A row of twice the length takes at most about twice the memory, for every setting of `recompute`. `mlp` takes less
+// memory than `none`, and `block` less than `mlp`.
 TEST(LongRows, TakeMemoryInLine) {
   const ModelConfig config = load_model(source_path("configs/models/smollm2_135m.json"));
   ModelConfig longer = config;

@@ -1,4 +1,5 @@
-// Model configs: published files, refused values, rotary positions, counts of parameters and FLOPs.
+// Model configs: published files, refused values, rotary positions, initialization, chunks of logits, counts of
+// parameters and FLOPs.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -264,8 +265,8 @@ TEST(Initialization, FollowsTheFirstRuleThatSpeaksOfAParameter) {
 }
 
 TEST(TrainingFlops, MatchThePublishedArithmetic) {
-  // 1e9 FLOPs per token at 1024 tokens per sequence. `full` counts attention to all tokens, `causal` only to earlier
-  // ones and the token itself.
+  // Billions of FLOPs per token at 1024 tokens per sequence. `full` counts attention to all tokens, `causal` only to
+  // earlier ones and the token itself.
   auto flops = [](const char* name) {
     return flops_per_token(load_model(source_path(std::string("configs/models/") + name + ".json")), 1024);
   };
@@ -300,7 +301,7 @@ TEST(TrainingFlops, AndParametersAreThoseOfTrack3) {
 TEST(Logits, ComeInEvenPiecesOfWholeTiles) {
   const ModelConfig gpt2 = load_model(source_path("configs/models/gpt2_124m.json"));
   EXPECT_EQ(logit_chunk_rows(gpt2, 1024, DType::bf16), 1024);       // 103 MB
-  EXPECT_EQ(logit_chunk_rows(gpt2, 2048, DType::bf16), 1024);       // 1335 rows fit into 128 MiB
+  EXPECT_EQ(logit_chunk_rows(gpt2, 2048, DType::bf16), 1024);       // 1334 rows fit into 128 MiB
   EXPECT_EQ(logit_chunk_rows(gpt2, 2048, DType::f32), 512);         // 667 rows fit into 128 MiB
   EXPECT_EQ(logit_chunk_rows(gpt2, 64 * 1024, DType::bf16), 9472);  // 7 pieces of at most 1 GiB
   EXPECT_EQ(logit_chunk_rows(gpt2, 1, DType::f32), 1);

@@ -1,4 +1,4 @@
-// Properties that the papers state for their rules, and properties that every optimizer must have.
+// Properties of single recipes, and properties that every recipe must have.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -104,7 +104,7 @@ TEST(NamoD, FactorsLieInTheClamp) {
 
 TEST(NewtonSchulz, SingularValuesLieInTheKnownBand) {
   const std::map<std::string, std::pair<double, double>> bands = {
-      // The ranges of the iterated polynomials for singular values in [0.05, 1], with a margin of 0.002.
+      // The allowed range of the singular values of an update, for each way to compute it.
       {R"("ns_coefficients": "keller", "ns_steps": 5)", {0.68, 1.137}},
       {R"("ns_coefficients": "quintic", "ns_steps": 5)", {0.975, 1.034}},
       {R"("ns_coefficients": "polar_express", "ns_steps": 8)", {0.998, 1.002}},
@@ -262,7 +262,7 @@ TEST(Fused, EqualsItsStages) {
 }
 
 TEST(PureBf16, WeightDecayRoundsAway) {
-  // As in the papers' C4 runs, lr * weight_decay = 5e-4 is below half a unit in the last place of bf16.
+  // lr * weight_decay = 5e-4 times a weight is less than half a unit in the weight's last place in bf16.
   const std::string config = R"({"name": "adamw", "lr": 5e-3, "weight_decay": 0.1, "rounding": "nearest"})";
   Trained x(config, Trained::Weights::bf16);
   x.add("w", Role::matrix, {8, 8});

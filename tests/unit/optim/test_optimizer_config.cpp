@@ -250,7 +250,7 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
   EXPECT_EQ(s.multiplier(80), 1);
   EXPECT_DOUBLE_EQ(s.multiplier(90), 0.5);
   EXPECT_EQ(s.multiplier(100), 0);
-  // AdamH's schedule in modded-nanogpt: a linear decay from the first step on, multiplied by the warm-up.
+  // A linear decay that is counted from the first step on. The warm-up replaces its first 250 steps.
   s = schedule(R"({"name": "linear", "warmup_steps": 250, "falls_from": "start", "min_lr_ratio": 0})", 4875);
   EXPECT_DOUBLE_EQ(s.multiplier(125), 0.5);
   EXPECT_DOUBLE_EQ(s.multiplier(249), 0.996);
@@ -263,7 +263,7 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
   EXPECT_THROW(schedule(R"({"warmup_steps": -1})", 10), Error);
 }
 
-// Schedules of a run that was shortened for a trial.
+// Schedules of a run that is shorter than they ask for, and schedules with `from_step`.
 TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   Schedule s = schedule(R"({"warmup_steps": 51})", 50);
   EXPECT_EQ(s.warmup_steps, 5);

@@ -1,4 +1,4 @@
-// The properties that every stage declares.
+// The properties that stages declare, blocks of matrices, and settings that change during a run or with the width.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -92,8 +92,8 @@ TEST(Blocks, EqualMatricesOfTheirOwn) {
   }
 }
 
-// Blocks that consist of the columns of a head also give the same weights and metrics as separate matrices, for every
-// dtype of the weights.
+// Blocks that consist of the columns of a head also give the same weights and metrics as separate matrices, for fp32
+// weights, and for bf16 weights with and without masters.
 TEST(Blocks, OfColumnsEqualMatricesOfTheirOwn) {
   constexpr int64_t rows = 12, heads = 3, width = 16, size = rows * width;
   auto apart = [](const Floats& x) {

@@ -59,8 +59,8 @@ TEST(TensorBoard, RecordsHoldTheScalars) {
                                "\x2a\x13\x0a\x11"  // summary, with its one value
                                "\x0a\x0a"
                                "train/loss"  // tag
-                               "\x15\x00\x00\x20\x40",
-                               24));  // 2.5f
+                               "\x15\x00\x00\x20\x40",  // value 2.5f
+                               24));
 }
 
 // The steps that TensorBoard's event_accumulator would show. It reads the files in the order of their names. When a

@@ -87,7 +87,7 @@ TEST(HuggingFace, AddedTokensThatAreNotSpecialAreFoundInText) {
   EXPECT_EQ(tokenizer->decode(Ids{'x', 260}), "xabab");
 }
 
-// The pattern of LLaMA 3's tokenizer, after a step that splits off every single digit.
+// A shorter form of LLaMA 3's pattern, after a step that splits off every single digit.
 TEST(HuggingFace, PatternsDivideTheText) {
   TemporaryFolder folder;
   const std::string split = R"({"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},

@@ -76,7 +76,7 @@ class ModelFile {
   std::string spec_;
 };
 
-// T5's model, cut to its first pieces.
+// T5's model, cut to its first 2,000 pieces.
 std::string small_t5(const std::string& whole) {
   std::string result;
   int pieces = 0;
@@ -94,7 +94,7 @@ std::string small_t5(const std::string& whole) {
   return result;
 }
 
-// Without Rowan's checks, one in sixteen damaged models crashes sentencepiece or makes it allocate memory without end.
+// Without Rowan's checks, a damaged model may crash sentencepiece or make it allocate memory without end.
 TEST(SentencepieceModel, DamagedOnesAreRefusedOrSafe) {
   ROWAN_SHARED_OR_SKIP(file, "corpora/tokenizers/t5/spiece.model");
   const std::string good = small_t5(read_file(file));
@@ -202,7 +202,7 @@ TEST_P(ExportedModel, IsTheSame) {
     ASSERT_EQ(back->decode(ids), tokenizer->decode(expected)) << text;
   }
   // sentencepiece adds up scores in single precision, readers of tokenizer.json in double precision. If two
-  // segmentations have nearly equal scores, they may choose differently, as for 6 of these 300 texts.
+  // segmentations have nearly equal scores, sentencepiece and such a reader may choose differently.
   EXPECT_LE(other, GetParam() ? 0 : 6);
 }
 
@@ -210,7 +210,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, ExportedModel, testing::Bool(),
                          [](const auto& info) { return std::string(info.param ? "bpe" : "unigram"); });
 #endif
 
-// Expects that four times the text takes about four times as long, for any content.
+// Expects that four times the text takes at most eight times as long, plus 0.1 s, for every hard text.
 void expect_linear(const Tokenizer& tokenizer) {
   auto seconds = [&](const std::string& text) {
     const std::clock_t start = std::clock();

@@ -1,4 +1,5 @@
-// configs/README.md lists every config key, and a resolved config holds every key with its value.
+// configs/README.md lists every config key. Resolved configs, messages about missing keys, ranges of integers, and what
+// is said about evaluations.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -92,7 +93,8 @@ TEST(ConfigReference, NamesEveryKeyOfASweep) {
   std::filesystem::remove(file);
 }
 
-// The tables have the meaning and default of every key, and whether a run may continue with another value.
+// The tables have the meaning and default of every key of config_keys(), and whether a run may continue with another
+// value.
 TEST(ConfigReference, TablesSayWhatTheKeysAre) {
   const std::string page = read_file(source_path("configs/README.md"));
   for (const auto& [section, rows] : config_keys())

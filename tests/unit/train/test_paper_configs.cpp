@@ -1,4 +1,4 @@
-// Loads the papers' configs as `rowan train` does, and checks that the models have the published sizes.
+// Loads the papers' configs as `rowan train` does, and checks the sizes of the models in `published`.
 #include <gtest/gtest.h>
 
 #include <filesystem>

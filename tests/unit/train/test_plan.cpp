@@ -1,4 +1,4 @@
-// What `rowan plan` computes for many ranks.
+// What `rowan plan` computes for many ranks, and the workspace that it counts for a GPU.
 #include <gtest/gtest.h>
 #include <unistd.h>
 

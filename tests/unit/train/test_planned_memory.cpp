@@ -1,4 +1,5 @@
 // The memory that `rowan plan` predicts, compared with the memory that training with each recipe takes on this machine.
+// Also the scratch memory of two operations.
 #include <gtest/gtest.h>
 #include <malloc.h>
 #include <sys/wait.h>

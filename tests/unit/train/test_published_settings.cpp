@@ -94,7 +94,7 @@ TEST(PublishedSettings, EveryConfigHasThemAndAgrees) {
   }
 }
 
-// Settings that Rowan adds: they do not affect the published results.
+// Settings that the published settings need not contain.
 bool ours(const std::string& path) {
   static const std::vector<std::string> free = {"batch.micro_batch",
                                                 "run.dir",
@@ -154,7 +154,7 @@ std::vector<Json> mutations(const std::string& path, const Json& value) {
 
 Json model_file(const fs::path& path) { return parse_json({path.string(), read_file(path)}); }
 
-// A change of any published setting in a file is noticed.
+// deviations() finds a change of any setting that must be published.
 TEST(PublishedSettings, AMutationOfAnyFails) {
   size_t mutated = 0;
   const fs::path file = fs::temp_directory_path() / fmt::format("rowan_mutation_{}.json", ::getpid());
