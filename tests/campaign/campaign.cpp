@@ -39,7 +39,7 @@ using Contents = std::map<std::string, std::string>;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// The files that a command leaves, without logs, reports, lists of starts, and files and values with times.
+// The files of a folder and their contents, without files and values that may differ between equal runs.
 Contents contents(const fs::path& folder) {
   Contents files;
   if (!fs::exists(folder)) return files;
@@ -71,7 +71,7 @@ Contents contents(const fs::path& folder) {
 
 struct Command {
   std::string name;
-  fs::path out;  // the folder that it writes
+  fs::path out;  // the folder whose content is compared
   std::vector<std::string> words;
   bool faults = true;                  // whether its system calls can be made to fail one by one
   bool prints = false;                 // whether its output is part of the result
@@ -198,7 +198,7 @@ class Campaign {
 
   Command sweep(Json base) {
     // When a sweep is killed, its runs save a checkpoint at once. With `keep` above 1, this checkpoint would change
-    // which others remain.
+    // which other checkpoints remain.
     base["run"].update({{"steps", 6}, {"eval_every", 6}, {"keep", 1}});
     write_file_atomically(dir_ / "base.json", base.dump(2));
     const fs::path out = dir_ / "swept";

@@ -108,7 +108,7 @@ TEST_F(BatchMeansRun, AreTheSameForAnyMicroBatchAndInEvalAndThoseOfAPlainProgram
     EXPECT_NEAR(last.at("val_loss_galore").get<double>(), as_the_authors(run(name)), 1e-6) << micro_batch;
   }
   EXPECT_GT(want["val_loss_batch_mean"].get<double>(), 1.05 * want["val_loss_galore"].get<double>());
-  // The tolerance is 1.5e-6, because `rowan eval` prints six decimals.
+  // `rowan eval` prints six decimals.
   for (int micro_batch = 1; micro_batch <= 64; micro_batch += micro_batch < 8 ? 1 : 7)
     EXPECT_NEAR(eval_as_galore("micro8", micro_batch), want["val_loss_galore"].get<double>(), 1.5e-6) << micro_batch;
   auto refused = [&](const std::string& assignment, const std::string& part) {

@@ -125,7 +125,7 @@ TEST_F(Sweep, MakesItsTableAndSkipsWhatIsThrough) {
     EXPECT_EQ(row["seeds"], 2);
     EXPECT_GT(row["deviation"], 0);
   }
-  // A second process on the same folder runs nothing again.
+  // A second command on the same folder runs nothing again.
   const fs::path left = dir_ / "made/adamw_lr0.01_seed1/lock";
   write_file_atomically(left, "");
   Outcome second = rowan("sweep " + file().string());

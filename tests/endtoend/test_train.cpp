@@ -130,8 +130,7 @@ TEST_F(Train, UpdatesThatStandOutAreSkippedAlsoAfterAResume) {
 
 using LongTrain = Train;
 
-// The shards have different sizes, and one of them has a single token. The steps at which a run stops lie inside shards
-// and near the ends of epochs.
+// The shards have different sizes, so the runs stop at different places in shards and epochs.
 TEST_F(LongTrain, StoppingAtAnyStepEqualsNeverHavingStopped) {
   const int tokens[] = {70, 33, 1, 129};
   for (int i = 0; i < 4; ++i) write_small_shard(dir_ / fmt::format("uneven-{}.bin", i), tokens[i]);

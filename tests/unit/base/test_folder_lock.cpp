@@ -40,7 +40,7 @@ class FolderLockTest : public ::testing::Test {
     return "taken";
   }
   Json content() { return Json::parse(read_file(dir_ / "lock")); }
-  // Writes a lock file as another machine would.
+  // Writes a lock file as another machine would, with a last heartbeat `seconds_old` ago.
   void forge(int64_t seconds_old) {
     write_file_atomically(dir_ / "lock", Json{{"host", "elsewhere"},
                                               {"process", ::getpid()},

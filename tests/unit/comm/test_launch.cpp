@@ -17,7 +17,7 @@
 namespace rowan {
 namespace {
 
-// Sets environment variables of launchers, and restores them afterwards.
+// Clears the environment variables of launchers for a test, and restores them afterwards.
 class Launched : public testing::Test {
  protected:
   Launched() {
@@ -140,7 +140,7 @@ TEST_F(MeetingRanks, EveryRankHearsEveryOther) {
   EXPECT_EQ(met_at("file:" + folder / "id", 4), want);
 }
 
-// If rank 0 is there, it alone prints the message, and it ends the other ranks.
+// Rank 0 names the missing ranks. If rank 0 itself is missing, a waiting rank says so.
 TEST_F(MeetingRanks, MissingRanksAreNamedByRank0) {
   const std::string address = "tcp:127.0.0.1:" + free_port();
   auto rank = [&](int r) { make_tcp_communicator({Launch::Kind::slurm, r, 4, r}, address)->gather(""); };

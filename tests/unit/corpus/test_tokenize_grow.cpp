@@ -1,4 +1,4 @@
-// Adding shards to a folder of finished shards.
+// Adding inputs to a folder of finished shards.
 #include <gtest/gtest.h>
 
 #include "base/json.h"

@@ -39,7 +39,7 @@ double as_the_authors(const std::vector<int64_t>& inputs, const std::vector<doub
                       int64_t wanted, int first_count) {
   double all = 0;
   for (int64_t rank = 0; rank < ranks; ++rank) {
-    std::vector<size_t> mine;  // those that split_dataset_by_node of Hugging Face gives this rank
+    std::vector<size_t> mine;  // the documents that Hugging Face's split_dataset_by_node gives this rank
     for (size_t i = static_cast<size_t>(rank); i < inputs.size(); i += static_cast<size_t>(ranks)) mine.push_back(i);
     int64_t tokens = 0, batches = first_count;
     double total = 0;

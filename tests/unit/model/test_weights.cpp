@@ -61,7 +61,7 @@ class Weights : public ::testing::Test {
   fs::path hf() const { return dir_ / "hf"; }
   fs::path file() const { return hf() / "model.safetensors"; }
 
-  // Expects that `files` hold exactly the weights of the run.
+  // Expects that reading `files` gives the same bits as the checkpoint of the run.
   void expect_those_of_the_run(const TensorFiles& files) {
     const ModelWeights weights(config_, files);
     const Tensors want = tensors_in(checkpoint() / "model.safetensors");

@@ -1,4 +1,4 @@
-// A small set of parameters with an optimizer on them, for tests.
+// A small set of parameters with an optimizer on them, and functions of small matrices, for tests.
 #pragma once
 
 #include <cmath>

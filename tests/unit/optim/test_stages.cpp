@@ -133,8 +133,8 @@ TEST(Blocks, OfColumnsEqualMatricesOfTheirOwn) {
   EXPECT_NE(stage_refusal([&] { cut.start({{0, size}}); }).find("whole of o or of its blocks"), std::string::npos);
 }
 
-// The blocks of q, k and v are the rows of one or two heads. The blocks of the output projection are the columns of one
-// or two heads. All other matrices are one block.
+// The blocks of q, and of GPT-2's q, k and v in one matrix, are the rows of one or two heads. The blocks of the output
+// projection are the columns of one or two heads. No other matrix has blocks of columns.
 TEST(Blocks, FollowTheHeadsOfAModel) {
   for (const auto& [model, out, in] :
        {std::tuple{R"({"model_type": "llama", "hidden_size": 24, "intermediate_size": 20, "num_hidden_layers": 1,

@@ -125,8 +125,8 @@ TEST(Ownership, EveryBlockOfElementsHasAllRanksForOwners) {
   }
 }
 
-// The update of q takes more work than a rank's share. If q can be cut at heads, it is divided among ranks, into as few
-// pieces as possible.
+// The update of q takes more work than a rank's share. If q can be cut at blocks of rows, it is divided among ranks.
+// With little work, q stays in one piece.
 TEST(Ownership, CutsAtBlocks) {
   Case c(Recipe::matrices, 1, 64, 48, 16, 32);
   const size_t q = 2;

@@ -236,7 +236,7 @@ TEST(DataNeed, EvaluationsAreAStatedPart) {
   EXPECT_EQ(evaluation_need(run, 2000, 0), "every 300 steps on all validation data");
 }
 
-// A value that does not fit in a field is refused, not truncated.
+// An integer that does not fit in a field is refused, not truncated.
 TEST(ConfigReference, IntegersHaveARange) {
   const std::string path = source_path("configs/quickstart.json");
   for (const char* key : {"run.steps",

@@ -1,5 +1,5 @@
 // What a run needs from every recipe: a run that continues from a checkpoint gives the same bits as one that was not
-// stopped, and the recipe produces telemetry.
+// stopped, and telemetry does not change the weights.
 #include <gtest/gtest.h>
 
 #include <cmath>

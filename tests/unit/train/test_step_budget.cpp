@@ -32,7 +32,7 @@ double milliseconds(const StepBudget& budget, const std::function<bool(const Ker
   return sum;
 }
 
-// Milliseconds per step; 0 if the model has no such kernel.
+// A model, its batch, and milliseconds per step for each kind of kernel; 0 if the model has no such kernel.
 struct HandBudget {
   const char* model;
   int64_t sequences, length;
@@ -90,7 +90,7 @@ TEST(StepBudget, IsMadeOfItsRowsTheLongestFirst) {
   EXPECT_EQ(budget.message_seconds, 0);
 }
 
-// A step of several micro-steps does the same work as a step of one, except that it reads the weights several times.
+// A step of several micro-steps takes about the same kernel time as a step of one micro-step.
 TEST(StepBudget, CountsEveryMicroStep) {
   TrainConfig config = budget_config("gpt2_124m", 64, 1024, "bf16");
   const StepBudget whole = step_budget(make_plan(config, 1), device_profile("h200"), false);
@@ -109,7 +109,8 @@ TEST(StepBudget, RanksSendOverTheLink) {
   EXPECT_NEAR(step_budget(plan, device, false).message_seconds, 2.0 * 7 / 8 * parameters / device.link, 1e-5);
 }
 
-// A first-time user may choose fp32 on a GPU. Products and attention then run without tensor cores.
+// A first-time user may choose fp32 on a GPU. Without TF32, products and attention then run without tensor
+// cores.
 TEST(StepBudget, Fp32TakesTensOfTimesAsLong) {
   const DeviceProfile device = device_profile("h200");
   const Plan wide = make_plan(budget_config("gpt2_124m", 64, 1024, "fp32"), 1),
