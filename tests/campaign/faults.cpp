@@ -2,8 +2,8 @@
 // or only counts the calls. Only calls for files under ROWAN_FAULT_DIR count.
 //
 //   ROWAN_FAULT=CALL:N:HOW   the N-th call (from 1) of the kind CALL: open, write, fsync, rename, remove or any. HOW:
-//                            kill; or an errno as a number; or full (this write is short, and all later writes fail
-//                            with ENOSPC)
+//                            kill; or an errno as a number (fsync fails with EIO instead of ENOSPC); or full (this
+//                            write is short, or fails if it has one byte; all later writes fail with ENOSPC)
 //   ROWAN_FAULT_COUNT=FILE   receives "CALL N" lines when the process exits normally
 #include <dlfcn.h>
 #include <fcntl.h>

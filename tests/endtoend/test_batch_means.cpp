@@ -1,5 +1,5 @@
-// The loss of GaLore's evaluation, in training and in `rowan eval`, against a direct implementation. Mistakes in its
-// config.
+// The loss of GaLore's evaluation, in training and in `rowan eval`, against a direct implementation. Also mistakes
+// in `data.batch_means`.
 #include <cmath>
 
 #include "base/random.h"

@@ -44,7 +44,8 @@ TEST_F(Safety, ItSavesBeforeItEvaluatesAndAStopEndsTheEvaluation) {
     EXPECT_EQ(checkpoints(), std::vector<std::string>{"step_00000004"});
     EXPECT_FALSE(evaluated(4)) << "the evaluation was too short for this test";
   }
-  // The continued run makes the evaluation that the stop had ended. Its rows and weights are those of an undisturbed run.
+  // The continued run makes the evaluation that the stop had ended. The rows and weights of this run are those of an
+  // undisturbed run.
   const std::string less = more + "--set run.eval_tokens=64 ";
   ASSERT_EQ(rowan(train(less)).code, 0);
   ASSERT_EQ(rowan(train(less + into("whole"))).code, 0);

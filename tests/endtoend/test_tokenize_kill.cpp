@@ -1,4 +1,4 @@
-// `rowan tokenize` that was killed at random moments, or met a full disk, ends with the bytes of an undisturbed run.
+// `rowan tokenize`, continued after kills at random moments or a full disk, writes the bytes of an undisturbed run.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>

@@ -326,7 +326,7 @@ void run_entry(std::string_view input) {
       for (const Json& row : read_metrics(small_run() / "metrics.jsonl", note))
         promise(row["step"].get<int64_t>() >= 0, "a row has a step");
       loss_chart_text(read_loss_curves(small_run() / "metrics.jsonl", note));
-    } else if (kind == 3) {  // the lock file; its process is not running
+    } else if (kind == 3) {  // the lock file
       const FolderLock lock(small_run(), "fuzzes", note, {.stale = {}, .patience = {}});
       lock.check();
     } else {

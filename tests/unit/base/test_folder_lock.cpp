@@ -91,7 +91,7 @@ TEST_F(FolderLockTest, OnlyADeadOwnersLockIsRemoved) {
     remove_dead_lock(dir_);
     EXPECT_NO_THROW(lock->check());
   }
-  remove_dead_lock(dir_);  // there is none
+  remove_dead_lock(dir_);  // there is no lock
   const pid_t child = ::fork();
   if (child == 0) {
     take().release();

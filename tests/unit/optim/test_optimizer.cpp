@@ -133,7 +133,7 @@ TEST(NewtonSchulz, SingularValuesLieInTheKnownBand) {
       }
 }
 
-// Weights with fp32 masters are left out, because they take the same path as fp32 weights.
+// Weights with fp32 masters are not tested here.
 TEST(EveryRecipe, BearsZerosThinMatricesAndExtremes) {
   std::vector<std::string> configs = {
       R"({"name": "rmnp", "direction_precision": "bf16"})", R"({"name": "muon", "direction": "polar"})",
@@ -308,8 +308,7 @@ TEST(GradScale, IsTheClippingCoefficient) {
   }
 }
 
-// The expected weights were calculated by hand, from the formulas of the released code: a 4 x 3 matrix after three
-// steps.
+// A 4 x 3 matrix after three steps. The expected weights are from the formulas of the released code.
 TEST(Namo, CheckVector) {
   const std::map<std::string, Floats> expected = {
       {"namo",

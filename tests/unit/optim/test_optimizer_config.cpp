@@ -263,7 +263,7 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
   EXPECT_THROW(schedule(R"({"warmup_steps": -1})", 10), Error);
 }
 
-// Schedules of a run that is shorter than they ask for, and schedules with `from_step`.
+// Schedules that are longer than the run, and schedules with `from_step`.
 TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   Schedule s = schedule(R"({"warmup_steps": 51})", 50);
   EXPECT_EQ(s.warmup_steps, 5);

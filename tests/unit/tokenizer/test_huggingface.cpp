@@ -100,7 +100,7 @@ TEST(HuggingFace, PatternsDivideTheText) {
   EXPECT_EQ(make_tokenizer("huggingface:" + (folder / "tokenizer.json"))->encode("x a"), (Ids{'x', 258}));
 }
 
-// Qwen's tokenizers normalize text in this way.
+// Qwen's tokenizers normalize text to form C.
 TEST(HuggingFace, NormalizationFormC) {
   TemporaryFolder folder;
   std::string json = small();

@@ -43,7 +43,7 @@ TEST(PaperConfigs, AllAreValidAndOfTheirSize) {
     TrainConfig config = load_config(entry.path().string(), {});
     // The config that a run writes describes the same run.
     EXPECT_EQ(load_config(scratch.write("config.json", config.resolved.dump()), {}).resolved, config.resolved);
-    // No two runs may write into the same directory.
+    // No two configs may name the same run.dir.
     EXPECT_TRUE(owner.emplace(config.run.dir, name).second) << "the same run.dir as " << owner[config.run.dir];
     EXPECT_TRUE(fs::exists(entry.path().parent_path() / "README.md"));
     if (auto size = published.find(name); size != published.end()) {

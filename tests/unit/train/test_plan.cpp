@@ -101,7 +101,7 @@ TEST(Plan, TrafficIsThatOfOneAllReduce) {
   EXPECT_EQ(half.weight_bytes_sent, whole.weight_bytes_sent);
 }
 
-// The plan does not run equal micro-steps one by one, so a plan for 2^30 micro-steps takes no longer than one for five.
+// The plan does not run equal micro-steps one by one, so it can have 2^30 of them.
 TEST(Plan, TrafficGrowsByTheSameWithEachMicroStep) {
   for (const char* shard : {"none", "optimizer", "weights"}) {
     TrainConfig config = config_of("llama_tiny", shard);
