@@ -67,8 +67,7 @@ TEST_F(PlanCommand, AModelThatNoMemoryHoldsIsOneLine) {
   expect_mistake("bench step --threads 100000", "--threads: found 100000, expected 0 to 4096");
 }
 
-// The plan does not count the layers of a deep model, the micro-batches of a long step or the divisors of a large batch
-// one by one.
+// A plan is also computed for a deep model, for long sequences and for a large batch.
 TEST_F(PlanCommand, AbsurdNumbersTakeNoLonger) {
   EXPECT_EQ(rowan(plan("--set model.num_hidden_layers=10000")).code, 0);
   const Outcome longest =

@@ -184,7 +184,7 @@ std::string evaluation_file(int32_t count, const std::string& items) {
   return bytes + items;
 }
 
-// A model whose loss for a target is the target's id.
+// A model whose loss for a target is the target's id, and 0 for an ignored target.
 void loss_is_id(const int32_t*, const int32_t* targets, float* losses, int64_t count) {
   for (int64_t i = 0; i < count; ++i) losses[i] = targets[i] == ignored_target ? 0.0f : static_cast<float>(targets[i]);
 }

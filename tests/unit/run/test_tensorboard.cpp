@@ -64,7 +64,8 @@ TEST(TensorBoard, RecordsHoldTheScalars) {
 }
 
 // The steps that TensorBoard's event_accumulator would show. The accumulator reads the files in the order of their
-// names. When a file begins a session at some step, it discards the events of this and of later steps that it has read.
+// names. When a file begins a session at some step, the accumulator discards what it has read of this and of later
+// steps.
 std::vector<int64_t> steps_shown(const std::filesystem::path& folder) {
   std::vector<std::filesystem::path> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) files.push_back(entry.path());

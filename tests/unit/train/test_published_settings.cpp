@@ -47,7 +47,7 @@ bool equal(const Json& a, const Json& b) {
   return std::equal(a.begin(), a.end(), b.begin(), equal);
 }
 
-// The paths at which a config differs from the published settings.
+// The differences between a config and the published settings.
 std::vector<std::string> deviations(const Json& published, const Json& view) {
   std::vector<std::string> paths;
   for (const auto& [path, value] : published.items()) {
@@ -154,7 +154,7 @@ std::vector<Json> mutations(const std::string& path, const Json& value) {
 
 Json model_file(const fs::path& path) { return parse_json({path.string(), read_file(path)}); }
 
-// deviations() finds a change of any setting that must be published.
+// deviations() finds the tried changes of settings that must be published.
 TEST(PublishedSettings, AMutationOfAnyFails) {
   size_t mutated = 0;
   const fs::path file = fs::temp_directory_path() / fmt::format("rowan_mutation_{}.json", ::getpid());
