@@ -1,4 +1,4 @@
-// The command line agrees with README and with --help.
+// README's table of commands agrees with --help. The lines of --help fit into 80 columns.
 #include <gtest/gtest.h>
 
 #include <regex>

@@ -92,8 +92,8 @@ TEST(Blocks, EqualMatricesOfTheirOwn) {
   }
 }
 
-// Blocks that consist of the columns of a head also give the same weights and metrics as separate matrices, for fp32
-// weights, and for bf16 weights with and without masters.
+// Blocks that consist of the columns of a head also give the same weights and the same mean stable rank as separate
+// matrices, for fp32 weights, and for bf16 weights with and without masters.
 TEST(Blocks, OfColumnsEqualMatricesOfTheirOwn) {
   constexpr int64_t rows = 12, heads = 3, width = 16, size = rows * width;
   auto apart = [](const Floats& x) {
