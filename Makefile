@@ -1,9 +1,9 @@
 # make run        installs what is missing, builds, writes the embedded corpus and trains the quickstart on it
-# make test       installs what is missing, builds and runs the tests
-# make test-long  runs the tests that take minutes
+# make test       installs what is missing, builds, and runs lint and all tests but the long ones
+# make test-long  runs the tests with the label `long`
 # make sanitize   runs the unit tests under ASan and UBSan
-# make clang      compiles everything with clang
-# make tidy       runs clang-tidy on changed lines
+# make clang      compiles the program and most tests with clang
+# make tidy       runs clang-tidy on changed lines of .cpp files
 # make arm64      compiles the CPU kernels and the model for arm64 and runs their tests under emulation
 # make kernels    compares the registers and spills of the GPU kernels with scripts/gpu/kernels.txt; needs nvcc
 # make bench      measures a training step
@@ -62,8 +62,7 @@ sanitize:
 	done; \
 	for shard in $$shards; do wait $$shard || failed=1; done; [ -z "$$failed" ]
 
-# Only compiles, without optimization. The emulated GPU kernels are left out, because they are written for GCC's
-# sanitizers.
+# Only compiles, without optimization and without GPU kernels.
 clang:
 	@scripts/setup.sh ci
 	@$(call configure,build-clang,-DROWAN_TESTS=ON -DROWAN_WERROR=ON -DROWAN_CUDA=OFF -DCMAKE_CXX_COMPILER=clang++ \

@@ -1,11 +1,11 @@
-# Downloads, tokenizes and verifies a corpus. The get.sh of every corpus sources this file, sets these variables and
-# calls `recipe "$@"`:
+# Downloads, tokenizes and verifies a corpus. The get.sh of a corpus sources this file, sets these variables and calls
+# `recipe "$@"`:
 #   repository, folder  the place of the files on the Hugging Face hub
 #   train               pattern of the training files
 #   validation          pattern of the validation files, or empty
 #   rule                value of --validation, or empty
 #   tokenizer           value of --tokenizer
-# Files are downloaded to data/NAME/raw. The shards are written to data/NAME.
+# By default, files are downloaded to data/NAME/raw, and the shards are written to data/NAME.
 set -euo pipefail
 data=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$data")
@@ -27,8 +27,8 @@ ROWAN names the program (default build/rowan), PYTHON the interpreter that has p
 END
 }
 
-# fetch FILE URL SHA256 SIZE: downloads one file, or continues an earlier download. A SHA256 or SIZE of `-` is not
-# checked.
+# fetch FILE URL SHA256 SIZE: downloads one file, or continues an earlier download. A file that exists with this size is
+# kept. A SHA256 or SIZE of `-` is not checked.
 fetch() {
   local file=$1 url=$2 sha256=$3 size=$4
   [ -f "$file" ] && { [ "$size" = - ] || [ "$(stat -c %s "$file")" = "$size" ]; } && return

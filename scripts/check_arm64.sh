@@ -4,7 +4,8 @@
 #
 #   scripts/check_arm64.sh [FILTER]
 #
-# FILTER is a GoogleTest filter. JOBS is the number of compilers that run at once (default: one per core).
+# FILTER is a GoogleTest filter (default: all tests but the largest). JOBS is the number of compilers that run at once
+# (default: one per core).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -50,5 +51,5 @@ kernels+=" -DROWAN_CPU_FACTORY=rowan_cpu_backend_baseline -DROWAN_CPU_LEVEL=\\\"
 } >$build/build.ninja
 
 ninja -f $build/build.ninja -j "${JOBS:-$(nproc)}" $build/arm64_tests
-# Large products take minutes under emulation.
+# The tests that the default filter leaves out take minutes under emulation.
 $emulator $build/arm64_tests --gtest_brief=1 --gtest_filter="${1:--LargeProducts*:Dtypes/LargeProducts*:dtypes/LargeProducts*:*VeryWide*}"

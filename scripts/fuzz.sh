@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes the code that reads files, with clang's libFuzzer under ASan and UBSan:
 #   scripts/fuzz.sh [SECONDS [FAMILY...]]        (SECONDS per family of inputs; default: 60, every family)
-# Corpora grow in build-fuzz/corpus/FAMILY. A failing input is left in build-fuzz as FAMILY-crash-*.
+# Corpora grow in build-fuzz/corpus/FAMILY. A failing input is left in build-fuzz as FAMILY-*, such as FAMILY-crash-*.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command -v clang++ >/dev/null || { echo "fuzz: needs clang++ with libFuzzer (Debian: clang, libclang-rt-14-dev)" >&2; exit 2; }

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every check and every measurement that needs an NVIDIA GPU, within a given time.
+# Runs checks and measurements that need an NVIDIA GPU, within a given time.
 #
 #   scripts/gpu_check.sh [--out FOLDER] [--only PART,...] [--budget SECONDS] [--prebuilt FOLDER] [--debs FOLDER]
 #
@@ -15,8 +15,8 @@
 #
 # cuDNN's attention is also checked and timed if cuDNN and the headers of its frontend are found (CUDNN_HOME,
 # CUDNN_FRONTEND_HOME or .cudnn_frontend). ROWAN_GOLDEN names a folder with more golden cases. If a tool is missing, the
-# parts that need it are skipped and listed. Exit code: 0 if all checks passed, 1 if a check failed, 2 if nothing could
-# be run.
+# parts that need it are skipped and listed. Exit code: 0 if no check failed, 1 if a check failed or a signal stopped
+# the script, 2 if nothing could be run.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 refuse() { echo "gpu_check: $*" >&2; exit 2; }
@@ -45,7 +45,7 @@ done
 capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -1)
 [ -n "$capability" ] || refuse "nvidia-smi finds no GPU"
 gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader | head -1)
-work=$PWD/build-gpu/check logs=$PWD/build-gpu/check/logs  # files that are not results
+work=$PWD/build-gpu/check logs=$PWD/build-gpu/check/logs  # working files; finish() packs the logs
 rm -rf "$work" && mkdir -p "$out" "$logs" || exit 2
 out=$(cd "$out" && pwd)
 nvidia-smi --query-gpu=timestamp,clocks.sm,clocks.mem,power.draw,temperature.gpu --format=csv -l 1 \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Rules that a machine can check: file length, words and paths that do not belong in a repository, names, formatting.
+# Rules that a machine can check, such as file length, unwanted words, paths of one machine, names and formatting.
 # --strict: wrong formatting is an error, not a warning.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# tidy.sh [BASE]: runs clang-tidy on the lines of src and kernels that changed since BASE. BASE is by default the commit
-# at which the branch left main or, on main itself, the previous commit. It stops after TIDY_SECONDS (600) and prints
-# how many of the files were checked.
+# tidy.sh [BASE]: runs clang-tidy on the lines of .cpp files in src and kernels that changed since BASE. BASE is by
+# default the commit at which the branch left main or, on main itself, the previous commit. The script stops after
+# TIDY_SECONDS (600) and prints how many of the changed files were checked.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -72,7 +72,7 @@ def send(folder, args):
     for row in rows:
         if row["step"] > known["step"]:
             fresh.setdefault(row["step"], {}).update(flat(row))
-    # The last step is kept back, because its evaluation may not be written yet.
+    # Until the run has ended, the last step is kept back, because its evaluation may not be written yet.
     if not through and fresh:
         fresh.pop(last, None)
     if fresh:

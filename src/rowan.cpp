@@ -10,13 +10,13 @@
 #include "base/version.h"
 #include "commands/commands.h"
 
-// Exit codes: 0 for success, 1 for an internal error, 2 for a user's mistake or a missing resource. A command throws
-// Exit to return another code.
+// Exit codes: 0 for success, 1 for an internal error, 2 for a user's mistake or a missing resource. A command may throw
+// Exit to choose the code.
 int main(int argc, char** argv) {
   rowan::hold_standard_descriptors();
   std::signal(SIGXFSZ, SIG_IGN);  // write() beyond the file size limit then fails instead of killing the process
   try {
-    rowan::threads_from_environment();  // checks OMP_NUM_THREADS before anything else
+    rowan::threads_from_environment();  // throws Error if OMP_NUM_THREADS is wrong
     rowan::CommandLine line("rowan", "Pretrains language models: LLaMA, Qwen3 and GPT-2, from one JSON file.");
     line.add_version("rowan " + rowan::version());
     rowan::add_commands(line, rowan::commands());
@@ -29,7 +29,7 @@ int main(int argc, char** argv) {
   } catch (const rowan::Error& error) {
     rowan::tell("rowan: {}\n", error.what());
     return 2;
-  } catch (const std::system_error& error) {  // from files, threads, or a result that cannot be written
+  } catch (const std::system_error& error) {  // for example from files or threads
     rowan::tell("rowan: {}\n", error.what());
     return 2;
   } catch (const std::bad_alloc&) {

@@ -1,6 +1,6 @@
 # kernels/cpu is compiled once for each instruction set (level); kernels/cpu_levels.cpp chooses one at run time.
 #
-# The linker keeps one copy of every inline function and template, from any of the objects, so the whole program might
+# On x86-64: the linker keeps one copy of an inline function or template, from any object, so the whole program might
 # use a std::vector that was compiled for AVX-512. Therefore the objects of a level are joined into one object, whose
 # only global symbols are those that kernels/cpu_levels.cpp calls. All other definitions in it, including those from
 # headers, are local. tests/unit/kernels/test_cpu_levels.cpp checks this.

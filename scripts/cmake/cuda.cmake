@@ -1,6 +1,6 @@
-# GPU kernels. ROWAN_CUDA=AUTO builds them into rowan if the machine has nvcc and a GPU. The test build compiles and
-# links them even without a GPU, if the machine has nvcc. It compiles for one architecture: that of the GPU, or sm_90
-# without one.
+# GPU kernels. ROWAN_CUDA=AUTO builds them into rowan if the machine has nvcc and a GPU. With AUTO, the test build also
+# compiles them without a GPU, if the machine has nvcc and no sanitizer is used. By default the test build compiles for
+# the machine's GPUs, or for sm_90 if there is none or if CMake is older than 3.24.
 set(ROWAN_CUDA AUTO CACHE STRING "GPU kernels in rowan: ON, OFF, or AUTO (where nvcc and a GPU are)")
 find_program(NVCC nvcc HINTS ENV CUDA_HOME PATHS /usr/local/cuda PATH_SUFFIXES bin)
 file(GLOB gpu_devices /dev/nvidia[0-9]*)
@@ -20,8 +20,9 @@ if(ROWAN_CUDA_IN_USE OR (NVCC AND ROWAN_TESTS AND NOT ROWAN_SANITIZE AND NOT ROW
   set(ROWAN_CUDA_COMPILES ON)
 endif()
 
-# nvcc refuses C++ compilers that are too new for it, but an older compiler may be installed beside the default. Sets
-# ROWAN_NVCC_WORKS if nvcc accepts one of the compilers. Otherwise sets nvcc_says to nvcc's error.
+# nvcc refuses C++ compilers that are too new for it, but an older compiler may be installed beside the default. If nvcc
+# accepts one of the compilers, sets ROWAN_NVCC_WORKS and, unless it is the default, CMAKE_CUDA_HOST_COMPILER. Otherwise
+# sets nvcc_says to nvcc's first error.
 function(find_nvcc_host)
   set(hosts ${CMAKE_CUDA_HOST_COMPILER} $ENV{CUDAHOSTCXX})
   if(NOT hosts)
@@ -89,7 +90,7 @@ if(ROWAN_CUDA_COMPILES)
     set(CMAKE_CUDA_COMPILER_LAUNCHER ${CCACHE})
   endif()
   enable_language(CUDA)
-  # If nvcc uses an older C++ compiler, the linker must not find the libstdc++ of this compiler first.
+  # If nvcc uses an older C++ compiler, the linker must not find the libstdc++ of that older compiler first.
   list(FILTER CMAKE_CUDA_IMPLICIT_LINK_DIRECTORIES EXCLUDE REGEX "/gcc/")
   set(CMAKE_CUDA_STANDARD 17)
   set(CMAKE_CUDA_STANDARD_REQUIRED ON)

@@ -1,19 +1,19 @@
-# ROWAN_UNITY compiles all files of a folder as one. Headers are most of what the compiler reads, so a first build takes
-# a fraction of the time. For development it is slower, because an edit of one file recompiles the whole folder. Names
-# in the anonymous namespaces of a folder must differ (scripts/same_names.py checks this).
+# ROWAN_UNITY compiles most files of a folder as one. The headers are then read less often, so a first build is faster.
+# For development it is slower, because an edit of one file recompiles the whole folder. Names in the anonymous
+# namespaces of a folder must differ (scripts/same_names.py checks this).
 if(NOT ROWAN_UNITY)
   return()
 endif()
 
-# Precompiles the headers that most files of a target include.
+# Precompiles headers that many files of a target include.
 target_precompile_headers(rowan_core PRIVATE src/base/json.h kernels/backend.h <fmt/format.h>)
 target_precompile_headers(rowan_commands PRIVATE src/base/json.h kernels/backend.h <fmt/format.h>)
 foreach(level IN LISTS ROWAN_CPU_LEVELS)
   target_precompile_headers(rowan_cpu_${level} PRIVATE kernels/cpu/cpu_backend.h)
 endforeach()
 
-# unite(TARGET FILES...) compiles FILES, which are in one folder, as one file. CMake leaves out files that have compile
-# definitions of their own.
+# unite(TARGET FILES...) compiles FILES as one file. CMake leaves out files that have compile definitions or options of
+# their own.
 function(unite target)
   if(NOT ARGN)
     return()
@@ -28,8 +28,7 @@ endfunction()
 file(GLOB rooms LIST_DIRECTORIES TRUE CONFIGURE_DEPENDS src/*)
 foreach(room IN LISTS rooms)
   file(GLOB files CONFIGURE_DEPENDS ${room}/*.cpp)
-  # The stage files are excluded because they define the same names, the other three because they have their own compile
-  # settings.
+  # These files are compiled separately. The stage files define the same names.
   list(FILTER files EXCLUDE REGEX "/(stage_[a-z]*|command_line|json|nccl_communicator)\\.cpp$")
   if(room MATCHES "/(bench|commands|report|sweep)$")
     unite(rowan_commands ${files})

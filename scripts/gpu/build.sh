@@ -27,8 +27,8 @@ programs_in() {  # ROWAN_FOLDER TEST_FOLDER NCCL_TEST_FOLDER
 }
 cudnn= nccl=
 
-# Uses a library (NCCL, cuDNN or cuBLASLt) of a Python package, because the system has none. Makes a folder for it with
-# include/ and lib/, and with the file names that linkers look for.
+# Uses a library (NCCL, cuDNN or cuBLASLt) of an installed Python package. Makes a folder for the library with include/
+# and lib/, and with the file names that linkers look for. Fails if there is no such package.
 from_python() {  # PACKAGE LIBRARY HEADERS
   local folder name=${2%%.so*} to=$PWD/$build/python/$1
   folder=$(python3 -c "import nvidia.$1; print(list(nvidia.$1.__path__)[0])" 2>/dev/null) || return

@@ -1,4 +1,4 @@
-# Sourced by gpu_check.sh. Each function part_NAME runs the checks and measurements of one part.
+# Sourced by gpu_check.sh. Each function part_NAME runs the checks or measurements of the part NAME.
 
 no_cudnn="built without cuDNN or its frontend's headers"
 
@@ -15,7 +15,7 @@ part_golden() {
   if [ -x "$golden" ]; then check 20 golden "$golden" --gtest_brief=1; else skip golden "built without GoogleTest"; fi
 }
 
-# Trains the quickstart's model on a GPU for 20 steps. Passes the options on to `rowan train`.
+# Trains the quickstart on a GPU for 20 steps. The OPTIONs are passed on to `rowan train` and may change this.
 short() {  # NAME OPTION...
   local name=$1
   shift
@@ -146,7 +146,7 @@ part_kernels() {
       --recipe adamw --attention cudnn && note "$(grep attention "$logs/kernels_cudnn.log")"
   fi
 }
-# Measures with Nsight Compute what limits the largest kernels. The clocks are not locked.
+# Measures with Nsight Compute what limits some kernels, in their first ten launches. The clocks are not locked.
 part_profile() {
   if ! command -v ncu >/dev/null; then skip profile "no Nsight Compute (ncu)"; return; fi
   check 60 profile ncu --clock-control none --csv --launch-count 10 --log-file "$logs/ncu.csv" \

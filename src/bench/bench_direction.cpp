@@ -1,6 +1,5 @@
-// rowan bench direction: measures the time to turn momentum into a direction. It runs one matrix at a time and waits
-// after each, as the papers of RMNP and Nora do to time preconditioning. It also prints the bytes of state that each
-// recipe keeps.
+// rowan bench direction: measures the time to turn momentum into a direction, for one matrix at a time. With --model it
+// also prints the bytes of optimizer state.
 #include <fmt/format.h>
 
 #include <map>
@@ -38,7 +37,7 @@ Shape parse_shape(const std::string& text) {
   return {number(text.substr(0, x)), number(text.substr(x + 1))};
 }
 
-// The time in milliseconds to compute the direction of one matrix, including the wait for the device.
+// The median time in milliseconds to compute the direction of one matrix, including the wait for the device.
 double milliseconds(Backend& backend, const DirectionOptions& o, const Recipe& recipe, Shape shape) {
   const DType dtype = o.precision == "bf16" ? DType::bf16 : DType::f32;
   const auto [rows, cols] = shape;

@@ -1,9 +1,10 @@
-// rowan bench kernels: measures every operation that a training step and the optimizers call, on the shapes of a model.
-// The same run measures the ceilings: the speeds of large copies, of large matrix products and of exponentials.
+// rowan bench kernels: measures the operations of a training step and of optimizer steps, on the shapes of a model. The
+// same run measures the ceilings: the speeds of large copies, of large matrix products and, on a CPU, of exponentials.
+// With --documents, it also compares attention within documents with attention over whole rows.
 //
-// The bound of an operation is the larger of two times. One is that of its bytes. The other is that of its products and
-// its exponentials together, because both take the same ports of a CPU. On a GPU exponentials run on a unit of their
-// own, whose rate is not measured, so they are left out.
+// The bound of an operation is the larger of two times at the speeds of the ceilings: the time to move its bytes, and
+// the time for its FLOPs plus its exponentials. Both are added because they take the same ports of a CPU. On a GPU
+// exponentials run on a separate unit. Its rate is not measured, so they are left out.
 #include <fmt/core.h>
 #include <time.h>
 
@@ -27,8 +28,8 @@ namespace rowan {
 namespace {
 
 struct KernelOptions : StepOptions {
-  // The training step uses the first recipe. For each further recipe, the benchmark measures only the operations that
-  // no earlier recipe calls.
+  // The training step uses the first recipe. The benchmark then runs the optimizer of each recipe alone, and measures
+  // only the operations that neither the training step nor an earlier recipe called.
   std::vector<std::string> recipes = {"adamw",     "rmnp",   "nora",    "mano",    "muon",
                                       "muoneq-rc", "namo-d", "normuon", "adamuon", "lion"};
   int repeats = 3;
@@ -42,8 +43,8 @@ struct Ceilings {
 enum class Limit : uint8_t { copy, products, exponentials };
 constexpr auto names_of(Limit) { return enum_names("copy", "products", "exponentials"); }
 
-// A machine's speed may change by a third within seconds, so the ceilings are measured before and after every
-// operation.
+// A machine's speed may change within seconds, so measure_calls() measures the ceilings before and after each
+// measurement.
 class CeilingProbe {
  public:
   CeilingProbe(Backend& backend, DType dtype) : backend_(backend), memory_(backend, Category::workspace) {
@@ -69,7 +70,7 @@ class CeilingProbe {
   Tensor a_, b_, c_, from_, to_;
 };
 
-// All calls of one operation on operands of the same shapes.
+// The calls of one operation on operands of the same dtypes and shapes.
 struct Measured {
   std::string in, operation, operands;
   int64_t calls = 0;   // per step
@@ -89,9 +90,9 @@ struct Measured {
   }
 };
 
-// Runs the calls one after another, because a call repeated on the same operands would find them in the caches. Repeats
-// the sequence for about a millisecond, because the final synchronization would otherwise take much of the time. Fills
-// `m` with the median of `repeats` measurements.
+// Runs the calls one after another, because a call repeated on the same operands may find them in the caches. Repeats a
+// short sequence up to about a millisecond, because the final synchronization would otherwise take much of the time.
+// Of `repeats` measurements, `m` gets the one with the median of_bound().
 void measure_calls(Backend& backend, CeilingProbe& probe, const std::vector<RecordedCall>& calls, int repeats,
                    Measured& m) {
   auto all = [&] {
@@ -154,8 +155,7 @@ class KernelBench {
   std::vector<Measured> rows_;
 };
 
-// Seconds that work() takes. On a CPU: CPU time of all threads, which other processes do not change. On a GPU:
-// wall-clock time.
+// Seconds that work() takes. On a CPU: CPU time of all threads of this process. On a GPU: wall-clock time.
 double seconds_spent(Backend& backend, const std::function<void()>& work) {
   backend.synchronize();
   const clockid_t clock = backend.host_memory() ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC;

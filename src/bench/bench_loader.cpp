@@ -1,4 +1,4 @@
-// rowan bench loader: measures the tokens per second that one thread reads from the page cache into batches.
+// rowan bench loader: measures the tokens per second that one thread reads into batches, without and with prefetching.
 #include <fmt/core.h>
 
 #include <chrono>
@@ -22,7 +22,7 @@ struct LoaderBench {
   double seconds = 2;
 };
 
-// Calls next() for `bench.seconds`.
+// Calls next() for at least `bench.seconds`.
 template <typename NextBatch>
 double tokens_per_second(const LoaderBench& bench, NextBatch&& next) {
   using Clock = std::chrono::steady_clock;
@@ -39,7 +39,7 @@ double tokens_per_second(const LoaderBench& bench, NextBatch&& next) {
 void bench_loader(LoaderBench bench) {
   std::unique_ptr<MadeUpShard> made_up;
   if (bench.files.empty()) {
-    // One token in 500 is the end id.
+    // The ids are uniform in [0, 500), so about one token in 500 is the end id 0.
     made_up = std::make_unique<MadeUpShard>(int64_t{1} << 26, 500, Frequencies::uniform);
     bench.files = {made_up->path().string()};
     bench.end_id = 0;
@@ -60,7 +60,7 @@ void bench_loader(LoaderBench bench) {
     auto fill = [&](int64_t item, int32_t* in, int32_t* out) {
       source.fill(item * bench.sequences, bench.sequences, in, out);
     };
-    // The first pass over the data only fills the page cache.
+    // These batches are not timed. They fill the page cache with the data, or with its beginning if it is large.
     for (; batch < warm; ++batch) fill(batch, inputs.data(), targets.data());
     const double direct = tokens_per_second(bench, [&] { fill(batch++, inputs.data(), targets.data()); });
     Prefetcher prefetcher(fill, 0, elements);

@@ -1,5 +1,5 @@
-// rowan bench optimizer: measures the step of each recipe on a model's parameters. The same run measures the ceilings:
-// the speeds of large copies and of large matrix products.
+// rowan bench optimizer: measures the time of each recipe's step on a model's parameters, and counts its work and
+// memory. The same run measures the ceilings: the speeds of large copies and of large matrix products.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -26,11 +26,11 @@ struct OptimizerOptions : DeviceOptions {
   int steps = 3;
 };
 
-// Weights, masters and gradients of a model in flat buffers. Each share covers a whole parameter.
+// Weights, gradients and, with `masters`, fp32 masters of a model in flat buffers. Each share covers a whole parameter.
 struct Buffers {
   Arena arena;
   std::vector<Share> shares;
-  Tensor state;  // values that time_steps() copies to the state
+  Tensor state;  // values that time_steps() copies into the optimizer's state
 
   Buffers(Backend& backend, const ParameterTable& table, bool masters) : arena(backend, Category::weights) {
     const int64_t n = table.elements();
@@ -65,7 +65,7 @@ struct Kind {
   double count = 0;
 };
 
-// The average work per step, the bytes of state and workspace, and the kinds of steps.
+// For one recipe: the average work per step, the bytes of state and workspace, and the kinds of steps.
 struct Costs {
   Work work;
   double state_bytes, workspace_bytes;

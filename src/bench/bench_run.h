@@ -1,4 +1,4 @@
-// Shared by the subcommands of `rowan bench`: options, a training run on synthetic data, and results as JSON.
+// Shared by the subcommands of `rowan bench`.
 #pragma once
 
 #include <filesystem>
@@ -16,6 +16,7 @@ void add_json_option(CommandLine& command, std::string& file);
 // Writes `result` to `file`, unless `file` is empty.
 void write_json(const std::string& file, const Json& result);
 
+// For an even number of values: the larger of the two middle ones.
 double median(std::vector<double> values);
 
 // Reads the model from a Hugging Face config.json or from a run's config.
@@ -32,22 +33,22 @@ std::unique_ptr<Backend> make_backend(const DeviceOptions& options);
 // Options of a measured training step.
 struct StepOptions : DeviceOptions {
   std::string model = "configs/models/gpt2_124m.json", precision = "fp32", recompute = "none";
-  int64_t batch = 4, seq = 256;  // sequences and tokens per sequence of the step's only micro-batch
+  int64_t batch = 4, seq = 256;  // sequences per step, and tokens per sequence; a rank has one micro-batch
 };
 void add_options(CommandLine& command, StepOptions& options);
-// The first fields of a result: the name of the benchmark and the settings of the measured step.
+// The first fields of a result: the name of the benchmark, model, precision, batch, seq and recompute.
 Json result_of(const char* bench, const StepOptions& options);
 inline DType compute_dtype(const StepOptions& options) {
   return options.precision == "fp32" ? DType::f32 : DType::bf16;
 }
 
-// The optimizer config of {"name": RECIPE}. Throws Error for an unknown recipe, naming the nearest one.
+// The optimizer config of {"name": RECIPE}. Throws Error for an unknown recipe.
 OptimizerConfig recipe_config(const std::string& recipe);
 
-// zipf: token i has a probability of about 1 / ((i + 1) log(vocabulary + 1)), as tokens of text have.
+// zipf: token i has a probability of about 1 / ((i + 1) log(vocabulary + 1)), similar to tokens of text.
 enum class Frequencies { uniform, zipf };
 
-// A shard of random tokens in [0, vocabulary), in an anonymous file that disappears when the process ends.
+// A shard of random 16-bit tokens in an anonymous memory file. The tokens are less than `vocabulary` and than 65536.
 class MadeUpShard {
  public:
   MadeUpShard(int64_t tokens, int64_t vocabulary, Frequencies frequencies);
@@ -62,7 +63,7 @@ class MadeUpShard {
   int fd_;
 };
 
-// A run of `rowan train` on synthetic data, in one process or on the given ranks.
+// A training run on synthetic data, in one process or on the given ranks.
 class BenchRun {
  public:
   BenchRun(Backend& backend, const StepOptions& options, const std::string& recipe);

@@ -1,5 +1,5 @@
-// `rowan bench step` measures training speed and the speed of the same model's matrix products alone, in one run.
-// `rowan bench gemm` measures the speeds of large matrix products and of large copies.
+// `rowan bench step` measures training speed and the speed of the products of the model's linear layers, in one run.
+// `rowan bench gemm` measures the speeds of square matrix products, of copies and, on a CPU, of single tiles.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -18,8 +18,8 @@ struct StepBench : StepOptions {
   int steps = 5;
 };
 
-// FLOP/s of the matrix products of a training step alone: forward, input gradient and weight gradient of each linear
-// layer and of the head. The head is computed in the same chunks of rows as in the model.
+// FLOP/s of the products of a training step's linear layers alone: forward, input gradient and weight gradient of each
+// layer and of the head. The head is computed in chunks of as many rows as in the model.
 double model_product_rate(Backend& backend, const ModelConfig& config, const ModelOptions& options) {
   const int64_t tokens = options.batch * options.seq;
   double flops = 0, seconds = 0;
@@ -58,7 +58,7 @@ void bench_step(const StepBench& o) {
   const TrainingFlops flops = flops_per_token(config, o.seq);
   const double tokens = static_cast<double>(o.batch * o.seq);
 
-  // Steps and products alternate, so other processes slow down both in the same way.
+  // Steps and products alternate, so that other processes slow down both about equally.
   run.trainer().step();
   std::vector<double> step_seconds, product_rates{model_product_rate(*backend, config, options)}, ratios;
   for (int i = 0; i < o.steps; ++i) {

@@ -1,4 +1,5 @@
-// rowan bench tokenize: measures the speed of tokenizing records in memory, including JSON parsing.
+// rowan bench tokenize: measures the speed of tokenizing records in memory, including JSON parsing. Without inputs,
+// measures made-up documents that are hard to split.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -27,10 +28,10 @@ struct TokenizeBench {
 };
 
 constexpr size_t most_bytes = size_t{256} << 20;
-// Records that a thread takes at once. The number is small so that all threads finish together.
+// Records that a thread takes at once. The number is small, so that all threads finish at about the same time.
 constexpr uint64_t batch_records = 64;
 
-// Reads the first 256 MiB of the inputs. Plain text is split into lines.
+// Reads about the first 256 MiB of the inputs, or all if they hold less. Plain text is split into lines.
 std::vector<RawBatch> read_batches(const TokenizeBench& arguments) {
   std::vector<std::string> paths;
   for (const std::string& input : arguments.inputs)

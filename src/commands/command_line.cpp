@@ -26,8 +26,8 @@ Argument& Argument::show_default() {
 
 namespace {
 
-// Parses `text` as a T. Returns "" or a description of the error. CLI11's own conversion accepts -1 as the largest
-// unsigned integer, clamps integers that are too large, and reads 010 as octal.
+// Parses `text` as a T. Returns "" or a description of the error. CLI11's own conversion of integers accepts -1 as the
+// largest uint64_t, clamps numbers beyond 64 bits, and reads 010 as octal.
 template <typename T>
 std::string read_number(const std::string& text, T& value) {
   if constexpr (std::is_integral_v<T>) {
@@ -71,7 +71,7 @@ template <typename T>
 Argument& Argument::range(T least, T most) {
   auto problem = [least, most](std::string& text) -> std::string {
     T value{};
-    read_number(text, value);                             // always succeeds: add_number() checks the text first
+    read_number(text, value);                             // succeeds: add_number() has checked the text
     const bool inside = value >= least && value <= most;  // false for NaN
     return inside ? "" : fmt::format("found {}, expected {} to {}", text, least, most);
   };
@@ -158,8 +158,8 @@ void CommandLine::set_action(std::function<void()> action) { app_->callback(std:
 
 namespace {
 
-// CLI11 reports a misspelled command only as "A subcommand is required". This check names the word and the nearest
-// command.
+// CLI11 reports a misspelled command only as "A subcommand is required". This check names the word and the allowed
+// commands.
 void check_commands(const CLI::App& app, const std::vector<std::string>& words) {
   const CLI::App* at = &app;
   for (const std::string& word : words) {
@@ -176,8 +176,8 @@ void check_commands(const CLI::App& app, const std::vector<std::string>& words) 
   }
 }
 
-// Breaks the lines of a help text to fit the terminal, or 80 columns if there is none. CLI11 breaks no lines and begins
-// the descriptions of options at column 30.
+// Breaks the lines of a help text to fit the terminal, or 80 columns if stdout is no terminal. CLI11 begins the
+// descriptions of options at column 30.
 std::string fitted(const std::string& help) {
   const size_t columns = terminal_columns(stdout);
   std::istringstream lines(help);
@@ -189,7 +189,8 @@ std::string fitted(const std::string& help) {
 
 }  // namespace
 
-// What may have been meant by the first option in `words` that the chosen command does not have.
+// What the error for unknown arguments adds: the hint of set_hint(), or else the nearest name to the first option in
+// `words` that the chosen command does not have; "" if there is neither.
 std::string CommandLine::hint_on(const std::vector<std::string>& words) const {
   const CLI::App* command = app_.get();
   while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
@@ -211,7 +212,7 @@ std::string CommandLine::hint_on(const std::vector<std::string>& words) const {
 void CommandLine::parse(const std::vector<std::string>& words) {
   check_commands(*app_, words);
   try {
-    app_->parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 expects them in reverse order
+    app_->parse(std::vector<std::string>(words.rbegin(), words.rend()));  // CLI11 expects the words in reverse order
   } catch (const CLI::Success& done) {
     std::ostringstream text;
     app_->exit(done, text, text);

@@ -1,5 +1,5 @@
-// The command line: options, positional arguments and subcommands, on top of CLI11. CLI11 adds nine seconds to the
-// compilation of every file that includes it, so only command_line.cpp does.
+// The command line: options, positional arguments and subcommands, on top of CLI11. CLI11 is slow to compile, so only
+// command_line.cpp includes it.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +29,9 @@ class Argument {
   Argument& at_least(int64_t least);
   template <typename T>  // T is int, int64_t, uint64_t or double
   Argument& range(T least, T most);
+  // Allows these words. A word that an earlier version used is replaced by its current spelling first.
   Argument& one_of(const std::vector<std::string>& allowed);
-  // Allows only the names of an enum's values.
+  // Allows the names of an enum's values.
   template <typename Enum>
   Argument& one_of() {
     return one_of(all_names<Enum>());
@@ -64,8 +65,9 @@ class CommandLine {
   void add_version(const std::string& text);
 
   CommandLine add_command(const std::string& name, const std::string& help);
-  // Sets what the error for an unknown argument adds. If it is nothing, the error names the nearest option. `hint` gets
-  // the name of the unknown option, such as "lr" for --lr, or "" for a word that is no option.
+  // Sets the function that returns what the error for an unknown argument adds. If `hint` returns "", the error names
+  // the nearest option, if there is one. `option` is the name of the unknown option, such as "lr" for --lr, or "" if
+  // there is no unknown option.
   void set_hint(std::function<std::string(const std::string& option)> hint);
   // Requires one of the subcommands.
   void require_command();
@@ -73,8 +75,7 @@ class CommandLine {
   void set_action(std::function<void()> action);
 
   // Parses the arguments after the program's name and runs the action of the chosen command. Prints the text of --help
-  // or --version. Throws Error for an invalid argument; the error for an unknown command names the nearest one.
-  // Exceptions of the action pass through.
+  // or --version. Throws Error for an invalid argument. Exceptions of the action pass through.
   void parse(const std::vector<std::string>& words);
 
  private:

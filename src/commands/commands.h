@@ -1,5 +1,5 @@
-// The subcommands of `rowan`. Each function declares a command's arguments and its action. The action throws Error on a
-// user's mistake; main() prints the error as one line and exits with code 2.
+// The subcommands of `rowan`. Each function add_COMMAND declares the arguments and the action of COMMAND. If the action
+// throws Error, main() prints it and exits with code 2.
 #pragma once
 
 #include <span>
@@ -20,7 +20,8 @@ struct Command {
 std::span<const Command> commands();
 void add_commands(CommandLine& parent, std::span<const Command> commands);
 
-// For commands with --set: names the config key that an unknown option, such as "lr" for --lr, means.
+// A hint for commands with --set: the config keys that an unknown option may mean, such as optimizer.lr for "lr"; "" if
+// there is none.
 std::string hint_of_key(const std::string& option);
 
 // Splits "a,b,c" at the commas.

@@ -49,8 +49,8 @@ std::unique_ptr<Model> open_model(const EvalOptions& options, const RunFolder& f
   return model;
 }
 
-// Prints bits per byte if the run names a tokenizer. If the tokenizer cannot be opened or did not write the shards,
-// prints the reason instead.
+// Prints bits per byte if the run names a tokenizer. If this fails, for example because another tokenizer wrote the
+// shards, prints the reason instead.
 void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, const ValidationLosses& losses) {
   if (folder.tokenizer().empty()) return;
   try {

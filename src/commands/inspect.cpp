@@ -76,7 +76,7 @@ size_t text_count(const fs::path& folder) {
                     [](const auto& entry) { return entry.is_regular_file() && has_text_name(entry.path().string()); }));
 }
 
-// Describes a folder that holds a checkpoint, a run, a model or a tokenizer.
+// Describes a folder: a checkpoint, a tokenizer, a run, a model, token shards or text files.
 void inspect_folder(const fs::path& folder, const InspectOptions& options, Report& report) {
   if (fs::exists(folder / "manifest.json") && fs::exists(folder / "state.json"))
     return inspect_checkpoint(folder, report);
@@ -107,7 +107,7 @@ void inspect_folder(const fs::path& folder, const InspectOptions& options, Repor
   fail("{}: found a folder, expected a checkpoint, run, model, token shards or GPT-2 vocabulary", folder.string());
 }
 
-// Describes a JSON Lines file: HellaSwag examples, or documents to tokenize.
+// Describes a JSON Lines file by the keys of its first line: HellaSwag examples or other objects.
 void inspect_json_lines(const fs::path& path, std::string_view text, const InspectOptions& options, Report& report) {
   std::vector<JsonMember> members;
   try {

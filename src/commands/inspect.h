@@ -1,4 +1,5 @@
-// The parts of `rowan inspect`. Each prints its findings to stdout and counts the problems in a Report.
+// The parts of `rowan inspect`. Each function inspect_... prints what it finds to stdout. It counts problems in the
+// Report, or throws Error if it cannot continue.
 #pragma once
 
 #include <fmt/core.h>
@@ -30,7 +31,7 @@ class Report {
   int problems_ = 0;
 };
 
-// Formats bytes as one line, with control characters escaped. Only the first `limit` bytes are shown.
+// Formats bytes as one line, with control characters escaped. After `limit` bytes the rest is replaced by " ...".
 std::string shown(std::string_view text, size_t limit = 400);
 
 struct InspectOptions {
@@ -40,9 +41,10 @@ struct InspectOptions {
   std::string step;   // which checkpoint of a run to inspect; "" lists them
 };
 
-// Inspects a token shard, its document index and its checksum. Reads every token and every index entry.
+// Inspects a token shard and, if the shard has them, its document index and checksum. Reads every token and every index
+// entry.
 void inspect_shard(const std::filesystem::path& path, const InspectOptions& options, Report& report);
-// Lists the token shards in a folder. Returns false if there is none.
+// Lists the files named *.bin or *.ds in a folder, as token shards. Returns false if there is none.
 bool inspect_shards(const std::filesystem::path& folder, const InspectOptions& options, Report& report);
 // Inspects an evaluation set: llm.c's binary form or HellaSwag's .jsonl.
 void inspect_hellaswag(const std::filesystem::path& path, const InspectOptions& options, Report& report);

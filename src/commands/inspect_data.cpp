@@ -26,7 +26,7 @@ struct IdRange {
   int64_t smallest = std::numeric_limits<int64_t>::max(), largest = -1, largest_at = 0, ends = 0;
 };
 
-// Finds the smallest and the largest id and counts the end tokens, in one pass.
+// Finds the smallest id, the largest id and its first position, and counts the end tokens, in one pass.
 IdRange scan_ids(const Shard& shard) {
   IdRange range;
   std::vector<int32_t> block(1 << 16);

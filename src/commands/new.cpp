@@ -1,4 +1,4 @@
-// rowan new MODEL --text FOLDER: writes a config for your own text, and the shards that it names.
+// rowan new MODEL --text FOLDER: writes shards of your own text, and a config that trains on them.
 #include <errno.h>
 #include <fmt/core.h>
 

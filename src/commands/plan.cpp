@@ -31,13 +31,14 @@ struct PlanOptions {
   double memory = 0;  // memory of a device in GiB; 0: not given
 };
 
-// Shorter runs are not stated in GPU hours.
+// Fewer GPU hours than this are not printed.
 constexpr double fewest_hours = 0.1;
 
-// The columns at which the text of a row begins, and of a row below it.
+// The columns at which continuation lines begin: `at_row` for those of a row, `at_part` for those of an indented row.
 constexpr size_t at_row = 13, at_part = 19;
 
-// The size of a checkpoint in bytes: weights (or their fp32 masters) and optimizer state.
+// The size of a checkpoint in bytes: optimizer state and weights. The weights are in bf16 if the run keeps no fp32
+// masters, otherwise in fp32.
 double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
   config.shard = ShardMode::none;
   const bool bf16 =
@@ -46,8 +47,8 @@ double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
          static_cast<double>(make_plan(config, 1).bytes[static_cast<int>(Category::optimizer_state)]);
 }
 
-// Describes the largest micro-batch with which the run fits into `memory` bytes, and the memory that the run needs with
-// the next larger micro-batch.
+// Describes the largest micro-batch with which the run fits into `memory` bytes, if there is one. If a larger one does
+// not fit, also describes the memory that the next larger one needs.
 std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
   const int64_t share = config.batch.sequences / ranks;
   std::vector<int64_t> sizes;  // the divisors of share, largest first
@@ -82,7 +83,7 @@ std::string recompute_text(TrainConfig config, int ranks) {
   return text;
 }
 
-// attended_share() of the config's data; nothing if the data cannot be opened.
+// attended_share() of the config's data: 1 without data.documents; nothing if the data cannot be opened.
 std::optional<double> known_share(const TrainConfig& config) {
   if (!config.data.documents) return 1;
   try {
@@ -93,8 +94,8 @@ std::optional<double> known_share(const TrainConfig& config) {
   }
 }
 
-// Describes the FLOPs of the run. Includes the time that they take on a GPU unless it is short, and the time on this
-// CPU if `cpu` is given and its speed in matrix products is known.
+// Describes the FLOPs of the run. Adds the GPU hours that they take unless these are few, and the least time on this
+// CPU if `cpu` is given and the CPU's speed in matrix products is known.
 std::string run_text(const TrainConfig& config, const Backend* cpu, double flops) {
   constexpr double gpu_rate = 3e14;
   std::string text = fmt::format("{:.3g} FLOPs", flops);
@@ -107,7 +108,7 @@ std::string run_text(const TrainConfig& config, const Backend* cpu, double flops
   return text;
 }
 
-// Prints the time of a step, the cost of the run, and a table of kernels.
+// Prints the estimated times of a step and of the run on a GPU, and a table of kernels.
 void print_budget(const TrainConfig& config, const Plan& plan, const PlanOptions& options, const DeviceProfile& device,
                   double model_flops) {
   const bool tf32 = config.precision == TrainPrecision::tf32;
@@ -173,7 +174,7 @@ void run_plan(const PlanOptions& options) {
       resolve_precision(config, cpu->fast(DType::bf16));
     }
   }
-  resolve_precision(config, true);  // assumes a GPU with fast bf16, without opening one
+  resolve_precision(config, true);  // if still automatic: assumes a GPU with fast bf16
   const ParameterTable table = parameter_table(config.model);
   const Plan plan = make_plan(config, options.ranks);
   const auto bytes = [](double b) { return human_bytes(b); };

@@ -1,4 +1,4 @@
-// The text files that a command line names.
+// The text files that a command line names, and the part of them to hold out by default.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@ namespace rowan {
 // Throws Error for a path that is neither file nor folder, and for a folder without text files.
 std::vector<std::string> expand_texts(const std::vector<std::string>& arguments, uint64_t& bytes);
 
-// The default of --validation for inputs of `bytes` bytes: the last tenth of the text, at most about 50 MB. For
-// standard input, whose length is unknown, it is one document in a hundred, chosen by hash.
+// The default of --validation for inputs of `bytes` bytes: the last tenth of the text, at most about 50 MB. If standard
+// input is among the inputs, their length is unknown. The default is then one document in a hundred, chosen by hash.
 std::string usual_validation(const std::vector<std::string>& inputs, uint64_t bytes);
 
 }  // namespace rowan

@@ -26,7 +26,8 @@ struct TokenizeArguments {
   std::vector<std::string> inputs, validation_inputs;
 };
 
-// A progress line. On a terminal it is rewritten in place; otherwise a line is printed every 30 seconds.
+// Shows the progress: on a terminal a line that is rewritten in place, otherwise a new line about every 30 seconds.
+// done() prints the totals.
 class Meter {
  public:
   // `total_bytes` is the size of all inputs on disk; 0 if unknown.

@@ -26,7 +26,7 @@ struct TokenizerArguments {
 };
 
 void run_tokenizer(TokenizerArguments& arguments) {
-  check_replaced(arguments.out, "\n", "a sentencepiece model");  // "\n" is the tag of its first protobuf field
+  check_replaced(arguments.out, "\n", "a sentencepiece model");  // "\n" is the first byte of such a model
   uint64_t bytes = 0;
   arguments.training.inputs = expand_texts(arguments.inputs, bytes);
   arguments.training.bpe = arguments.kind == "bpe";

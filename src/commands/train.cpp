@@ -32,7 +32,7 @@ void run_train(const TrainOptions& options) {
   try {
     host = make_communicator(launch);
     const int shared = threads_of_rank(*host);
-    // 0 selects the backend's default, which is right for a single process and if OMP_NUM_THREADS is set.
+    // 0 selects the backend's default number, which is right for a single process and if OMP_NUM_THREADS is set.
     const int threads = launch.size == 1 || std::getenv("OMP_NUM_THREADS") ? 0 : shared;
     TrainConfig config;
     std::unique_ptr<Backend> backend;
@@ -59,10 +59,10 @@ void run_train(const TrainOptions& options) {
     host->abort(2);
   }
   if (!code) return;
-  // A launcher kills all ranks when the first one exits. The other ranks wait a second so that rank 0 can print the
-  // error.
+  // A launcher may kill all ranks when the first one exits. If no communicator could be made, the other ranks wait a
+  // second, so that rank 0 can print the error.
   if (launch.rank != 0 && !host) std::this_thread::sleep_for(std::chrono::seconds(1));
-  host.reset();  // waits for all ranks
+  host.reset();  // may wait for other ranks
   throw Exit{code};
 }
 

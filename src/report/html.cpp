@@ -42,7 +42,7 @@ std::string table_html(const Table& table) {
   return html + "</ul>\n";
 }
 
-// The runs that a group's table row summarizes; all its runs if none of them is finished.
+// The runs that a group's table row summarizes; all runs of the group if it summarizes none.
 const std::vector<const ResultRun*>& shown(const ResultGroup& group) {
   return group.taken.empty() ? group.runs : group.taken;
 }
@@ -53,7 +53,8 @@ std::vector<std::pair<double, double>> line_of(const std::vector<ResultPoint>& p
   return line;
 }
 
-// Means over windows of one hundredth of the points. The noise of single steps would hide how curves differ.
+// Means over windows of one hundredth of the points, at least one. The noise of single steps would hide how curves
+// differ.
 std::vector<std::pair<double, double>> smoothed(const std::vector<ResultPoint>& points) {
   std::vector<std::pair<double, double>> line;
   const size_t window = std::max<size_t>(1, points.size() / 100);
@@ -80,7 +81,7 @@ Plot curves(const std::vector<ResultGroup>& groups, const std::string& title, co
   return plot;
 }
 
-// Draws published points over our curves, in the color of their group.
+// Adds published points to the plot. The points of a group have the color of its curves.
 void add_targets(const ResultSet& set, const std::vector<ResultGroup>& groups, Plot& plot) {
   std::set<std::string> configs;
   for (size_t g = 0; g < groups.size(); ++g) {
@@ -135,8 +136,9 @@ void flatten(const Json& value, const std::string& path, std::map<std::string, s
   for (const auto& [key, part] : value.items()) flatten(part, path.empty() ? key : path + "." + key, out);
 }
 
-// HTML tables of the config paths whose values differ between groups. Keys that only some configs have are in a second
-// table, because they usually follow from the choice of a recipe and would hide the keys that the user has changed.
+// HTML tables of the config paths whose values differ between groups, in the first run of each group. run.dir and
+// comment are left out. Keys that only some configs have are in a second table, because they often follow from the
+// choice of a recipe and would hide the keys that the user has changed.
 std::string differences(const std::vector<ResultGroup>& groups) {
   std::vector<std::map<std::string, std::string>> configs;
   std::set<std::string> paths;

@@ -7,8 +7,8 @@
 
 namespace rowan {
 
-// The page contains the table of judge(), loss curves with published points, final loss against the tuned value, the
-// optimizers' telemetry (optimizer.telemetry_every), times, and config differences.
+// The page contains the table of judge(), loss curves with published points, times and config differences. If the runs
+// have them, it also plots the final loss against the tuned value and the telemetry of optimizer.telemetry_every.
 std::string html_report(const ResultSet& set, const std::string& title);
 
 }  // namespace rowan

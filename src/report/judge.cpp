@@ -42,7 +42,7 @@ std::string difference_text(const Spread& difference) {
   return std::isfinite(half) ? text + fmt::format(" ± {:.4f}", half) : text;
 }
 
-// The labels of all axes but the last. Groups that agree in these labels form a block and are compared with each other.
+// The labels of all axes but the last. Groups that agree in these labels form a block, which is sorted by loss.
 std::vector<std::string> block_of(const ResultGroup& group) {
   return {group.labels.begin(), group.labels.empty() ? group.labels.end() : group.labels.end() - 1};
 }
@@ -61,8 +61,8 @@ const ResultGroup* reference_of(const std::vector<ResultGroup>& groups, const Re
   return nullptr;
 }
 
-// Compares the order of a block's groups, sorted by our loss, with the published order. Returns "order: as published"
-// or the pairs whose order differs; "" if fewer than two groups have a published figure.
+// Compares the order of a block's groups, which are sorted by our loss, with the published order. Returns a note that
+// names the pairs whose order differs, if any; "" if fewer than two groups have both a target and a final loss.
 std::string order_note(const ResultSet& set, const std::vector<ResultGroup>& groups, const std::vector<size_t>& block) {
   std::vector<std::string> swapped;
   size_t with_target = 0;
@@ -90,8 +90,9 @@ std::string order_note(const ResultSet& set, const std::vector<ResultGroup>& gro
   return fmt::format("order{}: not as published: {}", place, fmt::join(swapped, "; "));
 }
 
-// Names the keys of the config, besides seed and folder, that differ among the runs that a row counts as seeds; "" if
-// none does. Keys that only some of the runs have are left out.
+// Returns a warning that names config keys, at most five, whose values differ among the runs that a row counts as
+// seeds; "" if there is none. run.seed, run.dir, version, comments and keys that only some of the runs have do not
+// count.
 std::string seeds_note(const ResultGroup& group) {
   std::set<std::string> keys;
   for (const ResultRun* run : group.taken) {

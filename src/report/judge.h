@@ -13,8 +13,8 @@ struct ResultGroup {
   std::vector<std::string> labels;
   std::vector<const ResultRun*> runs;   // all runs of the group
   std::optional<double> best;           // tuned value with the lowest final loss
-  double lowest = 0, highest = 0;       // range of tuned values tried
-  std::vector<const ResultRun*> taken;  // finished runs at the best value
+  double lowest = 0, highest = 0;       // range of the tuned values of `runs`
+  std::vector<const ResultRun*> taken;  // finished runs at `best`; without tuning, all finished runs
   Spread loss;                          // final losses of the runs in `taken`
   std::optional<Target> target;
 
@@ -25,15 +25,17 @@ struct ResultGroup {
 // group's first run.
 std::vector<ResultGroup> make_groups(const ResultSet& set);
 
-// Mean and deviation of the loss differences between two groups, over pairs of runs with the same seed.
+// Mean and deviation of the final loss of `group` minus that of `other`, over pairs of `taken` runs with the same seed.
+// Differences that are not finite are left out.
 Spread paired_difference(const ResultSet& set, const ResultGroup& group, const ResultGroup& other);
 
-// The step and tokens at which a run's curve first reaches a loss, interpolated linearly between points; nothing if the
-// curve never does.
+// The step and the number of tokens at which a run's validation curve first reaches a loss, interpolated linearly
+// between points; nothing if the curve does not reach it.
 std::optional<ResultPoint> reaches(const ResultRun& run, const std::string& metric, double loss);
 
-// One row per group. Groups that differ only on the last axis are sorted by loss, and notes compare this order with the
-// published one. Columns of wall-clock times are included only with `times`, because they differ between repeated runs.
+// One row per group. Groups that differ only on the last axis are sorted by loss. If the set has targets, notes compare
+// this order with the published one. The column of wall-clock times is included only with `times`, because times differ
+// between repeated runs.
 Table judge(const ResultSet& set, bool times = false);
 
 }  // namespace rowan

@@ -50,7 +50,8 @@ class Frame {
     }
     if (heights.empty()) return;
     const double lowest = *std::min_element(heights.begin(), heights.end());
-    // A long loss curve falls steeply at first. The plot omits points far above the ends of the curves.
+    // Loss curves fall steeply at first. If there are more than 40 points, the plot omits those far above the ends of
+    // the curves, unless the x axis is logarithmic.
     const double cut = heights.size() > 40 && !log_x_
                            ? std::max(ends, lowest) + 4 * (std::max(ends, lowest) - lowest) + 0.15 * std::abs(lowest)
                            : std::numeric_limits<double>::infinity();
@@ -104,8 +105,8 @@ std::string axes(const Plot& plot, const Frame& frame) {
   return svg;
 }
 
-// Draws the points as crosses if `series.marks`, otherwise as a line. A line with more than about 1200 points is
-// thinned.
+// Draws the points as crosses if `series.marks`, otherwise as a line. A line with 1200 points or more is thinned. Up to
+// 24 points also get dots.
 std::string curve(const PlotSeries& series, const Frame& frame, bool log_x) {
   const std::string color = series_color(series.color);
   std::vector<std::pair<double, double>> points;
@@ -159,7 +160,7 @@ std::string escaped(const std::string& text) {
   return out;
 }
 
-// Colors of Paul Tol's schemes, which most color-blind readers can distinguish, and a gray.
+// Colors from Paul Tol's color-blind safe schemes, and a gray.
 std::string series_color(size_t number) {
   static const char* const colors[] = {"#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee",
                                        "#aa3377", "#ee7733", "#009988", "#882255", "#777777"};

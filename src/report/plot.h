@@ -10,7 +10,7 @@ struct PlotSeries {
   std::string label;                              // label in the legend; "": no entry
   size_t color = 0;                               // color number; series with the same number share a color
   bool marks = false;                             // draw points without a line
-  std::vector<std::pair<double, double>> points;  // points that are not finite are skipped
+  std::vector<std::pair<double, double>> points;  // x and y; points that are not finite are skipped
 };
 
 struct Plot {
@@ -22,11 +22,11 @@ struct Plot {
 // Escapes &, <, > and " for HTML and SVG.
 std::string escaped(const std::string& text);
 
-// Returns "" if there is nothing to draw. The vertical range excludes the steep start of long curves, which would hide
-// how their ends differ.
+// Returns "" if fewer than two different x values can be drawn. The vertical range may exclude the steep start of
+// curves, because it would hide how the ends of the curves differ.
 std::string plot_svg(const Plot& plot);
 
-// The color "#rrggbb" of a color number.
+// The color "#rrggbb" of a color number. Colors repeat after ten numbers.
 std::string series_color(size_t number);
 
 }  // namespace rowan

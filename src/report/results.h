@@ -14,7 +14,7 @@
 namespace rowan {
 
 struct ResultPoint {
-  double step = 0, tokens = 0, loss = 0;  // tokens since step 0, NaN if unknown
+  double step = 0, tokens = 0, loss = 0;  // tokens: since step 0; NaN if unknown
 };
 
 struct ResultRun {
@@ -29,11 +29,11 @@ struct ResultRun {
   int64_t steps = 0, planned = 0;
   double tokens = std::numeric_limits<double>::quiet_NaN(), seconds = std::numeric_limits<double>::quiet_NaN();
   double train_loss = std::numeric_limits<double>::quiet_NaN();  // mean logged loss of the last tenth of the steps
-  std::vector<ResultPoint> training;                             // training losses as logged
+  std::vector<ResultPoint> training;                             // finite training losses as logged
   std::map<std::string, std::vector<ResultPoint>> validation;    // finite validation losses by metric
   std::map<std::string, std::vector<ResultPoint>> telemetry;     // optimizer telemetry by metric name
 
-  // The loss at the last step of a finished run; infinity if the run diverged; nothing if it is unfinished.
+  // Infinity if the run diverged, else the validation loss at the last planned step; nothing if there is none.
   std::optional<double> final_loss(const std::string& metric) const;
 };
 
@@ -49,8 +49,8 @@ struct ResultSet {
 
 Rates rates_of(const ResultRun& run);
 
-// What a reader of the results must know: that the runs have different tokenizers, so that their losses per token do
-// not compare, and which runs were not trained under one config.
+// Notes for a reader of the results: which runs were continued under another config, and whether the runs have
+// different tokenizers. The losses per token of different tokenizers cannot be compared.
 std::vector<std::string> notes_on(const ResultSet& set);
 
 // Reads a run's folder as written by `rowan train`. Throws Error for a folder without a run.

@@ -9,7 +9,7 @@ namespace rowan {
 struct Spread {
   int64_t count = 0;
   double mean = 0;
-  double deviation = 0;  // sample standard deviation (count - 1); NaN for one value
+  double deviation = 0;  // sample standard deviation (count - 1); NaN for fewer than two values
 };
 Spread spread_of(std::span<const double> values);
 

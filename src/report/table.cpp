@@ -62,7 +62,7 @@ std::string csv(const Table& table) {
   return out;
 }
 
-// Formats every row as several lines, one per cell. Leaves the notes out.
+// Formats every row as several lines: title and text of each cell that is not empty. Leaves the notes out.
 std::string tall(const Table& table, size_t columns) {
   size_t width = 0;
   for (const Table::Column& column : table.columns) width = std::max(width, columns_of(column.title));
@@ -79,7 +79,7 @@ std::string tall(const Table& table, size_t columns) {
   return out;
 }
 
-// The same table with a column for each row.
+// The texts of the table, with rows and columns exchanged.
 Table transposed(const Table& table) {
   Table turned;
   turned.columns.push_back({table.columns[0].title, ""});

@@ -31,7 +31,7 @@ std::vector<std::string> table_formats();  // names of the formats, in the order
 // Renders the table, ending with a newline. CSV omits the notes; JSON is {"rows": [{key: value}], "notes": [...]}.
 std::string render(const Table& table, TableFormat format);
 // Renders as text for a terminal of `columns` columns. If the table is too wide, its rows and columns are exchanged. If
-// it is still too wide, every cell takes a line of its own. Renders as markdown if `columns` is 0 (no terminal).
+// it is still too wide, every cell begins a line of its own. Renders as markdown if `columns` is 0 (no terminal).
 std::string render_for(const Table& table, size_t columns);
 
 }  // namespace rowan

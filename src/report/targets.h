@@ -1,4 +1,4 @@
-// Published figures (configs/papers/PAPER/targets.json) and their comparison with ours.
+// Published figures (configs/papers/PAPER/targets.json), and the runs to which they belong.
 #pragma once
 
 #include <optional>
@@ -21,16 +21,16 @@ struct Target {
   Json set;                         // maps config paths to the values that the run has there; may be empty
   std::string metric;               // our metric for the same quantity
   std::string unit;                 // perplexity or nats
-  double value = 0;                 // value as printed
-  int64_t step = 0;                 // step after which it was measured
+  double value = 0;                 // published value, in `unit`
+  int64_t step = 0;                 // step after which the value was measured
   int64_t seeds = 0;                // number of seeds averaged; 0: not stated
-  std::optional<double> deviation;  // standard deviation over those seeds, in the unit
+  std::optional<double> deviation;  // standard deviation over the seeds, in `unit`
   int64_t batches = 0;              // n, if the authors divide a sum over n batches by n + 1; else 0
   std::string source;
   std::string confidence;  // printed: by the authors; plotted: read off a plot; reported: by others
 
-  double loss() const;  // the figure in nats
-  // loss() corrected for the division by n + 1: the mean over the n batches.
+  double loss() const;  // `value` in nats
+  // loss() corrected for the division by n + 1: the mean over the n batches. Equal to loss() if `batches` is 0.
   double loss_of_batch_mean() const;
 };
 
@@ -44,11 +44,12 @@ Target parse_target(const Json& item);
 
 // Finds the target of a run. A target fits if it names the run's config file and the run's config has every value of
 // the target's `set`. If several targets fit, those with the most values in `set` are preferred. Among these, the
-// target at the run's last step is chosen, or the one with the largest step if there is none. Returns nothing if no
-// target fits.
+// target at the config's run.steps is chosen, or, if there is none at this step, the target with the largest step.
+// Returns nothing if no target fits.
 std::optional<Target> target_of(const Json& targets, const std::string& config_file, const Json& config);
 
-// The published loss for the metric; nothing if the target measures another quantity.
+// The published loss for the metric; nothing if the target has another metric. val_loss_batch_mean is also computed
+// from a val_loss_galore target.
 std::optional<double> published_loss(const Target& target, const std::string& metric);
 
 }  // namespace rowan

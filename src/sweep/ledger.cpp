@@ -35,7 +35,7 @@ RunOutcome Ledger::read(const SweepRun& run, bool exited) const {
     check_same_config(diverged, before, config_of(sweep_, run).resolved);
     return {RunOutcome::State::done, std::numeric_limits<double>::infinity()};
   }
-  // A run writes loss.svg last, so without this file the run is unfinished.
+  // A run writes loss.svg last, so without this file a run counts as unfinished, unless it has just exited.
   if (!exited && !fs::exists(folder / "loss.svg")) return {};
   if (!fs::exists(folder / "config.json") || !fs::exists(folder / "metrics.jsonl")) return {};
   const ResultRun result = read_run(folder);

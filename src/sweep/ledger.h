@@ -1,6 +1,6 @@
-// The outcomes of a sweep's runs, read from their folders. Only divergence is recorded separately.
+// The outcomes of a sweep's runs, read from the folders of the runs. A divergence is recorded in a file of its own.
 //
-//   DIR/configs/NAME.json   the config of each run; `rowan train` can repeat the run from it
+//   DIR/configs/NAME.json   the config of a run, for `rowan train`; written before the run is started
 //   DIR/NAME/               the run's folder
 //   DIR/logs/NAME.log       the run's output
 //   DIR/failed/NAME.log     the log of a failed run, until it succeeds
@@ -19,10 +19,10 @@ class Ledger {
  public:
   explicit Ledger(const SweepConfig& sweep) : sweep_(sweep) {}
 
-  // Reads a run's folder, and its mark in DIR/diverged, on the first call and after forget(). A run is finished if it
-  // has a final loss and loss.svg, which it writes last. `exited` means that the run has just exited with code 0. Such
-  // a run counts as finished even without loss.svg, because a run that cannot write this file still succeeds. Throws
-  // Error if the run finished or diverged with another config.
+  // Reads a run's folder and DIR/diverged/NAME.json on the first call and after forget(). A run is finished if it has a
+  // final loss and loss.svg, the last file that it writes. `exited` means that the run has just exited with code 0. It
+  // then needs no loss.svg, because a run that cannot write this file still succeeds. Throws Error if the run finished
+  // or diverged with another config.
   RunOutcome outcome(const SweepRun& run, bool exited = false);
   void forget(const std::string& name) { known_.erase(name); }
   // Records a failure for this process only; a later process tries the run again.
@@ -33,7 +33,7 @@ class Ledger {
   std::filesystem::path failed_log(const std::string& name) const { return sweep_.dir / "failed" / (name + ".log"); }
   std::filesystem::path config(const std::string& name) const { return sweep_.dir / "configs" / (name + ".json"); }
 
-  // Creates the sweep's folders.
+  // Creates the folders diverged, configs, logs and failed.
   void prepare() const;
   void write_config(const SweepRun& run) const;
   // Writes DIR/sweep.json for the runs known now.

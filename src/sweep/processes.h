@@ -1,4 +1,4 @@
-// Runs processes in parallel, each with its own GPUs or CPU cores.
+// Runs processes in parallel, each on a slot: on GPUs, on some CPU cores or on all of them.
 #pragma once
 
 #include <sys/types.h>
@@ -17,13 +17,13 @@ struct Slot {
 };
 
 struct SlotWish {
-  int64_t jobs = 0;  // processes at once; 0: as many as fit
+  int64_t jobs = 0;  // runs at once; 0: as many as fit
   int64_t ranks = 1, threads = 1;
   bool gpu = false;
 };
 // The slots of this machine. For example, eight GPUs make eight slots for runs of one rank, or one slot for runs of
-// eight ranks. Cores are assigned only if there are enough for all slots. Throws Error if there are too few GPUs for
-// one run or for `jobs` runs.
+// eight ranks. Cores are assigned only if there are several slots and enough cores for all of them. Throws Error if
+// there are too few GPUs for one run or for `jobs` runs.
 std::vector<Slot> make_slots(const SlotWish& wish);
 // The GPU numbers in CUDA_VISIBLE_DEVICES; if it is not set, the numbers of all GPUs of the NVIDIA driver.
 std::vector<int> visible_gpus();
@@ -41,17 +41,17 @@ class ProcessPool {
   const std::vector<Slot>& slots() const { return slots_; }
 
   // Starts `command` on a free slot, in a process group of its own, and appends its output to `log`. If the calling
-  // process ends, for any reason, the kernel sends SIGTERM to the new process. Returns false if a process of an earlier
-  // sweep still locks the log.
+  // process ends, for any reason, the kernel sends SIGTERM to the new process. Returns false if another process still
+  // locks the log, such as one of an earlier sweep. A slot must be free.
   bool start(const std::string& name, const std::vector<std::string>& command,
              const std::vector<std::string>& environment, const std::filesystem::path& log);
 
   struct Ended {
     std::string name;
     int code = 0;    // exit code
-    int signal = 0;  // signal that killed it; 0 if none did
+    int signal = 0;  // signal that killed the process; 0: none
   };
-  // Returns a process that has ended since the last call, if there is one.
+  // Returns one process that has ended and frees its slot; nothing if none has ended.
   std::optional<Ended> poll();
   // Sends SIGTERM to all running processes and their process groups.
   void ask_to_end();

@@ -41,7 +41,7 @@ bool has_diverged(const std::string& words) {
          words.find("kept apart as ruined_") != words.npos;
 }
 
-// Whether an unfinished run with this exit code has saved a checkpoint from which it can continue.
+// Whether an unfinished run with this exit code was stopped, rather than failed. A stopped run is continued.
 bool was_stopped(int code) {
   for (int signal : {SIGHUP, SIGINT, SIGTERM, SIGUSR1})
     if (code == 128 + signal) return true;
@@ -86,7 +86,8 @@ class Sweeper {
     return [this](const SweepRun& run) { return ledger_.outcome(run); };
   }
 
-  // Counts the known and the finished runs, lists the open ones and writes sweep.json.
+  // Counts the known and the finished runs, lists the open runs that are not running, cleans up after finished runs and
+  // writes sweep.json.
   void look() {
     const std::vector<SweepRun> known = known_runs(sweep_, outcomes());
     known_ = known.size(), done_ = 0;
@@ -94,7 +95,8 @@ class Sweeper {
     for (const SweepRun& run : known) {
       const State state = ledger_.outcome(run).state;
       done_ += state == State::done;
-      // A run that is killed after its last file leaves its lock, and no later start removes it.
+      // A run that was killed after it had written its last file leaves its lock behind. It is not started again, so
+      // the lock is removed here.
       if (state == State::done) remove_dead_lock(sweep_.dir / run.name);
       if (state == State::done && !sweep_.keep_checkpoints) fs::remove_all(sweep_.dir / run.name / "checkpoints");
       if (state == State::open && !running_.contains(run.name)) open_.push_back(run);
@@ -102,7 +104,7 @@ class Sweeper {
     ledger_.write_index();
   }
 
-  // Starts open runs on free slots. Returns whether one of them has to wait for a process of an earlier sweep.
+  // Starts open runs on free slots. Returns whether a run must wait because another process still locks its log.
   bool start_what_is_open() {
     bool waits = false;
     for (auto run = open_.begin(); run != open_.end() && !pool_.full();) {
@@ -131,7 +133,7 @@ class Sweeper {
     return words;
   }
 
-  // Without these variables, mpirun binds every run to the same cores.
+  // Without the first two variables, Open MPI's mpirun may bind every run to the same cores.
   std::vector<std::string> environment() const {
     std::vector<std::string> variables = {"OMPI_MCA_hwloc_base_binding_policy=none",
                                           "PRTE_MCA_hwloc_default_binding_policy=none"};
@@ -161,7 +163,7 @@ class Sweeper {
     look();
   }
 
-  // A run that was killed or asked to stop continues from its checkpoint.
+  // The run stays open and is started again, unless it was interrupted too often without a signal to the sweep.
   void interrupted(const SweepRun& run, const ProcessPool::Ended& ended) {
     const std::string how = ended.signal ? fmt::format("ended by signal {}", ended.signal) : "stopped";
     if (StopSignals::received() || ++interruptions_[run.name] < most_interruptions) {

@@ -1,4 +1,4 @@
-// Runs all runs of a sweep.
+// Runs the runs of a sweep, lists them, or writes a Slurm script for them.
 #pragma once
 
 #include <string>
@@ -9,16 +9,16 @@
 namespace rowan {
 
 struct SweepEnd {
-  int signal = 0;                   // signal that stopped the sweep early; the same command continues it
+  int signal = 0;                   // signal that stopped the sweep early; 0: none
   std::vector<std::string> failed;  // "NAME: REASON" of each failed run
 };
 
-// Runs all unfinished runs on the slots of this machine, each as a process of `program`. Finished runs are skipped, and
-// interrupted ones are continued. Throws Error if another sweep is running in the folder.
+// Runs all unfinished runs with `program` on the slots of this machine. Finished runs are skipped, and interrupted runs
+// are continued. Throws Error if another sweep is running in the folder.
 SweepEnd run_sweep(const SweepConfig& sweep, const std::string& program);
 
-// Writes the config of every unfinished run. Returns a script for sbatch: an array job with one task per unfinished
-// run.
+// Writes the config of every run that is open now. Returns a script for sbatch: an array job with one task for each of
+// these runs. Throws Error if no run is open.
 std::string slurm_script(const SweepConfig& sweep, const std::string& program);
 
 // One line per known run: its name, its number of steps, and its loss or state. A last line counts the runs.

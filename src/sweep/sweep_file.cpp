@@ -26,7 +26,7 @@ std::string slug(std::string text) {
   return text;
 }
 
-// Rounds a grid value to the digits that its name shows.
+// Rounds a grid value to the digits that the name of a run shows.
 double rounded(double value) { return std::stod(fmt::format("{:.6g}", value)); }
 
 std::string last_part(const std::string& path) { return path.substr(path.rfind('.') + 1); }
@@ -82,7 +82,7 @@ Axis axis_of_labels(JsonObject object, const std::string& name, const std::strin
 
 std::string in_base(const std::string& axis) { return "{" + axis + "}"; }
 
-// An axis with a list of labels. Each label replaces {AXIS} in the file name of the base.
+// An axis with a list of labels. Each label replaces {AXIS} in the path of the base.
 Axis axis_of_names(JsonObject& axes, const std::string& name, const Json& list) {
   Axis axis{name, {}};
   for (const Json& value : list) {
@@ -178,7 +178,8 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
   for (const Cell& cell : cells)
     if (cell.config.empty())
       root.fail("base", "is missing; expected a base config, or an axis whose values all name configs");
-  // Shorter paths are set first, so that a whole section is set before one of its keys, whatever the order of the axes.
+  // Paths with fewer parts are set first, so that a whole section is set before one of its keys, whatever the order of
+  // the axes.
   const auto depth = [](const Setting& setting) { return std::count(setting.path.begin(), setting.path.end(), '.'); };
   for (Cell& cell : cells)
     std::stable_sort(cell.settings.begin(), cell.settings.end(),
@@ -186,7 +187,7 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
   sweep.cells = cells;
 }
 
-// Throws Error for mistakes that would make a run fail later. Sets Cell::own.
+// Throws Error for mistakes that can be found before a run starts. Sets Cell::own if tune.factors is given.
 void check_cells(SweepConfig& sweep, bool needs_data) {
   std::map<std::string, std::string> taken;
   for (size_t i = 0; i < sweep.cells.size(); ++i) {

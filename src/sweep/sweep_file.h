@@ -27,7 +27,7 @@ struct Axis {
   std::vector<AxisValue> values;
 };
 
-// A number, such as the learning rate, that is tuned in every cell. The table shows only the best value of each cell.
+// A number, such as the learning rate, that is tuned in every cell. The table shows a cell's result at the best value.
 struct Tuning {
   std::vector<std::string> paths;  // config paths; all get the same value
   std::vector<double> values;      // ascending; with `factors`, multiples of the config's own value at paths[0]
@@ -48,7 +48,7 @@ struct Cell {
   std::vector<std::string> labels;  // one label per axis
   std::string config;
   std::vector<Setting> settings;
-  double own = 0;  // the config's own value at the tuned path, which factors multiply
+  double own = 0;  // the config's own value at the tuned path, which factors multiply; unused without factors
 };
 
 struct SweepConfig {
@@ -75,8 +75,8 @@ struct SweepRun {
   std::string name;  // name of the run's folder in SweepConfig::dir
 };
 
-// Reads a sweep file and applies --set assignments. Throws Error naming file, line and field. With `needs_data`, also
-// throws Error for missing data files. Listing the runs, or writing a Slurm script, does not need them.
+// Reads a sweep file and applies --set assignments. Throws Error for an invalid sweep. With `needs_data`, also throws
+// Error for missing data files. Listing the runs, or writing a Slurm script, does not need these files.
 SweepConfig load_sweep(const std::string& path, const std::vector<std::string>& overrides, bool needs_data = true);
 
 // Removes the cells that have none of these labels. Throws Error for a label that no cell has.

@@ -12,7 +12,7 @@
 namespace rowan {
 namespace {
 
-// The last complete rows of a metrics.jsonl, newest first.
+// The complete rows in the last 8 KiB of a metrics.jsonl, newest first.
 std::vector<Json> last_rows(const std::filesystem::path& metrics) {
   std::ifstream file(metrics, std::ios::binary | std::ios::ate);
   if (!file) return {};

@@ -1,5 +1,5 @@
-// Shows the progress of a sweep. On a terminal, draws one line per running run, once a second, and prints a line when a
-// run ends. Otherwise, prints a line when a run begins or ends.
+// Shows the progress of a sweep. On a terminal, draws a line for each running run and one for the sweep, about once a
+// second, and prints a line when a run ends. Otherwise, prints a line when a run begins or ends.
 #pragma once
 
 #include <chrono>
@@ -18,8 +18,8 @@ class SweepView {
   void begins(const std::string& name);
   void ends(const std::string& name, const std::string& how);
   void message(const std::string& text);
-  // Draws a line for each running run and, below them, the progress of the sweep: `done` of `known` runs are finished,
-  // and `slots` runs can run at once.
+  // On a terminal, draws a line for each running run and, below them, the progress of the sweep: `done` of `known` runs
+  // are finished, and `slots` runs can run at once.
   void draw(size_t done, size_t known, size_t slots);
 
  private:
