@@ -65,7 +65,7 @@ def tables(targets, elsewhere):
         groups.setdefault((family, target["metric"], unit), {}).setdefault(row, {})[size] = target
     text = []
     for (family, metric, unit), rows in groups.items():
-        # A table's values get as many decimals as the most precise one, because JSON stores a printed 22.60 as 22.6.
+        # The printed values of a table get as many decimals as the most precise one: JSON stores 22.60 as 22.6.
         digits = max(len(f"{t[unit]:.10g}".partition(".")[2]) for row in rows.values() for t in row.values())
         sizes = list(dict.fromkeys(size for row in rows.values() for size in row))
         head = {"gpt2": "GPT-2", "llama": "LLaMA"}.get(family.split(",")[0], family) + family[len(family.split(",")[0]):]

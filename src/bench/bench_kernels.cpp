@@ -227,7 +227,7 @@ void print_ceilings(const std::vector<Measured>& rows) {
   fmt::print("\n");
 }
 
-// Prints one line per operation, with all its shapes added up.
+// Prints one line per operation: calls, time and bound of all operand shapes together.
 void print_table(const std::vector<Measured>& rows) {
   fmt::print("{:<10}{:<30}{:>6}{:>12}   {:<12}{:>9}\n", "in", "operation", "calls", "ms a step", "bound by",
              "of bound");

@@ -1,4 +1,4 @@
-// rowan bench ranks: compares several ranks with one rank that has all their threads. One run measures both,
+// rowan bench ranks: compares several ranks with one rank that has the threads of all of them. One run measures both,
 // alternately.
 #include <fmt/core.h>
 

@@ -8,7 +8,8 @@
 namespace rowan {
 
 // Expands file names, patterns and folders to file paths; "-" (standard input) stays "-". A folder stands for the text
-// files in it and its subfolders, sorted by path, without hidden ones. Adds the sizes of the files on disk to `bytes`.
+// files in it and its subfolders, sorted by path. Hidden files and subfolders are skipped. Adds the sizes of the files
+// on disk to `bytes`.
 // Throws Error for a path that is neither file nor folder, and for a folder without text files.
 std::vector<std::string> expand_texts(const std::vector<std::string>& arguments, uint64_t& bytes);
 

@@ -75,13 +75,13 @@ Plot curves(const std::vector<ResultGroup>& groups, const std::string& title, co
       PlotSeries series{label, g, false, line(*run)};
       if (series.points.empty()) continue;
       plot.series.push_back(series);
-      label.clear();  // only a group's first curve has a label in the legend
+      label.clear();  // only the first curve of a group has a legend entry
     }
   }
   return plot;
 }
 
-// Adds published points to the plot. The points of a group have the color of its curves.
+// Adds published points to the plot. The points of a group have the color of the group's curves.
 void add_targets(const ResultSet& set, const std::vector<ResultGroup>& groups, Plot& plot) {
   std::set<std::string> configs;
   for (size_t g = 0; g < groups.size(); ++g) {

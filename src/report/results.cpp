@@ -61,7 +61,7 @@ std::string text_at(const Json& config, const std::string& path) {
   return !value ? "" : value->is_string() ? value->get<std::string>() : value->dump();
 }
 
-// Replaces spellings of an earlier version by the current ones, in all strings of a config.
+// Replaces spellings of an earlier version by the current ones, in all string values of a config.
 void respell(Json& value) {
   if (value.is_string()) value = std::string(current_spelling(value.get<std::string>()));
   if (value.is_structured())

@@ -36,7 +36,7 @@ struct Target {
 
 // Reads the list "targets" of a targets.json. Names of config files are relative to its folder; the returned names
 // include that folder. The list "elsewhere" holds figures of setups that no config reproduces; it is checked but not
-// returned. Throws Error naming file, line and field.
+// returned. Throws Error for an invalid file.
 Json load_targets(const std::string& path);
 
 // Parses one item of load_targets().

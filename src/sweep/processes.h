@@ -48,7 +48,7 @@ class ProcessPool {
 
   struct Ended {
     std::string name;
-    int code = 0;    // exit code
+    int code = 0;    // exit code; 0 after a signal
     int signal = 0;  // signal that killed the process; 0: none
   };
   // Returns one process that has ended and frees its slot; nothing if none has ended.

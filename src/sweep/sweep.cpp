@@ -41,7 +41,7 @@ bool has_diverged(const std::string& words) {
          words.find("kept apart as ruined_") != words.npos;
 }
 
-// Whether an unfinished run with this exit code was stopped, rather than failed. A stopped run is continued.
+// Whether an unfinished run with this exit code was stopped, rather than failed.
 bool was_stopped(int code) {
   for (int signal : {SIGHUP, SIGINT, SIGTERM, SIGUSR1})
     if (code == 128 + signal) return true;

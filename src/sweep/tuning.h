@@ -1,5 +1,5 @@
-// Decides which runs a sweep still needs, as a pure function of the outcomes so far. A sweep can therefore stop at any
-// time, and the order in which runs end does not matter.
+// Decides which runs a sweep needs, as a pure function of the outcomes so far. A sweep can therefore be stopped and
+// continued, and the order in which runs end does not matter.
 #pragma once
 
 #include <functional>
