@@ -128,7 +128,7 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
   config.recompute = named<Recompute>("--recompute", o.recompute);
   constexpr int64_t most_tokens = int64_t{1} << 31;  // a shard has fewer tokens: its header counts them in 32 bits
   if (8 * o.batch * o.seq >= most_tokens)
-    fail("--batch: found {} sequences of {} tokens, expected at most {} tokens", o.batch, o.seq, most_tokens / 8);
+    fail("--batch: found {} sequences of {} tokens, expected fewer than {} tokens", o.batch, o.seq, most_tokens / 8);
   check_memory(config, backend, communicator.size());
   // The trainer maps the shard, so the tokens outlive `made_up`.
   const MadeUpShard made_up(8 * o.batch * o.seq + 1, config.model.vocabulary, Frequencies::zipf);

@@ -92,7 +92,7 @@ void inspect_shard(const std::filesystem::path& path, const InspectOptions& opti
   if (shard.vocab_size() > 0) {
     report.line("vocabulary", "{} ids, tokenizer {:016x}", shard.vocab_size(), shard.tokenizer_hash());
     if (ids.largest >= shard.vocab_size())
-      report.wrong("token {}: found id {}, expected less than {}, the vocabulary", ids.largest_at, ids.largest,
+      report.wrong("token {}: found id {}, expected less than {}, the vocabulary size", ids.largest_at, ids.largest,
                    shard.vocab_size());
   }
   if (const Tokenizer* tokenizer = options.tokenizer; tokenizer != nullptr && shard.tokens() > 0) {

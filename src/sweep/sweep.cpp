@@ -37,8 +37,7 @@ std::string last_words(const fs::path& log) {
 
 // Whether the last message of a run says that the run diverged.
 bool has_diverged(const std::string& words) {
-  return words.find("the gradient was not finite for") != words.npos ||
-         words.find("kept apart as ruined_") != words.npos;
+  return words.find("the gradient was not finite for") != words.npos || words.find("kept as ruined_") != words.npos;
 }
 
 // Whether an unfinished run with this exit code was stopped, rather than failed.

@@ -123,7 +123,8 @@ Tuning parse_tuning(JsonObject tune) {
     tune.fail(key, fmt::format("found {} twice", *twice));
   tuning.extend = tune.number("extend", 0);
   if (tuning.extend != 0 && !(tuning.extend > 1 && tuning.extend <= 1000))
-    tune.fail("extend", fmt::format("found {}, expected a factor greater than 1, or 0", tuning.extend));
+    tune.fail("extend",
+              fmt::format("found {}, expected 0, or a factor greater than 1 and at most 1000", tuning.extend));
   tuning.farthest = tune.number("farthest", 64, 1);
   tune.finish();
   return tuning;

@@ -58,7 +58,7 @@ TEST(TensorBoard, RecordsHoldTheScalars) {
   EXPECT_EQ(event, std::string("\x10\xac\x02"      // step 300
                                "\x2a\x13\x0a\x11"  // summary, with its one value
                                "\x0a\x0a"
-                               "train/loss"  // tag
+                               "train/loss"             // tag
                                "\x15\x00\x00\x20\x40",  // value 2.5f
                                24));
 }
