@@ -173,7 +173,8 @@ TEST_F(SweepFile, MistakesAreOneLineBeforeAnythingRuns) {
        "tune.values: found an empty list, expected at least one value");
   with("tune", {{"path", "optimizer.lr"}, {"values", {0.1, -1}}}, "tune.values: found -1");
   with("tune", {{"path", "optimizer.lr"}, {"values", {0.1, 0.1}}}, "tune.values: found 0.1 twice");
-  with("tune", {{"path", "optimizer.lr"}, {"values", {1}}, {"extend", 1}}, "expected a factor greater than 1");
+  with("tune", {{"path", "optimizer.lr"}, {"values", {1}}, {"extend", 1}},
+       "found 1, expected 0, or a factor greater than 1 and at most 1000");
   with("tune", {{"path", "data.reading"}, {"factors", {1}}}, "found no number at data.reading");
   with("seeds", {1, 2, 1}, "seeds: found 1 twice");
   with("metric", "val_los",
