@@ -64,7 +64,8 @@ class Backend::Operation {
   void product(const Tensor& c, const Operand& a, const Operand& b) const;
   // Checks the arguments common to both passes of a norm. r, the residual stream, is fp32 or has the weight's dtype.
   // `out`, which is the norm's output or the gradient of the output, has the dtype of r or of the weight. rstd has one
-  // value per row. mean has one value per row for layer, and is empty for rms.
+  // value per row. mean has one value per row for Norm::layer, and is empty for
+  // Norm::rms.
   void norm(Norm kind, const char* argument, const Tensor& r, const char* result, const Tensor& out,
             const Tensor& weight, const Tensor& mean, const Tensor& rstd) const;
   void attention(const AttentionShape& shape, const AttentionRule& rule = {}) const;

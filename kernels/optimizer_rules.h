@@ -162,9 +162,9 @@ struct ApplyRule {
   Rounding rounding;
 };
 
-// Momentum, projection, normalization and update in one pass. The rule `momentum` gives u. If `project`, u is projected
-// by ProjectRule's formula. Then each row or column of u is divided by its norm; eps_mode, add or clamp, says how eps
-// enters the norm. Last, w = (1 - decay) w - step * slot.scale * u.
+// Momentum, projection, normalization and update in one operation. The rule `momentum` gives u. If `project`, u is
+// projected by ProjectRule's formula. Then each row or column of u is divided by its norm; eps_mode, add or clamp, says
+// how eps enters the norm. Last, w = (1 - decay) w - step * slot.scale * u.
 struct NormalizedStepRule {
   MomentumRule momentum;
   Along along = Along::row;  // row or column

@@ -130,8 +130,8 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
 constexpr int score_stride = tile_queries + 8;
 
 // One warp's part of dq [tile_queries, D] for a tile of queries: 16 queries, a quarter of the columns, and the quarter
-// that lies D / 2 columns to the right. If the head size is D, both values of a pair that RoPE rotates are then in one
-// lane.
+// that lies D / 2 columns to the right. D is head_dim rounded up (attention_tiles.cuh). If head_dim is D, this division
+// puts both values of a pair that RoPE rotates into one lane.
 template <int D>
 struct QueryPart {
   static constexpr int pairs = D / 32;  // groups of 8 columns in a quarter of the columns

@@ -13,8 +13,9 @@ namespace rowan {
 // Throws Error for a path that is neither file nor folder, and for a folder without text files.
 std::vector<std::string> expand_texts(const std::vector<std::string>& arguments, uint64_t& bytes);
 
-// The default of --validation for inputs of `bytes` bytes: the last tenth of the text, at most about 50 MB. If standard
-// input is among the inputs, their length is unknown. The default is then one document in a hundred, chosen by hash.
+// The default of --validation for inputs that take `bytes` bytes on disk: the last tenth of the text, or the part that
+// takes about 50 MB on disk, if that is less. If standard input is among the inputs, the length is unknown, so the
+// default is one document in a hundred, chosen by hash.
 std::string usual_validation(const std::vector<std::string>& inputs, uint64_t bytes);
 
 }  // namespace rowan

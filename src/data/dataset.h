@@ -1,5 +1,5 @@
-// Dataset: numbered rows of one corpus. Its shards form one stream of tokens, in the order of the list; the files that
-// a glob matches are sorted by path. A row may span several shards.
+// Dataset: numbered rows of one corpus. Its shards form one stream of tokens, in the order in which the config
+// lists files and globs; the files that one glob matches are sorted by path. A row may span several shards.
 #pragma once
 
 #include <cstdint>

@@ -110,7 +110,8 @@ struct StageRun {
   Tensor sums(int i, int64_t k) const;
   // The part of `flat` that the batch uses, as [n, out, in].
   Tensor part(const Tensor& flat) const;
-  // A copy of the slots, with the states of these kinds as `first` and `second`. nullptr keeps the slot's own tensor.
+  // A copy of the slots whose fields `first` and `second` are the states that the arguments name. For nullptr, the
+  // field keeps the slot's own tensor.
   Slots with(const char* first, const char* second = nullptr) const;
   // wide() returns a square state matrix in fp32. A matrix that is stored in bf16 is copied to workspace.gram, from
   // element `at` on. keep() rounds such a copy and writes it back.

@@ -280,7 +280,7 @@ TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   EXPECT_DOUBLE_EQ(s.pace(130).fall, 0.5);
   EXPECT_THROW(schedule(R"({"from_step": 50})", 50), Error);
   EXPECT_EQ(schedule(R"({"warmup_steps": 2})", 1).multiplier(0), 0);
-  // The decay still ends with the run. It covers the steps after the warm-up.
+  // Warm-up and decay together are longer than the run, so the decay is shortened to the steps after the warm-up.
   s = schedule(R"({"name": "wsd", "warmup_steps": 9, "decay_steps": 2})", 10);
   EXPECT_EQ(s.decay_steps, 1);
   EXPECT_EQ(s.asked_decay_steps, 2);
