@@ -1,7 +1,7 @@
-// Backend: the operations that a trainer needs, each declared once. An operation NAME is a non-virtual function that
-// checks its arguments and calls the virtual function do_NAME (kernels/backend*.cpp), which a device implements. There
-// are three devices: kernels/cpu is the specification, kernels/cuda runs on a GPU, and kernels/dry computes nothing and
-// counts memory, FLOPs and bytes. C++17, because CUDA sources include this header.
+// Backend: the operations of training. For an operation NAME, the non-virtual function NAME checks the arguments
+// (kernels/backend*.cpp), then calls the virtual function do_NAME, which each backend implements. There are three
+// backends: kernels/cpu specifies the results, kernels/cuda runs on a GPU, and kernels/dry computes nothing and counts
+// memory, FLOPs and bytes. C++17, because CUDA sources include this header.
 //
 // Conventions
 // * Tensors are contiguous, row-major views (base/tensor.h). An empty Tensor stands for an absent optional argument.
@@ -11,7 +11,7 @@
 //   dtype is called the compute dtype. Sums are taken in fp32 or a wider type, whatever the dtype of the operands.
 // * Gradients of parameters are fp32 or bf16. By default, operations add to gradients of parameters and overwrite
 //   gradients of activations. An argument `accumulate` replaces this default.
-// * The functions check shapes and dtypes. An Error names the operation and the argument.
+// * The functions check shapes and dtypes. If a check fails, they throw an Error that names the operation.
 // * A call may return before its operation has run. Operations run in order on one stream. download() and synchronize()
 //   wait for them.
 // * Rowan's own kernels use no floating-point atomics, so the order of a sum does not change from run to run.
@@ -44,14 +44,14 @@ class Backend;
 // A recorded call of an operation. It can be run again as long as the memory of its tensors exists.
 struct RecordedCall {
   std::string operation;  // name, then the options that select a kernel: "normalized_step row, project"
-  std::string operands;   // arguments: dtypes and shapes, "-" for an absent tensor, flags: "bf16[4096, 768] - true"
+  std::string operands;   // the tensors ("-" if absent), the flags, and which factors are 0: "bf16[4096, 768] - true"
   std::function<void(Backend&)> run;
 };
 
 class Backend {
  public:
   virtual ~Backend() = default;
-  // Runs `work` and returns the operations that it called. Uploads, downloads and synchronize() are not recorded.
+  // Runs `work` and returns the operations that `work` called. Uploads, downloads and synchronize() are not recorded.
   std::vector<RecordedCall> record(const std::function<void()>& work);
   // The timeline of the host thread. While it records, operations are entered in it, and the host waits for the device
   // after each operation except upload().
@@ -61,19 +61,21 @@ class Backend {
   virtual std::string name() const = 0;
   // A description for people to read. It contains a CPU's model, threads and instruction set, or a GPU's name.
   virtual std::string describe() const = 0;
-  // Whether matrix products of this dtype are fast on this device. If they are slow, the trainer warns.
+  // Whether matrix products of this dtype are fast on this device. The trainer warns if those of its compute dtype are
+  // slow.
   virtual bool fast(DType dtype) const = 0;
   virtual Limits limits() const { return {}; }
   // Allows products of fp32 tensors to round their operands to TF32, which has 10 bits of mantissa. Throws Error if the
   // device has no TF32.
   virtual void allow_tf32();
-  // Makes later matrix products use the fastest of several algorithms. `file` holds the choices. A product that `file`
-  // has no choice for is timed when it first occurs. Throws Error if the device does not choose algorithms.
+  // From now on, a matrix product that occurs for the first time uses the fastest of several algorithms. `file` holds
+  // the choices. If it has none for the product, the algorithms are timed. Throws Error if the device does not choose
+  // algorithms, or if the file is damaged.
   virtual void time_products(const std::string& file);
   // The reason why attention of this shape is slow on this device. Empty if it is fast.
   virtual std::string slow_attention(const AttentionShape& /*shape*/, DType /*dtype*/) const { return ""; }
-  // Measures how many exponentials per second all threads compute, of values in the L1 cache. Only the CPU backend
-  // measures this; other backends return 0.
+  // Measures how many exponentials per second all threads compute together, for operands in the L1 cache. Only the CPU
+  // backend measures this rate. The other backends return 0.
   virtual double exponential_rate() { return 0; }
   // True if host code can read and write the memory of tensors directly.
   virtual bool host_memory() const = 0;
@@ -105,13 +107,13 @@ class Backend {
   void add(Tensor y, Tensor x);
   // y += weight * (x - y); y is fp32, x is fp32 or bf16.
   void lerp(Tensor y, Tensor x, float weight);
-  // x = min(max(x, -limit), limit) on columns [begin, end) of x [N, width]. Models with qk_clip need it.
+  // x = min(max(x, -limit), limit) on columns [begin, end) of x [N, width]. Models whose config has `qk_clip` use this.
   void clamp_forward(Tensor x, int64_t begin, int64_t end, float limit);
   // dx = 0 where |x| >= limit, on columns [begin, end). x holds the clamped values. The limit is rounded to x's dtype.
   void clamp_backward(Tensor dx, Tensor x, int64_t begin, int64_t end, float limit);
   // out fp32[1] = sum of x, which is fp32. If `accumulate`, the sum is added to out.
   void sum(Tensor out, Tensor x, bool accumulate);
-  // out fp32[1] = sum of x^2 over the elements x of all tensors. It is not finite if an element is not finite.
+  // out fp32[1] = sum of x^2 over the elements x of all tensors. If an element is not finite, out is not finite.
   void sum_squares(Tensor out, const std::vector<Tensor>& xs);
 
   // --- embedding ------------------------------------------------------------------------------------------------
@@ -188,8 +190,9 @@ class Backend {
                          const AttentionRule& rule = {});
   void attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                           const AttentionShape& shape, const AttentionRule& rule = {});
-  // Optional hint: attention of this shape (any scale) will run repeatedly, so the backend may plan kernels now. Throws
-  // Error if the chosen kernels do not support the shape or the dtype.
+  // Announces that attention of this shape, with any scale, will run repeatedly. The CUDA backend plans cuDNN's kernels
+  // here, and runs them only for shapes that were announced. Throws Error if cuDNN is chosen and does not support the
+  // shape or the dtype.
   virtual void plan_attention(const AttentionShape& /*shape*/, DType /*dtype*/) {}
 
   // --- activation functions -------------------------------------------------------------------------------------
@@ -225,34 +228,35 @@ class Backend {
   void normalize(Tensor update, const NormalizeRule& rule);
   // update = sign(update): -1, 0 or 1.
   void sign(Tensor update);
-  // out fp32[n, k] = scale^2 * sums of squares in n matrices [out, in]. `along` says whether there is one sum for each
-  // row (k = out), each column (k = in) or each matrix (k = 1).
+  // out fp32[n, k] = scale^2 * sums of squares in n matrices [rows, cols]. `along` says whether there is one sum for
+  // each row (k = rows), each column (k = cols) or each matrix (k = 1).
   void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale);
   // Computes a factor for each row, column or matrix of n updates. factors, update_sums and gradient_sums are
   // fp32[n, k]; normuon does not use gradient_sums. Also updates the second moments, the slots' `second`.
   void adaptive_factors(Tensor factors, const std::vector<OptimizerSlot>& slots, Tensor update_sums,
                         Tensor gradient_sums, const AdaptRule& rule);
-  // Updates the second moment v, which is the slot's `second`. Then divides each element of the update by the root of
-  // the element's v.
+  // Updates the second moments, the slots' `second`. Then divides the update by roots of the second moments, as
+  // SecondMomentRule says.
   void second_moment(Tensor update, const std::vector<OptimizerSlot>& slots, const SecondMomentRule& rule);
   // Applies the step to the weights. factors and keeps are absent or fp32[n, k], where rule.along determines k.
   void apply(Tensor update, const std::vector<OptimizerSlot>& slots, Tensor factors, Tensor keeps,
              const ApplyRule& rule);
-  // out fp32[n, k] = sums of a * b for n pairs of matrices [out, in], or sums of |a| if b is empty. `along` determines
-  // k as in sums_of_squares().
+  // out fp32[n, k] = sums of a * b for n pairs of matrices [rows, cols], or sums of |a| if b is empty. `along`
+  // determines k as in sums_of_squares().
   void sums_along(Tensor out, const std::vector<Tensor>& a, const std::vector<Tensor>& b, Along along);
   // Multiplies update [n, out, in] by factors fp32[n, k], one per row, column or matrix.
   void scale_along(Tensor update, Tensor factors, Along along);
-  // x is fp32 of any shape.
+  // Applies PowerRule to each element of x, which is fp32 of any shape.
   void power(Tensor x, const PowerRule& rule);
   // y *= x, element by element; both are fp32 of any shape.
   void multiply(Tensor y, Tensor x);
-  // Computes steps = q s and keeps = q k in the notation of RetractRule. All tensors are fp32 and have the same two
-  // dimensions; radii may be absent.
+  // Computes steps = q s and keeps = q k in the notation of RetractRule. All tensors are fp32 and have the same shape
+  // with two dimensions. radii may be absent.
   void retract_factors(Tensor steps, Tensor keeps, Tensor ww, Tensor uw, Tensor uu, Tensor radii,
                        const RetractRule& rule);
+  // Applies LargestRule to the update and to the slots' `first`.
   void keep_largest(Tensor update, const std::vector<OptimizerSlot>& slots, const LargestRule& rule);
-  // Sorts the rows or columns of n matrices [out, in] by their keys fp32[n, k], the largest key first.
+  // Sorts the rows or columns of n matrices [rows, cols] by their keys fp32[n, k], the largest key first.
   void sort_along(const std::vector<Tensor>& matrices, Tensor keys, Along along);
   // Computes eigenvalues and eigenvectors of each symmetric matrix a fp32[k, k], which must be positive semidefinite up
   // to rounding errors. values fp32[k] receives the eigenvalues, the largest first, and the columns of q fp32[k, k]
@@ -282,15 +286,15 @@ class Backend {
    private:
     Backend& backend_;
   };
-  // Called when an operation starts and ends, so that a device can name the operation in error messages and profiles.
-  // `subject` is the operation's main tensor.
+  // begin() and end() are called when an operation starts and ends, so that a backend can name the operation in error
+  // messages and profiles. `subject` is the operation's main tensor.
   virtual void begin(const char* /*operation*/, const Tensor& /*subject*/) {}
   virtual void end() {}
 
-  // The operations as a device implements them. Their arguments have been checked.
+  // The operations as a backend implements them. Their arguments have been checked.
 #define ROWAN_OPERATION = 0
 #include "kernels/backend_overrides.inc"
-  // These functions have default implementations. A device may override them with faster ones.
+  // These functions have default implementations. A backend may override them with faster ones.
   virtual void do_repeat(const void* owner, uint64_t key, const std::function<void()>& work);
   virtual void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
   virtual void do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
@@ -303,11 +307,12 @@ class Backend {
   Timeline timeline_;
 };
 
-// The CPU backend. If `threads` is 0, it uses OMP_NUM_THREADS threads, or one thread for each core that the process may
-// run on if OMP_NUM_THREADS is not set.
+// The CPU backend. If `threads` is 0, the number of threads is OMP_NUM_THREADS. If this variable is not set, there is
+// one thread for each logical CPU that the process may run on.
 std::unique_ptr<Backend> make_cpu_backend(int threads = 0);
 // The backend of GPU number `index` mod the number of GPUs. Throws Error if the build has no CUDA or lacks these
-// attention kernels, if there is no driver or no GPU, or if the GPU's compute capability is below 8.0.
+// attention kernels, if `index` is negative, if there is no driver or no GPU, or if the GPU's compute capability is
+// below 8.0.
 std::unique_ptr<Backend> make_cuda_backend(int index, AttentionKernels attention = AttentionKernels::rowan);
 
 }  // namespace rowan

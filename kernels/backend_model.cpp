@@ -1,5 +1,5 @@
 // Backend's functions for a model, from the embedding to the loss, and for matrix products. They check arguments and
-// call do_NAME. The default do_NAME of the fused operations are here too.
+// call do_NAME. The default implementations of fused operations are here too.
 #include "kernels/operation.h"
 
 namespace rowan {

@@ -20,8 +20,9 @@ void matrix(const char* op, const char* argument, size_t i, const Tensor& x) {
   if (x.rank != 2) fail("{}: {} of slot {}: found {}, expected [out, in]", op, argument, i, x.describe());
 }
 
-// Checks that a weight has `count` elements (any number if count is 0), and its master as many. All weights must have
-// one dtype, masters must be fp32, and either all slots have a master or none.
+// Checks that each weight has `count` elements, or any number if count is 0, and that its master has as many. Also
+// checks that all weights have one dtype, that masters are fp32, and that either all slots have a master or none has
+// one.
 void values(const char* op, const Slots& slots, int64_t count) {
   for (size_t i = 0; i < slots.size(); ++i) {
     const Tensor &weight = slots[i].weight, &master = slots[i].master;
@@ -37,8 +38,8 @@ void values(const char* op, const Slots& slots, int64_t count) {
   }
 }
 
-// Checks that each gradient and momentum buffer has `count` elements (as many as the weight if count is 0), that all
-// gradients have one dtype, and that all momentum buffers have one dtype.
+// Checks that each gradient and each momentum buffer has `count` elements, or as many as the weight if count is 0. Also
+// checks that all gradients have one dtype, and that all momentum buffers have one dtype.
 void momenta(const char* op, const Slots& slots, int64_t count) {
   for (size_t i = 0; i < slots.size(); ++i) {
     const Tensor &gradient = slots[i].gradient, &first = slots[i].first;

@@ -7,7 +7,6 @@
 
 namespace rowan {
 
-// What memory is used for.
 enum class Category : uint8_t { weights, masters, gradients, optimizer_state, activations, workspace, data };
 constexpr auto names_of(Category) {
   return enum_names("weights", "masters", "gradients", "optimizer_state", "activations", "workspace", "data");

@@ -75,7 +75,7 @@ double peak_product_rate(Backend& backend, DType dtype) {
 }
 
 double copy_rate(Backend& backend, size_t bytes) {
-  // At this size, the launch and the synchronization of a GPU take a negligible part of the time.
+  // At the default size, the launch and the synchronization of a GPU take a negligible part of the time.
   if (bytes == 0) bytes = size_t{1} << (backend.host_memory() ? 28 : 30);
   Arena arena(backend, Category::workspace);
   const auto n = static_cast<int64_t>(bytes / 4);

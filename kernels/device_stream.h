@@ -1,5 +1,5 @@
 // The stream on which a GPU backend queues its operations. Other code that queues GPU work, such as NCCL's messages,
-// uses the stream to order its work before or after them.
+// uses this stream to order its work before or after these operations.
 #pragma once
 
 namespace rowan {

@@ -1,4 +1,4 @@
-// Dropout masks. Whether an element is dropped is a pure function of rate, seed, sample, site and element
+// Dropout masks. Whether an element is dropped is a pure function of rate, seed, sample, site and the element's index
 // (base/random.h). The backward and a recomputation therefore draw the same mask, and so does a run with another
 // micro-batch size or number of ranks. C++17, because CUDA sources include this header.
 #pragma once
@@ -29,7 +29,7 @@ struct DropoutMask {
     const uint64_t low = static_cast<uint32_t>(samples[2 * row]), high = static_cast<uint32_t>(samples[2 * row + 1]);
     return (high << 32 | low) << 24 | site;
   }
-  // The factors of elements [4 * group, 4 * group + 4) of the sample that `stream` belongs to.
+  // The factors of the four elements of a group. `stream` is the random stream of the group's sample.
   ROWAN_HOST_DEVICE void four(float (&factors)[4], uint64_t stream, int64_t group) const {
     const Philox draw = philox(seed, static_cast<uint64_t>(group), stream);
     for (int i = 0; i < 4; ++i) factors[i] = draw.word[i] < below ? 0.0f : factor;

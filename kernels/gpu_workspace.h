@@ -31,7 +31,7 @@ inline int64_t attention_owners(const AttentionShape& s, int64_t multiprocessors
 
 // --- eigenvectors and orthogonal factors (kernels/cuda/eigen.cu) ---
 // The number of matrices, beginning with matrices[begin], that are processed at once. They have the same size. A matrix
-// [k, k] needs squares * k * k doubles of scratch memory, and two or more matrices together need at most `limit`.
+// [k, k] counts as squares * k * k doubles of scratch memory. Two or more matrices together count as at most `limit`.
 inline int64_t eigen_batch(const std::vector<Tensor>& matrices, size_t begin, int64_t squares) {
   constexpr double limit = 1 << 25;  // doubles
   const int64_t k = matrices[begin].dim(0);
@@ -45,8 +45,8 @@ inline int64_t eigen_batch(const std::vector<Tensor>& matrices, size_t begin, in
 // --- normalized steps along columns and along very wide rows (kernels/cuda/optimizer_rows.cu) ---
 // The number of fp32 values of scratch memory for a matrix: the update, then sums of its rows or columns.
 inline int64_t staged_room(int64_t rows, int64_t cols) { return (rows * cols + std::max(rows, cols) + 3) / 4 * 4; }
-// The largest number of fp32 values of scratch memory, unless a single matrix needs more. As many matrices as fit are
-// processed at a time.
+// The largest number of fp32 values of scratch memory, unless a single matrix needs more. Several matrices are
+// processed at a time if they fit.
 constexpr int64_t staged_limit = int64_t{32} << 20;
 
 }  // namespace rowan

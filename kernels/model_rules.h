@@ -25,8 +25,8 @@ struct AttentionShape {
   int64_t out_width() const { return heads * head_dim; }
 };
 
-// Which attention kernels a GPU runs. rowan: our own. cudnn: cuDNN's, but our own where cuDNN's are not used, such as
-// with documents or dropout.
+// Which attention kernels a GPU runs. rowan: Rowan's. cudnn: cuDNN's in bf16, for shapes given to
+// Backend::plan_attention(), without documents and dropout; otherwise Rowan's.
 enum class AttentionKernels : uint8_t { rowan, cudnn };
 constexpr auto names_of(AttentionKernels) { return enum_names("rowan", "cudnn"); }
 

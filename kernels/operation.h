@@ -64,8 +64,7 @@ class Backend::Operation {
   void product(const Tensor& c, const Operand& a, const Operand& b) const;
   // Checks the arguments common to both passes of a norm. r, the residual stream, is fp32 or has the weight's dtype.
   // `out`, which is the norm's output or the gradient of the output, has the dtype of r or of the weight. rstd has one
-  // value per row. mean has one value per row for Norm::layer, and is empty for
-  // Norm::rms.
+  // value per row. mean has one value per row for Norm::layer, and is empty for Norm::rms.
   void norm(Norm kind, const char* argument, const Tensor& r, const char* result, const Tensor& out,
             const Tensor& weight, const Tensor& mean, const Tensor& rstd) const;
   void attention(const AttentionShape& shape, const AttentionRule& rule = {}) const;
@@ -78,14 +77,14 @@ class Backend::Operation {
   // device memory.
   void token_ids(const Tensor& ids, int64_t vocabulary, bool ignore) const;
 
-  // Appends the options that select a kernel to the recorded name. `text` is called only while recording.
+  // Appends text(), the options that select a kernel, to the recorded name. Calls text() only while recording.
   template <typename Text>
   void detail(Text text) {
     if (backend_.recording_) detail_ = text();
   }
 
-  // Calls backend.perform(arguments...). Error messages and traces show the operation's name and `subject`, its main
-  // tensor.
+  // Calls the member function `perform` of the backend, and records the call while Backend::record() runs. Error
+  // messages and traces show the operation's name and `subject`, its main tensor.
   template <typename... Parameters, typename... Arguments>
   void run(const Tensor& subject, void (Backend::*perform)(Parameters...), const Arguments&... arguments) const {
     {
@@ -108,9 +107,9 @@ class Backend::Operation {
   void stream(const Tensor& residual, const Tensor& out, const Tensor& weight) const;
   void statistics(Norm kind, const Tensor& mean, const Tensor& rstd, int64_t n) const;
 
-  // These functions append to `operands` what determines the memory traffic: a tensor's dtype and shape, the value of a
-  // flag, whether a factor is 0. A list of slots becomes five entries: the total sizes of its weights, masters,
-  // gradients, `first` states and `second` states.
+  // These functions append to `operands` what determines the memory traffic: the dtype and shape of a tensor, the value
+  // of a flag, and whether a factor is 0. A list of slots becomes five entries: the dtype and total size of its
+  // weights, of its masters, of its gradients, of its `first` and of its `second`.
   static void tell(std::string& operands, const Tensor& x);
   static void tell(std::string& operands, const std::vector<Tensor>& xs);
   static void tell(std::string& operands, const Slots& slots);

@@ -1,7 +1,7 @@
 // The slots and rules of Backend's optimizer operations. C++17, because CUDA sources include this header.
 //
-// A slot is a parameter, or a part of one, with the optimizer state. Operations take lists of slots, so that a GPU
-// processes many slots in one launch. An `update` tensor [n, out, in] (fp32 or bf16) holds one matrix for each of n
+// A slot is a parameter, or a part of one, with its optimizer state. Operations take lists of slots, so that a GPU can
+// process many slots in one launch. An `update` tensor [n, out, in] (fp32 or bf16) holds one matrix for each of n
 // slots.
 #pragma once
 
@@ -77,9 +77,10 @@ struct ProjectRule {
   float eps = 1e-10f;
 };
 
-// Multiplies the update by `target`, and by norm^(2 * exponent) for each of rows, columns and matrix that is set.
-// eps_mode says how eps enters the norm. All norms are taken before the update is changed. An exponent of -1/2 divides
-// by the norm. If clip > 0, each factor is limited to [1 / clip, clip].
+// Multiplies the update by `target`. If `rows` is set, also multiplies each row by norm^(2 * exponent), where norm is
+// the norm of the row. `columns` and `matrix` do the same for each column and for each whole matrix. An exponent of
+// -1/2 divides by the norm. eps_mode says how eps enters the norm. All norms are taken before the update is changed. If
+// clip > 0, each factor norm^(2 * exponent) is limited to [1 / clip, clip].
 struct NormalizeRule {
   bool rows = false, columns = false, matrix = false;
   float exponent = -0.5f;
@@ -90,12 +91,12 @@ struct NormalizeRule {
 };
 
 // Computes factors[n, k]. v[k] is the slot's `second`. Means and sums are over k.
-// namo:
+// If `normuon` is false (NAMO, arXiv 2602.17080):
 //   v = beta v + (1 - beta) gradient_sums;
 //   q = sqrt(update_sums) / (sqrt(v) + eps), or sqrt(update_sums) / sqrt(v + eps) if eps_inside;
 //   if 0 < clamp <= 1, q is limited to [clamp * mean q, mean q / clamp];
 //   factor = bias * q.
-// normuon:
+// If `normuon` is true (NorMuon, arXiv 2510.05491):
 //   v = beta v + (1 - beta) update_sums / width; r = 1 / (sqrt(v) + eps);
 //   norm = target if target > 0, else sqrt(sum of update_sums), which preserves the Frobenius norm of the update;
 //   factor = r * norm / (sqrt(sum of r^2 update_sums) + eps).
@@ -120,13 +121,13 @@ struct SecondMomentRule {
   float grad_scale = 1;
 };
 
-// x = factor * max(x + shift, floor)^exponent, or 0 if the maximum is not positive.
+// x = factor * max(x + shift, floor)^exponent, at most 3e38, or 0 if the maximum is not positive.
 struct PowerRule {
   float factor = 1, floor = 0, exponent = 1, shift = 0;
 };
 
-// A step along u that ends on the sphere of radius r, for each row or matrix w. It is computed from ww = |w|^2,
-// uu = |u|^2 and the dot product uw = <u, w>:
+// A step along u that ends on the sphere of radius r, for each row or matrix w. The inputs are ww = |w|^2, uu = |u|^2
+// and the dot product uw = <u, w>:
 // k = 1 - decay; s = lr * r / max(|u|, eps); q = r / max(|k w - s u|, eps); w = q k w - q s u.
 // steps receives q s, and keeps receives q k. If radii is empty, r = |w|. If `given`, s is read from steps.
 struct RetractRule {

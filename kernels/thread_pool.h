@@ -1,6 +1,6 @@
 // A thread pool for parallel loops with work stealing. In contrast to OpenMP, a loop does not wait for a thread that
-// starts late, because the other threads steal its iterations. Idle threads yield and soon sleep, so they leave their
-// cores to other processes.
+// starts late, because the other threads steal this thread's iterations. Idle threads spin briefly, then yield, then
+// sleep, so they leave their cores to other processes.
 #pragma once
 
 #include <atomic>
@@ -58,7 +58,9 @@ class ThreadPool {
   std::exception_ptr failure_;
   std::atomic<bool> failed_{false}, stop_{false};
   std::atomic<uint32_t> loops_{0};  // changes when a loop starts or the pool ends; idle threads wait for this
-  std::atomic<uint32_t> inside_;    // number of workers in the loop; while the top bit is set, no worker may enter
+  // The number of workers that execute the loop or check whether they may enter it. While the top bit is set, no worker
+  // may enter.
+  std::atomic<uint32_t> inside_;
   std::vector<std::thread> workers_;
 };
 

@@ -45,7 +45,7 @@ struct ReluSquared {
   static float slope(float x) { return 2.0f * positive(x); }
 };
 
-// Calls f(float{} or bf16{}, the activation).
+// Calls f(float{}, act) or f(bf16{}, act), where act is an object of the struct for `kind`.
 template <typename F>
 void with_activation(DType dtype, Activation kind, F&& f) {
   cpu::with_dtype(dtype, [&](auto type) {

@@ -1,4 +1,4 @@
-// The CPU backend. Its results specify the operations of kernels/backend.h; other backends are tested against it.
+// The CPU backend. Its results specify the operations of kernels/backend.h. Tests compare the CUDA backend with it.
 #pragma once
 
 #include <memory>

@@ -16,8 +16,8 @@ using namespace cpu;
 
 namespace {
 
-// Overwrites x[0, n) with the vector v of the reflection I - tau v v^T that maps x to (length, 0, ...). Returns tau,
-// which is 0 if x already has this form.
+// Overwrites x[0, n) with the vector v of the reflection I - tau v v^T that maps x to (length, 0, ...). Returns tau. If
+// x already has this form, tau is 0 and x is unchanged.
 double make_reflector(double* x, int64_t n, double& length) {
   double below = 0;
   for (int64_t i = 1; i < n; ++i) below += x[i] * x[i];

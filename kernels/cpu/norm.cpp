@@ -64,7 +64,7 @@ struct Moments {
   float g, gx;  // means of g = dout * weight and of g * x
 };
 
-// Adds one row's contribution to the gradients of weight and bias. Returns the moments, with the normalized row as x.
+// Adds one row's contribution to the gradients of weight and bias. Returns the Moments, where x is the normalized row.
 template <typename O, typename R, typename T>
 Moments parameter_gradients(float* d_weight, float* d_bias, const O* dout, const R* r, const T* weight, float mean,
                             float rstd, int64_t width) {

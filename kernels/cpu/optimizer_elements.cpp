@@ -1,5 +1,5 @@
 // Optimizer operations that work element by element: adamw, momentum, sign, second_moment and apply. AdamW moves 30
-// bytes per parameter with bf16 weights: it reads gradient, two states and master in fp32, and writes states, master
+// bytes per parameter with bf16 weights: it reads gradient, both moments and master in fp32, and writes moments, master
 // and weight. Lower bound on the time: this traffic at the rate of a copy.
 #include <tuple>
 

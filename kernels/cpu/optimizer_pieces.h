@@ -33,8 +33,8 @@ std::vector<Piece> cut(size_t slots, Units units, Grain grain) {
 inline constexpr int64_t element_grain = 32768;
 // Elements converted to floats at once. A few buffers of this size fit the L1 cache.
 inline constexpr int64_t block = 1024;
-// The number of columns to process at once: 32 to 256, and if possible so few that these columns of all rows fit 256 KB
-// of the L2 cache.
+// The number of columns to process at once: as many as fit 256 KB of the L2 cache with all their rows in fp32, but at
+// least 32 and at most 256.
 inline int64_t stripe(int64_t rows) {
   return std::clamp<int64_t>(65536 / std::max<int64_t>(1, rows) / 32 * 32, 32, 256);
 }
@@ -66,7 +66,7 @@ inline float rounded(float x) {
   return to_float(narrow);
 }
 
-// Rounds x to the bf16 below or above, with probabilities that make x the expected value. `bits` are 16 random bits.
+// Rounds a finite x down or up to bf16, with probabilities that make x the expected value. `bits` are 16 random bits.
 inline bf16 round_stochastic(float x, uint32_t bits) {
   uint32_t wide;
   std::memcpy(&wide, &x, sizeof wide);
@@ -80,7 +80,7 @@ inline uint32_t random_bits(const Rounding& rounding, int64_t element) {
   return element % 2 ? word >> 16 : word & 0xffffu;
 }
 
-// True if the mask allows decay of weight w. Has no branches, so that loops around it are vectorized.
+// True if the mask allows decay of weight w. Has no branches, so that compilers can vectorize the loops that call it.
 inline bool allows(Mask mask, float step, float w) {
   const float product = step * w;
   return (mask == Mask::none) | (product > 0.0f) | ((mask != Mask::same_sign) & (product == 0.0f));

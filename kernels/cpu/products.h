@@ -36,8 +36,8 @@ class TileProducts {
   cpu::Scratch packed_, own_;
 };
 
-// Products by oneDNN. fast() is true if this build has oneDNN, the level is v4, and this processor multiplies bf16
-// faster than fp32.
+// Products by oneDNN. fast() is true if this build has oneDNN, the level is v4, and the processor has bf16 instructions
+// that are faster than fp32 (products_onednn.cpp).
 class Bf16Products {
  public:
   explicit Bf16Products(ThreadPool& threads);

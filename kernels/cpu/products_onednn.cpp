@@ -27,7 +27,7 @@ using ISA = dnnl::cpu_isa;
 // The largest block of c that a thread computes at once.
 constexpr int64_t most_rows = 512, most_columns = 512;
 
-// Keeps oneDNN from starting OpenMP threads, which would busy-wait and slow down our threads.
+// Keeps oneDNN from starting OpenMP threads, which would busy-wait and slow down the threads of the pool.
 class OneThread {
  public:
   OneThread() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
@@ -65,7 +65,7 @@ struct Part {
 // `stride` is the distance between consecutive rows in memory, or between consecutive columns if `transpose`.
 dnnl::memory::desc describe(int64_t rows, int64_t cols, bool transpose, int64_t stride, DType dtype) {
   Dims strides = transpose ? Dims{1, stride} : Dims{stride, 1};
-  if (transpose && rows == 1) strides[0] = stride * cols;  // oneDNN 3.7 reads a stride of 1 here as contiguous columns
+  if (transpose && rows == 1) strides[0] = stride * cols;  // oneDNN 3.7 takes a row stride of 1 for contiguous columns
   return {{rows, cols}, dtype == DType::bf16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32, strides};
 }
 

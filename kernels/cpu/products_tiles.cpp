@@ -20,17 +20,17 @@ using cpu::lanes;
 using cpu::round_up;
 
 // panel: the columns of a tile; b is packed in panels of this width. group: the rows of a tile. depth: the values of k
-// that one tile product sums over, so that its part of a panel stays in cache. The partial sums are added up in order
-// of k.
+// that one tile product sums over, few enough that this part of a panel stays in cache. The partial sums are added up
+// in order of k.
 constexpr int64_t panel = cpu::block_vectors * lanes, depth = lanes == 16 ? 384 : 256, group = cpu::block_rows;
-// The largest block of c that a thread computes at once. The block and the part of a for one tile product need less
-// than 350 KB together.
+// The largest block of c that a thread computes at once. The sums of the block and a copy of most_rows x depth values
+// of a need less than 350 KB together.
 constexpr int64_t most_rows = 16 * group, most_columns = 512;
 constexpr int64_t most_packed = int64_t{4} << 20;  // floats of b packed at once, unless 512 columns have more
 constexpr int64_t few_rows = 8;                    // with at most this many rows, packing b does not pay off
 constexpr int64_t most_unpacked = 512;             // with more columns than this, tiles do not read b in place
-// Up to this m, a transposed a in fp32 is read in place. With a larger m, the rows of a are at least 4 KB apart in
-// memory, and they evict each other from the cache.
+// Up to this m, a transposed a in fp32 is read in place. With a larger m, the rows of a [k, m] are at least 4 KB apart
+// in memory, and they evict each other from the cache.
 constexpr int64_t most_uncopied = 1023;
 constexpr int64_t at_once = 8;  // number of values of a that are copied together, at least `group`
 static_assert(at_once >= group);
@@ -52,7 +52,8 @@ class Matrices {
   // Whether b has to be packed.
   bool packs() const { return packs_; }
 
-  // Packs rows [begin, begin + depth) of the panel at column j. The layout of `packed` is [panels][k][panel].
+  // Packs rows [begin, begin + depth) of the panel that begins at column first_column + j. The layout of `packed` is
+  // [panels][k][panel].
   void pack(float* packed, int64_t first_column, int64_t columns, int64_t j, int64_t begin) const {
     const int64_t count = std::min(depth, p_.k - begin), width = std::min(panel, columns - j);
     float* to = packed + j * p_.k + begin * panel;
@@ -154,7 +155,7 @@ class Matrices {
   // divided into groups, and the layout is [groups][count][group].
   void gather(float* left, int64_t row, int64_t rows, int64_t begin, int64_t count) const {
     if (p_.transpose_a) {
-      // Each row of a is read from left to right, and every group of rows of c copies its columns of the row of a.
+      // Reads each row of a from left to right, and copies its values to the groups that they belong to.
       for (int64_t x = 0; x < count; ++x) {
         const T* from = a_ + (begin + x) * p_.m + row;
         for (int64_t i = 0; i < rows; i += group) {

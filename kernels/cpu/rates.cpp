@@ -1,5 +1,5 @@
-// Measures three rates of this level: the peak rate of a core and the rates of tile products (kernels/cpu_levels.h),
-// and the rate of exponentials on all threads.
+// Measures this level's TileRates (kernels/cpu_levels.h), which are the rates of one core. Also measures the rate of
+// exponentials on all threads.
 #include <time.h>
 
 #include <algorithm>

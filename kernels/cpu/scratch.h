@@ -37,7 +37,8 @@ class Scratch {
   int64_t floats_ = 0;
 };
 
-// Scratch memory of the calling thread, kept between calls.
+// Scratch memory of `count` floats that belongs to the calling thread. A later call on this thread returns the same
+// memory, or larger memory in its place.
 inline float* lines(int64_t count) {
   thread_local std::vector<float> memory;
   if (static_cast<int64_t>(memory.size()) < count) memory.resize(static_cast<size_t>(count));

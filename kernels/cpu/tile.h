@@ -79,7 +79,7 @@ inline void tile_block(float* c, int64_t ldc, const float* a, int64_t lda, const
   for (int i = 0; i < MR; ++i)
 #pragma GCC unroll 8
     for (int j = 0; j < NV; ++j) {
-      // Not `auto`: it drops the alignment attribute, and the compiler would then assume aligned memory.
+      // Not `auto`, which drops the alignment attribute. The compiler would then assume aligned memory.
       UnalignedVector* to = reinterpret_cast<UnalignedVector*>(c + i * ldc + j * lanes);
       *to = accumulate ? *to + sums[i][j] : sums[i][j];
     }

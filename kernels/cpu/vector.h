@@ -41,8 +41,8 @@ inline float multiply_add(float a, float b, float c) { return std::fma(a, b, c);
 inline float multiply_add(float a, float b, float c) { return a * b + c; }
 #endif
 
-// x - n log 2. With FMA, log 2 is split into two parts, so that the cancellation of x and n log 2 loses no precision;
-// std::fma keeps the compiler from combining the parts again. Without FMA, the difference is computed in double.
+// x - n log 2. With FMA, log 2 is split into two parts, so that the cancellation of x and n log 2 loses little
+// precision. Without FMA, the difference is computed in double.
 inline float less_log2s(float x, float n) {
 #if ROWAN_FMA
   return std::fma(n, -1.42860677e-6f, std::fma(n, -0.693145752f, x));
@@ -100,7 +100,8 @@ inline float exp_saturating(float x) {
 inline float sigmoid(float x) { return 1.0f / (1.0f + exp_saturating(-x)); }
 
 // The standard normal distribution function Phi. `density` receives the density at x. Phi(-|x|) is e^(-x^2 / 2)
-// erfcx(|x| / sqrt 2) / 2, where erfcx is approximated by t times a polynomial in t = 1 / (1 + 0.4 |x| / sqrt 2).
+// erfcx(|x| / sqrt 2) / 2, where erfcx(y) = e^(y^2) erfc(y) is approximated by t times a polynomial in
+// t = 1 / (1 + 0.4 |x| / sqrt 2).
 inline float normal_cdf(float x, float& density) {
   float gauss = exp_nonpositive(-0.5f * x * x);
   density = 0.398942280f * gauss;

@@ -23,8 +23,8 @@ struct Silu {
   }
 };
 
-// (1 + tanh u) / 2 = sigmoid(2 u) and (1 + erf u) / 2 = erfc(-u) / 2. The right-hand sides avoid cancellation
-// when u is far below zero.
+// (1 + tanh u) / 2 = sigmoid(2 u) and (1 + erf u) / 2 = erfc(-u) / 2. The right-hand sides avoid cancellation when u is
+// far below zero.
 template <typename T>
 struct GeluTanh {
   static __device__ __forceinline__ float gate(float x) {

@@ -82,8 +82,8 @@ __device__ __forceinline__ void ldmatrix_x4(uint32_t (&r)[4], const void* row) {
                  : "memory");
 }
 
-// Starts an asynchronous copy of 16 bytes from global to shared memory. If `valid` is false, it writes zeros
-// and reads nothing.
+// Starts an asynchronous copy of 16 bytes from global to shared memory. If `valid` is false, it writes zeros and reads
+// nothing.
 __device__ __forceinline__ void copy_async_16(void* to, const void* from, bool valid) {
   asm volatile(
       "cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(to))),

@@ -15,7 +15,7 @@ namespace {
 using namespace cuda;
 
 constexpr int block = 256;
-constexpr int sweeps = 14;  // there is no test of convergence, which is quadratic
+constexpr int sweeps = 14;  // fixed: convergence, which is quadratic, is not tested
 constexpr double small_angle = 1e-14;
 
 // Returns the sum of x over the block to every thread.

@@ -1,10 +1,10 @@
 // Matrix products through cuBLASLt, and bias gradients. plan_for() queries cuBLASLt's heuristic once for each different
 // Product, and keeps the first answer. After time_products(), it keeps the choice that the file holds for the product.
-// If there is none, it times the answers and adds the fastest to the file. Without the file, two runs with one seed
-// could choose different algorithms and differ in their last bits.
-// FLOPs of [m, k] times [k, n]: 2 m n k. Lower bound on time: these FLOPs at the rate of the tensor cores. A bias
-// gradient takes a separate pass over dout. The lower bound on the time of this pass is 2 bytes per bf16 value at the
-// bandwidth of a copy.
+// If the file holds none, plan_for() times the answers and adds the fastest to the file. Without the file, two runs
+// with the same seed could choose different algorithms and differ in their last bits.
+// FLOPs of [m, k] times [k, n]: 2 m n k. Lower bound on the time in bf16: these FLOPs at the rate of the tensor cores.
+// A bias gradient takes a separate pass over dout. The lower bound on the time of this pass is 2 bytes per bf16 value
+// at the bandwidth of a copy.
 #include <algorithm>
 #include <cmath>
 #include <tuple>
@@ -112,7 +112,7 @@ const CudaBackend::Plan& CudaBackend::plan_for(const Product& p, const Operands&
   describe(CUBLASLT_MATMUL_DESC_EPILOGUE, p.epilogue);
   if (operands.bias) {
     describe(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, blas_type(p.out));
-    describe(CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);  // the heuristic may depend on the alignment
+    describe(CUBLASLT_MATMUL_DESC_BIAS_POINTER, operands.bias);  // the heuristic may depend on the pointer's alignment
   }
   if (operands.auxiliary) {
     describe(CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, p.ldd);

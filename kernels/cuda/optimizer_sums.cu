@@ -151,8 +151,8 @@ void CudaBackend::run_column_sums(const std::vector<cuda::Slot>& slots, const cu
   });
 }
 
-// Writes factor * the sums of squares to `out`. `rows` fp32[n, rows of a matrix] is scratch memory for the sums over
-// whole matrices.
+// Writes factor * the sums of squares to `out`. `rows` is scratch memory for one fp32 value per row of each matrix. It
+// is used only if `along` is `matrix`.
 void CudaBackend::run_sums(float* out, float* rows, std::vector<cuda::Slot> slots, const cuda::SlotTypes& types,
                            Along along, float factor) {
   int64_t height = slots[0].rows, width = slots[0].cols, n = static_cast<int64_t>(slots.size());

@@ -12,7 +12,7 @@ namespace rowan::cuda {
 class ProductChoices {
  public:
   // Reads the file if it exists. `device` names the GPU and cuBLASLt's version. If the file names another device, the
-  // file's choices are ignored, because an algorithm may be invalid there. Throws Error if the file is damaged.
+  // file's choices are ignored, because they may be invalid on this device. Throws Error if the file is damaged.
   ProductChoices(const std::string& file, const std::string& device);
 
   // The choice for a product, or null.

@@ -32,8 +32,8 @@ __device__ __forceinline__ float rounded(float x) {
 
 constexpr float log2_e = 1.4426950408889634f;
 
-// For bf16, exponential() uses a fast exponential, and sigmoid() also a fast division. For normal results, the errors
-// of both are far below the rounding error of bf16.
+// For bf16, exponential() uses a fast exponential, and sigmoid() also a fast division. Unless a result is denormal, the
+// errors of both are far below the rounding error of bf16.
 template <typename T>
 __device__ __forceinline__ float exponential(float x) {
   if constexpr (std::is_same_v<T, bfloat16>)
@@ -90,8 +90,8 @@ using Width = std::integral_constant<int, width>;
 __device__ __forceinline__ int64_t thread_index() { return int64_t{blockIdx.x} * blockDim.x + threadIdx.x; }
 __device__ __forceinline__ int64_t thread_count() { return int64_t{gridDim.x} * blockDim.x; }
 
-// Grid-stride loop over elements [0, count). Calls f(position, Width<width>()) for whole vectors.
-// Then calls f(position, Width<1>()) for the remaining elements.
+// Grid-stride loop over elements [0, count). Calls f(position, Width<width>()) for whole vectors. Then calls
+// f(position, Width<1>()) for the remaining elements.
 template <int width, typename F>
 __device__ __forceinline__ void for_elements(int64_t count, F f) {
   int64_t whole = count / width * width;

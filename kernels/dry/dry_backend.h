@@ -1,6 +1,6 @@
 // A Backend that computes nothing. It counts memory by category, and FLOPs, bytes and exponentials by family of
-// operations. It checks arguments like every backend, so the real model and optimizer code runs on it. Its addresses
-// are invented and never dereferenced. download() returns zeros.
+// operations. The code of the model and of the optimizer runs on it unchanged, and arguments are checked as on other
+// backends. Its addresses are invented and never dereferenced. download() returns zeros.
 #pragma once
 
 #include <array>
@@ -43,17 +43,17 @@ struct Work {
   double flops_full = 0;
   // FLOPs of the fifth product, which the backward needs because the scores are not among its arguments.
   double recomputed = 0;
-  // Bytes if each operand is read once and each result is written once. Of an embedding table, at most one row per
-  // token counts.
+  // Bytes if each operand is read once and each result is written once. Of the table of token embeddings, at most one
+  // row per token counts.
   double bytes = 0;
-  // Exponentials: one per unmasked score of attention, forward and backward; one per logit of the vocabulary in the
-  // cross-entropy; one per value of SiLU and GELU, forward and backward, because a sigmoid or a normal distribution
-  // function takes one. Exponentials that are taken once per row are not counted, nor are the optimizers' powers.
+  // Exponentials. Attention takes one per unmasked score, in the forward and in the backward. The cross-entropy takes
+  // one per logit of the vocabulary. SiLU and GELU take one per value, in the forward and in the backward. Exponentials
+  // that are taken once per row are not counted. The optimizers' powers are not counted either.
   double exponentials = 0;
 };
 
-// What limits a kernel's speed on a GPU. epilogue: the kernel takes no time on a device that fuses it into the
-// preceding product.
+// Which rate limits a kernel's speed on a GPU (src/train/step_budget.cpp). epilogue: the kernel takes no time on a
+// device that fuses it into the preceding product.
 enum class Bound : uint8_t {
   copy,
   optimizer,
@@ -72,7 +72,9 @@ struct Kernel {
   Bound bound = Bound::copy;
   DType dtype = DType::f32;  // for matrix products and bias gradients: dtype of the operands
   double calls = 1;
-  double flops = 0;  // executed FLOPs; in attention with recomputed scores (and masked ones on tensor cores)
+  // FLOPs that the kernel executes. In attention, they include recomputed scores and, on tensor cores, masked scores of
+  // tiles that are not fully masked.
+  double flops = 0;
   double bytes = 0;
 };
 
@@ -89,7 +91,7 @@ class DryBackend final : public Backend {
   const Work& work(OpFamily family) const { return work_[static_cast<size_t>(family)]; }
   // The sum over all families.
   Work work() const;
-  // The kernels that a GPU would have run since the last reset_work(), in order.
+  // An estimate of the kernels that a GPU would have run since the last reset_work(), in order.
   const std::vector<Kernel>& kernels() const { return kernels_; }
   // Clears the counted work; memory stays counted.
   void reset_work() { work_ = {}, kernels_.clear(); }
@@ -116,8 +118,9 @@ class DryBackend final : public Backend {
 
   // Counts an operation's scratch memory. As on a GPU, all operations share one block of the largest size.
   void use_scratch(double bytes);
-  // Counts the scratch memory of eigenvectors() or orthonormalize() for matrices [k, k], in doubles. For a CPU, counts
-  // squares * k^2 for the largest matrix. For a GPU, counts squares * k^2 + k + more for each matrix of a batch.
+  // Counts the scratch memory of eigenvectors() or orthonormalize() for matrices [k, k]. For a CPU, counts
+  // squares * k^2 doubles for the largest matrix. For a GPU, counts squares * k^2 + k + more doubles for each matrix of
+  // the largest batch (eigen_batch()).
   void use_eigen_scratch(const std::vector<Tensor>& matrices, int64_t squares, int64_t more);
   using Tensors = std::initializer_list<Tensor>;
   // Counts one call and one kernel, with the bytes of the tensors that are read and written. A tensor updated in place
@@ -152,8 +155,9 @@ class DryBackend final : public Backend {
 // Number of multiprocessors of the GPU that `rowan plan` assumes, an H100 or H200.
 inline constexpr int planned_multiprocessors = 132;
 
-// Makes a backend that counts the larger scratch memory of the CUDA backend on a GPU with this number of
-// multiprocessors. If `multiprocessors` is 0, it counts scratch memory for a CPU.
+// Makes a backend that counts the scratch memory of some operations, as the CUDA backend allocates it on a GPU with
+// this number of multiprocessors. If `multiprocessors` is 0, it counts only the CPU's scratch memory of eigenvectors()
+// and orthonormalize().
 std::unique_ptr<DryBackend> make_dry_backend(AttentionKernels attention = AttentionKernels::rowan,
                                              int multiprocessors = 0);
 

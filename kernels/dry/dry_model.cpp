@@ -24,7 +24,8 @@ bool on_tensor_cores(const AttentionShape& shape, DType dtype) {
 
 // FLOPs of one attention product over all heads, with head_dim multiply-adds per score. full: of all scores. causal: of
 // the unmasked scores. in_blocks: of all scores in blocks that are not fully masked, an estimate for GPU kernels, which
-// compute whole tiles. A block has 128 by 128 scores, or 64 by 64 if head_dim is above 64.
+// compute whole tiles. A block has 128 by 128 scores, or 64 by 64 if head_dim is above 64. Each row counts as one
+// document.
 struct Scores {
   double full, causal, in_blocks;
   explicit Scores(const AttentionShape& s)
@@ -191,10 +192,11 @@ void DryBackend::count_attention(Bound bound, const AttentionShape& shape, DType
   kernels_.back().flops = executed * (tensor_cores ? one.in_blocks : one.causal);
 }
 
-// An upper bound on the workspace of cuDNN 9.19 for the GPUs of tests/gpu/cudnn_plans.cpp. cuDNN's deterministic
+// Counts an upper bound on the workspace of cuDNN 9.19 for the GPUs of tests/gpu/cudnn_plans.cpp. cuDNN's deterministic
 // backward stores one bf16 score for each query and key, in tiles. With grouped-query attention it also stores the key
 // and value gradients of each query head in bf16, before it adds them up. On compute capability 10.0 it stores no
-// scores, and it stores these gradients in fp32. The frontend of cuDNN stores one fp32 sum for each query and head.
+// scores, and it stores the key and value gradients in fp32. The frontend of cuDNN stores one fp32 sum for each query
+// and head.
 void DryBackend::plan_attention(const AttentionShape& s, DType) {
   if (attention_ != AttentionKernels::cudnn) return;
   // Doubles represent all sizes that fit in memory exactly. Larger sizes do not overflow.

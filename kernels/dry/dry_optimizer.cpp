@@ -93,7 +93,7 @@ void DryBackend::do_sort_along(const std::vector<Tensor>& matrices, Tensor keys,
 }
 
 // Assumes eight Jacobi sweeps over k^2 / 2 pairs of rows, and 20 k FLOPs for the dot products and the rotation of a
-// pair. Scratch memory holds two matrices [k, k] of doubles for each matrix.
+// pair. For each matrix [k, k], scratch memory holds two matrices of the same size in doubles.
 void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values,
                                  const std::vector<Tensor>& a) {
   count(OpFamily::optimizer, {}, {});
@@ -106,7 +106,8 @@ void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector
 }
 
 // Applying the Householder reflections to the matrix takes 4/3 k^3 FLOPs, and multiplying them takes another 4/3 k^3.
-// Scratch memory holds three matrices [k, k] of doubles for each matrix: a copy, the reflections and their product.
+// For each matrix [k, k], a GPU's scratch memory holds three matrices of the same size in doubles: a copy, the
+// reflections and their product.
 void DryBackend::do_orthonormalize(const std::vector<Tensor>& a) {
   count(OpFamily::optimizer, {}, {});
   for (const Tensor& x : a) {
