@@ -152,8 +152,8 @@ class Backend {
   void linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias);
   // din[N, I] = dout[N, O] weight[O, I] (+ din if accumulate).
   void linear_backward_input(Tensor din, Tensor dout, Tensor weight, bool accumulate);
-  // d_weight[O, I] = dout^T in (+ d_weight if accumulate); d_bias[O], if present, = column sums of dout (+ d_bias if
-  // accumulate).
+  // d_weight[O, I] = dout^T in (+ d_weight if accumulate). If d_bias is present, d_bias[O] = column sums of dout
+  // (+ d_bias if accumulate).
   void linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in, bool accumulate);
   // c = alpha a b + beta c. Tensors of rank 3 are batches of matrices: one product for each index of the first
   // dimension. a, b and c have the same dtype. c must not overlap a or b.

@@ -26,7 +26,7 @@ void with_types(DType table, DType out, F&& f) {
     f(bf16{}, float{});
 }
 
-// Adds to to[0, width) the rows of `from` whose numbers are rows[0, count). They are summed in fp32, in this order.
+// to[0, width) += the sum of the rows of `from` whose numbers are rows[0, count), taken in fp32 and in this order.
 template <typename T, typename F>
 void add_rows(T* to, const F* from, int64_t width, const int64_t* rows, int64_t count) {
   constexpr int64_t vectors = 8, block = vectors * cpu::lanes;

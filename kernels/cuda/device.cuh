@@ -20,8 +20,8 @@ namespace rowan::cuda {
 constexpr int warp_size = 32;
 constexpr unsigned all_lanes = 0xffffffffu;
 
-// Bytes of dynamic shared memory that a kernel may use without an opt-in. Without it, CUDA's limit for static and
-// dynamic shared memory together is 48 KB, of which 4 KB are left for static arrays.
+// Bytes of dynamic shared memory that a kernel may use without an opt-in. CUDA's limit without an opt-in is 48 KB for
+// static and dynamic shared memory together. 4 KB are left for static arrays.
 constexpr size_t shared_without_asking = 44 * 1024;
 
 template <typename... Parameters>

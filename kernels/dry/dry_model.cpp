@@ -199,7 +199,7 @@ void DryBackend::count_attention(Bound bound, const AttentionShape& shape, DType
 // and head.
 void DryBackend::plan_attention(const AttentionShape& s, DType) {
   if (attention_ != AttentionKernels::cudnn) return;
-  // Doubles represent all sizes that fit in memory exactly. Larger sizes do not overflow.
+  // Doubles represent exactly all sizes that fit in memory. Larger sizes do not overflow.
   auto whole = [](double n, double of) { return std::ceil(n / of) * of; };
   const double rows = static_cast<double>(s.batch) * static_cast<double>(s.heads), seq = static_cast<double>(s.seq),
                scores = 2 * rows * whole(seq, 128) * whole(seq, 64),

@@ -92,8 +92,9 @@ void DryBackend::do_sort_along(const std::vector<Tensor>& matrices, Tensor keys,
   if (multiprocessors_) use_scratch(sizeof(float) * static_cast<double>(matrices[0].numel() + keys.cols()));
 }
 
-// Assumes eight Jacobi sweeps over k^2 / 2 pairs of rows, and 20 k FLOPs for the dot products and the rotation of a
-// pair. For each matrix [k, k], scratch memory holds two matrices of the same size in doubles.
+// Counts eight Jacobi sweeps over k^2 / 2 pairs of rows, and 20 k FLOPs for the dot products and the rotation of a
+// pair. This is an estimate: kernels/cuda/eigen.cu runs 14 sweeps, but does not rotate rows that are already
+// orthogonal. For each matrix [k, k], scratch memory holds two matrices of the same size in doubles.
 void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values,
                                  const std::vector<Tensor>& a) {
   count(OpFamily::optimizer, {}, {});
