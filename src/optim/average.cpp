@@ -20,7 +20,6 @@ Averages::Averages(Backend& backend, const AverageConfig& config, int64_t steps,
                                                           : held_memory_.take(share.weight.dtype, {share.count}));
 }
 
-// The average starts as a copy of the weights.
 void Averages::take(Average& average, double weight) {
   ++average.count;
   for (size_t i = 0; i < shares_.size(); ++i) {

@@ -16,9 +16,8 @@ constexpr Quintic keller = {3.4445, -4.7750, 2.0315};
 
 // Sources: Muon (keller); Emerging-Optimizers (quintic, polar_express with its safety factor of 1.01 folded in, cans,
 // aol, deepseekv4); arXiv 2505.16932 with the safety factor of modded-nanogpt (polar_express_5); arXiv 2606.00371
-// (cubic); modded-nanogpt's third track (track3, meant for 12 steps). With ns_normalize frobenius, the iteration starts
-// from x / (safety ||x||_F). The first step of aol then flips the sign of singular values above 0.88 of ||x||_F, so the
-// largest singular value should be smaller than that.
+// (cubic); modded-nanogpt's third track (track3, meant for 12 steps). With ns_normalize frobenius, the first step of
+// the set aol flips the sign of singular values above 0.88 ||x||_F, so all singular values should be below that.
 const std::map<std::string, Set>& sets() {
   static const std::map<std::string, Set> all = {
       {"keller", {1, {keller}}},

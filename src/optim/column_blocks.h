@@ -1,7 +1,6 @@
-// Lets the optimizer update blocks of columns as matrices of their own.
-// The optimizer's operations need each matrix in contiguous memory. Before a batch of such blocks is updated, the
-// blocks are therefore copied one after another into memory that all these batches share. The optimizer state of
-// the blocks is always stored in this order.
+// Lets the optimizer update blocks of columns as matrices of their own. The optimizer's operations need each matrix in
+// contiguous memory. Before a batch of such blocks is updated, the blocks are therefore copied one after another into
+// memory that all batches of such blocks share. The blocks' optimizer state is always stored one block after another.
 #pragma once
 
 #include <array>
@@ -15,8 +14,9 @@ using SlotPart = Tensor OptimizerSlot::*;
 // The tensors that are copied. Momentum and other state need no copy, because they are stored block by block.
 inline constexpr SlotPart moved_parts[] = {&OptimizerSlot::weight, &OptimizerSlot::master, &OptimizerSlot::gradient};
 
-// `wholes` are the matrices [rows, n * cols] of a batch. The batch's slots are their n blocks [rows, cols], in order. A
-// batch without blocks of columns has no `wholes`, and reserve(), place(), split() and join() do nothing.
+// `wholes` are the matrices [rows, n * cols] of a batch. The batch's slots are the n blocks [rows, cols] of each
+// matrix, in order. A batch without blocks of columns has no `wholes`, and reserve(), place(), split() and join() do
+// nothing.
 class ColumnBlocks {
  public:
   // Makes take() allocate enough for this batch.
@@ -36,7 +36,7 @@ class ColumnBlocks {
   struct Room {
     int64_t bytes = 0;
     Tensor memory;
-    // A tensor that starts at byte `at`.
+    // A tensor that starts at byte `at` of `memory`.
     Tensor from(int64_t at, DType dtype, std::initializer_list<int64_t> shape) const {
       return {memory.as<char>() + at, dtype, shape};
     }

@@ -28,7 +28,7 @@ struct Own {
   }
 };
 
-// The AdamW for parameters that the recipe does not take, with separate values for embeddings and vectors.
+// The AdamW for parameters that the main recipe does not update, with separate values for embeddings and vectors.
 struct Half {
   Recipe recipe;
   double lr_ratio = 0;
@@ -161,7 +161,7 @@ void visit(OptimizerConfig& config, Section& keys) {
   RoundingMode rounding = config.stochastic ? RoundingMode::stochastic : RoundingMode::nearest;
   keys.choice({.name = "rounding", .help = "how bf16 weights without masters are rounded"}, rounding);
   config.stochastic = rounding == RoundingMode::stochastic;
-  keys.choice({.name = "state", .help = "`auto`: bf16 for bf16 weights without masters, else `fp32`; `bf16`"},
+  keys.choice({.name = "state", .help = "`fp32`, `bf16`, or `auto`: bf16 for bf16 weights without masters, else fp32"},
               config.state);
   keys.integer<0, int64_t{1} << 40>(
       {.name = "telemetry_every",
@@ -176,7 +176,7 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
   const std::string name = object.choice("name", names);
   const std::string variant = object.choice("variant", {"code", "paper"}, std::string("code"));
   if (variant == "paper" && (name == "recipe" || !find_recipe(name).paper))
-    object.fail("variant", fmt::format("{} has no variant 'paper'", name));
+    object.fail("variant", fmt::format("found 'paper', expected code; {} has no variant 'paper'", name));
   Recipe main = named_recipe(name, variant);
   read_recipe(object, main);
   check_recipe(object, main);

@@ -73,7 +73,8 @@ void check_routing(JsonObject object, const OptimizerConfig& config, const Param
 // The index of the group that updates a parameter. Throws Error if the group's recipe needs a matrix and the parameter
 // is not a matrix.
 size_t group_of(const OptimizerConfig& config, const Parameter& parameter);
-// The part of a parameter that an ownership plan must not cut. It may cut a matrix between blocks (block_rows_of()).
+// The part of a parameter that an ownership plan must not cut. A plan may still cut a matrix between blocks
+// (block_rows_of()).
 Atom atom_of(const OptimizerConfig& config, const Parameter& parameter);
 // For each group that has parameters: its name, with _ instead of spaces, and its learning rate at step `step` (from
 // 0), without the width factor. `pace` is that of the main schedule.

@@ -10,7 +10,7 @@
 namespace rowan {
 namespace {
 
-// A batch gets further slots only up to this many elements, which bounds the workspace.
+// Slots join a batch only up to this many elements, to bound the workspace.
 constexpr int64_t batch_elements = 32 << 20;
 
 DType state_dtype(const OptimizerConfig& config, const Share& share) {
@@ -76,15 +76,16 @@ void check_share(const Recipe& recipe, const Share& share) {
     fail("optimizer: {} has no {}", p.name, share.weight.empty() ? "weight" : "gradient");
   if (share.weight.numel() != share.count || share.gradient.numel() != share.count ||
       (!share.master.empty() && share.master.numel() != share.count))
-    fail("optimizer: {}: {} elements are owned, but the weight is {}, the gradient {}, the master {}", p.name,
-         share.count, share.weight.describe(), share.gradient.describe(), share.master.describe());
+    fail("optimizer: {}: found weight {}, gradient {}, master {}, expected {} elements, those of the share", p.name,
+         share.weight.describe(), share.gradient.describe(), share.master.describe(), share.count);
   if (p.shape.size() != 2) return;
   if (recipe.atom() == Atom::row && (share.begin % p.cols() || share.count % p.cols()))
-    fail("optimizer: {} works on whole rows of {}, but elements [{}, {}) of it are owned", recipe.name, p.name,
-         share.begin, share.begin + share.count);
+    fail("optimizer: {}: found a share of elements [{}, {}), expected whole rows, as {} needs", p.name, share.begin,
+         share.begin + share.count, recipe.name);
   if (recipe.atom() == Atom::matrix && !share.whole() && blocks_of(recipe, share).own.empty())
-    fail("optimizer: {} works on the whole of {}{}, but elements [{}, {}) of it are owned", recipe.name, p.name,
-         recipe.blocks.by == Blocks::By::none ? "" : " or of its blocks", share.begin, share.begin + share.count);
+    fail("optimizer: {}: found a share of elements [{}, {}), expected the whole matrix{}, as {} needs", p.name,
+         share.begin, share.begin + share.count, recipe.blocks.by == Blocks::By::none ? "" : " or whole blocks",
+         recipe.name);
 }
 
 }  // namespace
@@ -262,9 +263,10 @@ void Optimizer::take_columns() {
 }
 
 // MARS clips c = s a - b of each parameter to norm 1, where a = (1 + k) g, b = k previous, and s is the clipping
-// coefficient of the whole model. s is known only after the ranks have exchanged sums. Since
+// coefficient of the whole model. s is known only after the ranks have added up the gradient norm. Since
 //   |s a - b|^2 = s |a - b|^2 + (s^2 - s) |a|^2 + (1 - s) |b|^2,
-// it is enough to exchange |a - b|^2, |a|^2 and |b|^2, which do not contain s.
+// it is enough to add up |a - b|^2, |a|^2 and |b|^2 over the ranks. They do not contain s, so this needs no second
+// message.
 ParameterSums Optimizer::sums() const {
   ParameterSums sums;
   if (std::none_of(config_.groups.begin(), config_.groups.end(),
@@ -338,8 +340,8 @@ std::pair<int64_t, int64_t> Optimizer::shape_of(const Batch& batch, size_t i) {
   return {batch.parameters[i]->rows(), batch.parameters[i]->cols()};
 }
 
-// Throws Error for a matrix or block of zeros that would stay zero: `retract` keeps the norm, and `magnitudes` cannot
-// move rows without a direction.
+// Throws Error for a matrix or block of zeros that would stay zero: `retract` keeps the norm 0, and `magnitudes` cannot
+// move a row of length 0.
 void Optimizer::check_weights() const {
   for (const Batch& batch : batches_) {
     if (batch.recipe->adamw || backend_.name() == "dry") continue;
@@ -350,8 +352,7 @@ void Optimizer::check_weights() const {
       if (std::all_of(weights.begin(), weights.end(), [](float w) { return w == 0; }))
         fail(
             "optimizer: {} is zero, and {} would keep it zero; initialize it with other values, or give it to another "
-            "recipe "
-            "(optimizer.groups)",
+            "recipe (optimizer.groups)",
             batch.parameters[i]->name, batch.recipe->retract == Retract::none ? "magnitudes" : "retract");
     }
   }

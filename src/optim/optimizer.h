@@ -1,4 +1,4 @@
-// Optimizer: one step of every recipe of a config on the shares of the parameters that this process owns.
+// Optimizer: updates the shares of parameters that this process owns, each by the recipe of its group.
 #pragma once
 
 #include <map>
@@ -40,8 +40,8 @@ class Optimizer {
   // gradient, or has tensors of wrong sizes, or if no recipe fits its parameter.
   Optimizer(Backend& backend, const OptimizerConfig& config, std::vector<Share> shares, uint64_t seed = 0);
 
-  // Some recipes need sums over whole parameters. Returns the sums over this process's shares, or an empty map if no
-  // recipe needs any. Changes no state, even if gradients are not finite.
+  // MARS's AdamW needs sums over whole parameters. Returns the sums over this process's shares, or an empty map if no
+  // group uses MARS's AdamW. Changes no state, even if gradients are not finite.
   ParameterSums sums() const;
 
   // Makes one update. `step` counts from 0. Step 0 throws Error if a matrix is zero and its recipe would keep it zero.

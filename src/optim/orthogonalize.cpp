@@ -68,9 +68,9 @@ Tensor iterate(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
   return x;
 }
 
-// Gram Newton-Schulz (Dao-AILab): iterates the same polynomials on A = x x^T alone and accumulates their product P + q
-// I. At the end, x <- (P + q I) x. This multiplication also precedes the third iteration, where A is recomputed from x,
-// which removes its rounding errors, and P + q I starts anew.
+// Gram Newton-Schulz (Dao-AILab): iterates the same polynomials on A = x x^T alone and accumulates their product, the
+// matrix P + q I. At the end, x <- (P + q I) x. The same multiplication is made before the third iteration. A is then
+// recomputed from x, which removes its rounding errors, and the product starts anew.
 Tensor iterate_on_gram(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
   constexpr size_t restart = 2;
   Backend& backend = run.backend;

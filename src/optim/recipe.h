@@ -38,20 +38,21 @@ constexpr auto names_of(Direction) {
   return enum_names("newton_schulz", "polar", "aurora", "row_normalize", "column_normalize", "alternate_axis",
                     "both_axes", "sign", "none");
 }
-// soap_momentum: SOAP's basis, with second moments of the momentum instead of the gradient.
+// soap_momentum: SOAP's basis, with second moments of the momentum stage's update instead of the gradient.
 enum class Precondition : uint8_t { none, soap, soap_momentum, kl_soap, kl_shampoo };
 constexpr auto names_of(Precondition) { return enum_names("none", "soap", "soap_momentum", "kl_soap", "kl_shampoo"); }
-// Whether the factors and the basis are updated before or after the step that a gradient makes. `after`: both after the
-// step. The first gradient then only initializes both and makes no step, except with soap_momentum. `before`: both
-// before the step. `around`: the factors before the step, the basis after it; the first basis is computed before the
-// first step.
+// Whether the factors and the basis are updated before or after the step that a gradient makes.
+// after: both after the step. The first gradient initializes both. It makes no step, except with soap_momentum, where
+// the step is that of the unchanged momentum.
+// before: both before the step.
+// around: the factors before the step, the basis after it. The first basis is computed before the first step.
 enum class PreconditionOrder : uint8_t { after, before, around };
 constexpr auto names_of(PreconditionOrder) { return enum_names("after", "before", "around"); }
 enum class Basis : uint8_t { power, eigh };
 constexpr auto names_of(Basis) { return enum_names("power", "eigh"); }
 enum class Graft : uint8_t { none, adam };
 constexpr auto names_of(Graft) { return enum_names("none", "adam"); }
-// Which Newton-Schulz coefficients repeat if there are more steps than coefficients.
+// Which Newton-Schulz coefficients repeat if a set has fewer than ns_steps: the last triple, or the whole set.
 enum class Repeat : uint8_t { last, all };
 constexpr auto names_of(Repeat) { return enum_names("last", "all"); }
 enum class Start : uint8_t { frobenius, aol, gram };
@@ -91,8 +92,9 @@ constexpr auto names_of(Kept) { return enum_names("fp32", "bf16"); }
 // The coefficients a, b, c of one iteration X <- a X + (b A + c A^2) X, where A = X X^T.
 using Quintic = std::array<double, 3>;
 
-// Splits a parameter into blocks of consecutive rows, each of which is updated as a matrix of its own. `heads` and
-// `pairs` split attention's output projection into blocks of columns instead, because its columns belong to heads.
+// Splits a parameter into blocks of consecutive rows, each of which is updated as a matrix of its own. With `heads` a
+// block is one attention head, with `pairs` two heads. Both split attention's output projection into blocks of columns
+// instead, because its columns belong to heads.
 struct Blocks {
   enum class By : uint8_t { none, count, rows, heads, pairs };
   By by = By::none;
@@ -119,7 +121,7 @@ struct Recipe {
   double beta1 = 0.9, beta2 = 0.95;  // adapt, precondition, shampoo and magnitudes also use beta2
   double eps = 1e-8;                 // also used by project and by directions that normalize an axis
   bool corrected_eps = true;  // true: add eps to the root of the bias-corrected v (as torch); false: to the root of v
-  bool corrected_decay = false;  // decay is scaled by the bias-corrected step size instead of lr
+  bool corrected_decay = false;  // decay is multiplied by lr sqrt(1 - beta2^t) / (1 - beta1^t) instead of lr
 
   // The stages; stages.h has the order in which they run.
   double width_scale = 0;  // lr of each matrix is multiplied by (inputs / width_base)^width_scale; 0: off
@@ -180,7 +182,7 @@ struct Recipe {
   double adapt_eps = 1e-8;
   bool adapt_eps_inside = false;
   double clamp = 0;     // the constant c of NAMO-D; 0: unlimited
-  double step_cap = 0;  // NAMO's cap on step and decay; 0: unlimited
+  double step_cap = 0;  // NAMO's cap on the factors of the step and of adaptive decay; 0: unlimited
   ShapeScale shape_scale = ShapeScale::none;
   double scale = 0.2;                                    // factor for moonlight, axis and rms
   double radius = 1;                                     // multiplies the step, in addition to the factor for the shape
@@ -192,7 +194,7 @@ struct Recipe {
   Retract retract = Retract::none;
   double retract_eps = 1e-10;
 
-  // A copy with the momentum and weight decay of step `step` (from 0), at which the schedule is at `pace`.
+  // A copy with the momentum and weight decay of step `step` (from 0). `pace` is that of the schedule at this step.
   Recipe at(int64_t step, const Pace& pace) const;
   // The factor of lr for a matrix with `inputs` columns (width_scale).
   double width_factor(int64_t inputs) const;
@@ -200,7 +202,7 @@ struct Recipe {
   Atom atom() const;
   // Whether the direction normalizes rows or columns.
   bool normalizes_axis() const;
-  // Whether Backend::normalized_step runs the recipe in one pass over memory.
+  // Whether Backend::normalized_step can make the recipe's whole step.
   bool fused() const;
   // Whether NAMO's factors multiply lr, both for the step and for adaptive decay.
   bool scales_rate() const { return adapt == Adapt::matrix || adapt == Adapt::column; }
@@ -214,28 +216,30 @@ struct Recipe {
   bool cautious() const { return decay == Decay::cautious || decay == Decay::cautious_strict; }
 };
 
-// Overrides `recipe` with the switches in `object`; leaves other keys unread. Throws Error for a switch without effect.
+// Overrides `recipe` with the switches in `object`; leaves other keys unread. Throws Error for a switch that has no
+// effect or an invalid value.
 void read_recipe(JsonObject& object, Recipe& recipe);
 // Throws Error through `object` if the switches contradict each other, and says why.
 void check_recipe(const JsonObject& object, const Recipe& recipe);
-// The recipe's name, and every switch that has an effect, under the keys that read_recipe reads.
+// The recipe's name, its variant unless that is "code", and every switch that has an effect.
 Json to_json(const Recipe& recipe);
 // The stages and their switches: one line per switch, with its key and its possible values.
 std::string describe_switches();
 // Describes the stages in words: "heavy_ball 0.95 nesterov > equilibrate row > ...".
 std::string describe(const Recipe& recipe);
 
-// The names of Newton-Schulz coefficient sets. A recipe uses the first ns_steps coefficients. If the set is shorter,
-// its last coefficients or the whole set repeat (ns_repeat).
+// The names of Newton-Schulz coefficient sets. A recipe uses the first ns_steps triples of its set. If the set is
+// shorter, its last triple or the whole set repeats (ns_repeat).
 std::vector<std::string> coefficient_sets();
 // The coefficients of every iteration of a recipe that orthogonalizes.
 std::vector<Quintic> iterations(const Recipe& recipe);
-// A matrix is divided by its norm times this factor before the first iteration; the factor is 1 for most sets.
+// The safety factor: before the first iteration, a matrix is divided by its norm times this factor. Not used with
+// ns_normalize aol.
 double norm_safety(const Recipe& recipe);
 
 const char* name_of(Atom atom);
-// The number of rows of each block of a parameter; a single entry if its rows are not split. Throws Error if the blocks
-// do not divide the rows, or if the number of heads is odd with `pairs`.
+// The number of rows of each block of a parameter; a single entry if its rows are not split. Throws Error if a number
+// of blocks does not divide the rows, if a list of rows has another sum, or if the number of heads is odd with `pairs`.
 std::vector<int64_t> block_rows(const Recipe& recipe, const Parameter& parameter);
 // The number of equal blocks of columns in which a parameter is updated; 1 if its columns are not split. Throws Error
 // if the number of heads is odd with `pairs`.

@@ -86,7 +86,7 @@ class Reader : public Switches {
   }
   void momentum(Recipe& r) override {
     if (idle("momentum") || !object_.has("momentum")) return;
-    const bool follows = r.beta == r.momentum;  // most recipes use one coefficient for both
+    const bool follows = r.beta == r.momentum;  // most recipes use one coefficient for both, so beta changes too
     r.momentum_course = {};
     if (object_.raw("momentum").is_object()) {
       JsonObject course = object_.object("momentum");
@@ -115,7 +115,7 @@ class Reader : public Switches {
                                                     join(coefficient_sets())));
       r.ns_list.push_back({item[0].get<double>(), item[1].get<double>(), item[2].get<double>()});
     }
-    if (r.ns_list.empty()) object_.fail("ns_coefficients", "found an empty list");
+    if (r.ns_list.empty()) object_.fail("ns_coefficients", "found an empty list, expected at least one [a, b, c]");
     r.ns_coefficients = "list";
     if (!object_.has("ns_steps")) r.ns_steps = static_cast<int64_t>(r.ns_list.size());
   }

@@ -21,16 +21,16 @@ std::vector<RecipeInfo> all_recipes() {
        "m = b1 m + (1 - b1) g\nv = b2 v + (1 - b2) g^2\nw = (1 - lr wd) w - lr (m / (1 - b1^t)) / (sqrt(v / (1 - "
        "b2^t)) + "
        "eps)",
-       "Vectors (norms and biases) do not decay, as in nanoGPT; MuonEq's and RMNP's C4 code decays them too "
-       "(vector_weight_decay), RMNP's and NAMO's GPT-2 code does not decay embeddings either (a group of role "
-       "embedding). RMNP's C4 "
-       "baseline uses eps 1e-10, MuonEq's 1e-6 on the uncorrected root (corrected_eps false).",
+       "Vectors (norms and biases) do not decay, as in nanoGPT. MuonEq's and RMNP's C4 code decays them too "
+       "(vector_weight_decay). RMNP's and NAMO's GPT-2 code does not decay embeddings either (a group of role "
+       "embedding). RMNP's C4 baseline uses eps 1e-10. MuonEq's uses eps 1e-6 on the uncorrected root "
+       "(corrected_eps false).",
        R"({"lr": 1e-3, "weight_decay": 0.1, "betas": [0.9, 0.95], "eps": 1e-8})", nullptr,
        R"({"vector_weight_decay": 0})", "torch.optim.AdamW"},
       {"mars-adamw", "Yuan et al., MARS, arXiv 2411.10438; AGI-Arena/MARS mars.py, approximate form", "two_dimensional",
        "c = g + gamma b1 / (1 - b1) (g - g_previous)\nc = c / max(1, ||c||_F)\nAdamW on c",
-       "Vectors are left to plain AdamW at its own rate, without decay. MuonEq's C4 scripts pass betas 0.9, 0.95. The "
-       "code adds decay and step before it rounds to bf16; here each is rounded (precision bf16_pure).",
+       "Plain AdamW updates vectors, with its own rate and without decay. MuonEq's C4 scripts pass betas 0.9, 0.95. "
+       "With bf16 weights, the code adds decay and step before it rounds; here each is rounded (precision bf16_pure).",
        R"({"lr": 3e-3, "weight_decay": 0.1, "betas": [0.95, 0.99], "eps": 1e-8, "mars_gamma": 0.025})", nullptr,
        R"({"lr": 3e-3, "vector_weight_decay": 0})", "the authors' mars.py"},
       {"lion", "Chen et al., arXiv 2302.06675; lion-pytorch", "everything",
@@ -46,9 +46,9 @@ std::vector<RecipeInfo> all_recipes() {
        "m = momentum m + (1 - momentum) g\nu = (1 - momentum) g + momentum m\nO = NS5(u / (||u||_F + 1e-7))\n"
        "w = (1 - lr wd) w - lr sqrt(max(1, out / in)) O",
        "torch.optim.Muon clamps the norm at 1e-7 (ns_eps_mode clamp). RMNP's GPT-2 code keeps the momentum as a sum "
-       "(form heavy_ball): the same direction; it rounds sqrt(max(1, out / in)) O to bf16 (direction_precision). All "
-       "of "
-       "them run the iteration in bf16 whatever the weights are (ns_precision bf16; auto is the weights' own).",
+       "(form heavy_ball), which has the same direction, and rounds sqrt(max(1, out / in)) O to bf16 "
+       "(direction_precision). All these programs run the iteration in bf16 for weights of any dtype (ns_precision "
+       "bf16). Here the default is the dtype of the weights (ns_precision auto).",
        R"({"lr": 0.02, "weight_decay": 0, "momentum": 0.95, "nesterov": true, "direction": "newton_schulz",
            "shape_scale": "keller"})",
        nullptr, R"({"lr": 3e-4, "betas": [0.9, 0.95], "eps": 1e-10})",
@@ -58,21 +58,21 @@ std::vector<RecipeInfo> all_recipes() {
        "m = momentum m + g\nu = g + momentum m\nO = NS5(u / (||u||_F + 1e-7))\nw = (1 - lr wd) w - lr 0.2 "
        "sqrt(max(out, "
        "in)) O",
-       "MuonEq's C4 scripts run it without Nesterov as `muon` and with it as `muon-nesterov`; NAMO's keeps the "
-       "momentum "
-       "as an EMA and decays nothing in the AdamW half.",
+       "MuonEq's C4 scripts run it without Nesterov as `muon` and with Nesterov as `muon-nesterov`. NAMO's copy keeps "
+       "the momentum as an EMA, and its AdamW half does not decay.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
            "direction": "newton_schulz", "shape_scale": "moonlight"})",
        nullptr, R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "MuonEq's and NAMO's copies of it"},
       {"rmnp", "Deng et al., RMNP, arXiv 2603.20527; Dominator-Index/RMNP LLaMA/optimizers/RMNP_optimizer.py", "hidden",
        "m = beta m + (1 - beta) g\nu = (1 - momentum) g + momentum m\nd_i = u_i / max(|u_i|, eps) for each row\n"
        "w = (1 - lr wd) w - lr sqrt(max(1, out / in)) d",
-       "The printed rule has neither Nesterov, shape factor nor decay (variant paper); the README adds eps to the norm "
+       "The printed rule has no Nesterov, no shape factor and no decay (variant paper). The README adds eps to the "
+       "norm "
        "(eps_mode add). The GPT-2 code keeps the momentum as a sum (form heavy_ball), rounds sqrt(max(1, out / in)) d "
-       "to "
-       "bf16 (direction_precision), decays no matrix and sends embeddings through RMNP too (routing two_dimensional), "
-       "which the C4 code calls rmnp_all. The AdamW half decays by the bias-corrected step, takes eps 1e-10 (1e-8 for "
-       "GPT-2) on the uncorrected root, and runs at the matrices' rate in all C4 runs, as here unless given its own.",
+       "to bf16 (direction_precision), and does not decay matrices. It also updates embeddings by RMNP (routing "
+       "two_dimensional); the C4 code calls this rmnp_all. The AdamW half decays by the bias-corrected step and uses "
+       "eps 1e-10 (1e-8 for GPT-2) on the uncorrected root. In all C4 runs it has the rate of the matrices, which is "
+       "the default here.",
        R"({"lr": 5e-3, "weight_decay": 0.1, "momentum": 0.95, "nesterov": true, "direction": "row_normalize",
            "eps": 1e-12, "shape_scale": "keller"})",
        R"({"nesterov": false, "shape_scale": "none", "weight_decay": 0})",
@@ -82,10 +82,9 @@ std::vector<RecipeInfo> all_recipes() {
        "m = beta m + (1 - beta) g\nu = (1 - momentum) g + momentum m\nt_i = w_i / max(|w_i|, eps)\n"
        "v_i = u_i - <u_i, t_i> t_i\nd_i = v_i / max(|v_i|, eps)\nw = (1 - lr wd) w - lr sqrt(max(1, out / in)) d",
        "The printed algorithm has neither Nesterov nor the shape factor (variant paper). Weight decay is 0 in the "
-       "class "
-       "and the paper, 0.1 in the README. The authors' second package is nora-opt; an early version projected "
-       "along raw weights (raw_weights). Weights and state are fp32 whatever the model's precision, in the code and "
-       "here unless bf16_pure asks otherwise.",
+       "class and the paper, 0.1 in the README. The authors' second package is nora-opt. An early version projected "
+       "along raw weights (raw_weights). The code updates fp32 weights with fp32 state in every precision. Rowan does "
+       "so with the precisions fp32, tf32 and bf16.",
        R"({"lr": 5e-3, "weight_decay": 0, "momentum": 0.95, "beta": 0.95, "nesterov": true, "project": "rows",
            "direction": "row_normalize", "eps": 1e-10, "shape_scale": "keller"})",
        R"({"nesterov": false, "shape_scale": "none"})",
@@ -95,11 +94,11 @@ std::vector<RecipeInfo> all_recipes() {
        "m = momentum m + (1 - momentum) g\nu = (1 - momentum) g + momentum m\nv = beta2 v + (1 - beta2) ||g||_F^2\n"
        "O = NS5(u / (||u||_F + 1e-7))\na = lr sqrt(1 - beta2^t) / (1 - momentum^t) ||u||_F / (sqrt(v) + eps)\n"
        "w = (1 - wd min(a, 1)) w - min(0.2 sqrt(max(out, in)) a, 1) O",
-       "The paper prints no Nesterov, no shape factor and no caps, and weight decay 0.01 (variant paper); it names "
-       "scalars and vectors alone as AdamW's (routing two_dimensional), the code keeps embeddings there. The first "
-       "release had eps inside the root (adapt_eps_inside), with which the tables may have been made. The AdamW half "
-       "shares lr and does not decay. The code rounds the step a O to bf16; here direction_precision rounds "
-       "0.2 sqrt(max(out, in)) O when asked to.",
+       "The paper prints no Nesterov, no shape factor and no caps, and weight decay 0.01 (variant paper). In the paper "
+       "AdamW updates only scalars and vectors (routing two_dimensional); in the code it also updates embeddings. The "
+       "first release had eps inside the root (adapt_eps_inside), with which the tables may have been made. The AdamW "
+       "half shares lr and does not decay. The code rounds the step a O to bf16; here direction_precision bf16 rounds "
+       "0.2 sqrt(max(out, in)) O.",
        R"({"lr": 0.01, "weight_decay": 0.1, "momentum": 0.95, "nesterov": true, "direction": "newton_schulz",
            "adapt": "matrix", "beta2": 0.99, "adapt_eps": 1e-8, "step_cap": 1, "shape_scale": "moonlight",
            "decay": "adaptive"})",
@@ -109,8 +108,8 @@ std::vector<RecipeInfo> all_recipes() {
        "m, u, O as namo\nv_j = beta2 v_j + (1 - beta2) |g_:j|^2 for each column\nq_j = |u_:j| / (sqrt(v_j) + eps)\n"
        "q_j = min(max(q_j, c mean q), mean q / c)\na_j = lr sqrt(1 - beta2^t) / (1 - momentum^t) q_j\n"
        "w_:j = (1 - wd min(a_j, 1)) w_:j - min(0.2 sqrt(max(out, in)) a_j, 1) O_:j",
-       "As namo, but its code does not round the step. c (clamp) is 0.75 in the class, 0.01 in the released settings, "
-       "0.1 in the paper at 124M and 0.9 at 355M; null is no clamp.",
+       "As namo, but its code does not round the step. c (clamp) is 0.75 in the class and 0.01 in the released "
+       "settings. In the paper it is 0.1 for 124M parameters and 0.9 for 355M. null means no clamp.",
        R"({"lr": 0.01, "weight_decay": 0.1, "momentum": 0.95, "nesterov": true, "direction": "newton_schulz",
            "adapt": "column", "beta2": 0.99, "adapt_eps": 1e-8, "clamp": 0.75, "step_cap": 1,
            "shape_scale": "moonlight", "decay": "adaptive"})",
@@ -120,14 +119,13 @@ std::vector<RecipeInfo> all_recipes() {
        "m = momentum m + g\nu = g + momentum m\nv_ij = u_ij (sum_j u_ij^2 + eps)^(-1/2)\nO = NS5(v / (||v||_F + "
        "1e-7))\n"
        "w = (1 - lr wd) w - lr 0.2 sqrt(max(out, in)) O",
-       "The paper's algorithm is an EMA without Nesterov (variant paper), with momentum 1 - t^(-1/2) and rate t^(-3/4) "
-       "in the theory, constant momentum and a cosine in the runs; eps 1e-8 belongs to the sum form of the momentum. "
-       "The "
-       "code also has exponent -1/4 (equilibrate_exponent) and bounds on the factors (equilibrate_clip). Its class "
-       "has AdamW betas 0.95, 0.95, every script passes 0.9, 0.95. Its scripts also try another start, spc "
-       "(zeropower_mode), v / ||(v v^T)^2||_F^(1/4): that is ns_normalize gram, without the 1e-7 that it adds to the "
-       "norm. "
-       "Row and column sums are fp32 here, bf16 in the code.",
+       "The paper's algorithm is an EMA without Nesterov (variant paper). Its theory has momentum 1 - t^(-1/2) and "
+       "rate "
+       "t^(-3/4); its runs have constant momentum and a cosine. eps 1e-8 belongs to the sum form of the momentum. The "
+       "code also has exponent -1/4 (equilibrate_exponent) and bounds on the factors (equilibrate_clip). Its class has "
+       "AdamW betas 0.95, 0.95; every script passes 0.9, 0.95. Its scripts also try another start, spc "
+       "(zeropower_mode): v / ||(v v^T)^2||_F^(1/4). This is ns_normalize gram, without the 1e-7 that the code adds to "
+       "the norm. Row and column sums are fp32 here, bf16 in the code.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
            "equilibrate": "row", "direction": "newton_schulz", "shape_scale": "moonlight"})",
        R"({"form": "ema", "momentum": 0.95, "nesterov": false})",
@@ -150,18 +148,17 @@ std::vector<RecipeInfo> all_recipes() {
       {"mano", "Gu and Xie, Mano, arXiv 2601.23000; xie-lab-ml/Mano mano.py", "hidden",
        "m = momentum m + g\nk = columns on the first step, rows on the second, and so on\nt = w / max(|w|_k, eps)\n"
        "v = m - <m, t>_k t\nd = v / max(|v|_k, eps)\nw = (1 - lr wd) w - lr 0.2 sqrt(length of k) d",
-       "The paper calls columns odd steps, the code's first step too; its notation reverses this in one place. "
-       "The "
-       "first release advanced k with every matrix, not every step, so that with an even number of matrices each kept "
-       "one axis (groups with project and direction of one axis do that). Nora's authors run it with shape_scale "
-       "keller, eps 1e-10 and the AdamW half of nora.",
+       "In the paper odd steps use columns, as the first step of the code does; its notation reverses this in one "
+       "place. The first release advanced k with every matrix instead of every step. With an even number of matrices, "
+       "each matrix then kept one axis (groups whose project and direction use one axis do the same). Nora's authors "
+       "run it with shape_scale keller, eps 1e-10 and the AdamW half of nora.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": false,
            "project": "alternate", "direction": "alternate_axis", "eps": 1e-8, "shape_scale": "axis"})",
        nullptr, R"({"betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "the authors' mano.py"},
       {"mano-v2", "Gu and Xie, Mano v2; xie-lab-ml/Mano mano_v2.py", "hidden",
        "as mano with u = g + momentum m, v = u - <u, w>_k w (raw weights) and d = v / (|v|_k + eps)",
-       "Not in the paper. With raw weights v is tangent only where |w|_k = 1. Both axes in every step, which its "
-       "README suggests, are mano-both.",
+       "Not in the paper. With raw weights, v is tangent only where |w|_k = 1. The README suggests both axes in every "
+       "step, which is mano-both.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
            "project": "alternate", "raw_weights": true, "direction": "alternate_axis", "eps": 1e-8,
            "eps_mode": "add", "shape_scale": "axis"})",
@@ -177,8 +174,8 @@ std::vector<RecipeInfo> all_recipes() {
       {"adamuon", "Si et al., AdaMuon, arXiv 2507.11005; Chongjie-Si/AdaMuon as run by MaeChd/muon-eq", "hidden",
        "m = momentum m + g\nu = g + momentum m\nO = NS5(sign(u))\nv = beta2 v + (1 - beta2) O^2\n"
        "O = O / (sqrt(v) + eps), rescaled to Frobenius norm 0.2 sqrt(out in)\nw = (1 - lr wd) w - lr O",
-       "beta2 is a switch of its own here; that code reuses momentum. The authors' first release has an EMA, no sign, "
-       "beta2 0.999 and a bias correction of v, which the rescaling cancels.",
+       "beta2 is a switch of its own here; MuonEq's copy uses momentum for it. The authors' first release has an EMA, "
+       "no sign, beta2 0.999, and a bias correction of v, which the rescaling cancels.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,
            "equilibrate": "sign", "direction": "newton_schulz", "adapt": "element_moment", "beta2": 0.95,
            "adapt_eps": 1e-8, "shape_scale": "rms"})",
@@ -187,7 +184,7 @@ std::vector<RecipeInfo> all_recipes() {
        "m = momentum m + (1 - momentum) g\nO = NS5(m / (||m||_F + 1e-7))\nO: columns divided by their norms, then "
        "rows\n"
        "w = (1 - lr wd) w - lr sqrt(out / in) O",
-       "The code has a nesterov argument that it ignores; the norms of columns and rows have 1e-8 inside the root.",
+       "The code ignores its nesterov argument. The norms of columns and rows have 1e-8 inside the root.",
        R"({"lr": 0.02, "weight_decay": 0.1, "momentum": 0.95, "nesterov": false, "direction": "newton_schulz",
            "renormalize": "column_row", "shape_scale": "ratio"})",
        nullptr, R"({"lr": 1e-3, "betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})", "MuonEq's muonplus"},

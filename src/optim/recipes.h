@@ -22,6 +22,7 @@ struct RecipeInfo {
   const char* base = nullptr;     // the recipe whose settings and AdamW this one overrides
 };
 
+// The recipes of recipes_field.cpp. recipes() returns them too, after those of recipes.cpp.
 extern const std::vector<RecipeInfo> recipes_of_the_field;
 
 const std::vector<RecipeInfo>& recipes();

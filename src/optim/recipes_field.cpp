@@ -1,5 +1,5 @@
-// Named recipes of further methods with which a new method is usually compared. A recipe with a base has the base's
-// settings and AdamW unless it overrides them.
+// The named recipes that are not in recipes.cpp. A recipe with a base has the settings and AdamW of its base, except
+// for those that it overrides.
 #include "optim/recipes.h"
 
 namespace rowan {
@@ -22,10 +22,11 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
              "v = beta2 v + (1 - beta2) mean x^2 over the shorter side\n"
              "x = x / (sqrt(v) + 1e-10), with the norm it had\na = lr sqrt(max(1, out / in))\n"
              "w = w - a x - a wd w [x w >= 0]",
-     .deviations = "Momentum goes from 0.85 to 0.97 over 400 steps and to 0.9 while the rate falls, decay along a "
-                   "cosine to 0; the rate of its runs is constant after 40 steps and falls over the last 0.65 of them "
-                   "(schedule wsd). Its rates are for a width of 768 and its own batch. Betas and decay of its AdamW "
-                   "differ by parameter there; here they are the head's. The embedding's are those of a group: "
+     .deviations = "Momentum goes from 0.85 to 0.97 over 400 steps, and to 0.9 while the rate falls. Weight decay "
+                   "follows a cosine to 0. The rate of its runs is constant after 40 steps and falls over the last "
+                   "0.65 of the steps (schedule wsd). Its rates are for a width of 768 and its own batch. Betas and "
+                   "decay of its AdamW differ by parameter there; here they are those of the head. A group gives the "
+                   "embedding its own: "
                    "{\"roles\": [\"embedding\"], \"name\": \"adamw\", \"lr\": 0.3, \"betas\": [0.8, 0.995], "
                    "\"weight_decay\": 0.001}. Its learned scalars (rates 0.005 and 0.5) are not in Rowan's models.",
      .settings = R"({"lr": 0.02, "weight_decay": 0.28, "decay_course": "cosine", "momentum": {"from": 0.85, "to": 0.97,
@@ -42,8 +43,8 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .rule = "u, O as muon, with 12 steps of (2, -1.5, 0.5)\nr = ||w||_F\nw = w - lr r O / ||O||_F\n"
              "w = r w / ||w||_F",
      .deviations =
-         "lr is an angle; no shape factor has an effect. The paper fixes r at the first weights' norm; like the "
-         "script, Rowan measures r again in every step. Weights must not be zero. Step and retraction are one pass.",
+         "lr is an angle; no shape factor has an effect. The paper fixes r at the norm of the initial weights; like "
+         "the script, Rowan measures r in every step. Weights must not be zero. Step and retraction are one pass.",
      .settings = R"({"lr": 0.018, "ns_coefficients": "track3", "ns_steps": 12, "shape_scale": "none", "retract":
          "frobenius"})",
      .adamw = R"({"betas": [0.8, 0.95]})",
@@ -70,9 +71,8 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .source = "Boissin et al., Turbo-Muon, arXiv 2512.04632; thib-s/flash-newton-schulz at cdb03db",
      .routing = "hidden",
      .rule = "m, u as muon\nx_i = u_i / sqrt(sum_j |(u u^T)_ij|) on the shorter side\nO = NS4(x)\nw as muon",
-     .deviations = "Four steps with coefficients fitted to this start. The set `aol` is another one, of "
-                   "Emerging-Optimizers, run there without the start, and from its first coefficients again beyond the "
-                   "last (ns_repeat all).",
+     .deviations = "The four steps have coefficients fitted to this start. The set `aol` is another one, from "
+                   "Emerging-Optimizers, which uses it without this start and repeats the whole set (ns_repeat all).",
      .settings = R"({"ns_normalize": "aol", "ns_steps": 4, "ns_coefficients": [[4.6051, -9.6552, 5.6769], [4.7505,
          -6.0861, 2.1790], [2.7763, -2.3190, 0.5523], [2.4231, -2.2861, 0.8193]]})",
      .checked = "the authors' newton_schulz_triton_aol",
@@ -83,8 +83,8 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .rule = "u as muon\nsquare: O = NS(u); else, rows being those of the longer side:\nd_i = 1 / |u_i|\n"
              "twice: O = NS(diag(d) u), between them d_i = d_i ((short / long) / |O_i|^2)^0.5\n"
              "w = (1 - lr wd) w - lr sqrt(max(1, out / in)) O",
-     .deviations = "A wide matrix gets balanced columns, as in the code. The code raises when a step is not finite. "
-                   "Riemannian Aurora is another rule.",
+     .deviations = "A wide matrix gets balanced columns, as in the code. The code raises an error if a step is not "
+                   "finite. Riemannian Aurora is another rule.",
      .settings = R"({"lr": 0.05, "weight_decay": 0.025, "direction": "aurora", "ns_coefficients": "track3", "ns_steps":
          12})",
      .checked = "the authors' aurora.py",
@@ -93,9 +93,9 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .source = "Lau et al., PolarGrad, arXiv 2505.21799; timlautk/polargrad polar_grad.py at 79f3c6f",
      .routing = "hidden",
      .rule = "m = momentum m + (1 - momentum) g\nO = the polar factor of m\nw = (1 - lr wd) w - lr <m, O> O",
-     .deviations = "polar_first of the code is momentum_last: m is an average of the gradients' factors. The code's "
-                   "default iteration, two inner steps of QDWH, stops far from the polar factor; here the iteration "
-                   "converges to it.",
+     .deviations = "The code's polar_first is momentum_last here: m is an average of the gradients' polar factors. The "
+                   "code's default iteration, two inner steps of QDWH, stops far from the polar factor; the iteration "
+                   "here converges to it.",
      .settings = R"({"nesterov": false, "direction": "polar", "shape_scale": "nuclear"})",
      .checked = "the authors' polar_grad.py",
      .base = "muon"},
@@ -107,9 +107,8 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
              "m = momentum m + (1 - momentum) c\n"
              "w = (1 - lr wd) w - lr 0.2 sqrt(max(out, in)) NS5(m / (||m||_F + 1e-7))",
      .deviations =
-         "No Nesterov. The code's clip_c is not read: it clips always. Its exact form takes a second gradient "
-         "of each batch and is left out. Rate and decay are those of its GPT-2 small; the class has 1e-3 and "
-         "0.1.",
+         "No Nesterov. The code does not read its clip_c and always clips. Its exact form needs a second gradient of "
+         "each batch and is left out. Rate and decay are those of its GPT-2 small; the class has 1e-3 and 0.1.",
      .settings = R"({"lr": 6e-3, "weight_decay": 0.01, "mars_gamma": 0.025, "nesterov": false, "shape_scale":
          "moonlight"})",
      .adamw = R"({"lr": 6e-3, "betas": [0.9, 0.95], "eps": 1e-8, "corrected_eps": false})",
@@ -130,8 +129,8 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .routing = "two_dimensional",
      .rule = "m = momentum m + (1 - momentum) g\nv_i = m_i - <m_i, w_i> w_i / max(|w_i|^2, eps)\n"
              "d_i = v_i / max(|v_i|, eps)\nw = (1 - lr wd) w - lr d",
-     .deviations = "Every matrix, embeddings too, without Nesterov and shape factor. eps bounds |w_i| here, |w_i|^2 "
-                   "there, so that rows shorter than 1e-4 are projected differently.",
+     .deviations = "It updates every matrix, including embeddings, without Nesterov and shape factor. eps bounds |w_i| "
+                   "here and |w_i|^2 there, so rows shorter than 1e-4 are projected differently.",
      .settings = R"({"lr": 1e-3, "momentum": 0.9, "nesterov": false, "eps": 1e-8, "shape_scale": "none"})",
      .adamw = R"({"lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8, "corrected_eps": true, "corrected_decay": false})",
      .checked = "the authors' nora/optimizer.py",
@@ -143,9 +142,10 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
              "dv_i = (s_i / |v_i|) (g_i - its part along w_i)\n"
              "v = v - lr 0.2 sqrt(max(out, in)) NS5(momentum of dv)\ns by Adam, at the same lr\n"
              "w_i = s_i v_i / |v_i|, less lr wd of what it was",
-     .deviations = "Decay acts on the weights, as in the single-process class (magnitudes weights); its data-parallel "
-                   "class decays the magnitudes too, Emerging-Optimizers them alone (magnitudes magnitude). Blocks of "
-                   "rows are switched on by blocks, not by the shape. A zero row, 0 / 0 there, stays zero.",
+     .deviations = "Decay acts on the weights, as in the single-process class (magnitudes weights). The data-parallel "
+                   "class also decays the magnitudes. Emerging-Optimizers decays only the magnitudes (magnitudes "
+                   "magnitude). Blocks of rows are switched on by blocks, not by the shape. A zero row stays zero; "
+                   "there it is 0 / 0.",
      .settings = R"({"lr": 3e-4, "weight_decay": 0, "magnitudes": "weights", "magnitude_beta": 0.9, "beta2": 0.95,
          "magnitude_eps": 1e-8, "form": "heavy_ball", "momentum": 0.95, "nesterov": true, "direction":
          "newton_schulz", "shape_scale": "moonlight", "scale": 0.2})",
@@ -159,10 +159,10 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
              "u = Q_L (Q_L^T m Q_R / (sqrt(v) + eps)) Q_R^T\n"
              "w = (1 - lr wd) (w - lr sqrt(1 - b2^k) / (1 - b1^k) u)\nL = b L + (1 - b) g g^T, R likewise\n"
              "every f steps: the columns of Q by falling diag(Q^T L Q), v with them; Q = QR(L Q)",
-     .deviations = "The buffer stays in the parameter's space, which is the same. A side longer than max_precond_dim "
-                   "has no basis; one_sided leaves the longer one out. The authors give it all parameters; here AdamW "
-                   "has embeddings and head. The orders of NVIDIA's Emerging-Optimizers and of modded-nanogpt are "
-                   "precondition_order before and around.",
+     .deviations = "The momentum buffer stays in the parameter's space, which is equivalent. A side longer than "
+                   "max_precond_dim has no basis; with one_sided the longer side has none. The authors update all "
+                   "parameters by SOAP; here AdamW updates embeddings, head and vectors. NVIDIA's Emerging-Optimizers "
+                   "has precondition_order before, modded-nanogpt has around.",
      .settings = R"({"lr": 3e-3, "weight_decay": 0.01, "form": "ema", "momentum": 0.95, "nesterov": false,
          "precondition": "soap", "beta2": 0.95, "precondition_frequency": 10, "precondition_eps": 1e-8,
          "decay_last": true})",
@@ -176,10 +176,10 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
              "O = NS(Q_L (p / (sqrt(v) + eps)) Q_R^T)\n"
              "w as muon; then L and R take g, and every f steps the basis moves",
      .deviations =
-         "The first step is Muon's. The script does so for the MLP only, beside Contra-Muon, NorMuon's "
-         "moments and a floor of the step's size, and gives the preconditioned momentum the norm it had; here "
-         "its elements have root mean square 1, which differs only through Newton-Schulz's eps. Its records "
-         "since move the basis in every step.",
+         "The first step is Muon's. The script uses this rule for the MLP only, together with Contra-Muon, NorMuon's "
+         "moments and a floor of the step's size. It gives the preconditioned momentum the norm that it had before. "
+         "Here its elements have root mean square 1, which differs only through Newton-Schulz's eps. Later records "
+         "move the basis in every step.",
      .settings = R"({"lr": 0.0375, "precondition": "soap_momentum", "beta2": 0.9, "precondition_frequency": 10,
          "precondition_eps": 1e-8, "normalize_update": true, "ns_coefficients": "track3", "ns_steps": 12})",
      .adamw = R"({"betas": [0.8, 0.95]})",
@@ -193,7 +193,8 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
              "w = (1 - lr wd) (w - lr u)\nL = b L + (1 - b) g Q_R diag(1 / e_R) Q_R^T g^T / in, R likewise\n"
              "e_L = b e_L + (1 - b) mean_j g'_ij^2 / e_R,j, e_R likewise\nevery f steps: Q = QR(L Q)",
      .deviations = "1 / sqrt(e) is at most the side's length, between 10 and 4000 (max_inverse_root null). The code "
-                   "keeps its state in bf16; here it is fp32, except v, which has the dtype of the optimizer's state.",
+                   "keeps its state in bf16. Here L, R, Q and e are fp32 by default; m and v have the dtype of the "
+                   "optimizer's state.",
      .settings = R"({"lr": 1e-4, "weight_decay": 0.01, "form": "ema", "momentum": 0.9, "nesterov": false,
          "precondition": "kl_soap", "beta2": 0.98, "precondition_frequency": 10, "decay_last": true})",
      .adamw = R"({"betas": [0.9, 0.98], "eps": 1e-8})",
@@ -228,9 +229,9 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
              "of magnitudes\nO = NS5 of them\ntheir part of m = 0.95 of it\n"
              "w = (1 - lr wd) w - lr sqrt(out / in) O",
      .deviations =
-         "The shape factor is the whole matrix's. The selection does not depend on the number of ranks (the code's "
-         "scope global). Rows that are not kept are zeros here: the results are the same, and a step costs as much as "
-         "Muon's.",
+         "The shape factor is that of the whole matrix. The selection does not depend on the number of ranks (scope "
+         "global in the code). Rows that are not kept are zeros here. This gives the same results, but a step costs "
+         "as much as Muon's.",
      .settings = R"({"lr": 0.01, "weight_decay": 0.01, "form": "sum", "select_fraction": 0.25, "select_decay": 0.95,
          "direction": "newton_schulz", "ns_coefficients": "polar_express_5", "ns_eps": 1e-8, "shape_scale":
          "ratio"})",
@@ -240,9 +241,9 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .source = "Pethick et al., Scion, arXiv 2502.07529; LIONS-EPFL/scion scion.py at f58a393",
      .routing = "hidden",
      .rule = "m = momentum m + (1 - momentum) g\nw = (1 - lr wd) w - lr radius sqrt(out / in) NS5(m)",
-     .deviations = "With weight decay 1 the weights stay in the ball of the radius, with 0 it is the unconstrained "
-                   "rule. The authors give embedding and head to scion-sign (a group), and start from orthogonal "
-                   "matrices.",
+     .deviations = "With weight decay 1, the weights stay in the ball of the radius. Weight decay 0 is the "
+                   "unconstrained rule. The authors update embedding and head by scion-sign (a group), and start from "
+                   "orthogonal matrices.",
      .settings = R"({"lr": 0.000244140625, "weight_decay": 1, "momentum": 0.9, "nesterov": false, "direction":
          "newton_schulz", "shape_scale": "ratio", "radius": 50})",
      .adamw = R"({"lr": 3e-4, "weight_decay": 0, "betas": [0.9, 0.95], "eps": 1e-8})",
@@ -260,7 +261,7 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .routing = "everything",
      .rule = "m = b1 m + (1 - b1) g\ns = b3 s + (1 - b3) g\nv = b2 v + (1 - b2) g^2\n"
              "w = (1 - lr wd) w - lr (m / (1 - b1^t) + alpha s) / (sqrt(v / (1 - b2^t)) + eps)",
-     .deviations = "b3 and alpha warm up over the whole run in the README (slow_beta_warmup, slow_alpha_warmup, in "
+     .deviations = "In the README, b3 and alpha warm up over the whole run (slow_beta_warmup, slow_alpha_warmup, in "
                    "steps).",
      .settings = R"({"lr": 1e-3, "weight_decay": 0.1, "momentum": 0.9, "nesterov": false, "bias_correction": true,
          "slow_beta": 0.9999, "slow_alpha": 8, "adapt": "gradient_moment", "beta2": 0.999, "adapt_eps": 1e-8})",
@@ -271,8 +272,8 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .rule = "mu_t = b1 (1 - 0.96^(t psi) / 2)\nm = b1 m + (1 - b1) g\nv = b2 v + (1 - b2) g^2\n"
              "u = mu_(t+1) m / (1 - mu_1 ... mu_(t+1)) + (1 - mu_t) g / (1 - mu_1 ... mu_t)\n"
              "w = (1 - lr wd) w - lr u / (sqrt(v / (1 - b2^t)) + eps)",
-     .deviations = "torch's rule and defaults; other programs call Nesterov's Adam without the schedule of mu by this "
-                   "name.",
+     .deviations = "The rule and defaults of torch. Other programs use this name for Nesterov's Adam without the "
+                   "schedule of mu.",
      .settings = R"({"lr": 2e-3, "weight_decay": 0.1, "form": "nadam", "momentum": 0.9, "momentum_decay": 0.004,
          "adapt": "gradient_moment", "beta2": 0.999, "adapt_eps": 1e-8})",
      .checked = "torch.optim.NAdam"},
@@ -288,8 +289,9 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
                "at f411b3d",
      .routing = "hidden",
      .rule = "as muon, with 12 steps of (2, -1.5, 0.5)",
-     .deviations = "Losses there are sums over the 524288 targets of a step, means here: every eps is divided by that. "
-                   "The rate is constant, then falls in a line to 0 over the last 0.7 of 3250 steps (schedule wsd).",
+     .deviations = "A loss there is a sum over the 524288 targets of a step, here a mean, so every eps is divided by "
+                   "524288. The rate is constant, then falls linearly to 0 over the last 0.7 of 3250 steps (schedule "
+                   "wsd).",
      .settings = R"({"lr": 0.025, "weight_decay": 0.05, "ns_coefficients": "track3", "ns_steps": 12, "ns_eps":
          1.9073486328125e-13})",
      .adamw = R"({"lr": 0.004, "embedding_lr": 0.7, "vector_lr": 0.015, "weight_decay": 0.001, "betas": [0.8, 0.95],
@@ -300,8 +302,7 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .source = "modded-nanogpt track 3, entry 10, records/track_3_optimization/results/20260503_normuon at f411b3d",
      .routing = "hidden",
      .rule = "as track3-muon, divided by the root of the second moment of the longer side (normuon)",
-     .deviations = "Every eps is divided as track3-muon's. "
-                   "Schedule as track3-muon's, over 3300 steps.",
+     .deviations = "Every eps is divided as in track3-muon. The schedule is that of track3-muon, over 3300 steps.",
      .settings = R"({"lr": 0.035, "weight_decay": 0.025, "adapt": "long_moment", "beta2": 0.95, "adapt_eps": 1e-10})",
      .adamw = track3_adamw,
      .checked = "modded-nanogpt's script",
@@ -311,9 +312,9 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
                "records/track_3_optimization/results/20260611_muonh_tuned_aux_3250 at f411b3d",
      .routing = "hidden",
      .rule = "as muon-h",
-     .deviations = "Every eps is divided as track3-muon's. "
-                   "The matrices' rate falls over the whole run, AdamW's over its last 0.85 (a schedule of groups). "
-                   "Weights start as PyTorch's, times 1.25 (o), 3 and 1.5 (MLP).",
+     .deviations = "Every eps is divided as in track3-muon. The matrices' rate falls over the whole run, AdamW's over "
+                   "its last 0.85 (a schedule of groups). The initial weights are PyTorch's, times 1.25 (o), 3 and 1.5 "
+                   "(MLP).",
      .settings = R"({"ns_eps": 1.9073486328125e-13})",
      .adamw = R"({"lr": 0.0064, "embedding_lr": 0.91, "vector_lr": 0.0195, "weight_decay": 0.001, "eps":
          1.9073486328125e-16})",
@@ -323,9 +324,8 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .source = "modded-nanogpt track 3, entry 8, records/track_3_optimization/results/20260430_normuonh at f411b3d",
      .routing = "hidden",
      .rule = "as normuon-h",
-     .deviations = "Every eps is divided as track3-muon's. "
-                   "The matrices' rate falls over the whole run. AdamW's rates fall over the last 0.4 of the run there "
-                   "(a schedule of groups).",
+     .deviations = "Every eps is divided as in track3-muon. The matrices' rate falls over the whole run. AdamW's rates "
+                   "fall over the last 0.4 of the run there (a schedule of groups).",
      .settings = R"({"ns_eps": 1.9073486328125e-13})",
      .adamw = track3_adamw,
      .checked = "modded-nanogpt's script",
@@ -334,10 +334,9 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .source = "modded-nanogpt track 3, entry 4, records/track_3_optimization/results/20260430_adamh at f411b3d",
      .routing = "hidden",
      .rule = "as adam-h",
-     .deviations =
-         "Every eps is divided as track3-muon's. "
-         "The matrices' rate rises over 250 steps and falls over all others. AdamW's rates fall over the last "
-         "0.4 of the run there (a schedule of groups).",
+     .deviations = "Every eps is divided as in track3-muon. The matrices' rate rises over 250 steps and falls over all "
+                   "others. AdamW's rates fall over the last "
+                   "0.4 of the run there (a schedule of groups).",
      .settings = R"({"adapt_eps": 1.9073486328125e-14})",
      .adamw = track3_adamw,
      .checked = "modded-nanogpt's script",
@@ -347,8 +346,8 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
      .routing = "hidden",
      .rule = "the first gradient's basis; u as soap, without bias corrections, factors before the step, the basis "
              "after it\nr = ||w||_F\nw = w - lr r u / ||u||_F\nw = r w / ||w||_F",
-     .deviations = "Every eps is divided as track3-muon's. "
-                   "AdamW's rates fall over the last 0.4 of the run there (a schedule of groups). Entry 19, KL-SOAP "
+     .deviations = "Every eps is divided as in track3-muon. AdamW's rates fall over the last 0.4 of the run there (a "
+                   "schedule of groups). Entry 19, KL-SOAP "
                    "with this step, is left out, because its initial values fit only the scale of its own gradients.",
      .settings = R"({"lr": 0.018, "weight_decay": 0, "beta2": 0.9, "precondition_order": "around",
          "precondition_frequency": 1, "precondition_eps": 1.9073486328125e-14, "correct_bias": false,
@@ -361,8 +360,8 @@ const std::vector<RecipeInfo> recipes_of_the_field = {
                "at f411b3d",
      .routing = "hidden",
      .rule = "as shampoo",
-     .deviations = "Every eps is divided as track3-muon's. "
-                   "No dimension there is short enough to be merged. Schedule as track3-muon's.",
+     .deviations = "Every eps is divided as in track3-muon. No dimension there is short enough to be merged. The "
+                   "schedule is that of track3-muon.",
      .settings = R"({"precondition_eps": 3.637978807091713e-24, "graft_eps": 1.9073486328125e-16})",
      .adamw = track3_adamw,
      .checked = "Meta's DistributedShampoo",

@@ -1,6 +1,6 @@
-// Share: the part of one parameter that this process updates: the whole parameter or, if it is divided among ranks, a
-// range of elements (AdamW), of rows (RMNP, Nora) or of blocks. The optimizer's atom says how a parameter may be
-// divided.
+// Share: the part of one parameter that this process updates. It is the whole parameter or, if the parameter is divided
+// among ranks, a range of its elements (for AdamW), of its rows (for RMNP and Nora) or of its blocks. The recipe's atom
+// says how a parameter may be divided.
 #pragma once
 
 #include <array>
@@ -26,8 +26,8 @@ struct Share {
   bool whole() const { return begin == 0 && count == parameter->numel(); }
 };
 
-// Three sums over all elements of each parameter, which some recipes need to update any part of it. Each rank computes
-// them for its parts, and they are then added over the ranks.
+// Three sums over all elements of each parameter. AdamW with mars_gamma needs them to update any part of the parameter.
+// Each rank computes the sums over its parts, and these are then added over the ranks.
 using ParameterSums = std::map<const Parameter*, std::array<double, 3>>;
 
 }  // namespace rowan

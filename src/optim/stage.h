@@ -1,5 +1,5 @@
-// Stage: one step of a recipe. Each stage defines its switches, when a recipe uses it, the smallest part of a parameter
-// that it can process, the state that it keeps, and what it does to a batch of matrices of one shape.
+// Stage: one operation in a recipe's update. Each stage defines its switches, when a recipe uses it, the smallest part
+// of a parameter that it can process, the state that it keeps, and what it does to a batch of matrices of one shape.
 #pragma once
 
 #include <algorithm>

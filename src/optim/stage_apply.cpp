@@ -1,5 +1,5 @@
-// Weight decay and the step, in one pass over the weights. Also the rules of Backend::adamw and of
-// Backend::normalized_step, which run without the other stages.
+// Weight decay and the step, in one pass over the weights. Also makes the rules of Backend::adamw and of
+// Backend::normalized_step, which replace all stages.
 #include <cmath>
 
 #include "kernels/backend.h"

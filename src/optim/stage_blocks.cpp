@@ -26,7 +26,8 @@ std::vector<int64_t> block_rows(const Recipe& recipe, const Parameter& parameter
   const int64_t rows = parameter.rows();
   auto equal = [&](int64_t count) {
     if (count == 0 || rows % count != 0)
-      fail("optimizer: blocks: {}: found {} rows, expected a multiple of {} blocks", parameter.name, rows, count);
+      fail("optimizer: blocks: {}: found {} rows, expected a multiple of {}, the number of blocks", parameter.name,
+           rows, count);
     return std::vector<int64_t>(static_cast<size_t>(count), rows / count);
   };
   switch (blocks.by) {
@@ -36,7 +37,7 @@ std::vector<int64_t> block_rows(const Recipe& recipe, const Parameter& parameter
       return equal(blocks.count);
     case Blocks::By::rows:
       if (std::accumulate(blocks.rows.begin(), blocks.rows.end(), int64_t{0}) != rows)
-        fail("optimizer: blocks: {}: found {} rows, expected {} as in the list", parameter.name, rows,
+        fail("optimizer: blocks: {}: found {} rows, expected {}, the sum of the list", parameter.name, rows,
              std::accumulate(blocks.rows.begin(), blocks.rows.end(), int64_t{0}));
       return blocks.rows;
     case Blocks::By::heads:

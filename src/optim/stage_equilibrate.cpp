@@ -15,7 +15,7 @@ void switches(Recipe& r, Switches& s) {
            s.number("equilibrate_eps", r.equilibrate_eps, 0, 1);
            s.set("equilibrate_clip", r.equilibrate_clip, 1, 1e30);
          });
-  s.when(r.equilibrate == Equilibrate::row_column, "only equilibrate row_column changes its phase",
+  s.when(r.equilibrate == Equilibrate::row_column, "only equilibrate row_column reads it",
          [&] { s.set("phase", r.phase, 1, Switches::most_steps); });
 }
 

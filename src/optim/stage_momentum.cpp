@@ -44,7 +44,7 @@ void nadam(const Recipe& r, int64_t t, MomentumRule& rule) {
   auto mu = [&](int64_t step) {
     return r.momentum * (1 - 0.5 * std::pow(0.96, static_cast<double>(step) * r.momentum_decay));
   };
-  // The product of mu_1 to mu_t is kept between calls, because the product of the next step has one factor more.
+  // The product of mu_1 to mu_t is kept between calls, so that the next step only multiplies it by one more factor.
   thread_local double momentum = 0, decay = 0, product = 1;
   thread_local int64_t factors = 0;
   if (momentum != r.momentum || decay != r.momentum_decay || t < factors)

@@ -1,4 +1,5 @@
-// For each row or column, removes the component of the update along the weights.
+// Projects each row or column of the update: subtracts its component along that of the weights. With raw_weights, the
+// row or column of the weights is not normalized first.
 #include "kernels/backend.h"
 #include "optim/stages.h"
 
@@ -48,7 +49,7 @@ const Stage project_stage = {
           if (r.project == Project::alternate && r.normalizes_axis() && r.direction != Direction::alternate_axis &&
               r.direction != Direction::both_axes)
             refuse("project",
-                   "alternate needs direction alternate_axis: a fixed axis would undo every other projection");
+                   "alternate conflicts with a direction of one fixed axis, which would undo every other projection");
         },
     .fuses =
         [](const Recipe& r) {

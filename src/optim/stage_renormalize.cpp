@@ -10,7 +10,7 @@ namespace {
 void run(StageRun& x) {
   NormalizeRule rule;
   rule.eps = static_cast<float>(x.recipe.renormalize_eps);
-  if (x.recipe.renormalize == Renormalize::frobenius) {  // to the Frobenius norm of an orthogonal matrix
+  if (x.recipe.renormalize == Renormalize::frobenius) {  // to the norm of a semi-orthogonal matrix of this shape
     rule.matrix = true;
     rule.eps_mode = Eps::clamp;
     rule.target = static_cast<float>(std::sqrt(static_cast<double>(std::min(x.rows(), x.cols()))));

@@ -1,8 +1,8 @@
 // SOAP (arXiv 2409.11321) and its relatives: second moments in the eigenbasis of Shampoo's factors, L for rows and R
-// for columns. KL-Shampoo and KL-SOAP (arXiv 2509.03378) weight each factor by the inverse eigenvalues of the other
-// factor. KL-Shampoo uses the eigenvalues of both in place of second moments. SOAP-Muon takes second moments of the
-// momentum, and a direction stage processes the result. The momentum buffer stays in the parameter's own space. This is
-// equivalent to rotating it whenever the basis changes.
+// for columns. KL-Shampoo and KL-SOAP (arXiv 2509.03378) weight the gradients in each factor by the inverse of the
+// other factor. KL-Shampoo uses the eigenvalues of both factors in place of second moments. SOAP-Muon takes second
+// moments of the update, and a direction stage processes the result. The momentum buffer stays in the parameter's own
+// space. This is equivalent to rotating it whenever the basis changes.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -56,7 +56,8 @@ void switches(Recipe& r, Switches& s) {
   });
 }
 
-// The state of one side of a matrix: of its rows (left) or its columns.
+// The state of one side of a matrix: of its rows (left) or its columns. `scale` holds estimates of the factor's
+// eigenvalues.
 struct Side {
   bool left;
   int64_t size;
@@ -282,7 +283,7 @@ void move_bases(const Matrix& m) {
 
 void run(StageRun& x) {
   const Recipe& r = x.recipe;
-  // If `late`, the first gradient only initializes factors and bases.
+  // If `late`, the first gradient initializes factors and bases and is not preconditioned.
   const bool late = r.precondition_order == PreconditionOrder::after;
   const int64_t t = x.now.t, k = late ? t - 1 : t;
   // Writes the clipped gradients to workspace.kept, in fp32.

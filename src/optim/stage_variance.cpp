@@ -1,6 +1,5 @@
-// MARS (arXiv 2411.10438, 2510.21800): the momentum takes corrected gradients c = g + k (g - previous), where
-// previous is the gradient of the last step and k = gamma momentum / (1 - momentum). Each matrix of c is clipped to
-// Frobenius norm 1.
+// MARS (arXiv 2411.10438, 2510.21800): replaces each gradient g by c = g + k (g - previous), where `previous` is the
+// gradient of the last step and k = gamma momentum / (1 - momentum). Each matrix c is clipped to Frobenius norm 1.
 #include <fmt/format.h>
 
 #include "kernels/backend.h"

@@ -1,5 +1,5 @@
-// Metrics of a matrix that papers plot. They are computed on the host from copies of weights, gradient and state, so
-// they do not change training. Each matrix costs a Gram matrix and its factorization, so metrics should be computed
+// Metrics that papers plot for each matrix. They are computed on the host from copies of weights, gradient and state,
+// so they do not change training. Each matrix costs a Gram matrix and its factorization, so metrics should be computed
 // only every few hundred steps.
 #pragma once
 
@@ -18,7 +18,8 @@ struct Metric {
   double value;
 };
 
-// Whether a row is due at step `step` (from 1): at step 1 and at multiples of `every`, or never if `every` is 0.
+// Whether a row of metrics is due at step `step` (from 1): at step 1 and at multiples of `every`, or never if `every`
+// is 0.
 inline bool on_log_steps(int64_t step, int64_t every) { return every > 0 && (step == 1 || step % every == 0); }
 
 // One matrix [rows, cols], row-major, on the host, before and after one step.
@@ -45,12 +46,13 @@ struct Spectrum {
 Spectrum spectrum(const std::vector<float>& u, int64_t rows, int64_t cols);
 
 // The metrics of one matrix after step t (from 1):
-// - dominance_min, dominance_mean, dominance_max, stable_rank and condition of the momentum with its look-ahead;
+// - dominance_min, dominance_mean, dominance_max, stable_rank and condition of the momentum buffer, to which Nesterov's
+//   look-ahead is applied if the recipe does so; the dominances only if both sides are longer than 1;
 // - stable_rank_balanced and condition_balanced of the same matrix, equilibrated without equilibrate_clip, if the
-//   recipe equilibrates rows or columns;
+//   recipe equilibrates rows or columns; row_mean is measured as `row`;
 // - row_norm and angular_velocity (radians per step) of the weights, as means over rows;
-// - for NAMO, alpha, the mean of its factors, and if there is a clamp, clamp_rate, the fraction of factors that the
-//   clamp changes.
+// - for NAMO, alpha: the mean of its factors;
+// - for NAMO with a clamp, clamp_rate: the fraction of factors that the clamp changes.
 std::vector<Metric> matrix_metrics(const Recipe& recipe, int64_t t, const MatrixView& view);
 
 }  // namespace rowan
