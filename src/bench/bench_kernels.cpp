@@ -3,8 +3,9 @@
 // With --documents, it also compares attention within documents with attention over whole rows.
 //
 // The bound of an operation is the larger of two times at the speeds of the ceilings: the time to move its bytes, and
-// the time for its FLOPs plus its exponentials. Both are added because they take the same ports of a CPU. On a GPU
-// exponentials run on a separate unit. Its rate is not measured, so they are left out.
+// the time for its FLOPs and its exponentials. The times for FLOPs and exponentials are added, because on a CPU both
+// use the same execution ports. On a GPU exponentials run on a separate unit. Its rate is not measured, so exponentials
+// are left out there.
 #include <fmt/core.h>
 #include <time.h>
 
@@ -43,8 +44,8 @@ struct Ceilings {
 enum class Limit : uint8_t { copy, products, exponentials };
 constexpr auto names_of(Limit) { return enum_names("copy", "products", "exponentials"); }
 
-// A machine's speed may change within seconds, so measure_calls() measures the ceilings before and after each
-// measurement.
+// Measures the ceilings. measure_calls() does this before and after each of its measurements, because a machine's speed
+// may change within seconds.
 class CeilingProbe {
  public:
   CeilingProbe(Backend& backend, DType dtype) : backend_(backend), memory_(backend, Category::workspace) {

@@ -22,7 +22,7 @@ struct LoaderBench {
   double seconds = 2;
 };
 
-// Calls next() for at least `bench.seconds`.
+// Calls next() for at least bench.seconds and returns the rate.
 template <typename NextBatch>
 double tokens_per_second(const LoaderBench& bench, NextBatch&& next) {
   using Clock = std::chrono::steady_clock;

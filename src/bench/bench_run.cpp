@@ -126,7 +126,7 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
   config.grad_clip = 1;
   config.precision = named<TrainPrecision>("--precision", o.precision);
   config.recompute = named<Recompute>("--recompute", o.recompute);
-  constexpr int64_t most_tokens = int64_t{1} << 31;  // a shard has fewer tokens: its header counts them in 32 bits
+  constexpr int64_t most_tokens = int64_t{1} << 31;  // a shard has fewer: its header has a signed 32-bit count
   if (8 * o.batch * o.seq >= most_tokens)
     fail("--batch: found {} sequences of {} tokens, expected fewer than {} tokens", o.batch, o.seq, most_tokens / 8);
   check_memory(config, backend, communicator.size());

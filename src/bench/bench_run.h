@@ -16,7 +16,7 @@ void add_json_option(CommandLine& command, std::string& file);
 // Writes `result` to `file`, unless `file` is empty.
 void write_json(const std::string& file, const Json& result);
 
-// For an even number of values: the larger of the two middle ones.
+// The median; for an even number of values, the larger of the two middle ones.
 double median(std::vector<double> values);
 
 // Reads the model from a Hugging Face config.json or from a run's config.

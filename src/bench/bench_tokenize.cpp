@@ -48,7 +48,7 @@ std::vector<RawBatch> read_batches(const TokenizeBench& arguments) {
 
 using Clock = std::chrono::steady_clock;
 
-// The threads tokenize all batches once, then again until `deadline`.
+// Measures the rate at which the threads tokenize all batches once and then, until `deadline`, again and again.
 Json measure(const char* name, const TokenizeBench& arguments, const std::vector<RawBatch>& batches,
              const Tokenizer& tokenizer, Clock::time_point deadline) {
   std::atomic<size_t> next = 0;

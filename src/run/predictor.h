@@ -14,8 +14,8 @@ namespace rowan {
 
 // The context has at most `window` tokens. Keys and values are cached: if a call extends the text of the last call and
 // the context has room, only the new tokens pass through the model (Model::forward_next). If there is no room, the last
-// (window + 1) / 2 tokens of the extended text become the context. Another text that is longer than the window is cut
-// to its last `window` tokens.
+// (window + 1) / 2 tokens of the extended text become the context. If a call does not extend the last text, its last
+// `window` tokens become the context, or all its tokens if there are fewer.
 class Predictor {
  public:
   // `end_token` is the token between documents; -1 if there is none.

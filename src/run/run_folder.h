@@ -16,13 +16,14 @@ namespace rowan {
 
 struct DocumentOptions;
 
+// The folders of a run and of one of its checkpoints.
+struct NamedCheckpoint {
+  std::filesystem::path run, checkpoint;
+};
 // Finds a checkpoint. `named` is the folder of a checkpoint or of a run. In the folder of a run, `step` selects the
 // checkpoint: a number, "newest" (the newest undamaged checkpoint) or "best" (among the checkpoints that exist, the one
 // with the lowest validation loss in metrics.jsonl). `note` receives warnings, for example about damaged checkpoints.
 // Throws Error if there is no such checkpoint, or if the selected checkpoint is damaged.
-struct NamedCheckpoint {
-  std::filesystem::path run, checkpoint;
-};
 NamedCheckpoint find_checkpoint(const std::filesystem::path& named, const std::string& step, const Note& note);
 
 class RunFolder {

@@ -11,7 +11,8 @@ namespace rowan {
 // `folder` is not a checkpoint. Throws Error if the record is malformed.
 uint64_t tokenizer_of_checkpoint(const std::filesystem::path& folder);
 
-// Throws Error if both hashes are known (not 0) and differ. The two names say in the message where the hashes are from.
+// Throws Error if both hashes are known (not 0) and differ. The message uses the two names to say where the hashes come
+// from.
 void check_same_tokenizer(uint64_t found, const std::string& found_name, uint64_t expected,
                           const std::string& expected_name);
 

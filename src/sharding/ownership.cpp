@@ -81,7 +81,7 @@ void Ownership::cut_matrix(const Parameter& parameter, int index, const UpdateCo
 }
 
 void Ownership::deal_matrices(const ParameterTable& table, const std::vector<UpdateCost>& costs) {
-  constexpr double most = 0.08;  // the intended work of a run of blocks, as a fraction of a rank's mean work
+  constexpr double most = 0.08;  // the work of a run of blocks should be at most this fraction of a rank's mean work
   double total = 0;
   for (const UpdateCost& cost : costs) total += cost.work;
   std::vector<OwnedPiece> matrices;
@@ -112,7 +112,7 @@ void Ownership::cut_the_rest(const ParameterTable& table, const std::vector<Upda
   for (double& part : until) part /= total;
   until.back() = 1;
 
-  // The parameters of each block are divided in these proportions.
+  // The parameters of each block are divided in the proportions that `until` gives.
   std::vector<double> block_bytes, done;
   for (size_t i = 0; i < costs.size(); ++i) {
     block_bytes.resize(std::max(block_bytes.size(), static_cast<size_t>(parameters[i].block) + 1));

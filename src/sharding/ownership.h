@@ -13,8 +13,8 @@
 
 namespace rowan {
 
-// The cost of updating one whole parameter; the work and bytes of a part are assumed to be
-// proportional to its number of elements.
+// The cost of updating one whole parameter. The work and bytes of a part are assumed to be proportional to its number
+// of elements.
 struct UpdateCost {
   Atom atom = Atom::element;
   double work = 0;   // FLOPs, or another unit common to all parameters

@@ -275,8 +275,8 @@ void check_places(const JsonObject& root) {
   }
 }
 
-// If several required keys are missing at the top level, in `model` or in the sections below, throws one Error that
-// names them.
+// If several required keys are missing at the top level or in model, data, batch, optimizer or run, throws one Error
+// that names them.
 void check_missing(JsonObject root) {
   std::vector<std::string> missing;
   auto add = [&](const std::vector<std::string>& paths) { missing.insert(missing.end(), paths.begin(), paths.end()); };
@@ -348,7 +348,8 @@ TrainConfig parse_config(JsonSource text, const std::vector<std::string>& overri
   if (root.has("device") && root.raw("device") == "gpu")
     root.fail("device", "found 'gpu', expected one of auto, cpu, cuda; did you mean 'cuda'?");
   for (const char* key : {"axes", "base"})
-    if (!json.contains("model") && json.contains(key)) root.fail(key, "this is a sweep, which rowan sweep reads");
+    if (!json.contains("model") && json.contains(key))
+      root.fail(key, "found a sweep, expected the config of a run; rowan sweep reads it");
   check_places(root);
   check_missing(root);
   if (root.has("model") && root.raw("model").is_string()) {

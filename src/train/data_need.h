@@ -10,11 +10,11 @@ namespace rowan {
 
 // If the run reads more than one epoch, returns a text such as
 //   reads 5.12M rows, there are 2.85M: 1.80 epochs; data/c4/get.sh --shards 15 downloads enough
-// and otherwise "". The text ends after the epochs if no command is known.
+// The text ends after the epochs if no command is known. Returns "" if the run reads at most one epoch.
 std::string data_shortage(const TrainConfig& config, const BatchSource& batches);
 
-// Returns such a text also for a run that reads at most one epoch, then without a command. If the data cannot be
-// opened, the text gives the reason.
+// Like data_shortage(), but also returns a text, without a command, for a run that reads at most one epoch. If the data
+// cannot be opened, the text says so and gives the reason.
 std::string data_need(const TrainConfig& config);
 
 // The number of targets in one evaluation (evaluate/validation.h), or run.eval_tokens if the data cannot be opened.

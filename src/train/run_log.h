@@ -41,8 +41,8 @@ class RunLog {
   // The number of evaluations after the one at step best(); if there is no best step, the number of all evaluations.
   int64_t evaluations_since_best() const;
 
-  // Runs `work`, whose time counts neither as training time nor in the rates.
   enum class Pause { evaluation, checkpoint, check };
+  // Runs `work`, whose time counts neither as training time nor in the rates.
   void pause(Pause what, const std::function<void()>& work);
   // Shows the fraction `part` of an evaluation that is done.
   void evaluating(double part) { progress_.evaluating(trainer_.steps_done(), part); }
@@ -64,7 +64,7 @@ class RunLog {
   double flops_, peak_, seconds_before_, start_, last_time_, paused_ = 0;
   double settled_ = 0;  // seconds() after this process's first step, which is slower than later steps
   int64_t last_step_, first_step_, skipped_ = 0;
-  std::map<std::string, double> phases_;  // seconds of each phase until the last row
+  std::map<std::string, double> phases_;  // seconds of each phase up to the last row
   struct Pauses {
     double seconds = 0;
     int64_t count = 0;

@@ -1,5 +1,5 @@
-// The start of a run in its folder, which is locked. If the folder holds an earlier run, the start continues that run,
-// or throws Error, or sets files aside in RUN/earlier-N.
+// The start of a run in its folder, which is locked. If the folder holds a run, the start continues that run, throws
+// Error, or moves or copies files of that run into RUN/earlier-N.
 #pragma once
 
 #include <filesystem>

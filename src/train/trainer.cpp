@@ -25,7 +25,7 @@ namespace {
 // step() throws Error after this many non-finite gradients in a row, because training is then unlikely to recover.
 constexpr int most_not_finite = 10;
 
-// Loads the config's tokenizer, if any, so that a missing or mismatched tokenizer is found at the start.
+// Loads the config's tokenizer, if any, so that a missing tokenizer, or one with too many ids, is found at the start.
 std::unique_ptr<Tokenizer> fitting_tokenizer(const TrainConfig& config) {
   if (config.tokenizer.empty()) return nullptr;
   std::unique_ptr<Tokenizer> tokenizer = make_tokenizer(config.tokenizer);
@@ -168,8 +168,8 @@ StepResult Trainer::step() {
   const StepTotals totals =
       sharding_.sum_over_ranks(loss_sum_, {double(mine.stop), double(mine.save), seconds.count()}, optimizer_.sums());
   messages.reset();
-  // With several ranks, a check for requests to stop costs a message. There is a check between micro-batches, but only
-  // about every 0.25 seconds if micro-batches take less time.
+  // With several ranks, a check for requests to stop costs a message. So if micro-batches are short, a check is made
+  // only after as many of them as take about 0.25 seconds.
   micro_steps_between_looks_ = std::max<int64_t>(
       1, static_cast<int64_t>(0.25 * static_cast<double>(communicator_.size() * micro_steps_) / totals.more[2]));
 

@@ -306,7 +306,8 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("model.vocab_size=251", "bytes: found 257 ids, expected at most 251");
   expect_mistake("trian " + file().string(), "unknown command 'trian'; did you mean 'train'?");
   write_file_atomically(dir_ / "sweep.json", R"({"base": "config.json", "dir": "x", "axes": {}})");
-  expect_mistake("train " + (dir_ / "sweep.json").string(), "axes: this is a sweep, which rowan sweep reads");
+  expect_mistake("train " + (dir_ / "sweep.json").string(),
+                 "axes: found a sweep, expected the config of a run; rowan sweep reads it");
   write_file_atomically(dir_ / "text.txt", "Once upon a time\n");
   expect_bad_config("data.train=" + (dir_ / "text.txt").string(),
                     "text.txt: found text, expected a token shard; rowan");
