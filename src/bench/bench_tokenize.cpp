@@ -1,5 +1,5 @@
-// rowan bench tokenize: measures the speed of tokenizing records in memory, including JSON parsing. Without inputs,
-// measures made-up documents that are hard to split.
+// rowan bench tokenize: measures the speed of tokenizing records in memory, including JSON parsing. Without inputs, it
+// tokenizes made-up documents that are hard to split.
 #include <fmt/core.h>
 
 #include <algorithm>

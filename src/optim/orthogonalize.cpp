@@ -53,7 +53,8 @@ void by_gram_norm(StageRun& run, Tensor x, const Grams& grams) {
   run.backend.scale_along(x, factors, Along::matrix);
 }
 
-// x <- (a I + b A + c A^2) x, with A = x x^T recomputed in each iteration; `y` is scratch memory of x's size.
+// x <- (a I + b A + c A^2) x with A = x x^T or, for a tall x, x <- x (a I + b A + c A^2) with A = x^T x. A is
+// recomputed in each iteration; `y` is scratch memory of x's size.
 Tensor iterate(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
   Backend& backend = run.backend;
   for (const auto& [a, b, c] : iterations(run.recipe)) {
@@ -70,7 +71,8 @@ Tensor iterate(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
 
 // Gram Newton-Schulz (Dao-AILab): iterates the same polynomials on A = x x^T alone and accumulates their product, the
 // matrix P + q I. At the end, x <- (P + q I) x. The same multiplication is made before the third iteration. A is then
-// recomputed from x, which removes its rounding errors, and the product starts anew.
+// recomputed from x, which removes its rounding errors, and the product starts anew. For a tall x, A = x^T x and the
+// products are x (P + q I).
 Tensor iterate_on_gram(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
   constexpr size_t restart = 2;
   Backend& backend = run.backend;

@@ -23,8 +23,8 @@
 
 namespace rowan {
 
-// A tensor to be saved. `data` returns its bytes in host memory. They are valid until the `data` of any TensorSource is
-// called again.
+// A tensor to be saved. `data` returns its bytes in host memory. They are valid until the next call of the `data` of
+// any TensorSource.
 struct TensorSource : TensorInfo {
   std::function<const void*()> data;
 };

@@ -23,7 +23,7 @@ struct TrainRow {
   int64_t tokens = 0;    // tokens consumed since step 0, padding included
   double tokens_per_second = 0;
   double mfu = 0;                               // model FLOP/s divided by the peak; not finite if the peak is unknown
-  double seconds = 0;                           // RunLog::seconds()
+  double seconds = 0;                           // seconds of training over all starts (RunLog::seconds)
   std::optional<int64_t> unpadded_tokens = {};  // `tokens` without padding; absent if rows are packed
   std::vector<std::pair<std::string, double>> more = {};  // values named lr/GROUP and time/PHASE
 

@@ -50,8 +50,9 @@ NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, 
   if (step == "newest") {
     const fs::path newest = *newest_checkpoint(folder, note);
     if (const auto ruined = ruined_after(folder, step_of(newest)))
-      note(fmt::format("takes {}; the later {} is left aside, because its weights or loss are far outside the run's",
-                       newest.filename().string(), ruined->filename().string()));
+      note(fmt::format(
+          "takes {}; the later {} is left aside, because its weights or loss are far too large or not finite",
+          newest.filename().string(), ruined->filename().string()));
     return {named, newest};
   }
   fs::path chosen;
@@ -63,7 +64,8 @@ NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, 
     if (error != std::errc() || end != step.data() + step.size() || number < 0)
       fail("--step: found '{}', expected a step, best or newest; {}", step, steps_text(there));
     chosen = checkpoint_path(folder, number);
-    if (!fs::exists(chosen)) fail("{}: --step: found {}, but {}", named.string(), step, steps_text(there));
+    if (!fs::exists(chosen))
+      fail("{}: --step: found {}, expected the step of a checkpoint; {}", named.string(), step, steps_text(there));
   }
   verify_checkpoint(chosen);
   return {named, chosen};

@@ -14,7 +14,7 @@ namespace rowan {
 std::string data_shortage(const TrainConfig& config, const BatchSource& batches);
 
 // Like data_shortage(), but also returns a text, without a command, for a run that reads at most one epoch. If the data
-// cannot be opened, the text says so and gives the reason.
+// cannot be opened, the text ends with the reason.
 std::string data_need(const TrainConfig& config);
 
 // The number of targets in one evaluation (evaluate/validation.h), or run.eval_tokens if the data cannot be opened.

@@ -68,9 +68,9 @@ class Trainer {
   // Replaces the weights by those in `files`. Throws Error naming file and tensor if they belong to another model.
   void load_weights(const TensorFiles& files);
 
-  // Writes a checkpoint to RUN/checkpoints and returns "". If the loss or the weights are far too large, writes a
-  // ruined checkpoint (Condition) instead and returns the reason. All ranks must call save(). state.json also receives
-  // the fields of rank 0's `more`. Rank 0 calls `before_commit` when all tensors have been written.
+  // Writes a checkpoint to RUN/checkpoints and returns "". If the loss or the weights are far too large or not finite,
+  // writes a ruined checkpoint (Condition) instead and returns the reason. All ranks must call save(). state.json also
+  // receives the fields of rank 0's `more`. Rank 0 calls `before_commit` when all tensors have been written.
   std::string save(const Json& more, const Rotation& rotation, const std::function<void()>& before_commit);
   // Throws AgreedError if ranks that hold copies of the same weights have different values.
   void check_weights() { sharding_.check_weights(); }
