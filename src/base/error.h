@@ -1,6 +1,6 @@
 // Errors that a user can cause or must know about. A message is one line. A typical message names the place (file,
 // field or byte), what was found, and what was expected: "run.steps: found -1, expected at least 0". If a command does
-// not catch an Error, `rowan` prints the message to stderr and exits with code 2.
+// not catch an Error, main() prints the message to stderr and returns 2.
 #pragma once
 
 #include <fmt/core.h>
@@ -15,7 +15,7 @@ class Error : public std::runtime_error {
   explicit Error(const std::string& message) : std::runtime_error(message) {}
 };
 
-// Thrown when a device has too little memory.
+// Thrown when an allocation does not fit into the memory of a device or of the host.
 class OutOfMemory : public Error {
  public:
   using Error::Error;

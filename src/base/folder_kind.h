@@ -1,8 +1,8 @@
 // Recognizes the kind of a folder and checks whether a file may be replaced.
 //
 // Folders of different kinds share file names, such as config.json, so a command could mistake the files of another
-// command for its own. Therefore a command can check a folder before it writes there, and a file before it replaces the
-// file.
+// command for its own. Therefore check_folder() checks a folder before a command writes there, and check_replaced()
+// checks a file before a command replaces it.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +23,8 @@ constexpr auto names_of(FolderKind) {
 std::optional<FolderKind> folder_kind(const std::filesystem::path& folder);
 
 // Throws Error if folder_kind(folder) is another kind than `wanted`; the message names the marker file. If `wanted` is
-// an exported model or a sweep, a folder without a marker file must not hold unrelated files either.
+// an exported model or a sweep, a folder without a marker file may hold only README.md, `lock`, .part files and hidden
+// files. Any other file in it is an Error.
 void check_folder(const std::filesystem::path& folder, FolderKind wanted);
 
 // A file may be replaced if it is a regular file that is empty or starts with `begins`. Throws Error if `file` exists

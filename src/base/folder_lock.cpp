@@ -156,7 +156,8 @@ FolderLock::FolderLock(const fs::path& folder, std::string work, const std::func
     fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd_ < 0) fail("cannot open {}: {}", path_.string(), std::strerror(errno));
     locked = ::flock(fd_, LOCK_EX | LOCK_NB) == 0;
-    const bool held = !locked && errno == EWOULDBLOCK;  // other errors: the file system does not support flock()
+    // Any other error may mean that the file system does not support flock(). The text of the file then decides.
+    const bool held = !locked && errno == EWOULDBLOCK;
     if (!held && same_file(fd_, path_)) break;
     const Owner owner = owner_in(read_all(fd_)).value_or(Owner{"an unknown machine", "", "", "a moment ago", 0});
     ::close(fd_);

@@ -11,8 +11,8 @@ std::string three_digits(double value) {
   return fmt::format("{:.{}f}", value, std::abs(value) < 9.995 ? 2 : std::abs(value) < 99.95 ? 1 : 0);
 }
 
-// Formats `value` in the largest unit in which it rounds to at least 1, else in the first unit. A value in the first
-// unit gets no decimals.
+// Formats `value` in the largest unit in which its magnitude is at least 0.9995, else in the first unit. For example,
+// 999.5 becomes "1.00K" instead of "1000". A value in the first unit gets no decimals.
 std::string scaled(double value, double base, const char* const* units, int count) {
   int unit = 0;
   for (; unit + 1 < count && std::abs(value) >= base * (1 - 0.0005); ++unit) value /= base;

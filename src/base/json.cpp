@@ -43,7 +43,7 @@ class Locator {
     while (i_ < text_.size() && std::isspace(static_cast<unsigned char>(text_[i_]))) ++i_;
   }
 
-  // Moves behind the string that begins here, and returns it with its quotes.
+  // Moves past the string that begins here, and returns it with its quotes.
   std::string_view quoted() {
     const size_t begin = i_;
     for (++i_; i_ < text_.size() && text_[i_] != '"'; ++i_)
@@ -107,8 +107,8 @@ class Locator {
   throw Error(message);
 }
 
-// Limits on the levels of nesting below the top level and on the number of values. They bound the memory that a text
-// takes.
+// Limits on the levels of nesting below the top level, and on the number of values. The first bounds the recursion of
+// Locator::value(), the second the memory of the parsed values.
 constexpr size_t deepest = 64;
 constexpr size_t most_values = size_t{1} << 22;
 
@@ -225,7 +225,8 @@ Json try_parse_json(std::string_view text) { return Json::parse(text, nullptr, f
 
 namespace {
 
-// The origin of the value at a path, and the path: the file and, if it is known, the line; or --set.
+// The beginning of a message about the value at a path: the file and, if it is known, the line, or else --set; then the
+// path.
 std::string origin_of(const JsonSource& source, const std::string& path) {
   for (const std::string& set : source.overridden) {
     if (path == set) return "--set " + path;

@@ -1,5 +1,5 @@
 // Strict reading of JSON. JsonObject checks keys and values, and its errors name the file, the path of the field, and
-// the line if it is known. apply_override() applies --set.
+// the line if it is known. apply_override() applies an edit such as run.steps=100, given by the option --set.
 #pragma once
 
 #include <cstdint>
@@ -58,7 +58,7 @@ class JsonObject {
   bool boolean(const std::string& key, std::optional<bool> fallback = {});
   int64_t integer(const std::string& key, std::optional<int64_t> fallback = {},
                   int64_t min = std::numeric_limits<int64_t>::min(), int64_t max = std::numeric_limits<int64_t>::max());
-  // A finite number from `min` to `max`; a string is an error.
+  // A finite number from `min` to `max`.
   double number(const std::string& key, std::optional<double> fallback = {},
                 double min = std::numeric_limits<double>::lowest(), double max = std::numeric_limits<double>::max());
   // A string, one of `allowed` after current_spelling().

@@ -44,7 +44,7 @@ size_t available_memory() {
     available = 1024 * (*kibibytes + number_behind("/proc/meminfo", "SwapFree:").value_or(0));
   if (const std::string group = control_group(); !group.empty()) {
     const auto limit = number_in(group + "/memory.max"), used = number_in(group + "/memory.current");
-    // Inactive cached pages of files count as available: the kernel drops them on demand.
+    // Inactive cached pages of files count as available, because the kernel reclaims them when memory is short.
     const uint64_t cached = number_behind(group + "/memory.stat", "inactive_file").value_or(0);
     if (limit && used)
       available = std::min<size_t>(available, *limit - std::min(*limit, *used - std::min(*used, cached)));

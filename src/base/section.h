@@ -55,7 +55,7 @@ class Section {
   }
   // A key that is read elsewhere. `value` is written to the resolved config unless it is null.
   virtual void other(const Key& key, const Json& value) = 0;
-  // Keys that exist only if `holds` is true. The documentation always lists them.
+  // Keys that exist only if `holds` is true. list_keys() lists them in any case.
   virtual void when(bool holds, const std::function<void()>& visit) {
     if (holds) visit();
   }
@@ -82,8 +82,8 @@ struct KeyRow {
 };
 std::vector<KeyRow> list_keys(const Visit& visit);
 
-// The paths of all required keys that `object` lacks together with their `instead` keys. Empty if `object` has an
-// unknown key similar to a missing one, so that read_keys() can report the misspelled key.
+// The paths of the missing keys: each required key for which `object` has neither the key nor its `instead` key. Empty
+// if `object` has an unknown key similar to a missing one, so that read_keys() can report the misspelled key.
 std::vector<std::string> missing_keys(const JsonObject& object, const std::vector<KeyRow>& rows);
 
 }  // namespace rowan

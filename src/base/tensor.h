@@ -1,4 +1,5 @@
-// Tensor: a non-owning, row-major, contiguous view of device memory. C++17, because CUDA sources include this header.
+// Tensor: a non-owning, row-major, contiguous view of memory of a backend, on a device or on the host. C++17, because
+// CUDA sources include this header.
 #pragma once
 
 #include <cstdint>

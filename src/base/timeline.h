@@ -1,5 +1,5 @@
 // Measures where time goes in the calling thread. The seconds of phases are always counted. Between record() and
-// stop(), spans are recorded too; json() writes them for Perfetto and chrome://tracing ("complete" events of the Trace
+// stop(), spans are recorded too. json() formats them for Perfetto and chrome://tracing ("complete" events of the Trace
 // Event Format, docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU). C++17, because CUDA sources
 // include this header.
 #pragma once

@@ -43,7 +43,7 @@ void check_same(Communicator& communicator, const std::string& what, const Json&
     const Json differences = Json::diff(others, theirs);
     if (differences.empty()) continue;  // 1 and 1.0 are the same value
     std::string path = differences[0]["path"].get<std::string>();
-    // A path that ends in "/-" stands for an element appended to a list. The message then shows both lists whole.
+    // A path that ends in "/-" stands for an element appended to a list. The message then shows both whole lists.
     if (path.ends_with("/-")) path.resize(path.size() - 2);
     const Json::json_pointer place(path);
     auto text = [&](const Json& from) { return from.contains(place) ? from[place].dump() : "missing"; };

@@ -30,9 +30,9 @@ template <typename... Args>
 // An AgreedError passes through unchanged; `work` must throw it on all ranks.
 void run_on_all_ranks(Communicator& communicator, const std::function<void()>& work);
 
-// Throws AgreedError when `mine` differs between ranks. The message names a rank outside the largest group of equal
-// values, and the first place that differs, with the values of this rank and of the group. `what` precedes this place
-// in the message, as in "config ".
+// Throws AgreedError when `mine` differs between ranks. The message names the lowest rank outside the largest group of
+// equal values, and the first place where its value differs from the group's, with both values. `what` precedes the
+// place in the message, as in "config ".
 void check_same(Communicator& communicator, const std::string& what, const Json& mine);
 
 }  // namespace rowan

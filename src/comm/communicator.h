@@ -19,12 +19,12 @@ struct Piece {
   int owner = 0;
 };
 
-// The kinds of messages. `control` messages are those of gather(), which are in host memory.
+// The kinds of messages. `control` messages are the strings of gather(); the others are tensors.
 enum class Message : uint8_t { reduce, broadcast, all_reduce, control };
 inline constexpr int message_count = 4;
 
-// The calls that this rank has made, and the bytes that it sends in them if each message goes directly to its
-// receivers, by kind of message. NCCL and TCP may send other numbers of bytes.
+// Counts by kind of message: the calls that this rank has made, and the bytes that it would send if each message went
+// directly to its receivers. NCCL and TCP may send other numbers of bytes.
 struct Traffic {
   std::array<uint64_t, message_count> calls{}, bytes{};
 
@@ -106,7 +106,7 @@ class Communicator {
   virtual int next_ping() { return -1; }
 
   // Seconds that this rank waits before it reports a lost rank: its number, at most 10. A launcher such as mpirun ends
-  // all ranks once one has exited, so usually only one rank prints a line.
+  // all ranks once one has failed, so usually only one rank prints a line.
   double turn_seconds() const { return rank_ < 10 ? rank_ : 10; }
 
  private:

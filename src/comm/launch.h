@@ -7,8 +7,8 @@ namespace rowan {
 
 class Communicator;
 
-// The rank of this process, and the environment variables that give it: MPI's (OpenMPI, MPICH, Intel MPI), Slurm's, or
-// none.
+// The rank of this process, and whose environment variables give it: those of MPI (OpenMPI, MPICH, Intel MPI), those of
+// Slurm, or none.
 struct Launch {
   enum class Kind { alone, mpi, slurm };
   Kind kind = Kind::alone;

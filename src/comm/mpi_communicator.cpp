@@ -296,7 +296,8 @@ class MpiCommunicator final : public Communicator {
 
 std::unique_ptr<Communicator> make_mpi_communicator() {
   int level = 0, rank = 0, size = 1, local_rank = 0;
-  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &level);  // because NCCL's watchdog thread also calls MPI
+  // MPI_THREAD_SERIALIZED, because the watchdog thread of NcclCommunicator also calls MPI.
+  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &level);
   MPI_Comm_rank(MPI_COMM_WORLD, &rank);
   MPI_Comm_size(MPI_COMM_WORLD, &size);
   MPI_Comm machine;

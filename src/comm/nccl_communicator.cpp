@@ -1,7 +1,7 @@
 // Ranks over NCCL, one GPU each. Collectives run on a stream of their own. A collective starts when all work queued
 // earlier on the backend's stream is done. wait() makes the backend's stream wait for the collective; the host does not
-// wait. A watchdog thread looks for errors and for collectives that do not end. If a collective does not end, the
-// thread pings the other ranks over MPI or TCP.
+// wait. A watchdog thread looks for errors, and for collectives and NCCL calls that do not end. If one does not end,
+// the thread pings the other ranks over MPI or TCP.
 #include "base/console.h"
 #include "comm/agreement.h"
 #include "comm/merged_pieces.h"
@@ -44,8 +44,8 @@ ncclDataType_t type_of(DType dtype) {
 // Each rank first sends a block of block_bytes: the length of its message, and up to short_bytes of the message. If the
 // message of a rank is longer, a second all-gather sends all messages whole.
 constexpr size_t block_bytes = 64, short_bytes = block_bytes - sizeof(uint64_t);
-// A rank looks for pings only after it has waited this long. Over TCP, looking reports a closed connection as a lost
-// rank, but at the end of a run it is normal that one rank closes its connection before the others.
+// A rank looks for pings only after it has waited this long. Over TCP, looking for pings treats a closed connection as
+// a lost rank, but at the end of a run it is normal that one rank closes its connection before the others.
 constexpr double answer_seconds = 0.5;
 
 class NcclCommunicator : public Communicator {
@@ -56,8 +56,8 @@ class NcclCommunicator : public Communicator {
         backend_(backend),
         compute_(static_cast<cudaStream_t>(stream_of(backend))) {
     check(cudaGetDevice(&device_), "no device");
-    // The stream has the highest priority. Otherwise the thread blocks of a matrix product could occupy every
-    // multiprocessor before a collective starts.
+    // The stream has the highest priority, so that a collective's thread blocks are scheduled before the blocks of a
+    // matrix product that still wait for a multiprocessor.
     int least = 0, greatest = 0;
     check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "no priorities");
     check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest), "no stream");

@@ -62,7 +62,7 @@ class Addresses {
 };
 
 // Listens on all of this machine's addresses, IPv6 and IPv4, or on the IPv4 addresses alone if that fails. Port 0
-// stands for any free port. Throws Error.
+// stands for any free port. Throws Error if both fail.
 Socket listen_at(uint16_t port) {
   const int no = 0, yes = 1;
   sockaddr_in6 six{};
@@ -90,7 +90,7 @@ uint16_t port_of(const Socket& listener) {
   return ntohs(address.sin6_port);
 }
 
-// The numeric addresses of this machine without IPv6 link-local ones, loopback last.
+// The numeric addresses of this machine, loopback addresses last. IPv6 link-local addresses are left out.
 std::vector<std::string> addresses_of_this_machine() {
   std::vector<std::string> all;
   ifaddrs* list = nullptr;

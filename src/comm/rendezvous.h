@@ -2,9 +2,9 @@
 //
 // A rank authenticates itself with a secret. With file:PATH, rank 0 draws a new secret for each run and writes it to a
 // file that only its owner can read. With tcp:HOST:PORT, the secret is ROWAN_SECRET, or the content of the file that
-// ROWAN_SECRET_FILE names. Nothing is encrypted, and rank 0 listens on all addresses of its machine. This is meant for
-// the network inside a cluster. The secret keeps out strangers who can reach the port. It does not protect against
-// anyone who can read the traffic.
+// ROWAN_SECRET_FILE names. Nothing is encrypted, and rank 0 listens on all addresses of its machine. The rendezvous is
+// meant for the network inside a cluster. The secret keeps out strangers who can reach the port. It does not protect
+// against anyone who can read the traffic.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
 // Messages in host memory without MPI (srun --mpi=none). Rank 0 listens, and the other ranks connect to it. Every
-// gather goes through rank 0. NCCL sends the tensors.
+// gather goes through rank 0. This communicator sends no tensors; NCCL does.
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -26,7 +26,8 @@ constexpr auto pause_between_attempts = std::chrono::milliseconds(50);
 // Sent in place of a message's length. It means that the sender is ending the run.
 constexpr uint64_t farewell = UINT64_MAX;
 constexpr uint64_t ping_word = 0;  // an empty message
-// longest_message: a longer message is an error. most_at_once: how far receive() enlarges its buffer at a time.
+// In bytes. longest_message: a longer message is an error. most_at_once: how far receive() enlarges its buffer at a
+// time.
 constexpr uint64_t longest_message = uint64_t{1} << 30, most_at_once = uint64_t{1} << 20;
 
 class TcpCommunicator final : public Communicator {

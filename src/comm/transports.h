@@ -10,32 +10,36 @@
 namespace rowan {
 
 // Makes the communicator of a launch: that of a single process if there is one rank, else TCP if ROWAN_RENDEZVOUS is
-// set, else MPI. Throws AgreedError if MPI is needed but the build has none, or if MPI has another number of ranks.
+// set, else MPI. Throws AgreedError if MPI is needed but the build has none, or if MPI has another number of ranks. For
+// TCP, see make_tcp_communicator().
 std::unique_ptr<Communicator> make_communicator(const Launch& launch);
 // Returns an NCCL communicator, or null. With null, the caller uses `host`, which copies device memory through host
-// memory. The result is NCCL if ROWAN_COMMUNICATOR is nccl. With several ranks, it is also NCCL if ROWAN_RENDEZVOUS is
-// set, or if ROWAN_COMMUNICATOR is not mpi, every rank has a GPU of its own and the build has NCCL. Throws AgreedError
-// if NCCL is chosen for a device that is not a GPU. `host` must outlive the result.
+// memory. NCCL is chosen if ROWAN_COMMUNICATOR is nccl. With several ranks, it is also chosen in two other cases:
+//   ROWAN_RENDEZVOUS is set;
+//   ROWAN_COMMUNICATOR is unset or auto, every rank has a GPU of its own, and the build has NCCL.
+// Throws AgreedError if ROWAN_COMMUNICATOR has another value than auto, mpi or nccl, or if NCCL is chosen for a device
+// that is not a GPU. `host` must outlive the result.
 std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Backend& backend);
 
-// A single process.
+// The communicator of a single process.
 std::unique_ptr<Communicator> make_single_communicator();
-// Rank `rank` of `size` simulated ranks, for plans: sends and receives nothing, and counts the traffic.
+// Rank `rank` of `size` simulated ranks, for `rowan plan`: sends and receives nothing, and counts the traffic.
 std::unique_ptr<Communicator> make_dry_communicator(int rank, int size);
 
-// Starts MPI; the communicator's destructor finalizes it, except during an exception. Throws Error in a build without
-// MPI.
+// Starts MPI. The communicator's destructor finalizes MPI, except during an exception. Throws AgreedError in a build
+// without MPI.
 std::unique_ptr<Communicator> make_mpi_communicator();
 
 // Messages in host memory only, for launchers without MPI. `address` is where the ranks meet:
 //   tcp:HOST:PORT   rank 0 listens there;
 //   file:PATH       rank 0 writes its addresses to the file PATH.JOB.STEP (Slurm's job and step numbers, or 0), and
-//                   removes the file when all ranks have connected or the time is over.
+//                   removes the file when all ranks have connected or timeout_seconds() have passed.
 // If some ranks have not connected within timeout_seconds(), rank 0 prints a line that names them, and the ranks exit
 // with code 2. Throws AgreedError when the address is malformed, or when tcp: has no secret.
 std::unique_ptr<Communicator> make_tcp_communicator(const Launch& launch, const std::string& address);
 
-// NCCL among GPU backends. `host` distributes NCCL's id to all ranks. Throws Error in a build without NCCL.
+// NCCL, with one GPU for each rank. `host` distributes NCCL's id to all ranks. Throws AgreedError in a build without
+// NCCL.
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, Backend& backend);
 // The name of this rank's machine and GPU. Two ranks with the same name share a GPU and cannot use NCCL. "" in a build
 // without NCCL.
