@@ -176,7 +176,7 @@ void check_commands(const CLI::App& app, const std::vector<std::string>& words) 
   }
 }
 
-// Breaks the lines of a help text to fit the terminal, or 80 columns if stdout is no terminal. CLI11 begins the
+// Breaks the lines of a help text to fit the terminal, or 80 columns if its width is unknown. CLI11 begins the
 // descriptions of options at column 30.
 std::string fitted(const std::string& help) {
   const size_t columns = terminal_columns(stdout);
@@ -189,8 +189,8 @@ std::string fitted(const std::string& help) {
 
 }  // namespace
 
-// What the error for unknown arguments adds: the hint of set_hint(), or else the nearest name to the first option in
-// `words` that the chosen command does not have; "" if there is neither.
+// The text to append to the error about unknown arguments: that of the function given to set_hint(), or else the option
+// name nearest to the first option in `words` that the chosen command does not have; "" if there is neither.
 std::string CommandLine::hint_on(const std::vector<std::string>& words) const {
   const CLI::App* command = app_.get();
   while (!command->get_subcommands().empty()) command = command->get_subcommands().front();

@@ -29,9 +29,9 @@ class Argument {
   Argument& at_least(int64_t least);
   template <typename T>  // T is int, int64_t, uint64_t or double
   Argument& range(T least, T most);
-  // Allows these words. A word that an earlier version used is replaced by its current spelling first.
+  // Allows only these words. A word that an earlier version used is replaced by its current spelling first.
   Argument& one_of(const std::vector<std::string>& allowed);
-  // Allows the names of an enum's values.
+  // Allows only the names of an enum's values.
   template <typename Enum>
   Argument& one_of() {
     return one_of(all_names<Enum>());
@@ -65,9 +65,9 @@ class CommandLine {
   void add_version(const std::string& text);
 
   CommandLine add_command(const std::string& name, const std::string& help);
-  // Sets the function that returns what the error for an unknown argument adds. If `hint` returns "", the error names
-  // the nearest option, if there is one. `option` is the name of the unknown option, such as "lr" for --lr, or "" if
-  // there is no unknown option.
+  // Sets the function whose text is appended to the error about an unknown argument. If `hint` returns "", the error
+  // names the nearest option, if there is one. `option` is the name of the unknown option, such as "lr" for --lr, or ""
+  // if no option is unknown.
   void set_hint(std::function<std::string(const std::string& option)> hint);
   // Requires one of the subcommands.
   void require_command();

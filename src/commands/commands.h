@@ -20,8 +20,8 @@ struct Command {
 std::span<const Command> commands();
 void add_commands(CommandLine& parent, std::span<const Command> commands);
 
-// A hint for commands with --set: the config keys that an unknown option may mean, such as optimizer.lr for "lr"; "" if
-// there is none.
+// A hint for commands with --set: names the config keys that an unknown option may mean, such as optimizer.lr for "lr".
+// Returns "" if there is no such key.
 std::string hint_of_key(const std::string& option);
 
 // Splits "a,b,c" at the commas.

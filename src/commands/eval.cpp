@@ -49,8 +49,8 @@ std::unique_ptr<Model> open_model(const EvalOptions& options, const RunFolder& f
   return model;
 }
 
-// Prints bits per byte if the run names a tokenizer. If this fails, for example because another tokenizer wrote the
-// shards, prints the reason instead.
+// Prints the bits per byte if the run names a tokenizer. If they cannot be computed, for example because another
+// tokenizer wrote the shards, prints the reason instead.
 void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, const ValidationLosses& losses) {
   if (folder.tokenizer().empty()) return;
   try {
@@ -64,7 +64,7 @@ void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, con
   }
 }
 
-// Says how much of the data was read if it was not all.
+// Says how much of the data was read; "" if all of it was.
 std::string part_text(const EvalOptions& options, const ValidationSet& rows) {
   if (rows.rows() == rows.data().rows()) return "";
   return fmt::format(", in the first {} of {} rows of the {} tokens{}", rows.rows(), rows.data().rows(),

@@ -131,7 +131,7 @@ void inspect_json_lines(const fs::path& path, std::string_view text, const Inspe
   if (content.starts_with('"')) report.line("head", "{}", shown(json_string(content)));
 }
 
-// Returns the description of a file type that the first bytes identify, or nullptr.
+// Returns the description of the file type that the first bytes identify, or nullptr if they identify none.
 const char* sentence_for(std::string_view text) {
   if (starts_with(text, "\x1f\x8b")) return "gzip; rowan tokenize reads text and JSON lines in it";
   if (is_zstd(text)) return "zstd; rowan tokenize reads text and JSON lines in it";
@@ -157,7 +157,7 @@ fs::path shard_of_index(const fs::path& path, std::string_view text) {
   return {};
 }
 
-// What a JSON file is, by its keys.
+// Describes a JSON file by its keys.
 std::string kind_of(const Json& json) {
   auto has = [&](const char* key) { return json.is_object() && json.contains(key); };
   if (has("axes") || has("base")) return "sweep; rowan sweep reads it, and its --list shows the runs";

@@ -37,8 +37,8 @@ constexpr double fewest_hours = 0.1;
 // The columns at which continuation lines begin: `at_row` for those of a row, `at_part` for those of an indented row.
 constexpr size_t at_row = 13, at_part = 19;
 
-// The size of a checkpoint in bytes: optimizer state and weights. The weights are in bf16 if the run keeps no fp32
-// masters, otherwise in fp32.
+// The size of a checkpoint in bytes: optimizer state and weights, but not averages of the weights. A checkpoint holds
+// the weights in bf16 if the run trains them in bf16 without fp32 masters, otherwise in fp32.
 double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
   config.shard = ShardMode::none;
   const bool bf16 =
@@ -47,8 +47,8 @@ double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
          static_cast<double>(make_plan(config, 1).bytes[static_cast<int>(Category::optimizer_state)]);
 }
 
-// Describes the largest micro-batch with which the run fits into `memory` bytes, if there is one. If a larger one does
-// not fit, also describes the memory that the next larger one needs.
+// Describes the largest micro-batch with which the run fits into `memory` bytes, and the memory that the next larger
+// one needs. If none fits, describes the memory that the smallest one needs.
 std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
   const int64_t share = config.batch.sequences / ranks;
   std::vector<int64_t> sizes;  // the divisors of share, largest first
@@ -83,7 +83,7 @@ std::string recompute_text(TrainConfig config, int ranks) {
   return text;
 }
 
-// attended_share() of the config's data: 1 without data.documents; nothing if the data cannot be opened.
+// attended_share() of the config's data: 1 without data.documents; nullopt if the data cannot be opened.
 std::optional<double> known_share(const TrainConfig& config) {
   if (!config.data.documents) return 1;
   try {
@@ -94,8 +94,8 @@ std::optional<double> known_share(const TrainConfig& config) {
   }
 }
 
-// Describes the FLOPs of the run. Adds the GPU hours that they take unless these are few, and the least time on this
-// CPU if `cpu` is given and the CPU's speed in matrix products is known.
+// Describes the FLOPs of the run. If `cpu` is given and its speed in matrix products is known, adds the least time on
+// this CPU. Adds the GPU hours unless they are below fewest_hours.
 std::string run_text(const TrainConfig& config, const Backend* cpu, double flops) {
   constexpr double gpu_rate = 3e14;
   std::string text = fmt::format("{:.3g} FLOPs", flops);

@@ -9,13 +9,13 @@ namespace rowan {
 
 // Expands file names, patterns and folders to file paths; "-" (standard input) stays "-". A folder stands for the text
 // files in it and its subfolders, sorted by path. Hidden files and subfolders are skipped. Adds the sizes of the files
-// on disk to `bytes`.
-// Throws Error for a path that is neither file nor folder, and for a folder without text files.
+// on disk to `bytes`. Throws Error if nothing matches, if a path is neither file nor folder, or if a folder has no text
+// files.
 std::vector<std::string> expand_texts(const std::vector<std::string>& arguments, uint64_t& bytes);
 
-// The default of --validation for inputs that take `bytes` bytes on disk: the last tenth of the text, or the part that
-// takes about 50 MB on disk, if that is less. If standard input is among the inputs, the length is unknown, so the
-// default is one document in a hundred, chosen by hash.
+// The default of --validation for inputs that take `bytes` bytes on disk: the last tenth of the text, or the last part
+// that takes about 50 MB on disk if that is less. If standard input is among the inputs, the length is unknown. The
+// default is then about one document in a hundred, chosen by hash.
 std::string usual_validation(const std::vector<std::string>& inputs, uint64_t bytes);
 
 }  // namespace rowan

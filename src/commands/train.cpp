@@ -32,7 +32,8 @@ void run_train(const TrainOptions& options) {
   try {
     host = make_communicator(launch);
     const int shared = threads_of_rank(*host);
-    // 0 selects the backend's default number, which is right for a single process and if OMP_NUM_THREADS is set.
+    // 0 selects the backend's default number of threads, which is right for a single process and if OMP_NUM_THREADS is
+    // set.
     const int threads = launch.size == 1 || std::getenv("OMP_NUM_THREADS") ? 0 : shared;
     TrainConfig config;
     std::unique_ptr<Backend> backend;

@@ -1,4 +1,4 @@
-// A probabilistic grammar with variables, in which every text has exactly one derivation. data/tales/grammar.txt
+// A probabilistic grammar with variables, in which every story has exactly one derivation. data/tales/grammar.txt
 // explains the notation; src/corpus/tales.h explains the purpose.
 #pragma once
 
@@ -51,8 +51,9 @@ struct Grammar {
   std::string cell(const Item& item, size_t row) const;
 };
 
-// Throws Error if the text is not a grammar, if a rule contains itself, or if one possible beginning of a choice or
-// draw is a prefix of another, so that a story might not determine the outcome.
+// Throws Error if the text is not a grammar, if a rule contains itself, or if a story might not determine its
+// derivation. The last happens if a beginning of one alternative is a prefix of a beginning of another, or if a text
+// that an item may draw is a prefix of another such text.
 Grammar read_grammar(std::string_view text);
 
 }  // namespace rowan

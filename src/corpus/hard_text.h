@@ -12,7 +12,7 @@ struct HardText {
   std::string text;  // valid UTF-8
 };
 
-// Returns texts of about `bytes` bytes each, the same ones at every call.
+// Returns texts of about `bytes` bytes each. Calls with the same `bytes` return the same texts.
 std::vector<HardText> hard_texts(size_t bytes);
 
 }  // namespace rowan

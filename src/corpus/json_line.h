@@ -1,5 +1,5 @@
-// Reads one line of a JSON Lines file without decoding its values. So a line may contain NaN, Infinity or a lone
-// surrogate, which Python writes but JSON forbids, or a number too large for a double.
+// Reads one line of a JSON Lines file without decoding its values. A line may therefore contain what parse_json() of
+// base/json.h refuses: NaN, Infinity, the escape of a lone surrogate, or a number too large for a double.
 #pragma once
 
 #include <string>

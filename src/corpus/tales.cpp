@@ -140,8 +140,8 @@ class Listener {
 };
 
 // The part of a story's state on which the probabilities of its continuations depend: how many rows of each table are
-// drawn, and which variables hold a row. Which rows these are does not matter, because no choice depends on a row. So a
-// variable holds each row with equal probability.
+// drawn, and which variables hold a row. Which rows these are does not matter: no choice depends on a row, so by
+// symmetry a variable holds each row of its table with equal probability.
 struct Progress {
   std::vector<size_t> drawn;
   std::vector<bool> bound;

@@ -15,14 +15,15 @@ extern const char* const tales_grammar_text;
 
 class Tales {
  public:
-  // Throws Error if the text is not an unambiguous grammar.
+  // Throws Error if read_grammar() does, if a story may recall a variable before it draws it, or if a table may have no
+  // row left to draw.
   explicit Tales(std::string_view grammar = tales_grammar_text);
 
   // Story number `index` of the infinite sequence that `seed` selects; a pure function of both.
   std::string story(uint64_t seed, uint64_t index) const;
 
-  // -log p(story) in nats, found by parsing the story. Throws Error naming the byte from which on the text does not fit
-  // the grammar.
+  // -log p(story) in nats, found by parsing the story. Throws Error naming the byte at which the first part that does
+  // not fit the grammar begins.
   double surprise(std::string_view story) const;
 
   struct Expectation {

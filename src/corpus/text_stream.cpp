@@ -123,7 +123,7 @@ class TextStream::Zstd : public Decoder {
  public:
   explicit Zstd(Raw& raw) : Decoder(raw), stream_(ZSTD_createDCtx()) {
     if (stream_ == nullptr) fail("{}: zstd cannot start", raw.path());
-    // Files made with --long may need a larger window than the library allows by default.
+    // Files that `zstd --long` wrote may need a larger window than the library allows by default.
     ZSTD_DCtx_setParameter(stream_, ZSTD_d_windowLogMax, ZSTD_dParam_getBounds(ZSTD_d_windowLogMax).upperBound);
   }
   ~Zstd() override { ZSTD_freeDCtx(stream_); }

@@ -26,8 +26,8 @@ class TextStream {
   // and byte if a compressed stream is damaged or truncated.
   size_t read(char* to, size_t size);
   bool compressed() const { return compressed_; }
-  // The number of raw bytes of the file consumed so far. raw_hash() is the Hash64 of the file once read() has returned
-  // 0.
+  // The number of bytes consumed so far from the file itself, compressed or not. raw_hash() is the Hash64 of the file
+  // once read() has returned 0.
   uint64_t raw_bytes() const;
   uint64_t raw_hash() const;
 

@@ -15,7 +15,7 @@ bool extract_text(std::string_view line, const std::string& field, std::string& 
   skipped.reason = "not JSON";
   try {
     if (!read_members(line, members)) members.clear();
-    // If a key appears twice, the last value counts, as in Python.
+    // If a key appears twice, the last value counts, as in Python's json module.
     const auto found = std::find_if(members.rbegin(), members.rend(), [&](const auto& m) { return m.key == field; });
     if (found == members.rend() || !found->value.starts_with('"')) {
       skipped.reason = fmt::format("no string field '{}'", field);

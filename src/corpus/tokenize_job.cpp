@@ -149,7 +149,7 @@ class Job {
     return added;
   }
 
-  // Starts further shards for new inputs. Returns false if there are none.
+  // Starts further shards for new inputs. Returns false if there are no new inputs.
   bool grow(const fs::path& path) {
     const std::vector<size_t> added = added_to(path);
     if (added.empty()) return false;
@@ -197,8 +197,9 @@ class Job {
         next_source_ = note.at("next").at("source");
         next_record_ = note.at("next").at("record");
         for (size_t i : pending_)
-          if (i >= inputs_.size()) fail("{}: input {} of {}", path.string(), i, inputs_.size());
-        if (next_source_ > pending_.size()) fail("{}: source {} of {}", path.string(), next_source_, pending_.size());
+          if (i >= inputs_.size()) fail("{}: found input {}, expected less than {}", path.string(), i, inputs_.size());
+        if (next_source_ > pending_.size())
+          fail("{}: found source {}, expected at most {}", path.string(), next_source_, pending_.size());
         load(note);
       });
     } else {

@@ -35,7 +35,7 @@ ShardsState shards_from_json(const Json& json) {
   for (const Json& shard : json.at("shards"))
     state.shards.push_back(
         {shard.at("file"), shard.at("tokens"), shard.at("documents"), from_hex(shard.at("checksum"))});
-  if (!json.contains("part_tokens")) return state;  // json lists the finished shards of a manifest
+  if (!json.contains("part_tokens")) return state;  // shards of a manifest, all finished
   state.part_tokens = json.at("part_tokens");
   state.part_documents = json.at("part_documents");
   return state;

@@ -1,5 +1,5 @@
-// The records that `rowan tokenize` keeps in the folder of its shards, and checks against them: progress.json during
-// the job, manifest.json after it.
+// The records that `rowan tokenize` keeps in the folder of its shards (progress.json during the job, manifest.json
+// after it), and the checks of settings and shards against them.
 #pragma once
 
 #include <filesystem>
@@ -26,14 +26,14 @@ ShardsState shards_from_json(const Json& json);
 Json describe_settings(const TokenizeOptions& options, const std::vector<std::string>& inputs,
                        const Tokenizer& tokenizer, shard::EndPlace end);
 
-// The indices of the inputs of `now` that `before` lacks. Empty if an input of `before` is missing in `now`, if the
-// order differs, or if an input has moved between training and validation data.
+// The indices of the inputs of `now` that `before` lacks. Empty if an input of `before` is missing in `now` or has
+// another size there, if the order differs, or if an input has moved between training and validation data.
 std::vector<size_t> added_inputs(const Json& before, const Json& now);
 
 // The --validation rule of a folder's shards, finished or not; nullopt if the folder records none.
 std::optional<std::string> noted_validation(const std::filesystem::path& folder);
 
-// Throws Error if the inputs or another setting have changed since `path` was written.
+// Throws Error if an input or another setting has changed since `path` was written.
 void check_settings(const std::filesystem::path& path, const Json& before, const Json& now);
 
 // Parses the file and calls use(content). Throws Error naming the file as damaged if it is not JSON, or if `use` finds

@@ -18,7 +18,7 @@ namespace {
 constexpr size_t longest_sentence = 4000;  // in bytes; the trainer skips sentences of more than 4192 bytes
 
 // Iterates over the lines of all texts. Splits long lines at a space or between two characters. Skips empty lines and
-// invalid UTF-8.
+// lines that are not valid UTF-8.
 class Sentences : public sentencepiece::SentenceIterator {
  public:
   explicit Sentences(const TokenizerTraining& training)
@@ -93,7 +93,8 @@ std::string number_behind(const std::string& text, std::string_view words) {
   return text.substr(begin, text.find_first_not_of("0123456789", begin) - begin);
 }
 
-// Rewrites the library's message, which may name lines of its source code and options that Rowan does not have.
+// Throws Error with the library's message in other words, because it may name lines of the library's source code and
+// options that Rowan does not have.
 [[noreturn]] void refuse(int64_t vocabulary, const std::string& message) {
   if (const std::string most = number_behind(message, "set it to a value <= "); !most.empty())
     fail("found too little text for a vocabulary of {} ids: it gives at most {}", vocabulary, most);

@@ -18,9 +18,9 @@ struct TokenizerTraining {
   int threads = 1;
 };
 
-// Returns the content of the model file. The model does not normalize text and keeps repeated spaces. Every byte is a
-// piece, so there is no unknown text. Throws Error if the text does not yield `vocabulary` ids, or if the build has no
-// trainer.
+// Returns the content of the model file. The model replaces no characters and keeps repeated spaces. Every byte is a
+// piece, so no text is unknown. Throws Error if there is no text, if the text does not yield `vocabulary` ids, or if
+// the build has no trainer.
 std::string train_tokenizer(const TokenizerTraining& training);
 
 }  // namespace rowan

@@ -44,7 +44,7 @@ class BatchSource {
     const Dataset* corpus;
     int64_t row;
   };
-  // A place in the round of a mixture: its corpus, and the number of earlier places of the same corpus.
+  // A place in the round of rows that a mixture repeats: its corpus, and the number of earlier places of this corpus.
   struct Place {
     int64_t corpus, before;
   };

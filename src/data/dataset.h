@@ -43,9 +43,8 @@ class Dataset {
   int64_t rows() const { return rows_; }
 
   // Writes inputs[T] and targets[T] of a row and returns the number of targets that count. Padding inputs are id 0.
-  // Throws Error naming shard, position and id for an id outside the vocabulary.
-  //   documents  n tokens of content become min(n, T - 1) inputs and the end token; each input except the first is also
-  //              a target
+  // With Reading::documents, n tokens of content become min(n, T - 1) inputs and the end token, and each input except
+  // the first is also a target. Throws Error naming shard, position and id for an id outside the vocabulary.
   int64_t read(int64_t row, int32_t* inputs, int32_t* targets) const;
   // The counts of one row, without copying it.
   RowCount count(int64_t row) const;

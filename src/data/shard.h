@@ -26,8 +26,8 @@ struct ShardOptions {
   int32_t end_id = -1;                          // the token between documents; -1: not given
 };
 
-// Whether the first bytes of a file are text: they have no control characters but white space. Tokens usually have
-// some.
+// Whether the first 4,096 bytes of a file look like text: they have no control characters but white space. Binary
+// tokens usually have some.
 bool looks_like_text(std::string_view bytes);
 
 class Shard {
@@ -42,8 +42,9 @@ class Shard {
   int64_t tokens() const { return tokens_; }
   uint64_t file_bytes() const { return file_.size(); }
 
-  // Facts that the file states. If it does not, vocab_size and tokenizer_hash are 0, end_id is that of the options, and
-  // end_place is the usual one of the format: before for llm.c, after for bare tokens.
+  // Facts that the file states. For a file that does not state them, vocab_size and tokenizer_hash are 0, end_id is
+  // that of the options, end_place is the usual one of the format (before for llm.c, after for bare tokens), and there
+  // is no checksum.
   int32_t vocab_size() const { return vocab_size_; }
   int32_t end_id() const { return end_id_; }
   shard::EndPlace end_place() const { return end_place_; }

@@ -1,5 +1,5 @@
-// Writes a stream of tokens as shards of equal size, except the last one (shard_format.h). A later process can
-// continue after a kill.
+// Writes a stream of tokens as shards of equal size (shard_format.h); the last one may be shorter. If the process is
+// killed, a later one can continue.
 #pragma once
 
 #include <cstdint>

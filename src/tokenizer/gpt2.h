@@ -1,4 +1,4 @@
-// GPT-2's byte-level byte pair encoding. A piece (gpt2_split.h) that is a token stays whole. In another piece, each
+// GPT-2's byte-level byte pair encoding. A piece (gpt2_split.h) that is a token stays whole. In any other piece, each
 // byte starts as a token. Then the adjacent pair that makes the token of lowest rank is merged, leftmost first, until
 // no pair makes a token. In GPT-2's vocabulary a token's rank is its id.
 #pragma once
@@ -14,7 +14,7 @@ namespace rowan {
 
 // Reads the bytes of every token in order of rank, without the end token. `path` is a .tiktoken file (base64, space,
 // rank on each line), or vocab.bpe or encoder.json (also called merges.txt and vocab.json), or the folder of these two.
-// Both formats give the same list. Throws Error naming the file.
+// The .tiktoken file of GPT-2 and its two other files give the same list. Throws Error naming the file.
 std::vector<std::string> read_gpt2_vocabulary(const std::filesystem::path& path);
 
 class Gpt2Tokenizer : public Tokenizer {
@@ -27,7 +27,8 @@ class Gpt2Tokenizer : public Tokenizer {
   std::string decode(std::span<const int32_t> ids) const override;
 
  private:
-  // An entry of a hash table from bytes to token id (-1: free entry): open addressing, at most half full.
+  // An entry of a hash table from a token's bytes to its id: open addressing, at most half full. `tag` is the upper
+  // half of the hash; id -1 marks a free entry.
   struct Slot {
     uint32_t tag = 0;
     int32_t id = -1;

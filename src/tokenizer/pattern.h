@@ -18,7 +18,8 @@ class Pattern {
   static std::string quoted(std::string_view text);
   static Pattern literal(std::string_view text) { return Pattern(quoted(text)); }
 
-  // The begin and end of every match, in order, without empty matches. `text` is valid UTF-8.
+  // The begin and end of every match, in order, without empty matches. `text` is valid UTF-8. Throws Error if PCRE2
+  // reports an error, such as an exceeded limit.
   std::vector<std::pair<size_t, size_t>> matches(std::string_view text) const;
 
  private:

@@ -107,8 +107,8 @@ class SentencepieceTokenizer : public Tokenizer {
     ids.insert(ids.end(), pieces.begin(), pieces.end());
   }
 
-  // Chooses a fast search if the model allows one and it gives the library's result on a probe, a text that contains
-  // every normal piece.
+  // Chooses a fast search if the model allows one, and if this search gives the library's result on a probe, a text
+  // that contains every normal piece.
   void prepare() {
     if (model_.space_is_suffix || !model_.add_dummy_prefix || !model_.escape_whitespaces) return;
     std::string probe;

@@ -17,6 +17,7 @@ class TextRules {
   // Either section may be absent. Throws Error naming the field for a kind of step that Rowan does not read.
   TextRules(JsonObject& tokenizer, const char* normalizer, const char* pre_tokenizer);
 
+  // Normalizes a text and splits it into pieces.
   std::vector<std::string> divide(std::string_view text) const;
 
   // Whether a step maps text to bytes. If so, the model's vocabulary is written in GPT-2's byte alphabet

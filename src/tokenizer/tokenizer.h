@@ -14,7 +14,7 @@ namespace rowan {
 
 // How to treat bytes that are not UTF-8. They are never changed silently.
 enum class InvalidUtf8 {
-  keep,    // bytes and gpt2 encode them as they are, so decode(encode(x)) == x; the other tokenizers refuse
+  keep,    // kinds `bytes` and `gpt2` encode them as they are, so decode(encode(x)) == x; the other kinds refuse
   refuse,  // throw Error naming the byte offset
 };
 constexpr auto names_of(InvalidUtf8) { return enum_names("keep", "refuse"); }
@@ -36,7 +36,8 @@ class Tokenizer {
   int32_t vocab_size() const { return vocab_size_; }
   // The id of the token that separates documents, for example: bytes 256, GPT-2 50256, T5 1, LLaMA 2.
   int32_t end_id() const { return end_id_; }
-  // A hash of the kind of tokenizer and the content of its vocabulary (for huggingface: of tokenizer.json alone).
+  // A hash of the kind of tokenizer and the content of its vocabulary or model file. For `huggingface`, this file is
+  // tokenizer.json; tokenizer_config.json does not count.
   uint64_t hash() const { return hash_; }
   // The `spec` that make_tokenizer() was given.
   const std::string& spec() const { return spec_; }
