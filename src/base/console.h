@@ -1,7 +1,7 @@
 // Console output: texts for people, results, and the standard descriptors. If show() or tell() cannot write a text (the
 // disk is full, the terminal is closed), the text is dropped and the program continues. The results of a command must
-// not be dropped: fmt::print writes them to stdout, and main() calls check_results_written() after a command
-// that succeeds.
+// not be dropped: fmt::print writes them to stdout, and main() calls check_results_written() after a command that
+// succeeds.
 #pragma once
 
 #include <fmt/core.h>

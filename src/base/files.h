@@ -14,10 +14,10 @@ namespace rowan {
 // Creates a directory, and its parents if they are missing.
 void make_directories(const std::filesystem::path& path);
 
-// Returns the whole content of a regular file. Throws Error for pipes, devices, and files larger than 4 GiB.
+// Returns the whole content of a regular file of at most 4 GiB. Throws Error for anything else, such as a pipe.
 std::string read_file(const std::filesystem::path& path);
 
-// A read-only mapping of a regular file. Throws Error for pipes and devices. An empty file maps to size 0.
+// A read-only mapping of a regular file. Throws Error for anything else, such as a pipe. An empty file maps to size 0.
 class MappedFile {
  public:
   MappedFile() = default;

@@ -10,10 +10,12 @@
 
 namespace rowan {
 
-// The candidate nearest to `name` in edit distance, or "" if none is close.
+// The candidate nearest to `name` in edit distance; "" if each candidate takes more than max(1, length of `name` / 2)
+// edits.
 std::string nearest(std::string_view name, const std::vector<std::string>& candidates);
 
-// "; did you mean 'x'?" with the most similar candidate, or "" if no candidate is similar.
+// "; did you mean 'x'?" with the nearest candidate, or with one that is an extension or a beginning of `name`; "" if
+// there is neither.
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates);
 
 // Joins names to "a, b, c".
@@ -29,7 +31,8 @@ std::vector<std::string> all_names() {
   return {names.begin(), names.end()};
 }
 
-// The enum value whose spelling is current_spelling(name). Throws Error naming `what` and all spellings.
+// The enum value whose spelling is current_spelling(name). If there is none, throws Error naming `what` and all
+// spellings.
 template <typename Enum>
 Enum named(const char* what, std::string_view name) {
   const std::vector<std::string> names = all_names<Enum>();

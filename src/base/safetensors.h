@@ -93,8 +93,8 @@ class SafeTensorsWriter {
   std::map<std::string, Slot> slots_;
 };
 
-// One or several files that are read as one: `<folder>/<stem>.safetensors`, or the files that
-// `<stem>.safetensors.index.json` lists (Hugging Face's layout for sharded models).
+// One or several files that are read as one: `<folder>/<stem>.safetensors`, or, if that does not exist, the files that
+// `<folder>/<stem>.safetensors.index.json` lists (Hugging Face's layout for sharded models).
 class TensorFiles {
  public:
   TensorFiles(const std::filesystem::path& folder, const std::string& stem);

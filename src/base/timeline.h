@@ -60,7 +60,7 @@ class Timeline {
   };
 
   std::map<std::string, double> seconds_;
-  const char* phase_ = nullptr;  // the phase being counted
+  const char* phase_ = nullptr;  // the phase being counted; nullptr: none
   bool recording_ = false;
   double zero_ = 0;
   std::vector<Event> events_;

@@ -26,7 +26,7 @@ Argument& Argument::show_default() {
 
 namespace {
 
-// Parses `text` as a T. Returns "" or a description of the error. CLI11's own conversion of integers accepts -1 as the
+// Parses `text` as a T. Returns "" or a description of the error. The integer conversion of CLI11 2.1 accepts -1 as the
 // largest uint64_t, clamps numbers beyond 64 bits, and reads 010 as octal.
 template <typename T>
 std::string read_number(const std::string& text, T& value) {

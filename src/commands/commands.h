@@ -24,7 +24,7 @@ void add_commands(CommandLine& parent, std::span<const Command> commands);
 // Returns "" if there is no such key.
 std::string hint_of_key(const std::string& option);
 
-// Splits "a,b,c" at the commas.
+// Splits a text such as "a,b,c" at its commas.
 std::vector<std::string> listed(const std::string& text);
 
 // Thrown to exit with this code. Any message has already been printed.

@@ -48,7 +48,7 @@ double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
 }
 
 // Describes the largest micro-batch with which the run fits into `memory` bytes, and the memory that the next larger
-// one needs. If none fits, describes the memory that the smallest one needs.
+// one, if any, needs. If none fits, describes the memory that the smallest one needs.
 std::string largest_micro_batch(TrainConfig config, int ranks, double memory) {
   const int64_t share = config.batch.sequences / ranks;
   std::vector<int64_t> sizes;  // the divisors of share, largest first

@@ -1,4 +1,4 @@
-// rowan tokenizer train: makes a vocabulary from your own text.
+// rowan tokenizer train: trains a sentencepiece model on your own text.
 #include "tokenizer/tokenizer.h"
 
 #include <fmt/core.h>

@@ -126,7 +126,7 @@ class Reader {
       choice.weights.push_back(1);
       ++choice.total_weight;
     } while (rest_.starts_with('|'));
-    if (rest_.empty()) fail("grammar line {}: '[' without ']'", line_);
+    if (rest_.empty()) fail("grammar line {}: found '[' without ']'", line_);
     rest_ = rest_.substr(1);
     Item item;
     item.kind = Kind::expand;
@@ -137,7 +137,7 @@ class Reader {
 
   Item read_reference() {
     size_t close = rest_.find('}');
-    if (close == rest_.npos) fail("grammar line {}: '{{' without '}}'", line_);
+    if (close == rest_.npos) fail("grammar line {}: found '{{' without '}}'", line_);
     std::string_view inside = rest_.substr(1, close - 1);
     rest_ = rest_.substr(close + 1);
     Item item;

@@ -38,7 +38,7 @@ std::vector<std::string> all_inputs(const TokenizeOptions& options) {
   return all;
 }
 
-// The state of one job. `writing_` guards the counters and the shard writers.
+// The state of one job. `reading_` guards the reader and the tickets, `writing_` the counters and the shard writers.
 class Job {
  public:
   Job(const TokenizeOptions& options, const Tokenizer& tokenizer,

@@ -57,8 +57,8 @@ void BatchSource::draw_round(const std::vector<Corpus>& parts) {
     sum += part.weight;
     const int64_t share = std::llround(round_rows * (sum / total)) - static_cast<int64_t>(corpus_at.size());
     if (share == 0)
-      fail("data.mixture: weight of {1}: found {0}, expected at least one row in {2}", part.weight, part.files.front(),
-           round_rows);
+      fail("data.mixture: weight of {1}: found {0}, expected enough for at least one row in {2}", part.weight,
+           part.files.front(), round_rows);
     corpus_at.insert(corpus_at.end(), static_cast<size_t>(share), static_cast<int64_t>(shares_.size()));
     shares_.push_back(share);
   }
