@@ -74,8 +74,9 @@ class CommandLine {
   // Sets the function that parse() runs if this command was chosen.
   void set_action(std::function<void()> action);
 
-  // Parses the arguments after the program's name and runs the action of the chosen command. Prints the text of --help
-  // or --version. Throws Error for an invalid argument. Exceptions of the action pass through.
+  // Parses the arguments after the program's name and runs the action of the chosen command. Prints the help or the
+  // version if --help or --version asks for it. Throws Error for an invalid argument. Exceptions of the action pass
+  // through.
   void parse(const std::vector<std::string>& words);
 
  private:

@@ -70,7 +70,8 @@ class Checker {
 
   void check_replacement(uint32_t begin) const {
     if (begin >= replacements_.size() || replacements_.find('\0', begin) - begin > longest_replacement)
-      fail("precompiled_charsmap: damaged: a replacement at byte {} of {}", begin, replacements_.size());
+      fail("precompiled_charsmap: damaged: found a replacement at byte {} of {}, too long or outside", begin,
+           replacements_.size());
   }
 };
 

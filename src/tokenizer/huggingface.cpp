@@ -106,7 +106,7 @@ class HuggingFaceTokenizer : public Tokenizer {
       set_text(id, content);
       if (token.boolean("special", false) || content.empty()) continue;
       for (const char* key : {"single_word", "lstrip", "rstrip"})
-        if (token.boolean(key, false)) token.fail(key, "only false is implemented");
+        if (token.boolean(key, false)) token.fail(key, "found true, expected false");
       in_text.push_back(content);
     }
     // The longest token at a position must match, so longer tokens come first.
@@ -140,7 +140,7 @@ class HuggingFaceTokenizer : public Tokenizer {
 
   void read_bpe(JsonObject& model) {
     for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
-      if (!model.string(key, "").empty()) model.fail(key, "only an empty one is implemented");
+      if (!model.string(key, "").empty()) model.fail(key, "found a text, expected an empty one");
     if (model.number("dropout", 0) != 0)
       model.fail("dropout", fmt::format("found {}, expected 0, because Rowan encodes a text in only one way",
                                         model.number("dropout")));

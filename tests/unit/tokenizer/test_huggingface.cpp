@@ -181,7 +181,7 @@ TEST(HuggingFace, UnigramAddsUpInDoublePrecision) {
 
 TEST(HuggingFace, MistakesNameTheField) {
   EXPECT_EQ(error_of(small(R"(,"end_of_word_suffix":"</w>")")),
-            "tokenizer.json:1: model.end_of_word_suffix: only an empty one is implemented");
+            "tokenizer.json:1: model.end_of_word_suffix: found a text, expected an empty one");
   std::string dropout = small("");
   dropout.replace(dropout.rfind("null"), 4, "0.1");
   EXPECT_NE(error_of(dropout).find("model.dropout: found 0.1, expected 0"), std::string::npos);
