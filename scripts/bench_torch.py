@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Training speed of Rowan beside PyTorch on this CPU: the same models, batches, clipping and AdamW, turn by turn.
+"""Compares the training speed of Rowan and PyTorch on this CPU: same models, batch sizes, clipping and AdamW.
 
-Needs PyTorch 2.4 or later (`pip install torch`) and a built `rowan`. Prints tokens/s of both and the ratio of each
-pair of turns. --isa limits both alike: ROWAN_ISA here, ATEN_CPU_CAPABILITY, oneDNN's and MKL's limits there.
-A checkout of llm.c with its train_gpt2 built and its starter files (--llmc DIR) is a third column at GPT-2, B=4, T=64.
+Needs PyTorch 2.4 or later (`pip install torch`) and a built `rowan`. The two take turns. Prints the tokens/s of both,
+and the ratio of each turn of Rowan to the turn of PyTorch before it, as median (lowest to highest). --isa limits the
+instructions of Rowan (ROWAN_ISA) and those of PyTorch, oneDNN and MKL; v4 limits only Rowan. --llmc DIR adds a row for
+llm.c with GPT-2, B=4, T=64. DIR is a checkout of llm.c with its train_gpt2 built and its starter files.
 """
 import argparse
 import json

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 max_lines=500
-formatter=14  # version of Debian 12; other versions of clang-format format some code differently
+formatter=14  # the version of clang-format in Debian 12; other versions format some code differently
 bad=0
 complain() { echo "lint: $*" >&2; bad=1; }
 

@@ -4,7 +4,8 @@
     python3 scripts/paper_tables.py            # writes the tables
     python3 scripts/paper_tables.py --check    # fails if a README differs from targets.json
 
-Some papers divide a sum over n batches by n + 1. Such a value is shown as printed and, in the next row, divided by n.
+Some papers divide a sum over n batches by n + 1. Such a value is shown as printed. The next row shows the sum divided
+by n.
 Uses only the standard library.
 """
 import json

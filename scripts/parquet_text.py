@@ -3,11 +3,11 @@
 
     python3 scripts/parquet_text.py data/fineweb/raw/*.parquet | rowan tokenize --tokenizer SPEC --out DIR -
 
-The lines are wrapped as gzip without compression: if this program is killed half-way the stream has no proper end, and
-the tokenizer stops with an error instead of taking a part for the whole (`... | zcat` shows the lines themselves).
-Rows come in the order of the files given; a row without text, or whose bytes are not UTF-8, becomes {"text": null},
-which the tokenizer counts as skipped. The column may be text of any width, dictionary-encoded, or bytes without the
-mark that they are text. Needs pyarrow (pip install pyarrow).
+The output is a gzip stream without compression (`... | zcat` shows the lines). If this program is killed, the stream
+has no proper end, so the tokenizer stops with an error and does not take a part for the whole. Files and their rows
+keep their order. A row without text, or with bytes that are not UTF-8, becomes {"text": null}, which the tokenizer
+counts as skipped. The column may have any of Arrow's string and binary types, also dictionary-encoded. Needs pyarrow
+(pip install pyarrow).
 """
 import argparse
 import json

@@ -12,8 +12,8 @@
 #   124                 rowan has reached run.max_seconds
 #   129, 130, 138, 143  rowan was stopped by SIGHUP, SIGINT, SIGUSR1 or SIGTERM
 #   2                   the user made a mistake; only within ROWAN_TIMEOUT seconds of the start, because later this code
-#                       means that a rank waited in vain for another rank
-#   any other           at the fifth failure in a row; a failure after an hour or more counts as the first of a new row
+#                       can mean that a rank waited in vain for another rank
+#   any other           at the fifth failure in a row; a failure after an hour or more starts a new count
 set -um  # -m: the command gets its own process group, so a terminal's Ctrl-C reaches only this script
 
 [ $# -ge 1 ] || { echo "usage: scripts/resume.sh COMMAND..." >&2; exit 2; }

@@ -5,9 +5,9 @@
 
 Rowan takes optimizer and schedule from configs/papers/track3/track3_162m_ENTRY.json (muon, muon_12, normuon, muonh,
 adamh, adamw). The PyTorch program is written from the formulas of the entries. Its losses are sums over a step's
-targets, and its eps is the published one. Both run in fp32 on the CPU. Numbers of steps are scaled down to the run, and
-entry 2's warm-up is left out. Fails if the losses of a step differ by more than 1e-3. Needs torch. Not part of
-`make test`.
+targets, and its eps is the published one. Both run in fp32 on the CPU. Numbers of steps are scaled down to the run. The
+warm-up of `adamw` (entry 2) is left out. Fails if the losses of a step differ by more than 1e-3. Needs torch. Not part
+of `make test`.
 """
 import argparse
 import array
@@ -28,7 +28,7 @@ SEQUENCE, SEQUENCES, VOCABULARY = 64, 8, 256
 PUBLISHED_TARGETS = 512 * 1024
 # Settings from the logs of the entries. rule, lr, decay: optimizer, learning rate and weight decay of the blocks'
 # matrices. rates: learning rates of embedding, head and vectors. aux_decay: weight decay of these three. fall:
-# fractions of the run over which the learning rates of the matrices and of the other parameters fall.
+# the last fractions of the run, in which the learning rates of the matrices and of the other parameters fall.
 ENTRIES = {
     "muon": {"rule": "muon", "lr": 0.025, "decay": 0.05, "rates": (0.7, 0.004, 0.015), "aux_decay": 0.001, "fall": (0.7, 0.7)},
     "muon_12": {"rule": "muon", "lr": 0.035, "decay": 0.025, "rates": (0.3, 1 / 320, 0.01), "aux_decay": 0, "fall": (0.7, 0.7)},

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Follows runs into Weights & Biases: what metrics.jsonl has, config.json as the run's config, the folder as its name.
+"""Sends runs to Weights & Biases: the rows of metrics.jsonl, the config in config.json and the folder's name.
 
     python3 scripts/wandb_sync.py RUN... [--project NAME] [--follow] [--offline]
 
 --follow continues while the runs train, until each has reached its last step. --offline (or WANDB_MODE=offline) writes
-to ./wandb, for a later `wandb sync`. RUN/wandb.json stores the id and the last step that was sent. The same command
-sends only newer steps the next time, also if the run was resumed from an older step. Needs `pip install wandb`.
+to ./wandb, for a later `wandb sync`. RUN/wandb.json stores the id and the last step that was sent. The next time, the
+same command sends only steps after that one, even if the run was resumed from an older one. Needs `pip install wandb`.
 """
 import argparse
 import json

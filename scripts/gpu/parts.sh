@@ -146,7 +146,8 @@ part_kernels() {
       --recipe adamw --attention cudnn && note "$(grep attention "$logs/kernels_cudnn.log")"
   fi
 }
-# Measures with Nsight Compute what limits some kernels, in their first ten launches. The clocks are not locked.
+# Measures with Nsight Compute what limits some kernels, in the first ten launches of all of them together. The clocks
+# are not locked.
 part_profile() {
   if ! command -v ncu >/dev/null; then skip profile "no Nsight Compute (ncu)"; return; fi
   check 60 profile ncu --clock-control none --csv --launch-count 10 --log-file "$logs/ncu.csv" \

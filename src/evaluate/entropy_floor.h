@@ -17,8 +17,8 @@ struct EntropyFloor {
   double sample;  // -log p of this shard in nats per token: the floor of this shard
 };
 
-// Reads the floor of a shard from entropy.json in the shard's folder. Returns nothing if there is no such file or it
-// does not name the shard.
+// Reads the floor of a shard from entropy.json in the shard's folder. Returns nothing if there is no such file, or if
+// the file does not name the shard. Throws Error if the file is malformed.
 std::optional<EntropyFloor> entropy_floor(const std::filesystem::path& shard);
 
 }  // namespace rowan

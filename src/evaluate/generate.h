@@ -15,8 +15,9 @@ struct Sampling {
   uint64_t seed = 0;
 };
 
-// Draws a token with probability softmax(logits / temperature). If several tokens are equally likely, temperature 0 and
-// top_k prefer the lower id. The result depends only on the arguments; `position` is the number of tokens drawn before.
+// Draws a token with probability softmax(logits / temperature), or takes the likeliest one if the temperature is 0. If
+// several tokens are equally likely, temperature 0 and top_k prefer the lower id. The result depends only on the
+// arguments. `position` is the number of tokens drawn before.
 // Throws Error if a logit is NaN.
 int32_t sample_token(std::span<const float> logits, const Sampling& sampling, uint64_t position);
 
@@ -28,8 +29,8 @@ using NextLogits = std::function<std::vector<float>(std::span<const int32_t> tok
 void generate(std::vector<int32_t>& tokens, int64_t count, int32_t end_id, const Sampling& sampling,
               const NextLogits& next_logits, const std::function<void()>& on_token);
 
-// The size of a decoded text without the U+FFFD characters at its end. An incomplete character is decoded as U+FFFD,
-// possibly once per byte, until its last byte has been generated.
+// The size in bytes of a decoded text without the U+FFFD characters at its end. Until the last byte of a character has
+// been generated, the character is decoded as U+FFFD, possibly once per byte.
 size_t complete_size(std::string_view text);
 
 }  // namespace rowan

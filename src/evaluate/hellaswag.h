@@ -42,7 +42,8 @@ std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, con
 using BatchLosses = std::function<void(const int32_t* inputs, const int32_t* targets, float* losses)>;
 
 // Scores this rank's share of the items. The scores of all ranks must be added. All ranks call `losses` equally often.
-// If a context is too long, its first tokens are dropped. The items must have been read with this sequence length.
+// If a context and an ending do not fit into a row, the first tokens of the context are dropped. The items must have
+// been read with this sequence length.
 HellaSwagScore score_hellaswag(const std::vector<HellaSwagItem>& items, int64_t batch, int64_t sequence_length,
                                const BatchLosses& losses, int rank = 0, int ranks = 1);
 

@@ -15,8 +15,9 @@ namespace rowan {
 class ValidationSet {
  public:
   // Takes the first rows of config.validation until they hold `eval_tokens` targets, or all rows if they hold fewer.
-  // With config.batch_means, takes rows in rounds of one batch for each rank of batch_means, until each rank has its
-  // number of batches(). Throws Error if there is no target, or if there are fewer rows than batch_means has ranks.
+  // config.batch_means imitates an evaluation by several ranks. If it is set, the constructor instead takes one batch
+  // of rows for each of its ranks at a time, until each rank has its number of batches(). Throws Error if there is no
+  // target, or if there are fewer rows than batch_means has ranks.
   ValidationSet(const DataConfig& config, int64_t sequence_length, int64_t vocab_size, int64_t eval_tokens);
 
   int64_t rows() const { return static_cast<int64_t>(row_targets_.size()); }

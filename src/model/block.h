@@ -11,15 +11,15 @@ struct Model::Block {
   NormLayer norm1;                // its input is the residual stream at the start of the block
   Linear qkv;                     // [W, C]
   Tensor head_norm, d_head_norm;  // [2 D]: gains that all query heads share, then gains that all key heads share
-  Tensor projected;  // [N, W]: output of qkv, before the norm of heads; without a norm of heads, attended_qkv
+  Tensor projected;  // [N, W]: output of qkv, before the head norm; without a head norm, the tensor attended_qkv
   Tensor attended_qkv, attention, log_sum_exp;  // attention's input [N, W], output [N, H D], log-sum-exp fp32[B, H, T]
   Linear out;                                   // [C, H D]
   NormLayer norm2;                              // its input is the residual stream between attention and MLP
   Linear up, down;                              // [F or 2F, C], [C, F]
   Tensor wide, inner;                           // output of up [N, F or 2F], input of down [N, F]
 
-  // The block restricted to rows [begin, begin + count). The inputs and outputs of attention stay whole, because
-  // attention reads all rows.
+  // The block restricted to rows [begin, begin + count). projected, attended_qkv, attention and log_sum_exp stay whole,
+  // because attention reads all rows.
   Block rows(int64_t begin, int64_t count) const {
     Block part = *this;
     part.norm1 = norm1.rows(begin, count);

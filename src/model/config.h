@@ -53,8 +53,8 @@ struct ModelConfig {
   bool gated = true;
   DropoutRates dropout;
   double logit_softcap = 0;  // c: a logit l becomes c l / sqrt(l^2 + c^2); 0: none
-  // Initial values. Matrices and embeddings that match no rule of `initialization` are normal with these standard
-  // deviations. residual_init_std is for the projections that write to the residual stream.
+  // Initial values. Matrices, embeddings and heads that match no rule of `initialization` get normal values with these
+  // standard deviations. residual_init_std is for the projections that write to the residual stream.
   double init_std = 0.02, residual_init_std = 0.02;
   std::vector<InitialRule> initialization;
 
@@ -63,9 +63,9 @@ struct ModelConfig {
   AttentionShape attention(int64_t batch, int64_t seq, int64_t layer) const;
   // Columns of the MLP's first matrix product: gate and up together, or up alone.
   int64_t mlp_in_width() const { return gated ? 2 * intermediate : intermediate; }
-  // Columns of the logits: the vocabulary, and padding columns, because GPUs multiply faster if a row is a multiple of
-  // 16 bytes, and still faster if it is a whole number of cache lines and tiles. From a vocabulary of 12800 on, where
-  // this adds less than 1%, the width is a multiple of 128; below, a multiple of 8.
+  // Columns of the logits: the vocabulary and padding columns. GPUs multiply faster if the size of a row is a multiple
+  // of 16 bytes, and still faster if a row is a whole number of cache lines and tiles. From a vocabulary of 12800 on,
+  // the width is a multiple of 128, which adds less than 1%. Below, it is a multiple of 8.
   int64_t logit_width() const {
     const int64_t unit = vocabulary >= 12800 ? 128 : 8;
     return (vocabulary + unit - 1) / unit * unit;

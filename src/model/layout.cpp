@@ -37,7 +37,7 @@ class Builder {
     if (const auto rule = apply_initialization(config_.initialization, parameter, fan_in)) used_[*rule] = true;
     table_.add(std::move(parameter), aligned);
   }
-  // Adds a table with a row for each token id. logit_width() - vocabulary padding rows follow the table.
+  // Adds a table with a row for each token id, then room for padding rows up to logit_width() rows.
   void words(const std::string& name, Role role) {
     add({name + ".weight", role, {config_.vocabulary, config_.hidden}}, role == Role::head ? config_.hidden : 0,
         config_.init_std);

@@ -10,9 +10,9 @@
 
 namespace rowan {
 
-// The size of a chunk of logits is limited to the bytes that a block keeps for its backward pass, but the limit is at
-// least 128 MiB and at most 1 GiB. Every chunk reads and writes the whole gradient of the head, so chunks of few rows
-// are slow.
+// The logits are computed in chunks of rows. A chunk takes at most about the bytes that a block keeps for its backward
+// pass, but this limit is at least 128 MiB and at most 1 GiB. Every chunk reads and writes the whole gradient of the
+// head, so chunks of few rows are slow.
 int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype) {
   constexpr int64_t least_bytes = int64_t{128} << 20, most_bytes = int64_t{1} << 30, tile = 128;  // tile: in rows
   const AttentionShape shape = config.attention(1, 1, 0);

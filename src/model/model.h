@@ -18,10 +18,10 @@ enum class Recompute : uint8_t {
 };
 constexpr auto names_of(Recompute) { return enum_names("none", "mlp", "block"); }
 
-// Limits attention to the token's own document.
+// If present, a token attends only to tokens of its own document.
 struct DocumentOptions {
   DocumentRule rule;
-  bool restart = true;  // without RoPE, positions count from the document's start; false: from the row's start
+  bool restart = true;  // whether learned positions count from the document's start; false: from the row's start
 };
 
 struct ModelOptions {
@@ -167,7 +167,7 @@ class Model {
   Arena weight_memory_, gradient_memory_, activation_memory_, workspace_;
   Tensor weights_, gradients_;
   std::vector<Block> blocks_;
-  std::vector<std::vector<Tensor>> sums_;  // of each block, the gradients that operations only add to
+  std::vector<std::vector<Tensor>> sums_;  // for each block, gradients that operations add to, so they start at 0
   BlockObserver none_;
   BlockObserver* observer_ = &none_;
 

@@ -21,7 +21,7 @@ struct Parameter {
   Role role = Role::matrix;
   std::vector<int64_t> shape;  // [rows, cols], which is [out, in] for linear layers; [n] for vectors
   int64_t offset = 0;          // elements from the start of a flat buffer that holds all parameters
-  int block = 0;               // 0: embeddings (and a tied head); 1 to layers: layers; layers + 1: final norm and head
+  int block = 0;  // 0: embeddings, their norm and a tied head; 1 to layers: layers; layers + 1: final norm and head
   // Initial values: init_mean plus a normal value with standard deviation init_std, or plus a uniform value in
   // [-init_bound, init_bound].
   double init_mean = 0, init_std = 0, init_bound = 0;

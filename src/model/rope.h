@@ -9,7 +9,7 @@ namespace rowan {
 
 struct Rope {
   // The frequency of pair j of the n rotating pairs. `standard`: theta^(-j / n). `endpoint`: theta^(-j / (n - 1)), so
-  // the last pair has the frequency 1 / theta.
+  // the last of several pairs has the frequency 1 / theta.
   enum class Frequencies : uint8_t { standard, endpoint };
 
   double theta = 10000;

@@ -75,7 +75,7 @@ void Model::forward_next(Tensor tokens, int64_t begin) {
   forward(tokens, {1, begin, count});
 }
 
-// Attention and MLP write their output to branch_. The norm that follows also adds it to the residual stream.
+// Attention and MLP write their output to branch_. The next norm also adds this output to the residual stream.
 void Model::forward(Tensor tokens, const Span& span) {
   const int64_t rows = span.batch * span.count;
   observer_->before_forward(0);

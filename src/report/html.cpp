@@ -53,8 +53,8 @@ std::vector<std::pair<double, double>> line_of(const std::vector<ResultPoint>& p
   return line;
 }
 
-// Means over windows of one hundredth of the points, at least one. The noise of single steps would hide how curves
-// differ.
+// Means over windows of one hundredth of the points, at least one point. The noise of single steps would hide how
+// curves differ.
 std::vector<std::pair<double, double>> smoothed(const std::vector<ResultPoint>& points) {
   std::vector<std::pair<double, double>> line;
   const size_t window = std::max<size_t>(1, points.size() / 100);

@@ -22,8 +22,8 @@ struct Plot {
 // Escapes &, <, > and " for HTML and SVG.
 std::string escaped(const std::string& text);
 
-// Returns "" if fewer than two different x values can be drawn. The vertical range may exclude the steep start of
-// curves, because it would hide how the ends of the curves differ.
+// Returns "" if fewer than two different x values can be drawn. The vertical range may exclude the high values at the
+// start of curves. With these values, differences at the ends of the curves would be too small to see.
 std::string plot_svg(const Plot& plot);
 
 // The color "#rrggbb" of a color number. Colors repeat after ten numbers.

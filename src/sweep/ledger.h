@@ -3,7 +3,7 @@
 //   DIR/configs/NAME.json   the config of a run, for `rowan train`; written before the run is started
 //   DIR/NAME/               the run's folder
 //   DIR/logs/NAME.log       the run's output
-//   DIR/failed/NAME.log     the log of a failed run, until it succeeds
+//   DIR/failed/NAME.log     the log of a failed run; removed when the run succeeds
 //   DIR/diverged/NAME.json  marks a diverged run: it counts as worse than any other and is not repeated
 //   DIR/sweep.json          the information that `rowan compare` and `rowan report` need
 #pragma once

@@ -263,7 +263,7 @@ TrainConfig config_of(const SweepConfig& sweep, const SweepRun& run) {
 
 namespace {
 
-// Applies --set: set.PATH=VALUE changes the configs of all runs; any other path changes the sweep file.
+// Applies an assignment of --set: set.PATH=VALUE changes the configs of all runs; another path changes the sweep file.
 std::string override_sweep(Json& sweep, const std::string& assignment) {
   const std::string common = "set.";
   const size_t equals = assignment.find('=');

@@ -27,7 +27,8 @@ struct Axis {
   std::vector<AxisValue> values;
 };
 
-// A number, such as the learning rate, that is tuned in every cell. The table shows a cell's result at the best value.
+// A number, such as the learning rate, that is tuned in every cell. Tables of the sweep show each cell's result at the
+// cell's best value.
 struct Tuning {
   std::vector<std::string> paths;  // config paths; all get the same value
   std::vector<double> values;      // ascending; with `factors`, multiples of the config's own value at paths[0]

@@ -19,7 +19,8 @@ std::string name(const AttentionShape& s) {
          "/" + std::to_string(s.kv_heads) + " dim " + std::to_string(s.head_dim);
 }
 
-// Announces the shape as a model does before training. Skips shapes that cuDNN does not support.
+// Announces the shape as a model does before training. Does nothing for cases that cuDNN does not support: fp32, and a
+// head_dim that is not a multiple of 8.
 void announce(const AttentionShape& s, DType dtype) {
   if (dtype == DType::bf16 && s.head_dim % 8 == 0) backend().plan_attention(s, dtype);
 }

@@ -43,10 +43,10 @@ class BatchMeansRun : public TrainCommand {
     write_config(json);
   }
 
-  // The value that the authors' program would print for a run's weights. Each rank takes batches of its documents until
-  // the tokens of these batches, times the number of ranks, exceed the wanted number, or until the rank has no
-  // documents left. Each rank divides the sum of its batch means by the number of its batches plus one. The value is
-  // the mean over the ranks.
+  // The value that GaLore's program (torchrun_main.py) would print for a run's weights. Each rank takes batches of its
+  // documents until the tokens of these batches, times the number of ranks, exceed the wanted number, or until the rank
+  // has no documents left. Each rank divides the sum of its batch means by the number of its batches plus one. The
+  // value is the mean over the ranks.
   double as_the_authors(const std::filesystem::path& run) {
     auto backend = make_cpu_backend(1);
     const RunFolder folder(run, "newest", [](const std::string&) {});

@@ -170,7 +170,7 @@ TEST_F(Folders, AnExportReplacesOnlyExportsOfRowan) {
   ASSERT_EQ(rowan(export_into("older")).code, 0);
   EXPECT_EQ(contents(dir_ / "older"), fresh);
 
-  unmarked("saved");  // as by transformers, into an export; the card stays
+  unmarked("saved");  // as if transformers had saved a model there; README.md stays
   Json config = Json::parse(read_file(dir_ / "saved/config.json"));
   config["transformers_version"] = "4.50.0";
   write_file_atomically(dir_ / "saved/config.json", config.dump(2));

@@ -151,7 +151,7 @@ TEST_F(LongTrain, StoppingAtAnyStepEqualsNeverHavingStopped) {
       EXPECT_EQ(rows(run(name)), rows(cut)) << reading << ", stopped after step " << step;
     }
   }
-  // The rows count all positions. With documents, they also count the positions without padding.
+  // `tokens` counts all positions. With documents, `unpadded_tokens` counts the positions without padding.
   const Json packed = rows(run("packed")).front(), documents = rows(run("documents")).front();
   EXPECT_EQ(packed["tokens"], 64);
   EXPECT_FALSE(packed.contains("unpadded_tokens"));

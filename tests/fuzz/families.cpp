@@ -121,7 +121,7 @@ Strings json_lines_seeds() {
 }
 
 // The content of a stream does not depend on the size of the reads. The records together are the whole content. Content
-// of more than `most` bytes is compared only up to `most`.
+// of more than `most` bytes is compared only up to `most`, and its records are not checked.
 void stream_entry(std::string_view input) {
   constexpr size_t most = size_t{1} << 22;  // in bytes; a compressed stream may expand to far more
   const std::string path = folder().write("stream", input);

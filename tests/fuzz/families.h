@@ -12,7 +12,7 @@ namespace rowan {
 struct FuzzFamily {
   const char* name;
   // Reads the input as the program would. Returns if the result is valid or the input gives an Error. Throws another
-  // exception if the result violates a promise.
+  // exception if the result is wrong.
   std::function<void(std::string_view input)> entry;
   // Well-formed inputs to start from.
   std::function<std::vector<std::string>()> seeds;

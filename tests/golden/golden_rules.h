@@ -67,7 +67,7 @@ inline Json config_of(const std::string& rule, Json hyper) {
   if (name == "adamw" || name == "mars-adamw") {
     renamed["gamma"] = "mars_gamma";
     if (!hyper.contains("betas")) config["betas"] = {take("beta1", 0.9), take("beta2", 0.95)};
-  } else if (hyper.contains("betas")) {  // decay rates: momentum (muown: magnitudes), squares, slow average
+  } else if (hyper.contains("betas")) {  // of momentum (muown: of magnitudes), squares, slow average
     const Json betas = take("betas", {});
     if (rule == "muown")
       config["magnitude_beta"] = betas[0];

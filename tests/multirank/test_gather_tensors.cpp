@@ -25,7 +25,7 @@ TEST(GatherTensors, EveryTensorComesTogetherOnOneRank) {
   };
   std::vector<TensorPart> mine = {{"everywhere", {2, 3}, 0, tensor(everywhere, 0, 6)},
                                   {"cut", {100, 3}, range.begin, tensor(cut, range.begin, range.end - range.begin)}};
-  // Each rank has two parts of different lengths, which do not follow one another.
+  // Each rank has two parts of different lengths. With several ranks, the two are not adjacent.
   mine.push_back({"dealt", {30 * n}, rank * 10, tensor(dealt, rank * 10, 10)});
   mine.push_back({"dealt", {30 * n}, n * 10 + rank * 20, tensor(dealt, n * 10 + rank * 20, 20)});
   if (rank == n - 1) mine.push_back({"owned", {4}, 0, tensor(owned, 0, 4)});

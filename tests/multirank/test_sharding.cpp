@@ -1,6 +1,6 @@
 // A small model trains under every shard setting as in one process, up to rounding errors. Under all settings but
 // `weights`, a step of one micro-step sends as many bytes as one all-reduce. Differing weights and gradients that are
-// not finite are seen.
+// not finite are detected.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Does transformers open what `rowan export` writes, for every kind of tokenizer?
+"""Checks that transformers opens what `rowan export` writes, for every kind of tokenizer.
 
   exports.py [--rowan build/rowan] [--vocabularies FOLDER]
 
-For each kind a small model is made, exported and opened: the tokenizer gives the ids that Rowan gives, as many as the
-embedding has rows and none behind the text, and the model continues a prompt with the same text there as here.
-FOLDER (corpora/tokenizers of the shared files) adds GPT-2's and T5's vocabularies. Needs torch and transformers.
+For each kind, exports a small model and opens it with transformers. Its tokenizer must give the same ids as Rowan, must
+append no id to a text, and must have as many ids as the embedding has rows. Its model must continue a prompt with the
+same text as Rowan. FOLDER (corpora/tokenizers of the shared files) adds GPT-2's and T5's vocabularies. Needs torch and
+transformers.
 """
 import argparse
 import json

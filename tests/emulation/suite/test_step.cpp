@@ -249,7 +249,8 @@ TEST(Workspace, IsWhatThePlanCounts) {
     EXPECT_GT(taken, planned);
     EXPECT_LE(taken, planned + 512);
   };
-  // On tensor cores: one owner per key/value head, three owners, and no owners. Last: the plain kernels.
+  // On tensor cores: one owner per key/value head, three owners, and the variant without owners
+  // (attention_backward.cu). Last: the plain kernels.
   for (const AttentionShape& s : {AttentionShape{4, 40, 4, 2, 64, 1}, AttentionShape{1, 300, 1, 1, 32, 1},
                                   AttentionShape{1, 330, 1, 1, 72, 1}, AttentionShape{2, 9, 2, 1, 20, 1}}) {
     expect_same(scratch_of_attention(*dry(), DType::bf16, s),

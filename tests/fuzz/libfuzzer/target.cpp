@@ -1,4 +1,4 @@
-// The libFuzzer program of the family ROWAN_FUZZ_FAMILY. It fills an empty corpus folder with the well-formed inputs.
+// The libFuzzer program of the family ROWAN_FUZZ_FAMILY. It fills an empty corpus folder with the family's seeds.
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>

@@ -127,7 +127,7 @@ std::vector<Tokens> golden_ids(const std::filesystem::path& path) {
 }
 
 // The rule of the C4 papers. A document of more than 256 ids becomes its first 255 ids and the end token 1. A document
-// of fewer than 256 ids is padded with 0. The target at position t is id t + 1; padding is not a target.
+// of fewer than 256 ids is padded with 0. The target at position t is the id at position t + 1; padding is no target.
 TEST_F(Validation, DocumentsAreThoseOfTheC4Papers) {
   ROWAN_SHARED_OR_SKIP(path, "corpora/goldens/t5_hf_tokenizers0232_with_eos_c4_demo_300docs.ids.gz");
   const std::vector<Tokens> documents = golden_ids(path);

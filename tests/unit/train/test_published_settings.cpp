@@ -154,7 +154,7 @@ std::vector<Json> mutations(const std::string& path, const Json& value) {
 
 Json model_file(const fs::path& path) { return parse_json({path.string(), read_file(path)}); }
 
-// deviations() finds the tried changes of settings that must be published.
+// deviations() must find every tried change of a setting that must be published.
 TEST(PublishedSettings, AMutationOfAnyFails) {
   size_t mutated = 0;
   const fs::path file = fs::temp_directory_path() / fmt::format("rowan_mutation_{}.json", ::getpid());
