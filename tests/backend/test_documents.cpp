@@ -38,7 +38,7 @@ Table documents_of(const Doubles& ids, const DocumentRule& rule, int64_t seq) {
   return table;
 }
 
-// Ids 0 to 9. Id 3 is the end token. It occurs about once in `length` tokens.
+// Random ids from 0 to 9. About one in `length` is the end token 3.
 Doubles some_ids(int64_t count, int64_t length, uint64_t seed) {
   Random random(seed, 5);
   Doubles ids;

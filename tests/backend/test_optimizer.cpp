@@ -432,7 +432,7 @@ TEST(OptimizerRounding, Stochastic) {
       const uint64_t element = static_cast<uint64_t>(i * 3 * cols) + j;
       const uint32_t word = philox(42, element / 8, 7).word[element % 8 / 2];
       const uint32_t draw = element % 2 ? word >> 16 : word & 0xffffu;
-      // The last bits of fp32 arithmetic may differ, so the sum that is rounded may be off by `slack`.
+      // The backend computes in fp32, so the sum that it rounds may differ from bits + draw by up to `slack`.
       const double got = x.weights[i]->read()[j];
       const auto stored = [&](uint32_t sum) { return double{to_float(bf16{static_cast<uint16_t>(sum >> 16)})}; };
       const int slack = 64;

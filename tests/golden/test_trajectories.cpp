@@ -22,7 +22,7 @@ Json config_of_case(const std::filesystem::path& folder, const Json& expect) {
   optimizer["weight_decay"] = decay["matrices_and_embeddings"];
   if (optimizer["name"] == "adamw")
     optimizer["vector_weight_decay"] = decay["vectors"];
-  else  // the golden runs use torch's AdamW with every recipe
+  else  // in golden runs, torch's AdamW updates the other parameters
     optimizer["adamw"] = {{"lr", expect["adamw_lr"]},
                           {"weight_decay", decay["matrices_and_embeddings"]},
                           {"vector_weight_decay", decay["vectors"]},

@@ -71,8 +71,8 @@ TEST(Plan, TheScoresThatCudnnStoresAreCounted) {
   EXPECT_EQ(make_plan(config, 1).bytes[workspace] - own, 1610612992 + 4 * 64 * 12 * 1024);
 }
 
-// On a GPU, the plan adds the 32 MiB of cuBLASLt's workspace and, in fp32 for each query of a head, 64 sums of dq and
-// one value of delta.
+// On a GPU, the plan adds the 32 MiB of cuBLASLt's workspace and attention's scratch memory. For each query of a head,
+// attention keeps the sums of dq (64 elements) and one value of delta, all in fp32.
 TEST(Plan, TheWorkspaceOfAGpuIsCounted) {
   TrainConfig config = config_of("gpt2_124m", "none", {{"name", "adamw"}});
   config.batch = {64, 1024, 64};
