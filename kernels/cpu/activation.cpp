@@ -1,6 +1,9 @@
 // Activation functions, gated and plain. Values read and written for each value of `out` or `dout`: gated forward 3,
 // gated backward 5, plain forward 2, plain backward 3. A value has 4 bytes in fp32, 2 in bf16. Lower bound on the time:
-// this traffic at the rate of a copy.
+// this traffic at the rate of a copy. What was tried: Prefetching the next row in the gated loops, whose rows are read
+// as two or three sequences. On Zen 4 with rows of 352 that are not in cache, the forward is 1.3 to 1.6 times as fast.
+#include <algorithm>
+
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/cpu/vector.h"
@@ -62,6 +65,12 @@ void with_activation(DType dtype, Activation kind, F&& f) {
   });
 }
 
+// Prefetches a row while the loop works on the row before it, except the end of rows over 8 KB.
+template <typename T>
+void prefetch_row(const T* row, int64_t width) {
+  cpu::prefetch(row, std::min<int64_t>(8192, width * static_cast<int64_t>(sizeof(T))));
+}
+
 }  // namespace
 
 void CpuBackend::do_gated_forward(Activation kind, Tensor out, Tensor gate_up) {
@@ -72,6 +81,7 @@ void CpuBackend::do_gated_forward(Activation kind, Tensor out, Tensor gate_up) {
       for (int64_t n = begin; n < end; ++n) {
         const T *gate = gate_up.as<T>() + n * 2 * width, *up = gate + width;
         T* to = out.as<T>() + n * width;
+        prefetch_row(gate + 2 * width, 2 * width);
 #pragma omp simd
         for (int64_t i = 0; i < width; ++i) cpu::store(to[i], act.value(cpu::load(gate[i])) * cpu::load(up[i]));
       }
@@ -87,6 +97,8 @@ void CpuBackend::do_gated_backward(Activation kind, Tensor d_gate_up, Tensor dou
       for (int64_t n = begin; n < end; ++n) {
         const T *gate = gate_up.as<T>() + n * 2 * width, *up = gate + width, *gradient = dout.as<T>() + n * width;
         T *d_gate = d_gate_up.as<T>() + n * 2 * width, *d_up = d_gate + width;
+        prefetch_row(gate + 2 * width, 2 * width);
+        prefetch_row(gradient + width, width);
 #pragma omp simd
         for (int64_t i = 0; i < width; ++i) {
           float g = cpu::load(gate[i]), u = cpu::load(up[i]), d = cpu::load(gradient[i]);

@@ -22,6 +22,12 @@ inline void store(bf16& to, float value) {
   to.bits = static_cast<uint16_t>((wide & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
 }
 
+// Starts to load `bytes` bytes into the caches. Loads beyond the end of an allocation do no harm. For loops over rows
+// of a few KB or with a stride: their rows end before the CPU has recognized a sequence that it could load ahead.
+inline void prefetch(const void* from, int64_t bytes) {
+  for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(from) + i);
+}
+
 // Calls f(float{}) or f(bf16{}).
 template <typename F>
 void with_dtype(DType dtype, F&& f) {
