@@ -8,9 +8,10 @@ command -v clang++ >/dev/null || { echo "fuzz: needs clang++ with libFuzzer (Deb
 seconds=${1:-60}
 shift || true
 cmake -B build-fuzz $([ -f build-fuzz/CMakeCache.txt ] || ! command -v ninja >/dev/null || echo -G Ninja) \
-  -DROWAN_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Fuzz >/dev/null
-cmake --build build-fuzz -j "$(nproc)"
-[ $# -gt 0 ] || set -- $(cd build-fuzz/tests/fuzz/libfuzzer && ls -d fuzz_* | sed 's/^fuzz_//')
+  -DROWAN_TESTS=ON -DROWAN_UNITY=ON -DROWAN_CUDA=OFF -DROWAN_SANITIZE=fuzzer-no-link,address,undefined \
+  -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_BUILD_TYPE=Fuzz "-DCMAKE_CXX_FLAGS_FUZZ=-O1 -fno-sanitize-recover=undefined -Wno-pass-failed" >/dev/null
+cmake --build build-fuzz -j "$(nproc)" --target fuzz_programs
+[ $# -gt 0 ] || set -- $(cd build-fuzz/tests/fuzz/libfuzzer && find . -name 'fuzz_*' -type f -executable -printf '%f\n' | sed 's/^fuzz_//')
 for family in "$@"; do
   mkdir -p "build-fuzz/corpus/$family"
   echo "fuzz: $family, $seconds s"

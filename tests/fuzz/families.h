@@ -1,5 +1,5 @@
 // The fuzzed families of inputs. The mutation tests (plain builds, about a second each) and the libFuzzer programs
-// (clang, ROWAN_FUZZ=ON) call the same entry points.
+// (clang) call the same entry points.
 #pragma once
 
 #include <functional>
