@@ -157,9 +157,11 @@ class Backend {
   void linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in, bool accumulate);
   // c = alpha a b + beta c. Tensors of rank 3 are batches of matrices: one product for each index of the first
   // dimension. a, b and c have the same dtype. c must not overlap a or b.
-  void matmul(Tensor c, const Operand& a, const Operand& b, float alpha = 1, float beta = 0);
+  void matmul(Tensor c, const Operand& a, const Operand& b, float alpha = 1, float beta = 0,
+              Result result = Result::any);
   // c = alpha a b + beta source, where source has c's shape and is only read.
-  void matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
+  void matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta,
+                  Result result = Result::any);
   // pre = in weight^T (+ bias) and out = activation(pre), in one kernel if the device has one. pre and out are [N, O].
   void linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight, Tensor bias);
   // The backward pass through a linear layer and the activation before it: in = activation(pre), out = in weight^T.
@@ -296,7 +298,8 @@ class Backend {
 #include "kernels/backend_overrides.inc"
   // These functions have default implementations. A backend may override them with faster ones.
   virtual void do_repeat(const void* owner, uint64_t key, const std::function<void()>& work);
-  virtual void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
+  virtual void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta,
+                             Result result);
   virtual void do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
                                             Tensor bias);
   virtual void do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre);

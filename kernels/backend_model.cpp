@@ -10,8 +10,9 @@ std::string activation_name(Activation kind) {
   return fmt::format(" {}", names[static_cast<int>(kind)]);
 }
 
-std::string transpositions(const Operand& a, const Operand& b) {
-  return fmt::format("{}{}", a.transposed ? " a^T" : "", b.transposed ? " b^T" : "");
+std::string variant(const Operand& a, const Operand& b, Result result) {
+  return fmt::format("{}{}{}", result == Result::symmetric ? " symmetric" : "", a.transposed ? " a^T" : "",
+                     b.transposed ? " b^T" : "");
 }
 
 }  // namespace
@@ -117,24 +118,26 @@ void Backend::linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout
   op.run(d_weight, &Backend::do_linear_backward_weight, d_weight, d_bias, dout, in, accumulate);
 }
 
-void Backend::matmul(Tensor c, const Operand& a, const Operand& b, float alpha, float beta) {
+void Backend::matmul(Tensor c, const Operand& a, const Operand& b, float alpha, float beta, Result result) {
   Operation op(*this, "matmul");
-  op.product(c, a, b);
-  op.detail([&] { return transpositions(a, b); });
-  op.run(c, &Backend::do_matmul, c, a, b, alpha, beta);
+  op.product(c, a, b, result);
+  op.detail([&] { return variant(a, b, result); });
+  op.run(c, &Backend::do_matmul, c, a, b, alpha, beta, result);
 }
 
-void Backend::matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta) {
+void Backend::matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta,
+                         Result result) {
   Operation op(*this, "matmul_add");
-  op.product(c, a, b);
+  op.product(c, a, b, result);
   op.same("source", source, c);
-  op.detail([&] { return transpositions(a, b); });
-  op.run(c, &Backend::do_matmul_add, c, source, a, b, alpha, beta);
+  op.detail([&] { return variant(a, b, result); });
+  op.run(c, &Backend::do_matmul_add, c, source, a, b, alpha, beta, result);
 }
 
-void Backend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta) {
+void Backend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta,
+                            Result result) {
   do_copy(c, source);
-  do_matmul(c, a, b, alpha, beta);
+  do_matmul(c, a, b, alpha, beta, result);
 }
 
 void Backend::linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,

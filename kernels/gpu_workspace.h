@@ -1,5 +1,5 @@
-// Sizes of the scratch memory that the larger operations of the CUDA backend need. The kernels use these functions to
-// divide their work, and the dry backend uses them to count memory. C++17, because CUDA sources include this header.
+// How larger operations of the CUDA backend divide their work, and sizes of their scratch memory. The kernels use these
+// functions, and the dry backend counts memory and FLOPs with them. C++17, because CUDA sources include this header.
 #pragma once
 
 #include <algorithm>
@@ -27,6 +27,16 @@ inline int64_t attention_owners(const AttentionShape& s, int64_t multiprocessors
   const int64_t rows = attention_block_rows(s.head_dim), tiles = (s.seq + rows - 1) / rows,
                 heads = s.batch * s.kv_heads, owners = std::min(tiles, (2 * multiprocessors + heads - 1) / heads);
   return owners <= most ? owners : 0;
+}
+
+// --- symmetric products (kernels/cuda/symmetric.cu) ---
+// The number of rows in a strip of a symmetric result [n, n]. Each strip is one product, which ends with the strip's
+// diagonal block. Four strips save 3/8 of the FLOPs, and more strips save at most another 1/8. Strips of fewer than 256
+// rows would leave much of a GPU idle. Both limits are estimates.
+constexpr int64_t symmetric_strip(int64_t n) {
+  constexpr int64_t least = 256, most_strips = 4, step = 64;
+  const int64_t strips = std::min(n / least, most_strips);
+  return strips <= 1 ? n : ((n + strips - 1) / strips + step - 1) / step * step;
 }
 
 // --- eigenvectors and orthogonal factors (kernels/cuda/eigen.cu) ---

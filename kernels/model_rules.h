@@ -87,4 +87,9 @@ struct Operand {
   int64_t before_last() const { return x.rank < 2 ? 1 : x.dim(x.rank - 2); }
 };
 
+// What is known about the result of a matrix product. symmetric: the product is a symmetric matrix up to rounding
+// errors, and so is the matrix that it is added to. The result is then computed on and below the diagonal only, and
+// copied to the elements above it, so it is exactly symmetric.
+enum class Result : uint8_t { any, symmetric };
+
 }  // namespace rowan

@@ -50,10 +50,12 @@ void Backend::Operation::norm(Norm kind, const char* argument, const Tensor& r, 
   statistics(kind, mean, rstd, r.dim(0));
 }
 
-void Backend::Operation::product(const Tensor& c, const Operand& a, const Operand& b) const {
+void Backend::Operation::product(const Tensor& c, const Operand& a, const Operand& b, Result result) const {
   compute("c", c);
   if (c.rank != 2 && c.rank != 3) fail("{}: c: found {}, expected 2 or 3 dimensions", name_, c.describe());
   const int last = c.rank - 1;
+  if (result == Result::symmetric && c.dim(last - 1) != c.dim(last))
+    fail("{}: c: found {}, expected square matrices, because the result is symmetric", name_, c.describe());
   present("a", a.x);
   rank("a", a.x, c.rank);
   const int64_t k = a.cols();

@@ -61,7 +61,7 @@ class Backend::Operation {
   // Checks din = dout weight.
   void linear_input(const char* result, const Tensor& din, const Tensor& dout, const Tensor& weight) const;
   // Checks c = a b.
-  void product(const Tensor& c, const Operand& a, const Operand& b) const;
+  void product(const Tensor& c, const Operand& a, const Operand& b, Result result) const;
   // Checks the arguments common to both passes of a norm. r, the residual stream, is fp32 or has the weight's dtype.
   // `out`, which is the norm's output or the gradient of the output, has the dtype of r or of the weight. rstd has one
   // value per row. mean has one value per row for Norm::layer, and is empty for Norm::rms.

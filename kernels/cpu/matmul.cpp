@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/cpu/transpose.h"
 #include "kernels/cpu/vector.h"
 
 namespace rowan {
@@ -33,6 +34,24 @@ void sum_columns(B* d_bias, const T* dout, int64_t rows, int64_t width, bool acc
   });
 }
 
+// c[j, i] = c[i, j] for all i > j in each of `batch` matrices [n, n].
+template <typename T>
+void mirror(T* c, int64_t n, int64_t batch, ThreadPool& threads) {
+  constexpr int64_t side = 16, rows = 64;  // sides of a block that is transposed at once; rows of a thread's piece
+  const int64_t pieces = (n + rows - 1) / rows;
+  cpu::parallel_for(threads, batch * pieces, [&](int64_t piece) {
+    T* matrix = c + piece / pieces * n * n;
+    const int64_t first = piece % pieces * rows;
+    for (int64_t begin = first; begin < std::min(n, first + rows); begin += side) {
+      const int64_t end = std::min(n, begin + side);
+      for (int64_t j = 0; j < begin; j += side)
+        cpu::transpose(matrix + j * n + begin, n, matrix + begin * n + j, n, end - begin, side);
+      for (int64_t j = begin; j < end; ++j)
+        for (int64_t i = j + 1; i < end; ++i) matrix[j * n + i] = matrix[i * n + j];
+    }
+  });
+}
+
 }  // namespace
 
 void CpuBackend::multiply(const Product& product) {
@@ -40,6 +59,10 @@ void CpuBackend::multiply(const Product& product) {
     bf16_products_.run(product);
   else
     tile_products_.run(product);
+  if (product.symmetric)
+    cpu::with_dtype(product.result, [&](auto type) {
+      mirror(static_cast<decltype(type)*>(product.c), product.n, product.batch, threads_);
+    });
 }
 
 void CpuBackend::do_linear_forward(Tensor out, Tensor in, Tensor weight, Tensor bias) {
@@ -76,7 +99,7 @@ void CpuBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tenso
   });
 }
 
-void CpuBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float alpha, float beta) {
+void CpuBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float alpha, float beta, Result result) {
   Product p;
   p.batch = c.rank == 3 ? c.dim(0) : 1;
   p.m = a.rows(), p.n = b.cols(), p.k = a.cols();
@@ -84,6 +107,7 @@ void CpuBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float a
   p.operands = a.x.dtype, p.result = c.dtype;
   p.a = a.x.data, p.b = b.x.data, p.c = c.data;
   p.alpha = alpha, p.beta = beta;
+  p.symmetric = result == Result::symmetric;
   multiply(p);
 }
 

@@ -23,6 +23,7 @@ struct Product {
   const void *a = nullptr, *b = nullptr, *bias = nullptr;
   void* c = nullptr;
   float alpha = 1, beta = 0;
+  bool symmetric = false;  // only elements of c on and below the diagonal need to be computed; there is no bias
 };
 
 // Cache-blocked products (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008).

@@ -25,7 +25,7 @@ using Dims = dnnl::memory::dims;
 using ISA = dnnl::cpu_isa;
 
 // The largest block of c that a thread computes at once.
-constexpr int64_t most_rows = 512, most_columns = 512;
+constexpr int64_t most_rows = 512, most_columns = 512, symmetric_rows = 128;
 
 // Keeps oneDNN from starting OpenMP threads, which would busy-wait and slow down the threads of the pool.
 class OneThread {
@@ -61,6 +61,20 @@ bool has_fast_bf16() {
 struct Part {
   int64_t row, rows, column, columns;
 };
+
+// The blocks of c. Of a symmetric c, strips of symmetric_rows rows that end with the diagonal. With 128 rows, symmetric
+// products of one thread took 0.64 times as long as others for 768 x 768, and 0.79 for 384 x 384; with 256 rows 0.70
+// and 1.1 (AMD EPYC with AVX512-BF16).
+std::vector<Part> parts_of(const Product& p) {
+  const int64_t down = p.symmetric ? symmetric_rows : most_rows;
+  std::vector<Part> parts;
+  for (int64_t row = 0; row < p.m; row += down) {
+    const int64_t rows = std::min(down, p.m - row), end = p.symmetric ? row + rows : p.n;
+    for (int64_t column = 0; column < end; column += most_columns)
+      parts.push_back({row, rows, column, std::min(most_columns, end - column)});
+  }
+  return parts;
+}
 
 // `stride` is the distance between consecutive rows in memory, or between consecutive columns if `transpose`.
 dnnl::memory::desc describe(int64_t rows, int64_t cols, bool transpose, int64_t stride, DType dtype) {
@@ -174,13 +188,11 @@ Bf16Products::~Bf16Products() = default;
 
 void Bf16Products::run(const Product& p) {
   if (p.m == 0 || p.n == 0) return;
-  const int64_t down = (p.m + most_rows - 1) / most_rows, across = (p.n + most_columns - 1) / most_columns;
+  const std::vector<Part> parts = parts_of(p);
+  const auto count = static_cast<int64_t>(parts.size());
   try {
-    state_->threads.run(p.batch * down * across, [&](int64_t unit, int thread) {
-      const int64_t row = unit / across % down * most_rows, column = unit % across * most_columns;
-      state_->workers[static_cast<size_t>(thread)].run(
-          p, unit / (down * across),
-          {row, std::min(most_rows, p.m - row), column, std::min(most_columns, p.n - column)});
+    state_->threads.run(p.batch * count, [&](int64_t unit, int thread) {
+      state_->workers[static_cast<size_t>(thread)].run(p, unit / count, parts[static_cast<size_t>(unit % count)]);
     });
   } catch (const dnnl::error& error) {
     fail("matrix product [{}, {}] x [{}, {}], batch {}: oneDNN says {}", p.m, p.k, p.k, p.n, p.batch, error.message);

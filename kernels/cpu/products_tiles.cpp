@@ -95,18 +95,25 @@ class Matrices {
         const float* right = packed + (j + x) * p_.k + begin * panel;
         if constexpr (as_it_is)
           if (!packs_) right = b_ + begin * p_.n + column + x;
+        // Of a symmetric result, groups of rows that are above the diagonal in all columns of the panel are left out.
+        const int64_t above = p_.symmetric ? std::max<int64_t>(0, column + x - row) / group * group : 0;
+        if (above >= rows) break;
+        const float* part = left + above * count;
         if constexpr (in_place) {
           if (x < direct) {
-            multiply(c_ + row * p_.n + column + x, p_.n, left, row, rows, begin, right, panel, count,
-                     begin > 0 || p_.beta != 0);
+            multiply(c_ + (row + above) * p_.n + column + x, p_.n, part, row + above, rows - above, begin, right, panel,
+                     count, begin > 0 || p_.beta != 0);
             continue;
           }
         }
-        multiply(sums + x, most_columns, left, row, rows, begin, right, round_up(std::min(panel, width - x), lanes),
-                 count, begin > 0);
+        multiply(sums + above * most_columns + x, most_columns, part, row + above, rows - above, begin, right,
+                 round_up(std::min(panel, width - x), lanes), count, begin > 0);
       }
     }
-    for (int64_t i = 0; i < rows; ++i) finish(row + i, column, sums + i * most_columns, direct, width);
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t end = p_.symmetric ? std::min(width, row + i + 1 - column) : width;
+      finish(row + i, column, sums + i * most_columns, direct, end);
+    }
   }
 
   // Computes columns [column, column + width) of c, which has few rows, from b without packing. `left` is the result of
@@ -283,6 +290,7 @@ void run_large(ThreadPool& threads, const Product& p, cpu::Scratch& packed_memor
       const int64_t across = pieces(width, cols);
       threads.run(pieces(p.m, rows) * across, [&](int64_t unit, int thread) {
         const int64_t row = unit / across * rows, j = unit % across * cols;
+        if (p.symmetric && first + j >= row + rows) return;
         matrices.block(own + thread * floats, packed, first, row, std::min(rows, p.m - row), j,
                        std::min(cols, width - j));
       });

@@ -53,7 +53,8 @@ class CudaBackend final : public Backend {
 #define ROWAN_OPERATION override
 #include "kernels/backend_overrides.inc"
   void do_repeat(const void* owner, uint64_t key, const std::function<void()>& work) override;
-  void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta) override;
+  void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta,
+                     Result result) override;
   void do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
                                     Tensor bias) override;
   void do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
@@ -139,6 +140,8 @@ class CudaBackend final : public Backend {
   // Returns false if cuBLASLt has no algorithm for the product.
   bool try_multiply(Product product, const Operands& operands);
   void multiply(const Product& product, const Operands& operands);
+  // c = alpha a b + beta source for a symmetric result (symmetric.cu).
+  void multiply_symmetric(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
   bool fuses(Activation kind, const Tensor& pre) const;
 
   int index_;

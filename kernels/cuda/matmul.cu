@@ -292,11 +292,13 @@ void CudaBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tens
   });
 }
 
-void CudaBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float alpha, float beta) {
-  multiply(row_major(c, a, b), {c.data, c.data, b.x.data, a.x.data, alpha, beta});
+void CudaBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float alpha, float beta, Result result) {
+  do_matmul_add(c, c, a, b, alpha, beta, result);
 }
 
-void CudaBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta) {
+void CudaBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta,
+                                Result result) {
+  if (result == Result::symmetric) return multiply_symmetric(c, source, a, b, alpha, beta);
   multiply(row_major(c, a, b), {c.data, source.data, b.x.data, a.x.data, alpha, beta});
 }
 

@@ -111,7 +111,8 @@ class DryBackend final : public Backend {
   void begin(const char* operation, const Tensor&) override { operation_ = operation; }
 #define ROWAN_OPERATION override
 #include "kernels/backend_overrides.inc"
-  void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta) override;
+  void do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta,
+                     Result result) override;
   void do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
                                     Tensor bias) override;
   void do_linear_activation_backward(Activation kind, Tensor d_pre, Tensor dout, Tensor weight, Tensor pre) override;
@@ -133,6 +134,8 @@ class DryBackend final : public Backend {
   void count_activation(Activation kind, Tensors reads, Tensor to, int64_t values);
   // Counts one matrix product. The name of its kernel is `kind` followed by the shape of `named`.
   void count_product(const char* kind, const Tensor& named, DType dtype, Tensors reads, Tensors writes, double flops);
+  // Counts c = a b. `added` is the tensor that the product is added to, or empty.
+  void count_matmul(Tensor c, Tensor added, const Operand& a, const Operand& b, Result result);
   void count_attention(Bound bound, const AttentionShape& shape, DType dtype, int products, int executed);
 
   struct Block {

@@ -116,13 +116,30 @@ void DryBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tenso
   kernels_.push_back({"bias gradients", Bound::copy, dout.dtype, 1, 0, bytes});
 }
 
-void DryBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float, float beta) {
-  count_product("matmul", c, a.x.dtype, {a.x, b.x, beta != 0 ? c : Tensor()}, {c},
-                product_flops(c.rows(), c.cols(), a.cols()));
+void DryBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float, float beta, Result result) {
+  count_matmul(c, beta != 0 ? c : Tensor(), a, b, result);
 }
 
-void DryBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float, float) {
-  count_product("matmul", c, a.x.dtype, {a.x, b.x, source}, {c}, product_flops(c.rows(), c.cols(), a.cols()));
+void DryBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const Operand& b, float, float,
+                               Result result) {
+  count_matmul(c, source, a, b, result);
+}
+
+// Of a symmetric result, a GPU computes strips of rows up to the end of the diagonal block, and copies the triangle in
+// a separate kernel. For a CPU, the elements on and below the diagonal count.
+void DryBackend::count_matmul(Tensor c, Tensor added, const Operand& a, const Operand& b, Result result) {
+  const int64_t n = c.cols(), k = a.cols(), matrices = n ? c.rows() / n : 0;
+  if (result == Result::any)
+    return count_product("matmul", c, a.x.dtype, {a.x, b.x, added}, {c}, product_flops(c.rows(), n, k));
+  const int64_t strip = multiprocessors_ ? symmetric_strip(n) : 1;
+  double elements = 0;
+  for (int64_t begin = 0; begin < n; begin += strip) {
+    const int64_t end = std::min(n, begin + strip);
+    elements += static_cast<double>((end - begin) * end);
+  }
+  count_product("symmetric matmul", c, a.x.dtype, {a.x, b.x, added}, {c},
+                2 * elements * static_cast<double>(k) * static_cast<double>(matrices));
+  if (multiprocessors_) kernels_.push_back({"mirror", Bound::copy, c.dtype, 1, 0, static_cast<double>(c.bytes())});
 }
 
 // CudaBackend::fuses fuses only the tanh form of GELU, and only in bf16.

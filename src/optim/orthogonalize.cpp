@@ -15,6 +15,10 @@ struct Grams {
   Tensor gram, squared;
 };
 
+void compute_gram(Backend& backend, const Tensor& gram, const Tensor& x, bool tall) {
+  backend.matmul(gram, {x, tall}, {x, !tall}, 1, 0, Result::symmetric);
+}
+
 void normalize_matrices(StageRun& run, Tensor x, double safety) {
   const Recipe& r = run.recipe;
   NormalizeRule rule;
@@ -32,7 +36,7 @@ void almost_orthogonal(StageRun& run, Tensor x, const Grams& grams) {
   const int64_t n = x.dim(0), side = grams.gram.dim(1);
   std::vector<Tensor> all;
   for (int64_t i = 0; i < n; ++i) all.push_back(grams.gram.at(i));
-  run.backend.matmul(grams.gram, {x, grams.tall}, {x, !grams.tall});
+  compute_gram(run.backend, grams.gram, x, grams.tall);
   Tensor factors = run.sums(0, side);
   run.backend.sums_along(factors, all, {}, Along::row);
   run.backend.power(factors, {1, f(run.recipe.ns_eps), -0.5f});
@@ -45,8 +49,8 @@ void by_gram_norm(StageRun& run, Tensor x, const Grams& grams) {
   const int64_t n = x.dim(0);
   std::vector<Tensor> all;
   for (int64_t i = 0; i < n; ++i) all.push_back(grams.squared.at(i));
-  run.backend.matmul(grams.gram, {x, grams.tall}, {x, !grams.tall});
-  run.backend.matmul(grams.squared, grams.gram, grams.gram);
+  compute_gram(run.backend, grams.gram, x, grams.tall);
+  run.backend.matmul(grams.squared, grams.gram, grams.gram, 1, 0, Result::symmetric);
   Tensor factors = run.sums(0, 1);
   run.backend.sums_of_squares(factors, all, Along::matrix, 1);
   run.backend.power(factors, {f(1 / norm_safety(run.recipe)), 1e-30f, -0.125f});
@@ -58,8 +62,8 @@ void by_gram_norm(StageRun& run, Tensor x, const Grams& grams) {
 Tensor iterate(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
   Backend& backend = run.backend;
   for (const auto& [a, b, c] : iterations(run.recipe)) {
-    backend.matmul(grams.gram, {x, grams.tall}, {x, !grams.tall});
-    backend.matmul_add(grams.squared, grams.gram, grams.gram, grams.gram, f(c), f(b));
+    compute_gram(backend, grams.gram, x, grams.tall);
+    backend.matmul_add(grams.squared, grams.gram, grams.gram, grams.gram, f(c), f(b), Result::symmetric);
     if (grams.tall)
       backend.matmul_add(y, x, x, grams.squared, 1, f(a));
     else
@@ -72,7 +76,7 @@ Tensor iterate(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
 // Gram Newton-Schulz (Dao-AILab): iterates the same polynomials on A = x x^T alone and accumulates their product, the
 // matrix P + q I. At the end, x <- (P + q I) x. The same multiplication is made before the third iteration. A is then
 // recomputed from x, which removes its rounding errors, and the product starts anew. For a tall x, A = x^T x and the
-// products are x (P + q I).
+// products are x (P + q I). The products of polynomials of A are symmetric.
 Tensor iterate_on_gram(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
   constexpr size_t restart = 2;
   Backend& backend = run.backend;
@@ -95,21 +99,21 @@ Tensor iterate_on_gram(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
     const auto& [a, b, c] = steps[i];
     const bool first = i == 0 || i == restart;
     if (i == restart) apply();
-    if (first) backend.matmul(gram, {x, grams.tall}, {x, !grams.tall});
-    backend.matmul_add(step, gram, gram, gram, f(c), f(b));  // z = b A + c A^2
+    if (first) compute_gram(backend, gram, x, grams.tall);
+    backend.matmul_add(step, gram, gram, gram, f(c), f(b), Result::symmetric);  // z = b A + c A^2
     if (first) {
       backend.copy(polynomial, step);
       q = a;
     } else {  // (z + a I) (P + q I)
-      backend.matmul_add(spare, polynomial, step, polynomial, 1, f(a));
+      backend.matmul_add(spare, polynomial, step, polynomial, 1, f(a), Result::symmetric);
       backend.copy(polynomial, step);
       backend.scale(polynomial, f(q));
       backend.add(polynomial, spare);
       q *= a;
     }
     if (i + 1 == steps.size() || i + 1 == restart) continue;
-    backend.matmul_add(spare, gram, gram, step, 1, f(a));  // (z + a I) A (z + a I)
-    backend.matmul_add(gram, spare, step, spare, 1, f(a));
+    backend.matmul_add(spare, gram, gram, step, 1, f(a), Result::symmetric);  // (z + a I) A (z + a I)
+    backend.matmul_add(gram, spare, step, spare, 1, f(a), Result::symmetric);
   }
   apply();
   return x;

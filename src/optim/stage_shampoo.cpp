@@ -38,7 +38,7 @@ void take_root(StageRun& x, Tensor root, Tensor factor, double correction) {
   const float eps = f(x.recipe.precondition_eps);
   x.backend.power(values, {1, eps, f(x.recipe.shampoo_exponent / 2), eps});
   x.backend.scale_along(q.view({1, k, k}), values.view({1, k}), Along::column);
-  x.backend.matmul(root, q, {q, true});
+  x.backend.matmul(root, q, {q, true}, 1, 0, Result::symmetric);
 }
 
 void run(StageRun& x) {
@@ -68,7 +68,7 @@ void run(StageRun& x) {
       Tensor kept_factor = factors->second[i].view({k, k}), kept_root = x.states.at(name + "_root")[i].view({k, k});
       Tensor factor = x.wide(kept_factor, k * k), root = x.wide(kept_root, 2 * k * k);
       Tensor g = gradients.at(i), u = x.update.at(i);
-      x.backend.matmul(factor, {g, !left}, {g, left}, f(1 - r.beta2), f(r.beta2));
+      x.backend.matmul(factor, {g, !left}, {g, left}, f(1 - r.beta2), f(r.beta2), Result::symmetric);
       x.keep(kept_factor, factor);
       if (roots) {
         take_root(x, root, factor, correction);

@@ -153,7 +153,7 @@ struct Matrix {
       g = spare;
     }
     Tensor sum = factor(side);
-    x.backend.matmul(sum, {g, !side.left}, {g, side.left}, f(share), f(beta));
+    x.backend.matmul(sum, {g, !side.left}, {g, side.left}, f(share), f(beta), Result::symmetric);
     x.keep(side.factor, sum);
   }
 

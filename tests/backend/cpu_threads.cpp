@@ -17,7 +17,12 @@ std::vector<Doubles> products(Backend& cpu, DType dtype) {
   cpu.linear_backward_input(d_in, out, weight, false);
   cpu.linear_backward_weight(d_weight, d_bias, out, in, true);
   cpu.matmul(c, Operand{a, true}, Operand{b, false}, 0.5f, 0);
-  return {out.read(), few.read(), d_in.read(), d_weight.read(), d_bias.read(), c.read()};
+  Buffer gram(dtype, {o, o}, 11), grams(dtype, {9, 40, 40}), wide(dtype, {600, 600}), rows(dtype, {600, 30}, 12);
+  cpu.matmul(gram, Operand{weight, false}, Operand{weight, true}, 0.5f, 0.25f, Result::symmetric);
+  cpu.matmul(grams, Operand{a, true}, Operand{a, false}, 1, 0, Result::symmetric);
+  cpu.matmul(wide, Operand{rows, false}, Operand{rows, true}, 1, 0, Result::symmetric);
+  return {out.read(), few.read(),  d_in.read(),  d_weight.read(), d_bias.read(),
+          c.read(),   gram.read(), grams.read(), wide.read()};
 }
 
 // Results of norm, embedding, attention, sum of squares, loss and matrix products, on `threads` threads.

@@ -50,6 +50,8 @@ TEST(Checks, NameTheOperationAndTheArgument) {
   expect_error("linear_backward_weight: d_weight: found fp32[4, 6], expected fp32[6, 6]",
                [&] { b.linear_backward_weight(x, Tensor(), x, x, true); });
   expect_error("matmul: b: found fp32[4, 6], expected fp32[6, 6]", [&] { b.matmul(x, {x}, {x}); });
+  expect_error("matmul: c: found fp32[4, 6], expected square matrices, because the result is symmetric",
+               [&] { b.matmul(x, {x}, {x}, 1, 0, Result::symmetric); });
 }
 
 TEST(Checks, OfAttentionActivationsAndLoss) {

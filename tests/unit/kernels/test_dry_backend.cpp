@@ -70,6 +70,31 @@ TEST(DryBackend, CountsProductsAndAttention) {
   EXPECT_EQ(dry->work().bytes, 0.0);
 }
 
+TEST(DryBackend, CountsSymmetricProducts) {
+  struct Case {
+    int multiprocessors;
+    int64_t n;
+    double elements;
+  };
+  const Case cases[] = {{0, 768, 768.0 * 769 / 2},
+                        {132, 768, 256.0 * (256 + 512 + 768)},                  // three strips of 256 rows
+                        {132, 1100, 320.0 * (320 + 640 + 960) + 140.0 * 1100},  // 320, 320, 320 and 140 rows
+                        {132, 500, 500.0 * 500}};
+  for (auto [multiprocessors, n, elements] : cases) {
+    auto dry = make_dry_backend(AttentionKernels::rowan, multiprocessors);
+    Arena arena(*dry, Category::workspace);
+    Tensor x = arena.take(DType::bf16, {5, n, 7}), c = arena.take(DType::bf16, {5, n, n});
+    dry->matmul(c, {x}, {x, true}, 1, 0, Result::symmetric);
+    EXPECT_EQ(dry->work(OpFamily::product).flops, 5 * 2 * 7 * elements);
+    EXPECT_EQ(dry->work(OpFamily::product).bytes, static_cast<double>(2 * x.bytes() + c.bytes()));
+    if (!multiprocessors) continue;
+    ASSERT_EQ(dry->kernels().size(), 2);
+    EXPECT_EQ(dry->kernels()[0].flops, 5 * 2 * 7 * elements);
+    EXPECT_EQ(dry->kernels()[1].name, "mirror");
+    EXPECT_EQ(dry->kernels()[1].bytes, static_cast<double>(c.bytes()));
+  }
+}
+
 TEST(DryBackend, CountsExponentials) {
   auto dry = make_dry_backend();
   Arena arena(*dry, Category::activations);
