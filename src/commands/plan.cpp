@@ -160,7 +160,7 @@ void print_ranks(const TrainConfig& config, const Plan& plan, int ranks) {
 
 void run_plan(const PlanOptions& options) {
   if (options.price > 0 && options.device.empty()) fail("--price: needs --device, the GPU whose hours are counted");
-  TrainConfig config = load_config(options.config, options.overrides);
+  TrainConfig config = load_config(options.config, {options.overrides.begin(), options.overrides.end()});
   std::optional<DeviceProfile> device;
   if (!options.device.empty()) device = device_profile(options.device);
   if (device || config.attention == AttentionKernels::cudnn) config.device = Device::cuda;

@@ -328,17 +328,20 @@ Json identity_of(Json resolved) {
   return resolved;
 }
 
-TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides) {
+TrainConfig load_config(const std::string& path, const std::vector<Edit>& edits) {
   std::error_code unreadable;
   if (const auto inside = std::filesystem::path(path) / "config.json"; std::filesystem::exists(inside, unreadable))
     fail("{}: found a folder, expected a config file; the folder contains {}", path, inside.string());
-  return parse_config({path, read_file(path)}, overrides);
+  return parse_config({path, read_file(path)}, edits);
 }
 
-TrainConfig parse_config(JsonSource text, const std::vector<std::string>& overrides) {
+TrainConfig parse_config(JsonSource text, const std::vector<Edit>& edits) {
   auto source = std::make_shared<JsonSource>(std::move(text));
   Json json = parse_json(*source);
-  for (const std::string& assignment : overrides) source->overridden.push_back(apply_override(json, assignment));
+  for (const Edit& edit : edits) {
+    apply_edit(json, edit);
+    source->edited.push_back({edit.path, edit.origin});
+  }
 
   TrainConfig config;
   JsonObject root(source, json);

@@ -19,7 +19,7 @@ std::string error_of(const std::string& text) {
 std::string error_of_set(const std::string& assignment) {
   try {
     Json root = Json::object();
-    apply_override(root, assignment);
+    apply_edit(root, assignment);
     parse_json({"a.json", root.dump()});  // every value that can be set can be read
   } catch (const Error& error) {
     return error.what();
