@@ -75,6 +75,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   std::unique_ptr<RunStart> start;
   fs::path weights;
   std::unique_ptr<Trainer> trainer;
+  std::unique_ptr<Profile> profile;
   Json state = Json::object();
   double peak = 0;
   check_same(communicator, "the program", program_checksum());
@@ -86,6 +87,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
       backend.time_products((dir / "products.json").string());
     }
     if (!first) return;
+    if (!options.profile.empty()) profile = std::make_unique<Profile>(backend.timeline(), options.profile, note);
     start = std::make_unique<RunStart>(config, options, note);
     if (!start->checkpoint() && !config.init.empty()) weights = find_initial_weights(config.init, config.model, note);
   });
@@ -166,8 +168,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   auto rotation = [&] {
     return Rotation{run.keep, run.keep_every, run.keep_best && first ? log->best() : std::nullopt};
   };
-  std::unique_ptr<Profile> profile;
-  if (first && !options.profile.empty()) profile = std::make_unique<Profile>(backend.timeline(), options.profile, note);
+  if (profile) profile->record();
   int64_t saved = chosen.empty() ? 0 : trainer->steps_done();
   std::string ruined;
   auto save = [&] {
