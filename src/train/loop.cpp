@@ -8,6 +8,7 @@
 #include "base/mapped_guard.h"
 #include "comm/agreement.h"
 #include "comm/communicator.h"
+#include "comm/launch.h"
 #include "kernels/backend.h"
 #include "kernels/ceiling.h"
 #include "run/tokenizer_match.h"
@@ -93,8 +94,11 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   });
   const std::string chosen = communicator.gather(start && start->checkpoint() ? start->checkpoint()->string() : "")[0];
   weights = communicator.gather(weights.string())[0];
+  const int here = ranks_on_machine(communicator);
+  run_on_all_ranks(communicator, [&] {  // all ranks wait, because what a rank allocates is no longer free
+    if (communicator.local_rank() == 0) check_memory(config, backend, communicator.size(), here);
+  });
   run_on_all_ranks(communicator, [&] {
-    if (first) check_memory(config, backend, communicator.size());
     trainer = with_plan(config, communicator, [&] { return std::make_unique<Trainer>(config, backend, communicator); });
     if (!chosen.empty()) state = trainer->restore(chosen);
     if (!weights.empty()) {
