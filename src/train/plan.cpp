@@ -103,7 +103,7 @@ Plan make_plan(const TrainConfig& config, int ranks) {
   ModelOptions options = model_options(config, ranks);
   Model model(*dry, config.model, options);
   auto communicator = make_dry_communicator(0, ranks);
-  const std::vector<UpdateCost> costs = update_costs(config.optimizer, model.parameters(), masters);
+  const std::vector<UpdateCost> costs = update_costs(config.optimizer, model.parameters(), config.precision);
   Sharding sharding(*communicator, *dry, model, costs, config.shard, config.reduce, masters);
   Optimizer optimizer(*dry, config.optimizer, sharding.shares(), config.run.seed);
   Averages averages(*dry, config.average, config.run.steps, sharding.shares());

@@ -65,7 +65,7 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
       batches_(config.data, config.batch.sequence_length, config.run.seed, config.model.vocabulary),
       model_(backend, config.model, model_options(config, communicator.size(), batches_.end_id())),
       sharding_(communicator, backend, model_,
-                update_costs(config.optimizer, model_.parameters(), config.precision == TrainPrecision::bf16),
+                update_costs(config.optimizer, model_.parameters(), config.precision),
                 config.shard, config.reduce, config.precision == TrainPrecision::bf16),
       optimizer_(backend, config.optimizer, sharding_.shares(), config.run.seed),
       averages_(backend, config.average, config.run.steps, sharding_.shares()),

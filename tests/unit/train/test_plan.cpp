@@ -12,6 +12,7 @@
 #include "optim/recipes.h"
 #include "paths.h"
 #include "train/plan.h"
+#include "train/update_costs.h"
 
 namespace rowan {
 namespace {
@@ -71,6 +72,19 @@ TEST(Plan, WhatTheRanksOfAMachineNeedIsAdded) {
   }
   EXPECT_TRUE(text.starts_with("out of memory: found ")) << text;
   EXPECT_NE(text.find(fmt::format("on each of this machine's {} ranks; ", 2 * fit + 1)), std::string::npos) << text;
+}
+
+// AdamW keeps two values of an element, in the dtype of the weights if these have no fp32 masters.
+TEST(Plan, CostsAreThoseOfThePrecision) {
+  const TrainConfig config = config_of("llama_tiny", "none", {{"name", "adamw"}});
+  const ParameterTable table = parameter_table(config.model);
+  const auto count = static_cast<double>(table.parameters()[0].numel());
+  auto cost = [&](TrainPrecision precision) { return update_costs(config.optimizer, table, precision)[0]; };
+  EXPECT_EQ(cost(TrainPrecision::fp32).bytes, 8 * count);
+  EXPECT_EQ(cost(TrainPrecision::bf16).bytes, 12 * count) << "with masters";
+  EXPECT_EQ(cost(TrainPrecision::bf16_pure).bytes, 4 * count);
+  // Read and written: weights and state; read: gradients.
+  EXPECT_NEAR(cost(TrainPrecision::bf16_pure).work / cost(TrainPrecision::fp32).work, 0.5, 0.02);
 }
 
 TEST(Plan, StateAndWorkAreSplit) {
