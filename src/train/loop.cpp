@@ -12,6 +12,7 @@
 #include "kernels/backend.h"
 #include "kernels/ceiling.h"
 #include "run/tokenizer_match.h"
+#include "train/divergence.h"
 #include "train/initial_weights.h"
 #include "train/known_peak.h"
 #include "train/plan.h"
@@ -35,7 +36,7 @@ std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile
 // A note about a ruined checkpoint, with the command that goes back to the last sound checkpoint, if there is one.
 std::string ruin_text(const TrainConfig& config, const std::string& what) {
   const std::vector<fs::path> sound = list_checkpoints(fs::path(config.run.dir) / "checkpoints");
-  return fmt::format("{}; this checkpoint is kept as ruined_*; {}", what,
+  return fmt::format("{}; this checkpoint is {}*; {}", what, says_ruined,
                      sound.empty() ? std::string("there is no sound checkpoint to go back to")
                                    : fmt::format("the last sound checkpoint is {}; to go back to it, run rowan train "
                                                  "CONFIG --from {} with another optimizer.lr or grad_clip",
