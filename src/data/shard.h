@@ -26,10 +26,6 @@ struct ShardOptions {
   int32_t end_id = -1;                          // the token between documents; -1: not given
 };
 
-// Whether the first bytes of a file are text: they have no control characters but white space. Tokens usually have
-// some.
-bool looks_like_text(std::string_view bytes);
-
 class Shard {
  public:
   // Maps the file and checks what needs no pass over the tokens, such as magic, version, exact size, and size of the
