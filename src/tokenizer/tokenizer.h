@@ -29,14 +29,15 @@ class Tokenizer {
   // vocabulary.
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
 
-  // The number of bytes of text that an id stands for inside a document; 0 for special, added and unknown tokens.
+  // The number of bytes of text that an id stands for inside a document; 0 for special and unknown tokens.
   virtual int64_t token_bytes(int32_t id) const;
 
   // The number of ids, including the end id.
   int32_t vocab_size() const { return vocab_size_; }
   // The id of the token that separates documents, for example: bytes 256, GPT-2 50256, T5 1, LLaMA 2.
   int32_t end_id() const { return end_id_; }
-  // A hash of the kind of tokenizer and the content of its vocabulary (for huggingface: of tokenizer.json alone).
+  // A hash of the kind of tokenizer and the content of its vocabulary (for huggingface: of
+  // tokenizer.json, and of the end token if tokenizer_config.json names another than the usual one).
   uint64_t hash() const { return hash_; }
   // The `spec` that make_tokenizer() was given.
   const std::string& spec() const { return spec_; }
