@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/files.h"
+#include "kernels/thread_pool.h"
 #include "model/layout.h"
 #include "run/checkpoint.h"
 
@@ -40,10 +41,11 @@ inline void write_small_run(const std::filesystem::path& run, const Json& model,
 
   const ParameterTable table = parameter_table(model_from(model));
   std::vector<TensorSource> sources;
+  ThreadPool alone(1);
   for (Parameter parameter : table.parameters()) {
     auto values = std::make_shared<std::vector<float>>(parameter.numel());
     parameter.init_std = 0.2;
-    initial_values(parameter, seed, 0, parameter.numel(), values->data());
+    initial_values(parameter, seed, 0, parameter.numel(), values->data(), alone);
     sources.push_back({{parameter.name, "F32", parameter.shape}, [values] { return values->data(); }});
   }
   CheckpointWriter writer(run / "checkpoints", 1);

@@ -1,5 +1,6 @@
 #include "base/folder_kind.h"
 
+#include <algorithm>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -76,6 +77,12 @@ void check_replaced(const fs::path& file, std::string_view begins, const char* w
   std::ifstream(file, std::ios::binary).read(head.data(), static_cast<std::streamsize>(head.size()));
   if (head != begins && fs::file_size(file) > 0)
     fail("{}: found a file of another kind, expected {} or no file; choose another name", file.string(), what);
+}
+
+bool looks_like_text(std::string_view bytes) {
+  const std::string_view head = bytes.substr(0, 4096);
+  auto is_control = [](unsigned char c) { return c < ' ' && (c < '\t' || c > '\r'); };
+  return !head.empty() && std::none_of(head.begin(), head.end(), is_control);
 }
 
 }  // namespace rowan

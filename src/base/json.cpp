@@ -225,15 +225,23 @@ Json try_parse_json(std::string_view text) { return Json::parse(text, nullptr, f
 
 namespace {
 
-// The beginning of a message about the value at a path: the file and, if it is known, the line, or else --set; then the
-// path.
+// The origin of the value at a path, and the path: the file and, if it is known, the line; or the last edit that set
+// it.
 std::string origin_of(const JsonSource& source, const std::string& path) {
-  for (const std::string& set : source.overridden) {
-    if (path == set) return "--set " + path;
-    if (path.starts_with(set + ".")) return fmt::format("--set {}: {}", set, path);
+  for (auto edit = source.edited.rbegin(); edit != source.edited.rend(); ++edit) {
+    if (path == edit->path && edit->origin.ends_with(path)) return edit->origin;
+    if (path == edit->path || path.starts_with(edit->path + ".")) return fmt::format("{}: {}", edit->origin, path);
   }
   const int line = line_of(source.text, path);
   return line ? fmt::format("{}:{}: {}", source.name, line, path) : fmt::format("{}: {}", source.name, path);
+}
+
+// The number of nested objects and lists.
+size_t depth_of(const Json& value) {
+  size_t deepest_part = 0;
+  if (value.is_structured())
+    for (const Json& part : value) deepest_part = std::max(deepest_part, depth_of(part));
+  return deepest_part + value.is_structured();
 }
 
 }  // namespace
@@ -388,31 +396,39 @@ void JsonObject::finish() const {
       fail(key, fmt::format("unknown key '{}'{} (allowed: {})", key, did_you_mean(key, allowed), join(allowed)));
 }
 
-std::string apply_override(Json& root, const std::string& assignment) {
+Edit::Edit(const std::string& assignment) {
   const Json given = assignment;
   const std::string shown = given.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (shown != given.dump(-1, ' ', false, Json::error_handler_t::ignore)) fail("--set {}: not valid UTF-8", shown);
-  size_t equals = assignment.find('=');
-  if (equals == std::string::npos)
+  const size_t equals = assignment.find('=');
+  path = assignment.substr(0, equals);
+  if (equals == std::string::npos || ("." + path + ".").find("..") != std::string::npos)
     refuse(fmt::format("--set {}: expected path=value, as in optimizer.lr=3e-3", assignment));
+  origin = "--set " + path;
+  const std::string text = assignment.substr(equals + 1);
+  value = Json::accept(text) ? parse_json({origin, text}) : Json(text);
+}
+
+void apply_edit(Json& root, const Edit& edit) {
   Json* place = &root;
-  std::string path = assignment.substr(0, equals), value = assignment.substr(equals + 1);
-  size_t depth = 0;
-  for (size_t begin = 0; begin <= path.size(); ++depth) {
-    size_t end = std::min(path.find('.', begin), path.size());
-    std::string key = path.substr(begin, end - begin);
-    if (key.empty()) refuse(fmt::format("--set {}: expected path=value, as in optimizer.lr=3e-3", assignment));
-    if (depth == deepest)
-      refuse(fmt::format("--set {}: found nesting deeper than the limit of {} levels", path, deepest));
+  size_t parts = 0;
+  for (size_t begin = 0; begin <= edit.path.size(); ++parts) {
+    const size_t end = std::min(edit.path.find('.', begin), edit.path.size());
+    const std::string key = edit.path.substr(begin, end - begin);
+    if (key.empty())
+      refuse(fmt::format("{}: found '{}', expected a path such as optimizer.lr", edit.origin, edit.path));
+    if (parts == deepest)
+      refuse(fmt::format("{}: found nesting deeper than the limit of {} levels", edit.origin, deepest));
     if (place->is_null()) *place = Json::object();
     if (!place->is_object())
-      refuse(fmt::format("--set {}: found a value at '{}', expected an object", assignment,
-                         path.substr(0, begin ? begin - 1 : 0)));
+      refuse(fmt::format("{}: found a value at '{}', expected an object", edit.origin,
+                         edit.path.substr(0, begin ? begin - 1 : 0)));
     place = &(*place)[key];
     begin = end + 1;
   }
-  *place = Json::accept(value) ? parse_at({"--set " + path, value}, depth) : Json(value);
-  return path;
+  if (parts + depth_of(edit.value) > deepest + 1)
+    refuse(fmt::format("{}: found nesting deeper than the limit of {} levels", edit.origin, deepest));
+  *place = edit.value;
 }
 
 }  // namespace rowan

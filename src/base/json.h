@@ -1,5 +1,5 @@
 // Strict reading of JSON. JsonObject checks keys and values, and its errors name the file, the path of the field, and
-// the line if it is known. apply_override() applies an edit such as run.steps=100, given by the option --set.
+// the line if it is known. apply_edit() applies --set and the settings of a sweep.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +24,13 @@ namespace rowan {
 
 // A JSON text and its origin.
 struct JsonSource {
+  // A path whose value is not from the text, and where it is from: "--set optimizer.lr".
+  struct Edited {
+    std::string path, origin;
+  };
   std::string name;  // file name, for messages
   std::string text;  // the text as read, used to find line numbers
-  // Paths whose values come from --set instead of the text.
-  std::vector<std::string> overridden = {};
+  std::vector<Edited> edited = {};
 };
 
 // Parses source.text. Throws Error "NAME:LINE:COLUMN: ..." if it is not JSON. Comments, trailing commas, duplicate
@@ -83,13 +86,14 @@ class JsonObject {
   // Throws Error for the first key that was never read, listing the allowed keys.
   void finish() const;
   // Throws Error about the field `key`. The message begins with the file, the line if it is known, and the path of the
-  // field, or with "--set" and the path if the value is from --set.
+  // field, or with the origin of an edit, such as "--set" and the path.
   [[noreturn]] void fail(const std::string& key, const std::string& message) const;
+  // The beginning of such a message.
+  std::string where(const std::string& key) const;
 
  private:
   const Json* present(const std::string& key) const;
   const Json* find(const std::string& key, bool required);
-  std::string where(const std::string& key) const;
 
   std::shared_ptr<const JsonSource> source_;
   const Json* value_;
@@ -102,9 +106,24 @@ class JsonObject {
 // The line number, from 1, of the value at a dotted path ("run.steps") in a JSON text; 0 if it is absent.
 int line_of(const std::string& text, const std::string& path);
 
-// Applies a --set edit `path=value`. The value is parsed as JSON, or taken as a string if it is not JSON. Missing
-// objects on the path are created. Returns the path. Throws Error if the assignment is malformed, if a value on the
-// path is neither an object nor null, or if the new value has duplicate keys or is nested too deeply.
-std::string apply_override(Json& root, const std::string& assignment);
+// A value that replaces the one at a path.
+struct Edit {
+  // From --set: `path=value`. The value is parsed as JSON, or taken as a string if it is not JSON. Throws Error if the
+  // assignment is malformed, or if the value has duplicate keys. Implicit, so that a list of assignments is one of
+  // edits.
+  Edit(const std::string& assignment);
+  Edit(const char* assignment) : Edit(std::string(assignment)) {}
+  // From elsewhere; `origin` is the beginning of messages about the value.
+  Edit(std::string to, Json given, std::string from)
+      : path(std::move(to)), value(std::move(given)), origin(std::move(from)) {}
+
+  std::string path;
+  Json value;
+  std::string origin;
+};
+
+// Applies an edit. Missing objects on the path are created. Throws Error if the path has an empty part, if a value on
+// the path is neither an object nor null, or if the new value is nested too deeply.
+void apply_edit(Json& root, const Edit& edit);
 
 }  // namespace rowan

@@ -1,6 +1,9 @@
 #include "base/json_path.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
+#include <map>
 
 #include "base/json.h"
 
@@ -29,6 +32,23 @@ std::string dotted_path(std::string pointer) {
   pointer.erase(0, 1);
   std::replace(pointer.begin(), pointer.end(), '/', '.');
   return pointer;
+}
+
+Json changes_of(const Json& before, const Json& after) {
+  Json changes = Json::object();
+  std::map<std::string, size_t> appended;  // number of elements, by the list's path
+  for (const Json& change : Json::diff(before, after)) {
+    std::string path = change.at("path").get<std::string>();
+    // Json::diff() gives each appended element the path LIST/-.
+    const std::string list = path.substr(0, path.rfind('/'));
+    if (path.ends_with("/-"))
+      if (const Json& old = before[Json::json_pointer(list)]; old.is_array())
+        path = fmt::format("{}/{}", list, old.size() + appended[list]++);
+    const Json::json_pointer place(path);
+    auto value = [&](const Json& from) { return from.contains(place) ? from[place] : Json(); };
+    changes[path] = {{"from", value(before)}, {"to", value(after)}};
+  }
+  return changes;
 }
 
 }  // namespace rowan

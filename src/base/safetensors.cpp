@@ -286,7 +286,14 @@ std::string safetensors_file_name(const std::string& stem, int part, int parts) 
 }
 
 void write_safetensors_index(const std::filesystem::path& folder, const std::string& stem,
-                             const std::map<std::string, std::string>& file_of_tensor, uint64_t total_bytes) {
+                             const std::map<std::string, std::string>& file_of_tensor) {
+  std::set<std::string> files;
+  for (const auto& [tensor, file] : file_of_tensor) files.insert(file);
+  uint64_t total_bytes = 0;
+  for (const std::string& name : files) {
+    const SafeTensors file(folder / name);
+    for (const StoredTensor& tensor : file.tensors()) total_bytes += tensor.bytes();
+  }
   Json index = {{"metadata", {{"total_size", total_bytes}}}, {"weight_map", file_of_tensor}};
   write_file_atomically(folder / (stem + ".safetensors.index.json"), index.dump(2) + "\n");
 }

@@ -120,8 +120,9 @@ class TensorFiles {
 
 // "model.safetensors", or "model-00002-of-00004.safetensors" for part 1 of 4 (parts count from 0).
 std::string safetensors_file_name(const std::string& stem, int part, int parts);
-// Writes `<folder>/<stem>.safetensors.index.json`: the file of each tensor, and `total_bytes` as `total_size`.
+// Writes `<folder>/<stem>.safetensors.index.json`: the file of each tensor, and the bytes of all tensors as
+// `total_size`, without the files' headers, as Hugging Face counts it. Reads the files' headers.
 void write_safetensors_index(const std::filesystem::path& folder, const std::string& stem,
-                             const std::map<std::string, std::string>& file_of_tensor, uint64_t total_bytes);
+                             const std::map<std::string, std::string>& file_of_tensor);
 
 }  // namespace rowan

@@ -11,6 +11,8 @@
 #include "base/files.h"
 #include "base/random.h"
 #include "base/threads.h"
+#include "comm/agreement.h"
+#include "comm/launch.h"
 #include "comm/transports.h"
 #include "commands/commands.h"
 #include "data/shard_format.h"
@@ -129,7 +131,8 @@ void BenchRun::start(Backend& backend, const StepOptions& o, const std::string& 
   constexpr int64_t most_tokens = int64_t{1} << 31;  // a shard has fewer: its header has a signed 32-bit count
   if (8 * o.batch * o.seq >= most_tokens)
     fail("--batch: found {} sequences of {} tokens, expected fewer than {} tokens", o.batch, o.seq, most_tokens / 8);
-  check_memory(config, backend, communicator.size());
+  const int here = ranks_on_machine(communicator);
+  run_on_all_ranks(communicator, [&] { check_memory(config, backend, communicator.size(), here); });
   // The trainer maps the shard, so the tokens outlive `made_up`.
   const MadeUpShard made_up(8 * o.batch * o.seq + 1, config.model.vocabulary, Frequencies::zipf);
   config.data.train = {{{made_up.path().string()}, 1}};

@@ -58,6 +58,12 @@ std::string machine_name() {
   return name;
 }
 
+int ranks_on_machine(Communicator& communicator) {
+  const std::string mine = machine_name();
+  const std::vector<std::string> all = communicator.gather(mine);
+  return static_cast<int>(std::count(all.begin(), all.end(), mine));
+}
+
 int threads_of_rank(Communicator& communicator) {
   cpu_set_t cores;
   CPU_ZERO(&cores);

@@ -24,4 +24,7 @@ int threads_of_rank(Communicator& communicator);
 
 std::string machine_name();
 
+// The number of ranks on this machine, which is told apart by its name. All ranks must call this function.
+int ranks_on_machine(Communicator& communicator);
+
 }  // namespace rowan

@@ -37,6 +37,16 @@ constexpr double fewest_hours = 0.1;
 // The columns at which continuation lines begin: `at_row` for those of a row, `at_part` for those of an indented row.
 constexpr size_t at_row = 13, at_part = 19;
 
+template <typename... Args>
+void print_row(std::string_view name, fmt::format_string<Args...> format, Args&&... args) {
+  print_wrapped(at_row, "{:<12} {}\n", name, fmt::format(format, std::forward<Args>(args)...));
+}
+
+template <typename... Args>
+void print_part(std::string_view name, fmt::format_string<Args...> format, Args&&... args) {
+  print_wrapped(at_part, "  {:<16} {}\n", name, fmt::format(format, std::forward<Args>(args)...));
+}
+
 // The size of a checkpoint in bytes: optimizer state and weights, but not averages of the weights. A checkpoint holds
 // the weights in bf16 if the run trains them in bf16 without fp32 masters, otherwise in fp32.
 double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
@@ -117,25 +127,23 @@ void print_budget(const TrainConfig& config, const Plan& plan, const PlanOptions
                seconds = budget.step_seconds(),
                hours = seconds * static_cast<double>(config.run.steps * options.ranks) / 3600,
                rate = device.products(compute_dtype(config.precision), tf32);
-  print_wrapped(at_row, "budget       {}: products at {}, copies at {:.3g} TB/s; an estimate, nothing was measured\n",
-                device.name, human_flops(rate), device.copy / 1e12);
-  print_wrapped(
-      at_part,
-      "  a step           {:.4g} ms: {} tokens/s on {} GPU{}, {:.1f}% of the products' rate, attention causal\n",
-      seconds * 1e3, human_count(tokens / seconds), options.ranks, options.ranks == 1 ? "" : "s",
-      100 * model_flops * tokens / (seconds * options.ranks * rate));
+  print_row("budget", "{}: products at {}, copies at {:.3g} TB/s; an estimate, nothing was measured", device.name,
+            human_flops(rate), device.copy / 1e12);
+  print_part("a step", "{:.4g} ms: {} tokens/s on {} GPU{}, {:.1f}% of the products' rate, attention causal",
+             seconds * 1e3, human_count(tokens / seconds), options.ranks, options.ranks == 1 ? "" : "s",
+             100 * model_flops * tokens / (seconds * options.ranks * rate));
   if (options.ranks > 1)
-    print_wrapped(at_part, "  messages         {}\n",
-                  device.link > 0 ? fmt::format("{:.4g} ms of each GPU's link, beside kernels of {:.4g} ms",
-                                                budget.message_seconds * 1e3, budget.kernel_seconds * 1e3)
-                                  : "not counted: the profile has no link");
-  print_wrapped(at_part, "  the run          {}{}, without evaluations and checkpoints{}\n",
-                human_duration(seconds * static_cast<double>(config.run.steps)),
-                hours >= fewest_hours ? fmt::format(", {:.3g} GPU hours", hours) : "",
-                options.price > 0 ? fmt::format(": {:.2f} at {:g} an hour", hours * options.price, options.price) : "");
+    print_part("messages", "{}",
+               device.link > 0 ? fmt::format("{:.4g} ms of each GPU's link, beside kernels of {:.4g} ms",
+                                             budget.message_seconds * 1e3, budget.kernel_seconds * 1e3)
+                               : "not counted: the profile has no link");
+  print_part("the run", "{}{}, without evaluations and checkpoints{}",
+             human_duration(seconds * static_cast<double>(config.run.steps)),
+             hours >= fewest_hours ? fmt::format(", {:.3g} GPU hours", hours) : "",
+             options.price > 0 ? fmt::format(": {:.2f} at {:g} an hour", hours * options.price, options.price) : "");
   if (device.memory > 0 && static_cast<double>(plan.total_bytes) > device.memory)
-    print_wrapped(at_part, "  memory           does not fit: {} of {}\n",
-                  human_bytes(static_cast<double>(plan.total_bytes)), human_bytes(device.memory));
+    print_part("memory", "does not fit: {} of {}", human_bytes(static_cast<double>(plan.total_bytes)),
+               human_bytes(device.memory));
   print_wrapped(at_part, "  {:>8} {:>6} {:>8} {:>9} {:>9}   kernel\n", "ms", "share", "calls", "TFLOP", "GB");
   for (const BudgetRow& part : budget.rows) {
     if (part.seconds < 1e-4 * budget.kernel_seconds && part.kernel.bound != Bound::epilogue) continue;
@@ -147,20 +155,20 @@ void print_budget(const TrainConfig& config, const Plan& plan, const PlanOptions
 }
 
 void print_ranks(const TrainConfig& config, const Plan& plan, int ranks) {
-  print_wrapped(at_row, "ranks        {}, shard {}: each sends {} a step\n", ranks, name_of(config.shard),
-                human_bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent));
-  print_wrapped(at_part, "  gradients        {}, reduced in {}\n", human_bytes(plan.gradient_bytes_sent),
-                config.reduce == DType::bf16 ? "bf16" : "fp32");
-  print_wrapped(at_part, "  weights          {}\n", human_bytes(plan.weight_bytes_sent));
+  print_row("ranks", "{}, shard {}: each sends {} a step", ranks, name_of(config.shard),
+            human_bytes(plan.gradient_bytes_sent + plan.weight_bytes_sent));
+  print_part("gradients", "{}, reduced in {}", human_bytes(plan.gradient_bytes_sent),
+             config.reduce == DType::bf16 ? "bf16" : "fp32");
+  print_part("weights", "{}", human_bytes(plan.weight_bytes_sent));
   if (config.shard != ShardMode::none)
-    print_wrapped(at_part, "  largest share    {:.3f} of the mean in optimizer work, {:.3f} in its memory\n",
-                  plan.work_balance, plan.memory_balance);
-  if (!plan.uneven.empty()) print_wrapped(at_part, "  uneven           {}\n", plan.uneven);
+    print_part("largest share", "{:.3f} of the mean in optimizer work, {:.3f} in its memory", plan.work_balance,
+               plan.memory_balance);
+  if (!plan.uneven.empty()) print_part("uneven", "{}", plan.uneven);
 }
 
 void run_plan(const PlanOptions& options) {
   if (options.price > 0 && options.device.empty()) fail("--price: needs --device, the GPU whose hours are counted");
-  TrainConfig config = load_config(options.config, options.overrides);
+  TrainConfig config = load_config(options.config, {options.overrides.begin(), options.overrides.end()});
   std::optional<DeviceProfile> device;
   if (!options.device.empty()) device = device_profile(options.device);
   if (device || config.attention == AttentionKernels::cudnn) config.device = Device::cuda;
@@ -178,63 +186,53 @@ void run_plan(const PlanOptions& options) {
   const ParameterTable table = parameter_table(config.model);
   const Plan plan = make_plan(config, options.ranks);
   const auto bytes = [](double b) { return human_bytes(b); };
-  print_wrapped(at_row, "parameters   {} ({})\n", table.count(), human_count(static_cast<double>(table.count())));
+  print_row("parameters", "{} ({})", table.count(), human_count(static_cast<double>(table.count())));
   for (int role = 0; role < role_count; ++role)
     if (table.count(static_cast<Role>(role)))
-      print_wrapped(at_part, "  {:<16} {}\n", name_of(static_cast<Role>(role)), table.count(static_cast<Role>(role)));
+      print_part(name_of(static_cast<Role>(role)), "{}", table.count(static_cast<Role>(role)));
   print_wrapped(at_row, "{}", describe_groups(config.optimizer, table));
-  print_wrapped(at_row, "memory       {} at most on each of {} ranks\n", bytes(static_cast<double>(plan.total_bytes)),
-                options.ranks);
+  print_row("memory", "{} at most on each of {} ranks", bytes(static_cast<double>(plan.total_bytes)), options.ranks);
   for (int c = 0; c < category_count; ++c)
-    if (plan.bytes[c])
-      print_wrapped(at_part, "  {:<16} {}\n", name_of(static_cast<Category>(c)),
-                    bytes(static_cast<double>(plan.bytes[c])));
-  print_wrapped(at_part, "  with recompute   {}\n", recompute_text(config, options.ranks));
+    if (plan.bytes[c]) print_part(name_of(static_cast<Category>(c)), "{}", bytes(static_cast<double>(plan.bytes[c])));
+  print_part("with recompute", "{}", recompute_text(config, options.ranks));
   const double tokens = static_cast<double>(config.batch.sequences * config.batch.sequence_length) / options.ranks;
   const TrainingFlops model = flops_per_token(config.model, config.batch.sequence_length);
-  print_wrapped(at_row, "FLOPs        {} a token with causal attention, {} with full (the model's own)\n",
-                human_count(model.causal), human_count(model.full));
-  print_wrapped(at_part, "  attention        {:.1f}% of the causal FLOPs; {}\n", 100 * model.attention / model.causal,
-                config.attention == AttentionKernels::cudnn
-                    ? "cuDNN's backward stores the scores"
-                    : "scores are not stored, so memory grows linearly with sequence_length");
+  print_row("FLOPs", "{} a token with causal attention, {} with full (the model's own)", human_count(model.causal),
+            human_count(model.full));
+  print_part("attention", "{:.1f}% of the causal FLOPs; {}", 100 * model.attention / model.causal,
+             config.attention == AttentionKernels::cudnn
+                 ? "cuDNN's backward stores the scores"
+                 : "scores are not stored, so memory grows linearly with sequence_length");
   const std::optional<double> share = known_share(config);
   if (config.data.documents && share)
-    print_wrapped(
-        at_part,
-        "  documents        attention within documents is {:.1f}% of whole rows (first rows of the data): {} FLOPs a "
-        "token\n",
-        100 * *share, human_count(model.within(*share)));
-  if (!share)
-    print_wrapped(
-        at_part, "  documents        their length is unknown without the data; attention over whole rows is assumed\n");
+    print_part("documents",
+               "attention within documents is {:.1f}% of whole rows (first rows of the data): {} FLOPs a token",
+               100 * *share, human_count(model.within(*share)));
+  if (!share) print_part("documents", "their length is unknown without the data; attention over whole rows is assumed");
   const double executed = plan.step_flops - (1 - share.value_or(1)) * plan.attention_flops;
-  print_wrapped(at_part, "  executed         {} a token and rank, recomputation included\n",
-                human_count(executed / tokens));
-  print_wrapped(at_part, "  optimizer        {} a step and rank, {} moved\n", human_count(plan.optimizer_flops),
-                bytes(plan.optimizer_bytes));
+  print_part("executed", "{} a token and rank, recomputation included", human_count(executed / tokens));
+  print_part("optimizer", "{} a step and rank, {} moved", human_count(plan.optimizer_flops),
+             bytes(plan.optimizer_bytes));
   if (!device)
-    print_wrapped(at_part, "  the run          {}\n",
-                  run_text(config, cpu.get(), executed * options.ranks * static_cast<double>(config.run.steps)));
-  print_wrapped(
-      at_row, "steps        {} of {} sequences of {} tokens: {} tokens\n", config.run.steps, config.batch.sequences,
-      config.batch.sequence_length,
-      human_count(static_cast<double>(config.run.steps * config.batch.sequences * config.batch.sequence_length)));
+    print_part("the run", "{}",
+               run_text(config, cpu.get(), executed * options.ranks * static_cast<double>(config.run.steps)));
+  print_row("steps", "{} of {} sequences of {} tokens: {} tokens", config.run.steps, config.batch.sequences,
+            config.batch.sequence_length,
+            human_count(static_cast<double>(config.run.steps * config.batch.sequences * config.batch.sequence_length)));
   if (!config.data.validation.empty())
-    print_wrapped(at_row, "evaluation   {}\n",
-                  evaluation_need(config.run, tokens * options.ranks, static_cast<double>(evaluation_targets(config))));
+    print_row("evaluation", "{}",
+              evaluation_need(config.run, tokens * options.ranks, static_cast<double>(evaluation_targets(config))));
   const double disk = checkpoint_bytes(config, table);
-  print_wrapped(at_row, "disk         {} a checkpoint{}\n", bytes(disk),
-                config.run.keep ? fmt::format(", {} with the {} that are kept",
-                                              bytes(disk * static_cast<double>(config.run.keep + config.run.keep_best)),
-                                              config.run.keep + config.run.keep_best)
-                                : "; all are kept");
+  print_row("disk", "{} a checkpoint{}", bytes(disk),
+            config.run.keep ? fmt::format(", {} with the {} that are kept",
+                                          bytes(disk * static_cast<double>(config.run.keep + config.run.keep_best)),
+                                          config.run.keep + config.run.keep_best)
+                            : "; all are kept");
   if (options.memory > 0)
-    print_wrapped(at_row, "micro-batch  {}\n",
-                  largest_micro_batch(config, options.ranks, options.memory * 1024 * 1024 * 1024));
-  print_wrapped(at_row, "data         {}\n", data_need(config));
-  for (const Corpus& corpus : config.data.train) print_wrapped(at_part, "  training         {}\n", join(corpus.files));
-  if (!config.data.validation.empty()) print_wrapped(at_part, "  validation       {}\n", join(config.data.validation));
+    print_row("micro-batch", "{}", largest_micro_batch(config, options.ranks, options.memory * 1024 * 1024 * 1024));
+  print_row("data", "{}", data_need(config));
+  for (const Corpus& corpus : config.data.train) print_part("training", "{}", join(corpus.files));
+  if (!config.data.validation.empty()) print_part("validation", "{}", join(config.data.validation));
   if (options.ranks > 1) print_ranks(config, plan, options.ranks);
   if (device) print_budget(config, plan, options, *device, model.causal);
 }

@@ -36,7 +36,8 @@ std::string fixed_rate_note(const SweepConfig& sweep) {
 }
 
 void sweep_command(const SweepOptions& options) {
-  SweepConfig sweep = load_sweep(options.file, options.overrides, !options.list && !options.slurm);
+  SweepConfig sweep =
+      load_sweep(options.file, {options.overrides.begin(), options.overrides.end()}, !options.list && !options.slurm);
   if (!options.only.empty()) keep_only(sweep, listed(options.only));
   const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
   if (options.list) {

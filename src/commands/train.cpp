@@ -6,7 +6,6 @@
 #include <thread>
 
 #include "base/console.h"
-#include "base/folder_kind.h"
 #include "comm/agreement.h"
 #include "comm/transports.h"
 #include "commands/commands.h"
@@ -38,10 +37,9 @@ void run_train(const TrainOptions& options) {
     TrainConfig config;
     std::unique_ptr<Backend> backend;
     run_on_all_ranks(*host, [&] {
-      if (!options.start.profile.empty()) check_replaced(options.start.profile, "{\"displayTimeUnit\"", "a trace");
-      std::vector<std::string> overrides = options.overrides;
-      if (options.steps >= 0) overrides.push_back(fmt::format("run.steps={}", options.steps));
-      config = load_config(options.config, overrides);
+      std::vector<Edit> edits(options.overrides.begin(), options.overrides.end());
+      if (options.steps >= 0) edits.push_back(fmt::format("run.steps={}", options.steps));
+      config = load_config(options.config, edits);
       backend =
           make_backend(config.device, config.threads ? config.threads : threads, launch.local_rank, config.attention);
       resolve_precision(config, backend->fast(DType::bf16));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/folder_kind.h"
 
 namespace rowan {
 namespace {
@@ -46,12 +47,6 @@ std::filesystem::path with_suffix(const std::filesystem::path& path, const char*
 std::filesystem::path megatron_index(std::filesystem::path path) { return path.replace_extension(".idx"); }
 
 }  // namespace
-
-bool looks_like_text(std::string_view bytes) {
-  const std::string_view head = bytes.substr(0, 4096);
-  auto is_control = [](unsigned char c) { return c < ' ' && (c < '\t' || c > '\r'); };
-  return !head.empty() && std::none_of(head.begin(), head.end(), is_control);
-}
 
 Shard::Shard(const std::filesystem::path& path, const ShardOptions& options)
     : path_(path), file_(checked(path)), format_(options.format), end_id_(options.end_id) {

@@ -26,10 +26,6 @@ struct ShardOptions {
   int32_t end_id = -1;                          // the token between documents; -1: not given
 };
 
-// Whether the first 4,096 bytes of a file look like text: they have no control characters but white space. Binary
-// tokens usually have some.
-bool looks_like_text(std::string_view bytes);
-
 class Shard {
  public:
   // Maps the file and checks what needs no pass over the tokens, such as magic, version, exact size, and size of the

@@ -6,7 +6,6 @@
 #include "base/error.h"
 #include "base/json.h"
 #include "base/random.h"
-#include "base/threads.h"
 #include "kernels/thread_pool.h"
 
 namespace rowan {
@@ -64,7 +63,8 @@ std::optional<size_t> apply_initialization(const std::vector<InitialRule>& rules
   return {};
 }
 
-void initial_values(const Parameter& parameter, uint64_t seed, int64_t begin, int64_t count, float* values) {
+void initial_values(const Parameter& parameter, uint64_t seed, int64_t begin, int64_t count, float* values,
+                    ThreadPool& threads) {
   const uint64_t stream = hash_of(parameter.name);
   const auto one = [&](int64_t i) {
     double value = parameter.init_mean;
@@ -80,7 +80,6 @@ void initial_values(const Parameter& parameter, uint64_t seed, int64_t begin, in
   };
   constexpr int64_t piece = 4096;
   const int64_t pieces = (count + piece - 1) / piece;
-  ThreadPool threads(static_cast<int>(std::clamp<int64_t>(pieces, 1, default_threads())));
   threads.run(pieces, [&](int64_t p, int) {
     for (int64_t i = p * piece; i < std::min(count, (p + 1) * piece); ++i) one(i);
   });

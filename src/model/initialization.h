@@ -15,6 +15,8 @@
 
 namespace rowan {
 
+class ThreadPool;
+
 struct InitialRule : Selection {
   enum class Distribution : uint8_t { zero, normal, uniform };
 
@@ -33,6 +35,7 @@ std::optional<size_t> apply_initialization(const std::vector<InitialRule>& rules
 
 // Writes elements [begin, begin + count) of a parameter's initial values as fp32. Each value is a pure function of the
 // seed, the parameter's name and distribution, and the element's index.
-void initial_values(const Parameter& parameter, uint64_t seed, int64_t begin, int64_t count, float* values);
+void initial_values(const Parameter& parameter, uint64_t seed, int64_t begin, int64_t count, float* values,
+                    ThreadPool& threads);
 
 }  // namespace rowan

@@ -4,8 +4,10 @@
 #include <algorithm>
 
 #include "base/error.h"
+#include "base/threads.h"
 #include "kernels/backend.h"
 #include "kernels/floats.h"
+#include "kernels/thread_pool.h"
 #include "model/block.h"
 
 namespace rowan {
@@ -200,9 +202,10 @@ void Model::get(const Parameter& parameter, float* values) const {
 }
 
 void Model::initialize(uint64_t seed) {
+  ThreadPool threads(default_threads());
   for (const Parameter& parameter : table_.parameters()) {
     std::vector<float> values(static_cast<size_t>(parameter.numel()));
-    initial_values(parameter, seed, 0, parameter.numel(), values.data());
+    initial_values(parameter, seed, 0, parameter.numel(), values.data(), threads);
     set(parameter, values.data());
   }
 }

@@ -218,9 +218,8 @@ OptimizerConfig parse_optimizer(JsonObject object, int64_t steps) {
 }
 
 const Recipe* OptimizerConfig::adamw_half() const {
-  const Recipe& last = *groups.back().recipe;
-  if (main().name == "adamw" || !last.adamw) return nullptr;
-  return routing == Routing::hidden ? groups[groups.size() - 2].recipe.get() : &last;
+  if (main().name == "adamw" || routing == Routing::everything) return nullptr;
+  return groups[groups.size() - (routing == Routing::hidden ? 2 : 1)].recipe.get();
 }
 
 Rates OptimizerConfig::rates() const {

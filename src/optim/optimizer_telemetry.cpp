@@ -2,6 +2,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/threads.h"
+#include "kernels/thread_pool.h"
 #include "optim/optimizer.h"
 #include "optim/recipe.h"
 
@@ -45,6 +47,7 @@ std::vector<Optimizer::Watched> Optimizer::watch() const {
 void Optimizer::measure(const std::vector<Watched>& watched, const Moment& now) {
   std::map<std::string, std::vector<double>> of_parameters, of_all;  // one value for each matrix or block
   const Batch* split = nullptr;
+  ThreadPool threads(default_threads());
   for (const Watched& one : watched) {
     if (one.batch != split) columns_.split(backend_, one.batch->wholes, one.batch->cols);
     split = one.batch;
@@ -55,7 +58,7 @@ void Optimizer::measure(const std::vector<Watched>& watched, const Moment& now) 
     MatrixView view{rows, cols, one.before, host(slot.value()), host(slot.gradient), host(slot.first), {}};
     for (float& g : view.gradient) g *= now.grad_scale;
     if (recipe.scales_rate()) view.second = host(one.batch->states.at("second_moment")[one.slot]);
-    for (const Metric& metric : matrix_metrics(recipe, now.t, view)) {
+    for (const Metric& metric : matrix_metrics(recipe, now.t, view, threads)) {
       of_parameters[parameter.name + "/" + metric.name].push_back(metric.value);
       of_all["mean/" + metric.name].push_back(metric.value);
     }

@@ -148,12 +148,12 @@ class Reader : public Switches {
     value = static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin());
   }
   // Whether the switches being visited have no effect. A key that several stages share is refused only if no stage
-  // reads it.
+  // reads it, with the reason of the first.
   bool idle(const char* key) {
     if (!idle_)
       read_.insert(key);
     else if (object_.has(key))
-      refused_[key] = idle_;
+      refused_.emplace(key, idle_);
     return idle_ != nullptr;
   }
 

@@ -26,6 +26,10 @@ bool sorts(const Recipe& r) {
   return r.precondition == Precondition::soap_momentum ||
          (r.precondition == Precondition::soap && r.precondition_order == PreconditionOrder::after);
 }
+// NVIDIA's code, whose order `before` is, has no frequency.
+bool in_every_step(const Recipe& r) {
+  return r.precondition == Precondition::soap && r.precondition_order == PreconditionOrder::before;
+}
 bool corrects(const Recipe& r) { return r.precondition == Precondition::soap && r.correct_bias; }
 double coefficient(const Recipe& r) { return r.shampoo_beta > 0 ? r.shampoo_beta : r.beta2; }
 
@@ -34,7 +38,6 @@ void switches(Recipe& r, Switches& s) {
   s.when(on(r), "precondition is none", [&] {
     s.number("beta2", r.beta2, 0, 0.9999999);
     s.set("shampoo_beta", r.shampoo_beta, Switches::tiny, 0.9999999);
-    s.integer("precondition_frequency", r.precondition_frequency, 1, Switches::most_steps);
     s.integer("max_precond_dim", r.max_precond_dim, 1, Switches::most_steps);
     s.flag("one_sided", r.one_sided);
     s.choice("precondition_state", r.precondition_state);
@@ -46,6 +49,10 @@ void switches(Recipe& r, Switches& s) {
     s.choice("basis", r.basis);
     s.flag("kl_factors", r.kl_factors);
     s.flag("correct_bias", r.correct_bias);
+  });
+  s.when(on(r), "precondition is none", [&] {
+    s.when(!in_every_step(r), "precondition_order before moves the bases in every step",
+           [&] { s.integer("precondition_frequency", r.precondition_frequency, 1, Switches::most_steps); });
   });
   s.when(r.precondition == Precondition::soap || r.precondition == Precondition::soap_momentum,
          "only precondition soap and soap_momentum read it", [&] { s.flag("normalize_update", r.normalize_update); });
@@ -382,7 +389,7 @@ const Stage soap_stage = {.name = "precondition",
                           .describe =
                               [](const Recipe& r) {
                                 return fmt::format("{} every {}", std::string(name_of(r.precondition)),
-                                                   r.precondition_frequency);
+                                                   in_every_step(r) ? 1 : r.precondition_frequency);
                               },
                           .check = check,
                           .workspace = workspace,

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <limits>
 
-#include "base/threads.h"
 #include "kernels/thread_pool.h"
 #include "optim/recipe.h"
 
@@ -22,7 +21,7 @@ double dot(const float* a, const float* b, int64_t n) {
 }
 
 // The Gram matrix of the rows, or of the columns if there are fewer columns than rows.
-Doubles gram(const Floats& u, int64_t rows, int64_t cols) {
+Doubles gram(const Floats& u, int64_t rows, int64_t cols, ThreadPool& threads) {
   Floats flipped;
   const float* x = u.data();
   if (rows > cols) {
@@ -33,7 +32,6 @@ Doubles gram(const Floats& u, int64_t rows, int64_t cols) {
     std::swap(rows, cols);
   }
   Doubles result(static_cast<size_t>(rows * rows));
-  ThreadPool threads(default_threads());
   threads.run(rows, [&](int64_t i, int) {
     for (int64_t j = 0; j <= i; ++j) {
       const double value = dot(x + i * cols, x + j * cols, cols);
@@ -195,19 +193,19 @@ void adaptive_metrics(const Recipe& r, int64_t t, const MatrixView& view, const 
 
 }  // namespace
 
-Dominance diagonal_dominance(const Floats& u, int64_t rows, int64_t cols) {
-  return dominance_of(gram(u, rows, cols), std::min(rows, cols));
+Dominance diagonal_dominance(const Floats& u, int64_t rows, int64_t cols, ThreadPool& threads) {
+  return dominance_of(gram(u, rows, cols, threads), std::min(rows, cols));
 }
 
-Spectrum spectrum(const Floats& u, int64_t rows, int64_t cols) {
-  return spectrum_of(gram(u, rows, cols), std::min(rows, cols));
+Spectrum spectrum(const Floats& u, int64_t rows, int64_t cols, ThreadPool& threads) {
+  return spectrum_of(gram(u, rows, cols, threads), std::min(rows, cols));
 }
 
-std::vector<Metric> matrix_metrics(const Recipe& recipe, int64_t t, const MatrixView& view) {
+std::vector<Metric> matrix_metrics(const Recipe& recipe, int64_t t, const MatrixView& view, ThreadPool& threads) {
   std::vector<Metric> metrics;
   const int64_t side = std::min(view.rows, view.cols);
   const Floats u = look_ahead(recipe, view);
-  const Doubles g = gram(u, view.rows, view.cols);
+  const Doubles g = gram(u, view.rows, view.cols, threads);
   if (side > 1) {
     const Dominance dominance = dominance_of(g, side);
     metrics.push_back({"dominance_min", dominance.min});
@@ -218,7 +216,7 @@ std::vector<Metric> matrix_metrics(const Recipe& recipe, int64_t t, const Matrix
   metrics.push_back({"stable_rank", spread.stable_rank});
   metrics.push_back({"condition", spread.condition});
   if (recipe.equilibrate != Equilibrate::none && recipe.equilibrate != Equilibrate::sign) {
-    const Spectrum after = spectrum(balanced(recipe, t, u, view.rows, view.cols), view.rows, view.cols);
+    const Spectrum after = spectrum(balanced(recipe, t, u, view.rows, view.cols), view.rows, view.cols, threads);
     metrics.push_back({"stable_rank_balanced", after.stable_rank});
     metrics.push_back({"condition_balanced", after.condition});
   }

@@ -10,6 +10,7 @@
 namespace rowan {
 
 struct Recipe;
+class ThreadPool;
 
 // In Optimizer::telemetry(), the name is "<parameter>/<metric>", or "mean/<metric>" for the mean over the matrices of
 // this process. In matrix_metrics() it is "<metric>".
@@ -36,14 +37,14 @@ struct MatrixView {
 struct Dominance {
   double min, mean, max;
 };
-Dominance diagonal_dominance(const std::vector<float>& u, int64_t rows, int64_t cols);
+Dominance diagonal_dominance(const std::vector<float>& u, int64_t rows, int64_t cols, ThreadPool& threads);
 
 // The stable rank ||u||_F^2 / s_max^2 and the condition number s_max / s_min of u, with its singular values s (MuonEq).
 // The condition number is infinite if the Gram matrix of u is singular in double precision.
 struct Spectrum {
   double stable_rank, condition;
 };
-Spectrum spectrum(const std::vector<float>& u, int64_t rows, int64_t cols);
+Spectrum spectrum(const std::vector<float>& u, int64_t rows, int64_t cols, ThreadPool& threads);
 
 // The metrics of one matrix after step t (from 1):
 // - dominance_min, dominance_mean, dominance_max, stable_rank and condition of the momentum buffer, to which Nesterov's
@@ -53,6 +54,6 @@ Spectrum spectrum(const std::vector<float>& u, int64_t rows, int64_t cols);
 // - row_norm and angular_velocity (radians per step) of the weights, as means over rows;
 // - for NAMO, alpha: the mean of its factors;
 // - for NAMO with a clamp, clamp_rate: the fraction of factors that the clamp changes.
-std::vector<Metric> matrix_metrics(const Recipe& recipe, int64_t t, const MatrixView& view);
+std::vector<Metric> matrix_metrics(const Recipe& recipe, int64_t t, const MatrixView& view, ThreadPool& threads);
 
 }  // namespace rowan

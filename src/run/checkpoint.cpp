@@ -142,15 +142,13 @@ void CheckpointWriter::commit(const Json& state, const Rotation& rotation) {
   for (const std::string& stem : stems_) {
     if (ranks_ == 1) break;
     std::map<std::string, std::string> file_of;
-    uint64_t bytes = 0;
     for (int rank = 0; rank < ranks_; ++rank) {
       const std::string name = safetensors_file_name(stem, rank, ranks_);
-      bytes += files[name]["bytes"].get<uint64_t>();
       for (const auto& [tensor, hash] : files[name]["tensors"].items())
         if (!file_of.emplace(tensor, name).second)
           fail("{}: tensor '{}': found two ranks that wrote it", (part_ / name).string(), tensor);
     }
-    write_safetensors_index(part_, stem, file_of, bytes);
+    write_safetensors_index(part_, stem, file_of);
     const std::string index = fmt::format("{}.safetensors.index.json", stem);
     files[index] = plain_entry(part_ / index);
   }

@@ -7,10 +7,12 @@
 #include "base/files.h"
 #include "base/json.h"
 #include "base/names.h"
+#include "base/threads.h"
 #include "comm/agreement.h"
 #include "comm/communicator.h"
 #include "kernels/backend.h"
 #include "kernels/floats.h"
+#include "kernels/thread_pool.h"
 
 namespace rowan {
 
@@ -111,10 +113,11 @@ void Sharding::add_share(const Parameter& parameter, const OwnedPiece& piece) {
 }
 
 void Sharding::initialize(uint64_t seed) {
+  ThreadPool threads(default_threads());
   std::vector<float> values;
   for (const Share& share : shares_) {
     values.resize(static_cast<size_t>(share.count));
-    initial_values(*share.parameter, seed, share.begin, share.count, values.data());
+    initial_values(*share.parameter, seed, share.begin, share.count, values.data(), threads);
     upload_floats(backend_, share.value(), values.data());
     if (!share.master.empty()) backend_.copy(share.weight, share.master);
   }

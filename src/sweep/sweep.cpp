@@ -18,6 +18,7 @@
 #include "sweep/ledger.h"
 #include "sweep/processes.h"
 #include "sweep/view.h"
+#include "train/divergence.h"
 #include "train/signals.h"
 
 namespace rowan {
@@ -37,7 +38,7 @@ std::string last_words(const fs::path& log) {
 
 // Whether the last message of a run says that the run diverged.
 bool has_diverged(const std::string& words) {
-  return words.find("the gradient was not finite for") != words.npos || words.find("kept as ruined_") != words.npos;
+  return words.find(says_not_finite) != words.npos || words.find(says_ruined) != words.npos;
 }
 
 // Whether an unfinished run with this exit code was stopped, rather than failed.

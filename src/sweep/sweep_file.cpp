@@ -41,11 +41,11 @@ void check_path(const JsonObject& object, const std::string& key, const std::str
   if (path == "run.seed") object.fail(key, "not allowed in a sweep; use its key seeds");
 }
 
-std::vector<Setting> settings_of(JsonObject object) {
-  std::vector<Setting> settings;
+std::vector<Edit> settings_of(JsonObject object) {
+  std::vector<Edit> settings;
   for (const std::string& path : object.keys()) {
     check_path(object, path, path);
-    settings.push_back({path, object.raw(path)});
+    settings.push_back({path, object.raw(path), object.where(path)});
   }
   return settings;
 }
@@ -59,7 +59,7 @@ Axis axis_of_path(JsonObject& axes, const std::string& path, const Json& list) {
       axes.fail(path, "found an object or a list without a label, expected {\"LABEL\": {\"PATH\": VALUE, ...}, ...}");
     std::string label = value.is_string() ? value.get<std::string>() : value.dump();
     if (label.ends_with(".json")) label = fs::path(label).stem().string();
-    axis.values.push_back({label, "", {{path, value}}});
+    axis.values.push_back({label, "", {{path, value, axes.where(path)}}});
   }
   return axis;
 }
@@ -69,7 +69,7 @@ Axis axis_of_labels(JsonObject object, const std::string& name, const std::strin
   for (const std::string& label : object.keys()) {
     JsonObject settings = object.object(label);
     AxisValue value{label, "", {}};
-    for (const Setting& setting : settings_of(settings)) {
+    for (const Edit& setting : settings_of(settings)) {
       if (setting.path == "config")
         value.config = beside(file, settings.string("config"));
       else
@@ -159,7 +159,7 @@ double own_value(const TrainConfig& config, const std::string& path) {
   fail("tune.factors: found no number at {} in the config; set it there, or use tune.values", path);
 }
 
-void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, const std::vector<Setting>& common) {
+void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, const std::vector<Edit>& common) {
   std::vector<Cell> cells = {{{}, base, common, 0}};
   for (const Axis& axis : sweep.axes) {
     std::vector<Cell> product;
@@ -181,39 +181,55 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
       root.fail("base", "is missing; expected a base config, or an axis whose values all name configs");
   // Paths with fewer parts are set first, so that a whole section is set before one of its keys, whatever the order of
   // the axes.
-  const auto depth = [](const Setting& setting) { return std::count(setting.path.begin(), setting.path.end(), '.'); };
+  const auto depth = [](const Edit& setting) { return std::count(setting.path.begin(), setting.path.end(), '.'); };
   for (Cell& cell : cells)
     std::stable_sort(cell.settings.begin(), cell.settings.end(),
-                     [&](const Setting& a, const Setting& b) { return depth(a) < depth(b); });
+                     [&](const Edit& a, const Edit& b) { return depth(a) < depth(b); });
   sweep.cells = cells;
 }
 
-// Throws Error for mistakes that can be found before a run starts. Sets Cell::own if tune.factors is given.
-void check_cells(SweepConfig& sweep, bool needs_data) {
-  std::map<std::string, std::string> taken;
-  for (size_t i = 0; i < sweep.cells.size(); ++i) {
-    const TrainConfig config = config_of(sweep, make_run(sweep, i, {}, {}));
-    if (sweep.tuning && sweep.tuning->factors) sweep.cells[i].own = own_value(config, sweep.tuning->paths[0]);
-    const std::optional<int64_t> seed = sweep.seeds.empty() ? std::nullopt : std::optional(sweep.seeds[0]);
-    SweepRun run = make_run(sweep, i, {}, seed);
-    if (sweep.tuning)
-      for (double value : {sweep.tuning->values.front(), sweep.tuning->values.back()}) {
-        run = make_run(sweep, i, value * (sweep.tuning->factors ? sweep.cells[i].own : 1), seed);
-        config_of(sweep, run);
-      }
-    const std::string shown = fmt::format("{}", fmt::join(sweep.cells[i].labels, ", "));
-    if (const auto [at, fresh] = taken.emplace(run.name, shown); !fresh)
-      fail("{}: axes: found two runs with the folder {}: ({}) and ({})", sweep.file, (sweep.dir / run.name).string(),
-           at->second, shown);
-    if (config.run.patience)
-      fail("{}: run.patience: found {} in the runs of ({}), expected 0: a sweep compares losses at the last step",
-           sweep.file, config.run.patience, shown);
-    check_metric(sweep.metric, config.data, sweep.file + ": metric");
-    if (!needs_data) continue;
-    for (const Corpus& corpus : config.data.train)
-      for (const std::string& files : corpus.files) expand_glob(files);
-    for (const std::string& files : config.data.validation) expand_glob(files);
+// Runs `work`. Adds the file, and the cell's labels if there are any, to the message of an Error that does not begin
+// with the file: what is wrong may be in the base, or in what the base and an axis say together.
+template <typename Work>
+auto in_cell(const SweepConfig& sweep, const Cell& cell, Work work) {
+  try {
+    return work();
+  } catch (const Error& error) {
+    const std::string what = error.what();
+    if (what.starts_with(sweep.file + ":")) throw;
+    if (cell.labels.empty()) fail("{}: base: {}", sweep.file, what);
+    fail("{}: the runs of ({}): {}", sweep.file, fmt::join(cell.labels, ", "), what);
   }
+}
+
+// Throws Error for mistakes that can be found before a run starts. Sets Cell::own if tune.factors is given.
+void check_cell(SweepConfig& sweep, size_t i, bool needs_data, std::map<std::string, std::string>& taken) {
+  const TrainConfig config = config_of(sweep, make_run(sweep, i, {}, {}));
+  if (sweep.tuning && sweep.tuning->factors) sweep.cells[i].own = own_value(config, sweep.tuning->paths[0]);
+  const std::optional<int64_t> seed = sweep.seeds.empty() ? std::nullopt : std::optional(sweep.seeds[0]);
+  SweepRun run = make_run(sweep, i, {}, seed);
+  if (sweep.tuning)
+    for (double value : {sweep.tuning->values.front(), sweep.tuning->values.back()}) {
+      run = make_run(sweep, i, value * (sweep.tuning->factors ? sweep.cells[i].own : 1), seed);
+      config_of(sweep, run);
+    }
+  const std::string shown = fmt::format("{}", fmt::join(sweep.cells[i].labels, ", "));
+  if (const auto [at, fresh] = taken.emplace(run.name, shown); !fresh)
+    fail("{}: axes: found two runs with the folder {}: ({}) and ({})", sweep.file, (sweep.dir / run.name).string(),
+         at->second, shown);
+  if (config.run.patience)
+    fail("run.patience: found {}, expected 0: a sweep compares losses at the last step", config.run.patience);
+  check_metric(sweep.metric, config.data, sweep.file + ": metric");
+  if (!needs_data) return;
+  for (const Corpus& corpus : config.data.train)
+    for (const std::string& files : corpus.files) expand_glob(files);
+  for (const std::string& files : config.data.validation) expand_glob(files);
+}
+
+void check_cells(SweepConfig& sweep, bool needs_data) {
+  std::map<std::string, std::string> taken;  // labels by the name of the run's folder
+  for (size_t i = 0; i < sweep.cells.size(); ++i)
+    in_cell(sweep, sweep.cells[i], [&] { check_cell(sweep, i, needs_data, taken); });
 }
 
 }  // namespace
@@ -251,47 +267,38 @@ SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> t
 
 TrainConfig config_of(const SweepConfig& sweep, const SweepRun& run) {
   const Cell& cell = sweep.cells[run.cell];
-  std::vector<std::string> sets;
-  auto set = [&](const std::string& path, const Json& value) { sets.push_back(path + "=" + value.dump()); };
-  for (const Setting& setting : cell.settings) set(setting.path, setting.value);
+  std::vector<Edit> edits = cell.settings;
   if (run.tuned)
-    for (const std::string& path : sweep.tuning->paths) set(path, *run.tuned);
-  if (run.seed) set("run.seed", *run.seed);
-  set("run.dir", (sweep.dir / run.name).string());
-  return load_config(cell.config, sets);
+    for (const std::string& path : sweep.tuning->paths) edits.push_back({path, *run.tuned, sweep.tune_at});
+  if (run.seed) edits.push_back({"run.seed", *run.seed, sweep.seeds_at});
+  edits.push_back({"run.dir", (sweep.dir / run.name).string(), sweep.dir_at});
+  return in_cell(sweep, cell, [&] { return load_config(cell.config, edits); });
 }
 
-namespace {
-
-// Applies an assignment of --set: set.PATH=VALUE changes the configs of all runs; another path changes the sweep file.
-std::string override_sweep(Json& sweep, const std::string& assignment) {
-  const std::string common = "set.";
-  const size_t equals = assignment.find('=');
-  if (!assignment.starts_with(common) || equals == std::string::npos) return apply_override(sweep, assignment);
-  Json parsed;
-  apply_override(parsed, "value" + assignment.substr(equals));
-  sweep["set"][assignment.substr(common.size(), equals - common.size())] = parsed["value"];
-  return assignment.substr(0, equals);
-}
-
-}  // namespace
-
-SweepConfig load_sweep(const std::string& path, const std::vector<std::string>& overrides, bool needs_data) {
+SweepConfig load_sweep(const std::string& path, const std::vector<Edit>& edits, bool needs_data) {
   auto source = std::make_shared<JsonSource>(JsonSource{path, read_file(path)});
   Json json = parse_json(*source);
-  for (const std::string& assignment : overrides) source->overridden.push_back(override_sweep(json, assignment));
+  for (const Edit& edit : edits) {
+    const std::string common = "set.";  // set.PATH=VALUE changes the configs of all runs; PATH itself has dots
+    if (edit.path.starts_with(common))
+      json["set"][edit.path.substr(common.size())] = edit.value;
+    else
+      apply_edit(json, edit);
+    source->edited.push_back({edit.path, edit.origin});
+  }
   JsonObject root(source, json);
   if (json.contains("model") && !json.contains("axes") && !json.contains("base"))
     root.fail("model", "this is the config of a run; rowan train reads it, and a sweep names it as \"base\"");
   SweepConfig sweep;
   sweep.file = path;
-  sweep.dir = root.string("dir");
+  sweep.dir = root.string("dir"), sweep.dir_at = root.where("dir");
   if (sweep.dir.empty()) root.fail("dir", "is empty");
   const std::string base = root.has("base") ? beside(path, root.string("base")) : "";
-  const std::vector<Setting> common = settings_of(root.object("set"));
+  const std::vector<Edit> common = settings_of(root.object("set"));
   sweep.axes = parse_axes(root.object("axes"), path, base);
   if (root.has("tune")) sweep.tuning = parse_tuning(root.object("tune"));
-  if (root.has("seeds")) sweep.seeds = parse_seeds(root);
+  if (sweep.tuning) sweep.tune_at = root.object("tune").where(sweep.tuning->factors ? "factors" : "values");
+  if (root.has("seeds")) sweep.seeds = parse_seeds(root), sweep.seeds_at = root.where("seeds");
   if (root.has("seeds") && sweep.seeds.empty()) root.fail("seeds", "found an empty list");
   for (size_t i = 1; i < sweep.seeds.size(); ++i)
     if (std::count(sweep.seeds.begin(), sweep.seeds.end(), sweep.seeds[i]) > 1)

@@ -11,15 +11,10 @@
 
 namespace rowan {
 
-struct Setting {
-  std::string path;  // dotted path in a config
-  Json value;
-};
-
 struct AxisValue {
   std::string label;
   std::string config;  // config file that replaces the base; "": the base itself
-  std::vector<Setting> settings;
+  std::vector<Edit> settings;
 };
 
 struct Axis {
@@ -48,13 +43,15 @@ struct Resources {
 struct Cell {
   std::vector<std::string> labels;  // one label per axis
   std::string config;
-  std::vector<Setting> settings;
+  std::vector<Edit> settings;
   double own = 0;  // the config's own value at the tuned path, which factors multiply; unused without factors
 };
 
 struct SweepConfig {
   std::string file;
   std::filesystem::path dir;  // folder of everything that the sweep writes
+  // Where the file gives dir, the tuned values and the seeds, for messages about the configs of runs.
+  std::string dir_at, tune_at, seeds_at;
   std::vector<Axis> axes;
   std::optional<Tuning> tuning;
   std::vector<int64_t> seeds;  // empty: the seed in the config
@@ -76,16 +73,17 @@ struct SweepRun {
   std::string name;  // name of the run's folder in SweepConfig::dir
 };
 
-// Reads a sweep file and applies --set assignments. Throws Error for an invalid sweep. With `needs_data`, also throws
-// Error for missing data files. Listing the runs, or writing a Slurm script, does not need these files.
-SweepConfig load_sweep(const std::string& path, const std::vector<std::string>& overrides, bool needs_data = true);
+// Reads a sweep file and applies the edits, --set assignments. Throws Error for an invalid sweep. With `needs_data`,
+// also throws Error for missing data files. Listing the runs, or writing a Slurm script, does not need these files.
+SweepConfig load_sweep(const std::string& path, const std::vector<Edit>& edits, bool needs_data = true);
 
 // Removes the cells that have none of these labels. Throws Error for a label that no cell has.
 void keep_only(SweepConfig& sweep, const std::vector<std::string>& labels);
 
 SweepRun make_run(const SweepConfig& sweep, size_t cell, std::optional<double> tuned, std::optional<int64_t> seed);
 
-// The config of a run, checked as by `rowan train`.
+// The config of a run, checked as by `rowan train`. The message of an Error names the sweep's file, and the place in it
+// or the labels of the run.
 TrainConfig config_of(const SweepConfig& sweep, const SweepRun& run);
 
 }  // namespace rowan

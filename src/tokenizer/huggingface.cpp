@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 
@@ -42,12 +43,16 @@ class HuggingFaceTokenizer : public Tokenizer {
     type == "BPE" ? read_bpe(model) : read_unigram(model);
     model.finish();
     vocab_size_ = static_cast<int32_t>(texts_.size());
-    is_special_.resize(texts_.size());
-    for (const auto& [content, id] : added_) is_special_[static_cast<size_t>(id)] = true;
-    end_id_ = find_end(file);
+    stands_for_nothing_.resize(texts_.size());
+    const std::optional<int32_t> usual_end = usual_end_id();
+    end_id_ = find_end(file, usual_end);
+    for (const auto& [content, id] : added_) stands_for_nothing_[static_cast<size_t>(id)] = !in_text_.contains(content);
+    if (unknown_) stands_for_nothing_[static_cast<size_t>(*unknown_)] = true;
+    stands_for_nothing_[static_cast<size_t>(end_id_)] = true;
     Hash64 hash;
     hash.add("huggingface");
     hash.add(source->text);
+    if (end_id_ != usual_end) hash.add(fmt::format("end {}", end_id_));
     hash_ = hash.value();
   }
 
@@ -68,7 +73,8 @@ class HuggingFaceTokenizer : public Tokenizer {
 
   int64_t token_bytes(int32_t id) const override {
     check_id(id);
-    return is_special_[static_cast<size_t>(id)] ? 0 : static_cast<int64_t>(texts_[static_cast<size_t>(id)].size());
+    const auto i = static_cast<size_t>(id);
+    return stands_for_nothing_[i] ? 0 : static_cast<int64_t>(texts_[i].size());
   }
 
   std::string decode(std::span<const int32_t> ids) const override {
@@ -84,12 +90,13 @@ class HuggingFaceTokenizer : public Tokenizer {
  private:
   TextRules rules_;
   std::vector<std::string> texts_;  // decoded text of every id
-  std::vector<bool> is_special_;
+  std::vector<bool> stands_for_nothing_;
   std::map<std::string, int32_t> added_;
-  std::optional<Pattern> plain_added_;  // added tokens that are not special and are therefore recognized in text
+  std::set<std::string> in_text_;       // added tokens that are not special and are therefore recognized in text
+  std::optional<Pattern> plain_added_;  // finds them
   bool unigram_model_ = false;
   Unigram unigram_;
-  // Members for the BPE model. The unigram model also uses byte_fallback_ and byte_ids_.
+  // Members for the BPE model. The unigram model also uses byte_fallback_, unknown_ and byte_ids_.
   std::unordered_map<std::string, int32_t> ids_;  // ids by token; by the token's bytes if the model is byte-level
   PairMerges merges_;
   bool whole_pieces_first_ = false, joins_unknown_ = false, byte_fallback_ = false;
@@ -98,7 +105,6 @@ class HuggingFaceTokenizer : public Tokenizer {
 
   void read_added_tokens(JsonObject& root) {
     if (!root.has("added_tokens")) return;
-    std::vector<std::string> in_text;
     for (JsonObject& token : root.objects("added_tokens")) {
       const int64_t id = token.integer("id", {}, 0, most_ids - 1);
       const std::string content = token.string("content");
@@ -107,9 +113,10 @@ class HuggingFaceTokenizer : public Tokenizer {
       if (token.boolean("special", false) || content.empty()) continue;
       for (const char* key : {"single_word", "lstrip", "rstrip"})
         if (token.boolean(key, false)) token.fail(key, "found true, expected false");
-      in_text.push_back(content);
+      in_text_.insert(content);
     }
     // The longest token at a position must match, so longer tokens come first.
+    std::vector<std::string> in_text(in_text_.begin(), in_text_.end());
     std::sort(in_text.begin(), in_text.end(), [](const auto& a, const auto& b) { return a.size() > b.size(); });
     std::string any;
     for (const std::string& token : in_text) any += (any.empty() ? "" : "|") + Pattern::quoted(token);
@@ -227,6 +234,7 @@ class HuggingFaceTokenizer : public Tokenizer {
       in_text ? set_piece(id, piece) : set_text(id, piece);
     }
     if (unknown >= static_cast<int64_t>(vocabulary.size())) model.fail("unk_id", "found an id outside the vocabulary");
+    unknown_ = static_cast<int32_t>(unknown);
     unigram_ = Unigram(std::move(pieces), static_cast<int32_t>(unknown), lowest, byte_ids_);
   }
 
@@ -263,7 +271,14 @@ class HuggingFaceTokenizer : public Tokenizer {
     merges_.merge(ids, first);
   }
 
-  int32_t find_end(const fs::path& file) const {
+  // The end token if there is no tokenizer_config.json that names one.
+  std::optional<int32_t> usual_end_id() const {
+    for (const char* name : {"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[EOS]", "<|end|>", "[SEP]"})
+      if (const auto found = added_.find(name); found != added_.end()) return found->second;
+    return {};
+  }
+
+  int32_t find_end(const fs::path& file, const std::optional<int32_t>& usual) const {
     const fs::path config = file.parent_path() / "tokenizer_config.json";
     if (fs::exists(config)) {
       const Json json = parse_json({config.string(), read_file(config)});
@@ -276,8 +291,7 @@ class HuggingFaceTokenizer : public Tokenizer {
              file.string());
       }
     }
-    for (const char* name : {"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[EOS]", "<|end|>", "[SEP]"})
-      if (const auto found = added_.find(name); found != added_.end()) return found->second;
+    if (usual) return *usual;
     std::vector<std::string> names;
     for (const auto& [name, id] : added_) names.push_back(name);
     fail("{}: no end token: name it as eos_token in {} (added tokens: {})", file.string(), config.string(),

@@ -29,8 +29,7 @@ class Tokenizer {
   // vocabulary.
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
 
-  // The number of bytes of text that an id stands for inside a document; 0 for the end token, for the added tokens of a
-  // tokenizer.json, and for sentencepiece's control, unknown and unused pieces.
+  // The number of bytes of text that an id stands for inside a document; 0 for special and unknown tokens.
   virtual int64_t token_bytes(int32_t id) const;
 
   // The number of ids, including the end id.
@@ -38,7 +37,7 @@ class Tokenizer {
   // The id of the token that separates documents, for example: bytes 256, GPT-2 50256, T5 1, LLaMA 2.
   int32_t end_id() const { return end_id_; }
   // A hash of the kind of tokenizer and the content of its vocabulary or model file. For `huggingface`, this file is
-  // tokenizer.json; tokenizer_config.json does not count.
+  // tokenizer.json; an end token that tokenizer_config.json names counts as well if it is not the usual one.
   uint64_t hash() const { return hash_; }
   // The `spec` that make_tokenizer() was given.
   const std::string& spec() const { return spec_; }

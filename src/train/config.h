@@ -113,11 +113,11 @@ struct TrainConfig {
 // The path of the config key of this name: "optimizer.lr" for "lr". "a or b" if several sections have it, "" if none.
 std::string path_of_key(const std::string& name);
 
-// Reads a config file and applies `overrides`, the assignments of --set. A relative path of a model starts at the
-// file's folder. Throws Error; for a bad value it names file, line and field, or --set and field.
-TrainConfig load_config(const std::string& path, const std::vector<std::string>& overrides);
+// Reads a config file and applies the edits, such as --set assignments. A relative path of a model starts at the file's
+// folder. Throws Error; for a bad value it names file, line and field, or the edit's origin and the field.
+TrainConfig load_config(const std::string& path, const std::vector<Edit>& edits);
 // The same for a config whose text is already read. source.name is the path of the config.
-TrainConfig parse_config(JsonSource source, const std::vector<std::string>& overrides);
+TrainConfig parse_config(JsonSource source, const std::vector<Edit>& edits);
 
 // Replaces precision "auto" by "bf16" if `fast_bf16`, else by "fp32". `fast_bf16`: the device has fast bf16 products
 // (Backend::fast).

@@ -8,9 +8,11 @@
 #include "base/mapped_guard.h"
 #include "comm/agreement.h"
 #include "comm/communicator.h"
+#include "comm/launch.h"
 #include "kernels/backend.h"
 #include "kernels/ceiling.h"
 #include "run/tokenizer_match.h"
+#include "train/divergence.h"
 #include "train/initial_weights.h"
 #include "train/known_peak.h"
 #include "train/plan.h"
@@ -34,7 +36,7 @@ std::string program_checksum() { return fmt::format("{:016x}", hash64(MappedFile
 // A note about a ruined checkpoint, with the command that goes back to the last sound checkpoint, if there is one.
 std::string ruin_text(const TrainConfig& config, const std::string& what) {
   const std::vector<fs::path> sound = list_checkpoints(fs::path(config.run.dir) / "checkpoints");
-  return fmt::format("{}; this checkpoint is kept as ruined_*; {}", what,
+  return fmt::format("{}; this checkpoint is {}*; {}", what, says_ruined,
                      sound.empty() ? std::string("there is no sound checkpoint to go back to")
                                    : fmt::format("the last sound checkpoint is {}; to go back to it, run rowan train "
                                                  "CONFIG --from {} with another optimizer.lr or grad_clip",
@@ -75,6 +77,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   std::unique_ptr<RunStart> start;
   fs::path weights;
   std::unique_ptr<Trainer> trainer;
+  std::unique_ptr<Profile> profile;
   Json state = Json::object();
   double peak = 0;
   check_same(communicator, "the program", program_checksum());
@@ -86,13 +89,17 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
       backend.time_products((dir / "products.json").string());
     }
     if (!first) return;
+    if (!options.profile.empty()) profile = std::make_unique<Profile>(backend.timeline(), options.profile, note);
     start = std::make_unique<RunStart>(config, options, note);
     if (!start->checkpoint() && !config.init.empty()) weights = find_initial_weights(config.init, config.model, note);
   });
   const std::string chosen = communicator.gather(start && start->checkpoint() ? start->checkpoint()->string() : "")[0];
   weights = communicator.gather(weights.string())[0];
+  const int here = ranks_on_machine(communicator);
+  run_on_all_ranks(communicator, [&] {  // all ranks wait, because what a rank allocates is no longer free
+    if (communicator.local_rank() == 0) check_memory(config, backend, communicator.size(), here);
+  });
   run_on_all_ranks(communicator, [&] {
-    if (first) check_memory(config, backend, communicator.size());
     trainer = with_plan(config, communicator, [&] { return std::make_unique<Trainer>(config, backend, communicator); });
     if (!chosen.empty()) state = trainer->restore(chosen);
     if (!weights.empty()) {
@@ -166,8 +173,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   auto rotation = [&] {
     return Rotation{run.keep, run.keep_every, run.keep_best && first ? log->best() : std::nullopt};
   };
-  std::unique_ptr<Profile> profile;
-  if (first && !options.profile.empty()) profile = std::make_unique<Profile>(backend.timeline(), options.profile, note);
+  if (profile) profile->record();
   int64_t saved = chosen.empty() ? 0 : trainer->steps_done();
   std::string ruined;
   auto save = [&] {

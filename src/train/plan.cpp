@@ -103,7 +103,7 @@ Plan make_plan(const TrainConfig& config, int ranks) {
   ModelOptions options = model_options(config, ranks);
   Model model(*dry, config.model, options);
   auto communicator = make_dry_communicator(0, ranks);
-  const std::vector<UpdateCost> costs = update_costs(config.optimizer, model.parameters(), masters);
+  const std::vector<UpdateCost> costs = update_costs(config.optimizer, model.parameters(), config.precision);
   Sharding sharding(*communicator, *dry, model, costs, config.shard, config.reduce, masters);
   Optimizer optimizer(*dry, config.optimizer, sharding.shares(), config.run.seed);
   Averages averages(*dry, config.average, config.run.steps, sharding.shares());
@@ -152,13 +152,13 @@ Plan make_plan(const TrainConfig& config, int ranks) {
   return plan;
 }
 
-void check_memory(const TrainConfig& config, const Backend& backend, int ranks) {
+void check_memory(const TrainConfig& config, const Backend& backend, int ranks, int here) {
   const Plan plan = make_plan(config, ranks);
-  const size_t available = available_memory();
-  if (backend.host_memory() && plan.total_bytes > available)
-    fail("out of memory: found {1} free, expected {0} on each rank; {2} (rowan plan shows the memory of each part)",
+  const size_t available = available_memory(), share = available / static_cast<size_t>(here);
+  if (backend.host_memory() && plan.total_bytes > share)
+    fail("out of memory: found {1} free, expected {0} on each{2}; {3} (rowan plan shows the memory of each part)",
          human_bytes(static_cast<double>(plan.total_bytes)), human_bytes(static_cast<double>(available)),
-         remedy(config, plan, ranks, available));
+         here > 1 ? fmt::format(" of this machine's {} ranks", here) : " rank", remedy(config, plan, ranks, share));
 }
 
 std::string memory_text(const Plan& plan) {

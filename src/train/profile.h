@@ -4,6 +4,7 @@
 
 #include <string>
 
+#include "base/files.h"
 #include "base/timeline.h"
 #include "run/metrics.h"
 
@@ -11,22 +12,25 @@ namespace rowan {
 
 class Profile {
  public:
-  // Starts recording.
-  Profile(Timeline& timeline, std::string file, const Note& note);
-  // Writes the file if recording has not ended and at least one step was made.
+  // Throws Error if the file cannot be written or is no trace. Nothing is recorded yet.
+  Profile(Timeline& timeline, const std::string& file, const Note& note);
+  // Writes the file if it has not been written and at least one step was made.
   ~Profile();
   Profile(const Profile&) = delete;
   Profile& operator=(const Profile&) = delete;
 
-  // Must be called after each step, including the step's evaluation and checkpoint. The 20th call writes the file.
+  void record() { timeline_.record(); }
+  // Must be called after each step, including the step's evaluation and checkpoint. The 20th call writes the file. If
+  // that fails, a note says so, and the training goes on.
   void step();
 
  private:
   void write();
 
   Timeline& timeline_;
-  std::string file_;
+  std::string name_;
   Note note_;
+  AtomicFile file_;
   int steps_ = 0;
 };
 

@@ -18,18 +18,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// {PATH: {"from": ..., "to": ...}} for the differences that Json::diff finds. PATH is a JSON pointer.
-Json changes_of(const Json& before, const Json& after) {
-  Json changes = Json::object();
-  for (const Json& change : Json::diff(before, after)) {
-    const std::string path = change.at("path").get<std::string>();
-    const Json::json_pointer place(path);
-    auto value = [&](const Json& from) { return from.contains(place) ? from[place] : Json(); };
-    changes[path] = {{"from", value(before)}, {"to", value(after)}};
-  }
-  return changes;
-}
-
 // A text such as "first difference at optimizer.lr: 0.01 there, 0.02 here"; "" if nothing differs.
 std::string first_difference(const Json& before, const Json& after) {
   const Json changes = changes_of(before, after);
@@ -119,7 +107,7 @@ void RunStart::look() {
              : "; a run can only be continued with the same batch.sequences");
   if (!difference.empty() && !checkpoint_ && rows)
     fail("{}: found the rows of a run with another config ({}) and no checkpoint; choose another run.dir",
-         dir_.string(), difference);
+         (dir_ / "metrics.jsonl").string(), difference);
   if (!options_.from && checkpoint_ && step_of(*checkpoint_) > config_.run.steps)
     fail("{}: the run is at step {} and run.steps is {}; choose more steps, or --from STEP to go back", dir_.string(),
          step_of(*checkpoint_), config_.run.steps);

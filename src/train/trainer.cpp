@@ -64,8 +64,7 @@ Trainer::Trainer(const TrainConfig& config, Backend& backend, Communicator& comm
       communicator_(communicator),
       batches_(config.data, config.batch.sequence_length, config.run.seed, config.model.vocabulary),
       model_(backend, config.model, model_options(config, communicator.size(), batches_.end_id())),
-      sharding_(communicator, backend, model_,
-                update_costs(config.optimizer, model_.parameters(), config.precision == TrainPrecision::bf16),
+      sharding_(communicator, backend, model_, update_costs(config.optimizer, model_.parameters(), config.precision),
                 config.shard, config.reduce, config.precision == TrainPrecision::bf16),
       optimizer_(backend, config.optimizer, sharding_.shares(), config.run.seed),
       averages_(backend, config.average, config.run.steps, sharding_.shares()),
@@ -207,8 +206,8 @@ StepResult Trainer::step() {
 std::string Trainer::reason_to_skip(const StepResult& result) {
   if (!std::isfinite(result.grad_norm)) {
     if (++not_finite_in_a_row_ == most_not_finite)
-      fail("step {}: the gradient was not finite for {} updates in a row; lower the learning rate, or set grad_clip",
-           steps_done_ + 1, most_not_finite);
+      fail("step {}: {} {} updates in a row; lower the learning rate, or set grad_clip", steps_done_ + 1,
+           says_not_finite, most_not_finite);
     return "the gradient is not finite";
   }
   not_finite_in_a_row_ = 0;

@@ -13,7 +13,7 @@ namespace {
 // An estimate of the number of FLOPs that take as long as moving one byte.
 constexpr double flops_per_byte = 100;
 
-UpdateCost cost_of(const OptimizerConfig& config, const Parameter& parameter, bool masters) {
+UpdateCost cost_of(const OptimizerConfig& config, const Parameter& parameter, TrainPrecision precision) {
   auto dry = make_dry_backend();
   Arena weights(*dry, Category::weights), copies(*dry, Category::masters);
   auto take = [&](Arena& arena, DType dtype) {
@@ -23,9 +23,9 @@ UpdateCost cost_of(const OptimizerConfig& config, const Parameter& parameter, bo
   Share share;
   share.parameter = &parameter;
   share.count = parameter.numel();
-  share.weight = take(weights, masters ? DType::bf16 : DType::f32);
-  share.gradient = take(weights, DType::f32);
-  if (masters) share.master = take(copies, DType::f32);
+  share.weight = take(weights, compute_dtype(precision));
+  share.gradient = take(weights, gradient_dtype(precision));
+  if (precision == TrainPrecision::bf16) share.master = take(copies, DType::f32);
   Optimizer optimizer(*dry, config, {share});
   dry->reset_work();
   const double steps = static_cast<double>(optimizer.period());
@@ -37,13 +37,14 @@ UpdateCost cost_of(const OptimizerConfig& config, const Parameter& parameter, bo
 
 }  // namespace
 
-std::vector<UpdateCost> update_costs(const OptimizerConfig& optimizer, const ParameterTable& table, bool masters) {
+std::vector<UpdateCost> update_costs(const OptimizerConfig& optimizer, const ParameterTable& table,
+                                     TrainPrecision precision) {
   std::map<std::tuple<size_t, std::vector<int64_t>, int64_t, int64_t>, UpdateCost> known;
   std::vector<UpdateCost> costs;
   for (const Parameter& parameter : table.parameters()) {
     const auto key =
         std::tuple{group_of(optimizer, parameter), parameter.shape, parameter.head_rows, parameter.head_cols};
-    if (!known.contains(key)) known[key] = cost_of(optimizer, parameter, masters);
+    if (!known.contains(key)) known[key] = cost_of(optimizer, parameter, precision);
     costs.push_back(known[key]);
   }
   return costs;

@@ -6,11 +6,12 @@
 #include "model/parameters.h"
 #include "optim/config.h"
 #include "sharding/ownership.h"
+#include "train/config.h"
 
 namespace rowan {
 
-// One cost per parameter, counted by running the optimizer on the dry backend. `masters`: weights are bf16 with fp32
-// masters.
-std::vector<UpdateCost> update_costs(const OptimizerConfig& optimizer, const ParameterTable& table, bool masters);
+// One cost per parameter, counted by running the optimizer on the dry backend with the dtypes of `precision`.
+std::vector<UpdateCost> update_costs(const OptimizerConfig& optimizer, const ParameterTable& table,
+                                     TrainPrecision precision);
 
 }  // namespace rowan

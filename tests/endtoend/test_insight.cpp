@@ -114,6 +114,10 @@ TEST_F(Insight, AProfileIsATraceOfNestedOperations) {
   EXPECT_NE(again.err.find("no trace was written"), std::string::npos) << again.err;
   EXPECT_FALSE(std::filesystem::exists(file));
   expect_mistake(train(into("other") + " --profile " + (dir_ / "no/trace.json").string()), "--profile");
+  const std::string locked = (dir_ / "locked.json").string();
+  std::filesystem::create_directories(locked + ".part/full");
+  expect_mistake(train(into("other") + " --profile " + locked), "cannot create " + locked + ".part");
+  EXPECT_FALSE(std::filesystem::exists(run("other")));
 }
 
 TEST_F(Insight, PlanSaysDiskTimeAndMicroBatch) {

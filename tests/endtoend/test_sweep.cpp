@@ -222,7 +222,7 @@ TEST_F(Sweep, MistakesAreOneLineAndLeaveNothing) {
                  "unknown key 'lrr'");
   expect_mistake("sweep " + file().string() + " --set tune.values=[]",
                  "found an empty list, expected at least one value");
-  expect_mistake("sweep " + file().string() + " --set set.run.patience=2", "run.patience: found 2 in the runs of (");
+  expect_mistake("sweep " + file().string() + " --set set.run.patience=2", "): run.patience: found 2, expected 0");
   for (const char* seed : {"18446744073709551615", "-1", "1.5", "1e+300", "\\\"1\\\""})
     expect_mistake("sweep " + file().string() + " --set seeds=[1," + seed + "]",
                    "expected whole numbers from 0 to 9223372036854775807");

@@ -220,7 +220,7 @@ void config_entry(std::string_view input) {
   auto source = std::make_shared<const JsonSource>(JsonSource{"run.json", std::string(input.substr(0, zero))});
   result_or_error([&] {
     Json json = parse_json(*source);
-    if (zero < input.size()) apply_override(json, std::string(input.substr(zero + 1)));
+    if (zero < input.size()) apply_edit(json, std::string(input.substr(zero + 1)));
     JsonObject root(source, json);
     parse_data(root.object("data"));
     parse_model(root.object("model"));

@@ -94,7 +94,6 @@ inline Json config_of(const std::string& rule, Json hyper) {
   if (rule == "soap_nvidia" || rule == "soaph") {  // SOAP with another precondition_order
     config["precondition_order"] = rule == "soaph" ? "around" : "before";
     config["decay_last"] = false;
-    if (rule == "soap_nvidia") config["precondition_frequency"] = 1;
     if (rule == "soaph") config["correct_bias"] = false;
   }
   if (rule == "kl_soaph") config["decay_last"] = false;

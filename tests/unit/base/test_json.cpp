@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/json.h"
+#include "base/json_path.h"
 
 namespace rowan {
 namespace {
@@ -18,7 +19,7 @@ std::string error_of(const std::string& text) {
 std::string error_of_set(const std::string& assignment) {
   try {
     Json root = Json::object();
-    apply_override(root, assignment);
+    apply_edit(root, assignment);
     parse_json({"a.json", root.dump()});  // every value that can be set can be read
   } catch (const Error& error) {
     return error.what();
@@ -85,6 +86,28 @@ TEST(Json, WhatIsSetIsAsDeepAsWhatIsRead) {
   EXPECT_NE(error_of_set(repeated("a.", 60'000) + "a=1").find("found nesting deeper than the limit of 64 levels"),
             std::string::npos);
   EXPECT_NE(error_of_set("a={\"b\":1,\"b\":2}").find("appears twice"), std::string::npos);
+}
+
+TEST(Json, EveryDifferenceHasItsPath) {
+  const Json before = {{"list", {1, 2}}, {"of", {{{"files", {"a"}}}}}, {"-", 1}, {"gone", {1, 2, 3}}, {"same", {1}}},
+             after = {{"list", {1, 3, 4, 5, 6}},
+                      {"of", {{{"files", {"a", "b", "c"}}}}},
+                      {"-", 2},
+                      {"gone", {1}},
+                      {"same", {1}},
+                      {"new", {7}}};
+  const Json none;
+  EXPECT_EQ(changes_of(before, after), Json({{"/list/1", {{"from", 2}, {"to", 3}}},
+                                             {"/list/2", {{"from", none}, {"to", 4}}},
+                                             {"/list/3", {{"from", none}, {"to", 5}}},
+                                             {"/list/4", {{"from", none}, {"to", 6}}},
+                                             {"/of/0/files/1", {{"from", none}, {"to", "b"}}},
+                                             {"/of/0/files/2", {{"from", none}, {"to", "c"}}},
+                                             {"/-", {{"from", 1}, {"to", 2}}},
+                                             {"/gone/2", {{"from", 3}, {"to", none}}},
+                                             {"/gone/1", {{"from", 2}, {"to", none}}},
+                                             {"/new", {{"from", none}, {"to", {7}}}}}));
+  EXPECT_EQ(changes_of(after, after), Json::object());
 }
 
 }  // namespace

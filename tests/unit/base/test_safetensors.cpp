@@ -6,6 +6,8 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/files.h"
+#include "base/json.h"
 #include "base/safetensors.h"
 #include "shared_files.h"
 
@@ -179,7 +181,8 @@ TEST_F(SafeTensorsTest, SeveralFilesReadAsOne) {
     file_of[tensor] = name;
   }
   EXPECT_EQ(file_of["b"], "model-00002-of-00002.safetensors");
-  write_safetensors_index(dir_, "model", file_of, 16);
+  write_safetensors_index(dir_, "model", file_of);
+  EXPECT_EQ(Json::parse(read_file(dir_ / "model.safetensors.index.json")).at("metadata").at("total_size"), 16);
   TensorFiles files(dir_, "model");
   EXPECT_EQ(files.names(), (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(read_floats(files.find("b")), (std::vector<float>{1, 2}));
@@ -187,13 +190,12 @@ TEST_F(SafeTensorsTest, SeveralFilesReadAsOne) {
   EXPECT_THROW(files.find("c"), Error);
 
   file_of.erase("b");
-  write_safetensors_index(dir_, "model", file_of, 8);
+  write_safetensors_index(dir_, "model", file_of);
   EXPECT_NO_THROW(TensorFiles(dir_, "model"));  // no tensor is in the second file
   file_of["b"] = file_of["a"];
-  write_safetensors_index(dir_, "model", file_of, 8);
+  write_safetensors_index(dir_, "model", file_of);
   EXPECT_THROW(TensorFiles(dir_, "model"), Error);
-  file_of["b"] = "../b";
-  write_safetensors_index(dir_, "model", file_of, 8);
+  write_file_atomically(dir_ / "model.safetensors.index.json", R"({"weight_map": {"b": "../b"}})");
   EXPECT_THROW(TensorFiles(dir_, "model"), Error);
   EXPECT_THROW(TensorFiles(dir_, "absent"), Error);
 }

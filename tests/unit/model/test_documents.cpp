@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "kernels/dry/dry_backend.h"
+#include "kernels/thread_pool.h"
 #include "model/model.h"
 #include "paths.h"
 #include "small_run.h"
@@ -31,10 +32,11 @@ Passed pass(const ModelConfig& config, const std::vector<int32_t>& tokens, const
   options.recompute = recompute;
   if (documents) options.documents = DocumentOptions{{end_token, true}};
   Model model(*backend, config, options);
+  ThreadPool alone(1);
   for (Parameter parameter : model.parameters().parameters()) {  // norms and biases are random, too
     std::vector<float> values(static_cast<size_t>(parameter.numel()));
     parameter.init_std = 0.2;
-    initial_values(parameter, 5, 0, parameter.numel(), values.data());
+    initial_values(parameter, 5, 0, parameter.numel(), values.data(), alone);
     model.set(parameter, values.data());
   }
   Arena data(*backend, Category::data);

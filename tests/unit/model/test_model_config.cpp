@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/json.h"
+#include "kernels/thread_pool.h"
 #include "model/layout.h"
 #include "model/model.h"
 #include "paths.h"
@@ -244,10 +245,11 @@ TEST(Initialization, FollowsTheFirstRuleThatSpeaksOfAParameter) {
     {"names": ["*.q_proj.weight"], "distribution": "normal", "gain": 0.5},
     {"names": ["*.down_proj.weight", "*.q_proj.bias"], "distribution": "uniform", "gain": 1},
     {"roles": ["embedding"], "distribution": "normal", "std": 1}]})"));
+  ThreadPool alone(1);
   auto spread = [&](const char* name, bool largest) {
     const Parameter& parameter = table.find(name);
     std::vector<float> values(parameter.numel());
-    initial_values(parameter, 3, 0, parameter.numel(), values.data());
+    initial_values(parameter, 3, 0, parameter.numel(), values.data(), alone);
     double squares = 0, most = 0;
     for (float v : values) squares += double{v} * v, most = std::max(most, std::fabs(double{v}));
     return largest ? most : std::sqrt(squares / static_cast<double>(values.size()));
@@ -311,14 +313,15 @@ TEST(Initialization, IsAPureFunctionOfSeedNameAndElement) {
   ParameterTable table = parameter_table(parse(std::string(tiny) + "}"));
   const Parameter& q = table.find("model.layers.0.self_attn.q_proj.weight");
   std::vector<float> whole(q.numel()), part(100);
-  initial_values(q, 7, 0, q.numel(), whole.data());
-  initial_values(q, 7, 333, 100, part.data());
+  ThreadPool several(3), alone(1);
+  initial_values(q, 7, 0, q.numel(), whole.data(), several);
+  initial_values(q, 7, 333, 100, part.data(), alone);
   double square = 0;
   for (float v : whole) square += double{v} * v;
   EXPECT_NEAR(std::sqrt(square / static_cast<double>(q.numel())), 0.02, 0.002);
   for (int i = 0; i < 100; ++i) EXPECT_EQ(part[i], whole[333 + i]);
   const Parameter& norm = table.find("model.norm.weight");
-  initial_values(norm, 7, 0, 32, part.data());
+  initial_values(norm, 7, 0, 32, part.data(), alone);
   EXPECT_EQ(part[5], 1.0f);
 }
 

@@ -191,7 +191,7 @@ TEST_F(Weights, WhatDoesNotFitIsNamed) {
   EXPECT_EQ(error_with([](Tensors&) {}),
             "found no tensor 'lm_head.weight', expected it as [300, 16]: weights of another model");
 
-  write_safetensors_index(dir_ / "", "none", {}, 0);
+  write_safetensors_index(dir_ / "", "none", {});
   EXPECT_NE(
       error_of([&] { ModelWeights(config_, TensorFiles(dir_ / "", "none")); }).find("index.json: found no tensor"),
       std::string::npos);
@@ -212,9 +212,9 @@ TEST_F(Weights, InitIsAFileAFolderOrARun) {
   EXPECT_EQ(found(checkpoint()), checkpoint() / "model.safetensors");
   EXPECT_EQ(found(run()), checkpoint() / "model.safetensors");
   fs::create_directories(dir_ / "several");
-  write_safetensors_index(dir_ / "several", "model", {{"a", "model-00001-of-00001.safetensors"}}, 4);
-  EXPECT_EQ(found(dir_ / "several"), dir_ / "several/model.safetensors.index.json");
   write(dir_ / "several/model-00001-of-00001.safetensors", {{"a", {{1}, {7}}}});
+  write_safetensors_index(dir_ / "several", "model", {{"a", "model-00001-of-00001.safetensors"}});
+  EXPECT_EQ(found(dir_ / "several"), dir_ / "several/model.safetensors.index.json");
   EXPECT_EQ(read_floats(TensorFiles(fs::path(found(dir_ / "several"))).find("a")), std::vector<float>{7});
 
   auto error = [&](const fs::path& init) { return error_of([&] { found(init); }); };

@@ -1,6 +1,8 @@
 // The "optimizer" and "schedule" sections: refused values, variants, routing of parameters, and schedules.
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "base/error.h"
 #include "base/json.h"
 #include "optim/recipe.h"
@@ -76,6 +78,8 @@ TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
   expect_refused(R"({"name": "muon", "scale": 0.2})", "only shape_scale moonlight, axis and rms read it");
   expect_refused(R"({"name": "muon", "equilibrate_clip": 2})", "equilibrate none and sign do not read it");
   expect_refused(R"({"name": "normuon", "step_cap": 1})", "neither matrix nor column");
+  expect_refused(R"({"name": "soap", "precondition_order": "before", "precondition_frequency": 5})",
+                 "precondition_frequency: has no effect here: precondition_order before moves the bases in every step");
   expect_refused(R"({"name": "namo", "shape_scale": "rms"})", "choose the norm themselves");
 }
 
@@ -108,12 +112,74 @@ TEST(OptimizerConfig, EveryRecipeResolvesToWhatItParsesTo) {
       R"({"name": "muon", "adamw": {"lr": 0.5, "vector_lr": 0.25}})"};
   for (const RecipeInfo& info : recipes()) {
     texts.push_back(R"({"name": ")" + std::string(info.name) + R"("})");
+    for (const char* routing : {"hidden", "two_dimensional", "everything"})
+      texts.push_back(fmt::format(R"({{"name": "{}", "routing": "{}"}})", info.name, routing));
     if (info.paper) texts.push_back(R"({"name": ")" + std::string(info.name) + R"(", "variant": "paper"})");
   }
   for (const std::string& text : texts) {
     const Json resolved = to_json(optimizer_config(text));
     EXPECT_EQ(to_json(optimizer_config(resolved.dump())), resolved) << text;
   }
+}
+
+// The names that `rowan optimizers recipe` lists for a switch.
+std::vector<std::string> listed_names(const std::string& key) {
+  std::istringstream lines(describe_switches());
+  std::vector<std::string> names;
+  for (std::string line; std::getline(lines, line);)
+    if (std::istringstream words(line); words >> line && line == key)
+      for (std::string word; words >> word;) names.push_back(word.substr(0, word.find(',')));
+  return names;
+}
+
+// Whatever is accepted for a switch of a recipe, the resolved config reads as the same config.
+TEST(OptimizerConfig, EverySwitchOfEveryRecipeReadsBack) {
+  std::map<std::string, std::vector<Json>> values;  // by key
+  const std::vector<Json> numbers = {nullptr,
+                                     0,
+                                     1,
+                                     2,
+                                     100,
+                                     0.5,
+                                     1e-3,
+                                     true,
+                                     false,
+                                     "heads",
+                                     "pairs",
+                                     Json({2, 2}),
+                                     Json({0.5, 0.25}),
+                                     Json::parse("[[1, 2, 3], [4, 5, 6]]"),
+                                     Json({{"from", 0.5}, {"to", 0.75}, {"steps", 3}, {"end", 0.25}})};
+  size_t accepted = 0;
+  std::vector<std::string> names = recipe_names();
+  names.push_back("recipe");
+  for (const std::string& name : names) {
+    const Json resolved = to_json(optimizer_config(Json({{"name", name}}).dump()));
+    const auto check = [&](const Json& optimizer) {
+      Json first;
+      try {
+        first = to_json(optimizer_config(optimizer.dump()));
+      } catch (const Error&) {
+        return;
+      }
+      ++accepted;
+      EXPECT_NO_THROW(EXPECT_EQ(to_json(optimizer_config(first.dump())), first)) << optimizer;
+    };
+    const auto each = [&](const Json& section, const auto& with) {
+      for (const auto& [key, unused] : section.items()) {
+        auto [known, fresh] = values.try_emplace(key, numbers);
+        if (fresh)
+          for (const std::string& word : listed_names(key)) known->second.push_back(word);
+        for (const Json& value : known->second) check(with(key, value));
+      }
+    };
+    each(resolved, [&](const std::string& key, const Json& value) { return Json({{"name", name}, {key, value}}); });
+    if (resolved.contains("adamw"))
+      each(resolved["adamw"], [&](const std::string& key, const Json& value) {
+        return Json({{"name", name}, {"adamw", {{key, value}}}});
+      });
+  }
+  EXPECT_GT(accepted, 5000u);
 }
 
 TEST(OptimizerConfig, TheAdamWHalfMayFollowTheRate) {

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <map>
 
+#include "kernels/thread_pool.h"
 #include "unit/optim/optimizer_bench.h"
 
 namespace rowan::test {
@@ -13,12 +14,13 @@ namespace {
 TEST(Telemetry, FiguresOfKnownMatrices) {
   // diag(4, 2, 1), and a zero column.
   const Floats diagonal = {4, 0, 0, 0, 0, 2, 0, 0, 0, 0, 1, 0};
-  const Spectrum s = spectrum(diagonal, 3, 4);
+  ThreadPool alone(1);
+  const Spectrum s = spectrum(diagonal, 3, 4, alone);
   EXPECT_NEAR(s.stable_rank, 21.0 / 16, 1e-9);
   EXPECT_NEAR(s.condition, 4, 1e-9);
-  EXPECT_TRUE(std::isinf(spectrum({1, 2, 2, 4}, 2, 2).condition));
+  EXPECT_TRUE(std::isinf(spectrum({1, 2, 2, 4}, 2, 2, alone).condition));
   // The Gram matrices of the rows and of the columns are both [[5, 4], [4, 5]].
-  const Dominance d = diagonal_dominance({1, 2, 2, 1}, 2, 2);
+  const Dominance d = diagonal_dominance({1, 2, 2, 1}, 2, 2, alone);
   EXPECT_NEAR(d.min, 1.25, 1e-9);
   EXPECT_NEAR(d.mean, 1.25, 1e-9);
   EXPECT_NEAR(d.max, 1.25, 1e-9);

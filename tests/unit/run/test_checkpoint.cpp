@@ -10,6 +10,8 @@
 #include <thread>
 
 #include "base/error.h"
+#include "base/files.h"
+#include "base/json.h"
 #include "base/random.h"
 #include "run/checkpoint.h"
 
@@ -91,6 +93,22 @@ TEST_F(CheckpointTest, KeepsTheNewest) {
   EXPECT_EQ(newest(), found[0]);
   expect_whole(found[1]);
   EXPECT_TRUE(warnings_.empty());
+}
+
+// As in Hugging Face's index files, total_size is the size of the tensors, without the headers of the files.
+TEST_F(CheckpointTest, TheIndexOfSeveralRanksCountsTheBytesOfTensors) {
+  CheckpointWriter first(dir_, 5, 0, 2), second(dir_, 5, 1, 2);
+  first.write({constant("a", {10, 2}, 5)}, {constant("a.m", {7}, 5)});
+  second.write({constant("b", {3}, 5)}, {});
+  first.commit({{"step", 5}}, {});
+  const fs::path checkpoint = checkpoint_path(dir_, 5);
+  const auto total = [&](const std::string& stem) {
+    const Json index = Json::parse(read_file(checkpoint / (stem + ".safetensors.index.json")));
+    return index.at("metadata").at("total_size").get<int64_t>();
+  };
+  EXPECT_EQ(total("model"), 4 * (20 + 3));
+  EXPECT_EQ(total("optimizer"), 4 * 7);
+  EXPECT_NO_THROW(verify_checkpoint(checkpoint));
 }
 
 TEST_F(CheckpointTest, MilestonesAndTheBestStay) {

@@ -159,7 +159,7 @@ TEST_F(SweepFile, MistakesAreOneLineBeforeAnythingRuns) {
   const Json good = json_;
   auto with = [&](const std::string& path, const Json& value, const std::string& part) {
     json_ = good;
-    apply_override(json_, path + "=" + value.dump());
+    apply_edit(json_, {path, value, path});
     expect(part);
   };
   with("axes", {{"optimizer.lrr", {0.1, 0.2}}}, "optimizer.lrr: unknown key 'lrr'; did you mean 'lr'?");
@@ -187,6 +187,35 @@ TEST_F(SweepFile, MistakesAreOneLineBeforeAnythingRuns) {
   folder_.write("targets.json", R"({"targets": [{"config": "base.json", "metric": "accuracy"}]})");
   with("targets", "targets.json", "targets.0.metric: found 'accuracy', expected one of val_loss");
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
+}
+
+TEST_F(SweepFile, AMistakeInAConfigIsSaidWithItsPlaceInTheSweep) {
+  const Json good = json_;
+  const std::string file = folder_ / "sweep.json";
+  auto with = [&](const std::string& path, const Json& value, const std::string& message) {
+    json_ = good;
+    apply_edit(json_, {path, value, path});
+    EXPECT_TRUE(error().starts_with(message)) << error() << "\n" << message;
+  };
+  with("axes", {{"recipe", {{"adamw", {{"optimizer", {{"lr", 1}}}}}}}},
+       file + ":7: axes.recipe.adamw.optimizer: optimizer.name: is missing");
+  with("axes", {{"recipe", {{"adamw", {{"optimizer.name", "adamx"}}}}}},
+       file + ":7: axes.recipe.adamw.optimizer.name: found 'adamx', expected one of");
+  with("axes", {{"recipe", {{"adamw", {{"optimizer..lr", 1}}}}}},
+       file + ":7: axes.recipe.adamw.optimizer..lr: found 'optimizer..lr', expected a path such as optimizer.lr");
+  with("axes", {{"optimizer.lr", {0.1, -1}}}, file + ":5: axes.optimizer.lr: found -1");
+  with("set", {{"optimizer.lr", -1}}, file + ":15: set.optimizer.lr: found -1");
+  with("tune", {{"path", "run.steps"}, {"values", {0.5}}}, file + ":16: tune.values: run.steps: found a number (0.5)");
+  with("dir", std::string(1, '\0'), file + ":3: dir: run.dir: found a zero byte");
+  with("base", "other.json", file + ": the runs of (rmnp): cannot open " + (folder_ / "other.json"));
+  with("axes", {{"optimizer", {{"muon", {{"config", "other.json"}}}}}},
+       file + ": the runs of (muon): cannot open " + (folder_ / "other.json"));
+  json_["axes"] = Json::object(), json_["base"] = "other.json";
+  EXPECT_TRUE(error().starts_with(file + ": base: cannot open " + (folder_ / "other.json"))) << error();
+  json_ = good;
+  folder_.write("sweep.json", json_.dump(1));
+  const std::string set = error_of([&] { load_sweep(file, {"set.optimizer.name=muonn"}); });
+  EXPECT_TRUE(set.starts_with(file + ": the runs of (rmnp): --set set.optimizer.name: found 'muonn'")) << set;
 }
 
 }  // namespace

@@ -85,6 +85,32 @@ TEST(HuggingFace, AddedTokensThatAreNotSpecialAreFoundInText) {
   EXPECT_EQ(tokenizer->encode("xababab ababa"), (Ids{'x', 261, 'b', ' ', 261}));
   EXPECT_EQ(tokenizer->encode("abab"), (Ids{260}));
   EXPECT_EQ(tokenizer->decode(Ids{'x', 260}), "xabab");
+  int64_t bytes = 0;
+  const std::string text = "xababab ababa";
+  for (int32_t id : tokenizer->encode(text)) bytes += tokenizer->token_bytes(id);
+  EXPECT_EQ(bytes, static_cast<int64_t>(text.size()));
+  EXPECT_EQ(tokenizer->token_bytes(259), 0) << "a special token";
+}
+
+// tokenizer_config.json chooses the end token, which separates documents in shards.
+TEST(HuggingFace, AnotherEndTokenIsAnotherTokenizer) {
+  TemporaryFolder folder;
+  std::string json = small();
+  json.insert(json.find("[{") + 1, R"({"id":260,"content":"<|im_end|>","special":true},{"id":261,"content":"abab"},)");
+  folder.write("tokenizer.json", json);
+  auto opened = [&](const std::string& config) {
+    folder.write("tokenizer_config.json", config);
+    return make_tokenizer("huggingface:" + (folder / "tokenizer.json"));
+  };
+  const auto plain = opened("{}"), same = opened(R"({"eos_token": "<|endoftext|>", "model_max_length": 5})"),
+             chat = opened(R"({"eos_token": "<|im_end|>"})"), in_text = opened(R"({"eos_token": "abab"})");
+  EXPECT_EQ(plain->end_id(), 259);
+  EXPECT_EQ(chat->end_id(), 260);
+  EXPECT_EQ(same->hash(), plain->hash()) << "what Rowan does not read is not counted";
+  EXPECT_NE(chat->hash(), plain->hash());
+  EXPECT_NE(in_text->hash(), chat->hash());
+  EXPECT_EQ(plain->token_bytes(261), 4);
+  EXPECT_EQ(in_text->token_bytes(261), 0) << "the end of a document is no text";
 }
 
 // A shorter form of LLaMA 3's pattern, after a step that splits off every single digit.
@@ -152,6 +178,7 @@ TEST(HuggingFace, UnigramFallsBackOnBytes) {
   }
   EXPECT_EQ(tokenizer->encode("<0x41>"), (Ids{258, 67}));  // in text, "<0x41>" is not a byte piece
   EXPECT_EQ(tokenizer->token_bytes(230), 1);
+  EXPECT_EQ(tokenizer->token_bytes(0), 0) << "the unknown token";
   // Consecutive unknown characters become one <unk> if there are no byte pieces, or if the piece of one of their bytes
   // is missing.
   Json fewer = Json::array();

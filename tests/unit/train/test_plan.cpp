@@ -4,11 +4,15 @@
 
 #include <fstream>
 
+#include "base/error.h"
 #include "base/json.h"
+#include "base/memory.h"
+#include "kernels/backend.h"
 #include "model/layout.h"
 #include "optim/recipes.h"
 #include "paths.h"
 #include "train/plan.h"
+#include "train/update_costs.h"
 
 namespace rowan {
 namespace {
@@ -50,6 +54,37 @@ TEST(Plan, WorkIsAsEvenAsItSays) {
       "one rank updates the whole of model.embed_tokens.weight, which is 1.47 times an equal share of the work; use at "
       "most 5 ranks, or a recipe that works by row or element (optimizer.groups)");
   EXPECT_LE(make_plan(whole, 4).work_balance, 1.08);
+}
+
+// The ranks of a machine share its memory.
+TEST(Plan, WhatTheRanksOfAMachineNeedIsAdded) {
+  const TrainConfig config = config_of("llama_tiny", "none");
+  auto backend = make_cpu_backend(1);
+  const size_t need = make_plan(config, 8).total_bytes, free = available_memory();
+  const int fit = static_cast<int>(free / need);
+  ASSERT_GT(fit, 0);
+  EXPECT_NO_THROW(check_memory(config, *backend, 8, std::max(1, fit / 2)));
+  std::string text;
+  try {
+    check_memory(config, *backend, 8, 2 * fit + 1);
+  } catch (const Error& error) {
+    text = error.what();
+  }
+  EXPECT_TRUE(text.starts_with("out of memory: found ")) << text;
+  EXPECT_NE(text.find(fmt::format("on each of this machine's {} ranks; ", 2 * fit + 1)), std::string::npos) << text;
+}
+
+// AdamW keeps two values of an element, in the dtype of the weights if these have no fp32 masters.
+TEST(Plan, CostsAreThoseOfThePrecision) {
+  const TrainConfig config = config_of("llama_tiny", "none", {{"name", "adamw"}});
+  const ParameterTable table = parameter_table(config.model);
+  const auto count = static_cast<double>(table.parameters()[0].numel());
+  auto cost = [&](TrainPrecision precision) { return update_costs(config.optimizer, table, precision)[0]; };
+  EXPECT_EQ(cost(TrainPrecision::fp32).bytes, 8 * count);
+  EXPECT_EQ(cost(TrainPrecision::bf16).bytes, 12 * count) << "with masters";
+  EXPECT_EQ(cost(TrainPrecision::bf16_pure).bytes, 4 * count);
+  // Read and written: weights and state; read: gradients.
+  EXPECT_NEAR(cost(TrainPrecision::bf16_pure).work / cost(TrainPrecision::fp32).work, 0.5, 0.02);
 }
 
 TEST(Plan, StateAndWorkAreSplit) {
