@@ -181,6 +181,37 @@ TEST(TrainedTokenizer, TextThatDoesNotFitIsNamedInOneLine) {
             "found a vocabulary of 400 ids, expected at least 760 for the characters of the text and single bytes");
 }
 
+// Lines longer than a sentence are cut between two characters, which bytes that are not UTF-8 do not have.
+TEST(TrainedTokenizer, LongLinesThatAreNotTextAreSkipped) {
+  const std::string text = random_json_lines(1, 300);
+  auto model = [&](const std::string& more) {
+    TemporaryFolder folder;
+    TokenizerTraining training;
+    training.inputs = {folder.write("a.txt", more + "\n" + text)};
+    training.format = TextFormat::text;
+    training.vocabulary = 400;
+    return train_tokenizer(training);
+  };
+  std::string expected;
+  try {
+    expected = model("");
+  } catch (const Error& error) {
+    GTEST_SKIP() << error.what();
+  }
+  const std::string tails(5000, '\x80');
+  for (const std::string& line : {tails, "a" + tails, std::string(5000, '\xbf') + "\n" + tails})
+    EXPECT_EQ(model(line), expected) << line.substr(0, 1);
+  for (const std::string character : {"\u00e9", "\u4e2d", "\U0001f600"}) {
+    std::string line, cut;
+    for (size_t i = 0; i < 3000; ++i) {
+      if (i > 0 && i % (4000 / character.size()) == 0) cut += '\n';
+      cut += character;
+      line += character;
+    }
+    EXPECT_EQ(model(line), model(cut)) << character;
+  }
+}
+
 class ExportedModel : public testing::TestWithParam<bool> {};
 
 TEST_P(ExportedModel, IsTheSame) {
