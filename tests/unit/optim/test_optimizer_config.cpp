@@ -79,6 +79,7 @@ TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
   for (const char* ignored : {R"("equilibrate_clip": 2)", R"("equilibrate_exponent": -0.25)"})
     expect_refused(R"({"name": "muon", "equilibrate": "row_mean", )" + std::string(ignored) + "}",
                    "equilibrate none, sign and row_mean do not read it");
+  expect_refused(R"({"name": "soap", "retract": "frobenius"})", "decay_last: conflicts with retract");
   expect_refused(R"({"name": "normuon", "step_cap": 1})", "neither matrix nor column");
   expect_refused(R"({"name": "namo", "shape_scale": "rms"})", "choose the norm themselves");
 }
