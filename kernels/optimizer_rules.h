@@ -148,7 +148,7 @@ struct LargestRule {
 // f = the factor of the row, column or matrix (factors[n, k]), or 1 without factors; s = min(lr * f * slot.scale, cap);
 // d = weight_decay * (adaptive_decay ? min(lr * f, cap) : lr) * (scaled_decay ? slot.scale : 1), but at most 1, and 0
 // where the mask excludes decay;
-// w = (1 - d) w - s u.
+// w = (1 - d) w - s u, or w = (1 - d) (w - s u) if `decay_last`.
 // If keeps[n, k] is present, it replaces 1 - d where the mask allows decay. If `rounded`, slot.scale * u is rounded to
 // bf16, then multiplied by s / slot.scale.
 struct ApplyRule {
@@ -156,6 +156,7 @@ struct ApplyRule {
   float weight_decay = 0;
   bool adaptive_decay = false;
   bool scaled_decay = false;
+  bool decay_last = false;
   Mask mask = Mask::none;
   float cap = 3.4e38f;
   bool rounded = false;

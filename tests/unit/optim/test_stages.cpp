@@ -135,6 +135,27 @@ TEST(ShapeScale, NuclearIsTheDualNorm) {
   }
 }
 
+// With decay_last, the weights after the step decay, where the mask allows it. The mask compares the step with the
+// weights before it.
+TEST(Decay, AfterTheStepFollowsItsMask) {
+  const std::string soap =
+      R"({"name": "soap-muon", "lr": 0.05, "decay": "cautious", "decay_last": true, "weight_decay": )";
+  Trained decayed = one_matrix(soap + "4}", 12, 20), plain = one_matrix(soap + "0}", 12, 20);
+  decayed.start();
+  plain.start();
+  const Floats before = plain.values();
+  for (Trained* x : {&decayed, &plain}) x->step(0, normal_floats(240, 2));
+  const Floats stepped = plain.values(), got = decayed.values();
+  int kept = 0;
+  for (size_t j = 0; j < got.size(); ++j) {
+    const bool decays = (before[j] - stepped[j]) * before[j] >= 0;
+    EXPECT_NEAR(got[j], (decays ? 1 - 0.05 * 4 : 1) * stepped[j], 1e-6) << j;
+    kept += !decays;
+  }
+  EXPECT_GT(kept, 60);
+  EXPECT_LT(kept, 180);
+}
+
 // Blocks give the same result as separate matrices. The sizes are multiples of a cache line, so the gradients have the
 // same alignment in both layouts.
 TEST(Blocks, EqualMatricesOfTheirOwn) {
