@@ -156,6 +156,19 @@ TEST(Decay, AfterTheStepFollowsItsMask) {
   EXPECT_LT(kept, 180);
 }
 
+// Products of Newton-Schulz are in the dtype of the weights. Other directions, and all after a preconditioner, are
+// fp32.
+TEST(EveryStage, HasADtypeOfItsUpdates) {
+  for (const auto& [name, expected] :
+       {std::pair{"muon", DType::bf16}, {"rmnp", DType::f32}, {"soap-muon", DType::f32}}) {
+    const Recipe r = optimizer_config(R"({"name": ")" + std::string(name) + R"("})").main();
+    EXPECT_EQ(update_dtype(r, DType::bf16), expected) << name;
+    EXPECT_EQ(update_dtype(r, DType::f32), DType::f32) << name;
+  }
+  const Recipe wide = optimizer_config(R"({"name": "muon", "ns_precision": "fp32"})").main();
+  EXPECT_EQ(update_dtype(wide, DType::bf16), DType::f32);
+}
+
 // Blocks give the same result as separate matrices. The sizes are multiples of a cache line, so the gradients have the
 // same alignment in both layouts.
 TEST(Blocks, EqualMatricesOfTheirOwn) {
