@@ -66,6 +66,35 @@ TEST(Charsmap, ReplacesTheLongestKey) {
   EXPECT_EQ(applied("\ufdfa").size(), 33u);
 }
 
+// A table with one key, a byte, and its replacement.
+std::string one_key(unsigned char key, const std::string& replacement) {
+  std::vector<uint32_t> units(768);
+  units[0] = 1u << 10 | 1u << 9;  // the children of the root are at 256 ^ byte
+  const uint32_t node = 256 ^ key, value = 512;
+  units[node] = (node ^ value) << 10 | 1u << 8 | key;  // a key ends here, with its value at 512
+  units[value] = 0x80000000u;                          // the replacement at byte 0
+  const auto bytes = static_cast<uint32_t>(units.size() * sizeof units[0]);
+  std::string table(reinterpret_cast<const char*>(&bytes), sizeof bytes);
+  return table.append(reinterpret_cast<const char*>(units.data()), bytes).append(replacement).append(1, '\0');
+}
+
+// Tokenizers rely on text that stays UTF-8.
+TEST(Charsmap, GivesOnlyText) {
+  auto applied = [](const std::string& table, const std::string& text) {
+    std::string result;
+    Charsmap(table).apply(text, result);
+    return result;
+  };
+  EXPECT_EQ(applied(one_key('x', "\u00e9y"), "axb"), "a\u00e9yb");
+  for (const char* invalid : {"\xff", "y\xc3", "\xed\xa0\x80"}) try {
+      Charsmap table(one_key('x', invalid));
+      ADD_FAILURE() << "was not refused";
+    } catch (const Error& error) {
+      EXPECT_STREQ(error.what(), "precompiled_charsmap: damaged: found a replacement at byte 0 that is not UTF-8");
+    }
+  EXPECT_EQ(applied(one_key(0xc3, "y"), "a\u00e9b"), "a\u00e9b") << "a key that is the first byte of a character";
+}
+
 class ModelFile {
  public:
   explicit ModelFile(const std::string& bytes) : spec_("sentencepiece:" + folder_.write("a.model", bytes)) {}
