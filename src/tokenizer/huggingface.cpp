@@ -44,6 +44,7 @@ class HuggingFaceTokenizer : public Tokenizer {
     vocab_size_ = static_cast<int32_t>(texts_.size());
     is_special_.resize(texts_.size());
     for (const auto& [content, id] : added_) is_special_[static_cast<size_t>(id)] = true;
+    if (unknown_) is_special_[static_cast<size_t>(*unknown_)] = true;
     end_id_ = find_end(file);
     Hash64 hash;
     hash.add("huggingface");
@@ -89,7 +90,7 @@ class HuggingFaceTokenizer : public Tokenizer {
   std::optional<Pattern> plain_added_;  // added tokens that are not special and are therefore recognized in text
   bool unigram_model_ = false;
   Unigram unigram_;
-  // Members for the BPE model. The unigram model also uses byte_fallback_ and byte_ids_.
+  // Members for the BPE model. The unigram model also uses byte_fallback_, unknown_ and byte_ids_.
   std::unordered_map<std::string, int32_t> ids_;  // ids by token; by the token's bytes if the model is byte-level
   PairMerges merges_;
   bool whole_pieces_first_ = false, joins_unknown_ = false, byte_fallback_ = false;
@@ -227,7 +228,8 @@ class HuggingFaceTokenizer : public Tokenizer {
       in_text ? set_piece(id, piece) : set_text(id, piece);
     }
     if (unknown >= static_cast<int64_t>(vocabulary.size())) model.fail("unk_id", "found an id outside the vocabulary");
-    unigram_ = Unigram(std::move(pieces), static_cast<int32_t>(unknown), lowest, byte_ids_);
+    unknown_ = static_cast<int32_t>(unknown);
+    unigram_ = Unigram(std::move(pieces), *unknown_, lowest, byte_ids_);
   }
 
   void encode_between(std::string_view text, std::vector<int32_t>& ids) const {

@@ -29,8 +29,8 @@ class Tokenizer {
   // vocabulary.
   virtual std::string decode(std::span<const int32_t> ids) const = 0;
 
-  // The number of bytes of text that an id stands for inside a document; 0 for the end token, for the added tokens of a
-  // tokenizer.json, and for sentencepiece's control, unknown and unused pieces.
+  // The number of bytes of text that an id stands for inside a document; 0 for the end token, for the added tokens and
+  // the unknown token of a tokenizer.json, and for sentencepiece's control, unknown and unused pieces.
   virtual int64_t token_bytes(int32_t id) const;
 
   // The number of ids, including the end id.
