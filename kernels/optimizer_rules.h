@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "base/enum_names.h"
+#include "base/random.h"
 #include "base/tensor.h"
 
 namespace rowan {
@@ -136,9 +137,16 @@ struct RetractRule {
   bool given = false;
 };
 
-// Keeps the `count` rows or columns of each update with the largest sums of magnitudes, and sets the others to 0. If
-// sums are equal, lower indices are kept first. Multiplies the slot's `first` by `decay` in the rows or columns that
-// are kept.
+// Whether key a is sorted before key b. Larger keys come first, and NaN comes before all numbers, so that a row that is
+// not finite is kept and shows. Keys of which neither comes before the other keep their order.
+template <typename Key>
+ROWAN_HOST_DEVICE inline bool sorts_before(Key a, Key b) {
+  return a > b || (a != a && b == b);
+}
+
+// Keeps the `count` rows or columns of each update with the largest sums of magnitudes by sorts_before(), and sets the
+// others to 0. If sums are equal, lower indices are kept first. Multiplies the slot's `first` by `decay` in the rows or
+// columns that are kept.
 struct LargestRule {
   Along along = Along::row;  // row or column
   int64_t count = 1;
