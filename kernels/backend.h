@@ -229,7 +229,7 @@ class Backend {
   // update = sign(update): -1, 0 or 1.
   void sign(Tensor update);
   // out fp32[n, k] = scale^2 * sums of squares in n matrices [rows, cols]. `along` says whether there is one sum for
-  // each row (k = rows), each column (k = cols) or each matrix (k = 1).
+  // each row (k = rows), each column (k = cols) or each matrix (k = 1). A sum above largest_sum becomes largest_sum.
   void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale);
   // Computes a factor for each row, column or matrix of n updates. factors, update_sums and gradient_sums are
   // fp32[n, k]; normuon does not use gradient_sums. Also updates the second moments, the slots' `second`.

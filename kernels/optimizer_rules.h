@@ -137,6 +137,9 @@ struct RetractRule {
   bool given = false;
 };
 
+// The limit of sums_of_squares(), so that its results are finite if all elements are: the largest fp32 number.
+inline constexpr float largest_sum = 3.4028235e38f;
+
 // Whether key a is sorted before key b. Larger keys come first, and NaN comes before all numbers, so that a row that is
 // not finite is kept and shows. Keys of which neither comes before the other keep their order.
 template <typename Key>

@@ -286,6 +286,21 @@ TEST_P(Optimizers, SumsOfSquares) {
     }
 }
 
+// Sums that overflow are the largest number; a NaN stays one.
+TEST_P(Updates, LargeSumsOfSquaresAreFinite) {
+  Buffer x(dtype(), {3, 2}, {1e25, 1, 2, 3, std::nan(""), 1}), y(dtype(), {3, 2}, {1e19, 1e19, 1e19, 1e19, 1e19, 1e19});
+  for (auto [along, k] : {std::pair{Along::row, 3}, {Along::column, 2}, {Along::matrix, 1}}) {
+    Buffer out(DType::f32, {2, k});
+    backend().sums_of_squares(out, {x, y}, along, 2);
+    const Doubles sums = out.read(), largest(static_cast<size_t>(k), double{largest_sum});
+    EXPECT_EQ(Doubles(sums.begin() + k, sums.end()), largest) << k;
+    EXPECT_TRUE(std::isnan(along == Along::row ? sums[2] : sums[0])) << k;
+    if (along == Along::row) {
+      EXPECT_EQ(Doubles(sums.begin(), sums.begin() + 2), (Doubles{double{largest_sum}, 52}));
+    }
+  }
+}
+
 TEST_P(Optimizers, AdaptiveFactors) {
   for (int64_t k : {1, 5, 130})
     for (int kind = 0; kind < 5; ++kind) {
