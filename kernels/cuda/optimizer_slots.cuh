@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "kernels/cuda/vector.cuh"
+#include "kernels/gpu_workspace.h"
 #include "kernels/optimizer_rules.h"
 
 namespace rowan::cuda {
@@ -31,7 +32,7 @@ struct SlotTypes {
 
 // A kernel parameter. The capacity keeps the parameters of a launch below 4 KB.
 struct SlotList {
-  static constexpr int capacity = 40;
+  static constexpr int capacity = slots_per_launch;
   Slot slots[capacity];
   SlotTypes types;
 };

@@ -70,6 +70,21 @@ TEST(DryBackend, CountsProductsAndAttention) {
   EXPECT_EQ(dry->work().bytes, 0.0);
 }
 
+// The plain kernels of attention's backward compute the scores and the gradients of the softmax weights twice.
+TEST(DryBackend, CountsWhatThePlainKernelsExecute) {
+  for (const auto& [dtype, products] : {std::pair{DType::f32, 7}, {DType::bf16, 5}}) {
+    auto dry = make_dry_backend(AttentionKernels::rowan, 132);
+    Arena arena(*dry, Category::activations);
+    const AttentionShape s{64, 256, 8, 8, 64, 1.0f};
+    Tensor qkv = arena.take(dtype, {s.tokens(), s.qkv_width()}), out = arena.take(dtype, {s.tokens(), s.out_width()}),
+           sums = arena.take(DType::f32, {s.batch, s.heads, s.seq});
+    dry->attention_forward(out, sums, qkv, s);
+    const double forward = dry->kernels().back().flops;
+    dry->attention_backward(qkv, out, out, sums, qkv, s);
+    EXPECT_EQ(dry->kernels().back().flops / forward, products / 2.0);
+  }
+}
+
 TEST(DryBackend, CountsExponentials) {
   auto dry = make_dry_backend();
   Arena arena(*dry, Category::activations);
