@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "base/error.h"
 #include "kernels/arena.h"
 #include "kernels/dry/dry_backend.h"
@@ -128,6 +130,24 @@ TEST(DryBackend, CountsTheExponentialsOfActivations) {
   dry->gated_forward(Activation::relu_squared, out, gate_up);
   dry->activation_backward(Activation::relu_squared, pre, out, pre);
   EXPECT_EQ(dry->work().exponentials, 0.0);
+}
+
+// Sizes and addresses are below 2^63.
+TEST(DryBackend, RefusesMoreThanAnyMemory) {
+  auto dry = make_dry_backend();
+  Arena arena(*dry, Category::weights);
+  auto error = [](const std::function<void()>& work) -> std::string {
+    try {
+      work();
+    } catch (const OutOfMemory& refused) {
+      return refused.what();
+    }
+    return "";
+  };
+  const std::string expected = "out of memory: found 2^63 bytes or more, for weights";
+  EXPECT_EQ(error([&] { arena.take(DType::f32, {int64_t{1} << 31, int64_t{1} << 30}); }), expected);
+  EXPECT_EQ(error([&] { dry->allocate(size_t{1} << 63, Category::weights); }), expected);
+  EXPECT_EQ(error([&] { dry->allocate(PTRDIFF_MAX, Category::weights); }), "");
 }
 
 TEST(DryBackend, ChecksItsArguments) {
