@@ -231,7 +231,7 @@ class Backend {
   // update = sign(update): -1, 0 or 1.
   void sign(Tensor update);
   // out fp32[n, k] = scale^2 * sums of squares in n matrices [rows, cols]. `along` says whether there is one sum for
-  // each row (k = rows), each column (k = cols) or each matrix (k = 1).
+  // each row (k = rows), each column (k = cols) or each matrix (k = 1). A sum above largest_sum becomes largest_sum.
   void sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale);
   // Computes a factor for each row, column or matrix of n updates. factors, update_sums and gradient_sums are
   // fp32[n, k]; normuon does not use gradient_sums. Also updates the second moments, the slots' `second`.
@@ -258,12 +258,13 @@ class Backend {
                        const RetractRule& rule);
   // Applies LargestRule to the update and to the slots' `first`.
   void keep_largest(Tensor update, const std::vector<OptimizerSlot>& slots, const LargestRule& rule);
-  // Sorts the rows or columns of n matrices [rows, cols] by their keys fp32[n, k], the largest key first.
+  // Sorts the rows or columns of n matrices [rows, cols] by their keys fp32[n, k], in the order of sorts_before().
   void sort_along(const std::vector<Tensor>& matrices, Tensor keys, Along along);
   // Computes eigenvalues and eigenvectors of each symmetric matrix a fp32[k, k], which must be positive semidefinite up
   // to rounding errors. values fp32[k] receives the eigenvalues, the largest first, and the columns of q fp32[k, k]
   // receive the eigenvectors in the same order. The computation is in double precision: a CPU reduces the matrix to
-  // tridiagonal form, a GPU uses one-sided Jacobi rotations (Hestenes 1958).
+  // tridiagonal form, a GPU uses one-sided Jacobi rotations (Hestenes 1958). If an element of a is not finite, q
+  // becomes the identity and `values` the diagonal of a.
   void eigenvectors(const std::vector<Tensor>& q, const std::vector<Tensor>& values, const std::vector<Tensor>& a);
   // Replaces each matrix a fp32[k, k] by the orthogonal factor of its QR decomposition, computed by Householder
   // reflections in double precision.

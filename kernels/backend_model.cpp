@@ -33,7 +33,7 @@ void Backend::embedding_forward(Tensor out, Tensor tokens, Tensor table, Tensor 
       fail("embedding_forward: positions: found {}, expected at least {} rows (seq)", positions.describe(), seq);
   }
   op.optional("position_ids", position_ids, DType::i32, {tokens.dim(0)});
-  op.token_ids(tokens, table.dim(0), false);
+  op.token_ids("token", tokens, table.dim(0), false);
   op.run(out, &Backend::do_embedding_forward, out, tokens, table, positions, seq, position_ids);
 }
 
@@ -50,7 +50,7 @@ void Backend::embedding_backward(Tensor d_table, Tensor d_positions, Tensor dout
     if (d_positions.dim(0) < seq)
       fail("embedding_backward: d_positions: found {}, expected at least {} rows (seq)", d_positions.describe(), seq);
   }
-  op.token_ids(tokens, d_table.dim(0), false);
+  op.token_ids("token", tokens, d_table.dim(0), false);
   op.run(dout, &Backend::do_embedding_backward, d_table, d_positions, dout, tokens, seq);
 }
 
@@ -274,7 +274,7 @@ void Backend::cross_entropy(Tensor losses, Tensor logits, Tensor targets, const 
   if (!(rule.softcap >= 0)) fail("cross_entropy: softcap: found {}, expected at least 0", rule.softcap);
   op.is("losses", losses, DType::f32, {logits.dim(0)});
   op.is("targets", targets, DType::i32, {logits.dim(0)});
-  op.token_ids(targets, rule.vocabulary, true);
+  op.token_ids("target", targets, rule.vocabulary, true);
   op.run(logits, &Backend::do_cross_entropy, losses, logits, targets, rule, grad_scale, gradient);
 }
 

@@ -52,11 +52,24 @@ inline int64_t eigen_batch(const std::vector<Tensor>& matrices, size_t begin, in
   return static_cast<int64_t>(n);
 }
 
-// --- normalized steps along columns and along very wide rows (kernels/cuda/optimizer_rows.cu) ---
+// --- normalized steps (kernels/cuda/optimizer_rows.cu) ---
+// The number of slots that the parameters of one launch can hold.
+constexpr int slots_per_launch = 40;
+// The bytes of shared memory with which rows of `cols` elements are normalized in one pass. Without so much shared
+// memory, and along columns, a step takes several launches, with scratch memory in between.
+constexpr int64_t row_step_bytes(int64_t cols, bool project) {
+  return cols * (project ? 2 : 1) * int64_t{sizeof(float)};
+}
 // The number of fp32 values of scratch memory for a matrix: the update, then sums of its rows or columns.
 inline int64_t staged_room(int64_t rows, int64_t cols) { return (rows * cols + std::max(rows, cols) + 3) / 4 * 4; }
-// The largest number of fp32 values of scratch memory, unless a single matrix needs more. Several matrices are
-// processed at a time if they fit.
-constexpr int64_t staged_limit = int64_t{32} << 20;
+// The number of matrices, beginning with the one that needs rooms[begin] values, that are processed at once.
+inline size_t staged_batch(const std::vector<int64_t>& rooms, size_t begin) {
+  constexpr int64_t limit = int64_t{32} << 20;  // values for two or more matrices
+  int64_t used = rooms[begin];
+  size_t n = 1;
+  while (begin + n < rooms.size() && n < slots_per_launch && used + rooms[begin + n] <= limit)
+    used += rooms[begin + n++];
+  return n;
+}
 
 }  // namespace rowan

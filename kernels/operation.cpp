@@ -115,12 +115,12 @@ void Backend::Operation::even_heads(const AttentionShape& s) const {
   if (s.head_dim % 2 != 0) fail("{}: head_dim: found {}, expected an even number", name_, s.head_dim);
 }
 
-void Backend::Operation::token_ids(const Tensor& ids, int64_t vocabulary, bool ignore) const {
+void Backend::Operation::token_ids(const char* what, const Tensor& ids, int64_t vocabulary, bool ignore) const {
   if (!backend_.host_memory()) return;
   const int32_t* values = ids.as<int32_t>();
   for (int64_t n = 0; n < ids.numel(); ++n)
     if ((values[n] < 0 || values[n] >= vocabulary) && !(ignore && values[n] == -100))
-      fail("{}: token {}: found id {}, expected 0 to {}{}", name_, n, values[n], vocabulary - 1,
+      fail("{}: {} {}: found id {}, expected 0 to {}{}", name_, what, n, values[n], vocabulary - 1,
            ignore ? " or -100" : "");
 }
 

@@ -75,7 +75,7 @@ class Backend::Operation {
   void rows_of(const char* argument, const Tensor& x, int64_t seq) const;
   // Checks that ids are in [0, vocabulary). If `ignore`, an id may also be -100. Checks nothing if the host cannot read
   // device memory.
-  void token_ids(const Tensor& ids, int64_t vocabulary, bool ignore) const;
+  void token_ids(const char* what, const Tensor& ids, int64_t vocabulary, bool ignore) const;
 
   // Appends text(), the options that select a kernel, to the recorded name. Calls text() only while recording.
   template <typename Text>

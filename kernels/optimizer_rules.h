@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "base/enum_names.h"
+#include "base/random.h"
 #include "base/tensor.h"
 
 namespace rowan {
@@ -136,9 +137,19 @@ struct RetractRule {
   bool given = false;
 };
 
-// Keeps the `count` rows or columns of each update with the largest sums of magnitudes, and sets the others to 0. If
-// sums are equal, lower indices are kept first. Multiplies the slot's `first` by `decay` in the rows or columns that
-// are kept.
+// The limit of sums_of_squares(), so that its results are finite if all elements are: the largest fp32 number.
+inline constexpr float largest_sum = 3.4028235e38f;
+
+// Whether key a is sorted before key b. Larger keys come first, and NaN comes before all numbers, so that a row that is
+// not finite is kept and shows. Keys of which neither comes before the other keep their order.
+template <typename Key>
+ROWAN_HOST_DEVICE inline bool sorts_before(Key a, Key b) {
+  return a > b || (a != a && b == b);
+}
+
+// Keeps the `count` rows or columns of each update with the largest sums of magnitudes by sorts_before(), and sets the
+// others to 0. If sums are equal, lower indices are kept first. Multiplies the slot's `first` by `decay` in the rows or
+// columns that are kept.
 struct LargestRule {
   Along along = Along::row;  // row or column
   int64_t count = 1;
@@ -148,7 +159,7 @@ struct LargestRule {
 // f = the factor of the row, column or matrix (factors[n, k]), or 1 without factors; s = min(lr * f * slot.scale, cap);
 // d = weight_decay * (adaptive_decay ? min(lr * f, cap) : lr) * (scaled_decay ? slot.scale : 1), but at most 1, and 0
 // where the mask excludes decay;
-// w = (1 - d) w - s u.
+// w = (1 - d) w - s u, or w = (1 - d) (w - s u) if `decay_last`.
 // If keeps[n, k] is present, it replaces 1 - d where the mask allows decay. If `rounded`, slot.scale * u is rounded to
 // bf16, then multiplied by s / slot.scale.
 struct ApplyRule {
@@ -156,6 +167,7 @@ struct ApplyRule {
   float weight_decay = 0;
   bool adaptive_decay = false;
   bool scaled_decay = false;
+  bool decay_last = false;
   Mask mask = Mask::none;
   float cap = 3.4e38f;
   bool rounded = false;

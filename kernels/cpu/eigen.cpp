@@ -154,7 +154,8 @@ void decompose(float* q, float* values, const float* a, int64_t k) {
   const std::vector<double>& lambda = t.diagonal;
   std::vector<int64_t> order(static_cast<size_t>(k));
   std::iota(order.begin(), order.end(), int64_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](int64_t i, int64_t j) { return lambda[i] > lambda[j]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t i, int64_t j) { return sorts_before(lambda[i], lambda[j]); });
   for (int64_t j = 0; j < k; ++j) {
     values[j] = static_cast<float>(lambda[order[j]]);
     for (int64_t i = 0; i < k; ++i) q[i * k + j] = static_cast<float>(u[order[j] * k + i]);

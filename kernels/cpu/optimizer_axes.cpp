@@ -16,11 +16,11 @@ int64_t width_of(Along along, const Tensor& matrix) {
   return along == Along::row ? matrix.dim(0) : along == Along::column ? matrix.dim(1) : 1;
 }
 
-// Indices sorted by descending key; equal keys keep their order.
+// Indices in the order of sorts_before().
 std::vector<int64_t> falling(const float* keys, int64_t count) {
   std::vector<int64_t> order(static_cast<size_t>(count));
   std::iota(order.begin(), order.end(), int64_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](int64_t i, int64_t j) { return keys[i] > keys[j]; });
+  std::stable_sort(order.begin(), order.end(), [&](int64_t i, int64_t j) { return sorts_before(keys[i], keys[j]); });
   return order;
 }
 

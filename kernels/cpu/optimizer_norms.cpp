@@ -80,7 +80,7 @@ float factor(float sum, const NormalizeRule& rule) {
 void CpuBackend::do_sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale) {
   if (matrices.empty()) return;
   const std::vector<float> result = sums(threads_, matrices, along);
-  for (size_t i = 0; i < result.size(); ++i) out.as<float>()[i] = std::min(scale * scale * result[i], 3.4028235e38f);
+  for (size_t i = 0; i < result.size(); ++i) out.as<float>()[i] = std::min(scale * scale * result[i], largest_sum);
 }
 
 void CpuBackend::do_normalize(Tensor update, const NormalizeRule& rule) {

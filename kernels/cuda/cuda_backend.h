@@ -122,10 +122,12 @@ class CudaBackend final : public Backend {
                      const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, const Rule& rule);
   void run_momentum(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, const MomentumRule& rule);
   void run_project(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, const ProjectRule& rule);
-  void run_row_sums(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, float factor);
-  void run_column_sums(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, float factor);
+  void run_row_sums(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, float factor,
+                    float most = INFINITY);
+  void run_column_sums(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, float factor,
+                       float most = INFINITY);
   void run_sums(float* out, float* rows, std::vector<cuda::Slot> slots, const cuda::SlotTypes& types, Along along,
-                float factor);
+                float factor, float most = INFINITY);
   void staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types, const NormalizedStepRule& rule);
 
   // The column-major product that computes c = a b for row-major tensors. The operands change places: the product's a

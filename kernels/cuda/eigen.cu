@@ -93,13 +93,18 @@ __global__ void eigenvalues_kernel(double* lambda, const double* g, const double
 }
 
 // Copies row i of u to column p of q, and lambda[i] to values[p], where p is the rank of eigenvalue i. The largest
-// eigenvalue has rank 0.
-__global__ void place_kernel(float* q, float* values, const double* lambda, const double* u, int64_t k) {
+// eigenvalue has rank 0. If an element of `a` is not finite, neither is `noise`: q becomes the identity and `values`
+// the diagonal of a.
+__global__ void place_kernel(float* q, float* values, const double* lambda, const double* u, const double* noise,
+                             const float* a, int64_t k) {
+  bool finite = *noise < INFINITY;
   for (int64_t i = blockIdx.x; i < k; i += gridDim.x) {
-    int64_t place = 0;
-    for (int64_t j = 0; j < k; ++j) place += lambda[j] > lambda[i] || (lambda[j] == lambda[i] && j < i);
-    if (threadIdx.x == 0) values[place] = static_cast<float>(lambda[i]);
-    for (int64_t j = threadIdx.x; j < k; j += blockDim.x) q[j * k + place] = static_cast<float>(u[i * k + j]);
+    int64_t place = finite ? 0 : i;
+    for (int64_t j = 0; finite && j < k; ++j)
+      place += sorts_before(lambda[j], lambda[i]) || (j < i && !sorts_before(lambda[i], lambda[j]));
+    if (threadIdx.x == 0) values[place] = finite ? static_cast<float>(lambda[i]) : a[i * k + i];
+    for (int64_t j = threadIdx.x; j < k; j += blockDim.x)
+      q[j * k + place] = finite ? static_cast<float>(u[i * k + j]) : i == j ? 1.0f : 0.0f;
   }
 }
 
@@ -164,7 +169,7 @@ void CudaBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vecto
     launch(eigenvalues_kernel, dim3(unsigned(k), unsigned(n)), threads_for(k), 0, lambda, g, u, k);
     for (int64_t m = 0; m < n; ++m)
       launch(place_kernel, unsigned(std::min<int64_t>(k, 1024)), block, 0, q[begin + m].as<float>(),
-             values[begin + m].as<float>(), lambda + m * k, u + m * k * k, k);
+             values[begin + m].as<float>(), lambda + m * k, u + m * k * k, noise + m, a[begin + m].as<float>(), k);
     begin += static_cast<size_t>(n);
   }
 }

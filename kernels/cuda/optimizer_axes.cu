@@ -83,10 +83,11 @@ __global__ void retract_kernel(float* steps, float* keeps, const float* ww, cons
   }
 }
 
-// Returns the rank of keys[i] among k keys in descending order. Equal keys keep their order.
+// Returns the rank of keys[i] among k keys in the order of sorts_before().
 __device__ __forceinline__ int64_t place(const float* keys, int64_t k, int64_t i) {
   int64_t before = 0;
-  for (int64_t j = 0; j < k; ++j) before += keys[j] > keys[i] || (keys[j] == keys[i] && j < i);
+  for (int64_t j = 0; j < k; ++j)
+    before += sorts_before(keys[j], keys[i]) || (j < i && !sorts_before(keys[i], keys[j]));
   return before;
 }
 

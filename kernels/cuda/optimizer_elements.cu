@@ -88,7 +88,7 @@ __global__ void apply_kernel(const __grid_constant__ SlotList list, const float*
       float size = fminf(rule.lr * f * s.scale, rule.cap);
       step[j] = rule.rounded ? size / s.scale * rounded<bfloat16>(s.scale * u[j]) : size * u[j];
     }
-    update_weights(s, list.types, i, keep, step, rule.rounding, rule.mask);
+    update_weights(s, list.types, i, keep, step, rule.rounding, rule.mask, rule.decay_last);
   });
 }
 

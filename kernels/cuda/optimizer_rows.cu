@@ -165,23 +165,19 @@ void CudaBackend::do_project(Tensor update, const std::vector<OptimizerSlot>& sl
   run_project(list, types, rule);
 }
 
-// Normalizes columns, or rows that are too wide for shared memory, in separate launches. Processes at least one matrix
-// at a time, and more if they fit in `staged_limit` and in a SlotList.
+// Normalizes columns, or rows that are too wide for shared memory, in separate launches. Processes
+// staged_batch() matrices at a time.
 void CudaBackend::staged_steps(const std::vector<cuda::Slot>& slots, cuda::SlotTypes types,
                                const NormalizedStepRule& rule) {
   types.update = false;
-  for (size_t begin = 0; begin < slots.size();) {
-    std::vector<Slot> part;
+  std::vector<int64_t> rooms;  // for each slot: its update, then its sums
+  for (const Slot& slot : slots) rooms.push_back(staged_room(slot.rows, slot.cols));
+  for (size_t begin = 0, end; begin < slots.size(); begin = end) {
+    end = begin + staged_batch(rooms, begin);
+    std::vector<Slot> part(slots.begin() + static_cast<int64_t>(begin), slots.begin() + static_cast<int64_t>(end));
     std::vector<int64_t> offsets;
     int64_t used = 0;
-    // Elements of scratch memory for a slot: the slot's update, then the slot's sums.
-    auto room = [](const Slot& s) { return staged_room(s.rows, s.cols); };
-    while (begin < slots.size() && part.size() < SlotList::capacity &&
-           (part.empty() || used + room(slots[begin]) <= staged_limit)) {
-      part.push_back(slots[begin++]);
-      offsets.push_back(used);
-      used += room(part.back());
-    }
+    for (size_t i = begin; i < end; used += rooms[i++]) offsets.push_back(used);
     float* scratch = workspace<float>(used);
     for (size_t i = 0; i < part.size(); ++i) {
       part[i].update = scratch + offsets[i];
@@ -206,12 +202,11 @@ void CudaBackend::do_normalized_step(const std::vector<OptimizerSlot>& slots, co
   int64_t rows = largest(list, [](const Slot& s) { return s.rows; });
   int64_t cols = largest(list, [](const Slot& s) { return s.cols; });
   int width = slots_width(list, true);
-  size_t shared = static_cast<size_t>(cols * (rule.project ? 2 : 1)) * sizeof(float);
-  if (rule.along == Along::column || static_cast<int64_t>(shared) > shared_limit_)
-    return staged_steps(list, types, rule);
+  int64_t shared = row_step_bytes(cols, rule.project);
+  if (rule.along == Along::column || shared > shared_limit_) return staged_steps(list, types, rule);
   for_lists(list, types, [&](const SlotList& part, unsigned n) {
     launch(width > 1 ? row_step_kernel<vector_elements> : row_step_kernel<1>, dim3(unsigned(rows), n),
-           row_threads(cols, width), shared, part, rule);
+           row_threads(cols, width), static_cast<size_t>(shared), part, rule);
   });
 }
 

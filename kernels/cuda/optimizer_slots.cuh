@@ -8,6 +8,7 @@
 
 #include "base/random.h"
 #include "kernels/cuda/vector.cuh"
+#include "kernels/gpu_workspace.h"
 #include "kernels/optimizer_rules.h"
 
 namespace rowan::cuda {
@@ -31,7 +32,7 @@ struct SlotTypes {
 
 // A kernel parameter. The capacity keeps the parameters of a launch below 4 KB.
 struct SlotList {
-  static constexpr int capacity = 40;
+  static constexpr int capacity = slots_per_launch;
   Slot slots[capacity];
   SlotTypes types;
 };
@@ -73,17 +74,21 @@ __device__ __forceinline__ bool allows(Mask mask, float step, float w) {
   return mask == Mask::none || (mask == Mask::same_sign ? step * w > 0.0f : step * w >= 0.0f);
 }
 
-// w = keep * w - step for elements [at, at + width). `rounding` applies to bf16 weights without a master. Where the
-// mask excludes weight decay, keep[j] is set to 1.
+// w = keep * w - step for elements [at, at + width), or keep * w - keep * step if decay_last. `rounding` applies to
+// bf16 weights without a master. Where the mask excludes weight decay, keep[j] is set to 1.
 template <int width>
 __device__ __forceinline__ void update_weights(const Slot& slot, const SlotTypes& types, int64_t at,
-                                               float (&keep)[width], const float (&step)[width],
-                                               const Rounding& rounding, Mask mask = Mask::none) {
+                                               float (&keep)[width], float (&step)[width], const Rounding& rounding,
+                                               Mask mask = Mask::none, bool decay_last = false) {
   float w[width];
   load_value(w, slot, types, at);
 #pragma unroll
   for (int j = 0; j < width; ++j)
     if (!allows(mask, step[j], w[j])) keep[j] = 1.0f;
+  if (decay_last) {
+#pragma unroll
+    for (int j = 0; j < width; ++j) step[j] *= keep[j];
+  }
   if (slot.master || !types.weight) {
 #pragma unroll
     for (int j = 0; j < width; ++j) w[j] = keep[j] * w[j] - step[j];

@@ -12,9 +12,11 @@ using namespace cuda;
 
 constexpr int block = 256, stripe_warps = block / warp_size;
 
-// sums[row] = factor * |row|^2. One block per row; the grid covers the slot with the most rows.
+__device__ __forceinline__ float limited(float x, float most) { return x > most ? most : x; }  // keeps NaN
+
+// sums[row] = factor * |row|^2, but at most `most`. One block per row; the grid covers the slot with the most rows.
 template <int width>
-__global__ void row_sums_kernel(const __grid_constant__ SlotList list, float factor) {
+__global__ void row_sums_kernel(const __grid_constant__ SlotList list, float factor, float most) {
   const Slot& s = list.slots[blockIdx.y];
   if (blockIdx.x >= s.rows) return;
   int64_t row = int64_t{blockIdx.x} * s.cols;
@@ -25,11 +27,12 @@ __global__ void row_sums_kernel(const __grid_constant__ SlotList list, float fac
     for (int j = 0; j < width; ++j) total += x[j] * x[j];
   }
   total = block_sum(total);
-  if (threadIdx.x == 0) s.sums[blockIdx.x] = factor * total;
+  if (threadIdx.x == 0) s.sums[blockIdx.x] = limited(factor * total, most);
 }
 
-// sums[column] = factor * |column|^2. One block per 32 columns. Each of its 8 warps sums every 8th row.
-__global__ void column_sums_kernel(const __grid_constant__ SlotList list, float factor) {
+// sums[column] = factor * |column|^2, but at most `most`. One block per 32 columns. Each of its 8 warps sums every 8th
+// row.
+__global__ void column_sums_kernel(const __grid_constant__ SlotList list, float factor, float most) {
   SHARED_ARRAY(float, partial, block);
   const Slot& s = list.slots[blockIdx.y];
   int64_t column = int64_t{blockIdx.x} * warp_size + threadIdx.x % warp_size, first = threadIdx.x / warp_size;
@@ -42,15 +45,15 @@ __global__ void column_sums_kernel(const __grid_constant__ SlotList list, float 
   __syncthreads();
   if (first > 0 || column >= s.cols) return;
   for (int w = 1; w < stripe_warps; ++w) total += partial[w * warp_size + threadIdx.x];
-  s.sums[column] = factor * total;
+  s.sums[column] = limited(factor * total, most);
 }
 
-// totals[n] = the sum over k of parts[n, k]. One block per n.
-__global__ void totals_kernel(float* totals, const float* parts, int64_t k) {
+// totals[n] = the sum over k of parts[n, k], but at most `most`. One block per n.
+__global__ void totals_kernel(float* totals, const float* parts, int64_t k, float most) {
   float total = 0.0f;
   for (int64_t i = threadIdx.x; i < k; i += blockDim.x) total += parts[blockIdx.x * k + i];
   total = block_sum(total);
-  if (threadIdx.x == 0) totals[blockIdx.x] = total;
+  if (threadIdx.x == 0) totals[blockIdx.x] = limited(total, most);
 }
 
 // Replaces each sum of squares by the factor for the same row, column or matrix. Double precision costs little here,
@@ -134,35 +137,37 @@ std::vector<Slot> matrix_slots(const std::vector<Tensor>& matrices) {
 
 }  // namespace
 
-void CudaBackend::run_row_sums(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, float factor) {
+void CudaBackend::run_row_sums(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, float factor,
+                               float most) {
   int64_t rows = largest(slots, [](const Slot& s) { return s.rows; });
   int64_t cols = largest(slots, [](const Slot& s) { return s.cols; });
   int width = slots_width(slots, true);
   for_lists(slots, types, [&](const SlotList& list, unsigned n) {
     launch(width > 1 ? row_sums_kernel<vector_elements> : row_sums_kernel<1>, dim3(unsigned(rows), n),
-           row_threads(cols, width), 0, list, factor);
+           row_threads(cols, width), 0, list, factor, most);
   });
 }
 
-void CudaBackend::run_column_sums(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, float factor) {
+void CudaBackend::run_column_sums(const std::vector<cuda::Slot>& slots, const cuda::SlotTypes& types, float factor,
+                                  float most) {
   int64_t cols = largest(slots, [](const Slot& s) { return s.cols; });
   for_lists(slots, types, [&](const SlotList& list, unsigned n) {
-    launch(column_sums_kernel, dim3(unsigned(ceil_div(cols, warp_size)), n), block, 0, list, factor);
+    launch(column_sums_kernel, dim3(unsigned(ceil_div(cols, warp_size)), n), block, 0, list, factor, most);
   });
 }
 
-// Writes factor * the sums of squares to `out`. `rows` is scratch memory for one fp32 value per row of each matrix. It
-// is used only if `along` is `matrix`.
+// Writes factor * the sums of squares, but at most `most`, to `out`. `rows` is scratch memory for one fp32 value per
+// row of each matrix. It is used only if `along` is `matrix`.
 void CudaBackend::run_sums(float* out, float* rows, std::vector<cuda::Slot> slots, const cuda::SlotTypes& types,
-                           Along along, float factor) {
+                           Along along, float factor, float most) {
   int64_t height = slots[0].rows, width = slots[0].cols, n = static_cast<int64_t>(slots.size());
   if (along == Along::column) {
     attach_sums(slots, out, width);
-    return run_column_sums(slots, types, factor);
+    return run_column_sums(slots, types, factor, most);
   }
   attach_sums(slots, along == Along::row ? out : rows, height);
-  run_row_sums(slots, types, factor);
-  if (along == Along::matrix) launch(totals_kernel, unsigned(n), block_for(height), 0, out, rows, height);
+  run_row_sums(slots, types, factor, along == Along::row ? most : INFINITY);
+  if (along == Along::matrix) launch(totals_kernel, unsigned(n), block_for(height), 0, out, rows, height, most);
 }
 
 void CudaBackend::do_sums_of_squares(Tensor out, const std::vector<Tensor>& matrices, Along along, float scale) {
@@ -171,7 +176,7 @@ void CudaBackend::do_sums_of_squares(Tensor out, const std::vector<Tensor>& matr
   types.update = matrices[0].dtype == DType::bf16;
   float* rows =
       along == Along::matrix ? workspace<float>(static_cast<int64_t>(matrices.size()) * matrices[0].dim(0)) : nullptr;
-  run_sums(out.as<float>(), rows, matrix_slots(matrices), types, along, scale * scale);
+  run_sums(out.as<float>(), rows, matrix_slots(matrices), types, along, scale * scale, largest_sum);
 }
 
 void CudaBackend::do_normalize(Tensor update, const NormalizeRule& rule) {

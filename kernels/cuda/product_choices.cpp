@@ -52,7 +52,7 @@ const cublasLtMatmulAlgo_t* ProductChoices::find(const std::string& product) con
 
 void ProductChoices::keep(const std::string& product, const cublasLtMatmulAlgo_t& algorithm) {
   choices_[product] = algorithm;
-  if (!std::filesystem::is_directory(std::filesystem::path(file_).parent_path())) return;
+  if (!std::filesystem::is_directory(std::filesystem::absolute(file_).parent_path())) return;
   Json products = Json::object();
   for (const auto& [name, choice] : choices_) products[name] = text_of(choice);
   write_file_atomically(file_, Json{{"device", device_}, {"products", products}}.dump(1) + "\n");

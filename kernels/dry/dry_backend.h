@@ -119,9 +119,9 @@ class DryBackend final : public Backend {
 
   // Counts an operation's scratch memory. As on a GPU, all operations share one block of the largest size.
   void use_scratch(double bytes);
-  // Counts the scratch memory of eigenvectors() or orthonormalize() for matrices [k, k]. For a CPU, counts
-  // squares * k^2 doubles for the largest matrix. For a GPU, counts squares * k^2 + k + more doubles for each matrix of
-  // the largest batch (eigen_batch()).
+  // Counts the scratch memory of eigenvectors() or orthonormalize() for matrices [k, k]. For a CPU, counts 2 k^2
+  // doubles for the largest matrix. For a GPU, counts squares * k^2 + k + more doubles for each matrix of the largest
+  // batch (eigen_batch()).
   void use_eigen_scratch(const std::vector<Tensor>& matrices, int64_t squares, int64_t more);
   using Tensors = std::initializer_list<Tensor>;
   // Counts one call and one kernel, with the bytes of the tensors that are read and written. A tensor updated in place
@@ -155,8 +155,10 @@ class DryBackend final : public Backend {
   const char* operation_ = "";
 };
 
-// Number of multiprocessors of the GPU that `rowan plan` assumes, an H100 or H200.
+// The GPU that `rowan plan` assumes is an H100 or H200: its number of multiprocessors, and the bytes of shared memory
+// that CudaBackend leaves for a block's dynamic arrays.
 inline constexpr int planned_multiprocessors = 132;
+inline constexpr int64_t planned_shared_bytes = 226 * 1024;
 
 // Makes a backend that counts the scratch memory of some operations, as the CUDA backend allocates it on a GPU with
 // this number of multiprocessors. If `multiprocessors` is 0, it counts only the CPU's scratch memory of eigenvectors()

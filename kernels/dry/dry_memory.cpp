@@ -28,7 +28,7 @@ Work DryBackend::work() const {
 
 void* DryBackend::allocate(size_t bytes, Category category) {
   if (bytes > PTRDIFF_MAX - total_)
-    throw OutOfMemory(fmt::format("out of memory: found more bytes than 64 bits can count, for {}", name_of(category)));
+    throw OutOfMemory(fmt::format("out of memory: found 2^63 bytes or more, for {}", name_of(category)));
   uintptr_t address = next_address_;
   next_address_ += (bytes / 64 + 1) * 64;
   blocks_.emplace(address, Block{bytes, category});
@@ -58,10 +58,10 @@ void DryBackend::use_scratch(double bytes) {
 void DryBackend::use_eigen_scratch(const std::vector<Tensor>& matrices, int64_t squares, int64_t more) {
   for (size_t begin = 0; begin < matrices.size();) {
     const auto k = static_cast<double>(matrices[begin].dim(0));
-    const double square = static_cast<double>(squares) * k * k;
     const int64_t n = multiprocessors_ ? eigen_batch(matrices, begin, squares) : 1;
-    use_scratch(sizeof(double) *
-                (multiprocessors_ ? static_cast<double>(n) * (square + k + static_cast<double>(more)) : square));
+    const double doubles =
+        multiprocessors_ ? static_cast<double>(squares) * k * k + k + static_cast<double>(more) : 2 * k * k;
+    use_scratch(sizeof(double) * static_cast<double>(n) * doubles);
     begin += static_cast<size_t>(n);
   }
 }

@@ -176,14 +176,15 @@ void DryBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv
   count_attention(Bound::attention_forward, shape, qkv.dtype, 2, 2);
 }
 
-// On tensor cores, a GPU executes five products per score, with fp32 sums of dq in scratch memory. If
-// attention_owners() is 0, it executes seven products, because two kernels each compute the scores and the gradients of
-// the softmax weights (kernels/cuda/attention_backward.cu). Both variants undo RoPE if head_dim is 32, 64, 96 or 128.
+// On tensor cores, a GPU executes five products per score, with fp32 sums of dq in scratch memory. Without tensor
+// cores, or if attention_owners() is 0, it executes seven products, because two kernels each compute the scores and the
+// gradients of the softmax weights (kernels/cuda/attention_backward.cu). Both variants undo RoPE if head_dim is 32, 64,
+// 96 or 128.
 void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                        const AttentionShape& shape, const AttentionRule& rule) {
   count(OpFamily::attention, {dout, out, log_sum_exp, qkv, rule.documents, rule.rope}, {dqkv});
   const int64_t owners = attention_owners(shape, multiprocessors_ ? multiprocessors_ : planned_multiprocessors);
-  count_attention(Bound::attention_backward, shape, qkv.dtype, 4, owners ? 5 : 7);
+  count_attention(Bound::attention_backward, shape, qkv.dtype, 4, owners && on_tensor_cores(shape, qkv.dtype) ? 5 : 7);
   const bool cudnn = attention_ == AttentionKernels::cudnn && rule.documents.empty() && rule.dropout.rate == 0;
   const bool rotates = on_tensor_cores(shape, qkv.dtype) && shape.head_dim % 32 == 0 && !cudnn;
   if (!rule.rope.empty() && !rotates) {

@@ -14,14 +14,21 @@ void DryBackend::do_adamw(const std::vector<OptimizerSlot>& slots, const AdamWRu
 
 void DryBackend::do_normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule) {
   count(OpFamily::optimizer, {}, {});
-  int64_t largest = 0, total = 0;
+  std::vector<int64_t> rooms;
+  int64_t widest = 0;
   for (const OptimizerSlot& s : slots) {
     touch(OpFamily::optimizer, {s.gradient, s.first, s.value(), s.first, s.weight, s.master});
-    const int64_t room = staged_room(s.weight.rows(), s.weight.cols());
-    largest = std::max(largest, room), total += room;
+    rooms.push_back(staged_room(s.weight.rows(), s.weight.cols()));
+    widest = std::max(widest, s.weight.cols());
   }
-  if (multiprocessors_ && rule.along == Along::column)
-    use_scratch(sizeof(float) * static_cast<double>(std::max(largest, std::min(total, staged_limit))));
+  const bool one_pass = rule.along == Along::row && row_step_bytes(widest, rule.project) <= planned_shared_bytes;
+  if (!multiprocessors_ || one_pass) return;
+  for (size_t begin = 0; begin < rooms.size();) {
+    double used = 0;
+    for (const size_t end = begin + staged_batch(rooms, begin); begin < end; ++begin)
+      used += static_cast<double>(rooms[begin]);
+    use_scratch(sizeof(float) * used);
+  }
 }
 
 void DryBackend::do_momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule&) {
@@ -108,7 +115,7 @@ void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector
 
 // Applying the Householder reflections to the matrix takes 4/3 k^3 FLOPs, and multiplying them takes another 4/3 k^3.
 // For each matrix [k, k], a GPU's scratch memory holds three matrices of the same size in doubles: a copy, the
-// reflections and their product.
+// reflections and their product. A CPU replaces the copy by the product.
 void DryBackend::do_orthonormalize(const std::vector<Tensor>& a) {
   count(OpFamily::optimizer, {}, {});
   for (const Tensor& x : a) {

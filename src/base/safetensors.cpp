@@ -230,39 +230,48 @@ void SafeTensorsWriter::commit() {
   file_.commit();
 }
 
+namespace {
+
+constexpr std::string_view index_ending = ".safetensors.index.json";
+
+// The single file, unless there is only an index.
+std::filesystem::path place_of(const std::filesystem::path& folder, const std::string& stem) {
+  const std::filesystem::path file = folder / (stem + ".safetensors"),
+                              index = folder / (stem + std::string(index_ending));
+  return std::filesystem::exists(file) || !std::filesystem::exists(index) ? file : index;
+}
+
+}  // namespace
+
 TensorFiles::TensorFiles(const std::filesystem::path& folder, const std::string& stem)
-    : place_(folder / (stem + ".safetensors")) {
-  const std::filesystem::path index = folder / (stem + ".safetensors.index.json");
-  if (std::filesystem::exists(place_) || !std::filesystem::exists(index)) {
-    files_.emplace_back(place_);
+    : TensorFiles(place_of(folder, stem)) {}
+
+TensorFiles::TensorFiles(const std::filesystem::path& file) : place_(file) {
+  if (!file.string().ends_with(index_ending)) {
+    files_.emplace_back(file);
     for (const StoredTensor& tensor : files_[0].tensors()) file_of_[tensor.name] = 0;
     return;
   }
-  place_ = index;
-  const std::string where = index.string();
-  Json json = parse_json({where, read_file(index)});
+  const std::string where = file.string();
+  Json json = parse_json({where, read_file(file)});
   if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
     fail("{}: found no object 'weight_map'", where);
   std::map<std::string, size_t> opened;
-  for (const auto& [tensor, file] : json["weight_map"].items()) {
-    if (!file.is_string()) fail("{}: file of tensor '{}': found no string", where, tensor);
-    std::string name = file.get<std::string>();
+  for (const auto& [tensor, part] : json["weight_map"].items()) {
+    if (!part.is_string()) fail("{}: file of tensor '{}': found no string", where, tensor);
+    std::string name = part.get<std::string>();
     if (name.empty() || name.find('/') != std::string::npos)
       fail("{}: tensor '{}': found the file '{}', expected one in the same folder", where, tensor, name);
     auto [known, fresh] = opened.emplace(name, files_.size());
-    if (fresh) files_.emplace_back(folder / name);
+    if (fresh) files_.emplace_back(place_.parent_path() / name);
     files_[known->second].find(tensor);
     file_of_[tensor] = known->second;
   }
-  for (const SafeTensors& file : files_)
-    for (const StoredTensor& tensor : file.tensors())
-      if (!file_of_.contains(tensor.name) || file_of(tensor.name) != file.path())
-        fail("{}: tensor '{}' of {} is not listed", where, tensor.name, file.path().filename().string());
+  for (const SafeTensors& part : files_)
+    for (const StoredTensor& tensor : part.tensors())
+      if (!file_of_.contains(tensor.name) || file_of(tensor.name) != part.path())
+        fail("{}: tensor '{}' of {} is not listed", where, tensor.name, part.path().filename().string());
 }
-
-TensorFiles::TensorFiles(const std::filesystem::path& file)
-    : TensorFiles(file.parent_path(),
-                  file.filename().string().substr(0, file.filename().string().rfind(".safetensors"))) {}
 
 std::vector<std::string> TensorFiles::names() const {
   std::vector<std::string> result;

@@ -93,12 +93,13 @@ class SafeTensorsWriter {
   std::map<std::string, Slot> slots_;
 };
 
-// One or several files that are read as one: `<folder>/<stem>.safetensors`, or, if that does not exist, the files that
-// `<folder>/<stem>.safetensors.index.json` lists (Hugging Face's layout for sharded models).
+// One file, or the several files of a sharded model that Hugging Face's index lists, read as one.
 class TensorFiles {
  public:
+  // As in transformers, `<folder>/<stem>.safetensors` is read, or, if that does not exist, the files that
+  // `<folder>/<stem>.safetensors.index.json` lists.
   TensorFiles(const std::filesystem::path& folder, const std::string& stem);
-  // `file` is a .safetensors or a .safetensors.index.json file.
+  // Reads this very file: the files that it lists if its name ends in .safetensors.index.json, else its own tensors.
   explicit TensorFiles(const std::filesystem::path& file);
 
   // The path of the single file, or of the index file.

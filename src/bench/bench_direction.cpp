@@ -39,18 +39,10 @@ Shape parse_shape(const std::string& text) {
 
 // The median time in milliseconds to compute the direction of one matrix, including the wait for the device.
 double milliseconds(Backend& backend, const DirectionOptions& o, const Recipe& recipe, Shape shape) {
-  const DType dtype = o.precision == "bf16" ? DType::bf16 : DType::f32;
+  const DType weights = o.precision == "bf16" ? DType::bf16 : DType::f32;
   const auto [rows, cols] = shape;
   Arena memory(backend, Category::workspace);
-  const WorkspaceSize size = workspace_size(recipe, 1, rows, cols);
-  Workspace workspace;
-  workspace.update = memory.take(dtype, {rows * cols});
-  if (size.other) workspace.other = memory.take(dtype, {size.other});
-  if (size.kept) workspace.kept = memory.take(dtype, {size.kept});
-  if (size.projected) workspace.projected = memory.take(dtype, {size.projected});
-  if (size.gram) workspace.gram = memory.take(dtype, {size.gram});
-  if (size.gram) workspace.gram_squared = memory.take(dtype, {size.gram});
-  if (size.sums) workspace.sums = memory.take(DType::f32, {size.sums});
+  Workspace workspace = make_workspace(workspace_size(recipe, 1, rows, cols), update_dtype(recipe, weights), memory);
   Tensor values = memory.take(DType::f32, {rows * cols});
   std::vector<float> numbers(static_cast<size_t>(rows * cols));
   Random random(1, 0);
@@ -150,7 +142,7 @@ void bench_direction(const DirectionOptions& o) {
   std::vector<Shape> shapes;
   for (const std::string& text : o.matrices) shapes.push_back(parse_shape(text));
   auto backend = make_backend(o);
-  fmt::print("directions alone in {}, each call waited for, on {}\n", o.precision, backend->describe());
+  fmt::print("directions alone, of {} weights, each call waited for, on {}\n", o.precision, backend->describe());
   Bench bench(o, *backend);
   if (!shapes.empty()) fmt::print("{:<16}{:>8} x {:<8}{:>12}\n", "recipe", "out", "in", "ms");
   for (const Shape& shape : shapes)
@@ -169,7 +161,9 @@ void add_bench_direction(CommandLine& command) {
   command.add("--model", o->models, "model configs: sums over their matrices, in seconds for 100 steps");
   command.add("--matrix", o->matrices, "single matrices, OUTxIN");
   command.add("--recipe", o->recipes, "recipes to measure").show_default();
-  command.add("--precision", o->precision).one_of({"fp32", "bf16"}).show_default();
+  command.add("--precision", o->precision, "dtype of the weights; the recipe chooses that of its directions")
+      .one_of({"fp32", "bf16"})
+      .show_default();
   command.add("--repeats", o->repeats).at_least(1).show_default();
   add_options(command, static_cast<DeviceOptions&>(*o));
   command.set_action([o] {

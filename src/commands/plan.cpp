@@ -47,13 +47,15 @@ void print_part(std::string_view name, fmt::format_string<Args...> format, Args&
   print_wrapped(at_part, "  {:<16} {}\n", name, fmt::format(format, std::forward<Args>(args)...));
 }
 
-// The size of a checkpoint in bytes: optimizer state and weights, but not averages of the weights. A checkpoint holds
-// the weights in bf16 if the run trains them in bf16 without fp32 masters, otherwise in fp32.
+// The size of a checkpoint in bytes: optimizer state, weights and averages of the weights. A checkpoint holds the
+// weights in bf16 if the run trains them in bf16 without fp32 masters, otherwise in fp32. Averages are fp32. They are
+// counted from the first step on, although a checkpoint has an average only after it has started.
 double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
   config.shard = ShardMode::none;
   const bool bf16 =
       config.precision == TrainPrecision::bf16_stochastic || config.precision == TrainPrecision::bf16_pure;
-  return static_cast<double>(table.count()) * (bf16 ? 2 : 4) +
+  const int averages = (config.average.ema > 0) + (config.average.tail > 0);
+  return static_cast<double>(table.count()) * ((bf16 ? 2 : 4) + 4 * averages) +
          static_cast<double>(make_plan(config, 1).bytes[static_cast<int>(Category::optimizer_state)]);
 }
 

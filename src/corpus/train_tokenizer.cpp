@@ -42,7 +42,8 @@ class Sentences : public sentencepiece::SentenceIterator {
       if (!whole) {
         end = at_ + longest_sentence;
         if (const size_t space = text_.rfind(' ', end); space != std::string::npos && space > at_) end = space;
-        while ((text_[end] & 0xc0) == 0x80) --end;
+        // The longest character has 4 bytes. What is not UTF-8 may have more bytes of this kind in a row.
+        for (int back = 0; back < 3 && (text_[end] & 0xc0) == 0x80; ++back) --end;
       }
       sentence_ = text_.substr(at_, end - at_);
       at_ = end + (whole ? 1 : 0);

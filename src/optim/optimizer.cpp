@@ -18,15 +18,6 @@ DType state_dtype(const OptimizerConfig& config, const Share& share) {
   return share.weight.dtype == DType::bf16 && share.master.empty() ? DType::bf16 : DType::f32;
 }
 
-// The dtype of the update and of its matrix products.
-DType update_dtype(const Recipe& recipe, const Slots& slots) {
-  if (recipe.direction != Direction::newton_schulz && recipe.direction != Direction::aurora) return DType::f32;
-  if (recipe.precondition != Precondition::none || recipe.shampoo) return DType::f32;
-  if (recipe.ns_precision != Precision::automatic)
-    return recipe.ns_precision == Precision::bf16 ? DType::bf16 : DType::f32;
-  return slots[0].weight.dtype;
-}
-
 // The number of columns with which a vector or a range of `count` elements is treated as a matrix.
 int64_t width(int64_t count) {
   for (int64_t cols = 4096; cols > 1; cols /= 2)
@@ -229,31 +220,10 @@ void Optimizer::take_workspace() {
   std::map<DType, WorkspaceSize> sizes;
   for (const Batch& batch : batches_) {
     if (batch.rows == 0) continue;
-    WorkspaceSize& size = sizes[update_dtype(*batch.recipe, batch.slots)];
-    const WorkspaceSize needed =
-        workspace_size(*batch.recipe, static_cast<int64_t>(batch.slots.size()), batch.rows, batch.cols);
-    size.update = std::max(size.update, needed.update);
-    size.other = std::max(size.other, needed.other);
-    size.kept = std::max(size.kept, needed.kept);
-    size.projected = std::max(size.projected, needed.projected);
-    size.gradients = std::max(size.gradients, needed.gradients);
-    size.measured = std::max(size.measured, needed.measured);
-    size.gram = std::max(size.gram, needed.gram);
-    size.gram_squared = std::max(size.gram_squared, needed.gram_squared);
-    size.sums = std::max(size.sums, needed.sums);
+    sizes[update_dtype(*batch.recipe, batch.slots[0].weight.dtype)].grow_to(
+        workspace_size(*batch.recipe, static_cast<int64_t>(batch.slots.size()), batch.rows, batch.cols));
   }
-  for (const auto& [dtype, size] : sizes) {
-    Workspace& workspace = workspaces_[dtype];
-    workspace.update = workspace_memory_.take(dtype, {size.update});
-    if (size.other) workspace.other = workspace_memory_.take(dtype, {size.other});
-    if (size.kept) workspace.kept = workspace_memory_.take(dtype, {size.kept});
-    if (size.projected) workspace.projected = workspace_memory_.take(dtype, {size.projected});
-    if (size.gradients) workspace.gradients = workspace_memory_.take(DType::f32, {size.gradients});
-    if (size.gram) workspace.gram = workspace_memory_.take(dtype, {size.gram});
-    if (size.gram_squared) workspace.gram_squared = workspace_memory_.take(dtype, {size.gram_squared});
-    if (size.sums) workspace.sums = workspace_memory_.take(DType::f32, {size.sums});
-    if (size.measured) workspace.measured = workspace_memory_.take(DType::f32, {size.measured});
-  }
+  for (const auto& [dtype, size] : sizes) workspaces_[dtype] = make_workspace(size, dtype, workspace_memory_);
 }
 
 void Optimizer::take_columns() {
@@ -392,7 +362,7 @@ void Optimizer::step(int64_t step, const Pace& pace, float grad_scale, const Par
       backend_.normalized_step(batch.slots, fused_rule(recipe, now));
     else
       run_stages(backend_, recipe, now, batch.slots, batch.states, batch.rows, batch.cols,
-                 workspaces_[update_dtype(recipe, batch.slots)]);
+                 workspaces_[update_dtype(recipe, batch.slots[0].weight.dtype)]);
     columns_.join(backend_, batch.wholes, batch.cols);
   }
   if (measured) measure(watched, now);

@@ -76,6 +76,8 @@ struct WorkspaceSize {
           measured = 0;
 
   void sums_for(int64_t count) { sums = std::max(sums, count); }
+  // Enlarges every tensor to the number of elements that it has in `needed`.
+  void grow_to(const WorkspaceSize& needed);
 };
 
 // State that a stage keeps from step to step for each matrix. The momentum, a slot's `first`, is not declared this way.

@@ -28,6 +28,7 @@ ApplyRule apply_rule(const StageRun& x) {
   rule.weight_decay = f(decay_of(r, x.now.lr));
   rule.adaptive_decay = r.decay == Decay::adaptive;
   rule.scaled_decay = r.decay_rate != DecayRate::lr;
+  rule.decay_last = r.decay_last;
   rule.mask = mask_of(r);
   if (r.step_cap > 0) rule.cap = f(r.step_cap);
   rule.rounded = r.direction_precision == Precision::bf16;
@@ -86,13 +87,7 @@ const Stage apply_stage = {
     .switches = decay_switches,
     .on = [](const Recipe& r) { return r.retract == Retract::none && r.magnitudes == Magnitudes::none; },
     .atom = [](const Recipe&) { return Atom::element; },
-    .run =
-        [](StageRun& x) {
-          const double after = 1 - double{x.now.lr} * x.recipe.weight_decay;  // decay_last: w <- after * (w - step)
-          for (OptimizerSlot& slot : x.slots)
-            if (x.recipe.decay_last) slot.scale *= f(after);
-          x.backend.apply(x.update, x.slots, x.factors, {}, apply_rule(x));
-        },
+    .run = [](StageRun& x) { x.backend.apply(x.update, x.slots, x.factors, {}, apply_rule(x)); },
     .describe = [](const Recipe& r) { return r.decay == Decay::plain ? "" : std::string(name_of(r.decay)) + " decay"; },
     .check = check,
     .fuses =

@@ -116,6 +116,7 @@ void workspace(const Recipe& r, int64_t n, int64_t rows, int64_t cols, Workspace
     size.gram_squared = std::max(size.gram_squared, squares);
     size.sums_for(4 * n * std::max(rows, cols));
   }
+  if (r.shape_scale == ShapeScale::nuclear) size.sums_for(n);
   if (r.shape_scale == ShapeScale::nuclear || r.direction == Direction::aurora)
     size.kept = std::max(size.kept, n * rows * cols);
 }

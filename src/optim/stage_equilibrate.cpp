@@ -9,12 +9,13 @@ namespace {
 
 void switches(Recipe& r, Switches& s) {
   s.choice("equilibrate", r.equilibrate);
-  s.when(r.equilibrate != Equilibrate::none && r.equilibrate != Equilibrate::sign,
-         "equilibrate none and sign do not read it", [&] {
-           s.number("equilibrate_exponent", r.equilibrate_exponent, -2, 2);
-           s.number("equilibrate_eps", r.equilibrate_eps, 0, 1);
-           s.set("equilibrate_clip", r.equilibrate_clip, 1, 1e30);
-         });
+  const bool norms = r.equilibrate != Equilibrate::none && r.equilibrate != Equilibrate::sign;
+  s.when(norms, "equilibrate none and sign do not read it",
+         [&] { s.number("equilibrate_eps", r.equilibrate_eps, 0, 1); });
+  s.when(norms && r.equilibrate != Equilibrate::row_mean, "equilibrate none, sign and row_mean do not read it", [&] {
+    s.number("equilibrate_exponent", r.equilibrate_exponent, -2, 2);
+    s.set("equilibrate_clip", r.equilibrate_clip, 1, 1e30);
+  });
   s.when(r.equilibrate == Equilibrate::row_column, "only equilibrate row_column reads it",
          [&] { s.set("phase", r.phase, 1, Switches::most_steps); });
 }

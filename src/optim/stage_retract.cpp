@@ -34,6 +34,8 @@ void check(const Recipe& r, const Refuse& refuse) {
   if (r.retract == Retract::none) return;
   if (r.decay != Decay::plain || r.decay_rate != DecayRate::lr)
     refuse("decay", "retract keeps the norm of the weights and allows only plain decay");
+  if (r.decay_last)
+    refuse("decay_last", "conflicts with retract, which undoes a decay after the step; set it to false");
   if (r.step_cap > 0)
     refuse("step_cap", "conflicts with retract, whose steps have the length lr times the weights' norm");
   if (r.shape_scale != ShapeScale::none || r.radius != 1)

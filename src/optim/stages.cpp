@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "kernels/arena.h"
 #include "kernels/backend.h"
 #include "optim/schedule.h"
 
@@ -75,6 +76,36 @@ WorkspaceSize workspace_size(const Recipe& recipe, int64_t n, int64_t rows, int6
   for (const Stage* stage : stages)
     if (stage->workspace && stage->on(recipe)) stage->workspace(recipe, n, rows, cols, size);
   return size;
+}
+
+void WorkspaceSize::grow_to(const WorkspaceSize& needed) {
+  for (int64_t WorkspaceSize::*part : {&WorkspaceSize::update, &WorkspaceSize::other, &WorkspaceSize::kept,
+                                       &WorkspaceSize::projected, &WorkspaceSize::gradients, &WorkspaceSize::gram,
+                                       &WorkspaceSize::gram_squared, &WorkspaceSize::sums, &WorkspaceSize::measured})
+    this->*part = std::max(this->*part, needed.*part);
+}
+
+DType update_dtype(const Recipe& recipe, DType weight) {
+  if (recipe.direction != Direction::newton_schulz && recipe.direction != Direction::aurora) return DType::f32;
+  if (recipe.precondition != Precondition::none || recipe.shampoo) return DType::f32;
+  if (recipe.ns_precision != Precision::automatic)
+    return recipe.ns_precision == Precision::bf16 ? DType::bf16 : DType::f32;
+  return weight;
+}
+
+Workspace make_workspace(const WorkspaceSize& size, DType update, Arena& memory) {
+  auto take = [&](DType dtype, int64_t count) { return count ? memory.take(dtype, {count}) : Tensor(); };
+  Workspace workspace;
+  workspace.update = take(update, size.update);
+  workspace.other = take(update, size.other);
+  workspace.kept = take(update, size.kept);
+  workspace.projected = take(update, size.projected);
+  workspace.gradients = take(DType::f32, size.gradients);
+  workspace.gram = take(update, size.gram);
+  workspace.gram_squared = take(update, size.gram_squared);
+  workspace.sums = take(DType::f32, size.sums);
+  workspace.measured = take(DType::f32, size.measured);
+  return workspace;
 }
 
 void run_stages(Backend& backend, const Recipe& recipe, const Moment& now, const Slots& slots, const States& states,

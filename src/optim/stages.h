@@ -7,7 +7,13 @@
 
 namespace rowan {
 
+class Arena;
+
 WorkspaceSize workspace_size(const Recipe& recipe, int64_t n, int64_t rows, int64_t cols);
+// The dtype of the update of weights of dtype `weight`, and of the update's matrix products.
+DType update_dtype(const Recipe& recipe, DType weight);
+// Takes the workspace of updates of this dtype from `memory`.
+Workspace make_workspace(const WorkspaceSize& size, DType update, Arena& memory);
 
 // Runs all stages of the recipe that are on, in order.
 void run_stages(Backend& backend, const Recipe& recipe, const Moment& now, const Slots& slots, const States& states,

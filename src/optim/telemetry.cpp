@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 
+#include "kernels/backend.h"
 #include "kernels/thread_pool.h"
-#include "optim/recipe.h"
+#include "optim/stages.h"
 
 namespace rowan {
 namespace {
@@ -142,30 +144,34 @@ Floats look_ahead(const Recipe& r, const MatrixView& view) {
   return u;
 }
 
-Doubles squares(const Floats& u, int64_t rows, int64_t cols, bool by_row) {
-  Doubles sums(static_cast<size_t>(by_row ? rows : cols));
+// The sum of squares of each column.
+Doubles squares(const Floats& u, int64_t rows, int64_t cols) {
+  Doubles sums(static_cast<size_t>(cols));
   for (int64_t i = 0; i < rows; ++i)
     for (int64_t j = 0; j < cols; ++j)
-      sums[by_row ? i : j] += static_cast<double>(u[i * cols + j]) * static_cast<double>(u[i * cols + j]);
+      sums[j] += static_cast<double>(u[i * cols + j]) * static_cast<double>(u[i * cols + j]);
   return sums;
 }
 
+// u after the stage `equilibrate`.
 Floats balanced(const Recipe& r, int64_t t, Floats u, int64_t rows, int64_t cols) {
-  const bool both = r.equilibrate == Equilibrate::row_column && (r.phase == 0 || t < r.phase);
-  const bool by_row = r.equilibrate != Equilibrate::column, by_column = r.equilibrate == Equilibrate::column || both;
-  const Doubles row = squares(u, rows, cols, true), column = squares(u, rows, cols, false);
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < cols; ++j) {
-      double factor = by_row ? std::pow(row[i] + r.equilibrate_eps, r.equilibrate_exponent) : 1;
-      if (by_column) factor *= std::pow(column[j] + r.equilibrate_eps, r.equilibrate_exponent);
-      u[i * cols + j] = static_cast<float>(u[i * cols + j] * factor);
-    }
+  WorkspaceSize size;
+  equilibrate_stage.workspace(r, 1, rows, cols, size);
+  Floats sums(static_cast<size_t>(size.sums));
+  Workspace workspace;
+  workspace.sums = Tensor(sums.data(), DType::f32, {size.sums});
+  const std::unique_ptr<Backend> backend = make_cpu_backend(default_threads());
+  const States states;
+  Moment now;
+  now.t = t;
+  StageRun run{*backend, r, now, {}, states, workspace, Tensor(u.data(), DType::f32, {1, rows, cols})};
+  equilibrate_stage.run(run);
   return u;
 }
 
 // Computes alpha and clamp_rate of NAMO's factors from the state after the step.
 void adaptive_metrics(const Recipe& r, int64_t t, const MatrixView& view, const Floats& u, std::vector<Metric>& out) {
-  Doubles sums = squares(u, view.rows, view.cols, false);
+  Doubles sums = squares(u, view.rows, view.cols);
   if (r.adapt == Adapt::matrix) {
     double total = 0;
     for (double sum : sums) total += sum;

@@ -32,6 +32,7 @@ void read_rows(const std::vector<Json>& rows, ResultRun& run) {
     run.tokens = figure(row, "tokens"), run.seconds = figure(row, "seconds");
     tokens_per_step = run.tokens / static_cast<double>(run.steps);
   }
+  const int64_t tenth = std::max<int64_t>(1, run.steps / 10);  // the last tenth of a run has at least one step
   for (const Json& row : rows) {
     if (!row.contains("step")) continue;
     const double step = row.at("step");
@@ -40,7 +41,7 @@ void read_rows(const std::vector<Json>& rows, ResultRun& run) {
     };
     if (row.contains("loss")) {
       add(run.training, figure(row, "loss"));
-      if (step > static_cast<double>(run.steps - run.steps / 10)) sum += figure(row, "loss"), ++count;
+      if (step > static_cast<double>(run.steps - tenth)) sum += figure(row, "loss"), ++count;
     }
     // A validation loss that is not finite is null in the file.
     if (row.contains("val_loss") && !row["val_loss"].is_number() && row["step"] == run.planned) run.diverged = true;

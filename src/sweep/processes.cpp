@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -20,21 +19,22 @@
 
 namespace rowan {
 
-std::vector<int> visible_gpus() {
-  std::vector<int> gpus;
+std::vector<std::string> visible_gpus() {
+  std::vector<std::string> gpus;
   if (const char* chosen = std::getenv("CUDA_VISIBLE_DEVICES")) {
     std::istringstream list(chosen);
     for (std::string item; std::getline(list, item, ',');) {
-      int gpu = -1;
-      const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), gpu);
-      if (error == std::errc() && end == item.data() + item.size() && gpu >= 0) gpus.push_back(gpu);
+      item.erase(0, item.find_first_not_of(' '));
+      item.erase(item.find_last_not_of(' ') + 1);
+      const bool number = !item.empty() && item.find_first_not_of("0123456789") == std::string::npos;
+      if (!number && !item.starts_with("GPU-") && !item.starts_with("MIG-")) break;
+      gpus.push_back(item);
     }
     return gpus;
   }
   std::error_code none;
-  int count = 0;
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/driver/nvidia/gpus", none))
-    gpus.push_back(count++);
+    gpus.push_back(std::to_string(gpus.size()));
   return gpus;
 }
 
@@ -45,7 +45,7 @@ std::vector<Slot> make_slots(const SlotWish& wish) {
   sched_getaffinity(0, sizeof set, &set);
   for (int core = 0; core < CPU_SETSIZE; ++core)
     if (CPU_ISSET(core, &set)) cores.push_back(core);
-  const std::vector<int> gpus = wish.gpu ? visible_gpus() : std::vector<int>();
+  const std::vector<std::string> gpus = wish.gpu ? visible_gpus() : std::vector<std::string>();
   const auto have = static_cast<int64_t>(wish.gpu ? gpus.size() : cores.size());
   const int64_t takes = wish.gpu ? wish.ranks : wish.ranks * wish.threads, fit = have / takes;
   if (wish.gpu && fit == 0)
@@ -55,9 +55,9 @@ std::vector<Slot> make_slots(const SlotWish& wish) {
     fail("resources.jobs: found {}, expected at most {}: a run takes {} of {} GPUs", jobs, fit, wish.ranks, have);
   std::vector<Slot> slots(static_cast<size_t>(jobs));
   for (size_t i = 0; i < slots.size(); ++i) {
-    const auto part = [&](const std::vector<int>& all) {
+    const auto part = [&](const auto& all) {
       const auto begin = all.begin() + static_cast<int64_t>(i) * takes;
-      return std::vector<int>(begin, begin + takes);
+      return std::vector(begin, begin + takes);
     };
     if (wish.gpu)
       slots[i].gpus = part(gpus);

@@ -12,8 +12,8 @@ namespace rowan {
 
 // The resources of one run with all its ranks.
 struct Slot {
-  std::vector<int> gpus;   // GPU numbers for CUDA_VISIBLE_DEVICES; empty for a run on a CPU
-  std::vector<int> cores;  // core numbers; empty: all cores
+  std::vector<std::string> gpus;  // entries of CUDA_VISIBLE_DEVICES; empty for a run on a CPU
+  std::vector<int> cores;         // core numbers; empty: all cores
 };
 
 struct SlotWish {
@@ -25,8 +25,9 @@ struct SlotWish {
 // eight ranks. Cores are assigned only if there are several slots and enough cores for all of them. Throws Error if
 // there are too few GPUs for one run or for `jobs` runs.
 std::vector<Slot> make_slots(const SlotWish& wish);
-// The GPU numbers in CUDA_VISIBLE_DEVICES; if it is not set, the numbers of all GPUs of the NVIDIA driver.
-std::vector<int> visible_gpus();
+// The entries of CUDA_VISIBLE_DEVICES: numbers, or UUIDs that begin with GPU- or MIG-. As for CUDA, the first other
+// entry ends the list. If the variable is not set, the numbers of all GPUs of the NVIDIA driver.
+std::vector<std::string> visible_gpus();
 
 class ProcessPool {
  public:

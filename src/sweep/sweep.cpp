@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <csignal>
+#include <cstring>
 #include <map>
 #include <sstream>
 #include <thread>
@@ -34,6 +35,19 @@ std::string last_words(const fs::path& log) {
   for (std::string line; std::getline(lines, line);)
     if (line.starts_with("rowan: ")) found = line.substr(7);
   return found;
+}
+
+// A word of a shell command.
+std::string shell_word(const std::string& text) { return "'" + replaced(text, "'", "'\\''") + "'"; }
+
+// A word of an #SBATCH line, where a backslash before a character takes away its meaning.
+std::string slurm_word(const std::string& text) {
+  std::string word;
+  for (char c : text) {
+    if (std::strchr("\\'\"# \t", c)) word += '\\';
+    word += c;
+  }
+  return word;
 }
 
 // Whether the last message of a run says that the run diverged.
@@ -123,12 +137,9 @@ class Sweeper {
 
   std::vector<std::string> command_of(const SweepRun& run) const {
     std::vector<std::string> words;
-    const std::string ranks = std::to_string(sweep_.resources.ranks), mark = "{ranks}";
+    const std::string ranks = std::to_string(sweep_.resources.ranks);
     std::istringstream launcher(sweep_.resources.ranks > 1 ? sweep_.resources.launcher : "");
-    for (std::string word; launcher >> word;) {
-      if (const size_t at = word.find(mark); at != std::string::npos) word.replace(at, mark.size(), ranks);
-      words.push_back(word);
-    }
+    for (std::string word; launcher >> word;) words.push_back(replaced(word, "{ranks}", ranks));
     words.insert(words.end(), {program_, "train", ledger_.config(run.name).string()});
     return words;
   }
@@ -213,7 +224,7 @@ std::string slurm_script(const SweepConfig& sweep, const std::string& program) {
   size_t count = 0;
   for (const SweepRun& run : open_runs(sweep, [&](const SweepRun& r) { return ledger.outcome(r); })) {
     ledger.write_config(run);
-    configs += fmt::format("  '{}'\n", ledger.config(run.name).string());
+    configs += fmt::format("  {}\n", shell_word(ledger.config(run.name).string()));
     ++count;
   }
   ledger.write_index();
@@ -221,18 +232,20 @@ std::string slurm_script(const SweepConfig& sweep, const std::string& program) {
   const Resources& resources = sweep.resources;
   const std::string at_once = resources.jobs ? fmt::format("%{}", resources.jobs) : "";
   const bool gpu = config_of(sweep, make_run(sweep, 0, {}, {})).device != Device::cpu;
+  const fs::path name = fs::absolute(sweep.dir / ".").lexically_normal().parent_path();  // ends in no slash
+  const std::string logs = replaced((sweep.dir / "logs/").string(), "%", "%%");
   return fmt::format(
       "#!/bin/bash\n"
       "# {} of {}: `rowan sweep {} --slurm`. When all have ended, the same command says what is open next.\n"
       "#SBATCH --job-name={}\n#SBATCH --array=0-{}{}\n#SBATCH --ntasks={}\n#SBATCH --cpus-per-task={}\n{}"
-      "#SBATCH --output={}/logs/slurm-%A_%a.log\n"
+      "#SBATCH --output={}\n"
       "#SBATCH --signal=TERM@120\n"
       "configs=(\n{})\n"
       "export OMP_NUM_THREADS=$SLURM_CPUS_PER_TASK\n"
-      "srun '{}' train \"${{configs[$SLURM_ARRAY_TASK_ID]}}\"\n",
+      "srun {} train \"${{configs[$SLURM_ARRAY_TASK_ID]}}\"\n",
       count == 1 ? "The open run" : fmt::format("The {} open runs", count), sweep.file, sweep.file,
-      sweep.dir.filename().string(), count - 1, at_once, resources.ranks, resources.threads,
-      gpu ? "#SBATCH --gpus-per-task=1\n" : "", sweep.dir.string(), configs, program);
+      slurm_word(name.filename().string()), count - 1, at_once, resources.ranks, resources.threads,
+      gpu ? "#SBATCH --gpus-per-task=1\n" : "", slurm_word(logs + "slurm-%A_%a.log"), configs, shell_word(program));
 }
 
 std::string list_runs(const SweepConfig& sweep) {

@@ -160,6 +160,10 @@ double own_value(const TrainConfig& config, const std::string& path) {
 }
 
 void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, const std::vector<Edit>& common) {
+  double count = 1;
+  for (const Axis& axis : sweep.axes) count *= static_cast<double>(axis.values.size());
+  constexpr double most = 100000;
+  if (count > most) root.fail("axes", fmt::format("found {} cells, expected at most {}", count, most));
   std::vector<Cell> cells = {{{}, base, common, 0}};
   for (const Axis& axis : sweep.axes) {
     std::vector<Cell> product;
@@ -168,14 +172,11 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
         Cell& next = product.emplace_back(cell);
         next.labels.push_back(value.label);
         if (!value.config.empty()) next.config = value.config;
-        if (const size_t at = next.config.find(in_base(axis.name)); at != std::string::npos)
-          next.config.replace(at, axis.name.size() + 2, value.label);
+        next.config = replaced(next.config, in_base(axis.name), value.label);
         next.settings.insert(next.settings.end(), value.settings.begin(), value.settings.end());
       }
     cells = product;
   }
-  constexpr size_t most = 100000;
-  if (cells.size() > most) root.fail("axes", fmt::format("found {} cells, expected at most {}", cells.size(), most));
   for (const Cell& cell : cells)
     if (cell.config.empty())
       root.fail("base", "is missing; expected a base config, or an axis whose values all name configs");
@@ -233,6 +234,12 @@ void check_cells(SweepConfig& sweep, bool needs_data) {
 }
 
 }  // namespace
+
+std::string replaced(std::string text, std::string_view mark, std::string_view by) {
+  for (size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at + by.size()))
+    text.replace(at, mark.size(), by);
+  return text;
+}
 
 void keep_only(SweepConfig& sweep, const std::vector<std::string>& labels) {
   for (const std::string& label : labels) {

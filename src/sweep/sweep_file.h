@@ -77,6 +77,9 @@ struct SweepRun {
 // also throws Error for missing data files. Listing the runs, or writing a Slurm script, does not need these files.
 SweepConfig load_sweep(const std::string& path, const std::vector<Edit>& edits, bool needs_data = true);
 
+// `text` with `by` in place of every `mark`.
+std::string replaced(std::string text, std::string_view mark, std::string_view by);
+
 // Removes the cells that have none of these labels. Throws Error for a label that no cell has.
 void keep_only(SweepConfig& sweep, const std::vector<std::string>& labels);
 

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "tokenizer/utf8.h"
 
 namespace rowan {
 namespace {
@@ -72,6 +73,8 @@ class Checker {
     if (begin >= replacements_.size() || replacements_.find('\0', begin) - begin > longest_replacement)
       fail("precompiled_charsmap: damaged: found a replacement at byte {} of {}, too long or outside", begin,
            replacements_.size());
+    if (const char* text = replacements_.data() + begin; first_invalid_utf8(text) != std::strlen(text))
+      fail("precompiled_charsmap: damaged: found a replacement at byte {} that is not UTF-8", begin);
   }
 };
 
@@ -99,7 +102,9 @@ Charsmap::Step Charsmap::step(std::string_view text) const {
     const uint32_t unit = units_[at];
     if (label(unit) != static_cast<unsigned char>(text[i])) break;
     at ^= offset(unit);
-    if (ends_key(unit)) best = {replacements_.data() + value(units_[at]), i + 1};
+    // A damaged table may have keys that end inside a character.
+    const bool whole = i + 1 == text.size() || (text[i + 1] & 0xc0) != 0x80;
+    if (ends_key(unit) && whole) best = {replacements_.data() + value(units_[at]), i + 1};
   }
   return best;
 }

@@ -15,10 +15,11 @@ class Charsmap {
  public:
   // A table that replaces nothing.
   Charsmap() = default;
-  // Throws Error if the table is damaged, for example if a node reachable from the root lies outside the table.
+  // Throws Error if the table is damaged, for example if a node reachable from the root lies outside the table, or if a
+  // replacement is not UTF-8.
   explicit Charsmap(std::string_view bytes);
 
-  // Appends `text` (UTF-8) to `result`, with the keys of the table replaced.
+  // Appends `text` (UTF-8) to `result`, with the keys of the table replaced. The appended text is UTF-8, too.
   void apply(std::string_view text, std::string& result) const;
   // The replacement for the beginning of a text, and the number of bytes of text that it replaces.
   struct Step {

@@ -235,7 +235,7 @@ class HuggingFaceTokenizer : public Tokenizer {
     }
     if (unknown >= static_cast<int64_t>(vocabulary.size())) model.fail("unk_id", "found an id outside the vocabulary");
     unknown_ = static_cast<int32_t>(unknown);
-    unigram_ = Unigram(std::move(pieces), static_cast<int32_t>(unknown), lowest, byte_ids_);
+    unigram_ = Unigram(std::move(pieces), *unknown_, lowest, byte_ids_);
   }
 
   void encode_between(std::string_view text, std::vector<int32_t>& ids) const {

@@ -107,7 +107,7 @@ TEST(LossTargets, OutsideTheVocabularyAreNamed) {
   for (double bad : {50.0, -1.0, -99.0}) {
     Buffer logits(DType::f32, {2, 50}, 1), losses(DType::f32, {2}), ids(DType::i32, {2}, Doubles{-100, bad});
     std::string message = error_of([&] { backend().cross_entropy(losses, logits, ids, {50}, 1.0f, true); });
-    EXPECT_NE(message.find("cross_entropy: token 1: found id " + std::to_string(static_cast<int>(bad)) + ","),
+    EXPECT_NE(message.find("cross_entropy: target 1: found id " + std::to_string(static_cast<int>(bad)) + ","),
               std::string::npos)
         << message;
   }

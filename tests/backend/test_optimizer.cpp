@@ -286,6 +286,21 @@ TEST_P(Optimizers, SumsOfSquares) {
     }
 }
 
+// Sums that overflow are the largest number; a NaN stays one.
+TEST_P(Updates, LargeSumsOfSquaresAreFinite) {
+  Buffer x(dtype(), {3, 2}, {1e25, 1, 2, 3, std::nan(""), 1}), y(dtype(), {3, 2}, {1e19, 1e19, 1e19, 1e19, 1e19, 1e19});
+  for (auto [along, k] : {std::pair{Along::row, 3}, {Along::column, 2}, {Along::matrix, 1}}) {
+    Buffer out(DType::f32, {2, k});
+    backend().sums_of_squares(out, {x, y}, along, 2);
+    const Doubles sums = out.read(), largest(static_cast<size_t>(k), double{largest_sum});
+    EXPECT_EQ(Doubles(sums.begin() + k, sums.end()), largest) << k;
+    EXPECT_TRUE(std::isnan(along == Along::row ? sums[2] : sums[0])) << k;
+    if (along == Along::row) {
+      EXPECT_EQ(Doubles(sums.begin(), sums.begin() + 2), (Doubles{double{largest_sum}, 52}));
+    }
+  }
+}
+
 TEST_P(Optimizers, AdaptiveFactors) {
   for (int64_t k : {1, 5, 130})
     for (int kind = 0; kind < 5; ++kind) {
@@ -358,16 +373,19 @@ TEST_P(Optimizers, SecondMoment) {
 
 TEST_P(Optimizers, Apply) {
   for (const auto& [n, height, width] : shapes)
-    for (int kind = 0; kind < 10; ++kind) {
+    for (int kind = 0; kind < 13; ++kind) {
       const int64_t rows = height, cols = width;
       Matrices x = make(n, rows, cols);
       Buffer update(dtype(), {n, rows, cols}, 7);
       ApplyRule rule;
       rule.lr = 0.3f;
-      rule.weight_decay = 0.2f;
+      rule.weight_decay = kind == 12 ? 5 : 0.2f;  // 5 * lr > 1: the decay is limited to 1
+      rule.decay_last = kind >= 10;
       rule.along = kind == 1 || kind == 9 ? Along::row : kind == 2 || kind == 6 ? Along::column : Along::matrix;
       rule.adaptive_decay = kind >= 2 && kind < 7;
-      rule.mask = kind == 7 ? Mask::same_sign_or_zero : kind == 8 ? Mask::same_sign : Mask::none;
+      rule.mask = kind == 7 || kind == 11   ? Mask::same_sign_or_zero
+                  : kind == 8 || kind == 12 ? Mask::same_sign
+                                            : Mask::none;
       rule.scaled_decay = kind == 8;
       if (kind == 4) rule.cap = 0.4f;
       rule.rounded = kind == 5 || kind == 6;
@@ -384,23 +402,20 @@ TEST_P(Optimizers, Apply) {
           return factors.given()[static_cast<size_t>(i * k) + at];
         };
         const double cap = kind == 4 ? double{rule.cap} : huge;
-        x.expect_updated(
-            i,
-            [&](size_t j) {
-              if (kind == 9) return keeps.given()[static_cast<size_t>(i * k) + j / static_cast<size_t>(cols)];
-              const double by = rule.adaptive_decay ? std::min(rule.lr * factor(j), cap) : double{rule.lr};
-              const double sign = update.given()[static_cast<size_t>(i * rows * cols) + j] * x.value(i).given()[j];
-              if (kind == 7 ? sign < 0 : kind == 8 && sign <= 0) return 1.0;
-              return 1 - std::min(1.0, rule.weight_decay * by * (rule.scaled_decay ? x.slots[i].scale : 1));
-            },
-            [&](size_t j) {
-              const double u = update.given()[static_cast<size_t>(i * rows * cols) + j], scale = x.slots[i].scale;
-              const double size = std::min(rule.lr * factor(j) * scale, cap);
-              // The product is computed in fp32, as in the backends, so that both round the same number.
-              return rule.rounded
-                         ? size / scale * rounded(static_cast<float>(scale) * static_cast<float>(u), DType::bf16)
-                         : size * u;
-            });
+        auto keep = [&](size_t j) {
+          if (kind == 9) return keeps.given()[static_cast<size_t>(i * k) + j / static_cast<size_t>(cols)];
+          const double by = rule.adaptive_decay ? std::min(rule.lr * factor(j), cap) : double{rule.lr};
+          const double sign = update.given()[static_cast<size_t>(i * rows * cols) + j] * x.value(i).given()[j];
+          if (rule.mask == Mask::same_sign_or_zero ? sign < 0 : rule.mask == Mask::same_sign && sign <= 0) return 1.0;
+          return 1 - std::min(1.0, rule.weight_decay * by * (rule.scaled_decay ? x.slots[i].scale : 1));
+        };
+        x.expect_updated(i, keep, [&](size_t j) {
+          const double u = update.given()[static_cast<size_t>(i * rows * cols) + j], scale = x.slots[i].scale;
+          const double size = (rule.decay_last ? keep(j) : 1) * std::min(rule.lr * factor(j) * scale, cap);
+          // The product is computed in fp32, as in the backends, so that both round the same number.
+          return rule.rounded ? size / scale * rounded(static_cast<float>(scale) * static_cast<float>(u), DType::bf16)
+                              : size * u;
+        });
       }
     }
 }

@@ -136,6 +136,41 @@ TEST_P(OptimizerAxes, SortsByFallingKeys) {
   }
 }
 
+// Keys that are NaN come first, in their own order, and the sort loses no row.
+TEST_P(OptimizerAxes, SortsNaNBeforeNumbers) {
+  const double nan = std::nan("");
+  Buffer x(dtype(), {1, 6, 2}, 1), keys(DType::f32, {1, 6}, Doubles{1, nan, 3, nan, INFINITY, -INFINITY});
+  Doubles want;
+  for (size_t row : {1, 3, 4, 2, 0, 5}) want.insert(want.end(), {x.given()[2 * row], x.given()[2 * row + 1]});
+  backend().sort_along(parts(x), keys, Along::row);
+  EXPECT_EQ(x.read(), want);
+}
+
+TEST_P(OptimizerAxes, KeepsRowsThatAreNaN) {
+  Buffer update(dtype(), {1, 4, 2}, Doubles{1, 1, std::nan(""), 1, 3, 3, 2, std::nan("")}),
+      weights(DType::f32, {1, 4, 2}, 2), first(DType::f32, {1, 4, 2}, Doubles{1, 2, 3, 4, 5, 6, 7, 8});
+  OptimizerSlot slot;
+  slot.weight = slot.gradient = weights.tensor().at(0);
+  slot.first = first.tensor().at(0);
+  backend().keep_largest(update, {slot}, {Along::row, 3, 0.5f});
+  const Doubles u = update.read();
+  for (size_t i : {2, 7}) EXPECT_TRUE(std::isnan(u[i])) << i;
+  EXPECT_EQ((Doubles{u[0], u[1], u[3], u[4], u[5], u[6]}), (Doubles{0, 0, 1, 3, 3, 2}));
+  EXPECT_EQ(first.read(), (Doubles{1, 2, 1.5, 2, 2.5, 3, 3.5, 4}));
+}
+
+TEST(OptimizerAxesOnce, EigenvectorsOfWhatIsNotFinite) {
+  for (double bad : {std::nan(""), HUGE_VAL}) {
+    Buffer a(DType::f32, {3, 3}, Doubles{1, 0, bad, 0, 2, 0, bad, 0, 3}),
+        good(DType::f32, {3, 3}, Doubles{1, 0, 0, 0, 4, 0, 0, 0, 2}), q(DType::f32, {3, 3}, 1),
+        p(DType::f32, {3, 3}, 2), values(DType::f32, {3}, 3), others(DType::f32, {3}, 4);
+    backend().eigenvectors({q, p}, {values, others}, {a, good});
+    EXPECT_EQ(q.read(), (Doubles{1, 0, 0, 0, 1, 0, 0, 0, 1}));
+    EXPECT_EQ(values.read(), (Doubles{1, 2, 3}));
+    EXPECT_EQ(others.read(), (Doubles{4, 2, 1})) << "the other matrix of the batch";
+  }
+}
+
 Doubles times(const Doubles& a, const Doubles& b, size_t k, bool transpose_a) {
   Doubles c(k * k);
   for (size_t i = 0; i < k; ++i)

@@ -128,6 +128,10 @@ TEST_F(Insight, PlanSaysDiskTimeAndMicroBatch) {
   EXPECT_NE(plan.out.find("with the 3 that are kept"), std::string::npos) << plan.out;
   // 12144 weights of 4 bytes each, and the optimizer state.
   EXPECT_NE(plan.out.find("\ndisk         127 KiB a checkpoint"), std::string::npos) << plan.out;
+  // Each average of the weights adds 47.4 KiB, also to a checkpoint of bf16 weights.
+  const std::string averages = " --set average.ema=0.9 --set average.tail=4";
+  EXPECT_NE(rowan("plan " + file().string() + averages).out.find("\ndisk         222 KiB a checkpoint"),
+            std::string::npos);
   EXPECT_NE(rowan("plan " + file().string() + " --memory 0.0001").out.find("none fits into"), std::string::npos);
   expect_mistake("plan " + file().string() + " --device h1", "h100");
 }

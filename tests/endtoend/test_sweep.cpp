@@ -217,6 +217,47 @@ TEST_F(Sweep, ASlurmScriptHasTheOpenRuns) {
   EXPECT_NE(rowan("sweep " + file().string() + " --slurm").out.find("--array=0-2"), std::string::npos);
 }
 
+// Slurm and the shell read the folder as it is, whatever characters it has.
+TEST_F(Sweep, ASlurmScriptQuotesItsPaths) {
+  const fs::path made = dir_ / "bob's runs";
+  const Outcome script = rowan("sweep " + file().string() + " --slurm --set 'dir=\"" + dir_.string() +
+                               "/bob'\\''s runs/\"' --set resources.jobs=1");
+  ASSERT_EQ(script.code, 0) << script.err;
+  EXPECT_NE(script.out.find("\n#SBATCH --job-name=bob\\'s\\ runs\n"), std::string::npos) << script.out;
+  EXPECT_NE(script.out.find("/bob\\'s\\ runs/logs/slurm-%A_%a.log\n"), std::string::npos) << script.out;
+  write_file_atomically(dir_ / "job.sh", script.out);
+  write_file_atomically(dir_ / "srun", "#!/bin/sh\necho \"$3\"\n");
+  fs::permissions(dir_ / "srun", fs::perms::owner_all);
+  const Outcome task = shell("PATH=" + dir_.string() + ":$PATH SLURM_CPUS_PER_TASK=1 SLURM_ARRAY_TASK_ID=0 bash " +
+                             (dir_ / "job.sh").string());
+  ASSERT_EQ(task.code, 0) << task.err;
+  const std::string config = task.out.substr(0, task.out.find('\n'));
+  EXPECT_TRUE(config.starts_with(made.string())) << config;
+  EXPECT_TRUE(fs::exists(config)) << config;
+}
+
+TEST_F(Sweep, EveryMarkOfAnAxisIsReplaced) {
+  fs::create_directories(dir_ / "small");
+  fs::copy(dir_ / "base.json", dir_ / "small/small.json");
+  const Outcome runs = rowan("sweep " + file().string() +
+                             " --list --set 'base=\"{size}/{size}.json\"' --set 'axes={\"size\": [\"small\"]}'"
+                             " --set against='\"\"'");
+  EXPECT_EQ(runs.code, 0) << runs.err;
+  EXPECT_NE(runs.out.find("small_lr0.003_seed1"), std::string::npos) << runs.out;
+}
+
+// The limit is checked before the cells exist: a million million of them would not fit into memory.
+TEST_F(Sweep, TooManyCellsAreRefusedAtOnce) {
+  Json axes = Json::object();
+  for (const char* path : {"run.steps", "run.eval_every", "run.log_every", "run.checkpoint_every"})
+    for (int value = 1; value <= 1000; ++value) axes[path].push_back(value);
+  Json sweep = Json::parse(read_file(file()));
+  sweep["axes"] = axes;
+  sweep["against"] = "";
+  write_file_atomically(file(), sweep.dump());
+  expect_mistake("sweep " + file().string(), "axes: found 1e+12 cells, expected at most 100000");
+}
+
 TEST_F(Sweep, MistakesAreOneLineAndLeaveNothing) {
   expect_mistake("sweep " + file().string() + " --set against='\"\"' --set 'axes={\"optimizer.lrr\": [1]}'",
                  "unknown key 'lrr'");

@@ -62,6 +62,14 @@ TEST_F(TimedProducts, AreKeptInTheFile) {
   for (size_t i = 0; i < third.size(); ++i) EXPECT_NEAR(third[i], first_answer[i], 1e-5);
 }
 
+TEST_F(TimedProducts, AreKeptInAFileWithoutAFolder) {
+  const std::filesystem::path before = std::filesystem::current_path();
+  std::filesystem::current_path(folder_ / "");
+  product("here.json");
+  std::filesystem::current_path(before);
+  EXPECT_TRUE(std::filesystem::exists(folder_ / "here.json"));
+}
+
 // Timing runs each algorithm several times, but the product must be added to the gradient only once.
 TEST_F(TimedProducts, LeaveAResultThatIsAddedTo) {
   emulation::make_fastest(2);

@@ -241,8 +241,24 @@ size_t scratch_of_eigenvectors(Device& backend, bool orthonormal) {
   return held(backend) - before;
 }
 
-// For attention_backward(), eigenvectors() and orthonormalize(), the dry backend must count the scratch memory that the
-// CUDA backend takes. The emulated GPU has 4 multiprocessors.
+// Bytes of scratch memory that a normalized step of `n` matrices [rows, cols] takes.
+template <typename Device>
+size_t scratch_of_steps(Device& backend, Along along, int64_t n, int64_t rows, int64_t cols) {
+  Arena arena(backend, Category::weights);
+  std::vector<OptimizerSlot> slots(static_cast<size_t>(n));
+  for (OptimizerSlot& slot : slots)
+    for (Tensor OptimizerSlot::*part : {&OptimizerSlot::weight, &OptimizerSlot::gradient, &OptimizerSlot::first})
+      slot.*part = arena.take(DType::f32, {rows, cols});
+  NormalizedStepRule rule{};
+  rule.along = along;
+  rule.eps = 1e-8f;
+  const size_t before = held(backend);
+  backend.normalized_step(slots, rule);
+  return held(backend) - before;
+}
+
+// For attention_backward(), eigenvectors(), orthonormalize() and normalized_step(), the dry backend must count the
+// scratch memory that the CUDA backend takes. The emulated GPU has 4 multiprocessors.
 TEST(Workspace, IsWhatThePlanCounts) {
   auto dry = [] { return make_dry_backend(AttentionKernels::rowan, 4); };
   auto expect_same = [](size_t planned, size_t taken) {  // the stand-in rounds up to 256 bytes and adds a gap
@@ -259,6 +275,13 @@ TEST(Workspace, IsWhatThePlanCounts) {
   for (bool orthonormal : {false, true})
     expect_same(scratch_of_eigenvectors(*dry(), orthonormal),
                 scratch_of_eigenvectors(*make_cuda_backend(0), orthonormal));
+  // Columns, of more slots than one launch takes, and rows that do not fit into shared memory.
+  for (const auto& [along, n, rows, cols] :
+       {std::tuple{Along::column, 50, 6, 10}, {Along::column, 3, 6, 10}, {Along::row, 2, 1, 60000}})
+    expect_same(scratch_of_steps(*dry(), along, n, rows, cols),
+                scratch_of_steps(*make_cuda_backend(0), along, n, rows, cols));
+  EXPECT_EQ(scratch_of_steps(*dry(), Along::row, 2, 3, 40000), 0u);
+  EXPECT_EQ(scratch_of_steps(*make_cuda_backend(0), Along::row, 2, 3, 40000), 0u);
 }
 
 TEST(Failures, AttentionOfAnAbsentLibrary) {

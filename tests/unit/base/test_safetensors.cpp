@@ -189,6 +189,17 @@ TEST_F(SafeTensorsTest, SeveralFilesReadAsOne) {
   EXPECT_EQ(files.file_of("a").filename(), file_of["a"]);
   EXPECT_THROW(files.find("c"), Error);
 
+  // A path is read as it is, whatever lies beside it.
+  const fs::path whole = dir_ / "model.safetensors", index = dir_ / "model.safetensors.index.json";
+  EXPECT_THROW(TensorFiles{whole}, Error);
+  SafeTensorsWriter writer(whole, {{"c", "F32", {2}}});
+  writer.write("c", value);
+  writer.commit();
+  EXPECT_EQ(TensorFiles(index).names(), (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(TensorFiles(whole).names(), std::vector<std::string>{"c"});
+  EXPECT_EQ(TensorFiles(dir_, "model").names(), std::vector<std::string>{"c"});
+  fs::remove(whole);
+
   file_of.erase("b");
   write_safetensors_index(dir_, "model", file_of);
   EXPECT_NO_THROW(TensorFiles(dir_, "model"));  // no tensor is in the second file

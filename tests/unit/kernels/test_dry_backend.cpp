@@ -1,5 +1,7 @@
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "base/error.h"
 #include "kernels/arena.h"
 #include "kernels/dry/dry_backend.h"
@@ -70,6 +72,21 @@ TEST(DryBackend, CountsProductsAndAttention) {
   EXPECT_EQ(dry->work().bytes, 0.0);
 }
 
+// The plain kernels of attention's backward compute the scores and the gradients of the softmax weights twice.
+TEST(DryBackend, CountsWhatThePlainKernelsExecute) {
+  for (const auto& [dtype, products] : {std::pair{DType::f32, 7}, {DType::bf16, 5}}) {
+    auto dry = make_dry_backend(AttentionKernels::rowan, 132);
+    Arena arena(*dry, Category::activations);
+    const AttentionShape s{64, 256, 8, 8, 64, 1.0f};
+    Tensor qkv = arena.take(dtype, {s.tokens(), s.qkv_width()}), out = arena.take(dtype, {s.tokens(), s.out_width()}),
+           sums = arena.take(DType::f32, {s.batch, s.heads, s.seq});
+    dry->attention_forward(out, sums, qkv, s);
+    const double forward = dry->kernels().back().flops;
+    dry->attention_backward(qkv, out, out, sums, qkv, s);
+    EXPECT_EQ(dry->kernels().back().flops / forward, products / 2.0);
+  }
+}
+
 TEST(DryBackend, CountsSymmetricProducts) {
   struct Case {
     int multiprocessors;
@@ -138,6 +155,24 @@ TEST(DryBackend, CountsTheExponentialsOfActivations) {
   dry->gated_forward(Activation::relu_squared, out, gate_up);
   dry->activation_backward(Activation::relu_squared, pre, out, pre);
   EXPECT_EQ(dry->work().exponentials, 0.0);
+}
+
+// Sizes and addresses are below 2^63.
+TEST(DryBackend, RefusesMoreThanAnyMemory) {
+  auto dry = make_dry_backend();
+  Arena arena(*dry, Category::weights);
+  auto error = [](const std::function<void()>& work) -> std::string {
+    try {
+      work();
+    } catch (const OutOfMemory& refused) {
+      return refused.what();
+    }
+    return "";
+  };
+  const std::string expected = "out of memory: found 2^63 bytes or more, for weights";
+  EXPECT_EQ(error([&] { arena.take(DType::f32, {int64_t{1} << 31, int64_t{1} << 30}); }), expected);
+  EXPECT_EQ(error([&] { dry->allocate(size_t{1} << 63, Category::weights); }), expected);
+  EXPECT_EQ(error([&] { dry->allocate(PTRDIFF_MAX, Category::weights); }), "");
 }
 
 TEST(DryBackend, ChecksItsArguments) {

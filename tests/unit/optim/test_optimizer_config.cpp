@@ -76,7 +76,12 @@ TEST(OptimizerConfig, ImpossibleCombinationsSayWhy) {
   expect_refused(R"({"name": "rmnp", "ns_eps": 1e-8})", "only directions newton_schulz, polar and aurora read it");
   expect_refused(R"({"name": "muon", "adapt_eps": 1e-8})", "no second moment");
   expect_refused(R"({"name": "muon", "scale": 0.2})", "only shape_scale moonlight, axis and rms read it");
-  expect_refused(R"({"name": "muon", "equilibrate_clip": 2})", "equilibrate none and sign do not read it");
+  expect_refused(R"({"name": "muon", "equilibrate_clip": 2})", "equilibrate none, sign and row_mean do not read it");
+  expect_refused(R"({"name": "muon", "equilibrate_eps": 1e-8})", "equilibrate none and sign do not read it");
+  for (const char* ignored : {R"("equilibrate_clip": 2)", R"("equilibrate_exponent": -0.25)"})
+    expect_refused(R"({"name": "muon", "equilibrate": "row_mean", )" + std::string(ignored) + "}",
+                   "equilibrate none, sign and row_mean do not read it");
+  expect_refused(R"({"name": "soap", "retract": "frobenius"})", "decay_last: conflicts with retract");
   expect_refused(R"({"name": "normuon", "step_cap": 1})", "neither matrix nor column");
   expect_refused(R"({"name": "soap", "precondition_order": "before", "precondition_frequency": 5})",
                  "precondition_frequency: has no effect here: precondition_order before moves the bases in every step");

@@ -77,6 +77,98 @@ TEST(EveryStage, RefusesWhatItCannotDo) {
   }
 }
 
+// Each direction with each choice of the other stages either is refused when the config is read, or makes steps. A
+// stage that takes more scratch memory than it declares would fail at the first step.
+TEST(EveryStage, RunsWithEveryDirectionOrIsRefused) {
+  const std::vector<std::pair<std::string, Names>> keys = {{"form", all_names<Form>()},
+                                                           {"project", all_names<Project>()},
+                                                           {"equilibrate", all_names<Equilibrate>()},
+                                                           {"precondition", all_names<Precondition>()},
+                                                           {"renormalize", all_names<Renormalize>()},
+                                                           {"adapt", all_names<Adapt>()},
+                                                           {"shape_scale", all_names<ShapeScale>()},
+                                                           {"retract", all_names<Retract>()},
+                                                           {"magnitudes", all_names<Magnitudes>()},
+                                                           {"decay", all_names<Decay>()}};
+  int ran = 0;
+  for (const std::string& direction : all_names<Direction>())
+    for (const auto& [key, choices] : keys)
+      for (const std::string& choice : choices) {
+        const std::string config =
+            fmt::format(R"({{"name": "recipe", "lr": 0.01, "direction": "{}", "{}": "{}"}})", direction, key, choice);
+        try {
+          optimizer_config(config);
+        } catch (const Error&) {
+          continue;
+        }
+        for (const auto& [rows, cols] : {std::pair{6, 10}, {10, 6}}) {
+          Trained x(config);
+          for (int i = 0; i < 3; ++i) x.add("w" + std::to_string(i), Role::matrix, {rows, cols});
+          x.start();
+          EXPECT_NO_THROW(x.steps(2)) << config;
+          for (float w : x.values()) ASSERT_TRUE(std::isfinite(w)) << config;
+          ++ran;
+        }
+      }
+  EXPECT_GT(ran, 600);
+}
+
+// The factor of shape_scale nuclear is <momentum, direction>: the sum of magnitudes for signs, and of the rows' norms
+// for normalized rows.
+TEST(ShapeScale, NuclearIsTheDualNorm) {
+  const Floats g = normal_floats(60, 3);
+  double magnitudes = 0, norms = 0;
+  for (float value : g) magnitudes += std::fabs(value);
+  for (int i = 0; i < 6; ++i) norms += std::sqrt(dot(&g[10 * i], &g[10 * i], 10));
+  for (const auto& [direction, factor] : {std::pair{"sign", magnitudes}, {"row_normalize", norms}}) {
+    const std::string rest = fmt::format(R"("momentum": 0, "direction": "{}")", direction);
+    Trained nuclear = one_matrix(recipe("recipe", rest + R"(, "shape_scale": "nuclear")"), 6, 10),
+            plain = one_matrix(recipe("recipe", rest), 6, 10);
+    nuclear.start();
+    plain.start();
+    const Floats before = plain.values();
+    nuclear.step(0, g);
+    plain.step(0, g);
+    const Floats scaled = nuclear.values(), once = plain.values();
+    for (size_t j = 0; j < g.size(); ++j)
+      EXPECT_NEAR(scaled[j] - before[j], factor * (once[j] - before[j]), 1e-7 * factor) << direction;
+  }
+}
+
+// With decay_last, the weights after the step decay, where the mask allows it. The mask compares the step with the
+// weights before it.
+TEST(Decay, AfterTheStepFollowsItsMask) {
+  const std::string soap =
+      R"({"name": "soap-muon", "lr": 0.05, "decay": "cautious", "decay_last": true, "weight_decay": )";
+  Trained decayed = one_matrix(soap + "4}", 12, 20), plain = one_matrix(soap + "0}", 12, 20);
+  decayed.start();
+  plain.start();
+  const Floats before = plain.values();
+  for (Trained* x : {&decayed, &plain}) x->step(0, normal_floats(240, 2));
+  const Floats stepped = plain.values(), got = decayed.values();
+  int kept = 0;
+  for (size_t j = 0; j < got.size(); ++j) {
+    const bool decays = (before[j] - stepped[j]) * before[j] >= 0;
+    EXPECT_NEAR(got[j], (decays ? 1 - 0.05 * 4 : 1) * stepped[j], 1e-6) << j;
+    kept += !decays;
+  }
+  EXPECT_GT(kept, 60);
+  EXPECT_LT(kept, 180);
+}
+
+// Products of Newton-Schulz are in the dtype of the weights. Other directions, and all after a preconditioner, are
+// fp32.
+TEST(EveryStage, HasADtypeOfItsUpdates) {
+  for (const auto& [name, expected] :
+       {std::pair{"muon", DType::bf16}, {"rmnp", DType::f32}, {"soap-muon", DType::f32}}) {
+    const Recipe r = optimizer_config(R"({"name": ")" + std::string(name) + R"("})").main();
+    EXPECT_EQ(update_dtype(r, DType::bf16), expected) << name;
+    EXPECT_EQ(update_dtype(r, DType::f32), DType::f32) << name;
+  }
+  const Recipe wide = optimizer_config(R"({"name": "muon", "ns_precision": "fp32"})").main();
+  EXPECT_EQ(update_dtype(wide, DType::bf16), DType::f32);
+}
+
 // Blocks give the same result as separate matrices. The sizes are multiples of a cache line, so the gradients have the
 // same alignment in both layouts.
 TEST(Blocks, EqualMatricesOfTheirOwn) {

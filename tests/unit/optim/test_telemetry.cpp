@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 
 #include "kernels/thread_pool.h"
@@ -121,6 +122,40 @@ TEST(Telemetry, FiguresEqualTheirDefinitions) {
     EXPECT_NEAR(got.at("a.weight/clamp_rate"), clamped, 1e-9);
     EXPECT_NEAR(got.at("a.weight/alpha"), alpha * std::sqrt(1 - beta2 * beta2) / (1 - mu * mu), 1e-4);
   }
+}
+
+// The formulas of the choices differ where eps is large compared with a row: row adds eps to the sum of squares, for
+// row_mean the sum is at least eps^2.
+TEST(Telemetry, MeasuresWhatTheStageMakes) {
+  constexpr int64_t rows = 5, cols = 8;
+  Floats g = normal_floats(rows * cols, 23);
+  for (int64_t j = 0; j < 2 * cols; ++j) g[j] *= 0.02f;
+  auto measured = [&](const std::string& switches) {
+    Trained x = one_matrix(recipe("muon", R"("momentum": 0, "telemetry_every": 1, )" + switches), rows, cols);
+    x.start();
+    x.step(0, g);
+    for (const Metric& metric : x.optimizer->telemetry())
+      if (metric.name == "mean/condition_balanced") return metric.value;
+    return 0.0;
+  };
+  auto condition = [&](const std::function<double(double)>& factor) {
+    Floats m = g;
+    for (int64_t i = 0; i < rows; ++i) {
+      const double by = factor(dot(&g[i * cols], &g[i * cols], cols));
+      for (int64_t j = 0; j < cols; ++j) m[i * cols + j] *= static_cast<float>(by);
+    }
+    const std::vector<double> s = singular_values(m, rows, cols);
+    return *std::max_element(s.begin(), s.end()) / *std::min_element(s.begin(), s.end());
+  };
+  EXPECT_NEAR(measured(R"("equilibrate": "row_mean", "equilibrate_eps": 0.1)") /
+                  condition([](double square) { return 1 / std::sqrt(std::max(square, 1e-2)); }),
+              1, 1e-3);
+  EXPECT_NEAR(measured(R"("equilibrate": "row", "equilibrate_eps": 0.1)") /
+                  condition([](double square) { return 1 / std::sqrt(square + 0.1); }),
+              1, 1e-3);
+  EXPECT_NEAR(measured(R"("equilibrate": "row", "equilibrate_clip": 2)") /
+                  condition([](double square) { return std::clamp(1 / std::sqrt(square), 0.5, 2.0); }),
+              1, 1e-3);
 }
 
 TEST(Telemetry, IsMeasuredAtItsIntervalAndChangesNothing) {

@@ -10,6 +10,8 @@
 namespace rowan {
 namespace {
 
+using Names = std::vector<std::string>;
+
 // Sets CUDA_VISIBLE_DEVICES for the life of this object.
 class VisibleGpus {
  public:
@@ -39,8 +41,22 @@ TEST(SweepSlots, HaveTheGpusOfTheirRanks) {
   const VisibleGpus gpus("0,2,5,7");
   const std::vector<Slot> slots = make_slots({.ranks = 2, .gpu = true});
   ASSERT_EQ(slots.size(), 2u);
-  EXPECT_EQ(slots[0].gpus, (std::vector<int>{0, 2}));
-  EXPECT_EQ(slots[1].gpus, (std::vector<int>{5, 7}));
+  EXPECT_EQ(slots[0].gpus, (Names{"0", "2"}));
+  EXPECT_EQ(slots[1].gpus, (Names{"5", "7"}));
+}
+
+TEST(SweepSlots, KnowTheSpellingsOfCuda) {
+  const std::pair<const char*, Names> lists[] = {
+      {"GPU-8932f937-d72c-4106-c12f-20bd9faed9f6, 3,MIG-GPU-8932f937/1/2,MIG-c6d4f1ef",
+       {"GPU-8932f937-d72c-4106-c12f-20bd9faed9f6", "3", "MIG-GPU-8932f937/1/2", "MIG-c6d4f1ef"}},
+      {"0,-1,1", {"0"}},
+      {"1,two,2", {"1"}},
+      {"", {}},
+      {"NoDevFiles", {}}};
+  for (const auto& [list, expected] : lists) {
+    const VisibleGpus gpus(list);
+    EXPECT_EQ(visible_gpus(), expected) << list;
+  }
 }
 
 TEST(SweepSlots, TooFewGpusAreAnError) {

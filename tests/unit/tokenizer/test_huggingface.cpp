@@ -206,6 +206,22 @@ TEST(HuggingFace, UnigramAddsUpInDoublePrecision) {
   EXPECT_EQ(ids(unigram(rare, false), "abxy"), (Ids{2, 3, 0}));
 }
 
+// The name of the unknown token is no text, whether or not the token is an added token.
+TEST(HuggingFace, UnknownTokensHaveNoBytes) {
+  TemporaryFolder folder;
+  auto bytes_of = [&](const std::string& json, const std::string& text) {
+    folder.write("tokenizer.json", json);
+    auto tokenizer = make_tokenizer("huggingface:" + (folder / "tokenizer.json"));
+    int64_t bytes = 0;
+    for (int32_t id : tokenizer->encode(text)) bytes += tokenizer->token_bytes(id);
+    return bytes;
+  };
+  const char* bpe = R"({"added_tokens": [{"id": 2, "content": "</s>", "special": true}],
+      "model": {"type": "BPE", "unk_token": "<unk>", "vocab": {"<unk>": 0, "a": 1}, "merges": []}})";
+  EXPECT_EQ(bytes_of(bpe, "axa"), 2);
+  EXPECT_EQ(bytes_of(unigram(Json::array({{"\u2581", -2.0}, {"a", -1.0}}), false), "axa"), 3);  // a space before it
+}
+
 TEST(HuggingFace, MistakesNameTheField) {
   EXPECT_EQ(error_of(small(R"(,"end_of_word_suffix":"</w>")")),
             "tokenizer.json:1: model.end_of_word_suffix: found a text, expected an empty one");

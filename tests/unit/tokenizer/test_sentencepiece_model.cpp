@@ -66,6 +66,35 @@ TEST(Charsmap, ReplacesTheLongestKey) {
   EXPECT_EQ(applied("\ufdfa").size(), 33u);
 }
 
+// A table with one key, a byte, and its replacement.
+std::string one_key(unsigned char key, const std::string& replacement) {
+  std::vector<uint32_t> units(768);
+  units[0] = 1u << 10 | 1u << 9;  // the children of the root are at 256 ^ byte
+  const uint32_t node = 256 ^ key, value = 512;
+  units[node] = (node ^ value) << 10 | 1u << 8 | key;  // a key ends here, with its value at 512
+  units[value] = 0x80000000u;                          // the replacement at byte 0
+  const auto bytes = static_cast<uint32_t>(units.size() * sizeof units[0]);
+  std::string table(reinterpret_cast<const char*>(&bytes), sizeof bytes);
+  return table.append(reinterpret_cast<const char*>(units.data()), bytes).append(replacement).append(1, '\0');
+}
+
+// Tokenizers rely on text that stays UTF-8.
+TEST(Charsmap, GivesOnlyText) {
+  auto applied = [](const std::string& table, const std::string& text) {
+    std::string result;
+    Charsmap(table).apply(text, result);
+    return result;
+  };
+  EXPECT_EQ(applied(one_key('x', "\u00e9y"), "axb"), "a\u00e9yb");
+  for (const char* invalid : {"\xff", "y\xc3", "\xed\xa0\x80"}) try {
+      Charsmap table(one_key('x', invalid));
+      ADD_FAILURE() << "was not refused";
+    } catch (const Error& error) {
+      EXPECT_STREQ(error.what(), "precompiled_charsmap: damaged: found a replacement at byte 0 that is not UTF-8");
+    }
+  EXPECT_EQ(applied(one_key(0xc3, "y"), "a\u00e9b"), "a\u00e9b") << "a key that is the first byte of a character";
+}
+
 class ModelFile {
  public:
   explicit ModelFile(const std::string& bytes) : spec_("sentencepiece:" + folder_.write("a.model", bytes)) {}
@@ -179,6 +208,37 @@ TEST(TrainedTokenizer, TextThatDoesNotFitIsNamedInOneLine) {
   EXPECT_EQ(error("hello world\n", false), "found too little text for a vocabulary of 400 ids: it gives at most 267");
   EXPECT_EQ(error(characters, true),
             "found a vocabulary of 400 ids, expected at least 760 for the characters of the text and single bytes");
+}
+
+// Lines longer than a sentence are cut between two characters, which bytes that are not UTF-8 do not have.
+TEST(TrainedTokenizer, LongLinesThatAreNotTextAreSkipped) {
+  const std::string text = random_json_lines(1, 300);
+  auto model = [&](const std::string& more) {
+    TemporaryFolder folder;
+    TokenizerTraining training;
+    training.inputs = {folder.write("a.txt", more + "\n" + text)};
+    training.format = TextFormat::text;
+    training.vocabulary = 400;
+    return train_tokenizer(training);
+  };
+  std::string expected;
+  try {
+    expected = model("");
+  } catch (const Error& error) {
+    GTEST_SKIP() << error.what();
+  }
+  const std::string tails(5000, '\x80');
+  for (const std::string& line : {tails, "a" + tails, std::string(5000, '\xbf') + "\n" + tails})
+    EXPECT_EQ(model(line), expected) << line.substr(0, 1);
+  for (const std::string character : {"\u00e9", "\u4e2d", "\U0001f600"}) {
+    std::string line, cut;
+    for (size_t i = 0; i < 3000; ++i) {
+      if (i > 0 && i % (4000 / character.size()) == 0) cut += '\n';
+      cut += character;
+      line += character;
+    }
+    EXPECT_EQ(model(line), model(cut)) << character;
+  }
 }
 
 class ExportedModel : public testing::TestWithParam<bool> {};
