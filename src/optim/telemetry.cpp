@@ -5,6 +5,7 @@
 #include <limits>
 #include <memory>
 
+#include "base/threads.h"
 #include "kernels/backend.h"
 #include "kernels/thread_pool.h"
 #include "optim/stages.h"
