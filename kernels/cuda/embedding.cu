@@ -4,7 +4,8 @@
 // positions, and reads and writes the rows of the gradients that it updates. Lower bound on time: this traffic at the
 // bandwidth of a copy. The sort adds passes over the tokens, one for each 8 bits of the size of the vocabulary.
 // What was tried:
-// 1. The radix sort takes linear time and counts digits without atomics.
+// 1. The radix sort takes linear time and counts digits without atomics. The thread that prefetches batches could sort
+//    the tokens, but the positions within documents, which are sorted too, are known only on the device.
 // 2. The loop over the rows of a position is unrolled by four, so that a thread has several loads in flight.
 #include <algorithm>
 
