@@ -67,7 +67,7 @@ CudaBackend::CudaBackend(int index, AttentionKernels attention) : index_(index) 
          properties.major, properties.minor);
   multiprocessors_ = properties.multiProcessorCount;
   shared_limit_ = static_cast<int64_t>(properties.sharedMemPerBlockOptin) - 1024;  // 1 KB is left for static arrays
-  fused_gelu_ = properties.major >= 9;
+  hopper_ = properties.major >= 9;
   records_ = records_asked_for();
   size_t free_bytes, total_bytes;
   check(cudaMemGetInfo(&free_bytes, &total_bytes));

@@ -83,7 +83,7 @@ class CudaBackend final : public Backend {
     void* d;
     const void *c, *a, *b;
     float alpha, beta;
-    const void* bias = nullptr;  // [m]
+    const void* bias = nullptr;  // [m], added to d; or [n], which receives the bias gradient, the sums of b over k
     void* auxiliary = nullptr;   // GELU's input, written by the forward, read by the backward; has the layout of d
   };
 
@@ -145,6 +145,8 @@ class CudaBackend final : public Backend {
   // c = alpha a b + beta source for a symmetric result (symmetric.cu).
   void multiply_symmetric(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
   bool fuses(Activation kind, const Tensor& pre) const;
+  // Runs a product that also computes the bias gradient. Returns false, and runs nothing, if cuBLASLt has none.
+  bool try_bias_gradient(Product product, Operands operands, Tensor d_bias, bool accumulate);
 
   int index_;
   int multiprocessors_ = 0;
@@ -179,7 +181,8 @@ class CudaBackend final : public Backend {
   void* blas_workspace_ = nullptr;
   std::map<Product, Plan> plans_;
   std::unique_ptr<cuda::ProductChoices> choices_;  // null: each plan uses the heuristic's first answer
-  bool fused_gelu_ = false, tf32_ = false;
+  bool hopper_ = false;                            // whether the GPU is a Hopper or later
+  bool tf32_ = false;
   std::unique_ptr<cuda::CudnnAttention> cudnn_;  // runs only the shapes given to plan_attention()
 };
 

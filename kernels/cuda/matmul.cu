@@ -3,8 +3,8 @@
 // If the file holds none, plan_for() times the answers and adds the fastest to the file. Without the file, two runs
 // with the same seed could choose different algorithms and differ in their last bits.
 // FLOPs of [m, k] times [k, n]: 2 m n k. Lower bound on the time in bf16: these FLOPs at the rate of the tensor cores.
-// A bias gradient takes a separate pass over dout. The lower bound on the time of this pass is 2 bytes per bf16 value
-// at the bandwidth of a copy.
+// If cuBLASLt does not compute a bias gradient in the epilogue of a product, the gradient takes a separate pass over
+// dout. The lower bound on the time of this pass is 2 bytes per bf16 value at the bandwidth of a copy.
 #include <algorithm>
 #include <cmath>
 #include <tuple>
@@ -273,8 +273,10 @@ void CudaBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tens
     multiply(row_major(wide, {dout, true}, in), {wide.data, wide.data, in.data, dout.data, 1.0f, 0.0f});
     accumulate ? do_add(d_weight, wide) : do_copy(d_weight, wide);
   } else {
-    multiply(row_major(d_weight, {dout, true}, in),
-             {d_weight.data, d_weight.data, in.data, dout.data, 1.0f, accumulate ? 1.0f : 0.0f});
+    const Product product = row_major(d_weight, {dout, true}, in);
+    const Operands operands{d_weight.data, d_weight.data, in.data, dout.data, 1.0f, accumulate ? 1.0f : 0.0f};
+    if (!d_bias.empty() && try_bias_gradient(product, operands, d_bias, accumulate)) return;
+    multiply(product, operands);
   }
   if (d_bias.empty()) return;
   int64_t rows = dout.rows(), cols = dout.cols();
@@ -292,6 +294,18 @@ void CudaBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tens
   });
 }
 
+// cuBLASLt's epilogue stores the sums in the dtype of the product's result, and does not add them to earlier sums.
+bool CudaBackend::try_bias_gradient(Product product, Operands operands, Tensor d_bias, bool accumulate) {
+  if (!hopper_ || product.out != DType::f32) return false;
+  const bool direct = d_bias.dtype == DType::f32 && !accumulate;
+  float* sums = direct ? d_bias.as<float>() : workspace<float>(d_bias.numel());
+  product.epilogue = CUBLASLT_EPILOGUE_BGRADB;
+  operands.bias = sums;
+  if (!try_multiply(product, operands)) return false;
+  if (!direct) sum_partials(d_bias, sums, 1, accumulate);
+  return true;
+}
+
 void CudaBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float alpha, float beta, Result result) {
   do_matmul_add(c, c, a, b, alpha, beta, result);
 }
@@ -303,9 +317,9 @@ void CudaBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const
 }
 
 // cuBLASLt's GELU epilogue computes the tanh form. The row length of its auxiliary matrix must be a multiple of 8. As
-// in llm.c, GPUs before Hopper do not use the epilogue (fused_gelu_).
+// in llm.c, GPUs before Hopper do not use the epilogue.
 bool CudaBackend::fuses(Activation kind, const Tensor& pre) const {
-  return fused_gelu_ && kind == Activation::gelu_tanh && pre.dtype == DType::bf16 &&
+  return hopper_ && kind == Activation::gelu_tanh && pre.dtype == DType::bf16 &&
          vector_width({pre.data}, pre.cols()) > 1;
 }
 

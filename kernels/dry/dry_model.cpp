@@ -104,7 +104,8 @@ void DryBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weight
                 product_flops(dout.dim(0), weight.dim(1), dout.dim(1)));
 }
 
-// A GPU sums the bias gradient in a separate kernel, which reads dout a second time.
+// CudaBackend::try_bias_gradient needs an fp32 gradient. Else a GPU sums the bias gradient in a separate kernel,
+// which reads dout a second time.
 void DryBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in, bool accumulate) {
   const Tensor added[] = {accumulate ? d_weight : Tensor(), accumulate ? d_bias : Tensor()};
   count_product("linear", d_weight, dout.dtype, {dout, in, added[0], added[1]}, {d_weight, d_bias},
@@ -113,7 +114,8 @@ void DryBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tenso
     use_scratch(sizeof(float) * static_cast<double>(d_weight.numel()));
   if (d_bias.empty()) return;
   const double bytes = static_cast<double>(dout.bytes() + (accumulate ? 2 : 1) * d_bias.bytes());
-  kernels_.push_back({"bias gradients", Bound::copy, dout.dtype, 1, 0, bytes});
+  kernels_.push_back(
+      {"bias gradients", d_weight.dtype == DType::f32 ? Bound::epilogue : Bound::copy, dout.dtype, 1, 0, bytes});
 }
 
 void DryBackend::do_matmul(Tensor c, const Operand& a, const Operand& b, float, float beta, Result result) {

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <thread>
 #include <vector>
 
@@ -57,7 +58,7 @@ struct Description {
   bool has(int part) const { return (epilogue & part) != 0; }
 };
 constexpr int bias_part = CUBLASLT_EPILOGUE_BIAS, gelu_part = CUBLASLT_EPILOGUE_GELU, slope_part = 64,
-              auxiliary_part = 128;
+              auxiliary_part = 128, sums_of_b = CUBLASLT_EPILOGUE_BGRADB;
 
 float sigmoid(float x) { return 1.0f / (1.0f + std::exp(-x)); }
 float inner(float x) { return 1.5957691216057308f * (x + 0.044715f * x * x * x); }
@@ -243,6 +244,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   if (a.batch != d.batch || b.batch != d.batch || a.type != b.type) return CUBLAS_STATUS_INVALID_VALUE;
   if (a.type == CUDA_R_32F && d.type != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (epilogues_declined && m.epilogue != CUBLASLT_EPILOGUE_DEFAULT) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (m.has(sums_of_b) && (m.bias_type != d.type || d.batch > 1)) return CUBLAS_STATUS_NOT_SUPPORTED;
   if (m.tf32 && a.type != CUDA_R_32F) return CUBLAS_STATUS_INVALID_VALUE;
   const Preference& p = *reinterpret_cast<Preference*>(preference);
   if (d.type == CUDA_R_16BF && (p.reductions & ~uint32_t(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE)))
@@ -278,8 +280,9 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
       !is_device_range(A, a.bytes()) || !is_device_range(B, b.bytes()) || !is_device_range(D, d.bytes()) ||
       !is_device_range(workspace, workspace_bytes))
     return CUBLAS_STATUS_INVALID_VALUE;
-  Layout bias_layout{m.bias_type, d.rows, 1, int64_t(d.rows), 0, 1};
-  if (m.has(bias_part) && !is_device_range(m.bias, bias_layout.bytes())) return CUBLAS_STATUS_INVALID_VALUE;
+  const uint64_t biases = m.has(sums_of_b) ? d.cols : d.rows;
+  Layout bias_layout{m.bias_type, biases, 1, int64_t(biases), 0, 1};
+  if (m.has(bias_part | sums_of_b) && !is_device_range(m.bias, bias_layout.bytes())) return CUBLAS_STATUS_INVALID_VALUE;
   Layout other{d.type, d.rows, d.cols, m.auxiliary_ld, 0, 1};
   if (m.has(auxiliary_part) && (d.batch > 1 || m.auxiliary_ld % 8 || !other.valid() || overlap(m.auxiliary) ||
                                 !is_device_range(m.auxiliary, other.bytes())))
@@ -296,6 +299,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t description
       if (m.tf32)
         for (std::vector<float>* factor : {&left, &right})
           for (float& x : *factor) x = to_tf32(x);
+      for (uint64_t col = 0; m.has(sums_of_b) && col < d.cols; ++col)
+        bias_layout.set(const_cast<void*>(m.bias), col, std::accumulate(&right[col * k], &right[col * k] + k, 0.0f));
       for (uint64_t col = 0; col < d.cols; ++col)
         for (uint64_t row = 0; row < d.rows; ++row) {
           float sum = 0.0f;

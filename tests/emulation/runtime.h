@@ -24,7 +24,7 @@ void limit_memory(size_t bytes);
 // Slows all of cuBLASLt's algorithms, numbered 0 to 7, except `algorithm`; -1: slows none. Each algorithm adds in a
 // different order.
 void make_fastest(int algorithm);
-// Sets whether cuBLASLt refuses products with an epilogue (bias, GELU).
+// Sets whether cuBLASLt refuses products with an epilogue (bias, bias gradient, GELU).
 void decline_epilogues(bool declined);
 
 }  // namespace emulation

@@ -12,6 +12,7 @@
 #include "emulation/runtime.h"
 #include "kernels/backend.h"
 #include "kernels/dry/dry_backend.h"
+#include "kernels/floats.h"
 #include "small_run.h"
 #include "temporary_folder.h"
 #include "train/loop.h"
@@ -211,6 +212,34 @@ size_t held(const Backend&) {
 }
 
 size_t held(const DryBackend& dry) { return dry.bytes(); }
+
+// A product that also computes the bias gradient needs no scratch memory. The separate pass keeps its partial sums
+// there.
+TEST(Failures, ABiasGradientWhoseEpilogueIsDeclinedTakesAPass) {
+  for (bool declined : {false, true}) {
+    emulation::decline_epilogues(declined);
+    auto backend = make_cuda_backend(0);
+    Arena arena(*backend, Category::workspace);
+    constexpr int64_t rows = 70, outputs = 9;
+    Tensor dout = arena.take(DType::bf16, {rows, outputs}), in = arena.take(DType::bf16, {rows, 16}),
+           d_weight = arena.take(DType::f32, {outputs, 16}), d_bias = arena.take(DType::f32, {outputs});
+    std::vector<float> values;
+    for (int64_t i = 0; i < rows * outputs; ++i) values.push_back(static_cast<float>(i % outputs + 1));
+    upload_floats(*backend, dout, values.data());
+    const size_t before = held(*backend);
+    for (float times : {1.0f, 2.0f}) {
+      backend->linear_backward_weight(d_weight, d_bias, dout, in, times > 1);
+      std::vector<float> sums(outputs);
+      backend->download(sums.data(), d_bias);
+      for (int64_t o = 0; o < outputs; ++o)
+        EXPECT_EQ(sums[static_cast<size_t>(o)], times * static_cast<float>(rows * (o + 1))) << o;
+      if (times == 1) {
+        EXPECT_EQ(held(*backend) > before, declined);
+      }
+    }
+  }
+  emulation::decline_epilogues(false);
+}
 
 // Bytes of scratch memory that the first attention_backward() on a backend takes.
 template <typename Device>
