@@ -222,7 +222,10 @@ TEST(Blocks, OfColumnsEqualMatricesOfTheirOwn) {
     }
   Trained cut(R"({"name": "muon", "blocks": "heads"})");
   cut.add("o", Role::matrix, {rows, heads * width}, width);
-  EXPECT_NE(stage_refusal([&] { cut.start({{0, size}}); }).find("whole of o or of its blocks"), std::string::npos);
+  EXPECT_NE(stage_refusal([&] {
+              cut.start({{0, size}});
+            }).find("expected the whole matrix or whole blocks"),
+            std::string::npos);
 }
 
 // The blocks of q, and of GPT-2's q, k and v in one matrix, are the rows of one or two heads. The blocks of the output
@@ -282,7 +285,7 @@ TEST(Blocks, GiveTheSameBitsInShares) {
   Trained uneven = one_matrix(R"({"name": "muon", "blocks": 3})", 12, 64);
   EXPECT_NE(stage_refusal([&] {
               uneven.start({{0, 300}});
-            }).find("whole of a.weight or of its blocks"),
+            }).find("expected the whole matrix or whole blocks"),
             std::string::npos);
 }
 
