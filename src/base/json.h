@@ -31,6 +31,7 @@ struct JsonSource {
   std::string name;  // file name, for messages
   std::string text;  // the text as read, used to find line numbers
   std::vector<Edited> edited = {};
+  bool of_run = false;  // the config.json of a run, with every default of the version that wrote it
 };
 
 // Parses source.text. Throws Error "NAME:LINE:COLUMN: ..." if it is not JSON. Comments, trailing commas, duplicate
@@ -54,6 +55,7 @@ class JsonObject {
   // Whether the key is present. finish() then lists the key as allowed, but does not count it as read.
   bool has(const std::string& key) const;
   const std::string& path() const { return path_; }
+  const JsonSource& source() const { return *source_; }
 
   // Each of the next functions up to raw() reads the value of one key. An absent key is an error if the function has a
   // fallback parameter and none is given.

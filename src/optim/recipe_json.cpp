@@ -42,6 +42,9 @@ void visit_switches(Recipe& r, Switches& s) {
     if (stage->switches) stage->switches(r, s);
 }
 
+// The JSON value of a switch that 0 turns off.
+Json number_or_null(auto value) { return value != 0 ? Json(value) : Json(); }
+
 class Reader : public Switches {
  public:
   explicit Reader(JsonObject& object) : object_(object) {}
@@ -53,26 +56,26 @@ class Reader : public Switches {
   }
 
   void number(const char* key, double& field, double min, double max) override {
-    if (idle(key)) return;
+    if (idle(key, field)) return;
     field = object_.number(key, field, min == tiny ? std::numeric_limits<double>::lowest() : min, max);
     if (min == tiny && field < tiny) object_.fail(key, fmt::format("found {}, expected at least 1e-30", field));
   }
   void set(const char* key, double& field, double min, double max) override {
-    if (idle(key) || !object_.has(key)) return;
+    if (idle(key, number_or_null(field)) || !object_.has(key)) return;
     if (object_.raw(key).is_null())
       field = 0;
     else
       number(key, field, min, max);
   }
   void set(const char* key, int64_t& field, int64_t min, int64_t max) override {
-    if (idle(key) || !object_.has(key)) return;
+    if (idle(key, number_or_null(field)) || !object_.has(key)) return;
     field = object_.raw(key).is_null() ? 0 : object_.integer(key, field, min, max);
   }
   void integer(const char* key, int64_t& field, int64_t min, int64_t max) override {
-    if (!idle(key)) field = object_.integer(key, field, min, max);
+    if (!idle(key, field)) field = object_.integer(key, field, min, max);
   }
   void flag(const char* key, bool& field) override {
-    if (!idle(key)) field = object_.boolean(key, field);
+    if (!idle(key, field)) field = object_.boolean(key, field);
   }
   void betas(Recipe& r) override {
     if (idle("betas")) return;
@@ -143,16 +146,17 @@ class Reader : public Switches {
 
  private:
   void choice_of(const char* key, int& value, const Names& names) override {
-    if (idle(key)) return;
+    if (idle(key, names[static_cast<size_t>(value)])) return;
     const std::string name = object_.choice(key, names, names[static_cast<size_t>(value)]);
     value = static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin());
   }
   // Whether the switches being visited have no effect. A key that several stages share is refused only if no stage
-  // reads it, with the reason of the first.
-  bool idle(const char* key) {
+  // reads it, with the reason of the first. In the config of a run, it may have the value that it has without the key:
+  // the version that wrote the config may have read it.
+  bool idle(const char* key, const Json& unset = Json::value_t::discarded) {
     if (!idle_)
       read_.insert(key);
-    else if (object_.has(key))
+    else if (object_.has(key) && !(object_.raw(key) == unset && object_.source().of_run))
       refused_.emplace(key, idle_);
     return idle_ != nullptr;
   }
@@ -169,10 +173,8 @@ class Writer : public Switches {
   explicit Writer(Json& json) : json_(json) {}
 
   void number(const char* key, double& field, double, double) override { write(key, field); }
-  void set(const char* key, double& field, double, double) override { write(key, field != 0 ? Json(field) : Json()); }
-  void set(const char* key, int64_t& field, int64_t, int64_t) override {
-    write(key, field != 0 ? Json(field) : Json());
-  }
+  void set(const char* key, double& field, double, double) override { write(key, number_or_null(field)); }
+  void set(const char* key, int64_t& field, int64_t, int64_t) override { write(key, number_or_null(field)); }
   void integer(const char* key, int64_t& field, int64_t, int64_t) override { write(key, field); }
   void flag(const char* key, bool& field) override { write(key, field); }
   void betas(Recipe& r) override { write("betas", std::vector<double>{r.beta1, r.beta2}); }

@@ -93,7 +93,7 @@ std::vector<std::string> notes_on(const ResultSet& set) {
 }
 
 Rates rates_of(const ResultRun& run) {
-  auto source = std::make_shared<const JsonSource>(JsonSource{run.name, ""});
+  auto source = std::make_shared<const JsonSource>(JsonSource{.name = run.name, .text = "", .of_run = true});
   return parse_optimizer(JsonObject(source, run.config).object("optimizer", true), std::max<int64_t>(run.planned, 1))
       .rates();
 }

@@ -113,6 +113,7 @@ TrainConfig load_config(const std::string& path, const std::vector<Edit>& edits)
 TrainConfig parse_config(JsonSource text, const std::vector<Edit>& edits) {
   auto source = std::make_shared<JsonSource>(std::move(text));
   Json json = parse_json(*source);
+  source->of_run = json.contains("version");
   for (const Edit& edit : edits) {
     apply_edit(json, edit);
     source->edited.push_back({edit.path, edit.origin});

@@ -255,7 +255,7 @@ TEST_F(Sweep, TooManyCellsAreRefusedAtOnce) {
   sweep["axes"] = axes;
   sweep["against"] = "";
   write_file_atomically(file(), sweep.dump());
-  expect_mistake("sweep " + file().string(), "axes: found 1e+12 cells, expected at most 100000");
+  expect_mistake("sweep " + file().string(), "axes: found 1000000000000 cells, expected at most 100000");
 }
 
 TEST_F(Sweep, MistakesAreOneLineAndLeaveNothing) {

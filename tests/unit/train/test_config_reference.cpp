@@ -212,6 +212,30 @@ TEST(ResolvedConfig, SaysWhichRunItIs) {
     EXPECT_NE(identity_of(load_config(path, {other}).resolved), before) << other;
 }
 
+// Version 0.2.0 wrote keys that its equilibration of nanochat did not read, and later versions refuse.
+TEST(ResolvedConfig, OfAnEarlierVersionMayHaveKeysWithoutEffect) {
+  const TemporaryFolder folder;
+  Json json = Json::parse(read_file(source_path("configs/quickstart.json")));
+  json["optimizer"] = {{"name", "nanochat"}, {"lr", 0.02}, {"equilibrate_clip", nullptr}};
+  json["optimizer"]["equilibrate_exponent"] = -0.5;
+  auto resolved_or_error = [&]() -> Json {
+    try {
+      return load_config(folder.write("config.json", json.dump()), {}).resolved["optimizer"];
+    } catch (const Error& error) {
+      return error.what();
+    }
+  };
+  auto refuses = [&](const std::string& key) {
+    return resolved_or_error().dump().find("optimizer." + key + ": has no effect here") != std::string::npos;
+  };
+  EXPECT_TRUE(refuses("equilibrate_clip"));
+  json["version"] = "0.2.0";
+  EXPECT_EQ(resolved_or_error()["equilibrate"], "row_mean");
+  EXPECT_FALSE(resolved_or_error().contains("equilibrate_exponent"));
+  json["optimizer"]["equilibrate_exponent"] = -0.25;
+  EXPECT_TRUE(refuses("equilibrate_exponent"));
+}
+
 TEST(ResolvedConfig, AnEvaluationReadsWhat20StepsRead) {
   const std::string path = source_path("configs/examples/own_text.json");
   const TrainConfig config = load_config(path, {});
