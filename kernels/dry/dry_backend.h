@@ -160,9 +160,10 @@ class DryBackend final : public Backend {
 inline constexpr int planned_multiprocessors = 132;
 inline constexpr int64_t planned_shared_bytes = 226 * 1024;
 
-// Makes a backend that counts the scratch memory of some operations, as the CUDA backend allocates it on a GPU with
-// this number of multiprocessors. If `multiprocessors` is 0, it counts only the CPU's scratch memory of eigenvectors()
-// and orthonormalize().
+// Makes a backend. If `multiprocessors` is above 0, it counts cuBLASLt's workspace and the scratch memory of some
+// operations, as the CUDA backend allocates them on a GPU with this number of multiprocessors. If it is 0, it counts
+// the CPU's scratch memory of eigenvectors() and orthonormalize(). In both cases, plan_attention() counts cuDNN's
+// workspace if `attention` is cudnn.
 std::unique_ptr<DryBackend> make_dry_backend(AttentionKernels attention = AttentionKernels::rowan,
                                              int multiprocessors = 0);
 

@@ -144,7 +144,7 @@ void DryBackend::count_matmul(Tensor c, Tensor added, const Operand& a, const Op
   if (multiprocessors_) kernels_.push_back({"mirror", Bound::copy, c.dtype, 1, 0, static_cast<double>(c.bytes())});
 }
 
-// CudaBackend::fuses fuses only the tanh form of GELU, and only in bf16.
+// A GPU fuses only the tanh form of GELU into the product, and only in bf16 (CudaBackend::fuses()).
 void DryBackend::do_linear_activation_forward(Activation kind, Tensor out, Tensor pre, Tensor in, Tensor weight,
                                               Tensor bias) {
   Backend::do_linear_activation_forward(kind, out, pre, in, weight, bias);

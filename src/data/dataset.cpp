@@ -130,7 +130,7 @@ Dataset::Range Dataset::content(int64_t document) const {
 
 int64_t Dataset::read(int64_t row, int32_t* inputs, int32_t* targets) const {
   const int64_t T = sequence_length_;
-  int64_t used, counted;  // numbers of inputs that are not padding, and of targets that count
+  int64_t used, counted;  // numbers of inputs that are not padding, and of their targets inside the data
   if (reading_ == Reading::packed) {
     const int64_t begin = row * T;
     used = std::min(T, tokens() - begin);

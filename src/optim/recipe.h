@@ -102,8 +102,8 @@ struct Blocks {
   std::vector<int64_t> rows;  // number of rows of each block
 };
 
-// A momentum schedule: linear from `from` to the recipe's momentum over `steps` steps, then linear to `end` while the
-// learning rate decays (Pace::fall).
+// A momentum schedule: linear from `from` to the recipe's momentum over `steps` steps, then constant. While the
+// learning rate decays, the fraction Pace::fall of the way from this value to `end` is added.
 struct MomentumCourse {
   double from = 0;  // initial value; 0: momentum stays constant
   int64_t steps = 0;

@@ -89,7 +89,6 @@ class Reader : public Switches {
   }
   void momentum(Recipe& r) override {
     if (idle("momentum") || !object_.has("momentum")) return;
-    const bool follows = r.beta == r.momentum;  // most recipes use one coefficient for both, so beta changes too
     r.momentum_course = {};
     if (object_.raw("momentum").is_object()) {
       JsonObject course = object_.object("momentum");
@@ -101,7 +100,8 @@ class Reader : public Switches {
     } else {
       r.momentum = object_.number("momentum", {}, 0, most);
     }
-    if (r.form == Form::ema && (follows || !object_.has("beta"))) r.beta = r.momentum;
+    // Most recipes with an EMA use one coefficient for both.
+    if (r.form == Form::ema && !object_.has("beta")) r.beta = r.momentum;
   }
   void coefficients(Recipe& r) override {
     if (idle("ns_steps") || idle("ns_coefficients")) return;

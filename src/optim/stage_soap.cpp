@@ -218,7 +218,8 @@ struct Matrix {
   }
 };
 
-// Adam's direction in both bases, with second moments of the gradient or, for soap_momentum, of the update.
+// Divides the rotated update by the roots of second moments, as Adam does. These are moments of the rotated gradient
+// or, for soap_momentum, of the rotated update.
 void adam_in_basis(StageRun& x, double root_scale) {
   SecondMomentRule rule;
   rule.beta = f(x.recipe.beta2);

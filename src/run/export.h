@@ -29,9 +29,9 @@ using ExportFiles = std::map<std::string, std::string>;
 void export_model(const ModelConfig& config, const TensorFiles& files, DType dtype, const Tokenizer* tokenizer,
                   const std::filesystem::path& folder, const ExportFiles& beside = {});
 
-// Returns tokenizer.json and tokenizer_config.json, by which transformers loads the same tokenizer and adds no tokens
-// around a text. `longest` is the model's number of positions. Throws Error if the format of tokenizer.json cannot
-// express the tokenizer.
+// Returns tokenizer.json and tokenizer_config.json. With them, transformers encodes text as `tokenizer` does, except
+// text that spells a special token, and adds no tokens around it. `longest` is the model's number of positions. Throws
+// Error if the format of tokenizer.json cannot express the tokenizer.
 ExportFiles tokenizer_files(const Tokenizer& tokenizer, int64_t longest);
 
 // Returns README.md, the model card, which describes the model, its training and its use. Returns nothing if `folder`

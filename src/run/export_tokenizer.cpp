@@ -47,8 +47,9 @@ std::optional<std::pair<int32_t, int32_t>> parts_of(const PairMerges& merges, co
   return std::pair(ids[0], ids[1]);
 }
 
-// A byte-level BPE tokenizer. `tokens` holds the bytes of each token in merge order. It does not contain the end token,
-// whose id follows the last one. If `merges_pieces` is false, no merges are written.
+// A byte-level BPE tokenizer. tokens[id] holds the bytes of token `id`; merges with lower ids come first. The end token
+// is not in `tokens`, and its id is tokens.size(). If `merges_pieces` is false, no merges are written, and text is not
+// divided into pieces.
 Json byte_tokenizer(const std::vector<std::string>& tokens, bool merges_pieces) {
   const ByteAlphabet alphabet;
   Json vocabulary = Json::object(), merges = Json::array();

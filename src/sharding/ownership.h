@@ -1,8 +1,9 @@
 // Ownership: which rank updates which part of each parameter. It is a pure function of the parameters, the costs of
-// their updates and the number of ranks, so every rank computes the same plan without communication. Matrices whose
-// atom is the matrix are assigned longest-processing-time first (Graham, "Bounds on multiprocessing timing anomalies",
-// 1969). A matrix that is updated in equal blocks of rows may first be cut into runs of consecutive blocks. Then the
-// other parameters are divided by rows or elements, so that the ranks need nearly equal memory.
+// their updates and the number of ranks, so every rank computes the same plan without communication. Atom
+// (optim/share.h) says which part of a parameter can be updated alone. First, matrices with Atom::matrix that are
+// updated in equal blocks of rows may be cut into runs of consecutive blocks. Then these runs, and the matrices that
+// stay whole, are assigned longest-processing-time first (Graham, "Bounds on multiprocessing timing anomalies", 1969).
+// Last, the other parameters are divided by rows or elements, so that the ranks need nearly equal memory.
 #pragma once
 
 #include <cstdint>

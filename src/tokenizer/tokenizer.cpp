@@ -1,5 +1,7 @@
 #include "tokenizer/tokenizer.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/files.h"
 #include "base/names.h"
@@ -62,8 +64,10 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec, InvalidUtf8 i
   } else if (kind == "huggingface" && !file.empty()) {
     tokenizer = make_huggingface(file);
   } else {
+    const std::vector<std::string> kinds = {"bytes", "gpt2", "sentencepiece", "huggingface"};
+    const bool known = std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
     fail("tokenizer: found '{}', expected bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE{}", spec,
-         did_you_mean(kind, {"bytes", "gpt2", "sentencepiece", "huggingface"}));
+         known ? "" : did_you_mean(kind, kinds));
   }
   tokenizer->spec_ = spec;
   return tokenizer;

@@ -125,7 +125,7 @@ TEST_F(RunFolderTest, ATextThatGrowsIsTheSameText) {
     text.insert(text.end(), {20, 21, 22});
     expect_like_fresh(text, 11);
     text[12] = 0;
-    expect_like_fresh(text, 16);  // token 12 has changed
+    expect_like_fresh(text, 16);  // a token that was read has changed, so the last 16 are read again
   }
 }
 

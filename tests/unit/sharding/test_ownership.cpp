@@ -105,8 +105,8 @@ TEST(Ownership, IsBalancedOnEightRanks) {
 }
 
 TEST(Ownership, BalancesMatchThePublishedPackings) {
-  // The ratio of the largest to the mean load of 8 ranks if the matrices are assigned in the order of their costs, each
-  // to the rank with the least load. Megatron-Core's layer-wise optimizer uses this method.
+  // The largest load divided by the mean load of 8 ranks, if each matrix, in descending order of cost, goes to the rank
+  // with the least load so far.
   Case small = make(Recipe::matrices, llama_130m), large = make(Recipe::matrices, llama_350m);
   EXPECT_NEAR(Ownership(small.table, small.costs, 8).work_balance(), 1.019, 0.002);
   EXPECT_NEAR(Ownership(large.table, large.costs, 8).work_balance(), 1.000, 0.002);

@@ -92,6 +92,7 @@ TEST(Tokenizer, BytesAreThemselves) {
 
 TEST(Tokenizer, MistakesNameTheSpec) {
   EXPECT_NE(message_of("gtp2:x").find("did you mean 'gpt2'"), std::string::npos);
+  EXPECT_EQ(message_of("gpt2").find("did you mean"), std::string::npos) << "a file is missing, not the kind";
   EXPECT_NE(message_of("gpt2:/no/such").find("/no/such"), std::string::npos);
   EXPECT_NE(message_of("sentencepiece:/no/such").find("/no/such"), std::string::npos);
   EXPECT_NE(message_of("gpt2").find("gpt2:FILE"), std::string::npos);
