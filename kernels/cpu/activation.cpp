@@ -1,7 +1,10 @@
 // Activation functions, gated and plain. Values read and written for each value of `out` or `dout`: gated forward 3,
 // gated backward 5, plain forward 2, plain backward 3. A value has 4 bytes in fp32, 2 in bf16. Lower bound on the time:
-// this traffic at the rate of a copy. What was tried: Prefetching the next row in the gated loops, whose rows are read
-// as two or three sequences. On Zen 4 with rows of 352 that are not in cache, the forward is 1.3 to 1.6 times as fast.
+// this traffic at the rate of a copy. What was tried:
+// 1. Prefetching the next row in the gated loops, in the order of its addresses, every 128 elements. On Zen 4 with one
+// thread and rows that are not in cache, the forward is 1.9 to 2.6 times as fast for rows of 352, and 1.1 to 1.3 times
+// for rows of 3072.
+// 2. Prefetching whole rows at once. Rows of 1536 and more became slower than without a prefetch.
 #include <algorithm>
 
 #include "kernels/cpu/cpu_backend.h"
@@ -12,6 +15,7 @@ namespace rowan {
 namespace {
 
 constexpr int64_t piece = 16384;
+constexpr int64_t ahead = 128;  // elements between two prefetches of the next row
 // gelu_tanh(x) = x (1 + tanh(u)) / 2 = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3).
 constexpr float two_root = 1.59576912f, cubic = 0.044715f;
 
@@ -65,12 +69,6 @@ void with_activation(DType dtype, Activation kind, F&& f) {
   });
 }
 
-// Prefetches a row while the loop works on the row before it, except the end of rows over 8 KB.
-template <typename T>
-void prefetch_row(const T* row, int64_t width) {
-  cpu::prefetch(row, std::min<int64_t>(8192, width * static_cast<int64_t>(sizeof(T))));
-}
-
 }  // namespace
 
 void CpuBackend::do_gated_forward(Activation kind, Tensor out, Tensor gate_up) {
@@ -81,9 +79,12 @@ void CpuBackend::do_gated_forward(Activation kind, Tensor out, Tensor gate_up) {
       for (int64_t n = begin; n < end; ++n) {
         const T *gate = gate_up.as<T>() + n * 2 * width, *up = gate + width;
         T* to = out.as<T>() + n * width;
-        prefetch_row(gate + 2 * width, 2 * width);
+        for (int64_t first = 0; first < width; first += ahead) {
+          const int64_t last = std::min(width, first + ahead);
+          cpu::prefetch(gate + 2 * (width + first), 2 * (last - first) * sizeof(T));
 #pragma omp simd
-        for (int64_t i = 0; i < width; ++i) cpu::store(to[i], act.value(cpu::load(gate[i])) * cpu::load(up[i]));
+          for (int64_t i = first; i < last; ++i) cpu::store(to[i], act.value(cpu::load(gate[i])) * cpu::load(up[i]));
+        }
       }
     });
   });
@@ -97,13 +98,16 @@ void CpuBackend::do_gated_backward(Activation kind, Tensor d_gate_up, Tensor dou
       for (int64_t n = begin; n < end; ++n) {
         const T *gate = gate_up.as<T>() + n * 2 * width, *up = gate + width, *gradient = dout.as<T>() + n * width;
         T *d_gate = d_gate_up.as<T>() + n * 2 * width, *d_up = d_gate + width;
-        prefetch_row(gate + 2 * width, 2 * width);
-        prefetch_row(gradient + width, width);
+        for (int64_t first = 0; first < width; first += ahead) {
+          const int64_t last = std::min(width, first + ahead);
+          cpu::prefetch(gate + 2 * (width + first), 2 * (last - first) * sizeof(T));
+          cpu::prefetch(gradient + width + first, (last - first) * sizeof(T));
 #pragma omp simd
-        for (int64_t i = 0; i < width; ++i) {
-          float g = cpu::load(gate[i]), u = cpu::load(up[i]), d = cpu::load(gradient[i]);
-          cpu::store(d_gate[i], d * u * act.slope(g));
-          cpu::store(d_up[i], d * act.value(g));
+          for (int64_t i = first; i < last; ++i) {
+            float g = cpu::load(gate[i]), u = cpu::load(up[i]), d = cpu::load(gradient[i]);
+            cpu::store(d_gate[i], d * u * act.slope(g));
+            cpu::store(d_up[i], d * act.value(g));
+          }
         }
       }
     });
