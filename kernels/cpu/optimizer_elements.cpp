@@ -127,7 +127,7 @@ void CpuBackend::do_apply(Tensor update, const std::vector<OptimizerSlot>& slots
       const float f = factors.empty() ? 1.0f : factors.as<float>()[at];
       return std::pair(step_of(f, slot.scale), keeps.empty() ? keep_of(f, slot.scale) : keeps.as<float>()[at]);
     };
-    float* memory = lines((rule.decay_last ? 6 : 3) * cols);
+    float* memory = lines(3 * cols);
     float *steps = memory + cols, *kept = memory + 2 * cols;
     const bool by_column = rule.along == Along::column && !(factors.empty() && keeps.empty());
     if (by_column)
@@ -141,17 +141,7 @@ void CpuBackend::do_apply(Tensor update, const std::vector<OptimizerSlot>& slots
         u = memory;
       }
       auto write = [&](auto keep, auto step) {
-        if (!rule.decay_last) return cpu::update(slot, i * cols, cols, rule.rounding, rule.mask, keep, step);
-        float *shares = memory + 3 * cols, *decayed = memory + 4 * cols;
-        const float* w = open(slot.value(), i * cols, cols, memory + 5 * cols);
-#pragma omp simd
-        for (int64_t j = 0; j < cols; ++j) {
-          shares[j] = allows(rule.mask, step(j), w[j]) ? keep(j) : 1.0f;
-          decayed[j] = shares[j] * step(j);
-        }
-        cpu::update(
-            slot, i * cols, cols, rule.rounding, Mask::none, [=](int64_t j) { return shares[j]; },
-            [=](int64_t j) { return decayed[j]; });
+        cpu::update(slot, i * cols, cols, rule.rounding, rule.mask, keep, step, rule.decay_last);
       };
       if (by_column) {
         write([=](int64_t j) { return kept[j]; }, [=](int64_t j) { return steps[j] * u[j]; });

@@ -86,31 +86,39 @@ inline bool allows(Mask mask, float step, float w) {
   return (mask == Mask::none) | (product > 0.0f) | ((mask != Mask::same_sign) & (product == 0.0f));
 }
 
-// w = keep(j) w - step(j) for elements begin + j of a slot, j < count. keep is 1 where the mask excludes decay.
+// w = keep(j) w - step(j) for elements begin + j of a slot, j < count, or keep(j) (w - step(j)) if decay_last. keep is
+// 1 where the mask excludes decay.
 template <typename Keep, typename Step>
 void update(const OptimizerSlot& slot, int64_t begin, int64_t count, const Rounding& rounding, Mask mask, Keep keep,
-            Step step) {
+            Step step, bool decay_last = false) {
+  auto kept = [&](int64_t j, float w) { return allows(mask, step(j), w) ? keep(j) : 1.0f; };
+  auto taken = [&](int64_t j, float w) { return decay_last ? kept(j, w) * step(j) : step(j); };
   if (slot.value().dtype == DType::f32) {
     float* w = slot.value().as<float>() + begin;
-    if (mask == Mask::none) {
+    if (mask == Mask::none && !decay_last) {
 #pragma omp simd
       for (int64_t j = 0; j < count; ++j) w[j] = keep(j) * w[j] - step(j);
     } else {
 #pragma omp simd
-      for (int64_t j = 0; j < count; ++j) w[j] = (allows(mask, step(j), w[j]) ? keep(j) : 1.0f) * w[j] - step(j);
+      for (int64_t j = 0; j < count; ++j) w[j] = kept(j, w[j]) * w[j] - taken(j, w[j]);
     }
     if (!slot.master.empty()) close(slot.weight, begin, count, w);
     return;
   }
   bf16* w = slot.weight.as<bf16>() + begin;
-  auto kept = [&](int64_t j) { return allows(mask, step(j), to_float(w[j])) ? keep(j) : 1.0f; };
   if (rounding.stochastic) {
-    for (int64_t j = 0; j < count; ++j)
-      w[j] = round_stochastic(kept(j) * to_float(w[j]) - step(j), random_bits(rounding, slot.index + begin + j));
+    for (int64_t j = 0; j < count; ++j) {
+      const float before = to_float(w[j]);
+      w[j] =
+          round_stochastic(kept(j, before) * before - taken(j, before), random_bits(rounding, slot.index + begin + j));
+    }
     return;
   }
 #pragma omp simd
-  for (int64_t j = 0; j < count; ++j) store(w[j], rounded(kept(j) * to_float(w[j])) - step(j));
+  for (int64_t j = 0; j < count; ++j) {
+    const float before = to_float(w[j]);
+    store(w[j], rounded(kept(j, before) * before) - taken(j, before));
+  }
 }
 
 }  // namespace rowan::cpu

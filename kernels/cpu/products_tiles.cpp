@@ -170,7 +170,7 @@ class Matrices {
           float* to = left + i * count + x * height;
           if (height == group && x + 1 < count && row + i + at_once <= p_.m) {
             for (int64_t y = 0; y < at_once; y += 4) {  // the copy for the next x overwrites the surplus
-              const cpu::Four values = cpu::load_four(from + i + y);
+              const auto values = cpu::load_four<float>(from + i + y);
               std::memcpy(to + y, &values, sizeof values);
             }
           } else {

@@ -7,8 +7,8 @@
 
 #include "base/console.h"
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "base/files.h"
-#include "base/folder_kind.h"
 #include "base/human.h"
 #include "base/names.h"
 #include "commands/commands.h"

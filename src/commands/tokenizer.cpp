@@ -10,8 +10,8 @@
 
 #include "base/console.h"
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "base/files.h"
-#include "base/folder_kind.h"
 #include "commands/commands.h"
 #include "commands/text_inputs.h"
 #include "corpus/train_tokenizer.h"

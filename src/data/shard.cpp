@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/folder_kind.h"
+#include "base/file_kind.h"
 
 namespace rowan {
 namespace {

@@ -67,9 +67,8 @@ std::vector<RecipeInfo> all_recipes() {
        "m = beta m + (1 - beta) g\nu = (1 - momentum) g + momentum m\nd_i = u_i / max(|u_i|, eps) for each row\n"
        "w = (1 - lr wd) w - lr sqrt(max(1, out / in)) d",
        "The printed rule has no Nesterov, no shape factor and no decay (variant paper). The README adds eps to the "
-       "norm "
-       "(eps_mode add). The GPT-2 code keeps the momentum as a sum (form heavy_ball), rounds sqrt(max(1, out / in)) d "
-       "to bf16 (direction_precision), and does not decay matrices. It also updates embeddings by RMNP (routing "
+       "norm (eps_mode add). The GPT-2 code keeps the momentum as a sum (form heavy_ball), rounds sqrt(max(1, out / "
+       "in)) d to bf16 (direction_precision), and does not decay matrices. It also updates embeddings by RMNP (routing "
        "two_dimensional); the C4 code calls this rmnp_all. The AdamW half decays by the bias-corrected step and uses "
        "eps 1e-10 (1e-8 for GPT-2) on the uncorrected root. In all C4 runs it has the rate of the matrices, which is "
        "the default here.",
@@ -120,10 +119,9 @@ std::vector<RecipeInfo> all_recipes() {
        "1e-7))\n"
        "w = (1 - lr wd) w - lr 0.2 sqrt(max(out, in)) O",
        "The paper's algorithm is an EMA without Nesterov (variant paper). Its theory has momentum 1 - t^(-1/2) and "
-       "rate "
-       "t^(-3/4); its runs have constant momentum and a cosine. eps 1e-8 belongs to the sum form of the momentum. The "
-       "code also has exponent -1/4 (equilibrate_exponent) and bounds on the factors (equilibrate_clip). Its class has "
-       "AdamW betas 0.95, 0.95; every script passes 0.9, 0.95. Its scripts also try another start, spc "
+       "rate t^(-3/4); its runs have constant momentum and a cosine. eps 1e-8 belongs to the sum form of the momentum. "
+       "The code also has exponent -1/4 (equilibrate_exponent) and bounds on the factors (equilibrate_clip). Its class "
+       "has AdamW betas 0.95, 0.95; every script passes 0.9, 0.95. Its scripts also try another start, spc "
        "(zeropower_mode): v / ||(v v^T)^2||_F^(1/4). This is ns_normalize gram, without the 1e-7 that the code adds to "
        "the norm. Row and column sums are fp32 here, bf16 in the code.",
        R"({"lr": 1e-3, "weight_decay": 0.1, "form": "heavy_ball", "momentum": 0.95, "nesterov": true,

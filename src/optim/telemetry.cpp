@@ -5,7 +5,6 @@
 #include <limits>
 #include <memory>
 
-#include "base/threads.h"
 #include "kernels/backend.h"
 #include "kernels/thread_pool.h"
 #include "optim/stages.h"
@@ -161,7 +160,7 @@ Floats balanced(const Recipe& r, int64_t t, Floats u, int64_t rows, int64_t cols
   Floats sums(static_cast<size_t>(size.sums));
   Workspace workspace;
   workspace.sums = Tensor(sums.data(), DType::f32, {size.sums});
-  const std::unique_ptr<Backend> backend = make_cpu_backend(default_threads());
+  const std::unique_ptr<Backend> backend = make_cpu_backend(1);
   const States states;
   Moment now;
   now.t = t;

@@ -11,8 +11,8 @@
 
 #include "base/console.h"
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "base/files.h"
-#include "base/folder_kind.h"
 #include "base/folder_lock.h"
 #include "base/json.h"
 #include "model/layout.h"

@@ -25,7 +25,7 @@ using ExportFiles = std::map<std::string, std::string>;
 // these changes when it reads an export.
 // `dtype` is the dtype of the written weights. `tokenizer` provides the id of the end token; it may be null. Throws
 // Error if transformers lacks a feature of the model (hugging_face_config()), if the folder is of another kind
-// (base/folder_kind.h) or holds a model that Rowan did not export, or if another process exports into the folder.
+// (base/file_kind.h) or holds a model that Rowan did not export, or if another process exports into the folder.
 void export_model(const ModelConfig& config, const TensorFiles& files, DType dtype, const Tokenizer* tokenizer,
                   const std::filesystem::path& folder, const ExportFiles& beside = {});
 

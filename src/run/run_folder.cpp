@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "base/files.h"
-#include "base/folder_kind.h"
 #include "run/document_options.h"
 
 namespace rowan {

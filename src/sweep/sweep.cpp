@@ -13,8 +13,8 @@
 
 #include "base/console.h"
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "base/files.h"
-#include "base/folder_kind.h"
 #include "base/folder_lock.h"
 #include "sweep/ledger.h"
 #include "sweep/processes.h"

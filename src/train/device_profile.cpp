@@ -34,7 +34,7 @@ void visit_rates(DeviceProfile& profile, Section& keys) {
   keys.number({.name = "attention_forward", .required = true}, profile.attention_forward, least, most);
   keys.number({.name = "attention_backward", .required = true}, profile.attention_backward, least, most);
   keys.number({.name = "memory"}, profile.memory, 0, most);
-  keys.flag({.name = "fused_gelu"}, profile.fused_gelu);
+  keys.flag({.name = "fused_epilogues"}, profile.fused_epilogues);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ struct DeviceProfile {
   double bf16 = 0, tf32 = 0, fp32 = 0;                   // matrix products, by dtype of the operands
   double attention_forward = 0, attention_backward = 0;  // Rowan's tensor-core attention, counting recomputed FLOPs
   double memory = 0;                                     // memory size in bytes; 0: unknown
-  bool fused_gelu = false;                               // whether products compute GELU and bias gradients, too
+  bool fused_epilogues = false;                          // whether products compute GELU and bias gradients, too
 
   // FLOP/s of matrix products with operands of this dtype. `tf32`: products round fp32 operands to TF32.
   double products(DType dtype, bool tf32) const { return dtype == DType::bf16 ? bf16 : tf32 ? this->tf32 : fp32; }

@@ -1,7 +1,7 @@
 #include "train/profile.h"
 
 #include "base/error.h"
-#include "base/folder_kind.h"
+#include "base/file_kind.h"
 
 namespace rowan {
 namespace {

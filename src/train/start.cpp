@@ -5,8 +5,8 @@
 #include <chrono>
 
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "base/files.h"
-#include "base/folder_kind.h"
 #include "base/json_path.h"
 #include "base/version.h"
 #include "comm/launch.h"

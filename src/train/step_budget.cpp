@@ -27,7 +27,7 @@ double seconds_of(const Kernel& kernel, const DeviceProfile& device, bool tf32) 
     case Bound::plain_attention:
       return std::max(touched, kernel.flops / (device.fp32 * plain_attention_share));
     case Bound::epilogue:
-      return device.fused_gelu ? 0 : touched / stream_share;
+      return device.fused_epilogues ? 0 : touched / stream_share;
   }
   return 0;
 }

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <functional>
+#include <set>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -27,13 +28,18 @@ TEST(EveryStage, AnswersForItself) {
 
 // A stage that reads more than its declared atom would silently compute other results on many ranks.
 TEST(EveryStage, SeesNoMoreThanItsAtom) {
+  std::set<const Stage*> compared;
   for (const char* switches :
        {R"("equilibrate": "row")", R"("equilibrate": "sign")", R"("renormalize": "row")",
         R"("adapt": "element_moment")", R"("project": "rows")", R"("direction": "row_normalize")",
-        R"("direction": "sign")", R"("shape_scale": "ratio")", R"("direction_precision": "bf16")"}) {
+        R"("direction": "sign")", R"("shape_scale": "ratio")", R"("direction_precision": "bf16")",
+        R"("momentum_last": true)", R"("slow_beta": 0.999)"}) {
     const std::string config = R"({"name": "recipe", "lr": 0.01, "weight_decay": 0.1, )" + std::string(switches) + "}";
-    const Atom atom = optimizer_config(config).main().atom();
+    const OptimizerConfig parsed = optimizer_config(config);
+    const Atom atom = parsed.main().atom();
     ASSERT_NE(atom, Atom::matrix) << config;
+    for (const Stage* stage : stages)
+      if (stage->on(parsed.main())) compared.insert(stage);
     Trained whole = one_matrix(config, 12, 20), cut = one_matrix(config, 12, 20);
     whole.start();
     if (atom == Atom::row)
@@ -44,6 +50,10 @@ TEST(EveryStage, SeesNoMoreThanItsAtom) {
     cut.steps(3);
     EXPECT_EQ(whole.values(), cut.values()) << config;
   }
+  for (const Stage* stage : stages)
+    if (!compared.contains(stage)) {
+      EXPECT_EQ(stage->atom(Recipe()), Atom::matrix) << stage->name << " needs a line above";
+    }
 }
 
 std::string stage_refusal(const std::function<void()>& work) {

@@ -1,4 +1,4 @@
-#include "base/folder_kind.h"
+#include "base/file_kind.h"
 
 #include <algorithm>
 #include <fstream>

@@ -1,4 +1,4 @@
-// Recognizes the kind of a folder and text, and checks whether a file may be replaced.
+// Recognizes the kind of a folder, and text, and checks whether a file may be replaced.
 //
 // Folders of different kinds share file names, such as config.json, so a command could mistake the files of another
 // command for its own. Therefore check_folder() checks a folder before a command writes there, and check_replaced()
