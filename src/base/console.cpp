@@ -39,7 +39,7 @@ std::string wrapped(std::string_view text, size_t columns, size_t indent) {
     bool first = true;
     while (columns > indent + 8 && columns_of(line) + (first ? 0 : indent) > columns) {
       // Break at the last space that has at most `columns` columns before it, indentation included. Spaces at the start
-      // of the line do not count, nor do those in the first `indent` bytes of an unbroken line.
+      // of the line do not count. Before the first break, spaces in the first `indent` bytes do not count either.
       size_t at = std::string_view::npos;
       for (size_t i = line.find_first_not_of(' ', first ? indent : 0); i < line.size(); ++i)
         if (line[i] == ' ' && columns_of(line.substr(0, i)) + (first ? 0 : indent) <= columns) at = i;

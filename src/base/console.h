@@ -37,7 +37,7 @@ void print_wrapped(size_t indent, fmt::format_string<Args...> format, Args&&... 
   fmt::print("{}", wrapped(fmt::format(format, std::forward<Args>(args)...), terminal_columns(stdout), indent));
 }
 
-// Throws Error if a result that fmt::print wrote to stdout could not be written.
+// Throws Error if any output of fmt::print to stdout could not be written.
 void check_results_written();
 
 // Opens /dev/null on each of the file descriptors 0, 1 and 2 that is closed. Otherwise a file opened later could get

@@ -1,4 +1,4 @@
-// Recognizes the kind of a folder, and text, and checks whether a file may be replaced.
+// Recognizes kinds of folders, recognizes text, and checks whether a file may be replaced.
 //
 // Folders of different kinds share file names, such as config.json, so a command could mistake the files of another
 // command for its own. Therefore check_folder() checks a folder before a command writes there, and check_replaced()
@@ -31,8 +31,8 @@ void check_folder(const std::filesystem::path& folder, FolderKind wanted);
 // and may not be replaced. `what` names the expected kind of file in the message.
 void check_replaced(const std::filesystem::path& file, std::string_view begins, const char* what);
 
-// Whether the first bytes of a file are text: they have no control characters but white space. Tokens usually have
-// some.
+// Whether the first bytes of a file are text: they contain no control characters except white space. The bytes of token
+// ids usually contain some.
 bool looks_like_text(std::string_view bytes);
 
 }  // namespace rowan

@@ -101,7 +101,7 @@ void sync_directory(const std::filesystem::path& directory) {
 }
 
 void rename_durably(const std::filesystem::path& from, const std::filesystem::path& to) {
-  // Where the replaced folder is until it is removed; empty if no folder is replaced.
+  // The path of the replaced folder until its removal; empty if no folder is replaced.
   std::filesystem::path old;
   if (std::filesystem::is_directory(to)) {
     if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
@@ -194,7 +194,7 @@ AtomicFile::AtomicFile(std::filesystem::path path, uint64_t keep_bytes)
     int code = errno;
     ::close(fd_);
     errno = code;
-    fail_errno("cut", part_);
+    fail_errno("truncate", part_);
   }
 }
 

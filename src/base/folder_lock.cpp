@@ -117,11 +117,11 @@ bool same_file(int fd, const fs::path& path) {
 
 bool is_of_this_machine(const Owner& owner) { return owner.boot == boot_id() && owner.host == machine(); }
 
-// Whether the process of an owner on this machine runs.
+// For an owner on this machine: whether its process still runs.
 bool runs(const Owner& owner) { return !owner.start.empty() && start_of(owner.process) == owner.start; }
 
-// The time until an owner on another machine counts as dead if no heartbeat follows the one at `heard`, in
-// milliseconds. If clocks differ or the folder was copied, `heard` may lie in the future. It is then treated as now.
+// Milliseconds until an owner on another machine counts as dead if no heartbeat follows the one at `heard`. If clocks
+// differ or the folder was copied, `heard` may lie in the future. It is then treated as now.
 int64_t time_left(const fs::path& folder, int64_t heard, milliseconds stale) {
   return std::min(heard - time_in(folder), int64_t{0}) + stale.count();
 }
@@ -156,7 +156,8 @@ FolderLock::FolderLock(const fs::path& folder, std::string work, const std::func
     fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (fd_ < 0) fail("cannot open {}: {}", path_.string(), std::strerror(errno));
     locked = ::flock(fd_, LOCK_EX | LOCK_NB) == 0;
-    // Any other error may mean that the file system does not support flock(). The text of the file then decides.
+    // Errors other than EWOULDBLOCK may mean that the file system does not support flock(). The text of the file then
+    // decides.
     const bool held = !locked && errno == EWOULDBLOCK;
     if (!held && same_file(fd_, path_)) break;
     const Owner owner = owner_in(read_all(fd_)).value_or(Owner{"an unknown machine", "", "", "a moment ago", 0});

@@ -225,8 +225,8 @@ Json try_parse_json(std::string_view text) { return Json::parse(text, nullptr, f
 
 namespace {
 
-// The origin of the value at a path, and the path: the file and, if it is known, the line; or the last edit that set
-// it.
+// Formats the origin of a value and the value's path. The origin is the last edit that set the value. If no edit set
+// the value, the origin is the file and, if it is known, the line.
 std::string origin_of(const JsonSource& source, const std::string& path) {
   for (auto edit = source.edited.rbegin(); edit != source.edited.rend(); ++edit) {
     if (path == edit->path && edit->origin.ends_with(path)) return edit->origin;
@@ -236,7 +236,7 @@ std::string origin_of(const JsonSource& source, const std::string& path) {
   return line ? fmt::format("{}:{}: {}", source.name, line, path) : fmt::format("{}: {}", source.name, path);
 }
 
-// The number of nested objects and lists.
+// The depth of nesting: 0 for a value that is neither an object nor a list.
 size_t depth_of(const Json& value) {
   size_t deepest_part = 0;
   if (value.is_structured())
@@ -352,7 +352,7 @@ std::vector<std::string> JsonObject::strings(const std::string& key, std::option
   if (!value) return *fallback;
   if (value->is_string()) return {value->get<std::string>()};
   if (!value->is_array())
-    fail(key, fmt::format("found {} ({}), expected a string or a list of them", type_name(*value), value->dump()));
+    fail(key, fmt::format("found {} ({}), expected a string or a list of strings", type_name(*value), value->dump()));
   std::vector<std::string> result;
   for (const Json& item : *value) {
     if (!item.is_string()) fail(key, fmt::format("found {} in the list, expected strings", item.dump()));

@@ -24,7 +24,7 @@ namespace rowan {
 
 // A JSON text and its origin.
 struct JsonSource {
-  // A path whose value is not from the text, and where it is from: "--set optimizer.lr".
+  // A path whose value is not from the text, and the origin of the value: "--set optimizer.lr".
   struct Edited {
     std::string path, origin;
   };
@@ -111,8 +111,8 @@ int line_of(const std::string& text, const std::string& path);
 // A value that replaces the one at a path.
 struct Edit {
   // From --set: `path=value`. The value is parsed as JSON, or taken as a string if it is not JSON. Throws Error if the
-  // assignment is malformed, or if the value has duplicate keys. Implicit, so that a list of assignments is one of
-  // edits.
+  // assignment is malformed, or if the value has duplicate keys. Implicit, so that a list of assignments converts to a
+  // list of edits.
   Edit(const std::string& assignment);
   Edit(const char* assignment) : Edit(std::string(assignment)) {}
   // From elsewhere; `origin` is the beginning of messages about the value.

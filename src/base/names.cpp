@@ -41,8 +41,8 @@ std::string nearest(std::string_view name, const std::vector<std::string>& candi
 
 std::string did_you_mean(std::string_view name, const std::vector<std::string>& candidates) {
   std::string best = nearest(name, candidates);
-  // If there is no nearest candidate, or if it has another first letter, a candidate is a better guess if it begins
-  // with the name, or the name begins with it: "warmup_steps" for "warmup".
+  // If no candidate is near, or if the nearest one has another first letter, a candidate that extends or abbreviates
+  // the name is a better guess: "warmup_steps" for "warmup".
   for (const std::string& candidate : candidates)
     if (std::min(name.size(), candidate.size()) > 1 && (best.empty() || best.front() != name.front()) &&
         (candidate.starts_with(name) || name.starts_with(candidate)))

@@ -93,13 +93,13 @@ class SafeTensorsWriter {
   std::map<std::string, Slot> slots_;
 };
 
-// One file, or the several files of a sharded model that Hugging Face's index lists, read as one.
+// The tensors of one file, or of all files that the index of a sharded Hugging Face model lists.
 class TensorFiles {
  public:
   // As in transformers, `<folder>/<stem>.safetensors` is read, or, if that does not exist, the files that
   // `<folder>/<stem>.safetensors.index.json` lists.
   TensorFiles(const std::filesystem::path& folder, const std::string& stem);
-  // Reads this very file: the files that it lists if its name ends in .safetensors.index.json, else its own tensors.
+  // If the name of `file` ends in .safetensors.index.json, reads the files that it lists, else `file` itself.
   explicit TensorFiles(const std::filesystem::path& file);
 
   // The path of the single file, or of the index file.
@@ -121,8 +121,8 @@ class TensorFiles {
 
 // "model.safetensors", or "model-00002-of-00004.safetensors" for part 1 of 4 (parts count from 0).
 std::string safetensors_file_name(const std::string& stem, int part, int parts);
-// Writes `<folder>/<stem>.safetensors.index.json`: the file of each tensor, and the bytes of all tensors as
-// `total_size`, without the files' headers, as Hugging Face counts it. Reads the files' headers.
+// Writes `<folder>/<stem>.safetensors.index.json`, which holds the file of each tensor, and `total_size`. As at Hugging
+// Face, `total_size` is the bytes of all tensors, without the files' headers. Reads the headers of the files.
 void write_safetensors_index(const std::filesystem::path& folder, const std::string& stem,
                              const std::map<std::string, std::string>& file_of_tensor);
 
