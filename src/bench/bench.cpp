@@ -6,7 +6,8 @@ namespace rowan {
 void add_bench(CommandLine& command) {
   static constexpr Command parts[] = {
       {"direction",
-       "time of the direction alone, for each matrix, as RMNP and Nora measure it; and the state of each recipe",
+       "time of the direction alone, for each matrix, as the RMNP and Nora papers measure it; with --model, also the "
+       "bytes of optimizer state",
        add_bench_direction},
       {"kernels", "every operation of a training step and of the optimizers, compared with the ceiling that limits it",
        add_bench_kernels},

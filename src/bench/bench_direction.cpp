@@ -142,7 +142,8 @@ void bench_direction(const DirectionOptions& o) {
   std::vector<Shape> shapes;
   for (const std::string& text : o.matrices) shapes.push_back(parse_shape(text));
   auto backend = make_backend(o);
-  fmt::print("directions alone, of {} weights, each call waited for, on {}\n", o.precision, backend->describe());
+  fmt::print("directions alone, for {} weights, synchronized after each call, on {}\n", o.precision,
+             backend->describe());
   Bench bench(o, *backend);
   if (!shapes.empty()) fmt::print("{:<16}{:>8} x {:<8}{:>12}\n", "recipe", "out", "in", "ms");
   for (const Shape& shape : shapes)
@@ -158,10 +159,10 @@ void bench_direction(const DirectionOptions& o) {
 
 void add_bench_direction(CommandLine& command) {
   auto o = std::make_shared<DirectionOptions>();
-  command.add("--model", o->models, "model configs: sums over their matrices, in seconds for 100 steps");
+  command.add("--model", o->models, "model configs: seconds for 100 steps, summed over the model's matrices");
   command.add("--matrix", o->matrices, "single matrices, OUTxIN");
   command.add("--recipe", o->recipes, "recipes to measure").show_default();
-  command.add("--precision", o->precision, "dtype of the weights; the recipe chooses that of its directions")
+  command.add("--precision", o->precision, "dtype of the weights; the recipe chooses the dtype of its directions")
       .one_of({"fp32", "bf16"})
       .show_default();
   command.add("--repeats", o->repeats).at_least(1).show_default();

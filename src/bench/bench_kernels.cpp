@@ -93,7 +93,7 @@ struct Measured {
 
 // Runs the calls one after another, because a call repeated on the same operands may find them in the caches. Repeats a
 // short sequence up to about a millisecond, because the final synchronization would otherwise take much of the time.
-// Of `repeats` measurements, `m` gets the one with the median of_bound().
+// Of `repeats` measurements, stores in `m` the one with the median of_bound().
 void measure_calls(Backend& backend, CeilingProbe& probe, const std::vector<RecordedCall>& calls, int repeats,
                    Measured& m) {
   auto all = [&] {
@@ -124,7 +124,7 @@ class KernelBench {
   KernelBench(Backend& backend, DType dtype, int repeats)
       : backend_(backend), probe_(backend, dtype), repeats_(repeats) {}
 
-  // Measures the operations in `calls` that no earlier list contains.
+  // Measures the operations in `calls` that no earlier call of add() measured.
   void add(const std::string& in, const std::vector<RecordedCall>& calls) {
     std::vector<std::string> order;
     std::map<std::string, std::vector<RecordedCall>> kinds;
@@ -202,12 +202,13 @@ Json documents_of(Backend& backend, const KernelOptions& o) {
                                  }));
     }
   Json result = {{"tokens", o.documents}};
-  fmt::print("attention of {} rows of {}, in documents of {} beside whole rows ({}):\n", o.batch, o.seq, o.documents,
-             backend.host_memory() ? "CPU time" : "time");
+  fmt::print("attention of {} rows of {}, within documents of {} and over whole rows ({}):\n", o.batch, o.seq,
+             o.documents, backend.host_memory() ? "CPU time" : "time");
   for (int pass = 0; pass < 2; ++pass) {
     const char* name = pass ? "backward" : "forward";
     const double ratio = best[pass][1] / best[pass][0];
-    fmt::print("  {:<9} {:.3f} ms beside {:.3f} ms: {:.3f}\n", name, 1e3 * best[pass][1], 1e3 * best[pass][0], ratio);
+    fmt::print("  {:<9} {:.3f} ms and {:.3f} ms: ratio {:.3f}\n", name, 1e3 * best[pass][1], 1e3 * best[pass][0],
+               ratio);
     result[name] = {{"seconds", best[pass][1]}, {"whole_rows_seconds", best[pass][0]}, {"ratio", ratio}};
   }
   return result;
@@ -298,7 +299,7 @@ void bench_kernels(const KernelOptions& o) {
 void add_bench_kernels(CommandLine& command) {
   auto o = std::make_shared<KernelOptions>();
   add_options(command, static_cast<StepOptions&>(*o));
-  command.add("--recipe", o->recipes, "recipes to measure; the first one is that of the step").show_default();
+  command.add("--recipe", o->recipes, "recipes to measure; the training step uses the first").show_default();
   command.add("--repeats", o->repeats, "number of measurements; the median counts").at_least(1).show_default();
   command.add("--documents", o->documents, "also measure attention within documents of this many tokens").at_least(1);
   command.set_action([o] { bench_kernels(*o); });

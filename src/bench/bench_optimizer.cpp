@@ -26,7 +26,8 @@ struct OptimizerOptions : DeviceOptions {
   int steps = 3;
 };
 
-// Weights, gradients and, with `masters`, fp32 masters of a model in flat buffers. Each share covers a whole parameter.
+// Flat buffers for a model's weights, gradients and, with `masters`, fp32 master weights. Each share covers a whole
+// parameter.
 struct Buffers {
   Arena arena;
   std::vector<Share> shares;

@@ -11,7 +11,6 @@
 
 namespace rowan {
 
-// Declares --json FILE.
 void add_json_option(CommandLine& command, std::string& file);
 // Writes `result` to `file`, unless `file` is empty.
 void write_json(const std::string& file, const Json& result);
@@ -48,7 +47,7 @@ OptimizerConfig recipe_config(const std::string& recipe);
 // zipf: token i has a probability of about 1 / ((i + 1) log(vocabulary + 1)), similar to tokens of text.
 enum class Frequencies { uniform, zipf };
 
-// A shard of random 16-bit tokens in an anonymous memory file. The tokens are less than `vocabulary` and than 65536.
+// A shard of random 16-bit tokens in an anonymous memory file. All tokens are below `vocabulary` and below 65536.
 class MadeUpShard {
  public:
   MadeUpShard(int64_t tokens, int64_t vocabulary, Frequencies frequencies);

@@ -18,8 +18,8 @@ struct StepBench : StepOptions {
   int steps = 5;
 };
 
-// FLOP/s of the products of a training step's linear layers alone: forward, input gradient and weight gradient of each
-// layer and of the head. The head is computed in chunks of as many rows as in the model.
+// FLOP/s of a training step's linear layers and head alone: forward, input gradient and weight gradient. The head is
+// computed in chunks of as many rows as in the model.
 double model_product_rate(Backend& backend, const ModelConfig& config, const ModelOptions& options) {
   const int64_t tokens = options.batch * options.seq;
   double flops = 0, seconds = 0;
@@ -74,7 +74,7 @@ void bench_step(const StepBench& o) {
              o.optimizer, o.steps);
   fmt::print("  tokens/s           {:>10.1f}\n", rate);
   fmt::print(
-      "  model              {:>10.1f} GFLOP/s with causal attention, {:.1f} with full (6 FLOPs a weight, token)\n",
+      "  model              {:>10.1f} GFLOP/s with causal attention, {:.1f} with full (6 FLOPs a weight and token)\n",
       rate * flops.causal / 1e9, rate * flops.full / 1e9);
   fmt::print("  MFU                {:>10.3f} with causal attention, {:.3f} with full, of {:.1f} TFLOP/s ({})\n",
              rate * flops.causal / peak, rate * flops.full / peak, peak / 1e12,
@@ -83,7 +83,7 @@ void bench_step(const StepBench& o) {
   const auto [lowest, highest] = std::minmax_element(ratios.begin(), ratios.end());
   fmt::print("  its products alone {:>10.1f} GFLOP/s ({:.1f} to {:.1f})\n", products / 1e9, *slowest / 1e9,
              *fastest / 1e9);
-  fmt::print("  ratio of the turns {:>10.3f} ({:.3f} to {:.3f})\n", ratio, *lowest, *highest);
+  fmt::print("  step / products    {:>10.3f} ({:.3f} to {:.3f})\n", ratio, *lowest, *highest);
   Json result = result_of("step", o);
   result.update({{"device", backend->describe()},
                  {"optimizer", o.optimizer},
@@ -115,8 +115,8 @@ void bench_gemm(const DeviceOptions& o) {
   if (backend->host_memory())
     for (const std::string& level : cpu_levels()) {
       const TileRates r = tile_rates(level);
-      fmt::print("  {}, one core: tile product 64x64x64 {:.1f} GFLOP/s, of a transposed {:.1f}, peak {:.1f}\n", level,
-                 r.tile / 1e9, r.transposed_tile / 1e9, r.peak / 1e9);
+      fmt::print("  {}, one core: tile product 64x64x64 {:.1f} GFLOP/s, left operand transposed {:.1f}, peak {:.1f}\n",
+                 level, r.tile / 1e9, r.transposed_tile / 1e9, r.peak / 1e9);
       tiles.push_back({{"level", level},
                        {"tile_flops_per_second", r.tile},
                        {"transposed_tile_flops_per_second", r.transposed_tile},
