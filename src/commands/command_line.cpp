@@ -189,8 +189,8 @@ std::string fitted(const std::string& help) {
 
 }  // namespace
 
-// The text to append to the error about unknown arguments: that of the function given to set_hint(), or else the option
-// name nearest to the first option in `words` that the chosen command does not have; "" if there is neither.
+// The text to append to the error about unknown arguments: the hint of the function given to set_hint(), else the
+// option name nearest to the first unknown option in `words`; "" if there is neither.
 std::string CommandLine::hint_on(const std::vector<std::string>& words) const {
   const CLI::App* command = app_.get();
   while (!command->get_subcommands().empty()) command = command->get_subcommands().front();

@@ -69,7 +69,6 @@ class CommandLine {
   // names the nearest option, if there is one. `option` is the name of the unknown option, such as "lr" for --lr, or ""
   // if no option is unknown.
   void set_hint(std::function<std::string(const std::string& option)> hint);
-  // Requires one of the subcommands.
   void require_command();
   // Sets the function that parse() runs if this command was chosen.
   void set_action(std::function<void()> action);

@@ -12,7 +12,7 @@ namespace rowan {
 std::span<const Command> commands() {
   static constexpr Command table[] = {
       {"bench", "measure speed and compare it with ceilings measured in the same run", add_bench},
-      {"compare", "compare several runs, or those of a sweep, in one table", add_compare},
+      {"compare", "compare several runs, or the runs of a sweep, in one table", add_compare},
       {"eval", "compute the validation loss of a run, or its score in a task", add_eval},
       {"export", "write a run's model as a folder that transformers reads", add_export},
       {"generate", "continue a text with the model of a run", add_generate},
@@ -21,7 +21,7 @@ std::span<const Command> commands() {
       {"optimizers", "list the optimizer recipes, or explain one: rule, paper, switches", add_optimizers},
       {"plan", "count memory, FLOPs and traffic of a run, without running it", add_plan},
       {"report", "write the results of runs, or of a sweep, as one page with figures", add_report},
-      {"sweep", "run all runs of a table on the GPUs or cores of this machine; continues after a stop", add_sweep},
+      {"sweep", "run all runs of a sweep file on the GPUs or cores of this machine; continues after a stop", add_sweep},
       {"tales", "write the embedded corpus of stories, with its exact entropy", add_tales},
       {"tokenize", "turn text into shards of tokens", add_tokenize},
       {"tokenizer", "train a tokenizer on your own text", add_tokenizer},

@@ -119,7 +119,7 @@ void add_choices(CommandLine& command, const std::shared_ptr<CompareOptions>& op
   command.add("--by", options->by, "config paths to group runs by, such as optimizer.name,run.steps")
       .type_name("PATH,...");
   command.add("--metric", options->metric).one_of(loss_metrics());
-  command.add("--against", options->against, "a group; also prints the differences to its runs with the same seed")
+  command.add("--against", options->against, "label of a group; also prints the differences from it, seed by seed")
       .type_name("LABEL");
   command.add("--loss", options->loss, "also print the tokens that each group needs to reach this loss")
       .range(0.0, 1e6);

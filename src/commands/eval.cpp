@@ -42,8 +42,9 @@ std::unique_ptr<Model> open_model(const EvalOptions& options, const RunFolder& f
   const int64_t micro_batch = options.micro_batch ? options.micro_batch : std::max<int64_t>(4, 4096 / seq);
   const ModelOptions run_as{
       .batch = micro_batch, .seq = seq, .training = false, .documents = folder.documents(end_token)};
-  check_model_fits(backend, folder.model(), run_as,
-                   fmt::format("--micro-batch takes fewer than these {} rows of {} tokens", micro_batch, seq));
+  check_model_fits(
+      backend, folder.model(), run_as,
+      fmt::format("use --micro-batch to evaluate fewer than {} rows of {} tokens at a time", micro_batch, seq));
   auto model = std::make_unique<Model>(backend, folder.model(), run_as);
   load_weights(*model, folder.checkpoint().model());
   return model;
@@ -64,11 +65,12 @@ void print_bits_per_byte(const RunFolder& folder, const ValidationSet& rows, con
   }
 }
 
-// Says how much of the data was read; "" if all of it was.
+// Says how much of the data was read; "" if all of it was read.
 std::string part_text(const EvalOptions& options, const ValidationSet& rows) {
   if (rows.rows() == rows.data().rows()) return "";
   return fmt::format(", in the first {} of {} rows of the {} tokens{}", rows.rows(), rows.data().rows(),
-                     rows.data().tokens(), options.tokens ? "" : ": the run's eval_tokens; --tokens N reads more");
+                     rows.data().tokens(),
+                     options.tokens ? "" : " (limited by the run's eval_tokens; --tokens N reads more)");
 }
 
 void print_validation(const EvalOptions& options, const RunFolder& folder, Backend& backend) {
@@ -145,7 +147,9 @@ void add_eval(CommandLine& command) {
   command.add("--data", options->data, "shards (a glob) instead of the run's validation data");
   command.add("--task", options->task, "score a task instead: hellaswag FILE").takes(2);
   command.add("--tokens", options->tokens, "at most this many tokens; the run's eval_tokens by default").at_least(1);
-  command.add("--micro-batch", options->micro_batch, "rows at a time; by default as many as make 4096 tokens")
+  command
+      .add("--micro-batch", options->micro_batch,
+           "rows at a time; by default as many as make 4096 tokens, but at least 4")
       .range(int64_t{1}, most_tokens_at_once);
   command.add("--device", options->device).one_of<Device>().show_default();
   command.set_action([options] { run_eval(*options); });

@@ -114,7 +114,7 @@ void inspect_json_lines(const fs::path& path, std::string_view text, const Inspe
   try {
     if (!read_members(text.substr(0, text.find('\n')), members)) fail("found no object");
   } catch (const Error&) {
-    fail("{}:1: found no JSON object in this line, expected JSON lines; the name of a JSON file ends in .json",
+    fail("{}:1: found no JSON object in this line, expected JSON lines; if it is plain JSON, name it *.json",
          path.string());
   }
   std::vector<std::string> keys;
@@ -220,7 +220,7 @@ void add_inspect(CommandLine& command) {
     if (tokenizer && options.shards.end_id < 0) options.shards.end_id = tokenizer->end_id();
     if (!fs::exists(settings->file)) fail("{}: no such file or folder", settings->file);
     if (!options.step.empty() && !fs::exists(fs::path(settings->file) / "checkpoints"))
-      fail("{}: --step {}: found no run, whose checkpoint it would choose", settings->file, options.step);
+      fail("{}: --step {}: found no run, expected the folder of a run", settings->file, options.step);
     Report report;
     report.line("file", "{}", settings->file);
     if (fs::is_directory(settings->file))

@@ -108,7 +108,7 @@ void add_new(CommandLine& command) {
       .required();
   command.add("--tokenizer", arguments->tokenizer, "bytes, gpt2:FILE, sentencepiece:FILE or huggingface:FILE")
       .show_default();
-  command.add("--out", arguments->out, "NAME of NAME.json, data/NAME and runs/NAME; the model's by default");
+  command.add("--out", arguments->out, "NAME of NAME.json, data/NAME and runs/NAME; MODEL by default");
   command.set_action([arguments] { run_new(*arguments); });
 }
 

@@ -53,8 +53,8 @@ void list() {
 void show_switches() {
   print_wrapped(
       2,
-      "recipe: your own, a choice for each stage; any named recipe takes the same switches. What they do, and how to "
-      "name or add one: src/optim/README.md\n\nswitches\n{}\nwith every stage off\n{}\n",
+      "recipe: your own, a choice for each stage; any named recipe takes the same switches. What the switches do, and "
+      "how to name a recipe or add a stage: src/optim/README.md\n\nswitches\n{}\nwith every stage off\n{}\n",
       describe_switches(), to_json(resolved("recipe", "code")).dump(1));
 }
 

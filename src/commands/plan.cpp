@@ -49,7 +49,7 @@ void print_part(std::string_view name, fmt::format_string<Args...> format, Args&
 
 // The size of a checkpoint in bytes: optimizer state, weights and averages of the weights. A checkpoint holds the
 // weights in bf16 if the run trains them in bf16 without fp32 masters, otherwise in fp32. Averages are fp32. They are
-// counted from the first step on, although a checkpoint has an average only after it has started.
+// counted from the first step on, although a checkpoint has an average only after averaging has started.
 double checkpoint_bytes(TrainConfig config, const ParameterTable& table) {
   config.shard = ShardMode::none;
   const bool bf16 =
@@ -136,7 +136,7 @@ void print_budget(const TrainConfig& config, const Plan& plan, const PlanOptions
              100 * model_flops * tokens / (seconds * options.ranks * rate));
   if (options.ranks > 1)
     print_part("messages", "{}",
-               device.link > 0 ? fmt::format("{:.4g} ms of each GPU's link, beside kernels of {:.4g} ms",
+               device.link > 0 ? fmt::format("{:.4g} ms of each GPU's link, during kernels of {:.4g} ms",
                                              budget.message_seconds * 1e3, budget.kernel_seconds * 1e3)
                                : "not counted: the profile has no link");
   print_part("the run", "{}{}, without evaluations and checkpoints{}",
@@ -163,8 +163,8 @@ void print_ranks(const TrainConfig& config, const Plan& plan, int ranks) {
              config.reduce == DType::bf16 ? "bf16" : "fp32");
   print_part("weights", "{}", human_bytes(plan.weight_bytes_sent));
   if (config.shard != ShardMode::none)
-    print_part("largest share", "{:.3f} of the mean in optimizer work, {:.3f} in its memory", plan.work_balance,
-               plan.memory_balance);
+    print_part("largest share", "{:.3f} times the mean in optimizer work, {:.3f} times in optimizer memory",
+               plan.work_balance, plan.memory_balance);
   if (!plan.uneven.empty()) print_part("uneven", "{}", plan.uneven);
 }
 
@@ -199,8 +199,8 @@ void run_plan(const PlanOptions& options) {
   print_part("with recompute", "{}", recompute_text(config, options.ranks));
   const double tokens = static_cast<double>(config.batch.sequences * config.batch.sequence_length) / options.ranks;
   const TrainingFlops model = flops_per_token(config.model, config.batch.sequence_length);
-  print_row("FLOPs", "{} a token with causal attention, {} with full (the model's own)", human_count(model.causal),
-            human_count(model.full));
+  print_row("FLOPs", "{} a token with causal attention, {} with full (recomputation not counted)",
+            human_count(model.causal), human_count(model.full));
   print_part("attention", "{:.1f}% of the causal FLOPs; {}", 100 * model.attention / model.causal,
              config.attention == AttentionKernels::cudnn
                  ? "cuDNN's backward stores the scores"

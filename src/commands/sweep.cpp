@@ -72,7 +72,9 @@ void sweep_command(const SweepOptions& options) {
 void add_sweep(CommandLine& command) {
   auto options = std::make_shared<SweepOptions>();
   command.add("FILE", options->file, "JSON file: a base config, axes, seeds").required();
-  command.add("--set", options->overrides, "PATH=VALUE changes the sweep file, set.PATH=VALUE all its configs")
+  command
+      .add("--set", options->overrides,
+           "PATH=VALUE overrides a key of the sweep file, set.PATH=VALUE a key of all its configs")
       .type_name("PATH=VALUE")
       .one_at_a_time();
   command.add("--only", options->only, "only runs with one of these labels").type_name("LABEL,...");

@@ -79,7 +79,7 @@ TEST_F(Inspect, SaysWhatIsWrong) {
   EXPECT_TELLS(inside.string(), "folder with 2 token shards");
   EXPECT_TELLS(inside.string(), "shard        a.bin: 3 tokens");
   EXPECT_TELLS(inside.string(), "WRONG        ");
-  EXPECT_TELLS(path + " --step best", "--step best: found no run, whose checkpoint it would choose");
+  EXPECT_TELLS(path + " --step best", "--step best: found no run, expected the folder of a run");
 }
 
 TEST_F(Inspect, TellsTheRestApart) {
