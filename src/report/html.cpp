@@ -162,9 +162,10 @@ std::string differences(const std::vector<ResultGroup>& groups) {
     row[0].text = path;
     for (size_t i = 0; i < values.size(); ++i) row[i + 1].text = values[i];
   }
-  std::string html = table.rows.empty() ? "<p>No key that all of them have differs.</p>\n" : table_html(table);
+  std::string html =
+      table.rows.empty() ? "<p>No differences in the keys that all groups have.</p>\n" : table_html(table);
   if (!partial.rows.empty())
-    html += "<details><summary>Keys that only some of them have</summary>\n" + table_html(partial) + "</details>\n";
+    html += "<details><summary>Keys that only some groups have</summary>\n" + table_html(partial) + "</details>\n";
   return html;
 }
 

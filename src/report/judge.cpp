@@ -111,7 +111,7 @@ std::string seeds_note(const ResultGroup& group) {
   for (const std::string& key : keys)
     if (++named <= most) text += (text.empty() ? "" : ", ") + key;
   if (keys.size() > most) text += fmt::format(" and {} more", keys.size() - most);
-  return fmt::format("warning: {} counts runs as seeds that differ in {}; --by takes several keys", name_of(group),
+  return fmt::format("warning: {} counts runs that differ in {} as seeds; --by takes several keys", name_of(group),
                      text);
 }
 

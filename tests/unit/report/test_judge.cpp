@@ -201,7 +201,7 @@ TEST(Judge, RunsThatDifferInMoreThanTheirSeedsAreNamed) {
   set.runs[3].config["run"]["steps"] = 20;  // adamw at 0.01, seed 2
   set.runs[3].config["new"] = 1;            // a key that only this run has
   const std::string text = render(judge(set), TableFormat::text);
-  EXPECT_NE(text.find("warning: adamw counts runs as seeds that differ in run.steps; "), std::string::npos) << text;
+  EXPECT_NE(text.find("warning: adamw counts runs that differ in run.steps as seeds; "), std::string::npos) << text;
   set.runs[0].config["run"]["steps"] = 30;  // not among the seeds of the best rate
   EXPECT_EQ(text, render(judge(set), TableFormat::text));
 }
