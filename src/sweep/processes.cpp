@@ -115,7 +115,7 @@ bool ProcessPool::start(const std::string& name, const std::vector<std::string>&
                         const std::vector<std::string>& environment, const std::filesystem::path& log) {
   const auto free = std::find_if(busy_.begin(), busy_.end(), [](const Process& p) { return p.pid == 0; });
   // flock() locks the open file description, which the new process and its children share. The lock is released when
-  // the last of these processes has ended or closed it.
+  // the last of these processes has ended or closed the log.
   const int file = ::open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
   if (file < 0) fail("cannot write {}: {}", log.string(), std::strerror(errno));
   if (::flock(file, LOCK_EX | LOCK_NB) != 0) {

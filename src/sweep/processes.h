@@ -42,8 +42,8 @@ class ProcessPool {
   const std::vector<Slot>& slots() const { return slots_; }
 
   // Starts `command` on a free slot, in a process group of its own, and appends its output to `log`. If the calling
-  // process ends, for any reason, the kernel sends SIGTERM to the new process. Returns false if another process still
-  // locks the log, such as one of an earlier sweep. A slot must be free.
+  // process ends, for any reason, the kernel sends SIGTERM to the new process. Returns false if another process, for
+  // example of an earlier sweep, still locks the log. A slot must be free.
   bool start(const std::string& name, const std::vector<std::string>& command,
              const std::vector<std::string>& environment, const std::filesystem::path& log);
 

@@ -37,10 +37,9 @@ std::string last_words(const fs::path& log) {
   return found;
 }
 
-// A word of a shell command.
 std::string shell_word(const std::string& text) { return "'" + replaced(text, "'", "'\\''") + "'"; }
 
-// A word of an #SBATCH line, where a backslash before a character takes away its meaning.
+// Escapes a word for an #SBATCH line, where a backslash removes the special meaning of the next character.
 std::string slurm_word(const std::string& text) {
   std::string word;
   for (char c : text) {

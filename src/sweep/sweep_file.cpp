@@ -86,7 +86,7 @@ std::string in_base(const std::string& axis) { return "{" + axis + "}"; }
 Axis axis_of_names(JsonObject& axes, const std::string& name, const Json& list) {
   Axis axis{name, {}};
   for (const Json& value : list) {
-    if (value.is_structured()) axes.fail(name, "expected a list of names that occur in the base");
+    if (value.is_structured()) axes.fail(name, "expected a list of names to replace " + in_base(name) + " in the base");
     axis.values.push_back({value.is_string() ? value.get<std::string>() : value.dump(), "", {}});
   }
   return axis;
@@ -189,8 +189,8 @@ void make_cells(SweepConfig& sweep, JsonObject& root, const std::string& base, c
   sweep.cells = cells;
 }
 
-// Runs `work`. Adds the file, and the cell's labels if there are any, to the message of an Error that does not begin
-// with the file: what is wrong may be in the base, or in what the base and an axis say together.
+// Runs `work`. If the message of an Error does not begin with the sweep's file, adds the file and the cell's labels, if
+// any. The mistake may be in the base, or in the combination of the base and an axis.
 template <typename Work>
 auto in_cell(const SweepConfig& sweep, const Cell& cell, Work work) {
   try {

@@ -65,7 +65,6 @@ struct SweepConfig {
   std::vector<Cell> cells;       // in the order of the axes; the last axis varies fastest
 };
 
-// One training run of a sweep.
 struct SweepRun {
   size_t cell = 0;
   std::optional<double> tuned;
@@ -73,8 +72,8 @@ struct SweepRun {
   std::string name;  // name of the run's folder in SweepConfig::dir
 };
 
-// Reads a sweep file and applies the edits, --set assignments. Throws Error for an invalid sweep. With `needs_data`,
-// also throws Error for missing data files. Listing the runs, or writing a Slurm script, does not need these files.
+// Reads a sweep file and applies the edits of --set. Throws Error for an invalid sweep. With `needs_data`, also throws
+// Error for missing data files. Listing the runs, or writing a Slurm script, does not need these files.
 SweepConfig load_sweep(const std::string& path, const std::vector<Edit>& edits, bool needs_data = true);
 
 // `text` with `by` in place of every `mark`.
