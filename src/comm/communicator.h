@@ -50,8 +50,8 @@ class Communicator {
   // The name of the transport, such as "one process", "MPI" or "NCCL 2.28.9".
   virtual std::string describe() const = 0;
 
-  // With MPI, tensors are in host memory before this call and in the memory of `backend` after it. The backend must
-  // exist as long as the communicator is used.
+  // Tells the communicator that tensors are in the memory of `backend`. Before this call, MPI expects tensors in host
+  // memory. The backend must exist as long as the communicator is used.
   virtual void attach(Backend& backend) = 0;
 
   // Replaces each piece on its owner by the sum over all ranks; on the other ranks the piece is undefined afterwards.
@@ -76,8 +76,8 @@ class Communicator {
   // Ends all ranks without waiting for them. This rank exits with `exit_code`.
   [[noreturn]] virtual void abort(int exit_code) = 0;
 
-  // The check for hung ranks. A rank whose wait times out pings the ranks that it can reach. A rank that also waits
-  // answers with a ping. Ranks that do not answer are reported as silent. With NCCL, a watchdog thread sends and
+  // The check for hung ranks. A rank whose wait times out pings the ranks that it can reach. A pinged rank that also
+  // waits answers with a ping. Ranks that do not answer are reported as silent. With NCCL, a watchdog thread sends and
   // receives the pings over MPI or TCP.
 
   // Receives at most one ping, without waiting. Returns whether there was one.
@@ -105,8 +105,8 @@ class Communicator {
   virtual void ping(int /*other*/) {}
   virtual int next_ping() { return -1; }
 
-  // Seconds that this rank waits before it reports a lost rank: its number, at most 10. A launcher such as mpirun ends
-  // all ranks once one has failed, so usually only one rank prints a line.
+  // Seconds that this rank waits before it reports a lost rank: rank(), at most 10. A launcher such as mpirun ends all
+  // ranks once one has failed, so usually only one rank prints a line.
   double turn_seconds() const { return rank_ < 10 ? rank_ : 10; }
 
  private:

@@ -7,8 +7,8 @@ namespace rowan {
 
 class Communicator;
 
-// The rank of this process, and whose environment variables give it: those of MPI (OpenMPI, MPICH, Intel MPI), those of
-// Slurm, or none.
+// The rank of this process, and the launcher whose environment variables give the rank: MPI (OpenMPI, MPICH, Intel
+// MPI), Slurm, or none.
 struct Launch {
   enum class Kind { alone, mpi, slurm };
   Kind kind = Kind::alone;
@@ -24,7 +24,7 @@ int threads_of_rank(Communicator& communicator);
 
 std::string machine_name();
 
-// The number of ranks on this machine, which is told apart by its name. All ranks must call this function.
+// The number of ranks on this machine. Machines are told apart by name. All ranks must call this function.
 int ranks_on_machine(Communicator& communicator);
 
 }  // namespace rowan

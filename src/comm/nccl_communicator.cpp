@@ -44,8 +44,9 @@ ncclDataType_t type_of(DType dtype) {
 // Each rank first sends a block of block_bytes: the length of its message, and up to short_bytes of the message. If the
 // message of a rank is longer, a second all-gather sends all messages whole.
 constexpr size_t block_bytes = 64, short_bytes = block_bytes - sizeof(uint64_t);
-// A rank looks for pings only after it has waited this long. Over TCP, looking for pings treats a closed connection as
-// a lost rank, but at the end of a run it is normal that one rank closes its connection before the others.
+// A rank looks for pings only after it has waited this long. Over TCP, a rank that looks for pings and finds a closed
+// connection reports a lost rank. At the end of a run, however, one rank normally closes its connection before the
+// others.
 constexpr double answer_seconds = 0.5;
 
 class NcclCommunicator : public Communicator {

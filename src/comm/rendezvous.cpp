@@ -255,7 +255,8 @@ bool Rendezvous::receive_hello(Guest& guest, int size) {
     return false;
   }
   if (hello.rank >= 1 && hello.rank < size && hello.size == size) return true;
-  refuse(guest.socket, fmt::format("found rank {} of {}, expected one of {}", hello.rank, hello.size, size));
+  refuse(guest.socket,
+         fmt::format("found rank {} of {}, expected rank 1 to {} of {}", hello.rank, hello.size, size - 1, size));
   return false;
 }
 

@@ -57,7 +57,7 @@ class Rendezvous {
   static bool is_there(const Socket& peer);
   // Prints that a connection is refused; after five refusals, prints nothing.
   void refuse(const Socket& guest, const std::string& why);
-  // Sends a rank the message that it is accepted. Returns false when that fails.
+  // Tells a rank that it is accepted. Returns false when that fails.
   bool answer(const Socket& peer) const;
   // Removes the rendezvous file, if there is one.
   void close() const;

@@ -26,8 +26,8 @@ constexpr auto pause_between_attempts = std::chrono::milliseconds(50);
 // Sent in place of a message's length. It means that the sender is ending the run.
 constexpr uint64_t farewell = UINT64_MAX;
 constexpr uint64_t ping_word = 0;  // an empty message
-// In bytes. longest_message: a longer message is an error. most_at_once: how far receive() enlarges its buffer at a
-// time.
+// In bytes. A message longer than longest_message is an error. receive() enlarges its buffer in steps of up to
+// most_at_once.
 constexpr uint64_t longest_message = uint64_t{1} << 30, most_at_once = uint64_t{1} << 20;
 
 class TcpCommunicator final : public Communicator {

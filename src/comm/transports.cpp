@@ -38,7 +38,7 @@ std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Backe
   }
   if (!nccl) return nullptr;
   if (!stream_of(backend)) {
-    fail_on_all("NCCL needs GPUs, but the device is {}; use MPI: mpirun, without {}", backend.name(),
+    fail_on_all("NCCL needs GPUs, but the device is {}; to use MPI, start with mpirun and without {}", backend.name(),
                 no_mpi ? "ROWAN_RENDEZVOUS" : "ROWAN_COMMUNICATOR=nccl");
   }
   return make_nccl_communicator(host, backend);

@@ -9,19 +9,18 @@
 
 namespace rowan {
 
-// Makes the communicator of a launch: that of a single process if there is one rank, else TCP if ROWAN_RENDEZVOUS is
-// set, else MPI. Throws AgreedError if MPI is needed but the build has none, or if MPI has another number of ranks. For
-// TCP, see make_tcp_communicator().
+// With one rank, makes the communicator of a single process. With more ranks, makes TCP if ROWAN_RENDEZVOUS is set,
+// else MPI. Throws AgreedError if MPI is needed but the build has none, or if MPI's number of ranks is not launch.size.
+// For TCP, see make_tcp_communicator().
 std::unique_ptr<Communicator> make_communicator(const Launch& launch);
 // Returns an NCCL communicator, or null. With null, the caller uses `host`, which copies device memory through host
 // memory. NCCL is chosen if ROWAN_COMMUNICATOR is nccl. With several ranks, it is also chosen in two other cases:
 //   ROWAN_RENDEZVOUS is set;
 //   ROWAN_COMMUNICATOR is unset or auto, every rank has a GPU of its own, and the build has NCCL.
-// Throws AgreedError if ROWAN_COMMUNICATOR has another value than auto, mpi or nccl, or if NCCL is chosen for a device
-// that is not a GPU. `host` must outlive the result.
+// Throws AgreedError if ROWAN_COMMUNICATOR is set but is not auto, mpi or nccl, or if NCCL is chosen for a device that
+// is not a GPU. `host` must outlive the result.
 std::unique_ptr<Communicator> make_device_communicator(Communicator& host, Backend& backend);
 
-// The communicator of a single process.
 std::unique_ptr<Communicator> make_single_communicator();
 // Rank `rank` of `size` simulated ranks, for `rowan plan`: sends and receives nothing, and counts the traffic.
 std::unique_ptr<Communicator> make_dry_communicator(int rank, int size);
@@ -30,12 +29,13 @@ std::unique_ptr<Communicator> make_dry_communicator(int rank, int size);
 // without MPI.
 std::unique_ptr<Communicator> make_mpi_communicator();
 
-// Messages in host memory only, for launchers without MPI. `address` is where the ranks meet:
+// TCP, for launchers without MPI. Sends no tensors. `address` is where the ranks meet:
 //   tcp:HOST:PORT   rank 0 listens there;
 //   file:PATH       rank 0 writes its addresses to the file PATH.JOB.STEP (Slurm's job and step numbers, or 0), and
 //                   removes the file when all ranks have connected or timeout_seconds() have passed.
 // If some ranks have not connected within timeout_seconds(), rank 0 prints a line that names them, and the ranks exit
-// with code 2. Throws AgreedError when the address is malformed, or when tcp: has no secret.
+// with code 2. Throws AgreedError when the address is malformed, or when tcp: is used without a secret
+// (comm/rendezvous.h).
 std::unique_ptr<Communicator> make_tcp_communicator(const Launch& launch, const std::string& address);
 
 // NCCL, with one GPU for each rank. `host` distributes NCCL's id to all ranks. Throws AgreedError in a build without

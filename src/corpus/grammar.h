@@ -44,7 +44,7 @@ struct Grammar {
   std::vector<Table> tables;
   std::vector<Variable> variables;
   std::vector<Choice> choices;
-  int story = 0;  // index of the choice that a story expands
+  int story = 0;  // index of the choice from which a story is derived
 
   const Table& table_of(const Item& item) const { return tables[variables[item.index].table]; }
   // The text of a draw or recall item when its variable holds `row`.
@@ -52,8 +52,8 @@ struct Grammar {
 };
 
 // Throws Error if the text is not a grammar, if a rule contains itself, or if a story might not determine its
-// derivation. The last happens if a beginning of one alternative is a prefix of a beginning of another, or if a text
-// that an item may draw is a prefix of another such text.
+// derivation. The last error means that a beginning of one alternative is a prefix of a beginning of another, or that a
+// text that an item may draw is a prefix of another such text.
 Grammar read_grammar(std::string_view text);
 
 }  // namespace rowan

@@ -154,7 +154,7 @@ void RawReader::seek(size_t source, uint64_t record) {
   RawBatch batch;
   while (record_ < record)
     if (!next(batch, record - record_) || batch.last_of_source)
-      fail("{}: found {} records, but an earlier start read more: the file has changed", inputs_[source],
+      fail("{}: found {} records, but an earlier run read more: the file has changed", inputs_[source],
            batch.first_record + batch.ends.size());
 }
 

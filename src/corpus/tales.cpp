@@ -129,7 +129,7 @@ class Listener {
   }
 
   [[noreturn]] void stray() const {
-    fail("tales: byte {}: found '{}', expected a story to continue", size_ - rest_.size(), rest_.substr(0, 24));
+    fail("tales: byte {}: found '{}', expected the continuation of a story", size_ - rest_.size(), rest_.substr(0, 24));
   }
 
   const Grammar& grammar_;

@@ -15,15 +15,15 @@ extern const char* const tales_grammar_text;
 
 class Tales {
  public:
-  // Throws Error if read_grammar() does, if a story may recall a variable before it draws it, or if a table may have no
+  // Throws Error if read_grammar() does, if a story may recall a variable before drawing it, or if a table may have no
   // row left to draw.
   explicit Tales(std::string_view grammar = tales_grammar_text);
 
   // Story number `index` of the infinite sequence that `seed` selects; a pure function of both.
   std::string story(uint64_t seed, uint64_t index) const;
 
-  // -log p(story) in nats, found by parsing the story. Throws Error naming the byte at which the first part that does
-  // not fit the grammar begins.
+  // -log p(story) in nats, found by parsing the story. Throws Error naming the byte at which the text stops following
+  // the grammar.
   double surprise(std::string_view story) const;
 
   struct Expectation {

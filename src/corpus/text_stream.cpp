@@ -137,7 +137,7 @@ class TextStream::Zstd : public Decoder {
       size_t code = ZSTD_decompressStream(stream_, &out, &in);
       raw_.take(in.pos);
       if (ZSTD_getErrorCode(code) == ZSTD_error_memory_allocation)
-        fail_damaged("zstd", "no memory for a window of this size; compress it anew without --long");
+        fail_damaged("zstd", "no memory for a window of this size; compress the file again without --long");
       if (ZSTD_isError(code)) fail_damaged("zstd", ZSTD_getErrorName(code));
       inside_frame_ = code != 0;
       if (ready.empty() && inside_frame_ && out.pos == 0) fail_damaged("zstd", "the file ends inside a frame");
@@ -160,9 +160,9 @@ TextStream::TextStream(const std::string& path) : raw_(std::make_unique<Raw>(pat
   std::string_view start = raw_->peek(4);
   bool gzip = start.starts_with("\x1f\x8b"), zstd = is_zstd(start);
   if (path.ends_with(".gz") && !gzip)
-    fail("{}: found other first bytes than gzip's, expected a gzip file by its name", path);
+    fail("{}: found first bytes of another format, expected gzip as in the name", path);
   if ((path.ends_with(".zst") || path.ends_with(".zstd")) && !zstd)
-    fail("{}: found other first bytes than zstd's, expected a zstd file by its name", path);
+    fail("{}: found first bytes of another format, expected zstd as in the name", path);
   compressed_ = gzip || zstd;
   if (gzip)
     decoder_ = std::make_unique<Gzip>(*raw_);

@@ -211,7 +211,7 @@ class Job {
     open_shards(train, validation);
   }
 
-  // Loads the counts from progress.json, or from the manifest of finished shards, which may list fewer inputs.
+  // Loads the counts from progress.json, or from a manifest, which may list fewer inputs than this job.
   void load(const Json& note) {
     result_.total.documents = note.at("documents");
     result_.total.text_bytes = note.at("text_bytes");

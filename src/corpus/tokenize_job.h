@@ -1,7 +1,7 @@
 // The work of `rowan tokenize`: from raw text to a folder of shards.
 //
 // Workers take batches of records, tokenize them in parallel, and write them in the order of the input, so the output
-// does not depend on the number of workers. progress.json records what is written; a later job resumes there.
+// does not depend on the number of workers. progress.json records what is written, so a later job can resume.
 // manifest.json replaces progress.json when the job is done. A later job with further inputs adds shards for these
 // inputs.
 #pragma once
@@ -37,7 +37,7 @@ struct TokenizeOptions {
   TextFormat format = TextFormat::by_name;
   TextSplit split = TextSplit::file;
   std::string field = "text";          // the key of the text in JSON objects
-  std::optional<shard::EndPlace> end;  // default: after for sentencepiece (as GaLore), before for others (as llm.c)
+  std::optional<shard::EndPlace> end;  // default: `after` for sentencepiece (as GaLore), else `before` (as llm.c)
   std::string validation = "none";
   uint64_t shard_tokens = 100'000'000;
   int threads = 1;

@@ -90,27 +90,26 @@ std::optional<std::string> noted_validation(const fs::path& folder) {
 void check_settings(const fs::path& path, const Json& before, const Json& now) {
   const size_t inputs_before = before.value("inputs", Json::array()).size(),
                inputs_now = now.value("inputs", Json::array()).size();
+  const std::string start_afresh =
+      fmt::format("remove {} and the shards beside it to start afresh", path.filename().string());
   if (inputs_before < inputs_now) {
     const Json& all = now.at("inputs");
     for (const Json& input : before.at("inputs"))
       if (std::find(all.begin(), all.end(), input) == all.end())
-        fail(
-            "{}: made from {}, which has changed or is no longer an input; remove it and the shards beside it to "
-            "start afresh",
-            path.string(), input.at("path").dump());
+        fail("{}: made from {}, which has changed or is no longer an input; {}", path.string(), input.at("path").dump(),
+             start_afresh);
     fail(
         "{}: made from {} inputs, found {}; inputs can be added to finished shards only, without reordering the old "
         "ones",
         path.string(), inputs_before, inputs_now);
   }
   if (inputs_before != inputs_now)
-    fail("{}: made from {} inputs, found {}; remove it and the shards beside it to start afresh", path.string(),
-         inputs_before, inputs_now);
+    fail("{}: made from {} inputs, found {}; {}", path.string(), inputs_before, inputs_now, start_afresh);
   for (const Json& change : Json::diff(before, now)) {
     const Json::json_pointer place(change.at("path").get<std::string>());
     auto at = [&](const Json& settings) { return settings.contains(place) ? settings[place].dump() : "nothing"; };
-    fail("{}: made with {} at settings{}, found {}; remove it and the shards beside it to start afresh", path.string(),
-         at(before), place.to_string(), at(now));
+    fail("{}: settings{}: found {}, but the shards were made with {}; {}", path.string(), place.to_string(), at(now),
+         at(before), start_afresh);
   }
 }
 

@@ -42,7 +42,8 @@ class Sentences : public sentencepiece::SentenceIterator {
       if (!whole) {
         end = at_ + longest_sentence;
         if (const size_t space = text_.rfind(' ', end); space != std::string::npos && space > at_) end = space;
-        // The longest character has 4 bytes. What is not UTF-8 may have more bytes of this kind in a row.
+        // Steps back to the start of a character, which has at most three continuation bytes. Invalid UTF-8 may have
+        // more of them in a row.
         for (int back = 0; back < 3 && (text_[end] & 0xc0) == 0x80; ++back) --end;
       }
       sentence_ = text_.substr(at_, end - at_);
@@ -94,7 +95,7 @@ std::string number_behind(const std::string& text, std::string_view words) {
   return text.substr(begin, text.find_first_not_of("0123456789", begin) - begin);
 }
 
-// Throws Error with the library's message in other words, because it may name lines of the library's source code and
+// Throws Error with the library's message in other words. The original may name lines of the library's source code and
 // options that Rowan does not have.
 [[noreturn]] void refuse(int64_t vocabulary, const std::string& message) {
   if (const std::string most = number_behind(message, "set it to a value <= "); !most.empty())

@@ -60,8 +60,8 @@ struct DataConfig {
 // width (2 | 4) and end_id. Throws Error naming the field.
 DataConfig parse_data(JsonObject data);
 void visit(DocumentConfig& documents, Section& keys);
-// Visits the keys of the section. visit() writes and documents train, mixture, validation, batch_means and documents,
-// but does not read them. parse_data() reads them.
+// Visits the keys of the section for writing, documentation and reading. The keys `train`, `mixture`, `validation`,
+// `batch_means` and `documents` are not read here; parse_data() reads them.
 void visit(DataConfig& data, Section& keys);
 
 }  // namespace rowan

@@ -45,8 +45,8 @@ Dataset::Dataset(const std::vector<std::string>& files, const ShardOptions& opti
   else
     open_documents();
   if (rows_ == 0)
-    fail("{}: found {} tokens in {} shard{}, expected at least one row to read as {}", shards_.front().path().string(),
-         tokens(), shards_.size(), shards_.size() == 1 ? "" : "s", name_of(reading));
+    fail("{}: found {} tokens in {} shard{}, expected enough for one row with data.reading {}",
+         shards_.front().path().string(), tokens(), shards_.size(), shards_.size() == 1 ? "" : "s", name_of(reading));
   look_through();
 }
 
@@ -74,7 +74,7 @@ void Dataset::check_documents(const DocumentConfig& documents) const {
   const shard::EndPlace wanted = first ? shard::EndPlace::before : shard::EndPlace::after;
   for (const Shard& shard : shards_)
     if (shard.end_place() != wanted && shard.end_place() != shard::EndPlace::none)
-      fail("{}: found end tokens {} the documents, expected data.documents.end_token {}", shard.path().string(),
+      fail("{}: found end tokens {} the documents, expected data.documents.end_token = {}", shard.path().string(),
            first ? "after" : "before", first ? "last" : "first");
 }
 
@@ -130,7 +130,7 @@ Dataset::Range Dataset::content(int64_t document) const {
 
 int64_t Dataset::read(int64_t row, int32_t* inputs, int32_t* targets) const {
   const int64_t T = sequence_length_;
-  int64_t used, counted;  // numbers of inputs that are not padding, and of their targets inside the data
+  int64_t used, counted;  // numbers of inputs that are not padding, and of targets inside the data
   if (reading_ == Reading::packed) {
     const int64_t begin = row * T;
     used = std::min(T, tokens() - begin);

@@ -15,7 +15,7 @@ class DocumentIndex {
   // Opens Rowan's NAME.bin.documents (shard_format.h) of a shard of `tokens` tokens.
   static DocumentIndex rowan(const std::filesystem::path& path, int64_t tokens);
   // Opens datatrove's X.ds.index. For each document it holds a u64, the position after the document's last token. The
-  // final one is the number of tokens.
+  // last u64 is the number of tokens.
   static DocumentIndex datatrove(const std::filesystem::path& path);
   // Opens Megatron's X.idx; `bin_bytes` is the size of X.bin. The arrays start at byte 34, so they are unaligned.
   static DocumentIndex megatron(const std::filesystem::path& path, uint64_t bin_bytes);

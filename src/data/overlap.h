@@ -15,9 +15,9 @@ namespace rowan {
 using FileIdentity = std::pair<uint64_t, uint64_t>;
 FileIdentity identity_of(const std::filesystem::path& path);
 
-// Data sets are the corpora of a mixture and the validation data (`validation` may be null). Returns one line for each
-// pair of data sets that share shards, naming the first shared shard. A shard in three data sets counts for the pairs
-// with the first of them only. Sharing is allowed, because it may be intended.
+// The data sets are the corpora of a mixture and the validation data (`validation` may be null). Returns one line for
+// each pair of data sets that share shards, naming the first shared shard. A shard in three data sets counts only for
+// the two pairs that contain the first data set. Sharing is allowed, because it may be intended.
 std::vector<std::string> shared_shards(const std::vector<Dataset>& train, const Dataset* validation);
 
 }  // namespace rowan

@@ -36,7 +36,7 @@ const std::filesystem::path& checked(const std::filesystem::path& path) {
   for (const auto& entry : fs::directory_iterator(path))
     if (entry.path().extension() == ".bin")
       fail("{}: found a folder, expected the shards in it: {}", path.string(), (path / "*.bin").string());
-  fail("{0}: found a folder without token shards; rowan tokenize --tokenizer SPEC --out DIR {0} makes some of its text",
+  fail("{0}: found a folder without token shards; to make shards: rowan tokenize --tokenizer SPEC --out DIR {0}",
        path.string());
 }
 
@@ -60,7 +60,7 @@ Shard::Shard(const std::filesystem::path& path, const ShardOptions& options)
     else if (options.width != 0)
       format_ = ShardFormat::nanogpt;
     else if (looks_like_text(file_.text()))
-      fail("{0}: found text, expected a token shard; rowan tokenize --tokenizer SPEC --out DIR {0} makes shards of it",
+      fail("{0}: found text, expected a token shard; to make shards: rowan tokenize --tokenizer SPEC --out DIR {0}",
            path.string());
     else if (file_.size() < 4)
       fail("{}: found {} bytes, too few for a token shard", path.string(), file_.size());

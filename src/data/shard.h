@@ -58,8 +58,8 @@ class Shard {
   // The document index that was opened together with the file, if there is one.
   const std::optional<DocumentIndex>& index() const { return index_; }
   // The document index; if there is none, the result of a scan of all tokens for end_id(). `begins_document` says
-  // whether token 0 starts a document. It matters only in a scan, if end tokens follow documents. Throws Error if there
-  // is no index and the end id or its place is unknown.
+  // whether token 0 starts a document. It matters only in a scan of a shard whose end tokens follow documents. Throws
+  // Error if there is no index and the end id or its place is unknown.
   DocumentIndex documents(bool begins_document = true) const;
 
  private:

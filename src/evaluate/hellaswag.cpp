@@ -150,7 +150,8 @@ std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, con
     auto check_ids = [&](const std::vector<int32_t>& ids) {
       for (int32_t id : ids)
         if (id < 0 || id >= vocab_size)
-          fail("{}: example {}: found id {}, expected less than {}, the vocabulary", path.string(), i, id, vocab_size);
+          fail("{}: example {}: found id {}, expected less than {}, the vocabulary size", path.string(), i, id,
+               vocab_size);
     };
     if (items[i].context.empty()) fail("{}: example {}: found no context", path.string(), i);
     check_ids(items[i].context);

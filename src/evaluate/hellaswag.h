@@ -20,7 +20,7 @@ struct HellaSwagItem {
 };
 
 // Reads llm.c's binary file (magic 20240522), which holds GPT-2 ids, or the data set's own .jsonl. A .jsonl file needs
-// a tokenizer, which encodes "ctx" and, with a space put before it, each of "endings". Throws Error naming the file.
+// a tokenizer, which encodes "ctx", and each of "endings" with a space before it. Throws Error naming the file.
 std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer);
 
 constexpr int32_t hellaswag_magic = 20240522;
@@ -41,9 +41,9 @@ std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, con
 // the sequence length.
 using BatchLosses = std::function<void(const int32_t* inputs, const int32_t* targets, float* losses)>;
 
-// Scores this rank's share of the items. The scores of all ranks must be added. All ranks call `losses` equally often.
-// If a context and an ending do not fit into a row, the first tokens of the context are dropped. The items must have
-// been read with this sequence length.
+// Scores this rank's share of the items. The caller must add the scores of all ranks. All ranks call `losses` equally
+// often. If a context and an ending do not fit into a row, the first tokens of the context are dropped. The items must
+// have been read with this sequence length.
 HellaSwagScore score_hellaswag(const std::vector<HellaSwagItem>& items, int64_t batch, int64_t sequence_length,
                                const BatchLosses& losses, int rank = 0, int ranks = 1);
 

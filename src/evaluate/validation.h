@@ -15,8 +15,8 @@ namespace rowan {
 class ValidationSet {
  public:
   // Takes the first rows of config.validation until they hold `eval_tokens` targets, or all rows if they hold fewer.
-  // config.batch_means imitates an evaluation by several ranks. If it is set, the constructor instead takes one batch
-  // of rows for each of its ranks at a time, until each rank has its number of batches(). Throws Error if there is no
+  // If config.batch_means is set, imitates an evaluation by several ranks instead: takes one batch of rows for each
+  // rank, then the next batch for each, until every rank has its number of batches(). Throws Error if there is no
   // target, or if there are fewer rows than batch_means has ranks.
   ValidationSet(const DataConfig& config, int64_t sequence_length, int64_t vocab_size, int64_t eval_tokens);
 

@@ -85,11 +85,11 @@ Charsmap::Charsmap(std::string_view bytes) {
   uint32_t trie_bytes = 0;
   if (bytes.size() > sizeof trie_bytes) std::memcpy(&trie_bytes, bytes.data(), sizeof trie_bytes);
   if (trie_bytes == 0 || trie_bytes % sizeof(uint32_t) || trie_bytes >= bytes.size() - sizeof trie_bytes)
-    fail("precompiled_charsmap: {} bytes with a trie of {}", bytes.size(), trie_bytes);
+    fail("precompiled_charsmap: damaged: found a trie of {} bytes in a table of {}", trie_bytes, bytes.size());
   units_.resize(trie_bytes / sizeof(uint32_t));
   std::memcpy(units_.data(), bytes.data() + sizeof trie_bytes, trie_bytes);
   replacements_ = bytes.substr(sizeof trie_bytes + trie_bytes);
-  if (replacements_.back() != '\0') fail("precompiled_charsmap: the last replacement has no end");
+  if (replacements_.back() != '\0') fail("precompiled_charsmap: the last replacement has no final zero byte");
   Checker(units_, replacements_).run();
 }
 

@@ -93,7 +93,7 @@ class HuggingFaceTokenizer : public Tokenizer {
   std::vector<bool> stands_for_nothing_;
   std::map<std::string, int32_t> added_;
   std::set<std::string> in_text_;       // added tokens that are not special and are therefore recognized in text
-  std::optional<Pattern> plain_added_;  // finds them
+  std::optional<Pattern> plain_added_;  // finds the tokens of in_text_
   bool unigram_model_ = false;
   Unigram unigram_;
   // Members for the BPE model. The unigram model also uses byte_fallback_, unknown_ and byte_ids_.

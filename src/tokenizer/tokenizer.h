@@ -37,7 +37,7 @@ class Tokenizer {
   // The id of the token that separates documents, for example: bytes 256, GPT-2 50256, T5 1, LLaMA 2.
   int32_t end_id() const { return end_id_; }
   // A hash of the kind of tokenizer and the content of its vocabulary or model file. For `huggingface`, this file is
-  // tokenizer.json; an end token that tokenizer_config.json names counts as well if it is not the usual one.
+  // tokenizer.json; an end token that tokenizer_config.json names is hashed too if it is not the usual one.
   uint64_t hash() const { return hash_; }
   // The `spec` that make_tokenizer() was given.
   const std::string& spec() const { return spec_; }

@@ -2,7 +2,7 @@
 // probabilities (Kudo 2018, "Subword regularization", section 3.3).
 //
 // A caller may search word by word, which is exact if no piece crosses the start of a word. The score may be carried
-// from word to word. Score has the precision of the original program, so that ties are broken in the same way: float
+// from word to word. The type `Score` is that of the original program, so that ties are broken in the same way: float
 // for the sentencepiece library, double for Hugging Face's tokenizers.
 #pragma once
 
@@ -38,9 +38,9 @@ class UnigramModel {
   static constexpr size_t longest_piece = 1024;
 
   UnigramModel() = default;
-  // `pieces` are those that may occur in text. `unknown` is the id for a character that is not a piece itself. The
-  // score of `unknown` is `lowest`, the lowest score of a piece, minus ten. If each byte of unknown characters has a
-  // piece in `bytes`, these pieces replace `unknown`.
+  // `pieces` are the pieces that may occur in text. `unknown` is the id for a character that is not a piece itself.
+  // `lowest` is the lowest score of a piece; the score of `unknown` is ten less. If each byte of unknown characters has
+  // a piece in `bytes`, these pieces replace `unknown`.
   UnigramModel(std::vector<Piece> pieces, int32_t unknown, Score lowest, const ByteIds& bytes = no_bytes);
 
   // Whether no piece crosses the start of a word and the word mark itself is a piece, so that each word may be searched

@@ -310,7 +310,7 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
                  "axes: found a sweep, expected the config of a run; rowan sweep reads it");
   write_file_atomically(dir_ / "text.txt", "Once upon a time\n");
   expect_bad_config("data.train=" + (dir_ / "text.txt").string(),
-                    "text.txt: found text, expected a token shard; rowan");
+                    "text.txt: found text, expected a token shard; to make shards: rowan");
   expect_bad_config("data.train=" + dir_.string(), "found a folder, expected the shards in it: " + dir_.string());
   EXPECT_FALSE(fs::exists(run("run"))) << "a refused run leaves nothing behind";
 }

@@ -48,7 +48,8 @@ TEST(TokenizeGrow, AFinishedFolderGrows) {
   const std::string e = folder.write("e.jsonl", json_line("e"));
   options.inputs = {a, b, c, d, e};
   options.shard_tokens = 10'000;
-  EXPECT_NE(message(options).find("made with 20000 at settings/shard_tokens, found 10000"), std::string::npos);
+  EXPECT_NE(message(options).find("settings/shard_tokens: found 10000, but the shards were made with 20000"),
+            std::string::npos);
   options.shard_tokens = 20'000;
   options.validation_inputs = {held_out, e};
   options.inputs = {a, b, c, d};
@@ -58,7 +59,7 @@ TEST(TokenizeGrow, AFinishedFolderGrows) {
     tokenize(options, *make_tokenizer("bytes", InvalidUtf8::refuse), [](const TokenizeProgress&) {});
     ADD_FAILURE();
   } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("at settings/"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find(": settings/"), std::string::npos) << error.what();
   }
   folder.write("c.jsonl", json_line("other"));
   EXPECT_NE(message(options).find("c.jsonl\", which has changed or is no longer an input"), std::string::npos);

@@ -303,7 +303,8 @@ TEST(TokenizeJob, OtherWorkInTheFolderIsNotMixed) {
   run(options);
   EXPECT_TRUE(run(options).already_done);
   options.shard_tokens = 7;
-  EXPECT_NE(message(options).find("made with 100000000 at settings/shard_tokens, found 7"), std::string::npos);
+  EXPECT_NE(message(options).find("settings/shard_tokens: found 7, but the shards were made with 100000000"),
+            std::string::npos);
   fs::remove(folder / "out/manifest.json");
   EXPECT_NE(message(options).find("train-00000.bin: found a shard without"), std::string::npos);
   options.out = folder / "empty";
@@ -337,7 +338,7 @@ TEST(TokenizeJob, SettingsOfAnInterruptedRunAreKept) {
     tokenize(options, *make_tokenizer("bytes", InvalidUtf8::refuse), [](const TokenizeProgress&) {});
     FAIL();
   } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("at settings/"), std::string::npos) << error.what();
+    EXPECT_NE(std::string(error.what()).find(": settings/"), std::string::npos) << error.what();
   }
   for (const char* note : {"", "{", "[]", "{\"train\": 1}"}) {
     folder.write("out/progress.json", note);

@@ -297,7 +297,7 @@ TEST_F(Batches, UserMistakesAreNamed) {
                "a.bin: token 2: found id 50, expected less than 50");
   EXPECT_ERROR(BatchSource(config({write("w.bin", llmc({1, -5, 3}, 4))}), 2, 1, 50), "token 1: found id 4294967291");
   for (const Tokens& few : {Tokens{}, Tokens{1}})
-    EXPECT_ERROR(BatchSource(config({write("e.bin", llmc(few))}), 2, 1, 50), "expected at least one row to read");
+    EXPECT_ERROR(BatchSource(config({write("e.bin", llmc(few))}), 2, 1, 50), "expected enough for one row");
   EXPECT_ERROR(BatchSource(config({(folder_ / "none*").string()}), 2, 1, 50), "no such file");
   std::string bytes = llmc({1, 2, 3});
   poke(bytes, 4 * shard::word_mark, shard::rowan_mark);
@@ -426,7 +426,7 @@ TEST_F(Batches, DocumentsNeedAnEndTokenWhereTheyAreSaidToHaveIt) {
   data.shards.end_id = 3;
   data.documents->end_token = EndToken::last;
   EXPECT_ERROR(BatchSource(data, 5, 1, 100),
-               "found end tokens before the documents, expected data.documents.end_token first");
+               "found end tokens before the documents, expected data.documents.end_token = first");
 }
 
 }  // namespace

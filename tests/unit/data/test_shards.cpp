@@ -87,10 +87,10 @@ TEST_F(Shards, DamageIsNamed) {
   EXPECT_ERROR(Shard(folder_ / "absent.bin"), "absent.bin");
   EXPECT_ERROR(Shard(write("a.bin", "")), "0 bytes");
   EXPECT_ERROR(Shard(write("a.txt", "Once upon a time\n")),
-               "a.txt: found text, expected a token shard; rowan tokenize");
+               "a.txt: found text, expected a token shard; to make shards: rowan tokenize");
   EXPECT_ERROR(Shard{folder_}, "found a folder, expected the shards in it: ");
   std::filesystem::create_directories(folder_ / "texts");
-  EXPECT_ERROR(Shard{folder_ / "texts"}, "found a folder without token shards; rowan tokenize");
+  EXPECT_ERROR(Shard{folder_ / "texts"}, "found a folder without token shards; to make shards: rowan tokenize");
   EXPECT_ERROR(Shard(write("a.bin", good.substr(0, 100))), "expected at least the 1024 of an llm.c header");
   EXPECT_ERROR(Shard(write("a.bin", good.substr(0, 1029))),
                "byte 8: found 3 tokens, which make a file of 1030 bytes, but it has 1029");

@@ -48,7 +48,8 @@ TEST(SentencepieceModel, MistakesAreNamed) {
   EXPECT_EQ(model_error(unknown + field(1, field(1, "a") + std::string("\x15\0\0\xc0\x7f", 5))),
             "piece 'a': found the score nan");
   EXPECT_EQ(model_error(unknown + field(2, "\x18\x07")), "found the unknown kind 7");
-  EXPECT_EQ(model_error(unknown + field(3, field(2, "abc"))), "precompiled_charsmap: 3 bytes with a trie of 0");
+  EXPECT_EQ(model_error(unknown + field(3, field(2, "abc"))),
+            "precompiled_charsmap: damaged: found a trie of 0 bytes in a table of 3");
   EXPECT_EQ(model_error(unknown + "\x0b"), "field 1 has the unknown wire type 3");
 }
 
