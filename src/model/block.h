@@ -19,7 +19,7 @@ struct Model::Block {
   Tensor wide, inner;                           // output of up [N, F or 2F], input of down [N, F]
 
   // The block restricted to rows [begin, begin + count). attended_qkv, attention and log_sum_exp stay whole, because
-  // attention covers rows [0, begin + count). So does projected; forward_qkv() takes its rows.
+  // attention covers rows [0, begin + count). projected stays whole too; forward_qkv() selects the rows.
   Block rows(int64_t begin, int64_t count) const {
     Block part = *this;
     part.norm1 = norm1.rows(begin, count);

@@ -61,8 +61,10 @@ void check_variants(JsonObject& object, Family family) {
     if (no.contains(key) && object.boolean(key))
       object.fail(key, "found true, expected false: nothing else is implemented");
     if (zero.contains(key)) require(object, key.c_str(), 0);
-    if (key == "partial_rotary_factor" && object.number(key) != 1) object.fail(key, "only 1 is implemented");
-    if (key == "pruned_heads" && !object.raw(key).empty()) object.fail(key, "only {} is implemented");
+    if (key == "partial_rotary_factor" && object.number(key) != 1)
+      object.fail(key, "expected 1: nothing else is implemented");
+    if (key == "pruned_heads" && !object.raw(key).empty())
+      object.fail(key, "expected no heads: nothing else is implemented");
     if (key != "layer_types") continue;
     for (const std::string& type : object.strings(key))
       if (type != "full_attention")
@@ -77,7 +79,7 @@ constexpr auto names_of(LlamaActivation) { return enum_names("silu", "relu2"); }
 enum class Gpt2Activation : uint8_t { gelu_new, gelu };
 constexpr auto names_of(Gpt2Activation) { return enum_names("gelu_new", "gelu"); }
 
-constexpr double any = std::numeric_limits<float>::max();  // kernels take these numbers in fp32
+constexpr double any = std::numeric_limits<float>::max();  // upper limit of numbers that kernels take in fp32
 
 // The keys of LLaMA and Qwen3. Qwen3 is LLaMA with normalized queries and keys and an explicit head size.
 void visit_llama(ModelConfig& config, bool qwen3, Section& keys) {

@@ -44,8 +44,8 @@ struct ModelConfig {
   // If absent, positions are represented by a table of learned embeddings.
   std::optional<Rope> rope;
   double attention_scale = 0;  // factor of the attention scores; 0: head_dim^-0.5
-  // Two features of the GPT-2 published with RMNP: layer l (from 0) divides its attention scale by l + 1, and q and k
-  // are clamped to [-qk_clip, qk_clip] (0: not clamped).
+  // Two features of the GPT-2 model in RMNP's code. Layer l (from 0) divides its attention scale by l + 1. The elements
+  // of q and k are clamped to [-qk_clip, qk_clip]; 0: not clamped.
   bool scale_attn_by_inverse_layer_idx = false;
   double qk_clip = 0;
   // The MLP: down(act(up(x))), or gated: down(act(gate(x)) * up(x)).
@@ -83,8 +83,8 @@ std::vector<std::string> missing_model_keys(JsonObject object);
 
 ModelConfig load_model(const std::string& path);
 
-// FLOPs of matrix products per token of training, without recomputation: 6 for each weight of a matrix product, the
-// head's included, plus attention. They are counted by running the passes on a dry backend. `full` counts every
+// FLOPs of the matrix products in training, per token and without recomputation: 6 for each weight that is multiplied,
+// including the head, plus attention. They are counted by running the passes on a dry backend. `full` counts every
 // attention score, as PaLM does. `causal` counts only unmasked scores, about half of them, as llm.c does.
 struct TrainingFlops {
   double full, causal;

@@ -12,9 +12,9 @@
 
 namespace rowan {
 
-// The logits are computed in chunks of rows. A chunk takes at most about the bytes that a block keeps for its backward
-// pass, but this limit is at least 128 MiB and at most 1 GiB. Every chunk reads and writes the whole gradient of the
-// head, so chunks of few rows are slow.
+// The logits are computed in chunks of rows. A chunk takes at most about as many bytes as a block keeps for its
+// backward pass. This limit itself is at least 128 MiB and at most 1 GiB. Every chunk reads and writes the whole
+// gradient of the head, so chunks of few rows are slow.
 int64_t logit_chunk_rows(const ModelConfig& config, int64_t tokens, DType dtype) {
   constexpr int64_t least_bytes = int64_t{128} << 20, most_bytes = int64_t{1} << 30, tile = 128;  // tile: in rows
   const AttentionShape shape = config.attention(1, 1, 0);
@@ -57,7 +57,7 @@ Model::Model(Backend& backend, const ModelConfig& config, const ModelOptions& op
   check_limit("micro_batch", options.batch, most.batch);
   if (options.training) backend.plan_attention(config.attention(options.batch, options.seq, 0), options.compute);
   if (options.growing && (options.training || options.batch != 1))
-    fail("model: found a batch of {}, expected one sequence without training for generation", options.batch);
+    fail("model: growing: found a batch of {}, expected a batch of 1 without training", options.batch);
   weights_ = weight_memory_.take(options.compute, {weight_placement_.elements()});
   if (options.training) {
     gradients_ = gradient_memory_.take(options.gradient, {gradient_placement_.elements()});

@@ -21,7 +21,7 @@ constexpr auto names_of(Recompute) { return enum_names("none", "mlp", "block"); 
 // If present, a token attends only to tokens of its own document.
 struct DocumentOptions {
   DocumentRule rule;
-  bool restart = true;  // whether learned positions count from the document's start; false: from the row's start
+  bool restart = true;  // whether learned positions count from the document's start; false: from the sequence's start
 };
 
 struct ModelOptions {
@@ -32,11 +32,11 @@ struct ModelOptions {
   Recompute recompute = Recompute::none;
   bool training = true;  // false: no gradients, and blocks share activations
   bool growing = false;  // for generation (no training, batch 1): keep q, k, v of all layers for forward_next()
-  std::optional<DocumentOptions> documents = {};  // none: attention spans the row
+  std::optional<DocumentOptions> documents = {};  // none: attention spans the sequence
   uint64_t dropout_seed = 0;
   double z_loss = 0;  // the gradient is that of loss + z_loss * log(sum of e^logits)^2
   // resident_weights: the number of layers whose weights are in memory at the same time; resident_gradients: the same
-  // for gradients; 0: all layers. Otherwise a BlockObserver must fetch the weights, or send the gradients, in a pass.
+  // for gradients; 0: all layers. If not 0, a BlockObserver must fetch the weights or send the gradients during a pass.
   int resident_weights = 0, resident_gradients = 0;
 };
 
@@ -82,8 +82,8 @@ class Model {
 
   void observe(BlockObserver* observer) { observer_ = observer; }
 
-  // i32[batch, 2]: low and high 32-bit word of each row's sample index, which must be below 2^40. The index determines
-  // the row's dropout masks. Must be written before loss_and_gradients() if the model has dropout.
+  // i32[batch, 2]: low and high 32-bit word of each sequence's sample index, which must be below 2^40. The index
+  // determines the sequence's dropout masks. If the model has dropout, write this tensor before loss_and_gradients().
   Tensor samples() const { return samples_; }
 
   // Runs the forward pass and computes the losses. `tokens` and `targets` are device tensors i32[batch * seq]. Returns
@@ -97,17 +97,17 @@ class Model {
   // Runs the forward pass up to and including the final norm.
   void forward(Tensor tokens);
   // Runs the forward pass for tokens i32[count] at positions [begin, begin + count) of a growing sequence. All earlier
-  // positions must have passed through this function or forward(). Only new rows are multiplied by weights, but
-  // attention is recomputed for all rows. Throws Error if the positions do not fit, or in a model without `growing`.
+  // positions must have passed through this function or forward(). Only the new tokens are multiplied by weights, but
+  // attention is recomputed for all tokens. Throws Error if the positions do not fit, or in a model without `growing`.
   void forward_next(Tensor tokens, int64_t begin);
-  // Logits [vocabulary] of one row of the micro-batch, after forward() or forward_next().
+  // Logits [vocabulary] of one of the micro-batch's batch * seq tokens, after forward() or forward_next().
   std::vector<float> logits(int64_t row);
 
  private:
   struct Block;
 
-  // The tensors of a norm over activations [N, C]: parameters and their gradients, input and output, and the statistics
-  // that the backward pass needs.
+  // The tensors of a norm over activations [N, C] of N tokens: parameters and their gradients, input and output, and
+  // the statistics that the backward pass needs.
   struct NormLayer {
     Tensor weight, bias, d_weight, d_bias;  // [C]
     Tensor in, out, mean, rstd;             // in and out [N, C]; mean and rstd fp32[N]
@@ -124,7 +124,7 @@ class Model {
     Tensor weight, bias, d_weight, d_bias;
   };
 
-  // The part of the micro-batch that a pass covers: positions [begin, begin + count) of `batch` rows.
+  // The part of the micro-batch that a pass covers: positions [begin, begin + count) of `batch` sequences.
   struct Span {
     int64_t batch, begin, count;
   };
@@ -167,15 +167,18 @@ class Model {
   Arena weight_memory_, gradient_memory_, activation_memory_, workspace_;
   Tensor weights_, gradients_;
   std::vector<Block> blocks_;
-  std::vector<std::vector<Tensor>> sums_;  // for each block, gradients that operations add to, so they start at 0
+  // For each block, the gradients that must start at 0, because operations add to them.
+  std::vector<std::vector<Tensor>> sums_;
   BlockObserver none_;
   BlockObserver* observer_ = &none_;
 
   Tensor rope_table_;
-  Tensor documents_, document_tokens_;  // flat i32[3 N], see documents(); i32[N]: tokens of a growing sequence
+  // documents_: flat i32[3 N], see documents(). document_tokens_: i32[N], the tokens of a growing sequence.
+  Tensor documents_, document_tokens_;
   Tensor samples_;
-  bool dropping_ = false;                                // whether the current pass applies dropout
-  bool accumulate_ = false, accumulate_layers_ = false;  // whether the pass adds to gradients outside layers, in layers
+  bool dropping_ = false;  // whether the current pass applies dropout
+  // Whether the pass adds to the gradients outside layers (accumulate_) and to those of layers (accumulate_layers_).
+  bool accumulate_ = false, accumulate_layers_ = false;
   NormLayer embedding_norm_, norm_;  // the norm after the embedding, if there is one, and the final norm
   Tensor branch_;                    // [N, C]: output of attention or MLP, before it is added to the residual stream
   Tensor logits_, losses_;           // logits_: one chunk [rows, logit_width]; losses_: fp32[N]

@@ -37,8 +37,8 @@ struct Parameter {
 
 class ParameterTable {
  public:
-  // Appends a parameter. If `aligned`, its offset is rounded up to a multiple of 64 elements. If not, it directly
-  // follows the last parameter, so that q, k and v (or gate and up) can be multiplied as one matrix.
+  // Appends a parameter. If `aligned`, its offset is rounded up to a multiple of 64 elements. If not, the parameter
+  // directly follows the previous one, so that q, k and v (or gate and up) can be multiplied as one matrix.
   void add(Parameter parameter, bool aligned = true);
 
   // Leaves this many unused elements after the last parameter.
@@ -69,7 +69,7 @@ class Placement {
   int64_t elements() const { return elements_; }
   int blocks() const { return layers_ + 2; }
   bool is_layer(int block) const { return block >= 1 && block <= layers_; }
-  // The index, from 0, of the part of the buffer that a layer block uses. All these parts have the size of a layer.
+  // The index (from 0) of the layer-sized part of the buffer that a layer block uses.
   int slot(int block) const { return (block - 1) % resident_; }
   Tensor in(Tensor flat, const Parameter& parameter) const;
   // The part of the buffer that a block uses.

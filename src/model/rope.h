@@ -9,7 +9,7 @@ namespace rowan {
 
 struct Rope {
   // The frequency of pair j of the n rotating pairs. `standard`: theta^(-j / n). `endpoint`: theta^(-j / (n - 1)), so
-  // the last of several pairs has the frequency 1 / theta.
+  // the last pair has the frequency 1 / theta if n > 1.
   enum class Frequencies : uint8_t { standard, endpoint };
 
   double theta = 10000;
@@ -29,7 +29,6 @@ constexpr auto names_of(Rope::Frequencies) { return enum_names("standard", "endp
 // Reads rope_scaling or rope_parameters. transformers 5 writes both theta and scaling into rope_parameters. Throws
 // Error naming the field.
 Rope parse_rope_scaling(JsonObject& object);
-// Visits the model config's keys for RoPE.
 void visit(Rope& rope, Section& keys);
 // Throws Error naming the field if theta differs from rope_parameters.rope_theta, if the number of rotating pairs is
 // not a whole number of at least 1, or if the direction is 0.

@@ -17,7 +17,7 @@ bool is_buffer(const std::string& name) {
   return name.ends_with(".attn.bias") || name.ends_with(".attn.masked_bias") || name.ends_with("rotary_emb.inv_freq");
 }
 
-// `name` with `part` replaced by `other`; "" if it does not contain `part`.
+// `name` with `part` replaced by `other`; "" if `name` does not contain `part`.
 std::string exchanged(std::string name, const std::string& part, const std::string& other) {
   const size_t at = name.find(part);
   return at == std::string::npos ? "" : name.replace(at, part.size(), other);

@@ -31,7 +31,7 @@ struct Group : Selection {
   std::optional<Schedule> schedule = {};  // the group's own schedule; none: the main one
 };
 
-// Which parameters the main recipe updates, of those that no entry of "groups" takes. AdamW updates the remaining ones.
+// Which parameters the main recipe updates if no entry of "groups" matches them. AdamW updates the remaining ones.
 enum class Routing : uint8_t { hidden, two_dimensional, everything };
 constexpr auto names_of(Routing) { return enum_names("hidden", "two_dimensional", "everything"); }
 
@@ -46,7 +46,7 @@ struct Rates {
 struct OptimizerConfig {
   Routing routing = Routing::hidden;
   std::vector<Group> groups;  // a parameter belongs to the first group that matches
-  size_t given = 0;           // number of groups from "groups"; the groups of the routing follow and match all others
+  size_t given = 0;           // entries of "groups"; the routing's groups follow them and match all other parameters
   double adamw_lr_ratio = 0;  // AdamW's learning rate divided by the main recipe's; 0: independent
   bool stochastic = false;    // stochastic rounding of bf16 weights without fp32 masters
   Precision state = Precision::automatic;  // automatic: bf16 for bf16 weights without masters, else fp32

@@ -75,8 +75,8 @@ Tensor iterate(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
 
 // Gram Newton-Schulz (Dao-AILab): iterates the same polynomials on A = x x^T alone and accumulates their product, the
 // matrix P + q I. At the end, x <- (P + q I) x. The same multiplication is made before the third iteration. A is then
-// recomputed from x, which removes its rounding errors, and the product starts anew. For a tall x, A = x^T x and the
-// products are x (P + q I). The products of polynomials of A are symmetric.
+// recomputed from x, which removes the rounding errors in A, and the product starts anew. For a tall x, A = x^T x and
+// the products are x (P + q I). The products of polynomials of A are symmetric.
 Tensor iterate_on_gram(StageRun& run, Tensor x, Tensor y, const Grams& grams) {
   constexpr size_t restart = 2;
   Backend& backend = run.backend;

@@ -42,8 +42,8 @@ constexpr auto names_of(Direction) {
 enum class Precondition : uint8_t { none, soap, soap_momentum, kl_soap, kl_shampoo };
 constexpr auto names_of(Precondition) { return enum_names("none", "soap", "soap_momentum", "kl_soap", "kl_shampoo"); }
 // Whether the factors and the basis are updated before or after the step that a gradient makes.
-// after: both after the step. The first gradient initializes both. It makes no step, except with soap_momentum, where
-// the step is that of the unchanged momentum.
+// after: both after the step. The first gradient initializes both. It makes no step, except with soap_momentum, whose
+// first step uses the momentum without preconditioning.
 // before: both before the step.
 // around: the factors before the step, the basis after it. The first basis is computed before the first step.
 enum class PreconditionOrder : uint8_t { after, before, around };
@@ -103,7 +103,7 @@ struct Blocks {
 };
 
 // A momentum schedule: linear from `from` to the recipe's momentum over `steps` steps, then constant. While the
-// learning rate decays, the fraction Pace::fall of the way from this value to `end` is added.
+// learning rate decays, the momentum moves from this value to `end`. Pace::fall is the fraction of the way.
 struct MomentumCourse {
   double from = 0;  // initial value; 0: momentum stays constant
   int64_t steps = 0;
@@ -145,7 +145,7 @@ struct Recipe {
   Equilibrate equilibrate = Equilibrate::none;
   double equilibrate_exponent = -0.5, equilibrate_eps = 1e-8;
   double equilibrate_clip = 0;  // factors are clamped to [1 / clip, clip]; 0: unlimited
-  int64_t phase = 0;            // step (from 1) from which row_column equilibrates rows only; 0: none
+  int64_t phase = 0;            // first step, counted from 1, in which row_column equilibrates rows only; 0: none
   Direction direction = Direction::none;
   Divide eps_mode = Divide::clamp;
   std::string ns_coefficients = "keller";  // a named set, or "list" for ns_list
@@ -216,8 +216,8 @@ struct Recipe {
   bool cautious() const { return decay == Decay::cautious || decay == Decay::cautious_strict; }
 };
 
-// Overrides `recipe` with the switches in `object`; leaves other keys unread. Throws Error for a switch that has no
-// effect or an invalid value.
+// Overrides `recipe` with the switches in `object`; leaves other keys unread. Throws Error if a switch has no effect or
+// has an invalid value.
 void read_recipe(JsonObject& object, Recipe& recipe);
 // Throws Error through `object` if the switches contradict each other, and says why.
 void check_recipe(const JsonObject& object, const Recipe& recipe);
@@ -239,7 +239,8 @@ double norm_safety(const Recipe& recipe);
 
 const char* name_of(Atom atom);
 // The number of rows of each block of a parameter; a single entry if its rows are not split. Throws Error if a number
-// of blocks does not divide the rows, if a list of rows has another sum, or if the number of heads is odd with `pairs`.
+// of blocks does not divide the rows, if a list of rows does not add up to them, or if the number of heads is odd with
+// `pairs`.
 std::vector<int64_t> block_rows(const Recipe& recipe, const Parameter& parameter);
 // The number of equal blocks of columns in which a parameter is updated; 1 if its columns are not split. Throws Error
 // if the number of heads is odd with `pairs`.

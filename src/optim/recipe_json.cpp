@@ -100,7 +100,7 @@ class Reader : public Switches {
     } else {
       r.momentum = object_.number("momentum", {}, 0, most);
     }
-    // Most recipes with an EMA use one coefficient for both.
+    // Most recipes with an EMA use one coefficient as both `momentum` and `beta`.
     if (r.form == Form::ema && !object_.has("beta")) r.beta = r.momentum;
   }
   void coefficients(Recipe& r) override {
@@ -151,8 +151,8 @@ class Reader : public Switches {
     value = static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin());
   }
   // Whether the switches being visited have no effect. A key that several stages share is refused only if no stage
-  // reads it, with the reason of the first. In the config of a run, it may have the value that it has without the key:
-  // the version that wrote the config may have read it.
+  // reads the key; the reason is then that of the first stage. In the config.json of a run, a key without effect may
+  // have its default value `unset`, because the version that wrote the file may have read the key.
   bool idle(const char* key, const Json& unset = Json::value_t::discarded) {
     if (!idle_)
       read_.insert(key);

@@ -31,8 +31,8 @@ std::vector<std::string> recipe_names();
 const RecipeInfo& find_recipe(const std::string& name);
 // The family under which `rowan optimizers` lists a recipe.
 std::string family_of(const RecipeInfo& info);
-// The named recipe. "recipe" is the one to compose from: every optional stage is off. Throws Error for an unknown name,
-// or if `variant` is "paper" and the named recipe has no such variant.
+// The named recipe. The name "recipe" is for recipes that a config composes: every optional stage is off. Throws Error
+// for an unknown name, or if `variant` is "paper" and the named recipe has no such variant.
 Recipe named_recipe(const std::string& name, const std::string& variant = "code");
 
 }  // namespace rowan

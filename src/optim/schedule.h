@@ -36,9 +36,9 @@ struct Schedule {
   Fall decay = Fall::linear;      // wsd: linear or cosine decay
 
   // The multiplier at step `step` (from 0), with t = step - from_step, but at least 0. During warm-up it is
-  // t / warmup_steps, which is 0 at t = 0. Then it is 1 for constant. The progress of cosine and linear decay is
-  // (t - warmup_steps) / (steps - warmup_steps), or t / steps if they fall from the start. wsd decays over the last
-  // decay_steps. Every decay ends with min_lr_ratio at t = steps, one step after the last.
+  // t / warmup_steps, which is 0 at t = 0. After warm-up, `constant` stays at 1. The progress of cosine and linear
+  // decay is (t - warmup_steps) / (steps - warmup_steps), or t / steps if falls_from is `start`. wsd decays over the
+  // last decay_steps. Every decay ends with min_lr_ratio at t = steps, one step after the last.
   double multiplier(int64_t step) const;
   Pace pace(int64_t step) const;
 };

@@ -80,7 +80,8 @@ struct WorkspaceSize {
   void grow_to(const WorkspaceSize& needed);
 };
 
-// State that a stage keeps from step to step for each matrix. The momentum, a slot's `first`, is not declared this way.
+// State that a stage keeps from step to step for each matrix. The momentum buffer is not declared this way; each slot
+// has it as `first`.
 struct StateSpec {
   const char* kind;   // the tensor's name is "<parameter>.<kind>"
   int64_t count = 0;  // number of values of `dtype`; 0: one per element, in the dtype of the optimizer's state
@@ -112,8 +113,8 @@ struct StageRun {
   Tensor sums(int i, int64_t k) const;
   // The part of `flat` that the batch uses, as [n, out, in].
   Tensor part(const Tensor& flat) const;
-  // A copy of the slots whose fields `first` and `second` are the states that the arguments name. For nullptr, the
-  // field keeps the slot's own tensor.
+  // A copy of all slots. In the copy, the fields `first` and `second` are the states that the arguments name. For
+  // nullptr, the field keeps the slot's own tensor.
   Slots with(const char* first, const char* second = nullptr) const;
   // wide() returns a square state matrix in fp32. A matrix that is stored in bf16 is copied to workspace.gram, from
   // element `at` on. keep() rounds such a copy and writes it back.
@@ -135,7 +136,7 @@ struct Stage {
   Atom (*atom)(const Recipe&) = nullptr;
   void (*run)(StageRun&) = nullptr;
   std::string (*describe)(const Recipe&) = nullptr;
-  // Reports contradictions in which the stage's settings take part.
+  // Reports contradictions that involve the stage's settings.
   void (*check)(const Recipe&, const Refuse&) = nullptr;
   // Enlarges `size` to what n matrices need in addition to their update.
   void (*workspace)(const Recipe&, int64_t n, int64_t rows, int64_t cols, WorkspaceSize& size) = nullptr;

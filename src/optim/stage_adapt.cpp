@@ -1,6 +1,6 @@
-// Adaptive scales from second moments. NAMO scales the learning rate of a matrix or of its columns by the norm of the
-// update from the momentum, divided by the root of a second moment of the gradient. The other choices divide rows,
-// columns or elements of the update by the root of a second moment of the update or of the gradient.
+// Adaptive scales from second moments. NAMO multiplies the learning rate of a matrix or of each column by a ratio: the
+// norm of the update (before the direction stage) over the root of a second moment of the gradient. The other choices
+// divide rows, columns or elements of the update by the root of a second moment of the update or of the gradient.
 #include <cmath>
 
 #include "kernels/backend.h"
@@ -15,7 +15,7 @@ bool on(const Recipe& r) { return r.adapt != Adapt::none; }
 
 bool by_element(const Recipe& r) { return r.adapt == Adapt::element_moment || r.adapt == Adapt::gradient_moment; }
 
-// Whether there is one second moment per row, column or matrix, for the choices without one per element.
+// Whether there is one second moment per row, per column or per matrix. Choices with one per element do not use this.
 Along along_of(const Recipe& r, int64_t rows, int64_t cols) {
   if (r.adapt == Adapt::matrix) return Along::matrix;
   if (r.adapt == Adapt::column) return Along::column;

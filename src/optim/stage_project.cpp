@@ -1,5 +1,5 @@
-// Projects each row or column of the update: subtracts its component along that of the weights. With raw_weights, the
-// row or column of the weights is not normalized first.
+// Projects each row or column of the update: subtracts its component along the same row or column of the weights. With
+// raw_weights, the row or column of the weights is not normalized first.
 #include "kernels/backend.h"
 #include "optim/stages.h"
 

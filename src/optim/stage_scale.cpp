@@ -39,7 +39,8 @@ void check(const Recipe& r, const Refuse& refuse) {
   if (r.shape_scale == ShapeScale::rms && r.scales_rate())
     refuse("shape_scale", "rms conflicts with adapt matrix and column, which choose the norm themselves");
   if (r.shape_scale == ShapeScale::nuclear && (r.direction == Direction::none || r.adapt != Adapt::none))
-    refuse("shape_scale", "nuclear needs a direction, and adapt none, because its factor is <momentum, direction>");
+    refuse("shape_scale",
+           "nuclear needs a direction and conflicts with adapt, because its factor is <momentum, direction>");
   if (r.shape_scale == ShapeScale::axis && !r.normalizes_axis())
     refuse("shape_scale", "axis needs a direction that normalizes rows or columns");
 }

@@ -26,7 +26,7 @@ bool sorts(const Recipe& r) {
   return r.precondition == Precondition::soap_momentum ||
          (r.precondition == Precondition::soap && r.precondition_order == PreconditionOrder::after);
 }
-// NVIDIA's code, whose order `before` is, has no frequency.
+// The order `before` is that of NVIDIA's code, which has no frequency.
 bool in_every_step(const Recipe& r) {
   return r.precondition == Precondition::soap && r.precondition_order == PreconditionOrder::before;
 }
@@ -146,8 +146,8 @@ struct Matrix {
     return static_cast<double>(std::clamp<int64_t>(side.size, 10, 4000));
   }
 
-  // factor = beta factor + share g g^T (g^T g on the right). With `by`, g is first rotated into the basis of the other
-  // side and divided by the square roots of the other side's eigenvalues.
+  // factor = beta factor + share g g^T, or g^T g for the right side. With `by`, g is first rotated into the basis of
+  // the other side and divided by the square roots of the other side's eigenvalues.
   void add_gradient(const Side& side, const Side& other, bool by, double beta, double share) const {
     Tensor g = gradient;
     if (by && other) {
@@ -366,7 +366,8 @@ void check(const Recipe& r, const Refuse& refuse) {
   if (r.adapt != Adapt::none) refuse("adapt", "conflicts with precondition, which has second moments of its own");
   if (r.form != Form::ema && r.form != Form::heavy_ball)
     refuse("form", "precondition needs ema or heavy_ball, an average of gradients");
-  if (r.decay_last && r.decay_rate != DecayRate::lr) refuse("decay_last", "decay after the step has the rate lr");
+  if (r.decay_last && r.decay_rate != DecayRate::lr)
+    refuse("decay_last", "needs decay_rate lr, the only rate of decay after the step");
 }
 
 }  // namespace

@@ -10,9 +10,9 @@ namespace rowan {
 class Arena;
 
 WorkspaceSize workspace_size(const Recipe& recipe, int64_t n, int64_t rows, int64_t cols);
-// The dtype of the update of weights of dtype `weight`, and of the update's matrix products.
+// The dtype of the update and of its matrix products, if the weights have the dtype `weight`.
 DType update_dtype(const Recipe& recipe, DType weight);
-// Takes the workspace of updates of this dtype from `memory`.
+// Takes the workspace from `memory`. `update` is the dtype of the updates.
 Workspace make_workspace(const WorkspaceSize& size, DType update, Arena& memory);
 
 // Runs all stages of the recipe that are on, in order.
@@ -44,7 +44,7 @@ inline float mars_weight(double gamma, double momentum) {
   return static_cast<float>(gamma * momentum / (1 - momentum));
 }
 MomentumRule momentum_rule(const Recipe& recipe, const Moment& now);
-// Orthogonalizes x [n, out, in]; `spare` is scratch memory of its size. The result is in x or in `spare`.
+// Orthogonalizes x [n, out, in]; `spare` is scratch memory of the same size. The result is in x or in `spare`.
 Tensor orthogonalize(StageRun& run, Tensor x, Tensor spare);
 // The switches of weight decay, which stages and AdamW share.
 void decay_switches(Recipe& recipe, Switches& switches);

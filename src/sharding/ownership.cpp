@@ -40,7 +40,7 @@ std::vector<double> level(const std::vector<double>& loads, double amount) {
 
 Ownership::Ownership(const ParameterTable& table, const std::vector<UpdateCost>& costs, int ranks)
     : ranks_(ranks), work_(ranks, 0.0), bytes_(ranks, 0.0) {
-  if (costs.size() != table.parameters().size()) throw std::logic_error("Ownership: one cost a parameter is needed");
+  if (costs.size() != table.parameters().size()) throw std::logic_error("Ownership: one cost per parameter is needed");
   deal_matrices(table, costs);
   cut_the_rest(table, costs);
   std::sort(pieces_.begin(), pieces_.end(), [](const OwnedPiece& a, const OwnedPiece& b) {
@@ -81,7 +81,7 @@ void Ownership::cut_matrix(const Parameter& parameter, int index, const UpdateCo
 }
 
 void Ownership::deal_matrices(const ParameterTable& table, const std::vector<UpdateCost>& costs) {
-  constexpr double most = 0.08;  // the work of a run of blocks should be at most this fraction of a rank's mean work
+  constexpr double most = 0.08;  // a run of blocks should have at most this fraction of the mean work per rank
   double total = 0;
   for (const UpdateCost& cost : costs) total += cost.work;
   std::vector<OwnedPiece> matrices;
@@ -112,7 +112,7 @@ void Ownership::cut_the_rest(const ParameterTable& table, const std::vector<Upda
   for (double& part : until) part /= total;
   until.back() = 1;
 
-  // The parameters of each block are divided in the proportions that `until` gives.
+  // Parameters of the same Parameter::block are divided together, in the proportions that `until` gives.
   std::vector<double> block_bytes, done;
   for (size_t i = 0; i < costs.size(); ++i) {
     block_bytes.resize(std::max(block_bytes.size(), static_cast<size_t>(parameters[i].block) + 1));

@@ -43,8 +43,8 @@ struct StepTotals {
 class Sharding : public BlockObserver {
  public:
   // `costs` has one entry per parameter. `masters`: keep fp32 copies of weights that are not fp32. `reduce`: the dtype,
-  // fp32 or bf16, in which gradients are communicated; each rank rounds its own gradients to it before it sends them.
-  // apply_shard() must have set the model's options. The constructor makes this object the model's observer.
+  // fp32 or bf16, in which gradients are communicated; each rank rounds its own gradients to this dtype before sending
+  // them. apply_shard() must have set the model's options. The constructor makes this object the model's observer.
   Sharding(Communicator& communicator, Backend& backend, Model& model, const std::vector<UpdateCost>& costs,
            ShardMode shard, DType reduce, bool masters);
 
@@ -71,10 +71,10 @@ class Sharding : public BlockObserver {
   // parameter.
   void check_weights();
 
-  // Zeroes the shares' gradients of sharded layers. The model's first micro-step replaces all other gradients.
+  // Zeroes the gradients of the shares in sharded layers. The model's first micro-step replaces all other gradients.
   void begin_step();
-  // With several ranks, gradients of sharded layers are sent during the backward of every micro-step, other gradients
-  // only during the last.
+  // With several ranks, gradients of sharded layers are sent during the backward pass of every micro-step. Other
+  // gradients are sent only in the last micro-step.
   void begin_micro_step(bool last) { last_micro_step_ = last; }
   // Completes the shares' gradients: sums over ranks and micro-steps.
   void finish_gradients();
@@ -116,8 +116,9 @@ class Sharding : public BlockObserver {
   Tensor sent_;  // the model's gradients, or their copy in the dtype in which they are communicated
   std::vector<Share> shares_;
   std::vector<Block> blocks_;
-  // weight_slots_: the layer whose weights each slot holds or receives. gradient_slots_: the layer whose gradients in
-  // each slot are not yet added to the shares. 0 stands for no layer.
+  // One entry for each Placement::slot(), a part of the model's buffer for one layer. weight_slots_: the layer whose
+  // weights the part holds or receives. gradient_slots_: the layer whose gradients in the part are not yet added to the
+  // shares. 0 stands for no layer.
   std::vector<int> weight_slots_, gradient_slots_;
   Tensor totals_;  // fp32[2] on the device: loss, sum of squares
   bool last_micro_step_ = true;
