@@ -57,9 +57,9 @@ void Backend::copy(Tensor to, Tensor from) {
   op.present("to", to);
   op.present("from", from);
   if (to.numel() != from.numel())
-    fail("copy: to: found {}, expected {} elements as in from, {}", to.describe(), from.numel(), from.describe());
+    fail("copy: to: found {}, expected {} elements like 'from', {}", to.describe(), from.numel(), from.describe());
   if (to.dtype != from.dtype && (to.dtype == DType::i32 || from.dtype == DType::i32))
-    fail("copy: to: found {}, expected {} as in from, because i32 is not converted", to.describe(),
+    fail("copy: to: found {}, expected {} like 'from', because i32 is not converted", to.describe(),
          name_of(from.dtype));
   op.detail([&] { return fmt::format(" {} to {}", name_of(from.dtype), name_of(to.dtype)); });
   op.run(to, &Backend::do_copy, to, from);

@@ -13,7 +13,7 @@
 //   gradients of activations. An argument `accumulate` replaces this default.
 // * The functions check shapes and dtypes. If a check fails, they throw an Error that names the operation.
 // * A call may return before its operation has run. Operations run in order on one stream. download() and synchronize()
-//   wait for them.
+//   wait for all earlier operations.
 // * Rowan's own kernels use no floating-point atomics, so the order of a sum does not change from run to run.
 #pragma once
 
@@ -53,24 +53,24 @@ class Backend {
   virtual ~Backend() = default;
   // Runs `work` and returns the operations that `work` called. Uploads, downloads and synchronize() are not recorded.
   std::vector<RecordedCall> record(const std::function<void()>& work);
-  // The timeline of the host thread. While it records, operations are entered in it, and the host waits for the device
-  // after each operation except upload().
+  // The timeline of the host thread. While the timeline records, each operation is entered in it. The host then waits
+  // for the device after each operation except upload().
   Timeline& timeline() { return timeline_; }
 
   // "cpu", "cuda" or "dry".
   virtual std::string name() const = 0;
   // A description for people to read. It contains a CPU's model, threads and instruction set, or a GPU's name.
   virtual std::string describe() const = 0;
-  // Whether matrix products of this dtype are fast on this device. The trainer warns if those of its compute dtype are
-  // slow.
+  // Whether matrix products of this dtype are fast on this device. The trainer warns if products of its compute dtype
+  // are slow.
   virtual bool fast(DType dtype) const = 0;
   virtual Limits limits() const { return {}; }
   // Allows products of fp32 tensors to round their operands to TF32, which has 10 bits of mantissa. Throws Error if the
   // device has no TF32.
   virtual void allow_tf32();
-  // From now on, a matrix product that occurs for the first time uses the fastest of several algorithms. `file` holds
-  // the choices. If it has none for the product, the algorithms are timed. Throws Error if the device does not choose
-  // algorithms, or if the file is damaged.
+  // From now on, a matrix product that occurs for the first time uses the fastest of several algorithms. `file` stores
+  // the choice for each product. If `file` has no choice for a product, the algorithms are timed. Throws Error if the
+  // device does not choose algorithms, or if the file is damaged.
   virtual void time_products(const std::string& file);
   // The reason why attention of this shape is slow on this device. Empty if it is fast.
   virtual std::string slow_attention(const AttentionShape& /*shape*/, DType /*dtype*/) const { return ""; }
@@ -221,11 +221,11 @@ class Backend {
   void adamw(const std::vector<OptimizerSlot>& slots, const AdamWRule& rule);
   // Slots are matrices [out, in], whose shapes may differ. The momentum buffer of a slot is its `first`.
   void normalized_step(const std::vector<OptimizerSlot>& slots, const NormalizedStepRule& rule);
-  // Computes update [n, out, in] from the gradients and momentum buffers (`first`) of n slots of out * in elements, and
-  // updates the buffers.
+  // Computes update [n, out, in] from the gradients and momentum buffers (`first`) of n slots, and updates the buffers.
+  // Each slot has out * in elements.
   void momentum(Tensor update, const std::vector<OptimizerSlot>& slots, const MomentumRule& rule);
-  // Changes each row or column of the update by the formula of ProjectRule. The formula's w are the masters, or the
-  // weights if there are no masters.
+  // Changes each row or column of the update by the formula of ProjectRule. In the formula, w is a row or column of the
+  // slot's master, or of its weight if there is no master.
   void project(Tensor update, const std::vector<OptimizerSlot>& slots, const ProjectRule& rule);
   void normalize(Tensor update, const NormalizeRule& rule);
   // update = sign(update): -1, 0 or 1.

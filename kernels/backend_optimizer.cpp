@@ -28,9 +28,9 @@ void values(const char* op, const Slots& slots, int64_t count) {
     const Tensor &weight = slots[i].weight, &master = slots[i].master;
     sized(op, "weight", i, weight, count ? count : weight.numel());
     const Tensor &first_weight = slots[0].weight, &first_master = slots[0].master;
-    const auto with = [](const Tensor& any) { return any.empty() ? "without" : "with"; };
+    const auto with = [](const Tensor& any) { return any.empty() ? "no" : "a"; };
     if (weight.dtype != first_weight.dtype || master.empty() != first_master.empty())
-      fail("{}: slot {}: found a weight in {} {} a master, expected one in {} {} a master as in slot 0", op, i,
+      fail("{}: slot {}: found weight {} and {} master, expected {} and {} master as in slot 0", op, i,
            name_of(weight.dtype), with(master), name_of(first_weight.dtype), with(first_master));
     if (master.empty()) continue;
     sized(op, "master", i, master, weight.numel());

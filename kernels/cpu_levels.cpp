@@ -31,7 +31,8 @@ struct Level {
   void (*measure)(TileRates& rates);
 };
 
-// Tests only some features of each level, and assumes that a processor with these features has the level's others too.
+// Tests only some features of each level. A processor with these features is assumed to have the other features of the
+// level too.
 std::vector<Level> compiled_levels() {
 #ifdef __x86_64__
   const bool v2 = __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");

@@ -40,8 +40,9 @@ constexpr int64_t symmetric_strip(int64_t n) {
 }
 
 // --- eigenvectors and orthogonal factors (kernels/cuda/eigen.cu) ---
-// The number of matrices, beginning with matrices[begin], that are processed at once. They have the same size. A matrix
-// [k, k] counts as squares * k * k doubles of scratch memory. Two or more matrices together count as at most `limit`.
+// The number of matrices, beginning with matrices[begin], that are processed at once. They have the same size. Each
+// matrix [k, k] counts as squares * k * k doubles of scratch memory. A batch of two or more matrices has a total of at
+// most `limit` doubles.
 inline int64_t eigen_batch(const std::vector<Tensor>& matrices, size_t begin, int64_t squares) {
   constexpr double limit = 1 << 25;  // doubles
   const int64_t k = matrices[begin].dim(0);
@@ -55,14 +56,15 @@ inline int64_t eigen_batch(const std::vector<Tensor>& matrices, size_t begin, in
 // --- normalized steps (kernels/cuda/optimizer_rows.cu) ---
 // The number of slots that the parameters of one launch can hold.
 constexpr int slots_per_launch = 40;
-// The bytes of shared memory with which rows of `cols` elements are normalized in one pass. Without so much shared
-// memory, and along columns, a step takes several launches, with scratch memory in between.
+// The bytes of shared memory that a step along rows of `cols` elements needs to run in one pass. A step along columns,
+// or with less shared memory, takes several launches, which pass values on in scratch memory.
 constexpr int64_t row_step_bytes(int64_t cols, bool project) {
   return cols * (project ? 2 : 1) * int64_t{sizeof(float)};
 }
 // The number of fp32 values of scratch memory for a matrix: the update, then sums of its rows or columns.
 inline int64_t staged_room(int64_t rows, int64_t cols) { return (rows * cols + std::max(rows, cols) + 3) / 4 * 4; }
-// The number of matrices, beginning with the one that needs rooms[begin] values, that are processed at once.
+// The number of matrices, beginning with matrix `begin`, that are processed at once. Matrix i needs rooms[i] values of
+// scratch memory.
 inline size_t staged_batch(const std::vector<int64_t>& rooms, size_t begin) {
   constexpr int64_t limit = int64_t{32} << 20;  // values for two or more matrices
   int64_t used = rooms[begin];

@@ -14,8 +14,8 @@ enum class Norm : uint8_t { rms, layer };
 enum class Activation : uint8_t { silu, gelu_tanh, gelu_erf, relu_squared };
 inline constexpr int activation_count = 4;
 
-// Causal self-attention over packed projections. A row of qkv is [q heads | k heads | v heads], each head head_dim
-// wide: (heads + 2 * kv_heads) * head_dim values per token. Query head h reads key/value head h / (heads / kv_heads).
+// Causal self-attention over packed projections. A row of qkv holds (heads + 2 * kv_heads) * head_dim values of one
+// token: [q heads | k heads | v heads]. Query head h reads key/value head h / (heads / kv_heads).
 struct AttentionShape {
   int64_t batch, seq, heads, kv_heads, head_dim;
   float scale;  // softmax(scale * q k^T)
@@ -25,8 +25,8 @@ struct AttentionShape {
   int64_t out_width() const { return heads * head_dim; }
 };
 
-// Which attention kernels a GPU runs. rowan: Rowan's. cudnn: cuDNN's in bf16, for shapes given to
-// Backend::plan_attention(), without documents and dropout; otherwise Rowan's.
+// Which attention kernels a GPU runs. rowan: always Rowan's. cudnn: cuDNN's if the dtype is bf16, the shape was given
+// to Backend::plan_attention(), and there are neither documents nor dropout; otherwise Rowan's.
 enum class AttentionKernels : uint8_t { rowan, cudnn };
 constexpr auto names_of(AttentionKernels) { return enum_names("rowan", "cudnn"); }
 

@@ -137,19 +137,20 @@ struct RetractRule {
   bool given = false;
 };
 
-// The limit of sums_of_squares(), so that its results are finite if all elements are: the largest fp32 number.
+// The largest fp32 number. sums_of_squares() limits its results to this number, so that they are finite if all elements
+// are finite.
 inline constexpr float largest_sum = 3.4028235e38f;
 
-// Whether key a is sorted before key b. Larger keys come first, and NaN comes before all numbers, so that a row that is
-// not finite is kept and shows. Keys of which neither comes before the other keep their order.
+// Whether key a is sorted before key b. Larger keys come first, and NaN comes before all numbers, so that rows with a
+// NaN are kept and the NaN is noticed. Equal keys keep their order, and so do NaNs.
 template <typename Key>
 ROWAN_HOST_DEVICE inline bool sorts_before(Key a, Key b) {
   return a > b || (a != a && b == b);
 }
 
-// Keeps the `count` rows or columns of each update with the largest sums of magnitudes by sorts_before(), and sets the
-// others to 0. If sums are equal, lower indices are kept first. Multiplies the slot's `first` by `decay` in the rows or
-// columns that are kept.
+// In each update, keeps the `count` rows or columns with the largest sums of magnitudes, as sorts_before() orders them,
+// and sets the others to 0. If sums are equal, lower indices are kept first. Multiplies the slot's `first` by `decay`
+// in the rows or columns that are kept.
 struct LargestRule {
   Along along = Along::row;  // row or column
   int64_t count = 1;

@@ -47,7 +47,7 @@ ThreadPool::ThreadPool(int threads) : shares_(new Share[static_cast<size_t>(thre
   } catch (const std::system_error& error) {
     const int started = size();
     end(workers_, stop_, loops_);
-    fail("cannot start {} threads: {} after {} were started; use fewer threads, or lower OMP_NUM_THREADS", threads,
+    fail("cannot start {} threads: {} ({} were started); use fewer threads, or lower OMP_NUM_THREADS", threads,
          error.code().message(), started);
   }
 }

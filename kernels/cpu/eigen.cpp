@@ -44,7 +44,7 @@ void reflect(double* a, const double* v, double tau, int64_t j, int64_t from, in
   }
 }
 
-// The tridiagonal t of a symmetric matrix q t q^T: its diagonal, and the entries beside the diagonal.
+// The tridiagonal matrix t in a = q t q^T: the diagonal of t, and the entries beside it.
 struct Tridiagonal {
   std::vector<double> diagonal, beside;
 };
@@ -121,7 +121,7 @@ void qr_step(Tridiagonal& t, double* u, int64_t begin, int64_t end, int64_t k) {
 // eigenvectors.
 void diagonalize(Tridiagonal& t, double* u, int64_t k) {
   constexpr double eps = std::numeric_limits<double>::epsilon();
-  constexpr int64_t most = 60;  // k eigenvalues may take most * k QR steps in total; 2 k steps are usual
+  constexpr int64_t most = 60;  // limit: most * k QR steps for all k eigenvalues; 2 k steps are usual
   std::vector<double>&d = t.diagonal, &e = t.beside;
   int64_t end = k - 1;
   for (int64_t step = 0; end > 0 && step < most * k;) {

@@ -37,7 +37,7 @@ void sum_columns(B* d_bias, const T* dout, int64_t rows, int64_t width, bool acc
 // c[j, i] = c[i, j] for all i > j in each of `batch` matrices [n, n].
 template <typename T>
 void mirror(T* c, int64_t n, int64_t batch, ThreadPool& threads) {
-  constexpr int64_t side = 16, rows = 64;  // sides of a block that is transposed at once; rows of a thread's piece
+  constexpr int64_t side = 16, rows = 64;  // side: of a block transposed at once; rows: in one thread's piece of work
   const int64_t pieces = (n + rows - 1) / rows;
   cpu::parallel_for(threads, batch * pieces, [&](int64_t piece) {
     T* matrix = c + piece / pieces * n * n;

@@ -1,7 +1,7 @@
-// normalized_step, which serves optimizers such as RMNP, Nora and Mano: momentum, projection, normalization and update
-// of one row, or of up to 256 columns, at a time. If these rows or columns stay in cache and weights are bf16, the
-// operation moves 22 bytes per parameter: it reads gradient, momentum and master in fp32, and writes momentum, master
-// and weight. Lower bound on the time: this traffic at the rate of a copy.
+// normalized_step, for optimizers such as RMNP, Nora and Mano. It computes momentum, projection, normalization and
+// update of one row at a time, or of up to 256 columns at a time. If these rows or columns stay in cache and weights
+// are bf16, the operation moves 22 bytes per parameter: it reads gradient, momentum and master in fp32, and writes
+// momentum, master and weight. Lower bound on the time: this traffic at the rate of a copy.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/optimizer_pieces.h"
 

@@ -19,7 +19,7 @@ struct Piece {
   int64_t slot, begin, count;
 };
 
-// Cuts the units(slot) units of each slot into pieces of at most grain(slot) units.
+// Cuts each slot into pieces of at most grain(slot) units. units(slot) is the number of units in the slot.
 template <typename Units, typename Grain>
 std::vector<Piece> cut(size_t slots, Units units, Grain grain) {
   std::vector<Piece> pieces;
@@ -33,8 +33,8 @@ std::vector<Piece> cut(size_t slots, Units units, Grain grain) {
 inline constexpr int64_t element_grain = 32768;
 // Elements converted to floats at once. A few buffers of this size fit the L1 cache.
 inline constexpr int64_t block = 1024;
-// The number of columns to process at once: as many as fit 256 KB of the L2 cache with all their rows in fp32, but at
-// least 32 and at most 256.
+// The number of columns to process at once: as many whole columns in fp32 as fit 256 KB of the L2 cache, but at least
+// 32 and at most 256.
 inline int64_t stripe(int64_t rows) {
   return std::clamp<int64_t>(65536 / std::max<int64_t>(1, rows) / 32 * 32, 32, 256);
 }
@@ -86,8 +86,8 @@ inline bool allows(Mask mask, float step, float w) {
   return (mask == Mask::none) | (product > 0.0f) | ((mask != Mask::same_sign) & (product == 0.0f));
 }
 
-// w = keep(j) w - step(j) for elements begin + j of a slot, j < count, or keep(j) (w - step(j)) if decay_last. keep is
-// 1 where the mask excludes decay.
+// For elements begin + j of a slot, j < count: w = keep(j) w - step(j), or w = keep(j) (w - step(j)) if decay_last.
+// Where the mask excludes decay, 1 replaces keep(j).
 template <typename Keep, typename Step>
 void update(const OptimizerSlot& slot, int64_t begin, int64_t count, const Rounding& rounding, Mask mask, Keep keep,
             Step step, bool decay_last = false) {

@@ -8,7 +8,6 @@
 
 namespace rowan::cpu {
 
-// Calls fn(i) for every i in [0, count).
 template <typename F>
 void parallel_for(ThreadPool& threads, int64_t count, F&& fn) {
   threads.run(count, [&](int64_t i, int) { fn(i); });
@@ -20,7 +19,7 @@ void parallel_ranges(ThreadPool& threads, int64_t count, int64_t grain, F&& fn) 
   threads.run((count + grain - 1) / grain, [&](int64_t i, int) { fn(i * grain, std::min(count, (i + 1) * grain)); });
 }
 
-// The number of rows of `width` elements in a piece of work that is large enough for a thread.
+// How many rows of `width` elements make a piece of work that is large enough for a thread.
 inline int64_t rows_per_piece(int64_t width) { return std::max<int64_t>(1, 16384 / std::max<int64_t>(1, width)); }
 
 }  // namespace rowan::cpu

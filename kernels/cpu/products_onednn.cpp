@@ -43,9 +43,9 @@ class OneThread {
   return (here & wanted) == wanted;
 }
 
-// True at level v4 if the processor has AMX, or has AVX512-BF16 and is no Intel processor with AVX512-FP16 (Sapphire
-// Rapids and later). On a core of such an Intel processor with AMX disabled, the dot product of AVX512-BF16 was slower
-// than fp32: 74 against 125 GFLOP/s.
+// True at level v4 if the processor has AMX, or if it has AVX512-BF16 and is not an Intel processor with AVX512-FP16
+// (Sapphire Rapids and later). On one core of such an Intel processor, with AMX disabled, the dot product of
+// AVX512-BF16 was slower than fp32: 74 against 125 GFLOP/s.
 bool has_fast_bf16() {
 #ifdef __AVX512F__
   if (cpu_has(ISA::avx512_core_amx)) return true;
@@ -62,9 +62,10 @@ struct Part {
   int64_t row, rows, column, columns;
 };
 
-// The blocks of c. Of a symmetric c, strips of symmetric_rows rows that end with the diagonal. With 128 rows, symmetric
-// products of one thread took 0.64 times as long as others for 768 x 768, and 0.79 for 384 x 384; with 256 rows 0.70
-// and 1.1 (AMD EPYC with AVX512-BF16).
+// The blocks of c. If c is symmetric, they cover strips of symmetric_rows rows, each up to the end of its diagonal
+// block. On one thread of an AMD EPYC with AVX512-BF16, symmetric products with strips of 128 rows took 0.64 times as
+// long as other products for 768 x 768, and 0.79 times for 384 x 384. With strips of 256 rows, they took 0.70 and 1.1
+// times as long.
 std::vector<Part> parts_of(const Product& p) {
   const int64_t down = p.symmetric ? symmetric_rows : most_rows;
   std::vector<Part> parts;
@@ -79,7 +80,8 @@ std::vector<Part> parts_of(const Product& p) {
 // `stride` is the distance between consecutive rows in memory, or between consecutive columns if `transpose`.
 dnnl::memory::desc describe(int64_t rows, int64_t cols, bool transpose, int64_t stride, DType dtype) {
   Dims strides = transpose ? Dims{1, stride} : Dims{stride, 1};
-  if (transpose && rows == 1) strides[0] = stride * cols;  // oneDNN 3.7 takes a row stride of 1 for contiguous columns
+  // With one row, oneDNN 3.7 mistakes a row stride of 1 for contiguous columns.
+  if (transpose && rows == 1) strides[0] = stride * cols;
   return {{rows, cols}, dtype == DType::bf16 ? dnnl::memory::data_type::bf16 : dnnl::memory::data_type::f32, strides};
 }
 

@@ -2,8 +2,8 @@
 // tile products read contiguously. Each thread computes blocks of c. Sums over k are split in the same way for any
 // number of threads. FLOPs: 2 m n k. Lower bound on the time: these FLOPs at the rate of tile products (tile.h).
 // What was tried:
-// 1. oneDNN for fp32 products, which the tiles of this file replaced.
-// 2. Copying eight columns of a at a time if a is transposed. The gain was not recorded.
+// 1. oneDNN for fp32 products. The tiles of this file replaced it.
+// 2. Copying eight columns of matrix a at a time if the matrix is transposed. The gain was not recorded.
 #include <algorithm>
 #include <cstring>
 
@@ -23,19 +23,19 @@ using cpu::round_up;
 // that one tile product sums over, few enough that this part of a panel stays in cache. The partial sums are added up
 // in order of k.
 constexpr int64_t panel = cpu::block_vectors * lanes, depth = lanes == 16 ? 384 : 256, group = cpu::block_rows;
-// The largest block of c that a thread computes at once. The sums of the block and a copy of most_rows x depth values
-// of a need less than 350 KB together.
+// The largest block of c that a thread computes at once. Its sums, together with a copy of most_rows x depth values of
+// matrix a, need less than 350 KB.
 constexpr int64_t most_rows = 16 * group, most_columns = 512;
 constexpr int64_t most_packed = int64_t{4} << 20;  // floats of b packed at once, unless 512 columns have more
 constexpr int64_t few_rows = 8;                    // with at most this many rows, packing b does not pay off
 constexpr int64_t most_unpacked = 512;             // with more columns than this, tiles do not read b in place
-// Up to this m, a transposed a in fp32 is read in place. With a larger m, the rows of a [k, m] are at least 4 KB apart
-// in memory, and they evict each other from the cache.
+// Up to this m, matrix a is read in place if it is transposed and in fp32. With a larger m, the rows of the matrix
+// [k, m] are at least 4 KB apart in memory, and they evict each other from the cache.
 constexpr int64_t most_uncopied = 1023;
-constexpr int64_t at_once = 8;  // number of values of a that are copied together, at least `group`
+constexpr int64_t at_once = 8;  // number of values of matrix a that are copied together, at least `group`
 static_assert(at_once >= group);
 
-// One product of operands of type T into a result of type R. Several threads may call the methods at the same time.
+// One product, with operands of type T and a result of type R. Several threads may call the methods at the same time.
 template <typename T, typename R>
 class Matrices {
  public:
@@ -95,7 +95,7 @@ class Matrices {
         const float* right = packed + (j + x) * p_.k + begin * panel;
         if constexpr (as_it_is)
           if (!packs_) right = b_ + begin * p_.n + column + x;
-        // Of a symmetric result, groups of rows that are above the diagonal in all columns of the panel are left out.
+        // If the result is symmetric, skips groups of rows that are above the diagonal in all columns of the panel.
         const int64_t above = p_.symmetric ? std::max<int64_t>(0, column + x - row) / group * group : 0;
         if (above >= rows) break;
         const float* part = left + above * count;
@@ -116,8 +116,8 @@ class Matrices {
     }
   }
 
-  // Computes columns [column, column + width) of c, which has few rows, from b without packing. `left` is the result of
-  // gather_all: m * k floats.
+  // Computes columns [column, column + width) of c without packing b. c has at most few_rows rows. `left` is the result
+  // of gather_all: m * k floats.
   void few(const float* left, int64_t column, int64_t width) const {
     float sums[few_rows][most_columns] = {};
     if (p_.transpose_b) {
@@ -158,11 +158,11 @@ class Matrices {
 
   R at(int64_t i, int64_t j) const { return c_[i * p_.n + j]; }
 
-  // Copies the part of a that multiply() reads. The layout is [rows][count]. If a is transposed, the rows of c are
-  // divided into groups, and the layout is [groups][count][group].
+  // Copies the part of matrix a that multiply() reads. The layout is [rows][count]. If the matrix is transposed, the
+  // rows of c are divided into groups, and the layout is [groups][count][group].
   void gather(float* left, int64_t row, int64_t rows, int64_t begin, int64_t count) const {
     if (p_.transpose_a) {
-      // Reads each row of a from left to right, and copies its values to the groups that they belong to.
+      // Reads each row of matrix a from left to right, and copies its values to the groups that they belong to.
       for (int64_t x = 0; x < count; ++x) {
         const T* from = a_ + (begin + x) * p_.m + row;
         for (int64_t i = 0; i < rows; i += group) {
@@ -278,9 +278,9 @@ void run_large(ThreadPool& threads, const Product& p, cpu::Scratch& packed_memor
         threads.run(pieces(width, panel) * depths, [&](int64_t unit, int) {
           matrices.pack(packed, first, width, unit / depths * panel, unit % depths * depth);
         });
-      // Makes blocks smaller if there are too few to keep all threads busy to the end. If a is transposed, each block
-      // may copy the columns of a that it needs. With narrower blocks, more blocks would copy the same columns, so rows
-      // are halved first.
+      // Makes blocks smaller if there are too few to keep all threads busy to the end. If matrix a is transposed, each
+      // block may copy the columns of the matrix that it needs. With narrower blocks, more blocks would copy the same
+      // columns, so rows are halved first.
       int64_t rows = most_rows, cols = most_columns;
       const auto too_few = [&] { return pieces(p.m, rows) * pieces(width, cols) < 4 * threads.size(); };
       if (p.transpose_a)

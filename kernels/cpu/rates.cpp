@@ -66,7 +66,7 @@ __attribute__((noinline)) void exponentials(float* to, const float* from, int64_
 
 }  // namespace
 
-// Timed by the clock, not by CPU time: threads that share a core slow each other down, as in an operation.
+// Measures wall-clock time, not CPU time, because threads that share a core slow each other down, as in an operation.
 double CpuBackend::exponential_rate() {
   constexpr int64_t pieces = 256, times = 64, count = 1024;
   const double taken = seconds_of(*this, [&] {

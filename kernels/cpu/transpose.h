@@ -1,5 +1,5 @@
-// Transposes matrices of fp32 or bf16 values, into fp32 or unchanged, four by four in registers. Lower bound on the
-// time: one read and one write of each value at the rate of a copy.
+// Transposes matrices of fp32 or bf16 values, four by four in registers. The result has the same dtype or is fp32.
+// Lower bound on the time: one read and one write of each value at the rate of a copy.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,6 @@
 
 namespace rowan::cpu {
 
-// Four values of type R.
 template <typename R>
 struct Four {
   typedef R Type __attribute__((vector_size(4 * sizeof(R))));

@@ -23,12 +23,11 @@ inline void store(bf16& to, float value) {
 }
 
 // Starts to load `bytes` bytes into the caches. Loads beyond the end of an allocation do no harm. For loops over rows
-// of a few KB or with a stride: their rows end before the CPU has recognized a sequence that it could load ahead.
+// that take a few KB or are strided: such a row ends before the CPU recognizes a sequence and prefetches by itself.
 inline void prefetch(const void* from, int64_t bytes) {
   for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(static_cast<const char*>(from) + i);
 }
 
-// Calls f(float{}) or f(bf16{}).
 template <typename F>
 void with_dtype(DType dtype, F&& f) {
   if (dtype == DType::bf16)
@@ -102,7 +101,6 @@ inline float exp_saturating(float x) {
   return exp_within(limited > 88.3f ? 88.3f : limited);
 }
 
-// 1 / (1 + e^-x).
 inline float sigmoid(float x) { return 1.0f / (1.0f + exp_saturating(-x)); }
 
 // The standard normal distribution function Phi. `density` receives the density at x. Phi(-|x|) is e^(-x^2 / 2)

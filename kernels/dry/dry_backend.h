@@ -41,10 +41,10 @@ struct Work {
   double flops = 0;
   // The same FLOPs, but with masked attention scores counted too, as in many published MFU figures.
   double flops_full = 0;
-  // FLOPs of the fifth product, which the backward needs because the scores are not among its arguments.
+  // FLOPs of the product with which the backward of attention recomputes the scores, which are not among its arguments.
   double recomputed = 0;
-  // Bytes if each operand is read once and each result is written once. Of the table of token embeddings, at most one
-  // row per token counts.
+  // Bytes if each operand is read once and each result is written once. At most one row per token of the table of token
+  // embeddings is counted.
   double bytes = 0;
   // Exponentials. Attention takes one per unmasked score, in the forward and in the backward. The cross-entropy takes
   // one per logit of the vocabulary. SiLU and GELU take one per value, in the forward and in the backward. Exponentials
@@ -155,15 +155,15 @@ class DryBackend final : public Backend {
   const char* operation_ = "";
 };
 
-// The GPU that `rowan plan` assumes is an H100 or H200: its number of multiprocessors, and the bytes of shared memory
+// `rowan plan` assumes an H100 or H200. These are the GPU's number of multiprocessors, and the bytes of shared memory
 // that CudaBackend leaves for a block's dynamic arrays.
 inline constexpr int planned_multiprocessors = 132;
 inline constexpr int64_t planned_shared_bytes = 226 * 1024;
 
-// Makes a backend. If `multiprocessors` is above 0, it counts cuBLASLt's workspace and the scratch memory of some
-// operations, as the CUDA backend allocates them on a GPU with this number of multiprocessors. If it is 0, it counts
-// the CPU's scratch memory of eigenvectors() and orthonormalize(). In both cases, plan_attention() counts cuDNN's
-// workspace if `attention` is cudnn.
+// If `multiprocessors` is above 0, the backend counts cuBLASLt's workspace and the scratch memory of some operations,
+// as the CUDA backend allocates them on a GPU with this number of multiprocessors. If `multiprocessors` is 0, the
+// backend counts the CPU's scratch memory of eigenvectors() and orthonormalize(). In both cases, plan_attention()
+// counts cuDNN's workspace if `attention` is cudnn.
 std::unique_ptr<DryBackend> make_dry_backend(AttentionKernels attention = AttentionKernels::rowan,
                                              int multiprocessors = 0);
 

@@ -104,8 +104,8 @@ void DryBackend::do_linear_backward_input(Tensor din, Tensor dout, Tensor weight
                 product_flops(dout.dim(0), weight.dim(1), dout.dim(1)));
 }
 
-// CudaBackend::try_bias_gradient needs an fp32 gradient. Else a GPU sums the bias gradient in a separate kernel,
-// which reads dout a second time.
+// If the weight gradient is fp32, a GPU may compute the bias gradient in the same kernel as the product
+// (CudaBackend::try_bias_gradient). Otherwise a separate kernel sums the bias gradient, and reads dout a second time.
 void DryBackend::do_linear_backward_weight(Tensor d_weight, Tensor d_bias, Tensor dout, Tensor in, bool accumulate) {
   const Tensor added[] = {accumulate ? d_weight : Tensor(), accumulate ? d_bias : Tensor()};
   count_product("linear", d_weight, dout.dtype, {dout, in, added[0], added[1]}, {d_weight, d_bias},
@@ -127,8 +127,8 @@ void DryBackend::do_matmul_add(Tensor c, Tensor source, const Operand& a, const 
   count_matmul(c, source, a, b, result);
 }
 
-// Of a symmetric result, a GPU computes strips of rows up to the end of the diagonal block, and copies the triangle in
-// a separate kernel. For a CPU, the elements on and below the diagonal count.
+// If the result is symmetric, a GPU computes strips of rows, each up to the end of its diagonal block, and copies the
+// lower triangle to the upper one in a separate kernel. For a CPU, the elements on and below the diagonal are counted.
 void DryBackend::count_matmul(Tensor c, Tensor added, const Operand& a, const Operand& b, Result result) {
   const int64_t n = c.cols(), k = a.cols(), matrices = n ? c.rows() / n : 0;
   if (result == Result::any)
@@ -180,8 +180,8 @@ void DryBackend::do_attention_forward(Tensor out, Tensor log_sum_exp, Tensor qkv
 
 // On tensor cores, a GPU executes five products per score, with fp32 sums of dq in scratch memory. Without tensor
 // cores, or if attention_owners() is 0, it executes seven products, because two kernels each compute the scores and the
-// gradients of the softmax weights (kernels/cuda/attention_backward.cu). Both variants undo RoPE if head_dim is 32, 64,
-// 96 or 128.
+// gradients of the softmax weights (kernels/cuda/attention_backward.cu). The kernels on tensor cores undo RoPE if
+// head_dim is 32, 64, 96 or 128.
 void DryBackend::do_attention_backward(Tensor dqkv, Tensor dout, Tensor out, Tensor log_sum_exp, Tensor qkv,
                                        const AttentionShape& shape, const AttentionRule& rule) {
   count(OpFamily::attention, {dout, out, log_sum_exp, qkv, rule.documents, rule.rope}, {dqkv});

@@ -115,7 +115,7 @@ void DryBackend::do_eigenvectors(const std::vector<Tensor>& q, const std::vector
 
 // Applying the Householder reflections to the matrix takes 4/3 k^3 FLOPs, and multiplying them takes another 4/3 k^3.
 // For each matrix [k, k], a GPU's scratch memory holds three matrices of the same size in doubles: a copy, the
-// reflections and their product. A CPU replaces the copy by the product.
+// reflections and their product. A CPU needs only two, because the product overwrites the copy.
 void DryBackend::do_orthonormalize(const std::vector<Tensor>& a) {
   count(OpFamily::optimizer, {}, {});
   for (const Tensor& x : a) {

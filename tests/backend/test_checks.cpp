@@ -15,8 +15,9 @@ TEST(Checks, NameTheOperationAndTheArgument) {
   expect_error("lerp: y: found bf16[4, 6], expected fp32", [&] { b.lerp(narrow, x, 0.5f); });
   expect_error("lerp: x: found fp32[6], expected the shape of y, fp32[4, 6]", [&] { b.lerp(x, vector, 0.5f); });
   expect_error("scale: x: found i32[4], expected fp32 or bf16", [&] { b.scale(ids, 2.0f); });
-  expect_error("copy: to: found fp32[6], expected 24 elements as in from, bf16[4, 6]", [&] { b.copy(vector, narrow); });
-  expect_error("copy: to: found i32[4], expected fp32 as in from, because i32 is not converted",
+  expect_error("copy: to: found fp32[6], expected 24 elements like 'from', bf16[4, 6]",
+               [&] { b.copy(vector, narrow); });
+  expect_error("copy: to: found i32[4], expected fp32 like 'from', because i32 is not converted",
                [&] { b.copy(ids, rows); });
   expect_error("sum: out: found fp32[4], expected fp32[1]", [&] { b.sum(rows, x, false); });
   expect_error("sum_squares: xs: found i32[4], expected fp32 or bf16", [&] { b.sum_squares(one, {x, ids}); });

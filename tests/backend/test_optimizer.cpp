@@ -477,8 +477,7 @@ TEST(OptimizerChecks, NameTheDtypesThatDiffer) {
   EXPECT_EQ(adamw(x), "adamw: slot 1: found gradient fp32 and first bf16, expected fp32 and fp32 as in slot 0");
   x.slots[1].weight = narrow;
   x.slots[1].master = wide;
-  EXPECT_EQ(adamw(x),
-            "adamw: slot 1: found a weight in bf16 with a master, expected one in fp32 without a master as in slot 0");
+  EXPECT_EQ(adamw(x), "adamw: slot 1: found weight bf16 and a master, expected fp32 and no master as in slot 0");
 }
 
 }  // namespace
