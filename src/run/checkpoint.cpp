@@ -54,7 +54,7 @@ Json plain_entry(const fs::path& path) {
   return {{"bytes", content.size()}, {"xxh64", hex(hash64(content))}};
 }
 
-// The path of the part of the manifest that a rank writes.
+// The path of a rank's part of the manifest.
 fs::path manifest_part(const fs::path& folder, int rank, int ranks) {
   return folder / fmt::format("manifest-{:05}-of-{:05}.json", rank + 1, ranks);
 }
@@ -67,7 +67,7 @@ const Json& field(const Json& object, const char* key, const fs::path& path) {
 
 void verify_file(const fs::path& path, const Json& entry, const fs::path& manifest) {
   const std::string where = path.string();
-  std::error_code unreadable;  // for example if the name is too long
+  std::error_code unreadable;  // set, for example, if the name is too long
   if (!fs::is_regular_file(path, unreadable)) fail("{}: no such file, but {} lists it", where, manifest.string());
   if (const Json& bytes = field(entry, "bytes", manifest); bytes != fs::file_size(path))
     fail("{}: damaged: found {} bytes, expected {}", where, fs::file_size(path), bytes.dump());
@@ -182,7 +182,7 @@ std::string weights_stem(const fs::path& folder, const Json& state, const std::s
   if (state.is_object() && state.contains("averages"))
     for (const auto& [name, count] : state["averages"].items()) there.push_back(name);
   if (std::find(there.begin(), there.end(), weights) == there.end())
-    fail("{}: found no weights '{}', expected {}; \"average\" in a run's config keeps averages", folder.string(),
+    fail("{}: found no weights '{}', expected {}; a run keeps averages if its config has \"average\"", folder.string(),
          weights, join(there));
   return weights;
 }

@@ -23,8 +23,8 @@
 
 namespace rowan {
 
-// A tensor to be saved. `data` returns its bytes in host memory. They are valid until the next call of the `data` of
-// any TensorSource.
+// A tensor to be saved. `data` returns its bytes in host memory. The bytes are valid until the next call of any
+// TensorSource's `data`.
 struct TensorSource : TensorInfo {
   std::function<const void*()> data;
 };
@@ -37,8 +37,8 @@ struct Rotation {
 };
 
 // Whether training can continue from the state. A ruined checkpoint is kept for inspection, and no run resumes from it.
-// Its folder has a name such as ruined_00001000. It replaces the run's other ruined checkpoints, and no sound
-// checkpoint.
+// Its folder has a name such as ruined_00001000. A ruined checkpoint replaces the run's other ruined checkpoints, but
+// no sound checkpoint.
 enum class Condition : uint8_t { sound, ruined };
 
 // Writes one checkpoint. Rank 0 constructs its writer first, which creates the folder. After a barrier the other ranks
@@ -98,14 +98,14 @@ std::vector<std::filesystem::path> list_checkpoints(const std::filesystem::path&
 std::filesystem::path checkpoint_path(const std::filesystem::path& folder, int64_t step);
 int64_t step_of(const std::filesystem::path& checkpoint);
 
-// A ruined checkpoint of a later step than `step` in RUN/checkpoints, if there is one.
+// A ruined checkpoint in RUN/checkpoints whose step is later than `step`, if there is one.
 std::optional<std::filesystem::path> ruined_after(const std::filesystem::path& folder, int64_t step);
 
 // Removes the checkpoints up to `step` that `rotation` does not keep.
 void rotate_checkpoints(const std::filesystem::path& folder, int64_t step, const Rotation& rotation);
 
-// Returns the newest undamaged checkpoint, and warns about each newer checkpoint, which is damaged. Returns nothing if
-// there are no checkpoints. Throws Error if all are damaged.
+// Returns the newest undamaged checkpoint. Warns about each damaged checkpoint that is newer. Returns nothing if there
+// are no checkpoints. Throws Error if all are damaged.
 std::optional<std::filesystem::path> newest_checkpoint(const std::filesystem::path& folder,
                                                        const std::function<void(const std::string&)>& warn);
 

@@ -73,8 +73,9 @@ void write_files(const fs::path& folder, const ModelConfig& config, const ModelW
   parts.at("config.json")->commit();
 }
 
-// Whether Rowan exported the model in `folder`. Earlier versions wrote no mark into the weights. Their export has a
-// card of Rowan's, and no transformers_version in config.json, which transformers adds when it saves a model there.
+// Whether Rowan exported the model in `folder`. Earlier versions wrote no mark into model.safetensors. Their exports
+// have Rowan's model card, and config.json lacks transformers_version, a key that transformers adds when it saves a
+// model.
 bool is_own_export(const fs::path& folder) {
   try {
     if (SafeTensors(folder / "model.safetensors").metadata().contains(exporter)) return true;
@@ -92,8 +93,8 @@ bool is_of_an_export(const std::string& name) {
                      [&](const char* own) { return name == own || name == part_of(own); });
 }
 
-// Whether `folder` may be replaced as a whole: it does not exist, or all its files have names of an export's files. The
-// working directory, a mount point, and a folder in a read-only parent may not be replaced.
+// Whether `folder` may be replaced as a whole: it does not exist, or every file in it has a name that an export uses.
+// The working directory, a mount point, and a folder in a read-only parent may not be replaced.
 bool is_replaceable(const fs::path& folder) {
   if (!fs::exists(folder)) return true;
   struct statx info = {};
@@ -149,8 +150,8 @@ void export_model(const ModelConfig& config, const TensorFiles& files, DType dty
   check_folder(folder, FolderKind::exported);
   if (folder_kind(folder) && !is_own_export(folder))
     fail(
-        "{}: found a model there that rowan did not export, expected an older export or an empty folder; choose "
-        "another, or remove that model first",
+        "{}: found a model that rowan did not export, expected an older export or an empty folder; choose another "
+        "folder, or remove that model first",
         folder.string());
   const ParameterTable table = parameter_table(theirs);
   auto write = [&](const fs::path& into) { write_files(into, config, weights, table, dtype, texts); };

@@ -1,4 +1,4 @@
-// Makes tokenizer.json and tokenizer_config.json, Hugging Face's files of a tokenizer.
+// Makes Hugging Face's tokenizer files, tokenizer.json and tokenizer_config.json.
 #include <algorithm>
 #include <optional>
 
@@ -64,7 +64,8 @@ Json byte_tokenizer(const std::vector<std::string>& tokens, bool merges_pieces) 
   for (size_t id = 0; merges_pieces && id < tokens.size(); ++id)
     scored.emplace_back(tokens[id], -static_cast<float>(id));
   std::vector<PairMerge> all = merges_of_scores(scored);
-  // Several pairs may merge into the same token. If a pair remains after all earlier merges, only this pair is written.
+  // Several pairs may merge into the same token. If all earlier merges leave two parts of the token, only this pair is
+  // written.
   const PairMerges known(all);
   for (size_t begin = 0, next; begin < all.size(); begin = next) {
     next = begin + 1;
@@ -129,7 +130,9 @@ Json sentencepiece_tokenizer(const SentencepieceModel& model) {
   if (model.kind != SentencepieceModel::Kind::unigram && model.kind != SentencepieceModel::Kind::bpe)
     fail("a sentencepiece model of words or characters has no form in tokenizer.json");
   if (model.space_is_suffix || !model.escape_whitespaces)
-    fail("a sentencepiece model that writes spaces in another way has no form in tokenizer.json");
+    fail(
+        "a sentencepiece model with treat_whitespace_as_suffix, or without escape_whitespaces, has no form in "
+        "tokenizer.json");
   const bool unigram = model.kind == SentencepieceModel::Kind::unigram;
   const std::string mark(word_mark);
   Json added = Json::array(), steps = Json::array();

@@ -38,7 +38,7 @@ void each_row(const std::filesystem::path& metrics, const Note& note,
       first_broken = number;
   }
   if (broken)
-    note(fmt::format("{}, row {}: found no row of metrics; left out{}", metrics.string(), first_broken,
+    note(fmt::format("{}, line {}: found an invalid row; left out{}", metrics.string(), first_broken,
                      broken > 1 ? fmt::format(", with {} other such rows", broken - 1) : ""));
 }
 
@@ -118,7 +118,7 @@ void MetricsLog::try_events(const std::function<void()>& write) {
     write();
   } catch (const Error& error) {
     events_.reset();
-    note_(fmt::format("warning: {}; this start writes no more events for TensorBoard, metrics.jsonl has every row",
+    note_(fmt::format("warning: {}; no more events for TensorBoard until the next start; metrics.jsonl has every row",
                       error.what()));
   }
 }

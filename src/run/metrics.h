@@ -1,4 +1,5 @@
-// A run's metrics: RUN/metrics.jsonl, with one JSON object per line, and TensorBoard events with most of its numbers.
+// A run's metrics: RUN/metrics.jsonl, with one JSON object per line, and TensorBoard events with most of the same
+// numbers.
 #pragma once
 
 #include <cstdint>

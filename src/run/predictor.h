@@ -14,8 +14,8 @@ namespace rowan {
 
 // The context has at most `window` tokens. Keys and values are cached: if a call extends the text of the last call and
 // the context has room, only the new tokens pass through the model (Model::forward_next). If there is no room, the last
-// (window + 1) / 2 tokens of the extended text become the context. If a call does not extend the last text, its last
-// `window` tokens become the context, or all its tokens if there are fewer.
+// (window + 1) / 2 tokens of the extended text become the context. If a call passes another text, the last `window`
+// tokens of the new text become the context, or the whole new text if it is shorter.
 class Predictor {
  public:
   // `end_token` is the token between documents; -1 if there is none.
@@ -29,7 +29,7 @@ class Predictor {
   Model model_;
   Arena memory_;
   Tensor input_;               // i32[window]
-  size_t start_ = 0;           // index in the text of the token at the model's position 0
+  size_t start_ = 0;           // index in the text at which the context begins
   std::vector<int32_t> seen_;  // the tokens whose keys and values are cached
 };
 

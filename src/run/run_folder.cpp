@@ -50,9 +50,8 @@ NamedCheckpoint find_checkpoint(const fs::path& named, const std::string& step, 
   if (step == "newest") {
     const fs::path newest = *newest_checkpoint(folder, note);
     if (const auto ruined = ruined_after(folder, step_of(newest)))
-      note(fmt::format(
-          "takes {}; the later {} is left aside, because its weights or loss are far too large or not finite",
-          newest.filename().string(), ruined->filename().string()));
+      note(fmt::format("using {}; skipping the later {}, because its weights or loss are far too large or not finite",
+                       newest.filename().string(), ruined->filename().string()));
     return {named, newest};
   }
   fs::path chosen;
@@ -75,8 +74,9 @@ RunFolder::RunFolder(const fs::path& named, const std::string& step, const Note&
   const std::optional<FolderKind> kind = folder_kind(named);
   if (kind && kind != FolderKind::run && kind != FolderKind::checkpoint)
     fail("{}: found {}, expected a run or one of its checkpoints{}", named.string(), name_of(*kind),
-         kind == FolderKind::exported ? "; a config with \"init\" of this folder and run.steps 0 makes a run of it"
-                                      : "");
+         kind == FolderKind::exported
+             ? "; to make a run of it, run rowan train with init set to this folder and run.steps 0"
+             : "");
   if (!fs::exists(named / "config.json") && !fs::exists(named / "state.json"))
     fail("{}: found no config.json, expected the folder of a run", named.string());
   const NamedCheckpoint found = find_checkpoint(named, step, note);

@@ -12,8 +12,8 @@
 namespace rowan {
 namespace {
 
-// Whether changes_on_the_way() reports a change of the value at this JSON pointer. run.steps is in the list as the
-// length of the schedule.
+// Whether changes_on_the_way() reports a change of the value at this JSON pointer. run.steps is in the list because it
+// is the length of the schedule.
 bool shapes_updates(const std::string& pointer) {
   for (const char* section : {"/optimizer/", "/schedule/", "/batch/", "/data/train", "/data/mixture", "/grad_clip",
                               "/precision", "/skip/", "/run/steps"})
@@ -25,7 +25,7 @@ std::string shown_value(const Json& value) {
   return value.is_null() ? "none" : value.is_string() ? value.get<std::string>() : value.dump();
 }
 
-// The values that hold from step `begin` on, at which a start began.
+// The values that hold from step `begin` on. A start of the run began at this step.
 struct Stretch {
   int64_t begin = 0;
   std::map<std::string, Json> values;

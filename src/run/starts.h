@@ -13,7 +13,7 @@ namespace rowan {
 std::vector<Json> read_starts(const std::filesystem::path& run_dir);
 
 // The changes that later starts made to settings such as optimizer, schedule, batch and data, as texts such as
-// "optimizer.lr 0.01, from step 400 on 0.02". From the step of a start on, values of earlier starts do not count.
+// "optimizer.lr 0.01, from step 400 on 0.02". A start overrides the values of earlier starts from its step on.
 std::vector<std::string> changes_on_the_way(const std::vector<Json>& starts);
 
 }  // namespace rowan

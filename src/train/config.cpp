@@ -123,7 +123,8 @@ TrainConfig parse_config(JsonSource text, const std::vector<Edit>& edits) {
   JsonObject root(source, json);
   if (root.has("model_type") && !root.has("model"))
     root.fail("model_type",
-              "found the config of a model, expected that of a run, with model, data, batch, optimizer and run");
+              "found the config of a model, expected the config of a run, with the keys model, data, batch, optimizer "
+              "and run");
   if (root.has("device") && root.raw("device") == "gpu")
     root.fail("device", "found 'gpu', expected one of auto, cpu, cuda; did you mean 'cuda'?");
   for (const char* key : {"axes", "base"})

@@ -110,11 +110,12 @@ struct TrainConfig {
   Json resolved;  // the keys with their values, defaults included
 };
 
-// The path of the config key of this name: "optimizer.lr" for "lr". "a or b" if several sections have it, "" if none.
+// The path of the config key `name`: "optimizer.lr" for "lr". "a or b" if several sections have it, "" if none.
 std::string path_of_key(const std::string& name);
 
-// Reads a config file and applies the edits, such as --set assignments. A relative path of a model starts at the file's
-// folder. Throws Error; for a bad value it names file, line and field, or the edit's origin and the field.
+// Reads a config file and applies the edits, such as --set assignments. A relative path of a model is resolved from the
+// file's folder. Throws Error. For a bad value, the message names file, line and field, or the edit's origin and the
+// field.
 TrainConfig load_config(const std::string& path, const std::vector<Edit>& edits);
 // The same for a config whose text is already read. source.name is the path of the config.
 TrainConfig parse_config(JsonSource source, const std::vector<Edit>& edits);

@@ -21,9 +21,9 @@ double epochs_of(const TrainConfig& config, const BatchSource& batches) {
          static_cast<double>(batches.samples_per_epoch());
 }
 
-// The end of a message: a get.sh command that downloads `times` times the number of training files from which the
-// shards in `folder` were made, rounded up. Returns "" if `folder` lacks get.sh, or a manifest.json that lists the
-// files.
+// The end of a message: a get.sh command that downloads more training files. Their number is `times` times the number
+// of files from which the shards in `folder` were made, rounded up. Returns "" if `folder` has no get.sh, or no
+// manifest.json that lists the files.
 std::string more_of(const fs::path& folder, double times) {
   const fs::path manifest = folder / "manifest.json", recipe = folder / "get.sh";
   if (!fs::exists(manifest) || !fs::exists(recipe)) return "";

@@ -1,5 +1,5 @@
-// Phrases of the messages with which a run that diverged ends. rowan sweep finds them in a run's log and then does not
-// repeat the run.
+// A run that diverged ends with a message that contains one of these phrases. If rowan sweep finds a phrase in a run's
+// log, it does not repeat the run.
 #pragma once
 
 #include <string_view>

@@ -9,7 +9,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The keys that check_function() reads from the config of the weights. Other keys are those of this run's model.
+// The keys that check_function() reads from the config of the weights. For other keys it uses the values of this run's
+// model.
 const char* const silent_keys[] = {"n_head",
                                    "num_attention_heads",
                                    "num_key_value_heads",

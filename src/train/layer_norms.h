@@ -15,12 +15,13 @@ class Communicator;
 
 class LayerNorms {
  public:
-  // Must be constructed before the update. `shares` are the parts that this rank updates. `counts` is
+  // Must be constructed before the update. `shares` are the parts of parameters that this rank updates. `counts` is
   // Sharding::shares_count(): false if another rank already adds the same shares to the sums.
   LayerNorms(Backend& backend, const std::vector<Share>& shares, bool counts, int blocks);
 
-  // Must be called after the update, on all ranks. Returns three 2-norms for each block, of all its weights, gradients
-  // and updates, with names such as "norm/weights/layer_0". The first block is "embeddings", the last "head".
+  // Must be called after the update, on all ranks. Returns three 2-norms for each block: of all its weights, of all its
+  // gradients and of all its updates. A name is, for example, "norm/weights/layer_0". The first block is "embeddings",
+  // the last "head".
   std::vector<std::pair<std::string, double>> after(Communicator& communicator) const;
 
  private:

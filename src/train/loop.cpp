@@ -43,8 +43,8 @@ std::string ruin_text(const TrainConfig& config, const std::string& what) {
                                                  sound[0].filename().string(), step_of(sound[0])));
 }
 
-// FLOP/s of matrix products on all ranks together; valid on rank 0 only. It is rank 0's rate times the number of ranks.
-// The rate is known_peak() if that is known; otherwise all ranks measure at once.
+// FLOP/s of matrix products on all ranks together: rank 0's rate times the number of ranks. Valid on rank 0 only. If
+// known_peak() returns no rate, all ranks measure at the same time.
 double peak_of_all(Backend& backend, DType dtype, Communicator& communicator, const Note& note) {
   const bool first = communicator.rank() == 0;
   std::optional<double> peak;
@@ -96,7 +96,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   const std::string chosen = communicator.gather(start && start->checkpoint() ? start->checkpoint()->string() : "")[0];
   weights = communicator.gather(weights.string())[0];
   const int here = ranks_on_machine(communicator);
-  run_on_all_ranks(communicator, [&] {  // all ranks wait, because what a rank allocates is no longer free
+  run_on_all_ranks(communicator, [&] {  // all ranks wait, because an allocation would change the free memory
     if (communicator.local_rank() == 0) check_memory(config, backend, communicator.size(), here);
   });
   run_on_all_ranks(communicator, [&] {
@@ -143,7 +143,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   const int64_t first_step = trainer->steps_done();
   double last_save = steady_seconds();
   trainer->listen([&] {
-    // max_seconds takes effect after the first step, so a run whose start-up takes longer than that still advances.
+    // max_seconds takes effect after the first step, so a run whose start-up takes longer still advances.
     const bool late = run.max_seconds && trainer->steps_done() > first_step &&
                       steady_seconds() - began >= static_cast<double>(run.max_seconds);
     const bool save =
@@ -228,7 +228,7 @@ int run_to_end(const TrainConfig& config, Backend& backend, Communicator& commun
   }
   if (!ruined.empty()) fail_on_all("step {}: {}", saved, ruin_text(config, ruined));
   if (stopped) {
-    if (first) note(fmt::format("stopped after step {}; the same command continues", trainer->steps_done()));
+    if (first) note(fmt::format("stopped after step {}; the same command continues the run", trainer->steps_done()));
     int code = 0;
     const int mine = StopSignals::received() ? 128 + StopSignals::received() : 0;
     for (const std::string& rank : communicator.gather(std::to_string(mine))) code = std::max(code, std::stoi(rank));

@@ -11,10 +11,10 @@ constexpr int out_of_time = 124;
 
 // Trains until the end of the run. If the run's folder holds checkpoints, continues from the newest undamaged one,
 // unless options.from selects another. Throws Error if the config has another identity_of() than the run, unless
-// `options` allow it.
+// `options` allow a difference.
 // Returns 0 at the end of the run, also if run.patience ended it. If the run was stopped, all ranks return the same
-// code: 128 + the signal's number, or out_of_time. Throws AgreedError on every rank; if only one rank knows of a
-// failure, that rank throws another Error.
+// code: 128 + the signal's number, or out_of_time. A failure that all ranks know of is an AgreedError on every rank. If
+// only one rank knows of a failure, it throws another Error.
 int train(const TrainConfig& config, Backend& backend, Communicator& communicator, const StartOptions& options);
 
 }  // namespace rowan

@@ -11,8 +11,8 @@ int64_t micro_batch(const BatchConfig& batch, int ranks) {
   const int64_t share = batch.sequences / ranks;
   if (batch.micro_batch == 0) return share;
   if (share % batch.micro_batch)
-    fail("batch: found {1} of {2} sequences for each of {0} ranks, expected whole micro-batches of {3}", ranks, share,
-         batch.sequences, batch.micro_batch);
+    fail("batch: found {1} of {2} sequences for each of {0} ranks, expected a multiple of micro_batch {3}", ranks,
+         share, batch.sequences, batch.micro_batch);
   return batch.micro_batch;
 }
 

@@ -29,9 +29,9 @@ struct Plan {
 // CPU.
 Plan make_plan(const TrainConfig& config, int ranks);
 
-// Throws Error if the `here` ranks of this machine, of `ranks` in all, need more memory than it has free. Each rank is
-// taken to need as much as rank 0. The message names a setting to change. Without this check Linux might grant the
-// memory, and the OOM killer might end a process later. GPU memory is not checked.
+// Throws Error if the `here` ranks on this machine, out of `ranks` in all, need more memory than the machine has free.
+// Each rank is assumed to need as much as rank 0. The message names a setting to change. Without this check Linux might
+// grant the memory, and the OOM killer might end a process later. GPU memory is not checked.
 void check_memory(const TrainConfig& config, const Backend& backend, int ranks, int here);
 
 // A text such as "1.2 GB at most: weights 0.3 GB, ...".

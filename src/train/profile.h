@@ -12,7 +12,7 @@ namespace rowan {
 
 class Profile {
  public:
-  // Throws Error if the file cannot be written or is no trace. Nothing is recorded yet.
+  // Throws Error if the file cannot be written, or if it exists and is no trace. Nothing is recorded yet.
   Profile(Timeline& timeline, const std::string& file, const Note& note);
   // Writes the file if it has not been written and at least one step was made.
   ~Profile();

@@ -13,8 +13,8 @@ namespace rowan {
 void print_start_page(const TrainConfig& config, const Trainer& trainer, const Backend& backend,
                       const Communicator& communicator, double peak, Progress& progress);
 
-// Writes loss.svg. Prints the loss chart and the number of steps and tokens, and, if there are any, the validation loss
-// of the last step, the entropy floor and a sample.
+// Writes loss.svg. Prints the loss chart and the number of steps and tokens. Also prints the validation loss after the
+// last step, the entropy floor and a sample, if there are any.
 void print_end_page(const TrainConfig& config, const std::optional<double>& validation, const Trainer& trainer,
                     Progress& progress);
 

@@ -46,8 +46,8 @@ class RunLog {
   void pause(Pause what, const std::function<void()>& work);
   // Shows the fraction `part` of an evaluation that is done.
   void evaluating(double part) { progress_.evaluating(trainer_.steps_done(), part); }
-  // A text such as "forward 31%, ...": the shares of phases in the time since this object was constructed. Shares below
-  // 0.5% are left out.
+  // A text such as "forward 31%, ...": each phase's percentage of the time since this object was constructed. Phases
+  // below 0.5% are left out.
   std::string time_text() const;
 
  private:

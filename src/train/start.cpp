@@ -103,7 +103,7 @@ void RunStart::look() {
   if (!difference.empty() && checkpoint_ && !options_.resume && !options_.from)
     fail("{}: holds a run with another config ({}); choose another run.dir{}", dir_.string(), difference,
          can_resume(*before_, config_.resolved)
-             ? ", --resume to continue it with the new one, or --from STEP to go back"
+             ? ", --resume to continue the run with the new config, or --from STEP to go back"
              : "; a run can only be continued with the same batch.sequences");
   if (!difference.empty() && !checkpoint_ && rows)
     fail("{}: found the rows of a run with another config ({}) and no checkpoint; choose another run.dir",

@@ -27,9 +27,9 @@ class RunStart {
   // The checkpoint to continue from, if any.
   const std::optional<std::filesystem::path>& checkpoint() const { return checkpoint_; }
 
-  // Creates the folder, moves or copies files that this start would replace into RUN/earlier-N, and writes config.json.
-  // Appends a record of this start to starts.jsonl: `facts`, time, machine, command, and the config or its changes
-  // since the previous start.
+  // Creates the folder and writes config.json. Files that this start would replace are first moved or copied into
+  // RUN/earlier-N. Appends a record of this start to starts.jsonl: `facts`, time, machine, command, and the config or
+  // its changes since the previous start.
   void begin(Json facts);
 
   // Throws Error when another process has taken over the run.

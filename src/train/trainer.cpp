@@ -113,8 +113,8 @@ void Trainer::upload_samples(int64_t first) {
   backend_.upload(model_.samples(), numbers.data());
 }
 
-// Item i of this rank is micro-step i % micro_steps_ of step i / micro_steps_, both counted from 0. In a micro-step,
-// consecutive ranks take consecutive micro-batches.
+// Item i of this rank's prefetcher is micro-step i % micro_steps_ of step i / micro_steps_, both counted from 0. In a
+// micro-step, consecutive ranks take consecutive micro-batches.
 void Trainer::start_prefetch() {
   auto fill = [this](int64_t item, int32_t* inputs, int32_t* targets) {
     batches_.fill(first_sample(item / micro_steps_, item % micro_steps_), model_.options().batch, inputs, targets);
@@ -168,7 +168,7 @@ StepResult Trainer::step() {
       sharding_.sum_over_ranks(loss_sum_, {double(mine.stop), double(mine.save), seconds.count()}, optimizer_.sums());
   messages.reset();
   // With several ranks, a check for requests to stop costs a message. So if micro-batches are short, a check is made
-  // only after as many of them as take about 0.25 seconds.
+  // only about every 0.25 seconds.
   micro_steps_between_looks_ = std::max<int64_t>(
       1, static_cast<int64_t>(0.25 * static_cast<double>(communicator_.size() * micro_steps_) / totals.more[2]));
 

@@ -65,7 +65,7 @@ class Trainer {
   // Stopped.
   std::optional<HellaSwagScore> hellaswag();
 
-  // Replaces the weights by those in `files`. Throws Error naming file and tensor if they belong to another model.
+  // Replaces the weights by those in `files`. If `files` belong to another model, throws Error naming file and tensor.
   void load_weights(const TensorFiles& files);
 
   // Writes a checkpoint to RUN/checkpoints and returns "". If the loss or the weights are far too large or not finite,

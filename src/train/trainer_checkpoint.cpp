@@ -44,8 +44,8 @@ std::vector<TensorSource> sources(Backend& backend, const std::vector<WholeTenso
 }  // namespace
 
 // Returns why the state is ruined, or "". If the state is sound, updates largest_loss_ and largest_norm_.
-// The norm of the weights is checked too, because a model with normalization layers may have huge weights and a usual
-// loss.
+// The norm of the weights is checked too, because a model with normalization layers may have huge weights although its
+// loss is normal.
 std::string Trainer::ruin() {
   constexpr double most_loss = 1.5, most_norm = 100;  // multiples of the largest earlier value
   constexpr double most_weight = 1000;  // root mean square of the weights; also limits a run's first checkpoint

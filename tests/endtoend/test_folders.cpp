@@ -163,7 +163,7 @@ TEST_F(Folders, AnExportReplacesOnlyExportsOfRowan) {
   };
   auto refuses = [&](const std::string& name) {
     const Files before = contents(dir_ / name);
-    expect_mistake(export_into(name), name + ": found a model there that rowan did not export");
+    expect_mistake(export_into(name), name + ": found a model that rowan did not export");
     EXPECT_EQ(contents(dir_ / name), before);
   };
   unmarked("older");

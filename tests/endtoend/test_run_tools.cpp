@@ -92,8 +92,8 @@ TEST_F(RunTools, ComparesRunsBestFirst) {
   EXPECT_EQ(torn.code, 0);
   EXPECT_NE(torn.out.find("| 3.5000 "), std::string::npos) << torn.out;
   EXPECT_NE(torn.out.find("better"), std::string::npos) << torn.out;
-  EXPECT_EQ(torn.err, fmt::format("rowan: {}, row 2: found no row of metrics; left out\n",
-                                  (dir_ / "torn/metrics.jsonl").string()));
+  EXPECT_EQ(torn.err,
+            fmt::format("rowan: {}, line 2: found an invalid row; left out\n", (dir_ / "torn/metrics.jsonl").string()));
 }
 
 // eval, generate and export take a run with --step; eval and export also take the folder of a checkpoint.

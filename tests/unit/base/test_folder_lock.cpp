@@ -40,7 +40,7 @@ class FolderLockTest : public ::testing::Test {
     return "taken";
   }
   Json content() { return Json::parse(read_file(dir_ / "lock")); }
-  // Writes a lock file as another machine would, with a last heartbeat `seconds_old` ago.
+  // Writes a lock file as another machine would, whose last heartbeat was `seconds_old` seconds ago.
   void forge(int64_t seconds_old) {
     write_file_atomically(dir_ / "lock", Json{{"host", "elsewhere"},
                                               {"process", ::getpid()},
@@ -66,7 +66,7 @@ TEST_F(FolderLockTest, OneHoldsItAndTheOtherIsToldWho) {
     EXPECT_NE(said.find(fmt::format("process {} on {}", ::getpid(), content()["host"].get<std::string>())),
               std::string::npos)
         << said;
-    EXPECT_NO_THROW(lock->check()) << "who is refused changes nothing";
+    EXPECT_NO_THROW(lock->check()) << "a refused process changes nothing";
   }
   EXPECT_FALSE(fs::exists(dir_ / "lock"));
   EXPECT_EQ(refusal(), "taken");
@@ -101,12 +101,12 @@ TEST_F(FolderLockTest, OnlyADeadOwnersLockIsRemoved) {
   ASSERT_TRUE(fs::exists(dir_ / "lock"));
   remove_dead_lock(dir_);
   EXPECT_FALSE(fs::exists(dir_ / "lock"));
-  write_file_atomically(dir_ / "lock", "");  // killed before it wrote its name
+  write_file_atomically(dir_ / "lock", "");  // from a process that was killed before it wrote its name
   remove_dead_lock(dir_);
   EXPECT_FALSE(fs::exists(dir_ / "lock"));
   forge(5);
   remove_dead_lock(dir_);
-  EXPECT_TRUE(fs::exists(dir_ / "lock")) << "another machine's owner was heard a moment ago";
+  EXPECT_TRUE(fs::exists(dir_ / "lock")) << "the owner on another machine sent a heartbeat 5 seconds ago";
   forge(61);
   remove_dead_lock(dir_);
   EXPECT_FALSE(fs::exists(dir_ / "lock"));
@@ -152,7 +152,7 @@ TEST_F(FolderLockTest, ItBeatsAndNoticesThatItWasTaken) {
   forge(0);
   EXPECT_THROW(lock->check(), Error);
   lock.reset();
-  EXPECT_EQ(content()["host"], "elsewhere") << "what is another's is not removed";
+  EXPECT_EQ(content()["host"], "elsewhere") << "another process's lock is not removed";
   lock = nullptr;
   fs::remove(dir_ / "lock");
   lock = take();

@@ -189,7 +189,7 @@ TEST_F(SafeTensorsTest, SeveralFilesReadAsOne) {
   EXPECT_EQ(files.file_of("a").filename(), file_of["a"]);
   EXPECT_THROW(files.find("c"), Error);
 
-  // A path is read as it is, whatever lies beside it.
+  // A path opens the file that it names, never the other of these two files.
   const fs::path whole = dir_ / "model.safetensors", index = dir_ / "model.safetensors.index.json";
   EXPECT_THROW(TensorFiles{whole}, Error);
   SafeTensorsWriter writer(whole, {{"c", "F32", {2}}});

@@ -168,7 +168,7 @@ TEST(TokenizeJob, TheLastPartOfTheTextIsHeldOut) {
     EXPECT_EQ(train, text.substr(0, 9000));
     EXPECT_EQ(validation, text.substr(9000));
   }
-  EXPECT_EQ(held_out({plain}, "inside", "last:10.05%").second, text.substr(9000)) << "a line is whole";
+  EXPECT_EQ(held_out({plain}, "inside", "last:10.05%").second, text.substr(9000)) << "lines stay whole";
   EXPECT_EQ(held_out({plain}, "third", "last:33.3%").second, text.substr(6670));
   // With two files, the cut is inside the first file or exactly before the second.
   const std::string second = folder.write("b.txt", "0123456789");

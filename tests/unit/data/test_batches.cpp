@@ -93,7 +93,7 @@ TEST(Permutation, IsABijectionThatMoves) {
       seen[to] = true;
       fixed += to == i;
     }
-    EXPECT_LT(fixed, 12u + (size < 1000 ? size : 0)) << "one is expected";
+    EXPECT_LT(fixed, 12u + (size < 1000 ? size : 0)) << "one fixed point is expected";
   }
 }
 

@@ -33,7 +33,7 @@ TEST_F(Validation, FixedRowsUpToTheLimit) {
   EXPECT_EQ(std::count(targets.begin() + 16, targets.end(), ignored_target), 16);
 }
 
-// The loop of evaluate_model in GaLore's program over all ranks, for documents of `inputs[i]` tokens without padding.
+// What evaluate_model in GaLore's program computes over all ranks, for documents of `inputs[i]` tokens without padding.
 // validation_losses() must give the same result. The count of batches starts at `first_count`.
 double as_the_authors(const std::vector<int64_t>& inputs, const std::vector<double>& sums, int64_t ranks, int64_t rows,
                       int64_t wanted, int first_count) {

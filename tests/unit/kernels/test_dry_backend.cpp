@@ -157,7 +157,7 @@ TEST(DryBackend, CountsTheExponentialsOfActivations) {
   EXPECT_EQ(dry->work().exponentials, 0.0);
 }
 
-// Sizes and addresses are below 2^63.
+// The dry backend accepts only sizes and addresses below 2^63.
 TEST(DryBackend, RefusesMoreThanAnyMemory) {
   auto dry = make_dry_backend();
   Arena arena(*dry, Category::weights);

@@ -56,7 +56,7 @@ Passed pass(const ModelConfig& config, const std::vector<int32_t>& tokens, const
 
 double norm(const std::vector<double>& x) { return std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0)); }
 
-// A row of documents of 1 to 300 tokens, each starting with the end token, and its targets.
+// A row and its targets. Each document of the row has 1 to 300 tokens and starts with the end token.
 std::pair<std::vector<int32_t>, std::vector<int32_t>> row_of(int64_t seq) {
   Random random(4, 0);
   std::vector<int32_t> stream;

@@ -74,7 +74,7 @@ TEST(MuonEq, IgnoresAGlobalScale) {
 }
 
 TEST(NamoD, FactorsLieInTheClamp) {
-  // If the direction is exactly orthogonal, without weight decay and caps, the factors are the column norms of the
+  // Without weight decay and caps, and with an exactly orthogonal direction, the factors are the column norms of the
   // step.
   const int64_t rows = 40, cols = 12;
   for (double c : {0.5, 0.9, 1.0}) {

@@ -137,7 +137,7 @@ std::vector<std::string> listed_names(const std::string& key) {
   return names;
 }
 
-// Whatever is accepted for a switch of a recipe, the resolved config reads as the same config.
+// For every accepted value of a recipe's switch, the resolved config is read back as the same config.
 TEST(OptimizerConfig, EverySwitchOfEveryRecipeReadsBack) {
   std::map<std::string, std::vector<Json>> values;  // by key
   const std::vector<Json> numbers = {nullptr,
@@ -193,7 +193,7 @@ TEST(OptimizerConfig, TheAdamWHalfMayFollowTheRate) {
   EXPECT_DOUBLE_EQ(tied.adamw_half()->lr, 0.2);
   Json resolved = to_json(tied);
   EXPECT_EQ(resolved["adamw"]["lr_ratio"], 0.1);
-  EXPECT_FALSE(resolved["adamw"].contains("lr")) << "it would stand beside the ratio";
+  EXPECT_FALSE(resolved["adamw"].contains("lr")) << "lr follows from lr_ratio";
   resolved["lr"] = 5;
   EXPECT_DOUBLE_EQ(optimizer_config(resolved.dump()).adamw_half()->lr, 0.5);
   expect_refused(R"({"name": "muon", "adamw": {"lr": 1, "lr_ratio": 0.1}})", "lr_ratio: conflicts with lr");
@@ -338,7 +338,7 @@ TEST(Schedules, StepZeroIsZeroAndTheEndIsTheFloor) {
 TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   Schedule s = schedule(R"({"warmup_steps": 51})", 50);
   EXPECT_EQ(s.warmup_steps, 5);
-  EXPECT_EQ(to_json(s)["warmup_steps"], 51) << "what was asked for counts when the run becomes longer";
+  EXPECT_EQ(to_json(s)["warmup_steps"], 51) << "a longer run uses the requested warm-up";
   EXPECT_EQ(schedule(R"({"warmup_steps": 50})", 50).warmup_steps, 50);
   s = schedule(R"({"name": "wsd", "warmup_steps": 8, "decay_steps": 20})", 4);
   EXPECT_EQ(s.warmup_steps, 1);

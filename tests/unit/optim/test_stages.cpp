@@ -87,7 +87,7 @@ TEST(EveryStage, RefusesWhatItCannotDo) {
   }
 }
 
-// Each direction with each choice of the other stages either is refused when the config is read, or makes steps. A
+// Each direction, combined with each choice of the other stages, either is refused when the config is read or runs. A
 // stage that takes more scratch memory than it declares would fail at the first step.
 TEST(EveryStage, RunsWithEveryDirectionOrIsRefused) {
   const std::vector<std::pair<std::string, Names>> keys = {{"form", all_names<Form>()},
@@ -146,7 +146,7 @@ TEST(ShapeScale, NuclearIsTheDualNorm) {
 }
 
 // With decay_last, the weights after the step decay, where the mask allows it. The mask compares the step with the
-// weights before it.
+// weights before the step.
 TEST(Decay, AfterTheStepFollowsItsMask) {
   const std::string soap =
       R"({"name": "soap-muon", "lr": 0.05, "decay": "cautious", "decay_last": true, "weight_decay": )";
@@ -166,8 +166,8 @@ TEST(Decay, AfterTheStepFollowsItsMask) {
   EXPECT_LT(kept, 180);
 }
 
-// Products of Newton-Schulz are in the dtype of the weights. Other directions, and all after a preconditioner, are
-// fp32.
+// Products of Newton-Schulz are in the dtype of the weights. Other directions, and all directions after a
+// preconditioner, are in fp32.
 TEST(EveryStage, HasADtypeOfItsUpdates) {
   for (const auto& [name, expected] :
        {std::pair{"muon", DType::bf16}, {"rmnp", DType::f32}, {"soap-muon", DType::f32}}) {
@@ -195,7 +195,7 @@ TEST(Blocks, EqualMatricesOfTheirOwn) {
 }
 
 // Blocks that consist of the columns of a head also give the same weights and the same mean stable rank as separate
-// matrices, for fp32 weights, and for bf16 weights with and without masters.
+// matrices. The weights are fp32, or bf16 with or without masters.
 TEST(Blocks, OfColumnsEqualMatricesOfTheirOwn) {
   constexpr int64_t rows = 12, heads = 3, width = 16, size = rows * width;
   auto apart = [](const Floats& x) {

@@ -124,8 +124,8 @@ TEST(Telemetry, FiguresEqualTheirDefinitions) {
   }
 }
 
-// The formulas of the choices differ where eps is large compared with a row: row adds eps to the sum of squares, for
-// row_mean the sum is at least eps^2.
+// The equilibrations row and row_mean differ where eps is large compared with a row. row adds eps to the sum of
+// squares. For row_mean the sum is at least eps^2.
 TEST(Telemetry, MeasuresWhatTheStageMakes) {
   constexpr int64_t rows = 5, cols = 8;
   Floats g = normal_floats(rows * cols, 23);

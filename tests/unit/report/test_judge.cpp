@@ -146,7 +146,7 @@ TEST(Judge, TokensToALossAreReadBetweenEvaluations) {
   set.loss = 4;
   EXPECT_NEAR(rows_of(judge(set))[0]["tokens_to_loss"].get<double>(), 500, 1e-9);
   set.loss = 3.05;
-  EXPECT_TRUE(rows_of(judge(set))[0]["tokens_to_loss"].is_null()) << "one seed never comes there";
+  EXPECT_TRUE(rows_of(judge(set))[0]["tokens_to_loss"].is_null()) << "one seed never reaches this loss";
 }
 
 TEST(Judge, WhatIsNotThroughOrDivergedIsSaid) {

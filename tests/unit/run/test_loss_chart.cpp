@@ -97,7 +97,7 @@ TEST(LossChart, CurvesComeFromMetricsAndRepeatedStepsCountOnce) {
   write_file_atomically(path, "{\"step\": 10, \"loss\": 3.5}\n{\"step\":\n");
   EXPECT_EQ(notes, "");
   EXPECT_EQ(read_loss_curves(path, note).train.size(), 1u);
-  EXPECT_EQ(notes, path + ", row 2: found no row of metrics; left out\n");
+  EXPECT_EQ(notes, path + ", line 2: found an invalid row; left out\n");
 }
 
 }  // namespace

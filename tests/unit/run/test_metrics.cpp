@@ -68,7 +68,7 @@ TEST_F(MetricsTest, ResumingDropsRowsBehindTheCheckpoint) {
   MetricsLog fresh = this->log({});
   EXPECT_EQ(content(), "");
   EXPECT_THROW(MetricsLog(dir_ / "absent", {}, nullptr), Error);
-  EXPECT_EQ(notes_, "") << "a line cut short is what every kill may leave";
+  EXPECT_EQ(notes_, "") << "an incomplete last line needs no note";
 }
 
 // A limit on file sizes makes writes fail as on a full disk. The TensorBoard events of a row are larger than the row,
@@ -108,7 +108,7 @@ TEST_F(MetricsTest, BrokenRowsCostOneNote) {
   ASSERT_EQ(rows.size(), 2u);
   EXPECT_EQ(rows[1]["val_loss"], 1.5);
   EXPECT_EQ(notes,
-            (dir_ / "metrics.jsonl").string() + ", row 2: found no row of metrics; left out, with 6 other such rows");
+            (dir_ / "metrics.jsonl").string() + ", line 2: found an invalid row; left out, with 6 other such rows");
   MetricsLog log = this->log(3);
   EXPECT_EQ(content(), good + end);
   EXPECT_EQ(notes_, notes + "\n");

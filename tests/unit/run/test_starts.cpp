@@ -24,10 +24,10 @@ TEST(Starts, WhatChangedOnTheWayIsNamedWithItsStep) {
 
 TEST(Starts, WhatWasTakenBackDoesNotCount) {
   const Json rate = change("/optimizer/lr", 0.01, 0.02), back = change("/optimizer/lr", 0.02, 0.01);
-  // Back to the step of the change, or before it, with the rate of the beginning.
+  // Goes back to the step of the change, or to an earlier step, with the first rate again.
   EXPECT_EQ(changes_on_the_way({start(0), start(4, rate), start(4, back)}), Texts());
   EXPECT_EQ(changes_on_the_way({start(0), start(4, rate), start(2, back)}), Texts());
-  // Back before the change with the new rate.
+  // Goes back to a step before the change, with the new rate.
   EXPECT_EQ(changes_on_the_way({start(0), start(4, rate), start(2)}), Texts{"optimizer.lr 0.01, from step 2 on 0.02"});
   // The whole run begins again.
   EXPECT_EQ(changes_on_the_way({start(0), start(0, rate)}), Texts());

@@ -13,7 +13,7 @@ TEST(Nfc, ComposesWhatIsWrittenInParts) {
   EXPECT_EQ(nfc("e\u0302\u0323"), "\u1ec7") << "marks in either order";
   EXPECT_EQ(nfc("\u212b"), "\u00c5") << "the unit is the letter";
   EXPECT_EQ(nfc("\u1112\u1161\u11ab"), "\ud55c");
-  EXPECT_EQ(nfc("\u0958"), "\u0915\u093c") << "what is never composed";
+  EXPECT_EQ(nfc("\u0958"), "\u0915\u093c") << "these are never composed";
 }
 
 // Normalizes every character below U+30000 with marks around it. scripts/unicode_nfc.py computes the same checksum with

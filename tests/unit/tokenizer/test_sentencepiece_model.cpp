@@ -67,7 +67,7 @@ TEST(Charsmap, ReplacesTheLongestKey) {
   EXPECT_EQ(applied("\ufdfa").size(), 33u);
 }
 
-// A table with one key, a byte, and its replacement.
+// A table that maps one key, which is a byte, to its replacement.
 std::string one_key(unsigned char key, const std::string& replacement) {
   std::vector<uint32_t> units(768);
   units[0] = 1u << 10 | 1u << 9;  // the children of the root are at 256 ^ byte
@@ -79,7 +79,7 @@ std::string one_key(unsigned char key, const std::string& replacement) {
   return table.append(reinterpret_cast<const char*>(units.data()), bytes).append(replacement).append(1, '\0');
 }
 
-// Tokenizers rely on text that stays UTF-8.
+// Tokenizers rely on the text staying valid UTF-8.
 TEST(Charsmap, GivesOnlyText) {
   auto applied = [](const std::string& table, const std::string& text) {
     std::string result;
@@ -211,7 +211,8 @@ TEST(TrainedTokenizer, TextThatDoesNotFitIsNamedInOneLine) {
             "found a vocabulary of 400 ids, expected at least 760 for the characters of the text and single bytes");
 }
 
-// Lines longer than a sentence are cut between two characters, which bytes that are not UTF-8 do not have.
+// A line longer than the longest sentence is cut between two characters. A line that is not UTF-8 may have no such
+// place and is skipped.
 TEST(TrainedTokenizer, LongLinesThatAreNotTextAreSkipped) {
   const std::string text = random_json_lines(1, 300);
   auto model = [&](const std::string& more) {

@@ -101,7 +101,7 @@ TEST(ConfigReference, TablesSayWhatTheKeysAre) {
     for (const KeyRow& row : rows) {
       auto cell = [](const std::string& text) { return text.empty() ? " |" : fmt::format(" {} |", text); };
       const std::string line = fmt::format("| `{}` |{}{}", row.name, cell(row.help), cell(row.fallback));
-      // A table in which no key may change has no column for it.
+      // A table lacks the last column if none of its keys may change.
       const bool found = page.find(line + cell(row.continues ? "yes" : "") + "\n") != std::string::npos ||
                          (!row.continues && page.find(line + "\n") != std::string::npos);
       EXPECT_TRUE(found) << (section.empty() ? "" : section + ": ") << line;
@@ -133,7 +133,7 @@ TEST(ResolvedConfig, HoldsEveryDefault) {
   EXPECT_EQ(resolved["optimizer"]["adamw"]["betas"], Json::parse("[0.9, 0.95]"));
   EXPECT_EQ(resolved["optimizer"]["adamw"]["eps"], 1e-10);
   EXPECT_TRUE(resolved["optimizer"].contains("equilibrate"));
-  EXPECT_EQ(resolved["optimizer"].value("blocks", Json("absent")), Json()) << "off is said, too";
+  EXPECT_EQ(resolved["optimizer"].value("blocks", Json("absent")), Json()) << "a setting that is off is written, too";
   EXPECT_EQ(resolved["optimizer"]["rounding"], "nearest");
   EXPECT_EQ(resolved["model"]["num_key_value_heads"], 2);
   EXPECT_EQ(resolved["model"]["head_dim"], 8);
@@ -194,8 +194,8 @@ TEST(ConfigErrors, NameAllThatIsMissing) {
                          "optimizer": {"name": "muon"}, "run": {"dir": "x", "steps": 1}})"),
             "config.json: model.n_embd: is missing, as are model.n_layer, model.n_head, batch.sequence_length");
   EXPECT_EQ(error_of(R"({"model_type": "gpt2"})"),
-            "config.json:1: model_type: found the config of a model, expected that of a run, with model, data, batch, "
-            "optimizer and run");
+            "config.json:1: model_type: found the config of a model, expected the config of a run, with the keys "
+            "model, data, batch, optimizer and run");
   EXPECT_NE(error_of(R"({"device": "gpu"})").find("did you mean 'cuda'?"), std::string::npos);
   EXPECT_NE(error_of(R"({"data": {"trian": "x"}})").find("as are"), std::string::npos);
 }
@@ -212,7 +212,8 @@ TEST(ResolvedConfig, SaysWhichRunItIs) {
     EXPECT_NE(identity_of(load_config(path, {other}).resolved), before) << other;
 }
 
-// Version 0.2.0 wrote keys that its equilibration of nanochat did not read, and later versions refuse.
+// For nanochat's equilibration, version 0.2.0 wrote keys that had no effect. In configs of other versions such keys are
+// refused.
 TEST(ResolvedConfig, OfAnEarlierVersionMayHaveKeysWithoutEffect) {
   const TemporaryFolder folder;
   Json json = Json::parse(read_file(source_path("configs/quickstart.json")));

@@ -74,7 +74,7 @@ TEST(Plan, WhatTheRanksOfAMachineNeedIsAdded) {
   EXPECT_NE(text.find(fmt::format("on each of this machine's {} ranks; ", 2 * fit + 1)), std::string::npos) << text;
 }
 
-// AdamW keeps two values of an element, in the dtype of the weights if these have no fp32 masters.
+// AdamW keeps two values for each element, in the dtype of the weights if these have no fp32 masters.
 TEST(Plan, CostsAreThoseOfThePrecision) {
   const TrainConfig config = config_of("llama_tiny", "none", {{"name", "adamw"}});
   const ParameterTable table = parameter_table(config.model);
@@ -83,7 +83,7 @@ TEST(Plan, CostsAreThoseOfThePrecision) {
   EXPECT_EQ(cost(TrainPrecision::fp32).bytes, 8 * count);
   EXPECT_EQ(cost(TrainPrecision::bf16).bytes, 12 * count) << "with masters";
   EXPECT_EQ(cost(TrainPrecision::bf16_pure).bytes, 4 * count);
-  // Read and written: weights and state; read: gradients.
+  // The update reads and writes weights and state, and only reads gradients.
   EXPECT_NEAR(cost(TrainPrecision::bf16_pure).work / cost(TrainPrecision::fp32).work, 0.5, 0.02);
 }
 

@@ -62,7 +62,7 @@ class PlannedMemory : public testing::TestWithParam<std::string> {};
 
 TEST_P(PlannedMemory, IsThatOfARun) {
 #ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "AddressSanitizer's memory is beside that of the run";
+  GTEST_SKIP() << "AddressSanitizer's memory would count as the run's";
 #endif
   const TemporaryFolder folder;
   write_small_shard(folder / "train.bin", 500);

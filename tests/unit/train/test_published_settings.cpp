@@ -1,4 +1,5 @@
-// Every published setting against the config that claims to reproduce it, as `rowan train` reads it.
+// Compares every published setting with the config that claims to reproduce it. Configs are read as `rowan train` reads
+// them.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -154,7 +155,7 @@ std::vector<Json> mutations(const std::string& path, const Json& value) {
 
 Json model_file(const fs::path& path) { return parse_json({path.string(), read_file(path)}); }
 
-// deviations() must find every tried change of a setting that must be published.
+// Changes each setting that must be published. deviations() must find every such change.
 TEST(PublishedSettings, AMutationOfAnyFails) {
   size_t mutated = 0;
   const fs::path file = fs::temp_directory_path() / fmt::format("rowan_mutation_{}.json", ::getpid());

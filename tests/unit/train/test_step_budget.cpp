@@ -1,5 +1,5 @@
-// The time budget of a step (`rowan plan --device`): against one computed by hand for an H200, for ranks, and in fp32.
-// Also the profiles of devices.
+// The time budget of a step (`rowan plan --device`): compared with one computed by hand for an H200, for several ranks,
+// and in fp32. Also the profiles of devices.
 #include <gtest/gtest.h>
 
 #include <functional>
