@@ -18,8 +18,8 @@ inline std::filesystem::path shared_file(const std::string& relative) {
 
 }  // namespace rowan
 
-// Defines `name` as the path of a shared file or folder. If there is no such file or folder, skips the test with a
-// message that names it.
+// Defines `name` as the path of a shared file or folder. If this path does not exist, skips the test with a message
+// that names the path.
 #define ROWAN_SHARED_OR_SKIP(name, relative)                         \
   const std::filesystem::path name = ::rowan::shared_file(relative); \
   if (name.empty()) GTEST_SKIP() << "needs " << relative << " from the folder named by ROWAN_SHARED"

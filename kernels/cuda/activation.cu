@@ -1,5 +1,5 @@
 // Forward and backward of the activation functions, gated (such as SwiGLU) and plain.
-// Bytes moved per value of out or dout in bf16: gated forward 6, gated backward 10, plain forward 4, plain backward 6.
+// Bytes moved per bf16 value of out or dout: gated forward 6, gated backward 10, plain forward 4, plain backward 6.
 // Lower bound on time: this traffic at the bandwidth of a copy.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/vector.cuh"

@@ -36,8 +36,8 @@ __global__ void delta_kernel(AttentionArguments<T> a, int64_t items) {
 }
 
 // Adds up the owners' sums of dq (attention.h) and multiplies by the scale. Tile t of keys belongs to owner t % owners.
-// The order of the sum is fixed: it begins with the owner of the first tile of keys that this tile of queries attends
-// to. If a.rope is set, the kernel also undoes RoPE. `keys` is the number of keys in a tile.
+// The owners' sums are added in a fixed order, which begins with the owner of the first tile of keys that the query's
+// tile attends to. If a.rope is set, the kernel also undoes RoPE. `keys` is the number of keys in a tile.
 __global__ void add_owners_kernel(AttentionArguments<bfloat16> a, int owners, int keys) {
   // With RoPE, a thread processes two vectors, because RoPE rotates columns d and d + head_dim / 2 together.
   const int parts = a.rope ? 2 : 1, vectors = a.head_dim / vector_elements / parts;

@@ -56,7 +56,7 @@ struct AttentionArguments {
     return factors[key % 4];
   }
 
-  // Offset, in elements, of an owner's sums for one query and head within dq_sums.
+  // Offset in dq_sums, in elements, of an owner's sums for one query and head.
   __host__ __device__ int64_t dq_row(int owner, int row, int head, int query) const {
     const int64_t rows = (seq + tile_queries - 1) / tile_queries * tile_queries, width = (head_dim + 31) / 32 * 32;
     return (((int64_t{owner} * batch + row) * heads + head) * rows + query) * width;
@@ -84,8 +84,8 @@ struct AttentionKernel {
 // In the backward without `with_dq`, the query kernel computes dq and delta. The key-value kernel then reads delta and
 // computes dk and dv. Grid x of the key-value kernel is the number of tiles of keys.
 // With `with_dq`, no query kernel runs: the caller computes delta, and the key-value kernel computes dq, dk and dv.
-// Grid x is the number of owners. An owner is a block that processes every owners-th tile of keys of one key/value head
-// of a sequence. If there are several owners, the caller adds up their sums of dq.
+// Grid x is the number of owners. An owner is a block that, for one key/value head of a sequence, processes every
+// owners-th tile of keys. If there are several owners, the caller adds up their sums of dq.
 AttentionKernel<__nv_bfloat16> tensor_core_forward(int64_t head_dim, bool dropout);
 AttentionKernel<__nv_bfloat16> tensor_core_backward_query(int64_t head_dim, bool dropout);
 AttentionKernel<__nv_bfloat16> tensor_core_backward_key_value(int64_t head_dim, bool dropout, bool with_dq);

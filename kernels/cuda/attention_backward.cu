@@ -3,8 +3,8 @@
 //
 // There are two variants. attention_owners() in kernels/gpu_workspace.h selects one. Neither uses atomics, so the order
 // of summation is fixed.
-// * With owners: one kernel computes dq, dk and dv. A block, called an owner, processes all tiles of keys, or every
-//   owners-th tile, of one key/value head of a sequence. For each tile of keys it iterates over the queries that attend
+// * With owners: one kernel computes dq, dk and dv. An owner is a block that, for one key/value head of a sequence,
+//   processes all tiles of keys or every owners-th tile. For each tile of keys it iterates over the queries that attend
 //   to these keys. dk and dv stay in registers. Each owner adds up its part of dq in fp32 in global memory, where the
 //   same thread always adds to the same element. This takes five matrix products per score.
 // * Without owners: two kernels. The first computes dq, with one block per tile of queries of a head. The second
@@ -13,7 +13,7 @@
 //
 // FLOPs per score: 10 * head_dim or 14 * head_dim. In tiles on the diagonal, masked scores count too. Lower bound on
 // time: these FLOPs at the rate of mma.sync, which on Hopper is 62% of the rate of wgmma. At head_dim 64, a warp of the
-// first variant issues 72 ldmatrix for 160 mma in each round, so shared memory limits it before this bound.
+// first variant issues 72 ldmatrix and 160 mma per tile of queries, so shared memory limits it more than mma.sync does.
 // What was tried:
 // 1. For head sizes up to 64, a warp computes 32 rows instead of 16, so each tile is read half as often. The query
 //    kernel keeps its queries in registers.
@@ -129,9 +129,9 @@ __global__ void __launch_bounds__(attention_threads) query_kernel(AttentionArgum
 // Row stride, in elements, of ds [keys, queries] in shared memory. Rows are padded as in tiles (attention_tiles.cuh).
 constexpr int score_stride = tile_queries + 8;
 
-// One warp's part of dq [tile_queries, D] for a tile of queries: 16 queries, a quarter of the columns, and the quarter
-// that lies D / 2 columns to the right. D is head_dim rounded up (attention_tiles.cuh). If head_dim is D, this division
-// puts both values of a pair that RoPE rotates into one lane.
+// One warp's part of dq [tile_queries, D] for a tile of queries: 16 queries and two quarters of the columns, which are
+// D / 2 columns apart. D is head_dim rounded up (attention_tiles.cuh). If head_dim is D, both values of a pair that
+// RoPE rotates are in one lane.
 template <int D>
 struct QueryPart {
   static constexpr int pairs = D / 32;  // groups of 8 columns in a quarter of the columns
@@ -338,7 +338,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
           dq.store(sums);
         }
       }
-      __syncthreads();  // a later round overwrites this buffer, the next round the scores
+      __syncthreads();  // later rounds overwrite this buffer and the scores
     }
     if (a.rope) rotate_rows_back<D>(dk, a.rope, first, a.seq);
     store_rows<D>(a.dqkv + a.key(batch, kv_head), a.qkv_row(), first, a.seq, a.head_dim, dk, a.scale);

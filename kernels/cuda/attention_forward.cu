@@ -1,6 +1,6 @@
-// Causal attention forward on tensor cores. A block computes 64 or 128 queries of one head. It reads tiles of 64 keys:
-// from the tile with the first key that the block's first query sees to the tile with the block's last query. Each
-// query has a running maximum of its scores and a running sum of exponentials.
+// Causal attention forward on tensor cores. A block computes 64 or 128 queries of one head. It reads keys in tiles of
+// 64, from the first key that the block's first query sees to the position of the block's last query. Each query has a
+// running maximum of its scores and a running sum of exponentials.
 // FLOPs per score: 4 * head_dim. In tiles on the diagonal, masked scores count too. Lower bound on time: these FLOPs at
 // the rate of mma.sync, which on Hopper is 62% of the rate of wgmma.
 // What was tried:

@@ -121,7 +121,7 @@ void CudaBackend::check(cudaError_t error) {
 Limits CudaBackend::limits() const {
   Limits limits;
   limits.head_dim = cuda::largest_head_dim;
-  limits.norm_width = shared_limit_ / int64_t{2 * sizeof(float)};  // one warp's sums in norm_backward, weight and bias
+  limits.norm_width = shared_limit_ / int64_t{2 * sizeof(float)};  // norm_backward: one warp's sums for weight and bias
   limits.batch = 65535;                                            // CUDA's limit of gridDim.z
   return limits;
 }

@@ -83,7 +83,7 @@ class CudaBackend final : public Backend {
     void* d;
     const void *c, *a, *b;
     float alpha, beta;
-    const void* bias = nullptr;  // [m], added to d; or [n], which receives the bias gradient, the sums of b over k
+    const void* bias = nullptr;  // [m]: added to d; or [n]: receives the bias gradient, the sums of b over k
     void* auxiliary = nullptr;   // GELU's input, written by the forward, read by the backward; has the layout of d
   };
 
@@ -145,7 +145,7 @@ class CudaBackend final : public Backend {
   // c = alpha a b + beta source for a symmetric result (symmetric.cu).
   void multiply_symmetric(Tensor c, Tensor source, const Operand& a, const Operand& b, float alpha, float beta);
   bool fuses(Activation kind, const Tensor& pre) const;
-  // Runs a product that also computes the bias gradient. Returns false, and runs nothing, if cuBLASLt has none.
+  // Runs a product that also computes the bias gradient. If cuBLASLt has no such product, only returns false.
   bool try_bias_gradient(Product product, Operands operands, Tensor d_bias, bool accumulate);
 
   int index_;

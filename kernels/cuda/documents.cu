@@ -42,7 +42,7 @@ __global__ void find_documents_kernel(int* documents, const int* tokens, Documen
     begin = __shfl_sync(all_lanes, own, warp_size - 1);
   }
   for (int first = (seq - 1) / warp_size * warp_size; first >= 0; first -= warp_size) {
-    int t = first + lane, here = scan<false>(opens(t) ? t : end);  // first position from t on that begins a document
+    int t = first + lane, here = scan<false>(opens(t) ? t : end);  // first position >= t where a document begins
     int next = __shfl_sync(all_lanes, here, (lane + 1) % warp_size);
     if (t < seq) ends[t] = lane + 1 < warp_size ? next : end;
     end = __shfl_sync(all_lanes, here, 0);

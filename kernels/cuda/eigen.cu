@@ -15,7 +15,7 @@ namespace {
 using namespace cuda;
 
 constexpr int block = 256;
-constexpr int sweeps = 14;  // fixed: convergence, which is quadratic, is not tested
+constexpr int sweeps = 14;  // a fixed number: convergence is quadratic and is not tested
 constexpr double small_angle = 1e-14;
 
 // Returns the sum of x over the block to every thread.
@@ -93,8 +93,8 @@ __global__ void eigenvalues_kernel(double* lambda, const double* g, const double
 }
 
 // Copies row i of u to column p of q, and lambda[i] to values[p], where p is the rank of eigenvalue i. The largest
-// eigenvalue has rank 0. If an element of `a` is not finite, neither is `noise`: q becomes the identity and `values`
-// the diagonal of a.
+// eigenvalue has rank 0. If an element of `a` is not finite, `noise` is not finite either. Then q becomes the identity,
+// and `values` the diagonal of a.
 __global__ void place_kernel(float* q, float* values, const double* lambda, const double* u, const double* noise,
                              const float* a, int64_t k) {
   bool finite = *noise < INFINITY;

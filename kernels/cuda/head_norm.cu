@@ -65,7 +65,7 @@ __global__ void head_norm_forward_kernel(T* out, const T* in, const T* weight, S
 }
 
 // blockIdx.y is 0 for queries and 1 for keys. partial fp32[2, blocks, head_dim] receives each block's part of the
-// weight gradient, first for queries, then for keys. It is null if there is no weight.
+// weight gradient, first for queries, then for keys. Without a weight, partial is null.
 template <typename T>
 __global__ void head_norm_backward_kernel(T* dqkv, float* partial, const T* in, const T* weight, Sizes s) {
   SHARED_ARRAY(float, sums, block* elements);

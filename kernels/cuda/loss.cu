@@ -62,7 +62,7 @@ __global__ void __launch_bounds__(largest_block)
     }
     if (top > largest) sum *= exponential<T>(largest - top);
     largest = top;
-    float shift = top == -INFINITY ? 0.0f : top;  // -infinity: no logit so far is larger
+    float shift = top == -INFINITY ? 0.0f : top;  // -infinity: all logits so far are -infinity
 #pragma unroll
     for (int j = 0; j < n; ++j) sum += exponential<T>(x[j] - shift);
   });

@@ -1,7 +1,8 @@
 // Matrix products through cuBLASLt, and bias gradients. plan_for() queries cuBLASLt's heuristic once for each different
-// Product, and keeps the first answer. After time_products(), it keeps the choice that the file holds for the product.
-// If the file holds none, plan_for() times the answers and adds the fastest to the file. Without the file, two runs
-// with the same seed could choose different algorithms and differ in their last bits.
+// Product, and keeps the first answer. After a call of time_products(file), plan_for() instead uses the algorithm that
+// the file holds for the product. If the file holds none, plan_for() times the answers and adds the fastest to the
+// file. Without the file, two timed runs with the same seed could choose different algorithms and differ in their last
+// bits.
 // FLOPs of [m, k] times [k, n]: 2 m n k. Lower bound on the time in bf16: these FLOPs at the rate of the tensor cores.
 // If cuBLASLt does not compute a bias gradient in the epilogue of a product, the gradient takes a separate pass over
 // dout. The lower bound on the time of this pass is 2 bytes per bf16 value at the bandwidth of a copy.

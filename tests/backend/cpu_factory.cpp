@@ -1,4 +1,4 @@
-// Makes the CPU backend, with two threads, the backend under test.
+// The backend under test is the CPU backend with two threads.
 #include "suite.h"
 
 namespace rowan::test {

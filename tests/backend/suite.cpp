@@ -37,7 +37,7 @@ Buffer::~Buffer() { backend().release(tensor_.data); }
 
 void Buffer::write(const Doubles& values) {
   if (values.size() != given_.size())
-    fail("buffer: found {} values, expected as many as {} has elements", values.size(), tensor_.describe());
+    fail("buffer: found {} values, expected the number of elements of {}", values.size(), tensor_.describe());
   std::vector<unsigned char> bytes(tensor_.bytes());
   for (size_t i = 0; i < values.size(); ++i) {
     if (tensor_.dtype == DType::i32) {

@@ -1,6 +1,6 @@
 // The suite that the CPU backend and the CUDA backend must pass. It compares operations with float64 references that
-// follow the formulas of kernels/backend.h. Device memory is read only through the Backend. A program that compiles the
-// test_*.cpp files of this folder defines make_backend_under_test().
+// follow the formulas of kernels/backend.h. Tests access device memory only through the Backend. A program that
+// compiles the test_*.cpp files of this folder defines make_backend_under_test().
 #pragma once
 
 #include <gtest/gtest.h>

@@ -35,7 +35,7 @@ Doubles gated(Activation kind, const Doubles& gate_up, int64_t width) {
   return out;
 }
 
-// Random values, of which the last ones are replaced by 0 and by small and large values.
+// Random values. The last values are replaced by 0 and by small and large values.
 Doubles wide_values(int64_t count, uint64_t seed) {
   Doubles values = random_values(count, seed, 2.0);
   const double ends[] = {0.0, -100.0, 100.0, -1e4, 1e4, -8.0, 8.0, -1e-3, 1e-6, -5.5, -12.0};
@@ -43,8 +43,8 @@ Doubles wide_values(int64_t count, uint64_t seed) {
   return values;
 }
 
-// Compares each element with a tolerance relative to its own value. An intermediate result as large as `size` may also
-// have an fp32 rounding error.
+// Compares each element with a tolerance relative to its own value. Also allows the fp32 rounding error of an
+// intermediate result as large as `size`.
 void expect_each(const Doubles& got, const Doubles& want, const Doubles& size, DType dtype) {
   double unit = dtype == DType::bf16 ? 4e-3 : 3e-6;
   for (size_t i = 0; i < got.size(); ++i)

@@ -243,7 +243,7 @@ TEST(AttentionSizes, RealSizes) {
     const Doubles first = dqkv.read();
     expect_close(first, backward(s, qkv.given(), out.read(), dout.given()), DType::bf16, "dqkv, " + name(s), 1.5e-2);
     backend().attention_backward(dqkv, dout, out, log_sum_exp, qkv, s);
-    EXPECT_EQ(dqkv.read(), first) << "the same call twice gives other bits, " << name(s);
+    EXPECT_EQ(dqkv.read(), first) << "two equal calls give different bits, " << name(s);
   }
 }
 

@@ -1,4 +1,4 @@
-// Wrong arguments: the whole message, which names the operation and the argument.
+// Compares whole error messages for wrong arguments. They name the operation and the argument.
 #include "suite.h"
 
 namespace rowan::test {

@@ -84,7 +84,7 @@ TEST(Documents, ChecksNameTheArgument) {
 
 class DocumentAttention : public Ops {};
 
-// The reference is the backend's own attention of each document alone.
+// The reference is attention on the same backend, computed for each document alone.
 TEST_P(DocumentAttention, IsThatOfEachDocumentAlone) {
   for (const AttentionShape& s : {AttentionShape{2, 7, 2, 1, 5, 0.5f}, AttentionShape{1, 130, 2, 2, 32, 0.2f},
                                   AttentionShape{2, 200, 2, 1, 64, 0.1f}, AttentionShape{1, 150, 2, 1, 96, 0.1f},

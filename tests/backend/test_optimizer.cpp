@@ -286,7 +286,7 @@ TEST_P(Optimizers, SumsOfSquares) {
     }
 }
 
-// Sums that overflow are the largest number; a NaN stays one.
+// A sum that overflows becomes largest_sum. A NaN stays NaN.
 TEST_P(Updates, LargeSumsOfSquaresAreFinite) {
   Buffer x(dtype(), {3, 2}, {1e25, 1, 2, 3, std::nan(""), 1}), y(dtype(), {3, 2}, {1e19, 1e19, 1e19, 1e19, 1e19, 1e19});
   for (auto [along, k] : {std::pair{Along::row, 3}, {Along::column, 2}, {Along::matrix, 1}}) {
@@ -453,7 +453,7 @@ TEST(OptimizerRounding, Stochastic) {
       const int slack = 64;
       EXPECT_TRUE(got == stored(bits + draw) || got == stored(bits + draw - slack) ||
                   got == stored(bits + draw + slack))
-          << "element " << element << " of " << exact << " is " << got;
+          << "element " << element << ": exact " << exact << ", got " << got;
     }
 }
 

@@ -136,7 +136,7 @@ TEST_P(OptimizerAxes, SortsByFallingKeys) {
   }
 }
 
-// Keys that are NaN come first, in their own order, and the sort loses no row.
+// Keys that are NaN come first, in their original order, and the sort loses no row.
 TEST_P(OptimizerAxes, SortsNaNBeforeNumbers) {
   const double nan = std::nan("");
   Buffer x(dtype(), {1, 6, 2}, 1), keys(DType::f32, {1, 6}, Doubles{1, nan, 3, nan, INFINITY, -INFINITY});

@@ -1,5 +1,6 @@
-// Matrix products whose result is symmetric, against float64. The operands of these tests are random, so the results
-// show that the lower triangle is computed and the upper one is its copy.
+// Matrix products whose result is symmetric, against float64. In most tests the operands are independent random
+// matrices, so the exact product is not symmetric. The results then show that the upper triangle is a copy of the lower
+// triangle.
 #include <cmath>
 
 #include "suite.h"
@@ -9,7 +10,7 @@ namespace {
 
 class SymmetricProducts : public Ops {
  protected:
-  // alpha op(a) op(b) + beta added, whose lower triangle is copied to the upper one. op(a) is [n, k].
+  // alpha op(a) op(b) + beta * added, with the lower triangle copied to the upper triangle. op(a) is [n, k].
   static Doubles want(const Buffer& a, bool ta, const Buffer& b, bool tb, int64_t batch, int64_t n, int64_t k,
                       double alpha, double beta, const Doubles& added) {
     Doubles c(static_cast<size_t>(batch * n * n));
@@ -73,7 +74,7 @@ TEST_P(SymmetricProducts, InSeveralParts) {
   }
 }
 
-// A matrix without batch dimension, and the product of Newton-Schulz with its own transposed.
+// x^T x, as in Newton-Schulz, without a batch dimension.
 TEST_P(SymmetricProducts, OfAMatrixAndItself) {
   constexpr int64_t n = 129, k = 70;
   Buffer x(dtype(), {k, n}, 1), c(dtype(), {n, n});

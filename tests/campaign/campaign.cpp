@@ -77,8 +77,8 @@ struct Command {
   bool faults = true;                  // whether its system calls can be made to fail one by one
   bool prints = false;                 // whether its output is part of the result
   std::function<void()> prepare = {};  // makes the earlier content of `out`
-  // After a fault that ends the command, `out` must hold either all of this earlier content or all of the new
-  // content, if the command has a `prepare`.
+  // The content of `out` before the command runs. If `prepare` is set, `out` must hold either all of this content or
+  // all of the new content after a fault that ends the command.
   Contents before = {};
   Contents undisturbed = {};
   double seconds = 0;
@@ -291,7 +291,7 @@ class Campaign {
       if (!now.contains(name) || now.at(name) != content)
         return fmt::format("{} {}", name, now.contains(name) ? "differs" : "is missing");
     for (const auto& [name, content] : now)
-      if (!expected.contains(name)) return name + " is left";
+      if (!expected.contains(name)) return name + " is left over";
     return "";
   }
 
@@ -307,7 +307,8 @@ class Campaign {
     finish(command, "killed");
   }
 
-  // For each kind of call: makes one random call fail, or kills the command in that call. `round` selects which.
+  // For each kind of call: makes one random call fail, or kills the command in that call. `round` selects the kind of
+  // failure.
   void fail_calls(const Command& command, int round) {
     for (const auto& [call, total] : command.calls) {
       if (total == 0) continue;

@@ -1,9 +1,10 @@
 // A library that is preloaded into the program under test. It makes a system call fail, kills the process in that call,
 // or only counts the calls. Only calls for files under ROWAN_FAULT_DIR count.
 //
-//   ROWAN_FAULT=CALL:N:HOW   the N-th call (from 1) of the kind CALL: open, write, fsync, rename, remove or any. HOW:
-//                            kill; or an errno as a number (fsync fails with EIO instead of ENOSPC); or full (this
-//                            write is short, or fails if it has one byte; all later writes fail with ENOSPC)
+//   ROWAN_FAULT=CALL:N:HOW   selects the N-th call (from 1) of the kind CALL: open, write, fsync, rename, remove or any
+//     HOW = kill             kills the process in this call
+//     HOW = a number         the call fails with this errno, but fsync with EIO instead of ENOSPC
+//     HOW = full             this write is short, or fails if it has one byte; all later writes fail with ENOSPC
 //   ROWAN_FAULT_COUNT=FILE   receives "CALL N" lines when the process exits normally
 #include <dlfcn.h>
 #include <fcntl.h>

@@ -265,7 +265,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpy
       is_device_range(from, bytes) == emulation::host_side(kind, true))
     return result(cudaErrorInvalidValue);
   // CUDA can record a copy between host and device, but each replay copies what is then in host memory. The stand-in
-  // refuses to record it.
+  // refuses to record such a copy.
   if (kind != cudaMemcpyDeviceToDevice)
     if (cudaError_t error = emulation::outside_recordings()) return error;
   return emulation::queue([=] { emulation::copy(to, from, bytes, kind); });

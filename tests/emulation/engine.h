@@ -25,7 +25,7 @@ class DeviceError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The order in which the threads of a block run, and the blocks of a grid. With `random`, only the threads are
+// The order in which the threads of a block and the blocks of a grid run. With `random`, only the threads are
 // shuffled. The environment variable EMULATION_SCHEDULE selects the order. The default is forward.
 enum class Schedule { forward, reverse, random };
 void set_schedule(Schedule schedule, uint64_t seed = 1);

@@ -25,8 +25,8 @@ std::vector<std::string> all_matches(const std::string& text, const std::string&
 
 std::string joined_lines(const std::string& text) { return std::regex_replace(text, std::regex("\\s+"), " "); }
 
-// README's table has one row for each command. The --help of a command has the options that the row names, and that of
-// `bench` has the benchmarks of its row and no others.
+// README's table has one row for each command. The --help of a command has the options that the row names. The --help
+// of `bench` has the benchmarks of its row and no others.
 TEST_F(CommandTable, ReadmeListsWhatHelpLists) {
   const std::string readme = read_file(source_path("README.md")), help = joined_lines(rowan("--help").out);
   std::set<std::string> listed, known;

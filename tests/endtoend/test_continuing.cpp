@@ -30,7 +30,7 @@ TEST_F(Continuing, MoreStepsUnderTheScheduleOverAllOfThem) {
   ASSERT_EQ(rowan(train("--resume --set run.steps=20")).code, 0);
   const std::vector<Json> after = rows(run("run"));
   ASSERT_GT(after.size(), before_.size());
-  EXPECT_TRUE(std::equal(before_.begin(), before_.end(), after.begin())) << "what was is not written again";
+  EXPECT_TRUE(std::equal(before_.begin(), before_.end(), after.begin())) << "earlier rows are not written again";
   EXPECT_DOUBLE_EQ(rate("run", 13), 0.01 * (1 - (12.0 - 2) / (20 - 2)));
 }
 

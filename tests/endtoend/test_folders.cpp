@@ -39,7 +39,7 @@ TEST_F(Folders, EachKindRefusesEveryOther) {
                         "tokenize --tokenizer bytes --validation none " + (dir_ / "text.txt").string() + " --out ",
                     tales = "tales --stories 2 --validation-stories 2 --out ", path = dir_.string() + "/";
   struct Kind {
-    std::string name, file, folder, command;  // command: without its last word, the folder that it writes
+    std::string name, file, folder, command;  // command lacks its last word, the folder to write
   };
   const Kind kinds[] = {
       {"a run", "starts.jsonl", path + "run", train("--steps 1 --set run.dir=")},

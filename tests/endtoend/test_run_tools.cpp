@@ -86,7 +86,7 @@ TEST_F(RunTools, ComparesRunsBestFirst) {
   expect_mistake("train " + (dir_ / "better").string(),
                  "better: found a folder, expected a config file; the folder contains ");
   expect_mistake("compare " + (dir_ / "absent").string(), "absent: found no config.json, expected the folder of a run");
-  // The table is still printed if a row is no row of metrics.
+  // A line that is no row of metrics is left out, and the table is still printed.
   Outcome torn =
       rowan("compare " + better + write("torn", "1", "{\"step\": 10, \"val_loss\": 3.5}\n{\"loss\":1}\n{\"step\""));
   EXPECT_EQ(torn.code, 0);

@@ -206,7 +206,7 @@ TEST_F(Safety, EveryStartIsRecorded) {
   std::vector<Json> starts;
   for (std::string line; std::getline(lines, line);) starts.push_back(Json::parse(line));
   ASSERT_EQ(starts.size(), 2u);
-  EXPECT_EQ(starts[0]["config"]["run"]["steps"], 12) << "what the first part was stays known";
+  EXPECT_EQ(starts[0]["config"]["run"]["steps"], 12) << "the first start keeps its config";
   EXPECT_EQ(starts[0]["world_size"], 1);
   EXPECT_EQ(starts[1]["changes"], (Json{{"/run/steps", {{"from", 12}, {"to", 16}}}}));
   EXPECT_EQ(starts[1]["step"], 12);
@@ -233,7 +233,7 @@ TEST_F(Safety, TheBestAndMilestonesAreKeptAndPatienceEndsARun) {
     if (step % 7 == 0 || step == best.second || step == last) want.push_back(fmt::format("step_{:08}", step));
   EXPECT_EQ(checkpoints(), want);
   EXPECT_NE(result.err.find(fmt::format("ends after step {}", last)), std::string::npos) << result.err;
-  ASSERT_EQ(rowan(train(more)).code, 0) << "done is done";
+  ASSERT_EQ(rowan(train(more)).code, 0) << "a finished run does nothing";
   EXPECT_EQ(checkpoints(), want);
   Json without = config();
   without["data"].erase("validation");

@@ -67,8 +67,8 @@ TEST_F(Slurm, AMissingTaskIsNamedOnce) {
   }
 }
 
-// Without rank 0, each waiting rank reports it. Here only one line is expected: either Slurm ends the step when the
-// first rank exits, or only rank 2 has started.
+// Each waiting rank reports that rank 0 is missing. Here only one line is expected: either Slurm ends the step when
+// the first rank exits, or only rank 2 has started.
 TEST_F(Slurm, AMissingRank0IsNamedByAnother) {
   expect_one_line(step(tcp(), "ROWAN_TIMEOUT=1 SRUN_MISSING=0", "--kill-on-bad-exit=1"), "rank 1: tcp:localhost:");
   expect_one_line(step(tcp(), "ROWAN_TIMEOUT=1 SRUN_MISSING='0 1'"), "rank 2: tcp:localhost:");

@@ -208,7 +208,7 @@ TEST_F(Sweep, ASlurmScriptHasTheOpenRuns) {
   EXPECT_EQ(script.out.find("gpus"), std::string::npos) << "a CPU run";
   write_file_atomically(dir_ / "job.sh", script.out);
   EXPECT_EQ(shell("bash -n " + (dir_ / "job.sh").string()).code, 0);
-  // Runs one task of the array, with a script in place of srun that runs its arguments.
+  // Runs one task of the array. The script in place of srun runs its arguments.
   write_file_atomically(dir_ / "srun", "#!/bin/sh\nexec \"$@\"\n");
   fs::permissions(dir_ / "srun", fs::perms::owner_all);
   Outcome task = shell("PATH=" + dir_.string() + ":$PATH SLURM_CPUS_PER_TASK=1 SLURM_ARRAY_TASK_ID=2 bash " +
@@ -217,7 +217,7 @@ TEST_F(Sweep, ASlurmScriptHasTheOpenRuns) {
   EXPECT_NE(rowan("sweep " + file().string() + " --slurm").out.find("--array=0-2"), std::string::npos);
 }
 
-// Slurm and the shell read the folder as it is, whatever characters it has.
+// Slurm and the shell read the folder's path unchanged, whatever characters the path contains.
 TEST_F(Sweep, ASlurmScriptQuotesItsPaths) {
   const fs::path made = dir_ / "bob's runs";
   const Outcome script = rowan("sweep " + file().string() + " --slurm --set 'dir=\"" + dir_.string() +
@@ -246,7 +246,7 @@ TEST_F(Sweep, EveryMarkOfAnAxisIsReplaced) {
   EXPECT_NE(runs.out.find("small_lr0.003_seed1"), std::string::npos) << runs.out;
 }
 
-// The limit is checked before the cells exist: a million million of them would not fit into memory.
+// The limit is checked before the cells exist, because 10^12 cells would not fit into memory.
 TEST_F(Sweep, TooManyCellsAreRefusedAtOnce) {
   Json axes = Json::object();
   for (const char* path : {"run.steps", "run.eval_every", "run.log_every", "run.checkpoint_every"})

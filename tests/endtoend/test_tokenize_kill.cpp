@@ -45,7 +45,7 @@ std::map<std::string, std::string> contents(const std::string& folder) {
 }
 
 // Runs `command`, which writes `folder`, and kills it at random moments, until it was killed `times` times. Whenever a
-// run finishes, the files must be `expected`. begin() prepares the folder before the first run and after a run that
+// run finishes, the files must equal `expected`. begin() prepares the folder before the first run and after a run that
 // finished before its kill.
 void killed(int times, std::chrono::microseconds undisturbed, const std::vector<std::string>& command,
             const std::string& folder, const std::map<std::string, std::string>& expected,

@@ -189,7 +189,7 @@ TEST_F(Train, DropoutAndDocumentsAreTheSameForAnyMicroBatchAndRecomputation) {
   EXPECT_EQ(weights(run("run"), 12), weights(run("recompute"), 12));
   EXPECT_NE(weights(run("run"), 12), weights(run("plain"), 12));
   const std::vector<Json> a = rows(run("run")), b = rows(run("single")), plain = rows(run("plain"));
-  EXPECT_EQ(a[0]["loss"], plain[0]["loss"]) << "the loss is reported without z";
+  EXPECT_EQ(a[0]["loss"], plain[0]["loss"]) << "the loss is reported without z-loss";
   for (size_t i = 0; i < a.size(); ++i)
     if (a[i].contains("loss")) {
       EXPECT_NEAR(a[i]["loss"].get<double>(), b[i]["loss"].get<double>(), 1e-5);
@@ -350,7 +350,8 @@ TEST_F(Train, GivenWeightsAreReadOnceAndCheckedFirst) {
   const std::string init = "--set init=" + run("source").string();
   Outcome tuned = rowan(train(init));
   ASSERT_EQ(tuned.code, 0) << tuned.err;
-  EXPECT_GT(std::abs(rows(run("run"))[0]["loss"].get<double>() - std::log(257)), 0.1) << "as if drawn anew";
+  EXPECT_GT(std::abs(rows(run("run"))[0]["loss"].get<double>() - std::log(257)), 0.1)
+      << "this is the loss of random weights";
   EXPECT_EQ(Json::parse(read_file(run("run") / "config.json"))["init"], run("source").string());
 
   const auto bad = [&](const std::string& more, const std::string& part) {

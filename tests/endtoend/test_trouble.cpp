@@ -103,7 +103,7 @@ TEST_F(Trouble, AnExportOnAFullDiskLeavesTheOlderWhole) {
   for (int blocks : {0, 1, 8, 30}) {
     Outcome full = shell("sh -c 'ulimit -f " + std::to_string(blocks) + "; exec " + rowan_binary() + " export " +
                          run("newer").string() + " " + out + "'");
-    if (blocks > 0) {  // with 0 the message cannot be written either
+    if (blocks > 0) {  // with 0, the message cannot be written either
       EXPECT_EQ(full.code, 2) << blocks << full.err;
       EXPECT_NE(full.err.find("cannot write "), std::string::npos) << full.err;
     }

@@ -1,5 +1,5 @@
-// Finds golden files: in $ROWAN_GOLDEN, else in the folder shared/golden beside the checkout if it exists, and always
-// in the project's own small set.
+// Finds golden files in up to two roots. One root is $ROWAN_GOLDEN or, if this variable is not set, the folder
+// shared/golden beside the checkout, if there is such a folder. The other root is the project's own small set.
 #pragma once
 
 #include <algorithm>

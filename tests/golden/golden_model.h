@@ -65,7 +65,7 @@ struct Golden {
       ++parameters;
     }
     if (parameters != weights.names().size())
-      fail("{}: {} tensors, the model has {}", folder.string(), weights.names().size(), parameters);
+      fail("{}: found {} tensors, expected the model's {}", folder.string(), weights.names().size(), parameters);
   }
 
  private:
@@ -79,7 +79,7 @@ struct Golden {
     const std::vector<int32_t> ids = ints("input_ids"), targets = ints("targets");
     for (size_t i = 0; ignored && i < ids.size(); ++i)
       if (ids[i] == options.rule.end_token && targets[i] != -100)
-        fail("{}: the target of an end token counts at {}", folder.string(), i);
+        fail("{}: target {} of an end token: found {}, expected -100", folder.string(), i, targets[i]);
     documents = options;
   }
   void read_dropout(JsonObject& object) {

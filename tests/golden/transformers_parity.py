@@ -69,7 +69,7 @@ def main():
 
     config = json.loads((options.run / "config.json").read_text())
     if config["data"].get("reading", "packed") != "packed":
-        sys.exit("the run does not read its data packed")
+        sys.exit(f"data.reading: found '{config['data']['reading']}', expected 'packed'")
     length = config["batch"]["sequence_length"]
     stream = torch.from_numpy(numpy.concatenate(list(tokens_of(config["data"]["validation"]))).astype(numpy.int64))
     rows = min(options.rows, (len(stream) - 1) // length)

@@ -1,6 +1,6 @@
-// Tests that cuDNN accepts the graphs of attention_cudnn.cpp and needs no more workspace than `rowan plan` counts, and
-// tests reasons for which it refuses graphs. The machine need not have the GPU: cuDNN plans for a description of the
-// GPU.
+// Tests that cuDNN accepts the graphs of attention_cudnn.cpp, that it needs no more workspace than `rowan plan` counts,
+// and that it gives reasons when it refuses a graph. The machine need not have the GPU: cuDNN plans for a description
+// of the GPU.
 #define CUDNN_FRONTEND_SKIP_JSON_LIB
 #include <cudnn_frontend.h>
 #include <fmt/core.h>

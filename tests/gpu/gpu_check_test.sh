@@ -79,12 +79,12 @@ for signal in TERM KILL; do
 done
 printf '#!/usr/bin/env bash\n' >gpu_pack/gpu_golden_tests
 
-scripts/gpu_check.sh --out out --budget 30 >log 2>&1 || { cat log; fail "a small budget is no failure"; }
+scripts/gpu_check.sh --out out --budget 30 >log 2>&1 || { cat log; fail "failed with a small budget"; }
 row golden ok
 row large_gpt2_124m_fp32 skipped
 grep -q "left out: needs about 40 s, but only [0-9]* s of the budget are left" out/table.txt || fail "does not say what was left out"
 
-if BREAK="bench kernels" scripts/gpu_check.sh --out out --only kernels,repeat >log 2>&1; then fail "a broken bench is no failure"; fi
+if BREAK="bench kernels" scripts/gpu_check.sh --out out --only kernels,repeat >log 2>&1; then fail "succeeded with a broken bench"; fi
 row kernels_gpt2_124m FAILED
 row two_runs_and_graphs_same_bits ok
 

@@ -131,7 +131,8 @@ struct Reference {
   std::array<Weights, 2> averages = {};
 };
 
-// The largest difference between this rank's shares and averages and the same elements of a run on one process.
+// Compares this rank's shares and averages with the same elements of a run on one process. Returns the largest
+// difference.
 double difference(const Trainer& trainer, const Reference& whole) {
   double worst = 0;
   auto compare = [&](const Weights& mine, const Weights& want) {
@@ -208,7 +209,7 @@ TEST(Dropout, IsThatOfOneProcess) {
 }
 
 // A step with one micro-step sends each gradient to its owner and each weight to all ranks, or sums the gradients on
-// all ranks. Except under `weights`, nothing else is sent but one message with the totals.
+// all ranks. Except under `weights`, the only other message has the totals.
 TEST_P(Training, SendsTheBytesOfOneAllReduce) {
   const auto& [recipe, shard] = GetParam();
   const int n = ranks().size();
@@ -286,7 +287,7 @@ TEST(Evaluation, RanksShareTheWorkAndAgree) {
     EXPECT_EQ(hellaswag->items, 7);
     const Weights weights = shares_of(trainer);
     const auto averages = trainer.validate_averages();
-    EXPECT_EQ(averages.size(), 1) << "the run's last steps are not here yet";
+    EXPECT_EQ(averages.size(), 1) << "`tail` begins in the last steps of the run";
     EXPECT_EQ(averages[0].first, "ema");
     EXPECT_EQ(shares_of(trainer), weights);
     EXPECT_EQ(trainer.validate()->mean, loss->mean);

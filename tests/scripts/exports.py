@@ -104,7 +104,8 @@ def check(rowan, spec, name):
         if found != ids:
             wrong.append(f"{text[:30]!r}: {found[:12]}, not {ids[:12]}")
     if tokenizer.eos_token_id != model.generation_config.eos_token_id:
-        wrong.append(f"the end token is {tokenizer.eos_token_id} and {model.generation_config.eos_token_id}")
+        wrong.append(f"end token: the tokenizer has {tokenizer.eos_token_id}, "
+                     f"generation_config.json {model.generation_config.eos_token_id}")
     prompt = torch.tensor([tokenizer(PROMPT)["input_ids"]])
     with torch.no_grad():
         there = model.generate(prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=20)

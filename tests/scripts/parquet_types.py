@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks that scripts/parquet_text.py reads text of every type that parquet files use for it. Needs pyarrow."""
+"""Checks that scripts/parquet_text.py reads every type that parquet files use for text. Needs pyarrow."""
 import gzip
 import json
 import pathlib

@@ -102,7 +102,7 @@ TEST(Graphs, ReplayedPassesGiveTheSameBits) {
     const int64_t before = emulation::counts().replays;
     EXPECT_EQ(run(config, *recording_backend()), plain);
     // There are 8 passes with 2 keys. 3 passes are not replayed: the first pass of each key, and the second pass of the
-    // first key. In the first pass, scratch memory grew, which dropped the first key.
+    // first key, because the growth of scratch memory in the first pass dropped this key.
     EXPECT_EQ(emulation::counts().replays - before, 5);
   }
 }
@@ -304,7 +304,7 @@ TEST(Workspace, IsWhatThePlanCounts) {
   for (bool orthonormal : {false, true})
     expect_same(scratch_of_eigenvectors(*dry(), orthonormal),
                 scratch_of_eigenvectors(*make_cuda_backend(0), orthonormal));
-  // Columns, of more slots than one launch takes, and rows that do not fit into shared memory.
+  // Columns, once with more slots than one launch takes. Then rows that do not fit into shared memory.
   for (const auto& [along, n, rows, cols] :
        {std::tuple{Along::column, 50, 6, 10}, {Along::column, 3, 6, 10}, {Along::row, 2, 1, 60000}})
     expect_same(scratch_of_steps(*dry(), along, n, rows, cols),

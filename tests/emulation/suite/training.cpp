@@ -107,9 +107,9 @@ TEST_P(TrainingOnCuda, MatchesTheCpuAndItself) {
   EXPECT_EQ(continued.losses, std::vector<double>(first.losses.begin() + checkpoint_at, first.losses.end()));
   EXPECT_EQ(continued.validation, first.validation);
   EXPECT_TRUE(continued.model_file == first.model_file && continued.optimizer_file == first.optimizer_file)
-      << "the run continued from a checkpoint ends in another one";
+      << "the continued run ends with another checkpoint";
   fs::remove_all(folder_ / "run");
-  EXPECT_TRUE(run(*cuda) == first) << "the same seed twice gives other bits";
+  EXPECT_TRUE(run(*cuda) == first) << "two runs with the same seed differ";
   fs::remove_all(folder_ / "run");
 
   auto cpu = make_cpu_backend(1);

@@ -1,5 +1,5 @@
 // The stand-in detects what would hang or corrupt data on GPUs: ranks that disagree about a call, missing ranks, and
-// host memory. The tests Watchdog check what happens when a rank hangs or is gone.
+// host memory. The Watchdog tests check what happens when a rank hangs or is gone.
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 #include <nccl.h>
@@ -60,7 +60,7 @@ TEST_F(StandIn, CatchesAnotherOperation) {
   EXPECT_EQ(first() ? all_reduce(1024, ncclFloat32) : broadcast(1024, 0), ncclInvalidUsage);
   ncclResult_t error = ncclSuccess;
   ncclCommGetAsyncError(comm_, &error);
-  EXPECT_EQ(error, ncclInvalidUsage) << "the communicator's watchdog has to see it";
+  EXPECT_EQ(error, ncclInvalidUsage) << "the communicator's watchdog must see the error";
 }
 
 TEST_F(StandIn, CatchesAnotherType) {
