@@ -84,7 +84,8 @@ float row_loss(T* logits, float* memory, int64_t width, int32_t target, const Lo
   const double total = exponentials(memory, logits, cap, shift, vocabulary),
                log_sum = std::log(total) + static_cast<double>(shift);
   if (gradient) {
-    const double weight = 1 + 2 * static_cast<double>(rule.z_loss) * log_sum;
+    // Without z_loss, the gradient does not wait for the logarithm.
+    const double weight = rule.z_loss == 0 ? 1.0 : 1 + 2 * static_cast<double>(rule.z_loss) * log_sum;
     const auto factor = static_cast<float>(static_cast<double>(grad_scale) * weight / total);
     const auto probability = static_cast<float>(static_cast<double>(memory[target]) * weight / total);
 #pragma omp simd
