@@ -1,8 +1,8 @@
 // Cross-entropy of one row at a time, in three passes: maximum, exponentials with their sum, gradient. If a row stays
 // in cache between the passes, each logit is read from memory once and, with a gradient, written once. Lower bounds on
 // the time: this traffic at the rate of a copy, and one exponential per logit. What was tried:
-// 1. Loading the logits of the first pass as vectors. For AVX2, GCC had copied each vector through memory with two
-// narrower stores, and the load that followed had to wait for both. With 257 logits per row, this made the operation
+// 1. Loading the logits of the first pass as vectors. Before, GCC copied each vector for AVX2 through memory with two
+// narrower stores, and the next load had to wait for both. With 257 logits per row, this made the operation
 // 1.9 to 2.2 times as fast at AVX2, and 1.04 to 1.11 times at AVX-512 (BENCHMARKS.md).
 // 2. Keeping the exponentials of the second pass for the gradient, so that they are not computed twice.
 #include <algorithm>
@@ -84,7 +84,8 @@ float row_loss(T* logits, float* memory, int64_t width, int32_t target, const Lo
   const double total = exponentials(memory, logits, cap, shift, vocabulary),
                log_sum = std::log(total) + static_cast<double>(shift);
   if (gradient) {
-    const double weight = 1 + 2 * static_cast<double>(rule.z_loss) * log_sum;
+    // Without z_loss, the gradient does not wait for the logarithm.
+    const double weight = rule.z_loss == 0 ? 1.0 : 1 + 2 * static_cast<double>(rule.z_loss) * log_sum;
     const auto factor = static_cast<float>(static_cast<double>(grad_scale) * weight / total);
     const auto probability = static_cast<float>(static_cast<double>(memory[target]) * weight / total);
 #pragma omp simd

@@ -61,7 +61,7 @@ double tile_rate() {
 // Not inlined, so that the compiler cannot know the values.
 __attribute__((noinline)) void exponentials(float* to, const float* from, int64_t count) {
 #pragma omp simd
-  for (int64_t i = 0; i < count; ++i) to[i] = cpu::exp_saturating(from[i]);
+  for (int64_t i = 0; i < count; ++i) to[i] = cpu::exp_nonpositive(from[i]);
 }
 
 }  // namespace
