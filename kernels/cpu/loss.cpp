@@ -2,7 +2,7 @@
 // in cache between the passes, each logit is read from memory once and, with a gradient, written once. Lower bounds on
 // the time: this traffic at the rate of a copy, and one exponential per logit. What was tried:
 // 1. Loading the logits of the first pass as vectors. Before, GCC copied each vector for AVX2 through memory with two
-// narrower stores, and the next load had to wait for both. With 257 logits per row, this made the operation
+// narrower stores, and the next load had to wait for both. With 257 logits per row, the loads made the operation
 // 1.9 to 2.2 times as fast at AVX2, and 1.04 to 1.11 times at AVX-512 (BENCHMARKS.md).
 // 2. Keeping the exponentials of the second pass for the gradient, so that they are not computed twice.
 #include <algorithm>

@@ -133,8 +133,7 @@ bool is_beyond_64_bits(const Json& value) {
 // enforces the limits.
 class Builder : public nlohmann::json_sax<Json> {
  public:
-  // `depth` is the nesting depth of the text within the final document.
-  Builder(const JsonSource& source, size_t depth) : source_(source), depth_(depth) {}
+  explicit Builder(const JsonSource& source) : source_(source) {}
 
   Json result;
 
@@ -173,7 +172,7 @@ class Builder : public nlohmann::json_sax<Json> {
   static constexpr int number_overflow = 406;  // nlohmann's id for a number that overflows
 
   const JsonSource& source_;
-  size_t depth_, values_ = 0;
+  size_t values_ = 0;
   std::vector<Json*> open_;  // open objects and lists, outermost first
   Json* next_ = nullptr;     // where the value of the last key goes
 
@@ -191,8 +190,7 @@ class Builder : public nlohmann::json_sax<Json> {
   }
 
   bool open(Json&& value) {
-    if (depth_ + open_.size() > deepest)
-      fail("{}: found nesting deeper than the limit of {} levels", source_.name, deepest);
+    if (open_.size() > deepest) fail("{}: found nesting deeper than the limit of {} levels", source_.name, deepest);
     open_.push_back(&place(std::move(value)));
     return true;
   }
@@ -203,23 +201,21 @@ class Builder : public nlohmann::json_sax<Json> {
   }
 };
 
-Json parse_at(const JsonSource& source, size_t depth) {
+}  // namespace
+
+Json parse_json(const JsonSource& source) {
   // nlohmann's parser would treat a zero byte as the end of the text.
   if (const size_t zero = source.text.find('\0'); zero != std::string::npos)
     fail("{}: not valid JSON: found a zero byte", place_of(source, zero));
-  Builder builder(source, depth);
+  Builder builder(source);
   Json::sax_parse(source.text, &builder);
   return std::move(builder.result);
 }
-
-}  // namespace
 
 int line_of(const std::string& text, const std::string& path) {
   size_t byte = Locator(text).find(path);
   return byte == std::string::npos ? 0 : line_at(text, byte);
 }
-
-Json parse_json(const JsonSource& source) { return parse_at(source, 0); }
 
 Json try_parse_json(std::string_view text) { return Json::parse(text, nullptr, false); }
 

@@ -57,7 +57,7 @@ void sweep_command(const SweepOptions& options) {
   write_file_atomically(sweep.dir / "table.json", render(table, TableFormat::json));
   write_file_atomically(sweep.dir / "report.html", html_report(results, sweep.file));
   if (end.signal) {
-    tell("rowan: stopped by a signal; the same command continues\n");
+    tell("rowan: stopped by a signal; the same command continues the sweep\n");
     throw Exit{128 + end.signal};
   }
   fmt::print("{}", render(table, TableFormat::text));

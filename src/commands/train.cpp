@@ -77,9 +77,7 @@ void add_train(CommandLine& command) {
   command.add_flag("--resume", options->start.resume,
                    "fail if there is no checkpoint to resume; the config may differ");
   command.add("--from", options->from, "go back to the checkpoint of this step; the config may differ").at_least(0);
-  command
-      .add("--profile", options->start.profile, "write a trace of the first 20 steps, for ui.perfetto.dev")
-
+  command.add("--profile", options->start.profile, "write a trace of the first 20 steps, for ui.perfetto.dev")
       .type_name("FILE")
       .check([](const std::string& file) {
         const auto folder = std::filesystem::path(file).parent_path();

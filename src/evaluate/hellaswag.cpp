@@ -33,7 +33,8 @@ class WordReader {
     const size_t at = at_;
     const uint16_t value = word(what);
     if (value < allowed_first || value > allowed_last)
-      fail("{}: byte {}: {}: found {}, expected {} to {}", name_, at, what, value, allowed_first, allowed_last);
+      fail("{}: byte {}: {}: found {}, expected {}{}", name_, at, what, value, allowed_first,
+           allowed_last > allowed_first ? fmt::format(" to {}", allowed_last) : "");
     return value;
   }
   std::vector<int32_t> tokens(const char* what) {

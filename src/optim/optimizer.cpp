@@ -120,7 +120,7 @@ Optimizer::Batch& Optimizer::batch_for(const Group& group, int64_t rows, int64_t
     if ((static_cast<int64_t>(batch.slots.size()) + together) * rows * cols <= batch_elements) return batch;
   }
   open_[key] = batches_.size();
-  batches_.push_back({&group, group.recipe.get(), rate, rows, cols, {}, {}, {}, {}, {}});
+  batches_.push_back({&group, group.recipe.get(), {}, rate, rows, cols, {}, {}, {}, {}, {}});
   return batches_.back();
 }
 
@@ -347,7 +347,8 @@ void Optimizer::step(int64_t step, const Pace& pace, float grad_scale, const Par
   now.rounding = {config_.stochastic, seed_, static_cast<uint64_t>(step)};
   for (Batch& batch : batches_) {
     const Pace own = batch.group->schedule ? batch.group->schedule->pace(step) : pace;
-    const Recipe recipe = batch.recipe->at(step, own);
+    batch.now = batch.recipe->at(step, own);
+    const Recipe& recipe = batch.now;
     now.lr = static_cast<float>(recipe.lr * batch.rate * own.rate);
     for (size_t i = 0; i < batch.parameters.size(); ++i) {
       const auto [rows, cols] = shape_of(batch, i);

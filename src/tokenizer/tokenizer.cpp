@@ -48,7 +48,7 @@ int64_t Tokenizer::token_bytes(int32_t id) const {
 }
 
 void Tokenizer::check_id(int32_t id) const {
-  if (id < 0 || id >= vocab_size_) fail("decode: {}: found id {}, expected 0 to {}", spec_, id, vocab_size_ - 1);
+  if (id < 0 || id >= vocab_size_) fail("{}: found id {}, expected 0 to {}", spec_, id, vocab_size_ - 1);
 }
 
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec, InvalidUtf8 invalid) {

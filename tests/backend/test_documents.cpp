@@ -24,13 +24,13 @@ Table documents_of(const Doubles& ids, const DocumentRule& rule, int64_t seq) {
   Table table;
   const int64_t n = static_cast<int64_t>(ids.size());
   for (int64_t i = 0; i < n; ++i) {
-    auto ends_before = [&](int64_t t) {  // whether a document starts at t
+    auto starts_at = [&](int64_t t) {
       const int64_t row = t / seq * seq;
       return t == row || ids[rule.opens ? t : t - 1] == rule.end_token;
     };
     int64_t begin = i, end = i + 1;
-    while (!ends_before(begin)) --begin;
-    while (end < (i / seq + 1) * seq && !ends_before(end)) ++end;
+    while (!starts_at(begin)) --begin;
+    while (end < (i / seq + 1) * seq && !starts_at(end)) ++end;
     table.begins.push_back(static_cast<double>(begin % seq));
     table.ends.push_back(static_cast<double>((end - 1) % seq + 1));
     table.positions.push_back(static_cast<double>(i - begin));

@@ -124,6 +124,23 @@ TEST(Telemetry, FiguresEqualTheirDefinitions) {
   }
 }
 
+// The look-ahead and the bias correction have the momentum of the step, not the one at which its schedule ends.
+TEST(Telemetry, FollowsTheMomentumsSchedule) {
+  constexpr int64_t rows = 6, cols = 4;
+  auto measured = [&](const std::string& momentum) {
+    Trained x = one_matrix(recipe("namo", R"("telemetry_every": 1, "momentum": )" + momentum), rows, cols);
+    x.start();
+    x.step(0, normal_floats(rows * cols, 31));
+    x.step(1, normal_floats(rows * cols, 32));
+    std::map<std::string, double> values;
+    for (const Metric& metric : x.optimizer->telemetry()) values[metric.name] = metric.value;
+    return values;
+  };
+  const auto expected = measured("0.5"), got = measured(R"({"from": 0.5, "to": 0.9, "steps": 1000000000})");
+  ASSERT_FALSE(expected.empty());
+  for (const auto& [name, value] : expected) EXPECT_NEAR(got.at(name), value, 1e-6 * std::fabs(value)) << name;
+}
+
 // The equilibrations row and row_mean differ where eps is large compared with a row. row adds eps to the sum of
 // squares. For row_mean the sum is at least eps^2.
 TEST(Telemetry, MeasuresWhatTheStageMakes) {
