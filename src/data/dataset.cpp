@@ -74,8 +74,8 @@ void Dataset::check_documents(const DocumentConfig& documents) const {
   const shard::EndPlace wanted = first ? shard::EndPlace::before : shard::EndPlace::after;
   for (const Shard& shard : shards_)
     if (shard.end_place() != wanted && shard.end_place() != shard::EndPlace::none)
-      fail("{}: found end tokens {} the documents, expected data.documents.end_token = {}", shard.path().string(),
-           first ? "after" : "before", first ? "last" : "first");
+      fail("{}: data.documents.end_token: found {}, expected {}, because this shard has end tokens {} its documents",
+           shard.path().string(), first ? "first" : "last", first ? "last" : "first", first ? "after" : "before");
 }
 
 void Dataset::open_documents() {

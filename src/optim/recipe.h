@@ -132,7 +132,7 @@ struct Recipe {
   Form form = Form::ema;
   double momentum = 0.95;
   MomentumCourse momentum_course;
-  double beta = 0.95;  // coefficient of the buffer, for ema and lion
+  double beta = 0.95;  // coefficient of the momentum buffer if form is ema or lion
   bool nesterov = true;
   bool bias_correction = false;          // divide the update by 1 - beta^t
   double momentum_decay = 0.004;         // psi in nadam's momentum schedule

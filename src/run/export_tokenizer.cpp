@@ -64,8 +64,8 @@ Json byte_tokenizer(const std::vector<std::string>& tokens, bool merges_pieces) 
   for (size_t id = 0; merges_pieces && id < tokens.size(); ++id)
     scored.emplace_back(tokens[id], -static_cast<float>(id));
   std::vector<PairMerge> all = merges_of_scores(scored);
-  // Several pairs may merge into the same token. If all earlier merges leave two parts of the token, only this pair is
-  // written.
+  // Several pairs may merge into the same token. If the earlier merges turn the token's bytes into exactly two parts,
+  // only the pair of these parts is written, otherwise all pairs.
   const PairMerges known(all);
   for (size_t begin = 0, next; begin < all.size(); begin = next) {
     next = begin + 1;

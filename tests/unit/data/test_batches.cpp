@@ -426,7 +426,7 @@ TEST_F(Batches, DocumentsNeedAnEndTokenWhereTheyAreSaidToHaveIt) {
   data.shards.end_id = 3;
   data.documents->end_token = EndToken::last;
   EXPECT_ERROR(BatchSource(data, 5, 1, 100),
-               "found end tokens before the documents, expected data.documents.end_token = first");
+               "data.documents.end_token: found last, expected first, because this shard has end tokens before its documents");
 }
 
 }  // namespace
