@@ -205,8 +205,10 @@ TEST(TrainedTokenizer, TextThatDoesNotFitIsNamedInOneLine) {
   };
   if (error("", true).find("this build has no") == 0) GTEST_SKIP() << "built without the trainer of sentencepiece";
   EXPECT_EQ(error("\n\n", true), "found no text to train a tokenizer on");
-  EXPECT_EQ(error("hello world\n", true), "found too little text for a vocabulary of 400 ids: it gives at most 287");
-  EXPECT_EQ(error("hello world\n", false), "found too little text for a vocabulary of 400 ids: it gives at most 267");
+  EXPECT_EQ(error("hello world\n", true),
+            "found too little text for a vocabulary of 400 ids: the text gives at most 287");
+  EXPECT_EQ(error("hello world\n", false),
+            "found too little text for a vocabulary of 400 ids: the text gives at most 267");
   EXPECT_EQ(error(characters, true),
             "found a vocabulary of 400 ids, expected at least 760 for the characters of the text and single bytes");
 }
