@@ -1,9 +1,9 @@
 // Cross-entropy of one row at a time, in three passes: maximum, exponentials with their sum, gradient. If a row stays
 // in cache between the passes, each logit is read from memory once and, with a gradient, written once. Lower bounds on
 // the time: this traffic at the rate of a copy, and one exponential per logit. What was tried:
-// 1. Loading the logits of the first pass as vectors. Before, GCC copied each vector for AVX2 through memory with two
-// narrower stores, and the next load had to wait for both. With 257 logits per row, the loads made the operation
-// 1.9 to 2.2 times as fast at AVX2, and 1.04 to 1.11 times at AVX-512 (BENCHMARKS.md).
+// 1. Loading the logits of the first pass as vectors. Before, with AVX2, GCC copied each vector through memory with two
+// narrower stores, and the load that followed had to wait for both stores. With 257 logits per row, vector loads made
+// cross-entropy 1.9 to 2.2 times as fast with AVX2, and 1.04 to 1.11 times with AVX-512 (BENCHMARKS.md).
 // 2. Keeping the exponentials of the second pass for the gradient, so that they are not computed twice.
 #include <algorithm>
 #include <cmath>
@@ -18,8 +18,8 @@
 namespace rowan {
 namespace {
 
-// The largest of x[0, count). It may ignore a NaN, because comparisons with NaN are false. exponentials() then returns
-// NaN.
+// The largest of x[0, count). A NaN among them may be ignored, because comparisons with NaN are false. If there is a
+// NaN, exponentials() returns NaN.
 template <typename T>
 float largest(const T* x, int64_t count) {
   float result = cpu::load(x[0]);
@@ -84,7 +84,7 @@ float row_loss(T* logits, float* memory, int64_t width, int32_t target, const Lo
   const double total = exponentials(memory, logits, cap, shift, vocabulary),
                log_sum = std::log(total) + static_cast<double>(shift);
   if (gradient) {
-    // Without z_loss, the gradient does not wait for the logarithm.
+    // If z_loss is 0, the gradient does not use log_sum, so it need not wait for the logarithm.
     const double weight = rule.z_loss == 0 ? 1.0 : 1 + 2 * static_cast<double>(rule.z_loss) * log_sum;
     const auto factor = static_cast<float>(static_cast<double>(grad_scale) * weight / total);
     const auto probability = static_cast<float>(static_cast<double>(memory[target]) * weight / total);

@@ -43,10 +43,10 @@ TEST(SentencepieceModel, MistakesAreNamed) {
   EXPECT_EQ(model_error(unknown + unknown), "found two unknown pieces, 0 and 1");
   EXPECT_EQ(model_error(unknown.substr(0, 5)), "truncated: found 3 bytes, expected 9");
   EXPECT_EQ(model_error(unknown + field(1, field(1, "\xff"))), "found a piece that is not UTF-8");
-  EXPECT_EQ(model_error(unknown + field(1, field(1, ""))), "found a piece of 0 bytes");
+  EXPECT_EQ(model_error(unknown + field(1, field(1, ""))), "found a piece of 0 bytes, expected 1 to 1024");
   EXPECT_EQ(model_error(unknown + field(1, field(1, "a") + "\x18\x09")), "piece 'a': found the unknown type 9");
   EXPECT_EQ(model_error(unknown + field(1, field(1, "a") + std::string("\x15\0\0\xc0\x7f", 5))),
-            "piece 'a': found the score nan");
+            "piece 'a': found the score nan, expected a finite score");
   EXPECT_EQ(model_error(unknown + field(2, "\x18\x07")), "found the unknown kind 7");
   EXPECT_EQ(model_error(unknown + field(3, field(2, "abc"))),
             "precompiled_charsmap: damaged: found a trie of 0 bytes in a table of 3");
