@@ -1,6 +1,6 @@
 // Cross-entropy of one row at a time, in three passes: maximum, exponentials with their sum, gradient. If a row stays
 // in cache between the passes, each logit is read from memory once and, with a gradient, written once. Lower bounds on
-// the time: this traffic at the rate of a copy, and one exponential per logit. What was tried:
+// the time: this memory traffic at the rate of a copy, and one exponential per logit. What was tried:
 // 1. Loading the logits of the first pass as vectors. Before, with AVX2, GCC copied each vector through memory with two
 // narrower stores, and the load that followed had to wait for both stores. With 257 logits per row, vector loads made
 // cross-entropy 1.9 to 2.2 times as fast with AVX2, and 1.04 to 1.11 times with AVX-512 (BENCHMARKS.md).

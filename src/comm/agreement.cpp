@@ -32,8 +32,8 @@ void run_on_all_ranks(Communicator& communicator, const std::function<void()>& w
 void check_same(Communicator& communicator, const std::string& what, const Json& mine) {
   const std::vector<std::string> values = communicator.gather(mine.dump());
   auto alike = [&](const std::string& value) { return std::count(values.begin(), values.end(), value); };
-  // The lowest rank that has the most frequent value. If several values are the most frequent, the lowest rank that has
-  // one of them.
+  // The lowest rank that has the most frequent value. Among equally frequent values, the value of the lowest rank
+  // counts.
   const size_t usual = std::max_element(values.begin(), values.end(),
                                         [&](const auto& a, const auto& b) { return alike(a) < alike(b); }) -
                        values.begin();

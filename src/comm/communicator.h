@@ -1,5 +1,5 @@
 // Communicator: messages between ranks. Every rank calls the same operations in the same order. Operations on tensors
-// are queued, and wait() waits for them. comm/transports.h makes the implementations.
+// are queued, and wait() waits for them. The functions of comm/transports.h create the implementations.
 #pragma once
 
 #include <array>
@@ -81,7 +81,7 @@ class Communicator {
   // waits answers with a ping. Ranks that do not answer are reported as silent. With NCCL, a watchdog thread sends and
   // receives the pings over MPI or TCP.
 
-  // Receives at most one ping, without waiting. Returns whether there was one.
+  // Receives at most one ping, without waiting. Returns whether a ping had arrived.
   bool pinged();
   // Pings the other ranks and waits for answers. Prints one line with the `operation` in which this rank waits, and
   // with the silent ranks if there are any. Ends all ranks with exit code 2.

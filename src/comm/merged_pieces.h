@@ -7,7 +7,7 @@
 
 namespace rowan {
 
-// Merges neighbors in the list if they are also neighbors in memory and have the same owner and dtype. Ranks with the
+// Merges neighbors in `pieces` if they are also neighbors in memory and have the same owner and dtype. Ranks with the
 // same memory layout get the same result.
 std::vector<Piece> merged(const std::vector<Piece>& pieces);
 

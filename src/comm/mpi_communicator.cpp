@@ -156,7 +156,7 @@ class MpiCommunicator final : public Communicator {
     const char* name;
     Ticket ticket;
     std::vector<MPI_Request> requests;
-    std::vector<std::function<void(Operation&)>> then;  // run after the requests: addition, upload or broadcast
+    std::vector<std::function<void(Operation&)>> then;  // run when `requests` are done: addition, upload, broadcast
     std::vector<Bytes> memory;
   };
 

@@ -41,8 +41,8 @@ ncclDataType_t type_of(DType dtype) {
   return dtype == DType::f32 ? ncclFloat32 : dtype == DType::bf16 ? ncclBfloat16 : ncclInt32;
 }
 
-// Each rank first sends a block of block_bytes: the length of its message, and up to short_bytes of the message. If the
-// message of a rank is longer, a second all-gather sends all messages whole.
+// In gather(), each rank first sends a block of block_bytes: the length of its message, and up to short_bytes of the
+// message. If the message of a rank is longer, a second all-gather sends all messages whole.
 constexpr size_t block_bytes = 64, short_bytes = block_bytes - sizeof(uint64_t);
 // A rank looks for pings only after it has waited this long. At the end of a run, one rank closes its TCP connection
 // before the others. A rank that looked for pings at that moment would report a lost rank.
@@ -189,7 +189,7 @@ class NcclCommunicator : public Communicator {
     return last_ticket_;
   }
 
-  // Records for the watchdog which NCCL call the host is in; nullptr: none. The host may wait inside a call, for
+  // Records for the watchdog which NCCL call the host is in; nullptr: no call. The host may wait inside a call, for
   // example while NCCL connects ranks.
   void calling(const char* name) {
     std::lock_guard lock(mutex_);

@@ -82,7 +82,7 @@ class Rendezvous {
 
   std::string address_, host_, file_;
   uint16_t port_ = 0;
-  uint64_t token_ = 0;  // file: the secret itself; tcp: a hash of secret, job and step
+  uint64_t token_ = 0;  // with file:PATH, the secret; with tcp:HOST:PORT, a hash of secret, job and step
   std::vector<Guest> guests_;
   int refused_ = 0;
 

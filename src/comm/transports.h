@@ -9,9 +9,9 @@
 
 namespace rowan {
 
-// With one rank, makes the communicator of a single process. With more ranks, makes TCP if ROWAN_RENDEZVOUS is set,
-// else MPI. Throws AgreedError if MPI is needed but the build has none, or if MPI's number of ranks is not launch.size.
-// For TCP, see make_tcp_communicator().
+// With one rank, makes the communicator of a single process. With more ranks, makes a TCP communicator if
+// ROWAN_RENDEZVOUS is set, else an MPI communicator. Throws AgreedError if MPI is needed but the build has no MPI, or
+// if MPI's number of ranks is not launch.size. For TCP, see make_tcp_communicator().
 std::unique_ptr<Communicator> make_communicator(const Launch& launch);
 // Returns an NCCL communicator, or null. With null, the caller uses `host`, which copies device memory through host
 // memory. NCCL is chosen if ROWAN_COMMUNICATOR is nccl. With several ranks, it is also chosen in two other cases:

@@ -187,7 +187,8 @@ class Reader {
   }
 
   Grammar grammar_;
-  std::map<std::string, int> rules_, used_;  // by rule name: rules_: index in `choices`; used_: line of first use
+  // For each rule name, rules_ holds the rule's index in `choices`, and used_ the line of the rule's first use.
+  std::map<std::string, int> rules_, used_;
   int line_ = 0, open_rule_ = -1;
   std::string_view rest_;  // unread rest of the line
 };

@@ -52,8 +52,8 @@ struct Grammar {
 };
 
 // Throws Error if the text is not a grammar, if a rule contains itself, or if a story might not determine its
-// derivation. A story might not determine it if a beginning of one alternative is a prefix of a beginning of another
-// alternative, or if one of the texts that an item may draw is a prefix of another of these texts.
+// derivation. A story might not determine its derivation if a beginning of one alternative is a prefix of a beginning
+// of another alternative, or if one of the texts that an item may draw is a prefix of another of these texts.
 Grammar read_grammar(std::string_view text);
 
 }  // namespace rowan

@@ -13,7 +13,9 @@
 namespace rowan {
 
 enum class TextFormat {
-  by_name,  // text: .txt, .md; JSONL: .jsonl, .ndjson, .json; each also with .gz, .zst, .zstd; standard input is JSONL
+  // From the name of the file. Text: .txt, .md. JSONL: .jsonl, .ndjson, .json. Each may be followed by .gz, .zst or
+  // .zstd. Standard input is JSONL.
+  by_name,
   text,
   jsonl,
 };

@@ -1,4 +1,4 @@
-// Tokenizes one batch of records: the part of tokenize_job.h that runs in parallel.
+// Tokenizes one batch of records: the part of a job (tokenize_job.h) that runs in parallel.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace rowan {
 struct TokenizedDocument {
   size_t tokens = 0;   // including the end token
   uint64_t hash = 0;   // Hash64 of the document's text
-  uint64_t begin = 0;  // offset of its record in the concatenated text of all sources
+  uint64_t begin = 0;  // offset of the document's record in the concatenated text of all sources
 };
 
 struct SkippedRecord {

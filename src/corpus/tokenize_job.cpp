@@ -65,7 +65,7 @@ class Job {
     settings_ = describe_settings(options_, inputs_, tokenizer_, end_);
     const fs::path manifest = folder_ / "manifest.json";
     // A process that was killed after writing the manifest leaves its lock file. FolderLock below then removes the
-    // file.
+    // lock file.
     if (fs::exists(manifest) && !fs::exists(folder_ / "lock") && added_to(manifest).empty())
       return finished_before(manifest);
     if (rule_.kind == ValidationRule::last && !fs::exists(manifest)) find_cut();
@@ -344,7 +344,8 @@ class Job {
         held_out |= static_cast<double>(document.hash) < rule_.fraction * 0x1p64;
         break;
       case ValidationRule::tokens: {
-        // If the limit falls inside a document, its remaining tokens go to the training data, without a document start.
+        // If the limit falls inside a document, the document's remaining tokens go to the training data, without a
+        // document start.
         if (held_out) break;
         uint64_t room = rule_.count - std::min(rule_.count, validation_->tokens());
         size_t first = static_cast<size_t>(std::min<uint64_t>(room, ids.size()));

@@ -1,4 +1,4 @@
-// Trains a sentencepiece model on your own text, with the library's trainer.
+// Trains a sentencepiece model on text files, with the trainer of the sentencepiece library.
 #pragma once
 
 #include <cstdint>

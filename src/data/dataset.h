@@ -70,11 +70,12 @@ class Dataset {
   Reading reading_;
   int64_t sequence_length_, vocab_size_, rows_ = 0;
   int32_t end_id_ = -1;
-  bool end_targets_ = true;  // targets after end tokens count
+  bool end_targets_ = true;  // whether targets after end tokens count
   std::vector<Shard> shards_;
-  std::vector<int64_t> offsets_{0};  // position of each shard's first token in the stream; last: tokens()
+  std::vector<int64_t> offsets_{0};  // position of each shard's first token in the stream; the last entry is tokens()
   std::vector<DocumentIndex> documents_;
-  std::vector<int64_t> first_document_{0};  // number of each shard's first document; last: the number of documents
+  // Number of each shard's first document. The last entry is the number of documents.
+  std::vector<int64_t> first_document_{0};
 };
 
 }  // namespace rowan

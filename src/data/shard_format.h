@@ -4,7 +4,7 @@
 //   word 0     magic: 20240520 (u16 tokens) or 20240801 (u32 tokens)
 //   word 1     version: 1 for u16, 7 for u32
 //   word 2     token count N; the file is 1024 + N * width bytes long
-// Rowan uses the next words too. Shards of other programs lack the mark:
+// Rowan uses more words. Shards of other programs lack the mark in word 3.
 //   word 3     mark 0x4e574f52 ("ROWN"): words 4 to 11 are valid
 //   word 4     vocabulary size, including the end token
 //   word 5     end id, the token that separates documents; -1: none was written

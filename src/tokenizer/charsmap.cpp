@@ -20,7 +20,7 @@ uint32_t value(uint32_t unit) { return unit & 0x7fffffffu; }
 // A generous limit on a replacement, in bytes: compatibility forms expand to at most 18 characters (Unicode Standard
 // Annex 15).
 constexpr size_t longest_replacement = 1024;
-constexpr size_t most_keys_on_a_path = 32;  // the limit in sentencepiece
+constexpr size_t most_keys_on_a_path = 32;  // sentencepiece has the same limit
 constexpr size_t longest_key = 1024;
 
 size_t character_bytes(std::string_view text) {

@@ -97,7 +97,7 @@ class HuggingFaceTokenizer : public Tokenizer {
   bool unigram_model_ = false;
   Unigram unigram_;
   // Members for the BPE model. The unigram model also uses byte_fallback_, unknown_ and byte_ids_.
-  std::unordered_map<std::string, int32_t> ids_;  // ids by token; by the token's bytes if the model is byte-level
+  std::unordered_map<std::string, int32_t> ids_;  // ids by the text of a token, or by its bytes if byte_level()
   PairMerges merges_;
   bool whole_pieces_first_ = false, joins_unknown_ = false, byte_fallback_ = false;
   std::optional<int32_t> unknown_;

@@ -9,7 +9,7 @@
 
 namespace rowan {
 
-// One way to make a piece from two others.
+// One way to make a piece from two other pieces.
 struct PairMerge {
   int32_t left, right;  // ids of the two parts
   int32_t rank;
@@ -22,7 +22,7 @@ class PairMerges {
   // If a pair appears twice, the first one counts.
   explicit PairMerges(const std::vector<PairMerge>& merges);
 
-  // Applies all merges of rank below `below` to ids[begin, ids.size()), in O(n log n) for n ids.
+  // Applies all merges with a rank less than `below` to ids[begin, ids.size()), in O(n log n) for n ids.
   void merge(std::vector<int32_t>& ids, size_t begin, int32_t below = INT32_MAX) const;
 
  private:
@@ -36,8 +36,8 @@ class PairMerges {
   size_t home(uint64_t pair) const;
 };
 
-// The merges of a sentencepiece BPE model: every way to make a piece from two others, ranked by the score of the merged
-// piece, highest first. `pieces` holds text and score by id.
+// The merges of a sentencepiece BPE model: every way to make a piece from two other pieces, ranked by the score of the
+// merged piece, highest first. `pieces` holds text and score by id.
 std::vector<PairMerge> merges_of_scores(const std::vector<std::pair<std::string, float>>& pieces);
 
 }  // namespace rowan

@@ -14,7 +14,8 @@ namespace rowan {
 
 // How to treat bytes that are not UTF-8. They are never changed silently.
 enum class InvalidUtf8 {
-  keep,    // kinds `bytes` and `gpt2` encode them as they are, so decode(encode(x)) == x; the other kinds refuse
+  // The kinds `bytes` and `gpt2` encode these bytes as they are, so decode(encode(x)) == x. The other kinds refuse them.
+  keep,
   refuse,  // throw Error naming the byte offset
 };
 constexpr auto names_of(InvalidUtf8) { return enum_names("keep", "refuse"); }

@@ -2,8 +2,8 @@
 // probabilities (Kudo 2018, "Subword regularization", section 3.3).
 //
 // A caller may search word by word, which is exact if no piece crosses the start of a word. The score may be carried
-// from word to word. The type `Score` is that of the original program, so that ties are broken in the same way: float
-// for the sentencepiece library, double for Hugging Face's tokenizers.
+// from word to word. The type `Score` is the type that the original program uses, so that ties are broken in the same
+// way: float for the sentencepiece library, double for Hugging Face's tokenizers.
 #pragma once
 
 #include <array>
@@ -39,16 +39,16 @@ class UnigramModel {
 
   UnigramModel() = default;
   // `pieces` are the pieces that may occur in text. `unknown` is the id for a character that is not a piece itself.
-  // `lowest` is the lowest score of a piece; the score of `unknown` is ten less. If each byte of unknown characters has
-  // a piece in `bytes`, these pieces replace `unknown`.
+  // `lowest` is the lowest score of a piece; the score of `unknown` is ten less. If `bytes` has a piece for each byte of
+  // consecutive unknown characters, these pieces replace `unknown`.
   UnigramModel(std::vector<Piece> pieces, int32_t unknown, Score lowest, const ByteIds& bytes = no_bytes);
 
   // Whether no piece crosses the start of a word and the word mark itself is a piece, so that each word may be searched
   // separately.
   bool divides_at_words() const { return divides_at_words_; }
-  // Appends the ids of the best segmentation. Consecutive unknown characters become one id, or their bytes. `word` is
-  // normalized UTF-8 with word marks in place of spaces. `score` is the sum over all earlier words; the score of this
-  // word is added.
+  // Appends the ids of the best segmentation. Consecutive unknown characters become one id, or the pieces of their
+  // bytes. `word` is normalized UTF-8 with word marks in place of spaces. `score` is the sum over all earlier words;
+  // search() adds the score of `word` to it.
   void search(std::string_view word, Score& score, std::vector<int32_t>& ids) const;
 
  private:
