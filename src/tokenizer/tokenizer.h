@@ -14,7 +14,8 @@ namespace rowan {
 
 // How to treat bytes that are not UTF-8. They are never changed silently.
 enum class InvalidUtf8 {
-  // The kinds `bytes` and `gpt2` encode these bytes as they are, so decode(encode(x)) == x. The other kinds refuse them.
+  // The kinds `bytes` and `gpt2` encode these bytes as they are, so decode(encode(x)) == x. The other kinds refuse
+  // them.
   keep,
   refuse,  // throw Error naming the byte offset
 };

@@ -39,8 +39,8 @@ class UnigramModel {
 
   UnigramModel() = default;
   // `pieces` are the pieces that may occur in text. `unknown` is the id for a character that is not a piece itself.
-  // `lowest` is the lowest score of a piece; the score of `unknown` is ten less. If `bytes` has a piece for each byte of
-  // consecutive unknown characters, these pieces replace `unknown`.
+  // `lowest` is the lowest score of a piece; the score of `unknown` is ten less. If `bytes` has a piece for each byte
+  // of consecutive unknown characters, these pieces replace `unknown`.
   UnigramModel(std::vector<Piece> pieces, int32_t unknown, Score lowest, const ByteIds& bytes = no_bytes);
 
   // Whether no piece crosses the start of a word and the word mark itself is a piece, so that each word may be searched
