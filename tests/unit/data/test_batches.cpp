@@ -425,8 +425,9 @@ TEST_F(Batches, DocumentsNeedAnEndTokenWhereTheyAreSaidToHaveIt) {
                "found end id 100, expected an id of the vocabulary, 0 to 99; set data.end_id");
   data.shards.end_id = 3;
   data.documents->end_token = EndToken::last;
-  EXPECT_ERROR(BatchSource(data, 5, 1, 100),
-               "data.documents.end_token: found last, expected first, because this shard has end tokens before its documents");
+  EXPECT_ERROR(
+      BatchSource(data, 5, 1, 100),
+      "data.documents.end_token: found last, expected first, because this shard has end tokens before its documents");
 }
 
 }  // namespace

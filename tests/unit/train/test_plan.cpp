@@ -136,7 +136,8 @@ TEST(Plan, TrafficIsThatOfOneAllReduce) {
   EXPECT_EQ(half.weight_bytes_sent, whole.weight_bytes_sent);
 }
 
-// make_plan() runs one of several equal micro-steps and counts it for all, so even 2^30 micro-steps are planned quickly.
+// make_plan() runs one of several equal micro-steps and counts it for all, so even 2^30 micro-steps are planned
+// quickly.
 TEST(Plan, TrafficGrowsByTheSameWithEachMicroStep) {
   for (const char* shard : {"none", "optimizer", "weights"}) {
     TrainConfig config = config_of("llama_tiny", shard);
