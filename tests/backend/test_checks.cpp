@@ -44,6 +44,11 @@ TEST(Checks, NameTheOperationAndTheArgument) {
                      .weight = vector,
                      .rstd = rows});
   });
+  expect_error(
+      "norm_backward: dout: found bf16[4, 6], expected the dtype of the weight, fp32, or of the residual stream, fp32",
+      [&] {
+        b.norm_backward({.d_residual = x, .d_weight = vector, .dout = narrow, .r = x, .weight = vector, .rstd = rows});
+      });
   expect_error("linear_forward: weight: found bf16[4, 6], expected fp32[4, 6]",
                [&] { b.linear_forward(x, x, narrow, Tensor()); });
   expect_error("linear_backward_input: din: found fp32[4, 6], expected fp32[6, 6]",
