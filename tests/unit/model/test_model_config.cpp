@@ -178,10 +178,10 @@ TEST(ModelConfigErrors, RefuseSwitchesThatCannotBe) {
     "original_max_position_embeddings": 8192})",
           "high_freq_factor: found 4, expected more than low_freq_factor 4");
   refused(R"("initialization": [{"names": ["*.o_prok.*"], "distribution": "zero"}])",
-          "initialization: entry 0: matches no parameter beyond those taken by earlier entries");
+          "initialization: entry 0: matches no parameter, or only parameters that earlier entries match");
   refused(R"("initialization": [{"roles": ["norm"], "distribution": "normal", "gain": 1}])",
-          "entry 0: gain: found 'model.layers.0.input_layernorm.weight', which belongs to no linear layer");
-  refused(R"("initialization": [{"distribution": "zero"}])", "expected roles or names");
+          "entry 0: gain: needs a fan-in, but 'model.layers.0.input_layernorm.weight' belongs to no linear layer");
+  refused(R"("initialization": [{"distribution": "zero"}])", "found neither roles nor names");
   refused(R"("initialization": [{"roles": ["head"], "distribution": "normal", "std": 1, "gain": 1}])",
           "gain: conflicts with std");
   refused(R"("initialization": [{"roles": ["head"], "distribution": "uniform", "std": 1}])", "bound: is missing");

@@ -249,7 +249,7 @@ TEST(OptimizerConfig, RoutingsOfThePapers) {
   EXPECT_EQ(split(R"({"name": "muon", "lr": 2, "groups": [{"names": ["*.q_proj.*"], "name": "nora", "lr": 5},
                                                           {"roles": ["head"], "lr": 7}]})"),
             (Split{"adamw 0.0003 0", "nora 5 0", "muon 2 0", "adamw 0.0003 0", "muon 7 0"}));
-  expect_refused(R"({"name": "muon", "groups": [{"name": "nora"}]})", "groups.0.names: expected roles or names");
+  expect_refused(R"({"name": "muon", "groups": [{"name": "nora"}]})", "groups.0.names: found neither roles nor names");
   expect_refused(R"({"name": "muon", "groups": [{"roles": ["heads"]}]})", "did you mean 'head'");
 }
 
