@@ -11,7 +11,7 @@ void add_word(std::string& text, const std::string& word) { text += (text.empty(
 
 void Backend::Operation::columns(const Tensor& x, int64_t begin, int64_t end, float limit) const {
   if (begin < 0 || end < begin || end > x.cols())
-    fail("{}: found columns [{}, {}), expected columns of x, {}", name_, begin, end, x.describe());
+    fail("{}: columns: found [{}, {}), expected a range of columns of x, {}", name_, begin, end, x.describe());
   if (!(limit > 0)) fail("{}: limit: found {}, expected more than 0", name_, limit);
 }
 

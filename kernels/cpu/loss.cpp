@@ -2,8 +2,8 @@
 // in cache between the passes, each logit is read from memory once and, with a gradient, written once. Lower bounds on
 // the time: this traffic at the rate of a copy, and one exponential per logit. What was tried:
 // 1. Loading the logits of the first pass as vectors. Before, GCC copied each vector for AVX2 through memory with two
-// narrower stores, and the next load had to wait for both. With 257 logits per row, the loads made the operation
-// 1.9 to 2.2 times as fast at AVX2, and 1.04 to 1.11 times at AVX-512 (BENCHMARKS.md).
+// narrower stores, and the next load had to wait for both. With 257 logits per row, the vector loads made the operation
+// 1.9 to 2.2 times as fast with AVX2, and 1.04 to 1.11 times with AVX-512 (BENCHMARKS.md).
 // 2. Keeping the exponentials of the second pass for the gradient, so that they are not computed twice.
 #include <algorithm>
 #include <cmath>
@@ -18,8 +18,8 @@
 namespace rowan {
 namespace {
 
-// The largest of x[0, count). It may ignore a NaN, because comparisons with NaN are false. exponentials() then returns
-// NaN.
+// The largest of x[0, count). The result may ignore a NaN in x, because comparisons with NaN are false. exponentials()
+// then returns NaN.
 template <typename T>
 float largest(const T* x, int64_t count) {
   float result = cpu::load(x[0]);

@@ -296,7 +296,7 @@ TEST_F(Train, MistakesInTheConfigAreOneLineThatNamesThem) {
   expect_bad_config("attention=cudn", "did you mean 'cudnn'");
   expect_bad_config("attention=cudnn", "attention: found cudnn with precision fp32, expected a bf16 precision");
   expect_bad_config("products=timed",
-                    "products: found \"timed\" on the device \"cpu\", expected a GPU; use \"heuristic\"");
+                    "products: found \"timed\", which needs a GPU, on the device \"cpu\"; use \"heuristic\"");
   expect_bad_config("attention=cudnn --set precision=bf16", "on the device \"cpu\", expected a GPU; use \"rowan\"");
   if (!fs::exists("/dev/nvidia0"))
     expect_bad_config("attention=cudnn --set precision=bf16 --set device=auto", "; use \"");
