@@ -28,7 +28,7 @@ Rows take(const BatchSource& source, int64_t first, int64_t count) {
 
 class Batches : public WithFolder {
  protected:
-  // Shards of 40, 7, 0, 1 and 29 tokens which together count 0, 1, 2, ...
+  // Shards of 40, 7, 0, 1 and 29 tokens. Over all shards, the tokens are 0, 1, 2, ...
   DataConfig uneven(Order order = Order::shuffled) {
     int32_t first = 0;
     int name = 0;

@@ -365,7 +365,7 @@ TEST(Schedules, WhatIsLongerThanTheRunIsShortened) {
   EXPECT_DOUBLE_EQ(s.multiplier(4), 0.2);
   EXPECT_EQ(schedule(R"({"name": "wsd", "warmup_steps": 4, "decay_steps": 6})", 10).asked_decay_steps, 0);
   EXPECT_EQ(schedule(R"({"name": "wsd", "warmup_steps": 10, "decay_steps": 6})", 10).decay_steps, 0);
-  // The config of a shortened run keeps the requested schedule, which a longer run then has.
+  // The config of a shortened run keeps the requested schedule, so a longer run with this config uses it.
   EXPECT_EQ(schedule(to_json(s).dump(), 2000).decay_steps, 1000);
 }
 

@@ -202,12 +202,12 @@ TEST(Judge, RunsThatDifferInMoreThanTheirSeedsAreNamed) {
   set.runs[3].config["new"] = 1;            // a key that only this run has
   const std::string text = render(judge(set), TableFormat::text);
   EXPECT_NE(text.find("warning: adamw counts runs that differ in run.steps as seeds; "), std::string::npos) << text;
-  set.runs[0].config["run"]["steps"] = 30;  // not among the seeds of the best rate
+  set.runs[0].config["run"]["steps"] = 30;  // a run at another rate than the best
   EXPECT_EQ(text, render(judge(set), TableFormat::text));
 }
 
-// A terminal of 80 columns fits the table, one of 22 fits it with rows and columns exchanged, and one of 18 fits only
-// one row at a time.
+// At 80 columns the table fits. At 22 columns it fits with rows and columns exchanged. At 18 columns only one row fits
+// at a time.
 TEST(Judge, ATableFitsTheTerminal) {
   Table table;
   table.columns = {{"run", ""}, {"loss", ""}, {"steps", ""}, {"tokens/s", ""}};

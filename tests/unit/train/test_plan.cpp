@@ -96,7 +96,7 @@ TEST(Plan, StateAndWorkAreSplit) {
 }
 
 // The expected bytes are the workspace that cuDNN 9.19 reports for an H100 (tests/gpu/cudnn_plans.cpp), and one fp32
-// sum for each query of a head, which its frontend stores.
+// sum for each query of a head, which cuDNN's frontend stores.
 TEST(Plan, TheScoresThatCudnnStoresAreCounted) {
   TrainConfig config = config_of("gpt2_124m", "none");
   config.batch = {64, 1024, 64};
