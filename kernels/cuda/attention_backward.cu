@@ -305,7 +305,7 @@ __global__ void __launch_bounds__(attention_threads) key_value_kernel(AttentionA
         if (a.documents && first_query + rows > a.document_end(batch, min(first, a.seq - 1)))
           mask_documents<true>(p, a, batch, first, first_query);
         if (dropout) drop<true>(ds, a, stream, head, first, first_query);
-          // Tiles are zero beyond the last query. p may be 1 there, but it is multiplied only by zeros.
+          // Tiles are zero beyond the last query. p may be 1 there, but p is multiplied only by zeros.
 #pragma unroll
         for (int j = 0; j < rows / 8; ++j) {
           float log_sum[2], delta[2];
