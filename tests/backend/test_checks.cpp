@@ -1,4 +1,4 @@
-// Compares whole error messages for wrong arguments. They name the operation and the argument.
+// Compares whole error messages for wrong arguments. Each message names the operation and the argument.
 #include "suite.h"
 
 namespace rowan::test {

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../../kernels/cuda"
 status=0
 
-# forbid PATTERN REASON: prints the lines that match PATTERN outside // comments, in all of these files except
+# forbid PATTERN REASON: prints the lines that match PATTERN outside // comments, in all files named above except
 # device.cuh.
 forbid() {
   local found

@@ -351,7 +351,7 @@ TEST_F(Train, GivenWeightsAreReadOnceAndCheckedFirst) {
   Outcome tuned = rowan(train(init));
   ASSERT_EQ(tuned.code, 0) << tuned.err;
   EXPECT_GT(std::abs(rows(run("run"))[0]["loss"].get<double>() - std::log(257)), 0.1)
-      << "this is the loss of random weights";
+      << "the loss must not be that of random weights";
   EXPECT_EQ(Json::parse(read_file(run("run") / "config.json"))["init"], run("source").string());
 
   const auto bad = [&](const std::string& more, const std::string& part) {

@@ -235,7 +235,7 @@ def entries(folder):
 
 
 def separated(m, n, draw):
-    """A gradient with distinct singular values. The squares of the smallest ones are not lost in fp32."""
+    """A gradient with distinct singular values. The squares of the smallest singular values are not lost in fp32."""
     u, _ = torch.linalg.qr(torch.randn(m, m, generator=draw))
     v, _ = torch.linalg.qr(torch.randn(n, n, generator=draw))
     k = min(m, n)
