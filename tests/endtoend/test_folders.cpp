@@ -133,9 +133,9 @@ TEST_F(Folders, NothingIsWrittenOverFilesOfOthers) {
     write_file_atomically(dir_ / "theirs" / name, "mine");
   const Files before = contents(dir_ / "theirs");
   const std::string folder = (dir_ / "theirs").string();
-  expect_mistake(export_into("theirs"), "there, expected an exported model or an empty folder");
+  expect_mistake(export_into("theirs"), ", expected an exported model or an empty folder");
   expect_mistake("sweep " + (dir_ / "sweep.json").string() + " --set dir=" + folder,
-                 "there, expected a sweep or an empty folder");
+                 ", expected a sweep or an empty folder");
   expect_mistake("tales --stories 2 --validation-stories 2 --out " + folder,
                  "train.bin: found a file of another kind, expected a token shard or no file");
   EXPECT_EQ(contents(dir_ / "theirs"), before);

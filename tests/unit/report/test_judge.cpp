@@ -201,7 +201,8 @@ TEST(Judge, RunsThatDifferInMoreThanTheirSeedsAreNamed) {
   set.runs[3].config["run"]["steps"] = 20;  // adamw at 0.01, seed 2
   set.runs[3].config["new"] = 1;            // a key that only this run has
   const std::string text = render(judge(set), TableFormat::text);
-  EXPECT_NE(text.find("warning: adamw counts runs that differ in run.steps as seeds; "), std::string::npos) << text;
+  EXPECT_NE(text.find("warning: adamw: runs that differ in run.steps are counted as seeds; "), std::string::npos)
+      << text;
   set.runs[0].config["run"]["steps"] = 30;  // a run at another rate than the best
   EXPECT_EQ(text, render(judge(set), TableFormat::text));
 }
@@ -275,9 +276,9 @@ TEST_F(Targets, AreReadStrictly) {
     return error(R"({"targets": [], "elsewhere": [{"source": "a", "what": "b", "optimizer": "muon")" + more + "}]}");
   };
   EXPECT_EQ(elsewhere(R"(, "bits_per_byte": 1.2, "seeds": 3, "deviation": 0.01)"), "");
-  EXPECT_NE(
-      elsewhere("").find("elsewhere.0.what: expected exactly one of perplexity, nats and bits_per_byte beside it"),
-      std::string::npos);
+  EXPECT_NE(elsewhere("").find(
+                "elsewhere.0.what: expected exactly one of perplexity, nats and bits_per_byte beside this key"),
+            std::string::npos);
   EXPECT_NE(elsewhere(R"(, "nats": 1, "step": 2)").find("unknown key 'step'"), std::string::npos);
 }
 
