@@ -15,7 +15,7 @@ command -v nvcc >/dev/null || { echo "gpu_pack: no nvcc; install the CUDA toolki
 build=build-pack generator=()
 command -v ninja >/dev/null && generator=(-G Ninja)
 architectures=$(nvcc --list-gpu-arch | sed -n 's/^compute_\(80\|89\|90\|100\)$/\1-real/p' | paste -sd';')
-# Builds without MPI. On the other machine, ranks communicate over NCCL or TCP.
+# Builds without MPI. On the machine with the GPU, ranks communicate over NCCL or TCP.
 cmake -B $build "${generator[@]}" -DROWAN_CUDA=ON -DROWAN_TESTS=ON \
   -DCMAKE_CUDA_ARCHITECTURES="$architectures" -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
   '-DCMAKE_INSTALL_RPATH=$ORIGIN/lib' >/dev/null

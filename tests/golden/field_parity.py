@@ -57,7 +57,8 @@ def in_double(text):
 
 def program(path, names=None, beside=(), **given):
     """Executes a file and returns its definitions. `names`: the definitions to take from a script that would otherwise
-    run. `beside`: files that it imports. `given`: values that the definitions use from the rest of the script."""
+    run. `beside`: files that the script imports. `given`: values that the definitions use from the rest of the
+    script."""
     text = in_double(path.read_text().split("\n====")[0])
     if names:
         tree = ast.parse(text)
