@@ -3,10 +3,10 @@
 #
 #   scripts/gpu_pack.sh [FOLDER]            (default: gpu_pack)
 #
-# The programs contain machine code for those of sm_80, sm_89, sm_90 and sm_100 that nvcc supports. FOLDER/lib has the
-# libraries that they need, except those of CUDA, cuDNN, the C++ compiler and glibc. CUDA's runtime and cuBLASLt come
-# from the CUDA toolkit of the machine with the GPU (LD_LIBRARY_PATH). The glibc of this machine must not be newer than
-# that of the machine with the GPU.
+# The programs contain machine code for sm_80, sm_89, sm_90 and sm_100, as far as nvcc supports them. FOLDER/lib has the
+# libraries that the programs need, except the libraries of CUDA, cuDNN, the C++ compiler and glibc. CUDA's runtime and
+# cuBLASLt come from the CUDA toolkit of the machine with the GPU (LD_LIBRARY_PATH). The glibc of this machine must not
+# be newer than the glibc of the machine with the GPU.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:-gpu_pack}

@@ -7,7 +7,7 @@
 //   "rounding": "nearest"|"stochastic", "state": "auto"|"fp32"|"bf16", "telemetry_every": STEPS}
 //
 // The first entry of "groups" that matches a parameter updates it. "routing" says which of the other parameters the
-// recipe of "name" updates. AdamW updates the remaining ones.
+// main recipe ("name") updates. AdamW updates the remaining ones.
 #pragma once
 
 #include <memory>
@@ -47,9 +47,9 @@ struct OptimizerConfig {
   Routing routing = Routing::hidden;
   std::vector<Group> groups;  // a parameter belongs to the first group that matches
   size_t given = 0;           // the first `given` groups are the entries of "groups"; the others come from the routing
-  double adamw_lr_ratio = 0;  // AdamW's learning rate divided by the main recipe's; 0: independent
+  double adamw_lr_ratio = 0;  // AdamW's learning rate divided by the main recipe's; 0: the rates are independent
   bool stochastic = false;    // stochastic rounding of bf16 weights without fp32 masters
-  Precision state = Precision::automatic;  // automatic: bf16 for bf16 weights without masters, else fp32
+  Precision state = Precision::automatic;  // dtype; automatic: bf16 for bf16 weights without masters, else fp32
   int64_t telemetry_every = 0;             // steps between telemetry rows; 0: off
 
   const Recipe& main() const { return *groups[given].recipe; }

@@ -10,7 +10,7 @@
 namespace rowan {
 namespace {
 
-// Slots join a batch only up to this many elements, to bound the workspace.
+// A slot is added to a batch only if the batch then has at most this many elements. This bounds the workspace.
 constexpr int64_t batch_elements = 32 << 20;
 
 DType state_dtype(const OptimizerConfig& config, const Share& share) {
@@ -18,7 +18,7 @@ DType state_dtype(const OptimizerConfig& config, const Share& share) {
   return share.weight.dtype == DType::bf16 && share.master.empty() ? DType::bf16 : DType::f32;
 }
 
-// The number of columns with which a vector or a range of `count` elements is treated as a matrix.
+// The number of columns of the matrix into which a vector or a range of `count` elements is reshaped.
 int64_t width(int64_t count) {
   for (int64_t cols = 4096; cols > 1; cols /= 2)
     if (count % cols == 0) return cols;

@@ -75,7 +75,7 @@ class Optimizer {
     Slots slots;
     States states;    // state of the stages, without the momentum
     Slots wholes;     // if the slots are blocks of columns: the matrices that contain these blocks
-    Slots corrected;  // MARS: the slots that AdamW updates; mars_step() sets their gradients
+    Slots corrected;  // for MARS's AdamW: the slots that AdamW updates; mars_step() sets their gradients
     std::vector<const Parameter*> parameters;
   };
   // A matrix that telemetry covers, and its weights before the step.

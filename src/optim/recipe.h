@@ -42,9 +42,8 @@ constexpr auto names_of(Direction) {
 enum class Precondition : uint8_t { none, soap, soap_momentum, kl_soap, kl_shampoo };
 constexpr auto names_of(Precondition) { return enum_names("none", "soap", "soap_momentum", "kl_soap", "kl_shampoo"); }
 // Whether the preconditioner's factors and basis are updated before or after the step that a gradient makes.
-// `after`: both after the step. The first gradient initializes both. It makes no step, except with `soap_momentum`,
-// whose first step uses the momentum without preconditioning.
-// `before`: both before the step.
+// `after`: both after the step. The first gradient only initializes factors and basis and makes no step. Exception:
+// with `soap_momentum`, the first step uses the momentum without preconditioning. `before`: both before the step.
 // `around`: the factors before the step, the basis after it. The first basis is computed before the first step.
 enum class PreconditionOrder : uint8_t { after, before, around };
 constexpr auto names_of(PreconditionOrder) { return enum_names("after", "before", "around"); }
@@ -93,8 +92,8 @@ constexpr auto names_of(Kept) { return enum_names("fp32", "bf16"); }
 using Quintic = std::array<double, 3>;
 
 // Splits a parameter into blocks of consecutive rows, each of which is updated as a matrix of its own. With `heads` a
-// block is one attention head, with `pairs` two heads. Both split attention's output projection into blocks of columns
-// instead, because its columns belong to heads.
+// block is one attention head, with `pairs` two heads. `heads` and `pairs` split attention's output projection into
+// blocks of columns instead, because its columns belong to heads.
 struct Blocks {
   enum class By : uint8_t { none, count, rows, heads, pairs };
   By by = By::none;

@@ -282,7 +282,7 @@ Json to_json(const Recipe& recipe) {
 
 void check_recipe(const JsonObject& object, const Recipe& recipe) {
   if (recipe.adamw && recipe.decay == Decay::adaptive)
-    object.fail("decay", "adaptive decay is multiplied by the factors of adapt matrix or column, which adamw lacks");
+    object.fail("decay", "adaptive needs the factors of adapt matrix or column, which adamw lacks");
   if (recipe.adamw) return;
   for (const Stage* stage : stages)
     if (stage->check) stage->check(recipe, [&](const char* key, const std::string& why) { object.fail(key, why); });

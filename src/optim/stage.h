@@ -99,7 +99,7 @@ struct StageRun {
   const States& states;
   Workspace& workspace;
   Tensor update;        // [n, out, in]: the momentum after the first stages, the direction at the end
-  Tensor factors = {};  // factors of the step, fp32[n, k] along factors_along; may be empty
+  Tensor factors = {};  // factors of the step: fp32[n, k], k per matrix along factors_along; may be empty
   Along factors_along = Along::matrix;
 
   int64_t n() const { return update.dim(0); }

@@ -1,6 +1,6 @@
 // Muown (arXiv 2605.10797): a row w_i is a magnitude s_i times the unit vector v_i / l_i, where l_i is the norm of v_i.
 // split() computes Adam's step of the magnitudes. The stages between split() and join() compute the direction in which
-// the v_i move. join() applies both to the weights.
+// the v_i move. join() applies the step and the direction to the weights.
 #include <cmath>
 
 #include "kernels/backend.h"

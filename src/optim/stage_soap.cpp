@@ -108,8 +108,8 @@ struct Matrix {
   Tensor basis(const Side& side) const { return x.wide(side.basis, 2 * largest() * largest()); }
   int64_t largest() const { return std::max(left ? left.size : 0, right ? right.size : 0); }
 
-  // Rotates `from` into the bases of both sides: `to` is Q_L^T F Q_R for F = `from`, or Q_L F Q_R^T if `back`. `to` may
-  // be `from`.
+  // Rotates the matrix F in `from` into the bases of both sides: writes Q_L^T F Q_R into `to`. If the argument `back`
+  // is true, writes Q_L F Q_R^T. `to` may be `from`.
   void turn(Tensor to, Tensor from, bool back) const {
     Tensor half = from;
     if (left) {

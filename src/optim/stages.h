@@ -35,8 +35,8 @@ float shape_factor(const Recipe& recipe, int64_t out, int64_t in, int64_t t);
 // The Frobenius norm of a matrix [rows, cols] whose elements have a root mean square of `scale`.
 float rms_norm(const Recipe& recipe, int64_t rows, int64_t cols);
 
-// Whether the preconditioner has a factor for a side of length `size` of a matrix. `other` is the length of the other
-// side.
+// Whether the preconditioner has a factor for one side of a matrix. `size` is the length of this side, `other` the
+// length of the other side.
 bool has_side(const Recipe& recipe, int64_t size, int64_t other);
 // The dtype in which factors, bases and roots are stored.
 DType kept_dtype(const Recipe& recipe);

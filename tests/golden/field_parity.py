@@ -224,8 +224,8 @@ def entries(folder):
             TRACK3 + "20260430_adamh", lambda: by_optimizer(
                 lambda p, made=program(track3("20260430_adamh"), ["scale_invariant_update_", "AdamH"]):
                 made["AdamH"](p, .018)))),
-        # The first step uses the eigenbasis of its own gradient, in which all entries off the diagonal are rounding
-        # errors. A large eps makes their effect small.
+        # The first step uses the eigenbasis of its own gradient. In this basis, all entries of the gradient off the
+        # diagonal are rounding errors. A large eps makes the effect of these errors small.
         ("track3-soap-h", dict(hyperball, precondition_eps=1e-2), FULL, needs(
             TRACK3 + "20260518_soaph", lambda: by_optimizer(
                 lambda p, made=program(track3("20260518_soaph"), ["scale_invariant_update_", "_symmetrize",
