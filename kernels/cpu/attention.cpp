@@ -1,12 +1,12 @@
 // Causal attention in tiles of 64 queries by 64 keys with an online softmax (Dao et al., "FlashAttention: fast and
 // memory-efficient exact attention with IO-awareness", 2022; the backward follows section B.4). In the forward, a
-// thread takes one query head of one document at a time. In the backward, it takes one key/value head of one document
-// and all query heads that share this head. The thread works on fp32 copies of queries, keys and values.
-// FLOPs per score: 4 * head_dim forward, 10 * head_dim backward, which computes the scores again. Lower bound on the
-// time: these FLOPs at the rate of tile products (`rowan bench gemm`).
+// thread takes one query head of one document at a time. In the backward, a thread takes one key/value head of one
+// document and all query heads that share this head. Threads work on fp32 copies of queries, keys and values.
+// FLOPs per score: 4 * head_dim in the forward; 10 * head_dim in the backward, which computes the scores again. Lower
+// bound on the time: these FLOPs at the rate of tile products (`rowan bench gemm`).
 // What was tried:
-// 1. A vectorized softmax in the forward. In a step of the quickstart, it reduced the time of attention's forward from
-// 24.9 to 7.9 ms with AVX-512.
+// 1. A vectorized softmax in the forward. In a step of the quickstart with AVX-512, it reduced the time of attention's
+// forward from 24.9 to 7.9 ms.
 // 2. Strips of 16 queries in tiles on the diagonal. Each strip uses only the keys up to its last query, so fewer masked
 // scores are computed. The gain was not measured separately.
 // 3. Transposing keys and values four by four in registers, and computing a row's maximum four lanes at a time.

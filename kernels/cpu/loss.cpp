@@ -18,8 +18,8 @@
 namespace rowan {
 namespace {
 
-// The largest of x[0, count). The result may ignore a NaN in x, because comparisons with NaN are false. exponentials()
-// then returns NaN.
+// The largest of x[0, count). If x has a NaN, the result may ignore it, because comparisons with NaN are false, but
+// exponentials() returns NaN.
 template <typename T>
 float largest(const T* x, int64_t count) {
   float result = cpu::load(x[0]);
@@ -84,7 +84,7 @@ float row_loss(T* logits, float* memory, int64_t width, int32_t target, const Lo
   const double total = exponentials(memory, logits, cap, shift, vocabulary),
                log_sum = std::log(total) + static_cast<double>(shift);
   if (gradient) {
-    // Without z_loss, the gradient does not wait for the logarithm.
+    // If z_loss is 0, the gradient does not use log_sum, so it need not wait for the logarithm.
     const double weight = rule.z_loss == 0 ? 1.0 : 1 + 2 * static_cast<double>(rule.z_loss) * log_sum;
     const auto factor = static_cast<float>(static_cast<double>(grad_scale) * weight / total);
     const auto probability = static_cast<float>(static_cast<double>(memory[target]) * weight / total);

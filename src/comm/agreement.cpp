@@ -32,8 +32,8 @@ void run_on_all_ranks(Communicator& communicator, const std::function<void()>& w
 void check_same(Communicator& communicator, const std::string& what, const Json& mine) {
   const std::vector<std::string> values = communicator.gather(mine.dump());
   auto alike = [&](const std::string& value) { return std::count(values.begin(), values.end(), value); };
-  // `usual` is a rank of the largest group of equal values. Among groups of the same size, the group with the lowest
-  // rank is chosen.
+  // The lowest rank that has the most frequent value. If several values are the most frequent, the lowest rank that has
+  // one of them.
   const size_t usual = std::max_element(values.begin(), values.end(),
                                         [&](const auto& a, const auto& b) { return alike(a) < alike(b); }) -
                        values.begin();
@@ -41,7 +41,7 @@ void check_same(Communicator& communicator, const std::string& what, const Json&
     if (values[rank] == values[usual]) continue;
     const Json theirs = try_parse_json(values[rank]), others = try_parse_json(values[usual]);
     const Json differences = Json::diff(others, theirs);
-    if (differences.empty()) continue;  // 1 and 1.0 are the same value
+    if (differences.empty()) continue;  // 1 and 1.0 differ as text, but are the same value
     std::string path = differences[0]["path"].get<std::string>();
     // A path that ends in "/-" stands for an element appended to a list. The message then shows both whole lists.
     if (path.ends_with("/-")) path.resize(path.size() - 2);

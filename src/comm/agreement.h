@@ -12,27 +12,28 @@ namespace rowan {
 
 class Communicator;
 
-// An Error that every rank throws. Rank 0 prints it, and all ranks exit with code 2. With several ranks, any other
-// Error belongs to one rank, which prints it and calls Communicator::abort(2).
+// An Error that every rank throws. Rank 0 prints it, and all ranks exit with code 2. If there are several ranks, a rank
+// that throws any other Error prints this Error itself and calls Communicator::abort(2).
 class AgreedError : public Error {
  public:
   using Error::Error;
 };
 
-// Throws AgreedError for a mistake that every rank detects by itself, such as one in the build or in the environment.
+// Throws AgreedError. For mistakes that every rank detects by itself, such as a wrong environment variable.
 template <typename... Args>
 [[noreturn]] void fail_on_all(fmt::format_string<Args...> format, Args&&... args) {
   throw AgreedError(fmt::format(format, std::forward<Args>(args)...));
 }
 
-// Runs `work` on every rank. If it throws Error or std::system_error on some ranks, all ranks throw AgreedError with
-// the message of the lowest of these ranks. The message names that rank, unless all ranks failed with the same message.
+// Runs `work` on every rank. If `work` throws Error or std::system_error on some ranks, all ranks throw AgreedError
+// with the message of the lowest of these ranks. The message names this rank, unless all ranks failed with the same
+// message.
 // An AgreedError passes through unchanged; `work` must throw it on all ranks.
 void run_on_all_ranks(Communicator& communicator, const std::function<void()>& work);
 
-// Throws AgreedError when `mine` differs between ranks. The message names the lowest rank outside the largest group of
-// equal values, and the first place where its value differs from the group's, with both values. `what` precedes the
-// place in the message, as in "config ".
+// Throws AgreedError when `mine` differs between ranks. The most frequent value is taken as the expected one. The
+// message names the lowest rank with another value, the first place where this value differs from the expected one, and
+// what both values have at this place. `what` is printed before the place, for example "config ".
 void check_same(Communicator& communicator, const std::string& what, const Json& mine);
 
 }  // namespace rowan

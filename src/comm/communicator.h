@@ -23,8 +23,8 @@ struct Piece {
 enum class Message : uint8_t { reduce, broadcast, all_reduce, control };
 inline constexpr int message_count = 4;
 
-// Counts by kind of message: the calls that this rank has made, and the bytes that it would send if each message went
-// directly to its receivers. NCCL and TCP may send other numbers of bytes.
+// Counts by kind of message: the calls that this rank has made, and the bytes that this rank would send if each message
+// went directly to its receivers. NCCL and TCP may send other numbers of bytes.
 struct Traffic {
   std::array<uint64_t, message_count> calls{}, bytes{};
 
@@ -54,8 +54,9 @@ class Communicator {
   // memory. The backend must exist as long as the communicator is used.
   virtual void attach(Backend& backend) = 0;
 
-  // Replaces each piece on its owner by the sum over all ranks; on the other ranks the piece is undefined afterwards.
-  // Pieces are fp32 or bf16. MPI adds in fp32 and rounds the sum once. NCCL may round intermediate sums.
+  // Sums each piece over all ranks. The owner of a piece receives the sum in the piece; on the other ranks the piece is
+  // undefined afterwards. Pieces are fp32 or bf16. MPI adds in fp32 and rounds the sum once. NCCL may round
+  // intermediate sums.
   Ticket reduce(const std::vector<Piece>& pieces);
   // Copies each piece from its owner to all ranks.
   Ticket broadcast(const std::vector<Piece>& pieces);

@@ -22,7 +22,7 @@ std::optional<int> number(const char* variable) {
   char* end = nullptr;
   long value = std::strtol(text, &end, 10);
   if (*end || value < 0 || value > 1'000'000)
-    fail("{}: found '{}', expected a rank or a number of ranks", variable, text);
+    fail("{}: found '{}', expected a whole number from 0 to 1000000", variable, text);
   return static_cast<int>(value);
 }
 
@@ -43,7 +43,7 @@ constexpr Convention conventions[] = {
 Launch detect_launch() {
   for (const Convention& names : conventions) {
     std::optional<int> rank = number(names.rank), size = number(names.size);
-    if (!rank || !size) continue;  // srun sets SLURM_STEP_NUM_TASKS; a batch script outside srun does not have it
+    if (!rank || !size) continue;  // a Slurm batch script outside srun has a rank, but no SLURM_STEP_NUM_TASKS
     if (*rank >= *size) fail("{}: found {}, expected less than {}, which is {}", names.rank, *rank, names.size, *size);
     std::optional<int> local = number(names.local_rank);
     if (!local) local = number("SLURM_LOCALID");

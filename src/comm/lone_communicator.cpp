@@ -5,7 +5,7 @@
 namespace rowan {
 namespace {
 
-// One process, or a simulated rank of many. Sends nothing; the base class counts the traffic.
+// One process, or one of many simulated ranks. Sends nothing; the base class counts the traffic.
 class LoneCommunicator : public Communicator {
  public:
   LoneCommunicator(int rank, int size) : Communicator(rank, size, rank) {}

@@ -7,8 +7,8 @@
 
 namespace rowan {
 
-// Merges pieces that are adjacent in the list and in memory and have the same owner and dtype. Ranks with the same
-// memory layout get the same result.
+// Merges neighbors in the list if they are also neighbors in memory and have the same owner and dtype. Ranks with the
+// same memory layout get the same result.
 std::vector<Piece> merged(const std::vector<Piece>& pieces);
 
 }  // namespace rowan

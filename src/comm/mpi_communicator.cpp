@@ -1,6 +1,6 @@
 // Ranks over MPI. Sends and receives of tensors do not block. Their requests are polled, so a wait can time out when a
-// rank hangs. Owners add the contributions of the ranks in rank order. MPI has no bf16, so elements are sent as bytes
-// and added here.
+// rank hangs. The owner of a piece adds the contributions of the ranks in rank order. MPI has no bf16, so elements are
+// sent as bytes, and this file adds them.
 #include "comm/agreement.h"
 #include "comm/transports.h"
 
@@ -26,7 +26,7 @@ namespace {
 
 using Bytes = std::unique_ptr<std::byte[]>;
 
-// Longer data is sent as several messages, because MPI counts the bytes of a message in an int.
+// Data longer than this is sent as several messages, because MPI counts the bytes of a message in an int.
 constexpr size_t message_bytes = 1u << 30;
 // The messages of an operation have the tag ticket % tags. Pings have ping_tag. MPI guarantees tags up to 32767.
 constexpr int tags = 30000, ping_tag = tags;
@@ -40,7 +40,7 @@ void add_to(float* sum, const bf16* x, int64_t n) {
   for (int64_t i = 0; i < n; ++i) sum[i] += to_float(x[i]);
 }
 
-// out = sum over parts, in the order of the list; out may be one of the parts.
+// out = the sum of `parts`, added in the order of the list. `out` may be one of the parts.
 template <typename T>
 void sum_parts(T* out, const std::vector<const std::byte*>& parts, int64_t n) {
   constexpr int64_t block = 4096;
@@ -156,7 +156,7 @@ class MpiCommunicator final : public Communicator {
     const char* name;
     Ticket ticket;
     std::vector<MPI_Request> requests;
-    std::vector<std::function<void(Operation&)>> then;  // what follows the requests: addition, upload or broadcast
+    std::vector<std::function<void(Operation&)>> then;  // run after the requests: addition, upload or broadcast
     std::vector<Bytes> memory;
   };
 

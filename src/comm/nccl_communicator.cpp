@@ -1,7 +1,7 @@
 // Ranks over NCCL, one GPU each. Collectives run on a stream of their own. A collective starts when all work queued
 // earlier on the backend's stream is done. wait() makes the backend's stream wait for the collective; the host does not
-// wait. A watchdog thread looks for errors, and for collectives and NCCL calls that do not end. If one does not end,
-// the thread pings the other ranks over MPI or TCP.
+// wait. A watchdog thread looks for errors, and for collectives and NCCL calls that do not end. If a collective or call
+// does not end, the thread pings the other ranks over MPI or TCP.
 #include "base/console.h"
 #include "comm/agreement.h"
 #include "comm/merged_pieces.h"
@@ -44,9 +44,8 @@ ncclDataType_t type_of(DType dtype) {
 // Each rank first sends a block of block_bytes: the length of its message, and up to short_bytes of the message. If the
 // message of a rank is longer, a second all-gather sends all messages whole.
 constexpr size_t block_bytes = 64, short_bytes = block_bytes - sizeof(uint64_t);
-// A rank looks for pings only after it has waited this long. Over TCP, a rank that looks for pings and finds a closed
-// connection reports a lost rank. At the end of a run, however, one rank normally closes its connection before the
-// others.
+// A rank looks for pings only after it has waited this long. At the end of a run, one rank closes its TCP connection
+// before the others. A rank that looked for pings at that moment would report a lost rank.
 constexpr double answer_seconds = 0.5;
 
 class NcclCommunicator : public Communicator {
@@ -56,13 +55,13 @@ class NcclCommunicator : public Communicator {
         host_(host),
         backend_(backend),
         compute_(static_cast<cudaStream_t>(stream_of(backend))) {
-    check(cudaGetDevice(&device_), "no device");
+    check(cudaGetDevice(&device_), "cannot find the GPU");
     // The stream has the highest priority, so that a collective's thread blocks are scheduled before the blocks of a
     // matrix product that still wait for a multiprocessor.
     int least = 0, greatest = 0;
-    check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "no priorities");
-    check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest), "no stream");
-    check(cudaEventCreateWithFlags(&queued_, cudaEventDisableTiming), "no event");
+    check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "cannot read the priorities of streams");
+    check(cudaStreamCreateWithPriority(&stream_, cudaStreamNonBlocking, greatest), "cannot create a stream");
+    check(cudaEventCreateWithFlags(&queued_, cudaEventDisableTiming), "cannot create an event");
     calling("start");
     watchdog_ = std::thread([this] { watch(); });
     ncclResult_t started = ncclCommInitRank(&comm_, size(), id, rank());
@@ -180,7 +179,7 @@ class NcclCommunicator : public Communicator {
     std::lock_guard lock(mutex_);
     cudaEvent_t event = nullptr;
     if (free_.empty()) {
-      check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "no event");
+      check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "cannot create an event");
     } else {
       event = free_.back();
       free_.pop_back();
@@ -270,7 +269,7 @@ class NcclCommunicator : public Communicator {
 
 std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, Backend& backend) {
   ncclUniqueId id{};
-  if (host.rank() == 0) check(ncclGetUniqueId(&id), "no id");
+  if (host.rank() == 0) check(ncclGetUniqueId(&id), "cannot create an id");
   const std::string bytes = host.gather(std::string(id.internal, sizeof id.internal))[0];
   std::memcpy(id.internal, bytes.data(), sizeof id.internal);
   return std::make_unique<NcclCommunicator>(host, backend, id);
@@ -279,8 +278,8 @@ std::unique_ptr<Communicator> make_nccl_communicator(Communicator& host, Backend
 std::string device_name_for_nccl() {
   int device = 0;
   cudaDeviceProp properties;
-  check(cudaGetDevice(&device), "no device");
-  check(cudaGetDeviceProperties(&properties, device), "no device");
+  check(cudaGetDevice(&device), "cannot find the GPU");
+  check(cudaGetDeviceProperties(&properties, device), "cannot read the properties of the GPU");
   return fmt::format("{} {}:{}", machine_name(), properties.pciDomainID, properties.pciBusID);
 }
 

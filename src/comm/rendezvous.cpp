@@ -61,8 +61,8 @@ class Addresses {
   addrinfo* list_ = nullptr;
 };
 
-// Listens on all of this machine's addresses, IPv6 and IPv4, or on the IPv4 addresses alone if that fails. Port 0
-// stands for any free port. Throws Error if both fail.
+// Listens on all IPv6 and IPv4 addresses of this machine. If that fails, listens on the IPv4 addresses alone. Port 0
+// stands for any free port. Throws Error if both attempts fail.
 Socket listen_at(uint16_t port) {
   const int no = 0, yes = 1;
   sockaddr_in6 six{};
@@ -84,7 +84,7 @@ Socket listen_at(uint16_t port) {
 }
 
 uint16_t port_of(const Socket& listener) {
-  sockaddr_in6 address{};  // the port is at the same offset in sockaddr_in
+  sockaddr_in6 address{};  // or a sockaddr_in, whose port is at the same offset
   socklen_t size = sizeof address;
   getsockname(listener.fd(), reinterpret_cast<sockaddr*>(&address), &size);
   return ntohs(address.sin6_port);
@@ -193,8 +193,8 @@ Rendezvous::Rendezvous(const std::string& address) : address_(address) {
     const std::string secret = secret_from_environment();
     if (secret.empty())
       fail_on_all(
-          "ROWAN_RENDEZVOUS is '{}': tcp: needs a secret known to all ranks and nobody else, in ROWAN_SECRET or in the "
-          "file that ROWAN_SECRET_FILE names; file:PATH needs none",
+          "ROWAN_RENDEZVOUS: '{}' needs a secret known to all ranks and nobody else, in ROWAN_SECRET or in the file "
+          "that ROWAN_SECRET_FILE names; file:PATH needs no secret",
           address);
     token_ = hash64("rowan rendezvous " + step + "\n" + secret);
   } else {
@@ -208,7 +208,7 @@ Socket Rendezvous::open() {
   token_ = std::random_device()() | static_cast<uint64_t>(std::random_device()()) << 32;
   std::string text = fmt::format("{} {}\n", token_, port_of(listener));
   for (const std::string& address : addresses_of_this_machine()) text += address + "\n";
-  const mode_t before = ::umask(077);  // readable by the owner only
+  const mode_t before = ::umask(077);  // the file is readable by its owner only
   try {
     write_file_atomically(file_, text);
   } catch (...) {
@@ -251,7 +251,7 @@ bool Rendezvous::receive_hello(Guest& guest, int size) {
   if (guest.received < sizeof guest.hello) return true;
   const Hello& hello = guest.hello;
   if (hello.token != token_) {
-    refuse(guest.socket, "it sent the secret of another run");
+    refuse(guest.socket, "it did not send the secret of this run");
     return false;
   }
   if (hello.rank >= 1 && hello.rank < size && hello.size == size) return true;

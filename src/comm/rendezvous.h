@@ -46,12 +46,12 @@ class Rendezvous {
 
   const std::string& text() const { return address_; }
 
-  // Opens rank 0's listener. For file:, also writes the secret, the port and the addresses of this machine to the file.
-  // Throws Error if that fails.
+  // Opens rank 0's listener. With file:PATH, also writes the secret, the port and the addresses of this machine to the
+  // file. Throws Error if that fails.
   Socket open();
   // Waits up to 0.1 s for a rank to connect or to send, then reads what has arrived on connections whose Hello is
   // incomplete. If one of `size` ranks has completed a valid Hello, sets `peer` to its connection and returns the rank;
-  // else returns -1. Connections with an invalid Hello, or without a complete one after 2 s, are refused and closed.
+  // else returns -1. Refuses and closes a connection if its Hello is invalid, or is still incomplete after 2 s.
   int welcome(const Socket& listener, int size, Socket& peer);
   // Whether `peer`, an accepted rank, is still connected.
   static bool is_there(const Socket& peer);

@@ -134,7 +134,8 @@ class TcpCommunicator final : public Communicator {
         why = error.what();
       }
       if (Clock::now() > deadline)
-        leave(fmt::format("{}: no rank 0 for {:g} s (ROWAN_TIMEOUT); {}", place.text(), timeout_seconds(), why));
+        leave(fmt::format("{}: no connection to rank 0 for {:g} s (ROWAN_TIMEOUT); {}", place.text(), timeout_seconds(),
+                          why));
     }
   }
 

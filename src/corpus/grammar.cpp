@@ -60,8 +60,8 @@ class Reader {
     Grammar::Table& table = grammar_.tables.back();
     std::vector<std::string_view> cells = split(content, '|');
     if (cells.size() != table.columns.size()) {
-      fail("grammar line {}: found {} cells, expected as many as table '{}' has columns, {}", line_, cells.size(),
-           table.name, table.columns.size());
+      fail("grammar line {}: found {} cells, expected {}, the number of columns of table '{}'", line_, cells.size(),
+           table.columns.size(), table.name);
     }
     table.rows.emplace_back(cells.begin(), cells.end());
   }
@@ -156,7 +156,7 @@ class Reader {
     item.index = equals == owner.npos ? variable(name) : variable(name, table(owner.substr(equals + 1)));
     const Grammar::Table& table = grammar_.table_of(item);
     auto found = std::find(table.columns.begin(), table.columns.end(), column);
-    if (found == table.columns.end()) fail("grammar line {}: table '{}' has no '{}'", line_, table.name, column);
+    if (found == table.columns.end()) fail("grammar line {}: table '{}' has no column '{}'", line_, table.name, column);
     item.column = static_cast<int>(found - table.columns.begin());
     return item;
   }
@@ -171,14 +171,14 @@ class Reader {
     for (size_t t = 0; t < grammar_.tables.size(); ++t) {
       if (grammar_.tables[t].name == name) return static_cast<int>(t);
     }
-    fail("grammar line {}: no table '{}' above", line_, name);
+    fail("grammar line {}: found no table '{}' in the lines above", line_, name);
   }
 
   int variable(const std::string& name, int table = -1) {
     for (size_t v = 0; v < grammar_.variables.size(); ++v) {
       if (grammar_.variables[v].name != name) continue;
       if (table >= 0 && grammar_.variables[v].table != table)
-        fail("grammar line {}: found '{}' with another table than before", line_, name);
+        fail("grammar line {}: found '{}' with another table than in a line above", line_, name);
       return static_cast<int>(v);
     }
     if (table < 0) fail("grammar line {}: '{}' is not drawn in any line above", line_, name);
@@ -187,14 +187,14 @@ class Reader {
   }
 
   Grammar grammar_;
-  std::map<std::string, int> rules_, used_;  // by rule name: index in `choices` (rules_), line of first use (used_)
+  std::map<std::string, int> rules_, used_;  // by rule name: rules_: index in `choices`; used_: line of first use
   int line_ = 0, open_rule_ = -1;
   std::string_view rest_;  // unread rest of the line
 };
 
-// Finds the possible beginnings of each alternative. Throws Error if a beginning of one alternative is a prefix of a
-// beginning of another, or if a text that an item may draw is a prefix of another such text. A story might then not
-// determine what was chosen.
+// Finds the possible beginnings of each alternative. Throws Error in two cases, in which a story might not determine
+// what was chosen: if a beginning of one alternative is a prefix of a beginning of another alternative, or if one of
+// the texts that an item may draw is a prefix of another of these texts.
 class Checker {
  public:
   explicit Checker(Grammar& grammar) : grammar_(grammar), state_(grammar.choices.size()) {}
@@ -237,8 +237,8 @@ class Checker {
     return starts;
   }
 
-  // Compares each text of `a` with each text of `b`, or with the other texts of `a` if `b` is empty. Throws Error if
-  // one of the two is a prefix of the other.
+  // Compares each text of `a` with each text of `b`. If `b` is empty, compares the texts of `a` with one another.
+  // Throws Error if one of two compared texts is a prefix of the other.
   static void refuse_prefixes(const Texts& a, const Texts& b, int line) {
     for (size_t i = 0; i < a.size(); ++i) {
       for (size_t j = 0; j < (b.empty() ? i : b.size()); ++j) {

@@ -24,9 +24,9 @@ struct Grammar {
   struct Item {
     Kind kind = Kind::text;
     std::string text;      // the text, for Kind::text
-    int index = 0;         // index of the choice (expand) or of the variable (draw, recall)
-    int column = 0;        // draw and recall: the column of the table
-    bool capital = false;  // draw and recall: whether to capitalize
+    int index = 0;         // for Kind::expand, index in `choices`; for Kind::draw and Kind::recall, in `variables`
+    int column = 0;        // for Kind::draw and Kind::recall: the column of the variable's table
+    bool capital = false;  // for Kind::draw and Kind::recall: whether the text starts with a capital letter
   };
   using Sequence = std::vector<Item>;
   // A rule, or an inline choice [a|b], which has no name.
@@ -36,8 +36,8 @@ struct Grammar {
     std::vector<int> weights;
     std::vector<Sequence> alternatives;
     int total_weight = 0;
-    // Beginnings of the alternatives: every text of alternative a starts with one of starts[a], and no text of another
-    // alternative does.
+    // Beginnings of the alternatives: every text of alternative i starts with one of starts[i], and no text of another
+    // alternative starts with one of starts[i].
     std::vector<std::vector<std::string>> starts;
   };
 
@@ -47,13 +47,13 @@ struct Grammar {
   int story = 0;  // index of the choice from which a story is derived
 
   const Table& table_of(const Item& item) const { return tables[variables[item.index].table]; }
-  // The text of a draw or recall item when its variable holds `row`.
+  // The text of `item`, which is a Kind::draw or Kind::recall, when its variable holds row number `row`.
   std::string cell(const Item& item, size_t row) const;
 };
 
 // Throws Error if the text is not a grammar, if a rule contains itself, or if a story might not determine its
-// derivation. The last error means that a beginning of one alternative is a prefix of a beginning of another, or that a
-// text that an item may draw is a prefix of another such text.
+// derivation. A story might not determine it if a beginning of one alternative is a prefix of a beginning of another
+// alternative, or if one of the texts that an item may draw is a prefix of another of these texts.
 Grammar read_grammar(std::string_view text);
 
 }  // namespace rowan

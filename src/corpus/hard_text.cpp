@@ -7,7 +7,7 @@ namespace rowan {
 
 std::vector<HardText> hard_texts(size_t bytes) {
   Random random(20, 0);
-  // A text of random characters from [first, first + count).
+  // A text of random code points in [first, first + count).
   auto drawn = [&](uint32_t first, uint64_t count) {
     std::string text;
     while (text.size() + 4 <= bytes) append_utf8(text, first + static_cast<uint32_t>(random.below(count)));

@@ -79,7 +79,7 @@ size_t RawReader::find_cut(size_t begin, bool ended) const {
   return at + next < pending_.size() ? at + next : std::string::npos;
 }
 
-// Searches pending_ from `from` on for the end of a record. Returns npos if there is none.
+// Searches pending_ for the end of a record, beginning at position `from`. Returns npos if there is no such end.
 size_t RawReader::find_end(size_t from) const {
   if (json_[source_] || split_ == TextSplit::line) {
     size_t at = pending_.find('\n', from);

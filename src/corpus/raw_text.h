@@ -22,8 +22,8 @@ constexpr auto names_of(TextFormat) { return enum_names("auto", "text", "jsonl")
 // How plain text is split into documents.
 enum class TextSplit {
   file,   // a file is one document
-  blank,  // after every empty line (\n\n or \n\r\n), which belongs to the document before it
-  line,   // at every newline, which belongs to no document
+  blank,  // split after every empty line (\n\n or \n\r\n); the empty line belongs to the document before it
+  line,   // split at every newline; the newline belongs to no document
 };
 constexpr auto names_of(TextSplit) { return enum_names("file", "blank", "line"); }
 
@@ -36,8 +36,10 @@ struct RawBatch {
   std::string bytes;         // the records back to back, including newlines
   std::vector<size_t> ends;  // end of each record in `bytes`
   bool last_of_source = false;
-  uint64_t source_bytes = 0, source_hash = 0;  // raw bytes consumed so far; the hash is valid if last_of_source
-  uint64_t total_bytes = 0;                    // raw bytes consumed so far from all sources
+  // The raw bytes of the source consumed so far, and their hash, which is valid if last_of_source. Raw bytes are the
+  // bytes of the file itself, compressed or not.
+  uint64_t source_bytes = 0, source_hash = 0;
+  uint64_t total_bytes = 0;  // raw bytes consumed so far from all sources
 
   std::string_view record(size_t i) const {
     size_t begin = i == 0 ? 0 : ends[i - 1];
@@ -49,7 +51,7 @@ struct RawBatch {
 // read.
 constexpr size_t longest_record = size_t{1} << 30;
 
-// The uncompressed size of each file in bytes. Decompresses compressed files to count them.
+// The uncompressed size of each file in bytes. Compressed files are decompressed to count their bytes.
 std::vector<uint64_t> text_sizes(const std::vector<std::string>& paths);
 
 // Whether TextFormat::by_name recognizes this file name.
@@ -61,8 +63,8 @@ class RawReader {
   RawReader(std::vector<std::string> inputs, TextFormat format, TextSplit split);
 
   // Splits a plain-text document in two near `byte`, an offset in the concatenated inputs: at the end of a line, else
-  // after a space, else between two characters. Has no effect unless the split is TextSplit::file. `sizes` are the
-  // text_sizes() of all inputs.
+  // after a space, else between two characters. Has an effect only with TextSplit::file. `sizes` are the text_sizes()
+  // of all inputs.
   void cut_at(uint64_t byte, std::vector<uint64_t> sizes);
 
   // Reads the next batch: about 1 MiB, or one record if that is longer, and at most `most` records. Returns false at
@@ -70,7 +72,8 @@ class RawReader {
   bool next(RawBatch& batch, uint64_t most = UINT64_MAX);
   // The raw bytes consumed so far from all sources.
   uint64_t total_bytes() const { return finished_bytes_ + (stream_ ? stream_->raw_bytes() : 0); }
-  // Moves to a record of a source: reads and discards the records before it. Throws Error if the source has too few.
+  // Moves to a record of a source: reads and discards the records before it. Throws Error if the source has fewer
+  // records.
   void seek(size_t source, uint64_t record);
 
  private:
@@ -83,7 +86,8 @@ class RawReader {
   std::string pending_;  // bytes read but not yet returned in a batch
   size_t scanned_ = 0;   // number of leading bytes of pending_ that contain no end of a record
 
-  uint64_t cut_ = UINT64_MAX, text_bytes_ = 0;  // text_bytes_: bytes of text before pending_
+  // cut_ is the argument of cut_at(). text_bytes_ is the number of bytes of text before pending_.
+  uint64_t cut_ = UINT64_MAX, text_bytes_ = 0;
   std::vector<uint64_t> text_sizes_;
 
   size_t find_end(size_t from) const;

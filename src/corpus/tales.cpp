@@ -147,7 +147,7 @@ struct Progress {
   std::vector<bool> bound;
   auto operator<=>(const Progress&) const = default;
 };
-using Paths = std::map<Progress, double>;  // probability of each state
+using Paths = std::map<Progress, double>;  // probability of each Progress
 
 class Expecter {
  public:
@@ -191,7 +191,7 @@ class Expecter {
       Progress next = progress;
       if (item.kind == Kind::draw) {
         size_t& drawn = next.drawn[grammar_.variables[item.index].table];
-        if (drawn == table.rows.size()) fail("grammar line {}: no row is left for '{}'", choice.line, variable);
+        if (drawn == table.rows.size()) fail("grammar line {}: no row is left to draw for '{}'", choice.line, variable);
         total_.nats += probability * std::log(static_cast<double>(table.rows.size() - drawn));
         ++drawn;
         next.bound[item.index] = true;

@@ -159,10 +159,9 @@ bool is_zstd(std::string_view start) {
 TextStream::TextStream(const std::string& path) : raw_(std::make_unique<Raw>(path)) {
   std::string_view start = raw_->peek(4);
   bool gzip = start.starts_with("\x1f\x8b"), zstd = is_zstd(start);
-  if (path.ends_with(".gz") && !gzip)
-    fail("{}: found first bytes of another format, expected gzip as in the name", path);
+  if (path.ends_with(".gz") && !gzip) fail("{}: the first bytes are not gzip, although the name ends in .gz", path);
   if ((path.ends_with(".zst") || path.ends_with(".zstd")) && !zstd)
-    fail("{}: found first bytes of another format, expected zstd as in the name", path);
+    fail("{}: the first bytes are not zstd, although the name ends in .zst or .zstd", path);
   compressed_ = gzip || zstd;
   if (gzip)
     decoder_ = std::make_unique<Gzip>(*raw_);

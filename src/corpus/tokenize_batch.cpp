@@ -9,7 +9,7 @@
 namespace rowan {
 namespace {
 
-// Extracts the text of a JSON line. If there is none, sets `skipped` to the reason and returns false.
+// Extracts the text of a JSON line. If the line has no text, sets `skipped` to the reason and returns false.
 bool extract_text(std::string_view line, const std::string& field, std::string& text, SkippedRecord& skipped) {
   thread_local std::vector<JsonMember> members;
   skipped.reason = "not JSON";

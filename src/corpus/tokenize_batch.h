@@ -20,8 +20,8 @@ struct TokenizedDocument {
 
 struct SkippedRecord {
   uint64_t record = 0;  // number of the record in its source, from 0
-  std::string reason;   // one of a few texts; Skipped counts the records of each
-  std::string detail;
+  std::string reason;   // one of a few texts; TokenizeResult::skipped counts the records for each of them
+  std::string detail;   // what the tokenizer reported, if the tokenizer refused the text
 };
 
 struct TokenizedBatch {
@@ -33,8 +33,8 @@ struct TokenizedBatch {
 
 // Tokenizes a batch. Skips blank lines, lines that are not a JSON object with a string at `field`, and documents
 // without text or without tokens. Also skips JSON strings that are not Unicode (invalid UTF-8, or a lone surrogate) and
-// text that the tokenizer refuses. `field` is the key of the text in JSON. `lines` says that each record of plain text
-// is a line. `end` is where the end token of each document goes.
+// text that the tokenizer refuses. `field` is the key of the text in JSON. `lines` says whether each record of plain
+// text is a line. `end` is where the end token of each document goes.
 TokenizedBatch tokenize_batch(const RawBatch& raw, const std::string& field, bool lines, const Tokenizer& tokenizer,
                               shard::EndPlace end);
 

@@ -19,14 +19,19 @@
 
 namespace rowan {
 
-// Which documents or tokens become validation data. Documents are counted from 0 over all inputs; skipped ones do not
-// count.
+// Which documents or tokens become validation data. Documents are counted from 0 over all inputs; skipped documents
+// do not count.
 struct ValidationRule {
   enum Kind { none, every, documents, tokens, hash, last } kind = none;
-  uint64_t count = 0;   // every: document i if i % count == 0; documents, tokens: the first `count`
-  double fraction = 0;  // hash: documents with Hash64 < fraction * 2^64; last: this fraction at the end of the text
+  // If kind is `every`, document i is held out if i % count == 0. If kind is `documents` or `tokens`, the first `count`
+  // documents or tokens are held out.
+  uint64_t count = 0;
+  // If kind is `hash`, documents with Hash64 < fraction * 2^64 are held out. If kind is `last`, this fraction of the
+  // text is held out, at the end of the text.
+  double fraction = 0;
 
-  // Parses "none", "every:N", "documents:N", "tokens:N", "hash:FRACTION" or "last:PERCENT%"; throws Error otherwise.
+  // Parses "none", "every:N", "documents:N", "tokens:N", "hash:FRACTION" or "last:PERCENT%". Throws Error for any
+  // other text.
   static ValidationRule parse(const std::string& text);
 };
 
@@ -53,7 +58,7 @@ struct TokenizeProgress {
 // The records skipped for one reason.
 struct Skipped {
   uint64_t count = 0;
-  std::string first;  // place and details of the first one
+  std::string first;  // place and details of the first record
 };
 
 struct TokenizeResult {

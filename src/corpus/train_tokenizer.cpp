@@ -77,7 +77,7 @@ class Sentences : public sentencepiece::SentenceIterator {
     try {
       std::vector<JsonMember> members;
       read_members(line, members);
-      std::string_view text;  // as in tokenizing, the last of equal keys counts
+      std::string_view text;  // if a key appears twice, the last value counts, as in tokenize_batch()
       for (const JsonMember& member : members)
         if (member.key == field_) text = member.value;
       if (text.starts_with('"')) return json_string(text);
@@ -95,11 +95,11 @@ std::string number_behind(const std::string& text, std::string_view words) {
   return text.substr(begin, text.find_first_not_of("0123456789", begin) - begin);
 }
 
-// Throws Error with the library's message in other words. The original may name lines of the library's source code and
-// options that Rowan does not have.
+// Throws Error with the library's message in other words. The original message may name lines of the library's source
+// code, and options that Rowan does not have.
 [[noreturn]] void refuse(int64_t vocabulary, const std::string& message) {
   if (const std::string most = number_behind(message, "set it to a value <= "); !most.empty())
-    fail("found too little text for a vocabulary of {} ids: it gives at most {}", vocabulary, most);
+    fail("found too little text for a vocabulary of {} ids: the text gives at most {}", vocabulary, most);
   if (const std::string least = number_behind(message, fmt::format("required_chars. {} vs ", vocabulary));
       !least.empty())
     fail("found a vocabulary of {} ids, expected at least {} for the characters of the text and single bytes",

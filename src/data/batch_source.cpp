@@ -43,7 +43,7 @@ BatchSource::BatchSource(const DataConfig& config, int64_t sequence_length, uint
     keys_.push_back(key.value());
     fingerprint_["corpora"].push_back(description);
     if (corpus.shards().front().tokenizer_hash() != tokenizer_hash())
-      fail("{}: found another tokenizer, expected that of the first corpus of the mixture",
+      fail("{}: found another tokenizer than in the first corpus of the mixture",
            corpus.shards().front().path().string());
   }
   draw_round(config.train);
@@ -57,7 +57,7 @@ void BatchSource::draw_round(const std::vector<Corpus>& parts) {
     sum += part.weight;
     const int64_t share = std::llround(round_rows * (sum / total)) - static_cast<int64_t>(corpus_at.size());
     if (share == 0)
-      fail("data.mixture: weight of {1}: found {0}, expected enough for at least one row in {2}", part.weight,
+      fail("data.mixture: weight of {1}: found {0}, expected enough for at least one of {2} rows", part.weight,
            part.files.front(), round_rows);
     corpus_at.insert(corpus_at.end(), static_cast<size_t>(share), static_cast<int64_t>(shares_.size()));
     shares_.push_back(share);

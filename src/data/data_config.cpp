@@ -101,13 +101,13 @@ DataConfig parse_data(JsonObject data) {
   read_keys(data, [&](Section& keys) { visit(config, keys); });
   if (data.has("documents")) {
     if (config.reading == Reading::documents)
-      data.fail("documents", "is for packed rows; with reading documents every row is one document");
+      data.fail("documents", "is for packed rows; if reading is documents, every row is one document");
     config.documents = parse_documents(data.object("documents"));
   }
   if (config.shards.width != 0 && config.shards.width != 2 && config.shards.width != 4)
     data.fail("width", fmt::format("found {}, expected 2 or 4", config.shards.width));
   if (config.shards.format == ShardFormat::nanogpt && config.shards.width == 0)
-    data.fail("format", "nanogpt files are bare tokens; give width, 2 or 4, as well");
+    data.fail("format", "nanogpt files do not state the bytes per token; give width, 2 or 4");
   data.finish();
   return config;
 }

@@ -26,7 +26,7 @@ struct Corpus {
 
 // How another program splits the validation rows into batches. That program reports the mean of the batch means.
 struct BatchMeans {
-  int64_t ranks = 0, rows = 0;  // processes, and rows per batch of one process; 0: off
+  int64_t ranks = 0, rows = 0;  // number of processes, and number of rows in a batch of one process; 0: off
 };
 
 // The next three enums and DocumentConfig say how packed rows are split into documents. Attention then stays within
@@ -35,7 +35,7 @@ enum class EndToken : uint8_t { first, last };  // position of the end token wit
 constexpr auto names_of(EndToken) { return enum_names("first", "last"); }
 enum class DocumentPositions : uint8_t { restart, through };
 constexpr auto names_of(DocumentPositions) { return enum_names("restart", "continue"); }
-enum class EndTargets : uint8_t { counted, ignored };  // whether the target after an end token counts
+enum class EndTargets : uint8_t { counted, ignored };  // whether the loss counts the target after an end token
 constexpr auto names_of(EndTargets) { return enum_names("counted", "ignored"); }
 struct DocumentConfig {
   EndToken end_token = EndToken::first;
@@ -49,7 +49,7 @@ struct DataConfig {
   BatchMeans batch_means;
   std::string hellaswag;  // HellaSwag file, scored at every evaluation (evaluate/hellaswag.h); "": none
   Reading reading = Reading::packed;
-  std::optional<DocumentConfig> documents;  // none: attention spans the row
+  std::optional<DocumentConfig> documents;  // nullopt: attention spans the row
   Order order = Order::shuffled;
   ShardOptions shards;
 };

@@ -10,7 +10,7 @@
 namespace rowan {
 namespace {
 
-// The index of the last entry <= value in the ascending `bounds`. The final entry, the end of the last part, is never
+// The index of the last entry <= value in the ascending `bounds`. The final entry is only an end, so its index is never
 // returned.
 size_t find_part(const std::vector<int64_t>& bounds, int64_t value) {
   return static_cast<size_t>(std::upper_bound(bounds.begin(), bounds.end() - 1, value) - bounds.begin()) - 1;
@@ -32,7 +32,7 @@ Dataset::Dataset(const std::vector<std::string>& files, const ShardOptions& opti
         fail("{}: found a vocabulary of {} ids, expected at most {} as in the model", name, shard.vocab_size(),
              vocab_size);
       if (shard.tokenizer_hash() != first.tokenizer_hash())
-        fail("{}: found another tokenizer, expected that of {}", name, first.path().string());
+        fail("{}: found another tokenizer than in {}", name, first.path().string());
       if (shard.end_id() != first.end_id())
         fail("{}: found end id {}, expected {} as in {}", name, shard.end_id(), first.end_id(), first.path().string());
       offsets_.push_back(offsets_.back() + shard.tokens());
@@ -79,7 +79,8 @@ void Dataset::check_documents(const DocumentConfig& documents) const {
 }
 
 void Dataset::open_documents() {
-  if (sequence_length_ < 2) fail("data.reading: documents need sequence_length 2 or more");
+  if (sequence_length_ < 2)
+    fail("sequence_length: found {}, expected at least 2, because data.reading is documents", sequence_length_);
   check_end_id("data.reading documents");
   bool fresh = true;
   for (const Shard& shard : shards_) {
@@ -130,7 +131,7 @@ Dataset::Range Dataset::content(int64_t document) const {
 
 int64_t Dataset::read(int64_t row, int32_t* inputs, int32_t* targets) const {
   const int64_t T = sequence_length_;
-  int64_t used, counted;  // numbers of inputs that are not padding, and of targets inside the data
+  int64_t used, counted;  // used: number of inputs that are not padding; counted: number of targets inside the data
   if (reading_ == Reading::packed) {
     const int64_t begin = row * T;
     used = std::min(T, tokens() - begin);

@@ -1,5 +1,6 @@
-// Dataset: numbered rows of one corpus. Its shards form one stream of tokens, in the order in which the config
-// lists files and globs; the files that one glob matches are sorted by path. A row may span several shards.
+// Dataset: numbered rows of one corpus. The shards of the corpus form one stream of tokens. They are in the order in
+// which the config lists files and globs; the files that one glob matches are sorted by path. A row may span several
+// shards.
 #pragma once
 
 #include <cstdint>
@@ -21,11 +22,11 @@ struct RowCount {
 
 class Dataset {
  public:
-  // Opens the files that the names and globs match. `documents` says how packed rows are split into documents; without
-  // it, they are not split. `sequence_length` is T; ids must be below `vocab_size`.
+  // Opens the files that the names and globs match. `documents` says how packed rows are split into documents. Without
+  // `documents`, packed rows are not split. `sequence_length` is T; ids must be below `vocab_size`.
   // Throws Error if a shard is damaged or given twice, if shards have different tokenizers, different end ids or too
   // large a vocabulary, or if there is no row. Also checks the ids in shards that do not state their vocabulary: the
-  // first `looked_through` tokens here, later tokens when they are read.
+  // constructor checks the first `looked_through` tokens, and read() checks later tokens.
   Dataset(const std::vector<std::string>& files, const ShardOptions& options, Reading reading, int64_t sequence_length,
           int64_t vocab_size, const std::optional<DocumentConfig>& documents = {});
 
@@ -43,8 +44,9 @@ class Dataset {
   int64_t rows() const { return rows_; }
 
   // Writes inputs[T] and targets[T] of a row and returns the number of targets that count. Padding inputs are id 0.
-  // With Reading::documents, n tokens of content become min(n, T - 1) inputs and the end token, and each input except
-  // the first is also a target. Throws Error naming shard, position and id for an id outside the vocabulary.
+  // With Reading::documents, a document of n tokens becomes min(n, T - 1) inputs, followed by the end token, and
+  // each input except the first is also a target. Throws Error naming shard, position and id for an id outside the
+  // vocabulary.
   int64_t read(int64_t row, int32_t* inputs, int32_t* targets) const;
   // The counts of one row, without copying it.
   RowCount count(int64_t row) const;

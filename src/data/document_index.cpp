@@ -50,7 +50,7 @@ DocumentIndex DocumentIndex::datatrove(const std::filesystem::path& path) {
   index.map();
   const uint64_t bytes = index.file_->size();
   if (bytes == 0 || bytes % 8 != 0)
-    fail("{}: found {} bytes, expected 8 for each document of a .ds.index", path.string(), bytes);
+    fail("{}: found {} bytes, expected a multiple of 8 above 0 in a .ds.index", path.string(), bytes);
   const uint64_t end = index.word(bytes - 8);
   constexpr uint64_t most = INT64_MAX / 4;
   if (end > most) fail("{}: byte {}: found last position {}, expected at most {}", path.string(), bytes - 8, end, most);
@@ -88,7 +88,7 @@ DocumentIndex DocumentIndex::megatron(const std::filesystem::path& path, uint64_
     end = index.word(megatron_lengths + 12 * sequences - 8) + static_cast<uint64_t>(length * index.width_);
   }
   if (end != bin_bytes)
-    fail("{}: found a last sequence that ends at byte {} of the .bin, which has {} bytes", name, end, bin_bytes);
+    fail("{}: end of the last sequence: found byte {}, expected byte {}, the end of the .bin", name, end, bin_bytes);
   return index;
 }
 

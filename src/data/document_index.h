@@ -1,4 +1,5 @@
-// The starts of the documents of a token file, read from the memory-mapped index file beside it or found by a scan.
+// Where each document of a token file starts: read from a memory-mapped index file beside the token file, or found by a
+// scan of the tokens.
 #pragma once
 
 #include <cstdint>
@@ -12,10 +13,10 @@ namespace rowan {
 
 class DocumentIndex {
  public:
-  // Opens Rowan's NAME.bin.documents (shard_format.h) of a shard of `tokens` tokens.
+  // Opens Rowan's NAME.bin.documents (shard_format.h), which belongs to a shard of `tokens` tokens.
   static DocumentIndex rowan(const std::filesystem::path& path, int64_t tokens);
-  // Opens datatrove's X.ds.index. For each document it holds a u64, the position after the document's last token. The
-  // last u64 is the number of tokens.
+  // Opens datatrove's X.ds.index. This file holds one u64 for each document: the position after the document's last
+  // token. The last u64 is the number of tokens.
   static DocumentIndex datatrove(const std::filesystem::path& path);
   // Opens Megatron's X.idx; `bin_bytes` is the size of X.bin. The arrays start at byte 34, so they are unaligned.
   static DocumentIndex megatron(const std::filesystem::path& path, uint64_t bin_bytes);
@@ -23,8 +24,8 @@ class DocumentIndex {
   static DocumentIndex found(const std::filesystem::path& path, std::vector<int64_t> starts, int64_t tokens);
 
   int64_t size() const { return count_; }
-  // The number of tokens that the index covers. width() is the number of bytes per token in Megatron's index, and 0 in
-  // others.
+  // The number of tokens that the index covers. width() is the number of bytes per token that Megatron's index
+  // states, and 0 for other indexes.
   int64_t tokens() const { return tokens_; }
   int width() const { return width_; }
   // The index file, or the token file if the starts were found by a scan.

@@ -21,7 +21,8 @@ std::vector<std::string> shared_shards(const std::vector<Dataset>& train, const 
   if (validation != nullptr) sets.emplace_back("data.validation", validation);
 
   std::map<FileIdentity, size_t> first_set;
-  std::map<std::pair<size_t, size_t>, std::pair<std::string, int64_t>> shared;  // by pair of sets
+  // For each pair of sets: the name of the first shard that both contain, and the number of such shards.
+  std::map<std::pair<size_t, size_t>, std::pair<std::string, int64_t>> shared;
   for (size_t set = 0; set < sets.size(); ++set)
     for (const Shard& shard : sets[set].second->shards()) {
       const auto [there, fresh] = first_set.emplace(identity_of(shard.path()), set);

@@ -1,4 +1,4 @@
-// The identity of a file under any name, and the shards that several data sets share.
+// Identifies files independently of their names, and finds the shards that several data sets share.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ FileIdentity identity_of(const std::filesystem::path& path);
 
 // The data sets are the corpora of a mixture and the validation data (`validation` may be null). Returns one line for
 // each pair of data sets that share shards, naming the first shared shard. A shard in three data sets counts only for
-// the two pairs that contain the first data set. Sharing is allowed, because it may be intended.
+// the two pairs that contain the first of the three. Sharing is allowed, because it may be intended.
 std::vector<std::string> shared_shards(const std::vector<Dataset>& train, const Dataset* validation);
 
 }  // namespace rowan

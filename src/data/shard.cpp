@@ -101,7 +101,7 @@ void Shard::open_llmc() {
   if (tokens_ < 0) fail("{}: byte 8: found {} tokens, expected at least 0", name, tokens_);
   const uint64_t size = base_ + static_cast<uint64_t>(tokens_ * width_);
   if (file_.size() != size)
-    fail("{}: byte 8: found {} tokens, which make a file of {} bytes, but it has {}", name, tokens_, size,
+    fail("{}: byte 8: found {} tokens, which make a file of {} bytes, but this file has {}", name, tokens_, size,
          file_.size());
 
   if (header_word(file_, shard::word_mark) != shard::rowan_mark) {
@@ -149,7 +149,7 @@ void Shard::open_datatrove(int width) {
   if (width == 0 && tokens > 0) width = static_cast<int>(std::min<uint64_t>(file_.size() / tokens, 4));
   if (width == 0) width = 2;
   if ((width != 2 && width != 4) || file_.size() != tokens * static_cast<uint64_t>(width))
-    fail("{0}: found {1} bytes, expected {4} or {5}, since {2} ends at token {3}", path_.string(), file_.size(),
+    fail("{0}: found {1} bytes, expected {4} or {5}, because {2} ends at token {3}", path_.string(), file_.size(),
          path.filename().string(), tokens, 2 * tokens, 4 * tokens);
   open_bare(width);
 }
@@ -165,8 +165,7 @@ std::string_view Shard::token_bytes() const { return file_.text().substr(base_);
 
 void Shard::copy_tokens(int64_t begin, int64_t count, int32_t* out) const {
   if (begin < 0 || count < 0 || begin > tokens_ - count)
-    fail("{}: found the range of tokens {} to {}, expected it within {} tokens", path_.string(), begin, begin + count,
-         tokens_);
+    fail("{}: found tokens {} to {}, expected a range within 0 to {}", path_.string(), begin, begin + count, tokens_);
   if (count == 0) return;
   const std::byte* from = file_.data() + base_ + begin * width_;
   if (width_ == 4) {

@@ -38,9 +38,9 @@ class Shard {
   int64_t tokens() const { return tokens_; }
   uint64_t file_bytes() const { return file_.size(); }
 
-  // Facts that the file states. For a file that does not state them, vocab_size and tokenizer_hash are 0, end_id is
-  // that of the options, end_place is the usual one of the format (before for llm.c, after for bare tokens), and there
-  // is no checksum.
+  // Facts that the file states. If the file does not state them, vocab_size and tokenizer_hash are 0, end_id is
+  // ShardOptions::end_id, checksum is nullopt, and end_place is EndPlace::before for llm.c and EndPlace::after for bare
+  // tokens.
   int32_t vocab_size() const { return vocab_size_; }
   int32_t end_id() const { return end_id_; }
   shard::EndPlace end_place() const { return end_place_; }
@@ -57,9 +57,9 @@ class Shard {
 
   // The document index that was opened together with the file, if there is one.
   const std::optional<DocumentIndex>& index() const { return index_; }
-  // The document index; if there is none, the result of a scan of all tokens for end_id(). `begins_document` says
-  // whether token 0 starts a document. It matters only in a scan of a shard whose end tokens follow documents. Throws
-  // Error if there is no index and the end id or its place is unknown.
+  // Returns index(). If there is no index, scans all tokens for end_id() instead. `begins_document` says whether token
+  // 0 starts a document. This argument matters only in the scan of a shard whose end tokens follow documents. Throws
+  // Error if a scan is needed, but end_id() or end_place() is unknown.
   DocumentIndex documents(bool begins_document = true) const;
 
  private:

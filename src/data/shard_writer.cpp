@@ -17,7 +17,7 @@ void append_bytes(std::string& buffer, T value) {
   buffer.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-// If a shard was finished after the state was saved, renames its file to .part again.
+// If the shard `file` was finished after the state was saved, renames it to .part again.
 void reopen(const fs::path& file) {
   if (fs::exists(file) && !fs::exists(part_of(file))) fs::rename(file, part_of(file));
 }
@@ -35,8 +35,10 @@ ShardWriter::ShardWriter(fs::path folder, std::string pattern, const ShardLabel&
   if (shard_tokens == 0 || shard_tokens > INT32_MAX)
     fail("shard size: found {} tokens, expected 1 to {}", shard_tokens, INT32_MAX);
   if (state_.part_tokens > shard_tokens || state_.part_documents > state_.part_tokens)
-    fail("{}: found an unfinished shard of {} tokens and {} documents, expected at most {} tokens", folder_.string(),
-         state_.part_tokens, state_.part_documents, shard_tokens);
+    fail(
+        "{}: found an unfinished shard of {} tokens and {} documents, expected at most {} tokens, and no more "
+        "documents than tokens",
+        folder_.string(), state_.part_tokens, state_.part_documents, shard_tokens);
   for (const ShardInfo& shard : state_.shards) tokens_ += shard.tokens;
   tokens_ += state_.part_tokens;
   if (state_.part_tokens > 0) open();

@@ -1,5 +1,5 @@
-// Writes a stream of tokens as shards of equal size (shard_format.h); the last one may be shorter. If the process is
-// killed, a later one can continue.
+// Writes a stream of tokens as shards of equal size (shard_format.h); the last shard may be shorter. If the process is
+// killed, a later process can continue.
 #pragma once
 
 #include <cstdint>
@@ -46,7 +46,7 @@ class ShardWriter {
 
   // Appends tokens of a document. With `starts_document`, ids[0] is the document's first token.
   void append(std::span<const int32_t> ids, bool starts_document);
-  // Makes everything durable and returns the state.
+  // Makes all tokens so far durable, and returns the state.
   const ShardsState& sync();
   // Finishes the last shard, which may be shorter, and returns the state.
   const ShardsState& finish();

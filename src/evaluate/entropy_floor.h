@@ -4,7 +4,7 @@
 //   {"entropy": nats per token of the source, in the limit of infinite text,
 //    "shards": {"validation.bin": {"stories": S, "tokens": T, "nats_per_token": -log p of this shard / T}, ...}, ...}
 // The tokens are the bytes of the stories, and an end token before each story. A validation loss over packed windows
-// can be compared with the floor, although a model that sees only a window lacks the text before it.
+// can be compared with the floor, although the model does not see the text before a window.
 #pragma once
 
 #include <filesystem>

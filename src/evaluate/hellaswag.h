@@ -20,7 +20,8 @@ struct HellaSwagItem {
 };
 
 // Reads llm.c's binary file (magic 20240522), which holds GPT-2 ids, or the data set's own .jsonl. A .jsonl file needs
-// a tokenizer, which encodes "ctx", and each of "endings" with a space before it. Throws Error naming the file.
+// a tokenizer, which encodes the string "ctx", and a space followed by each string of "endings". Throws Error naming
+// the file.
 std::vector<HellaSwagItem> read_hellaswag(const std::filesystem::path& path, const Tokenizer* tokenizer);
 
 constexpr int32_t hellaswag_magic = 20240522;

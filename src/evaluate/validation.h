@@ -16,7 +16,7 @@ class ValidationSet {
  public:
   // Takes the first rows of config.validation until they hold `eval_tokens` targets, or all rows if they hold fewer.
   // If config.batch_means is set, imitates an evaluation by several ranks instead: takes one batch of rows for each
-  // rank, then the next batch for each, until every rank has its number of batches(). Throws Error if there is no
+  // rank, then the next batch for each rank, until each rank r has batches()[r] batches. Throws Error if there is no
   // target, or if there are fewer rows than batch_means has ranks.
   ValidationSet(const DataConfig& config, int64_t sequence_length, int64_t vocab_size, int64_t eval_tokens);
 
@@ -51,8 +51,8 @@ class ValidationSet {
 struct ValidationLosses {
   double mean = 0;  // mean over all targets
   int64_t targets = 0;
-  // Present if the set has batch_means: the mean over a batch's targets, then over a rank's batches, then over the
-  // ranks.
+  // Present if the set has batch_means: the loss averaged first over a batch's targets, then over a rank's batches,
+  // then over the ranks.
   std::optional<double> batch_mean;
   // Present if the set has batch_means and one document per row: like batch_mean, but each rank divides the sum over
   // its n batches by n + 1. The released code of GaLore and RMNP does this, because its count of batches starts at 1.

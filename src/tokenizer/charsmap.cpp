@@ -10,8 +10,8 @@ namespace rowan {
 namespace {
 
 // Fields of a unit (a node) of the trie. label() is the byte that leads to the unit, offset() locates the children of
-// the unit, and ends_key() says whether a key ends at the unit. If so, the child for byte 0 holds value(), the position
-// of the key's replacement, and has the highest bit set.
+// the unit, and ends_key() says whether a key ends at the unit. If a key ends there, the unit has a child for byte 0
+// with the highest bit set. The value() of this child is the position of the key's replacement.
 bool ends_key(uint32_t unit) { return unit >> 8 & 1; }
 uint32_t label(uint32_t unit) { return unit & 0x800000ffu; }
 uint32_t offset(uint32_t unit) { return unit >> 10 << (unit >> 6 & 8); }
@@ -49,18 +49,18 @@ class Checker {
   // `children` is the index of the child for byte 0. The child for another byte is at `children` ^ byte.
   size_t keys_among(uint32_t children, size_t depth) {
     if ((children | 0xffu) >= units_.size()) fail("precompiled_charsmap: damaged: a node points outside the trie");
-    if (depth > longest_key) fail("precompiled_charsmap: damaged: a key of more than {} bytes", longest_key);
+    if (depth > longest_key) fail("precompiled_charsmap: damaged: found a key of more than {} bytes", longest_key);
     size_t most = 0;
     for (uint32_t byte = 0; byte < 256; ++byte) {
       const uint32_t child = children ^ byte;
-      if (child != 0 && units_[child] != 0 && label(units_[child]) == byte)  // a unit of 0 is free
+      if (child != 0 && units_[child] != 0 && label(units_[child]) == byte)  // a unit whose bits are all 0 is unused
         most = std::max(most, ends_key(units_[child]) + below(child, depth));
     }
     return most;
   }
 
   size_t below(uint32_t node, size_t depth) {
-    if (keys_below_[node] == open) fail("precompiled_charsmap: damaged: a cycle in the trie");
+    if (keys_below_[node] == open) fail("precompiled_charsmap: damaged: found a cycle in the trie");
     if (keys_below_[node] != unseen) return keys_below_[node];
     keys_below_[node] = open;
     const uint32_t children = node ^ offset(units_[node]);
@@ -71,7 +71,7 @@ class Checker {
 
   void check_replacement(uint32_t begin) const {
     if (begin >= replacements_.size() || replacements_.find('\0', begin) - begin > longest_replacement)
-      fail("precompiled_charsmap: damaged: found a replacement at byte {} of {}, too long or outside", begin,
+      fail("precompiled_charsmap: damaged: the replacement at byte {} of {} is too long or outside the table", begin,
            replacements_.size());
     if (const char* text = replacements_.data() + begin; first_invalid_utf8(text) != std::strlen(text))
       fail("precompiled_charsmap: damaged: found a replacement at byte {} that is not UTF-8", begin);

@@ -77,8 +77,9 @@ inline int32_t Gpt2Tokenizer::find(std::string_view bytes) const {
 }
 
 void Gpt2Tokenizer::merge(std::string_view piece, std::vector<int32_t>& ids) const {
-  // The parts form a linked list over byte positions. The heap holds the adjacent pairs that made a token when they
-  // were pushed, ordered by rank, then from left to right. An entry is stale if one of its parts has changed since.
+  // The parts form a linked list over byte positions. The heap holds pairs of adjacent parts whose bytes together were
+  // a token when the pair was pushed. The pairs are ordered by rank, then from left to right. An entry is stale if one
+  // of its parts has changed since.
   struct Part {
     uint32_t next, previous;
     int32_t id;
@@ -107,7 +108,7 @@ void Gpt2Tokenizer::merge(std::string_view piece, std::vector<int32_t>& ids) con
     std::pop_heap(heap.begin(), heap.end(), std::greater<>());
     heap.pop_back();
     Part& left = parts[best.left];
-    // Stale: the left part was merged into another part or is the last one, or one of the two parts has grown.
+    // Stale: the left part was merged into another part, or is now the last part, or one of the two parts has grown.
     if (left.id < 0 || left.next == size || parts[left.next].next != best.end) continue;
     parts[left.next].id = -1;
     left.next = best.end;

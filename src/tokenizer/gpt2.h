@@ -12,14 +12,16 @@
 
 namespace rowan {
 
-// Reads the bytes of every token in order of rank, without the end token. `path` is a .tiktoken file (base64, space,
-// rank on each line), or vocab.bpe or encoder.json (also called merges.txt and vocab.json), or the folder of these two.
-// The .tiktoken file of GPT-2 and its two other files give the same list. Throws Error naming the file.
+// Reads the bytes of every token in order of rank, without the end token. `path` is one of these:
+//   a .tiktoken file, with base64, a space and a rank on each line;
+//   vocab.bpe or encoder.json, also called merges.txt and vocab.json; both files must be in the same folder;
+//   the folder of these two files.
+// For GPT-2, all three give the same list. Throws Error naming the file.
 std::vector<std::string> read_gpt2_vocabulary(const std::filesystem::path& path);
 
 class Gpt2Tokenizer : public Tokenizer {
  public:
-  // `tokens` as returned by read_gpt2_vocabulary; they include every single byte.
+  // `tokens` are as returned by read_gpt2_vocabulary(), and include every single byte.
   Gpt2Tokenizer(const std::vector<std::string>& tokens, InvalidUtf8 invalid);
 
   using Tokenizer::encode;
@@ -35,7 +37,7 @@ class Gpt2Tokenizer : public Tokenizer {
   };
   Gpt2Splitter splitter_;
   std::string bytes_;            // the bytes of all tokens, back to back
-  std::vector<uint32_t> begin_;  // start of each token in bytes_, then the end of the last
+  std::vector<uint32_t> begin_;  // start of each token in bytes_, then the end of the last token
   std::vector<Slot> slots_;
   size_t longest_ = 0;
 

@@ -58,8 +58,8 @@ size_t Gpt2Splitter::piece_end(std::string_view text, size_t begin) const {
     Class following = class_at(text, next, after);
     if (following != space) return run_end(text, after, following);
   }
-  // A run of white space is one piece. If other text follows the run, the run's last character is left for the next
-  // piece, unless it is the only one.
+  // A run of white space is one piece. If other text follows a run of several characters, the run's last character is
+  // left for the next piece.
   size_t last = begin, at = next;
   while (at < text.size() && class_at(text, at, next) == space) {
     last = at;

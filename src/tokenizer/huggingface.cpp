@@ -271,7 +271,7 @@ class HuggingFaceTokenizer : public Tokenizer {
     merges_.merge(ids, first);
   }
 
-  // The end token if there is no tokenizer_config.json that names one.
+  // The end token that is used if no tokenizer_config.json names an end token.
   std::optional<int32_t> usual_end_id() const {
     for (const char* name : {"<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "[EOS]", "<|end|>", "[SEP]"})
       if (const auto found = added_.find(name); found != added_.end()) return found->second;

@@ -19,8 +19,9 @@ constexpr uint32_t syllable_count = lead_count * vowel_count * trail_count;
 
 struct CanonicalTables {
   std::unordered_map<uint32_t, uint8_t> classes;
-  std::unordered_map<uint32_t, std::pair<uint32_t, uint32_t>> parts;  // second is 0 if there is only one part
-  std::unordered_map<uint64_t, uint32_t> wholes;
+  // The one or two parts of a character. `second` is 0 if there is only one part.
+  std::unordered_map<uint32_t, std::pair<uint32_t, uint32_t>> parts;
+  std::unordered_map<uint64_t, uint32_t> wholes;  // the character that two parts compose to, by pair() of the parts
 
   CanonicalTables() {
     for (const auto& [first, last, value] : class_ranges)

@@ -88,7 +88,7 @@ class SentencepieceTokenizer : public Tokenizer {
 
  private:
   // The library takes quadratic time on documents with much text that is unknown to the model. Therefore encode()
-  // searches word by word (words, merges) where prepare() finds this possible.
+  // searches word by word (Search::words, Search::merges) if prepare() finds that this is possible.
   enum class Search { words, merges, library };
 
   SentencepieceModel model_;
@@ -107,7 +107,7 @@ class SentencepieceTokenizer : public Tokenizer {
     ids.insert(ids.end(), pieces.begin(), pieces.end());
   }
 
-  // Chooses a fast search if the model allows one, and if this search gives the library's result on a probe, a text
+  // Chooses a fast search if the model allows one. The search must also give the library's result on the probe, a text
   // that contains every normal piece.
   void prepare() {
     if (model_.space_is_suffix || !model_.add_dummy_prefix || !model_.escape_whitespaces) return;

@@ -82,9 +82,11 @@ SentencepieceModel::Piece read_piece(std::string_view bytes) {
       piece.type = static_cast<SentencepieceModel::Type>(field.integer);
     }
   }
-  if (piece.text.empty() || piece.text.size() > longest_piece) fail("found a piece of {} bytes", piece.text.size());
+  if (piece.text.empty() || piece.text.size() > longest_piece)
+    fail("found a piece of {} bytes, expected 1 to {}", piece.text.size(), longest_piece);
   if (first_invalid_utf8(piece.text) != piece.text.size()) fail("found a piece that is not UTF-8");
-  if (!std::isfinite(piece.score)) fail("piece '{}': found the score {}", piece.text, piece.score);
+  if (!std::isfinite(piece.score))
+    fail("piece '{}': found the score {}, expected a finite score", piece.text, piece.score);
   return piece;
 }
 

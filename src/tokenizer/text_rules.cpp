@@ -46,7 +46,7 @@ Pattern pattern_of(JsonObject& step) {
 
 void split(Pieces& pieces, const Pattern& pattern, Behavior behavior, bool invert) {
   divide_each(pieces, [&](const std::string& piece, auto emit) {
-    // The matches and the text around them, in order. The flag marks the parts that count as matches.
+    // The matches and the text around them, in order. The flag says whether a part counts as a match.
     std::vector<std::pair<std::string, bool>> parts;
     size_t at = 0;
     for (const auto& [begin, end] : pattern.matches(piece)) {

@@ -37,7 +37,7 @@ class Tokenizer {
   // The id of the token that separates documents, for example: bytes 256, GPT-2 50256, T5 1, LLaMA 2.
   int32_t end_id() const { return end_id_; }
   // A hash of the kind of tokenizer and the content of its vocabulary or model file. For `huggingface`, this file is
-  // tokenizer.json; an end token that tokenizer_config.json names is hashed too if it is not the usual one.
+  // tokenizer.json; an end token that tokenizer_config.json names is hashed too, unless it is the usual end token.
   uint64_t hash() const { return hash_; }
   // The `spec` that make_tokenizer() was given.
   const std::string& spec() const { return spec_; }
@@ -61,10 +61,9 @@ class Tokenizer {
 };
 
 // `bytes`: ids 0 to 255 are the bytes themselves, 256 is the end token.
-// `gpt2:FILE`: byte-level BPE. FILE is a .tiktoken file, or vocab.bpe or encoder.json (also called merges.txt and
-// vocab.json), or the folder of these two.
+// `gpt2:FILE`: byte-level BPE. For FILE, see read_gpt2_vocabulary() in gpt2.h.
 // `sentencepiece:FILE`: a sentencepiece model (T5's spiece.model, LLaMA's tokenizer.model).
-// `huggingface:FILE`: a tokenizer.json, or its folder.
+// `huggingface:FILE`: a tokenizer.json, or the folder that contains it.
 // Throws Error for an unknown kind, an unreadable or damaged file, or a kind left out of this build.
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& spec, InvalidUtf8 invalid = InvalidUtf8::keep);
 

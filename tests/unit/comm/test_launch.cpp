@@ -154,7 +154,8 @@ TEST_F(MeetingRanks, MissingRanksAreNamedByRank0) {
     setenv("ROWAN_TIMEOUT", "0.2", 1);
     rank(1);
   };
-  EXPECT_EXIT(alone(), testing::ExitedWithCode(2), "^rowan: rank 1: tcp:.*: no rank 0 for 0.2 s .*refused\n$");
+  EXPECT_EXIT(alone(), testing::ExitedWithCode(2),
+              "^rowan: rank 1: tcp:.*: no connection to rank 0 for 0.2 s .*refused\n$");
 }
 
 TEST_F(MeetingRanks, ARankThatLeavesIsNamed) {

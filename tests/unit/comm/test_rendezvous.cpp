@@ -100,7 +100,7 @@ TEST_F(RendezvousTest, StrangersHoldNobodyUp) {
   other.join();
   EXPECT_TRUE(found);
   const std::string told = testing::internal::GetCapturedStderr();
-  EXPECT_NE(told.find("127.0.0.1: it sent the secret of another run"), std::string::npos) << told;
+  EXPECT_NE(told.find("127.0.0.1: it did not send the secret of this run"), std::string::npos) << told;
 }
 
 TEST_F(RendezvousTest, ASecondRankOfANumberIsSentAway) {

@@ -293,7 +293,7 @@ TEST(TokenizeJob, FinishedWorkIsChecked) {
   folder.write("out/train-00000.bin.documents", index);
   EXPECT_TRUE(run(options).already_done);
   folder.write("out/train-00000.bin", shard.substr(0, shard.size() - 2));
-  EXPECT_NE(message(options).find("make a file of 1032 bytes, but it has 1030"), std::string::npos);
+  EXPECT_NE(message(options).find("make a file of 1032 bytes, but this file has 1030"), std::string::npos);
 }
 
 TEST(TokenizeJob, OtherWorkInTheFolderIsNotMixed) {

@@ -227,7 +227,7 @@ TEST_F(Batches, MixtureKeepsWeightsAndRepeatsNothingEarly) {
   for (int64_t s = 0; s < 400; ++s) early += take(source, s, 1).inputs[0] < 5000;
   EXPECT_NEAR(static_cast<double>(early), 300, 40) << "mixed throughout, not one after the other";
   mixture.train[1].weight = 1e-9;
-  EXPECT_ERROR(BatchSource(mixture, T, 42, 10000), "expected enough for at least one row in 10000");
+  EXPECT_ERROR(BatchSource(mixture, T, 42, 10000), "expected enough for at least one of 10000 rows");
 }
 
 // count() of a range of rows equals the sum over the rows.

@@ -93,8 +93,8 @@ TEST_F(Shards, DamageIsNamed) {
   EXPECT_ERROR(Shard{folder_ / "texts"}, "found a folder without token shards; to make shards: rowan tokenize");
   EXPECT_ERROR(Shard(write("a.bin", good.substr(0, 100))), "expected at least the 1024 of an llm.c header");
   EXPECT_ERROR(Shard(write("a.bin", good.substr(0, 1029))),
-               "byte 8: found 3 tokens, which make a file of 1030 bytes, but it has 1029");
-  EXPECT_ERROR(Shard(write("a.bin", good + "x")), "but it has 1031");
+               "byte 8: found 3 tokens, which make a file of 1030 bytes, but this file has 1029");
+  EXPECT_ERROR(Shard(write("a.bin", good + "x")), "but this file has 1031");
   std::string bad = good;
   poke(bad, 0, 20240521);
   EXPECT_ERROR(Shard(write("a.bin", bad)), "byte 0: magic 20240521");

@@ -43,10 +43,10 @@ TEST(SentencepieceModel, MistakesAreNamed) {
   EXPECT_EQ(model_error(unknown + unknown), "found two unknown pieces, 0 and 1");
   EXPECT_EQ(model_error(unknown.substr(0, 5)), "truncated: found 3 bytes, expected 9");
   EXPECT_EQ(model_error(unknown + field(1, field(1, "\xff"))), "found a piece that is not UTF-8");
-  EXPECT_EQ(model_error(unknown + field(1, field(1, ""))), "found a piece of 0 bytes");
+  EXPECT_EQ(model_error(unknown + field(1, field(1, ""))), "found a piece of 0 bytes, expected 1 to 1024");
   EXPECT_EQ(model_error(unknown + field(1, field(1, "a") + "\x18\x09")), "piece 'a': found the unknown type 9");
   EXPECT_EQ(model_error(unknown + field(1, field(1, "a") + std::string("\x15\0\0\xc0\x7f", 5))),
-            "piece 'a': found the score nan");
+            "piece 'a': found the score nan, expected a finite score");
   EXPECT_EQ(model_error(unknown + field(2, "\x18\x07")), "found the unknown kind 7");
   EXPECT_EQ(model_error(unknown + field(3, field(2, "abc"))),
             "precompiled_charsmap: damaged: found a trie of 0 bytes in a table of 3");
@@ -205,8 +205,10 @@ TEST(TrainedTokenizer, TextThatDoesNotFitIsNamedInOneLine) {
   };
   if (error("", true).find("this build has no") == 0) GTEST_SKIP() << "built without the trainer of sentencepiece";
   EXPECT_EQ(error("\n\n", true), "found no text to train a tokenizer on");
-  EXPECT_EQ(error("hello world\n", true), "found too little text for a vocabulary of 400 ids: it gives at most 287");
-  EXPECT_EQ(error("hello world\n", false), "found too little text for a vocabulary of 400 ids: it gives at most 267");
+  EXPECT_EQ(error("hello world\n", true),
+            "found too little text for a vocabulary of 400 ids: the text gives at most 287");
+  EXPECT_EQ(error("hello world\n", false),
+            "found too little text for a vocabulary of 400 ids: the text gives at most 267");
   EXPECT_EQ(error(characters, true),
             "found a vocabulary of 400 ids, expected at least 760 for the characters of the text and single bytes");
 }
